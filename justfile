@@ -76,9 +76,9 @@ neighbour:
 ci:
     .ci/run
 
-# The same, what takes longer, a second opinion by PyJWT, a provider that is not ours, the peers of the pages, proxies, and an MCP client; some fifteen minutes more
+# The same, what takes longer, a second opinion by PyJWT, a provider that is not ours, the peers of the pages, proxies, and MCP clients; some fifteen minutes more
 ci-full:
-    .ci/run && .ci/features && tests/api/run && cargo test --release --test server -- --ignored --test-threads=1 && cargo test --release --test operate -- --ignored --test-threads=1 && tests/second_opinion/run && tests/docs/run && tests/docs/browse && tests/interop/run && tests/dpop_clients/run && tests/peers/run && tests/proxies/run && tests/mcp/run && cargo check --locked --manifest-path examples/mcp/Cargo.toml && cargo package --locked --allow-dirty
+    .ci/run && .ci/features && .ci/msrv && .ci/minimal-versions && deploy/docs-rs && just audit && tests/api/run && cargo test --release --test server -- --ignored --test-threads=1 && cargo test --release --test operate -- --ignored --test-threads=1 && tests/second_opinion/run && tests/docs/run && tests/docs/browse && tests/interop/run && tests/dpop_clients/run && tests/peers/run && tests/proxies/run && tests/mcp/run && cargo package --locked --allow-dirty
 
 # /docs and /errors in a real browser; installs Chromium, needs Python 3
 browser:
@@ -100,7 +100,7 @@ migrations:
 proxies:
     tests/proxies/run
 
-# An MCP client of the npm SDK through nginx as shipped, from discovery to step-up; needs Node.js
+# Five MCP clients through every proxy as shipped, from discovery to step-up; needs Node.js and Python 3
 mcp:
     tests/mcp/run
 
@@ -115,9 +115,29 @@ fuzz seconds="60":
 # Each for two hours
 fuzz-long: (fuzz "7200")
 
-# The files of deploy/ and a static binary, with the tools for them, which it fetches
+# The files of deploy/ and static binaries, by glibc and by musl, with the tools for them, which it fetches
 check-deploy:
-    target="$(rustc --print host-tuple)" && RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --features otel --target "$target" && deploy/check "target/$target/release/warp-bearer"
+    target="$(rustc --print host-tuple)" && RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --features otel --target "$target" && deploy/check "target/$target/release/warp-bearer" $(deploy/musl)
+
+# All of a release but the push: artefacts, release notes, a tag; with --dry-run, without the tag
+release *arguments:
+    deploy/release {{arguments}}
+
+# The documentation as docs.rs builds it
+docs-rs:
+    deploy/docs-rs
+
+# The oldest Rust that Cargo.toml promises; rustup has to have it or to get it
+msrv:
+    .ci/msrv
+
+# The oldest versions of dependencies that Cargo.toml allows
+minimal-versions:
+    .ci/minimal-versions
+
+# The feature fips: signatures and TLS by AWS-LC's FIPS module; needs CMake and Go
+fips:
+    cargo test --locked --features fips --test library --test tokens --test server
 
 # Licences, bans and sources of the dependencies, and advisories where their database can be had; needs cargo-deny
 audit:

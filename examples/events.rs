@@ -1,4 +1,4 @@
-//! Server-sent events that end with the token: at its expiry, or when it is revoked.
+//! Server-sent events that end with the token, when it expires or is revoked.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -9,8 +9,8 @@ use warp_bearer::{
     issuer::Issuer,
 };
 
-/// Says the time once a second, until the token ends. The last event says why it has ended, so that
-/// the page fetches a new token instead of connecting with the old one again.
+/// Sends the time once a second until the token ends. The last event contains the reason, so that
+/// the page fetches a new token instead of reconnecting with the old one.
 fn ticks(claims: &Claims) -> impl Stream<Item = Result<sse::Event, Infallible>> + Send + use<> {
     let ended = Box::pin(claims.ended());
     let ticks = stream::unfold(0_u64, |count| async move {
@@ -19,7 +19,7 @@ fn ticks(claims: &Claims) -> impl Stream<Item = Result<sse::Event, Infallible>> 
         Some((event, count + 1))
     });
     let last = stream::once(ended).map(|why| sse::Event::default().event("end").data(why.code()));
-    // Whichever comes first: the stream of ticks never ends.
+    // Ends with whichever stream ends first, because the stream of ticks never does.
     stream::select(ticks.map(Some), last.map(Some).chain(stream::iter([None])))
         .take_while(|event| future::ready(event.is_some()))
         .filter_map(future::ready)

@@ -1,4 +1,5 @@
-//! What a route needs beyond a good token: data that composes, and the challenge tells.
+//! Rules of a route beyond a valid token: policies that can be combined and that the challenge
+//! names.
 
 use std::convert::Infallible;
 
@@ -16,13 +17,13 @@ use warp_bearer::{
     issuer::Issuer,
 };
 
-/// Checked as it compiles: `scope("read messages")` would be an error here.
+/// Checked at compile time: `scope("read messages")` would be an error here.
 const READ: Policy = scope("read:messages");
 
 fn routes(auth: &Auth) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + use<> {
     let write = READ & scope("write:messages") | role("admin");
     let gold = claim("https://my.app/tier", equals("gold")) & user();
-    // The last resort: what no data can say.
+    // For rules that a policy cannot express.
     let brief = check(|claims: &Claims| claims.scopes().count() < 3);
 
     open(auth, "read", READ | permission("messages:read"))

@@ -1,8 +1,9 @@
-//! `just token`: an access token from the tenant in `.env`, as the issuer answers it, in JSON.
-//! `just token --raw` prints the token alone.
+//! `just token`: prints the issuer's JSON response with an access token from the tenant in `.env`.
+//! `just token --raw` prints only the token.
 //!
-//! The tutorial's client credentials call. It reads the environment and `.env` as the service does,
-//! and puts the secret into no command line, where other users of the machine could read it.
+//! Sends the client credentials request of the tutorial. Reads the environment and `.env` as the
+//! service does, and never puts the secret on a command line, where other users of the machine
+//! could read it.
 
 use std::{collections::HashMap, env, error::Error, iter, process::ExitCode};
 
@@ -44,7 +45,7 @@ async fn main() -> ExitCode {
     }
 }
 
-/// The issuer's answer, or what to do about not having one.
+/// Returns the issuer's response, or advice without a response.
 async fn token(vars: impl IntoIterator<Item = (String, String)>) -> Result<Value, String> {
     let vars: HashMap<String, String> = vars.into_iter().collect();
     complete(&vars)?;
@@ -97,7 +98,7 @@ fn complete(vars: &HashMap<String, String>) -> Result<(), String> {
     Err(format!("set in .env: {}", missing.join(", ")))
 }
 
-/// As the service asks issuers: no redirect is followed, and no proxy stands before loopback.
+/// Uses the same settings as the service: redirects are not followed, and loopback needs no proxy.
 fn client(issuer: &str) -> Result<Client, String> {
     let mut client = Client::builder().redirect(redirect::Policy::none());
     if issuer.starts_with("http:") {
@@ -117,7 +118,7 @@ async fn read(url: &str, request: reqwest::RequestBuilder) -> Result<Value, Stri
     serde_json::from_str(&body).map_err(|_| format!("{url} answered with what is no JSON"))
 }
 
-/// An error with its causes, of which the last one says what happened.
+/// Formats an error with its causes. The last one says what happened.
 fn chain(error: &dyn Error) -> String {
     let causes = iter::successors(error.source(), |&cause| cause.source());
     causes.fold(error.to_string(), |told, cause| format!("{told}: {cause}"))

@@ -1,8 +1,8 @@
-//! A gRPC service of tonic behind [`RequireLayer`]. A refused call ends with a gRPC status, and its metadata
-//! hold the challenge.
+//! A gRPC service of tonic behind [`RequireLayer`]. A rejected call ends with a gRPC status, and
+//! its metadata contain the challenge.
 //!
-//! The service is written by hand, since tonic's code generator needs `protoc`. With generated code only
-//! `layer(..)` and the line that takes the claims out of the extensions are left.
+//! The service is written by hand, because tonic's code generator needs `protoc`. With generated
+//! code, only `layer(..)` and the line that reads the claims from the extensions remain.
 //!
 //! ```sh
 //! cargo run --example tonic
@@ -40,7 +40,7 @@ impl UnaryService<String> for Greeter {
     type Future = Ready<Result<Response<String>, Status>>;
 
     fn call(&mut self, request: Request<String>) -> Self::Future {
-        // The layer has put them there; without the layer there are none.
+        // The layer stores the claims. Without it, there are none.
         let greeting = match request.extensions().get::<Claims>() {
             Some(claims) => Ok(format!(
                 "{}, {}",
@@ -97,7 +97,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-// What a code generator writes.
+// The code from here on would otherwise be generated.
 
 impl NamedService for Greeter {
     const NAME: &'static str = "example.Greeter";
@@ -124,7 +124,7 @@ impl tower::Service<http::Request<Body>> for Greeter {
     }
 }
 
-/// Messages of plain text, in the place of Protocol Buffers.
+/// A codec for plain text, instead of Protocol Buffers.
 struct Text;
 
 impl Codec for Text {

@@ -1,4 +1,4 @@
-//! tower's layers around a warp service: what they see is what the caller gets, refusals included.
+//! tower's layers around a warp service. They see the final responses, including refusals.
 
 use std::{convert::Infallible, io, time::Duration};
 
@@ -42,7 +42,7 @@ async fn serve(listener: TcpListener, auth: &Auth) -> io::Result<()> {
         .allow_headers([header::AUTHORIZATION])
         .expose_headers([header::WWW_AUTHENTICATE]); // without it, a page cannot read the challenge
     let service = ServiceBuilder::new()
-        // Layers that log heads write `Sensitive` in the place of a token.
+        // Layers that log heads write `Sensitive` instead of a token.
         .layer(SetSensitiveRequestHeadersLayer::new([
             header::AUTHORIZATION,
             header::SEC_WEBSOCKET_PROTOCOL,
@@ -58,7 +58,7 @@ async fn serve(listener: TcpListener, auth: &Auth) -> io::Result<()> {
         let (stream, service) = (listener.accept().await?.0, service.clone());
         tokio::spawn(async move {
             let http = auto::Builder::new(TokioExecutor::new());
-            // Whoever leaves in the middle of a request has left; there is nobody to tell.
+            // An error means that the client has disconnected, so it is not reported.
             let _ = http.serve_connection(TokioIo::new(stream), service).await;
         });
     }

@@ -1,4 +1,4 @@
-//! Claims of one's own as a type: Auth0's, and what an Action of the tenant adds to them.
+//! Your own claims as a type: Auth0's, and those that an Action of the tenant adds.
 
 use std::convert::Infallible;
 
@@ -9,7 +9,7 @@ use warp_bearer::{
     issuer::Issuer,
 };
 
-/// A token that does not fit is refused as 401 `invalid_claim`, before the handler runs.
+/// A token that does not fit is rejected with 401 `invalid_claim` before the handler runs.
 #[derive(Deserialize)]
 struct Customer {
     #[serde(flatten)]

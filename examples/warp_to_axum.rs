@@ -25,14 +25,14 @@ use warp_bearer::{
     issuer::Issuer,
 };
 
-/// The largest body that a route on warp takes.
+/// The maximum body size of routes on warp.
 const MAX_BODY: usize = 64 * 1024;
 
 async fn me(claims: Claims) -> String {
     claims.subject().unwrap_or("you").to_owned()
 }
 
-/// The routes that have moved, before all others.
+/// The routes that have moved, in front of the remaining ones.
 fn app(auth: &Auth) -> Router {
     Router::new()
         .route("/me", get(me))
@@ -40,7 +40,7 @@ fn app(auth: &Auth) -> Router {
         .fallback_service(on_warp(auth))
 }
 
-/// The routes that have not.
+/// The routes that have not moved yet.
 fn remaining(auth: &Auth) -> BoxedFilter<(warp::reply::Response,)> {
     warp::path!("messages")
         .and(warp::get())
@@ -52,10 +52,10 @@ fn remaining(auth: &Auth) -> BoxedFilter<(warp::reply::Response,)> {
         .boxed()
 }
 
-/// Makes warp's filters a service of axum.
+/// Converts warp's filters to an axum service.
 ///
-/// The two have bodies of different types, and warp's must be `Sync`, so a request's body is read before warp
-/// gets it.
+/// The body types differ and warp's must be `Sync`, so a request's body is read completely before
+/// warp gets it.
 fn on_warp(
     auth: &Auth,
 ) -> impl tower::Service<Request, Response = Response, Error = Infallible, Future: Send>
@@ -129,7 +129,7 @@ mod tests {
                 "{path}: {body:?}"
             );
         }
-        // The second route found the token of the first in the cache.
+        // The second route used the cached token of the first.
         assert!(auth.cache_hits() > 0);
     }
 }

@@ -1,4 +1,4 @@
-//! A WebSocket that opens for a good token: in `Authorization`, or among the subprotocols, where a
+//! A WebSocket that opens for a valid token: in `Authorization`, or among the subprotocols, where a
 //! page puts it: `new WebSocket("ws://127.0.0.1:8001/echo", ["bearer", token])`.
 
 use std::convert::Infallible;
@@ -18,18 +18,19 @@ use warp_bearer::{
     issuer::Issuer,
 };
 
-/// Codes from 4000 to 4999 are an application's own (RFC 6455 §7.4.2). This one is for 401.
+/// Codes from 4000 to 4999 are reserved for applications (RFC 6455 §7.4.2). This one means 401.
 const UNAUTHORIZED: u16 = 4401;
 
-/// Says everything again until the token expires or is revoked: the socket would outlive it.
+/// Echoes messages until the token expires or is revoked. Otherwise the socket would outlive the
+/// token.
 async fn echo(claims: Claims, mut socket: WebSocket) {
     let mut ended = std::pin::pin!(claims.ended());
     loop {
         tokio::select! {
             why = &mut ended => {
-                // The code of the error is the reason: token_expired or token_revoked.
+                // The reason is the error's code: token_expired or token_revoked.
                 let last = Message::close_with(UNAUTHORIZED, why.code());
-                // Closed in time or not, there is nobody left to tell.
+                // An error means that the client has already disconnected.
                 let _ = socket.send(last).await;
                 return;
             }
@@ -117,7 +118,7 @@ mod tests {
         }
     }
 
-    /// Opens a socket to the routes, and returns the connection after the handshake. warp's own
+    /// Connects a socket to the routes and returns the connection after the handshake. warp's own
     /// client does not show how a socket was closed.
     async fn open(auth: &Auth, token: TokenBuilder) -> TcpStream {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -140,7 +141,7 @@ mod tests {
         socket
     }
 
-    /// Reads a short frame: its first byte, and what it carries.
+    /// Reads a short frame. Returns its first byte and its payload.
     async fn frame(socket: &mut TcpStream) -> (u8, Vec<u8>) {
         let first = socket.read_u8().await.unwrap();
         let length = socket.read_u8().await.unwrap();
@@ -160,11 +161,11 @@ mod tests {
         let auth = Auth::discover(issuer.url(), issuer.audience()).unwrap();
         auth.ready().await;
         let mut socket = open(&auth, issuer.token()).await;
-        // A text, masked with zeros as clients have to mask.
+        // A text frame, masked with zeros, because clients must mask.
         socket.write_all(b"\x81\x85\0\0\0\0hello").await.unwrap();
         assert_eq!(frame(&mut socket).await, (0x81, b"hello".to_vec()));
 
-        // Leeway opens it; the token's own end closes it.
+        // The leeway allows it to open; it closes at the token's own `exp`.
         let mut late = open(&auth, issuer.token().expires_in(Duration::ZERO)).await;
         assert_eq!(frame(&mut late).await, close("token_expired"));
         auth.revoke(Revocation::subject(issuer.url(), "auth0|alice"));

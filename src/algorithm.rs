@@ -7,11 +7,11 @@ use std::{fmt, str::FromStr};
 
 use serde::Serialize;
 
-/// A signature algorithm of JOSE that is supported (RFC 7518 §3.1, RFC 8037 §3.1).
+/// A supported JOSE signature algorithm (RFC 7518 §3.1, RFC 8037 §3.1).
 ///
-/// Parses and displays as the registered name, compared exactly. The names of RFC 9864 (`Ed25519`,
-/// `ESP256`, `ESP384`, `ESP512`) parse as the same algorithms: here `EdDSA` is always Ed25519, and
-/// each `ES` has one curve.
+/// Parses from and displays as the registered name; the comparison is exact. The names of RFC 9864
+/// (`Ed25519`, `ESP256`, `ESP384`, `ESP512`) parse as the same algorithms, because `EdDSA` always
+/// means Ed25519 here and each `ES` algorithm has exactly one curve.
 ///
 /// ```
 /// use warp_bearer::auth::Algorithm;
@@ -24,7 +24,7 @@ use serde::Serialize;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[non_exhaustive]
 pub enum Algorithm {
-    /// HMAC with SHA-256, under a secret that is shared with the issuer.
+    /// HMAC with SHA-256, with a secret that is shared with the issuer.
     HS256,
     /// RSASSA-PKCS1-v1_5 with SHA-256.
     RS256,
@@ -134,7 +134,7 @@ impl FromStr for Algorithm {
     }
 }
 
-/// The error of parsing an [`Algorithm`] from a name that is not supported.
+/// The error returned when a name is not that of a supported [`Algorithm`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a supported algorithm")]
 #[non_exhaustive]

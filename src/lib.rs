@@ -1,9 +1,9 @@
 //! Bearer tokens for [warp]: a [`with_auth()`](auth::with_auth) filter that verifies JWTs against
 //! the issuer's cached key set, and the service built on it.
 //!
-//! A route states what it needs in the order in which it is checked: path, method, token, policy. A
-//! handler that takes [`Claims`](auth::Claims) runs for verified tokens only, since nothing else
-//! makes them. Every failure is answered in JSON, with the challenge of RFC 6750.
+//! A route states its requirements in the order in which they are checked: path, method, token,
+//! policy. A handler that takes [`Claims`](auth::Claims) runs only for verified tokens, since
+//! nothing else creates them. Every failure is answered in JSON, with the challenge of RFC 6750.
 //!
 #![cfg_attr(feature = "testing", doc = "```")]
 #![cfg_attr(not(feature = "testing"), doc = "```ignore")]
@@ -49,33 +49,43 @@
     doc = "- [`issuer`], a small real OpenID issuer on loopback, for tests and for `warp-bearer dev`."
 )]
 //!
-//! The features:
-//! - `warp`: the filters. Without it, [`auth`] depends on no framework.
-//! - `tower`: layers for tower, hence for tonic and hyper.
-//! - `axum`: claims as an extractor of axum 0.8. It includes `tower`.
-//! - `testing`: the local issuer, for your own tests. It includes `warp`.
-//! - `service`: what the binary needs. It includes `testing`.
-//! - `docs`: `/openapi.json` and `/docs` of the service. It includes `service`.
-//! - `otel`: traces of the service by OTLP. It includes `service`.
+//! # Features
 //!
-//! The default is all but `otel`, so that `cargo run` works in a clone. As a library, depend on it with
-//! `default-features = false, features = ["warp"]`: the default brings what only the binary needs.
+//! | feature | default | adds |
+//! |---|---|---|
+//! | `warp` | yes | the filters. Without it, [`auth`] depends on no framework |
+//! | `tower` | yes | layers for tower, which tonic and hyper servers can use too |
+//! | `axum` | yes | claims as an extractor of axum 0.8; includes `tower` |
+//! | `redis` | yes | a store of used proofs and revocations that replicas share, in Redis or Valkey |
+//! | `testing` | yes | the local issuer, for your own tests; includes `warp` |
+//! | `service` | yes | everything that the binary needs; includes `redis` and `testing` |
+//! | `docs` | yes | `/openapi.json` and `/docs` of the service; includes `service` |
+//! | `otel` | no | OTLP traces of the service; includes `service` |
+//! | `pq` | no | signatures by ML-DSA (RFC 9964) |
+//! | `fips` | no | signatures and TLS by AWS-LC's FIPS module; its build takes `cmake` and `go` |
+//!
+//! The defaults have what the binary needs, so that `cargo run` works in a clone. To use the library,
+//! depend on it with `default-features = false, features = ["warp"]`.
+//!
+//! The oldest supported Rust is 1.88. Only a new minor version raises it.
 
-// Without the feature there is nothing for these links to lead to; docs.rs builds with all features.
+// docs.rs shows which feature an item needs. Only a nightly compiler can, and docs.rs sets the flag.
+#![cfg_attr(docsrs, feature(doc_cfg))]
+// Without the feature, these links have no target; docs.rs builds with all features.
 #![cfg_attr(not(feature = "warp"), allow(rustdoc::broken_intra_doc_links))]
-// Foreign text is read by `auth::json` alone (`clippy.toml`). Tests read what they made themselves.
+// Only `auth::json` reads foreign text (`clippy.toml`). Tests may read what they wrote themselves.
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
 mod algorithm;
 pub mod auth;
 #[cfg(feature = "testing")]
 pub mod issuer;
-// Public for the binary and the tests. It is no part of the API and changes without notice.
+// Public only for the binary and the tests. Not part of the API; it changes without notice.
 #[cfg(feature = "service")]
 #[doc(hidden)]
 pub mod service;
 
-/// The Rust of the pages compiles, and what it asserts holds.
+/// Compiles and runs the Rust code of the documentation pages.
 #[cfg(all(doctest, feature = "testing"))]
 mod pages {
     #[doc = include_str!("../README.md")]
@@ -88,6 +98,7 @@ mod pages {
     struct FromFastApi;
     #[doc = include_str!("../docs/from-express.md")]
     struct FromExpress;
+    #[cfg(feature = "axum")]
     #[doc = include_str!("../docs/from-jwt-authorizer.md")]
     struct FromJwtAuthorizer;
 }

@@ -1,4 +1,4 @@
-//! The process: read the command, run it, tell how it ended.
+//! The process: parses the command, runs it, and reports how it ended.
 
 use std::process::ExitCode;
 

@@ -1,8 +1,8 @@
-//! How many instructions does a request cost?
+//! Counts the instructions of a request.
 //!
-//! Times differ from machine to machine and from minute to minute, instructions hardly do: they show
-//! a regression where a stopwatch cannot. The service runs under callgrind, one connection asks it
-//! one thing after another, and two builds are compared that saw the very same requests.
+//! Times vary between machines and between runs, but instruction counts hardly do, so they show
+//! regressions that a stopwatch cannot. The service runs under callgrind, one connection sends
+//! requests in sequence, and two builds that received exactly the same requests are compared.
 
 use std::{
     path::{Path, PathBuf},
@@ -22,15 +22,15 @@ pub struct Options {
     /// The service's binary.
     #[arg(long)]
     service: PathBuf,
-    /// The same of the commit to compare with.
+    /// The binary of the commit to compare with.
     #[arg(long)]
     base: Option<PathBuf>,
-    /// By how much a path may have become longer, in percent.
+    /// The allowed increase of a path, in percent.
     #[arg(long, default_value_t = 1.0)]
     tolerance: f64,
 }
 
-/// Requests before any are counted, and those that are.
+/// The numbers of warm-up requests and of counted requests.
 const WARM: usize = 200;
 const COUNTED: usize = 1_000;
 const PROCESSES: usize = 3;
@@ -91,13 +91,13 @@ fn paths(ground: &Ground) -> Vec<HotPath> {
         path("expired", expired.clone(), 401),
         path("seen token, at /auth", asked_at_auth(&seen), 200),
         path("expired, at /auth", asked_at_auth(&expired), 401),
-        // The last two, for they ask for fresh keys in the background.
+        // Come last, because they start key fetches in the background.
         path("unknown kid", ground.unknown().to_vec(), 401),
         path("bad signature", ground.forged()[..1].to_vec(), 401),
     ]
 }
 
-/// The same requests, as a proxy asks about them.
+/// Returns the same requests as a proxy asks `/auth` about them.
 pub fn asked_at_auth(requests: &[Vec<u8>]) -> Vec<Vec<u8>> {
     let asked = requests.iter().map(|request| {
         let request = String::from_utf8_lossy(request);
@@ -106,7 +106,8 @@ pub fn asked_at_auth(requests: &[Vec<u8>]) -> Vec<Vec<u8>> {
     asked.collect()
 }
 
-/// Of one request, on each path: the median of some processes, each of which hashes in its own way.
+/// Returns the instructions per request of each path: the median of several processes, because each
+/// uses different hash seeds.
 fn counts(ground: &Ground, binary: &Path, paths: &[HotPath]) -> Vec<f64> {
     let runs: Vec<_> = (0..PROCESSES)
         .map(|_| counted(ground, binary, paths))

@@ -1,4 +1,5 @@
-//! A keep-alive connection of HTTP/1.1 that never blocks: ask, then look until the answer is whole.
+//! A non-blocking HTTP/1.1 keep-alive connection: send a request, then poll until the response is
+//! complete.
 
 use std::{
     io::{ErrorKind, Read, Write},
@@ -6,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-/// With what it has heard of the answer so far.
+/// A connection and the part of the response received so far.
 pub struct Connection {
     stream: TcpStream,
     heard: Vec<u8>,
@@ -32,7 +33,7 @@ impl Connection {
         self.stream.write_all(request).unwrap();
     }
 
-    /// The status, once the answer is whole.
+    /// Returns the status once the response is complete.
     pub fn hears(&mut self) -> Option<u16> {
         let mut bytes = [0; 16 * 1024];
         match self.stream.read(&mut bytes) {
@@ -45,8 +46,8 @@ impl Connection {
     }
 }
 
-/// One request on a connection of its own, for what is not measured. `None` where nothing whole
-/// comes back within a second.
+/// Sends one request on a new connection, outside of measurements. `None` if no complete response
+/// arrives within a second.
 pub fn status_of(server: SocketAddr, request: &[u8]) -> Option<u16> {
     let mut stream = TcpStream::connect(server).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(1))).ok()?;
@@ -62,7 +63,8 @@ pub fn status_of(server: SocketAddr, request: &[u8]) -> Option<u16> {
     }
 }
 
-/// The status of an answer with all of its body. Nothing here is asked that is answered in chunks.
+/// Returns the status of a complete response. Does not support chunked bodies, which no server here
+/// sends.
 fn whole(answer: &[u8]) -> Option<u16> {
     let end = answer.windows(4).position(|four| four == b"\r\n\r\n")?;
     let head = std::str::from_utf8(&answer[..end]).unwrap();

@@ -1,4 +1,4 @@
-//! What is compared with what, what it shall come to, and what it must not miss.
+//! The comparisons, with the goal and the gate of each.
 
 use clap::ValueEnum;
 
@@ -9,19 +9,19 @@ use crate::{
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Section {
-    /// Fresh tokens, seen tokens, the public route, refusals.
+    /// Fresh tokens, seen tokens, the public route, rejected tokens.
     Speed,
     /// More keys, more tokens, larger tokens.
     Growth,
-    /// How long a request takes when the server has time.
+    /// The duration of a request on a server that is not busy.
     Latency,
-    /// Memory, the binary, the start.
+    /// Memory, binary size, start time.
     Footprint,
-    /// With metrics on, and a line for each request in a file.
+    /// With metrics, and with a log line for each request.
     Watched,
-    /// Two processors.
+    /// Scaling to two processors.
     Cores,
-    /// Other people's servers.
+    /// Other servers.
     #[value(skip)]
     Peers,
 }
@@ -33,18 +33,18 @@ pub struct Goal {
     pub bound: Option<Bound>,
 }
 
-/// Of which rows, by name.
+/// A comparison of rows, which are given by name.
 pub enum Is {
-    /// How many times the second the first is.
+    /// The ratio of the first row to the second.
     Times(String, String),
-    /// By how many microseconds the first is over the second.
+    /// The difference of the first row and the second, in microseconds.
     Microseconds(String, String),
     Milliseconds(String),
     Megabytes(String),
     Kilobytes(String),
 }
 
-/// The goal, and the gate where there is one.
+/// The goal and, if there is one, the gate.
 #[derive(Clone, Copy)]
 pub enum Bound {
     AtLeast(f64, Option<f64>),
@@ -55,7 +55,7 @@ use Bound::{AtLeast, AtMost};
 use Section::{Cores, Footprint, Growth, Latency, Speed, Watched};
 
 impl Goal {
-    /// The rows that have to be measured for it.
+    /// Returns the names of the rows that the goal is computed from.
     pub fn rows(&self) -> impl Iterator<Item = &str> {
         let (of, to) = match &self.is {
             Is::Times(of, to) | Is::Microseconds(of, to) => (of, Some(to)),
@@ -65,7 +65,7 @@ impl Goal {
     }
 }
 
-/// The goals of these sections, and those of each peer.
+/// Returns the goals of these sections, and those of each peer.
 pub fn of(sections: &[Section], peers: &[&Peer]) -> Vec<Goal> {
     let own = own().into_iter();
     let wanted = own.filter(|goal| sections.contains(&goal.section));
@@ -74,7 +74,7 @@ pub fn of(sections: &[Section], peers: &[&Peer]) -> Vec<Goal> {
         .collect()
 }
 
-/// All of the service's own.
+/// Returns the service's own goals.
 #[rustfmt::skip]
 pub fn own() -> Vec<Goal> {
     vec![
@@ -107,14 +107,14 @@ pub fn own() -> Vec<Goal> {
         times(Watched, "fresh tokens, watched, of unwatched", "fresh, watched", "fresh", AtLeast(0.90, Some(0.80))),
         times(Watched, "seen tokens, watched, of unwatched", "seen, watched", "seen", AtLeast(0.90, Some(0.80))),
 
-        // Twice this is what two processors give of one: 1.8 times.
+        // Two processors reach 1.8 times the rate of one.
         times(Cores, "fresh tokens, each of two processors, of one", "fresh, two processors", "fresh", AtLeast(0.90, None)),
         times(Cores, "seen tokens, each of two processors, of one", "seen, two processors", "seen", AtLeast(0.90, None)),
     ]
 }
 
-/// What the service is, measured beside a peer. Of a peer that remembers tokens, what it does with
-/// those is compared with what the service does with seen ones.
+/// Returns the comparisons of the service with a peer. If the peer caches tokens, its rate with
+/// them is compared with the service's rate for seen tokens.
 fn beside(peer: &Peer) -> Vec<Goal> {
     let title = peer.title;
     let compared = |word: &str, own: &str, peers: String, bound| Goal {
@@ -144,7 +144,7 @@ fn beside(peer: &Peer) -> Vec<Goal> {
         tokens_row(peer),
         peer.seen_to,
     ));
-    // The peer itself, as a part of the references.
+    // Also relates the peer to the references.
     goals.push(share("public route", public_row(peer), "bare"));
     goals.push(share("tokens", tokens_row(peer), "rsa"));
     goals

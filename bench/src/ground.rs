@@ -1,5 +1,5 @@
-//! What every measurement stands on: an issuer, its tokens, the references, and how each server is
-//! started. Nothing is made before something asks for it.
+//! The common base of all measurements: an issuer, its tokens, the references, and the commands
+//! that start servers. Everything is created on first use.
 
 use std::{
     path::{Path, PathBuf},
@@ -20,12 +20,12 @@ use crate::{
     tokens,
 };
 
-/// Tokens that the cache holds all of, by default.
+/// The number of tokens that fit into the cache by default.
 pub const SEEN: usize = 10_000;
-/// Tokens that a cache must have been made larger for.
+/// A number of tokens that needs a larger cache.
 pub const MANY: usize = 100_000;
-/// Requests before anything counts: as many as fill the cache. Until then each token takes new pages from
-/// the system, which is a matter of a service's first seconds.
+/// The number of warm-up requests, enough to fill the cache. Until then each token needs new pages
+/// from the system, which only happens in the first seconds of a service.
 pub const WARM: usize = SEEN;
 /// Tokens that an issuer is asked about, each once.
 pub const SOME: usize = 1_000;
@@ -53,7 +53,7 @@ pub struct Ground {
     rsa: OnceLock<Server>,
     p256: OnceLock<Server>,
     half_of_capacity: OnceLock<f64>,
-    /// The issuer's thread lives in it.
+    /// Runs the issuer's thread.
     _runtime: Runtime,
 }
 
@@ -87,9 +87,9 @@ impl Ground {
     }
 }
 
-/// Requests.
+/// The requests.
 impl Ground {
-    /// A caller each: as many as are asked in one measurement, and `WARM` more.
+    /// Returns requests from different callers: as many as one measurement sends, plus `WARM`.
     pub fn callers(&self) -> &[Vec<u8>] {
         self.callers.get_or_init(|| {
             let count = self.requests.max(SEEN) + WARM;
@@ -117,7 +117,7 @@ impl Ground {
         self.expired.get_or_init(|| tokens::requests(FEW, expired))
     }
 
-    /// A made-up `kid` each.
+    /// Returns requests with a different made-up `kid` each.
     pub fn unknown(&self) -> &[Vec<u8>] {
         let unknown = |i| tokens::of_caller(&self.issuer, i).kid(&format!("made-up-{i}"));
         self.strangers
@@ -152,7 +152,7 @@ impl Ground {
     }
 }
 
-/// Servers.
+/// The servers.
 impl Ground {
     pub fn bare(&self) -> &Server {
         self.bare.get_or_init(|| reference(&[]))
@@ -162,7 +162,7 @@ impl Ground {
         self.rsa.get_or_init(|| {
             let jwk = self.issuer.key().public_jwk();
             let part = |name: &str| jwk[name].as_str().unwrap().to_owned();
-            // One word: base64url may begin with a hyphen.
+            // A single argument, because base64url may begin with a hyphen.
             reference(&[format!("--key={}.{}", part("n"), part("e"))])
         })
     }
@@ -175,7 +175,7 @@ impl Ground {
         })
     }
 
-    /// The service, just started and with its keys: fresh tokens are fresh to it.
+    /// Starts the service and waits for its keys. Its token cache is empty.
     pub fn service(&self) -> Server {
         self.service_with(1, |_| {})
     }
@@ -188,7 +188,8 @@ impl Ground {
         server
     }
 
-    /// Requests per second that keep hyper with one RSA verification half busy.
+    /// Returns the rate that keeps hyper with one RSA verification half busy, in requests per
+    /// second.
     pub fn half_of_capacity(&self) -> f64 {
         *self.half_of_capacity.get_or_init(|| {
             let mut load = Load::open(self.rsa().address, 64);

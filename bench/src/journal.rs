@@ -1,5 +1,5 @@
-//! What was measured, a line of JSON each, so that a long measurement can be taken in several
-//! sittings and reported as one.
+//! The measured values, one JSON line each, so that a long measurement can be split into several
+//! sessions and reported as one.
 
 use std::{
     collections::BTreeMap,
@@ -13,13 +13,13 @@ use serde::{Deserialize, Serialize};
 
 #[derive(Serialize, Deserialize)]
 struct Line {
-    /// The same for all that was measured in one round.
+    /// Identifies a round. Values of the same round have the same text.
     round: String,
     row: String,
     value: f64,
 }
 
-/// One sitting.
+/// The values of one session.
 pub struct Journal {
     file: File,
     sitting: u64,
@@ -49,7 +49,7 @@ impl Journal {
     }
 }
 
-/// All sittings: each row's value by round.
+/// The values of all sessions, by row and round.
 pub struct Measured(BTreeMap<String, BTreeMap<String, f64>>);
 
 impl Measured {
@@ -68,7 +68,7 @@ impl Measured {
         values.map(|(_, value)| *value).collect()
     }
 
-    /// What `with` makes of two rows, in each round that has both.
+    /// Applies `with` to the values of two rows, for each round that has both.
     pub fn pairs(&self, of: &str, to: &str, with: fn(f64, f64) -> f64) -> Vec<f64> {
         let (Some(of), Some(to)) = (self.0.get(of), self.0.get(to)) else {
             return Vec::new();

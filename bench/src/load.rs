@@ -1,5 +1,6 @@
-//! As much as a server can take: connections that ask again as soon as they are answered, served by
-//! one thread that never sleeps. A generator that sleeps makes the server pay for waking it.
+//! Generates the maximum load: each connection sends the next request as soon as it gets a
+//! response. One thread serves them all and never sleeps, because a generator that sleeps makes the
+//! server pay for waking it.
 
 use std::{
     net::SocketAddr,
@@ -10,12 +11,12 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 
 use crate::connection::Connection;
 
-/// How slow a server may be before one measurement ends early.
+/// The duration after which a measurement ends early.
 const ENOUGH: Duration = Duration::from_secs(1);
-/// How long a server may say nothing at all.
+/// The duration without a response after which the server counts as hung.
 const HUNG: Duration = Duration::from_secs(30);
 
-/// Open connections, and who of them has been answered.
+/// Open connections, and an epoll instance that reports responses.
 pub struct Load {
     connections: Vec<Connection>,
     answered: Epoll,
@@ -37,13 +38,13 @@ impl Load {
         }
     }
 
-    /// Sends `requests` in turn, `count` in all or as many as a second allows. Each has to be answered
-    /// with `status`. How many were.
+    /// Sends `requests` in turn: `count` of them, or as many as fit into a second. Each must be
+    /// answered with `status`. Returns the number of responses.
     pub fn run(&mut self, requests: &[Vec<u8>], count: usize, status: u16) -> usize {
         self.run_for(ENOUGH, requests, count, status)
     }
 
-    /// The same, all of `count`, however long it takes.
+    /// Like [`run`](Self::run), but always sends `count` requests, however long that takes.
     pub fn run_slowly(&mut self, requests: &[Vec<u8>], count: usize, status: u16) {
         self.run_for(HUNG, requests, count, status);
     }

@@ -2,9 +2,9 @@
 //!
 //! The references are bare hyper, which verifies nothing, hyper with one RSA verification, which is
 //! the least that a fresh token can cost, and hyper with one P-256 verification, which is the least
-//! that a DPoP proof can cost. What is counted is requests per second of a server's own
-//! processor time, so that the machine's other work does not enter. Rounds are interleaved, and
-//! ratios are taken within a round, so that what drifts drifts for both.
+//! that a DPoP proof can cost. Rates are in requests per second of the server's own processor time,
+//! so that other work on the machine does not count. Rounds are interleaved and ratios are computed
+//! within a round, so that slow changes of the machine affect both sides.
 
 mod behaviour;
 mod callgrind;
@@ -40,24 +40,24 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Measures sections and peers in interleaved rounds, and appends what it finds to a file.
+    /// Measures sections and peers in interleaved rounds, and appends the values to a file
     Measure(Measure),
-    /// Makes tables and a plot of such a file.
+    /// Creates tables and a plot from such a file
     Report(report::Options),
-    /// Counts the instructions of a request on each hot path, beside those of another build.
+    /// Counts the instructions of a request on each hot path, and compares them with another build
     Calls(calls::Options),
-    /// Counts the instructions of a request where there is little and where there is much of something.
+    /// Counts the instructions of a request in small and in large settings
     Growth(growth::Options),
-    /// Measures proxies that ask the service about each request.
+    /// Measures proxies that ask the service about each request
     Forward(forward::Options),
-    /// Asks the service and its peers the same questions, and makes tables of what they answer.
+    /// Sends the service and its peers the same requests, and creates tables of the responses
     Behaviour(behaviour::Options),
-    /// One of the three reference servers, on the port that PORT names.
+    /// Runs one of the three reference servers, on the port in PORT
     Reference {
-        /// `n.e` of an RSA key, each as base64url: every token is verified with it.
+        /// An RSA key as base64url `n.e`; every token is verified with it
         #[arg(long)]
         key: Option<String>,
-        /// `x.y` of a key on P-256, each as base64url: every DPoP proof is verified with it.
+        /// A key on P-256 as base64url `x.y`; every DPoP proof is verified with it
         #[arg(long)]
         proof_key: Option<String>,
     },
@@ -68,21 +68,21 @@ struct Measure {
     /// The service's binary.
     #[arg(long)]
     service: PathBuf,
-    /// The same built without `/docs`, whose size is measured if it is there.
+    /// The binary built without `/docs`; its size is measured if given
     #[arg(long)]
     without_docs: Option<PathBuf>,
-    /// Where to append what is measured, a line of JSON each.
+    /// The file to append values to, one JSON line each
     #[arg(long)]
     into: PathBuf,
     #[arg(long, default_value_t = 5)]
     rounds: usize,
-    /// Requests in one measurement, unless a second is over before.
+    /// The number of requests in one measurement, which also ends after a second
     #[arg(long, default_value_t = 10_000)]
     requests: usize,
-    /// What to measure of the service: any of speed, growth, latency, footprint, watched, cores.
+    /// The sections to measure: any of speed, growth, latency, footprint, watched, cores
     #[arg(long, value_delimiter = ',')]
     sections: Vec<goals::Section>,
-    /// Peers to measure beside it, by name, or `all`.
+    /// The peers to measure, by name, or `all`
     #[arg(long, value_delimiter = ',')]
     peers: Vec<String>,
 }
@@ -117,7 +117,8 @@ fn run(measure: &Measure) {
         for row in &rows {
             journal.note(round, &row.name, (row.measure)());
         }
-        // There and back again: what grows slower as time goes by does so for all.
+        // Reverses the order each round, so that a gradual slowdown of the machine affects all rows
+        // alike.
         rows.reverse();
         eprintln!("round {round} of {}", measure.rounds);
     }

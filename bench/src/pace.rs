@@ -1,7 +1,7 @@
-//! So many requests a second, whatever the server does: how long does each take?
+//! Sends requests at a fixed rate, whatever the server does, and measures the duration of each.
 //!
-//! A request's time runs from when it was due, not from when it was sent, so that a server that
-//! stalls is charged for everyone who would have asked meanwhile (no coordinated omission).
+//! A duration is counted from when the request was due, not from when it was sent, so that a server
+//! that stalls is charged for every request that it delays (no coordinated omission).
 
 use std::{
     net::SocketAddr,
@@ -12,10 +12,10 @@ use crate::{connection::Connection, spread::Spread};
 
 const CONNECTIONS: usize = 64;
 
-/// In how many parts the time of a measurement is looked at.
+/// The number of parts into which a measurement is divided.
 const PARTS: usize = 10;
 
-/// Asks each of `requests` once, and returns how long they took, in the order of their answers.
+/// Sends each of `requests` once. Returns the durations in the order of the responses.
 pub fn run(server: SocketAddr, requests: &[Vec<u8>], per_second: f64) -> Vec<Duration> {
     let mut free: Vec<_> = (0..CONNECTIONS).map(|_| Connection::open(server)).collect();
     let mut busy: Vec<(Connection, Instant)> = Vec::with_capacity(CONNECTIONS);
@@ -42,15 +42,16 @@ pub fn run(server: SocketAddr, requests: &[Vec<u8>], per_second: f64) -> Vec<Dur
             assert_eq!(status, 200, "the server's answer");
             let (connection, due) = busy.swap_remove(i);
             took.push(due.elapsed());
-            // To the other end, so that connections take turns.
+            // Inserted at the other end, so that connections take turns.
             free.insert(0, connection);
         }
     }
     took
 }
 
-/// In microseconds, as it was in the median part of the time: one pause of the machine, which takes
-/// the processor away for milliseconds, would be all that a 99th percentile of the whole tells.
+/// Returns a percentile in microseconds, for the median part of the measurement. Otherwise a single
+/// pause of the machine, which takes the processor away for milliseconds, would determine the 99th
+/// percentile.
 pub fn percentile(took: &[Duration], percent: usize) -> f64 {
     let parts = took.chunks(took.len().div_ceil(PARTS));
     let of_part = |part: &[Duration]| {

@@ -1,10 +1,10 @@
-//! Other people's servers: how each is started, and that it does what it is timed for.
+//! The other servers: how each is started, and a check that it does what it is timed for.
 //!
 //! Each has a folder in `peers/` with its configuration, a script that installs it and one that
-//! starts it. It serves `/api/public` to everyone and `/api/private` to whoever has a good token. It
-//! is told by the environment: `PORT`, `ISSUER`, `AUDIENCE`, and the key as it likes it, at an address
-//! (`JWKS_URI`), in a file (`JWKS_FILE`) or as PEM (`PUBLIC_KEY`). Whoever fetches keeps them for
-//! `JWKS_TTL` seconds where that is set, and else as it does by default.
+//! starts it. It serves `/api/public` to everyone and `/api/private` for a valid token. The
+//! environment configures it: `PORT`, `ISSUER`, `AUDIENCE`, and the key in the form it needs, as an
+//! address (`JWKS_URI`), a file (`JWKS_FILE`) or PEM (`PUBLIC_KEY`). A peer that fetches keys keeps
+//! them for `JWKS_TTL` seconds if that is set, and otherwise for its default time.
 
 use std::{
     fs,
@@ -37,9 +37,9 @@ pub struct Peer {
     pub title: &'static str,
     folder: &'static str,
     env: &'static [(&'static str, &'static str)],
-    /// Whether it fetches its keys, or reads one from a file.
+    /// True if it fetches its keys. False if it reads one from a file.
     pub fetches: bool,
-    /// What the service's fresh tokens shall be of its tokens; `None` where it remembers them.
+    /// The goal for the service's fresh tokens relative to its tokens. `None` if it caches tokens.
     pub fresh_to: Option<Bound>,
     pub seen_to: Option<Bound>,
 }
@@ -59,6 +59,9 @@ const PEERS: &[Peer] = &[
     Peer { name: "warp-jsonwebtoken", title: "warp + jsonwebtoken::decode", folder: "warp-jsonwebtoken", ..PEER },
     Peer { name: "actix", title: "actix-web + jsonwebtoken", folder: "actix", ..PEER },
     Peer { name: "axum-tower-oauth2", title: "axum + tower-oauth2-resource-server", folder: "axum-tower-oauth2", fetches: true, ..PEER },
+    Peer { name: "axum-oauth-rs", title: "axum + oauth-resource-server", folder: "axum-oauth-rs", fetches: true, ..PEER },
+    Peer { name: "axum-huskarl", title: "axum + huskarl-resource-server", folder: "axum-huskarl", fetches: true, ..PEER },
+    Peer { name: "axum-tower-mcp", title: "axum + tower-mcp", folder: "axum-tower-mcp", fetches: true, ..PEER },
     Peer { name: "axum-jwt-authorizer", title: "axum + jwt-authorizer", folder: "axum-jwt-authorizer", fetches: true, ..PEER },
     Peer { name: "haproxy", title: "HAProxy, jwt_verify", folder: "haproxy", ..PEER },
     Peer { name: "envoy", title: "Envoy, jwt_authn", folder: "envoy", fetches: true, ..PEER },
@@ -69,7 +72,7 @@ const PEERS: &[Peer] = &[
     Peer { name: "fastapi", title: "FastAPI tutorial", folder: "fastapi", fetches: true, fresh_to: Some(Bound::AtLeast(15.0, Some(10.0))), seen_to: Some(Bound::AtLeast(60.0, Some(30.0))), ..PEER },
 ];
 
-/// The peers of these names; `all` is everyone.
+/// Returns the peers with these names. `all` means every peer.
 pub fn named(names: &[String]) -> Vec<&'static Peer> {
     if names == ["all"] {
         return PEERS.iter().collect();
@@ -81,13 +84,14 @@ pub fn named(names: &[String]) -> Vec<&'static Peer> {
     names.iter().map(peer).collect()
 }
 
-/// One of each kind: those that differ from another in their cache alone are left out.
+/// Returns the peers without those that differ from another only in their cache.
 pub fn without_caches() -> Vec<&'static Peer> {
     let peers = PEERS.iter();
     peers.filter(|peer| peer.env.is_empty()).collect()
 }
 
-/// What its folder pins; of `HAProxy`, which the system has, what it says itself.
+/// Returns the versions pinned in a peer's folder. For `HAProxy`, which the system provides, asks
+/// the program.
 pub fn versions(peer: &Peer) -> String {
     if peer.name == "haproxy" {
         let said = Command::new("haproxy").arg("-v").output().unwrap();
@@ -102,7 +106,7 @@ pub fn versions(peer: &Peer) -> String {
     versions.join(", ")
 }
 
-/// The name and the version of a line that pins one: `name = { version = "=1.2.3", …`,
+/// Returns the name and the version in a line that pins one: `name = { version = "=1.2.3", …`,
 /// `name==1.2.3`, `"name": "1.2.3"`.
 fn pin(line: &str) -> Option<String> {
     let line = line.trim();
@@ -126,7 +130,7 @@ pub fn tokens_row(peer: &Peer) -> String {
     format!("{}: tokens", peer.name)
 }
 
-/// Peers at work, each seen to do its own.
+/// Running peers. Each has been checked.
 pub struct Running(Vec<(&'static Peer, Rc<Server>)>);
 
 pub fn start(peers: &[&'static Peer], ground: &Ground) -> Running {
@@ -142,7 +146,7 @@ pub fn start(peers: &[&'static Peer], ground: &Ground) -> Running {
 }
 
 impl Running {
-    /// How to measure the row of this name, if it is a peer's.
+    /// Returns the function that measures this row, if the row belongs to a peer.
     pub fn row<'a>(&self, name: &str, ground: &'a Ground) -> Option<Box<dyn Fn() -> f64 + 'a>> {
         for (peer, server) in &self.0 {
             let server = Rc::clone(server);
@@ -169,7 +173,7 @@ fn rate(server: &Server, requests: &[Vec<u8>], ground: &Ground) -> f64 {
     })
 }
 
-/// How it is started, with this issuer.
+/// Returns the command that starts a peer with this issuer.
 pub fn command(peer: &Peer, issuer: &Issuer) -> Command {
     let keys = write_keys(issuer);
     let mut command = Command::new(folder(peer).join("start"));
@@ -190,7 +194,7 @@ fn folder(peer: &Peer) -> PathBuf {
         .join(peer.folder)
 }
 
-/// The issuer's key for those who cannot fetch it.
+/// Writes the issuer's key for peers that cannot fetch it.
 fn write_keys(issuer: &Issuer) -> PathBuf {
     let folder = all_keys().join(issuer.addr().port().to_string());
     fs::create_dir_all(&folder).unwrap();
@@ -204,12 +208,12 @@ fn all_keys() -> PathBuf {
     std::env::temp_dir().join(format!("warp-bearer-bench-{}", process::id()))
 }
 
-/// Removes what was written for the peers, which have to have ended.
+/// Removes the files written for the peers, which must have ended.
 pub fn forget_keys() {
     let _ = fs::remove_dir_all(all_keys());
 }
 
-/// The issuer's key as files have it.
+/// Returns the issuer's key as PEM.
 pub fn public_pem(issuer: &Issuer) -> String {
     let jwk = issuer.key().public_jwk();
     let part = |name: &str| URL_SAFE_NO_PAD.decode(jwk[name].as_str().unwrap()).unwrap();
@@ -230,7 +234,8 @@ pub fn public_pem(issuer: &Issuer) -> String {
     )
 }
 
-/// A good token is let in and a bad one is not, or there is nothing to time.
+/// Checks that a valid token is accepted and an invalid one is not. Otherwise timing would be
+/// meaningless.
 fn check(peer: &Peer, server: &Server, ground: &Ground) {
     let token = || tokens::of_caller(&ground.issuer, 0);
     let ask = |request: &[u8]| status_of(server.address, request);

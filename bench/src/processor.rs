@@ -1,16 +1,16 @@
-//! Which processor does what: servers have the first, the generator the last.
+//! Assigns processors: the first ones to servers, the last one to the generator.
 
 use nix::{
     sched::{CpuSet, sched_getaffinity, sched_setaffinity},
     unistd::Pid,
 };
 
-/// This thread's, which what it starts inherits.
+/// The current thread. Processes that it starts inherit its processors.
 const SELF: Pid = Pid::from_raw(0);
 
-/// Where this process may run at all, before it chose.
+/// Returns the number of processors of the machine.
 fn count() -> usize {
-    // Not the affinity, which changes here.
+    // Does not use the affinity, which this module changes.
     let online = std::fs::read_to_string("/sys/devices/system/cpu/online").unwrap();
     let last = online.trim().rsplit(['-', ',']).next().unwrap();
     last.parse::<usize>().unwrap() + 1
@@ -24,7 +24,8 @@ fn keep_to(processors: impl IntoIterator<Item = usize>) {
     sched_setaffinity(SELF, &set).unwrap();
 }
 
-/// From now on this thread, and whatever it starts, is where no server is measured.
+/// Moves this thread, and processes that it starts, to the processor on which no server is
+/// measured.
 pub fn keep_to_the_generators() {
     assert!(count() > 1, "a generator needs a processor of its own");
     keep_to([count() - 1]);
@@ -39,7 +40,7 @@ pub fn on_the_servers<T>(servers: usize, start: impl FnOnce() -> T) -> T {
     started
 }
 
-/// For a thread that measures nothing.
+/// Allows every processor, for a thread that measures nothing.
 pub fn anywhere() {
     keep_to(0..count());
 }

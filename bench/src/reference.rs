@@ -1,4 +1,5 @@
-//! The three references. All answer with the same 200, and need no token for the public route.
+//! The three reference servers. All answer with the same 200, and require no token for the public
+//! route.
 
 use std::{
     convert::Infallible,
@@ -20,7 +21,7 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 
-/// As quick as the service's own.
+/// As fast as the decoder of the service.
 static BASE64URL: LazyLock<Simd> = LazyLock::new(|| Simd::url_safe(NO_PAD));
 
 const BODY: &[u8] = br#"{"status":"success","msg":"Hello from a public endpoint! You don't need to be authenticated to see this."}"#;
@@ -32,8 +33,8 @@ struct Signed {
     scheme: &'static [u8],
 }
 
-/// Serves on the port that PORT names. With a key (`n.e`, base64url) it verifies each token, with the
-/// key of proofs (`x.y`, base64url) each proof.
+/// Serves on the port in PORT. If a key (`n.e`, base64url) is given, verifies each token with it; if
+/// a key of proofs (`x.y`, base64url) is given, each DPoP proof.
 #[tokio::main(flavor = "current_thread")]
 pub async fn serve(key: Option<&str>, proof_key: Option<&str>) {
     let of_tokens = key.map(|key| Signed {
@@ -90,7 +91,7 @@ fn parse_point(key: &str) -> ParsedPublicKey {
     ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point).unwrap()
 }
 
-/// The verification and nothing else: no JSON is read.
+/// Only verifies the signature, without reading any JSON.
 fn verify<B>(signed: &Signed, request: &Request<B>) -> Option<()> {
     let field = request.headers().get(&signed.field)?;
     let token = field.as_bytes().strip_prefix(signed.scheme)?;

@@ -1,4 +1,4 @@
-//! What was measured, as tables for people and as a verdict for CI.
+//! Formats the measured values as tables for people and as a verdict for CI.
 
 use std::{fmt::Write, fs, path::PathBuf, process};
 
@@ -12,18 +12,18 @@ use crate::{
 
 #[derive(clap::Args)]
 pub struct Options {
-    /// What `measure` has written.
+    /// A file written by `measure`
     file: PathBuf,
-    /// A document to put the table of servers into, between its two marks.
+    /// A document to put the table of servers into, between its two markers
     #[arg(long)]
     readme: Option<PathBuf>,
-    /// A document to put the table of goals into, between its two marks.
+    /// A document to put the table of goals into, between its two markers
     #[arg(long)]
     goals: Option<PathBuf>,
-    /// Where to put the plot.
+    /// The file to write the plot to
     #[arg(long)]
     plot: Option<PathBuf>,
-    /// Fail where a gate is missed.
+    /// Fail if a gate is missed
     #[arg(long)]
     gate: bool,
 }
@@ -31,7 +31,7 @@ pub struct Options {
 const BEGIN: &str = "<!-- bench: begin -->\n";
 const END: &str = "<!-- bench: end -->\n";
 
-/// Of the first two columns of the table of servers.
+/// The unit of the first two columns in the table of servers.
 const UNIT: &str = "thousand requests per second of a server's own processor time";
 
 pub fn run(options: &Options) {
@@ -60,17 +60,17 @@ pub fn run(options: &Options) {
     }
 }
 
-/// A server, and what it does with tokens.
+/// A server and its rates.
 struct Server {
     title: String,
     public: Option<Spread>,
     tokens: Option<Spread>,
-    /// Of hyper with one RSA verification.
+    /// The rate relative to hyper with one RSA verification.
     share: Option<Spread>,
     own: bool,
 }
 
-/// The references, the service, and its peers, quickest first.
+/// Returns the references, the service, and its peers, fastest first.
 fn servers(measured: &Measured) -> Vec<Server> {
     let server = |title: &str, public: &str, tokens: &str, own| Server {
         title: title.to_owned(),
@@ -136,7 +136,7 @@ fn bars(servers: &[Server]) -> Vec<Bar<'_>> {
     servers.iter().filter_map(bar).collect()
 }
 
-/// A goal, and what came of it.
+/// A goal and its result.
 struct Judged {
     what: String,
     measured: String,
@@ -145,7 +145,7 @@ struct Judged {
     gate: String,
 }
 
-/// Each goal of which there are measurements, and those whose gate is missed.
+/// Evaluates each goal that has measured values. Also returns the goals whose gate is missed.
 fn judged(measured: &Measured) -> (Vec<Judged>, Vec<String>) {
     let peers = peers::named(&["all".to_owned()]);
     let mut judged = Vec::new();
@@ -232,7 +232,7 @@ fn table(judged: &[Judged]) -> String {
     table
 }
 
-/// Three digits that mean something.
+/// Formats a number with three significant digits.
 fn number(value: f64) -> String {
     let digits = match value.abs() {
         0.0..2.0 => 3,
@@ -247,7 +247,7 @@ fn percent(share: f64) -> String {
     format!("{:.0} %", share * 100.0)
 }
 
-/// Figures mean nothing without it.
+/// Describes the machine, without which the figures would be meaningless.
 fn machine() -> String {
     let processors = fs::read_to_string("/proc/cpuinfo").unwrap();
     let field = |name: &str| {

@@ -1,4 +1,4 @@
-//! Everything that can be measured, a row each, by name. What is asked of the rows is in `goals`.
+//! Everything that can be measured, one named row each. `goals` compares the rows.
 
 use std::process::Command;
 
@@ -16,7 +16,7 @@ pub struct Row<'a> {
     pub measure: Box<dyn Fn() -> f64 + 'a>,
 }
 
-/// The rows that these goals are made of, each once, in their order.
+/// Returns the rows that these goals need, without duplicates, in order.
 pub fn needed<'a>(goals: &[Goal], ground: &'a Ground, peers: &[&'static Peer]) -> Vec<Row<'a>> {
     let mut names: Vec<&str> = Vec::new();
     for name in goals.iter().flat_map(Goal::rows) {
@@ -42,11 +42,11 @@ fn own<'a>(name: &str, ground: &'a Ground) -> Box<dyn Fn() -> f64 + 'a> {
 
 type Measure = fn(&Ground) -> f64;
 
-/// The size of the binary without `/docs`.
+/// The row with the size of the binary without `/docs`.
 pub const BINARY: &str = "binary";
 
-/// Speeds are requests per second of the server's processor time, times microseconds unless their
-/// name says otherwise, memory is in bytes.
+/// Rates are in requests per second of the server's processor time, times in microseconds unless
+/// the name says otherwise, and memory in bytes.
 #[rustfmt::skip]
 const OWN: &[(&str, Measure)] = &[
     ("bare", |g| seen(g, g.bare())),
@@ -95,13 +95,13 @@ fn public(ground: &Ground, server: &Server) -> f64 {
     rate(ground, server, &[], &requests, 200)
 }
 
-/// Nothing that it has verified before, though it is warm.
+/// Measures tokens that the warmed-up server has not verified before.
 fn fresh(ground: &Ground, server: &Server) -> f64 {
     let (warm, requests) = ground.callers().split_at(WARM);
     rate(ground, server, warm, requests, 200)
 }
 
-/// Nothing that it has not.
+/// Measures tokens that the server has verified before.
 fn seen(ground: &Ground, server: &Server) -> f64 {
     let requests = &ground.callers()[..SEEN];
     rate(ground, server, requests, requests, 200)
@@ -118,7 +118,7 @@ fn fresh_with_a_hundred_keys(ground: &Ground) -> f64 {
     fresh(ground, &server)
 }
 
-/// In a cache that has room for all of them.
+/// Measures with a cache that has room for all tokens.
 fn one_of_many(ground: &Ground, live: usize) -> f64 {
     let room = (2 * MANY).to_string();
     let server = ground.service_with(1, |command| {
@@ -154,7 +154,7 @@ fn rate(
     })
 }
 
-/// Two seconds, or as long as there are fresh tokens.
+/// Measures for two seconds, or until there are no more fresh tokens.
 fn paced(ground: &Ground, server: &Server, per_second: f64, percent: usize) -> f64 {
     let (warm, requests) = ground.callers().split_at(WARM);
     seen_once(server, warm, warm.len());
@@ -215,7 +215,7 @@ fn all_on(ground: &Ground) -> Server {
     server
 }
 
-/// What the resident memory grows by, connections and buffers being there already.
+/// Measures the growth of resident memory per token, after connections and buffers exist.
 fn memory_of_a_token(ground: &Ground) -> f64 {
     let server = ground.service_with(1, |command| {
         command.env("AUTH0_TOKEN_CACHE", (2 * SEEN).to_string());

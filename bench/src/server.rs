@@ -1,4 +1,4 @@
-//! A server under measurement: a process, or a tree of them, on processors of its own.
+//! A server under measurement: a process or a process tree, on its own processors.
 
 use std::{
     fs::{self, File},
@@ -24,12 +24,12 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub struct Server {
     process: Child,
     pub address: SocketAddr,
-    /// From the start of the process to its first answer on the public route.
+    /// The time from the start of the process to its first response on the public route.
     pub started_in: Duration,
 }
 
 impl Server {
-    /// Starts it, tells it its port by `port_name`, and returns when it has answered.
+    /// Starts the process, passes the port in `port_name`, and waits for the first response.
     pub fn start(command: Command, port_name: &str, processors: usize) -> Self {
         let began = Instant::now();
         let start = || Self::spawn(command, port_name);
@@ -43,7 +43,7 @@ impl Server {
         server
     }
 
-    /// Starts it, and does not wait for it.
+    /// Starts the process without waiting for a response.
     pub fn spawn(mut command: Command, port_name: &str) -> Self {
         let address = free_address();
         let value = match port_name {
@@ -54,9 +54,9 @@ impl Server {
         Self::spawn_at(command, address)
     }
 
-    /// Starts one that is configured to listen at this address, and does not wait for it.
+    /// Starts a server that is configured to listen at this address, and does not wait for it.
     pub fn spawn_at(mut command: Command, address: SocketAddr) -> Self {
-        // A group of its own, so that its children end with it.
+        // Gets its own process group, so that its children end with it.
         command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -74,7 +74,7 @@ impl Server {
         self.process.try_wait().unwrap().is_some()
     }
 
-    /// Without a pause: the generator has its own processor.
+    /// Polls without a pause, because the generator has its own processor.
     pub fn await_status(&self, request: &[u8], status: u16) {
         let began = Instant::now();
         while status_of(self.address, request) != Some(status) {
@@ -83,12 +83,12 @@ impl Server {
         }
     }
 
-    /// Until the service, which this has to be, holds its keys.
+    /// Waits until the server, which must be the service, holds its keys.
     pub fn await_ready(&self) {
         self.await_status(&tokens::get("/readyz", None), 200);
     }
 
-    /// Requests per second of the server's own processor time.
+    /// Returns the requests per second of the server's own processor time.
     pub fn rate(&self, asked: &Asked<'_>) -> f64 {
         let mut load = Load::open(self.address, CONNECTIONS);
         load.run(&[PUBLIC.to_vec()], 2 * CONNECTIONS, 200);
@@ -105,13 +105,13 @@ impl Server {
         self.process.id()
     }
 
-    /// Of all its processes, to the nanosecond.
+    /// Returns the processor time of all its processes, in nanoseconds.
     pub fn processor_time(&self) -> Duration {
         let processes = tree(self.id());
         processes.iter().map(|id| processor_time_of(*id)).sum()
     }
 
-    /// What is resident of it, in bytes.
+    /// Returns the resident memory in bytes.
     pub fn memory(&self) -> f64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
@@ -120,11 +120,11 @@ impl Server {
     }
 }
 
-/// What a measurement of speed asks.
+/// The requests of a rate measurement.
 pub struct Asked<'a> {
-    /// Before anything counts.
+    /// Warm-up requests, which are not counted.
     pub warm: &'a [Vec<u8>],
-    /// In turn.
+    /// The measured requests, sent in turn.
     pub requests: &'a [Vec<u8>],
     pub count: usize,
     pub status: u16,
@@ -138,7 +138,7 @@ impl Drop for Server {
     }
 }
 
-/// The service, with what it needs and nothing of this process's own environment.
+/// Returns the command for the service, without this process's own configuration.
 pub fn service(binary: &Path, issuer: &str, audience: &str) -> Command {
     let mut command = Command::new(binary);
     for (name, _) in std::env::vars_os() {
@@ -154,7 +154,7 @@ pub fn service(binary: &Path, issuer: &str, audience: &str) -> Command {
     command
 }
 
-/// As one would watch it: metrics served, and a line for each request, into a file.
+/// Turns on metrics, and a log line for each request, written to a file.
 pub fn watched(command: &mut Command, log: &Path) {
     command
         .env("RUST_LOG", "info")
@@ -167,7 +167,7 @@ pub fn free_address() -> SocketAddr {
     listener.local_addr().unwrap()
 }
 
-/// A process and all that it started, and they, and so on.
+/// Returns a process and all its descendants.
 fn tree(root: u32) -> Vec<u32> {
     let mut found = vec![root];
     let mut next = 0;

@@ -1,4 +1,4 @@
-//! Several values of the same thing → the middle one, and how far they lie apart.
+//! The median of several values, and their range.
 
 pub struct Spread {
     pub low: f64,
@@ -7,7 +7,7 @@ pub struct Spread {
 }
 
 impl Spread {
-    /// `None` of nothing.
+    /// Returns `None` if there are no values.
     pub fn of(mut values: Vec<f64>) -> Option<Self> {
         values.sort_by(f64::total_cmp);
         Some(Self {

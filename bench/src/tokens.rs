@@ -1,4 +1,4 @@
-//! The requests, whole: which tokens they carry, good or bad.
+//! Complete requests with valid or invalid tokens.
 
 use std::thread;
 
@@ -9,7 +9,7 @@ use crate::processor;
 
 pub const PUBLIC: &[u8] = b"GET /api/public HTTP/1.1\r\nhost: localhost\r\n\r\n";
 
-/// A request for `path`, with a token or without.
+/// Returns a request for `path`, with or without a token.
 pub fn get(path: &str, token: Option<&str>) -> Vec<u8> {
     let field = token.map_or(String::new(), |token| {
         format!("authorization: Bearer {token}\r\n")
@@ -21,7 +21,7 @@ pub fn private(token: &str) -> Vec<u8> {
     get("/api/private", Some(token))
 }
 
-/// The `i`th caller's token, as Auth0 makes them: 788 bytes.
+/// Returns the token of caller `i`, similar to one of Auth0: 788 bytes.
 pub fn of_caller(issuer: &Issuer, i: usize) -> TokenBuilder {
     issuer
         .token()
@@ -30,19 +30,20 @@ pub fn of_caller(issuer: &Issuer, i: usize) -> TokenBuilder {
         .claim("azp", "9h4-dtB1yMithMd1Z0tLrMe-IoKqsyDZ")
 }
 
-/// The same with permissions until it has 8 KB.
+/// Returns the same token with permissions added, so that it has 8 KB.
 pub fn large(issuer: &Issuer, i: usize) -> TokenBuilder {
     let permissions = (0..340).map(|n| format!("read:item{n:03}"));
     of_caller(issuer, i).permissions(permissions)
 }
 
-/// Signed by a key that the issuer does not publish, in the name of the one that it does.
+/// Returns a token with the `kid` of the issuer's key, signed by a key that the issuer does not
+/// publish.
 pub fn forged(issuer: &Issuer, stranger: &SigningKey, i: usize) -> TokenBuilder {
     let token = of_caller(issuer, i);
     token.key(stranger).kid(issuer.key().kid())
 }
 
-/// Requests with one token that is bound to `prover`'s key, and with a proof of their own each.
+/// Returns requests with one token that is bound to the key of `prover`, each with its own proof.
 pub fn proofs(issuer: &Issuer, prover: &SigningKey, origin: &str, count: usize) -> Vec<Vec<u8>> {
     let token = of_caller(issuer, 0).bound_to(prover).sign();
     let url = format!("{origin}/api/private");
@@ -54,8 +55,8 @@ pub fn proofs(issuer: &Issuer, prover: &SigningKey, origin: &str, count: usize) 
     (0..count).map(request).collect()
 }
 
-/// Requests for the private route with the tokens of `count` callers. Signing takes some half a
-/// millisecond each, so every processor has its part.
+/// Returns requests for the private route with the tokens of `count` callers. Signing takes about
+/// half a millisecond each, so the work is divided among all processors.
 pub fn requests(count: usize, token: impl Fn(usize) -> TokenBuilder + Sync) -> Vec<Vec<u8>> {
     let parts = thread::available_parallelism()
         .map_or(1, usize::from)
@@ -78,14 +79,14 @@ pub fn requests(count: usize, token: impl Fn(usize) -> TokenBuilder + Sync) -> V
     })
 }
 
-/// The issuer's key among 99 others, which sign nothing.
+/// Returns a key set with the issuer's key and 99 others, which sign nothing.
 pub fn hundred_keys(issuer: &Issuer) -> Value {
     let own = issuer.key().public_jwk();
     let modulus = own["n"].as_str().unwrap();
     let others = (0..99).map(|i| {
         let mut other = own.clone();
         other["kid"] = json!(format!("other-{i}"));
-        // Another number of the same size, odd as it was: only its middle is changed.
+        // Changes only the middle of the modulus, so that it stays odd and keeps its size.
         let (head, tail) = modulus.split_at(100);
         other["n"] = json!(format!("{head}{i:04}{}", &tail[4..]));
         other

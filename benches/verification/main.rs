@@ -1,7 +1,7 @@
-//! What does each verification cost?
+//! Measures the cost of each verification.
 //!
-//! A token that is refused has cost every step up to its refusal, so that `refused`, which is in the
-//! order of verification, prices the steps: what a line adds to the one before is what comes between.
+//! A rejected token costs every step up to its rejection. `refused` lists the errors in the order
+//! of verification, so the difference between two lines is the cost of the steps in between.
 
 mod support;
 
@@ -15,7 +15,7 @@ fn main() {
     divan::main();
 }
 
-/// Never seen before.
+/// Verifies a token that was not seen before.
 #[divan::bench(args = ALGORITHMS)]
 fn miss(bencher: Bencher, algorithm: Algorithm) {
     let subject = Subject::without_cache(algorithm);
@@ -23,7 +23,7 @@ fn miss(bencher: Bencher, algorithm: Algorithm) {
     bencher.bench(|| subject.accept(&token));
 }
 
-/// The same tokens, by the function that one would call otherwise.
+/// Verifies the same tokens with the function that one would call without this library.
 #[divan::bench(args = ALGORITHMS)]
 fn jsonwebtoken_decode(bencher: Bencher, algorithm: Algorithm) {
     let subject = Subject::without_cache(algorithm);
@@ -32,7 +32,7 @@ fn jsonwebtoken_decode(bencher: Bencher, algorithm: Algorithm) {
     bencher.bench(|| beside.accept(&token));
 }
 
-/// Seen before; the algorithm no longer matters.
+/// Verifies a token that was seen before. The algorithm no longer matters.
 #[divan::bench(args = [512, 2_048, 8_192])]
 fn hit_by_size(bencher: Bencher, bytes: usize) {
     let subject = Subject::new(Algorithm::RS256);
@@ -41,7 +41,7 @@ fn hit_by_size(bencher: Bencher, bytes: usize) {
     bencher.bench(|| subject.accept(&token));
 }
 
-/// One of 10,000 that are remembered, no two in a row the same.
+/// Verifies one of 10,000 cached tokens, never the same one twice in a row.
 #[divan::bench]
 fn hit_among_many(bencher: Bencher) {
     let subject = Subject::new(Algorithm::ES256);
@@ -69,7 +69,7 @@ fn jsonwebtoken_decode_by_size(bencher: Bencher, bytes: usize) {
     bencher.bench(|| beside.accept(&token));
 }
 
-/// What is wrong with a token, in the order in which it is found.
+/// Errors in tokens, in the order in which verification finds them.
 #[derive(Debug, Clone, Copy)]
 enum Wrong {
     TooLarge,
@@ -98,14 +98,14 @@ const WRONG: [Wrong; 14] = [
 #[divan::bench(args = WRONG)]
 fn refused(bencher: Bencher, wrong: Wrong) {
     let subject = Subject::new(Algorithm::RS256);
-    // A caller has been here before, as in a service at work.
+    // Accepts one token first, as in a running service.
     subject.accept(&subject.token().sign());
     let (token, code) = bad(&subject, wrong);
     assert_eq!(subject.refusal(&token), code);
     bencher.bench(|| subject.refusal(&token));
 }
 
-/// The token, and the code that it is refused with.
+/// Returns the token and the code that it is rejected with.
 fn bad(subject: &Subject, wrong: Wrong) -> (String, &'static str) {
     let token = subject.token();
     let good = token.clone().sign();

@@ -1,4 +1,4 @@
-//! A verifier with a fixed key set, an issuer that it trusts, and `jsonwebtoken` set up to match.
+//! A verifier with a fixed key set, a matching issuer, and `jsonwebtoken` with the same settings.
 
 use std::sync::LazyLock;
 
@@ -20,14 +20,14 @@ pub(crate) const ALGORITHMS: [Algorithm; 10] = [
 
 const SECRET: &[u8; 32] = b"a secret of thirty-two bytes, so";
 
-/// It makes tokens; nobody asks it for its keys.
+/// An issuer that only creates tokens. Its keys are never requested.
 static ISSUER: LazyLock<(Runtime, Issuer)> = LazyLock::new(|| {
     let runtime = Runtime::new().unwrap();
     let issuer = runtime.block_on(Issuer::with_algorithm(Algorithm::EdDSA));
     (runtime, issuer)
 });
 
-/// What is measured.
+/// The verifier under measurement.
 pub(crate) struct Subject {
     auth: Auth,
     key: SigningKey,
@@ -38,7 +38,7 @@ impl Subject {
         Self::with_cache(algorithm, 20_000)
     }
 
-    /// So that every token is verified, each time.
+    /// Creates a verifier without a cache, so that every token is verified each time.
     pub(crate) fn without_cache(algorithm: Algorithm) -> Self {
         Self::with_cache(algorithm, 0)
     }
@@ -62,7 +62,7 @@ impl Subject {
         Self { auth, key }
     }
 
-    /// As Auth0 makes them: with RS256, 788 bytes.
+    /// Returns a token similar to one of Auth0: 788 bytes with RS256.
     pub(crate) fn token(&self) -> TokenBuilder {
         ISSUER
             .1
@@ -85,13 +85,13 @@ impl Subject {
         self.verify(token).unwrap_err().code()
     }
 
-    /// With a fixed key set there is nothing to wait for, and so no runtime to pay for.
+    /// With a fixed key set nothing is awaited, so no runtime is needed.
     fn verify(&self, token: &str) -> Result<Claims, AuthError> {
         self.auth.verify(token).now_or_never().unwrap()
     }
 }
 
-/// `jsonwebtoken::decode` of the same tokens, with what it checks by itself.
+/// `jsonwebtoken::decode` for the same tokens, with its default checks.
 pub(crate) struct Beside {
     key: DecodingKey,
     validation: Validation,
@@ -118,14 +118,14 @@ impl Beside {
     }
 }
 
-/// A token of this header and this payload, as they are; its signature is not for any subject.
+/// Returns a token with exactly this header and payload. The signature is not valid.
 pub(crate) fn raw(header: &[u8], payload: &[u8]) -> String {
     ISSUER.1.sign_raw(header, payload)
 }
 
-/// A good token of exactly this size, or of the next that base64url has.
+/// Returns a valid token of exactly this size, or of the next size that base64url allows.
 pub(crate) fn sized(subject: &Subject, bytes: usize) -> String {
-    // The least that is accepted: half a kilobyte is hardly more than the signature.
+    // The smallest token that is accepted. Half a kilobyte is little more than the signature.
     let least = || {
         let token = ISSUER.1.token().key(&subject.key);
         token.without_header("kid").without("iat").without("sub")

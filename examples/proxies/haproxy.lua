@@ -12,12 +12,16 @@ local REFUSED_WITH = {
     "access-control-allow-origin", "access-control-expose-headers", "vary",
 }
 
--- Returns every value of a field. HAProxy counts a request's values from 0 and those of its own client
--- from 1.
+-- Returns every value of a field, in order. HAProxy counts a request's values from 0 and those of its own
+-- client from 1, and `pairs` has no order.
 local function lines(headers, name)
-    local found = {}
-    for _, value in pairs(headers[name] or {}) do
-        found[#found + 1] = value
+    local values, indices, found = headers[name] or {}, {}, {}
+    for index in pairs(values) do
+        indices[#indices + 1] = index
+    end
+    table.sort(indices)
+    for position, index in ipairs(indices) do
+        found[position] = values[index]
     end
     return found
 end

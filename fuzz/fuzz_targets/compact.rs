@@ -1,4 +1,4 @@
-//! Any text as a token: refused, but for the few that are known to be good.
+//! Any text as a token is rejected, except for a few known valid ones.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,6 +1,7 @@
-//! The `Authorization` field, through the filter, to the answer: refused, and on purpose.
+//! Sends any text as the `Authorization` field through the filter. It must be rejected with a
+//! well-formed response.
 //!
-//! A line feed in the input stands for a second field.
+//! A line feed in the input separates two fields.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

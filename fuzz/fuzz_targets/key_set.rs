@@ -1,4 +1,5 @@
-//! Any text as a key set: held or refused. What is held verifies no token that it should not.
+//! Any text as a key set is either held or rejected. A held set must not verify a token that it
+//! should not.
 #![no_main]
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -21,7 +22,7 @@ fuzz_target!(|document: &str| {
     if !verified {
         return;
     }
-    // Then one of the keys is that token's: its number, whatever zeros stand before it.
+    // If a token is accepted, the set contains its key: the same number, ignoring leading zeros.
     let Ok(document) = serde_json::from_str::<Value>(document) else {
         return;
     };

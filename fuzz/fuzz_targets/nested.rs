@@ -1,7 +1,8 @@
-//! A JSON text, nested in a key of a set, in plain ways and in those that only `serde_json` knows.
+//! A JSON text, nested in a key of a set, with ordinary wrappers and those that only `serde_json`
+//! reads.
 //!
-//! Each byte before the first line feed is a wrapper, from the inside out. Depth counts from the root
-//! of the document, whatever the wrappers are; a name that `serde_json` keeps for itself drops the key.
+//! Each byte before the first line feed selects a wrapper, from the inside out. Depth counts from
+//! the root of the document, with any wrapper. A name that `serde_json` reserves drops the key.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -11,7 +12,7 @@ use warp_bearer_fuzz::{builder, vectors, wait};
 /// Key sets are fetched up to this size.
 const LARGEST: usize = 512 * 1024;
 
-/// The document, `keys`, the key: what a member of a key stands below.
+/// The levels above a member of a key: the document, `keys`, and the key.
 const ABOVE: usize = 3;
 
 fuzz_target!(|input: &str| {
@@ -33,7 +34,7 @@ fuzz_target!(|input: &str| {
                     6 => "$serde_json::private::Number",
                     _ => r"\u0024serde_json::private::RawValue",
                 };
-                // Escapes of a fixed length, so that a level doubles nothing.
+                // Escapes of a fixed length, so that nesting does not double their number.
                 let quoted = text.replace('\\', r"\u005c").replace('"', r"\u0022");
                 format!(r#"{{"{name}":"{quoted}"}}"#)
             }

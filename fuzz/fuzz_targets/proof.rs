@@ -1,6 +1,6 @@
-//! Any header and any claims of a DPoP proof, a line feed between them, under a good signature. `@` in
-//! the header stands for the key. What is accepted has to be right by an account of the rules that
-//! shares no code with the verifier, and is accepted once.
+//! Any header and any claims of a DPoP proof, separated by a line feed, with a valid signature. `@`
+//! in the header is replaced by the key. An accepted proof must be valid according to a second
+//! implementation of the rules, which shares no code with the verifier, and is accepted only once.
 #![no_main]
 
 use std::{
@@ -17,7 +17,7 @@ use warp_bearer::{
 };
 use warp_bearer_fuzz::{AUDIENCE, ISSUER, NOW, SECRET, builder, sign, wait};
 
-/// `SHA-256` of the token changes with the key, so `#` in the claims stands for it.
+/// The hash of the token changes with the key, so `#` in the claims is replaced by the hash.
 struct World {
     auth: Auth,
     key: SigningKey,
@@ -103,7 +103,7 @@ fn filled(text: &[u8], mark: u8, value: &str) -> Vec<u8> {
     pieces.join(value.as_bytes())
 }
 
-/// Decodes every escape but `%2F` and the like, which no accepted spelling has.
+/// Decodes every escape except reserved ones such as `%2F`, which no accepted spelling contains.
 fn is_the_url(htu: &str) -> bool {
     let htu = htu.split(['?', '#']).next().unwrap().replace("%7E", "~").replace("%7e", "~");
     let mut decoded = String::new();

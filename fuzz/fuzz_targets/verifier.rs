@@ -1,5 +1,6 @@
-//! Any header and any payload, a line feed between them, under a good signature. What is accepted
-//! has to be right by an account of the rules that shares no code with the verifier.
+//! Any header and any payload, separated by a line feed, with a valid signature. An accepted token
+//! must be valid according to a second implementation of the rules, which shares no code with the
+//! verifier.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -50,7 +51,7 @@ fuzz_target!(|input: &[u8]| {
     assert_eq!(claims.json().as_bytes(), payload);
 });
 
-/// The accessors say what `serde_json` reads.
+/// The accessors return the values that `serde_json` reads.
 fn assert_same(claims: &Claims<Value>, said: &Map<String, Value>, audience: &[String]) {
     let text = |name: &str| said.get(name).and_then(Value::as_str);
     assert_eq!(claims.subject(), text("sub"));

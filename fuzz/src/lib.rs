@@ -1,4 +1,4 @@
-//! What the fuzz targets share: a verifier that needs no network, and tokens that it accepts.
+//! Shared by the fuzz targets: a verifier that needs no network, and tokens that it accepts.
 
 use std::{
     future::Future,
@@ -12,12 +12,12 @@ use warp_bearer::{auth::{Algorithm, Auth, Builder}, issuer::SigningKey};
 
 pub const ISSUER: &str = "https://issuer.example/";
 pub const AUDIENCE: &str = "https://api.example.com";
-/// What the verifier's clock says, in seconds since the epoch.
+/// The time of the verifier's clock, in seconds since the epoch.
 pub const NOW: u64 = 2_000_000_000;
-/// The secret of the issuer, for `HS256`.
+/// The issuer's secret for `HS256`.
 pub const SECRET: [u8; 32] = [7; 32];
 
-/// Keys with a token each, `RS256` and good until 2100.
+/// Returns keys with one token each, signed with `RS256` and valid until 2100.
 pub fn vectors() -> &'static [Value] {
     static VECTORS: OnceLock<Vec<Value>> = OnceLock::new();
     VECTORS.get_or_init(|| {
@@ -35,7 +35,7 @@ pub fn builder() -> Builder {
         .clock(move || now)
 }
 
-/// Holds the keys of [`vectors`], and a secret for `HS256`.
+/// Returns a verifier with the keys of [`vectors`] and a secret for `HS256`.
 pub fn auth() -> &'static Auth {
     static AUTH: OnceLock<Auth> = OnceLock::new();
     AUTH.get_or_init(|| {
@@ -49,7 +49,7 @@ pub fn auth() -> &'static Auth {
     })
 }
 
-/// A token of this header and payload, whatever they are, under the secret of [`auth`].
+/// Returns a token with exactly this header and payload, signed with the secret of [`auth`].
 pub fn sign(header: &[u8], payload: &[u8]) -> String {
     static KEY: OnceLock<SigningKey> = OnceLock::new();
     let key = KEY.get_or_init(|| SigningKey::from_secret(SECRET));

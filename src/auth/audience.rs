@@ -1,8 +1,8 @@
-//! [`OneAudience`]: an [`Auth`] for requests to one of its audiences, as a gate in front of several resources
-//! needs it. A token for one of them is refused by the others.
+//! [`OneAudience`]: an [`Auth`] limited to one of its audiences. A gate in front of several
+//! resources needs it, so that a token for one resource is rejected by the others.
 //!
-//! Keys, cache and order of verification are those of the [`Auth`]. Nothing of the request chooses the
-//! audience.
+//! The keys, the cache and the order of verification are those of the [`Auth`]. The audience never
+//! depends on the request.
 
 use std::sync::Arc;
 
@@ -17,12 +17,12 @@ use crate::auth::{
     verifier::Auth,
 };
 
-/// Verifies requests for one audience.
+/// Verifies requests for a single audience.
 pub(crate) struct OneAudience<'a> {
     auth: &'a Auth,
-    /// The audience, in each of its spellings.
+    /// Every spelling of the audience.
     names: Vec<String>,
-    /// Set if the audience is the URL of a resource whose metadata are served.
+    /// Set if the audience is the URL of a resource with published metadata.
     resource: Option<Resource>,
 }
 
@@ -40,7 +40,7 @@ impl Auth {
         })
     }
 
-    /// Returns every configured audience, in each of its spellings.
+    /// Returns every spelling of every configured audience.
     pub(crate) fn audiences(&self) -> Vec<String> {
         let mut all: Vec<_> = Vec::new();
         for issuer in self.inner.issuers.load_full().iter() {
@@ -51,7 +51,8 @@ impl Auth {
         all
     }
 
-    /// Returns every audience that is a resource whose metadata are served, with the path of the metadata.
+    /// Returns each audience that is a resource with published metadata, and the path of the
+    /// metadata.
     pub(crate) fn resources(&self) -> Vec<(String, String)> {
         if self.inner.resource.is_none() {
             return Vec::new();
@@ -74,7 +75,7 @@ impl Auth {
 }
 
 impl OneAudience<'_> {
-    /// Like [`Auth::authorize`], for this audience. The challenge names its metadata.
+    /// Like [`Auth::authorize`], for this audience. The challenge names the audience's metadata.
     pub(crate) async fn authorize(
         &self,
         request: &RequestHead<'_>,
@@ -104,9 +105,10 @@ impl OneAudience<'_> {
         Err(Refusal::new(AuthError::WrongAudience, claims.challenge()))
     }
 
-    /// Returns whether a token names the audience in the claim that counts for its issuer, and whether the
-    /// issuer is trusted for it. An issuer of another resource may write any audience beside its own.
-    fn is_for(&self, claims: &Claims) -> bool {
+    /// Returns whether the token names this audience in the claim that its issuer uses, and whether
+    /// that issuer is trusted for the audience. The second check is needed because an issuer
+    /// trusted for another resource can write any audience into its tokens.
+    pub(crate) fn is_for(&self, claims: &Claims) -> bool {
         let issuers = self.auth.inner.issuers.load_full();
         let Some(issuer) = issuers.named(claims.issuer()) else {
             return false;

@@ -6,7 +6,10 @@ use std::{
     fmt,
     hash::{BuildHasher, RandomState},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::{Duration, SystemTime},
 };
 
@@ -22,7 +25,7 @@ use crate::auth::{
     dpop::{Dpop, DpopMode},
     error::{DurationOption, SetupError, UrlFault},
     introspection::{
-        introspector::{Introspector, Judge},
+        introspector::{AnswerChecker, Introspector},
         options::Mode,
     },
     issuer::{KeySource, Options, TrustedIssuer, options},
@@ -31,7 +34,7 @@ use crate::auth::{
         fetch::{Access, Fetcher, endpoint},
         jwks::Jwks,
         key_set::{Key, KeySet},
-        schedule::Policy,
+        schedule::RefreshPolicy,
         shared::{Settings, Source},
     },
     policy,
@@ -53,12 +56,12 @@ use crate::auth::{
 };
 
 impl Auth {
-    /// Replaces the trusted issuers by those of `builder`, while requests are verified.
+    /// Replaces the trusted issuers with those of `builder`. Requests may be in flight.
     ///
-    /// An issuer whose options are the same stays as it is, with its keys and its cached tokens. An
-    /// issuer with other options keeps its keys if they come from the same place, and its cached
-    /// tokens are verified again. Only the options of issuers are taken from `builder`: an
-    /// [`Auth`] keeps its own clock, cache, resource, token field and resolver.
+    /// An issuer whose options are unchanged keeps its keys and its cached tokens. If its options
+    /// changed but its keys come from the same source, the keys are kept and the cached tokens are
+    /// verified again. Only the issuers are taken from `builder`: the [`Auth`] keeps its own clock,
+    /// cache, resource, token field and resolver.
     ///
     #[cfg_attr(feature = "testing", doc = "```")]
     #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
@@ -88,15 +91,19 @@ impl Auth {
         let before = self.inner.issuers.load_full();
         let mut builder = builder.clone();
         builder.clock = self.inner.clock.clone();
-        // Else a builder without them would accept bound tokens as plain ones, or none of them.
+        // `builder` may lack these two options. The new issuers would then treat bound tokens as
+        // plain bearer tokens, or reject all of them.
         builder.dpop.clone_from(&self.inner.dpop);
         builder.certificates = self.inner.certificates;
         if builder.uses_dpop() && self.inner.proofs.is_none() {
             return Err(SetupError::NoPublicUrl);
         }
         builder.revocation_list = Arc::clone(&self.inner.revocations.list);
+        // As of this `Auth`, which keeps its resolver.
+        let resolves = self.inner.resolver.is_some();
         let issuers = builder.trusted_issuers(&self.inner.fetcher, Some(&before))?;
         self.inner.issuers.store(Arc::new(issuers));
+        builder.revocation_list.trust(builder.names(resolves));
         Ok(())
     }
 
@@ -160,7 +167,7 @@ pub struct Builder {
     options: Options,
     strict: bool,
     max_age: Option<Duration>,
-    policy: Policy,
+    policy: RefreshPolicy,
     timeout: Duration,
     leeway: Duration,
     realm: String,
@@ -178,7 +185,7 @@ pub struct Builder {
     store: Option<Store>,
     certificates: Option<CertificateSource>,
     clock: Clock,
-    /// The list of the `Auth` that is being built.
+    /// The revocation list of the `Auth` that is being built.
     revocation_list: Arc<RevocationList>,
     revocation_file: Option<PathBuf>,
     revocation_sources: Vec<Polled>,
@@ -196,7 +203,7 @@ impl Default for Builder {
             },
             strict: false,
             max_age: None,
-            policy: Policy::default(),
+            policy: RefreshPolicy::default(),
             timeout: Duration::from_secs(5),
             leeway: Duration::from_secs(30),
             realm: "api".to_owned(),
@@ -236,8 +243,9 @@ const TOKEN_SIZES: std::ops::RangeInclusive<usize> = 1024..=64 * 1024;
 const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 impl Builder {
-    /// Trusts an issuer. Its name must equal `iss` exactly: Auth0's issuers end in a slash. It must be
-    /// an https URL, unless its keys come from [`jwks_uri`](Self::jwks_uri) or a file.
+    /// Trusts an issuer. The name must equal the `iss` claim exactly; Auth0's issuers end in a
+    /// slash. It must be an https URL, unless the keys come from [`jwks_uri`](Self::jwks_uri) or a
+    /// file.
     ///
     /// Call it again to trust several issuers, each with its own keys. A [`TrustedIssuer`] can also
     /// have its own audiences and algorithms.
@@ -250,8 +258,8 @@ impl Builder {
     // These apply to every issuer that does not set the option itself.
     options!();
 
-    /// Sets the time to live of a key set, which is not clamped. Defaults to the `max-age` of the
-    /// response, clamped to 5 min … 24 h, or to 10 min if the response has none. The set is
+    /// Sets the time to live of a key set; this value is not clamped. Defaults to the `max-age` of
+    /// the response, clamped to 5 min … 24 h, or to 10 min if the response has none. The set is
     /// refreshed after four fifths of its time to live.
     #[must_use]
     pub fn jwks_ttl(mut self, ttl: Duration) -> Self {
@@ -259,18 +267,18 @@ impl Builder {
         self
     }
 
-    /// Sets the time until the budget for fetches on behalf of requests regains one fetch. The
-    /// budget holds four. Unknown `kid`s, wrong signatures and requests that find no keys at all
-    /// spend it. Each fetch costs the issuer at most four HTTP requests, discovery included.
-    /// Defaults to 15 s.
+    /// Sets the interval at which the budget for request-triggered fetches regains one fetch. The
+    /// budget holds four fetches. An unknown `kid`, a wrong signature, and a request that finds no
+    /// keys at all each spend one. A fetch costs the issuer at most four HTTP requests, discovery
+    /// included. Defaults to 15 s.
     #[must_use]
     pub fn jwks_cooldown(mut self, cooldown: Duration) -> Self {
         self.policy.cooldown = cooldown;
         self
     }
 
-    /// Sets how long the last good key set stays in use past its time to live while the issuer
-    /// fails. Defaults to 1 h.
+    /// Sets how long the last good key set stays in use after its time to live while fetches fail.
+    /// Defaults to 1 h.
     #[must_use]
     pub fn jwks_stale(mut self, stale: Duration) -> Self {
         self.policy.stale = stale;
@@ -377,8 +385,8 @@ impl Builder {
     /// fragment. Every challenge then names the URL of the resource's metadata, and
     /// [`Auth::metadata`] returns the document. Defaults to none.
     ///
-    /// Clients write a URL without a path with a slash at its end or without one. If a resource is set, an
-    /// audience that is such a URL is accepted in both spellings.
+    /// Clients may write a URL without a path with or without a trailing slash. If a resource is
+    /// set, both spellings are accepted for every audience that is such a URL.
     ///
     #[cfg_attr(feature = "warp", doc = "```")]
     #[cfg_attr(not(feature = "warp"), doc = "```ignore")]
@@ -407,7 +415,7 @@ impl Builder {
     }
 
     /// Sets the URL of the protected resource's metadata. Every challenge names it, so that a
-    /// client that knows only the resource finds the issuer (RFC 9728 §5.1). Defaults to the
+    /// client that knows only the resource can find the issuer (RFC 9728 §5.1). Defaults to the
     /// well-known URL of the [`resource`](Self::resource), if one is set.
     #[must_use]
     pub fn resource_metadata(mut self, url: impl Into<String>) -> Self {
@@ -432,11 +440,10 @@ impl Builder {
         self
     }
 
-    /// Makes the scope `scope` include other scopes: a token that grants `scope` meets policies that
-    /// require one of the others. Call it again for another scope. A scope also includes what its
-    /// included scopes include. Defaults to none.
+    /// Makes `scope` include other scopes: a token that grants `scope` meets policies that require
+    /// any of them. Call it again for another scope. Inclusion is transitive. Defaults to none.
     ///
-    /// [`Claims::scopes`](crate::auth::Claims::scopes) still returns the scopes that the token has.
+    /// [`Claims::scopes`](crate::auth::Claims::scopes) still returns only the scopes in the token.
     ///
     #[cfg_attr(feature = "testing", doc = "```")]
     #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
@@ -468,8 +475,8 @@ impl Builder {
         self
     }
 
-    /// Takes the token from another header field, which carries it without a scheme. `Authorization`
-    /// is then ignored. Identity-aware proxies send such fields: `Cf-Access-Jwt-Assertion`,
+    /// Takes the token from this header field, which carries it without a scheme, and ignores
+    /// `Authorization`. Identity-aware proxies send such fields: `Cf-Access-Jwt-Assertion`,
     /// `X-Goog-Iap-Jwt-Assertion`, `X-Forwarded-Access-Token`. Defaults to `Authorization`.
     ///
     #[cfg_attr(feature = "testing", doc = "```")]
@@ -509,13 +516,14 @@ impl Builder {
         self
     }
 
-    /// Trusts issuers that a function finds by their name, beside those that are configured.
+    /// Trusts issuers that `resolve` finds by name, in addition to the configured ones.
     ///
-    /// The function gets `iss` of a token whose issuer is not known, which anybody can have made
-    /// up, and returns the issuer of exactly this name, or `None`. It is asked for one name once at
-    /// a time and for at most 16 names together, has 3 s to answer, and may query a database. An
-    /// issuer is held for 10 minutes and a `None` is remembered for a minute, at most 1,000 of
-    /// each. [`prescreen`](Self::prescreen) rejects names without asking.
+    /// The function receives the `iss` of a token whose issuer is not configured, which an attacker
+    /// can choose freely, and returns the issuer with exactly this name, or `None`. It may query a
+    /// database and has 3 s to answer. At most 16 names are resolved at the same time, and each
+    /// name at most once at a time. A returned issuer is cached for 10 minutes and a `None` for a
+    /// minute, at most 1,000 of each. [`prescreen`](Self::prescreen) rejects names without calling
+    /// the function.
     ///
     /// Options that the returned issuer does not set are the builder's.
     ///
@@ -552,9 +560,9 @@ impl Builder {
         self
     }
 
-    /// Rejects names of issuers before [`resolve_issuers`](Self::resolve_issuers) is asked: the
-    /// function returns whether a name is possible. It must be fast, because it runs for every
-    /// made-up `iss`. [`tenant_of`](crate::auth::tenant_of) compares a name with a template.
+    /// Rejects issuer names before [`resolve_issuers`](Self::resolve_issuers) is called. The
+    /// function returns whether a name is possible. It runs for every unknown `iss`, so it must be
+    /// fast. [`tenant_of`](crate::auth::tenant_of) compares a name with a template.
     #[must_use]
     pub fn prescreen(mut self, is_possible: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
         self.prescreen = Some(Arc::new(is_possible));
@@ -569,24 +577,25 @@ impl Builder {
         self
     }
 
-    /// Accepts tokens that are bound to the client's certificate (RFC 8705), which comes from
-    /// `source`. The client presents them as bearer tokens, over the connection with that
-    /// certificate. Defaults to none; such tokens are then rejected.
+    /// Accepts tokens that are bound to the client's certificate (RFC 8705), which `source`
+    /// provides. The client presents them as bearer tokens, over a connection with that
+    /// certificate. Defaults to none: such tokens are rejected.
     #[must_use]
     pub fn client_certificates(mut self, source: CertificateSource) -> Self {
         self.certificates = Some(source);
         self
     }
 
-    /// Sets the store that remembers what may be used once, and that shares revocations. Replicas
-    /// of one API need a shared one. Defaults to 64 MiB of this process's [memory](Store::memory).
+    /// Sets the store that records used proofs and logout tokens, and that shares revocations.
+    /// Replicas of one API need a shared store. Defaults to 64 MiB of this process's
+    /// [memory](Store::memory).
     #[must_use]
     pub fn state_store(mut self, store: Store) -> Self {
         self.store = Some(store);
         self
     }
 
-    /// Sets the clock that the times of tokens are checked against. Defaults to the system clock.
+    /// Sets the clock that the times of tokens are compared with. Defaults to the system clock.
     ///
     #[cfg_attr(feature = "testing", doc = "```")]
     #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
@@ -613,17 +622,17 @@ impl Builder {
     }
 
     /// Reads revocations from a file of JSON lines, such as
-    /// `{"iss":"https://…/","sub":"auth0|alice","before":1790000000}`. The file is looked at every
-    /// second. [`build`](Self::build) fails if it cannot be read; if it cannot be read later, the
-    /// list that is held stays in use.
+    /// `{"iss":"https://…/","sub":"auth0|alice","before":1790000000}`. The file is checked every
+    /// second. [`build`](Self::build) fails if the file cannot be read. If it becomes unreadable
+    /// later, the last list stays in use.
     #[must_use]
     pub fn revocation_file(mut self, path: impl AsRef<Path>) -> Self {
         self.revocation_file = Some(path.as_ref().to_owned());
         self
     }
 
-    /// Reads revocations from a source of your own, such as a database, every `every`. Until it was
-    /// read once, requests with a token are answered with 503, unless
+    /// Reads revocations from a source of your own, such as a database, at the interval `every`.
+    /// Until the first successful read, requests with a token are answered with 503, unless
     /// [`revocation_outage`](Self::revocation_outage) says otherwise.
     #[must_use]
     pub fn revocation_source(mut self, source: impl RevocationSource, every: Duration) -> Self {
@@ -639,7 +648,7 @@ impl Builder {
         self
     }
 
-    /// Sets how long the list of revoked tokens is used while a source of it fails. Defaults to
+    /// Sets how long the last list of revoked tokens stays in use while a source fails. Defaults to
     /// five minutes.
     #[must_use]
     pub fn revocation_stale(mut self, stale: Duration) -> Self {
@@ -647,15 +656,16 @@ impl Builder {
         self
     }
 
-    /// Sets what happens after that. Defaults to [`RevocationOutage::Refuse`].
+    /// Sets what happens after [`revocation_stale`](Self::revocation_stale) has passed. Defaults to
+    /// [`RevocationOutage::Refuse`].
     #[must_use]
     pub fn revocation_outage(mut self, outage: RevocationOutage) -> Self {
         self.staleness.outage = outage;
         self
     }
 
-    /// Accepts tokens that are bound to a key, with a proof of it in the field `DPoP` (RFC 9449).
-    /// Defaults to none; then a token with `cnf` is rejected.
+    /// Accepts tokens that are bound to a key, with a proof in the `DPoP` field (RFC 9449).
+    /// Defaults to none: a token with `cnf` is rejected.
     ///
     /// ```
     /// use warp_bearer::auth::{Auth, dpop::Dpop};
@@ -690,8 +700,10 @@ impl Builder {
     /// Returns the first [`SetupError`] among the options. Network failures are not errors here.
     pub fn build(mut self) -> Result<Auth, SetupError> {
         self.check()?;
-        // A clone of this builder makes an `Auth` with a list of its own.
+        // A clone of this builder creates an `Auth` with its own list.
         self.revocation_list = Arc::new(RevocationList::new());
+        let names = self.names(self.resolve.is_some());
+        self.revocation_list.trust(names);
         let revocations = self.revocations()?;
         let store = self.store.clone().unwrap_or_default();
         let dpop = self.dpop.as_ref().filter(|_| self.uses_dpop());
@@ -726,7 +738,13 @@ impl Builder {
         }))
     }
 
-    /// Starts to read the sources of the list of revoked tokens.
+    /// Returns the names of the issuers, or `None` if others may be resolved.
+    fn names(&self, resolves: bool) -> Option<HashSet<String>> {
+        let names = self.issuers.iter().map(|issuer| issuer.issuer.clone());
+        (!resolves).then(|| names.collect())
+    }
+
+    /// Starts reading the sources of the revocation list.
     fn revocations(&self) -> Result<Revocations, SetupError> {
         let list = &self.revocation_list;
         let has_sources = self.revocation_file.is_some() || !self.revocation_sources.is_empty();
@@ -742,14 +760,14 @@ impl Builder {
         for source in self.revocation_sources.clone() {
             sources.push(source.start(Arc::clone(list), self.clock.clone(), self.staleness));
         }
-        if let Some(store) = self.store.as_ref().filter(|store| store.health().is_shared) {
+        if let Some(store) = self.store.as_ref().filter(|store| store.is_shared()) {
             sources.push(sync::start(store, list, &self.clock, self.staleness));
         }
         Ok(Revocations::new(Arc::clone(list), sources))
     }
 
-    /// Returns the issuers of this builder. Keeps of `before` what has not changed: an issuer as it
-    /// is, or at least its keys.
+    /// Returns the issuers of this builder. An unchanged issuer of `before` is reused; a changed
+    /// one keeps at least its keys, if they come from the same source.
     fn trusted_issuers(
         &self,
         fetcher: &Arc<Fetcher>,
@@ -757,7 +775,7 @@ impl Builder {
     ) -> Result<Issuers, SetupError> {
         let (mut kept, mut changed) = (Vec::new(), Vec::new());
         let mut names = HashSet::new();
-        // Of two with one name, the first counts.
+        // If two issuers have the same name, the first one counts.
         for own in self.issuers.iter().filter(|own| names.insert(&own.issuer)) {
             let parts = self.parts(own)?;
             match before.and_then(|before| before.named(&own.issuer)) {
@@ -788,8 +806,8 @@ impl Builder {
         Ok(Issuers::new(kept, resolved.unwrap_or_default()))
     }
 
-    /// Validates the options of an issuer, and combines them with those of the builder. The slot is
-    /// that of no list.
+    /// Validates the options of an issuer and combines them with those of the builder. The slot is
+    /// `NO_SLOT`; the caller assigns the real one.
     fn parts(&self, trusted: &TrustedIssuer) -> Result<IssuerParts, SetupError> {
         let (mine, all, own) = (&trusted.options, &self.options, &trusted.own);
         let audiences = own_or(&mine.audiences, &all.audiences);
@@ -832,6 +850,7 @@ impl Builder {
                 clock: self.clock.clone(),
                 revocations: Arc::clone(&self.revocation_list),
                 requires_key: mode == DpopMode::Required,
+                longest_lifetime: AtomicU64::new(0),
             },
             rules: Rules {
                 audiences: self.spellings(audiences),
@@ -857,7 +876,8 @@ impl Builder {
         })
     }
 
-    /// Starts an issuer: with the keys of the one that it replaces, if they come from the same place.
+    /// Starts an issuer. It takes over the keys of the issuer it replaces if both come from the
+    /// same source.
     fn start(
         parts: IssuerParts,
         fetcher: &Arc<Fetcher>,
@@ -872,10 +892,15 @@ impl Builder {
         };
         let secret = parts.rules.secret.as_deref();
         let context = Arc::new(parts.context);
+        // Tokens that were issued under the old options are still about.
+        let longest = before.map(|before| before.context.longest_lifetime.load(Relaxed));
+        context
+            .longest_lifetime
+            .store(longest.unwrap_or_default(), Relaxed);
         let introspector = match &parts.rules.introspection {
             None => None,
             Some(options) => {
-                let judge = Judge {
+                let checker = AnswerChecker {
                     context: Arc::clone(&context),
                     audience_claim: parts.rules.audience_claim,
                     audiences: Arc::clone(&parts.rules.audiences),
@@ -885,7 +910,7 @@ impl Builder {
                 let origin = &parts.origin;
                 let access = Access::new(origin.ca_file.as_deref(), origin.token_file.as_deref());
                 let fetcher = Arc::clone(fetcher);
-                Some(Introspector::new(options, uri, judge, fetcher, access)?)
+                Some(Introspector::new(options, uri, checker, fetcher, access)?)
             }
         };
         Ok(Trusted {
@@ -899,7 +924,8 @@ impl Builder {
         })
     }
 
-    /// Returns the audiences, with both spellings of URLs without a path if the API is a resource.
+    /// Returns the audiences. If the API is a resource, URLs without a path are returned in both
+    /// spellings.
     fn spellings(&self, audiences: &[String]) -> Arc<[String]> {
         if self.resource.is_none() {
             return audiences.into();
@@ -932,13 +958,13 @@ impl Builder {
         challenge
     }
 
-    /// Returns the mode of an issuer: its own, or the one of all issuers.
+    /// Returns the DPoP mode of an issuer: its own, or else the default for all issuers.
     fn dpop_mode(&self, issuer: &TrustedIssuer) -> DpopMode {
         let all = self.dpop.as_ref().map(|dpop| dpop.mode);
         issuer.own.dpop.or(all).unwrap_or_default()
     }
 
-    /// Returns the modes of all issuers. Issuers that are resolved have the one of all, unless they
+    /// Returns the DPoP modes of all issuers. Resolved issuers have the default mode, unless they
     /// set their own.
     fn dpop_modes(&self) -> impl Iterator<Item = DpopMode> {
         let all = self.dpop.as_ref().map(|dpop| dpop.mode);
@@ -965,7 +991,7 @@ impl Builder {
         }
         let without_keys = |issuer: &&TrustedIssuer| issuer.options.source.is_none();
         let without_secret = |issuer: &&TrustedIssuer| issuer.options.secret.is_none();
-        // An issuer that is resolved would be verified by a key that others have too.
+        // A resolved issuer would be verified with a key that other issuers share.
         let is_resolved = self.resolve.is_some();
         let shared_keys = self.options.source.is_some()
             && (is_resolved || self.issuers.iter().filter(without_keys).count() > 1);
@@ -1027,8 +1053,8 @@ struct IssuerParts {
     place: Option<Arc<str>>,
 }
 
-/// Starts the keys of an issuer, with the document that `before` holds, if it comes from the same
-/// place.
+/// Starts the keys of an issuer. Begins with the document that `before` holds, if both come from
+/// the same source.
 fn start_keys(
     parts: &IssuerParts,
     fetcher: &Arc<Fetcher>,
@@ -1065,13 +1091,13 @@ fn start_keys(
     })))))
 }
 
-/// Returns the issuer's own values, or those of all issuers if it has none.
+/// Returns the issuer's own values, or the defaults for all issuers if it has none.
 fn own_or<'a, T>(own: &'a [T], all: &'a [T]) -> &'a [T] {
     if own.is_empty() { all } else { own }
 }
 
-/// Returns the seed of the jitter that spreads the fetches of replicas. The seed is not a secret,
-/// so it does not come from aws-lc, whose first random number takes 50 ms.
+/// Returns the seed of the jitter that spreads the fetches of replicas. The seed is not secret, so
+/// it does not come from aws-lc, whose first random number takes 50 ms.
 fn seed() -> u64 {
     RandomState::new().hash_one(())
 }
@@ -1081,8 +1107,8 @@ fn needs_keys(algorithms: &[Algorithm]) -> bool {
     algorithms.iter().any(|alg| !alg.is_symmetric())
 }
 
-/// Checks the name of an issuer, which is any string (RFC 7519 §4.1.1). It must be a URL only if its
-/// keys are discovered.
+/// Checks the name of an issuer. Any string is allowed (RFC 7519 §4.1.1), but it must be a URL if
+/// its keys are discovered.
 fn check_issuer(issuer: &str, discovers: bool) -> Result<(), SetupError> {
     if discovers {
         return check_bare_url(issuer);

@@ -1,12 +1,11 @@
-//! A cache of verified tokens. It changes the speed of verification and nothing else.
+//! A cache of verified tokens. It affects only the speed of verification.
 //!
 //! A lookup hashes 16 bytes of the token under a random key, and a hit compares the whole token
-//! byte for byte. Every hit checks the token's times again. An entry whose key set is no longer the
-//! current one is verified again. Rejected tokens are not cached, so strangers cannot fill the
-//! cache.
+//! byte for byte. Every hit checks the token's times again. If the key set has changed since, the
+//! token is verified again. Rejected tokens are not cached, so an attacker cannot fill the cache.
 //!
-//! A second cache holds the headers of verified tokens, so that the known header of a new token
-//! need not be parsed. Both caches have bounded memory.
+//! A second cache holds the headers of verified tokens, so that a new token with a known header
+//! skips parsing it. Both caches have bounded memory.
 
 use std::{
     fmt,
@@ -22,13 +21,13 @@ use quick_cache::{Equivalent, Weighter, sync};
 use crate::algorithm::Algorithm;
 use crate::auth::token::payload::Verified;
 
-/// Bytes of memory that a token of average size takes: 1 KiB of token, plus its payload.
+/// The bytes of memory used by a token of average size: 1 KiB of token, plus its payload.
 const AVERAGE: u64 = 1536;
 
 /// Maximum number of cached headers. Tokens signed with the same key usually share one header.
 const HEADERS: usize = 512;
 
-/// Maximum length of a cached header segment in bytes, which limits all of them to 256 KiB.
+/// Maximum length of a cached header segment in bytes. Limits the header cache to 256 KiB.
 const LONGEST_HEADER: usize = 512;
 
 #[derive(Debug)]
@@ -50,7 +49,7 @@ impl Cache {
         }
     }
 
-    /// Returns the parsed header of this segment, if a verified token had the same segment.
+    /// Returns the parsed header of this segment, if a verified token had the same one.
     pub(crate) fn header(&self, segment: &[u8]) -> Option<KnownHeader> {
         self.headers.get(segment)
     }
@@ -63,7 +62,7 @@ impl Cache {
         self.tokens.as_ref().map_or(0, sync::Cache::len)
     }
 
-    /// Returns the number of lookups that found a token that was still valid.
+    /// Returns the number of lookups that found a valid token.
     pub(crate) fn hits(&self) -> u64 {
         self.hits.load(Ordering::Relaxed)
     }
@@ -139,7 +138,7 @@ impl Weighter<Token, Arc<Verified>> for Bytes {
 pub(crate) struct KnownHeader {
     pub(crate) algorithm: Algorithm,
     pub(crate) kid: Option<Arc<str>>,
-    /// `typ` is that of RFC 9068.
+    /// True if `typ` is that of RFC 9068, `at+jwt`.
     pub(crate) is_at_jwt: bool,
 }
 

@@ -11,7 +11,7 @@ use std::{
 use arc_swap::ArcSwap;
 use http::{HeaderValue, header::InvalidHeaderValue};
 
-use crate::auth::error::{AuthError, BearerError};
+use crate::auth::error::{AuthError, BearerError, MISSING_FROM_FIELD};
 
 /// An authentication scheme.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub(crate) enum Scheme {
 pub struct Challenge {
     /// The protection space, printable ASCII without `"` and `\`.
     pub realm: Arc<str>,
-    /// The scopes that would suffice, separated by spaces. `None` if scopes would not help.
+    /// The scopes that would suffice, separated by spaces. `None` if no scope would help.
     pub scope: Option<Arc<str>>,
     /// The URL of the metadata of the protected resource (RFC 9728 §5.1).
     pub resource_metadata: Option<Arc<str>>,
@@ -36,9 +36,10 @@ pub struct Challenge {
     pub acr_values: Option<Arc<str>>,
     /// The longest time since the user authenticated, in seconds (RFC 9470 §3).
     pub max_age: Option<u64>,
-    /// True if there is a challenge of the scheme `Bearer`.
+    /// True if the response offers a `Bearer` challenge.
     pub bearer: bool,
-    /// The algorithms of proofs, separated by spaces, if there is a challenge of the scheme `DPoP`.
+    /// The algorithms of DPoP proofs, separated by spaces, if the response offers a `DPoP`
+    /// challenge.
     pub dpop: Option<Arc<str>>,
     pub(crate) written: Written,
 }
@@ -59,7 +60,7 @@ impl Default for Challenge {
 }
 
 impl Challenge {
-    /// Returns the challenge of this scheme alone.
+    /// Returns the same challenge for this scheme alone.
     #[must_use]
     pub(crate) fn only(mut self, scheme: Scheme) -> Self {
         self.bearer = scheme == Scheme::Bearer;
@@ -73,10 +74,10 @@ impl Challenge {
 /// A rejected request: the error, and the challenge to answer with.
 ///
 /// In warp, a refusal is a rejection, and `rejection.find::<Refusal>()` finds it. Turn it into a
-/// response with [`response`](Self::response) or [`www_authenticate`](Self::www_authenticate). A
-/// filter's refusal that is dropped before that logs an error: another route has answered the
-/// rejected request, because the route was not closed by
-/// [`route()`](crate::auth::BearerFilterExt::route).
+/// response with [`response`](Self::response) or [`www_authenticate`](Self::www_authenticate). If a
+/// filter's refusal is dropped before that, an error is logged: the route was not closed by
+/// [`route()`](crate::auth::BearerFilterExt::route), so another route has answered the rejected
+/// request.
 ///
 #[cfg_attr(feature = "warp", doc = "```")]
 #[cfg_attr(not(feature = "warp"), doc = "```ignore")]
@@ -115,6 +116,8 @@ pub struct Refusal {
     /// The realm, and the scope if the route knows one.
     pub challenge: Challenge,
     nonce: Option<Arc<str>>,
+    /// Another field than `Authorization` carries the token.
+    is_in_own_field: bool,
     pending: Pending,
 }
 
@@ -124,18 +127,19 @@ impl Refusal {
             error,
             challenge,
             nonce: None,
+            is_in_own_field: false,
             pending: Pending::default(),
         }
     }
 
-    /// Returns the same refusal with the scopes that would suffice.
+    /// Returns this refusal with the scopes that would suffice.
     #[must_use]
     pub(crate) fn with_scope(mut self, scope: Option<Arc<str>>) -> Self {
         self.challenge.scope = scope;
         self
     }
 
-    /// Returns the same refusal with the authentication that would suffice.
+    /// Returns this refusal with the authentication that would suffice.
     #[must_use]
     pub(crate) fn with_step_up(mut self, acr_values: Option<String>, max_age: Option<u64>) -> Self {
         self.challenge.acr_values = acr_values.map(Into::into);
@@ -143,7 +147,22 @@ impl Refusal {
         self
     }
 
-    /// Returns the same refusal with a nonce for the next proof.
+    /// Returns the same refusal for a service that reads the token from another field.
+    #[must_use]
+    pub(crate) fn in_own_field(mut self, is_in_own_field: bool) -> Self {
+        self.is_in_own_field = is_in_own_field;
+        self
+    }
+
+    /// Returns the sentence for the caller.
+    pub(crate) fn detail(&self) -> &'static str {
+        if self.is_in_own_field && self.error == AuthError::MissingToken {
+            return MISSING_FROM_FIELD;
+        }
+        self.error.detail()
+    }
+
+    /// Returns this refusal with a nonce for the next proof.
     #[must_use]
     pub(crate) fn with_nonce(mut self, nonce: Option<Arc<str>>) -> Self {
         self.nonce = nonce;
@@ -166,7 +185,7 @@ impl Refusal {
         self.pending.0.store(false, Relaxed);
     }
 
-    /// Returns the value of `WWW-Authenticate`. `None` if no other token would help (503).
+    /// Returns the value of `WWW-Authenticate`. `None` if a different token would not help (503).
     ///
     /// Two challenges are separated by a comma (RFC 9110 §11.6.1). [`response`](Self::response)
     /// sends them as two fields.
@@ -254,7 +273,7 @@ impl Refusal {
     }
 }
 
-/// Returns the pieces of one parameter, which are empty if there is no value.
+/// Returns the pieces of one challenge parameter. They are empty if there is no value.
 fn parameter<'v>(opening: &'static str, value: Option<&'v str>) -> [&'v str; 3] {
     value.map_or([""; 3], |value| [opening, value, "\""])
 }
@@ -367,10 +386,10 @@ impl Drop for Pending {
         if !*self.0.get_mut() {
             return;
         }
-        // Logged once per process, because strangers could fill the log otherwise.
+        // Logged once per process; otherwise an attacker could flood the log.
         if !REPORTED.swap(true, Relaxed) {
             tracing::error!(
-                "a refused request was answered by another route; close the route that refused it \
+                "rejected request was answered by another route; close the route that rejected it \
                  with .route()"
             );
         }
@@ -402,7 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn offers_each_scheme_in_a_challenge_of_its_own() {
+    fn offers_each_scheme_in_a_separate_challenge() {
         let challenge = Challenge {
             realm: "api".into(),
             dpop: Some("ES256 EdDSA".into()),

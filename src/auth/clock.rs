@@ -1,8 +1,8 @@
-//! [`Clock`]: the clock that the times of tokens are checked against.
+//! [`Clock`]: the clock that the times of tokens are compared with.
 
 use std::{fmt, sync::Arc, time::SystemTime};
 
-/// A clock, which a builder may replace.
+/// The system clock, or the one that the builder sets.
 #[derive(Clone)]
 pub(crate) struct Clock(Arc<dyn Fn() -> SystemTime + Send + Sync>);
 

@@ -2,8 +2,8 @@
 //!
 //! The outermost layer of a service runs the future that answers a request in [`scope`]. Inside the
 //! scope, the filters record how authentication ended, and the routes may record their names.
-//! [`take`] returns the context before the scope ends. The context exposes no token and no claim
-//! value except the issuer, which equals a configured one.
+//! [`take`] returns the context before the scope ends. The context never contains the token. Of the
+//! claims it contains only the issuer, which equals a configured one.
 
 use std::{
     cell::Cell,
@@ -26,9 +26,9 @@ struct Context {
     route: Cell<Option<&'static str>>,
     is_probe: Cell<bool>,
     authentication: Cell<Option<Authentication>>,
-    key_wait: Cell<Option<KeyWait>>,
+    waits: Cell<Vec<Wait>>,
     original: Cell<Option<Box<Original>>>,
-    /// The `traceparent` for requests that this one causes.
+    /// The `traceparent` for requests made on behalf of this one.
     traceparent: Option<HeaderValue>,
     proof_fault: Cell<Option<&'static str>>,
 }
@@ -44,26 +44,40 @@ pub struct RequestContext {
     /// How authentication ended. `None` if the request carried no token, or if its route does not
     /// authenticate.
     pub authentication: Option<Authentication>,
-    /// The time that the request waited for a fetch of keys. `None` if it did not.
-    pub key_wait: Option<KeyWait>,
-    /// The client's own request, from [`set_original`].
+    /// The waits of the request for other servers, at most one of each kind.
+    pub waits: Vec<Wait>,
+    /// The client's original request, from [`set_original`].
     pub original: Option<Box<Original>>,
     /// Why the DPoP proof of the request was rejected, from a fixed list of texts.
     pub proof_fault: Option<&'static str>,
 }
 
-/// A wait for a fetch of keys.
+/// A wait of a request for another server.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
-pub struct KeyWait {
-    /// When it began.
+pub struct Wait {
+    /// What the request waited for.
+    pub reason: WaitReason,
+    /// The start of the wait.
     pub began: Instant,
     /// How long it took.
     pub duration: Duration,
 }
 
-/// The client's own request, on whose behalf a proxy asks. Texts of a stranger: they are shown and never
-/// used for a decision.
+/// What a request may wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WaitReason {
+    /// A key fetch.
+    Keys,
+    /// The response of an introspection endpoint.
+    Introspection,
+    /// The response of the store that the replicas share.
+    Store,
+}
+
+/// The client's original request, which a proxy asks about. A client controls these texts: they are
+/// displayed and never used for a decision.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Original {
     /// The method.
@@ -78,7 +92,7 @@ pub struct Original {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Authentication {
-    /// When it began.
+    /// The start of the authentication.
     pub began: Instant,
     /// Time spent on verification, including the wait for keys.
     pub duration: Duration,
@@ -107,8 +121,8 @@ pub fn scope<F: Future>(answer: F) -> impl Future<Output = F::Output> {
     CURRENT.scope(Context::default(), answer)
 }
 
-/// Like [`scope`], for a request that is part of a trace. A fetch of keys that the request starts carries
-/// this `traceparent` (W3C Trace Context).
+/// Like [`scope`], for a request that is part of a trace. Key fetches and introspections that the
+/// request starts carry this `traceparent` (W3C Trace Context).
 pub fn scope_in_trace<F: Future>(
     traceparent: Option<HeaderValue>,
     answer: F,
@@ -120,7 +134,7 @@ pub fn scope_in_trace<F: Future>(
     CURRENT.scope(context, answer)
 }
 
-/// Returns the `traceparent` for a request that the current one causes.
+/// Returns the `traceparent` for requests made on behalf of the current one.
 pub(crate) fn traceparent() -> Option<HeaderValue> {
     let found = CURRENT.try_with(|context| context.traceparent.clone());
     found.unwrap_or_default()
@@ -132,7 +146,7 @@ pub fn take() -> RequestContext {
         route: context.route.take(),
         is_probe: context.is_probe.take(),
         authentication: context.authentication.take(),
-        key_wait: context.key_wait.take(),
+        waits: context.waits.take(),
         original: context.original.take(),
         proof_fault: context.proof_fault.take(),
     });
@@ -151,7 +165,7 @@ pub fn set_probe() {
     let _ = CURRENT.try_with(|context| context.is_probe.set(true));
 }
 
-/// Records the client's own request. Does nothing outside of [`scope`].
+/// Records the client's original request. Does nothing outside of [`scope`].
 pub fn set_original(original: Original) {
     set_original_with(|| original);
 }
@@ -161,13 +175,18 @@ pub(crate) fn set_original_with(read: impl FnOnce() -> Original) {
     let _ = CURRENT.try_with(|context| context.original.set(Some(Box::new(read()))));
 }
 
-/// Records a wait for keys that began at this time and ends now. The first one of a request counts.
-pub(crate) fn waited_for_keys(began: Instant) {
-    let duration = began.elapsed();
+/// Records a wait that began at `began` and ends now. Only the first wait of each kind counts.
+pub(crate) fn waited(reason: WaitReason, began: Instant) {
     let _ = CURRENT.try_with(|context| {
-        let first = context.key_wait.take();
-        let wait = first.unwrap_or(KeyWait { began, duration });
-        context.key_wait.set(Some(wait));
+        let mut waits = context.waits.take();
+        if waits.iter().all(|wait| wait.reason != reason) {
+            waits.push(Wait {
+                reason,
+                began,
+                duration: began.elapsed(),
+            });
+        }
+        context.waits.set(waits);
     });
 }
 

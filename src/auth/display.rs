@@ -1,26 +1,26 @@
-//! Shows addresses and texts that others wrote: in the log, in `check` and in `explain`.
+//! Shows addresses and texts from outside in the log, in `check` and in `explain`.
 //!
-//! An address may carry a password in its user information or a key in its query. A text may move
-//! a terminal's cursor, reverse the direction of writing, or be half a megabyte long. [`ShownUrl`]
-//! and [`ShownText`] drop everything that must not be shown when they are made, so that code that
-//! prints one cannot print the rest. `FetchError` is made of them.
+//! An address may carry a password in its user information or a key in its query. A text may move a
+//! terminal's cursor, reverse the direction of writing, or be half a megabyte long. When they are
+//! created, [`ShownUrl`] and [`ShownText`] drop everything that must not be shown, so code that
+//! prints them cannot leak the rest. `FetchError` consists of them.
 //!
-//! Not done here: `/readyz` shows neither, only a word of a fixed list (`FetchError::word`).
+//! `/readyz` shows neither; it prints only a word of a fixed list (`FetchError::word`).
 
 use std::fmt;
 #[cfg(feature = "service")]
-use std::fmt::Write as _;
+use std::{borrow::Cow, fmt::Write as _};
 
 use reqwest::Url;
 
-/// The number of characters of an address or a text that are shown.
-const ENOUGH: usize = 80;
+/// The maximum number of characters shown of an address or a text.
+const MAX_CHARS: usize = 80;
 
-/// The number of characters of a library's message that are shown. The library adds its own words:
-/// rustls writes 100 characters before the first name of a certificate.
-const MESSAGE: usize = 240;
+/// The maximum number of characters shown of a library's message. It is larger because the library
+/// adds its own words: rustls writes 100 characters before the first name of a certificate.
+const MAX_MESSAGE_CHARS: usize = 240;
 
-/// A foreign text, reduced to the part that may be shown.
+/// A text from outside, reduced to the part that may be shown.
 ///
 /// It has at most 80 characters, and addresses in it are shown as [`ShownUrl`] shows them.
 /// `Display` escapes control and bidi characters; `Debug` also quotes.
@@ -35,33 +35,33 @@ pub(crate) struct ShownUrl(ShownText);
 
 impl ShownText {
     pub(crate) fn new(text: &str) -> Self {
-        Self(cut(&without_secrets_in_words(text), ENOUGH))
+        Self(cut(&without_secrets_in_words(text), MAX_CHARS))
     }
 
-    /// Creates a text from a library's message, which may quote what it read.
+    /// Creates a text from a library's message, which may quote its input.
     pub(crate) fn message(message: impl fmt::Display) -> Self {
         let message = message.to_string();
-        Self(cut(&without_secrets_in_words(&message), MESSAGE))
+        Self(cut(&without_secrets_in_words(&message), MAX_MESSAGE_CHARS))
     }
 }
 
 impl ShownUrl {
-    /// Creates an address from a text, which need not be a valid address.
+    /// Creates an address from a text. The text need not be a valid address.
     pub(crate) fn new(text: &str) -> Self {
-        Self(ShownText(cut(&without_secrets(text), ENOUGH)))
+        Self(ShownText(cut(&without_secrets(text), MAX_CHARS)))
     }
 }
 
 impl From<&Url> for ShownUrl {
     fn from(url: &Url) -> Self {
         let mut bare = url.clone();
-        // These two fail for a URL that can have no user information.
+        // These two fail only for a URL that cannot have user information.
         let _ = bare.set_username("");
         let _ = bare.set_password(None);
         bare.set_query(None);
         bare.set_fragment(None);
         let query = if url.query().is_some() { "?…" } else { "" };
-        Self(ShownText(cut(&format!("{bare}{query}"), ENOUGH)))
+        Self(ShownText(cut(&format!("{bare}{query}"), MAX_CHARS)))
     }
 }
 
@@ -96,8 +96,19 @@ impl fmt::Debug for ShownUrl {
     }
 }
 
-/// Escapes every character that is not visible as itself: control characters, bidi overrides,
-/// zero-width, blank and unassigned ones. A plain space, quotes and backslashes are kept.
+/// Returns the text of a [`ShownText`], for a log that escapes its values. Each request logs one, so
+/// a short text without a URL is borrowed.
+#[cfg(feature = "service")]
+pub(crate) fn shown(text: &str) -> Cow<'_, str> {
+    // Every URL has a colon, and a text has no more characters than bytes.
+    if text.len() <= MAX_CHARS && memchr::memchr(b':', text.as_bytes()).is_none() {
+        return text.into();
+    }
+    ShownText::new(text).0.into()
+}
+
+/// Escapes every character that is not visible as itself: control characters, bidi overrides, and
+/// zero-width, blank and unassigned characters. Plain spaces, quotes and backslashes are kept.
 pub(crate) fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
@@ -112,7 +123,7 @@ pub(crate) fn escaped(text: &str) -> String {
     escaped
 }
 
-/// Returns whether `c` is shown as itself, and nothing else happens.
+/// Returns whether a terminal shows `c` as itself, without any other effect.
 pub(crate) fn is_visible(c: char) -> bool {
     matches!(c, ' '..='~') || !is_blank(c) && c.escape_debug().len() == 1
 }
@@ -126,9 +137,9 @@ pub(crate) fn push_json_escape(json: &mut String, c: char) {
     }
 }
 
-/// Returns whether `c` is one of the characters that show nothing and that `char::escape_debug`
-/// keeps: the Hangul fillers, which Unicode calls ignorable letters, and the blanks of Braille, of
-/// Egyptian hieroglyphs and of musical notation.
+/// Returns whether `c` is one of the blank characters that `char::escape_debug` does not escape:
+/// the Hangul fillers, which Unicode calls ignorable letters, and the blanks of Braille, Egyptian
+/// hieroglyphs and musical notation.
 fn is_blank(c: char) -> bool {
     matches!(
         c,
@@ -162,8 +173,8 @@ fn without_secrets_in_words(text: &str) -> String {
         .collect()
 }
 
-/// Removes user information, query and fragment by the characters that mark them. A password may
-/// itself contain such a character, so that a doubtful address loses everything after its scheme.
+/// Removes user information, query and fragment at the characters that delimit them. A password may
+/// contain such a character, so an ambiguous address loses everything after its scheme.
 fn without_secrets(address: &str) -> String {
     let (scheme, rest) = match address.find("://") {
         Some(at) => address.split_at(at + 3),
@@ -184,7 +195,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_shown_without_what_may_be_secret() {
+    fn hides_secrets_in_addresses() {
         #[rustfmt::skip]
         let rows = [
             ("plain", "https://a.example/b", "https://a.example/b"),
@@ -197,7 +208,7 @@ mod tests {
             ("a ? in a password", "https://me:hun?ter2@a.example/", "https://…"),
             ("an @ in a query", "https://a.example/?q=a@hunter2", "https://…"),
             ("no scheme", "me:hunter2@a.example?hunter2", "…@a.example?…"),
-            ("a blank in a query", "https://a.example/?q=a hunter2", "https://a.example/?…"),
+            ("a space in a query", "https://a.example/?q=a hunter2", "https://a.example/?…"),
             ("a right-to-left override", "https://a.example/\u{202e}b", "https://a.example/\\u{202e}b"),
         ];
         for (case, address, shown) in rows {
@@ -206,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_is_shown_by_its_parts() {
+    fn shows_the_safe_parts_of_a_url() {
         #[rustfmt::skip]
         let rows = [
             ("plain", "https://a.example/b", "https://a.example/b"),
@@ -219,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_is_short_and_does_nothing_to_a_terminal() {
+    fn cuts_and_escapes_texts() {
         let long = "x".repeat(1000);
         #[rustfmt::skip]
         let rows = [
@@ -230,23 +241,23 @@ mod tests {
             ("bidi", "\u{202e}\u{2066}\u{61c}a", r"\u{202e}\u{2066}\u{61c}a".to_owned()),
             ("zero width", "a\u{200b}\u{feff}b", r"a\u{200b}\u{feff}b".to_owned()),
             ("Hangul fillers", "\u{3164}\u{115f}\u{1160}\u{ffa0}", r"\u{3164}\u{115f}\u{1160}\u{ffa0}".to_owned()),
-            ("a blank of Braille", "a\u{2800}b", r"a\u{2800}b".to_owned()),
-            ("blanks", "a \u{a0}\u{3000}b", r"a \u{a0}\u{3000}b".to_owned()),
-            ("an address within", "see (https://a/?code=hunter2) or b", "see (https://a/?… or b".to_owned()),
+            ("a Braille blank", "a\u{2800}b", r"a\u{2800}b".to_owned()),
+            ("whitespace", "a \u{a0}\u{3000}b", r"a \u{a0}\u{3000}b".to_owned()),
+            ("a URL inside", "see (https://a/?code=hunter2) or b", "see (https://a/?… or b".to_owned()),
             ("long", &*long, format!("{}…", "x".repeat(80))),
         ];
         for (case, text, shown) in rows {
             assert_eq!(ShownText::new(text).to_string(), shown, "{case}");
         }
         let message = ShownText::message(long).to_string();
-        assert_eq!(message.chars().count(), MESSAGE + 1);
+        assert_eq!(message.chars().count(), MAX_MESSAGE_CHARS + 1);
         assert_eq!(format!("{:?}", ShownText::new("a\"\n")), r#""a\"\n""#);
     }
 
     /// `Default_Ignorable_Code_Point` of Unicode 16 (`DerivedCoreProperties.txt`), and blank
     /// characters that are neither ignorable nor white space.
     #[test]
-    fn an_invisible_character_is_escaped() {
+    fn escapes_invisible_characters() {
         let ranges = [
             ('\u{00ad}', '\u{00ad}'),
             ('\u{034f}', '\u{034f}'),

@@ -13,14 +13,14 @@ use crate::auth::{
     store::Store,
 };
 
-/// Which tokens of an issuer come with a DPoP proof.
+/// Decides which tokens of an issuer need a DPoP proof.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum DpopMode {
     /// None. A token that is bound to a key is rejected.
     #[default]
     Off,
-    /// Those that are bound to a key. Plain bearer tokens are accepted as well.
+    /// Those that are bound to a key. Plain bearer tokens are accepted too.
     Allowed,
     /// All of them. A token that is not bound to a key is rejected.
     Required,
@@ -28,12 +28,13 @@ pub enum DpopMode {
 
 /// The options for DPoP proofs (RFC 9449), for [`Builder::dpop`](crate::auth::Builder::dpop).
 ///
-/// A token with `cnf.jkt` is bound to a key. Each request with it needs a proof in the field `DPoP`: a
-/// JWT that the client signs with that key for the request's method and URL, and that is accepted
-/// once. A stolen token is then useless without the key, and a stolen proof without the token.
+/// A token with `cnf.jkt` is bound to a key. Each request with such a token needs a proof in the
+/// `DPoP` field: a JWT that the client signs with that key, for the method and URL of the request,
+/// and that is accepted only once. A stolen token is then useless without the key, and a stolen
+/// proof without the token.
 ///
-/// The URL in a proof is compared with the *public URL*, by which clients know this service, followed
-/// by the path of the request. The `Host` field does not count, because a caller chooses it.
+/// The URL in a proof is compared with the *public URL*, under which clients know this service,
+/// followed by the path of the request. The `Host` field is ignored, because the caller chooses it.
 ///
 /// ```
 /// use warp_bearer::auth::{Auth, dpop::Dpop};
@@ -68,21 +69,22 @@ enum NonceSource {
 const LONGEST_WINDOW: Duration = Duration::from_secs(60 * 60);
 
 impl Dpop {
-    /// Accepts tokens that are bound to a key, with their proofs, beside plain bearer tokens.
+    /// Accepts tokens that are bound to a key, with their proofs, in addition to plain bearer
+    /// tokens.
     ///
-    /// `public_url` is the URL by which clients know this service: https, or http on loopback. One
-    /// slash at its end is dropped.
+    /// `public_url` is the URL under which clients know this service: https, or http on loopback.
+    /// One trailing slash is dropped.
     pub fn allowed(public_url: impl Into<String>) -> Self {
         Self::new(DpopMode::Allowed, public_url)
     }
 
-    /// Accepts only tokens that are bound to a key, with their proofs.
+    /// Accepts only tokens that are bound to a key, each with a proof.
     pub fn required(public_url: impl Into<String>) -> Self {
         Self::new(DpopMode::Required, public_url)
     }
 
     /// Like [`allowed`](Self::allowed), with a mode that is known only at run time. A
-    /// [`TrustedIssuer`](crate::auth::TrustedIssuer) may have a mode of its own.
+    /// [`TrustedIssuer`](crate::auth::TrustedIssuer) can override the mode.
     pub fn new(mode: DpopMode, public_url: impl Into<String>) -> Self {
         Self {
             mode,
@@ -107,28 +109,30 @@ impl Dpop {
         self
     }
 
-    /// Sets how long after its `iat` a proof is accepted, beside the leeway. Defaults to 5 min. The
-    /// [store](crate::auth::Builder::state_store) remembers every proof that long, so a longer window
-    /// takes more memory.
+    /// Sets how long after its `iat` a proof is accepted, in addition to the leeway. Defaults to 5
+    /// min. The [store](crate::auth::Builder::state_store) remembers every proof that long, so a
+    /// longer window takes more memory.
     #[must_use]
     pub fn window(mut self, window: Duration) -> Self {
         self.window = window;
         self
     }
 
-    /// Requires a nonce of this process in each proof (RFC 9449 §9), so that no proof can be made in
-    /// advance. Defaults to no nonces. Replicas need one [`secret`](Self::nonces_from).
+    /// Requires each proof to contain a nonce that this process issued (RFC 9449 §9), so that no
+    /// proof can be made in advance. Defaults to off. Replicas must share one
+    /// [`secret`](Self::nonces_from).
     ///
-    /// A client takes the nonce from `DPoP-Nonce` of a 401 with `use_dpop_nonce`. Add
-    /// [`Auth::dpop_nonce`](crate::auth::Auth::dpop_nonce) to your other answers, and a client never
-    /// needs to ask twice again.
+    /// A client takes the nonce from the `DPoP-Nonce` field of a 401 with `use_dpop_nonce`. Add
+    /// [`Auth::dpop_nonce`](crate::auth::Auth::dpop_nonce) to your other responses, so that clients
+    /// never have to repeat a request later.
     #[must_use]
     pub fn nonces(mut self) -> Self {
         self.nonces = NonceSource::Random;
         self
     }
 
-    /// Like [`nonces`](Self::nonces), for several replicas that share `secret`, of at least 32 bytes.
+    /// Like [`nonces`](Self::nonces), for replicas that share `secret`, which has at least 32
+    /// bytes.
     #[must_use]
     pub fn nonces_from(mut self, secret: impl Into<Vec<u8>>) -> Self {
         self.nonces = NonceSource::Secret(secret.into());
@@ -164,7 +168,7 @@ impl Dpop {
         })
     }
 
-    /// Returns the algorithms as a challenge names them.
+    /// Returns the names of the algorithms, as a challenge lists them.
     pub(super) fn algs(&self) -> Arc<str> {
         let names: Vec<_> = self.algorithms.iter().map(|alg| alg.as_str()).collect();
         names.join(" ").into()

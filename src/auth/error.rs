@@ -1,7 +1,7 @@
 //! The errors: [`AuthError`] for a request, [`SetupError`] for the configuration.
 //!
 //! Neither can hold a token, a claim or a message of another library. Callers see only the fixed
-//! texts of the catalogue in this file.
+//! texts in this file's catalogue.
 
 use std::{fmt, time::Duration};
 
@@ -30,7 +30,10 @@ macro_rules! auth_errors {
             })?, )+
         }
 
-        impl AuthError {
+        /// What [`AuthError::MissingToken`] says if another field than `Authorization` carries the token.
+pub(crate) const MISSING_FROM_FIELD: &str = "This resource needs an access token, in the header field that the service reads instead of Authorization.";
+
+impl AuthError {
             /// Every error, in the order in which verification checks for them.
             pub const ALL: &'static [Self] = &[$( Self::$name $({ $field: $example })? ),+];
 
@@ -56,19 +59,19 @@ struct Entry {
     detail: &'static str,
 }
 
-// One row for each error: its meaning, status, `error` of RFC 6750, code, and the sentence for the
-// caller, in printable ASCII.
+// One row for each error: its meaning, status, `error` value (RFC 6750), code, and the sentence for
+// the caller in printable ASCII.
 #[rustfmt::skip]
 auth_errors! {
-    /// The request has no credential, or one of another scheme: it is *unauthenticated*, not
-    /// malformed (RFC 6750 §3.1).
+    /// The request has no credential, or one with an unsupported scheme. It is *unauthenticated*,
+    /// not malformed (RFC 6750 §3.1).
     MissingToken => UNAUTHORIZED, None, "missing_token", "This resource needs an access token: send it as Authorization: Bearer.";
     /// `Bearer` without a token, or with characters outside `b64token` (RFC 6750 §2.1).
-    MalformedAuthorization => BAD_REQUEST, Some(BearerError::InvalidRequest), "malformed_authorization", "The Authorization field is not the word Bearer, a space and one token.";
+    MalformedAuthorization => BAD_REQUEST, Some(BearerError::InvalidRequest), "malformed_authorization", "The Authorization field must be the word Bearer, a space and one token.";
     /// Two `Authorization` fields, or two credentials in one (RFC 9110 §11.6.2).
-    MultipleCredentials => BAD_REQUEST, Some(BearerError::InvalidRequest), "multiple_credentials", "The request carries more than one credential.";
+    MultipleCredentials => BAD_REQUEST, Some(BearerError::InvalidRequest), "multiple_credentials", "The request has more than one credential.";
     /// The token is longer than [`max_token_bytes`](crate::auth::Builder::max_token_bytes).
-    TokenTooLarge => BAD_REQUEST, Some(BearerError::InvalidRequest), "token_too_large", "The access token is larger than is accepted here.";
+    TokenTooLarge => BAD_REQUEST, Some(BearerError::InvalidRequest), "token_too_large", "The access token is too large.";
     /// The token does not have three dot-separated parts: it is an opaque token or a JWE.
     TokenNotJwt => UNAUTHORIZED, Some(BearerError::InvalidToken), "token_not_jwt", "The access token is not a signed JWT; was it requested with an audience?";
     /// A part is not strict base64url or not a JSON object, or an object has a duplicate member
@@ -76,10 +79,10 @@ auth_errors! {
     TokenMalformed => UNAUTHORIZED, Some(BearerError::InvalidToken), "token_malformed", "The access token is not a well-formed JWT.";
     /// `alg` is not allowed, or does not fit the key that the token names (RFC 8725 §3.1).
     AlgorithmNotAllowed => UNAUTHORIZED, Some(BearerError::InvalidToken), "algorithm_not_allowed", "The access token is signed with an algorithm that is not allowed here.";
-    /// The header has `crit` or `b64`, and no header extension is implemented (RFC 7515 §4.1.11).
+    /// The header has `crit` or `b64`. No header extension is supported (RFC 7515 §4.1.11).
     UnsupportedCriticalHeader => UNAUTHORIZED, Some(BearerError::InvalidToken), "unsupported_critical_header", "The access token needs a header extension that is not supported here.";
     /// `typ` is not that of an access token (RFC 8725 §3.11).
-    WrongTokenType => UNAUTHORIZED, Some(BearerError::InvalidToken), "wrong_token_type", "The token is of a type that is no access token.";
+    WrongTokenType => UNAUTHORIZED, Some(BearerError::InvalidToken), "wrong_token_type", "The token is not an access token.";
     /// `iss` is not a trusted issuer.
     UnknownIssuer => UNAUTHORIZED, Some(BearerError::InvalidToken), "unknown_issuer", "The access token is from an issuer that is not trusted here.";
     /// `aud` contains no configured audience (RFC 7519 §4.1.3).
@@ -88,34 +91,36 @@ auth_errors! {
     TokenExpired => UNAUTHORIZED, Some(BearerError::InvalidToken), "token_expired", "The access token has expired.";
     /// `nbf` or `iat` is in the future (RFC 7519 §4.1.5).
     TokenNotYetValid => UNAUTHORIZED, Some(BearerError::InvalidToken), "token_not_yet_valid", "The access token is not valid yet.";
-    /// `iss`, `aud` or `exp` is absent, or a claim that [`max_age`](crate::auth::Builder::max_age)
+    /// `iss`, `aud` or `exp` is missing, or a claim that [`max_age`](crate::auth::Builder::max_age)
     /// or [`rfc9068`](crate::auth::Builder::rfc9068) requires.
-    MissingClaim => UNAUTHORIZED, Some(BearerError::InvalidToken), "missing_claim", "The access token lacks one of the claims iss, aud and exp.";
+    MissingClaim => UNAUTHORIZED, Some(BearerError::InvalidToken), "missing_claim", "The access token lacks a required claim, such as iss, aud or exp.";
     /// A registered claim has the wrong JSON type, or the payload does not fit your own claims
     /// type.
-    InvalidClaim => UNAUTHORIZED, Some(BearerError::InvalidToken), "invalid_claim", "The claims of the access token do not have the types that are expected here.";
-    /// `cnf` binds the token to a key or certificate that the request does not prove, or by a method
-    /// that is not enabled (RFC 7800).
+    InvalidClaim => UNAUTHORIZED, Some(BearerError::InvalidToken), "invalid_claim", "A claim of the access token has the wrong type.";
+    /// `cnf` binds the token to a key or certificate and the request does not prove possession of
+    /// it, or `cnf` uses a method that is not enabled (RFC 7800).
     TokenBound => UNAUTHORIZED, Some(BearerError::InvalidToken), "token_bound", "The access token is bound to a key that this request does not prove.";
     /// No usable keys are held: the issuer is unreachable or does not return a key set.
-    KeysUnavailable { retry_after: Duration = Duration::from_secs(1) } => SERVICE_UNAVAILABLE, None, "keys_unavailable", "The keys to verify access tokens with are not available at the moment.";
+    KeysUnavailable { retry_after: Duration = Duration::from_secs(1) } => SERVICE_UNAVAILABLE, None, "keys_unavailable", "The keys to verify access tokens are not available at the moment.";
     /// No key of the issuer matches the token.
     UnknownKey => UNAUTHORIZED, Some(BearerError::InvalidToken), "unknown_key", "The access token is signed with a key that its issuer does not publish.";
     /// The signature is not valid for the key.
-    BadSignature => UNAUTHORIZED, Some(BearerError::InvalidToken), "bad_signature", "The signature of the access token is wrong.";
-    /// The token is not bound to a key, where a bound one is required, or beside the scheme `DPoP`.
-    TokenNotBound => UNAUTHORIZED, Some(BearerError::InvalidToken), "token_not_bound", "The access token is not bound to a key, and only a bound one is accepted here.";
+    BadSignature => UNAUTHORIZED, Some(BearerError::InvalidToken), "bad_signature", "The signature of the access token is not valid.";
+    /// The token is not bound to a key, although the issuer's mode or the scheme `DPoP` requires
+    /// it.
+    TokenNotBound => UNAUTHORIZED, Some(BearerError::InvalidToken), "token_not_bound", "The access token is not bound to a key, but this resource accepts only bound tokens.";
     /// The DPoP proof is absent or does not fit the request (RFC 9449 §4.3).
     InvalidProof => UNAUTHORIZED, Some(BearerError::InvalidDpopProof), "invalid_proof", "The request needs one DPoP proof that fits its method, URL, time and token.";
     /// The proof has no nonce of this service, or an expired one (RFC 9449 §9).
-    NonceRequired => UNAUTHORIZED, Some(BearerError::UseDpopNonce), "nonce_required", "The DPoP proof needs the nonce that the DPoP-Nonce field of this answer has.";
+    NonceRequired => UNAUTHORIZED, Some(BearerError::UseDpopNonce), "nonce_required", "The DPoP proof needs the nonce in the DPoP-Nonce field of this answer.";
     /// The proof was used before (RFC 9449 §11.1).
-    ProofReplayed => UNAUTHORIZED, Some(BearerError::InvalidDpopProof), "proof_replayed", "The DPoP proof was used before; each request needs a proof of its own.";
-    /// The record of used proofs is full or does not answer.
-    StateUnavailable { retry_after: Duration = Duration::from_secs(1) } => SERVICE_UNAVAILABLE, None, "state_unavailable", "The record of what was used or revoked is not available at the moment.";
+    ProofReplayed => UNAUTHORIZED, Some(BearerError::InvalidDpopProof), "proof_replayed", "The DPoP proof was used before; each request needs a new proof.";
+    /// The record of used proofs is full, or the store does not respond.
+    StateUnavailable { retry_after: Duration = Duration::from_secs(1) } => SERVICE_UNAVAILABLE, None, "state_unavailable", "The record of used proofs and revoked tokens is not available at the moment.";
     /// The issuer's introspection endpoint says that the token is not active (RFC 7662 §2.2).
     TokenInactive => UNAUTHORIZED, Some(BearerError::InvalidToken), "token_inactive", "The issuer says that the access token is not active.";
-    /// The introspection endpoint gave no readable answer, or the budget for unknown tokens is empty.
+    /// The introspection endpoint gave no readable answer, or the budget for unknown tokens is
+    /// spent.
     IntrospectionUnavailable { retry_after: Duration = Duration::from_secs(1) } => SERVICE_UNAVAILABLE, None, "introspection_unavailable", "The issuer cannot be asked about the access token at the moment.";
     /// The token is on the list of revoked tokens.
     TokenRevoked => UNAUTHORIZED, Some(BearerError::InvalidToken), "token_revoked", "The access token was revoked.";
@@ -174,8 +179,8 @@ impl AuthError {
         self.entry().status
     }
 
-    /// Returns RFC 6750's error code. `None` if the request is merely unauthenticated, or if the
-    /// caller's token is not at fault.
+    /// Returns the error code of RFC 6750. `None` if the request is merely unauthenticated, or if
+    /// the caller's token is not at fault.
     pub const fn error(self) -> Option<BearerError> {
         self.entry().error
     }
@@ -213,28 +218,29 @@ impl fmt::Display for AuthError {
 impl std::error::Error for AuthError {}
 
 /// The reason why an [`Auth`](crate::auth::Auth) could not be built. It is always a mistake in the
-/// configuration: network failures are retried in the background and never reported here.
+/// configuration. Network failures are retried in the background and not reported here.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SetupError {
     /// No issuer was given.
     #[error("no issuer is configured")]
     NoIssuer,
-    /// The [`public URL`](crate::auth::dpop::Dpop) for DPoP proofs cannot be compared with.
-    #[error("the public URL for DPoP proofs is no URL of a server and a path")]
+    /// DPoP proofs cannot be compared with the [`public URL`](crate::auth::dpop::Dpop), because it
+    /// is not valid.
+    #[error("the public URL for DPoP proofs must be a URL with a host and a path only")]
     PublicUrl,
     /// An issuer has a [`DpopMode`](crate::auth::dpop::DpopMode), but the builder has no
     /// [`Dpop`](crate::auth::dpop::Dpop), which has the public URL.
-    #[error("an issuer uses DPoP, but no public URL is configured to compare proofs with")]
+    #[error("an issuer uses DPoP, but no public URL is configured")]
     NoPublicUrl,
     /// `HS256` cannot sign DPoP proofs (RFC 9449 §4.2).
-    #[error("HS256 cannot sign DPoP proofs, which carry their public key")]
+    #[error("HS256 cannot sign DPoP proofs, because they contain the public key")]
     SymmetricProofs,
     /// The secret for DPoP nonces has fewer than 32 bytes.
     #[error("a secret for DPoP nonces must have at least 32 bytes")]
     ShortNonceSecret,
-    /// The system has no randomness for a secret.
-    #[error("the system has no randomness")]
+    /// The system has no randomness to create a secret from.
+    #[error("the operating system provides no random numbers")]
     NoRandomness,
     /// No audience was given, or an empty one. Without an audience, tokens for any API would pass.
     #[error("no audience is configured")]
@@ -268,7 +274,9 @@ pub enum SetupError {
     )]
     Realm,
     /// One key set or secret is configured for several issuers, so each could sign for the others.
-    #[error("one key set or secret cannot serve several issuers; configure it for each issuer")]
+    #[error(
+        "a key set or secret cannot be used for several issuers; configure one for each issuer"
+    )]
     AmbiguousKeySet,
     /// The fixed key set holds no key that an allowed algorithm can use.
     #[error("the key set: {0}")]
@@ -276,18 +284,18 @@ pub enum SetupError {
     /// Introspection has no client ID, or no secret or key to authenticate with.
     #[error("introspection needs a client ID, and a client secret or a client key")]
     NoIntrospectionCredentials,
-    /// The client key is not a private key that can sign: PEM of RSA, P-256, P-384 or Ed25519.
+    /// The client key is not a supported private key: PEM of RSA, P-256, P-384 or Ed25519.
     #[error("the client key is not a private key in PEM: RSA, P-256, P-384 or Ed25519")]
     ClientKey,
     /// The file of revocations cannot be read, or has a line that is not an entry.
-    #[error("the file of revocations: {0}")]
+    #[error("revocation file: {0}")]
     RevocationFile(String),
-    /// Several issuers would be asked about opaque tokens, so that one would see another's tokens.
+    /// Opaque tokens are enabled for several issuers, so one issuer would see another's tokens.
     #[error("only one issuer may be asked about opaque tokens")]
     AmbiguousIntrospection,
     /// A scope that an issuer requires, or that another scope includes, is not a scope token
     /// (RFC 6749 §3.3).
-    #[error("a scope has other characters than printable ASCII without quotes and backslashes")]
+    #[error("a scope may contain only printable ASCII without spaces, quotes and backslashes")]
     Scope,
     /// [`max_token_bytes`](crate::auth::Builder::max_token_bytes) is out of its range.
     #[error("max_token_bytes must be from 1024 to 65536")]
@@ -335,11 +343,11 @@ pub enum UrlFault {
     #[error("is not a URL")]
     NotAUrl,
     /// The scheme is neither https, nor http on a loopback address.
-    #[error("is not https, which only a loopback address may go without")]
+    #[error("is not https, which is required except on loopback")]
     NotHttps,
     /// The URL has user information, a query or a fragment (RFC 8414 §2, RFC 9728 §1.2).
     #[error(
-        "carries user information, a query or a fragment, which an issuer or resource must not have"
+        "has user information, a query or a fragment, which an issuer or resource must not have"
     )]
     Decorated,
 }
@@ -363,7 +371,7 @@ mod tests {
         let fault = UrlFault::Decorated;
         let text = SetupError::Url { url, fault }.to_string();
         assert!(
-            text.starts_with(r#""https://…@a.example/?…" carries"#),
+            text.starts_with(r#""https://…@a.example/?…" has"#),
             "{text}"
         );
     }

@@ -1,9 +1,9 @@
-//! [`Trace`]: the steps of verifying a credential, with the expected and the found value of each.
+//! [`Trace`]: the steps of verifying a credential, with the expected and the actual value of each.
 //!
-//! The steps are those of `verifier.rs`, in its order and with the same functions.
-//! [`Auth::authenticate`] makes the verdict, and the trace only shows the way to it. After a failed
-//! step the trace continues as far as the token can be parsed, because a later step may show the
-//! cause.
+//! The steps are those of `verifier.rs`, in the same order and with the same functions.
+//! [`Auth::authenticate`] decides the verdict; the trace only shows how it came about. After a
+//! failed step the trace continues as far as the token can be parsed, because a later step may show
+//! the cause.
 
 use std::{sync::Arc, time::Duration};
 
@@ -41,7 +41,7 @@ pub(crate) struct Trace {
     pub(crate) header: Value,
     /// The payload, verified or not. Null if it is not strict JSON.
     pub(crate) payload: Value,
-    /// Even a lenient parser rejects the header or the payload.
+    /// True if even a lenient parser rejects the header or the payload.
     pub(crate) damaged: bool,
 }
 
@@ -54,7 +54,7 @@ pub(crate) struct Step {
     pub(crate) outcome: Result<(), AuthError>,
 }
 
-/// An expected or found value: words, or a date in seconds since the epoch.
+/// An expected or actual value: words, or a date in seconds since the epoch.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum StepValue {
     Words(String),
@@ -103,14 +103,14 @@ impl Trace {
     }
 }
 
-/// The parts of a header that later steps need.
+/// The parts of the header that later steps need.
 struct SignedWith {
     algorithm: Algorithm,
     kid: Option<String>,
     is_at_jwt: bool,
 }
 
-/// Adds the steps of one issuer's own options, where they differ from those of all issuers.
+/// Adds the steps for options that one issuer overrides.
 fn issuer_steps(issuer: &Trusted, signed_with: &SignedWith, all: &Issuers, trace: &mut Trace) {
     let rules = &issuer.rules;
     if rules.algorithms != all.algorithms {
@@ -124,7 +124,8 @@ fn issuer_steps(issuer: &Trusted, signed_with: &SignedWith, all: &Issuers, trace
     }
 }
 
-/// Names the trusted issuers. Of many, only the one whose name is most like the token's.
+/// Names the trusted issuers. If there are many, names only the one most similar to the token's
+/// issuer.
 fn expected_issuers(ours: &[Arc<Trusted>], claims: &Registered<'_>) -> String {
     const MANY: usize = 5;
     if ours.len() <= MANY {
@@ -145,33 +146,42 @@ fn common_prefix(one: &str, other: &str) -> usize {
 }
 
 impl Auth {
-    /// Verifies a request whose `Authorization` field has this value. Returns the steps and the
-    /// verdict.
+    /// Verifies a request with this value in the field that carries the token: `Authorization`, or the
+    /// one that is configured instead. Returns the steps and the verdict.
     ///
-    /// The service gets a value without blanks around it, because hyper removes them. If another field
-    /// carries the token, the value is that of this field, and `Bearer ` before it is ignored.
-    pub(crate) async fn trace(&self, field: &str) -> (Trace, Result<Claims, AuthError>) {
+    /// The service gets a value without blanks around it, because hyper removes them.
+    pub(crate) async fn trace(&self, value: &str) -> (Trace, Result<Claims, AuthError>) {
         let mut trace = Trace::default();
-        let bare = self.inner.field.as_ref().map(|name| {
-            let token = field.get("Bearer ".len()..);
-            let is_named = self.check_form(field).is_ok();
-            (name.clone(), token.filter(|_| is_named).unwrap_or(field))
-        });
-        let (name, sent) = bare.unwrap_or((AUTHORIZATION, field));
-        let as_credential = if name == AUTHORIZATION {
-            sent.to_owned()
-        } else {
-            format!("Bearer {sent}")
+        let (name, form, expected) = match &self.inner.field {
+            None => {
+                let form = self.check_form(value);
+                (
+                    AUTHORIZATION,
+                    form,
+                    "the word Bearer, a space and one token",
+                )
+            }
+            Some(name) => {
+                let form = bearer::check_credential(value, self.inner.max_token);
+                // The first step reports the size.
+                let form = match form {
+                    Err(AuthError::TokenTooLarge) => Ok(()),
+                    form => form,
+                };
+                (name.clone(), form, "one token, and no scheme")
+            }
         };
-        if let Err(error) = self.check_form(&as_credential) {
-            let expected = "Bearer, a space and one token";
-            trace.add::<()>("credential", expected, shortened(field), Err(error));
+        if let Err(error) = form {
+            trace.add::<()>("credential", expected, shortened(value), Err(error));
             return (trace, Err(error));
         }
-        let token = as_credential.split_once(' ').map_or("", |(_, token)| token);
+        let token = match &self.inner.field {
+            None => value.split_once(' ').map_or("", |(_, token)| token),
+            Some(_) => value,
+        };
         self.follow(token.trim_start_matches(' '), &mut trace).await;
         let mut headers = HeaderMap::new();
-        headers.extend(HeaderValue::from_bytes(sent.as_bytes()).map(|value| (name, value)));
+        headers.extend(HeaderValue::from_bytes(value.as_bytes()).map(|value| (name, value)));
         let request = RequestHead::new(&Method::GET, "/", &headers);
         let verdict = self.authenticate(&request).await;
         let verdict = verdict.map_err(|refusal| refusal.error);
@@ -179,34 +189,32 @@ impl Auth {
             && trace.steps.iter().all(|step| step.outcome.is_ok())
         {
             let (step, expected, found) = match error {
-                AuthError::TokenBound => ("scheme", "DPoP, with a proof", "Bearer"),
-                AuthError::TokenNotBound => {
-                    ("scheme", "Bearer, or a token that is bound", "no cnf.jkt")
-                }
-                _ => ("proof", "one, in the field DPoP", "none"),
+                AuthError::TokenBound => ("scheme", "DPoP and a proof", "Bearer"),
+                AuthError::TokenNotBound => ("scheme", "Bearer, or a bound token", "no cnf.jkt"),
+                _ => ("proof", "one in the field DPoP", "none"),
             };
             trace.add::<()>(step, expected, found, Err(error));
         }
         (trace, verdict)
     }
 
-    /// Checks the form of a field's value, which the service does first.
+    /// Checks the syntax of a field's value, as the service does first.
     pub(crate) fn check_form(&self, field: &str) -> Result<(), AuthError> {
-        // A header field cannot carry control characters. A server answers 400 to a request with them.
+        // Header fields cannot carry control characters. A server answers such a request with 400.
         let malformed = AuthError::MalformedAuthorization;
         let field = HeaderValue::from_bytes(field.as_bytes()).map_err(|_| malformed)?;
         let is_dpop_enabled = self.inner.proofs.is_some();
         bearer::check_field(&field, self.inner.max_token, is_dpop_enabled).map(|_| ())
     }
 
-    /// Verifies a credential alone, without what else a request proves.
+    /// Verifies only the credential, without a proof or a client certificate.
     pub(crate) async fn trace_token(&self, credential: &str) -> (Trace, Result<Claims, AuthError>) {
         let mut trace = Trace::default();
         match bearer::check_credential(credential, self.inner.max_token) {
             // The first step reports the size.
             Err(AuthError::TokenTooLarge) | Ok(()) => {}
             Err(error) => {
-                let expected = "letters, digits and -._~+/ alone";
+                let expected = "only letters, digits and -._~+/";
                 trace.add::<()>("credential", expected, quoted(credential), Err(error));
                 return (trace, Err(error));
             }
@@ -215,11 +223,11 @@ impl Auth {
         (trace, self.verify(credential).await)
     }
 
-    /// Adds the steps of [`verify`](Self::verify). Stops before the first step that lacks its input.
+    /// Adds the steps of [`verify`](Self::verify). Stops at the first step whose input is missing.
     async fn follow(&self, token: &str, trace: &mut Trace) -> Option<()> {
         trace.add(
             "size",
-            format!("{} bytes at most", self.inner.max_token),
+            format!("at most {} bytes", self.inner.max_token),
             format!("{} bytes", token.len()),
             within_limit(token.as_bytes(), self.inner.max_token),
         );
@@ -250,8 +258,8 @@ impl Auth {
         let found = key_found(&issuer, kid.as_deref());
         let key = trace.add("key", expected, found, key)?;
         let signed = issuer.verify_signature(&key, algorithm, parts, &signature?);
-        let found = if signed.is_ok() { "it is" } else { "it is not" };
-        let expected = format!("by that key, {}", name(algorithm));
+        let found = if signed.is_ok() { "valid" } else { "not valid" };
+        let expected = format!("valid for that key, {}", name(algorithm));
         trace.add("signature", expected, found, signed)?;
         if issuer.context.introspects_jwts {
             self.introspection_step(token, trace).await;
@@ -271,8 +279,8 @@ impl Auth {
         Some(())
     }
 
-    /// Adds the step of asking the issuer. Its answer is cached, so that the verdict asks no second
-    /// time.
+    /// Adds the introspection step. The answer is cached, so computing the verdict sends no second
+    /// request.
     async fn introspection_step(&self, token: &str, trace: &mut Trace) {
         let outcome = self.verify_token(token.as_bytes()).await;
         let found = match &outcome {
@@ -316,7 +324,7 @@ impl Auth {
         })
     }
 
-    /// Adds the steps of the claims. Returns the issuer whose key is needed next.
+    /// Adds the steps of the claims. Returns the issuer whose key the next step needs.
     async fn claim_steps(
         &self,
         claims: &Registered<'_>,
@@ -330,14 +338,14 @@ impl Auth {
         };
         let shown = match &found {
             Ok(issuer) => match &issuer.place {
-                Some(place) => format!("{}, which {place} trusts", trace.claimed("iss")),
+                Some(place) => format!("{}, configured in {place}", trace.claimed("iss")),
                 None => trace.claimed("iss"),
             },
             Err(_) => trace.claimed("iss"),
         };
         let issuer = trace.add("iss", expected_issuers(&ours, claims), shown, found);
-        // If a token names another issuer and only one is trusted, the keys of that one show
-        // whether it issued the token under another name.
+        // If only one issuer is trusted and the token names another, the keys of the trusted one
+        // show whether it issued the token under a different name.
         let only = || match &ours[..] {
             [only] => Some(Arc::clone(only)),
             _ => None,
@@ -365,13 +373,13 @@ impl Auth {
         let outcome = checks::strings(claims);
         trace.add(
             "sub, jti, client_id",
-            "strings, or absent",
+            "strings or absent",
             found.join(", "),
             outcome,
         );
         let found = ["scope", "scp"].map(|member| trace.claimed(member));
         let outcome = checks::scopes(claims);
-        let expected = "strings or arrays of strings, or absent";
+        let expected = "strings, arrays of strings, or absent";
         trace.add("scope, scp", expected, found.join(", "), outcome);
         if issuer.as_ref().is_some_and(|issuer| issuer.rules.strict) {
             let members = ["sub", "client_id", "iat", "jti"];
@@ -399,7 +407,8 @@ impl Auth {
         }
     }
 
-    /// Adds the steps of the dates, by the rules of the issuer. Without one, by the default rules.
+    /// Adds the steps of the dates, with the rules of the issuer, or the default rules if there is
+    /// none.
     fn date_steps(&self, claims: &Registered<'_>, rules: Option<&TimeRules>, trace: &mut Trace) {
         const DEFAULT: TimeRules = TimeRules {
             leeway: Duration::from_secs(30),
@@ -409,7 +418,7 @@ impl Auth {
             Ok(times) => times,
             Err(error) => {
                 let found = ["exp", "nbf", "iat"].map(|name| trace.claimed(name));
-                let expected = "numbers, exp among them";
+                let expected = "numbers, and exp is required";
                 trace.add::<()>("exp, nbf, iat", expected, found.join(", "), Err(error));
                 return;
             }
@@ -440,8 +449,8 @@ impl Auth {
         }
     }
 
-    /// Asks each introspection endpoint about a token that nobody issued. Returns what is wrong with
-    /// the endpoint or the credentials, for each issuer that is asked.
+    /// Asks each introspection endpoint about a made-up token. Returns, for each issuer, whether
+    /// the endpoint and the credentials work.
     pub(crate) async fn probe_introspection(&self) -> Vec<(String, Result<(), AskError>)> {
         let mut probed = Vec::new();
         for issuer in self.issuers() {
@@ -452,30 +461,30 @@ impl Auth {
         probed
     }
 
-    /// Waits until the first fetch of every issuer's keys has succeeded or failed.
-    pub(crate) async fn settled(&self) {
-        for issuer in self.issuers() {
-            if let Some(jwks) = issuer.fetched() {
-                jwks.settled().await;
-            }
+    /// Waits until the first fetch of this issuer's keys has succeeded or failed. If the name is unknown
+    /// and one issuer alone is trusted, its keys are waited for, since they may show another name of it.
+    pub(crate) async fn settled(&self, issuer: &str) {
+        let named = self.trusted_issuer(issuer).ok();
+        let issuers = named.map_or_else(|| self.issuers(), |issuer| vec![issuer]);
+        if let [issuer] = &issuers[..]
+            && let Some(jwks) = issuer.fetched()
+        {
+            jwks.settled().await;
         }
     }
 
-    /// Returns why the keys of an issuer are missing, for the first issuer with a failed fetch.
-    pub(crate) fn fetch_error(&self) -> Option<FetchError> {
-        let issuers = self.issuers();
-        issuers
-            .iter()
-            .find_map(|issuer| issuer.fetched()?.last_error())
+    /// Returns why the keys of this issuer are missing, if its last fetch failed.
+    pub(crate) fn fetch_error(&self, issuer: &str) -> Option<FetchError> {
+        self.trusted_issuer(issuer).ok()?.fetched()?.last_error()
     }
 
-    /// Returns why the key of this name is left out of the key set of an issuer, if it is.
-    pub(crate) fn why_left_out(&self, kid: &str) -> Option<String> {
-        let issuers = self.issuers();
-        issuers.iter().find_map(|issuer| why_left_out(issuer, kid))
+    /// Returns why the key of this name is left out of the key set of this issuer, if it is.
+    pub(crate) fn why_left_out(&self, issuer: &str, kid: &str) -> Option<String> {
+        let issuer = self.trusted_issuer(issuer).ok()?;
+        why_left_out(&issuer, kid)
     }
 
-    /// Returns the time against which tokens are verified, in seconds since the epoch.
+    /// Returns the time that tokens are compared with, in seconds since the epoch.
     pub(crate) fn time(&self) -> f64 {
         self.now()
     }
@@ -496,12 +505,12 @@ impl Trace {
         let decoded = [parts.header, parts.payload, parts.signature].map(jws::base64url);
         let wrong = names.iter().zip(&decoded).find(|(_, part)| part.is_err());
         let found = match wrong {
-            Some((name, _)) => format!("the {name} is not"),
-            None => "they are".to_owned(),
+            Some((name, _)) => format!("the {name} is not base64url"),
+            None => "base64url".to_owned(),
         };
         let [header, payload, signature] = decoded;
         let outcome = header.and(payload).and(signature);
-        self.add("encoding", "base64url, each part", found, outcome)
+        self.add("encoding", "each part is base64url", found, outcome)
     }
 
     fn header(&mut self, part: &[u8]) -> Option<String> {
@@ -526,11 +535,16 @@ impl Trace {
 
     fn object<T>(&mut self, name: &'static str, outcome: Result<T, AuthError>) -> Option<T> {
         let found = if outcome.is_ok() {
-            "it is"
+            "valid"
         } else {
-            "it is not"
+            "not valid"
         };
-        self.add(name, "one JSON object, no member twice", found, outcome)
+        self.add(
+            name,
+            "one JSON object without duplicate members",
+            found,
+            outcome,
+        )
     }
 
     fn header_member(&self, name: &str) -> String {
@@ -580,13 +594,13 @@ fn key_expected(issuer: &Trusted, algorithm: Algorithm) -> String {
     format!("a key of {}: {kids}", issuer.context.issuer)
 }
 
-/// Names the key that a token names, and the reason if the key is left out of the key set.
+/// Describes the key that a token names, or why it was left out of the key set.
 fn key_found(issuer: &Trusted, kid: Option<&str>) -> String {
     let Some(kid) = kid else {
         return "no kid".to_owned();
     };
     match why_left_out(issuer, kid) {
-        Some(reason) => format!("{}, which is left out: {reason}", quoted(kid)),
+        Some(reason) => format!("{}, which cannot be used: {reason}", quoted(kid)),
         None => quoted(kid),
     }
 }
@@ -599,7 +613,7 @@ fn why_left_out(issuer: &Trusted, kid: &str) -> Option<String> {
     }
 }
 
-/// Checks the form of the value of an `Authorization` field, with default options.
+/// Checks the syntax of an `Authorization` value, with default options.
 pub(crate) fn check_default_form(field: &str) -> Result<(), AuthError> {
     let malformed = AuthError::MalformedAuthorization;
     let field = HeaderValue::from_bytes(field.as_bytes()).map_err(|_| malformed)?;
@@ -613,8 +627,8 @@ pub(crate) fn unverified_claims(token: &str) -> Option<Value> {
     json::value(&text).ok()
 }
 
-/// Quotes a text whose long words may be tokens. Shows only the beginning of each long word, so that
-/// no output repeats a whole token.
+/// Quotes a text. Long words may be tokens, so only the beginning of each is shown and no output
+/// repeats a whole token.
 pub(crate) fn shortened(text: &str) -> String {
     const LONG: usize = 24;
     const ENOUGH: usize = 10;
@@ -663,8 +677,8 @@ mod tests {
             verdict.err().map(alike),
             "{case}: {trace:#?}"
         );
-        // What verify says by itself is the same, but for the characters that a field refuses
-        // first.
+        // `verify` returns the same error, except for characters that are not allowed in a field
+        // and are rejected before it.
         if !matches!(
             verdict,
             Err(AuthError::MalformedAuthorization | AuthError::MultipleCredentials)
@@ -754,7 +768,7 @@ mod tests {
                 }
             }
         }
-        // Every error that a token alone can cause has occurred.
+        // Covers every error that a token alone can cause.
         assert_eq!(refused.len(), 13, "{refused:?}");
     }
 
@@ -778,9 +792,9 @@ mod tests {
         }
         #[rustfmt::skip]
         let rows = [
-            ("nothing", String::new()),
+            ("empty", String::new()),
             ("too large", "a".repeat(MAX_TOKEN + 1)),
-            ("too large, with blanks", " ".repeat(MAX_TOKEN + 1)),
+            ("too large, with spaces", " ".repeat(MAX_TOKEN + 1)),
             ("a member twice", issuer.sign_raw(br#"{"alg":"ES256","alg":"ES256"}"#, b"{}")),
             ("a header of text", issuer.sign_raw(br#""a""#, b"{}")),
             ("a header that is not UTF-8", issuer.sign_raw(b"\xff", b"{}")),

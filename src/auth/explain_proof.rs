@@ -1,8 +1,8 @@
 //! The steps of validating a DPoP proof, for `warp-bearer explain --proof`.
 //!
-//! The steps are those of `credential/dpop.rs`, in its order and with the same functions. The verdict
-//! is that of the whole request. After a failed step the trace continues as far as the proof can be
-//! parsed, because a later step may show the cause.
+//! The steps are those of `credential/dpop.rs`, in the same order and with the same functions. The
+//! verdict applies to the whole request. After a failed step the trace continues as far as the
+//! proof can be parsed, because a later step may show the cause.
 
 use std::time::SystemTime;
 
@@ -29,18 +29,18 @@ use crate::auth::{
     verifier::Auth,
 };
 
-/// A proof, and the request that it goes with.
+/// A proof and the request that carries it.
 #[derive(Debug, Clone)]
 pub(crate) struct ProofOfRequest {
     pub(crate) proof: String,
     pub(crate) method: Method,
-    /// The path as this service gets it.
+    /// The path as this service receives it.
     pub(crate) path: String,
 }
 
 impl Auth {
-    /// Returns the path that a request for `url` has here. A path stands for itself. `None` if the URL
-    /// is not below the public URL.
+    /// Returns the path that a request for `url` has at this service. A path is returned unchanged.
+    /// `None` if the URL is not below the public URL.
     pub(crate) fn path_of(&self, url: &str) -> Option<String> {
         if url.starts_with('/') {
             return Some(url.split(['?', '#']).next().unwrap_or_default().to_owned());
@@ -48,8 +48,8 @@ impl Auth {
         self.inner.proofs.as_ref()?.url.path_below(url)
     }
 
-    /// Verifies a token and a proof as if a request had sent them with the scheme `DPoP`. Returns the
-    /// steps and the verdict.
+    /// Verifies a token and a proof as if a request had sent them with the `DPoP` scheme. Returns
+    /// the steps and the verdict.
     pub(crate) async fn trace_with_proof(
         &self,
         token: &str,
@@ -62,7 +62,7 @@ impl Auth {
             return (trace, Err(off));
         };
         let (mut trace, verdict) = self.trace_token(token).await;
-        // The token alone is refused, if at all, because it is bound.
+        // Ignores the one error that every bound token causes when it is verified alone.
         if let Err(error) = verdict
             && !matches!(error, AuthError::TokenBound | AuthError::TokenNotBound)
         {
@@ -98,8 +98,8 @@ impl Auth {
     }
 }
 
-/// Adds the steps of [`Proofs::check`], up to the first step whose input is missing. Whether the proof
-/// was used before is not among them: this process has not seen it.
+/// Adds the steps of [`Proofs::validate`], up to the first step whose input is missing. Replay is not
+/// checked, because this process has not seen earlier uses of the proof.
 fn follow(
     proofs: &Proofs,
     request: &RequestHead<'_>,
@@ -113,24 +113,24 @@ fn follow(
         Ok(proof) => format!("{} bytes", proof.len()),
         Err(fault) => fault.detail().to_owned(),
     };
-    let expected = format!("one, of {MAX_PROOF} bytes at most");
+    let expected = format!("one proof of at most {MAX_PROOF} bytes");
     let proof = add(trace, "proof", expected, found, field)?;
 
     let documents = documents(proof);
     let found = if documents.is_ok() {
-        "it is"
+        "valid"
     } else {
-        "it is not"
+        "not valid"
     };
-    let expected = "three parts of base64url, JSON objects without duplicates";
+    let expected = "three parts of base64url, JSON objects without duplicate members";
     let (parts, header, payload, signature) = add(trace, "proof form", expected, found, documents)?;
     let parsed = ProofHeader::parse(&header).ok()?;
     let algorithm = header_steps(proofs, &parsed, &value(&header), trace);
     let key = algorithm.and_then(|algorithm| key_step(&parsed, algorithm, trace));
     if let Some(key) = &key {
         let signed = key.verify(parts, &signature);
-        let found = if signed.is_ok() { "it is" } else { "it is not" };
-        add(trace, "proof signed", "by that key", found, signed);
+        let found = if signed.is_ok() { "valid" } else { "not valid" };
+        add(trace, "proof signed", "valid for that key", found, signed);
     }
     let claims = ProofClaims::parse(&payload).ok()?;
     let claimed = value(&payload);
@@ -304,7 +304,7 @@ mod tests {
 
     const URL: &str = "https://api.example.com/v1/a";
 
-    /// The first failed step has the code of the verdict.
+    /// The first failed step has the same code as the verdict.
     #[tokio::test]
     async fn first_failed_step_is_the_verdict() {
         type Change = fn(ProofBuilder) -> ProofBuilder;
@@ -320,7 +320,7 @@ mod tests {
         };
         #[rustfmt::skip]
         let changes: &[(&str, Change)] = &[
-            ("nothing", |p| p),
+            ("no fault", |p| p),
             ("typ", |p| p.header("typ", "JWT")),
             ("crit", |p| p.header("crit", json!([]))),
             ("alg", |p| p.header("alg", "HS256")),
@@ -369,7 +369,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn proofs_that_cannot_be_read_have_a_step_too() {
+    async fn unreadable_proofs_have_a_failed_step() {
         let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
         let key = SigningKey::generate(Algorithm::ES256);
         let auth = Auth::builder()

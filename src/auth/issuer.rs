@@ -12,7 +12,7 @@ use crate::{
     auth::{dpop::DpopMode, introspection::Introspection, token::audience::AudienceClaim},
 };
 
-/// The placeholder in the names of Entra ID's issuers.
+/// The placeholder in the issuer names of Entra ID.
 pub(super) const TENANT: &str = "{tenantid}";
 
 /// A trusted issuer, with options that override those of the [`Builder`](crate::auth::Builder). A
@@ -42,7 +42,7 @@ pub struct TrustedIssuer {
     pub(super) own: Own,
 }
 
-/// The options of one issuer that the builder does not have, or has under the same name.
+/// The options of one issuer that the builder lacks or defines separately.
 #[derive(Clone, Default)]
 pub(super) struct Own {
     pub(super) audience_claim: AudienceClaim,
@@ -59,7 +59,7 @@ pub(super) struct Own {
     pub(super) without_introspection: bool,
 }
 
-/// The options of one issuer, or the builder's options for issuers that do not set their own.
+/// The options of one issuer, or the builder's defaults for issuers that do not set them.
 #[derive(Clone, Default)]
 pub(super) struct Options {
     pub(super) audiences: Vec<String>,
@@ -81,8 +81,8 @@ pub(crate) enum KeySource {
 /// builder share these methods.
 macro_rules! options {
     () => {
-        /// Accepts tokens for this audience. Call it again to accept several; one of them in `aud`
-        /// suffices.
+        /// Accepts tokens for this audience. Call it again to accept several; a token needs only
+        /// one of them in `aud`.
         #[must_use]
         pub fn audience(mut self, audience: impl Into<String>) -> Self {
             self.options.audiences.push(audience.into());
@@ -103,33 +103,33 @@ macro_rules! options {
             self
         }
 
-        /// Reads the keys from a file instead: a JWK set, one JWK, an array of JWKs, or public keys in
-        /// PEM. If none of the keys has a `kid`, the one of a token does not matter. The file is checked every two seconds and read
-        /// again when it has changed.
+        /// Reads the keys from a file instead: a JWK set, one JWK, an array of JWKs, or public keys
+        /// in PEM. If no key in the file has a `kid`, the `kid` of a token is ignored. The file is
+        /// checked every two seconds and read again when it has changed.
         #[must_use]
         pub fn jwks_file(mut self, path: impl AsRef<Path>) -> Self {
             self.options.source = Some(KeySource::File(path.as_ref().to_owned()));
             self
         }
 
-        /// Uses fixed keys, which are never refreshed, in any of the forms of
-        /// [`jwks_file`](Self::jwks_file).
+        /// Uses fixed keys, which are never refreshed, in any of the forms that
+        /// [`jwks_file`](Self::jwks_file) accepts.
         #[must_use]
         pub fn jwks(mut self, json: impl Into<String>) -> Self {
             self.options.source = Some(KeySource::Fixed(json.into()));
             self
         }
 
-        /// Sets the secret for `HS256`, at least 32 bytes (RFC 7518 §3.2). A key set never provides
-        /// one.
+        /// Sets the secret for `HS256`, at least 32 bytes (RFC 7518 §3.2). Secrets are never read
+        /// from a key set.
         #[must_use]
         pub fn signing_secret(mut self, secret: impl Into<Vec<u8>>) -> Self {
             self.options.secret = Some(secret.into());
             self
         }
 
-        /// Asks the issuer about tokens (RFC 7662): about opaque ones, or about all. Defaults to
-        /// none, so that only JWTs are accepted.
+        /// Asks the issuer about tokens (RFC 7662): about opaque tokens, or about all. Defaults to
+        /// off, so that only JWTs are accepted.
         #[must_use]
         pub fn introspection(
             mut self,
@@ -143,7 +143,7 @@ macro_rules! options {
 pub(super) use options;
 
 impl TrustedIssuer {
-    /// Creates a trusted issuer. `iss` must equal its name exactly: Auth0's issuers end in a slash.
+    /// Creates a trusted issuer. The name must equal `iss` exactly; Auth0's issuers end in a slash.
     pub fn new(issuer: impl Into<String>) -> Self {
         Self {
             issuer: issuer.into(),
@@ -152,9 +152,9 @@ impl TrustedIssuer {
         }
     }
 
-    /// Returns an issuer for each tenant, with the tenant in place of `{tenantid}` in the name and
-    /// in the URL of the key set, and otherwise with the same options. Entra ID names its issuers
-    /// so in the metadata of applications for several tenants.
+    /// Returns one issuer per tenant: the tenant replaces `{tenantid}` in the name and in the URL
+    /// of the key set, and the other options are copied. The metadata of multi-tenant applications
+    /// of Entra ID contain this placeholder in the issuer's name.
     ///
     /// ```
     /// use warp_bearer::auth::{Auth, TrustedIssuer};
@@ -183,16 +183,16 @@ impl TrustedIssuer {
         tenants.into_iter().map(of).collect()
     }
 
-    /// Never asks this issuer about tokens, whatever the builder says about introspection.
+    /// Never introspects tokens of this issuer, even if the builder enables introspection.
     #[must_use]
     pub fn without_introspection(mut self) -> Self {
         self.own.without_introspection = true;
         self
     }
 
-    /// Sets which tokens of this issuer come with a DPoP proof. Defaults to the mode of the builder's
-    /// [`Dpop`](crate::auth::dpop::Dpop), which must be set for any mode but
-    /// [`Off`](DpopMode::Off).
+    /// Sets which tokens of this issuer need a DPoP proof. Defaults to the mode of the builder's
+    /// [`Dpop`](crate::auth::dpop::Dpop). Any mode except [`Off`](DpopMode::Off) requires that the
+    /// builder has one.
     #[must_use]
     pub fn dpop(mut self, mode: DpopMode) -> Self {
         self.own.dpop = Some(mode);
@@ -202,8 +202,8 @@ impl TrustedIssuer {
     // These override the builder's options.
     options!();
 
-    /// Compares this claim of the issuer's tokens with the audiences, instead of `aud`. Defaults to
-    /// [`AudienceClaim::Aud`]. The claim must then be a string.
+    /// Compares this claim with the audiences, instead of `aud`. Defaults to
+    /// [`AudienceClaim::Aud`]. Any other claim must be a string.
     #[must_use]
     pub fn audience_claim(mut self, claim: AudienceClaim) -> Self {
         self.own.audience_claim = claim;
@@ -245,34 +245,35 @@ impl TrustedIssuer {
         self
     }
 
-    /// Requires these scopes, separated by single spaces, of every token of the issuer. A token
-    /// without them is refused with 403 `insufficient_scope`. Defaults to none.
+    /// Requires these scopes, separated by single spaces, in every token of the issuer. A token
+    /// without them is rejected with 403 `insufficient_scope`. Defaults to none.
     #[must_use]
     pub fn required_scope(mut self, scopes: impl Into<String>) -> Self {
         self.own.required_scope = Some(scopes.into());
         self
     }
 
-    /// Trusts only the certificate authorities in this PEM file when the issuer's documents are
-    /// fetched. The file is read for each fetch. Defaults to the authorities of the system.
+    /// Trusts only the certificate authorities in this PEM file when fetching the issuer's
+    /// documents. The file is read for each fetch. Defaults to the system's authorities.
     #[must_use]
     pub fn ca_file(mut self, path: impl AsRef<Path>) -> Self {
         self.own.ca_file = Some(path.as_ref().to_owned());
         self
     }
 
-    /// Sends the token in this file as `Authorization: Bearer` when the issuer's documents are
-    /// fetched, as the API server of Kubernetes requires. The file is read for each fetch.
+    /// Sends the token in this file as `Authorization: Bearer` when fetching the issuer's
+    /// documents, as the Kubernetes API server requires. The file is read for each fetch.
     ///
-    /// The token goes to the issuer's own origin and to a configured [`jwks_uri`](Self::jwks_uri),
-    /// and to no other address that the issuer's metadata name. Defaults to none.
+    /// The token is sent to the issuer's own origin and to a configured
+    /// [`jwks_uri`](Self::jwks_uri), never to another address from the issuer's metadata. Defaults
+    /// to none.
     #[must_use]
     pub fn fetch_token_file(mut self, path: impl AsRef<Path>) -> Self {
         self.own.fetch_token_file = Some(path.as_ref().to_owned());
         self
     }
 
-    /// Sets where the issuer is configured, which `explain` shows.
+    /// Sets the place in the configuration that defines the issuer. `explain` shows it.
     #[cfg(feature = "service")]
     pub(crate) fn place(mut self, place: &str) -> Self {
         self.own.place = Some(place.into());

@@ -1,22 +1,22 @@
-//! [`Issuers`]: the trusted issuers of an `Auth`, replaced as a whole at a reload.
+//! [`Issuers`]: the trusted issuers of an `Auth`. A reload replaces all of them at once.
 //!
-//! A request finds its issuer in constant time, however many there are: by its name for a new
-//! token, and by its slot for a cached one.
+//! A lookup takes constant time, however many issuers there are: by name for a new token, and by
+//! slot for a cached one.
 
 use std::{collections::HashMap, sync::Arc};
 
 use crate::algorithm::Algorithm;
 use crate::auth::{token::payload::IssuerContext, trusted::Trusted};
 
-/// Up to this many names are compared one by one, which is faster than to hash one of them.
+/// Up to this many names are compared one by one, which is faster than hashing.
 const FEW: usize = 4;
 
 /// The trusted issuers.
 pub(crate) struct Issuers {
-    /// The issuers at the slots in their contexts. A removed issuer leaves its slot free, so that
-    /// those that stay keep theirs.
+    /// The issuers, at the slots that their contexts name. A removed issuer leaves its slot empty,
+    /// so that the others keep theirs.
     slots: Vec<Option<Arc<Trusted>>>,
-    /// Finds the slot of a name. Empty if there are few.
+    /// Maps a name to its slot. Empty if there are at most [`FEW`] issuers.
     by_name: HashMap<Arc<str>, usize>,
     /// The algorithms of all issuers.
     pub(crate) algorithms: Arc<[Algorithm]>,
@@ -25,7 +25,7 @@ pub(crate) struct Issuers {
 }
 
 impl Issuers {
-    /// Creates the list. Each issuer's slot must be its own.
+    /// Creates the list. No two issuers may have the same slot.
     pub(crate) fn new(issuers: Vec<Arc<Trusted>>, more_algorithms: &[Algorithm]) -> Self {
         let mut algorithms = more_algorithms.to_vec();
         let mut strict = more_algorithms.is_empty();
@@ -65,13 +65,13 @@ impl Issuers {
         self.slots[*self.by_name.get(name)?].as_ref()
     }
 
-    /// Returns the issuer that has this very context. `None` if it was replaced.
+    /// Returns the issuer that owns this context. `None` if the issuer was replaced.
     pub(crate) fn with_context(&self, context: &Arc<IssuerContext>) -> Option<&Trusted> {
         let issuer = self.slots.get(context.slot)?.as_deref()?;
         Arc::ptr_eq(&issuer.context, context).then_some(issuer)
     }
 
-    /// Returns the slots that no issuer has, from the first one up.
+    /// Returns the slots that no issuer uses, in ascending order.
     pub(crate) fn free_slots(taken: &[Arc<Trusted>]) -> impl Iterator<Item = usize> {
         let taken: std::collections::HashSet<_> =
             taken.iter().map(|issuer| issuer.context.slot).collect();

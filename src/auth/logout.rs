@@ -1,6 +1,9 @@
 //! Logout tokens (`OpenID` Connect Back-Channel Logout 1.0): verifies one and revokes its session.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    sync::atomic::Ordering::Relaxed,
+    time::{Duration, SystemTime},
+};
 
 use aws_lc_rs::digest;
 
@@ -16,25 +19,30 @@ use crate::auth::{
         jws::{self, Header, Parts},
         registered::Registered,
     },
+    trusted::Trusted,
     verifier::Auth,
 };
 
 /// The member of `events` that makes a token a logout token (§2.4).
 const EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
 
-/// How long a session stays revoked: longer than any access token of it should last.
-const LASTS: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long a session stays revoked at least. Nothing says how long its access tokens live, and 24 hours
+/// is the default lifetime of Auth0's.
+const REVOKED_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Auth {
-    /// Returns whether logout tokens are accepted: a
-    /// [`logout_client`](crate::auth::Builder::logout_client) is configured.
+    /// Returns whether logout tokens are accepted, which needs a
+    /// [`logout_client`](crate::auth::Builder::logout_client).
     pub fn accepts_logout(&self) -> bool {
         !self.inner.logout_clients.is_empty()
     }
 
     /// Verifies a logout token of an issuer and revokes the access tokens of its session: those
-    /// with its `sid`, or those of its `sub` if it names no session. Returns the revocation, which
-    /// ends after 24 hours.
+    /// with its `sid`, or those of its `sub` if it names no session. Returns the revocation.
+    ///
+    /// It ends after 24 hours, or later if tokens live longer: after the
+    /// [maximum age](crate::auth::Builder::max_age) if there is one, else after the longest lifetime of a
+    /// token of this issuer that was verified here.
     ///
     #[cfg_attr(feature = "testing", doc = "```")]
     #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
@@ -70,7 +78,7 @@ impl Auth {
         let header = jws::text(jws::base64url(parts.header)?)?;
         let header = Header::parse(&header)?;
         let algorithm = checks::algorithm(&header, &self.inner.issuers.load().algorithms)?;
-        // A shared secret for access tokens says nothing about who ends a session.
+        // Anyone who shares the secret for access tokens could forge a logout token with it.
         if algorithm.is_symmetric() {
             return Err(AuthError::AlgorithmNotAllowed);
         }
@@ -90,16 +98,17 @@ impl Auth {
         times.check(self.now(), &issuer.rules.times)?;
         checks::strings(&claims)?;
         let issued_at = times.issued.ok_or(AuthError::MissingClaim)?;
-        let ended = Ended::read(&payload)?;
+        let logout_claims = LogoutClaims::read(&payload)?;
         let key = issuer.key(algorithm, header.kid.as_deref()).await?;
         issuer.verify_signature(&key, algorithm, parts, &signature)?;
         let leeway = issuer.rules.times.leeway.as_secs_f64();
         let until = time(times.expires + leeway);
-        let jti = ended.jti.clone();
-        let revocation = ended.revocation(issuer.name());
-        // `iat` has whole seconds, so a token of the same second is of the session that has ended.
+        let jti = logout_claims.jti.clone();
+        let revocation = logout_claims.revocation(issuer.name());
+        // `iat` has whole seconds. A token issued in the same second belongs to the session that
+        // has ended.
         let revocation = revocation.before(time(issued_at.floor() + 1.0));
-        let revocation = revocation.until(time(self.now()) + LASTS);
+        let revocation = revocation.until(time(self.now() + lasts(&issuer)));
         // First, so that a store that does not answer loses no logout: the issuer's next attempt may find
         // its `jti` used. To revoke twice changes nothing, since `before` is the token's own.
         self.revoke(revocation.clone());
@@ -108,7 +117,7 @@ impl Auth {
         Ok(revocation)
     }
 
-    /// Claims the `jti` of a logout token, so that it is used once over all replicas.
+    /// Claims the `jti` of a logout token, so that it is used only once over all replicas.
     async fn use_once(
         &self,
         issuer: &str,
@@ -139,8 +148,17 @@ impl Auth {
     }
 }
 
-/// Checks `typ`. Issuers that predate the recommendation of §2.4 write `JWT`, or nothing; the event
-/// in the payload then says what the token is. An access token has no such event.
+/// Returns the seconds after which no token that was issued before now is accepted, as far as is known.
+#[allow(clippy::cast_precision_loss)] // exact for some million years
+fn lasts(issuer: &Trusted) -> f64 {
+    let seen = issuer.context.longest_lifetime.load(Relaxed) as f64;
+    let rules = &issuer.rules.times;
+    let longest = rules.max_age.map_or(seen, |age| age.as_secs_f64());
+    longest.max(REVOKED_FOR.as_secs_f64()) + rules.leeway.as_secs_f64()
+}
+
+/// Checks `typ`. Issuers that predate the recommendation of §2.4 write `JWT` or leave it out. Then
+/// the event in the payload distinguishes a logout token from an access token.
 fn is_logout_type(header: &Header<'_>) -> Result<(), AuthError> {
     const TYPES: [&str; 3] = ["logout+jwt", "application/logout+jwt", "JWT"];
     match &header.typ {
@@ -150,14 +168,14 @@ fn is_logout_type(header: &Header<'_>) -> Result<(), AuthError> {
     }
 }
 
-/// What a logout token says has ended.
-struct Ended {
+/// The session or subject that a logout token ends.
+struct LogoutClaims {
     jti: String,
     sub: Option<String>,
     sid: Option<String>,
 }
 
-impl Ended {
+impl LogoutClaims {
     fn read(payload: &str) -> Result<Self, AuthError> {
         let text = |name: &str| -> Result<Option<String>, AuthError> {
             let Some(member) = json::member(payload, name) else {
@@ -166,7 +184,7 @@ impl Ended {
             let text: Result<String, _> = json::accepted(member);
             text.map(Some).map_err(|_| AuthError::InvalidClaim)
         };
-        // With a nonce, it would be an ID token (§2.6).
+        // A token with a nonce is an ID token (§2.6).
         if json::member(payload, "nonce").is_some() {
             return Err(AuthError::InvalidClaim);
         }

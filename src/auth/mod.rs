@@ -2,9 +2,10 @@
 //!
 //! [`Auth`] verifies requests and tokens. For warp, [`with_auth`] makes it a filter,
 //! [`BearerFilterExt::require`] adds what a route requires beyond a valid token, and
-//! [`handle_rejection`] turns every failure into a JSON response with the right status. For axum, tonic
-//! and whatever else builds on tower, [`tower`] has layers and an extractor. For other frameworks,
-//! [`Auth::authenticate`] takes the head of a request, and [`Refusal::response`] creates the response.
+//! [`handle_rejection`] turns every failure into a JSON response with the right status. For axum,
+//! tonic and other frameworks built on tower, [`tower`] has layers and an extractor. For any other
+//! framework, [`Auth::authenticate`] takes the head of a request, and [`Refusal::response`] creates
+//! the response.
 //!
 //! The library logs with [`tracing`](https://docs.rs/tracing) and installs no subscriber.
 //!

@@ -1,8 +1,8 @@
-//! Policies: the rules of a route for valid tokens.
+//! Policies: the rules that a route sets for valid tokens.
 //!
 //! A [`Policy`] is data: the route checks it, and the challenge names the scopes that would have
-//! sufficed. The response never names the missing permission or role. A [`check`] is a function
-//! over your own claims, for rules that a policy cannot express, and combines with policies.
+//! sufficed. The response never names a missing permission or role. A [`check`] is a function over
+//! your own claims, for rules that a policy cannot express. It can be combined with policies.
 
 use std::{
     borrow::Cow,
@@ -51,7 +51,7 @@ enum Rule {
     Role(Cow<'static, str>),
     Group(Cow<'static, str>),
     Claim(Cow<'static, str>, Wanted),
-    /// Requires a token that shows that it was issued to a subject of this kind.
+    /// Requires a token that demonstrably was issued to a subject of this kind.
     IssuedTo(SubjectKind),
     /// Requires this authentication context class.
     Acr(Cow<'static, str>),
@@ -71,8 +71,8 @@ pub struct Wanted(Match);
 enum Match {
     Equals(Value),
     Contains(Value),
-    /// The claim is this text, or a number or a boolean that is written so, or a list with such an
-    /// item.
+    /// The claim is this text, a number or boolean whose JSON form is this text, or an array that
+    /// contains one of these.
     #[cfg_attr(not(feature = "service"), allow(dead_code))]
     Text(String),
 }
@@ -155,8 +155,8 @@ fn each(list: &str, rule: fn(Cow<'static, str>) -> Rule) -> Option<Policy> {
     }
 }
 
-/// Requires the role `name`. [`Builder::roles_at`](crate::auth::Builder::roles_at) configures the
-/// claim that holds the roles.
+/// Requires the role `name`. [`Builder::roles_at`](crate::auth::Builder::roles_at) sets the claim
+/// that holds the roles.
 ///
 #[cfg_attr(feature = "warp", doc = "```")]
 #[cfg_attr(not(feature = "warp"), doc = "```ignore")]
@@ -187,11 +187,11 @@ pub const fn role(name: &'static str) -> Policy {
     Policy(Rule::Role(Cow::Borrowed(name)))
 }
 
-/// Requires the group `name`. [`Builder::groups_at`](crate::auth::Builder::groups_at) configures the
+/// Requires the group `name`. [`Builder::groups_at`](crate::auth::Builder::groups_at) sets the
 /// claim that holds the groups.
 ///
-/// Some issuers leave groups out of a token if there are many of them. Such a token meets no policy
-/// with a group.
+/// Some issuers leave the groups out of a token if there are too many. Such a token never meets a
+/// policy with a group.
 ///
 /// ```
 /// use warp_bearer::auth::policy::{group, role};
@@ -228,9 +228,26 @@ pub const fn claim(name: &'static str, wanted: Wanted) -> Policy {
     Policy(Rule::Claim(Cow::Borrowed(name), wanted))
 }
 
-/// The policies of names that are known only at run time. `None` if a name is empty.
+/// One rule of a policy, for texts about it.
+#[cfg(feature = "service")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RuleKind<'p> {
+    Permission,
+    Role(&'p str),
+    Group(&'p str),
+    Claim,
+    Other,
+}
+
+/// Policies for names that are known only at run time. `None` if a name is empty.
 #[cfg(feature = "service")]
 impl Policy {
+    /// Returns the kind of the first rule that claims do not meet, of those that all have to be met.
+    /// `None` if they meet the policy, or lack a scope.
+    pub(crate) fn unmet_kind<X>(&self, claims: &Claims<X>) -> Option<RuleKind<'_>> {
+        self.0.unmet_kind(claims)
+    }
+
     pub(crate) fn of_role(name: String) -> Option<Self> {
         (!name.is_empty()).then(|| Self(Rule::Role(name.into())))
     }
@@ -239,8 +256,8 @@ impl Policy {
         (!name.is_empty()).then(|| Self(Rule::Group(name.into())))
     }
 
-    /// Requires that a claim is this text, or lists it. Numbers and booleans are compared as they
-    /// are written in JSON.
+    /// Requires that a claim is this text or an array that contains it. Numbers and booleans are
+    /// compared in their JSON form.
     pub(crate) fn of_claim(path: String, text: String) -> Option<Self> {
         (!path.is_empty()).then(|| Self(Rule::Claim(path.into(), Wanted(Match::Text(text)))))
     }
@@ -252,7 +269,7 @@ pub fn equals(value: impl Into<Value>) -> Wanted {
     Wanted(Match::Equals(value.into()))
 }
 
-/// Matches a claim that is an array with this value in it.
+/// Matches a claim that is an array containing this value.
 #[must_use]
 pub fn contains(value: impl Into<Value>) -> Wanted {
     Wanted(Match::Contains(value.into()))
@@ -280,15 +297,15 @@ pub const fn machine() -> Policy {
 
 /// Requires a token that shows that it was issued to a user.
 ///
-/// A token shows this by what only a login adds: `auth_time`, or an `amr` with a method that takes a
-/// person, such as `pwd` or `mfa` (RFC 9068 §2.2.1). It also shows it by the marks of an issuer: `sub`
-/// is `auth0|123` or names another connection of Auth0, beside `azp` or `client_id`; `gty` is
-/// `password` (Auth0); there is a `uid` beside `cid` (Okta); `idtyp` is `user`, or Entra ID wrote a
-/// string `scp`; Keycloak wrote a `preferred_username` that is not a service account's. The same
+/// A token shows this by claims that only a login adds: `auth_time`, or an `amr` with a method that
+/// needs a person, such as `pwd` or `mfa` (RFC 9068 §2.2.1). It also shows it by the conventions of
+/// an issuer. Auth0: `sub` is `auth0|123` or names another connection, and `azp` or `client_id` is
+/// present; or `gty` is `password`. Okta: `uid` and `cid` are present. Entra ID: `idtyp` is `user`,
+/// or `scp` is a string. Keycloak: `preferred_username` is not that of a service account. The same
 /// claims in tokens of other issuers show nothing.
 ///
-/// Anonymous sessions (of Auth0, Firebase, Supabase and Cognito) and tokens whose `sub` is the client
-/// in `azp` meet neither this policy nor [`machine`].
+/// Anonymous sessions (of Auth0, Firebase, Supabase and Cognito) and tokens whose `sub` is the
+/// client in `azp` meet neither this policy nor [`machine`].
 #[must_use]
 pub const fn user() -> Policy {
     Policy(Rule::IssuedTo(SubjectKind::User))
@@ -306,12 +323,12 @@ pub fn organization(id: &'static str) -> Policy {
     claim("org_id", equals(id))
 }
 
-/// Requires that the user authenticated in the context class `value`: the claim `acr` is this
-/// string. Combine several with `|`, the preferred one first.
+/// Requires that the user authenticated in the context class `value`: the claim `acr` must equal
+/// it. Combine several with `|`, the preferred one first.
 ///
-/// A token that does not meet it is answered with 401 `insufficient_user_authentication`, whose
-/// challenge names the classes in `acr_values`, so that the client sends the user to the issuer
-/// again (RFC 9470).
+/// A token that does not meet this policy is answered with 401 `insufficient_user_authentication`.
+/// The challenge lists the accepted classes in `acr_values`, so that the client sends the user to
+/// the issuer again (RFC 9470).
 ///
 /// ```
 /// use std::time::Duration;
@@ -348,18 +365,19 @@ pub fn acr_values(list: &str) -> Option<Policy> {
     }
 }
 
-/// Requires that the user authenticated at most `age` ago: the claim `auth_time`, with the leeway.
-/// A token without `auth_time` does not meet it. Fractions of a second are dropped.
+/// Requires that the user authenticated at most `age` ago, according to `auth_time` and with the
+/// leeway. A token without `auth_time` does not meet this policy. Fractions of a second are
+/// dropped.
 ///
-/// A token that does not meet it is answered with 401 `insufficient_user_authentication`, whose
+/// A token that does not meet it is answered with 401 `insufficient_user_authentication`, and the
 /// challenge has `max_age` (RFC 9470).
 #[must_use]
 pub const fn max_auth_age(age: Duration) -> Policy {
     Policy(Rule::MaxAuthAge(age.as_secs()))
 }
 
-/// Requires a token that is bound to a key (DPoP) or to a client certificate. Such a token comes with a
-/// proof of possession, so that a stolen one is useless.
+/// Requires a token that is bound to a key (DPoP) or to a client certificate. A request with such a
+/// token proves possession of the key, so a stolen token is useless.
 ///
 /// A token that is not bound is answered with 401 `token_not_bound`.
 ///
@@ -389,18 +407,39 @@ pub(crate) const fn is_scope_token(name: &str) -> bool {
 
 impl Policy {
     /// Returns the scopes that suffice, separated by spaces. `None` if scopes alone never suffice.
-    /// Of alternatives, this is the first that scopes can meet.
+    /// With alternatives, returns the first one that scopes alone can meet.
     pub fn scopes(&self) -> Option<String> {
         joined(&self.0.scopes()?)
     }
 
-    /// Returns every scope that the policy names, whether or not it suffices.
+    /// Returns every scope that the policy names, even if it does not suffice.
     pub fn named_scopes(&self) -> Vec<&str> {
         self.0.named_scopes()
     }
 }
 
 impl Rule {
+    #[cfg(feature = "service")]
+    fn unmet_kind<X>(&self, claims: &Claims<X>) -> Option<RuleKind<'_>> {
+        if self.is_met(claims) {
+            return None;
+        }
+        match self {
+            Self::All(rules) => rules.iter().find_map(|rule| rule.unmet_kind(claims)),
+            Self::Scope(_) => None,
+            Self::Permission(_) => Some(RuleKind::Permission),
+            Self::Role(name) => Some(RuleKind::Role(name)),
+            Self::Group(name) => Some(RuleKind::Group(name)),
+            Self::Claim(..) => Some(RuleKind::Claim),
+            Self::Any(rules) if rules.iter().any(|rule| matches!(rule, Self::Permission(_))) => {
+                Some(RuleKind::Permission)
+            }
+            Self::Any(_) | Self::IssuedTo(_) | Self::Acr(_) | Self::MaxAuthAge(_) | Self::Bound => {
+                Some(RuleKind::Other)
+            }
+        }
+    }
+
     fn named_scopes(&self) -> Vec<&str> {
         match self {
             Self::Scope(name) => vec![name],
@@ -462,7 +501,7 @@ impl Rule {
         }
     }
 
-    /// Returns what would suffice, given what else the claims grant.
+    /// Returns what would suffice in addition to what the claims already grant.
     fn needs<X>(&self, claims: &Claims<X>) -> Option<Needs<'_>> {
         match self {
             Self::Scope(name) => Some(Needs::scope(name)),
@@ -484,7 +523,8 @@ impl Rule {
             | Self::Claim(..)
             | Self::IssuedTo(_)
             | Self::Bound => None,
-            // A client asks for both in the same request, so the challenge still names the scopes.
+            // A client requests scopes and authentication together, so the challenge still names
+            // the scopes.
             Self::Acr(_) | Self::MaxAuthAge(_) => Some(Vec::new()),
             Self::Any(rules) => rules.iter().find_map(Self::scopes),
             Self::All(rules) => all_scopes(rules.iter().map(Self::scopes)),
@@ -618,7 +658,7 @@ impl RequirementError {
     }
 }
 
-/// Creates a requirement that a function decides, for rules that a [`Policy`] cannot express.
+/// Creates a requirement from a function, for rules that a [`Policy`] cannot express.
 ///
 /// ```
 /// use serde::Deserialize;
@@ -638,11 +678,11 @@ pub fn check<X>(is_met: impl Fn(&Claims<X>) -> bool + Send + Sync + 'static) -> 
     Requirement(Node::Check(Arc::new(is_met)))
 }
 
-/// Creates a requirement that an async function decides, such as one that queries a database or
-/// another service.
+/// Creates a requirement from an async function, such as one that queries a database or another
+/// service.
 ///
-/// The function runs after the token is verified and before the handler, at most once for each
-/// request, and only if the rest of the requirement has not decided yet.
+/// The function runs after the token is verified and before the handler. It runs at most once per
+/// request, and only if the rest of the requirement has not already decided.
 ///
 /// ```
 /// use warp_bearer::auth::{
@@ -706,7 +746,8 @@ impl<X> Requirement<X> {
     /// not.
     pub async fn grant(&self, claims: Claims<X>) -> Result<Claims<X>, Refusal> {
         let mut answers = Vec::new();
-        // Does not call `check`: a borrow of the claims across an `await` would require `X: Sync`.
+        // Does not call `check`, because borrowing the claims across an `await` would require `X:
+        // Sync`.
         let unmet = loop {
             match self.step(&claims, &answers) {
                 Step::Decided(Ok(())) => return Ok(claims),
@@ -719,7 +760,7 @@ impl<X> Requirement<X> {
         Err(refusal.with_scope(unmet.scopes.map(Into::into)))
     }
 
-    /// Decides the requirement, or returns the next asynchronous check to run.
+    /// Decides the requirement, or returns the async check to run next.
     fn step<'n>(&'n self, claims: &Claims<X>, answers: &Answers<'n, X>) -> Step<'n, X> {
         match self.0.is_met(claims, answers) {
             Ok(true) => Step::Decided(Ok(())),
@@ -732,7 +773,8 @@ impl<X> Requirement<X> {
         }
     }
 
-    /// Returns the scopes that suffice, as [`Policy::scopes`] does. Scopes never satisfy a check.
+    /// Returns the scopes that suffice, as [`Policy::scopes`] does. Scopes alone never satisfy a
+    /// check.
     pub fn scopes(&self) -> Option<String> {
         joined(&self.0.scopes()?)
     }
@@ -748,11 +790,11 @@ type Answers<'n, X> = [(&'n AsyncCheck<X>, bool)];
 
 enum Step<'n, X> {
     Decided(Result<(), RequirementError>),
-    /// Await the answer of this check, and decide again.
+    /// Run this check, then decide again.
     Ask(&'n AsyncCheck<X>, Answer),
 }
 
-/// An asynchronous check that must run before the requirement can be decided.
+/// An async check that must run before the requirement can be decided.
 struct Pending<'n, X>(&'n AsyncCheck<X>);
 
 impl<X> Node<X> {
@@ -784,8 +826,8 @@ impl<X> Node<X> {
         }
     }
 
-    /// Returns what would suffice. An asynchronous check that has not run counts as met: it runs
-    /// once the rest is there.
+    /// Returns what would suffice. An async check that has not run counts as met, because it runs
+    /// only after the rest of the requirement is met.
     fn needs<'n>(&'n self, claims: &Claims<X>, answers: &Answers<'n, X>) -> Option<Needs<'n>> {
         let each = |node: &'n Self| node.needs(claims, answers);
         match self {

@@ -1,9 +1,8 @@
-//! Turns failures into JSON responses (RFC 9457), for any framework that builds on the `http`
-//! crate.
+//! Turns failures into JSON responses (RFC 9457), for any framework built on the `http` crate.
 //!
 //! Every text comes from a catalogue: no response echoes the request or a message of another
-//! library. The catalogues also hold the statuses: `error.rs` those of [`AuthError`], this file all
-//! others.
+//! library. The catalogues also hold the statuses: `error.rs` for [`AuthError`], this file for
+//! everything else.
 
 use std::time::Duration;
 
@@ -18,7 +17,7 @@ pub use crate::auth::challenge::Challenge;
 
 use crate::auth::{
     challenge::Refusal,
-    error::{AuthError, BearerError},
+    error::{AuthError, BearerError, MISSING_FROM_FIELD},
 };
 
 /// The field that carries a nonce for the next proof (RFC 9449 §8.1).
@@ -46,7 +45,12 @@ impl Refusal {
     /// ```
     pub fn response<B: From<&'static str>>(&self) -> Response<B> {
         let error = self.error;
-        let mut response = answer(error.status(), error.code());
+        let body = if self.detail() == error.detail() {
+            body(error.code())
+        } else {
+            &MISSING_FROM_FIELD_BODY
+        };
+        let mut response = answer(error.status(), error.code(), body);
         let no_store = HeaderValue::from_static("no-store");
         response.headers_mut().insert(CACHE_CONTROL, no_store);
         for challenge in self.fields() {
@@ -67,7 +71,7 @@ impl Refusal {
     }
 }
 
-/// Rounds up, and to at least one: `Retry-After: 0` would invite clients to retry in a loop.
+/// Rounds up to at least one second: `Retry-After: 0` would make clients retry in a loop.
 fn whole_seconds(duration: Duration) -> String {
     let seconds = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
     seconds.max(1).to_string()
@@ -78,8 +82,8 @@ macro_rules! problems {
         $(#[doc = $doc:literal])+
         $name:ident => $status:ident, $code:literal, $detail:literal;
     )+) => {
-        /// A failure other than of authorization: one of warp's own rejections, or the server's
-        /// failure.
+        /// A failure other than an authorization failure: one of warp's own rejections, or a
+        /// failure of the server.
         ///
         #[cfg_attr(feature = "warp", doc = "```")]
         #[cfg_attr(not(feature = "warp"), doc = "```ignore")]
@@ -125,33 +129,33 @@ macro_rules! problems {
 problems! {
     /// 404: no route has this path.
     NotFound => NOT_FOUND, "not_found", "There is nothing at this path.";
-    /// 405: a route has this path but not this method. warp does not report the allowed methods, so
+    /// 405: the path exists, but not for this method. warp does not report the allowed methods, so
     /// only [`method_not_allowed`](Self::method_not_allowed) sets `Allow`.
-    MethodNotAllowed => METHOD_NOT_ALLOWED, "method_not_allowed", "This path does not take this method.";
+    MethodNotAllowed => METHOD_NOT_ALLOWED, "method_not_allowed", "This path does not support this method.";
     /// 400: the query, a header field or a cookie cannot be parsed.
     BadRequest => BAD_REQUEST, "bad_request", "The query, a header field or a cookie cannot be read.";
     /// 411: the body has no `Content-Length`.
     LengthRequired => LENGTH_REQUIRED, "length_required", "The body needs a Content-Length.";
     /// 413: the body is larger than its limit.
-    PayloadTooLarge => PAYLOAD_TOO_LARGE, "payload_too_large", "The body is larger than this path takes.";
+    PayloadTooLarge => PAYLOAD_TOO_LARGE, "payload_too_large", "The body is larger than this path accepts.";
     /// 415: the route does not accept a body of this type.
-    UnsupportedMediaType => UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "This path does not take a body of this Content-Type.";
+    UnsupportedMediaType => UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "This path does not accept a body of this Content-Type.";
     /// 400: the body cannot be parsed as its type.
     InvalidBody => BAD_REQUEST, "invalid_body", "The body cannot be read as its Content-Type.";
-    /// 400: the body has not exactly one logout token, or an invalid one (`OpenID` Connect
-    /// Back-Channel Logout 1.0 §2.8).
-    InvalidLogoutToken => BAD_REQUEST, "invalid_logout_token", "The body needs one valid logout_token, which was not used before.";
+    /// 400: the body does not have exactly one logout token, or the token is invalid (`OpenID`
+    /// Connect Back-Channel Logout 1.0 §2.8).
+    InvalidLogoutToken => BAD_REQUEST, "invalid_logout_token", "The body must have exactly one logout_token that is valid and was not used before.";
     /// 403: the cross-origin request is not allowed.
     CorsForbidden => FORBIDDEN, "cors_forbidden", "This cross-origin request is not allowed.";
     /// 400: the request has no `Host`, or more than one (RFC 9112 §3.2).
-    BadHost => BAD_REQUEST, "bad_host", "A request carries exactly one Host field.";
+    BadHost => BAD_REQUEST, "bad_host", "A request needs exactly one valid Host field.";
     /// 414: the request target is longer than its limit.
     UriTooLong => URI_TOO_LONG, "uri_too_long", "The request target is too long.";
     /// 431: the header fields are larger than their limit (RFC 6585 §5).
     HeadersTooLarge => REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", "The header fields are too large or too many.";
     /// 503: the request took longer than its time limit.
     RequestTimeout => SERVICE_UNAVAILABLE, "request_timeout", "The request took too long.";
-    /// 500: an internal error, whose cause the body does not reveal.
+    /// 500: an internal error. The body does not reveal the cause.
     Internal => INTERNAL_SERVER_ERROR, "internal_error", "Something went wrong on our side.";
 }
 
@@ -173,10 +177,10 @@ impl Problem {
 
     /// Returns the JSON response.
     pub fn response<B: From<&'static str>>(self) -> Response<B> {
-        answer(self.status(), self.code())
+        answer(self.status(), self.code(), body(self.code()))
     }
 
-    /// Returns a 405 that names the allowed methods (RFC 9110 §15.5.6).
+    /// Returns a 405 that lists the allowed methods (RFC 9110 §15.5.6).
     pub fn method_not_allowed<B: From<&'static str>>(allow: &str) -> Response<B> {
         let mut response = Self::MethodNotAllowed.response();
         add(&mut response, ALLOW, allow.to_owned());
@@ -184,7 +188,7 @@ impl Problem {
     }
 }
 
-/// The code of a problem, for logs and metrics. It is in the extensions of the response.
+/// The code of a problem, for logs and metrics. It is stored in the extensions of the response.
 ///
 /// Codes come only from the catalogue, so their number is bounded.
 ///
@@ -213,8 +217,8 @@ impl Code {
     }
 }
 
-/// The body of every failure (RFC 9457 §3), with `detail` where FastAPI's clients look for it and
-/// `error` as RFC 6750 has it. The service reads its `OpenAPI` schema off two of these bodies.
+/// The body of every failure (RFC 9457 §3). `detail` is where FastAPI's clients expect it, and
+/// `error` is that of RFC 6750. The service derives its `OpenAPI` schema from two of these bodies.
 #[derive(Serialize)]
 struct ProblemBody {
     title: &'static str,
@@ -225,8 +229,12 @@ struct ProblemBody {
     code: &'static str,
 }
 
-fn answer<B: From<&'static str>>(status: StatusCode, code: &'static str) -> Response<B> {
-    let mut response = Response::new(B::from(body(code)));
+fn answer<B: From<&'static str>>(
+    status: StatusCode,
+    code: &'static str,
+    body: &'static str,
+) -> Response<B> {
+    let mut response = Response::new(B::from(body));
     *response.status_mut() = status;
     let json = HeaderValue::from_static("application/problem+json");
     response.headers_mut().insert(CONTENT_TYPE, json);
@@ -248,7 +256,15 @@ static BODIES: Lazy<Vec<(&'static str, String)>> = Lazy::new(|| {
     refusals.chain(problems).collect()
 });
 
-/// Returns the body of every answer with this code.
+/// The body of `missing_token` where another field than `Authorization` carries the token.
+static MISSING_FROM_FIELD_BODY: Lazy<String> = Lazy::new(|| {
+    let error = AuthError::MissingToken;
+    let name = error.error().map(BearerError::as_str);
+    write(error.status(), name, error.code(), MISSING_FROM_FIELD)
+});
+
+/// Returns the body of every answer with this code, except where another field than `Authorization`
+/// carries the token.
 pub(crate) fn body(code: &'static str) -> &'static str {
     // Equal codes are at one address, unless the linker has them twice.
     let at = BODIES.iter().find(|(at, _)| std::ptr::eq(*at, code));
@@ -274,7 +290,7 @@ fn write(
 }
 
 /// Adds a header field. The values come from the catalogue and the configuration and are ASCII. A
-/// value that is not ASCII is a bug; it is logged and left out instead of causing a panic.
+/// value that is not ASCII is a bug: it is logged and left out instead of causing a panic.
 fn add<B>(response: &mut Response<B>, name: HeaderName, value: String) {
     match HeaderValue::try_from(value) {
         Ok(value) => {
@@ -285,7 +301,7 @@ fn add<B>(response: &mut Response<B>, name: HeaderName, value: String) {
 }
 
 fn left_out(name: &HeaderName) {
-    tracing::error!(%name, "header value is not ASCII and was left out");
+    tracing::error!(%name, "header field dropped: value is not ASCII");
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
-//! [`Resolver`]: finds issuers that are not configured one by one, by a function of the user.
+//! [`Resolver`]: finds issuers that are not in the configuration with a function of the user.
 //!
-//! An answer is remembered for a while, a "no" as well as an issuer, and both memories are bounded
-//! and apart: made-up names can push out only each other. One name is asked for once at a time, and
-//! at most [`MAX_QUESTIONS`] names together; a request beyond that gets 503.
+//! Positive and negative answers are cached for a while, in two bounded caches, so that made-up
+//! names can evict only each other. A name is looked up only once at a time, and at most
+//! [`MAX_LOOKUPS`] names at once. A request beyond that limit gets 503.
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
@@ -19,49 +19,49 @@ use crate::auth::{
     trusted::Trusted,
 };
 
-/// The issuers that are held, and the names that are known to be none.
-const MAX_ISSUERS: usize = 1000;
-/// How long an issuer is held before the function is asked for it again.
-const YES: Duration = Duration::from_secs(10 * 60);
-/// How long a name counts as unknown.
-const NO: Duration = Duration::from_secs(60);
-/// How long one answer may take.
-const PATIENCE: Duration = Duration::from_secs(3);
-/// The questions at one time.
-const MAX_QUESTIONS: usize = 16;
-/// The bytes of the longest name that is looked up.
-const LONGEST_NAME: usize = 1024;
+/// The maximum number of cached issuers, and of cached unknown names.
+const MAX_CACHED: usize = 1000;
+/// How long a resolved issuer is cached.
+const ISSUER_TTL: Duration = Duration::from_secs(10 * 60);
+/// How long an unknown name is cached.
+const UNKNOWN_TTL: Duration = Duration::from_secs(60);
+/// The timeout of one lookup.
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(3);
+/// The maximum number of lookups in flight.
+const MAX_LOOKUPS: usize = 16;
+/// The maximum length of a name in bytes. Longer names are not looked up.
+const MAX_NAME: usize = 1024;
 
-/// The slot in the context of a resolved issuer, which is in no list.
+/// The slot in the context of a resolved issuer, which is not in the list of issuers.
 pub(crate) const NO_SLOT: usize = usize::MAX;
 
 pub(crate) type Answer = Pin<Box<dyn Future<Output = Option<TrustedIssuer>> + Send>>;
 pub(crate) type Resolve = Arc<dyn Fn(String) -> Answer + Send + Sync>;
 pub(crate) type Prescreen = Arc<dyn Fn(&str) -> bool + Send + Sync>;
-/// Makes an issuer of its options, with what can be kept of the issuer that it replaces.
+/// Creates an issuer from its options. Reuses what it can of the issuer that it replaces.
 pub(crate) type Trust =
     Box<dyn Fn(&TrustedIssuer, Option<&Trusted>) -> Result<Trusted, SetupError> + Send + Sync>;
 
-/// Resolves names of issuers.
+/// Resolves issuer names.
 pub(crate) struct Resolver {
     resolve: Resolve,
     prescreen: Option<Prescreen>,
     trust: Trust,
-    issuers: Cache<String, Held>,
-    unknown: Cache<String, Asked>,
-    questions: Semaphore,
+    issuers: Cache<String, CachedIssuer>,
+    unknown: Cache<String, Lookup>,
+    lookups: Semaphore,
 }
 
 #[derive(Clone)]
-struct Held {
+struct CachedIssuer {
     issuer: Arc<Trusted>,
     until: Instant,
 }
 
-/// The outcome of a question.
+/// The outcome of one lookup.
 #[derive(Clone)]
-struct Asked {
-    held: Option<Held>,
+struct Lookup {
+    held: Option<CachedIssuer>,
     until: Instant,
 }
 
@@ -71,24 +71,24 @@ impl Resolver {
             resolve,
             prescreen,
             trust,
-            issuers: Cache::new(MAX_ISSUERS),
-            unknown: Cache::new(MAX_ISSUERS),
-            questions: Semaphore::new(MAX_QUESTIONS),
+            issuers: Cache::new(MAX_CACHED),
+            unknown: Cache::new(MAX_CACHED),
+            lookups: Semaphore::new(MAX_LOOKUPS),
         }
     }
 
-    /// Returns the issuer with this context, if it is still held.
+    /// Returns the issuer that owns this context, if it is still cached.
     pub(crate) fn with_context(&self, context: &Arc<IssuerContext>) -> Option<Arc<Trusted>> {
         let held = self.issuers.get(&*context.issuer)?;
         let is_current = held.until > Instant::now() && Arc::ptr_eq(&held.issuer.context, context);
         is_current.then_some(held.issuer)
     }
 
-    /// Returns the issuer of this name.
+    /// Returns the issuer with this name.
     ///
     /// # Errors
-    /// [`AuthError::UnknownIssuer`] if there is none, and [`AuthError::KeysUnavailable`] if the
-    /// function does not answer in time or is asked too much.
+    /// [`AuthError::UnknownIssuer`] if the name is unknown. [`AuthError::KeysUnavailable`] if the
+    /// function does not answer in time or too many lookups are in flight.
     pub(crate) async fn issuer(&self, name: &str) -> Result<Arc<Trusted>, AuthError> {
         let now = Instant::now();
         let held = self.issuers.get(name);
@@ -98,21 +98,22 @@ impl Resolver {
             return Ok(Arc::clone(&held.issuer));
         }
         let is_possible = |prescreen: &Prescreen| prescreen(name);
-        if name.len() > LONGEST_NAME || !self.prescreen.as_ref().is_none_or(is_possible) {
+        if name.len() > MAX_NAME || !self.prescreen.as_ref().is_none_or(is_possible) {
             return Err(AuthError::UnknownIssuer);
         }
-        if let Some(asked) = self.unknown.get(name)
-            && asked.until <= now
+        if let Some(lookup) = self.unknown.get(name)
+            && lookup.until <= now
         {
             self.unknown.remove(name);
         }
         let before = held.map(|held| held.issuer);
-        // The cache runs one of these futures for a name at a time, and the others share its value.
-        let asked = self
+        // The cache runs only one of these futures per name, and concurrent callers share its
+        // value.
+        let lookup = self
             .unknown
             .get_or_insert_async(name, self.ask(name, before));
-        let asked = asked.await?;
-        let Some(held) = asked.held else {
+        let lookup = lookup.await?;
+        let Some(held) = lookup.held else {
             self.issuers.remove(name);
             return Err(AuthError::UnknownIssuer);
         };
@@ -122,28 +123,28 @@ impl Resolver {
         Ok(issuer)
     }
 
-    async fn ask(&self, name: &str, before: Option<Arc<Trusted>>) -> Result<Asked, AuthError> {
+    async fn ask(&self, name: &str, before: Option<Arc<Trusted>>) -> Result<Lookup, AuthError> {
         const UNAVAILABLE: AuthError = AuthError::KeysUnavailable {
             retry_after: Duration::from_secs(1),
         };
-        let _question = self.questions.try_acquire().map_err(|_| UNAVAILABLE)?;
-        let answer = timeout(PATIENCE, (self.resolve)(name.to_owned())).await;
+        let _permit = self.lookups.try_acquire().map_err(|_| UNAVAILABLE)?;
+        let answer = timeout(LOOKUP_TIMEOUT, (self.resolve)(name.to_owned())).await;
         let options = answer.map_err(|_| UNAVAILABLE)?;
         let now = Instant::now();
         let trusted = options.and_then(|options| {
             if options.issuer != name {
-                tracing::error!("the resolver answered with an issuer of another name");
+                tracing::error!("issuer resolver returned an issuer with another name");
                 return None;
             }
             match (self.trust)(&options, before.as_deref()) {
                 Ok(trusted) => Some(trusted),
                 Err(error) => {
-                    tracing::error!(%error, "the resolver answered with an unusable issuer");
+                    tracing::error!(%error, "issuer resolver returned an invalid issuer");
                     None
                 }
             }
         });
-        let held = trusted.map(|trusted| Held {
+        let held = trusted.map(|trusted| CachedIssuer {
             issuer: match before {
                 Some(before)
                     if before.is_same(&trusted.context, &trusted.rules, &trusted.origin) =>
@@ -152,21 +153,22 @@ impl Resolver {
                 }
                 _ => Arc::new(trusted),
             },
-            until: now + YES,
+            until: now + ISSUER_TTL,
         });
-        let until = now + NO;
-        Ok(Asked { held, until })
+        let until = now + UNKNOWN_TTL;
+        Ok(Lookup { held, until })
     }
 
-    /// Returns the issuers that are held.
+    /// Returns the cached issuers.
     pub(crate) fn held(&self) -> Vec<Arc<Trusted>> {
         let held = self.issuers.iter().map(|(_, held)| held.issuer);
         held.collect()
     }
 }
 
-/// Returns the part of an issuer's name that stands for `{tenantid}` in `template`, if the name has
-/// this form and the part is one segment of letters, digits, `-`, `.` and `_`.
+/// Returns the part of an issuer's name that corresponds to `{tenantid}` in `template`. `None` if
+/// the rest of the name differs, or if the part is not one segment of letters, digits, `-`, `.` and
+/// `_`.
 ///
 /// Use it to reject names before the resolver is asked
 /// ([`Builder::prescreen`](crate::auth::Builder::prescreen)).

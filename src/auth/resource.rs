@@ -1,17 +1,17 @@
-//! The metadata of the protected resource (RFC 9728), with which a client that knows only the
-//! resource's URL finds the issuer and the scopes.
+//! The metadata of the protected resource (RFC 9728). A client that knows only the resource's URL
+//! uses it to find the issuer and the scopes.
 //!
-//! The metadata comes from the configuration and the policies, never from a request. With a forged
-//! `Host`, an attacker could otherwise choose the audience that clients request from the issuer.
+//! The metadata come from the configuration and the policies, never from a request. Otherwise an
+//! attacker could choose the audience that clients request from the issuer by forging `Host`.
 
 use serde::Serialize;
 
 use crate::algorithm::Algorithm;
 
-/// The path that is inserted between host and path (RFC 9728 §3).
+/// The path segment that is inserted between host and path (RFC 9728 §3).
 pub(crate) const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
 
-/// The identifier of the resource, split at its path.
+/// The identifier of the resource, split before its path.
 #[derive(Debug, Clone)]
 pub(crate) struct Resource {
     identifier: String,
@@ -28,13 +28,13 @@ impl Resource {
         Self {
             identifier: identifier.into(),
             origin: origin.into(),
-            // A path of a single slash is dropped. Any other slash stays (RFC 9728 §3.1).
+            // A path that is only a slash is dropped. Other trailing slashes stay (RFC 9728 §3.1).
             path: if path == "/" { "" } else { path }.into(),
         }
     }
 
-    /// Returns the resource that an audience names. `None` if it is not an http or https URL without query
-    /// and fragment.
+    /// Returns the resource that an audience names. `None` if the audience is not an http or https
+    /// URL without query and fragment.
     #[cfg(feature = "service")]
     pub(crate) fn of_audience(audience: &str) -> Option<Self> {
         is_url(audience).then(|| Self::new(audience))
@@ -46,7 +46,7 @@ impl Resource {
         format!("{WELL_KNOWN}{}", self.path)
     }
 
-    /// Returns the URL of the metadata, which challenges name.
+    /// Returns the URL of the metadata, for challenges.
     pub(crate) fn metadata_url(&self) -> String {
         format!("{}{WELL_KNOWN}{}", self.origin, self.path)
     }
@@ -71,8 +71,8 @@ pub struct ResourceMetadata {
     path: String,
 }
 
-/// Returns every spelling of an audience. For a URL without a path there are two: clients send
-/// `https://host` as `https://host/`, since URL parsers add the slash.
+/// Returns every spelling of an audience. A URL without a path has two: clients send `https://host`
+/// as `https://host/`, because URL parsers add the slash.
 pub(crate) fn spellings(audience: &str) -> Vec<String> {
     let bare = audience.strip_suffix('/').unwrap_or(audience);
     if is_url(audience) && !bare.ends_with('/') && Resource::new(bare).path.is_empty() {
@@ -90,7 +90,7 @@ fn is_url(audience: &str) -> bool {
     })
 }
 
-/// Asks for a refresh token and is no scope of a resource (RFC 9728 lists those of the resource).
+/// Requests a refresh token. It is not a scope of the resource, and RFC 9728 lists only those.
 const OFFLINE_ACCESS: &str = "offline_access";
 
 impl ResourceMetadata {
@@ -115,7 +115,7 @@ impl ResourceMetadata {
         }
     }
 
-    /// Returns the same metadata for another resource of the same API.
+    /// Returns this metadata for another resource of the same API.
     #[cfg(feature = "service")]
     pub(crate) fn of(self, resource: &Resource, issuers: Vec<String>) -> Self {
         Self {
@@ -126,7 +126,7 @@ impl ResourceMetadata {
         }
     }
 
-    /// Adds the algorithms of DPoP proofs, and whether every token has to be bound to a key.
+    /// Adds the algorithms of DPoP proofs, and whether every token must be bound to a key.
     pub(crate) fn with_dpop(mut self, algorithms: &[Algorithm], is_required: bool) -> Self {
         self.dpop_signing_alg_values_supported = algorithms.to_vec();
         self.dpop_bound_access_tokens_required = is_required.then_some(true);
@@ -151,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_url_without_a_path_has_two_spellings() {
+    fn url_without_a_path_has_two_spellings() {
         #[rustfmt::skip]
         let rows = [
             ("a host", "https://a.example", &["https://a.example", "https://a.example/"][..]),
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn offline_access_is_no_scope_of_a_resource() {
+    fn omits_offline_access_from_the_scopes() {
         let resource = Resource::new("https://api.example.com");
         let scopes = ["b", "offline_access", "a"];
         let metadata = ResourceMetadata::new(&resource, [].into_iter(), scopes);

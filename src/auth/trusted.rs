@@ -1,4 +1,4 @@
-//! [`Trusted`]: one issuer as the verifier uses it, with its keys.
+//! [`Trusted`]: one issuer with its keys, as the verifier uses it.
 //!
 //! `builder.rs` creates it from the options. `issuers.rs` has the list of all of them.
 
@@ -12,7 +12,7 @@ use crate::auth::{
     keys::{
         jwks::{Jwks, KeyLookup, Waiter},
         key_set::{Key, KeySet, Miss},
-        schedule::Policy,
+        schedule::RefreshPolicy,
         status::KeyStatus,
     },
     token::{
@@ -28,20 +28,20 @@ use crate::auth::{
 pub(crate) struct Trusted {
     pub(crate) context: Arc<IssuerContext>,
     pub(crate) keys: Option<Keys>,
-    /// The secret for `HS256`, used for no other algorithm.
+    /// The secret for `HS256`. It is used for no other algorithm.
     pub(crate) secret: Option<Arc<Key>>,
     pub(crate) introspector: Option<Introspector>,
     pub(crate) rules: Rules,
-    /// The origin of `keys`.
+    /// The source of `keys`.
     pub(crate) origin: KeyOrigin,
     /// Where the issuer is configured, for `explain`: a file and a line. A reload does not compare
-    /// it, because a line that is added to the file moves those after it.
+    /// it, because inserting a line into the file moves the later ones.
     #[cfg_attr(not(feature = "service"), allow(dead_code))]
     pub(crate) place: Option<Arc<str>>,
 }
 
-/// The rules for the tokens of one issuer. An issuer whose rules stay the same at a reload keeps its
-/// cached tokens.
+/// The rules for the tokens of one issuer. If a reload does not change an issuer's rules, its
+/// cached tokens are kept.
 #[derive(Clone, PartialEq)]
 pub(crate) struct Rules {
     pub(crate) audiences: Arc<[String]>,
@@ -50,26 +50,27 @@ pub(crate) struct Rules {
     pub(crate) times: TimeRules,
     /// True for the strict profile of RFC 9068.
     pub(crate) strict: bool,
-    /// How its tokens may be bound.
+    /// The enabled methods to bind a token.
     pub(crate) methods: Methods,
-    /// The bytes of the secret, which a reload compares.
+    /// The bytes of the secret, compared by a reload.
     pub(crate) secret: Option<Arc<[u8]>>,
     pub(crate) introspection: Option<Introspection>,
 }
 
-/// The origin of an issuer's keys, and how they are fetched.
+/// The source of an issuer's keys, and how they are fetched.
 #[derive(Clone, PartialEq)]
 pub(crate) struct KeyOrigin {
     /// `None` for discovery.
     pub(crate) source: Option<KeySource>,
     pub(crate) ca_file: Option<PathBuf>,
     pub(crate) token_file: Option<PathBuf>,
-    pub(crate) policy: Policy,
+    pub(crate) policy: RefreshPolicy,
     pub(crate) timeout: Duration,
 }
 
 impl KeyOrigin {
-    /// Returns whether both lead to the same keys, fetched in whatever way.
+    /// Returns whether both have the same source of keys. They may differ in how the keys are
+    /// fetched.
     pub(crate) fn leads_to_the_keys_of(&self, other: &Self) -> bool {
         self.source == other.source
     }
@@ -86,7 +87,7 @@ impl Trusted {
         &self.context.issuer
     }
 
-    /// Returns whether a reload may keep this issuer for one with these rules.
+    /// Returns whether a reload may keep this issuer, because its options are the same.
     pub(crate) fn is_same(
         &self,
         context: &IssuerContext,
@@ -137,8 +138,8 @@ impl Trusted {
         }
     }
 
-    /// Verifies the signature. A wrong signature by a key with a `kid` makes the refresher look at
-    /// the key set, because the issuer may have replaced the key under the same `kid`.
+    /// Verifies the signature. If it is wrong, the key set is fetched again in the background,
+    /// because the issuer may have replaced the key and kept its `kid`.
     pub(crate) fn verify_signature(
         &self,
         key: &Key,
@@ -149,7 +150,8 @@ impl Trusted {
         if key.verify(alg, parts.signing_input, signature) {
             return Ok(());
         }
-        // The issuer may have replaced the key, under its name or without one. A secret is in no set.
+        // The issuer may have replaced the key, with or without a `kid`. A secret is not in a key
+        // set.
         if let Some(Keys::Fetched(jwks)) = &self.keys
             && key.generation() != Key::FIXED
         {
@@ -158,7 +160,7 @@ impl Trusted {
         Err(AuthError::BadSignature)
     }
 
-    /// Returns whether a token that was verified by `source` is still trusted.
+    /// Returns whether a token verified by `source` is still trusted.
     pub(crate) fn still_trusts(&self, source: &VerifiedBy) -> bool {
         match (source, &self.keys) {
             (VerifiedBy::Secret, _) => self.secret.is_some(),
@@ -166,9 +168,15 @@ impl Trusted {
                 jwks.generation() == Some(key.generation())
             }
             (VerifiedBy::Key(_), Some(Keys::Fixed(_))) => true,
-            // Answers have a cache of their own.
+            // Introspection answers have their own cache.
             (VerifiedBy::Key(_), None) | (VerifiedBy::Introspection, _) => false,
         }
+    }
+
+    /// Returns the introspector that is asked about verified JWTs, if there is one.
+    pub(crate) fn jwt_introspector(&self) -> Option<&Introspector> {
+        let introspector = self.introspector.as_ref();
+        introspector.filter(|_| self.context.introspects_jwts)
     }
 
     pub(crate) fn fetched(&self) -> Option<&Arc<Jwks>> {

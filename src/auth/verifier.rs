@@ -1,9 +1,9 @@
 //! [`Auth`]: verifies a request or a token and returns its claims.
 //!
-//! Every check that needs no key runs before a key is looked up, so that a token that would fail
-//! anyway costs neither a fetch nor an RSA verification. Only a verified signature makes
-//! [`Claims`]. [`Auth::verify_now`] and [`Auth::check_without_key`] define the order, one step a
-//! line; each step is a function in `token/checks.rs`.
+//! Every check that needs no key runs before a key is looked up, so that an invalid token costs
+//! neither a fetch nor an RSA verification. Only a verified signature makes [`Claims`].
+//! [`Auth::verify_now`] and [`Auth::check_without_key`] define the order, one step per line. Each
+//! step is a function in `token/checks.rs`.
 
 use std::{
     fmt,
@@ -19,7 +19,7 @@ use crate::auth::{
     cache::{Cache, KnownHeader},
     challenge::{Challenge, Refusal, Scheme},
     clock::Clock,
-    context::{self, Timer},
+    context::{self, Timer, WaitReason},
     credential::{
         Credential, RequestHead,
         bearer::{self, is_b64token, within_limit},
@@ -55,7 +55,7 @@ use crate::auth::{
 
 /// Verifies the access tokens of one or several issuers. Cheap to clone; build one and share it.
 ///
-/// The keys are kept fresh in the background for as long as a clone lives.
+/// The keys are refreshed in the background as long as a clone is alive.
 #[derive(Clone)]
 pub struct Auth {
     pub(super) inner: Arc<Inner>,
@@ -64,17 +64,17 @@ pub struct Auth {
 pub(crate) struct Inner {
     pub(crate) issuers: ArcSwap<Issuers>,
     pub(crate) resolver: Option<Resolver>,
-    /// The field that carries the bare token instead of `Authorization`.
+    /// The header field that carries the token instead of `Authorization`, without a scheme.
     pub(crate) field: Option<HeaderName>,
-    /// The longest token in bytes.
+    /// The maximum length of a token in bytes.
     pub(crate) max_token: usize,
     pub(crate) fetcher: Arc<Fetcher>,
-    /// Held while the issuers are replaced.
+    /// Locked while the issuers are being replaced.
     pub(crate) replacing: Mutex<()>,
     pub(crate) challenge: Challenge,
-    /// The options of DPoP, for issuers that replace others.
+    /// The DPoP options, for issuers that are added at a reload.
     pub(crate) dpop: Option<Dpop>,
-    /// Where the client's certificate comes from. `None` if no token may be bound to one.
+    /// The source of client certificates. `None` if certificate-bound tokens are not accepted.
     pub(crate) certificates: Option<CertificateSource>,
     /// `None` if no issuer uses DPoP.
     pub(crate) proofs: Option<Proofs>,
@@ -86,7 +86,7 @@ pub(crate) struct Inner {
     )]
     pub(crate) store: Store,
     pub(crate) clock: Clock,
-    /// The clients whose logout tokens are accepted.
+    /// The client IDs whose logout tokens are accepted.
     pub(crate) logout_clients: Vec<String>,
     pub(crate) revocations: Revocations,
 }
@@ -118,13 +118,13 @@ impl Auth {
         self.authenticate_by(request, Self::presented).await
     }
 
-    /// Returns the field that carries the bare token, if it is not `Authorization`.
-    #[cfg(feature = "docs")]
+    /// Returns the field that carries the token without a scheme, if it is not `Authorization`.
+    #[cfg(feature = "service")]
     pub(crate) fn token_field(&self) -> Option<&HeaderName> {
         self.inner.field.as_ref()
     }
 
-    /// Returns the credential in the header fields. A token in a field of its own has no scheme.
+    /// Returns the credential in the header fields. A token in a configured field has no scheme.
     pub(crate) fn presented<'h>(
         &self,
         headers: &'h HeaderMap,
@@ -133,15 +133,6 @@ impl Auth {
         match &self.inner.field {
             None => bearer::credential(headers, is_dpop_enabled),
             Some(name) => field::token(headers, name).map(Credential::bare),
-        }
-    }
-
-    /// Returns the token in the header fields, without a scheme name.
-    #[cfg(feature = "warp")]
-    pub(crate) fn bare_token<'h>(&self, headers: &'h HeaderMap) -> Result<&'h [u8], AuthError> {
-        match &self.inner.field {
-            None => bearer::token(headers),
-            Some(name) => field::token(headers, name),
         }
     }
 
@@ -162,7 +153,7 @@ impl Auth {
         }
     }
 
-    /// Like [`authenticate`](Self::authenticate), with a function that takes the token from
+    /// Like [`authenticate`](Self::authenticate), with a function that returns the token from
     /// elsewhere.
     pub(crate) async fn authenticate_by<X: DeserializeOwned>(
         &self,
@@ -176,7 +167,10 @@ impl Auth {
         let verdict = self.verify_presented(credential, Some(request)).await;
         timer.stop(&verdict);
         let claims = verdict.map_err(|error| {
-            self.refusal_in(credential.scheme, bearer::blame(credential.token, error))
+            self.refusal_in(
+                credential.scheme,
+                bearer::error_to_report(credential.token, error),
+            )
         })?;
         if let Some(scope) = claims.lacks_required_scope() {
             let refusal = self.refusal_in(credential.scheme, AuthError::InsufficientScope);
@@ -185,17 +179,18 @@ impl Auth {
         Ok(claims)
     }
 
-    /// Returns the refusal of a request for `error`, with the challenge of this API.
+    /// Returns a refusal for `error`, with the challenge of this API.
     pub fn refusal(&self, error: AuthError) -> Refusal {
         self.refusal_in(None, error)
     }
 
-    /// Returns the refusal of a request that used this scheme. The challenge is in the same scheme.
-    /// Without a token, every scheme is offered.
+    /// Returns a refusal whose challenge uses the scheme of the request. A request without a token
+    /// is offered every scheme.
     fn refusal_in(&self, used: Option<Scheme>, error: AuthError) -> Refusal {
         let offered = self.inner.challenge.clone();
+        let is_in_own_field = self.inner.field.is_some();
         let Some(proofs) = &self.inner.proofs else {
-            return Refusal::new(error, offered);
+            return Refusal::new(error, offered).in_own_field(is_in_own_field);
         };
         let scheme = match (error, used) {
             (AuthError::MissingToken, _) => None,
@@ -212,10 +207,12 @@ impl Auth {
             Some(scheme) => offered.only(scheme),
             None => offered,
         };
-        Refusal::new(error, challenge).with_nonce(nonce)
+        Refusal::new(error, challenge)
+            .with_nonce(nonce)
+            .in_own_field(is_in_own_field)
     }
 
-    /// Returns whether authentication reads the method, the path or the certificate of a request.
+    /// Returns whether authentication uses the method, the path or the certificate of a request.
     #[cfg(feature = "warp")]
     pub(crate) fn reads_target(&self) -> bool {
         self.inner.proofs.is_some()
@@ -241,10 +238,10 @@ impl Auth {
         proofs.is_some_and(|proofs| proofs.nonces.is_some())
     }
 
-    /// Returns the value of `DPoP-Nonce` that answers should have at the moment. `None` if proofs need
-    /// no nonce, and in the first four of the five minutes for which a nonce is current.
+    /// Returns the value of `DPoP-Nonce` to add to responses now. `None` if proofs need no nonce,
+    /// and during the first four of the five minutes for which a nonce is current.
     ///
-    /// A client that takes every nonce over never sees one expire.
+    /// A client that adopts every nonce it receives never has one rejected as expired.
     pub fn dpop_nonce(&self) -> Option<String> {
         let nonces = self.inner.proofs.as_ref()?.nonces.as_ref()?;
         nonces.renewal(self.inner.clock.time())
@@ -252,8 +249,8 @@ impl Auth {
 
     /// Verifies a token, given without the scheme name.
     ///
-    /// A token alone proves no possession of a key, so a token that is bound to one is rejected.
-    /// [`authenticate`](Self::authenticate) takes the whole request.
+    /// A token that is bound to a key is rejected, because a token alone does not prove possession
+    /// of the key. Use [`authenticate`](Self::authenticate) with the whole request instead.
     ///
     #[cfg_attr(feature = "testing", doc = "```")]
     #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
@@ -283,7 +280,7 @@ impl Auth {
         }
     }
 
-    /// Verifies the token of a request, and what the request proves beside it.
+    /// Verifies the token of a request and its proof of possession.
     pub(crate) async fn verify_presented<X: DeserializeOwned>(
         &self,
         credential: Credential<'_>,
@@ -294,7 +291,8 @@ impl Auth {
             || credential.scheme == Some(Scheme::Dpop)
             || verified.context.requires_key
         {
-            // Boxed, so that requests with a plain bearer token do not carry the state of this.
+            // Boxed, so that requests with a plain bearer token do not carry the state of this
+            // future.
             Box::pin(self.check_binding(credential, request, &verified)).await?;
         }
         verified.check_not_revoked()?;
@@ -302,7 +300,7 @@ impl Auth {
     }
 
     /// Checks that a request proves possession of everything that its token is bound to. The proof
-    /// comes last: it is used up if it is good.
+    /// is checked last, because checking a valid proof uses it up.
     async fn check_binding(
         &self,
         credential: Credential<'_>,
@@ -345,20 +343,29 @@ impl Auth {
         };
         let now = self.inner.clock.time();
         let proof = proofs.validate(presented, now).map_err(refused)?;
-        // Else a client could go on filling the record of used proofs after its revocation.
+        // Otherwise a client could keep filling the record of used proofs after its token was
+        // revoked.
         verified.check_not_revoked()?;
-        proofs.use_once(&proof, now).await.map_err(refused)
+        let began = std::time::Instant::now();
+        let used = proofs.use_once(&proof, now).await;
+        if self.inner.store.is_shared() {
+            context::waited(WaitReason::Store, began);
+        }
+        used.map_err(refused)
     }
 
     pub(super) async fn verify_token(&self, token: &[u8]) -> Result<Arc<Verified>, AuthError> {
-        self.verify_now(token)?.end().await
+        match self.verify_now(token)? {
+            Progress::Done(verified) => Ok(verified),
+            Progress::Waits(verdict) => verdict.await,
+        }
     }
 
-    /// Verifies a token as far as nothing has to be waited for, which is almost always to its end.
+    /// Verifies a token until something must be waited for. Most tokens need no wait.
     fn verify_now<'a>(&'a self, token: &'a [u8]) -> Result<Progress<'a>, AuthError> {
         within_limit(token, self.inner.max_token)?;
-        if let Some(verified) = self.cached(token)? {
-            return self.introspect_jwt(token, verified);
+        if let Some(known) = self.cached(token)? {
+            return Ok(Progress::after_introspection(token, known));
         }
         let parts = match Parts::split(token) {
             Ok(parts) => parts,
@@ -366,27 +373,28 @@ impl Auth {
         };
         let checked = match self.check_without_key(parts, None) {
             Err(AuthError::UnknownIssuer) if self.inner.resolver.is_some() => {
-                return Ok(Progress::waits(self.verify_by_resolved(token, parts)));
+                return Ok(Progress::waits(self.verify_resolved(token, parts)));
             }
             checked => checked?,
         };
         let header = &checked.header;
-        match checked
+        let key = checked
             .issuer
-            .look_up(header.algorithm, header.kid.as_deref())
-        {
+            .look_up(header.algorithm, header.kid.as_deref());
+        match key {
             KeyLookup::Done(key) => {
-                let verified = self.verify_signature(token, parts, checked, key?)?;
-                self.introspect_jwt(token, verified)
+                let known = self.verify_signature(token, parts, checked, key?)?;
+                Ok(Progress::after_introspection(token, known))
             }
-            KeyLookup::Waits(waiter) => Ok(Progress::waits(
-                self.verify_by_fetched(token, parts, checked, waiter),
-            )),
+            KeyLookup::Waits(waiter) => {
+                let verdict = self.verify_with_fetched_key(token, parts, checked, waiter);
+                Ok(Progress::waits(verdict))
+            }
         }
     }
 
     /// Verifies a token whose key is being fetched.
-    async fn verify_by_fetched(
+    async fn verify_with_fetched_key(
         &self,
         token: &[u8],
         parts: Parts<'_>,
@@ -396,12 +404,12 @@ impl Auth {
         let (header, issuer) = (&checked.header, &checked.issuer);
         let key = issuer.fetched_key(header.algorithm, header.kid.as_deref(), waiter);
         let key = key.await?;
-        let verified = self.verify_signature(token, parts, checked, key)?;
-        self.introspect_jwt(token, verified)?.end().await
+        let known = self.verify_signature(token, parts, checked, key)?;
+        introspected(token, known).await
     }
 
-    /// Verifies a token of an issuer that the resolver may know.
-    async fn verify_by_resolved(
+    /// Verifies a token of an issuer that only the resolver may know.
+    async fn verify_resolved(
         &self,
         token: &[u8],
         parts: Parts<'_>,
@@ -410,18 +418,18 @@ impl Auth {
         let checked = self.check_without_key(parts, Some(issuer))?;
         let (header, issuer) = (&checked.header, &checked.issuer);
         let key = issuer.key(header.algorithm, header.kid.as_deref()).await?;
-        let verified = self.verify_signature(token, parts, checked, key)?;
-        self.introspect_jwt(token, verified)?.end().await
+        let known = self.verify_signature(token, parts, checked, key)?;
+        introspected(token, known).await
     }
 
-    /// Verifies the signature of a token, and remembers the token if it is good.
+    /// Verifies the signature of a token and caches the token.
     fn verify_signature(
         &self,
         token: &[u8],
         parts: Parts<'_>,
         checked: Checked,
         key: Arc<Key>,
-    ) -> Result<Arc<Verified>, AuthError> {
+    ) -> Result<Known, AuthError> {
         let (header, issuer) = (checked.header, checked.issuer);
         issuer.verify_signature(&key, header.algorithm, parts, &checked.signature)?;
         let context = Arc::clone(&issuer.context);
@@ -433,37 +441,14 @@ impl Auth {
             cache.remember_header(parts.header, &header);
         }
         cache.remember(token, &verified);
-        Ok(verified)
+        // Not of the issuer that may have replaced this one while the request waited for a key: it
+        // would cache what was verified by the old rules.
+        let introspector = issuer.jwt_introspector().cloned();
+        Ok((verified, introspector))
     }
 
-    /// Asks the issuer about a verified JWT, if it is configured to be asked about every token.
-    fn introspect_jwt<'a>(
-        &self,
-        token: &'a [u8],
-        verified: Arc<Verified>,
-    ) -> Result<Progress<'a>, AuthError> {
-        if !verified.context.introspects_jwts {
-            return Ok(Progress::Done(verified));
-        }
-        // The issuer may have been replaced a moment ago, and its replacement decides then.
-        let issuer = self.trusted_issuer(&verified.context.issuer).ok();
-        let issuer = issuer.or_else(|| {
-            self.inner
-                .resolver
-                .as_ref()?
-                .with_context(&verified.context)
-        });
-        let issuer = issuer.ok_or(AuthError::UnknownIssuer)?;
-        let Some(introspector) = issuer.introspector.clone() else {
-            return Ok(Progress::Done(verified));
-        };
-        Ok(Progress::waits(async move {
-            introspector.jwt(token, &verified).await
-        }))
-    }
-
-    /// Asks the issuer of opaque tokens about a token that is not a JWT. Returns `error` if no
-    /// issuer is asked.
+    /// Introspects a token that is not a JWT. Returns `error` if no issuer has introspection for
+    /// opaque tokens.
     fn introspect_opaque<'a>(
         &self,
         token: &'a [u8],
@@ -471,16 +456,15 @@ impl Auth {
     ) -> Result<Progress<'a>, AuthError> {
         match self.opaque_introspector() {
             Some(introspector) if is_b64token(token) => {
-                Ok(Progress::waits(
-                    async move { introspector.opaque(token).await },
-                ))
+                let verdict = async move { introspector.opaque(token).await };
+                Ok(Progress::waits(verdict))
             }
             _ => Err(error),
         }
     }
 
     /// Returns the introspector for tokens that do not name their issuer: the one for opaque
-    /// tokens, or the only one there is.
+    /// tokens, or the only one.
     pub(super) fn opaque_introspector(&self) -> Option<Introspector> {
         let issuers = self.inner.issuers.load();
         let introspectors = || {
@@ -498,7 +482,7 @@ impl Auth {
 
     /// Runs every check that needs no key, in this order. The result is not trusted yet.
     ///
-    /// `resolved` is the issuer of the token, if none of the configured ones is.
+    /// `resolved` is the issuer of the token if it is not a configured one.
     fn check_without_key(
         &self,
         parts: Parts<'_>,
@@ -544,8 +528,8 @@ impl Auth {
     }
 
     /// Returns a token that was verified before, if its times and the current key set still allow
-    /// it.
-    fn cached(&self, token: &[u8]) -> Result<Option<Arc<Verified>>, AuthError> {
+    /// it, and the introspector to ask about it, if there is one.
+    fn cached(&self, token: &[u8]) -> Result<Option<Known>, AuthError> {
         let Some(verified) = self.inner.cache.token(token) else {
             return Ok(None);
         };
@@ -568,7 +552,8 @@ impl Auth {
             return Err(error);
         }
         self.inner.cache.count_hit();
-        Ok(Some(verified))
+        let introspector = issuer.jwt_introspector().cloned();
+        Ok(Some((verified, introspector)))
     }
 
     /// Checks a header that is not in the cache.
@@ -596,7 +581,7 @@ impl Auth {
             .ok_or(AuthError::UnknownIssuer)
     }
 
-    /// Asks the resolver for the issuer of a token whose other checks have begun to pass.
+    /// Resolves the issuer of a token after its first checks have passed.
     async fn resolved_issuer(&self, parts: Parts<'_>) -> Result<Arc<Trusted>, AuthError> {
         let payload = jws::text(jws::base64url(parts.payload)?)?;
         let name = checks::issuer(&Registered::parse(&payload)?)?.to_owned();
@@ -606,7 +591,7 @@ impl Auth {
         }
     }
 
-    /// Returns every issuer: the configured ones, and those that the resolver holds.
+    /// Returns every issuer: the configured ones and the cached ones of the resolver.
     pub(super) fn issuers(&self) -> Vec<Arc<Trusted>> {
         let configured = self.inner.issuers.load_full();
         let mut all: Vec<_> = configured.iter().cloned().collect();
@@ -620,8 +605,8 @@ impl Auth {
         self.inner.clock.now()
     }
 
-    /// Waits until the keys of every configured issuer are held. There is no timeout; set one around
-    /// the call.
+    /// Waits until the keys of every configured issuer are held. Has no timeout; wrap the call in
+    /// one.
     pub async fn ready(&self) {
         for issuer in self.inner.issuers.load_full().iter() {
             if let Some(jwks) = issuer.fetched() {
@@ -630,17 +615,17 @@ impl Auth {
         }
     }
 
-    /// Returns whether the keys of every configured issuer are held, and every source of revocations
-    /// was read. An issuer that is resolved may be one of thousands and does not count.
+    /// Returns whether the keys of every configured issuer are held and every source of revocations
+    /// has been read. Resolved issuers do not count, since there may be thousands.
     pub fn is_ready(&self) -> bool {
         let issuers = self.inner.issuers.load_full();
         issuers.iter().all(|issuer| issuer.status().keys > 0)
             && self.inner.revocations.is_synchronized()
     }
 
-    /// Revokes tokens: those that are cached are rejected from the next request on, and
-    /// [`Claims::ended`] completes for those that are in use. A
-    /// [shared store](crate::auth::Builder::state_store) passes the entry on to the other processes.
+    /// Revokes tokens. Cached tokens are rejected from the next request on, and [`Claims::ended`]
+    /// completes for tokens in use. A [shared store](crate::auth::Builder::state_store) passes the
+    /// entry on to the other processes.
     ///
     #[cfg_attr(feature = "testing", doc = "```")]
     #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
@@ -665,19 +650,20 @@ impl Auth {
         self.revoke_all([revocation]);
     }
 
-    /// Revokes tokens by many entries at once.
+    /// Adds several revocations at once.
     pub fn revoke_all(&self, revocations: impl IntoIterator<Item = Revocation>) {
         let added = self.inner.revocations.add(revocations, self.now());
         let store = &self.inner.store;
-        if !store.health().is_shared || tokio::runtime::Handle::try_current().is_err() {
+        if !store.is_shared() || tokio::runtime::Handle::try_current().is_err() {
             return;
         }
         let store = store.clone();
         tokio::spawn(async move {
             for entry in added {
                 if store.publish(sync::line(&entry)).await.is_err() {
-                    // This process holds the entry, and synchronization writes it back.
-                    tracing::warn!("a revocation was not shared yet; the store does not answer");
+                    // This process keeps the entry, and a later synchronization writes it to the
+                    // store.
+                    tracing::warn!("revocation not shared yet: the state store does not answer");
                     return;
                 }
             }
@@ -726,13 +712,13 @@ impl Auth {
         issuers.iter().map(|issuer| issuer.status()).collect()
     }
 
-    /// Returns the store that remembers what may be used once.
+    /// Returns the store for used proofs, logout tokens and shared revocations.
     #[cfg(feature = "service")]
     pub(crate) fn store(&self) -> &Store {
         &self.inner.store
     }
 
-    /// Returns the number of verifications that the cache of verified tokens has saved.
+    /// Returns the number of verifications that the token cache has saved.
     pub fn cache_hits(&self) -> u64 {
         self.inner.cache.hits()
     }
@@ -743,7 +729,8 @@ impl Auth {
     }
 
     /// Fetches every issuer's keys now, in the background. The fetch begins after this call, even
-    /// if another fetch is in flight, and repeats discovery.
+    /// if another fetch is in flight, and repeats discovery. A discovered introspection endpoint is
+    /// discovered again when it is next needed.
     ///
     #[cfg_attr(feature = "testing", doc = "```")]
     #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
@@ -763,6 +750,9 @@ impl Auth {
         for issuer in self.issuers() {
             if let Some(jwks) = issuer.fetched() {
                 jwks.refresh();
+            }
+            if let Some(introspector) = &issuer.introspector {
+                introspector.refresh();
             }
         }
     }
@@ -806,10 +796,10 @@ impl Auth {
     }
 }
 
-/// How far a token could be verified without waiting.
+/// The result of verifying a token without waiting.
 enum Progress<'a> {
     Done(Arc<Verified>),
-    /// Boxed, because it is rare: otherwise every request's future would have room for it.
+    /// Boxed because it is rare; otherwise the future of every request would reserve room for it.
     Waits(Pin<Box<dyn Future<Output = Result<Arc<Verified>, AuthError>> + Send + 'a>>),
 }
 
@@ -818,13 +808,27 @@ impl<'a> Progress<'a> {
         Self::Waits(Box::pin(verdict))
     }
 
-    async fn end(self) -> Result<Arc<Verified>, AuthError> {
-        match self {
-            Self::Done(verified) => Ok(verified),
-            Self::Waits(verdict) => verdict.await,
+    fn after_introspection(token: &'a [u8], known: Known) -> Self {
+        match known {
+            (verified, None) => Self::Done(verified),
+            known => Self::waits(introspected(token, known)),
         }
     }
 }
+
+/// Asks about a verified JWT, if there is an introspector to ask.
+async fn introspected(
+    token: &[u8],
+    (verified, introspector): Known,
+) -> Result<Arc<Verified>, AuthError> {
+    match introspector {
+        Some(introspector) => introspector.jwt(token, &verified).await,
+        None => Ok(verified),
+    }
+}
+
+/// A verified token, and the introspector to ask about it, if there is one.
+type Known = (Arc<Verified>, Option<Introspector>);
 
 /// A token that has passed every check that needs no key.
 struct Checked {

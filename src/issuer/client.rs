@@ -11,8 +11,8 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// Creates a client with a random id and secret. Form encoding leaves their characters
-    /// unchanged, so that clients need not encode them in HTTP Basic credentials (RFC 6749 §2.3.1).
+    /// Creates a client with a random id and secret. Their characters are unaffected by form
+    /// encoding, so clients need not encode them in HTTP Basic credentials (RFC 6749 §2.3.1).
     pub(super) fn register() -> io::Result<Self> {
         Ok(Self {
             id: random_name(24)?,

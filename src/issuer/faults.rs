@@ -1,4 +1,4 @@
-//! [`Fault`]: the ways in which an issuer fails while its port still answers.
+//! [`Fault`]: the ways in which an issuer fails while its port still accepts connections.
 //!
 //! Each fault has occurred at a real issuer, or at a proxy in front of one.
 
@@ -19,8 +19,8 @@ use warp::{
 /// [`Issuer::fail`](crate::issuer::Issuer::fail) and
 /// [`Issuer::fail_introspection`](crate::issuer::Issuer::fail_introspection).
 ///
-/// The token endpoint is not affected. A fault applies before conditional requests, so that
-/// `If-None-Match` is ignored.
+/// The token endpoint is not affected. Conditional requests get the fault too: `If-None-Match` is
+/// ignored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {
@@ -38,18 +38,18 @@ pub enum Fault {
     EmptyBody,
     /// A 304, whether or not the request was conditional.
     NotModified,
-    /// The first half of the right document, after which the connection ends.
+    /// The first half of the correct document, after which the connection ends.
     HalfBody,
-    /// The right document with an additional member of 600 KiB.
+    /// The correct document with an additional member of 600 KiB.
     TooLarge,
     /// A 302 to this URL.
     Redirect(String),
-    /// The right document, one byte per second.
+    /// The correct document, one byte per second.
     Drip,
     /// No response, ever. The connection stays open.
     Hang,
     /// No response until the fault changes, then the response of the new state. Use it for a test
-    /// that needs several waiting requests at once.
+    /// that needs several requests to wait at the same time.
     Hold,
     /// A discovery document that names this issuer (RFC 8414 §3.3). The key set is not affected.
     WrongIssuer(String),
@@ -58,7 +58,7 @@ pub enum Fault {
     JwksUri(String),
     /// A 200 with this body, which need not be JSON.
     Body(String),
-    /// The answer of introspection about this other token. Other documents are not affected.
+    /// An introspection answer about this other token. Other documents are not affected.
     OtherToken(String),
 }
 
@@ -90,7 +90,7 @@ impl FromStr for Fault {
     }
 }
 
-/// The error of a name that is not that of a [`Fault`].
+/// The error returned when a name is not that of a [`Fault`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnknownFault;
 
@@ -105,7 +105,7 @@ impl fmt::Display for UnknownFault {
 
 impl Error for UnknownFault {}
 
-/// The faults in force, by endpoint.
+/// The current fault of each endpoint.
 #[derive(Default)]
 pub(super) struct Faults {
     pub(super) discovery: Option<Fault>,
@@ -114,7 +114,7 @@ pub(super) struct Faults {
 }
 
 impl Fault {
-    /// Returns the response in place of `document`.
+    /// Returns the faulty response in place of `document`.
     pub(super) async fn answer(self, mut document: Value) -> Response {
         match self {
             Self::Status(status) => error(status).into_response(),
@@ -194,7 +194,8 @@ fn drip(body: Vec<u8>) -> Response {
     streamed(length, bytes)
 }
 
-/// Returns a JSON response with `length` as its `Content-Length`, whatever `body` then yields.
+/// Returns a JSON response with `length` as its `Content-Length`, even if `body` yields a different
+/// length.
 fn streamed<S>(length: usize, body: S) -> Response
 where
     S: stream::Stream<Item = io::Result<Vec<u8>>> + Send + Sync + 'static,

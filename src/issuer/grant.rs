@@ -18,7 +18,7 @@ use warp::{
 
 use crate::issuer::{client::Client, mint::Profile, proof_check, state::State};
 
-/// The scopes that the metadata name. The client is granted any other, too.
+/// The scopes listed in the metadata. The client is granted other scopes too.
 pub(super) const SCOPES: [&str; 2] = ["read:messages", "write:messages"];
 
 /// The lifetime of a token: one day, which is Auth0's default for an API.
@@ -131,7 +131,7 @@ fn grant(state: &State, headers: &HeaderMap, requested: &Parameters) -> Result<V
     Ok(answer)
 }
 
-/// Returns the thumbprint of the key that the token is to be bound to, if the request has a DPoP proof
+/// Returns the thumbprint of the key to bind the token to. `None` if the request has no DPoP proof
 /// (RFC 9449 §5).
 fn bound_to(state: &State, headers: &HeaderMap) -> Result<Option<String>, Refusal> {
     let mut proofs = headers.get_all("dpop").iter();
@@ -170,7 +170,7 @@ fn authenticate(
     ))
 }
 
-/// Returns whether the credentials in the header, or those in the body, are the client's.
+/// Returns whether the credentials in the header or in the body are those of the client.
 pub(super) fn is_client(
     client: &Client,
     headers: &HeaderMap,
@@ -187,9 +187,10 @@ pub(super) fn is_client(
     })
 }
 
-/// Returns the requested scopes, each once, in the order of the request. Unlike Auth0, which has a list
-/// for each API, the issuer grants what is asked for, so that any route can be tried; and no requested
-/// scope means no granted scope. What is no scope token (RFC 6749 §3.3) is dropped.
+/// Returns the requested scopes without duplicates, in the order of the request. Auth0 has a list
+/// of scopes for each API; this issuer grants whatever is requested, so that any route can be
+/// tried. Without a requested scope, none is granted. Invalid scope tokens (RFC 6749 §3.3) are
+/// dropped.
 fn granted(requested: &Parameters) -> String {
     let mut granted = Vec::new();
     for scope in given(requested.scope.as_deref())
@@ -208,8 +209,8 @@ fn is_scope(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(fits)
 }
 
-/// Returns a parameter that has a value. A parameter without a value counts as omitted
-/// (RFC 6749 §3.2).
+/// Returns the value of a parameter. `None` if it is empty, because a parameter without a value
+/// counts as omitted (RFC 6749 §3.2).
 fn given(parameter: Option<&str>) -> Option<&str> {
     parameter.filter(|value| !value.is_empty())
 }

@@ -1,20 +1,20 @@
-//! Decides for which `Host` an issuer, and the service of `dev`, answer: their own address and the
-//! names of loopback, with any port or none.
+//! Decides which `Host` values an issuer, and the service under `dev`, accept: their own address
+//! and the names of loopback, with any port or none.
 //!
-//! A web page cannot read what another origin answers, but it can give its own name the address
-//! 127.0.0.1 (DNS rebinding) and thereby become the same origin. Its requests then carry its own
-//! name in `Host`, and are refused here before a token is minted. `origins.rs` does not help
-//! against this: a browser asks for no CORS within one origin.
+//! A web page cannot read responses from another origin, but it can point its own host name at
+//! 127.0.0.1 (DNS rebinding) and thereby become the same origin. Its requests then carry that name
+//! in `Host` and are rejected here, before a token is issued. `origins.rs` does not help against
+//! this, because browsers do not apply CORS within one origin.
 //!
-//! The port is not compared. The attack needs a name, because a page at `127.0.0.1` on another port
-//! is another origin. A proxy may send a `Host` without the port, or with its own.
+//! The port is not compared. The attack needs a host name, because a page at `127.0.0.1` on another
+//! port is another origin. A proxy may send `Host` without the port, or with its own.
 
 use std::net::{IpAddr, SocketAddr};
 
 use warp::{Filter, Rejection, http::uri::Authority, reject};
 
-/// Matches a request whose `Host` is neither the address of the socket nor a name of loopback. A
-/// request without a readable `Host` matches too.
+/// Matches a request whose `Host` is neither the address of the socket nor a name of loopback. Also
+/// matches a request without a readable `Host`.
 pub(crate) fn foreign(
     address: SocketAddr,
 ) -> impl Filter<Extract = (), Error = Rejection> + Clone + Send + Sync + 'static {
@@ -32,11 +32,12 @@ pub(crate) fn foreign(
         .untuple_one()
 }
 
-/// Returns whether the host, without its port, names the socket at `address`.
+/// Returns whether the host, without its port, is that of the socket at `address`.
 fn names(host: &Authority, address: SocketAddr) -> bool {
     let name = host.host().trim_matches(['[', ']']);
     let is_ours = |ip: IpAddr| {
-        // A socket that listens on every address accepts each of them: DNS rebinding needs a name.
+        // A socket that listens on all addresses accepts any IP address, because DNS rebinding
+        // needs a name.
         ip.is_loopback() || ip == address.ip() || address.ip().is_unspecified()
     };
     name.eq_ignore_ascii_case("localhost") || name.parse().is_ok_and(is_ours)

@@ -1,7 +1,7 @@
 //! Introspection (RFC 7662) and revocation (RFC 7009) of tokens.
 //!
-//! The issuer knows the opaque tokens that it made, the JWTs that its token endpoint granted, and
-//! those that a test has registered. Every other token is inactive.
+//! The issuer knows the opaque tokens that it issued, the JWTs from its token endpoint, and those
+//! that a test has registered. Every other token is inactive.
 
 use std::{convert::Infallible, sync::Arc};
 
@@ -20,7 +20,7 @@ use crate::issuer::{faults::Fault, grant, state::State};
 /// The maximum size of a request body in bytes.
 const MAX_BODY: u64 = 128 * 1024;
 
-/// Extracts the parameters of a form. Empty if it cannot be read.
+/// Extracts the parameters of a form. Empty if the form cannot be parsed.
 pub(super) fn parameters()
 -> impl Filter<Extract = (Vec<(String, String)>,), Error = Infallible> + Clone {
     warp::body::content_length_limit(MAX_BODY)
@@ -70,7 +70,7 @@ pub(super) fn revoke(
     StatusCode::OK.into_response()
 }
 
-/// Checks the client, by a method that the metadata allow.
+/// Checks the client's credentials, sent by a method that the metadata list.
 fn is_authenticated(state: &State, headers: &HeaderMap, parameters: &[(String, String)]) -> bool {
     let form_only = state.settings().form_only;
     if form_only && headers.contains_key(AUTHORIZATION) {

@@ -8,7 +8,7 @@ use crate::issuer::keys::SigningKey;
 pub(super) struct KeySet {
     current: SigningKey,
     published: Vec<SigningKey>,
-    /// Published in place of the keys, if set.
+    /// Published instead of the keys, if set.
     document: Option<Value>,
 }
 
@@ -48,7 +48,7 @@ impl KeySet {
         self.document = document;
     }
 
-    /// Returns the JWK set (RFC 7517 §5), or the document published in its place.
+    /// Returns the JWK set (RFC 7517 §5), or the document published instead.
     pub(super) fn document(&self) -> Value {
         self.document.clone().unwrap_or_else(|| {
             let keys: Vec<_> = self.published.iter().map(SigningKey::public_jwk).collect();

@@ -1,6 +1,6 @@
 //! [`SigningKey`]: generates a key pair, publishes its public half and signs.
 //!
-//! The private half is generated here and stays here: no function returns it.
+//! The private half never leaves this module: no function returns it.
 
 use std::{fmt, io, sync::Arc};
 
@@ -28,7 +28,7 @@ use crate::algorithm::Algorithm;
 ///
 /// [`Issuer`](crate::issuer::Issuer) generates its own keys. Generate another one to sign a token
 /// with a key that the issuer has not published, or to publish a key that signs nothing. Clones
-/// share the same key.
+/// share the key.
 #[derive(Clone)]
 pub struct SigningKey {
     kid: String,
@@ -63,10 +63,11 @@ impl SigningKey {
         }
     }
 
-    /// Creates the Ed25519 key of a seed of 32 bytes, for `EdDSA`. Whoever knows the seed has the key.
+    /// Creates the Ed25519 key for a seed of 32 bytes, for `EdDSA`. Anyone who knows the seed has
+    /// the key.
     ///
     /// # Panics
-    /// Never: every seed makes a key.
+    /// Never: every seed gives a valid key.
     #[cfg(feature = "service")]
     pub(crate) fn from_seed(seed: &[u8; 32]) -> Self {
         match Ed25519KeyPair::from_seed_unchecked(seed) {
@@ -75,7 +76,7 @@ impl SigningKey {
         }
     }
 
-    /// Returns the same key with another `kid`.
+    /// Returns the same key with a different `kid`.
     #[must_use]
     pub fn with_kid(self, kid: impl Into<String>) -> Self {
         let kid = kid.into();
@@ -88,13 +89,13 @@ impl SigningKey {
         &self.kid
     }
 
-    /// Returns the algorithm that the key was generated for, which its JWK states.
+    /// Returns the algorithm that the key was generated for, which is the `alg` of its JWK.
     pub fn algorithm(&self) -> Algorithm {
         self.algorithm
     }
 
     /// Returns the public half as a JWK (RFC 7517 §4) with `kid`, `use` and `alg`. A secret has no
-    /// public half, so its JWK has only `kty` in addition to these.
+    /// public half, so its JWK has only `kty` besides these.
     pub fn public_jwk(&self) -> Value {
         let mut jwk = self.private.public();
         jwk["kid"] = json!(self.kid);
@@ -103,8 +104,8 @@ impl SigningKey {
         jwk
     }
 
-    /// Signs `message` by the key's own algorithm, in the format of JWS (RFC 7518 §3): `r` and `s`
-    /// joined for ECDSA.
+    /// Signs `message` with the key's own algorithm, in the format of JWS (RFC 7518 §3): `r` and
+    /// `s` concatenated for ECDSA.
     ///
     /// # Panics
     /// If the system has no randomness.
@@ -112,8 +113,8 @@ impl SigningKey {
         self.sign_as(self.algorithm, message)
     }
 
-    /// Signs by `algorithm` if this key supports it: an RSA key supports all six of `RS*` and
-    /// `PS*`. Any other key signs by its own algorithm.
+    /// Signs with `algorithm` if this key supports it: an RSA key supports all six of `RS*` and
+    /// `PS*`. Any other key signs with its own algorithm.
     pub(super) fn sign_as(&self, algorithm: Algorithm, message: &[u8]) -> Vec<u8> {
         match self.private.sign(algorithm, message) {
             Ok(signature) => signature,
@@ -145,7 +146,7 @@ impl fmt::Debug for SigningKey {
     }
 }
 
-/// A parsed key. It is parsed only once, so that a test may sign thousands of tokens.
+/// A parsed key. It is parsed only once, so that a test can sign thousands of tokens.
 enum Private {
     Rsa(RsaKeyPair),
     Ec(EcdsaKeyPair),
@@ -209,8 +210,7 @@ impl Private {
         })
     }
 
-    /// Returns the members that make up the key, and no others, in the order of a thumbprint
-    /// (RFC 7638 §3.2).
+    /// Returns only the members that define the key, in the order of a thumbprint (RFC 7638 §3.2).
     fn public(&self) -> Value {
         match self {
             Self::Rsa(pair) => {
@@ -257,7 +257,7 @@ fn rsa_encoding(algorithm: Algorithm) -> &'static dyn RsaEncoding {
     }
 }
 
-/// Returns an unguessable name of `bytes` random bytes.
+/// Returns an unguessable name made from `bytes` random bytes.
 pub(super) fn random_name(bytes: usize) -> io::Result<String> {
     let mut random = vec![0; bytes];
     rand::fill(&mut random).map_err(io::Error::other)?;

@@ -26,7 +26,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 pub struct TokenBuilder {
     key: SigningKey,
     algorithm: Option<Algorithm>,
-    /// The header parameters to set, or to leave out if `None`.
+    /// The header parameters to set, or to omit if `None`.
     header: BTreeMap<String, Option<Value>>,
     claims: Map<String, Value>,
     now: u64,
@@ -89,7 +89,7 @@ impl TokenBuilder {
         self.claim("permissions", strings(permissions))
     }
 
-    /// Gives the token the form of a token that Auth0 issues to the client `client_id`.
+    /// Gives the token the form that Auth0 uses for the client `client_id`.
     ///
     /// # Panics
     /// If the system has no randomness for the `jti` of RFC 9068.
@@ -143,7 +143,7 @@ impl TokenBuilder {
         self
     }
 
-    /// Makes the token expire an hour ago, an hour after it was issued.
+    /// Makes the token expire one hour ago, one hour after it was issued.
     pub fn expired(self) -> Self {
         self.expired_since(HOUR)
     }
@@ -161,20 +161,20 @@ impl TokenBuilder {
         self.claim("exp", exp)
     }
 
-    /// Sets `nbf`, in seconds from now, negative for the past. Absent by default.
+    /// Sets `nbf`, in seconds from now; negative values are in the past. Absent by default.
     pub fn not_before(self, offset: i64) -> Self {
         let nbf = self.now.saturating_add_signed(offset);
         self.claim("nbf", nbf)
     }
 
-    /// Sets `iat`, in seconds from now, negative for the past. Defaults to now.
+    /// Sets `iat`, in seconds from now; negative values are in the past. Defaults to now.
     pub fn issued_at(self, offset: i64) -> Self {
         let iat = self.now.saturating_add_signed(offset);
         self.claim("iat", iat)
     }
 
-    /// Sets any header parameter, of any JSON type. `header("alg", ..)` changes the header, but not
-    /// the algorithm that signs.
+    /// Sets any header parameter, of any JSON type. `header("alg", ..)` changes only the header,
+    /// not the algorithm that signs.
     ///
     /// # Panics
     /// If `value` is not JSON, as with [`claim`](Self::claim).
@@ -195,21 +195,22 @@ impl TokenBuilder {
         self.header("typ", typ)
     }
 
-    /// Sets `kid` (RFC 7515 §4.1.4), whichever key signs. Defaults to the signing key's.
+    /// Sets `kid` (RFC 7515 §4.1.4), regardless of the key that signs. Defaults to the signing
+    /// key's.
     pub fn kid(self, kid: &str) -> Self {
         self.header("kid", kid)
     }
 
-    /// Sets `alg`, and signs by it if the key supports it: an RSA key supports all of `RS*` and
-    /// `PS*`. Any other key signs by its own algorithm, and the header is then false. Defaults to
-    /// the key's own algorithm.
+    /// Sets `alg`, and signs with it if the key supports it: an RSA key supports all of `RS*` and
+    /// `PS*`. Any other key signs with its own algorithm, which then differs from the header.
+    /// Defaults to the key's own algorithm.
     pub fn algorithm(mut self, algorithm: Algorithm) -> Self {
         self.algorithm = Some(algorithm);
         self
     }
 
-    /// Sets the key that signs, and whose `kid` and `alg` the header has by default. Defaults to
-    /// the issuer's current key at the time of [`Issuer::token`](crate::issuer::Issuer::token).
+    /// Sets the key that signs. Its `kid` and `alg` are the defaults of the header. Defaults to the
+    /// issuer's current key at the time of [`Issuer::token`](crate::issuer::Issuer::token).
     ///
     /// ```
     /// use warp_bearer::{
@@ -267,7 +268,7 @@ impl fmt::Debug for TokenBuilder {
     }
 }
 
-/// Returns the token of a header and a payload, byte for byte as given, with the signature over
+/// Returns the compact token of a header and a payload, exactly as given, with a signature over
 /// them.
 pub(super) fn compact(
     key: &SigningKey,

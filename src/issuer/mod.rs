@@ -137,7 +137,7 @@ pub use self::{
     state::Requests,
 };
 
-/// A running issuer. Clones share the same issuer, which stops when the last clone is dropped.
+/// A running issuer. Clones share it; it stops when the last clone is dropped.
 ///
 /// The issuer generates its keys and its client's secret when it starts, and never stores them.
 #[derive(Clone)]
@@ -151,13 +151,13 @@ impl Issuer {
     /// Starts an issuer on a free port of 127.0.0.1, with an RSA key of 2048 bits for `RS256`.
     ///
     /// # Panics
-    /// If no port of the loopback can be bound, or outside a tokio runtime.
+    /// If no port on loopback can be bound, or outside of a tokio runtime.
     pub async fn start() -> Self {
         Self::with_algorithm(Algorithm::RS256).await
     }
 
-    /// Like [`start`](Self::start), with a key for `algorithm`. Elliptic curves start sooner than
-    /// RSA.
+    /// Like [`start`](Self::start), with a key for `algorithm`. Elliptic-curve keys are generated
+    /// faster than RSA keys.
     ///
     /// # Panics
     /// Like [`start`](Self::start), and if `algorithm` is an HMAC.
@@ -168,7 +168,7 @@ impl Issuer {
         }
     }
 
-    /// Starts an issuer at `addr`. Port 0 stands for any free port.
+    /// Starts an issuer at `addr`. Port 0 means any free port.
     ///
     /// A request is answered with 421 unless its `Host` is `localhost`, a loopback address or
     /// `addr`, with the issuer's port. This keeps web pages from fetching a token by DNS rebinding.
@@ -177,12 +177,12 @@ impl Issuer {
     /// If the address cannot be bound, and if `algorithm` is an HMAC, which has no public key.
     ///
     /// # Panics
-    /// Outside a tokio runtime.
+    /// Outside of a tokio runtime.
     pub async fn bind(addr: SocketAddr, algorithm: Algorithm) -> io::Result<Self> {
         Self::for_client(addr, algorithm, Client::register()?).await
     }
 
-    /// Like [`bind`](Self::bind), with a client whose id and secret are known beforehand.
+    /// Like [`bind`](Self::bind), with a client whose id and secret are fixed in advance.
     #[cfg(feature = "service")]
     pub(crate) async fn with_known_client(
         addr: SocketAddr,
@@ -199,7 +199,7 @@ impl Issuer {
         client: Client,
     ) -> io::Result<Self> {
         let server = Server::bind(addr)?;
-        // Generating an RSA key takes long enough to block other tasks of the thread.
+        // Generating an RSA key takes long enough to block other tasks on this thread.
         let key = tokio::task::spawn_blocking(move || SigningKey::try_generate(algorithm));
         let key = key.await.map_err(io::Error::other)??;
         let issuer = Self {
@@ -210,8 +210,7 @@ impl Issuer {
         Ok(issuer)
     }
 
-    /// Returns the issuer identifier, which ends in a slash as Auth0's do:
-    /// `http://127.0.0.1:PORT/`.
+    /// Returns the issuer identifier, which ends in a slash like Auth0's: `http://127.0.0.1:PORT/`.
     pub fn url(&self) -> &str {
         &self.state.url
     }
@@ -249,7 +248,7 @@ impl Issuer {
 
 /// Tokens.
 impl Issuer {
-    /// Returns the builder of a valid token, signed by the current key.
+    /// Returns a builder of a valid token that the current key signs.
     pub fn token(&self) -> TokenBuilder {
         self.state.token()
     }
@@ -305,7 +304,7 @@ impl Issuer {
         self.state.settings().keys.current().clone()
     }
 
-    /// Signs with a new key of the same algorithm from now on. The earlier keys stay published.
+    /// Signs with a new key of the same algorithm from now on. Earlier keys stay published.
     ///
     /// # Panics
     /// If the system has no randomness.
@@ -314,13 +313,13 @@ impl Issuer {
         self.state.settings().keys.rotate(next);
     }
 
-    /// Unpublishes every key but the current one.
+    /// Unpublishes every key except the current one.
     pub fn retire(&self) {
         self.state.settings().keys.retire();
     }
 
-    /// Replaces the current key by a new key with the same `kid`, as a restart of a development
-    /// issuer does.
+    /// Replaces the current key with a new key that has the same `kid`, as a restart of a
+    /// development issuer does.
     ///
     /// ```
     /// use warp_bearer::{auth::{Auth, AuthError, claims::NoPrivate}, issuer::Issuer};
@@ -353,7 +352,7 @@ impl Issuer {
         self.state.settings().keys.publish_key(key.clone());
     }
 
-    /// Publishes `document` in place of the key set, whatever happens to the keys, until
+    /// Publishes `document` instead of the key set, even if the keys change, until
     /// [`restore`](Self::restore).
     ///
     /// ```
@@ -381,8 +380,8 @@ impl Issuer {
         self.state.settings().keys.show(None);
     }
 
-    /// Sets the `max-age` of the key set, in seconds; `None` sends no `Cache-Control`. Defaults to
-    /// 600.
+    /// Sets the `max-age` of the key set in seconds. With `None`, sends no `Cache-Control`.
+    /// Defaults to 600.
     pub fn max_age(&self, seconds: Option<u64>) {
         self.state.settings().max_age = seconds;
     }
@@ -407,28 +406,28 @@ impl Issuer {
         });
     }
 
-    /// Makes discovery fail. The key set is not changed.
+    /// Makes discovery fail. The key set is not affected.
     pub fn fail_discovery(&self, fault: Fault) {
         self.state
             .faults
             .send_modify(|faults| faults.discovery = Some(fault));
     }
 
-    /// Makes the key set fail. Discovery is not changed.
+    /// Makes the key set fail. Discovery is not affected.
     pub fn fail_jwks(&self, fault: Fault) {
         self.state
             .faults
             .send_modify(|faults| faults.jwks = Some(fault));
     }
 
-    /// Makes introspection fail. A status of 401 or 403 rejects the client.
+    /// Makes introspection fail. A status of 401 or 403 means that the client was rejected.
     pub fn fail_introspection(&self, fault: Fault) {
         self.state
             .faults
             .send_modify(|faults| faults.introspection = Some(fault));
     }
 
-    /// Leaves requests for discovery and for the key set without a response: [`Fault::Hang`].
+    /// Leaves requests for discovery and for the key set unanswered: [`Fault::Hang`].
     pub fn hang(&self) {
         self.fail(Fault::Hang);
     }
@@ -438,13 +437,13 @@ impl Issuer {
         self.fail_discovery(Fault::WrongIssuer(issuer.into()));
     }
 
-    /// Ends every fault. Requests that wait because of [`Fault::Hang`] go on waiting.
+    /// Ends every fault. Requests that wait because of [`Fault::Hang`] keep waiting.
     pub fn recover(&self) {
         self.state.faults.send_replace(Faults::default());
     }
 
-    /// Closes the port and every connection. When this returns, connections are refused. The port
-    /// stays reserved for this issuer.
+    /// Closes the port and every connection. Once this returns, new connections are refused. The
+    /// port stays reserved for this issuer.
     ///
     /// ```
     /// use warp_bearer::{auth::{Auth, AuthError, claims::NoPrivate}, issuer::Issuer};
@@ -472,7 +471,7 @@ impl Issuer {
     /// Listens again, at the same port and with the same keys. Does nothing if the issuer is up.
     ///
     /// # Panics
-    /// If another process has bound the port meanwhile, which Linux does not allow.
+    /// If another process has bound the port in the meantime, which Linux does not allow.
     pub async fn come_back(&self) {
         if let Err(fault) = self.listen().await {
             panic!("no issuer at {} again: {fault}", self.addr());
@@ -486,7 +485,7 @@ impl Issuer {
 
 /// Request counts.
 impl Issuer {
-    /// Returns the number of requests so far. A request counts when it arrives, not when it is
+    /// Returns the number of requests so far. A request counts on arrival, even if it is never
     /// answered.
     pub fn requests(&self) -> Requests {
         *self.state.requests.borrow()
@@ -500,7 +499,7 @@ impl Issuer {
     /// Waits until the key set has been requested `count` times, as counted by [`Requests::jwks`].
     pub async fn jwks_requested(&self, count: u64) {
         let mut requests = self.state.requests.subscribe();
-        // `wait_for` fails only without a sender, and `self` holds the sender.
+        // Cannot fail: `self` owns the sender.
         let _ = requests.wait_for(|requests| requests.jwks >= count).await;
     }
 }

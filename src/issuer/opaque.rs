@@ -1,5 +1,5 @@
-//! The tokens of an [`Issuer`] beside plain JWTs: opaque tokens, introspected ones, and logout
-//! tokens.
+//! The tokens of an [`Issuer`] other than plain JWTs: opaque tokens, introspected tokens, and
+//! logout tokens.
 
 use std::time::Duration;
 
@@ -46,8 +46,8 @@ impl Issuer {
         name
     }
 
-    /// Makes a JWT of this issuer active at introspection. The tokens of the token endpoint are
-    /// active without it.
+    /// Makes a JWT of this issuer active at introspection. Tokens from the token endpoint are
+    /// already active.
     pub fn register(&self, jwt: &str) {
         if let Some(claims) = claims_of(jwt) {
             self.state.tokens().insert(jwt.to_owned(), claims);
@@ -59,12 +59,12 @@ impl Issuer {
         self.state.tokens().remove(token);
     }
 
-    /// Makes the token endpoint grant opaque tokens, or JWTs again.
+    /// Makes the token endpoint grant opaque tokens, or JWTs if `opaque` is false.
     pub fn grant_opaque(&self, opaque: bool) {
         self.state.settings().opaque = opaque;
     }
 
-    /// Lets clients authenticate to introspection in the form only, or by HTTP Basic too.
+    /// Accepts client credentials for introspection only in the form, or also by HTTP Basic.
     pub fn form_only(&self, form_only: bool) {
         self.state.settings().form_only = form_only;
     }

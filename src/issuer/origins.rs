@@ -1,6 +1,6 @@
 //! CORS for the token endpoint: only pages of the configured origins may fetch a token.
 //!
-//! Other endpoints have no CORS. A page needs only the token, which it cannot get in another way.
+//! Other endpoints have no CORS. A page needs only the token, which it cannot get any other way.
 
 use warp::{
     Reply,
@@ -19,7 +19,7 @@ use crate::issuer::state::State;
 /// Returns the response to a preflight request. `None` if the page's origin is not allowed.
 pub(super) fn preflight(state: &State, headers: &HeaderMap) -> Option<Response> {
     allowed(state, headers)?;
-    let mut answer = mark(state, headers, StatusCode::NO_CONTENT.into_response());
+    let mut answer = allow_origin(state, headers, StatusCode::NO_CONTENT.into_response());
     let fields = answer.headers_mut();
     fields.insert(
         ACCESS_CONTROL_ALLOW_METHODS,
@@ -33,7 +33,7 @@ pub(super) fn preflight(state: &State, headers: &HeaderMap) -> Option<Response> 
 }
 
 /// Lets the page read the response, if its origin is allowed.
-pub(super) fn mark(state: &State, headers: &HeaderMap, mut answer: Response) -> Response {
+pub(super) fn allow_origin(state: &State, headers: &HeaderMap, mut answer: Response) -> Response {
     if let Some(origin) = allowed(state, headers) {
         let fields = answer.headers_mut();
         fields.insert(VARY, HeaderValue::from_static("Origin"));

@@ -13,11 +13,11 @@ use crate::issuer::{
     mint::{compact, to_json},
 };
 
-/// Builds a proof that the holder of a key makes for one request; [`SigningKey::proof`] creates it.
+/// Builds a proof for one request, signed by the holder of a key. [`SigningKey::proof`] creates it.
 ///
-/// By default, the proof is valid for a request without a token: `typ`, `alg` and the public `jwk` in
-/// the header, and a random `jti`, `htm`, `htu` and `iat`. Each method changes one part of the proof,
-/// and the last call wins. [`sign`](Self::sign) returns the proof.
+/// By default, the proof is valid for a request without a token: `typ`, `alg` and the public `jwk`
+/// in the header, and a random `jti`, `htm`, `htu` and `iat`. Each method changes one part of the
+/// proof, and the last call wins. [`sign`](Self::sign) returns the proof.
 #[derive(Clone)]
 #[must_use = "a proof is made by `sign`"]
 pub struct ProofBuilder {
@@ -70,25 +70,25 @@ impl SigningKey {
             .issued_at(0)
     }
 
-    /// Returns the SHA-256 thumbprint of the public half, base64url (RFC 7638), which `cnf.jkt` has.
+    /// Returns the SHA-256 thumbprint of the public half in base64url (RFC 7638), for `cnf.jkt`.
     pub fn thumbprint(&self) -> String {
         base64url(digest(&SHA256, self.public().to_string().as_bytes()))
     }
 }
 
 impl ProofBuilder {
-    /// Sets `ath`, the hash of the token that goes with the proof. Absent by default, as in a proof
-    /// for the token endpoint.
+    /// Sets `ath`, the hash of the token that is sent with the proof. Absent by default, as in a
+    /// proof for the token endpoint.
     pub fn token(self, token: &str) -> Self {
         self.claim("ath", base64url(digest(&SHA256, token.as_bytes())))
     }
 
-    /// Sets `nonce`, the value of `DPoP-Nonce` in an earlier answer. Absent by default.
+    /// Sets `nonce`, the value of `DPoP-Nonce` from an earlier response. Absent by default.
     pub fn nonce(self, nonce: &str) -> Self {
         self.claim("nonce", nonce)
     }
 
-    /// Sets `iat`, in seconds from now, negative for the past. Defaults to now.
+    /// Sets `iat`, in seconds from now; negative values are in the past. Defaults to now.
     pub fn issued_at(self, offset: i64) -> Self {
         let iat = self.now.saturating_add_signed(offset);
         self.claim("iat", iat)
@@ -109,8 +109,8 @@ impl ProofBuilder {
         self
     }
 
-    /// Sets any header parameter, of any JSON type. `header("alg", ..)` changes the header, but not
-    /// the algorithm that signs.
+    /// Sets any header parameter, of any JSON type. `header("alg", ..)` changes only the header,
+    /// not the algorithm that signs.
     ///
     /// # Panics
     /// If `value` is not JSON.
@@ -125,7 +125,7 @@ impl ProofBuilder {
         self
     }
 
-    /// Sets the key that signs, while `jwk` stays that of the first key: a forged proof.
+    /// Signs with another key while `jwk` stays that of the first: a forged proof.
     pub fn signed_by(mut self, key: &SigningKey) -> Self {
         self.key = key.clone();
         self
@@ -143,7 +143,7 @@ impl ProofBuilder {
 }
 
 impl SigningKey {
-    /// Signs any header and any claims, byte for byte, JSON or not.
+    /// Signs any header and any claims exactly as given, JSON or not.
     ///
     /// # Panics
     /// If the system has no randomness.
@@ -151,7 +151,7 @@ impl SigningKey {
         compact(self, self.algorithm(), header, claims)
     }
 
-    /// Returns the members that make up the public half, and no others.
+    /// Returns only the members that define the public half.
     fn public(&self) -> Value {
         let mut jwk = self.public_jwk();
         if let Some(members) = jwk.as_object_mut() {

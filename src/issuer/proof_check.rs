@@ -1,7 +1,7 @@
-//! Checks the DPoP proof of a token request (RFC 9449 §5), with code of its own.
+//! Checks the DPoP proof of a token request (RFC 9449 §5), without code from the verifier.
 //!
-//! A verifier and an issuer that shared this code would agree with each other in their mistakes. The
-//! issuer is for tests, so it does not remember proofs.
+//! If a verifier and an issuer shared this code, their mistakes would cancel out. The issuer is
+//! only for tests, so it does not check for replay.
 
 use std::time::SystemTime;
 
@@ -17,11 +17,11 @@ use serde_json::{Value, json};
 
 use crate::issuer::keys::base64url;
 
-/// How far `iat` may be from now, in seconds.
+/// The maximum distance of `iat` from now, in seconds.
 const WINDOW: u64 = 300;
 
-/// Returns the thumbprint of the key that signed a proof for `POST url`. `None` if the proof is not
-/// valid.
+/// Returns the thumbprint of the key that signed a proof for `POST url`. `None` if the proof is
+/// invalid.
 pub(super) fn thumbprint(proof: &str, url: &str) -> Option<String> {
     let (input, signature) = proof.rsplit_once('.')?;
     let (header, claims) = input.split_once('.')?;
@@ -99,7 +99,7 @@ mod tests {
     use crate::{algorithm::Algorithm, issuer::SigningKey};
 
     #[test]
-    fn a_token_request_has_a_proof_for_its_endpoint() {
+    fn requires_a_proof_for_the_token_endpoint() {
         const URL: &str = "http://127.0.0.1:1/oauth/token";
         for algorithm in [
             Algorithm::ES256,

@@ -25,7 +25,7 @@ use crate::issuer::{
 
 pub(super) const DISCOVERY: &str = "/.well-known/openid-configuration";
 
-/// Returns every route. A request that no route accepts is answered with an error in JSON.
+/// Returns every route. A request that matches none is answered with an error in JSON.
 pub(super) fn routes(
     state: Arc<State>,
 ) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + 'static {
@@ -49,7 +49,7 @@ pub(super) fn routes(
         .and(warp::header::headers_cloned())
         .and(grant::parameters())
         .map(|state: Arc<State>, headers: HeaderMap, parameters| {
-            origins::mark(&state, &headers, grant::token(&state, &headers, parameters))
+            origins::allow_origin(&state, &headers, grant::token(&state, &headers, parameters))
         });
 
     let introspect = warp::path!("oauth" / "introspect")
@@ -157,13 +157,13 @@ async fn jwks(state: Arc<State>, headers: HeaderMap) -> Response {
     response
 }
 
-/// Returns a strong entity tag (RFC 9110 §8.8.3), equal for equal bytes.
+/// Returns a strong entity tag (RFC 9110 §8.8.3). Equal bytes have equal tags.
 fn entity_tag(body: &str) -> String {
     let digest = digest::digest(&digest::SHA256, body.as_bytes());
     format!("\"{}\"", base64url(digest))
 }
 
-/// Returns whether `If-None-Match` names `tag`, by the weak comparison of RFC 9110 §13.1.2.
+/// Returns whether `If-None-Match` contains `tag`, by the weak comparison of RFC 9110 §13.1.2.
 fn is_named(headers: &HeaderMap, tag: &str) -> bool {
     headers
         .get_all(IF_NONE_MATCH)

@@ -1,7 +1,6 @@
-//! The issuer's server, whose port can be closed and opened again under the same number.
+//! The issuer's server. Its port can be closed and opened again with the same number.
 //!
-//! The server serves the routes that it is given and has no timer: under tokio's paused clock,
-//! nothing here advances the time.
+//! The server uses no timer: under tokio's paused clock, nothing here advances the time.
 
 use std::{convert::Infallible, io, net::SocketAddr};
 
@@ -17,18 +16,18 @@ use tokio::{
 };
 use warp::{Filter, reply::Response};
 
-/// The number of connections that may wait to be accepted.
+/// The maximum number of connections that wait to be accepted.
 const BACKLOG: u32 = 1024;
 
-/// A port that stays reserved whether or not the server listens on it.
+/// A port that stays reserved even while the server does not listen on it.
 pub(super) struct Server {
     addr: SocketAddr,
     state: Mutex<State>,
 }
 
 struct State {
-    /// Bound and never listening. While the server is closed, connections are refused, and the
-    /// system does not give the port to a socket that asks for any free one.
+    /// Bound, but never listening. While the server is closed, connections are refused, and the
+    /// system does not assign the port to a socket that asks for any free one.
     placeholder: Option<TcpSocket>,
     running: Option<Running>,
 }
@@ -63,7 +62,8 @@ impl Server {
     {
         let mut state = self.state.lock().await;
         if state.running.is_none() {
-            // If the system does not let two sockets share a port, the placeholder itself listens.
+            // If the system does not let two sockets share a port, listens on the placeholder
+            // itself.
             let socket = bind(self.addr).or_else(|fault| state.placeholder.take().ok_or(fault))?;
             let listener = socket.listen(BACKLOG)?;
             let (stop, stopped) = oneshot::channel();
@@ -73,12 +73,12 @@ impl Server {
         Ok(())
     }
 
-    /// Closes the listener and every connection, and returns when they are closed.
+    /// Closes the listener and every connection. Returns when they are closed.
     pub(super) async fn close(&self) {
         let mut state = self.state.lock().await;
         if let Some(Running { stop, task }) = state.running.take() {
             drop(stop);
-            // The task can fail only by a panic, which closes everything as well.
+            // The task can fail only by a panic, which also closes everything.
             let _ = task.await;
         }
     }
@@ -106,8 +106,8 @@ where
                 Ok((socket, _)) => {
                     connections.spawn(connection(socket, routes.clone()));
                 }
-                // Out of descriptors, or the client is gone. Other tasks run before the next
-                // attempt.
+                // Either no descriptors are free, or the client is gone. Lets other tasks run
+                // before the next attempt.
                 Err(_) => tokio::task::yield_now().await,
             },
             Some(_) = connections.join_next() => {}

@@ -1,4 +1,4 @@
-//! The state that the routes read and the tests change.
+//! The state that the routes read and tests change.
 
 use std::{
     net::SocketAddr,
@@ -37,7 +37,7 @@ pub struct Requests {
     pub introspection: u64,
 }
 
-/// The state that the routes share. It does not hold the server: otherwise dropping the last
+/// The state that the routes share. It does not own the server; otherwise dropping the last
 /// `Issuer` could not stop the server.
 pub(super) struct State {
     pub(super) addr: SocketAddr,
@@ -58,9 +58,9 @@ pub(super) struct Settings {
     pub(super) etag: bool,
     pub(super) profile: Profile,
     pub(super) origins: Vec<String>,
-    /// The token endpoint grants opaque tokens.
+    /// True if the token endpoint grants opaque tokens.
     pub(super) opaque: bool,
-    /// Clients authenticate in the form, and not by HTTP Basic.
+    /// True if clients must authenticate in the form, not by HTTP Basic.
     pub(super) form_only: bool,
 }
 
@@ -93,8 +93,8 @@ impl State {
         TokenBuilder::new(key, &self.url, &self.audience)
     }
 
-    /// Makes a token for a client: a JWT, or an opaque token if the issuer is set to these. The
-    /// issuer knows it from then on.
+    /// Issues a token for a client: a JWT, or an opaque token if `opaque` is set. The token is then
+    /// active at introspection.
     pub(super) fn granted(&self, token: TokenBuilder) -> String {
         let claims = token.claims().clone();
         let token = if self.settings().opaque {
@@ -121,7 +121,7 @@ impl State {
         self.requests.send_modify(add);
     }
 
-    /// Returns the fault that `of` picks, once it is not [`Fault::Hold`].
+    /// Waits while the fault that `of` selects is [`Fault::Hold`], and returns the next one.
     pub(super) async fn fault(&self, of: fn(&Faults) -> &Option<Fault>) -> Option<Fault> {
         let mut faults = self.faults.subscribe();
         let held = |faults: &Faults| matches!(of(faults), Some(Fault::Hold));

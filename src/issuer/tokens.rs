@@ -5,7 +5,7 @@ use std::{collections::HashMap, time::SystemTime};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Map, Value, json};
 
-/// The most tokens that are known, so that a long `dev` does not grow without limit.
+/// The maximum number of known tokens, so that a long-running `dev` does not grow without limit.
 const MAX_TOKENS: usize = 100_000;
 
 /// The tokens that the issuer knows, with their claims.
@@ -23,7 +23,7 @@ impl Tokens {
         self.0.remove(token);
     }
 
-    /// Returns the answer about a token (RFC 7662 §2.2).
+    /// Returns the introspection answer about a token (RFC 7662 §2.2).
     pub(super) fn answer(&self, token: &str) -> Value {
         let claims = self.0.get(token).filter(|claims| is_current(claims));
         let Some(claims) = claims else {

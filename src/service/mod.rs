@@ -1,6 +1,7 @@
-//! The service: the routes of this project behind a server that keeps its promises under load.
+//! The service: the routes of this project, behind a server that stays within its limits under
+//! load.
 //!
-//! It is the library's first user: everything about tokens is [`auth`](crate::auth)'s.
+//! It is the first user of the library. Everything about tokens is in [`auth`](crate::auth).
 
 pub mod api;
 pub mod cli;
@@ -24,8 +25,8 @@ pub use self::http::tls::Tls;
 pub use self::observe::metrics::Metrics;
 pub use self::observe::request_log::RequestLog;
 
-/// Returns the service's routes. They answer every request, and `/readyz` answers 503 from the moment
-/// that `shutdown` is asked for.
+/// Returns the service's routes. They answer every request. `/readyz` answers 503 once a shutdown
+/// is requested.
 pub fn routes(
     access: &Access,
     shutdown: &Shutdown,

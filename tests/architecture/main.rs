@@ -16,7 +16,7 @@ use syn::{
     visit::{self, Visit},
 };
 
-/// A module's path from the crate's root; empty for the root.
+/// A module's path from the crate's root. Empty for the root.
 type ModulePath = Vec<String>;
 
 /// The files of `src/`, with the imports of each.
@@ -29,11 +29,11 @@ struct Sources {
 struct Module {
     /// The file's path, relative to `src/`.
     file: String,
-    /// Maps each re-exported name to the path of the item that it stands for.
+    /// Maps each re-exported name to the path of the item.
     exports: BTreeMap<String, ModulePath>,
-    /// Every path that the file names, absolute.
+    /// Every path that the file names, in absolute form.
     paths: BTreeSet<ModulePath>,
-    /// The first segment of every path that leads out of this crate.
+    /// The first segment of every path to another crate.
     crates: BTreeSet<String>,
 }
 
@@ -59,8 +59,7 @@ impl Sources {
         Self { modules }
     }
 
-    /// Returns the module in whose file the item at `path` is defined. `None` if no item has this
-    /// path.
+    /// Returns the module whose file defines the item at `path`. `None` if there is no such item.
     fn definition(&self, path: &[String]) -> Option<&Module> {
         let mut path = path.to_vec();
         for _ in 0..8 {
@@ -100,7 +99,7 @@ struct Reader {
 }
 
 impl Reader {
-    /// Returns the absolute path. `None` if it leads out of this crate.
+    /// Returns the absolute path. `None` if it leads to another crate.
     fn absolute(&self, segments: &[String]) -> Option<ModulePath> {
         let ups = segments.iter().take_while(|s| *s == "super").count();
         match segments.first()?.as_str() {
@@ -119,8 +118,8 @@ impl Reader {
         if let Some(path) = self.absolute(segments) {
             self.found.paths.insert(path);
         } else if segments.len() > 1 {
-            // The name of a crate, or of a child module, such as `serve::run()` in `cli/mod.rs`. A
-            // child that does not exist leads to this file itself, which does not count.
+            // The name of a crate or a child module, such as `serve::run()` in `cli/mod.rs`. A
+            // child module that does not exist resolves to this file itself, which is ignored.
             self.found.crates.insert(segments[0].clone());
             let child = [&self.module[..], segments].concat();
             self.found.paths.insert(child);
@@ -221,8 +220,8 @@ fn module_path(file: &str) -> ModulePath {
     segments.map(str::to_owned).collect()
 }
 
-/// Returns the import cycles: groups of files of which each imports every other, directly or not.
-/// Tarjan's algorithm would do the same; for a hundred files, comparing reachability in both
+/// Returns the import cycles: groups of files in which each one imports every other, directly or
+/// not. Tarjan's algorithm would do the same. For a hundred files, comparing reachability in both
 /// directions is shorter.
 fn circles<'a>(imports: &BTreeMap<&'a str, BTreeSet<&'a str>>) -> BTreeSet<BTreeSet<&'a str>> {
     let reachable = |from: &'a str| {
@@ -255,7 +254,7 @@ fn circles<'a>(imports: &BTreeMap<&'a str, BTreeSet<&'a str>>) -> BTreeSet<BTree
 }
 
 #[test]
-fn no_file_imports_itself_through_others() {
+fn there_are_no_import_cycles() {
     let sources = Sources::read();
     let imports = sources.imports();
     let circles = circles(&imports);
@@ -269,11 +268,11 @@ fn no_file_imports_itself_through_others() {
     assert!(circles.is_empty(), "{} circles", circles.len());
 }
 
-/// Files, and the files of other rooms that they may import.
+/// A group of files, and the files of other groups that they may import.
 struct Room {
-    /// The beginning of the files' names. A file belongs to the room with the longest one.
+    /// The path prefix of the files. A file belongs to the room with the longest matching prefix.
     files: &'static str,
-    /// The beginnings of the names of files that they may import, besides those of the same room.
+    /// The path prefixes of files that they may import, in addition to those of the same room.
     may_import: &'static [&'static str],
     /// Exceptions to `may_import`.
     but_not: &'static [&'static str],
@@ -287,7 +286,7 @@ const fn room(files: &'static str, may_import: &'static [&'static str]) -> Room 
     }
 }
 
-/// The rooms, with the files that each may import.
+/// The rooms, and the files that each may import.
 const ROOMS: &[Room] = &[
     room("main.rs", &["service/cli/mod.rs"]),
     room("lib.rs", &[]),
@@ -299,7 +298,7 @@ const ROOMS: &[Room] = &[
         but_not: &["auth/tower/", "auth/warp/"],
     },
     // A claim that the caller could not have proved is refused with a `Refusal`, and a verified
-    // token remembers the set that it was verified with.
+    // token remembers the key set that verified it.
     room(
         "auth/token/",
         &[
@@ -311,23 +310,25 @@ const ROOMS: &[Room] = &[
             "auth/revocation/list.rs",
         ],
     ),
-    // Claims are made of an answer as they are made of a payload, and the endpoint is fetched from
-    // as keys are.
+    // An introspection answer becomes claims in the same way as a payload, and its endpoint is
+    // fetched from in the same way as keys.
     room(
         "auth/introspection/",
         &[
             "auth/clock.rs",
+            "auth/context.rs",
             "auth/display.rs",
             "auth/error.rs",
             "auth/keys/",
             "auth/token/",
         ],
     ),
-    // Knows no token: it is given the claims that it looks up.
+    // Does not depend on tokens: it receives the claims to look up.
     room(
         "auth/revocation/",
         &[
             "auth/clock.rs",
+            "auth/display.rs",
             "auth/error.rs",
             "auth/store/",
             "auth/token/json/",
@@ -345,7 +346,7 @@ const ROOMS: &[Room] = &[
     ),
     // Exception: `check` asks an issuer with the options of an `Auth`, so the probe takes one.
     room("auth/keys/probe.rs", &["auth/keys/", "auth/verifier.rs"]),
-    // A proof is a JWT of its own: it is read and verified with the parts that tokens are.
+    // A proof is a JWT, and is parsed and verified with the same parts as tokens.
     room(
         "auth/credential/",
         &[
@@ -360,12 +361,12 @@ const ROOMS: &[Room] = &[
             "auth/token/jws.rs",
         ],
     ),
-    // Exception: these tests are a file of their own, and the test issuer makes their proofs.
+    // Exception: these tests have their own file, and the test issuer creates their proofs.
     room(
         "auth/credential/proof_tests.rs",
         &["algorithm.rs", "auth/", "issuer/"],
     ),
-    // A store knows keys and lines, and no token.
+    // A store works with keys and lines, and does not depend on tokens.
     room("auth/store/", &["auth/display.rs"]),
     Room {
         files: "auth/tower/",
@@ -384,7 +385,7 @@ const ROOMS: &[Room] = &[
     room("service/api/", &["auth/"]),
     room("service/http/", &["auth/", "service/observe/"]),
     room("service/observe/", &["auth/"]),
-    // `config` creates the values that other rooms are started with, and starts nothing itself.
+    // `config` creates the values that other rooms are started with. It starts nothing itself.
     room(
         "service/config/",
         &[
@@ -401,20 +402,20 @@ const ROOMS: &[Room] = &[
         "service/cli/dev/",
         &["algorithm.rs", "auth/", "issuer/", "service/"],
     ),
-    // A test, which compares `explain` with the routes by real tokens.
+    // A test that compares `explain` with the routes, using real tokens.
     room(
         "service/cli/explain/tests.rs",
         &["algorithm.rs", "auth/", "issuer/", "service/"],
     ),
-    // Exception: under `dev` the service answers only for loopback names, as the test issuer does,
-    // and uses the issuer's filter for that.
+    // Exception: under `dev` the service accepts only loopback names, as the test issuer does, and
+    // uses the issuer's filter for that.
     room(
         "service/cli/app.rs",
         &["auth/", "issuer/hosts.rs", "service/"],
     ),
 ];
 
-/// The files that may use a web framework. All others may use the types of `http` at most.
+/// The files that may use a web framework. All others may use at most the types of `http`.
 const ON_A_FRAMEWORK: [&str; 4] = ["auth/tower/", "auth/warp/", "issuer/", "service/"];
 
 const FRAMEWORKS: [&str; 9] = [
@@ -435,7 +436,7 @@ fn room_of(file: &str) -> Option<&'static Room> {
 }
 
 #[test]
-fn rooms_import_only_what_they_may() {
+fn rooms_import_only_allowed_files() {
     let sources = Sources::read();
     let mut faults = Vec::new();
     for (file, targets) in sources.imports() {
@@ -455,7 +456,7 @@ fn rooms_import_only_what_they_may() {
 }
 
 #[test]
-fn no_row_of_the_rooms_is_left_over() {
+fn every_room_row_is_used() {
     let sources = Sources::read();
     for room in ROOMS {
         let mut files = sources.modules.values().map(|module| &module.file);
@@ -464,8 +465,21 @@ fn no_row_of_the_rooms_is_left_over() {
     }
 }
 
+/// The adapters are thin: what they do is the core's.
 #[test]
-fn only_adapters_know_a_web_framework() {
+fn the_adapters_for_tower_are_small() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/auth/tower");
+    let lines = files_below(&folder).into_iter().map(|file| {
+        let text = fs::read_to_string(file).unwrap();
+        let code = text.split("\n#[cfg(test)]\n").next().unwrap();
+        code.lines().count()
+    });
+    let lines: usize = lines.sum();
+    assert!(lines > 100 && lines < 600, "{lines} lines without tests");
+}
+
+#[test]
+fn only_adapters_use_a_web_framework() {
     let sources = Sources::read();
     let mut faults = Vec::new();
     for module in sources.modules.values() {

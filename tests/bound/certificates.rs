@@ -1,5 +1,5 @@
-//! Tokens that are bound to the client's certificate: from the service's own TLS, and from the
-//! fields of proxies.
+//! Tokens that are bound to the client's certificate, which comes from the service's own TLS or
+//! from the header fields of proxies.
 
 use std::{fs, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -42,7 +42,7 @@ use warp_bearer::{
 
 use crate::{Bound, PRIVATE, PUBLIC_URL};
 
-/// A certificate with the key that a client has for it, which may be another one.
+/// A certificate and the client's key, which may not belong to it.
 #[derive(Debug, Clone)]
 struct Shown {
     chain: Vec<CertificateDer<'static>>,
@@ -64,7 +64,7 @@ impl Shown {
     }
 }
 
-/// Shows a certificate, whether or not the key fits it.
+/// Presents a certificate even if the key does not belong to it.
 #[derive(Debug)]
 struct Shows(Arc<Identity>);
 
@@ -78,7 +78,7 @@ impl ResolvesClientCert for Shows {
     }
 }
 
-/// A service that asks its clients for a certificate.
+/// A service that requests a client certificate.
 struct Mutual {
     issuer: Issuer,
     address: SocketAddr,
@@ -117,9 +117,13 @@ impl Mutual {
         let listener = Listener::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
         let address = listener.address().unwrap();
         let shutdown = Shutdown::new();
+        let access = Access {
+            forward_auth_paths: true,
+            ..Access::from(&auth)
+        };
         let served = tokio::spawn(serve(
             listener.with_tls(tls.unwrap()),
-            routes(&Access::from(&auth), &shutdown),
+            routes(&access, &shutdown),
             Limits::default(),
             None,
             RequestLog::enabled(),
@@ -186,7 +190,7 @@ impl Drop for Mutual {
 }
 
 #[tokio::test]
-async fn accepts_a_token_over_the_connection_with_its_certificate_alone() {
+async fn accepts_a_token_only_with_its_certificate() {
     let service = Mutual::start(None).await;
     let (mine, other) = (Shown::self_signed(), Shown::self_signed());
     let thief = Shown {
@@ -214,16 +218,66 @@ async fn accepts_a_token_over_the_connection_with_its_certificate_alone() {
             ("a plain token and none", None, &plain, Some("200 ")),
         ] {
             let client = service.client(shown, version);
-            for path in ["/api/private", "/auth"] {
-                let found = service.ask(&client, path, token).await;
-                assert_eq!(found.as_deref(), expected, "{case}, {version:?}, {path}");
-            }
+            let found = service.ask(&client, "/api/private", token).await;
+            assert_eq!(found.as_deref(), expected, "{case}, {version:?}");
+        }
+    }
+}
+
+/// The client of `/auth` is a proxy. A token that is bound to the proxy's certificate would pass for
+/// everybody whom the proxy asks about.
+#[tokio::test]
+async fn the_certificate_of_a_connection_to_the_gate_is_nobodys_proof() {
+    let service = Mutual::start(None).await;
+    let proxy = Shown::self_signed();
+    let client = service.client(Some(&proxy), &TLS13);
+    let bound = service.issuer.token();
+    let bound = bound.bound_to_certificate(proxy.der()).sign();
+    let plain = service.issuer.token().sign();
+    for (path, token, expected) in [
+        ("/api/private", &bound, "200 "),
+        ("/auth", &bound, "401 token_bound"),
+        ("/auth/api/private", &bound, "401 token_bound"),
+        ("/auth", &plain, "200 "),
+        ("/auth/api/private", &plain, "200 "),
+    ] {
+        let found = service.ask(&client, path, token).await;
+        assert_eq!(found.as_deref(), Some(expected), "{path}");
+    }
+}
+
+/// A connection keeps the chain for as long as it lasts, so a client may not choose its size.
+#[tokio::test]
+async fn refuses_a_chain_of_more_than_16_kib() {
+    const MAX_CHAIN: usize = 16 * 1024;
+    let service = Mutual::start(None).await;
+    let mine = Shown::self_signed();
+    let token = service.issuer.token();
+    let token = token.bound_to_certificate(mine.der()).sign();
+    for version in [&TLS13, &TLS12] {
+        for (length, expected) in [
+            (MAX_CHAIN - 1, Some("200 ")),
+            (MAX_CHAIN, Some("200 ")),
+            (MAX_CHAIN + 1, None),
+            (3 * MAX_CHAIN, None),
+        ] {
+            let rest = length - mine.der().len();
+            // In two pieces: the sum counts.
+            let others =
+                [rest / 2, rest - rest / 2].map(|size| CertificateDer::from(vec![0; size]));
+            let shown = Shown {
+                chain: [&mine.chain[..], &others].concat(),
+                ..mine.clone()
+            };
+            let client = service.client(Some(&shown), version);
+            let found = service.ask(&client, "/api/private", &token).await;
+            assert_eq!(found.as_deref(), expected, "{length}, {version:?}");
         }
     }
 }
 
 #[tokio::test]
-async fn keeps_the_certificate_of_a_resumed_session() {
+async fn keeps_the_certificate_in_a_resumed_session() {
     let service = Mutual::start(None).await;
     let mine = Shown::self_signed();
     let token = service
@@ -271,7 +325,7 @@ async fn ignores_certificates_of_other_authorities() {
 }
 
 #[tokio::test]
-async fn refuses_authorities_that_cannot_be_read() {
+async fn rejects_unreadable_authorities() {
     let folder = TempDir::new().unwrap();
     let CertifiedKey { cert, signing_key } =
         generate_simple_self_signed(["localhost".to_owned()]).unwrap();
@@ -289,7 +343,7 @@ async fn refuses_authorities_that_cannot_be_read() {
         });
         loaded.map(drop).map_err(|error| error.to_string())
     };
-    assert!(load().unwrap_err().ends_with("is not there"));
+    assert!(load().unwrap_err().ends_with("does not exist"));
     fs::write(&clients, "").unwrap();
     assert!(load().unwrap_err().ends_with("has no certificate in it"));
     let broken = cert.pem().replace("MII", "AAA");
@@ -303,7 +357,7 @@ async fn refuses_authorities_that_cannot_be_read() {
     assert_eq!(load(), Ok(()));
 }
 
-/// The field of each proxy, with the certificate as that proxy writes it.
+/// Returns the header field of each proxy, with the certificate in that proxy's format.
 fn fields(der: &[u8]) -> [(CertificateSource, &'static str, String); 3] {
     let base64 = STANDARD.encode(der);
     let pem = format!("-----BEGIN CERTIFICATE-----\n{base64}\n-----END CERTIFICATE-----\n");
@@ -332,7 +386,7 @@ fn fields(der: &[u8]) -> [(CertificateSource, &'static str, String); 3] {
 }
 
 #[tokio::test]
-async fn reads_the_certificate_from_the_configured_field_alone() {
+async fn reads_the_certificate_only_from_the_configured_field() {
     let (mine, other) = (Shown::self_signed(), Shown::self_signed());
     let others = fields(other.der());
     for (at, (source, name, value)) in fields(mine.der()).into_iter().enumerate() {
@@ -369,7 +423,7 @@ async fn reads_the_certificate_from_the_configured_field_alone() {
 }
 
 #[tokio::test]
-async fn refuses_a_token_that_is_bound_to_a_certificate_unless_that_is_turned_on() {
+async fn rejects_certificate_bound_tokens_unless_enabled() {
     let mine = Shown::self_signed();
     let mut bound = Bound::with(|builder| builder).await;
     let token = bound.issuer.token().bound_to_certificate(mine.der()).sign();
@@ -384,7 +438,7 @@ async fn refuses_a_token_that_is_bound_to_a_certificate_unless_that_is_turned_on
 }
 
 #[tokio::test]
-async fn demands_both_proofs_of_a_token_that_is_bound_twice() {
+async fn requires_both_proofs_for_a_doubly_bound_token() {
     let mine = Shown::self_signed();
     let mut bound = Bound::with(|builder| {
         builder
@@ -414,7 +468,7 @@ async fn demands_both_proofs_of_a_token_that_is_bound_twice() {
 }
 
 #[tokio::test]
-async fn the_library_takes_the_certificate_from_the_head_and_from_the_extensions() {
+async fn library_reads_the_certificate_from_head_and_extensions() {
     let mine = Shown::self_signed();
     let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
     let auth = Auth::builder()

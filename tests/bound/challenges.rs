@@ -1,4 +1,4 @@
-//! What a client learns from a refusal, from the metadata and from the description of the routes.
+//! The information for clients in refusals, in the metadata and in the description of the routes.
 
 use serde_json::json;
 use warp_bearer::auth::dpop::{Dpop, DpopMode};
@@ -7,7 +7,7 @@ use crate::{Bound, PUBLIC_URL, challenges};
 
 #[tokio::test]
 #[rustfmt::skip]
-async fn an_anonymous_client_is_offered_every_scheme() {
+async fn offers_every_scheme_without_a_token() {
     const BEARER: &str = r#"Bearer realm="api""#;
     const DPOP: &str = r#"DPoP realm="api", algs="ES256 ES384 EdDSA PS256 RS256""#;
     for (mode, expected) in [
@@ -30,7 +30,7 @@ async fn an_anonymous_client_is_offered_every_scheme() {
 }
 
 #[tokio::test]
-async fn a_403_is_in_the_scheme_of_the_request() {
+async fn challenge_of_a_403_uses_the_requests_scheme() {
     const URL: &str = "https://api.example.com/v1/api/private-scoped";
     let mut bound = Bound::start(DpopMode::Allowed).await;
     let token = bound.token().sign();
@@ -59,7 +59,7 @@ async fn a_403_is_in_the_scheme_of_the_request() {
 }
 
 #[tokio::test]
-async fn the_metadata_name_the_algorithms_of_proofs() {
+async fn metadata_list_the_proof_algorithms() {
     for (mode, algorithms, required) in [
         (DpopMode::Off, json!(null), json!(null)),
         (
@@ -89,7 +89,7 @@ async fn the_metadata_name_the_algorithms_of_proofs() {
 }
 
 #[tokio::test]
-async fn the_description_has_the_schemes_that_are_accepted() {
+async fn openapi_lists_the_accepted_schemes() {
     for (mode, names) in [
         (DpopMode::Off, &["bearer"][..]),
         (DpopMode::Allowed, &["bearer", "dpop"]),
@@ -109,7 +109,7 @@ async fn the_description_has_the_schemes_that_are_accepted() {
 }
 
 #[tokio::test]
-async fn a_page_of_another_origin_may_read_the_nonce() {
+async fn cross_origin_pages_may_read_the_nonce() {
     let mut bound = Bound::start(DpopMode::Allowed).await;
     let answer = bound
         .ask("GET /api/private", "Origin: https://app.example\r\n")

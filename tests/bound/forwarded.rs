@@ -1,14 +1,18 @@
-//! `/auth`, where the request that a proof is for is the one that a proxy names.
+//! `/auth`: the proof must match the request that the proxy names.
 
-use warp_bearer::auth::dpop::DpopMode;
+use warp::http::HeaderName;
+use warp_bearer::auth::dpop::{Dpop, DpopMode};
 
-use crate::{Bound, assert_refused};
+use crate::{Bound, PUBLIC_URL, assert_refused};
 
 const SHOP: &str = "https://api.example.com/shop/cart";
 
+/// The gate, and the same for a proxy that appends its client's path.
+const GATES: [&str; 2] = ["GET /auth", "GET /auth/shop/cart?a=b"];
+
 #[tokio::test]
 #[rustfmt::skip]
-async fn the_proxy_names_method_and_path() {
+async fn reads_method_and_path_from_the_proxy() {
     let mut bound = Bound::start(DpopMode::Allowed).await;
     let token = bound.token().sign();
     let rows = [
@@ -26,10 +30,11 @@ async fn the_proxy_names_method_and_path() {
         ("two paths", "X-Forwarded-Method: POST\r\nX-Forwarded-Uri: /shop/cart\r\nX-Forwarded-Uri: /shop/cart\r\n", 400, "bad_request"),
         ("a URL", "X-Forwarded-Method: POST\r\nX-Forwarded-Uri: https://api.example.com/shop/cart\r\n", 400, "bad_request"),
     ];
-    for (case, lines, status, code) in rows {
+    for (gate, (case, lines, status, code)) in GATES.iter().flat_map(|gate| rows.map(|row| (gate, row))) {
+        let case = &*format!("{gate}: {case}");
         let proof = bound.key.proof("POST", SHOP).token(&token).sign();
         let lines = format!("Authorization: DPoP {token}\r\nDPoP: {proof}\r\n{lines}");
-        let answer = bound.ask("GET /auth", &lines).await;
+        let answer = bound.ask(gate, &lines).await;
         if status == 401 {
             assert_refused(&answer, case, "DPoP", code, "invalid_dpop_proof");
         } else {
@@ -42,34 +47,120 @@ async fn the_proxy_names_method_and_path() {
 }
 
 #[tokio::test]
-async fn a_proof_for_the_gate_itself_is_for_nothing() {
+async fn rejects_a_proof_for_the_gate_itself() {
     let mut bound = Bound::start(DpopMode::Allowed).await;
     let token = bound.token().sign();
-    let gate = "https://api.example.com/v1/auth";
-    let proof = bound.key.proof("GET", gate).token(&token).sign();
-    let lines = format!("Authorization: DPoP {token}\r\nDPoP: {proof}\r\n");
-    let answer = bound.ask("GET /auth", &lines).await;
-    assert_refused(
-        &answer,
-        "its own",
-        "DPoP",
-        "invalid_proof",
-        "invalid_dpop_proof",
-    );
+    for path in ["/auth", "/auth/shop/cart"] {
+        for origin in ["https://api.example.com", "https://api.example.com/v1"] {
+            let gate = format!("{origin}{path}");
+            let proof = bound.key.proof("GET", &gate).token(&token).sign();
+            let lines = format!("Authorization: DPoP {token}\r\nDPoP: {proof}\r\n");
+            let answer = bound.ask(&format!("GET {path}"), &lines).await;
+            assert_refused(
+                &answer,
+                &gate,
+                "DPoP",
+                "invalid_proof",
+                "invalid_dpop_proof",
+            );
+        }
+    }
 }
 
 #[tokio::test]
-async fn a_bearer_token_needs_neither_field() {
+async fn bearer_tokens_need_no_forwarded_fields() {
     let mut bound = Bound::start(DpopMode::Allowed).await;
     let plain = bound.issuer.token().sign();
-    for lines in [
-        "",
-        "X-Forwarded-Uri: x\r\n",
-        "X-Forwarded-Method: GET\r\nX-Forwarded-Method: GET\r\n",
-        "DPoP: x\r\nX-Forwarded-Uri: x\r\n",
+    for gate in GATES {
+        for lines in [
+            "",
+            "X-Forwarded-Uri: x\r\n",
+            "X-Forwarded-Method: GET\r\nX-Forwarded-Method: GET\r\n",
+            "DPoP: x\r\nX-Forwarded-Uri: x\r\n",
+        ] {
+            let lines = format!("Authorization: Bearer {plain}\r\n{lines}");
+            let answer = bound.ask(gate, &lines).await;
+            assert_eq!(answer.status, 200, "{gate}: {lines}");
+        }
+    }
+}
+
+/// The fields are checked with the proof, so every earlier check answers first.
+#[tokio::test]
+async fn the_fields_matter_only_to_a_proof() {
+    const UNREADABLE: &str = "X-Forwarded-Uri: /a\r\nX-Forwarded-Uri: /a\r\n";
+    let mut bound = Bound::start(DpopMode::Allowed).await;
+    let token = bound.token().sign();
+    let expired = bound.token().expired().sign();
+    let plain = bound.issuer.token().sign();
+    let dpop = |token: &str| format!("Authorization: DPoP {token}\r\n");
+    for (case, credential, status, code) in [
+        ("no token", String::new(), 401, "missing_token"),
+        (
+            "another scheme",
+            "Authorization: Basic YTpi\r\n".to_owned(),
+            401,
+            "missing_token",
+        ),
+        (
+            "no token after DPoP",
+            dpop(""),
+            400,
+            "malformed_authorization",
+        ),
+        ("expired", dpop(&expired), 401, "token_expired"),
+        ("not bound", dpop(&plain), 401, "token_not_bound"),
+        ("bound", dpop(&token), 400, "bad_request"),
     ] {
-        let lines = format!("Authorization: Bearer {plain}\r\n{lines}");
+        let answer = bound
+            .ask("GET /auth", &format!("{credential}{UNREADABLE}"))
+            .await;
+        assert_eq!(answer.status.as_u16(), status, "{case}: {answer:?}");
+        assert_eq!(answer.code(), code, "{case}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_in_its_own_field_is_for_the_forwarded_request_too() {
+    let mut bound = Bound::with(|builder| {
+        builder
+            .dpop(Dpop::new(DpopMode::Allowed, PUBLIC_URL))
+            .token_field(HeaderName::from_static("x-token"))
+    })
+    .await;
+    let token = bound.token().sign();
+    // `Authorization` is ignored.
+    for authorization in ["", "Authorization: Bearer a.b.c\r\n"] {
+        let proof = bound.key.proof("GET", SHOP).token(&token).sign();
+        let lines = format!(
+            "X-Token: {token}\r\nDPoP: {proof}\r\n{authorization}X-Forwarded-Method: GET\r\nX-Forwarded-Uri: /shop/cart\r\n"
+        );
         let answer = bound.ask("GET /auth", &lines).await;
-        assert_eq!(answer.status, 200, "{lines}");
+        assert_eq!(answer.status, 200, "{authorization}: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn paths_below_the_gate_are_for_the_forwarded_request_too() {
+    let mut bound = Bound::with_access(
+        |builder| builder.dpop(Dpop::new(DpopMode::Allowed, PUBLIC_URL)),
+        |access| access.forward_auth_paths = true,
+    )
+    .await;
+    let token = bound.token().sign();
+    for (case, htu, status) in [
+        ("the client's URL", SHOP, 200),
+        (
+            "the gate's own",
+            "https://api.example.com/v1/auth/shop/cart",
+            401,
+        ),
+    ] {
+        let proof = bound.key.proof("GET", htu).token(&token).sign();
+        let lines = format!(
+            "Authorization: DPoP {token}\r\nDPoP: {proof}\r\nX-Forwarded-Method: GET\r\nX-Forwarded-Uri: /shop/cart\r\n"
+        );
+        let answer = bound.ask("GET /auth/shop/cart?a=b", &lines).await;
+        assert_eq!(answer.status.as_u16(), status, "{case}: {answer:?}");
     }
 }

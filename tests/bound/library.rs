@@ -1,4 +1,4 @@
-//! What the library says of a bound token, and its options.
+//! The library's API for bound tokens, and its options.
 
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use warp_bearer::{
         dpop::{Dpop, DpopMode},
         error::DurationOption,
         policy::{bound, scope},
+        websocket::with_websocket_auth,
         with_auth, with_auth_from,
     },
     issuer::{Issuer, SigningKey},
@@ -40,7 +41,7 @@ async fn world() -> World {
 }
 
 #[tokio::test]
-async fn claims_tell_what_the_token_is_bound_to() {
+async fn claims_return_the_binding() {
     let World { issuer, auth, key } = world().await;
     let token = issuer.token().bound_to(&key).sign();
     let request = || {
@@ -64,7 +65,7 @@ async fn claims_tell_what_the_token_is_bound_to() {
 }
 
 #[tokio::test]
-async fn a_token_alone_proves_nothing() {
+async fn rejects_a_bound_token_alone() {
     let World { issuer, auth, key } = world().await;
     let token = issuer.token().bound_to(&key).sign();
     for _ in 0..2 {
@@ -74,7 +75,7 @@ async fn a_token_alone_proves_nothing() {
 }
 
 #[tokio::test]
-async fn a_route_may_demand_a_bound_token() {
+async fn route_can_require_a_bound_token() {
     let World { issuer, auth, key } = world().await;
     let me = warp::path!("me")
         .and(with_auth(&auth).require(scope("transfer") & bound()))
@@ -94,9 +95,95 @@ async fn a_route_may_demand_a_bound_token() {
     }
 }
 
-/// A token in another field has no scheme, and needs its proof all the same.
+/// The handshake of a WebSocket takes both schemes in `Authorization`. The subprotocols have the
+/// scheme `Bearer`. Every challenge is in the scheme that was used.
 #[tokio::test]
-async fn a_token_elsewhere_needs_its_proof() {
+async fn a_handshake_keeps_the_scheme_of_its_token() {
+    let World { issuer, auth, key } = world().await;
+    let socket = warp::path!("me")
+        .and(with_websocket_auth(&auth).require(scope("chat")))
+        .map(|_: Claims| "in")
+        .route();
+    let bound = issuer.token().bound_to(&key).scope("chat").sign();
+    let poor = issuer.token().bound_to(&key).scope("other").sign();
+    let expired = issuer.token().bound_to(&key).expired().sign();
+    let plain = issuer.token().scope("chat").sign();
+    let proof = |token: &str| key.proof("GET", ME).token(token).sign();
+    let dpop = |token: &str| ("authorization", format!("DPoP {token}"));
+    let bearer = |token: &str| ("authorization", format!("Bearer {token}"));
+    let offered = |token: &str| ("sec-websocket-protocol", format!("bearer, {token}"));
+    for (case, (name, value), proof, status, code, scheme) in [
+        ("bound", dpop(&bound), Some(proof(&bound)), 200, "", ""),
+        ("no proof", dpop(&bound), None, 401, "invalid_proof", "DPoP"),
+        (
+            "no scope",
+            dpop(&poor),
+            Some(proof(&poor)),
+            403,
+            "insufficient_scope",
+            "DPoP",
+        ),
+        (
+            "expired",
+            dpop(&expired),
+            Some(proof(&expired)),
+            401,
+            "token_expired",
+            "DPoP",
+        ),
+        (
+            "bound under Bearer",
+            bearer(&bound),
+            Some(proof(&bound)),
+            401,
+            "token_bound",
+            "Bearer",
+        ),
+        (
+            "bound in the subprotocols",
+            offered(&bound),
+            Some(proof(&bound)),
+            401,
+            "token_bound",
+            "Bearer",
+        ),
+        ("plain", bearer(&plain), None, 200, "", ""),
+        (
+            "plain in the subprotocols",
+            offered(&plain),
+            None,
+            200,
+            "",
+            "",
+        ),
+        (
+            "plain under DPoP",
+            dpop(&plain),
+            Some(proof(&plain)),
+            401,
+            "token_not_bound",
+            "DPoP",
+        ),
+    ] {
+        let mut request = warp::test::request().path("/me").header(name, value);
+        if let Some(proof) = proof {
+            request = request.header("dpop", proof);
+        }
+        let answer = answer(&request.reply(&socket).await);
+        assert_eq!(answer.status.as_u16(), status, "{case}: {answer:?}");
+        if status != 200 {
+            assert_eq!(answer.code(), code, "{case}");
+            let challenges = crate::challenges(&answer);
+            assert_eq!(challenges.len(), 1, "{case}: {challenges:?}");
+            let start = format!("{scheme} realm=");
+            assert!(challenges[0].starts_with(&start), "{case}: {challenges:?}");
+        }
+    }
+}
+
+/// A token in a configured field has no scheme, but still needs its proof.
+#[tokio::test]
+async fn bound_token_in_another_field_needs_its_proof() {
     fn token(headers: &warp::http::HeaderMap) -> Result<&[u8], AuthError> {
         let field = headers.get("x-token").ok_or(AuthError::MissingToken)?;
         Ok(field.as_bytes())
@@ -111,8 +198,14 @@ async fn a_token_elsewhere_needs_its_proof() {
     let plain = issuer.token().sign();
     for (case, token, proof, status, code) in [
         ("bound, with its proof", &bound, Some(&proof), 200, ""),
-        ("bound, again", &bound, Some(&proof), 401, "proof_replayed"),
-        ("bound, without", &bound, None, 401, "invalid_proof"),
+        (
+            "bound, proof replayed",
+            &bound,
+            Some(&proof),
+            401,
+            "proof_replayed",
+        ),
+        ("bound, no proof", &bound, None, 401, "invalid_proof"),
         ("plain", &plain, None, 200, ""),
     ] {
         let mut request = warp::test::request().path("/me").header("x-token", token);
@@ -130,7 +223,7 @@ async fn a_token_elsewhere_needs_its_proof() {
 }
 
 #[tokio::test]
-async fn options_that_cannot_be_are_refused() {
+async fn rejects_invalid_options() {
     let with = |dpop: Dpop| builder().dpop(dpop).build().map(|_| ()).unwrap_err();
     let api = || Dpop::allowed("https://api.example.com");
     assert_eq!(with(api().algorithms([])), SetupError::NoAlgorithm);
@@ -180,7 +273,7 @@ fn builder() -> Builder {
 }
 
 #[tokio::test]
-async fn issuers_that_replace_others_need_proofs_as_well() {
+async fn replaced_issuers_still_require_proofs() {
     let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
     let of = |issuer: &Issuer| {
         let builder = Auth::builder().issuer(issuer.url());

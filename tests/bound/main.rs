@@ -8,6 +8,7 @@ mod library;
 mod nonces;
 mod proofs;
 mod replay;
+mod revoked;
 mod schemes;
 mod shared;
 #[path = "../support/mod.rs"]
@@ -27,10 +28,10 @@ use crate::support::{
     raw::{Client, Service},
 };
 
-/// The URL by which clients know the service. The socket of a test has another one.
+/// The URL under which clients know the service. It differs from the address of the test's socket.
 const PUBLIC_URL: &str = "https://api.example.com/v1";
 
-/// The URL of the route that most tests ask.
+/// The URL of the route that most tests request.
 const PRIVATE: &str = "https://api.example.com/v1/api/private";
 
 /// An issuer, the service that trusts it, and a client with a key.
@@ -47,6 +48,13 @@ impl Bound {
     }
 
     async fn with(options: impl FnOnce(Builder) -> Builder) -> Self {
+        Self::with_access(options, |_| {}).await
+    }
+
+    async fn with_access(
+        options: impl FnOnce(Builder) -> Builder,
+        adjust: impl FnOnce(&mut Access),
+    ) -> Self {
         let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
         let builder = Auth::builder()
             .issuer(issuer.url())
@@ -54,7 +62,9 @@ impl Bound {
             .algorithms([Algorithm::ES256]);
         let auth = options(builder).build().unwrap();
         auth.ready().await;
-        let routes = routes(&Access::from(&auth), &Shutdown::new());
+        let mut access = Access::from(&auth);
+        adjust(&mut access);
+        let routes = routes(&access, &Shutdown::new());
         let service = Service::with(
             routes,
             Limits::default(),

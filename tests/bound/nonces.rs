@@ -1,4 +1,4 @@
-//! Nonces: the first request gets one, later answers renew it.
+//! Nonces: the first request gets one, and later responses renew it.
 
 use std::{
     sync::{
@@ -15,7 +15,7 @@ use crate::{Bound, PUBLIC_URL, assert_refused};
 const SECRET: &[u8; 32] = b"a secret that two replicas share";
 
 #[tokio::test]
-async fn a_client_repeats_the_request_with_the_nonce_of_the_refusal() {
+async fn accepts_the_nonce_from_the_refusal() {
     let mut bound = Bound::with(|builder| builder.dpop(Dpop::required(PUBLIC_URL).nonces())).await;
     let token = bound.token().sign();
     let proof = bound.proof(&token).sign();
@@ -59,9 +59,9 @@ async fn a_client_repeats_the_request_with_the_nonce_of_the_refusal() {
     );
 }
 
-/// A second process with the same secret accepts the nonce, one with another secret does not.
+/// A second process with the same secret accepts the nonce; one with another secret does not.
 #[tokio::test]
-async fn replicas_share_nonces_by_their_secret() {
+async fn replicas_with_one_secret_share_nonces() {
     let replica = |secret: [u8; 32]| {
         Bound::with(move |builder| builder.dpop(Dpop::required(PUBLIC_URL).nonces_from(secret)))
     };
@@ -82,7 +82,7 @@ async fn replicas_share_nonces_by_their_secret() {
 }
 
 #[tokio::test]
-async fn answers_renew_the_nonce_in_the_last_minute_of_its_slot() {
+async fn renews_the_nonce_in_the_last_minute_of_its_slot() {
     const SLOT: u64 = 300;
     let now = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
@@ -106,7 +106,7 @@ async fn answers_renew_the_nonce_in_the_last_minute_of_its_slot() {
         .send(&token, &bound.proof(&token).claim("iat", start).sign())
         .await;
     let mut nonce = refused.header("dpop-nonce").to_owned();
-    // A client that takes every nonce over is never refused again.
+    // A client that adopts every nonce it receives is never rejected again.
     let mut renewals = 0;
     for second in (0..4 * SLOT).step_by(30) {
         clock.store(issued(second), Relaxed);

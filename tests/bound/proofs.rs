@@ -1,5 +1,5 @@
-//! Proofs over HTTP: one row for each step, and what only a real request shows. The unit tests of
-//! `auth/credential/` have many more spellings.
+//! Proofs over HTTP: one row for each step, and the cases that need a real request. The unit tests
+//! in `auth/credential/` cover many more spellings.
 
 use serde_json::json;
 use warp_bearer::{
@@ -13,7 +13,7 @@ type Change = fn(ProofBuilder) -> ProofBuilder;
 
 #[tokio::test]
 #[rustfmt::skip]
-async fn each_step_is_checked() {
+async fn checks_each_step() {
     const INVALID: (&str, &str) = ("invalid_proof", "invalid_dpop_proof");
     let rows: &[(&str, Change, (&str, &str))] = &[
         ("another typ", |p| p.header("typ", "JWT"), INVALID),
@@ -27,7 +27,7 @@ async fn each_step_is_checked() {
         ("another method", |p| p.claim("htm", "POST"), INVALID),
         ("a method in lower case", |p| p.claim("htm", "get"), INVALID),
         ("the URL of the Host field", |p| p.claim("htu", "http://localhost/api/private"), INVALID),
-        ("no path of the public URL", |p| p.claim("htu", "https://api.example.com/api/private"), INVALID),
+        ("without the path of the public URL", |p| p.claim("htu", "https://api.example.com/api/private"), INVALID),
         ("another host", |p| p.claim("htu", "https://evil.example/v1/api/private"), INVALID),
         ("another route", |p| p.claim("htu", format!("{PRIVATE}-scoped")), INVALID),
         ("old", |p| p.issued_at(-400), INVALID),
@@ -49,7 +49,7 @@ async fn each_step_is_checked() {
 }
 
 #[tokio::test]
-async fn a_proof_of_another_key_proves_nothing() {
+async fn rejects_a_proof_by_another_key() {
     let mut bound = Bound::start(DpopMode::Allowed).await;
     let token = bound.token().sign();
     let thief = SigningKey::generate(Algorithm::ES256);
@@ -60,7 +60,7 @@ async fn a_proof_of_another_key_proves_nothing() {
 
 #[tokio::test]
 #[rustfmt::skip]
-async fn a_request_has_one_proof() {
+async fn rejects_several_proofs() {
     let mut bound = Bound::start(DpopMode::Allowed).await;
     let token = bound.token().sign();
     let proof = bound.proof(&token).sign();
@@ -87,18 +87,18 @@ async fn a_request_has_one_proof() {
 
 #[tokio::test]
 #[rustfmt::skip]
-async fn the_url_is_that_of_the_request_line() {
+async fn compares_htu_with_the_request_line() {
     let mut bound = Bound::start(DpopMode::Required).await;
     let token = bound.token().sign();
     for (case, start, method, url, status) in [
         ("plain", "GET /api/private", "GET", PRIVATE.to_owned(), 200),
         ("a query", "GET /api/private?a=b", "GET", PRIVATE.to_owned(), 200),
-        ("a query in both", "GET /api/private?a=b", "GET", format!("{PRIVATE}?a=b"), 200),
+        ("the same query in both", "GET /api/private?a=b", "GET", format!("{PRIVATE}?a=b"), 200),
         ("another query", "GET /api/private?a=b", "GET", format!("{PRIVATE}?c"), 200),
         ("a HEAD request", "HEAD /api/private", "HEAD", PRIVATE.to_owned(), 200),
         ("a HEAD request with a proof for GET", "HEAD /api/private", "GET", PRIVATE.to_owned(), 401),
-        ("a slash at the end", "GET /api/private/", "GET", format!("{PRIVATE}/"), 200),
-        ("a slash in the proof alone", "GET /api/private", "GET", format!("{PRIVATE}/"), 401),
+        ("a trailing slash", "GET /api/private/", "GET", format!("{PRIVATE}/"), 200),
+        ("a trailing slash in the proof only", "GET /api/private", "GET", format!("{PRIVATE}/"), 401),
         ("an absolute target", "GET http://evil.example/api/private", "GET", PRIVATE.to_owned(), 200),
         ("an absolute target in both", "GET http://evil.example/api/private", "GET", "http://evil.example/api/private".to_owned(), 401),
     ] {
@@ -114,7 +114,7 @@ async fn the_url_is_that_of_the_request_line() {
     }
 }
 
-/// A token in the cache is proved anew by each request.
+/// A cached token needs a new proof for each request.
 #[tokio::test]
 async fn a_cached_token_needs_a_proof_each_time() {
     let mut bound = Bound::start(DpopMode::Allowed).await;

@@ -1,4 +1,4 @@
-//! A proof is used once, however many copies of it come at once.
+//! A proof is accepted only once, even if many copies arrive at the same time.
 
 use warp_bearer::auth::{
     dpop::{Dpop, DpopMode},
@@ -8,7 +8,7 @@ use warp_bearer::auth::{
 use crate::{Bound, PRIVATE, PUBLIC_URL, assert_refused};
 
 #[tokio::test]
-async fn a_proof_is_used_once() {
+async fn rejects_a_reused_proof() {
     let mut bound = Bound::start(DpopMode::Allowed).await;
     let token = bound.token().sign();
     let proof = bound.proof(&token).claim("jti", "same").sign();
@@ -27,7 +27,7 @@ async fn a_proof_is_used_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_two_hundred_copies_at_once_one_succeeds() {
+async fn accepts_one_of_two_hundred_concurrent_copies() {
     const COPIES: usize = 200;
     let bound = Bound::start(DpopMode::Allowed).await;
     let token = bound.token().sign();

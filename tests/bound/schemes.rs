@@ -1,4 +1,4 @@
-//! Which token may come under which scheme, by mode.
+//! The scheme that each kind of token needs, by mode.
 
 use serde_json::json;
 use warp_bearer::{
@@ -11,10 +11,10 @@ use warp_bearer::{
 
 use crate::{Bound, PUBLIC_URL, assert_refused};
 
-/// What each kind of token gets under each scheme: the code of a 401, or nothing for 200.
+/// The result for each kind of token under each scheme: the code of a 401, or empty for a 200.
 #[tokio::test]
 #[rustfmt::skip]
-async fn each_token_passes_under_its_scheme_only() {
+async fn accepts_each_token_only_under_its_scheme() {
     use DpopMode::{Allowed, Off, Required};
     let rows = [
         // mode, token, scheme, with a proof, code
@@ -74,7 +74,7 @@ async fn each_token_passes_under_its_scheme_only() {
 
 #[tokio::test]
 #[rustfmt::skip]
-async fn a_token_is_bound_by_every_method_that_it_names() {
+async fn token_must_satisfy_every_binding() {
     let mut bound = Bound::start(DpopMode::Allowed).await;
     let jkt = bound.key.thumbprint();
     let x5t = "bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2";
@@ -91,8 +91,8 @@ async fn a_token_is_bound_by_every_method_that_it_names() {
         ("empty", json!({"jkt": ""}), "token_bound"),
         ("null", json!({"jkt": null}), "token_bound"),
         ("an array", json!({"jkt": [jkt]}), "token_bound"),
-        ("nothing", json!({}), "token_bound"),
-        ("no object", json!(jkt), "token_bound"),
+        ("an empty object", json!({}), "token_bound"),
+        ("not an object", json!(jkt), "token_bound"),
         ("cnf of null", json!(null), "token_bound"),
     ];
     for (case, cnf, code) in rows {
@@ -108,7 +108,7 @@ async fn a_token_is_bound_by_every_method_that_it_names() {
 }
 
 #[tokio::test]
-async fn the_token_is_verified_before_its_proof() {
+async fn verifies_the_token_before_its_proof() {
     let mut bound = Bound::start(DpopMode::Allowed).await;
     let expired = bound.token().expired().sign();
     let proof = bound.proof(&expired).claim("htm", "PUT").sign();
@@ -120,7 +120,7 @@ async fn the_token_is_verified_before_its_proof() {
 
 #[tokio::test]
 #[rustfmt::skip]
-async fn a_malformed_field_is_refused_in_its_scheme() {
+async fn refusal_of_a_malformed_field_uses_its_scheme() {
     let mut bound = Bound::start(DpopMode::Allowed).await;
     let token = bound.token().sign();
     let proof = bound.proof(&token).sign();
@@ -142,7 +142,7 @@ async fn a_malformed_field_is_refused_in_its_scheme() {
 }
 
 #[tokio::test]
-async fn an_issuer_may_have_a_mode_of_its_own() {
+async fn issuers_can_have_different_modes() {
     let keys = json!({"keys": [SigningKey::generate(Algorithm::ES256).public_jwk()]});
     let mut bound = Bound::with(|builder| {
         let other = TrustedIssuer::new("https://other.example/").dpop(DpopMode::Required);

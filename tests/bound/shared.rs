@@ -13,12 +13,12 @@ use crate::{
     support::{Answer, process::Process, raw::Client, redis::RedisServer},
 };
 
-/// How many uses of each proof there are.
+/// The number of uses of each proof.
 const USES: usize = 200;
-/// How many proofs. The store itself is tested with a hundred.
+/// The number of proofs. The store's own tests use a hundred.
 const ROUNDS: usize = 30;
 
-/// An issuer, and two processes of the service.
+/// An issuer and two processes of the service.
 struct Replicas {
     issuer: Issuer,
     key: SigningKey,
@@ -28,19 +28,25 @@ struct Replicas {
 
 impl Replicas {
     async fn start(store: &str) -> Self {
+        Self::trusting(store, None).await
+    }
+
+    /// Starts the processes with a file of authorities for TLS.
+    async fn trusting(store: &str, authorities: Option<&str>) -> Self {
         let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
         let processes = [(); 2].map(|()| {
-            let vars = [
+            let mut vars = vec![
                 ("AUTH0_ISSUER", issuer.url()),
                 ("AUTH0_API_AUDIENCE", issuer.audience()),
                 ("AUTH0_ALGORITHMS", "ES256"),
                 ("PUBLIC_URL", PUBLIC_URL),
                 ("AUTH0_DPOP", "required"),
                 ("STATE_STORE", store),
-                // Two hundred requests at once on a busy machine.
+                // Allows for two hundred requests at once on a busy machine.
                 ("STATE_STORE_TIMEOUT", "1s"),
                 ("LISTEN", "127.0.0.1:0"),
             ];
+            vars.extend(authorities.map(|path| ("SSL_CERT_FILE", path)));
             Process::start(&["serve"], &vars)
         });
         let mut processes = processes;
@@ -66,7 +72,7 @@ impl Replicas {
         format!("Authorization: DPoP {token}\r\nDPoP: {proof}\r\n")
     }
 
-    /// Sends new proofs to a replica until one passes.
+    /// Sends new proofs to a replica until one is accepted.
     async fn recovered(&self, replica: usize, token: &str) -> Duration {
         let begin = Instant::now();
         let mut client = Client::to(self.addresses[replica]).await;
@@ -89,7 +95,7 @@ impl Replicas {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_many_uses_of_a_proof_at_two_replicas_one_succeeds() {
+async fn accepts_a_proof_once_across_two_replicas() {
     let Some(server) = RedisServer::start() else {
         return;
     };
@@ -151,12 +157,51 @@ async fn answers_503_while_the_store_is_down_and_recovers_after_it() {
     let ready = replicas.readiness().await;
     assert_eq!(ready.status, 200, "it was reached once: {ready:?}");
     server.restart();
-    // The time of issue has whole seconds, so the first proof that passes is of the next second.
+    // `iat` has whole seconds, so the first accepted proof is from the next second.
     let waited = replicas.recovered(1, &token).await;
     assert!(waited < Duration::from_secs(3), "{waited:?}");
     let mut other = Client::to(replicas.addresses[1]).await;
     let answer = other.with_lines(used.as_bytes()).await;
-    answer.assert_is_problem("older than the store", 503, "state_unavailable");
+    answer.assert_is_problem("issued before the store started", 503, "state_unavailable");
     let answer = client.with_lines(used.as_bytes()).await;
     assert_eq!(answer.code(), "proof_replayed", "{answer:?}");
+}
+
+/// TLS with an authority of one's own, and a user that may do what docs/production.md says alone.
+#[tokio::test]
+async fn a_store_with_tls_and_a_user_of_its_own() {
+    const RIGHTS: &str = "~warp-bearer:* &warp-bearer:* +set +get +zadd +zscan +zremrangebyscore \
+                          +publish +subscribe +hello +select +client +time";
+    let mut arguments = vec![
+        "--user",
+        "default",
+        "off",
+        "--user",
+        "api",
+        "on",
+        ">p@ss/word",
+    ];
+    arguments.extend(RIGHTS.split_whitespace());
+    let Some(server) = RedisServer::start_with_tls(&arguments) else {
+        return;
+    };
+    let authority = server.authority();
+    let url = server.tls_url("api:p%40ss%2Fword");
+    let replicas = Replicas::trusting(&url, authority.to_str()).await;
+    let token = replicas.token();
+    for replica in [0, 1] {
+        replicas.recovered(replica, &token).await;
+    }
+    let used = replicas.lines(&token);
+    for (replica, status) in [(0, 200), (1, 401), (0, 401)] {
+        let mut client = Client::to(replicas.addresses[replica]).await;
+        let answer = client.with_lines(used.as_bytes()).await;
+        assert_eq!(answer.status, status, "{answer:?}");
+    }
+    // Without the authority, nothing passes, and nothing is sent.
+    let strangers = Replicas::start(&url).await;
+    let token = strangers.token();
+    let mut client = Client::to(strangers.addresses[0]).await;
+    let answer = client.with_lines(strangers.lines(&token).as_bytes()).await;
+    answer.assert_is_problem("an unknown authority", 503, "state_unavailable");
 }

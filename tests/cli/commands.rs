@@ -21,22 +21,22 @@ const AUDIENCE: (&str, &str) = ("AUTH0_API_AUDIENCE", "https://api.example.com")
 const DOMAIN: (&str, &str) = ("AUTH0_DOMAIN", "tenant.eu.auth0.com");
 
 #[test]
-fn a_wrong_configuration_is_one_line_that_says_what_to_do() {
+fn wrong_configuration_is_one_line_with_advice() {
     #[rustfmt::skip]
     let rows: [(&str, &[&str], Vars, &str); 13] = [
-        ("no domain and no issuer", &[], &[AUDIENCE], "AUTH0_DOMAIN: not set; set it to the host of your tenant, such as tenant.eu.auth0.com, or AUTH0_ISSUER to the URL of your issuer; without either, `warp-bearer dev` brings its own"),
+        ("no domain and no issuer", &[], &[AUDIENCE], "AUTH0_DOMAIN: not set; set it to the host of your tenant, such as tenant.eu.auth0.com, or set AUTH0_ISSUER to the URL of your issuer; to try the service without either, run `warp-bearer dev`"),
         ("a placeholder", &[], &[AUDIENCE, ("AUTH0_DOMAIN", "your.domain.auth0.com")], "AUTH0_DOMAIN: in the environment, found \"your.domain.auth0.com\", which is a placeholder; give a host, such as tenant.eu.auth0.com"),
-        ("a domain of nothing", &["serve"], &[AUDIENCE, ("AUTH0_DOMAIN", "")], "AUTH0_DOMAIN: in the environment, set to nothing; set it to the host of your tenant, such as tenant.eu.auth0.com, or AUTH0_ISSUER to the URL of your issuer; without either, `warp-bearer dev` brings its own"),
-        ("an issuer that is no URL", &[], &[AUDIENCE, ("AUTH0_ISSUER", "tenant.eu.auth0.com")], "AUTH0_ISSUER: in the environment, found \"tenant.eu.auth0.com\", which is no URL; did you mean https://tenant.eu.auth0.com/?"),
+        ("an empty domain", &["serve"], &[AUDIENCE, ("AUTH0_DOMAIN", "")], "AUTH0_DOMAIN: in the environment, set to nothing; set it to the host of your tenant, such as tenant.eu.auth0.com, or set AUTH0_ISSUER to the URL of your issuer; to try the service without either, run `warp-bearer dev`"),
+        ("an issuer that is not a URL", &[], &[AUDIENCE, ("AUTH0_ISSUER", "tenant.eu.auth0.com")], "AUTH0_ISSUER: in the environment, found \"tenant.eu.auth0.com\", which is not a URL; did you mean https://tenant.eu.auth0.com/?"),
         ("an issuer without https", &[], &[AUDIENCE, ("AUTH0_ISSUER", "http://tenant.eu.auth0.com/")], "AUTH0_ISSUER: in the environment, found \"http://tenant.eu.auth0.com/\", which is not https; did you mean https://tenant.eu.auth0.com/?"),
-        ("an unknown algorithm", &[], &[AUDIENCE, DOMAIN, ("AUTH0_ALGORITHMS", "RS265")], "AUTH0_ALGORITHMS: in the environment, found \"RS265\", which is no algorithm we know; did you mean RS256?"),
-        ("none", &[], &[AUDIENCE, DOMAIN, ("AUTH0_ALGORITHMS", "none")], "AUTH0_ALGORITHMS: in the environment, found \"none\", which would let unsigned tokens in and is always refused (RFC 8725 §3.2); give some of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA, HS256"),
-        ("HS256 without a secret", &[], &[AUDIENCE, DOMAIN, ("AUTH0_ALGORITHMS", "HS256")], "AUTH0_SIGNING_SECRET: not set, but AUTH0_ALGORITHMS has HS256; set it to the secret that the issuer signs with, 32 bytes or more, or take HS256 out"),
-        ("a short secret", &[], &[AUDIENCE, DOMAIN, ("AUTH0_ALGORITHMS", "HS256"), ("AUTH0_SIGNING_SECRET", "hunter2")], "AUTH0_SIGNING_SECRET: in the environment, found 7 bytes (not shown), which is too short for HS256 (RFC 7518 §3.2); give 32 bytes or more, as from: openssl rand -base64 48"),
+        ("an unknown algorithm", &[], &[AUDIENCE, DOMAIN, ("AUTH0_ALGORITHMS", "RS265")], "AUTH0_ALGORITHMS: in the environment, found \"RS265\", which is not a known algorithm; did you mean RS256?"),
+        ("none", &[], &[AUDIENCE, DOMAIN, ("AUTH0_ALGORITHMS", "none")], "AUTH0_ALGORITHMS: in the environment, found \"none\", which would accept unsigned tokens, and is never allowed (RFC 8725 §3.2); give some of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA, HS256"),
+        ("HS256 without a secret", &[], &[AUDIENCE, DOMAIN, ("AUTH0_ALGORITHMS", "HS256")], "AUTH0_SIGNING_SECRET: not set, but AUTH0_ALGORITHMS has HS256; set it to the secret that the issuer signs with, 32 bytes or more, or remove HS256"),
+        ("a short secret", &[], &[AUDIENCE, DOMAIN, ("AUTH0_ALGORITHMS", "HS256"), ("AUTH0_SIGNING_SECRET", "hunter2")], "AUTH0_SIGNING_SECRET: in the environment, found 7 bytes (not shown), which is too short for HS256 (RFC 7518 §3.2); use 32 bytes or more, for example from: openssl rand -base64 48"),
         ("an empty audience", &[], &[DOMAIN, ("AUTH0_API_AUDIENCE", "")], "AUTH0_API_AUDIENCE: in the environment, set to nothing; set it to the identifier of your API, such as https://api.example.com"),
         ("no audience", &[], &[DOMAIN], "AUTH0_API_AUDIENCE: not set; set it to the identifier of your API, such as https://api.example.com"),
-        ("dev beside a tenant", &["dev"], &[DOMAIN], "AUTH0_DOMAIN is set in the environment: dev has an issuer of its own and uses no AUTH0_ configuration; unset it, or run `warp-bearer serve`"),
-        ("dev beyond loopback", &["dev"], &[("LISTEN", "0.0.0.0:8000")], "LISTEN: 0.0.0.0:8000 is no loopback address, and dev listens on no other; set LISTEN to 127.0.0.1:8000"),
+        ("dev and a tenant", &["dev"], &[DOMAIN], "AUTH0_DOMAIN is set in the environment: dev has an issuer of its own and uses no AUTH0_ configuration; unset it, or run `warp-bearer serve`"),
+        ("dev on a public address", &["dev"], &[("LISTEN", "0.0.0.0:8000")], "LISTEN: 0.0.0.0:8000 is no loopback address, and dev listens on no other; set LISTEN to 127.0.0.1:8000"),
     ];
     let directory = Directory::new();
     for (case, arguments, vars, line) in rows {
@@ -46,7 +46,7 @@ fn a_wrong_configuration_is_one_line_that_says_what_to_do() {
 }
 
 #[test]
-fn every_fault_has_a_line_of_its_own() {
+fn every_fault_has_its_own_line() {
     let output = run(&Directory::new(), &[], &[]);
     let told = String::from_utf8(output.stderr).unwrap();
     let names: Vec<_> = told.lines().map(|line| line.split(':').next()).collect();
@@ -54,7 +54,7 @@ fn every_fault_has_a_line_of_its_own() {
 }
 
 #[test]
-fn a_file_that_cannot_be_read_is_one_line() {
+fn unreadable_file_is_one_line() {
     let directory = Directory::new();
     let file = directory.path().join(".env");
     fs::create_dir(&file).unwrap();
@@ -63,16 +63,16 @@ fn a_file_that_cannot_be_read_is_one_line() {
     fs::remove_dir(&file).unwrap();
 
     fs::write(&file, "AUTH0_DOMAIN tenant\n").unwrap();
-    let line = ".env: line 1 cannot be read; write NAME=value, and quote a value that has blanks, quotes, \"$\" or \"\\\"";
-    assert_ends("no sense", &run(&directory, &[], &[]), 78, line);
+    let line = ".env: line 1 cannot be parsed; write NAME=value, and quote a value that has spaces, quotes, \"$\" or \"\\\"";
+    assert_ends("a malformed .env", &run(&directory, &[], &[]), 78, line);
 
     fs::write(&file, "AUTH0_DOMAIN = tenant.eu.auth0.com\n").unwrap();
     let line = "AUTH0_DOMAIN is set in .env, line 1: dev has an issuer of its own and uses no AUTH0_ configuration; unset it, or run `warp-bearer serve`";
-    assert_ends("dev beside it", &run(&directory, &["dev"], &[]), 78, line);
+    assert_ends("dev and a .env", &run(&directory, &["dev"], &[]), 78, line);
 }
 
 #[test]
-fn what_a_value_points_to_is_there_and_of_use() {
+fn checks_that_configured_files_are_usable() {
     let directory = Directory::new();
     let file = |name: &str, text: &str| {
         let path = directory.path().join(name);
@@ -90,19 +90,19 @@ fn what_a_value_points_to_is_there_and_of_use() {
     let proxy = "give the URL of a proxy, such as http://proxy.example.com:3128";
     #[rustfmt::skip]
     let rows = [
-        ("no key set", "AUTH0_JWKS_FILE", &*absent, format!("found {absent:?}, which is not there; {set}")),
+        ("no key set", "AUTH0_JWKS_FILE", &*absent, format!("found {absent:?}, which does not exist; {set}")),
         ("a directory", "AUTH0_JWKS_FILE", &folder, format!("found {folder:?}, which is a directory; {set}")),
-        ("no JSON", "AUTH0_JWKS_FILE", &nothing, format!("found {nothing:?}, which holds no key to verify with: neither a JWK set, a JWK, an array of JWKs, nor public keys in PEM; {set}")),
-        ("no key", "AUTH0_JWKS_FILE", &empty, format!("found {empty:?}, which holds no key to verify with: an empty key set; {set}")),
-        ("no usable key", "AUTH0_JWKS_FILE", &odd, format!("found {odd:?}, which holds no key to verify with: no usable key among 1; the first: it has a private member, `k`; {set}")),
-        ("no authorities", "SSL_CERT_FILE", &absent, format!("found {absent:?}, which is not there; {pem}")),
-        ("an empty file", "SSL_CERT_FILE", &nothing, format!("found {nothing:?}, which holds no certificate of an authority; {pem}")),
-        ("a file of nothing", "SSL_CERT_FILE", "", format!("found \"\", which is not there; {pem}")),
-        ("no directory", "SSL_CERT_DIR", &absent, format!("found {absent:?}, which is not there; {directories}")),
-        ("a file", "SSL_CERT_DIR", &nothing, format!("found {nothing:?}, which is no directory; {directories}")),
-        ("no certificate in it", "SSL_CERT_DIR", &folder, format!("found {folder:?}, which holds no certificate of an authority; {directories}")),
-        ("no proxy", "HTTPS_PROXY", "http://", format!("found \"http://\", which is no URL; {proxy}")),
-        ("a blank", "https_proxy", "my proxy:3128", format!("found \"my proxy:3128\", which is no URL; {proxy}")),
+        ("not JSON", "AUTH0_JWKS_FILE", &nothing, format!("found {nothing:?}, which has no usable key: neither a JWK set, a JWK, an array of JWKs, nor public keys in PEM; {set}")),
+        ("no key", "AUTH0_JWKS_FILE", &empty, format!("found {empty:?}, which has no usable key: an empty key set; {set}")),
+        ("no usable key", "AUTH0_JWKS_FILE", &odd, format!("found {odd:?}, which has no usable key: no usable key among 1; the first: it has the private member `k`; {set}")),
+        ("no authorities", "SSL_CERT_FILE", &absent, format!("found {absent:?}, which does not exist; {pem}")),
+        ("an empty file", "SSL_CERT_FILE", &nothing, format!("found {nothing:?}, which has no certificate of a certificate authority; {pem}")),
+        ("an empty file name", "SSL_CERT_FILE", "", format!("found \"\", which does not exist; {pem}")),
+        ("a missing directory", "SSL_CERT_DIR", &absent, format!("found {absent:?}, which does not exist; {directories}")),
+        ("a file", "SSL_CERT_DIR", &nothing, format!("found {nothing:?}, which is not a directory; {directories}")),
+        ("a directory without a certificate", "SSL_CERT_DIR", &folder, format!("found {folder:?}, which has no certificate of a certificate authority; {directories}")),
+        ("not a proxy", "HTTPS_PROXY", "http://", format!("found \"http://\", which is not a URL; {proxy}")),
+        ("a proxy with a space", "https_proxy", "my proxy:3128", format!("found \"my proxy:3128\", which is not a URL; {proxy}")),
         ("another protocol", "ALL_PROXY", "socks5://me:hunter2@proxy:1080", format!("found \"socks5://…@proxy:1080\", which is neither http nor https; {proxy}")),
     ];
     for (case, name, value, told) in rows {
@@ -112,9 +112,9 @@ fn what_a_value_points_to_is_there_and_of_use() {
     }
 }
 
-/// Accepts invalid values of variables that have no effect here, and valid values of the others.
+/// Accepts invalid values of variables that have no effect here, and valid values of all others.
 #[test]
-fn what_nobody_uses_may_be_wrong() {
+fn ignores_invalid_values_without_effect() {
     let directory = Directory::new();
     let authority = rcgen::generate_simple_self_signed(["issuer.example".to_owned()]).unwrap();
     let file = directory.path().join("ca.crt");
@@ -126,8 +126,8 @@ fn what_nobody_uses_may_be_wrong() {
     #[rustfmt::skip]
     let rows = [
         ("an issuer on loopback", &[local, ("SSL_CERT_FILE", "absent"), ("ALL_PROXY", "?")][..]),
-        ("a file of authorities", &[DOMAIN, ("SSL_CERT_FILE", file)]),
-        ("a directory of them", &[DOMAIN, ("SSL_CERT_DIR", folder)]),
+        ("CA certificates in a file", &[DOMAIN, ("SSL_CERT_FILE", file)]),
+        ("CA certificates in a directory", &[DOMAIN, ("SSL_CERT_DIR", folder)]),
         ("proxies", &[DOMAIN, ("HTTPS_PROXY", "proxy:3128"), ("ALL_PROXY", "")]),
     ];
     for (case, vars) in rows {
@@ -139,7 +139,7 @@ fn what_nobody_uses_may_be_wrong() {
 }
 
 #[test]
-fn a_fault_in_a_file_has_its_line() {
+fn fault_in_a_file_names_its_line() {
     let directory = Directory::new();
     let text = "# mine\nAUTH0_DOMAIN = your.domain.auth0.com\nAUTH0_API_AUDIENCE = urn:api\n";
     fs::write(directory.path().join(".env"), text).unwrap();
@@ -148,7 +148,7 @@ fn a_fault_in_a_file_has_its_line() {
 
     let text = "# mine\nAUTH0_SIGNING_SECRET=\"hunter2$hunter2\"\n";
     fs::write(directory.path().join(".env"), text).unwrap();
-    let line = "AUTH0_SIGNING_SECRET: found a \"$\" on line 2 of .env, which starts a reference; put the secret in single quotes";
+    let line = "AUTH0_SIGNING_SECRET: found a \"$\" on line 2 of .env, which begins a reference to a variable; put the secret in single quotes";
     assert_ends("a secret", &run(&directory, &[], &[]), 78, line);
 
     fs::write(
@@ -161,15 +161,15 @@ fn a_fault_in_a_file_has_its_line() {
     let output = run(&directory, &[], &[AUDIENCE, DOMAIN, ("LISTEN", &address)]);
     let told = String::from_utf8(output.stderr).unwrap();
     for line in [
-        "AUTH0_AUDIENCE: in .env, line 2, nobody reads it; did you mean AUTH0_API_AUDIENCE?",
-        "SSL_CERT_FILE: in .env, line 1, nobody reads it there; set it in the environment",
+        "AUTH0_AUDIENCE: in .env, line 2, not a known variable; did you mean AUTH0_API_AUDIENCE?",
+        "SSL_CERT_FILE: in .env, line 1, not read from there; set it in the environment",
     ] {
         assert!(told.contains(line), "{told}");
     }
 }
 
 #[test]
-fn a_port_in_use_is_one_line() {
+fn port_in_use_is_one_line() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let line = format!(
@@ -191,14 +191,14 @@ fn a_port_in_use_is_one_line() {
 }
 
 #[test]
-fn a_command_line_that_makes_no_sense_is_64_and_help_is_none() {
+fn invalid_command_line_exits_64_and_help_exits_0() {
     for (case, arguments, code) in [
         ("an unknown command", &["srve"][..], 64),
-        ("one word too many", &["serve", "now"], 64),
+        ("an extra argument", &["serve", "now"], 64),
         ("an unknown option", &["--port"], 64),
         ("an unknown fault", &["dev", "--fail", "gone"], 64),
         (
-            "a status that is none of a fault",
+            "a status that is not an error",
             &["dev", "--fail", "200"],
             64,
         ),
@@ -229,7 +229,7 @@ fn piped(program: &mut Command, input: &[u8]) -> Option<String> {
 }
 
 #[test]
-fn completions_are_made_for_each_shell_and_read_by_it() {
+fn shells_accept_their_completions() {
     for (shell, word) in [
         ("bash", "complete -F _warp__bearer"),
         ("zsh", "#compdef warp-bearer"),
@@ -310,7 +310,7 @@ fn serving(issuer: &Issuer, more: &[(&str, &str)]) -> (Process, String, Vec<Stri
 
 // Needs several threads: one waits for the log while another runs the issuer.
 #[tokio::test(flavor = "multi_thread")]
-async fn without_its_issuer_the_service_stays_up_and_recovers_when_it_comes_back() {
+async fn service_survives_an_issuer_outage_and_recovers() {
     let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
     issuer.go_down().await;
     let (mut service, address, log) = serving(&issuer, &[]);
@@ -348,9 +348,9 @@ async fn get(url: &str, token: &str) -> Response {
     client.get(url).bearer_auth(token).send().await.unwrap()
 }
 
-/// Sets all of these variables together and checks that each one has its effect.
+/// Sets all of these variables together and checks that each one takes effect.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_variables_about_tokens_and_clients_do_what_they_say() {
+async fn token_and_client_variables_take_effect() {
     const PAGE: &str = "https://app.example.com";
     let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
     let more = [
@@ -369,7 +369,7 @@ async fn the_variables_about_tokens_and_clients_do_what_they_say() {
     };
     #[rustfmt::skip]
     let rows = [
-        ("all of it", token(), 200),
+        ("all options", token(), 200),
         ("another profile", token().typ("JWT"), 401),
         ("too old", token().issued_at(-700), 401),
         ("another scope", token().scope("read:messages"), 403),
@@ -389,7 +389,7 @@ async fn the_variables_about_tokens_and_clients_do_what_they_say() {
     assert_eq!(answer.headers()["access-control-allow-origin"], PAGE);
 }
 
-/// Sends `bytes` on a new connection and returns the answer once it contains `last`.
+/// Sends `bytes` on a new connection and returns the response once it contains `last`.
 #[cfg(unix)]
 fn said_to(address: &str, bytes: &[u8], last: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
@@ -405,7 +405,7 @@ fn said_to(address: &str, bytes: &[u8], last: &str) -> String {
 
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread")]
-async fn strangers_do_not_fill_the_log_with_warnings() {
+async fn callers_cannot_flood_the_log_with_warnings() {
     const TIMES: usize = 50;
     let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
     let (mut service, address, _) = serving(&issuer, &[]);

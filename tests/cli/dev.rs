@@ -1,7 +1,8 @@
-//! The commands that `dev` prints and that the README shows answer what the text beside them says.
+//! The commands that `dev` prints and that the README shows have the results that the text
+//! promises.
 //!
 //! Each command runs twice: as pasted, with `sh` and curl, and as an equivalent request without
-//! them, so that a machine without curl runs the test too.
+//! them, so that the test also works on a machine without curl.
 
 use std::process::Command;
 
@@ -11,7 +12,7 @@ use serde_json::Value;
 
 use crate::support::process::{Directory, Process, run};
 
-/// The page that `dev` prints: the line above each command, and the command.
+/// The page that `dev` prints: each command with the line above it.
 struct Page(Vec<(String, String)>);
 
 impl Page {
@@ -37,7 +38,7 @@ impl Page {
         address.split('/').next().unwrap()
     }
 
-    /// Returns a token, as a script would get it.
+    /// Gets a token in the way a script would.
     fn token(&self, scope: &str) -> String {
         let arguments = ["dev", "--token", "--scope", scope];
         let output = run(&Directory::new(), &arguments, &[("LISTEN", self.service())]);
@@ -51,25 +52,25 @@ impl Page {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_dev_prints_works_as_pasted() {
+async fn commands_printed_by_dev_work_when_pasted() {
     let mut dev = Process::start(&["dev"], &[("LISTEN", "127.0.0.1:0")]);
     let page = Page::read(&mut dev);
     let reader = page.token("read:messages");
 
     #[rustfmt::skip]
     let rows = [
-        ("In another terminal, a token, good for a day:", 0, ""),
-        ("Open to all, 200:", 200, "Hello from a public endpoint!"),
+        ("In another terminal, get a token that is valid for a day:", 0, ""),
+        ("Open to everyone, 200:", 200, "Hello from a public endpoint!"),
         ("Without a token, 401:", 401, r#""code":"missing_token""#),
-        ("With it, 200 and its claims:", 200, r#""scope":"read:messages""#),
-        ("For its scope, 200; with a token of no --scope, 403:", 200, "Hello from a private endpoint!"),
-        ("Why a token is taken, or refused:", 0, "Accepted: the token is good."),
+        ("With the token, 200 and its claims:", 200, r#""scope":"read:messages""#),
+        ("With the scope of the token, 200; without --scope, 403:", 200, "Hello from a private endpoint!"),
+        ("Why a token is accepted or rejected:", 0, "Accepted: the token is valid."),
     ];
     assert_eq!(page.0.len(), rows.len(), "{:#?}", page.0);
     for ((above, command), (case, status, body)) in page.0.iter().zip(rows) {
         assert_eq!(above, case);
         if command.starts_with("curl") {
-            // At the usual port, the command fits into one line of a terminal of 80 columns.
+            // With the usual port, the command fits into one line of a terminal of 80 columns.
             assert!(command.len() <= 80 + page.service().len() - "127.0.0.1:8000".len());
             for answer in answers(command, &reader).await {
                 assert_eq!(answer.status, status, "{command}: {answer:?}");
@@ -84,7 +85,7 @@ async fn what_dev_prints_works_as_pasted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_readmes_calls_get_what_stands_beside_them() {
+async fn readme_requests_return_the_documented_status() {
     let mut dev = Process::start(&["dev"], &[("LISTEN", "127.0.0.1:0")]);
     let page = Page::read(&mut dev);
     let token = page.token("read:messages");
@@ -100,7 +101,7 @@ async fn the_readmes_calls_get_what_stands_beside_them() {
 
 /// Repeats each command of `docs/session.txt`, with a new `dev` wherever the session starts one.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_recorded_session_is_what_the_program_still_says() {
+async fn recorded_session_is_up_to_date() {
     let session = include_str!("../../docs/session.txt");
     let recorded: Vec<_> = session.split("\n## ").map(commands).collect();
     let [started, called, why] = &*recorded else {
@@ -115,7 +116,7 @@ async fn the_recorded_session_is_what_the_program_still_says() {
     let (dev, lines) = start();
     let page = Page::of(&lines);
     assert_eq!(started[0].0, "cargo run -- dev");
-    // The lines of cargo and of the log come before the page.
+    // Cargo's lines and the log precede the page.
     let page_at = started[0].1.find("warp-bearer dev: ").unwrap();
     assert_eq!(masked(&started[0].1[page_at..]), masked(&lines.join("\n")));
     let token = page.token("read:messages");
@@ -128,7 +129,7 @@ async fn the_recorded_session_is_what_the_program_still_says() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_has_the_shape_that_was_asked_for() {
+async fn prints_a_token_of_the_requested_shape() {
     for (profile, typ, has, has_not) in [
         ("auth0", "JWT", "azp", "client_id"),
         ("rfc9068", "at+jwt", "client_id", "gty"),
@@ -168,12 +169,12 @@ async fn a_token_has_the_shape_that_was_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_service_survives_rotation_and_an_issuer_that_fails() {
+async fn service_survives_rotation_and_issuer_faults() {
     let vars = [("LISTEN", "127.0.0.1:0"), ("RUST_LOG", "info")];
     let mut dev = Process::start(&["dev", "--rotate-every", "500ms"], &vars);
     let page = Page::read(&mut dev);
     for _ in 0..2 {
-        dev.logged(|line| line.contains("the issuer signs with a new key"));
+        dev.logged(|line| line.contains("signing key rotated"));
         let call = page.command("/api/private");
         let token = page.token("read:messages");
         let answer = by_hand(&format!("{call} -H 'Authorization: Bearer {token}'")).await;
@@ -184,7 +185,7 @@ async fn the_service_survives_rotation_and_an_issuer_that_fails() {
     let mut dev = Process::start(&["dev", "--fail", "500"], &vars);
     let page = Page::read(&mut dev);
     let token = page.token("read:messages");
-    dev.logged(|line| line.contains("key set not fetched"));
+    dev.logged(|line| line.contains("key set fetch failed"));
     let call = page.command("/api/private");
     let answer = by_hand(&format!("{call} -H 'Authorization: Bearer {token}'")).await;
     assert_eq!(answer.status, 200, "{answer:?}");
@@ -196,9 +197,9 @@ async fn the_service_survives_rotation_and_an_issuer_that_fails() {
     assert!(ready.body.contains(r#""last_error":"status""#), "{ready:?}");
 }
 
-/// See `refuses_a_host_that_is_no_name_of_loopback` in `tests/issuer/server.rs`.
+/// See `rejects_hosts_other_than_loopback` in `tests/issuer/server.rs`.
 #[tokio::test(flavor = "multi_thread")]
-async fn answers_for_names_of_loopback_alone() {
+async fn accepts_only_loopback_hosts() {
     let mut dev = Process::start(&["dev"], &[("LISTEN", "127.0.0.1:0")]);
     let page = Page::read(&mut dev);
     let service = page.service().to_owned();
@@ -214,7 +215,7 @@ async fn answers_for_names_of_loopback_alone() {
         let body: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
         assert_eq!(body["code"], "bad_host", "{host}");
     }
-    // The attack needs a name. A proxy may leave out the port, or send its own.
+    // The attack needs a host name. A proxy may leave out the port, or send its own.
     for host in ["localhost", "127.0.0.1", "127.0.0.1:1", "[::1]:8080"] {
         let answer = ready(host.to_owned()).await;
         assert_eq!(answer.status().as_u16(), 200, "{host}");
@@ -229,7 +230,7 @@ async fn answers_for_names_of_loopback_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_dev_there_is_no_token_and_one_line_that_says_so() {
+async fn token_without_a_running_dev_is_one_error_line() {
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let nowhere = nobody.local_addr().unwrap().to_string();
     drop(nobody);
@@ -240,7 +241,7 @@ async fn without_a_dev_there_is_no_token_and_one_line_that_says_so() {
     tokio::spawn(warp::serve(routes).incoming(other).run());
     for (listen, why) in [
         (nowhere, "nothing answers"),
-        (elsewhere, "it is no dev that answers"),
+        (elsewhere, "another program than dev answers"),
     ] {
         let output = run(
             &Directory::new(),
@@ -258,7 +259,7 @@ async fn without_a_dev_there_is_no_token_and_one_line_that_says_so() {
 
 #[cfg(unix)]
 #[test]
-fn a_closed_terminal_ends_it() {
+fn ends_when_the_terminal_closes() {
     let mut dev = Process::start(&["dev"], &[("LISTEN", "127.0.0.1:0")]);
     Page::read(&mut dev);
     assert_eq!(dev.hang_up().code(), None);
@@ -323,20 +324,20 @@ fn masked(text: &str) -> String {
         if line.starts_with("date: ") {
             return "date:".to_owned();
         }
-        // The port of the issuer, which the claims name, has four digits or five.
+        // The port of the issuer, which is in the claims, has four or five digits.
         for sized in ["content-length: ", "✓ size "] {
             if line.trim_start().starts_with(sized) {
                 return sized.to_owned();
             }
         }
-        // A date, and its distance from now.
+        // A date and its distance from now.
         for dated in ["  ✓ exp", "  ✓ iat"] {
             if line.starts_with(dated) {
                 return dated.to_owned();
             }
         }
         let program = env!("CARGO_BIN_EXE_warp-bearer");
-        // `cargo run` prints itself, and the program its path.
+        // `cargo run` prints the program, which prints its own path.
         let line = line.replace("cargo run --quiet --", program);
         let mut line = line.replace(program, "target/debug/warp-bearer");
         while let Some(start) = line.find("LISTEN=") {
@@ -361,7 +362,7 @@ struct Answer {
     body: String,
 }
 
-/// Returns the answers to a command: without curl, and with curl if it is installed.
+/// Returns the responses to a command: without curl, and with curl if it is installed.
 async fn answers(command: &str, token: &str) -> Vec<Answer> {
     let mut answers = vec![by_hand(&command.replace("$TOKEN", token)).await];
     if Command::new("curl").arg("--version").output().is_ok() {
@@ -371,7 +372,7 @@ async fn answers(command: &str, token: &str) -> Vec<Answer> {
 }
 
 fn shell(command: &str) -> String {
-    // A proxy that this machine uses must not get requests to loopback.
+    // Requests to loopback must not go through a proxy configured on this machine.
     let mut shell = Command::new("sh");
     shell.args(["-c", command]).env("no_proxy", "127.0.0.1");
     let output = shell.output().unwrap();
@@ -428,9 +429,9 @@ fn words(command: &str) -> Vec<String> {
     words
 }
 
-/// Runs the printed commands in one shell, as a reader would, and the same without a shell.
+/// Runs the printed commands in one shell, as a reader would, and again without a shell.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_dev_prints_about_dpop_works_as_pasted() {
+async fn dpop_commands_printed_by_dev_work_when_pasted() {
     let mut dev = Process::start(&["dev", "--dpop"], &[("LISTEN", "127.0.0.1:0")]);
     let page = Page::read(&mut dev);
     let url = page.command("/api/private").split_whitespace().last();
@@ -488,7 +489,7 @@ async fn what_dev_prints_about_dpop_works_as_pasted() {
 }
 
 #[test]
-fn a_proof_has_a_token_and_a_nonce() {
+fn prints_a_proof_with_token_and_nonce() {
     let url = "https://api.example.com/a";
     let arguments = [
         "dev",

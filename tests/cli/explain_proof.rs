@@ -1,4 +1,4 @@
-//! `explain --proof` names the step of a DPoP proof that fails, and how to fix it.
+//! `explain --proof` names the failed step of a DPoP proof and its fix.
 
 use warp_bearer::{
     auth::Algorithm,
@@ -12,7 +12,7 @@ const URL: &str = "https://api.example.com/v1/api/private";
 
 #[tokio::test(flavor = "multi_thread")]
 #[rustfmt::skip]
-async fn each_broken_proof_gets_the_sentence_that_mends_it() {
+async fn explains_each_broken_proof() {
     type Change = fn(ProofBuilder) -> ProofBuilder;
     let world = World::start().await.set("PUBLIC_URL", "https://api.example.com/v1");
     let key = SigningKey::generate(Algorithm::ES256);
@@ -58,7 +58,7 @@ async fn each_broken_proof_gets_the_sentence_that_mends_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_proof_needs_a_request_that_this_service_has() {
+async fn rejects_a_proof_for_an_unknown_request() {
     let world = World::start()
         .await
         .set("PUBLIC_URL", "https://api.example.com");

@@ -1,10 +1,10 @@
-//! Introspection as the operator configures and tries it.
+//! Introspection, as an operator configures and tests it.
 
 use warp_bearer::{auth::Algorithm, issuer::Issuer};
 
 use crate::support::{process::Process, world::World};
 
-/// An issuer, and the configuration that asks it about opaque tokens.
+/// An issuer, and a configuration that introspects opaque tokens.
 async fn asking() -> World {
     let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
     let (id, secret) = (
@@ -37,7 +37,7 @@ async fn check_asks_about_a_made_up_token() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn explain_sends_the_token_only_if_it_is_told_to() {
+async fn explain_introspects_only_on_request() {
     let world = asking().await;
     let token = world.issuer.opaque_token(world.issuer.token());
     let told = world.run(&["explain"], &token);
@@ -89,15 +89,15 @@ async fn the_service_accepts_an_opaque_token() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn faults_say_what_to_set() {
+async fn faults_name_the_missing_setting() {
     #[rustfmt::skip]
     let rows = [
         ("an unknown mode", "AUTH0_INTROSPECTION", "on", "none of off, opaque and always"),
         ("several issuers", "AUTH0_ISSUER", "https://a.example/,https://b.example/", "AUTH0_INTROSPECTION: in the environment, set, but AUTH0_ISSUER has several"),
         ("a secret and a key", "AUTH0_INTROSPECTION_KEY_FILE", "/nowhere/key.pem", "keep one of them"),
         ("plain http", "AUTH0_INTROSPECTION_URI", "http://a.example/introspect", "is not https"),
-        ("no duration", "AUTH0_INTROSPECTION_TTL", "soon", "AUTH0_INTROSPECTION_TTL"),
-        ("no file of revocations", "AUTH0_REVOCATION_FILE", "/nowhere/revoked.jsonl", "is not there"),
+        ("not a duration", "AUTH0_INTROSPECTION_TTL", "soon", "AUTH0_INTROSPECTION_TTL"),
+        ("a missing revocation list", "AUTH0_REVOCATION_FILE", "/nowhere/revoked.jsonl", "is not there"),
     ];
     for (case, name, value, expected) in rows {
         let world = asking().await.set(name, value);
@@ -132,7 +132,8 @@ async fn faults_say_what_to_set() {
     let told = key.run(&["serve"], "");
     assert_eq!(told.code, Some(78));
     assert!(
-        told.stderr.contains("holds no private key"),
+        told.stderr
+            .contains("has no RSA, P-256, P-384 or Ed25519 private key"),
         "{}",
         told.stderr
     );

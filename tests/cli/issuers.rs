@@ -1,4 +1,4 @@
-//! The issuers file as the commands read and write it.
+//! The issuers file, as the commands read and write it.
 
 use std::fs;
 
@@ -10,7 +10,7 @@ use crate::support::{
     world::{Told, World},
 };
 
-/// Two issuers, and a file that names both.
+/// Two issuers, and an issuers file with both.
 async fn world() -> (World, Issuer) {
     let other = Issuer::with_algorithm(Algorithm::ES256).await;
     let world = World::start().await;
@@ -32,7 +32,7 @@ fn text(told: &Told) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn check_walks_every_issuer_and_ends_with_a_table() {
+async fn check_covers_every_issuer_and_ends_with_a_table() {
     let (world, other) = world().await;
     let told = world.run(&["check", "--json"], "");
     assert_eq!(told.code, Some(0), "{}", text(&told));
@@ -91,7 +91,7 @@ async fn explain_names_the_table_of_the_issuer() {
 }
 
 #[test]
-fn a_file_with_faults_stops_the_start_and_names_each() {
+fn faulty_file_stops_the_start_and_every_fault_is_named() {
     let directory = Directory::new();
     let file = directory.path().join("issuers.toml");
     fs::write(
@@ -123,7 +123,32 @@ fn a_file_with_faults_stops_the_start_and_names_each() {
 }
 
 #[test]
-fn import_writes_the_file_that_means_the_same() {
+fn a_file_that_a_table_names_is_a_fault_of_the_table() {
+    let directory = Directory::new();
+    let names = ["jwks_file", "ca_file", "fetch_token_file"];
+    let options = names.map(|name| format!("{name} = \"/none/here\"\n"));
+    let text = format!(
+        "\n[[issuer]]\nurl = \"https://a.example/\"\n{}",
+        options.concat()
+    );
+    fs::write(directory.path().join("issuers.toml"), text).unwrap();
+    let vars = [
+        ("ISSUERS_FILE", "issuers.toml"),
+        ("AUTH0_API_AUDIENCE", "urn:a"),
+    ];
+    let output = run(&directory, &["serve"], &vars);
+    assert_eq!(output.status.code(), Some(78));
+    let expected = names.map(|name| {
+        format!(
+            "issuers.toml:2: in [[issuer]] \"https://a.example/\", {name}: found \"/none/here\", which is not there; give the path of such a file"
+        )
+    });
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(told.lines().collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn import_writes_an_equivalent_file() {
     let directory = Directory::new();
     let env = directory.path().join("old.env");
     let text = "AUTH0_ISSUER=https://a.example/,https://b.example/\nAUTH0_API_AUDIENCE=urn:a\nAUTH0_ALGORITHMS=RS256,EdDSA\nLISTEN=127.0.0.1:0\n";

@@ -1,12 +1,13 @@
-//! `revoke` and `revocations`.
+//! The commands `revoke` and `revocations`.
 
 use std::{fs, path::PathBuf};
 
+use serde_json::json;
 use warp_bearer::{auth::Algorithm, issuer::Issuer};
 
-use crate::support::{process::Process, world::World};
+use crate::support::{process::Process, redis::RedisServer, world::World};
 
-/// A configuration with a file of revocations.
+/// A configuration with a revocation file.
 async fn with_file(text: &str) -> (World, PathBuf) {
     let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
     let world = World::of(issuer).set("AUTH0_ALGORITHMS", "ES256");
@@ -77,15 +78,48 @@ async fn revoke_appends_a_line_that_revocations_lists() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_line_without_its_end_is_not_joined_to_the_next() {
+async fn unterminated_line_is_not_joined_to_the_next() {
     let (world, path) = with_file(r#"{"iss":"https://a/","jti":"t0"}"#).await;
     let told = world.run(&["revoke", "--jti", "t1"], "");
     assert_eq!(told.code, Some(0), "{}", told.stderr);
     assert_eq!(fs::read_to_string(path).unwrap().lines().count(), 2);
 }
 
+/// An entry of an issuer that is not configured revokes nothing; often its name is misspelt.
 #[tokio::test(flavor = "multi_thread")]
-async fn exit_codes_say_what_is_wrong() {
+async fn entries_without_effect_are_warned_about() {
+    let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
+    let misspelt = issuer.url().trim_end_matches('/').to_owned();
+    let world = World::of(issuer).set("AUTH0_ALGORITHMS", "ES256");
+    let path = world.directory.path().join("revoked.jsonl");
+    let line = |iss: &str, jti: &str| format!("{{\"iss\":\"{iss}\",\"jti\":\"{jti}\"}}\n");
+    let good = line(world.issuer.url(), "t0");
+    fs::write(
+        &path,
+        good + &line(&misspelt, "t1") + &line(&misspelt, "t2"),
+    )
+    .unwrap();
+    let world = world
+        .set("AUTH0_REVOCATION_FILE", path.to_str().unwrap())
+        .set("LISTEN", "127.0.0.1:0");
+    let told = world.run(&["check"], "");
+    let text = format!("2 revocations of {misspelt} have no effect");
+    assert!(told.stdout.contains(&text), "{}", told.stdout);
+    assert!(told.stdout.contains("3 entries"), "{}", told.stdout);
+
+    let mut service = Process::spawn(&mut world.command(&[]));
+    let words = "revocations of an issuer that is not configured have no effect";
+    let lines = service.logged(|line| line.contains(words));
+    let warning = lines.last().unwrap();
+    assert!(warning.contains("WARN"), "{warning}");
+    assert!(warning.contains(&misspelt), "{warning}");
+    // Once for each issuer, not for each entry.
+    let lines = service.logged(|line| line.contains("listening"));
+    assert!(!lines.iter().any(|line| line.contains(words)), "{lines:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn exit_codes_distinguish_failures() {
     let (world, path) = with_file("").await;
     let issuer = world.issuer.url().to_owned();
     #[rustfmt::skip]
@@ -93,11 +127,11 @@ async fn exit_codes_say_what_is_wrong() {
         ("no target", &["revoke"], 64),
         ("two targets", &["revoke", "--jti", "a", "--sub", "b"], 64),
         ("an empty target", &["revoke", "--jti", ""], 64),
-        ("all without its issuer", &["revoke", "--all"], 64),
+        ("--all without an issuer", &["revoke", "--all"], 64),
         ("an unknown issuer", &["revoke", "--issuer", "https://a.example/", "--jti", "a"], 64),
         ("another spelling", &["revoke", "--issuer", issuer.trim_end_matches('/'), "--jti", "a"], 64),
-        ("no time", &["revoke", "--sub", "a", "--before", "yesterday"], 64),
-        ("no duration", &["revoke", "--sub", "a", "--for", "long"], 64),
+        ("not a time", &["revoke", "--sub", "a", "--before", "yesterday"], 64),
+        ("not a duration", &["revoke", "--sub", "a", "--for", "long"], 64),
         ("one that works", &["revoke", "--issuer", &issuer, "--sub", "a"], 0),
     ];
     for (case, arguments, expected) in rows {
@@ -111,22 +145,54 @@ async fn exit_codes_say_what_is_wrong() {
         "no source"
     );
     assert_eq!(bare.run(&["revocations"], "").code, Some(78), "no source");
+    let not_writable = |case: &str| {
+        for command in [&["revoke", "--jti", "a"][..], &["revocations"]] {
+            let told = world.run(command, "");
+            assert_eq!(told.code, Some(69), "{case}: {}", told.stderr);
+            let variable = "AUTH0_REVOCATION_FILE: ";
+            assert!(told.stderr.starts_with(variable), "{case}: {}", told.stderr);
+        }
+    };
+    fs::write(&path, "no entry\n").unwrap();
+    not_writable("a bad line");
     fs::remove_file(&path).unwrap();
-    assert_eq!(
-        world.run(&["revoke", "--jti", "a"], "").code,
-        Some(78),
-        "no file"
-    );
+    not_writable("no file");
     fs::create_dir(&path).unwrap();
-    assert_eq!(
-        world.run(&["revoke", "--jti", "a"], "").code,
-        Some(78),
-        "a directory"
-    );
+    not_writable("a directory");
+}
+
+/// The list that replicas share is part of the configuration that `explain` and `check` try out.
+#[tokio::test(flavor = "multi_thread")]
+async fn explain_and_check_ask_the_state_store() {
+    let Some(mut redis) = RedisServer::start() else {
+        return;
+    };
+    let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
+    let world = World::of(issuer)
+        .set("AUTH0_ALGORITHMS", "ES256")
+        .set("STATE_STORE", redis.url());
+    let told = world.run(&["revoke", "--jti", "t1"], "");
+    assert_eq!(told.code, Some(0), "{}", told.stderr);
+    let explained = |jti: &str| {
+        let token = world.issuer.token().claim("jti", jti).sign();
+        let told = world.run(&["explain", "--json"], &token);
+        (told.code, told.json()["code"].clone())
+    };
+    assert_eq!(explained("t1"), (Some(1), json!("token_revoked")));
+    assert_eq!(explained("t2").0, Some(0));
+    let told = world.run(&["check"], "");
+    assert_eq!(told.code, Some(0), "{}", told.stdout);
+    assert!(told.stdout.contains("State store"), "{}", told.stdout);
+
+    redis.kill();
+    assert_eq!(explained("t2"), (Some(1), json!("state_unavailable")));
+    let told = world.run(&["check"], "");
+    assert_eq!(told.code, Some(1));
+    assert!(told.stdout.contains("cannot be reached"), "{}", told.stdout);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_running_service_rejects_a_token_within_a_second_or_so() {
+async fn running_service_rejects_a_revoked_token_soon() {
     let (world, _path) = with_file("").await;
     let world = world.set("LISTEN", "127.0.0.1:0");
     let mut service = Process::spawn(&mut world.command(&[]));
@@ -155,9 +221,9 @@ async fn a_running_service_rejects_a_token_within_a_second_or_so() {
     assert!(body.contains("token_revoked"), "{body}");
 }
 
-/// The issuers of a file are as good as those of the variables.
+/// The issuers of the issuers file work like those of the variables.
 #[tokio::test(flavor = "multi_thread")]
-async fn revoke_knows_the_issuers_of_the_file() {
+async fn revoke_accepts_issuers_from_the_issuers_file() {
     let world = World::of(Issuer::with_algorithm(Algorithm::ES256).await).unset("AUTH0_ISSUER");
     let (one, other) = (world.issuer.url().to_owned(), "https://other.example/");
     let table = |url: &str| format!("[[issuer]]\nurl = \"{url}\"\naudiences = [\"a\"]\n");
@@ -187,13 +253,13 @@ async fn revoke_knows_the_issuers_of_the_file() {
             0,
         ),
         (
-            "a stranger",
+            "an issuer that is not configured",
             table(&one),
             &["revoke", "--jti", "d", "--issuer", other],
             64,
         ),
         (
-            "no time",
+            "not a time",
             table(&one),
             &[
                 "revoke",

@@ -1,7 +1,7 @@
-//! Behaviour that differs on a terminal: colors, progress, and a token that is typed.
+//! Behaviour that differs on a terminal: colors, progress, and a typed token.
 //!
-//! The tests run the binary on a pseudo-terminal of the system, and interpret what it receives as a
-//! terminal would.
+//! The tests run the binary on a pseudo-terminal, and interpret the bytes it receives as a terminal
+//! would.
 
 use std::{
     fs::File,
@@ -33,7 +33,7 @@ enum Streams {
     Errors,
 }
 
-/// Starts a program on a terminal. If its stdout is not the terminal, the child has it.
+/// Starts a program on a terminal. If its stdout is not the terminal, the child holds it.
 fn start(mut command: Command, streams: Streams) -> (Child, File) {
     let (ours, theirs) = terminal();
     command
@@ -52,7 +52,7 @@ fn start(mut command: Command, streams: Streams) -> (Child, File) {
 fn sent(terminal: &mut File, last: &str) -> String {
     let (mut bytes, mut some) = (Vec::new(), [0; 4096]);
     loop {
-        // Reading fails once no program has the terminal open any more.
+        // Reading fails once no program has the terminal open.
         let count = terminal.read(&mut some).unwrap_or_default();
         bytes.extend(&some[..count]);
         let text = String::from_utf8_lossy(&bytes);
@@ -124,7 +124,7 @@ fn has_colors(text: &str) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_terminal_gets_colours_and_a_progress_that_is_gone_when_the_result_stands() {
+async fn terminal_shows_colours_and_temporary_progress() {
     let world = World::start().await;
     let piped = world.run(&["check"], "");
     assert!(!piped.stdout.contains('\x1b'), "{:?}", piped.stdout);
@@ -137,8 +137,8 @@ async fn a_terminal_gets_colours_and_a_progress_that_is_gone_when_the_result_sta
     for (case, name, value, colors, moves) in [
         ("as it is", "TERM", "xterm", true, true),
         ("no colours", "NO_COLOR", "1", false, true),
-        ("NO_COLOR of nothing", "NO_COLOR", "", true, true),
-        ("one that can do nothing", "TERM", "dumb", false, false),
+        ("an empty NO_COLOR", "NO_COLOR", "", true, true),
+        ("a dumb terminal", "TERM", "dumb", false, false),
     ] {
         let mut command = world.command(&["check"]);
         command.env(name, value);
@@ -151,7 +151,7 @@ async fn a_terminal_gets_colours_and_a_progress_that_is_gone_when_the_result_sta
             timeless(&piped.stdout),
             "{case}"
         );
-        // A line that is longer than the terminal is wide is erased completely too.
+        // A line longer than the terminal is wide must also be erased completely.
         let narrow = shown(&text, 20);
         assert!(!narrow.contains("asking"), "{case}: {narrow}");
         assert!(narrow.starts_with("Variables\n"), "{case}: {narrow}");
@@ -165,7 +165,7 @@ async fn a_terminal_gets_colours_and_a_progress_that_is_gone_when_the_result_sta
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_explain_and_help_print_has_colours_on_a_terminal_alone() {
+async fn explain_and_help_have_colours_only_on_a_terminal() {
     let world = World::start().await;
     let token = world.issuer.token().sign();
     for arguments in [&["explain", &token][..], &["--help"]] {
@@ -186,12 +186,12 @@ async fn what_explain_and_help_print_has_colours_on_a_terminal_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_is_typed_unless_it_is_longer_than_a_line_of_the_terminals() {
+async fn accepts_a_typed_token_up_to_the_terminals_line_length() {
     let world = World::start().await;
     let token = || world.issuer.token();
     let long = token().claim("groups", "a".repeat(4000)).sign();
     for (typed, code, told) in [
-        (token().sign(), 0, "Accepted: the token is good."),
+        (token().sign(), 0, "Accepted: the token is valid."),
         (
             long,
             66,
@@ -210,7 +210,7 @@ async fn a_token_is_typed_unless_it_is_longer_than_a_line_of_the_terminals() {
 }
 
 #[test]
-fn what_dev_prints_and_logs_has_colours_unless_they_are_not_wanted() {
+fn dev_has_colours_unless_disabled() {
     for (name, value, colors) in [("TERM", "xterm", true), ("NO_COLOR", "1", false)] {
         let directory = Directory::new();
         let mut command = directory.command(&["dev"], &[("LISTEN", "127.0.0.1:0")]);

@@ -1,8 +1,8 @@
 //! The service with independent issuers, which were not written for it.
 //!
-//! They are npm's `oidc-provider`, `oauth2-mock-server` and `better-auth`, which
-//! `tests/interop/run` installs. The service is the
-//! unchanged binary, set up by its configuration alone.
+//! They are npm's `oidc-provider`, `oauth2-mock-server` and `better-auth`, and Debian's Glewlwyd and
+//! LemonLDAP::NG, which `tests/interop/run` installs. The service is the unchanged binary, and only its
+//! configuration is adapted.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -10,10 +10,12 @@ mod support;
 use std::{
     io::{BufRead, BufReader, Write},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    time::{Duration, Instant},
 };
 
-use reqwest::{Client, Response};
+use reqwest::{Client, RequestBuilder, Response};
 use serde_json::Value;
+use warp_bearer::{auth::Algorithm, issuer::SigningKey};
 
 use support::process::Process;
 
@@ -70,24 +72,51 @@ impl Provider {
 
     /// Gets an access token for the API by client credentials, signed with this algorithm.
     async fn token(&self, algorithm: &str, scope: Option<&str>) -> String {
-        let resource = format!("{}/{algorithm}", self.say("audience"));
-        let scope = scope.map_or(String::new(), |scope| format!("&scope={scope}"));
-        let body = format!("grant_type=client_credentials&resource={resource}{scope}");
-        let answer = self
-            .client
-            .post(format!("{}/token", self.say("issuer")))
-            .basic_auth(self.say("client_id"), Some(self.say("client_secret")))
-            .header("content-type", "application/x-www-form-urlencoded")
-            .body(body)
-            .send()
-            .await
-            .unwrap();
-        let answer = answer.text().await.unwrap();
-        let answer: Value = serde_json::from_str(&answer).expect(&answer);
+        let answer = self.grant("client_id", algorithm, scope, &[]).await;
         let token = answer["access_token"].as_str();
         token
             .unwrap_or_else(|| panic!("{algorithm}: {answer}"))
             .to_owned()
+    }
+
+    /// Asks for a token of this kind as one of the clients, with further header fields.
+    async fn grant(
+        &self,
+        client: &str,
+        kind: &str,
+        scope: Option<&str>,
+        fields: &[(&str, &str)],
+    ) -> Value {
+        let resource = format!("{}/{kind}", self.say("audience"));
+        let scope = scope.map_or(String::new(), |scope| format!("&scope={scope}"));
+        let body = format!("grant_type=client_credentials&resource={resource}{scope}");
+        let mut request = self.post("token", client, body);
+        for (name, value) in fields {
+            request = request.header(*name, *value);
+        }
+        let answer = request.send().await.unwrap().text().await.unwrap();
+        serde_json::from_str(&answer).expect(&answer)
+    }
+
+    /// Returns a request with a form of one of the clients.
+    fn post(&self, path: &str, client: &str, body: String) -> RequestBuilder {
+        self.client
+            .post(format!("{}/{path}", self.say("issuer")))
+            .basic_auth(self.say(client), Some(self.say("client_secret")))
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(body)
+    }
+
+    /// Makes a token of the user, as a login would.
+    fn user_token(&mut self, kind: &str) -> String {
+        let resource = format!("{}/{kind}", self.say("audience"));
+        let said = self.tell(&format!("user {resource}"));
+        said["token"].as_str().unwrap().to_owned()
+    }
+
+    async fn revoke(&self, token: &str) {
+        let answer = self.post("token/revocation", "client_id", format!("token={token}"));
+        assert_eq!(answer.send().await.unwrap().status(), 200);
     }
 
     fn stop(&mut self) {
@@ -145,20 +174,35 @@ impl Service {
     }
 
     async fn ask(&self, token: &str) -> Response {
-        let url = format!("{}/api/private-scoped", self.url);
-        self.client
-            .get(url)
-            .bearer_auth(token)
-            .send()
-            .await
-            .unwrap()
+        self.ask_with("Bearer", token, &[]).await
     }
+
+    async fn ask_with(&self, scheme: &str, token: &str, fields: &[(&str, &str)]) -> Response {
+        let request = self.client.get(format!("{}/api/private-scoped", self.url));
+        let mut request = request.header("authorization", format!("{scheme} {token}"));
+        for (name, value) in fields {
+            request = request.header(*name, *value);
+        }
+        request.send().await.unwrap()
+    }
+
+    /// Returns the status and the code of the answer.
+    async fn verdict(&self, token: &str) -> (u16, String) {
+        verdict(self.ask(token).await).await
+    }
+}
+
+/// Returns the status and the code of an answer.
+async fn verdict(answer: Response) -> (u16, String) {
+    let status = answer.status().as_u16();
+    let body: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+    (status, body["code"].as_str().unwrap_or_default().to_owned())
 }
 
 // Needs several threads: one waits for the output of a process.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Node.js: tests/interop/run"]
-async fn a_certified_provider_is_understood_through_rotation_and_outage() {
+async fn accepts_a_certified_provider_through_rotation_and_outage() {
     let mut provider = Provider::start();
     let service = Service::start(&provider);
 
@@ -206,21 +250,303 @@ async fn a_certified_provider_is_understood_through_rotation_and_outage() {
     }
 }
 
-/// The two issuers of `others.js`. The process ends with its standard input.
+/// The URL by which clients know the service.
+const PUBLIC_URL: &str = "https://api.example.com";
+const SCOPED: &str = "https://api.example.com/api/private-scoped";
+const SCOPE: Option<&str> = Some("read:messages");
+
+/// Returns the settings of a service that asks the provider about opaque tokens.
+fn asking(provider: &Provider) -> Vec<(&'static str, String)> {
+    [
+        ("AUTH0_ISSUER", provider.say("issuer")),
+        ("AUTH0_API_AUDIENCE", provider.say("audience")),
+        ("AUTH0_ALGORITHMS", "ES256,RS256"),
+        ("AUTH0_INTROSPECTION", "opaque"),
+        ("AUTH0_INTROSPECTION_CLIENT_ID", provider.say("client_id")),
+        (
+            "AUTH0_INTROSPECTION_CLIENT_SECRET",
+            provider.say("client_secret"),
+        ),
+        ("AUTH0_INTROSPECTION_TTL", "2s"),
+    ]
+    .map(|(name, value)| (name, value.to_owned()))
+    .into()
+}
+
+fn started(settings: &[(&str, String)], more: &[(&str, &str)]) -> Service {
+    let settings: Vec<_> = settings
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .chain(more.iter().copied())
+        .collect();
+    Service::with(&settings)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Node.js: tests/interop/run"]
+async fn a_certified_provider_binds_tokens_to_keys_and_certificates() {
+    let provider = Provider::start();
+    let service = started(
+        &asking(&provider),
+        &[
+            ("PUBLIC_URL", PUBLIC_URL),
+            ("CLIENT_CERT_FIELD", "x-ssl-client-cert"),
+        ],
+    );
+    let [key, other] = [(); 2].map(|()| SigningKey::generate(Algorithm::ES256));
+    let endpoint = format!("{}/token", provider.say("issuer"));
+    for kind in ["ES256", "opaque"] {
+        let proof = key.proof("POST", &endpoint).sign();
+        let granted = provider
+            .grant("client_id", kind, SCOPE, &[("dpop", &proof)])
+            .await;
+        assert_eq!(granted["token_type"], "DPoP", "{kind}: {granted}");
+        let token = granted["access_token"].as_str().unwrap();
+        let proof = |key: &SigningKey| key.proof("GET", SCOPED).token(token).sign();
+        let used = proof(&key);
+        for (case, scheme, proof, expected) in [
+            ("its proof", "DPoP", Some(&used), (200, "")),
+            (
+                "the proof again",
+                "DPoP",
+                Some(&used),
+                (401, "proof_replayed"),
+            ),
+            ("another proof", "DPoP", Some(&proof(&key)), (200, "")),
+            (
+                "another key",
+                "DPoP",
+                Some(&proof(&other)),
+                (401, "token_bound"),
+            ),
+            ("no proof", "DPoP", None, (401, "invalid_proof")),
+            ("bearer", "Bearer", Some(&proof(&key)), (401, "token_bound")),
+        ] {
+            let fields: Vec<_> = proof.iter().map(|proof| ("dpop", proof.as_str())).collect();
+            let answer = service.ask_with(scheme, token, &fields).await;
+            let (status, code) = verdict(answer).await;
+            assert_eq!((status, &*code), expected, "{kind}, {case}");
+        }
+    }
+
+    let [mine, others] = [(); 2].map(|()| {
+        let made = rcgen::generate_simple_self_signed(["client".to_owned()]).unwrap();
+        let pem = made.cert.pem().replace("\r\n", "\n");
+        pem.replace('\n', "%0A")
+            .replace(' ', "%20")
+            .replace('+', "%2B")
+    });
+    for kind in ["RS256", "opaque"] {
+        let field = [("x-ssl-client-cert", mine.as_str())];
+        let granted = provider.grant("certified", kind, SCOPE, &field).await;
+        let token = granted["access_token"].as_str();
+        let token = token.unwrap_or_else(|| panic!("{kind}: {granted}"));
+        for (case, certificate, expected) in [
+            ("its certificate", Some(&mine), (200, "")),
+            ("another one", Some(&others), (401, "token_bound")),
+            ("none", None, (401, "token_bound")),
+        ] {
+            let fields = certificate.map(|certificate| ("x-ssl-client-cert", certificate.as_str()));
+            let fields: Vec<_> = fields.into_iter().collect();
+            let answer = service.ask_with("Bearer", token, &fields).await;
+            let (status, code) = verdict(answer).await;
+            assert_eq!((status, &*code), expected, "{kind}, {case}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Node.js: tests/interop/run"]
+async fn an_opaque_token_ends_at_its_issuer() {
+    let mut provider = Provider::start();
+    let service = started(&asking(&provider), &[]);
+    let grant = async |provider: &Provider| {
+        let granted = provider.grant("client_id", "opaque", SCOPE, &[]).await;
+        granted["access_token"].as_str().unwrap().to_owned()
+    };
+    let token = grant(&provider).await;
+    assert!(!token.contains('.'), "{token}");
+    let lasting = provider.user_token("opaque");
+    for token in [&token, &token, &lasting] {
+        assert_eq!(service.verdict(token).await, (200, String::new()));
+    }
+    provider.revoke(&token).await;
+    let begin = Instant::now();
+    while service.verdict(&token).await.0 == 200 {
+        assert!(begin.elapsed() < Duration::from_secs(3), "the time to live");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let inactive = || (401, "token_inactive".to_owned());
+    assert_eq!(service.verdict(&token).await, inactive());
+    println!("refused {:?} after the revocation", begin.elapsed());
+
+    let unseen = grant(&provider).await;
+    provider.tell("stop");
+    let down = || (503, "introspection_unavailable".to_owned());
+    assert_eq!(service.verdict(&unseen).await, down());
+    // What is cached is good until the time to live is over. It never becomes a 401.
+    let begin = Instant::now();
+    while service.verdict(&lasting).await != down() {
+        assert!(begin.elapsed() < Duration::from_secs(3), "the time to live");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    provider.tell("start");
+    let begin = Instant::now();
+    for token in [&unseen, &lasting] {
+        while service.verdict(token).await.0 != 200 {
+            assert!(begin.elapsed() < Duration::from_secs(5));
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+    println!("accepted {:?} after the issuer's return", begin.elapsed());
+    assert_eq!(service.verdict(&token).await, inactive());
+    assert_eq!(
+        service.verdict("an-opaque-token-of-nobody").await,
+        inactive()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Node.js: tests/interop/run"]
+async fn a_logout_at_the_provider_ends_the_users_tokens() {
+    let mut provider = Provider::start();
+    let client = provider.say("application").to_owned();
+    let service = started(&asking(&provider), &[("AUTH0_LOGOUT_CLIENT_ID", &client)]);
+    let of_user = ["ES256", "RS256", "opaque"].map(|kind| provider.user_token(kind));
+    let of_machine = provider.token("ES256", SCOPE).await;
+    for token in of_user.iter().chain([&of_machine]) {
+        assert_eq!(service.verdict(token).await, (200, String::new()));
+    }
+    // The provider fails this command unless the service answers 200 or 204.
+    provider.tell(&format!("logout {}/backchannel-logout", service.url));
+    for token in &of_user {
+        let revoked = (401, "token_revoked".to_owned());
+        assert_eq!(service.verdict(token).await, revoked);
+    }
+    assert_eq!(service.verdict(&of_machine).await, (200, String::new()));
+    // `iat` has whole seconds, so a token of the same second is of the session that has ended.
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    let new = provider.user_token("ES256");
+    assert_eq!(service.verdict(&new).await, (200, String::new()));
+}
+
+/// Debian's Glewlwyd, which ends with its standard input.
+struct Glewlwyd {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    stdout: BufReader<ChildStdout>,
+    about: Value,
+}
+
+impl Glewlwyd {
+    fn start() -> Self {
+        let mut child = Command::new("python3")
+            .arg("glewlwyd.py")
+            .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        Self {
+            about: heard(&mut stdout),
+            stdin: child.stdin.take(),
+            child,
+            stdout,
+        }
+    }
+
+    fn say(&self, name: &str) -> &str {
+        self.about[name].as_str().unwrap()
+    }
+
+    fn tell(&mut self, words: &str) -> Value {
+        writeln!(self.stdin.as_mut().unwrap(), "{words}").unwrap();
+        heard(&mut self.stdout)
+    }
+
+    fn token(&mut self) -> String {
+        self.tell("token")["token"].as_str().unwrap().to_owned()
+    }
+}
+
+impl Drop for Glewlwyd {
+    fn drop(&mut self) {
+        // Killed, it would leave its server behind.
+        drop(self.stdin.take());
+        let _ = self.child.wait();
+    }
+}
+
+/// Its tokens are JWTs, so the service is told to ask about verified ones too.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Glewlwyd: tests/interop/run"]
+async fn a_jwt_ends_at_glewlwyd() {
+    let mut issuer = Glewlwyd::start();
+    let service = Service::with(&[
+        ("AUTH0_ISSUER", issuer.say("issuer")),
+        ("AUTH0_API_AUDIENCE", issuer.say("audience")),
+        ("AUTH0_ALGORITHMS", "ES256"),
+        ("AUTH0_INTROSPECTION", "always"),
+        ("AUTH0_INTROSPECTION_CLIENT_ID", issuer.say("client_id")),
+        (
+            "AUTH0_INTROSPECTION_CLIENT_SECRET",
+            issuer.say("client_secret"),
+        ),
+        ("AUTH0_INTROSPECTION_TTL", "2s"),
+    ]);
+    let (token, lasting) = (issuer.token(), issuer.token());
+    for token in [&token, &token, &lasting] {
+        assert_eq!(service.verdict(token).await, (200, String::new()));
+    }
+    issuer.tell(&format!("revoke {token}"));
+    let begin = Instant::now();
+    while service.verdict(&token).await.0 == 200 {
+        assert!(begin.elapsed() < Duration::from_secs(3), "the time to live");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    println!("refused {:?} after the revocation", begin.elapsed());
+    let inactive = (401, "token_inactive".to_owned());
+    assert_eq!(service.verdict(&token).await, inactive);
+
+    let unseen = issuer.token();
+    issuer.tell("stop");
+    let down = (503, "introspection_unavailable".to_owned());
+    assert_eq!(service.verdict(&unseen).await, down);
+    let begin = Instant::now();
+    while service.verdict(&lasting).await != down {
+        assert!(begin.elapsed() < Duration::from_secs(3), "the time to live");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    issuer.tell("start");
+    let begin = Instant::now();
+    for token in [&unseen, &lasting] {
+        while service.verdict(token).await.0 != 200 {
+            assert!(begin.elapsed() < Duration::from_secs(5));
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+    println!("accepted {:?} after the issuer's return", begin.elapsed());
+    assert_eq!(service.verdict(&token).await, inactive);
+}
+
+/// Issuers that a script runs. The process ends with its standard input.
 struct Others {
     child: Child,
     about: Value,
 }
 
 impl Others {
-    fn start() -> Self {
-        let mut child = Command::new("node")
-            .arg("others.js")
+    fn start(program: &str, script: &str) -> Self {
+        let mut child = Command::new(program)
+            .arg(script)
             .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .expect("node; tests/interop/run installs what it runs");
+            .unwrap_or_else(|error| {
+                panic!("{program}: {error}; tests/interop/run installs what it runs")
+            });
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let about = heard(&mut stdout);
         Self { child, about }
@@ -233,16 +559,17 @@ impl Others {
 
 impl Drop for Others {
     fn drop(&mut self) {
-        let _ = self.child.kill();
+        // A script that has started a server ends it.
+        drop(self.child.stdin.take());
         let _ = self.child.wait();
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Node.js: tests/interop/run"]
-async fn three_issuers_stand_side_by_side_in_one_file() {
+async fn accepts_three_issuers_from_one_file() {
     let provider = Provider::start();
-    let others = Others::start();
+    let others = Others::start("node", "others.js");
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("issuers.toml");
     let text = format!(
@@ -272,10 +599,47 @@ async fn three_issuers_stand_side_by_side_in_one_file() {
             others.say("mock", "token").to_owned(),
             200,
         ),
-        // Its tokens have no scope, so they are known and may not.
+        // Its tokens have no scope, so they are authenticated but not authorized.
         ("better-auth", others.say("better", "token").to_owned(), 403),
     ] {
         let answer = service.ask(&token).await;
         assert_eq!(answer.status(), status, "{case}: {answer:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Debian's glewlwyd: tests/interop/run"]
+async fn glewlwyd_is_understood_with_a_resource_and_explained_without() {
+    let glewlwyd = Others::start("python3", "glewlwyd_resource.py");
+    let say = |name: &str| glewlwyd.about[name].as_str().unwrap();
+    let variables = [
+        ("AUTH0_ISSUER", say("issuer")),
+        ("AUTH0_API_AUDIENCE", say("audience")),
+        ("AUTH0_TOKEN_PROFILE", "rfc9068"),
+    ];
+    let service = Service::with(&variables);
+    let answer = service.ask(say("token")).await;
+    assert_eq!(answer.status(), 200, "{answer:?}");
+    // Without a resource, the list of scopes is in aud.
+    let answer = service.ask(say("without_resource")).await;
+    assert_eq!(answer.status(), 401, "{answer:?}");
+    let mut explain = Command::new(env!("CARGO_BIN_EXE_warp-bearer"));
+    explain.args(["explain", say("without_resource")]);
+    let explained = explain.env_clear().envs(variables).output().unwrap();
+    let told = String::from_utf8(explained.stdout).unwrap();
+    assert!(told.contains("401 wrong_audience"), "{told}");
+    assert!(told.contains("Allow resource indicators"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Debian's LemonLDAP::NG: tests/interop/run"]
+async fn lemonldap_ng_is_understood() {
+    let lemonldap = Others::start("python3", "lemonldap.py");
+    let say = |name: &str| lemonldap.about[name].as_str().unwrap();
+    let service = Service::with(&[
+        ("AUTH0_ISSUER", say("issuer")),
+        ("AUTH0_API_AUDIENCE", say("audience")),
+    ]);
+    let answer = service.ask(say("token")).await;
+    assert_eq!(answer.status(), 200, "{answer:?}");
 }

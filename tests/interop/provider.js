@@ -1,7 +1,8 @@
 // A certified OpenID provider on a free port of loopback, with keys of its own making. It says on
 // the first line where it is and who may ask it for tokens; then it does what each line it is told
 // says, and answers with a line: `rotate` puts a new key of every kind before the ones so far,
-// `count` tells how often the key set was asked for.
+// `count` tells how often the key set was asked for, `stop` closes the port and `start` opens it
+// again, `user` makes a token of a user, and `logout <url>` ends the user's sessions there.
 
 import { randomBytes, randomUUID } from 'node:crypto';
 import { once } from 'node:events';
@@ -12,12 +13,27 @@ import { exportJWK, generateKeyPair } from 'jose';
 import Provider from 'oidc-provider';
 
 const AUDIENCE = 'https://api.example.com';
-const client = {
+const USER = 'alice';
+const machine = {
   client_id: randomUUID(),
   client_secret: randomBytes(32).toString('hex'),
   grant_types: ['client_credentials'],
   redirect_uris: [],
   response_types: [],
+};
+// Its tokens are bound to the certificate that it presents.
+const certified = {
+  ...machine,
+  client_id: randomUUID(),
+  tls_client_certificate_bound_access_tokens: true,
+};
+// The application that the user logs in to.
+const application = {
+  client_id: randomUUID(),
+  client_secret: randomBytes(32).toString('hex'),
+  grant_types: ['authorization_code'],
+  redirect_uris: ['https://app.example.com/callback'],
+  response_types: ['code'],
 };
 
 async function key(alg, options) {
@@ -28,23 +44,40 @@ async function key(alg, options) {
 // The RSA key signs RS256 and PS256 alike, and so names no algorithm.
 const keys = async () => [await key('RS256'), await key('ES256'), await key('EdDSA', { crv: 'Ed25519' })];
 
-// One resource for each algorithm, `https://api.example.com/RS256` and so on; all are one audience.
-const configuration = (jwks) => ({
-  clients: [client],
+// One resource for each algorithm, `https://api.example.com/RS256` and so on, and one for opaque
+// tokens; all are one audience.
+function resource(indicator) {
+  const kind = indicator.split('/').pop();
+  const token = kind === 'opaque'
+    ? { accessTokenFormat: 'opaque' }
+    : { accessTokenFormat: 'jwt', jwt: { sign: { alg: kind } } };
+  return { scope: 'read:messages', audience: AUDIENCE, accessTokenTTL: 600, ...token };
+}
+
+const configuration = (jwks, logoutUri) => ({
+  clients: [
+    machine,
+    certified,
+    { ...application, ...(logoutUri && { backchannel_logout_uri: logoutUri }) },
+  ],
   jwks: { keys: jwks },
+  findAccount: (_, accountId) => ({ accountId, claims: () => ({ sub: accountId }) }),
   features: {
+    backchannelLogout: { enabled: true },
     clientCredentials: { enabled: true },
     devInteractions: { enabled: false },
+    introspection: { enabled: true },
+    mTLS: {
+      enabled: true,
+      certificateBoundAccessTokens: true,
+      // As nginx passes it on.
+      getCertificate: (ctx) => decodeURIComponent(ctx.get('x-ssl-client-cert')) || undefined,
+    },
     resourceIndicators: {
       enabled: true,
-      getResourceServerInfo: (_, resource) => ({
-        scope: 'read:messages',
-        audience: AUDIENCE,
-        accessTokenFormat: 'jwt',
-        accessTokenTTL: 600,
-        jwt: { sign: { alg: resource.split('/').pop() } },
-      }),
+      getResourceServerInfo: (_, indicator) => resource(indicator),
     },
+    revocation: { enabled: true },
   },
 });
 
@@ -56,19 +89,62 @@ const server = createServer((request, response) => {
 });
 server.listen(0, '127.0.0.1');
 await once(server, 'listening');
-const issuer = `http://127.0.0.1:${server.address().port}`;
+const { port } = server.address();
+const issuer = `http://127.0.0.1:${port}`;
 
 let jwks = [];
-async function rotate() {
-  jwks = [...(await keys()), ...jwks];
-  answer = new Provider(issuer, configuration(jwks)).callback();
+let provider;
+function configure(logoutUri) {
+  provider = new Provider(issuer, configuration(jwks, logoutUri));
+  answer = provider.callback();
 }
 
+const commands = {
+  async rotate() {
+    jwks = [...(await keys()), ...jwks];
+    configure();
+  },
+  count() {},
+  async stop() {
+    server.close();
+    server.closeAllConnections();
+    await once(server, 'close');
+  },
+  async start() {
+    server.listen(port, '127.0.0.1');
+    await once(server, 'listening');
+  },
+  // As a login with consent would.
+  async user(indicator) {
+    const client = await provider.Client.find(application.client_id);
+    const grant = new provider.Grant({ accountId: USER, clientId: client.clientId });
+    grant.addResourceScope(indicator, 'read:messages');
+    const grantId = await grant.save();
+    const token = new provider.AccessToken({
+      accountId: USER, client, grantId, gty: 'authorization_code', scope: 'read:messages',
+    });
+    token.resourceServer = new provider.ResourceServer(indicator, resource(indicator));
+    return { token: await token.save() };
+  },
+  async logout(uri) {
+    configure(uri);
+    const client = await provider.Client.find(application.client_id);
+    await client.backchannelLogout(USER);
+  },
+};
+
 const say = (line) => process.stdout.write(`${JSON.stringify(line)}\n`);
-await rotate();
-say({ issuer, audience: AUDIENCE, ...client });
+await commands.rotate();
+say({
+  issuer,
+  audience: AUDIENCE,
+  ...machine,
+  certified: certified.client_id,
+  application: application.client_id,
+});
 for await (const line of createInterface({ input: process.stdin })) {
-  if (line === 'rotate') await rotate();
-  say({ asked });
+  const [name, argument] = line.split(' ');
+  const said = await commands[name](argument);
+  say({ asked, ...said });
 }
 process.exit(0);

@@ -1,4 +1,4 @@
-//! The faults that a test can ask for.
+//! The faults that a test can request.
 
 use reqwest::header;
 use serde_json::Value;
@@ -67,7 +67,7 @@ async fn answers_with_a_fault_until_it_recovers() {
 }
 
 #[tokio::test]
-async fn a_fault_can_be_limited_to_one_endpoint() {
+async fn fault_can_be_limited_to_one_endpoint() {
     let issuer = elliptic().await;
     let discovery = format!("{}.well-known/openid-configuration", issuer.url());
     let statuses = async || {
@@ -119,7 +119,7 @@ async fn names_a_moved_key_set_and_still_serves_the_old_address() {
 }
 
 #[tokio::test]
-async fn a_large_key_set_has_all_keys_and_600_kib_more() {
+async fn large_key_set_has_all_keys_and_600_kib_more() {
     let issuer = elliptic().await;
     issuer.fail(Fault::TooLarge);
     let text = get(issuer.jwks_uri()).await.text().await.expect("a body");

@@ -1,4 +1,4 @@
-//! The token endpoint: client credentials (RFC 6749 §4.4), as Auth0 takes them.
+//! The token endpoint: client credentials (RFC 6749 §4.4), with Auth0's parameters.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use reqwest::{Response, header};
@@ -8,7 +8,7 @@ use warp_bearer::{auth::Algorithm, issuer::Issuer};
 use crate::fixtures::{FORM, claims_of, client, elliptic, good_form, json_of, post, verify};
 
 #[tokio::test]
-async fn a_page_of_an_allowed_origin_fetches_a_token() {
+async fn page_of_an_allowed_origin_can_fetch_a_token() {
     const PAGE: &str = "http://127.0.0.1:8000";
     let issuer = Issuer::start().await;
     let ask = async |method: &str, origin: &str| {
@@ -48,7 +48,7 @@ async fn a_page_of_an_allowed_origin_fetches_a_token() {
 }
 
 #[tokio::test]
-async fn grants_a_token_by_form_by_json_and_by_basic() {
+async fn grants_a_token_for_form_json_and_basic() {
     let issuer = elliptic().await;
     let (id, secret) = (issuer.client_id(), issuer.client_secret());
     let scope = "write:messages admin read:messages write:messages \"x\"";
@@ -120,7 +120,7 @@ async fn grants_no_scope_when_none_is_requested() {
 }
 
 #[tokio::test]
-async fn an_unreadable_body_is_an_invalid_request() {
+async fn unreadable_body_is_an_invalid_request() {
     let issuer = elliptic().await;
     let good = good_form(&issuer);
     for (case, content_type, body) in [

@@ -1,4 +1,4 @@
-//! Discovery and the key set: what is published, rotated, retired and cached.
+//! Discovery and the key set: publishing, rotation, retirement and caching.
 
 use reqwest::{StatusCode, header};
 use serde_json::json;
@@ -96,10 +96,10 @@ async fn answers_conditional_requests_for_the_key_set() {
     assert!(tag.starts_with('"'), "a strong tag: {tag}");
 
     for (case, condition, status) in [
-        ("the same", tag.clone(), 304),
-        ("weakly the same", format!("W/{tag}"), 304),
-        ("one of several", format!("\"x\", {tag}"), 304),
-        ("whatever it is", "*".to_owned(), 304),
+        ("the same ETag", tag.clone(), 304),
+        ("the same ETag, weak", format!("W/{tag}"), 304),
+        ("one ETag of several", format!("\"x\", {tag}"), 304),
+        ("any ETag", "*".to_owned(), 304),
         ("another", "\"x\"".to_owned(), 200),
     ] {
         let response = conditional(&issuer, &condition).await;

@@ -1,4 +1,4 @@
-//! The issuer as a server: its port, its `Host`, its counters and its end.
+//! The issuer as a server: its port, its `Host`, its counters and its shutdown.
 
 use std::time::Duration;
 
@@ -26,13 +26,13 @@ async fn refuses_unknown_paths_and_methods_in_json() {
         ),
         ("the root", "GET", issuer.url().to_owned(), 404, None),
         (
-            "keys are read",
+            "POST to the key set",
             "POST",
             issuer.jwks_uri().to_owned(),
             405,
             Some("GET"),
         ),
-        ("tokens are posted for", "GET", token, 405, Some("POST")),
+        ("GET of the token endpoint", "GET", token, 405, Some("POST")),
     ] {
         let method = method.parse().expect("a method");
         let response = client()
@@ -69,10 +69,10 @@ async fn reports_a_port_that_is_taken() {
     assert_eq!(fault.kind(), std::io::ErrorKind::AddrInUse);
 }
 
-/// A page can give its own name the address of this machine (DNS rebinding), but it cannot send the
+/// A page can point its own host name at this machine (DNS rebinding), but it cannot send the
 /// `Host` of another site.
 #[tokio::test]
-async fn refuses_a_host_that_is_no_name_of_loopback() {
+async fn rejects_hosts_other_than_loopback() {
     let issuer = elliptic().await;
     let port = issuer.addr().port();
     let ask = async |host: &str, post: bool| {
@@ -103,7 +103,7 @@ async fn refuses_a_host_that_is_no_name_of_loopback() {
         }
     }
     assert_eq!(issuer.requests(), Requests::default());
-    // The attack needs a name. A proxy may leave out the port, or send its own.
+    // The attack needs a host name. A proxy may leave out the port, or send its own.
     let other = port ^ 1;
     for host in ["localhost", "LOCALHOST", "127.0.0.1", "127.9.9.9", "[::1]"] {
         for host in [

@@ -1,4 +1,4 @@
-//! What an issuer's own addresses need: certificate authorities of a file, and a token.
+//! Settings for an issuer's own addresses: certificate authorities from a file, and a token.
 
 use std::{
     fs,
@@ -22,7 +22,7 @@ use warp_bearer::{
     },
 };
 
-/// A TLS server that keeps the `Authorization` of each request for its key set and metadata.
+/// A TLS server that records the `Authorization` of each request for its key set and metadata.
 struct Server {
     address: SocketAddr,
     directory: TempDir,
@@ -31,7 +31,7 @@ struct Server {
 }
 
 impl Server {
-    /// Starts a server whose metadata name this address of the keys. `{}` is its own origin.
+    /// Starts a server whose metadata contain this address of the keys. `{}` is its own origin.
     async fn start(jwks_uri: &str) -> Self {
         let directory = TempDir::new().unwrap();
         let CertifiedKey { cert, signing_key } =
@@ -110,7 +110,7 @@ fn auth(issuer: TrustedIssuer) -> Auth {
     auth.jwks_timeout(Duration::from_secs(20)).build().unwrap()
 }
 
-/// Waits until the keys are held. Returns why the last fetch failed, if they are not.
+/// Waits until the keys are held. Returns the error of the last fetch if they are not.
 async fn outcome(auth: &Auth) -> Result<(), String> {
     loop {
         let status = &auth.status()[0];
@@ -125,7 +125,7 @@ async fn outcome(auth: &Auth) -> Result<(), String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_the_authorities_of_the_file_are_trusted() {
+async fn trusts_only_the_authorities_in_the_file() {
     let server = Server::start("{}/jwks").await;
     let other = Server::start("{}/jwks").await;
     assert_eq!(
@@ -148,7 +148,7 @@ async fn only_the_authorities_of_the_file_are_trusted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_token_goes_to_the_issuers_own_addresses_and_is_reread() {
+async fn sends_the_token_to_the_issuers_addresses_and_rereads_it() {
     let server = Server::start("{}/jwks").await;
     let token = server.directory.path().join("token");
     fs::write(&token, "first\n").unwrap();
@@ -175,10 +175,10 @@ async fn the_token_goes_to_the_issuers_own_addresses_and_is_reread() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_token_does_not_go_where_the_metadata_point() {
+async fn does_not_send_the_token_to_addresses_from_metadata() {
     let keys = Server::start("{}/jwks").await;
     let server = Server::start(&format!("{}/jwks", keys.origin())).await;
-    // One file with the certificates of both.
+    // One file with both certificates.
     let both = server.directory.path().join("both.pem");
     let pem = |server: &Server| fs::read_to_string(server.ca_file()).unwrap();
     fs::write(&both, pem(&server) + &pem(&keys)).unwrap();
@@ -189,7 +189,7 @@ async fn the_token_does_not_go_where_the_metadata_point() {
     assert_eq!(server.asked()[0].1.as_deref(), Some("Bearer secret"));
     assert_eq!(keys.asked(), [("jwks".to_owned(), None)]);
 
-    // A configured address is the issuer's own.
+    // A configured address counts as the issuer's own.
     let configured = own().jwks_uri(format!("{}/jwks", keys.origin()));
     assert_eq!(outcome(&auth(configured)).await, Ok(()));
     assert_eq!(keys.asked()[1].1.as_deref(), Some("Bearer secret"));
@@ -197,7 +197,7 @@ async fn the_token_does_not_go_where_the_metadata_point() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_that_cannot_be_read_or_sent_is_a_failed_fetch() {
+async fn unreadable_fetch_token_fails_the_fetch() {
     let server = Server::start("{}/jwks").await;
     let bad = server.directory.path().join("bad");
     fs::write(&bad, "a\nb").unwrap();

@@ -1,5 +1,5 @@
 //! The key set survives failures of its issuer. The tests use real sockets, a real issuer that
-//! counts its requests, and a clock that is stopped unless a test advances it.
+//! counts its requests, and a clock that only advances when a test says so.
 
 use std::{
     io::{self, Write},
@@ -47,7 +47,7 @@ async fn verify(auth: &Auth, token: &str) -> Result<(), AuthError> {
     auth.verify(token).await.map(|_: Claims| ())
 }
 
-/// Returns the verdict of a request. Panics if the request has to wait.
+/// Returns the result of a request. Panics if the request has to wait.
 fn at_once(auth: &Auth, token: &str) -> Result<(), AuthError> {
     let verdict = verify(auth, token).now_or_never();
     verdict.expect("a request waited")
@@ -58,7 +58,7 @@ fn fetches(issuer: &Issuer) -> u64 {
 }
 
 #[tokio::test]
-async fn a_flood_of_made_up_kids_costs_four_fetches_and_then_one_each_cooldown() {
+async fn made_up_kids_cost_four_fetches_then_one_per_cooldown() {
     let clock = StoppedClock::stop();
     let issuer = issuer().await;
     let auth = ready(&issuer).await;
@@ -98,7 +98,7 @@ async fn a_flood_of_made_up_kids_costs_four_fetches_and_then_one_each_cooldown()
 }
 
 #[tokio::test]
-async fn a_rotation_during_a_flood_is_picked_up_within_two_cooldowns() {
+async fn finds_a_rotated_key_within_two_cooldowns_during_a_flood() {
     let clock = StoppedClock::stop();
     let issuer = issuer().await;
     let auth = ready(&issuer).await;
@@ -123,7 +123,7 @@ async fn a_rotation_during_a_flood_is_picked_up_within_two_cooldowns() {
 }
 
 #[tokio::test]
-async fn a_rotation_is_picked_up_by_the_first_request_with_one_fetch_and_no_refusal() {
+async fn first_request_after_a_rotation_fetches_the_new_key() {
     let _clock = StoppedClock::stop();
     let issuer = issuer().await;
     let auth = ready(&issuer).await;
@@ -138,7 +138,7 @@ async fn a_rotation_is_picked_up_by_the_first_request_with_one_fetch_and_no_refu
 }
 
 #[tokio::test]
-async fn a_new_key_right_after_another_fetch_is_picked_up_at_once() {
+async fn finds_a_new_key_right_after_another_fetch() {
     let _clock = StoppedClock::stop();
     let issuer = issuer().await;
     let auth = ready(&issuer).await;
@@ -149,7 +149,7 @@ async fn a_new_key_right_after_another_fetch_is_picked_up_at_once() {
 }
 
 #[tokio::test]
-async fn whoever_comes_during_a_fetch_joins_it_and_asks_again_if_it_was_too_early() {
+async fn requests_join_a_running_fetch_and_ask_again_if_needed() {
     let clock = StoppedClock::stop();
     let issuer = issuer().await;
     let auth = ready(&issuer).await;
@@ -180,7 +180,7 @@ async fn whoever_comes_during_a_fetch_joins_it_and_asks_again_if_it_was_too_earl
 }
 
 #[tokio::test]
-async fn known_keys_survive_every_fault_for_the_stale_hour_and_not_longer() {
+async fn known_keys_survive_every_fault_for_an_hour() {
     let faults = [
         ("an error", Some(Fault::Status(500))),
         ("not found", Some(Fault::Status(404))),
@@ -217,7 +217,7 @@ async fn survives(case: &str, fault: Option<Fault>, clock: &StoppedClock) {
         None => issuer.go_down().await,
     }
 
-    // The set is fresh for 10 min, and used for another 1 h.
+    // The set is fresh for 10 min and can be used for another 1 h.
     let mut passed = Duration::ZERO;
     while passed < SECOND * (600 + 3600 - 20) {
         clock.pass(SECOND * 10).await;
@@ -242,7 +242,7 @@ async fn survives(case: &str, fault: Option<Fault>, clock: &StoppedClock) {
     assert!(retry_after <= SECOND * 72, "{case}: {retry_after:?}");
 
     match issuer.requests() {
-        // This issuer is down and has to be started again.
+        // This issuer is down and must be started again.
         _ if case == "refusing" => issuer.come_back().await,
         _ => issuer.recover(),
     }
@@ -267,7 +267,7 @@ async fn within<T>(clock: &StoppedClock, limit: Duration, request: impl Future<O
 }
 
 #[tokio::test]
-async fn a_name_that_does_not_resolve_is_an_issuer_that_is_down() {
+async fn unresolvable_issuer_counts_as_down() {
     let auth = Auth::discover("https://issuer.invalid/", "a").unwrap();
     until(|| auth.status()[0].last_error.is_some()).await;
     let issuer = issuer().await;
@@ -283,7 +283,7 @@ async fn a_name_that_does_not_resolve_is_an_issuer_that_is_down() {
 }
 
 #[tokio::test]
-async fn a_cold_start_keeps_nobody_longer_than_three_seconds() {
+async fn requests_wait_at_most_three_seconds_at_start() {
     let clock = StoppedClock::stop();
     for (case, fault, patience) in [
         ("hanging", Some(Fault::Hang), SECOND * 3),
@@ -308,14 +308,14 @@ async fn a_cold_start_keeps_nobody_longer_than_three_seconds() {
         } else {
             issuer.recover();
         }
-        // A request that hangs takes the five seconds of its timeout, and one backoff follows.
+        // A request that hangs takes its timeout of five seconds, and one backoff follows.
         let back = clock.pass_until(SECOND / 10, || auth.is_ready()).await;
         assert!(back <= SECOND * 5, "{case}: {back:?}");
         assert_eq!(at_once(&auth, &token), Ok(()), "{case}");
     }
 }
 
-/// Answers that leave no usable set. Each is a failed fetch, whatever its status.
+/// Responses that leave no usable set. Each counts as a failed fetch, whatever its status.
 const NOTHING_USABLE: [(&str, Fault); 5] = [
     ("an empty body", Fault::EmptyBody),
     ("a 304", Fault::NotModified),
@@ -325,7 +325,7 @@ const NOTHING_USABLE: [(&str, Fault); 5] = [
 ];
 
 #[tokio::test]
-async fn reports_a_first_fetch_that_leaves_nothing_held_and_recovers_from_it() {
+async fn recovers_from_a_first_fetch_without_keys() {
     let clock = StoppedClock::stop();
     for (case, fault) in NOTHING_USABLE {
         let (log, _guard) = Log::start();
@@ -337,7 +337,7 @@ async fn reports_a_first_fetch_that_leaves_nothing_held_and_recovers_from_it() {
         let status = auth.status().remove(0);
         assert!(status.last_error.is_some(), "{case}: {status:?}");
         assert_eq!(status.fetches.failed, 1, "{case}: {status:?}");
-        assert_eq!(log.count("key set not fetched"), 1, "{case}");
+        assert_eq!(log.count("key set fetch failed"), 1, "{case}");
         issuer.recover();
         let back = clock.pass_until(SECOND / 10, || auth.is_ready()).await;
         assert!(back <= SECOND * 2, "{case}: one backoff, not {back:?}");
@@ -345,7 +345,7 @@ async fn reports_a_first_fetch_that_leaves_nothing_held_and_recovers_from_it() {
 }
 
 #[tokio::test]
-async fn reports_a_reply_without_keys_after_the_set_was_dropped() {
+async fn recovers_from_an_answer_without_keys_after_the_set_was_dropped() {
     let clock = StoppedClock::stop();
     for (case, fault) in NOTHING_USABLE {
         let issuer = issuer().await;
@@ -365,6 +365,32 @@ async fn reports_a_reply_without_keys_after_the_set_was_dropped() {
         let back = clock.pass_until(SECOND, || auth.is_ready()).await;
         assert!(back <= SECOND * 73, "{case}: {back:?}");
     }
+}
+
+/// A reload that reads the held document again would otherwise make it good for another time to live,
+/// each time, while the issuer is down.
+#[tokio::test]
+async fn reloads_do_not_make_a_set_younger() {
+    const MINUTE: Duration = Duration::from_secs(60);
+    let clock = StoppedClock::stop();
+    let issuer = issuer().await;
+    let ttl = |builder: Builder| builder.jwks_ttl(MINUTE).jwks_stale(MINUTE);
+    let auth = ttl(builder(&issuer)).build().unwrap();
+    auth.ready().await;
+    issuer.fail(Fault::Status(500));
+    let also = [Algorithm::RS256, Algorithm::ES384, Algorithm::ES512];
+    let mut passed = Duration::ZERO;
+    for more in also {
+        clock.pass(SECOND * 30).await;
+        passed += SECOND * 30;
+        let changed = ttl(builder(&issuer)).algorithms([Algorithm::ES256, more]);
+        auth.replace_issuers(&changed).unwrap();
+        assert!(auth.is_ready(), "after {passed:?}");
+        let age = auth.status()[0].age.unwrap();
+        assert!(age >= passed, "{age:?} after {passed:?}");
+    }
+    let dropped = clock.pass_until(SECOND, || !auth.is_ready()).await;
+    assert!(passed + dropped <= MINUTE * 2 + SECOND, "{dropped:?} later");
 }
 
 #[tokio::test]
@@ -446,7 +472,7 @@ async fn without_keys_requests_honour_retry_after() {
 }
 
 #[tokio::test]
-async fn a_refresh_during_a_fetch_is_followed_by_another_fetch() {
+async fn refresh_during_a_fetch_starts_another_fetch() {
     let clock = StoppedClock::stop();
     let issuer = issuer().await;
     let auth = builder(&issuer).jwks_timeout(SECOND * 900).build().unwrap();
@@ -456,7 +482,7 @@ async fn a_refresh_during_a_fetch_is_followed_by_another_fetch() {
     issuer.fail_jwks(Fault::Drip);
     auth.refresh();
     issuer.jwks_requested(2).await;
-    // The dripping answer was composed before the key was revoked.
+    // The slow response was created before the key was revoked.
     clock.pass(SECOND).await;
     issuer.recover();
     issuer.rotate();
@@ -493,7 +519,7 @@ async fn age_counts_from_when_the_confirming_fetch_began() {
 }
 
 /// Starts an issuer whose metadata name another issuer's key set from the second request on.
-/// `moved` has the keys from then on, and `issuer` goes on answering at the old address.
+/// `moved` has the keys from then on, and `issuer` keeps responding at the old address.
 async fn moving() -> (Issuer, Issuer, Auth) {
     let (issuer, moved) = (
         issuer().await,
@@ -511,7 +537,7 @@ fn signed_by(issuer: &Issuer, other: &Issuer) -> String {
 }
 
 #[tokio::test]
-async fn a_key_that_the_fetched_set_lacks_is_looked_for_where_the_set_has_moved_to() {
+async fn finds_a_missing_key_at_the_moved_key_set() {
     let _clock = StoppedClock::stop();
     let (issuer, moved, auth) = moving().await;
     let token = signed_by(&issuer, &moved);
@@ -527,7 +553,7 @@ async fn a_key_that_the_fetched_set_lacks_is_looked_for_where_the_set_has_moved_
 }
 
 #[tokio::test]
-async fn a_key_is_looked_for_where_the_set_has_moved_to_if_the_old_address_fails() {
+async fn finds_a_key_at_the_moved_set_if_the_old_address_fails() {
     let _clock = StoppedClock::stop();
     let (issuer, moved, auth) = moving().await;
     issuer.fail_jwks(Fault::Status(404));
@@ -536,7 +562,7 @@ async fn a_key_is_looked_for_where_the_set_has_moved_to_if_the_old_address_fails
 }
 
 #[tokio::test]
-async fn a_refresh_follows_a_set_that_has_moved() {
+async fn refresh_follows_a_moved_key_set() {
     let _clock = StoppedClock::stop();
     let (issuer, moved, auth) = moving().await;
     auth.refresh();
@@ -546,11 +572,11 @@ async fn a_refresh_follows_a_set_that_has_moved() {
 }
 
 #[tokio::test]
-async fn a_set_that_has_moved_is_followed_within_a_day() {
+async fn follows_a_moved_key_set_within_a_day() {
     let clock = StoppedClock::stop();
     for (case, max_age, ttl) in [
         ("the default", None, None),
-        ("the longest that an issuer can say", Some(1_000_000), None),
+        ("the longest max-age", Some(1_000_000), None),
         ("a week, configured", None, Some(SECOND * 7 * 86400)),
     ] {
         let issuer = issuer().await;
@@ -578,7 +604,7 @@ async fn a_set_that_has_moved_is_followed_within_a_day() {
 }
 
 #[tokio::test]
-async fn keys_are_refreshed_while_discovery_alone_fails() {
+async fn refreshes_keys_while_only_discovery_fails() {
     let clock = StoppedClock::stop();
     for (case, fault) in [
         ("an error", Fault::Status(500)),
@@ -595,7 +621,8 @@ async fn keys_are_refreshed_while_discovery_alone_fails() {
         let auth = ready(&issuer).await;
         issuer.fail_discovery(fault);
         let start = tokio::time::Instant::now();
-        // Longer than a discovered address is used without discovery, and than a stale set is held.
+        // Longer than a discovered address is used without repeating discovery, and than a stale
+        // set is kept.
         while start.elapsed() < SECOND * 16 * 3600 {
             clock.pass(auth.status()[0].next_fetch.unwrap()).await;
             for _ in 0..5 {
@@ -612,10 +639,10 @@ async fn keys_are_refreshed_while_discovery_alone_fails() {
 }
 
 #[tokio::test]
-async fn a_unit_of_the_budget_costs_four_requests_at_most() {
+async fn one_budget_unit_costs_at_most_four_requests() {
     let clock = StoppedClock::stop();
     for (case, fault) in [
-        ("nothing", None),
+        ("no fault", None),
         ("an error", Some(Fault::Status(500))),
         ("HTML", Some(Fault::Html)),
     ] {
@@ -637,7 +664,7 @@ async fn a_unit_of_the_budget_costs_four_requests_at_most() {
 }
 
 #[tokio::test]
-async fn a_short_max_age_is_no_licence_to_hammer() {
+async fn short_max_age_does_not_cause_frequent_fetches() {
     let clock = StoppedClock::stop();
     let issuer = issuer().await;
     issuer.max_age(Some(15));
@@ -651,7 +678,7 @@ async fn a_short_max_age_is_no_licence_to_hammer() {
 }
 
 #[tokio::test]
-async fn a_set_that_has_not_changed_is_kept_and_lives_on() {
+async fn keeps_and_extends_an_unchanged_set() {
     let clock = StoppedClock::stop();
     let issuer = issuer().await;
     let auth = ready(&issuer).await;
@@ -670,7 +697,7 @@ async fn a_set_that_has_not_changed_is_kept_and_lives_on() {
 }
 
 #[tokio::test]
-async fn a_key_that_was_removed_stops_verifying_with_the_next_refresh() {
+async fn rejects_a_removed_key_after_the_next_refresh() {
     let clock = StoppedClock::stop();
     let issuer = issuer().await;
     let auth = ready(&issuer).await;
@@ -684,7 +711,7 @@ async fn a_key_that_was_removed_stops_verifying_with_the_next_refresh() {
 }
 
 #[tokio::test]
-async fn a_key_replaced_under_its_old_name_is_noticed_by_a_wrong_signature() {
+async fn wrong_signature_reveals_a_key_replaced_under_its_kid() {
     let _clock = StoppedClock::stop();
     let issuer = issuer().await;
     let auth = ready(&issuer).await;
@@ -695,7 +722,7 @@ async fn a_key_replaced_under_its_old_name_is_noticed_by_a_wrong_signature() {
     assert_eq!(fetches(&issuer), 2);
 }
 
-/// Returns the public key without its `kid`, as issuers with one key may publish it.
+/// Returns the public key without its `kid`, as an issuer with one key may publish it.
 fn without_kid(key: &SigningKey) -> serde_json::Value {
     let mut jwk = key.public_jwk();
     jwk.as_object_mut().unwrap().remove("kid");
@@ -703,7 +730,7 @@ fn without_kid(key: &SigningKey) -> serde_json::Value {
 }
 
 #[tokio::test]
-async fn a_key_without_a_kid_that_is_replaced_is_noticed_by_a_wrong_signature() {
+async fn wrong_signature_reveals_a_replaced_key_without_kid() {
     let _clock = StoppedClock::stop();
     let issuer = issuer().await;
     issuer.publish(without_kid(&issuer.key()));
@@ -717,7 +744,7 @@ async fn a_key_without_a_kid_that_is_replaced_is_noticed_by_a_wrong_signature() 
 }
 
 #[tokio::test]
-async fn wrong_signatures_cost_no_more_than_the_budget() {
+async fn wrong_signatures_stay_within_the_budget() {
     let _clock = StoppedClock::stop();
     for has_kid in [true, false] {
         let issuer = issuer().await;
@@ -740,7 +767,7 @@ async fn wrong_signatures_cost_no_more_than_the_budget() {
 }
 
 #[tokio::test]
-async fn a_wrong_signature_by_a_secret_fetches_no_keys() {
+async fn wrong_hmac_signature_fetches_no_keys() {
     let issuer = issuer().await;
     let builder = builder(&issuer).algorithms([Algorithm::ES256, Algorithm::HS256]);
     let auth = builder.signing_secret([7; 32]).build().unwrap();
@@ -756,7 +783,7 @@ async fn a_wrong_signature_by_a_secret_fetches_no_keys() {
 }
 
 #[tokio::test]
-async fn one_odd_key_costs_itself_and_not_the_set() {
+async fn one_invalid_key_does_not_affect_the_others() {
     let issuer = issuer().await;
     let good = issuer.key().public_jwk();
     for (case, odd) in [
@@ -772,7 +799,7 @@ async fn one_odd_key_costs_itself_and_not_the_set() {
             json!({"kty": "RSA", "use": "enc", "n": "AQAB", "e": "AQAB"}),
         ),
         ("malformed", json!({"kty": "RSA", "n": "!", "e": 3})),
-        ("no object", json!("odd")),
+        ("not an object", json!("odd")),
         ("null", json!(null)),
     ] {
         issuer.publish(json!({"keys": [odd, good]}));
@@ -791,7 +818,7 @@ async fn one_odd_key_costs_itself_and_not_the_set() {
 }
 
 #[tokio::test]
-async fn a_broken_key_that_is_mended_verifies_and_costs_no_more_than_the_budget() {
+async fn accepts_a_corrected_key_within_the_budget() {
     let _clock = StoppedClock::stop();
     let issuer = issuer().await;
     let (odd, good) = (
@@ -820,14 +847,14 @@ async fn a_broken_key_that_is_mended_verifies_and_costs_no_more_than_the_budget(
 }
 
 #[tokio::test]
-async fn a_key_that_is_for_something_else_costs_no_fetch() {
+async fn key_for_another_use_causes_no_fetch() {
     let _clock = StoppedClock::stop();
     let issuer = issuer().await;
     let good = issuer.key().public_jwk();
     for (case, member, value) in [
         ("encryption", "use", "enc"),
-        ("a kty of tomorrow", "kty", "AKP"),
-        ("a curve of tomorrow", "crv", "P-1021"),
+        ("an unsupported kty", "kty", "AKP"),
+        ("an unsupported curve", "crv", "P-1021"),
     ] {
         let odd = SigningKey::generate(Algorithm::ES256).with_kid("odd");
         let mut jwk = odd.public_jwk();
@@ -847,7 +874,7 @@ async fn a_key_that_is_for_something_else_costs_no_fetch() {
 }
 
 #[tokio::test]
-async fn an_issuer_that_differs_by_a_slash_is_another_and_the_reason_is_told() {
+async fn reports_an_issuer_that_differs_by_a_slash() {
     let issuer = issuer().await;
     let bare = issuer.url().trim_end_matches('/').to_owned();
     issuer.wrong_issuer(bare.clone());
@@ -855,7 +882,7 @@ async fn an_issuer_that_differs_by_a_slash_is_another_and_the_reason_is_told() {
     until(|| auth.status()[0].last_error.is_some()).await;
     let told = auth.status()[0].last_error.clone().unwrap();
     let expected = format!(
-        "the issuer calls itself {bare:?} and is configured as {:?}; they differ by the slash at the end",
+        "the issuer's name is {bare:?}, but {:?} is configured; the two differ in the slash at the end",
         issuer.url()
     );
     assert_eq!(told, expected);
@@ -864,14 +891,14 @@ async fn an_issuer_that_differs_by_a_slash_is_another_and_the_reason_is_told() {
 }
 
 #[tokio::test]
-async fn a_key_set_in_a_file_is_read_again_when_it_changes() {
+async fn rereads_a_changed_key_file() {
     let clock = StoppedClock::stop();
     let issuer = issuer().await;
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("jwks.json");
     let write = |keys: &[&SigningKey]| {
         let keys: Vec<_> = keys.iter().map(|key| key.public_jwk()).collect();
-        // Written to another file and renamed, so that no partial file is ever read.
+        // Written to another file and then renamed, so that no partial file is ever read.
         let beside = directory.path().join("next");
         std::fs::write(&beside, json!({ "keys": keys }).to_string()).unwrap();
         std::fs::rename(&beside, &file).unwrap();
@@ -897,7 +924,7 @@ async fn a_key_set_in_a_file_is_read_again_when_it_changes() {
     assert_eq!(issuer.requests().jwks, 0);
 }
 
-/// Sends a request with a made-up `kid` each second.
+/// Sends a request with a made-up `kid` every second.
 async fn asks_each_second(clock: &StoppedClock, issuer: &Issuer, auth: &Auth, seconds: u32) {
     for second in 0..seconds {
         let made_up = issuer.token().kid(&format!("made-up-{second}")).sign();
@@ -933,7 +960,7 @@ async fn honours_the_longer_retry_after_when_discovery_and_the_key_set_both_fail
         let requests = issuer.requests();
         assert_eq!((requests.discovery, requests.jwks), (1, 1), "{case}");
         assert_eq!(log.count("discovery failed"), 1, "{case}");
-        assert_eq!(log.count("key set not fetched"), 1, "{case}");
+        assert_eq!(log.count("key set fetch failed"), 1, "{case}");
         let error = auth.status()[0].last_error.clone().unwrap();
         assert!(
             !error.contains("openid-configuration"),
@@ -1022,7 +1049,7 @@ async fn finds_a_new_key_in_time_while_discovery_hangs() {
 }
 
 #[tokio::test]
-async fn a_request_whose_fetch_has_not_ended_is_answered_with_503() {
+async fn answers_503_if_the_fetch_has_not_ended() {
     let clock = StoppedClock::stop();
     let issuer = issuer().await;
     let auth = ready(&issuer).await;
@@ -1037,7 +1064,7 @@ async fn a_request_whose_fetch_has_not_ended_is_answered_with_503() {
 }
 
 #[tokio::test]
-async fn a_refresh_that_fails_is_retried_until_it_succeeds() {
+async fn retries_a_failed_refresh_until_it_succeeds() {
     let clock = StoppedClock::stop();
     for (case, fault, most) in [
         ("an error", Fault::Status(503), 10),
@@ -1079,7 +1106,7 @@ async fn a_refresh_that_fails_is_retried_until_it_succeeds() {
 }
 
 #[tokio::test]
-async fn a_set_in_another_order_keeps_the_verified_tokens() {
+async fn reordered_set_keeps_cached_tokens() {
     let _clock = StoppedClock::stop();
     let issuer = issuer().await;
     let other = SigningKey::generate(Algorithm::ES256).with_kid("other");
@@ -1112,7 +1139,7 @@ async fn a_set_in_another_order_keeps_the_verified_tokens() {
     assert_eq!(auth.cache_hits(), hits, "verified again");
 }
 
-/// A slow log writer holds up no request, and may even ask for the status.
+/// A slow log writer does not delay requests, and may even call `status`.
 #[tokio::test]
 async fn logs_without_holding_a_lock() {
     let clock = StoppedClock::stop();
@@ -1187,7 +1214,8 @@ impl Log {
     }
 }
 
-/// Waits for another thread to read a file, which takes real time and none of the stopped clock's.
+/// Waits for another thread to read a file. This takes real time, during which the clock is
+/// stopped.
 async fn another_thread_reads() {
     let enough = std::time::Instant::now() + Duration::from_millis(20);
     while std::time::Instant::now() < enough {
@@ -1196,7 +1224,7 @@ async fn another_thread_reads() {
 }
 
 #[tokio::test]
-async fn a_file_that_goes_is_told_of_once_and_found_again_when_it_comes_back() {
+async fn reports_a_missing_key_file_once_and_recovers() {
     let clock = StoppedClock::stop();
     let (log, _guard) = Log::start();
     let issuer = issuer().await;
@@ -1215,7 +1243,7 @@ async fn a_file_that_goes_is_told_of_once_and_found_again_when_it_comes_back() {
 
     for (case, change) in [("gone", None), ("no key set", Some("{}"))] {
         let failed = |auth: &Auth| auth.status()[0].fetches.failed;
-        let (before, told) = (failed(&auth), log.count("the held one stays in use"));
+        let (before, told) = (failed(&auth), log.count("the held set stays in use"));
         match change {
             None => std::fs::remove_file(&file).unwrap(),
             Some(text) => std::fs::write(&file, text).unwrap(),
@@ -1225,7 +1253,7 @@ async fn a_file_that_goes_is_told_of_once_and_found_again_when_it_comes_back() {
             another_thread_reads().await;
         }
         assert_eq!(at_once(&auth, &token), Ok(()), "{case}");
-        let told = log.count("the held one stays in use") - told;
+        let told = log.count("the held set stays in use") - told;
         assert_eq!(told, 1, "{case}");
     }
 
@@ -1234,12 +1262,12 @@ async fn a_file_that_goes_is_told_of_once_and_found_again_when_it_comes_back() {
     let found = || auth.status()[0].fetches.confirmed > confirmed;
     let took = clock.pass_until(SECOND, found).await;
     assert!(took < SECOND * 30, "not the minute of a network: {took:?}");
-    assert_eq!(log.count("key set fetched again"), 1);
+    assert_eq!(log.count("key set confirmed"), 1);
     assert!(auth.status()[0].last_error.is_none());
 }
 
 #[tokio::test]
-async fn an_issuer_that_is_not_ours_is_never_asked() {
+async fn never_contacts_an_untrusted_issuer() {
     let (ours, theirs) = (issuer().await, issuer().await);
     let auth = ready(&ours).await;
     for token in [theirs.token().sign(), theirs.token().kid("x").sign()] {
@@ -1249,7 +1277,7 @@ async fn an_issuer_that_is_not_ours_is_never_asked() {
 }
 
 #[tokio::test]
-async fn several_issuers_have_keys_of_their_own() {
+async fn several_issuers_have_separate_keys() {
     let (one, two) = (issuer().await, issuer().await);
     let auth = builder(&one).issuer(two.url()).build().unwrap();
     auth.ready().await;
@@ -1260,10 +1288,10 @@ async fn several_issuers_have_keys_of_their_own() {
     assert_eq!(verify(&auth, &crossed).await, Err(AuthError::UnknownKey));
 }
 
-/// Rotations, outages, requests and time in random order. The invariants are checked after each
+/// Runs rotations, outages, requests and time in random order. Checks the invariants after each
 /// step.
 #[tokio::test]
-async fn no_life_of_an_issuer_breaks_the_promises() {
+async fn random_events_at_the_issuer_keep_the_invariants() {
     let clock = StoppedClock::stop();
     for seed in [1, 2, 3, 4, 5] {
         println!("seed {seed}");
@@ -1313,7 +1341,7 @@ async fn live(seed: u64, clock: &StoppedClock) {
             );
         }
     }
-    // Fetches by time: the first, each refresh and each retry. Fetches by requests: the budget.
+    // Scheduled fetches: the first, each refresh and each retry. Fetches for requests: the budget.
     let seconds = passed.as_secs_f64() + 150.0 * 3.0;
     let most = 1.0 + 4.0 + seconds / 12.0 + seconds / 0.8;
     #[allow(clippy::cast_precision_loss)]
@@ -1336,7 +1364,7 @@ impl Dice {
 }
 
 #[tokio::test]
-async fn a_request_that_comes_with_the_start_waits_for_the_first_set() {
+async fn request_at_start_waits_for_the_first_set() {
     let issuer = issuer().await;
     let auth = builder(&issuer).build().unwrap();
     assert_eq!(verify(&auth, &issuer.token().sign()).await, Ok(()));

@@ -1,4 +1,4 @@
-//! `Auth::authenticate` over an `http::Request`, with fixed keys: no framework, no issuer, no
+//! `Auth::authenticate` with an `http::Request` and fixed keys: no framework, no issuer, no
 //! feature.
 
 use http::{HeaderMap, Method, Request};
@@ -10,7 +10,7 @@ use warp_bearer::auth::{
 const AUDIENCE: &str = "https://api.example.com";
 const ISSUER: &str = "https://issuer.example/";
 
-/// A key, and a token that it has signed for [`AUDIENCE`].
+/// A key, and a token for [`AUDIENCE`] that it has signed.
 struct Vector {
     jwk: Value,
     token: String,
@@ -62,7 +62,7 @@ async fn accepts_a_token_of_a_fixed_key() {
 }
 
 #[tokio::test]
-async fn refuses_each_fault_with_its_error_and_challenge() {
+async fn rejects_each_fault_with_its_error_and_challenge() {
     let vector = Vector::read();
     let auth = vector.auth(AUDIENCE);
     let two_fields = {
@@ -105,7 +105,7 @@ async fn authorize_names_the_missing_scope() {
 }
 
 #[tokio::test]
-async fn the_method_and_the_path_do_not_change_the_verdict() {
+async fn method_and_path_do_not_change_the_result() {
     let vector = Vector::read();
     let auth = vector.auth(AUDIENCE);
     let request = bearer(&vector.token);
@@ -128,10 +128,10 @@ async fn the_method_and_the_path_do_not_change_the_verdict() {
     }
 }
 
-/// The filter and `authenticate` agree.
+/// The filter and `authenticate` return the same result.
 #[cfg(feature = "warp")]
 #[tokio::test]
-async fn the_filter_gives_the_same_verdict() {
+async fn filter_gives_the_same_result() {
     use warp::Filter;
     use warp_bearer::auth::{BearerFilterExt, handle_rejection, with_auth};
 
@@ -163,10 +163,10 @@ async fn the_filter_gives_the_same_verdict() {
     }
 }
 
-/// A whole token of each size, from an issuer that publishes the key.
+/// A complete token of each size, from an issuer that publishes the key.
 #[cfg(all(feature = "pq", feature = "testing"))]
 #[tokio::test]
-async fn a_token_with_ml_dsa_is_verified() {
+async fn verifies_ml_dsa_tokens() {
     use warp_bearer::{
         auth::{Algorithm, Auth, Claims},
         issuer::Issuer,

@@ -1,4 +1,4 @@
-//! The cache of verified tokens changes speed and nothing else.
+//! The cache of verified tokens affects only speed.
 
 use std::{
     sync::{
@@ -32,7 +32,7 @@ async fn verify(auth: &Auth, token: &str) -> Result<String, AuthError> {
 }
 
 #[tokio::test]
-async fn a_token_that_was_seen_is_not_verified_again() {
+async fn does_not_verify_a_cached_token_again() {
     let issuer = issuer().await;
     let auth = builder(&issuer).build().unwrap();
     auth.ready().await;
@@ -68,7 +68,7 @@ async fn finds_tokens_of_any_number_of_headers() {
 }
 
 #[tokio::test]
-async fn time_is_judged_on_every_hit() {
+async fn checks_times_on_every_hit() {
     let issuer = issuer().await;
     let offset = Arc::new(AtomicU64::new(0));
     let clock = Arc::clone(&offset);
@@ -84,7 +84,7 @@ async fn time_is_judged_on_every_hit() {
         ("seen", 0, true),
         ("seen, within leeway", 125, true),
         ("seen, beyond it", 135, false),
-        ("and still", 135, false),
+        ("still rejected", 135, false),
     ];
     for (case, seconds, accepted) in rows {
         offset.store(seconds, Ordering::Relaxed);
@@ -104,7 +104,7 @@ async fn time_is_judged_on_every_hit() {
 }
 
 #[tokio::test]
-async fn a_seen_token_dies_with_its_key() {
+async fn rejects_a_cached_token_after_its_key_is_removed() {
     let clock = StoppedClock::stop();
     let issuer = issuer().await;
     let auth = builder(&issuer).build().unwrap();
@@ -122,7 +122,7 @@ async fn a_seen_token_dies_with_its_key() {
 }
 
 #[tokio::test]
-async fn a_seen_token_survives_a_refresh_that_changes_nothing() {
+async fn unchanged_refresh_keeps_cached_tokens() {
     let issuer = issuer().await;
     issuer.etag(false);
     let auth = builder(&issuer).build().unwrap();
@@ -137,7 +137,7 @@ async fn a_seen_token_survives_a_refresh_that_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_seen_token_is_of_no_use_without_a_key_set() {
+async fn rejects_a_cached_token_without_a_key_set() {
     let clock = StoppedClock::stop();
     let issuer = issuer().await;
     let auth = builder(&issuer).build().unwrap();
@@ -161,7 +161,7 @@ async fn a_seen_token_is_of_no_use_without_a_key_set() {
 }
 
 #[tokio::test]
-async fn refused_tokens_are_not_remembered() {
+async fn does_not_cache_rejected_tokens() {
     let issuer = issuer().await;
     let auth = builder(&issuer).build().unwrap();
     auth.ready().await;
@@ -180,7 +180,7 @@ async fn refused_tokens_are_not_remembered() {
 }
 
 #[tokio::test]
-async fn a_hit_is_the_whole_token_and_nothing_near_it() {
+async fn hits_only_on_the_exact_token() {
     let issuer = issuer().await;
     let auth = builder(&issuer).build().unwrap();
     auth.ready().await;
@@ -196,7 +196,7 @@ async fn a_hit_is_the_whole_token_and_nothing_near_it() {
 }
 
 #[tokio::test]
-async fn memory_has_a_bound_in_tokens_and_in_bytes() {
+async fn cache_is_bounded_in_tokens_and_bytes() {
     let issuer = issuer().await;
     let auth = builder(&issuer).token_cache(100).build().unwrap();
     auth.ready().await;
@@ -222,7 +222,7 @@ async fn memory_has_a_bound_in_tokens_and_in_bytes() {
 }
 
 #[tokio::test]
-async fn nothing_tells_a_cache_from_none() {
+async fn results_do_not_depend_on_the_cache() {
     let issuer = issuer().await;
     let with = builder(&issuer).build().unwrap();
     let without = builder(&issuer).token_cache(0).build().unwrap();
@@ -253,7 +253,7 @@ async fn nothing_tells_a_cache_from_none() {
 }
 
 #[tokio::test]
-async fn a_secret_is_cached_as_any_key() {
+async fn caches_tokens_signed_with_a_secret() {
     let issuer = issuer().await;
     let secret = "0123456789abcdef0123456789abcdef";
     let auth = builder(&issuer)

@@ -1,4 +1,4 @@
-//! The filters in a warp service that is not this one.
+//! The filters in a warp service other than ours.
 
 use serde::Deserialize;
 use warp::Filter;
@@ -17,7 +17,7 @@ struct Tier {
 }
 
 #[tokio::test]
-async fn private_claims_are_typed_and_a_token_without_them_is_refused() {
+async fn rejects_tokens_that_do_not_fit_the_claims_type() {
     let tenant = Tenant::start().await;
     let route = warp::path!("tier")
         .and(warp::get())
@@ -44,7 +44,7 @@ async fn private_claims_are_typed_and_a_token_without_them_is_refused() {
 }
 
 #[tokio::test]
-async fn optional_auth_is_for_the_absent_and_not_for_the_bad() {
+async fn optional_auth_accepts_missing_but_not_invalid_tokens() {
     let tenant = Tenant::start().await;
     let route = warp::path!("hello")
         .and(with_optional_auth(&tenant.auth))
@@ -74,7 +74,7 @@ async fn optional_auth_is_for_the_absent_and_not_for_the_bad() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_final() {
+async fn no_other_route_answers_after_a_refusal() {
     let tenant = Tenant::start().await;
     let protected = warp::path!("a")
         .and(with_auth(&tenant.auth))
@@ -165,7 +165,7 @@ async fn policies_compose() {
 }
 
 #[tokio::test]
-async fn rejections_of_others_and_ours_go_side_by_side() {
+async fn own_rejections_work_beside_the_librarys() {
     #[derive(Debug)]
     struct Closed;
     impl warp::reject::Reject for Closed {}
@@ -195,7 +195,7 @@ async fn rejections_of_others_and_ours_go_side_by_side() {
 }
 
 #[tokio::test]
-async fn a_refusal_can_be_found_and_answered_otherwise() {
+async fn refusals_can_be_answered_by_own_handlers() {
     let tenant = Tenant::start().await;
     let routes = warp::path!("a")
         .and(with_auth(&tenant.auth))

@@ -1,8 +1,14 @@
-//! Opaque tokens, and JWTs that the issuer is asked about.
+//! Introspection of opaque tokens and of JWTs.
 
-use std::time::Duration;
+use std::{io::Write, time::Duration};
 
+use flate2::{Compression, write::GzEncoder};
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::TcpListener,
+    task::JoinHandle,
+};
 use warp_bearer::{
     auth::{
         Algorithm, Auth, AuthError, Builder, Claims, SetupError, TrustedIssuer, claims::NoPrivate,
@@ -13,7 +19,7 @@ use warp_bearer::{
 
 use super::support::clock::{StoppedClock, until};
 
-/// An issuer, and an `Auth` that asks it.
+/// An issuer, and an `Auth` that introspects its tokens.
 struct Asked {
     issuer: Issuer,
     auth: Auth,
@@ -47,7 +53,7 @@ impl Asked {
         self.issuer.opaque_token(change(self.issuer.token()))
     }
 
-    /// Returns the code of the verdict, or `ok`.
+    /// Returns the error code, or `ok`.
     async fn code(&self, token: &str) -> &'static str {
         match self.auth.verify::<NoPrivate>(token).await {
             Ok(_) => "ok",
@@ -73,7 +79,7 @@ struct Customer {
 }
 
 #[tokio::test]
-async fn claims_of_an_opaque_token_are_the_answer() {
+async fn claims_of_an_opaque_token_come_from_the_answer() {
     let asked = Asked::start(opaque).await;
     let token = asked.opaque_token(|token| {
         token
@@ -95,7 +101,7 @@ async fn claims_of_an_opaque_token_are_the_answer() {
 }
 
 #[tokio::test]
-async fn answers_are_cached_until_their_time() {
+async fn caches_answers_for_the_time_to_live() {
     let clock = StoppedClock::stop();
     let asked = Asked::start(opaque).await;
     let token = asked.opaque_token(|token| token);
@@ -116,7 +122,7 @@ async fn answers_are_cached_until_their_time() {
 }
 
 #[tokio::test]
-async fn answers_are_cached_until_the_token_expires_at_most() {
+async fn caches_answers_at_most_until_the_token_expires() {
     let clock = StoppedClock::stop();
     let asked = Asked::start(opaque).await;
     let token = asked.opaque_token(|token| token.expires_in(Duration::from_secs(10)));
@@ -127,7 +133,7 @@ async fn answers_are_cached_until_the_token_expires_at_most() {
 }
 
 #[tokio::test]
-async fn questions_about_one_token_share_a_request() {
+async fn concurrent_questions_about_one_token_share_a_request() {
     let asked = Asked::start(opaque).await;
     let token = asked.opaque_token(|token| token);
     asked.issuer.fail_introspection(Fault::Hold);
@@ -145,7 +151,7 @@ async fn questions_about_one_token_share_a_request() {
 }
 
 #[tokio::test]
-async fn a_question_goes_on_if_its_first_caller_leaves() {
+async fn question_continues_if_its_first_caller_leaves() {
     let asked = Asked::start(opaque).await;
     let token = asked.opaque_token(|token| token);
     asked.issuer.fail_introspection(Fault::Hold);
@@ -164,7 +170,7 @@ async fn a_question_goes_on_if_its_first_caller_leaves() {
 }
 
 #[tokio::test]
-async fn only_tokens_that_could_be_opaque_are_asked_about() {
+async fn introspects_only_possible_opaque_tokens() {
     let asked = Asked::start(opaque).await;
     let jwt = asked.issuer.token().sign();
     for (case, token, expected) in [
@@ -174,8 +180,12 @@ async fn only_tokens_that_could_be_opaque_are_asked_about() {
         ("a JWE", "aaaa.bbbb.cccc.dddd.eeee", "token_inactive"),
         ("three parts", "aaaa.bbbb.cccc0123456789", "token_malformed"),
         ("a quote", "0123456789abcdef\"", "token_not_jwt"),
-        ("a blank", "0123456789 abcdef", "token_not_jwt"),
-        ("padding within", "0123456789=abcdef", "token_not_jwt"),
+        ("a space", "0123456789 abcdef", "token_not_jwt"),
+        (
+            "padding in the middle",
+            "0123456789=abcdef",
+            "token_not_jwt",
+        ),
         ("not ASCII", "0123456789abcdef\u{e9}", "token_not_jwt"),
     ] {
         assert_eq!(asked.code(token).await, expected, "{case}");
@@ -193,7 +203,7 @@ async fn without_introspection_opaque_tokens_are_rejected() {
     assert_eq!(issuer.requests().introspection, 0);
 }
 
-/// Answers that must not pass, each with the code that the caller gets.
+/// Returns answers that must not be accepted, each with the code that the caller gets.
 #[allow(clippy::too_many_lines)] // a row for each answer
 fn bad_answers(issuer: &Issuer) -> Vec<(&'static str, Fault, &'static str)> {
     const UNAVAILABLE: &str = "introspection_unavailable";
@@ -218,22 +228,26 @@ fn bad_answers(issuer: &Issuer) -> Vec<(&'static str, Fault, &'static str)> {
     let text = |text: &str| Fault::Body(text.to_owned());
     let rest = &good().to_string()[1..];
     vec![
-        ("active absent", without("active"), UNAVAILABLE),
+        ("no active", without("active"), UNAVAILABLE),
         (
-            "active a string",
+            "active is a string",
             with("active", json!("true")),
             UNAVAILABLE,
         ),
-        ("active a number", with("active", json!(1)), UNAVAILABLE),
-        ("active null", with("active", json!(null)), UNAVAILABLE),
+        ("active is a number", with("active", json!(1)), UNAVAILABLE),
+        ("active is null", with("active", json!(null)), UNAVAILABLE),
         (
-            "active an array",
+            "active is an array",
             with("active", json!([true])),
             UNAVAILABLE,
         ),
-        ("active an object", with("active", json!({})), UNAVAILABLE),
         (
-            "active false",
+            "active is an object",
+            with("active", json!({})),
+            UNAVAILABLE,
+        ),
+        (
+            "active is false",
             with("active", json!(false)),
             "token_inactive",
         ),
@@ -243,7 +257,7 @@ fn bad_answers(issuer: &Issuer) -> Vec<(&'static str, Fault, &'static str)> {
             UNAVAILABLE,
         ),
         (
-            "active no and yes",
+            "active false and true",
             Fault::Body(format!(r#"{{"active":false,{rest}"#)),
             UNAVAILABLE,
         ),
@@ -258,7 +272,7 @@ fn bad_answers(issuer: &Issuer) -> Vec<(&'static str, Fault, &'static str)> {
             "unknown_issuer",
         ),
         (
-            "an issuer that is no string",
+            "an issuer that is not a string",
             with("iss", json!(1)),
             "invalid_claim",
         ),
@@ -279,12 +293,12 @@ fn bad_answers(issuer: &Issuer) -> Vec<(&'static str, Fault, &'static str)> {
             "wrong_audience",
         ),
         (
-            "an audience that is no string",
+            "an audience that is not a string",
             with("aud", json!(1)),
             "invalid_claim",
         ),
         (
-            "an audience of null",
+            "an audience that is null",
             with("aud", json!(null)),
             "invalid_claim",
         ),
@@ -295,24 +309,24 @@ fn bad_answers(issuer: &Issuer) -> Vec<(&'static str, Fault, &'static str)> {
         ),
         ("no exp", without("exp"), "missing_claim"),
         (
-            "exp a string",
+            "exp is a string",
             with("exp", json!("4000000000")),
             "invalid_claim",
         ),
-        ("exp null", with("exp", json!(null)), "invalid_claim"),
+        ("exp is null", with("exp", json!(null)), "invalid_claim"),
         (
             "not yet valid",
             with("nbf", json!(4_000_000_000_u64)),
             "token_not_yet_valid",
         ),
-        ("nbf a string", with("nbf", json!("0")), "invalid_claim"),
+        ("nbf is a string", with("nbf", json!("0")), "invalid_claim"),
         (
-            "issued ahead",
+            "issued in the future",
             with("iat", json!(4_000_000_000_u64)),
             "token_not_yet_valid",
         ),
         (
-            "a subject that is no string",
+            "a subject that is not a string",
             with("sub", json!(7)),
             "invalid_claim",
         ),
@@ -334,7 +348,7 @@ fn bad_answers(issuer: &Issuer) -> Vec<(&'static str, Fault, &'static str)> {
         ),
         ("a word", text("true"), UNAVAILABLE),
         ("HTML", Fault::Html, UNAVAILABLE),
-        ("no JSON", Fault::NotJson, UNAVAILABLE),
+        ("not JSON", Fault::NotJson, UNAVAILABLE),
         ("an empty body", Fault::EmptyBody, UNAVAILABLE),
         ("half a body", Fault::HalfBody, UNAVAILABLE),
         ("too large", Fault::TooLarge, UNAVAILABLE),
@@ -365,7 +379,7 @@ fn bad_answers(issuer: &Issuer) -> Vec<(&'static str, Fault, &'static str)> {
 }
 
 #[tokio::test]
-async fn bad_answers_do_not_pass() {
+async fn rejects_invalid_answers() {
     let asked = Asked::start(opaque).await;
     let good = asked.opaque_token(|token| token);
     assert_eq!(
@@ -376,7 +390,7 @@ async fn bad_answers_do_not_pass() {
     let rows = bad_answers(&asked.issuer);
     assert!(rows.len() >= 40);
     for (case, fault, expected) in rows {
-        // A verifier for each row, so that no row spends the budget of the next.
+        // Each row has its own verifier, so that no row uses the budget of the next.
         let builder = trusting(&asked.issuer).introspection(opaque(&asked.issuer));
         let auth = builder.build().unwrap();
         let token = asked.opaque_token(|token| token);
@@ -388,7 +402,7 @@ async fn bad_answers_do_not_pass() {
 }
 
 #[tokio::test]
-async fn an_answer_that_never_ends_is_given_up() {
+async fn gives_up_on_an_endless_answer() {
     let clock = StoppedClock::stop();
     for fault in [Fault::Hang, Fault::Drip] {
         let asked = Asked::start(opaque).await;
@@ -419,7 +433,7 @@ async fn failures_are_not_cached() {
 }
 
 #[tokio::test]
-async fn a_stopped_issuer_is_503_until_it_comes_back() {
+async fn answers_503_while_the_issuer_is_down() {
     let asked = Asked::start(opaque).await;
     let token = asked.opaque_token(|token| token);
     asked.issuer.go_down().await;
@@ -429,7 +443,7 @@ async fn a_stopped_issuer_is_503_until_it_comes_back() {
 }
 
 #[tokio::test]
-async fn made_up_tokens_cost_the_endpoint_its_budget_and_no_more() {
+async fn made_up_tokens_stay_within_the_budget() {
     let clock = StoppedClock::stop();
     let asked = Asked::start(opaque).await;
     let known = asked.opaque_token(|token| token);
@@ -480,9 +494,9 @@ async fn active_tokens_spend_no_budget() {
 }
 
 #[tokio::test]
-async fn many_honest_tokens_at_once_are_all_answered() {
+async fn answers_many_valid_tokens_at_once() {
     let asked = Asked::start(opaque).await;
-    let tokens: Vec<_> = (0..48).map(|_| asked.opaque_token(|token| token)).collect();
+    let tokens: Vec<_> = (0..64).map(|_| asked.opaque_token(|token| token)).collect();
     let asking = tokens.into_iter().map(|token| {
         let auth = asked.auth.clone();
         tokio::spawn(async move { auth.verify::<NoPrivate>(&token).await.is_ok() })
@@ -494,13 +508,110 @@ async fn many_honest_tokens_at_once_are_all_answered() {
 }
 
 #[tokio::test]
-async fn authenticates_in_the_form_where_only_that_is_allowed() {
+async fn more_questions_than_there_is_room_for_are_refused() {
+    let asked = Asked::start(opaque).await;
+    let mut tokens: Vec<_> = (0..65).map(|_| asked.opaque_token(|token| token)).collect();
+    let one_more = tokens.pop().unwrap();
+    let known = asked.opaque_token(|token| token.expires_in(Duration::ZERO));
+    assert_eq!(asked.code(&known).await, "ok", "within the leeway");
+    asked.issuer.reset_requests();
+    asked.issuer.fail_introspection(Fault::Hold);
+    let ask = |token: String| {
+        let auth = asked.auth.clone();
+        tokio::spawn(async move { auth.verify::<NoPrivate>(&token).await.is_ok() })
+    };
+    let asking: Vec<_> = tokens.into_iter().map(ask).collect();
+    until(|| asked.asked() == 16).await;
+    assert_eq!(asked.code(&one_more).await, "introspection_unavailable");
+    let known = ask(known);
+    until(|| asked.asked() == 17).await;
+    asked.issuer.recover();
+    assert!(known.await.unwrap());
+    for answer in asking {
+        assert!(answer.await.unwrap());
+    }
+}
+
+#[tokio::test]
+async fn an_answer_is_decoded_as_it_says() {
+    let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
+    let answer = json!({"active": true, "aud": issuer.audience(), "exp": 4_000_000_000_u64});
+    let plain = answer.to_string().into_bytes();
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(&plain).unwrap();
+    let gzip = encoder.finish().unwrap();
+    let mut bomb = GzEncoder::new(Vec::new(), Compression::fast());
+    bomb.write_all(&vec![b' '; 1 << 20]).unwrap();
+    bomb.write_all(&plain).unwrap();
+    let bomb = bomb.finish().unwrap();
+    for (case, coding, content, expected) in [
+        ("plain", "identity", &plain, "ok"),
+        ("gzip", "gzip", &gzip, "ok"),
+        (
+            "gzip that is none",
+            "gzip",
+            &plain,
+            "introspection_unavailable",
+        ),
+        (
+            "a coding that is not asked for",
+            "br",
+            &plain,
+            "introspection_unavailable",
+        ),
+        (
+            "gzip that becomes large",
+            "gzip",
+            &bomb,
+            "introspection_unavailable",
+        ),
+    ] {
+        let (uri, asked) = endpoint(coding, content.clone()).await;
+        let auth = trusting(&issuer).introspection(opaque(&issuer).uri(uri));
+        let verdict = auth
+            .build()
+            .unwrap()
+            .verify::<NoPrivate>("0123456789abcdef")
+            .await;
+        let code = verdict.map_or_else(AuthError::code, |_| "ok");
+        assert_eq!(code, expected, "{case}");
+        let head = asked.await.unwrap().to_ascii_lowercase();
+        assert!(head.contains("accept-encoding: identity\r\n"), "{head}");
+    }
+}
+
+/// Starts an endpoint that answers one request with this content in this coding. Returns its URL,
+/// and the head of the request.
+async fn endpoint(coding: &str, content: Vec<u8>) -> (String, JoinHandle<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let uri = format!("http://{}/introspect", listener.local_addr().unwrap());
+    let length = content.len();
+    let head = format!(
+        "HTTP/1.1 200 OK\r\nContent-Encoding: {coding}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+    );
+    let asked = tokio::spawn(async move {
+        let mut stream = BufReader::new(listener.accept().await.unwrap().0);
+        let mut question = String::new();
+        while !question.ends_with("\r\n\r\n") {
+            stream.read_line(&mut question).await.unwrap();
+        }
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(&content).await.unwrap();
+        // Closing a socket with unread bytes would reset the connection, so the rest is read.
+        while stream.read_u8().await.is_ok() {}
+        question
+    });
+    (uri, asked)
+}
+
+#[tokio::test]
+async fn authenticates_in_the_form_if_required() {
     let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
     issuer.form_only(true);
     let auth = trusting(&issuer).introspection(opaque(&issuer)).build();
     let token = issuer.opaque_token(issuer.token());
     assert!(auth.unwrap().verify::<NoPrivate>(&token).await.is_ok());
-    // A configured address leaves no metadata to look at, so Basic is used.
+    // With a configured address there are no metadata to read, so Basic is used.
     let uri = format!("{}oauth/introspect", issuer.url());
     let auth = trusting(&issuer).introspection(opaque(&issuer).uri(uri));
     let auth = auth.build().unwrap();
@@ -509,7 +620,7 @@ async fn authenticates_in_the_form_where_only_that_is_allowed() {
 }
 
 #[tokio::test]
-async fn wrong_credentials_are_our_fault_and_not_the_callers() {
+async fn wrong_client_credentials_are_a_503() {
     let asked = Asked::start(|issuer| {
         Introspection::opaque(issuer.client_id()).client_secret("a wrong secret")
     })
@@ -520,9 +631,9 @@ async fn wrong_credentials_are_our_fault_and_not_the_callers() {
     assert_eq!((status.failed, status.denied, status.active), (1, 1, 0));
 }
 
-/// A token with a good signature is not made up.
+/// A token with a valid signature does not count as made up.
 #[tokio::test]
-async fn a_flood_of_made_up_tokens_shuts_out_no_jwt() {
+async fn made_up_tokens_do_not_block_valid_jwts() {
     let asked = Asked::start(always).await;
     for token in made_up(20) {
         asked.code(&token).await;
@@ -535,7 +646,7 @@ async fn a_flood_of_made_up_tokens_shuts_out_no_jwt() {
 }
 
 #[tokio::test]
-async fn an_issuer_may_be_left_out_of_introspection() {
+async fn issuer_can_be_excluded_from_introspection() {
     let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
     let own = TrustedIssuer::new(issuer.url()).without_introspection();
     let auth = Auth::builder()
@@ -553,9 +664,9 @@ async fn an_issuer_may_be_left_out_of_introspection() {
     assert_eq!(issuer.requests().introspection, 0);
 }
 
-/// An answer limits the scopes of a JWT even if it lists none, and an unreadable list grants nothing.
+/// An answer limits the scopes of a JWT even if it lists none; an unreadable list grants nothing.
 #[tokio::test]
-async fn the_scopes_of_an_answer_limit_those_of_a_jwt() {
+async fn scopes_of_an_answer_limit_those_of_a_jwt() {
     use AuthError::InvalidClaim;
     for (case, scope, expected) in [
         ("a list", json!(["read"]), Ok(1)),
@@ -588,7 +699,7 @@ async fn the_scopes_of_an_answer_limit_those_of_a_jwt() {
 }
 
 #[tokio::test]
-async fn an_active_token_of_another_kind_is_rejected() {
+async fn rejects_an_active_token_of_another_kind() {
     for (member, kind) in [
         ("token_use", "refresh_token"),
         ("token_use", "id"),
@@ -618,7 +729,7 @@ async fn an_active_token_of_another_kind_is_rejected() {
 }
 
 #[tokio::test]
-async fn always_asks_about_verified_jwts_too() {
+async fn always_mode_introspects_verified_jwts() {
     let clock = StoppedClock::stop();
     let asked = Asked::start(always).await;
     let jwt = asked.issuer.token().sign();
@@ -639,7 +750,7 @@ async fn always_asks_about_verified_jwts_too() {
 }
 
 #[tokio::test]
-async fn an_answer_limits_the_claims_of_a_jwt() {
+async fn answer_limits_the_claims_of_a_jwt() {
     let asked = Asked::start(always).await;
     let jwt = asked.issuer.token().scope("read write pay").sign();
     let exp = 4_000_000_000_u64;
@@ -661,11 +772,11 @@ async fn an_answer_limits_the_claims_of_a_jwt() {
         asked.issuer.fail_introspection(answer(more));
         let claims: Claims = auth.verify(&jwt).await.unwrap();
         assert!(claims.scopes().eq(expected.iter().copied()), "{case}");
-        assert_eq!(
-            claims.claim("scope"),
-            Some(json!("read write pay")),
-            "{case}"
-        );
+        let shown = claims.claim("scope");
+        assert_eq!(shown, Some(json!(expected.join(" "))), "{case}");
+        let serialized = serde_json::to_value(&claims).unwrap();
+        assert_eq!(Some(&serialized["scope"]), shown.as_ref(), "{case}");
+        assert_eq!(claims.subject(), Some("auth0|alice"), "{case}");
         assert!(claims.audience().eq([asked.issuer.audience()]), "{case}");
     }
     let builder = trusting(&asked.issuer).introspection(always(&asked.issuer));
@@ -677,8 +788,89 @@ async fn an_answer_limits_the_claims_of_a_jwt() {
     assert_eq!(verdict.unwrap_err(), AuthError::TokenExpired);
 }
 
+/// Whoever reads the claims as JSON, such as an application behind `/auth`, must not see more than the
+/// token grants.
 #[tokio::test]
-async fn an_answer_about_another_jwt_is_not_used() {
+async fn an_answer_limits_the_json_of_a_jwt() {
+    let asked = Asked::start(always).await;
+    let big = "123456789012345678901234567890";
+    let jwt = asked.issuer.token().without("scope");
+    let jwt = jwt
+        .claim("scp", json!(["read", "pay", "a b"]))
+        .claim("permissions", json!(["x:\u{e4}"]))
+        .claim("name", "\"\u{1f600}\"")
+        .sign();
+    let soon = 600.0;
+    let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap();
+    let exp = (now.as_secs_f64() + soon).floor();
+    let body = format!(
+        r#"{{"active":true,"aud":"{}","exp":{exp},"scope":"pay x","x":{big}}}"#,
+        asked.issuer.audience()
+    );
+    asked.issuer.fail_introspection(Fault::Body(body));
+    let claims: Claims = asked.auth.verify(&jwt).await.unwrap();
+    assert!(claims.scopes().eq(["pay"]));
+    assert!(claims.permissions().eq(["x:\u{e4}"]));
+    assert_eq!(claims.claim("scp"), Some(json!(["pay"])));
+    assert_eq!(claims.claim("scope"), None);
+    assert_eq!(claims.claim("name"), Some(json!("\"\u{1f600}\"")));
+    assert_eq!(claims.claim("x"), None, "only limits are taken over");
+    assert_eq!(claims.claim("exp").unwrap().as_f64(), Some(exp));
+    let shown: Value = serde_json::from_str(claims.json()).unwrap();
+    assert_eq!(shown["scp"], json!(["pay"]));
+}
+
+/// What limits nothing changes nothing, to the byte.
+#[tokio::test]
+async fn an_answer_without_limits_leaves_the_json_as_it_was_signed() {
+    let asked = Asked::start(always).await;
+    let jwt = asked.issuer.token().scope("read").claim("n", 1.50).sign();
+    let plain: Claims = {
+        let auth = trusting(&asked.issuer).build().unwrap();
+        auth.verify(&jwt).await.unwrap()
+    };
+    let body = json!({
+        "active": true, "aud": asked.issuer.audience(), "exp": 4_000_000_000_u64, "scope": "read write",
+    });
+    asked
+        .issuer
+        .fail_introspection(Fault::Body(body.to_string()));
+    let claims: Claims = asked.auth.verify(&jwt).await.unwrap();
+    assert_eq!(claims.json(), plain.json());
+}
+
+#[tokio::test]
+async fn a_reload_during_a_wait_for_keys_leaves_no_verdict_of_the_old_rules() {
+    let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
+    issuer.fail_jwks(Fault::Hold);
+    let auth = trusting(&issuer).introspection(always(&issuer)).build();
+    let auth = auth.unwrap();
+    let jwt = issuer.token().sign();
+    issuer.register(&jwt);
+    let asking = {
+        let (auth, jwt) = (auth.clone(), jwt.clone());
+        tokio::spawn(async move { auth.verify::<NoPrivate>(&jwt).await })
+    };
+    until(|| issuer.requests().jwks == 1).await;
+    for _ in 0..100 {
+        // The request gets as far as its wait for the key.
+        tokio::task::yield_now().await;
+    }
+    let strict = TrustedIssuer::new(issuer.url()).required_scope("admin");
+    let strict = Auth::builder()
+        .issuer(strict)
+        .audience(issuer.audience())
+        .algorithms([Algorithm::ES256])
+        .introspection(always(&issuer));
+    auth.replace_issuers(&strict).unwrap();
+    issuer.recover();
+    assert!(asking.await.unwrap().is_ok(), "it began before the reload");
+    let verdict = auth.verify::<NoPrivate>(&jwt).await;
+    assert_eq!(verdict.unwrap_err(), AuthError::InsufficientScope);
+}
+
+#[tokio::test]
+async fn ignores_an_answer_about_another_jwt() {
     let asked = Asked::start(always).await;
     let other = asked.issuer.token().subject("auth0|bob").sign();
     asked.issuer.register(&other);
@@ -729,7 +921,7 @@ async fn only_one_issuer_sees_opaque_tokens() {
 }
 
 #[tokio::test]
-async fn rejects_options_that_cannot_work() {
+async fn rejects_unusable_options() {
     let base = || {
         Auth::builder()
             .issuer("https://tenant.example/")

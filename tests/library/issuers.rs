@@ -1,5 +1,5 @@
-//! Several issuers: each with its own options, none at the cost of another, replaced while requests
-//! are verified.
+//! Several issuers: each with its own options, independent of the others, and replaced while
+//! requests are verified.
 
 use std::{
     sync::{
@@ -163,7 +163,7 @@ fn rejects_options_out_of_their_range() {
 }
 
 #[tokio::test]
-async fn takes_the_token_from_the_configured_field_alone() {
+async fn reads_the_token_only_from_the_configured_field() {
     use AuthError::{MalformedAuthorization, MissingToken, MultipleCredentials};
     let issuer = issuer().await;
     let name = HeaderName::from_static("cf-access-jwt-assertion");
@@ -204,7 +204,11 @@ async fn takes_the_token_from_the_configured_field_alone() {
             vec![field(&format!("{good},{good}"))],
             Err(MultipleCredentials),
         ),
-        ("no JWT", vec![field("opaque")], Err(AuthError::TokenNotJwt)),
+        (
+            "not a JWT",
+            vec![field("opaque")],
+            Err(AuthError::TokenNotJwt),
+        ),
     ];
     for (case, fields, expected) in rows {
         let mut request = Request::get("/");
@@ -218,7 +222,7 @@ async fn takes_the_token_from_the_configured_field_alone() {
     }
 }
 
-/// A token of 60 KB with escaped texts in it: all positions of its claims are beyond 16 bits.
+/// A token of 60 KB with escaped texts, so that all positions of its claims exceed 16 bits.
 #[tokio::test]
 async fn accepts_tokens_up_to_the_configured_size() {
     let issuer = issuer().await;
@@ -252,7 +256,7 @@ async fn accepts_tokens_up_to_the_configured_size() {
 
 /// The names of RFC 9864 in the header, in the key and in the configuration.
 #[tokio::test]
-async fn the_names_of_rfc_9864_mean_the_same_algorithms() {
+async fn accepts_rfc_9864_algorithm_names() {
     for (algorithm, other) in [
         (Algorithm::EdDSA, "Ed25519"),
         (Algorithm::ES256, "ESP256"),
@@ -281,7 +285,7 @@ async fn the_names_of_rfc_9864_mean_the_same_algorithms() {
 }
 
 #[tokio::test]
-async fn the_same_kid_or_key_at_two_issuers_is_no_bridge_between_them() {
+async fn shared_kid_or_key_does_not_connect_two_issuers() {
     use AuthError::{BadSignature, UnknownKey};
     let (one, other) = (issuer().await, issuer().await);
     let same_kid = |key: &SigningKey| key.clone().with_kid("k1");
@@ -297,7 +301,7 @@ async fn the_same_kid_or_key_at_two_issuers_is_no_bridge_between_them() {
     let forged = other.token().claim("iss", one.url()).kid("k1");
     assert_eq!(verify(&auth, forged).await, Err(BadSignature));
 
-    // The same key at both: each signs for itself, and the token says for whom.
+    // Both publish the same key. Each signs its own tokens, and the token names the issuer.
     let shared = SigningKey::generate(Algorithm::ES256).with_kid("shared");
     one.publish(json!({"keys": [shared.public_jwk()]}));
     other.publish(json!({"keys": [shared.public_jwk()]}));
@@ -311,7 +315,7 @@ async fn the_same_kid_or_key_at_two_issuers_is_no_bridge_between_them() {
             .unwrap();
         assert_eq!(claims.issuer(), issuer.url());
     }
-    // One of the two takes it back, and the other goes on.
+    // One of them unpublishes it, and the other keeps it.
     let next = SigningKey::generate(Algorithm::ES256).with_kid("next");
     one.publish(json!({"keys": [next.public_jwk()]}));
     auth.refresh();
@@ -325,7 +329,7 @@ async fn the_same_kid_or_key_at_two_issuers_is_no_bridge_between_them() {
 }
 
 #[tokio::test]
-async fn an_issuer_that_fails_or_lies_costs_the_others_nothing() {
+async fn failing_issuer_does_not_affect_the_others() {
     let (good, bad) = (issuer().await, issuer().await);
     let auth = builder()
         .issuer(good.url())
@@ -353,8 +357,74 @@ async fn an_issuer_that_fails_or_lies_costs_the_others_nothing() {
     assert_eq!(verify(&auth, good.token()).await, Ok(()));
 }
 
+/// An issuer that is trusted may publish what it likes, and move its keys where it likes. It signs for
+/// itself alone all the same.
 #[tokio::test]
-async fn an_issuer_that_stays_keeps_its_keys_and_tokens() {
+async fn a_malicious_issuer_signs_for_itself_alone() {
+    use AuthError::{BadSignature, UnknownKey};
+    let (good, bad) = (issuer().await, issuer().await);
+    let auth = builder()
+        .issuer(good.url())
+        .issuer(bad.url())
+        .build()
+        .unwrap();
+    auth.ready().await;
+    let as_good = |kid: &str| bad.token().claim("iss", good.url()).kid(kid);
+    let accepts_good = async || {
+        assert_eq!(verify(&auth, good.token()).await, Ok(()));
+        let good_kid = good.key().kid().to_owned();
+        assert_eq!(verify(&auth, as_good(&good_kid)).await, Err(BadSignature));
+        assert_eq!(verify(&auth, as_good("bad")).await, Err(UnknownKey));
+    };
+    accepts_good().await;
+
+    // Its own key under the name of the other's, and the other's key among its own.
+    let posing = bad.key().with_kid(good.key().kid());
+    bad.publish(json!({"keys": [posing.public_jwk(), bad.key().public_jwk()]}));
+    auth.refresh();
+    bad.jwks_requested(2).await;
+    accepts_good().await;
+    assert_eq!(verify(&auth, bad.token().key(&posing)).await, Ok(()));
+
+    // Its keys move to the other's address: the other's key then verifies its tokens, and no other.
+    bad.fail_discovery(Fault::JwksUri(good.jwks_uri().to_owned()));
+    let asked = good.requests().jwks;
+    auth.refresh();
+    good.jwks_requested(asked + 2).await;
+    accepts_good().await;
+    let claims: Claims = auth
+        .verify(&good.token().claim("iss", bad.url()).sign())
+        .await
+        .unwrap();
+    assert_eq!(claims.issuer(), bad.url());
+    assert_eq!(verify(&auth, bad.token()).await, Err(UnknownKey));
+    bad.recover();
+
+    // 500 KB of keys, of which 512 are read, and as much of an answer that is no key set.
+    let key = SigningKey::generate(Algorithm::ES256);
+    let many = (0..3000).map(|number| {
+        let mut jwk = key.public_jwk();
+        jwk["kid"] = json!(format!("key-{number}"));
+        jwk
+    });
+    let set = json!({"keys": many.collect::<Vec<_>>()});
+    let size = set.to_string().len();
+    assert!((450_000..512 * 1024).contains(&size), "{size} bytes");
+    bad.publish(set);
+    auth.refresh();
+    accepts_good().await;
+    let first = bad.token().key(&key).kid("key-0");
+    assert_eq!(verify(&auth, first).await, Ok(()));
+    let last = bad.token().key(&key).kid("key-2999");
+    assert!(verify(&auth, last).await.is_err());
+    accepts_good().await;
+    bad.fail(Fault::TooLarge);
+    auth.refresh();
+    accepts_good().await;
+}
+
+#[tokio::test]
+async fn unchanged_issuer_keeps_its_keys_and_tokens() {
     let (stays, leaves, comes) = (issuer().await, issuer().await, issuer().await);
     let before = builder().issuer(leaves.url()).issuer(stays.url());
     let auth = before.build().unwrap();
@@ -364,7 +434,7 @@ async fn an_issuer_that_stays_keeps_its_keys_and_tokens() {
     let old = leaves.token().sign();
     let _: Claims = auth.verify(&old).await.unwrap();
 
-    // All that is known about the one that stays must come from memory.
+    // The remaining issuer's data must come from memory.
     stays.go_down().await;
     let after = builder().issuer(stays.url()).issuer(comes.url());
     auth.replace_issuers(&after).unwrap();
@@ -380,7 +450,7 @@ async fn an_issuer_that_stays_keeps_its_keys_and_tokens() {
     let removed: Result<Claims, _> = auth.verify(&old).await;
     assert_eq!(removed.map(|_| ()), Err(AuthError::UnknownIssuer));
 
-    // Other rules judge the cached token anew, with the same keys.
+    // With other rules, the cached token is checked again, with the same keys.
     let strict = TrustedIssuer::new(stays.url()).audience("https://other.example");
     auth.replace_issuers(&builder().issuer(strict)).unwrap();
     let refused: Result<Claims, _> = auth.verify(&token).await;
@@ -389,18 +459,18 @@ async fn an_issuer_that_stays_keeps_its_keys_and_tokens() {
     auth.replace_issuers(&builder().issuer(again)).unwrap();
     let _: Claims = auth.verify(&token).await.unwrap();
 
-    // Other algorithms read the held document again, because the issuer is still down.
+    // With other algorithms, the held document is parsed again, because the issuer is still down.
     let more = builder().algorithms([Algorithm::ES256, Algorithm::RS256]);
     auth.replace_issuers(&more.issuer(stays.url())).unwrap();
     let _: Claims = auth.verify(&token).await.unwrap();
     assert!(auth.is_ready());
 
-    // A fault changes nothing.
+    // A configuration error changes nothing.
     let fault = auth.replace_issuers(&builder());
     assert_eq!(fault, Err(SetupError::NoIssuer));
     let _: Claims = auth.verify(&token).await.unwrap();
 
-    // Another source starts without keys: those of the old one may not be the new one's.
+    // Another source starts without keys, because the old keys may not be those of the new source.
     let moved = TrustedIssuer::new(stays.url()).jwks_uri(stays.jwks_uri());
     auth.replace_issuers(&builder().issuer(moved)).unwrap();
     assert!(!auth.is_ready());
@@ -444,7 +514,7 @@ async fn replacing_issuers_under_load_loses_no_request() {
 }
 
 #[tokio::test]
-async fn a_thousand_issuers_are_told_apart() {
+async fn distinguishes_a_thousand_issuers() {
     const MANY: usize = 1000;
     let signer = issuer().await;
     let jwks = json!({"keys": [signer.key().public_jwk()]}).to_string();
@@ -462,7 +532,7 @@ async fn a_thousand_issuers_are_told_apart() {
     }
     let unknown = signer.token().claim("iss", name(MANY));
     assert_eq!(verify(&auth, unknown).await, Err(AuthError::UnknownIssuer));
-    // One leaves at the front and one comes at the end.
+    // The first issuer is removed, and a new one is added at the end.
     auth.replace_issuers(&issuers(1..MANY + 1)).unwrap();
     for (number, expected) in [
         (0, Err(AuthError::UnknownIssuer)),
@@ -476,7 +546,7 @@ async fn a_thousand_issuers_are_told_apart() {
 }
 
 #[tokio::test]
-async fn a_scope_includes_others_in_policies_alone() {
+async fn scope_inclusion_applies_only_to_policies() {
     let issuer = issuer().await;
     let auth = builder()
         .issuer(issuer.url())
@@ -499,7 +569,7 @@ async fn a_scope_includes_others_in_policies_alone() {
 }
 
 #[tokio::test]
-async fn a_template_stands_for_each_listed_tenant() {
+async fn template_expands_to_each_listed_tenant() {
     let signer = issuer().await;
     let jwks = json!({"keys": [signer.key().public_jwk()]}).to_string();
     let entra = TrustedIssuer::new("https://login.example/{tenantid}/v2.0").jwks(jwks);

@@ -1,4 +1,4 @@
-//! The layers for tower, and what axum makes of them.
+//! The layers for tower, in axum and on their own.
 
 use std::sync::{
     Arc,
@@ -16,10 +16,14 @@ use http_body_util::BodyExt;
 use serde::Deserialize;
 use tower::{Layer, ServiceExt};
 use warp::http::StatusCode;
-use warp_bearer::auth::{
-    Auth, Claims, Problem, Refusal,
-    policy::{Requirement, check, check_async, scope},
-    tower::{AuthLayer, RefusalResponse, RequireLayer},
+use warp_bearer::{
+    auth::{
+        Algorithm, Auth, Claims, Problem, Refusal,
+        dpop::Dpop,
+        policy::{Requirement, check, check_async, scope},
+        tower::{AuthLayer, RefusalResponse, RequireLayer},
+    },
+    issuer::{Issuer, SigningKey},
 };
 
 use crate::support::{Answer, Tenant};
@@ -29,7 +33,7 @@ struct Tier {
     tier: String,
 }
 
-/// A state with more than an `Auth` in it, as services have one.
+/// A router state that contains more than an `Auth`, as in real services.
 #[derive(Clone)]
 struct Service {
     auth: Auth,
@@ -61,7 +65,7 @@ async fn ask(app: &Router, path: &str, token: Option<&str>) -> Answer {
 }
 
 #[tokio::test]
-async fn an_extractor_reads_typed_claims_behind_a_layer_and_without_one() {
+async fn extractor_reads_typed_claims_with_and_without_a_layer() {
     let tenant = Tenant::start().await;
     let route = get(|claims: Claims<Tier>| async move { claims.into_private().tier });
     let bare = Router::new()
@@ -86,7 +90,7 @@ async fn an_extractor_reads_typed_claims_behind_a_layer_and_without_one() {
 }
 
 #[tokio::test]
-async fn an_optional_claim_is_for_the_absent_and_not_for_the_bad() {
+async fn optional_claims_accept_missing_but_not_invalid_tokens() {
     let tenant = Tenant::start().await;
     let subject = |claims: Option<&Claims>| {
         let subject = claims.and_then(Claims::subject);
@@ -121,7 +125,7 @@ async fn an_optional_claim_is_for_the_absent_and_not_for_the_bad() {
 }
 
 #[tokio::test]
-async fn claims_of_another_auth_do_not_count() {
+async fn ignores_claims_verified_by_another_auth() {
     let tenant = Tenant::start().await;
     let other = Auth::builder()
         .issuer(tenant.issuer.url())
@@ -129,7 +133,7 @@ async fn claims_of_another_auth_do_not_count() {
         .build()
         .unwrap();
     other.ready().await;
-    // The outer layer accepts a token that is not for the inner one.
+    // The outer layer accepts a token that is not for the inner layer's audience.
     let app = Router::new()
         .route("/", get(|_: Claims| async { "in" }))
         .with_state(other.clone())
@@ -146,7 +150,7 @@ async fn claims_of_another_auth_do_not_count() {
 }
 
 #[tokio::test]
-async fn a_requirement_may_read_typed_claims_and_wait() {
+async fn requirement_can_read_typed_claims_and_await() {
     let tenant = Tenant::start().await;
     let asked = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&asked);
@@ -173,7 +177,7 @@ async fn a_requirement_may_read_typed_claims_and_wait() {
     let rows = [
         ("met", token().claim("tier", "gold"), 200, 1),
         ("unmet", token().claim("tier", "lead"), 403, 2),
-        ("unmet before it waits", token().claim("tier", ""), 403, 2),
+        ("unmet without a lookup", token().claim("tier", ""), 403, 2),
         ("no scope", token().scope("").claim("tier", "gold"), 403, 2),
         ("of another type", token().claim("tier", 1), 401, 2),
     ];
@@ -190,7 +194,7 @@ async fn note(claims: Claims) -> Result<String, Refusal> {
 }
 
 #[tokio::test]
-async fn a_refusal_is_an_answer_of_a_handler_too() {
+async fn handlers_can_return_refusals() {
     let tenant = Tenant::start().await;
     let service = Service {
         auth: tenant.auth.clone(),
@@ -216,9 +220,9 @@ async fn a_refusal_is_an_answer_of_a_handler_too() {
     gone.assert_is_problem("a problem", 404, "not_found");
 }
 
-/// `route_layer` leaves 404 and 405 to the router: a layer around them would hide both behind a 401.
+/// `route_layer` leaves 404 and 405 to the router; a layer around them would answer 401 instead.
 #[tokio::test]
-async fn a_layer_of_a_route_leaves_other_paths_and_methods_alone() {
+async fn route_layer_keeps_404_and_405() {
     let tenant = Tenant::start().await;
     let layer = RequireLayer::new(&tenant.auth, scope("write"));
     let route = post(|| async { "in" }).route_layer(layer);
@@ -227,11 +231,58 @@ async fn a_layer_of_a_route_leaves_other_paths_and_methods_alone() {
     assert_eq!(ask(&app, "/messages", None).await.status, 405);
 }
 
+/// axum's `nest` cuts the path of a request for what is inside.
 #[tokio::test]
-async fn a_service_may_answer_in_its_own_words() {
+async fn a_proof_is_for_the_path_that_the_client_sent() {
+    let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
+    let auth = Auth::builder()
+        .issuer(issuer.url())
+        .audience(issuer.audience())
+        .algorithms([Algorithm::ES256])
+        .dpop(Dpop::allowed("https://api.example.com"));
+    let auth = auth.build().unwrap();
+    let key = SigningKey::generate(Algorithm::ES256);
+    let open = || Router::new().route("/me", get(|| async {}));
+    let extractor = Router::new()
+        .route("/me", get(|_: Claims| async {}))
+        .with_state(auth.clone());
+    let reader = RequireLayer::new(&auth, scope("read"));
+    let route = get(|| async {}).route_layer(reader);
+    #[rustfmt::skip]
+    let rows = [
+        ("an extractor", Router::new().nest("/v1", extractor.clone())),
+        ("an extractor, twice inside", Router::new().nest("/v1", Router::new().nest("/a", extractor.clone()))),
+        ("a layer", Router::new().nest("/v1", open().layer(AuthLayer::new(&auth)))),
+        ("a layer of a route", Router::new().nest("/v1", Router::new().route("/me", route))),
+        ("a service", Router::new().nest_service("/v1", AuthLayer::new(&auth).layer(open()))),
+        ("a layer outside", Router::new().nest("/v1", open()).layer(AuthLayer::new(&auth))),
+        ("both", Router::new().nest("/v1", extractor).layer(AuthLayer::new(&auth).optional())),
+    ];
+    for (case, app) in rows {
+        let path = if case.contains("twice") {
+            "/v1/a/me"
+        } else {
+            "/v1/me"
+        };
+        for (proven, status) in [(path, 200), ("/me", 401)] {
+            let token = issuer.token().scope("read").bound_to(&key).sign();
+            let proof = key.proof("GET", &format!("https://api.example.com{proven}"));
+            let request = Request::get(path)
+                .header("authorization", format!("DPoP {token}"))
+                .header("dpop", proof.token(&token).sign());
+            let request = request.body(Body::empty()).unwrap();
+            let Ok(answer) = app.clone().oneshot(request).await;
+            assert_eq!(answer.status(), status, "{case}, a proof for {proven}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn services_can_format_refusals_themselves() {
+    #[derive(Clone)]
     struct Teapot;
     impl<B: From<&'static str>> RefusalResponse<B> for Teapot {
-        fn response(refusal: &Refusal) -> warp::http::Response<B> {
+        fn response(&self, refusal: &Refusal) -> warp::http::Response<B> {
             let mut answer = warp::http::Response::new(B::from(refusal.error.code()));
             *answer.status_mut() = StatusCode::IM_A_TEAPOT;
             answer
@@ -242,10 +293,10 @@ async fn a_service_may_answer_in_its_own_words() {
     let layers = [
         Router::new()
             .route("/", get(|| async {}))
-            .layer(AuthLayer::new(&tenant.auth).answer_with::<Teapot>()),
+            .layer(AuthLayer::new(&tenant.auth).answer_with(Teapot)),
         Router::new()
             .route("/", get(|| async {}))
-            .layer(RequireLayer::new(&tenant.auth, scope("a")).answer_with::<Teapot>()),
+            .layer(RequireLayer::new(&tenant.auth, scope("a")).answer_with(Teapot)),
     ];
     for app in layers {
         let answer = ask(&app, "/", None).await;
@@ -254,9 +305,9 @@ async fn a_service_may_answer_in_its_own_words() {
     }
 }
 
-/// `poll_ready` reserves the service that is called, as `tower::limit` relies on.
+/// `poll_ready` reserves the service that is called. `tower::limit` relies on this.
 #[tokio::test]
-async fn the_service_that_was_ready_is_the_one_that_is_called() {
+async fn calls_the_service_that_was_polled_ready() {
     #[derive(Debug)]
     struct Reserved(bool);
     impl Clone for Reserved {
@@ -292,7 +343,7 @@ async fn the_service_that_was_ready_is_the_one_that_is_called() {
 }
 
 #[tokio::test]
-async fn a_response_of_a_refusal_is_the_one_of_the_core() {
+async fn refusal_response_equals_the_cores() {
     let tenant = Tenant::start().await;
     let refusal = tenant
         .auth

@@ -24,7 +24,7 @@ async fn start() -> (Issuer, Auth) {
 }
 
 #[tokio::test]
-async fn ends_the_session_or_the_subject_that_it_names() {
+async fn revokes_the_named_session_or_subject() {
     type Change = fn(TokenBuilder) -> TokenBuilder;
     let of_session: Change = |token| token.claim("sid", "s1");
     let rows: [(&str, Change, Change, bool); 6] = [
@@ -67,10 +67,56 @@ async fn ends_the_session_or_the_subject_that_it_names() {
     }
 }
 
+/// A token that outlives the revocation of its session would be accepted again.
+#[tokio::test]
+async fn a_logout_lasts_as_long_as_tokens_do() {
+    const DAY: u64 = 86_400;
+    let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
+    let base = || {
+        Auth::builder()
+            .issuer(issuer.url())
+            .audience(issuer.audience())
+            .algorithms([Algorithm::ES256])
+            .logout_client(issuer.client_id())
+    };
+    let long = Duration::from_secs(30 * DAY);
+    let aged = || base().max_age(Duration::from_secs(3 * DAY));
+    for (case, builder, lifetime, days) in [
+        ("an hour", base(), None, 1),
+        ("thirty days", base(), Some(long), 30),
+        ("three days at most", aged(), Some(long), 3),
+        ("three days at most, and none was seen", aged(), None, 3),
+    ] {
+        let auth = builder.build().unwrap();
+        auth.ready().await;
+        if let Some(lifetime) = lifetime {
+            let token = issuer.token().expires_in(lifetime).sign();
+            assert!(auth.verify::<NoPrivate>(&token).await.is_ok(), "{case}");
+            // A reload does not forget how long tokens live.
+            let reloaded = base().leeway(Duration::from_secs(10));
+            let reloaded = match days {
+                3 => reloaded.max_age(Duration::from_secs(3 * DAY)),
+                _ => reloaded,
+            };
+            auth.replace_issuers(&reloaded).unwrap();
+        }
+        let ended = auth.log_out(&issuer.logout_token().sign()).await.unwrap();
+        let line: serde_json::Value = serde_json::from_str(&ended.to_json()).unwrap();
+        let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap();
+        let lasts = line["until"].as_f64().unwrap() - now.as_secs_f64();
+        let expected = days * DAY;
+        let expected = std::ops::Range {
+            start: f64::from(u32::try_from(expected).unwrap()),
+            end: f64::from(u32::try_from(expected + 120).unwrap()),
+        };
+        assert!(expected.contains(&lasts), "{case}: {lasts} s");
+    }
+}
+
 type Break = Box<dyn Fn(TokenBuilder) -> TokenBuilder>;
 
 #[tokio::test]
-async fn every_check_is_made() {
+async fn rejects_each_invalid_logout_token() {
     use AuthError::{
         AlgorithmNotAllowed, BadSignature, InvalidClaim, MissingClaim, TokenExpired,
         TokenMalformed, TokenNotJwt, TokenNotYetValid, UnknownIssuer, UnsupportedCriticalHeader,
@@ -95,19 +141,19 @@ async fn every_check_is_made() {
         ("the audience of access tokens", claim("aud", json!(issuer.audience())), WrongAudience),
         ("no audience", without("aud"), MissingClaim),
         ("no iat", without("iat"), MissingClaim),
-        ("issued ahead", Box::new(|token| token.issued_at(3600)), TokenNotYetValid),
+        ("issued in the future", Box::new(|token| token.issued_at(3600)), TokenNotYetValid),
         ("no exp", without("exp"), MissingClaim),
         ("expired", Box::new(TokenBuilder::expired), TokenExpired),
         ("no jti", without("jti"), MissingClaim),
-        ("a jti that is no string", claim("jti", json!(1)), InvalidClaim),
+        ("a jti that is not a string", claim("jti", json!(1)), InvalidClaim),
         ("no events", without("events"), MissingClaim),
         ("another event", claim("events", json!({"http://other.example": {}})), MissingClaim),
         ("events that are a list", claim("events", json!([EVENT])), MissingClaim),
-        ("an event that is no object", claim("events", json!({EVENT: true})), InvalidClaim),
+        ("an event that is not an object", claim("events", json!({EVENT: true})), InvalidClaim),
         ("a nonce", claim("nonce", json!("n")), InvalidClaim),
-        ("a nonce of null", claim("nonce", json!(null)), InvalidClaim),
+        ("a nonce that is null", claim("nonce", json!(null)), InvalidClaim),
         ("no sub and no sid", without("sub"), MissingClaim),
-        ("a sid that is no string", claim("sid", json!(1)), InvalidClaim),
+        ("a sid that is not a string", claim("sid", json!(1)), InvalidClaim),
         ("signed by another key", Box::new(move |token| token.key(&stranger)), BadSignature),
     ];
     for (case, change, expected) in rows {
@@ -115,9 +161,9 @@ async fn every_check_is_made() {
         assert_eq!(auth.log_out(&token).await.unwrap_err(), expected, "{case}");
     }
     for (case, token, expected) in [
-        ("nothing", "", TokenNotJwt),
-        ("no JWT", "0123456789abcdef", TokenNotJwt),
-        ("no JSON", "aaaa.bbbb.cccc", TokenMalformed),
+        ("an empty string", "", TokenNotJwt),
+        ("not a JWT", "0123456789abcdef", TokenNotJwt),
+        ("not JSON", "aaaa.bbbb.cccc", TokenMalformed),
     ] {
         assert_eq!(auth.log_out(token).await.unwrap_err(), expected, "{case}");
     }
@@ -131,7 +177,7 @@ async fn every_check_is_made() {
 }
 
 #[tokio::test]
-async fn types_that_issuers_write_are_accepted() {
+async fn accepts_the_types_that_issuers_write() {
     let (issuer, auth) = start().await;
     for typ in ["logout+jwt", "Logout+JWT", "application/logout+jwt", "JWT"] {
         let token = issuer.logout_token().typ(typ).sign();
@@ -142,7 +188,7 @@ async fn types_that_issuers_write_are_accepted() {
 }
 
 #[tokio::test]
-async fn a_logout_token_is_used_once() {
+async fn accepts_a_logout_token_only_once() {
     let (issuer, auth) = start().await;
     let token = issuer.logout_token().sign();
     assert!(auth.log_out(&token).await.is_ok());
@@ -151,7 +197,7 @@ async fn a_logout_token_is_used_once() {
 }
 
 #[tokio::test]
-async fn without_a_client_no_logout_token_is_accepted() {
+async fn rejects_logout_tokens_without_a_client() {
     let (issuer, auth) = start().await;
     assert!(auth.accepts_logout());
     let other = Auth::builder()

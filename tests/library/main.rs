@@ -1,10 +1,12 @@
-//! The library in other people's services. Built with no feature, only `authenticate` is left.
+//! The library in other services. Built without features, only `authenticate` is available.
 
 mod authenticate;
 #[cfg(feature = "testing")]
 mod cache;
 #[cfg(feature = "testing")]
 mod filters;
+#[cfg(feature = "fips")]
+mod fips;
 #[cfg(feature = "testing")]
 mod introspection;
 #[cfg(feature = "testing")]

@@ -1,4 +1,4 @@
-//! Policies on routes, with tokens as real issuers write them.
+//! Policies on routes, with tokens in the form of real issuers.
 
 use std::{
     sync::{
@@ -70,7 +70,7 @@ async fn ask(route: &BoxedFilter<(Response,)>, field: &str) -> Answer {
     answer(&request.header("authorization", field).reply(&routes).await)
 }
 
-/// Checks that axum and tonic answer the same under a policy as warp does.
+/// Checks that axum and tonic give the same result under a policy as warp.
 #[cfg(feature = "axum")]
 async fn adapters_agree(
     auth: &Auth,
@@ -94,7 +94,7 @@ async fn adapters_agree(
 }
 
 #[tokio::test]
-async fn a_policy_reads_what_issuers_write() {
+async fn policies_read_the_claims_of_real_issuers() {
     let issuer = issuer().await;
     let auth = ready(builder(&issuer).roles_at("realm_access.roles")).await;
     let gold = || claim("https://my.app/tier", equals("gold"));
@@ -103,24 +103,24 @@ async fn a_policy_reads_what_issuers_write() {
         ("scope, RFC 9068", scope("a"), json!({"scope": "b a"}), 200),
         ("scp, Entra ID", scope("a"), json!({"scp": "b a"}), 200),
         ("scp, Okta", scope("a"), json!({"scp": ["b", "a"]}), 200),
-        ("an item of scp with a blank", scope("a"), json!({"scp": ["b a"]}), 403),
+        ("an item of scp with a space", scope("a"), json!({"scp": ["b a"]}), 403),
         ("scp without it", scope("a"), json!({"scp": ["b"]}), 403),
-        ("scp of numbers", scope("a"), json!({"scp": [1]}), 401),
+        ("scp with numbers", scope("a"), json!({"scp": [1]}), 401),
         ("scope, an array", scope("a"), json!({"scope": ["b", "a"]}), 200),
         ("scope and scp, both arrays", scope("a") & scope("b"), json!({"scope": ["a"], "scp": ["b"]}), 200),
         ("scope an array, scp a string", scope("a") & scope("b"), json!({"scope": ["a"], "scp": "b"}), 200),
-        ("an item of scope with a blank", scope("a"), json!({"scope": ["b a"]}), 403),
+        ("an item of scope with a space", scope("a"), json!({"scope": ["b a"]}), 403),
         ("permissions, Auth0", permission("p:x"), json!({"permissions": ["p:x"]}), 200),
         ("permissions without it", permission("p:x"), json!({"permissions": ["p:y"]}), 403),
         ("permissions as scope", permission("p:x"), json!({"scope": "p:x"}), 403),
         ("roles, Keycloak", role("r"), json!({"realm_access": {"roles": ["q", "r"]}}), 200),
         ("roles elsewhere", role("r"), json!({"roles": ["r"]}), 403),
-        ("roles of another shape", role("r"), json!({"realm_access": {"roles": {"r": 1}}}), 403),
+        ("roles in another format", role("r"), json!({"realm_access": {"roles": {"r": 1}}}), 403),
         ("a claim", gold(), json!({"https://my.app/tier": "gold"}), 200),
         ("another value", gold(), json!({"https://my.app/tier": "lead"}), 403),
         ("another type", gold(), json!({"https://my.app/tier": ["gold"]}), 403),
         ("absent", gold(), json!({}), 403),
-        ("a claim in depth", claim("a.b", equals(1)), json!({"a": {"b": 1}}), 200),
+        ("a nested claim", claim("a.b", equals(1)), json!({"a": {"b": 1}}), 200),
         ("a whole name first", claim("a.b", equals(1)), json!({"a": {"b": 2}, "a.b": 1}), 200),
         ("an array", claim("groups", contains("x")), json!({"groups": ["y", "x"]}), 200),
         ("an array without it", claim("groups", contains("x")), json!({"groups": ["y"]}), 403),
@@ -128,25 +128,25 @@ async fn a_policy_reads_what_issuers_write() {
         ("another organization", organization("org_1"), json!({"org_id": "org_2"}), 403),
         ("a machine by gty", machine(), json!({"gty": "client-credentials"}), 200),
         ("a machine by sub", machine(), json!({"sub": "abc@clients", "azp": "abc"}), 200),
-        ("a chosen name", machine(), json!({"sub": "eve@clients", "azp": "abc"}), 403),
-        ("a chosen name shows no user", user(), json!({"sub": "eve@clients", "azp": "abc"}), 403),
+        ("a self-chosen subject", machine(), json!({"sub": "eve@clients", "azp": "abc"}), 403),
+        ("a self-chosen subject does not prove a user", user(), json!({"sub": "eve@clients", "azp": "abc"}), 403),
         ("an anonymous session", user(), json!({"sub": "anon@4a1b", "azp": "abc"}), 403),
-        ("an anonymous session is no machine", machine(), json!({"sub": "anon@4a1b", "azp": "abc"}), 403),
+        ("an anonymous session is not a machine", machine(), json!({"sub": "anon@4a1b", "azp": "abc"}), 403),
         ("Okta's machine", machine(), json!({"sub": "0oa1", "cid": "0oa1"}), 200),
         ("Okta's machine is no user", user(), json!({"sub": "0oa1", "cid": "0oa1"}), 403),
         ("Entra ID's machine", machine(), json!({"sub": "1", "tid": "t", "idtyp": "app"}), 200),
         ("Entra ID's machine is no user", user(), json!({"sub": "1", "tid": "t"}), 403),
         ("Firebase's anonymous session is no user", user(), json!({"auth_time": 1, "provider_id": "anonymous", "firebase": {"sign_in_provider": "anonymous"}}), 403),
-        ("authentik's service account is no user", user(), json!({"sub": "1", "preferred_username": "ak-job"}), 403),
-        ("a name with a bar is no user", user(), json!({"sub": "svc|billing", "azp": "abc"}), 403),
-        ("a client's own token is no user's", user(), json!({"sub": "abc", "azp": "abc", "tid": "t", "scp": "s"}), 403),
-        ("an anonymous login is no user", user(), json!({"sub": "1", "amr": ["anonymous"]}), 403),
-        ("an empty name is no user", user(), json!({"sub": "1", "preferred_username": ""}), 403),
+        ("authentik's service account is not a user", user(), json!({"sub": "1", "preferred_username": "ak-job"}), 403),
+        ("a subject with a bar is not a user", user(), json!({"sub": "svc|billing", "azp": "abc"}), 403),
+        ("a client's own token is not a user's", user(), json!({"sub": "abc", "azp": "abc", "tid": "t", "scp": "s"}), 403),
+        ("an anonymous login is not a user", user(), json!({"sub": "1", "amr": ["anonymous"]}), 403),
+        ("an empty user name is not a user", user(), json!({"sub": "1", "preferred_username": ""}), 403),
         ("Keycloak's machine is no user", user(), json!({"sub": "1", "sid": "s", "preferred_username": "service-account-job"}), 403),
         ("a machine by client_id", machine(), json!({"sub": "abc", "client_id": "abc"}), 200),
-        ("a user is no machine", machine(), json!({"sub": "auth0|1", "client_id": "abc"}), 403),
+        ("a user is not a machine", machine(), json!({"sub": "auth0|1", "client_id": "abc"}), 403),
         ("a user", user(), json!({"sub": "auth0|1", "client_id": "abc"}), 200),
-        ("a machine is no user", user(), json!({"gty": "client-credentials"}), 403),
+        ("a machine is not a user", user(), json!({"gty": "client-credentials"}), 403),
         ("both of two", scope("a") & role("r"), json!({"scope": "a", "realm_access": {"roles": ["r"]}}), 200),
         ("one of both", scope("a") & role("r"), json!({"scope": "a"}), 403),
         ("either", scope("a") | role("r"), json!({"scope": "a"}), 200),
@@ -174,7 +174,7 @@ struct Account {
 }
 
 #[tokio::test]
-async fn a_check_over_typed_claims_composes_with_the_rest() {
+async fn typed_checks_combine_with_policies() {
     let issuer = issuer().await;
     let auth = ready(builder(&issuer)).await;
     let rich = || check(|claims: &Claims<Account>| claims.private().balance > 0);
@@ -200,7 +200,7 @@ async fn a_check_over_typed_claims_composes_with_the_rest() {
 }
 
 #[tokio::test]
-async fn a_refusal_names_the_scopes_that_suffice_and_no_role() {
+async fn refusal_names_sufficient_scopes_but_no_role() {
     let issuer = issuer().await;
     let auth = ready(builder(&issuer)).await;
     #[rustfmt::skip]
@@ -242,7 +242,7 @@ async fn a_refusal_names_the_scopes_that_suffice_and_no_role() {
 }
 
 #[tokio::test]
-async fn an_issuer_may_have_audiences_algorithms_and_keys_of_its_own() {
+async fn issuer_can_have_its_own_audiences_algorithms_and_keys() {
     let (people, robots) = (
         issuer().await,
         Issuer::with_algorithm(Algorithm::EdDSA).await,
@@ -255,12 +255,12 @@ async fn an_issuer_may_have_audiences_algorithms_and_keys_of_its_own() {
     let robot = || robots.token().audience("urn:robots");
     #[rustfmt::skip]
     let rows = [
-        ("a person", people.token(), None),
-        ("a robot", robot(), None),
-        ("a robot for people", robots.token(), Some(AuthError::WrongAudience)),
-        ("a person for robots", people.token().audience("urn:robots"), Some(AuthError::WrongAudience)),
-        ("a person with robots' algorithm", people.token().header("alg", "EdDSA"), Some(AuthError::AlgorithmNotAllowed)),
-        ("a robot with people's algorithm", robot().header("alg", "ES256"), Some(AuthError::AlgorithmNotAllowed)),
+        ("a user's token", people.token(), None),
+        ("a machine's token", robot(), None),
+        ("a machine's token with the users' audience", robots.token(), Some(AuthError::WrongAudience)),
+        ("a user's token with the machines' audience", people.token().audience("urn:robots"), Some(AuthError::WrongAudience)),
+        ("a user's token with the machines' algorithm", people.token().header("alg", "EdDSA"), Some(AuthError::AlgorithmNotAllowed)),
+        ("a machine's token with the users' algorithm", robot().header("alg", "ES256"), Some(AuthError::AlgorithmNotAllowed)),
         ("a robot of people", robot().claim("iss", people.url()).claim("aud", people.audience()), Some(AuthError::AlgorithmNotAllowed)),
     ];
     for (case, token, expected) in rows {
@@ -271,7 +271,7 @@ async fn an_issuer_may_have_audiences_algorithms_and_keys_of_its_own() {
 }
 
 #[tokio::test]
-async fn the_strict_profile_and_an_age_limit_refuse_more() {
+async fn strict_profile_and_maximum_age_reject_more() {
     let issuer = issuer().await;
     let strict = ready(builder(&issuer).rfc9068(true)).await;
     let young = ready(builder(&issuer).max_age(std::time::Duration::from_secs(600))).await;
@@ -287,7 +287,7 @@ async fn the_strict_profile_and_an_age_limit_refuse_more() {
         ("no client_id", &strict, profile().without("client_id"), Some(AuthError::MissingClaim)),
         ("young", &young, issuer.token().issued_at(-500), None),
         ("old", &young, issuer.token().issued_at(-700), Some(AuthError::TokenExpired)),
-        ("of no age", &young, issuer.token().without("iat"), Some(AuthError::MissingClaim)),
+        ("no iat", &young, issuer.token().without("iat"), Some(AuthError::MissingClaim)),
     ];
     for (case, auth, token, expected) in rows {
         let token = token.sign();
@@ -299,7 +299,7 @@ async fn the_strict_profile_and_an_age_limit_refuse_more() {
 }
 
 #[tokio::test]
-async fn every_challenge_leads_to_the_metadata_of_the_resource() {
+async fn every_challenge_links_the_resource_metadata() {
     let issuer = issuer().await;
     let url = "https://api.example.com/.well-known/oauth-protected-resource";
     let auth = ready(builder(&issuer).resource_metadata(url)).await;
@@ -327,7 +327,7 @@ async fn every_challenge_leads_to_the_metadata_of_the_resource() {
 }
 
 #[tokio::test]
-async fn an_async_check_is_asked_once_and_only_if_it_decides() {
+async fn async_check_runs_at_most_once_and_only_if_needed() {
     type Make = fn(Requirement<NoPrivate>) -> Requirement<NoPrivate>;
     let issuer = issuer().await;
     let auth = ready(builder(&issuer)).await;
@@ -360,7 +360,7 @@ async fn an_async_check_is_asked_once_and_only_if_it_decides() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_built_says_why() {
+async fn setup_errors_name_the_reason() {
     let issuer = issuer().await;
     let base = || builder(&issuer);
     #[rustfmt::skip]
@@ -372,15 +372,15 @@ async fn what_cannot_be_built_says_why() {
         ("HS256 without a secret", base().algorithms([Algorithm::HS256]), SetupError::NoSecret),
         ("a secret without HS256", base().signing_secret([0; 32]), SetupError::UnusedSecret),
         ("a short secret", base().algorithms([Algorithm::HS256]).signing_secret([0; 31]), SetupError::ShortSecret),
-        ("a leeway over five minutes", base().leeway(Duration::from_secs(301)), SetupError::OutOfRange(DurationOption::Leeway)),
+        ("a leeway of more than five minutes", base().leeway(Duration::from_secs(301)), SetupError::OutOfRange(DurationOption::Leeway)),
         ("an age of zero", base().max_age(Duration::ZERO), SetupError::OutOfRange(DurationOption::MaxAge)),
         ("a time to live of zero", base().jwks_ttl(Duration::ZERO), SetupError::OutOfRange(DurationOption::JwksTtl)),
         ("a cooldown of zero", base().jwks_cooldown(Duration::ZERO), SetupError::OutOfRange(DurationOption::JwksCooldown)),
-        ("an endless stale time", base().jwks_stale(Duration::MAX), SetupError::OutOfRange(DurationOption::JwksStale)),
+        ("an unlimited stale time", base().jwks_stale(Duration::MAX), SetupError::OutOfRange(DurationOption::JwksStale)),
         ("a timeout of zero", base().jwks_timeout(Duration::ZERO), SetupError::OutOfRange(DurationOption::JwksTimeout)),
         ("a realm with a quote", base().realm("a\"b"), SetupError::Realm),
-        ("a secret of two", base().issuer("https://b.example/").algorithms([Algorithm::HS256]).signing_secret([0; 32]), SetupError::AmbiguousKeySet),
-        ("a key set of two", base().issuer("https://b.example/").jwks_uri("https://b.example/keys"), SetupError::AmbiguousKeySet),
+        ("a secret and two issuers", base().issuer("https://b.example/").algorithms([Algorithm::HS256]).signing_secret([0; 32]), SetupError::AmbiguousKeySet),
+        ("a key set and two issuers", base().issuer("https://b.example/").jwks_uri("https://b.example/keys"), SetupError::AmbiguousKeySet),
     ];
     for (case, builder, expected) in rows {
         assert_eq!(builder.build().err(), Some(expected), "{case}");
@@ -388,7 +388,7 @@ async fn what_cannot_be_built_says_why() {
 }
 
 #[test]
-fn without_a_runtime_there_is_nothing_to_keep_keys_with() {
+fn building_without_a_runtime_is_an_error() {
     let built = Auth::discover("https://a.example/", "a");
     assert_eq!(built.err(), Some(SetupError::NoRuntime));
 }

@@ -1,4 +1,4 @@
-//! Issuers that a function finds by their name.
+//! Issuers that a function finds by name.
 
 use std::{
     sync::{
@@ -36,7 +36,7 @@ fn with_key(name: String, signer: &Issuer) -> TrustedIssuer {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_is_remembered_for_a_while() {
+async fn caches_resolved_issuers_and_unknown_names() {
     let signer = signer().await;
     let asked = Arc::new(AtomicUsize::new(0));
     let auth = {
@@ -74,7 +74,7 @@ async fn an_answer_is_remembered_for_a_while() {
 }
 
 #[tokio::test]
-async fn an_issuer_that_is_gone_takes_its_cached_tokens_along() {
+async fn removed_issuer_invalidates_its_cached_tokens() {
     tokio::time::pause();
     let signer = signer().await;
     let answers = Arc::new(AtomicUsize::new(0));
@@ -101,7 +101,7 @@ async fn an_issuer_that_is_gone_takes_its_cached_tokens_along() {
 }
 
 #[tokio::test]
-async fn one_name_is_asked_for_once_at_a_time() {
+async fn concurrent_requests_share_one_lookup() {
     let signer = signer().await;
     let asked = Arc::new(AtomicUsize::new(0));
     let gate = Arc::new(Semaphore::new(0));
@@ -136,7 +136,7 @@ async fn one_name_is_asked_for_once_at_a_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_or_flooded_resolver_is_503_and_not_a_no() {
+async fn slow_or_overloaded_resolver_is_a_503() {
     let signer = signer().await;
     let auth = builder().resolve_issuers(|_| std::future::pending());
     let auth = auth.build().unwrap();
@@ -160,7 +160,7 @@ async fn a_slow_or_flooded_resolver_is_503_and_not_a_no() {
 }
 
 #[tokio::test]
-async fn made_up_names_push_out_no_issuer_and_the_prescreen_asks_nobody() {
+async fn made_up_names_evict_no_issuer_and_prescreen_skips_lookups() {
     let signer = signer().await;
     let asked = Arc::new(AtomicUsize::new(0));
     let auth = {
@@ -197,7 +197,7 @@ async fn made_up_names_push_out_no_issuer_and_the_prescreen_asks_nobody() {
 }
 
 #[tokio::test]
-async fn an_answer_of_another_name_or_with_bad_options_is_a_no() {
+async fn rejects_resolved_issuers_with_another_name_or_invalid_options() {
     let signer = signer().await;
     for answer in [
         TrustedIssuer::new("https://other.example/"),
@@ -214,9 +214,9 @@ async fn an_answer_of_another_name_or_with_bad_options_is_a_no() {
     }
 }
 
-/// One of thousands may be gone; the process goes on.
+/// With thousands of issuers, one that is down must not make the process unready.
 #[tokio::test]
-async fn a_resolved_issuer_without_keys_leaves_the_process_ready() {
+async fn resolved_issuer_without_keys_does_not_affect_readiness() {
     let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
     issuer.fail(Fault::Status(500));
     let audience = issuer.audience().to_owned();

@@ -1,4 +1,4 @@
-//! Two replicas that share the list of revoked tokens through a real Redis.
+//! Two replicas that share the revocation list through a real Redis.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ use warp_bearer::{
 
 use crate::support::redis::RedisServer;
 
-/// A replica whose list is shared.
+/// Returns a replica with a shared list.
 fn replica(issuer: &Issuer, url: &str, stale: Duration, outage: RevocationOutage) -> Auth {
     let store = Store::redis(url, &RedisOptions::default()).unwrap();
     Auth::builder()
@@ -35,7 +35,7 @@ async fn code(auth: &Auth, token: &str) -> &'static str {
     }
 }
 
-/// Waits until the code is `expected`, and returns how long that took.
+/// Waits until the code is `expected` and returns the time it took.
 async fn until_code(auth: &Auth, token: &str, expected: &str) -> Duration {
     let begin = Instant::now();
     while code(auth, token).await != expected {
@@ -48,7 +48,7 @@ async fn until_code(auth: &Auth, token: &str, expected: &str) -> Duration {
 const LONG: Duration = Duration::from_secs(300);
 
 #[tokio::test]
-async fn a_revocation_reaches_the_other_replica_within_a_second() {
+async fn revocation_reaches_the_other_replica_within_a_second() {
     let Some(server) = RedisServer::start() else {
         return;
     };
@@ -83,7 +83,7 @@ async fn a_revocation_reaches_the_other_replica_within_a_second() {
 }
 
 #[tokio::test]
-async fn a_store_that_comes_back_empty_revives_no_token() {
+async fn emptied_store_revives_no_token() {
     let Some(mut server) = RedisServer::start() else {
         return;
     };
@@ -101,14 +101,14 @@ async fn a_store_that_comes_back_empty_revives_no_token() {
         "the store is down"
     );
     server.restart();
-    // A replica that starts with the empty store learns the entry from those that hold it.
+    // A replica that starts with the empty store receives the entry from those that have it.
     let new = replica(&issuer, &server.url(), LONG, RevocationOutage::Refuse);
     until_code(&new, &token, "token_revoked").await;
     assert_eq!(code(&one, &token).await, "token_revoked");
 }
 
 #[tokio::test]
-async fn an_outage_follows_the_policy() {
+async fn outage_follows_the_configured_policy() {
     let Some(mut server) = RedisServer::start() else {
         return;
     };
@@ -139,7 +139,7 @@ async fn an_outage_follows_the_policy() {
 }
 
 #[tokio::test]
-async fn a_replica_that_never_reached_the_store_is_not_ready() {
+async fn replica_is_not_ready_before_reaching_the_store() {
     let Some(mut server) = RedisServer::start() else {
         return;
     };

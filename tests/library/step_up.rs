@@ -46,7 +46,7 @@ async fn ask(auth: &Auth, policy: Policy, token: &str) -> (u16, String) {
 type Change = Box<dyn Fn(TokenBuilder) -> TokenBuilder>;
 
 #[tokio::test]
-async fn names_what_would_suffice() {
+async fn challenge_names_what_would_suffice() {
     const STEP_UP: &str = r#"error="insufficient_user_authentication""#;
     let (issuer, auth) = issuer().await;
     let gold = |token: TokenBuilder| token.claim("acr", "gold");
@@ -57,23 +57,23 @@ async fn names_what_would_suffice() {
     let five = || max_auth_age(5 * MINUTE);
     #[rustfmt::skip]
     let rows: Vec<(&str, Policy, Change, u16, &[&str])> = vec![
-        ("the class", acr("gold"), Box::new(gold), 200, &[]),
-        ("no class", acr("gold"), Box::new(plain), 401, &[STEP_UP, r#"acr_values="gold""#]),
-        ("another class", acr("platinum"), Box::new(gold), 401, &[r#"acr_values="platinum""#]),
+        ("the required acr", acr("gold"), Box::new(gold), 200, &[]),
+        ("no acr", acr("gold"), Box::new(plain), 401, &[STEP_UP, r#"acr_values="gold""#]),
+        ("another acr", acr("platinum"), Box::new(gold), 401, &[r#"acr_values="platinum""#]),
         ("one of two", acr("platinum") | acr("gold"), Box::new(gold), 200, &[]),
         ("neither of two", acr("a") | acr("b"), Box::new(gold), 401, &[r#"acr_values="a b""#]),
         ("recent", five(), since(10), 200, &[]),
         ("within the leeway", five(), since(310), 200, &[]),
         ("too long ago", five(), since(400), 401, &[STEP_UP, r#"max_age="300""#]),
-        ("no time", five(), Box::new(plain), 401, &[STEP_UP, r#"max_age="300""#]),
-        ("a time that is a string", five(), Box::new(|token| token.claim("auth_time", "now")), 401, &[STEP_UP]),
-        ("a time ahead", five(), Box::new(|token| token.claim("auth_time", 4_000_000_000_u64)), 401, &[STEP_UP]),
+        ("no auth_time", five(), Box::new(plain), 401, &[STEP_UP, r#"max_age="300""#]),
+        ("an auth_time that is a string", five(), Box::new(|token| token.claim("auth_time", "now")), 401, &[STEP_UP]),
+        ("an auth_time in the future", five(), Box::new(|token| token.claim("auth_time", 4_000_000_000_u64)), 401, &[STEP_UP]),
         ("both", acr("gold") & five(), Box::new(plain), 401, &[r#"acr_values="gold", max_age="300""#]),
         ("the stricter age", five() & max_auth_age(MINUTE), Box::new(plain), 401, &[r#"max_age="60""#]),
-        ("the age alone", acr("gold") & five(), Box::new(gold), 401, &[r#"detail", max_age="300""#]),
-        ("a scope besides", scope("pay") & acr("gold"), Box::new(plain), 401, &[STEP_UP, r#"acr_values="gold", scope="pay""#]),
-        ("a scope alone", scope("pay") & acr("gold"), Box::new(gold), 403, &[r#"error="insufficient_scope""#, r#"scope="pay""#]),
-        ("a role besides", role("clerk") & acr("gold"), Box::new(plain), 403, &[r#"error="insufficient_scope""#]),
+        ("the age only", acr("gold") & five(), Box::new(gold), 401, &[r#"detail", max_age="300""#]),
+        ("a scope as well", scope("pay") & acr("gold"), Box::new(plain), 401, &[STEP_UP, r#"acr_values="gold", scope="pay""#]),
+        ("only the scope", scope("pay") & acr("gold"), Box::new(gold), 403, &[r#"error="insufficient_scope""#, r#"scope="pay""#]),
+        ("a role as well", role("clerk") & acr("gold"), Box::new(plain), 403, &[r#"error="insufficient_scope""#]),
         ("or a scope", acr("gold") | scope("pay"), Box::new(|token| token.scope("pay")), 200, &[]),
     ];
     for (case, policy, change, status, parts) in rows {
@@ -96,7 +96,7 @@ async fn names_what_would_suffice() {
 }
 
 #[tokio::test]
-async fn a_request_without_a_token_is_told_the_scopes_alone() {
+async fn challenge_without_a_token_names_only_scopes() {
     let (_issuer, auth) = issuer().await;
     let route = warp::path!("pay")
         .and(with_auth(&auth).require(scope("pay") & acr("gold")))

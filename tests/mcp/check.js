@@ -1,214 +1,303 @@
-// An MCP client that knows nothing but a URL, through nginx as shipped: it discovers the issuer, registers,
-// proves possession of the code (PKCE), asks for a token for this resource, calls, and steps up after a 403.
+// MCP clients that know nothing but a URL: they discover the issuer, register, prove possession of the code
+// (PKCE), ask for a token for this resource, call, refresh, and step up after a 403.
 //
-// The client and the MCP server are those of the npm SDK, the issuer is a certified OpenID provider. nginx and
-// the service run with examples/proxies/nginx.conf and four variables. The server verifies no token.
+// Each goes through every proxy as shipped, in front of an MCP server that verifies nothing, and to the server
+// of examples/mcp, which verifies tokens itself. The issuer is a certified OpenID provider.
 
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:http';
-import net from 'node:net';
-import { tmpdir } from 'node:os';
+import { execFile } from 'node:child_process';
+import { mkdirSync, symlinkSync } from 'node:fs';
 import path from 'node:path';
+import { parseArgs, promisify } from 'node:util';
 
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
+import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js';
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 import { UnauthorizedError } from '@modelcontextprotocol/sdk/client/auth.js';
-import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js';
-import { StreamableHTTPServerTransport } from '@modelcontextprotocol/sdk/server/streamableHttp.js';
-import Provider from 'oidc-provider';
+import { LoggingMessageNotificationSchema } from '@modelcontextprotocol/sdk/types.js';
 
-const ROOT = path.resolve(import.meta.dirname, '../..');
+import { browse } from './browse.js';
+import { Application, Issuer, PROXIES, end, environment, freePort, home, start, startProxy } from './world.js';
+
 const CALLBACK = 'http://127.0.0.1:1/callback';
-const directory = mkdtempSync(path.join(tmpdir(), 'mcp-'));
-const children = [];
+const BROWSER = path.join(import.meta.dirname, 'browser');
+const PATIENCE = 60_000;
+const run = promisify(execFile);
+const issuer = new Issuer();
 
-async function freePort() {
-  const server = net.createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address();
-  server.close();
-  await once(server, 'close');
-  return port;
-}
-
-async function serving(handler, port = 0) {
-  const server = createServer(handler).listen(port, '127.0.0.1');
-  await once(server, 'listening');
-  return server.address().port;
-}
-
-/** Starts a program and waits until it accepts connections. */
-async function start(port, command, args, env) {
-  const child = spawn(command, args, { cwd: directory, env: { PATH: `${process.env.PATH}:/usr/sbin`, HOME: directory, ...env } });
-  let log = '';
-  for (const stream of [child.stdout, child.stderr]) stream.on('data', (data) => { log += data; });
-  children.push(child);
-  const patience = Date.now() + 20_000;
-  for (;;) {
-    const socket = net.connect(port, '127.0.0.1');
-    try {
-      await once(socket, 'connect');
-      socket.destroy();
-      return () => log;
-    } catch {
-      assert.ok(child.exitCode === null && Date.now() < patience, `${command} does not listen:\n${log}`);
-    }
-  }
-}
-
-/** The provider: registration, PKCE, resource indicators, and a user who agrees to everything. */
-function provider(issuer, resource) {
-  const oidc = new Provider(issuer, {
-    clientDefaults: { id_token_signed_response_alg: 'RS256' },
-    pkce: { required: () => true },
-    scopes: ['openid', 'offline_access', 'use:mcp', 'read:messages'],
-    features: {
-      devInteractions: { enabled: false },
-      registration: { enabled: true },
-      resourceIndicators: {
-        enabled: true,
-        getResourceServerInfo: (_, asked) => {
-          assert.equal(asked, resource, 'the client names the resource');
-          return { scope: 'use:mcp read:messages', audience: resource, accessTokenFormat: 'jwt', accessTokenTTL: 600, jwt: { sign: { alg: 'RS256' } } };
-        },
-      },
-    },
-    findAccount: (_, accountId) => ({ accountId, claims: () => ({ sub: accountId }) }),
-    interactions: { url: (_, interaction) => `/interaction/${interaction.uid}` },
-  });
-  const answer = oidc.callback();
-  return async (request, response) => {
-    if (request.method === 'POST' && request.url === '/reg') {
-      // The SDK registers for the scope of the first challenge alone. Most issuers do not hold it to that.
-      let text = '';
-      for await (const chunk of request) text += chunk;
-      request.body = { ...JSON.parse(text), scope: undefined };
-    }
-    if (!request.url.startsWith('/interaction/')) return answer(request, response);
-    const { prompt, params, session } = await oidc.interactionDetails(request, response);
-    if (prompt.name === 'login') {
-      return oidc.interactionFinished(request, response, { login: { accountId: 'ann' } });
-    }
-    const grant = new oidc.Grant({ accountId: session.accountId, clientId: params.client_id });
-    grant.addOIDCScope(params.scope ?? '');
-    grant.addResourceScope(resource, params.scope ?? '');
-    return oidc.interactionFinished(request, response, { consent: { grantId: await grant.save() } });
-  };
-}
-
-/** The MCP server. It verifies no token, and says whose call it is by the fields of the proxy. */
-async function application(request, response) {
-  const server = new McpServer({ name: 'notes', version: '1' });
-  server.tool('whoami', () => ({ content: [{ type: 'text', text: `${request.headers['x-auth-subject']} ${request.headers['x-auth-scope']}` }] }));
-  assert.equal(request.headers.authorization, undefined, 'the token stays at the proxy');
-  const transport = new StreamableHTTPServerTransport({ sessionIdGenerator: undefined });
-  await server.connect(transport);
-  await transport.handleRequest(request, response);
-}
-
-/** Follows the redirects of an authorization as a browser would. Returns the code. */
-async function code(url) {
-  const jar = new Map();
-  for (let next = url; ; ) {
-    if (next.href.startsWith(CALLBACK)) {
-      assert.equal(next.searchParams.get('error'), null, next.href);
-      return next.searchParams.get('code');
-    }
-    const cookie = [...jar].map(([name, value]) => `${name}=${value}`).join('; ');
-    const answer = await fetch(next, { redirect: 'manual', headers: { cookie } });
-    for (const line of answer.headers.getSetCookie()) {
-      const [, name, value] = /^([^=]+)=([^;]*)/.exec(line);
-      jar.set(name, value);
-    }
-    assert.ok([302, 303].includes(answer.status), `${next}: ${answer.status} ${await answer.text()}`);
-    next = new URL(answer.headers.get('location'), next);
-  }
-}
-
-/** What a client remembers, and what it did. */
+/** What a client of the npm SDK remembers, and what it did. */
 class Memory {
   asked = [];
-  registrations = 0;
   redirectUrl = CALLBACK;
   clientMetadata = {
     client_name: 'check', redirect_uris: [CALLBACK], token_endpoint_auth_method: 'none',
-    grant_types: ['authorization_code'], response_types: ['code'],
+    grant_types: ['authorization_code', 'refresh_token'], response_types: ['code'],
   };
+  /** Asks for this scope in the place of the next one. */
+  instead = null;
   clientInformation() { return this.client; }
-  saveClientInformation(client) { this.client = client; this.registrations += 1; }
+  saveClientInformation(client) { this.client = client; }
   tokens() { return this.token; }
   saveTokens(token) { this.token = token; }
   saveCodeVerifier(verifier) { this.verifier = verifier; }
   codeVerifier() { return this.verifier; }
-  redirectToAuthorization(url) { this.asked.push(url); }
+  redirectToAuthorization(url) {
+    if (this.instead) url.searchParams.set('scope', this.instead);
+    this.instead = null;
+    this.asked.push(url);
+  }
+
+  /** The scopes of the last authorization. */
+  scopes() { return this.asked.at(-1).searchParams.get('scope'); }
 }
 
-async function main(binary) {
-  const ports = { 8000: await freePort(), 8080: await freePort(), 9000: await serving(application) };
-  const resource = `http://127.0.0.1:${ports[8080]}/mcp`;
-  const issuerPort = await freePort();
-  const issuer = `http://127.0.0.1:${issuerPort}`;
-  await serving(provider(issuer, resource), issuerPort);
-  await start(ports[8000], binary, ['serve'], {
-    LISTEN: `127.0.0.1:${ports[8000]}`, AUTH0_ISSUER: issuer, AUTH0_API_AUDIENCE: resource,
-    AUTH0_RESOURCE: resource, AUTH0_RESOURCE_SCOPES: 'use:mcp',
-  });
-  let configuration = readFileSync(path.join(ROOT, 'examples/proxies/nginx.conf'), 'utf8');
-  for (const [shipped, port] of Object.entries(ports)) configuration = configuration.replaceAll(`127.0.0.1:${shipped}`, `127.0.0.1:${port}`);
-  writeFileSync(path.join(directory, 'nginx.conf'), configuration);
-  await start(ports[8080], 'nginx', ['-p', '.', '-c', 'nginx.conf', '-g', 'daemon off; pid nginx.pid;'], {});
+async function until(condition) {
+  for (const last = Date.now() + PATIENCE; !await condition();) {
+    assert.ok(Date.now() < last, 'it takes too long');
+    await new Promise((wake) => { setTimeout(wake, 50); });
+  }
+}
 
+/** Connects. `null` if the user had to agree first. */
+async function connect(target, memory) {
+  const client = new Client({ name: 'check', version: '1' });
+  const transport = new StreamableHTTPClientTransport(new URL(target.url), { authProvider: memory });
+  try {
+    await client.connect(transport);
+    return { client, transport };
+  } catch (error) {
+    // At a 401, and at a 403 that a larger scope would turn into a success.
+    if (!(error instanceof UnauthorizedError)) throw error;
+    await transport.finishAuth((await browse(memory.asked.at(-1))).searchParams.get('code'));
+    return null;
+  }
+}
+
+async function text(client, name, args = {}) {
+  return (await client.callTool({ name, arguments: args })).content[0].text;
+}
+
+/** Asks without the SDK. */
+async function ask(target, method, fields = {}) {
+  const body = method === 'POST' ? '{}' : undefined;
+  const accept = 'application/json, text/event-stream';
+  const answer = await fetch(target.url, { method, body, headers: { accept, 'content-type': 'application/json', ...fields } });
+  await answer.body?.cancel();
+  return answer;
+}
+
+/** The SDK of npm: everything, step by step. */
+async function sdk(target) {
   const memory = new Memory();
-  const connect = async () => {
-    const client = new Client({ name: 'check', version: '1' });
-    const transport = new StreamableHTTPClientTransport(new URL(resource), { authProvider: memory });
-    try {
-      await client.connect(transport);
-      return client;
-    } catch (error) {
-      // At a 401, and at a 403 that a larger scope would turn into a success.
-      if (!(error instanceof UnauthorizedError)) throw error;
-      await transport.finishAuth(await code(memory.asked.at(-1)));
-      return null;
-    }
-  };
-
-  assert.equal(await connect(), null, 'the first call is refused');
+  const before = issuer.registrations;
+  assert.equal(await connect(target, memory), null, 'the first call is refused');
+  assert.equal(issuer.registrations, before + 1, 'the client registers itself');
   const first = memory.asked[0].searchParams;
-  assert.equal(memory.registrations, 1, 'the client registers itself');
-  assert.equal(first.get('resource'), resource);
+  assert.equal(first.get('resource'), target.url);
   assert.equal(first.get('code_challenge_method'), 'S256');
   // The challenge of the 401 names the scope of the policy, and it comes before the one in the metadata.
-  assert.equal(first.get('scope'), 'read:messages');
-  let client = await connect();
-  assert.ok(client, 'a token with the scope of the challenge passes');
-  const call = await client.callTool({ name: 'whoami' });
-  assert.equal(call.content[0].text, 'ann read:messages');
-  await client.close();
+  assert.equal(memory.scopes(), target.scope);
+  let connected = await connect(target, memory);
+  assert.ok(connected, 'a token with the scope of the challenge passes');
+  assert.equal(await text(connected.client, target.tool), target.answer);
+  await streams(target, connected, memory);
+  await connected.client.close();
 
-  // A token with less than the policy: 403, and the client asks for what the challenge names.
-  memory.token = undefined;
-  memory.redirectToAuthorization = (url) => { url.searchParams.set('scope', memory.asked.length === 1 ? 'use:mcp' : url.searchParams.get('scope')); memory.asked.push(url); };
-  assert.equal(await connect(), null);
-  assert.equal(await connect(), null, 'the small token is refused with 403');
-  assert.equal(memory.asked.at(-1).searchParams.get('scope'), 'read:messages', 'step-up');
-  client = await connect();
-  assert.ok(client, 'the larger token passes');
-  assert.equal((await client.callTool({ name: 'whoami' })).content[0].text, 'ann read:messages');
-  await client.close();
-  assert.equal(memory.registrations, 1, 'one registration is enough');
-  console.log('discovery, registration, PKCE, resource, call and step-up pass through nginx as shipped');
+  await refreshes(target, memory);
+  await target.stepsUp(target, memory);
+  assert.equal(issuer.registrations, before + 1, 'one registration is enough');
 }
 
+/** The stream that a GET has opened, and the end of a session, take a token as well. */
+async function streams(target, { client, transport }, memory) {
+  const session = { 'mcp-session-id': transport.sessionId };
+  for (const method of ['GET', 'POST', 'DELETE']) {
+    const answer = await ask(target, method, session);
+    assert.equal(answer.status, 401, `${method} without a token`);
+    assert.match(answer.headers.get('www-authenticate'), /resource_metadata=/);
+  }
+  if (target.sessions) {
+    let news = 0;
+    client.setNotificationHandler(LoggingMessageNotificationSchema, () => { news += 1; });
+    await until(async () => { await text(client, 'announce'); return news > 0; });
+    assert.ok(target.sessions.has(transport.sessionId), 'the session is still there');
+  } else {
+    const fields = { ...session, authorization: `Bearer ${memory.token.access_token}`, accept: 'text/event-stream' };
+    const stream = await ask(target, 'GET', fields);
+    assert.notEqual(stream.status, 401, 'a GET with a token');
+  }
+  await transport.terminateSession();
+  const gone = await ask(target, 'POST', { ...session, authorization: `Bearer ${memory.token.access_token}` });
+  assert.equal(gone.status, 404, 'a DELETE with a token ends the session');
+}
+
+/** A token that is refused is replaced without the user. */
+async function refreshes(target, memory) {
+  memory.token = undefined;
+  issuer.lifetime = 1;
+  assert.equal(await connect(target, memory), null);
+  issuer.lifetime = 600;
+  // The example has the library's leeway, for which there is no time here.
+  if (target.name === 'direct') memory.token = { ...memory.token, access_token: 'a.b.c' };
+  const old = memory.token.access_token;
+  await until(async () => (await ask(target, 'POST', { authorization: `Bearer ${old}` })).status === 401);
+  const before = issuer.refreshes;
+  const asked = memory.asked.length;
+  const { client } = await connect(target, memory);
+  assert.equal(await text(client, target.tool), target.answer);
+  assert.equal(issuer.refreshes, before + 1, 'one refresh');
+  assert.equal(memory.asked.length, asked, 'the user is not asked');
+  await client.close();
+}
+
+/** A proxy has one policy: a token with less is refused with 403, and the client asks for what the challenge names. */
+async function stepsUpForAll(target, memory) {
+  memory.token = undefined;
+  memory.instead = 'use:mcp';
+  assert.equal(await connect(target, memory), null);
+  // With a refresh token the SDK gets another token of the same scopes, and gives up. docs/mcp.md says so.
+  await assert.rejects(connect(target, memory), { code: 403 });
+  memory.token = { ...memory.token, refresh_token: undefined };
+  assert.equal(await connect(target, memory), null, 'the small token is refused with 403');
+  assert.equal(memory.scopes(), target.scope, 'step-up');
+  const { client } = await connect(target, memory);
+  assert.equal(await text(client, target.tool), target.answer);
+  await client.close();
+}
+
+/** A server knows its tools: one of them needs more. */
+async function stepsUpForOne(target, memory) {
+  memory.token = { ...memory.token, refresh_token: undefined };
+  const { client, transport } = await connect(target, memory);
+  await assert.rejects(text(client, 'write_note', { text: 'milk' }), UnauthorizedError);
+  // Cumulative, so that the new token reads as well.
+  assert.equal(memory.scopes(), 'notes:read notes:write');
+  await transport.finishAuth((await browse(memory.asked.at(-1))).searchParams.get('code'));
+  assert.equal(await text(client, 'write_note', { text: 'milk' }), 'written');
+  assert.match(await text(client, 'read_notes'), /milk/);
+  await client.close();
+}
+
+/** Clients that open a browser. Each has a home of its own, or it would find what another one has stored. */
+function homeOf(name, target) {
+  const folder = path.join(home, `${name}-${target.name}`);
+  mkdirSync(path.join(folder, 'bin'), { recursive: true });
+  symlinkSync(BROWSER, path.join(folder, 'bin', 'xdg-open'));
+  return { ...environment, HOME: folder, BROWSER, MCP_AUTO_OPEN_ENABLED: 'true', PATH: `${folder}/bin:${environment.PATH}` };
+}
+
+async function inspector(target) {
+  const callback = `http://127.0.0.1:${await freePort()}/oauth/callback`;
+  const { stdout } = await run('mcp-inspector', [
+    '--cli', target.url, '--transport', 'http', '--callback-url', callback, '--format', 'json',
+    '--method', 'tools/call', '--tool-name', target.tool,
+  ], { env: homeOf('inspector', target), timeout: PATIENCE });
+  assert.ok(stdout.includes(target.answer), stdout);
+}
+
+async function remote(target) {
+  const args = [target.url, `${await freePort()}`, '--host', '127.0.0.1', '--transport', 'http-only'];
+  const env = { ...homeOf('remote', target) };
+  const transport = new StdioClientTransport({ command: 'mcp-remote', args, env, stderr: 'pipe' });
+  let log = '';
+  transport.stderr.on('data', (data) => { log += data; });
+  const client = new Client({ name: 'check', version: '1' });
+  try {
+    await client.connect(transport, { timeout: PATIENCE });
+    assert.equal(await text(client, target.tool), target.answer);
+  } catch (error) {
+    throw new Error(`mcp-remote:\n${log}`, { cause: error });
+  }
+  await client.close();
+}
+
+/** A client of PyPI, which makes these calls: a tool, its arguments, and the seconds to wait before. */
+async function python(client, target, calls) {
+  const args = [path.join(import.meta.dirname, 'client.py'), client, target.url, JSON.stringify(calls), process.execPath, BROWSER];
+  const { stdout } = await run(options.python, args, { env: homeOf(`${client}-${calls.length}`, target), timeout: PATIENCE });
+  return JSON.parse(stdout);
+}
+
+async function fromPython(client, target) {
+  const calls = [[target.tool, {}, 0], ...target.name === 'direct' ? [['write_note', { text: client }, 0], [target.tool, {}, 0]] : []];
+  const { answers, asked } = await python(client, target, calls);
+  // Both ask for a refresh token as well.
+  const scopes = asked.map((asked) => asked.filter((scope) => scope !== 'offline_access').sort());
+  assert.equal(answers[0].split(':')[0], target.answer.split(':')[0]);
+  if (client === 'mcp') assert.deepEqual(scopes[0], [target.scope]);
+  if (target.name === 'direct') {
+    assert.equal(answers[1], 'written');
+    assert.ok(answers[2].includes(client), answers[2]);
+    // The SDK of PyPI asks for the union, as the specification of 2026-07-28 says.
+    if (client === 'mcp') assert.deepEqual(scopes[1], ['notes:read', 'notes:write']);
+  }
+}
+
+async function refreshesFromPython(target) {
+  const before = issuer.refreshes;
+  issuer.lifetime = 2;
+  const { answers, asked } = await python('mcp', target, [[target.tool, {}, 0], [target.tool, {}, 2.5]]);
+  issuer.lifetime = 600;
+  assert.equal(answers.length, 2);
+  assert.equal(asked.length, 1, 'the user is asked once');
+  assert.ok(issuer.refreshes > before, 'a refresh');
+}
+
+const CLIENTS = {
+  'npm SDK': sdk,
+  inspector,
+  'mcp-remote': remote,
+  'PyPI mcp': (target) => fromPython('mcp', target),
+  fastmcp: (target) => fromPython('fastmcp', target),
+};
+
+/** A proxy in front of an application, with the service that it asks. */
+async function behind(name) {
+  const application = new Application();
+  const ports = { 8000: await freePort(), 8080: await freePort(), 9000: await application.start() };
+  const url = `http://127.0.0.1:${ports[8080]}/mcp`;
+  issuer.resources.add(url);
+  await start(ports[8000], path.resolve(options.service), ['serve'], {
+    LISTEN: `127.0.0.1:${ports[8000]}`, AUTH0_ISSUER: issuer.url, AUTH0_API_AUDIENCE: url, AUTH0_LEEWAY: '0s',
+    AUTH0_RESOURCE: url, AUTH0_RESOURCE_SCOPES: 'read:messages use:mcp',
+  });
+  await startProxy(name, ports);
+  const { sessions } = application;
+  return { name, url, sessions, scope: 'read:messages', tool: 'whoami', answer: 'ann read:messages', stepsUp: stepsUpForAll };
+}
+
+/** The server of examples/mcp, without a proxy. */
+async function direct() {
+  const port = await freePort();
+  const url = `http://127.0.0.1:${port}/mcp`;
+  issuer.resources.add(url);
+  await start(port, path.resolve(options.example), [], { ISSUER: issuer.url, RESOURCE: url, LISTEN: `127.0.0.1:${port}` });
+  return { name: 'direct', url, scope: 'notes:read', tool: 'read_notes', answer: 'ann reads: ', stepsUp: stepsUpForOne };
+}
+
+const { values: options } = parseArgs({
+  options: { service: { type: 'string' }, example: { type: 'string' }, python: { type: 'string' }, only: { type: 'string' } },
+});
 let failed = 0;
 try {
-  await main(path.resolve(process.argv[2]));
+  await issuer.start();
+  for (const name of [...Object.keys(PROXIES), 'direct']) {
+    if (options.only && options.only !== name) continue;
+    const target = await (name === 'direct' ? direct() : behind(name));
+    const clients = { ...CLIENTS, ...name === 'direct' ? { 'PyPI mcp, a refresh': refreshesFromPython } : {} };
+    for (const [client, check] of Object.entries(clients)) {
+      try {
+        await check(target);
+        console.log(`ok     ${name}: ${client}`);
+      } catch (error) {
+        failed += 1;
+        console.log(`FAILED ${name}: ${client}`, error);
+      }
+    }
+  }
 } catch (error) {
+  failed += 1;
   console.error(error);
-  failed = 1;
 }
-for (const child of children) child.kill();
-process.exit(failed);
+await end();
+process.exit(failed ? 1 : 0);

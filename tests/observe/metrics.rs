@@ -1,4 +1,4 @@
-//! The counters and their labels, and the alerts and the dashboard that use them.
+//! The counters and their labels, and the alerts and the dashboard built on them.
 
 use std::{
     collections::BTreeSet,
@@ -124,7 +124,7 @@ async fn names_each_key_that_is_left_out_until_it_is_corrected() {
 }
 
 #[tokio::test]
-async fn makes_no_label_of_what_a_caller_sends() {
+async fn labels_contain_no_caller_data() {
     let service = Service::start().await;
     let flood = async |round: usize| {
         for number in 0..20 {
@@ -184,6 +184,57 @@ async fn serves_metrics_on_their_own_listener() {
 
     let answer = service.send("GET", "/metrics", &[]).await;
     assert_eq!(answer.status(), 404, "nor is it at the service's own door");
+}
+
+#[tokio::test]
+async fn a_scraper_that_asks_gets_openmetrics_with_exemplars() {
+    const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+    let service = Service::start().await;
+    let (listener, address) = listener().await;
+    tokio::spawn(serve_metrics(service.metrics.clone(), listener));
+    for (trace, flags) in [(TRACE, "01"), (&TRACE.replace('0', "9"), "00")] {
+        let parent = format!("00-{trace}-b7ad6b7169203331-{flags}");
+        let fields = [("traceparent", &*parent)];
+        let answer = service.send("GET", "/api/public", &fields).await;
+        assert_eq!(answer.status(), 200);
+    }
+    let page = service.client.get(format!("http://{address}/metrics"));
+    let page = page.header(
+        "accept",
+        "application/openmetrics-text;version=1.0.0,*/*;q=0.1",
+    );
+    let page = page.send().await.unwrap();
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    assert_eq!(page.headers()["content-type"], kind);
+    let text = page.text().await.unwrap();
+    let series = "warp_bearer_request_duration_seconds_bucket{route=\"/api/public\",le=";
+    let exemplar = format!(" # {{trace_id=\"{TRACE}\"}} ");
+    let bucket = text.lines().find(|line| line.contains(&exemplar));
+    assert!(
+        bucket.is_some_and(|line| line.starts_with(series)),
+        "{text}"
+    );
+    assert_eq!(
+        text.matches("trace_id").count(),
+        1,
+        "the other was not sampled"
+    );
+    for line in [
+        "# TYPE warp_bearer_requests counter\n",
+        "warp_bearer_requests_total{route=\"/api/public\"",
+        "# TYPE warp_bearer_request_duration_seconds histogram\n",
+        "le=\"1.0\"} ",
+    ] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
+    assert!(
+        text.ends_with("\n# EOF\n") && !text.contains("\n\n"),
+        "{text}"
+    );
+    assert!(
+        !service.metrics.render().contains("trace_id"),
+        "the other format has no room for it"
+    );
 }
 
 #[tokio::test]

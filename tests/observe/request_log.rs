@@ -27,10 +27,10 @@ async fn logs_one_line_per_request() {
     #[rustfmt::skip]
     let rows = [
         ("open to all", "GET", "/api/public", "", "GET", "/api/public", 200, None, false),
-        ("a slash at the end", "GET", "/api/public/", "", "GET", "/api/public", 200, None, false),
-        ("a head", "HEAD", "/api/public", "", "HEAD", "/api/public", 200, None, false),
+        ("a trailing slash", "GET", "/api/public/", "", "GET", "/api/public", 200, None, false),
+        ("a HEAD request", "HEAD", "/api/public", "", "HEAD", "/api/public", 200, None, false),
         ("verified", "GET", "/api/private", &*good, "GET", "/api/private", 200, None, true),
-        ("verified, and not granted", "GET", "/api/private-scoped", &*poor, "GET", "/api/private-scoped", 403, Some("insufficient_scope"), true),
+        ("verified, scope not granted", "GET", "/api/private-scoped", &*poor, "GET", "/api/private-scoped", 403, Some("insufficient_scope"), true),
         ("no token", "GET", "/api/private", "", "GET", "/api/private", 401, Some("missing_token"), false),
         ("expired", "GET", "/api/private", &*expired, "GET", "/api/private", 401, Some("token_expired"), false),
         ("malformed", "GET", "/api/private", "Bearer", "GET", "/api/private", 400, Some("malformed_authorization"), false),
@@ -104,6 +104,43 @@ async fn logs_one_line_per_request() {
     }
 }
 
+/// The issuer chooses the `kid`, which can be any text of any length.
+#[tokio::test]
+async fn shows_the_kid_as_untrusted_text() {
+    let long = "k".repeat(100);
+    for (case, kid, shown) in [
+        ("long", &*long, format!("{}…", &long[..80])),
+        (
+            "an address",
+            "https://me:hunter2@a.example/?hunter2",
+            "https://…@a.example/?…".to_owned(),
+        ),
+        ("a colon", "a:b", "a:b".to_owned()),
+        (
+            "of another direction",
+            "a\u{202e}b",
+            "a\u{202e}b".to_owned(),
+        ),
+    ] {
+        let service = Service::start().await;
+        let issuer = &service.tenant.issuer;
+        let key = SigningKey::generate(Algorithm::RS256).with_kid(kid);
+        issuer.publish_key(&key);
+        let token = format!("Bearer {}", issuer.token().key(&key).sign());
+        service.log.take();
+        let answer = service
+            .send("GET", "/api/private", &[("authorization", &token)])
+            .await;
+        assert_eq!(answer.status(), 200, "{case}");
+        let lines = service.log.take();
+        let line = lines
+            .iter()
+            .find(|line| line["message"] == "answered")
+            .unwrap();
+        assert_eq!(line["kid"], shown, "{case}");
+    }
+}
+
 /// Probes come every few seconds and their answers seldom change, so they are logged at debug.
 #[tokio::test]
 async fn counts_probes_and_logs_them_at_debug_only() {
@@ -162,7 +199,7 @@ async fn logs_one_pseudonym_per_subject() {
     assert_ne!(names[0], names[2]);
 }
 
-/// Nothing of a token, a path or a field is logged, whatever it contains.
+/// No token, path or field value is logged, whatever it contains.
 #[tokio::test]
 async fn never_logs_a_token_or_a_claim() {
     const MARK: &str = "hunter2";
@@ -200,7 +237,7 @@ async fn never_logs_a_token_or_a_claim() {
             ("expired", token().expired().sign(), 401),
             ("not yet valid", token().not_before(300).sign(), 401),
             ("no audience", token().without("aud").sign(), 401),
-            ("an expiry in words", token().claim("exp", "hunter2").sign(), 401),
+            ("exp as text", token().claim("exp", "hunter2").sign(), 401),
             ("bound", token().claim("cnf", json!({"jkt": "hunter2"})).sign(), 401),
         ];
         for (case, token, status) in rows {
@@ -233,17 +270,17 @@ async fn never_logs_a_token_or_a_claim() {
 }
 
 #[tokio::test]
-async fn returns_a_request_id_and_keeps_a_plain_one() {
+async fn returns_a_request_id_and_keeps_plain_ones() {
     let service = Service::start().await;
     #[rustfmt::skip]
     let rows = [
-        ("taken over", "/api/public", &[("x-request-id", "a.B-9_z")][..], Some("a.B-9_z")),
-        ("on a refusal", "/api/private", &[("x-request-id", "a")], Some("a")),
-        ("on no route", "/nowhere", &[("x-request-id", "a")], Some("a")),
-        ("on no host", "/api/public", &[("host", "a b"), ("x-request-id", "a")], Some("a")),
+        ("taken from the request", "/api/public", &[("x-request-id", "a.B-9_z")][..], Some("a.B-9_z")),
+        ("on an error", "/api/private", &[("x-request-id", "a")], Some("a")),
+        ("on an unknown path", "/nowhere", &[("x-request-id", "a")], Some("a")),
+        ("with a bad Host field", "/api/public", &[("host", "a b"), ("x-request-id", "a")], Some("a")),
         ("made", "/api/public", &[], None),
-        ("made, not a blank", "/api/public", &[("x-request-id", "a b")], None),
-        ("made, not two", "/api/public", &[("x-request-id", "a"), ("x-request-id", "b")], None),
+        ("generated, because of a space", "/api/public", &[("x-request-id", "a b")], None),
+        ("generated, because of two", "/api/public", &[("x-request-id", "a"), ("x-request-id", "b")], None),
     ];
     for (case, path, fields, expected) in rows {
         let answer = service.send("GET", path, fields).await;
@@ -276,7 +313,7 @@ async fn logs_the_trace_id_of_a_valid_traceparent() {
     }
 }
 
-/// A refusal of `/auth` can be joined to the client's own request.
+/// A refusal of `/auth` can be correlated with the client's own request.
 #[tokio::test]
 async fn logs_the_request_that_a_proxy_asks_about() {
     let service = Service::start().await;
@@ -349,7 +386,7 @@ async fn counts_a_panic_without_logging_its_message() {
     );
     let text = service.log.text();
     assert!(
-        text.contains("a handler panicked") && text.contains("code=internal_error"),
+        text.contains("handler panicked") && text.contains("code=internal_error"),
         "{text}"
     );
     assert!(!text.contains("hunter2"), "{text}");

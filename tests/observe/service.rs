@@ -45,7 +45,7 @@ impl Service {
         Self::with(tenant, log, routes, Limits::default()).await
     }
 
-    /// Starts a service that asks its issuer about opaque tokens, and reads a file of revocations.
+    /// Starts a service that introspects opaque tokens and reads a revocation file.
     pub(crate) async fn with_every_source() -> Self {
         let log = Log::start("info", LogFormat::Json);
         let issuer = Issuer::start().await;
@@ -135,7 +135,7 @@ impl Service {
     }
 }
 
-/// Waits until `condition` holds. For conditions that depend on sockets, not on time.
+/// Waits until `condition` holds. Use it for conditions that depend on sockets, not on time.
 pub(crate) async fn until(mut condition: impl FnMut() -> bool) {
     let patience = Instant::now() + Duration::from_secs(20);
     while !condition() {
@@ -189,7 +189,7 @@ impl Log {
         String::from_utf8(self.lines.0.lock().unwrap().clone()).unwrap()
     }
 
-    /// Returns the lines of the requests since the last call.
+    /// Returns the lines of requests since the last call.
     pub(crate) fn take(&self) -> Vec<Value> {
         let bytes = std::mem::take(&mut *self.lines.0.lock().unwrap());
         let text = String::from_utf8(bytes).unwrap();

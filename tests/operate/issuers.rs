@@ -1,4 +1,4 @@
-//! The issuers file of a running service: reread at SIGHUP, under load.
+//! The issuers file of a running service: reloaded at SIGHUP, under load.
 
 use std::{
     fs,
@@ -28,7 +28,7 @@ async fn serve(file: &Path) -> Process {
     let file = [("ISSUERS_FILE", file.to_str().unwrap())];
     let others = [
         ("AUTH0_API_AUDIENCE", "https://api.example.com"),
-        // A line for each request would push out those that the test waits for.
+        // A line for each request would displace the lines that the test waits for.
         ("RUST_LOG", "info,warp_bearer::request=off"),
     ];
     Process::run(command.arg("serve"), &[&file[..], &others].concat()).await
@@ -41,7 +41,7 @@ async fn status(service: &Process, token: &str) -> u16 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hangup_rereads_the_issuers_file_without_losing_a_request() {
+async fn sighup_reloads_the_issuers_file_without_losing_requests() {
     let (stays, comes) = (issuer().await, issuer().await);
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("issuers.toml");
@@ -78,13 +78,13 @@ async fn a_hangup_rereads_the_issuers_file_without_losing_a_request() {
         };
         fs::write(&file, table(&stays, &leeway) + &more).unwrap();
         service.hangup();
-        service.logged("issuers file reread").await;
+        service.logged("issuers file reloaded").await;
         let token = comes.token().sign();
         let expected = if round % 2 == 0 { 200 } else { 401 };
         assert_eq!(status(&service, &token).await, expected, "{round}");
     }
 
-    // A bad file: its fault is logged, and everything goes on.
+    // An invalid file: its fault is logged, and the service keeps running unchanged.
     fs::write(
         &file,
         "[[issuer]]\nurl = \"https://a.example/\"\nleway = \"1s\"\n",
@@ -95,12 +95,68 @@ async fn a_hangup_rereads_the_issuers_file_without_losing_a_request() {
     assert!(fault.contains("did you mean leeway?"), "{fault}");
     fs::remove_file(&file).unwrap();
     service.hangup();
-    service.logged("which is not there").await;
+    service.logged("which does not exist").await;
     assert_eq!(status(&service, &stays.token().sign()).await, 200);
 
     done.store(true, Ordering::Relaxed);
     for task in load {
         assert!(task.await.unwrap() > 0);
     }
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_follows_a_key_source_that_moves_and_keeps_what_works() {
+    let (stays, moves) = (issuer().await, issuer().await);
+    let other = issuer().await;
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("issuers.toml");
+    let with = |more: &str| fs::write(&file, table(&stays, "") + &table(&moves, more)).unwrap();
+    with("");
+    let mut service = serve(&file).await;
+    service.logged("key set fetched").await;
+    service.logged("key set fetched").await;
+    let old = moves.token().sign();
+    assert_eq!(status(&service, &old).await, 200);
+
+    // The keys come from elsewhere now: tokens of the old ones are refused, also those seen before.
+    with(&format!("jwks_uri = \"{}\"", other.jwks_uri()));
+    service.hangup();
+    service.logged("issuers file reread").await;
+    let new = other.token().claim("iss", moves.url()).sign();
+    assert_eq!(status(&service, &new).await, 200);
+    assert_eq!(status(&service, &old).await, 401);
+    assert_eq!(status(&service, &stays.token().sign()).await, 200);
+
+    // A file of keys that is not there, two sources, bytes that are no text: the issuers stay.
+    let keys = directory.path().join("keys.json");
+    #[rustfmt::skip]
+    let faults = [
+        (format!("jwks_file = \"{}\"", keys.display()), "which is not there"),
+        (format!("jwks_file = \"{}\"\njwks_uri = \"{}\"", keys.display(), other.jwks_uri()), "set together with jwks_uri"),
+        ("introspection = \"opaque\"".to_owned(), "give one of introspection_client_secret"),
+        ("ca_file = \"/nowhere/ca.pem\"".to_owned(), "ca_file: found"),
+        ("= 5".to_owned(), "not valid TOML"),
+    ];
+    for (more, words) in faults {
+        with(&more);
+        service.hangup();
+        service.logged(words).await;
+        assert_eq!(status(&service, &new).await, 200, "{more}");
+        assert_eq!(status(&service, &old).await, 401, "{more}");
+    }
+    fs::write(&file, b"[[issuer]]\nurl = \"\xff\"").unwrap();
+    service.hangup();
+    service.logged("is not UTF-8").await;
+    assert_eq!(status(&service, &stays.token().sign()).await, 200);
+
+    // A key set on disk, with the old key in it.
+    let set = serde_json::json!({"keys": [moves.key().public_jwk()]});
+    fs::write(&keys, set.to_string()).unwrap();
+    with(&format!("jwks_file = \"{}\"", keys.display()));
+    service.hangup();
+    service.logged("issuers file reread").await;
+    assert_eq!(status(&service, &moves.token().sign()).await, 200);
+    assert_eq!(status(&service, &new).await, 401);
     service.stop().await;
 }

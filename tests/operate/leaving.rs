@@ -1,4 +1,4 @@
-//! Shutdown under load: after a signal, every accepted request is answered.
+//! Shutdown under load: after a signal, every accepted request is still answered.
 
 use std::{
     net::SocketAddr,
@@ -20,13 +20,13 @@ use crate::process::{Process, until};
 const CLIENTS: usize = 32;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_request_is_lost_to_a_signal() {
+async fn signal_loses_no_request() {
     leave_under_load(1_000).await;
 }
 
 #[ignore = "three times 20,000 requests: just ci-full"]
 #[tokio::test(flavor = "multi_thread")]
-async fn no_request_of_many_is_lost_to_a_signal_three_times_in_a_row() {
+async fn signal_loses_none_of_many_requests_three_times() {
     for _ in 0..3 {
         leave_under_load(20_000).await;
     }

@@ -1,8 +1,10 @@
-//! The running process as an operator meets it: signals, health, certificates and a long run.
+//! The running process from an operator's view: signals, health, certificates and a long run.
 
 mod issuers;
 mod leaving;
+mod many_issuers;
 mod process;
+mod revocations;
 mod soak;
 #[path = "../support/mod.rs"]
 mod support;
@@ -31,7 +33,7 @@ async fn health(listen: SocketAddr, arguments: &[&str]) -> (i32, String) {
 }
 
 #[tokio::test]
-async fn health_tells_whether_the_service_lives_and_whether_it_is_ready() {
+async fn health_reports_liveness_and_readiness() {
     let issuer = Issuer::start().await;
     issuer.fail(Fault::Status(500));
     let mut service = Process::serve(&issuer, &[]).await;
@@ -63,7 +65,7 @@ async fn health_tells_whether_the_service_lives_and_whether_it_is_ready() {
 }
 
 #[tokio::test]
-async fn health_reads_where_to_ask_and_nothing_else() {
+async fn health_reads_only_the_address() {
     for (case, listen, code) in [("no address", "nowhere", 78), ("nobody", "127.0.0.1:1", 1)] {
         let mut command = Command::new(BINARY);
         command.env_clear().env("LISTEN", listen).arg("health");
@@ -75,7 +77,7 @@ async fn health_reads_where_to_ask_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_hangup_fetches_the_keys_and_reads_the_certificate_again() {
+async fn sighup_fetches_keys_and_reloads_the_certificate() {
     let issuer = Issuer::start().await;
     let directory = tempfile::tempdir().unwrap();
     let (certificate, key) = (
@@ -99,7 +101,7 @@ async fn a_hangup_fetches_the_keys_and_reads_the_certificate_again() {
     renew();
     let before = issuer.requests().jwks;
     service.hangup();
-    service.logged("asked to refresh").await;
+    service.logged("reload requested").await;
     until(|| issuer.requests().jwks > before).await;
     service.logged("certificate replaced").await;
 
@@ -117,7 +119,7 @@ async fn a_hangup_fetches_the_keys_and_reads_the_certificate_again() {
 }
 
 #[tokio::test]
-async fn a_certificate_that_cannot_be_used_stops_the_start() {
+async fn unusable_certificate_stops_the_start() {
     let directory = tempfile::tempdir().unwrap();
     let file = |name: &str, text: &str| {
         let path = directory.path().join(name);
@@ -157,7 +159,7 @@ async fn a_certificate_that_cannot_be_used_stops_the_start() {
 }
 
 #[tokio::test]
-async fn a_second_signal_is_told_apart_from_the_first() {
+async fn second_signal_stops_at_once() {
     let issuer = Issuer::start().await;
     let mut service = Process::serve(&issuer, &[("SHUTDOWN_GRACE", "1h")]).await;
     service.terminate();
@@ -170,7 +172,7 @@ async fn a_second_signal_is_told_apart_from_the_first() {
 }
 
 #[tokio::test]
-async fn metrics_are_where_they_are_asked_for() {
+async fn serves_metrics_at_the_configured_address() {
     let issuer = Issuer::start().await;
     let mut service = Process::serve(&issuer, &[("METRICS_LISTEN", "127.0.0.1:0")]).await;
     let address = service.logged("metrics address=").await;
@@ -188,7 +190,7 @@ async fn metrics_are_where_they_are_asked_for() {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn idle_peers_leave_descriptors_for_a_key_fetch() {
+async fn idle_peers_leave_descriptors_for_key_fetches() {
     let issuer = Issuer::start().await;
     issuer.go_down().await;
     let mut service = Process::serve_after("ulimit -Sn 80; ulimit -Hn 128", &issuer).await;

@@ -49,7 +49,7 @@ impl Process {
         Self::run(command, &[&own, variables].concat()).await
     }
 
-    /// Runs a command that serves, with these variables alone.
+    /// Runs a command that serves, with only these variables set.
     pub(crate) async fn run(command: &mut Command, variables: &[(&str, &str)]) -> Self {
         let mut child = command
             .env_clear()
@@ -72,8 +72,8 @@ impl Process {
         process
     }
 
-    /// Waits for a log line that contains these words, and returns the rest of the line. Each line
-    /// is found once, in any order: lines of different tasks interleave.
+    /// Waits for a log line that contains these words and returns the rest of the line. Each line
+    /// is found once, and the order does not matter, because lines of different tasks interleave.
     pub(crate) async fn logged(&mut self, words: &str) -> String {
         let known = self.skipped.iter().position(|line| line.contains(words));
         let mut found = known.map(|at| self.skipped.remove(at));
@@ -122,7 +122,7 @@ impl Process {
     }
 }
 
-/// Waits until `condition` holds. For conditions that depend on sockets, not on time.
+/// Waits until `condition` holds. Use it for conditions that depend on sockets, not on time.
 pub(crate) async fn until(mut condition: impl FnMut() -> bool) {
     let patience = Instant::now() + FOREVER;
     while !condition() {

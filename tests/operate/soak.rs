@@ -1,8 +1,8 @@
 //! A soak test: load, a new key every ten seconds, and memory that must not grow.
 //!
 //! The issuer rotates keys as real issuers do: it publishes a key before it signs with it, and
-//! unpublishes a key when no valid token is signed with it any more. The service must see each new
-//! key by its ordinary refreshes, because the forged tokens in the load use up the budget for
+//! unpublishes a key when no valid token is signed with it any more. The service must find each new
+//! key with its ordinary refreshes, because the forged tokens in the load use up the budget for
 //! fetching unknown keys.
 
 use std::{
@@ -108,7 +108,7 @@ impl Load {
         })
     }
 
-    /// Replaces the tokens by new ones, signed with the issuer's newest key.
+    /// Replaces the tokens with new ones, signed with the issuer's newest key.
     async fn renew(&self, issuer: &Arc<Issuer>) {
         let issuer = Arc::clone(issuer);
         let fresh = tokio::task::spawn_blocking(move || tokens(&issuer))

@@ -1,8 +1,9 @@
-//! Traces: what a collector and the issuer see of one request.
+//! Traces: the data of one request that the collector and the issuer receive.
 
 use std::{
     fmt::Write,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use serde_json::{Value, json};
@@ -15,9 +16,15 @@ use warp::{
     http::{HeaderMap, StatusCode},
     hyper::body::Bytes,
 };
-use warp_bearer::issuer::Issuer;
+use warp_bearer::{
+    auth::Algorithm,
+    issuer::{Issuer, SigningKey},
+};
 
-use crate::process::{Process, until};
+use crate::{
+    process::{Process, until},
+    support::redis::RedisServer,
+};
 
 const TRACE: [u8; 16] = [
     0x0a, 0xf7, 0x65, 0x19, 0x16, 0xcd, 0x43, 0xdd, 0x84, 0x48, 0xeb, 0x21, 0x1c, 0x80, 0x31, 0x9c,
@@ -43,7 +50,7 @@ where
     address
 }
 
-/// A receiver of OTLP, which keeps what it gets.
+/// A receiver of OTLP that stores the requests.
 #[derive(Clone, Default)]
 struct Collector(Arc<Mutex<Vec<Bytes>>>);
 
@@ -61,7 +68,8 @@ impl Collector {
         serve(receive.or(nothing).unify()).await
     }
 
-    /// Returns whether these bytes have come. Texts and identifiers are in the messages as they are.
+    /// Returns whether these bytes were received. Texts and identifiers are unchanged in the
+    /// messages.
     fn has(&self, bytes: &[u8]) -> bool {
         let all = self.0.lock().unwrap();
         all.iter()
@@ -69,7 +77,7 @@ impl Collector {
     }
 }
 
-/// The address of a key set, which remembers the `traceparent` of each request.
+/// A key set endpoint that records the `traceparent` of each request.
 #[derive(Clone, Default)]
 struct KeySet {
     keys: Arc<Mutex<Vec<Value>>>,
@@ -99,7 +107,7 @@ async fn ask(service: &Process, fields: &str) -> u16 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_collector_sees_one_trace_from_the_proxy_to_the_key_set() {
+async fn collector_receives_one_trace_from_proxy_to_key_set() {
     let (collector, set) = (Collector::default(), KeySet::default());
     let issuer = Issuer::start().await;
     set.keys.lock().unwrap().push(issuer.key().public_jwk());
@@ -122,7 +130,7 @@ async fn a_collector_sees_one_trace_from_the_proxy_to_the_key_set() {
              X-Forwarded-Uri: /notes/1?key=hunter2\r\nAuthorization: Bearer {token}\r\n"
         )
     };
-    // Not sampled: the proxy has decided.
+    // Not sampled, because the proxy decided so.
     let unsampled = of_trace("00").replace(&trace, &hex(&[7; 16]));
     assert_eq!(ask(&service, "Authorization: Bearer a.b.c\r\n").await, 401);
     assert_eq!(ask(&service, &of_trace("01")).await, 200);
@@ -151,8 +159,77 @@ async fn a_collector_sees_one_trace_from_the_proxy_to_the_key_set() {
     assert!(!collector.has(signature.as_bytes()), "no token");
 }
 
+/// An introspection endpoint, which remembers the `traceparent` of each question.
+async fn introspection(audience: String, traces: Arc<Mutex<Vec<String>>>) -> String {
+    let answer = warp::header::headers_cloned().map(move |headers: HeaderMap| {
+        let trace = headers.get("traceparent");
+        let trace = trace.map_or("", |value| value.to_str().unwrap());
+        traces.lock().unwrap().push(trace.to_owned());
+        warp::reply::json(&json!({"active": true, "aud": audience, "exp": 4_000_000_000_u32}))
+    });
+    serve(answer).await
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_collector_requests_are_answered_and_the_process_ends() {
+async fn a_wait_for_introspection_or_for_the_store_is_a_span() {
+    const PUBLIC: &str = "https://api.example.com";
+    let Some(redis) = RedisServer::start() else {
+        return;
+    };
+    let (collector, traces) = (Collector::default(), Arc::default());
+    let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
+    let endpoint = introspection(issuer.audience().to_owned(), Arc::clone(&traces)).await;
+    let variables = [
+        ("AUTH0_ALGORITHMS", "ES256"),
+        ("AUTH0_INTROSPECTION", "opaque"),
+        ("AUTH0_INTROSPECTION_URI", &*endpoint),
+        ("AUTH0_INTROSPECTION_CLIENT_ID", "api"),
+        ("AUTH0_INTROSPECTION_CLIENT_SECRET", "secret"),
+        ("PUBLIC_URL", PUBLIC),
+        ("STATE_STORE", &redis.url()),
+        ("STATE_STORE_TIMEOUT", "1s"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.start().await),
+        ("OTEL_BSP_SCHEDULE_DELAY", "20"),
+    ];
+    let mut service = Process::serve(&issuer, &variables).await;
+    service.logged("key set fetched").await;
+    service.logged("state store connected").await;
+    let trace = hex(&TRACE);
+    let parent = format!("traceparent: 00-{trace}-b7ad6b7169203331-01\r\n");
+    let opaque = format!("{parent}Authorization: Bearer an_opaque_token_of_some_length\r\n");
+    assert_eq!(ask(&service, &opaque).await, 200);
+    let key = SigningKey::generate(Algorithm::ES256);
+    let token = issuer.token().bound_to(&key).sign();
+    let bound = || {
+        let proof = key
+            .proof("GET", &format!("{PUBLIC}/a"))
+            .token(&token)
+            .sign();
+        format!(
+            "{parent}Authorization: DPoP {token}\r\nDPoP: {proof}\r\n\
+             X-Forwarded-Method: GET\r\nX-Forwarded-Uri: /a\r\n"
+        )
+    };
+    // A store takes no proof from before its own start, and both are in whole seconds.
+    while ask(&service, &bound()).await == 503 {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(ask(&service, &bound()).await, 200);
+
+    let rows: [&[u8]; 3] = [&TRACE, b"introspect token", b"claim proof in store"];
+    until(|| rows.iter().all(|bytes| collector.has(bytes))).await;
+    let asked = traces.lock().unwrap().clone();
+    let start = format!("00-{trace}-");
+    assert!(
+        matches!(&asked[..], [one] if one.starts_with(&start) && !one.contains("b7ad6b7169203331")),
+        "{asked:?}"
+    );
+    service.stop().await;
+    assert!(!collector.has(b"an_opaque_token"), "no token");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unreachable_collector_does_not_block_requests_or_exit() {
     let issuer = Issuer::start().await;
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", closed.local_addr().unwrap());

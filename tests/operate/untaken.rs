@@ -1,4 +1,4 @@
-//! Memory use while peers request the largest answer and do not read it.
+//! Memory use while peers request the largest response and do not read it.
 
 use std::{fs, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -23,8 +23,8 @@ use crate::{
 const BUNDLE: &str = "/docs/swagger-ui-bundle.js";
 const IDLE: Duration = Duration::from_secs(4);
 
-// The upper bounds of docs/production.md, in KiB: for an HTTP/1.1 connection with the default
-// `MAX_HEADER_BYTES`, for an HTTP/2 connection, for each answer on it, and for the first requests
+// The upper bounds in docs/production.md, in KiB: for an HTTP/1.1 connection with the default
+// `MAX_HEADER_BYTES`, for an HTTP/2 connection, for each response on it, and for the first requests
 // of the process.
 const HEAD: u64 = 32;
 const HTTP1: u64 = HEAD + 28;
@@ -37,7 +37,7 @@ const PROCESS: u64 = 2 * 1024;
 const TOKENS: u64 = 15 * 1024;
 
 #[test]
-fn the_bounds_are_the_documented_ones() {
+fn bounds_match_the_documentation() {
     let page = include_str!("../../docs/production.md");
     for bound in [
         "`MAX_CONNECTIONS` × (`MAX_HEADER_BYTES` + 28 KiB)",
@@ -51,8 +51,8 @@ fn the_bounds_are_the_documented_ones() {
 
 /// The connections that the Kubernetes manifest allows fit into the memory limit of the pod.
 #[test]
-fn the_manifest_stays_within_its_memory() {
-    let manifest = include_str!("../../deploy/kubernetes/warp-bearer.yaml");
+fn manifest_fits_its_memory_limit() {
+    let manifest = include_str!("../../deploy/kubernetes/base/warp-bearer.yaml");
     let number = |name: &str| -> u64 {
         let (_, rest) = manifest.split_once(name).unwrap();
         let digits = rest.trim_start_matches(|c: char| !c.is_ascii_digit());
@@ -97,7 +97,7 @@ async fn stall(address: SocketAddr, streams: u32) -> TcpStream {
 }
 
 #[tokio::test]
-async fn untaken_http2_answers_take_little_memory_and_give_it_back() {
+async fn unread_http2_responses_use_little_memory_and_free_it() {
     const CONNECTIONS: u64 = 4;
     const STREAMS: u32 = 100;
 
@@ -140,7 +140,7 @@ async fn untaken_http2_answers_take_little_memory_and_give_it_back() {
     service.stop().await;
 }
 
-/// Returns how many streams have been reset.
+/// Returns the number of reset streams.
 fn resets(mut heard: &[u8]) -> usize {
     let mut resets = 0;
     while let Some(head) = heard.get(..9) {
@@ -173,7 +173,7 @@ async fn untaken_http1(connections: u64) {
         peers.push(peer);
     }
 
-    // Waits until each peer has received its first bytes, so that the service accepts another.
+    // Waits until each peer has received its first bytes, so that the service accepts the next one.
     for peer in &peers {
         peer.peek(&mut [0]).await.unwrap();
     }
@@ -240,7 +240,7 @@ fn hello() -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn what_a_connection_holds_stays_within_the_bound() {
+async fn connection_memory_stays_within_the_bound() {
     const STREAMS: u32 = 16;
     let http2 = HTTP2 + u64::from(STREAMS) * ANSWER;
     let half_a_record = [&[0x17, 3, 3, 0x40, 0xc8][..], &[b'z'; 16_000]].concat();
@@ -356,7 +356,7 @@ fn connector(directory: &TempDir) -> TlsConnector {
 /// does not.
 #[ignore = "takes two minutes: just ci-full"]
 #[tokio::test]
-async fn a_reader_of_3_kilobytes_a_second_gets_all_of_it() {
+async fn reader_at_3_kilobytes_per_second_gets_everything() {
     let (_issuer, mut service) = service_that_waits(Duration::from_secs(8)).await;
     let mut peer = TcpStream::connect(service.address).await.unwrap();
     let words = format!("GET {BUNDLE} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");

@@ -1,4 +1,5 @@
 //! The pages match the code and the programs that they describe.
 
+mod dependencies;
 mod peers;
 mod readme;

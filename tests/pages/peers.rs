@@ -1,4 +1,4 @@
-//! The migration pages describe correctly what the other libraries answer.
+//! The migration pages describe correctly how the other libraries respond.
 //!
 //! The other libraries' programs are in `tests/peers/`. `tests/peers/run` installs their
 //! dependencies and sends each of them the same requests as this library.
@@ -44,7 +44,7 @@ fn blocks<'p>(page: &'p str, language: &str) -> Vec<&'p str> {
 }
 
 #[test]
-fn what_the_pages_show_of_the_other_side_is_what_runs() {
+fn pages_show_the_code_that_runs() {
     let python = [
         include_str!("../peers/fastapi/main.py"),
         include_str!("../peers/fastapi/test_main.py"),
@@ -64,7 +64,7 @@ fn what_the_pages_show_of_the_other_side_is_what_runs() {
 /// A request of a client: the path, and each `Authorization` field.
 type Sent = (&'static str, Vec<String>);
 
-/// Returns the request that the tables call `case`.
+/// Returns the request for the table row `case`.
 fn sent(case: &str, issuer: &Issuer) -> Sent {
     let token = || issuer.token().scope("read:messages");
     let private = "/api/private";
@@ -195,7 +195,8 @@ struct Peer {
 impl Peer {
     /// Runs `command` with a free port in `PORT`, and waits until the server answers.
     async fn start(command: &mut Command) -> Self {
-        // The port is free, and the listener that found it is closed at the end of this statement.
+        // The port is free, because the listener that reserved it closes at the end of this
+        // statement.
         let port = TcpListener::bind("127.0.0.1:0")
             .unwrap()
             .local_addr()
@@ -262,7 +263,7 @@ impl Drop for Peer {
     }
 }
 
-/// Returns the rows of the table of answers: the request, the other library's answer, ours.
+/// Returns the rows of the comparison table: the request, the other library's response, ours.
 fn answers(page: &str) -> Vec<[&str; 3]> {
     let table = page
         .lines()
@@ -277,7 +278,7 @@ fn answers(page: &str) -> Vec<[&str; 3]> {
 
 #[tokio::test]
 #[ignore = "needs FastAPI and Express: tests/peers/run"]
-async fn both_sides_answer_as_the_tables_say() {
+async fn tables_match_both_libraries() {
     for (page, is_fastapi) in [(FROM_FASTAPI, true), (FROM_EXPRESS, false)] {
         let start = async |issuer: &Issuer| {
             if is_fastapi {
@@ -291,7 +292,7 @@ async fn both_sides_answer_as_the_tables_say() {
         let mut seen = Vec::new();
         let mut shown = Vec::new();
         for [case, theirs, here] in answers(page) {
-            // An outage shows only in a server that holds no keys yet.
+            // An outage is only visible in a server that holds no keys yet.
             let row = if case.ends_with("is down") {
                 let down = Issuer::start().await;
                 let fresh = start(&down).await;
@@ -311,7 +312,7 @@ async fn both_sides_answer_as_the_tables_say() {
 
 #[test]
 #[ignore = "needs FastAPI: tests/peers/run"]
-fn its_tests_pass_there() {
+fn peer_tests_pass() {
     let python = env::var_os("PEERS_PYTHON").expect("tests/peers/run sets it");
     let tests = "import test_main; [run() for name, run in vars(test_main).items() if name.startswith('test_')]";
     let status = Command::new(python)

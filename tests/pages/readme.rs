@@ -1,5 +1,5 @@
 //! The README, its Japanese translation and the pages beside them match the code, and their links
-//! lead to existing targets.
+//! resolve.
 //!
 //! `tests/cli/dev.rs` runs the README's shell commands and the recorded session. The documentation
 //! tests and `examples/hello.rs` compile its Rust code.
@@ -22,6 +22,11 @@ use warp_bearer::{
 
 const README: &str = include_str!("../../README.md");
 const JAPANESE: &str = include_str!("../../README.ja.md");
+const CONFIGURATION: &str = include_str!("../../docs/configuration.md");
+const ERRORS: &str = include_str!("../../docs/errors.md");
+const LIBRARY: &str = include_str!("../../docs/library.md");
+const SERVICE: &str = include_str!("../../docs/service.md");
+const JAPANESE_REFERENCE: &str = include_str!("../../docs/reference.ja.md");
 
 /// Returns the cells of the page's table whose first column has this heading.
 fn table(page: &'static str, first_column: &str) -> Vec<Vec<&'static str>> {
@@ -46,10 +51,12 @@ fn code(page: &'static str, language: &str) -> Vec<&'static str> {
 }
 
 #[test]
-fn its_library_example_is_the_one_that_is_tested() {
+fn library_example_is_the_tested_one() {
     let example = include_str!("../../examples/hello.rs");
     let mut shown = 0;
-    for block in code(README, "rust") {
+    let tests = code(LIBRARY, "rust");
+    let tests = tests.iter().filter(|block| block.contains("mod tests"));
+    for block in code(README, "rust").iter().chain(tests) {
         assert!(example.contains(block), "not in hello.rs:\n{block}");
         shown += block.lines().count();
     }
@@ -58,7 +65,7 @@ fn its_library_example_is_the_one_that_is_tested() {
     assert_eq!(shown, example.lines().count() - not_shown);
 }
 
-/// Requires that a generated file has this text. With `UPDATE=1` in the environment, writes it
+/// Requires that a generated file has this text. If `UPDATE=1` is set in the environment, writes it
 /// first.
 fn assert_generated(file: &str, expected: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
@@ -70,12 +77,12 @@ fn assert_generated(file: &str, expected: &str) {
     let first = lines.find(|(_, (found, expected))| found != expected);
     assert!(
         found == expected,
-        "{file} is not what the table of variables says, first in {first:?}; run UPDATE=1 cargo test --test pages"
+        "{file} does not match the code, first in {first:?}; run UPDATE=1 cargo test --test pages"
     );
 }
 
 #[test]
-fn its_table_of_variables_is_the_one_that_is_read() {
+fn table_of_variables_matches_the_code() {
     let mut table = "| variable | unset | meaning |\n|---|---|---|\n".to_owned();
     for variable in VARIABLES {
         let unset = match variable.unset {
@@ -85,21 +92,22 @@ fn its_table_of_variables_is_the_one_that_is_read() {
         let (name, meaning) = (variable.name, variable.meaning);
         writeln!(table, "| `{name}` | {unset} | {meaning} |").unwrap();
     }
-    let (before, rest) = README.split_once("| variable |").unwrap();
+    let (before, rest) = CONFIGURATION.split_once("| variable |").unwrap();
     let (_, after) = rest.split_once("\n\n").unwrap();
-    assert_generated("README.md", &format!("{before}{table}\n{after}"));
+    let page = format!("{before}{table}\n{after}");
+    assert_generated("docs/configuration.md", &page);
 }
 
 #[test]
-fn the_example_file_is_the_table_of_variables() {
+fn example_file_matches_the_table_of_variables() {
     const TUTORIAL: usize = 4;
     let mut file = "\
-# The configuration, one variable a paragraph: meaning, default, example. Copy this file to `.env`
-# and put your own values in; a placeholder that is left is refused at the start.
+# The configuration. Each paragraph is one variable: its meaning, its default and an example. Copy
+# this file to `.env` and put in your own values. The service does not start with a placeholder.
 #
-# The environment wins over this file. Blanks around `=` are fine, `#` begins a comment, `$NAME` is
-# a reference to another variable: a value with `#`, `$`, quotes or backslashes belongs in single
-# quotes. Durations are written 500ms, 10s, 5m, 1h. A variable set to nothing is refused.
+# The environment takes precedence over this file. Spaces around `=` are allowed. `#` begins a
+# comment and `$NAME` refers to another variable, so put a value with `#`, `$`, quotes or backslashes
+# in single quotes. Write durations as 500ms, 10s, 5m or 1h. An empty value is an error.
 "
     .to_owned();
     for (at, variable) in VARIABLES.iter().enumerate() {
@@ -119,7 +127,7 @@ fn the_example_file_is_the_table_of_variables() {
     assert_generated(".env.example", &file);
 }
 
-/// Wraps a text into lines of a comment, 100 characters long.
+/// Wraps a text into comment lines of 100 characters.
 fn comment(text: &str) -> String {
     let mut lines = String::new();
     let mut line = "#".to_owned();
@@ -136,21 +144,23 @@ fn comment(text: &str) -> String {
 }
 
 #[test]
-fn its_table_of_errors_is_the_one_of_the_error_pages() {
-    let mut expected = String::new();
+fn table_of_errors_matches_the_error_pages() {
+    let mut table = "| code | status | error | when |\n|---|---|---|---|\n".to_owned();
     for page in PAGES {
         let answer = page.answer();
         let error = answer
             .error
             .map_or("–".to_owned(), |error| format!("`{error}`"));
         let (code, status, when) = (page.code, answer.status.as_u16(), page.when);
-        writeln!(expected, "| `{code}` | {status} | {error} | {when} |").unwrap();
+        writeln!(table, "| `{code}` | {status} | {error} | {when} |").unwrap();
     }
-    assert!(README.contains(&expected), "the table is:\n{expected}");
+    let (before, rest) = ERRORS.split_once("| code |").unwrap();
+    let (_, after) = rest.split_once("\n\n").unwrap();
+    assert_generated("docs/errors.md", &format!("{before}{table}\n{after}"));
 }
 
 #[test]
-fn its_table_of_routes_is_the_route_table() {
+fn table_of_routes_matches_the_code() {
     let auth = Auth::builder()
         .issuer("https://tenant.example/")
         .audience("https://api.example.com")
@@ -172,7 +182,7 @@ fn its_table_of_routes_is_the_route_table() {
             [format!("{} `{}`", row.methods, row.template), needs]
         })
         .collect();
-    let shown: Vec<_> = table(README, "method and path")
+    let shown: Vec<_> = table(SERVICE, "method and path")
         .iter()
         .map(|row| [row[0].to_owned(), row[1].to_owned()])
         .collect();
@@ -180,7 +190,7 @@ fn its_table_of_routes_is_the_route_table() {
 }
 
 #[test]
-fn its_first_screen_shows_what_dev_prints() {
+fn first_screen_shows_the_output_of_dev() {
     // `dev.rs` compares the recorded session with the program.
     let session = include_str!("../../docs/session.txt");
     let shown = code(README, "text")[0];
@@ -188,7 +198,7 @@ fn its_first_screen_shows_what_dev_prints() {
 }
 
 #[test]
-fn no_command_of_a_page_has_a_comment_behind_it() {
+fn commands_have_no_trailing_comments() {
     // An interactive zsh passes a `#` comment as arguments: curl would send the token to a host
     // named 200.
     let pages = pages();
@@ -203,7 +213,7 @@ fn no_command_of_a_page_has_a_comment_behind_it() {
 }
 
 #[test]
-fn every_recipe_that_it_names_is_in_the_justfile() {
+fn named_recipes_exist_in_the_justfile() {
     let recipes = include_str!("../../justfile");
     let named: Vec<_> = README
         .lines()
@@ -220,13 +230,13 @@ fn every_recipe_that_it_names_is_in_the_justfile() {
 }
 
 #[test]
-fn its_version_of_rust_is_the_one_in_the_manifest() {
+fn rust_version_matches_the_manifest() {
     let version = format!("Rust {} or newer", env!("CARGO_PKG_RUST_VERSION"));
     assert!(README.contains(&version), "{version}");
 }
 
 #[test]
-fn the_japanese_page_has_every_code_with_its_status() {
+fn japanese_page_has_every_code_with_its_status() {
     let expected: Vec<_> = PAGES
         .iter()
         .map(|page| {
@@ -236,7 +246,7 @@ fn the_japanese_page_has_every_code_with_its_status() {
             ]
         })
         .collect();
-    let rows = table(JAPANESE, "コード");
+    let rows = table(JAPANESE_REFERENCE, "コード");
     let shown: Vec<_> = rows
         .iter()
         .map(|row| [row[0].to_owned(), row[1].to_owned()])
@@ -248,8 +258,8 @@ fn the_japanese_page_has_every_code_with_its_status() {
 }
 
 #[test]
-fn the_japanese_page_has_the_variables_as_they_are() {
-    let rows = table(JAPANESE, "変数");
+fn japanese_page_has_the_same_variables() {
+    let rows = table(JAPANESE_REFERENCE, "変数");
     for row in &rows {
         let named = |name: &str| row[0] == format!("`{name}`");
         let variable = VARIABLES.iter().find(|variable| named(variable.name));
@@ -269,8 +279,14 @@ fn the_japanese_page_has_the_variables_as_they_are() {
 }
 
 #[test]
-fn the_japanese_page_shows_the_same_code() {
-    for (language, blocks) in [("sh", 6), ("rust", 1), ("toml", 1), ("json", 1)] {
+fn japanese_page_has_the_same_code() {
+    for (language, blocks) in [
+        ("sh", 7),
+        ("text", 1),
+        ("rust", 1),
+        ("toml", 1),
+        ("json", 1),
+    ] {
         let (shown, english) = (code(JAPANESE, language), code(README, language));
         assert_eq!(shown.len(), blocks, "{language}");
         for block in shown {
@@ -280,13 +296,13 @@ fn the_japanese_page_shows_the_same_code() {
 }
 
 #[test]
-fn each_readme_names_the_other() {
+fn readmes_link_each_other() {
     assert!(README.contains("(README.ja.md)"));
     assert!(JAPANESE.contains("(README.md)"));
 }
 
 #[test]
-fn the_bench_has_its_places() {
+fn readme_has_the_markers_for_the_benchmark() {
     for (page, header) in [
         (README, "\n| server |"),
         (include_str!("../../docs/speed.md"), "\n| what | measured |"),
@@ -334,7 +350,7 @@ fn prose(page: &str) -> Vec<&str> {
 fn links(page: &str) -> Vec<String> {
     let mut links = Vec::new();
     for line in prose(page) {
-        // Every other piece is code.
+        // Every second piece is code.
         let line: String = line.split('`').step_by(2).collect();
         let targets = line.split("](").skip(1);
         links.extend(targets.filter_map(|rest| Some(rest.split_once(')')?.0.to_owned())));
@@ -363,7 +379,7 @@ fn anchors(page: &str) -> Vec<String> {
 }
 
 #[test]
-fn every_link_leads_somewhere() {
+fn every_link_resolves() {
     let pages = pages();
     let mut checked = 0;
     let mut nowhere = Vec::new();

@@ -663,6 +663,9 @@ def discovery(port, plain, holds, with_resource):
         refused = ask("/messages/1", [("Origin", PAGE)])
         url = f'resource_metadata="https://mcp.example.com{well_known}/mcp"'
         holds("the challenge leads there", url in refused.fields["WWW-Authenticate"], refused)
+        # MCP clients read the first of two challenges.
+        schemes = [field.split()[0] for field in refused.fields.get_all("WWW-Authenticate")]
+        holds("Bearer is offered first", schemes[0] == "Bearer", schemes)
         fits = refused.fields.get_all("Access-Control-Allow-Origin") == [PAGE]
         exposed = refused.fields.get("Access-Control-Expose-Headers", "")
         holds("a page can read the challenge", fits and "WWW-Authenticate" in exposed, refused)

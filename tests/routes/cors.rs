@@ -1,4 +1,4 @@
-//! CORS: a page of an allowed origin can read every answer, failures included.
+//! CORS: a page of an allowed origin can read every response, including failures.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -24,7 +24,7 @@ fn listed() -> Cors {
     ])
 }
 
-/// Returns the service's routes, and some that fail in ways that those cannot.
+/// Returns the service's routes, and additional ones that fail in other ways.
 fn routes(
     tenant: &Tenant,
 ) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + 'static + use<>
@@ -88,7 +88,7 @@ fn may_read(answer: &Answer) -> bool {
 }
 
 #[tokio::test]
-async fn every_answer_can_be_read_from_a_listed_origin_and_from_no_other() {
+async fn only_listed_origins_can_read_answers() {
     let service = Service::start(Some(listed())).await;
     let poor = service.tenant.issuer.token().sign();
     let poor = format!("Authorization: Bearer {poor}\r\n");
@@ -97,16 +97,16 @@ async fn every_answer_can_be_read_from_a_listed_origin_and_from_no_other() {
     #[rustfmt::skip]
     let rows = [
         ("open to all", "GET /api/public", "", 200),
-        ("a head", "HEAD /api/public", "", 200),
+        ("a HEAD request", "HEAD /api/public", "", 200),
         ("a token", "GET /api/private", &*poor, 200),
         ("no token", "GET /api/private", "", 401),
         ("a malformed field", "GET /api/private", "Authorization: Bearer\r\n", 400),
         ("a scope not granted", "GET /api/private-scoped", &*poor, 403),
         ("an unknown path", "GET /nowhere", "", 404),
         ("an unknown method", "DELETE /api/public", "", 405),
-        ("OPTIONS that is no preflight", "OPTIONS /api/public", "", 405),
-        ("too large a body", "POST /body", large, 413),
-        ("too long a target", &long, "", 414),
+        ("OPTIONS that is not a preflight", "OPTIONS /api/public", "", 405),
+        ("a body that is too large", "POST /body", large, 413),
+        ("a target that is too long", &long, "", 414),
         ("two hosts", "GET /api/public", "Host: localhost\r\n", 400),
         ("a panic", "GET /panic", "", 500),
     ];
@@ -134,7 +134,7 @@ async fn every_answer_can_be_read_from_a_listed_origin_and_from_no_other() {
 }
 
 #[tokio::test]
-async fn so_can_the_answer_to_a_request_over_its_time() {
+async fn listed_origins_can_read_timeouts() {
     let limits = Limits {
         request: Duration::from_millis(1),
         ..Limits::default()
@@ -150,7 +150,7 @@ const ASKS: &str =
     "Access-Control-Request-Method: GET\r\nAccess-Control-Request-Headers: authorization\r\n";
 
 #[tokio::test]
-async fn a_preflight_needs_no_token_and_tells_what_may_be_sent() {
+async fn preflight_needs_no_token_and_lists_what_is_allowed() {
     let service = Service::start(Some(listed())).await;
     for path in [
         "/api/public",
@@ -185,7 +185,7 @@ async fn a_preflight_needs_no_token_and_tells_what_may_be_sent() {
 }
 
 #[tokio::test]
-async fn a_preflight_allows_the_valid_names_that_it_asks_for() {
+async fn preflight_allows_valid_requested_names() {
     let service = Service::start(Some(listed())).await;
     let asks = |lines: &[&str]| {
         let lines = lines.iter();
@@ -195,11 +195,11 @@ async fn a_preflight_allows_the_valid_names_that_it_asks_for() {
     let many: Vec<_> = (0..65).map(|number| format!("x-{number}")).collect();
     #[rustfmt::skip]
     let rows = [
-        ("of MCP", asks(&["authorization, mcp-protocol-version"]), "authorization, mcp-protocol-version"),
-        ("without blanks", asks(&["baggage,sentry-trace"]), "baggage, sentry-trace"),
+        ("the fields of MCP", asks(&["authorization, mcp-protocol-version"]), "authorization, mcp-protocol-version"),
+        ("without spaces", asks(&["baggage,sentry-trace"]), "baggage, sentry-trace"),
         ("on two lines", asks(&["a", "b, c"]), "a, b, c"),
-        ("one that is no name", asks(&["a, b c, d:e, f\u{e9}, g"]), ""),
-        ("some that are no names", asks(&["a, b c, d:e, (f), g, "]), "a, g"),
+        ("a value outside ASCII", asks(&["a, b c, d:e, f\u{e9}, g"]), ""),
+        ("several invalid names", asks(&["a, b c, d:e, (f), g, "]), "a, g"),
         ("none", String::new(), ""),
         ("an empty list", asks(&[""]), ""),
         ("too many", asks(&[&many.join(",")]), &many[..64].join(", ")),
@@ -247,21 +247,21 @@ async fn pages_of_any_origin_may_read_the_metadata_of_the_resource() {
 }
 
 #[tokio::test]
-async fn only_options_with_one_origin_and_a_method_is_a_preflight() {
+async fn recognizes_only_complete_preflights() {
     let service = Service::start(Some(listed())).await;
     let page = format!("Origin: {PAGE}\r\n");
     let other = format!("Origin: {OTHER}\r\n{ASKS}");
     #[rustfmt::skip]
     let rows = [
         ("a preflight", "OPTIONS", format!("{page}{ASKS}"), 204, ""),
-        ("of another origin", "OPTIONS", other, 403, "cors_forbidden"),
-        ("of a sandboxed page", "OPTIONS", format!("Origin: null\r\n{ASKS}"), 403, "cors_forbidden"),
-        ("with a slash more", "OPTIONS", format!("Origin: {PAGE}/\r\n{ASKS}"), 403, "cors_forbidden"),
+        ("a preflight of another origin", "OPTIONS", other, 403, "cors_forbidden"),
+        ("a preflight of a sandboxed page", "OPTIONS", format!("Origin: null\r\n{ASKS}"), 403, "cors_forbidden"),
+        ("an origin with a trailing slash", "OPTIONS", format!("Origin: {PAGE}/\r\n{ASKS}"), 403, "cors_forbidden"),
         ("no method asked for", "OPTIONS", page.clone(), 405, "method_not_allowed"),
         ("no origin", "OPTIONS", ASKS.to_owned(), 405, "method_not_allowed"),
         ("two origins", "OPTIONS", format!("{page}{page}{ASKS}"), 405, "method_not_allowed"),
         ("another method", "GET", format!("{page}{ASKS}"), 401, "missing_token"),
-        ("a host too many", "OPTIONS", format!("Host: localhost\r\n{page}{ASKS}"), 400, "bad_host"),
+        ("two Host fields", "OPTIONS", format!("Host: localhost\r\n{page}{ASKS}"), 400, "bad_host"),
     ];
     for (case, method, lines, status, code) in rows {
         let answer = service.ask(&format!("{method} /api/private"), &lines).await;
@@ -276,7 +276,7 @@ async fn only_options_with_one_origin_and_a_method_is_a_preflight() {
             assert_eq!(answer.header("allow"), "GET, HEAD", "{case}");
         }
     }
-    // Each request is counted under its own series.
+    // Each request is counted in its own series.
     for series in [
         r#"warp_bearer_requests_total{route="preflight",method="OPTIONS",status="204"} 1"#,
         r#"warp_bearer_requests_total{route="preflight",method="OPTIONS",status="403"} 3"#,
@@ -285,9 +285,9 @@ async fn only_options_with_one_origin_and_a_method_is_a_preflight() {
     }
 }
 
-/// `/auth` guards other applications: a proxy lets through whatever it answers with 2xx.
+/// `/auth` guards other applications: a proxy forwards every request that it answers with 2xx.
 #[tokio::test]
-async fn at_the_gate_a_preflight_needs_a_token_like_every_request() {
+async fn preflight_to_the_gate_needs_a_token() {
     for cors in [Some(listed()), Some(Cors::Any), None] {
         let service = Service::start(cors.clone()).await;
         let token = service.tenant.issuer.token().sign();
@@ -306,7 +306,8 @@ async fn at_the_gate_a_preflight_needs_a_token_like_every_request() {
                 assert_eq!(answer.header("access-control-allow-methods"), "", "{path}");
             }
         }
-        // Paths below `/auth` and other spellings of it have no route, and no preflight either.
+        // Paths below `/auth` and other spellings of it have no route, and allow no preflight
+        // either.
         let page = format!("Origin: {PAGE}\r\n{ASKS}");
         for path in [
             "/auth/orders",
@@ -351,7 +352,7 @@ async fn at_the_gate_a_preflight_needs_a_token_like_every_request() {
 }
 
 #[tokio::test]
-async fn for_all_origins_the_answer_is_a_star_and_without_cors_it_is_silence() {
+async fn any_origin_gets_a_star_and_no_cors_adds_nothing() {
     for (cors, star) in [(Some(Cors::Any), "*"), (None, "")] {
         let service = Service::start(cors).await;
         for origin in [OTHER, "null"] {
@@ -369,9 +370,9 @@ async fn for_all_origins_the_answer_is_a_star_and_without_cors_it_is_silence() {
     }
 }
 
-/// Uses warp's CORS filter as the documentation of `handle_rejection` shows.
+/// Uses warp's CORS filter as in the documentation of `handle_rejection`.
 #[tokio::test]
-async fn in_a_service_of_ones_own_warps_filter_does_it_with_a_recover_on_each_side() {
+async fn warps_cors_filter_works_with_recover_on_both_sides() {
     let tenant = Tenant::start().await;
     let cors = warp::cors()
         .allow_origin(PAGE)

@@ -1,4 +1,4 @@
-//! Every error code in an answer has a page that says what to do.
+//! Every error code in a response has a page with advice.
 
 use warp_bearer::service::api::errors::PAGES;
 
@@ -12,7 +12,7 @@ async fn get(tenant: &Tenant, path: &str, accept: &str) -> Answer {
 const BROWSER: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
 
 #[tokio::test]
-async fn every_code_has_a_page_for_people_and_one_for_programs() {
+async fn every_code_has_an_html_and_a_json_page() {
     let tenant = Tenant::start().await;
     for page in PAGES {
         let (code, path) = (page.code, format!("/errors/{}", page.code));
@@ -22,7 +22,7 @@ async fn every_code_has_a_page_for_people_and_one_for_programs() {
         assert_eq!(shown.header("vary"), "Accept", "{code}");
         let json = shown.json();
         assert_eq!(json["code"], code);
-        assert_eq!(json["causes"][0]["mend"], page.causes[0].mend, "{code}");
+        assert_eq!(json["causes"][0]["fix"], page.causes[0].fix, "{code}");
         assert_eq!(json["causes"].as_array().unwrap().len(), page.causes.len());
 
         let shown = get(&tenant, &path, BROWSER).await;
@@ -43,7 +43,7 @@ async fn every_code_has_a_page_for_people_and_one_for_programs() {
 }
 
 #[tokio::test]
-async fn the_page_of_an_answer_says_what_the_answer_says() {
+async fn page_matches_the_answer() {
     let tenant = Tenant::start().await;
     let expired = tenant.issuer.token().expired().sign();
     for (path, token) in [
@@ -64,7 +64,7 @@ async fn the_page_of_an_answer_says_what_the_answer_says() {
 }
 
 #[tokio::test]
-async fn the_list_leads_to_every_page() {
+async fn list_links_every_page() {
     let tenant = Tenant::start().await;
     let list = get(&tenant, "/errors", BROWSER).await;
     for page in PAGES {
@@ -77,10 +77,10 @@ async fn the_list_leads_to_every_page() {
 }
 
 #[tokio::test]
-async fn what_is_no_code_has_no_page_and_another_method_is_405() {
+async fn unknown_code_is_404_and_other_method_is_405() {
     let tenant = Tenant::start().await;
     for (case, method, path, status) in [
-        ("a slash at the end", "GET", "/errors/", 200),
+        ("a trailing slash", "GET", "/errors/", 200),
         ("HEAD", "HEAD", "/errors/token_expired", 200),
         ("no code", "GET", "/errors/nothing", 404),
         ("markup", "GET", "/errors/%3Cscript%3E", 404),

@@ -1,4 +1,4 @@
-//! `/auth`, which a proxy asks on behalf of an application that does not verify tokens itself.
+//! `/auth`, which a proxy calls on behalf of an application that does not verify tokens itself.
 
 use std::collections::HashSet;
 
@@ -25,7 +25,7 @@ fn claims(answer: &Answer) -> String {
 }
 
 #[tokio::test]
-async fn a_token_passes_where_it_grants_what_the_query_asks() {
+async fn accepts_a_token_that_meets_the_query() {
     let tenant = Tenant::start().await;
     let token = || tenant.issuer.token();
     let plain = token().sign();
@@ -44,7 +44,7 @@ async fn a_token_passes_where_it_grants_what_the_query_asks() {
         ("two tokens", Some(&format!("{plain},{plain}")), "/auth", 400, "multiple_credentials", ""),
         ("valid", Some(&plain), "/auth", 200, "", ""),
         ("an empty query", Some(&plain), "/auth?", 200, "", ""),
-        ("a slash at the end", Some(&plain), "/auth/?", 200, "", ""),
+        ("a trailing slash", Some(&plain), "/auth/?", 200, "", ""),
         ("scope granted", Some(&reader), "/auth?scope=read:messages", 200, "", ""),
         ("both granted", Some(&reader), "/auth?scope=openid&scope=read%3Amessages", 200, "", ""),
         ("scope not granted", Some(&plain), "/auth?scope=read:messages", 403, "insufficient_scope", "read:messages"),
@@ -52,10 +52,10 @@ async fn a_token_passes_where_it_grants_what_the_query_asks() {
         ("one of two, repeated", Some(&reader), "/auth?scope=write&scope=openid", 403, "insufficient_scope", "write openid"),
         ("permission granted", Some(&clerk), "/auth?permission=messages:read", 200, "", ""),
         ("permission not granted", Some(&reader), "/auth?permission=messages:read", 403, "insufficient_permissions", ""),
-        ("a permission is no scope", Some(&clerk), "/auth?scope=messages:read", 403, "insufficient_scope", "messages:read"),
-        ("a scope is no permission", Some(&clerk), "/auth?permission=read:messages", 403, "insufficient_permissions", ""),
-        ("of each", Some(&clerk), "/auth?scope=read:messages&permission=messages:read", 200, "", ""),
-        ("of each, one granted", Some(&reader), "/auth?permission=messages:read&scope=read:messages", 403, "insufficient_permissions", ""),
+        ("a permission is not a scope", Some(&clerk), "/auth?scope=messages:read", 403, "insufficient_scope", "messages:read"),
+        ("a scope is not a permission", Some(&clerk), "/auth?permission=read:messages", 403, "insufficient_permissions", ""),
+        ("a scope and a permission", Some(&clerk), "/auth?scope=read:messages&permission=messages:read", 200, "", ""),
+        ("a scope and a permission, one granted", Some(&reader), "/auth?permission=messages:read&scope=read:messages", 403, "insufficient_permissions", ""),
         ("a path below", Some(&reader), "/auth/admin", 404, "not_found", ""),
     ];
     for (case, token, path, status, code, scope) in rows {
@@ -81,7 +81,7 @@ async fn a_token_passes_where_it_grants_what_the_query_asks() {
 }
 
 #[tokio::test]
-async fn a_query_that_cannot_be_read_lets_nobody_through() {
+async fn unreadable_query_is_400() {
     let tenant = Tenant::start().await;
     let good = tenant.issuer.token().scope("a").permissions(["a"]).sign();
     let queries = [
@@ -104,7 +104,7 @@ async fn a_query_that_cannot_be_read_lets_nobody_through() {
 }
 
 #[tokio::test]
-async fn the_application_is_told_whose_token_it_is() {
+async fn passes_the_identity_to_the_application() {
     let tenant = Tenant::start().await;
     let token = || tenant.issuer.token();
     #[rustfmt::skip]
@@ -114,14 +114,14 @@ async fn the_application_is_told_whose_token_it_is() {
         ("an empty scope", token().subject("7").scope(""), "7", ""),
         ("no subject", token().without("sub").scope("a"), "", "a"),
         ("an empty subject", token().subject(""), "", ""),
-        ("a blank within", token().subject("a b"), "a b", ""),
-        ("a blank before", token().subject(" admin"), "", ""),
-        ("a blank after", token().subject("admin "), "", ""),
+        ("a space in the middle", token().subject("a b"), "a b", ""),
+        ("a leading space", token().subject(" admin"), "", ""),
+        ("a trailing space", token().subject("admin "), "", ""),
         ("not ASCII", token().subject("h\u{e9}l\u{e8}ne"), "", ""),
         ("a line break", token().subject("a\r\nx-auth-scope: admin"), "", ""),
-        ("a scope that is none", token().subject("7").scope("a \u{e9} b"), "7", "a b"),
+        ("a scope outside ASCII", token().subject("7").scope("a \u{e9} b"), "7", "a b"),
         ("a scope with a line break", token().subject("7").scope("a b\r\nc"), "7", "a"),
-        ("a scope with a blank", token().subject("7").claim("scp", json!(["a", "b admin"])), "7", "a"),
+        ("a scope with a space", token().subject("7").claim("scp", json!(["a", "b admin"])), "7", "a"),
         ("scopes twice", token().subject("7").scope("a").claim("scp", json!(["b"])), "7", "a b"),
     ];
     for (case, token, subject, scope) in rows {
@@ -140,7 +140,7 @@ async fn the_application_is_told_whose_token_it_is() {
 
 /// `sub` is unique only within its issuer (RFC 7519 §4.1.2).
 #[tokio::test]
-async fn tells_two_issuers_with_one_subject_apart() {
+async fn distinguishes_equal_subjects_of_two_issuers() {
     let issuer = Issuer::start().await;
     let other = Issuer::start().await;
     let beyond_ascii = "https://caf\u{e9}.example/";
@@ -160,12 +160,12 @@ async fn tells_two_issuers_with_one_subject_apart() {
         .token()
         .subject("7")
         .claim("iss", json!(beyond_ascii));
-    // The field is empty if it cannot carry the issuer, as for a subject. X-Auth-Claims has the
-    // issuer.
+    // The field is empty if it cannot represent the issuer, as for a subject. X-Auth-Claims
+    // contains the issuer.
     let rows = [
         ("one", own, tenant.issuer.url()),
-        ("the other", foreign, other.url()),
-        ("beyond ASCII", unwritable, ""),
+        ("the other audience", foreign, other.url()),
+        ("an audience outside ASCII", unwritable, ""),
     ];
     let mut pseudonyms = HashSet::new();
     for (case, token, expected) in rows {
@@ -184,7 +184,7 @@ async fn tells_two_issuers_with_one_subject_apart() {
 }
 
 #[tokio::test]
-async fn claims_beyond_ascii_arrive_in_ascii() {
+async fn encodes_non_ascii_claims() {
     let tenant = Tenant::start().await;
     let token = tenant
         .issuer
@@ -198,7 +198,7 @@ async fn claims_beyond_ascii_arrive_in_ascii() {
 }
 
 #[tokio::test]
-async fn the_method_is_the_clients_and_any_will_do() {
+async fn accepts_any_method() {
     let tenant = Tenant::start().await;
     let token = tenant.issuer.token().sign();
     for method in [
@@ -212,7 +212,7 @@ async fn the_method_is_the_clients_and_any_will_do() {
 }
 
 #[tokio::test]
-async fn what_the_client_says_of_itself_changes_nothing() {
+async fn ignores_forged_forwarded_fields() {
     let tenant = Tenant::start().await;
     let token = tenant.issuer.token().subject("auth0|7").sign();
     let fields = [
@@ -240,7 +240,7 @@ async fn what_the_client_says_of_itself_changes_nothing() {
 }
 
 #[tokio::test]
-async fn scopes_in_an_array_are_granted_and_passed_on() {
+async fn accepts_and_passes_on_scopes_in_an_array() {
     let tenant = Tenant::start().await;
     for name in ["scope", "scp"] {
         let token = tenant.issuer.token().without("scope");
@@ -255,7 +255,7 @@ async fn scopes_in_an_array_are_granted_and_passed_on() {
 
 /// Envoy's external authorization appends the client's path and query to its prefix.
 #[tokio::test]
-async fn paths_below_answer_as_auth_where_they_are_switched_on() {
+async fn paths_below_auth_answer_if_enabled() {
     let tenant = Tenant::start().await;
     let good = tenant.issuer.token().scope("use").sign();
     let poor = tenant.issuer.token().sign();
@@ -299,7 +299,7 @@ async fn paths_below_answer_as_auth_where_they_are_switched_on() {
 }
 
 #[tokio::test]
-async fn the_scope_that_every_route_requires_is_required_here_too() {
+async fn requires_the_scope_of_every_route() {
     let tenant = Tenant::start().await;
     let access = Access {
         required: scopes("use"),
@@ -330,9 +330,10 @@ async fn the_scope_that_every_route_requires_is_required_here_too() {
     }
 }
 
-/// An issuer may write any audience beside its own. It opens only the resources for which it is trusted.
+/// An issuer can write any audience into its tokens. They open only the resources for which it is
+/// trusted.
 #[tokio::test]
-async fn an_issuer_of_another_audience_opens_none_of_ours() {
+async fn rejects_issuers_of_another_audience() {
     let (ours, other, client) = tokio::join!(Issuer::start(), Issuer::start(), Issuer::start());
     let (of_a, of_b) = ("https://a.example", "https://b.example");
     let own = |issuer: &Issuer, audience: &str| TrustedIssuer::new(issuer.url()).audience(audience);
@@ -347,31 +348,31 @@ async fn an_issuer_of_another_audience_opens_none_of_ours() {
     let both = [of_b, of_a];
     let rows = [
         (
-            "its own",
+            "its own audience",
             ours.token().claim("aud", both).sign(),
             "https://a.example",
             200,
         ),
         (
-            "for which it is not trusted",
+            "an audience that the issuer is not trusted for",
             ours.token().claim("aud", both).sign(),
             "https://b.example",
             401,
         ),
         (
-            "for ours",
+            "the configured audience",
             other.token().claim("aud", both).sign(),
             "https://a.example",
             401,
         ),
         (
-            "a client",
+            "an issuer with a client",
             client.token().claim("client_id", "app").sign(),
             "app",
             200,
         ),
         (
-            "a client, no aud",
+            "an issuer with a client, no aud",
             client
                 .token()
                 .without("aud")
@@ -381,7 +382,7 @@ async fn an_issuer_of_another_audience_opens_none_of_ours() {
             200,
         ),
         (
-            "a client for ours",
+            "an issuer with a client, the configured audience",
             client
                 .token()
                 .claim("aud", of_a)
@@ -408,9 +409,9 @@ async fn an_issuer_of_another_audience_opens_none_of_ours() {
     assert!(!metadata.contains(tenant.issuer.url()), "{metadata}");
 }
 
-/// One instance guards several resources, and a token for one of them opens no other.
+/// One instance guards several resources, and a token for one of them does not open the others.
 #[tokio::test]
-async fn the_query_picks_an_audience_and_its_metadata() {
+async fn query_selects_audience_and_metadata() {
     const METADATA: &str = "/.well-known/oauth-protected-resource";
     let issuer = Issuer::start().await;
     let auth = Auth::builder()
@@ -434,7 +435,7 @@ async fn the_query_picks_an_audience_and_its_metadata() {
     let (of_a, of_b) = ("https://a.example", "https://b.example/mcp");
     #[rustfmt::skip]
     let rows = [
-        ("its own", token(of_a), "audience=https://a.example", 200, "", ""),
+        ("its own audience", token(of_a), "audience=https://a.example", 200, "", ""),
         ("a slash in the token", token("https://a.example/"), "audience=https://a.example", 200, "", ""),
         ("a slash in the query", token(of_a), "audience=https://a.example/", 200, "", ""),
         ("another's", token(of_b), "audience=https://a.example", 401, "wrong_audience", "https://a.example/"),
@@ -471,9 +472,9 @@ async fn the_query_picks_an_audience_and_its_metadata() {
     }
 }
 
-/// Clients write the URL of a host with a slash at its end, since URL parsers add it.
+/// Clients write the URL of a host with a trailing slash, because URL parsers add it.
 #[tokio::test]
-async fn a_resource_without_a_path_is_one_audience_with_and_without_a_slash() {
+async fn accepts_a_resource_without_path_in_both_spellings() {
     let issuer = Issuer::start().await;
     for (configured, resource, is_one) in [
         ("https://a.example", Some("https://a.example"), true),
@@ -506,7 +507,7 @@ async fn a_resource_without_a_path_is_one_audience_with_and_without_a_slash() {
 }
 
 #[tokio::test]
-async fn without_keys_nobody_passes_and_no_token_is_blamed() {
+async fn answers_503_without_keys() {
     let issuer = Issuer::start().await;
     issuer.fail(Fault::Status(500));
     let auth = Auth::discover(issuer.url(), issuer.audience()).unwrap();

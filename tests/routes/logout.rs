@@ -1,4 +1,4 @@
-//! `/backchannel-logout`, which is there only if a client is configured for it.
+//! `/backchannel-logout`, which exists only if a logout client is configured.
 
 use warp::Filter;
 use warp_bearer::{
@@ -35,7 +35,7 @@ async fn ask(
 const FORM: &str = "application/x-www-form-urlencoded";
 
 #[tokio::test]
-async fn a_logout_token_ends_the_session() {
+async fn logout_token_ends_the_session() {
     let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
     let builder = Auth::builder()
         .issuer(issuer.url())
@@ -64,7 +64,7 @@ async fn a_logout_token_ends_the_session() {
     let rows = [
         ("nothing", "POST", FORM, "", 400),
         ("another field", "POST", FORM, "token=a", 400),
-        ("no JWT", "POST", FORM, "logout_token=a", 400),
+        ("not a JWT", "POST", FORM, "logout_token=a", 400),
         ("for another client", "POST", FORM, &form(&forged), 400),
         ("two", "POST", FORM, &twice, 400),
         ("JSON", "POST", "application/json", "{}", 415),
@@ -87,7 +87,7 @@ async fn a_logout_token_ends_the_session() {
 }
 
 #[tokio::test]
-async fn without_a_client_there_is_no_such_route() {
+async fn route_is_absent_without_a_client() {
     let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
     let auth = Auth::discover(issuer.url(), issuer.audience()).unwrap();
     let routes = routes(&Access::from(&auth), &Shutdown::new());

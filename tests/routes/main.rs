@@ -1,4 +1,4 @@
-//! The answers of the service's routes, in success and in failure.
+//! The responses of the service's routes, for success and failure.
 
 mod cors;
 mod errors;

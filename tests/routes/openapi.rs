@@ -1,4 +1,4 @@
-//! `/openapi.json` and `/docs` describe what the routes do.
+//! `/openapi.json` and `/docs` describe the actual behaviour of the routes.
 
 use std::{collections::BTreeSet, io::Read};
 
@@ -27,7 +27,7 @@ async fn described(tenant: &Tenant) -> Value {
     answer.json()
 }
 
-/// Returns the name of a row in the description. A row for any method is described as `GET`.
+/// Returns the operation name of a row. A row for any method is described as `GET`.
 fn name(row: &Row) -> String {
     match &row.methods {
         Methods::Only(method) => format!("{method} {}", row.template),
@@ -35,7 +35,7 @@ fn name(row: &Row) -> String {
     }
 }
 
-/// Returns each operation of the description with its method and path.
+/// Returns each described operation with its method and path.
 fn operations(description: &Value) -> Vec<(String, Value)> {
     let paths = description["paths"].as_object().unwrap();
     let operations = paths.iter().flat_map(|(path, item)| {
@@ -49,7 +49,7 @@ fn operations(description: &Value) -> Vec<(String, Value)> {
 }
 
 #[tokio::test]
-async fn the_description_has_the_rows_of_the_table_and_no_other() {
+async fn openapi_has_exactly_the_rows_of_the_table() {
     let tenant = Tenant::start().await;
     let description = described(&tenant).await;
     let rows = rows(&Access::from(&tenant.auth), || false);
@@ -63,7 +63,7 @@ async fn the_description_has_the_rows_of_the_table_and_no_other() {
 }
 
 #[tokio::test]
-async fn each_operation_says_what_its_row_requires() {
+async fn operations_list_the_requirements_of_their_row() {
     let tenant = Tenant::start().await;
     let operations = operations(&described(&tenant).await);
     for row in rows(&Access::from(&tenant.auth), || false) {
@@ -81,7 +81,7 @@ async fn each_operation_says_what_its_row_requires() {
 }
 
 #[tokio::test]
-async fn a_segment_of_the_callers_is_required() {
+async fn path_parameters_are_required() {
     let tenant = Tenant::start().await;
     let mut segments = 0;
     for (name, operation) in operations(&described(&tenant).await) {
@@ -111,7 +111,7 @@ fn codes(operation: &Value) -> BTreeSet<(u16, String)> {
 }
 
 #[tokio::test]
-async fn a_refusal_is_one_that_the_description_has() {
+async fn refusals_are_described() {
     let tenant = Tenant::start().await;
     let operations = operations(&described(&tenant).await);
     let plain = tenant.issuer.token().sign();
@@ -137,7 +137,7 @@ async fn a_refusal_is_one_that_the_description_has() {
 }
 
 #[tokio::test]
-async fn only_a_policy_of_scopes_can_lack_a_scope() {
+async fn only_scope_policies_list_insufficient_scope() {
     let tenant = Tenant::start().await;
     let operations = operations(&described(&tenant).await);
     #[rustfmt::skip]
@@ -159,7 +159,7 @@ async fn only_a_policy_of_scopes_can_lack_a_scope() {
 }
 
 #[tokio::test]
-async fn every_code_has_its_body_in_the_description() {
+async fn every_code_has_an_example_body() {
     let tenant = Tenant::start().await;
     let description = described(&tenant).await;
     let examples = &description["components"]["examples"];
@@ -173,7 +173,7 @@ async fn every_code_has_its_body_in_the_description() {
 }
 
 #[tokio::test]
-async fn whatever_the_description_refers_to_is_there() {
+async fn every_reference_resolves() {
     let tenant = Tenant::start().await;
     let description = described(&tenant).await;
     let mut waiting = vec![&description];
@@ -194,7 +194,7 @@ async fn whatever_the_description_refers_to_is_there() {
 }
 
 #[tokio::test]
-async fn the_page_loads_what_is_served_here_and_nothing_else() {
+async fn page_loads_only_served_files() {
     let tenant = Tenant::start().await;
     for path in ["/docs", "/docs/"] {
         let page = tenant.get(path, None).await;
@@ -216,7 +216,7 @@ async fn the_page_loads_what_is_served_here_and_nothing_else() {
     }
 }
 
-/// Fetches a file as a browser does. Returns its media type and its decompressed bytes.
+/// Fetches a file as a browser would. Returns its media type and its decompressed bytes.
 async fn file(tenant: &Tenant, name: &str) -> (String, Vec<u8>) {
     let routes = routes(&Access::from(&tenant.auth), &Shutdown::new());
     let request = warp::test::request().path(&format!("/docs/{name}"));
@@ -240,7 +240,7 @@ async fn file(tenant: &Tenant, name: &str) -> (String, Vec<u8>) {
 }
 
 #[tokio::test]
-async fn each_file_is_of_its_type() {
+async fn files_have_the_right_media_type() {
     let tenant = Tenant::start().await;
     #[rustfmt::skip]
     let rows = [
@@ -260,7 +260,7 @@ async fn each_file_is_of_its_type() {
 }
 
 #[tokio::test]
-async fn the_page_asks_no_public_service_for_its_opinion() {
+async fn page_does_not_call_the_public_validator() {
     let tenant = Tenant::start().await;
     let (_, settings) = file(&tenant, "swagger-initializer.js").await;
     let settings = String::from_utf8(settings).unwrap();
@@ -270,7 +270,7 @@ async fn the_page_asks_no_public_service_for_its_opinion() {
 }
 
 #[tokio::test]
-async fn in_development_the_page_fetches_a_token_by_itself() {
+async fn page_fetches_a_token_under_dev() {
     let tenant = Tenant::start().await;
     let url = tenant.issuer.token_endpoint().to_owned();
     let access = Access {
@@ -309,7 +309,7 @@ async fn in_development_the_page_fetches_a_token_by_itself() {
 }
 
 #[tokio::test]
-async fn without_docs_there_is_nothing_to_see() {
+async fn docs_are_absent_if_disabled() {
     let tenant = Tenant::start().await;
     let access = Access {
         docs: None,

@@ -1,4 +1,4 @@
-//! The answer to each failure: one row for each line of the README's table of errors.
+//! The response to each failure: one row for each line of the table in `docs/errors.md`.
 
 #![allow(clippy::too_many_lines)] // tables
 
@@ -47,8 +47,8 @@ async fn every_failure_of_a_token_has_its_status_error_and_code() {
         ("no audience", token().without("aud").sign(), 401, "invalid_token", "missing_claim"),
         ("no expiry", token().without("exp").sign(), 401, "invalid_token", "missing_claim"),
         ("no issuer", token().without("iss").sign(), 401, "invalid_token", "missing_claim"),
-        ("an expiry in words", token().claim("exp", "tomorrow").sign(), 401, "invalid_token", "invalid_claim"),
-        ("a subject of a number", token().claim("sub", 1).sign(), 401, "invalid_token", "invalid_claim"),
+        ("exp as text", token().claim("exp", "tomorrow").sign(), 401, "invalid_token", "invalid_claim"),
+        ("a subject that is a number", token().claim("sub", 1).sign(), 401, "invalid_token", "invalid_claim"),
         ("bound", token().claim("cnf", json!({"jkt": "x"})).sign(), 401, "invalid_token", "token_bound"),
     ];
     for (case, token, status, error, code) in rows {
@@ -85,7 +85,7 @@ async fn every_failure_of_the_field_has_its_status_error_and_code() {
 }
 
 #[tokio::test]
-async fn without_a_token_the_challenge_names_the_scope_that_the_route_needs() {
+async fn challenge_without_a_token_names_the_required_scope() {
     let tenant = Tenant::start().await;
     #[rustfmt::skip]
     let rows = [
@@ -100,7 +100,7 @@ async fn without_a_token_the_challenge_names_the_scope_that_the_route_needs() {
 }
 
 #[tokio::test]
-async fn a_scope_that_is_not_granted_is_403_and_named() {
+async fn missing_scope_is_403_and_named() {
     let tenant = Tenant::start().await;
     #[rustfmt::skip]
     let rows = [
@@ -127,11 +127,11 @@ async fn a_scope_that_is_not_granted_is_403_and_named() {
 }
 
 #[tokio::test]
-async fn keys_that_cannot_be_had_are_503_and_nobody_elses_fault() {
+async fn unavailable_keys_are_503() {
     for (case, fault) in [
         ("down", None),
         ("an error", Some(Fault::Status(500))),
-        ("no JSON", Some(Fault::Html)),
+        ("not JSON", Some(Fault::Html)),
         ("an empty set", Some(Fault::EmptySet)),
     ] {
         let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
@@ -164,7 +164,7 @@ async fn keys_that_cannot_be_had_are_503_and_nobody_elses_fault() {
         );
         let expired = tenant.issuer.token().expired().sign();
         let answer = tenant.get("/api/private", Some(&expired)).await;
-        answer.assert_is_problem("judged without a key", 401, "token_expired");
+        answer.assert_is_problem("rejected before a key is needed", 401, "token_expired");
     }
 }
 
@@ -175,7 +175,9 @@ async fn warps_own_rejections_are_json() {
     let rows = [
         ("unknown path", "GET", "/nowhere", 404, "not_found", ""),
         ("below a route", "GET", "/api/public/x", 404, "not_found", ""),
-        ("the root", "GET", "/", 404, "not_found", ""),
+        ("below the root", "GET", "/x", 404, "not_found", ""),
+        ("two slashes", "GET", "//", 404, "not_found", ""),
+        ("method of the root", "POST", "/", 405, "method_not_allowed", "GET, HEAD"),
         ("unknown method", "POST", "/api/public", 405, "method_not_allowed", "GET, HEAD"),
         ("method before auth", "POST", "/api/private", 405, "method_not_allowed", "GET, HEAD"),
         ("OPTIONS is ordinary", "OPTIONS", "/api/public", 405, "method_not_allowed", "GET, HEAD"),
@@ -189,7 +191,7 @@ async fn warps_own_rejections_are_json() {
 }
 
 #[tokio::test]
-async fn a_body_names_nothing_that_the_caller_sent() {
+async fn bodies_do_not_echo_the_request() {
     let tenant = Tenant::start().await;
     let marked = tenant
         .issuer
@@ -205,13 +207,13 @@ async fn a_body_names_nothing_that_the_caller_sent() {
 }
 
 #[tokio::test]
-async fn leeway_is_granted_to_clocks_that_differ() {
+async fn applies_leeway_to_times() {
     let tenant = Tenant::start().await;
     let token = || tenant.issuer.token();
     #[rustfmt::skip]
     let rows = [
-        ("expired a moment ago", token().expired_since(Duration::from_secs(10)), 200),
-        ("expired beyond it", token().expired_since(Duration::from_secs(45)), 401),
+        ("expired within the leeway", token().expired_since(Duration::from_secs(10)), 200),
+        ("expired for longer than the leeway", token().expired_since(Duration::from_secs(45)), 401),
         ("valid in a moment", token().not_before(15), 200),
         ("issued in a moment", token().issued_at(15), 200),
     ];

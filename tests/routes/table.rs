@@ -1,4 +1,4 @@
-//! The answers of the service's routes, and of routes declared in the same way.
+//! The responses of the service's routes, and of other routes declared in the same way.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -23,7 +23,7 @@ use warp_bearer::{
 use crate::support::{Answer, Tenant, answer, raw};
 
 #[tokio::test]
-async fn a_route_answers_whoever_may_see_it() {
+async fn routes_answer_permitted_callers() {
     let tenant = Tenant::start().await;
     let plain = tenant.issuer.token().sign();
     let reader = tenant.issuer.token().scope("read:messages").sign();
@@ -32,7 +32,7 @@ async fn a_route_answers_whoever_may_see_it() {
     let rows = [
         ("open to all", "GET", "/api/public", None, 200),
         ("open to a bad token", "GET", "/api/public", Some(&expired), 200),
-        ("a slash at the end", "GET", "/api/public/", None, 200),
+        ("a trailing slash", "GET", "/api/public/", None, 200),
         ("no token", "GET", "/api/private", None, 401),
         ("expired", "GET", "/api/private", Some(&expired), 401),
         ("valid", "GET", "/api/private", Some(&plain), 200),
@@ -53,7 +53,7 @@ async fn a_route_answers_whoever_may_see_it() {
 }
 
 #[tokio::test]
-async fn the_messages_are_the_tutorials() {
+async fn messages_match_the_tutorial() {
     let tenant = Tenant::start().await;
     let token = tenant.issuer.token().scope("read:messages").sign();
     #[rustfmt::skip]
@@ -68,7 +68,7 @@ async fn the_messages_are_the_tutorials() {
 }
 
 #[tokio::test]
-async fn the_private_route_answers_with_the_claims_as_issued() {
+async fn private_route_returns_the_claims_as_issued() {
     let tenant = Tenant::start().await;
     let issuer = &tenant.issuer;
     let header = json!({"alg": "RS256", "kid": issuer.key().kid()}).to_string();
@@ -99,10 +99,10 @@ async fn head_answers_as_get_does() {
 }
 
 #[tokio::test]
-async fn the_anonymous_see_what_is_open_and_nothing_else() {
+async fn requests_without_a_token_reach_only_open_routes() {
     let tenant = Tenant::start().await;
     let rows = rows(&Access::from(&tenant.auth), || false);
-    assert_eq!(rows.len(), 11, "a new route belongs into this walk");
+    assert_eq!(rows.len(), 12, "a new route belongs into this walk");
     for row in rows {
         let path = row.template.replace("{code}", "token_expired");
         let path = path.replace("{file}", "swagger-initializer.js");
@@ -112,7 +112,7 @@ async fn the_anonymous_see_what_is_open_and_nothing_else() {
         };
         let answer = tenant.send(method, &path, None).await;
         #[rustfmt::skip]
-        let open = ["/api/public", "/livez", "/readyz", "/errors", "/errors/{code}", "/openapi.json", "/docs", "/docs/{file}"];
+        let open = ["/", "/api/public", "/livez", "/readyz", "/errors", "/errors/{code}", "/openapi.json", "/docs", "/docs/{file}"];
         let open = open.contains(&row.template);
         assert_eq!(row.requires.is_none(), open, "{}", row.template);
         if open {
@@ -124,7 +124,58 @@ async fn the_anonymous_see_what_is_open_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn readiness_says_how_old_the_keys_are() {
+async fn the_root_lists_the_routes() {
+    let tenant = Tenant::start().await;
+    let index = tenant.get("/", None).await;
+    assert_eq!(index.status.as_u16(), 200, "{index:?}");
+    let index = index.json();
+    assert_eq!(index["service"], "warp-bearer");
+    assert_eq!(index["docs"], "/docs");
+    let routes = index["routes"].as_array().unwrap();
+    let told = |route: &str| routes.iter().find(|row| row["route"] == route);
+    assert_eq!(told("GET /api/public").unwrap()["token"], false);
+    assert_eq!(told("any /auth").unwrap()["token"], true);
+    let all = rows(&Access::from(&tenant.auth), || false);
+    for row in all.iter().filter(|row| !row.template.starts_with("/docs")) {
+        let route = format!("{} {}", row.methods, row.template);
+        let is_later = ["/", "/openapi.json"].contains(&row.template);
+        assert_eq!(told(&route).is_none(), is_later, "{route}");
+    }
+}
+
+#[tokio::test]
+async fn the_demo_routes_and_the_list_can_be_turned_off() {
+    let tenant = Tenant::start().await;
+    let good = tenant.issuer.token().scope("read:messages").sign();
+    let with = |demo_routes: bool, docs: Option<Docs>| Access {
+        demo_routes,
+        docs,
+        ..Access::from(&tenant.auth)
+    };
+    let templates = |access: &Access| -> Vec<_> {
+        let rows = rows(access, || false).into_iter();
+        rows.map(|row| row.template).collect()
+    };
+    let bare = with(false, None);
+    let expected = ["/auth", "/livez", "/readyz", "/errors", "/errors/{code}"];
+    assert_eq!(templates(&bare), expected);
+    let listed = with(false, Some(Docs::default()));
+    assert!(templates(&listed).contains(&"/"));
+    for (access, path) in [
+        (&bare, "/"),
+        (&bare, "/api/public"),
+        (&bare, "/api/private"),
+        (&listed, "/api/private-scoped"),
+    ] {
+        let request = warp::test::request().path(path);
+        let request = request.header("authorization", format!("Bearer {good}"));
+        let reply = request.reply(&routes(access, &Shutdown::new())).await;
+        answer(&reply).assert_is_problem(path, 404, "not_found");
+    }
+}
+
+#[tokio::test]
+async fn readyz_shows_the_age_of_the_keys() {
     let tenant = Tenant::start().await;
     let body = tenant.get("/readyz", None).await.json();
     assert_eq!(body["ready"], true);
@@ -141,7 +192,7 @@ async fn readiness_says_how_old_the_keys_are() {
 }
 
 #[tokio::test]
-async fn a_service_that_is_asked_to_stop_is_not_ready() {
+async fn not_ready_after_a_shutdown_request() {
     let tenant = Tenant::start().await;
     let shutdown = Shutdown::new();
     let routes = warp_bearer::service::routes(&Access::from(&tenant.auth), &shutdown);
@@ -150,7 +201,7 @@ async fn a_service_that_is_asked_to_stop_is_not_ready() {
     assert_eq!(reply.status().as_u16(), 503);
 }
 
-/// Starts a service that clients know by this URL. Every token also needs the scope `use`.
+/// Starts a service under this public URL. Every token also needs the scope `use`.
 async fn described(resource: &str) -> (Issuer, Access) {
     let issuer = Issuer::start().await;
     let auth = Auth::builder()
@@ -179,7 +230,7 @@ async fn ask(access: &Access, method: &str, path: &str, token: Option<&str>) -> 
 const METADATA: &str = "/.well-known/oauth-protected-resource";
 
 #[tokio::test]
-async fn a_client_that_knows_the_url_alone_finds_issuer_and_scopes() {
+async fn client_can_discover_issuer_and_scopes() {
     for (resource, path) in [
         ("https://api.example.com", ""),
         ("https://api.example.com/messages", "/messages"),
@@ -216,7 +267,7 @@ async fn a_client_that_knows_the_url_alone_finds_issuer_and_scopes() {
 }
 
 #[tokio::test]
-async fn the_scopes_of_the_metadata_are_exactly_the_configured_ones() {
+async fn metadata_list_exactly_the_configured_scopes() {
     let (_issuer, access) = described("https://api.example.com").await;
     let access = Access {
         resource_scopes: Some(vec!["write".to_owned(), "read".to_owned()]),
@@ -245,9 +296,9 @@ async fn each_audience_that_is_a_url_has_its_own_metadata() {
         ("its path", "/mcp", Some("https://a.example.com/mcp")),
         ("another path", "/notes", Some("https://a.example.com/notes")),
         ("the same path elsewhere", "/mcp?audience=https://b.example.com/mcp", Some("https://b.example.com/mcp")),
-        ("by name alone", "?audience=https://a.example.com/notes", Some("https://a.example.com/notes")),
-        ("a name that is no URL", "?audience=urn:no:url", None),
-        ("a name that is not configured", "?audience=https://c.example.com/mcp", None),
+        ("the query only", "?audience=https://a.example.com/notes", Some("https://a.example.com/notes")),
+        ("an audience that is not a URL", "?audience=urn:no:url", None),
+        ("an audience that is not configured", "?audience=https://c.example.com/mcp", None),
         ("another query", "?scope=a", None),
     ];
     for (case, path, resource) in rows {
@@ -260,7 +311,7 @@ async fn each_audience_that_is_a_url_has_its_own_metadata() {
 }
 
 #[tokio::test]
-async fn without_a_resource_there_are_no_metadata() {
+async fn metadata_are_absent_without_a_resource() {
     let tenant = Tenant::start().await;
     for method in ["GET", "POST"] {
         let answer = tenant.send(method, METADATA, None).await;
@@ -269,18 +320,18 @@ async fn without_a_resource_there_are_no_metadata() {
 }
 
 #[tokio::test]
-async fn a_scope_can_be_required_of_every_private_route() {
+async fn required_scope_applies_to_every_private_route() {
     let (issuer, access) = described("https://api.example.com").await;
     let token = |scope: &str| Some(issuer.token().scope(scope).sign());
     #[rustfmt::skip]
     let rows = [
         ("open to all", "/api/public", None, 200, ""),
         ("no token", "/api/private", None, 401, "use"),
-        ("no token, a scope of its own", "/api/private-scoped", None, 401, "use read:messages"),
+        ("no token, a route with a scope", "/api/private-scoped", None, 401, "use read:messages"),
         ("another scope", "/api/private", token("read:messages"), 403, "use"),
         ("the scope", "/api/private", token("use"), 200, ""),
-        ("the scope of the route alone", "/api/private-scoped", token("read:messages"), 403, "use read:messages"),
-        ("the required one alone", "/api/private-scoped", token("use"), 403, "use read:messages"),
+        ("only the scope of the route", "/api/private-scoped", token("read:messages"), 403, "use read:messages"),
+        ("only the required scope", "/api/private-scoped", token("use"), 403, "use read:messages"),
         ("both", "/api/private-scoped", token("read:messages use"), 200, ""),
     ];
     for (case, path, token, status, scope) in rows {
@@ -297,7 +348,7 @@ async fn a_scope_can_be_required_of_every_private_route() {
 }
 
 #[tokio::test]
-async fn constant_documents_are_shared_and_not_copied_for_each_request() {
+async fn constant_documents_are_not_copied_per_request() {
     let tenant = Tenant::start().await;
     let auth = Auth::builder()
         .issuer(tenant.issuer.url())
@@ -351,7 +402,7 @@ fn item_row(access: &Access) -> Row {
 }
 
 #[tokio::test]
-async fn a_row_checks_path_method_token_policy_and_body_in_this_order() {
+async fn checks_path_method_token_policy_and_body_in_order() {
     let tenant = Tenant::start().await;
     let plain = tenant.issuer.token().sign();
     let writer = tenant.issuer.token().scope("write:items").sign();
@@ -363,11 +414,11 @@ async fn a_row_checks_path_method_token_policy_and_body_in_this_order() {
     let service = raw::Service::with(rows, limits, None, RequestLog::disabled()).await;
     let large = format!(r#"{{"name":"{}"}}"#, "x".repeat(64));
     let (json, text) = ("application/json", "text/plain");
-    // Each row passes one check more than the row before it; everything after that check is wrong.
+    // Each row passes one more check than the previous one, and fails every check after that.
     #[rustfmt::skip]
     let cases = [
         ("another path", "PUT", "/things/7", None, text, "{", 404, "not_found"),
-        ("no segment", "PUT", "/items/", None, text, "{", 404, "not_found"),
+        ("not a path segment", "PUT", "/items/", None, text, "{", 404, "not_found"),
         ("another method", "PUT", "/items/7", None, text, "{", 405, "method_not_allowed"),
         ("no token", "POST", "/items/7", None, text, "{", 401, "missing_token"),
         ("scope not granted", "POST", "/items/7", Some(&plain), text, "{", 403, "insufficient_scope"),
@@ -375,7 +426,7 @@ async fn a_row_checks_path_method_token_policy_and_body_in_this_order() {
         ("too large", "POST", "/items/7", Some(&writer), json, &large, 413, "payload_too_large"),
         ("not JSON", "POST", "/items/7", Some(&writer), json, "{", 400, "invalid_body"),
         ("another type", "POST", "/items/7", Some(&writer), json, r#"{"name":7}"#, 400, "invalid_body"),
-        ("all is well", "POST", "/items/7", Some(&writer), json, r#"{"name":"new"}"#, 200, ""),
+        ("everything is right", "POST", "/items/7", Some(&writer), json, r#"{"name":"new"}"#, 200, ""),
     ];
     for (case, method, path, token, content_type, body, status, code) in cases {
         let token = token.map(|token| format!("Authorization: Bearer {token}\r\n"));
@@ -399,7 +450,7 @@ async fn a_row_checks_path_method_token_policy_and_body_in_this_order() {
 
 #[cfg(feature = "docs")]
 #[tokio::test]
-async fn a_row_with_a_body_is_described_with_it() {
+async fn description_includes_request_bodies() {
     let tenant = Tenant::start().await;
     let row = item_row(&Access::from(&tenant.auth));
     let document: Value = serde_json::from_str(&Docs::default().openapi(&[&row])).unwrap();

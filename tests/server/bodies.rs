@@ -1,4 +1,4 @@
-//! Request bodies: the allowed size is read, the rest is not.
+//! Request bodies: the allowed size is read, further bytes are not.
 
 use std::fmt::Write;
 
@@ -28,29 +28,24 @@ fn announced(path: &str, size: usize) -> String {
 }
 
 #[tokio::test]
-async fn a_body_over_its_limit_is_a_413() {
+async fn large_body_is_a_413() {
     let server = Server::start(small()).await;
     for (case, request, status, body) in [
         (
-            "announced, as much as allowed",
+            "with a length, at the limit",
             announced("/body", 1_000),
             200,
             "1000",
         ),
         (
-            "announced, a byte more",
+            "with a length, one byte over",
             announced("/body", 1_001),
             413,
             "payload_too_large",
         ),
+        ("in chunks, at the limit", chunked(&[400, 600]), 200, "1000"),
         (
-            "in chunks, as much as allowed",
-            chunked(&[400, 600]),
-            200,
-            "1000",
-        ),
-        (
-            "in chunks, a byte more",
+            "in chunks, one byte over",
             chunked(&[400, 600, 1]),
             413,
             "payload_too_large",
@@ -75,7 +70,7 @@ async fn a_body_over_its_limit_is_a_413() {
 }
 
 #[tokio::test]
-async fn a_413_is_heard_by_a_peer_that_sends_to_the_end_first() {
+async fn peer_that_sends_everything_first_receives_the_413() {
     let server = Server::start(small()).await;
     let mut peer = server.peer().await;
 
@@ -88,7 +83,7 @@ async fn a_413_is_heard_by_a_peer_that_sends_to_the_end_first() {
 }
 
 #[tokio::test]
-async fn a_body_over_its_limit_is_not_invited() {
+async fn large_body_gets_no_100_continue() {
     let server = Server::start(small()).await;
     let request = |length| {
         format!(
@@ -119,7 +114,7 @@ async fn a_body_over_its_limit_is_not_invited() {
 }
 
 #[tokio::test]
-async fn a_panic_is_a_500_that_says_nothing_of_it() {
+async fn panic_is_a_500_without_its_message() {
     let server = Server::start(Limits::default()).await;
     let answer = server
         .peer()

@@ -24,8 +24,8 @@ pub(crate) const FOREVER: Duration = Duration::from_secs(20);
 
 pub(crate) const GET: &str = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
-/// The length of the answer of `/large`, which is one constant. More than a kernel buffers for a
-/// peer that does not read.
+/// The length of the response of `/large`, which is one constant. It exceeds what a kernel buffers
+/// for a peer that does not read.
 pub(crate) const LARGE: usize = 8 * 1024 * 1024;
 
 pub(crate) fn millis(millis: u64) -> Duration {
@@ -85,7 +85,8 @@ impl Server {
             .expect("the server listens")
     }
 
-    /// Connects a peer with a receive buffer of 64 KiB, so that its kernel reads only little ahead.
+    /// Connects a peer with a receive buffer of 64 KiB, so that its kernel reads only a little
+    /// ahead.
     pub(crate) async fn narrow_peer(&self) -> Peer {
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_recv_buffer_size(64 * 1024).unwrap();
@@ -93,8 +94,8 @@ impl Server {
         Peer::of(stream)
     }
 
-    /// Connects until a connection attempt takes more than 20 ms or fails. Returns the last peer
-    /// that was connected.
+    /// Connects peers until an attempt takes more than 20 ms or fails. Returns the last connected
+    /// peer.
     pub(crate) async fn last_peer(&self) -> Peer {
         let mut last = self.peer().await;
         while let Ok(Some(peer)) = timeout(millis(20), Peer::connect(self.address)).await {

@@ -1,4 +1,4 @@
-//! Request heads: too large ones are refused, and nothing is served that two parsers could read
+//! Request heads: large ones are rejected, and so is anything that two parsers could interpret
 //! differently.
 
 use std::fmt::Write;
@@ -16,7 +16,7 @@ fn with_fields(count: usize, size: usize) -> String {
 }
 
 #[tokio::test]
-async fn a_head_over_its_limits_is_refused() {
+async fn rejects_large_heads() {
     let server = Server::start(Limits::default()).await;
     let target = |length: usize| {
         format!(
@@ -31,8 +31,12 @@ async fn a_head_over_its_limits_is_refused() {
         ("100 fields", with_fields(99, 1), 200),
         ("101 fields", with_fields(100, 1), 431),
         ("a target of 8 KiB", target(8 * 1024), 404),
-        ("a byte more", target(8 * 1024 + 1), 414),
-        ("a target beyond the head's limit", target(40 * 1024), 431),
+        ("one byte over", target(8 * 1024 + 1), 414),
+        (
+            "a target over the limit of the head",
+            target(40 * 1024),
+            431,
+        ),
     ] {
         let answer = server.peer().await.ask(&request).await.expect(case);
         assert_eq!(answer.status, status, "{case}");
@@ -40,7 +44,7 @@ async fn a_head_over_its_limits_is_refused() {
 }
 
 #[tokio::test]
-async fn a_request_names_one_host() {
+async fn requires_one_host() {
     let server = Server::start(Limits::default()).await;
     for (case, request, status) in [
         ("one", "GET / HTTP/1.1\r\nHost: a", 200),
@@ -65,21 +69,25 @@ async fn a_request_names_one_host() {
         ("a port alone", "GET / HTTP/1.1\r\nHost: :80", 400),
         ("an empty port", "GET / HTTP/1.1\r\nHost: a:", 200),
         ("the last port", "GET / HTTP/1.1\r\nHost: a:65535", 200),
-        ("one port more", "GET / HTTP/1.1\r\nHost: a:65536", 400),
+        ("port 65536", "GET / HTTP/1.1\r\nHost: a:65536", 400),
         ("no such port", "GET / HTTP/1.1\r\nHost: [::1]:99999", 400),
-        ("a port in words", "GET / HTTP/1.1\r\nHost: a:http", 400),
+        (
+            "a port that is a word",
+            "GET / HTTP/1.1\r\nHost: a:http",
+            400,
+        ),
         ("a port with a sign", "GET / HTTP/1.1\r\nHost: a:+80", 400),
         ("two ports", "GET / HTTP/1.1\r\nHost: a:80:80", 400),
         ("a name in brackets", "GET / HTTP/1.1\r\nHost: [a]", 400),
-        ("nothing in brackets", "GET / HTTP/1.1\r\nHost: []:80", 400),
+        ("empty brackets", "GET / HTTP/1.1\r\nHost: []:80", 400),
         ("half an address", "GET / HTTP/1.1\r\nHost: [1::2::3]", 400),
         (
-            "before an address",
+            "text before an address",
             "GET / HTTP/1.1\r\nHost: a[::1]:80",
             400,
         ),
         (
-            "behind an address",
+            "text after an address",
             "GET / HTTP/1.1\r\nHost: [::1]00:80",
             400,
         ),
@@ -116,11 +124,11 @@ async fn a_request_names_one_host() {
 }
 
 #[tokio::test]
-async fn an_empty_host_is_valid() {
+async fn accepts_an_empty_host() {
     let server = Server::start(Limits::default()).await;
     for (case, request, status) in [
         ("an empty one", "GET / HTTP/1.1\r\nHost:", 200),
-        ("blanks alone", "GET / HTTP/1.1\r\nHost: \t ", 200),
+        ("only whitespace", "GET / HTTP/1.1\r\nHost: \t ", 200),
         ("an empty one, in HTTP/1.0", "GET / HTTP/1.0\r\nHost:", 200),
         ("two empty ones", "GET / HTTP/1.1\r\nHost:\r\nHost:", 400),
         (
@@ -129,12 +137,12 @@ async fn an_empty_host_is_valid() {
             400,
         ),
         (
-            "an empty one beside CONNECT",
+            "an empty one and CONNECT",
             "CONNECT a:443 HTTP/1.1\r\nHost:",
             404,
         ),
         (
-            "an absolute target beside an empty one",
+            "an absolute target and an empty one",
             "GET http://a/ HTTP/1.1\r\nHost:",
             200,
         ),
@@ -152,7 +160,7 @@ async fn expect(server: &Server, case: &str, request: &str, status: u16) {
     let request = format!("{request}\r\n\r\n");
     let answer = server.peer().await.ask(&request).await.expect(case);
     assert_eq!(answer.status, status, "{case}");
-    // hyper itself refuses an invalid target, with an answer without a body.
+    // hyper itself rejects an invalid target, without a body.
     assert_eq!(
         answer.body.contains(r#""code":"bad_host""#),
         status == 400 && !case.contains("without a host"),
@@ -160,9 +168,9 @@ async fn expect(server: &Server, case: &str, request: &str, status: u16) {
     );
 }
 
-/// Each row carries a second request that a parser with other rules would see.
+/// Each row contains a second request that a parser with other rules would see.
 #[tokio::test]
-async fn a_request_of_two_meanings_smuggles_nothing() {
+async fn rejects_ambiguous_requests() {
     let inner = GET;
     let server = Server::start(Limits {
         idle: millis(300),
@@ -202,7 +210,7 @@ async fn a_request_of_two_meanings_smuggles_nothing() {
             &["400"],
         ),
         (
-            "a blank before the colon",
+            "a space before the colon",
             "Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
             &["400"],
         ),
@@ -255,7 +263,7 @@ async fn a_request_of_two_meanings_smuggles_nothing() {
 }
 
 #[tokio::test]
-async fn requests_in_one_packet_are_answered_one_by_one() {
+async fn answers_pipelined_requests_in_order() {
     let post = "POST /body HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n{\n\n\n}";
     let unread = post.replace("/body", "/unread");
     let server = Server::start(Limits::default()).await;
@@ -269,7 +277,7 @@ async fn requests_in_one_packet_are_answered_one_by_one() {
 }
 
 #[tokio::test]
-async fn every_answer_is_marked_and_names_no_software() {
+async fn every_response_has_common_fields_and_no_server_name() {
     let server = Server::start(Limits::default()).await;
     for path in ["/", "/nowhere", "/panic"] {
         let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");

@@ -44,7 +44,7 @@ async fn http2_is_served_on_the_same_port() {
 }
 
 #[tokio::test]
-async fn head_has_no_body_in_http2_either() {
+async fn http2_head_has_no_body() {
     let server = Server::start(Limits::default()).await;
     let head = request(Method::HEAD, "http://localhost/")
         .body(nothing())
@@ -64,7 +64,7 @@ async fn head_has_no_body_in_http2_either() {
 }
 
 #[tokio::test]
-async fn limits_hold_in_http2() {
+async fn limits_apply_to_http2() {
     let server = Server::start(Limits {
         body: 1_000,
         ..Limits::default()

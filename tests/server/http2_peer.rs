@@ -1,4 +1,4 @@
-//! An HTTP/2 peer that behaves as no client library does.
+//! An HTTP/2 peer that behaves in ways that no client library does.
 
 use crate::harness::{Peer, Server};
 use crate::support::frames::{WINDOW_UPDATE, frame, preface, request, window};
@@ -12,7 +12,7 @@ pub(crate) struct Frame {
     pub(crate) payload: Vec<u8>,
 }
 
-/// A peer that gives each stream an initial window of its choice.
+/// A peer that chooses the initial window of its streams.
 pub(crate) struct Http2Peer {
     peer: Peer,
     next_stream: u32,
@@ -36,7 +36,7 @@ impl Http2Peer {
         self.peer.say(request).await.then_some(stream)
     }
 
-    /// Enlarges the window of the stream, and that of the connection, by `bytes`.
+    /// Enlarges the windows of the stream and of the connection by `bytes`.
     pub(crate) async fn grant(&mut self, stream: u32, bytes: u32) -> bool {
         let update = |stream| frame(WINDOW_UPDATE, 0, stream, &bytes.to_be_bytes());
         self.peer.say([update(0), update(stream)].concat()).await
@@ -59,7 +59,7 @@ impl Http2Peer {
         })
     }
 
-    /// Returns the next frame for which `fits` holds. `None` if the connection ends first.
+    /// Returns the next frame that satisfies `fits`. `None` if the connection ends first.
     pub(crate) async fn hear_until(&mut self, fits: impl Fn(&Frame) -> bool) -> Option<Frame> {
         loop {
             let frame = self.hear().await?;

@@ -22,13 +22,13 @@ fn hasty() -> Limits {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_request_is_lost_when_a_busy_service_leaves() {
+async fn shutdown_under_load_loses_no_request() {
     leave_under_load(2_000).await;
 }
 
 #[ignore = "three times 20,000 requests: just ci-full"]
 #[tokio::test(flavor = "multi_thread")]
-async fn no_request_of_many_is_lost_three_times_in_a_row() {
+async fn shutdown_loses_none_of_many_requests_three_times() {
     for _ in 0..3 {
         leave_under_load(20_000).await;
     }
@@ -81,7 +81,7 @@ async fn ask_until_gone(address: std::net::SocketAddr, answered: Arc<AtomicUsize
 }
 
 #[tokio::test]
-async fn asked_to_stop_it_is_not_ready_at_once_and_serves_through_the_grace() {
+async fn unready_at_once_but_serves_through_the_grace_period() {
     let mut server = Server::start(hasty()).await;
     let mut known = server.peer().await;
     assert_eq!(
@@ -106,7 +106,7 @@ async fn asked_to_stop_it_is_not_ready_at_once_and_serves_through_the_grace() {
 }
 
 #[tokio::test]
-async fn a_request_at_work_is_answered_before_it_leaves() {
+async fn answers_active_requests_before_stopping() {
     let mut server = Server::start(hasty()).await;
     let mut peer = server.peer().await;
     peer.say(GATE).await;
@@ -127,7 +127,7 @@ async fn a_request_at_work_is_answered_before_it_leaves() {
 }
 
 #[tokio::test]
-async fn a_connection_taken_in_the_last_moment_still_has_its_say() {
+async fn answers_a_connection_accepted_at_the_last_moment() {
     let mut server = Server::start(hasty()).await;
     server.shutdown.request();
     let mut last = server.last_peer().await;
@@ -143,7 +143,7 @@ async fn a_connection_taken_in_the_last_moment_still_has_its_say() {
 }
 
 #[tokio::test]
-async fn what_is_unfinished_does_not_keep_it() {
+async fn unfinished_requests_do_not_delay_shutdown() {
     let limits = Limits {
         drain: millis(500),
         ..hasty()
@@ -178,7 +178,7 @@ async fn what_is_unfinished_does_not_keep_it() {
 }
 
 #[tokio::test]
-async fn asked_again_it_leaves_at_once() {
+async fn second_request_stops_at_once() {
     let mut server = Server::start(Limits::default()).await;
     let mut peer = server.peer().await;
     peer.say(GATE).await;
@@ -195,7 +195,7 @@ async fn asked_again_it_leaves_at_once() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn a_signal_asks_and_a_second_one_insists() {
+async fn signals_stop_gracefully_then_at_once() {
     let shutdown = Shutdown::on_signals().unwrap();
     let kill = |signal: &str| {
         let this_process = std::process::id().to_string();

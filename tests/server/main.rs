@@ -1,8 +1,9 @@
-//! The server's limits on real sockets: how much time and memory a caller can use, what the caller
-//! gets beyond that, and how the server shuts down.
+//! The server's limits on real sockets: how much time and memory a caller can use, the response
+//! beyond that, and the shutdown.
 //!
-//! The limits are cut to milliseconds, and the counts to what a laptop does quickly. The full sizes
-//! are part of `just ci-full`: `cargo test --release --test server -- --ignored --test-threads=1`.
+//! The limits are reduced to milliseconds, and the counts to what a laptop does quickly. The full
+//! sizes are part of `just ci-full`: `cargo test --release --test server -- --ignored
+//! --test-threads=1`.
 
 mod bodies;
 mod harness;

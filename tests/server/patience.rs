@@ -18,7 +18,7 @@ fn impatient() -> Limits {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn slow_connections_end_and_cost_the_others_nothing() {
+async fn slow_connections_end_without_affecting_others() {
     crowd(Crowd {
         silent: 200,
         dripping: 50,
@@ -31,7 +31,7 @@ async fn slow_connections_end_and_cost_the_others_nothing() {
 
 #[ignore = "2,500 connections: just ci-full"]
 #[tokio::test(flavor = "multi_thread")]
-async fn thousands_of_slow_connections_end_and_cost_the_others_nothing() {
+async fn thousands_of_slow_connections_end_without_affecting_others() {
     crowd(Crowd {
         silent: 2_000,
         dripping: 500,
@@ -45,7 +45,7 @@ struct Crowd {
     silent: usize,
     dripping: usize,
     half_sent: usize,
-    /// How much a latency may exceed its limit because the machine is busy.
+    /// The time by which a latency may exceed its limit, because the machine may be busy.
     noise: Duration,
 }
 
@@ -129,7 +129,7 @@ async fn drip(mut peer: Peer) -> String {
 }
 
 #[tokio::test]
-async fn each_way_to_idle_ends_in_time() {
+async fn each_kind_of_idle_connection_ends() {
     let preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
     let settings = "\0\0\0\x04\0\0\0\0\0";
     // HEADERS on stream 1 without END_HEADERS: no other frame may come before the rest of them.
@@ -178,7 +178,7 @@ async fn pings_do_not_keep_an_empty_http2_connection() {
 }
 
 #[tokio::test]
-async fn a_request_at_work_outlives_the_idle_clock() {
+async fn active_request_outlives_the_idle_timeout() {
     let server = Server::start(Limits {
         request: millis(5_000),
         ..impatient()
@@ -197,7 +197,7 @@ async fn a_request_at_work_outlives_the_idle_clock() {
 }
 
 #[tokio::test]
-async fn a_request_over_its_time_is_a_503() {
+async fn slow_request_is_a_503() {
     let server = Server::start(impatient()).await;
     for (case, request) in [
         (

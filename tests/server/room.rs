@@ -1,5 +1,4 @@
-//! Connection limits: connections beyond the limit wait, and no shortage of resources ends the
-//! service.
+//! Connection limits: further connections wait, and a lack of resources does not end the service.
 
 use std::process::Stdio;
 
@@ -11,7 +10,7 @@ use warp_bearer::service::Limits;
 use crate::harness::{GET, Peer, Server, millis};
 
 #[tokio::test]
-async fn a_connection_over_the_limit_waits_for_another_to_end() {
+async fn connection_over_the_limit_waits() {
     let server = Server::start(Limits {
         connections: 2,
         ..Limits::default()

@@ -155,7 +155,7 @@ async fn status(stream: &mut TlsStream<TcpStream>) -> String {
 }
 
 #[tokio::test]
-async fn both_versions_are_spoken_and_http2_where_it_is_offered() {
+async fn speaks_both_tls_versions_and_offers_http2() {
     let (pair, certificate) = Pair::new();
     let service = Service::start(&pair, Limits::default()).await;
     let client = Client::trusting(&certificate);
@@ -193,7 +193,7 @@ async fn both_versions_are_spoken_and_http2_where_it_is_offered() {
 }
 
 #[tokio::test]
-async fn another_certificate_is_for_those_who_come_after_it() {
+async fn new_connections_get_the_new_certificate() {
     let (pair, first) = Pair::new();
     let service = Service::start(&pair, Limits::default()).await;
     let mut before = service.connect(Client::trusting(&first)).await;
@@ -209,7 +209,7 @@ async fn another_certificate_is_for_those_who_come_after_it() {
 }
 
 #[tokio::test]
-async fn files_that_change_are_seen_without_being_told() {
+async fn notices_changed_files() {
     let (pair, _) = Pair::new();
     let service = Service::start(&pair, Limits::default()).await;
     let clock = StoppedClock::stop();
@@ -231,7 +231,7 @@ async fn files_that_change_are_seen_without_being_told() {
 }
 
 #[tokio::test]
-async fn a_pair_that_cannot_be_used_takes_no_ones_place() {
+async fn unusable_pair_does_not_replace_a_usable_one() {
     let (pair, first) = Pair::new();
     let service = Service::start(&pair, Limits::default()).await;
     let files = pair.files();
@@ -243,7 +243,7 @@ async fn a_pair_that_cannot_be_used_takes_no_ones_place() {
         }),
         ("no key", &|| garbage(&files.key)),
         ("no certificate", &|| garbage(&files.certificate)),
-        ("nothing there", &|| {
+        ("a missing file", &|| {
             fs::remove_file(&files.certificate).unwrap();
         }),
     ];
@@ -259,7 +259,7 @@ async fn a_pair_that_cannot_be_used_takes_no_ones_place() {
 }
 
 #[test]
-fn a_start_with_bad_files_says_which_and_why() {
+fn reports_unusable_files_at_start() {
     let (pair, _) = Pair::new();
     let good = pair.files();
     let file = |name: &str, text: &str| {
@@ -277,12 +277,12 @@ fn a_start_with_bad_files_says_which_and_why() {
     let directory = pair.directory.path().to_owned();
     #[rustfmt::skip]
     let rows = [
-        ("no certificate", absent.clone(), good.key.clone(), "the certificate", "is not there"),
+        ("no certificate", absent.clone(), good.key.clone(), "the certificate", "does not exist"),
         ("a directory", directory, good.key.clone(), "the certificate", "is a directory"),
         ("an empty file", nothing.clone(), good.key.clone(), "the certificate", "has no certificate in it"),
-        ("a key for it", good.key.clone(), good.key.clone(), "the certificate", "has no certificate in it"),
+        ("a key instead of a certificate", good.key.clone(), good.key.clone(), "the certificate", "has no certificate in it"),
         ("not PEM", broken, good.key.clone(), "the certificate", "is not PEM"),
-        ("no key", good.certificate.clone(), absent, "the key", "is not there"),
+        ("no key", good.certificate.clone(), absent, "the key", "does not exist"),
         ("an empty key", good.certificate.clone(), nothing, "the key", "has no private key in it that can be read"),
         ("another key", good.certificate.clone(), other, "the key", "is no key for that certificate"),
     ];
@@ -302,7 +302,7 @@ fn a_start_with_bad_files_says_which_and_why() {
 }
 
 #[tokio::test]
-async fn a_handshake_has_the_time_that_silence_has() {
+async fn handshake_is_limited_by_the_idle_timeout() {
     let (pair, _) = Pair::new();
     let limits = Limits {
         idle: Duration::from_millis(300),
@@ -333,7 +333,7 @@ async fn a_handshake_has_the_time_that_silence_has() {
 }
 
 #[tokio::test]
-async fn half_a_handshake_does_not_keep_the_service() {
+async fn unfinished_handshake_does_not_delay_shutdown() {
     let (pair, _) = Pair::new();
     let limits = Limits {
         grace: Duration::from_millis(50),
@@ -354,7 +354,7 @@ async fn half_a_handshake_does_not_keep_the_service() {
 }
 
 #[tokio::test]
-async fn who_speaks_no_tls_gets_no_http() {
+async fn plain_http_on_the_tls_port_gets_no_answer() {
     let (pair, _) = Pair::new();
     let service = Service::start(&pair, Limits::default()).await;
     let mut tcp = service.tcp().await;

@@ -1,5 +1,5 @@
-//! Answers that the peer does not read: each ends in time, whatever else happens on its connection.
-//! Neither a slow reader nor a silent handler is mistaken for one.
+//! Responses that the peer does not read: each ends in bounded time, whatever else happens on its
+//! connection. A slow reader or a silent handler does not count as such a peer.
 
 use std::time::Duration;
 
@@ -20,7 +20,8 @@ fn impatient() -> Limits {
     }
 }
 
-/// Keeps the connection busy with requests until a frame fits. `None` if the connection ends first.
+/// Keeps the connection busy with requests until a frame satisfies `fits`. `None` if the connection
+/// ends first.
 async fn busy_until(peer: &mut Http2Peer, fits: impl Fn(&Frame) -> bool) -> Option<Frame> {
     let (start, mut pulse) = (Instant::now(), interval(millis(20)));
     loop {
@@ -34,7 +35,7 @@ async fn busy_until(peer: &mut Http2Peer, fits: impl Fn(&Frame) -> bool) -> Opti
 }
 
 #[tokio::test]
-async fn an_untaken_http2_answer_ends_with_its_stream() {
+async fn unread_http2_response_ends_with_its_stream() {
     const CANCEL: [u8; 4] = [0, 0, 0, 8];
 
     let server = Server::start(impatient()).await;
@@ -53,9 +54,9 @@ async fn an_untaken_http2_answer_ends_with_its_stream() {
     }
 }
 
-/// The other answers on the connection, which are read, go on.
+/// The other responses on the connection, which are read, continue.
 #[tokio::test]
-async fn an_untaken_rest_of_an_http2_answer_ends_with_its_stream() {
+async fn unread_rest_of_an_http2_response_ends_with_its_stream() {
     const GRANT: u32 = 4096;
 
     let server = Server::start(impatient()).await;
@@ -97,10 +98,10 @@ async fn an_untaken_rest_of_an_http2_answer_ends_with_its_stream() {
     }
 }
 
-/// After the peer has read whole answers, hyper gets the only piece of the next one together with
-/// its end. The stream cannot be reset after that, so the connection ends.
+/// After the peer has read whole responses, hyper gets the only piece of the next one together with
+/// its end. After that the stream cannot be reset, so the connection ends.
 #[tokio::test]
-async fn an_untaken_rest_after_a_window_has_shrunk_ends_the_connection() {
+async fn unread_rest_after_a_shrunk_window_ends_the_connection() {
     let server = Server::start(impatient()).await;
     let mut peer = Http2Peer::with_window(&server, 65_535).await;
     for _ in 0..2 {
@@ -119,11 +120,11 @@ async fn an_untaken_rest_after_a_window_has_shrunk_ends_the_connection() {
     assert!(peer.hear_until(|_| false).await.is_none(), "and closed");
 }
 
-/// A connection whose socket accepts no byte ends after this many times `IDLE`.
+/// A connection whose socket accepts no bytes ends after this many times `IDLE`.
 const BLOCKED: u32 = 8;
 
 #[tokio::test]
-async fn an_untaken_http1_answer_ends_the_connection() {
+async fn unread_http1_response_ends_the_connection() {
     let server = Server::start(impatient()).await;
     let mut peer = server.narrow_peer().await;
     peer.say("GET /large HTTP/1.1\r\nHost: a\r\n\r\n").await;
@@ -139,7 +140,7 @@ async fn an_untaken_http1_answer_ends_the_connection() {
 /// The peer's kernel asks for more only after the peer has read most of its buffer, which takes
 /// this peer twice `IDLE`.
 #[tokio::test]
-async fn a_slow_http1_reader_gets_all_of_it() {
+async fn slow_http1_reader_gets_everything() {
     const STEP: usize = 3 * 1024;
 
     let server = Server::start(impatient()).await;
@@ -159,7 +160,8 @@ async fn a_slow_http1_reader_gets_all_of_it() {
     assert!(start.elapsed() > IDLE * BLOCKED, "{:?}", start.elapsed());
 }
 
-/// Returns limits for one connection: the next one is served after the one before has ended.
+/// Returns limits for a single connection: the next one is served only after the previous one has
+/// ended.
 fn impatient_with_one_connection() -> Limits {
     Limits {
         connections: 1,
@@ -168,7 +170,7 @@ fn impatient_with_one_connection() -> Limits {
 }
 
 #[tokio::test]
-async fn a_peer_that_has_ended_its_own_side_gets_all_of_it() {
+async fn half_closed_peer_gets_everything() {
     let server = Server::start(impatient_with_one_connection()).await;
     for paused in [false, true] {
         let mut peer = server.peer().await;
@@ -187,7 +189,7 @@ async fn a_peer_that_has_ended_its_own_side_gets_all_of_it() {
 }
 
 #[tokio::test]
-async fn a_peer_that_has_ended_its_own_side_and_takes_nothing_is_ended() {
+async fn half_closed_peer_that_does_not_read_is_closed() {
     let server = Server::start(impatient_with_one_connection()).await;
     let mut peer = server.narrow_peer().await;
     let start = Instant::now();
@@ -201,7 +203,7 @@ async fn a_peer_that_has_ended_its_own_side_and_takes_nothing_is_ended() {
 }
 
 #[tokio::test]
-async fn a_peer_that_has_ended_its_own_side_does_not_delay_the_stop() {
+async fn half_closed_peer_does_not_delay_shutdown() {
     let mut server = Server::start(impatient()).await;
     let mut peer = server.peer().await;
     peer.say("GET /large HTTP/1.1\r\nHost: a\r\n\r\n").await;
@@ -215,9 +217,9 @@ async fn a_peer_that_has_ended_its_own_side_does_not_delay_the_stop() {
     assert!(start.elapsed() < millis(2_000), "{:?}", start.elapsed());
 }
 
-/// A handler may be silent for as long as it likes, so only the peer's leaving ends it.
+/// A handler may be silent indefinitely, so it must end when the peer disconnects.
 #[tokio::test]
-async fn a_peer_that_leaves_a_silent_http1_handler_ends_it() {
+async fn disconnected_peer_ends_a_silent_http1_handler() {
     let server = Server::start(impatient_with_one_connection()).await;
     let mut peer = server.peer().await;
     peer.say("GET /events HTTP/1.1\r\nHost: a\r\n\r\n").await;
@@ -229,7 +231,7 @@ async fn a_peer_that_leaves_a_silent_http1_handler_ends_it() {
 }
 
 #[tokio::test]
-async fn a_slow_http2_reader_gets_all_of_it() {
+async fn slow_http2_reader_gets_everything() {
     const GRANT: u32 = 128 * 1024;
 
     let server = Server::start(impatient()).await;
@@ -242,7 +244,7 @@ async fn a_slow_http2_reader_gets_all_of_it() {
         pulse.tick().await;
         assert!(peer.grant(stream, GRANT).await, "cut after {heard} bytes");
         let granted = LARGE.min(heard + GRANT as usize);
-        // The end of the stream follows by itself after the last piece is read.
+        // The end of the stream follows automatically after the last piece is read.
         while heard < granted || heard == LARGE && !is_over {
             let frame = peer.hear_until(|frame| frame.kind == DATA).await;
             let frame = frame.unwrap_or_else(|| panic!("cut after {heard} bytes"));
@@ -254,7 +256,7 @@ async fn a_slow_http2_reader_gets_all_of_it() {
     assert!(start.elapsed() > IDLE * 2, "{:?}", start.elapsed());
 }
 
-/// Waits until a connection without a request has been ended as idle, `times` times in a row.
+/// Waits until a connection without a request has been closed as idle, `times` times in a row.
 async fn outlast_idle(server: &Server, times: usize) {
     for _ in 0..times {
         server.peer().await.hear_to_the_end().await;
@@ -262,7 +264,7 @@ async fn outlast_idle(server: &Server, times: usize) {
 }
 
 #[tokio::test]
-async fn a_silent_http1_handler_is_waited_for() {
+async fn waits_for_a_silent_http1_handler() {
     let server = Server::start(impatient()).await;
     let mut peer = server.peer().await;
     peer.say("GET /events HTTP/1.1\r\nHost: a\r\n\r\n").await;
@@ -283,7 +285,7 @@ async fn hear_words(peer: &mut Peer, words: &str) {
 }
 
 #[tokio::test]
-async fn a_silent_http2_handler_is_waited_for() {
+async fn waits_for_a_silent_http2_handler() {
     let server = Server::start(impatient()).await;
     let mut peer = Http2Peer::with_window(&server, 100).await;
     peer.ask("GET", "/events").await.unwrap();

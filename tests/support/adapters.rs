@@ -1,5 +1,5 @@
-//! The same request to every adapter of the library: an extractor and a layer of axum, and a gRPC service of
-//! tonic. [`Adapters::agree`] compares their answers with the one of warp.
+//! Sends the same request to every adapter of the library: an extractor and a layer of axum, and a
+//! gRPC service of tonic. [`Adapters::agree`] compares their responses with warp's.
 
 use std::{
     convert::Infallible,
@@ -26,7 +26,7 @@ use warp_bearer::auth::{
 
 use super::Answer;
 
-/// Services that answer with the claims, in JSON, each behind another adapter of the same `Auth`.
+/// Services that return the claims in JSON, each behind a different adapter of the same `Auth`.
 #[derive(Clone)]
 pub struct Adapters {
     http: Vec<(&'static str, Router)>,
@@ -42,7 +42,7 @@ impl Adapters {
         let layer = Router::new()
             .route("/", get(of_extension))
             .layer(AuthLayer::new(auth));
-        // Either alone does the work; both together must not do it twice.
+        // Each alone verifies the token; both together must not verify it twice.
         let both = extractor.clone().layer(AuthLayer::new(auth));
         let grpc = AuthLayer::grpc(auth).layer(Whose);
         Self {
@@ -51,7 +51,7 @@ impl Adapters {
         }
     }
 
-    /// Requires `requirement` too. It is called once for each adapter.
+    /// Also requires `requirement`, which is called once for each adapter.
     pub fn requiring<X>(auth: &Auth, requirement: impl Fn() -> Requirement<X>) -> Self
     where
         X: DeserializeOwned + Send + 'static,
@@ -70,7 +70,8 @@ impl Adapters {
         }
     }
 
-    /// Checks that every adapter answers a request with these header fields as warp has.
+    /// Checks that every adapter gives the same response as warp to a request with these header
+    /// fields.
     pub async fn agree(&self, headers: &HeaderMap, warp: &Answer) {
         for (name, router) in &self.http {
             let answer = self.ask(router, Method::GET, headers).await;
@@ -81,7 +82,7 @@ impl Adapters {
                 values.cloned().collect::<Vec<_>>()
             };
             assert_eq!(challenges(&answer), challenges(warp), "{name}");
-            // Its value falls as time passes.
+            // Its value decreases over time.
             let is_retried = |answer: &Answer| answer.headers.contains_key(header::RETRY_AFTER);
             assert_eq!(is_retried(&answer), is_retried(warp), "{name}");
             if !warp.status.is_success() {
@@ -134,7 +135,7 @@ impl Adapters {
             head.headers.extend(trailers.clone());
         }
         let mut body = body.to_bytes();
-        // A gRPC message is a byte for its compression, four for its length, and the text.
+        // A gRPC message consists of a compression byte, four length bytes, and the text.
         if head.headers.contains_key("grpc-status") && !body.is_empty() {
             body.advance(5);
         }
@@ -190,7 +191,7 @@ impl tonic::server::UnaryService<String> for Whose {
     }
 }
 
-/// Messages of plain text, which take no generated code.
+/// A codec for plain text, which needs no generated code.
 struct Text;
 
 impl Codec for Text {

@@ -1,8 +1,8 @@
 //! tokio's clock, stopped: time passes only when a test says so.
 //!
 //! A paused clock jumps to the next timer whenever the runtime is idle. With real sockets the
-//! runtime is idle whenever an answer is on its way, so a blocking task is kept in flight to
-//! prevent the jump.
+//! runtime is idle while a response is on its way, so a blocking task is kept running to prevent
+//! the jump.
 
 use std::{sync::mpsc, time::Duration};
 
@@ -52,7 +52,7 @@ async fn settle() {
     }
 }
 
-/// Waits, on a stopped clock, for a condition that depends on sockets and not on time.
+/// Waits, with a stopped clock, for a condition that depends on sockets and not on time.
 pub async fn until(mut condition: impl FnMut() -> bool) {
     let patience = std::time::Instant::now() + Duration::from_secs(20);
     while !condition() {

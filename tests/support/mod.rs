@@ -133,7 +133,7 @@ impl Answer {
         self.json()["code"].as_str().unwrap_or_default().to_owned()
     }
 
-    /// Checks everything that each failure must have, whatever its cause.
+    /// Checks everything that each failure must have.
     pub fn assert_is_problem(&self, case: &str, status: u16, code: &str) {
         assert_eq!(self.status.as_u16(), status, "{case}: {self:?}");
         assert_eq!(self.code(), code, "{case}: {self:?}");

@@ -1,5 +1,5 @@
-//! Runs the binary as its users do: in its own directory, without the configuration of this
-//! process, and killed when the test ends.
+//! Runs the binary as users do: in its own directory, without the configuration of this process. It
+//! is killed when the test ends.
 
 use std::{
     fs,
@@ -15,10 +15,10 @@ use std::{
     time::Duration,
 };
 
-/// Far longer than anything here takes. Reached only if something hangs.
+/// Far longer than any test takes. Reached only if something hangs.
 const FOREVER: Duration = Duration::from_secs(60);
 
-/// A directory to start the binary in, which may hold a `.env`.
+/// A directory to start the binary in. It may contain a `.env`.
 pub struct Directory(PathBuf);
 
 impl Directory {
@@ -42,7 +42,7 @@ impl Directory {
         let mut command = Command::new(env!("CARGO_BIN_EXE_warp-bearer"));
         command
             .args(arguments)
-            // Passes on nothing that this process was configured with.
+            // Passes on no configuration of this process.
             .env_clear()
             .envs(vars.iter().copied())
             .current_dir(&self.0)
@@ -77,7 +77,7 @@ impl Process {
         Self::launch(&mut command, Some(directory))
     }
 
-    /// Starts a command of a [`World`](super::world::World), which has a directory of its own.
+    /// Starts a command of a [`World`](super::world::World), which has its own directory.
     pub fn spawn(command: &mut Command) -> Self {
         Self::launch(command, None)
     }
@@ -100,7 +100,7 @@ impl Process {
         self.stdout.until(last)
     }
 
-    /// Returns the lines on stderr, which has the log, up to the first one for which `last` holds.
+    /// Returns the lines on stderr, which is the log, up to the first one for which `last` holds.
     pub fn logged(&mut self, last: impl Fn(&str) -> bool) -> Vec<String> {
         self.stderr.until(last)
     }
@@ -136,8 +136,8 @@ impl Drop for Process {
     }
 }
 
-/// Makes the binary start with SIGHUP's default action, also under `nohup`. A child inherits the
-/// signals that its parent ignores, but not those that its parent handles.
+/// Makes the binary start with SIGHUP's default action, even under `nohup`. A child inherits
+/// signals that its parent ignores, but not handlers.
 #[cfg(unix)]
 fn heed_hangups() {
     use tokio::{
@@ -147,7 +147,7 @@ fn heed_hangups() {
 
     static HANDLED: Once = Once::new();
     HANDLED.call_once(|| {
-        // A runtime can be neither entered nor dropped within another one, so this one gets a new
+        // A runtime can be neither entered nor dropped within another, so this one gets a new
         // thread.
         let handle = || {
             let runtime = Builder::new_current_thread().enable_all().build().unwrap();

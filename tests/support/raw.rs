@@ -28,7 +28,7 @@ const FOREVER: Duration = Duration::from_secs(20);
 pub struct Service {
     pub address: SocketAddr,
     served: JoinHandle<()>,
-    /// The same `Auth` behind the other adapters. Absent for routes of a test's own.
+    /// The same `Auth` behind the other adapters. `None` for routes that a test defines itself.
     #[cfg(feature = "axum")]
     adapters: Option<Adapters>,
 }
@@ -82,7 +82,7 @@ impl Drop for Service {
     }
 }
 
-/// A client with one connection at a time, which is kept for as long as the server keeps it.
+/// A client with one connection at a time, which is reused until the server closes it.
 pub struct Client {
     address: SocketAddr,
     stream: TcpStream,
@@ -104,11 +104,12 @@ impl Client {
 
     /// Sends `GET /api/private` with `Host` and these header lines, each ended by CRLF.
     ///
-    /// The service answers by warp's filters. Axum and tonic, behind the same `Auth`, have to agree.
+    /// The service uses warp's filters. Axum and tonic, with the same `Auth`, must give the same
+    /// result.
     pub async fn with_lines(&mut self, lines: &[u8]) -> Answer {
         let start = b"GET /api/private HTTP/1.1\r\nHost: localhost\r\n";
         let answer = self.ask(&[start, lines, b"\r\n"].concat()).await;
-        // hyper has answered what has no body, and no adapter has seen the request.
+        // A response without a body comes from hyper, and no adapter has seen the request.
         #[cfg(feature = "axum")]
         if let Some(adapters) = self.adapters.as_ref().filter(|_| !answer.body.is_empty()) {
             adapters.agree(&fields(lines), &answer).await;
@@ -131,7 +132,7 @@ impl Client {
         answer
     }
 
-    /// Like [`ask`](Self::ask), for a HEAD request, whose answer has a length and no body.
+    /// Like [`ask`](Self::ask), for a HEAD request, whose response has a length but no body.
     pub async fn head(&mut self, request: &[u8]) -> Answer {
         self.stream.write_all(request).await.unwrap();
         timeout(FOREVER, self.head_of_answer()).await.unwrap().0
@@ -174,7 +175,7 @@ impl Client {
     }
 }
 
-/// Reads header lines as the server does, which has accepted them.
+/// Parses header lines that the server has accepted.
 #[cfg(feature = "axum")]
 fn fields(lines: &[u8]) -> HeaderMap {
     let mut fields = HeaderMap::new();

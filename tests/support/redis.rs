@@ -1,17 +1,19 @@
-//! A real `redis-server`, and a proxy that can stand between it and its clients.
+//! A real `redis-server`, and a proxy to put between it and its clients.
 //!
 //! Without `redis-server` on this machine, tests print that they were skipped. If
-//! `WARP_BEARER_REDIS=required`, as in CI, its absence is a failure.
+//! `WARP_BEARER_REDIS=required`, as in CI, they fail instead.
 
 #![allow(dead_code, unreachable_pub)] // each test uses its part
 
 use std::{
-    env,
+    env, fs,
     io::{BufRead, BufReader, ErrorKind},
     net::{Ipv4Addr, SocketAddr, TcpListener},
+    path::PathBuf,
     process::{Child, Command, Stdio},
 };
 
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -20,26 +22,27 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// A `redis-server` of its own, without persistence. It ends with this value.
+/// A `redis-server` for one test, without persistence. Dropping it kills the server.
 #[derive(Debug)]
 pub struct RedisServer {
     process: Child,
     port: u16,
     arguments: Vec<String>,
     folder: TempDir,
+    certificates: Option<TempDir>,
 }
 
 impl RedisServer {
-    /// Starts a server on a free port. `None` if there is none on this machine.
+    /// Starts a server on a free port. `None` if `redis-server` is not installed.
     pub fn start() -> Option<Self> {
         Self::start_with(&[])
     }
 
-    /// Starts a server with further arguments.
+    /// Starts a server with additional arguments.
     pub fn start_with(arguments: &[&str]) -> Option<Self> {
         let arguments: Vec<_> = arguments.iter().map(|&text| text.to_owned()).collect();
         let folder = tempfile::tempdir().unwrap();
-        // Another process may take the port in the meantime, so another one is tried.
+        // Tries several ports, because another process may take one in the meantime.
         for _ in 0..10 {
             let port = free_port();
             let process = spawn(port, &arguments, &folder)?;
@@ -48,12 +51,58 @@ impl RedisServer {
                 port,
                 arguments: arguments.clone(),
                 folder: tempfile::tempdir().unwrap(),
+                certificates: None,
             };
             if server.is_ready() {
                 return Some(server);
             }
         }
         panic!("redis-server does not start");
+    }
+
+    /// Starts a server that speaks TLS alone, with a certificate for `localhost` of an authority of
+    /// its own.
+    pub fn start_with_tls(arguments: &[&str]) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let mut authority = CertificateParams::new(Vec::new()).unwrap();
+        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap());
+        let authority = authority.unwrap();
+        let key = KeyPair::generate().unwrap();
+        let certificate = CertificateParams::new(["localhost".to_owned()]).unwrap();
+        let certificate = certificate.signed_by(&key, &authority).unwrap();
+        let files = [
+            ("ca.crt", authority.pem()),
+            ("tls.crt", certificate.pem()),
+            ("tls.key", key.serialize_pem()),
+        ];
+        let [ca, certificate, key] = files.map(|(name, pem)| {
+            let path = folder.path().join(name);
+            fs::write(&path, pem).unwrap();
+            path.to_str().unwrap().to_owned()
+        });
+        let tls = [
+            ["--port", "0"],
+            ["--tls-port", "{port}"],
+            ["--tls-auth-clients", "no"],
+            ["--tls-cert-file", &certificate],
+            ["--tls-key-file", &key],
+            ["--tls-ca-cert-file", &ca],
+        ];
+        let mut server = Self::start_with(&[tls.as_flattened(), arguments].concat())?;
+        server.certificates = Some(folder);
+        Some(server)
+    }
+
+    /// Returns the file with the authority of a server with TLS.
+    pub fn authority(&self) -> PathBuf {
+        let folder = self.certificates.as_ref().unwrap();
+        folder.path().join("ca.crt")
+    }
+
+    /// Returns the URL of a server with TLS, with a user and a password.
+    pub fn tls_url(&self, login: &str) -> String {
+        format!("rediss://{login}@localhost:{}/0", self.port)
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -64,19 +113,19 @@ impl RedisServer {
         format!("redis://{}", self.address())
     }
 
-    /// Ends the server at once, and everything that it held.
+    /// Kills the server. It loses all data.
     pub fn kill(&mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
     }
 
-    /// Starts the server again, on the same port and empty.
+    /// Starts the server again, empty and on the same port.
     pub fn restart(&mut self) {
         self.process = spawn(self.port, &self.arguments, &self.folder).unwrap();
         assert!(self.is_ready(), "redis-server does not start again");
     }
 
-    /// Lets the server stand still.
+    /// Stops the server's process without ending it.
     pub fn pause(&self) {
         self.signal("-STOP");
     }
@@ -101,12 +150,12 @@ impl RedisServer {
         reply.lines().next().unwrap_or_default().to_owned()
     }
 
-    /// Reads the server's log until it accepts connections. False if it ended instead.
+    /// Reads the server's log until it accepts connections. Returns `false` if it ended instead.
     fn is_ready(&mut self) -> bool {
         let log = self.process.stdout.take().unwrap();
         let mut lines = BufReader::new(log).lines().map_while(Result::ok);
         let is_ready = lines.any(|line| line.contains("Ready to accept connections"));
-        // The rest of the log is read, so that the server never waits for its reader.
+        // Reads the rest of the log, so that the server never blocks on it.
         std::thread::spawn(move || lines.for_each(drop));
         is_ready
     }
@@ -123,7 +172,11 @@ fn spawn(port: u16, arguments: &[String], folder: &TempDir) -> Option<Child> {
     let spawned = Command::new("redis-server")
         .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
         .args(["--save", "", "--appendonly", "no"])
-        .args(arguments)
+        .args(
+            arguments
+                .iter()
+                .map(|text| text.replace("{port}", &port.to_string())),
+        )
         .current_dir(folder.path())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -145,17 +198,17 @@ fn free_port() -> u16 {
     listener.local_addr().unwrap().port()
 }
 
-/// What a proxy does with replies.
+/// The way a proxy treats replies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Replies {
     Pass,
-    /// Holds them back until another mode is set.
+    /// Holds them until another mode is set.
     Hold,
-    /// Passes this many bytes of the next reply, and closes the connection.
+    /// Forwards this many bytes of the next reply, then closes the connection.
     CutAfter(usize),
 }
 
-/// A proxy between a server and its clients. It ends with this value.
+/// A proxy between a server and its clients. Dropping it stops the proxy.
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,

@@ -1,14 +1,18 @@
-//! JSON objects as text, so that a test can order, repeat and malform their members.
+//! JSON objects as text, so that a test can reorder, repeat and damage their members.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use warp_bearer::issuer::{Issuer, SigningKey};
 
-/// A JSON object under construction. Names and values are written as they are given.
+/// A JSON object under construction. Names and values are written unchanged.
 #[derive(Clone)]
 pub struct Object(Vec<(String, String)>);
 
 impl Object {
-    /// Returns a header that the issuer could write. A token with it is accepted.
+    pub fn empty() -> Self {
+        Self(Vec::new())
+    }
+
+    /// Returns a header as the issuer would write it. A token with it is accepted.
     pub fn header(issuer: &Issuer) -> Self {
         let key = issuer.key();
         let (alg, kid) = (format!("{:?}", key.algorithm()), key.kid().to_owned());
@@ -18,7 +22,7 @@ impl Object {
             .with("typ", quoted("JWT"))
     }
 
-    /// Returns a payload that the issuer could write. A token with it is accepted until the year
+    /// Returns a payload as the issuer would write it. A token with this payload is accepted until
     /// 2100.
     pub fn claims(issuer: &Issuer) -> Self {
         Self(Vec::new())

@@ -1,7 +1,7 @@
-//! The binary with an issuer and a configuration that fits it, which a test can then break.
+//! The binary with an issuer and a matching configuration, which a test can then break.
 
 use std::{
-    io::Write,
+    io::{ErrorKind, Write},
     process::{Command, Stdio},
     time::{Duration, SystemTime},
 };
@@ -26,7 +26,7 @@ impl Told {
     }
 }
 
-/// An issuer, and the configuration that fits it.
+/// An issuer and a matching configuration.
 pub struct World {
     pub issuer: Issuer,
     pub directory: Directory,
@@ -53,7 +53,7 @@ impl World {
         }
     }
 
-    /// Configures an issuer of this name, whose keys are the local issuer's, in a file.
+    /// Configures an issuer with this name. Its keys are those of the local issuer, in a file.
     pub fn named(issuer: &Issuer, name: &str) -> Self {
         let world = Self::of(issuer.clone())
             .set("AUTH0_ISSUER", name)
@@ -85,7 +85,7 @@ impl World {
         self.vars.clone()
     }
 
-    /// Runs the binary and waits for its end. It blocks, so the issuer needs another thread.
+    /// Runs the binary and waits for it to end. This blocks, so the issuer needs another thread.
     pub fn run(&self, arguments: &[&str], input: &str) -> Told {
         let mut command = self.command(arguments);
         command
@@ -93,12 +93,11 @@ impl World {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
-        child
-            .stdin
-            .take()
-            .unwrap()
-            .write_all(input.as_bytes())
-            .unwrap();
+        // A command that rejects its arguments ends before it reads its input.
+        match child.stdin.take().unwrap().write_all(input.as_bytes()) {
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
+            written => written.unwrap(),
+        }
         let output = child.wait_with_output().unwrap();
         Told {
             code: output.status.code(),

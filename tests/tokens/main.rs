@@ -1,10 +1,10 @@
-//! Tokens that are accepted and tokens that are refused: hostile ones, those of real issuers,
-//! random ones.
+//! Accepted and rejected tokens: hostile ones, those of real issuers, and random ones.
 
 mod attacks;
 mod presets;
 mod properties;
 mod second_opinion;
+mod second_opinion_of_proofs;
 mod shapes;
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,5 +1,5 @@
-//! The presets of the issuers file: each accepts the tokens of its product, as the documentation
-//! shows them, and refuses those that are usually confused with them.
+//! The presets of the issuers file: each accepts its product's tokens as documented, and rejects
+//! those that are commonly confused with them.
 
 use std::{
     fs,
@@ -20,26 +20,26 @@ use warp_bearer::{
 #[derive(Deserialize)]
 struct Shape {
     kind: String,
-    /// The rest of the table.
+    /// The rest of the table in the issuers file.
     table: String,
     source: String,
     header: Map<String, Value>,
     claims: Map<String, Value>,
-    /// What the token grants, where the preset finds it.
+    /// The grants that the preset must find in the token.
     policy: Map<String, Value>,
     wrong: Vec<Wrong>,
 }
 
-/// A token that is refused.
+/// A token that must be rejected.
 #[derive(Deserialize)]
 struct Wrong {
     case: String,
-    /// The members that differ. `null` takes a member out.
+    /// The members that differ. `null` removes a member.
     change: Map<String, Value>,
     code: String,
 }
 
-/// The mistakes that every preset refuses, each with its code.
+/// Returns the mistakes that every preset rejects, each with its code.
 #[rustfmt::skip]
 fn of_all(shape: &Shape, claim: &str) -> Vec<Wrong> {
     let row = |case: &str, change: Value, code: &str| Wrong {
@@ -52,7 +52,7 @@ fn of_all(shape: &Shape, claim: &str) -> Vec<Wrong> {
         row("another audience", json!({claim: "https://other.example"}), "wrong_audience"),
         row("no audience", json!({claim: null}), "missing_claim"),
         row("another issuer", json!({"iss": "https://other.example/"}), "unknown_issuer"),
-        row("without an end", json!({"exp": null}), "missing_claim"),
+        row("no exp", json!({"exp": null}), "missing_claim"),
         row("not yet valid", json!({"nbf": late + 3600}), "token_not_yet_valid"),
         row("bound to a key", json!({"cnf": {"x5t": "AAAA"}}), "token_bound"),
     ]
@@ -62,7 +62,7 @@ fn shapes() -> Vec<Shape> {
     serde_json::from_str(include_str!("presets.json")).unwrap()
 }
 
-/// Reads the table of a shape as the service does.
+/// Reads the table of a shape in the same way as the service.
 fn settings(shape: &Shape) -> IssuerSettings {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("issuers.toml");
@@ -75,7 +75,8 @@ fn settings(shape: &Shape) -> IssuerSettings {
     tables.remove(0)
 }
 
-/// Signs with the key of the shape's algorithm. The key set has no `alg`, since some have none.
+/// Signs with a key for the shape's algorithm. The published key has no `alg`, because some issuers
+/// omit it.
 struct Signer {
     issuer: Issuer,
     ec: SigningKey,
@@ -151,7 +152,7 @@ fn group_of(name: &str) -> Policy {
 }
 
 #[tokio::test]
-async fn each_preset_accepts_its_tokens_and_refuses_the_usual_mistakes() {
+async fn presets_accept_their_tokens_and_reject_common_mistakes() {
     let signer = Signer {
         issuer: Issuer::start().await,
         ec: SigningKey::generate(Algorithm::ES256),
@@ -188,7 +189,7 @@ async fn each_preset_accepts_its_tokens_and_refuses_the_usual_mistakes() {
             assert_eq!(code, wrong.code, "{case}");
             rows += 1;
         }
-        // The right token, signed by an algorithm that the product does not use.
+        // The correct token, but signed with an algorithm that the product does not use.
         let key = SigningKey::generate(Algorithm::ES384);
         let token = signer.issuer.token().key(&key);
         let token = token.claim("iss", &shape.claims["iss"]).sign();
@@ -201,7 +202,7 @@ async fn each_preset_accepts_its_tokens_and_refuses_the_usual_mistakes() {
 }
 
 #[test]
-fn each_preset_has_a_shape_and_its_documentation() {
+fn every_preset_has_a_shape_and_documentation() {
     let shapes = shapes();
     let shown: Vec<_> = shapes.iter().map(|shape| shape.kind.as_str()).collect();
     let presets: Vec<_> = PRESETS.iter().map(|preset| preset.name).collect();
@@ -213,9 +214,9 @@ fn each_preset_has_a_shape_and_its_documentation() {
     );
 }
 
-/// The page has a row for each preset, with what it fills in and what its note says.
+/// The page has a row for each preset, with the options that it fills in and its note.
 #[test]
-fn the_page_has_a_row_for_each_preset() {
+fn page_has_a_row_for_each_preset() {
     let page = include_str!("../../docs/issuers-file.md");
     let table = page
         .lines()

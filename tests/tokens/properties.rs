@@ -1,5 +1,5 @@
-//! Properties that hold for every input, tested with thousands of random ones and with each flipped
-//! bit.
+//! Properties that hold for every input, tested with thousands of random inputs and with each bit
+//! flipped.
 
 use std::{cell::RefCell, fmt::Write};
 
@@ -87,7 +87,7 @@ fn is_b64token(credential: &[u8]) -> bool {
 }
 
 #[test]
-fn any_bytes_after_bearer_are_refused() {
+fn rejects_any_bytes_after_bearer() {
     let wire = Wire::start();
     let credential = prop_oneof![
         vec(any::<u8>(), 0..200),
@@ -108,7 +108,7 @@ fn base64url_text() -> impl Strategy<Value = String> {
     "[A-Za-z0-9_-]{0,60}"
 }
 
-/// Generates an object with some of the right names, for use as a part of a token.
+/// Generates an object with some of the expected names, for use as a part of a token.
 fn an_object() -> impl Strategy<Value = String> {
     const NAMES: [&str; 9] = ["alg", "typ", "kid", "crit", "iss", "aud", "exp", "sub", ""];
     let values = prop_oneof![
@@ -134,7 +134,7 @@ fn spliced(good: Vec<u8>) -> impl Strategy<Value = Vec<u8>> {
 /// Flips each bit of a token and sends it over HTTP while the valid token is cached. Skips line
 /// breaks, which would end the field.
 #[test]
-fn a_token_with_any_bit_turned_is_refused() {
+fn rejects_a_token_with_any_bit_flipped() {
     let wire = Wire::start();
     for turned in turned(wire.good.as_bytes()) {
         if !turned.iter().any(|byte| b"\r\n".contains(byte)) {
@@ -153,7 +153,7 @@ fn turned(token: &[u8]) -> impl Iterator<Item = Vec<u8>> {
 
 /// Flips each bit for each algorithm, without HTTP, if the result is still text.
 #[tokio::test]
-async fn no_bit_of_a_token_of_any_algorithm_can_be_turned() {
+async fn rejects_any_flipped_bit_for_every_algorithm() {
     use Algorithm::{ES256, ES384, ES512, EdDSA, HS256, PS256, PS384, PS512, RS256, RS384, RS512};
     let secret = SigningKey::from_secret([7; 32]);
     for algorithm in [
@@ -175,7 +175,7 @@ async fn no_bit_of_a_token_of_any_algorithm_can_be_turned() {
     }
 }
 
-/// Builds an `Auth` that holds this key alone.
+/// Builds an `Auth` that trusts only this key.
 fn auth(key: &SigningKey) -> Auth {
     let auth = Auth::builder()
         .issuer(ISSUER)
@@ -201,9 +201,10 @@ fn signed(key: &SigningKey, payload: &str) -> String {
     signed_by(key, header.to_string(), payload)
 }
 
-/// The claims of a valid token equal what `serde_json` reads from its payload, escapes included.
+/// The claims of a valid token equal the values that `serde_json` reads from its payload, including
+/// escapes.
 #[test]
-fn what_a_good_token_says_is_what_its_claims_say() {
+fn claims_equal_the_payload() {
     let runtime = Runtime::new().unwrap();
     let key = SigningKey::generate(Algorithm::EdDSA);
     let auth = auth(&key);

@@ -1,5 +1,5 @@
-//! Compares the verdicts with an independent implementation. Writes ten thousand tokens and our
-//! verdicts for `second_opinion/compare.py`, which compares them with `PyJWT`'s.
+//! Compares the results with an independent implementation. Writes ten thousand tokens and our
+//! results for `second_opinion/compare.py`, which compares them with those of `PyJWT`.
 //! `second_opinion/run` does both.
 
 use std::{collections::BTreeMap, fs, path::Path};
@@ -22,7 +22,7 @@ const ALGORITHMS: [Algorithm; 4] = [
 
 #[tokio::test]
 #[ignore = "run by second_opinion/run, which takes Python and a registry of its packages"]
-async fn a_corpus_is_written_for_a_second_opinion() {
+async fn writes_a_corpus_for_the_second_implementation() {
     // Only the issuer's name and audience are used.
     let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
     let keys = ALGORITHMS.map(SigningKey::generate);
@@ -62,10 +62,10 @@ async fn a_corpus_is_written_for_a_second_opinion() {
 }
 
 /// `SplitMix64`: makes the same corpus each time, except for keys and signatures.
-struct Random(u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    fn below(&mut self, bound: usize) -> usize {
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -73,12 +73,12 @@ impl Random {
         usize::try_from((z ^ (z >> 31)) % bound as u64).unwrap()
     }
 
-    fn pick<T: Copy>(&mut self, of: &[T]) -> T {
+    pub(crate) fn pick<T: Copy>(&mut self, of: &[T]) -> T {
         of[self.below(of.len())]
     }
 }
 
-/// A token under construction: a valid one, with at most one deviation.
+/// A token under construction: a valid token with at most one deviation.
 struct Forge<'a> {
     random: &'a mut Random,
     issuer: &'a Issuer,
@@ -166,7 +166,7 @@ impl<'a> Forge<'a> {
         #[rustfmt::skip]
         let (class, header) = match self.random.below(17) {
             0 => ("header: crit of what is there", self.header.with("crit", r#"["x"]"#).with("x", "1")),
-            1 => ("header: crit of what is not there", self.header.with("crit", r#"["x"]"#)),
+            1 => ("header: crit of what does not exist", self.header.with("crit", r#"["x"]"#)),
             2 => ("header: crit of a registered name", self.header.with("crit", r#"["alg"]"#)),
             3 => ("header: crit of another type", { let v = self.random.pick(&["null", "[]", "\"exp\"", "0", "{}", "[1]"]); self.header.with("crit", v) }),
             4 => ("header: b64", { let v = self.random.pick(&["true", "null", "0", "\"false\"", "\"\""]); self.header.with("b64", v) }),
@@ -222,7 +222,7 @@ impl<'a> Forge<'a> {
         (class, token)
     }
 
-    /// Makes header or claims that are invalid or barely valid JSON.
+    /// Creates a header or claims that are invalid or unusual JSON.
     fn bent_text(self) -> (&'static str, String) {
         let in_header = self.random.below(2) == 0;
         let text = if in_header {

@@ -1,8 +1,8 @@
-//! Tokens of widely used issuers: which are accepted, and with which options.
+//! Tokens of widely used issuers: which ones are accepted, and with which options.
 //!
-//! `shapes.json` has the tokens as the issuers' documentation shows them; only names and numbers of
-//! tenants are changed. Keys and signatures are the local issuer's, and the clock is a minute after
-//! each token was issued.
+//! `shapes.json` contains the tokens as the issuers' documentation shows them; only names and
+//! numbers of tenants are changed. Keys and signatures are the local issuer's, and the clock is set
+//! to a minute after each token was issued.
 
 use std::{
     collections::BTreeMap,
@@ -20,7 +20,7 @@ use warp_bearer::{
     issuer::Issuer,
 };
 
-/// Adds options to a builder that is set up as `serve` does for `AUTH0_ISSUER` and
+/// Adds options to a builder that is configured as `serve` does for `AUTH0_ISSUER` and
 /// `AUTH0_API_AUDIENCE`.
 type Options = fn(Builder) -> Builder;
 
@@ -68,7 +68,7 @@ const API: &str = "https://api.example.com";
 const HEALTH: &str = "https://example.com/health-api";
 
 #[tokio::test]
-async fn the_tokens_of_an_issuer_are_taken_with_these_options() {
+async fn accepts_issuers_tokens_with_these_options() {
     const PLAIN: Options = |builder| builder;
     const STRICT: Options = |builder| builder.rfc9068(true);
     const ROLES: Options = |builder| builder.roles_at("realm_access.roles");
@@ -112,7 +112,7 @@ struct Zitadel {
 }
 
 #[tokio::test]
-async fn what_they_grant_is_found_where_they_write_it() {
+async fn finds_grants_in_the_issuers_claims() {
     let issuer = Issuer::start().await;
     #[rustfmt::skip]
     let rows = [
@@ -134,7 +134,7 @@ async fn what_they_grant_is_found_where_they_write_it() {
         assert!(more.is_err(), "{name}");
     }
 
-    // Zitadel's roles are the members of an object and not a list, so a function has to check them.
+    // Zitadel's roles are the members of an object, not a list, so a function must check them.
     let shape = Shape::named("Zitadel");
     let auth = shape.auth(&issuer, "69234237810729019", |builder| builder);
     let claims: Claims<Zitadel> = auth.verify(&shape.signed(&issuer)).await.unwrap();
@@ -146,7 +146,7 @@ async fn what_they_grant_is_found_where_they_write_it() {
 }
 
 #[tokio::test]
-async fn auth0s_claims_are_read_in_both_profiles() {
+async fn reads_auth0_claims_in_both_profiles() {
     let issuer = Issuer::start().await;
     for (name, jti) in [
         ("Auth0", None),
@@ -162,9 +162,9 @@ async fn auth0s_claims_are_read_in_both_profiles() {
     }
 }
 
-/// Google's access tokens, Zitadel's by default, and Auth0's if no audience was requested.
+/// Google's access tokens, Zitadel's default ones, and Auth0's if no audience was requested.
 #[tokio::test]
-async fn an_opaque_token_is_no_jwt() {
+async fn rejects_opaque_tokens() {
     let issuer = Issuer::start().await;
     let shape = Shape::named("Google, ID tokens of services");
     let auth = shape.auth(&issuer, API, |builder| builder);
@@ -173,7 +173,7 @@ async fn an_opaque_token_is_no_jwt() {
 }
 
 #[test]
-fn the_page_of_issuers_has_a_row_for_each() {
+fn page_has_a_row_for_each_issuer() {
     let page = include_str!("../../docs/issuers.md");
     let table = page
         .lines()

@@ -1,6 +1,6 @@
-//! A refusal is reported in the log if another route answers the request in its place.
+//! A refusal is logged as an error if another route answers the request.
 //!
-//! This test has its own binary, because the report is made only once per process.
+//! This test has its own binary, because the error is logged only once per process.
 
 use std::{
     io::{self, Write},
@@ -27,7 +27,7 @@ impl Write for Log {
 }
 
 #[tokio::test]
-async fn a_refusal_that_another_route_answers_is_reported_once() {
+async fn logs_a_refusal_answered_by_another_route_once() {
     let log = Log::default();
     let writer = log.clone();
     let subscriber = tracing_subscriber::fmt()

@@ -1,4 +1,4 @@
-//! One request on a connection of its own, and all of what comes back.
+//! Sends one request on a new connection and reads the whole response.
 
 use std::{
     io::{Read, Write},
@@ -14,7 +14,7 @@ pub struct Answer {
     body: String,
 }
 
-/// A request for `target` with these header fields, after which the connection is closed.
+/// Returns a request for `target` with these header fields. The connection closes after it.
 pub fn request(target: &str, fields: &[&str]) -> Vec<u8> {
     let mut request = format!("GET {target} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n");
     for field in fields {
@@ -25,15 +25,15 @@ pub fn request(target: &str, fields: &[&str]) -> Vec<u8> {
     request.into_bytes()
 }
 
-/// `None` where no whole head comes back within ten seconds.
+/// Sends a request and reads the response. `None` if no whole head arrives within ten seconds.
 pub fn ask(server: SocketAddr, request: &[u8]) -> Option<Answer> {
     let began = Instant::now();
     let mut stream = TcpStream::connect(server).ok()?;
-    // A server may refuse what it has not read to its end, and the rest then finds nobody.
+    // A server may reject a request before reading all of it. The rest then cannot be written.
     let _ = stream.write_all(request);
     let mut heard = Vec::new();
     let mut bytes = [0; 4096];
-    // Some servers leave the connection open for a while, though they were asked to close it.
+    // Some servers keep the connection open for a while, although the request asks to close it.
     while !is_whole(&heard)
         && let Some(left) = PATIENCE
             .checked_sub(began.elapsed())
@@ -48,7 +48,7 @@ pub fn ask(server: SocketAddr, request: &[u8]) -> Option<Answer> {
     Answer::read(&String::from_utf8_lossy(&heard))
 }
 
-/// Whether all of the body that the head announces is there.
+/// Returns whether the whole body that the head announces has arrived.
 fn is_whole(heard: &[u8]) -> bool {
     let text = String::from_utf8_lossy(heard);
     let Some(answer) = Answer::read(&text) else {
@@ -70,7 +70,7 @@ impl Answer {
         })
     }
 
-    /// All values of a header field, joined by commas.
+    /// Returns all values of a header field, joined by commas.
     pub fn field(&self, name: &str) -> String {
         let lines = self.head.lines().filter_map(|line| line.split_once(':'));
         let values: Vec<_> = lines
@@ -80,7 +80,7 @@ impl Answer {
         values.join(", ")
     }
 
-    /// What follows `Bearer` in the challenge, where there is such a challenge.
+    /// Returns the text after `Bearer` in the challenge. `None` without such a challenge.
     pub fn challenge(&self) -> Option<String> {
         let field = self.field("www-authenticate");
         let (scheme, rest) = field.split_once(' ').unwrap_or((&field, ""));

@@ -1,4 +1,4 @@
-//! What becomes of the keys: made-up names, new keys, removed ones, and an issuer that fails.
+//! Trials about keys: made-up `kid`s, new keys, removed keys, and an issuer that fails.
 
 use std::{
     thread,
@@ -25,7 +25,7 @@ const fn keys(text: &'static str) -> Question {
     }
 }
 
-/// Those that wait longest come first.
+/// The trials that wait longest come first.
 pub const TRIALS: &[Trial] = &[
     Trial {
         questions: &[
@@ -73,9 +73,9 @@ pub const TRIALS: &[Trial] = &[
     },
 ];
 
-/// What is configured where what happens after it is looked at.
+/// The time to live of keys in trials that look at what happens after it.
 const TIME_TO_LIVE: Duration = Duration::from_secs(10);
-/// How long a key is waited for, unless its time to live was shortened.
+/// How long to wait for a key with the default time to live.
 const PATIENCE: Duration = Duration::from_secs(90);
 const SOON: Duration = Duration::from_secs(40);
 
@@ -99,7 +99,7 @@ fn flood(subject: &Subject<'_>) -> Vec<Cell> {
     vec![known, made_up, new]
 }
 
-/// The set was fetched just before.
+/// Publishes a new key right after the set was fetched.
 fn new_key(subject: &Subject<'_>) -> Vec<Cell> {
     let key = another_key();
     let stage = subject.stage();
@@ -117,12 +117,12 @@ fn replaced(subject: &Subject<'_>) -> Vec<Cell> {
     vec![seconds_until(PATIENCE, || takes(&stage, &key))]
 }
 
-/// Made before it is needed: it takes a moment.
+/// Generates a key. Called before the key is needed, because it takes a moment.
 fn another_key() -> SigningKey {
     SigningKey::generate(Algorithm::RS256)
 }
 
-/// Neither a token that it has seen nor one that it has not.
+/// Counts a key as removed once both a seen and a new token are rejected.
 fn removed(subject: &Subject<'_>) -> Vec<Cell> {
     let stage = subject.stage_with(|_| {}, Some(TIME_TO_LIVE));
     stage.await_taken();
@@ -135,8 +135,8 @@ fn removed(subject: &Subject<'_>) -> Vec<Cell> {
     vec![seconds_until(SOON, || refused(&seen) && refused(&token()))]
 }
 
-/// Five good tokens under a key that is held, none seen before, asked when the set is well past its
-/// time to live.
+/// Sends five valid tokens under a known key, none seen before, well after the set's time to live
+/// has passed.
 fn past_time_to_live(subject: &Subject<'_>, fail: fn(&Stage<'_>)) -> Vec<Cell> {
     let stage = subject.stage_with(|_| {}, Some(TIME_TO_LIVE));
     stage.await_taken();
@@ -179,7 +179,7 @@ fn takes(stage: &Stage<'_>, key: &SigningKey) -> bool {
     stage.status(&stage.issuer.token().key(key).sign()) == Some(200)
 }
 
-/// Tried twice a second.
+/// Checks a condition twice a second and returns the time until it holds.
 fn seconds_until(patience: Duration, there: impl Fn() -> bool) -> Cell {
     let began = Instant::now();
     loop {

@@ -1,7 +1,7 @@
-//! What the service and its peers answer to the same questions, over HTTP, each beside an issuer of
-//! its own.
+//! Sends the same requests to the service and its peers over HTTP, each with its own issuer, and
+//! compares the responses.
 //!
-//! Nobody is treated apart. A cell of the table is what was seen in this run, or says that the
+//! All servers are treated alike. A cell of the table shows the result of this run, or that the
 //! question was not asked.
 
 mod answer;
@@ -28,23 +28,23 @@ pub struct Options {
     /// The service's binary.
     #[arg(long)]
     service: PathBuf,
-    /// Peers to ask beside it, by name. Defaults to all but those that differ from another in their
-    /// cache alone.
+    /// Peers to test, by name. Defaults to all except those that differ from another only in their
+    /// cache.
     #[arg(long, value_delimiter = ',')]
     peers: Vec<String>,
-    /// A document to put the tables into, between its two marks.
+    /// A document to put the tables into, between its two markers.
     #[arg(long)]
     table: Option<PathBuf>,
 }
 
-/// What is asked of a server that fetches its keys. It starts servers as it needs them.
+/// A test of a server that fetches its keys. It starts servers as needed.
 struct Trial {
-    /// A cell each, in this order.
+    /// The questions. The trial returns one cell for each, in this order.
     questions: &'static [Question],
     run: fn(&Subject<'_>) -> Vec<Cell>,
 }
 
-/// Trials at a time. Nearly all of a trial is waiting.
+/// The number of concurrent trials. A trial mostly waits.
 const AT_A_TIME: usize = 8;
 
 pub fn run(options: &Options) {
@@ -98,7 +98,7 @@ pub fn run(options: &Options) {
     eprintln!("{} s", began.elapsed().as_secs());
 }
 
-/// Runs all of them, some at a time, in their order.
+/// Runs all jobs, several at a time, starting them in order.
 fn all<'a>(
     jobs: &[(&'a Subject<'a>, &'static Trial)],
 ) -> Vec<(&'static str, &'static Trial, Vec<Cell>)> {

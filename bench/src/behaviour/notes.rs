@@ -1,7 +1,7 @@
-//! What has to be said about a cell, so that nobody is judged by it wrongly.
+//! Notes on cells, so that each server is judged fairly.
 //!
-//! A note is shown where one of its servers was asked one of its questions and did not do as the row
-//! says.
+//! A note is shown if one of its servers was asked one of its questions and did not behave as the
+//! row expects.
 
 use super::{
     subject::Subject,
@@ -156,7 +156,7 @@ const ANSWERS: &[&str] = &[
     "repeats nothing of the token",
 ];
 
-/// The name of the note, where there is one.
+/// Returns the name of the note for a cell, if there is one.
 pub fn of(subject: &Subject<'_>, question: &Question, cell: &Cell) -> Option<&'static str> {
     if matches!(cell, Cell::Yes) {
         return None;

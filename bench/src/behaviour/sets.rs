@@ -1,4 +1,4 @@
-//! Key sets as issuers publish them, and keys that are not for this.
+//! Trials with key sets as issuers publish them, and with keys that must not be used.
 
 use std::{sync::OnceLock, thread, time::Duration};
 
@@ -46,7 +46,8 @@ pub const TRIALS: &[Trial] = &[
     trial!(Good, "a `null` in the set", "RFC 7517 §5", |subject| still_taken(subject, |set| beside(set, json!(null)))),
 ];
 
-/// A key that says what it is for, and that is something else; the issuer's own is beside it.
+/// Publishes a key that is meant for another use beside the issuer's own. Tests that its token is
+/// rejected.
 fn not_for_this(subject: &Subject<'_>, member: &str, value: &str) -> Cell {
     let key = SigningKey::generate(warp_bearer::auth::Algorithm::RS256);
     let mut jwk = key.public_jwk();
@@ -73,12 +74,12 @@ fn weak(subject: &Subject<'_>) -> Cell {
     Cell::refused(stage.status(&format!("{signed}.{}", part(signature.to_vec()))))
 }
 
-/// The issuer's own key, and this one.
+/// Returns a key set with the issuer's own key and `jwk`.
 fn set(issuer: &Issuer, jwk: &Value) -> Value {
     json!({ "keys": [issuer.key().public_jwk(), jwk] })
 }
 
-/// Whether the issuer's key is found in its set once `change` was made to that.
+/// Tests whether the issuer's key is still found after `change` was applied to the set.
 fn still_taken(subject: &Subject<'_>, change: fn(&mut Vec<Value>)) -> Cell {
     let publish = |issuer: &Issuer| {
         let mut keys = vec![issuer.key().public_jwk()];
@@ -89,7 +90,7 @@ fn still_taken(subject: &Subject<'_>, change: fn(&mut Vec<Value>)) -> Cell {
         return Cell::seen("no start");
     };
     let mut status = None;
-    // Keys may still be on their way.
+    // The server may still be fetching the keys.
     for _ in 0..10 {
         status = stage.status(&stage.issuer.token().sign());
         if status == Some(200) {

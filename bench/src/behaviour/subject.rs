@@ -1,4 +1,4 @@
-//! Who is asked: the service, or a peer, with an issuer beside it.
+//! The servers under test: the service or a peer, each with its own issuer.
 
 use std::{
     net::SocketAddr,
@@ -31,7 +31,7 @@ enum Start<'a> {
     Peer(&'static Peer),
 }
 
-/// A server at work, and its issuer.
+/// A running server and its issuer.
 pub struct Stage<'a> {
     pub name: &'static str,
     pub issuer: Issuer,
@@ -62,7 +62,7 @@ impl<'a> Subject<'a> {
         }
     }
 
-    /// The versions that it is built of.
+    /// Returns the versions of the server's components.
     pub fn versions(&self) -> String {
         match self.start {
             Start::Service(binary) => {
@@ -77,7 +77,7 @@ impl<'a> Subject<'a> {
         self.stage_with(|_| {}, None)
     }
 
-    /// Started once `prepare` has been done to the issuer, and with this time to live for its keys.
+    /// Starts the server after `prepare` has changed the issuer, with this time to live for keys.
     pub fn stage_with(&self, prepare: impl FnOnce(&Issuer), ttl: Option<Duration>) -> Stage<'a> {
         let issuer = self.issuer();
         prepare(&issuer);
@@ -85,7 +85,7 @@ impl<'a> Subject<'a> {
         stage.unwrap_or_else(|| panic!("{} does not start", self.name))
     }
 
-    /// As [`stage_with`](Self::stage_with), where it may be that the server does not start.
+    /// Like [`stage_with`](Self::stage_with), for a server that may not start.
     pub fn try_stage_with(&self, prepare: impl FnOnce(&Issuer)) -> Option<Stage<'a>> {
         let issuer = self.issuer();
         prepare(&issuer);
@@ -100,7 +100,8 @@ impl<'a> Subject<'a> {
         self.runtime.block_on(issuer.go_down());
     }
 
-    /// `None` where it ends, or does not answer on its public route within 50 seconds.
+    /// Starts the server. `None` if it ends, or does not answer on its public route within 50
+    /// seconds.
     pub fn begin(&self, issuer: Issuer, ttl: Option<Duration>) -> Option<Stage<'a>> {
         let seconds = ttl.map(|ttl| ttl.as_secs().to_string());
         let (mut command, port_name, ttl_name) = match self.start {
@@ -114,7 +115,7 @@ impl<'a> Subject<'a> {
             let unit = if port_name == "LISTEN" { "s" } else { "" };
             command.env(ttl_name, format!("{seconds}{unit}"));
         }
-        // What they write to it is what is done to them here on purpose.
+        // Discards its log, which would be full of the errors that the tests cause on purpose.
         command.stderr(Stdio::null());
         let mut server = Server::spawn(command, port_name);
         let began = Instant::now();
@@ -139,12 +140,12 @@ impl Stage<'_> {
         self.server.address
     }
 
-    /// The private route, with these header fields.
+    /// Requests the private route with these header fields.
     pub fn with_fields(&self, fields: &[&str]) -> Option<Answer> {
         answer::ask(self.address(), &answer::request("/api/private", fields))
     }
 
-    /// The private route, with this token.
+    /// Requests the private route with this token.
     pub fn answer(&self, token: &str) -> Option<Answer> {
         self.with_fields(&[&format!("authorization: Bearer {token}")])
     }
@@ -153,7 +154,8 @@ impl Stage<'_> {
         self.answer(token).map(|answer| answer.status)
     }
 
-    /// Asks for a good token until it is taken, since keys may still be on their way.
+    /// Repeats a request with a valid token until it is accepted, since the keys may still be being
+    /// fetched.
     pub fn await_taken(&self) {
         let began = Instant::now();
         while self.status(&self.issuer.token().sign()) != Some(200) {
@@ -163,8 +165,8 @@ impl Stage<'_> {
         }
     }
 
-    /// A good token is let in, and one that somebody else has signed is not, or there is nothing to
-    /// ask.
+    /// Checks that a valid token is accepted and that one with a foreign signature is not.
+    /// Otherwise the results would be meaningless.
     pub fn check(&self) {
         self.await_taken();
         let stranger = SigningKey::generate(self.issuer.key().algorithm());

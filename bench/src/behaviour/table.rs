@@ -1,4 +1,4 @@
-//! What was seen, as tables: a row is a question, a column is a server.
+//! Formats the results as tables: a row for each question, a column for each server.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -13,7 +13,7 @@ use super::{notes, subject::Subject};
 pub struct Question {
     pub group: Group,
     pub text: &'static str,
-    /// Where it is written that it has to be so.
+    /// The specification that requires the behaviour.
     pub says: &'static str,
 }
 
@@ -76,7 +76,7 @@ impl Cell {
         if yes { Self::Yes } else { Self::No }
     }
 
-    /// Whether the answer has this status.
+    /// Returns whether the response has this status.
     pub fn status(answer: Option<super::answer::Answer>, wanted: u16) -> Self {
         match answer {
             Some(answer) if answer.status == wanted => Self::Yes,

@@ -1,6 +1,7 @@
-//! Requests, and what each should be answered: tokens good and bad, fields right and wrong.
+//! Requests with their expected responses: valid and invalid tokens, valid and invalid header
+//! fields.
 //!
-//! All of them are asked of one server, one after another, whose issuer has one key and is well.
+//! All are sent to one server in turn. Its issuer has a single key and does not fail.
 
 use std::ops::Not;
 
@@ -17,11 +18,11 @@ use super::{
 };
 
 pub enum Ask {
-    /// A token that has to be refused.
+    /// A token that must be rejected.
     Refused(fn(&Issuer) -> String),
-    /// A token that has to be taken.
+    /// A token that must be accepted.
     Taken(fn(&Issuer) -> String),
-    /// Whatever it is, it judges the answer itself.
+    /// A function that sends its own request and returns the cell.
     Seen(fn(&Stage<'_>) -> Cell),
 }
 
@@ -155,7 +156,7 @@ fn body(answer: Option<Answer>) -> Cell {
     }
 }
 
-/// Whether what only a token says is said again.
+/// Tests whether the response repeats text that only the token contains.
 fn echo(stage: &Stage<'_>) -> Cell {
     let token = || stage.issuer.token();
     let bad = [
@@ -199,7 +200,7 @@ fn taken_from(stage: &Stage<'_>, field: &str) -> Cell {
     Cell::taken(stage.with_fields(&[field]).map(|answer| answer.status))
 }
 
-/// Header and payload of a token that would be taken.
+/// Returns the header and the payload of a valid token.
 fn parts(issuer: &Issuer) -> (Value, Value) {
     let token = issuer.token().sign();
     let part = |part: &str| {
@@ -223,7 +224,7 @@ fn confused(issuer: &Issuer) -> String {
     token.kid(issuer.key().kid()).sign()
 }
 
-/// The first of the two says otherwise, and whoever takes the last one sees nothing wrong.
+/// Repeats a member. The first one differs, so a parser that uses the last one notices nothing.
 fn twice(issuer: &Issuer, in_header: bool) -> String {
     let (header, payload) = parts(issuer);
     let (mut header, mut payload) = (header.to_string(), payload.to_string());
@@ -235,7 +236,7 @@ fn twice(issuer: &Issuer, in_header: bool) -> String {
     issuer.sign_raw(header.as_bytes(), payload.as_bytes())
 }
 
-/// 256 bytes are 341 characters and a third: the last of the 342 has four bits that say nothing.
+/// 256 bytes are 341⅓ base64url characters, so the last of 342 characters has four unused bits.
 fn trailing_bits(issuer: &Issuer) -> String {
     const ALPHABET: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let mut token = issuer.token().sign();

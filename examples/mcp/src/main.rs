@@ -1,12 +1,13 @@
-//! A small MCP server that verifies tokens: notes to read with one scope and to write with two.
+//! A small MCP server that verifies tokens. Reading notes needs one scope, writing them needs two.
 //!
 //! ```sh
 //! ISSUER=https://tenant.eu.auth0.com/ RESOURCE=http://127.0.0.1:3000/mcp cargo run
 //! ```
 //!
-//! A client that knows nothing but the URL gets 401 with the address of the metadata, learns there where
-//! tokens come from and which scope to ask for, and comes back with a token. When it calls `write_note`
-//! without the scope for it, it gets 403 with the scopes that suffice, and asks for these ("step-up").
+//! A client that knows only the URL gets a 401 with the address of the metadata. There it learns
+//! which issuer to use and which scope to request, and it returns with a token. If it then calls
+//! `write_note` without the required scope, it gets a 403 with the scopes that suffice, and
+//! requests those ("step-up").
 
 use std::{
     env,
@@ -39,16 +40,16 @@ use warp_bearer::auth::{
     tower::RequireLayer,
 };
 
-/// The largest request. A message is read before its policy is known.
+/// The maximum size of a message. A message is read before its policy is known.
 const MAX_BODY: usize = 1024 * 1024;
 
-/// What every request needs.
+/// The policy of every request.
 const READ: Policy = scope("notes:read");
 
-/// Returns what a tool needs besides [`READ`].
+/// Returns the policy of a tool in addition to [`READ`].
 ///
-/// The policy of `write_note` repeats the scope for reading: the challenge then names both. Older clients
-/// ask the issuer for exactly the scopes of the challenge and lose those that they had.
+/// The policy of `write_note` repeats the scope for reading, so that the challenge names both.
+/// Older clients request exactly the scopes of the challenge and would lose those that they had.
 fn policy(tool: &str) -> Option<Policy> {
     (tool == "write_note").then(|| READ & scope("notes:write"))
 }
@@ -75,7 +76,7 @@ impl Notes {
 
     #[tool(description = "Returns all notes, and whose token it was.")]
     async fn read_notes(&self, Extension(request): Extension<Parts>) -> String {
-        // The layer has put the claims there.
+        // The layer has stored the claims here.
         let claims = request.extensions.get::<Claims>();
         let reader = claims.and_then(Claims::subject).unwrap_or("you");
         let notes = self.written.lock().unwrap_or_else(PoisonError::into_inner);
@@ -93,8 +94,8 @@ impl Notes {
 #[tool_handler(router = self.tool_router)]
 impl ServerHandler for Notes {}
 
-/// Checks the policy of the tool that a message calls. A refusal is an HTTP answer, as clients expect it, and
-/// never a result of the tool.
+/// Checks the policy of the tool that a message calls. A refusal is an HTTP response, as clients
+/// expect, and not a result of the tool.
 async fn check_tool(State(auth): State<Auth>, request: Request, next: Next) -> Response {
     let (head, body) = request.into_parts();
     let Ok(body) = to_bytes(body, MAX_BODY).await else {
@@ -140,7 +141,8 @@ fn app(auth: &Auth) -> Result<Router, Box<dyn Error>> {
     );
     let metadata = auth.metadata(["notes:read"]).ok_or("no resource")?;
     let path = metadata.path().to_owned();
-    // Pages of any origin may ask: a token is needed all the same, and no cookie is read.
+    // Pages of any origin may send requests, because a token is still required and no cookies are
+    // read.
     let cors = CorsLayer::new()
         .allow_origin(Any)
         .allow_methods([Method::GET, Method::POST, Method::DELETE])

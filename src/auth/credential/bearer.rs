@@ -1,11 +1,11 @@
 //! Extracts the token from the `Authorization` header field (RFC 6750 §2.1).
 //!
-//! This module checks the field, not the token, which `verifier.rs` verifies. It does not read
-//! query parameters or bodies (RFC 9700 §4.3.2).
+//! This module checks the field, not the token, which `verifier.rs` verifies. It never reads query
+//! parameters or bodies (RFC 9700 §4.3.2).
 //!
-//! The characters of a token are checked last, and only if the token could not be read: three
-//! base64url parts have only valid characters, and a cached token equals a verified one byte for
-//! byte.
+//! The characters of a token are checked last, and only if the token could not be parsed. A valid
+//! token needs no check: base64url parts have only valid characters, and a cached token equals a
+//! verified one byte for byte.
 
 use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 
@@ -15,21 +15,12 @@ use crate::auth::{challenge::Scheme, credential::Credential, error::AuthError};
 /// [`Builder::max_token_bytes`](crate::auth::Builder::max_token_bytes).
 pub const MAX_TOKEN: usize = 16 * 1024;
 
-/// Returns the credential of a request's header fields, which should be a bearer token.
-///
-/// # Errors
-/// [`AuthError::MissingToken`] if there is no credential or one of another scheme, and an
-/// `invalid_request` error if there is not exactly one.
-#[cfg(any(test, feature = "warp"))]
-pub(crate) fn token(headers: &HeaderMap) -> Result<&[u8], AuthError> {
-    after_scheme(the_field(headers)?, BEARER)
-}
-
 /// Returns the credential of a request's header fields, of the scheme `Bearer`, or `DPoP` if it is
 /// enabled.
 ///
 /// # Errors
-/// As for [`token`].
+/// [`AuthError::MissingToken`] if there is no credential or one of another scheme, and an
+/// `invalid_request` error if there is not exactly one.
 pub(crate) fn credential(
     headers: &HeaderMap,
     is_dpop_enabled: bool,
@@ -45,7 +36,7 @@ pub(crate) fn credential(
     Ok(Credential { token, scheme })
 }
 
-/// Returns the scheme of a request without a readable credential, if it names one of ours.
+/// Returns the scheme of a request without a readable credential, if it is a supported one.
 pub(crate) fn scheme(headers: &HeaderMap) -> Option<Scheme> {
     let field = headers.get(AUTHORIZATION)?;
     let is_of = |scheme| after_scheme(field, scheme) != Err(AuthError::MissingToken);
@@ -64,17 +55,17 @@ fn the_field(headers: &HeaderMap) -> Result<&HeaderValue, AuthError> {
     let Some(field) = fields.next() else {
         return Err(AuthError::MissingToken);
     };
-    // Two fields are an attack or a bug. If we chose one, a proxy could choose the other.
+    // Two fields are an attack or a bug. A proxy might pick the one that we ignore.
     if fields.next().is_some() {
         return Err(AuthError::MultipleCredentials);
     }
     Ok(field)
 }
 
-/// Checks a credential as if a header field carried it.
+/// Checks a credential as if it came in a header field.
 #[cfg(feature = "service")]
 pub(crate) fn check_credential(token: &str, limit: usize) -> Result<(), AuthError> {
-    // A header field cannot carry these bytes.
+    // The token has bytes that a header field cannot carry.
     let field = HeaderValue::from_bytes(format!("Bearer {token}").as_bytes())
         .map_err(|_| AuthError::MalformedAuthorization)?;
     let token = after_scheme(&field, BEARER)?;
@@ -82,7 +73,7 @@ pub(crate) fn check_credential(token: &str, limit: usize) -> Result<(), AuthErro
     ill_formed(token).map_or(Ok(()), Err)
 }
 
-/// Checks the form of a field's value. Returns the token, which may be too large.
+/// Checks the syntax of a field's value. Returns the token, which may be too large.
 #[cfg(feature = "service")]
 pub(crate) fn check_field(
     field: &HeaderValue,
@@ -93,7 +84,7 @@ pub(crate) fn check_field(
         Err(AuthError::MissingToken) if is_dpop_enabled => after_scheme(field, DPOP)?,
         token => token?,
     };
-    // Verification checks the size before the characters.
+    // Verification checks the size before it checks the characters.
     if within_limit(token, limit).is_ok()
         && let Some(error) = ill_formed(token)
     {
@@ -102,8 +93,7 @@ pub(crate) fn check_field(
     Ok(token)
 }
 
-/// Returns the token after the name of this scheme.
-#[inline]
+/// Returns the token that follows the name of this scheme.
 fn after_scheme<'a>(field: &'a HeaderValue, scheme: &[u8]) -> Result<&'a [u8], AuthError> {
     // Nearly every client writes it so, and the rest costs two hundred instructions.
     match field.as_bytes().strip_prefix(b"Bearer ") {
@@ -115,7 +105,7 @@ fn after_scheme<'a>(field: &'a HeaderValue, scheme: &[u8]) -> Result<&'a [u8], A
 fn after_any_scheme<'a>(field: &'a HeaderValue, scheme: &[u8]) -> Result<&'a [u8], AuthError> {
     let parts = field.as_bytes().split_at_checked(scheme.len());
     let named = parts.filter(|(name, _)| name.eq_ignore_ascii_case(scheme));
-    // A longer word names another scheme.
+    // A longer word is the name of another scheme.
     let named = named.filter(|(_, rest)| !rest.first().copied().is_some_and(is_tchar));
     let (_, rest) = named.ok_or(AuthError::MissingToken)?;
     let spaces = rest.iter().take_while(|c| **c == b' ').count();
@@ -133,17 +123,17 @@ pub(crate) fn within_limit(token: &[u8], limit: usize) -> Result<(), AuthError> 
     Ok(())
 }
 
-/// Returns the error to report. A token that could not be read is reported as a malformed field if
-/// it has characters that a bearer token cannot have.
-pub(crate) fn blame(token: &[u8], error: AuthError) -> AuthError {
+/// Returns the error to report. If a token could not be parsed and has characters that a bearer
+/// token cannot have, the field is reported as malformed.
+pub(crate) fn error_to_report(token: &[u8], error: AuthError) -> AuthError {
     match error {
         AuthError::TokenNotJwt | AuthError::TokenMalformed => ill_formed(token).unwrap_or(error),
         _ => error,
     }
 }
 
-/// Returns the error for characters that a bearer token cannot have, if there are any. A comma
-/// means that a proxy has joined two fields into one (RFC 9110 §5.3).
+/// Returns an error if the token has characters that a bearer token cannot have. A comma means that
+/// a proxy joined two fields into one (RFC 9110 §5.3).
 fn ill_formed(token: &[u8]) -> Option<AuthError> {
     if is_b64token(token) {
         None
@@ -160,9 +150,9 @@ pub(crate) fn is_b64token(token: &[u8]) -> bool {
     let padding = token.iter().rev().take_while(|c| **c == b'=').count();
     let body = &token[..token.len() - padding];
     #[allow(clippy::needless_bitwise_bool)]
-    // Branch-free and with few ranges, so that the compiler checks sixteen bytes at once: a token
-    // has about a thousand. `-`, `.` and `/` precede the digits, and letters differ from their
-    // upper case only in bit 5.
+    // Written without branches and with few ranges, so that the compiler checks sixteen bytes at
+    // once; a token has about a thousand. `-`, `.` and `/` directly precede the digits, and a
+    // letter differs from its upper case only in bit 5.
     let fits = |c: u8| {
         (c.wrapping_sub(b'-') <= b'9' - b'-')
             | ((c | 0x20).wrapping_sub(b'a') < 26)
@@ -197,7 +187,7 @@ mod tests {
             ("another scheme", "Basic YTpi", Err(MissingToken)),
             ("a longer scheme", "Bearers a.b.c", Err(MissingToken)),
             ("no space", "Bearera.b.c", Err(MissingToken)),
-            ("nothing", "Bearer", Err(MalformedAuthorization)),
+            ("no token", "Bearer", Err(MalformedAuthorization)),
             ("only spaces", "Bearer  ", Err(MalformedAuthorization)),
             ("a tab", "Bearer\ta.b.c", Err(MalformedAuthorization)),
             (
@@ -209,7 +199,7 @@ mod tests {
             ("quotes", "Bearer \"a.b.c\"", Err(MalformedAuthorization)),
             ("two tokens", "Bearer a.b.c d", Err(MalformedAuthorization)),
             ("only padding", "Bearer ==", Err(MalformedAuthorization)),
-            ("padding within", "Bearer a=b", Err(MalformedAuthorization)),
+            ("padding inside", "Bearer a=b", Err(MalformedAuthorization)),
             ("a comma", "Bearer a, Bearer b", Err(MultipleCredentials)),
             ("a bare comma", "Bearer a,b", Err(MultipleCredentials)),
         ] {
@@ -218,10 +208,10 @@ mod tests {
         }
     }
 
-    /// Reads a field whose token cannot be parsed, so that its characters are checked.
+    /// Reads a field as if its token could not be parsed, so that the characters are checked.
     fn read(field: &HeaderValue) -> Result<&[u8], AuthError> {
         let token = after_scheme(field, BEARER)?;
-        match blame(token, AuthError::TokenNotJwt) {
+        match error_to_report(token, AuthError::TokenNotJwt) {
             AuthError::TokenNotJwt => Ok(token),
             error => Err(error),
         }
@@ -255,12 +245,13 @@ mod tests {
             let mut headers = HeaderMap::new();
             headers.append(AUTHORIZATION, HeaderValue::from_static("Bearer a.b.c"));
             headers.append(AUTHORIZATION, HeaderValue::from_str(second).unwrap());
-            assert_eq!(token(&headers), Err(AuthError::MultipleCredentials));
+            let read = credential(&headers, false).map(|read| read.token);
+            assert_eq!(read, Err(AuthError::MultipleCredentials));
         }
     }
 
     #[test]
-    fn reads_dpop_only_where_it_is_enabled() {
+    fn accepts_the_dpop_scheme_only_if_enabled() {
         use AuthError::{MalformedAuthorization, MissingToken};
         for (case, field, expected) in [
             ("plain", "DPoP a.b.c", Ok("a.b.c")),
@@ -268,7 +259,7 @@ mod tests {
             ("two spaces", "DPoP  a.b.c", Ok("a.b.c")),
             ("a longer scheme", "DPoPs a.b.c", Err(MissingToken)),
             ("a shorter scheme", "DPo a.b.c", Err(MissingToken)),
-            ("nothing", "DPoP", Err(MalformedAuthorization)),
+            ("no token", "DPoP", Err(MalformedAuthorization)),
             ("a tab", "DPoP\ta.b.c", Err(MalformedAuthorization)),
         ] {
             let mut headers = HeaderMap::new();
@@ -289,7 +280,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-        /// Compares with a second reader of RFC 6750 §2.1, which works from right to left.
+        /// Compares with a second implementation of RFC 6750 §2.1, which parses from right to left.
         #[test]
         fn reads_the_token_after_the_last_space(field in "[Bb]earer[ \t=,a]{0,3}[ -~]{0,12}") {
             let field = HeaderValue::from_str(&field).unwrap();

@@ -1,7 +1,7 @@
-//! The client's certificate as a proof that it holds the key of its token (RFC 8705).
+//! The client's certificate as proof of possession of the key that a token is bound to (RFC 8705).
 //!
-//! TLS has verified that the client holds the certificate's private key. Who signed the certificate
-//! does not matter here: the token names the one certificate that it is bound to.
+//! TLS has already verified that the client holds the certificate's private key. The signer of the
+//! certificate is irrelevant here, because the token names one specific certificate.
 
 use std::{borrow::Cow, fmt, sync::Arc};
 
@@ -10,10 +10,10 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
 use crate::auth::credential::{RequestHead, certificate_field};
 
-/// The certificate that the client of a connection has presented, in DER.
+/// The certificate that a client presented on its connection, in DER.
 ///
-/// A server that terminates TLS puts it into the extensions of each request of the connection, where
-/// the warp filters find it. For other frameworks, use [`RequestHead::with_certificate`].
+/// A server that terminates TLS puts it into the extensions of each request on that connection,
+/// where the warp filters find it. With other frameworks, use [`RequestHead::with_certificate`].
 #[derive(Clone, PartialEq, Eq)]
 pub struct ClientCertificate(Arc<[u8]>);
 
@@ -37,10 +37,10 @@ impl fmt::Debug for ClientCertificate {
     }
 }
 
-/// Where the client's certificate comes from.
+/// The source of the client's certificate.
 ///
-/// A field is trusted as it is. Choose one only behind a proxy that replaces whatever the client
-/// sends under that name, and that no client can bypass.
+/// A header field is trusted without verification. Use one only behind a proxy that overwrites
+/// whatever the client sends under that name, and that no client can bypass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CertificateSource {
@@ -51,13 +51,14 @@ pub enum CertificateSource {
     ClientCert,
     /// The certificate in the last element of Envoy's field `X-Forwarded-Client-Cert`.
     XForwardedClientCert,
-    /// The field `X-SSL-Client-Cert` with percent-encoded PEM, as nginx's
-    /// `$ssl_client_escaped_cert` has it.
+    /// The field `X-SSL-Client-Cert` with percent-encoded PEM, such as nginx's
+    /// `$ssl_client_escaped_cert`.
     XSslClientCert,
 }
 
 impl CertificateSource {
-    /// Returns the certificate of a request. `None` if it has none, two, or one that cannot be read.
+    /// Returns the certificate of a request. `None` if there are none or two, or if it cannot be
+    /// parsed.
     pub(crate) fn read<'a>(self, request: &RequestHead<'a>) -> Option<Cow<'a, [u8]>> {
         let read = match self {
             Self::Connection => return request.certificate.map(Cow::Borrowed),
@@ -81,7 +82,7 @@ mod tests {
 
     use super::*;
 
-    /// RFC 8705, appendix A: a certificate, and the confirmation of a token that is bound to it.
+    /// RFC 8705, appendix A: a certificate, and the `cnf` of a token that is bound to it.
     const CERTIFICATE: &str = "\
         MIIBBjCBrAIBAjAKBggqhkjOPQQDAjAPMQ0wCwYDVQQDDARtdGxzMB4XDTE4MTAxODEyMzcwOVoXDTIyMDUwMjEyMz\
         cwOVowDzENMAsGA1UEAwwEbXRsczBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABNcnyxwqV6hY8QnhxxzFQ03C7HKW\

@@ -1,7 +1,7 @@
-//! The fields in which a proxy passes the client's certificate on.
+//! The header fields in which a proxy passes on the client's certificate.
 //!
-//! Each function returns the certificate in DER. `None` if the field is absent, comes twice, or
-//! cannot be read: a certificate is never guessed.
+//! Each function returns the certificate in DER, or `None` if the field is absent, repeated or
+//! malformed.
 
 use std::borrow::Cow;
 
@@ -15,8 +15,9 @@ pub(super) fn client_cert(headers: &HeaderMap) -> Option<Vec<u8>> {
     der(base64)
 }
 
-/// Reads `X-Forwarded-Client-Cert` of Envoy: elements separated by commas, one for each proxy that
-/// saw a certificate. The last one is that of the proxy before us. Its `Cert` is percent-encoded PEM.
+/// Reads Envoy's `X-Forwarded-Client-Cert`: comma-separated elements, one for each proxy that saw a
+/// certificate. The last one comes from the proxy directly before us. Its `Cert` is percent-encoded
+/// PEM.
 pub(super) fn x_forwarded_client_cert(headers: &HeaderMap) -> Option<Vec<u8>> {
     let text = single(headers, "x-forwarded-client-cert")?;
     let element = outside_quotes(text, ',')?.pop()?;
@@ -33,7 +34,7 @@ pub(super) fn x_forwarded_client_cert(headers: &HeaderMap) -> Option<Vec<u8>> {
     }
 }
 
-/// Reads `X-SSL-Client-Cert`: percent-encoded PEM, as nginx's `$ssl_client_escaped_cert` has it.
+/// Reads `X-SSL-Client-Cert`: percent-encoded PEM, such as nginx's `$ssl_client_escaped_cert`.
 pub(super) fn x_ssl_client_cert(headers: &HeaderMap) -> Option<Vec<u8>> {
     pem(&percent_decoded(single(headers, "x-ssl-client-cert")?)?)
 }
@@ -46,8 +47,7 @@ fn single<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     }
 }
 
-/// Splits a text at each separator that is not within double quotes. `None` if a quote is not
-/// closed.
+/// Splits a text at each separator outside of double quotes. `None` if a quote is not closed.
 fn outside_quotes(text: &str, separator: char) -> Option<Vec<&str>> {
     let (mut parts, mut begin) = (Vec::new(), 0);
     let (mut is_quoted, mut is_escaped) = (false, false);
@@ -67,7 +67,7 @@ fn outside_quotes(text: &str, separator: char) -> Option<Vec<&str>> {
     (!is_quoted).then_some(parts)
 }
 
-/// Takes the quotes off. `None` if something follows them, or precedes them.
+/// Removes the quotes around a text. `None` if other characters precede or follow them.
 fn unquoted(text: &str) -> Option<&str> {
     let inner = match text.strip_prefix('"') {
         Some(rest) => rest.strip_suffix('"')?,
@@ -76,7 +76,7 @@ fn unquoted(text: &str) -> Option<&str> {
     (!inner.contains(['"', '\\'])).then_some(inner)
 }
 
-/// Decodes `%2B` and the like. A `+` stays a `+`, as base64 has it.
+/// Decodes percent-encoding. A `+` is not decoded to a space, because base64 uses it.
 fn percent_decoded(text: &str) -> Option<Cow<'_, str>> {
     if !text.contains('%') {
         return Some(text.into());
@@ -97,14 +97,14 @@ fn percent_decoded(text: &str) -> Option<Cow<'_, str>> {
     Some(decoded.into())
 }
 
-/// Decodes PEM of one certificate (RFC 7468).
+/// Decodes PEM that contains one certificate (RFC 7468).
 fn pem(text: &str) -> Option<Vec<u8>> {
     let inner = text.trim().strip_prefix("-----BEGIN CERTIFICATE-----")?;
     let inner = inner.strip_suffix("-----END CERTIFICATE-----")?;
     der(&inner.split_ascii_whitespace().collect::<String>())
 }
 
-/// Decodes base64 of something.
+/// Decodes base64. `None` if the result is empty.
 fn der(base64: &str) -> Option<Vec<u8>> {
     let der = STANDARD.decode(base64).ok()?;
     (!der.is_empty()).then_some(der)
@@ -148,7 +148,7 @@ mod tests {
         let bare = STANDARD.encode(DER);
         for (case, values, is_read) in [
             ("good", vec![&*good], true),
-            ("blanks around", vec![&*format!(" {good} ")], true),
+            ("spaces around it", vec![&*format!(" {good} ")], true),
             ("absent", vec![], false),
             ("empty", vec![""], false),
             ("empty bytes", vec!["::"], false),
@@ -177,7 +177,7 @@ mod tests {
                 true,
             ),
             ("a plain plus", vec![&*good.replace("%2B", "+")], true),
-            ("blanks not escaped", vec![&*good.replace("%20", " ")], true),
+            ("spaces not escaped", vec![&*good.replace("%20", " ")], true),
             ("absent", vec![], false),
             ("empty", vec![""], false),
             ("twice", vec![&good, &good], false),
@@ -194,7 +194,7 @@ mod tests {
             ),
             ("half an escape", vec![&*format!("{good}%2")], false),
             ("a signed escape", vec![&*good.replace("%20", "%+2")], false),
-            ("beyond ASCII", vec![&*format!("{good}%ff")], false),
+            ("outside ASCII", vec![&*format!("{good}%ff")], false),
             ("no PEM", vec!["MAAA"], false),
         ] {
             let found = read(x_ssl_client_cert, "x-ssl-client-cert", &values);
@@ -221,7 +221,7 @@ mod tests {
             ),
             ("the last", vec![format!("{other},{cert}")], true),
             (
-                "the last, with a blank",
+                "the last, with a space",
                 vec![format!("{other}, {cert}")],
                 true,
             ),
@@ -235,7 +235,7 @@ mod tests {
             ("twice in an element", vec![format!("{cert};{cert}")], false),
             ("two fields", vec![cert.clone(), cert.clone()], false),
             (
-                "within another value",
+                "inside another value",
                 vec![format!("Subject=\"{}\"", cert.replace('"', "'"))],
                 false,
             ),
@@ -247,11 +247,7 @@ mod tests {
             ("text after the quote", vec![format!("{cert}x")], false),
             ("no pairs", vec!["Cert".to_owned()], false),
             ("absent", vec![], false),
-            (
-                "the chain alone",
-                vec![cert.replace("Cert", "Chain")],
-                false,
-            ),
+            ("the chain only", vec![cert.replace("Cert", "Chain")], false),
         ] {
             let values: Vec<_> = values.iter().map(String::as_str).collect();
             let found = read(x_forwarded_client_cert, "x-forwarded-client-cert", &values);

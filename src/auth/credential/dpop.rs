@@ -1,10 +1,10 @@
 //! [`Proofs`]: validates the DPoP proof of a request (RFC 9449 §4.3 and §7.1).
 //!
 //! A proof is a JWT that the client signs for one request, with the key that the token is bound to.
-//! [`Proofs::check`] defines the order of the steps. Each step is a function that `explain` calls as
-//! well. The record of used proofs comes last, so that a proof that fails is not recorded.
+//! [`Proofs::validate`] defines the order of the steps, and `explain` calls the same functions. The
+//! use of a proof is recorded last, so that an invalid proof is never recorded.
 //!
-//! Nothing here reads the token except for its hash: the token is verified before.
+//! The token is verified elsewhere. This module only uses its hash.
 
 use std::{
     borrow::Cow,
@@ -42,7 +42,7 @@ pub(crate) const TYP: &str = "dpop+jwt";
 /// The maximum length of `jti` in bytes.
 pub(crate) const MAX_JTI: usize = 256;
 
-/// How long to wait before trying again while the store cannot answer.
+/// The `Retry-After` of responses while the store cannot answer.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// The rules for proofs, and the record of used ones.
@@ -68,24 +68,24 @@ pub(crate) enum ProofFault {
     Extension,
     Type,
     Algorithm,
-    /// `jwk` is absent or no public key that can be used, for this reason.
+    /// `jwk` is absent or not a usable public key, for this reason.
     Key(Cow<'static, str>),
     Signature,
-    /// The adapter of the framework passes neither method nor path.
+    /// The framework's adapter passes neither method nor path.
     NoTarget,
     Method,
     Url,
-    /// `iat` is absent or no number.
+    /// `iat` is absent or not a number.
     NoTime,
     Old,
     Ahead,
     TokenHash,
     Nonce,
     Id,
-    /// The key of the proof is not the one that the token is bound to.
+    /// The proof's key is not the one that the token is bound to.
     OtherKey,
     Used,
-    /// The store cannot tell whether the proof was used, for this reason.
+    /// The store cannot determine whether the proof was used, for this reason.
     Unavailable(&'static str),
 }
 
@@ -102,35 +102,36 @@ impl ProofFault {
         }
     }
 
-    /// Returns the reason for the log. It shows nothing of the proof, and [`Self::detail`] does.
+    /// Returns the reason for the log, without details from the proof. [`Self::detail`] includes
+    /// them.
     pub(crate) const fn reason(&self) -> &'static str {
         match self {
             Self::Absent => "there is no DPoP field",
             Self::Several => "there is more than one proof",
             Self::TooLarge => "the proof is larger than 8 KiB",
-            Self::NotJwt => "the proof is not three parts",
+            Self::NotJwt => "the proof does not have three parts",
             Self::NotStrict => "a part of the proof is not base64url of a JSON object",
             Self::Extension => "the proof has crit or b64",
             Self::Type => "typ of the proof is not dpop+jwt",
             Self::Algorithm => "alg of the proof is not allowed",
             Self::Key(_) => "jwk of the proof is not a public key that can be used",
             Self::Unavailable(reason) => reason,
-            Self::Signature => "the signature of the proof is wrong",
+            Self::Signature => "the signature of the proof is not valid",
             Self::NoTarget => "method and path of the request are not known",
             Self::Method => "htm is not the method of the request",
             Self::Url => "htu is not the URL of the request",
-            Self::NoTime => "iat of the proof is absent or no number",
-            Self::Old => "iat of the proof is too old; a clock may be off",
-            Self::Ahead => "iat of the proof is ahead; a clock may be off",
+            Self::NoTime => "iat of the proof is missing or not a number",
+            Self::Old => "iat of the proof is too old; a clock may be wrong",
+            Self::Ahead => "iat of the proof is in the future; a clock may be wrong",
             Self::TokenHash => "ath is not the hash of the token",
-            Self::Nonce => "the nonce is absent, expired or unknown",
-            Self::Id => "jti is absent, empty, too long or no string",
+            Self::Nonce => "the nonce is missing, expired or unknown",
+            Self::Id => "jti is missing, empty, too long or not a string",
             Self::OtherKey => "the token is bound to another key",
             Self::Used => "the proof was used before",
         }
     }
 
-    /// Returns the reason for the one who has the proof.
+    /// Returns the reason with details, for a reader who already has the proof.
     #[cfg(feature = "service")]
     pub(crate) fn detail(&self) -> &str {
         match self {
@@ -140,7 +141,7 @@ impl ProofFault {
     }
 }
 
-/// The request that a proof must be made for.
+/// The request that a proof must match.
 #[derive(Clone, Copy)]
 pub(crate) struct Presented<'a> {
     pub(crate) request: &'a RequestHead<'a>,
@@ -150,8 +151,8 @@ pub(crate) struct Presented<'a> {
 }
 
 impl Proofs {
-    /// Validates the proof of a request, step by step. Does not record its use, so that other checks can
-    /// come between.
+    /// Validates the proof of a request, step by step. Does not record its use, so that other
+    /// checks can run before that.
     pub(crate) fn validate(
         &self,
         presented: Presented<'_>,
@@ -235,8 +236,8 @@ impl Proofs {
         }
     }
 
-    /// Records the use of a proof, which fails if it was used before. The record is kept as long as
-    /// any proof of this `jti` could be accepted.
+    /// Records the use of a proof. Fails if the proof was used before. The record is kept as long
+    /// as any proof with this `jti` could be accepted.
     pub(crate) async fn use_once(
         &self,
         proof: &ProofUse,
@@ -256,7 +257,7 @@ impl Proofs {
     }
 }
 
-/// A valid proof, whose use is to be recorded.
+/// A valid proof whose use is not recorded yet.
 pub(crate) struct ProofUse {
     /// The hash of the key's thumbprint and of the proof's `jti`.
     key: [u8; 32],
@@ -292,7 +293,7 @@ fn seconds(time: SystemTime) -> f64 {
     since_epoch.unwrap_or_default().as_secs_f64()
 }
 
-/// Returns the one proof of a request. A comma means that a proxy has joined two fields into one.
+/// Returns the only proof of a request. A comma means that a proxy joined two fields into one.
 pub(crate) fn field(headers: &HeaderMap) -> Result<&[u8], ProofFault> {
     let mut fields = headers.get_all(PROOF).iter().map(HeaderValue::as_bytes);
     let proof = fields.next().ok_or(ProofFault::Absent)?;
@@ -310,7 +311,8 @@ pub(crate) fn decoded(part: &[u8]) -> Result<String, ProofFault> {
     text.map_err(|_| ProofFault::NotStrict)
 }
 
-/// The members of a proof's header. `kid`, `x5c` and the like are ignored: the key is in `jwk`.
+/// The header members of a proof. `kid`, `x5c` and the like are ignored, because the key is in
+/// `jwk`.
 #[derive(Debug, Default)]
 pub(crate) struct ProofHeader<'a> {
     alg: Option<Value<'a>>,
@@ -349,8 +351,8 @@ impl<'a> ProofHeader<'a> {
     }
 }
 
-/// The public key of a proof, which the client has chosen. It proves something only by its
-/// thumbprint.
+/// The public key of a proof. The client chooses it, so it proves nothing until its thumbprint has
+/// been compared with the token's.
 pub(crate) struct ProofKey {
     verifier: KeyVerifier,
     pub(crate) thumbprint: Thumbprint,
@@ -445,7 +447,7 @@ impl<'a> ProofClaims<'a> {
     }
 }
 
-/// Returns the hash of a token as `ath` has it (RFC 9449 §4.2).
+/// Returns the hash of a token as `ath` contains it (RFC 9449 §4.2).
 pub(crate) fn token_hash(token: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(digest(&SHA256, token))
 }

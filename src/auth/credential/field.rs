@@ -1,7 +1,8 @@
-//! Extracts the token from a header field that carries the bare token, instead of `Authorization`.
+//! Extracts the token from a configured header field, which replaces `Authorization` and has no
+//! scheme.
 //!
 //! Identity-aware proxies send such fields: `Cf-Access-Jwt-Assertion`, `X-Goog-Iap-Jwt-Assertion`,
-//! `X-Forwarded-Access-Token`. The characters of the token are checked as `bearer.rs` does.
+//! `X-Forwarded-Access-Token`. The characters of the token are checked as in `bearer.rs`.
 
 use http::{HeaderMap, HeaderName};
 
@@ -10,14 +11,14 @@ use crate::auth::error::AuthError;
 /// Returns the token in the field `name`.
 ///
 /// # Errors
-/// [`AuthError::MissingToken`] without the field, and an `invalid_request` error if it is empty or
-/// there are several.
+/// [`AuthError::MissingToken`] if the field is absent, and an `invalid_request` error if it is
+/// empty or repeated.
 pub(crate) fn token<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<&'h [u8], AuthError> {
     let mut fields = headers.get_all(name).iter();
     let Some(field) = fields.next() else {
         return Err(AuthError::MissingToken);
     };
-    // As for `Authorization`: another component could choose the other one.
+    // As with `Authorization`, another component might pick the field that we ignore.
     if fields.next().is_some() {
         return Err(AuthError::MultipleCredentials);
     }
@@ -35,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn takes_exactly_one_field_with_a_bare_token() {
+    fn accepts_exactly_one_field_without_a_scheme() {
         const NAME: HeaderName = HeaderName::from_static("x-forwarded-access-token");
         use AuthError::{MalformedAuthorization, MissingToken, MultipleCredentials};
         for (case, fields, expected) in [
@@ -48,7 +49,7 @@ mod tests {
             for field in fields {
                 headers.append(NAME, HeaderValue::from_static(field));
             }
-            // The scheme field is never looked at.
+            // The `Authorization` field is never read.
             let authorization = HeaderValue::from_static("Bearer x.y.z");
             headers.insert(http::header::AUTHORIZATION, authorization);
             assert_eq!(token(&headers, &NAME), expected, "{case}");

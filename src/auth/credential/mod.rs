@@ -14,16 +14,16 @@ use http::{HeaderMap, Method};
 
 use crate::auth::challenge::Scheme;
 
-/// A token as a request presents it.
+/// A token, and how the request presented it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Credential<'a> {
     pub(crate) token: &'a [u8],
-    /// `None` for a token that is elsewhere than in `Authorization`.
+    /// `None` for a token outside of `Authorization`.
     pub(crate) scheme: Option<Scheme>,
 }
 
 impl<'a> Credential<'a> {
-    /// A token without the name of a scheme.
+    /// Creates a credential from a token without a scheme name.
     pub(crate) fn bare(token: &'a [u8]) -> Self {
         Self {
             token,
@@ -51,7 +51,7 @@ impl<'a> Credential<'a> {
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct RequestHead<'a> {
-    /// The method. `None` if the adapter of the framework does not pass it.
+    /// The method. `None` if the framework's adapter does not pass it.
     pub method: Option<&'a Method>,
     /// The path as the client sent it, without the query. `None` if the adapter does not pass it.
     pub path: Option<&'a str>,
@@ -59,12 +59,12 @@ pub struct RequestHead<'a> {
     pub headers: &'a HeaderMap,
     /// The client's certificate, in DER. `None` without mutual TLS.
     pub certificate: Option<&'a [u8]>,
-    /// True if `path` is a path at the origin of the public URL.
+    /// True if `path` is relative to the origin of the public URL, not to the public URL itself.
     pub(crate) is_forwarded: bool,
 }
 
 impl<'a> RequestHead<'a> {
-    /// Creates the head of a request over a connection without a client certificate.
+    /// Creates the head of a request. The connection has no client certificate.
     pub fn new(method: &'a Method, path: &'a str, headers: &'a HeaderMap) -> Self {
         Self {
             method: Some(method),
@@ -75,9 +75,9 @@ impl<'a> RequestHead<'a> {
         }
     }
 
-    /// Creates a head without method and path. warp's filters use it: a filter copies what it extracts,
-    /// and copying both costs 480 instructions, a fortieth of a request with a cached token. Nothing reads
-    /// them unless DPoP is enabled.
+    /// Creates a head without method and path, for warp's filters. A filter copies what it
+    /// extracts, and copying both costs 480 instructions, a fortieth of a request with a cached
+    /// token. They are read only if DPoP is enabled.
     #[cfg(feature = "warp")]
     pub(crate) fn of_fields(headers: &'a HeaderMap) -> Self {
         Self {
@@ -89,9 +89,9 @@ impl<'a> RequestHead<'a> {
         }
     }
 
-    /// Creates the head of a request that a proxy asks about: its method, its path, and the fields of
-    /// the proxy's own request. The path is below the origin of the [public
-    /// URL](crate::auth::dpop::Dpop), not below the path of it.
+    /// Creates the head of a request that a proxy asks about, from its method, its path, and the
+    /// fields of the proxy's own request. The path is relative to the origin of the [public
+    /// URL](crate::auth::dpop::Dpop), not to its path.
     pub fn forwarded(method: &'a Method, path: &'a str, headers: &'a HeaderMap) -> Self {
         Self {
             is_forwarded: true,
@@ -99,7 +99,7 @@ impl<'a> RequestHead<'a> {
         }
     }
 
-    /// Creates the head of a forwarded request whose method and path are not known. It fits no proof.
+    /// Creates the head of a forwarded request with unknown method and path. No proof matches it.
     #[cfg(feature = "service")]
     pub(crate) fn without_target(headers: &'a HeaderMap) -> Self {
         Self {

@@ -1,7 +1,7 @@
-//! [`Nonces`]: nonces for DPoP proofs that no server has to remember (RFC 9449 §8 and §9).
+//! [`Nonces`]: stateless nonces for DPoP proofs (RFC 9449 §8 and §9).
 //!
-//! A nonce is the HMAC of the number of a five-minute slot. Every replica with the same secret makes
-//! and accepts the same nonces. A nonce limits the time for which proofs can be made in advance. It
+//! A nonce is the HMAC of the number of a five-minute slot. All replicas with the same secret
+//! create and accept the same nonces. A nonce limits how far in advance a proof can be made. It
 //! does not replace the record of used proofs.
 
 use std::time::{Duration, SystemTime};
@@ -13,16 +13,16 @@ use aws_lc_rs::{
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
-/// How long a slot lasts. A nonce is good for its slot and the next, so for 5 to 10 minutes.
+/// The length of a slot. A nonce is valid in its slot and the next, so for 5 to 10 minutes.
 const SLOT: Duration = Duration::from_secs(300);
 
-/// The second of a slot from which answers carry the nonce of the slot: in its last fifth.
+/// The second within a slot from which responses carry the slot's nonce: the last fifth.
 const RENEWED_FROM: u64 = 240;
 
-/// The shortest secret in bytes: as long as the hash (RFC 2104 §3).
+/// The minimum length of a secret in bytes: the length of the hash (RFC 2104 §3).
 pub(crate) const SHORTEST_SECRET: usize = 32;
 
-/// Separates these codes from any other use of the same secret.
+/// Separates these HMACs from any other use of the same secret.
 const PURPOSE: &[u8] = b"warp-bearer dpop nonce";
 
 #[derive(Clone)]
@@ -45,15 +45,16 @@ impl Nonces {
         self.of(slot(now))
     }
 
-    /// Returns the nonce of the current slot in its last fifth. A client that takes it over never
-    /// sees a nonce expire: what it holds may be of the slot before.
+    /// Returns the nonce of the current slot if the slot is in its last fifth. The nonce that a
+    /// client holds may be of the previous slot; a client that adopts the renewal never sends an
+    /// expired one.
     pub(crate) fn renewal(&self, now: SystemTime) -> Option<String> {
         let into_slot = since_epoch(now).as_secs() % SLOT.as_secs();
         let is_last = into_slot >= RENEWED_FROM;
         is_last.then(|| self.current(now))
     }
 
-    /// Returns whether `nonce` is of the current slot or of the one before.
+    /// Returns whether `nonce` belongs to the current or the previous slot.
     pub(crate) fn is_good(&self, nonce: &str, now: SystemTime) -> bool {
         let current = slot(now);
         [Some(current), current.checked_sub(1)]
@@ -88,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn a_nonce_is_good_for_its_slot_and_the_next() {
+    fn accepts_a_nonce_in_its_slot_and_the_next() {
         let nonces = Nonces::new(&[7; 32]);
         let nonce = nonces.current(at(3000));
         for (case, seconds, expected) in [
@@ -108,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn replicas_with_one_secret_accept_each_others_nonces() {
+    fn replicas_with_the_same_secret_accept_each_others_nonces() {
         let (one, other) = (Nonces::new(&[7; 32]), Nonces::new(&[7; 32]));
         assert!(one.is_good(&other.current(at(9)), at(9)));
         let stranger = Nonces::new(&[8; 32]);
@@ -118,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_renew_the_nonce_in_the_last_fifth_of_a_slot() {
+    fn renews_the_nonce_in_the_last_fifth_of_a_slot() {
         let nonces = Nonces::new(&[7; 32]);
         for (seconds, expected) in [(3000, false), (3239, false), (3240, true), (3299, true)] {
             let renewal = nonces.renewal(at(seconds));

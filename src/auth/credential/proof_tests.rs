@@ -1,5 +1,5 @@
-//! Tests of proofs: each step of `dpop.rs` broken alone, in several spellings, and the examples of
-//! RFC 9449.
+//! Tests of proofs: each step of `dpop.rs` fails alone, in several ways, and the examples of
+//! RFC 9449 pass.
 
 use std::{
     borrow::Cow,
@@ -64,7 +64,7 @@ fn proof() -> ProofBuilder {
     KEY.proof("GET", URL).token(TOKEN)
 }
 
-/// Checks the fields of a GET request for [`URL`] with [`TOKEN`], which is bound to `bound_to`.
+/// Checks a GET request for [`URL`] with these fields and [`TOKEN`], which is bound to `bound_to`.
 async fn check_fields(
     proofs: &Proofs,
     fields: &[&[u8]],
@@ -105,7 +105,7 @@ async fn assert_refused(rows: &[(&str, Change, ProofFault)]) {
 }
 
 #[tokio::test]
-async fn a_refused_proof_is_not_recorded() {
+async fn does_not_record_a_rejected_proof() {
     let proofs = proofs();
     let same = proof().claim("jti", "the-one");
     for (case, refused) in [
@@ -119,7 +119,7 @@ async fn a_refused_proof_is_not_recorded() {
 }
 
 #[tokio::test]
-async fn accepts_a_good_proof_once() {
+async fn accepts_a_valid_proof_only_once() {
     let proofs = proofs();
     let good = proof().sign();
     assert_eq!(check(&proofs, &good).await, Ok(()));
@@ -128,7 +128,7 @@ async fn accepts_a_good_proof_once() {
 }
 
 #[tokio::test]
-async fn accepts_every_algorithm_of_the_list() {
+async fn accepts_every_configured_algorithm() {
     for algorithm in [
         Algorithm::ES256,
         Algorithm::ES384,
@@ -145,13 +145,13 @@ async fn accepts_every_algorithm_of_the_list() {
 
 #[tokio::test]
 #[rustfmt::skip]
-async fn accepts_what_does_not_matter() {
+async fn accepts_irrelevant_differences() {
     let rows: &[(&str, Change)] = &[
         ("exp in the past", |p| p.claim("exp", 1)),
         ("nbf in the future", |p| p.claim("nbf", 9e12)),
         ("exp of another type", |p| p.claim("exp", "x")),
         ("an unknown claim", |p| p.claim("foo", json!({"bar": [1]}))),
-        ("a nonce that nobody asked for", |p| p.nonce("x")),
+        ("a nonce that was not requested", |p| p.nonce("x")),
         ("a nonce of another type", |p| p.claim("nonce", 1)),
         ("an unknown header parameter", |p| p.header("foo", json!([1]))),
         ("a kid", |p| p.header("kid", "x")),
@@ -159,7 +159,7 @@ async fn accepts_what_does_not_matter() {
         ("a jku", |p| p.header("jku", "https://evil.example/keys")),
         ("iat with a fraction", |p| { let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap(); p.claim("iat", now.as_secs_f64()) }),
         ("iat at the end of the window", |p| p.issued_at(-325)),
-        ("iat ahead within leeway", |p| p.issued_at(25)),
+        ("iat ahead, within leeway", |p| p.issued_at(25)),
         ("a query", |p| p.claim("htu", format!("{URL}?a=b"))),
         ("capitals in the host", |p| p.claim("htu", "https://API.EXAMPLE.COM/v1/messages")),
         ("a jti of one byte", |p| p.claim("jti", "a")),
@@ -176,7 +176,7 @@ async fn accepts_what_does_not_matter() {
 
 #[tokio::test]
 #[rustfmt::skip]
-async fn rejects_a_proof_that_is_not_one_field() {
+async fn rejects_missing_and_repeated_proofs() {
     let good = proof().sign();
     let (good, other) = (good.as_bytes(), proof().sign());
     let other = other.as_bytes();
@@ -188,9 +188,9 @@ async fn rejects_a_proof_that_is_not_one_field() {
         ("a second that is empty", &[good, b""], ProofFault::Several),
         ("an empty first", &[b"", good], ProofFault::Several),
         ("a comma", &[&joined], ProofFault::Several),
-        ("a comma and a blank", &[&[good, b", ", other].concat()], ProofFault::Several),
+        ("a comma and a space", &[&[good, b", ", other].concat()], ProofFault::Several),
         ("a comma at the end", &[&[good, b","].concat()], ProofFault::Several),
-        ("a comma alone", &[b","], ProofFault::Several),
+        ("only a comma", &[b","], ProofFault::Several),
         ("more than 8 KiB", &[&vec![b'a'; MAX_PROOF + 1]], ProofFault::TooLarge),
         ("more than 8 KiB of dots", &[&vec![b'.'; MAX_PROOF + 1]], ProofFault::TooLarge),
         ("8 KiB", &[&vec![b'a'; MAX_PROOF]], ProofFault::NotJwt),
@@ -201,9 +201,9 @@ async fn rejects_a_proof_that_is_not_one_field() {
         ("five parts", &[b"e30..AA.AA.AA"], ProofFault::NotJwt),
         ("a dot at the end", &[&[good, b"."].concat()], ProofFault::NotJwt),
         ("a scheme before it", &[&[b"DPoP ".as_slice(), good].concat()], ProofFault::NotStrict),
-        ("a blank within", &[&[good, b" a"].concat()], ProofFault::NotStrict),
+        ("a space inside", &[&[good, b" a"].concat()], ProofFault::NotStrict),
         ("quotes", &[&[b"\"".as_slice(), good, b"\""].concat()], ProofFault::NotStrict),
-        ("bytes beyond ASCII", &[&[good, b"\xff"].concat()], ProofFault::NotStrict),
+        ("bytes outside ASCII", &[&[good, b"\xff"].concat()], ProofFault::NotStrict),
         ("padding", &[&[good, b"="].concat()], ProofFault::NotStrict),
         ("three empty parts", &[b".."], ProofFault::NotStrict),
     ];
@@ -213,12 +213,12 @@ async fn rejects_a_proof_that_is_not_one_field() {
     }
 }
 
-/// Signs a header and claims byte for byte.
+/// Signs a header and claims exactly as given.
 async fn check_raw(header: &[u8], claims: &[u8]) -> Result<(), ProofFault> {
     check(&proofs(), &KEY.sign_proof(header, claims)).await
 }
 
-/// The texts of a good header and of good claims.
+/// Returns the JSON texts of a valid header and of valid claims.
 fn texts() -> (String, String) {
     let proof = proof().sign();
     let mut parts = proof.split('.').map(|part| {
@@ -229,7 +229,7 @@ fn texts() -> (String, String) {
 
 #[tokio::test]
 #[rustfmt::skip]
-async fn rejects_documents_that_are_not_strict() {
+async fn rejects_json_that_is_not_strict() {
     let (header, claims) = texts();
     assert_eq!(check_raw(header.as_bytes(), claims.as_bytes()).await, Ok(()));
     let with = |text: &str, member: &str| format!("{},{member}}}", text.strip_suffix('}').unwrap());
@@ -250,7 +250,7 @@ async fn rejects_documents_that_are_not_strict() {
         ("a header in an array", format!("[{header}]"), claims.clone()),
         ("a string", header.clone(), r#""a""#.to_owned()),
         ("null", header.clone(), "null".to_owned()),
-        ("nothing", header.clone(), String::new()),
+        ("empty", header.clone(), String::new()),
         ("an empty header", String::new(), claims.clone()),
         ("text after it", header.clone(), format!("{claims}x")),
         ("two objects", header.clone(), format!("{claims}{claims}")),
@@ -271,7 +271,7 @@ async fn rejects_documents_that_are_not_strict() {
 
 #[tokio::test]
 #[rustfmt::skip]
-async fn rejects_other_types_and_extensions() {
+async fn rejects_wrong_types_and_header_extensions() {
     use ProofFault::{Extension, Type};
     assert_refused(&[
         ("no typ", |p| p.without_header("typ"), Type),
@@ -279,7 +279,7 @@ async fn rejects_other_types_and_extensions() {
         ("an access token", |p| p.header("typ", "at+jwt"), Type),
         ("capitals", |p| p.header("typ", "DPoP+JWT"), Type),
         ("the media type", |p| p.header("typ", "application/dpop+jwt"), Type),
-        ("a blank", |p| p.header("typ", "dpop+jwt "), Type),
+        ("a space", |p| p.header("typ", "dpop+jwt "), Type),
         ("a parameter", |p| p.header("typ", "dpop+jwt;v=1"), Type),
         ("empty", |p| p.header("typ", ""), Type),
         ("null", |p| p.header("typ", json!(null)), Type),
@@ -293,7 +293,7 @@ async fn rejects_other_types_and_extensions() {
 
 #[tokio::test]
 #[rustfmt::skip]
-async fn rejects_algorithms_that_are_not_listed() {
+async fn rejects_algorithms_that_are_not_configured() {
     use ProofFault::Algorithm;
     const FOR_ANOTHER: ProofFault = key("jwk is not a key for alg");
     assert_refused(&[
@@ -305,7 +305,7 @@ async fn rejects_algorithms_that_are_not_listed() {
         ("RS384", |p| p.header("alg", "RS384"), Algorithm),
         ("RS1", |p| p.header("alg", "RS1"), Algorithm),
         ("lower case", |p| p.header("alg", "es256"), Algorithm),
-        ("a blank", |p| p.header("alg", "ES256 "), Algorithm),
+        ("a space", |p| p.header("alg", "ES256 "), Algorithm),
         ("null", |p| p.header("alg", json!(null)), Algorithm),
         ("a number", |p| p.header("alg", 256), Algorithm),
         ("an array", |p| p.header("alg", json!(["ES256"])), Algorithm),
@@ -323,9 +323,9 @@ fn with_jwk(proof: ProofBuilder, change: impl FnOnce(&mut Value)) -> ProofBuilde
 
 #[tokio::test]
 #[rustfmt::skip]
-async fn rejects_keys_that_are_not_public_keys() {
+async fn rejects_jwks_that_are_not_public_keys() {
     const ABSENT: ProofFault = key("the proof has no jwk");
-    const NO_OBJECT: ProofFault = key("not an object that can be read");
+    const NO_OBJECT: ProofFault = key("not a valid object");
     assert_refused(&[
         ("no jwk", |p| p.without_header("jwk"), ABSENT),
         ("a kid in its place", |p| p.without_header("jwk").header("kid", KEY.kid()), ABSENT),
@@ -336,13 +336,13 @@ async fn rejects_keys_that_are_not_public_keys() {
         ("an array", |p| p.header("jwk", json!([KEY.public_jwk()])), NO_OBJECT),
         ("a key set", |p| p.header("jwk", json!({"keys": [KEY.public_jwk()]})), key("`kty` is missing")),
         ("empty", |p| p.header("jwk", json!({})), key("`kty` is missing")),
-        ("oct", |p| p.header("jwk", json!({"kty": "oct", "k": "AAAA"})), key("it has a private member, `k`")),
+        ("oct", |p| p.header("jwk", json!({"kty": "oct", "k": "AAAA"})), key("it has the private member `k`")),
         ("oct without k", |p| p.header("jwk", json!({"kty": "oct"})), key("`kty` is `oct`, which is not supported")),
-        ("a private key", |p| with_jwk(p, |jwk| jwk["d"] = json!("AAAA")), key("it has a private member, `d`")),
-        ("an empty d", |p| with_jwk(p, |jwk| jwk["d"] = json!("")), key("it has a private member, `d`")),
-        ("a k beside it", |p| with_jwk(p, |jwk| jwk["k"] = json!("AAAA")), key("it has a private member, `k`")),
-        ("a p beside it", |p| with_jwk(p, |jwk| jwk["p"] = json!("AAAA")), key("it has a private member, `p`")),
-        ("a qi beside it", |p| with_jwk(p, |jwk| jwk["qi"] = json!(1)), key("it has a private member, `qi`")),
+        ("a private key", |p| with_jwk(p, |jwk| jwk["d"] = json!("AAAA")), key("it has the private member `d`")),
+        ("an empty d", |p| with_jwk(p, |jwk| jwk["d"] = json!("")), key("it has the private member `d`")),
+        ("with k", |p| with_jwk(p, |jwk| jwk["k"] = json!("AAAA")), key("it has the private member `k`")),
+        ("with p", |p| with_jwk(p, |jwk| jwk["p"] = json!("AAAA")), key("it has the private member `p`")),
+        ("with qi", |p| with_jwk(p, |jwk| jwk["qi"] = json!(1)), key("it has the private member `qi`")),
         ("for encryption", |p| with_jwk(p, |jwk| jwk["use"] = json!("enc")), key("`use` is `enc`, not `sig`")),
         ("for signing only", |p| with_jwk(p, |jwk| jwk["key_ops"] = json!(["sign"])), key("`key_ops` lacks `verify`")),
         ("another alg", |p| with_jwk(p, |jwk| jwk["alg"] = json!("ES384")), key("`alg` is `ES384`, which is not for a key whose `crv` is `P-256`")),
@@ -363,8 +363,8 @@ async fn rejects_keys_that_are_not_public_keys() {
         ("a padded x", |p| with_jwk(p, |jwk| jwk["x"] = json!(format!("{}=", jwk["x"].as_str().unwrap()))), key("`x` ends in `=`")),
         ("x of the other alphabet", |p| with_jwk(p, |jwk| jwk["x"] = json!("+/".repeat(21) + "A")), key("`x` has `+` or `/`, of the standard base64 alphabet")),
         ("a numeric x", |p| with_jwk(p, |jwk| jwk["x"] = json!(5)), key("`x` is not a string")),
-        ("a point that is not on the curve", |p| with_jwk(p, |jwk| jwk["x"] = jwk["y"].clone()), key("its numbers make no public key")),
-        ("zeros", |p| with_jwk(p, |jwk| { let zero = json!("A".repeat(43)); jwk["x"] = zero.clone(); jwk["y"] = zero; }), key("its numbers make no public key")),
+        ("a point that is not on the curve", |p| with_jwk(p, |jwk| jwk["x"] = jwk["y"].clone()), key("its numbers are not a valid public key")),
+        ("zeros", |p| with_jwk(p, |jwk| { let zero = json!("A".repeat(43)); jwk["x"] = zero.clone(); jwk["y"] = zero; }), key("its numbers are not a valid public key")),
         ("a small RSA key", |p| p.header("alg", "RS256").header("jwk", json!({"kty": "RSA", "n": URL_SAFE_NO_PAD.encode([0xff; 128]), "e": "AQAB"})), key("`n` has 1024 bits, not 2048 to 8192")),
         ("a large RSA key", |p| p.header("alg", "RS256").header("jwk", json!({"kty": "RSA", "n": URL_SAFE_NO_PAD.encode([0xff; 1025]), "e": "AQAB"})), key("`n` has 8200 bits, not 2048 to 8192")),
         ("an exponent of 1", |p| p.header("alg", "RS256").header("jwk", json!({"kty": "RSA", "n": URL_SAFE_NO_PAD.encode([0xff; 256]), "e": "AQ"})), key("`e` is even, or not from 3 to 2^33 - 1")),
@@ -400,7 +400,7 @@ async fn rejects_wrong_signatures() {
         let refused = check(&proofs(), &format!("{input}.{signature}")).await;
         assert_eq!(refused, Err(Signature), "{case}");
     }
-    // Every part is covered.
+    // Covers every part of the proof.
     let (header, claims) = texts();
     let other = claims.replace("GET", "PUT");
     let forged = format!("{}.{}.{signature}", URL_SAFE_NO_PAD.encode(&header), URL_SAFE_NO_PAD.encode(other));
@@ -419,7 +419,7 @@ async fn rejects_proofs_for_other_requests() {
         ("lower case", |p| p.claim("htm", "get"), Method),
         ("a capital", |p| p.claim("htm", "Get"), Method),
         ("HEAD for GET", |p| p.claim("htm", "HEAD"), Method),
-        ("a blank", |p| p.claim("htm", "GET "), Method),
+        ("a space", |p| p.claim("htm", "GET "), Method),
         ("empty", |p| p.claim("htm", ""), Method),
         ("any", |p| p.claim("htm", "*"), Method),
         ("null", |p| p.claim("htm", json!(null)), Method),
@@ -430,13 +430,13 @@ async fn rejects_proofs_for_other_requests() {
         ("another path", |p| p.claim("htu", "https://api.example.com/v1/other"), Url),
         ("a path above", |p| p.claim("htu", "https://api.example.com/v1"), Url),
         ("a path below", |p| p.claim("htu", format!("{URL}/1")), Url),
-        ("a slash at the end", |p| p.claim("htu", format!("{URL}/")), Url),
+        ("a trailing slash", |p| p.claim("htu", format!("{URL}/")), Url),
         ("another host", |p| p.claim("htu", "https://evil.example/v1/messages"), Url),
         ("another port", |p| p.claim("htu", "https://api.example.com:8443/v1/messages"), Url),
         ("http", |p| p.claim("htu", "http://api.example.com/v1/messages"), Url),
         ("no origin", |p| p.claim("htu", "/v1/messages"), Url),
-        ("the origin alone", |p| p.claim("htu", "https://api.example.com"), Url),
-        ("a blank", |p| p.claim("htu", format!("{URL} ")), Url),
+        ("the origin only", |p| p.claim("htu", "https://api.example.com"), Url),
+        ("a space", |p| p.claim("htu", format!("{URL} ")), Url),
         ("a user", |p| p.claim("htu", "https://me@api.example.com/v1/messages"), Url),
         ("dots", |p| p.claim("htu", "https://api.example.com/v1/x/../messages"), Url),
         ("an escaped slash", |p| p.claim("htu", "https://api.example.com/v1%2fmessages"), Url),
@@ -448,7 +448,7 @@ async fn rejects_proofs_for_other_requests() {
         ("no ath", |p| p.without("ath"), TokenHash),
         ("of another token", |p| p.token("a.token.of-another"), TokenHash),
         ("of the scheme and the token", |p| p.token(&format!("DPoP {TOKEN}")), TokenHash),
-        ("of the token and a blank", |p| p.token(&format!("{TOKEN} ")), TokenHash),
+        ("of the token and a space", |p| p.token(&format!("{TOKEN} ")), TokenHash),
         ("padded", |p| p.claim("ath", token_hash(TOKEN.as_bytes()) + "="), TokenHash),
         ("cut", |p| p.claim("ath", &token_hash(TOKEN.as_bytes())[..42]), TokenHash),
         ("in lower case", |p| p.claim("ath", token_hash(TOKEN.as_bytes()).to_ascii_lowercase()), TokenHash),
@@ -460,7 +460,7 @@ async fn rejects_proofs_for_other_requests() {
 
 #[tokio::test]
 #[rustfmt::skip]
-async fn rejects_proofs_of_other_times() {
+async fn rejects_old_and_future_proofs() {
     use ProofFault::{Ahead, NoTime, Old};
     assert_refused(&[
         ("no iat", |p| p.without("iat"), NoTime),
@@ -477,7 +477,7 @@ async fn rejects_proofs_of_other_times() {
         ("ten minutes ahead", |p| p.issued_at(600), Ahead),
         ("in milliseconds", |p| p.claim("iat", 1_790_000_000_000_u64), Ahead),
         ("the end of time", |p| p.claim("iat", 1e300), Ahead),
-        ("beyond 64 bits", |p| p.claim("iat", u64::MAX), Ahead),
+        ("more than 64 bits", |p| p.claim("iat", u64::MAX), Ahead),
     ]).await;
     let (header, claims) = texts();
     let (before, after) = claims.split_once(r#""iat":"#).unwrap();
@@ -488,7 +488,7 @@ async fn rejects_proofs_of_other_times() {
 
 #[tokio::test]
 #[rustfmt::skip]
-async fn rejects_proofs_without_an_id_of_their_own() {
+async fn rejects_proofs_without_a_valid_jti() {
     use ProofFault::Id;
     assert_refused(&[
         ("no jti", |p| p.without("jti"), Id),
@@ -503,7 +503,7 @@ async fn rejects_proofs_without_an_id_of_their_own() {
 }
 
 #[tokio::test]
-async fn a_jti_is_used_once_by_each_key() {
+async fn different_keys_may_use_the_same_jti() {
     let proofs = proofs();
     let of = |key: &SigningKey| {
         key.proof("GET", URL)
@@ -523,7 +523,7 @@ async fn a_jti_is_used_once_by_each_key() {
 }
 
 #[tokio::test]
-async fn rejects_the_key_of_somebody_else() {
+async fn rejects_a_proof_signed_by_another_key() {
     let proofs = proofs();
     let stolen = OTHER.proof("GET", URL).token(TOKEN).sign();
     let refused = check(&proofs, &stolen).await;
@@ -534,7 +534,7 @@ async fn rejects_the_key_of_somebody_else() {
 }
 
 #[tokio::test]
-async fn requires_a_nonce_where_it_is_told_to() {
+async fn requires_a_nonce_if_configured() {
     let nonces = Nonces::new(&[7; 32]);
     let proofs = Proofs {
         nonces: Some(nonces.clone()),
@@ -586,7 +586,7 @@ async fn requires_a_nonce_where_it_is_told_to() {
 }
 
 #[tokio::test]
-async fn refuses_while_the_record_is_full_and_forgets_nothing() {
+async fn rejects_proofs_while_the_record_is_full() {
     let proofs = Proofs {
         store: Store::memory(1 << 10),
         ..proofs()
@@ -644,10 +644,10 @@ async fn agrees_with_the_examples_of_rfc_9449() {
     assert_eq!(verdict(AT_A_RESOURCE, then).await, Err(ProofFault::Used));
 }
 
-/// A client could go on filling the record otherwise.
+/// Otherwise a client could keep filling the record.
 #[cfg(feature = "service")]
 #[tokio::test]
-async fn a_revoked_token_uses_up_no_proof() {
+async fn does_not_use_up_the_proof_of_a_revoked_token() {
     let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
     let auth = Auth::builder()
         .issuer(issuer.url())

@@ -1,23 +1,23 @@
 //! [`PublicUrl`]: compares the `htu` of a proof with the URL of the request (RFC 9449 §4.3).
 //!
-//! The origin is that of the configuration. A caller chooses its `Host` field, and with it, it could
-//! use a proof that was made for another server.
+//! The origin comes from the configuration. The `Host` field is not used, because a caller could
+//! set it to replay a proof that was made for another server.
 //!
 //! Two URLs are equal if they differ only in the case of scheme and host, in the default port, in
 //! percent-encoding (RFC 3986 §6.2.2.1 and §6.2.2.2), or in an empty path. Query and fragment are
-//! ignored. Dot segments are not removed: `/a/../b` is another path than `/b`, here as in the routes.
+//! ignored. Dot segments are not removed: `/a/../b` differs from `/b`, as it does in the routes.
 
-/// The URL by which clients know this service, normalized.
+/// The URL under which clients know this service, normalized.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PublicUrl {
     origin: String,
-    /// The path without a slash at its end; often empty.
+    /// The path without a trailing slash. Often empty.
     path: String,
 }
 
 impl PublicUrl {
-    /// Reads an absolute URL of http or https. Drops one slash at its end. `None` if it is none, or
-    /// if it has user information.
+    /// Parses an absolute http or https URL and drops one trailing slash. `None` if the text is not
+    /// such a URL, or has user information.
     pub(crate) fn parse(url: &str) -> Option<Self> {
         let (origin, path) = split(url)?;
         Some(Self {
@@ -26,8 +26,8 @@ impl PublicUrl {
         })
     }
 
-    /// Returns whether `htu` is the URL of the request for `path`. A path at the origin is not below
-    /// the path of this URL.
+    /// Returns whether `htu` is the URL of the request for `path`. If `is_at_origin`, `path` is not
+    /// prefixed with the path of this URL.
     pub(crate) fn is_at(&self, htu: &str, path: &str, is_at_origin: bool) -> bool {
         let Some((origin, named)) = split(htu) else {
             return false;
@@ -40,7 +40,7 @@ impl PublicUrl {
             && normalized(named).map(at_least_a_slash) == wanted
     }
 
-    /// Returns the path below this URL that `url` names. `None` if it is another URL.
+    /// Returns the path that `url` has below this URL. `None` if it is not below this URL.
     #[cfg(feature = "service")]
     pub(crate) fn path_below(&self, url: &str) -> Option<String> {
         let (_, path) = split(url).filter(|(origin, _)| *origin == self.origin)?;
@@ -50,7 +50,7 @@ impl PublicUrl {
         is_below.then(|| at_least_a_slash(below.to_owned()))
     }
 
-    /// Returns the URL that a proof for `path` should name.
+    /// Returns the URL that a proof for `path` must contain.
     #[cfg(feature = "service")]
     pub(crate) fn of(&self, path: &str, is_at_origin: bool) -> String {
         let prefix = if is_at_origin { "" } else { &*self.path };
@@ -58,7 +58,7 @@ impl PublicUrl {
     }
 }
 
-/// An empty path is the root (RFC 9110 §4.2.3).
+/// Replaces an empty path with the root (RFC 9110 §4.2.3).
 fn at_least_a_slash(path: String) -> String {
     if path.is_empty() {
         return "/".to_owned();
@@ -90,8 +90,8 @@ fn split(url: &str) -> Option<(String, &str)> {
     Some((format!("{scheme}://{host}{colon}{port}"), path))
 }
 
-/// Splits an authority at its port, which may be empty. `None` if it has user information, an escape,
-/// or no host.
+/// Splits an authority at its port, which may be empty. `None` if it has user information, an
+/// escape, or no host.
 fn host_and_port(authority: &str) -> Option<(&str, &str)> {
     let port_at = match authority.rfind(']') {
         Some(end) => end + 1,
@@ -108,8 +108,8 @@ fn host_and_port(authority: &str) -> Option<(&str, &str)> {
     (is_host && is_port).then_some((host, port))
 }
 
-/// Decodes escapes of unreserved characters and writes all others in capitals. `None` for an escape
-/// that is incomplete, and for characters that no URL has.
+/// Decodes escapes of unreserved characters and writes all others in upper case. `None` for an
+/// incomplete escape or a character that URLs cannot contain.
 fn normalized(path: &str) -> Option<String> {
     let mut normal = String::with_capacity(path.len());
     let mut bytes = path.bytes();
@@ -155,7 +155,7 @@ mod tests {
             ("equal", API, "/a", "https://api.example.com/a", true),
             ("the root", API, "/", "https://api.example.com/", true),
             ("the root without a slash", API, "/", "https://api.example.com", true),
-            ("the root with a query alone", API, "/", "https://api.example.com?a=/b", true),
+            ("the root, only a query", API, "/", "https://api.example.com?a=/b", true),
             ("a scheme in capitals", API, "/a", "HTTPS://api.example.com/a", true),
             ("a host in capitals", API, "/a", "https://API.Example.COM/a", true),
             ("the default port", API, "/a", "https://api.example.com:443/a", true),
@@ -180,14 +180,14 @@ mod tests {
             ("below a path with a slash", "https://api.example.com/v1/", "/a", "https://api.example.com/v1/a", true),
             ("below a path, the root", BELOW, "/", "https://api.example.com/v1/", true),
             ("below an escaped path", "https://api.example.com/%76%31", "/a", "https://api.example.com/v1/a", true),
-            ("an odd port", "http://127.0.0.1:8000", "/a", "http://127.0.0.1:8000/a", true),
+            ("an unusual port", "http://127.0.0.1:8000", "/a", "http://127.0.0.1:8000/a", true),
             ("IPv6", "http://[::1]:8000", "/a", "http://[::1]:8000/a", true),
             ("IPv6 in capitals", "https://[2001:DB8::1]", "/a", "https://[2001:db8::1]:443/a", true),
 
             ("another path", API, "/a", "https://api.example.com/b", false),
             ("another case of the path", API, "/a", "https://api.example.com/A", false),
             ("a longer path", API, "/a", "https://api.example.com/a/b", false),
-            ("a slash at the end", API, "/a", "https://api.example.com/a/", false),
+            ("a trailing slash", API, "/a", "https://api.example.com/a/", false),
             ("no slash at the end", API, "/a/", "https://api.example.com/a", false),
             ("an escaped slash", API, "/a/b", "https://api.example.com/a%2Fb", false),
             ("an escaped percent sign", API, "/%61", "https://api.example.com/%2561", false),
@@ -211,7 +211,7 @@ mod tests {
             ("http on port 443", API, "/a", "http://api.example.com:443/a", false),
             ("another scheme", API, "/a", "ftp://api.example.com/a", false),
             ("no scheme", API, "/a", "//api.example.com/a", false),
-            ("a path alone", API, "/a", "/a", false),
+            ("a path only", API, "/a", "/a", false),
             ("one slash", API, "/a", "https:/api.example.com/a", false),
             ("three slashes", API, "/a", "https:///api.example.com/a", false),
             ("no host", API, "/a", "https:///a", false),
@@ -220,8 +220,8 @@ mod tests {
             ("a password", API, "/a", "https://u:p@api.example.com/a", false),
             ("a backslash", API, "/a", "https://api.example.com\\a", false),
             ("a backslash in the path", API, "/a", "https://api.example.com/a\\", false),
-            ("a blank at the start", API, "/a", " https://api.example.com/a", false),
-            ("a blank at the end", API, "/a", "https://api.example.com/a ", false),
+            ("a leading space", API, "/a", " https://api.example.com/a", false),
+            ("a trailing space", API, "/a", "https://api.example.com/a ", false),
             ("a tab", API, "/a", "https://api.example.com/a\t", false),
             ("a line break", API, "/a", "https://api.example.com/a\n", false),
             ("a line break in the query", API, "/a", "https://api.example.com/a?b\nc", false),
@@ -234,7 +234,7 @@ mod tests {
             ("an escape that is none", API, "/a%zz", "https://api.example.com/a%zz", false),
             ("the path missing", BELOW, "/a", "https://api.example.com/a", false),
             ("the path twice", BELOW, "/a", "https://api.example.com/v1/v1/a", false),
-            ("the path alone", BELOW, "/", "https://api.example.com/v1", false),
+            ("the path only", BELOW, "/", "https://api.example.com/v1", false),
             ("empty", API, "/a", "", false),
             ("an IPv6 host without its end", "http://[::1]:8000", "/a", "http://[::1:8000/a", false),
             ("text after an IPv6 host", "http://[::1]", "/a", "http://[::1]x/a", false),
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_forwarded_path_is_below_the_origin() {
+    fn appends_a_forwarded_path_to_the_origin() {
         let public = PublicUrl::parse("https://api.example.com/v1").unwrap();
         assert!(public.is_at("https://api.example.com/v1/a", "/v1/a", true));
         assert!(public.is_at("https://api.example.com/a", "/a", true));
@@ -255,7 +255,7 @@ mod tests {
 
     #[test]
     #[cfg(feature = "service")]
-    fn a_url_below_has_a_path_here() {
+    fn returns_the_path_below_the_public_url() {
         let public = PublicUrl::parse("https://api.example.com/v1").unwrap();
         for (url, expected) in [
             ("https://api.example.com/v1/a?b#c", Some("/a")),
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_public_url_is_a_url() {
+    fn rejects_invalid_public_urls() {
         for text in [
             "api.example.com",
             "https://",

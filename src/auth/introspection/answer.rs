@@ -1,4 +1,4 @@
-//! [`Judge`]: reads an introspection answer and checks it as the claims of a JWT are checked.
+//! [`AnswerChecker`]: parses an introspection answer and checks it like the claims of a JWT.
 
 use std::sync::Arc;
 
@@ -14,16 +14,16 @@ use crate::auth::{
     },
 };
 
-/// A readable answer.
+/// A readable introspection answer.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Answer {
-    /// The answer, which is strict JSON.
+    /// The text of the answer, which is strict JSON.
     Active(String),
     Inactive,
 }
 
-/// Reads the body of a 200. `None` unless it is one strict JSON object with a boolean `active`.
-/// Nothing is skipped: a byte order mark makes the answer unreadable.
+/// Parses the body of a 200. `None` unless it is one strict JSON object with a boolean `active`. A
+/// byte order mark is not skipped and makes the answer unreadable.
 pub(super) fn read(body: Vec<u8>) -> Option<Answer> {
     let text = String::from_utf8(body).ok()?;
     Registered::parse(&text).ok()?;
@@ -34,16 +34,16 @@ pub(super) fn read(body: Vec<u8>) -> Option<Answer> {
     }
 }
 
-/// The rules for the answers of one issuer.
+/// The rules for the introspection answers of one issuer.
 #[derive(Debug)]
-pub(in crate::auth) struct Judge {
+pub(in crate::auth) struct AnswerChecker {
     pub(in crate::auth) context: Arc<IssuerContext>,
     pub(in crate::auth) audience_claim: AudienceClaim,
     pub(in crate::auth) audiences: Arc<[String]>,
     pub(in crate::auth) methods: Methods,
 }
 
-impl Judge {
+impl AnswerChecker {
     /// Returns the claims of an active answer if they are acceptable.
     pub(super) fn verified(&self, answer: String) -> Result<Verified, AuthError> {
         let claims = Registered::parse(&answer)?;
@@ -66,21 +66,21 @@ impl Judge {
         Ok(extract.verified(answer, context, VerifiedBy::Introspection))
     }
 
-    /// Checks the times of an answer again.
+    /// Checks the times of a cached answer again.
     pub(super) fn check_times(&self, verified: &Verified) -> Result<(), AuthError> {
         verified
             .times
             .check(self.context.clock.now(), &self.context.rules)
     }
 
-    /// Returns the time until a token expires, in seconds. Negative within the leeway.
+    /// Returns the seconds until the token expires. Negative during the leeway.
     pub(super) fn lifetime(&self, verified: &Verified) -> f64 {
         verified.times.expires - self.context.clock.now()
     }
 }
 
-/// Rejects an answer about a token of another kind, which some endpoints call active as well:
-/// `token_use` is that of Ory Hydra and Amazon Cognito, `typ` that of Keycloak.
+/// Rejects an answer about a token that is not an access token. Some endpoints call other tokens
+/// active too: `token_use` is written by Ory Hydra and Amazon Cognito, `typ` by Keycloak.
 fn is_access_token(answer: &str) -> Result<(), AuthError> {
     const OTHERS: [&str; 4] = ["refresh", "offline", "id", "logout"];
     for name in ["token_use", "typ"] {
@@ -94,7 +94,7 @@ fn is_access_token(answer: &str) -> Result<(), AuthError> {
     Ok(())
 }
 
-/// Returns whether an answer about a JWT may be about another token: it has another `sub` or `jti`.
+/// Returns whether an answer about a JWT has a different `sub` or `jti`, so is about another token.
 pub(super) fn is_about_another(jwt: &Verified, answer: &Verified) -> bool {
     ["sub", "jti"].into_iter().any(|name| {
         let claim = |verified: &Verified| -> Option<String> {
@@ -110,12 +110,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_boolean_makes_an_answer_readable() {
+    fn requires_active_to_be_a_boolean() {
         let active = |text: &str| Some(Answer::Active(text.to_owned()));
         #[rustfmt::skip]
         let rows = [
             ("active", r#"{"active":true}"#, active(r#"{"active":true}"#)),
-            ("blanks", "\n{ \"active\" : true }\n", active("\n{ \"active\" : true }\n")),
+            ("whitespace", "\n{ \"active\" : true }\n", active("\n{ \"active\" : true }\n")),
             ("escaped", r#"{"\u0061ctive":true}"#, active(r#"{"\u0061ctive":true}"#)),
             ("inactive", r#"{"active":false}"#, Some(Answer::Inactive)),
             ("inactive with more", r#"{"active":false,"exp":"x"}"#, Some(Answer::Inactive)),
@@ -132,7 +132,7 @@ mod tests {
             ("no and yes", r#"{"active":false,"active":true}"#, None),
             ("twice, once escaped", r#"{"active":false,"\u0061ctive":true}"#, None),
             ("another member twice", r#"{"active":true,"x":{"a":1,"a":2}}"#, None),
-            ("within", r#"{"token":{"active":true}}"#, None),
+            ("nested", r#"{"token":{"active":true}}"#, None),
             ("in an array", r#"[{"active":true}]"#, None),
             ("an array of fields", "[true]", None),
             ("a bare word", "true", None),
@@ -147,7 +147,7 @@ mod tests {
             ("HTML", "<!doctype html><title>Please sign in</title>", None),
             ("a form", "active=true", None),
             ("a JWT", "eyJ0eXAiOiJ0b2tlbi1pbnRyb3NwZWN0aW9uK2p3dCJ9.eyJhY3RpdmUiOnRydWV9.", None),
-            ("nothing", "", None),
+            ("empty", "", None),
         ];
         for (case, body, expected) in rows {
             assert_eq!(read(body.as_bytes().to_vec()), expected, "{case}");

@@ -1,25 +1,25 @@
-//! [`Budget`]: limits what made-up tokens can cost an introspection endpoint.
+//! [`Budget`]: limits the requests that made-up tokens can cause at an introspection endpoint.
 //!
-//! Every question about an unknown token reserves a unit. An active answer returns the unit, and
-//! any other answer spends it, so that honest callers never empty the budget and strangers cannot
-//! overdraw it, however many ask at once. Reads no clock.
+//! Every request about an unknown token reserves a unit. An active answer returns the unit; any
+//! other answer spends it. Honest callers therefore never exhaust the budget, and an attacker
+//! cannot overdraw it, however many requests arrive at once. Reads no clock.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 /// The number of units of a full budget.
-const FULL: u32 = 16;
+pub(super) const FULL: u32 = 16;
 
 /// The time in which the budget grows by one unit.
 const GROWTH: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(super) struct Budget {
-    /// Units that are not spent. Those that are reserved count.
+    /// The units that are not spent, including reserved ones.
     units: u32,
     reserved: u32,
-    /// The time up to which growth has been added.
+    /// The time up to which growth has been added to `units`.
     grown: Instant,
 }
 
@@ -27,9 +27,9 @@ pub(super) struct Budget {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Reservation {
     Granted,
-    /// Every unit is reserved, and some may come back.
+    /// Every unit is reserved, but some may be returned.
     Wait,
-    /// Every unit is spent. The next one comes after this time.
+    /// Every unit is spent. The next one is available after this time.
     Empty(Duration),
 }
 
@@ -54,7 +54,7 @@ impl Budget {
         Reservation::Empty(GROWTH.saturating_sub(now - self.grown))
     }
 
-    /// Ends a reservation.
+    /// Ends a reservation. The unit is spent or returned.
     pub(super) fn settle(&mut self, is_spent: bool) {
         self.reserved = self.reserved.saturating_sub(1);
         if is_spent {
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_answers_that_are_not_active_spend_units() {
+    fn only_inactive_answers_spend_units() {
         let now = Instant::now();
         let mut budget = Budget::new(now);
         for _ in 0..100 {
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn questions_in_flight_cannot_overdraw_the_budget() {
+    fn concurrent_requests_cannot_overdraw_the_budget() {
         let now = Instant::now();
         let mut budget = Budget::new(now);
         for _ in 0..FULL {

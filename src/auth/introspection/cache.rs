@@ -1,9 +1,9 @@
 //! [`Answers`]: the cached answers about one issuer's tokens.
 //!
-//! Entries are found by the SHA-256 of the token, so that no token is kept. Only the budget and the
-//! issuer's own active tokens decide how fast entries are added, so strangers cannot evict much. An
-//! active entry stays after its time: its token is known, and asking about it again needs no
-//! budget.
+//! Entries are keyed by the SHA-256 of the token, so tokens themselves are not stored. Only the
+//! budget and the issuer's own active tokens determine how fast entries are added, so an attacker
+//! can evict few. An active entry is kept after it expires: its token is known, so asking again
+//! needs no budget.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,11 +16,11 @@ use crate::auth::{error::AuthError, token::payload::Verified};
 /// The number of entries of average size.
 const ENTRIES: usize = 10_000;
 
-/// The memory of all entries.
+/// The maximum memory of all entries, in bytes.
 const MEMORY: u64 = 16 * 1024 * 1024;
 
-/// How long a refusal is cached.
-pub(super) const REFUSED: Duration = Duration::from_secs(5);
+/// How long a rejection is cached.
+pub(super) const REJECTION_TTL: Duration = Duration::from_secs(5);
 
 /// The SHA-256 of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -35,7 +35,7 @@ impl TokenHash {
     }
 }
 
-/// What verification returns for a token: its claims, or the error.
+/// The outcome of verification: the claims of a token, or the error.
 pub(super) type Verdict = Result<Arc<Verified>, AuthError>;
 
 /// The cached answers.
@@ -48,13 +48,13 @@ struct Entry {
     until: Instant,
 }
 
-/// What is known about a token.
-pub(super) enum Known {
-    /// An answer that is still fresh.
+/// The cache's knowledge about a token.
+pub(super) enum Cached {
+    /// An answer that has not expired.
     Fresh(Verdict),
     /// The token was active when the endpoint was last asked.
-    Before,
-    Nothing,
+    WasActive,
+    Unknown,
 }
 
 impl Answers {
@@ -62,11 +62,11 @@ impl Answers {
         Self(sync::Cache::with_weighter(ENTRIES, MEMORY, Bytes))
     }
 
-    pub(super) fn get(&self, token: TokenHash, now: Instant) -> Known {
+    pub(super) fn get(&self, token: TokenHash, now: Instant) -> Cached {
         match self.0.get(&token) {
-            Some(entry) if now < entry.until => Known::Fresh(entry.verdict),
-            Some(Entry { verdict: Ok(_), .. }) => Known::Before,
-            _ => Known::Nothing,
+            Some(entry) if now < entry.until => Cached::Fresh(entry.verdict),
+            Some(Entry { verdict: Ok(_), .. }) => Cached::WasActive,
+            _ => Cached::Unknown,
         }
     }
 
@@ -79,7 +79,7 @@ impl Answers {
     }
 }
 
-/// Weighs an entry by its memory.
+/// Weighs an entry by the memory that it uses.
 #[derive(Debug, Clone)]
 struct Bytes;
 

@@ -1,24 +1,34 @@
 //! [`Client`]: asks the introspection endpoint of one issuer about one token (RFC 7662 §2).
 //!
-//! Follows no redirect, reads at most 64 KiB, and waits at most 2 s. Caches nothing but the address
-//! of the endpoint.
+//! Follows no redirects, reads at most 64 KiB, and waits at most 2 s. Caches only the address of
+//! the endpoint.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use arc_swap::ArcSwapOption;
 use reqwest::{
     StatusCode, Url,
-    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE},
+    header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE},
 };
 use serde::Deserialize;
-use tokio::{sync::Mutex, task::spawn_blocking, time::Instant};
+use tokio::{
+    sync::{Mutex, OwnedMutexGuard},
+    task::spawn_blocking,
+    time::{Instant, timeout},
+};
 
 use crate::auth::{
     display::{ShownText, ShownUrl},
     error::UrlFault,
     introspection::{
         answer::{Answer, read},
-        credentials::{Credentials, Place, form},
+        credentials::{Credentials, SecretPlacement, form},
     },
     keys::{
         discovery, document,
@@ -27,14 +37,20 @@ use crate::auth::{
     token::json,
 };
 
-/// The time limit of one question, discovery included.
+/// The timeout of one request, discovery included.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The most bytes that an answer may have.
+/// The maximum size of an answer in bytes.
 const MAX_BODY: usize = 64 * 1024;
 
 /// How long a discovered endpoint is used before discovery is repeated.
 const DISCOVERED_TTL: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How soon a discovered endpoint that answers 404 is discovered again.
+const MOVED_TTL: Duration = Duration::from_secs(60);
+
+/// The longest pause after a failed discovery while an endpoint is known.
+const LONGEST_PAUSE: Duration = Duration::from_secs(64);
 
 /// The client for one issuer's endpoint.
 #[derive(Debug)]
@@ -46,16 +62,26 @@ pub(in crate::auth) struct Client {
     fetcher: Arc<Fetcher>,
     access: Access,
     endpoint: ArcSwapOption<Endpoint>,
-    /// Held during discovery, so that questions that arrive meanwhile share one.
-    discovering: Mutex<()>,
+    /// Asks for another discovery before the known endpoint is old.
+    wants_discovery: AtomicBool,
+    /// Held during discovery, so that there is one at a time.
+    discovery: Arc<Mutex<Discovery>>,
 }
 
-/// An endpoint, with the HTTP client that keeps connections to it.
+/// The failures of discovery since it last succeeded.
+#[derive(Debug, Default)]
+struct Discovery {
+    failures: u32,
+    /// The last failure, and when it was.
+    last: Option<(AskError, Instant)>,
+}
+
+/// An endpoint, and the HTTP client that keeps connections to it.
 #[derive(Debug)]
 struct Endpoint {
     url: Url,
     client: reqwest::Client,
-    place: Place,
+    placement: SecretPlacement,
     /// `None` if the address is configured.
     discovered: Option<Instant>,
 }
@@ -65,7 +91,7 @@ struct Endpoint {
 pub(crate) enum AskError {
     #[error("no endpoint: {0}")]
     Discovery(FetchError),
-    #[error("{0} names no introspection_endpoint")]
+    #[error("{0} has no introspection_endpoint")]
     NoEndpoint(ShownUrl),
     #[error("the introspection_endpoint of the issuer, {0:?}, {1}")]
     BadEndpoint(ShownUrl, UrlFault),
@@ -75,9 +101,9 @@ pub(crate) enum AskError {
     Denied(ShownUrl, StatusCode),
     #[error("{0} answered with more than 64 KiB")]
     TooLarge(ShownUrl),
-    #[error("{0} answered with what is no JSON object with a boolean \"active\"")]
+    #[error("{0} answered with a document that is not a JSON object with a boolean \"active\"")]
     Unreadable(ShownUrl),
-    #[error("{0} answered about another token")]
+    #[error("the answer of {0} is about another token")]
     OtherToken(ShownUrl),
     #[error("the client assertion cannot be signed")]
     Unsigned,
@@ -106,22 +132,28 @@ impl Client {
             fetcher,
             access,
             endpoint: ArcSwapOption::empty(),
-            discovering: Mutex::new(()),
+            wants_discovery: AtomicBool::new(false),
+            discovery: Arc::default(),
         }
     }
 
+    /// Has the endpoint discovered again at the next question.
+    pub(super) fn refresh(&self) {
+        self.wants_discovery.store(true, Relaxed);
+    }
+
     /// Asks about a token.
-    pub(super) async fn ask(&self, token: &str) -> Result<Answer, AskError> {
+    pub(super) async fn ask(self: &Arc<Self>, token: &str) -> Result<Answer, AskError> {
         let timed_out = || AskError::Http(FetchError::TimedOut(TIMEOUT));
-        let asked = tokio::time::timeout(TIMEOUT, self.ask_without_limit(token));
+        let asked = timeout(TIMEOUT, self.ask_without_limit(token));
         asked.await.unwrap_or_else(|_| Err(timed_out()))
     }
 
-    async fn ask_without_limit(&self, token: &str) -> Result<Answer, AskError> {
+    async fn ask_without_limit(self: &Arc<Self>, token: &str) -> Result<Answer, AskError> {
         let endpoint = self.endpoint().await?;
         let url = &endpoint.url;
         let credentials = &self.credentials;
-        let own = credentials.parameters(endpoint.place, &self.issuer);
+        let own = credentials.parameters(endpoint.placement, &self.issuer);
         let own = own.ok_or(AskError::Unsigned)?;
         let asked = [("token", token), ("token_type_hint", "access_token")];
         let own = own.iter().map(|(name, value)| (*name, &**value));
@@ -129,13 +161,17 @@ impl Client {
             .client
             .post(url.clone())
             .header(ACCEPT, "application/json")
+            .header(ACCEPT_ENCODING, "identity")
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
             .body(form(asked.into_iter().chain(own)));
-        if let Some(field) = credentials.authorization(endpoint.place) {
+        if let Some(field) = credentials.authorization(endpoint.placement) {
             request = request.header(AUTHORIZATION, field);
         }
+        if let Some(traceparent) = fetch::traceparent() {
+            request = request.header("traceparent", traceparent);
+        }
         let failed = |error| AskError::Http(fetch::unreachable(url, &error));
-        let mut answer = request.send().await.map_err(failed)?;
+        let answer = request.send().await.map_err(failed)?;
         match answer.status() {
             StatusCode::OK => {}
             status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
@@ -145,6 +181,9 @@ impl Client {
                 return Err(AskError::Http(FetchError::Redirect(url.into())));
             }
             status => {
+                if status == StatusCode::NOT_FOUND && endpoint.is_older_than(MOVED_TTL) {
+                    self.refresh();
+                }
                 return Err(AskError::Http(FetchError::Status {
                     url: url.into(),
                     status,
@@ -152,13 +191,11 @@ impl Client {
                 }));
             }
         }
-        let mut body = Vec::new();
-        while let Some(chunk) = answer.chunk().await.map_err(failed)? {
-            if body.len() + chunk.len() > MAX_BODY {
-                return Err(AskError::TooLarge(url.into()));
-            }
-            body.extend_from_slice(&chunk);
-        }
+        let body = fetch::body(answer, MAX_BODY).await;
+        let body = body.map_err(|error| match error {
+            FetchError::TooLarge(url) => AskError::TooLarge(url),
+            error => AskError::Http(error),
+        })?;
         read(body).ok_or_else(|| AskError::Unreadable(url.into()))
     }
 
@@ -171,91 +208,144 @@ impl Client {
         AskError::OtherToken(url.unwrap_or_else(|| ShownUrl::new(&self.issuer)))
     }
 
-    /// Returns the endpoint, which is discovered when it is first needed and again each day. If
-    /// discovery fails later, the known endpoint stays.
-    async fn endpoint(&self) -> Result<Arc<Endpoint>, AskError> {
-        if let Some(endpoint) = self.current() {
+    /// Returns the endpoint, which is discovered when it is first needed and again each day. The
+    /// known endpoint stays in use meanwhile, and if discovery fails.
+    async fn endpoint(self: &Arc<Self>) -> Result<Arc<Endpoint>, AskError> {
+        if let Some(endpoint) = self.endpoint.load_full() {
+            let is_wanted = endpoint.discovered.is_some() && self.wants_discovery.load(Relaxed);
+            if is_wanted || endpoint.is_older_than(DISCOVERED_TTL) {
+                self.discover_in_background();
+            }
             return Ok(endpoint);
         }
-        let _turn = self.discovering.lock().await;
-        if let Some(endpoint) = self.current() {
-            return Ok(endpoint);
-        }
-        let found = match &self.configured {
-            Some(url) => {
-                let target = FetchUrl::configured(url.clone()).with_access(self.access.clone());
-                Endpoint::new(&target, Place::Basic, None).await
+        // Without an endpoint there is no pause, so that the first question after the issuer's return
+        // is answered. Questions that wait meanwhile share one discovery.
+        let began = Instant::now();
+        loop {
+            let turn = Arc::clone(&self.discovery).lock_owned().await;
+            if let Some(endpoint) = self.endpoint.load_full() {
+                return Ok(endpoint);
             }
-            None => self.discover().await,
-        };
-        match (found, self.endpoint.load_full()) {
-            (Ok(endpoint), _) => {
-                let endpoint = Arc::new(endpoint);
-                self.endpoint.store(Some(Arc::clone(&endpoint)));
-                Ok(endpoint)
+            if let Some((error, at)) = &turn.last
+                && *at >= began
+            {
+                return Err(error.clone());
             }
-            (Err(_), Some(known)) => Ok(known),
-            (Err(error), None) => Err(error),
+            self.start_discovery(turn);
         }
     }
 
-    fn current(&self) -> Option<Arc<Endpoint>> {
-        let is_current = |endpoint: &Arc<Endpoint>| {
-            endpoint
-                .discovered
-                .is_none_or(|at| at.elapsed() < DISCOVERED_TTL)
+    /// Starts a discovery, unless one goes on or failed a moment ago.
+    fn discover_in_background(self: &Arc<Self>) {
+        let Ok(turn) = Arc::clone(&self.discovery).try_lock_owned() else {
+            return;
         };
-        self.endpoint.load_full().filter(is_current)
+        if !turn.is_paused() {
+            self.start_discovery(turn);
+        }
+    }
+
+    /// Discovers the endpoint in a task of its own, which goes on if its caller leaves: a failure
+    /// that is not recorded would be repeated at once.
+    fn start_discovery(self: &Arc<Self>, mut turn: OwnedMutexGuard<Discovery>) {
+        let client = Arc::clone(self);
+        tokio::spawn(async move {
+            client.wants_discovery.store(false, Relaxed);
+            let timed_out = |_| Err(AskError::Discovery(FetchError::TimedOut(TIMEOUT)));
+            let found = timeout(TIMEOUT, client.find()).await;
+            match found.unwrap_or_else(timed_out) {
+                Ok(endpoint) => {
+                    client.endpoint.store(Some(Arc::new(endpoint)));
+                    *turn = Discovery::default();
+                }
+                Err(error) => {
+                    let issuer = &*client.issuer;
+                    if turn.failures == 0 && client.endpoint.load().is_some() {
+                        tracing::warn!(issuer, %error, "introspection endpoint discovery failed; using the known one");
+                    }
+                    // What asked for this discovery has not been met.
+                    client.wants_discovery.store(true, Relaxed);
+                    turn.failures += 1;
+                    turn.last = Some((error, Instant::now()));
+                }
+            }
+        });
+    }
+
+    async fn find(&self) -> Result<Endpoint, AskError> {
+        match &self.configured {
+            Some(url) => {
+                let target = FetchUrl::configured(url.clone()).with_access(self.access.clone());
+                Endpoint::new(&target, SecretPlacement::Basic, None).await
+            }
+            None => self.discover().await,
+        }
     }
 
     async fn discover(&self) -> Result<Endpoint, AskError> {
-        let well_known = discovery::well_known(&self.issuer)
-            .map_err(|fault| AskError::BadEndpoint((&*self.issuer).into(), fault))?;
-        let metadata_url = FetchUrl::configured(well_known).with_access(self.access.clone());
-        let document = self.fetcher.get(&metadata_url).await;
-        let document = document.map_err(AskError::Discovery)?;
-        let metadata: Metadata = document::text(&document.body)
+        let found = discovery::metadata(&self.fetcher, &self.issuer, &self.access).await;
+        let (at, body) = found.map_err(AskError::discovery)?;
+        let metadata: Metadata = document::text(&body)
             .and_then(|text| json::object_as(text).ok())
-            .ok_or_else(|| {
-                AskError::Discovery(FetchError::NoMetadata(metadata_url.url().into()))
-            })?;
+            .ok_or_else(|| AskError::Discovery(FetchError::NoMetadata(at.url().into())))?;
         if metadata.issuer != *self.issuer {
             let error = FetchError::wrong_issuer(&self.issuer, &metadata.issuer);
             return Err(AskError::Discovery(error));
         }
         let endpoint = metadata.introspection_endpoint.as_deref();
-        let endpoint = endpoint.ok_or_else(|| AskError::NoEndpoint(metadata_url.url().into()))?;
-        let target = discovery::published(endpoint, metadata_url.url());
-        let target = target.map_err(|error| match error {
-            FetchError::JwksUri(url, fault) => AskError::BadEndpoint(url, fault),
-            other => AskError::Discovery(other),
-        })?;
-        let target = target.with_access_of(&metadata_url);
-        Endpoint::new(&target, metadata.place(), Some(Instant::now())).await
+        let endpoint = endpoint.ok_or_else(|| AskError::NoEndpoint(at.url().into()))?;
+        let target = discovery::published(endpoint, at.url()).map_err(AskError::discovery)?;
+        let target = target.with_access_of(&at);
+        Endpoint::new(&target, metadata.placement(), Some(Instant::now())).await
+    }
+}
+
+impl AskError {
+    fn discovery(error: FetchError) -> Self {
+        match error {
+            FetchError::JwksUri(url, fault) => Self::BadEndpoint(url, fault),
+            other => Self::Discovery(other),
+        }
+    }
+}
+
+impl Discovery {
+    /// Returns whether the pause after the last failure is not over: 1 s, 2 s, 4 s … 64 s.
+    fn is_paused(&self) -> bool {
+        let pause = Duration::from_secs(1 << self.failures.saturating_sub(1).min(6));
+        let pause = pause.min(LONGEST_PAUSE);
+        self.last
+            .as_ref()
+            .is_some_and(|(_, at)| at.elapsed() < pause)
     }
 }
 
 impl Metadata {
-    /// Returns where the secret goes: into the form only if Basic is not allowed. Metadata without
-    /// a list for this endpoint often mean that of the token endpoint.
-    fn place(&self) -> Place {
+    /// Returns where to send the secret: in the form only if Basic is not allowed. If the metadata
+    /// do not list methods for this endpoint, the list for the token endpoint usually applies.
+    fn placement(&self) -> SecretPlacement {
         let methods = self.introspection_endpoint_auth_methods_supported.as_ref();
         let methods = methods.or(self.token_endpoint_auth_methods_supported.as_ref());
         let allows = |name: &str| methods.is_some_and(|all| all.iter().any(|one| one == name));
         if allows("client_secret_post") && !allows("client_secret_basic") {
-            Place::Form
+            SecretPlacement::Form
         } else {
-            Place::Basic
+            SecretPlacement::Basic
         }
     }
 }
 
 impl Endpoint {
-    /// Builds the HTTP client. Reading certificate authorities takes about 70 ms, during which a
-    /// single-threaded runtime could answer no other request, so a thread does it.
+    /// Returns whether it was discovered longer ago than this.
+    fn is_older_than(&self, age: Duration) -> bool {
+        self.discovered.is_some_and(|at| at.elapsed() >= age)
+    }
+
+    /// Builds the HTTP client on another thread. Reading certificate authorities takes about 70 ms
+    /// and would block a single-threaded runtime for that long.
     async fn new(
         target: &FetchUrl,
-        place: Place,
+        placement: SecretPlacement,
         discovered: Option<Instant>,
     ) -> Result<Self, AskError> {
         let url = target.url();
@@ -272,13 +362,14 @@ impl Endpoint {
         Ok(Self {
             client: built.map_err(AskError::Http)?,
             url: url.clone(),
-            place,
+            placement,
             discovered,
         })
     }
 }
 
-/// Builds a client that keeps connections, because questions are frequent, unlike fetches of keys.
+/// Builds a client that keeps connections open, because introspection is frequent, unlike key
+/// fetches.
 fn build(target: &FetchUrl) -> Result<reqwest::Client, FetchError> {
     let builder = target
         .builder()?
@@ -290,11 +381,167 @@ fn build(target: &FetchUrl) -> Result<reqwest::Client, FetchError> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU8, AtomicUsize};
+
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::{TcpListener, TcpStream},
+        task::JoinHandle,
+        time::sleep,
+    };
+
     use super::*;
+    use crate::auth::introspection::options::Introspection;
+
+    /// How the issuer answers requests for its metadata.
+    const GOOD: u8 = 0;
+    const RFC_8414_ALONE: u8 = 1;
+    const FAILING: u8 = 2;
+    const SILENT: u8 = 3;
+
+    /// An issuer that calls every token inactive, as far as a client of introspection sees it.
+    struct Stub {
+        client: Arc<Client>,
+        mode: Arc<AtomicU8>,
+        /// Requests for metadata.
+        discoveries: Arc<AtomicUsize>,
+        served: JoinHandle<()>,
+    }
+
+    impl Stub {
+        async fn start(mode: u8) -> Self {
+            let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+            let issuer = format!("http://{}", listener.local_addr().unwrap());
+            let (mode, discoveries) = (Arc::new(AtomicU8::new(mode)), Arc::default());
+            let options = Introspection::opaque("api").client_secret("secret");
+            let credentials = Credentials::new(&options).unwrap();
+            let access = Access::default();
+            let name = issuer.as_str().into();
+            let client = Client::new(name, None, credentials, Arc::default(), access);
+            let (of, counted) = (Arc::clone(&mode), Arc::clone(&discoveries));
+            let served = tokio::spawn(async move {
+                loop {
+                    let (stream, _) = listener.accept().await.unwrap();
+                    let (issuer, mode) = (issuer.clone(), of.load(Relaxed));
+                    let counted = Arc::clone(&counted);
+                    tokio::spawn(answer(stream, issuer, mode, counted));
+                }
+            });
+            Self {
+                client: Arc::new(client),
+                mode,
+                discoveries,
+                served,
+            }
+        }
+
+        fn discoveries(&self) -> usize {
+            self.discoveries.load(Relaxed)
+        }
+    }
+
+    impl Drop for Stub {
+        fn drop(&mut self) {
+            self.served.abort();
+        }
+    }
+
+    async fn answer(
+        mut stream: TcpStream,
+        issuer: String,
+        mode: u8,
+        discoveries: Arc<AtomicUsize>,
+    ) {
+        let mut head = vec![0; 4096];
+        let read = stream.read(&mut head).await.unwrap_or_default();
+        let head = String::from_utf8_lossy(&head[..read]).into_owned();
+        let (status, body) = if head.starts_with("POST /introspect ") {
+            (200, r#"{"active":false}"#.to_owned())
+        } else {
+            discoveries.fetch_add(1, Relaxed);
+            let is_oauth = head.starts_with("GET /.well-known/oauth-authorization-server ");
+            match mode {
+                RFC_8414_ALONE if !is_oauth => (404, String::new()),
+                FAILING => (500, String::new()),
+                SILENT => return sleep(Duration::from_secs(60)).await,
+                _ => (
+                    200,
+                    format!(
+                        r#"{{"issuer":"{issuer}","introspection_endpoint":"{issuer}/introspect"}}"#
+                    ),
+                ),
+            }
+        };
+        let answer = format!(
+            "HTTP/1.1 {status} x\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let _ = stream.write_all(answer.as_bytes()).await;
+    }
+
+    #[tokio::test]
+    async fn discovers_the_endpoint_in_either_document() {
+        for (mode, discoveries) in [(GOOD, 1), (RFC_8414_ALONE, 2)] {
+            let stub = Stub::start(mode).await;
+            for _ in 0..3 {
+                assert_eq!(stub.client.ask("token").await, Ok(Answer::Inactive));
+            }
+            assert_eq!(stub.discoveries(), discoveries);
+        }
+    }
+
+    #[tokio::test]
+    async fn no_question_waits_for_a_repeated_discovery() {
+        let stub = Stub::start(GOOD).await;
+        assert_eq!(stub.client.ask("token").await, Ok(Answer::Inactive));
+        for (mode, requests) in [(SILENT, 1), (FAILING, 1)] {
+            stub.mode.store(mode, Relaxed);
+            let before = stub.discoveries();
+            let begin = Instant::now();
+            stub.client.refresh();
+            for _ in 0..5 {
+                assert_eq!(stub.client.ask("token").await, Ok(Answer::Inactive));
+            }
+            assert!(begin.elapsed() < TIMEOUT / 2, "{:?}", begin.elapsed());
+            // Waits for the end of this discovery.
+            let turn = stub.client.discovery.lock().await;
+            assert_eq!(stub.discoveries() - before, requests, "{mode}");
+            assert!(turn.failures > 0, "{mode}");
+            drop(turn);
+            assert_eq!(stub.client.ask("token").await, Ok(Answer::Inactive));
+            assert_eq!(stub.discoveries() - before, requests, "{mode}: it pauses");
+            *stub.client.discovery.lock().await = Discovery::default();
+        }
+        stub.mode.store(GOOD, Relaxed);
+        assert_eq!(stub.client.ask("token").await, Ok(Answer::Inactive));
+        let turn = stub.client.discovery.lock().await;
+        assert_eq!(turn.failures, 0);
+        assert!(!stub.client.wants_discovery.load(Relaxed));
+    }
+
+    #[tokio::test]
+    async fn a_failed_first_discovery_is_shared_and_not_remembered() {
+        let stub = Stub::start(FAILING).await;
+        let questions = (0..8).map(|_| {
+            let client = Arc::clone(&stub.client);
+            tokio::spawn(async move { client.ask("token").await })
+        });
+        for question in questions.collect::<Vec<_>>() {
+            let outcome = question.await.unwrap();
+            assert!(
+                matches!(outcome, Err(AskError::Discovery(_))),
+                "{outcome:?}"
+            );
+        }
+        assert_eq!(stub.discoveries(), 1);
+        stub.mode.store(GOOD, Relaxed);
+        assert_eq!(stub.client.ask("token").await, Ok(Answer::Inactive));
+        assert_eq!(stub.discoveries(), 2);
+    }
 
     #[test]
     fn uses_the_form_only_if_basic_is_not_allowed() {
-        let place = |own: Option<&[&str]>, token: Option<&[&str]>| {
+        let placement = |own: Option<&[&str]>, token: Option<&[&str]>| {
             let list = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
             let metadata = Metadata {
                 issuer: String::new(),
@@ -302,33 +549,38 @@ mod tests {
                 introspection_endpoint_auth_methods_supported: own.map(list),
                 token_endpoint_auth_methods_supported: token.map(list),
             };
-            metadata.place()
+            metadata.placement()
         };
         let (basic, post) = ("client_secret_basic", "client_secret_post");
         for (case, own, token, expected) in [
-            ("nothing said", None, None, Place::Basic),
-            ("both", Some(&[post, basic][..]), None, Place::Basic),
-            ("form alone", Some(&[post][..]), None, Place::Form),
+            ("nothing announced", None, None, SecretPlacement::Basic),
+            (
+                "both",
+                Some(&[post, basic][..]),
+                None,
+                SecretPlacement::Basic,
+            ),
+            ("form only", Some(&[post][..]), None, SecretPlacement::Form),
             (
                 "neither",
                 Some(&["private_key_jwt"][..]),
                 None,
-                Place::Basic,
+                SecretPlacement::Basic,
             ),
             (
                 "of the token endpoint",
                 None,
                 Some(&[post][..]),
-                Place::Form,
+                SecretPlacement::Form,
             ),
             (
                 "its own list wins",
                 Some(&[basic][..]),
                 Some(&[post][..]),
-                Place::Basic,
+                SecretPlacement::Basic,
             ),
         ] {
-            assert_eq!(place(own, token), expected, "{case}");
+            assert_eq!(placement(own, token), expected, "{case}");
         }
     }
 }

@@ -14,11 +14,12 @@ use aws_lc_rs::{
     },
 };
 use base64::{Engine, prelude::BASE64_STANDARD, prelude::BASE64_URL_SAFE_NO_PAD};
+use http::HeaderValue;
 use serde_json::json;
 
 use crate::auth::{
     error::SetupError,
-    introspection::options::{Introspection, Proof},
+    introspection::options::{ClientCredential, Introspection},
 };
 
 /// How long a client assertion is valid.
@@ -35,12 +36,12 @@ enum Secret {
     Key(Box<ClientKey>),
 }
 
-/// Where the secret goes.
+/// The place in the request that carries the secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum SecretPlacement {
     /// HTTP Basic, in `Authorization`.
     Basic,
-    /// The form.
+    /// The form in the request body.
     Form,
 }
 
@@ -48,8 +49,10 @@ impl Credentials {
     pub(super) fn new(options: &Introspection) -> Result<Self, SetupError> {
         let id = options.client_id.clone();
         let secret = match &options.proof {
-            Some(Proof::Secret(secret)) if !secret.is_empty() => Secret::Text(secret.clone()),
-            Some(Proof::Key(pem)) => {
+            Some(ClientCredential::Secret(secret)) if !secret.is_empty() => {
+                Secret::Text(secret.clone())
+            }
+            Some(ClientCredential::Key(pem)) => {
                 let key = ClientKey::from_pem(pem).ok_or(SetupError::ClientKey)?;
                 Secret::Key(Box::new(key))
             }
@@ -61,30 +64,35 @@ impl Credentials {
         Ok(Self { id, secret })
     }
 
-    /// Returns the value of `Authorization`, if the credentials go there. Both parts are form-encoded
-    /// first (RFC 6749 §2.3.1), so that neither contains a colon.
-    pub(super) fn authorization(&self, place: Place) -> Option<String> {
-        match (&self.secret, place) {
-            (Secret::Text(secret), Place::Basic) => {
-                let pair = format!("{}:{}", encoded(&self.id), encoded(secret));
-                Some(format!("Basic {}", BASE64_STANDARD.encode(pair)))
-            }
-            _ => None,
-        }
+    /// Returns the value of `Authorization`, if the credentials belong there. The ID and the secret
+    /// are form-encoded first (RFC 6749 §2.3.1), so that neither contains a colon. The value is marked
+    /// as sensitive: its `Debug` shows nothing, and HTTP/2 keeps it out of its tables.
+    pub(super) fn authorization(&self, placement: SecretPlacement) -> Option<HeaderValue> {
+        let (Secret::Text(secret), SecretPlacement::Basic) = (&self.secret, placement) else {
+            return None;
+        };
+        let pair = format!("{}:{}", encoded(&self.id), encoded(secret));
+        let field = format!("Basic {}", BASE64_STANDARD.encode(pair));
+        // Base64 is always valid in a field.
+        let mut field = HeaderValue::try_from(field).ok()?;
+        field.set_sensitive(true);
+        Some(field)
     }
 
-    /// Returns the parameters of the form that authenticate us, for an issuer of this name. `None`
+    /// Returns the form parameters that authenticate the client to the issuer of this name. `None`
     /// if the system has no randomness.
     pub(super) fn parameters(
         &self,
-        place: Place,
+        placement: SecretPlacement,
         issuer: &str,
     ) -> Option<Vec<(&'static str, String)>> {
         const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
         let id = ("client_id", self.id.clone());
-        Some(match (&self.secret, place) {
-            (Secret::Text(_), Place::Basic) => Vec::new(),
-            (Secret::Text(secret), Place::Form) => vec![id, ("client_secret", secret.clone())],
+        Some(match (&self.secret, placement) {
+            (Secret::Text(_), SecretPlacement::Basic) => Vec::new(),
+            (Secret::Text(secret), SecretPlacement::Form) => {
+                vec![id, ("client_secret", secret.clone())]
+            }
             (Secret::Key(key), _) => vec![
                 id,
                 ("client_assertion_type", JWT_BEARER.to_owned()),
@@ -102,14 +110,14 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// Writes a form (`application/x-www-form-urlencoded`).
+/// Serializes parameters as a form (`application/x-www-form-urlencoded`).
 pub(super) fn form<'p>(parameters: impl IntoIterator<Item = (&'p str, &'p str)>) -> String {
     let pairs = parameters.into_iter();
     let pairs = pairs.map(|(name, value)| format!("{}={}", encoded(name), encoded(value)));
     pairs.collect::<Vec<_>>().join("&")
 }
 
-/// Encodes a name or a value of a form.
+/// Form-encodes a name or a value.
 fn encoded(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
@@ -142,8 +150,7 @@ enum ClientKey {
 }
 
 impl ClientKey {
-    /// Reads a key from PEM: PKCS#8, or what OpenSSL writes as `RSA PRIVATE KEY` and `EC PRIVATE
-    /// KEY`.
+    /// Parses a key from PEM: PKCS#8, or OpenSSL's `RSA PRIVATE KEY` and `EC PRIVATE KEY`.
     fn from_pem(pem: &str) -> Option<Self> {
         let (label, der) = private_key(pem)?;
         let der = der.as_slice();
@@ -171,7 +178,7 @@ impl ClientKey {
         }
     }
 
-    /// Returns a client assertion for an issuer (RFC 7523 §3). Its audience is the issuer's name,
+    /// Returns a client assertion for an issuer (RFC 7523 §3). The audience is the issuer's name,
     /// which every endpoint of the issuer accepts.
     fn assertion(&self, client_id: &str, issuer: &str) -> Option<String> {
         let mut id = [0; 16];
@@ -230,27 +237,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn form_encodes_the_pair_before_basic() {
+    fn form_encodes_id_and_secret_for_basic() {
         let options = Introspection::opaque("my api").client_secret("a:b+c/ü");
         let credentials = Credentials::new(&options).unwrap();
-        let field = credentials.authorization(Place::Basic).unwrap();
+        let field = credentials.authorization(SecretPlacement::Basic).unwrap();
+        assert!(field.is_sensitive());
+        let field = field.to_str().unwrap();
         let pair = BASE64_STANDARD.decode(field.strip_prefix("Basic ").unwrap());
         assert_eq!(pair.unwrap(), b"my+api:a%3Ab%2Bc%2F%C3%BC");
-        assert!(credentials.parameters(Place::Basic, "").unwrap().is_empty());
+        assert!(
+            credentials
+                .parameters(SecretPlacement::Basic, "")
+                .unwrap()
+                .is_empty()
+        );
     }
 
     #[test]
-    fn puts_the_secret_into_the_form_where_only_that_is_allowed() {
+    fn sends_the_secret_in_the_form_if_required() {
         let options = Introspection::opaque("api").client_secret("s&t");
         let credentials = Credentials::new(&options).unwrap();
-        assert_eq!(credentials.authorization(Place::Form), None);
-        let parameters = credentials.parameters(Place::Form, "").unwrap();
+        assert_eq!(credentials.authorization(SecretPlacement::Form), None);
+        let parameters = credentials.parameters(SecretPlacement::Form, "").unwrap();
         let body = form(parameters.iter().map(|(name, value)| (*name, &**value)));
         assert_eq!(body, "client_id=api&client_secret=s%26t");
     }
 
     #[test]
-    fn rejects_credentials_that_are_missing() {
+    fn rejects_missing_credentials() {
         let missing = SetupError::NoIntrospectionCredentials;
         for (case, options, expected) in [
             ("none", Introspection::opaque("api"), &missing),

@@ -1,11 +1,12 @@
-//! [`Introspector`]: finds the claims of a token by asking its issuer, within limits.
+//! [`Introspector`]: gets the claims of a token from its issuer, within limits.
 //!
 //! - A fresh answer comes from the cache.
-//! - Questions about the same token share one request, which goes on if its callers leave.
-//! - At most 64 questions are open at once, and unknown tokens need a unit of the budget.
+//! - Concurrent requests about the same token share one question to the issuer, which continues if
+//!   they are dropped.
+//! - At most 64 questions are in flight at once, and each unknown token needs a unit of the budget.
 //!
 //! Invariant: **only a readable answer with `active: true` that passes every check makes claims.**
-//! Everything else is an error, and an answer that cannot be read is not cached.
+//! Everything else is an error, and an unreadable answer is not cached.
 
 use std::{
     collections::HashMap,
@@ -25,36 +26,34 @@ use tokio::{
 };
 
 use crate::auth::{
+    context,
     error::{AuthError, SetupError},
     introspection::{
         answer::{self, Answer},
-        budget::{Budget, Reservation},
-        cache::{Answers, Known, REFUSED, TokenHash, Verdict},
+        budget::{self, Budget, Reservation},
+        cache::{Answers, Cached, REJECTION_TTL, TokenHash, Verdict},
         client::{AskError, Client},
         credentials::Credentials,
         options::{Introspection, Mode},
         status::IntrospectionStatus,
     },
-    keys::fetch::{Access, Fetcher},
+    keys::fetch::{Access, Fetcher, in_trace},
     token::payload::Verified,
 };
 
-pub(in crate::auth) use crate::auth::introspection::answer::Judge;
+pub(in crate::auth) use crate::auth::introspection::answer::AnswerChecker;
 
-/// The most questions that are open at once.
+/// The maximum number of questions in flight. Also the maximum number of questions about unknown
+/// tokens, including those that wait for the budget.
 const MAX_OPEN: usize = 64;
 
-/// The most of them that are about tokens that were not active before. Made-up tokens never take
-/// the rest.
-const MAX_UNKNOWN: usize = 48;
+/// How long a question waits for a unit of the budget while all units are reserved.
+const BUDGET_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long a question waits for a unit of the budget that others have reserved.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// The minimum length of a token to ask about. A shorter token could be guessed.
+const MIN_TOKEN: usize = 16;
 
-/// The shortest token that is asked about. A shorter one can be guessed.
-const SHORTEST: usize = 16;
-
-/// Asks one issuer about tokens. Clones are the same introspector.
+/// Introspects the tokens of one issuer. Clones share their state.
 #[derive(Debug, Clone)]
 pub(crate) struct Introspector {
     shared: Arc<Shared>,
@@ -63,15 +62,15 @@ pub(crate) struct Introspector {
 
 #[derive(Debug)]
 struct Shared {
-    client: Client,
-    judge: Judge,
+    client: Arc<Client>,
+    checker: AnswerChecker,
     ttl: Duration,
     answers: Answers,
     state: Mutex<State>,
     /// Signals that a reservation has ended.
     settled: Notify,
     counts: Counts,
-    /// The last failure. Each is logged once.
+    /// The last failure. Each reason is logged only once.
     failure: Mutex<Option<AskError>>,
 }
 
@@ -81,6 +80,18 @@ struct State {
     open: HashMap<TokenHash, Open>,
     /// The number of open questions about tokens that were not active before.
     unknown: usize,
+}
+
+impl State {
+    /// Returns whether another question may be opened.
+    ///
+    /// Questions about unknown tokens are in flight only up to the budget, and the others wait.
+    /// However many made-up tokens arrive, there is room for known ones.
+    fn has_room(&self, is_known: bool) -> bool {
+        let known = self.open.len() - self.unknown;
+        let in_flight = known + self.unknown.min(budget::FULL as usize);
+        in_flight < MAX_OPEN && (is_known || self.unknown < MAX_OPEN)
+    }
 }
 
 #[derive(Debug)]
@@ -99,22 +110,30 @@ struct Counts {
 }
 
 impl Introspector {
+    /// Creates an introspector.
+    ///
     /// # Errors
     /// Returns a [`SetupError`] if the credentials cannot be used.
     pub(in crate::auth) fn new(
         options: &Introspection,
         configured: Option<reqwest::Url>,
-        judge: Judge,
+        checker: AnswerChecker,
         fetcher: Arc<Fetcher>,
         access: Access,
     ) -> Result<Self, SetupError> {
-        let issuer = Arc::clone(&judge.context.issuer);
+        let issuer = Arc::clone(&checker.context.issuer);
         let credentials = Credentials::new(options)?;
         Ok(Self {
             mode: options.mode,
             shared: Arc::new(Shared {
-                client: Client::new(issuer, configured, credentials, fetcher, access),
-                judge,
+                client: Arc::new(Client::new(
+                    issuer,
+                    configured,
+                    credentials,
+                    fetcher,
+                    access,
+                )),
+                checker,
                 ttl: options.ttl,
                 answers: Answers::new(),
                 state: Mutex::new(State {
@@ -136,16 +155,16 @@ impl Introspector {
     /// Returns the claims of an opaque token.
     ///
     /// # Errors
-    /// [`AuthError::TokenNotJwt`] for a token that no issuer is asked about.
+    /// [`AuthError::TokenNotJwt`] if the token cannot be one that the issuer has issued.
     pub(in crate::auth) async fn opaque(&self, token: &[u8]) -> Verdict {
         let text = str::from_utf8(token).map_err(|_| AuthError::TokenNotJwt)?;
-        if token.len() < SHORTEST {
+        if token.len() < MIN_TOKEN {
             return Err(AuthError::TokenNotJwt);
         }
         self.verdict(text, None).await
     }
 
-    /// Returns the claims of a verified JWT, limited by what the issuer says about it.
+    /// Returns the claims of a verified JWT, restricted by the issuer's answer.
     pub(in crate::auth) async fn jwt(&self, token: &[u8], jwt: &Arc<Verified>) -> Verdict {
         let text = str::from_utf8(token).map_err(|_| AuthError::TokenMalformed)?;
         self.verdict(text, Some(jwt)).await
@@ -154,16 +173,17 @@ impl Introspector {
     async fn verdict(&self, token: &str, jwt: Option<&Arc<Verified>>) -> Verdict {
         let hash = TokenHash::of(token.as_bytes());
         let is_known = match self.shared.answers.get(hash, Instant::now()) {
-            Known::Fresh(verdict) => {
+            Cached::Fresh(verdict) => {
                 let verified = verdict?;
-                self.shared.judge.check_times(&verified)?;
+                self.shared.checker.check_times(&verified)?;
                 return Ok(verified);
             }
-            Known::Before => true,
-            Known::Nothing => false,
+            Cached::WasActive => true,
+            Cached::Unknown => false,
         };
-        // Boxed because it is rare: otherwise every request's future would have room for it.
-        // A verified JWT is not made up, so a flood of made-up tokens does not shut it out.
+        // Boxed because it is rare; otherwise the future of every request would reserve room for
+        // it. A verified JWT is not made up, so it counts as known and a flood of made-up tokens
+        // cannot block it.
         let is_known = is_known || jwt.is_some();
         Box::pin(self.ask(hash, token, jwt, is_known)).await
     }
@@ -176,13 +196,15 @@ impl Introspector {
         is_known: bool,
     ) -> Verdict {
         let mut answered = self.question(hash, token, jwt, is_known)?;
+        let began = std::time::Instant::now();
         let verdict = answered.wait_for(Option::is_some).await;
-        // The sender is dropped without a verdict only if the question panicked.
+        context::waited(context::WaitReason::Introspection, began);
+        // The sender is dropped without a verdict only if the task panicked.
         let verdict = verdict.ok().and_then(|verdict| verdict.clone());
         verdict.unwrap_or(Err(unavailable(Duration::from_secs(1))))
     }
 
-    /// Joins the open question about this token, or opens one.
+    /// Joins the open question about this token, or opens a new one.
     fn question(
         &self,
         hash: TokenHash,
@@ -195,11 +217,12 @@ impl Introspector {
         if let Some(open) = state.open.get(&hash) {
             return Ok(open.answered.clone());
         }
-        // Looks again under the lock: the question may have been answered since the first look.
-        if let Known::Fresh(verdict) = shared.answers.get(hash, Instant::now()) {
+        // Looks again under the lock, because the question may have been answered since the first
+        // lookup.
+        if let Cached::Fresh(verdict) = shared.answers.get(hash, Instant::now()) {
             return Ok(watch::channel(Some(verdict)).1);
         }
-        if state.open.len() >= MAX_OPEN || (!is_known && state.unknown >= MAX_UNKNOWN) {
+        if !state.has_room(is_known) {
             drop(state);
             shared.counts.refused.fetch_add(1, Relaxed);
             return Err(unavailable(Duration::from_secs(1)));
@@ -217,17 +240,22 @@ impl Introspector {
             hash,
         };
         let (token, jwt) = (token.to_owned(), jwt.cloned());
-        tokio::spawn(async move {
+        tokio::spawn(in_trace(context::traceparent(), async move {
             let verdict = question.verdict(&token, jwt.as_deref(), is_known).await;
             sender.send_replace(Some(verdict));
-        });
+        }));
         Ok(answered)
+    }
+
+    /// Has the endpoint discovered again.
+    pub(in crate::auth) fn refresh(&self) {
+        self.shared.client.refresh();
     }
 
     pub(in crate::auth) fn status(&self) -> IntrospectionStatus {
         let counts = &self.shared.counts;
         IntrospectionStatus {
-            issuer: self.shared.judge.context.issuer.to_string(),
+            issuer: self.shared.checker.context.issuer.to_string(),
             active: counts.active.load(Relaxed),
             inactive: counts.inactive.load(Relaxed),
             failed: counts.failed.load(Relaxed),
@@ -237,8 +265,8 @@ impl Introspector {
         }
     }
 
-    /// Asks about a token that no issuer has issued, so that the credentials are tested. Returns
-    /// what is wrong with the endpoint or the credentials.
+    /// Asks about a made-up token to test the credentials. Returns an error if the endpoint or the
+    /// credentials do not work.
     #[cfg(feature = "service")]
     pub(in crate::auth) async fn probe(&self) -> Result<(), AskError> {
         let mut random = [0; 16];
@@ -252,7 +280,7 @@ fn unavailable(retry_after: Duration) -> AuthError {
     AuthError::IntrospectionUnavailable { retry_after }
 }
 
-/// An open question. Dropping it closes the question, even if it panicked.
+/// An open question. Dropping it closes the question, even after a panic.
 struct Question {
     shared: Arc<Shared>,
     hash: TokenHash,
@@ -283,19 +311,19 @@ impl Question {
     }
 }
 
-/// A reserved unit of the budget. It is spent unless an active answer comes.
+/// A reserved unit of the budget. It is spent unless the answer is active.
 struct Reserved<'s> {
     shared: &'s Shared,
     is_spent: bool,
 }
 
 impl<'s> Reserved<'s> {
-    /// Reserves a unit, and waits for one while others may still return theirs.
+    /// Reserves a unit. Waits while all units are reserved but may be returned.
     async fn wait(shared: &'s Shared) -> Result<Self, AuthError> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + BUDGET_TIMEOUT;
         loop {
             let mut settled = pin!(shared.settled.notified());
-            // Registers before the look at the budget, so that no signal is missed.
+            // Registers before checking the budget, so that no signal is missed.
             settled.as_mut().enable();
             let reservation = shared.state().budget.reserve(Instant::now());
             let retry_after = match reservation {
@@ -336,10 +364,10 @@ impl Shared {
                 self.succeeded(&self.counts.inactive);
                 let verdict = Err(AuthError::TokenInactive);
                 self.answers
-                    .insert(hash, verdict.clone(), Instant::now() + REFUSED);
+                    .insert(hash, verdict.clone(), Instant::now() + REJECTION_TTL);
                 (verdict, false)
             }
-            Ok(Answer::Active(text)) => match self.judge.verified(text) {
+            Ok(Answer::Active(text)) => match self.checker.verified(text) {
                 Ok(answer) if jwt.is_some_and(|jwt| answer::is_about_another(jwt, &answer)) => {
                     let error = self.client.other_token();
                     (Err(self.failed(&error)), false)
@@ -361,16 +389,16 @@ impl Shared {
         }
     }
 
-    /// Caches the verdict on an active answer: for the time to live, at most until the token
-    /// expires, or for a few seconds if it is an error.
+    /// Caches the outcome of an active answer: claims for the time to live, but not longer than the
+    /// token is valid; an error for a few seconds.
     fn remember(&self, hash: TokenHash, verdict: Result<Verified, AuthError>) -> Verdict {
         let time = match &verdict {
             Ok(verified) => {
-                let lifetime = self.judge.lifetime(verified).max(0.0);
+                let lifetime = self.checker.lifetime(verified).max(0.0);
                 let lifetime = Duration::try_from_secs_f64(lifetime).unwrap_or(self.ttl);
                 self.ttl.min(lifetime)
             }
-            Err(_) => REFUSED,
+            Err(_) => REJECTION_TTL,
         };
         let verdict = verdict.map(Arc::new);
         self.answers
@@ -381,7 +409,7 @@ impl Shared {
     fn succeeded(&self, count: &AtomicU64) {
         count.fetch_add(1, Relaxed);
         if self.failure().take().is_some() {
-            let issuer = &*self.judge.context.issuer;
+            let issuer = &*self.checker.context.issuer;
             tracing::info!(issuer, "introspection works again");
         }
     }
@@ -394,11 +422,11 @@ impl Shared {
             self.counts.denied.fetch_add(1, Relaxed);
         }
         let is_logged = self.failure().replace(error.clone()).as_ref() == Some(error);
-        let issuer = &*self.judge.context.issuer;
+        let issuer = &*self.checker.context.issuer;
         if is_logged {
             tracing::debug!(issuer, %error, "introspection failed again");
         } else if is_denied {
-            tracing::error!(issuer, %error, "introspection was denied; no token can be verified by it");
+            tracing::error!(issuer, %error, "introspection denied: the endpoint rejects the client's credentials");
         } else {
             tracing::warn!(issuer, %error, "introspection failed");
         }

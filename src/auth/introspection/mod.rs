@@ -1,11 +1,11 @@
 //! Introspection (RFC 7662): asks the issuer whether a token is active.
 //!
-//! - `options.rs` has the options, [`Introspection`].
-//! - `introspector.rs` is the requests' side: cache, single flight and limits.
-//! - `client.rs` asks the endpoint, `credentials.rs` authenticates to it, `answer.rs` reads and
-//!   checks what it says.
-//! - `budget.rs` limits what unknown tokens may cost, `cache.rs` keeps answers, `status.rs` is for
-//!   operators.
+//! - `options.rs` has the public options, [`Introspection`].
+//! - `introspector.rs` serves requests: cache, single flight and limits.
+//! - `client.rs` asks the endpoint, `credentials.rs` authenticates to it, and `answer.rs` parses
+//!   and checks the answer.
+//! - `budget.rs` limits the cost of unknown tokens, `cache.rs` holds answers, and `status.rs`
+//!   reports to operators.
 
 mod answer;
 mod budget;

@@ -22,23 +22,23 @@ use std::{fmt, time::Duration};
 pub struct Introspection {
     pub(in crate::auth) mode: Mode,
     pub(super) client_id: String,
-    pub(super) proof: Option<Proof>,
+    pub(super) proof: Option<ClientCredential>,
     pub(in crate::auth) uri: Option<String>,
     pub(in crate::auth) ttl: Duration,
 }
 
-/// The tokens that the issuer is asked about.
+/// Selects the tokens to introspect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::auth) enum Mode {
     /// Tokens that are not JWTs.
     Opaque,
-    /// These, and JWTs after they are verified.
+    /// Tokens that are not JWTs, and JWTs after they are verified.
     Always,
 }
 
-/// How we authenticate to the endpoint.
+/// The credentials for the endpoint.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) enum Proof {
+pub(super) enum ClientCredential {
     Secret(String),
     /// A private key in PEM.
     Key(String),
@@ -55,15 +55,15 @@ impl Introspection {
         }
     }
 
-    /// Asks about tokens that are not JWTs, as the client `client_id`. Only one issuer may have
+    /// Introspects tokens that are not JWTs, as the client `client_id`. Only one issuer may have
     /// this option, so that no token is shown to an issuer that did not issue it.
     pub fn opaque(client_id: impl Into<String>) -> Self {
         Self::new(Mode::Opaque, client_id)
     }
 
-    /// Asks about every token of the issuer: about JWTs after they are verified, so that a token
-    /// that the issuer has revoked is rejected. Opaque tokens are asked about as well, unless
-    /// another issuer has [`opaque`](Self::opaque) or this option too.
+    /// Introspects every token of the issuer. JWTs are introspected after they are verified, so
+    /// that a token that the issuer has revoked is rejected. Opaque tokens are introspected too,
+    /// unless another issuer has [`opaque`](Self::opaque) or this option.
     pub fn always(client_id: impl Into<String>) -> Self {
         Self::new(Mode::Always, client_id)
     }
@@ -72,7 +72,7 @@ impl Introspection {
     /// metadata allow only that (RFC 6749 §2.3.1).
     #[must_use]
     pub fn client_secret(mut self, secret: impl Into<String>) -> Self {
-        self.proof = Some(Proof::Secret(secret.into()));
+        self.proof = Some(ClientCredential::Secret(secret.into()));
         self
     }
 
@@ -80,19 +80,20 @@ impl Introspection {
     /// with `RS256`, P-256 with `ES256`, P-384 with `ES384`, Ed25519 with `EdDSA`.
     #[must_use]
     pub fn client_key(mut self, pem: impl Into<String>) -> Self {
-        self.proof = Some(Proof::Key(pem.into()));
+        self.proof = Some(ClientCredential::Key(pem.into()));
         self
     }
 
-    /// Sets the URL of the endpoint. Defaults to `introspection_endpoint` of the issuer's metadata.
+    /// Sets the URL of the endpoint. Defaults to the `introspection_endpoint` of the issuer's
+    /// metadata.
     #[must_use]
     pub fn uri(mut self, url: impl Into<String>) -> Self {
         self.uri = Some(url.into());
         self
     }
 
-    /// Sets how long an active answer is cached, at most until the token expires. Defaults to 30
-    /// seconds. A revoked token may be accepted for this long.
+    /// Sets how long an active answer is cached, but never longer than the token is valid. Defaults
+    /// to 30 seconds. A revoked token may be accepted for this long.
     #[must_use]
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = ttl;

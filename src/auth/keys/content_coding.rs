@@ -1,34 +1,34 @@
-//! Decodes the content coding of an answer (RFC 9110 §8.4).
+//! Decodes the content coding of a response (RFC 9110 §8.4).
 //!
-//! A request asks for none. Some servers and proxies compress all the same, so gzip is decoded; any
-//! other coding is an error that names it.
+//! Requests ask for `identity`. Some servers and proxies compress anyway, so gzip is decoded; any
+//! other coding is an error that names the coding.
 
 use std::io::Read;
 
 use flate2::read::MultiGzDecoder;
 use reqwest::header::{self, HeaderMap};
 
-/// The coding of an answer's content.
+/// The coding of a response's content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::auth) enum ContentCoding {
     Identity,
     Gzip,
 }
 
-/// Why a content cannot be decoded.
+/// The reason why content cannot be decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::auth) enum Undecodable {
     /// The decoded content would have more bytes than allowed.
     TooLarge,
-    /// The bytes are not what the coding says.
+    /// The bytes are not valid for the coding.
     Corrupt,
 }
 
 impl ContentCoding {
-    /// Reads `Content-Encoding`.
+    /// Parses `Content-Encoding`.
     ///
     /// # Errors
-    /// The value, if it names any other coding, or several.
+    /// Returns the value if it names another coding, or several.
     pub(in crate::auth) fn of(headers: &HeaderMap) -> Result<Self, String> {
         let fields = headers.get_all(header::CONTENT_ENCODING).iter();
         let fields: Vec<_> = fields
@@ -55,7 +55,7 @@ impl ContentCoding {
         if self == Self::Identity {
             return Ok(content);
         }
-        // Stops after one byte more than allowed, however much the rest would become.
+        // Stops one byte past the limit, however large the rest would become.
         let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
         let mut decoded = Vec::new();
         MultiGzDecoder::new(&*content)
@@ -99,11 +99,11 @@ mod tests {
         let rows = [
             ("none", &[][..], Ok(ContentCoding::Identity)),
             ("identity", &["identity"], Ok(ContentCoding::Identity)),
-            ("nothing", &[""], Ok(ContentCoding::Identity)),
+            ("empty", &[""], Ok(ContentCoding::Identity)),
             ("gzip", &["gzip"], Ok(ContentCoding::Gzip)),
             ("in capitals", &["GZIP"], Ok(ContentCoding::Gzip)),
             ("the old name", &["x-gzip"], Ok(ContentCoding::Gzip)),
-            ("beside identity", &["identity, gzip"], Ok(ContentCoding::Gzip)),
+            ("with identity", &["identity, gzip"], Ok(ContentCoding::Gzip)),
             ("br", &["br"], named("br")),
             ("deflate", &["deflate"], named("deflate")),
             ("twice", &["gzip, gzip"], named("gzip, gzip")),

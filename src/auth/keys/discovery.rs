@@ -20,25 +20,32 @@ struct Metadata {
     jwks_uri: String,
 }
 
-/// Asks the issuer for the address of its keys. If it has no OpenID document, asks for the one of
-/// RFC 8414.
+/// Asks the issuer for the address of its keys.
 pub(crate) async fn jwks_uri(
     fetcher: &Fetcher,
     issuer: &str,
     access: &Access,
 ) -> Result<FetchUrl, FetchError> {
+    let (at, body) = metadata(fetcher, issuer, access).await?;
+    let found = read(&body, at.url(), issuer)?;
+    Ok(found.with_access_of(&at))
+}
+
+/// Fetches the issuer's metadata. Returns them with their address. If there is no OpenID document,
+/// asks for the one of RFC 8414.
+pub(in crate::auth) async fn metadata(
+    fetcher: &Fetcher,
+    issuer: &str,
+    access: &Access,
+) -> Result<(FetchUrl, Vec<u8>), FetchError> {
     let no_url = |fault| FetchError::JwksUri(issuer.into(), fault);
-    let error = match ask(fetcher, well_known(issuer).map_err(no_url)?, issuer, access).await {
+    let url = well_known(issuer).map_err(no_url)?;
+    let error = match ask(fetcher, url, access).await {
         Err(error) if is_not_found(&error) => error,
         asked => return asked,
     };
-    let other = ask(
-        fetcher,
-        well_known_oauth(issuer).map_err(no_url)?,
-        issuer,
-        access,
-    )
-    .await;
+    let url = well_known_oauth(issuer).map_err(no_url)?;
+    let other = ask(fetcher, url, access).await;
     // If there is no such document either, the first address is the one to report.
     other.map_err(|other| if is_not_found(&other) { error } else { other })
 }
@@ -46,41 +53,39 @@ pub(crate) async fn jwks_uri(
 async fn ask(
     fetcher: &Fetcher,
     url: Url,
-    issuer: &str,
     access: &Access,
-) -> Result<FetchUrl, FetchError> {
+) -> Result<(FetchUrl, Vec<u8>), FetchError> {
     let target = FetchUrl::configured(url).with_access(access.clone());
     let document = fetcher.get(&target).await?;
-    let found = read(&document.body, target.url(), issuer)?;
-    Ok(found.with_access_of(&target))
+    Ok((target, document.body))
 }
 
-/// Returns whether the issuer has no document at an address.
+/// Returns whether the error means that the issuer has no document at the address.
 pub(in crate::auth) fn is_not_found(error: &FetchError) -> bool {
     matches!(error, FetchError::Status { status, .. } if *status == StatusCode::NOT_FOUND)
 }
 
-/// Returns the address of the keys of `issuer` in the metadata at `url`.
+/// Returns the address of the keys from the metadata of `issuer`, which were fetched from `url`.
 pub(in crate::auth) fn read(body: &[u8], url: &Url, issuer: &str) -> Result<FetchUrl, FetchError> {
     let metadata: Metadata = document::text(body)
         .and_then(|text| json::object_as(text).ok())
         .ok_or_else(|| FetchError::NoMetadata(url.into()))?;
-    // Compared exactly: two issuers that differ by a slash are two issuers (RFC 8414 §3.3).
+    // Compared exactly: issuers that differ only by a slash are different issuers (RFC 8414 §3.3).
     if metadata.issuer != issuer {
         return Err(FetchError::wrong_issuer(issuer, &metadata.issuer));
     }
     published(&metadata.jwks_uri, url)
 }
 
-/// Returns the address of an issuer's metadata. One slash at the end of the issuer is removed
-/// before the suffix is appended (OpenID Connect Discovery §4).
+/// Returns the address of an issuer's metadata. One trailing slash of the issuer is removed before
+/// the suffix is appended (OpenID Connect Discovery §4).
 pub(in crate::auth) fn well_known(issuer: &str) -> Result<Url, UrlFault> {
     let base = issuer.strip_suffix('/').unwrap_or(issuer);
     endpoint(&format!("{base}/.well-known/openid-configuration"))
 }
 
-/// Returns the address of an issuer's metadata by RFC 8414 §3.1: the well-known path is inserted
-/// before the path of the issuer, without the slash at its end.
+/// Returns the address of an issuer's metadata according to RFC 8414 §3.1: the well-known path is
+/// inserted before the path of the issuer, without a trailing slash.
 pub(in crate::auth) fn well_known_oauth(issuer: &str) -> Result<Url, UrlFault> {
     let mut url = endpoint(issuer)?;
     let path = url.path().strip_suffix('/').unwrap_or(url.path());
@@ -92,7 +97,7 @@ pub(in crate::auth) fn well_known_oauth(issuer: &str) -> Result<Url, UrlFault> {
 /// Decides whether an address that an issuer published is guarded. `metadata` is the address of the
 /// issuer's metadata, which the operator configured.
 ///
-/// An issuer on this machine may name addresses of this machine. Every issuer may name its own
+/// An issuer on this machine may name addresses on this machine. Every issuer may name its own
 /// origin, to which requests are sent anyway. Every other address is
 /// [guarded](crate::auth::keys::locality).
 pub(in crate::auth) fn published(jwks_uri: &str, metadata: &Url) -> Result<FetchUrl, FetchError> {
@@ -115,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn metadata_stands_below_the_issuer() {
+    fn appends_the_well_known_path_to_the_issuer() {
         for (issuer, expected) in [
             (
                 "https://a.example/",
@@ -139,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn the_path_of_rfc_8414_is_inserted_before_that_of_the_issuer() {
+    fn inserts_the_rfc_8414_path_before_the_issuers_path() {
         for (issuer, expected) in [
             (
                 "https://a.example",
@@ -163,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn one_byte_order_mark_is_skipped() {
+    fn skips_one_byte_order_mark() {
         let issuer = "https://a.example/";
         let url = well_known(issuer).unwrap();
         for (marks, expected) in [(0, true), (1, true), (2, false)] {
@@ -175,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn only_an_issuer_on_this_machine_may_name_addresses_on_it() {
+    fn only_local_issuers_may_name_local_addresses() {
         let foreign = Url::parse("https://a.example/.well-known/openid-configuration").unwrap();
         let here = Url::parse("http://127.0.0.1:1/.well-known/openid-configuration").unwrap();
         for local in [
@@ -212,9 +217,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_name_that_resolves_to_loopback_is_refused_when_it_is_connected_to() {
-        // `localhost` is refused by its spelling before the lookup. Here it stands for any local
-        // name.
+    async fn refuses_to_connect_to_a_name_that_resolves_to_loopback() {
+        // `localhost` is rejected by its name, before it is resolved. This test builds the URL
+        // directly, so that the name is resolved.
         let target = FetchUrl::guarded(Url::parse("https://localhost:1/keys").unwrap());
         let refused = Fetcher::default().get(&target).await.unwrap_err();
         assert!(matches!(refused, FetchError::Local { .. }), "{refused}");

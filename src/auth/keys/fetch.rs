@@ -1,7 +1,7 @@
 //! Fetches one small JSON document of an issuer, within limits.
 //!
-//! It follows no redirect, reads at most 512 KiB, also after decoding, and uses https only, except to
-//! loopback. Key sets and schedules are handled elsewhere.
+//! Follows no redirects, reads at most 512 KiB before and after decoding, and uses https only,
+//! except to loopback. Other modules handle key sets and schedules.
 
 use std::{
     error::Error,
@@ -32,21 +32,22 @@ use crate::auth::{
     },
 };
 
-/// The most bytes that a document may have.
+/// The maximum size of a document in bytes.
 const MAX_BODY: usize = 512 * 1024;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Fetches documents. Its TLS client is built when it is first needed.
+/// Fetches documents. Its TLS client is built on first use.
 #[derive(Debug, Default)]
 pub(crate) struct Fetcher {
     /// The client for https.
     secure: Arc<OnceCell<Client>>,
-    /// The client for plain http, which is allowed to loopback only. It uses no proxy, and no
-    /// certificate authorities, which a slim image may lack.
+    /// The client for plain http, which is allowed only to loopback. It uses no proxy and loads no
+    /// certificate authorities, because a minimal container image may have none.
     plain: OnceCell<Client>,
 }
 
-/// What an issuer's own addresses need: certificate authorities, and a token for the fetch.
+/// Extra settings for an issuer's own addresses: certificate authorities, and a token for the
+/// fetch.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Access {
     ca_file: Option<Arc<Path>>,
@@ -61,7 +62,7 @@ impl Access {
         }
     }
 
-    /// Returns the authorities of the file, or `None` if there is no file.
+    /// Returns the authorities in the file. `None` if no file is configured.
     fn authorities(&self) -> Result<Option<Vec<Certificate>>, FetchError> {
         let Some(path) = &self.ca_file else {
             return Ok(None);
@@ -73,7 +74,7 @@ impl Access {
         Ok(Some(found))
     }
 
-    /// Returns the value of `Authorization`, or `None` if there is no token.
+    /// Returns the value of `Authorization`. `None` if no token is configured.
     fn authorization(&self) -> Result<Option<HeaderValue>, FetchError> {
         let Some(path) = &self.token_file else {
             return Ok(None);
@@ -87,7 +88,7 @@ impl Access {
     }
 }
 
-/// Reads a small file of the local disk, which fetches do minutes apart.
+/// Reads a small local file. Blocking is acceptable, because fetches are minutes apart.
 fn read(path: &Path) -> Result<Vec<u8>, FetchError> {
     std::fs::read(path).map_err(|error| file_error(path, error.kind()))
 }
@@ -101,8 +102,8 @@ fn file_error(path: &Path, kind: ErrorKind) -> FetchError {
 pub(crate) struct FetchUrl {
     url: Url,
     access: Access,
-    /// The client for an address that the operator did not configure, built when it is first
-    /// needed. It refuses to connect to local addresses.
+    /// The client for an address that the operator did not configure, built on first use. It
+    /// refuses to connect to local addresses.
     guarded: Option<Arc<OnceCell<Client>>>,
 }
 
@@ -113,8 +114,8 @@ impl PartialEq for FetchUrl {
 }
 
 impl FetchUrl {
-    /// Creates an address that the operator configured, or that has the same origin as one. It may
-    /// be local.
+    /// Creates an address that the operator configured, or that has the same origin as a configured
+    /// one. It may be local.
     pub(crate) fn configured(url: Url) -> Self {
         Self {
             url,
@@ -123,8 +124,8 @@ impl FetchUrl {
         }
     }
 
-    /// Creates an address that an issuer named. Fetching from it fails if its name resolves to a
-    /// [local](crate::auth::keys::locality) address.
+    /// Creates an address that an issuer published. Fetching from it fails if its name resolves to
+    /// a [local](crate::auth::keys::locality) address.
     pub(in crate::auth) fn guarded(url: Url) -> Self {
         Self {
             guarded: Some(Arc::default()),
@@ -132,13 +133,13 @@ impl FetchUrl {
         }
     }
 
-    /// Adds what the issuer's own addresses need.
+    /// Adds the settings for the issuer's own addresses.
     pub(crate) fn with_access(self, access: Access) -> Self {
         Self { access, ..self }
     }
 
-    /// Adds what an issuer's addresses need, given the address that named this one. The token goes
-    /// to the same origin only.
+    /// Adds the settings for the issuer's own addresses, taken from the address whose document
+    /// named this one. The token is added only if both have the same origin.
     pub(in crate::auth) fn with_access_of(self, metadata: &Self) -> Self {
         let is_own = self.url.origin() == metadata.url.origin();
         let access = Access {
@@ -186,7 +187,7 @@ impl FetchUrl {
     }
 }
 
-/// A document, with the header fields of its answer that matter here.
+/// A document, and the header fields of its response that matter here.
 #[derive(Debug)]
 pub(crate) struct Document {
     pub(crate) body: Vec<u8>,
@@ -203,14 +204,14 @@ pub(crate) enum Answer {
 
 /// The reason why a fetch failed.
 ///
-/// The text is for the log, `check` and `explain`. `/readyz` is public and shows only the
-/// [`word`](Self::word). Addresses and foreign texts are [`ShownUrl`] and [`ShownText`], so that no
-/// variant can carry a secret or half a megabyte.
+/// The text is for the log, `check` and `explain`. `/readyz` is public and shows only
+/// [`word`](Self::word). Addresses and foreign texts are stored as [`ShownUrl`] and [`ShownText`],
+/// so that no variant can contain a secret or a very long text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum FetchError {
     #[error("{0} cannot be reached: {1}")]
     Unreachable(ShownUrl, ShownText, Layer),
-    #[error("no whole answer within {0:?}")]
+    #[error("no complete answer within {0:?}")]
     TimedOut(Duration),
     #[error("{url} answered {status}")]
     Status {
@@ -222,17 +223,15 @@ pub(crate) enum FetchError {
     Redirect(ShownUrl),
     #[error("{0} answered with more than 512 KiB")]
     TooLarge(ShownUrl),
-    #[error(
-        "{0} answered in the content coding {1:?}; it was asked for none, and only gzip is decoded"
-    )]
+    #[error("{0} answered in the content coding {1:?}, and only gzip is supported")]
     Coding(ShownUrl, ShownText),
-    #[error("{0} answered with what is not gzip, as it says it is")]
+    #[error("{0} answered with content-coding gzip, but the body is not gzip")]
     NotGzip(ShownUrl),
-    #[error("{0} answered with what is no metadata of an issuer")]
+    #[error("{0} answered with a document that is not issuer metadata")]
     NoMetadata(ShownUrl),
     #[error(
-        "the issuer calls itself {found:?} and is configured as {configured:?}{}",
-        if *differs_by_slash { "; they differ by the slash at the end" } else { "" }
+        "the issuer's name is {found:?}, but {configured:?} is configured{}",
+        if *differs_by_slash { "; the two differ in the slash at the end" } else { "" }
     )]
     WrongIssuer {
         configured: ShownUrl,
@@ -243,26 +242,26 @@ pub(crate) enum FetchError {
     JwksUri(ShownUrl, UrlFault),
     #[error(
         "the issuer's metadata lead to {url}, which is {address}: an address of this machine, its link or \
-         a cloud's metadata service, as only an issuer on this machine may name (a configured key set \
-         address may be any)"
+         a cloud's metadata service, which is allowed only for an issuer on this machine, or if the address \
+         is configured"
     )]
     Local { url: ShownUrl, address: ShownText },
-    #[error("{0} answered with {1}")]
+    #[error("{0} has no usable key set: {1}")]
     NoKeys(ShownUrl, NoKeys),
     #[error("{0} cannot be read: {1}")]
     File(String, std::io::ErrorKind),
 }
 
-/// The stage at which a request without a complete answer failed.
+/// The stage at which a request failed without a complete response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Layer {
-    /// No connection: the name does not resolve, the connection was refused, or there is no route.
+    /// Not connected: the name does not resolve, the connection was refused, or there is no route.
     Connect,
     /// Connected, but the TLS handshake failed.
     Tls,
-    /// Connected, but the certificate is signed by an authority that is not trusted.
+    /// Connected, but the certificate was signed by an untrusted authority.
     Untrusted,
-    /// The request was sent, but the answer did not arrive or broke off.
+    /// The request was sent, but the response did not arrive or was incomplete.
     Answer,
     /// No connection within [`CONNECT_TIMEOUT`].
     Timeout,
@@ -276,7 +275,7 @@ impl FetchError {
         }
     }
 
-    /// Returns the error for metadata that name another issuer than the configured one.
+    /// Returns the error for metadata whose issuer is not the configured one.
     pub(in crate::auth) fn wrong_issuer(configured: &str, found: &str) -> Self {
         let differs_by_slash = configured.trim_end_matches('/') == found.trim_end_matches('/');
         Self::WrongIssuer {
@@ -324,7 +323,7 @@ impl Fetcher {
         document(&target.url, answer).await
     }
 
-    /// Fetches the document at `target`, unless it still has this entity tag.
+    /// Fetches the document at `target`, unless its entity tag is still `etag`.
     pub(crate) async fn get_unless(
         &self,
         target: &FetchUrl,
@@ -338,7 +337,7 @@ impl Fetcher {
         document(&target.url, answer).await.map(Answer::Document)
     }
 
-    /// Sends a request, as part of the trace that [`in_trace`] names.
+    /// Sends a request. It belongs to the trace set by [`in_trace`].
     async fn send(
         &self,
         target: &FetchUrl,
@@ -348,7 +347,7 @@ impl Fetcher {
         if let Some(etag) = etag {
             request = request.header(header::IF_NONE_MATCH, etag);
         }
-        if let Ok(Some(traceparent)) = TRACE.try_with(Clone::clone) {
+        if let Some(traceparent) = traceparent() {
             request = request.header("traceparent", traceparent);
         }
         let answer = request.send().await;
@@ -362,7 +361,7 @@ impl Fetcher {
             let made = self.plain.get_or_try_init(|| plain().build());
             return made.cloned().map_err(failed);
         }
-        // A client with authorities of its own is built for each fetch, because their file changes.
+        // A client with its own authorities is built for each fetch, because the file may change.
         let own = Arc::default();
         let cell = match &target.access.ca_file {
             Some(_) => &own,
@@ -371,11 +370,11 @@ impl Fetcher {
         if let Some(client) = cell.get() {
             return Ok(client.clone());
         }
-        // Reading certificate authorities and drawing the first random number takes about 70 ms. On
-        // a single-threaded runtime, every request would have to wait for that.
+        // Reading certificate authorities and generating the first random number take about 70 ms,
+        // which would block every request on a single-threaded runtime.
         let (cell, builder) = (Arc::clone(cell), target.builder()?);
         let build = move || {
-            // Ignored: without randomness the handshake fails and reports it.
+            // Ignored, because without randomness the handshake fails and reports it.
             let _ = aws_lc_rs::rand::fill(&mut [0]);
             cell.get_or_try_init(|| builder.build()).cloned()
         };
@@ -391,7 +390,7 @@ tokio::task_local! {
     static TRACE: Option<HeaderValue>;
 }
 
-/// Runs a fetch that belongs to the trace of this `traceparent`.
+/// Runs a fetch as part of the trace with this `traceparent`.
 pub(in crate::auth) fn in_trace<F: Future>(
     traceparent: Option<HeaderValue>,
     fetch: F,
@@ -399,14 +398,19 @@ pub(in crate::auth) fn in_trace<F: Future>(
     TRACE.scope(traceparent, fetch)
 }
 
-/// Reads the answer to an unconditional request for `url`.
+/// Returns the `traceparent` of the trace that the current fetch belongs to.
+pub(in crate::auth) fn traceparent() -> Option<HeaderValue> {
+    TRACE.try_with(Clone::clone).ok().flatten()
+}
+
+/// Reads the response to an unconditional request for `url`.
 pub(in crate::auth) async fn document(url: &Url, answer: Response) -> Result<Document, FetchError> {
     let status = answer.status();
     if status == StatusCode::OK {
         return Ok(Document {
             etag: answer.headers().get(header::ETAG).cloned(),
             max_age: max_age(answer.headers()),
-            body: body(answer).await?,
+            body: body(answer, MAX_BODY).await?,
         });
     }
     if status.is_redirection() && status != StatusCode::NOT_MODIFIED {
@@ -419,7 +423,7 @@ pub(in crate::auth) async fn document(url: &Url, answer: Response) -> Result<Doc
     })
 }
 
-/// Returns the builder of a client for http.
+/// Returns the builder of a client for plain http.
 pub(in crate::auth) fn plain() -> ClientBuilder {
     client().no_proxy().tls_certs_only([])
 }
@@ -434,11 +438,21 @@ fn client() -> ClientBuilder {
         .user_agent(concat!("warp-bearer/", env!("CARGO_PKG_VERSION")))
         .redirect(redirect::Policy::none())
         .connect_timeout(CONNECT_TIMEOUT)
-        // Fetches are minutes apart, so an idle connection would have been closed by then.
+        // Fetches are minutes apart, so the server would close an idle connection before its next
+        // use.
         .pool_max_idle_per_host(0)
 }
 
-async fn body(mut answer: Response) -> Result<Vec<u8>, FetchError> {
+/// Reads the content of an answer and decodes it. `limit` applies both to the content and to the
+/// decoded document.
+///
+/// # Errors
+/// Returns [`FetchError::TooLarge`] if the limit is exceeded. Its message names 512 KiB, so a caller
+/// with another limit needs its own message.
+pub(in crate::auth) async fn body(
+    mut answer: Response,
+    limit: usize,
+) -> Result<Vec<u8>, FetchError> {
     let url = answer.url().clone();
     let coding = ContentCoding::of(answer.headers())
         .map_err(|coding| FetchError::Coding((&url).into(), ShownText::new(&coding)))?;
@@ -448,19 +462,19 @@ async fn body(mut answer: Response) -> Result<Vec<u8>, FetchError> {
         .await
         .map_err(|error| unreachable(&url, &error))?
     {
-        if body.len() + chunk.len() > MAX_BODY {
+        if body.len() + chunk.len() > limit {
             return Err(FetchError::TooLarge((&url).into()));
         }
         body.extend_from_slice(&chunk);
     }
-    coding.decode(body, MAX_BODY).map_err(|error| match error {
+    coding.decode(body, limit).map_err(|error| match error {
         Undecodable::TooLarge => FetchError::TooLarge((&url).into()),
         Undecodable::Corrupt => FetchError::NotGzip((&url).into()),
     })
 }
 
 /// Converts an error of `reqwest`. Keeps only the innermost cause, which says what happened; the
-/// outer ones say where. An error of TLS is put in words.
+/// outer ones only say where. TLS errors are described in words.
 pub(in crate::auth) fn unreachable(url: &Url, error: &reqwest::Error) -> FetchError {
     let mut cause: &dyn Error = error;
     while let Some(deeper) = cause.source() {
@@ -487,8 +501,8 @@ pub(in crate::auth) fn unreachable(url: &Url, error: &reqwest::Error) -> FetchEr
     FetchError::Unreachable(url.into(), message, layer)
 }
 
-/// Returns whether `error` is a TLS failure, which rustls reports through an I/O error: an
-/// untrusted certificate, a peer that does not speak TLS, or one that closes during the handshake.
+/// Returns whether `error` is a TLS failure, which rustls reports as an I/O error: an untrusted
+/// certificate, a peer that does not speak TLS, or one that closes during the handshake.
 pub(in crate::auth) fn is_of_tls(error: &reqwest::Error) -> bool {
     let first: &dyn Error = error;
     let mut causes = iter::successors(Some(first), |&cause| cause.source());
@@ -500,13 +514,13 @@ pub(in crate::auth) fn is_of_tls(error: &reqwest::Error) -> bool {
     })
 }
 
-/// Returns the kind of the innermost I/O error. An error that wraps another one reports `Other`.
+/// Returns the kind of the innermost I/O error. An error that wraps another reports `Other`.
 fn innermost_kind(error: &io::Error) -> ErrorKind {
     let within = error.get_ref().and_then(|within| within.downcast_ref());
     within.map_or(error.kind(), innermost_kind)
 }
 
-/// Returns `max-age`, less the `Age` that the answer already has (RFC 9111 §4.2).
+/// Returns `max-age` minus the `Age` of the response (RFC 9111 §4.2).
 fn max_age(headers: &HeaderMap) -> Option<Duration> {
     let fields = headers.get_all(header::CACHE_CONTROL).iter();
     let mut directives = fields
@@ -522,8 +536,8 @@ fn max_age(headers: &HeaderMap) -> Option<Duration> {
     Some(said.saturating_sub(age))
 }
 
-/// Reads a field with a number of seconds. A number that is too large to represent counts as
-/// `u32::MAX` (RFC 9111 §1.2.2).
+/// Parses a field as a number of seconds. A number that is too large counts as `u32::MAX` (RFC 9111
+/// §1.2.2).
 pub(in crate::auth) fn seconds(field: Option<&HeaderValue>) -> Option<Duration> {
     delta_seconds(field?.to_str().ok()?.trim())
 }
@@ -533,7 +547,7 @@ fn delta_seconds(text: &str) -> Option<Duration> {
     is_number.then(|| Duration::from_secs(text.parse().unwrap_or(u64::from(u32::MAX))))
 }
 
-/// Reads `Retry-After`: either seconds, or a date, which is compared to the `Date` of the answer
+/// Parses `Retry-After`: seconds, or a date, which is compared with the `Date` of the response
 /// (RFC 9110 §10.2.3).
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let field = headers.get(header::RETRY_AFTER);
@@ -545,7 +559,7 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     until.duration_since(now).ok()
 }
 
-/// Parses the address of an issuer or a key set: https, or http on loopback.
+/// Parses the address of an issuer or a key set. It must be https, or http on loopback.
 pub(crate) fn endpoint(url: &str) -> Result<Url, UrlFault> {
     let url = Url::parse(url).map_err(|_| UrlFault::NotAUrl)?;
     if !url.has_host() {
@@ -571,7 +585,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn max_age_is_what_is_left_of_it() {
+    fn subtracts_age_from_max_age() {
         for (case, control, age, expected) in [
             ("alone", "max-age=60", "", Some(60)),
             (
@@ -583,7 +597,7 @@ mod tests {
             ("in capitals", "Max-Age=60", "", Some(60)),
             ("quoted", "max-age=\"60\"", "", Some(60)),
             ("aged", "max-age=60", "20", Some(40)),
-            ("aged beyond", "max-age=60", "90", Some(0)),
+            ("older than max-age", "max-age=60", "90", Some(0)),
             ("absent", "no-store", "", None),
             ("not a number", "max-age=soon", "", None),
             ("s-maxage is for proxies", "s-maxage=5", "", None),
@@ -598,9 +612,9 @@ mod tests {
         }
     }
 
-    /// The proxy's name resolves to loopback. The name behind the proxy is not resolved here.
+    /// Behind a proxy, only the proxy's name is resolved here, and it resolves to loopback.
     #[tokio::test]
-    async fn a_guarded_place_is_reached_through_a_proxy_on_this_machine() {
+    async fn reaches_a_guarded_address_through_a_local_proxy() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let proxy = format!("http://localhost:{}", listener.local_addr().unwrap().port());
         let target = FetchUrl::guarded(Url::parse("https://keys.invalid/keys").unwrap());
@@ -619,7 +633,7 @@ mod tests {
     }
 
     #[test]
-    fn every_word_is_explained() {
+    fn every_error_word_is_documented() {
         let page = include_str!("../../../docs/production.md");
         let (_, table) = page.split_once("| `last_error` | what happened |").unwrap();
         let (table, _) = table.split_once("\n\n").unwrap();
@@ -660,16 +674,16 @@ mod tests {
     }
 
     #[test]
-    fn the_slash_is_named_though_both_names_are_cut() {
+    fn mentions_a_differing_slash_even_if_names_are_cut() {
         let long = format!("https://a.example/{}", "b".repeat(100));
         let told = |found: &str| FetchError::wrong_issuer(&long, found).to_string();
-        let slash = "they differ by the slash at the end";
+        let slash = "differ in the slash at the end";
         assert!(told(&format!("{long}/")).contains(slash));
         assert!(!told(&format!("{long}c")).contains(slash));
     }
 
     #[test]
-    fn an_endpoint_is_https_or_on_loopback() {
+    fn requires_https_except_on_loopback() {
         for (url, expected) in [
             ("https://a.example/", Ok(())),
             ("http://127.0.0.1:1/", Ok(())),
@@ -689,7 +703,7 @@ mod tests {
     }
 
     #[test]
-    fn retry_after_is_seconds_or_a_date() {
+    fn parses_retry_after_as_seconds_or_date() {
         #[rustfmt::skip]
         let rows = [
             ("seconds", "20", Some(20)),

@@ -1,9 +1,10 @@
-//! One JWK → a public key, or the reason why not (RFC 7517 §4, RFC 7518 §6, RFC 8037 §2).
+//! Imports a JWK as a public key, or returns the reason why not (RFC 7517 §4, RFC 7518 §6, RFC 8037
+//! §2).
 //!
-//! `jsonwebtoken`'s own import ignores `alg`, `use`, `key_ops` and `crv`, takes `oct` keys for HMAC
-//! and checks no lengths; its verifier rebuilds the key for each token. So the import is ours, and
-//! the key is parsed once, behind `jsonwebtoken`'s [`Verifier`]. No backend of `jsonwebtoken` is
-//! enabled: two crates that enable different ones make its own functions panic.
+//! This module replaces `jsonwebtoken`'s own import, which ignores `alg`, `use`, `key_ops` and
+//! `crv`, accepts `oct` keys for HMAC, checks no lengths, and rebuilds the key for each token. Here
+//! a key is parsed once, behind `jsonwebtoken`'s [`Verifier`]. No backend of `jsonwebtoken` is
+//! enabled, because its own functions panic if two crates enable different ones.
 
 use aws_lc_rs::{
     digest::{self, SHA256, SHA384, SHA512},
@@ -20,7 +21,7 @@ use serde_json::{Map, Value};
 use crate::algorithm::Algorithm;
 use crate::auth::keys::left_out::{Quoted, Reason};
 
-/// A JWK without its null members, which count as absent.
+/// A JWK. Null members count as absent.
 struct Jwk<'a>(&'a Map<String, Value>);
 
 impl<'a> Jwk<'a> {
@@ -40,22 +41,24 @@ pub(crate) fn import(jwk: &Value, allowed: &[Algorithm]) -> Result<Imported, Rea
     for_signatures(jwk)?;
     let key = Material::read(jwk)?;
     let own = own_algorithm(jwk, &key)?;
+    let algorithms = key.algorithms();
+    let is_wanted = |algorithm: &&Algorithm| {
+        allowed.contains(algorithm) && own.is_none_or(|own| own == **algorithm)
+    };
     let mut verifiers = Vec::new();
-    for algorithm in key.algorithms() {
-        let wanted = allowed.contains(algorithm) && own.is_none_or(|own| own == *algorithm);
-        // The key is parsed even for an algorithm that is not allowed here: a key that cannot be
-        // parsed is rejected in any case.
-        let verifier = key.parse(*algorithm)?;
-        if wanted {
-            verifiers.push((*algorithm, verifier));
-        }
+    for algorithm in algorithms.iter().filter(is_wanted) {
+        verifiers.push((*algorithm, key.parse(*algorithm)?));
+    }
+    // A key that cannot be parsed is rejected even if none of its algorithms is allowed here.
+    if let (true, Some(algorithm)) = (verifiers.is_empty(), algorithms.first()) {
+        key.parse(*algorithm)?;
     }
     Ok((key, verifiers))
 }
 
-/// Rejects a key with private members: a key set is public, so that this key is known to everybody.
+/// Rejects a key with private members. A key set is public, so such a private key is compromised.
 ///
-/// An empty `oth` holds no primes, and .NET writes it into public keys.
+/// An empty `oth` is accepted: it contains no primes, and .NET writes it into public keys.
 fn no_private_members(jwk: &Jwk<'_>) -> Result<(), Reason> {
     const PRIVATE: [&str; 9] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"];
     let is_private = |member: &&&'static str| match (**member, jwk.get(member)) {
@@ -69,10 +72,10 @@ fn no_private_members(jwk: &Jwk<'_>) -> Result<(), Reason> {
     }
 }
 
-/// How many bytes a `kid` may have. It is kept in memory and written to the log.
+/// The maximum length of a `kid` in bytes. It is kept in memory and written to the log.
 const MAX_KID: usize = 1024;
 
-/// Returns the `kid`, if there is one that can be kept.
+/// Returns the `kid`. `None` if it is absent or too long.
 pub(crate) fn kid(jwk: &Value) -> Option<&str> {
     let kid = jwk.get("kid").and_then(Value::as_str);
     kid.filter(|kid| kid.len() <= MAX_KID)
@@ -98,7 +101,7 @@ fn for_signatures(jwk: &Jwk<'_>) -> Result<(), Reason> {
     }
 }
 
-/// Returns the key's `alg`, if it has one. The key is then for no other algorithm (RFC 8725 §3.1).
+/// Returns the key's `alg`, if it has one. The key must not be used with another (RFC 8725 §3.1).
 fn own_algorithm(jwk: &Jwk<'_>, key: &Material) -> Result<Option<Algorithm>, Reason> {
     let Some(alg) = jwk.get("alg") else {
         return Ok(None);
@@ -115,8 +118,7 @@ fn own_algorithm(jwk: &Jwk<'_>, key: &Material) -> Result<Option<Algorithm>, Rea
     Ok(Some(algorithm))
 }
 
-/// A public key as numbers within their limits. Equal keys have equal material, whatever their
-/// names are.
+/// A public key as validated numbers. Equal keys have equal material, even if their `kid`s differ.
 #[derive(PartialEq, Eq, Hash)]
 pub(crate) enum Material {
     Rsa {
@@ -127,7 +129,7 @@ pub(crate) enum Material {
     P384(Vec<u8>),
     P521(Vec<u8>),
     Ed25519(Vec<u8>),
-    /// A key of ML-DSA, whose algorithm is part of the key.
+    /// An ML-DSA key. The algorithm is part of the key.
     #[cfg(feature = "pq")]
     MlDsa(&'static MlDsa, Vec<u8>),
 }
@@ -156,6 +158,12 @@ static ML_DSA: [MlDsa; 3] = [
     },
 ];
 
+#[cfg(test)]
+thread_local! {
+    /// The number of keys that this thread has parsed.
+    static PARSED: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
 impl Material {
     fn read(jwk: &Jwk<'_>) -> Result<Self, Reason> {
         let (kty, crv) = (jwk.get("kty"), jwk.get("crv"));
@@ -175,7 +183,7 @@ impl Material {
         }
     }
 
-    /// Returns the member of the JWK that decides which algorithms the key is for, and its value.
+    /// Returns the member of the JWK that determines the key's algorithms, and its value.
     fn kind(&self) -> (&'static str, &'static str) {
         match self {
             Self::Rsa { .. } => ("`kty`", "`RSA`"),
@@ -208,6 +216,8 @@ impl Material {
     }
 
     fn parse(&self, algorithm: Algorithm) -> Result<KeyVerifier, Reason> {
+        #[cfg(test)]
+        PARSED.set(PARSED.get() + 1);
         let parsed = match self {
             Self::Rsa { n, e } => {
                 let (parameters, digest) = rsa_parameters(algorithm)?;
@@ -247,13 +257,13 @@ fn rsa_parameters(algorithm: Algorithm) -> Result<RsaAlgorithm, Reason> {
         Algorithm::PS256 => Ok((&aws::RSA_PSS_2048_8192_SHA256, &SHA256)),
         Algorithm::PS384 => Ok((&aws::RSA_PSS_2048_8192_SHA384, &SHA384)),
         Algorithm::PS512 => Ok((&aws::RSA_PSS_2048_8192_SHA512, &SHA512)),
-        // `Material::algorithms` lists no other for RSA.
+        // `Material::algorithms` lists no other algorithm for RSA.
         _ => Err(Reason::NoPublicKey),
     }
 }
 
-/// Accepts 2048 to 8192 bits and an odd exponent from 3 to 2^33 - 1. `aws-lc-rs` has these limits
-/// and checks them only when it verifies, so a key beyond them would refuse every token.
+/// Accepts 2048 to 8192 bits and an odd exponent from 3 to 2^33 - 1. `aws-lc-rs` has the same
+/// limits but checks them only during verification, so a key beyond them would fail every token.
 fn rsa(n: Vec<u8>, e: Vec<u8>) -> Result<Material, Reason> {
     if !(2048..=8192).contains(&bits(&n)) {
         return Err(Reason::Bits(bits(&n)));
@@ -280,7 +290,7 @@ fn is_odd(number: &[u8]) -> bool {
     number.last().is_some_and(|last| last & 1 == 1)
 }
 
-/// Returns an uncompressed point (SEC 1 §2.3.3). Its coordinates must have the full length of the
+/// Returns an uncompressed point (SEC 1 §2.3.3). The coordinates must have the full length of the
 /// field (RFC 7518 §6.2.1.2).
 fn point(jwk: &Jwk<'_>, length: usize) -> Result<Vec<u8>, Reason> {
     let (x, y) = (bytes(jwk, "x")?, bytes(jwk, "y")?);
@@ -301,7 +311,7 @@ fn has_length(member: &'static str, coordinate: &[u8], wanted: usize) -> Result<
     })
 }
 
-/// Reads a key of ML-DSA, whose `alg` is required (RFC 9964 §3).
+/// Parses an ML-DSA key, whose `alg` is required (RFC 9964 §3).
 #[cfg(feature = "pq")]
 fn ml_dsa(jwk: &Jwk<'_>) -> Result<Material, Reason> {
     let alg = jwk.get("alg").ok_or(Reason::NoAlg)?;
@@ -313,9 +323,9 @@ fn ml_dsa(jwk: &Jwk<'_>) -> Result<Material, Reason> {
     Ok(Material::MlDsa(size, key))
 }
 
-/// Accepts a point of the right length and not of small order. Whether it is on the curve is not
-/// checked here: `aws-lc-rs` checks that when it verifies, and refuses the token. Our own
-/// arithmetic would be a greater risk than a key that verifies nothing.
+/// Accepts a point of the right length that does not have small order. `aws-lc-rs` checks during
+/// verification that the point is on the curve, and otherwise rejects the token. Doing that
+/// arithmetic here would be riskier than holding a key that verifies nothing.
 fn ed25519(point: Vec<u8>) -> Result<Material, Reason> {
     has_length("x", &point, 32)?;
     if is_small_order(&point) {
@@ -324,8 +334,9 @@ fn ed25519(point: Vec<u8>) -> Result<Material, Reason> {
     Ok(Material::Ed25519(point))
 }
 
-/// Returns whether `point` has order 1, 2, 4 or 8, in any encoding and with either sign bit. Under
-/// such a key one signature verifies for many messages (RFC 8032 §8.9 leaves the check to us).
+/// Returns whether `point` has order 1, 2, 4 or 8, in any encoding and with either sign bit. With
+/// such a key, one signature is valid for many messages (RFC 8032 §8.9 leaves this check to the
+/// caller).
 fn is_small_order(point: &[u8]) -> bool {
     const ORDER_8_A: [u8; 32] = [
         0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98,
@@ -347,7 +358,7 @@ fn is_small_order(point: &[u8]) -> bool {
     low || high || y == ORDER_8_A || y == ORDER_8_B
 }
 
-/// Reads a positive big-endian number. Drops leading zeros, which RFC 7518 §6.3.1.1 forbids and
+/// Parses a positive big-endian number. Drops leading zeros, which RFC 7518 §6.3.1.1 forbids but
 /// some issuers write.
 fn number(jwk: &Jwk<'_>, member: &'static str) -> Result<Vec<u8>, Reason> {
     let bytes = bytes(jwk, member)?;
@@ -355,8 +366,8 @@ fn number(jwk: &Jwk<'_>, member: &'static str) -> Result<Vec<u8>, Reason> {
     Ok(bytes[zeros..].to_vec())
 }
 
-/// Decodes base64url without padding (RFC 7515 §2). Two spellings of one key would be two keys, so
-/// padding and the standard alphabet are not repaired, but the reason names them.
+/// Decodes base64url without padding (RFC 7515 §2). Padding and the standard alphabet are rejected
+/// with a specific reason; accepting them would give one key two spellings.
 fn bytes(jwk: &Jwk<'_>, member: &'static str) -> Result<Vec<u8>, Reason> {
     let text = match jwk.get(member) {
         None => return Err(Reason::Missing(member)),
@@ -374,19 +385,18 @@ fn bytes(jwk: &Jwk<'_>, member: &'static str) -> Result<Vec<u8>, Reason> {
     })
 }
 
-/// Returns whether an RSA key is given by its certificate alone, from which no key is taken.
+/// Returns whether an RSA key consists only of its certificate, which is not supported.
 fn is_certificate_only(jwk: &Jwk<'_>) -> bool {
     let has_chain = |chain: &Value| chain.as_array().is_none_or(|chain| !chain.is_empty());
     jwk.get("n").is_none() && jwk.get("e").is_none() && jwk.get("x5c").is_some_and(has_chain)
 }
 
-/// A key parsed for one algorithm: `jsonwebtoken`'s verifier, over a key of `aws-lc-rs`.
+/// A key parsed for one algorithm: `jsonwebtoken`'s verifier with a key of `aws-lc-rs`.
 pub(crate) struct KeyVerifier(Kind);
 
 enum Kind {
     Public(ParsedPublicKey),
-    /// With a digest that is computed here, which saves 1,800 instructions of context setup per
-    /// token.
+    /// Takes a digest computed here, which saves 1,800 instructions of context setup per token.
     Rsa(ParsedPublicKey, &'static digest::Algorithm),
     Secret(Box<hmac::Key>),
 }
@@ -423,11 +433,11 @@ mod tests {
 
     /// .NET and Duende servers write `null` members and empty arrays.
     #[test]
-    fn a_null_member_and_an_empty_array_count_as_absent() {
+    fn treats_null_members_and_empty_arrays_as_absent() {
         let good = json!({
             "kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
         });
-        let private = |member: &str| Err(format!("it has a private member, `{member}`"));
+        let private = |member: &str| Err(format!("it has the private member `{member}`"));
         #[rustfmt::skip]
         let rows = [
             ("oth", json!([]), Ok(())),
@@ -462,9 +472,26 @@ mod tests {
         }
     }
 
-    /// The log warns with this reason, so that an operator can tell the issuer what to fix.
+    /// The key of a DPoP proof is imported for one algorithm at each request.
     #[test]
-    fn a_key_that_is_left_out_has_its_reason() {
+    fn an_rsa_key_is_parsed_once_for_each_algorithm_that_is_allowed() {
+        let n = URL_SAFE_NO_PAD.encode([0xff; 256]);
+        let jwk = json!({"kty": "RSA", "n": n, "e": "AQAB"});
+        for (allowed, verifiers, parsed) in [
+            (&[Algorithm::PS256][..], 1, 1),
+            (&[Algorithm::RS256, Algorithm::PS512], 2, 2),
+            (&[Algorithm::ES256], 0, 1),
+        ] {
+            let before = PARSED.get();
+            let imported = import(&jwk, allowed).map(|(_, verifiers)| verifiers.len());
+            assert_eq!(imported.ok(), Some(verifiers), "{allowed:?}");
+            assert_eq!(PARSED.get() - before, parsed, "{allowed:?}");
+        }
+    }
+
+    /// The log warns with this reason, so that an operator can report it to the issuer.
+    #[test]
+    fn reports_why_a_key_was_left_out() {
         let x = URL_SAFE_NO_PAD.encode([1; 32]);
         let q = URL_SAFE_NO_PAD.encode([1; 48]);
         let large = URL_SAFE_NO_PAD.encode([0xff; 1025]);
@@ -472,8 +499,8 @@ mod tests {
         let even = URL_SAFE_NO_PAD.encode([0xfe; 256]);
         #[rustfmt::skip]
         let rows = [
-            (json!(null), "not an object that can be read"),
-            (json!({"kty": "oct", "k": "AAAA"}), "it has a private member, `k`"),
+            (json!(null), "not a valid object"),
+            (json!({"kty": "oct", "k": "AAAA"}), "it has the private member `k`"),
             (json!({"kty": "RSA", "kid": 1}), "`kid` is not a string"),
             (json!({"kty": "RSA", "kid": "a".repeat(1025)}), "`kid` is longer than 1024 bytes"),
             (json!({"kty": "RSA", "use": "enc"}), "`use` is `enc`, not `sig`"),
@@ -485,7 +512,7 @@ mod tests {
             (json!({"kty": "AKP"}), "`alg` is missing"),
             #[cfg(feature = "pq")]
             (json!({"kty": "AKP", "alg": "ML-DSA-44", "pub": "AA"}), "`pub` has 1 bytes, not 1312"),
-            (json!({"kty": "AKP", "alg": "ML-DSA-44", "priv": "AA"}), "it has a private member, `priv`"),
+            (json!({"kty": "AKP", "alg": "ML-DSA-44", "priv": "AA"}), "it has the private member `priv`"),
             (json!({"kty": "EC", "crv": "secp256k1"}), "`crv` is `secp256k1`, which is not supported"),
             (json!({"kty": "EC"}), "`crv` is missing"),
             (json!({"kty": "RSA", "n": n}), "`e` is missing"),
@@ -500,7 +527,7 @@ mod tests {
             (json!({"kty": "RSA", "n": even, "e": "AQAB"}), "`n` is even"),
             (json!({"kty": "RSA", "n": n, "e": "AQ"}), "`e` is even, or not from 3 to 2^33 - 1"),
             (json!({"kty": "EC", "crv": "P-256", "x": x, "y": "AA"}), "`y` has 1 bytes, not 32"),
-            (json!({"kty": "EC", "crv": "P-256", "x": x, "y": x}), "its numbers make no public key"),
+            (json!({"kty": "EC", "crv": "P-256", "x": x, "y": x}), "its numbers are not a valid public key"),
             (json!({"kty": "OKP", "crv": "Ed25519", "x": "AA"}), "`x` has 1 bytes, not 32"),
             (json!({"kty": "OKP", "crv": "Ed25519", "x": URL_SAFE_NO_PAD.encode([0; 32])}), "`x` is a point of small order"),
             (json!({"kty": "RSA", "n": n, "e": "AQAB", "alg": 5}), "`alg` is not a string"),

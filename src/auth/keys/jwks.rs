@@ -1,10 +1,10 @@
 //! The key set of one issuer: finds the key for a token.
 //!
-//! A request never waits for a known key: it reads the set without a lock, and one task, the
-//! refresher, replaces the set. A request whose key is unknown asks the refresher for a fetch.
-//! These fetches run one at a time and are paid from a small budget, so that a flood of made-up
-//! `kid`s costs the issuer a handful of requests. A request that finds no set at all does the same.
-//! A failed fetch replaces nothing: the last good set is used for as long as `schedule.rs` allows.
+//! A request never waits for a known key. It reads the set without a lock; one task, the refresher,
+//! replaces the set. A request with an unknown key, or without any set, asks the refresher for a
+//! fetch. Such fetches run one at a time and are paid from a small budget, so that a flood of
+//! made-up `kid`s costs the issuer only a handful of requests. A failed fetch replaces nothing: the
+//! last good set stays in use for as long as `schedule.rs` allows.
 
 use std::{sync::Arc, time::Duration};
 
@@ -29,8 +29,8 @@ use crate::auth::{
     },
 };
 
-/// How long a request waits for a fetch.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// The longest time that a request waits for a fetch.
+const FETCH_WAIT: Duration = Duration::from_secs(3);
 
 /// A key set and the task that refreshes it. The task ends when this value is dropped.
 #[derive(Debug)]
@@ -46,7 +46,7 @@ impl Drop for Jwks {
 }
 
 impl Jwks {
-    /// Starts the refresher, and the first fetch with it. Needs a tokio runtime.
+    /// Starts the refresher, which begins with a fetch. Needs a tokio runtime.
     pub(crate) fn start(settings: Settings) -> Self {
         let shared = Arc::new(Shared::new(settings));
         let refresher = Refresher::new(Arc::clone(&shared)).with_seed();
@@ -77,13 +77,13 @@ impl Jwks {
     ) -> Result<Arc<Key>, AuthError> {
         let began = std::time::Instant::now();
         let verdict = self.key_after_fetch(alg, kid, waiter).await;
-        context::waited_for_keys(began);
+        context::waited(context::WaitReason::Keys, began);
         verdict
     }
 
-    /// Starts a fetch in the background if the budget allows one: the issuer may have replaced a
-    /// key under its old name, or fixed an invalid one. No request waits for this fetch, so it
-    /// repeats discovery at once instead of in a follow-up.
+    /// Starts a fetch in the background if the budget allows one, because the issuer may have
+    /// replaced a key and kept its `kid`, or corrected an invalid key. No request waits for this
+    /// fetch, so it repeats discovery at once instead of in a follow-up.
     pub(crate) fn refetch_in_background(&self, why: &'static str) {
         let decision = {
             let mut schedule = self.shared.schedule();
@@ -96,7 +96,7 @@ impl Jwks {
         }
     }
 
-    /// Fetches now, whatever the schedule says. The fetch begins after this call, even if another
+    /// Fetches now, regardless of the schedule. The fetch begins after this call, even if another
     /// one is in flight, and repeats discovery.
     pub(crate) fn refresh(&self) {
         self.shared.schedule().refresh();
@@ -118,11 +118,11 @@ impl Jwks {
         .await;
     }
 
-    /// Waits for the ends of fetches until `is_enough` holds.
+    /// Waits until `is_enough` holds, and checks it after each fetch.
     async fn fetched_until(&self, is_enough: impl Fn(&Shared) -> bool) {
         let mut fetch_ended = self.shared.fetch_ended.subscribe();
         while !is_enough(&self.shared) {
-            // The sender lives as long as we do.
+            // Cannot fail: `self` owns the sender.
             if fetch_ended.changed().await.is_err() {
                 return;
             }
@@ -135,31 +135,34 @@ impl Jwks {
         self.shared.record().error.clone()
     }
 
-    /// Returns the names of the usable keys that are held.
+    /// Returns the `kid`s of the usable keys in the set.
     #[cfg(feature = "service")]
     pub(crate) fn kids(&self) -> Vec<String> {
         let held = self.shared.held.load();
         held.as_ref().map_or_else(Vec::new, |held| held.kids())
     }
 
-    /// Returns the document that is held, for a refresher that replaces this one.
+    /// Returns the current document, for the refresher that replaces this one.
     pub(crate) fn seed(&self) -> Option<Seed> {
         let generation = self.generation()?;
-        let document = self.shared.record().document.clone()?;
+        let usable_until = self.shared.schedule().usable_until()?;
+        let record = self.shared.record();
         Some(Seed {
-            document,
+            document: record.document.clone()?,
             generation,
+            confirmed: record.confirmed?,
+            usable_until,
         })
     }
 
-    /// Returns why the key of this name is left out of the set that is held, if it is.
+    /// Returns why a key was left out of the current set. `None` if it was not left out.
     #[cfg(feature = "service")]
     pub(crate) fn why_left_out(&self, kid: &str) -> Option<String> {
         let held = self.shared.held.load();
         held.as_ref()?.why_left_out(kid).map(str::to_owned)
     }
 
-    /// Returns the generation of the set that is held.
+    /// Returns the generation of the current set.
     pub(crate) fn generation(&self) -> Option<u64> {
         let held = self.shared.held.load();
         held.as_ref().map(|held| held.generation())
@@ -189,7 +192,7 @@ impl Jwks {
         kid: Option<&str>,
         mut waiter: Waiter,
     ) -> Result<Arc<Key>, AuthError> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + FETCH_WAIT;
         loop {
             let fetch_ended = timeout_at(deadline, waiter.fetch_ended.changed()).await;
             if fetch_ended.is_err() {
@@ -198,7 +201,7 @@ impl Jwks {
             match self.find(alg, kid) {
                 Lookup::Found(key) => return Ok(key),
                 Lookup::Refused(error) => return Err(error),
-                // Starts no fetch: this set was fetched a moment ago.
+                // Starts no fetch, because this set was just fetched.
                 Lookup::InvalidKey => return Err(AuthError::AlgorithmNotAllowed),
                 Lookup::Missing => {}
             }
@@ -214,8 +217,8 @@ impl Jwks {
     fn fetch_for(&self, alg: Algorithm, kid: Option<&str>, fresh: Option<u64>) -> KeyLookup {
         let shared = &self.shared;
         let mut schedule = shared.schedule();
-        // Looks up again under the lock: a fetch may have ended since the first lookup. It must be
-        // neither paid for again nor missed.
+        // Looks up again under the lock. A fetch may have ended since the first lookup, and the
+        // request must neither miss its result nor pay for another one.
         if let Lookup::Found(key) = self.find(alg, kid) {
             return KeyLookup::Done(Ok(key));
         }
@@ -225,7 +228,7 @@ impl Jwks {
             Some(fresh) => schedule.request_again(fresh, now),
         };
         if let Decision::Wait { fresh, started } = decision {
-            // Subscribes while the lock is held, because no fetch can end before it is released.
+            // Subscribes while the lock is held, so that the fetch cannot end before.
             let fetch_ended = shared.fetch_ended.subscribe();
             drop(schedule);
             if started {
@@ -235,7 +238,7 @@ impl Jwks {
             return KeyLookup::Waits(Waiter { fresh, fetch_ended });
         }
         drop(schedule);
-        // Counts only if a set is held: without one, no `kid` is known to be unknown.
+        // Counts only if a set is held. Without one, no `kid` can be called unknown.
         if decision == Decision::Refused && shared.held.load().is_some() {
             shared.count_over_budget();
         }
@@ -243,7 +246,7 @@ impl Jwks {
     }
 
     /// Returns the error for a request whose fetch is still in flight at the deadline. The fetch
-    /// may still bring the key, so the token is not refused for good.
+    /// may still bring the key, so the client should retry instead of discarding the token.
     fn not_fetched_in_time(&self) -> AuthError {
         match self.missing() {
             AuthError::UnknownKey => AuthError::KeysUnavailable {
@@ -253,8 +256,7 @@ impl Jwks {
         }
     }
 
-    /// Returns the error for a request that found no key. Without a set it is not the caller's
-    /// fault.
+    /// Returns the error for a request that found no key. Without a set, the token is not at fault.
     fn missing(&self) -> AuthError {
         if self.shared.held.load().is_some() {
             return AuthError::UnknownKey;
@@ -265,7 +267,7 @@ impl Jwks {
     }
 }
 
-/// The outcome of a lookup in the set that is held.
+/// The outcome of a lookup in the current set.
 enum Lookup {
     Found(Arc<Key>),
     Refused(AuthError),

@@ -1,7 +1,7 @@
 //! Reads a file with public keys: a JWK set, one JWK, an array of JWKs, or PEM.
 //!
-//! PEM becomes JWKs, so that a key from PEM is checked like any other. What an issuer publishes at
-//! an address is read by `key_set.rs` alone, as a JWK set.
+//! PEM is converted to JWKs, so that keys from PEM get the same checks. Key sets that an issuer
+//! publishes are read only by `key_set.rs`, and must be JWK sets.
 
 use std::borrow::Cow;
 
@@ -16,15 +16,15 @@ use crate::auth::{
     token::json,
 };
 
-/// The contents of a file.
+/// The contents of a key file.
 pub(in crate::auth) enum KeyFile<'a> {
-    /// A JWK set, to be read like one that was fetched.
+    /// A JWK set, to be parsed like a fetched one.
     Set(Cow<'a, str>),
     /// The blocks of a PEM file, each as a JWK.
     Pem(Vec<Result<Value, Reason>>),
 }
 
-/// Reads a file. `None` if it is none of the forms.
+/// Reads a key file. `None` if its form is not supported.
 pub(in crate::auth) fn read(file: &[u8]) -> Option<KeyFile<'_>> {
     let text = document::text(file)?;
     let blocks = pem_blocks(text);
@@ -45,11 +45,11 @@ pub(in crate::auth) fn read(file: &[u8]) -> Option<KeyFile<'_>> {
 /// A block of a PEM file (RFC 7468 §2).
 struct Block<'a> {
     label: &'a str,
-    /// `None` if the contents are not base64, or the block does not end.
+    /// `None` if the contents are not base64, or the block has no end.
     der: Option<Vec<u8>>,
 }
 
-/// Returns the blocks of a PEM file. Text outside of them is explanatory.
+/// Returns the blocks of a PEM file. Text outside of blocks is ignored.
 fn pem_blocks(text: &str) -> Vec<Block<'_>> {
     let mut blocks = Vec::new();
     let mut lines = text.lines().map(str::trim);
@@ -90,7 +90,7 @@ const BIT_STRING: u8 = 0x03;
 const OID: u8 = 0x06;
 const SEQUENCE: u8 = 0x30;
 
-/// Reads a `SubjectPublicKeyInfo` (RFC 5280 §4.1.2.7).
+/// Parses a `SubjectPublicKeyInfo` (RFC 5280 §4.1.2.7).
 fn public_key(der: &[u8]) -> Result<Value, Reason> {
     const RSA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];
     const EC: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01];
@@ -110,12 +110,12 @@ fn split_public_key(der: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let (algorithm, key) = expect(SEQUENCE, info)?;
     let (algorithm, parameters) = expect(OID, algorithm)?;
     let (key, after) = expect(BIT_STRING, key)?;
-    // The first byte counts the unused bits of the last one.
+    // The first byte is the number of unused bits in the last one.
     let key = key.strip_prefix(&[0])?;
     (rest.is_empty() && after.is_empty()).then_some((algorithm, parameters, key))
 }
 
-/// Reads an `RSAPublicKey` (RFC 8017 §A.1.1).
+/// Parses an `RSAPublicKey` (RFC 8017 §A.1.1).
 fn rsa(der: &[u8]) -> Option<Value> {
     let (key, _) = expect(SEQUENCE, der)?;
     let (n, rest) = expect(INTEGER, key)?;
@@ -123,7 +123,7 @@ fn rsa(der: &[u8]) -> Option<Value> {
     Some(json!({"kty": "RSA", "n": base64url(n), "e": base64url(e)}))
 }
 
-/// Reads the point of a named curve (RFC 5480 §2).
+/// Parses a point on a named curve (RFC 5480 §2).
 fn ec(parameters: &[u8], point: &[u8]) -> Result<Value, Reason> {
     const P256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
     const P384: &[u8] = &[0x2b, 0x81, 0x04, 0x00, 0x22];
@@ -166,20 +166,20 @@ mod tests {
     }
 
     #[test]
-    fn each_form_of_json_becomes_a_key_set() {
+    fn reads_every_json_form_as_a_key_set() {
         let wrapped = |text: &str| Some(text.to_owned());
         #[rustfmt::skip]
         let rows = [
             ("a set", r#"{"keys":[]}"#, wrapped(r#"{"keys":[]}"#)),
             ("a set with a byte order mark", "\u{feff}{\"keys\":[]}", wrapped(r#"{"keys":[]}"#)),
-            ("a set with kty beside it", r#"{"kty":"RSA","keys":[]}"#, wrapped(r#"{"kty":"RSA","keys":[]}"#)),
+            ("a set with kty", r#"{"kty":"RSA","keys":[]}"#, wrapped(r#"{"kty":"RSA","keys":[]}"#)),
             ("one key", r#"{"kty":"RSA"}"#, wrapped(r#"{"keys":[{"kty":"RSA"}]}"#)),
             ("an array", r#" [{"kty":"RSA"},1] "#, wrapped(r#"{"keys": [{"kty":"RSA"},1] }"#)),
             ("an object of another kind", "{}", wrapped("{}")),
             ("two members of one name", r#"{"kty":"RSA","kty":"EC"}"#, None),
             ("a string", r#""keys""#, None),
             ("text", "ssh-ed25519 AAAA", None),
-            ("nothing", "", None),
+            ("empty", "", None),
         ];
         for (case, file, expected) in rows {
             assert_eq!(set(file), expected, "{case}");
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_public_key_in_pem_becomes_a_jwk() {
+    fn converts_pem_public_keys_to_jwks() {
         for (algorithm, kty, crv) in [
             (&rcgen::PKCS_ECDSA_P256_SHA256, "EC", Some("P-256")),
             (&rcgen::PKCS_ECDSA_P384_SHA384, "EC", Some("P-384")),
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_block_that_is_no_public_key_has_its_reason() {
+    fn reports_why_a_pem_block_was_left_out() {
         let block = |label: &str, der: &[u8]| {
             let contents = STANDARD.encode(der);
             format!("-----BEGIN {label}-----\n{contents}\n-----END {label}-----\n")

@@ -1,10 +1,10 @@
 //! A key set in memory. Finds the key for a token's header.
 //!
 //! A key is checked once, when it is imported, and parsed once for each algorithm that it may be
-//! used with. An entry that is no good key is left out with a reason and never costs the set.
+//! used with. An invalid entry is left out with a reason, and the other entries stay usable.
 //!
-//! The document is foreign text. Each entry is read by the strict reader, by itself, with its depth
-//! counted from the root of the document; at most [`MAX_ENTRIES`] of them are read.
+//! The document is foreign text. Each entry is parsed separately by the strict reader, with its
+//! depth counted from the root of the document. At most [`MAX_ENTRIES`] entries are read.
 
 use std::{collections::HashMap, fmt, hash::Hash, sync::Arc};
 
@@ -21,33 +21,33 @@ use crate::auth::{
     token::json,
 };
 
-/// How many entries of a set are read. Large issuers publish a dozen.
+/// The maximum number of entries read from a set. Large issuers publish a dozen.
 const MAX_ENTRIES: usize = 512;
 
-/// The keys of one issuer (RFC 7517 §5), in one version of them.
+/// One version of an issuer's keys (RFC 7517 §5).
 #[derive(Debug)]
 pub(crate) struct KeySet {
     generation: u64,
     keys: Vec<Arc<Key>>,
     by_kid: HashMap<String, Vec<Arc<Key>>>,
-    /// The keys that are left out, in the order of the document.
+    /// The keys that were left out, in document order.
     left_out: Arc<[LeftOut]>,
-    /// The keys are from a file and have no names, as in PEM. The `kid` of a token then does not
-    /// matter.
+    /// True if the keys come from a file and have no `kid`, as in PEM. The `kid` of a token is then
+    /// ignored.
     is_nameless: bool,
 }
 
-/// A key, with the algorithms that it may verify.
+/// A key, and the algorithms that it may verify.
 pub(crate) struct Key {
     kid: Option<String>,
     /// The generation of the set that holds the key. A different set has a different generation.
     generation: u64,
     /// `None` for a secret, and for an entry that is not a key.
     material: Option<Material>,
-    /// One for each allowed algorithm that the key fits. May be empty: the `kid` stays indexed so
-    /// that it never triggers a refetch.
+    /// One verifier for each allowed algorithm that the key fits. May be empty; the `kid` stays
+    /// indexed so that it never triggers a refetch.
     verifiers: Vec<(Algorithm, KeyVerifier)>,
-    /// The entry is not a valid key. The issuer may correct it under the same `kid`.
+    /// True if the entry is not a valid key. The issuer may correct it and keep its `kid`.
     invalid: bool,
 }
 
@@ -56,12 +56,11 @@ pub(crate) struct Key {
 pub(crate) enum Miss {
     /// No key has this `kid`; a newer set might.
     UnknownKid,
-    /// The key that the header names is not for its algorithm.
+    /// The key named in the header is not for its algorithm.
     AlgorithmMismatch,
-    /// The key that the header names is invalid. A newer set may have a valid one.
+    /// The key named in the header is invalid. A newer set may have a valid one.
     InvalidKey,
-    /// There is no `kid` and not exactly one key that fits, or two different keys with the `kid`
-    /// fit.
+    /// Without a `kid`, not exactly one key fits; or two different keys with the same `kid` fit.
     Ambiguous,
 }
 
@@ -69,30 +68,30 @@ pub(crate) enum Miss {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NoKeys {
-    /// Not a JSON object with an array `keys`.
+    /// Not a JSON object with an array named `keys`.
     #[error("not a JSON object with an array \"keys\"")]
     NotAKeySet,
     /// A JSON object without the member `keys`.
     #[error("a JSON object without a member \"keys\"")]
     NoMember,
-    /// A file that is none of the forms of keys.
+    /// A file that has none of the supported forms.
     #[error("neither a JWK set, a JWK, an array of JWKs, nor public keys in PEM")]
     NotAKeyFile,
     /// `keys` is empty.
     #[error("an empty key set")]
     Empty,
-    /// No key of it can be used with an allowed algorithm.
+    /// No key in the set can be used with an allowed algorithm.
     #[error("no usable key among {keys}{}", skipped.as_ref().map(|s| format!("; the first: {s}")).unwrap_or_default())]
     NoneUsable {
         /// The number of keys in the set.
         keys: usize,
-        /// The `kid` of the first of them that was left out, and the reason.
+        /// The `kid` of the first key that was left out, and the reason.
         skipped: Option<String>,
     },
 }
 
 impl KeySet {
-    /// Imports the keys of a JWK Set one by one.
+    /// Imports the keys of a JWK set one by one.
     pub(crate) fn parse(
         document: &[u8],
         allowed: &[Algorithm],
@@ -117,7 +116,7 @@ impl KeySet {
         Ok(set)
     }
 
-    /// Imports `keys`, of which the document has `more` that are not read.
+    /// Imports `keys`. The document has `more` keys that are not read.
     fn filled(
         mut self,
         keys: impl Iterator<Item = Result<Value, Reason>>,
@@ -158,7 +157,7 @@ impl KeySet {
         }
     }
 
-    /// Adds a key. Returns why it is left out, if it is; its name is then still known.
+    /// Adds a key. If it has to be left out, returns the reason; its `kid` stays known.
     fn import(&mut self, jwk: &Value, allowed: &[Algorithm]) -> Option<LeftOut> {
         let mut left_out = None;
         let kid = jwk::kid(jwk).map(str::to_owned);
@@ -192,13 +191,13 @@ impl KeySet {
         self.generation
     }
 
-    /// Returns whether both sets give every token the same key and the same verdict: they have the
-    /// same entries, in any order.
+    /// Returns whether both sets give every token the same key and the same outcome, because they
+    /// have the same entries in any order.
     pub(crate) fn is_equivalent(&self, other: &Self) -> bool {
         self.entries() == other.entries()
     }
 
-    /// Returns how many times the set has each entry.
+    /// Counts each entry of the set.
     fn entries(&self) -> HashMap<impl Eq + Hash, usize> {
         let mut entries = HashMap::new();
         for key in &self.keys {
@@ -207,7 +206,7 @@ impl KeySet {
         entries
     }
 
-    /// Returns the number of keys that verify something.
+    /// Returns the number of usable keys.
     pub(crate) fn usable(&self) -> usize {
         self.keys
             .iter()
@@ -215,19 +214,20 @@ impl KeySet {
             .count()
     }
 
-    /// Returns the names of the usable keys.
+    /// Returns the `kid`s of the usable keys.
     #[cfg(feature = "service")]
     pub(crate) fn kids(&self) -> Vec<String> {
         let usable = self.keys.iter().filter(|key| !key.verifiers.is_empty());
         usable.filter_map(|key| key.kid.clone()).collect()
     }
 
-    /// Returns the keys that are left out, in the order of the document.
+    /// Returns the keys that were left out, in document order.
     pub(crate) fn left_out(&self) -> &Arc<[LeftOut]> {
         &self.left_out
     }
 
-    /// Returns why the key of this name is left out, if it is, and no other key has the name.
+    /// Returns why the key with this `kid` was left out. `None` if another key with this `kid` is
+    /// usable.
     #[cfg(feature = "service")]
     pub(crate) fn why_left_out(&self, kid: &str) -> Option<&str> {
         let named = self.by_kid.get(kid)?;
@@ -239,7 +239,7 @@ impl KeySet {
         Some(&left_out.reason)
     }
 
-    /// Returns the one key for a header's `alg` and `kid`.
+    /// Returns the key for a header's `alg` and `kid`.
     pub(crate) fn find(&self, alg: Algorithm, kid: Option<&str>) -> Result<&Arc<Key>, Miss> {
         let Some(kid) = kid.filter(|_| !self.is_nameless) else {
             return the_only(&self.keys, alg)?.ok_or(Miss::Ambiguous);
@@ -256,7 +256,7 @@ impl KeySet {
     }
 }
 
-/// A key of a document, with the algorithms that it fits, or the reason why it is left out.
+/// A key of a document: the algorithms that it fits, or the reason why it was left out.
 #[cfg(feature = "service")]
 pub(crate) type Examined = (Value, Result<Vec<Algorithm>, Reason>);
 
@@ -294,12 +294,12 @@ fn examine_key(jwk: Value, allowed: &[Algorithm]) -> Examined {
 /// The entries of `keys` in a document, as text.
 struct Entries<'a> {
     read: Vec<&'a str>,
-    /// The number of entries after those.
+    /// The number of entries that are not read.
     skipped: usize,
 }
 
 impl<'a> Entries<'a> {
-    /// The level of an entry below the root: inside the document and `keys`.
+    /// The depth of an entry below the root: inside the document and inside `keys`.
     const DEPTH: usize = 2;
 
     fn of(document: &'a [u8]) -> Result<Self, NoKeys> {
@@ -316,7 +316,7 @@ impl<'a> Entries<'a> {
     }
 
     /// Parses the entries one by one. An entry that is not strict JSON becomes null, which is not a
-    /// key.
+    /// valid key.
     fn jwks(&self) -> impl Iterator<Item = Value> {
         let read = |entry: &&str| json::value_below(Self::DEPTH, entry).unwrap_or_default();
         self.read.iter().map(read)
@@ -324,7 +324,7 @@ impl<'a> Entries<'a> {
 }
 
 /// Returns the key that fits, if there is exactly one. Identical keys count once. If two different
-/// keys fit, neither is used, because it is unknown which one the issuer means.
+/// keys fit, neither is used, because it is ambiguous which one the issuer means.
 fn the_only(keys: &[Arc<Key>], alg: Algorithm) -> Result<Option<&Arc<Key>>, Miss> {
     let mut fitting = keys.iter().filter(|key| key.verifier(alg).is_some());
     let Some(first) = fitting.next() else {
@@ -337,10 +337,10 @@ fn the_only(keys: &[Arc<Key>], alg: Algorithm) -> Result<Option<&Arc<Key>>, Miss
 }
 
 impl Key {
-    /// The generation of keys that are never fetched. Sets that are fetched count from one.
+    /// The generation of keys that are never fetched. Fetched sets are numbered from one.
     pub(crate) const FIXED: u64 = 0;
 
-    /// The shared secret of `HS256`, which no key set may hold.
+    /// Creates the shared secret for `HS256`, which never comes from a key set.
     pub(crate) fn secret(secret: &[u8]) -> Self {
         Self {
             kid: None,
@@ -351,7 +351,7 @@ impl Key {
         }
     }
 
-    /// Returns the name under which the issuer publishes the key.
+    /// Returns the `kid` of the key as the issuer publishes it.
     pub(crate) fn kid(&self) -> Option<&str> {
         self.kid.as_deref()
     }
@@ -360,8 +360,8 @@ impl Key {
         self.generation
     }
 
-    /// Returns everything that decides which signatures the key verifies, and how a token that
-    /// names the key is answered.
+    /// Returns everything that determines which signatures the key verifies, and which error a
+    /// token that names the key gets.
     fn identity(&self) -> impl Eq + Hash {
         let algorithms = self.verifiers.iter().map(|(algorithm, _)| *algorithm);
         let algorithms: Vec<_> = algorithms.collect();
@@ -395,7 +395,7 @@ mod tests {
     const RSA: &[Algorithm] = &[Algorithm::RS256];
 
     #[test]
-    fn reports_the_entries_that_are_not_read_once() {
+    fn reports_unread_entries_only_once() {
         let key = r#"{"kty":"OKP","crv":"Ed25519","kid":"a","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
         let document = format!(r#"{{"keys":[{key}{}]}}"#, ",1".repeat(260_000));
         let set = KeySet::parse(document.as_bytes(), &[Algorithm::EdDSA], 1).unwrap();
@@ -426,7 +426,7 @@ mod tests {
             ("another order", format!("{KEY},{b}"), format!("{b},{KEY}"), true),
             ("white space", format!("{KEY},{b}"), format!(" {KEY} ,\n{b}"), true),
             ("a member of no use", KEY.to_owned(), member(r#""x5t":"a""#), true),
-            ("an alg that changes nothing", KEY.to_owned(), member(r#""alg":"EdDSA""#), true),
+            ("an alg that makes no difference", KEY.to_owned(), member(r#""alg":"EdDSA""#), true),
             ("one key more", KEY.to_owned(), format!("{KEY},{b}"), false),
             ("a key twice", KEY.to_owned(), format!("{KEY},{KEY}"), false),
             ("twice another", format!("{KEY},{KEY},{b}"), format!("{KEY},{b},{b}"), false),
@@ -441,7 +441,7 @@ mod tests {
     }
 
     #[test]
-    fn one_byte_order_mark_is_skipped() {
+    fn skips_one_byte_order_mark() {
         for (marks, expected) in [(0, true), (1, true), (2, false)] {
             let document = format!(r#"{}{{"keys":[{KEY}]}}"#, "\u{feff}".repeat(marks));
             let set = KeySet::parse(document.as_bytes(), &[Algorithm::EdDSA], 1);
@@ -450,7 +450,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_keys_without_names_is_for_every_kid() {
+    fn ignores_kid_if_no_key_in_the_file_has_one() {
         let eddsa = Algorithm::EdDSA;
         let bare = KEY.replace(r#""kid":"a","#, "");
         let other = bare.replace("11qY", "12qY");
@@ -472,7 +472,7 @@ mod tests {
     }
 
     #[test]
-    fn says_what_a_document_lacks() {
+    fn reports_what_a_document_lacks() {
         let said = |document: &[u8]| KeySet::parse(document, RSA, 1).unwrap_err().to_string();
         assert_eq!(said(b"{}"), "a JSON object without a member \"keys\"");
         assert_eq!(said(b"[]"), "not a JSON object with an array \"keys\"");
@@ -486,7 +486,7 @@ mod tests {
 
     #[cfg(feature = "service")]
     #[test]
-    fn examines_no_more_entries_than_are_read() {
+    fn examines_only_the_entries_that_are_read() {
         let document = format!(r#"{{"keys":[1{}]}}"#, ",1".repeat(600));
         let examined = examine(document.as_bytes(), RSA).unwrap();
         assert_eq!(examined.len(), MAX_ENTRIES + 1);

@@ -1,20 +1,20 @@
-//! [`Reason`]: why a key of a set is left out.
+//! [`Reason`]: why a key was left out of a set.
 //!
-//! The reason is for operators: the log, `check`, `explain` and the metrics name it with the key's
-//! `kid`. It quotes at most 80 characters of what the issuer wrote.
+//! The reason is for operators: the log, `check`, `explain` and the metrics show it together with
+//! the key's `kid`. It quotes at most 80 characters of the issuer's text.
 
 use std::fmt;
 
 use crate::auth::display::ShownText;
 
-/// Why a key is left out. Displays a phrase, such as "`n` ends in `=`".
+/// The reason why a key was left out. Displays as a phrase, such as "`n` ends in `=`".
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Reason {
-    #[error("not an object that can be read")]
+    #[error("not a valid object")]
     NotAnObject,
     #[error("entries after the first 512 are not read")]
     TooMany,
-    #[error("it has a private member, `{0}`")]
+    #[error("it has the private member `{0}`")]
     Private(&'static str),
     #[error("`kid` is not a string")]
     KidNotText,
@@ -71,9 +71,9 @@ pub(crate) enum Reason {
     },
     #[error("`x` is a point of small order")]
     SmallOrder,
-    #[error("its numbers make no public key")]
+    #[error("its numbers are not a valid public key")]
     NoPublicKey,
-    #[error("PEM that is no public key")]
+    #[error("PEM that is not a public key")]
     Pem,
     #[error("a public key in PEM of an algorithm that is not supported")]
     PemAlgorithm,
@@ -81,16 +81,16 @@ pub(crate) enum Reason {
     CompressedPoint,
     #[error("a certificate, not a public key (openssl x509 -pubkey -noout prints its key)")]
     Certificate,
-    #[error("a private key, which must not be here")]
+    #[error("a private key, which must not be in this file")]
     PrivatePem,
 }
 
-/// A part of a foreign JSON document, as it is shown.
+/// A part of a foreign JSON document, safe to display.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Quoted(ShownText);
 
 impl Quoted {
-    /// Quotes a string without its JSON quotes, and any other value as JSON.
+    /// Quotes a value. A string is shown without its JSON quotes, any other value as JSON.
     pub(crate) fn new(value: &serde_json::Value) -> Self {
         match value {
             serde_json::Value::String(text) => Self(ShownText::new(text)),
@@ -106,8 +106,8 @@ impl fmt::Display for Quoted {
 }
 
 impl Reason {
-    /// Returns whether the key is invalid, so that its issuer may correct it under the same `kid`.
-    /// The other keys may be valid, and are for a use or an algorithm that is not supported.
+    /// Returns whether the key is invalid, so that its issuer may correct it and keep its `kid`.
+    /// The other reasons apply to keys that may be valid but have an unsupported use or algorithm.
     pub(crate) fn is_invalid(&self) -> bool {
         !matches!(
             self,
@@ -122,11 +122,11 @@ impl Reason {
     }
 }
 
-/// A key of a set that is left out.
+/// A key that was left out of a set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LeftOut {
-    /// The key's `kid`, as the issuer wrote it, unless it is absent or longer than 1024 bytes.
+    /// The key's `kid` as the issuer wrote it. `None` if it is absent or longer than 1024 bytes.
     pub kid: Option<String>,
     /// The reason as a phrase, such as "`n` ends in `=`". Control characters in it are escaped.
     pub reason: String,
@@ -141,7 +141,7 @@ impl LeftOut {
     }
 }
 
-/// Names the key and the reason on one line, such as "abc: `n` ends in `=`".
+/// Displays the key and the reason on one line, such as "abc: `n` ends in `=`".
 impl fmt::Display for LeftOut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(kid) = &self.kid {

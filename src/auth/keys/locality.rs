@@ -1,10 +1,9 @@
-//! Decides which addresses are local, and refuses them where an issuer may not name them.
+//! Decides which addresses are local, and blocks connections to them for URLs that an issuer chose.
 //!
-//! Local addresses are those of this machine, of its link, and of the metadata services of clouds.
-//! An issuer elsewhere could name one in its discovery document and make us send requests there.
-//! [`Guard`] therefore checks the addresses that are connected to, not how they are written.
-//! Addresses that the operator configured are not checked; see
-//! [`FetchUrl`](crate::auth::keys::fetch::FetchUrl).
+//! Local addresses are those of this machine, of its link, and of cloud metadata services. A remote
+//! issuer could name one in its discovery document to make us send requests there. [`Guard`]
+//! therefore checks the resolved addresses, not the spelling of the URL. Addresses that the
+//! operator configured are not checked; see [`FetchUrl`](crate::auth::keys::fetch::FetchUrl).
 
 use std::{
     fmt,
@@ -17,7 +16,7 @@ use reqwest::{
 };
 use tokio::task::spawn_blocking;
 
-/// The metadata services of clouds at addresses that are not link-local. They hand out credentials.
+/// The cloud metadata services whose addresses are not link-local. They hand out credentials.
 const METADATA_SERVICES: [IpAddr; 8] = [
     // AWS: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-data-retrieval.html
     IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
@@ -39,8 +38,7 @@ const METADATA_SERVICES: [IpAddr; 8] = [
     IpAddr::V4(Ipv4Addr::new(192, 0, 0, 192)),
 ];
 
-/// Returns whether `ip` is an address of this machine, of its link, or of a cloud's metadata
-/// service.
+/// Returns whether `ip` is an address of this machine, of its link, or of a cloud metadata service.
 pub(in crate::auth) fn is_local(ip: IpAddr) -> bool {
     let is_near = |ip: IpAddr| is_link_local(ip) || METADATA_SERVICES.contains(&ip);
     is_this_machine(ip) || is_near(ip) || embedded(ip).into_iter().any(|v4| is_near(v4.into()))
@@ -53,8 +51,8 @@ fn is_link_local(ip: IpAddr) -> bool {
     }
 }
 
-/// Returns whether `ip` is loopback, or unspecified, which connects to loopback. All of 0.0.0.0/8
-/// counts as unspecified ("this network", RFC 6890).
+/// Returns whether `ip` is a loopback or unspecified address; the latter connects to loopback. All
+/// of 0.0.0.0/8 counts as unspecified ("this network", RFC 6890).
 fn is_this_machine(ip: IpAddr) -> bool {
     let v4 = |ip: Ipv4Addr| ip.is_loopback() || ip.octets()[0] == 0;
     match ip {
@@ -65,9 +63,8 @@ fn is_this_machine(ip: IpAddr) -> bool {
     }
 }
 
-/// Returns the IPv4 addresses that an IPv6 address may stand for: mapped and compatible (RFC 4291
-/// §2.5.5), translated (SIIT, RFC 2765 §2.1), behind NAT64 (RFC 6052 §2.1, RFC 8215), or of 6to4
-/// (RFC 3056).
+/// Returns the IPv4 addresses that an IPv6 address may represent: mapped and compatible (RFC 4291
+/// §2.5.5), translated (SIIT, RFC 2765 §2.1), NAT64 (RFC 6052 §2.1, RFC 8215), or 6to4 (RFC 3056).
 fn embedded(ip: IpAddr) -> Vec<Ipv4Addr> {
     let IpAddr::V6(v6) = ip else {
         return Vec::new();
@@ -79,8 +76,9 @@ fn embedded(ip: IpAddr) -> Vec<Ipv4Addr> {
         [0, 0, 0, 0, 0, 0 | 0xffff, ..]
         | [0, 0, 0, 0, 0xffff, 0, ..]
         | [0x64, 0xff9b, 0, 0, 0, 0, ..] => vec![last],
-        // A network chooses the length of its prefix: 48, 56, 64 or 96 bits (RFC 6052 §2.2). With
-        // the wrong length an address seems to begin with zeros, so such addresses do not count.
+        // The prefix may have 48, 56, 64 or 96 bits, as the network chooses (RFC 6052 §2.2). Read
+        // with the wrong length, an address seems to begin with zeros, so such addresses do not
+        // count.
         [0x64, 0xff9b, 1, ..] => {
             let lengths = [[6, 7, 9, 10], [7, 9, 10, 11], [9, 10, 11, 12]];
             let all = lengths.into_iter().map(at).chain([last]);
@@ -91,14 +89,14 @@ fn embedded(ip: IpAddr) -> Vec<Ipv4Addr> {
     }
 }
 
-/// Returns the host of `url` if it is local as it is written: an address, or a `localhost` name
+/// Returns the host of `url` if its spelling is local: a local address, or a `localhost` name
 /// (RFC 6761 §6.3). The URL parser has already normalized spellings such as `0x7f.1`.
 pub(in crate::auth) fn local_host(url: &Url) -> Option<&str> {
     let is_local = is_localhost(url) || address(url).is_some_and(is_local);
     url.host_str().filter(|_| is_local)
 }
 
-/// Returns whether `url` names this machine as it is written.
+/// Returns whether the spelling of `url` names this machine.
 pub(in crate::auth) fn is_here(url: &Url) -> bool {
     is_localhost(url) || address(url).is_some_and(is_this_machine)
 }
@@ -129,10 +127,10 @@ impl fmt::Display for Local {
 
 impl std::error::Error for Local {}
 
-/// A resolver that drops the local addresses of one name.
+/// A resolver that removes the local addresses of one name.
 ///
-/// It leaves other names alone: behind a forward proxy the only name that is resolved here is the
-/// proxy's, which may well be on this machine.
+/// It does not filter other names. Behind a forward proxy, only the proxy's name is resolved here,
+/// and the proxy may be on this machine.
 pub(in crate::auth) struct Guard<R> {
     host: String,
     resolver: R,
@@ -243,7 +241,7 @@ mod tests {
     ];
 
     #[test]
-    fn an_address_is_local_in_every_form() {
+    fn recognizes_local_addresses_in_every_form() {
         for (addresses, expected) in [(&LOCAL[..], true), (&ELSEWHERE[..], false)] {
             for address in addresses {
                 assert_eq!(is_local(address.parse().unwrap()), expected, "{address}");
@@ -252,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_is_local_in_every_spelling() {
+    fn recognizes_local_hosts_in_every_spelling() {
         let literal = |address: &&str| match address.parse().unwrap() {
             IpAddr::V4(address) => address.to_string(),
             IpAddr::V6(address) => format!("[{address}]"),
@@ -287,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_of_the_link_is_not_this_machine() {
+    fn link_local_addresses_are_not_this_machine() {
         for (host, expected) in [
             ("127.0.0.1", true),
             ("0.0.0.0", true),
@@ -318,7 +316,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_guarded_name_resolves_to_no_local_address() {
+    async fn removes_local_addresses_of_a_guarded_name() {
         type Row = (&'static str, Addresses, Result<Addresses, &'static str>);
         type Addresses = &'static [&'static str];
         let rows: [Row; 5] = [
@@ -343,7 +341,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_system_resolves_localhost_and_the_guard_refuses_it() {
+    async fn guard_rejects_what_the_system_resolver_returns_for_localhost() {
         let resolved = System.resolve("localhost".parse().unwrap()).await.unwrap();
         assert!(resolved.map(|at| at.ip()).all(is_local));
         let guard = Guard::new("localhost", System);

@@ -1,4 +1,4 @@
-//! An issuer's keys: which ones can be used, how they are found, and how they are refreshed.
+//! An issuer's keys: which ones are usable, how a token's key is found, and how keys are refreshed.
 
 pub(super) mod content_coding;
 pub(crate) mod der;

@@ -1,5 +1,5 @@
-//! Fetches one of an issuer's documents for `check`, as the refresher would, and measures the
-//! answer: its duration, the issuer's clock, and the certificate.
+//! Fetches one of an issuer's documents for `check`, as the refresher would, and records the
+//! duration, the difference between the clocks, and the certificate.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -17,19 +17,19 @@ use crate::auth::{
 #[derive(Debug)]
 pub(crate) struct Probe {
     pub(crate) took: Duration,
-    /// The seconds by which our clock is ahead of the issuer's. The error is half the duration of
+    /// The seconds by which our clock is ahead of the issuer's. Accurate to half the duration of
     /// the request plus half a second, because `Date` has no fractions.
     pub(crate) ahead: Option<f64>,
-    /// The certificate of an answer over TLS, in DER.
+    /// The certificate of a TLS server, in DER.
     pub(crate) certificate: Option<Vec<u8>>,
-    /// The server answers, but not in TLS.
+    /// True if the server answers, but not in TLS.
     pub(crate) is_no_tls: bool,
-    /// The document, or why it could not be fetched.
+    /// The document, or the reason why it could not be fetched.
     pub(crate) body: Result<Vec<u8>, FetchError>,
     pub(crate) max_age: Option<Duration>,
 }
 
-/// Fetches from an address that the operator configured, for `limit` at most.
+/// Fetches from an address that the operator configured. Gives up after `limit`.
 pub(crate) async fn probe(url: &str, access: &Access, limit: Duration) -> Probe {
     match endpoint(url) {
         Ok(url) => {
@@ -43,7 +43,7 @@ pub(crate) async fn probe(url: &str, access: &Access, limit: Duration) -> Probe 
     }
 }
 
-/// Fetches from `target`, for `limit` at most.
+/// Fetches from `target`. Gives up after `limit`.
 pub(crate) async fn probe_url(target: &FetchUrl, limit: Duration) -> Probe {
     let (began, sent) = (Instant::now(), SystemTime::now());
     let mut probe = Probe::failed(limit, FetchError::TimedOut(limit));
@@ -99,8 +99,8 @@ async fn ask(
     fetch::document(url, answer).await
 }
 
-/// Returns the seconds by which our clock, halfway between request and answer, is ahead of the
-/// issuer's. The `Age` of an answer from a cache is added to its `Date`.
+/// Returns the seconds by which our clock is ahead of the issuer's. Our time is the middle between
+/// request and response. If the response comes from a cache, its `Age` is added to its `Date`.
 fn ahead(headers: &header::HeaderMap, sent: SystemTime) -> Option<f64> {
     let date = headers.get(header::DATE)?.to_str().ok()?;
     let date = httpdate::parse_http_date(date).ok()?;
@@ -118,17 +118,17 @@ pub(crate) fn metadata_of(issuer: &str) -> Option<Url> {
     discovery::well_known(issuer).ok()
 }
 
-/// Returns the address where the metadata are looked for if they are not at the first one.
+/// Returns the second address for an issuer's metadata, used if the first one has none.
 pub(crate) fn other_metadata_of(issuer: &str) -> Option<Url> {
     discovery::well_known_oauth(issuer).ok()
 }
 
-/// Returns whether `error` makes the service look at [`other_metadata_of`].
+/// Returns whether `error` makes the service try [`other_metadata_of`].
 pub(crate) fn is_not_found(error: &FetchError) -> bool {
     discovery::is_not_found(error)
 }
 
-/// Returns the address of the keys in the issuer's metadata, or what is wrong with the metadata.
+/// Returns the address of the keys in the issuer's metadata, or the fault in the metadata.
 pub(crate) fn jwks_uri(
     body: &[u8],
     url: &Url,
@@ -141,8 +141,8 @@ pub(crate) fn jwks_uri(
 }
 
 impl Auth {
-    /// Asks the issuers in turn for their time. Returns the first one that answers with a `Date`,
-    /// and by how many seconds our clock is ahead of it.
+    /// Asks the issuers in turn for their time. Returns the first issuer that answers with a
+    /// `Date`, and the seconds by which our clock is ahead of it.
     pub(crate) async fn ahead(&self, limit: Duration) -> Option<(String, f64)> {
         for (issuer, _) in self.trusts() {
             let Some(url) = metadata_of(&issuer) else {

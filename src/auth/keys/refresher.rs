@@ -1,18 +1,18 @@
-//! The refresher: the one task that fetches an issuer's key set.
+//! The refresher: the only task that fetches an issuer's key set.
 //!
-//! It sleeps until `schedule.rs` starts a fetch or a request asks for one, fetches, and replaces
-//! the set that requests read in `jwks.rs`. A failed fetch leaves the held set in place.
+//! It sleeps until `schedule.rs` starts a fetch or a request asks for one. Then it fetches, and
+//! replaces the set that requests read in `jwks.rs`. A failed fetch leaves the current set in
+//! place.
 //!
 //! Invariants:
 //!
-//! - **A successful fetch never leaves nothing held.** Success is a [`Fetched`], which has a
-//!   [`Held`] set in it, new or as before. An answer can only be "unchanged" compared with a `Held`
-//!   set: without one, no request is conditional, and an empty body or a 304 is a failure like any
-//!   other.
-//! - **A set with the same keys is the same set.** It keeps its generation, and so the tokens that
-//!   were verified with it, whatever the order of its entries and its white space.
-//! - **Discovery costs no key that can still be fetched.** When it fails, the known address is
-//!   used. When it is slow, the known address is fetched from at the same time.
+//! - **A successful fetch never leaves nothing held.** Success is a [`Fetched`], which contains a
+//!   [`Held`] set, new or as before. An answer can be "unchanged" only in comparison with a `Held`
+//!   set: without one, requests are not conditional, and an empty body or a 304 is a failure.
+//! - **A set with the same keys is the same set.** It keeps its generation, so the tokens that were
+//!   verified with it stay cached, even if the order of entries or the white space has changed.
+//! - **Discovery never prevents a fetch that could succeed.** If it fails, the known address is
+//!   used. If it is slow, the known address is fetched from at the same time.
 
 use std::{path::Path, pin::pin, sync::Arc, time::Duration};
 
@@ -31,8 +31,8 @@ use crate::auth::{
     },
 };
 
-/// How long discovery may take before the known address is fetched from at the same time. Requests
-/// that wait for the fetch give up after 3 s.
+/// How long discovery may take before the known address is fetched from in parallel. Requests that
+/// wait for the fetch give up after 3 s.
 const HEAD_START: Duration = Duration::from_secs(1);
 
 /// The refresher's own state.
@@ -41,14 +41,14 @@ pub(in crate::auth) struct Refresher {
     /// The discovered address that last gave a usable set.
     address: Option<FetchUrl>,
     held: Option<Held>,
-    /// The generation of the last set that was held.
+    /// The generation of the last set.
     generation: u64,
     /// The reason why discovery last failed while the known address was used. Each reason is logged
-    /// once.
+    /// only once.
     discovery_error: Option<FetchError>,
 }
 
-/// A set that is held, with the data that later answers are compared to.
+/// The current set, and the data that later answers are compared with.
 #[derive(Clone)]
 struct Held {
     set: Arc<KeySet>,
@@ -58,15 +58,15 @@ struct Held {
     tag: Option<(Url, HeaderValue)>,
 }
 
-/// How a document is read: as a key set, or as a file with keys.
+/// Parses a document: as a key set, or as a key file.
 type Parse = fn(&[u8], &[Algorithm], u64) -> Result<KeySet, NoKeys>;
 
 /// A successful fetch.
 struct Fetched {
-    /// The set to hold from now on: the previous one if the answer has not changed.
+    /// The set to use from now on. It is the previous one if the keys have not changed.
     held: Held,
     max_age: Option<Duration>,
-    /// The address that the set came from, if discovery is used.
+    /// The address that the set came from, if it was discovered.
     address: Option<FetchUrl>,
     discovered: bool,
 }
@@ -90,8 +90,8 @@ impl Refresher {
         }
     }
 
-    /// Holds the document that the replaced refresher held, if it has a usable key. The first fetch
-    /// is due all the same.
+    /// Starts with the document of the refresher that this one replaces, if it has a usable key.
+    /// The first fetch is still due.
     pub(in crate::auth) fn with_seed(mut self) -> Self {
         let Some(seed) = &self.shared.settings.held else {
             return self;
@@ -103,16 +103,19 @@ impl Refresher {
             Source::File(_) => KeySet::parse_file,
             Source::Address(_) | Source::Discovery => KeySet::parse,
         };
+        let (confirmed, usable_until) = (seed.confirmed, seed.usable_until);
         if let Ok(held) = self.parse(document, None, &issuer, parse) {
-            let now = Instant::now();
             let fetched = Fetched {
                 held,
                 max_age: None,
                 address: None,
                 discovered: false,
             };
-            self.succeed(fetched, now);
-            self.shared.schedule().fetch();
+            self.succeed(fetched, confirmed);
+            let mut schedule = self.shared.schedule();
+            schedule.use_no_longer_than(usable_until);
+            schedule.fetch();
+            drop(schedule);
         }
         self
     }
@@ -142,7 +145,7 @@ impl Refresher {
     }
 
     async fn sleeps_until(&self, at: Instant) -> bool {
-        // A timer rounds up to its next tick, so a fetch that is already due does not use it.
+        // A timer rounds up to its next tick, so a fetch that is already due does not wait for one.
         if at <= Instant::now() {
             return true;
         }
@@ -152,7 +155,7 @@ impl Refresher {
         }
     }
 
-    /// Runs one fetch, and wakes the requests that wait for it.
+    /// Runs one fetch, then wakes the requests that wait for it.
     async fn run_fetch(&mut self, discovery: Discovery, began: Instant) {
         let limit = self.shared.settings.timeout;
         let cause = self.shared.take_cause();
@@ -171,7 +174,7 @@ impl Refresher {
         self.shared.fetch_ended.send_replace(());
     }
 
-    /// May be cancelled at any await, so it leaves what is held to [`succeed`](Self::succeed).
+    /// May be cancelled at any await, so only [`succeed`](Self::succeed) changes the current set.
     async fn fetch(&mut self, discovery: Discovery) -> Result<Outcome, FetchError> {
         let shared = Arc::clone(&self.shared);
         let (held, max_age) = match &shared.settings.source {
@@ -214,8 +217,8 @@ impl Refresher {
         Ok(Outcome::Fetched(Box::new(fetched)))
     }
 
-    /// Discovers the address again, and fetches from it, or from the known one if discovery fails.
-    /// If both fail, the error is the key set's; that of discovery is logged.
+    /// Repeats discovery and fetches from the discovered address, or from the known one if
+    /// discovery fails. If both fail, returns the error of the key set and logs that of discovery.
     async fn discover_and_fetch(&mut self, known: FetchUrl) -> Result<Fetched, FetchError> {
         let (found, fetched) = self.discover_beside_fetching(&known).await;
         let (address, discovered) = match found {
@@ -237,7 +240,7 @@ impl Refresher {
         }
     }
 
-    /// Discovers the address again. If that takes long, fetches from the known address meanwhile.
+    /// Repeats discovery. If that is slow, fetches from the known address in parallel.
     async fn discover_beside_fetching(
         &self,
         known: &FetchUrl,
@@ -268,12 +271,12 @@ impl Refresher {
         discovery::jwks_uri(&settings.fetcher, &settings.issuer, &settings.access).await
     }
 
-    /// Discovers in half of the time, so that a fetch from the address still has the other half.
+    /// Repeats discovery within half of the time limit, which leaves the other half for the fetch.
     async fn discover_again(&self, known: &FetchUrl) -> Result<FetchUrl, FetchError> {
         let limit = self.shared.settings.timeout / 2;
         let found = timeout(limit, self.discover()).await;
         let found = found.unwrap_or(Err(FetchError::TimedOut(limit)))?;
-        // The known address has a client already.
+        // Reuses the client that the known address already has.
         Ok(if found == *known {
             known.clone()
         } else {
@@ -312,8 +315,8 @@ impl Refresher {
         self.parse(document, None, &name, KeySet::parse_file)
     }
 
-    /// Parses a usable set with `parse`. The same keys give the same set, so that what was verified with it
-    /// stays verified.
+    /// Parses a usable set with `parse`. If the keys are the same, returns the current set, so that
+    /// cached tokens stay valid.
     fn parse(
         &self,
         document: Vec<u8>,
@@ -362,7 +365,7 @@ impl Refresher {
             }
             schedule.succeeded(now, fetched.max_age);
             record.document = Some(Arc::clone(&held.document));
-            // The issuer's answer may be as old as the request for it.
+            // The answer may be as old as the request for it.
             record.confirmed = Some(began);
             record.error.take().is_some()
         };
@@ -370,7 +373,7 @@ impl Refresher {
             self.log_set(&held.set);
         } else if failed_before {
             let issuer = &*self.shared.settings.issuer;
-            tracing::info!(issuer, "key set fetched again; it is the one that is held");
+            tracing::info!(issuer, "key set confirmed");
         }
         self.generation = held.set.generation();
         self.held = Some(held);
@@ -382,7 +385,7 @@ impl Refresher {
         for key in set.left_out().iter() {
             let kid = ShownText::new(key.kid.as_deref().unwrap_or_default());
             let reason = &key.reason;
-            tracing::warn!(issuer, %kid, reason, "a key of the set is left out");
+            tracing::warn!(issuer, %kid, reason, "key skipped");
         }
         let (keys, left_out) = (set.usable(), set.left_out().len());
         tracing::info!(issuer, keys, left_out, "key set fetched");
@@ -402,27 +405,27 @@ impl Refresher {
         };
         if error_before.as_ref() == Some(error) {
             let issuer = &*self.shared.settings.issuer;
-            tracing::debug!(issuer, "key set not fetched again, for the same reason");
+            tracing::debug!(issuer, "key set fetch failed again");
         } else {
             self.log_failure(error, next);
         }
     }
 
-    /// Logs each reason once: an issuer that is down for an hour is one line. `/readyz` and the
+    /// Logs each reason only once, so that an outage of an hour is one line. `/readyz` and the
     /// metrics count every attempt.
     fn log_failure(&self, error: &FetchError, next: Duration) {
         let issuer = &*self.shared.settings.issuer;
         let reason = error.word();
         let next_attempt_ms = u64::try_from(next.as_millis()).unwrap_or(u64::MAX);
         if self.held.is_some() {
-            tracing::warn!(issuer, %error, reason, next_attempt_ms, "key set not fetched; the held one stays in use");
+            tracing::warn!(issuer, %error, reason, next_attempt_ms, "key set fetch failed; the held set stays in use");
         } else {
-            tracing::warn!(issuer, %error, reason, next_attempt_ms, "key set not fetched; until it is, tokens that need a key are answered with 503");
+            tracing::warn!(issuer, %error, reason, next_attempt_ms, "key set fetch failed; no keys held, so tokens get 503");
         }
     }
 
-    /// Notes that discovery failed while an address of the key set is known. Each reason is logged
-    /// once.
+    /// Records that discovery failed while an address of the key set is known. Logs each reason
+    /// only once.
     fn discovery_failed(&mut self, error: FetchError) {
         let retry_after = error.retry_after();
         let mut schedule = self.shared.schedule();
@@ -431,7 +434,7 @@ impl Refresher {
         if self.discovery_error.as_ref() != Some(&error) {
             let issuer = &*self.shared.settings.issuer;
             let reason = error.word();
-            tracing::warn!(issuer, %error, reason, "discovery failed; the known address of the key set is used");
+            tracing::warn!(issuer, %error, reason, "discovery failed; using the known key set address");
         }
         self.discovery_error = Some(error);
     }
@@ -445,7 +448,7 @@ impl Refresher {
         self.held = None;
         tracing::error!(
             issuer = &*self.shared.settings.issuer,
-            "the key set has been stale for too long and is dropped"
+            "key set dropped: stale for too long"
         );
     }
 }

@@ -1,52 +1,53 @@
-//! Decides when the key set of one issuer is fetched: a state machine that gets the time as an
+//! Decides when the key set of one issuer is fetched, as a state machine that takes the time as an
 //! argument.
 //!
-//! It does no I/O and reads no clock, so that tests run it through years in a second. Three things
-//! start a fetch: time (the first fetch, the refresh ahead of the time to live, the retry after a
+//! It does no I/O and reads no clock, so tests can simulate years in a second. Three things start a
+//! fetch: time (the first fetch, the refresh before the time to live ends, the retry after a
 //! failure), an operator ([`Schedule::refresh`]), and requests that lack a key
-//! ([`Schedule::request`]). Only requests pay, from a small budget. At most one fetch is in flight
-//! at a time.
+//! ([`Schedule::request`]). Only requests pay for their fetches, from a small budget. At most one
+//! fetch is in flight at a time.
 //!
-//! Four invariants hold here, and the tests below check them over random sequences of events:
+//! The tests below check four invariants with random sequences of events:
 //!
 //! - **A request for a newer set gets a fetch that begins after the request.** Fetches are
 //!   numbered, and [`Decision::Wait`] names the first one that begins later. A fetch that is
-//!   already in flight may still bring the key, but a request is never refused because of it alone.
-//! - **A request costs the issuer nothing beyond the budget.** One unit pays for one fetch and for
-//!   at most one [`follow-up`](Discovery::IfMoved) of it: four HTTP requests together.
+//!   already in flight may still bring the key, but its failure alone never rejects a request.
+//! - **A request costs the issuer nothing beyond the budget.** One unit pays for one fetch and at
+//!   most one [`follow-up`](Discovery::IfMoved): together at most four HTTP requests.
 //! - **Each endpoint's `Retry-After` is honoured**, up to a minute, except by an operator's
-//!   refresh. The one of the discovery endpoint is kept separately, because the key set may still
-//!   answer.
-//! - **A refresh that an operator asked for is retried until it succeeds.** A withdrawn key must
-//!   not go on for hours because one fetch failed.
+//!   refresh. That of the discovery endpoint is stored separately, because the key set may still be
+//!   available.
+//! - **A refresh that an operator requested is retried until it succeeds.** One failed fetch must
+//!   not keep a withdrawn key in use for hours.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The times of a key set. Each is an option of the builder, with the same default.
+/// The durations that control a key set. Each is an option of the builder with the same default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Policy {
-    /// The time to live. `None` uses the answer's `max-age`, clamped to 5 min … 24 h.
+pub(crate) struct RefreshPolicy {
+    /// The time to live. `None` uses the response's `max-age`, clamped to 5 min … 24 h.
     pub(crate) ttl: Option<Duration>,
-    /// The time in which the budget grows by one, ± 20 %.
+    /// The time after which the budget grows by one unit, ± 20 %.
     pub(crate) cooldown: Duration,
-    /// How long the last good set is used after its time to live while the issuer fails.
+    /// How long the last good set is used past its time to live while fetches fail.
     pub(crate) stale: Duration,
-    /// The longest pause between two attempts while the issuer fails.
-    pub(crate) patience: Duration,
+    /// The longest pause between two attempts while fetches fail.
+    pub(crate) max_backoff: Duration,
 }
 
-impl Policy {
+impl RefreshPolicy {
     const SHORTEST: Duration = Duration::from_secs(5 * 60);
     const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
     const UNSAID: Duration = Duration::from_secs(10 * 60);
 
-    /// Returns the policy for a file, which is read often because reading it costs almost nothing.
+    /// Returns the policy for a file, which is checked often because reading it costs almost
+    /// nothing.
     pub(crate) fn for_a_file(self) -> Self {
         Self {
             ttl: Some(Duration::from_millis(2500)),
-            patience: Duration::from_secs(2),
+            max_backoff: Duration::from_secs(2),
             ..self
         }
     }
@@ -57,41 +58,41 @@ impl Policy {
     }
 }
 
-impl Default for Policy {
+impl Default for RefreshPolicy {
     fn default() -> Self {
         Self {
             ttl: None,
             cooldown: Duration::from_secs(15),
             stale: Duration::from_secs(60 * 60),
-            patience: Duration::from_secs(60),
+            max_backoff: Duration::from_secs(60),
         }
     }
 }
 
 #[derive(Debug)]
 pub(crate) struct Schedule {
-    policy: Policy,
+    policy: RefreshPolicy,
     budget: Budget,
     jitter: Jitter,
     pending: Option<PendingFetch>,
-    /// The number of the last fetch that has ended. The next one has the next number.
+    /// The number of the last fetch that has ended. Numbers are consecutive.
     ended: u64,
-    /// `refresh` was called while a fetch was in flight, so another fetch follows it.
+    /// True if `refresh` was called while a fetch was in flight, so another fetch must follow.
     refresh_again: bool,
-    /// The last paid fetch used an address that was discovered earlier. If a request still lacks
-    /// its key, discovery may be repeated once without paying again.
+    /// True if the last paid fetch used an address that was discovered earlier. If a request still
+    /// lacks its key, discovery may then be repeated once without paying again.
     follow_up: bool,
     discovery: DiscoveryClock,
-    /// The time of the next fetch that is not asked for by a request or an operator.
+    /// The time of the next fetch that no request or operator asks for.
     next: Instant,
-    /// The end of the time for which the held set may be used.
+    /// The time until which the current set may be used.
     usable_until: Option<Instant>,
-    /// Failures of fetches that time started, since the last success.
+    /// The number of failed scheduled fetches since the last success.
     failures: u32,
-    /// An operator has asked for a refresh, and no fetch that began after that has succeeded.
+    /// True from an operator's refresh until a fetch that began after it succeeds.
     refresh_unsatisfied: bool,
-    /// The end of the key set's `Retry-After`.
-    left_alone_until: Option<Instant>,
+    /// The end of the `Retry-After` from the key set's endpoint.
+    retry_after_until: Option<Instant>,
 }
 
 /// A fetch that was asked for, or is in flight.
@@ -100,7 +101,7 @@ struct PendingFetch {
     discovery: Discovery,
     cause: Cause,
     has_begun: bool,
-    /// Discovery failed as part of this fetch.
+    /// True if discovery failed as part of this fetch.
     discovery_failed: bool,
 }
 
@@ -108,64 +109,63 @@ struct PendingFetch {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Cause {
     Time,
-    /// A request, which paid for it.
+    /// A request. Paid from the budget.
     Request,
-    /// An operator, who may ignore `Retry-After`.
+    /// An operator. Ignores `Retry-After`.
     Operator,
 }
 
-/// The times of discovery: when it last succeeded, and when it may and must be repeated.
+/// The times of discovery: when it last succeeded, and when it may or must be repeated.
 #[derive(Debug)]
 struct DiscoveryClock {
-    /// `true` if the address of the key set comes from the issuer's metadata.
+    /// True if the address of the key set comes from the issuer's metadata.
     enabled: bool,
     /// The time of the last success. `None` if the address of the key set is not known.
     succeeded: Option<Instant>,
-    /// The last fetch failed, perhaps because the key set has moved: the next fetch that time
-    /// starts repeats discovery.
+    /// True after a failed fetch, whose cause may be that the key set has moved. The next scheduled
+    /// fetch then repeats discovery.
     is_due: bool,
-    /// The latest time for the refresh that repeats discovery.
+    /// The latest time at which a refresh must repeat discovery.
     repeat_by: Instant,
     /// The end of the discovery endpoint's `Retry-After`.
-    left_alone_until: Option<Instant>,
+    retry_after_until: Option<Instant>,
 }
 
 /// How a fetch finds the address of the key set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Discovery {
-    /// Fetches from the address that is known, if one is.
+    /// Fetches from the known address, if there is one.
     Skip,
     /// Discovers the address, then fetches from it.
     First,
-    /// A follow-up: discovers the address, and fetches only if it has changed. The old address was
-    /// asked a moment ago.
+    /// A follow-up: discovers the address, and fetches only if it has changed, because the old
+    /// address was just fetched from.
     IfMoved,
 }
 
 /// The answer to a request that wants a newer set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Decision {
-    /// A fetch is in flight. `fresh` is the number of the first fetch that begins after the
-    /// question, to be handed to [`Schedule::request_again`]. If `started`, the fetch task has to
-    /// be woken.
+    /// A fetch is in flight. `fresh` is the number of the first fetch that begins after this call;
+    /// pass it to [`Schedule::request_again`]. If `started`, the caller must wake the fetch task.
     Wait { fresh: u64, started: bool },
-    /// The budget is spent, or the issuer's `Retry-After` is not over.
+    /// The budget is spent, or the issuer's `Retry-After` has not passed.
     Refused,
-    /// A fetch that began after the question has ended, and nothing else is left to try.
+    /// A fetch that began after the first call has ended, and no further attempt is left.
     Settled,
 }
 
-/// The next event that time alone brings.
+/// The next scheduled event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Due {
     Fetch(Instant),
-    /// The set has been used past its time to live for as long as the policy allows.
+    /// The current set must be dropped, because it may no longer be used.
     Drop(Instant),
 }
 
 impl Schedule {
-    /// Creates a schedule whose first fetch is due at once.
-    pub(crate) fn new(policy: Policy, discovers: bool, now: Instant, seed: u64) -> Self {
+    /// Creates a schedule. The first fetch is due at once.
+    pub(crate) fn new(policy: RefreshPolicy, discovers: bool, now: Instant, seed: u64) -> Self {
         Self {
             policy,
             budget: Budget::full(),
@@ -179,17 +179,17 @@ impl Schedule {
             usable_until: None,
             failures: 0,
             refresh_unsatisfied: false,
-            left_alone_until: None,
+            retry_after_until: None,
         }
     }
 
-    /// Decides on the fetch for a request that needs a newer set than the held one.
+    /// Decides whether a request that needs a newer set gets a fetch.
     pub(crate) fn request(&mut self, discovery: Discovery, now: Instant) -> Decision {
         match &self.pending {
             None => self.start_paid(discovery, now),
             Some(pending) => {
-                // A fetch that has begun comes too early for this question. A follow-up has no
-                // number, because it may fetch nothing.
+                // A fetch that has begun is too early for this request. A follow-up gets no number,
+                // because it may fetch nothing.
                 let is_early = pending.has_begun && pending.discovery != Discovery::IfMoved;
                 Decision::Wait {
                     fresh: self.ended + 1 + u64::from(is_early),
@@ -199,7 +199,7 @@ impl Schedule {
         }
     }
 
-    /// Decides for the same request again, after a fetch that did not bring its key. `fresh` is
+    /// Decides again for the same request, after a fetch that did not bring its key. `fresh` comes
     /// from the request's [`Decision::Wait`].
     pub(crate) fn request_again(&mut self, fresh: u64, now: Instant) -> Decision {
         if self.pending.is_some() {
@@ -209,7 +209,10 @@ impl Schedule {
         if self.ended < fresh {
             return self.start_paid(Discovery::Skip, now);
         }
-        if !self.follow_up || self.is_left_alone(now) || self.discovery.is_left_alone(now) {
+        if !self.follow_up
+            || self.is_before_retry_after(now)
+            || self.discovery.is_before_retry_after(now)
+        {
             return Decision::Settled;
         }
         self.follow_up = false;
@@ -220,7 +223,7 @@ impl Schedule {
 
     fn start_paid(&mut self, discovery: Discovery, now: Instant) -> Decision {
         let cooldown = self.policy.cooldown;
-        if self.is_left_alone(now) || !self.budget.pay(now, cooldown, &mut self.jitter) {
+        if self.is_before_retry_after(now) || !self.budget.pay(now, cooldown, &mut self.jitter) {
             return Decision::Refused;
         }
         self.enqueue(discovery, Cause::Request);
@@ -230,15 +233,15 @@ impl Schedule {
         }
     }
 
-    /// Starts a fetch that is due by time. It is free.
+    /// Starts a scheduled fetch, which does not use the budget.
     pub(crate) fn fetch(&mut self) {
         if self.pending.is_none() {
             self.enqueue(Discovery::Skip, Cause::Time);
         }
     }
 
-    /// Starts an operator's fetch, which begins after this call and includes discovery. It is free,
-    /// and `Retry-After` is ignored. Calls during one fetch share the one that follows it.
+    /// Starts an operator's fetch, which begins after this call and includes discovery. It does not
+    /// use the budget and ignores `Retry-After`. All calls during one fetch share the next one.
     pub(crate) fn refresh(&mut self) {
         self.refresh_unsatisfied = true;
         if self.pending.is_none() {
@@ -263,11 +266,11 @@ impl Schedule {
         });
     }
 
-    /// Begins the fetch that was asked for, if one was. It is in flight until
+    /// Begins the pending fetch, if there is one. It is in flight until
     /// [`succeeded`](Self::succeeded), [`failed`](Self::failed) or [`unmoved`](Self::unmoved).
     ///
-    /// A fetch that a request started does not wait for discovery where the address is known. If
-    /// the fetched set lacks the key, a follow-up repeats discovery.
+    /// A fetch for a request skips discovery if the address is known. If the fetched set lacks the
+    /// key, a follow-up repeats discovery.
     pub(crate) fn begin(&mut self, now: Instant) -> Option<Discovery> {
         let clock = &self.discovery;
         let pending = self.pending.as_mut()?;
@@ -275,7 +278,7 @@ impl Schedule {
             (Discovery::Skip, _) if clock.enabled && clock.succeeded.is_none() => Discovery::First,
             (Discovery::Skip, Cause::Time) if clock.wants_repetition(now) => Discovery::First,
             (Discovery::First, Cause::Time | Cause::Request)
-                if clock.succeeded.is_some() && clock.is_left_alone(now) =>
+                if clock.succeeded.is_some() && clock.is_before_retry_after(now) =>
             {
                 Discovery::Skip
             }
@@ -290,7 +293,7 @@ impl Schedule {
         self.pending.is_some()
     }
 
-    /// Returns what to wait for while nothing is in flight.
+    /// Returns the next event to wait for while no fetch is in flight.
     pub(crate) fn due(&self) -> Due {
         match self.usable_until {
             Some(until) if until <= self.next => Due::Drop(until),
@@ -303,27 +306,27 @@ impl Schedule {
         let clock = &mut self.discovery;
         clock.succeeded = Some(now);
         clock.is_due = false;
-        clock.repeat_by = now + DiscoveryClock::LIFE;
-        clock.left_alone_until = None;
+        clock.repeat_by = now + DiscoveryClock::MAX_AGE;
+        clock.retry_after_until = None;
     }
 
-    /// Records that discovery failed. The fetch in flight goes on with the known address.
+    /// Records that discovery failed. The fetch in flight continues with the known address.
     pub(crate) fn discovery_failed(&mut self, now: Instant, retry_after: Option<Duration>) {
         let clock = &mut self.discovery;
-        clock.left_alone_until = left_alone_until(now, retry_after);
-        // An attempt was made: the refreshes go on at their own pace.
-        clock.repeat_by = clock.repeat_by.max(now + DiscoveryClock::AGE);
+        clock.retry_after_until = retry_after_until(now, retry_after);
+        // The failed attempt counts as a repetition, so the next one is not due immediately.
+        clock.repeat_by = clock.repeat_by.max(now + DiscoveryClock::REPEAT_AFTER);
         if let Some(pending) = &mut self.pending {
             pending.discovery_failed = true;
         }
     }
 
-    /// Ends the fetch in flight, which brought a usable set or confirmed the held one.
+    /// Ends the fetch in flight, which returned a usable set or confirmed the current one.
     pub(crate) fn succeeded(&mut self, now: Instant, max_age: Option<Duration>) {
         let ttl = self.policy.time_to_live(max_age);
         self.failures = 0;
-        self.left_alone_until = None;
-        // A refresh that came during this fetch is remembered in `refresh_again`.
+        self.retry_after_until = None;
+        // If a refresh was requested during this fetch, `refresh_again` is set.
         self.refresh_unsatisfied = false;
         let wait = self.jitter.around(ttl.mul_f64(0.8), 0.1);
         self.next = now + wait.min(self.discovery.longest_wait(now));
@@ -331,25 +334,25 @@ impl Schedule {
         self.end();
     }
 
-    /// Ends the fetch in flight, which failed. The next refresh repeats discovery: keys may have
-    /// moved. Of the `Retry-After` of discovery and of the key set, the longer one counts for both.
+    /// Ends the fetch in flight, which failed. The next refresh repeats discovery, because the keys
+    /// may have moved. The longer `Retry-After` of discovery and of the key set applies to both.
     pub(crate) fn failed(&mut self, now: Instant, retry_after: Option<Duration>) {
-        let mut left_alone_until = left_alone_until(now, retry_after);
+        let mut retry_after_until = retry_after_until(now, retry_after);
         if self
             .pending
             .as_ref()
             .is_some_and(|pending| pending.discovery_failed)
         {
-            left_alone_until = left_alone_until.max(self.discovery.left_alone_until);
+            retry_after_until = retry_after_until.max(self.discovery.retry_after_until);
         }
-        self.left_alone_until = left_alone_until.or(self.left_alone_until);
-        let allowed = left_alone_until.unwrap_or(now);
+        self.retry_after_until = retry_after_until.or(self.retry_after_until);
+        let allowed = retry_after_until.unwrap_or(now);
         if self.next <= now {
             self.failures += 1;
             self.next = (now + self.backoff()).max(allowed);
         } else {
-            // A failed fetch that a request or an operator started does not lengthen the backoff.
-            // Only a refresh that an operator asked for is retried ahead of time.
+            // A failed fetch for a request or an operator does not lengthen the backoff. Only a
+            // refresh that an operator requested is retried early.
             if self.refresh_unsatisfied {
                 self.next = self.next.min(now + self.backoff());
             }
@@ -379,26 +382,36 @@ impl Schedule {
         }
     }
 
-    fn is_left_alone(&self, now: Instant) -> bool {
-        self.left_alone_until.is_some_and(|until| now < until)
+    fn is_before_retry_after(&self, now: Instant) -> bool {
+        self.retry_after_until.is_some_and(|until| now < until)
     }
 
-    /// Records that the set was dropped.
+    /// Returns until when the held set may be used. `None` if none is held.
+    pub(crate) fn usable_until(&self) -> Option<Instant> {
+        self.usable_until
+    }
+
+    /// Uses the held set no longer than this. A reload does not make a set younger.
+    pub(crate) fn use_no_longer_than(&mut self, until: Instant) {
+        self.usable_until = self.usable_until.map(|held| held.min(until));
+    }
+
+    /// Records that the current set was dropped.
     pub(crate) fn dropped(&mut self) {
         self.usable_until = None;
     }
 
-    /// Returns the time until the next fetch that is due by time.
+    /// Returns the time until the next scheduled fetch.
     pub(crate) fn until_next(&self, now: Instant) -> Duration {
         self.next.saturating_duration_since(now)
     }
 
-    /// Returns how long a request that found no set should wait before it tries again: until time
-    /// alone starts the next fetch, or until the budget pays for one, whichever comes first. At
-    /// least a second, unless a fetch is due sooner.
+    /// Returns how long a request that found no set should wait before it retries: until the next
+    /// scheduled fetch, or until the budget has a unit again, whichever comes first. At least a
+    /// second, unless a fetch is due sooner.
     pub(crate) fn retry_after(&self, now: Instant) -> Duration {
         let affordable = self.budget.refilled_at().unwrap_or(now);
-        let allowed = self.left_alone_until.unwrap_or(now).max(affordable);
+        let allowed = self.retry_after_until.unwrap_or(now).max(affordable);
         let paid = allowed.saturating_duration_since(now);
         self.until_next(now).min(paid.max(Duration::from_secs(1)))
     }
@@ -406,37 +419,38 @@ impl Schedule {
     /// Returns the pause before the next retry: 1 s, 2 s, 4 s … 60 s, ± 20 %.
     fn backoff(&mut self) -> Duration {
         let doubled = Duration::from_secs(1 << self.failures.saturating_sub(1).min(6));
-        self.jitter.around(doubled.min(self.policy.patience), 0.2)
+        self.jitter
+            .around(doubled.min(self.policy.max_backoff), 0.2)
     }
 }
 
 impl DiscoveryClock {
-    /// The longest that a discovered address is used before a refresh repeats discovery.
-    const LIFE: Duration = Duration::from_secs(24 * 60 * 60);
-    /// A refresh repeats discovery if the last one is at least this old. Half of the life, so that
-    /// a time to live of up to twelve hours is never cut short for the sake of discovery.
-    const AGE: Duration = Duration::from_secs(12 * 60 * 60);
+    /// The maximum age of a discovered address. A refresh then repeats discovery.
+    const MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+    /// A refresh repeats discovery if the last one is at least this old. This is half of `MAX_AGE`, so
+    /// that discovery never shortens a time to live of up to twelve hours.
+    const REPEAT_AFTER: Duration = Duration::from_secs(12 * 60 * 60);
 
     fn new(enabled: bool, now: Instant) -> Self {
         Self {
             enabled,
             succeeded: None,
             is_due: false,
-            repeat_by: now + Self::LIFE,
-            left_alone_until: None,
+            repeat_by: now + Self::MAX_AGE,
+            retry_after_until: None,
         }
     }
 
-    /// Returns whether a fetch that time starts repeats discovery.
+    /// Returns whether a scheduled fetch must repeat discovery.
     fn wants_repetition(&self, now: Instant) -> bool {
-        let is_old = |at: Instant| now.saturating_duration_since(at) >= Self::AGE;
+        let is_old = |at: Instant| now.saturating_duration_since(at) >= Self::REPEAT_AFTER;
         self.enabled
             && (self.is_due || self.succeeded.is_some_and(is_old))
-            && !self.is_left_alone(now)
+            && !self.is_before_retry_after(now)
     }
 
-    fn is_left_alone(&self, now: Instant) -> bool {
-        self.left_alone_until.is_some_and(|until| now < until)
+    fn is_before_retry_after(&self, now: Instant) -> bool {
+        self.retry_after_until.is_some_and(|until| now < until)
     }
 
     /// Returns the longest wait for the next refresh, so that discovery is repeated within a day.
@@ -444,23 +458,23 @@ impl DiscoveryClock {
         if !self.enabled {
             return Duration::MAX;
         }
-        let until = self.repeat_by.max(self.left_alone_until.unwrap_or(now));
+        let until = self.repeat_by.max(self.retry_after_until.unwrap_or(now));
         until.saturating_duration_since(now)
     }
 }
 
-/// The longest `Retry-After` that is honoured.
+/// The maximum `Retry-After`. Longer values are shortened to it.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(60);
 
 /// Returns when a `Retry-After` ends. `None` if it is absent or 0.
-fn left_alone_until(now: Instant, retry_after: Option<Duration>) -> Option<Instant> {
+fn retry_after_until(now: Instant, retry_after: Option<Duration>) -> Option<Instant> {
     let wait = retry_after?.min(LONGEST_RETRY_AFTER);
     (!wait.is_zero()).then(|| now + wait)
 }
 
-/// The fetches that requests may start: four at most, and one more each cooldown. A new key is
-/// fetched at once even right after another fetch, and a flood of made-up `kid`s costs the issuer
-/// four fetches and then one per cooldown.
+/// The budget for fetches on behalf of requests: at most four, and one more each cooldown. It lets
+/// a new key be fetched at once even right after another fetch, and limits a flood of made-up
+/// `kid`s to four fetches and then one per cooldown.
 #[derive(Debug)]
 struct Budget {
     left: u32,
@@ -497,7 +511,7 @@ impl Budget {
     }
 }
 
-/// Spreads replicas that started together. Not a secret: a seed and Steele and Vigna's
+/// Spreads the fetches of replicas that started together. Not secret: a seed and Steele and Vigna's
 /// `SplitMix64`.
 #[derive(Debug)]
 struct Jitter(u64);
@@ -528,10 +542,10 @@ mod tests {
 
     fn schedule() -> (Schedule, Instant) {
         let now = Instant::now();
-        (Schedule::new(Policy::default(), true, now, 7), now)
+        (Schedule::new(RefreshPolicy::default(), true, now, 7), now)
     }
 
-    /// A schedule that holds a set, fetched and discovered at the instant that it returns.
+    /// Returns a schedule with a set that was just fetched and discovered, and that time.
     fn holding() -> (Schedule, Instant) {
         let (mut schedule, now) = schedule();
         schedule.fetch();
@@ -565,7 +579,7 @@ mod tests {
             ("unsaid", None, 600),
             ("said", Some(3600), 3600),
             ("too short", Some(15), 300),
-            ("nought", Some(0), 300),
+            ("zero", Some(0), 300),
             ("too long", Some(1_000_000), 86400),
         ] {
             let (mut schedule, now) = schedule();
@@ -579,7 +593,7 @@ mod tests {
     }
 
     #[test]
-    fn the_budget_is_four_and_then_one_each_cooldown() {
+    fn budget_allows_four_fetches_then_one_per_cooldown() {
         let (mut schedule, start) = holding();
         let mut fetches = 0;
         let hour = 3600;
@@ -591,12 +605,12 @@ mod tests {
                 schedule.succeeded(now, None);
             }
         }
-        // One in 15 s ± 20 %, on the average of many.
+        // On average, one in 15 s ± 20 %.
         assert!((4 + 225..=4 + 265).contains(&fetches), "{fetches}");
     }
 
     #[test]
-    fn a_failed_fetch_costs_a_unit_too() {
+    fn failed_fetches_spend_the_budget() {
         let (mut schedule, now) = holding();
         for _ in 0..4 {
             assert!(has_started(request(&mut schedule, now)));
@@ -607,7 +621,7 @@ mod tests {
     }
 
     #[test]
-    fn a_question_joins_a_fetch_that_has_not_begun_and_outlasts_one_that_has() {
+    fn requests_join_pending_fetches_and_outlast_running_ones() {
         let (mut schedule, now) = schedule();
         schedule.fetch();
         assert_eq!(request(&mut schedule, now), wait(1, false), "not begun");
@@ -641,7 +655,7 @@ mod tests {
     }
 
     #[test]
-    fn a_paid_fetch_has_one_follow_up() {
+    fn paid_fetch_has_one_follow_up() {
         for succeeds in [true, false] {
             let (mut schedule, now) = holding();
             assert_eq!(request(&mut schedule, now), wait(2, true));
@@ -667,7 +681,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fetch_without_a_question_behind_it_has_no_follow_up() {
+    fn scheduled_fetch_has_no_follow_up() {
         type Fetch = fn(&mut Schedule, Instant);
         let fetches: [(&str, Fetch); 3] = [
             ("time", |schedule, _| schedule.fetch()),
@@ -691,7 +705,7 @@ mod tests {
             );
         }
         let now = Instant::now();
-        let mut schedule = Schedule::new(Policy::default(), false, now, 7);
+        let mut schedule = Schedule::new(RefreshPolicy::default(), false, now, 7);
         schedule.request(Discovery::Skip, now);
         schedule.begin(now);
         schedule.succeeded(now, None);
@@ -742,13 +756,13 @@ mod tests {
     }
 
     #[test]
-    fn discovery_is_repeated_within_a_day_and_after_a_failure() {
+    fn repeats_discovery_daily_and_after_failures() {
         for max_age in [0, 600, 3600, 30_000, 44_000, 54_000, 60_000, 86_400] {
             for (case, ttl) in [("said", None), ("configured", Some(HOUR * 24 * 30))] {
                 let start = Instant::now();
-                let policy = Policy {
+                let policy = RefreshPolicy {
                     ttl,
-                    ..Policy::default()
+                    ..RefreshPolicy::default()
                 };
                 let mut schedule = Schedule::new(policy, true, start, max_age);
                 let mut discovered = start;
@@ -779,7 +793,7 @@ mod tests {
     }
 
     #[test]
-    fn discovery_that_is_left_alone_is_skipped_until_its_time_is_over() {
+    fn skips_discovery_during_its_retry_after() {
         let (mut schedule, now) = holding();
         schedule.refresh();
         assert_eq!(schedule.begin(now), Some(Discovery::First));
@@ -811,7 +825,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longer_retry_after_counts_if_both_fail() {
+    fn uses_the_longer_retry_after_if_both_fail() {
         for (discovery, key_set) in [
             (Some(40), None),
             (None, Some(40)),
@@ -830,7 +844,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refresh_is_retried_until_a_fetch_that_began_after_it_succeeds() {
+    fn retries_a_refresh_until_a_later_fetch_succeeds() {
         let (mut schedule, mut now) = holding();
         schedule.refresh();
         for most in [1.2, 1.2, 2.4, 4.8, 9.6] {
@@ -858,7 +872,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_back_off_to_a_minute() {
+    fn backs_off_up_to_a_minute() {
         let (mut schedule, mut now) = schedule();
         for expected in [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0, 60.0_f64] {
             schedule.fetch();
@@ -872,7 +886,7 @@ mod tests {
     }
 
     #[test]
-    fn retry_after_is_honoured_for_a_minute_at_most() {
+    fn honours_retry_after_up_to_a_minute() {
         for (asked, least, most) in [(20, 20, 20), (3600, 60, 72), (0, 0, 2)] {
             let (mut schedule, now) = schedule();
             schedule.fetch();
@@ -886,7 +900,7 @@ mod tests {
     }
 
     #[test]
-    fn retry_after_postpones_the_refresh_and_the_follow_up_too() {
+    fn retry_after_postpones_refreshes_and_follow_ups() {
         let (mut schedule, now) = holding();
         let due = next_fetch(&schedule, now);
         let now = now + due - SECOND * 5;
@@ -898,7 +912,7 @@ mod tests {
     }
 
     #[test]
-    fn a_503_says_when_a_request_can_start_a_fetch() {
+    fn retry_after_of_a_503_is_when_a_fetch_can_start() {
         let (mut schedule, mut now) = schedule();
         for _ in 0..9 {
             schedule.fetch();
@@ -921,7 +935,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_that_a_request_asked_for_moves_no_refresh() {
+    fn failed_fetch_for_a_request_does_not_move_the_refresh() {
         let (mut schedule, now) = holding();
         let due = schedule.due();
         assert!(has_started(request(&mut schedule, now)));
@@ -931,7 +945,7 @@ mod tests {
     }
 
     #[test]
-    fn a_set_is_dropped_an_hour_past_its_time_to_live() {
+    fn drops_the_set_an_hour_after_its_time_to_live() {
         let (mut schedule, start) = holding();
         loop {
             match schedule.due() {
@@ -950,25 +964,26 @@ mod tests {
         assert!(matches!(schedule.due(), Due::Fetch(_)));
     }
 
-    /// Random lives: time passes, requests and operators ask, fetches succeed, fail or hang.
+    /// Runs random sequences of events: time passes, requests and operators ask, fetches succeed,
+    /// fail or hang.
     #[test]
-    fn no_life_breaks_the_invariants() {
+    fn random_events_keep_the_invariants() {
         for seed in 0..500 {
-            Life::new(seed).live();
+            Simulation::new(seed).run_all();
         }
     }
 
-    /// A schedule, and a model of what it has promised.
-    struct Life {
+    /// A schedule, and a model of its obligations.
+    struct Simulation {
         dice: Jitter,
         start: Instant,
         now: Instant,
         schedule: Schedule,
-        /// The start of each fetch of the set, follow-ups excluded.
+        /// The start of each fetch of the set, without follow-ups.
         begun: Vec<Instant>,
-        /// Requests that wait: when they asked, and for the number of which fetch.
+        /// Waiting requests: the time they asked, and the number of the fetch that they wait for.
         waiting: Vec<(Instant, u64)>,
-        /// The last request of an operator, until a fetch begins after it.
+        /// The last refresh of an operator, until a fetch begins after it.
         refresh: Option<Instant>,
         good_until: Option<Instant>,
         paid: u32,
@@ -977,14 +992,14 @@ mod tests {
         seed: u64,
     }
 
-    impl Life {
+    impl Simulation {
         fn new(seed: u64) -> Self {
             let start = Instant::now();
             Self {
                 dice: Jitter(seed),
                 start,
                 now: start,
-                schedule: Schedule::new(Policy::default(), true, start, seed),
+                schedule: Schedule::new(RefreshPolicy::default(), true, start, seed),
                 begun: Vec::new(),
                 waiting: Vec::new(),
                 refresh: None,
@@ -996,7 +1011,7 @@ mod tests {
             }
         }
 
-        fn live(mut self) {
+        fn run_all(mut self) {
             for _ in 0..400 {
                 let pause = self.dice.unit().powi(4) * 600.0;
                 self.now += Duration::from_secs_f64(pause);
@@ -1044,7 +1059,7 @@ mod tests {
             self.schedule.refresh();
         }
 
-        /// One fetch, during which others ask.
+        /// Runs one fetch, during which other requests arrive.
         fn run_fetch(&mut self) {
             let discovery = self.schedule.begin(self.now).unwrap();
             let began = self.now;
@@ -1081,8 +1096,8 @@ mod tests {
             self.answer();
         }
 
-        /// Every waiting request asks again, and is settled only by a fetch that began after the
-        /// question.
+        /// Every waiting request asks again. It may be settled only by a fetch that began after it
+        /// first asked.
         fn answer(&mut self) {
             for (asked_at, fresh) in std::mem::take(&mut self.waiting) {
                 let was_in_flight = self.schedule.is_in_flight();

@@ -1,7 +1,7 @@
 //! The state that requests and the refresher of one issuer share.
 //!
 //! Requests read the set without a lock. Code that needs both mutexes locks the schedule before the
-//! record. Nothing is logged while either is locked, because a slow log would hold up requests.
+//! record. Nothing is logged while either is locked, because slow log output would delay requests.
 
 use std::{
     path::PathBuf,
@@ -24,7 +24,7 @@ use crate::algorithm::Algorithm;
 use crate::auth::keys::{
     fetch::{Access, FetchError, Fetcher},
     key_set::KeySet,
-    schedule::{Policy, Schedule},
+    schedule::{RefreshPolicy, Schedule},
     status::{Fetches, KeyStatus},
 };
 
@@ -35,7 +35,7 @@ pub(crate) enum Source {
     Discovery,
     /// A configured address.
     Address(Url),
-    /// A file, which is read again at every refresh.
+    /// A file, which is read at every refresh.
     File(PathBuf),
 }
 
@@ -45,24 +45,28 @@ pub(crate) struct Settings {
     pub(crate) issuer: Arc<str>,
     pub(crate) source: Source,
     pub(crate) algorithms: Arc<[Algorithm]>,
-    pub(crate) policy: Policy,
-    /// The time limit for a whole fetch, discovery included.
+    pub(crate) policy: RefreshPolicy,
+    /// The timeout of a whole fetch, discovery included.
     pub(crate) timeout: Duration,
     /// The seed of the schedule's jitter.
     pub(crate) seed: u64,
     pub(crate) fetcher: Arc<Fetcher>,
-    /// What the issuer's own addresses need.
+    /// Extra settings for the issuer's own addresses.
     pub(crate) access: Access,
-    /// The document of the refresher that this one replaces.
+    /// The document of the refresher that this one replaces, if any.
     pub(crate) held: Option<Seed>,
 }
 
-/// A document that is held already, when the settings of its issuer change.
+/// A document kept from before the issuer's settings changed.
 #[derive(Debug, Clone)]
 pub(crate) struct Seed {
     pub(crate) document: Arc<[u8]>,
-    /// The generation of the set that was parsed from it.
+    /// The generation of the set parsed from it.
     pub(crate) generation: u64,
+    /// The start of the fetch that last confirmed it.
+    pub(crate) confirmed: Instant,
+    /// When it stops being used unless it is confirmed again.
+    pub(crate) usable_until: Instant,
 }
 
 /// The state that requests and the refresher share.
@@ -76,18 +80,18 @@ pub(in crate::auth) struct Shared {
     /// Signals to waiting requests that a fetch has ended.
     pub(in crate::auth) fetch_ended: watch::Sender<()>,
     record: Mutex<Record>,
-    /// The `traceparent` of the request that has started the next fetch.
+    /// The `traceparent` of the request that started the next fetch.
     cause: Mutex<Option<HeaderValue>>,
-    /// Counts the fetches that the budget did not allow.
+    /// The number of fetches that the budget did not allow.
     over_budget: AtomicU64,
 }
 
-/// The history of the fetches, for [`KeyStatus`] alone.
+/// The history of fetches. Only [`KeyStatus`] uses it.
 #[derive(Debug, Default)]
 pub(in crate::auth) struct Record {
     /// The start of the fetch that last confirmed the set.
     pub(in crate::auth) confirmed: Option<Instant>,
-    /// The document of the held set.
+    /// The document of the current set.
     pub(in crate::auth) document: Option<Arc<[u8]>>,
     pub(in crate::auth) error: Option<FetchError>,
     pub(in crate::auth) fetches: Fetches,
@@ -115,12 +119,12 @@ impl Shared {
         self.schedule.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Remembers the trace that the next fetch belongs to.
+    /// Stores the trace that the next fetch belongs to.
     pub(in crate::auth) fn set_cause(&self, traceparent: Option<HeaderValue>) {
         *self.cause() = traceparent;
     }
 
-    /// Returns and forgets the trace that the next fetch belongs to.
+    /// Removes and returns the trace that the next fetch belongs to.
     pub(in crate::auth) fn take_cause(&self) -> Option<HeaderValue> {
         self.cause().take()
     }

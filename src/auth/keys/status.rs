@@ -10,37 +10,38 @@ use crate::auth::keys::left_out::LeftOut;
 pub struct KeyStatus {
     /// The issuer.
     pub issuer: String,
-    /// The number of usable keys that are held. The issuer is ready unless it is 0.
+    /// The number of usable keys. The issuer is ready if it is not 0.
     pub keys: usize,
-    /// The keys of the held set that are left out, with the reasons. Keys that are valid and for an
-    /// algorithm that is not allowed are neither here nor in `keys`.
+    /// The keys that were left out of the current set, with the reasons. Valid keys for an
+    /// algorithm that is not allowed are counted neither here nor in `keys`.
     pub left_out: Arc<[LeftOut]>,
-    /// Time since the fetch began that last confirmed the keys. `None` if no keys are held, or if
-    /// they are fixed.
+    /// Time since the start of the fetch that last confirmed the keys. `None` if no keys are held,
+    /// or if they are fixed.
     pub age: Option<Duration>,
     /// Time until the next fetch is due. `None` if the keys are fixed.
     pub next_fetch: Option<Duration>,
-    /// Why the last fetch failed, if it did: a sentence for operators. It names addresses, without
-    /// user information and query, and quotes at most 80 characters of what the issuer sent.
+    /// Why the last fetch failed: a sentence for operators. `None` if it succeeded. Addresses are
+    /// shown without user information and query, and at most 80 characters of the issuer's text are
+    /// quoted.
     pub last_error: Option<String>,
-    /// Why the last fetch failed, if it did, as one word of a fixed list (`timeout`, `status`,
-    /// `wrong_issuer`, …) that is safe to publish.
+    /// Why the last fetch failed, as one word of a fixed list (`timeout`, `status`, `wrong_issuer`,
+    /// …) that is safe to publish. `None` if it succeeded.
     pub last_error_code: Option<&'static str>,
     /// The outcomes of the fetches so far.
     pub fetches: Fetches,
 }
 
-/// The outcomes of the fetches of one issuer's keys since the start.
+/// Counts the outcomes of the fetches of one issuer's keys since the start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Fetches {
-    /// Fetches that brought a new set. Equals the generation of the set.
+    /// Fetches that returned a new set. Equals the generation of the set.
     pub replaced: u64,
-    /// Fetches that found the held set unchanged.
+    /// Fetches that found the set unchanged.
     pub confirmed: u64,
-    /// Fetches that brought no usable set.
+    /// Fetches that returned no usable set.
     pub failed: u64,
-    /// Unknown `kid`s and wrong signatures that the budget had no fetch for.
+    /// Unknown `kid`s and wrong signatures for which the budget allowed no fetch.
     pub refused: u64,
 }
 

@@ -6,8 +6,8 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use crate::auth::keys::jwk::Material;
 
 impl Material {
-    /// Returns the thumbprint. The members are in the order of their names, without whitespace
-    /// (RFC 7638 §3.1), and no member needs an escape.
+    /// Returns the thumbprint. The members are ordered by name, without whitespace (RFC 7638 §3.1),
+    /// and none of them needs an escape.
     pub(crate) fn thumbprint(&self) -> [u8; 32] {
         let members = match self {
             Self::Rsa { n, e } => {

@@ -1,14 +1,14 @@
-//! Why a TLS handshake failed, in words that an operator can act on.
+//! Describes why a TLS handshake failed, so that an operator can act on it.
 //!
-//! rustls displays its errors as the names of its types, such as
+//! rustls displays its errors with the names of its types, such as
 //! `Other(OtherError(CaUsedAsEndEntity))`.
 
 use std::{error::Error, io, iter};
 
 use rustls::{CertificateError, Error as TlsError};
 
-/// Returns the words for the TLS error among the causes of `error`. `None` if there is none, or if
-/// its own message says as much.
+/// Returns a description of the TLS error among the causes of `error`. `None` without a TLS error,
+/// or if its own message is clear enough.
 pub(in crate::auth) fn words(error: &(dyn Error + 'static)) -> Option<String> {
     match find(error)? {
         TlsError::InvalidCertificate(error) => certificate(error),
@@ -20,10 +20,10 @@ pub(in crate::auth) fn words(error: &(dyn Error + 'static)) -> Option<String> {
     }
 }
 
-/// Returns whether the certificate is signed by an authority that is not trusted.
+/// Returns whether the certificate was signed by an untrusted authority.
 pub(in crate::auth) fn is_untrusted(error: &(dyn Error + 'static)) -> bool {
     use CertificateError::{BadSignature, UnknownIssuer};
-    // A bad signature is one by another authority of the same name.
+    // The signature does not verify if another authority with the same name has signed.
     let untrusted = |error: &TlsError| {
         matches!(
             error,
@@ -33,7 +33,8 @@ pub(in crate::auth) fn is_untrusted(error: &(dyn Error + 'static)) -> bool {
     find(error).is_some_and(untrusted)
 }
 
-/// Finds the error of rustls. An I/O error does not name the error that it wraps as its source.
+/// Finds the rustls error. `io::Error::source` skips the error that it wraps, so it is read with
+/// `get_ref`.
 fn find<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e TlsError> {
     let mut causes = iter::successors(Some(error), |&cause| cause.source());
     causes.find_map(|cause| {
@@ -72,7 +73,7 @@ fn certificate(error: &CertificateError) -> Option<String> {
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
             "its certificate is not for a server (extendedKeyUsage lacks serverAuth)"
         }
-        // webpki has no type of its own for this one in rustls.
+        // rustls has no variant for this error of webpki.
         CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
             "its certificate is that of a certificate authority (CA:TRUE); a server needs one with \
              CA:FALSE (openssl req -x509 -addext basicConstraints=critical,CA:FALSE)"
@@ -91,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_certificate_error_is_explained() {
+    fn describes_each_certificate_error() {
         let then = UnixTime::since_unix_epoch(Duration::from_secs(1));
         let names = |presented: &[&str]| CertificateError::NotValidForNameContext {
             expected: "a.example".try_into().unwrap(),

@@ -1,4 +1,4 @@
-//! [`Revocation`]: one entry of the list of revoked tokens, and its line of JSON.
+//! [`Revocation`]: one entry of the revocation list, and its JSON line.
 
 use std::{
     fmt,
@@ -34,7 +34,7 @@ pub struct Revocation {
     until: Option<f64>,
 }
 
-/// Whose tokens are revoked.
+/// Selects the tokens to revoke.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Target {
     All,
@@ -44,7 +44,7 @@ pub(crate) enum Target {
     Sid(String),
 }
 
-/// A line of the file, and of the shared list.
+/// A line of the revocation file and of the shared list.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Line {
@@ -59,7 +59,8 @@ struct Line {
 
 impl Revocation {
     fn new(issuer: impl Into<String>, target: Target) -> Self {
-        // `iat` has whole seconds, so a token that was issued in this second counts as before.
+        // `iat` has whole seconds, so tokens issued in the current second must count as issued
+        // before.
         let now = SystemTime::now() + Duration::from_secs(1);
         Self {
             issuer: issuer.into(),
@@ -69,7 +70,7 @@ impl Revocation {
         }
     }
 
-    /// Revokes the token with this `jti`, whenever it was issued.
+    /// Revokes the token with this `jti`, whatever its `iat`.
     pub fn token(issuer: impl Into<String>, jti: impl Into<String>) -> Self {
         Self {
             before: None,
@@ -77,37 +78,36 @@ impl Revocation {
         }
     }
 
-    /// Revokes the tokens of the subject `sub` that were issued until now.
+    /// Revokes the tokens of the subject `sub` that were issued before now.
     pub fn subject(issuer: impl Into<String>, sub: impl Into<String>) -> Self {
         Self::new(issuer, Target::Sub(sub.into()))
     }
 
-    /// Revokes the tokens of a client that were issued until now. Its id is compared with
+    /// Revokes the tokens of a client that were issued before now. The id is compared with
     /// `client_id`, `azp` and `cid`.
     pub fn client(issuer: impl Into<String>, client_id: impl Into<String>) -> Self {
         Self::new(issuer, Target::Client(client_id.into()))
     }
 
-    /// Revokes the tokens of the session `sid` that were issued until now.
+    /// Revokes the tokens of the session `sid` that were issued before now.
     pub fn session(issuer: impl Into<String>, sid: impl Into<String>) -> Self {
         Self::new(issuer, Target::Sid(sid.into()))
     }
 
-    /// Revokes every token of the issuer that was issued until now.
+    /// Revokes every token of the issuer that was issued before now.
     pub fn issuer_wide(issuer: impl Into<String>) -> Self {
         Self::new(issuer, Target::All)
     }
 
-    /// Revokes only tokens that were issued before this time. Tokens without `iat` count as issued
-    /// before any time.
+    /// Revokes only tokens that were issued before `time`. Tokens without `iat` are always revoked.
     #[must_use]
     pub fn before(mut self, time: SystemTime) -> Self {
         self.before = Some(seconds(time));
         self
     }
 
-    /// Ends the revocation at this time: when the last revoked token has expired. Defaults to
-    /// never.
+    /// Ends the revocation at `time`. Choose a time when the last revoked token has expired.
+    /// Defaults to never.
     #[must_use]
     pub fn until(mut self, time: SystemTime) -> Self {
         self.until = Some(seconds(time));
@@ -145,10 +145,10 @@ impl Revocation {
         }
     }
 
-    /// Parses a line of JSON such as `{"iss":"…","sub":"…","before":1790000000}`.
+    /// Parses a JSON line such as `{"iss":"…","sub":"…","before":1790000000}`.
     ///
     /// # Errors
-    /// A sentence that says what is wrong. It quotes nothing of the line.
+    /// A sentence that names the problem without quoting the line.
     pub fn from_json(line: &str) -> Result<Self, &'static str> {
         let Ok(line) = json::object_as::<Line>(line) else {
             return Err(
@@ -176,7 +176,7 @@ impl Revocation {
         Ok(Self::from_parts(&line.iss, target, line.before, line.until))
     }
 
-    /// Returns the line of JSON, without a line break.
+    /// Returns the JSON line, without a line break.
     pub fn to_json(&self) -> String {
         let mut line = Map::new();
         line.insert("iss".to_owned(), json!(self.issuer));
@@ -193,7 +193,7 @@ impl Revocation {
 }
 
 impl Target {
-    /// Returns the member of the line that names whose tokens are revoked.
+    /// Returns the name and value of the claim that selects the revoked tokens.
     pub(crate) fn claim(&self) -> Option<(&'static str, &str)> {
         match self {
             Self::All => None,
@@ -205,7 +205,7 @@ impl Target {
     }
 }
 
-/// Shows no claim's value.
+/// Shows no claim values.
 impl fmt::Debug for Revocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Revocation")
@@ -219,7 +219,7 @@ fn seconds(time: SystemTime) -> f64 {
     since_epoch.unwrap_or_default().as_secs_f64()
 }
 
-/// Writes whole seconds without a fraction.
+/// Formats whole seconds without a fraction.
 #[allow(clippy::cast_possible_truncation)] // within the range in which a double is exact
 fn number(seconds: f64) -> Value {
     const EXACT: f64 = 9e15;

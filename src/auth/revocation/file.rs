@@ -1,10 +1,11 @@
 //! [`RevocationFile`]: reads revocations from a file of JSON lines.
 //!
-//! The file is looked at every second and read again when it has changed. A file that cannot be
-//! read later leaves the list as it is: entries leave the list only when their time is over.
+//! The file is checked every second and read again when it has changed. If it becomes unreadable,
+//! the list stays unchanged: an entry leaves the list only when it expires.
 
 use std::{
-    fs, io,
+    fs::{self, File},
+    io::{self, BufRead, BufReader, Read},
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime},
@@ -24,13 +25,13 @@ use crate::auth::{
     },
 };
 
-/// How often the file is looked at.
-const EVERY: Duration = Duration::from_secs(1);
+/// How often the file is checked for changes.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The most bytes of a file: some two million entries.
+/// The maximum size of the file in bytes: some two million entries.
 const MAX_BYTES: u64 = 256 * 1024 * 1024;
 
-/// Why a file of revocations cannot be used.
+/// The reason why a revocation file cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum FileError {
     #[error("{0} cannot be read: {1}")]
@@ -41,7 +42,7 @@ pub(crate) enum FileError {
     Line(String, usize, &'static str),
 }
 
-/// What tells one state of a file from another.
+/// Identifies a version of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Stamp {
     modified: Option<SystemTime>,
@@ -50,34 +51,50 @@ struct Stamp {
     inode: u64,
 }
 
-/// Reads every entry of the file.
+/// Reads every entry of the file. Empty lines are skipped.
 ///
 /// # Errors
-/// The first line that is not an entry. Empty lines count as nothing.
+/// Names the first line that is not an entry.
 pub(crate) fn read(path: &Path) -> Result<Vec<Revocation>, FileError> {
-    let name = || path.display().to_string();
-    let unreadable = |error: &io::Error| FileError::Unreadable(name(), error.kind());
-    let length = fs::metadata(path)
-        .map_err(|error| unreadable(&error))?
-        .len();
-    if length > MAX_BYTES {
-        return Err(FileError::TooLarge(name()));
-    }
-    let text = fs::read(path).map_err(|error| unreadable(&error))?;
     let mut entries = Vec::new();
-    for (at, line) in text.split(|byte| *byte == b'\n').enumerate() {
-        let line = line.trim_ascii();
+    each(path, |entry| entries.push(entry))?;
+    Ok(entries)
+}
+
+/// Passes every entry of the file to a function, line by line: the text of 100,000 entries and the
+/// entries themselves take more memory than the list.
+///
+/// # Errors
+/// As for [`read`]. The entries before that line were passed on.
+pub(crate) fn each(path: &Path, mut with: impl FnMut(Revocation)) -> Result<(), FileError> {
+    let name = || path.display().to_string();
+    let unreadable = |error: io::Error| FileError::Unreadable(name(), error.kind());
+    let file = File::open(path).map_err(unreadable)?;
+    // The limit holds for what is read: a file may grow meanwhile, and a device has no length.
+    let mut file = BufReader::new(file.take(MAX_BYTES + 1));
+    let (mut text, mut bytes) = (Vec::new(), 0);
+    for number in 1.. {
+        text.clear();
+        let read = file.read_until(b'\n', &mut text).map_err(unreadable)?;
+        bytes += read as u64;
+        if bytes > MAX_BYTES {
+            return Err(FileError::TooLarge(name()));
+        }
+        if read == 0 {
+            break;
+        }
+        let line = text.trim_ascii();
         if line.is_empty() {
             continue;
         }
         let entry = str::from_utf8(line).map_err(|_| "not UTF-8");
         let entry = entry.and_then(Revocation::from_json);
-        entries.push(entry.map_err(|why| FileError::Line(name(), at + 1, why))?);
+        with(entry.map_err(|why| FileError::Line(name(), number, why))?);
     }
-    Ok(entries)
+    Ok(())
 }
 
-/// A file that is read into the list.
+/// A file that is watched and read into the list.
 pub(crate) struct RevocationFile {
     path: PathBuf,
     read: Option<Stamp>,
@@ -87,7 +104,7 @@ pub(crate) struct RevocationFile {
 }
 
 impl RevocationFile {
-    /// Reads the file into the list and starts to watch it. Needs a tokio runtime.
+    /// Reads the file into the list and starts watching it. Needs a tokio runtime.
     ///
     /// # Errors
     /// Returns a [`FileError`] if the file cannot be read now.
@@ -107,17 +124,17 @@ impl RevocationFile {
         file.load()?;
         file.watch.succeeded();
         let task = tokio::spawn(async move {
-            let mut ticks = interval(EVERY);
+            let mut ticks = interval(CHECK_INTERVAL);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
                 ticks.tick().await;
-                // A thread reads the file: 100,000 entries take about a tenth of a second.
+                // Runs on another thread, because 100,000 entries take about a tenth of a second.
                 let looked = spawn_blocking(move || {
-                    file.look();
+                    file.check();
                     file
                 });
                 let Ok(same) = looked.await else {
-                    tracing::error!("the file of revocations is no longer read, after a panic");
+                    tracing::error!("revocation file watcher panicked");
                     return;
                 };
                 file = same;
@@ -126,8 +143,8 @@ impl RevocationFile {
         Ok((watch, Task(task)))
     }
 
-    /// Reads the file again if it has changed, or could not be read before.
-    fn look(&mut self) {
+    /// Reads the file again if it has changed, or if the last attempt failed.
+    fn check(&mut self) {
         if self.read.is_some() && self.read == Stamp::of(&self.path) {
             self.watch.succeeded();
             return;
@@ -135,7 +152,7 @@ impl RevocationFile {
         match self.load() {
             Ok(()) => {
                 let entries = self.list.len();
-                tracing::info!(entries, "the file of revocations was read");
+                tracing::info!(entries, "revocation file read");
                 self.watch.succeeded();
             }
             Err(error) => {
@@ -146,19 +163,23 @@ impl RevocationFile {
     }
 
     fn load(&mut self) -> Result<(), FileError> {
-        // Before the file is read: a change in between is then noticed at the next look.
+        // Taken before the file is read, so that a change during the read is noticed at the next
+        // check.
         let stamp = Stamp::of(&self.path);
-        let entries = read(&self.path)?;
         let now = self.clock.now();
         self.list.sweep(now);
-        self.list.add(entries, now);
+        let mut batch = self.list.batch(now);
+        each(&self.path, |entry| {
+            batch.push(&entry);
+        })?;
+        self.list.add_batch(batch);
         self.read = stamp;
         Ok(())
     }
 }
 
 impl Stamp {
-    /// `None` if the file cannot be looked at.
+    /// `None` if the metadata of the file cannot be read.
     fn of(path: &Path) -> Option<Self> {
         let metadata = fs::metadata(path).ok()?;
         Some(Self {
@@ -167,5 +188,18 @@ impl Stamp {
             #[cfg(unix)]
             inode: std::os::unix::fs::MetadataExt::ino(&metadata),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `/dev/zero` has a length of 0 and no end.
+    #[test]
+    #[cfg(unix)]
+    fn reads_no_more_than_the_limit() {
+        let found = read(Path::new("/dev/zero"));
+        assert_eq!(found, Err(FileError::TooLarge("/dev/zero".to_owned())));
     }
 }

@@ -1,15 +1,14 @@
-//! [`RevocationList`]: the entries that are in force, as requests look them up.
+//! [`RevocationList`]: the revocations in force, indexed for lookups by requests.
 //!
-//! A lookup reads an immutable snapshot: it waits for no lock and no writer. An empty list costs
-//! one atomic load. The list has two parts, so that adding one entry to 100,000 copies only the
-//! recent ones.
+//! A lookup reads an immutable snapshot: it never waits for a lock or a writer. With an empty list,
+//! it costs one atomic load. The list has two parts, so that adding one entry to 100,000 copies
+//! only the recent ones.
 //!
-//! Invariant: **an entry leaves the list when its time is over, and in no other way.** Sources only
-//! add.
+//! Invariant: **an entry leaves the list only when it expires.** Sources can only add entries.
 
 use std::{
     borrow::Cow,
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -20,40 +19,57 @@ use arc_swap::ArcSwap;
 use smallvec::SmallVec;
 use tokio::sync::watch;
 
-use crate::auth::revocation::entry::{Revocation, Target};
+use crate::auth::{
+    display::ShownUrl,
+    revocation::entry::{Revocation, Target},
+};
 
-/// The most entries of the part that is copied when one is added.
+/// The most entries of the part that is copied when one is added, unless a sixteenth of the other part
+/// is more: joining the two takes as long as that part is large.
 const MAX_RECENT: usize = 1024;
 
-/// The state of an empty list.
-const QUIET: u64 = 0;
+/// The most issuers that are warned about.
+const MAX_REPORTED: usize = 16;
 
-/// The state of a list that is unknown.
+/// The state of an empty list.
+const EMPTY: u64 = 0;
+
+/// The state of a list that is too old to use.
 const UNKNOWN: u64 = u64::MAX;
 
 #[derive(Debug)]
 pub(crate) struct RevocationList {
-    /// [`QUIET`], [`UNKNOWN`], or the version of the list.
+    /// [`EMPTY`], [`UNKNOWN`], or the version of the list.
     state: AtomicU64,
     snapshot: ArcSwap<Snapshot>,
     writer: Mutex<Writer>,
     changed: watch::Sender<u64>,
+    issuers: Mutex<Known>,
 }
 
-/// What a request does with the list.
+/// The issuers whose entries mean something.
+#[derive(Debug, Default)]
+struct Known {
+    /// `None` if any issuer may be trusted later.
+    trusted: Option<HashSet<String>>,
+    /// Other issuers that were warned about.
+    reported: HashSet<String>,
+}
+
+/// Tells a request how to use the list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
     /// The list is empty.
-    Quiet,
-    /// Look the token up, unless it passed this version before.
+    Empty,
+    /// Look the token up, unless it was already looked up in this version.
     Version(u64),
-    /// The list is too old to decide by.
+    /// The list is too old to use.
     Unknown,
 }
 
-/// The claims by which a token is revoked.
+/// The claims that revocations are compared with.
 #[derive(Debug, Default)]
-pub(crate) struct Marks<'a> {
+pub(crate) struct RevocableClaims<'a> {
     pub(crate) jti: Option<Cow<'a, str>>,
     pub(crate) sub: Option<Cow<'a, str>>,
     pub(crate) sid: Option<Cow<'a, str>>,
@@ -66,7 +82,7 @@ pub(crate) struct Marks<'a> {
 #[derive(Debug, Default)]
 struct Writer {
     version: u64,
-    /// The number of sources that are out of reach for too long.
+    /// The number of sources that have been unreachable for too long.
     unknown: usize,
 }
 
@@ -97,35 +113,45 @@ type Rules = SmallVec<[Rule; 1]>;
 
 type MakeTarget = fn(String) -> Target;
 
-/// Which tokens of a name are revoked, and for how long. In seconds since the epoch.
+/// Selects the tokens that are revoked, and for how long. In seconds since the epoch.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Rule {
-    /// Tokens that were issued before this time. Infinite for every token.
+    /// Revokes tokens issued before this time. Infinity revokes every token.
     before: f64,
-    /// Infinite for good.
+    /// The end of the rule. Infinity means never.
     until: f64,
 }
 
 impl RevocationList {
     pub(crate) fn new() -> Self {
         Self {
-            state: AtomicU64::new(QUIET),
+            state: AtomicU64::new(EMPTY),
             snapshot: ArcSwap::default(),
             writer: Mutex::default(),
             changed: watch::Sender::new(0),
+            issuers: Mutex::default(),
         }
+    }
+
+    /// Sets the issuers that are trusted from now on, or `None` if they are not known in advance. An
+    /// entry of another issuer revokes nothing, which is often a misspelt name, so it is warned about.
+    pub(crate) fn trust(&self, issuers: Option<HashSet<String>>) {
+        self.issuers().trusted = issuers;
+        let snapshot = self.snapshot.load();
+        let parts = [&snapshot.base, &snapshot.recent].into_iter();
+        self.warn_of_others(parts.flat_map(|part| part.issuers.keys().map(|name| &**name)));
     }
 
     pub(crate) fn state(&self) -> State {
         match self.state.load(Ordering::Acquire) {
-            QUIET => State::Quiet,
+            EMPTY => State::Empty,
             UNKNOWN => State::Unknown,
             version => State::Version(version),
         }
     }
 
     /// Returns whether a token of `issuer` with these claims is revoked.
-    pub(crate) fn has(&self, issuer: &str, marks: &Marks<'_>, now: f64) -> bool {
+    pub(crate) fn has(&self, issuer: &str, marks: &RevocableClaims<'_>, now: f64) -> bool {
         let snapshot = self.snapshot.load();
         let parts = [&snapshot.base, &snapshot.recent];
         parts.into_iter().any(|part| {
@@ -134,64 +160,103 @@ impl RevocationList {
         })
     }
 
-    /// Adds entries. Returns those that change the list: not the ones whose time is over, nor those
-    /// that an entry covers already.
+    /// Returns whether no entry of the issuer names a token, a client or a session.
+    pub(crate) fn names_subjects_alone(&self, issuer: &str) -> bool {
+        let snapshot = self.snapshot.load();
+        let parts = [&snapshot.base, &snapshot.recent].into_iter();
+        let mut of_issuer = parts.filter_map(|part| part.issuers.get(issuer));
+        of_issuer.all(|entries| {
+            let others = [&entries.jti, &entries.client, &entries.sid];
+            others.into_iter().all(HashMap::is_empty)
+        })
+    }
+
+    /// Adds entries. Returns those that change the list, without expired ones and those that
+    /// another entry already covers.
     pub(crate) fn add(
         &self,
         entries: impl IntoIterator<Item = Revocation>,
         now: f64,
     ) -> Vec<Revocation> {
         let mut writer = self.writer();
-        let mut snapshot = Snapshot::clone(&self.snapshot.load());
-        let mut recent = None;
-        let mut added = Vec::new();
-        for entry in entries {
-            let rule = Rule::of(&entry);
-            let is_new = |part: &Entries| !part.covers(&entry, rule);
-            let recent_now = recent.as_ref().unwrap_or(&*snapshot.recent);
-            if rule.until > now && is_new(&snapshot.base) && is_new(recent_now) {
-                recent
-                    .get_or_insert_with(|| Entries::clone(&snapshot.recent))
-                    .insert(&entry, rule);
-                added.push(entry);
-            }
-        }
-        let Some(recent) = recent else {
-            return added;
-        };
-        if recent.len > MAX_RECENT {
-            let mut base = snapshot.base.in_force(now);
-            base.extend(&recent, now);
-            snapshot = Snapshot {
-                base: Arc::new(base),
-                recent: Arc::default(),
-            };
-        } else {
-            snapshot.recent = Arc::new(recent);
-        }
-        self.publish(&mut writer, snapshot);
+        let mut batch = self.batch(now);
+        let added: Vec<_> = entries
+            .into_iter()
+            .filter(|entry| batch.push(entry))
+            .collect();
+        self.join(&mut writer, batch.entries, now);
+        drop(writer);
+        self.warn_of_others(added.iter().map(Revocation::issuer));
         added
     }
 
-    /// Removes the entries whose time is over, so that they take no memory.
-    pub(crate) fn sweep(&self, now: f64) {
+    /// Returns an empty batch, for many entries that are added at once or not at all.
+    pub(crate) fn batch(&self, now: f64) -> Batch {
+        Batch {
+            held: self.snapshot.load_full(),
+            entries: Entries::default(),
+            now,
+        }
+    }
+
+    /// Adds the entries of a batch.
+    pub(crate) fn add_batch(&self, batch: Batch) {
+        let issuers: Vec<_> = batch.entries.issuers.keys().cloned().collect();
         let mut writer = self.writer();
-        let held = self.snapshot.load();
-        let mut base = held.base.in_force(now);
-        base.extend(&held.recent, now);
-        if base.len == held.base.len + held.recent.len {
+        self.join(&mut writer, batch.entries, batch.now);
+        drop(writer);
+        self.warn_of_others(issuers.iter().map(|issuer| &**issuer));
+    }
+
+    fn join(&self, writer: &mut Writer, new: Entries, now: f64) {
+        if new.len == 0 {
             return;
         }
+        let held = self.snapshot.load_full();
+        let is_empty = held.base.len == 0 && held.recent.len == 0;
+        let joined = if is_empty && new.len > MAX_RECENT {
+            Snapshot {
+                base: Arc::new(new),
+                recent: Arc::default(),
+            }
+        } else if held.recent.len + new.len <= MAX_RECENT.max(held.base.len / 16) {
+            let mut recent = Entries::clone(&held.recent);
+            recent.extend(&new, now);
+            Snapshot {
+                base: Arc::clone(&held.base),
+                recent: Arc::new(recent),
+            }
+        } else {
+            let mut base = held.base.in_force(now);
+            base.extend(&held.recent, now);
+            base.extend(&new, now);
+            Snapshot {
+                base: Arc::new(base),
+                recent: Arc::default(),
+            }
+        };
+        self.publish(writer, joined);
+    }
+
+    /// Removes expired entries, to free their memory.
+    pub(crate) fn sweep(&self, now: f64) {
+        let mut writer = self.writer();
+        let held = self.snapshot.load_full();
+        // A copy takes as much memory as the list, so none is made in vain.
+        if !held.base.has_expired(now) && !held.recent.has_expired(now) {
+            return;
+        }
+        let mut base = held.base.in_force(now);
+        base.extend(&held.recent, now);
         let swept = Snapshot {
             base: Arc::new(base),
             recent: Arc::default(),
         };
-        drop(held);
         self.publish(&mut writer, swept);
     }
 
-    /// Notes that a source has become too old to decide by, or has become fresh again. Without a
-    /// fresh source no token can be decided.
+    /// Records that a source has become too old, or fresh again. While any source is too old, no
+    /// token can be accepted.
     pub(crate) fn source_became(&self, is_unknown: bool) {
         let mut writer = self.writer();
         writer.unknown = if is_unknown {
@@ -202,18 +267,23 @@ impl RevocationList {
         self.publish_state(&writer);
     }
 
-    /// Returns the entries that are in force.
+    /// Returns the revocations in force.
     pub(crate) fn entries(&self, now: f64) -> Vec<Revocation> {
-        let snapshot = self.snapshot.load();
         let mut entries = Vec::new();
+        self.each(now, |entry| entries.push(entry));
+        entries
+    }
+
+    /// Passes each entry that is in force to a function, so that not all of them are copied at once.
+    pub(crate) fn each(&self, now: f64, mut with: impl FnMut(Revocation)) {
+        let snapshot = self.snapshot.load_full();
         for part in [&snapshot.base, &snapshot.recent] {
             part.each(|issuer, target, rule| {
                 if rule.until > now {
-                    entries.push(rule.entry(issuer, target));
+                    with(rule.entry(issuer, target));
                 }
             });
         }
-        entries
     }
 
     /// Returns the number of entries.
@@ -222,13 +292,13 @@ impl RevocationList {
         snapshot.base.len + snapshot.recent.len
     }
 
-    /// Returns a receiver that is signalled after each change.
+    /// Returns a receiver that is notified after each change.
     pub(crate) fn changes(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
     }
 
-    /// Publishes the snapshot before its version, so that a token is never marked as looked up in a
-    /// version that it was not looked up in.
+    /// Publishes the snapshot before its version. In the other order, a token could be marked as
+    /// looked up in a version that it was not looked up in.
     fn publish(&self, writer: &mut Writer, snapshot: Snapshot) {
         writer.version += 1;
         self.snapshot.store(Arc::new(snapshot));
@@ -240,11 +310,35 @@ impl RevocationList {
         let state = if writer.unknown > 0 {
             UNKNOWN
         } else if self.len() == 0 {
-            QUIET
+            EMPTY
         } else {
             writer.version
         };
         self.state.store(state, Ordering::Release);
+    }
+
+    /// Warns once of each issuer that is not trusted.
+    fn warn_of_others<'n>(&self, names: impl Iterator<Item = &'n str>) {
+        let mut issuers = self.issuers();
+        let Known { trusted, reported } = &mut *issuers;
+        let Some(trusted) = trusted else {
+            return;
+        };
+        let mut others = Vec::new();
+        for name in names.filter(|name| !trusted.contains(*name)) {
+            if reported.len() < MAX_REPORTED && reported.insert(name.to_owned()) {
+                others.push(ShownUrl::new(name));
+            }
+        }
+        // Nothing is logged under a lock.
+        drop(issuers);
+        for issuer in others {
+            tracing::warn!(%issuer, "revocations of an issuer that is not configured have no effect");
+        }
+    }
+
+    fn issuers(&self) -> MutexGuard<'_, Known> {
+        self.issuers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn writer(&self) -> MutexGuard<'_, Writer> {
@@ -252,11 +346,48 @@ impl RevocationList {
     }
 }
 
+/// Entries that are added to the list at once or not at all. They take no memory besides that of the
+/// list.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    held: Arc<Snapshot>,
+    entries: Entries,
+    now: f64,
+}
+
+impl Batch {
+    /// Adds an entry. Returns whether it changes the list.
+    pub(crate) fn push(&mut self, entry: &Revocation) -> bool {
+        let rule = Rule::of(entry);
+        let parts = [&*self.held.base, &*self.held.recent, &self.entries];
+        let is_new = rule.until > self.now && !parts.iter().any(|part| part.covers(entry, rule));
+        if is_new {
+            self.entries.insert(entry, rule);
+        }
+        is_new
+    }
+}
+
 impl Entries {
     fn insert(&mut self, entry: &Revocation, rule: Rule) {
-        let issuer = self.issuers.entry(entry.issuer().into()).or_default();
-        self.len += 1;
-        self.len -= issuer.rules_mut(entry.target()).add(rule);
+        // Nearly always the issuer is there, so its name is not copied for the lookup.
+        if !self.issuers.contains_key(entry.issuer()) {
+            self.issuers
+                .insert(entry.issuer().into(), OfIssuer::default());
+        }
+        if let Some(issuer) = self.issuers.get_mut(entry.issuer()) {
+            self.len += 1;
+            self.len -= issuer.rules_mut(entry.target()).add(rule);
+        }
+    }
+
+    /// Returns whether the time of an entry is over.
+    fn has_expired(&self, now: f64) -> bool {
+        let is_over = |rules: &Rules| rules.iter().any(|rule| rule.until <= now);
+        self.issuers.values().any(|issuer| {
+            let maps = [&issuer.jti, &issuer.sub, &issuer.client, &issuer.sid];
+            is_over(&issuer.all) || maps.into_iter().any(|map| map.values().any(is_over))
+        })
     }
 
     fn covers(&self, entry: &Revocation, rule: Rule) -> bool {
@@ -265,7 +396,7 @@ impl Entries {
         rules.is_some_and(|rules| rules.iter().any(|held| held.covers(rule)))
     }
 
-    /// Returns a copy of the entries that are in force.
+    /// Returns a copy of the entries in force.
     fn in_force(&self, now: f64) -> Self {
         let mut copy = Self::default();
         copy.extend(self, now);
@@ -319,7 +450,7 @@ impl Entries {
 }
 
 impl OfIssuer {
-    fn has(&self, marks: &Marks<'_>, now: f64) -> bool {
+    fn has(&self, marks: &RevocableClaims<'_>, now: f64) -> bool {
         let applies = |rules: &Rules| rules.iter().any(|rule| rule.applies(marks.issued, now));
         let named = |map: &HashMap<Arc<str>, Rules>, name: &str| map.get(name).is_some_and(applies);
         applies(&self.all)
@@ -355,8 +486,8 @@ impl OfIssuer {
 }
 
 trait AddRule {
-    /// Adds a rule. Returns how many fewer rules there are than one more: those that it covers, or
-    /// itself if another covers it.
+    /// Adds a rule. Returns the number of rules this made redundant: those that the new rule
+    /// covers, or 1 if another rule covers the new one.
     fn add(&mut self, rule: Rule) -> usize;
 }
 

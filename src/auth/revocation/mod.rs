@@ -1,9 +1,9 @@
 //! Revocation: the list of tokens that are rejected although they have not expired.
 //!
-//! - `entry.rs` has the public [`Revocation`] and its line of JSON.
-//! - `list.rs` is the list that requests look at, without I/O and without a lock.
-//! - `file.rs` reads entries from a file, `source.rs` from anything else, `sync.rs` shares the list
-//!   with other processes. `status.rs` has them together, for an `Auth` and for operators.
+//! - `entry.rs` has the public [`Revocation`] and its JSON line.
+//! - `list.rs` is the list that requests read, without I/O and without a lock.
+//! - `file.rs` reads entries from a file, `source.rs` from any other source, and `sync.rs` shares
+//!   the list with other processes. `status.rs` combines them for an `Auth` and for operators.
 
 pub(crate) mod entry;
 pub(crate) mod file;

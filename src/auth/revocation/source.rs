@@ -1,7 +1,6 @@
-//! [`RevocationSource`]: reads revocations from a database or another service, again and again.
+//! [`RevocationSource`]: reads revocations from a database or another service at intervals.
 //!
-//! [`Watch`] holds what is known about a source: when it last answered, and whether the list is too
-//! old to decide by.
+//! [`Watch`] tracks a source: when it last answered, and whether the list is too old to use.
 
 use std::{
     error::Error,
@@ -42,31 +41,31 @@ use crate::auth::{
 /// }
 /// ```
 pub trait RevocationSource: Send + Sync + 'static {
-    /// Returns the revocations that are in force.
+    /// Returns the revocations in force.
     ///
     /// An entry stays on the list until its [`until`](Revocation::until), even if a later answer
-    /// lacks it.
+    /// does not contain it.
     ///
     /// # Errors
-    /// Any error is logged. The list that is held stays in use for
+    /// Any error is logged. The current list stays in use for
     /// [`revocation_stale`](crate::auth::Builder::revocation_stale).
     fn revocations(
         &self,
     ) -> impl Future<Output = Result<Vec<Revocation>, Box<dyn Error + Send + Sync>>> + Send;
 }
 
-/// What happens to requests when a source of revocations has been out of reach for too long.
+/// The response to requests while a source of revocations has been unreachable for too long.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RevocationOutage {
     /// Requests with a valid token are answered with 503 `state_unavailable`.
     #[default]
     Refuse,
-    /// The list that is held stays in use.
+    /// The current list stays in use.
     Local,
 }
 
-/// How long the list may go on without its source, and what happens then.
+/// How long the list may be used without its source, and what happens after that.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Staleness {
     pub(crate) limit: Duration,
@@ -76,7 +75,7 @@ pub(crate) struct Staleness {
 type Answer = Result<Vec<Revocation>, Box<dyn Error + Send + Sync>>;
 type Load = dyn Fn() -> Pin<Box<dyn Future<Output = Answer> + Send>> + Send + Sync;
 
-/// A source of any type, with the time between two reads.
+/// A source of any type, and the interval between two reads.
 #[derive(Clone)]
 pub(crate) struct Polled {
     load: Arc<Load>,
@@ -96,7 +95,7 @@ impl Polled {
         }
     }
 
-    /// Starts to read the source. Needs a tokio runtime.
+    /// Starts reading the source. Needs a tokio runtime.
     pub(crate) fn start(
         self,
         list: Arc<RevocationList>,
@@ -106,10 +105,11 @@ impl Polled {
         let watch = Watch::new("source", &list, Some(staleness));
         let watched = Arc::clone(&watch);
         let task = Task(tokio::spawn(async move {
-            // A failure is noticed before the list is too old.
+            // Reads often enough to notice a failure before the list is too old.
             let every = self.every.min(staleness.limit.max(Duration::from_secs(1)));
             loop {
-                // A source that never answers has failed too, or the list would never be too old.
+                // A source that never answers counts as failed; otherwise the list would never
+                // become too old.
                 let patience = staleness.limit.max(Duration::from_secs(1));
                 match timeout(patience, (self.load)()).await {
                     Err(_elapsed) => watched.failed("it does not answer"),
@@ -127,7 +127,7 @@ impl Polled {
     }
 }
 
-/// A task that ends when this value is dropped.
+/// A task that is aborted when this value is dropped.
 #[derive(Debug)]
 pub(crate) struct Task(pub(super) JoinHandle<()>);
 
@@ -137,14 +137,14 @@ impl Drop for Task {
     }
 }
 
-const GOES_ON: &str = "the list that is held goes on";
+const LIST_KEPT: &str = "the list that is held goes on";
 
-/// What is known about one source.
+/// The state of one source.
 #[derive(Debug)]
 pub(crate) struct Watch {
     pub(crate) name: &'static str,
     list: Arc<RevocationList>,
-    /// `None` if the list that was read last stays in use for good.
+    /// `None` if the last list stays in use indefinitely.
     staleness: Option<Staleness>,
     state: Mutex<WatchState>,
 }
@@ -168,7 +168,7 @@ impl Watch {
             staleness,
             state: Mutex::default(),
         });
-        // A source that was never read is too old at once.
+        // The list of a source that was never read is too old from the start.
         watch.decide(None);
         watch
     }
@@ -181,12 +181,12 @@ impl Watch {
             state.error.take()
         };
         if error.is_some() {
-            tracing::info!(source = self.name, "revocations are read again");
+            tracing::info!(source = self.name, "reading revocations works again");
         }
         self.decide(Some(Duration::ZERO));
     }
 
-    /// Notes a failure. Each reason is logged once.
+    /// Records a failure. Logs each reason only once.
     pub(crate) fn failed(&self, why: &str) {
         let (age, is_new) = {
             let mut state = self.state();
@@ -197,26 +197,27 @@ impl Watch {
         let source = self.name;
         match self.staleness {
             _ if !is_new => {}
-            // Nothing but this line says that later entries of the file have no effect.
-            None => tracing::error!(source, error = why, "revocations not read; {GOES_ON}"),
-            Some(_) => tracing::warn!(source, error = why, "revocations not read; {GOES_ON}"),
+            // An error, because this line is the only sign that later entries of the file have no
+            // effect.
+            None => tracing::error!(source, error = why, "revocations not read; {LIST_KEPT}"),
+            Some(_) => tracing::warn!(source, error = why, "revocations not read; {LIST_KEPT}"),
         }
         self.decide(age);
     }
 
-    /// Notes the age of a list that is read elsewhere, and whether its source answers.
+    /// Records the age of a list that is read elsewhere, and whether its source responds.
     pub(crate) fn observe(&self, age: Option<Duration>, is_ok: bool) {
         let synchronized = age.and_then(|age| Instant::now().checked_sub(age));
         self.state().synchronized = synchronized;
         if !is_ok {
             self.failed("it cannot be reached");
         } else if age.is_some() && self.state().error.take().is_some() {
-            tracing::info!(source = self.name, "revocations are read again");
+            tracing::info!(source = self.name, "reading revocations works again");
         }
         self.decide(age);
     }
 
-    /// Decides whether the list is too old, given its age.
+    /// Decides whether a list of this age is too old.
     pub(crate) fn decide(&self, age: Option<Duration>) {
         let Some(staleness) = self.staleness else {
             return;
@@ -231,7 +232,7 @@ impl Watch {
         if is_unknown && age.is_some() {
             tracing::error!(
                 source = self.name,
-                "the list of revoked tokens is too old; requests with a token are answered with 503"
+                "list of revoked tokens is too old; requests with a token get 503"
             );
         }
     }

@@ -1,4 +1,4 @@
-//! [`Revocations`]: the list of an `Auth` with its sources, and what operators see of them.
+//! [`Revocations`]: the list of an `Auth` with its sources, and their state for operators.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,7 +8,7 @@ use crate::auth::revocation::{
     source::{Task, Watch},
 };
 
-/// The list and the tasks that read its sources. The tasks end when this value is dropped.
+/// The list and the tasks that read its sources. Dropping this value aborts the tasks.
 #[derive(Debug)]
 pub(crate) struct Revocations {
     pub(in crate::auth) list: Arc<RevocationList>,
@@ -16,13 +16,13 @@ pub(crate) struct Revocations {
     _tasks: Vec<Task>,
 }
 
-/// The state of the list of revoked tokens.
+/// The state of the revocation list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RevocationStatus {
     /// The number of entries.
     pub entries: usize,
-    /// The sources that the list is read from.
+    /// The sources of the list.
     pub sources: Vec<RevocationSourceStatus>,
 }
 
@@ -51,7 +51,7 @@ impl Revocations {
         }
     }
 
-    /// Adds entries, and returns those that were not on the list.
+    /// Adds entries and returns the new ones.
     pub(in crate::auth) fn add(
         &self,
         revocations: impl IntoIterator<Item = Revocation>,

@@ -1,7 +1,7 @@
 //! Shares the list with other processes through a store.
 //!
-//! Synchronization only adds: the store gives us its lines, and asks for ours to write back what it
-//! lacks. So a store that comes back empty revives no token.
+//! Synchronization only adds entries: it reads the store's lines, and writes back the lines that
+//! the store lacks. A store that was emptied therefore makes no revoked token valid again.
 
 use std::{
     sync::{
@@ -23,13 +23,13 @@ use crate::auth::{
     store::{Line, Store, Subscriber},
 };
 
-/// How often the age of the list is looked at.
-const EVERY: Duration = Duration::from_secs(1);
+/// How often the age of the list is checked.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How often it is looked at until the list was read once.
-const AT_FIRST: Duration = Duration::from_millis(20);
+/// How often the age is checked before the list has been read for the first time.
+const INITIAL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Starts to share the list. Needs a tokio runtime.
+/// Starts sharing the list. Needs a tokio runtime.
 pub(in crate::auth) fn start(
     store: &Store,
     list: &Arc<RevocationList>,
@@ -45,7 +45,12 @@ pub(in crate::auth) fn start(
         loop {
             let age = store.list_age();
             watched.observe(age, store.health().ok);
-            sleep(if age.is_some() { EVERY } else { AT_FIRST }).await;
+            sleep(if age.is_some() {
+                CHECK_INTERVAL
+            } else {
+                INITIAL_INTERVAL
+            })
+            .await;
             looks = looks.wrapping_add(1);
             if looks.is_multiple_of(60) {
                 list.sweep(clock.now());
@@ -55,7 +60,7 @@ pub(in crate::auth) fn start(
     (watch, Task(task))
 }
 
-/// Returns the line of an entry.
+/// Converts an entry to a line.
 pub(crate) fn line(entry: &Revocation) -> Line {
     let until = entry.until_seconds();
     let until = until.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
@@ -65,7 +70,7 @@ pub(crate) fn line(entry: &Revocation) -> Line {
     }
 }
 
-/// Returns the entry of a line. `None` if it is not one.
+/// Converts a line to an entry. `None` if it is not one.
 pub(crate) fn entry(line: &Line) -> Option<Revocation> {
     let text = str::from_utf8(&line.text).ok()?;
     Revocation::from_json(text).ok()
@@ -78,12 +83,12 @@ fn subscriber(list: &Arc<RevocationList>, clock: &Clock) -> Subscriber {
     Subscriber {
         add: Box::new(move |lines| {
             let entries: Vec<_> = lines.iter().filter_map(entry).collect();
-            // Logged once: whoever writes such a line writes more of them.
+            // Logged only once, because a process that writes such lines is likely to write many.
             if entries.len() < lines.len() && !reported.swap(true, Relaxed) {
-                tracing::error!("the store has lines that are no revocations; they are left out");
+                tracing::error!("state store has lines that are not revocations; skipped");
             }
             to.add(entries, now.now());
         }),
-        held: Box::new(move || from.entries(then.now()).iter().map(line).collect()),
+        held: Box::new(move |with| from.each(then.now(), |entry| with(line(&entry)))),
     }
 }

@@ -1,4 +1,4 @@
-//! The list that all replicas share: its lines, and who is told of them.
+//! The list that all replicas share: its lines and its subscribers.
 
 use std::{
     fmt,
@@ -6,22 +6,24 @@ use std::{
     time::SystemTime,
 };
 
-/// One line of the shared list. Two lines with the same text are the same line.
+/// One line of the shared list. Lines are identified by their text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Line {
     pub(crate) text: Vec<u8>,
-    /// The line may leave the list after this time. `None` if it stays for good.
+    /// The time after which the line may be removed. `None` if it stays indefinitely.
     pub(crate) until: Option<SystemTime>,
 }
 
-/// What a holder of the list does with it. The functions run on the store's task and must not
-/// block.
+/// The callbacks of a holder of the list. They run on the store's task and must not block.
 pub(crate) struct Subscriber {
-    /// Adds lines to the list that is held. It is called with lines that are held already.
+    /// Adds lines to the holder's list. May be called with lines that it already has.
     pub(crate) add: Box<dyn Fn(Vec<Line>) + Send + Sync>,
-    /// Returns the lines to write back to a store that lacks them.
-    pub(crate) held: Box<dyn Fn() -> Vec<Line> + Send + Sync>,
+    /// Passes on each line to write back to a store that lacks it.
+    pub(crate) held: Box<EachHeld>,
 }
+
+/// A function that passes each line that is held to another.
+pub(crate) type EachHeld = dyn Fn(&mut dyn FnMut(Line)) + Send + Sync;
 
 /// The subscribers of a store.
 #[derive(Default)]
@@ -43,11 +45,17 @@ impl Subscribers {
         }
     }
 
-    /// Returns the lines that the subscribers hold.
-    pub(crate) fn held(&self) -> Vec<Line> {
-        let subscribers = self.lock();
-        let held = subscribers.iter().map(|subscriber| (subscriber.held)());
-        held.flatten().collect()
+    /// Returns the lines that the subscribers hold, as far as they are wanted.
+    pub(crate) fn held(&self, mut is_wanted: impl FnMut(&Line) -> bool) -> Vec<Line> {
+        let mut held = Vec::new();
+        for subscriber in self.lock().iter() {
+            (subscriber.held)(&mut |line| {
+                if is_wanted(&line) {
+                    held.push(line);
+                }
+            });
+        }
+        held
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Subscriber>> {

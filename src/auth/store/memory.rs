@@ -1,10 +1,10 @@
-//! [`Memory`]: keys that were claimed, in the memory of this process.
+//! [`Memory`]: claimed keys in the memory of this process.
 //!
-//! The keys are spread over shards by a random hash, each with its own lock, so that a claim is
-//! atomic and threads rarely wait for each other. A shard is a table that never grows beyond its
-//! part of the memory. Entries leave in one way: they expire. A shard that has no room for another
-//! entry is rebuilt without the expired ones, at most once a second when it is full. A shard that
-//! is full of unexpired entries refuses claims.
+//! The keys are distributed over shards by a random hash. Each shard has its own lock, so a claim
+//! is atomic and threads rarely wait for each other. A shard is a table that never grows beyond its
+//! share of the memory. Entries are removed only when they expire: a shard without room for another
+//! entry is rebuilt without the expired ones, at most once a second when it is full. A shard full
+//! of unexpired entries rejects claims.
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -16,22 +16,22 @@ use hashbrown::HashTable;
 
 use crate::auth::store::claim::{Claim, Claimed, Unavailable};
 
-/// The default size: more than two million keys.
+/// The default size, for more than two million keys.
 pub(crate) const DEFAULT_BYTES: usize = 64 << 20;
 
-/// The most slots of one shard. A claim that rebuilds the shard takes some 50 µs.
-const SLOTS: usize = 4096;
+/// The maximum number of slots in a shard. A claim that rebuilds the shard takes some 50 µs.
+const MAX_SLOTS: usize = 4096;
 
-/// The fewest slots of the only shard of a very small store.
-const FEWEST_SLOTS: usize = 16;
+/// The minimum number of slots, in the only shard of a very small store.
+const MIN_SLOTS: usize = 16;
 
-/// Entries that a shard makes room for at first.
-const SMALLEST: usize = 14;
+/// The initial capacity of a shard, in entries.
+const INITIAL_CAPACITY: usize = 14;
 
-/// Bytes of one slot: the entry, and the control byte that the table keeps beside it.
-const SLOT: usize = size_of::<Entry>() + 1;
+/// The bytes of one slot: the entry, and the control byte that the table keeps for it.
+const SLOT_BYTES: usize = size_of::<Entry>() + 1;
 
-/// Keys that were claimed and have not expired.
+/// Claimed keys that have not expired.
 #[derive(Debug)]
 pub(crate) struct Memory {
     shards: Box<[Mutex<Shard>]>,
@@ -40,32 +40,33 @@ pub(crate) struct Memory {
 
 #[derive(Debug)]
 struct Shard {
-    /// Never grows by itself, and no entry is removed from it: `rebuild` replaces it. Removals
-    /// would leave slots that are neither free nor used, and make it grow beyond its memory.
+    /// Never grows on its own. No entry is removed from it; `rebuild` replaces the whole table.
+    /// Removals would leave slots that are neither free nor used, and make the table exceed its
+    /// memory.
     entries: HashTable<Entry>,
-    /// The most entries that fit into the shard's part of the memory.
+    /// The maximum number of entries that fit into the shard's share of the memory.
     limit: usize,
-    /// No entry expires before this second.
+    /// No entry expires before this time, in seconds.
     earliest: u32,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Entry {
-    /// The first half of the key. A second key with the same half is refused, never accepted.
+    /// The first half of the key. A different key with the same half is rejected, never accepted.
     key: [u8; 16],
     /// The last second in which the key must be remembered.
     until: u32,
 }
 
 impl Memory {
-    /// Creates an empty store of at most `bytes`, but room for a few keys at least.
+    /// Creates an empty store of at most `bytes`, with room for at least a few keys.
     pub(crate) fn new(bytes: usize) -> Self {
-        let slots = (bytes / SLOT).max(FEWEST_SLOTS);
-        let slots_per_shard = (1 << slots.ilog2()).min(SLOTS);
+        let slots = (bytes / SLOT_BYTES).max(MIN_SLOTS);
+        let slots_per_shard = (1 << slots.ilog2()).min(MAX_SLOTS);
         let shard = || {
             Mutex::new(Shard {
                 entries: HashTable::new(),
-                // A table has a slot free for every seven that it uses.
+                // A table keeps one slot free for every seven in use.
                 limit: slots_per_shard / 8 * 7,
                 earliest: u32::MAX,
             })
@@ -95,20 +96,21 @@ impl Memory {
         held.is_some_and(|held| held.until >= second(claim.now))
     }
 
-    /// Returns the number of keys that are held, expired ones included.
+    /// Returns the number of stored keys, including expired ones.
     pub(crate) fn len(&self) -> usize {
         let shards = self.shards.iter().map(lock);
         shards.map(|shard| shard.entries.len()).sum()
     }
 
-    /// Locks the shard of a hash. The table uses the lowest bits and the seven highest ones.
+    /// Locks the shard of a hash. The table uses only the lowest bits and the seven highest ones.
     fn shard_of(&self, hash: u64) -> MutexGuard<'_, Shard> {
         let middle = usize::try_from((hash >> 24) & 0xffff_ffff).unwrap_or_default();
         lock(&self.shards[middle % self.shards.len()])
     }
 }
 
-/// A panic while a shard was locked leaves it whole, since only memory allocation can panic there.
+/// Ignores poisoning: only a failed allocation can panic under the lock, and it leaves the shard
+/// intact.
 fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
     shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -154,11 +156,11 @@ impl Shard {
         Ok(Claimed::First)
     }
 
-    /// Replaces the table by one without the expired entries, with room for as many again.
+    /// Replaces the table with one that has no expired entries and room for as many again.
     fn rebuild(&mut self, now: u32, hasher: impl Fn(&Entry) -> u64) {
         let is_held = |entry: &&Entry| entry.until >= now;
         let held = self.entries.iter().filter(is_held).count();
-        let capacity = (held * 2).clamp(SMALLEST.min(self.limit), self.limit);
+        let capacity = (held * 2).clamp(INITIAL_CAPACITY.min(self.limit), self.limit);
         let mut entries = HashTable::with_capacity(capacity);
         self.earliest = u32::MAX;
         for entry in self.entries.iter().filter(is_held) {
@@ -169,7 +171,7 @@ impl Shard {
     }
 }
 
-/// Returns the second of a time, rounded down.
+/// Returns the time in seconds, rounded down.
 fn second(time: SystemTime) -> u32 {
     let seconds = time
         .duration_since(UNIX_EPOCH)
@@ -178,7 +180,7 @@ fn second(time: SystemTime) -> u32 {
     u32::try_from(seconds).unwrap_or(u32::MAX)
 }
 
-/// Returns the second of a time, rounded up.
+/// Returns the time in seconds, rounded up.
 fn second_after(time: SystemTime) -> u32 {
     let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     let rounded = since_epoch.as_secs() + u64::from(since_epoch.subsec_nanos() > 0);
@@ -202,7 +204,8 @@ mod tests {
         UNIX_EPOCH + Duration::from_secs(second)
     }
 
-    /// A claim of the key with this number, at a second, held for ten seconds.
+    /// Returns a claim of the key with this number, made at the second `now` and kept for ten
+    /// seconds.
     fn claim(number: u64, now: u64) -> Claim {
         let mut key = [0; 32];
         key[..8].copy_from_slice(&number.to_be_bytes());
@@ -227,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn holds_a_key_for_the_whole_of_a_fraction_of_a_second() {
+    fn keeps_a_key_through_its_last_partial_second() {
         let store = Memory::new(1 << 20);
         let until = at(100) + Duration::from_millis(1);
         let now = until - Duration::from_micros(500);
@@ -239,7 +242,7 @@ mod tests {
         assert_eq!(store.claim(&Claim { now, ..first }), Ok(Claimed::Used));
     }
 
-    /// Claims new keys until the store is full. Returns their number.
+    /// Claims new keys until the store is full. Returns the number of claimed keys.
     fn fill(store: &Memory, now: u64) -> u64 {
         let mut numbers = 0..;
         let refused = numbers.find(|number| {
@@ -251,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_when_full_and_forgets_nothing() {
+    fn rejects_claims_when_full_without_forgetting_keys() {
         let store = Memory::new(1 << 20);
         let held = fill(&store, 100);
         for number in 0..held {
@@ -264,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn takes_new_keys_forever_as_old_ones_expire() {
+    fn accepts_new_keys_as_old_ones_expire() {
         let store = Memory::new(64 << 10);
         for number in 0..100_000 {
             let claimed = store.claim(&claim(number, number / 50));
@@ -274,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn keeps_to_its_memory() {
+    fn stays_within_its_memory() {
         for bytes in [1 << 10, 1 << 16, 1 << 20, 5 << 20] {
             let store = Memory::new(bytes);
             let held = fill(&store, 100);
@@ -284,12 +287,12 @@ mod tests {
             let shards = store.shards.iter().map(|shard| shard.lock().unwrap());
             let size: usize = shards.map(|shard| shard.entries.allocation_size()).sum();
             assert!(size <= bytes + bytes / 20, "{bytes}: {size}");
-            let needed = usize::try_from(held).unwrap() * SLOT;
+            let needed = usize::try_from(held).unwrap() * SLOT_BYTES;
             assert!(needed > bytes / 3, "{bytes}: {needed}");
         }
     }
 
-    /// How long a claim takes: `cargo test --release -- --ignored nanoseconds_per_claim --nocapture`.
+    /// Measures a claim: `cargo test --release -- --ignored nanoseconds_per_claim --nocapture`.
     #[test]
     #[ignore = "measures speed"]
     fn nanoseconds_per_claim() {
@@ -302,7 +305,7 @@ mod tests {
                     let store = &store;
                     scope.spawn(move || {
                         for number in thread * CLAIMS..(thread + 1) * CLAIMS {
-                            // Hashes are spread evenly, and so are these.
+                            // Hashes are evenly distributed, so these must be too.
                             let number = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
                             let claimed = store.claim(&claim(number, 100));
                             assert_eq!(claimed, Ok(Claimed::First));
@@ -315,7 +318,7 @@ mod tests {
         }
     }
 
-    /// Threads claim the same keys in the same order, so that they meet at nearly every key.
+    /// Threads claim the same keys in the same order, so that they compete for nearly every key.
     #[test]
     fn accepts_each_key_once_however_many_threads_claim_it() {
         const THREADS: usize = 4;

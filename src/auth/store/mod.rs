@@ -1,9 +1,9 @@
-//! The state that outlives a request: keys that may be used once, and a list that every replica
-//! holds.
+//! The state that outlives a request: keys that may be used only once, and a list that all replicas
+//! share.
 //!
-//! A store knows no token. A claim is atomic: of all claims of one key, exactly one is the first,
-//! over every replica that shares the store. A store that cannot be sure says so, and the request
-//! is refused.
+//! A store knows nothing about tokens. A claim is atomic: of all claims of one key, exactly one is
+//! the first, across all replicas that share the store. A store that cannot be sure returns an
+//! error, and the request is rejected.
 
 #![cfg_attr(
     not(feature = "service"),
@@ -21,6 +21,8 @@ mod stats;
 use std::time::Instant;
 use std::{fmt, sync::Arc, time::Duration};
 
+#[cfg(feature = "service")]
+pub(crate) use self::redis::probe::{ProbeError, Probed};
 #[cfg(feature = "redis")]
 pub use self::redis::{InvalidStoreUrl, RedisOptions};
 pub(crate) use self::{
@@ -32,8 +34,8 @@ pub(crate) use self::{
 
 use self::{lines::Subscribers, memory::Memory};
 
-/// Remembers what may be used once, and shares a list with other processes. Cheap to clone; every
-/// clone is the same store.
+/// Records what may be used only once, and shares a list with other processes. Cheap to clone;
+/// clones share their state.
 #[derive(Clone)]
 pub struct Store(Arc<Inner>);
 
@@ -51,21 +53,19 @@ enum Backend {
 /// The state of a store, for operators.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Health {
-    /// False while there is no connection. The memory of this process always answers.
+    /// False while disconnected. Always true for the memory of this process.
     pub(crate) ok: bool,
-    /// Whether the shared list was read to its end at least once.
+    /// True if the whole shared list has been read at least once.
     pub(crate) is_synchronized: bool,
-    /// Whether other processes use the same store.
-    pub(crate) is_shared: bool,
-    /// Connections opened so far.
+    /// The number of connections opened so far.
     pub(crate) connects: u64,
-    /// Keys that this process holds in its own memory.
+    /// The number of keys in the memory of this process.
     pub(crate) keys: usize,
 }
 
 impl Store {
     /// Creates a store in the memory of this process, of at most `bytes`. It is exact for one
-    /// replica. When it is full, claims fail until entries expire: it forgets nothing early.
+    /// replica. When it is full, claims fail until entries expire; no entry is forgotten early.
     pub fn memory(bytes: usize) -> Self {
         Self::of(Backend::Memory(Memory::new(bytes), Subscribers::default()))
     }
@@ -73,11 +73,11 @@ impl Store {
     /// Creates a store that replicas share, in Redis or Valkey 6.2 or later, with the URL
     /// `redis://[user][:password@]host[:port][/database]`, or `rediss://` for TLS.
     ///
-    /// Connects in the background and keeps trying. While there is no connection, what needs the
-    /// store is refused with 503.
+    /// Connects in the background and retries indefinitely. While disconnected, requests that need
+    /// the store are answered with 503.
     ///
     /// # Errors
-    /// Returns [`InvalidStoreUrl`] if the text is no such URL. It repeats nothing of the text.
+    /// Returns [`InvalidStoreUrl`] if `url` is not such a URL. The error does not quote it.
     ///
     /// # Panics
     /// Panics outside of a tokio runtime.
@@ -102,6 +102,23 @@ impl Store {
         Ok(Self::of(Backend::Redis(redis::Redis::start(url, options)?)))
     }
 
+    /// Like [`redis`](Self::redis), for a process whose clock is this one.
+    #[cfg(all(test, feature = "redis"))]
+    fn redis_with_clock(
+        url: &str,
+        options: &RedisOptions,
+        clock: fn() -> std::time::SystemTime,
+    ) -> Result<Self, InvalidStoreUrl> {
+        let redis = redis::Redis::start_with_clock(url, options, clock)?;
+        Ok(Self::of(Backend::Redis(redis)))
+    }
+
+    /// Connects to a store once, and tries what the service needs.
+    #[cfg(feature = "service")]
+    pub(crate) async fn probe(url: &str, options: &RedisOptions) -> Result<Probed, ProbeError> {
+        redis::Redis::probe(url, options).await
+    }
+
     /// Checks the URL of a store without connecting to it.
     #[cfg(feature = "service")]
     pub(crate) fn check_url(url: &str) -> Result<(), InvalidStoreUrl> {
@@ -116,7 +133,7 @@ impl Store {
     /// Claims a key. Exactly one claim of each key returns [`Claimed::First`].
     ///
     /// # Errors
-    /// Returns [`Unavailable`] if the store cannot tell. The key may be recorded all the same, so a
+    /// Returns [`Unavailable`] if the store cannot tell. The key may be recorded even then, so a
     /// second claim after an error may return [`Claimed::Used`].
     #[cfg_attr(not(feature = "redis"), allow(clippy::unused_async))] // Redis is waited for
     pub(crate) async fn claim(&self, claim: Claim) -> Result<Claimed, Unavailable> {
@@ -134,11 +151,11 @@ impl Store {
         claimed
     }
 
-    /// Adds a line to the list that the replicas share, and tells the subscribers of all replicas.
+    /// Adds a line to the shared list and notifies the subscribers of all replicas.
     ///
     /// # Errors
-    /// Returns [`Unavailable`] if the store did not confirm the line. It may have it all the same.
-    /// No subscriber was told.
+    /// Returns [`Unavailable`] if the store did not confirm the line. The store may have it even
+    /// then. No subscriber was notified.
     #[cfg_attr(not(feature = "redis"), allow(clippy::unused_async))] // Redis is waited for
     pub(crate) async fn publish(&self, line: Line) -> Result<(), Unavailable> {
         match &self.0.backend {
@@ -151,22 +168,22 @@ impl Store {
         }
     }
 
-    /// Reads the list once. The memory of this process has no list besides what the subscribers
-    /// hold.
+    /// Reads the list once. A store in the memory of this process has only the lines of its
+    /// subscribers.
     ///
     /// # Errors
-    /// Returns [`Unavailable`] if the list could not be read to its end.
+    /// Returns [`Unavailable`] if the list could not be read completely.
     #[cfg_attr(not(feature = "redis"), allow(clippy::unused_async))] // Redis is waited for
     pub(crate) async fn lines(&self) -> Result<Vec<Line>, Unavailable> {
         match &self.0.backend {
-            Backend::Memory(_, subscribers) => Ok(subscribers.held()),
+            Backend::Memory(_, subscribers) => Ok(subscribers.held(|_| true)),
             #[cfg(feature = "redis")]
             Backend::Redis(redis) => redis.lines().await,
         }
     }
 
-    /// Adds a subscriber to the shared list. It is given the whole list soon, every later line, and
-    /// the whole list again every 30 s and after each reconnection.
+    /// Adds a subscriber to the shared list. It soon receives the whole list, then every new line,
+    /// and the whole list again every 30 s and after each reconnection.
     pub(crate) fn watch(&self, subscriber: Subscriber) {
         match &self.0.backend {
             Backend::Memory(_, subscribers) => subscribers.push(subscriber),
@@ -175,7 +192,7 @@ impl Store {
         }
     }
 
-    /// Waits until the store can be reached. There is no timeout; set one around the call.
+    /// Waits until the store is connected. Has no timeout; wrap the call in one.
     #[cfg_attr(not(feature = "redis"), allow(clippy::unused_async))] // Redis is waited for
     pub(crate) async fn connected(&self) {
         match &self.0.backend {
@@ -185,12 +202,16 @@ impl Store {
         }
     }
 
+    /// Returns whether other processes use the same store.
+    pub(crate) fn is_shared(&self) -> bool {
+        !matches!(self.0.backend, Backend::Memory(..))
+    }
+
     pub(crate) fn health(&self) -> Health {
         match &self.0.backend {
             Backend::Memory(memory, _) => Health {
                 ok: true,
                 is_synchronized: true,
-                is_shared: false,
                 connects: 0,
                 keys: memory.len(),
             },
@@ -198,14 +219,14 @@ impl Store {
             Backend::Redis(redis) => Health {
                 ok: redis.is_connected(),
                 is_synchronized: redis.last_synchronized().is_some(),
-                is_shared: true,
                 connects: redis.connects(),
                 keys: redis.keys(),
             },
         }
     }
 
-    /// Returns how long ago every subscriber was given the whole list. `None` if that was never.
+    /// Returns the time since every subscriber received the whole list. `None` if that has not
+    /// happened.
     #[cfg_attr(not(feature = "redis"), allow(clippy::unnecessary_wraps))] // as of Redis
     pub(crate) fn list_age(&self) -> Option<Duration> {
         match &self.0.backend {
@@ -215,7 +236,7 @@ impl Store {
         }
     }
 
-    /// Returns what the store has counted.
+    /// Returns the counters.
     pub(crate) fn stats(&self) -> &Stats {
         &self.0.stats
     }

@@ -1,4 +1,4 @@
-//! [`Stats`]: what a store counts for operators.
+//! [`Stats`]: a store's counters, for operators.
 
 use std::{
     fmt,
@@ -11,7 +11,7 @@ use std::{
 
 use crate::auth::store::claim::{Claimed, Unavailable};
 
-/// A function that is given the duration of each claim.
+/// A function that receives the duration of each claim.
 type Observer = Box<dyn Fn(Duration) + Send + Sync>;
 
 #[derive(Default)]
@@ -39,12 +39,12 @@ impl Stats {
         }
     }
 
-    /// Sets the observer. Only the first one counts.
+    /// Sets the observer. Only the first call has an effect.
     pub(crate) fn set_observer(&self, observer: Observer) {
         let _ = self.observer.set(observer);
     }
 
-    /// Returns the number of claims for each outcome.
+    /// Returns the number of claims per outcome.
     pub(crate) fn claims(&self) -> impl Iterator<Item = (&'static str, u64)> {
         let answered = [("first", &self.first), ("used", &self.used)];
         let unavailable = Unavailable::ALL.map(Unavailable::as_str);
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counts_each_outcome_under_its_word() {
+    fn counts_each_outcome_separately() {
         let stats = Stats::default();
         let outcomes = [Ok(Claimed::First), Ok(Claimed::Used)];
         let unavailable = Unavailable::ALL.map(Err);

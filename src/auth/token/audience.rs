@@ -1,13 +1,14 @@
-//! [`AudienceClaim`]: the claim that says which API a token is for.
+//! [`AudienceClaim`]: the claim that names the API a token is for.
 
 use std::{fmt, str::FromStr};
 
 /// The claim of an issuer's tokens that is compared with the configured audiences.
 ///
-/// Some issuers sign access tokens without `aud`, which name only the client that requested them.
-/// Then every token of a configured client opens the API, whatever else it was requested for.
+/// Some issuers sign access tokens without `aud` that name only the client they were issued to.
+/// With such an issuer, every token of a configured client grants access to the API, whatever it
+/// was requested for.
 ///
-/// Parses and displays as the name of the claim.
+/// Parses from and displays as the name of the claim.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum AudienceClaim {
@@ -23,7 +24,7 @@ pub enum AudienceClaim {
 }
 
 impl AudienceClaim {
-    /// Every claim that can name the audience.
+    /// Every claim that may be compared with the audiences.
     pub const ALL: &'static [Self] = &[Self::Aud, Self::ClientId, Self::Azp, Self::Cid];
 
     /// Returns the name of the claim.
@@ -43,7 +44,7 @@ impl fmt::Display for AudienceClaim {
     }
 }
 
-/// The error of parsing an [`AudienceClaim`] from another name.
+/// The error returned when a name is not that of an [`AudienceClaim`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a claim that can name the audience")]
 #[non_exhaustive]

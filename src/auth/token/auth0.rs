@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer};
 
-/// Auth0's claims beyond those that [`Claims`](crate::auth::Claims) reads, in both of its profiles:
-/// `Claims<Auth0>`.
+/// Auth0's claims beyond those that [`Claims`](crate::auth::Claims) reads, for both of its
+/// profiles. Use it as `Claims<Auth0>`.
 ///
 /// The fields follow [Access Token Profiles][source] and, for `gty` and `org_id`, the pages that it
 /// links to. To read claims that an Action adds, put `#[serde(flatten)] auth0: Auth0` beside your

@@ -39,8 +39,9 @@ pub(crate) fn allowed(algorithm: Algorithm, of_issuer: &[Algorithm]) -> Result<(
     Err(AuthError::AlgorithmNotAllowed)
 }
 
-/// Rejects header extensions. None is implemented, so every critical one is unsupported (RFC 7515
-/// §4.1.11). An unencoded payload (RFC 7797) is rejected even if it is not critical.
+/// Rejects header extensions. No extension is implemented, so every critical one is unsupported
+/// (RFC 7515 §4.1.11). An unencoded payload (RFC 7797) is rejected even if it is not marked
+/// critical.
 pub(crate) fn no_extension(header: &Header<'_>) -> Result<(), AuthError> {
     if header.extended {
         return Err(AuthError::UnsupportedCriticalHeader);
@@ -49,8 +50,8 @@ pub(crate) fn no_extension(header: &Header<'_>) -> Result<(), AuthError> {
 }
 
 /// Checks `typ`, so that a JWT of another kind, such as a logout token or a DPoP proof, is not
-/// accepted as an access token (RFC 8725 §3.11, RFC 9068 §4). An absent `typ` and plain `JWT` are
-/// common; the strict profile accepts neither. Returns whether `typ` is that of the profile.
+/// accepted as an access token (RFC 8725 §3.11, RFC 9068 §4). Many issuers write `JWT` or leave
+/// `typ` out; the strict profile rejects both. Returns whether `typ` is that of the strict profile.
 pub(crate) fn access_token_type(header: &Header<'_>, strict: bool) -> Result<bool, AuthError> {
     const STRICT: [&str; 2] = ["at+jwt", "application/at+jwt"];
     match &header.typ {
@@ -61,7 +62,7 @@ pub(crate) fn access_token_type(header: &Header<'_>, strict: bool) -> Result<boo
     }
 }
 
-/// Checks that a token of an issuer with the strict profile has the `typ` of the profile.
+/// Checks that a token has the `typ` of the strict profile, if its issuer uses that profile.
 pub(crate) fn profile(is_at_jwt: bool, strict: bool) -> Result<(), AuthError> {
     if strict && !is_at_jwt {
         return Err(AuthError::WrongTokenType);
@@ -78,8 +79,8 @@ pub(crate) fn issuer<'c>(claims: &'c Registered<'_>) -> Result<&'c str, AuthErro
     }
 }
 
-/// Checks that `aud` contains a configured audience (RFC 7519 §4.1.3), or that the claim that
-/// stands for it is one. An empty `aud` contains none.
+/// Checks that `aud` contains a configured audience (RFC 7519 §4.1.3), or that the claim used
+/// instead of `aud` is one. An empty `aud` contains none.
 pub(crate) fn audience(
     claims: &Registered<'_>,
     claim: AudienceClaim,
@@ -92,7 +93,7 @@ pub(crate) fn audience(
         AudienceClaim::Cid => &claims.cid,
     };
     if claim != AudienceClaim::Aud {
-        // `aud` is not compared, and must have its type all the same. Only `aud` may be a list.
+        // `aud` is not compared here, but its type must still be valid. Only `aud` may be an array.
         let is_audience = |aud: &Value<'_>| matches!(aud, Value::Text(_) | Value::Texts(_));
         if !claims.aud.as_ref().is_none_or(is_audience) || matches!(value, Some(Value::Texts(_))) {
             return Err(AuthError::InvalidClaim);
@@ -143,7 +144,7 @@ impl Times {
         begun(self.issued, now, rules)
     }
 
-    /// Returns the time from which the token is rejected, without leeway.
+    /// Returns the time at which the token expires, without leeway.
     pub(crate) fn end(&self, rules: &TimeRules) -> f64 {
         let too_old = rules
             .max_age
@@ -229,8 +230,9 @@ pub(crate) fn rfc9068(claims: &Registered<'_>) -> Result<(), AuthError> {
     Ok(())
 }
 
-/// Returns what the token is bound to (DPoP, mutual TLS). Rejects a token that is bound by a method
-/// that is not enabled: as a plain bearer token it may be stolen (RFC 7800 §3).
+/// Returns the key or certificate that the token is bound to (DPoP, mutual TLS). Rejects a token
+/// bound by a method that is not enabled, because as a plain bearer token it may be stolen (RFC
+/// 7800 §3).
 pub(crate) fn binding(
     claims: &Registered<'_>,
     enabled: Methods,
@@ -266,7 +268,7 @@ mod tests {
             ("none", r#"{"alg":"none"}"#, false),
             ("None", r#"{"alg":"None"}"#, false),
             ("lower case", r#"{"alg":"rs256"}"#, false),
-            ("with a blank", r#"{"alg":"RS256 "}"#, false),
+            ("with a space", r#"{"alg":"RS256 "}"#, false),
             ("a number", r#"{"alg":256}"#, false),
             ("an array", r#"{"alg":["RS256"]}"#, false),
             ("null", r#"{"alg":null}"#, false),
@@ -358,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn compares_the_claim_that_stands_for_the_audience() {
+    fn compares_the_configured_audience_claim() {
         use AudienceClaim::{Azp, Cid, ClientId};
         use AuthError::{InvalidClaim, MissingClaim, WrongAudience};
         let ours = ["a".to_owned(), "b".to_owned()];
@@ -366,12 +368,7 @@ mod tests {
             ("client_id", ClientId, r#"{"client_id":"b"}"#, Ok(())),
             ("azp", Azp, r#"{"azp":"a"}"#, Ok(())),
             ("cid", Cid, r#"{"cid":"a"}"#, Ok(())),
-            (
-                "beside another aud",
-                Cid,
-                r#"{"cid":"a","aud":"x"}"#,
-                Ok(()),
-            ),
+            ("with another aud", Cid, r#"{"cid":"a","aud":"x"}"#, Ok(())),
             (
                 "another",
                 ClientId,
@@ -487,7 +484,7 @@ mod tests {
             ("null", r#"{"cnf":null}"#, key, Err(AuthError::TokenBound)),
             ("off", &bound, off, Err(AuthError::TokenBound)),
             ("enabled", &bound, key, Ok(Some(JKT))),
-            ("beside a number out of range", &beyond, key, Ok(Some(JKT))),
+            ("with a number out of range", &beyond, key, Ok(Some(JKT))),
         ] {
             let claims = Registered::parse(payload).unwrap();
             let key = binding(&claims, enabled).map(|binding| binding.and_then(|b| b.key));

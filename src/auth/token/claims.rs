@@ -1,7 +1,7 @@
 //! [`Claims`]: the claims of a verified token.
 //!
-//! Only the verification of a signature creates [`Claims`]. There is no public constructor, so a
-//! handler that takes claims need not check that they are verified.
+//! [`Claims`] has no public constructor. Only verification creates it, so a handler that takes
+//! claims need not check that they are verified.
 
 use std::{
     fmt,
@@ -23,12 +23,12 @@ use crate::auth::{
 /// The claims of a verified access token: the registered ones (RFC 7519 §4.1, RFC 9068 §2.2), and
 /// your own as `X`.
 ///
-/// `X` is any type that serde can read from the token's payload. If the payload does not fit, the
-/// request is rejected with 401 `invalid_claim` before the handler runs.
+/// `X` is any type that serde can deserialize from the token's payload. If the payload does not
+/// fit, the request is rejected with 401 `invalid_claim` before the handler runs.
 ///
-/// Serializes as the payload that the issuer signed: the same members with the same values, in the
+/// Serializes as the payload that the issuer signed, within the limits of introspection: the same members with the same values, in the
 /// same order. Integers beyond 64 bits become doubles and `1e400` becomes null;
-/// [`json`](Self::json) has the exact text. `Debug` shows no claim values.
+/// [`json`](Self::json) returns the exact text. `Debug` shows no claim values.
 ///
 #[cfg_attr(feature = "testing", doc = "```")]
 #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
@@ -75,18 +75,19 @@ impl<X> Claims<X> {
         self.verified.audience()
     }
 
-    /// Returns `exp`: when the token expires, without leeway. Saturates after some 10,000 years.
+    /// Returns `exp`: the time the token expires, without leeway. Saturates after some 10,000
+    /// years.
     pub fn expires_at(&self) -> SystemTime {
         const FAR: Duration = Duration::from_secs(300_000_000_000);
         let since_epoch = Duration::try_from_secs_f64(self.verified.times.expires).unwrap_or(FAR);
         SystemTime::UNIX_EPOCH + since_epoch.min(FAR)
     }
 
-    /// Completes when the token expires or is revoked, so that a stream can end with its token.
-    /// Returns [`AuthError::TokenExpired`] or [`AuthError::TokenRevoked`].
+    /// Completes when the token expires or is revoked, so that a stream can end together with its
+    /// token. Returns [`AuthError::TokenExpired`] or [`AuthError::TokenRevoked`].
     ///
-    /// The future is independent of the claims. It completes at `exp`, or earlier at the
-    /// [maximum age](crate::auth::Builder::max_age), without leeway.
+    /// The future does not borrow the claims. It completes at `exp`, or at the [maximum
+    /// age](crate::auth::Builder::max_age) if that is earlier, without leeway.
     ///
     #[cfg_attr(feature = "testing", doc = "```")]
     #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
@@ -110,8 +111,8 @@ impl<X> Claims<X> {
         ended(Arc::clone(&self.verified))
     }
 
-    /// Returns the time since the user authenticated, in seconds: now minus `auth_time`. `None` if
-    /// the token does not say, or names a time ahead.
+    /// Returns the seconds since the user authenticated: now minus `auth_time`. `None` if
+    /// `auth_time` is missing or in the future.
     pub(crate) fn authentication_age(&self) -> Option<f64> {
         let at: f64 = json::accepted(json::member(self.json(), "auth_time")?).ok()?;
         let age = self.verified.context.clock.now() - at;
@@ -124,8 +125,8 @@ impl<X> Claims<X> {
         json::accepted(json::member(self.json(), "acr")?).ok()
     }
 
-    /// Returns the scopes that the token grants: those of `scope` and of `scp`, each a string of
-    /// scopes separated by spaces only (RFC 6749 §3.3), or an array of scopes.
+    /// Returns the scopes that the token grants, from `scope` and `scp`. Each is a string of scopes
+    /// separated by spaces (RFC 6749 §3.3), or an array of scopes.
     pub fn scopes(&self) -> impl Iterator<Item = &str> {
         let words = self.verified.scopes().flat_map(|string| string.split(' '));
         let words = words.filter(|scope| !scope.is_empty());
@@ -166,8 +167,8 @@ impl<X> Claims<X> {
     /// Returns the groups that the token lists: an array of strings, or a single one, in the claim
     /// that [`Builder::groups_at`](crate::auth::Builder::groups_at) configures.
     ///
-    /// Entra ID leaves the groups out of a token if there are more than 200 of them. Then there is
-    /// none here.
+    /// Entra ID leaves the groups out of a token if there are more than 200. This function then
+    /// returns none.
     pub fn groups(&self) -> Vec<String> {
         self.texts(&self.verified.context.groups_at)
     }
@@ -183,7 +184,7 @@ impl<X> Claims<X> {
         }
     }
 
-    /// Returns whether a scope of the token is `wanted`, or includes it by
+    /// Returns whether the token has the scope `wanted`, or a scope that includes it by
     /// [`Builder::scope_includes`](crate::auth::Builder::scope_includes).
     pub(crate) fn grants_scope(&self, wanted: &str) -> bool {
         let implied = &self.verified.context.implied;
@@ -205,7 +206,7 @@ impl<X> Claims<X> {
         is_met
     }
 
-    /// Returns the scopes that the issuer of the token requires, if the token lacks one of them.
+    /// Returns the scopes that the issuer's tokens must have, if this token lacks one of them.
     pub(crate) fn lacks_required_scope(&self) -> Option<Arc<str>> {
         let required = self.verified.context.required_scope.as_ref()?;
         let mut each = required.split(' ');
@@ -238,7 +239,10 @@ impl<X> Claims<X> {
         json::accepted(claim).ok()
     }
 
-    /// Returns the payload as the issuer signed it, in JSON.
+    /// Returns the payload as the issuer signed it, in JSON. If the issuer was
+    /// [asked](crate::auth::introspection::Introspection::always) about the token and its answer grants
+    /// less, `scope`, `scp` and `exp` are those that are left. For an opaque token, the payload is the
+    /// answer.
     ///
     #[cfg_attr(feature = "testing", doc = "```")]
     #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
@@ -298,8 +302,8 @@ impl<X> Claims<X> {
         self.verified.binding.as_deref()
     }
 
-    /// Returns the challenge of the API that verified the token, for the refusal of a policy. It is
-    /// in the scheme of the request: a token that is bound to a key comes with a proof.
+    /// Returns the challenge of the API that verified the token, for a policy's refusal. It uses
+    /// the scheme of the request: a token that is bound to a key was sent with a proof.
     pub(crate) fn challenge(&self) -> Challenge {
         let is_bound_to_key = self.binding().is_some_and(|binding| binding.key.is_some());
         let scheme = if is_bound_to_key {
@@ -346,9 +350,10 @@ impl<X> Claims<X> {
 }
 
 impl<X> Claims<X> {
-    /// Returns the same claims, with your own claims as another type.
+    /// Returns the same claims, with your own claims deserialized as another type.
     ///
-    /// A layer puts plain claims into the extensions of a request; this reads more from them.
+    /// A layer puts plain claims into the extensions of a request. Use this to read your own claims
+    /// from them.
     ///
     /// # Errors
     /// [`AuthError::InvalidClaim`] if the payload does not fit the type.
@@ -377,12 +382,13 @@ impl<X> fmt::Debug for Claims<X> {
     }
 }
 
-/// No claims in addition to the registered ones: the `X` of a plain [`Claims`].
+/// No claims beyond the registered ones: the default `X` of [`Claims`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct NoPrivate;
 
 impl<'de> Deserialize<'de> for NoPrivate {
-    // Reads nothing: verification has checked the payload, and most routes need no other claims.
+    // Reads nothing. Verification has already checked the payload, and most routes need no other
+    // claims.
     fn deserialize<D: Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
         Ok(Self)
     }

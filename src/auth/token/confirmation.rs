@@ -1,6 +1,6 @@
-//! [`Binding`]: what `cnf` binds a token to (RFC 7800 §3): a key for DPoP, a certificate, or both.
+//! [`Binding`]: the key or certificate that `cnf` binds a token to (RFC 7800 §3), or both.
 //!
-//! This module reads the claim. Whether a request proves the binding is decided in `credential/`.
+//! This module only reads the claim. `credential/` decides whether a request proves possession.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
 use crate::auth::{error::AuthError, token::json};
 
-/// A SHA-256 thumbprint. Displays as base64url without padding, as `cnf` has it.
+/// A SHA-256 thumbprint. Displays as base64url without padding, as in `cnf`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Thumbprint(pub(crate) [u8; 32]);
 
@@ -38,7 +38,8 @@ impl fmt::Debug for Thumbprint {
     }
 }
 
-/// What a token is bound to. The request has proved possession of each of them.
+/// The key, the certificate, or both that a token is bound to. The request has proved possession of
+/// each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Binding {
@@ -48,7 +49,7 @@ pub struct Binding {
     pub certificate: Option<Thumbprint>,
 }
 
-/// The methods of confirmation that a request can satisfy here.
+/// The confirmation methods that are enabled.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Methods {
     /// `jkt`.
@@ -58,7 +59,7 @@ pub(crate) struct Methods {
 }
 
 impl Binding {
-    /// Returns what a token is bound to by two statements about it, both of which hold.
+    /// Combines two bindings of one token, both of which must hold.
     ///
     /// # Errors
     /// [`AuthError::TokenBound`] if they name different keys or certificates.
@@ -81,8 +82,9 @@ impl Binding {
 
     /// Reads the JSON text of `cnf`.
     ///
-    /// Other members are ignored beside a supported one, which alone is proved. They are refused
-    /// alone: a token that is bound in a way that is not checked is no bearer token.
+    /// Unsupported members are ignored if a supported one is present; only the supported one must
+    /// be proved. Without a supported member, the token is rejected: it is bound by a method that
+    /// cannot be checked, so it must not be accepted as a bearer token.
     ///
     /// # Errors
     /// [`AuthError::TokenBound`] if there is no supported member, or one that is not enabled.
@@ -114,7 +116,7 @@ mod tests {
     const B: &str = "bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2";
 
     #[test]
-    fn reads_every_enabled_method_and_refuses_the_others() {
+    fn accepts_only_enabled_confirmation_methods() {
         let both = Methods {
             key: true,
             certificate: true,
@@ -130,19 +132,19 @@ mod tests {
             ("a key", format!("{{{jkt}}}"), both, Ok((true, false))),
             ("a certificate", format!("{{{x5t}}}"), both, Ok((false, true))),
             ("both", format!("{{{jkt},{x5t}}}"), both, Ok((true, true))),
-            ("another member beside", format!(r#"{{{jkt},"kid":"a"}}"#), both, Ok((true, false))),
-            ("an object beside", format!(r#"{{"jwk":{{"kty":"EC"}},{jkt}}}"#), key, Ok((true, false))),
-            ("a certificate beside a key, off", format!("{{{jkt},{x5t}}}"), key, Err(())),
-            ("a key beside a certificate, off", format!("{{{jkt},{x5t}}}"), certificate, Err(())),
+            ("with another member", format!(r#"{{{jkt},"kid":"a"}}"#), both, Ok((true, false))),
+            ("with an object", format!(r#"{{"jwk":{{"kty":"EC"}},{jkt}}}"#), key, Ok((true, false))),
+            ("a certificate and a key, off", format!("{{{jkt},{x5t}}}"), key, Err(())),
+            ("a key and a certificate, off", format!("{{{jkt},{x5t}}}"), certificate, Err(())),
             ("a key, off", format!("{{{jkt}}}"), certificate, Err(())),
-            ("another member alone", r#"{"kid":"a"}"#.to_owned(), both, Err(())),
+            ("another member only", r#"{"kid":"a"}"#.to_owned(), both, Err(())),
             ("x5t#S256 in capitals", format!(r#"{{"X5T#S256":"{A}"}}"#), both, Err(())),
-            ("nothing", "{}".to_owned(), both, Err(())),
+            ("empty", "{}".to_owned(), both, Err(())),
             ("null", "null".to_owned(), both, Err(())),
             ("a string", format!(r#""{A}""#), both, Err(())),
             ("an array", format!("[{{{jkt}}}]"), both, Err(())),
             ("a null key", r#"{"jkt":null}"#.to_owned(), both, Err(())),
-            ("a null key beside a certificate", format!(r#"{{"jkt":null,{x5t}}}"#), both, Err(())),
+            ("a null key and a certificate", format!(r#"{{"jkt":null,{x5t}}}"#), both, Err(())),
             ("a key of another type", r#"{"jkt":1}"#.to_owned(), both, Err(())),
             ("an empty key", r#"{"jkt":""}"#.to_owned(), both, Err(())),
             ("a short key", r#"{"jkt":"AAAA"}"#.to_owned(), both, Err(())),

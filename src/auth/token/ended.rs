@@ -1,4 +1,4 @@
-//! Waits for the end of a token: its expiry, or its revocation.
+//! Waits for a token to expire or to be revoked.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,27 +6,28 @@ use tokio::time::sleep;
 
 use crate::auth::{error::AuthError, revocation::list::State, token::payload::Verified};
 
-/// The longest sleep. The clock of the system may jump, and a sleeping process does not notice.
-const LONGEST: Duration = Duration::from_secs(60);
+/// The longest sleep. A sleeping process does not notice when the system's clock jumps.
+const MAX_SLEEP: Duration = Duration::from_secs(60);
 
-/// Returns the error that the token is rejected with from then on.
+/// Returns the error with which the token is rejected once it has ended.
 pub(super) async fn ended(verified: Arc<Verified>) -> AuthError {
     let context = &verified.context;
     let mut changes = context.revocations.changes();
     loop {
-        // Before the lookup, so that a change during it is not missed.
+        // Marks the current version as seen before the lookup, so that a change during the lookup
+        // is not missed.
         changes.borrow_and_update();
-        if context.revocations.state() != State::Quiet && verified.is_revoked() {
+        if context.revocations.state() != State::Empty && verified.is_revoked() {
             return AuthError::TokenRevoked;
         }
         let left = verified.times.end(&context.rules) - context.clock.now();
         if left <= 0.0 {
             return AuthError::TokenExpired;
         }
-        let left = Duration::try_from_secs_f64(left).unwrap_or(LONGEST);
+        let left = Duration::try_from_secs_f64(left).unwrap_or(MAX_SLEEP);
         tokio::select! {
-            () = sleep(left.min(LONGEST)) => {}
-            // The list outlives this future, which holds the token's context.
+            () = sleep(left.min(MAX_SLEEP)) => {}
+            // Cannot fail: the future holds the token's context, which keeps the list alive.
             _ = changes.changed() => {}
         }
     }

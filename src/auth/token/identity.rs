@@ -13,7 +13,7 @@ impl Identity {
         Self(verified)
     }
 
-    /// Returns the issuer, which equals one that is configured.
+    /// Returns the issuer, which equals a configured one.
     pub fn issuer(&self) -> &str {
         &self.0.context.issuer
     }
@@ -24,7 +24,7 @@ impl Identity {
     }
 
     /// Returns the pseudonym of the subject and its issuer. `None` if the token has no `sub`, or if
-    /// the system had no randomness.
+    /// the system has no randomness.
     pub fn subject(&self) -> Option<Pseudonym> {
         self.0.pseudonym()
     }

@@ -1,13 +1,13 @@
-//! [`ImpliedScopes`]: which scopes a granted scope includes, as an operator has configured.
+//! [`ImpliedScopes`]: the scopes that each granted scope includes, as configured.
 
 use std::collections::HashMap;
 
-/// For each scope, the scopes that include it, directly or through others.
+/// Maps a scope to the scopes that include it, directly or through others.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct ImpliedScopes(HashMap<String, Vec<String>>);
 
 impl ImpliedScopes {
-    /// Creates the table from pairs of a scope and one that it includes.
+    /// Creates the table from pairs of a scope and a scope that it includes.
     pub(crate) fn new(pairs: &[(String, String)]) -> Self {
         let mut table: HashMap<String, Vec<String>> = HashMap::new();
         for (scope, _) in pairs {
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_scope_includes_what_its_scopes_include() {
+    fn scope_inclusion_is_transitive() {
         let pair = |one: &str, other: &str| (one.to_owned(), other.to_owned());
         let table = ImpliedScopes::new(&[
             pair("admin", "write"),

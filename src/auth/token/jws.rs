@@ -1,7 +1,7 @@
 //! Splits a token into header, payload and signature, and decodes them strictly (RFC 7515 §3.1 and
 //! §4).
 //!
-//! Nothing here needs a key, and nothing here makes a token trusted.
+//! Nothing in this module needs a key or makes a token trusted.
 
 use std::borrow::Cow;
 
@@ -13,7 +13,7 @@ use crate::auth::{
     token::json::{self, Malformed, Value},
 };
 
-/// The three parts of a compact serialization, not decoded.
+/// The three parts of a compact serialization, still encoded.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Parts<'t> {
     pub(crate) header: &'t [u8],
@@ -39,7 +39,7 @@ impl<'t> Parts<'t> {
 }
 
 /// Decodes base64url without padding and without stray trailing bits (RFC 7515 §2, RFC 4648 §3.5).
-/// Bytes have exactly one encoding, so that no second spelling of a token verifies.
+/// Each byte sequence has exactly one encoding, so no second spelling of a token verifies.
 pub(crate) fn base64url(part: &[u8]) -> Result<Vec<u8>, AuthError> {
     let mut bytes = Vec::with_capacity(base64::decoded_len_estimate(part.len()));
     BASE64URL
@@ -48,7 +48,7 @@ pub(crate) fn base64url(part: &[u8]) -> Result<Vec<u8>, AuthError> {
     Ok(bytes)
 }
 
-/// Uses the vector instructions of the processor, which decode a token in a fifth of the time.
+/// Uses the processor's vector instructions, which decode a token in a fifth of the time.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 static BASE64URL: Lazy<base64::engine::Simd> = Lazy::new(|| base64::engine::Simd::url_safe(NO_PAD));
 
@@ -60,8 +60,8 @@ pub(crate) fn text(part: Vec<u8>) -> Result<String, AuthError> {
     String::from_utf8(part).map_err(|_| AuthError::TokenMalformed)
 }
 
-/// The members of a JOSE header that verification reads. `jku`, `jwk`, `x5u` and `x5c` are ignored:
-/// a token must not choose the key that it is verified with (RFC 8725 §3.10).
+/// The members of a JOSE header that verification reads. `jku`, `jwk`, `x5u` and `x5c` are ignored,
+/// because a token must not choose the key that it is verified with (RFC 8725 §3.10).
 #[derive(Debug, Default)]
 pub(crate) struct Header<'a> {
     pub(crate) alg: Option<Value<'a>>,
@@ -148,14 +148,14 @@ mod tests {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
-        fn each_text_has_one_encoding(part in "[A-Za-z0-9_=+/-]{0,12}") {
+        fn each_byte_sequence_has_one_encoding(part in "[A-Za-z0-9_=+/-]{0,12}") {
             if let Ok(bytes) = base64url(part.as_bytes()) {
                 prop_assert_eq!(URL_SAFE_NO_PAD.encode(bytes), part);
             }
         }
 
-        /// Parts are long enough for vector instructions, with at most one character of any kind at
-        /// any place.
+        /// The parts are long enough for vector instructions. At most one arbitrary character is
+        /// inserted, at any position.
         #[test]
         fn simd_decodes_as_the_scalar_decoder(
             part in "[A-Za-z0-9_-]{0,300}", at in any::<Index>(), odd in proptest::option::of(any::<char>()),

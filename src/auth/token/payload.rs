@@ -23,7 +23,7 @@ use crate::auth::{
     clock::Clock,
     error::AuthError,
     keys::key_set::Key,
-    revocation::list::{Marks, RevocationList, State},
+    revocation::list::{RevocableClaims, RevocationList, State},
     token::{
         checks::{TimeRules, Times},
         confirmation::Binding,
@@ -34,21 +34,22 @@ use crate::auth::{
     },
 };
 
-/// The payload of a verified token, with the positions of the claims that every request reads.
+/// The payload of a verified token, and the positions of the claims that every request reads.
 pub(crate) struct Verified {
-    /// The payload, followed by the unescaped claims that are not slices of it.
+    /// The payload, followed by the unescaped claims, which are not slices of it.
     text: String,
     /// The length of the payload in `text`.
-    payload: Place,
-    claims: Pieces,
+    payload: Offset,
+    claims: ClaimSpans,
     pub(crate) times: Times,
     pub(crate) context: Arc<IssuerContext>,
     pub(crate) source: VerifiedBy,
-    /// What the token is bound to. Boxed, because most tokens are not.
+    /// The key or certificate that the token is bound to. Boxed, because few tokens have one.
     pub(crate) binding: Option<Box<Binding>>,
     /// Computed when a log first needs it.
     pseudonym: OnceLock<Option<Pseudonym>>,
-    /// The version of the list of revoked tokens that does not have this one. 0: not looked up.
+    /// The version of the revocation list in which the token was last not found. 0 if it was never
+    /// looked up.
     not_revoked_in: AtomicU64,
     /// The number of the policy that the token met last. 0: none.
     pub(crate) met_last: AtomicU64,
@@ -57,35 +58,38 @@ pub(crate) struct Verified {
     pub(crate) fields: IdentityFields,
 }
 
-/// The position of each claim. Kept small, because every cached token has one of these.
+/// The position of each claim. Kept small, because every cached token has one.
 #[derive(Clone)]
-struct Pieces {
-    subject: Option<Piece>,
+struct ClaimSpans {
+    subject: Option<Span>,
     /// `scope`, if it is a string.
-    scope: Option<Piece>,
+    scope: Option<Span>,
     /// `scp`, if it is a string.
-    scp: Option<Piece>,
-    /// The items of `scope` and `scp` as far as they are arrays, of the audience and of the
-    /// permissions, in this order.
-    lists: SmallVec<[Piece; FEW]>,
+    scp: Option<Span>,
+    /// The items of `scope` and `scp` if they are arrays, then those of the audience, then those of
+    /// the permissions.
+    lists: SmallVec<[Span; FEW]>,
     /// The index in `lists` where the audience begins.
-    audience: Place,
+    audience: Offset,
     /// The index in `lists` where the permissions begin.
-    permissions: Place,
+    permissions: Offset,
 }
 
-/// The number of items that most tokens have in all lists together. More are stored on the heap.
+/// The longest lifetime that counts, in seconds: 100 years.
+const CENTURY: u64 = 100 * 365 * 86_400;
+
+/// The total number of items in most tokens. More are stored on the heap.
 const FEW: usize = 4;
 
 /// The start and the end of a text.
-type Piece = (Place, Place);
+type Span = (Offset, Offset);
 
-/// A position in a text. A token and an introspection answer have 64 KiB at most, so that a payload
-/// and the unescaped claims together can be longer than 16 bits count.
-type Place = u32;
+/// A position in a text. A payload and its unescaped claims can together exceed what 16 bits can
+/// count, because a token or an introspection answer may have 64 KiB.
+type Offset = u32;
 
 impl Verified {
-    /// Returns the payload as the issuer signed it.
+    /// Returns the payload as the issuer signed it, within the limits of introspection.
     pub(crate) fn payload(&self) -> &str {
         self.read((0, self.payload))
     }
@@ -99,16 +103,16 @@ impl Verified {
     }
 
     pub(crate) fn permissions(&self) -> impl Iterator<Item = &str> {
-        self.list(self.claims.permissions, Place::MAX)
+        self.list(self.claims.permissions, Offset::MAX)
     }
 
-    /// Returns `scope` and `scp` as far as they are strings of scopes separated by spaces.
+    /// Returns `scope` and `scp` if they are strings of scopes separated by spaces.
     pub(crate) fn scopes(&self) -> impl Iterator<Item = &str> {
         let strings = [self.claims.scope, self.claims.scp].into_iter();
         strings.flatten().map(|string| self.read(string))
     }
 
-    /// Returns the items of `scope` and `scp` as far as they are arrays.
+    /// Returns the items of `scope` and `scp` if they are arrays.
     pub(crate) fn scopes_one_by_one(&self) -> impl Iterator<Item = &str> {
         self.list(0, self.claims.audience)
     }
@@ -118,7 +122,7 @@ impl Verified {
         *self.pseudonym.get_or_init(of)
     }
 
-    /// Returns the memory that this takes in bytes, without the allocator's overhead.
+    /// Returns the memory used in bytes, without the allocator's overhead.
     pub(crate) fn size(&self) -> usize {
         let lists = &self.claims.lists;
         let lists = if lists.spilled() {
@@ -130,11 +134,11 @@ impl Verified {
         size_of::<Self>() + self.text.len() + lists + binding
     }
 
-    /// Checks that the token is not on the list of revoked tokens. A token is looked up once for
-    /// each version of the list, so that a cached token costs no lookup.
+    /// Checks that the token is not revoked. Looks it up only once for each version of the
+    /// revocation list, so that a cached token usually costs no lookup.
     pub(crate) fn check_not_revoked(&self) -> Result<(), AuthError> {
         let version = match self.context.revocations.state() {
-            State::Quiet => return Ok(()),
+            State::Empty => return Ok(()),
             State::Version(version) if version == self.not_revoked_in.load(Relaxed) => {
                 return Ok(());
             }
@@ -155,73 +159,104 @@ impl Verified {
     /// Looks the token up in the list of revoked tokens.
     pub(crate) fn is_revoked(&self) -> bool {
         let context = &self.context;
-        let mut marks = Marks {
+        let mut marks = RevocableClaims {
             issued: self.times.issued,
-            ..Marks::default()
+            ..RevocableClaims::default()
         };
-        // The payload was accepted before, so it can be read again.
-        let _ = json::members(self.payload(), |name, value| match (name, value) {
-            ("jti", Value::Text(jti)) => marks.jti = Some(jti),
-            ("sub", Value::Text(sub)) => marks.sub = Some(sub),
-            ("sid", Value::Text(sid)) => marks.sid = Some(sid),
-            ("client_id" | "azp" | "cid", Value::Text(client)) => marks.clients.push(client),
-            _ => {}
-        });
+        if context.revocations.names_subjects_alone(&context.issuer) {
+            // Saves reading the payload again.
+            marks.sub = self.subject().map(Cow::Borrowed);
+        } else {
+            // The payload was accepted before, so it can be read again.
+            let _ = json::members(self.payload(), |name, value| match (name, value) {
+                ("jti", Value::Text(jti)) => marks.jti = Some(jti),
+                ("sub", Value::Text(sub)) => marks.sub = Some(sub),
+                ("sid", Value::Text(sid)) => marks.sid = Some(sid),
+                ("client_id" | "azp" | "cid", Value::Text(client)) => marks.clients.push(client),
+                _ => {}
+            });
+        }
         let now = context.clock.now();
         context.revocations.has(&context.issuer, &marks, now)
     }
 
     /// Returns these claims, limited by an introspection answer about the same token: it expires at
     /// the earlier of both times, and grants the scopes that are in both. An answer without scopes
-    /// does not limit them.
+    /// does not limit them. The payload is limited as well, since applications read it.
     ///
     /// # Errors
     /// [`AuthError::TokenBound`] if they are bound to different keys.
     pub(crate) fn limited_by(&self, answer: &Self) -> Result<Self, AuthError> {
-        let mut text = self.text.clone();
-        let mut claims = self.claims.clone();
-        if answer.lists_scopes() {
-            let granted = |verified: &Self, name: &str| {
-                let mut words = verified.scopes().flat_map(|string| string.split(' '));
-                words.any(|word| word == name)
-                    || verified.scopes_one_by_one().any(|word| word == name)
-            };
-            let words = self.scopes().flat_map(|string| string.split(' '));
-            let words = words.chain(self.scopes_one_by_one());
-            let both: Vec<_> = words
-                .filter(|name| !name.is_empty() && granted(answer, name))
-                .collect();
-            let both = both.join(" ");
-            let from = text.len();
-            text.push_str(&both);
-            claims.scope = Some((place(from), place(text.len())));
-            claims.scp = None;
-            let scps = usize::try_from(claims.audience).unwrap_or_default();
-            claims.lists.drain(..scps);
-            claims.permissions -= claims.audience;
-            claims.audience = 0;
-        }
         let binding = Binding::of_both(self.binding.as_deref(), answer.binding.as_deref())?;
-        Ok(Self {
-            text,
-            payload: self.payload,
-            claims,
-            binding: binding.map(Box::new),
-            times: Times {
-                expires: self.times.expires.min(answer.times.expires),
-                ..self.times
-            },
-            context: Arc::clone(&self.context),
-            source: self.source.clone(),
-            pseudonym: OnceLock::new(),
-            not_revoked_in: AtomicU64::new(0),
-            met_last: AtomicU64::new(0),
-            #[cfg(feature = "service")]
-            fields: IdentityFields::default(),
-        })
+        let payload = self.payload_limited_by(answer)?;
+        let times = Times {
+            expires: self.times.expires.min(answer.times.expires),
+            ..self.times
+        };
+        let claims = Registered::parse(&payload)?;
+        let extract = Extract::new(&payload, &claims, times, binding);
+        drop(claims);
+        let context = Arc::clone(&self.context);
+        Ok(extract.verified(payload, context, self.source.clone()))
     }
 
-    /// Returns whether the payload says anything about scopes. An empty list grants none.
+    /// Returns the payload with the limits of an answer in `scope`, `scp` and `exp`. If they limit
+    /// nothing, it is the payload as it was signed.
+    fn payload_limited_by(&self, answer: &Self) -> Result<String, AuthError> {
+        let limits_scopes = answer.lists_scopes();
+        let expires_earlier = answer.times.expires < self.times.expires;
+        let mut is_limited = false;
+        let mut payload = String::with_capacity(self.payload().len());
+        let members = json::object(self.payload()).map_err(|_| AuthError::TokenMalformed)?;
+        for (name, value) in members {
+            let limited = match &*name {
+                "scope" | "scp" if limits_scopes => answer.granted_of(value),
+                "exp" if expires_earlier => {
+                    json::member(answer.payload(), "exp").map(Cow::Borrowed)
+                }
+                _ => None,
+            };
+            is_limited |= limited.is_some();
+            let value = limited.unwrap_or(Cow::Borrowed(value));
+            let start = if payload.is_empty() { '{' } else { ',' };
+            payload.push(start);
+            payload.push_str(&serde_json::Value::from(name).to_string());
+            payload.push(':');
+            payload.push_str(&value);
+        }
+        if !is_limited {
+            return Ok(self.payload().to_owned());
+        }
+        payload.push('}');
+        Ok(payload)
+    }
+
+    /// Returns the scopes of a value of `scope` or `scp` that these claims grant too, as a value of
+    /// the same kind. `None` if they grant all of them.
+    fn granted_of(&self, scopes: &str) -> Option<Cow<'static, str>> {
+        let is_granted = |name: &str| {
+            let mut words = self.scopes().flat_map(|string| string.split(' '));
+            words.any(|word| word == name) || self.scopes_one_by_one().any(|word| word == name)
+        };
+        let scopes = json::accepted::<serde_json::Value>(scopes).ok()?;
+        let limited = match &scopes {
+            serde_json::Value::String(text) => {
+                let words = text.split(' ');
+                let words = words.filter(|name| !name.is_empty() && is_granted(name));
+                serde_json::Value::from(words.collect::<Vec<_>>().join(" "))
+            }
+            serde_json::Value::Array(items) => {
+                let items = items
+                    .iter()
+                    .filter(|item| item.as_str().is_some_and(is_granted));
+                items.cloned().collect()
+            }
+            _ => return None,
+        };
+        (limited != scopes).then(|| Cow::Owned(limited.to_string()))
+    }
+
+    /// Returns whether the payload has any claim for scopes. An empty list grants none.
     fn lists_scopes(&self) -> bool {
         let claims = ["scope", "scp"].map(|name| json::member(self.payload(), name));
         claims
@@ -230,12 +265,12 @@ impl Verified {
             .any(|value| value.trim() != "null")
     }
 
-    fn list(&self, from: Place, to: Place) -> impl Iterator<Item = &str> {
-        let pieces = self.claims.lists.iter().take(to as usize);
-        pieces.skip(from as usize).map(|piece| self.read(*piece))
+    fn list(&self, from: Offset, to: Offset) -> impl Iterator<Item = &str> {
+        let spans = self.claims.lists.iter().take(to as usize);
+        spans.skip(from as usize).map(|span| self.read(*span))
     }
 
-    fn read(&self, (from, to): Piece) -> &str {
+    fn read(&self, (from, to): Span) -> &str {
         let text = self.text.get(from as usize..to as usize);
         text.unwrap_or_default()
     }
@@ -249,7 +284,7 @@ impl fmt::Debug for Verified {
 
 /// The claims of a payload, extracted before the signature is verified.
 pub(crate) struct Extract {
-    claims: Pieces,
+    claims: ClaimSpans,
     times: Times,
     binding: Option<Box<Binding>>,
     escaped: String,
@@ -262,7 +297,7 @@ impl Extract {
         times: Times,
         binding: Option<Binding>,
     ) -> Self {
-        let mut cut = Cut {
+        let mut cut = SpanFinder {
             payload,
             escaped: String::new(),
         };
@@ -273,15 +308,15 @@ impl Extract {
         let granted = scopes.len() + scps.len();
         let mut lists = SmallVec::with_capacity(granted + audience.len() + permissions.len());
         for list in [scopes, scps, audience, permissions] {
-            lists.extend(list.iter().map(|text| cut.piece(text)));
+            lists.extend(list.iter().map(|text| cut.span(text)));
         }
-        let claims = Pieces {
+        let claims = ClaimSpans {
             subject: cut.text(claims.sub.as_ref()),
             scope: cut.text(claims.scope.as_ref()),
             scp: cut.text(claims.scp.as_ref()),
             lists,
-            audience: place(granted),
-            permissions: place(granted + audience.len()),
+            audience: offset(granted),
+            permissions: offset(granted + audience.len()),
         };
         Self {
             claims,
@@ -291,7 +326,7 @@ impl Extract {
         }
     }
 
-    /// Combines the claims with their payload. Only `verifier.rs` calls it, after it has verified
+    /// Combines the claims with their payload. Only `verifier.rs` calls this, after it has verified
     /// the signature.
     pub(crate) fn verified(
         self,
@@ -299,7 +334,8 @@ impl Extract {
         context: Arc<IssuerContext>,
         source: VerifiedBy,
     ) -> Verified {
-        let length = place(payload.len());
+        context.saw_lifetime(&self.times);
+        let length = offset(payload.len());
         let mut text = payload;
         text.push_str(&self.escaped);
         Verified {
@@ -331,7 +367,7 @@ pub(crate) enum VerifiedBy {
 }
 
 impl VerifiedBy {
-    /// Returns the source of a token that `key` has verified.
+    /// Returns the origin of a token that `key` has verified.
     pub(crate) fn of(algorithm: Algorithm, key: Arc<Key>) -> Self {
         if algorithm.is_symmetric() {
             Self::Secret
@@ -350,15 +386,15 @@ impl VerifiedBy {
 }
 
 /// The data that all tokens of one issuer share: the issuer's name, the challenge of this API, how
-/// the claims are read, and what decides how long a verified token is good.
+/// the claims are read, and the rules for how long a verified token is valid.
 #[derive(Debug)]
 pub(crate) struct IssuerContext {
     pub(crate) issuer: Arc<str>,
-    /// The position of the issuer in the list of all.
+    /// The position of the issuer in the list of issuers.
     pub(crate) slot: usize,
     pub(crate) challenge: Challenge,
     pub(crate) roles_at: Arc<str>,
-    /// True if the issuer is asked about verified JWTs too.
+    /// True if verified JWTs are introspected too.
     pub(crate) introspects_jwts: bool,
     pub(crate) clock: Clock,
     pub(crate) rules: TimeRules,
@@ -369,10 +405,24 @@ pub(crate) struct IssuerContext {
     pub(crate) implied: Arc<ImpliedScopes>,
     /// True if a token must be bound to the key of a DPoP proof.
     pub(crate) requires_key: bool,
+    /// The longest lifetime of a token that was verified, in whole seconds.
+    pub(crate) longest_lifetime: AtomicU64,
 }
 
 impl IssuerContext {
-    /// Returns whether both say the same about a token, wherever they are in the list.
+    /// Remembers how long the token lives, if no other lives longer. A token without `iat` lives from
+    /// now on.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // saturates
+    fn saw_lifetime(&self, times: &Times) {
+        let issued = times.issued.unwrap_or_else(|| self.clock.now());
+        let lifetime = ((times.expires - issued).ceil() as u64).min(CENTURY);
+        // Almost every token lives as long as the others, so this seldom writes.
+        if lifetime > self.longest_lifetime.load(Relaxed) {
+            self.longest_lifetime.fetch_max(lifetime, Relaxed);
+        }
+    }
+
+    /// Returns whether both treat a token the same way. The slots may differ.
     pub(crate) fn is_equivalent(&self, other: &Self) -> bool {
         self.issuer == other.issuer
             && self.challenge == other.challenge
@@ -384,24 +434,24 @@ impl IssuerContext {
     }
 }
 
-/// Finds the positions of texts in the payload that they were read from.
-struct Cut<'a> {
+/// Finds the positions of texts within the payload that they were read from.
+struct SpanFinder<'a> {
     payload: &'a str,
     escaped: String,
 }
 
-impl Cut<'_> {
-    fn text(&mut self, claim: Option<&Value<'_>>) -> Option<Piece> {
+impl SpanFinder<'_> {
+    fn text(&mut self, claim: Option<&Value<'_>>) -> Option<Span> {
         match claim {
-            Some(Value::Text(text)) => Some(self.piece(text)),
+            Some(Value::Text(text)) => Some(self.span(text)),
             _ => None,
         }
     }
 
     #[allow(clippy::ptr_arg)] // the function depends on whether the text is borrowed
-    fn piece(&mut self, text: &Cow<'_, str>) -> Piece {
+    fn span(&mut self, text: &Cow<'_, str>) -> Span {
         let from = match text {
-            // The text is a slice of the payload, so the difference of the two addresses is its
+            // The text is a slice of the payload, so the difference of their addresses is its
             // start.
             Cow::Borrowed(text) => {
                 (text.as_ptr() as usize).wrapping_sub(self.payload.as_ptr() as usize)
@@ -412,19 +462,19 @@ impl Cut<'_> {
                 from
             }
         };
-        (place(from), place(from + text.len()))
+        (offset(from), offset(from + text.len()))
     }
 }
 
-fn place(at: usize) -> Place {
-    Place::try_from(at).unwrap_or(Place::MAX)
+fn offset(at: usize) -> Offset {
+    Offset::try_from(at).unwrap_or(Offset::MAX)
 }
 
 fn is_list(claim: &Value<'_>) -> bool {
     matches!(claim, Value::Texts(_))
 }
 
-/// Returns the items of a string or of an array of strings.
+/// Returns the items of an array of strings, or the string as the only item.
 fn texts<'v, 'a>(claim: Option<&'v Value<'a>>) -> &'v [Cow<'a, str>] {
     match claim {
         Some(Value::Text(text)) => slice::from_ref(text),

@@ -1,12 +1,11 @@
-//! [`Pseudonym`]: identifies a subject in a log without revealing it.
+//! [`Pseudonym`]: identifies a subject in a log without revealing the subject.
 
 use std::{fmt, sync::LazyLock};
 
 use aws_lc_rs::{hmac, rand::SystemRandom};
 
-/// A pseudonym for one subject of one issuer, for use in a log. The same pair has the same
-/// pseudonym as long as the process lives, and the pseudonym cannot be traced back to the pair.
-/// Displayed as sixteen hexadecimal digits.
+/// A pseudonym for one subject of one issuer, for use in a log. It is stable until the process
+/// ends, and cannot be traced back to the subject. Displays as sixteen hexadecimal digits.
 ///
 /// `sub` is unique only within its issuer (RFC 7519 §4.1.2), so equal subjects of two issuers have
 /// different pseudonyms. The digits are the first eight bytes of an HMAC-SHA256 under a random key
@@ -15,14 +14,14 @@ use aws_lc_rs::{hmac, rand::SystemRandom};
 pub struct Pseudonym([u8; 16]);
 
 impl Pseudonym {
-    /// Returns the pseudonym of an issuer's subject. `None` if the system had no randomness for the
+    /// Returns the pseudonym of an issuer's subject. `None` if the system has no randomness for the
     /// key.
     pub(crate) fn of(issuer: &str, subject: &str) -> Option<Self> {
         static KEY: LazyLock<Option<hmac::Key>> =
             LazyLock::new(|| hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new()).ok());
         let mut context = hmac::Context::with_key(KEY.as_ref()?);
-        // The length marks the end of the issuer, so that no two pairs are hashed as the same
-        // bytes. A separator could occur in a subject.
+        // The length marks the end of the issuer, so that no two pairs produce the same bytes. A
+        // separator could occur in a subject.
         context.update(&(issuer.len() as u64).to_be_bytes());
         context.update(issuer.as_bytes());
         context.update(subject.as_bytes());

@@ -1,11 +1,11 @@
-//! [`Registered`]: the claims that verification reads, as they are in the payload.
+//! [`Registered`]: the unverified claims that verification reads.
 
 use crate::auth::{
     error::AuthError,
     token::json::{self, Malformed, Value},
 };
 
-/// The claims that verification reads, of any JSON type.
+/// The claims that verification reads. They may have any JSON type.
 #[derive(Debug, Default)]
 pub(crate) struct Registered<'a> {
     pub(crate) iss: Option<Value<'a>>,
@@ -15,14 +15,14 @@ pub(crate) struct Registered<'a> {
     pub(crate) nbf: Option<Value<'a>>,
     pub(crate) iat: Option<Value<'a>>,
     pub(crate) jti: Option<Value<'a>>,
-    /// `None` also if it is null, as are `scp` and `client_id`.
+    /// `None` if absent or null; the same holds for `scp` and `client_id`.
     pub(crate) scope: Option<Value<'a>>,
     pub(crate) scp: Option<Value<'a>>,
     pub(crate) permissions: Option<Value<'a>>,
     pub(crate) client_id: Option<Value<'a>>,
     pub(crate) azp: Option<Value<'a>>,
     pub(crate) cid: Option<Value<'a>>,
-    /// The JSON text of `cnf`, with any value.
+    /// The JSON text of `cnf`, of any type.
     pub(crate) cnf: Option<&'a str>,
 }
 
@@ -54,14 +54,15 @@ impl<'a> Registered<'a> {
         })
         .map_err(|Malformed| AuthError::TokenMalformed)?;
         if is_bound {
-            // What cannot be found again binds the token to nothing that is supported.
+            // If `cnf` is not found again, "null" stands for a binding that is not supported, so
+            // that the token is rejected.
             claims.cnf = json::member(payload, "cnf").or(Some("null"));
         }
         Ok(claims)
     }
 }
 
-/// Drops null, which some issuers write for a claim that they do not have.
+/// Drops null, which some issuers write for an absent claim.
 fn unless_null(value: Value<'_>) -> Option<Value<'_>> {
     if let Value::Null = value {
         None

@@ -1,13 +1,16 @@
-//! Decides what a payload shows of its subject: a machine, a user, or neither for sure.
+//! Decides whether a payload shows that its subject is a machine or a user. The answer may be
+//! neither.
 //!
 //! [`machine()`](crate::auth::policy::machine), [`user()`](crate::auth::policy::user) and `explain`
-//! share this one definition. A wrong guess in either direction opens a route to a caller that it
-//! is closed to. So a payload that shows nothing, or both, is [`Unknown`](SubjectKind::Unknown),
-//! and neither policy is met. `docs/decisions.md` has the signs with their sources.
+//! share this definition. A wrong guess in either direction would open a route to a caller that
+//! must not use it. A payload that shows neither, or both, is therefore
+//! [`Unknown`](SubjectKind::Unknown), and meets neither policy. `docs/decisions.md` lists the signs
+//! with their sources.
 //!
-//! Invariant: **a claim counts as a user's only if the standard that defines it says so, or beside
-//! the marks of the one vendor that gives it this meaning.** Other issuers write the same claims,
-//! such as `preferred_username` or `x|y` as `sub`, for machines and for anonymous visitors.
+//! Invariant: **a claim counts as a user's only if the standard that defines it says so, or if the
+//! token also has the marks of the one vendor that gives the claim this meaning.** Other issuers
+//! write the same claims, such as `preferred_username` or `x|y` as `sub`, for machines and for
+//! anonymous visitors.
 
 use crate::auth::token::json::{self, Value};
 
@@ -18,7 +21,7 @@ pub(crate) enum SubjectKind {
     Machine,
     /// A person who uses a client.
     User,
-    /// Unknown: the payload shows neither, or both.
+    /// The payload shows neither a machine nor a user, or both.
     Unknown,
 }
 
@@ -76,19 +79,19 @@ impl SubjectKind {
             (false, _) if signs.name_client() => Self::Unknown,
             (false, true) => Self::User,
             (false, false) if signs.show_login() => Self::User,
-            // No sign, or two that contradict each other.
+            // No sign, or two contradictory ones.
             _ => Self::Unknown,
         }
     }
 }
 
-/// The values of `amr` that a visitor without an account gets: Supabase and others write
-/// `anonymous`, the identity pools of Cognito `unauthenticated`.
+/// The values of `amr` for a visitor without an account: Supabase and others write `anonymous`,
+/// Cognito's identity pools write `unauthenticated`.
 const ANONYMOUS: [&str; 2] = ["anonymous", "unauthenticated"];
 
 impl Signs<'_> {
-    /// Returns whether the issuer says that the visitor has not logged in: `anon@…` is Auth0's,
-    /// `provider_id` is Firebase's.
+    /// Returns whether the issuer says that the visitor has not logged in. Auth0 writes `anon@…`,
+    /// Firebase `provider_id`.
     fn are_anonymous(&self) -> bool {
         text(self.sub.as_ref()).is_some_and(|sub| sub.starts_with("anon@"))
             || text(self.provider_id.as_ref()) == Some("anonymous")
@@ -97,8 +100,8 @@ impl Signs<'_> {
                 .any(|method| contains(self.amr.as_ref(), method))
     }
 
-    /// Returns whether the issuer says that the client asked for itself. The suffix `@clients`
-    /// alone says nothing: where users choose their names, one may be called `eve@clients`.
+    /// Returns whether the issuer says that the client acts for itself. The suffix `@clients` alone
+    /// shows nothing: where users choose their names, one may be called `eve@clients`.
     fn show_machine(&self) -> bool {
         let sub = text(self.sub.as_ref());
         let auth0 = [self.azp.as_ref(), self.client_id.as_ref()]
@@ -115,15 +118,15 @@ impl Signs<'_> {
             || text(self.idtyp.as_ref()) == Some("app")
     }
 
-    /// Returns whether `sub` is the client in `azp`. No standard says that this is a machine, and
-    /// it is no user either.
+    /// Returns whether `sub` is the client in `azp`. No standard says that this is a machine, but
+    /// it is not a user either.
     fn name_client(&self) -> bool {
         let azp = text(self.azp.as_ref());
         azp.is_some() && azp == text(self.sub.as_ref())
     }
 
-    /// Returns whether the issuer says that it is a user, in so many words: Entra's `idtyp`, and
-    /// Okta's `uid`, which no token of a client has.
+    /// Returns whether the issuer explicitly says that the subject is a user: Entra's `idtyp`, or
+    /// Okta's `uid`, which no client's token has.
     fn name_user(&self) -> bool {
         text(self.idtyp.as_ref()) == Some("user")
             || text(self.cid.as_ref())
@@ -131,8 +134,8 @@ impl Signs<'_> {
                 .is_some()
     }
 
-    /// Returns whether there are claims that only a login causes. `sid` and `acr` do not count:
-    /// Keycloak gives both to service accounts.
+    /// Returns whether there are claims that only a login adds. `sid` and `acr` do not count,
+    /// because Keycloak writes both for service accounts.
     fn show_login(&self) -> bool {
         let name = text(self.preferred_username.as_ref());
         if name.is_some_and(|name| name.starts_with("service-account-")) {
@@ -141,17 +144,17 @@ impl Signs<'_> {
         self.show_login_at_auth0()
             || self.show_login_at_entra()
             || self.show_login_at_keycloak()
-            // RFC 9068 §2.2.1: `auth_time` and `amr` are for grants in which a resource owner takes
-            // part. Keycloak wrote 0 where nobody had logged in.
+            // RFC 9068 §2.2.1 defines `auth_time` and `amr` for grants that involve a resource
+            // owner. Keycloak wrote 0 without a login.
             || matches!(self.auth_time, Some(Value::Number(time)) if time > 0.0)
             || PERSONAL_METHODS
                 .iter()
                 .any(|method| contains(self.amr.as_ref(), method))
     }
 
-    /// Returns whether the grant is a password grant, or `sub` is Auth0's form of a user's name: a
-    /// connection's strategy, a bar, and the name there. Auth0 names the client in `azp`, or in
-    /// `client_id`, of every such token.
+    /// Returns whether the grant is a password grant, or `sub` has Auth0's form of a user's name: a
+    /// connection's strategy, a bar, and the user's name there. Every such token names the client
+    /// in `azp` or in `client_id`.
     fn show_login_at_auth0(&self) -> bool {
         let password = [
             "password",
@@ -167,8 +170,8 @@ impl Signs<'_> {
                 .any(|grant| contains(self.gty.as_ref(), grant))
     }
 
-    /// Returns whether Entra ID delegated a user's rights, for which alone it writes `scp`. Its
-    /// tokens have `oid`, `ver` and `tid`, and the tenant in the path of `iss`.
+    /// Returns whether Entra ID delegated a user's rights. It writes `scp` only then. Its tokens
+    /// have `oid`, `ver` and `tid`, and the tenant is in the path of `iss`.
     fn show_login_at_entra(&self) -> bool {
         let (Some(issuer), Some(tenant)) = (text(self.iss.as_ref()), text(self.tid.as_ref()))
         else {
@@ -182,7 +185,7 @@ impl Signs<'_> {
     }
 
     /// Returns whether Keycloak wrote a user's name. Its access tokens have a `typ` and an `azp`,
-    /// and the realm in the path of `iss`. Other issuers write `preferred_username` for machines
+    /// and the realm is in the path of `iss`. Other issuers write `preferred_username` for machines
     /// too.
     fn show_login_at_keycloak(&self) -> bool {
         let name = text(self.preferred_username.as_ref());
@@ -194,8 +197,9 @@ impl Signs<'_> {
     }
 }
 
-/// Returns whether a member that is no string says that the visitor has not logged in: Firebase's
-/// `firebase.sign_in_provider` and Supabase's `is_anonymous`. `payload` is strict JSON.
+/// Returns whether a member that is not a string says that the visitor has not logged in:
+/// Firebase's `firebase.sign_in_provider` or Supabase's `is_anonymous`. `payload` must be strict
+/// JSON.
 fn is_anonymous_session(payload: &str) -> bool {
     let firebase = json::member(payload, "firebase");
     let provider = firebase.and_then(|firebase| json::member(firebase, "sign_in_provider"));
@@ -204,14 +208,14 @@ fn is_anonymous_session(payload: &str) -> bool {
         || json::member(payload, "is_anonymous").is_some_and(|flag| flag.trim() == "true")
 }
 
-/// The authentication methods of RFC 8176 §2 that take a person. A machine may prove a key (`hwk`,
-/// `swk`) and have a place (`geo`) or a risk (`rba`).
+/// The authentication methods of RFC 8176 §2 that involve a person. A machine can prove a key
+/// (`hwk`, `swk`), and can have a location (`geo`) or a risk score (`rba`).
 const PERSONAL_METHODS: [&str; 14] = [
     "face", "fpt", "iris", "kba", "mfa", "otp", "pin", "pwd", "retina", "sms", "tel", "user",
     "vbm", "wia",
 ];
 
-/// The strategies of Auth0's connections with users, as they stand before the bar in `sub`.
+/// The strategies of Auth0's user connections, as written before the bar in `sub`.
 const STRATEGIES: [&str; 59] = [
     "ad",
     "adfs",
@@ -295,7 +299,7 @@ mod tests {
     use super::{SubjectKind::*, *};
 
     #[test]
-    fn a_kind_is_what_the_payload_shows() {
+    fn recognizes_machines_and_users() {
         #[rustfmt::skip]
         let rows = [
             ("Auth0, a client", r#"{"sub":"abc@clients","azp":"abc","gty":"client-credentials"}"#, Machine),
@@ -316,7 +320,7 @@ mod tests {
             ("no connection", r#"{"sub":"|1"}"#, Unknown),
             ("no user of it", r#"{"sub":"auth0|","azp":"abc"}"#, Unknown),
             ("a client in both", r#"{"sub":"auth0|1","azp":"auth0|1"}"#, Unknown),
-            ("an odd connection", r#"{"sub":"a b|1"}"#, Unknown),
+            ("a malformed connection", r#"{"sub":"a b|1"}"#, Unknown),
             ("Auth0, by password", r#"{"sub":"1","gty":"password"}"#, User),
             ("Auth0, refreshed", r#"{"sub":"1","gty":["refresh_token","password"]}"#, User),
             ("Auth0, anonymous", r#"{"sub":"anon@4a1b","azp":"abc","sid":"s"}"#, Unknown),
@@ -362,11 +366,11 @@ mod tests {
             ("its methods", r#"{"sub":"u","amr":["mfa","x"]}"#, User),
             ("a login of a client", r#"{"sub":"a","azp":"a","auth_time":1}"#, Unknown),
             ("a method that no person needs", r#"{"sub":"u","amr":["swk"]}"#, Unknown),
-            ("a method of nobody's list", r#"{"sub":"u","amr":["client_secret"]}"#, Unknown),
+            ("an unknown method", r#"{"sub":"u","amr":["client_secret"]}"#, Unknown),
             ("no methods", r#"{"sub":"u","amr":[]}"#, Unknown),
             ("of other types", r#"{"sub":1,"client_id":1,"uid":1,"cid":1,"amr":"x","auth_time":"1","idtyp":["app"]}"#, Unknown),
-            ("nothing", "{}", Unknown),
-            ("no object", "null", Unknown),
+            ("empty", "{}", Unknown),
+            ("not an object", "null", Unknown),
             ("two answers in one", r#"{"sub":"a","client_id":"a","sub":"a"}"#, Unknown),
         ];
         for (case, payload, expected) in rows {

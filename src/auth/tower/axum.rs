@@ -1,9 +1,9 @@
 //! [`Claims`] as an extractor of axum 0.8, and [`Refusal`] and [`Problem`] as responses.
 //!
-//! The extractor takes its [`Auth`] from the router's state, so a route that needs claims does not compile
-//! without one.
+//! The extractor takes its [`Auth`] from the router's state. A route that needs claims does not
+//! compile without one.
 
-use axum_core::{
+use axum::{
     extract::{FromRef, FromRequestParts, OptionalFromRequestParts},
     response::{IntoResponse, Response},
 };
@@ -20,9 +20,9 @@ use crate::auth::{
 };
 
 /// Verifies the request's token, unless an [`AuthLayer`](crate::auth::tower::AuthLayer) of the same
-/// [`Auth`] has done so.
+/// [`Auth`] has already verified it.
 ///
-/// `Option<Claims<X>>` also takes requests without a credential, and refuses an invalid one.
+/// `Option<Claims<X>>` also accepts requests without a credential, but rejects an invalid one.
 ///
 /// ```
 /// use axum::{Router, routing::get};

@@ -1,5 +1,5 @@
-//! Turns a [`Refusal`] into a gRPC status, without a gRPC library: the status of a call that failed before
-//! its first message is a response with header fields alone (gRPC over HTTP/2, "Trailers-Only").
+//! Turns a [`Refusal`] into a gRPC status without a gRPC library: a call that fails before its
+//! first message is answered with header fields only (gRPC over HTTP/2, "Trailers-Only").
 
 use http::{
     HeaderValue, Response, StatusCode,
@@ -14,7 +14,7 @@ use crate::auth::{
 
 const STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
-/// The delay before a retry, in milliseconds (gRFC A6). gRPC's clients obey it by themselves.
+/// The delay before a retry, in milliseconds (gRFC A6). gRPC clients honour it automatically.
 const PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
 
 /// Answers refusals as [`Refusal::grpc_response`] does.
@@ -23,7 +23,7 @@ const PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
 pub struct GrpcStatus;
 
 impl<B: Default> RefusalResponse<B> for GrpcStatus {
-    fn response(refusal: &Refusal) -> Response<B> {
+    fn response(&self, refusal: &Refusal) -> Response<B> {
         refusal.grpc_response()
     }
 }
@@ -31,23 +31,23 @@ impl<B: Default> RefusalResponse<B> for GrpcStatus {
 impl AuthLayer<GrpcStatus> {
     /// Creates a layer that answers refusals with a gRPC status, for tonic.
     pub fn grpc(auth: &Auth) -> Self {
-        AuthLayer::new(auth).answer_with()
+        AuthLayer::new(auth).answer_with(GrpcStatus)
     }
 }
 
-impl<X> RequireLayer<X, GrpcStatus> {
+impl RequireLayer<GrpcStatus> {
     /// Creates a layer that answers refusals with a gRPC status, for tonic.
-    pub fn grpc(auth: &Auth, requirement: impl IntoRequirement<Private = X>) -> Self {
-        RequireLayer::new(auth, requirement).answer_with()
+    pub fn grpc(auth: &Auth, requirement: impl IntoRequirement) -> Self {
+        RequireLayer::new(auth, requirement).answer_with(GrpcStatus)
     }
 }
 
 impl Refusal {
-    /// Returns the response to a gRPC call: its status, with the sentence for the caller as message.
+    /// Returns the response to a gRPC call: its status, and the caller's sentence as message.
     ///
-    /// `UNAUTHENTICATED` stands for 400 and 401, `PERMISSION_DENIED` for 403, `UNAVAILABLE` for 503. The
-    /// metadata hold the challenge as `www-authenticate`, and `retry-after` and `grpc-retry-pushback-ms`
-    /// where a retry helps.
+    /// The status is `UNAUTHENTICATED` for 400 and 401, `PERMISSION_DENIED` for 403, and `UNAVAILABLE`
+    /// for a 503. The metadata contain the challenge as `www-authenticate`, and `retry-after` and
+    /// `grpc-retry-pushback-ms` if a retry may help.
     ///
     /// ```
     /// use warp_bearer::auth::{Auth, AuthError};
@@ -63,7 +63,7 @@ impl Refusal {
     /// # }
     /// ```
     pub fn grpc_response<B: Default>(&self) -> Response<B> {
-        // Every field of the HTTP answer but its type is metadata.
+        // Every field of the HTTP response except its content type becomes metadata.
         let mut response = self.response::<&'static str>().map(|_| B::default());
         let status = grpc_status(response.status());
         *response.status_mut() = StatusCode::OK;
@@ -71,8 +71,8 @@ impl Refusal {
         let pushback = headers.get(RETRY_AFTER).and_then(milliseconds);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
         headers.insert(STATUS, status.into());
-        // Its texts have no `%`, which would have to be escaped.
-        headers.insert(MESSAGE, HeaderValue::from_static(self.error.detail()));
+        // The texts contain no `%`, which would need to be escaped.
+        headers.insert(MESSAGE, HeaderValue::from_static(self.detail()));
         if let Some(pushback) = pushback {
             headers.insert(PUSHBACK, pushback.into());
         }
@@ -80,7 +80,7 @@ impl Refusal {
     }
 }
 
-/// Returns the code of a status (google.rpc.Code).
+/// Returns the gRPC code for a status (google.rpc.Code).
 fn grpc_status(status: StatusCode) -> u16 {
     const PERMISSION_DENIED: u16 = 7;
     const INTERNAL: u16 = 13;
@@ -105,7 +105,7 @@ mod tests {
     use crate::auth::{AuthError, problem::Challenge};
 
     #[test]
-    fn every_error_has_a_status_and_a_plain_message() {
+    fn every_error_has_a_grpc_status_and_message() {
         for error in AuthError::ALL {
             let refusal = Refusal::new(*error, Challenge::default());
             let answer = refusal.grpc_response::<()>();

@@ -1,13 +1,12 @@
-//! [`AuthLayer`] and [`RequireLayer`], and the service that both make.
+//! [`AuthLayer`] and [`RequireLayer`], and the service that both create.
 //!
-//! Verified claims go into the extensions of the request. An inner layer or an extractor takes them from
-//! there if the same [`Auth`] has verified them, so that a request is verified once: a proof that may be
-//! used once would not pass twice.
+//! Verified claims are stored in the extensions of the request. An inner layer or an extractor
+//! reuses them if the same [`Auth`] has verified them. A request must be verified only once,
+//! because a proof can be used only once.
 
 use std::{
     fmt,
     future::Future,
-    marker::PhantomData,
     mem,
     pin::Pin,
     sync::Arc,
@@ -28,10 +27,10 @@ use crate::auth::{
     verifier::Auth,
 };
 
-/// Requires a valid token of every request, and puts its [`Claims`] into the request's extensions.
+/// Requires a valid token for every request, and stores its [`Claims`] in the request's extensions.
 ///
-/// The layer answers a refused request itself, in JSON. A CORS preflight carries no token, so put a CORS
-/// layer around this one.
+/// The layer answers a rejected request itself, in JSON. A CORS preflight carries no token, so put
+/// a CORS layer around this one.
 ///
 /// ```
 /// use http::{Request, Response};
@@ -54,9 +53,9 @@ use crate::auth::{
 /// # Ok(())
 /// # }
 /// ```
+#[derive(Debug, Clone)]
 pub struct AuthLayer<A = ProblemJson> {
-    gate: Gate<NoPrivate>,
-    answer: PhantomData<fn() -> A>,
+    gate: Gate<A>,
 }
 
 impl AuthLayer {
@@ -66,35 +65,34 @@ impl AuthLayer {
             auth: auth.clone(),
             requirement: None,
             is_optional: false,
+            answer: ProblemJson,
         };
-        let answer = PhantomData;
-        Self { gate, answer }
+        Self { gate }
     }
 }
 
 impl<A> AuthLayer<A> {
-    /// Lets a request without a credential pass, without claims. An invalid credential is still refused.
+    /// Accepts requests without a credential, without claims. An invalid credential is still
+    /// rejected.
     #[must_use]
     pub fn optional(mut self) -> Self {
         self.gate.is_optional = true;
         self
     }
 
-    /// Answers refusals in the way of `B`.
+    /// Answers refusals with the responses of `answer`.
     #[must_use]
-    pub fn answer_with<B>(self) -> AuthLayer<B> {
-        AuthLayer {
-            gate: self.gate,
-            answer: PhantomData,
-        }
+    pub fn answer_with<B>(self, answer: B) -> AuthLayer<B> {
+        let gate = self.gate.answer_with(answer);
+        AuthLayer { gate }
     }
 }
 
 /// Requires a valid token whose claims grant a [`Requirement`].
 ///
-/// It works alone and inside an [`AuthLayer`] of the same [`Auth`]. Alone, the challenge of the 401 for a
-/// request without a token also names the scopes that would suffice. In axum, put it around the methods of
-/// a route: `get(messages).route_layer(..)`.
+/// It works alone and inside an [`AuthLayer`] of the same [`Auth`]. Used alone, it also names the
+/// scopes that would suffice in the 401 for a request without a token. In axum, put it around the
+/// methods of a route: `get(messages).route_layer(..)`.
 ///
 /// ```
 /// use http::{Request, Response};
@@ -115,42 +113,36 @@ impl<A> AuthLayer<A> {
 /// # Ok(())
 /// # }
 /// ```
-pub struct RequireLayer<X = NoPrivate, A = ProblemJson> {
-    gate: Gate<X>,
-    answer: PhantomData<fn() -> A>,
+#[derive(Debug, Clone)]
+pub struct RequireLayer<A = ProblemJson> {
+    gate: Gate<A>,
 }
 
-impl<X> RequireLayer<X> {
+impl RequireLayer {
     /// Creates a layer that answers refusals in JSON.
-    pub fn new(auth: &Auth, requirement: impl IntoRequirement<Private = X>) -> Self {
-        let gate = Gate {
-            auth: auth.clone(),
-            requirement: Some(Arc::new(requirement.into_requirement())),
-            is_optional: false,
-        };
-        let answer = PhantomData;
-        Self { gate, answer }
+    pub fn new(auth: &Auth, requirement: impl IntoRequirement) -> Self {
+        let AuthLayer { mut gate } = AuthLayer::new(auth);
+        gate.requirement = Some(Arc::new(requirement.into_requirement()));
+        Self { gate }
     }
 }
 
-impl<X, A> RequireLayer<X, A> {
-    /// Answers refusals in the way of `B`.
+impl<A> RequireLayer<A> {
+    /// Answers refusals with the responses of `answer`.
     #[must_use]
-    pub fn answer_with<B>(self) -> RequireLayer<X, B> {
-        RequireLayer {
-            gate: self.gate,
-            answer: PhantomData,
-        }
+    pub fn answer_with<B>(self, answer: B) -> RequireLayer<B> {
+        let gate = self.gate.answer_with(answer);
+        RequireLayer { gate }
     }
 }
 
 /// A [`Requirement`], or a [`Policy`], which needs no private claims.
 ///
-/// `Into<Requirement<X>>` would not do: a policy becomes a requirement for any `X`, and nothing in a layer
-/// tells the compiler which.
+/// `Into<Requirement<X>>` would not work: a policy can become a requirement for any `X`, and a
+/// layer cannot tell the compiler which one.
 pub trait IntoRequirement {
     /// The private claims that the requirement reads.
-    type Private;
+    type Private: DeserializeOwned + Send + 'static;
 
     /// Returns the requirement.
     fn into_requirement(self) -> Requirement<Self::Private>;
@@ -164,7 +156,7 @@ impl IntoRequirement for Policy {
     }
 }
 
-impl<X> IntoRequirement for Requirement<X> {
+impl<X: DeserializeOwned + Send + 'static> IntoRequirement for Requirement<X> {
     type Private = X;
 
     fn into_requirement(self) -> Self {
@@ -172,17 +164,19 @@ impl<X> IntoRequirement for Requirement<X> {
     }
 }
 
-/// A way to answer a refused request with a body of type `B`: [`ProblemJson`], [`GrpcStatus`](super::grpc::GrpcStatus), or your own.
+/// A way to answer a rejected request with a body of type `B`: [`ProblemJson`],
+/// [`GrpcStatus`](super::grpc::GrpcStatus), or your own.
 ///
 /// ```
 /// use http::Response;
 /// use warp_bearer::auth::{Auth, Refusal, tower::{AuthLayer, RefusalResponse}};
 ///
 /// /// Answers without a body.
+/// #[derive(Clone)]
 /// struct Bare;
 ///
 /// impl<B: Default> RefusalResponse<B> for Bare {
-///     fn response(refusal: &Refusal) -> Response<B> {
+///     fn response(&self, refusal: &Refusal) -> Response<B> {
 ///         refusal.response::<&str>().map(|_| B::default())
 ///     }
 /// }
@@ -190,13 +184,13 @@ impl<X> IntoRequirement for Requirement<X> {
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), warp_bearer::auth::SetupError> {
 /// # let auth = Auth::discover("https://tenant.eu.auth0.com/", "https://api.example.com")?;
-/// let layer = AuthLayer::new(&auth).answer_with::<Bare>();
+/// let layer = AuthLayer::new(&auth).answer_with(Bare);
 /// # Ok(())
 /// # }
 /// ```
 pub trait RefusalResponse<B> {
     /// Returns the response to a refused request.
-    fn response(refusal: &Refusal) -> Response<B>;
+    fn response(&self, refusal: &Refusal) -> Response<B>;
 }
 
 /// Answers refusals as [`Refusal::response`] does: a status, a challenge, and the problem in JSON.
@@ -205,60 +199,54 @@ pub trait RefusalResponse<B> {
 pub struct ProblemJson;
 
 impl<B: From<&'static str>> RefusalResponse<B> for ProblemJson {
-    fn response(refusal: &Refusal) -> Response<B> {
+    fn response(&self, refusal: &Refusal) -> Response<B> {
         refusal.response()
     }
 }
 
-/// The service that [`AuthLayer`] and [`RequireLayer`] put around another one.
-pub struct AuthService<S, X = NoPrivate, A = ProblemJson> {
+/// The service that [`AuthLayer`] and [`RequireLayer`] wrap around another service.
+#[derive(Debug, Clone)]
+pub struct AuthService<S, A = ProblemJson> {
     inner: S,
-    gate: Gate<X>,
-    answer: PhantomData<fn() -> A>,
+    gate: Gate<A>,
 }
 
-impl<S, A> Layer<S> for AuthLayer<A> {
-    type Service = AuthService<S, NoPrivate, A>;
+impl<S, A: Clone> Layer<S> for AuthLayer<A> {
+    type Service = AuthService<S, A>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        AuthService {
-            inner,
-            gate: self.gate.clone(),
-            answer: PhantomData,
-        }
+        let gate = self.gate.clone();
+        AuthService { inner, gate }
     }
 }
 
-impl<S, X, A> Layer<S> for RequireLayer<X, A> {
-    type Service = AuthService<S, X, A>;
+impl<S, A: Clone> Layer<S> for RequireLayer<A> {
+    type Service = AuthService<S, A>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        AuthService {
-            inner,
-            gate: self.gate.clone(),
-            answer: PhantomData,
-        }
+        let gate = self.gate.clone();
+        AuthService { inner, gate }
     }
 }
 
-impl<S, X, A, B, C> Service<Request<B>> for AuthService<S, X, A>
+impl<S, A, B, C> Service<Request<B>> for AuthService<S, A>
 where
     S: Service<Request<B>, Response = Response<C>> + Clone + Send + 'static,
     S::Future: Send + 'static,
-    X: DeserializeOwned + Send + 'static,
-    A: RefusalResponse<C>,
+    A: RefusalResponse<C> + Clone + Send + Sync + 'static,
     B: Send + 'static,
 {
     type Response = Response<C>;
     type Error = S::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<C>, S::Error>> + Send>>;
+    type Future = BoxFuture<'static, Result<Response<C>, S::Error>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(context)
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        // The clone has not been polled to readiness. The service that has been must take the request.
+        // Only the original has been polled to readiness, so it must take the request; the clone
+        // replaces it.
         let clone = self.inner.clone();
         let mut inner = mem::replace(&mut self.inner, clone);
         let gate = self.gate.clone();
@@ -270,20 +258,49 @@ where
                     gate.renew_nonce(&mut answer);
                     Ok(answer)
                 }
-                Err(refusal) => Ok(A::response(&refusal)),
+                Err(refusal) => Ok(gate.answer.response(&refusal)),
             }
         })
     }
 }
 
-/// The requirements for a request.
-struct Gate<X> {
-    auth: Auth,
-    requirement: Option<Arc<Requirement<X>>>,
-    is_optional: bool,
+type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A [`Requirement`] of claims of any type, so that the layers need not name it.
+trait Grant: fmt::Debug + Send + Sync {
+    fn scopes(&self) -> Option<String>;
+    fn grant<'a>(&'a self, claims: &'a Claims) -> BoxFuture<'a, Result<(), Refusal>>;
 }
 
-impl<X: DeserializeOwned> Gate<X> {
+impl<X: DeserializeOwned + Send + 'static> Grant for Requirement<X> {
+    fn scopes(&self) -> Option<String> {
+        self.scopes()
+    }
+
+    fn grant<'a>(&'a self, claims: &'a Claims) -> BoxFuture<'a, Result<(), Refusal>> {
+        Box::pin(async { self.grant(typed(claims)?).await.map(drop) })
+    }
+}
+
+/// The requirements for a request, and the form of refusals.
+#[derive(Debug, Clone)]
+struct Gate<A> {
+    auth: Auth,
+    requirement: Option<Arc<dyn Grant>>,
+    is_optional: bool,
+    answer: A,
+}
+
+impl<A> Gate<A> {
+    fn answer_with<B>(self, answer: B) -> Gate<B> {
+        Gate {
+            auth: self.auth,
+            requirement: self.requirement,
+            is_optional: self.is_optional,
+            answer,
+        }
+    }
+
     async fn admit(&self, head: &mut Parts) -> Result<(), Refusal> {
         let claims = match verified(&self.auth, head).await {
             Ok(claims) => claims,
@@ -296,12 +313,13 @@ impl<X: DeserializeOwned> Gate<X> {
             }
         };
         if let Some(requirement) = &self.requirement {
-            requirement.grant(typed(&claims)?).await?;
+            requirement.grant(&claims).await?;
         }
         Ok(())
     }
 
-    /// Adds the nonce for the client's next proof (RFC 9449 §8.2), if the current one is about to end.
+    /// Adds a nonce for the client's next proof (RFC 9449 §8.2), if the current nonce is about to
+    /// expire.
     fn renew_nonce<C>(&self, answer: &mut Response<C>) {
         const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
         let nonce = self.auth.dpop_nonce().map(HeaderValue::try_from);
@@ -320,15 +338,15 @@ struct Admitted {
     claims: Claims,
 }
 
-/// Returns the claims of a request, which `auth` verifies unless it has done so before. Puts them into the
-/// extensions.
+/// Returns the claims of a request and stores them in the extensions. `auth` verifies the request
+/// unless it has already done so.
 pub(super) async fn verified(auth: &Auth, head: &mut Parts) -> Result<Claims, Refusal> {
-    // Claims that another `Auth` has verified do not count: its audience is another one.
+    // Claims verified by another `Auth` do not count, because its audience differs.
     let known = head.extensions.get::<Admitted>();
     if let Some(admitted) = known.filter(|admitted| admitted.auth.is(auth)) {
         return Ok(admitted.claims.clone());
     }
-    let mut request = RequestHead::new(&head.method, head.uri.path(), &head.headers);
+    let mut request = RequestHead::new(&head.method, path(head), &head.headers);
     if let Some(certificate) = head.extensions.get::<ClientCertificate>() {
         request = request.with_certificate(certificate.as_der());
     }
@@ -341,70 +359,19 @@ pub(super) async fn verified(auth: &Auth, head: &mut Parts) -> Result<Claims, Re
     Ok(claims)
 }
 
-/// Returns the same claims with private ones of another type.
+/// Returns the path as the client sent it, which a proof names. Inside axum's `nest`, the path of the
+/// request lacks its beginning.
+fn path(head: &Parts) -> &str {
+    #[cfg(feature = "axum")]
+    if let Some(original) = head.extensions.get::<axum::extract::OriginalUri>() {
+        return original.path();
+    }
+    head.uri.path()
+}
+
+/// Returns the same claims with private claims of another type.
 #[allow(clippy::result_large_err)] // a refusal is moved once, into its answer
 pub(super) fn typed<X: DeserializeOwned>(claims: &Claims) -> Result<Claims<X>, Refusal> {
     let refused = |error| Refusal::new(error, claims.challenge());
     claims.typed().map_err(refused)
-}
-
-impl<X> Clone for Gate<X> {
-    fn clone(&self) -> Self {
-        Self {
-            auth: self.auth.clone(),
-            requirement: self.requirement.clone(),
-            is_optional: self.is_optional,
-        }
-    }
-}
-
-impl<A> Clone for AuthLayer<A> {
-    fn clone(&self) -> Self {
-        Self {
-            gate: self.gate.clone(),
-            answer: PhantomData,
-        }
-    }
-}
-
-impl<X, A> Clone for RequireLayer<X, A> {
-    fn clone(&self) -> Self {
-        Self {
-            gate: self.gate.clone(),
-            answer: PhantomData,
-        }
-    }
-}
-
-impl<S: Clone, X, A> Clone for AuthService<S, X, A> {
-    fn clone(&self) -> Self {
-        Self {
-            inner: self.inner.clone(),
-            gate: self.gate.clone(),
-            answer: PhantomData,
-        }
-    }
-}
-
-impl<A> fmt::Debug for AuthLayer<A> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("AuthLayer").field(&self.gate.auth).finish()
-    }
-}
-
-impl<X, A> fmt::Debug for RequireLayer<X, A> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Gate {
-            auth, requirement, ..
-        } = &self.gate;
-        let mut shown = f.debug_tuple("RequireLayer");
-        shown.field(auth).field(requirement).finish()
-    }
-}
-
-impl<S: fmt::Debug, X, A> fmt::Debug for AuthService<S, X, A> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut shown = f.debug_tuple("AuthService");
-        shown.field(&self.gate.auth).field(&self.inner).finish()
-    }
 }

@@ -1,7 +1,7 @@
 //! The filters: [`with_auth`], [`with_optional_auth`] and [`BearerFilterExt`].
 //!
-//! The filters pass a request to `Auth::authenticate_by` and return its result; they decide nothing
-//! themselves. The order inside a route is path, method, auth, policy, body.
+//! The filters pass a request to `Auth::authenticate_by` and return its result; they contain no
+//! rules of their own. The order inside a route is path, method, auth, policy, body.
 
 use std::{convert::Infallible, future::ready, sync::Arc};
 
@@ -27,8 +27,8 @@ use crate::auth::{
 /// Requires a valid bearer token and extracts its [`Claims`].
 ///
 /// **Close the route with [`.route()`](BearerFilterExt::route).** After a rejection, warp tries the
-/// next route: without `.route()`, `protected.or(catch_all)` answers an anonymous request from
-/// `catch_all`. (The lost refusal is then logged as an error.)
+/// next route. Without `.route()`, `protected.or(catch_all)` answers an anonymous request from
+/// `catch_all` (and logs the lost refusal as an error).
 ///
 /// Rejects with a [`Refusal`]. `.route()` or [`handle_rejection`](crate::auth::handle_rejection)
 /// turns it into the JSON response.
@@ -61,9 +61,9 @@ where
     filter(auth, Auth::presented)
 }
 
-/// Like [`with_auth`], for requests that carry the token elsewhere than in `Authorization`.
+/// Like [`with_auth`], for requests that carry the token somewhere other than `Authorization`.
 ///
-/// `token` returns the token in the header fields, without a scheme name, or an error.
+/// `token` returns the token from the header fields, without a scheme name, or an error.
 /// [`AuthError::MissingToken`] means that the request has no token. Everything else, including the
 /// challenge, works as in [`with_auth`].
 ///
@@ -103,7 +103,7 @@ where
 }
 
 /// Requires a valid token, from the credential that a function finds in the header fields.
-fn filter<X, C>(
+pub(super) fn filter<X, C>(
     auth: &Auth,
     credential: C,
 ) -> impl Filter<Extract = (Claims<X>,), Error = Rejection> + Clone + Send + Sync + 'static + use<X, C>
@@ -135,8 +135,8 @@ where
     })
 }
 
-/// Like [`with_auth`], for an [`Auth`] that reads neither method nor path. Saves the 260 instructions
-/// of the filter that decides whether they are copied.
+/// Like [`with_auth`], for an [`Auth`] that reads neither method nor path. Saves the 260
+/// instructions of the filter that otherwise decides whether to copy them.
 #[cfg(feature = "service")]
 pub(crate) fn with_fields_alone<X>(
     auth: &Auth,
@@ -155,11 +155,11 @@ where
     })
 }
 
-/// The method and path of a request, and the certificate of its connection.
+/// The method and path of a request, and the client certificate of its connection.
 type Target = (Method, FullPath, Option<ClientCertificate>);
 
-/// Extracts the header fields, and the target only if it is read: copying method and path costs 480
-/// instructions, a fortieth of a request with a cached token.
+/// Extracts the header fields, and the target only if `auth` reads it: copying method and path
+/// costs 480 instructions, a fortieth of a request with a cached token.
 fn head(
     with_target: bool,
 ) -> impl Filter<Extract = (Option<Target>, HeaderMap), Error = Infallible> + Clone + Send + Sync + 'static
@@ -182,7 +182,7 @@ fn head(
 }
 
 /// Like [`with_auth`], for routes that also answer unauthenticated requests. Extracts `None` if the
-/// request has no credential, and rejects an invalid credential.
+/// request has no credential, but rejects an invalid one.
 ///
 /// ```
 /// use warp::Filter;
@@ -233,16 +233,16 @@ fn absent<X>(rejection: Rejection) -> Result<(Option<Claims<X>>,), Rejection> {
     }
 }
 
-/// Adds `.require(..)` and `.route()` to filters that contain [`with_auth`].
+/// Adds `.require(..)` and `.route()` to filters that include [`with_auth`].
 pub trait BearerFilterExt: Filter + Clone + Send + Sync + Sized + 'static {
     /// Requires that the claims grant `requirement`: a [`Policy`](crate::auth::policy::Policy), a
     /// [`check`](crate::auth::policy::check), a [`check_async`](crate::auth::policy::check_async),
     /// or a combination of them.
     ///
-    /// The scopes that would suffice are named in the challenge of the 403, and in the challenge of
-    /// the 401 for a request without a token.
+    /// The challenge of the 403, and of the 401 for a request without a token, names the scopes
+    /// that would suffice.
     ///
-    /// Call it on what `with_auth` returns: `with_auth(&auth).require(scope("read:messages"))`. A
+    /// Call it on the result of `with_auth`: `with_auth(&auth).require(scope("read:messages"))`. A
     /// filter that extracts more than the claims, such as one with a path parameter, has no
     /// `require`.
     ///
@@ -291,10 +291,10 @@ pub trait BearerFilterExt: Filter + Clone + Send + Sync + Sized + 'static {
     /// Closes the route: its refusals become final responses.
     ///
     /// After a rejection, warp tries the next route, so `protected.or(catch_all)` would answer an
-    /// anonymous request. A path or method that does not match still falls through to the next
-    /// route, and so do rejections that come neither from this crate nor from warp. Errors of the
-    /// route's own body filters become responses here too; put your own `recover` before `.route()`
-    /// to answer them yourself.
+    /// anonymous request. Rejections for a path or method that does not match still fall through to
+    /// the next route, as do rejections that come neither from this crate nor from warp. Errors of
+    /// the route's own body filters become responses here too; to answer them yourself, put your
+    /// own `recover` before `.route()`.
     ///
     /// The filter is boxed, so that a table of many routes compiles quickly.
     ///
@@ -326,7 +326,7 @@ pub trait BearerFilterExt: Filter + Clone + Send + Sync + Sized + 'static {
 
 impl<F: Filter + Clone + Send + Sync + 'static> BearerFilterExt for F {}
 
-/// A filter that [`BearerFilterExt::route`] can close: one that extracts a reply.
+/// A filter that [`BearerFilterExt::route`] can close, because it extracts a reply.
 pub trait Close<R, E>: Sized {
     #[doc(hidden)]
     fn close(self) -> BoxedFilter<(Response,)>;

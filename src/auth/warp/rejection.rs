@@ -62,14 +62,14 @@ pub async fn handle_rejection(rejection: Rejection) -> Result<Response, Infallib
         Some(answer) => answer,
         None if rejection.is_not_found() => Problem::NotFound.response(),
         None => {
-            tracing::error!("unknown rejection; recover it before handle_rejection");
+            tracing::error!("unknown rejection; add a recover before handle_rejection");
             Problem::Internal.response()
         }
     })
 }
 
 /// Answers a [`Refusal`] in JSON and passes every other rejection on to the next `recover`, so that
-/// a service keeps its own final handler.
+/// a service can keep its own final handler.
 ///
 /// ```
 /// use std::convert::Infallible;
@@ -101,8 +101,8 @@ pub async fn handle_refusal(rejection: Rejection) -> Result<Response, Rejection>
     answer.ok_or(rejection)
 }
 
-/// Answers a rejection that ends its route. Passes on a path or method that does not match, and a
-/// rejection that comes neither from this crate nor from warp.
+/// Answers a rejection that ends its route. Passes on rejections for a path or method that does not
+/// match, and those that come neither from this crate nor from warp.
 pub(super) fn final_answer(rejection: Rejection) -> Result<Response, Rejection> {
     if rejection.find::<MethodNotAllowed>().is_some() {
         return Err(rejection);
@@ -117,8 +117,8 @@ fn answer_to(rejection: &Rejection) -> Option<Response> {
     problem_of(rejection).map(Problem::response)
 }
 
-/// Returns the problem for one of warp's own rejections. A body that one route rejected says more
-/// than a method that another route does not have, so body errors come first.
+/// Returns the problem for one of warp's own rejections. A body error from one route is more
+/// informative than a wrong method for another route, so body errors come first.
 fn problem_of(rejection: &Rejection) -> Option<Problem> {
     let is = |found: bool, problem| found.then_some(problem);
     let rows = [

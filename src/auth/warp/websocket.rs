@@ -1,8 +1,8 @@
 //! The token of a WebSocket handshake: [`with_websocket_auth`] and [`subprotocol`].
 //!
 //! A page cannot set `Authorization` on a WebSocket, but it can set the list of subprotocols. The
-//! token may therefore follow the name `bearer` in that list. It is never read from the URL, which
-//! servers and proxies log.
+//! token may therefore follow the name `bearer` in that list. It is never read from the URL,
+//! because servers and proxies log URLs.
 
 use std::convert::Infallible;
 
@@ -17,7 +17,8 @@ use warp::{
 };
 
 use crate::auth::{
-    error::AuthError, token::claims::Claims, verifier::Auth, warp::filter::with_auth_from,
+    challenge::Scheme, credential::Credential, error::AuthError, token::claims::Claims,
+    verifier::Auth, warp::filter::filter,
 };
 
 /// The name of the subprotocol that precedes the token in the list.
@@ -28,6 +29,10 @@ const BEARER: &str = "bearer";
 /// Takes the token from `Authorization`, or from the subprotocols if a page offers `bearer`
 /// followed by the token: `new WebSocket(url, ["bearer", token])`. Rejects a request with a token
 /// in both places, or with two in one.
+///
+/// A token in the subprotocols has the scheme `Bearer`. A page cannot send a DPoP proof with it, so
+/// a token that is bound to a key is rejected there. In `Authorization`, such a token comes under
+/// `DPoP` with its proof, as on every other route.
 ///
 /// This filter needs no feature of warp. With warp's feature `websocket`, a route looks like this:
 ///
@@ -65,12 +70,12 @@ pub fn with_websocket_auth<X>(
 where
     X: DeserializeOwned + Send + 'static,
 {
-    let of = auth.clone();
-    with_auth_from(auth, move |headers: &HeaderMap| token(&of, headers))
+    filter(auth, credential)
 }
 
 /// Extracts the subprotocol that the response to the handshake must name: `bearer` if the client
-/// offered it, and never the token. Browsers close the socket if the response names no subprotocol.
+/// offered it. It is never the token. Browsers close the socket if the response names no
+/// subprotocol.
 pub fn subprotocol()
 -> impl Filter<Extract = (Subprotocol,), Error = Infallible> + Clone + Send + Sync + 'static {
     warp::header::headers_cloned().map(|headers: HeaderMap| Subprotocol {
@@ -85,8 +90,8 @@ pub struct Subprotocol {
 }
 
 impl Subprotocol {
-    /// Adds the subprotocol to the response that opens the socket (101). A subprotocol that the
-    /// response already names, such as the application's own, stays as it is.
+    /// Adds the subprotocol to the response that opens the socket (101). A subprotocol that is
+    /// already set, such as the application's own, is kept.
     pub fn answer(self, reply: impl Reply) -> Response {
         let mut response = reply.into_response();
         if self.is_bearer && response.status() == StatusCode::SWITCHING_PROTOCOLS {
@@ -98,19 +103,25 @@ impl Subprotocol {
     }
 }
 
-/// Returns the token in the header fields of a handshake.
-fn token<'h>(auth: &Auth, headers: &'h HeaderMap) -> Result<&'h [u8], AuthError> {
+/// Returns the credential in the header fields of a handshake.
+fn credential<'h>(
+    auth: &Auth,
+    headers: &'h HeaderMap,
+    is_dpop_enabled: bool,
+) -> Result<Credential<'h>, AuthError> {
     let mut offered = offered(headers).skip_while(|name| *name != BEARER.as_bytes());
     if offered.next().is_none() {
-        return auth.bare_token(headers);
+        return auth.presented(headers, is_dpop_enabled);
     }
     let token = offered.next().filter(|token| !token.is_empty());
     let token = token.ok_or(AuthError::MalformedAuthorization)?;
     // Two credentials: if we chose one, another component could choose the other.
-    if headers.contains_key(AUTHORIZATION) || offered.any(|name| name == BEARER.as_bytes()) {
+    let field = auth.inner.field.as_ref().unwrap_or(&AUTHORIZATION);
+    if headers.contains_key(field) || offered.any(|name| name == BEARER.as_bytes()) {
         return Err(AuthError::MultipleCredentials);
     }
-    Ok(token)
+    let scheme = Some(Scheme::Bearer);
+    Ok(Credential { token, scheme })
 }
 
 /// Returns the names in `Sec-WebSocket-Protocol`, which may come in several fields
@@ -123,28 +134,30 @@ fn offered(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderName;
+
     use super::*;
     use crate::{algorithm::Algorithm, auth::warp::filter::BearerFilterExt};
 
     type Fields = &'static [&'static str];
 
     #[test]
-    fn takes_the_token_after_bearer_only() {
+    fn accepts_only_the_token_after_bearer() {
         use AuthError::{MalformedAuthorization, MissingToken, MultipleCredentials};
         #[rustfmt::skip]
         let rows: [(&str, Fields, Fields, Result<&str, AuthError>); 15] = [
             ("subprotocols", &["bearer, a.b.c"], &[], Ok("a.b.c")),
-            ("without blanks", &["bearer,a.b.c"], &[], Ok("a.b.c")),
+            ("without spaces", &["bearer,a.b.c"], &[], Ok("a.b.c")),
             ("after another", &["chat.v2, bearer, a.b.c"], &[], Ok("a.b.c")),
             ("before another", &["bearer, a.b.c, chat.v2"], &[], Ok("a.b.c")),
             ("in two fields", &["bearer", "a.b.c"], &[], Ok("a.b.c")),
-            ("the header alone", &[], &["Bearer a.b.c"], Ok("a.b.c")),
-            ("beside another's subprotocol", &["chat.v2"], &["Bearer a.b.c"], Ok("a.b.c")),
+            ("the header only", &[], &["Bearer a.b.c"], Ok("a.b.c")),
+            ("with another's subprotocol", &["chat.v2"], &["Bearer a.b.c"], Ok("a.b.c")),
             ("no token", &[], &[], Err(MissingToken)),
             ("another's subprotocol", &["chat.v2"], &[], Err(MissingToken)),
             ("a token without its name", &["a.b.c"], &[], Err(MissingToken)),
             ("in capitals, another name", &["Bearer, a.b.c"], &[], Err(MissingToken)),
-            ("nothing after it", &["bearer"], &[], Err(MalformedAuthorization)),
+            ("no token after it", &["bearer"], &[], Err(MalformedAuthorization)),
             ("an empty name after it", &["bearer, , a.b.c"], &[], Err(MalformedAuthorization)),
             ("in both places", &["bearer, a.b.c"], &["Bearer a.b.c"], Err(MultipleCredentials)),
             ("two tokens", &["bearer, a.b.c, bearer, d.e.f"], &[], Err(MultipleCredentials)),
@@ -160,12 +173,29 @@ mod tests {
             for value in authorization {
                 headers.append(AUTHORIZATION, value.parse().unwrap());
             }
-            assert_eq!(
-                token(&auth, &headers),
-                expected.map(str::as_bytes),
-                "{case}"
-            );
+            let found = credential(&auth, &headers, false).map(|credential| credential.token);
+            assert_eq!(found, expected.map(str::as_bytes), "{case}");
         }
+    }
+
+    #[test]
+    fn rejects_a_token_in_the_subprotocols_and_in_the_field_for_tokens() {
+        let auth = Auth::builder().issuer("https://a.example/").audience("a");
+        let auth = auth.algorithms([Algorithm::HS256]).signing_secret([7; 32]);
+        let auth = auth.token_field(HeaderName::from_static("x-token"));
+        let auth = auth.build().unwrap();
+        let mut headers = HeaderMap::new();
+        headers.insert(
+            SEC_WEBSOCKET_PROTOCOL,
+            HeaderValue::from_static("bearer, a.b.c"),
+        );
+        // No token is taken from this field, so it holds no second credential.
+        headers.insert(AUTHORIZATION, HeaderValue::from_static("Bearer d.e.f"));
+        let found = credential(&auth, &headers, false);
+        assert_eq!(found.unwrap().token, b"a.b.c");
+        headers.insert("x-token", HeaderValue::from_static("d.e.f"));
+        let found = credential(&auth, &headers, false);
+        assert_eq!(found.unwrap_err(), AuthError::MultipleCredentials);
     }
 
     #[tokio::test]
@@ -179,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn names_bearer_in_a_101_if_it_was_offered() {
+    fn names_bearer_in_the_101_if_offered() {
         #[rustfmt::skip]
         let rows = [
             ("offered", true, StatusCode::SWITCHING_PROTOCOLS, None, Some("bearer")),

@@ -1,12 +1,12 @@
-//! Forward authentication: `/auth` answers a proxy whether a token meets a policy, and sends the identity
-//! in the token to the application behind the proxy.
+//! Forward authentication: `/auth` tells a proxy whether a token meets a policy, and returns the
+//! identity in the token for the application behind the proxy.
 //!
-//! The policy is in the query, together with the audience where one service guards several resources,
-//! which the proxy writes next to the path that it protects. For the policy, `/auth` ignores fields that
-//! repeat the client's own target (`X-Forwarded-Uri`, `X-Original-URI`): a client can send them too, and
-//! a gate and an application must read a path the same way. A path that the two read differently is a way
-//! around the policy, so only the proxy, which forwards the path, looks at it. A DPoP proof is for one
-//! target, which `forwarded_target.rs` reads.
+//! The policy is in the query that the proxy configures next to the path it protects, together with
+//! the audience if one service guards several resources. The policy never depends on fields that
+//! repeat the client's own target (`X-Forwarded-Uri`, `X-Original-URI`). A client can send them
+//! too, and if the gate and the application interpreted a path differently, that path would bypass
+//! the policy. So only the proxy, which forwards the path, evaluates it. A DPoP proof is bound to
+//! one target, which `forwarded_target.rs` reads.
 //!
 //! `sub` is unique only within its issuer (RFC 7519 §4.1.2), so the application always gets both.
 
@@ -27,53 +27,56 @@ use crate::{
         Claims, Problem,
         policy::{Policy, acr_values, is_scope_token, max_auth_age, permissions, scopes},
     },
-    service::api::queries::Asked,
+    service::api::queries::QueryRequirements,
 };
 
-/// `iss`, one of the configured issuers. Empty if a header field cannot carry it unchanged.
+/// `iss`, one of the configured issuers. Empty if a header field cannot represent it exactly.
 const ISSUER: HeaderName = HeaderName::from_static("x-auth-issuer");
-/// `sub`. Empty if the token has no subject, or if a header field cannot carry it unchanged.
+/// `sub`. Empty if the token has none, or if a header field cannot represent it exactly.
 const SUBJECT: HeaderName = HeaderName::from_static("x-auth-subject");
 /// The scopes that the token grants, separated by single spaces. Empty if there are none.
 const SCOPE: HeaderName = HeaderName::from_static("x-auth-scope");
-/// The payload as the issuer signed it, base64url without padding.
+/// The payload as the issuer signed it, within the limits of introspection: base64url without padding.
 const CLAIMS: HeaderName = HeaderName::from_static("x-auth-claims");
 
-/// The largest number of scopes, of permissions and of other rules in one query. A caller needs no token to
-/// ask, and the cost of a policy grows with the square of its names.
-const MOST: usize = 64;
+/// The maximum number of scopes, of permissions and of other rules in one query. Queries need no
+/// token, and the cost of a policy grows with the square of its names.
+const MAX_RULES: usize = 64;
 
-/// Returns what a query asks for: the token must have everything that it lists. `scope` and `permission`
-/// separate names by spaces. `role` and `group` take one name each, since those may have spaces in them, and
-/// `claim=path:value` one claim, whose value follows the last colon. Each may be repeated. `acr` lists
-/// context classes, one of which suffices, and `max_age` has seconds (RFC 9470); each comes once at most, as does `audience`.
-/// An empty query asks for a valid token.
+/// Parses the query: the token must have everything that it lists. `scope` and `permission` contain
+/// names separated by spaces. `role` and `group` contain one name each, which may include spaces.
+/// `claim=path:value` contains one claim, whose value follows the last colon. All of these may be
+/// repeated. `acr` lists context classes, one of which suffices, and `max_age` is in seconds
+/// (RFC 9470). These two and `audience` may appear only once. An empty query requires only a valid
+/// token.
 ///
 /// # Errors
-/// [`Problem::BadRequest`] if any part of the query cannot be read: a misspelt policy must not become one
-/// that asks for less.
-pub(in crate::service) fn asked(query: &str) -> Result<Asked, Problem> {
+/// [`Problem::BadRequest`] if any part of the query is invalid: a misspelt policy must not become
+/// one that requires less.
+pub(in crate::service) fn parse_query(query: &str) -> Result<QueryRequirements, Problem> {
     if query.is_empty() {
-        return Ok(Asked::default());
+        return Ok(QueryRequirements::default());
     }
-    let asked = parse(query);
-    if asked.is_none() {
+    let parse_query = parse(query);
+    if parse_query.is_none() {
         tracing::warn!(
-            "the query of /auth is not one of scope, permission, role, group, claim, acr, max_age and audience; the proxy is refused"
+            "/auth query is invalid: only scope, permission, role, group, claim, acr, max_age and audience are allowed; request rejected"
         );
     }
-    asked.ok_or(Problem::BadRequest)
+    parse_query.ok_or(Problem::BadRequest)
 }
 
-/// Returns the audience in a query that has nothing else.
+/// Returns the audience of a query that contains nothing else.
 pub(in crate::service) fn audience(query: &str) -> Option<String> {
-    let asked = parse(query)?;
-    asked.audience.filter(|_| asked.policy.is_none())
+    let parse_query = parse(query)?;
+    parse_query
+        .audience
+        .filter(|_| parse_query.policy.is_none())
 }
 
 type ReadList = fn(&str) -> Option<Policy>;
 
-fn parse(query: &str) -> Option<Asked> {
+fn parse(query: &str) -> Option<QueryRequirements> {
     let (mut of_scopes, mut of_permissions) = (Vec::new(), Vec::new());
     let mut others = Vec::new();
     let (mut acr, mut max_age, mut audience) = (None, None, None);
@@ -85,14 +88,21 @@ fn parse(query: &str) -> Option<Asked> {
             "role" => others.push(Policy::of_role(decoded(value)?)?),
             "group" => others.push(Policy::of_group(decoded(value)?)?),
             "claim" => {
-                // Divided before it is decoded, so that %3A is a colon of the value.
-                let (path, value) = value.rsplit_once(':')?;
-                others.push(Policy::of_claim(decoded(path)?, decoded(value)?)?);
+                // Split before decoding, so that %3A is a colon within the value. Programs that encode
+                // every colon cannot say which one separates: then it is the last one as well.
+                let (path, value) = if let Some((path, value)) = value.rsplit_once(':') {
+                    (decoded(path)?, decoded(value)?)
+                } else {
+                    let decoded = decoded(value)?;
+                    let (path, value) = decoded.rsplit_once(':')?;
+                    (path.to_owned(), value.to_owned())
+                };
+                others.push(Policy::of_claim(path, value)?);
             }
-            // Given twice, the two could only contradict each other.
+            // If it were given twice, the two could only contradict each other.
             "acr" if acr.is_none() => acr = Some(all(&[decoded(value)?], acr_values)?),
             "max_age" if max_age.is_none() => max_age = Some(max_auth_age(seconds(value)?)),
-            // Two audiences could mean either or both, so there is one.
+            // It would be unclear whether two audiences mean either or both.
             "audience" if audience.is_none() => {
                 audience = Some(decoded(value)?).filter(|audience| !audience.is_empty());
                 audience.as_ref()?;
@@ -105,11 +115,11 @@ fn parse(query: &str) -> Option<Asked> {
     let kinds: [(_, ReadList); 2] = [(of_scopes, scopes), (of_permissions, permissions)];
     let named = kinds.into_iter().filter(|(lists, _)| !lists.is_empty());
     let policies: Option<Vec<_>> = named.map(|(lists, read)| all(&lists, read)).collect();
-    if others.len() > MOST {
+    if others.len() > MAX_RULES {
         return None;
     }
     let policies = policies?.into_iter().chain(others);
-    Some(Asked {
+    Some(QueryRequirements {
         policy: policies.reduce(|one, other| one & other),
         audience,
     })
@@ -121,10 +131,11 @@ fn seconds(text: &str) -> Option<Duration> {
     is_number.then_some(Duration::from_secs(u64::from(text.parse::<u32>().ok()?)))
 }
 
-/// Joins the lists into one policy. An empty list leaves two spaces in a row, which `read` refuses.
+/// Joins the lists into one policy. An empty list produces two consecutive spaces, which `read`
+/// rejects.
 fn all(lists: &[String], read: ReadList) -> Option<Policy> {
     let list = lists.join(" ");
-    let fits = list.split(' ').count() <= MOST;
+    let fits = list.split(' ').count() <= MAX_RULES;
     fits.then(|| read(&list)).flatten()
 }
 
@@ -147,10 +158,11 @@ fn hex(digit: u8) -> Option<u8> {
     u8::try_from(char::from(digit).to_digit(16)?).ok()
 }
 
-/// Answers 200 with the identity in four header fields. 200, because Envoy accepts no other 2xx.
+/// Answers 200 with the identity in four header fields. The status must be 200, because Envoy
+/// accepts no other 2xx.
 ///
-/// Every field is present, and empty if it has no value. If a field is absent, a proxy may forward the
-/// client's field of that name, or write a placeholder (Caddy 2.6 does).
+/// Every field is present, and empty if it has no value. If a field were absent, a proxy might
+/// forward the client's field of that name, or write a placeholder (as Caddy 2.6 does).
 pub(in crate::service) fn identity_answer(claims: &Claims) -> Response {
     let Some(values) = claims.identity_fields(|| identity(claims)) else {
         return Problem::Internal.response();
@@ -169,7 +181,8 @@ pub(in crate::service) fn identity_answer(claims: &Claims) -> Response {
 /// `None` cannot happen: all values are printable ASCII here. If one is not, answer 500 rather than
 /// forward an incomplete identity.
 fn identity(claims: &Claims) -> Option<[HeaderValue; 4]> {
-    // A name that is not a scope token cannot be asked for, and one with a space would arrive as two.
+    // Leaves out names that are not scope tokens: no policy can require them, and one with a space
+    // would look like two.
     let scopes: Vec<_> = claims
         .scopes()
         .filter(|name| is_scope_token(name))
@@ -183,8 +196,9 @@ fn identity(claims: &Claims) -> Option<[HeaderValue; 4]> {
     ])
 }
 
-/// Returns the value if a recipient reads it from a header field exactly as it was written, else an empty
-/// string. A recipient strips blanks from the ends (RFC 9110 §5.5), and `" admin"` is not `"admin"`.
+/// Returns the value if a recipient would read it from a header field exactly as written, and
+/// otherwise an empty string. Recipients strip whitespace at the ends (RFC 9110 §5.5), but `"
+/// admin"` is not `"admin"`.
 fn unchanged(value: &str) -> &str {
     let is_printable = value.bytes().all(|byte| matches!(byte, b' '..=b'~'));
     if is_printable && value.trim() == value {
@@ -200,12 +214,12 @@ mod tests {
     use crate::auth::policy::{acr, group, permission, role, scope};
 
     #[test]
-    fn a_query_is_a_policy_or_a_problem() {
+    fn parses_a_query_as_a_policy() {
         const A: &str = "a";
-        let most = format!("scope={}", [A; MOST].join("+"));
+        let most = format!("scope={}", [A; MAX_RULES].join("+"));
         #[rustfmt::skip]
         let rows = [
-            ("nothing", "", Ok(None)),
+            ("empty", "", Ok(None)),
             ("a scope", "scope=read:messages", Ok(Some(scope("read:messages")))),
             ("two in one", "scope=a+b", Ok(Some(scope("a") & scope("b")))),
             ("with %20", "scope=a%20b", Ok(Some(scope("a") & scope("b")))),
@@ -225,7 +239,7 @@ mod tests {
             ("of each", "scope=a&permission=p", Ok(Some(scope("a") & permission("p")))),
             ("escaped", "scope=%72ead%2Ball%3d%26", Ok(Some(scope("read+all=&")))),
             ("an equals sign", "scope=a=b", Ok(Some(scope("a=b")))),
-            ("the most", &most, Ok(scopes(&[A; MOST].join(" ")))),
+            ("the most", &most, Ok(scopes(&[A; MAX_RULES].join(" ")))),
             ("one more", &format!("{most}+a"), Err(Problem::BadRequest)),
             ("one more, repeated", &format!("{most}&scope=a"), Err(Problem::BadRequest)),
             ("no value", "scope", Err(Problem::BadRequest)),
@@ -245,13 +259,14 @@ mod tests {
             ("a claim", "claim=org_id:o", Ok(Policy::of_claim("org_id".to_owned(), "o".to_owned()))),
             ("a claim with a URL's name", "claim=https://a.example/tier:gold", Ok(Policy::of_claim("https://a.example/tier".to_owned(), "gold".to_owned()))),
             ("a claim with a colon", "claim=a:b%3Ac", Ok(Policy::of_claim("a".to_owned(), "b:c".to_owned()))),
+            ("a claim in the encoding of a form", "claim=https%3A%2F%2Fa.example%2Ftier%3Agold", Ok(Policy::of_claim("https://a.example/tier".to_owned(), "gold".to_owned()))),
             ("a claim without a value", "claim=org_id", Err(Problem::BadRequest)),
             ("a claim without a path", "claim=:o", Err(Problem::BadRequest)),
             ("an empty role", "scope=a&role=", Err(Problem::BadRequest)),
             ("an empty group", "group=", Err(Problem::BadRequest)),
             ("a role that is not UTF-8", "role=%ff", Err(Problem::BadRequest)),
             ("a role with a line break", "role=a%0ab", Err(Problem::BadRequest)),
-            ("too many roles", &["role=r"; MOST + 1].join("&"), Err(Problem::BadRequest)),
+            ("too many roles", &["role=r"; MAX_RULES + 1].join("&"), Err(Problem::BadRequest)),
             ("another case", "Scope=a", Err(Problem::BadRequest)),
             ("an escaped name", "%73cope=a", Err(Problem::BadRequest)),
             ("an ampersand at the end", "scope=a&", Err(Problem::BadRequest)),
@@ -265,13 +280,13 @@ mod tests {
         ];
         for (case, query, policy) in rows {
             let audience = None;
-            let expected = policy.map(|policy| Asked { policy, audience });
-            assert_eq!(asked(query), expected, "{case}");
+            let expected = policy.map(|policy| QueryRequirements { policy, audience });
+            assert_eq!(parse_query(query), expected, "{case}");
         }
     }
 
     #[test]
-    fn a_query_has_one_audience_at_most() {
+    fn accepts_at_most_one_audience() {
         const URL: &str = "https://a.example/mcp";
         #[rustfmt::skip]
         let rows = [
@@ -286,11 +301,15 @@ mod tests {
             ("no value", "audience", None),
         ];
         for (case, query, expected) in rows {
-            let expected = expected.map(|(audience, policy)| Asked {
+            let expected = expected.map(|(audience, policy)| QueryRequirements {
                 audience: Some(audience.to_owned()),
                 policy,
             });
-            assert_eq!(asked(query), expected.ok_or(Problem::BadRequest), "{case}");
+            assert_eq!(
+                parse_query(query),
+                expected.ok_or(Problem::BadRequest),
+                "{case}"
+            );
         }
     }
 }

@@ -1,77 +1,84 @@
 //! [`ForwardedTarget`]: the method and path of the request that a proxy asks `/auth` about.
 //!
-//! Only a DPoP proof is compared with them. The proxy must overwrite both fields, as the examples do: a
-//! caller who could choose them could use a proof that was made for another request.
+//! They are compared only with a DPoP proof. The proxy must overwrite both fields, as the examples
+//! do: a caller who could choose them could use a proof that was made for another request.
 
-use warp::http::{
-    HeaderMap, HeaderName, Method,
-    header::{AUTHORIZATION, HeaderValue},
-};
+use warp::http::{HeaderMap, HeaderName, Method, header::HeaderValue};
 
-use crate::auth::{Problem, RequestHead};
+use crate::auth::{AuthError, RequestHead};
 
 const METHOD: HeaderName = HeaderName::from_static("x-forwarded-method");
 /// Path and query, as the client sent them.
 const URI: HeaderName = HeaderName::from_static("x-forwarded-uri");
 
-/// The method and path that the proxy named. Absent ones fit no proof.
+/// The method and path named by the proxy. If they are absent, no proof matches.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(in crate::service) struct ForwardedTarget {
     method: Option<Method>,
     path: Option<String>,
+    /// True if a field is repeated, the method is invalid, or the URI is not a path. Method and path
+    /// are then `None`.
+    is_unreadable: bool,
 }
 
+/// The error of a field that is repeated or invalid.
+struct Unreadable;
+
 impl ForwardedTarget {
-    /// Reads the fields, unless the request has the scheme `Bearer`, which needs no proof.
-    ///
-    /// # Errors
-    /// [`Problem::BadRequest`] for two fields, for a method that is none, and for a URI that is no
-    /// path.
-    pub(in crate::service) fn read(headers: &HeaderMap) -> Result<Self, Problem> {
-        if is_bearer(headers) {
-            return Ok(Self::default());
-        }
+    /// Reads the fields. An invalid field matters only to a request that needs a proof: see
+    /// [`explains`](Self::explains).
+    pub(in crate::service) fn read(headers: &HeaderMap) -> Self {
+        Self::try_read(headers).unwrap_or(Self {
+            is_unreadable: true,
+            ..Self::default()
+        })
+    }
+
+    fn try_read(headers: &HeaderMap) -> Result<Self, Unreadable> {
         let method = only(headers, &METHOD)?;
         let path = only(headers, &URI)?;
         Ok(Self {
             method: method.map(read_method).transpose()?,
             path: path.map(read_path).transpose()?,
+            is_unreadable: false,
         })
     }
 
-    /// Returns the head of the request, with the fields of the proxy's own.
+    /// Returns the head of the client's request, with the fields of the proxy's request.
     pub(in crate::service) fn head<'a>(&'a self, headers: &'a HeaderMap) -> RequestHead<'a> {
         match (&self.method, &self.path) {
             (Some(method), Some(path)) => RequestHead::forwarded(method, path, headers),
             _ => RequestHead::without_target(headers),
         }
     }
+
+    /// Returns whether the proxy, not the client, caused `error`: the proof matches no request
+    /// because the fields are invalid.
+    pub(in crate::service) fn explains(&self, error: AuthError) -> bool {
+        self.is_unreadable && error == AuthError::InvalidProof
+    }
 }
 
-fn is_bearer(headers: &HeaderMap) -> bool {
-    const SCHEME: &[u8] = b"bearer";
-    let field = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
-    let scheme = field.and_then(|field| field.get(..SCHEME.len()));
-    scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(SCHEME))
-}
-
-fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h HeaderValue>, Problem> {
+fn only<'h>(
+    headers: &'h HeaderMap,
+    name: &HeaderName,
+) -> Result<Option<&'h HeaderValue>, Unreadable> {
     let mut fields = headers.get_all(name).iter();
     match (fields.next(), fields.next()) {
-        (_, Some(_)) => Err(Problem::BadRequest),
+        (_, Some(_)) => Err(Unreadable),
         (field, None) => Ok(field),
     }
 }
 
-fn read_method(field: &HeaderValue) -> Result<Method, Problem> {
-    Method::from_bytes(field.as_bytes()).map_err(|_| Problem::BadRequest)
+fn read_method(field: &HeaderValue) -> Result<Method, Unreadable> {
+    Method::from_bytes(field.as_bytes()).map_err(|_| Unreadable)
 }
 
-fn read_path(field: &HeaderValue) -> Result<String, Problem> {
-    let uri = field.to_str().map_err(|_| Problem::BadRequest)?;
+fn read_path(field: &HeaderValue) -> Result<String, Unreadable> {
+    let uri = field.to_str().map_err(|_| Unreadable)?;
     let is_fine = |byte: u8| byte.is_ascii_graphic() && byte != b'\\' && byte != b'#';
     if !uri.starts_with('/') || !uri.bytes().all(is_fine) {
-        return Err(Problem::BadRequest);
+        return Err(Unreadable);
     }
     let path = uri.split('?').next().unwrap_or_default();
     Ok(path.to_owned())
@@ -85,12 +92,12 @@ mod tests {
     type Target = (Option<&'static str>, Option<&'static str>);
 
     #[test]
-    fn reads_one_method_and_one_path() {
+    fn requires_one_valid_method_and_path() {
         const GET: (&str, &str) = ("x-forwarded-method", "GET");
         const A: (&str, &str) = ("x-forwarded-uri", "/a");
-        let bad = Err(Problem::BadRequest);
+        let bad = Err(());
         #[rustfmt::skip]
-        let rows: [(&str, Fields, Result<Target, Problem>); 21] = [
+        let rows: [(&str, Fields, Result<Target, ()>); 20] = [
             ("both", &[GET, A], Ok((Some("GET"), Some("/a")))),
             ("neither", &[], Ok((None, None))),
             ("no method", &[A], Ok((None, Some("/a")))),
@@ -108,31 +115,27 @@ mod tests {
             ("an empty path", &[GET, ("x-forwarded-uri", "")], bad),
             ("a URL", &[GET, ("x-forwarded-uri", "https://api.example.com/a")], bad),
             ("no slash", &[GET, ("x-forwarded-uri", "a")], bad),
-            ("a blank", &[GET, ("x-forwarded-uri", "/a b")], bad),
+            ("a space", &[GET, ("x-forwarded-uri", "/a b")], bad),
             ("a backslash", &[GET, ("x-forwarded-uri", "/a\\b")], bad),
             ("a fragment", &[GET, ("x-forwarded-uri", "/a#b")], bad),
-            ("a bearer token", &[("authorization", "bearer a"), GET, GET], Ok((None, None))),
         ];
         for (case, fields, expected) in rows {
             let mut headers = HeaderMap::new();
             for (name, value) in fields {
                 headers.append(*name, HeaderValue::from_static(value));
             }
-            let read = ForwardedTarget::read(&headers);
-            let read = read.as_ref().map(|target| {
-                (
-                    target.method.as_ref().map(Method::as_str),
-                    target.path.as_deref(),
-                )
-            });
-            assert_eq!(read.map_err(|problem| *problem), expected, "{case}");
+            let target = ForwardedTarget::read(&headers);
+            let method = target.method.as_ref().map(Method::as_str);
+            let read = (method, target.path.as_deref());
+            assert_eq!(read, expected.unwrap_or_default(), "{case}");
+            assert_eq!(target.is_unreadable, expected.is_err(), "{case}");
         }
     }
 
     #[test]
-    fn an_odd_uri_beyond_ascii_is_refused() {
+    fn rejects_non_ascii_uris() {
         let mut headers = HeaderMap::new();
         headers.append(URI, HeaderValue::from_bytes(b"/\xff").unwrap());
-        assert_eq!(ForwardedTarget::read(&headers), Err(Problem::BadRequest));
+        assert!(ForwardedTarget::read(&headers).is_unreadable);
     }
 }

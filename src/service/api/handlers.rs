@@ -14,40 +14,39 @@ use warp::{
 
 use crate::auth::{Auth, Claims, Problem, context, keys::KeyStatus};
 
-/// `GET /api/public`
+/// Answers `GET /api/public`.
 pub async fn public() -> Response {
     json_text(
         r#"{"status":"success","msg":"Hello from a public endpoint! You don't need to be authenticated to see this."}"#,
     )
 }
 
-/// `GET /api/private`: the claims, as the issuer signed them.
+/// Answers `GET /api/private` with the claims, as the issuer signed them.
 pub async fn private(claims: Claims) -> Response {
-    // Claims are personal data, which no cache should store.
+    // Claims are personal data, which caches must not store.
     let mut response = json_text(claims.json().to_owned());
     let no_store = HeaderValue::from_static("no-store");
     response.headers_mut().insert(CACHE_CONTROL, no_store);
     response
 }
 
-/// `GET /api/private-scoped`
+/// Answers `GET /api/private-scoped`.
 pub async fn private_scoped(_: Claims) -> Response {
     json_text(
         r#"{"status":"success","msg":"Hello from a private endpoint! Your token grants read:messages."}"#,
     )
 }
 
-/// `GET /livez`: the process runs.
+/// Answers `GET /livez` while the process runs.
 pub async fn livez() -> Response {
     context::set_probe();
     json_text(r#"{"status":"alive"}"#)
 }
 
-/// `GET /readyz`: 200 if keys are held, a shared store was read once and the service is not stopping;
-/// 503 otherwise.
+/// Answers `GET /readyz` with 200 if keys are held, a shared store was read once and the service is
+/// not stopping, and otherwise with 503.
 ///
-/// Open to every caller, so a failed fetch shows only one of a fixed list of words. The details go to
-/// the log.
+/// Public, so a failed fetch is shown only as one word of a fixed list. The details are in the log.
 pub async fn readyz(auth: Auth, is_stopping: bool) -> Response {
     context::set_probe();
     let store = auth.store().health();
@@ -66,7 +65,7 @@ pub async fn readyz(auth: Auth, is_stopping: bool) -> Response {
     warp::reply::with_header(response, CACHE_CONTROL, "no-store").into_response()
 }
 
-/// `POST /backchannel-logout`: revokes the session of a logout token.
+/// Answers `POST /backchannel-logout`: revokes the session of a logout token.
 pub async fn logout(auth: Auth, form: Vec<(String, String)>) -> Response {
     let mut tokens = form.iter().filter(|(name, _)| name == "logout_token");
     let verdict = match (tokens.next(), tokens.next()) {
@@ -77,7 +76,7 @@ pub async fn logout(auth: Auth, form: Vec<(String, String)>) -> Response {
         Ok(_) => no_store(warp::reply().into_response()),
         Err(error) if error.status().is_server_error() => auth.refusal(error).response(),
         Err(error) => {
-            tracing::warn!(code = error.code(), "a logout token was rejected");
+            tracing::warn!(code = error.code(), "logout token rejected");
             no_store(Problem::InvalidLogoutToken.response())
         }
     }

@@ -1,4 +1,4 @@
-//! Paths and methods of rows: which requests a row answers, and the 404 or 405 for all others.
+//! Matches requests to rows by path and method. Answers 404 or 405 if no row matches.
 
 use std::{fmt, slice, sync::Arc};
 
@@ -6,18 +6,18 @@ use warp::{Filter, Rejection, http::Method, path::FullPath, reply::Response};
 
 use crate::auth::{Problem, context};
 
-/// The methods that a row answers.
+/// The methods that a row accepts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Methods {
-    /// One method. `GET` answers `HEAD` as well (RFC 9110 §9.3.2).
+    /// One method. `GET` includes `HEAD` (RFC 9110 §9.3.2).
     Only(Method),
     /// Every method, including those that no standard defines.
     Any,
 }
 
 impl Methods {
-    /// Returns the methods that have a name in `Allow`. Empty for [`Any`](Self::Any), which is never
-    /// answered with 405.
+    /// Returns the methods to list in `Allow`. Empty for [`Any`](Self::Any), because every method
+    /// is then allowed.
     fn named(&self) -> &[Method] {
         const GET_AND_HEAD: &[Method] = &[Method::GET, Method::HEAD];
         match self {
@@ -46,7 +46,7 @@ impl fmt::Display for Methods {
 pub(crate) struct Matcher {
     pub(crate) methods: Methods,
     pub(crate) template: &'static str,
-    /// More paths, which are known only when the service starts.
+    /// Additional paths that are known only when the service starts.
     pub(crate) also: Arc<[Box<str>]>,
 }
 
@@ -59,8 +59,8 @@ impl Matcher {
         }
     }
 
-    /// Accepts the row's methods, and sets the request's route name to the template. Extracts the empty
-    /// tuple of arguments with which a row starts.
+    /// Accepts the row's methods, and sets the request's route name to the template. Extracts an
+    /// empty tuple, to which later steps append the handler's arguments.
     pub(crate) fn method(
         &self,
     ) -> impl Filter<Extract = ((),), Error = Rejection> + Clone + Send + Sync + 'static + use<>
@@ -92,8 +92,8 @@ impl Matcher {
     }
 }
 
-/// Returns the answer to a request that no row took: 405 with the methods of the rows at this path, 404
-/// if there are none.
+/// Answers a request that no row matches: 405 with the allowed methods if rows exist at this path,
+/// otherwise 404.
 pub(crate) fn unrouted(matchers: &[Matcher], path: &str) -> Response {
     let methods: Vec<&str> = matchers
         .iter()
@@ -107,8 +107,8 @@ pub(crate) fn unrouted(matchers: &[Matcher], path: &str) -> Response {
     Problem::method_not_allowed(&methods.join(", "))
 }
 
-/// Returns whether a path matches a template. As in warp, one slash at its end is ignored; a segment in
-/// braces matches any segment that is not empty, and `*` at the end any path below.
+/// Returns whether a path matches a template. As in warp, one trailing slash is ignored. A segment
+/// in braces matches any non-empty segment, and a final `*` matches any path below.
 pub(crate) fn is_at(template: &str, path: &str) -> bool {
     let template = template.strip_suffix('/').unwrap_or(template);
     let path = path.strip_suffix('/').unwrap_or(path);

@@ -13,17 +13,17 @@ use crate::auth::{
     policy::{Policy, Requirement},
 };
 
-/// What the query of a request asks for.
+/// The requirements in the query of a request.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Asked {
+pub(crate) struct QueryRequirements {
     /// The policy. `None` if a valid token is enough.
     pub(crate) policy: Option<Policy>,
-    /// The audience, which has to be a configured one. `None` if any of them will do.
+    /// The audience, which must be a configured one. `None` if any configured audience is accepted.
     pub(crate) audience: Option<String>,
 }
 
-/// Reads what a query asks for.
-pub(crate) type ReadPolicy = fn(&str) -> Result<Asked, Problem>;
+/// Parses the requirements in a query.
+pub(crate) type ReadPolicy = fn(&str) -> Result<QueryRequirements, Problem>;
 
 /// The queries that were read so far. Requests look them up without a lock.
 pub(crate) struct Queries {
@@ -63,7 +63,7 @@ impl Queries {
         if let Some(known) = held.iter().find(|known| *known.query == *query) {
             return Ok(Arc::clone(known));
         }
-        let Asked { policy, audience } = (self.read)(query)?;
+        let QueryRequirements { policy, audience } = (self.read)(query)?;
         let policies = self.required.clone().into_iter().chain(policy);
         let policy = policies.reduce(|one, other| one & other);
         let known = Arc::new(Known {
@@ -88,11 +88,11 @@ mod tests {
     use crate::auth::policy::scope;
 
     /// Asks for the scope `b` and for the query as the audience.
-    fn read(query: &str) -> Result<Asked, Problem> {
+    fn read(query: &str) -> Result<QueryRequirements, Problem> {
         if query == "wrong" {
             return Err(Problem::BadRequest);
         }
-        Ok(Asked {
+        Ok(QueryRequirements {
             policy: Some(scope("b")),
             audience: Some(query.to_owned()),
         })

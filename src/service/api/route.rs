@@ -1,9 +1,9 @@
-//! A row of the route table, and the builder that makes one.
+//! A row of the route table, and the builder that creates it.
 //!
-//! A row names its path, method and policy once. The filter answers requests; the data serves all else:
-//! `Allow` of a 405, route names in logs, scopes in descriptions.
+//! A row names its path, method and policy once. Its filter answers requests. Its data serves
+//! everything else: `Allow` of a 405, route names in logs, scopes in descriptions.
 //!
-//! The builder's steps come in the order in which a request is checked: path, method, token, policy,
+//! The builder's steps have the order in which a request is checked: path, method, token, policy,
 //! body. Each step that extracts a value adds an argument to the handler.
 
 use std::{convert::Infallible, fmt, future::Future, sync::Arc};
@@ -12,14 +12,14 @@ use serde::de::DeserializeOwned;
 use warp::{
     Filter, Rejection, Reply,
     filters::BoxedFilter,
-    http::{HeaderMap, HeaderName, HeaderValue, Method},
+    http::{HeaderMap, HeaderName, HeaderValue},
     path::FullPath,
     reply::Response,
 };
 
 use crate::{
     auth::{
-        Auth, BearerFilterExt, Claims, ClientCertificate, Problem, RequestHead, closed,
+        Auth, BearerFilterExt, Claims, Problem, closed,
         context::{self, Original},
         display::ShownText,
         policy::Policy,
@@ -35,7 +35,7 @@ use crate::{
 
 /// Starts a row with a method and a path: `route!(GET, "api" / "public")`.
 ///
-/// `ANY` stands for every method. A last segment in braces is extracted as a `String`:
+/// `ANY` means every method. A last segment in braces is extracted as a `String`:
 /// `route!(GET, "errors" / { code })`.
 #[doc(hidden)]
 #[macro_export]
@@ -64,19 +64,21 @@ macro_rules! __service_route {
 }
 pub use crate::__service_route as route;
 
-/// The verifier of the protected rows, and the policy that all of them require.
+/// The verifier for protected rows, and the policy that they all require.
 #[derive(Debug, Clone)]
 pub struct Access {
     /// Verifies the tokens.
     pub auth: Auth,
-    /// The policy that every protected row requires, besides its own. Defaults to none.
+    /// The policy that every protected row requires in addition to its own. Defaults to none.
     pub required: Option<Policy>,
     /// The scopes in the metadata of the resource. Defaults to those that the rows require.
     pub resource_scopes: Option<Vec<String>>,
-    /// How the rows are documented at `/docs`. `None` if they are not. Defaults to the plain pages.
+    /// The settings of `/docs`. `None` turns the documentation off. Defaults to the plain pages.
     pub docs: Option<Docs>,
     /// Answers every path below `/auth` as `/auth`. Defaults to `false`.
     pub forward_auth_paths: bool,
+    /// Serves the three routes below `/api`, which are for trying the service out. Defaults to `true`.
+    pub demo_routes: bool,
 }
 
 impl From<&Auth> for Access {
@@ -87,18 +89,19 @@ impl From<&Auth> for Access {
             resource_scopes: None,
             docs: Some(Docs::default()),
             forward_auth_paths: false,
+            demo_routes: true,
         }
     }
 }
 
-/// A row: the filter that answers, and what is known about it.
+/// A row: a filter that answers requests, and data that describes it.
 #[derive(Debug, Clone)]
 pub struct Row {
     /// The methods.
     pub methods: Methods,
     /// The path.
     pub template: &'static str,
-    /// More paths, which are known only when the service starts.
+    /// Additional paths that are known only when the service starts.
     pub also: Arc<[Box<str>]>,
     /// The requirement of the row. `None` if it requires no token.
     pub requires: Option<Requires>,
@@ -108,11 +111,11 @@ pub struct Row {
     pub summary: &'static str,
     /// The form of a successful answer.
     pub form: Form,
-    before: Before,
+    before: Prepend,
 }
 
 impl Row {
-    /// Documents the row: its purpose, and the form of a successful answer.
+    /// Sets the row's documentation: its purpose, and the form of a successful answer.
     #[must_use]
     pub fn says(self, summary: &'static str, form: Form) -> Self {
         Self {
@@ -123,7 +126,7 @@ impl Row {
     }
 }
 
-/// The requirement of a protected row, besides a valid token.
+/// The requirements of a protected row beyond a valid token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Requires {
     /// The policy. `None` if a valid token is enough.
@@ -140,7 +143,8 @@ pub enum Form {
     Message,
     /// The claims of the token.
     Claims,
-    /// Header fields for the application behind a proxy, and no body. The query holds the policy.
+    /// Header fields for the application behind a proxy, and no body. The query contains the
+    /// policy.
     Forwarded,
     /// The state of the keys, with 200 or 503.
     Readiness,
@@ -154,17 +158,17 @@ pub enum Form {
     File,
 }
 
-/// Puts a row's filter before those of the rows below it.
+/// Puts a row's filter before the filters of the rows below it.
 ///
-/// A function, because the filters of all rows have different types. A list of them would have to box
-/// each filter, and box it again together with those below; each box allocates for every request that
-/// passes it.
+/// This is a function because the filters of all rows have different types. A list would need to
+/// box each filter, and again together with those below it, and each box allocates for every
+/// request that passes it.
 #[derive(Clone)]
-struct Before(Arc<dyn Fn(Answers) -> Answers + Send + Sync>);
+struct Prepend(Arc<dyn Fn(Answers) -> Answers + Send + Sync>);
 
 type Answers = BoxedFilter<(Response,)>;
 
-impl Before {
+impl Prepend {
     fn new(
         filter: impl Filter<Extract = (Response,), Error = Rejection> + Clone + Send + Sync + 'static,
     ) -> Self {
@@ -174,14 +178,14 @@ impl Before {
     }
 }
 
-impl fmt::Debug for Before {
+impl fmt::Debug for Prepend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Before").finish_non_exhaustive()
+        f.debug_struct("Prepend").finish_non_exhaustive()
     }
 }
 
-/// Joins the rows into one filter that answers every request. A request that no row takes gets 404, or
-/// 405 with the methods of its path.
+/// Joins the rows into one filter that answers every request. A request that no row matches gets
+/// 404, or 405 with the allowed methods of its path.
 pub fn table(
     rows: Vec<Row>,
 ) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + 'static {
@@ -197,7 +201,7 @@ pub fn table(
     let nothing = warp::any()
         .and_then(|| async { Err::<Response, _>(warp::reject::not_found()) })
         .boxed();
-    // From the last to the first, so that a request passes only the rows above its own.
+    // Builds from the last row to the first, so that a request passes only the rows above its own.
     rows.into_iter()
         .rfold(nothing, |below, row| (row.before.0)(below))
         .or(unrouted)
@@ -223,9 +227,9 @@ impl<F, T> Extracts<T> for F where
 {
 }
 
-/// A tuple of a handler's arguments that can take one more at its end.
+/// A tuple of handler arguments that one more can be appended to.
 pub trait Append<V>: Send + 'static {
-    /// The longer tuple.
+    /// The tuple with the appended argument.
     type Output: Send + 'static;
 
     /// Appends a value.
@@ -284,12 +288,12 @@ pub struct Route<F> {
     matcher: Matcher,
     requires: Option<Requires>,
     takes_json: bool,
-    /// Set if successful answers carry a nonce for the next DPoP proof now and then.
+    /// Set if some successful answers must carry a nonce for the next DPoP proof.
     nonces: Option<Auth>,
     filter: F,
 }
 
-/// Starts a row. [`route!`] calls this, so that the template and the path are the same.
+/// Starts a row. Call it through [`route!`], which keeps the template and the path the same.
 pub fn at<F>(methods: Methods, template: &'static str, path: F) -> Route<impl Extracts<()>>
 where
     F: Filter<Extract = (), Error = Rejection> + Clone + Send + Sync + 'static,
@@ -304,7 +308,7 @@ where
     }
 }
 
-/// Starts a row for every path below this segment. Its template ends in `/*`.
+/// Starts a row for all paths below this segment. Its template ends in `/*`.
 pub(crate) fn at_below(
     methods: Methods,
     template: &'static str,
@@ -318,7 +322,7 @@ pub(crate) fn at_below(
     at(methods, template, warp::path(segment).and(below))
 }
 
-/// Starts a row whose path has a segment that the handler gets. [`route!`] calls this.
+/// Starts a row whose path has a segment that is passed to the handler. Call it through [`route!`].
 pub fn at_segment<F, S>(
     methods: Methods,
     template: &'static str,
@@ -339,7 +343,7 @@ where
 }
 
 impl<F: Extracts<()>> Route<F> {
-    /// Answers at these paths as well, under the same route name.
+    /// Answers these paths too, under the same route name.
     pub(crate) fn also_at(self, paths: Arc<[Box<str>]>) -> Route<impl Extracts<()>> {
         let other = Matcher::also(Arc::clone(&paths));
         let matcher = Matcher {
@@ -364,7 +368,7 @@ impl<F> Route<F> {
         F: Extracts<T>,
         T: Append<HeaderMap>,
     {
-        // Not `and`: this filter never rejects.
+        // `and` is not needed, because this filter never rejects.
         Route {
             filter: self
                 .filter
@@ -377,7 +381,7 @@ impl<F> Route<F> {
         }
     }
 
-    /// Extracts the path and the query, which is empty if the request has none.
+    /// Extracts the path and the query. The query is empty if the request has none.
     pub(crate) fn target<T>(self) -> Route<impl Extracts<T::Output>>
     where
         F: Extracts<T>,
@@ -397,7 +401,7 @@ impl<F> Route<F> {
         }
     }
 
-    /// Requires a valid token, and extracts its claims.
+    /// Requires a valid token and extracts its claims.
     pub fn with_auth(self, access: &Access) -> ProtectedRoute<'_, F> {
         ProtectedRoute {
             route: self,
@@ -406,7 +410,7 @@ impl<F> Route<F> {
         }
     }
 
-    /// Extracts the body, which must be JSON. Otherwise the answer is 415, 413 or 400.
+    /// Extracts the body as JSON. Answers 415, 413 or 400 if that fails.
     pub fn json<T, B>(self) -> Route<impl Extracts<T::Output>>
     where
         F: Extracts<T>,
@@ -419,7 +423,7 @@ impl<F> Route<F> {
         }
     }
 
-    /// Extracts the fields of the body, which must be a form. Otherwise the answer is 415, 413 or 400.
+    /// Extracts the fields of a form body. Answers 415, 413 or 400 if that fails.
     pub(crate) fn form<T>(self) -> Route<impl Extracts<T::Output>>
     where
         F: Extracts<T>,
@@ -446,7 +450,7 @@ impl<F> Route<F> {
         answered.row()
     }
 
-    /// Finishes the row. Its filter extracts the answer now.
+    /// Finishes the row. Its filter now extracts the answer.
     fn row<A>(self) -> Row
     where
         F: Extracts<A>,
@@ -461,9 +465,9 @@ impl<F> Route<F> {
             summary: "",
             form: Form::default(),
             before: match self.nonces {
-                None => Before::new(closed(self.filter)),
+                None => Prepend::new(closed(self.filter)),
                 // Boxed, so that the filters of all rows exist only once.
-                Some(auth) => Before::new(closed(self.filter.boxed().map(move |answer: A| {
+                Some(auth) => Prepend::new(closed(self.filter.boxed().map(move |answer: A| {
                     let mut answer = answer.into_response();
                     renew_nonce(&auth, &mut answer);
                     answer
@@ -503,7 +507,7 @@ pub struct ProtectedRoute<'a, F> {
 }
 
 impl<'a, F> ProtectedRoute<'a, F> {
-    /// Requires that the token grants `policy` too.
+    /// Additionally requires that the token grants `policy`.
     #[must_use]
     pub fn require(self, policy: Policy) -> Self {
         Self {
@@ -512,8 +516,8 @@ impl<'a, F> ProtectedRoute<'a, F> {
         }
     }
 
-    /// Requires that the token grants the policy that `read` finds in the request's query too. If `read`
-    /// fails, its problem is the answer, whether or not the token is valid.
+    /// Additionally requires that the token grants the policy that `read` finds in the query. If
+    /// `read` fails, its problem is the answer, even if the token is invalid.
     pub(crate) fn require_by_query(self, read: ReadPolicy) -> QueryPolicyRoute<'a, F> {
         QueryPolicyRoute {
             protected: self,
@@ -521,7 +525,7 @@ impl<'a, F> ProtectedRoute<'a, F> {
         }
     }
 
-    /// Extracts the body, which must be JSON, once the token has met the policy.
+    /// Extracts the body as JSON, after the token has met the policy.
     pub fn json(self) -> ProtectedJsonRoute<'a, F> {
         ProtectedJsonRoute(self)
     }
@@ -538,7 +542,7 @@ impl<'a, F> ProtectedRoute<'a, F> {
             let auth = self.with_target();
             return self.authenticated(auth).then(handler);
         }
-        // The two filters have different types.
+        // The two filters have different types, so each needs its own branch.
         let auth = with_fields_alone(self.auth);
         match self.policy.clone() {
             None => self.authenticated(auth).then(handler),
@@ -546,8 +550,8 @@ impl<'a, F> ProtectedRoute<'a, F> {
         }
     }
 
-    /// Returns the filter of a row whose tokens come with proofs. Boxed, so that there is one of it
-    /// with and without a policy.
+    /// Returns the filter for a row whose tokens come with proofs. Boxed, so that the filters with
+    /// and without a policy have one type.
     fn with_target<X>(&self) -> BoxedFilter<(Claims<X>,)>
     where
         X: DeserializeOwned + Send + 'static,
@@ -607,7 +611,9 @@ impl<F> ProtectedJsonRoute<'_, F> {
     }
 }
 
-/// A row whose policy is in the query of each request, without a handler.
+/// A row for a proxy that asks about a request of its client, without a handler. The policy is in the
+/// query. The client's method and path are in fields that the proxy sends, and so is the client's
+/// certificate: the one of the connection is the proxy's.
 #[derive(Debug)]
 pub(crate) struct QueryPolicyRoute<'a, F> {
     protected: ProtectedRoute<'a, F>,
@@ -630,10 +636,7 @@ impl<F> QueryPolicyRoute<'_, F> {
         let auth = auth.clone();
         let queries = Arc::new(Queries::new(self.read, policy.clone()));
         let nonces = Some(auth.clone()).filter(Auth::makes_nonces);
-        let reads_target = auth.reads_target();
-        let answer = move |(arguments, target): (T, Option<OwnTarget>),
-                           query: String,
-                           headers: HeaderMap| {
+        let answer = move |arguments: T, query: String, headers: HeaderMap| {
             let (auth, queries, handler) = (auth.clone(), Arc::clone(&queries), handler.clone());
             async move {
                 let asked = match queries.required_by(&query) {
@@ -641,28 +644,19 @@ impl<F> QueryPolicyRoute<'_, F> {
                     Err(problem) => return problem.response(),
                 };
                 context::set_original_with(|| original(&headers));
-                let forwarded = match forwarded(&auth, &headers) {
-                    Ok(forwarded) => forwarded,
-                    Err(problem) => return problem.response(),
+                // Nothing reads it unless tokens come with proofs.
+                let forwarded = if auth.accepts_proofs() {
+                    ForwardedTarget::read(&headers)
+                } else {
+                    ForwardedTarget::default()
                 };
-                let request = match (&forwarded, &target) {
-                    (Some(forwarded), _) => forwarded.head(&headers),
-                    (None, Some((method, path, _))) => {
-                        RequestHead::new(method, path.as_str(), &headers)
-                    }
-                    (None, None) => RequestHead::of_fields(&headers),
-                };
-                let request = match &target {
-                    Some((_, _, Some(certificate))) => {
-                        request.with_certificate(certificate.as_der())
-                    }
-                    _ => request,
-                };
+                // Without the certificate of the connection, which is the proxy's own.
+                let request = forwarded.head(&headers);
                 let verdict = match (&asked.audience, &asked.requirement) {
                     (Some(audience), requirement) => {
                         let Some(auth) = auth.for_audience(audience) else {
                             tracing::warn!(
-                                "/auth was asked for an audience that is not configured; the proxy is refused"
+                                "/auth query names an audience that is not configured; request rejected"
                             );
                             return Problem::BadRequest.response();
                         };
@@ -673,27 +667,20 @@ impl<F> QueryPolicyRoute<'_, F> {
                 };
                 match verdict {
                     Ok(claims) => handler.call(arguments.append(claims)).await.into_response(),
+                    Err(refusal) if forwarded.explains(refusal.error) => {
+                        Problem::BadRequest.response()
+                    }
                     Err(refusal) => refusal.response(),
                 }
             }
         };
-        let fields = |filter: BoxedFilter<((T, Option<OwnTarget>),)>| {
-            filter.and(query()).and(warp::header::headers_cloned())
-        };
-        // Boxed, so that there is one filter with and without the target.
-        let filter = if reads_target {
-            let target = warp::method()
-                .and(warp::path::full())
-                .and(warp::ext::optional());
-            let with = |arguments, method, path, certificate| {
-                (arguments, Some((method, path, certificate)))
-            };
-            route.filter.and(target).map(with).boxed()
-        } else {
-            route.filter.map(|arguments: T| (arguments, None)).boxed()
-        };
+        let filter = route
+            .filter
+            .and(query())
+            .and(warp::header::headers_cloned())
+            .then(answer);
         let answered = Route {
-            filter: fields(filter).then(answer),
+            filter,
             matcher: route.matcher,
             requires: Some(Requires { policy }),
             takes_json: false,
@@ -703,11 +690,8 @@ impl<F> QueryPolicyRoute<'_, F> {
     }
 }
 
-/// The method and path of the proxy's own request, and the certificate of its connection.
-type OwnTarget = (Method, FullPath, Option<ClientCertificate>);
-
-/// Returns the client's own request as the proxy tells it, for the log alone. The texts are a stranger's, so
-/// they are cut and escaped.
+/// Returns the client's original request, as reported by the proxy. It is used only for the log. A
+/// client controls the texts, so they are cut and escaped.
 fn original(headers: &HeaderMap) -> Original {
     let shown = |name: &str| {
         let mut values = headers.get_all(name).iter();
@@ -729,14 +713,6 @@ pub(crate) struct Target {
     pub(crate) query: String,
 }
 
-/// Returns the request that the proxy asks about, if its token comes with a proof.
-fn forwarded(auth: &Auth, headers: &HeaderMap) -> Result<Option<ForwardedTarget>, Problem> {
-    if !auth.accepts_proofs() {
-        return Ok(None);
-    }
-    ForwardedTarget::read(headers).map(Some)
-}
-
 /// Adds the nonce for the next proof to a successful answer, in the last part of the nonce's time.
 fn renew_nonce(auth: &Auth, answer: &mut Response) {
     const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
@@ -746,7 +722,7 @@ fn renew_nonce(auth: &Auth, answer: &mut Response) {
     }
 }
 
-/// Extracts the query, which is empty if the request has none.
+/// Extracts the query. It is empty if the request has none.
 fn query() -> impl Filter<Extract = (String,), Error = Infallible> + Clone {
     warp::query::raw().or(warp::any().map(String::new)).unify()
 }

@@ -3,7 +3,12 @@
 use std::{convert::Infallible, future::ready};
 
 use hyper::body::Bytes;
-use warp::{Filter, http::HeaderMap, reply::Response};
+use serde_json::json;
+use warp::{
+    Filter,
+    http::{HeaderMap, Method},
+    reply::Response,
+};
 
 #[cfg(feature = "docs")]
 use crate::service::api::docs::{Docs, openapi::Schemes};
@@ -13,7 +18,8 @@ use crate::{
         errors::show,
         forward_auth, handlers,
         matcher::{Methods, is_at},
-        route::{Access, Form, Row, Target, at_below, named_scopes, route, table},
+        queries::QueryRequirements,
+        route::{Access, Form, Row, Target, at, at_below, named_scopes, route, table},
     },
 };
 
@@ -30,22 +36,84 @@ where
     table(rows(access, is_stopping))
 }
 
-/// The rows of the table: this path, this method, this permission, this handler.
+/// The rows of the table. Each has a path, a method, a permission and a handler.
 pub fn rows(
     access: &Access,
     is_stopping: impl Fn() -> bool + Clone + Send + Sync + 'static,
 ) -> Vec<Row> {
     let auth = access.auth.clone();
-    let mut rows = vec![
+    let mut rows = if access.demo_routes {
+        demo_rows(access).into()
+    } else {
+        Vec::new()
+    };
+    rows.extend([
+        route!(ANY, "auth")
+            .with_auth(access)
+            .require_by_query(forward_auth::parse_query)
+            .then(|claims: Claims| ready(forward_auth::identity_answer(&claims)))
+            .says(
+                "Forward authentication for a proxy: the identity of the caller",
+                Form::Forwarded,
+            ),
+        //
+        route!(GET, "livez")
+            .then(handlers::livez)
+            .says("Liveness: the process runs", Form::Object),
+        //
+        route!(GET, "readyz")
+            .then(move || handlers::readyz(auth.clone(), is_stopping()))
+            .says(
+                "Readiness: the keys of each issuer, and their age",
+                Form::Readiness,
+            ),
+    ]);
+    if access.auth.accepts_logout() {
+        let auth = access.auth.clone();
+        let row = route!(POST, "backchannel-logout")
+            .form()
+            .then(move |form: Vec<(String, String)>| handlers::logout(auth.clone(), form))
+            .says(
+                "Revokes a session for the issuer (OpenID Connect Back-Channel Logout)",
+                Form::Object,
+            );
+        rows.push(row);
+    }
+    if access.forward_auth_paths {
+        // The client controls the query here, so it must not name a policy.
+        let below = at_below(Methods::Any, "/auth/*", "auth")
+            .with_auth(access)
+            .require_by_query(|_| Ok(QueryRequirements::default()))
+            .then(|claims: Claims| ready(forward_auth::identity_answer(&claims)))
+            .says(
+                "Forward authentication, with the client's path appended",
+                Form::Forwarded,
+            );
+        rows.push(below);
+    }
+    rows.extend(error_pages());
+    rows.extend(metadata(access, &rows));
+    if access.docs.is_some() {
+        let index = index(&rows);
+        rows.push(index);
+    }
+    #[cfg(feature = "docs")]
+    rows.extend(docs_pages(access, &rows));
+    rows
+}
+
+/// The routes for trying the service out. An application has its own.
+fn demo_rows(access: &Access) -> [Row; 3] {
+    [
         route!(GET, "api" / "public")
             .then(handlers::public)
-            .says("A message, open to all", Form::Message),
+            .says("A message for everyone", Form::Message),
         //
         route!(GET, "api" / "private")
             .with_auth(access)
             .then(handlers::private)
             .says(
-                "The token's claims, as the issuer signed them",
+                "The claims of the token, as the issuer signed them",
                 Form::Claims,
             ),
         //
@@ -53,68 +121,53 @@ pub fn rows(
             .with_auth(access)
             .require(scope("read:messages"))
             .then(handlers::private_scoped)
-            .says("A message, for those who may read it", Form::Message),
-        //
-        route!(ANY, "auth")
-            .with_auth(access)
-            .require_by_query(forward_auth::asked)
-            .then(|claims: Claims| ready(forward_auth::identity_answer(&claims)))
-            .says("Whose token it is, for a proxy that asks", Form::Forwarded),
-        //
-        route!(GET, "livez")
-            .then(handlers::livez)
-            .says("The process runs", Form::Object),
-        //
-        route!(GET, "readyz")
-            .then(move || handlers::readyz(auth.clone(), is_stopping()))
-            .says("Keys are held, and how old they are", Form::Readiness),
-    ];
-    if access.auth.accepts_logout() {
-        let auth = access.auth.clone();
-        let row = route!(POST, "backchannel-logout")
-            .form()
-            .then(move |form: Vec<(String, String)>| handlers::logout(auth.clone(), form))
-            .says(
-                "The issuer ends a session (OpenID Connect Back-Channel Logout)",
-                Form::Object,
-            );
-        rows.push(row);
-    }
-    if access.forward_auth_paths {
-        // The query is the client's own, so it names no policy.
-        let below = at_below(Methods::Any, "/auth/*", "auth")
-            .with_auth(access)
-            .then(|claims: Claims| ready(forward_auth::identity_answer(&claims)))
-            .says("The same, with the client's path appended", Form::Forwarded);
-        rows.push(below);
-    }
-    rows.extend(error_pages());
-    rows.extend(metadata(access, &rows));
-    #[cfg(feature = "docs")]
-    rows.extend(docs_pages(access, &rows));
-    rows
+            .says("A message that needs a scope", Form::Message),
+    ]
 }
 
-/// The pages of the error codes.
+/// The list of the rows above it, for those who open the address of the service. It shows less than
+/// `/openapi.json`, and is absent with it.
+fn index(rows: &[Row]) -> Row {
+    let routes = rows.iter().map(|row| {
+        json!({
+            "route": format!("{} {}", row.methods, row.template),
+            "says": row.summary,
+            "token": row.requires.is_some(),
+        })
+    });
+    let mut index = json!({"service": "warp-bearer", "routes": routes.collect::<Vec<_>>()});
+    if cfg!(feature = "docs") {
+        index["docs"] = json!("/docs");
+    }
+    let index = Bytes::from(index.to_string());
+    at(Methods::Only(Method::GET), "/", warp::path::end())
+        .then(move || handlers::document(index.clone(), "no-cache"))
+        .says("What this service answers", Form::Object)
+}
+
+/// The rows for the pages of the error codes.
 fn error_pages() -> [Row; 2] {
     [
         route!(GET, "errors")
             .headers()
             .then(|headers: HeaderMap| ready(show::index(&headers)))
-            .says("Every code that an answer can have", Form::Codes),
+            .says("All error codes", Form::Codes),
         //
         route!(GET, "errors" / { code })
             .headers()
             .then(|code: String, headers: HeaderMap| ready(show::page(&code, &headers)))
-            .says("What a code means, and how to fix its causes", Form::Code),
+            .says(
+                "An error code: its meaning, its causes and how to fix them",
+                Form::Code,
+            ),
     ]
 }
 
-/// The metadata of the resources (RFC 9728): the one in the configuration, and every audience that is a URL.
+/// The metadata of the resources (RFC 9728): the configured one, and every audience that is a URL.
 /// `None` if no resource is configured.
 ///
-/// A document is chosen by its path, or by `audience` in the query, which a proxy writes where two resources
-/// have the same path. It is never chosen by `Host`, which a client may send as it likes.
+/// A document is selected by its path, or by `audience` in the query, which a proxy adds if two
+/// resources have the same path. It is never selected by `Host`, because a client can choose it.
 fn metadata(access: &Access, rows: &[Row]) -> Option<Row> {
     let scopes = access.resource_scopes.clone();
     let scopes = scopes.unwrap_or_else(|| named_scopes(rows.iter().filter(|row| !is_demo(row))));
@@ -126,7 +179,7 @@ fn metadata(access: &Access, rows: &[Row]) -> Option<Row> {
         .also_at(paths.collect())
         .target()
         .then(move |target: Target| {
-            // Written for each request, because a reload may have replaced the issuers.
+            // Created for each request, because a reload may have replaced the issuers.
             let documents = Document::all(&auth);
             let found = Document::find(&documents, &target);
             let found = found.and_then(|document| document.text(&auth, &scopes));
@@ -138,26 +191,27 @@ fn metadata(access: &Access, rows: &[Row]) -> Option<Row> {
             }
         })
         .says(
-            "What a client needs to know to get a token (RFC 9728)",
+            "Resource metadata: how a client gets a token (RFC 9728)",
             Form::Object,
         );
     Some(row)
 }
 
-/// Returns whether a row is for trying the service out. Its scopes are no concern of a resource's clients.
+/// Returns whether a row only demonstrates the service. Its scopes do not matter to a resource's
+/// clients.
 fn is_demo(row: &Row) -> bool {
     row.template.starts_with("/api/")
 }
 
-/// The place of the metadata of one resource.
+/// The location of the metadata of one resource.
 struct Document {
-    /// The audience. `None` for the resource in the configuration.
+    /// The audience. `None` for the configured resource.
     audience: Option<String>,
     path: String,
 }
 
 impl Document {
-    /// Returns the documents of all resources, that of the configured one first.
+    /// Returns the documents of all resources, starting with the configured one.
     fn all(auth: &Auth) -> Vec<Self> {
         let named = |(audience, path)| Self {
             audience: Some(audience),
@@ -172,20 +226,20 @@ impl Document {
             .collect()
     }
 
-    /// Writes the document. Only that of the request is written: each lists issuers, and there may be as many
-    /// documents.
+    /// Serializes the document. Only the requested document is serialized, because each lists
+    /// issuers and there may be as many documents as issuers.
     fn text(&self, auth: &Auth, scopes: &[String]) -> Option<Bytes> {
         let metadata = match &self.audience {
             None => auth.metadata(scopes),
             Some(audience) => auth.for_audience(audience)?.metadata(scopes),
         };
-        // It holds strings alone, which always serialize.
+        // Contains only strings, which always serialize.
         serde_json::to_vec(&metadata?).ok().map(Bytes::from)
     }
 
-    /// Returns the document that a request asks for. Without a query that is the first one with the path. The
-    /// bare well-known path is that of the resource in the configuration, whatever its own path: clients that
-    /// know no better try it. `None` for a query that names no resource.
+    /// Returns the requested document. Without a query, this is the first one with the path. The
+    /// bare well-known path always means the configured resource, even if that has a path, because
+    /// simple clients try only the bare path. `None` if the query names no resource.
     fn find<'d>(documents: &'d [Self], target: &Target) -> Option<&'d Self> {
         let path = target.path.as_str();
         if target.query.is_empty() {
@@ -199,14 +253,14 @@ impl Document {
     }
 }
 
-/// The description of the rows above, and the page to try them on.
+/// The rows for the description of the rows above, and for the page to try them.
 #[cfg(feature = "docs")]
 fn docs_pages(access: &Access, rows: &[Row]) -> Vec<Row> {
     let Some(docs) = &access.docs else {
         return Vec::new();
     };
-    // The description lists these rows too, and they serve it. Their data does not depend on it, so a
-    // first set of them, with an empty description, is enough to write it.
+    // The description lists these rows too, but they also serve it. Their data does not depend on
+    // it, so they are first created with an empty description.
     let named = docs_rows(docs, String::new());
     let all: Vec<&Row> = rows.iter().chain(&named).collect();
     let schemes = Schemes {
@@ -229,11 +283,11 @@ fn docs_rows(docs: &Docs, openapi: String) -> [Row; 3] {
         //
         route!(GET, "docs")
             .then(move || ready(page.page()))
-            .says("The page on which they are tried", Form::Page),
+            .says("Swagger UI, to try the routes", Form::Page),
         //
         route!(GET, "docs" / { file })
             .then(move |file: String| ready(files.file(&file)))
-            .says("What that page loads", Form::File),
+            .says("The files of Swagger UI", Form::File),
     ]
 }
 
@@ -244,7 +298,7 @@ mod tests {
     use crate::service::http::cors::GATE;
 
     #[tokio::test]
-    async fn the_gate_is_the_row_that_takes_any_method() {
+    async fn gate_is_the_row_for_any_method() {
         let auth = Auth::discover("https://issuer.example/", "urn:api").unwrap();
         let any = |forward_auth_paths: bool| {
             let access = Access {

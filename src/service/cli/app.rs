@@ -1,4 +1,4 @@
-//! [`App`]: the running service, as `serve` and `dev` share it.
+//! [`App`]: the running service, shared by `serve` and `dev`.
 //!
 //! Binds the sockets, serves the routes and the metrics on them, and reloads keys and certificate
 //! on SIGHUP.
@@ -9,7 +9,14 @@ use std::{
     net::SocketAddr,
 };
 
-use warp::{Filter, http::header::CONTENT_TYPE, reply::Response};
+use warp::{
+    Filter,
+    http::{
+        HeaderMap,
+        header::{ACCEPT, CONTENT_TYPE},
+    },
+    reply::Response,
+};
 
 #[cfg(feature = "otel")]
 use crate::service::observe::otel::Traces;
@@ -29,16 +36,16 @@ use crate::{
             shutdown::Shutdown,
             tls::{Files, Tls},
         },
-        observe::{metrics::Metrics, request_log::RequestLog},
+        observe::{metrics::Metrics, openmetrics, request_log::RequestLog},
         routes,
     },
 };
 
-/// The most connections to the metrics' listener at once. Their descriptors come from the reserve that
-/// key fetches need too.
+/// The maximum number of connections to the metrics listener. Their descriptors come from the
+/// reserve that key fetches also need.
 const MAX_SCRAPERS: usize = 16;
 
-/// The service with its bound sockets, before it serves.
+/// The service with its bound sockets, before it starts serving.
 pub(in crate::service) struct App {
     service: Listener,
     metrics: Option<Listener>,
@@ -48,7 +55,7 @@ pub(in crate::service) struct App {
 }
 
 impl App {
-    /// Reads the certificate, if there is one, and binds the sockets.
+    /// Loads the certificate, if one is configured, and binds the sockets.
     pub(in crate::service) async fn bind(
         listen: SocketAddr,
         tls: Option<Files>,
@@ -72,7 +79,7 @@ impl App {
     }
 
     /// Accepts only requests whose `Host` is the service's address or a name of loopback, so that
-    /// no web page can read the service under the page's own name (DNS rebinding).
+    /// no web page can read the service under its own host name (DNS rebinding).
     pub(in crate::service) fn only_for_loopback(self) -> Result<Self, Failure> {
         let only_for = Some(self.service_address()?);
         Ok(Self { only_for, ..self })
@@ -83,13 +90,13 @@ impl App {
         self.service.address().map_err(Failure::Process)
     }
 
-    /// Returns the address on which metrics are served, if they are.
+    /// Returns the address of the metrics listener, if there is one.
     pub(in crate::service) fn metrics_address(&self) -> Result<Option<SocketAddr>, Failure> {
         let address = self.metrics.as_ref().map(Listener::address);
         address.transpose().map_err(Failure::Process)
     }
 
-    /// Serves until the shutdown is complete. Metrics are served to the end.
+    /// Serves until the shutdown is complete. Metrics are served until then.
     pub(in crate::service) async fn serve(
         self,
         access: &Access,
@@ -124,19 +131,19 @@ impl App {
     }
 }
 
-/// Starts the traces that the environment asks for. A service without them is better than none.
+/// Starts the traces that the environment configures. If that fails, the service runs without them.
 #[cfg(feature = "otel")]
 fn traces() -> Option<Traces> {
     match Traces::from_environment() {
         Ok(traces) => traces,
         Err(error) => {
-            tracing::error!(%error, "traces are off: the exporter cannot be built");
+            tracing::error!(%error, "traces are off: exporter setup failed");
             None
         }
     }
 }
 
-/// Serves the routes. With `only_for`, a request to another host gets 400 `bad_host`.
+/// Serves the routes. If `only_for` is set, a request to another host gets 400 `bad_host`.
 async fn serve_routes<F>(
     listener: Listener,
     routes: F,
@@ -158,13 +165,23 @@ async fn serve_routes<F>(
     }
 }
 
-/// Answers `GET /metrics` on a listener of its own, until it is dropped.
+/// Answers `GET /metrics` on its own listener. Runs until it is dropped.
 pub async fn serve_metrics(metrics: Metrics, listener: Listener) {
     let shown = metrics.clone();
-    let page = warp::path!("metrics").and(warp::get()).map(move || {
-        let text = "text/plain; version=0.0.4; charset=utf-8";
-        warp::reply::with_header(shown.render(), CONTENT_TYPE, text)
-    });
+    let path = warp::path!("metrics").and(warp::get());
+    // A field that is no text asks for nothing, and is no reason to refuse a scraper.
+    let page = path
+        .and(warp::header::headers_cloned())
+        .map(move |headers: HeaderMap| {
+            let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok());
+            let (body, kind) = if accept.is_some_and(openmetrics::is_accepted) {
+                let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+                (shown.render_openmetrics(), kind)
+            } else {
+                (shown.render(), "text/plain; version=0.0.4; charset=utf-8")
+            };
+            warp::reply::with_header(body, CONTENT_TYPE, kind)
+        });
     let limits = Limits {
         connections: MAX_SCRAPERS,
         ..Limits::default()
@@ -182,7 +199,7 @@ async fn bind(variable: &'static str, address: SocketAddr) -> Result<Listener, F
         .map_err(|error| Failure::Listen(variable, address, error))
 }
 
-/// Runs a task. Pends forever if there is no task, so that `select!` can name it anyway.
+/// Runs a task. Stays pending forever for `None`, so that `select!` can always include it.
 async fn run_or_pend(task: Option<impl Future<Output = ()>>) {
     match task {
         Some(task) => task.await,
@@ -190,11 +207,11 @@ async fn run_or_pend(task: Option<impl Future<Output = ()>>) {
     }
 }
 
-/// SIGHUP, which asks for a reload of keys and certificate.
+/// SIGHUP, which requests a reload of keys and certificate.
 #[cfg(unix)]
 pub(in crate::service) struct HangupSignal {
     signal: tokio::signal::unix::Signal,
-    /// The configuration whose issuers file is reread, if it has one.
+    /// The configuration whose issuers file is read again, if it has one.
     config: Option<Config>,
 }
 
@@ -212,7 +229,7 @@ impl HangupSignal {
         })
     }
 
-    /// Rereads the issuers file of this configuration too.
+    /// Also reads the issuers file of this configuration again.
     pub(in crate::service) fn with_issuers_of(self, config: &Config) -> Self {
         let config = config.issuers_file.is_some().then(|| config.clone());
         Self { config, ..self }
@@ -221,7 +238,7 @@ impl HangupSignal {
     /// Reloads on every signal. Runs until it is dropped.
     async fn reload(mut self, auth: &Auth, tls: Option<&Tls>) {
         while self.signal.recv().await.is_some() {
-            tracing::info!(signal = "SIGHUP", "asked to refresh keys and certificate");
+            tracing::info!(signal = "SIGHUP", "reload requested");
             if let Some(config) = &self.config {
                 issuers::reload(config, auth);
             }

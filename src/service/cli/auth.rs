@@ -1,4 +1,4 @@
-//! Builds the verifier that a configuration describes.
+//! Builds the verifier from a configuration.
 
 use crate::{
     auth::{
@@ -10,18 +10,23 @@ use crate::{
     service::config::{self, Config, StoreOutage, TokenProfile},
 };
 
-/// Returns the store that the configuration names, which may be shared.
+/// Returns the configured store, which may be shared.
 pub(in crate::service) fn store(config: &Config) -> Store {
     let memory = config.dpop.store;
     let Some(url) = &config.state_store.url else {
         return Store::memory(memory);
     };
-    let options = RedisOptions {
-        timeout: config.state_store.timeout,
-        memory,
-        ..RedisOptions::default()
-    };
+    let options = store_options(config);
     Store::redis(url.as_str(), &options).expect("the configuration has checked the URL")
+}
+
+/// Returns the options of a store that is shared.
+pub(in crate::service) fn store_options(config: &Config) -> RedisOptions {
+    RedisOptions {
+        timeout: config.state_store.timeout,
+        memory: config.dpop.store,
+        ..RedisOptions::default()
+    }
 }
 
 /// Returns a builder with every setting of the configuration.

@@ -11,7 +11,7 @@ Examples:
   warp-bearer completions zsh > /usr/local/share/zsh/site-functions/_warp-bearer
   warp-bearer completions fish > ~/.config/fish/completions/warp-bearer.fish";
 
-/// Prints the script with which `shell` completes the command line of the program.
+/// Prints a completion script for `shell`.
 pub(in crate::service) fn run(mut command: Command, shell: Shell) -> Result<(), Failure> {
     command.set_bin_name("warp-bearer");
     command.build();
@@ -20,7 +20,7 @@ pub(in crate::service) fn run(mut command: Command, shell: Shell) -> Result<(), 
         .try_generate(&command, &mut script)
         .map_err(Failure::Process)?;
     if shell == Shell::Bash {
-        // clap_complete treats the hyphen of the program as the start of a subcommand
+        // clap_complete treats the hyphen in the program's name as the start of a subcommand
         // (clap-rs/clap#6421), so nothing after a command would be completed.
         let named = String::from_utf8_lossy(&script);
         script = named.replace("warp__subcmd__bearer", "warp__bearer").into();

@@ -1,4 +1,4 @@
-//! [`Failure`]: why a command failed, as text and as an exit code.
+//! [`Failure`]: the reason why a command failed, as text and as an exit code.
 
 use std::{fmt, io, net::SocketAddr, process::ExitCode};
 
@@ -7,16 +7,16 @@ use crate::{
     service::{config::Faults, http::tls::TlsError},
 };
 
-/// Why a command failed. Displays one or more lines, each of which says what to do.
+/// The reason why a command failed. Displays one or more lines, each of which says what to do.
 #[derive(Debug)]
 pub enum Failure {
     /// The command line is invalid.
     Usage(String),
     /// The configuration is invalid. Each fault names its variable.
     Config(Faults),
-    /// The library rejects a configuration that passed every check of the service.
+    /// The library rejects a configuration that the service has accepted.
     Setup(SetupError),
-    /// The configuration is not one for `dev`.
+    /// The configuration is not suitable for `dev`.
     NotForDevelopment(String),
     /// `dev --token` found no running `dev`.
     NoDev(String),
@@ -39,7 +39,7 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// Returns the exit code, which is one of sysexits.h or 1.
+    /// Returns the exit code: one from sysexits.h, or 1.
     pub fn exit_code(&self) -> ExitCode {
         const NO: u8 = 1;
         const USAGE: u8 = 64;
@@ -83,14 +83,14 @@ impl fmt::Display for Failure {
             Self::Listen(name, address, error) if error.kind() == io::ErrorKind::AddrInUse => {
                 writeln!(
                     f,
-                    "{name}: {address} is in use; stop what listens there, or set {name} to \
-                     another, 127.0.0.1:0 for any free port"
+                    "{name}: {address} is in use; stop the process that listens there, or set {name} to \
+                     another address, such as 127.0.0.1:0 for any free port"
                 )
             }
             Self::Listen(name, address, error) => {
                 writeln!(f, "{name}: cannot listen at {address}: {error}")
             }
-            Self::Process(error) => writeln!(f, "the system refuses: {error}"),
+            Self::Process(error) => writeln!(f, "the operating system refused a request: {error}"),
         }
     }
 }

@@ -1,8 +1,8 @@
-//! `warp-bearer health`: asks the service at `LISTEN` whether it is alive or ready, as a health
-//! check for containers.
+//! `warp-bearer health`: asks the service at `LISTEN` whether it is alive or ready, as a container
+//! health check.
 //!
-//! Reads only the address of the service, so it sends no request to an issuer, and works in an
-//! image without any other program.
+//! Reads only the address of the service, sends no request to an issuer, and works in an image
+//! without any other program.
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -19,7 +19,7 @@ Examples:
   warp-bearer health
   until warp-bearer health --ready; do sleep 1; done";
 
-/// A service that takes longer is not healthy.
+/// A slower service counts as unhealthy.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Requests `/readyz` if `ready`, and otherwise `/livez`.
@@ -35,7 +35,7 @@ pub(in crate::service) async fn run(ready: bool) -> Result<(), Failure> {
     request(&format!("{scheme}://{}/{path}", reachable(service.listen))).await
 }
 
-/// Returns the address at which this machine reaches a service that listens on `listen`.
+/// Returns an address on this machine that reaches a service listening on `listen`.
 fn reachable(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
@@ -51,11 +51,11 @@ async fn request(url: &str) -> Result<(), Failure> {
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
         .timeout(TIMEOUT)
-        // The certificate is for the public name of the service, and this request uses an address
+        // The certificate is for the public name of the service, but this request uses an address
         // of this machine.
         .tls_danger_accept_invalid_certs(true)
         .build()
-        .map_err(|_| unhealthy("cannot be asked".to_owned()))?;
+        .map_err(|_| unhealthy("cannot be requested".to_owned()))?;
     let response = client.get(url).send().await.map_err(|error| {
         unhealthy(if error.is_timeout() {
             format!("does not answer within {TIMEOUT:?}")

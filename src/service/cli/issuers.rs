@@ -1,4 +1,5 @@
-//! `warp-bearer issuers`: the issuers file, written from variables, and reread by the service.
+//! `warp-bearer issuers`: writes an issuers file from variables. Also reloads the file for the
+//! service.
 
 use std::path::PathBuf;
 
@@ -18,7 +19,7 @@ Examples:
 
 #[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
 pub(in crate::service) enum Command {
-    /// Print the issuers file that means the same as the variables of a .env file
+    /// Print an issuers file that is equivalent to the variables in a .env file
     Import {
         /// The file with the variables
         #[arg(default_value = ".env")]
@@ -34,33 +35,36 @@ pub(in crate::service) fn run(command: Command) -> Result<(), Failure> {
         let text = format!("{}: ISSUERS_FILE is set already", file.display());
         return Err(Failure::Input(Terminal::clean(&text)));
     }
-    print!("{}", config.to_issuers_file());
+    print!("{}", config.to_issuers_file(&environment));
     let replaced = config.variables_of_issuers(&environment);
-    eprintln!("take out {}, and set ISSUERS_FILE", replaced.join(", "));
+    eprintln!("remove {}, and set ISSUERS_FILE", replaced.join(", "));
+    if config.exports_a_secret(&environment) {
+        eprintln!("the file has a secret in it; let only the service read it (chmod 600)");
+    }
     Ok(())
 }
 
-/// Rereads the issuers file. If it has a fault, the issuers stay as they are.
+/// Reads the issuers file again. If it has a fault, the issuers stay unchanged.
 pub(in crate::service) fn reload(config: &Config, auth: &Auth) {
     let tables = match read(config) {
         Ok(tables) => tables,
         Err(faults) => {
             for fault in faults.as_slice() {
-                tracing::error!(%fault, "the issuers file is not used; the issuers stay as they are");
+                tracing::error!(%fault, "issuers file not reloaded; the old issuers stay in use");
             }
             return;
         }
     };
     let issuers = tables.tables.len();
     match auth.replace_issuers(&auth::builder(&tables)) {
-        Ok(()) => tracing::info!(issuers, "issuers file reread"),
+        Ok(()) => tracing::info!(issuers, "issuers file reloaded"),
         Err(error) => {
-            tracing::error!(%error, "the issuers file is not used; the issuers stay as they are");
+            tracing::error!(%error, "issuers file not reloaded; the old issuers stay in use");
         }
     }
 }
 
-/// Returns the configuration with the tables of the file as it is now.
+/// Returns the configuration with the current tables of the file.
 fn read(config: &Config) -> Result<Config, Faults> {
     let (tables, warnings) = config.read_issuers_file()?;
     config.check_issuers_files(&tables)?;

@@ -1,12 +1,14 @@
-//! The command line. Each command has a file, or a folder whose `mod.rs` is the command.
+//! The command line. Each command has its own file or folder.
 
 pub(super) mod app;
 mod auth;
 mod check;
 mod completions;
+mod context;
 mod dev;
 mod explain;
 mod failure;
+mod fetch_advice;
 mod health;
 mod issuers;
 mod man;
@@ -24,7 +26,7 @@ use tokio::runtime::{self, Runtime};
 
 pub use self::failure::Failure;
 
-/// Bearer tokens verified, JSON answered.
+/// Verifies bearer tokens in front of an HTTP API.
 #[derive(Debug, Parser)]
 #[command(name = "warp-bearer", version, after_help = EXAMPLES)]
 struct Cli {
@@ -35,50 +37,51 @@ struct Cli {
 const EXAMPLES: &str = "\
 Examples:
   warp-bearer dev                          try it, without an account
-  TOKEN=$(warp-bearer dev --token)         and, in another terminal, a token for it
-  warp-bearer check && warp-bearer         examine what .env says, then serve
-  warp-bearer explain                      why is this token refused? paste it when asked
+  TOKEN=$(warp-bearer dev --token)         in another terminal, get a token for it
+  warp-bearer check && warp-bearer         check the configuration, then serve
+  warp-bearer explain                      paste a token to see why it is rejected
   warp-bearer completions bash > ~/.local/share/bash-completion/completions/warp-bearer
 
-Configuration comes from the environment and from .env; .env.example has every variable.
+The configuration comes from the environment and from .env; .env.example has every variable.
 
-Exit codes: 0 yes, or ended as asked; 1 no (explain, check, health); and those of sysexits.h: 64 the \
-command line, 66 what was to be read, 69 an address in use, a list that cannot be written or no dev \
-to ask, 71 the system, 78 the configuration.";
+Exit codes: 0 success; 1 the answer is no (explain, check, health); 64 wrong command line; 66 input that \
+cannot be read; 69 an address in use, a list that cannot be written, or no dev that answers; 71 an error \
+of the operating system; 78 wrong configuration.";
 
 #[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
 enum Command {
-    /// Serve the routes for the issuer that the environment and `.env` name; also without a command
+    /// Run the service with the configuration from the environment and `.env`; this is the default
     #[command(after_help = serve::EXAMPLES)]
     Serve,
-    /// Serve the routes with a local issuer on loopback, for development
+    /// Run the service with a local issuer on loopback, for development
     Dev(dev::Options),
-    /// Explain step by step why a token is refused, and how to fix it: exit 0 if it would be
-    /// accepted, 1 if not
+    /// Explain step by step why a token is rejected, and how to fix it: exit 0 if the service would
+    /// accept it, 1 if not
     Explain(explain::Options),
-    /// Examine the configuration and the issuer before deployment: exit 0 if all is well, 1 if not
+    /// Check the configuration and the issuer before deployment: exit 0 if the service would work, 1 if
+    /// not
     Check(check::Options),
     /// Work with the issuers file
     #[command(subcommand, after_help = issuers::EXAMPLES)]
     Issuers(issuers::Command),
-    /// Ask the service that listens at LISTEN whether it is alive: exit 0 if it is, 1 if not
+    /// Check whether the service that listens at LISTEN is alive: exit 0 if it is, 1 if not
     #[command(after_help = health::EXAMPLES)]
     Health {
-        /// Ask whether it is ready instead: it holds keys and is not shutting down
+        /// Check whether it is ready instead: it has keys and is not shutting down
         #[arg(long)]
         ready: bool,
     },
     /// Revoke tokens before they expire: exit 0 once the entry is in the list
     Revoke(revoke::Options),
-    /// List the revocations that are in force
+    /// List the revocations in force
     Revocations(revocations::Options),
-    /// Print what a shell needs to complete the command line
+    /// Print completions for a shell
     #[command(after_help = completions::EXAMPLES)]
     Completions {
         /// The shell
         shell: Shell,
     },
-    /// Print the manual page, or that of a command, as roff
+    /// Print the manual page of the program or of a command, as roff
     #[command(after_help = man::EXAMPLES)]
     Man {
         /// The command
@@ -94,11 +97,11 @@ enum Command {
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
     let command = match Cli::try_parse_from(pasted_commands(arguments)) {
         Ok(cli) => cli.command.unwrap_or(Command::Serve),
-        // clap repeats the arguments that it does not know, and one may be a token.
+        // clap repeats unknown arguments, and one may be a token.
         Err(error) if error.use_stderr() => {
             return Err(Failure::Usage(explain::shorten_all(&error.to_string())));
         }
-        // clap returns help and version as errors, but they are successes.
+        // clap returns help and version as errors, although they are successes.
         Err(output) => return output.print().map_err(Failure::Process),
     };
     runtime().map_err(Failure::Process)?.block_on(async {
@@ -117,8 +120,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure>
     })
 }
 
-/// Joins a command that is pasted after `explain`, such as `curl -H '…' URL`, into one argument: its
-/// options are not ours.
+/// Joins a command pasted after `explain`, such as `curl -H '…' URL`, into one argument, so that
+/// its options are not parsed as ours.
 fn pasted_commands(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     const COMMANDS: [&str; 5] = ["curl", "wget", "http", "https", "xh"];
     let mut arguments: Vec<OsString> = arguments.into_iter().collect();
@@ -140,8 +143,8 @@ fn pasted_commands(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsStrin
     arguments
 }
 
-/// Creates a runtime with one thread for each processor. With a single processor, the scheduler for
-/// several threads would only cost time.
+/// Creates a runtime with one thread per processor. With a single processor, the multi-threaded
+/// scheduler would only cost time.
 fn runtime() -> io::Result<Runtime> {
     let processors = thread::available_parallelism().map_or(1, NonZero::get);
     let mut builder = match processors {

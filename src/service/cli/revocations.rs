@@ -1,4 +1,4 @@
-//! `warp-bearer revocations`: lists the revocations that are in force.
+//! `warp-bearer revocations`: lists the revocations in force.
 
 use std::time::{Duration, SystemTime};
 
@@ -16,9 +16,9 @@ use crate::{
     },
 };
 
-/// The message of a command that needs a list.
-pub(in crate::service) const NO_SOURCE: &str = "AUTH0_REVOCATION_FILE: not set, and STATE_STORE is not set either; set one of them to what the \
-     service reads as well";
+/// The error of a command that needs a revocation list.
+pub(in crate::service) const NO_SOURCE: &str = "AUTH0_REVOCATION_FILE: not set, and STATE_STORE is not set either; set one of them to the same value as for \
+     the service";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -29,26 +29,25 @@ Examples:
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 #[command(after_help = EXAMPLES)]
 pub(in crate::service) struct Options {
-    /// Print lines of JSON, as the file has them
+    /// Print lines of JSON, as in the file
     #[arg(long)]
     json: bool,
 }
 
 pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
-    let (config, _) = Config::load().map_err(Failure::Config)?;
+    let config = Config::load_for_revocations().map_err(Failure::Config)?;
     if config.revocation_file.is_none() && config.state_store.url.is_none() {
         return Err(Failure::NoSource(NO_SOURCE.to_owned()));
     }
     let mut entries = Vec::new();
     if let Some(path) = &config.revocation_file {
-        let read = file::read(path).map_err(|error| Failure::Input(error.to_string()))?;
+        let read = file::read(path);
+        let read =
+            read.map_err(|error| Failure::Source(format!("AUTH0_REVOCATION_FILE: {error}")))?;
         entries.extend(read);
     }
     if config.state_store.url.is_some() {
-        let store = auth::store(&config);
-        connect(&store).await?;
-        let lines = store.lines().await.map_err(|_| unreachable())?;
-        let shared = lines.iter().filter_map(sync::entry);
+        let shared = shared(&auth::store(&config)).await?.into_iter();
         let shared: Vec<_> = shared.filter(|entry| !entries.contains(entry)).collect();
         entries.extend(shared);
     }
@@ -71,7 +70,14 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Waits until the store can be reached.
+/// Reads the revocations that replicas share.
+pub(in crate::service) async fn shared(store: &Store) -> Result<Vec<Revocation>, Failure> {
+    connect(store).await?;
+    let lines = store.lines().await.map_err(|_| unreachable())?;
+    Ok(lines.iter().filter_map(sync::entry).collect())
+}
+
+/// Waits until the store is connected.
 pub(in crate::service) async fn connect(store: &Store) -> Result<(), Failure> {
     const PATIENCE: Duration = Duration::from_secs(5);
     let connected = tokio::time::timeout(PATIENCE, store.connected()).await;
@@ -94,7 +100,7 @@ pub(in crate::service) fn described(entry: &Revocation) -> String {
     };
     let until = match entry.until_seconds() {
         Some(until) => format!("until {}", shown(until)),
-        None => "for good".to_owned(),
+        None => "forever".to_owned(),
     };
     format!("{}{before}, {until}", Terminal::clean(&target))
 }

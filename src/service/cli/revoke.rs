@@ -1,4 +1,4 @@
-//! `warp-bearer revoke`: adds an entry to the list of revoked tokens.
+//! `warp-bearer revoke`: adds an entry to the revocation list.
 
 use std::{
     fs::OpenOptions,
@@ -36,20 +36,20 @@ Examples:
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 #[command(after_help = EXAMPLES)]
 pub(in crate::service) struct Options {
-    /// The issuer of the tokens; the configured one, if there is only one
+    /// The issuer of the tokens; the default is the configured issuer, if there is only one
     #[arg(long, value_name = "URL")]
     issuer: Option<String>,
     #[command(flatten)]
     target: Target,
-    /// Revoke tokens that were issued before this time, in seconds or as RFC 3339; now, if not given
+    /// Revoke tokens issued before this time, in seconds since 1970 or as RFC 3339; the default is now
     #[arg(long, value_name = "TIME", value_parser = time)]
     before: Option<u64>,
-    /// End the revocation after this time: when the last of the tokens has expired
+    /// End the revocation after this time; choose a time when the last of the tokens has expired
     #[arg(long = "for", value_name = "DURATION", default_value = "24h", value_parser = config::duration)]
     lasts: Duration,
 }
 
-/// Whose tokens are revoked.
+/// Selects the tokens to revoke.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 #[group(required = true, multiple = false)]
 struct Target {
@@ -77,7 +77,7 @@ fn named(text: &str) -> Result<String, &'static str> {
     Ok(text.to_owned())
 }
 
-/// Parses seconds since the epoch, or a time of RFC 3339.
+/// Parses seconds since the epoch or an RFC 3339 time.
 fn time(text: &str) -> Result<u64, &'static str> {
     if let Ok(seconds) = text.parse() {
         return Ok(seconds);
@@ -89,7 +89,7 @@ fn time(text: &str) -> Result<u64, &'static str> {
 }
 
 pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
-    let (config, _) = Config::load().map_err(Failure::Config)?;
+    let config = Config::load_for_revocations().map_err(Failure::Config)?;
     let entry = options.entry(&config)?;
     if config.state_store.url.is_some() {
         publish(&auth::store(&config), &entry).await?;
@@ -119,7 +119,7 @@ impl Options {
             (Some(_), known) => {
                 let known: Vec<_> = known.iter().map(|issuer| issuer.as_str()).collect();
                 let known = known.join(", ");
-                let text = format!("--issuer: none of the configured issuers: {known}\n");
+                let text = format!("--issuer: not a configured issuer; these are: {known}\n");
                 return Err(Failure::Usage(text));
             }
         };
@@ -136,7 +136,7 @@ impl Options {
         };
         if let Some(seconds) = self.before {
             let before = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds));
-            let too_far = || Failure::Usage("--before: no time that can be written\n".to_owned());
+            let too_far = || Failure::Usage("--before: the time is out of range\n".to_owned());
             entry = entry.before(before.ok_or_else(too_far)?);
         }
         let now = SystemTime::UNIX_EPOCH
@@ -148,7 +148,7 @@ impl Options {
     }
 }
 
-/// Adds the entry to the list that the replicas share. They are told of it at once.
+/// Adds the entry to the list that the replicas share and notifies them.
 async fn publish(store: &Store, entry: &Revocation) -> Result<(), Failure> {
     revocations::connect(store).await?;
     let published = store.publish(sync::line(entry)).await;
@@ -157,8 +157,8 @@ async fn publish(store: &Store, entry: &Revocation) -> Result<(), Failure> {
     })
 }
 
-/// Appends a line by one write, so that two commands at once do not mix their lines. The file must
-/// be there: a misspelt path would otherwise revoke nothing.
+/// Appends a line with a single write, so that concurrent commands do not mix their lines. The file
+/// must exist: with a misspelt path, nothing would be revoked.
 fn append(path: &Path, entry: &Revocation) -> io::Result<()> {
     file::read(path).map_err(io::Error::other)?;
     let mut file = OpenOptions::new().read(true).append(true).open(path)?;

@@ -17,7 +17,7 @@ Examples:
   warp-bearer serve
   LISTEN=0.0.0.0:8000 LOG_FORMAT=json warp-bearer";
 
-/// Starts to serve immediately. Keys are fetched in the background.
+/// Starts serving immediately. Keys are fetched in the background.
 pub(in crate::service) async fn run() -> Result<(), Failure> {
     let (config, warnings) = Config::load().map_err(Failure::Config)?;
     let _log = logging::init(&config.log);
@@ -33,6 +33,7 @@ pub(in crate::service) async fn run() -> Result<(), Failure> {
         resource_scopes: config.resource_scopes.clone(),
         docs: config.docs.then(Docs::default),
         forward_auth_paths: config.forward_auth_paths,
+        demo_routes: config.demo_routes,
     };
     let hangup = HangupSignal::new()?.with_issuers_of(&config);
     let shutdown = Shutdown::on_signals().map_err(Failure::Process)?;
@@ -43,7 +44,7 @@ pub(in crate::service) async fn run() -> Result<(), Failure> {
     }
     if access.auth.accepts_proofs() && config.state_store.url.is_none() {
         tracing::info!(
-            "used DPoP proofs are known to this process alone; replicas need a STATE_STORE"
+            "only this process knows which DPoP proofs were used; replicas need a STATE_STORE"
         );
     }
     let hangup = Some(hangup);

@@ -17,23 +17,23 @@ pub(crate) enum Mark {
     Good,
     /// A check failed.
     Bad,
-    /// Something that an operator should look at.
+    /// Something that an operator should check.
     Note,
     /// Plain information.
     Plain,
 }
 
 impl Terminal {
-    /// Creates the formatter of standard output. Uses colours if they are allowed and it is a
-    /// terminal.
+    /// Creates a formatter for standard output. Uses colours if they are allowed and standard
+    /// output is a terminal.
     pub(crate) fn stdout(allow_color: bool) -> Self {
         Self {
             color: allow_color && io::stdout().is_terminal(),
         }
     }
 
-    /// Formats a line: a mark, a name padded to `width`, a text and, fainter, more. Escapes and
-    /// cuts both texts.
+    /// Formats a line: a mark, a name padded to `width`, a text, and a fainter second text. Escapes
+    /// and cuts both texts.
     pub(crate) fn line(
         self,
         mark: Mark,
@@ -51,7 +51,7 @@ impl Terminal {
         line
     }
 
-    /// Formats text in bold, in the colour of a mark.
+    /// Formats text in bold and in the colour of a mark.
     pub(crate) fn strong(self, mark: Mark, text: &str) -> String {
         if !self.color {
             return text.to_owned();
@@ -65,7 +65,7 @@ impl Terminal {
         format!("\x1b[1{color}m{text}\x1b[0m")
     }
 
-    /// Formats text of minor importance.
+    /// Formats less important text.
     pub(crate) fn faint(self, text: &str) -> String {
         if self.color {
             format!("\x1b[2m{text}\x1b[0m")
@@ -76,7 +76,7 @@ impl Terminal {
 
     /// Escapes a whole line and cuts it after 1000 characters.
     ///
-    /// This is a second line of defence. Callers show untrusted parts of a line as
+    /// This is a second line of defence. Callers pass untrusted parts of a line as
     /// [`ShownText`](crate::auth::display::ShownText) or `ShownUrl`, which have lower limits.
     pub(crate) fn clean(text: &str) -> String {
         escaped(&cut(text, 1000))
@@ -104,8 +104,8 @@ impl Mark {
     }
 }
 
-/// Formats JSON in ASCII only. Other characters could control a terminal, and an escape means the
-/// same to every JSON parser.
+/// Formats JSON as ASCII. Other characters could control a terminal, and JSON parsers treat an
+/// escape the same.
 pub(crate) fn ascii(json: &serde_json::Value) -> String {
     let mut ascii = String::new();
     for c in format!("{json:#}").chars() {
@@ -118,7 +118,8 @@ pub(crate) fn ascii(json: &serde_json::Value) -> String {
     ascii
 }
 
-/// Writes to standard output. A reader that has read enough may close the pipe, which is no error.
+/// Writes to standard output. A closed pipe is not an error, because the reader may have read
+/// enough.
 pub(crate) fn print_bytes(bytes: &[u8]) -> io::Result<()> {
     match io::stdout().write_all(bytes) {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),

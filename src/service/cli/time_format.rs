@@ -13,7 +13,7 @@ pub(crate) fn local(date: f64) -> String {
 }
 
 fn in_zone(date: f64, zone: TimeZone) -> String {
-    // The cast drops the fraction and saturates, and a saturated date is beyond the calendar.
+    // The cast drops the fraction and saturates; a saturated date is outside the calendar.
     #[allow(clippy::cast_possible_truncation)]
     let seconds = date.floor() as i64;
     match Timestamp::from_second(seconds) {
@@ -35,7 +35,7 @@ pub(crate) fn relative(seconds: f64) -> String {
     }
 }
 
-/// Formats the difference of two clocks: `2 s ahead of`, `2 s behind`.
+/// Formats the difference between two clocks: `2 s ahead of`, `2 s behind`.
 pub(crate) fn ahead(seconds: f64) -> String {
     let long = length(seconds.abs());
     if seconds > 0.0 {

@@ -11,7 +11,7 @@ use crate::{
     },
 };
 
-/// Reads what the listener asks of its clients.
+/// Reads whether the listener requests client certificates.
 pub(super) fn client_auth(reader: &mut Reader) -> ClientAuth {
     let authorities = reader.optional(&TLS_CLIENT_CA_FILE);
     if reader.value(&TLS_CLIENT_CERT) {
@@ -21,7 +21,7 @@ pub(super) fn client_auth(reader: &mut Reader) -> ClientAuth {
     }
 }
 
-/// Reads where the client's certificate comes from. `None` if no token may be bound to one.
+/// Reads the source of client certificates. `None` if certificate-bound tokens are not accepted.
 pub(super) fn source(reader: &mut Reader, clients: &ClientAuth) -> Option<CertificateSource> {
     let (requested, certificate) = (TLS_CLIENT_CERT.name(), TLS_CERT_FILE.name());
     let is_requested = *clients != ClientAuth::Off;
@@ -34,7 +34,7 @@ pub(super) fn source(reader: &mut Reader, clients: &ClientAuth) -> Option<Certif
     if reader.is_set(TLS_CLIENT_CA_FILE.name()) && !is_requested && !reader.has_fault(requested) {
         reader.fault(
             TLS_CLIENT_CA_FILE.name(),
-            format_args!("set, but {requested} is off; set {requested}=request, or take it out"),
+            format_args!("set, but {requested} is off; set {requested}=request, or remove it"),
         );
     }
     let field = reader.optional(&CLIENT_CERT_FIELD);

@@ -1,7 +1,7 @@
-//! Checks that compare variables: each value is valid, but not together with another.
+//! Checks that compare variables: each value is valid on its own, but not in combination.
 //!
-//! If a combination has two readings, the check rejects it instead of choosing one. A value that is
-//! invalid by itself already has a fault, and no check adds a second one because of it.
+//! If a combination is ambiguous, the check rejects it instead of choosing a meaning. A value that
+//! is invalid on its own already has a fault; no check adds a second one for it.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -14,25 +14,33 @@ use crate::{
         types::Secret,
         url,
         variables::{
-            AUTH0_API_AUDIENCE, AUTH0_AUDIENCE_CLAIM, AUTH0_DOMAIN, AUTH0_ISSUER, AUTH0_JWKS_FILE,
-            AUTH0_JWKS_URI, AUTH0_MAX_TOKEN_BYTES, AUTH0_RESOURCE, AUTH0_RESOURCE_SCOPES,
-            AUTH0_SIGNING_SECRET, CORS_ORIGINS, ISSUERS_FILE, LISTEN, MAX_HEADER_BYTES,
-            METRICS_LISTEN, TLS_CERT_FILE, TLS_KEY_FILE,
+            AUTH0_API_AUDIENCE, AUTH0_AUDIENCE_CLAIM, AUTH0_DOMAIN, AUTH0_INTROSPECTION,
+            AUTH0_INTROSPECTION_CLIENT_ID, AUTH0_INTROSPECTION_CLIENT_SECRET,
+            AUTH0_INTROSPECTION_KEY_FILE, AUTH0_INTROSPECTION_TTL, AUTH0_INTROSPECTION_URI,
+            AUTH0_ISSUER, AUTH0_JWKS_FILE, AUTH0_JWKS_URI, AUTH0_MAX_TOKEN_BYTES, AUTH0_RESOURCE,
+            AUTH0_RESOURCE_SCOPES, AUTH0_SIGNING_SECRET, CORS_ORIGINS, ISSUERS_FILE, LISTEN,
+            MAX_HEADER_BYTES, METRICS_LISTEN, TLS_CERT_FILE, TLS_KEY_FILE,
         },
     },
 };
 
-/// The variables that an issuers file replaces.
-pub(super) const OF_ONE_ISSUER: [&str; 6] = [
+/// The variables that the issuers file replaces.
+pub(super) const OF_ONE_ISSUER: [&str; 12] = [
     AUTH0_DOMAIN.name(),
     AUTH0_ISSUER.name(),
     AUTH0_AUDIENCE_CLAIM.name(),
     AUTH0_JWKS_URI.name(),
     AUTH0_JWKS_FILE.name(),
     AUTH0_SIGNING_SECRET.name(),
+    AUTH0_INTROSPECTION.name(),
+    AUTH0_INTROSPECTION_URI.name(),
+    AUTH0_INTROSPECTION_CLIENT_ID.name(),
+    AUTH0_INTROSPECTION_CLIENT_SECRET.name(),
+    AUTH0_INTROSPECTION_KEY_FILE.name(),
+    AUTH0_INTROSPECTION_TTL.name(),
 ];
 
-/// Rejects a head limit that no token of the maximum size fits in.
+/// Rejects a head limit that is too small for a token of the maximum size.
 pub(super) fn token_size(reader: &mut Reader, token: usize, head: u32) {
     let least = token as u64 + HEAD_WITHOUT_TOKEN;
     let are_set =
@@ -41,27 +49,27 @@ pub(super) fn token_size(reader: &mut Reader, token: usize, head: u32) {
         reader.fault(
             MAX_HEADER_BYTES.name(),
             format_args!(
-                "{head} bytes, but a head with a token of AUTH0_MAX_TOKEN_BYTES may have {least}; give that much, or take it out"
+                "{head} bytes, but a request head with a token of AUTH0_MAX_TOKEN_BYTES may have {least}; set at least that, or remove it"
             ),
         );
     }
 }
 
-/// What a head has besides the token.
+/// The space for the rest of a head besides the token, in bytes.
 pub(super) const HEAD_WITHOUT_TOKEN: u64 = 4 * 1024;
 
-/// Requires the variables without which the service cannot verify any token.
+/// Reports missing variables without which the service cannot verify any token.
 pub(super) fn required(reader: &mut Reader) {
     if reader.is_set(ISSUERS_FILE.name()) {
         for name in OF_ONE_ISSUER {
             if reader.is_set(name) {
                 reader.fault(
                     name,
-                    "set together with ISSUERS_FILE, which has it for each issuer; take one of them out",
+                    "set together with ISSUERS_FILE, which sets it for each issuer; remove one of them",
                 );
             }
         }
-        // The tables have audiences, or the file has faults.
+        // Either the tables have audiences, or the file already has faults.
         return;
     }
     if !reader.is_set(AUTH0_DOMAIN.name()) && !reader.is_set(AUTH0_ISSUER.name()) {
@@ -72,7 +80,7 @@ pub(super) fn required(reader: &mut Reader) {
     }
 }
 
-/// Checks the names of the issuers, and that keys are configured for one issuer only: if several
+/// Checks the names of the issuers. Keys may be configured only for a single issuer: if several
 /// issuers shared a key, one could sign tokens of another.
 pub(super) fn issuers(reader: &mut Reader, issuers: &[String], needs_key_set: bool) {
     if issuers.len() > 1 {
@@ -85,37 +93,42 @@ pub(super) fn issuers(reader: &mut Reader, issuers: &[String], needs_key_set: bo
             if reader.is_set(name) {
                 reader.fault(
                     name,
-                    "set, but AUTH0_ISSUER has several, and it does not say which; take it out, or keep one issuer",
+                    "set, but AUTH0_ISSUER has several issuers, and this can apply to only one; remove it, or keep one issuer",
                 );
             }
         }
     }
     let has_source = reader.is_set(AUTH0_JWKS_URI.name()) || reader.is_set(AUTH0_JWKS_FILE.name());
     if needs_key_set && !has_source {
+        let check = match issuers {
+            [_] => url::discoverable_issuer,
+            _ => url::discoverable_among_several,
+        };
         for issuer in issuers {
-            reader.check(&AUTH0_ISSUER.variable, issuer, url::discoverable_issuer);
+            reader.check(&AUTH0_ISSUER.variable, issuer, check);
         }
     }
     slash(reader, issuers);
 }
 
-/// Says which variable has the port, where the platform's one is set and ours is not.
+/// Points to `LISTEN` if `PORT` is set but `LISTEN` is not.
 pub(super) fn port(reader: &mut Reader) {
     let Some(port) = reader.port().filter(|_| !reader.is_set(LISTEN.name())) else {
         return;
     };
     let listen = match port.parse::<u16>() {
         Ok(port) => {
-            format!("LISTEN=0.0.0.0:{port}, or LISTEN=127.0.0.1:{port} for this machine alone")
+            format!("LISTEN=0.0.0.0:{port}, or LISTEN=127.0.0.1:{port} for this machine only")
         }
         Err(_) => "LISTEN to an address and a port".to_owned(),
     };
     reader.warn(PORT, format_args!("not read; set {listen}"));
 }
 
-/// Warns about an issuer of Auth0 without its slash, a frequent mistake that rejects every token.
+/// Warns about an Auth0 issuer without the trailing slash, a common mistake that rejects every
+/// token.
 fn slash(reader: &mut Reader, issuers: &[String]) {
-    // With AUTH0_DOMAIN set, the issuer is most likely a custom domain of Auth0.
+    // If AUTH0_DOMAIN is set, the issuer is most likely a custom domain of Auth0.
     let is_auth0 = reader.is_set(AUTH0_DOMAIN.name());
     let is_bare = |issuer: &&String| issuer.matches('/').count() == 2;
     for issuer in issuers
@@ -140,7 +153,7 @@ pub(super) fn key_sources(reader: &mut Reader) {
     }
 }
 
-/// Warns if no token for the resource would be accepted. A client that has read the metadata
+/// Warns if a token for the resource would not be accepted. A client that has read the metadata
 /// requests a token for the resource (RFC 8707 §2).
 pub(super) fn resource(reader: &mut Reader, resource: Option<&str>, audiences: &[String]) {
     let Some(resource) = resource.filter(|_| !reader.is_set(ISSUERS_FILE.name())) else {
@@ -153,12 +166,12 @@ pub(super) fn resource(reader: &mut Reader, resource: Option<&str>, audiences: &
     {
         reader.warn(
             AUTH0_RESOURCE.name(),
-            "none of AUTH0_API_AUDIENCE, so that a client which asks for a token by it (RFC 8707) gets one that is refused here",
+            "not in AUTH0_API_AUDIENCE, so a token that a client requests for this resource (RFC 8707) is rejected here",
         );
     }
 }
 
-/// Warns about scopes that no metadata list.
+/// Warns about scopes that would not be listed in any metadata.
 pub(super) fn resource_scopes(
     reader: &mut Reader,
     resource: Option<&str>,
@@ -167,12 +180,12 @@ pub(super) fn resource_scopes(
     if resource.is_none() && scopes.is_some() {
         reader.warn(
             AUTH0_RESOURCE_SCOPES.name(),
-            "not used: without AUTH0_RESOURCE there are no metadata",
+            "not used, because AUTH0_RESOURCE is not set",
         );
     }
 }
 
-/// Requires the secret if HS256 is allowed, and warns about what is then not used.
+/// Requires the secret if HS256 is allowed, and warns about settings that are then unused.
 pub(super) fn signing_secret(
     reader: &mut Reader,
     algorithms: &[Algorithm],
@@ -184,21 +197,24 @@ pub(super) fn signing_secret(
     if hs256 && !is_set && !reader.is_set(ISSUERS_FILE.name()) {
         reader.fault(
             name,
-            "not set, but AUTH0_ALGORITHMS has HS256; set it to the secret that the issuer signs with, 32 bytes or more, or take HS256 out",
+            "not set, but AUTH0_ALGORITHMS has HS256; set it to the secret that the issuer signs with, 32 bytes or more, or remove HS256",
         );
     }
     if is_set && !hs256 {
-        reader.warn(name, "not used, since AUTH0_ALGORITHMS does not have HS256");
+        reader.warn(
+            name,
+            "not used, because AUTH0_ALGORITHMS does not have HS256",
+        );
     }
     if hs256 && algorithms.len() == 1 {
         for name in reader.names("AUTH0_JWKS_") {
-            reader.warn(&name, "not used, since AUTH0_ALGORITHMS has HS256 alone");
+            reader.warn(&name, "not used, because AUTH0_ALGORITHMS has only HS256");
         }
     }
     if secret.is_some_and(Secret::has_outer_blanks) {
         reader.warn(
             name,
-            "begins or ends with a blank or a line break, which counts as part of it",
+            "begins or ends with a space or a line break, which is part of the secret",
         );
     }
 }
@@ -216,20 +232,20 @@ pub(super) fn tls(reader: &mut Reader) {
     }
 }
 
-/// Rejects `*` next to other origins: a list of origins says that not every origin is allowed.
+/// Rejects `*` next to other origins, because such a list is contradictory.
 pub(super) fn any_origin_among_others(reader: &mut Reader) {
     reader.fault(
         CORS_ORIGINS.name(),
-        "has * beside other origins; keep * alone, for every origin there is, or take it out",
+        "has * beside other origins; keep * alone, which allows every origin, or remove it",
     );
 }
 
-/// Rejects two listeners on the same port of the same address. Port 0 is a different port for each.
+/// Rejects two listeners on the same address and port. Port 0 gives each a different port.
 pub(super) fn listeners(reader: &mut Reader, listen: SocketAddr, metrics: Option<SocketAddr>) {
     let Some(metrics) = metrics else {
         return;
     };
-    // The reader has replaced an invalid LISTEN by its default.
+    // The reader has replaced an invalid LISTEN with its default.
     if reader.has_fault(LISTEN.name()) {
         return;
     }
@@ -241,7 +257,7 @@ pub(super) fn listeners(reader: &mut Reader, listen: SocketAddr, metrics: Option
         reader.fault(
             METRICS_LISTEN.name(),
             format_args!(
-                "found \"{metrics}\", but LISTEN is \"{listen}\", and each needs a port of its own; give another, such as 127.0.0.1:9090"
+                "found \"{metrics}\", but LISTEN is \"{listen}\", and each needs its own port; set another, such as 127.0.0.1:9090"
             ),
         );
     }

@@ -1,11 +1,11 @@
-//! Parses the bytes of a `.env`: its variables, and warnings about lines that cannot be read.
+//! Parses the bytes of a `.env`: its variables, and warnings about unreadable lines.
 //!
-//! Other programs have their variables in the same file. So a line that cannot be read is a fault only
-//! if it names a variable of this service. Each line stands alone: a quote that is not closed ends with
-//! its line, and cannot hide the lines after it.
+//! Other programs have their variables in the same file, so an unreadable line is a fault only if
+//! it names a variable of this service. Each line is parsed separately: an unclosed quote ends with
+//! its line, so that it cannot hide the following lines.
 //!
-//! dotenvy parses quotes, `export`, comments and `${NAME}`. Never changes the environment of the
-//! process. Neither a fault nor a warning shows the contents of a line.
+//! dotenvy handles quotes, `export`, comments and `${NAME}`. The environment of the process is
+//! never changed. Faults and warnings never show the contents of a line.
 
 use std::{
     cell::Cell,
@@ -20,7 +20,7 @@ use crate::service::config::{
 /// The contents of a `.env`.
 #[derive(Default)]
 pub(super) struct DotEnv {
-    /// The variables, in their order.
+    /// The variables, in file order.
     pub(super) entries: Vec<Entry>,
     /// The lines that were skipped.
     pub(super) warnings: Vec<Warning>,
@@ -33,12 +33,12 @@ pub(super) struct Entry {
     pub(super) line: usize,
 }
 
-/// Parses a `.env`. `file` is the name under which faults report it.
+/// Parses a `.env`. Faults use `file` as its name.
 ///
 /// # Errors
-/// The fault of the first line that is wrong and names a variable of this service.
+/// The fault of the first unreadable line that names a variable of this service.
 pub(super) fn parse(bytes: &[u8], file: &str) -> Result<DotEnv, Fault> {
-    // Every line of UTF-16 would be skipped.
+    // UTF-16 is rejected, because every line would be skipped.
     if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
         return Err(fault(file, 1, NOT_UTF8));
     }
@@ -49,7 +49,7 @@ pub(super) fn parse(bytes: &[u8], file: &str) -> Result<DotEnv, Fault> {
     let mut entries: Vec<Entry> = Vec::new();
     let mut done = 0;
     for item in dotenvy::from_read_iter(LineByLine::new(&lines, &at)) {
-        // Every line was parsed before, by itself.
+        // Each line was already parsed on its own.
         let (name, value) = item.map_err(|_| fault(file, at.get(), CANNOT_BE_READ))?;
         let line = done + 1 + skipped(&lines[done..at.get()]);
         check(&name, &value, &entries, (file, line), &lines[line - 1])?;
@@ -60,11 +60,10 @@ pub(super) fn parse(bytes: &[u8], file: &str) -> Result<DotEnv, Fault> {
 }
 
 const NOT_UTF8: &str = "is not UTF-8; save the file as UTF-8";
-const CANNOT_BE_READ: &str =
-    "cannot be read; write NAME=value, and quote a value that has blanks, quotes, \"$\" or \"\\\"";
+const CANNOT_BE_READ: &str = "cannot be parsed; write NAME=value, and quote a value that has spaces, quotes, \"$\" or \"\\\"";
 
-/// Returns the lines as dotenvy can read them, with a blank one in place of each that it cannot, and a
-/// warning for each of those.
+/// Returns the lines for dotenvy to parse. Each unreadable line is replaced by a blank one and
+/// causes a warning.
 fn readable_lines(bytes: &[u8], file: &str) -> Result<(Vec<String>, Vec<Warning>), Fault> {
     let texts: Vec<_> = bytes.split(|byte| *byte == b'\n').collect();
     let texts = texts.into_iter().map(String::from_utf8_lossy);
@@ -74,7 +73,7 @@ fn readable_lines(bytes: &[u8], file: &str) -> Result<(Vec<String>, Vec<Warning>
     let (mut lines, mut warnings) = (Vec::new(), Vec::new());
     while let Some(text) = texts.get(lines.len()) {
         let line = readable(text);
-        // A value may hold bytes that are not UTF-8, but no name and no value of ours does.
+        // Values may contain bytes that are not UTF-8, but our names and values may not.
         let is_text = !text.contains(char::REPLACEMENT_CHARACTER);
         if is_text && is_readable(&line) {
             lines.push(line);
@@ -85,12 +84,12 @@ fn readable_lines(bytes: &[u8], file: &str) -> Result<(Vec<String>, Vec<Warning>
             return Err(wrong_line(text, (file, number), is_text));
         }
         let what = if is_text {
-            "cannot be read"
+            "cannot be parsed"
         } else {
             "is not UTF-8"
         };
         let text = format_args!(
-            "line {number} {what} and is skipped; it names no variable of this service"
+            "line {number} {what} and is skipped, because it does not name a variable of this service"
         );
         warnings.push(Warning::new(file, text));
         let more = continuation(&texts[lines.len()..]);
@@ -103,7 +102,7 @@ fn is_readable(line: &str) -> bool {
     dotenvy::from_read_iter(line.as_bytes()).all(|item| item.is_ok())
 }
 
-/// Returns whether a line begins with the name of a variable of this service.
+/// Returns whether a line begins with the name of one of our variables.
 fn names_ours(line: &str) -> bool {
     let line = line.trim_start();
     let line = line.strip_prefix("export ").unwrap_or(line).trim_start();
@@ -111,7 +110,7 @@ fn names_ours(line: &str) -> bool {
     variables::find(&line[..end.unwrap_or(line.len())]).is_some()
 }
 
-/// Returns the fault of a line of ours that cannot be read.
+/// Returns the fault of an unreadable line that names one of our variables.
 fn wrong_line(line: &str, (file, number): (&str, usize), is_text: bool) -> Fault {
     if !is_text {
         return fault(file, number, NOT_UTF8);
@@ -122,19 +121,18 @@ fn wrong_line(line: &str, (file, number): (&str, usize), is_text: bool) -> Fault
         .next()
         .filter(|quote| ['\'', '"'].contains(quote))
     {
-        // dotenvy also rejects `"a$"`, because it misses the closing quote after a reference.
+        // dotenvy also rejects `"a$"`, because it does not find the closing quote after a
+        // reference.
         _ if has_reference(value) => reference(line, (file, number)),
-        Some(quote) if !value[1..].contains(quote) => fault(
-            file,
-            number,
-            "has a quote that is not closed on the line; close it",
-        ),
+        Some(quote) if !value[1..].contains(quote) => {
+            fault(file, number, "has an unclosed quote; close it")
+        }
         _ => fault(file, number, CANNOT_BE_READ),
     }
 }
 
-/// Returns how many lines after the first belong to its value: those up to the one that closes its
-/// quote, unless a line of ours comes before.
+/// Returns how many lines after the first belong to its value: those up to the closing quote,
+/// unless a line of ours comes first.
 fn continuation(lines: &[String]) -> usize {
     let Some((first, after)) = lines.split_first() else {
         return 0;
@@ -163,7 +161,7 @@ fn skipped(lines: &[String]) -> usize {
     lines.iter().take_while(is_empty).count()
 }
 
-/// Rejects an entry whose value in dotenvy differs from the value that was most likely meant.
+/// Rejects an entry whose value in dotenvy differs from the one that the author most likely meant.
 /// `source` is the line of the entry.
 fn check(
     name: &str,
@@ -175,7 +173,8 @@ fn check(
     let Some(variable) = variables::find(name) else {
         return Ok(());
     };
-    // Of two values dotenvy uses the first and a shell the last, so neither is safe to choose.
+    // If a variable appears twice, dotenvy uses the first value and a shell the last, so neither is
+    // safe.
     let differs = |entry: &Entry| entry.name == name && entry.value != value;
     if before.iter().any(differs) {
         return Err(Fault::new(
@@ -183,7 +182,7 @@ fn check(
             format_args!("found twice in {file}, the second time on line {line}; keep one"),
         ));
     }
-    // `a$b` becomes `a`, and then every signature is rejected.
+    // `a$b` would become `a`, and then every signature would be rejected.
     let source = source.split_once('=').map_or("", |(_, value)| value.trim());
     if variable.is_secret && has_reference(source) {
         return Err(reference(name, (file, line)));
@@ -191,7 +190,7 @@ fn check(
     Ok(())
 }
 
-/// Returns the fault of a `$` that dotenvy would expand. `source` begins with the variable's name.
+/// Returns the fault for a `$` that dotenvy would expand. `source` begins with the variable's name.
 fn reference(source: &str, (file, line): (&str, usize)) -> Fault {
     let name = source.split('=').next().unwrap_or_default().trim();
     let name = name.strip_prefix("export ").unwrap_or(name).trim();
@@ -202,7 +201,7 @@ fn reference(source: &str, (file, line): (&str, usize)) -> Fault {
     Fault::new(
         name,
         format_args!(
-            "found a \"$\" on line {line} of {file}, which starts a reference; put the {what} in single quotes"
+            "found a \"$\" on line {line} of {file}, which begins a reference to a variable; put the {what} in single quotes"
         ),
     )
 }
@@ -229,10 +228,10 @@ fn has_reference(value: &str) -> bool {
     false
 }
 
-/// Returns a line in a form that dotenvy can parse.
+/// Rewrites a line so that dotenvy can parse it.
 ///
-/// dotenvy rejects an unquoted value that contains a blank, such as `RS256, ES256`. If the variable
-/// is known and the value has no special character, quotes are added.
+/// dotenvy rejects an unquoted value that contains a space, such as `RS256, ES256`. If the variable
+/// is known and the value has no special characters, quotes are added.
 fn readable(line: &str) -> String {
     quoted(line).unwrap_or_else(|| line.to_owned()) + "\n"
 }
@@ -253,7 +252,7 @@ fn fault(file: &str, line: usize, message: &str) -> Fault {
     Fault::new(file, format_args!("line {line} {message}"))
 }
 
-/// Returns one line for each `read`, so that the count of lines returned is the current line
+/// Returns one line per `read`, so that the number of lines returned so far is the current line
 /// number.
 struct LineByLine<'a> {
     lines: std::slice::Iter<'a, String>,
@@ -291,9 +290,9 @@ mod tests {
     fn parses_the_usual_syntax() {
         #[rustfmt::skip]
         let rows = [
-            ("blanks around =", "LISTEN  =  x\n", "LISTEN", "x"),
+            ("spaces around =", "LISTEN  =  x\n", "LISTEN", "x"),
             ("no line break at the end", "LISTEN=x", "LISTEN", "x"),
-            ("a blank at the end", "LISTEN=x ", "LISTEN", "x"),
+            ("a trailing space", "LISTEN=x ", "LISTEN", "x"),
             ("CRLF", "A=b\r\nLISTEN = x\r\n", "LISTEN", "x"),
             ("a byte order mark", "\u{feff}LISTEN=x", "LISTEN", "x"),
             ("export", "export LISTEN=x", "LISTEN", "x"),
@@ -303,7 +302,7 @@ mod tests {
             ("quotes", "LISTEN='a b' # c", "LISTEN", "a b"),
             ("a reference", "B=tenant\nAUTH0_ISSUER=https://${B}/", "AUTH0_ISSUER", "https://tenant/"),
             ("a secret in quotes", "AUTH0_SIGNING_SECRET='a$b'", "AUTH0_SIGNING_SECRET", "a$b"),
-            ("nothing", "LISTEN =", "LISTEN", ""),
+            ("empty", "LISTEN =", "LISTEN", ""),
             ("twice the same", "LISTEN=x\nLISTEN=x", "LISTEN", "x"),
         ];
         for (case, text, name, value) in rows {
@@ -324,14 +323,14 @@ mod tests {
             ("at the end", "hunter2$"),
             ("in double quotes", "\"hunter$2\""),
             ("last in double quotes", "\"hunter2$x\""),
-            ("beside an escaped one", r"hun\$ter$2"),
-            ("beside one in single quotes", "'hun$ter'$2"),
+            ("with an escaped one", r"hun\$ter$2"),
+            ("with one in single quotes", "'hun$ter'$2"),
             ("an open brace", "hunter${2"),
             ("that expands to one", "hunter$B"),
-            ("after a blank", "hunter 2$x"),
+            ("after a space", "hunter 2$x"),
         ];
         for (case, value) in altered {
-            let fault = "AUTH0_SIGNING_SECRET: found a \"$\" on line 2 of .env, which starts a reference; put the secret in single quotes";
+            let fault = "AUTH0_SIGNING_SECRET: found a \"$\" on line 2 of .env, which begins a reference to a variable; put the secret in single quotes";
             match parse(secret(value).as_bytes(), ".env") {
                 Ok(_) => panic!("{case}"),
                 Err(found) => assert_eq!(found.to_string(), fault, "{case}"),
@@ -360,12 +359,12 @@ mod tests {
         assert_eq!(lines, [("A", 2), ("C", 5)]);
     }
 
-    /// Each is an ordinary line of another program's `.env`, or close to one.
+    /// Each row is an ordinary line from another program's `.env`, or similar to one.
     #[test]
-    fn skips_lines_of_other_programs_that_cannot_be_read() {
+    fn skips_unreadable_lines_of_other_programs() {
         #[rustfmt::skip]
         let rows = [
-            ("a blank", &b"APP_NAME=My App"[..], 1),
+            ("a space", &b"APP_NAME=My App"[..], 1),
             ("an apostrophe", b"GREETING=it's fine", 1),
             ("a quote that is not closed", b"A='b", 1),
             ("a double quote that is not closed", b"A=\"b", 1),
@@ -403,7 +402,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quote_of_another_program_hides_no_line_of_ours() {
+    fn unclosed_quotes_do_not_hide_our_variables() {
         for (case, text) in [
             ("closed by one of ours", "A='b\nLISTEN='x'\n"),
             ("closed after one of ours", "A=\"b\nLISTEN=x\nc\"\n"),
@@ -418,16 +417,16 @@ mod tests {
     }
 
     #[test]
-    fn reports_a_line_of_ours_without_its_contents() {
-        let cannot = "cannot be read; write NAME=value, and quote a value that has blanks, quotes, \"$\" or \"\\\"";
-        let reference = "which starts a reference; put the";
+    fn reports_unreadable_lines_without_their_contents() {
+        let cannot = "cannot be parsed; write NAME=value, and quote a value that has spaces, quotes, \"$\" or \"\\\"";
+        let reference = "which begins a reference to a variable; put the";
         #[rustfmt::skip]
         let rows = [
             ("no =", &b"A=b\n\n# c\nLISTEN\n"[..], format!(".env: line 4 {cannot}")),
             ("a colon", b"AUTH0_DOMAIN: hunter2\n", format!(".env: line 1 {cannot}")),
-            ("a blank beside a quote", b"A=b\nLISTEN=hunter2 it's\n", format!(".env: line 2 {cannot}")),
-            ("an open quote", b"A=b\nLISTEN='hunter2\n\nC=d\n", ".env: line 2 has a quote that is not closed on the line; close it".into()),
-            ("on several lines", b"LISTEN='hunter2\nb'\n", ".env: line 1 has a quote that is not closed on the line; close it".into()),
+            ("a space and a quote", b"A=b\nLISTEN=hunter2 it's\n", format!(".env: line 2 {cannot}")),
+            ("an open quote", b"A=b\nLISTEN='hunter2\n\nC=d\n", ".env: line 2 has an unclosed quote; close it".into()),
+            ("on several lines", b"LISTEN='hunter2\nb'\n", ".env: line 1 has an unclosed quote; close it".into()),
             ("a backslash", b"\xef\xbb\xbfA=b\r\nLISTEN=hunter\\2\r\n", format!(".env: line 2 {cannot}")),
             ("not UTF-8", b"A=b\nLISTEN=hunter2\xff\n", ".env: line 2 is not UTF-8; save the file as UTF-8".into()),
             ("UTF-16", b"\xff\xfeA\0=\0", ".env: line 1 is not UTF-8; save the file as UTF-8".into()),

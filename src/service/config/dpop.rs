@@ -18,20 +18,21 @@ use crate::{
 /// The rules for tokens that are bound to a key (RFC 9449).
 #[derive(Debug, Clone)]
 pub struct Dpop {
-    /// Which tokens come with a proof. Defaults to allowed if `public_url` is known, else to off.
+    /// Decides which tokens need a proof. Defaults to allowed if `public_url` is known, otherwise
+    /// to off.
     pub mode: DpopMode,
-    /// The URL by which clients reach the service. Set if `mode` is not off. Defaults to the origin
-    /// of the resource.
+    /// The URL under which clients reach the service. Set unless `mode` is off. Defaults to the
+    /// origin of the resource.
     pub public_url: Option<String>,
-    /// The accepted algorithms of proofs, at least one, none of them symmetric.
+    /// The accepted algorithms of proofs. At least one, and all asymmetric.
     pub algorithms: Vec<Algorithm>,
     /// How long after its `iat` a proof is accepted. Defaults to 5 min.
     pub window: Duration,
     /// Requires a nonce in each proof. Defaults to `false`.
     pub nonce: bool,
-    /// The secret that nonces are made with. Defaults to a random one.
+    /// The secret for creating nonces. Defaults to a random one.
     pub nonce_secret: Option<Secret>,
-    /// The memory for used proofs in bytes. Defaults to 64 MiB.
+    /// The maximum memory for used proofs, in bytes. Defaults to 64 MiB.
     pub store: usize,
 }
 
@@ -53,14 +54,14 @@ pub(super) fn read(reader: &mut Reader, resource: Option<&str>) -> Dpop {
     }
 }
 
-/// Returns scheme, host and port of a valid URL.
+/// Returns the scheme, host and port of a valid URL.
 fn origin(url: &str) -> String {
     let host = url.find("://").map_or(0, |at| at + 3);
     let end = url[host..].find('/').map_or(url.len(), |at| host + at);
     url[..end].to_owned()
 }
 
-/// Rejects DPoP without a URL to compare proofs with, and warns about what is not used or not shared.
+/// Rejects DPoP without a public URL, and warns about settings that are unused or not shared.
 pub(super) fn check(reader: &mut Reader, dpop: &Dpop) {
     let is_on = dpop.mode != DpopMode::Off;
     let url_has_fault =
@@ -68,22 +69,22 @@ pub(super) fn check(reader: &mut Reader, dpop: &Dpop) {
     if is_on && dpop.public_url.is_none() && !url_has_fault {
         reader.missing(
             &[PUBLIC_URL.name()],
-            "AUTH0_DPOP compares proofs with it; set it to the URL by which clients reach this service, such as https://api.example.com, or AUTH0_DPOP to off",
+            "AUTH0_DPOP needs it to check proofs; set it to the URL that clients use, such as https://api.example.com, or set AUTH0_DPOP to off",
         );
     }
     let secret = AUTH0_DPOP_NONCE_SECRET.name();
     if is_on && dpop.nonce && !reader.is_set(secret) {
         reader.warn(
             secret,
-            "not set, so that each start and each replica makes nonces of its own, and refuses those of others",
+            "not set, so each process makes its own nonces and rejects those of other processes",
         );
     }
     if reader.is_set(secret) && !dpop.nonce {
-        reader.warn(secret, "not used, since AUTH0_DPOP_NONCE is off");
+        reader.warn(secret, "not used, because AUTH0_DPOP_NONCE is off");
     }
     if !is_on {
         for name in reader.names("AUTH0_DPOP_") {
-            reader.warn(&name, "not used, since DPoP is off");
+            reader.warn(&name, "not used, because DPoP is off");
         }
     }
 }

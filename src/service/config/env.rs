@@ -1,7 +1,7 @@
-//! [`Environment`]: the variables of the environment and of `.env`, and the origin of each.
+//! [`Environment`]: the variables of the environment and of `.env`, and their origins.
 //!
-//! Reads them and rejects only a `.env` that cannot be read. Never changes the environment of the
-//! process.
+//! Values are not checked here; only an unreadable `.env` is rejected. The environment of the
+//! process is never changed.
 
 use std::{
     collections::BTreeMap,
@@ -24,13 +24,13 @@ use crate::{
     },
 };
 
-/// The certificate authorities that reqwest trusts. Read from the environment of the process only.
+/// The variables of reqwest for certificate authorities. Read only from the process's environment.
 const CERTIFICATE_AUTHORITIES: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
 
-/// The proxies that reqwest uses for https. Read from the environment of the process only.
+/// The variables of reqwest for https proxies. Read only from the process's environment.
 pub(super) const PROXIES: [&str; 4] = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
 
-/// The hosts that reqwest reaches without a proxy.
+/// The variables of reqwest for hosts without a proxy.
 const NO_PROXY: [&str; 2] = ["NO_PROXY", "no_proxy"];
 
 /// Every variable that is meant for the service, with its value and its origin.
@@ -40,21 +40,22 @@ const NO_PROXY: [&str; 2] = ["NO_PROXY", "no_proxy"];
 #[derive(Clone)]
 pub struct Environment {
     variables: BTreeMap<String, (String, Origin)>,
-    /// Warnings about lines of `.env`.
+    /// Warnings about lines in `.env`.
     warnings: Vec<Warning>,
 }
 
 impl Environment {
-    /// Reads the environment, and `.env` if the current directory has one. Does not search parent
-    /// directories, because a configuration should not depend on where a service is unpacked.
+    /// Reads the environment, and the `.env` of the current directory, if there is one. Does not
+    /// search parent directories, because the configuration should not depend on where a service is
+    /// installed.
     ///
     /// # Errors
-    /// The fault of a `.env` that exists and cannot be read, with the number of the line.
+    /// The fault of a `.env` that exists but cannot be read, with the line number.
     pub fn read() -> Result<Self, Faults> {
         Self::read_from(None)
     }
 
-    /// Reads the environment, and this file in place of `.env`.
+    /// Reads the environment, and this file instead of `.env`.
     ///
     /// # Errors
     /// The fault of the file, if it cannot be read, or if it was named and does not exist.
@@ -68,10 +69,10 @@ impl Environment {
         }
     }
 
-    /// Reads the variables of a file that is written as `.env` is, and none of the environment.
+    /// Reads only the variables of a file in the format of `.env`.
     ///
     /// # Errors
-    /// The fault of a file that cannot be read, with the number of the line.
+    /// The fault of a file that cannot be read, with the line number.
     pub fn read_file(path: &Path) -> Result<Self, Faults> {
         match fs::read(path) {
             Err(error) => Err(unreadable(&error, ENV_FILE).into()),
@@ -85,7 +86,7 @@ impl Environment {
         Some((value, *origin))
     }
 
-    /// Returns the value of a variable that is set outside `.env`.
+    /// Returns the value of a variable that is set outside of `.env`.
     pub(super) fn get_from_process(&self, name: &str) -> Option<&str> {
         let (value, origin) = self.get(name)?;
         (origin == Origin::Environment).then_some(value)
@@ -99,7 +100,7 @@ impl Environment {
             .map(|(name, (_, origin))| (name.as_str(), *origin))
     }
 
-    /// The variables of certificate authorities and proxies that are set.
+    /// Returns the variables for certificate authorities and proxies that are set.
     pub fn network_variables(&self) -> impl Iterator<Item = (&'static str, &str, Origin)> {
         network_names().filter_map(|name| {
             let (value, origin) = self.get(name)?;
@@ -115,12 +116,12 @@ impl Environment {
         values.any(|value| !value.is_empty())
     }
 
-    /// Returns whether a terminal may get colours.
+    /// Returns whether the terminal may show colours.
     pub fn allows_color(&self) -> bool {
         self.terminal().allow_color()
     }
 
-    /// Returns whether the terminal only appends text, so that nothing shown can be removed again.
+    /// Returns whether the terminal can only append text, so that no output can be removed.
     pub fn has_dumb_terminal(&self) -> bool {
         self.terminal().is_dumb()
     }
@@ -141,7 +142,7 @@ impl Environment {
         located.collect()
     }
 
-    /// The warnings about lines of `.env`.
+    /// Returns the warnings about lines in `.env`.
     pub(super) fn warnings(&self) -> &[Warning] {
         &self.warnings
     }
@@ -150,7 +151,7 @@ impl Environment {
         Some(self.get(name)?.1)
     }
 
-    /// Returns the environment with these lines in the place of what is set.
+    /// Returns the environment with these variables replaced.
     #[must_use]
     pub(super) fn with<'a>(&self, lines: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
         let mut changed = self.clone();
@@ -161,9 +162,11 @@ impl Environment {
         changed
     }
 
-    /// Creates an environment of these variables alone.
+    /// Creates an environment with only these variables.
     #[cfg(test)]
-    pub(in crate::service) fn of<const N: usize>(variables: [(&str, &str); N]) -> Self {
+    pub(in crate::service) fn of<'a>(
+        variables: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Self {
         let set = |(name, value): (&str, &str)| {
             (name.to_owned(), (value.to_owned(), Origin::Environment))
         };
@@ -199,7 +202,7 @@ impl Environment {
             let value = value.to_string_lossy().into_owned();
             Some((name.into_string().ok()?, (value, Origin::Environment)))
         });
-        // The later of two entries stays.
+        // If a name appears twice, the later entry is kept.
         let variables = dotenv
             .chain(environment)
             .filter(|(name, _)| is_relevant(name))
@@ -226,8 +229,8 @@ fn is_relevant(name: &str) -> bool {
         || name == PORT
 }
 
-/// Warns about a name in `.env` that was most likely meant for a variable of the service. The names
-/// in the environment are many, and most are for other programs.
+/// Warns about a name in `.env` that is probably a misspelt variable of the service. Names in the
+/// environment are not checked, because most of them belong to other programs.
 fn near_miss(entry: &Entry, origin: Origin) -> Option<Warning> {
     let known = variables::near_miss(&entry.name)?;
     let name = ShownText::new(&entry.name).to_string();
@@ -256,7 +259,7 @@ impl IntoIterator for Environment {
     }
 }
 
-/// Shows names and origins only, because a value may be a secret.
+/// Shows only names and origins, because a value may be a secret.
 impl fmt::Debug for Environment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let origins = self
@@ -281,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn prefers_the_environment_to_the_file() {
+    fn environment_overrides_the_file() {
         let vars = [("LISTEN", "a"), ("PATH", "/bin")];
         let vars = Environment::merge(
             environment(&vars),
@@ -302,7 +305,7 @@ mod tests {
             ("environment", &[("AUTH0_DOMAIN", "x")], Err(no_file()), Some(("AUTH0_DOMAIN", Origin::Environment))),
             ("file", &[], Ok("AUTH0_DOMAIN = x".into()), Some(("AUTH0_DOMAIN", Origin::DotEnv(1)))),
             ("both", &[("AUTH0_DOMAIN", "x")], Ok("AUTH0_DOMAIN=y".into()), Some(("AUTH0_DOMAIN", Origin::Environment))),
-            ("set to nothing", &[("AUTH0_DOMAIN", "")], Err(no_file()), Some(("AUTH0_DOMAIN", Origin::Environment))),
+            ("set to an empty value", &[("AUTH0_DOMAIN", "")], Err(no_file()), Some(("AUTH0_DOMAIN", Origin::Environment))),
             ("misspelt", &[("AUTH0_DOMIAN", "x")], Err(no_file()), Some(("AUTH0_DOMIAN", Origin::Environment))),
         ];
         for (case, vars, dotenv, expected) in rows {
@@ -312,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn warns_of_names_that_are_nearly_ours_in_the_file_alone() {
+    fn warns_about_misspelt_names_only_in_the_file() {
         #[rustfmt::skip]
         let rows = [
             ("LISTN", Some("LISTEN")),
@@ -347,7 +350,7 @@ mod tests {
         let rows = [
             ("no right to", Err(ErrorKind::PermissionDenied.into()), ".env: cannot be read (permission denied); make it a file that the service may read, or take it away"),
             ("a directory", Err(ErrorKind::IsADirectory.into()), ".env: cannot be read (is a directory); make it a file that the service may read, or take it away"),
-            ("no sense", Ok("AUTH0_DOMAIN".into()), ".env: line 1 cannot be read; write NAME=value, and quote a value that has blanks, quotes, \"$\" or \"\\\""),
+            ("a malformed line", Ok("AUTH0_DOMAIN".into()), ".env: line 1 cannot be parsed; write NAME=value, and quote a value that has spaces, quotes, \"$\" or \"\\\""),
         ];
         for (case, dotenv, fault) in rows {
             let faults = Environment::merge(environment(&[]), dotenv, DOT_ENV).unwrap_err();

@@ -1,8 +1,8 @@
-//! Checks of what the configuration depends on outside itself: a key set on disk, certificate
+//! Checks of external dependencies of the configuration: a key set on disk, certificate
 //! authorities, a proxy.
 //!
-//! They run at the start, after every value is valid, and use the same functions that read these
-//! things later. Nothing that they read is kept, because files may change before they are used.
+//! They run at the start, after every value is valid, and use the same functions that later read
+//! these files. The results are not kept, because files may change before they are used.
 
 use std::{env, fs, io, path::Path};
 
@@ -32,15 +32,15 @@ use crate::{
     },
 };
 
-/// Checks that the file holds a key for one of these algorithms. A missing file is a fault even if
-/// it might appear later, because a service without keys answers no private route.
+/// Checks that the file contains a key for one of these algorithms. A missing file is a fault even
+/// if it might appear later, because without keys the service cannot answer any private route.
 pub(super) fn key_set_file(path: &Path, algorithms: &[Algorithm]) -> Option<Fault> {
     let invalid = parse_key_set_file(path, algorithms).err()?;
     let variable = &AUTH0_JWKS_FILE.variable;
     Some(Fault::invalid(variable, &path.to_string_lossy(), &invalid))
 }
 
-/// Checks the files that a table of the issuers file names.
+/// Checks the files named in a table of the issuers file.
 pub(super) fn files_of(issuer: &IssuerSettings, algorithms: &[Algorithm]) -> Vec<Fault> {
     let algorithms = issuer.algorithms_or(algorithms);
     let keys = issuer.jwks_file.as_deref();
@@ -88,7 +88,11 @@ pub(super) fn files_of(issuer: &IssuerSettings, algorithms: &[Algorithm]) -> Vec
     ];
     let faults = faults.into_iter().filter_map(|(name, path, outcome)| {
         let (path, invalid) = (path?, outcome?.err()?);
-        let subject = format!("{}: {name}", issuer.place);
+        let subject = format!(
+            "{}: in [[issuer]] {}, {name}",
+            issuer.place,
+            quoted(&issuer.url)
+        );
         let found = quoted(&path.to_string_lossy());
         Some(Fault::found(
             &subject,
@@ -111,13 +115,13 @@ fn parse_key_set_file(path: &Path, algorithms: &[Algorithm]) -> Parsed<()> {
         .build();
     match built {
         Err(SetupError::KeySet(error)) => {
-            Err(InvalidValue::new("holds no key to verify with").because(error))
+            Err(InvalidValue::new("has no usable key").because(error))
         }
         _ => Ok(()),
     }
 }
 
-/// Checks the file of revocations, and the key for introspection.
+/// Checks the revocation file, and the key for introspection.
 pub(super) fn ended(file: Option<&Path>, proof: Option<&ClientProof>) -> Vec<Fault> {
     let check = |variable: &Variable, path: &Path, check: fn(&Path) -> Parsed<()>| {
         let invalid = check(path).err()?;
@@ -134,11 +138,13 @@ pub(super) fn ended(file: Option<&Path>, proof: Option<&ClientProof>) -> Vec<Fau
 }
 
 fn revocations(path: &Path) -> Parsed<()> {
-    match revocation::file::read(path) {
-        Ok(_) => Ok(()),
+    match revocation::file::each(path, drop) {
+        Ok(()) => Ok(()),
         Err(FileError::Unreadable(_, kind)) => Err(cannot_read(&io::Error::from(kind))),
-        Err(FileError::Line(_, line, why)) => Err(InvalidValue::new("is no list of revocations")
-            .because(format_args!("line {line}: {why}"))),
+        Err(FileError::Line(_, line, why)) => {
+            Err(InvalidValue::new("is not a list of revocations")
+                .because(format_args!("line {line}: {why}")))
+        }
         Err(error) => Err(InvalidValue::new("cannot be used").because(error)),
     }
 }
@@ -147,7 +153,7 @@ fn client_key(path: &Path) -> Parsed<()> {
     let pem = fs::read_to_string(path).map_err(|error| cannot_read(&error))?;
     if !is_client_key(&pem) {
         return Err(InvalidValue::new(
-            "holds no private key of RSA, P-256, P-384 or Ed25519 in PEM",
+            "has no RSA, P-256, P-384 or Ed25519 private key in PEM",
         ));
     }
     Ok(())
@@ -179,14 +185,15 @@ pub(super) fn https_client(environment: &Environment) -> Vec<Fault> {
     authorities.into_iter().chain(proxies).flatten().collect()
 }
 
-/// Warns about variables of reqwest that are set in a file, where reqwest does not see them.
+/// Warns about variables of reqwest that are set in a file, because reqwest does not read them
+/// there.
 pub(super) fn misplaced(environment: &Environment) -> Vec<Warning> {
     let misplaced = network_names().filter_map(|name| {
         let text = match environment.get(name)?.1 {
             Origin::Environment => return None,
-            Origin::DotEnv(_) => "nobody reads it there; set it in the environment",
+            Origin::DotEnv(_) => "not read from there; set it in the environment",
             Origin::EnvFile(_) => {
-                "not applied by this command; set it in its environment too, to try it"
+                "not applied by this command; to test it, also set it in this command's environment"
             }
         };
         Some(Warning::new(name, text))
@@ -202,8 +209,8 @@ fn authority_file(path: &str) -> Parsed<()> {
     Ok(())
 }
 
-/// Checks that every directory can be read, and that one of them has a certificate unless a file of
-/// certificates is set as well.
+/// Checks that every directory can be read, and that one of them has a certificate, unless a file
+/// of certificates is also set.
 fn authority_directories(paths: &str, has_file: bool) -> Parsed<()> {
     let mut found = has_file;
     for directory in env::split_paths(paths) {
@@ -225,17 +232,17 @@ fn has_authority(document: &[u8]) -> bool {
 }
 
 fn no_authority() -> InvalidValue {
-    InvalidValue::new("holds no certificate of an authority")
+    InvalidValue::new("has no certificate of a certificate authority")
 }
 
-/// Checks a proxy as reqwest parses it. An empty value means no proxy.
+/// Checks a proxy the way reqwest parses it. An empty value means no proxy.
 fn proxy(value: &str) -> Parsed<()> {
     if value.is_empty() {
         return Ok(());
     }
     let uri: Option<Uri> = value.parse().ok();
     let Some(uri) = uri.filter(|uri| uri.authority().is_some()) else {
-        return Err(InvalidValue::new("is no URL"));
+        return Err(InvalidValue::new("is not a URL"));
     };
     match uri.scheme_str() {
         None | Some("http" | "https") => Ok(()),

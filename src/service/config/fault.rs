@@ -1,7 +1,7 @@
 //! Faults and warnings of a configuration, one line each.
 //!
-//! A line names the variable, where it is set, what was found and what to do. It never shows a
-//! secret and never contains a line break, whatever was found.
+//! A line names the variable, where it is set, the found value and the fix. It never shows a secret
+//! and never contains a line break, whatever the value is.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ use crate::{
 #[error("{0}")]
 pub struct Fault(Message);
 
-/// One thing that an operator should look at, on one line. It does not prevent the start.
+/// A warning for the operator, on one line. It does not prevent the start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warning(Message);
 
@@ -23,7 +23,7 @@ pub struct Warning(Message);
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Message {
     subject: String,
-    /// The origin of the variable. `None` if it is not set, or not known yet.
+    /// The origin of the variable. `None` if it is not set or not known yet.
     origin: Option<Origin>,
     text: String,
 }
@@ -58,12 +58,12 @@ impl fmt::Display for Message {
 }
 
 impl Fault {
-    /// `subject` is a variable, or `.env`.
+    /// Creates a message. `subject` is a variable, or `.env`.
     pub(super) fn new(subject: &str, text: impl fmt::Display) -> Self {
         Self(Message::new(subject, text))
     }
 
-    /// The variable has an invalid value.
+    /// Creates the message for an invalid value of a variable.
     pub(super) fn invalid(variable: &Variable, text: &str, invalid: &InvalidValue) -> Self {
         let found = if variable.is_secret {
             format!("{} bytes (not shown)", text.len())
@@ -73,7 +73,7 @@ impl Fault {
         Self::found(variable.name, &found, invalid, variable.expects)
     }
 
-    /// A variable that is not in the table has an invalid value.
+    /// Creates the message for an invalid value of a variable that is not in the table.
     pub(super) fn found(name: &str, found: &str, invalid: &InvalidValue, expects: &str) -> Self {
         let hint = match &invalid.hint {
             Some(hint) => hint.clone(),
@@ -106,7 +106,7 @@ impl fmt::Display for Warning {
 }
 
 impl Faults {
-    /// The faults in the order in which they were found.
+    /// Returns the faults in the order in which they were found.
     pub fn as_slice(&self) -> &[Fault] {
         &self.0
     }
@@ -142,11 +142,11 @@ impl fmt::Display for Faults {
 
 impl std::error::Error for Faults {}
 
-/// How a PEM document starts. Some operators set a key where its path belongs.
+/// The start of a PEM document. Some operators set a key instead of its path.
 pub(super) const PEM: &str = "-----BEGIN";
 
-/// Returns a value in quotes, with passwords and queries removed as from a URL, because any
-/// variable may hold a URL by mistake. Of a PEM document, only its first word is shown.
+/// Quotes a value. Passwords and queries are removed as from a URL, because any variable may
+/// contain a URL by mistake. Only the first word of a PEM document is shown.
 pub(in crate::service) fn quoted(text: &str) -> String {
     if text.starts_with(PEM) {
         return format!("\"{PEM}…\"");

@@ -1,4 +1,4 @@
-//! The variables of introspection: each is read, and they are checked together.
+//! The variables for introspection: reads each one and checks them together.
 
 use std::{fs, path::PathBuf, time::Duration};
 
@@ -10,33 +10,34 @@ use crate::{
         variables::{
             AUTH0_INTROSPECTION, AUTH0_INTROSPECTION_CLIENT_ID, AUTH0_INTROSPECTION_CLIENT_SECRET,
             AUTH0_INTROSPECTION_KEY_FILE, AUTH0_INTROSPECTION_TTL, AUTH0_INTROSPECTION_URI,
+            ISSUERS_FILE,
         },
     },
 };
 
-/// How the single issuer is asked about tokens.
+/// The settings for introspecting the single issuer's tokens.
 #[derive(Debug, Clone)]
 pub struct IntrospectionConfig {
-    /// `true` if verified JWTs are asked about too.
+    /// True if verified JWTs are introspected too.
     pub always: bool,
     /// The endpoint. Defaults to the one from discovery.
     pub uri: Option<String>,
-    /// The client as which we ask.
+    /// The client ID that we authenticate with.
     pub client_id: String,
-    /// What proves that we are this client.
+    /// The credential of this client.
     pub proof: ClientProof,
     /// How long an active answer is cached. Defaults to 30 s.
     pub ttl: Duration,
 }
 
-/// What proves a client.
+/// The credential of a client.
 #[derive(Debug, Clone)]
 pub enum ClientProof {
     /// A secret.
     Secret(Secret),
-    /// The file of a secret.
+    /// A file that contains the secret.
     SecretFile(PathBuf),
-    /// The file of a private key, as PEM.
+    /// A file that contains a private key in PEM.
     KeyFile(PathBuf),
 }
 
@@ -47,7 +48,8 @@ impl From<&IntrospectionConfig> for Introspection {
         } else {
             Self::opaque(&config.client_id)
         };
-        // The files were read at the start. If one is gone since, nothing in it is a setup error.
+        // The files were read at the start. If one has disappeared since, the empty text is a setup
+        // error.
         let read = |path| fs::read_to_string(path).unwrap_or_default();
         options = match &config.proof {
             ClientProof::Secret(secret) => options.client_secret(secret.as_str()),
@@ -70,32 +72,34 @@ pub(super) fn read(reader: &mut Reader, issuers: &[String]) -> Option<Introspect
     let key_file = reader.optional(&AUTH0_INTROSPECTION_KEY_FILE);
     let ttl = reader.value(&AUTH0_INTROSPECTION_TTL);
     let name = AUTH0_INTROSPECTION.name();
+    if reader.is_set(ISSUERS_FILE.name()) {
+        // The tables have these options, and each of the variables is a fault of its own.
+        return None;
+    }
     if mode == IntrospectionMode::Off {
         for unused in reader.names("AUTH0_INTROSPECTION_") {
             if !reader.has_fault(name) {
-                let text = "not used, since AUTH0_INTROSPECTION is off; set it to opaque or always";
+                let text =
+                    "not used, because AUTH0_INTROSPECTION is off; set it to opaque or always";
                 reader.warn(&unused, text);
             }
         }
         return None;
     }
     if issuers.len() > 1 {
-        let text = "set, but AUTH0_ISSUER has several, and it does not say which one to ask; take it out, or keep one issuer";
+        let text = "set, but AUTH0_ISSUER has several issuers, and only one may be asked; remove it, or keep one issuer";
         reader.fault(name, text);
     }
     let (id, given) = (AUTH0_INTROSPECTION_CLIENT_ID.name(), "AUTH0_INTROSPECTION_");
     if !reader.is_set(id) {
-        reader.missing(
-            &[id],
-            "set it to the client as which AUTH0_INTROSPECTION asks the issuer",
-        );
+        reader.missing(&[id], "set it to the client ID that introspection uses");
     }
     let secret_name = AUTH0_INTROSPECTION_CLIENT_SECRET.name();
     let key_name = AUTH0_INTROSPECTION_KEY_FILE.name();
     match (reader.is_set(secret_name), reader.is_set(key_name)) {
         (false, false) => reader.missing(
             &[secret_name],
-            "set it to the secret of that client, or AUTH0_INTROSPECTION_KEY_FILE to its private key",
+            "set it to that client's secret, or set AUTH0_INTROSPECTION_KEY_FILE to its private key",
         ),
         (true, true) => reader.fault(
             key_name,

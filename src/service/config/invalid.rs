@@ -1,22 +1,22 @@
-//! Why a value is invalid, independent of the variable that has it.
+//! The reason why a value is invalid, independent of its variable.
 
 use std::{borrow::Cow, fmt};
 
 use crate::auth::display::ShownUrl;
 
-/// A parsed value, or why the text is invalid.
+/// A parsed value, or the reason why the text is invalid.
 pub(super) type Parsed<T> = Result<T, InvalidValue>;
 
-/// Why a value is invalid, and what to do about it.
+/// The reason why a value is invalid, and what to do about it.
 #[derive(Debug)]
 pub(super) struct InvalidValue {
     pub(super) reason: Cow<'static, str>,
-    /// `None` if what the variable expects says enough.
+    /// `None` if the variable's general expectation says enough.
     pub(super) hint: Option<String>,
 }
 
 impl InvalidValue {
-    /// `reason` continues the sentence "found …, which".
+    /// Creates a reason, which continues the sentence "found …, which".
     pub(super) fn new(reason: &'static str) -> Self {
         Self {
             reason: reason.into(),
@@ -32,7 +32,7 @@ impl InvalidValue {
         }
     }
 
-    /// Adds advice that replaces the variable's general expectation.
+    /// Adds advice, which replaces the variable's general expectation.
     pub(super) fn hint(self, hint: impl Into<String>) -> Self {
         Self {
             hint: Some(hint.into()),
@@ -40,8 +40,8 @@ impl InvalidValue {
         }
     }
 
-    /// Suggests a value that would be valid, if there is one. It repeats part of the invalid value,
-    /// so it hides the same parts.
+    /// Suggests a valid value, if there is one. The suggestion repeats part of the invalid value,
+    /// so the same parts are hidden.
     pub(super) fn suggest(self, value: Option<impl fmt::Display>) -> Self {
         match value {
             Some(value) => {

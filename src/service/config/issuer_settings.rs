@@ -1,4 +1,5 @@
-//! [`IssuerSettings`]: what one table of the issuers file says, and [`Preset`]: what fills in the rest.
+//! [`IssuerSettings`]: the options in one table of the issuers file. [`Preset`]: their defaults for
+//! one product.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -11,24 +12,24 @@ use crate::{
     },
 };
 
-/// What the tokens of one product need.
+/// The options that the tokens of one product need.
 #[derive(Debug)]
 pub struct Preset {
     /// The value of `kind`.
     pub name: &'static str,
-    /// The documentation that the values are from.
+    /// The documentation that the values come from.
     pub source: &'static str,
     /// The product's only issuer, if it has one.
     pub(super) url: Option<&'static str>,
-    /// The form of the names of its issuers, for a warning.
+    /// The form of the product's issuer names, for a warning.
     pub(super) form: &'static str,
     /// Returns whether a name has this form.
     pub(super) fits: fn(&str) -> bool,
     /// The header field that carries its tokens, if it is not `Authorization`.
     pub(super) field: Option<&'static str>,
-    /// What an operator should know before using it.
+    /// A note for operators before they use the preset.
     pub note: Option<&'static str>,
-    /// Fills in what a table does not set.
+    /// Fills in the options that a table does not set.
     pub(super) fill: fn(&mut IssuerSettings),
 }
 
@@ -38,14 +39,14 @@ impl PartialEq for Preset {
     }
 }
 
-/// One issuer of the issuers file. An option that is not set is that of the variables.
+/// One issuer of the issuers file. An option that is not set comes from the variables.
 #[derive(Debug, Clone, Default)]
 pub struct IssuerSettings {
     /// The name, compared exactly with `iss`.
     pub url: String,
     /// The file and the line of the table, such as `issuers.toml:14`.
     pub place: String,
-    /// The preset that has filled in options.
+    /// The preset that filled in options.
     pub preset: Option<&'static Preset>,
     /// The accepted audiences.
     pub audiences: Vec<String>,
@@ -55,7 +56,7 @@ pub struct IssuerSettings {
     pub algorithms: Vec<Algorithm>,
     /// The URL of the key set.
     pub jwks_uri: Option<String>,
-    /// A key set on disk.
+    /// A file with the key set.
     pub jwks_file: Option<PathBuf>,
     /// The secret for HS256.
     pub signing_secret: Option<Secret>,
@@ -63,7 +64,7 @@ pub struct IssuerSettings {
     pub ca_file: Option<PathBuf>,
     /// The token for fetches.
     pub fetch_token_file: Option<PathBuf>,
-    /// The tolerated difference of clocks.
+    /// The allowed clock skew.
     pub leeway: Option<Duration>,
     /// The maximum age of a token.
     pub token_max_age: Option<Duration>,
@@ -75,31 +76,36 @@ pub struct IssuerSettings {
     pub roles_at: Option<String>,
     /// The claim that holds groups.
     pub groups_at: Option<String>,
-    /// The tokens that the issuer is asked about.
+    /// Selects the tokens to introspect.
     pub introspection: Option<IntrospectionMode>,
     /// The introspection endpoint.
     pub introspection_uri: Option<String>,
-    /// The client as which the issuer is asked.
+    /// The client ID for introspection.
     pub introspection_client_id: Option<String>,
-    /// The secret of that client.
+    /// The client secret for introspection.
     pub introspection_client_secret: Option<Secret>,
-    /// A file with the secret of that client.
+    /// A file that contains the client secret.
     pub introspection_client_secret_file: Option<PathBuf>,
-    /// The private key of that client.
+    /// A file that contains the private key of the client.
     pub introspection_key_file: Option<PathBuf>,
     /// How long an active answer is cached.
     pub introspection_ttl: Option<Duration>,
-    /// Which tokens come with a DPoP proof.
+    /// Decides which tokens need a DPoP proof.
     pub dpop: Option<DpopMode>,
-    /// The tenants that stand for `{tenantid}` in the name. Empty once the table is expanded.
+    /// The tenants to insert for `{tenantid}` in the name. Empty after the table is expanded.
     pub tenants: Vec<String>,
 }
 
 impl IssuerSettings {
-    /// Returns how the issuer is asked about tokens.
+    /// Returns whether the issuer is asked about opaque tokens.
+    pub(super) fn asks_about_opaque(&self) -> bool {
+        self.introspection == Some(IntrospectionMode::Opaque)
+    }
+
+    /// Returns the settings for introspection.
     ///
     /// # Errors
-    /// What is missing, or set for nothing.
+    /// The missing or unused setting.
     pub(super) fn introspection(&self) -> Result<Option<IntrospectionConfig>, &'static str> {
         let (secret, file, key) = (
             self.introspection_client_secret.clone(),
@@ -108,7 +114,9 @@ impl IssuerSettings {
         );
         let id = self.introspection_client_id.clone();
         let always = match self.introspection {
-            None | Some(IntrospectionMode::Off) => {
+            // It may be turned off temporarily, so the other options are allowed.
+            Some(IntrospectionMode::Off) => return Ok(None),
+            None => {
                 let is_unused = id.is_some()
                     || secret.is_some()
                     || file.is_some()
@@ -116,9 +124,7 @@ impl IssuerSettings {
                     || self.introspection_uri.is_some()
                     || self.introspection_ttl.is_some();
                 return if is_unused {
-                    Err(
-                        "introspection: not set, but other options of it are; give opaque or always",
-                    )
+                    Err("introspection: not set, but its other options are; set opaque or always")
                 } else {
                     Ok(None)
                 };
@@ -130,7 +136,7 @@ impl IssuerSettings {
             (None, Some(path), None) => ClientProof::SecretFile(path),
             (None, None, Some(path)) => ClientProof::KeyFile(path),
             _ => {
-                return Err("introspection: give one of introspection_client_secret, \
+                return Err("introspection: set one of introspection_client_secret, \
                      introspection_client_secret_file and introspection_key_file");
             }
         };
@@ -144,7 +150,7 @@ impl IssuerSettings {
         }))
     }
 
-    /// Takes the options of introspection out.
+    /// Removes the options for introspection.
     pub(super) fn forget_introspection(&mut self) {
         self.introspection = None;
         self.introspection_uri = None;
@@ -155,7 +161,7 @@ impl IssuerSettings {
         self.introspection_ttl = None;
     }
 
-    /// Returns whether an algorithm is accepted that needs a public key, given the algorithms of
+    /// Returns whether an accepted algorithm needs a public key. `default` are the algorithms of
     /// the variables.
     pub(super) fn needs_key_set(&self, default: &[Algorithm]) -> bool {
         self.algorithms_or(default)
@@ -163,7 +169,7 @@ impl IssuerSettings {
             .any(|alg| *alg != Algorithm::HS256)
     }
 
-    /// Returns the issuer's own algorithms, or else those of the variables.
+    /// Returns the issuer's own algorithms, or `default` if it has none.
     pub(super) fn algorithms_or<'a>(&'a self, default: &'a [Algorithm]) -> &'a [Algorithm] {
         if self.algorithms.is_empty() {
             default

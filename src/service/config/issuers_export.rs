@@ -1,12 +1,23 @@
-//! Writes the issuers file that means the same as the variables.
+//! Writes an issuers file that is equivalent to the variables.
 
 use std::fmt::Write;
 
-use crate::service::config::{Config, Environment, cross_checks::OF_ONE_ISSUER};
+use crate::{
+    algorithm::Algorithm,
+    service::config::{
+        Config, Environment, Variable,
+        cross_checks::OF_ONE_ISSUER,
+        issuers_file::options_of_variables,
+        variables::{
+            AUTH0_ALGORITHMS, AUTH0_INTROSPECTION, AUTH0_REQUIRED_SCOPE, AUTH0_SIGNING_SECRET,
+        },
+    },
+};
 
 impl Config {
-    /// Returns the text of an issuers file with the issuers of the variables.
-    pub fn to_issuers_file(&self) -> String {
+    /// Returns the text of an issuers file with the issuers of the variables, and with every option
+    /// of a table whose variable is set.
+    pub fn to_issuers_file(&self, environment: &Environment) -> String {
         let mut file = String::new();
         for issuer in &self.issuers {
             if !file.is_empty() {
@@ -18,21 +29,7 @@ impl Config {
                 ("audiences", list(self.audiences.iter().cloned())),
                 ("algorithms", list(algorithms)),
             ];
-            if self.audience_claim != crate::auth::AudienceClaim::Aud {
-                rows.push(("audience_claim", string(self.audience_claim.as_str())));
-            }
-            let jwks_file = self.jwks_file.as_ref();
-            let jwks_file = jwks_file.map(|path| path.to_string_lossy().into_owned());
-            let secret = self.signing_secret.as_ref();
-            let secret =
-                secret.map(|secret| String::from_utf8_lossy(secret.as_bytes()).into_owned());
-            for (name, value) in [
-                ("jwks_uri", &self.jwks_uri),
-                ("jwks_file", &jwks_file),
-                ("signing_secret", &secret),
-            ] {
-                rows.extend(value.as_deref().map(|value| (name, string(value))));
-            }
+            rows.extend(self.options(environment));
             file.push_str("[[issuer]]\n");
             for (name, value) in rows {
                 // Writing to a string cannot fail.
@@ -42,16 +39,53 @@ impl Config {
         file
     }
 
-    /// Returns the names of the variables that the file replaces and that are set.
+    /// Returns the other options that are set, with their values as TOML. The parser of an option is
+    /// that of its variable, so the text of the variable is the value.
+    fn options(&self, environment: &Environment) -> impl Iterator<Item = (&'static str, String)> {
+        let rows = options_of_variables().filter(move |(_, variable)| self.is_exported(variable));
+        rows.filter_map(move |(option, variable)| {
+            let (text, _) = environment.get(variable.name)?;
+            let text = if variable.is_secret {
+                text
+            } else {
+                text.trim()
+            };
+            Some((option, string(text)))
+        })
+    }
+
+    /// Returns whether a table gets the option of a variable.
+    fn is_exported(&self, variable: &Variable) -> bool {
+        let name = variable.name;
+        // Written for every issuer, set or not.
+        let is_list = name == AUTH0_ALGORITHMS.name();
+        // The routes require the scopes of this variable, and the metadata list them.
+        let is_of_routes = name == AUTH0_REQUIRED_SCOPE.name();
+        // A variable that has no effect gets a warning, but an option a fault.
+        let is_unused = self.introspection.is_none()
+            && name.starts_with(AUTH0_INTROSPECTION.name())
+            || name == AUTH0_SIGNING_SECRET.name() && !self.algorithms.contains(&Algorithm::HS256);
+        !is_list && !is_of_routes && !is_unused
+    }
+
+    /// Returns the names of the set variables that the file replaces.
     pub fn variables_of_issuers(&self, environment: &Environment) -> Vec<&'static str> {
         let names = OF_ONE_ISSUER.into_iter();
         names
             .filter(|name| environment.get(name).is_some())
             .collect()
     }
+
+    /// Returns whether the file has a secret in it.
+    pub fn exports_a_secret(&self, environment: &Environment) -> bool {
+        let mut secrets = options_of_variables().filter(|(_, variable)| variable.is_secret);
+        secrets.any(|(_, variable)| {
+            self.is_exported(variable) && environment.get(variable.name).is_some()
+        })
+    }
 }
 
-/// Returns a basic string of TOML, whose escapes are those of JSON.
+/// Formats a TOML basic string. Its escapes are those of JSON.
 fn string(text: &str) -> String {
     let quoted = serde_json::Value::from(text).to_string();
     quoted.replace('\u{7f}', "\\u007f")

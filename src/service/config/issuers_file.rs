@@ -1,8 +1,8 @@
 //! Reads the issuers file: TOML with a table `[[issuer]]` for each issuer.
 //!
-//! Every fault is reported, with file, line and table. A fault never quotes the line, since it may
-//! hold a secret; it quotes a value only if the option is no secret. To add an option, add a row to
-//! [`OPTIONS`] and a field to [`IssuerSettings`].
+//! Every fault is reported with file, line and table. A fault never quotes the line, which may
+//! contain a secret; it quotes a value only if the option is not secret. To add an option, add a
+//! row to [`OPTIONS`] and a field to [`IssuerSettings`].
 
 use std::{collections::HashMap, fs, path::Path};
 
@@ -22,6 +22,7 @@ use crate::{
         presets::{self, PRESETS},
         url,
         value::{self, is_placeholder},
+        variable::Variable,
         variables,
     },
 };
@@ -29,10 +30,10 @@ use crate::{
 /// The placeholder in the name of an issuer with `tenants`.
 const TENANT: &str = "{tenantid}";
 
-/// Stores a value in the settings, or says what is wrong with it.
+/// Stores a value in the settings, or returns the problem with it.
 type Set = fn(&mut IssuerSettings, &Found<'_>) -> Result<(), Wrong>;
 
-/// The options of a table.
+/// The options that a table may have.
 #[rustfmt::skip]
 const OPTIONS: &[(&str, Set)] = &[
     ("url", |own, found| found.value(|v| own.url = v, url::issuer_name, variables::AUTH0_ISSUER.variable.expects)),
@@ -62,18 +63,26 @@ const OPTIONS: &[(&str, Set)] = &[
     ("introspection_ttl", |own, found| found.value(|v| own.introspection_ttl = Some(v), value::duration, variables::AUTH0_INTROSPECTION_TTL.variable.expects)),
 ];
 
-/// What the tables need of the variables.
+/// Returns the options that have a variable of the same name, such as `leeway` and `AUTH0_LEEWAY`.
+pub(super) fn options_of_variables() -> impl Iterator<Item = (&'static str, &'static Variable)> {
+    OPTIONS.iter().filter_map(|(option, _)| {
+        let name = format!("AUTH0_{}", option.to_ascii_uppercase());
+        Some((*option, variables::find(&name)?))
+    })
+}
+
+/// The values from the variables that the tables depend on.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Defaults<'a> {
     pub(super) audiences: &'a [String],
     pub(super) algorithms: &'a [Algorithm],
     /// The name of the field that carries tokens, if it is not `Authorization`.
     pub(super) field: Option<&'a str>,
-    /// The URL that DPoP proofs are compared with is known.
+    /// True if the URL for comparing DPoP proofs is known.
     pub(super) has_public_url: bool,
 }
 
-/// Reads the issuers of a file.
+/// Reads the issuers from a file.
 ///
 /// # Errors
 /// Every fault.
@@ -118,16 +127,16 @@ struct Reader<'a> {
     text: &'a str,
     name: &'a str,
     defaults: Defaults<'a>,
-    /// The faults with their lines.
+    /// The faults, with their line numbers.
     faults: Vec<(usize, Fault)>,
     warnings: Vec<Warning>,
 }
 
-/// A table, for messages.
+/// A table, as messages describe it.
 #[derive(Clone)]
 struct Table {
     line: usize,
-    /// The number of the table, or its url.
+    /// The URL of the table's issuer, or the number of the table.
     title: String,
 }
 
@@ -137,7 +146,7 @@ impl Reader<'_> {
             Ok(document) => document.into_inner(),
             Err(error) => {
                 let line = self.line(error.span().map_or(0, |span| span.start));
-                // The parser's message is from a fixed list, and so are the words it expects.
+                // The parser's messages come from a fixed list and never quote the file.
                 self.fault(
                     line,
                     "",
@@ -169,10 +178,11 @@ impl Reader<'_> {
             self.fault(
                 1,
                 "",
-                "has no [[issuer]]; a service without an issuer accepts no token",
+                "has no [[issuer]]; add one, because a service without an issuer accepts no token",
             );
         }
-        self.twice(&issuers);
+        self.report_duplicates(&issuers);
+        self.opaque(&issuers);
         issuers
     }
 
@@ -221,8 +231,7 @@ impl Reader<'_> {
         self.finish(own, &title, issuers);
     }
 
-    /// Fills in the preset, checks what only the whole table shows, and adds an issuer for each
-    /// tenant.
+    /// Fills in the preset, checks the table as a whole, and adds an issuer for each tenant.
     fn finish(
         &mut self,
         mut own: IssuerSettings,
@@ -244,7 +253,7 @@ impl Reader<'_> {
             self.fault(
                 table.line,
                 &table.title,
-                "url: not set; give what its tokens have in iss",
+                "url: not set; set it to the iss of the issuer's tokens",
             );
             return;
         }
@@ -253,11 +262,11 @@ impl Reader<'_> {
         }
         self.discovery(&own, table);
         if own.dpop.is_some_and(|mode| mode != DpopMode::Off) && !self.defaults.has_public_url {
-            let text = "dpop: proofs are compared with PUBLIC_URL; set that variable";
+            let text = "dpop: set the variable PUBLIC_URL, which is needed to check proofs";
             self.fault(table.line, &table.title, text);
         }
         if own.audiences.is_empty() && self.defaults.audiences.is_empty() {
-            let text = "audiences: not set, and AUTH0_API_AUDIENCE is not set either; give the identifier of your API";
+            let text = "audiences: not set, and AUTH0_API_AUDIENCE is not set either; set it to the identifier of your API";
             self.fault(table.line, &table.title, text);
         }
         if own.jwks_uri.is_some() && own.jwks_file.is_some() {
@@ -287,7 +296,7 @@ impl Reader<'_> {
                 self.fault(table.line, &table.title, text);
             }
             (false, false) => {
-                let text = "tenants: set, but url has no {tenantid} in it";
+                let text = "tenants: set, but url has no {tenantid}";
                 self.fault(table.line, &table.title, text);
             }
             (false, true) => issuers.push(own),
@@ -303,7 +312,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Reports an issuer whose keys cannot be discovered, because its name is no https URL.
+    /// Reports an issuer whose keys cannot be discovered because its name is not an https URL.
     fn discovery(&mut self, own: &IssuerSettings, table: &Table) {
         let has_source = own.jwks_uri.is_some() || own.jwks_file.is_some();
         if has_source || !own.needs_key_set(self.defaults.algorithms) {
@@ -344,15 +353,32 @@ impl Reader<'_> {
         }
     }
 
-    /// Reports issuers that are in two tables.
-    fn twice(&mut self, issuers: &[IssuerSettings]) {
+    /// Reports every issuer that would be asked about opaque tokens, except the first. An opaque token
+    /// must not be shown to an issuer that did not make it.
+    fn opaque(&mut self, issuers: &[IssuerSettings]) {
+        let mut asked = issuers.iter().filter(|one| one.asks_about_opaque());
+        let Some(first) = asked.next() else {
+            return;
+        };
+        for issuer in asked {
+            let line = line_of(issuer);
+            let title = format!("[[issuer]] {}", quoted(&issuer.url));
+            let text = format_args!(
+                "introspection: opaque, as at {}; only one issuer may be asked about opaque tokens",
+                first.place
+            );
+            self.fault(line, &title, text);
+        }
+    }
+
+    /// Reports issuers that appear in two tables.
+    fn report_duplicates(&mut self, issuers: &[IssuerSettings]) {
         let mut seen: HashMap<&str, &str> = HashMap::new();
         for issuer in issuers {
             if let Some(first) = seen.insert(&issuer.url, &issuer.place) {
-                let line = issuer.place.rsplit(':').next();
-                let line = line.and_then(|line| line.parse().ok()).unwrap_or(1);
                 let title = format!("[[issuer]] {}", quoted(&issuer.url));
-                self.fault(line, &title, format_args!("url: the same as at {first}"));
+                let text = format_args!("url: already used at {first}");
+                self.fault(line_of(issuer), &title, text);
             }
         }
     }
@@ -373,10 +399,16 @@ impl Reader<'_> {
     }
 }
 
-/// What is wrong with an option, as the end of a sentence.
+/// Returns the line of an issuer's table.
+fn line_of(issuer: &IssuerSettings) -> usize {
+    let line = issuer.place.rsplit(':').next();
+    line.and_then(|line| line.parse().ok()).unwrap_or(1)
+}
+
+/// The problem with an option, as the end of a sentence.
 struct Wrong(String);
 
-/// A value of the file.
+/// A value in the file.
 struct Found<'a>(&'a DeValue<'a>);
 
 impl Found<'_> {
@@ -390,7 +422,7 @@ impl Found<'_> {
         self.parsed(store, parse, expects, false)
     }
 
-    /// Like [`value`](Self::value), for a value that must never be shown.
+    /// Like [`value`](Self::value), for a value that must never be displayed.
     fn secret<T>(
         &self,
         store: impl FnOnce(T),
@@ -423,7 +455,7 @@ impl Found<'_> {
             return Err(Wrong(format!("not an array; give [\"…\"] with {expects}")));
         };
         if items.is_empty() {
-            return Err(Wrong(format!("empty; give {expects}, or take it out")));
+            return Err(Wrong(format!("empty; give {expects}, or remove it")));
         }
         for item in items {
             let item = parse_text(Self::text(item.get_ref(), expects)?, parse, expects, false)?;
@@ -437,7 +469,7 @@ impl Found<'_> {
     fn text<'v>(value: &'v DeValue<'_>, expects: &str) -> Result<&'v str, Wrong> {
         match value {
             DeValue::String(text) if text.trim().is_empty() => Err(Wrong(format!(
-                "set to nothing; give {expects}, or take it out"
+                "set to nothing; give {expects}, or remove it"
             ))),
             DeValue::String(text) => Ok(text),
             _ => Err(Wrong(format!("not a string; give {expects}, in quotes"))),
@@ -472,7 +504,7 @@ fn unknown(key: &str) -> Wrong {
         let likeness = |name| strsim::jaro_winkler(&key.to_ascii_lowercase(), name);
         likeness(one).total_cmp(&likeness(other))
     });
-    let near = near.filter(|name| strsim::jaro_winkler(key, name) > 0.75);
+    let near = near.filter(|name| strsim::jaro_winkler(&key.to_ascii_lowercase(), name) > 0.75);
     Wrong(if let Some(name) = near {
         format!("unknown; did you mean {name}?")
     } else {
@@ -481,7 +513,7 @@ fn unknown(key: &str) -> Wrong {
     })
 }
 
-/// Returns the key, cut short. It may be a value that lost its key.
+/// Returns the key, shortened, because it may be a value whose key is missing.
 fn shown_key(key: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     if key.len() <= 40 && key.chars().all(is_plain) {
@@ -494,7 +526,7 @@ fn shown_key(key: &str) -> String {
 fn kind(text: &str) -> Parsed<&'static Preset> {
     let known = PRESETS.iter().map(|preset| preset.name);
     presets::preset(text).ok_or_else(|| {
-        let invalid = InvalidValue::new("is no preset");
+        let invalid = InvalidValue::new("is not a preset");
         match value::nearest(text, known.clone()) {
             Some(near) => invalid.suggest(Some(near)),
             None => invalid.hint(format!(
@@ -508,7 +540,7 @@ fn kind(text: &str) -> Parsed<&'static Preset> {
 fn tenant(text: &str) -> Parsed<String> {
     let fits = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
     if !text.chars().all(fits) {
-        return Err(InvalidValue::new("is no ID of a tenant"));
+        return Err(InvalidValue::new("is not the ID of a tenant"));
     }
     Ok(text.to_owned())
 }
@@ -524,7 +556,10 @@ mod tests {
     use super::*;
     use crate::{
         auth::AudienceClaim,
-        service::config::{Config, types::TokenProfile},
+        service::config::{
+            Config, Environment,
+            types::{Secret, TokenProfile},
+        },
     };
 
     const SECRET: &str = "a secret that nobody may ever read";
@@ -599,28 +634,33 @@ groups_at = "groups.all"
     fn names_file_line_and_table_of_every_fault() {
         let issuer = "[[issuer]]\nurl = \"https://a.example/\"\n";
         let of = r#"in [[issuer]] "https://a.example/""#;
+        let other = "[[issuer]]\nurl = \"https://b.example/\"\n";
+        let opaque = "introspection = \"opaque\"\nintrospection_client_id = \"i\"\nintrospection_client_secret = \"s\"\n";
         let rows = [
-            ("", vec!["issuers.toml:1: has no [[issuer]]; a service without an issuer accepts no token".to_owned()]),
+            ("", vec!["issuers.toml:1: has no [[issuer]]; add one, because a service without an issuer accepts no token".to_owned()]),
             ("[issuer]\nurl = \"https://a.example/\"", vec!["issuers.toml:1: found one table; write [[issuer]], with two brackets, before each".to_owned()]),
             ("[[issuers]]\nurl = \"https://a.example/\"", vec!["issuers.toml:1: unknown; each issuer is a table [[issuer]], and other options are variables".to_owned()]),
-            ("[[issuer]]\naudiences = [\"a\"]", vec!["issuers.toml:1: in [[issuer]] 1, url: not set; give what its tokens have in iss".to_owned()]),
+            ("[[issuer]]\naudiences = [\"a\"]", vec!["issuers.toml:1: in [[issuer]] 1, url: not set; set it to the iss of the issuer's tokens".to_owned()]),
             (&format!("{issuer}leaway = \"20s\""), vec![format!("issuers.toml:3: {of}, leaway: unknown; did you mean leeway?")]),
             (&format!("{issuer}leeway = 20"), vec![format!("issuers.toml:3: {of}, leeway: not a string; give a duration from 0s to 5m, such as 30s, in quotes")]),
             (&format!("{issuer}leeway = \"20\""), vec![format!("issuers.toml:3: {of}, leeway: found \"20\", which has no unit; did you mean 20s?")]),
             (&format!("{issuer}audiences = \"a\""), vec![format!("issuers.toml:3: {of}, audiences: not an array; give [\"…\"] with the identifier of your API, such as https://api.example.com")]),
-            (&format!("{issuer}kind = \"keyclaok\""), vec![format!("issuers.toml:3: {of}, kind: found \"keyclaok\", which is no preset; did you mean keycloak?")]),
+            (&format!("{issuer}kind = \"keyclaok\""), vec![format!("issuers.toml:3: {of}, kind: found \"keyclaok\", which is not a preset; did you mean keycloak?")]),
             (&format!("{issuer}algorithms = [\"RS265\"]\nroles_at = \"\""), vec![
-                format!("issuers.toml:3: {of}, algorithms: found \"RS265\", which is no algorithm we know; did you mean RS256?"),
-                format!("issuers.toml:4: {of}, roles_at: set to nothing; give the name of a claim, or a path such as realm_access.roles, or take it out"),
+                format!("issuers.toml:3: {of}, algorithms: found \"RS265\", which is not a known algorithm; did you mean RS256?"),
+                format!("issuers.toml:4: {of}, roles_at: set to nothing; give the name of a claim, or a path such as realm_access.roles, or remove it"),
             ]),
-            (&format!("{issuer}\n{issuer}"), vec![format!("issuers.toml:4: {of}, url: the same as at issuers.toml:1")]),
+            (&format!("{issuer}\n{issuer}"), vec![format!("issuers.toml:4: {of}, url: already used at issuers.toml:1")]),
             (&format!("{issuer}jwks_uri = \"https://a.example/keys\"\njwks_file = \"keys.json\""), vec![format!("issuers.toml:1: {of}, jwks_file: set together with jwks_uri; keep one of them")]),
             (&format!("{issuer}algorithms = [\"HS256\"]"), vec![format!("issuers.toml:1: {of}, signing_secret: not set, but its algorithms have HS256")]),
             (&format!("{issuer}signing_secret = \"{SECRET}\""), vec![format!("issuers.toml:1: {of}, signing_secret: set, but its algorithms do not have HS256")]),
-            (&format!("{issuer}introspection = \"on\""), vec![format!("issuers.toml:3: {of}, introspection: found \"on\", which is none of off, opaque and always; did you mean off?")]),
-            (&format!("{issuer}introspection = \"opaque\""), vec![format!("issuers.toml:1: {of}, introspection: give one of introspection_client_secret, introspection_client_secret_file and introspection_key_file")]),
+            (&format!("{issuer}introspection = \"on\""), vec![format!("issuers.toml:3: {of}, introspection: found \"on\", which is none of off, opaque and always; give off, opaque or always")]),
+            (&format!("{issuer}introspection = \"opague\""), vec![format!("issuers.toml:3: {of}, introspection: found \"opague\", which is none of off, opaque and always; did you mean opaque?")]),
+            (&format!("{issuer}LEEWAY = \"1s\""), vec![format!("issuers.toml:3: {of}, LEEWAY: unknown; did you mean leeway?")]),
+            (&format!("{issuer}introspection = \"opaque\""), vec![format!("issuers.toml:1: {of}, introspection: set one of introspection_client_secret, introspection_client_secret_file and introspection_key_file")]),
             (&format!("{issuer}introspection = \"opaque\"\nintrospection_client_secret = \"s\""), vec![format!("issuers.toml:1: {of}, introspection_client_id: not set, but introspection needs it")]),
-            (&format!("{issuer}introspection_client_id = \"api\""), vec![format!("issuers.toml:1: {of}, introspection: not set, but other options of it are; give opaque or always")]),
+            (&format!("{issuer}{opaque}{other}{opaque}"), vec![format!("issuers.toml:6: in [[issuer]] \"https://b.example/\", introspection: opaque, as at issuers.toml:1; only one issuer may be asked about opaque tokens")]),
+            (&format!("{issuer}introspection_client_id = \"api\""), vec![format!("issuers.toml:1: {of}, introspection: not set, but its other options are; set opaque or always")]),
             (&format!("{issuer}tenants = [\"t\"]"), vec![format!("issuers.toml:1: {of}, tenants: set, but url has no {{tenantid}} in it")]),
             ("[[issuer]]\nurl = \"https://a.example/{tenantid}/v2.0\"", vec!["issuers.toml:1: in [[issuer]] \"https://a.example/{tenantid}/v2.0\", tenants: not set, but url has {tenantid}; list the tenants that may sign in".to_owned()]),
             ("[[issuer]]\nurl = \"http://a.example/\"", vec!["issuers.toml:1: in [[issuer]] \"http://a.example/\", url: found \"http://a.example/\", which is not https; did you mean https://a.example/?".to_owned()]),
@@ -630,13 +670,13 @@ groups_at = "groups.all"
         }
         let without = parse(issuer, "issuers.toml", defaults(&[])).unwrap_err();
         let expected = format!(
-            "issuers.toml:1: {of}, audiences: not set, and AUTH0_API_AUDIENCE is not set either; give the identifier of your API"
+            "issuers.toml:1: {of}, audiences: not set, and AUTH0_API_AUDIENCE is not set either; set it to the identifier of your API"
         );
         assert_eq!(without.to_string(), expected);
     }
 
     #[test]
-    fn no_fault_shows_a_secret() {
+    fn faults_show_no_secret() {
         let issuer = "[[issuer]]\nurl = \"https://a.example/\"\nalgorithms = [\"HS256\"]\n";
         for text in [
             format!("{issuer}signing_secret = {SECRET}"),
@@ -662,7 +702,7 @@ groups_at = "groups.all"
     }
 
     #[test]
-    fn a_table_of_tenants_is_an_issuer_for_each() {
+    fn table_with_tenants_becomes_one_issuer_per_tenant() {
         let text = r#"
 [[issuer]]
 kind = "entra"
@@ -685,9 +725,9 @@ tenants = ["72f988bf-86f1-41af-91ab-2d7cd011db47", "cccc"]
         );
     }
 
-    /// What a table sets itself always wins, and a preset never takes an option away.
+    /// A table's own options always win, and a preset never removes an option.
     #[test]
-    fn a_preset_only_fills_in() {
+    fn presets_override_nothing() {
         for preset in PRESETS {
             let url = preset.url.unwrap_or("https://a.example/realms/b");
             let text = format!(
@@ -714,9 +754,9 @@ tenants = ["72f988bf-86f1-41af-91ab-2d7cd011db47", "cccc"]
         }
     }
 
-    /// A preset that compares another claim than `aud` says that this is weaker.
+    /// If a preset compares a claim other than `aud`, its note says that this is weaker.
     #[test]
-    fn a_weaker_preset_says_so() {
+    fn notes_of_weaker_presets_say_so() {
         for preset in PRESETS {
             let mut own = IssuerSettings {
                 url: "https://a.example/".to_owned(),
@@ -735,7 +775,7 @@ tenants = ["72f988bf-86f1-41af-91ab-2d7cd011db47", "cccc"]
     }
 
     #[test]
-    fn warns_of_a_name_or_field_that_the_product_does_not_have() {
+    fn warns_if_name_or_field_does_not_fit_the_preset() {
         let audiences = ["a".to_owned()];
         let warnings = |text: &str, field| {
             let with = Defaults {
@@ -757,31 +797,168 @@ tenants = ["72f988bf-86f1-41af-91ab-2d7cd011db47", "cccc"]
         assert!(warnings(text, Some("x-goog-iap-jwt-assertion")).is_empty());
     }
 
+    /// Returns the options of a table that can be compared.
+    fn comparable(own: &IssuerSettings) -> String {
+        let secrets = [&own.signing_secret, &own.introspection_client_secret];
+        let secrets = secrets.map(|secret| secret.as_ref().map(|text| text.as_str().to_owned()));
+        format!("{own:?} {secrets:?}")
+    }
+
+    /// Walks the variables, so that one that is declared later cannot be forgotten.
     #[test]
-    fn the_written_file_means_the_same_as_the_variables() {
-        let vars = [
+    fn the_written_file_has_every_option_whose_variable_is_set() {
+        let variables = [
             ("AUTH0_ISSUER", "https://a.example/"),
             (
                 "AUTH0_API_AUDIENCE",
                 "https://api.example.com,a \"quoted\" one",
             ),
             ("AUTH0_ALGORITHMS", "RS256,ES512,HS256"),
-            ("AUTH0_AUDIENCE_CLAIM", "azp"),
-            ("AUTH0_JWKS_URI", "https://a.example/keys"),
             ("AUTH0_SIGNING_SECRET", SECRET),
+            ("AUTH0_INTROSPECTION", "opaque"),
+            ("AUTH0_INTROSPECTION_CLIENT_ID", "api"),
+            ("AUTH0_INTROSPECTION_CLIENT_SECRET", " a \\ secret "),
+            ("PUBLIC_URL", "https://api.example.com"),
         ];
-        let vars = vars.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let (config, _) = Config::from_variables(vars).unwrap();
-        let issuers = parsed(&config.to_issuers_file()).unwrap();
-        let [own] = &issuers[..] else {
-            panic!("{issuers:?}");
+        // A secret and a key exclude each other.
+        let is_excluded = |name: &str, other: &str| {
+            name == "AUTH0_INTROSPECTION_CLIENT_SECRET" && other == "AUTH0_INTROSPECTION_KEY_FILE"
         };
-        assert_eq!(own.url, config.issuers[0]);
-        assert_eq!(own.audiences, config.audiences);
-        assert_eq!(own.algorithms, config.algorithms);
-        assert_eq!(own.audience_claim, Some(config.audience_claim));
-        assert_eq!(own.jwks_uri, config.jwks_uri);
-        let secret = own.signing_secret.as_ref().unwrap();
-        assert_eq!(secret.as_bytes(), SECRET.as_bytes());
+        let of = |name: &str, value: &'static str| {
+            let others = variables
+                .into_iter()
+                .filter(|(set, _)| !is_excluded(set, name));
+            let own = variables::find(name).map(|variable| (variable.name, value));
+            Environment::of(others.chain(own))
+        };
+        let written = |environment: &Environment| {
+            let (config, _) = Config::from_environment(environment).unwrap();
+            config.to_issuers_file(environment)
+        };
+        let with = Defaults {
+            has_public_url: true,
+            ..defaults(&[])
+        };
+        let read = |text: &str| {
+            let (mut issuers, _) = parse(text, "issuers.toml", with).unwrap();
+            assert_eq!(issuers.len(), 1, "{text}");
+            issuers.remove(0)
+        };
+        let base = read(&written(&of("", "")));
+        assert_eq!(base.url, "https://a.example/");
+        assert_eq!(
+            base.audiences,
+            ["https://api.example.com", "a \"quoted\" one"]
+        );
+        assert_eq!(
+            base.algorithms,
+            [Algorithm::RS256, Algorithm::ES512, Algorithm::HS256]
+        );
+        let secret = |secret: &Option<Secret>| secret.as_ref().unwrap().as_str().to_owned();
+        assert_eq!(secret(&base.signing_secret), SECRET);
+        assert_eq!(secret(&base.introspection_client_secret), " a \\ secret ");
+
+        let mut walked = Vec::new();
+        for (_, variable) in options_of_variables() {
+            let name = variable.name;
+            // Those above, and the scopes that the routes require and the metadata list.
+            let is_set = variables.iter().any(|(set, _)| *set == name);
+            if is_set || name == "AUTH0_REQUIRED_SCOPE" {
+                continue;
+            }
+            let value = match name {
+                "AUTH0_JWKS_URI" | "AUTH0_INTROSPECTION_URI" => "https://a.example/there",
+                _ => variable.example,
+            };
+            let text = written(&of(name, value));
+            let own = read(&text);
+            assert_ne!(comparable(&own), comparable(&base), "{name}: {text}");
+            walked.push(name);
+        }
+        assert!(walked.len() > 8, "{walked:?}");
+    }
+
+    /// Returns the texts of ours that name options: pages, advice and notes.
+    fn texts() -> Vec<(String, String)> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut texts = Vec::new();
+        for page in fs::read_dir(root.join("docs")).unwrap() {
+            let path = page.unwrap().path();
+            if path.extension().is_some_and(|ending| ending == "md") {
+                texts.push((
+                    path.display().to_string(),
+                    fs::read_to_string(&path).unwrap(),
+                ));
+            }
+        }
+        for name in ["README.md", "README.ja.md", "CHANGELOG.md"] {
+            texts.push((
+                name.to_owned(),
+                fs::read_to_string(root.join(name)).unwrap(),
+            ));
+        }
+        let notes = PRESETS.iter().filter_map(|preset| preset.note);
+        texts.extend(notes.map(|note| ("a preset".to_owned(), note.to_owned())));
+        texts
+    }
+
+    /// Every line `option = value` that a text of ours names is valid in a table.
+    #[test]
+    fn each_option_that_a_text_names_is_valid() {
+        let (mut count, mut faults) = (0, Vec::new());
+        for (page, text) in texts() {
+            for line in text.split(['\n', '`']) {
+                // A comment, or the end of a cell.
+                let line = line.split(" #").next().unwrap_or_default().trim();
+                let line = line.trim_end_matches('|').trim_end();
+                let sentence = line.rsplit_once(". With").map_or(line, |(_, rest)| rest);
+                for (option, _) in OPTIONS {
+                    let assignment = format!("{option} = ");
+                    let Some(at) = sentence.find(&assignment) else {
+                        continue;
+                    };
+                    let starts = at == 0 || sentence[..at].ends_with(' ');
+                    let value = &sentence[at + assignment.len()..];
+                    if !starts || !value.starts_with(['"', '[']) || value.contains('…') {
+                        continue;
+                    }
+                    let url = "https://a.example/";
+                    let line = format!("{option} = {value}");
+                    let rest = match *option {
+                        "url" if value.contains(TENANT) => "tenants = [\"t\"]\n".to_owned(),
+                        "url" => String::new(),
+                        "tenants" => format!("url = \"{url}{TENANT}\"\n"),
+                        "introspection" if value.starts_with("\"o") && !value.contains("off") => {
+                            format!(
+                                "url = \"{url}\"\nintrospection_client_id = \"a\"\nintrospection_client_secret = \"s\"\n"
+                            )
+                        }
+                        _ => format!("url = \"{url}\"\n"),
+                    };
+                    let table = format!("[[issuer]]\n{line}\n{rest}");
+                    if let Err(faults_of_table) = parsed(&table) {
+                        faults.push(format!("{page}: {line}: {faults_of_table:?}"));
+                    }
+                    count += 1;
+                }
+            }
+        }
+        assert!(faults.is_empty(), "{}", faults.join("\n"));
+        assert!(count > 10, "only {count}");
+    }
+
+    /// Every example of a whole file starts the service.
+    #[test]
+    fn each_file_that_a_page_shows_is_valid() {
+        let mut count = 0;
+        for (page, text) in texts() {
+            let blocks = text.split("```toml\n").skip(1);
+            let blocks = blocks.map(|block| block.split("```").next().unwrap_or_default());
+            for block in blocks.filter(|block| block.contains("[[issuer]]")) {
+                assert!(parsed(block).is_ok(), "{page}: {:?}", parsed(block));
+                count += 1;
+            }
+        }
+        assert!(count > 0);
     }
 }

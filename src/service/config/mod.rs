@@ -1,8 +1,8 @@
 //! [`Config`]: the configuration of the service, from the environment and `.env`.
 //!
-//! Reads every variable before it rejects any, so that one start reports every fault, one line
-//! each. It guesses nothing: an empty value is a fault and never means the default, and an unknown
-//! `AUTH0_` variable is a warning. `variables.rs` has the table of variables.
+//! Reads every variable before rejecting any, so that one start reports every fault, one line each.
+//! Nothing is guessed: an empty value is a fault and never means the default, and an unknown
+//! `AUTH0_` variable causes a warning. `variables.rs` has the table of variables.
 
 mod certificates;
 mod cross_checks;
@@ -18,6 +18,7 @@ mod issuers_export;
 mod issuers_file;
 mod limits;
 mod needed;
+mod option_words;
 mod origin;
 mod presets;
 mod reader;
@@ -33,7 +34,7 @@ mod value;
 mod variable;
 mod variables;
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{borrow::Cow, net::SocketAddr, path::PathBuf, time::Duration};
 
 use warp::http::HeaderName;
 
@@ -62,16 +63,16 @@ pub use self::variable::{Unset, Variable};
 pub use self::variables::VARIABLES;
 pub use self::{issuer_settings::Preset, presets::PRESETS};
 
-/// The configuration of the service. Every value is valid, alone and together with the others.
+/// The configuration of the service. All values are valid, individually and in combination.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The accepted issuers, at least one. Tokens must name one of them exactly.
+    /// The accepted issuers, at least one. A token must name one of them exactly.
     pub issuers: Vec<String>,
-    /// The accepted audiences, at least one. Tokens must name one of them.
+    /// The accepted audiences, at least one. A token must name one of them.
     pub audiences: Vec<String>,
-    /// The issuers file, which names the issuers instead.
+    /// The issuers file, which replaces `issuers`.
     pub issuers_file: Option<PathBuf>,
-    /// The tables of the issuers file. Empty without one; `issuers` then has the issuers.
+    /// The tables of the issuers file. Empty without one; the issuers are then in `issuers`.
     pub tables: Vec<IssuerSettings>,
     /// The claim that is compared with the audiences. Defaults to `aud`.
     pub audience_claim: AudienceClaim,
@@ -79,68 +80,73 @@ pub struct Config {
     pub algorithms: Vec<Algorithm>,
     /// The URL of the key set. Set only with a single issuer. Defaults to the one from discovery.
     pub jwks_uri: Option<String>,
-    /// A key set on disk, which replaces the fetched one. Never set together with `jwks_uri`.
+    /// A file with the key set, which is used instead of fetching one. Never set together with
+    /// `jwks_uri`.
     pub jwks_file: Option<PathBuf>,
     /// The secret of the single issuer. Always set if `algorithms` contains HS256.
     pub signing_secret: Option<Secret>,
-    /// How long a fetched key set is fresh. Defaults to the response's `max-age`.
+    /// The time to live of a fetched key set. Defaults to the response's `max-age`.
     pub jwks_ttl: Option<Duration>,
-    /// How long until the fetch budget allows one more fetch. Defaults to 15 s.
+    /// The time until the fetch budget allows one more fetch. Defaults to 15 s.
     pub jwks_cooldown: Duration,
-    /// How long an expired key set is still used while the issuer fails. Defaults to 1 h.
+    /// How long an expired key set is still used while fetches fail. Defaults to 1 h.
     pub jwks_stale: Duration,
-    /// The timeout of one whole fetch. Defaults to 5 s.
+    /// The timeout of a key fetch, discovery included. Defaults to 5 s.
     pub jwks_timeout: Duration,
-    /// The tolerated difference of clocks, at most 5 min. Defaults to 30 s.
+    /// The allowed clock skew, at most 5 min. Defaults to 30 s.
     pub leeway: Duration,
-    /// The profile that tokens must follow. Defaults to what any issuer signs.
+    /// The profile that tokens must follow. Defaults to any that issuers commonly sign.
     pub token_profile: TokenProfile,
-    /// The maximum age of a token since it was issued. Defaults to none; then `exp` alone counts.
+    /// The maximum age of a token since it was issued. Defaults to none: only `exp` counts.
     pub token_max_age: Option<Duration>,
-    /// The field that carries the bare token. Defaults to none; then `Authorization` does.
+    /// The field that carries the token without a scheme. Defaults to none: `Authorization` carries
+    /// it.
     pub token_field: Option<HeaderName>,
-    /// The longest token in bytes. Defaults to 16 KiB.
+    /// The maximum length of a token in bytes. Defaults to 16 KiB.
     pub max_token_bytes: usize,
     /// The claim that holds roles. Defaults to `roles`.
     pub roles_at: String,
     /// The claim that holds groups. Defaults to `groups`.
     pub groups_at: String,
-    /// The scopes that include others. Defaults to none.
+    /// The scopes that include other scopes. Defaults to none.
     pub scope_includes: Vec<(String, Vec<String>)>,
     /// The number of verified tokens that are cached; 0 disables the cache. Defaults to 10 000.
     pub token_cache: usize,
     /// The realm in challenges. Needs no escapes in a quoted string. Defaults to `api`.
     pub realm: String,
-    /// The scopes that every private route requires beside its own. Defaults to none.
+    /// The scopes that every private route requires in addition to its own. Defaults to none.
     pub required_scope: Option<Policy>,
-    /// The URL that clients know the service by (RFC 9728 §1.2). Defaults to none.
+    /// The URL under which clients know the service (RFC 9728 §1.2). Defaults to none.
     pub resource: Option<String>,
-    /// The scopes in the metadata of the resource. Defaults to those that routes require.
+    /// The scopes listed in the metadata of the resource. Defaults to those that routes require.
     pub resource_scopes: Option<Vec<String>>,
-    /// How the single issuer is asked about tokens. Defaults to not at all.
+    /// The settings for introspection of the single issuer's tokens. Defaults to off.
     pub introspection: Option<IntrospectionConfig>,
-    /// A file of revoked tokens. Defaults to none.
+    /// A file with revocations. Defaults to none.
     pub revocation_file: Option<PathBuf>,
-    /// The clients for which logout tokens are accepted. Defaults to none.
+    /// The clients whose logout tokens are accepted. Defaults to none.
     pub logout_clients: Vec<String>,
     /// The rules for tokens that are bound to a key.
     pub dpop: Dpop,
-    /// Where the client's certificate comes from. Defaults to none; tokens are then bound to none.
+    /// The source of client certificates. Defaults to none: certificate-bound tokens are not
+    /// accepted.
     pub certificates: Option<CertificateSource>,
     /// The store that replicas share.
     pub state_store: StateStore,
     /// The address on which the service listens. Defaults to 127.0.0.1:8000.
     pub listen: SocketAddr,
-    /// The files for TLS. Defaults to none; then the service speaks plain HTTP.
+    /// The files for TLS. Defaults to none: the service speaks plain HTTP.
     pub tls: Option<Files>,
     /// The address on which metrics are served. Defaults to none.
     pub metrics_listen: Option<SocketAddr>,
-    /// The other origins whose pages may read responses. Defaults to none.
+    /// The origins whose pages may read responses. Defaults to none.
     pub cors: Option<Cors>,
     /// Serves `/docs` and `/openapi.json`. Defaults to `true`.
     pub docs: bool,
-    /// Answers every path below `/auth`. Defaults to `false`.
+    /// Answers every path below `/auth` like `/auth`. Defaults to `false`.
     pub forward_auth_paths: bool,
+    /// Serves the routes for trying the service out. Defaults to `true`.
+    pub demo_routes: bool,
     /// The limits of the server.
     pub limits: Limits,
     /// The settings of the log.
@@ -148,16 +154,16 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads the configuration of this process and checks what it depends on outside itself.
+    /// Reads the configuration of this process and checks its external dependencies.
     ///
     /// # Errors
-    /// Every fault, or the one of a `.env` that cannot be read. Files, certificate authorities and
+    /// Every fault, or the fault of an unreadable `.env`. Files, certificate authorities and
     /// proxies are checked only if every value is valid.
     pub fn load() -> Result<(Self, Vec<Warning>), Faults> {
         Self::load_from(&Environment::read()?)
     }
 
-    /// Like [`load`](Self::load), from an environment that was read before.
+    /// Like [`load`](Self::load), from an environment that was already read.
     ///
     /// # Errors
     /// Every fault.
@@ -165,6 +171,20 @@ impl Config {
         let (config, mut warnings) = Self::from_environment(environment)?;
         warnings.extend(config.check_external(environment)?);
         Ok((config, warnings))
+    }
+
+    /// Like [`load`](Self::load), for a command that reads or writes the list of revocations and
+    /// reports what is wrong with the file itself.
+    ///
+    /// # Errors
+    /// Returns every fault except those of the revocation file.
+    pub fn load_for_revocations() -> Result<Self, Faults> {
+        let environment = Environment::read()?;
+        let (mut config, _) = Self::from_environment(&environment)?;
+        let file = config.revocation_file.take();
+        config.check_external(&environment)?;
+        config.revocation_file = file;
+        Ok(config)
     }
 
     /// Parses the configuration. Faults and warnings name the origin of their variable.
@@ -184,7 +204,7 @@ impl Config {
         Ok((config, warnings))
     }
 
-    /// Reads the issuers file as it is now. Empty without one.
+    /// Reads the current issuers file. Empty without one.
     ///
     /// # Errors
     /// Every fault, each with file, line and table.
@@ -201,7 +221,7 @@ impl Config {
         issuers_file::read(path, defaults)
     }
 
-    /// Checks the files that the tables of the issuers file name.
+    /// Checks the files named in the tables of the issuers file.
     ///
     /// # Errors
     /// Every fault.
@@ -214,13 +234,13 @@ impl Config {
         Err(faults.into())
     }
 
-    /// Returns whether an issuer is asked about tokens.
+    /// Returns whether any issuer's tokens are introspected.
     pub fn introspects(&self) -> bool {
         let by_table = |table: &IssuerSettings| matches!(table.introspection(), Ok(Some(_)));
         self.introspection.is_some() || self.tables.iter().any(by_table)
     }
 
-    /// Returns the configuration with which no issuer is asked about tokens.
+    /// Returns the same configuration without introspection.
     #[must_use]
     pub fn without_introspection(mut self) -> Self {
         self.introspection = None;
@@ -230,7 +250,7 @@ impl Config {
         self
     }
 
-    /// Returns one configuration for each issuer, with its own options in place of those of the
+    /// Returns one configuration for each issuer, in which its own options replace those of the
     /// variables.
     pub fn of_each_issuer(&self) -> Vec<Self> {
         if self.tables.is_empty() {
@@ -243,17 +263,30 @@ impl Config {
             config.algorithms = table.algorithms_or(&self.algorithms).to_vec();
             config.jwks_uri.clone_from(&own.jwks_uri);
             config.jwks_file.clone_from(&own.jwks_file);
+            config.signing_secret.clone_from(&own.signing_secret);
             if !own.audiences.is_empty() {
                 config.audiences.clone_from(&own.audiences);
             }
+            config.audience_claim = own.audience_claim.unwrap_or_default();
+            config.token_profile = own.token_profile.unwrap_or(self.token_profile);
+            config.token_max_age = own.token_max_age.or(self.token_max_age);
+            config.leeway = own.leeway.unwrap_or(self.leeway);
             config.tables = vec![own];
             config
         };
         self.tables.iter().map(of).collect()
     }
 
-    /// Parses the configuration that these names and values make. Of a name given twice, the later
-    /// value counts.
+    /// Returns the configuration of the issuer with this name, with its own options in place of those
+    /// of the variables. If there is no such table, the configuration is that of all issuers.
+    pub fn of_issuer(&self, name: &str) -> Cow<'_, Self> {
+        let table = self.tables.iter().position(|table| table.url == name);
+        let own = table.and_then(|at| self.of_each_issuer().into_iter().nth(at));
+        own.map_or(Cow::Borrowed(self), Cow::Owned)
+    }
+
+    /// Parses the configuration from names and values. If a name appears twice, the later value
+    /// counts.
     ///
     /// # Errors
     /// Every fault.
@@ -267,7 +300,7 @@ impl Config {
         reader.finish(config)
     }
 
-    /// Checks what the configuration depends on outside itself: a key set on disk, certificate
+    /// Checks the external dependencies of the configuration: a key set on disk, certificate
     /// authorities and proxies.
     ///
     /// # Errors
@@ -295,8 +328,8 @@ impl Config {
         Err(environment.locate(faults.into()))
     }
 
-    /// Reads every field. A field whose variable is invalid or missing has a substitute, because
-    /// the reader holds the fault and discards the configuration at the end.
+    /// Reads every field. A field whose variable is invalid or missing gets a substitute; the
+    /// reader holds the fault, and the configuration is discarded at the end.
     fn read(reader: &mut Reader) -> Self {
         let domain = reader.optional(&variables::AUTH0_DOMAIN);
         let audiences = reader.optional_list(&variables::AUTH0_API_AUDIENCE);
@@ -348,6 +381,7 @@ impl Config {
             cors: cors(reader),
             docs: reader.value(&variables::DOCS),
             forward_auth_paths: reader.value(&variables::FORWARD_AUTH_PATHS),
+            demo_routes: reader.value(&variables::DEMO_ROUTES),
             limits: limits::limits(reader),
             log: LogConfig {
                 filter: reader.value(&variables::RUST_LOG),
@@ -357,7 +391,8 @@ impl Config {
         }
     }
 
-    /// Raises the limit of a request's head to fit a token of the maximum size, unless it is set.
+    /// Raises the limit for a request's head to fit a token of the maximum size, unless the limit
+    /// is set.
     fn grow_head(&mut self, reader: &Reader) {
         if !reader.is_set(variables::MAX_HEADER_BYTES.name()) {
             let needed = self.max_token_bytes as u64 + 2 * cross_checks::HEAD_WITHOUT_TOKEN;
@@ -384,7 +419,7 @@ impl Config {
         cross_checks::signing_secret(reader, &self.algorithms, self.signing_secret.as_ref());
     }
 
-    /// Returns whether an algorithm is accepted that needs a public key.
+    /// Returns whether an accepted algorithm needs a public key.
     fn needs_key_set(&self) -> bool {
         self.algorithms.iter().any(|alg| *alg != Algorithm::HS256)
     }
@@ -428,7 +463,7 @@ fn cors(reader: &mut Reader) -> Option<Cors> {
     Some(Cors::Only(named))
 }
 
-/// Parses a duration as variables and command lines have it: `500ms`, `10s`, `5m`, `1h`.
+/// Parses a duration as written in variables and on command lines: `500ms`, `10s`, `5m`, `1h`.
 ///
 /// # Errors
 /// A sentence that shows the syntax.

@@ -1,15 +1,15 @@
-//! What to do about a variable that the service needs and that has no value.
+//! Advice for a required variable that has no value.
 
 use crate::service::config::variables::{AUTH0_API_AUDIENCE, AUTH0_DOMAIN, AUTH0_ISSUER};
 
-/// What to do if no issuer is set.
-pub(super) const NO_ISSUER: &str = "set it to the host of your tenant, such as tenant.eu.auth0.com, or AUTH0_ISSUER to the URL of your issuer; without either, `warp-bearer dev` brings its own";
+/// The advice if no issuer is set.
+pub(super) const NO_ISSUER: &str = "set it to the host of your tenant, such as tenant.eu.auth0.com, or set AUTH0_ISSUER to the URL of your issuer; to try the service without either, run `warp-bearer dev`";
 
-/// What to do if no audience is set.
+/// The advice if no audience is set.
 pub(super) const NO_AUDIENCE: &str =
     "set it to the identifier of your API, such as https://api.example.com";
 
-/// Returns what to do about a variable that is set to nothing, if the service needs it.
+/// Returns the advice for a variable with an empty value, if the service requires it.
 pub(super) fn remedy(name: &str, is_set: impl Fn(&str) -> bool) -> Option<&'static str> {
     let (domain, issuer) = (AUTH0_DOMAIN.name(), AUTH0_ISSUER.name());
     match name {

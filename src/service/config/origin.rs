@@ -13,9 +13,9 @@ pub(super) const ENV_FILE: &str = "--env-file";
 pub enum Origin {
     /// The environment of the process.
     Environment,
-    /// This line of the `.env` in the current directory.
+    /// A line of the `.env` in the current directory.
     DotEnv(usize),
-    /// This line of the file that `--env-file` names.
+    /// A line of the file that `--env-file` names.
     EnvFile(usize),
 }
 

@@ -1,8 +1,8 @@
-//! The presets of the issuers file: what the tokens of a product need, by `kind`.
+//! The presets of the issuers file: the options that a product's tokens need, by `kind`.
 //!
-//! A preset only fills in options that the table does not set. What it fills in is from the
-//! product's documentation, whose address it names, and none of it is weaker than the default
-//! unless its `note` says so. `docs/issuers.md` has a row for each.
+//! A preset fills in only options that the table does not set. Its values come from the product's
+//! documentation, which it links, and none is weaker than the default unless its `note` says so.
+//! `docs/issuers.md` has a row for each.
 
 use crate::{
     algorithm::Algorithm,
@@ -10,12 +10,12 @@ use crate::{
     service::config::issuer_settings::{IssuerSettings, Preset},
 };
 
-/// Returns the preset of this name.
+/// Returns the preset with this name.
 pub(super) fn preset(name: &str) -> Option<&'static Preset> {
     PRESETS.iter().find(|preset| preset.name == name)
 }
 
-/// Sets the claim that names the audience, unless the table does.
+/// Sets the claim that names the audience, unless the table sets it.
 fn audience_claim(settings: &mut IssuerSettings, claim: AudienceClaim) {
     settings.audience_claim.get_or_insert(claim);
 }
@@ -26,7 +26,7 @@ fn algorithms(settings: &mut IssuerSettings, algorithms: &[Algorithm]) {
     }
 }
 
-/// Sets the address of the key set, unless the table has a key source.
+/// Sets the address of the key set, unless the table has a source of keys.
 fn jwks_uri(settings: &mut IssuerSettings, url: &str) {
     if settings.jwks_uri.is_none() && settings.jwks_file.is_none() {
         settings.jwks_uri = Some(url.to_owned());
@@ -42,7 +42,7 @@ fn claims(settings: &mut IssuerSettings, roles: Option<&str>, groups: Option<&st
     }
 }
 
-/// Returns whether a name begins and ends so, with one segment of a path or host between.
+/// Returns whether a name is `before`, one segment of a path or host, and `after`.
 fn between(name: &str, before: &str, after: &str) -> bool {
     let middle = name.strip_prefix(before);
     let middle = middle.and_then(|rest| rest.strip_suffix(after));
@@ -78,7 +78,7 @@ pub const PRESETS: &[Preset] = &[
         fill: |settings| {
             algorithms(settings, &[Algorithm::RS256]);
             claims(settings, Some("roles"), Some("groups"));
-            // The metadata of v1.0 tokens have another name, so that they cannot be discovered.
+            // Microsoft publishes the metadata of v1.0 tokens under another name.
             let url = settings.url.clone();
             let tenant = url.strip_prefix("https://sts.windows.net/");
             if let Some(tenant) = tenant.and_then(|rest| rest.strip_suffix('/')) {
@@ -149,7 +149,7 @@ pub const PRESETS: &[Preset] = &[
         fill: |settings| {
             algorithms(settings, &[Algorithm::RS256, Algorithm::ES256]);
             if settings.jwks_uri.is_none() && settings.jwks_file.is_none() {
-                // The API server wants a token even for its keys.
+                // The API server requires a token even to fetch its keys.
                 jwks_uri(settings, "https://kubernetes.default.svc/openid/v1/jwks");
                 let file = |name: &str| format!("{SERVICE_ACCOUNT}/{name}").into();
                 settings.ca_file.get_or_insert(file("ca.crt"));

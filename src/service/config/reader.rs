@@ -1,7 +1,7 @@
 //! [`Reader`]: reads variables by their rows and collects every fault and warning.
 //!
-//! Holds the rules of all variables: defaults, blanks, quotes, placeholders, lists. An invalid
-//! value does not stop the reader, so that one start reports every fault.
+//! Applies the rules for all variables: defaults, whitespace, quotes, placeholders, lists. An
+//! invalid value does not stop the reader, so that one start reports every fault.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -25,16 +25,16 @@ pub(super) const PORT: &str = "PORT";
 pub(super) struct Reader {
     variables: BTreeMap<String, String>,
     terminal: TerminalVariables,
-    /// `PORT`, which platforms set and this service does not read.
+    /// `PORT`, which platforms set but this service does not read.
     port: Option<String>,
-    /// Names that start with `AUTH0_` and that the table does not have.
+    /// Names that start with `AUTH0_` but are not in the table.
     unknown: Vec<String>,
     faults: Vec<Fault>,
     warnings: Vec<Warning>,
 }
 
 impl Reader {
-    /// Creates a reader of these variables. Of a name given twice, the later value counts.
+    /// Creates a reader for these variables. If a name appears twice, the later value counts.
     pub(super) fn new(pairs: impl IntoIterator<Item = (String, String)>) -> Self {
         let pairs: BTreeMap<_, _> = pairs.into_iter().collect();
         let terminal = TerminalVariables::from_pairs(pairs.clone());
@@ -58,8 +58,8 @@ impl Reader {
         reader
     }
 
-    /// Adds a fault for each variable that other programs read from the same file and that is still
-    /// in quotes. The others are checked when they are read.
+    /// Adds a fault for each variable of other programs that still has its quotes. Our own
+    /// variables are checked when they are read.
     fn check_quotes_of_unread(&mut self) {
         let unread = [&variables::AUTH0_CLIENT_ID, &variables::AUTH0_CLIENT_SECRET];
         for variable in unread.map(|unread| &unread.variable) {
@@ -75,14 +75,14 @@ impl Reader {
         self.port.as_deref()
     }
 
-    /// Adds a fault if a value that was read is invalid after all.
+    /// Adds a fault if a value that has been read fails `check`.
     pub(super) fn check(&mut self, variable: &Variable, text: &str, check: fn(&str) -> Parsed<()>) {
         if let Err(invalid) = check(text) {
             self.invalid(variable, text, &invalid);
         }
     }
 
-    /// Returns `read` with the warnings if there is no fault, and otherwise every fault.
+    /// Returns `read` and the warnings if there is no fault, otherwise every fault.
     pub(super) fn finish<T>(self, read: T) -> Result<(T, Vec<Warning>), Faults> {
         if self.faults.is_empty() {
             return Ok((read, self.warnings));
@@ -90,8 +90,8 @@ impl Reader {
         Err(self.faults.into())
     }
 
-    /// Returns a value. If it is invalid, adds a fault and returns the default instead, which
-    /// [`finish`](Self::finish) then discards.
+    /// Returns a value. If it is invalid, adds a fault and returns the default, which
+    /// [`finish`](Self::finish) later discards.
     pub(super) fn value<T>(&mut self, row: &WithDefault<T>) -> T {
         let variable = &row.variable;
         let value = self
@@ -100,7 +100,7 @@ impl Reader {
         value.unwrap_or_else(|| default_item(row, row.variable.unset.text()))
     }
 
-    /// Returns a value. `None` if it is not set, or invalid, which adds a fault.
+    /// Returns a value. `None` if it is not set, or if it is invalid, which adds a fault.
     pub(super) fn optional<T>(&mut self, row: &Optional<T>) -> Option<T> {
         let text = self.text(&row.variable)?;
         self.parse(&row.variable, &text, row.parse)
@@ -122,7 +122,7 @@ impl Reader {
         self.items(&row.variable, &text, row.parse)
     }
 
-    /// The variables of the terminal.
+    /// Returns the variables of the terminal.
     pub(super) fn terminal(&self) -> &TerminalVariables {
         &self.terminal
     }
@@ -132,7 +132,7 @@ impl Reader {
         self.variables.contains_key(name)
     }
 
-    /// Returns whether a variable has a fault, so that its value is not the one that was set.
+    /// Returns whether a variable has a fault, so that its value is only a substitute.
     pub(super) fn has_fault(&self, name: &str) -> bool {
         self.faults.iter().any(|fault| fault.is_about(name))
     }
@@ -146,8 +146,8 @@ impl Reader {
         names.cloned().collect()
     }
 
-    /// Adds the fault of `names`, none of which is set. Suggests one of them if an unknown variable
-    /// has a similar name.
+    /// Adds a fault because none of `names` is set. Suggests one of them if an unknown variable has
+    /// a similar name.
     pub(super) fn missing(&mut self, names: &[&str], remedy: &str) {
         let suggestion = self.unknown.iter().find_map(|unknown| {
             let known = variables::nearest(unknown).filter(|known| names.contains(known))?;
@@ -167,15 +167,15 @@ impl Reader {
         self.warnings.push(Warning::new(name, text));
     }
 
-    /// Returns the text of a variable, without the blanks around it unless it is a secret. `None`
-    /// if it is not set, or no value of any variable could look so, which adds a fault.
+    /// Returns the text of a variable, without surrounding whitespace unless it is a secret. `None`
+    /// if it is not set, or if no variable could have this value, which adds a fault.
     fn text(&mut self, variable: &Variable) -> Option<String> {
         let text = self.variables.get(variable.name)?.clone();
         let expects = variable.expects;
         if text.trim().is_empty() {
             let needed = needed::remedy(variable.name, |name| self.is_set(name));
             let remedy =
-                needed.map_or_else(|| format!("give {expects}, or take it out"), str::to_owned);
+                needed.map_or_else(|| format!("give {expects}, or remove it"), str::to_owned);
             self.fault(variable.name, format_args!("set to nothing; {remedy}"));
             return None;
         }
@@ -194,7 +194,7 @@ impl Reader {
         Some(text.trim().to_owned())
     }
 
-    /// Parses the text of a value or of an item. `None` if it is invalid, which adds a fault.
+    /// Parses the text of a value or of a list item. `None` if it is invalid, which adds a fault.
     fn parse<T>(
         &mut self,
         variable: &Variable,
@@ -225,8 +225,8 @@ impl Reader {
             .map(str::trim)
             .partition(|item| item.is_empty());
         if !empty.is_empty() {
-            let invalid = InvalidValue::new("has nothing at one side of a comma");
-            self.invalid(variable, text, &invalid.hint("take the comma out"));
+            let invalid = InvalidValue::new("has an empty item");
+            self.invalid(variable, text, &invalid.hint("remove the comma"));
         }
         let mut list = Vec::new();
         let mut is_valid = empty.is_empty();
@@ -245,7 +245,7 @@ impl Reader {
     }
 }
 
-/// Parses the default, or an item of it.
+/// Parses the default, or one item of it.
 fn default_item<T>(row: &WithDefault<T>, text: &str) -> T {
     match (row.parse)(text) {
         Ok(value) => value,
@@ -253,8 +253,8 @@ fn default_item<T>(row: &WithDefault<T>, text: &str) -> T {
     }
 }
 
-/// Returns whether a value still has the quotes that a shell or `.env` removes. `docker --env-file`
-/// passes them on. No valid value begins and ends with quotes.
+/// Returns whether a value still has the quotes that a shell or `.env` would remove; `docker
+/// --env-file` keeps them. No valid value begins and ends with quotes.
 fn is_quoted(text: &str) -> bool {
     ["'", "\""].into_iter().any(|quote| {
         let inner = text.strip_prefix(quote);
@@ -263,14 +263,14 @@ fn is_quoted(text: &str) -> bool {
 }
 
 fn still_quoted() -> InvalidValue {
-    InvalidValue::new("is still in quotes").hint("take them off")
+    InvalidValue::new("is still in quotes").hint("remove them")
 }
 
 fn unknown_warning(name: &str) -> Warning {
     let hint = match variables::nearest(name) {
         Some(known) => format!("did you mean {known}?"),
-        None => "see .env.example for those there are".to_owned(),
+        None => "see .env.example for the variables that exist".to_owned(),
     };
     let name = ShownText::new(name).to_string();
-    Warning::new(&name, format_args!("nobody reads it; {hint}"))
+    Warning::new(&name, format_args!("not a known variable; {hint}"))
 }

@@ -1,4 +1,4 @@
-//! [`ServiceAddress`]: the part of the configuration that a local client of the service needs.
+//! [`ServiceAddress`]: the settings that a local client of the service needs.
 
 use std::net::SocketAddr;
 
@@ -13,7 +13,7 @@ use crate::service::{
     http::tls::{ClientAuth, Files},
 };
 
-/// The address of the service on this machine, and whether it speaks TLS.
+/// The address of the service on this machine, and its TLS files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServiceAddress {
     /// The address on which the service listens.
@@ -39,7 +39,7 @@ impl ServiceAddress {
     }
 }
 
-/// Reads the files for TLS, both or neither.
+/// Reads the files for TLS. Both must be set, or neither.
 pub(super) fn tls(reader: &mut Reader, clients: ClientAuth) -> Option<Files> {
     let certificate = reader.optional(&TLS_CERT_FILE);
     let key = reader.optional(&TLS_KEY_FILE);

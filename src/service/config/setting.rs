@@ -1,7 +1,7 @@
-//! [`Setting`]: a line of configuration that a text recommends.
+//! [`Setting`]: a recommended line of configuration.
 //!
-//! Every recommendation of `NAME=value` is made here. [`Environment::recommend`] tries the
-//! configuration with the lines in it and returns them only if the service would start.
+//! Every recommendation of the form `NAME=value` is created here. [`Environment::recommend`] tries
+//! the configuration with the lines and returns them only if the service would start.
 
 use std::fmt;
 
@@ -15,8 +15,8 @@ pub struct Setting {
 }
 
 impl Setting {
-    /// Creates a line. `None` if the service has no such variable, or if the value needs quotes in a
-    /// shell or in `.env`.
+    /// Creates a line. `None` if the service has no such variable, or if the value would need
+    /// quotes in a shell or in `.env`.
     pub fn new(name: &str, value: impl Into<String>) -> Option<Self> {
         let name = variables::find(name)?.name;
         let value = value.into();
@@ -33,8 +33,9 @@ impl fmt::Display for Setting {
 }
 
 impl Environment {
-    /// Returns the lines if the service would start with all of them in the place of what is set now.
-    /// Otherwise returns none, because a recommendation that stops the service helps nobody.
+    /// Returns the lines if the service would start with all of them in place of the current
+    /// values. Otherwise returns none, because a recommendation that prevents the start would be
+    /// useless.
     #[must_use]
     pub fn recommend(&self, settings: Vec<Option<Setting>>) -> Vec<Setting> {
         let settings: Option<Vec<_>> = settings.into_iter().collect();

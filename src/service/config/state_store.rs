@@ -1,4 +1,4 @@
-//! [`StateStore`]: the variables of the store that replicas share.
+//! [`StateStore`]: the variables for the store that replicas share.
 
 use std::time::Duration;
 
@@ -11,15 +11,14 @@ use crate::service::config::{
 /// The store that replicas share.
 #[derive(Debug, Clone)]
 pub struct StateStore {
-    /// The URL of Redis, which may hold a password. Defaults to none; the state is then this
-    /// process's.
+    /// The URL of Redis, which may contain a password. Defaults to none: the state stays in this
+    /// process.
     pub url: Option<Secret>,
-    /// How long a command may take. Defaults to 100 ms.
+    /// The timeout of a command. Defaults to 100 ms.
     pub timeout: Duration,
-    /// How long the last list of revocations is used while the store is unreachable. Defaults to
-    /// 5 min.
+    /// How long the last revocation list is used while the store is unreachable. Defaults to 5 min.
     pub stale: Duration,
-    /// What happens after that. Defaults to refusing.
+    /// The behavior after `stale` has passed. Defaults to refusing requests.
     pub outage: StoreOutage,
 }
 
@@ -32,12 +31,12 @@ pub(super) fn read(reader: &mut Reader) -> StateStore {
     }
 }
 
-/// Warns about settings of a store that is not there.
+/// Warns about settings for a store that is not configured.
 pub(super) fn check(reader: &mut Reader) {
     if reader.is_set(STATE_STORE.name()) {
         return;
     }
     for name in reader.names("STATE_STORE_") {
-        reader.warn(&name, "not used, since STATE_STORE is not set");
+        reader.warn(&name, "not used, because STATE_STORE is not set");
     }
 }

@@ -1,10 +1,10 @@
 //! `NO_COLOR` and `TERM`: the variables of the terminal.
 //!
-//! Every program shares them, so they are not in the table of variables and have no faults.
+//! All programs share them, so they are not in the table of variables and never cause faults.
 
 use serde::Deserialize;
 
-/// The variables of the terminal as they are set.
+/// The values of the terminal's variables.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct TerminalVariables {
     no_color: Option<String>,
@@ -12,24 +12,24 @@ pub(super) struct TerminalVariables {
 }
 
 impl TerminalVariables {
-    /// Returns whether this is the name of one of them.
+    /// Returns whether `name` is one of these variables.
     pub(super) fn include(name: &str) -> bool {
         ["NO_COLOR", "TERM"].contains(&name)
     }
 
-    /// Picks them from these variables and ignores the others.
+    /// Picks these variables from `pairs` and ignores the others.
     pub(super) fn from_pairs(pairs: impl IntoIterator<Item = (String, String)>) -> Self {
         let pairs = pairs.into_iter().filter(|(name, _)| Self::include(name));
-        // Optional strings cannot be invalid.
+        // Cannot fail, because optional strings are always valid.
         envy::from_iter(pairs).unwrap_or_default()
     }
 
-    /// Returns whether the terminal may get colours (<https://no-color.org>).
+    /// Returns whether the terminal may show colours (<https://no-color.org>).
     pub(super) fn allow_color(&self) -> bool {
         self.no_color.as_deref().is_none_or(str::is_empty) && !self.is_dumb()
     }
 
-    /// Returns whether the terminal only appends text, so that nothing shown can be removed again.
+    /// Returns whether the terminal can only append text, so that no output can be removed.
     pub(super) fn is_dumb(&self) -> bool {
         self.term.as_deref() == Some("dumb")
     }

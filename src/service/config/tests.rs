@@ -32,7 +32,7 @@ fn dotenv(text: &str) -> Vec<(String, String)> {
     pairs.collect()
 }
 
-/// Reads a tenant's configuration to which these variables are added. They override its own.
+/// Reads a tenant's configuration with these variables, which override its own.
 fn with(vars: &[(&str, &str)]) -> Result<(Config, Vec<Warning>), Faults> {
     from(&[TENANT, vars].concat())
 }
@@ -59,7 +59,7 @@ fn warnings(vars: &[(&str, &str)]) -> Vec<String> {
 }
 
 #[test]
-fn needs_two_variables_and_has_defaults_for_the_others() {
+fn requires_two_variables_and_defaults_the_rest() {
     let (config, warnings) = from(TENANT).unwrap();
 
     assert_eq!(config.issuers, ["https://tenant.eu.auth0.com/"]);
@@ -102,11 +102,11 @@ fn needs_two_variables_and_has_defaults_for_the_others() {
 fn keeps_the_issuer_unchanged() {
     #[rustfmt::skip]
     let rows = [
-        ("domain alone", Some("tenant.auth0.com"), None, &["https://tenant.auth0.com/"][..]),
+        ("domain only", Some("tenant.auth0.com"), None, &["https://tenant.auth0.com/"][..]),
         ("domain in capitals", Some("Tenant.Auth0.com"), None, &["https://tenant.auth0.com/"]),
         ("domain with a port", Some("localhost:8443"), None, &["https://localhost:8443/"]),
         ("domain in IPv6", Some("[::1]:8443"), None, &["https://[::1]:8443/"]),
-        ("issuer alone", None, Some("https://tenant.auth0.com/"), &["https://tenant.auth0.com/"]),
+        ("issuer only", None, Some("https://tenant.auth0.com/"), &["https://tenant.auth0.com/"]),
         ("issuer decides", Some("login.example.com"), Some("https://a/"), &["https://a/"]),
         ("no slash", None, Some("https://id.example.com"), &["https://id.example.com"]),
         ("default port", None, Some("https://id.example.com:443/"), &["https://id.example.com:443/"]),
@@ -278,8 +278,8 @@ fn accepts_every_asymmetric_algorithm() {
     assert_eq!(config(&[("AUTH0_ALGORITHMS", &again)]).algorithms.len(), 10);
 }
 
-/// Asserts that each value is rejected with this reason. A reason without a hint is followed by
-/// what the variable expects.
+/// Asserts that each value is rejected for the given reason. If the row has no hint, the message
+/// ends with the variable's general expectation.
 fn assert_refused(rows: &[(&str, &str, &str, &str)]) {
     for (case, name, value, why) in rows {
         let expects = variables::find(name).unwrap().expects;
@@ -298,17 +298,17 @@ fn assert_refused(rows: &[(&str, &str, &str, &str)]) {
 }
 
 #[test]
-fn rejects_domains_that_are_no_host() {
+fn rejects_domains_that_are_not_hosts() {
     #[rustfmt::skip]
     assert_refused(&[
         ("a placeholder", "AUTH0_DOMAIN", "your.domain.auth0.com", "is a placeholder"),
         ("another placeholder", "AUTH0_DOMAIN", "YOUR_DOMAIN", "is a placeholder"),
         ("a URL", "AUTH0_DOMAIN", "https://tenant.auth0.com/", "is more than a host; did you mean tenant.auth0.com?"),
         ("a slash", "AUTH0_DOMAIN", "tenant.auth0.com/", "is more than a host; did you mean tenant.auth0.com?"),
-        ("two hosts", "AUTH0_DOMAIN", "a.auth0.com,b.auth0.com", "is more than one host; set AUTH0_ISSUER where there are several"),
-        ("a blank", "AUTH0_DOMAIN", "tenant auth0", "is no host"),
-        ("no such port", "AUTH0_DOMAIN", "tenant.auth0.com:70000", "is no host"),
-        ("an empty label", "AUTH0_DOMAIN", "tenant..auth0.com", "is no host"),
+        ("two hosts", "AUTH0_DOMAIN", "a.auth0.com,b.auth0.com", "is more than one host; for several issuers, set AUTH0_ISSUER"),
+        ("a space", "AUTH0_DOMAIN", "tenant auth0", "is not a host"),
+        ("no such port", "AUTH0_DOMAIN", "tenant.auth0.com:70000", "is not a host"),
+        ("an empty label", "AUTH0_DOMAIN", "tenant..auth0.com", "is not a host"),
     ]);
 }
 
@@ -317,29 +317,33 @@ fn rejects_placeholders_and_empty_items_as_audiences() {
     #[rustfmt::skip]
     assert_refused(&[
         ("a placeholder", "AUTH0_API_AUDIENCE", "https://your.api.audience", "is a placeholder"),
-        ("an empty item", "AUTH0_API_AUDIENCE", "https://a,,https://b", "has nothing at one side of a comma; take the comma out"),
-        ("a comma at the end", "AUTH0_API_AUDIENCE", "https://a,", "has nothing at one side of a comma; take the comma out"),
-        ("blanks for commas", "AUTH0_API_AUDIENCE", "https://a https://b", "is a URI with a blank in it; separate several audiences by commas"),
+        ("an empty item", "AUTH0_API_AUDIENCE", "https://a,,https://b", "has an empty item; remove the comma"),
+        ("a comma at the end", "AUTH0_API_AUDIENCE", "https://a,", "has an empty item; remove the comma"),
+        ("spaces instead of commas", "AUTH0_API_AUDIENCE", "https://a https://b", "is a URI with a space in it; separate several audiences with commas"),
     ]);
 }
 
 #[test]
-fn rejects_issuers_that_are_no_https_url() {
+fn rejects_issuers_that_are_not_https_urls() {
     #[rustfmt::skip]
     assert_refused(&[
         ("a placeholder", "AUTH0_ISSUER", "https://your.domain.auth0.com/", "is a placeholder"),
         ("an angle bracket", "AUTH0_ISSUER", "https://<tenant>.auth0.com/", "is a placeholder"),
         ("a brace", "AUTH0_ISSUER", "https://{yourDomain}/", "is a placeholder"),
-        ("no scheme", "AUTH0_ISSUER", "tenant.auth0.com", "is no URL; did you mean https://tenant.auth0.com/?"),
-        ("no URL", "AUTH0_ISSUER", "not a url", "holds a blank or a control character"),
-        ("a name with a path", "AUTH0_ISSUER", "stytch.com/project-1", "is no URL; did you mean https://stytch.com/project-1/? Or if tokens name it exactly so, set AUTH0_JWKS_URI to the https address of its keys, or AUTH0_JWKS_FILE to a file with them"),
-        ("a name of a network", "AUTH0_ISSUER", "http://keycloak:8080/realms/r", "is not https; if tokens name it exactly so, set AUTH0_JWKS_URI to the https address of its keys, or AUTH0_JWKS_FILE to a file with them"),
+        ("no scheme", "AUTH0_ISSUER", "tenant.auth0.com", "is not a URL; did you mean https://tenant.auth0.com/?"),
+        ("no URL", "AUTH0_ISSUER", "not a url", "contains a space or a control character"),
+        ("a name with a path", "AUTH0_ISSUER", "stytch.com/project-1", "is not a URL; did you mean https://stytch.com/project-1/? Or if iss is exactly this, set AUTH0_JWKS_URI to the https address of its keys, or AUTH0_JWKS_FILE to a file with them"),
+        ("a name alone", "AUTH0_ISSUER", "my-auth-server", "is not a URL; if iss is exactly this, set AUTH0_JWKS_URI to the https address of its keys, or AUTH0_JWKS_FILE to a file with them"),
+        ("a URN", "AUTH0_ISSUER", "urn:issuer:a", "is not a URL; if iss is exactly this, set AUTH0_JWKS_URI to the https address of its keys, or AUTH0_JWKS_FILE to a file with them"),
+        ("a DID", "AUTH0_ISSUER", "did:web:example.com", "is not a URL; if iss is exactly this, set AUTH0_JWKS_URI to the https address of its keys, or AUTH0_JWKS_FILE to a file with them"),
+        ("a SPIFFE ID", "AUTH0_ISSUER", "spiffe://td/x", "is not https; if iss is exactly this, set AUTH0_JWKS_URI to the https address of its keys, or AUTH0_JWKS_FILE to a file with them"),
+        ("a name of a network", "AUTH0_ISSUER", "http://keycloak:8080/realms/r", "is not https; if iss is exactly this, set AUTH0_JWKS_URI to the https address of its keys, or AUTH0_JWKS_FILE to a file with them"),
         ("not https", "AUTH0_ISSUER", "http://tenant.auth0.com/", "is not https; did you mean https://tenant.auth0.com/?"),
         ("almost loopback", "AUTH0_ISSUER", "http://127.0.0.1.example.com/", "is not https; did you mean https://127.0.0.1.example.com/?"),
         ("another scheme", "AUTH0_ISSUER", "ftp://tenant.auth0.com/", "is not https"),
-        ("no host", "AUTH0_ISSUER", "https:///path", "names no host"),
-        ("a document", "AUTH0_ISSUER", "https://a/.well-known/openid-configuration", "is the address of a document; give the issuer that this document names"),
-        ("two lines", "AUTH0_ISSUER", "https://a/\nb", "holds a blank or a control character"),
+        ("no host", "AUTH0_ISSUER", "https:///path", "has no host"),
+        ("a document", "AUTH0_ISSUER", "https://a/.well-known/openid-configuration", "is the address of a document; set the issuer that this document names"),
+        ("two lines", "AUTH0_ISSUER", "https://a/\nb", "contains a space or a control character"),
     ]);
 }
 
@@ -347,19 +351,19 @@ fn rejects_issuers_that_are_no_https_url() {
 fn rejects_unsupported_algorithms() {
     #[rustfmt::skip]
     assert_refused(&[
-        ("a slip", "AUTH0_ALGORITHMS", "RS265", "is no algorithm we know; did you mean RS256?"),
-        ("small letters", "AUTH0_ALGORITHMS", "rs256", "is no algorithm we know; did you mean RS256?"),
-        ("capitals", "AUTH0_ALGORITHMS", "EDDSA", "is no algorithm we know; did you mean EdDSA?"),
-        ("a curve", "AUTH0_ALGORITHMS", "ed25519", "is no algorithm we know; did you mean Ed25519?"),
-        ("far off", "AUTH0_ALGORITHMS", "Blowfish", "is no algorithm we know"),
-        ("none", "AUTH0_ALGORITHMS", "none", "would let unsigned tokens in and is always refused (RFC 8725 §3.2)"),
-        ("HMAC", "AUTH0_ALGORITHMS", "HS512", "is not supported; HS256 is the one algorithm here that works with a secret"),
-        ("another curve", "AUTH0_ALGORITHMS", "ES256K", "is not supported; ES256, ES384 and ES512 are the elliptic curves here"),
+        ("a slip", "AUTH0_ALGORITHMS", "RS265", "is not a known algorithm; did you mean RS256?"),
+        ("small letters", "AUTH0_ALGORITHMS", "rs256", "is not a known algorithm; did you mean RS256?"),
+        ("capitals", "AUTH0_ALGORITHMS", "EDDSA", "is not a known algorithm; did you mean EdDSA?"),
+        ("a curve", "AUTH0_ALGORITHMS", "ed25519", "is not a known algorithm; did you mean Ed25519?"),
+        ("far off", "AUTH0_ALGORITHMS", "Blowfish", "is not a known algorithm"),
+        ("none", "AUTH0_ALGORITHMS", "none", "would accept unsigned tokens, and is never allowed (RFC 8725 §3.2)"),
+        ("HMAC", "AUTH0_ALGORITHMS", "HS512", "is not supported; HS256 is the only supported algorithm with a secret"),
+        ("another curve", "AUTH0_ALGORITHMS", "ES256K", "is not supported; of ECDSA, only ES256, ES384 and ES512 are supported"),
     ]);
 }
 
 #[test]
-fn rejects_key_sources_that_are_no_https_url_or_path() {
+fn rejects_invalid_key_sources() {
     #[rustfmt::skip]
     assert_refused(&[
         ("two addresses", "AUTH0_JWKS_URI", "https://a/keys,https://b/keys", "is more than one URL; keep one"),
@@ -374,13 +378,13 @@ fn rejects_durations_without_a_unit_or_out_of_range() {
     assert_refused(&[
         ("no unit", "AUTH0_JWKS_TTL", "30", "has no unit; did you mean 30s?"),
         ("none at all", "AUTH0_JWKS_TTL", "0s", "is out of range; give 1ms to 8760h"),
-        ("a word", "AUTH0_JWKS_TTL", "never", "is no duration"),
-        ("a long unit", "AUTH0_JWKS_COOLDOWN", "5min", "is no duration; did you mean 5m?"),
-        ("a blank", "AUTH0_JWKS_STALE", "5 s", "is no duration; did you mean 5s?"),
-        ("days", "AUTH0_JWKS_STALE", "1d", "is no duration"),
-        ("two units", "AUTH0_JWKS_STALE", "1h30m", "is no duration"),
-        ("a fraction", "AUTH0_JWKS_TIMEOUT", "1.5s", "is no duration"),
-        ("negative", "AUTH0_LEEWAY", "-5s", "is no duration"),
+        ("a word", "AUTH0_JWKS_TTL", "never", "is not a duration"),
+        ("a long unit", "AUTH0_JWKS_COOLDOWN", "5min", "is not a duration; did you mean 5m?"),
+        ("a space", "AUTH0_JWKS_STALE", "5 s", "is not a duration; did you mean 5s?"),
+        ("days", "AUTH0_JWKS_STALE", "1d", "is not a duration"),
+        ("two units", "AUTH0_JWKS_STALE", "1h30m", "is not a duration"),
+        ("a fraction", "AUTH0_JWKS_TIMEOUT", "1.5s", "is not a duration"),
+        ("negative", "AUTH0_LEEWAY", "-5s", "is not a duration"),
         ("too much", "AUTH0_LEEWAY", "301s", "is out of range; give 0s to 5m"),
         ("far too much", "AUTH0_JWKS_TTL", "18446744073709551615h", "is out of range; give 1ms to 8760h"),
         ("too much, no unit", "AUTH0_LEEWAY", "3000", "has no unit"),
@@ -391,29 +395,29 @@ fn rejects_durations_without_a_unit_or_out_of_range() {
 fn rejects_invalid_numbers_realms_addresses_and_log_settings() {
     #[rustfmt::skip]
     assert_refused(&[
-        ("digits in groups", "AUTH0_TOKEN_CACHE", "10_000", "is no whole number; did you mean 10000?"),
+        ("digits in groups", "AUTH0_TOKEN_CACHE", "10_000", "is not a whole number; did you mean 10000?"),
         ("too many", "AUTH0_TOKEN_CACHE", "99999999999999999999", "is out of range"),
-        ("negative", "AUTH0_TOKEN_CACHE", "-1", "is no whole number"),
-        ("a quote", "AUTH0_REALM", "a\"b", "holds a character that a challenge cannot quote"),
-        ("a line break", "AUTH0_REALM", "a\r\nb", "holds a character that a challenge cannot quote"),
-        ("a name", "LISTEN", "localhost:8080", "is no address with a port; did you mean 127.0.0.1:8080?"),
-        ("a port", "LISTEN", "8080", "is no address with a port; did you mean 127.0.0.1:8080?"),
-        ("a colon and a port", "LISTEN", ":8080", "is no address with a port; did you mean 127.0.0.1:8080?"),
-        ("an address", "LISTEN", "0.0.0.0", "is no address with a port; did you mean 0.0.0.0:8000?"),
-        ("a URL", "LISTEN", "http://127.0.0.1:8000/", "is no address with a port; did you mean 127.0.0.1:8000?"),
-        ("a star", "LISTEN", "*:80", "is no address with a port; did you mean 0.0.0.0:80?"),
-        ("no such port", "LISTEN", "127.0.0.1:99999", "is no address with a port"),
-        ("a slip", "RUST_LOG", "inof", "names no level; did you mean info?"),
-        ("a long word", "RUST_LOG", "warp=debug,warning", "names no level; did you mean warn?"),
-        ("no such level", "RUST_LOG", "warp=loud", "is no log filter"),
-        ("a word that is no level", "RUST_LOG", "verbose", "names no level; give error, warn, info, debug, trace or off, alone or after a target, such as info,warp_bearer=debug"),
-        ("a target without a level", "RUST_LOG", "info,warp_bearer", "names no level; did you mean warp_bearer=debug?"),
+        ("negative", "AUTH0_TOKEN_CACHE", "-1", "is not a whole number"),
+        ("a quote", "AUTH0_REALM", "a\"b", "contains a character that is not allowed in a challenge"),
+        ("a line break", "AUTH0_REALM", "a\r\nb", "contains a character that is not allowed in a challenge"),
+        ("a name", "LISTEN", "localhost:8080", "is not an address with a port; did you mean 127.0.0.1:8080?"),
+        ("a port", "LISTEN", "8080", "is not an address with a port; did you mean 127.0.0.1:8080?"),
+        ("a colon and a port", "LISTEN", ":8080", "is not an address with a port; did you mean 127.0.0.1:8080?"),
+        ("an address", "LISTEN", "0.0.0.0", "is not an address with a port; did you mean 0.0.0.0:8000?"),
+        ("a URL", "LISTEN", "http://127.0.0.1:8000/", "is not an address with a port; did you mean 127.0.0.1:8000?"),
+        ("a star", "LISTEN", "*:80", "is not an address with a port; did you mean 0.0.0.0:80?"),
+        ("no such port", "LISTEN", "127.0.0.1:99999", "is not an address with a port"),
+        ("a slip", "RUST_LOG", "inof", "has no level; did you mean info?"),
+        ("a long word", "RUST_LOG", "warp=debug,warning", "has no level; did you mean warn?"),
+        ("no such level", "RUST_LOG", "warp=loud", "is not a log filter"),
+        ("a word that is not a level", "RUST_LOG", "verbose", "has no level; give error, warn, info, debug, trace or off, alone or after a target, such as info,warp_bearer=debug"),
+        ("a target without a level", "RUST_LOG", "info,warp_bearer", "has no level; did you mean warp_bearer=debug?"),
         ("the name of the package", "RUST_LOG", "info,warp-bearer=debug", "names a target with a hyphen; did you mean warp_bearer=debug?"),
-        ("not ASCII", "RUST_LOG", "info, é=info", "is no log filter"),
+        ("not ASCII", "RUST_LOG", "info, é=info", "is not a log filter"),
         ("a word of another tongue", "DOCS", "False", "is neither on nor off; did you mean off?"),
         ("neither", "DOCS", "maybe", "is neither on nor off"),
-        ("capitals", "LOG_FORMAT", "JSON", "is no log format; did you mean json?"),
-        ("far off", "LOG_FORMAT", "xml", "is no log format"),
+        ("capitals", "LOG_FORMAT", "JSON", "is not a log format; did you mean json?"),
+        ("far off", "LOG_FORMAT", "xml", "is not a log format"),
     ]);
 }
 
@@ -422,18 +426,18 @@ fn rejects_limits_out_of_range() {
     #[rustfmt::skip]
     assert_refused(&[
         ("none at all", "MAX_CONNECTIONS", "0", "is out of range"),
-        ("digits in groups", "MAX_CONNECTIONS", "10,000", "is no whole number; did you mean 10000?"),
+        ("digits in groups", "MAX_CONNECTIONS", "10,000", "is not a whole number; did you mean 10000?"),
         ("too small a head", "MAX_HEADER_BYTES", "4KiB", "is out of range"),
-        ("a small unit", "MAX_HEADER_BYTES", "32kb", "is no size; did you mean 32KiB?"),
-        ("a blank", "MAX_BODY_BYTES", "1 MiB", "is no size; did you mean 1MiB?"),
-        ("an unknown unit", "MAX_BODY_BYTES", "1GiB", "is no size"),
-        ("a fraction", "MAX_BODY_BYTES", "1.5MiB", "is no size"),
-        ("negative", "MAX_BODY_BYTES", "-1", "is no size"),
-        ("a unit alone", "MAX_URI_BYTES", "KiB", "is no size"),
+        ("a small unit", "MAX_HEADER_BYTES", "32kb", "is not a size; did you mean 32KiB?"),
+        ("a space", "MAX_BODY_BYTES", "1 MiB", "is not a size; did you mean 1MiB?"),
+        ("an unknown unit", "MAX_BODY_BYTES", "1GiB", "is not a size"),
+        ("a fraction", "MAX_BODY_BYTES", "1.5MiB", "is not a size"),
+        ("negative", "MAX_BODY_BYTES", "-1", "is not a size"),
+        ("a unit only", "MAX_URI_BYTES", "KiB", "is not a size"),
         ("too much", "MAX_BODY_BYTES", "18446744073709551615MiB", "is out of range"),
         ("no end", "REQUEST_TIMEOUT", "0s", "is out of range; give 1ms to 8760h"),
         ("no unit", "SHUTDOWN_GRACE", "5", "has no unit; did you mean 5s?"),
-        ("a name", "METRICS_LISTEN", "localhost:9090", "is no address with a port; did you mean 127.0.0.1:9090?"),
+        ("a name", "METRICS_LISTEN", "localhost:9090", "is not an address with a port; did you mean 127.0.0.1:9090?"),
     ]);
 }
 
@@ -441,20 +445,20 @@ fn rejects_limits_out_of_range() {
 fn rejects_invalid_profiles_scopes_and_resources() {
     #[rustfmt::skip]
     assert_refused(&[
-        ("capitals", "AUTH0_TOKEN_PROFILE", "RFC9068", "is no profile we know; did you mean rfc9068?"),
-        ("far off", "AUTH0_TOKEN_PROFILE", "strict", "is no profile we know"),
+        ("capitals", "AUTH0_TOKEN_PROFILE", "RFC9068", "is not a known profile; did you mean rfc9068?"),
+        ("far off", "AUTH0_TOKEN_PROFILE", "strict", "is not a known profile"),
         ("no time at all", "AUTH0_TOKEN_MAX_AGE", "0s", "is out of range; give 1ms to 8760h"),
         ("a comma", "AUTH0_REQUIRED_SCOPE", "a,b", "has a comma in it; separate several scopes by single spaces (RFC 6749 §3.3)"),
-        ("two spaces", "AUTH0_REQUIRED_SCOPE", "a  b", "is no list of scopes"),
-        ("a quote", "AUTH0_REQUIRED_SCOPE", "a\"", "is no list of scopes"),
+        ("two spaces", "AUTH0_REQUIRED_SCOPE", "a  b", "is not a list of scopes"),
+        ("a quote", "AUTH0_REQUIRED_SCOPE", "a\"", "is not a list of scopes"),
         ("scopes with a comma", "AUTH0_RESOURCE_SCOPES", "a,b", "has a comma in it; separate several scopes by single spaces (RFC 6749 §3.3)"),
-        ("two blanks", "AUTH0_RESOURCE_SCOPES", "a  b", "is no list of scopes"),
-        ("offline_access", "AUTH0_RESOURCE_SCOPES", "a offline_access", "names offline_access; leave it out: it asks the issuer for a refresh token and is no scope of an API"),
-        ("no scheme", "AUTH0_RESOURCE", "api.example.com", "is no URL; did you mean https://api.example.com/?"),
+        ("two spaces", "AUTH0_RESOURCE_SCOPES", "a  b", "is not a list of scopes"),
+        ("offline_access", "AUTH0_RESOURCE_SCOPES", "a offline_access", "names offline_access; remove it: it asks the issuer for a refresh token and is not a scope of an API"),
+        ("no scheme", "AUTH0_RESOURCE", "api.example.com", "is not a URL; did you mean https://api.example.com/?"),
         ("not https", "AUTH0_RESOURCE", "http://api.example.com", "is not https; did you mean https://api.example.com?"),
-        ("two URLs", "AUTH0_RESOURCE", "https://a.example,https://b.example", "has a comma in it; give one URL, the one that clients use"),
-        ("a comma in the path", "AUTH0_RESOURCE", "https://a.example/b,c", "has a comma in it; give one URL, the one that clients use"),
-        ("a document", "AUTH0_RESOURCE", "https://a.example/.well-known/oauth-protected-resource", "is the address of a document; give the resource that this document describes"),
+        ("two URLs", "AUTH0_RESOURCE", "https://a.example,https://b.example", "has a comma in it; set one URL, the one that clients use"),
+        ("a comma in the path", "AUTH0_RESOURCE", "https://a.example/b,c", "has a comma in it; set one URL, the one that clients use"),
+        ("a document", "AUTH0_RESOURCE", "https://a.example/.well-known/oauth-protected-resource", "is the address of a document; set the resource that this document describes"),
     ]);
 }
 
@@ -463,7 +467,7 @@ fn dpop_is_allowed_once_the_public_url_is_known() {
     const URL: (&str, &str) = ("PUBLIC_URL", "https://api.example.com/v1");
     #[rustfmt::skip]
     let rows = [
-        ("nothing", &[][..], DpopMode::Off, None),
+        ("no variables", &[][..], DpopMode::Off, None),
         ("a public URL", &[URL], DpopMode::Allowed, Some("https://api.example.com/v1")),
         ("a resource", &[("AUTH0_RESOURCE", "https://api.example.com/mcp")], DpopMode::Allowed, Some("https://api.example.com")),
         ("a resource without a path", &[("AUTH0_RESOURCE", "https://api.example.com:8443")], DpopMode::Allowed, Some("https://api.example.com:8443")),
@@ -489,11 +493,11 @@ fn rejects_invalid_settings_of_dpop() {
         ("a switch", "AUTH0_DPOP", "on", "is none of off, allowed and required; did you mean allowed?"),
         ("a slip", "AUTH0_DPOP", "require", "is none of off, allowed and required; did you mean required?"),
         ("far off", "AUTH0_DPOP", "strict", "is none of off, allowed and required"),
-        ("no URL", "PUBLIC_URL", "api.example.com", "is no URL; did you mean https://api.example.com/?"),
+        ("no URL", "PUBLIC_URL", "api.example.com", "is not a URL; did you mean https://api.example.com/?"),
         ("no https", "PUBLIC_URL", "http://api.example.com", "is not https; did you mean https://api.example.com?"),
-        ("two URLs", "PUBLIC_URL", "https://a.example,https://b.example", "has a comma in it; give one URL, the one that clients use"),
-        ("a symmetric algorithm", "AUTH0_DPOP_ALGORITHMS", "HS256", "needs a secret, and a proof carries the key that verifies it (RFC 9449 §4.2)"),
-        ("no algorithm", "AUTH0_DPOP_ALGORITHMS", "none", "would let unsigned tokens in and is always refused (RFC 8725 §3.2)"),
+        ("two URLs", "PUBLIC_URL", "https://a.example,https://b.example", "has a comma in it; set one URL, the one that clients use"),
+        ("a symmetric algorithm", "AUTH0_DPOP_ALGORITHMS", "HS256", "uses a shared secret, but a proof contains the key that verifies it (RFC 9449 §4.2)"),
+        ("no algorithm", "AUTH0_DPOP_ALGORITHMS", "none", "would accept unsigned tokens, and is never allowed (RFC 8725 §3.2)"),
         ("no time", "AUTH0_DPOP_WINDOW", "0s", "is out of range; give 1s to 1h"),
         ("too long a time", "AUTH0_DPOP_WINDOW", "2h", "is out of range; give 1s to 1h"),
         ("a switch for nonces", "AUTH0_DPOP_NONCE", "on", "is neither off nor required; did you mean required?"),
@@ -509,26 +513,26 @@ fn rejects_invalid_settings_of_dpop() {
     assert_eq!(
         short,
         [
-            "AUTH0_DPOP_NONCE_SECRET: found 7 bytes (not shown), which is too short; give 32 bytes or more, as from: openssl rand -base64 48"
+            "AUTH0_DPOP_NONCE_SECRET: found 7 bytes (not shown), which is too short; use 32 bytes or more, for example from: openssl rand -base64 48"
         ]
     );
 }
 
 #[test]
-fn warns_about_nonces_that_are_not_shared_or_not_used() {
+fn warns_about_unshared_and_unused_nonce_secrets() {
     const URL: (&str, &str) = ("PUBLIC_URL", "https://api.example.com");
     #[rustfmt::skip]
     let rows = [
-        ("no secret", &[URL, ("AUTH0_DPOP_NONCE", "required")][..], "AUTH0_DPOP_NONCE_SECRET: not set, so that each start and each replica makes nonces of its own, and refuses those of others"),
-        ("no nonces", &[URL, ("AUTH0_DPOP_NONCE_SECRET", SECRET)], "AUTH0_DPOP_NONCE_SECRET: not used, since AUTH0_DPOP_NONCE is off"),
-        ("no DPoP", &[("AUTH0_DPOP_WINDOW", "1m")], "AUTH0_DPOP_WINDOW: not used, since DPoP is off"),
+        ("no secret", &[URL, ("AUTH0_DPOP_NONCE", "required")][..], "AUTH0_DPOP_NONCE_SECRET: not set, so each process makes its own nonces and rejects those of other processes"),
+        ("no nonces", &[URL, ("AUTH0_DPOP_NONCE_SECRET", SECRET)], "AUTH0_DPOP_NONCE_SECRET: not used, because AUTH0_DPOP_NONCE is off"),
+        ("no DPoP", &[("AUTH0_DPOP_WINDOW", "1m")], "AUTH0_DPOP_WINDOW: not used, because DPoP is off"),
     ];
     for (case, vars, warning) in rows {
         assert_eq!(warnings(vars), [warning], "{case}");
     }
 }
 
-/// `docker run --env-file` and systemd pass quotes on.
+/// `docker run --env-file` and systemd keep quotes.
 #[test]
 fn rejects_a_value_that_is_still_in_quotes() {
     let other = ["AUTH0_CLIENT_ID", "AUTH0_CLIENT_SECRET"];
@@ -536,7 +540,7 @@ fn rejects_a_value_that_is_still_in_quotes() {
         for quote in ['\'', '"'] {
             let value = format!("{quote}{}{quote}", variable.example.trim_matches('\''));
             let found = faults(with(&[(variable.name, &value)]));
-            let right = "which is still in quotes; take them off";
+            let right = "which is still in quotes; remove them";
             assert!(
                 found.iter().any(|fault| fault.contains(right)),
                 "{}: {found:?}",
@@ -545,7 +549,7 @@ fn rejects_a_value_that_is_still_in_quotes() {
         }
     }
     let each = faults(with(&[("AUTH0_API_AUDIENCE", "urn:a,'urn:b'")]));
-    let fault = r#"AUTH0_API_AUDIENCE: found "'urn:b'", which is still in quotes; take them off"#;
+    let fault = r#"AUTH0_API_AUDIENCE: found "'urn:b'", which is still in quotes; remove them"#;
     assert_eq!(each, [fault]);
 }
 
@@ -553,21 +557,21 @@ fn rejects_a_value_that_is_still_in_quotes() {
 fn rejects_origins_that_browsers_do_not_send() {
     #[rustfmt::skip]
     assert_refused(&[
-        ("a slash", "CORS_ORIGINS", "https://a.example/", "is not as browsers write it; did you mean https://a.example?"),
-        ("a path", "CORS_ORIGINS", "https://a.example/app", "is not as browsers write it; did you mean https://a.example?"),
-        ("capitals", "CORS_ORIGINS", "https://A.example", "is not as browsers write it; did you mean https://a.example?"),
-        ("the scheme's port", "CORS_ORIGINS", "https://a.example:443", "is not as browsers write it; did you mean https://a.example?"),
+        ("a slash", "CORS_ORIGINS", "https://a.example/", "is not in the form that browsers send; did you mean https://a.example?"),
+        ("a path", "CORS_ORIGINS", "https://a.example/app", "is not in the form that browsers send; did you mean https://a.example?"),
+        ("capitals", "CORS_ORIGINS", "https://A.example", "is not in the form that browsers send; did you mean https://a.example?"),
+        ("the scheme's port", "CORS_ORIGINS", "https://a.example:443", "is not in the form that browsers send; did you mean https://a.example?"),
         ("no scheme", "CORS_ORIGINS", "a.example", "has no scheme; did you mean https://a.example?"),
         ("not https", "CORS_ORIGINS", "http://a.example", "is not https; did you mean https://a.example?"),
         ("another scheme", "CORS_ORIGINS", "ftp://a.example", "is not https"),
-        ("a pattern", "CORS_ORIGINS", "https://*.example", "is a pattern; origins are compared to the letter; list each, or give * alone for all"),
-        ("null", "CORS_ORIGINS", "null", "is what every sandboxed page is called; give the page an origin of its own"),
-        ("blanks for commas", "CORS_ORIGINS", "https://a.example https://b.example", "holds a character that no URL has"),
-        ("nothing between commas", "CORS_ORIGINS", "https://a.example,", "has nothing at one side of a comma; take the comma out"),
+        ("a pattern", "CORS_ORIGINS", "https://*.example", "is a pattern; origins are compared exactly; list each, or set * alone to allow all"),
+        ("null", "CORS_ORIGINS", "null", "is the origin of every sandboxed page; serve the page from its own origin"),
+        ("spaces instead of commas", "CORS_ORIGINS", "https://a.example https://b.example", "contains a character that is not allowed in URLs"),
+        ("an empty item", "CORS_ORIGINS", "https://a.example,", "has an empty item; remove the comma"),
     ]);
     assert_eq!(config(&[("CORS_ORIGINS", "*")]).cors, Some(Cors::Any));
     let found = faults(with(&[("CORS_ORIGINS", "*,https://a.example")]));
-    let fault = "CORS_ORIGINS: has * beside other origins; keep * alone, for every origin there is, or take it out";
+    let fault = "CORS_ORIGINS: has * beside other origins; keep * alone, which allows every origin, or remove it";
     assert_eq!(found, [fault]);
 }
 
@@ -575,20 +579,20 @@ fn rejects_origins_that_browsers_do_not_send() {
 fn shows_the_invalid_value_without_its_secret_parts() {
     #[rustfmt::skip]
     let rows = [
-        ("nothing", "AUTH0_API_AUDIENCE", "", "set to nothing; set it to the identifier of your API, such as https://api.example.com"),
-        ("blanks", "AUTH0_API_AUDIENCE", "  ", "set to nothing; set it to the identifier of your API, such as https://api.example.com"),
-        ("blanks in an option", "AUTH0_JWKS_FILE", "  ", "set to nothing; give the path of a file of public keys, such as /etc/warp-bearer/jwks.json, or take it out"),
-        ("a query", "AUTH0_ISSUER", "https://a/?b=c", r#"found "https://a/?…", which has a query, as no issuer does (RFC 8414 §2); give the URL of an issuer, such as https://tenant.eu.auth0.com/"#),
-        ("a query after no scheme", "AUTH0_DOMAIN", "a.example?code=hunter2", r#"found "a.example?…", which is no host; give a host, such as tenant.eu.auth0.com"#),
+        ("empty", "AUTH0_API_AUDIENCE", "", "set to nothing; set it to the identifier of your API, such as https://api.example.com"),
+        ("whitespace", "AUTH0_API_AUDIENCE", "  ", "set to nothing; set it to the identifier of your API, such as https://api.example.com"),
+        ("whitespace in an option", "AUTH0_JWKS_FILE", "  ", "set to nothing; give the path of a file of public keys, such as /etc/warp-bearer/jwks.json, or remove it"),
+        ("a query", "AUTH0_ISSUER", "https://a/?b=c", r#"found "https://a/?…", which has a query, which an issuer must not have (RFC 8414 §2); give the URL of an issuer, such as https://tenant.eu.auth0.com/"#),
+        ("a query after no scheme", "AUTH0_DOMAIN", "a.example?code=hunter2", r#"found "a.example?…", which is not a host; give a host, such as tenant.eu.auth0.com"#),
         ("a query in a guess", "AUTH0_JWKS_URI", "http://a/keys?code=hunter2", r#"found "http://a/keys?…", which is not https; did you mean https://a/keys?…?"#),
-        ("an @ in a query", "AUTH0_ISSUER", "https://a/?code=a@hunter2", r#"found "https://…", which has a query, as no issuer does (RFC 8414 §2); give the URL of an issuer, such as https://tenant.eu.auth0.com/"#),
+        ("an @ in a query", "AUTH0_ISSUER", "https://a/?code=a@hunter2", r#"found "https://…", which has a query, which an issuer must not have (RFC 8414 §2); give the URL of an issuer, such as https://tenant.eu.auth0.com/"#),
         ("a fragment", "AUTH0_RESOURCE", "https://a/#access_token=hunter2", r#"found "https://a/#…", which has a fragment; give the URL of this service, such as https://api.example.com"#),
-        ("bidi", "AUTH0_ISSUER", "https://a/\u{202e}b", r#"found "https://a/\u{202e}b", which holds a character that no URL has; give the URL of an issuer, such as https://tenant.eu.auth0.com/"#),
-        ("a password", "AUTH0_ISSUER", "https://me:pass@a/", r#"found "https://…@a/", which has a user or a password in it; give the URL of an issuer, such as https://tenant.eu.auth0.com/"#),
-        ("a password, no scheme", "AUTH0_ISSUER", "me:pass@a", r#"found "…@a", which is no URL; give the URL of an issuer, such as https://tenant.eu.auth0.com/"#),
-        ("the second of two", "AUTH0_ISSUER", "https://a/,b", r#"found "b", which is no URL; did you mean https://b/?"#),
-        ("none", "AUTH0_ALGORITHMS", "RS256,None", r#"found "None", which would let unsigned tokens in and is always refused (RFC 8725 §3.2); give some of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA, HS256"#),
-        ("a key in the place of its path", "AUTH0_JWKS_FILE", "-----BEGIN PRIVATE KEY-----\nhunter2", r#"found "-----BEGIN…", which is PEM itself; give the path of a file that holds it"#),
+        ("bidi", "AUTH0_ISSUER", "https://a/\u{202e}b", r#"found "https://a/\u{202e}b", which contains a character that is not allowed in URLs; give the URL of an issuer, such as https://tenant.eu.auth0.com/"#),
+        ("a password", "AUTH0_ISSUER", "https://me:pass@a/", r#"found "https://…@a/", which contains a user or a password; give the URL of an issuer, such as https://tenant.eu.auth0.com/"#),
+        ("a password, no scheme", "AUTH0_ISSUER", "me:pass@a", r#"found "…@a", which is not a URL; give the URL of an issuer, such as https://tenant.eu.auth0.com/"#),
+        ("the second of two", "AUTH0_ISSUER", "https://a/,b", r#"found "b", which is not a URL; if iss is exactly this, list the issuers in a file, ISSUERS_FILE, with the source of its keys"#),
+        ("none", "AUTH0_ALGORITHMS", "RS256,None", r#"found "None", which would accept unsigned tokens, and is never allowed (RFC 8725 §3.2); give some of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA, HS256"#),
+        ("a key in the place of its path", "AUTH0_JWKS_FILE", "-----BEGIN PRIVATE KEY-----\nhunter2", r#"found "-----BEGIN…", which is the content of a PEM file; set the path of the file instead"#),
         ("not UTF-8", "LISTEN", "\u{fffd}", "found bytes that are not UTF-8; give an IP address and a port, such as 127.0.0.1:8000"),
     ];
     for (case, name, value, fault) in rows {
@@ -604,9 +608,9 @@ fn rejects_values_that_contradict_each_other() {
     let rows = [
         ("HS256 without a secret", &[("AUTH0_ALGORITHMS", "RS256,HS256")][..], "AUTH0_SIGNING_SECRET: not set, but AUTH0_ALGORITHMS has HS256"),
         ("two places for keys", &[("AUTH0_JWKS_URI", "https://a/keys"), ("AUTH0_JWKS_FILE", "keys")], "AUTH0_JWKS_FILE: set together with AUTH0_JWKS_URI"),
-        ("a certificate alone", &[("TLS_CERT_FILE", "a")], "TLS_KEY_FILE: not set, but TLS_CERT_FILE is; set both for TLS, or neither"),
-        ("a key alone", &[("TLS_KEY_FILE", "a")], "TLS_CERT_FILE: not set, but TLS_KEY_FILE is"),
-        ("one address for two", &[("METRICS_LISTEN", "127.0.0.1:8000")], "METRICS_LISTEN: found \"127.0.0.1:8000\", but LISTEN is \"127.0.0.1:8000\", and each needs a port of its own; give another, such as 127.0.0.1:9090"),
+        ("a certificate only", &[("TLS_CERT_FILE", "a")], "TLS_KEY_FILE: not set, but TLS_CERT_FILE is; set both for TLS, or neither"),
+        ("a key only", &[("TLS_KEY_FILE", "a")], "TLS_CERT_FILE: not set, but TLS_KEY_FILE is"),
+        ("one address for two", &[("METRICS_LISTEN", "127.0.0.1:8000")], "METRICS_LISTEN: found \"127.0.0.1:8000\", but LISTEN is \"127.0.0.1:8000\", and each needs its own port; set another, such as 127.0.0.1:9090"),
         ("one address among all", &[("LISTEN", "0.0.0.0:80"), ("METRICS_LISTEN", "127.0.0.1:80")], "METRICS_LISTEN: found"),
         ("all, and one of them", &[("LISTEN", "[::1]:80"), ("METRICS_LISTEN", "[::]:80")], "METRICS_LISTEN: found"),
         ("whose address", &[two, ("AUTH0_JWKS_URI", "https://a/keys")], "AUTH0_JWKS_URI: set, but AUTH0_ISSUER has several"),
@@ -632,9 +636,9 @@ fn accepts_listeners_on_different_addresses_or_ports() {
     }
 }
 
-/// The default of `LISTEN`, which replaces the invalid value, has the same address.
+/// An invalid LISTEN is replaced with its default, which has the same address.
 #[test]
-fn compares_no_listener_with_the_default_of_an_invalid_one() {
+fn does_not_compare_listeners_with_substituted_defaults() {
     let vars = [("LISTEN", "nowhere"), ("METRICS_LISTEN", "127.0.0.1:8000")];
     let found = faults(with(&vars));
     assert_eq!(found.len(), 1, "{found:?}");
@@ -643,12 +647,12 @@ fn compares_no_listener_with_the_default_of_an_invalid_one() {
 
 #[test]
 fn names_the_missing_variables() {
-    let domain = "AUTH0_DOMAIN: not set; set it to the host of your tenant, such as tenant.eu.auth0.com, or AUTH0_ISSUER to the URL of your issuer; without either, `warp-bearer dev` brings its own";
+    let domain = "AUTH0_DOMAIN: not set; set it to the host of your tenant, such as tenant.eu.auth0.com, or set AUTH0_ISSUER to the URL of your issuer; to try the service without either, run `warp-bearer dev`";
     let audience = "AUTH0_API_AUDIENCE: not set; set it to the identifier of your API, such as https://api.example.com";
     let misspelt = format!("{audience}; AUTH0_AUDIENCE is set, did you mean AUTH0_API_AUDIENCE?");
     #[rustfmt::skip]
     let rows = [
-        ("nothing at all", &[][..], &[domain, audience][..]),
+        ("no variables", &[][..], &[domain, audience][..]),
         ("no audience", &TENANT[..1], &[audience]),
         ("no domain", &TENANT[1..], &[domain]),
         ("a misspelt audience", &[TENANT[0], ("AUTH0_AUDIENCE", "urn:a")], &[&misspelt]),
@@ -673,7 +677,7 @@ fn reports_every_fault_at_once() {
 
 #[test]
 fn rejects_empty_values() {
-    // The service never reads these two.
+    // The service does not read these two.
     let unread = ["AUTH0_CLIENT_ID", "AUTH0_CLIENT_SECRET"];
     for variable in VARIABLES.iter().filter(|v| !unread.contains(&v.name)) {
         let found = faults(with(&[(variable.name, "")]));
@@ -686,7 +690,7 @@ fn rejects_empty_values() {
     assert!(with(&unread.map(|name| (name, ""))).is_ok());
 }
 
-/// `docker --env-file` passes the quotes of a `.env` on.
+/// `docker --env-file` keeps the quotes of a `.env`.
 #[test]
 fn rejects_values_that_are_still_in_quotes() {
     for variable in VARIABLES {
@@ -694,7 +698,7 @@ fn rejects_values_that_are_still_in_quotes() {
             let found = faults(with(&[(variable.name, value)]));
             let is_told = |fault: &String| {
                 fault.starts_with(&format!("{}: found ", variable.name))
-                    && fault.ends_with("which is still in quotes; take them off")
+                    && fault.ends_with("which is still in quotes; remove them")
             };
             assert!(
                 found.iter().any(is_told),
@@ -706,7 +710,7 @@ fn rejects_values_that_are_still_in_quotes() {
 }
 
 #[test]
-fn an_issuer_is_any_string_where_its_keys_are_known() {
+fn accepts_any_issuer_name_if_its_keys_are_configured() {
     for issuer in [
         "stytch.com/project-1",
         "http://keycloak:8080/realms/r",
@@ -733,13 +737,13 @@ fn an_issuer_is_any_string_where_its_keys_are_known() {
 }
 
 #[test]
-fn says_which_variable_has_the_port() {
+fn points_to_listen_if_only_port_is_set() {
     let warned = |vars: &[(&str, &str)]| {
         let (_, warnings) = with(vars).unwrap();
         warnings.iter().map(ToString::to_string).collect::<Vec<_>>()
     };
     let both =
-        "PORT: not read; set LISTEN=0.0.0.0:8080, or LISTEN=127.0.0.1:8080 for this machine alone";
+        "PORT: not read; set LISTEN=0.0.0.0:8080, or LISTEN=127.0.0.1:8080 for this machine only";
     assert_eq!(warned(&[("PORT", "8080")]), [both]);
     assert_eq!(
         warned(&[("PORT", "tcp://x")]),
@@ -754,7 +758,7 @@ fn never_shows_a_secret() {
     let short = "hunter2-hunter2";
     #[rustfmt::skip]
     let rows = [
-        ("too short", short, "found 15 bytes (not shown), which is too short for HS256 (RFC 7518 §3.2); give 32 bytes or more, as from: openssl rand -base64 48"),
+        ("too short", short, "found 15 bytes (not shown), which is too short for HS256 (RFC 7518 §3.2); use 32 bytes or more, for example from: openssl rand -base64 48"),
         ("a placeholder", "YOUR_SIGNING_SECRET_OF_THIRTY_TWO_BYTES", "found 39 bytes (not shown), which is a placeholder; give a secret of 32 bytes or more"),
     ];
     for (case, secret, fault) in rows {
@@ -772,7 +776,7 @@ fn reads_the_store_that_replicas_share() {
     assert_eq!(defaults.timeout, Duration::from_millis(100));
     assert_eq!(defaults.stale, Duration::from_secs(300));
     assert_eq!(defaults.outage, StoreOutage::Refuse);
-    let warning = "STATE_STORE_OUTAGE: not used, since STATE_STORE is not set";
+    let warning = "STATE_STORE_OUTAGE: not used, because STATE_STORE is not set";
     assert_eq!(warnings(&[("STATE_STORE_OUTAGE", "local")]), [warning]);
     #[rustfmt::skip]
     let rows = [
@@ -795,7 +799,7 @@ fn reads_the_store_that_replicas_share() {
 }
 
 #[test]
-fn reads_where_certificates_of_clients_come_from() {
+fn reads_the_source_of_client_certificates() {
     let tls = [("TLS_CERT_FILE", "a"), ("TLS_KEY_FILE", "b")];
     let request = ("TLS_CLIENT_CERT", "request");
     let authorities = ("TLS_CLIENT_CA_FILE", "c");
@@ -824,10 +828,10 @@ fn reads_where_certificates_of_clients_come_from() {
     let rows = [
         ("no TLS", &[request][..], "TLS_CERT_FILE: not set, but TLS_CLIENT_CERT is; a client shows its certificate in a TLS handshake with this service"),
         ("two sources", &[tls[0], tls[1], request, field], "CLIENT_CERT_FIELD: set together with TLS_CLIENT_CERT; keep the one by which the certificate comes"),
-        ("not asked", &[tls[0], tls[1], authorities], "TLS_CLIENT_CA_FILE: set, but TLS_CLIENT_CERT is off; set TLS_CLIENT_CERT=request, or take it out"),
-        ("not asked, with a field", &[authorities, field], "TLS_CLIENT_CA_FILE: set, but TLS_CLIENT_CERT is off; set TLS_CLIENT_CERT=request, or take it out"),
+        ("not asked", &[tls[0], tls[1], authorities], "TLS_CLIENT_CA_FILE: set, but TLS_CLIENT_CERT is off; set TLS_CLIENT_CERT=request, or remove it"),
+        ("not asked, with a field", &[authorities, field], "TLS_CLIENT_CA_FILE: set, but TLS_CLIENT_CERT is off; set TLS_CLIENT_CERT=request, or remove it"),
         ("required", &[tls[0], tls[1], ("TLS_CLIENT_CERT", "required")], "TLS_CLIENT_CERT: found \"required\", which is neither off nor request; did you mean request?"),
-        ("another field", &[("CLIENT_CERT_FIELD", "client-certificate")], "CLIENT_CERT_FIELD: found \"client-certificate\", which is no field that we can read a certificate from; give client-cert, x-forwarded-client-cert or x-ssl-client-cert"),
+        ("another field", &[("CLIENT_CERT_FIELD", "client-certificate")], "CLIENT_CERT_FIELD: found \"client-certificate\", which is not a supported field; give client-cert, x-forwarded-client-cert or x-ssl-client-cert"),
     ];
     for (case, vars, fault) in rows {
         assert_eq!(faults(with(vars)), [fault], "{case}");
@@ -842,18 +846,18 @@ fn warns_about_unused_and_unknown_variables() {
     ];
     #[rustfmt::skip]
     let rows = [
-        ("near", &[("AUTH0_AUDIENCE", "x")][..], "AUTH0_AUDIENCE: nobody reads it; did you mean AUTH0_API_AUDIENCE?"),
-        ("a slip", &[("AUTH0_DOMIAN", "x")], "AUTH0_DOMIAN: nobody reads it; did you mean AUTH0_DOMAIN?"),
-        ("small letters", &[("auth0_issuer", "x")], "auth0_issuer: nobody reads it; did you mean AUTH0_ISSUER?"),
-        ("mixed letters", &[("AUTH0_Issuer", "x")], "AUTH0_Issuer: nobody reads it; did you mean AUTH0_ISSUER?"),
-        ("twice the prefix", &[("AUTH0_AUTH0_DOMAIN", "x")], "AUTH0_AUTH0_DOMAIN: nobody reads it; did you mean AUTH0_DOMAIN?"),
-        ("far", &[("AUTH0_X", "x")], "AUTH0_X: nobody reads it; see .env.example for those there are"),
-        ("two lines", &[("AUTH0_X\ny", "x")], r"AUTH0_X\ny: nobody reads it; see .env.example for those there are"),
-        ("a secret", &[hs256[1]], "AUTH0_SIGNING_SECRET: not used, since AUTH0_ALGORITHMS does not have HS256"),
-        ("keys", &[hs256[0], hs256[1], ("AUTH0_JWKS_TTL", "1h")], "AUTH0_JWKS_TTL: not used, since AUTH0_ALGORITHMS has HS256 alone"),
-        ("a blank in a secret", &[hs256[0], ("AUTH0_SIGNING_SECRET", "0123456789abcdef0123456789abcdef\n")], "AUTH0_SIGNING_SECRET: begins or ends with a blank or a line break, which counts as part of it"),
-        ("scopes of no resource", &[("AUTH0_RESOURCE_SCOPES", "a")], "AUTH0_RESOURCE_SCOPES: not used: without AUTH0_RESOURCE there are no metadata"),
-        ("a resource that is no audience", &[("AUTH0_RESOURCE", "https://other.example")], "AUTH0_RESOURCE: none of AUTH0_API_AUDIENCE, so that a client which asks for a token by it (RFC 8707) gets one that is refused here"),
+        ("near", &[("AUTH0_AUDIENCE", "x")][..], "AUTH0_AUDIENCE: not a known variable; did you mean AUTH0_API_AUDIENCE?"),
+        ("a slip", &[("AUTH0_DOMIAN", "x")], "AUTH0_DOMIAN: not a known variable; did you mean AUTH0_DOMAIN?"),
+        ("small letters", &[("auth0_issuer", "x")], "auth0_issuer: not a known variable; did you mean AUTH0_ISSUER?"),
+        ("mixed letters", &[("AUTH0_Issuer", "x")], "AUTH0_Issuer: not a known variable; did you mean AUTH0_ISSUER?"),
+        ("twice the prefix", &[("AUTH0_AUTH0_DOMAIN", "x")], "AUTH0_AUTH0_DOMAIN: not a known variable; did you mean AUTH0_DOMAIN?"),
+        ("far", &[("AUTH0_X", "x")], "AUTH0_X: not a known variable; see .env.example for the variables that exist"),
+        ("two lines", &[("AUTH0_X\ny", "x")], r"AUTH0_X\ny: not a known variable; see .env.example for the variables that exist"),
+        ("a secret", &[hs256[1]], "AUTH0_SIGNING_SECRET: not used, because AUTH0_ALGORITHMS does not have HS256"),
+        ("keys", &[hs256[0], hs256[1], ("AUTH0_JWKS_TTL", "1h")], "AUTH0_JWKS_TTL: not used, because AUTH0_ALGORITHMS has only HS256"),
+        ("whitespace in a secret", &[hs256[0], ("AUTH0_SIGNING_SECRET", "0123456789abcdef0123456789abcdef\n")], "AUTH0_SIGNING_SECRET: begins or ends with a space or a line break, which is part of the secret"),
+        ("scopes of no resource", &[("AUTH0_RESOURCE_SCOPES", "a")], "AUTH0_RESOURCE_SCOPES: not used, because AUTH0_RESOURCE is not set"),
+        ("a resource that is not an audience", &[("AUTH0_RESOURCE", "https://other.example")], "AUTH0_RESOURCE: not in AUTH0_API_AUDIENCE, so a token that a client requests for this resource (RFC 8707) is rejected here"),
         ("no slash", &[("AUTH0_ISSUER", "https://tenant.auth0.com")], "AUTH0_ISSUER: Auth0's issuers end with a slash; did you mean https://tenant.auth0.com/?"),
     ];
     for (case, vars, warning) in rows {
@@ -890,7 +894,7 @@ AUTH0_ALGORITHMS = RS256
 ";
 
 #[test]
-fn accepts_the_tutorials_file_once_it_is_filled_in() {
+fn accepts_the_completed_tutorial_file() {
     let example = include_str!("../../../.env.example");
     assert!(TUTORIAL.lines().all(|line| example.contains(line)));
     let vars = dotenv(TUTORIAL);
@@ -906,7 +910,7 @@ fn accepts_the_tutorials_file_once_it_is_filled_in() {
 }
 
 #[test]
-fn has_examples_that_are_valid_or_placeholders() {
+fn examples_are_valid_or_placeholders() {
     let mut placeholders = BTreeSet::new();
     for variable in VARIABLES {
         let line = format!("{}={}", variable.name, variable.example);
@@ -954,8 +958,8 @@ fn has_examples_that_are_valid_or_placeholders() {
 }
 
 #[test]
-fn knows_every_variable_of_the_deployment_files() {
-    let manifest = include_str!("../../../deploy/kubernetes/warp-bearer.yaml");
+fn knows_every_variable_in_the_deployment_files() {
+    let manifest = include_str!("../../../deploy/kubernetes/base/warp-bearer.yaml");
     let dockerfile = include_str!("../../../deploy/Dockerfile");
     let unit = include_str!("../../../deploy/warp-bearer.service");
     let (_, data) = manifest.split_once("\ndata:\n").unwrap();
@@ -991,7 +995,7 @@ fn knows_every_variable_of_the_deployment_files() {
 }
 
 #[test]
-fn an_issuers_file_replaces_the_variables_of_issuers() {
+fn issuers_file_replaces_the_issuer_variables() {
     let file = ("ISSUERS_FILE", "/etc/warp-bearer/issuers.toml");
     let (config, _) = from(&[file]).unwrap();
     assert!(config.issuers.is_empty());
@@ -1002,27 +1006,33 @@ fn an_issuers_file_replaces_the_variables_of_issuers() {
         ("AUTH0_JWKS_URI", "https://a.example/keys"),
         ("AUTH0_JWKS_FILE", "keys.json"),
         ("AUTH0_SIGNING_SECRET", SECRET),
+        ("AUTH0_INTROSPECTION", "opaque"),
+        ("AUTH0_INTROSPECTION_URI", "https://a.example/introspect"),
+        ("AUTH0_INTROSPECTION_CLIENT_ID", "api"),
+        ("AUTH0_INTROSPECTION_CLIENT_SECRET", SECRET),
+        ("AUTH0_INTROSPECTION_KEY_FILE", "api.key"),
+        ("AUTH0_INTROSPECTION_TTL", "10s"),
     ] {
         let found = faults(from(&[file, (name, value)]));
         let expected = format!(
-            "{name}: set together with ISSUERS_FILE, which has it for each issuer; take one of them out"
+            "{name}: set together with ISSUERS_FILE, which sets it for each issuer; remove one of them"
         );
         assert_eq!(found, [expected]);
     }
 }
 
 #[test]
-fn a_missing_issuers_file_is_a_fault() {
+fn reports_a_missing_issuers_file() {
     let (config, _) = from(&[("ISSUERS_FILE", "/nowhere/issuers.toml")]).unwrap();
     let fault = config.read_issuers_file().unwrap_err().to_string();
     assert_eq!(
         fault,
-        "ISSUERS_FILE: found \"/nowhere/issuers.toml\", which is not there; give the path of a TOML file, such as /etc/warp-bearer/issuers.toml"
+        "ISSUERS_FILE: found \"/nowhere/issuers.toml\", which does not exist; give the path of a TOML file, such as /etc/warp-bearer/issuers.toml"
     );
 }
 
 #[test]
-fn the_head_has_room_for_the_largest_token() {
+fn raises_the_head_limit_for_large_tokens() {
     assert_eq!(config(&[]).limits.head, 32 * 1024);
     let large = config(&[("AUTH0_MAX_TOKEN_BYTES", "64KiB")]);
     assert_eq!(large.max_token_bytes, 64 * 1024);
@@ -1044,7 +1054,7 @@ fn the_head_has_room_for_the_largest_token() {
 }
 
 #[test]
-fn reads_which_scopes_include_others() {
+fn reads_scope_inclusions() {
     let found = config(&[(
         "AUTH0_SCOPE_INCLUDES",
         "admin > read:messages write:messages, editor > read:messages",
@@ -1060,9 +1070,9 @@ fn reads_which_scopes_include_others() {
             ("editor".to_owned(), vec![read]),
         ]
     );
-    let hint = "says not what a scope includes; write a scope, a >, and the scopes that it includes: admin > read:messages";
+    let hint = "does not say what the scope includes; write a scope, a > and the scopes that it includes: admin > read:messages";
     assert_refused(&[
-        ("nothing included", "AUTH0_SCOPE_INCLUDES", "admin >", hint),
+        ("no scope after >", "AUTH0_SCOPE_INCLUDES", "admin >", hint),
         (
             "no sign",
             "AUTH0_SCOPE_INCLUDES",
@@ -1074,13 +1084,13 @@ fn reads_which_scopes_include_others() {
 }
 
 #[test]
-fn rejects_fields_and_claims_that_carry_no_token() {
+fn rejects_unsuitable_token_fields_and_claims() {
     assert_refused(&[
         (
             "the usual one",
             "AUTH0_TOKEN_FIELD",
             "Authorization",
-            "is where tokens are anyway; take it out: without it, Authorization: Bearer carries the token",
+            "is the default; remove it: by default, the token is in Authorization: Bearer",
         ),
         (
             "another purpose",
@@ -1089,16 +1099,16 @@ fn rejects_fields_and_claims_that_carry_no_token() {
             "has another purpose",
         ),
         (
-            "a blank",
+            "a space",
             "AUTH0_TOKEN_FIELD",
             "my token",
-            "is no name of a header field",
+            "is not the name of a header field",
         ),
         (
             "misspelt",
             "AUTH0_AUDIENCE_CLAIM",
             "clientid",
-            "is no claim that can name the audience; did you mean client_id?",
+            "is not a supported claim; did you mean client_id?",
         ),
         (
             "too large",

@@ -1,17 +1,17 @@
-//! The types of parsed values that belong to no other part of the service.
+//! Types of parsed values that no other module of the service defines.
 
 use std::fmt;
 
 /// The profile that access tokens must follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenProfile {
-    /// Any token that issuers sign by default: `typ` may be `JWT` or absent.
+    /// Tokens in the form that issuers sign by default: `typ` may be `JWT` or absent.
     Any,
     /// RFC 9068, strictly.
     Rfc9068,
 }
 
-/// The tokens that the issuer is asked about.
+/// Selects the tokens to introspect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IntrospectionMode {
     /// None.
@@ -22,12 +22,12 @@ pub enum IntrospectionMode {
     Always,
 }
 
-/// What happens to requests when the state store is unreachable for too long.
+/// The response to requests while the state store has been unreachable for too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StoreOutage {
     /// Protected routes answer 503.
     Refuse,
-    /// The service goes on with what it holds itself.
+    /// The service continues with the list that it holds.
     Local,
 }
 
@@ -40,17 +40,17 @@ impl Secret {
         Self(text.to_owned())
     }
 
-    /// The bytes of the secret, exactly as configured.
+    /// Returns the bytes of the secret, exactly as configured.
     pub fn as_bytes(&self) -> &[u8] {
         self.0.as_bytes()
     }
 
-    /// The text of the secret, exactly as configured.
+    /// Returns the text of the secret, exactly as configured.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Returns whether the secret begins or ends with a blank or a line break.
+    /// Returns whether the secret begins or ends with whitespace.
     pub(super) fn has_outer_blanks(&self) -> bool {
         self.0.trim() != self.0
     }

@@ -1,7 +1,7 @@
 //! Parsers of hosts, URLs and origins.
 //!
-//! The `url` crate repairs its input (blanks, backslashes, missing slashes). An issuer is compared
-//! exactly, so these parsers reject every text that would need a repair.
+//! The `url` crate repairs its input (whitespace, backslashes, missing slashes). An issuer is
+//! compared exactly, so these parsers reject every text that would need to be repaired.
 
 use reqwest::Url;
 use warp::http::HeaderValue;
@@ -11,11 +11,11 @@ use crate::{
     service::config::invalid::{InvalidValue, Parsed},
 };
 
-/// Parses the host of a tenant, with or without a port, into lower case.
+/// Parses the host of a tenant, with or without a port. Returns it in lower case.
 pub(super) fn domain(text: &str) -> Parsed<String> {
     if text.contains(',') {
         return Err(InvalidValue::new("is more than one host")
-            .hint("set AUTH0_ISSUER where there are several"));
+            .hint("for several issuers, set AUTH0_ISSUER"));
     }
     if text.contains('/') {
         let after_scheme = text.split_once("://").map_or(text, |(_, rest)| rest);
@@ -27,19 +27,19 @@ pub(super) fn domain(text: &str) -> Parsed<String> {
     }
     let allowed = |c: char| c.is_ascii_alphanumeric() || ".-_:[]".contains(c);
     if !text.chars().all(allowed) || web_address(&format!("https://{text}/")).is_err() {
-        return Err(InvalidValue::new("is no host"));
+        return Err(InvalidValue::new("is not a host"));
     }
     Ok(text.to_ascii_lowercase())
 }
 
-/// Parses the name of an issuer, which is any string (RFC 7519 §4.1.1). Returns it unchanged.
+/// Parses the name of an issuer, which may be any string (RFC 7519 §4.1.1). Returns it unchanged.
 pub(super) fn issuer_name(text: &str) -> Parsed<String> {
     if text.contains("/.well-known/") {
         return Err(InvalidValue::new("is the address of a document")
-            .hint("give the issuer that this document names"));
+            .hint("set the issuer that this document names"));
     }
     if text.chars().any(|c| c.is_control() || c.is_whitespace()) {
-        return Err(InvalidValue::new("holds a blank or a control character"));
+        return Err(InvalidValue::new("contains a space or a control character"));
     }
     let authority = text
         .split_once("://")
@@ -48,40 +48,62 @@ pub(super) fn issuer_name(text: &str) -> Parsed<String> {
         .flatten()
         .is_some_and(|authority| authority.contains('@'))
     {
-        return Err(InvalidValue::new("has a user or a password in it"));
+        return Err(InvalidValue::new("contains a user or a password"));
     }
     Ok(text.to_owned())
 }
 
-/// Checks the name of an issuer whose keys are discovered: a URL without query and fragment
-/// (RFC 8414 §2).
+/// Checks the name of an issuer whose keys are discovered. It must be a URL without query and
+/// fragment (RFC 8414 §2).
 pub(super) fn discoverable_issuer(text: &str) -> Parsed<()> {
-    web_address(text).map_err(|invalid| named_so(text, invalid))?;
+    const KEYS: &str = "if iss is exactly this, set AUTH0_JWKS_URI to the https address of its keys, or AUTH0_JWKS_FILE to a file with them";
+    discoverable(text, KEYS)
+}
+
+/// Like [`discoverable_issuer`], for one of several issuers, which have no variables for keys.
+pub(super) fn discoverable_among_several(text: &str) -> Parsed<()> {
+    const KEYS: &str = "if iss is exactly this, list the issuers in a file, ISSUERS_FILE, with the source of its keys";
+    discoverable(text, KEYS)
+}
+
+/// `keys` says how keys come from elsewhere.
+fn discoverable(text: &str, keys: &str) -> Parsed<()> {
+    web_address(text).map_err(|invalid| with_name_hint(text, invalid, keys))?;
     if text.contains('?') {
         return Err(InvalidValue::new(
-            "has a query, as no issuer does (RFC 8414 §2)",
+            "has a query, which an issuer must not have (RFC 8414 §2)",
         ));
     }
     Ok(())
 }
 
-/// Adds to the fault of an issuer's name that the name may be right. Some issuers' names are no https
-/// URL, such as `stytch.com/project-1` and `http://keycloak:8080/realms/r`; their keys must then come
-/// from elsewhere.
-fn named_so(text: &str, invalid: InvalidValue) -> InvalidValue {
-    const KEYS: &str = "if tokens name it exactly so, set AUTH0_JWKS_URI to the https address of its keys, or AUTH0_JWKS_FILE to a file with them";
+/// Adds a hint that the issuer's name may be correct. Some names are not https URLs, such as
+/// `stytch.com/project-1` and `http://keycloak:8080/realms/r`; their keys must then come from
+/// elsewhere.
+fn with_name_hint(text: &str, invalid: InvalidValue, keys: &str) -> InvalidValue {
     let (scheme, rest) = text.split_once("://").unwrap_or(("", text));
     let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
-    let is_name = ["", "http"].contains(&scheme) && !host.is_empty() && !path.is_empty();
-    if !is_name {
+    let is_domain = host.contains('.') && !text.contains('@');
+    let is_name = match scheme {
+        // A domain alone is most likely an issuer without its scheme.
+        "" => !host.is_empty() && (!path.is_empty() || !is_domain) && !text.contains('@'),
+        "http" => !host.is_empty() && !path.is_empty(),
+        "https" => false,
+        _ => true,
+    };
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic());
+    if !is_name || !is_plain {
         return invalid;
     }
-    let guess = invalid.hint.as_ref().filter(|_| host.contains('.'));
-    let hint = guess.map_or(KEYS.to_owned(), |guess| format!("{guess} Or {KEYS}"));
+    let guess = invalid
+        .hint
+        .as_ref()
+        .filter(|_| is_domain && ["", "http"].contains(&scheme));
+    let hint = guess.map_or(keys.to_owned(), |guess| format!("{guess} Or {keys}"));
     invalid.hint(hint)
 }
 
-/// Parses the origin of a page. `None` is `*`, which stands for every origin.
+/// Parses the origin of a page. Returns `None` for `*`, which means every origin.
 pub(super) fn origin_or_any(text: &str) -> Parsed<Option<HeaderValue>> {
     if text == "*" {
         return Ok(None);
@@ -93,12 +115,12 @@ pub(super) fn origin_or_any(text: &str) -> Parsed<Option<HeaderValue>> {
 /// the default of the scheme.
 fn origin(text: &str) -> Parsed<HeaderValue> {
     if text == "null" {
-        return Err(InvalidValue::new("is what every sandboxed page is called")
-            .hint("give the page an origin of its own"));
+        return Err(InvalidValue::new("is the origin of every sandboxed page")
+            .hint("serve the page from its own origin"));
     }
     if text.contains('*') {
         return Err(InvalidValue::new("is a pattern")
-            .hint("origins are compared to the letter; list each, or give * alone for all"));
+            .hint("origins are compared exactly; list each, or set * alone to allow all"));
     }
     if !text.contains("://") {
         let guess = format!("https://{text}");
@@ -110,12 +132,12 @@ fn origin(text: &str) -> Parsed<HeaderValue> {
     match (normalized, HeaderValue::from_str(text)) {
         (Ok(normalized), Ok(value)) if normalized == text => Ok(value),
         (normalized, _) => {
-            Err(InvalidValue::new("is not as browsers write it").suggest(normalized.ok()))
+            Err(InvalidValue::new("is not in the form that browsers send").suggest(normalized.ok()))
         }
     }
 }
 
-/// Parses the URL of a key set. A comma may be part of a URL, but not before another URL.
+/// Parses the URL of a key set. A URL may contain a comma, but not one followed by another URL.
 pub(super) fn key_set(text: &str) -> Parsed<String> {
     let mut after_commas = text.split(',').skip(1);
     if after_commas.any(|rest| rest.trim_start().starts_with("http")) {
@@ -124,53 +146,52 @@ pub(super) fn key_set(text: &str) -> Parsed<String> {
     web_address(text)
 }
 
-/// Parses the URL that clients know the service by, without query and fragment (RFC 9728 §1.2).
+/// Parses the URL under which clients know the service, without query and fragment (RFC 9728 §1.2).
 ///
-/// Rejects a comma, although a URL may contain one: it most likely separates two URLs, and this
-/// variable takes only one.
+/// Rejects a comma, although URLs may contain one, because it most likely separates two URLs and
+/// this variable takes only one.
 pub(super) fn resource(text: &str) -> Parsed<String> {
     if text.contains("/.well-known/") {
         return Err(InvalidValue::new("is the address of a document")
-            .hint("give the resource that this document describes"));
+            .hint("set the resource that this document describes"));
     }
     if text.contains(',') {
         return Err(
-            InvalidValue::new("has a comma in it").hint("give one URL, the one that clients use")
+            InvalidValue::new("has a comma in it").hint("set one URL, the one that clients use")
         );
     }
     web_address(text)?;
     if text.contains('?') {
-        return Err(
-            InvalidValue::new("has a query").hint("give the URL without it (RFC 9728 §1.2)")
-        );
+        return Err(InvalidValue::new("has a query").hint("set the URL without it (RFC 9728 §1.2)"));
     }
     Ok(text.to_owned())
 }
 
-/// Parses a URL from which something is fetched: https, or plain http on loopback, without a
-/// password.
+/// Parses a URL to fetch from: https, or plain http on loopback, without a password.
 pub(super) fn web_address(text: &str) -> Parsed<String> {
     let forbidden = |byte: u8| !byte.is_ascii_graphic() || b"\"<>\\^`{|}".contains(&byte);
     if text.bytes().any(forbidden) {
-        return Err(InvalidValue::new("holds a character that no URL has"));
+        return Err(InvalidValue::new(
+            "contains a character that is not allowed in URLs",
+        ));
     }
     let Some((_, rest)) = text.split_once("://") else {
         let guess = format!("https://{}/", text.trim_end_matches('/'));
-        return Err(InvalidValue::new("is no URL").suggest(web_address(&guess).ok()));
+        return Err(InvalidValue::new("is not a URL").suggest(web_address(&guess).ok()));
     };
     let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
     if authority.contains('@') {
-        return Err(InvalidValue::new("has a user or a password in it"));
+        return Err(InvalidValue::new("contains a user or a password"));
     }
     if text.contains('#') {
         return Err(InvalidValue::new("has a fragment"));
     }
     let Ok(url) = Url::parse(text) else {
-        return Err(InvalidValue::new("is no URL"));
+        return Err(InvalidValue::new("is not a URL"));
     };
     let host = url.host_str().unwrap_or_default();
     if authority.is_empty() || host.split('.').any(str::is_empty) {
-        return Err(InvalidValue::new("names no host"));
+        return Err(InvalidValue::new("has no host"));
     }
     match url.scheme() {
         "https" => Ok(text.to_owned()),

@@ -1,4 +1,4 @@
-//! Parsers: each turns the text of one value into its type.
+//! Parsers: each converts the text of one value to its type.
 //!
 //! A parser is pure and does not know the variable's name. It suggests another value only if that
 //! value is valid, so a suggestion never repeats a mistake or a password.
@@ -32,7 +32,7 @@ pub(super) const MIB: u64 = 1024 * KIB;
 /// Returns whether a text is a placeholder from documentation: `your.domain.auth0.com`, `YOUR_API`,
 /// `{yourDomain}`, `<secret>`.
 ///
-/// `your` counts only before a known word, because a company may be called `your-energy.com`.
+/// `your` counts only before a known word, because a company may be named `your-energy.com`.
 pub(super) fn is_placeholder(text: &str) -> bool {
     const WORDS: [&str; 10] = [
         "domain", "tenant", "api", "audience", "issuer", "auth0", "client", "secret", "app",
@@ -60,11 +60,11 @@ pub(super) fn is_placeholder(text: &str) -> bool {
 /// Parses an audience. It is compared exactly, and is a URI if it contains a `:` (RFC 7519 §2).
 pub(super) fn audience(text: &str) -> Parsed<String> {
     if text.chars().any(char::is_control) {
-        return Err(InvalidValue::new("holds a control character"));
+        return Err(InvalidValue::new("contains a control character"));
     }
     if text.contains(':') && text.contains(char::is_whitespace) {
-        return Err(InvalidValue::new("is a URI with a blank in it")
-            .hint("separate several audiences by commas"));
+        return Err(InvalidValue::new("is a URI with a space in it")
+            .hint("separate several audiences with commas"));
     }
     Ok(text.to_owned())
 }
@@ -77,17 +77,19 @@ pub(super) fn algorithm(text: &str) -> Parsed<Algorithm> {
     let known = Algorithm::ALL.iter().copied().map(Algorithm::as_str);
     Err(match text.to_ascii_uppercase().as_str() {
         "NONE" => {
-            InvalidValue::new("would let unsigned tokens in and is always refused (RFC 8725 §3.2)")
+            InvalidValue::new("would accept unsigned tokens, and is never allowed (RFC 8725 §3.2)")
         }
         "HS384" | "HS512" => InvalidValue::new("is not supported")
-            .hint("HS256 is the one algorithm here that works with a secret"),
+            .hint("HS256 is the only supported algorithm with a secret"),
         "ES256K" | "ESB256" | "ESB320" | "ESB384" | "ESB512" => {
             InvalidValue::new("is not supported")
-                .hint("ES256, ES384 and ES512 are the elliptic curves here")
+                .hint("of ECDSA, only ES256, ES384 and ES512 are supported")
         }
-        "ED448" => InvalidValue::new("is not supported").hint("EdDSA means Ed25519 here"),
-        "ED25519" => InvalidValue::new("is no algorithm we know").suggest(Some("Ed25519")),
-        _ => InvalidValue::new("is no algorithm we know").suggest(nearest(text, known)),
+        "ED448" => {
+            InvalidValue::new("is not supported").hint("EdDSA is supported with Ed25519 only")
+        }
+        "ED25519" => InvalidValue::new("is not a known algorithm").suggest(Some("Ed25519")),
+        _ => InvalidValue::new("is not a known algorithm").suggest(nearest(text, known)),
     })
 }
 
@@ -95,7 +97,7 @@ pub(super) fn algorithm(text: &str) -> Parsed<Algorithm> {
 pub(super) fn secret(text: &str) -> Parsed<Secret> {
     if text.len() < 32 {
         return Err(InvalidValue::new("is too short for HS256 (RFC 7518 §3.2)")
-            .hint("give 32 bytes or more, as from: openssl rand -base64 48"));
+            .hint("use 32 bytes or more, for example from: openssl rand -base64 48"));
     }
     Ok(Secret::new(text))
 }
@@ -109,12 +111,12 @@ pub(super) fn client_secret(text: &str) -> Parsed<Secret> {
 /// Parses a text without control characters.
 pub(super) fn text(text: &str) -> Parsed<String> {
     if text.chars().any(char::is_control) {
-        return Err(InvalidValue::new("holds a control character"));
+        return Err(InvalidValue::new("contains a control character"));
     }
     Ok(text.to_owned())
 }
 
-/// Parses the URL of a state store. It may hold a password, so it is kept as a secret.
+/// Parses the URL of a state store. It may contain a password, so it is stored as a secret.
 pub(super) fn state_store(text: &str) -> Parsed<Secret> {
     match Store::check_url(text.trim()) {
         Ok(()) => Ok(Secret::new(text.trim())),
@@ -150,7 +152,7 @@ pub(super) fn client_certificates(text: &str) -> Parsed<bool> {
     }
 }
 
-/// Parses the name of a field that carries a certificate.
+/// Parses the name of a header field that carries a certificate.
 pub(super) fn certificate_field(text: &str) -> Parsed<CertificateSource> {
     const NAMES: [&str; 3] = [
         "client-cert",
@@ -161,18 +163,15 @@ pub(super) fn certificate_field(text: &str) -> Parsed<CertificateSource> {
         "client-cert" => Ok(CertificateSource::ClientCert),
         "x-forwarded-client-cert" => Ok(CertificateSource::XForwardedClientCert),
         "x-ssl-client-cert" => Ok(CertificateSource::XSslClientCert),
-        _ => Err(
-            InvalidValue::new("is no field that we can read a certificate from")
-                .suggest(nearest(text, NAMES)),
-        ),
+        _ => Err(InvalidValue::new("is not a supported field").suggest(nearest(text, NAMES))),
     }
 }
 
-/// Parses a secret for nonces, as long as the hash that it is used with.
+/// Parses a secret for nonces, at least as long as the hash that it is used with.
 pub(super) fn nonce_secret(text: &str) -> Parsed<Secret> {
     if text.len() < 32 {
         return Err(InvalidValue::new("is too short")
-            .hint("give 32 bytes or more, as from: openssl rand -base64 48"));
+            .hint("use 32 bytes or more, for example from: openssl rand -base64 48"));
     }
     Ok(Secret::new(text))
 }
@@ -210,18 +209,18 @@ pub(super) fn nonce(text: &str) -> Parsed<bool> {
     }
 }
 
-/// Parses an algorithm for proofs, which carry their public key.
+/// Parses an algorithm for proofs. It must be asymmetric, because a proof contains its public key.
 pub(super) fn proof_algorithm(text: &str) -> Parsed<Algorithm> {
     let algorithm = algorithm(text)?;
     if algorithm.is_symmetric() {
         return Err(InvalidValue::new(
-            "needs a secret, and a proof carries the key that verifies it (RFC 9449 §4.2)",
+            "uses a shared secret, but a proof contains the key that verifies it (RFC 9449 §4.2)",
         ));
     }
     Ok(algorithm)
 }
 
-/// The longest duration that is accepted. The limit keeps sums of times from overflowing.
+/// The longest accepted duration. The limit keeps sums of times from overflowing.
 const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// Parses a duration of up to a year, which may be zero.
@@ -239,7 +238,7 @@ pub(super) fn duration_within(text: &str, range: RangeInclusive<Duration>) -> Pa
     let number_ends = text.find(|c: char| !c.is_ascii_digit());
     let (number, unit) = text.split_at(number_ends.unwrap_or(text.len()));
     let Ok(number) = number.parse::<u64>() else {
-        return Err(InvalidValue::new("is no duration"));
+        return Err(InvalidValue::new("is not a duration"));
     };
     let Some(found) = in_unit(number, unit) else {
         let guess = guessed_unit(unit)
@@ -247,7 +246,7 @@ pub(super) fn duration_within(text: &str, range: RangeInclusive<Duration>) -> Pa
             .map(|unit| format!("{number}{unit}"));
         let why = match unit {
             "" => "has no unit",
-            _ => "is no duration",
+            _ => "is not a duration",
         };
         return Err(InvalidValue::new(why).suggest(guess));
     };
@@ -301,7 +300,7 @@ pub(super) fn number<T: TryFrom<u64> + Display>(
         return number(text).ok_or_else(|| InvalidValue::new("is out of range"));
     }
     let digits = text.replace(['_', ',', '.', '\'', ' '], "");
-    Err(InvalidValue::new("is no whole number").suggest(number(&digits)))
+    Err(InvalidValue::new("is not a whole number").suggest(number(&digits)))
 }
 
 /// Parses a number of bytes in this range: `1000`, `32KiB`, `1MiB`.
@@ -312,10 +311,10 @@ pub(super) fn size<T: TryFrom<u64>>(text: &str, range: RangeInclusive<u64>) -> P
         "" | "b" => (1, ""),
         "k" | "kb" | "kib" => (KIB, "KiB"),
         "m" | "mb" | "mib" => (MIB, "MiB"),
-        _ => return Err(InvalidValue::new("is no size")),
+        _ => return Err(InvalidValue::new("is not a size")),
     };
     let Ok(found) = number.parse::<u64>() else {
-        return Err(InvalidValue::new("is no size"));
+        return Err(InvalidValue::new("is not a size"));
     };
     let found = Some(found.saturating_mul(scale)).filter(|found| range.contains(found));
     let found = found.and_then(|found| T::try_from(found).ok());
@@ -323,7 +322,7 @@ pub(super) fn size<T: TryFrom<u64>>(text: &str, range: RangeInclusive<u64>) -> P
         return found.ok_or_else(|| InvalidValue::new("is out of range"));
     }
     let guess = found.map(|_| format!("{number}{written}"));
-    Err(InvalidValue::new("is no size").suggest(guess))
+    Err(InvalidValue::new("is not a size").suggest(guess))
 }
 
 /// Parses a realm that needs no escapes in a quoted string (RFC 9110 §5.6.4).
@@ -334,7 +333,7 @@ pub(super) fn realm(text: &str) -> Parsed<String> {
     let plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\';
     if !text.bytes().all(plain) {
         return Err(InvalidValue::new(
-            "holds a character that a challenge cannot quote",
+            "contains a character that is not allowed in a challenge",
         ));
     }
     Ok(text.to_owned())
@@ -346,7 +345,7 @@ pub(super) fn scopes(text: &str) -> Parsed<Policy> {
         let right = "separate several scopes by single spaces (RFC 6749 §3.3)";
         return Err(InvalidValue::new("has a comma in it").hint(right));
     }
-    auth::policy::scopes(text).ok_or_else(|| InvalidValue::new("is no list of scopes"))
+    auth::policy::scopes(text).ok_or_else(|| InvalidValue::new("is not a list of scopes"))
 }
 
 /// Parses the names of scopes that are separated by single spaces, as metadata list them.
@@ -355,7 +354,7 @@ pub(super) fn scope_names(text: &str) -> Parsed<Vec<String>> {
     let names: Vec<_> = text.split(' ').map(str::to_owned).collect();
     if names.iter().any(|name| name == "offline_access") {
         return Err(InvalidValue::new("names offline_access").hint(
-            "leave it out: it asks the issuer for a refresh token and is no scope of an API",
+            "remove it: it asks the issuer for a refresh token and is not a scope of an API",
         ));
     }
     Ok(names)
@@ -367,7 +366,7 @@ pub(super) fn token_profile(text: &str) -> Parsed<TokenProfile> {
         "any" => Ok(TokenProfile::Any),
         "rfc9068" => Ok(TokenProfile::Rfc9068),
         _ => {
-            Err(InvalidValue::new("is no profile we know")
+            Err(InvalidValue::new("is not a known profile")
                 .suggest(nearest(text, ["any", "rfc9068"])))
         }
     }
@@ -379,25 +378,31 @@ pub(super) fn introspection(text: &str) -> Parsed<IntrospectionMode> {
         "off" => Ok(IntrospectionMode::Off),
         "opaque" => Ok(IntrospectionMode::Opaque),
         "always" => Ok(IntrospectionMode::Always),
-        _ => Err(InvalidValue::new("is none of off, opaque and always")
-            .suggest(nearest(text, ["off", "opaque", "always"]))),
+        _ => {
+            let invalid = InvalidValue::new("is none of off, opaque and always");
+            Err(match text.to_ascii_lowercase().as_str() {
+                // Which of two is meant is unknown.
+                "on" | "true" | "yes" | "1" => invalid,
+                "false" | "no" | "0" => invalid.suggest(Some("off")),
+                _ => invalid.suggest(nearest(text, ["off", "opaque", "always"])),
+            })
+        }
     }
 }
 
-/// Parses a path. Does not look whether a file exists there.
+/// Parses a path. Does not check whether a file exists there.
 pub(super) fn file(text: &str) -> Parsed<PathBuf> {
     if text.contains("://") {
         return Err(InvalidValue::new("is a URL"));
     }
     if text.starts_with(PEM) {
-        return Err(
-            InvalidValue::new("is PEM itself").hint("give the path of a file that holds it")
-        );
+        return Err(InvalidValue::new("is the content of a PEM file")
+            .hint("set the path of the file instead"));
     }
     Ok(PathBuf::from(text))
 }
 
-/// Parses an IP address and a port. Host names are not resolved, because one may have several
+/// Parses an IP address and a port. Host names are rejected, because one may have several
 /// addresses.
 pub(super) fn socket_address(text: &str) -> Parsed<SocketAddr> {
     text.parse().map_err(|_| {
@@ -412,18 +417,18 @@ pub(super) fn socket_address(text: &str) -> Parsed<SocketAddr> {
         .into_iter()
         .find_map(|guess| guess.parse::<SocketAddr>().ok())
         .or_else(|| Some(SocketAddr::new(bare.parse::<IpAddr>().ok()?, 8000)));
-        InvalidValue::new("is no address with a port").suggest(guess)
+        InvalidValue::new("is not an address with a port").suggest(guess)
     })
 }
 
 /// A dependency that logs every untrusted certificate as an error, on each retry and with the path
-/// of a source file. The service logs the same fact once.
+/// of a source file. The service itself logs this fact only once.
 const NOISY: &str = "rustls_platform_verifier";
 
-/// Parses a log filter of tracing-subscriber; [`NOISY`] is off unless the filter names it.
+/// Parses a log filter of tracing-subscriber. Turns [`NOISY`] off unless the filter names it.
 pub(super) fn log_filter(text: &str) -> Parsed<EnvFilter> {
     let mut directives = Vec::new();
-    // tracing-subscriber 0.3.23 truncates a name that follows a blank.
+    // tracing-subscriber 0.3.23 truncates a name that follows whitespace.
     for directive in text.split(',').map(str::trim).filter(|d| !d.is_empty()) {
         match directive.split_once('=') {
             Some((target, level)) => check_target(target, level)?,
@@ -432,12 +437,12 @@ pub(super) fn log_filter(text: &str) -> Parsed<EnvFilter> {
         directives.push(directive.to_owned());
     }
     if directives.is_empty() || !text.is_ascii() {
-        return Err(InvalidValue::new("is no log filter"));
+        return Err(InvalidValue::new("is not a log filter"));
     }
     if !directives.iter().any(|one| one.starts_with(NOISY)) {
         directives.push(format!("{NOISY}=off"));
     }
-    EnvFilter::try_new(directives.join(",")).map_err(|_| InvalidValue::new("is no log filter"))
+    EnvFilter::try_new(directives.join(",")).map_err(|_| InvalidValue::new("is not a log filter"))
 }
 
 /// Rejects a directive without `=` unless it is a level, or a span in brackets. tracing-subscriber
@@ -453,7 +458,7 @@ fn check_level(directive: &str) -> Parsed<()> {
         strsim::damerau_levenshtein(&lower, level) == 1
             || (lower.len() > 2 && (lower.starts_with(**level) || level.starts_with(&lower)))
     };
-    let invalid = InvalidValue::new("names no level");
+    let invalid = InvalidValue::new("has no level");
     if let Some(level) = LEVELS.iter().find(near) {
         return Err(invalid.suggest(Some(level)));
     }
@@ -466,7 +471,7 @@ fn check_level(directive: &str) -> Parsed<()> {
     ))
 }
 
-/// Rejects a target with a hyphen. Targets are module paths, so `warp-bearer=debug` matches
+/// Rejects a target with a hyphen. Targets are module paths, so `warp-bearer=debug` would match
 /// nothing.
 fn check_target(target: &str, level: &str) -> Parsed<()> {
     if target.contains('[') || !target.contains('-') {
@@ -481,7 +486,7 @@ pub(super) fn log_format(text: &str) -> Parsed<LogFormat> {
     match text {
         "text" => Ok(LogFormat::Text),
         "json" => Ok(LogFormat::Json),
-        _ => Err(InvalidValue::new("is no log format").suggest(nearest(text, ["text", "json"]))),
+        _ => Err(InvalidValue::new("is not a log format").suggest(nearest(text, ["text", "json"]))),
     }
 }
 
@@ -507,18 +512,17 @@ pub(super) fn audience_claim(text: &str) -> Parsed<AudienceClaim> {
         .iter()
         .copied()
         .map(AudienceClaim::as_str);
-    text.parse().map_err(|_| {
-        InvalidValue::new("is no claim that can name the audience").suggest(nearest(text, known))
-    })
+    text.parse()
+        .map_err(|_| InvalidValue::new("is not a supported claim").suggest(nearest(text, known)))
 }
 
-/// Parses the name of the header field that carries the bare token.
+/// Parses the name of the header field that carries the token without a scheme.
 pub(super) fn token_field(text: &str) -> Parsed<HeaderName> {
     let name = HeaderName::from_bytes(text.as_bytes());
-    let name = name.map_err(|_| InvalidValue::new("is no name of a header field"))?;
+    let name = name.map_err(|_| InvalidValue::new("is not the name of a header field"))?;
     match name.as_str() {
-        "authorization" => Err(InvalidValue::new("is where tokens are anyway")
-            .hint("take it out: without it, Authorization: Bearer carries the token")),
+        "authorization" => Err(InvalidValue::new("is the default")
+            .hint("remove it: by default, the token is in Authorization: Bearer")),
         "host"
         | "cookie"
         | "connection"
@@ -535,17 +539,17 @@ pub(super) fn token_field(text: &str) -> Parsed<HeaderName> {
 /// Parses the name of a claim, or a path of members separated by dots.
 pub(super) fn claim_path(text: &str) -> Parsed<String> {
     if text.chars().any(char::is_control) {
-        return Err(InvalidValue::new("holds a control character"));
+        return Err(InvalidValue::new("contains a control character"));
     }
     Ok(text.to_owned())
 }
 
 /// Parses an entry of the table of scopes: `admin > read:messages write:messages`.
 pub(super) fn scope_inclusion(text: &str) -> Parsed<(String, Vec<String>)> {
-    let form = "write a scope, a >, and the scopes that it includes: admin > read:messages";
+    let form = "write a scope, a > and the scopes that it includes: admin > read:messages";
     let mut words = text.split_ascii_whitespace();
     let (Some(scope), Some(">")) = (words.next(), words.next()) else {
-        return Err(InvalidValue::new("says not what a scope includes").hint(form));
+        return Err(InvalidValue::new("does not say what the scope includes").hint(form));
     };
     let included: Vec<_> = words.map(str::to_owned).collect();
     let is_scope = |name: &String| name != ">" && auth::policy::scopes(name).is_some();
@@ -553,24 +557,24 @@ pub(super) fn scope_inclusion(text: &str) -> Parsed<(String, Vec<String>)> {
         || auth::policy::scopes(scope).is_none()
         || !included.iter().all(is_scope)
     {
-        return Err(InvalidValue::new("says not what a scope includes").hint(form));
+        return Err(InvalidValue::new("does not say what the scope includes").hint(form));
     }
     Ok((scope.to_owned(), included))
 }
 
-/// Returns why a file cannot be read, as the end of a sentence.
+/// Returns the reason why a file cannot be read, as the end of a sentence.
 pub(super) fn cannot_read(error: &io::Error) -> &'static str {
     match error.kind() {
-        ErrorKind::NotFound => "is not there",
-        ErrorKind::PermissionDenied => "may not be read by this user",
+        ErrorKind::NotFound => "does not exist",
+        ErrorKind::PermissionDenied => "cannot be read: permission denied",
         ErrorKind::IsADirectory => "is a directory",
-        ErrorKind::NotADirectory => "is no directory",
+        ErrorKind::NotADirectory => "is not a directory",
         ErrorKind::InvalidData => "is not UTF-8",
         _ => "cannot be read",
     }
 }
 
-/// Returns the known name that is at most two edits away.
+/// Returns the known name that differs by at most two edits.
 pub(super) fn nearest(
     text: &str,
     known: impl IntoIterator<Item = &'static str>,

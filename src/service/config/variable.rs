@@ -1,11 +1,11 @@
-//! [`Variable`]: what is known about one variable, and the kinds of rows that the table has.
+//! [`Variable`]: the description of one variable, and the kinds of rows in the table.
 //!
 //! The kind of a row decides how it is read: [`WithDefault`] always has a value, [`Optional`] may
-//! have none, [`Unread`] is for other programs.
+//! have none, and [`Unread`] belongs to other programs.
 
 use crate::service::config::invalid::Parsed;
 
-/// A variable that the service knows, as its users see it.
+/// A variable that the service knows, as documented for users.
 #[derive(Debug, Clone, Copy)]
 pub struct Variable {
     /// The name in the environment and in `.env`.
@@ -14,11 +14,11 @@ pub struct Variable {
     pub unset: Unset,
     /// The purpose, in one or more sentences.
     pub meaning: &'static str,
-    /// The value in `.env.example`: a valid one, or a placeholder if none suits everybody.
+    /// The value in `.env.example`: a valid one, or a placeholder if no value suits every user.
     pub example: &'static str,
-    /// The description of a valid value. Faults say it after "give".
+    /// The description of a valid value. Faults show it after "give".
     pub(super) expects: &'static str,
-    /// `true` if the value must never be shown.
+    /// True if the value must never be displayed.
     pub is_secret: bool,
 }
 
@@ -27,7 +27,7 @@ pub struct Variable {
 pub enum Unset {
     /// This value.
     Default(&'static str),
-    /// Something that is not a fixed value, in words.
+    /// A value that is not fixed, described in words.
     Described(&'static str),
 }
 
@@ -40,7 +40,7 @@ impl Unset {
     }
 }
 
-/// A variable that always has a value, its own or the default. `T` is the type of the value, or of
+/// A variable that always has a value: its own or the default. `T` is the type of the value, or of
 /// each item of a list.
 pub(super) struct WithDefault<T> {
     pub(super) variable: Variable,

@@ -1,8 +1,8 @@
 //! Every variable that the service knows, one row each.
 //!
 //! A row is the only place that names a variable, its default, its meaning and its parser. Parsing,
-//! `warp-bearer check`, `.env.example` and the table in the README follow from it; after a change,
-//! `UPDATE=1 cargo test --test pages` writes the last two.
+//! `warp-bearer check`, `.env.example` and the table in `docs/configuration.md` are derived from it. After a
+//! change, run `UPDATE=1 cargo test --test pages` to write the last two.
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -23,10 +23,10 @@ use crate::{
     },
 };
 
-/// Makes a constant of each row, and [`VARIABLES`] of all of them.
+/// Creates a constant for each row, and [`VARIABLES`] with all of them.
 ///
-/// The name of the constant is the name of the variable, so that a misspelt name does not compile.
-/// The type of a list is that of its items.
+/// The constant has the name of the variable, so that a misspelt name does not compile. For a list,
+/// the type is that of its items.
 macro_rules! variables {
     ($(
         $name:ident: $kind:ident $(<$type:ty>)? {
@@ -52,7 +52,7 @@ macro_rules! variables {
             };
         )*
 
-        /// Every variable that the service knows. The first four are the ones of Auth0's tutorial.
+        /// Every variable that the service knows. The first four are those of Auth0's tutorial.
         pub const VARIABLES: &[Variable] = &[$($name.variable),*];
     };
 }
@@ -68,7 +68,7 @@ variables! {
 
     AUTH0_API_AUDIENCE: Optional<String> {
         default: "none; it is needed",
-        meaning: "The identifier of your API, which every token must name as its audience. Separate several with commas.",
+        meaning: "The identifier of your API. Every token must have it as its audience. Separate several with commas.",
         example: "https://your.api.audience",
         expects: "the identifier of your API, such as https://api.example.com",
         parse: value::audience,
@@ -76,7 +76,7 @@ variables! {
 
     AUTH0_ISSUER: Optional<String> {
         default: "https://{AUTH0_DOMAIN}/",
-        meaning: "The issuer, exactly as its tokens name it; Auth0's ends with a slash. Separate several with commas. An https URL, unless AUTH0_JWKS_URI or AUTH0_JWKS_FILE is set.",
+        meaning: "The issuer, exactly as tokens have it in iss; Auth0's ends with a slash. Separate several with commas. Must be an https URL, unless AUTH0_JWKS_URI or AUTH0_JWKS_FILE is set.",
         example: "https://your.domain.auth0.com/",
         expects: "the URL of an issuer, such as https://tenant.eu.auth0.com/",
         parse: url::issuer_name,
@@ -92,7 +92,7 @@ variables! {
 
     AUTH0_AUDIENCE_CLAIM: WithDefault<AudienceClaim> {
         default: "aud",
-        meaning: "The claim that is compared with AUTH0_API_AUDIENCE, for an issuer whose access tokens have no aud: aud, client_id, azp or cid. Any token of a configured client is then accepted.",
+        meaning: "The claim that is compared with AUTH0_API_AUDIENCE: aud, client_id, azp or cid. Change it only if the issuer's access tokens have no aud: every token of the listed clients is then accepted.",
         example: "client_id",
         expects: "aud, client_id, azp or cid",
         parse: value::audience_claim,
@@ -100,15 +100,15 @@ variables! {
 
     ISSUERS_FILE: Optional<PathBuf> {
         default: "none; AUTH0_DOMAIN or AUTH0_ISSUER",
-        meaning: "A TOML file with a table for each issuer and its own options, instead of AUTH0_DOMAIN and AUTH0_ISSUER. Reread at SIGHUP.",
+        meaning: "A TOML file with a table of options for each issuer, instead of AUTH0_DOMAIN and AUTH0_ISSUER. Read again on SIGHUP.",
         example: "/etc/warp-bearer/issuers.toml",
         expects: "the path of a TOML file, such as /etc/warp-bearer/issuers.toml",
         parse: value::file,
     }
 
     AUTH0_JWKS_URI: Optional<String> {
-        default: "what the issuer's discovery document says",
-        meaning: "The URL of the key set, for a single issuer.",
+        default: "from the issuer's discovery document",
+        meaning: "The URL of the key set, if there is only one issuer.",
         example: "https://your.domain.auth0.com/.well-known/jwks.json",
         expects: "the URL of a key set, such as https://tenant.eu.auth0.com/.well-known/jwks.json",
         parse: url::key_set,
@@ -116,7 +116,7 @@ variables! {
 
     AUTH0_JWKS_FILE: Optional<PathBuf> {
         default: "none; keys are fetched",
-        meaning: "A file with the public keys, used instead of a fetched set and reread when it changes: a JWK set, one JWK, an array of JWKs, or PEM.",
+        meaning: "A file with the public keys, instead of a fetched key set: a JWK set, one JWK, an array of JWKs, or PEM. Read again when it changes.",
         example: "/etc/warp-bearer/jwks.json",
         expects: "the path of a file of public keys, such as /etc/warp-bearer/jwks.json",
         parse: value::file,
@@ -132,8 +132,8 @@ variables! {
     }
 
     AUTH0_JWKS_TTL: Optional<Duration> {
-        default: "the answer's max-age, 5m at least and 24h at most; 10m without one",
-        meaning: "How long a fetched key set is fresh. If set, it overrides the issuer's max-age.",
+        default: "the answer's max-age, limited to 5m to 24h; 10m without one",
+        meaning: "The time to live of a fetched key set. If set, it overrides the issuer's max-age.",
         example: "1h",
         expects: "a duration, such as 10m",
         parse: value::positive_duration,
@@ -141,7 +141,7 @@ variables! {
 
     AUTH0_JWKS_COOLDOWN: WithDefault<Duration> {
         default: "15s",
-        meaning: "How long until tokens with unknown keys may cause one more fetch.",
+        meaning: "The time after which tokens with unknown keys may cause one more fetch.",
         example: "30s",
         expects: "a duration, such as 15s",
         parse: value::positive_duration,
@@ -149,7 +149,7 @@ variables! {
 
     AUTH0_JWKS_STALE: WithDefault<Duration> {
         default: "1h",
-        meaning: "How long an expired key set is still used while the issuer fails; 0s: not at all.",
+        meaning: "How long the last key set stays in use after its time to live while the issuer fails. 0s: not at all.",
         example: "6h",
         expects: "a duration, such as 1h",
         parse: value::duration,
@@ -157,7 +157,7 @@ variables! {
 
     AUTH0_JWKS_TIMEOUT: WithDefault<Duration> {
         default: "5s",
-        meaning: "The timeout of one whole fetch.",
+        meaning: "The timeout of a key fetch, discovery included.",
         example: "2s",
         expects: "a duration, such as 5s",
         parse: value::positive_duration,
@@ -165,7 +165,7 @@ variables! {
 
     AUTH0_LEEWAY: WithDefault<Duration> {
         default: "30s",
-        meaning: "The tolerated difference between the clocks of issuer and service, 0s to 5m.",
+        meaning: "The tolerated difference between the clocks of the issuer and the service, 0s to 5m.",
         example: "1m",
         expects: "a duration from 0s to 5m, such as 30s",
         parse: |text| value::duration_within(text, Duration::ZERO..=Duration::from_secs(5 * 60)),
@@ -173,7 +173,7 @@ variables! {
 
     AUTH0_TOKEN_PROFILE: WithDefault<TokenProfile> {
         default: "any",
-        meaning: "The profile that tokens must follow: any accepts what issuers sign by default, rfc9068 only typ at+jwt with sub, client_id, iat and jti.",
+        meaning: "The profile of accepted tokens: any, or rfc9068, which requires typ at+jwt and the claims sub, client_id, iat and jti.",
         example: "rfc9068",
         expects: "any or rfc9068",
         parse: value::token_profile,
@@ -181,15 +181,15 @@ variables! {
 
     AUTH0_TOKEN_MAX_AGE: Optional<Duration> {
         default: "none; the token's exp decides",
-        meaning: "The maximum age of a token since it was issued, whatever its exp. Tokens without iat are then refused.",
+        meaning: "The maximum age of a token, counted from iat, whatever its exp. Tokens without iat are then rejected.",
         example: "24h",
         expects: "a duration, such as 24h",
         parse: value::positive_duration,
     }
 
     AUTH0_TOKEN_FIELD: Optional<HeaderName> {
-        default: "none; Authorization: Bearer",
-        meaning: "Another header field that carries the bare token, instead of Authorization: Cf-Access-Jwt-Assertion, X-Goog-Iap-Jwt-Assertion, X-Forwarded-Access-Token.",
+        default: "none; tokens are in Authorization",
+        meaning: "Another header field that has the token, without a scheme, instead of Authorization: Cf-Access-Jwt-Assertion, X-Goog-Iap-Jwt-Assertion, X-Forwarded-Access-Token.",
         example: "Cf-Access-Jwt-Assertion",
         expects: "the name of a header field, such as Cf-Access-Jwt-Assertion",
         parse: value::token_field,
@@ -220,8 +220,8 @@ variables! {
     }
 
     AUTH0_SCOPE_INCLUDES: Optional<(String, Vec<String>)> {
-        default: "none; each scope stands for itself",
-        meaning: "The scopes that include others, separated by commas: a token with the scope before > also meets what requires one of those after it.",
+        default: "none; no scope includes others",
+        meaning: "Scopes that include others, separated by commas. A token with the scope before > also grants the scopes after it.",
         example: "'admin > read:messages write:messages, editor > read:messages'",
         expects: "entries such as admin > read:messages write:messages",
         parse: value::scope_inclusion,
@@ -244,7 +244,7 @@ variables! {
     }
 
     AUTH0_REQUIRED_SCOPE: Optional<Policy> {
-        default: "none; the route decides",
+        default: "none; only what the route requires",
         meaning: "The scopes that every private route requires in addition to its own, separated by spaces.",
         example: "use:messages",
         expects: "scopes with single spaces between them, such as use:messages",
@@ -252,8 +252,8 @@ variables! {
     }
 
     AUTH0_RESOURCE: Optional<String> {
-        default: "none; there is no metadata",
-        meaning: "The URL by which clients know this service. If set, the service serves its metadata (RFC 9728) and names them in every challenge, as MCP clients require.",
+        default: "none; no metadata",
+        meaning: "The URL that clients use for this service. If set, the service publishes resource metadata (RFC 9728) and names them in every challenge, as MCP clients require.",
         example: "https://api.example.com",
         expects: "the URL of this service, such as https://api.example.com",
         parse: url::resource,
@@ -261,7 +261,7 @@ variables! {
 
     AUTH0_RESOURCE_SCOPES: Optional<Vec<String>> {
         default: "those of AUTH0_REQUIRED_SCOPE",
-        meaning: "The scopes that the metadata of AUTH0_RESOURCE list, separated by spaces. MCP clients ask the issuer for them.",
+        meaning: "The scopes in the metadata of AUTH0_RESOURCE, separated by spaces. MCP clients request them from the issuer.",
         example: "read:messages write:messages",
         expects: "scopes with single spaces between them, such as read:messages write:messages",
         parse: value::scope_names,
@@ -269,14 +269,14 @@ variables! {
 
     AUTH0_INTROSPECTION: WithDefault<IntrospectionMode> {
         default: "off",
-        meaning: "Which tokens the issuer is asked about (RFC 7662): off, opaque for those that are not JWTs, always for JWTs as well.",
+        meaning: "Asks the issuer whether a token is active (RFC 7662): off, opaque for tokens that are not JWTs, or always for JWTs as well.",
         example: "opaque",
         expects: "off, opaque or always",
         parse: value::introspection,
     }
 
     AUTH0_INTROSPECTION_URI: Optional<String> {
-        default: "what the issuer's discovery document says",
+        default: "from the issuer's discovery document",
         meaning: "The URL of the issuer's introspection endpoint.",
         example: "https://your.issuer/oauth2/introspect",
         expects: "the URL of an introspection endpoint",
@@ -285,7 +285,7 @@ variables! {
 
     AUTH0_INTROSPECTION_CLIENT_ID: Optional<String> {
         default: "none; introspection needs it",
-        meaning: "The client as which the issuer is asked: one of this API's own, not the one that fetches tokens.",
+        meaning: "The ID of the client that the service uses for introspection: a client for this API, not the one that fetches tokens.",
         example: "'<introspection-client-id>'",
         expects: "the ID of a client at the issuer",
         parse: value::text,
@@ -310,7 +310,7 @@ variables! {
 
     AUTH0_INTROSPECTION_TTL: WithDefault<Duration> {
         default: "30s",
-        meaning: "How long an answer that a token is active is cached, and so how long a revoked token may still be accepted; 0s: ask each time.",
+        meaning: "How long an active answer is cached, which is also how long a token may still be accepted after the issuer has revoked it. 0s: ask each time.",
         example: "10s",
         expects: "a duration, such as 30s",
         parse: value::duration,
@@ -318,15 +318,15 @@ variables! {
 
     AUTH0_REVOCATION_FILE: Optional<PathBuf> {
         default: "none",
-        meaning: "A file of revoked tokens, one line of JSON each, such as {\"iss\":\"https://…/\",\"sub\":\"auth0|alice\",\"before\":1790000000}. Looked at every second.",
+        meaning: "A file of revoked tokens, one line of JSON each, such as {\"iss\":\"https://…/\",\"sub\":\"auth0|alice\",\"before\":1790000000}. Checked for changes every second.",
         example: "/etc/warp-bearer/revoked.jsonl",
         expects: "the path of a file of revocations",
         parse: value::file,
     }
 
     AUTH0_LOGOUT_CLIENT_ID: Optional<String> {
-        default: "none; there is no /backchannel-logout",
-        meaning: "The client for which the issuer sends logout tokens to /backchannel-logout (OpenID Connect Back-Channel Logout 1.0), which revokes the session. Separate several with commas.",
+        default: "none; /backchannel-logout is off",
+        meaning: "The client whose logout tokens are accepted at /backchannel-logout (OpenID Connect Back-Channel Logout 1.0), which revokes the tokens of the session. Separate several with commas.",
         example: "'<logout-client-id>'",
         expects: "the ID of a client at the issuer",
         parse: value::text,
@@ -334,15 +334,15 @@ variables! {
 
     PUBLIC_URL: Optional<String> {
         default: "the origin of AUTH0_RESOURCE",
-        meaning: "The URL by which clients reach this service. The URL in a DPoP proof is compared with it, never with the Host that a caller sends.",
+        meaning: "The URL that clients use for this service. The URL in a DPoP proof is compared with it, never with the Host that a caller sends.",
         example: "https://api.example.com",
-        expects: "the URL by which clients reach this service, such as https://api.example.com",
+        expects: "the URL that clients use for this service, such as https://api.example.com",
         parse: url::resource,
     }
 
     AUTH0_DPOP: Optional<DpopMode> {
-        default: "allowed if PUBLIC_URL is known, and off otherwise",
-        meaning: "Whether tokens come with a DPoP proof of the key that they are bound to (RFC 9449): off, allowed beside plain bearer tokens, or required.",
+        default: "allowed if PUBLIC_URL or AUTH0_RESOURCE is set, otherwise off",
+        meaning: "Accepts tokens that are bound to a key, with a DPoP proof (RFC 9449): off, allowed beside plain bearer tokens, or required.",
         example: "required",
         expects: "off, allowed or required",
         parse: value::dpop_mode,
@@ -358,7 +358,7 @@ variables! {
 
     AUTH0_DPOP_WINDOW: WithDefault<Duration> {
         default: "5m",
-        meaning: "How long after it was made a DPoP proof is accepted, 1s to 1h, beside AUTH0_LEEWAY.",
+        meaning: "The maximum age of a DPoP proof, 1s to 1h, in addition to AUTH0_LEEWAY.",
         example: "1m",
         expects: "a duration from 1s to 1h, such as 5m",
         parse: |text| value::duration_within(text, Duration::from_secs(1)..=Duration::from_secs(60 * 60)),
@@ -366,15 +366,15 @@ variables! {
 
     AUTH0_DPOP_NONCE: WithDefault<bool> {
         default: "off",
-        meaning: "Whether a DPoP proof needs a nonce of this service, so that none can be made in advance: off or required.",
+        meaning: "Requires a nonce of this service in DPoP proofs, so that they cannot be made in advance: off or required.",
         example: "required",
         expects: "off or required",
         parse: value::nonce,
     }
 
     AUTH0_DPOP_NONCE_SECRET: Optional<Secret> {
-        default: "random; each replica then accepts its own nonces only",
-        meaning: "The secret that nonces are made with: 32 bytes or more, in single quotes, the same for all replicas.",
+        default: "random; each replica then accepts only its own nonces",
+        meaning: "The secret for making nonces: 32 bytes or more, in single quotes, the same for all replicas.",
         example: "'<nonce-secret>'",
         expects: "a secret of 32 bytes or more",
         parse: value::nonce_secret,
@@ -383,15 +383,15 @@ variables! {
 
     AUTH0_DPOP_STORE: WithDefault<usize> {
         default: "64MiB",
-        meaning: "The memory for used DPoP proofs, 64KiB to 16384MiB. A million proofs take some 40MiB. When it is full, requests with a proof get 503.",
+        meaning: "The memory for used DPoP proofs, 64KiB to 16384MiB. A million proofs take about 40MiB. When it is full, requests with a proof get 503.",
         example: "256MiB",
         expects: "a size from 64KiB to 16384MiB, such as 64MiB",
         parse: |text| value::size(text, 64 * KIB..=16384 * MIB),
     }
 
     STATE_STORE: Optional<Secret> {
-        default: "none; what is used once is known to this process alone",
-        meaning: "The Redis or Valkey, 6.2 or later, that replicas share: redis://[user][:password@]host[:port][/database], or rediss:// for TLS. In single quotes if it has a password.",
+        default: "none; each process has its own state",
+        meaning: "The URL of the Redis or Valkey server, 6.2 or later, that replicas share: redis://[user][:password@]host[:port][/database], or rediss:// for TLS. In single quotes if it has a password.",
         example: "'<redis://:password@redis.internal:6379/0>'",
         expects: "a URL, such as redis://:password@redis.internal:6379/0",
         parse: value::state_store,
@@ -400,7 +400,7 @@ variables! {
 
     STATE_STORE_TIMEOUT: WithDefault<Duration> {
         default: "100ms",
-        meaning: "How long a command of the state store may take, 1ms to 1s; beyond, the request gets 503.",
+        meaning: "The timeout of a state store command, 1ms to 1s. After that, the request gets 503.",
         example: "250ms",
         expects: "a duration from 1ms to 1s, such as 100ms",
         parse: |text| value::duration_within(text, Duration::from_millis(1)..=Duration::from_secs(1)),
@@ -416,7 +416,7 @@ variables! {
 
     STATE_STORE_OUTAGE: WithDefault<StoreOutage> {
         default: "refuse",
-        meaning: "What happens after that: refuse answers 503 on protected routes, local goes on with the list that is held.",
+        meaning: "What happens after STATE_STORE_STALE: refuse answers 503 on protected routes, local continues to use the last list.",
         example: "local",
         expects: "refuse or local",
         parse: value::store_outage,
@@ -424,7 +424,7 @@ variables! {
 
     AUTH0_CLIENT_ID: Unread {
         default: "none",
-        meaning: "The application for which `just token` fetches a token. The service never reads it.",
+        meaning: "The ID of the application for which `just token` fetches a token. The service never reads it.",
         example: "'<client-id>'",
         expects: "the client ID of an application",
     }
@@ -447,7 +447,7 @@ variables! {
 
     TLS_CERT_FILE: Optional<PathBuf> {
         default: "none; the service speaks plain HTTP",
-        meaning: "The certificate for TLS, followed by its chain, as PEM. Reread when it changes.",
+        meaning: "The certificate for TLS, followed by its chain, as PEM. Read again when it changes.",
         example: "/etc/warp-bearer/tls.crt",
         expects: "the path of a certificate as PEM",
         parse: value::file,
@@ -455,7 +455,7 @@ variables! {
 
     TLS_KEY_FILE: Optional<PathBuf> {
         default: "none; TLS_CERT_FILE needs it",
-        meaning: "The private key of the certificate, as PEM. Reread when it changes.",
+        meaning: "The private key of the certificate, as PEM. Read again when it changes.",
         example: "/etc/warp-bearer/tls.key",
         expects: "the path of a private key as PEM",
         parse: value::file,
@@ -463,15 +463,15 @@ variables! {
 
     TLS_CLIENT_CERT: WithDefault<bool> {
         default: "off",
-        meaning: "Asks clients for a certificate, and accepts tokens that are bound to it (RFC 8705): off or request. Any certificate will do, self-signed ones included; the client proves that it holds the key.",
+        meaning: "Asks clients for a certificate, and accepts tokens that are bound to it (RFC 8705): off or request. Any certificate is accepted, self-signed ones included, if the client has its key.",
         example: "request",
         expects: "off or request",
         parse: value::client_certificates,
     }
 
     TLS_CLIENT_CA_FILE: Optional<PathBuf> {
-        default: "none; whoever signed a certificate is accepted",
-        meaning: "The certificate authorities of clients, as PEM. A certificate of another one counts as absent. Reread when it changes.",
+        default: "none; any client certificate is accepted",
+        meaning: "The certificate authorities of clients, as PEM. A client certificate from another authority counts as absent. Read again when it changes.",
         example: "/etc/warp-bearer/clients.crt",
         expects: "the path of certificates as PEM",
         parse: value::file,
@@ -479,14 +479,14 @@ variables! {
 
     CLIENT_CERT_FIELD: Optional<CertificateSource> {
         default: "none",
-        meaning: "The field by which the proxy in front passes the client's certificate on: client-cert (RFC 9440), x-forwarded-client-cert (Envoy) or x-ssl-client-cert (nginx). The proxy must replace what a client sends under this name.",
+        meaning: "The field in which the proxy sends the client's certificate: client-cert (RFC 9440), x-forwarded-client-cert (Envoy) or x-ssl-client-cert (nginx). The proxy must overwrite this field if a client sends it.",
         example: "client-cert",
         expects: "client-cert, x-forwarded-client-cert or x-ssl-client-cert",
         parse: value::certificate_field,
     }
 
     METRICS_LISTEN: Optional<SocketAddr> {
-        default: "none; there are no metrics",
+        default: "none; no metrics",
         meaning: "The address and port on which metrics are served, at /metrics. They need no token.",
         example: "127.0.0.1:9090",
         expects: "an IP address and a port, such as 127.0.0.1:9090",
@@ -494,7 +494,7 @@ variables! {
     }
 
     CORS_ORIGINS: Optional<Option<HeaderValue>> {
-        default: "none; no page of another origin reads answers",
+        default: "none; pages of other origins cannot read answers",
         meaning: "The origins whose pages may read responses in a browser, separated by commas and compared exactly. * alone allows every origin.",
         example: "https://app.example.com,http://localhost:3000",
         expects: "origins, such as https://app.example.com",
@@ -503,7 +503,7 @@ variables! {
 
     DOCS: WithDefault<bool> {
         default: "on",
-        meaning: "Serves /docs, where people can try the routes, and /openapi.json: on or off. Both show only what challenges and metadata reveal anyway.",
+        meaning: "Serves /docs, where people can try the routes, /openapi.json, and the list of routes at /: on or off. They show only what challenges and metadata reveal anyway.",
         example: "off",
         expects: "on or off",
         parse: value::switch,
@@ -511,15 +511,23 @@ variables! {
 
     FORWARD_AUTH_PATHS: WithDefault<bool> {
         default: "off",
-        meaning: "Answers every path below /auth as /auth, for proxies that append the client's own path to it, as Envoy does: on or off. The query is the client's there and is not read.",
+        meaning: "Answers every path below /auth like /auth, for proxies that append the client's path, as Envoy does: on or off. The query of such a path is the client's and is not read.",
         example: "on",
+        expects: "on or off",
+        parse: value::switch,
+    }
+
+    DEMO_ROUTES: WithDefault<bool> {
+        default: "on",
+        meaning: "Serves /api/public, /api/private and /api/private-scoped, which are for trying the service out: on or off.",
+        example: "off",
         expects: "on or off",
         parse: value::switch,
     }
 
     IDLE_TIMEOUT: WithDefault<Duration> {
         default: "30s",
-        meaning: "How long a connection may stay open without a request in progress, and how long a response is held that the client does not read.",
+        meaning: "How long a connection may stay open without a request in flight, and how long the service waits for a client to read a response.",
         example: "1m",
         expects: "a duration, such as 30s",
         parse: value::positive_duration,
@@ -527,7 +535,7 @@ variables! {
 
     REQUEST_TIMEOUT: WithDefault<Duration> {
         default: "30s",
-        meaning: "How long a request may take, including its body; beyond: 503.",
+        meaning: "The timeout of a request, including its body. After that: 503.",
         example: "10s",
         expects: "a duration, such as 30s",
         parse: value::positive_duration,
@@ -535,7 +543,7 @@ variables! {
 
     MAX_CONNECTIONS: WithDefault<usize> {
         default: "10000",
-        meaning: "The number of connections served at once. Further ones wait.",
+        meaning: "The maximum number of concurrent connections. Further ones wait.",
         example: "2000",
         expects: "a number from 1 to 1000000, such as 10000",
         parse: |text| value::number(text, 1..=1_000_000),
@@ -543,7 +551,7 @@ variables! {
 
     MAX_HEADER_BYTES: WithDefault<u32> {
         default: "32KiB",
-        meaning: "The maximum size of a request's head, 8KiB to 1MiB; beyond: 431.",
+        meaning: "The maximum size of a request's head, 8KiB to 1MiB. Above: 431.",
         example: "64KiB",
         expects: "a size from 8KiB to 1MiB, such as 32KiB",
         parse: |text| value::size(text, 8 * KIB..=MIB),
@@ -551,7 +559,7 @@ variables! {
 
     MAX_HEADER_FIELDS: WithDefault<usize> {
         default: "100",
-        meaning: "The maximum number of fields in a request's head; beyond: 431.",
+        meaning: "The maximum number of header fields in a request. Above: 431.",
         example: "50",
         expects: "a number from 1 to 10000, such as 100",
         parse: |text| value::number(text, 1..=10_000),
@@ -559,7 +567,7 @@ variables! {
 
     MAX_URI_BYTES: WithDefault<usize> {
         default: "8KiB",
-        meaning: "The maximum size of a request's target; beyond: 414.",
+        meaning: "The maximum size of a request's target (path and query). Above: 414.",
         example: "4KiB",
         expects: "a size from 1 to 1MiB, such as 8KiB",
         parse: |text| value::size(text, 1..=MIB),
@@ -567,7 +575,7 @@ variables! {
 
     MAX_BODY_BYTES: WithDefault<u64> {
         default: "1MiB",
-        meaning: "The maximum size of a request's body; beyond: 413.",
+        meaning: "The maximum size of a request's body. Above: 413.",
         example: "64KiB",
         expects: "a size from 0 to 1GiB, such as 1MiB",
         parse: |text| value::size(text, 0..=1024 * MIB),
@@ -583,7 +591,7 @@ variables! {
 
     MAX_RESETS: WithDefault<usize> {
         default: "128",
-        meaning: "The number of HTTP/2 requests that a client may cancel before they are read; beyond, the connection is closed.",
+        meaning: "The number of HTTP/2 requests that a client may cancel before the service has read them. Above, the connection is closed.",
         example: "32",
         expects: "a number from 1 to 10000, such as 128",
         parse: |text| value::number(text, 1..=10_000),
@@ -591,7 +599,7 @@ variables! {
 
     SHUTDOWN_GRACE: WithDefault<Duration> {
         default: "500ms",
-        meaning: "How long new connections are still accepted once a stop was requested. Every response then closes its connection.",
+        meaning: "How long new connections are still accepted after a shutdown request. Every response then closes its connection.",
         example: "5s",
         expects: "a duration, such as 500ms",
         parse: value::duration,
@@ -599,7 +607,7 @@ variables! {
 
     SHUTDOWN_TIMEOUT: WithDefault<Duration> {
         default: "25s",
-        meaning: "How long requests in progress may take after that.",
+        meaning: "How long requests in flight may take after SHUTDOWN_GRACE.",
         example: "10s",
         expects: "a duration, such as 25s",
         parse: value::duration,
@@ -607,7 +615,7 @@ variables! {
 
     RUST_LOG: WithDefault<EnvFilter> {
         default: "info",
-        meaning: "The log filter: a level, and levels for single targets.",
+        meaning: "The log filter: a level, and levels for individual targets.",
         example: "info,warp_bearer=debug",
         expects: "a level or target=level, such as info,warp_bearer=debug",
         parse: value::log_filter,
@@ -622,23 +630,23 @@ variables! {
     }
 }
 
-/// Returns the variable of this name.
+/// Returns the variable with this name.
 pub(super) fn find(name: &str) -> Option<&'static Variable> {
     VARIABLES.iter().find(|variable| variable.name == name)
 }
 
-/// Returns whether a name starts with `AUTH0_`, in any case, and so is meant for this service even
-/// if it is misspelt.
+/// Returns whether a name starts with `AUTH0_`, ignoring case. Such a name is meant for this
+/// service even if it is misspelt.
 pub(super) fn is_auth0(name: &str) -> bool {
     const PREFIX: &str = "AUTH0_";
     name.get(..PREFIX.len())
         .is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
 }
 
-/// Returns the variable that a name in `.env` was most likely meant for: one that differs by one edit,
+/// Returns the variable that a name in `.env` most likely means: one that differs by one edit,
 /// `RUST_LOG` for the name that many programs use instead, or one without its `AUTH0_`.
 ///
-/// Names that other programs use, such as `DOMAIN`, are near to nothing.
+/// Names that other programs use, such as `DOMAIN`, match nothing.
 pub(super) fn near_miss(name: &str) -> Option<&'static str> {
     const COMMON: [&str; 5] = ["DOMAIN", "ISSUER", "RESOURCE", "REALM", "ALGORITHMS"];
     if find(name).is_some() || is_auth0(name) {
@@ -658,10 +666,10 @@ pub(super) fn near_miss(name: &str) -> Option<&'static str> {
         .map(|(known, _)| known)
 }
 
-/// Returns the known name that is most similar to a misspelt one, which starts with `AUTH0_`.
+/// Returns the known name most similar to a misspelt one, which starts with `AUTH0_`.
 ///
-/// Compares the pairs of letters that names share, which finds `AUTH0_API_AUDIENCE` for
-/// `AUTH0_AUDIENCE`. By edit distance, half of the table would be nearer.
+/// Compares the pairs of letters that two names share, which finds `AUTH0_API_AUDIENCE` for
+/// `AUTH0_AUDIENCE`. By edit distance, half of the table would be closer.
 pub(super) fn nearest(name: &str) -> Option<&'static str> {
     let misspelt = name["AUTH0_".len()..].to_ascii_uppercase();
     VARIABLES

@@ -1,7 +1,7 @@
 //! Limits the size of a request's body.
 //!
-//! The reader of a larger body gets an error, and never a byte beyond the limit. [`Overflow`] records the
-//! reason, because warp's own rejection does not contain it.
+//! Reading a larger body fails, without passing on any byte beyond the limit. [`Overflow`] records
+//! the reason, because warp's own rejection does not contain it.
 
 use std::{
     error::Error,
@@ -60,7 +60,7 @@ impl Body for LimitedBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        // A body that announces too much fails before hyper sends `100 Continue` for it.
+        // A body that announces too many bytes fails before hyper sends `100 Continue`.
         if self.inner.size_hint().lower() > self.left {
             return Poll::Ready(Some(Err(self.overflow.raise())));
         }

@@ -1,9 +1,9 @@
 //! The certificates of clients (mutual TLS), for tokens that are bound to one.
 //!
-//! Any certificate is accepted in the handshake: it identifies a client by its hash, whoever signed
-//! it. TLS proves that the client holds its key. With configured authorities, a certificate of
-//! another one counts as absent; it does not end the handshake, since the client may present a token
-//! that needs none.
+//! The handshake accepts any certificate, regardless of its signer: the certificate identifies a
+//! client by its hash, and TLS proves that the client holds its key. If authorities are configured,
+//! a certificate from another authority counts as absent. It does not end the handshake, since the
+//! client's token may not need a certificate.
 
 use std::{
     fmt,
@@ -25,23 +25,23 @@ use tokio_rustls::rustls::{
 
 use crate::auth::ClientCertificate;
 
-/// Holds the certificate of a connection's client once the handshake is over.
-pub(in crate::service) type Presented = Arc<OnceLock<ClientCertificate>>;
+/// The certificate of a connection's client. Set once the handshake is complete.
+pub(in crate::service) type CertificateSlot = Arc<OnceLock<ClientCertificate>>;
 
-/// Decides which certificates of clients count.
+/// Decides which client certificates count.
 #[derive(Clone)]
 pub(in crate::service) struct Clients {
-    /// `None` if whoever signed a certificate is accepted.
+    /// `None` if certificates from any signer are accepted.
     authorities: Option<Arc<dyn ClientCertVerifier>>,
 }
 
 impl Clients {
-    /// Accepts whoever signed a certificate.
+    /// Accepts certificates from any signer.
     pub(super) fn any() -> Self {
         Self { authorities: None }
     }
 
-    /// Accepts the certificates of the authorities in this PEM. Fails with what is wrong with it.
+    /// Accepts certificates from the authorities in this PEM. Fails with the problem in the PEM.
     pub(super) fn of_authorities(
         pem: &[u8],
         provider: &Arc<CryptoProvider>,
@@ -60,7 +60,7 @@ impl Clients {
         })
     }
 
-    /// Returns the certificate that a handshake presented, if it counts.
+    /// Returns the certificate from a handshake, if it counts.
     pub(super) fn accept(&self, chain: &[CertificateDer<'_>]) -> Option<ClientCertificate> {
         let (certificate, intermediates) = chain.split_first()?;
         if let Some(authorities) = &self.authorities {
@@ -82,7 +82,7 @@ impl fmt::Debug for Clients {
     }
 }
 
-/// Asks for a certificate, demands none, and accepts each whose key the client holds.
+/// Requests a certificate without requiring one, and accepts any whose key the client holds.
 #[derive(Debug)]
 pub(super) struct AnyCertificate(Arc<CryptoProvider>);
 
@@ -92,7 +92,7 @@ impl AnyCertificate {
     }
 }
 
-/// The longest chain of certificates, in bytes. A connection keeps it for as long as it lasts.
+/// The maximum size of a certificate chain in bytes. A connection keeps the chain until it ends.
 const MAX_CHAIN: usize = 16 * 1024;
 
 impl ClientCertVerifier for AnyCertificate {
@@ -100,7 +100,7 @@ impl ClientCertVerifier for AnyCertificate {
         false
     }
 
-    /// Names no authority, so that clients send whatever certificate they have.
+    /// Names no authorities, so that clients send any certificate they have.
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         &[]
     }

@@ -1,14 +1,15 @@
-//! CORS (Fetch standard): which pages of other origins may read an answer.
+//! CORS (Fetch standard): decides which pages of other origins may read a response.
 //!
 //! CORS protects no route, because only browsers obey it. It never allows credentials: clients send
-//! tokens, and the service has no cookies. It wraps every answer, including the server's own errors, so
-//! that a page can read a 401, a 413 or a 503 like any other answer.
+//! tokens, and the service has no cookies. It applies to every response, including the server's own
+//! errors, so that a page can read a 401, a 413 or a 503 like any other response.
 //!
-//! warp's filter and tower-http's layer wrap routes only. warp's rejects every request from an origin
-//! that is not listed, even one of the service's own pages, and sends no `Vary`. tower-http's treats every
-//! `OPTIONS` as a preflight.
+//! warp's filter and tower-http's layer wrap only routes. warp's filter rejects every request from
+//! an origin that is not listed, even from the service's own pages, and sends no `Vary`.
+//! tower-http's layer treats every `OPTIONS` as a preflight.
 //!
-//! **Invariant**: no preflight without a token is answered with 2xx at [`GATE`], however its path is spelled.
+//! **Invariant**: a preflight to [`GATE`] without a token is never answered with 2xx, in any
+//! spelling of the path.
 
 use hyper::{
     Method,
@@ -26,16 +27,18 @@ use crate::{
     service::observe::request_id::only,
 };
 
-/// The path that answers no preflight. A proxy forwards every request for which this path answers 2xx,
-/// and some proxies send it the client's own method and fields. So `OPTIONS` needs a token there.
+/// The path that rejects preflights. A proxy forwards every request for which this path answers
+/// 2xx, and some proxies send it the client's own method and fields, so `OPTIONS` needs a token
+/// here too.
 pub(in crate::service) const GATE: &str = "/auth";
 
-/// Returns whether a path is a spelling of the gate, or of a path below it, where some proxies append the
-/// client's own path.
+/// Returns whether a path is a spelling of the gate, or of a path below it, where some proxies
+/// append the client's own path.
 ///
-/// A proxy and this service may read a path differently, so every reading counts: escapes are decoded as
-/// often as there are any, case is ignored, and empty segments are skipped. A segment that begins with two
-/// dots could lead back to the gate. Browsers send none, so such a path needs no preflight.
+/// A proxy and this service may interpret a path differently, so every interpretation counts:
+/// escapes are decoded repeatedly, case is ignored, and empty segments are skipped. A segment that
+/// begins with two dots could lead back to the gate. Browsers never send one, so such a path needs
+/// no preflight.
 fn is_gate(path: &str) -> bool {
     let path = decoded(path);
     let mut segments = path.split(|byte| matches!(byte, b'/' | b'\\'));
@@ -44,8 +47,8 @@ fn is_gate(path: &str) -> bool {
         || segments.any(|segment| segment.starts_with(b".."))
 }
 
-/// Returns the first letters, digits, `-` and `_` of a segment, without its parameters: `auth` of `auth;x`,
-/// of `auth.` and of ` auth`.
+/// Returns the leading letters, digits, `-` and `_` of a segment, without its parameters: `auth`
+/// for `auth;x`, `auth.` and ` auth`.
 fn name(segment: &[u8]) -> &[u8] {
     let belongs = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
     let without_parameters = segment
@@ -56,7 +59,8 @@ fn name(segment: &[u8]) -> &[u8] {
     names.find(|name| !name.is_empty()).unwrap_or_default()
 }
 
-/// Decodes escapes, those that decoding makes included (`%2561` is `a`), in one pass. Malformed ones stay.
+/// Decodes escapes in one pass, including those that decoding creates (`%2561` is `a`). Malformed
+/// ones stay.
 fn decoded(path: &str) -> Vec<u8> {
     let mut decoded = Vec::with_capacity(path.len());
     for byte in path.bytes() {
@@ -79,30 +83,30 @@ fn hex(digit: u8) -> Option<u8> {
 /// The route name of preflights in logs and metrics.
 const PREFLIGHT: &str = "preflight";
 
-// The methods that a page may send, the same for every path. A path without the method answers 405, which
-// the page can read.
+// The methods that a page may send, the same for every path. If a path does not support one, the
+// page can read the 405.
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE");
-/// How many names of request fields a preflight may ask for. The rest are not allowed.
+/// The maximum number of request field names in a preflight. Further names are not allowed.
 const MAX_NAMES: usize = 64;
-/// The answer fields that a page needs to handle an error.
+/// The response fields that a page needs to handle errors.
 const EXPOSED: HeaderValue =
     HeaderValue::from_static("WWW-Authenticate, DPoP-Nonce, Retry-After, X-Request-Id");
-/// How long a browser caches a preflight, in seconds. A page of an origin that was removed from the list
-/// may send requests for as long, but cannot read the answers.
+/// How long a browser caches a preflight, in seconds. After an origin is removed from the list, its
+/// pages may send requests for this long, but cannot read the responses.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("600");
 
-/// The origins whose pages may read what the service answers.
+/// The origins whose pages may read the service's responses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cors {
-    /// Every origin. Use this only for a service that the whole internet may read: in a private network,
-    /// any page that a user visits could read the open routes.
+    /// Every origin. Use this only for a service that is public on the internet. In a private
+    /// network, any page that a user visits could read the open routes.
     Any,
     /// The listed origins, compared byte for byte with what browsers send: `https://app.example.com`.
     Only(Vec<HeaderValue>),
 }
 
-/// The path of the resource's metadata (RFC 9728 §3), and the beginning of those of resources with a
-/// path. A client needs them before it can get a token, so pages of any origin may read them.
+/// The path of the resource's metadata (RFC 9728 §3), and the prefix for resources with a path. A
+/// client needs the metadata before it can get a token, so pages of any origin may read them.
 const METADATA: &str = "/.well-known/oauth-protected-resource";
 
 /// Returns whether a path is that of the metadata of a resource.
@@ -112,7 +116,7 @@ fn is_metadata(path: &str) -> bool {
 }
 
 impl Cors {
-    /// Evaluates a request. `None` if no page of another origin may read the answer.
+    /// Evaluates a request. `None` if no page of another origin may read the response.
     pub(in crate::service) fn evaluate(cors: Option<&Self>, head: &Parts) -> Option<CorsRequest> {
         let target = head.uri.path_and_query();
         let may_be_metadata = target.is_some_and(|target| target.as_str().starts_with(METADATA));
@@ -136,17 +140,18 @@ impl Cors {
 
     fn allowed(&self, origin: &HeaderValue) -> Option<HeaderValue> {
         match self {
-            // `*` and not the origin: browsers never send credentials for `*`.
+            // `*` instead of the origin, because browsers never send credentials with `*`.
             Self::Any => Some(HeaderValue::from_static("*")),
             Self::Only(origins) => origins.iter().find(|known| *known == origin).cloned(),
         }
     }
 }
 
-/// Returns the names of request fields that a preflight asks for, as far as they are valid.
+/// Returns the valid request field names that a preflight asks for.
 ///
-/// All of them are allowed. A list would protect nothing, since no credentials are, and would block what
-/// clients add on their own, such as `mcp-protocol-version` and `baggage`.
+/// All of them are allowed. A list would protect nothing, because credentials are never allowed,
+/// and would block fields that clients add themselves, such as `mcp-protocol-version` and
+/// `baggage`.
 fn requested(headers: &HeaderMap) -> Option<HeaderValue> {
     let fields = headers.get_all(ACCESS_CONTROL_REQUEST_HEADERS).iter();
     let names = fields
@@ -165,11 +170,11 @@ fn requested(headers: &HeaderMap) -> Option<HeaderValue> {
 /// A preflight.
 #[derive(Debug)]
 struct Preflight {
-    /// The names of request fields that it asks for. `None` if there are none.
+    /// The requested field names. `None` if there are none.
     names: Option<HeaderValue>,
 }
 
-/// The CORS properties of one request.
+/// The CORS result for one request.
 #[derive(Debug)]
 pub(in crate::service) struct CorsRequest {
     allowed: Option<HeaderValue>,
@@ -177,11 +182,11 @@ pub(in crate::service) struct CorsRequest {
 }
 
 impl CorsRequest {
-    /// Returns the answer to a preflight, or `None` if the request is an ordinary one. A preflight needs
-    /// no token, since browsers send none with it, and its path need not exist.
+    /// Returns the response to a preflight. `None` if the request is not a preflight. A preflight
+    /// needs no token, since browsers send none with it, and its path need not exist.
     ///
-    /// An origin that is not listed gets a 403 with a reason. A browser would need no reason, but the
-    /// developer who forgot to list the origin does.
+    /// An origin that is not listed gets a 403 with a reason. The browser does not need the reason,
+    /// but a developer who forgot to list the origin does.
     pub(in crate::service) fn preflight(&self) -> Option<Response> {
         let preflight = self.preflight.as_ref()?;
         context::set_route(PREFLIGHT);
@@ -198,8 +203,8 @@ impl CorsRequest {
         Some(answer)
     }
 
-    /// Sets the fields that let the page read the answer, if its origin is allowed. `Vary` tells caches
-    /// that the answer depends on `Origin`, even if the request has none.
+    /// Sets the fields that let the page read the response, if its origin is allowed. `Vary` tells
+    /// caches that the response depends on `Origin`, even if the request has none.
     pub(in crate::service) fn set_headers(self, headers: &mut HeaderMap) {
         headers.append(VARY, HeaderValue::from_static("Origin"));
         if let Some(origin) = self.allowed {

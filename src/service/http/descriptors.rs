@@ -1,16 +1,16 @@
-//! Lowers the limit of connections to the number of file descriptors.
+//! Limits the number of connections to the available file descriptors.
 //!
-//! Each connection needs one. The rest of the process needs some too: listeners, logs, the connections of
-//! `METRICS_LISTEN`, and key fetches, which would fail if idle peers held every descriptor. So
-//! [`RESERVE`] descriptors are never used for connections.
+//! Each connection needs one. The process also needs some for listeners, logs, the connections of
+//! `METRICS_LISTEN`, and key fetches, which would fail if idle peers held every descriptor.
+//! [`RESERVE`] descriptors are therefore never used for connections.
 
 use crate::service::http::limits::Limits;
 
-/// Descriptors that connections never use.
+/// The number of descriptors that connections never use.
 const RESERVE: usize = 64;
 
-/// Raises the process's soft limit of descriptors to the hard one, and lowers the limit of connections,
-/// with a warning, if there are not enough for it.
+/// Raises the process's soft descriptor limit to the hard limit. If that is not enough, lowers the
+/// connection limit and logs a warning.
 pub(in crate::service) fn fit(mut limits: Limits) -> Limits {
     let Some(descriptors) = raised() else {
         return limits;
@@ -21,15 +21,15 @@ pub(in crate::service) fn fit(mut limits: Limits) -> Limits {
             wanted = limits.connections,
             connections,
             descriptors,
-            "MAX_CONNECTIONS lowered: the process may not open as many files; raise its limit (ulimit -n, LimitNOFILE)"
+            "MAX_CONNECTIONS lowered to the limit of open files; raise that limit (ulimit -n, LimitNOFILE)"
         );
         limits.connections = connections;
     }
     limits
 }
 
-/// Returns the limit that [`fit`] would lower `wanted` to in a process like this one, and the number of
-/// descriptors that it may have. `None` if there are enough.
+/// Returns the limit to which [`fit`] would lower `wanted` in this process, and the number of
+/// available descriptors. `None` if there are enough.
 pub(in crate::service) fn shortfall(wanted: usize) -> Option<(usize, u64)> {
     let descriptors = hard_limit()?;
     let fitting = connections(wanted, descriptors);
@@ -53,7 +53,7 @@ fn connections(wanted: usize, descriptors: u64) -> usize {
     wanted.min(descriptors.saturating_sub(RESERVE)).max(1)
 }
 
-/// Raises the limit and returns it, or `None` if it is unlimited.
+/// Raises the soft limit and returns it. `None` if it is unlimited.
 #[cfg(unix)]
 fn raised() -> Option<u64> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -67,7 +67,7 @@ fn raised() -> Option<u64> {
         Ok(()) => maximum,
         // Some systems report a hard limit that they do not grant.
         Err(error) => {
-            tracing::debug!(%error, "soft limit of descriptors not raised");
+            tracing::debug!(%error, "raising the soft limit of open files failed");
             current
         }
     }
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn connections_leave_descriptors_in_reserve() {
+    fn keeps_descriptors_in_reserve() {
         for (case, wanted, descriptors, expected) in [
             ("plenty", 10_000, 65_536, 10_000),
             ("just enough", 10_000, 10_064, 10_000),

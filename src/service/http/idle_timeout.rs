@@ -1,23 +1,24 @@
-//! The idle timeout of a connection, and the timeout of a peer that does not read.
+//! The idle timeout of a connection, and the timeout for a peer that does not read.
 //!
-//! hyper's own timeout covers only the wait for an HTTP/1.1 head. It does not cover a peer that never
-//! sends its first byte, never finishes an HTTP/2 handshake or header block, keeps an empty HTTP/2
-//! connection open with pings, or sends a request and does not read the answer. This timeout covers all
-//! of them, by three rules:
+//! hyper's own timeout covers only the wait for an HTTP/1.1 head. It does not cover a peer that
+//! never sends its first byte, never finishes an HTTP/2 handshake or header block, keeps an empty
+//! HTTP/2 connection open with pings, or sends a request and does not read the response. This
+//! timeout covers all of these with three rules:
 //!
-//! - A connection without an active request ends after the limit. A request is active until the last byte
-//!   of its answer has been given to hyper, so a handler may send nothing for any time (server-sent
-//!   events).
-//! - An answer ends if the peer reads nothing of it for the limit. *Other requests on the connection do
-//!   not reset this timer.* An HTTP/2 answer ends with its stream while the stream's task still runs, and
-//!   with the connection afterwards.
-//! - A connection whose socket accepts no byte for [`BLOCKED`] times the limit ends. Meanwhile the timers
-//!   of the other two rules are paused, but never for longer than [`BLOCKED`] times the limit in all: a
-//!   peer could keep its socket full with pings and read a little of their answers now and then.
+//! - A connection without an active request ends after the limit. A request is active until hyper
+//!   has received the last byte of its response, so a handler may pause for any length of time
+//!   (server-sent events).
+//! - A response ends if the peer reads none of it for the limit. *Other requests on the connection
+//!   do not reset this timer.* An HTTP/2 response ends with its stream while the stream's task
+//!   still runs, and with the connection afterwards.
+//! - A connection whose socket accepts no byte for [`BLOCKED_FACTOR`] times the limit ends. Meanwhile the
+//!   timers of the other two rules are paused, but never for more than [`BLOCKED_FACTOR`] times the limit
+//!   in total. Otherwise a peer could keep its socket full with pings and occasionally read a few
+//!   of their responses.
 //!
-//! "Reads" means that hyper has written the bytes to the socket. A slow reader shows this only in large
-//! steps: its kernel fills a receive buffer of 128 KiB or more at once, and asks for more only when the
-//! reader has nearly emptied it.
+//! "Reads" means that hyper has written the bytes to the socket. This is visible only in large
+//! steps for a slow reader: its kernel fills a receive buffer of 128 KiB or more at once, and asks
+//! for more only when the reader has nearly emptied it.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -28,9 +29,9 @@ use std::{
 use futures_util::future::AbortHandle;
 use tokio::time::{Instant, sleep_until};
 
-/// A socket may accept no byte for this many times the limit. At the default limit of 30 s, a peer that
-/// reads 1 KiB each second empties a receive buffer of 240 KiB in time.
-const BLOCKED: u32 = 8;
+/// A socket may accept no bytes for this many times the limit. At the default limit of 30 s, a peer
+/// that reads 1 KiB per second empties a receive buffer of 240 KiB in that time.
+const BLOCKED_FACTOR: u32 = 8;
 
 /// The timers of one connection.
 #[derive(Debug)]
@@ -38,39 +39,42 @@ pub(in crate::service) struct IdleTimeout(Mutex<State>);
 
 #[derive(Debug)]
 struct State {
-    /// Requests whose answers hyper does not have completely.
+    /// The number of requests whose responses hyper has not received completely.
     active: usize,
-    /// The time when a request last began or ended, or a blocked socket last accepted bytes again.
+    /// The last time that a request began or ended, or that a blocked socket accepted bytes again.
     since: Instant,
-    /// The time when a request last began or ended, or hyper last wrote a piece of an answer. Bounds how
-    /// far a blocked socket puts off `since`.
+    /// The last time that a request began or ended, or that hyper wrote a piece of a response.
+    /// Limits how far a blocked socket can postpone `since`.
     used: Instant,
-    /// The time since which the socket accepts no bytes. `None` if it accepts them.
+    /// The time at which the socket stopped accepting bytes. `None` if it accepts bytes.
     blocked: Option<Instant>,
-    /// Whether an HTTP/1.1 answer is handed over piece by piece and more of it is there.
+    /// True if an HTTP/1.1 response is handed over in pieces and the next piece is available.
     hands_over: bool,
-    /// Reads again once the answer is handed over. Set while the end of the peer's side is kept back.
+    /// Resumes reading once the response is handed over. Set while the peer's end of stream is held
+    /// back.
     reader: Option<Waker>,
-    /// Whether the peer took the last piece of HTTP/2 in one go, so that it will take another.
+    /// True if the peer took the last HTTP/2 piece at once, so that it will probably take the next
+    /// one too.
     is_wide: bool,
-    /// HTTP/2 answers. Each [`StreamedAnswer`] knows its index.
+    /// The HTTP/2 responses. Each [`StreamedAnswer`] knows its index.
     streams: Vec<StreamState>,
 }
 
-/// The state of an HTTP/2 answer.
+/// The state of an HTTP/2 response.
 #[derive(Debug)]
 struct StreamState {
-    /// Pieces that hyper has not written yet.
+    /// The number of pieces that hyper has not written yet.
     pieces: usize,
-    /// The time when hyper last wrote a piece, or got one while it had none, and later by the time for which the socket was
-    /// blocked since.
+    /// The last time that hyper wrote a piece, or received one while it had none. Later by the
+    /// time for which the socket has been blocked since.
     since: Instant,
-    /// The time when hyper last wrote a piece, or got one while it had none. Bounds how far a blocked socket puts off `since`.
+    /// The last time that hyper wrote a piece, or received one while it had none. Limits how far a
+    /// blocked socket can postpone `since`.
     progressed: Instant,
-    /// Ends the stream. `None` once the stream's task has ended: hyper then holds the last pieces, and only
-    /// the end of the connection frees them.
+    /// Ends the stream. `None` once the stream's task has ended: hyper then holds the last pieces,
+    /// and they are freed only when the connection ends.
     abort: Option<AbortHandle>,
-    /// Ends the answer once all its pieces are taken.
+    /// Ends the response once all its pieces are taken.
     end: Option<Waker>,
 }
 
@@ -94,7 +98,7 @@ impl IdleTimeout {
         })))
     }
 
-    /// Counts a request as active until the returned guard drops.
+    /// Counts a request as active until the returned guard is dropped.
     pub(in crate::service) fn begin_request(self: &Arc<Self>) -> ActiveRequest {
         let mut state = self.state();
         let since = Instant::now();
@@ -106,7 +110,7 @@ impl IdleTimeout {
         }
     }
 
-    /// Records that the socket accepts no more bytes.
+    /// Records that the socket no longer accepts bytes.
     pub(in crate::service) fn block(&self) {
         self.state().blocked.get_or_insert_with(Instant::now);
     }
@@ -121,9 +125,10 @@ impl IdleTimeout {
         state.since = now;
     }
 
-    /// Keeps back the end of the peer's side while an answer is on its way to the peer; hyper would cut
-    /// the answer. The task is woken once the answer is handed over. A handler that is silent does not
-    /// count: it may never write again, and a peer that has left shows in nothing else.
+    /// Returns whether to hold back the peer's end of stream, because a response is being sent and
+    /// hyper would cut it off. The task is woken once the response is handed over. A silent handler
+    /// does not count: it may never write again, and then only the end of stream shows that the
+    /// peer has left.
     pub(in crate::service) fn keeps_back_end(&self, cx: &Context<'_>) -> bool {
         let mut state = self.state();
         let keeps = state.hands_over || state.blocked.is_some();
@@ -143,14 +148,15 @@ impl IdleTimeout {
         }
     }
 
-    /// Waits until the connection has been idle for `limit`, the peer has taken nothing of an answer for
-    /// as long that no stream could be ended for, or the socket has been blocked for [`BLOCKED`] limits.
+    /// Waits until the connection must end: it has been idle for `limit`, or the peer has read none
+    /// of a response for that long and the response has no stream to end, or the socket has been
+    /// blocked for [`BLOCKED_FACTOR`] limits.
     pub(in crate::service) async fn expired(&self, limit: Duration) {
-        self.still(limit, limit * BLOCKED).await;
+        self.still(limit, limit * BLOCKED_FACTOR).await;
     }
 
-    /// As [`expired`](Self::expired), for a connection that has to end: a blocked socket is given no
-    /// more time than `limit`.
+    /// Like [`expired`](Self::expired), for a connection that is being shut down: a blocked socket
+    /// gets only `limit`.
     pub(in crate::service) async fn expired_at_last(&self, limit: Duration) {
         self.still(limit, limit).await;
     }
@@ -161,12 +167,12 @@ impl IdleTimeout {
         }
     }
 
-    /// Ends the streams of answers that are due, and returns when to look next, or `None` if the
-    /// connection has to end now.
+    /// Ends the streams whose responses have timed out. Returns the time of the next check, or
+    /// `None` if the connection must end now.
     fn check(&self, limit: Duration, blocked_limit: Duration) -> Option<Instant> {
         let (mut state, now) = (self.state(), Instant::now());
         let is_blocked = state.blocked.is_some();
-        // A blocked socket pauses a timer, within the bound.
+        // A blocked socket pauses a timer, but only up to the bound.
         let due = |since: Instant, progressed: Instant| {
             let bound = progressed + blocked_limit;
             if is_blocked {
@@ -175,7 +181,7 @@ impl IdleTimeout {
                 bound.min(since + limit)
             }
         };
-        // Nothing that begins after this check is due earlier.
+        // Requests and pieces that begin after this check are not due earlier.
         let mut next = now + limit;
         if let Some(blocked) = state.blocked {
             next = next.min(blocked + blocked_limit);
@@ -210,28 +216,29 @@ pub(in crate::service) struct ActiveRequest {
 }
 
 impl ActiveRequest {
-    /// Returns when the request came.
+    /// Returns when the request arrived.
     pub(in crate::service) fn since(&self) -> Instant {
         self.since
     }
 
-    /// Records that the request is answered, and returns the time. Counts as the request's end unless
-    /// [`continues`](Self::continues) is called, so that the clock is read only once.
+    /// Records that the request is answered, and returns the current time. Counts as the end of the
+    /// request unless [`continues`](Self::continues) is called. One function, so that the clock is
+    /// read only once.
     pub(in crate::service) fn answered(&mut self) -> Instant {
         *self.until.insert(Instant::now())
     }
 
-    /// Records that more of the answer follows.
+    /// Records that more of the response follows.
     pub(in crate::service) fn continues(&mut self) {
         self.until = None;
     }
 
-    /// Returns whether the socket accepts no more bytes.
+    /// Returns whether the socket does not accept bytes.
     pub(in crate::service) fn is_blocked(&self) -> bool {
         self.idle_timeout.state().blocked.is_some()
     }
 
-    /// Notes whether more of an HTTP/1.1 answer is there to be handed over.
+    /// Records whether another piece of an HTTP/1.1 response is available.
     pub(in crate::service) fn hands_over(&self, more: bool) {
         let mut state = self.idle_timeout.state();
         state.hands_over = more;
@@ -242,7 +249,7 @@ impl ActiveRequest {
         }
     }
 
-    /// Registers the answer as one on an HTTP/2 stream, which `abort` ends.
+    /// Registers a response on an HTTP/2 stream, which `abort` ends.
     pub(in crate::service) fn begin_stream(&self, abort: AbortHandle) -> StreamedAnswer {
         let mut state = self.idle_timeout.state();
         let new = StreamState {
@@ -282,24 +289,25 @@ impl Drop for ActiveRequest {
     }
 }
 
-/// An HTTP/2 answer whose stream's task runs.
+/// An HTTP/2 response whose stream's task is running.
 #[derive(Debug)]
 pub(in crate::service) struct StreamedAnswer {
     idle_timeout: Arc<IdleTimeout>,
     place: usize,
-    /// Whether `END_STREAM` waits until the peer has taken all pieces. With `END_STREAM` hyper ends the
-    /// stream's task, and a stream without a task cannot be reset: only the end of the connection would
-    /// free what the peer leaves of a last piece. Not kept back where that would cost a short answer a
-    /// second write: with the only piece for a peer that takes whole pieces.
+    /// True if `END_STREAM` must wait until the peer has taken all pieces. Once hyper sends
+    /// `END_STREAM`, the stream's task ends, and a stream without a task cannot be reset: a last
+    /// piece that the peer does not read would be freed only when the connection ends. `END_STREAM`
+    /// is not held back for a single piece and a peer that takes whole pieces, because a short
+    /// response would then need a second write.
     pub(in crate::service) keeps_end: bool,
 }
 
 impl StreamedAnswer {
-    /// Counts a piece as unwritten until the returned guard drops.
+    /// Counts a piece as unwritten until the returned guard is dropped.
     pub(in crate::service) fn piece(&self) -> UnsentPiece {
         let mut state = self.idle_timeout.state();
         let stream = &mut state.streams[self.place];
-        // Another piece is no progress while the peer leaves the one before.
+        // While the peer has not taken the previous piece, another one is no progress.
         if stream.pieces == 0 {
             let now = Instant::now();
             (stream.since, stream.progressed) = (now, now);
@@ -313,7 +321,7 @@ impl StreamedAnswer {
         }
     }
 
-    /// Returns whether the peer took the piece before, of this or another answer, in one go.
+    /// Returns whether the peer took the previous piece, of this or another response, at once.
     pub(in crate::service) fn is_wide(&self) -> bool {
         self.idle_timeout.state().is_wide
     }
@@ -334,7 +342,7 @@ impl Drop for StreamedAnswer {
     }
 }
 
-/// A piece of an HTTP/2 answer that hyper has not written yet.
+/// A piece of an HTTP/2 response that hyper has not written yet.
 #[derive(Debug)]
 pub(in crate::service) struct UnsentPiece {
     idle_timeout: Arc<IdleTimeout>,
@@ -344,7 +352,7 @@ pub(in crate::service) struct UnsentPiece {
 }
 
 impl UnsentPiece {
-    /// Notes that the peer has taken a part of the piece.
+    /// Records that the peer has taken part of the piece.
     pub(in crate::service) fn progress(&mut self) {
         self.is_cut = true;
         let mut state = self.idle_timeout.state();
@@ -353,7 +361,7 @@ impl UnsentPiece {
         (stream.since, stream.progressed) = (now, now);
     }
 
-    /// Notes that the peer has taken the piece.
+    /// Records that the peer has taken the piece.
     pub(in crate::service) fn take(&mut self) {
         self.is_taken = true;
     }
@@ -384,7 +392,7 @@ mod tests {
 
     const LIMIT: Duration = Duration::from_secs(30);
 
-    /// Keeps a connection busy with requests that are answered at once.
+    /// Keeps a connection busy with requests that are answered immediately.
     fn keep_busy(idle_timeout: &Arc<IdleTimeout>) {
         let idle_timeout = Arc::clone(idle_timeout);
         tokio::spawn(async move {
@@ -396,7 +404,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_request_at_work_holds_the_clock_and_its_end_restarts_it() {
+    async fn active_requests_pause_the_idle_timer() {
         let (start, idle_timeout) = (Instant::now(), IdleTimeout::new());
 
         let request = idle_timeout.begin_request();
@@ -410,7 +418,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_blocked_socket_ends_a_busy_connection() {
+    async fn blocked_socket_ends_a_busy_connection() {
         let (start, idle_timeout) = (Instant::now(), IdleTimeout::new());
         let _streaming = idle_timeout.begin_request();
         keep_busy(&idle_timeout);
@@ -422,11 +430,14 @@ mod tests {
         idle_timeout.block();
         idle_timeout.expired(LIMIT).await;
 
-        assert_eq!(start.elapsed(), Duration::from_secs(37) + LIMIT * BLOCKED);
+        assert_eq!(
+            start.elapsed(),
+            Duration::from_secs(37) + LIMIT * BLOCKED_FACTOR
+        );
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_blocked_socket_is_given_no_extra_time_at_last() {
+    async fn blocked_socket_gets_no_extra_time_during_shutdown() {
         let (start, idle_timeout) = (Instant::now(), IdleTimeout::new());
         let _streaming = idle_timeout.begin_request();
 
@@ -437,7 +448,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_untaken_answer_waits_while_the_socket_is_blocked() {
+    async fn unread_response_waits_while_the_socket_is_blocked() {
         let (start, idle_timeout) = (Instant::now(), IdleTimeout::new());
         let (stream, _registration) = AbortHandle::new_pair();
         let request = idle_timeout.begin_request();
@@ -454,13 +465,14 @@ mod tests {
         idle_timeout.unblock();
         assert!(!stream.is_aborted());
 
-        // 20 s of its limit are left.
+        // 20 s of its limit remain.
         idle_timeout.expired(LIMIT).await;
         assert!(stream.is_aborted());
         assert_eq!(start.elapsed(), LIMIT * 2 + LIMIT * 2);
     }
 
-    /// Fills the socket in turns, as a peer does that sends pings and reads a little of their answers.
+    /// Fills and drains the socket in turns, like a peer that sends pings and reads a few of the
+    /// responses.
     fn trickle(idle_timeout: &Arc<IdleTimeout>) {
         let idle_timeout = Arc::clone(idle_timeout);
         tokio::spawn(async move {
@@ -474,7 +486,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_trickle_of_reads_does_not_hold_an_untaken_answer() {
+    async fn trickling_reads_do_not_keep_an_unread_response() {
         let (start, idle_timeout) = (Instant::now(), IdleTimeout::new());
         let (abort, _registration) = AbortHandle::new_pair();
         let request = idle_timeout.begin_request();
@@ -492,11 +504,11 @@ mod tests {
 
         // hyper still holds the piece.
         idle_timeout.expired(LIMIT).await;
-        assert_eq!(start.elapsed(), LIMIT * BLOCKED * 2);
+        assert_eq!(start.elapsed(), LIMIT * BLOCKED_FACTOR * 2);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn more_pieces_do_not_hold_an_untaken_answer() {
+    async fn further_pieces_do_not_keep_an_unread_response() {
         let (start, idle_timeout) = (Instant::now(), IdleTimeout::new());
         let (abort, _registration) = AbortHandle::new_pair();
         let request = idle_timeout.begin_request();
@@ -517,18 +529,18 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_trickle_of_reads_does_not_hold_an_idle_connection() {
+    async fn trickling_reads_do_not_keep_an_idle_connection() {
         let (start, idle_timeout) = (Instant::now(), IdleTimeout::new());
         drop(idle_timeout.begin_request());
         trickle(&idle_timeout);
 
         idle_timeout.expired(LIMIT).await;
 
-        assert_eq!(start.elapsed(), LIMIT * BLOCKED);
+        assert_eq!(start.elapsed(), LIMIT * BLOCKED_FACTOR);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_answer_ends_once_its_pieces_are_taken() {
+    async fn response_ends_once_its_pieces_are_taken() {
         let (idle_timeout, waits) = (IdleTimeout::new(), &Context::from_waker(Waker::noop()));
         let request = idle_timeout.begin_request();
         let offer = request.begin_stream(AbortHandle::new_pair().0);
@@ -542,7 +554,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_peer_is_wide_if_it_took_the_last_piece_in_one_go() {
+    async fn peer_that_took_a_whole_piece_is_wide() {
         let idle_timeout = IdleTimeout::new();
         let request = idle_timeout.begin_request();
         let offer = request.begin_stream(AbortHandle::new_pair().0);
@@ -563,7 +575,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_the_peers_side_is_kept_back_while_an_answer_is_handed_over() {
+    fn end_of_stream_is_held_back_while_a_response_is_sent() {
         let (idle_timeout, reads) = (IdleTimeout::new(), &Context::from_waker(Waker::noop()));
         let request = idle_timeout.begin_request();
         assert!(!idle_timeout.keeps_back_end(reads));
@@ -584,7 +596,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_untaken_answer_ends_its_stream_and_then_the_connection() {
+    async fn unread_response_ends_its_stream_then_the_connection() {
         let (start, idle_timeout) = (Instant::now(), IdleTimeout::new());
         keep_busy(&idle_timeout);
         let (abort, _registration) = AbortHandle::new_pair();
@@ -605,7 +617,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_untaken_rest_without_a_stream_ends_the_connection() {
+    async fn unread_rest_without_a_stream_ends_the_connection() {
         let (start, idle_timeout) = (Instant::now(), IdleTimeout::new());
         keep_busy(&idle_timeout);
         let request = idle_timeout.begin_request();
@@ -621,7 +633,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_silent_handler_holds_the_clock_once_its_pieces_are_taken() {
+    async fn silent_handler_keeps_the_connection_once_its_pieces_are_taken() {
         let idle_timeout = IdleTimeout::new();
         let request = idle_timeout.begin_request();
         let (abort, _registration) = AbortHandle::new_pair();
@@ -637,7 +649,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn places_are_used_again() {
+    async fn stream_indices_are_reused() {
         let idle_timeout = IdleTimeout::new();
         for _ in 0..3 {
             let request = idle_timeout.begin_request();

@@ -1,10 +1,10 @@
-//! Rejects HTTP/1.1 heads whose lines do not all end in CRLF.
+//! Rejects HTTP/1.1 heads in which a line does not end in CRLF.
 //!
-//! A parser may accept a lone LF as the end of a line (RFC 9112 §2.2), and hyper's does. A proxy in front
-//! that does not would see one field where hyper sees two, and the second may be a `Transfer-Encoding`.
-//! So a lone LF in a head is replaced by NUL, which hyper rejects with 400. Only the line ends are
-//! checked. hyper parses the head and reports the length of its body, from which the next head's position
-//! follows.
+//! A parser may accept a lone LF as the end of a line (RFC 9112 §2.2), and hyper's does. A proxy in
+//! front that does not would see one field where hyper sees two, and the second may be a
+//! `Transfer-Encoding`. A lone LF in a head is therefore replaced with NUL, which hyper rejects
+//! with 400. Only line ends are checked here. hyper parses the head and reports the length of its
+//! body, which determines where the next head begins.
 
 use std::sync::{
     Arc,
@@ -13,37 +13,37 @@ use std::sync::{
 
 use memchr::memchr;
 
-/// The most bytes that are read at once while a head may end among them. Bytes after the head are held
-/// until hyper has read the head, so a connection holds no more than this.
+/// The maximum number of bytes read at once while a head may end among them. Bytes after the head
+/// are held until hyper has read the head, so a connection holds no more than this.
 const READ: u64 = 8 * 1024;
 
-/// The checker of one connection, which tracks where heads begin and end.
+/// The checker of one connection. It tracks where heads begin and end.
 #[derive(Debug)]
 pub(in crate::service) struct LineEndings {
     position: Position,
     framing: Framing,
 }
 
-/// The length of the body after the last head, reported by the server to [`LineEndings`].
+/// The length of the body after the last head. The server reports it to [`LineEndings`].
 #[derive(Clone, Debug, Default)]
 pub(in crate::service) struct Framing(Arc<AtomicU64>);
 
 #[derive(Clone, Copy, Debug)]
 enum Position {
-    /// In a head. `line` bytes of the current line have been seen, the last of them `last`; `begun` is set
-    /// after the first line that is not empty.
+    /// In a head. `line` counts the bytes of the current line so far, and `last` is the last of
+    /// them. `begun` is set after the first non-empty line.
     Head { begun: bool, line: usize, last: u8 },
     /// After a head, until [`Framing::set`] has reported the body's length.
     Between,
-    /// In a body, with this many bytes left.
+    /// In a body. The number of bytes left.
     Body(u64),
     /// In HTTP/2, in a chunked body, or in a head that hyper rejects. No further head is checked.
     Beyond,
 }
 
 impl Framing {
-    /// Reports that hyper has parsed the head, and the length of its body. `None` if the length is unknown;
-    /// the answer must then be the last one of its connection.
+    /// Reports that hyper has parsed the head, and the length of its body. `None` if the length is
+    /// unknown; the response must then be the last one on its connection.
     pub(in crate::service) fn set(&self, length: Option<u64>) {
         let or_none = length.and_then(|length| length.checked_add(1));
         self.0.store(or_none.unwrap_or(0), Ordering::Release);
@@ -71,8 +71,8 @@ impl LineEndings {
         }
     }
 
-    /// Checks bytes, and returns how many of them may be given to hyper now: at least one. Call again with
-    /// the rest.
+    /// Checks bytes and returns how many of them may be passed to hyper now, at least one. Call
+    /// again with the rest.
     pub(in crate::service) fn admit(&mut self, bytes: &mut [u8]) -> usize {
         if let Position::Between = self.position {
             self.position = self.framing.take().map_or(Position::Beyond, Position::body);
@@ -101,8 +101,8 @@ impl LineEndings {
                 self.position = Position::Beyond;
                 return from;
             }
-            // An empty line ends the head, except before its first line: some clients send one after a
-            // body.
+            // An empty line ends the head, unless it precedes the first line: some clients send one
+            // after a body.
             if line == 1 && begun {
                 self.position = Position::Between;
                 return from;
@@ -137,8 +137,8 @@ impl Position {
 mod tests {
     use super::*;
 
-    /// Returns the bytes that hyper gets if `read` bytes arrive at a time and each head has a body of 3
-    /// bytes.
+    /// Returns the bytes that hyper receives if `read` bytes arrive at a time and each head has a
+    /// body of 3 bytes.
     fn through(bytes: &str, read: usize) -> String {
         let framing = Framing::default();
         let (mut heads, mut out) = (LineEndings::new(framing.clone()), Vec::new());
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lone_lf_reaches_no_parser_in_a_head_and_every_parser_in_a_body() {
+    fn replaces_lone_lf_in_heads_but_not_in_bodies() {
         for (case, bytes, lone) in [
             ("a head", "GET / HTTP/1.1\r\nA: b\r\n\r\n", false),
             ("a body", "POST / HTTP/1.1\r\n\r\n{\n}", false),

@@ -1,7 +1,7 @@
 //! The stream between hyper and the socket.
 //!
-//! The stream checks the line ends of heads, and closes a connection so that its last answer arrives. It
-//! delays no other byte.
+//! Checks the line ends of heads, and closes a connection in a way that its last response still
+//! arrives. Other bytes are not delayed.
 
 use std::{
     io,
@@ -30,7 +30,7 @@ pub(in crate::service) struct LingeringClose<T> {
     stream: T,
     idle_timeout: Arc<IdleTimeout>,
     line_endings: LineEndings,
-    /// Bytes that were read but that hyper may not have yet.
+    /// Bytes that were read but may not be passed to hyper yet.
     held: Vec<u8>,
     lingering: Option<Pin<Box<Sleep>>>,
 }
@@ -119,8 +119,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for LingeringClose<T> {
 }
 
 impl<T: AsyncRead + Unpin> LingeringClose<T> {
-    /// Reads and discards what the peer still sends, until the peer closes or [`LINGER`] is over. If a
-    /// socket is closed with unread bytes, TCP resets the connection and the peer may lose the answer.
+    /// Reads and discards further bytes until the peer closes or [`LINGER`] is over. If a socket is
+    /// closed with unread bytes, TCP resets the connection and the peer may lose the response.
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let patience = self
             .lingering

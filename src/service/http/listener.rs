@@ -1,7 +1,8 @@
 //! Accepts connections.
 //!
-//! No error of `accept` ends the service or makes it spin. After an error of the peer the next connection
-//! is accepted at once; after one of ours (no more file descriptors) the listener pauses first.
+//! No error of `accept` ends the service or makes it spin. After an error caused by the peer, the
+//! next connection is accepted at once. After one of our own (no free file descriptors), the
+//! listener pauses first.
 
 use std::{
     future::Future,
@@ -17,10 +18,10 @@ use tokio::{
 
 use crate::service::http::{stream::Stream, tls::Tls};
 
-/// How long to wait for free descriptors or buffers. The end of a connection ends the wait.
+/// The pause when no descriptors or buffers are free. It ends early when a connection ends.
 const RETRY_DELAY: Duration = Duration::from_millis(100);
 
-/// How long TCP handshakes in flight may take when the listener closes.
+/// How long to wait for TCP handshakes in flight when the listener closes.
 const HANDSHAKE_GRACE: Duration = Duration::from_millis(50);
 
 /// A bound address that accepts connections.
@@ -31,7 +32,7 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Listens on an address. Port 0 stands for any free port.
+    /// Listens on an address. Port 0 means any free port.
     ///
     /// # Errors
     ///
@@ -59,14 +60,14 @@ impl Listener {
         self.tcp.local_addr()
     }
 
-    /// Returns the next connection. Dropping the future loses none.
+    /// Returns the next connection. No connection is lost if the future is dropped.
     pub(in crate::service) async fn accept(&self) -> Stream {
         let (tcp, _peer) = accept_until_ok(|| self.tcp.accept()).await;
         stream(tcp, self.tls.as_ref())
     }
 
-    /// Closes the listener and returns the connections that the kernel has completed already, which it
-    /// would reset otherwise, `room` at most.
+    /// Closes the listener and returns up to `room` connections that the kernel has already
+    /// completed and would otherwise reset.
     pub(in crate::service) async fn close(self, room: usize) -> Vec<Stream> {
         if refuse_new(&self.tcp).is_ok() {
             sleep(HANDSHAKE_GRACE).await;
@@ -82,8 +83,8 @@ impl Listener {
     }
 }
 
-/// Makes the kernel drop every new SYN, so that no connection completes between the last `accept` and the
-/// close. Such a client retries after a second and finds the port closed.
+/// Makes the kernel drop every new SYN, so that no connection completes between the last `accept`
+/// and the close. A client whose SYN is dropped retries after a second and finds the port closed.
 #[cfg(target_os = "linux")]
 fn refuse_new(tcp: &TcpListener) -> io::Result<()> {
     use socket2::{SockFilter, SockRef};
@@ -117,16 +118,19 @@ where
     loop {
         match accept().await {
             Ok(accepted) => return accepted,
-            Err(error) if is_the_peers(&error) => tracing::debug!(%error, "a peer left early"),
+            Err(error) if is_the_peers(&error) => {
+                tracing::debug!(%error, "peer disconnected early");
+            }
             Err(error) => {
-                tracing::error!(%error, "no connection can be taken; trying again");
+                tracing::error!(%error, "accepting a connection failed; retrying");
                 sleep(RETRY_DELAY).await;
             }
         }
     }
 }
 
-/// Returns whether the error belongs to one connection, which `accept` has then removed from the queue.
+/// Returns whether the error concerns a single connection, which `accept` has then removed from the
+/// queue.
 fn is_the_peers(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -148,7 +152,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn faults_in_accepting_neither_end_nor_spin_the_loop() {
+    async fn accept_errors_neither_end_nor_spin_the_loop() {
         const ECONNABORTED: i32 = 103;
         const ECONNRESET: i32 = 104;
         const EMFILE: i32 = 24;

@@ -1,8 +1,8 @@
-//! Wraps every request, for all routes alike.
+//! Wraps every request, in the same way for all routes.
 //!
-//! The middleware rejects malformed requests, answers CORS preflights, limits the time and the body of a
-//! request, catches a handler's panic, and sets the header fields that every answer has. It knows no
-//! path and no token, and it ignores `Forwarded` and `X-Forwarded-*`, which a client can forge.
+//! The middleware rejects malformed requests, answers CORS preflights, limits the time and the body
+//! of a request, catches panics of handlers, and sets the header fields of every response. It knows
+//! no paths and no tokens, and ignores `Forwarded` and `X-Forwarded-*`, which a client can forge.
 
 use std::{
     convert::Infallible, future::poll_fn, net::Ipv6Addr, panic::AssertUnwindSafe, pin::Pin,
@@ -47,10 +47,11 @@ impl<R> Middleware<R>
 where
     R: Service<Request<LimitedBody>, Response = Response, Error = Infallible>,
 {
-    /// Answers a request, from the routes unless the request is rejected here.
+    /// Answers a request, from the routes unless it is rejected here.
     ///
-    /// Steps that do not wait run before the future is created. hyper moves the future several times per
-    /// request, and a future that held the request through every step would be three kilobytes large.
+    /// Steps that do not wait run before the future is created. hyper moves the future several
+    /// times per request, and a future that held the request through every step would have three
+    /// kilobytes.
     pub(in crate::service) fn answer(
         self: &Arc<Self>,
         request: Request<Incoming>,
@@ -73,10 +74,10 @@ where
                     None => middleware.outcome(routed, deadline).await,
                 },
             };
-            // The connection closes after this answer in three cases. After a rejection, the rest of the
-            // request may still arrive. After a chunked body, `line_endings` does not know where the next
-            // head begins and cannot check it. During a shutdown, the client must not send its next
-            // request on a connection that is about to close.
+            // The connection closes after this response in three cases. After a rejection, the rest
+            // of the request may still arrive. After a chunked body, `line_endings` does not know
+            // where the next head begins and cannot check it. During a shutdown, the client must
+            // not send its next request on a connection that is about to close.
             let is_last = outcome.is_err() || is_chunked || middleware.shutdown.is_requested();
 
             let mut answer = outcome.unwrap_or_else(Problem::response);
@@ -106,10 +107,10 @@ where
         deadline: Instant,
     ) -> Result<Response, Problem> {
         match before(deadline, routed.answer).await {
-            // The route saw only a broken body. The caller should learn the reason.
+            // The route only saw a broken body, but the caller should learn the reason.
             Some(Ok(_)) if routed.overflow.happened() => Err(Problem::PayloadTooLarge),
             Some(Ok(Ok(answer))) => Ok(answer),
-            // The panic's message may quote a token. Only the panic hook handles it.
+            // The panic's message may quote a token, so only the panic hook handles it.
             Some(Err(_panic)) => {
                 self.request_log.panicked();
                 Err(Problem::Internal)
@@ -119,15 +120,15 @@ where
     }
 }
 
-/// A request that is about to enter the routes. They are first polled under `catch_unwind`, because
-/// their first step may panic too.
+/// A request about to enter the routes. Even the first poll runs under `catch_unwind`, because it
+/// may panic too.
 struct Routed<A> {
     answer: Pin<Box<CatchUnwind<AssertUnwindSafe<A>>>>,
     overflow: Overflow,
 }
 
-/// Returns the output of the future, or `None` after the deadline. Polls once before it sets a timer,
-/// because most answers are ready at once.
+/// Returns the output of the future, or `None` after the deadline. Polls once before setting a
+/// timer, because most responses are ready at once.
 async fn before<F: Future + Unpin>(deadline: Instant, mut future: F) -> Option<F::Output> {
     match poll_fn(|cx| Poll::Ready(future.poll_unpin(cx))).await {
         Poll::Ready(output) => Some(output),
@@ -146,7 +147,7 @@ fn problem_with(head: &Parts, limits: &Limits) -> Option<Problem> {
     if !has_one_host(head) {
         return Some(Problem::BadHost);
     }
-    // `CONNECT a:443` has no path, and warp panics without one.
+    // `CONNECT a:443` has no path, and warp would panic.
     head.uri
         .path_and_query()
         .is_none()
@@ -162,11 +163,11 @@ fn target_length(head: &Parts) -> usize {
     path + authority
 }
 
-/// Returns whether the request names one host, and a valid one (RFC 9112 §3.2, RFC 9113 §8.3.1).
+/// Returns whether the request names exactly one valid host (RFC 9112 §3.2, RFC 9113 §8.3.1).
 ///
-/// HTTP/1.0 may name none. An empty `Host` is valid: it says that the target has no authority
-/// (RFC 9110 §7.2). Beside an absolute target HTTP/1.1's `Host` is ignored, though it must be there
-/// (RFC 9112 §3.2.2); beside HTTP/2's `:authority` it must agree.
+/// HTTP/1.0 may name none. An empty `Host` is valid and means that the target has no authority
+/// (RFC 9110 §7.2). If an HTTP/1.1 target is absolute, `Host` is ignored but must be present
+/// (RFC 9112 §3.2.2). In HTTP/2, `Host` must equal `:authority`.
 fn has_one_host(head: &Parts) -> bool {
     let mut fields = head.headers.get_all(HOST).iter();
     let (field, doubled) = (fields.next(), fields.next().is_some());
@@ -186,22 +187,22 @@ fn has_one_host(head: &Parts) -> bool {
     }
 }
 
-/// Recognizes a name or an IPv4 address with an optional port, and the empty value, without
+/// Recognizes a name or an IPv4 address with an optional port, or an empty value, without
 /// `Authority::try_from`, which copies the value.
 fn is_plain_or_empty(host: &[u8]) -> bool {
     let mut bytes = host.iter();
-    // A table costs a third of comparisons with ranges.
+    // A lookup table takes a third of the time that comparing ranges takes.
     let Some(colon) = bytes.position(|c| !IN_NAME[usize::from(*c)]) else {
         return true;
     };
     let port = bytes.as_slice();
-    // Five digits are the most that a port needs; more go the long way.
+    // A port has at most five digits. Longer ones are left to the full check.
     let is_port = port.len() <= 5 && port.iter().all(u8::is_ascii_digit);
     let number = |port: &[u8]| port.iter().fold(0_u32, |n, c| n * 10 + u32::from(c - b'0'));
     host[colon] == b':' && colon > 0 && is_port && u16::try_from(number(port)).is_ok()
 }
 
-/// The bytes of names and IPv4 addresses.
+/// The bytes that occur in names and IPv4 addresses.
 const IN_NAME: [bool; 256] = {
     let mut table = [false; 256];
     let mut c = 0_u8;
@@ -219,8 +220,8 @@ fn parse_host(value: &HeaderValue) -> Option<Authority> {
 
 /// Returns whether an authority is a valid host with an optional port.
 ///
-/// HTTP does not send `user@host` (RFC 9110 §4.2.4). Brackets must hold an IPv6 address (RFC 3986
-/// §3.2.2). A port must fit 16 bits, and may be empty after its colon (§3.2.3).
+/// HTTP does not allow `user@host` (RFC 9110 §4.2.4). Brackets must contain an IPv6 address
+/// (RFC 3986 §3.2.2). A port must fit 16 bits, and may be empty after its colon (§3.2.3).
 fn is_host(authority: &Authority) -> bool {
     let (host, text) = (authority.host(), authority.as_str());
     if text.contains('@') {
@@ -242,7 +243,7 @@ fn is_host(authority: &Authority) -> bool {
     is_port && is_name_or_address
 }
 
-/// Sets the header fields that every answer has.
+/// Sets the header fields of every response.
 fn set_headers(answer: &mut Response, version: Version, is_last: bool) {
     let headers = answer.headers_mut();
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -251,8 +252,8 @@ fn set_headers(answer: &mut Response, version: Version, is_last: bool) {
     }
 }
 
-/// Removes the body of an answer to HEAD and keeps its length. hyper does this for HTTP/1.1, but not for
-/// HTTP/2.
+/// Removes the body of a response to HEAD and keeps its length. hyper does this for HTTP/1.1, but
+/// not for HTTP/2.
 fn without_body(mut answer: Response) -> Response {
     if let Some(length) = answer.body().size_hint().exact() {
         answer
@@ -272,9 +273,9 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-        /// The short way may send a value the long way, but must not accept more.
+        /// The fast check may leave a value to the full check, but must not accept more.
         #[test]
-        fn a_plain_host_is_a_host(host in "[a-zA-Z0-9.:@_%-]{0,6}(:[0-9]{0,6})?") {
+        fn fast_host_check_accepts_only_valid_hosts(host in "[a-zA-Z0-9.:@_%-]{0,6}(:[0-9]{0,6})?") {
             let value = HeaderValue::from_str(&host).unwrap();
             if is_plain_or_empty(host.as_bytes()) {
                 prop_assert!(host.is_empty() || parse_host(&value).is_some(), "{host:?}");
@@ -283,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn common_hosts_are_plain() {
+    fn fast_host_check_accepts_common_hosts() {
         for (host, expected) in [
             ("", true),
             ("api.example.com", true),

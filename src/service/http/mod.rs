@@ -1,4 +1,5 @@
-//! The HTTP server: connections, limits and the middleware around every request. It serves any routes.
+//! The HTTP server: connections, limits and the middleware around every request. Independent of the
+//! routes.
 
 pub(super) mod body_limit;
 mod client_certificates;

@@ -1,12 +1,13 @@
-//! The body of an answer, given to hyper in pieces of bounded size.
+//! The body of a response, passed to hyper in pieces of bounded size.
 //!
-//! hyper copies the data of a body into its write buffer (HTTP/1.1) or keeps it until the peer's window
-//! has room (HTTP/2). So a body yields at most [`MAX_PIECE`] bytes at a time. The rest stays in the body's
-//! own buffer, which constant documents share between all requests. Slicing copies nothing.
+//! hyper copies the data of a body into its write buffer (HTTP/1.1) or keeps it until the peer's
+//! window has room (HTTP/2). A body therefore yields at most [`MAX_PIECE`] bytes at a time. The
+//! rest stays in the body's own buffer, which constant documents share between all requests.
+//! Slicing copies nothing.
 //!
 //! Each piece is counted until hyper has written it. This module measures no time: the
-//! [`IdleTimeout`](crate::service::http::idle_timeout::IdleTimeout) does, and ends answers that the peer
-//! does not read.
+//! [`IdleTimeout`](crate::service::http::idle_timeout::IdleTimeout) does, and ends responses that
+//! the peer does not read.
 
 use std::{
     mem::take,
@@ -23,8 +24,9 @@ use hyper::{
 
 use crate::service::http::idle_timeout::{ActiveRequest, StreamedAnswer, UnsentPiece};
 
-/// The most bytes that hyper gets at once. While hyper waits for the peer's window, only a whole piece
-/// counts as progress, so a peer that reads this many bytes within `Limits::idle` is never cut off.
+/// The maximum number of bytes that hyper gets at once. While hyper waits for the peer's window,
+/// only a whole piece counts as progress, so a peer that reads this many bytes within
+/// `Limits::idle` is never cut off.
 const MAX_PIECE: usize = 8 * 1024;
 
 tokio::task_local! {
@@ -34,7 +36,7 @@ tokio::task_local! {
 
 /// Runs each HTTP/2 stream as a task that can be aborted.
 ///
-/// Dropping the task resets the stream with CANCEL and has h2 discard what it holds for it.
+/// Dropping the task resets the stream with CANCEL and makes h2 discard its data for the stream.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::service) struct StreamExecutor;
 
@@ -49,31 +51,31 @@ where
     }
 }
 
-/// The body of an answer. Its request is active until hyper has all of the body.
+/// The body of a response. Its request is active until hyper has received the whole body.
 #[derive(Debug)]
 pub(in crate::service) struct ResponseBody<B> {
     body: B,
-    /// The rest of the body's last frame, which hyper does not have yet. Boxed, because hyper moves an
-    /// answer several times and few answers have a rest.
+    /// The part of the body's last frame that hyper has not received yet. Boxed, because hyper
+    /// moves a response several times and few responses have such a rest.
     rest: Option<Box<Bytes>>,
     request: ActiveRequest,
     stream: Stream,
     has_begun: bool,
-    /// Whether the body is over. Some bodies must not be polled again.
+    /// True if the body has ended. Some bodies must not be polled again.
     is_over: bool,
-    /// In HTTP/1.1, whether hyper has a piece that it has not tried to write.
+    /// In HTTP/1.1, true if hyper has a piece that it has not tried to write.
     is_unwritten: bool,
 }
 
-/// The HTTP/2 stream of an answer.
+/// The HTTP/2 stream of a response.
 #[derive(Debug)]
 enum Stream {
-    /// In HTTP/1.1 the connection is the stream, and
-    /// [`Socket`](crate::service::http::socket::Socket) records whether it accepts bytes.
+    /// HTTP/1.1: the connection is the stream, and [`Socket`](crate::service::http::socket::Socket)
+    /// records whether it accepts bytes.
     None,
-    /// The stream's task has not asked for a piece yet. Only that task knows its stream.
+    /// HTTP/2, before the stream's task has asked for a piece. Only that task knows its stream.
     Unknown,
-    /// Boxed, because hyper moves an answer several times and few answers have one.
+    /// Boxed, because hyper moves a response several times and few responses have a stream.
     Known(Box<StreamedAnswer>),
 }
 
@@ -87,7 +89,7 @@ impl Stream {
 }
 
 impl<B> ResponseBody<B> {
-    /// Wraps the body of an answer to a request of `version`.
+    /// Wraps the body of a response to a request of `version`.
     pub(in crate::service) fn new(body: B, request: ActiveRequest, version: Version) -> Self {
         Self {
             body,
@@ -104,12 +106,12 @@ impl<B> ResponseBody<B> {
         }
     }
 
-    /// Returns whether hyper may have another piece. In HTTP/1.1 it may have one only after it has written
-    /// the previous one: otherwise it would copy piece after piece into a buffer as large as a request's
-    /// head may be. In HTTP/2 it requests no more than it can send.
+    /// Returns whether hyper may get another piece. In HTTP/1.1 it must have written the previous
+    /// one; otherwise it would copy piece after piece into a buffer that may become as large as a
+    /// request's head. In HTTP/2 it requests no more than it can send.
     fn may_yield(&mut self, cx: &mut Context<'_>) -> bool {
         if take(&mut self.is_unwritten) {
-            // hyper writes after this poll and then polls again because of the wake.
+            // hyper writes after this poll, and the wake makes it poll again.
             cx.waker().wake_by_ref();
             return false;
         }
@@ -149,7 +151,7 @@ impl<B> ResponseBody<B> {
         self.stream.known().is_some_and(|stream| stream.keeps_end)
     }
 
-    /// Ends the answer once the peer has taken its pieces, where that is waited for.
+    /// Ends the response. Waits until the peer has taken its pieces, if that is required.
     fn poll_end<F>(&mut self, cx: &Context<'_>) -> Poll<Option<F>> {
         self.is_over = true;
         match self.stream.known() {
@@ -222,7 +224,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for ResponseBody<B> {
     }
 }
 
-/// A part of an answer, which hyper drops once it has written it to the socket.
+/// A piece of a response, which hyper drops once it has written it to the socket.
 #[derive(Debug)]
 pub(in crate::service) struct Piece {
     bytes: Bytes,

@@ -1,4 +1,4 @@
-//! The handle to shut the server down: gracefully at the first request, at once at the second.
+//! The handle to shut down the server: gracefully at the first request, immediately at the second.
 //!
 //! The signal handler, the server and the readiness route share it. The handle itself ends nothing.
 
@@ -20,12 +20,12 @@ use tokio::sync::watch;
 pub struct Shutdown(watch::Sender<u8>);
 
 impl Shutdown {
-    /// Creates a handle without a request.
+    /// Creates a handle on which no shutdown is requested.
     pub fn new() -> Self {
         Self(watch::Sender::new(0))
     }
 
-    /// Creates a handle that SIGTERM and SIGINT request to shut down; Ctrl-C on other systems than Unix.
+    /// Creates a handle that SIGTERM and SIGINT shut down; Ctrl-C on systems other than Unix.
     ///
     /// # Errors
     ///
@@ -42,9 +42,9 @@ impl Shutdown {
             async move {
                 while let Some(signal) = signals.next().await {
                     if shutdown.is_requested() {
-                        tracing::warn!(signal, "told to stop at once");
+                        tracing::warn!(signal, "immediate shutdown requested");
                     } else {
-                        tracing::info!(signal, "asked to stop");
+                        tracing::info!(signal, "shutdown requested");
                     }
                     shutdown.request();
                 }
@@ -75,7 +75,7 @@ impl Shutdown {
     }
 
     async fn times(&self, times: u8) {
-        // The channel cannot be closed, because `self` is a sender.
+        // Cannot fail: `self` owns the sender.
         let _ = self
             .0
             .subscribe()

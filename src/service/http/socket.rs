@@ -1,7 +1,7 @@
 //! The TCP socket of a connection.
 //!
-//! The socket records when it accepts no more bytes, and limits how many the kernel buffers for a peer
-//! that does not read.
+//! The socket records when it accepts no more bytes, and limits how many bytes the kernel buffers
+//! for a peer that does not read.
 
 use std::{
     io,
@@ -17,8 +17,9 @@ use tokio::{
 
 use crate::service::http::idle_timeout::IdleTimeout;
 
-/// Bytes that the kernel buffers before it can send them. Without a limit it buffers megabytes. Bytes that
-/// were sent and not yet acknowledged do not count, so a fast but distant peer is not slowed down.
+/// The maximum number of unsent bytes in the kernel. Without a limit, it buffers megabytes. Bytes
+/// that were sent but not yet acknowledged do not count, so a fast but distant peer is not slowed
+/// down.
 #[cfg(target_os = "linux")]
 const MAX_UNSENT: u32 = 16 * 1024;
 
@@ -32,7 +33,7 @@ pub(in crate::service) struct Socket {
 
 impl Socket {
     pub(in crate::service) fn new(tcp: TcpStream) -> Self {
-        // Answers are written as a whole, so waiting for a fuller packet only delays them.
+        // Responses are written as a whole, so waiting for a fuller packet would only delay them.
         let _ = tcp.set_nodelay(true);
         #[cfg(target_os = "linux")]
         let _ = socket2::SockRef::from(&tcp).set_tcp_notsent_lowat(MAX_UNSENT);

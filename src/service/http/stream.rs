@@ -1,7 +1,7 @@
 //! The bytes of a connection, plain or through TLS.
 //!
-//! The TLS handshake runs with the first read, so the limits of a connection include its handshake: a peer
-//! that stops in the middle of one is idle.
+//! The TLS handshake runs with the first read, so the connection's limits include it: a peer that
+//! stops in the middle of a handshake is idle.
 
 use std::{
     fmt, io,
@@ -17,21 +17,21 @@ use tokio::{
 use tokio_rustls::{Accept, TlsAcceptor, server::TlsStream};
 
 use crate::service::http::{
-    client_certificates::{Clients, Presented},
+    client_certificates::{CertificateSlot, Clients},
     idle_timeout::IdleTimeout,
     socket::Socket,
 };
 
-/// Bytes that TLS buffers for a socket that accepts none. rustls' default is 64 KiB.
+/// The bytes that TLS buffers for a socket that accepts none. rustls' default is 64 KiB.
 const MAX_UNSENT: usize = 16 * 1024;
 
 /// An accepted connection.
 pub(in crate::service) struct Stream {
     state: State,
     idle_timeout: Arc<IdleTimeout>,
-    /// What decides on the client's certificate, and where it is kept. `None` if clients are not
+    /// The check of the client's certificate, and the place to store it. `None` if clients are not
     /// asked for one.
-    clients: Option<(Clients, Presented)>,
+    clients: Option<(Clients, CertificateSlot)>,
 }
 
 enum State {
@@ -57,23 +57,23 @@ impl Stream {
         Self {
             state,
             idle_timeout,
-            clients: clients.map(|clients| (clients, Presented::default())),
+            clients: clients.map(|clients| (clients, CertificateSlot::default())),
         }
     }
 
-    /// Returns where the client's certificate will be after the handshake. `None` if clients are not
-    /// asked for one.
-    pub(in crate::service) fn client_certificate(&self) -> Option<Presented> {
+    /// Returns the place where the client's certificate is stored after the handshake. `None` if
+    /// clients are not asked for one.
+    pub(in crate::service) fn client_certificate(&self) -> Option<CertificateSlot> {
         let (_, presented) = self.clients.as_ref()?;
         Some(Arc::clone(presented))
     }
 
-    /// Returns the timeout of the connection, which began with it.
+    /// Returns the timeout of the connection, which started when the connection was accepted.
     pub(in crate::service) fn idle_timeout(&self) -> Arc<IdleTimeout> {
         Arc::clone(&self.idle_timeout)
     }
 
-    /// Finishes the handshake, and returns the stream that reads and writes plain bytes.
+    /// Finishes the handshake and returns the stream of plain bytes.
     fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Pin<&mut dyn Duplex>>> {
         if let State::Handshake(handshake) = &mut self.state {
             let shaken = ready!(Pin::new(handshake).poll(cx));

@@ -1,7 +1,7 @@
 //! TLS with a certificate and a key from disk, which may be replaced while the service runs.
 //!
-//! A pair that cannot be used never replaces one that can. At start it is a configuration error; later it
-//! is a warning, and the previous pair stays in use.
+//! An unusable pair never replaces a usable one. At start it is a configuration error; later it is
+//! logged as a warning, and the previous pair stays in use.
 
 use std::{
     fs, io,
@@ -26,26 +26,27 @@ use crate::service::http::client_certificates::{AnyCertificate, Clients};
 /// How often the files are checked.
 const CHECK_INTERVAL: Duration = Duration::from_secs(2);
 
-/// A certificate with its chain, and its key, as two files of PEM.
+/// A certificate with its chain, and its key, as two PEM files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Files {
     /// The certificate, followed by its intermediate certificates.
     pub certificate: PathBuf,
     /// The private key.
     pub key: PathBuf,
-    /// What the listener asks of its clients.
+    /// The setting for client certificates.
     pub clients: ClientAuth,
 }
 
-/// What a listener asks of its clients.
+/// Decides whether a listener requests client certificates.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum ClientAuth {
-    /// Nothing.
+    /// Requests none.
     #[default]
     Off,
-    /// A certificate, which a client may refuse to show.
+    /// Requests a certificate, which a client may omit.
     Request {
-        /// The authorities whose certificates count, as PEM. `None`: all certificates count.
+        /// A PEM file with the authorities whose certificates count. With `None`, every certificate
+        /// counts.
         authorities: Option<PathBuf>,
     },
 }
@@ -57,12 +58,12 @@ pub struct Tls(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     files: Files,
-    /// The last contents of the files, usable or not, so that a bad pair is logged only once.
+    /// The last contents of the files, usable or not, so that an unusable pair is logged only once.
     seen: Mutex<Documents>,
     current: ArcSwap<Current>,
 }
 
-/// What new connections use.
+/// The configuration for new connections.
 #[derive(Debug)]
 struct Current {
     server: Arc<ServerConfig>,
@@ -70,8 +71,8 @@ struct Current {
     clients: Option<Clients>,
 }
 
-/// The contents of the files. Modification times would not do: a file can be written twice within one
-/// tick of the clock.
+/// The contents of the files. Modification times are not enough: a file can be written twice within
+/// one tick of the clock.
 #[derive(PartialEq, Eq)]
 struct Documents {
     certificate: Vec<u8>,
@@ -95,7 +96,7 @@ pub enum TlsError {
 }
 
 impl Tls {
-    /// Reads the files.
+    /// Loads the files.
     ///
     /// # Errors
     /// Fails if a file cannot be read or parsed, or if the key does not belong to the certificate.
@@ -109,12 +110,14 @@ impl Tls {
         })))
     }
 
-    /// Reads the files again and uses them for new connections, if they can be used.
+    /// Loads the files again and uses them for new connections, if they are usable.
     pub fn reload(&self) {
         match self.replace() {
             Ok(true) => tracing::info!("certificate replaced"),
             Ok(false) => {}
-            Err(error) => tracing::warn!(%error, "certificate not replaced"),
+            Err(error) => {
+                tracing::warn!(%error, "certificate reload failed; the old one stays in use");
+            }
         }
     }
 
@@ -125,7 +128,7 @@ impl Tls {
         loop {
             looks.tick().await;
             let tls = self.clone();
-            // Disks can be slow, so the files are read on a thread for blocking work.
+            // Disks can be slow, so the files are read on a blocking thread.
             let _ = tokio::task::spawn_blocking(move || tls.reload()).await;
         }
     }
@@ -142,7 +145,7 @@ impl Tls {
         Ok(true)
     }
 
-    /// Returns what accepts a connection, and what decides on its client's certificate.
+    /// Returns the acceptor for a connection, and the check of its client's certificate.
     pub(in crate::service) fn acceptor(&self) -> (TlsAcceptor, Option<Clients>) {
         let current = self.0.current.load();
         (
@@ -230,8 +233,8 @@ fn key(files: &Files, why: &'static str) -> TlsError {
 
 fn why(error: &io::Error) -> &'static str {
     match error.kind() {
-        io::ErrorKind::NotFound => "is not there",
-        io::ErrorKind::PermissionDenied => "may not be read by this user",
+        io::ErrorKind::NotFound => "does not exist",
+        io::ErrorKind::PermissionDenied => "cannot be read: permission denied",
         io::ErrorKind::IsADirectory => "is a directory",
         _ => "cannot be read",
     }

@@ -1,8 +1,9 @@
-//! The metrics of the service, as Prometheus text.
+//! The metrics of the service, as Prometheus text. `openmetrics.rs` rewrites it for scrapers that ask.
 //!
-//! Every label has a bounded set of values: routes are templates, codes come from the catalogue, unknown
-//! methods share one name, and issuers are the configured ones. Nothing that a caller sent is a label. An
-//! issuer chooses the names of its keys; only those that are left out are labels, 16 for each issuer at once.
+//! Every label has a bounded set of values: routes are templates, codes come from the catalogue,
+//! unknown methods share one name, and issuers are the configured ones. No label contains data from
+//! a caller. An issuer chooses the `kid`s of its keys; only those of left-out keys are labels, at
+//! most 16 per issuer at once.
 
 use std::{collections::HashMap, fmt::Write as _, sync::Arc, time::Duration};
 
@@ -20,18 +21,22 @@ use crate::{
         display::ShownText,
         keys::KeyStatus,
     },
-    service::observe::process::{ProcessFigures, figures, precise},
+    service::observe::{
+        openmetrics::{self, Exemplars},
+        process::{ProcessFigures, figures, to_f64},
+    },
 };
 
+const REQUEST_DURATION: &str = "warp_bearer_request_duration_seconds";
 const REQUEST_BUCKETS: [f64; 14] = [
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0,
 ];
-/// From a malformed token to a wait for keys.
+/// Ranges from a malformed token to a wait for keys.
 const VERIFICATION_BUCKETS: [f64; 13] = [
     0.000_005, 0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.001, 0.005, 0.025, 0.1, 0.5,
     1.0, 3.0,
 ];
-/// From a store on the same machine to the longest timeout.
+/// Ranges from a store on the same machine to the longest timeout.
 const CLAIM_BUCKETS: [f64; 12] = [
     0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0,
 ];
@@ -46,9 +51,10 @@ struct Inner {
     recorder: PrometheusRecorder,
     series: ArcSwap<SeriesHandles>,
     unlabelled: Unlabelled,
+    exemplars: Exemplars,
 }
 
-/// The metrics whose labels are known at start.
+/// The metrics without labels that vary at run time.
 struct Unlabelled {
     in_flight: Gauge,
     verified: Histogram,
@@ -65,26 +71,26 @@ struct Unlabelled {
 pub(in crate::service) struct Outcome {
     pub(in crate::service) method: &'static str,
     pub(in crate::service) route: &'static str,
-    /// `None` if the request ended without an answer.
+    /// `None` if the request ended without a response.
     pub(in crate::service) status: Option<StatusCode>,
     pub(in crate::service) code: Option<&'static str>,
     pub(in crate::service) took: Duration,
     pub(in crate::service) is_probe: bool,
-    /// `None` if the request carried no token, or if its route asks for none.
+    /// `None` if the request carried no token, or if its route does not require one.
     pub(in crate::service) authentication: Option<Authentication>,
-    /// The client's own request, if a proxy has asked for it.
+    /// The client's original request, if a proxy asked about it.
     pub(in crate::service) original: Option<Box<Original>>,
     /// Why the DPoP proof was rejected.
     pub(in crate::service) proof_fault: Option<&'static str>,
 }
 
-/// The key of a time series: the addresses of its static strings, and the status. If the compiler keeps
-/// two copies of a string, two keys lead to the same series.
+/// The key of a time series: the addresses of its static strings, and the status. If the compiler
+/// keeps two copies of a string, two keys lead to the same series, which is harmless.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Series([usize; 4]);
 
-/// A fast hasher is safe here, because no caller chooses the keys. std's hasher would cost as much as the
-/// counting itself.
+/// A fast hasher is safe here, because callers cannot choose the keys. std's hasher would cost as
+/// much as the counting itself.
 type SeriesHandles = HashMap<Series, Handles, FixedState>;
 
 #[derive(Clone)]
@@ -95,7 +101,7 @@ struct Handles {
 }
 
 impl Metrics {
-    /// Creates the metrics of a service with this `Auth`, all zero.
+    /// Creates the metrics of a service with this `Auth`. They all start at zero.
     pub fn new(auth: &Auth) -> Self {
         let recorder = recorder();
         let unlabelled = with_local_recorder(&recorder, || {
@@ -113,17 +119,26 @@ impl Metrics {
             recorder,
             series: ArcSwap::default(),
             unlabelled,
+            exemplars: Exemplars::new(REQUEST_DURATION, &REQUEST_BUCKETS),
         }))
     }
 
     /// Returns the metrics in version 0.0.4 of Prometheus' text format.
     pub fn render(&self) -> String {
         self.update_from_auth();
-        self.0.recorder.handle().render() + &left_out(&self.0.auth.status())
+        let text = self.0.recorder.handle().render() + &left_out(&self.0.auth.status());
+        // The recorder's counters have no fractions, so it takes this one for a gauge.
+        let name = "# TYPE process_cpu_seconds_total ";
+        text.replace(&format!("{name}gauge"), &format!("{name}counter"))
     }
 
-    /// Sums up the histograms every five seconds, until it is dropped. Without it their single values
-    /// would pile up whenever no scraper comes.
+    /// Returns the metrics in version 1.0.0 of `OpenMetrics`' text format, with exemplars.
+    pub(in crate::service) fn render_openmetrics(&self) -> String {
+        openmetrics::rewrite(&self.render(), &self.0.exemplars)
+    }
+
+    /// Aggregates the histograms every five seconds, until it is dropped. Otherwise their samples
+    /// would pile up while no scraper reads them.
     pub(in crate::service) async fn upkeep(&self) {
         let mut ticks = interval(UPKEEP);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -137,8 +152,13 @@ impl Metrics {
         self.0.unlabelled.in_flight.increment(1);
     }
 
-    pub(in crate::service) fn request_ends(&self, outcome: &Outcome) {
+    /// Counts a request. `trace_id` is that of its trace, if that was sampled.
+    pub(in crate::service) fn request_ends(&self, outcome: &Outcome, trace_id: Option<&str>) {
         self.0.unlabelled.in_flight.decrement(1);
+        if let Some(trace_id) = trace_id {
+            let exemplars = &self.0.exemplars;
+            exemplars.keep(outcome.route, outcome.took, trace_id);
+        }
         match self.0.series.load().get(&Series::of(outcome)) {
             Some(handles) => handles.count(outcome.took),
             None => self.0.register(outcome).count(outcome.took),
@@ -173,7 +193,7 @@ impl Metrics {
         self.0.unlabelled.panics.increment(1);
     }
 
-    /// Copies the counters of the library, which are read only when the metrics are rendered.
+    /// Copies the counters of the library. They are read only when the metrics are rendered.
     fn update_from_auth(&self) {
         with_local_recorder(&self.0.recorder, || {
             for keys in self.0.auth.status() {
@@ -231,12 +251,11 @@ impl Metrics {
 }
 
 fn set_process(process: &ProcessFigures) {
-    // A gauge, since a counter of this library has no fractions.
     gauge!("process_cpu_seconds_total").set(process.cpu_seconds);
-    gauge!("process_resident_memory_bytes").set(precise(process.resident_bytes));
-    gauge!("process_threads").set(precise(process.threads));
-    gauge!("process_open_fds").set(precise(process.open_files));
-    let max_files = process.max_files.map_or(f64::INFINITY, precise);
+    gauge!("process_resident_memory_bytes").set(to_f64(process.resident_bytes));
+    gauge!("process_threads").set(to_f64(process.threads));
+    gauge!("process_open_fds").set(to_f64(process.open_files));
+    let max_files = process.max_files.map_or(f64::INFINITY, to_f64);
     gauge!("process_max_fds").set(max_files);
     gauge!("process_start_time_seconds").set(process.started);
 }
@@ -256,16 +275,16 @@ impl Metrics {
     }
 }
 
-/// How many left-out keys of an issuer have a series of their own.
+/// The maximum number of left-out keys per issuer that get their own series.
 const MAX_LEFT_OUT: usize = 16;
 
-/// Formats a gauge for each key that is left out of a held set.
+/// Formats a gauge for each key that was left out of the current set.
 ///
-/// The recorder never forgets a series, and an issuer may change its keys for years. So this gauge is
-/// written directly: it is absent once the issuer has corrected its set.
+/// The recorder never forgets a series, and an issuer may change its keys for years. This gauge is
+/// therefore written directly, and disappears once the issuer has corrected its set.
 fn left_out(status: &[KeyStatus]) -> String {
     let mut text = String::from(
-        "# HELP warp_bearer_key_left_out A key of the held set that cannot be used; always 1.\n\
+        "# HELP warp_bearer_key_left_out A key of the current set that cannot be used; always 1.\n\
          # TYPE warp_bearer_key_left_out gauge\n",
     );
     for keys in status {
@@ -281,7 +300,7 @@ fn left_out(status: &[KeyStatus]) -> String {
     text
 }
 
-/// Escapes the value of a label.
+/// Escapes a label value.
 fn label_value(text: &str) -> String {
     let text = text.replace('\\', r"\\").replace('"', r#"\""#);
     text.replace('\n', r"\n")
@@ -304,7 +323,7 @@ impl Unlabelled {
 }
 
 impl Inner {
-    /// Creates the handles of a new series, so that the next request finds them without a lock.
+    /// Creates the handles of a new series. Later requests find them without a lock.
     fn register(&self, outcome: &Outcome) -> Handles {
         let handles = with_local_recorder(&self.recorder, || Handles::of(outcome));
         self.series.rcu(|series| {
@@ -337,7 +356,7 @@ impl Handles {
                 "route" => route, "method" => outcome.method, "status" => status
             ),
             refusals: code.map(|code| counter!("warp_bearer_refusals_total", "code" => code)),
-            latency: histogram!("warp_bearer_request_duration_seconds", "route" => route),
+            latency: histogram!(REQUEST_DURATION, "route" => route),
         }
     }
 
@@ -352,7 +371,7 @@ impl Handles {
 
 fn recorder() -> PrometheusRecorder {
     let buckets = [
-        ("warp_bearer_request_duration_seconds", &REQUEST_BUCKETS[..]),
+        (REQUEST_DURATION, &REQUEST_BUCKETS[..]),
         (
             "warp_bearer_verification_duration_seconds",
             &VERIFICATION_BUCKETS,
@@ -382,42 +401,42 @@ fn number(count: usize) -> f64 {
 fn describe() {
     use metrics::{describe_counter, describe_gauge, describe_histogram};
 
-    describe_gauge!("warp_bearer_build_info", "Which version runs; always 1.");
-    describe_counter!("warp_bearer_requests_total", "Requests by route template, method and status; status none: the peer left, or the service had to, before there was an answer.");
-    describe_counter!("warp_bearer_refusals_total", "Answers that are no success by their code.");
-    describe_histogram!("warp_bearer_request_duration_seconds", "From a request's head to its answer.");
-    describe_gauge!("warp_bearer_requests_in_flight", "Requests at work.");
-    describe_histogram!("warp_bearer_verification_duration_seconds", "Judging one token, waiting for keys included.");
+    describe_gauge!("warp_bearer_build_info", "The running version; always 1.");
+    describe_counter!("warp_bearer_requests_total", "Requests by route template, method and status. Status none: the peer disconnected, or the service shut down, before there was an answer.");
+    describe_counter!("warp_bearer_refusals_total", "Error answers by code.");
+    describe_histogram!("warp_bearer_request_duration_seconds", "Time from a request's head to its answer.");
+    describe_gauge!("warp_bearer_requests_in_flight", "Requests in flight.");
+    describe_histogram!("warp_bearer_verification_duration_seconds", "Time to verify one token, including the wait for keys.");
     describe_gauge!("warp_bearer_connections", "Connections being served.");
-    describe_counter!("warp_bearer_connections_accepted_total", "Connections taken.");
-    describe_counter!("warp_bearer_connections_waited_total", "Connections taken after the limit of connections had been reached.");
-    describe_counter!("warp_bearer_connections_unreadable_total", "Connections ended by what is no TLS where it should be, no HTTP, or a head over its limits.");
+    describe_counter!("warp_bearer_connections_accepted_total", "Accepted connections.");
+    describe_counter!("warp_bearer_connections_waited_total", "Connections that were accepted only after waiting, because the limit of connections was reached.");
+    describe_counter!("warp_bearer_connections_unreadable_total", "Connections that ended because of a failed TLS handshake, invalid HTTP, or a request head over its limits.");
     describe_counter!("warp_bearer_handler_panics_total", "Handlers that panicked.");
-    describe_gauge!("warp_bearer_keys", "Usable keys held of an issuer; 0: not ready.");
-    describe_gauge!("warp_bearer_keys_age_seconds", "Time since the fetch began that last confirmed the issuer's keys; NaN if none are held or the keys are unlabelled.");
-    describe_counter!("warp_bearer_key_fetches_total", "Fetches of an issuer's keys by outcome; replaced: a new generation of the set.");
-    describe_counter!("warp_bearer_key_fetches_refused_total", "Unknown keys and wrong signatures that the fetch budget had nothing left for.");
-    describe_counter!("warp_bearer_introspections_total", "Questions to an issuer's introspection endpoint by outcome; failed: no readable answer.");
-    describe_counter!("warp_bearer_introspections_denied_total", "Questions that the endpoint answered with 401 or 403: it rejects the service's credentials.");
-    describe_counter!("warp_bearer_introspections_refused_total", "Unknown tokens that were not asked about, because the budget was empty or too many questions were open.");
+    describe_gauge!("warp_bearer_keys", "Usable keys of an issuer. 0: not ready.");
+    describe_gauge!("warp_bearer_keys_age_seconds", "Time since the start of the last successful fetch of the issuer's keys. NaN if no keys are held, or if they are fixed.");
+    describe_counter!("warp_bearer_key_fetches_total", "Key set fetches by outcome. replaced: the set has changed.");
+    describe_counter!("warp_bearer_key_fetches_refused_total", "Unknown keys and wrong signatures that caused no fetch, because the fetch budget was spent.");
+    describe_counter!("warp_bearer_introspections_total", "Requests to an issuer's introspection endpoint by outcome. failed: no valid answer.");
+    describe_counter!("warp_bearer_introspections_denied_total", "Introspection requests that were answered with 401 or 403: the endpoint rejects the service's credentials.");
+    describe_counter!("warp_bearer_introspections_refused_total", "Unknown tokens for which no introspection request was made, because the budget was spent or too many requests were in flight.");
     describe_gauge!("warp_bearer_introspection_cache_entries", "Cached answers of an issuer's introspection endpoint.");
     describe_gauge!("warp_bearer_revocations", "Entries in the list of revoked tokens.");
-    describe_gauge!("warp_bearer_revocations_age_seconds", "Time since a source of revocations was last read; NaN if it never was.");
+    describe_gauge!("warp_bearer_revocations_age_seconds", "Time since a source of revocations was last read. NaN if it never was.");
     describe_gauge!("warp_bearer_revocations_failing", "1 if the last attempt to read a source of revocations failed.");
-    describe_counter!("warp_bearer_token_cache_hits_total", "Tokens that had been verified before.");
-    describe_gauge!("warp_bearer_state_store_up", "1 while the state store can be reached; the memory of this process always can.");
-    describe_gauge!("warp_bearer_state_store_keys", "Used keys in the memory of this process.");
+    describe_counter!("warp_bearer_token_cache_hits_total", "Requests whose token was in the token cache.");
+    describe_gauge!("warp_bearer_state_store_up", "1 if the state store can be reached. Always 1 without STATE_STORE.");
+    describe_gauge!("warp_bearer_state_store_keys", "Used DPoP proofs in the memory of this process.");
     describe_counter!("warp_bearer_state_store_connects_total", "Connections to the state store.");
-    describe_gauge!("warp_bearer_state_store_list_age_seconds", "Time since the shared list was last read to its end; NaN if it never was.");
-    describe_counter!("warp_bearer_state_store_claims_total", "Keys to be used once, by outcome; first and used are answers, the others are 503s.");
-    describe_histogram!("warp_bearer_state_store_claim_duration_seconds", "One claim at a shared store.");
-    describe_gauge!("warp_bearer_token_cache_entries", "Verified tokens that are remembered.");
+    describe_gauge!("warp_bearer_state_store_list_age_seconds", "Time since the shared list was last read completely. NaN if it never was.");
+    describe_counter!("warp_bearer_state_store_claims_total", "Checks of whether a DPoP proof was used, by outcome. Outcomes other than first and used cause a 503.");
+    describe_histogram!("warp_bearer_state_store_claim_duration_seconds", "Time of one check at the shared state store.");
+    describe_gauge!("warp_bearer_token_cache_entries", "Tokens in the token cache.");
     describe_gauge!("process_cpu_seconds_total", "Processor time of the process, user and system.");
     describe_gauge!("process_resident_memory_bytes", "Memory of the process.");
     describe_gauge!("process_threads", "Threads of the process.");
     describe_gauge!("process_open_fds", "Open file descriptors of the process.");
     describe_gauge!("process_max_fds", "The limit on open file descriptors.");
-    describe_gauge!("process_start_time_seconds", "When the process started, in seconds since 1970.");
+    describe_gauge!("process_start_time_seconds", "Start time of the process, in seconds since 1970.");
 }
 
 impl std::fmt::Debug for Metrics {

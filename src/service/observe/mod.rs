@@ -2,6 +2,7 @@
 
 pub mod logging;
 pub mod metrics;
+pub(in crate::service) mod openmetrics;
 #[cfg(feature = "otel")]
 pub mod otel;
 mod process;

@@ -1,11 +1,11 @@
-//! Traces: a span for each request, with one for the verification of its token and one for a wait for keys,
-//! sent to a collector by OTLP over HTTP.
+//! Traces: a span for each request, with child spans for the verification of its token and for each
+//! wait for another server, sent to a collector by OTLP over HTTP.
 //!
-//! The variables of OpenTelemetry configure the exporter and the sampler, which the SDK reads itself. Spans
-//! are sent in batches by a thread of their own. If the collector does not answer, the queue fills and
-//! further spans are dropped; no request waits.
+//! OpenTelemetry's own variables configure the exporter and the sampler; the SDK reads them itself.
+//! A separate thread sends spans in batches. If the collector does not answer, the queue fills and
+//! further spans are dropped; requests never wait.
 //!
-//! A span has what the request log has, and no token, no claim's value and no query.
+//! A span contains the same data as the request log: no token, no claim values and no query.
 
 use std::{
     collections::HashMap,
@@ -27,14 +27,14 @@ use opentelemetry_sdk::{
 };
 
 use crate::{
-    auth::context::KeyWait,
-    service::observe::{metrics::Outcome, request_id::Trace},
+    auth::context::{Wait, WaitReason},
+    service::observe::{metrics::Outcome, request_id::TraceContext},
 };
 
-/// How long the last spans may take to reach the collector at the end.
+/// How long sending the last spans may take at shutdown.
 const FLUSH: Duration = Duration::from_secs(2);
 
-/// The spans of the service and their way to the collector. Cheap to clone.
+/// The exporter of the service's spans. Cheap to clone.
 #[derive(Clone)]
 pub struct Traces {
     provider: SdkTracerProvider,
@@ -42,11 +42,12 @@ pub struct Traces {
 }
 
 impl Traces {
-    /// Starts to export, if the environment names a collector: an `OTEL_EXPORTER_OTLP_ENDPOINT`, one for
-    /// traces alone, or `OTEL_TRACES_EXPORTER=otlp`, which means the collector of this machine.
+    /// Starts exporting, if the environment configures a collector: an
+    /// `OTEL_EXPORTER_OTLP_ENDPOINT`, one for traces alone, or `OTEL_TRACES_EXPORTER=otlp`, which
+    /// means a collector on this machine.
     ///
     /// # Errors
-    /// If the exporter cannot be built, because of a malformed address for example.
+    /// If the exporter cannot be built, for example because of a malformed address.
     pub fn from_environment() -> Result<Option<Self>, ExporterBuildError> {
         if !is_wanted(|name| env::var(name).ok()) {
             return Ok(None);
@@ -58,7 +59,8 @@ impl Traces {
 
     fn with(exporter: SpanExporter) -> Self {
         let mut resource = Resource::builder();
-        // `OTEL_SERVICE_NAME` would be overwritten, and so would the name in `OTEL_RESOURCE_ATTRIBUTES`.
+        // Otherwise it would replace `OTEL_SERVICE_NAME` and the name in
+        // `OTEL_RESOURCE_ATTRIBUTES`.
         let attributes = env::var("OTEL_RESOURCE_ATTRIBUTES").unwrap_or_default();
         if env::var_os("OTEL_SERVICE_NAME").is_none() && !attributes.contains("service.name=") {
             resource = resource.with_service_name(env!("CARGO_PKG_NAME"));
@@ -72,12 +74,12 @@ impl Traces {
         Self { provider, tracer }
     }
 
-    /// Begins the span of a request that came at `since`. `None` if the sampler does not want it.
+    /// Begins the span of a request that arrived at `since`. `None` if the sampler drops it.
     pub(in crate::service) fn begin(
         &self,
         since: Instant,
         method: &'static str,
-        parent: Option<(&Trace, Option<&HeaderValue>)>,
+        parent: Option<(&TraceContext, Option<&HeaderValue>)>,
     ) -> Option<RequestSpan> {
         let since_epoch = SystemTime::now() - since.elapsed();
         let parent = parent.map_or_else(Context::new, |(trace, state)| {
@@ -102,19 +104,19 @@ impl Traces {
         })
     }
 
-    /// Sends the spans that are left, for at most two seconds.
+    /// Sends the remaining spans, for at most two seconds.
     pub async fn flush(self) {
         let flushed =
             tokio::task::spawn_blocking(move || self.provider.shutdown_with_timeout(FLUSH));
         match flushed.await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "the last spans were not sent"),
-            Err(error) => tracing::error!(%error, "the exporter of spans panicked"),
+            Ok(Err(error)) => tracing::warn!(%error, "sending the last spans failed"),
+            Err(error) => tracing::error!(%error, "span exporter panicked"),
         }
     }
 }
 
-/// Returns whether the environment turns traces on (OpenTelemetry's "General SDK Configuration").
+/// Returns whether the environment enables traces (OpenTelemetry's "General SDK Configuration").
 fn is_wanted(variable: impl Fn(&str) -> Option<String>) -> bool {
     // An empty variable counts as unset.
     let set = |name: &str| variable(name).filter(|value| !value.is_empty());
@@ -137,23 +139,33 @@ pub(in crate::service) struct RequestSpan {
 }
 
 impl RequestSpan {
-    /// Returns the `traceparent` for requests that this one causes.
+    /// Returns the `traceparent` for requests made on behalf of this one.
     pub(in crate::service) fn traceparent(&self) -> Option<HeaderValue> {
         let mut fields = HashMap::<String, String>::new();
         TraceContextPropagator::new().inject_context(&self.context, &mut fields);
         HeaderValue::try_from(fields.remove("traceparent")?).ok()
     }
 
-    /// Ends the span, and creates those of the steps that are over.
-    pub(in crate::service) fn end(self, outcome: &Outcome, key_wait: Option<KeyWait>) {
+    /// Returns the ID of the trace, 32 hexadecimal digits.
+    pub(in crate::service) fn trace_id(&self) -> String {
+        self.context.span().span_context().trace_id().to_string()
+    }
+
+    /// Ends the span, and creates the spans of the completed steps.
+    pub(in crate::service) fn end(self, outcome: &Outcome, waits: &[Wait]) {
         if let Some(authentication) = &outcome.authentication {
             let is_verified = authentication.identity.is_some();
             let verified = KeyValue::new("warp_bearer.verified", is_verified);
             let (began, took) = (authentication.began, authentication.duration);
             self.step("verify token", began, took, vec![verified]);
         }
-        if let Some(wait) = key_wait {
-            self.step("wait for keys", wait.began, wait.duration, Vec::new());
+        for wait in waits {
+            let name = match wait.reason {
+                WaitReason::Keys => "wait for keys",
+                WaitReason::Introspection => "introspect token",
+                WaitReason::Store => "claim proof in store",
+            };
+            self.step(name, wait.began, wait.duration, Vec::new());
         }
         let span = self.context.span();
         span.update_name(format!("{} {}", outcome.method, outcome.route));
@@ -166,7 +178,7 @@ impl RequestSpan {
         if let Some(code) = outcome.code {
             span.set_attribute(KeyValue::new("error.type", code));
         }
-        // A refusal is no fault of the server (OpenTelemetry's conventions for HTTP spans).
+        // A refusal is not an error of the server (OpenTelemetry's conventions for HTTP spans).
         if outcome.status.is_none_or(|status| status.is_server_error()) {
             span.set_status(Status::error(""));
         }
@@ -195,7 +207,8 @@ impl RequestSpan {
         span.end_with_timestamp(self.at(began + took));
     }
 
-    /// Converts an instant of this request to the time of the wall clock, which may jump meanwhile.
+    /// Converts an instant of this request to wall-clock time, which may have jumped in the
+    /// meantime.
     fn at(&self, instant: Instant) -> SystemTime {
         self.since_epoch + instant.saturating_duration_since(self.since)
     }
@@ -218,16 +231,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn traces_are_on_where_a_collector_is_named() {
+    fn traces_are_enabled_if_a_collector_is_configured() {
         const ALL: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
         const TRACES: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
         #[rustfmt::skip]
         let rows = [
-            ("nothing", &[][..], false),
+            ("empty", &[][..], false),
             ("an address", &[(ALL, "http://c:4318")], true),
             ("an empty one", &[(ALL, "")], false),
             ("one for traces", &[(TRACES, "http://c:4318/v1/traces")], true),
-            ("the exporter alone", &[("OTEL_TRACES_EXPORTER", "otlp")], true),
+            ("the exporter only", &[("OTEL_TRACES_EXPORTER", "otlp")], true),
             ("no exporter", &[(ALL, "http://c:4318"), ("OTEL_TRACES_EXPORTER", "none")], false),
             ("disabled", &[(ALL, "http://c:4318"), ("OTEL_SDK_DISABLED", "true")], false),
             ("not disabled", &[(ALL, "http://c:4318"), ("OTEL_SDK_DISABLED", "false")], true),

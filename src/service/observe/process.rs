@@ -1,6 +1,6 @@
-//! The process's own figures, under the names that Prometheus' client libraries give them (`process_*`).
+//! The process's own figures, under the usual names of Prometheus client libraries (`process_*`).
 //!
-//! Read from `/proc` of Linux when a scraper comes. Elsewhere there are none.
+//! Read from Linux's `/proc` on each scrape. Not available on other systems.
 
 /// The figures of this process.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -11,13 +11,13 @@ pub(in crate::service) struct ProcessFigures {
     pub(in crate::service) resident_bytes: u64,
     pub(in crate::service) threads: u64,
     pub(in crate::service) open_files: u64,
-    /// `None` without a limit.
+    /// `None` if unlimited.
     pub(in crate::service) max_files: Option<u64>,
     /// The start of the process, in seconds since 1970.
     pub(in crate::service) started: f64,
 }
 
-/// Reads the figures. `None` if the system does not show them.
+/// Reads the figures. `None` if the system does not provide them.
 #[cfg(target_os = "linux")]
 pub(in crate::service) fn figures() -> Option<ProcessFigures> {
     use std::fs;
@@ -33,15 +33,15 @@ pub(in crate::service) fn figures() -> Option<ProcessFigures> {
         .lines()
         .find_map(|line| line.strip_prefix("btime "));
     let booted: u64 = booted?.trim().parse().ok()?;
-    let seconds = |ticks: u64| precise(ticks) / precise(clock_ticks_per_second());
+    let seconds = |ticks: u64| to_f64(ticks) / to_f64(clock_ticks_per_second());
     Some(ProcessFigures {
         cpu_seconds: seconds(stat.ticks),
         resident_bytes: stat.resident_pages * u64::try_from(page_size()).ok()?,
         threads: stat.threads,
-        // One of them is the directory that is being read.
+        // Includes the directory that is being read.
         open_files: u64::try_from(fs::read_dir("/proc/self/fd").ok()?.count()).ok()?,
         max_files: getrlimit(Resource::Nofile).current,
-        started: precise(booted) + seconds(stat.started_ticks),
+        started: to_f64(booted) + seconds(stat.started_ticks),
     })
 }
 
@@ -50,7 +50,7 @@ pub(in crate::service) fn figures() -> Option<ProcessFigures> {
     None
 }
 
-/// The fields of `/proc/self/stat` that are used, which the manual page `proc_pid_stat` describes.
+/// The fields of `/proc/self/stat` that are used, as described in the manual page `proc_pid_stat`.
 #[cfg(target_os = "linux")]
 #[derive(Debug, PartialEq, Eq)]
 struct Stat {
@@ -63,10 +63,10 @@ struct Stat {
 #[cfg(target_os = "linux")]
 impl Stat {
     fn parse(text: &str) -> Option<Self> {
-        // The second field is the program's name in parentheses, which may itself contain any character.
+        // The second field is the program's name in parentheses, which may contain any character.
         let (_, rest) = text.rsplit_once(") ")?;
         let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
-        // The first field in `rest` is the third one of the manual.
+        // The first field of `rest` is the third one in the manual.
         let field = |number: usize| -> Option<u64> { fields.get(number - 3)?.parse().ok() };
         Some(Self {
             ticks: field(14)? + field(15)?,
@@ -77,9 +77,9 @@ impl Stat {
     }
 }
 
-/// Exact up to 2^53, which is more ticks, seconds and bytes than there are.
+/// Exact up to 2^53, which is more than any real number of ticks, seconds or bytes.
 #[allow(clippy::cast_precision_loss)]
-pub(in crate::service) fn precise(number: u64) -> f64 {
+pub(in crate::service) fn to_f64(number: u64) -> f64 {
     number as f64
 }
 
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_a_line_whose_name_has_blanks_and_parentheses() {
+    fn parses_names_with_spaces_and_parentheses() {
         let line = "42 (a) b) S 1 42 42 0 -1 4194560 1 0 0 0 150 50 0 0 20 0 7 0 1000 4096 25 184";
         let expected = Stat {
             ticks: 200,

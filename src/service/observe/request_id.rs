@@ -1,6 +1,6 @@
 //! The request ID and the trace ID of a request, which connect the logs of several services.
 //!
-//! A caller's request ID is used only if it is short and plain, because it is written to the log.
+//! A caller's request ID is used only if it is short and plain, because it is logged.
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -15,17 +15,17 @@ use hyper::{
     header::{HeaderName, HeaderValue},
 };
 
-/// The field with the request ID, in requests and answers.
+/// The field for the request ID, in requests and responses.
 pub(in crate::service) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
-/// The part of a trace's context that belongs to the tracing systems on its way (W3C Trace Context §3.3).
+/// The field for vendor-specific trace data (W3C Trace Context §3.3).
 #[cfg(feature = "otel")]
 pub(in crate::service) const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
-/// Returns the caller's request ID if there is exactly one and it matches `[A-Za-z0-9._-]{1,64}`, and a
-/// random one otherwise.
+/// Returns the caller's request ID if there is exactly one and it matches `[A-Za-z0-9._-]{1,64}`,
+/// otherwise a random one.
 pub(in crate::service) fn request_id(headers: &HeaderMap) -> HeaderValue {
     let given = only(headers, &X_REQUEST_ID).filter(|id| is_plain(id.as_bytes()));
     given.cloned().unwrap_or_else(random)
@@ -36,8 +36,8 @@ fn is_plain(id: &[u8]) -> bool {
     (1..=64).contains(&id.len()) && id.iter().all(plain)
 }
 
-/// Returns 32 hexadecimal digits that no other request has. They are no secret: the seed is the random
-/// number of the standard library's hash maps, and a bijective mixer turns a counter into the ID.
+/// Returns 32 unique hexadecimal digits. They are not secret: the seed is the random number of the
+/// standard library's hash maps, and a bijective mixer turns a counter into the ID.
 fn random() -> HeaderValue {
     static SEED: LazyLock<(u64, u64)> = LazyLock::new(|| {
         let random = RandomState::new();
@@ -83,16 +83,17 @@ fn mix(mut bits: u64) -> u64 {
 
 /// The trace that a request belongs to (W3C Trace Context).
 #[derive(Debug)]
-pub(in crate::service) struct Trace(HeaderValue);
+pub(in crate::service) struct TraceContext(HeaderValue);
 
-impl Trace {
-    /// Returns the trace of a valid `traceparent`. An invalid one is ignored (W3C Trace Context §3.2.2.3).
+impl TraceContext {
+    /// Returns the trace of a valid `traceparent`. Invalid ones are ignored (W3C Trace
+    /// Context §3.2.2.3).
     pub(in crate::service) fn of(headers: &HeaderMap) -> Option<Self> {
         let parent = only(headers, &TRACEPARENT)?;
         is_traceparent(parent.as_bytes()).then(|| Self(parent.clone()))
     }
 
-    /// Returns the field as it came.
+    /// Returns the `traceparent` unchanged.
     #[cfg(feature = "otel")]
     pub(in crate::service) fn field(&self) -> &HeaderValue {
         &self.0
@@ -103,10 +104,16 @@ impl Trace {
         let text = self.0.to_str().ok();
         text.and_then(|text| text.get(3..35)).unwrap_or_default()
     }
+
+    /// Returns whether the caller keeps the trace (W3C Trace Context §3.2.2.5.1).
+    pub(in crate::service) fn is_sampled(&self) -> bool {
+        let flags = self.0.to_str().ok().and_then(|text| text.get(53..55));
+        flags.is_some_and(|flags| u8::from_str_radix(flags, 16).is_ok_and(|flags| flags & 1 == 1))
+    }
 }
 
-/// Returns whether a value is `version "-" trace-id "-" parent-id "-" flags` in lower case. After a
-/// version above 00, a dash and more may follow. The version ff is invalid.
+/// Returns whether a value is `version "-" trace-id "-" parent-id "-" flags` in lower case. For a
+/// version above 00, a dash and more data may follow. The version ff is invalid.
 fn is_traceparent(value: &[u8]) -> bool {
     let Some((known, rest)) = value.split_at_checked(55) else {
         return false;
@@ -128,7 +135,8 @@ fn is_traceparent(value: &[u8]) -> bool {
         && some(parent)
 }
 
-/// Returns the value of a field that is present exactly once. With two, the caller's intent is unknown.
+/// Returns the value of a field that is present exactly once. If it is repeated, the intent is
+/// unclear.
 pub(in crate::service) fn only<'h>(
     headers: &'h HeaderMap,
     name: &HeaderName,
@@ -152,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plain_request_id_is_taken_over_and_no_other() {
+    fn adopts_only_plain_request_ids() {
         let long = "x".repeat(64);
         #[rustfmt::skip]
         let rows = [
@@ -161,9 +169,9 @@ mod tests {
             ("one character", &["x"], true),
             ("as long as may be", &[long.as_str()], true),
             ("none", &[], false),
-            ("nothing", &[""], false),
+            ("empty", &[""], false),
             ("too long", &[&format!("{long}x")], false),
-            ("a blank", &["a b"], false),
+            ("a space", &["a b"], false),
             ("a quote", &["a\"b"], false),
             ("a slash", &["a/b"], false),
             ("a tab", &["a\tb"], false),
@@ -183,14 +191,14 @@ mod tests {
     }
 
     #[test]
-    fn a_request_id_that_is_made_is_like_no_other() {
+    fn generated_request_ids_are_unique() {
         let made: HashSet<_> = (0..10_000).map(|_| random()).collect();
         assert_eq!(made.len(), 10_000);
         assert!(made.iter().all(|id| id.len() == 32));
     }
 
     #[test]
-    fn a_trace_is_of_a_valid_traceparent() {
+    fn accepts_only_valid_traceparents() {
         const ID: &str = "0af7651916cd43dd8448eb211c80319c";
         #[rustfmt::skip]
         let rows = [
@@ -209,15 +217,19 @@ mod tests {
             ("no digits", &["00-ID-g7ad6b7169203331-01"], false),
             ("too short", &["00-ID-b7ad6b7169203331-1"], false),
             ("other dashes", &["00_ID_b7ad6b7169203331_01"], false),
-            ("nothing", &[""], false),
+            ("empty", &[""], false),
             ("none", &[], false),
             ("two", &["00-ID-b7ad6b7169203331-01", "00-ID-b7ad6b7169203331-01"], false),
         ];
         for (case, values, valid) in rows {
             let values: Vec<_> = values.iter().map(|value| value.replace("ID", ID)).collect();
             let values: Vec<_> = values.iter().map(String::as_str).collect();
-            let trace = Trace::of(&headers(&TRACEPARENT, &values));
-            assert_eq!(trace.as_ref().map(Trace::id), valid.then_some(ID), "{case}");
+            let trace = TraceContext::of(&headers(&TRACEPARENT, &values));
+            assert_eq!(
+                trace.as_ref().map(TraceContext::id),
+                valid.then_some(ID),
+                "{case}"
+            );
         }
     }
 }

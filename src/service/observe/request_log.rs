@@ -1,8 +1,9 @@
 //! The request log: one log line, one `X-Request-Id` and the metrics of each request.
 //!
-//! A record has the method, the route, the outcome and a pseudonym of the token's subject. It never has
-//! a token or a claim's value, so that none of them can reach a log or a label. It has a path only for
-//! `/auth`: the client's own, which a proxy passes on, without the query, escaped and cut.
+//! A record contains the method, the route, the outcome and a pseudonym of the token's subject. It
+//! never contains a token or a claim's value, so neither can reach a log or a label. It contains a
+//! path only for `/auth`: the client's own path, which a proxy passes on, escaped and cut, without
+//! the query.
 
 use std::{error::Error, io};
 
@@ -21,18 +22,19 @@ use crate::{
     auth::{
         claims::{Identity, Pseudonym},
         context,
+        display::shown,
         problem::Code,
     },
     service::observe::{
         metrics::{Metrics, Outcome},
-        request_id::{Trace, X_REQUEST_ID, request_id},
+        request_id::{TraceContext, X_REQUEST_ID, request_id},
     },
 };
 
 /// The target of request lines. `RUST_LOG=info,warp_bearer::request=off` turns them off.
 const TARGET: &str = "warp_bearer::request";
 
-/// The recorder of a server's requests and connections.
+/// Records a server's requests and connections.
 #[derive(Debug, Clone)]
 pub struct RequestLog {
     log: bool,
@@ -57,14 +59,14 @@ impl RequestLog {
         log
     }
 
-    /// Also makes a span of each request.
+    /// Also creates a span for each request.
     #[cfg(feature = "otel")]
     #[must_use]
     pub fn with_traces(self, traces: Option<Traces>) -> Self {
         Self { traces, ..self }
     }
 
-    /// Records nothing, for a listener that a scraper calls every few seconds.
+    /// Records nothing, for a listener that is scraped every few seconds.
     pub fn disabled() -> Self {
         Self {
             log: false,
@@ -74,20 +76,20 @@ impl RequestLog {
         }
     }
 
-    /// Counts a connection until the returned guard drops.
+    /// Counts a connection until the returned guard is dropped.
     pub(in crate::service) fn connection(&self) -> Option<ConnectionRecord> {
         self.metrics.clone().map(ConnectionRecord::new)
     }
 
-    /// Counts a connection that had to wait for another one to end.
+    /// Counts a connection that had to wait for another to end.
     pub(in crate::service) fn waited(&self) {
         if let Some(metrics) = &self.metrics {
             metrics.connection_waited();
         }
     }
 
-    /// Counts a connection that ended because its bytes were no TLS or no HTTP. hyper and rustls have
-    /// answered them, if they did at all.
+    /// Counts a connection that ended because its bytes were neither TLS nor HTTP. hyper or rustls
+    /// has already answered it, if at all.
     pub(in crate::service) fn end(&self, end: Result<(), Box<dyn Error + Send + Sync>>) {
         let no_http = |error: &hyper::Error| error.is_parse();
         let no_tls = |error: &io::Error| error.kind() == io::ErrorKind::InvalidData;
@@ -99,15 +101,15 @@ impl RequestLog {
         }
     }
 
-    /// Logs and counts a panic of a handler, without its message, which may quote a token.
+    /// Logs and counts a handler's panic, without its message, which may quote a token.
     pub(in crate::service) fn panicked(&self) {
-        tracing::error!("a handler panicked");
+        tracing::error!("handler panicked");
         if let Some(metrics) = &self.metrics {
             metrics.panicked();
         }
     }
 
-    /// Begins the record of a request that came at `since`.
+    /// Begins the record of a request that arrived at `since`.
     pub(in crate::service) fn begin<B>(
         &self,
         since: Instant,
@@ -123,7 +125,7 @@ impl RequestLog {
         let is_traced = self.traces.is_some();
         #[cfg(not(feature = "otel"))]
         let is_traced = false;
-        let trace = (log || is_traced).then(|| Trace::of(request.headers()));
+        let trace = (log || is_traced).then(|| TraceContext::of(request.headers()));
         let trace = trace.flatten();
         #[cfg(feature = "otel")]
         let span = self.traces.as_ref().and_then(|traces| {
@@ -145,8 +147,8 @@ impl RequestLog {
     }
 }
 
-/// Runs the future that answers a request and ends its [`RequestRecord`] in a request context, if the
-/// record needs one. Not an `async` block, which would hold `answer` twice.
+/// Runs the future that answers a request and ends its [`RequestRecord`]. Uses a request context if
+/// the record needs one. Not an `async` block, because that would hold `answer` twice.
 pub(in crate::service) fn in_context<F: Future>(
     recorded: Recorded,
     answer: F,
@@ -178,8 +180,8 @@ fn method_name(method: &Method) -> &'static str {
     }
 }
 
-/// The record of a request in flight. If it is dropped before [`end`](Self::end), the request counts as
-/// abandoned.
+/// The record of a request in flight. If it is dropped before [`end`](Self::end), the request
+/// counts as abandoned.
 #[derive(Debug)]
 pub(in crate::service) struct RequestRecord {
     metrics: Option<Metrics>,
@@ -188,13 +190,13 @@ pub(in crate::service) struct RequestRecord {
     method: &'static str,
     /// `None` once it is in the answer.
     request_id: Option<HeaderValue>,
-    trace: Option<Trace>,
+    trace: Option<TraceContext>,
     #[cfg(feature = "otel")]
     span: Option<RequestSpan>,
     is_over: bool,
 }
 
-/// What the request context is made of.
+/// The data for the request context.
 #[derive(Debug)]
 pub(in crate::service) struct Recorded {
     is_recorded: bool,
@@ -221,7 +223,7 @@ impl RequestRecord {
         self.log || self.metrics.is_some() || is_traced
     }
 
-    /// Ends the record with the answer: logs and measures it, and sets its `X-Request-Id`.
+    /// Ends the record with the response: logs it, updates the metrics, and sets `X-Request-Id`.
     ///
     /// `now` reads the clock. It is called only if something is recorded.
     pub(in crate::service) fn end(
@@ -254,14 +256,20 @@ impl RequestRecord {
             proof_fault: context.proof_fault,
         };
         #[cfg(feature = "otel")]
-        if let Some(span) = self.span.take() {
-            span.end(&outcome, context.key_wait);
-        }
+        let own_trace = self.span.take().map(|span| {
+            let trace_id = span.trace_id();
+            span.end(&outcome, &context.waits);
+            trace_id
+        });
+        #[cfg(not(feature = "otel"))]
+        let own_trace: Option<String> = None;
         if self.log {
             self.log(&outcome);
         }
         if let Some(metrics) = &self.metrics {
-            metrics.request_ends(&outcome);
+            let sampled = self.trace.as_ref().filter(|trace| trace.is_sampled());
+            let trace_id = own_trace.as_deref().or(sampled.map(TraceContext::id));
+            metrics.request_ends(&outcome, trace_id);
         }
     }
 
@@ -269,9 +277,11 @@ impl RequestRecord {
         let authentication = outcome.authentication.as_ref();
         let identity = authentication.and_then(|it| it.identity.as_ref());
         let subject = identity.and_then(Identity::subject);
+        // The issuer chooses the `kid`, so it is untrusted text.
+        let kid = identity.and_then(Identity::kid).map(shown);
         let original = outcome.original.as_deref();
         let request_id = self.request_id.as_ref().and_then(|id| id.to_str().ok());
-        // A macro, because the level of an event's callsite is a constant.
+        // A macro, because the level of an event's callsite must be constant.
         macro_rules! answered {
             ($level:expr) => {
                 tracing::event!(
@@ -283,12 +293,12 @@ impl RequestRecord {
                     code = outcome.code,
                     latency_us = u64::try_from(outcome.took.as_micros()).unwrap_or(u64::MAX),
                     request_id = request_id.unwrap_or_default(),
-                    trace_id = self.trace.as_ref().map(Trace::id),
+                    trace_id = self.trace.as_ref().map(TraceContext::id),
                     original_method = original.and_then(|it| it.method.as_deref()),
                     original_host = original.and_then(|it| it.host.as_deref()),
                     original_path = original.and_then(|it| it.path.as_deref()),
                     issuer = identity.map(Identity::issuer),
-                    kid = identity.and_then(Identity::kid),
+                    kid = kid.as_deref(),
                     subject = subject.as_ref().map(Pseudonym::as_str),
                     proof = outcome.proof_fault,
                     "answered"
@@ -303,7 +313,7 @@ impl RequestRecord {
     }
 }
 
-/// Records a request that ended without an answer, because the peer left or the server stopped.
+/// Records a request that ended without a response, because the peer left or the server stopped.
 impl Drop for RequestRecord {
     fn drop(&mut self) {
         if !self.is_over && self.is_recorded() {

@@ -1,4 +1,4 @@
-//! Issuers whose documents cannot be had, and the way out that `check` names.
+//! Issuers whose documents cannot be fetched, and the advice from `check`.
 
 use std::fs;
 
@@ -18,20 +18,20 @@ use super::{Break, Vars, assert_finds, checked, findings, keys::weak, site};
 use crate::support::world::{World, with_date};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_broken_issuer_is_found() {
+async fn finds_each_broken_issuer() {
     let issuer = Issuer::start().await;
     let world = || World::of(issuer.clone());
     #[rustfmt::skip]
     let rows: [(&str, Break, &str); 9] = [
-        ("another name", |i| i.wrong_issuer("https://other.example/"), "bad issuer: the issuer calls itself \"https://other.example/\" and is configured as"),
-        ("a slash less", |i| i.wrong_issuer(i.url().trim_end_matches('/')), "differ by the slash at the end"),
+        ("another issuer", |i| i.wrong_issuer("https://other.example/"), "bad issuer: the issuer's name is \"https://other.example/\", but"),
+        ("without the trailing slash", |i| i.wrong_issuer(i.url().trim_end_matches('/')), "differ in the slash at the end"),
         ("an error", |i| i.fail_discovery(Fault::Status(500)), "bad discovery: http://127.0.0.1"),
-        ("a page for people", |i| i.fail_discovery(Fault::Html), "answered with what is no metadata of an issuer"),
+        ("an HTML page", |i| i.fail_discovery(Fault::Html), "answered with a document that is not issuer metadata"),
         ("a redirect", |i| i.fail_jwks(Fault::Redirect("https://a.example/".to_owned())), "answered with a redirect, which is not followed"),
-        ("no keys", |i| i.fail_jwks(Fault::EmptySet), "bad keys: 0 of 0 for RS256"),
-        ("no key set", |i| i.fail_jwks(Fault::Html), "not a JSON object with an array \"keys\""),
-        ("too much", |i| i.fail_jwks(Fault::TooLarge), "bad key set: "),
-        ("a weak key alone", |i| i.publish(json!({"keys": [weak()]})), "note key: weak: RSA 1024 bits RS256 (left out: `n` has 1024 bits, not 2048 to 8192)"),
+        ("an empty key set", |i| i.fail_jwks(Fault::EmptySet), "bad keys: 0 of 0 for RS256"),
+        ("not a key set", |i| i.fail_jwks(Fault::Html), "not a JSON object with an array \"keys\""),
+        ("too large", |i| i.fail_jwks(Fault::TooLarge), "bad key set: "),
+        ("a weak key alone", |i| i.publish(json!({"keys": [weak()]})), "note key: weak: RSA 1024 bits RS256 (cannot be used: `n` has 1024 bits, not 2048 to 8192)"),
     ];
     for (case, broken, line) in rows {
         issuer.recover();
@@ -54,7 +54,7 @@ async fn each_broken_issuer_is_found() {
     let told = checked(&world().set("AUTH0_JWKS_TIMEOUT", "100ms"));
     assert_eq!(told.code, Some(1), "{}", told.stdout);
     assert!(
-        told.stdout.contains("no whole answer within 100ms"),
+        told.stdout.contains("no complete answer within 100ms"),
         "{}",
         told.stdout
     );
@@ -80,7 +80,7 @@ async fn each_broken_issuer_is_found() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_clock_that_is_off_is_found() {
+async fn finds_a_wrong_clock() {
     let issuer = Issuer::start().await;
     for (ahead, code, line) in [
         (
@@ -102,7 +102,7 @@ async fn a_clock_that_is_off_is_found() {
         let clock = clock
             .filter(|finding| finding.contains(" clock: "))
             .collect::<Vec<_>>();
-        // Allows for one second of difference: the answer's `Date` may have just changed.
+        // Allows a difference of one second, because the response's `Date` may have just changed.
         let near = |text: &str| text.replace("59 s", "1 min").replace("19 s", "20 s");
         assert_eq!(near(&clock[0]), line);
     }
@@ -113,7 +113,7 @@ pub(super) async fn over_tls(world: &World) -> String {
     over_tls_as(world, IsCa::NoCa).await
 }
 
-/// Serves an issuer over https, with a certificate that is that of a server or of an authority.
+/// Serves an issuer over https, with the certificate of a server or of an authority.
 async fn over_tls_as(world: &World, is_ca: IsCa) -> String {
     let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
     params.is_ca = is_ca;
@@ -150,7 +150,7 @@ async fn over_tls_as(world: &World, is_ca: IsCa) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_certificate_is_looked_at_and_one_that_nobody_vouches_for_is_found() {
+async fn checks_certificates_and_finds_untrusted_ones() {
     let world = World::start().await;
     let url = over_tls(&world).await;
     let world = world.set("AUTH0_ISSUER", url);
@@ -171,7 +171,7 @@ async fn a_certificate_is_looked_at_and_one_that_nobody_vouches_for_is_found() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_set_elsewhere_is_looked_at_there() {
+async fn checks_a_key_set_at_another_address() {
     let world = World::start().await;
     let address = world.issuer.jwks_uri().to_owned();
     let world = world.set("AUTH0_JWKS_URI", address);
@@ -197,7 +197,7 @@ async fn a_key_set_elsewhere_is_looked_at_there() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_certificate_of_an_authority_is_no_certificate_of_a_server() {
+async fn rejects_a_ca_certificate_for_a_server() {
     let world = World::start().await;
     let url = over_tls_as(&world, IsCa::Ca(BasicConstraints::Unconstrained)).await;
     let world = world
@@ -207,7 +207,7 @@ async fn a_certificate_of_an_authority_is_no_certificate_of_a_server() {
     assert_eq!(told.code, Some(1), "{}", told.stdout);
     let found = findings(&told, "Issuer https://localhost:");
     let words = ["bad TLS: ", "certificate authority (CA:TRUE)", "CA:FALSE"];
-    assert_finds("an authority's", &found, &words);
+    assert_finds("a weak certificate of an authority", &found, &words);
     assert!(
         !told.stdout.contains("CaUsedAsEndEntity"),
         "{}",
@@ -226,9 +226,9 @@ async fn a_certificate_of_an_authority_is_no_certificate_of_a_server() {
     assert_finds("another authority", &found, &words);
 }
 
-/// What `check` names makes the next run good.
+/// Following the advice of `check` makes the next run pass.
 #[tokio::test(flavor = "multi_thread")]
-async fn where_discovery_fails_there_is_a_way_out() {
+async fn advice_for_failed_discovery_works() {
     let issuer = Issuer::with_algorithm(warp_bearer::auth::Algorithm::RS256).await;
     let keys = json!({"keys": [issuer.key().public_jwk()]})
         .to_string()
@@ -252,7 +252,7 @@ async fn where_discovery_fails_there_is_a_way_out() {
     let found = findings(&told, "Issuer ");
     let name = format!("set AUTH0_ISSUER to it, and AUTH0_JWKS_URI to {url}/keys");
     assert_finds(
-        "another name",
+        "another issuer",
         &found,
         &["bad issuer: ", &format!("{url}/tenant/v2.0"), &name],
     );
@@ -262,7 +262,7 @@ async fn where_discovery_fails_there_is_a_way_out() {
     let told = checked(&world);
     assert_eq!(told.code, Some(0), "{}", told.stdout);
 
-    // Only the document of RFC 8414 is there.
+    // Serves only the document of RFC 8414.
     let keys_too = keys.clone();
     let url = site(move |url| {
         vec![
@@ -282,20 +282,20 @@ async fn where_discovery_fails_there_is_a_way_out() {
         .sign();
     let explained = world.run(&["explain"], &token);
     assert_eq!(explained.code, Some(0), "{}", explained.stdout);
-    // It must name the issuer exactly, too.
+    // This document must also name the issuer exactly.
     let world = world.set("AUTH0_ISSUER", format!("{url}/policy/v2.0/"));
     let told = checked(&world);
     assert_eq!(told.code, Some(1), "{}", told.stdout);
     let found = findings(&told, "Issuer ");
     assert_finds(
-        "by a slash",
+        "another issuer, by a trailing slash",
         &found,
-        &["bad issuer: ", "they differ by the slash at the end"],
+        &["bad issuer: ", "differ in the slash at the end"],
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_failure_names_a_setting_that_helps() {
+async fn each_failure_names_a_helpful_setting() {
     let issuer = Issuer::with_algorithm(warp_bearer::auth::Algorithm::RS256).await;
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let closed = taken.local_addr().unwrap().port();
@@ -305,15 +305,15 @@ async fn each_failure_names_a_setting_that_helps() {
     let uri = issuer.jwks_uri().to_owned();
     #[rustfmt::skip]
     let rows: [(&str, Break, Vars<'_>, &[&str]); 9] = [
-        ("no document", |i| i.fail_discovery(Fault::Status(404)), &[], &["bad discovery: ", "answered 404", "set AUTH0_JWKS_URI to the address of its keys"]),
+        ("no discovery document", |i| i.fail_discovery(Fault::Status(404)), &[], &["bad discovery: ", "answered 404", "set AUTH0_JWKS_URI to the address of its keys"]),
         ("a login for the document", |i| i.fail_discovery(Fault::Status(401)), &[], &["bad discovery: ", "set AUTH0_JWKS_FILE to a file with its keys"]),
         ("a login for the keys", |i| i.fail_jwks(Fault::Status(401)), &[], &["bad key set: ", "set AUTH0_JWKS_FILE to a file with its keys", "kubectl get --raw /openid/v1/jwks"]),
         ("a page", |i| i.fail_discovery(Fault::Html), &[], &["bad issuer: ", "set AUTH0_JWKS_URI"]),
-        ("keys that are not there", |i| i.fail_jwks(Fault::Status(404)), &[], &["bad key set: ", "set AUTH0_JWKS_URI if its keys are elsewhere"]),
+        ("the key set is missing", |i| i.fail_jwks(Fault::Status(404)), &[], &["bad key set: ", "set AUTH0_JWKS_URI if its keys are elsewhere"]),
         ("a configured address", |i| i.fail_jwks(Fault::Status(404)), &[("AUTH0_JWKS_URI", &uri)], &["bad key set: ", "correct AUTH0_JWKS_URI"]),
-        ("keys over http", |i| i.fail_discovery(Fault::JwksUri("http://a.example/keys".to_owned())), &[], &["bad issuer: ", "set AUTH0_JWKS_URI to an address of its keys"]),
+        ("keys over http", |i| i.fail_discovery(Fault::JwksUri("http://a.example/keys".to_owned())), &[], &["bad issuer: ", "set AUTH0_JWKS_URI to the address of its keys"]),
         ("no connection", |_| {}, &[("AUTH0_ISSUER", &nowhere)], &["bad discovery: ", "set HTTPS_PROXY if this network needs a proxy"]),
-        ("a proxy that is down", |_| {}, &[("AUTH0_ISSUER", &nowhere), ("HTTPS_PROXY", &proxy)], &["bad discovery: ", "HTTPS_PROXY names the proxy for it"]),
+        ("a proxy that is down", |_| {}, &[("AUTH0_ISSUER", &nowhere), ("HTTPS_PROXY", &proxy)], &["bad discovery: ", "check the proxy in HTTPS_PROXY"]),
     ];
     for (case, broken, more, words) in rows {
         issuer.recover();
@@ -329,7 +329,7 @@ async fn each_failure_names_a_setting_that_helps() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_issuer_that_is_no_url_has_its_keys_from_elsewhere() {
+async fn issuer_name_that_is_not_a_url_needs_configured_keys() {
     let issuer = Issuer::with_algorithm(warp_bearer::auth::Algorithm::RS256).await;
     let keys = json!({"keys": [issuer.key().public_jwk()]}).to_string();
     for name in ["stytch.com/project-1", "http://keycloak:8080/realms/r"] {
@@ -352,7 +352,7 @@ async fn an_issuer_that_is_no_url_has_its_keys_from_elsewhere() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_version_of_entras_tokens_is_named() {
+async fn names_the_version_of_entra_tokens() {
     let issuer = Issuer::with_algorithm(warp_bearer::auth::Algorithm::RS256).await;
     let keys = json!({"keys": [issuer.key().public_jwk()]}).to_string();
     #[rustfmt::skip]

@@ -6,7 +6,7 @@ use super::{assert_finds, checked, findings};
 use crate::support::world::World;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_broken_configuration_asks_nobody() {
+async fn broken_configuration_sends_no_request() {
     let world = World::start().await.set("AUTH0_ALGORITHMS", "RS265");
     let told = world.run(&["check"], "");
     assert_eq!(told.code, Some(78), "{}", told.stdout);
@@ -28,13 +28,12 @@ async fn a_broken_configuration_asks_nobody() {
             .set("AUTH0_DOMIAN", "x"),
     );
     assert_eq!(told.code, Some(0), "{}", told.stdout);
-    let line =
-        "note : AUTH0_DOMIAN: in the environment, nobody reads it; did you mean AUTH0_DOMAIN? ()";
+    let line = "note : AUTH0_DOMIAN: in the environment, not a known variable; did you mean AUTH0_DOMAIN? ()";
     assert_eq!(findings(&told, "Configuration"), [line]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_environment_adds_is_shown_without_its_password() {
+async fn shows_environment_variables_without_passwords() {
     let proxy = "http://me:hunter2@proxy.example:3128";
     let world = World::start().await.set("HTTPS_PROXY", proxy);
     let told = checked(&world.set("NO_PROXY", "localhost"));
@@ -61,7 +60,7 @@ fn write_env(world: &World, text: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn lines_of_other_programs_are_no_fault() {
+async fn lines_of_other_programs_are_not_faults() {
     let world = World::start().await;
     write_env(
         &world,
@@ -70,12 +69,12 @@ async fn lines_of_other_programs_are_no_fault() {
     let told = checked(&world);
     assert_eq!(told.code, Some(0), "{}{}", told.stdout, told.stderr);
     let found = findings(&told, "Configuration");
-    let skipped = "is skipped; it names no variable of this service";
+    let skipped = "is skipped, because it does not name a variable of this service";
     for line in ["line 1 ", "line 2 ", "line 4 "] {
         assert_finds(line, &found, &["note : .env: ", line, skipped]);
     }
     assert_finds(
-        "a near miss",
+        "a misspelt variable",
         &found,
         &["LISTN: in .env, line 7, not read; did you mean LISTEN?"],
     );
@@ -92,12 +91,12 @@ async fn lines_of_other_programs_are_no_fault() {
     write_env(&world, "APP_NAME=My App\nAUTH0_LEEWAY='10s\n");
     let told = checked(&world);
     assert_eq!(told.code, Some(78), "{}", told.stdout);
-    let fault = ".env: line 2 has a quote that is not closed on the line; close it";
+    let fault = ".env: line 2 has an unclosed quote; close it";
     assert!(told.stderr.contains(fault), "{}", told.stderr);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_file_takes_the_place_of_dot_env() {
+async fn env_file_option_replaces_dot_env() {
     let world = World::start().await;
     write_env(&world, "AUTH0_LEEWAY=1s\n");
     let file = world.directory.path().join("env");
@@ -111,7 +110,7 @@ async fn another_file_takes_the_place_of_dot_env() {
     assert_finds(
         "a line",
         &found,
-        &["note : --env-file: line 1 cannot be read"],
+        &["note : --env-file: line 1 cannot be parsed"],
     );
     assert_finds(
         "a certificate",
@@ -126,7 +125,7 @@ async fn another_file_takes_the_place_of_dot_env() {
     for command in ["check", "explain"] {
         let told = world.run(&[command, "--env-file", "env"], "");
         assert_eq!(told.code, Some(78), "{command}: {}", told.stdout);
-        let fault = "--env-file: line 1 has a quote that is not closed on the line; close it";
+        let fault = "--env-file: line 1 has an unclosed quote; close it";
         assert!(told.stderr.starts_with(fault), "{}", told.stderr);
         let told = world.run(&[command, "--env-file", "absent"], "");
         assert_eq!(told.code, Some(78), "{command}: {}", told.stdout);
@@ -139,7 +138,7 @@ async fn another_file_takes_the_place_of_dot_env() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_port_without_an_address_and_quotes_are_named() {
+async fn reports_port_without_listen_and_leftover_quotes() {
     let world = World::start().await.set("PORT", "8080");
     let told = checked(&world);
     assert_eq!(told.code, Some(0), "{}", told.stdout);
@@ -150,14 +149,14 @@ async fn a_port_without_an_address_and_quotes_are_named() {
     let told = checked(&quoted);
     assert_eq!(told.code, Some(78), "{}", told.stdout);
     let words = [
-        "bad : AUTH0_API_AUDIENCE: in the environment, found \"'urn:api'\", which is still in quotes; take them off",
+        "bad : AUTH0_API_AUDIENCE: in the environment, found \"'urn:api'\", which is still in quotes; remove them",
     ];
     assert_finds("quotes", &findings(&told, "Configuration"), &words);
 }
 
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread")]
-async fn too_few_descriptors_are_found() {
+async fn finds_a_low_descriptor_limit() {
     let world = World::start().await;
     let direct = world.command(&["check", "--json"]);
     let mut limited = Command::new("sh");

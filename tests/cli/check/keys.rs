@@ -1,4 +1,4 @@
-//! Keys that are left out, algorithms on offer, forms of a key file, bytes of an answer.
+//! Keys that are left out, algorithms on offer, forms of a key file, and the bytes of a response.
 
 use std::{fs, io::Write};
 
@@ -16,7 +16,7 @@ use warp_bearer::{
 use super::{assert_finds, checked, findings, site};
 use crate::support::world::World;
 
-/// Returns the JWK of an RSA key that is too short to be accepted.
+/// Returns the JWK of an RSA key that is too short.
 pub(super) fn weak() -> Value {
     let mut jwk = SigningKey::generate(Algorithm::RS256).public_jwk();
     let modulus = jwk["n"].as_str().unwrap();
@@ -28,14 +28,14 @@ pub(super) fn weak() -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_odd_and_harmless_is_a_note() {
+async fn harmless_oddities_are_notes() {
     let world = World::start().await;
     let elliptic = SigningKey::generate(Algorithm::ES256);
     world.issuer.publish_key(&elliptic);
     let told = checked(&world);
     assert_eq!(told.code, Some(0), "{}", told.stdout);
     let line = format!(
-        "plain key: {}: EC P-256 ES256 (for no algorithm of AUTH0_ALGORITHMS)",
+        "plain key: {}: EC P-256 ES256 (not for an algorithm in AUTH0_ALGORITHMS)",
         elliptic.kid()
     );
     let findings = findings(&told, "Issuer ");
@@ -46,7 +46,7 @@ async fn what_is_odd_and_harmless_is_a_note() {
     );
 }
 
-/// Returns the JWK of a new RSA key of this name, changed.
+/// Returns the JWK of a new RSA key with this `kid`, after `change`.
 fn jwk(kid: &str, change: impl FnOnce(&mut Value)) -> Value {
     let mut jwk = SigningKey::generate(Algorithm::RS256).public_jwk();
     jwk["kid"] = json!(kid);
@@ -55,7 +55,7 @@ fn jwk(kid: &str, change: impl FnOnce(&mut Value)) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_key_that_is_left_out_is_named_with_its_reason() {
+async fn lists_each_left_out_key_with_its_reason() {
     let world = World::start().await;
     let text = |jwk: &Value, member: &str| jwk[member].as_str().unwrap().to_owned();
     let without = |jwk: &mut Value, members: &[&str]| {
@@ -90,11 +90,11 @@ async fn each_key_that_is_left_out_is_named_with_its_reason() {
     let findings = findings(&told, "Issuer ");
     #[rustfmt::skip]
     let rows = [
-        ("note key: padded: ", "(left out: `n` ends in `=`)"),
-        ("note key: standard: ", "(left out: `n` has `+` or `/`, of the standard base64 alphabet)"),
-        ("note key: certificate: ", "(left out: `x5c` without `n` and `e`)"),
-        ("note key: private: ", "(left out: it has a private member, `d`)"),
-        ("note key: encryption: ", "(left out: `use` is `enc`, not `sig`)"),
+        ("note key: padded: ", "(cannot be used: `n` ends in `=`)"),
+        ("note key: standard: ", "(cannot be used: `n` has `+` or `/`, of the standard base64 alphabet)"),
+        ("note key: certificate: ", "(cannot be used: `x5c` without `n` and `e`)"),
+        ("note key: private: ", "(cannot be used: it has the private member `d`)"),
+        ("note key: encryption: ", "(cannot be used: `use` is `enc`, not `sig`)"),
         ("good key: .NET: ", "()"),
         ("good key: null: ", "()"),
         ("good keys: ", "3 of 8 for RS256"),
@@ -106,9 +106,9 @@ async fn each_key_that_is_left_out_is_named_with_its_reason() {
     assert!(shown.contains("padded: RSA"), "{shown}");
 }
 
-/// What `check` says to paste makes the service accept the tokens.
+/// With the line that `check` recommends, the service accepts the tokens.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_algorithm_on_offer_that_is_not_allowed_comes_with_the_line_to_paste() {
+async fn suggests_the_line_that_allows_an_offered_algorithm() {
     let both = World::start().await;
     both.issuer
         .publish_key(&SigningKey::generate(Algorithm::ES384));
@@ -153,7 +153,7 @@ fn pem(jwk: &Value) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_file_has_any_form_in_which_keys_are_handed_over() {
+async fn accepts_every_form_of_key_file() {
     let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
     let (jwk, token) = (issuer.key().public_jwk(), issuer.token().sign());
     let other = SigningKey::generate(Algorithm::ES384).public_jwk();
@@ -168,7 +168,7 @@ async fn a_key_file_has_any_form_in_which_keys_are_handed_over() {
         ("an array", json!([other, jwk]).to_string(), 0, "good keys: 1 of 2"),
         ("with a byte order mark", format!("\u{feff}{jwk}"), 0, "good keys: 1 of 1"),
         ("PEM", pem(&jwk), 0, "good keys: 1 of 1"),
-        ("PEM beside a certificate", pem(&jwk) + certificate, 0, "left out: a certificate, not a public key"),
+        ("PEM beside a certificate", pem(&jwk) + certificate, 0, "cannot be used: a certificate, not a public key"),
         ("a certificate", certificate.to_owned(), 1, "bad keys: 0 of 1"),
         ("an empty object", "{}".to_owned(), 1, "a JSON object without a member \"keys\""),
         ("another file", "ssh-ed25519 AAAA".to_owned(), 1, "neither a JWK set, a JWK, an array of JWKs, nor public keys in PEM"),
@@ -189,7 +189,7 @@ async fn a_key_file_has_any_form_in_which_keys_are_handed_over() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_bytes_of_an_answer_may_be_compressed_or_have_a_mark() {
+async fn accepts_compressed_answers_and_byte_order_marks() {
     let issuer = Issuer::with_algorithm(Algorithm::RS256).await;
     let keys = json!({"keys": [issuer.key().public_jwk()]}).to_string();
     let gzip = |text: &str| {
@@ -208,7 +208,7 @@ async fn the_bytes_of_an_answer_may_be_compressed_or_have_a_mark() {
         ("both", "gzip", gzip(&marked), 0, "good keys: 1 of 1", ""),
         ("brotli", "br", keys.clone().into_bytes(), 1, "in the content coding \"br\"", "content_coding"),
         ("not gzip", "gzip", keys.clone().into_bytes(), 1, "is not gzip", "content_coding"),
-        ("a bomb", "gzip", bomb, 1, "more than 512 KiB", "too_large"),
+        ("a decompression bomb", "gzip", bomb, 1, "more than 512 KiB", "too_large"),
     ];
     for (case, coding, body, code, finding, reason) in rows {
         let url = site(|_| vec![("/keys", 200, coding, body)]).await;

@@ -1,4 +1,4 @@
-//! `/readyz` and the log give the same reason as `check`, and no more of what an issuer says.
+//! `/readyz` and the log give the same reason as `check`, and show no more of the issuer's text.
 
 use reqwest::Client;
 use serde_json::{Value, json};
@@ -23,7 +23,7 @@ fn grotesque() -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn shows_no_more_than_a_part_of_what_an_issuer_says() {
+async fn shows_only_part_of_long_issuer_texts() {
     let world = World::start().await;
     world.issuer.publish(grotesque());
     for arguments in [&["check"][..], &["check", "--json"]] {
@@ -43,7 +43,7 @@ async fn shows_no_more_than_a_part_of_what_an_issuer_says() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn shows_no_query_of_an_address() {
+async fn hides_queries_of_addresses() {
     let world = World::start().await;
     let address = format!("{}?code=hunter2", world.issuer.jwks_uri());
     let world = world.set("AUTH0_JWKS_URI", address);
@@ -85,7 +85,7 @@ async fn not_ready(vars: Vars<'_>) -> (Value, usize, String) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn readiness_has_a_word_and_the_log_the_details() {
+async fn readyz_has_a_word_and_the_log_has_details() {
     let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
     let secret = format!("{}?code=hunter2", issuer.jwks_uri());
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -124,7 +124,7 @@ async fn readiness_has_a_word_and_the_log_the_details() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_log_has_a_part_of_the_name_of_a_key_that_is_left_out() {
+async fn logs_part_of_the_kid_of_a_left_out_key() {
     let issuer = Issuer::with_algorithm(Algorithm::RS256).await;
     // The longest `kid` that is read, so that `check` can show it.
     let kid = "x".repeat(1024);
@@ -137,7 +137,7 @@ async fn the_log_has_a_part_of_the_name_of_a_key_that_is_left_out() {
     ];
     let mut service = Process::start(&["serve"], &vars);
     let log = service.logged(|line| line.contains("key set fetched"));
-    let left_out = log.iter().filter(|line| line.contains("left out"));
+    let left_out = log.iter().filter(|line| line.contains("key skipped"));
     let left_out: Vec<_> = left_out.collect();
     assert!(!left_out.is_empty(), "{log:?}");
     for line in left_out {
@@ -146,7 +146,7 @@ async fn the_log_has_a_part_of_the_name_of_a_key_that_is_left_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_untrusted_certificate_is_one_line_and_ours() {
+async fn untrusted_certificate_is_one_log_line() {
     let world = World::start().await;
     let url = over_tls(&world).await;
     let vars = [

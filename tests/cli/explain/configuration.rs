@@ -1,4 +1,4 @@
-//! Mistakes of the configuration.
+//! Mistakes in the configuration.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use warp_bearer::{
@@ -7,11 +7,11 @@ use warp_bearer::{
     service::api::errors::causes,
 };
 
-use super::refuses;
+use super::{lacks_keys, refuses};
 use crate::support::world::World;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_broken_configuration_gets_the_sentence_that_mends_it() {
+async fn explains_each_broken_configuration() {
     let issuer = Issuer::start().await;
     let world = || World::of(issuer.clone());
     let good = issuer.token().sign();
@@ -44,7 +44,7 @@ async fn each_broken_configuration_gets_the_sentence_that_mends_it() {
     let jose = issuer.token().typ("JOSE").sign();
     #[rustfmt::skip]
     let rows = [
-        ("an issuer without its slash", world().set("AUTH0_ISSUER", without), &good, "unknown_issuer", causes::SLASH),
+        ("an issuer without its trailing slash", world().set("AUTH0_ISSUER", without), &good, "unknown_issuer", causes::SLASH),
         ("another issuer", world().set("AUTH0_ISSUER", "http://127.0.0.1:9/"), &good, "unknown_issuer", causes::OTHER_PORT),
         ("another audience", world().set("AUTH0_API_AUDIENCE", "https://other.example.com"), &good, "wrong_audience", causes::OTHER_API),
         ("another algorithm", world().set("AUTH0_ALGORITHMS", "ES256"), &good, "algorithm_not_allowed", causes::OTHER_ALGORITHM),
@@ -54,47 +54,37 @@ async fn each_broken_configuration_gets_the_sentence_that_mends_it() {
         ("another type in the strict profile", strict(), &jose, "wrong_token_type", causes::NOT_AT_JWT),
         ("another algorithm of the key", world().set("AUTH0_ALGORITHMS", "RS256,PS256"), &other_algorithm, "algorithm_not_allowed", causes::KEY_FOR_ANOTHER),
         ("another tenant's signature", on_disk(), &changed, "bad_signature", causes::CHANGED),
-        ("of no key, where two fit", world(), &of_no_key, "unknown_key", causes::NO_KID),
+        ("no key verifies it, two fit", world(), &of_no_key, "unknown_key", causes::NO_KID),
         ("the strict profile", strict(), &good, "wrong_token_type", causes::NOT_AT_JWT),
         ("the strict profile, by typ alone", strict(), &by_typ, "missing_claim", causes::NOT_RFC9068),
-        ("a longest age", world().set("AUTH0_TOKEN_MAX_AGE", "10m"), &old, "token_expired", causes::TOO_OLD),
-        ("a longest age of no age", world().set("AUTH0_TOKEN_MAX_AGE", "10m"), &ageless, "missing_claim", causes::NO_TIME_OF_ISSUE),
+        ("too old", world().set("AUTH0_TOKEN_MAX_AGE", "10m"), &old, "token_expired", causes::TOO_OLD),
+        ("a maximum age, no iat", world().set("AUTH0_TOKEN_MAX_AGE", "10m"), &ageless, "missing_claim", causes::NO_TIME_OF_ISSUE),
     ];
     for (case, world, token, code, cause) in rows {
         refuses(&world, case, token, code, cause);
     }
 
+    let without_keys = |case, cause, words| {
+        lacks_keys(&world(), case, &good, cause, words);
+    };
     issuer.wrong_issuer(format!("{}other/", issuer.url()));
-    refuses(
-        &world(),
-        "an issuer of another name",
-        &good,
-        "keys_unavailable",
+    without_keys(
+        "another name",
         causes::NOT_ITS_NAME,
+        "set AUTH0_ISSUER to it",
     );
     issuer.recover();
     issuer.fail_jwks(Fault::EmptySet);
-    refuses(
-        &world(),
-        "no keys",
-        &good,
-        "keys_unavailable",
-        causes::NO_KEY_SET,
-    );
+    without_keys("no keys", causes::NO_KEY_SET, "if its keys are elsewhere");
     issuer.fail(Fault::Status(500));
-    refuses(
-        &world(),
-        "an issuer that fails",
-        &good,
-        "keys_unavailable",
-        causes::ISSUER_UNREACHABLE,
-    );
+    without_keys("500", causes::ISSUER_UNREACHABLE, "wait until it answers");
     issuer.go_down().await;
     let told = world().run(&["explain"], &good);
     assert_eq!(told.code, Some(1), "{}", told.stdout);
     assert!(told.stdout.contains("cannot be reached"), "{}", told.stdout);
     assert!(
-        told.stdout.contains(causes::ISSUER_UNREACHABLE.mend),
+        told.stdout
+            .contains("Set HTTPS_PROXY if this network needs a proxy"),
         "{}",
         told.stdout
     );

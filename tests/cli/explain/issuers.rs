@@ -1,5 +1,6 @@
-//! K6: each issuer's own patterns. `docs/issuers.md` has a table of the most frequent mistakes, which
-//! is held to the output; `UPDATE=1 cargo test --test cli explain::issuers` writes it.
+//! K6: mistakes that are typical of each issuer. `docs/issuers.md` has a table of the most frequent
+//! ones, which is compared with the output; `UPDATE=1 cargo test --test cli explain::issuers`
+//! writes it.
 
 use std::{collections::HashSet, fmt::Write, fs, path::Path};
 
@@ -29,7 +30,7 @@ const CLOUDFLARE: &str = "https://team.cloudflareaccess.com";
 const IAP: &str = "https://cloud.google.com/iap";
 const FIREBASE: &str = "https://securetoken.google.com/shop-1";
 
-/// A mistake: an issuer and an audience that are configured, a token of the issuer, and the code.
+/// A mistake: the configured issuer and audience, a token of the issuer, and the code.
 struct Row {
     name: &'static str,
     issuer: &'static str,
@@ -42,11 +43,12 @@ struct Row {
 }
 
 enum Token {
-    /// The claims beside `iss` and the dates, any of which they replace. The header is `RS256`.
+    /// The claims in addition to `iss` and the dates, which they may replace. The header is
+    /// `RS256`.
     Claims(Value),
-    /// The header, and the claims.
+    /// The header and the claims.
     Whole(Value, Value),
-    /// No JWT.
+    /// Not a JWT.
     Opaque(&'static str),
 }
 
@@ -134,7 +136,7 @@ fn mistakes() -> Vec<Row> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_table_of_mistakes_has_what_explain_says() {
+async fn table_of_mistakes_matches_explain() {
     let issuer = World::start().await.issuer;
     let mut table =
         "| issuer | mistake | code | what `explain` says |\n|---|---|---|---|\n".to_owned();
@@ -150,16 +152,17 @@ async fn the_table_of_mistakes_has_what_explain_says() {
         let token = sign(&issuer, row.issuer, &row.token);
         let (_, json) = explained(&world, &case, &arguments, &token);
         assert_eq!(json["code"], row.code, "{case}: {json:#}");
-        let [what, mend] = ["cause", "mend"].map(|member| json[member].as_str().unwrap());
+        let [what, fix] = ["cause", "fix"].map(|member| json[member].as_str().unwrap());
         writeln!(
             table,
-            "| {} | {} | `{}` | {what} {mend} |",
+            "| {} | {} | `{}` | {what} {fix} |",
             row.name, row.mistake, row.code
         )
         .unwrap();
-        // Words of one vendor alone, and no advice that accepts what is for others.
-        let is_auth0 = what.contains("Auth0") || mend.contains("Applications, APIs");
-        assert!(!is_auth0 || row.name == "Auth0", "{case}: {what} {mend}");
+        // The advice uses the words of one vendor only, and never accepts tokens that are for
+        // others.
+        let is_auth0 = what.contains("Auth0") || fix.contains("Applications, APIs");
+        assert!(!is_auth0 || row.name == "Auth0", "{case}: {what} {fix}");
         let lines = json["settings"].to_string();
         assert!(
             !lines.contains("account") && !lines.contains("graph"),
@@ -188,7 +191,8 @@ async fn the_table_of_mistakes_has_what_explain_says() {
     );
 }
 
-/// A case, the configured issuer and audience, a token, the code, words of the advice, and settings.
+/// A case, the configured issuer and audience, a token, the code, words of the advice, and
+/// settings.
 type Pattern<'a> = (
     &'a str,
     &'a str,
@@ -200,16 +204,16 @@ type Pattern<'a> = (
 );
 
 #[tokio::test(flavor = "multi_thread")]
-async fn other_patterns_of_issuers_are_recognized() {
+async fn recognizes_other_vendor_patterns() {
     use Token::{Claims, Opaque, Whole};
     let issuer = World::start().await.issuer;
     let arn = "arn:aws:elasticloadbalancing:eu-west-1:1:loadbalancer/app/a/1";
     let entra_v2 = format!("https://login.microsoftonline.com/{TENANT}/v2.0");
     #[rustfmt::skip]
-    let rows: [Pattern; 21] = [
+    let rows: [Pattern; 34] = [
         ("a v1.0 token of Entra", ENTRA, CLIENT, Claims(json!({"iss": ENTRA_V1, "aud": CLIENT, "scp": "a", "ver": "1.0"})), "unknown_issuer", "requestedAccessTokenVersion", &["AUTH0_ISSUER=https://sts.windows.net/72f988bf-86f1-41af-91ab-2d7cd011db47/"]),
         ("a v2.0 token of Entra", ENTRA_V1, CLIENT, Claims(json!({"iss": entra_v2, "aud": CLIENT, "scp": "a", "ver": "2.0"})), "unknown_issuer", "Configure the v2.0 issuer", &["AUTH0_ISSUER=https://login.microsoftonline.com/72f988bf-86f1-41af-91ab-2d7cd011db47/v2.0"]),
-        ("another tenant of Entra", ENTRA, CLIENT, Claims(json!({"iss": "https://sts.windows.net/8b3b6b3a-6f0c-4a52-9d38-5d4e4f4d0f0a/", "aud": CLIENT, "scp": "a"})), "unknown_issuer", "two names", &["AUTH0_ISSUER=https://sts.windows.net/8b3b6b3a-6f0c-4a52-9d38-5d4e4f4d0f0a/"]),
+        ("another tenant of Entra", ENTRA, CLIENT, Claims(json!({"iss": "https://sts.windows.net/8b3b6b3a-6f0c-4a52-9d38-5d4e4f4d0f0a/", "aud": CLIENT, "scp": "a"})), "unknown_issuer", "another tenant of Entra", &[]),
         ("Entra's common", "https://login.microsoftonline.com/common/v2.0", CLIENT, Claims(json!({"iss": entra_v2, "aud": CLIENT, "scp": "a"})), "unknown_issuer", "tenant's ID", &[]),
         ("api://GUID against GUID", ENTRA, CLIENT, Claims(json!({"aud": format!("api://{CLIENT}"), "scp": "a"})), "wrong_audience", "other name", &["AUTH0_API_AUDIENCE=api://6e74172b-be56-4843-9ff4-e66a39bb12e3"]),
         ("GUID against api://GUID", ENTRA, "api://6e74172b-be56-4843-9ff4-e66a39bb12e3", Claims(json!({"aud": CLIENT, "scp": "a"})), "wrong_audience", "other name", &["AUTH0_API_AUDIENCE=6e74172b-be56-4843-9ff4-e66a39bb12e3"]),
@@ -220,6 +224,19 @@ async fn other_patterns_of_issuers_are_recognized() {
         ("a refresh token of Keycloak", KEYCLOAK, API, Whole(json!({"alg": "HS512", "typ": "JWT"}), json!({"aud": KEYCLOAK, "typ": "Refresh"})), "algorithm_not_allowed", "refresh token", &[]),
         ("Keycloak under another address", KEYCLOAK, API, Claims(json!({"iss": "http://keycloak:8080/realms/shop", "aud": API})), "unknown_issuer", "KC_HOSTNAME", &[]),
         ("glewlwyd without resource", "https://id.example.com/api/glwd", API, Claims(json!({"aud": "scope1 scope2", "type": "access_token", "client_id": "c", "scope": "scope1"})), "wrong_audience", "resource indicators", &[]),
+        ("FastMCP's OAuth proxy", "https://mcp.example.com/", API, Whole(json!({"alg": "HS256", "typ": "JWT"}), json!({"iss": "https://mcp.example.com/", "aud": "https://mcp.example.com/mcp", "client_id": "c", "scope": "a", "jti": "j"})), "algorithm_not_allowed", "Do not pass the token on", &[]),
+        ("FastMCP's test keys", "https://id.example.com/", API, Claims(json!({"iss": "https://fastmcp.example.com", "aud": "my-mcp-server", "sub": "fastmcp-user"})), "unknown_issuer", "RSAKeyPair", &[]),
+        ("another API of Microsoft's", ENTRA, CLIENT, Claims(json!({"aud": "https://management.core.windows.net/", "appid": "a", "scp": "user_impersonation"})), "wrong_audience", "another API of Microsoft's", &[]),
+        ("api://TENANT/GUID against GUID", ENTRA, CLIENT, Claims(json!({"aud": format!("api://{TENANT}/{CLIENT}"), "scp": "a"})), "wrong_audience", "other name", &["AUTH0_API_AUDIENCE=api://72f988bf-86f1-41af-91ab-2d7cd011db47/6e74172b-be56-4843-9ff4-e66a39bb12e3"]),
+        ("an API of another URL of Entra", ENTRA_V1, CLIENT, Claims(json!({"aud": "https://contoso.example/api"})), "wrong_audience", "another application", &[]),
+        ("Keycloak with a slash", KEYCLOAK, API, Claims(json!({"iss": "https://keycloak.example.com/realms/shop/", "aud": API})), "unknown_issuer", "differ in the slash", &["AUTH0_ISSUER=https://keycloak.example.com/realms/shop/"]),
+        ("another project of Firebase", FIREBASE, "shop-1", Claims(json!({"iss": "https://securetoken.google.com/shop-2", "aud": "shop-2", "firebase": {}})), "unknown_issuer", "another Firebase project", &[]),
+        ("an enterprise of GitHub", GITHUB, API, Claims(json!({"iss": "https://token.actions.githubusercontent.com/octocat-inc", "aud": API})), "unknown_issuer", "enterprise", &[]),
+        ("a scope of a wrong type", OKTA, API, Claims(json!({"aud": API, "scope": 5})), "invalid_claim", "scope and scp as strings", &[]),
+        ("an encoded token", OKTA, API, Opaque("ZXlKaGJHY2lPaUpTVXpJMU5pSjkuZTMwLkFB"), "token_not_jwt", "base64 once more", &[]),
+        ("a name in source code", OKTA, API, Opaque("process.env.TOKEN"), "token_malformed", "variable without a value", &[]),
+        ("a shortened token", OKTA, API, Opaque("eyJhbG..."), "token_not_jwt", "not complete", &[]),
+        ("the scheme twice", OKTA, API, Opaque("Bearer"), "malformed_authorization", "no token after the word Bearer", &[]),
         ("Stytch", "https://test.stytch.com/v1/public/project-test-1", API, Claims(json!({"aud": ["project-test-1"], "sub": "user-test-1"})), "wrong_audience", "Stytch project", &[]),
         ("an opaque token of Stytch", "https://test.stytch.com/v1/public/project-test-1", API, Opaque("mZAYn5aLEqKUlZ_Ad9U_fWr38GaAQ1oFAhT8ds245v7Q"), "token_not_jwt", "session_jwt", &[]),
         ("an unfilled variable, for Stytch", "https://test.stytch.com/v1/public/project-test-1", API, Opaque("undefined"), "token_not_jwt", "variable without a value", &[]),
@@ -233,7 +250,7 @@ async fn other_patterns_of_issuers_are_recognized() {
         let world = World::named(&issuer, name).set("AUTH0_API_AUDIENCE", audience);
         let (_, json) = explained(&world, case, &[], &sign(&issuer, name, &token));
         assert_eq!(json["code"], code, "{case}: {json:#}");
-        let text = format!("{} {}", json["cause"], json["mend"]);
+        let text = format!("{} {}", json["cause"], json["fix"]);
         assert!(text.contains(says), "{case}: {text}");
         assert_eq!(json["settings"], json!(settings), "{case}: {json:#}");
         assert!(!text.contains("Auth0"), "{case}: {text}");
@@ -254,7 +271,7 @@ async fn other_patterns_of_issuers_are_recognized() {
         ),
     ] {
         use base64::{Engine, engine::general_purpose::URL_SAFE};
-        // A blank makes the length one that needs padding.
+        // A space makes the length one that needs padding.
         let padded = |part: String| {
             let blank = if part.len().is_multiple_of(3) {
                 " "
@@ -272,11 +289,11 @@ async fn other_patterns_of_issuers_are_recognized() {
         assert!(token.contains("=.") && token.ends_with('='), "{case}");
         let (_, json) = explained(&world, case, &[], &token);
         assert_eq!(json["code"], "malformed_authorization", "{case}: {json:#}");
-        let text = format!("{} {}", json["cause"], json["mend"]);
+        let text = format!("{} {}", json["cause"], json["fix"]);
         assert!(text.contains(says), "{case}: {text}");
     }
 
-    // The resource of an MCP server that is no audience yet.
+    // The resource of an MCP server that is not configured as an audience yet.
     let resource = "https://mcp.example.com/mcp";
     let world = World::named(&issuer, AUTH0).set("AUTH0_RESOURCE", resource);
     let token = sign(

@@ -11,11 +11,11 @@ use warp_bearer::{
     service::api::errors::causes,
 };
 
-use super::refuses;
+use super::{explained, lacks_keys, refuses};
 use crate::support::world::World;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_that_names_a_key_that_was_left_out_gets_the_reason() {
+async fn names_why_the_tokens_key_was_left_out() {
     let issuer = Issuer::with_algorithm(Algorithm::RS256).await;
     let other = SigningKey::generate(Algorithm::RS256);
     let token = issuer.token().key(&other).kid("bad");
@@ -50,7 +50,7 @@ async fn a_token_that_names_a_key_that_was_left_out_gets_the_reason() {
         assert_eq!(key["step"], "key", "{case}: {json:#}");
         let found = key["found"].as_str().unwrap();
         assert!(
-            found.starts_with("\"bad\", which is left out: "),
+            found.starts_with("\"bad\", which cannot be used: "),
             "{case}: {json:#}"
         );
     }
@@ -69,44 +69,129 @@ async fn server(status: u16, body: Value) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failed_fetch_of_keys_gets_its_way_out() {
+async fn failed_key_fetch_comes_with_advice() {
     let issuer = Issuer::start().await;
     let not_a_set = server(200, json!({})).await;
+    let missing = server(404, json!({})).await;
     #[rustfmt::skip]
     let rows = [
-        ("no discovery document", server(404, json!({})).await, "", causes::NO_DISCOVERY),
-        ("keys for clients that log in", server(401, json!({})).await, "", causes::KEYS_NEED_CREDENTIALS),
-        ("keys that are forbidden", server(403, json!({})).await, "", causes::KEYS_NEED_CREDENTIALS),
-        ("an issuer that fails", server(500, json!({})).await, "", causes::ISSUER_UNREACHABLE),
-        ("a redirect", server(302, json!({})).await, "", causes::ISSUER_REDIRECTS),
-        ("another issuer", server(200, json!({"issuer": "https://other.example/", "jwks_uri": "https://other.example/keys"})).await, "", causes::NOT_ITS_NAME),
-        ("no key set at the configured address", not_a_set.clone(), &*not_a_set, causes::NO_KEY_SET_URI),
-        ("no key set at a missing address", server(404, json!({})).await, &*not_a_set, causes::NO_KEY_SET_URI),
+        ("no discovery document", server(404, json!({})).await, "", causes::NO_DISCOVERY, "Set AUTH0_JWKS_URI to the address of its keys, from its documentation, or set AUTH0_JWKS_FILE"),
+        ("keys for clients that log in", server(401, json!({})).await, "", causes::KEYS_NEED_CREDENTIALS, "fetch_token_file"),
+        ("keys that are forbidden", server(403, json!({})).await, "", causes::KEYS_NEED_CREDENTIALS, "set AUTH0_JWKS_FILE to a file with its keys (from Kubernetes: kubectl get --raw /openid/v1/jwks)"),
+        ("an issuer that fails", server(500, json!({})).await, "", causes::ISSUER_UNREACHABLE, "wait until it answers"),
+        ("a redirect", server(302, json!({})).await, "", causes::ISSUER_REDIRECTS, "Set AUTH0_JWKS_URI to the address of its keys"),
+        ("another issuer", server(200, json!({"issuer": "https://other.example/", "jwks_uri": "https://other.example/keys"})).await, "", causes::NOT_ITS_NAME, "if that is https://other.example/, set AUTH0_ISSUER to it, and if it has no discovery document, set AUTH0_JWKS_URI to the address of its keys"),
+        ("no key set at the configured address", not_a_set.clone(), &*not_a_set, causes::NO_KEY_SET_URI, "Correct AUTH0_JWKS_URI, or set AUTH0_JWKS_FILE"),
+        ("a key set that is not there", missing.clone(), &*missing, causes::NO_KEY_SET_URI, "Correct AUTH0_JWKS_URI, or set AUTH0_JWKS_FILE"),
     ];
-    for (case, url, jwks_uri, cause) in rows {
+    for (case, url, jwks_uri, cause, words) in rows {
         let token = issuer.token().claim("iss", &url).sign();
         let mut world = World::of(issuer.clone()).set("AUTH0_ISSUER", &url);
         if !jwks_uri.is_empty() {
             world = world.set("AUTH0_JWKS_URI", jwks_uri);
         }
-        let json = refuses(&world, case, &token, "keys_unavailable", cause);
-        // The reason, with the address.
+        let json = lacks_keys(&world, case, &token, cause, words);
+        // The reason, including the address.
         let facts = json["facts"].to_string();
         assert!(facts.contains("http://127.0.0.1"), "{case}: {facts}");
-        // "Remove AUTH0_JWKS_URI" is said only if it is set.
-        let says = format!("{}{}", json["cause"], json["mend"]);
+        // "Correct AUTH0_JWKS_URI" is said only if it is set.
+        let says = format!("{}{}", json["cause"], json["fix"]);
         assert_eq!(
-            says.contains("remove it"),
+            says.contains("Correct AUTH0_JWKS_URI"),
             !jwks_uri.is_empty(),
             "{case}: {says}"
         );
     }
     issuer.fail_jwks(Fault::EmptySet);
-    refuses(
+    lacks_keys(
         &World::of(issuer.clone()),
         "no keys",
         &issuer.token().sign(),
-        "keys_unavailable",
         causes::NO_KEY_SET,
+        "Set AUTH0_JWKS_URI if its keys are elsewhere",
+    );
+}
+
+/// Nothing of a text about one issuer of the file is about another, and no text names a variable that
+/// the file replaces.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_issuer_of_the_file_is_explained_by_its_table() {
+    let (good, down) = (Issuer::start().await, server(500, json!({})).await);
+    let (closed, locked) = (server(404, json!({})).await, server(401, json!({})).await);
+    let left_out = Issuer::with_algorithm(Algorithm::RS256).await;
+    let mut weak = left_out.key().public_jwk();
+    weak["use"] = json!("enc");
+    left_out.publish(json!({"keys": [good.key().public_jwk(), weak]}));
+    let world = World::of(good.clone())
+        .set("ISSUERS_FILE", "issuers.toml")
+        .unset("AUTH0_ISSUER");
+    let table = |url: &str, more: &str| format!("[[issuer]]\nurl = \"{url}\"\n{more}\n");
+    let file = [
+        table(&down, ""),
+        table(good.url(), "algorithms = [\"RS256\", \"PS256\"]"),
+        table(&closed, ""),
+        table(&locked, ""),
+        table(left_out.url(), "token_profile = \"any\""),
+    ];
+    let directory = world.directory.path();
+    fs::write(directory.join("issuers.toml"), file.concat()).unwrap();
+    fs::write(directory.join("token"), "a-token-that-is-refused").unwrap();
+    let of = |url: &str| good.token().claim("iss", url).sign();
+    let rows = [
+        (
+            of(&down),
+            causes::ISSUER_UNREACHABLE,
+            "or set the option jwks_file to",
+        ),
+        (
+            of(&closed),
+            causes::NO_DISCOVERY,
+            "Set the option jwks_uri to the address",
+        ),
+        (
+            of(&locked),
+            causes::KEYS_NEED_CREDENTIALS,
+            "set fetch_token_file in the issuer's table",
+        ),
+    ];
+    for (token, cause, words) in rows {
+        let (_, json) = explained(&world, words, &[], &token);
+        assert_eq!(json["code"], "keys_unavailable", "{json:#}");
+        assert_eq!(json["cause"], cause.what, "{json:#}");
+        let fix = json["fix"].as_str().unwrap();
+        assert!(fix.contains(words), "{fix}");
+        assert!(!fix.contains("AUTH0_"), "{fix}");
+        assert_eq!(json["facts"].as_array().unwrap().len(), 1, "{json:#}");
+    }
+    let token = left_out.token().sign();
+    let (_, json) = explained(&world, "a key left out", &[], &token);
+    assert_eq!(json["code"], "algorithm_not_allowed", "{json:#}");
+    assert!(
+        json["cause"].to_string().contains("The reason: "),
+        "{json:#}"
+    );
+    let token = left_out.token().header("alg", "PS256").sign();
+    let (_, json) = explained(&world, "an algorithm of another issuer", &[], &token);
+    assert_eq!(json["code"], "algorithm_not_allowed", "{json:#}");
+    assert_eq!(
+        json["cause"],
+        "The token is signed with an algorithm that the option algorithms does not list.",
+        "{json:#}"
+    );
+
+    let refused = table(&locked, "fetch_token_file = \"token\"");
+    fs::write(directory.join("issuers.toml"), refused).unwrap();
+    let (_, json) = explained(&world, "a token that is refused", &[], &of(&locked));
+    let fix = json["fix"].as_str().unwrap();
+    assert!(
+        fix.starts_with("It does not accept the token in fetch_token_file"),
+        "{fix}"
+    );
+    let told = world.run(&["check"], "");
+    assert!(!told.stdout.contains("set AUTH0_"), "{}", told.stdout);
+    assert!(
+        told.stdout.contains("jwks_file to a file with its keys"),
+        "{}",
+        told.stdout
     );
 }

@@ -1,4 +1,5 @@
-//! What the output looks like, what it shows of a token, and whom the command asks.
+//! The format of the output, the parts of a token that it shows, and the servers that the command
+//! contacts.
 
 use std::{
     fs,
@@ -17,7 +18,7 @@ use super::{Break, refuses};
 use crate::support::world::{World, with_date};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_clock_that_is_wrong_is_told_from_a_token_that_is() {
+async fn distinguishes_a_wrong_clock_from_a_wrong_token() {
     let issuer = Issuer::start().await;
     #[rustfmt::skip]
     let rows: [(&str, i64, Break, &str, Cause, &str); 4] = [
@@ -37,7 +38,7 @@ async fn a_clock_that_is_wrong_is_told_from_a_token_that_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn with_a_key_set_in_a_file_nobody_is_asked() {
+async fn key_set_file_avoids_all_requests() {
     let world = World::start().await;
     let file = world.directory.path().join("jwks.json");
     let jwks = json!({"keys": [world.issuer.key().public_jwk()]});
@@ -59,7 +60,7 @@ async fn with_a_key_set_in_a_file_nobody_is_asked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_does_nothing_to_the_terminal() {
+async fn escapes_tokens_for_the_terminal() {
     let world = World::start().await;
     let evil = "\u{1b}]0;owned\u{7}\u{9b}2J\u{202e}\r\n";
     let token = world.issuer.token().subject(evil).audience(evil).kid(evil);
@@ -96,7 +97,7 @@ async fn shows_a_part_of_a_long_claim() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn people_get_the_steps_with_the_time_on_their_wall() {
+async fn shows_steps_in_local_time() {
     let world = World::start().await;
     let token = world
         .issuer
@@ -116,17 +117,17 @@ async fn people_get_the_steps_with_the_time_on_their_wall() {
     );
     assert!(
         told.stdout
-            .contains("\nRefused: 401 token_expired. The access token has expired.\n")
+            .contains("\nRejected: 401 token_expired. The access token has expired.\n")
     );
     assert!(
         told.stdout
-            .contains(&format!("\nTo fix it: {}\n", causes::EXPIRED.mend))
+            .contains(&format!("\nTo fix it: {}\n", causes::EXPIRED.fix))
     );
     assert!(told.stdout.contains("  ✓ signature "), "{}", told.stdout);
     assert_eq!(told.stderr, "");
 }
 
-/// Listens on an address and never answers. Returns the address and all bytes received.
+/// Accepts connections and never responds. Returns the address and all received bytes.
 async fn ear() -> (String, Arc<Mutex<Vec<u8>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
@@ -144,7 +145,7 @@ async fn ear() -> (String, Arc<Mutex<Vec<u8>>>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_hears_the_token_and_nobody_it_names_hears_anything() {
+async fn sends_the_token_nowhere_and_contacts_no_address_in_it() {
     let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
     let ((ours, heard), (other, silence)) = (ear().await, ear().await);
     let token = issuer.token().claim("iss", &other).expired();

@@ -1,4 +1,4 @@
-//! K9 and K10: what people paste, unfilled variables among it.
+//! K9 and K10: pasted texts, including variables that were not filled in.
 
 use serde_json::json;
 use warp_bearer::service::api::errors::causes;
@@ -7,7 +7,7 @@ use super::{explained, refuses};
 use crate::support::world::World;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_way_of_pasting_gets_the_sentence_that_mends_it() {
+async fn explains_each_way_of_pasting() {
     let world = World::start().await;
     let good = world.issuer.token().sign();
     let (start, signature) = good.rsplit_once('.').unwrap();
@@ -18,14 +18,14 @@ async fn each_way_of_pasting_gets_the_sentence_that_mends_it() {
         ("opaque, with a dot", "v1.kZ1abcdefghijklmnopqrstuvwxyz012".to_owned(), "token_not_jwt", causes::OPAQUE),
         ("encrypted", "eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIn0..a.b.c".to_owned(), "token_not_jwt", causes::ENCRYPTED),
         ("without its signature", start.to_owned(), "token_not_jwt", causes::NOT_WHOLE),
-        ("without its end", good[..good.len() - 42].to_owned(), "bad_signature", causes::CUT_SIGNATURE),
+        ("cut off at the end", good[..good.len() - 42].to_owned(), "bad_signature", causes::CUT_SIGNATURE),
         ("an unfilled variable", "undefined".to_owned(), "token_not_jwt", causes::UNFILLED),
-        ("shortened by a page", format!("{}…{}", &good[..20], &good[40..]), "malformed_authorization", causes::FOREIGN_CHARACTER),
-        ("a blank in it", format!("{} {}", &good[..20], &good[20..]), "malformed_authorization", causes::FOREIGN_CHARACTER),
+        ("shortened with an ellipsis", format!("{}…{}", &good[..20], &good[40..]), "malformed_authorization", causes::FOREIGN_CHARACTER),
+        ("a space in it", format!("{} {}", &good[..20], &good[20..]), "malformed_authorization", causes::FOREIGN_CHARACTER),
         ("two of them", format!("{good}, {good}"), "multiple_credentials", causes::TWO_CREDENTIALS),
         ("too large", "a".repeat(17_000), "token_too_large", causes::TOO_LARGE),
         ("padded", format!("{start}.{signature}=="), "token_malformed", causes::RE_ENCODED),
-        ("a character lost", format!("{}{}", &good[..middle], &good[middle + 1..]), "token_malformed", causes::RE_ENCODED),
+        ("a character is missing", format!("{}{}", &good[..middle], &good[middle + 1..]), "token_malformed", causes::RE_ENCODED),
         ("a member twice", world.issuer.sign_raw(br#"{"alg":"RS256","alg":"RS256"}"#, b"{}"), "token_malformed", causes::NOT_STRICT),
     ];
     for (case, input, code, cause) in rows {
@@ -35,7 +35,7 @@ async fn each_way_of_pasting_gets_the_sentence_that_mends_it() {
     for (case, input, note) in [
         ("alone", format!("{good}\n"), ""),
         (
-            "the field",
+            "the whole header field",
             format!("Authorization: Bearer {good}"),
             "field",
         ),
@@ -47,7 +47,7 @@ async fn each_way_of_pasting_gets_the_sentence_that_mends_it() {
             "line breaks",
         ),
         (
-            "the whole answer",
+            "the whole token response",
             json!({"access_token": good, "token_type": "Bearer"}).to_string(),
             "answer",
         ),
@@ -91,9 +91,9 @@ async fn each_way_of_pasting_gets_the_sentence_that_mends_it() {
     let refusal =
         r#"{"error":"access_denied","error_description":"Client is not \u001b[31mauthorized"}"#;
     for (case, input, line) in [
-        ("nothing", "", "no token: the input is empty\n"),
+        ("empty", "", "no token: the input is empty\n"),
         (
-            "a refusal",
+            "a token response with an error",
             refusal,
             "no token: the input is the refusal of a token endpoint, access_denied (Client is not \\u{1b}[31mauthorized), and has no token in it; correct the token request first\n",
         ),
@@ -104,7 +104,7 @@ async fn each_way_of_pasting_gets_the_sentence_that_mends_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_variable_without_a_value_is_called_so() {
+async fn recognizes_unfilled_variables() {
     let world = World::start().await;
     #[rustfmt::skip]
     let rows = [
@@ -124,7 +124,7 @@ async fn a_variable_without_a_value_is_called_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_command_is_explained_and_no_message_repeats_a_token() {
+async fn explains_a_pasted_command_without_repeating_the_token() {
     let world = World::start().await;
     let good = world.issuer.token().sign();
     let field = format!("Authorization: Bearer {good}");

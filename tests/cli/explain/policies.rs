@@ -1,4 +1,4 @@
-//! Good tokens that grant too little.
+//! Valid tokens that do not grant enough.
 
 use serde_json::json;
 use warp_bearer::service::api::errors::{Cause, Page, causes};
@@ -6,15 +6,15 @@ use warp_bearer::service::api::errors::{Cause, Page, causes};
 use crate::support::world::World;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_good_token_that_grants_too_little_gets_the_sentence_that_mends_it() {
+async fn explains_valid_tokens_that_grant_too_little() {
     let world = World::start().await;
     let token = || world.issuer.token();
     #[rustfmt::skip]
     let rows = [
-        ("a user's", token().scope("openid"), causes::SCOPE_OF_USER),
-        ("a machine's", token().subject("abc@clients").claim("gty", "client-credentials"), causes::SCOPE_OF_MACHINE),
-        ("a machine's by client_id", token().subject("abc").claim("client_id", "abc"), causes::SCOPE_OF_MACHINE),
-        ("a chosen name's", token().subject("eve@clients"), causes::SCOPE_OF_USER),
+        ("a user's token", token().scope("openid"), causes::SCOPE_OF_USER),
+        ("a machine's token", token().subject("abc@clients").claim("gty", "client-credentials"), causes::SCOPE_OF_MACHINE),
+        ("a machine's token, by client_id", token().subject("abc").claim("client_id", "abc"), causes::SCOPE_OF_MACHINE),
+        ("a token with a self-chosen subject", token().subject("eve@clients"), causes::SCOPE_OF_USER),
         ("roles and no scopes", token().without("scope").claim("roles", ["Reader"]), causes::ROLES_NOT_SCOPES),
         ("as a permission", token().permissions(["read:messages"]), causes::SCOPE_AS_PERMISSION),
     ];
@@ -22,7 +22,7 @@ async fn a_good_token_that_grants_too_little_gets_the_sentence_that_mends_it() {
         let told = world.run(&["explain", "--json"], &token.sign());
         assert_eq!(told.code, Some(0), "{case}");
         let json = told.json();
-        assert_eq!(json["mend"], cause.mend, "{case}");
+        assert_eq!(json["fix"], cause.fix, "{case}");
         let routes = json!([
             {"route": "GET /api/private", "status": 200, "code": null},
             {"route": "GET /api/private-scoped", "status": 403, "code": "insufficient_scope"},
@@ -36,7 +36,7 @@ async fn a_good_token_that_grants_too_little_gets_the_sentence_that_mends_it() {
 type Refusal = (&'static str, Cause);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_route_asks_for_can_be_asked_for() {
+async fn checks_the_grants_that_a_route_requires() {
     let world = World::start().await;
     let token = || world.issuer.token();
     let reader = token().scope("read:messages").sign();
@@ -46,10 +46,10 @@ async fn what_a_route_asks_for_can_be_asked_for() {
         ("a scope", &reader, &["--scope", "read:messages"], None),
         ("a permission", &clerk, &["--permission", "messages:read"], None),
         ("RBAC off", &reader, &["--permission", "messages:read"], Some(("insufficient_permissions", causes::RBAC_OFF))),
-        ("not assigned", &clerk, &["--permission", "messages:read messages:write"], Some(("insufficient_permissions", causes::NOT_ASSIGNED))),
+        ("a permission that is not assigned", &clerk, &["--permission", "messages:read messages:write"], Some(("insufficient_permissions", causes::NOT_ASSIGNED))),
         ("a scope as a permission", &clerk, &["--scope", "messages:read"], Some(("insufficient_scope", causes::SCOPE_AS_PERMISSION))),
-        ("a scope of a user's", &clerk, &["--scope", "read:messages"], Some(("insufficient_scope", causes::SCOPE_OF_USER))),
-        ("of each, one granted", &reader, &["--scope", "read:messages", "--permission", "p"], Some(("insufficient_permissions", causes::RBAC_OFF))),
+        ("a scope in a user's token", &clerk, &["--scope", "read:messages"], Some(("insufficient_scope", causes::SCOPE_OF_USER))),
+        ("a scope and a permission, one granted", &reader, &["--scope", "read:messages", "--permission", "p"], Some(("insufficient_permissions", causes::RBAC_OFF))),
     ];
     for (case, token, options, refusal) in rows {
         let told = world.run(&[&["explain", "--json"], options].concat(), token);
@@ -65,11 +65,86 @@ async fn what_a_route_asks_for_can_be_asked_for() {
                 (&json!(code), &json!(403)),
                 "{case}"
             );
-            assert_eq!(json["mend"], cause.mend, "{case}: {json:#}");
+            assert_eq!(json["fix"], cause.fix, "{case}: {json:#}");
             assert!(Page::of(code).unwrap().causes.contains(&cause), "{case}");
         }
     }
     let told = world.run(&["explain", "--scope", "a,  b"], &reader);
     assert_eq!(told.code, Some(64), "{}", told.stdout);
-    assert!(told.stderr.contains("single blanks"), "{}", told.stderr);
+    assert!(told.stderr.contains("single spaces"), "{}", told.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_role_group_or_claim_is_said_to_be_one() {
+    let keycloak = "https://keycloak.example.com/realms/shop";
+    let issuer = warp_bearer::issuer::Issuer::start().await;
+    let world = World::named(&issuer, keycloak);
+    let token = || issuer.token().claim("iss", keycloak);
+    let in_realm = token().claim("realm_access", json!({"roles": ["clerk"]}));
+    let overage = token().claim("_claim_names", json!({"groups": "src1"}));
+    #[rustfmt::skip]
+    let rows = [
+        ("a role in another claim", in_realm.clone(), "role=clerk", causes::ROLE_ELSEWHERE.fix, &["AUTH0_ROLES_AT=realm_access.roles"][..]),
+        ("a role that is nowhere", in_realm.clone(), "role=chief", causes::NO_ROLE.fix, &[]),
+        ("a group in another claim", token().claim("cognito:groups", ["staff"]), "group=staff", causes::ROLE_ELSEWHERE.fix, &["AUTH0_GROUPS_AT=cognito:groups"]),
+        ("too many groups", overage, "group=staff", "Have the app registration emit only the groups that are assigned to the application, or use app roles, which are always in the token.", &[]),
+        ("a claim", token().claim("org_id", "o1"), "claim=org_id:o2", causes::NO_SUCH_CLAIM.fix, &[]),
+        ("a permission beside a role that is met", token().claim("roles", ["clerk"]), "role=clerk&permission=p", causes::RBAC_OFF.fix, &[]),
+    ];
+    for (case, token, query, fix, settings) in rows {
+        let told = world.run(&["explain", "--json", "--auth", query], &token.sign());
+        let json = told.json();
+        assert_eq!(json["code"], "insufficient_permissions", "{case}: {json:#}");
+        assert_eq!(json["fix"], fix, "{case}: {json:#}");
+        assert_eq!(json["settings"], json!(settings), "{case}: {json:#}");
+    }
+    // The recommended line lets the token in.
+    let world = world.set("AUTH0_ROLES_AT", "realm_access.roles");
+    let told = world.run(&["explain", "--auth", "role=clerk"], &in_realm.sign());
+    assert_eq!(told.code, Some(0), "{}", told.stdout);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scope_in_another_form_is_recognized() {
+    let world = World::start().await;
+    let token = || world.issuer.token();
+    for (case, token) in [
+        ("other letters", token().scope("Read:Messages")),
+        ("commas", token().scope("openid,read:messages")),
+        (
+            "another claim",
+            token().without("scope").claim("scopes", ["read:messages"]),
+        ),
+    ] {
+        let arguments = ["explain", "--json", "--scope", "read:messages"];
+        let json = world.run(&arguments, &token.sign()).json();
+        assert_eq!(json["code"], "insufficient_scope", "{case}: {json:#}");
+        assert_eq!(json["fix"], causes::SCOPE_SPELLING.fix, "{case}: {json:#}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_of_another_client_is_told_by_the_claim_that_counts() {
+    let world = World::start()
+        .await
+        .set("AUTH0_AUDIENCE_CLAIM", "client_id");
+    let token = || world.issuer.token();
+    for (case, token, code, fix) in [
+        (
+            "another",
+            token().claim("client_id", "c2"),
+            "wrong_audience",
+            causes::OTHER_CLIENT.fix,
+        ),
+        (
+            "none",
+            token(),
+            "missing_claim",
+            causes::NO_AUDIENCE_CLAIM.fix,
+        ),
+    ] {
+        let json = world.run(&["explain", "--json"], &token.sign()).json();
+        assert_eq!(json["code"], code, "{case}: {json:#}");
+        assert_eq!(json["fix"], fix, "{case}: {json:#}");
+    }
 }

@@ -1,6 +1,6 @@
-//! K2: every `NAME=value` in a text of ours starts the service.
+//! K2: every `NAME=value` in our texts starts the service.
 //!
-//! [`explained`](super::explained) tries the lines that `explain` computes. Here are those that are
+//! [`explained`](super::explained) tries the lines that `explain` computes. This file tests those
 //! written in pages and in the source code.
 
 use std::{
@@ -10,7 +10,7 @@ use std::{
 
 use warp_bearer::service::config::{Config, VARIABLES};
 
-/// Returns the files of a folder with this ending, at any depth.
+/// Returns the files in a folder with this extension, at any depth.
 fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder)
         .unwrap()
@@ -25,12 +25,22 @@ fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
     found.collect()
 }
 
-/// Returns the texts of ours that people read, without tests.
+/// Returns our texts for users, without tests.
 fn texts() -> Vec<(PathBuf, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut paths = files(&root.join("docs"), ".md");
     paths.extend(files(&root.join("src/service"), ".rs"));
-    paths.extend(["README.md", "README.ja.md", "SECURITY.md"].map(|name| root.join(name)));
+    paths.extend(files(&root.join("src/auth"), ".rs"));
+    let pages = [
+        "README.md",
+        "README.ja.md",
+        "SECURITY.md",
+        "CHANGELOG.md",
+        "examples/mcp/README.md",
+        "bench/README.md",
+    ];
+    let pages = pages.into_iter().map(|name| root.join(name));
+    paths.extend(pages.filter(|path| path.exists()));
     let texts = paths.into_iter().filter(|path| !path.ends_with("tests.rs"));
     texts
         .map(|path| {
@@ -41,10 +51,10 @@ fn texts() -> Vec<(PathBuf, String)> {
         .collect()
 }
 
-/// Returns every `NAME=value` of a variable in a text. A placeholder, `{…}` or `$…`, is no value.
+/// Returns every `NAME=value` of a variable in a text, without placeholders (`{…}` or `$…`).
 fn settings(text: &str) -> Vec<(&'static str, String)> {
     let mut found = Vec::new();
-    // The issuers file has to exist, and replaces most of the others.
+    // The issuers file must exist, and replaces most of the other variables.
     let variables = VARIABLES
         .iter()
         .filter(|variable| variable.name != "ISSUERS_FILE");
@@ -72,7 +82,7 @@ fn settings(text: &str) -> Vec<(&'static str, String)> {
     found
 }
 
-/// Returns what a setting needs beside it.
+/// Returns the other settings that a setting needs.
 fn companions(name: &str, value: &str) -> Vec<(&'static str, &'static str)> {
     match name {
         "AUTH0_ALGORITHMS" if value.contains("HS256") => {
@@ -96,12 +106,12 @@ fn companions(name: &str, value: &str) -> Vec<(&'static str, &'static str)> {
 }
 
 #[test]
-fn each_setting_that_a_text_names_starts_the_service() {
+fn every_documented_setting_starts_the_service() {
     let mut count = 0;
     let mut faults = Vec::new();
     let examples = VARIABLES.iter().map(|variable| {
         let line = format!("{}={}", variable.name, variable.example);
-        // What `.env.example` has to be replaced is refused at the start.
+        // Values of `.env.example` that must be replaced are rejected at the start.
         let is_placeholder = line.contains("your.") || line.contains("/etc/");
         (
             PathBuf::from(".env.example"),

@@ -1,4 +1,4 @@
-//! K1: the verdict is that of the service to the text as it is sent.
+//! K1: the verdict equals the service's response to the text as sent.
 
 use serde_json::json;
 use warp_bearer::service::api::errors::causes;
@@ -7,13 +7,13 @@ use super::{explained, refuses};
 use crate::support::world::World;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_field_is_explained_as_it_is_sent() {
+async fn explains_a_field_as_sent() {
     let world = World::start().await;
     let good = world.issuer.token().sign();
     let late = world.issuer.token().expired().sign();
     #[rustfmt::skip]
     let rows = [
-        ("twice the scheme", format!("Bearer Bearer {good}"), "malformed_authorization", causes::SCHEME_TWICE, None),
+        ("the scheme twice", format!("Bearer Bearer {good}"), "malformed_authorization", causes::SCHEME_TWICE, None),
         ("a colon", format!("Bearer: {good}"), "malformed_authorization", causes::COLON, None),
         ("a tab", format!("Bearer\t{good}"), "malformed_authorization", causes::TAB, None),
         ("quotes", format!("Bearer \"{good}\""), "malformed_authorization", causes::QUOTED, None),
@@ -22,11 +22,11 @@ async fn a_field_is_explained_as_it_is_sent() {
         ("no space", format!("Bearer{good}"), "missing_token", causes::NO_SPACE, None),
         ("another scheme", format!("Authorization: Token {good}"), "missing_token", causes::OTHER_SCHEME, None),
         ("two", format!("Bearer {good}, Bearer {good}"), "multiple_credentials", causes::TWO_CREDENTIALS, None),
-        ("twice the scheme, expired", format!("Bearer Bearer {late}"), "malformed_authorization", causes::SCHEME_TWICE, Some("token_expired")),
+        ("the scheme twice, expired", format!("Bearer Bearer {late}"), "malformed_authorization", causes::SCHEME_TWICE, Some("token_expired")),
     ];
     for (case, text, code, cause, of_token) in rows {
         let json = refuses(&world, case, &text, code, cause);
-        // The token in it is explained as well, and said to be another text.
+        // The token in the text is explained too, as a separate text.
         assert_eq!(
             json["repair"]["accepted"],
             of_token.is_none(),
@@ -35,9 +35,9 @@ async fn a_field_is_explained_as_it_is_sent() {
         assert_eq!(json["repair"]["code"], json!(of_token), "{case}: {json:#}");
         let told = world.run(&["explain", "-"], &text);
         let says = if of_token.is_none() {
-            "The token in it is good"
+            "The token in it is valid"
         } else {
-            "would be refused as well"
+            "would be rejected as well"
         };
         assert!(told.stdout.contains(says), "{case}: {}", told.stdout);
         for token in [&good, &late] {
@@ -49,12 +49,7 @@ async fn a_field_is_explained_as_it_is_sent() {
         }
     }
     for (case, text, code, cause) in [
-        (
-            "nothing",
-            "Authorization:",
-            "missing_token",
-            causes::NO_FIELD,
-        ),
+        ("empty", "Authorization:", "missing_token", causes::NO_FIELD),
         (
             "another scheme",
             "Authorization: Basic YTpi",
@@ -80,7 +75,7 @@ async fn a_field_is_explained_as_it_is_sent() {
         let (told, _) = explained(&world, case, &["-"], &text);
         assert_eq!(told.code, Some(0), "{case}");
     }
-    // A shell cuts what is not quoted into arguments.
+    // A shell splits unquoted text into arguments.
     let told = world.run(&["explain", "Bearer", "Bearer", &good], "");
     assert_eq!(told.code, Some(1), "{}", told.stderr);
     let told = world.run(&["explain", "Bearer", &good], "");
@@ -88,7 +83,7 @@ async fn a_field_is_explained_as_it_is_sent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_scope_that_every_route_requires_is_part_of_the_verdict() {
+async fn verdict_includes_the_scope_required_everywhere() {
     let world = World::start().await.set("AUTH0_REQUIRED_SCOPE", "use:it");
     let token = || world.issuer.token();
     for (scope, expected) in [("use:it", None), ("other", Some("insufficient_scope"))] {
@@ -99,17 +94,17 @@ async fn a_scope_that_every_route_requires_is_part_of_the_verdict() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn shows_what_a_proxy_gets() {
+async fn shows_the_answer_to_a_proxy() {
     let world = World::start().await;
     let token = world.issuer.token().scope("a b").permissions(["p"]).sign();
     #[rustfmt::skip]
     let rows = [
         ("granted", "scope=a&permission=p", None),
         ("with the path", "/auth?scope=a", None),
-        ("nothing asked", "", None),
-        ("a scope that is missing", "scope=c", Some("insufficient_scope")),
-        ("a permission that is missing", "scope=a&permission=q", Some("insufficient_permissions")),
-        ("a query that cannot be read", "scopes=a", Some("bad_request")),
+        ("no requirement", "", None),
+        ("a missing scope", "scope=c", Some("insufficient_scope")),
+        ("a missing permission", "scope=a&permission=q", Some("insufficient_permissions")),
+        ("a malformed query", "scopes=a", Some("bad_request")),
     ];
     for (case, query, code) in rows {
         let (_, json) = explained(&world, case, &["--auth", query], &token);
@@ -123,7 +118,7 @@ async fn shows_what_a_proxy_gets() {
         assert_eq!(fields["x-auth-scope"], scope, "{case}: {json:#}");
         let told = world.run(&["explain", "--auth", query], &token);
         let line = format!(
-            "a proxy that asks /auth?{}",
+            "/auth?{} answers a proxy with",
             query.trim_start_matches("/auth?")
         );
         assert!(told.stdout.contains(&line), "{case}: {}", told.stdout);

@@ -1,7 +1,7 @@
-//! Uses jsonwebtoken with its `rust_crypto` beside the library, in one process.
+//! Uses jsonwebtoken with its `rust_crypto` backend and the library in one process.
 //!
-//! jsonwebtoken panics at its first signature when a build enables two of its backends, so a
-//! library that enabled one would break every crate that has chosen the other.
+//! jsonwebtoken panics at its first signature if a build enables two of its backends, so a library
+//! that enabled one would break every crate that uses the other.
 
 use std::error::Error;
 
@@ -14,7 +14,7 @@ const VECTORS: &str = include_str!("../../vectors/edge_keys.json");
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
-    // Runs before the library is used for the first time, and again after it.
+    // Runs before the first use of the library, and again after it.
     round_trip()?;
     verify().await?;
     round_trip()?;

@@ -1,4 +1,4 @@
-//! `alg` is chosen by the caller, and the allow-list by the operator (RFC 8725 §2.1, §3.1).
+//! The caller chooses `alg`, and the operator the allow-list (RFC 8725 §2.1, §3.1).
 
 use serde_json::Value;
 use warp_bearer::{
@@ -12,7 +12,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn a_token_without_a_signature_is_refused_however_none_is_spelled() {
+async fn rejects_unsigned_tokens_in_every_spelling_of_none() {
     let mut target = Target::start().await;
     #[rustfmt::skip]
     let spellings = [
@@ -22,13 +22,13 @@ async fn a_token_without_a_signature_is_refused_however_none_is_spelled() {
         ("nOnE",                        r#""nOnE""#),
         ("nonE",                        r#""nonE""#),
         ("NoNe",                        r#""NoNe""#),
-        ("a blank after it",            r#""none ""#),
-        ("a blank before it",           r#"" none""#),
+        ("a space after it",            r#""none ""#),
+        ("a space before it",           r#"" none""#),
         ("a tab before it",             r#""\tnone""#),
         ("a line feed after it",        r#""none\n""#),
         ("a NUL after it",              r#""none\u0000""#),
         ("an escaped letter",           r#""\u006eone""#),
-        ("wholly escaped",              r#""\u006e\u006f\u006e\u0065""#),
+        ("fully escaped",               r#""\u006e\u006f\u006e\u0065""#),
         ("a Cyrillic o",                r#""n\u043ene""#),
         ("full width",                  r#""\uff4e\uff4f\uff4e\uff45""#),
         ("a zero width joiner",         r#""no\u200dne""#),
@@ -37,7 +37,7 @@ async fn a_token_without_a_signature_is_refused_however_none_is_spelled() {
         ("false",                       "false"),
         ("0",                           "0"),
         ("an empty string",             r#""""#),
-        ("a blank",                     r#"" ""#),
+        ("a space",                     r#"" ""#),
         ("an array of it",              r#"["none"]"#),
         ("an array of both",            r#"["none","RS256"]"#),
         ("an object",                   r#"{"alg":"none"}"#),
@@ -54,14 +54,14 @@ async fn a_token_without_a_signature_is_refused_however_none_is_spelled() {
 }
 
 #[tokio::test]
-async fn an_algorithm_is_named_as_the_registry_spells_it_or_refused() {
+async fn rejects_misspelt_algorithms() {
     let mut target = Target::start().await;
     #[rustfmt::skip]
     let names = [
         ("lower case",                   r#""rs256""#),
         ("mixed case",                   r#""Rs256""#),
-        ("a blank after it",             r#""RS256 ""#),
-        ("a blank before it",            r#"" RS256""#),
+        ("a space after it",             r#""RS256 ""#),
+        ("a space before it",            r#"" RS256""#),
         ("a NUL after it",               r#""RS256\u0000""#),
         ("a line feed after it",         r#""RS256\n""#),
         ("two in one",                   r#""RS256,HS256""#),
@@ -73,9 +73,9 @@ async fn an_algorithm_is_named_as_the_registry_spells_it_or_refused() {
         ("its OID",                      r#""1.2.840.113549.1.1.11""#),
         ("another name of it",           r#""SHA256withRSA""#),
         ("SHA-1",                        r#""RS1""#),
-        ("an HMAC that nobody offers",   r#""HS512""#),
-        ("of another curve",             r#""ES512""#),
-        ("of Bitcoin's curve",           r#""ES256K""#),
+        ("an HMAC that is not allowed",  r#""HS512""#),
+        ("on another curve",             r#""ES512""#),
+        ("on Bitcoin's curve",           r#""ES256K""#),
         ("fully specified",              r#""Ed25519""#),
         ("of encryption",                r#""RSA-OAEP""#),
         ("of direct encryption",         r#""dir""#),
@@ -95,7 +95,7 @@ async fn an_algorithm_is_named_as_the_registry_spells_it_or_refused() {
 }
 
 #[tokio::test]
-async fn a_good_signature_by_an_algorithm_that_is_not_allowed_is_refused() {
+async fn rejects_valid_signatures_by_disallowed_algorithms() {
     use Algorithm::{PS256, PS384, PS512, RS384, RS512};
     let mut target = Target::start().await;
     for algorithm in [RS384, RS512, PS256, PS384, PS512] {
@@ -116,9 +116,9 @@ async fn a_good_signature_by_an_algorithm_that_is_not_allowed_is_refused() {
     }
 }
 
-/// Anyone has the public key, so it must never serve as an HMAC secret (RFC 8725 §2.1).
+/// Everyone has the public key, so it must never be used as an HMAC secret (RFC 8725 §2.1).
 #[tokio::test]
-async fn a_public_key_is_no_secret_of_an_hmac() {
+async fn rejects_hmac_with_the_public_key() {
     let issuer = Issuer::start().await;
     let alone = Target::with(issuer.clone(), |auth| auth).await;
     let beside_a_secret = Target::with(issuer, |auth| {
@@ -145,7 +145,7 @@ async fn a_public_key_is_no_secret_of_an_hmac() {
 }
 
 #[tokio::test]
-async fn a_weak_secret_is_not_guessed() {
+async fn rejects_hmac_with_a_weak_secret() {
     let issuer = Issuer::start().await;
     let mut target = Target::with(issuer, |auth| {
         auth.algorithms([Algorithm::HS256])
@@ -242,9 +242,9 @@ fn pem(label: &str, der: &[u8], end: &str) -> String {
     format!("-----BEGIN {label}-----{end}{body}{end}-----END {label}-----{end}")
 }
 
-/// Checks that the DER above decodes to what other encoders write.
+/// Checks that the DER above equals the output of other encoders.
 #[test]
-fn the_forms_are_well_formed() {
+fn key_forms_are_well_formed() {
     let jwk =
         serde_json::json!({"kty": "RSA", "n": base64url([0xff; 256]), "e": "AQAB", "kid": "a"});
     let forms = forms(&jwk);

@@ -1,4 +1,4 @@
-//! Tokens that are spelled, cut or nested so that two readers could read them differently.
+//! Tokens that are encoded, cut or nested so that two readers could interpret them differently.
 
 use crate::{
     attacks::Target,
@@ -6,7 +6,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn a_token_is_three_parts_or_refused() {
+async fn rejects_tokens_without_exactly_three_parts() {
     let mut target = Target::start().await;
     let good = target.good();
     let [header, payload, signature] = parts(&good);
@@ -47,7 +47,7 @@ fn parts(token: &str) -> [&str; 3] {
 
 /// A text has exactly one encoding (RFC 7515 §2, RFC 4648 §3.5).
 #[tokio::test]
-async fn a_second_spelling_of_base64url_is_refused() {
+async fn rejects_other_spellings_of_base64url() {
     let mut target = Target::start().await;
     // A signature of 256 bytes leaves four unused bits in its last character.
     let good = target.good();
@@ -73,7 +73,7 @@ async fn a_second_spelling_of_base64url_is_refused() {
         ("trailing bits, signature",   format!("{header}.{payload}.{}", with_spare_bits(signature))),
         ("trailing bits, header",      signed(&with_spare_bits(&header_to_spare), payload)),
         ("trailing bits, payload",     signed(header, &with_spare_bits(&payload_to_spare))),
-        ("one character less",         good[..good.len() - 1].to_owned()),
+        ("one character fewer",        good[..good.len() - 1].to_owned()),
         ("one character, header",      format!("A.{payload}.{signature}")),
         ("one character, payload",     format!("{header}.A.{signature}")),
         ("one character, signature",   format!("{header}.{payload}.A")),
@@ -98,7 +98,7 @@ fn with_spare_bits(part: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_part_is_one_object_of_utf_8_json() {
+async fn rejects_parts_that_are_not_utf_8_json_objects() {
     let mut target = Target::start().await;
     let deep =
         |open: &str, close: &str| format!(r#""x":{}{}"#, open.repeat(1000), close.repeat(1000));
@@ -106,22 +106,24 @@ async fn a_part_is_one_object_of_utf_8_json() {
     let members = [
         ("a thousand arrays",          deep("[", "]")),
         ("a thousand objects",         deep(r#"{"x":"#, "}").replace(":}", ":1}")),
+        ("129 levels",                 format!(r#""x":{}{}"#, "[".repeat(128), "]".repeat(128))),
+        ("129 levels and a number",    format!(r#""x":{}1e400{}"#, "[".repeat(128), "]".repeat(128))),
         ("arrays that do not end",     format!(r#""x":{}"#, "[".repeat(4000))),
         ("objects that do not end",    format!(r#""x":{}"#, r#"{"":"#.repeat(1500))),
         ("a NUL in a string",          "\"x\":\"a\0b\"".to_owned()),
         ("a line feed in a string",    "\"x\":\"a\nb\"".to_owned()),
         ("a tab in a string",          "\"x\":\"a\tb\"".to_owned()),
-        ("a NUL for a blank",          "\0\"x\":1".to_owned()),
+        ("a NUL instead of a space",   "\0\"x\":1".to_owned()),
         ("a no-break space",           "\u{a0}\"x\":1".to_owned()),
         ("a form feed",                "\u{c}\"x\":1".to_owned()),
         ("a lone high surrogate",      r#""x":"\ud800""#.to_owned()),
         ("a lone low surrogate",       r#""x":"\udc00""#.to_owned()),
-        ("surrogates in disorder",     r#""x":"\udc00\ud800""#.to_owned()),
+        ("surrogates, reversed",       r#""x":"\udc00\ud800""#.to_owned()),
         ("a surrogate and a letter",   r#""x":"\ud800a""#.to_owned()),
         ("a lone surrogate, a name",   r#""\ud800":1"#.to_owned()),
-        ("an escape cut short",        r#""x":"\u00""#.to_owned()),
+        ("a truncated escape",         r#""x":"\u00""#.to_owned()),
         ("an escape of hexadecimal",   r#""x":"\x41""#.to_owned()),
-        ("an escape of nothing",       r#""x":"\q""#.to_owned()),
+        ("an unknown escape",          r#""x":"\q""#.to_owned()),
         ("a name without quotes",      "x:1".to_owned()),
         ("a name in single quotes",    "'x':1".to_owned()),
         ("a value in single quotes",   "\"x\":'a'".to_owned()),
@@ -137,9 +139,9 @@ async fn a_part_is_one_object_of_utf_8_json() {
         ("undefined",                  r#""x":undefined"#.to_owned()),
         ("True",                       r#""x":True"#.to_owned()),
         ("not a number",               r#""x":NaN"#.to_owned()),
-        ("a leading nought",           r#""x":01"#.to_owned()),
+        ("a leading zero",             r#""x":01"#.to_owned()),
         ("a trailing comma, array",    r#""x":[1,]"#.to_owned()),
-        ("an end too many",            r#""x":1}"#.to_owned()),
+        ("an extra brace",             r#""x":1}"#.to_owned()),
     ];
     let (header, claims) = (target.header().text(), target.claims().text());
     let with =
@@ -153,7 +155,7 @@ async fn a_part_is_one_object_of_utf_8_json() {
 }
 
 #[tokio::test]
-async fn nothing_stands_around_that_object() {
+async fn rejects_text_around_the_object() {
     let mut target = Target::start().await;
     let (header, claims) = (target.header().text(), target.claims().text());
     let around =
@@ -162,8 +164,8 @@ async fn nothing_stands_around_that_object() {
     let in_a_string = |bytes: &[u8]| [br#"{"x":""#, bytes, br#""}"#].concat();
     #[rustfmt::skip]
     let wholes: Vec<(&str, Vec<u8>)> = vec![
-        ("nothing",                     Vec::new()),
-        ("a blank",                     b" ".to_vec()),
+        ("empty",                       Vec::new()),
+        ("a space",                     b" ".to_vec()),
         ("null",                        b"null".to_vec()),
         ("true",                        b"true".to_vec()),
         ("a number",                    b"1".to_vec()),
@@ -179,21 +181,21 @@ async fn nothing_stands_around_that_object() {
         ("two, one a line",             around(&header, "\n", &header)),
         ("two with a comma",            around(&header, ",", &header)),
         ("an object after it",          around("", &header, "{}")),
-        ("rubbish after it",            around("", &header, "x")),
-        ("rubbish before it",           around("x", &header, "")),
+        ("garbage after it",            around("", &header, "x")),
+        ("garbage before it",           around("x", &header, "")),
         ("a comment before it",         around("/**/", &header, "")),
-        ("a prefix against hijacking",  around(")]}',\n", &header, "")),
-        ("cut short",                   header.as_bytes()[..header.len() - 1].to_vec()),
+        ("a JSON hijacking prefix",     around(")]}',\n", &header, "")),
+        ("truncated",                   header.as_bytes()[..header.len() - 1].to_vec()),
         ("UTF-16",                      utf16),
         ("Latin-1",                     in_a_string(b"\xe9")),
         ("an overlong NUL",             in_a_string(b"\xc0\x80")),
         ("an overlong quote",           in_a_string(b"\xc0\xa2")),
         ("a surrogate as bytes",        in_a_string(b"\xed\xa0\x80")),
         ("surrogates as bytes",         in_a_string(b"\xed\xa0\xbd\xed\xb8\x80")),
-        ("beyond Unicode",              in_a_string(b"\xf4\x90\x80\x80")),
-        ("a byte that never is",        in_a_string(b"\xff")),
-        ("a sequence cut short",        in_a_string(b"\xe2\x82")),
-        ("a continuation alone",        in_a_string(b"\x80")),
+        ("above U+10FFFF",              in_a_string(b"\xf4\x90\x80\x80")),
+        ("an invalid byte",             in_a_string(b"\xff")),
+        ("a truncated sequence",        in_a_string(b"\xe2\x82")),
+        ("a lone continuation byte",    in_a_string(b"\x80")),
         ("compressed",                  b"\x78\x9c\xab\x56\x4a\xcc\x49\x57\xb2".to_vec()),
         ("CBOR",                        b"\xa1\x63alg\x65RS256".to_vec()),
     ];
@@ -207,7 +209,7 @@ async fn nothing_stands_around_that_object() {
 
 /// A nested JWT (RFC 7519 §5.2) has a token as its payload, which is not a JSON object.
 #[tokio::test]
-async fn a_token_within_a_token_is_refused() {
+async fn rejects_nested_tokens() {
     let mut target = Target::start().await;
     let good = target.good();
     let header = target.header().with("cty", quoted("JWT"));

@@ -16,7 +16,7 @@ use crate::{
     support::{Answer, text::quoted},
 };
 
-/// The expected code if hyper answers before there is a request: a status without a body.
+/// The expected code if hyper answers before there is a request: a bare status without a body.
 const BARE: &str = "";
 
 async fn expect(target: &mut Target, case: &str, lines: &[u8], status: u16, code: &str) {
@@ -30,14 +30,14 @@ async fn expect(target: &mut Target, case: &str, lines: &[u8], status: u16, code
 }
 
 #[tokio::test]
-async fn a_credential_is_the_word_bearer_one_space_or_more_and_one_token() {
+async fn rejects_malformed_credentials() {
     let mut target = Target::start().await;
     let good = target.good();
     #[rustfmt::skip]
     let rows = [
         ("no field",                   String::new(),                                401, "missing_token"),
         ("an empty field",             "Authorization:".to_owned(),                  401, "missing_token"),
-        ("a blank field",              "Authorization:   ".to_owned(),               401, "missing_token"),
+        ("only whitespace",            "Authorization:   ".to_owned(),               401, "missing_token"),
         ("the token alone",            format!("Authorization: {good}"),             401, "missing_token"),
         ("Basic",                      "Authorization: Basic YWxpY2U6cGFzcw==".to_owned(), 401, "missing_token"),
         ("Basic with our token",       format!("Authorization: Basic {good}"),       401, "missing_token"),
@@ -69,11 +69,11 @@ async fn a_credential_is_the_word_bearer_one_space_or_more_and_one_token() {
         ("the word twice",             format!("Authorization: Bearer Bearer {good}"), 400, "malformed_authorization"),
         ("two tokens",                 format!("Authorization: Bearer {good} {good}"), 400, "malformed_authorization"),
         ("a semicolon after it",       format!("Authorization: Bearer {good};"),     400, "malformed_authorization"),
-        ("a space within",             format!("Authorization: Bearer {}", good.replacen('.', ". ", 1)), 400, "malformed_authorization"),
-        ("a tab within",               format!("Authorization: Bearer {}", good.replacen('.', ".\t", 1)), 400, "malformed_authorization"),
+        ("a space inside",             format!("Authorization: Bearer {}", good.replacen('.', ". ", 1)), 400, "malformed_authorization"),
+        ("a tab inside",               format!("Authorization: Bearer {}", good.replacen('.', ".\t", 1)), 400, "malformed_authorization"),
         ("percent-encoded",            format!("Authorization: Bearer {}", good.replace('.', "%2E")), 400, "malformed_authorization"),
-        ("a padding within",           format!("Authorization: Bearer {}", good.replacen('.', "=.", 1)), 400, "malformed_authorization"),
-        ("a padding alone",            "Authorization: Bearer ===".to_owned(),       400, "malformed_authorization"),
+        ("padding inside",             format!("Authorization: Bearer {}", good.replacen('.', "=.", 1)), 400, "malformed_authorization"),
+        ("padding only",               "Authorization: Bearer ===".to_owned(),       400, "malformed_authorization"),
         ("JSON",                       r#"Authorization: Bearer {"payload":"e30"}"#.to_owned(), 400, "malformed_authorization"),
         ("JSON, general",              r#"Authorization: Bearer {"signatures":[{}]}"#.to_owned(), 400, "malformed_authorization"),
         ("a no-break space",           format!("Authorization: Bearer \u{a0}{good}"), 400, "malformed_authorization"),
@@ -83,8 +83,8 @@ async fn a_credential_is_the_word_bearer_one_space_or_more_and_one_token() {
         ("a comma after it",           format!("Authorization: Bearer {good},"),     400, "multiple_credentials"),
         ("joined by a proxy, same",    format!("Authorization: Bearer {good}, Bearer {good}"), 400, "multiple_credentials"),
         ("joined by a proxy, other",   format!("Authorization: Bearer {good}, Basic YTpi"), 400, "multiple_credentials"),
-        ("joined without a blank",     format!("Authorization: Bearer {good},Bearer x"), 400, "multiple_credentials"),
-        ("two tokens by a comma",      format!("Authorization: Bearer {good},{good}"), 400, "multiple_credentials"),
+        ("joined without a space",     format!("Authorization: Bearer {good},Bearer x"), 400, "multiple_credentials"),
+        ("two tokens, with a comma",   format!("Authorization: Bearer {good},{good}"), 400, "multiple_credentials"),
         ("joined, another first",      format!("Authorization: Basic YTpi, Bearer {good}"), 401, "missing_token"),
     ];
     for (case, line, status, code) in rows {
@@ -95,7 +95,7 @@ async fn a_credential_is_the_word_bearer_one_space_or_more_and_one_token() {
 }
 
 #[tokio::test]
-async fn two_fields_are_two_credentials_whatever_they_hold() {
+async fn rejects_two_fields_with_any_content() {
     let mut target = Target::start().await;
     let good = format!("Bearer {}", target.good());
     let another = format!("Bearer {}", target.issuer.token().subject("other").sign());
@@ -103,8 +103,8 @@ async fn two_fields_are_two_credentials_whatever_they_hold() {
     let rows = [
         ("the same twice",             vec![&*good, &good]),
         ("two different",              vec![&good, &another]),
-        ("good and rubbish",           vec![&good, "Bearer x"]),
-        ("rubbish and good",           vec!["Bearer x", &good]),
+        ("good and garbage",           vec![&good, "Bearer x"]),
+        ("garbage and good",           vec!["Bearer x", &good]),
         ("good and empty",             vec![&good, ""]),
         ("empty and good",             vec!["", &good]),
         ("good and Basic",             vec![&good, "Basic YTpi"]),
@@ -141,7 +141,7 @@ async fn two_fields_are_two_credentials_whatever_they_hold() {
 
 /// RFC 9700 §4.3.2: tokens in addresses end up in logs.
 #[tokio::test]
-async fn a_token_elsewhere_is_no_credential() {
+async fn ignores_tokens_outside_the_field() {
     let mut target = Target::start().await;
     let good = target.good();
     let get = |target: &str, rest: &str| {
@@ -155,7 +155,7 @@ async fn a_token_elsewhere_is_no_credential() {
     #[rustfmt::skip]
     let rows = [
         ("a query",                    get(&format!("/api/private?access_token={good}"), "")),
-        ("a query by another name",    get(&format!("/api/private?token={good}"), "")),
+        ("a query, another name",      get(&format!("/api/private?token={good}"), "")),
         ("a query as a field",         get(&format!("/api/private?Authorization=Bearer%20{good}"), "")),
         ("a form",                     get("/api/private", &posted) + &form),
         ("a cookie",                   get("/api/private", &format!("Cookie: access_token={good}\r\n"))),
@@ -179,9 +179,9 @@ async fn a_token_elsewhere_is_no_credential() {
     }
 }
 
-/// A path that nearly matches a route does not lead around the token.
+/// A path that almost matches a route must not bypass the token check.
 #[tokio::test]
-async fn no_spelling_of_a_path_goes_round_the_token() {
+async fn no_spelling_of_a_path_bypasses_the_token() {
     let mut target = Target::start().await;
     #[rustfmt::skip]
     let rows = [
@@ -221,7 +221,7 @@ async fn no_spelling_of_a_path_goes_round_the_token() {
 
 /// hyper refuses these before there is a request, with a bare status.
 #[tokio::test]
-async fn bytes_that_no_field_may_hold_are_refused() {
+async fn rejects_bytes_not_allowed_in_fields() {
     let mut target = Target::start().await;
     let good = target.good();
     let (good, head) = (good.as_bytes(), b"Authorization: Bearer ".as_slice());
@@ -239,13 +239,13 @@ async fn bytes_that_no_field_may_hold_are_refused() {
         ("a delete",                   [head, good, b"\x7f"].concat(),                          400, BARE),
         ("a folded line",              [head, b"\r\n ", good].concat(),                         400, BARE),
         ("a folded line, tab",         [head, good, b"\r\n\tx"].concat(),                       400, BARE),
-        ("a blank before the colon",   [b"Authorization : Bearer ", good].concat(),             400, BARE),
+        ("a space before the colon",   [b"Authorization : Bearer ", good].concat(),             400, BARE),
         ("a tab before the colon",     [b"Authorization\t: Bearer ", good].concat(),            400, BARE),
         ("no colon",                   [b"Authorization Bearer ", good].concat(),               400, BARE),
         ("an empty name",              [b": Bearer ", good].concat(),                           400, BARE),
-        ("a name beyond ASCII",        [b"Authorizati\xc3\xb6n: Bearer ", good].concat(),       400, BARE),
-        ("a byte beyond ASCII",        [head, good, b"\xff"].concat(),                          400, "malformed_authorization"),
-        ("a byte beyond ASCII first",  [head, b"\x80", good].concat(),                          400, "malformed_authorization"),
+        ("a name not in ASCII",        [b"Authorizati\xc3\xb6n: Bearer ", good].concat(),       400, BARE),
+        ("a byte not in ASCII",        [head, good, b"\xff"].concat(),                          400, "malformed_authorization"),
+        ("a first byte not in ASCII",  [head, b"\x80", good].concat(),                          400, "malformed_authorization"),
         ("UTF-8",                      [head, "\u{fc}".as_bytes(), good].concat(),              400, "malformed_authorization"),
         ("UTF-8, overlong",            [head, good, b"\xc0\xae"].concat(),                      400, "malformed_authorization"),
         ("UTF-16",                     [head, b"\xfe\xff", good].concat(),                      400, "malformed_authorization"),
@@ -257,7 +257,7 @@ async fn bytes_that_no_field_may_hold_are_refused() {
 }
 
 #[tokio::test]
-async fn limits_hold_to_the_byte() {
+async fn limits_are_exact_to_the_byte() {
     const TOKEN: usize = 16 * 1024;
     const HEAD: usize = 32 * 1024;
     let mut target = Target::start().await;
@@ -266,7 +266,7 @@ async fn limits_hold_to_the_byte() {
         ("opaque, one under",          TOKEN - 1,  401, "token_not_jwt"),
         ("opaque, at it",              TOKEN,      401, "token_not_jwt"),
         ("opaque, one over",           TOKEN + 1,  400, "token_too_large"),
-        ("opaque, by far",             TOKEN * 3 / 2, 400, "token_too_large"),
+        ("opaque, far over",           TOKEN * 3 / 2, 400, "token_too_large"),
     ];
     for (case, length, status, code) in lengths {
         let lines = format!("Authorization: Bearer {}\r\n", "a".repeat(length));
@@ -292,16 +292,16 @@ async fn limits_hold_to_the_byte() {
         ("a head, one under", HEAD - 1, 401, "missing_token"),
         ("a head, at it", HEAD, 401, "missing_token"),
         ("a head, one over", HEAD + 1, 431, BARE),
-        ("a head, by far", 2 * HEAD, 431, BARE),
+        ("a head, far over", 2 * HEAD, 431, BARE),
     ] {
         let lines = format!("X: {}\r\n", "x".repeat(length - around));
         expect(&mut target, case, lines.as_bytes(), status, code).await;
     }
 }
 
-/// HTTP/2 has the same rules. Its fields are no lines of text, but two fields are still two.
+/// The same rules apply to HTTP/2. Its fields are not lines of text, but two fields are still two.
 #[tokio::test]
-async fn over_http_2_a_credential_is_judged_alike() {
+async fn applies_the_same_rules_over_http_2() {
     let target = Target::start().await;
     let good = format!("Bearer {}", target.good());
     let stream = TcpStream::connect(target.service.address).await.unwrap();
@@ -319,9 +319,9 @@ async fn over_http_2_a_credential_is_judged_alike() {
         ("Basic",                      vec![b"Basic YTpi"],                           401, "missing_token"),
         ("the word alone",             vec![b"Bearer"],                               400, "malformed_authorization"),
         ("a tab",                      vec![b"Bearer\ta.b.c"],                        400, "malformed_authorization"),
-        ("a byte beyond ASCII",        vec![b"Bearer a\xff"],                         400, "malformed_authorization"),
+        ("a byte not in ASCII",        vec![b"Bearer a\xff"],                         400, "malformed_authorization"),
         ("the same twice",             vec![good.as_bytes(), good.as_bytes()],        400, "multiple_credentials"),
-        ("good and rubbish",           vec![good.as_bytes(), b"x"],                   400, "multiple_credentials"),
+        ("good and garbage",           vec![good.as_bytes(), b"x"],                   400, "multiple_credentials"),
         ("empty and good",             vec![b"", good.as_bytes()],                    400, "multiple_credentials"),
         ("joined by a proxy",          vec![joined.as_bytes()],                       400, "multiple_credentials"),
         ("too large a token",          vec![large.as_bytes()],                        400, "token_too_large"),
@@ -353,15 +353,15 @@ async fn ask(client: &mut SendRequest<String>, fields: &[&[u8]]) -> Answer {
     }
 }
 
-/// Callers of `verify`, which takes a token without a header field, have the same limit.
+/// The limit also applies to `verify`, which takes a token without a header field.
 #[tokio::test]
-async fn the_limit_of_a_token_holds_without_a_field() {
+async fn token_limit_applies_without_a_field() {
     let key = SigningKey::generate(Algorithm::EdDSA).public_jwk();
     let auth = keys::auth(&[key]).unwrap();
     for (case, length, expected) in [
         ("at it", MAX_TOKEN, AuthError::TokenNotJwt),
         ("one over", MAX_TOKEN + 1, AuthError::TokenTooLarge),
-        ("by far", MAX_TOKEN * 1000, AuthError::TokenTooLarge),
+        ("far over", MAX_TOKEN * 1000, AuthError::TokenTooLarge),
     ] {
         let verdict = auth.verify::<Value>(&"a".repeat(length)).await;
         assert_eq!(verdict.map(|_| ()), Err(expected), "{case}");
@@ -370,7 +370,7 @@ async fn the_limit_of_a_token_holds_without_a_field() {
 
 /// Returns a valid token of exactly this many bytes.
 fn of_length(target: &Target, length: usize) -> String {
-    // Base64 cannot have every fourth length; a longer header makes up for it.
+    // Base64 cannot produce every fourth length; a longer header makes up for it.
     let padded = (0..4).find_map(|blanks| {
         let header = target.header().with("x", quoted("h".repeat(blanks)));
         let with = |pad| target.claims().with("x", quoted("c".repeat(pad)));

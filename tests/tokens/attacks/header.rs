@@ -15,7 +15,8 @@ use crate::{
     },
 };
 
-/// A host of the attacker's with a key. Tokens name it, and the service must never connect to it.
+/// A host of the attacker that serves a key. Tokens name it, and the service must never connect to
+/// it.
 struct Attacker {
     listener: TcpListener,
     key: SigningKey,
@@ -35,7 +36,7 @@ impl Attacker {
         format!("http://{}{path}", self.listener.local_addr().unwrap())
     }
 
-    /// Checks that nothing has connected: a connection would be in the backlog by now.
+    /// Checks that nothing has connected. A connection would be in the backlog by now.
     fn assert_not_asked(&self) {
         thread::yield_now();
         assert!(self.listener.accept().is_err(), "a connection was made");
@@ -43,7 +44,7 @@ impl Attacker {
 }
 
 #[tokio::test]
-async fn a_token_does_not_bring_its_own_key() {
+async fn ignores_keys_in_the_token() {
     let mut target = Target::start().await;
     let attacker = Attacker::start();
     let (jwk, kid) = (
@@ -60,7 +61,7 @@ async fn a_token_does_not_bring_its_own_key() {
         ("jwk, its kid",                     "jwk", &*jwk,                  Some(&*kid), "unknown_key"),
         ("jwk, our kid",                     "jwk", &jwk,                   Some(&ours), "bad_signature"),
         ("jwk, no kid",                      "jwk", &jwk,                   None,        "bad_signature"),
-        ("jwk of nothing",                   "jwk", "null",                 None,        "bad_signature"),
+        ("jwk is null",                      "jwk", "null",                 None,        "bad_signature"),
         ("jwk as a string",                  "jwk", r#""{}""#,              None,        "bad_signature"),
         ("jku, its kid",                     "jku", &keys,                  Some(&kid),  "unknown_key"),
         ("jku, our kid",                     "jku", &keys,                  Some(&ours), "bad_signature"),
@@ -102,9 +103,9 @@ async fn a_token_does_not_bring_its_own_key() {
 }
 
 /// If redirects were followed, anyone who can make an issuer redirect could choose its keys. An
-/// open redirect on the issuer's site is enough.
+/// open redirect on the issuer's site would be enough.
 #[tokio::test]
-async fn a_redirect_of_the_issuers_is_not_followed() {
+async fn does_not_follow_issuer_redirects() {
     type Fail = fn(&Issuer, Fault);
 
     let (ours, evil) = (
@@ -137,7 +138,7 @@ async fn a_redirect_of_the_issuers_is_not_followed() {
 }
 
 #[tokio::test]
-async fn a_kid_is_a_name_and_nothing_else() {
+async fn treats_kid_only_as_a_name() {
     let mut target = Target::start().await;
     let attacker = Attacker::start();
     let kid = target.issuer.key().kid().to_owned();
@@ -148,11 +149,11 @@ async fn a_kid_is_a_name_and_nothing_else() {
         ("an absolute path",           quoted("/proc/self/environ"),                               "unknown_key"),
         ("a device",                   quoted("/dev/random"),                                      "unknown_key"),
         ("a quoted SQL",               quoted("' OR '1'='1"),                                      "unknown_key"),
-        ("a union",                    quoted("x' UNION SELECT 'AA' --"),                          "unknown_key"),
-        ("a table dropped",            quoted("'; DROP TABLE keys; --"),                           "unknown_key"),
-        ("a shell's",                  quoted("$(id)|`id`;id&&id"),                                "unknown_key"),
-        ("a template's",               quoted("{{7*7}}${7*7}<%=7*7%>"),                            "unknown_key"),
-        ("a lookup",                   quoted("${jndi:ldap://127.0.0.1/a}"),                       "unknown_key"),
+        ("UNION SELECT",               quoted("x' UNION SELECT 'AA' --"),                          "unknown_key"),
+        ("DROP TABLE",                 quoted("'; DROP TABLE keys; --"),                           "unknown_key"),
+        ("a shell command",            quoted("$(id)|`id`;id&&id"),                                "unknown_key"),
+        ("a template expression",      quoted("{{7*7}}${7*7}<%=7*7%>"),                            "unknown_key"),
+        ("a JNDI lookup",              quoted("${jndi:ldap://127.0.0.1/a}"),                       "unknown_key"),
         ("an address",                 quoted(attacker.url("/key")),                               "unknown_key"),
         ("an address of a file",       quoted("file:///dev/null"),                                 "unknown_key"),
         ("an address of metadata",     quoted("http://169.254.169.254/latest/meta-data/"),         "unknown_key"),
@@ -160,8 +161,8 @@ async fn a_kid_is_a_name_and_nothing_else() {
         ("a NUL alone",                quoted("\\u0000"),                                          "unknown_key"),
         ("ours and a NUL",             quoted(format!("{kid}\\u0000")),                            "unknown_key"),
         ("ours, a NUL and more",       quoted(format!("{kid}\\u0000x")),                           "unknown_key"),
-        ("ours and a blank",           quoted(format!("{kid} ")),                                  "unknown_key"),
-        ("a blank and ours",           quoted(format!(" {kid}")),                                  "unknown_key"),
+        ("ours and a space",           quoted(format!("{kid} ")),                                  "unknown_key"),
+        ("a space and ours",           quoted(format!(" {kid}")),                                  "unknown_key"),
         ("ours twice",                 quoted(format!("{kid}{kid}")),                              "unknown_key"),
         ("ours, shortened",            quoted(&kid[1..]),                                          "unknown_key"),
         ("ours in another case",       quoted(swap_case(&kid)),                                    "unknown_key"),
@@ -175,7 +176,7 @@ async fn a_kid_is_a_name_and_nothing_else() {
         ("a constructor",              quoted("constructor"),                                      "unknown_key"),
         ("nothing",                    quoted(""),                                                 "unknown_key"),
         ("a kibibyte",                 quoted("k".repeat(1024)),                                   "unknown_key"),
-        ("as long as can be",          quoted("k".repeat(11 * 1024)),                              "unknown_key"),
+        ("as long as allowed",         quoted("k".repeat(11 * 1024)),                              "unknown_key"),
         ("a number",                   "1".to_owned(),                                             "token_malformed"),
         ("null",                       "null".to_owned(),                                          "token_malformed"),
         ("true",                       "true".to_owned(),                                          "token_malformed"),
@@ -202,14 +203,14 @@ fn swap_case(text: &str) -> String {
 }
 
 #[tokio::test]
-async fn an_extension_is_never_taken_for_understood() {
+async fn rejects_every_header_extension() {
     let mut target = Target::start().await;
     #[rustfmt::skip]
     let rows = [
         ("crit of a claim",            r#""crit":["exp"],"exp":4102444800"#),
-        ("crit of nothing",            r#""crit":[]"#),
-        ("crit of what is not there",  r#""crit":["nobody"]"#),
-        ("crit of what is understood", r#""crit":["alg","kid","typ"]"#),
+        ("crit, empty",                r#""crit":[]"#),
+        ("crit of what does not exist",  r#""crit":["nobody"]"#),
+        ("crit of a known name",       r#""crit":["alg","kid","typ"]"#),
         ("crit of itself",             r#""crit":["crit"]"#),
         ("crit of an empty name",      r#""crit":[""]"#),
         ("crit of one twice",          r#""crit":["exp","exp"],"exp":1"#),
@@ -240,9 +241,9 @@ async fn an_extension_is_never_taken_for_understood() {
     }
 }
 
-/// RFC 7797 has the payload in the token unencoded. Only base64url is accepted here.
+/// In RFC 7797, the payload in the token is not encoded. Only base64url is accepted here.
 #[tokio::test]
-async fn an_unencoded_payload_is_refused() {
+async fn rejects_unencoded_payloads() {
     let mut target = Target::start().await;
     let header = target
         .header()
@@ -257,7 +258,7 @@ async fn an_unencoded_payload_is_refused() {
 }
 
 #[tokio::test]
-async fn a_token_of_another_type_is_no_access_token() {
+async fn rejects_tokens_of_another_type() {
     let mut target = Target::start().await;
     #[rustfmt::skip]
     let types = [
@@ -265,7 +266,7 @@ async fn a_token_of_another_type_is_no_access_token() {
         ("a DPoP proof",               r#""dpop+jwt""#),
         ("a security event",           r#""secevent+jwt""#),
         ("a refresh token",            r#""rt+jwt""#),
-        ("an ID token, as some say",   r#""id+jwt""#),
+        ("an ID token, as some do",    r#""id+jwt""#),
         ("a request object",           r#""oauth-authz-req+jwt""#),
         ("an introspection",           r#""token-introspection+jwt""#),
         ("a client's assertion",       r#""client-authentication+jwt""#),
@@ -278,9 +279,9 @@ async fn a_token_of_another_type_is_no_access_token() {
         ("JWE",                        r#""JWE""#),
         ("the media type of JWT",      r#""application/jwt""#),
         ("with a parameter",           r#""at+jwt; v=1""#),
-        ("with a blank",               r#""at+jwt ""#),
+        ("with a space",               r#""at+jwt ""#),
         ("with a NUL",                 r#""JWT\u0000""#),
-        ("of another tree",            r#""text/at+jwt""#),
+        ("in another tree",            r#""text/at+jwt""#),
         ("the prefix twice",           r#""application/application/at+jwt""#),
         ("full width",                 r#""\uff2a\uff37\uff34""#),
         ("nothing",                    r#""""#),
@@ -297,10 +298,10 @@ async fn a_token_of_another_type_is_no_access_token() {
     }
 }
 
-/// Parsers differ in which of two members they use (RFC 7515 §4), so one could verify a header that
-/// another never sees.
+/// Parsers differ in which of two equal members they use (RFC 7515 §4), so one could verify a
+/// header that another never sees.
 #[tokio::test]
-async fn a_header_parameter_is_there_once() {
+async fn rejects_duplicate_header_parameters() {
     let mut target = Target::start().await;
     let kid = quoted(target.issuer.key().kid());
     #[rustfmt::skip]
@@ -309,7 +310,7 @@ async fn a_header_parameter_is_there_once() {
         ("alg, none",                  "alg",          r#""none""#),
         ("alg, an HMAC",               "alg",          r#""HS256""#),
         ("alg, escaped",               r"\u0061lg",    r#""none""#),
-        ("alg, wholly escaped",        r"\u0061\u006c\u0067", r#""RS256""#),
+        ("alg, fully escaped",         r"\u0061\u006c\u0067", r#""RS256""#),
         ("kid, the same",              "kid",          &*kid),
         ("kid, another",               "kid",          r#""other""#),
         ("kid, null",                  "kid",          "null"),
@@ -330,12 +331,12 @@ async fn a_header_parameter_is_there_once() {
     let deeper = [
         ("crit twice",                 r#""crit":["exp"],"crit":["exp"]"#),
         ("b64 twice",                  r#""b64":true,"b64":false"#),
-        ("one of no meaning",          r#""x":1,"x":1"#),
-        ("of no name",                 r#""":1,"":1"#),
+        ("a meaningless member",       r#""x":1,"x":1"#),
+        ("an empty name",              r#""":1,"":1"#),
         ("within an object",           r#""x":{"a":1,"a":1}"#),
         ("within a jwk",               r#""jwk":{"kty":"RSA","kty":"oct"}"#),
         ("within an array",            r#""x":[0,{"a":1,"a":1}]"#),
-        ("far down",                   r#""x":{"x":{"x":{"x":[[[{"a":1,"\u0061":1}]]]}}}"#),
+        ("deeply nested",              r#""x":{"x":{"x":{"x":[[[{"a":1,"\u0061":1}]]]}}}"#),
         ("a surrogate pair, escaped",  r#""\ud83d\ude00":1,"😀":1"#),
     ];
     for (case, members) in deeper {
@@ -349,7 +350,7 @@ async fn a_header_parameter_is_there_once() {
 /// With its features `raw_value` and `arbitrary_precision`, `serde_json` reads these names as
 /// another document or as a number. Two builds would read two different headers.
 #[tokio::test]
-async fn a_name_of_the_json_library_is_refused() {
+async fn rejects_names_of_the_json_library() {
     let mut target = Target::start().await;
     #[rustfmt::skip]
     let rows = [
@@ -376,14 +377,14 @@ async fn a_name_of_the_json_library_is_refused() {
 
 /// Names are case-sensitive (RFC 7515 §4.1.1, RFC 8259 §8.3).
 #[tokio::test]
-async fn a_header_parameter_in_another_case_is_another_one() {
+async fn header_names_are_case_sensitive() {
     let mut target = Target::start().await;
     #[rustfmt::skip]
     let names = [
         ("Alg", "Alg"),
         ("ALG", "ALG"),
         ("aLG", "aLG"),
-        ("a blank after it", "alg "),
+        ("a space after it", "alg "),
         ("a NUL after it", r"alg\u0000"),
         ("full width", r"\uff41\uff4c\uff47"),
     ];

@@ -1,4 +1,4 @@
-//! Key sets with keys that must not be used, beside a valid one that goes on working.
+//! Key sets with keys that must not be used, beside a valid key that must keep working.
 
 use std::time::{Duration, SystemTime};
 
@@ -90,18 +90,18 @@ async fn is_left_out(case: &str, odd: &Value, by_odd: &str, without_kid: &str, c
 }
 
 #[tokio::test]
-async fn a_key_that_is_not_for_signatures_verifies_none() {
+async fn ignores_keys_that_are_not_for_signatures() {
     let key = SigningKey::generate(Algorithm::RS256).with_kid("odd");
     #[rustfmt::skip]
     let rows = [
         ("use: enc",                   "use",     Some(json!("enc"))),
         ("use: SIG",                   "use",     Some(json!("SIG"))),
-        ("use: sig and a blank",       "use",     Some(json!("sig "))),
-        ("use: nothing",               "use",     Some(json!(""))),
+        ("use: sig and a space",       "use",     Some(json!("sig "))),
+        ("use: empty",                 "use",     Some(json!(""))),
         ("use: an array",              "use",     Some(json!(["sig"]))),
         ("key_ops: sign",              "key_ops", Some(json!(["sign"]))),
         ("key_ops: encrypt",           "key_ops", Some(json!(["encrypt", "wrapKey"]))),
-        ("key_ops: nothing",           "key_ops", Some(json!([]))),
+        ("key_ops: empty",             "key_ops", Some(json!([]))),
         ("key_ops: a string",          "key_ops", Some(json!("verify"))),
         ("key_ops: in upper case",     "key_ops", Some(json!(["VERIFY"]))),
         ("key_ops: an object",         "key_ops", Some(json!({"verify": true}))),
@@ -111,7 +111,7 @@ async fn a_key_that_is_not_for_signatures_verifies_none() {
         ("alg: of a curve",            "alg",     Some(json!("ES256"))),
         ("alg: of an Edwards curve",   "alg",     Some(json!("EdDSA"))),
         ("alg: lower case",            "alg",     Some(json!("rs256"))),
-        ("alg: nothing",               "alg",     Some(json!(""))),
+        ("alg: empty",                 "alg",     Some(json!(""))),
         ("alg: a number",              "alg",     Some(json!(5))),
         ("alg: an array",              "alg",     Some(json!(["RS256"]))),
         ("kty: oct",                   "kty",     Some(json!("oct"))),
@@ -142,7 +142,7 @@ async fn a_key_that_is_not_for_signatures_verifies_none() {
 }
 
 #[tokio::test]
-async fn a_key_is_for_its_own_algorithm_alone() {
+async fn uses_a_key_only_for_its_own_algorithm() {
     let rsa = SigningKey::generate(Algorithm::RS256).with_kid("odd");
     for own in ["RS384", "RS512", "PS256", "PS384", "PS512"] {
         let odd = with(&rsa, &[("alg", Some(json!(own)))]);
@@ -165,7 +165,7 @@ async fn a_key_is_for_its_own_algorithm_alone() {
 }
 
 #[tokio::test]
-async fn numbers_that_are_written_wrongly_make_no_key() {
+async fn rejects_keys_with_malformed_numbers() {
     let rsa = SigningKey::generate(Algorithm::RS256).with_kid("odd");
     let n = rsa.public_jwk()["n"].as_str().unwrap().to_owned();
     let short = base64url(&bytes_of(&n)[..128]);
@@ -175,18 +175,18 @@ async fn numbers_that_are_written_wrongly_make_no_key() {
         ("n: null",                    "n", Some(json!(null))),
         ("n: a number",                "n", Some(json!(3))),
         ("n: an array",                "n", Some(json!([n]))),
-        ("n: nothing",                 "n", Some(json!(""))),
+        ("n: empty",                   "n", Some(json!(""))),
         ("n: padded",                  "n", Some(json!(format!("{n}==")))),
-        ("n: with a blank",            "n", Some(json!(format!("{n} ")))),
+        ("n: with a space",            "n", Some(json!(format!("{n} ")))),
         ("n: with a line feed",        "n", Some(json!(format!("{}\n{}", &n[..64], &n[64..])))),
         ("n: in hexadecimal",          "n", Some(json!("0xc0ffee"))),
         ("n: its first half",          "n", Some(json!(short))),
-        ("n: nought",                  "n", Some(json!(base64url([0; 256])))),
+        ("n: zero",                    "n", Some(json!(base64url([0; 256])))),
         ("e: absent",                  "e", None),
         ("e: null",                    "e", Some(json!(null))),
         ("e: a number",                "e", Some(json!(65537))),
-        ("e: nothing",                 "e", Some(json!(""))),
-        ("e: nought",                  "e", Some(json!("AA"))),
+        ("e: empty",                   "e", Some(json!(""))),
+        ("e: zero",                    "e", Some(json!("AA"))),
         ("e: 1",                       "e", Some(json!("AQ"))),
         ("e: 2",                       "e", Some(json!("Ag"))),
         ("e: 65536",                   "e", Some(json!("AQAA"))),
@@ -202,7 +202,7 @@ async fn numbers_that_are_written_wrongly_make_no_key() {
 }
 
 #[tokio::test]
-async fn a_point_that_is_not_on_its_curve_makes_no_key() {
+async fn rejects_points_off_the_curve() {
     let ec = SigningKey::generate(Algorithm::ES256).with_kid("odd");
     let (x, y) = coordinates(&ec);
     let mut off = y.clone();
@@ -230,17 +230,17 @@ async fn a_point_that_is_not_on_its_curve_makes_no_key() {
         ("d: its private half",        vec![("d", Some(json!("AQAB")))]),
         ("x: absent",                  vec![("x", None)]),
         ("y: absent",                  vec![("y", None)]),
-        ("y: nothing",                 vec![("y", Some(json!("")))]),
+        ("y: empty",                   vec![("y", Some(json!("")))]),
         ("y: another",                 vec![("y", some(&off))]),
         ("x and y: swapped",           vec![("x", some(&y)), ("y", some(&x))]),
-        ("x and y: nought",            vec![("x", some(&[0; 32])), ("y", some(&[0; 32]))]),
+        ("x and y: zero",              vec![("x", some(&[0; 32])), ("y", some(&[0; 32]))]),
         ("x: the field's prime",       vec![("x", some(&p))]),
         ("x and y: all ones",          vec![("x", some(&[0xff; 32])), ("y", some(&[0xff; 32]))]),
         ("x: shorter",                 vec![("x", some(&x[1..]))]),
         ("x: longer",                  vec![("x", Some(json!(longer(&x))))]),
         ("x and y: longer",            vec![("x", Some(json!(longer(&x)))), ("y", Some(json!(longer(&y))))]),
         ("x shorter, y longer",        vec![("x", some(&x[..31])), ("y", some(&[&x[31..], &y[..]].concat()))]),
-        ("x: both, y: nothing",        vec![("x", some(&[&x[..], &y].concat())), ("y", Some(json!("")))]),
+        ("x: both, y: empty",          vec![("x", some(&[&x[..], &y].concat())), ("y", Some(json!("")))]),
         ("x: with its prefix",         vec![("x", some(&[&[4], &x[..]].concat()))]),
         ("x: compressed",              vec![("x", some(&[&[2], &x[..]].concat())), ("y", None)]),
         ("a point of P-384",           vec![("x", some(&x384)), ("y", some(&y384))]),
@@ -260,7 +260,7 @@ fn coordinates(key: &SigningKey) -> (Vec<u8>, Vec<u8>) {
 }
 
 #[tokio::test]
-async fn an_edwards_key_is_one_point_of_ed25519() {
+async fn rejects_invalid_ed25519_points() {
     let key = SigningKey::generate(Algorithm::EdDSA).with_kid("odd");
     let x = bytes_of(key.public_jwk()["x"].as_str().unwrap());
     let some = |bytes: &[u8]| Some(json!(base64url(bytes)));
@@ -275,7 +275,7 @@ async fn an_edwards_key_is_one_point_of_ed25519() {
         ("kty: EC",                    "kty", Some(json!("EC"))),
         ("d: its private half",        "d",   Some(json!("AQAB"))),
         ("x: absent",                  "x",   None),
-        ("x: nothing",                 "x",   Some(json!(""))),
+        ("x: empty",                   "x",   Some(json!(""))),
         ("x: shorter",                 "x",   some(&x[1..])),
         ("x: longer",                  "x",   some(&[&x[..], &[0]].concat())),
         ("x: of Ed448's length",       "x",   some(&[1; 57])),
@@ -288,10 +288,10 @@ async fn an_edwards_key_is_one_point_of_ed25519() {
     }
 }
 
-/// `aws-lc-rs` detects this when it verifies, not when it parses. The key is held, but verifies
-/// nothing.
+/// `aws-lc-rs` detects this during verification, not when it parses the key. The key is held, but
+/// verifies nothing.
 #[tokio::test]
-async fn a_point_that_is_not_on_the_edwards_curve_verifies_nothing() {
+async fn ed25519_point_off_the_curve_verifies_nothing() {
     let (key, good) = (
         SigningKey::generate(Algorithm::EdDSA).with_kid("odd"),
         SigningKey::generate(Algorithm::EdDSA),
@@ -315,10 +315,10 @@ async fn a_point_that_is_not_on_the_edwards_curve_verifies_nothing() {
     }
 }
 
-/// Each token of `edge_keys.json` is mathematically valid under its key. Only the check of the key
+/// Each token in `edge_keys.json` is mathematically valid under its key. Only the check of the key
 /// prevents a 200.
 #[tokio::test]
-async fn a_weak_key_verifies_nothing() {
+async fn weak_keys_verify_nothing() {
     let vectors = include_str!("../../vectors/edge_keys.json");
     let vectors: Value = serde_json::from_str(vectors).unwrap();
     for vector in vectors["refused"].as_array().unwrap() {
@@ -339,7 +339,7 @@ async fn a_weak_key_verifies_nothing() {
 
 /// A secret in a public key set is known to everyone (RFC 8725 §3.2).
 #[tokio::test]
-async fn a_secret_of_the_key_set_verifies_nothing() {
+async fn secrets_in_the_key_set_verify_nothing() {
     let good = SigningKey::generate(Algorithm::ES256);
     let oct = json!({"kty": "oct", "kid": "secret", "k": base64url([7; 32]), "alg": "HS256"});
     let mut hs256 = token(&SigningKey::from_secret([7; 32]), Some("secret"));
@@ -359,12 +359,12 @@ async fn a_secret_of_the_key_set_verifies_nothing() {
     hs256 = token(&SigningKey::from_secret(own), Some("secret"));
     assert_ok("ours", &client.with_token(&hs256).await);
     let es256 = token(&good, Some(good.kid()));
-    assert_ok("beside it", &client.with_token(&es256).await);
+    assert_ok("next to it", &client.with_token(&es256).await);
 }
 
-/// If two different keys fit, it is unknown which one the issuer means.
+/// If two different keys fit, it is ambiguous which one the issuer means.
 #[tokio::test]
-async fn of_two_keys_that_fit_neither_is_used() {
+async fn uses_neither_of_two_keys_that_fit() {
     let (one, other) = (
         SigningKey::generate(Algorithm::ES256).with_kid("a"),
         SigningKey::generate(Algorithm::ES256).with_kid("b"),
@@ -378,7 +378,7 @@ async fn of_two_keys_that_fit_neither_is_used() {
         ("no kid in the token",        [one.public_jwk(), other.public_jwk()], token(&one, None)),
         ("no kid anywhere",            [unnamed(&one), unnamed(&other)], token(&one, None)),
         ("no kid in the set",          [unnamed(&one), unnamed(&other)], token(&one, Some("a"))),
-        ("a kid of neither",           [one.public_jwk(), other.public_jwk()], token(&one, Some("c"))),
+        ("an unknown kid",             [one.public_jwk(), other.public_jwk()], token(&one, Some("c"))),
     ];
     for (case, keys, token) in rows {
         let (_service, mut client) = serve(&keys).await;
@@ -393,7 +393,7 @@ async fn of_two_keys_that_fit_neither_is_used() {
 /// Skips entries that are not keys or that not every JSON parser can read. The valid key still
 /// works.
 #[tokio::test]
-async fn an_entry_that_is_no_key_is_skipped() {
+async fn skips_entries_that_are_not_keys() {
     let good = SigningKey::generate(Algorithm::EdDSA);
     let jwk = good.public_jwk().to_string();
     let deep = format!("{}{}", "[".repeat(500), "]".repeat(500));
@@ -402,7 +402,7 @@ async fn an_entry_that_is_no_key_is_skipped() {
         ("null",                       "null".to_owned()),
         ("true",                       "true".to_owned()),
         ("a number",                   "1".to_owned()),
-        ("a number beyond a double",   "1e400".to_owned()),
+        ("too large for an f64",       "1e400".to_owned()),
         ("a string",                   r#""RSA""#.to_owned()),
         ("a lone surrogate",           r#""\ud800""#.to_owned()),
         ("an array",                   "[]".to_owned()),
@@ -411,10 +411,10 @@ async fn an_entry_that_is_no_key_is_skipped() {
         ("a certificate",              r#"{"x5c":["MIIB"]}"#.to_owned()),
         ("an address",                 r#"{"jku":"http://127.0.0.1:1/"}"#.to_owned()),
         ("a set",                      format!(r#"{{"keys":[{jwk}]}}"#)),
-        ("a deep one",                 deep.clone()),
+        ("a deeply nested one",        deep.clone()),
         ("a key with a deep member",   jwk.replacen('{', &format!(r#"{{"x5c":{deep},"#), 1)),
-        ("a key with such a number",   jwk.replacen('{', r#"{"exp":1e400,"#, 1)),
-        ("a key with such a string",   jwk.replacen('{', r#"{"x5t":"\udc00","#, 1)),
+        ("a key with that number",     jwk.replacen('{', r#"{"exp":1e400,"#, 1)),
+        ("a key with that string",     jwk.replacen('{', r#"{"x5t":"\udc00","#, 1)),
     ];
     for (case, entry) in entries {
         let document = format!(r#"{{"x":1e400,"keys":[{entry},{jwk}]}}"#);
@@ -439,7 +439,7 @@ fn hidden(json: &str) -> String {
 /// `raw_value` reads such a string with a fresh depth limit, so that sixty nested documents
 /// overflow the stack. A parser with the feature and one without it see two different keys.
 #[tokio::test]
-async fn a_document_in_a_string_is_not_read() {
+async fn does_not_parse_documents_in_strings() {
     let good = SigningKey::generate(Algorithm::EdDSA);
     let other = SigningKey::generate(Algorithm::EdDSA);
     let jwk = other.public_jwk().to_string();
@@ -471,7 +471,7 @@ async fn a_document_in_a_string_is_not_read() {
 
 /// Documents that are refused, and documents that are valid with unknown members beside `keys`.
 #[test]
-fn a_key_set_is_strict_json() {
+fn requires_key_sets_to_be_strict_json() {
     let key = SigningKey::generate(Algorithm::EdDSA).public_jwk();
     let deep = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
     #[rustfmt::skip]
@@ -481,8 +481,8 @@ fn a_key_set_is_strict_json() {
         ("keys twice",                 format!(r#"{{"keys":[],"keys":[{key}]}}"#), false),
         ("twice, escaped",             format!(r#"{{"key\u0073":[],"keys":[{key}]}}"#), false),
         ("another twice",              format!(r#"{{"x":1,"keys":[{key}],"x":1}}"#), false),
-        ("twice in depth",             format!(r#"{{"x":[{{"a":1,"a":1}}],"keys":[{key}]}}"#), false),
-        ("deep, beside the keys",      format!(r#"{{"x":{},"keys":[{key}]}}"#, deep(127)), true),
+        ("twice, nested",              format!(r#"{{"x":[{{"a":1,"a":1}}],"keys":[{key}]}}"#), false),
+        ("deep, next to the keys",     format!(r#"{{"x":{},"keys":[{key}]}}"#, deep(127)), true),
         ("too deep",                   format!(r#"{{"x":{},"keys":[{key}]}}"#, deep(128)), false),
         ("a private name",             format!(r#"{{"x":{},"keys":[{key}]}}"#, hidden("1")), false),
         ("too many values",            format!(r#"{{"x":[0{}],"keys":[{key}]}}"#, ",0".repeat(40_000)), false),
@@ -496,7 +496,7 @@ fn a_key_set_is_strict_json() {
 
 /// A fault in one entry skips only that entry. Its depth is counted from the document's root.
 #[tokio::test]
-async fn an_entry_is_strict_json() {
+async fn skips_entries_that_are_not_strict_json() {
     let good = SigningKey::generate(Algorithm::EdDSA);
     let other = SigningKey::generate(Algorithm::EdDSA);
     let jwk = other.public_jwk().to_string();
@@ -508,7 +508,7 @@ async fn an_entry_is_strict_json() {
         ("125 levels below the key",   with(deep(125)), true),
         ("126 levels",                 with(deep(126)), false),
         ("a member twice",             with(r#""kty":"OKP""#.to_owned()), false),
-        ("twice in depth",             with(r#""x5c":[{"a":1,"a":1}]"#.to_owned()), false),
+        ("twice, nested",              with(r#""x5c":[{"a":1,"a":1}]"#.to_owned()), false),
         ("too many values",            with(format!(r#""x5c":[0{}]"#, ",0".repeat(40_000))), false),
         ("a kid of two thousand",      jwk.replace(other.kid(), &"a".repeat(2000)), false),
     ];
@@ -519,9 +519,9 @@ async fn an_entry_is_strict_json() {
     }
 }
 
-/// Only the first 512 entries are read. Whatever comes after them, they remain usable.
+/// Only the first 512 entries are read. They stay usable, whatever comes after them.
 #[tokio::test]
-async fn the_entries_of_a_set_are_limited() {
+async fn limits_the_entries_of_a_set() {
     let first = SigningKey::generate(Algorithm::EdDSA);
     let last = SigningKey::generate(Algorithm::EdDSA);
     for (case, between, is_read) in [("512 entries", 510, true), ("513", 511, false)] {
@@ -536,7 +536,7 @@ async fn the_entries_of_a_set_are_limited() {
 /// Two keys whose numbers, concatenated, are the same bytes: `n` and `e` of the second are split
 /// one byte later. A token without a `kid` names neither.
 #[tokio::test]
-async fn keys_are_compared_number_by_number() {
+async fn compares_keys_number_by_number() {
     let key = SigningKey::generate(Algorithm::RS256);
     let n = bytes_of(key.public_jwk()["n"].as_str().unwrap());
     let rsa = |n: &[u8], e: &[u8]| json!({"kty": "RSA", "n": base64url(n), "e": base64url(e)});

@@ -1,7 +1,7 @@
-//! Hostile tokens and key sets, sent over HTTP to the service itself.
+//! Hostile tokens and key sets, sent over HTTP to the real service.
 //!
-//! Each file of this folder holds one kind of attack. `accepted.rs` holds tokens that only look
-//! like an attack. `keys.rs` and `signatures.rs` test key sets and cryptography, the others test
+//! Each file in this folder covers one kind of attack. `accepted.rs` has tokens that only look like
+//! an attack. `keys.rs` and `signatures.rs` test key sets and cryptography; the others test
 //! parsing.
 
 mod accepted;
@@ -81,7 +81,7 @@ impl Target {
         self.sign(&self.header(), &self.claims())
     }
 
-    /// Checks for a 401 with this code and everything that belongs to it.
+    /// Checks for a 401 with this code and a complete error response.
     async fn refuses(&mut self, case: &str, token: &str, code: &str) {
         let answer = self.client.with_token(token).await;
         answer.assert_is_problem(case, 401, code);

@@ -1,4 +1,4 @@
-//! Signatures that are cut, extended, swapped, of another algorithm or out of range.
+//! Signatures that are cut, extended, swapped, made by another algorithm, or out of range.
 
 use warp_bearer::{
     auth::Algorithm,
@@ -26,7 +26,7 @@ const ED25519_ORDER: [u8; 32] = [
 ];
 
 #[tokio::test]
-async fn a_signature_that_is_not_the_whole_one_is_refused() {
+async fn rejects_incomplete_signatures() {
     for algorithm in ASYMMETRIC {
         let mut target = Target::of(algorithm).await;
         let good = target.good();
@@ -37,7 +37,7 @@ async fn a_signature_that_is_not_the_whole_one_is_refused() {
         let kid = target.issuer.key().kid().to_owned();
         #[rustfmt::skip]
         let rows = [
-            ("nothing",                Vec::new()),
+            ("empty",                  Vec::new()),
             ("a NUL",                  vec![0]),
             ("all NUL",                vec![0; length]),
             ("all ones",               vec![0xff; length]),
@@ -51,7 +51,7 @@ async fn a_signature_that_is_not_the_whole_one_is_refused() {
             ("a NUL before it",        [&[0], &signature[..]].concat()),
             ("a NUL after it",         [&signature[..], &[0]].concat()),
             ("twice",                  signature.repeat(2)),
-            ("every bit turned",       signature.iter().map(|byte| !byte).collect()),
+            ("every bit flipped",      signature.iter().map(|byte| !byte).collect()),
             ("as base64url, again",    base64url(&signature).into_bytes()),
             ("in hexadecimal",         signature.iter().flat_map(|byte| format!("{byte:02x}").into_bytes()).collect()),
             ("of another token",       another),
@@ -71,9 +71,9 @@ async fn a_signature_that_is_not_the_whole_one_is_refused() {
     }
 }
 
-/// A key verifies only with the algorithm in the header, one at a time.
+/// A key verifies only with the algorithm in the header.
 #[tokio::test]
-async fn a_signature_by_another_algorithm_of_the_same_key_is_refused() {
+async fn rejects_signatures_by_another_algorithm_of_the_key() {
     use Algorithm::{PS256, PS384, PS512, RS256, RS384, RS512};
     let rsa = [RS256, RS384, RS512, PS256, PS384, PS512];
     let issuer = Issuer::start().await;
@@ -96,7 +96,7 @@ async fn a_signature_by_another_algorithm_of_the_same_key_is_refused() {
 }
 
 #[tokio::test]
-async fn a_signature_is_over_these_very_parts() {
+async fn rejects_signatures_over_other_parts() {
     let mut target = Target::start().await;
     let (one, other) = (
         target.good(),
@@ -112,9 +112,9 @@ async fn a_signature_is_over_these_very_parts() {
         ("another's payload",          format!("{header}.{other_payload}.{signature}")),
         ("another's header",           format!("{other_header}.{payload}.{signature}")),
         ("another's signature",        format!("{header}.{payload}.{other_signature}")),
-        ("a subject of choice",        format!("{header}.{admin}.{signature}")),
+        ("a chosen subject",           format!("{header}.{admin}.{signature}")),
         ("a header without kid",       format!("{no_kid}.{payload}.{signature}")),
-        ("a header with a blank",      format!("{spaced}.{payload}.{signature}")),
+        ("a header with a space",      format!("{spaced}.{payload}.{signature}")),
     ];
     for (case, token) in rows {
         target.refuses(case, &token, "bad_signature").await;
@@ -126,13 +126,13 @@ async fn a_signature_is_over_these_very_parts() {
         ("the payload alone",          payload.to_owned()),
         ("the header alone",           header.to_owned()),
         ("without the dot",            format!("{header}{payload}")),
-        ("with a dot more",            format!("{header}.{payload}.")),
+        ("with an extra dot",          format!("{header}.{payload}.")),
         ("the parts swapped",          format!("{payload}.{header}")),
         ("the texts decoded",          format!("{text}.{claims}")),
         ("the payload decoded",        format!("{header}.{claims}")),
         ("padded",                     format!("{header}=.{payload}=")),
         ("with a line feed",           format!("{header}.{payload}\n")),
-        ("nothing",                    String::new()),
+        ("empty",                      String::new()),
     ];
     for (case, input) in inputs {
         let token = with_signature(&one, target.issuer.sign_input(&input));
@@ -146,7 +146,7 @@ fn parts(token: &str) -> [&str; 3] {
 
 /// RSA: numbers that a careless verifier reduces or pads (RFC 8017 §8.2.2).
 #[tokio::test]
-async fn a_number_that_is_no_rsa_signature_is_refused() {
+async fn rejects_invalid_rsa_signatures() {
     let mut target = Target::start().await;
     let good = target.good();
     let signature = signature_of(&good);
@@ -173,7 +173,7 @@ async fn a_number_that_is_no_rsa_signature_is_refused() {
 
 /// ECDSA: r and s from 1 to n - 1, each of the field's length (RFC 7518 §3.4).
 #[tokio::test]
-async fn numbers_that_are_no_ecdsa_signature_are_refused() {
+async fn rejects_invalid_ecdsa_signatures() {
     let mut target = Target::of(Algorithm::ES256).await;
     let good = target.good();
     let signature = signature_of(&good);
@@ -206,7 +206,7 @@ async fn numbers_that_are_no_ecdsa_signature_are_refused() {
         ("little endian",              rs(&reversed(r), &reversed(s))),
         ("DER",                        der(r, s)),
         ("DER of zeros",               b"\x30\x06\x02\x01\x00\x02\x01\x00".to_vec()),
-        ("DER of nothing",             b"\x30\x00".to_vec()),
+        ("an empty DER sequence",      b"\x30\x00".to_vec()),
         ("DER, filled up",             [der(r, s), vec![0; 64]].concat()[..64].to_vec()),
         ("each a byte longer",         [&[0], r, &[0], s].concat()),
         ("each of P-384's length",     [&[0; 16], r, &[0; 16], s].concat()),
@@ -217,14 +217,14 @@ async fn numbers_that_are_no_ecdsa_signature_are_refused() {
         let token = with_signature(&good, signature);
         target.refuses(case, &token, "bad_signature").await;
     }
-    // SEC 1 §4.1.4 accepts n - s in place of s, and no JWS specification forbids it. Nothing here
-    // identifies tokens by their signatures.
+    // SEC 1 §4.1.4 accepts n - s instead of s, and no JWS specification forbids it. Nothing in this
+    // project identifies tokens by their signatures.
     let high = with_signature(&good, rs(r, &difference(&n, s)));
     target.accepts("-s is the same signature", &high).await;
 }
 
 #[tokio::test]
-async fn numbers_that_are_no_eddsa_signature_are_refused() {
+async fn rejects_invalid_eddsa_signatures() {
     let mut target = Target::of(Algorithm::EdDSA).await;
     let good = target.good();
     let signature = signature_of(&good);
@@ -291,7 +291,7 @@ fn der(r: &[u8], s: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn the_arithmetic_is_right() {
+fn test_arithmetic_is_correct() {
     assert_eq!(sum(&[0, 255], &[0, 1]), [1, 0]);
     assert_eq!(difference(&[1, 0], &[0, 1]), [0, 255]);
     assert_eq!(

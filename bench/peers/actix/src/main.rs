@@ -1,4 +1,4 @@
-//! actix-web with `jsonwebtoken::decode` in a handler, its key made once from the key set.
+//! actix-web with `jsonwebtoken::decode` in a handler. The key is created once from the key set.
 
 use std::env;
 

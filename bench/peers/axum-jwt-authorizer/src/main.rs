@@ -1,4 +1,4 @@
-//! axum with jwt-authorizer's layer, whose keys it fetches itself.
+//! axum with jwt-authorizer's layer, which fetches the keys itself.
 
 use std::{env, time::Duration};
 

@@ -1,4 +1,4 @@
-//! warp with `jsonwebtoken::decode` for each request, as one would write it first.
+//! warp with `jsonwebtoken::decode` for each request, as a first version would do it.
 
 use std::{env, sync::Arc};
 

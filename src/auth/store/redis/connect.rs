@@ -1,4 +1,4 @@
-//! Opens a connection to Redis, with TLS by `aws-lc-rs` whatever else the build enables.
+//! Opens a connection to Redis. TLS always uses `aws-lc-rs`, whatever else the build enables.
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -15,44 +15,65 @@ use tokio::{
 };
 use tokio_rustls::{
     TlsConnector,
+    client::TlsStream,
     rustls::{ClientConfig, crypto, pki_types::ServerName},
 };
 
 use crate::auth::store::redis::url::Address;
 
-/// How long it may take to connect, to shake hands and to log in.
+/// The timeout for connecting, the handshake and logging in.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Commands that may wait for the connection's task. The crate's default of 50 makes claims wait
-/// for each other.
+/// The number of commands that may be queued for the connection's task. With the crate's default of
+/// 50, claims wait for each other.
 const QUEUE: usize = 1024;
+
+/// Why there is no connection, by the stage that failed.
+#[derive(Debug)]
+pub(super) enum OpenError {
+    Tcp(io::Error),
+    Tls(io::Error),
+    Login(RedisError),
+    TimedOut,
+}
+
+impl From<OpenError> for RedisError {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Tcp(error) | OpenError::Tls(error) => error.into(),
+            OpenError::Login(error) => error,
+            OpenError::TimedOut => io::Error::from(io::ErrorKind::TimedOut).into(),
+        }
+    }
+}
 
 /// An open connection. Dropping it closes the socket.
 pub(super) struct Connection {
     pub(super) commands: MultiplexedConnection,
-    /// Reads and writes. It ends with the connection.
+    /// Drives reads and writes until the connection ends.
     driver: JoinHandle<()>,
 }
 
 impl Connection {
-    /// Connects and logs in. Messages of the channels that are subscribed to go to `on_push`.
+    /// Connects and logs in. Messages of subscribed channels are passed to `on_push`.
     pub(super) async fn open(
         address: &Address,
         command_timeout: Duration,
         on_push: impl Fn(PushInfo) + Send + Sync + 'static,
-    ) -> Result<Self, RedisError> {
+    ) -> Result<Self, OpenError> {
         let connecting = Self::connect(address, command_timeout, on_push);
         let connected = timeout(CONNECT_TIMEOUT, connecting).await;
-        connected.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
+        connected.unwrap_or(Err(OpenError::TimedOut))
     }
 
     async fn connect(
         address: &Address,
         command_timeout: Duration,
         on_push: impl Fn(PushInfo) + Send + Sync + 'static,
-    ) -> Result<Self, RedisError> {
-        let tcp = TcpStream::connect((&*address.host, address.port)).await?;
-        tcp.set_nodelay(true)?;
+    ) -> Result<Self, OpenError> {
+        let tcp = TcpStream::connect((&*address.host, address.port)).await;
+        let tcp = tcp.map_err(OpenError::Tcp)?;
+        tcp.set_nodelay(true).map_err(OpenError::Tcp)?;
         let config = AsyncConnectionConfig::new()
             .set_response_timeout(Some(command_timeout))
             .set_pipeline_buffer_size(QUEUE)
@@ -60,13 +81,13 @@ impl Connection {
                 on_push(push);
                 Ok::<_, SendError>(())
             });
-        if address.tls {
-            let tls = tls_connector().map_err(io::Error::other)?;
-            let name = ServerName::try_from(address.host.clone()).map_err(io::Error::other)?;
-            Self::log_in(address, tls.connect(name, tcp).await?, config).await
+        let logged_in = if address.tls {
+            let stream = tls(address, tcp).await.map_err(OpenError::Tls)?;
+            Self::log_in(address, stream, config).await
         } else {
             Self::log_in(address, tcp, config).await
-        }
+        };
+        logged_in.map_err(OpenError::Login)
     }
 
     async fn log_in(
@@ -94,7 +115,13 @@ impl Drop for Connection {
     }
 }
 
-/// Trusts the certificate authorities of the system, or of `SSL_CERT_FILE`.
+async fn tls(address: &Address, tcp: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+    let connector = tls_connector().map_err(io::Error::other)?;
+    let name = ServerName::try_from(address.host.clone()).map_err(io::Error::other)?;
+    connector.connect(name, tcp).await
+}
+
+/// Trusts the certificate authorities of the system or of `SSL_CERT_FILE`.
 fn tls_connector() -> Result<TlsConnector, tokio_rustls::rustls::Error> {
     let provider = Arc::new(crypto::aws_lc_rs::default_provider());
     let config = ClientConfig::builder_with_provider(provider)

@@ -1,8 +1,8 @@
-//! The task that keeps the connection: connects, checks, reconnects, and keeps the list in step.
+//! The task that maintains the connection: connects, checks, reconnects, and synchronizes the list.
 //!
-//! A connection is used by requests as soon as the server has answered once. Twice a second the
-//! task writes the store's birth, if the store has none. That finds a server that is gone, that
-//! stands still or that refuses to write, and it dates the beginning of a store that was emptied.
+//! Requests use a connection as soon as the server has answered once. Twice a second the task
+//! writes the store's birth time, if the store has none. This detects a server that is gone,
+//! unresponsive or read-only, and it records the age of a store that was emptied.
 
 use std::{
     collections::HashSet,
@@ -26,32 +26,33 @@ use crate::auth::{
         lines::Line,
         redis::{
             connect::Connection,
+            probe::{MAX_SKEW, ahead_of},
             shared::{Shared, line, millis, score},
         },
     },
 };
 
-/// How long to wait before the next attempt to connect.
+/// The pause before the next attempt to connect.
 const RETRY_DELAY: Duration = Duration::from_millis(200);
 
 /// How often the connection is checked.
 const CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
-/// How long the answer to a check may take at least. A claim may be cut off sooner, but a server
-/// that was slow once keeps its connection.
+/// The minimum timeout of a check. Claims may use a shorter timeout, but one slow answer must not
+/// cost the connection.
 const CHECK_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// How often the whole list is read, besides the lines that are pushed.
+/// How often the whole list is read, in addition to the lines that are pushed.
 const RESYNC_INTERVAL: Duration = Duration::from_secs(30);
 
-/// Lines that are read or written at once.
+/// The number of lines that are read or written at once.
 const CHUNK: usize = 1000;
 
-/// How long an expired line stays in Redis, so that a replica whose clock is ahead deletes no line
-/// that others still need.
+/// How long an expired line stays in Redis, so that a replica whose clock is ahead does not delete
+/// a line that others still need.
 const EXPIRED_FOR: Duration = Duration::from_secs(600);
 
-/// Keeps the connection until the task is aborted, which `Redis::drop` does.
+/// Maintains the connection until the task is aborted, which `Redis::drop` does.
 pub(super) async fn run(shared: Arc<Shared>) {
     let mut last_fault = None;
     loop {
@@ -75,7 +76,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
     }
 }
 
-/// Connects, subscribes to new lines, and returns the store's birth.
+/// Connects, subscribes to new lines, and returns the store's birth time.
 async fn open(shared: &Arc<Shared>) -> RedisResult<(Connection, u64)> {
     let for_push = Arc::downgrade(shared);
     let on_push = move |push: PushInfo| {
@@ -89,8 +90,9 @@ async fn open(shared: &Arc<Shared>) -> RedisResult<(Connection, u64)> {
     let connection = Connection::open(&shared.address, shared.timeout, on_push).await?;
     let mut commands = connection.commands.clone();
     commands.set_response_timeout(CHECK_TIMEOUT.max(shared.timeout));
-    // Subscribes before the list is read, so that no line is missed in between.
+    // Subscribes before reading the list, so that no line is missed in between.
     commands.subscribe(&shared.names.list).await?;
+    compare_clocks(shared, &mut commands).await;
     let birth = birth(shared, &mut commands).await?;
     Ok((connection, birth))
 }
@@ -102,7 +104,7 @@ async fn serve(shared: &Shared, connection: &mut Connection, born: u64) -> Redis
     let kept = async {
         select! {
             Err(fault) = keep_alive(shared, commands.clone(), born) => fault,
-            Err(fault) = keep_in_step(shared, commands.clone()) => fault,
+            Err(fault) = keep_synchronized(shared, commands.clone()) => fault,
             else => lost(),
         }
     };
@@ -116,7 +118,7 @@ fn lost() -> RedisError {
     (ErrorKind::Io, "the connection was closed").into()
 }
 
-/// Checks the connection now and then, and whenever a command has failed.
+/// Checks the connection at intervals, and whenever a command has failed.
 async fn keep_alive(
     shared: &Shared,
     mut commands: MultiplexedConnection,
@@ -128,27 +130,41 @@ async fn keep_alive(
     loop {
         select! {
             _ = checks.tick() => {}
-            () = shared.doubt.notified() => {}
+            () = shared.check_requested.notified() => {}
         }
         let birth = birth(shared, &mut commands).await?;
         if replace(&mut born, birth) != birth {
-            tracing::warn!(address = %shared.address, "state store was emptied");
+            tracing::warn!(address = %shared.address, "state store has lost its data");
             shared.resync.notify_one();
         }
     }
 }
 
-/// Returns when the store began to remember, which is now if it holds nothing. Fails if the server
-/// does not answer, or if it cannot be written to.
+/// Returns the time since which the store remembers keys, which is now if it is empty. Fails if the
+/// server does not answer or is read-only.
 async fn birth(shared: &Shared, commands: &mut MultiplexedConnection) -> RedisResult<u64> {
     let mut pipeline = redis::pipe();
-    shared.birth(&mut pipeline, SystemTime::now());
+    shared.birth(&mut pipeline, shared.now());
     let (_, birth): (Value, u64) = pipeline.query_async(commands).await?;
     Ok(birth)
 }
 
-/// Reads the whole list now and then, and whenever there is a new subscriber.
-async fn keep_in_step(shared: &Shared, mut commands: MultiplexedConnection) -> RedisResult<()> {
+/// Compares the server's clock with that of this process. Where the user may not ask for it, or the
+/// answer is lost, it counts as equal.
+async fn compare_clocks(shared: &Shared, commands: &mut MultiplexedConnection) {
+    let ahead_ms = ahead_of(commands, || shared.now()).await;
+    let ahead_ms = ahead_ms.unwrap_or_default();
+    if ahead_ms.unsigned_abs() > MAX_SKEW {
+        tracing::warn!(address = %shared.address, ahead_ms, "the state store's clock differs from this process's");
+    }
+    shared.set_server_ahead(ahead_ms);
+}
+
+/// Reads the whole list at intervals, and whenever there is a new subscriber.
+async fn keep_synchronized(
+    shared: &Shared,
+    mut commands: MultiplexedConnection,
+) -> RedisResult<()> {
     let mut resyncs = interval(RESYNC_INTERVAL);
     resyncs.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -160,8 +176,8 @@ async fn keep_in_step(shared: &Shared, mut commands: MultiplexedConnection) -> R
     }
 }
 
-/// Gives the whole list to the subscribers, and writes back what they hold and the store lacks.
-/// Nothing is taken from them.
+/// Passes the whole list to the subscribers, and writes back their lines that the store lacks.
+/// Never removes a line from a subscriber.
 async fn resync(shared: &Shared, commands: &mut MultiplexedConnection) -> RedisResult<()> {
     let list = &shared.names.list;
     let expired = millis(SystemTime::now() - EXPIRED_FOR);
@@ -182,8 +198,7 @@ async fn resync(shared: &Shared, commands: &mut MultiplexedConnection) -> RedisR
     .await?;
 
     let now = SystemTime::now();
-    let mut held = shared.subscribers.held();
-    held.retain(|line| {
+    let held = shared.subscribers.held(|line| {
         line.until.is_none_or(|until| until > now)
             && !present.contains(&hasher.hash_one(&line.text))
     });
@@ -191,13 +206,16 @@ async fn resync(shared: &Shared, commands: &mut MultiplexedConnection) -> RedisR
         write_back(list, lines, commands).await?;
     }
     if !held.is_empty() {
-        tracing::info!(lines = held.len(), "wrote lines back to the state store");
+        tracing::info!(
+            lines = held.len(),
+            "entries written back to the state store"
+        );
     }
     shared.synchronized(subscribers);
     Ok(())
 }
 
-/// Reads the list in pieces. A line that is in it from beginning to end is not missed.
+/// Reads the list in pieces. Does not miss a line that is in the list during the whole read.
 pub(super) async fn read_list(
     shared: &Shared,
     commands: &mut MultiplexedConnection,
@@ -225,7 +243,7 @@ pub(super) async fn read_list(
     }
 }
 
-/// Adds lines to the store. Pushes those that no other replica has added in the meantime.
+/// Adds lines to the store. Publishes those that no other replica added in the meantime.
 async fn write_back(
     list: &str,
     lines: &[Line],
@@ -252,7 +270,7 @@ async fn write_back(
     Ok(())
 }
 
-/// Returns the message that pushes a line: its score, a blank and its text.
+/// Returns the message that publishes a line: its score, a space and its text.
 pub(super) fn push_of(line: &Line) -> Vec<u8> {
     let mut message = score(line).into_bytes();
     message.push(b' ');
@@ -260,7 +278,7 @@ pub(super) fn push_of(line: &Line) -> Vec<u8> {
     message
 }
 
-/// Returns the line of a message. Its data are the channel and the text.
+/// Parses the line in a message, whose data are the channel and the text.
 fn pushed_line(data: Vec<Value>) -> Option<Line> {
     let Some(Value::BulkString(message)) = data.into_iter().nth(1) else {
         return None;

@@ -1,15 +1,19 @@
 //! [`Redis`]: a store that replicas share, in Redis or Valkey 6.2 or later.
 //!
-//! A claim is one round trip: `SET … NX` decides which claim of all replicas is the first, and the
-//! store's birth tells whether the store can know. A store that was restarted empty has a new
-//! birth, and what was issued before it is refused. Besides, each process remembers what it has
-//! accepted itself. A command is never sent twice: a lost reply is an error.
+//! A claim takes one round trip: `SET … NX` decides which claim among all replicas is the first,
+//! and the store's birth time shows whether the store can know. A store that was restarted empty
+//! has a new birth time, and everything issued before it is rejected. In addition, each process
+//! remembers the keys it has accepted itself. A command is never sent twice: a lost reply is an
+//! error.
 //!
-//! What this does not cover: a failover to a Redis replica that has not received the last writes.
-//! It may let a proof pass once more, at another process than before.
+//! Not covered: a failover to a Redis replica that has not received the last writes. It may let a
+//! proof be used once more, at a different process than before.
 
 mod connect;
 mod link;
+mod options;
+#[cfg_attr(not(feature = "service"), allow(dead_code, reason = "`check` uses it"))]
+pub(super) mod probe;
 mod shared;
 #[cfg(test)]
 mod tests;
@@ -18,13 +22,13 @@ mod url;
 use std::{
     fmt,
     sync::{Arc, atomic::Ordering},
-    time::{Duration, Instant, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use redis::{Pipeline, RedisError, Value};
 use tokio::{runtime::Handle, task::JoinHandle};
 
-pub use self::url::InvalidStoreUrl;
+pub use self::{options::RedisOptions, url::InvalidStoreUrl};
 
 use self::{
     shared::{Shared, score},
@@ -34,32 +38,7 @@ use self::{
 use crate::auth::store::{
     claim::{Claim, Claimed, Unavailable},
     lines::{Line, Subscriber},
-    memory::DEFAULT_BYTES,
 };
-
-/// The options of a store in Redis.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct RedisOptions {
-    /// How long a command may take. A store that comes back empty refuses what was issued for that
-    /// much longer. Defaults to 100 ms.
-    pub timeout: Duration,
-    /// The beginning of the names of all keys. Services with the same prefix share their state.
-    /// Defaults to `warp-bearer:`.
-    pub prefix: String,
-    /// Bytes of memory for the keys that this process has accepted itself. Defaults to 64 MiB.
-    pub memory: usize,
-}
-
-impl Default for RedisOptions {
-    fn default() -> Self {
-        Self {
-            timeout: Duration::from_millis(100),
-            prefix: "warp-bearer:".to_owned(),
-            memory: DEFAULT_BYTES,
-        }
-    }
-}
 
 /// A store in Redis, and the task that keeps its connection.
 pub(super) struct Redis {
@@ -74,14 +53,21 @@ impl Drop for Redis {
 }
 
 impl Redis {
-    /// Starts to connect in the background.
+    /// Starts connecting in the background.
     ///
     /// # Panics
     /// Panics outside of a tokio runtime.
     pub(super) fn start(url: &str, options: &RedisOptions) -> Result<Self, InvalidStoreUrl> {
+        Self::start_with_clock(url, options, SystemTime::now)
+    }
+
+    pub(super) fn start_with_clock(
+        url: &str,
+        options: &RedisOptions,
+        clock: fn() -> SystemTime,
+    ) -> Result<Self, InvalidStoreUrl> {
         let address = Address::parse(url)?;
-        let shared = Shared::new(address, options.timeout, &options.prefix, options.memory);
-        let shared = Arc::new(shared);
+        let shared = Arc::new(Shared::new(address, options, clock));
         let task = Handle::current().spawn(link::run(Arc::clone(&shared)));
         Ok(Self { shared, task })
     }
@@ -92,14 +78,23 @@ impl Redis {
         Address::parse(url).map(drop)
     }
 
+    /// Connects once, and tries what the service needs.
+    #[cfg(feature = "service")]
+    pub(super) async fn probe(
+        url: &str,
+        options: &RedisOptions,
+    ) -> Result<probe::Probed, probe::ProbeError> {
+        probe::probe(url, options).await
+    }
+
     pub(super) async fn claim(&self, claim: &Claim) -> Result<Claimed, Unavailable> {
         let shared = &self.shared;
         if shared.accepted.holds(claim) {
             return Ok(Claimed::Used);
         }
         let mut pipeline = redis::pipe();
-        // The key comes first. If the store is emptied between the commands, its birth is then later
-        // than what was issued for this claim.
+        // The key comes first. If the store is emptied between the two commands, its birth time is
+        // then later than the value of this claim.
         let remaining = claim.until.duration_since(claim.now).unwrap_or_default();
         pipeline
             .cmd("SET")
@@ -122,7 +117,8 @@ impl Redis {
         if claim.issued_at <= UNIX_EPOCH + birth {
             return Err(Unavailable::TooOld);
         }
-        // Two claims can both be the first if the store is emptied between them.
+        // Two claims can both be first if the store is emptied between them, so the local record
+        // decides.
         shared.accepted.claim(claim)
     }
 
@@ -160,10 +156,10 @@ impl Redis {
         self.shared.connection.borrow().is_some()
     }
 
-    /// Waits until there is a connection.
+    /// Waits until the store is connected.
     pub(super) async fn connected(&self) {
         let mut connection = self.shared.connection.subscribe();
-        // The sender lives as long as `self`.
+        // Cannot fail: `self` owns the sender.
         let _ = connection.wait_for(Option::is_some).await;
     }
 
@@ -171,17 +167,17 @@ impl Redis {
         self.shared.last_synchronized()
     }
 
-    /// Returns the number of connections that were opened.
+    /// Returns the number of connections opened so far.
     pub(super) fn connects(&self) -> u64 {
         self.shared.connects.load(Ordering::Relaxed)
     }
 
-    /// Returns the number of keys that this process has accepted itself.
+    /// Returns the number of keys that this process has accepted.
     pub(super) fn keys(&self) -> usize {
         self.shared.accepted.len()
     }
 
-    /// Sends commands once and returns their replies.
+    /// Sends commands once, without retries, and returns their replies.
     async fn send(&self, pipeline: &Pipeline, replies: usize) -> Result<Vec<Value>, Unavailable> {
         let connection = self.shared.connection();
         let mut commands = connection.ok_or(Unavailable::Connection)?;
@@ -201,14 +197,14 @@ impl Redis {
         self.unusable()
     }
 
-    /// Has the task check a connection that gave an error or an unexpected answer.
+    /// Makes the task check a connection that returned an error or an unexpected reply.
     fn unusable(&self) -> Unavailable {
-        self.shared.doubt.notify_one();
+        self.shared.check_requested.notify_one();
         Unavailable::Connection
     }
 }
 
-/// Returns the store's birth as the time since the Unix epoch.
+/// Returns the store's birth time, measured from the Unix epoch.
 fn birth(reply: &Value) -> Option<Duration> {
     let Value::BulkString(text) = reply else {
         return None;

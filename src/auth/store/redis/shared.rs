@@ -1,4 +1,4 @@
-//! [`Shared`]: the state of a Redis store, which requests and the connection's task both use.
+//! [`Shared`]: the state of a Redis store that requests and the connection's task share.
 
 use std::{
     sync::{
@@ -15,40 +15,45 @@ use tokio::sync::{Notify, watch};
 use crate::auth::store::{
     lines::{Line, Subscribers},
     memory::Memory,
-    redis::url::Address,
+    redis::{options::RedisOptions, url::Address},
 };
 
 pub(super) struct Shared {
     pub(super) address: Address,
     pub(super) timeout: Duration,
     pub(super) names: Names,
-    /// The open connection. `None` while there is none.
+    /// The open connection. `None` while disconnected.
     pub(super) connection: watch::Sender<Option<MultiplexedConnection>>,
-    /// The keys that this process has accepted. A store that comes back empty has forgotten them.
+    /// The keys that this process has accepted. They survive when the store is emptied.
     pub(super) accepted: Memory,
     pub(super) subscribers: Subscribers,
-    /// Asks the task to read the whole list again.
+    /// Makes the task read the whole list again.
     pub(super) resync: Notify,
-    /// Asks the task whether the connection still works.
-    pub(super) doubt: Notify,
+    /// Makes the task check the connection.
+    pub(super) check_requested: Notify,
     pub(super) connects: AtomicU64,
+    /// The clock of this process.
+    now: fn() -> SystemTime,
+    /// How far the server's clock is ahead of it, in milliseconds. 0 if it is behind.
+    server_ahead: AtomicU64,
     synchronized: Mutex<Option<Synchronized>>,
 }
 
-/// The last time that the list was read to its end.
+/// The last complete read of the list.
 #[derive(Debug, Clone, Copy)]
 struct Synchronized {
     at: Instant,
-    /// The number of subscribers that were given the list.
+    /// The number of subscribers that received the list.
     subscribers: usize,
 }
 
 /// The names of the keys in Redis.
 pub(super) struct Names {
     prefix: String,
-    /// When the store began to remember, in milliseconds since the Unix epoch.
+    /// The key for the birth time, in milliseconds since the Unix epoch. The store remembers keys
+    /// from this time on.
     pub(super) birth: String,
-    /// The shared list, and the channel on which its new lines are pushed.
+    /// The shared list, and the channel on which new lines are published.
     pub(super) list: String,
 }
 
@@ -69,16 +74,18 @@ impl Names {
 }
 
 impl Shared {
-    pub(super) fn new(address: Address, timeout: Duration, prefix: &str, bytes: usize) -> Self {
+    pub(super) fn new(address: Address, options: &RedisOptions, now: fn() -> SystemTime) -> Self {
         Self {
             address,
-            timeout,
-            names: Names::new(prefix),
+            timeout: options.timeout,
+            names: Names::new(&options.prefix),
             connection: watch::Sender::default(),
-            accepted: Memory::new(bytes),
+            accepted: Memory::new(options.memory),
+            now,
+            server_ahead: AtomicU64::new(0),
             subscribers: Subscribers::default(),
             resync: Notify::new(),
-            doubt: Notify::new(),
+            check_requested: Notify::new(),
             connects: AtomicU64::new(0),
             synchronized: Mutex::default(),
         }
@@ -88,30 +95,44 @@ impl Shared {
         self.connection.borrow().clone()
     }
 
-    /// Publishes a new connection to requests.
+    /// Makes a new connection available to requests.
     pub(super) fn connected(&self, connection: MultiplexedConnection) {
         self.connects.fetch_add(1, Ordering::Relaxed);
         self.connection.send_replace(Some(connection));
     }
 
-    /// Adds the commands that record and return when the store began to remember, for a store that
-    /// holds nothing. They take two replies.
+    /// Adds the commands that record the birth time, if the store is empty, and return it. They
+    /// have two replies.
     ///
     /// The birth is dated ahead by the time that the command may take: another replica may have
-    /// had something accepted in the meantime, before the store was emptied.
+    /// had something accepted in the meantime, before the store was emptied. It is by the later one of
+    /// this process's clock and the server's: a replica whose clock is behind would otherwise let in
+    /// what others accepted before.
     pub(super) fn birth(&self, pipeline: &mut Pipeline, now: SystemTime) {
-        let (name, birth) = (&self.names.birth, millis(now + self.timeout) + 1);
+        let ahead = self.server_ahead.load(Ordering::Relaxed);
+        let (name, birth) = (&self.names.birth, millis(now + self.timeout) + ahead + 1);
         pipeline.cmd("SET").arg(name).arg(birth).arg("NX");
         pipeline.cmd("GET").arg(name);
     }
 
-    /// Records that the first `subscribers` were given the whole list.
+    /// Returns the time by the clock of this process.
+    pub(super) fn now(&self) -> SystemTime {
+        (self.now)()
+    }
+
+    /// Records how far the server's clock is ahead, in milliseconds.
+    pub(super) fn set_server_ahead(&self, millis: i64) {
+        let ahead = u64::try_from(millis).unwrap_or_default();
+        self.server_ahead.store(ahead, Ordering::Relaxed);
+    }
+
+    /// Records that the first `subscribers` subscribers received the whole list.
     pub(super) fn synchronized(&self, subscribers: usize) {
         let at = Instant::now();
         *self.lock() = Some(Synchronized { at, subscribers });
     }
 
-    /// Returns when every subscriber was last given the whole list.
+    /// Returns when every subscriber last received the whole list.
     pub(super) fn last_synchronized(&self) -> Option<Instant> {
         let last = (*self.lock())?;
         (last.subscribers >= self.subscribers.len()).then_some(last.at)
@@ -124,16 +145,16 @@ impl Shared {
     }
 }
 
-/// Returns the milliseconds since the Unix epoch.
+/// Returns the time in milliseconds since the Unix epoch.
 pub(super) fn millis(time: SystemTime) -> u64 {
     let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Scores from here on stand for no end. Redis writes them with an exponent.
+/// Scores from this value on mean "no end". Redis formats them with an exponent.
 const FOREVER: u64 = 10_000_000_000_000_000;
 
-/// Returns the score of a line in the sorted set: when it expires, in milliseconds, or `inf`.
+/// Returns the score of a line in the sorted set: its expiry in milliseconds, or `inf`.
 pub(super) fn score(line: &Line) -> String {
     match line.until.map(millis) {
         Some(until) if until < FOREVER => until.to_string(),
@@ -141,7 +162,7 @@ pub(super) fn score(line: &Line) -> String {
     }
 }
 
-/// Returns the line of a member of the sorted set. `None` if the score is no time.
+/// Converts a member of the sorted set to a line. `None` if the score is not a valid time.
 pub(super) fn line(text: Vec<u8>, score: &str) -> Option<Line> {
     let until = match score {
         "inf" => None,

@@ -1,10 +1,10 @@
-//! The address of a Redis server, from its URL.
+//! The address of a Redis server, parsed from its URL.
 
 use std::fmt;
 
 use redis::{ConnectionAddr, IntoConnectionInfo, ProtocolVersion, RedisConnectionInfo};
 
-/// Where the server is, and how to log in.
+/// The address of the server, and the login.
 pub(super) struct Address {
     pub(super) host: String,
     pub(super) port: u16,
@@ -13,7 +13,7 @@ pub(super) struct Address {
     pub(super) login: RedisConnectionInfo,
 }
 
-/// The reason why a text is no URL of a store. It repeats nothing of the text, which may hold a
+/// The reason why a text is not a store URL. It does not quote the text, which may contain a
 /// password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -21,19 +21,19 @@ pub enum InvalidStoreUrl {
     /// The scheme is neither `redis` nor `rediss`.
     #[error("does not begin with redis:// or rediss://")]
     Scheme,
-    /// The URL has a query or a fragment. Others give options there, such as `#insecure`.
+    /// The URL has a query or a fragment. Other clients read options there, such as `#insecure`.
     #[error("has a query or a fragment, which a store's URL must not have")]
     Decorated,
-    /// The path is not the number of a database.
+    /// The path is not a database number.
     #[error("has a path that is not the number of a database, such as /0")]
     Database,
-    /// The URL cannot be parsed, or names no host. A password must be percent-encoded.
+    /// The URL cannot be parsed or has no host. A password must be percent-encoded.
     #[error("is not a URL with a host; is a special character of the password percent-encoded?")]
     NotAUrl,
 }
 
 impl InvalidStoreUrl {
-    /// Returns what is wrong, in words that follow the name of a setting.
+    /// Returns the problem, as a phrase that follows the name of a setting.
     #[cfg(feature = "service")]
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
@@ -67,7 +67,7 @@ impl Address {
         {
             return Err(InvalidStoreUrl::Database);
         }
-        // TLS is ours, so the crate is told of a plain connection.
+        // We establish TLS ourselves, so the crate gets the URL of a plain connection.
         let info = format!("redis://{rest}").into_connection_info();
         let info = info.map_err(|_| InvalidStoreUrl::NotAUrl)?;
         let ConnectionAddr::Tcp(host, port) = info.addr() else {
@@ -90,7 +90,7 @@ fn strip_scheme<'t>(url: &'t str, scheme: &str) -> Option<&'t str> {
     found.eq_ignore_ascii_case(scheme).then_some(rest)
 }
 
-/// Writes the host and the port alone.
+/// Displays only the host and the port.
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.host, self.port)
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_no_url_of_a_store() {
+    fn rejects_invalid_store_urls() {
         use InvalidStoreUrl::{Database, Decorated, NotAUrl, Scheme};
         for (url, fault) in [
             ("", Scheme),

@@ -1,8 +1,9 @@
-//! Reads a whole JSON text as a [`serde_json::Value`] or as a type of ours, after the strict check.
+//! Reads a whole JSON text as a [`serde_json::Value`] or as one of our types, after the strict
+//! check.
 //!
-//! A token is limited by its size. A document may have half a megabyte, and a value in memory takes
-//! up to a hundred times the bytes of its text, so documents also have a limit on the number of
-//! values.
+//! A token is limited by its size. A document may have half a megabyte, and parsed values take up
+//! to a hundred times the memory of their text, so the number of values in a document is limited
+//! too.
 
 use serde::{
     Deserialize,
@@ -10,30 +11,27 @@ use serde::{
 };
 
 use crate::auth::token::json::{
-    Malformed, Value, is_out_of_range, no_private_name, without_the_infinite,
+    Malformed, Value, is_out_of_range, no_private_name, replace_infinite,
 };
 
-/// The maximum depth of values, counted over a whole document. `serde_json` has the same limit and
-/// counts to 127, so a text that is read in one piece ends there.
+/// The maximum nesting depth of a whole document. The limit of `serde_json` is 127, so it is turned
+/// off after this one has been checked.
 const MAX_DEPTH: usize = 128;
 
-/// The maximum number of values in a document: 32,768, more than the largest token has room for.
+/// The maximum number of values in a document: 32,768, more than fit into the largest token.
 const MAX_VALUES: usize = 1 << 15;
 
-/// Reads `text` as one value. A number out of the range of `f64` becomes null.
+/// Reads `text` as one value. A number outside the range of `f64` becomes null.
 #[cfg(any(test, feature = "service"))]
 pub(crate) fn value(text: &str) -> Result<serde_json::Value, Malformed> {
     value_below(0, text)
 }
 
 /// Reads `text` as one value, `depth` levels below the root of its document.
-#[expect(clippy::disallowed_methods, reason = "after the strict check")]
 pub(crate) fn value_below(depth: usize, text: &str) -> Result<serde_json::Value, Malformed> {
     check_below(depth, text)?;
-    match serde_json::from_str(text) {
-        Err(error) if is_out_of_range(&error) => {
-            serde_json::from_str(&without_the_infinite(text, "null"))
-        }
+    match accepted(text) {
+        Err(error) if is_out_of_range(&error) => accepted(&replace_infinite(text, "null")),
         read => read,
     }
     .map_err(|_| Malformed)
@@ -41,8 +39,8 @@ pub(crate) fn value_below(depth: usize, text: &str) -> Result<serde_json::Value,
 
 /// Reads `text` as one object of type `T`.
 ///
-/// A derived struct would also read an array of its fields in order, so the text must begin with a
-/// brace.
+/// A derived struct would also deserialize from an array of its fields in order, so the text must
+/// begin with a brace.
 pub(crate) fn object_as<T: DeserializeOwned>(text: &str) -> Result<T, Malformed> {
     if !text.trim_start().starts_with('{') {
         return Err(Malformed);
@@ -53,18 +51,19 @@ pub(crate) fn object_as<T: DeserializeOwned>(text: &str) -> Result<T, Malformed>
 
 /// Reads a text, or a piece of one, that this module has accepted before.
 ///
-/// The claims of a verified payload are read this way, again for each request. The caller
-/// guarantees that [`members`](super::members) has accepted the text, as it has accepted every
-/// verified payload.
+/// The claims of a verified payload are read again this way for each request. The caller guarantees
+/// that [`members`](super::members) has accepted the text, which is true of every verified payload.
 #[expect(
     clippy::disallowed_methods,
     reason = "the text passed the strict check"
 )]
 pub(crate) fn accepted<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, serde_json::Error> {
-    T::deserialize(&mut serde_json::Deserializer::from_str(text))
+    let mut reader = serde_json::Deserializer::from_str(text);
+    reader.disable_recursion_limit();
+    T::deserialize(&mut reader)
 }
 
-/// Returns whether `text` is JSON to a lenient reader. The parsed value is discarded.
+/// Returns whether a lenient parser accepts `text`. The parsed value is discarded.
 #[expect(clippy::disallowed_methods, reason = "it makes no value")]
 pub(crate) fn is_json(text: &str) -> bool {
     serde_json::from_str::<IgnoredAny>(text).is_ok()
@@ -78,19 +77,28 @@ pub(crate) fn check_below(depth: usize, text: &str) -> Result<(), Malformed> {
     }
     no_private_name(text)?;
     match read(text) {
-        Err(error) if is_out_of_range(&error) => read(&without_the_infinite(text, "null")),
+        Err(error) if is_out_of_range(&error) => read(&replace_infinite(text, "null")),
         read => read,
     }
     .map_err(|_| Malformed)
 }
 
+/// Reads a text whose depth has been checked.
 #[expect(clippy::disallowed_methods, reason = "this is the strict reader")]
 fn read(text: &str) -> serde_json::Result<()> {
-    serde_json::from_str::<Value<'_>>(text).map(drop)
+    let mut reader = serde_json::Deserializer::from_str(text);
+    reader.disable_recursion_limit();
+    Value::deserialize(&mut reader)?;
+    reader.end()
 }
 
-/// The depth and the number of values of a text, if it is JSON. Counts only brackets and commas, so
-/// that no parser recurses before the limits are checked.
+/// Returns whether the depth of a text is allowed. The text need not be valid JSON.
+pub(super) fn is_within_depth(text: &str) -> bool {
+    Shape::of(text).depth <= MAX_DEPTH
+}
+
+/// The depth of a text and its number of values, if it is JSON. Only brackets and commas are
+/// counted, so that no parser recurses before the limits are checked.
 struct Shape {
     depth: usize,
     values: usize,
@@ -138,17 +146,17 @@ mod tests {
         format!("{}{}", "[".repeat(depth), "]".repeat(depth))
     }
 
-    /// Covers `serde_json`'s own names, plain, escaped, and at any depth, with the values that each
-    /// would hide.
+    /// Covers `serde_json`'s private names: plain, escaped, at any depth, and with the values that
+    /// each would hide.
     #[test]
-    fn rejects_the_private_names_of_serde_json() {
+    fn rejects_private_names_of_serde_json() {
         let raw = r#""$serde_json::private::RawValue""#;
         let number = r#""$serde_json::private::Number""#;
         let escaped = r#""\u0024serde_json::private::RawValue""#;
         let escaped_number = r#""$serde_json::private::Numbe\u0072""#;
         for (case, text) in [
             ("a document in a string", format!(r#"{{{raw}:"{{}}"}}"#)),
-            ("with blanks", format!(r#"{{ {raw} : "1" }}"#)),
+            ("with spaces", format!(r#"{{ {raw} : "1" }}"#)),
             ("escaped", format!(r#"{{{escaped}:"{{}}"}}"#)),
             ("below", format!(r#"{{"a":[{{{raw}:"[1]"}}]}}"#)),
             ("a number", format!(r#"{{{number}:"1"}}"#)),
@@ -186,9 +194,9 @@ mod tests {
     #[test]
     fn counts_depth_over_the_whole_document() {
         for (depth, above, is_fine) in [
-            (127, 0, true),
+            (128, 0, true),
             (127, 1, true),
-            (128, 0, false),
+            (129, 0, false),
             (127, 2, false),
             (100, 28, true),
             (100, 29, false),
@@ -218,7 +226,7 @@ mod tests {
             ("a string", r#""a\u00e9""#, Ok(json!("a\u{e9}"))),
             ("twice below", r#"[{"a":1,"a":1}]"#, Err(Malformed)),
             ("two values", "1 2", Err(Malformed)),
-            ("nothing", "", Err(Malformed)),
+            ("empty", "", Err(Malformed)),
             ("a lone surrogate", r#"["\ud800"]"#, Err(Malformed)),
         ] {
             assert_eq!(value(text), expected, "{case}");
@@ -230,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_a_type_from_an_object_only() {
+    fn reads_a_type_only_from_an_object() {
         let issuer = |issuer: &str| {
             Ok(Metadata {
                 issuer: issuer.to_owned(),

@@ -1,4 +1,4 @@
-//! The strict JSON reader. Every JSON text that comes from outside is read through it.
+//! The strict JSON reader. Every JSON text from outside is read through it.
 //!
 //! RFC 7515 §4 and RFC 7519 §4 let a reader choose between rejecting duplicate members and using
 //! the last one. Two readers that choose differently see two tokens in one text, so this reader
@@ -7,13 +7,13 @@
 //!
 //! Because of those names, no other code may parse foreign text. With its feature `raw_value`,
 //! `serde_json` replaces the object `{"$serde_json::private::RawValue": "…"}` by the value in the
-//! string: it parses the string again, with a fresh depth limit, and other readers see another
+//! string. It parses the string again with a fresh depth limit, so other readers see a different
 //! document. The feature `arbitrary_precision` gives a meaning to `$serde_json::private::Number` in
-//! the same way. Cargo unifies features, so any crate in a build can turn them on; this reader
+//! the same way. Cargo unifies features, so any crate in a build can turn them on. This reader
 //! rejects the names either way.
 //!
-//! **Invariant**: foreign text reaches `serde_json` through this module only, as
-//! `clippy.toml` enforces.
+//! **Invariant**: foreign text reaches `serde_json` through this module only, as `clippy.toml`
+//! enforces.
 //!
 //! - This file reads an object member by member. Every token is read this way.
 //! - `plain.rs` does the same, and sooner, for the objects that issuers really write.
@@ -28,6 +28,7 @@ use std::{borrow::Cow, collections::HashSet, fmt, marker::PhantomData};
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
+use self::document::is_within_depth;
 #[cfg(feature = "service")]
 pub(crate) use self::document::value;
 pub(crate) use self::document::{accepted, check_below, is_json, object_as, value_below};
@@ -39,26 +40,26 @@ const PRIVATE: &str = "$serde_json::private::";
 /// The name under which `serde_json` passes on a number with its feature `arbitrary_precision`.
 const NUMBER: &str = "$serde_json::private::Number";
 
-/// A value, in as much detail as a token's header and registered claims need.
+/// A JSON value, in as much detail as a token's header and registered claims need.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Value<'a> {
     Text(Cow<'a, str>),
     Number(f64),
-    /// An array of strings only.
+    /// An array in which every item is a string.
     Texts(Vec<Cow<'a, str>>),
     Null,
-    /// Anything else: booleans, objects, other arrays, and numbers out of the range of `f64`, such
+    /// Anything else: booleans, objects, other arrays, and numbers outside the range of `f64`, such
     /// as `1e400`.
     Other,
 }
 
-/// The error of a text that is not strict JSON, or not of the expected kind.
+/// The error for a text that is not strict JSON, or not of the expected kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Malformed;
 
-/// Reads the whole of `text` as one object and passes each member of it to `member`.
+/// Reads the whole of `text` as one object and passes each of its members to `member`.
 ///
-/// If `text` is not plain, the first members may be passed twice.
+/// The first members may be passed twice if `text` is not plain.
 pub(crate) fn members<'a>(
     text: &'a str,
     mut member: impl FnMut(&str, Value<'a>),
@@ -69,8 +70,8 @@ pub(crate) fn members<'a>(
     }
     match read(text, &mut member) {
         Err(error) if is_out_of_range(&error) => {
-            // Not null, which counts as absent for some claims.
-            let finite = without_the_infinite(text, "false");
+            // Not null, because some claims treat null as absent.
+            let finite = replace_infinite(text, "false");
             read(&finite, |name, value| member(name, value.into_owned()))
         }
         read => read,
@@ -78,18 +79,30 @@ pub(crate) fn members<'a>(
     .map_err(|_| Malformed)
 }
 
+/// Reads `text` as one object.
+///
+/// `serde_json` fails at the last level that is allowed here. Only then is the depth measured and the
+/// text read again, so that other texts are read once.
 #[expect(clippy::disallowed_methods, reason = "this is the strict reader")]
-fn read<'a>(text: &'a str, member: impl FnMut(&str, Value<'a>)) -> serde_json::Result<()> {
+fn read<'a>(text: &'a str, mut member: impl FnMut(&str, Value<'a>)) -> serde_json::Result<()> {
     let mut reader = serde_json::Deserializer::from_str(text);
-    reader.deserialize_map(Members(member, PhantomData))?;
+    match reader.deserialize_map(Members(&mut member, PhantomData)) {
+        Err(error) if is_too_deep(&error) && is_within_depth(text) => {
+            reader = serde_json::Deserializer::from_str(text);
+            reader.disable_recursion_limit();
+            reader.deserialize_map(Members(member, PhantomData))?;
+        }
+        read => read?,
+    }
     reader.end()
 }
 
 /// Rejects a text that contains a reserved name of `serde_json` without escapes.
 ///
-/// The visitors reject the names with escapes. Names without escapes must be found in the text:
-/// with `arbitrary_precision`, a visitor cannot distinguish `{"$serde_json::private::Number": "1"}`
-/// from `1`. The search for `$` costs some fifty instructions, and few tokens have a `$`.
+/// The visitors reject names written with escapes. Names without escapes must be searched for in
+/// the text: with `arbitrary_precision`, a visitor cannot distinguish
+/// `{"$serde_json::private::Number": "1"}` from `1`. The search for `$` costs some fifty
+/// instructions, and few tokens contain a `$`.
 fn no_private_name(text: &str) -> Result<(), Malformed> {
     let bytes = text.as_bytes();
     let is_name = |at: usize| at > 0 && bytes[at - 1] == b'"' && is_private(&text[at..]);
@@ -103,14 +116,20 @@ fn is_private(name: &str) -> bool {
     name.starts_with(PRIVATE)
 }
 
-/// Returns whether a number is out of the range of `f64`. `serde_json` has no category for this
-/// error, so the message is compared. A test checks the message.
+/// Returns whether the text has more than the 127 levels that `serde_json` reads. Compares the
+/// message, as [`is_out_of_range`] does.
+fn is_too_deep(error: &serde_json::Error) -> bool {
+    error.to_string().starts_with("recursion limit exceeded")
+}
+
+/// Returns whether the error is a number outside the range of `f64`. `serde_json` has no category
+/// for it, so its message is compared. A test checks that the message is still the same.
 fn is_out_of_range(error: &serde_json::Error) -> bool {
     error.to_string().starts_with("number out of range")
 }
 
-/// Returns the text with `instead` in place of each number out of the range of `f64`.
-fn without_the_infinite(text: &str, instead: &str) -> String {
+/// Returns the text with each number outside the range of `f64` replaced by `instead`.
+fn replace_infinite(text: &str, instead: &str) -> String {
     let mut finite = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(first) = rest.chars().next() {
@@ -142,8 +161,8 @@ fn token_length(text: &str, first: char) -> usize {
     end.map_or(text.len(), |last| last + 1)
 }
 
-/// Returns whether a number is valid JSON and out of the range of `f64`. Rust parses more spellings
-/// than JSON allows, so the text must be valid JSON as well.
+/// Returns whether a number is valid JSON and outside the range of `f64`. Rust parses more
+/// spellings than JSON allows, so JSON's syntax is checked too.
 fn is_infinite(number: &str) -> bool {
     number.parse().is_ok_and(f64::is_infinite) && is_json(number)
 }
@@ -197,11 +216,11 @@ impl<'a, F: FnMut(&str, Value<'a>)> Members<'a, F> {
     }
 }
 
-/// The member names seen in one object. A few names are compared one by one and more are hashed, so
-/// that an object of thousands of members does not take quadratic time.
+/// The member names seen so far in one object. A few names are compared one by one. More are
+/// hashed, so that an object with thousands of members does not take quadratic time.
 #[derive(Default)]
 struct Names<'a> {
-    /// The set of the names' marks. A name with a new mark is a new name and needs no comparison.
+    /// The union of the marks of all names. A name with a new mark is new and needs no comparison.
     marks: u64,
     few: Vec<Cow<'a, str>>,
     many: HashSet<Cow<'a, str>>,
@@ -218,7 +237,7 @@ impl<'a> Names<'a> {
         }
         self.marks |= mark;
         if self.few.len() < Self::FEW {
-            // One allocation of the size that most tokens need.
+            // Allocates once, with room for the members of most tokens.
             if self.few.is_empty() {
                 self.few.reserve(Self::FEW / 2);
             }
@@ -230,7 +249,7 @@ impl<'a> Names<'a> {
     }
 }
 
-/// Returns one of 64 bits, by the first byte, the last byte and the length of a name.
+/// Returns one of 64 bits, chosen by the first byte, the last byte and the length of a name.
 fn mark(name: &str) -> u64 {
     let name = name.as_bytes();
     let end = |byte: Option<&u8>| byte.map_or(0, |byte| usize::from(*byte));
@@ -265,7 +284,7 @@ impl<'de> Visitor<'de> for ValueVisitor {
         Ok(Value::Number(number))
     }
 
-    // Dates beyond 2^53 seconds lose their units digit, some 285 million years from now.
+    // Dates beyond 2^53 seconds, some 285 million years from now, lose precision.
     #[allow(clippy::cast_precision_loss)]
     fn visit_u64<E: Error>(self, number: u64) -> Result<Self::Value, E> {
         Ok(Value::Number(number as f64))
@@ -298,7 +317,7 @@ impl<'de> Visitor<'de> for ValueVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let first = map.next_key()?;
         // With `arbitrary_precision`, this is a number: the name is borrowed, and `no_private_name`
-        // has rejected every text that contains the name.
+        // has already rejected every text that contains it.
         if let Some(Text(Cow::Borrowed(NUMBER))) = first {
             let Text(digits) = map.next_value()?;
             let number: f64 = digits.parse().map_err(A::Error::custom)?;
@@ -370,12 +389,12 @@ mod tests {
     }
 
     #[test]
-    fn rejects_everything_but_a_strict_object() {
+    fn rejects_everything_except_strict_objects() {
         let deep = format!(r#"{{"a":{}1{}}}"#, "[".repeat(1000), "]".repeat(1000));
         let many: Vec<_> = (0..100).map(|i| format!(r#""{i}":0"#)).collect();
         let twice_among_many = format!(r#"{{{},"99":0}}"#, many.join(","));
         for (case, text) in [
-            ("nothing", ""),
+            ("empty", ""),
             ("a string", r#""a""#),
             ("an array", "[]"),
             ("null", "null"),
@@ -454,7 +473,7 @@ mod tests {
         }
     }
 
-    /// Generates an object, then inserts a character, removes one or repeats the rest, a few times.
+    /// Generates an object, then inserts or removes a character or repeats the rest, a few times.
     fn almost_an_object() -> impl Strategy<Value = String> {
         let object = r#"\{("[a-c]{0,2}":(-?[0-9]{1,3}(\.[0-9]|e[0-9]{1,3})?|null|true|"[é\\n]?"|\[("a",?){0,2}\]|\{"a":1\}),){0,3}"z":\[\{\}\]\}"#;
         let change = (any::<Index>(), 0..3_u8, r#"[{}\[\]",:\\ue0-9.\x00-\x20 ]"#);
@@ -496,16 +515,16 @@ mod tests {
         /// `serde_json`'s maps keep the last of two members with one name, so equal numbers of
         /// members mean that there were no duplicates.
         #[test]
-        fn accepted_objects_are_the_same_to_serde_json(text in almost_an_object()) {
+        fn serde_json_agrees_on_accepted_objects(text in almost_an_object()) {
             if seen(&text).is_err() {
                 return Ok(());
             }
-            let finite = without_the_infinite(&text, "false");
+            let finite = replace_infinite(&text, "false");
             let members = seen(&finite).unwrap();
             let object: HashMap<String, Box<RawValue>> = serde_json::from_str(&text).unwrap();
             prop_assert_eq!(members.len(), object.len());
             for (name, value) in members {
-                // `serde_json` does not read a number out of the range of `f64`.
+                // `serde_json` cannot read a number outside the range of `f64`.
                 let other = serde_json::from_str(object[&name].get());
                 let other = other.unwrap_or(serde_json::Value::Bool(false));
                 let other = match &other {

@@ -34,7 +34,7 @@ pub(crate) fn object(text: &str) -> Result<Vec<(Cow<'_, str>, &str)>, Malformed>
     Ok(members)
 }
 
-/// Returns the first `most` items of the array in `text`, and how many more there are.
+/// Returns the first `most` items of the array in `text`, and the number of items after them.
 pub(crate) fn array(text: &str, most: usize) -> Result<(Vec<&str>, usize), Malformed> {
     let mut rest = opened(text, '[')?;
     let (mut items, mut more) = (Vec::new(), 0);
@@ -57,8 +57,8 @@ pub(crate) fn member<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     found.map(|(_, value)| value)
 }
 
-/// Serializes the values of an accepted text, with members in order. A number out of the range of
-/// `f64` becomes null.
+/// Serializes the values of an accepted text and keeps the order of members. A number outside the
+/// range of `f64` becomes null.
 pub(crate) fn transcode<S: Serializer>(text: &str, to: S) -> Result<S::Ok, S::Error> {
     let unread = |_| serde::ser::Error::custom("not JSON");
     match text.trim_start_matches(BLANKS).bytes().next() {
@@ -109,7 +109,7 @@ fn opened(text: &str, bracket: char) -> Result<&str, Malformed> {
 fn item(rest: &str, last: char, end: char) -> Result<Option<(&str, &str)>, Malformed> {
     let here = rest.trim_start_matches(BLANKS);
     if last == end {
-        // Nothing may follow the end.
+        // Nothing may follow the closing bracket.
         return if here.is_empty() {
             Ok(None)
         } else {
@@ -122,7 +122,7 @@ fn item(rest: &str, last: char, end: char) -> Result<Option<(&str, &str)>, Malfo
     }
 }
 
-/// Returns the text after the next comma or closing bracket, and which of the two it was.
+/// Returns the text after the next comma or closing bracket, and that character.
 fn next(after: &str, end: char) -> Result<(&str, char), Malformed> {
     let here = after.trim_start_matches(BLANKS);
     let mark = here

@@ -21,7 +21,7 @@ use crate::{
             Docs, TokenEndpoint,
             page::FILES,
             responses::{answers, catalogue},
-            schemas::{JSON, any_object, one_of, schemas, scope_list, text},
+            schemas::{JSON, any_object, one_of, schemas, scope_list, text, text_like},
         },
         errors::PAGES,
         matcher::Methods,
@@ -31,13 +31,13 @@ use crate::{
 
 /// Names of the security schemes.
 const BEARER: &str = "bearer";
-/// Sorts before [`BEARER`], so that the page offers first what needs nothing pasted.
+/// Sorts before [`BEARER`], so that the page lists the scheme that needs no pasted token first.
 const FETCHED: &str = "access_token";
 const DPOP: &str = "dpop";
 
-const ABOUT: &str = "Every answer that is no success is `application/problem+json` with a stable `code`; \
-`/errors/{code}` says what it means and how to fix it. `HEAD` works wherever `GET` does; any other \
-method is answered 405, `method_not_allowed`, with `Allow`, and any other path 404, `not_found`.";
+const ABOUT: &str = "Every error is `application/problem+json` with a stable `code`, which `/errors/{code}` \
+explains. `HEAD` works wherever `GET` does. Other methods are answered with 405, `method_not_allowed`, \
+and `Allow`; other paths with 404, `not_found`.";
 
 /// The authentication schemes that protected rows accept.
 #[derive(Debug, Clone, Copy)]
@@ -66,10 +66,10 @@ impl Docs {
         )
     }
 
-    /// Like [`openapi`](Self::openapi), for the schemes that the rows accept.
+    /// Like [`openapi`](Self::openapi), for these schemes.
     pub(in crate::service) fn openapi_with(&self, rows: &[&Row], schemes: Schemes<'_>) -> String {
         let mut paths = PathsBuilder::new();
-        // OpenAPI has no template for paths below another.
+        // OpenAPI cannot express a template for all paths below another.
         for row in rows.iter().filter(|row| !row.template.ends_with('*')) {
             let also = row.also.iter().map(AsRef::as_ref);
             for path in iter::once(row.template).chain(also) {
@@ -132,24 +132,24 @@ impl Docs {
             .scheme(HttpAuthScheme::Bearer)
             .bearer_format("JWT")
             .description(Some(
-                "An access token of the issuer's for this API (RFC 6750).",
+                "An access token of the issuer for this API (RFC 6750).",
             ))
             .build();
         let bearer = match schemes.field {
             None => SecurityScheme::Http(bearer),
             Some(name) => SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::with_description(
                 name.as_str(),
-                "An access token of the issuer's for this API, without a scheme.",
+                "An access token of the issuer for this API, without a scheme.",
             ))),
         };
         let mut components = ComponentsBuilder::new()
             .schemas_from_iter(schemas())
             .security_scheme(BEARER, bearer);
         if schemes.dpop {
-            // OpenAPI has no way to describe a token and a proof that belong together.
+            // OpenAPI cannot express that a token and a proof belong together.
             let proof = ApiKeyValue::with_description(
                 "DPoP",
-                "A proof for this request (RFC 9449), beside an access token that is bound to its key: `Authorization: DPoP`, a space and the token.",
+                "A DPoP proof for this request (RFC 9449), together with a bound access token in `Authorization`: the word DPoP, a space and the token.",
             );
             let proof = SecurityScheme::ApiKey(ApiKey::Header(proof));
             components = components.security_scheme(DPOP, proof);
@@ -164,7 +164,7 @@ impl Docs {
     }
 }
 
-/// Returns the scheme with which the page fetches tokens from the local issuer.
+/// Returns the scheme that lets the page fetch tokens from the local issuer.
 fn fetched(tokens: &TokenEndpoint, rows: &[&Row]) -> SecurityScheme {
     let policies = rows
         .iter()
@@ -176,7 +176,7 @@ fn fetched(tokens: &TokenEndpoint, rows: &[&Row]) -> SecurityScheme {
     let flow = Flow::ClientCredentials(ClientCredentials::new(&tokens.url, scopes));
     SecurityScheme::OAuth2(OAuth2::with_description(
         [flow],
-        "A token of the issuer that runs beside this service, for development: tick the scopes, and authorize.",
+        "A token of the local development issuer: tick the scopes, and authorize.",
     ))
 }
 
@@ -188,11 +188,14 @@ fn scopes(requires: &Requires) -> Vec<String> {
 
 fn needs(row: &Row, scopes: &[String]) -> String {
     let mut needs = match scopes {
-        [] => "Needs a valid token.".to_owned(),
-        scopes => format!("Needs a valid token with the scope `{}`.", scopes.join(" ")),
+        [] => "Requires a valid token.".to_owned(),
+        scopes => format!(
+            "Requires a valid token with the scope `{}`.",
+            scopes.join(" ")
+        ),
     };
     if row.form == Form::Forwarded {
-        needs += " What else it has to grant, the query says.";
+        needs += " The query has further requirements.";
     }
     if row.methods == Methods::Any {
         needs += " Any method is answered like `GET`.";
@@ -208,7 +211,8 @@ fn json_body() -> RequestBody {
         .build()
 }
 
-/// Returns the parameter of a template's segment in braces, with its known values if they are few.
+/// Returns the parameter for a template's segment in braces, with its known values if there are
+/// few.
 fn segment(template: &str) -> Option<Parameter> {
     let (_, rest) = template.split_once('{')?;
     let (name, _) = rest.split_once('}')?;
@@ -231,39 +235,52 @@ fn queries(form: Form) -> Vec<Parameter> {
         Form::Forwarded => &[
             (
                 "scope",
-                "The scopes that the token has to grant, separated by spaces.",
+                "The scopes that the token must grant, separated by spaces.",
             ),
             (
                 "audience",
-                "The audience that the token has to have: one of those that are configured.",
+                "The audience that the token must have: one of the configured audiences.",
             ),
             (
                 "permission",
-                "The permissions that it has to have, separated by spaces.",
+                "The permissions that the token must have, separated by spaces.",
             ),
-            ("role", "A role that it has to have."),
-            ("group", "A group that it has to list."),
+            ("role", "A role that the token must have."),
+            ("group", "A group that the token must have."),
             (
                 "claim",
-                "A claim and its value, with a colon between them: org_id:org_1.",
+                "A claim that the token must have, and its value, separated by a colon: org_id:org_1.",
+            ),
+            (
+                "acr",
+                "The authentication context classes that suffice, separated by spaces (RFC 9470).",
+            ),
+            (
+                "max_age",
+                "The seconds since the user's login that are allowed (RFC 9470).",
             ),
         ],
         _ => &[],
     };
     let parameter = |(name, what): &(&str, &str)| {
-        let is_list = matches!(*name, "scope" | "permission");
+        let schema = match *name {
+            "scope" | "permission" | "acr" => scope_list(),
+            "claim" => text_like(r"^[^\x00-\x1f\x7f]+:[^\x00-\x1f\x7f]*$"),
+            "max_age" => text_like("^[0-9]{1,9}$"),
+            _ => text_like(r"^[^\x00-\x1f\x7f]+$"),
+        };
         ParameterBuilder::new()
             .name(*name)
             .parameter_in(ParameterIn::Query)
             .required(Required::False)
             .description(Some(*what))
-            .schema(Some(if is_list { scope_list() } else { text() }))
+            .schema(Some(schema))
             .build()
     };
     asked.iter().map(parameter).collect()
 }
 
-/// `OpenAPI` cannot describe a row for every method, so it is described as `GET`.
+/// `OpenAPI` cannot describe a row for all methods, so such a row is described as `GET`.
 fn method(methods: &Methods) -> HttpMethod {
     match methods {
         Methods::Only(Method::POST) => HttpMethod::Post,
@@ -274,7 +291,7 @@ fn method(methods: &Methods) -> HttpMethod {
     }
 }
 
-/// Returns the group of a path on the page.
+/// Returns the group in which the page lists a path.
 fn tag(path: &str) -> &'static str {
     if path.starts_with("/api/") {
         "API"
@@ -283,7 +300,7 @@ fn tag(path: &str) -> &'static str {
     }
 }
 
-/// `get_api_private_scoped`
+/// Returns the operation ID, such as `get_api_private_scoped`.
 fn operation_id(methods: &Methods, path: &str) -> String {
     let words = path.split(|c: char| !c.is_ascii_alphanumeric());
     let method = methods.to_string().to_ascii_lowercase();

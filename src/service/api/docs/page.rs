@@ -1,7 +1,7 @@
 //! `/docs`: Swagger UI, embedded in the binary.
 //!
-//! The page loads nothing from other hosts. Its policy allows requests only to its own origin, and under
-//! `dev` to the local issuer's token endpoint.
+//! The page loads nothing from other hosts. Its content security policy allows requests only to its
+//! own origin and, under `dev`, to the local issuer's token endpoint.
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -21,7 +21,7 @@ use warp::{
 
 use crate::{auth::Problem, service::api::docs::Docs};
 
-/// The files that the page loads. No others are served.
+/// The files that the page loads. No other file is served.
 pub const FILES: &[&str] = &[
     "swagger-ui.css",
     "index.css",
@@ -31,10 +31,10 @@ pub const FILES: &[&str] = &[
     SETTINGS,
 ];
 
-/// The file that is generated from the settings.
+/// The file generated from the settings.
 const SETTINGS: &str = "swagger-initializer.js";
 
-/// The paths are absolute, because the page answers at `/docs` and at `/docs/`.
+/// The paths are absolute, because the page is served at both `/docs` and `/docs/`.
 const PAGE: &str = r#"<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -50,12 +50,12 @@ const PAGE: &str = r#"<!doctype html>
 </html>
 "#;
 
-/// The page and its files, prepared once. All requests share the bytes.
+/// The page and its files, prepared once and shared by all requests.
 #[derive(Debug, Clone)]
-pub(in crate::service) struct Pages(Arc<Made>);
+pub(in crate::service) struct Pages(Arc<PreparedPages>);
 
 #[derive(Debug)]
-struct Made {
+struct PreparedPages {
     policy: HeaderValue,
     files: Vec<File>,
 }
@@ -106,14 +106,14 @@ impl Docs {
     pub(in crate::service) fn pages(&self) -> Pages {
         let settings = Arc::new(self.settings());
         let files = FILES.iter().filter_map(|name| file(name, &settings));
-        Pages(Arc::new(Made {
+        Pages(Arc::new(PreparedPages {
             policy: self.policy(),
             files: files.collect(),
         }))
     }
 
-    /// Returns the content security policy. Swagger UI uses inline styles, and its style sheet embeds
-    /// pictures as `data:` URLs.
+    /// Returns the content security policy. Swagger UI uses inline styles, and its style sheet
+    /// embeds images as `data:` URLs.
     fn policy(&self) -> HeaderValue {
         let issuer = self
             .tokens
@@ -125,7 +125,7 @@ impl Docs {
              frame-ancestors 'none'",
             issuer.unwrap_or_default()
         );
-        // The policy is ASCII unless the URL is not. Then the page may load nothing.
+        // The policy is ASCII unless the URL is not. In that case the page may load nothing.
         HeaderValue::from_str(&policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))
     }
 
@@ -149,7 +149,7 @@ impl Docs {
     }
 }
 
-/// Returns a file from the binary, or `None` if it cannot be prepared, which is logged.
+/// Returns a file from the binary. `None` if it cannot be prepared; the reason is logged.
 fn file(name: &'static str, settings: &Arc<Config<'static>>) -> Option<File> {
     match serve(name, Arc::clone(settings)) {
         Ok(found) => {
@@ -166,7 +166,7 @@ fn file(name: &'static str, settings: &Arc<Config<'static>>) -> Option<File> {
             })
         }
         Err(error) => {
-            tracing::error!(%error, file = name, "cannot make a file of /docs");
+            tracing::error!(%error, file = name, "generating a file of /docs failed");
             None
         }
     }

@@ -1,4 +1,4 @@
-//! The answers of a row: its success, and its problems by status with their possible codes.
+//! The responses of a row: its success, and its problems by status with their possible codes.
 //!
 //! Statuses, codes and bodies come from the catalogue of errors.
 
@@ -23,7 +23,7 @@ use crate::{
 
 const PROBLEM: &str = "application/problem+json";
 
-/// Problems that any row can answer with.
+/// Problems that any row can respond with.
 const ANYWHERE: [Problem; 5] = [
     Problem::BadHost,
     Problem::UriTooLong,
@@ -39,7 +39,7 @@ const WITH_JSON: [Problem; 3] = [
     Problem::InvalidBody,
 ];
 
-/// Returns every answer of a row.
+/// Returns every response of a row.
 pub(in crate::service) fn answers(row: &Row) -> Responses {
     let mut by_status: BTreeMap<u16, Vec<&Page>> = BTreeMap::new();
     for page in PAGES.iter().filter(|page| codes(row).contains(&page.code)) {
@@ -63,7 +63,7 @@ fn codes(row: &Row) -> Vec<&'static str> {
     if row.takes_json {
         codes.extend(WITH_JSON.iter().map(|problem| problem.code()));
     }
-    // The query may be malformed, and it may require any scope and permission.
+    // The query may be malformed, and may require any scope and permission.
     let by_query = row.form == Form::Forwarded;
     if by_query {
         codes.push(Problem::BadRequest.code());
@@ -84,7 +84,7 @@ fn codes(row: &Row) -> Vec<&'static str> {
     codes
 }
 
-/// Returns the answer with this status, with an example body for each code.
+/// Returns the response with this status, with an example body for each code.
 fn problem(status: u16, pages: &[&Page], form: Form) -> Response {
     let codes: Vec<_> = pages.iter().map(|page| page.code).collect();
     let challenged = status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN;

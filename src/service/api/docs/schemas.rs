@@ -1,4 +1,4 @@
-//! The successful answers of rows, and the schemas that answers refer to.
+//! The successful responses of rows, and the schemas that responses refer to.
 
 use serde_json::{Map, Value};
 use utoipa::openapi::{
@@ -14,7 +14,7 @@ use crate::{
 pub(in crate::service) const JSON: &str = "application/json";
 const HTML: &str = "text/html";
 
-/// Returns the answer with status 200.
+/// Returns the response with status 200.
 pub(in crate::service) fn success(form: Form) -> Response {
     let answer = ResponseBuilder::new();
     match form {
@@ -24,7 +24,7 @@ pub(in crate::service) fn success(form: Form) -> Response {
             .content(JSON, of("Message")),
         Form::Claims => answer.description("The claims").content(JSON, of("Claims")),
         Form::Forwarded => answer
-            .description("The token meets the policy; these fields say whose it is")
+            .description("The token meets the policy; these fields identify the caller")
             .header(
                 "X-Auth-Issuer",
                 text_header("`iss`. Empty if a field cannot carry it unchanged."),
@@ -42,14 +42,14 @@ pub(in crate::service) fn success(form: Form) -> Response {
                 text_header("The payload as base64url, without padding."),
             ),
         Form::Readiness => answer
-            .description("Keys of every issuer are held")
+            .description("The service has keys of every issuer")
             .content(JSON, of("Readiness")),
         Form::Codes => answer
-            .description("The codes, as `Accept` asks for")
+            .description("The codes, as HTML or JSON depending on `Accept`")
             .content(JSON, Content::new(Some(list("Code"))))
             .content(HTML, Content::new(Some(text()))),
         Form::Code => answer
-            .description("The code, as `Accept` asks for")
+            .description("The code, as HTML or JSON depending on `Accept`")
             .content(JSON, of("Code"))
             .content(HTML, Content::new(Some(text()))),
         Form::Page => answer
@@ -64,7 +64,7 @@ pub(in crate::service) fn success(form: Form) -> Response {
     .build()
 }
 
-/// Returns the schemas that answers refer to, by name.
+/// Returns the schemas that responses refer to, by name.
 pub(in crate::service) fn schemas() -> [(&'static str, Schema); 5] {
     let message = object(&[("status", text()), ("msg", text())]);
     let claims = object(&[
@@ -101,8 +101,9 @@ pub(in crate::service) fn schemas() -> [(&'static str, Schema); 5] {
     ]
 }
 
-/// The schema of a problem's body, read off two bodies: one with `error` and one without. So the members
-/// are those of `auth::problem::ProblemBody`, and a member that only one of them has is optional.
+/// The schema of a problem's body, derived from two bodies: one with `error` and one without. Its
+/// members are therefore those of `auth::problem::ProblemBody`. A member that only one body has is
+/// optional.
 fn problem() -> Schema {
     let [with_error, without] =
         [AuthError::TokenExpired.code(), Problem::NotFound.code()].map(problem_members);
@@ -126,7 +127,7 @@ fn problem() -> Schema {
     object.into()
 }
 
-/// Returns the members of the body with this code. A test holds that every code has a body.
+/// Returns the members of the body with this code. A test checks that every code has a body.
 #[expect(clippy::disallowed_methods, reason = "the bodies are our own")]
 fn problem_members(code: &'static str) -> Map<String, Value> {
     serde_json::from_str(body(code)).unwrap_or_default()
@@ -157,11 +158,16 @@ pub(in crate::service) fn text() -> Schema {
     Object::with_type(Type::String).into()
 }
 
-/// Scope tokens with single spaces between them (RFC 6749 §3.3).
+/// Returns the schema of scope tokens separated by single spaces (RFC 6749 §3.3).
 pub(in crate::service) fn scope_list() -> Schema {
+    text_like(r"^[!#-\[\]-~]+( [!#-\[\]-~]+)*$")
+}
+
+/// Returns the schema of a text that matches a regular expression.
+pub(in crate::service) fn text_like(pattern: &str) -> Schema {
     ObjectBuilder::new()
         .schema_type(Type::String)
-        .pattern(Some(r"^[!#-\[\]-~]+( [!#-\[\]-~]+)*$"))
+        .pattern(Some(pattern))
         .into()
 }
 

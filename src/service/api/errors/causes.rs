@@ -1,13 +1,13 @@
 //! The causes of errors, each with its fix.
 //!
-//! Most are neutral. The names of menus and settings in those that begin with `AUTH0_` are those of
-//! Auth0's dashboard; `explain` has the words of other issuers.
+//! Most are neutral. Those that begin with `AUTH0_` use the names of menus and settings in Auth0's
+//! dashboard. `explain` has the wording for other issuers.
 #![allow(missing_docs)] // the first sentence of each constant describes it
 
 use crate::service::api::errors::Cause;
 
-const fn cause(what: &'static str, mend: &'static str) -> Cause {
-    Cause { what, mend }
+const fn cause(what: &'static str, fix: &'static str) -> Cause {
+    Cause { what, fix }
 }
 
 pub const NO_FIELD: Cause = cause(
@@ -18,8 +18,16 @@ pub const FIELD_LOST: Cause = cause(
     "A proxy removed the field, or a client dropped it when it followed a redirect to another host.",
     "Configure the proxy to pass Authorization on, and send the request to the final address directly.",
 );
+pub const NO_TOKEN_FIELD: Cause = cause(
+    "AUTH0_TOKEN_FIELD names another field than Authorization, and the request does not have it.",
+    "Send the request through the proxy that adds the field. If clients send the token in Authorization, remove AUTH0_TOKEN_FIELD.",
+);
+pub const NOT_BARE: Cause = cause(
+    "The field that AUTH0_TOKEN_FIELD names is empty, or has the word Bearer before the token.",
+    "Have the proxy send the token alone in this field, without a scheme.",
+);
 pub const OTHER_SCHEME: Cause = cause(
-    "The Authorization field has another scheme than Bearer.",
+    "The Authorization field has a scheme other than Bearer.",
     "Write the word Bearer and a space before the token. Do not use Basic, Token, JWT or Digest.",
 );
 pub const NO_SCHEME: Cause = cause(
@@ -36,11 +44,11 @@ pub const QUOTED_FIELD: Cause = cause(
 );
 pub const NOTHING_SENT: Cause = cause(
     "There is no token after the word Bearer: the variable that should hold it is empty.",
-    "Look at the answer of the token endpoint. If it has no access_token, its error_description says why.",
+    "Check the answer of the token endpoint. If it has no access_token, its error_description says why.",
 );
 pub const UNFILLED: Cause = cause(
     "The client sent a variable without a value: a placeholder, or a word such as undefined or null, is in the place of the token.",
-    "Check that the client has a token before it sends the request, and that the name of the variable is right. Single quotes keep a shell from filling in $TOKEN.",
+    "Check that the client has a token before it sends the request, and that the name of the variable is right. In a shell, $TOKEN is not replaced within single quotes.",
 );
 pub const UNFILLED_FIELD: Cause = cause(
     "The client sent a variable without a value as the whole field.",
@@ -63,12 +71,12 @@ pub const QUOTED: Cause = cause(
     "Remove the quotes. In a shell, jq -r prints a string without its quotes.",
 );
 pub const FOREIGN_CHARACTER: Cause = cause(
-    "The token contains a character that no token has: a blank, a line break, an ellipsis or another symbol.",
+    "The token contains a character that is not allowed in tokens: a space, a line break, an ellipsis or another symbol.",
     "Copy the whole token again and nothing else. An ellipsis means that a page has shortened it.",
 );
 pub const TWO_CREDENTIALS: Cause = cause(
     "The request has two Authorization fields, or two credentials with a comma between them.",
-    "Send one. Often a client and a proxy each add one.",
+    "Send one. Often, the client and a proxy each add one.",
 );
 pub const TOO_LARGE: Cause = cause(
     "The token is larger than 16 KiB, or than AUTH0_MAX_TOKEN_BYTES: it carries long lists of groups, roles or permissions.",
@@ -94,6 +102,10 @@ pub const NOT_WHOLE: Cause = cause(
     "The token is not complete: a JWT has three parts with two dots between them, and a part is missing.",
     "Copy the token again from its first character to its last. The part after the second dot is the signature.",
 );
+pub const ENCODED_TWICE: Cause = cause(
+    "The token is encoded in base64 once more, as a Kubernetes Secret has it.",
+    "Decode it once before it is sent: base64 -d prints the token.",
+);
 pub const RE_ENCODED: Cause = cause(
     "The token was changed on its way: it is cut short, or padded with =, or has + and / in the place of - and _.",
     "Pass the token on as it came, character for character. No application needs to decode it.",
@@ -104,11 +116,11 @@ pub const LOAD_BALANCER: Cause = cause(
 );
 pub const PADDED: Cause = cause(
     "The parts of the token are padded with =, which JWTs must not have (RFC 7515 section 2).",
-    "Have the issuer encode the parts as base64url without padding. Nobody else can remove the padding, because the signature covers it.",
+    "Have the issuer encode the parts as base64url without padding. You cannot remove the padding yourself, because the signature covers it.",
 );
 pub const NOT_STRICT: Cause = cause(
     "A part of the token is not one JSON object, or has the same member twice.",
-    "Correct the program that makes the token: two readers could read this token as two different ones.",
+    "Correct the program that makes the token. Two parsers could see different content in this token.",
 );
 pub const KID_NOT_TEXT: Cause = cause(
     "The member kid of the token's header is null, or another value that is not a string.",
@@ -139,20 +151,20 @@ pub const KEY_FOR_ANOTHER: Cause = cause(
     "Correct the program that makes the token: kid and alg must belong to the same key of the issuer's key set.",
 );
 pub const KEY_LEFT_OUT: Cause = cause(
-    "The issuer publishes the key that the token names, but the key is not valid, so this service left it out.",
-    "Have the issuer correct the key. warp-bearer check shows every key that was left out, with the reason.",
+    "The issuer publishes the key that the token names, but no signature can be verified with it here, so this service left it out.",
+    "Have the issuer correct the key, or sign with another one. warp-bearer check shows every key that was left out, with the reason.",
 );
 pub const EXTENSION: Cause = cause(
     "The header has crit or b64: extensions of JWS that access tokens do not use.",
-    "Have the issuer sign without them. Nobody else can remove them, because they are signed.",
+    "Have the issuer sign without them. You cannot remove them yourself, because the signature covers them.",
 );
 pub const LOGOUT_TOKEN: Cause = cause(
     "This is a logout token, which an issuer sends to applications to end a session.",
-    "Send the access_token of the token endpoint's answer. A logout token gives access to nothing.",
+    "Send the access_token of the token endpoint's answer. A logout token does not give access to an API.",
 );
 pub const DPOP_PROOF: Cause = cause(
     "This is a DPoP proof, which a client signs itself and sends beside an access token.",
-    "Send the access token in Authorization, and the proof in a field of its own, DPoP.",
+    "Send the access token in the field Authorization, and the proof in the field DPoP.",
 );
 pub const OTHER_TYPE: Cause = cause(
     "The typ of the header is not that of an access token. This service accepts JWT, at+jwt and application/at+jwt, and tokens without typ.",
@@ -188,14 +200,14 @@ pub const OTHER_TENANT: Cause = cause(
 );
 pub const OTHER_PORT: Cause = cause(
     "The token is from a development issuer at another address: it was restarted, with a new port and new keys.",
-    "Fetch a new token from the issuer that runs now.",
+    "Fetch a new token from the issuer that is running now.",
 );
 pub const ID_TOKEN: Cause = cause(
-    "This is an ID token: it tells an application who has logged in, and it is for that application, not for an API.",
+    "This is an ID token. It tells an application who has logged in, and is not meant for an API.",
     "Send the access_token of the token endpoint's answer and not its id_token.",
 );
 pub const AUTH0_ID_TOKEN: Cause = cause(
-    "This is an ID token: it tells an application who has logged in, and it is for that application, not for an API.",
+    "This is an ID token. It tells an application who has logged in, and is not meant for an API.",
     "Send the access_token of the token endpoint's answer and not its id_token, and name audience, the identifier of your API, in the token request.",
 );
 pub const USERINFO_ONLY: Cause = cause(
@@ -204,7 +216,7 @@ pub const USERINFO_ONLY: Cause = cause(
 );
 pub const MANAGEMENT_API: Cause = cause(
     "The token is for Auth0's Management API.",
-    "Use the identifier of your own API as audience in the token request, in the place of the address that ends in /api/v2/.",
+    "In the token request, use the identifier of your own API as audience, instead of the address that ends in /api/v2/.",
 );
 pub const AUDIENCE_SPELLING: Cause = cause(
     "The token's audience and the configured one differ in a slash at the end, in upper and lower case or in http and https, so they are two audiences.",
@@ -213,6 +225,10 @@ pub const AUDIENCE_SPELLING: Cause = cause(
 pub const OTHER_API: Cause = cause(
     "The token is for another API.",
     "Request a token for this API: the token's aud must contain one of AUTH0_API_AUDIENCE. Do not add the audience of another API here, because its tokens would then be accepted as well.",
+);
+pub const FOR_ANOTHER_RESOURCE: Cause = cause(
+    "The token is for another audience of this service than the one that the proxy asks for.",
+    "Request a token for the resource behind this proxy, or correct the audience in the proxy's query.",
 );
 pub const AUTH0_OTHER_API: Cause = cause(
     "The token is for another API.",
@@ -250,6 +266,14 @@ pub const NO_AUDIENCE: Cause = cause(
     "The token has no aud, so it does not say which API it is for.",
     "Request the token for this API, and have the issuer write the identifier of this API into aud.",
 );
+pub const NO_AUDIENCE_CLAIM: Cause = cause(
+    "The token does not have the claim that AUTH0_AUDIENCE_CLAIM compares with the configured audiences.",
+    "Send an access token of a client, which has the claim. If this issuer's tokens have aud, remove AUTH0_AUDIENCE_CLAIM.",
+);
+pub const OTHER_CLIENT: Cause = cause(
+    "The token is of a client that is not configured: AUTH0_AUDIENCE_CLAIM has another claim than aud compared with AUTH0_API_AUDIENCE.",
+    "Fetch the token with a client that AUTH0_API_AUDIENCE lists. Add a client to it only if every token of that client should be accepted.",
+);
 pub const AUTH0_NO_AUDIENCE: Cause = cause(
     "The token has no aud, so it does not say which API it is for.",
     "Name the identifier of this API as audience in the token request.",
@@ -267,47 +291,47 @@ pub const NOT_RFC9068: Cause = cause(
     "Set the issuer to the token profile of RFC 9068 for this API, and fetch a new token. If the issuer has no such profile, set AUTH0_TOKEN_PROFILE to any.",
 );
 pub const WRONG_TYPE: Cause = cause(
-    "A claim has another JSON type than RFC 7519 defines: a date is a string, for example, or an audience an object.",
-    "Have the issuer write dates as numbers, iss, sub and jti as strings, and aud as a string or an array of strings.",
+    "A claim does not have the JSON type that it is defined with: for example, a date is a string, or an audience is an object.",
+    "Have the issuer write dates as numbers, iss, sub, jti and client_id as strings, and aud, scope and scp as strings or arrays of strings.",
 );
 pub const OWN_CLAIMS: Cause = cause(
-    "A handler reads claims of its own, and the token has others.",
+    "A handler requires certain claims, and the token does not have them in that form.",
     "Have the issuer add the claims that the handler's type expects.",
 );
 pub const DPOP_BOUND: Cause = cause(
     "The token is bound to a key of its client by DPoP (cnf.jkt), and DPoP is not enabled here.",
-    "Set PUBLIC_URL to the URL by which clients know this service, which enables DPoP. Or have the client fetch a token without a DPoP proof, or turn sender constraining off for this API at the issuer.",
+    "Set PUBLIC_URL to the URL that clients use for this service, which enables DPoP. Or have the client fetch a token without a DPoP proof, or turn sender constraining off for this API at the issuer.",
 );
 pub const MTLS_BOUND: Cause = cause(
     "The token is bound to a certificate of its client by mutual TLS (cnf.x5t#S256), and the request does not prove that the client has the certificate.",
-    "Have the client fetch a token without the certificate, or turn sender constraining off for this API at the issuer.",
+    "Have the client connect with the certificate that the token names. Where a proxy terminates TLS, or asks /auth, it has to pass the certificate on in the field of CLIENT_CERT_FIELD: the certificate of its own connection is not the client's. Or have the client fetch a token without the certificate.",
 );
 pub const BOUND: Cause = cause(
     "The token is bound to a key by cnf, with a method that this service cannot check.",
     "Have the issuer make a token without cnf for this API.",
 );
 pub const ISSUER_UNREACHABLE: Cause = cause(
-    "The issuer cannot be reached from here, or answers with an error, so this service has no keys. The caller's token is not at fault.",
-    "Run warp-bearer check on the machine of the service: it shows whether the name, the connection, TLS or the answer is the problem. A machine behind a proxy needs HTTPS_PROXY. AUTH0_JWKS_FILE takes a key set from disk.",
+    "The issuer cannot be reached from here, or answers with an error, so this service has no keys. The caller's token is not the problem.",
+    "Run warp-bearer check on the machine of the service. It shows whether the name, the connection, TLS or the answer is the problem. Behind a proxy, set HTTPS_PROXY. Without a way to the issuer, set AUTH0_JWKS_FILE to a file with its keys.",
 );
 pub const ISSUER_CERTIFICATE: Cause = cause(
-    "The TLS connection to the issuer failed, so this service has no keys. The caller's token is not at fault.",
-    "If a certificate authority of your own signed the issuer's certificate, name a file with the authority's certificate in SSL_CERT_FILE. Run warp-bearer check to see the reason.",
+    "The TLS connection to the issuer failed, so this service has no keys. The caller's token is not the problem.",
+    "If your own certificate authority signed the issuer's certificate, set SSL_CERT_FILE to a file with the authority's certificate. Run warp-bearer check to see the reason.",
 );
 pub const CA_AS_SERVER: Cause = cause(
     "The issuer uses the certificate of a certificate authority (CA:TRUE) as its server certificate, which TLS clients reject.",
-    "Make a server certificate with CA:FALSE that the authority signs, install it at the issuer, and name the authority's certificate in SSL_CERT_FILE.",
+    "Make a server certificate with CA:FALSE that the authority signs, install it at the issuer, and set SSL_CERT_FILE to a file with the authority's certificate.",
 );
 pub const NO_DISCOVERY: Cause = cause(
-    "The issuer has no discovery document at its name, so this service does not find its keys.",
-    "Set AUTH0_JWKS_URI to the address of the issuer's key set, which its documentation names. Discovery is then not needed.",
+    "The issuer has no discovery document, so this service cannot find its keys.",
+    "Set AUTH0_JWKS_URI to the address of the issuer's key set, from its documentation. Discovery is then not needed.",
 );
 pub const KEYS_NEED_CREDENTIALS: Cause = cause(
-    "The issuer shows its discovery document or its keys only to clients that log in, as Kubernetes does.",
-    "Save the key set to a file and set AUTH0_JWKS_FILE to its path. In Kubernetes, kubectl get --raw /openid/v1/jwks prints it.",
+    "The issuer returns its discovery document or its keys only to clients that log in, as Kubernetes does.",
+    "Save the key set to a file and set AUTH0_JWKS_FILE to its path. In Kubernetes, kubectl get --raw /openid/v1/jwks prints it. Or list the issuer in ISSUERS_FILE, with fetch_token_file for a token that it accepts.",
 );
 pub const ISSUER_REDIRECTS: Cause = cause(
-    "The issuer answers with a redirect, which this service does not follow.",
+    "The issuer answers with a redirect, and this service does not follow redirects.",
     "Set AUTH0_ISSUER to the name that is in iss, and AUTH0_JWKS_URI to the final address of the key set.",
 );
 pub const NOT_ITS_NAME: Cause = cause(
@@ -316,26 +340,34 @@ pub const NOT_ITS_NAME: Cause = cause(
 );
 pub const NO_KEY_SET: Cause = cause(
     "The issuer's discovery document leads to something that is not a key set with a usable key.",
-    "Run warp-bearer check, which shows the address, each key and the reason why it is not used. AUTH0_JWKS_URI names another key set.",
+    "Run warp-bearer check, which shows the address, each key and the reason why it is not used. To use another key set, set AUTH0_JWKS_URI.",
 );
 pub const NO_KEY_SET_URI: Cause = cause(
     "There is no key set with a usable key at AUTH0_JWKS_URI.",
-    "Correct AUTH0_JWKS_URI, or remove it: the issuer's discovery document then names the key set. Run warp-bearer check to see the reason.",
+    "Correct AUTH0_JWKS_URI, or remove it to use the key set that the issuer's discovery document names. Run warp-bearer check to see the reason.",
 );
 pub const NO_KEY_SET_FILE: Cause = cause(
     "AUTH0_JWKS_FILE cannot be read, or has no usable key.",
     "Write the issuer's key set to the file of AUTH0_JWKS_FILE. Run warp-bearer check to see the reason.",
 );
+pub const ODD_ANSWER: Cause = cause(
+    "The issuer answers in a form that this service does not read: compressed in another way than gzip, or larger than 512 KiB.",
+    "Have the issuer, or the proxy before it, answer without a content coding, or save the keys to a file and set AUTH0_JWKS_FILE to its path.",
+);
+pub const NO_FILE_FOR_FETCH: Cause = cause(
+    "A file that is needed to fetch the keys cannot be read: ca_file or fetch_token_file of the issuer's table.",
+    "Let the service read the file. The log and warp-bearer check name it.",
+);
 pub const LOCAL_KEY_SET: Cause = cause(
     "The issuer's discovery document names a key set at a local address, which a remote issuer must not do.",
-    "If the address is right, set AUTH0_JWKS_URI to it: a configured address may be local.",
+    "If the address is right, set AUTH0_JWKS_URI to it, because a configured address may be local.",
 );
 pub const ROTATED: Cause = cause(
     "The issuer does not publish the key that the token names: the key was rotated or revoked, or a development issuer was restarted.",
-    "Fetch a new token: it is signed with a key that is published now.",
+    "Fetch a new token, which is signed with a current key.",
 );
 pub const NO_KID: Cause = cause(
-    "The token names no key, and the issuer has more than one key that fits.",
+    "The token's header has no kid, and the issuer has more than one key that fits.",
     "Have the issuer write the kid of its key into the header.",
 );
 pub const CHANGED: Cause = cause(
@@ -347,11 +379,11 @@ pub const CUT_SIGNATURE: Cause = cause(
     "Copy the token again to its last character.",
 );
 pub const REPLACED_KEY: Cause = cause(
-    "The issuer has replaced the key under the same name, as a restarted development issuer does.",
-    "Fetch a new token from the issuer that runs now.",
+    "The issuer has replaced the key but kept its name, as a restarted development issuer does.",
+    "Fetch a new token from the issuer that is running now.",
 );
 pub const OTHER_SECRET: Cause = cause(
-    "The token is signed with another secret than AUTH0_SIGNING_SECRET.",
+    "The token is not signed with AUTH0_SIGNING_SECRET.",
     "Copy the signing secret from the issuer again. In .env, write it in single quotes.",
 );
 pub const ENCODED_SECRET: Cause = cause(
@@ -367,20 +399,24 @@ pub const AUTH0_SCOPE_OF_MACHINE: Cause = cause(
     "Under Applications, APIs, your API, authorize the application and select the permission, then fetch a new token.",
 );
 pub const SCOPE_OF_USER: Cause = cause(
-    "The login did not request the scope, or the user may not have it.",
+    "The login did not request the scope, or the user is not allowed to have it.",
     "Name the scope in the scope parameter of the login, and check that the issuer grants it to this user and this application.",
 );
 pub const AUTH0_SCOPE_OF_USER: Cause = cause(
-    "The login did not request the scope, or the user may not have it.",
+    "The login did not request the scope, or the user is not allowed to have it.",
     "Name the scope in the scope parameter of the login, and add it to the API under Permissions. If the API has RBAC, assign it to the user under User Management.",
+);
+pub const SCOPE_SPELLING: Cause = cause(
+    "The token has the scope in another form: in other letters, in a list with commas, or in the claim scopes.",
+    "Have the issuer write scope as RFC 6749 has it: names with single spaces between them, which are compared exactly.",
 );
 pub const SCOPE_AS_PERMISSION: Cause = cause(
     "The token grants this name as a permission, but the route requires a scope.",
-    "Name the scope in the token request as well, or have the route accept permission(..) beside scope(..).",
+    "Request the scope in the token request as well, or let the route accept permission(..) as an alternative to scope(..).",
 );
 pub const ROLES_NOT_SCOPES: Cause = cause(
     "The token has roles but no scopes, and the route requires a scope.",
-    "Protect the route by a role: .require(role(\"Reader\")) in a service of your own. Or request a token with the scope on behalf of a user.",
+    "Protect the route by a role: .require(role(\"Reader\")) in your own service. Or request a token with the scope on behalf of a user.",
 );
 pub const RBAC_OFF: Cause = cause(
     "The token has no permissions.",
@@ -389,6 +425,18 @@ pub const RBAC_OFF: Cause = cause(
 pub const AUTH0_RBAC_OFF: Cause = cause(
     "The token has no permissions: RBAC is off for the API, or its permissions are not added to the token.",
     "In the API's settings under Applications, APIs, turn on both Enable RBAC and Add Permissions in the Access Token, and fetch a new token.",
+);
+pub const NO_ROLE: Cause = cause(
+    "The token does not have the role or the group in the claim where this service looks for it.",
+    "Assign it at the issuer, and fetch a new token. AUTH0_ROLES_AT and AUTH0_GROUPS_AT name the claims that have roles and groups.",
+);
+pub const ROLE_ELSEWHERE: Cause = cause(
+    "The token has this role or group in another claim than the one where this service looks for it.",
+    "If this issuer writes roles or groups into that claim, set AUTH0_ROLES_AT or AUTH0_GROUPS_AT to it.",
+);
+pub const NO_SUCH_CLAIM: Cause = cause(
+    "The token does not have the claim with the value that the policy asks for.",
+    "Compare the claim with the policy: in claim=path:value, the value follows the last colon, and a colon in it is written %3A.",
 );
 pub const NOT_ASSIGNED: Cause = cause(
     "The user or the application was not given the permission or the role.",
@@ -399,20 +447,24 @@ pub const AUTH0_NOT_ASSIGNED: Cause = cause(
     "Assign it under User Management, or authorize the application for it under Applications, APIs, your API, and fetch a new token.",
 );
 pub const NO_SUCH_PATH: Cause = cause(
-    "The path is misspelt, or a proxy adds a prefix to it that it should remove.",
+    "The path is misspelt, or a proxy adds a prefix to it.",
     "Compare the path with the table of routes. The log names the route of each request.",
+);
+pub const BELOW_AUTH: Cause = cause(
+    "A proxy asks for a path below /auth, which this service answers only with FORWARD_AUTH_PATHS=on.",
+    "Set FORWARD_AUTH_PATHS to on, or have the proxy ask for /auth without the client's path.",
 );
 pub const OTHER_METHOD: Cause = cause(
     "The path is right, but the method is not.",
     "Use one of the methods that the answer lists in Allow.",
 );
 pub const UNREADABLE_PART: Cause = cause(
-    "A query, a header field or a cookie that the route reads is absent, or does not have the form that it expects.",
+    "A query, a header field or a cookie that the route needs is missing, or does not have the expected form.",
     "Compare the request with the documentation of the route.",
 );
 pub const ODD_POLICY: Cause = cause(
-    "A proxy asks /auth with a query that does not consist of scope and permission.",
-    "Write the policy into the proxy's configuration as scope=read:messages, with + between several scopes, and %2B for a plus sign within one.",
+    "A proxy asks /auth with a query that cannot be read, or for an audience that is not configured. The query consists of scope, permission, role, group, claim, acr, max_age and audience.",
+    "Write the policy into the proxy's configuration as scope=read:messages, with + between several scopes, and %2B for a plus sign within one. An audience has to be one that this service is configured with.",
 );
 pub const NO_LENGTH: Cause = cause(
     "The body came in chunks, and the route needs to know its length first.",
@@ -420,30 +472,30 @@ pub const NO_LENGTH: Cause = cause(
 );
 pub const BODY_TOO_LARGE: Cause = cause(
     "The body is larger than the route, or MAX_BODY_BYTES, allows.",
-    "Send less, or raise the limit.",
+    "Send a smaller body, or raise the limit.",
 );
 pub const OTHER_CONTENT: Cause = cause(
-    "The Content-Type is absent, or the route does not read it.",
+    "The Content-Type is missing, or the route does not support it.",
     "Send Content-Type: application/json, or what the documentation of the route says.",
 );
 pub const UNREADABLE_BODY: Cause = cause(
-    "The body is not what its Content-Type says, or lacks a member that the route needs.",
+    "The body is not valid for its Content-Type, or lacks a member that the route needs.",
     "Compare the body with the documentation of the route.",
 );
 pub const OTHER_ORIGIN: Cause = cause(
-    "A page of another origin asked, and that origin, method or header field is not allowed.",
-    "Add the origin to those that the service allows.",
+    "A page of another origin sent the request, and its origin, method or header field is not allowed.",
+    "Add the origin to those that the service allows (CORS_ORIGINS).",
 );
 pub const ODD_HOST: Cause = cause(
-    "The request has no Host field, two of them, or one that is not a host. The command dev answers only for its own address and the names of loopback.",
-    "Have the client or the proxy send exactly one; to dev, localhost or 127.0.0.1 with its port.",
+    "The request has no Host field, two Host fields, or one that is not a host. dev answers only if Host is its own address or a loopback name.",
+    "Have the client or the proxy send exactly one Host field. For dev, use localhost or 127.0.0.1 in the URL.",
 );
 pub const LONG_TARGET: Cause = cause(
     "The path with its query is longer than MAX_URI_BYTES.",
     "Send long data in a body, or raise the limit.",
 );
 pub const LARGE_HEAD: Cause = cause(
-    "The header fields are larger than MAX_HEADER_BYTES or more than MAX_HEADER_FIELDS, often because of cookies.",
+    "The header fields exceed MAX_HEADER_BYTES or MAX_HEADER_FIELDS, often because of cookies.",
     "Clear the cookies of the host, send fewer fields, or raise the limit.",
 );
 pub const SLOW_REQUEST: Cause = cause(
@@ -451,94 +503,94 @@ pub const SLOW_REQUEST: Cause = cause(
     "Try again, send the body faster, or raise the limit.",
 );
 pub const OUR_FAULT: Cause = cause(
-    "The service has a fault. Its log has an entry with the X-Request-Id of the answer.",
-    "Tell the people who run the service that id.",
+    "The service has a bug. Its log has an entry with the X-Request-Id of the answer.",
+    "Report this id to the people who run the service.",
 );
 pub const DPOP_AS_BEARER: Cause = cause(
-    "The token is bound to a key of its client's by DPoP (cnf.jkt), and came as Bearer, without its proof.",
-    "Send it as Authorization: DPoP, with a proof in the field DPoP; libraries for DPoP do both.",
+    "The token is bound to a key of its client by DPoP (cnf.jkt), but was sent as Bearer, without a proof.",
+    "Send the token as Authorization: DPoP, and a proof in the field DPoP. Libraries for DPoP do both.",
 );
 pub const OTHER_PROOF_KEY: Cause = cause(
-    "The proof is signed with another key than the one that the token is bound to.",
-    "Sign proofs with the key that signed the proof of the token request; a client that has lost that key needs a new token.",
+    "The proof is not signed with the key that the token is bound to.",
+    "Sign all proofs with the key that signed the proof of the token request. If the client has lost that key, fetch a new token.",
 );
 pub const NOT_BOUND: Cause = cause(
-    "The token has no cnf.jkt: the token request carried no DPoP proof, or the API is not set to bind its tokens.",
+    "The token has no cnf.jkt: the token request had no DPoP proof, or the issuer is not configured to bind the tokens of this API.",
     "Send a DPoP proof with the token request, and turn sender constraining on in the API's settings under Applications, APIs.",
 );
 pub const PROOF_MISSING: Cause = cause(
-    "There is no DPoP field, or more than one, or a proxy took it away.",
-    "Send exactly one proof, and have the proxy pass the field DPoP on.",
+    "The request has no DPoP field or more than one, or a proxy removed it.",
+    "Send exactly one proof, and configure the proxy to forward the field DPoP.",
 );
 pub const PROOF_FOR_OTHER_URL: Cause = cause(
     "The proof is for another URL (htu) or method (htm): PUBLIC_URL is not the URL that clients use, or a proxy changes the path.",
-    "Set PUBLIC_URL to scheme, host and path that clients use, and compare: warp-bearer explain --proof shows both URLs.",
+    "Set PUBLIC_URL to the scheme, host and path that clients use. warp-bearer explain --proof shows both URLs.",
 );
 pub const PROOF_TIME: Cause = cause(
     "The proof was made too long ago, or in the future (iat): it is reused, or a clock is off.",
-    "Make a new proof for each request, and set the clocks of client and service by NTP.",
+    "Make a new proof for each request, and synchronize the clocks of client and service with NTP.",
 );
 pub const PROOF_FOR_OTHER_TOKEN: Cause = cause(
-    "The proof has no hash of this token (ath): it was made for the token request, or for an earlier token.",
-    "Make the proof with ath, the base64url of the SHA-256 of the token that is sent.",
+    "The proof does not have the hash of this token (ath): it was made for the token request, or for an earlier token.",
+    "Add ath to the proof: the SHA-256 of the token that is sent, in base64url.",
 );
 pub const PROOF_MALFORMED: Cause = cause(
-    "The proof is not a JWT of typ dpop+jwt with a public key in jwk, an accepted alg and a good signature.",
+    "The proof is not a JWT with the typ dpop+jwt, a public key in jwk, an accepted alg and a valid signature.",
     "Use a library for DPoP, and an algorithm that AUTH0_DPOP_ALGORITHMS lists.",
 );
 pub const FIRST_NONCE: Cause = cause(
-    "The proof has no nonce, an expired one, or one of another server. The first request of each client is answered so.",
-    "Repeat the request with a new proof that has the value of DPoP-Nonce as its nonce, and keep every nonce that an answer brings.",
+    "The proof has no nonce, an expired one, or one from another server. This is the normal answer to a client's first request.",
+    "Repeat the request with a new proof that has the value of DPoP-Nonce as its nonce, and use the newest nonce that an answer had.",
 );
 pub const OTHER_REPLICA: Cause = cause(
-    "Replicas make nonces with different secrets, so that one does not accept what another made.",
+    "Replicas make nonces with different secrets, so one does not accept the nonces of another.",
     "Give all replicas the same AUTH0_DPOP_NONCE_SECRET.",
 );
 pub const PROOF_REUSED: Cause = cause(
-    "The client sent one proof twice: it retried a request, or keeps proofs in a cache.",
+    "The client sent a proof twice: it retried a request, or caches proofs.",
     "Make a new proof, with a new jti, for every request and every retry.",
 );
 pub const PROOF_STOLEN: Cause = cause(
-    "Somebody copied the request and sent it again.",
-    "Nothing was let in. Look for a log or a proxy that shows the fields of requests.",
+    "Someone copied the request and sent it again.",
+    "The service rejected it. Find out whether a log or a proxy shows the header fields of requests.",
 );
 pub const STATE_FULL: Cause = cause(
     "The record of used proofs is full: it holds each proof until it expires, and forgets none earlier.",
-    "Give it more memory with AUTH0_DPOP_STORE, or shorten AUTH0_DPOP_WINDOW.",
+    "Raise AUTH0_DPOP_STORE, or shorten AUTH0_DPOP_WINDOW.",
 );
 pub const STATE_DOWN: Cause = cause(
-    "The state store does not answer, or was started anew after the proof was made.",
-    "Ask again after the time in Retry-After; the operator looks at the store.",
+    "The state store does not answer, or was restarted without its data after the proof was made.",
+    "Try again after the time in Retry-After. The operator has to check the store.",
 );
 pub const ISSUER_SAYS_INACTIVE: Cause = cause(
-    "The issuer was asked and says that the token is not active: it was revoked, it has expired, or the issuer never issued it.",
+    "The issuer says that the token is not active: it was revoked, it has expired, or the issuer never issued it.",
     "Fetch a new token from the issuer.",
 );
 pub const WRONG_ASKER: Cause = cause(
-    "The issuer does not let the client of this service see the token: some issuers, Keycloak among them, call every token inactive that was not issued for the client that asks.",
-    "Give AUTH0_INTROSPECTION_CLIENT_ID a client of this API's own, and have the token's audience include it.",
+    "The client of this service may not introspect the token. Some issuers, such as Keycloak, answer that a token is inactive if it was not issued for the client that asks.",
+    "Create a client for this API, set AUTH0_INTROSPECTION_CLIENT_ID to it, and have the token's audience include it.",
 );
 pub const INTROSPECTION_FAILS: Cause = cause(
-    "The issuer's introspection endpoint cannot be reached, or answers with an error or with what is no introspection answer.",
-    "Run warp-bearer check on the service's machine: it asks the endpoint about a made-up token. The caller's token is not at fault.",
+    "The issuer's introspection endpoint cannot be reached, or its answer is an error or not a valid introspection answer.",
+    "Run warp-bearer check on the service's machine: it asks the endpoint about a made-up token. The caller's token is not the problem.",
 );
 pub const INTROSPECTION_DENIED: Cause = cause(
     "The endpoint rejects the credentials of this service: it answers 401 or 403.",
-    "Set AUTH0_INTROSPECTION_CLIENT_ID and AUTH0_INTROSPECTION_CLIENT_SECRET to those of a client that may introspect.",
+    "Set AUTH0_INTROSPECTION_CLIENT_ID and AUTH0_INTROSPECTION_CLIENT_SECRET to the ID and the secret of a client that may introspect.",
 );
 pub const MADE_UP_TOKENS: Cause = cause(
-    "Somebody sends many tokens that the issuer does not know, so that unknown tokens are not asked about for a while. Known tokens are not affected.",
-    "Try again after Retry-After; find out in the log who sends them.",
+    "Someone sends many tokens that the issuer does not know, so the service does not ask about unknown tokens for a while. Known tokens are not affected.",
+    "Try again after the time in Retry-After. The log shows who sends these tokens.",
 );
 pub const ON_THE_LIST: Cause = cause(
-    "The token is on the list of revoked tokens: by its jti, its subject, its client, its session, or with all tokens of the issuer.",
-    "Log in again: tokens that are issued after the revocation are accepted. warp-bearer revocations shows the list.",
+    "The list of revoked tokens has an entry for this token's jti, subject, client, session or issuer.",
+    "Log in again, because tokens that are issued after the revocation are accepted. warp-bearer revocations shows the list.",
 );
 pub const WEAK_LOGIN: Cause = cause(
-    "The route asks for a more recent login, or for a stronger one: the challenge names max_age or acr_values.",
+    "The route requires a more recent or a stronger login. The challenge has max_age or acr_values.",
     "Send the user to the issuer again with these parameters, and use the token that comes back (RFC 9470).",
 );
 pub const BAD_LOGOUT_TOKEN: Cause = cause(
-    "The logout token is for another client, has expired, was used before, or is no logout token; the log names the check that failed.",
+    "The logout token is for another client, has expired, was used before, or is not a logout token. The log names the check that failed.",
     "Set AUTH0_LOGOUT_CLIENT_ID to the client for which the issuer sends logout tokens to this address.",
 );

@@ -1,7 +1,7 @@
 //! A page for each error code: its meaning, its likely causes, and the fix for each cause.
 //!
-//! The pages are the only source of these texts: `/errors/{code}` shows them, `explain` picks a cause from
-//! them, and the README's table quotes their `when`.
+//! The pages are the only source of these texts: `/errors/{code}` shows them, `explain` picks a
+//! cause from them, and the table in `docs/errors.md` quotes `when`.
 
 pub mod causes;
 mod pages;
@@ -16,9 +16,9 @@ pub use self::pages::PAGES;
 /// The page of one code.
 #[derive(Debug, Clone, Copy)]
 pub struct Page {
-    /// The code, as the body of an answer has it.
+    /// The code, as in the body of a response.
     pub code: &'static str,
-    /// The condition under which the code is answered.
+    /// The condition that leads to the code.
     pub when: &'static str,
     /// The likely causes, the most likely first.
     pub causes: &'static [Cause],
@@ -30,15 +30,15 @@ pub struct Cause {
     /// The cause, as a sentence.
     pub what: &'static str,
     /// The fix, as a sentence.
-    pub mend: &'static str,
+    pub fix: &'static str,
 }
 
-/// The parts of an answer that its code decides.
+/// The parts of a response that its code determines.
 #[derive(Debug, Clone, Copy)]
 pub struct Answer {
     /// The status.
     pub status: StatusCode,
-    /// RFC 6750's error. `None` if the code has none.
+    /// The error of RFC 6750. `None` if the code has none.
     pub error: Option<&'static str>,
     /// The sentence in the body.
     pub detail: &'static str,
@@ -50,7 +50,7 @@ impl Page {
         PAGES.iter().find(|page| page.code == code)
     }
 
-    /// Returns the parts of an answer with this code.
+    /// Returns the parts of a response with this code.
     ///
     /// # Panics
     ///
@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_code_has_a_page_in_the_order_of_the_codes() {
+    fn every_code_has_a_page_in_catalogue_order() {
         let codes = AuthError::ALL.iter().map(|error| error.code());
         let codes = codes.chain(Problem::ALL.iter().map(|problem| problem.code()));
         let pages = PAGES.iter().map(|page| page.code);
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn every_page_says_something_and_no_cause_stands_twice_on_it() {
+    fn pages_are_complete_and_list_each_cause_once() {
         for page in PAGES {
             let mut seen = HashSet::new();
             assert!(!page.when.is_empty(), "{}", page.code);
@@ -101,9 +101,9 @@ mod tests {
             for cause in page.causes {
                 let sentence = |text: &str| text.ends_with('.') && text.is_ascii();
                 assert!(sentence(cause.what), "{}: {}", page.code, cause.what);
-                assert!(sentence(cause.mend), "{}: {}", page.code, cause.mend);
+                assert!(sentence(cause.fix), "{}: {}", page.code, cause.fix);
                 assert!(
-                    seen.insert((cause.what, cause.mend)),
+                    seen.insert((cause.what, cause.fix)),
                     "twice: {}",
                     cause.what
                 );

@@ -1,6 +1,6 @@
 //! Serves the error pages as HTML or JSON, depending on `Accept`.
 //!
-//! A page is the same for every caller, so it is rendered once and all answers share its bytes.
+//! A page is the same for every caller, so it is rendered only once.
 
 use std::{fmt::Write, sync::LazyLock};
 
@@ -97,7 +97,7 @@ fn page_json(page: &Page) -> Value {
     let mut shown = summary(page);
     let causes = page.causes.iter();
     shown["causes"] = causes
-        .map(|cause| json!({"cause": cause.what, "mend": cause.mend}))
+        .map(|cause| json!({"cause": cause.what, "fix": cause.fix}))
         .collect();
     shown
 }
@@ -132,12 +132,12 @@ fn page_html(page: &Page) -> String {
     }
     body += "<h2>Likely causes, and how to fix each</h2>\n<dl>\n";
     for cause in page.causes {
-        let (what, mend) = (escaped(cause.what), escaped(cause.mend));
-        let _ = writeln!(body, "<dt>{what}</dt>\n<dd>{mend}</dd>");
+        let (what, fix) = (escaped(cause.what), escaped(cause.fix));
+        let _ = writeln!(body, "<dt>{what}</dt>\n<dd>{fix}</dd>");
     }
     body += "</dl>\n";
     if answer.status.as_u16() == 401 {
-        body += "<p>With the token in hand, <code>warp-bearer explain</code> says which of these it is.</p>\n";
+        body += "<p>If you have the token, <code>warp-bearer explain</code> says which of these causes applies.</p>\n";
     }
     document(code, &body)
 }
@@ -150,7 +150,7 @@ fn document(title: &str, body: &str) -> String {
     )
 }
 
-/// Returns a text as HTML, with `<code>` for backticks.
+/// Formats a text as HTML, with `<code>` for backticks.
 fn marked(text: &str) -> String {
     let mut html = String::new();
     for (at, part) in escaped(text).split('`').enumerate() {
@@ -176,8 +176,8 @@ fn set(response: &mut Response, name: HeaderName, value: &'static str) {
         .insert(name, HeaderValue::from_static(value));
 }
 
-/// Returns whether the caller prefers HTML to JSON (RFC 9110 §12.5.1). Without a preference, as from curl,
-/// the answer is JSON.
+/// Returns whether the caller prefers HTML to JSON (RFC 9110 §12.5.1). Without a preference, as
+/// with curl, the response is JSON.
 fn wants_html(headers: &HeaderMap) -> bool {
     let accepted = headers.get_all(ACCEPT).iter();
     let ranges: Vec<&str> = accepted
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_is_a_text_in_html() {
+    fn escapes_texts_in_html() {
         assert_eq!(
             marked("`a` < `b` & \"c\""),
             "<code>a</code> &lt; <code>b</code> &amp; &quot;c&quot;"

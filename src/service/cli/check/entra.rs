@@ -1,31 +1,28 @@
 //! Checks an issuer of Microsoft Entra ID: the version of its tokens.
 //!
-//! A registration gets tokens of version 1 unless its manifest says otherwise, and the two versions have
-//! different issuers and audiences. Both are of the same tenant, so nothing else shows the mistake.
+//! An application gets version 1 tokens unless its manifest requests version 2. The two versions
+//! have different issuers and audiences but the same tenant, so no other check detects a mismatch.
 
 use reqwest::Url;
 
-use crate::service::cli::{
-    check::{context::Context, report::Section},
-    terminal::Mark,
-};
+use crate::service::cli::{check::report::Section, context::Context, terminal::Mark};
 
-/// Adds findings if the issuer is one of Entra's.
+/// Adds findings if the issuer is one of Entra ID.
 pub(in crate::service) fn check(issuer: &str, context: &Context<'_>, section: &mut Section) {
     let Some((tenant, version)) = version(issuer) else {
         return;
     };
     let (text, more) = if version == 2 {
         (
-            "this issuer has tokens of version 2",
+            "this issuer issues v2.0 tokens",
             format!(
                 "set requestedAccessTokenVersion (accessTokenAcceptedVersion) to 2 in the manifest of \
-                 the API; without it, tokens are from https://sts.windows.net/{tenant}/"
+                 the API; otherwise, tokens are from https://sts.windows.net/{tenant}/"
             ),
         )
     } else {
         (
-            "this issuer has tokens of version 1",
+            "this issuer issues v1.0 tokens",
             format!(
                 "with requestedAccessTokenVersion 2 in the manifest of the API, tokens are from \
                  https://login.microsoftonline.com/{tenant}/v2.0"
@@ -41,14 +38,14 @@ pub(in crate::service) fn check(issuer: &str, context: &Context<'_>, section: &m
             .iter()
             .all(|audience| audience.starts_with("api://"))
     {
-        let text = "tokens of version 2 have the application's id as aud, without api://";
+        let text = "v2.0 tokens have the application's ID as aud, without api://";
         let id = audience.trim_start_matches("api://");
-        let more = format!("set AUTH0_API_AUDIENCE to {id} if that is its id");
+        let more = format!("set AUTH0_API_AUDIENCE to {id} if that is the application's ID");
         section.add_more(Mark::Note, "Entra", text, more);
     }
 }
 
-/// Returns the tenant and the version of the tokens of an issuer, if it is one of Entra's.
+/// Returns the tenant and the token version of an issuer. `None` if it is not one of Entra ID.
 fn version(issuer: &str) -> Option<(String, u8)> {
     let url = Url::parse(issuer).ok()?;
     let mut path = url.path_segments()?;
@@ -65,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_issuer_shows_the_version() {
+    fn recognizes_the_token_version_by_issuer() {
         let of = |version: u8| Some(("t".to_owned(), version));
         for (issuer, expected) in [
             ("https://sts.windows.net/t/", of(1)),

@@ -1,5 +1,4 @@
-//! Checks introspection: asks the endpoint about a token that nobody issued. `active: false` is
-//! success.
+//! Checks introspection: asks the endpoint about a made-up token. `active: false` means success.
 
 use crate::{
     auth::introspection::client::AskError,
@@ -9,12 +8,12 @@ use crate::{
     },
 };
 
-/// Returns the findings. `None` if no issuer is asked.
+/// Returns the findings. `None` if introspection is off.
 pub(in crate::service) async fn check(
     config: &Config,
     on_request: impl Fn(&str),
 ) -> Option<Section> {
-    // What prevents it from being built is a finding of the issuer's own section.
+    // If building fails, the reason is already a finding in the issuer's own section.
     let auth = auth::builder(config).build().ok()?;
     if auth.introspection_status().is_empty() {
         return None;
@@ -24,7 +23,7 @@ pub(in crate::service) async fn check(
     for (issuer, outcome) in auth.probe_introspection().await {
         match outcome {
             Ok(()) => {
-                let text = "accepts the credentials, and calls a made-up token inactive";
+                let text = "accepts the credentials, and answers that a made-up token is inactive";
                 section.add_more(Mark::Good, "endpoint", text, issuer);
             }
             Err(error @ AskError::Denied(..)) => {

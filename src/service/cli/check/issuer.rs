@@ -18,13 +18,9 @@ use crate::{
     },
     service::{
         cli::{
-            check::{
-                certificate,
-                context::Context,
-                entra, keys,
-                report::Section,
-                way_out::{Wanted, way_out},
-            },
+            check::{certificate, entra, keys, report::Section},
+            context::Context,
+            fetch_advice::{Wanted, fetch_advice, name_advice},
             terminal::Mark,
             time_format::{self, length, relative},
         },
@@ -32,14 +28,10 @@ use crate::{
     },
 };
 
-/// A response that takes longer is reported.
+/// A slower response is reported.
 const SLOW: Duration = Duration::from_secs(1);
-/// A certificate that ends sooner is reported. In seconds.
+/// A certificate that expires sooner is reported. In seconds.
 const SOON: f64 = 14.0 * 86400.0;
-
-/// What to do about a name that does not resolve.
-const NO_NAME: &str =
-    "set HTTPS_PROXY if this network needs a proxy; or set AUTH0_JWKS_FILE to a file with its keys";
 
 /// Checks one issuer. Calls `on_request` with the target of each request before it is sent.
 pub(in crate::service) async fn check(
@@ -51,7 +43,7 @@ pub(in crate::service) async fn check(
     let config = context.config;
     entra::check(issuer, context, &mut section);
     if config.algorithms == [Algorithm::HS256] {
-        let text = "none to fetch: HS256 is verified with AUTH0_SIGNING_SECRET";
+        let text = "none are fetched: HS256 uses AUTH0_SIGNING_SECRET";
         section.add(Mark::Good, "keys", text);
         return section;
     }
@@ -69,9 +61,9 @@ pub(in crate::service) async fn check(
     let fetched = match &config.jwks_uri {
         Some(address) => {
             let text = if config.tables.is_empty() {
-                "not asked: AUTH0_JWKS_URI is set"
+                "not used: AUTH0_JWKS_URI is set"
             } else {
-                "not asked: jwks_uri is set"
+                "not used: jwks_uri is set"
             };
             section.add(Mark::Plain, "discovery", text);
             if resolve(address, context, &mut section, &on_request).await {
@@ -104,7 +96,7 @@ pub(in crate::service) async fn check(
                 keys::check(&mut section, examined, &address, &offered, context);
             }
             Err(error) => {
-                let hint = way_out(error, Wanted::KeySet, context);
+                let hint = fetch_advice(error, Wanted::KeySet, context);
                 failed(&mut section, "key set", &response, error, &hint);
             }
         }
@@ -112,7 +104,7 @@ pub(in crate::service) async fn check(
     section
 }
 
-/// Returns what the issuer's own addresses need, if its table says so.
+/// Returns the extra settings for the issuer's own addresses, if its table has any.
 fn access(config: &Config) -> Access {
     let table = config.tables.first();
     table.map_or_else(Access::default, |table| {
@@ -120,8 +112,8 @@ fn access(config: &Config) -> Access {
     })
 }
 
-/// Requests the discovery document. Returns the address of the keys and the algorithms on offer, if
-/// the document is usable.
+/// Requests the discovery document. If it is usable, returns the address of the keys and the
+/// supported algorithms that the issuer offers.
 async fn discover(
     issuer: &str,
     context: &Context<'_>,
@@ -145,11 +137,11 @@ async fn discover(
             Mark::Plain,
             "discovery",
             shown,
-            "404; asking as RFC 8414 says",
+            "404; trying the address of RFC 8414",
         );
         on_request(other.as_str());
         let answer = probe::probe(other.as_str(), &access, limit).await;
-        // If there is no such document either, the first address is the one to report.
+        // If this document does not exist either, reports the first address.
         if !answer.body.as_ref().is_err_and(probe::is_not_found) {
             (url, response) = (other, answer);
         }
@@ -158,7 +150,7 @@ async fn discover(
         Ok(body) => body,
         Err(error) => {
             let wanted = Wanted::Metadata { jwks_uri: None };
-            let hint = way_out(error, wanted, context);
+            let hint = fetch_advice(error, wanted, context);
             failed(section, "discovery", &response, error, &hint);
             return None;
         }
@@ -166,28 +158,28 @@ async fn discover(
     match probe::jwks_uri(body, &url, issuer, &access) {
         Ok(address) => {
             took(section, "discovery", url.as_str(), &response, "");
-            section.add(Mark::Good, "issuer", "has the configured name, exactly");
+            section.add(Mark::Good, "issuer", "has exactly the configured name");
             let offered = offers(body, context, section);
             Some((address, offered))
         }
         Err(error) => {
             let metadata = metadata(body);
             let jwks_uri = metadata["jwks_uri"].as_str();
-            let hint = way_out(&error, Wanted::Metadata { jwks_uri }, context);
+            let hint = fetch_advice(&error, Wanted::Metadata { jwks_uri }, context);
             section.add_failure("issuer", &error, &hint);
             None
         }
     }
 }
 
-/// Reads metadata that may be unusable. Null if they are not strict JSON.
+/// Parses metadata that may be unusable. Null if they are not strict JSON.
 fn metadata(body: &[u8]) -> Value {
     let text = std::str::from_utf8(body).ok();
     let read = text.and_then(|text| json::value(text).ok());
     read.unwrap_or_default()
 }
 
-/// Resolves the host of a URL. Returns `false` if that fails, so that no request is useful.
+/// Resolves the host of a URL. Returns `false` if that fails, because then no request can succeed.
 async fn resolve(
     url: &str,
     context: &Context<'_>,
@@ -204,7 +196,7 @@ async fn resolve(
         return true;
     };
     if context.has_proxy && scheme == "https" {
-        let text = "left to the proxy that the environment names";
+        let text = "resolved by the proxy in the environment";
         section.add(Mark::Plain, "name", text);
         return true;
     }
@@ -221,11 +213,16 @@ async fn resolve(
         }
         Ok(Err(error)) => {
             let (host, error) = (ShownText::new(host), ShownText::message(error));
-            section.add_more(Mark::Bad, "name", format!("{host}: {error}"), NO_NAME);
+            section.add_more(
+                Mark::Bad,
+                "name",
+                format!("{host}: {error}"),
+                name_advice(context),
+            );
         }
         Err(_) => {
             let text = format!("{}: no answer in time", ShownText::new(host));
-            section.add_more(Mark::Bad, "name", text, NO_NAME);
+            section.add_more(Mark::Bad, "name", text, name_advice(context));
         }
     }
     false
@@ -237,7 +234,7 @@ fn failed(section: &mut Section, name: &str, response: &Probe, error: &FetchErro
     section.add_failure(name, error, hint);
 }
 
-/// Adds the findings about the connection: certificate and clock.
+/// Adds the findings about the certificate and the clock.
 fn connection(url: &str, response: &Probe, context: &Context<'_>, section: &mut Section) {
     if let Some(shown) = &response.certificate {
         match certificate::validity(shown) {
@@ -252,7 +249,11 @@ fn connection(url: &str, response: &Probe, context: &Context<'_>, section: &mut 
             None => section.add(Mark::Good, "TLS", "trusted"),
         }
     } else if url.starts_with("http://") {
-        section.add(Mark::Note, "TLS", "none: plain http, which is for loopback");
+        section.add(
+            Mark::Note,
+            "TLS",
+            "none: plain http, which is allowed on loopback only",
+        );
     }
     if let Some(ahead) = response.ahead {
         clock(ahead, response.took, context, section);
@@ -261,16 +262,16 @@ fn connection(url: &str, response: &Probe, context: &Context<'_>, section: &mut 
 
 fn clock(ahead: f64, took: Duration, context: &Context<'_>, section: &mut Section) {
     let leeway = context.config.leeway.as_secs_f64();
-    // `Date` has no fractions, and how long the response took to arrive is unknown.
+    // `Date` has no fractions, and the time that the response took to arrive is unknown.
     let uncertainty = 0.5 + took.as_secs_f64() / 2.0;
     if ahead.abs() <= uncertainty + 0.5 {
-        section.add(Mark::Good, "clock", "as the issuer's");
+        section.add(Mark::Good, "clock", "same as the issuer's");
         return;
     }
     let text = format!("{} the issuer's", time_format::ahead(ahead));
     if ahead.abs() > leeway + uncertainty {
         let more = format!(
-            "beyond AUTH0_LEEWAY, {}; set it right, with NTP",
+            "beyond AUTH0_LEEWAY, {}; correct the clock, with NTP",
             length(leeway)
         );
         section.add_more(Mark::Bad, "clock", text, more);
@@ -296,8 +297,8 @@ fn millis(took: Duration) -> String {
     format!("{} ms", took.as_millis())
 }
 
-/// Adds findings about the algorithms that the issuer offers for ID tokens, and returns those that
-/// the service supports. Access tokens may have others, so nothing here is bad.
+/// Adds findings about the algorithms that the issuer offers for ID tokens. Returns those that the
+/// service supports. Access tokens may use others, so no finding is an error.
 fn offers(body: &[u8], context: &Context<'_>, section: &mut Section) -> Vec<Algorithm> {
     let metadata = metadata(body);
     let offered = metadata["id_token_signing_alg_values_supported"].as_array();
@@ -308,18 +309,18 @@ fn offers(body: &[u8], context: &Context<'_>, section: &mut Section) -> Vec<Algo
         .collect();
     let allowed = &context.config.algorithms;
     if offered.contains(&"none") {
-        let text = "the issuer offers alg none; such a token is never accepted here";
+        let text = "the issuer offers alg none; the service never accepts such a token";
         section.add(Mark::Note, "algorithms", text);
     }
     if offered.contains(&"HS256") && !allowed.contains(&Algorithm::HS256) {
-        let text = "the issuer offers HS256; tokens of an API that is set to it are refused here";
+        let text = "the issuer offers HS256; the service rejects tokens that are signed with it";
         section.add(Mark::Note, "algorithms", text);
     }
     let missing = allowed.iter().map(|alg| alg.as_str());
     let missing: Vec<_> = missing.filter(|alg| !offered.contains(alg)).collect();
     if !offered.is_empty() && !missing.is_empty() {
         let text = format!(
-            "accepted here and not offered there: {}",
+            "configured, but not offered by the issuer: {}",
             missing.join(", ")
         );
         section.add(Mark::Note, "algorithms", text);

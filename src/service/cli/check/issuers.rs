@@ -1,11 +1,11 @@
-//! The table of all issuers of the issuers file, after the section of each.
+//! The table of all issuers in the issuers file, shown after the section of each.
 
 use crate::service::{
     cli::{check::report::Section, terminal::Mark},
     config::{Config, IssuerSettings},
 };
 
-/// One row: the issuer, and what its tokens need.
+/// One row: the issuer, and the requirements for its tokens.
 pub(in crate::service) struct Row {
     mark: Mark,
     url: String,
@@ -13,7 +13,7 @@ pub(in crate::service) struct Row {
     place: String,
 }
 
-/// Makes the row of an issuer, with the worst mark of its section.
+/// Creates the row of an issuer, with the worst mark of its section.
 pub(in crate::service) fn row(table: &IssuerSettings, own: &Config, section: &Section) -> Row {
     let algorithms: Vec<_> = own.algorithms.iter().map(|alg| alg.as_str()).collect();
     let claim = table.audience_claim.unwrap_or_default();
@@ -38,7 +38,7 @@ pub(in crate::service) fn row(table: &IssuerSettings, own: &Config, section: &Se
     }
 }
 
-/// Makes the section of the rows.
+/// Creates the section with the rows.
 pub(in crate::service) fn table(rows: Vec<Row>) -> Section {
     let mut section = Section::new(format!("Issuers ({})", rows.len()));
     for row in rows {

@@ -10,17 +10,22 @@ use crate::{
     auth::{
         Algorithm,
         display::{ShownText, ShownUrl},
-        keys::key_set::{Examined, NoKeys},
+        keys::{
+            fetch::FetchError,
+            key_set::{Examined, NoKeys},
+        },
     },
     service::cli::{
-        check::{certificate, context::Context, report::Section},
+        check::{certificate, report::Section},
+        context::Context,
+        fetch_advice::{Wanted, fetch_advice},
         terminal::Mark,
         time_format::{length, local},
     },
 };
 
-/// Checks keys that were examined with the function that the service uses. `offered` are the algorithms that the
-/// issuer's metadata name.
+/// Checks keys, which were examined with the same function that the service uses. `offered` are the
+/// algorithms in the issuer's metadata.
 pub(in crate::service) fn check(
     section: &mut Section,
     examined: Result<Vec<Examined>, NoKeys>,
@@ -31,15 +36,20 @@ pub(in crate::service) fn check(
     let algorithms = &context.config.algorithms;
     let keys = match examined {
         Ok(keys) => keys,
-        Err(error) => {
+        Err(error) if context.config.jwks_file.is_some() => {
             let text = format!("{}: {error}", ShownUrl::new(from));
             return section.add(Mark::Bad, "keys", text);
+        }
+        Err(error) => {
+            let error = FetchError::NoKeys(ShownUrl::new(from), error);
+            let hint = fetch_advice(&error, Wanted::KeySet, context);
+            return section.add_failure("keys", &error, &hint);
         }
     };
     for examined in &keys {
         key(section, examined, context);
     }
-    not_allowed(section, &keys, offered, algorithms);
+    not_allowed(section, &keys, offered, context);
     let usable = keys
         .iter()
         .filter(|(_, good_for)| is_used(good_for))
@@ -66,24 +76,30 @@ fn key(section: &mut Section, (jwk, good_for): &Examined, context: &Context<'_>)
     let named = format!("{name}: {kind}");
     match good_for {
         Ok(algorithms) if algorithms.is_empty() => {
-            let more = "for no algorithm of AUTH0_ALGORITHMS";
+            let more = "not for an algorithm in AUTH0_ALGORITHMS";
             section.add_more(Mark::Plain, "key", named, more);
         }
         Ok(_) => section.add_more(Mark::Good, "key", named, age(jwk, context.now)),
         Err(reason) => {
-            section.add_more(Mark::Note, "key", named, format!("left out: {reason}"));
+            section.add_more(
+                Mark::Note,
+                "key",
+                named,
+                format!("cannot be used: {reason}"),
+            );
         }
     }
 }
 
-/// Names the algorithms on offer that are not allowed, with the line that allows them. The line drops
-/// those of `AUTH0_ALGORITHMS` that the issuer does not have.
+/// Names the offered algorithms that are not allowed, with a line of configuration that allows
+/// them. The line omits algorithms of `AUTH0_ALGORITHMS` that the issuer does not have.
 fn not_allowed(
     section: &mut Section,
     keys: &[Examined],
     offered: &[Algorithm],
-    allowed: &[Algorithm],
+    context: &Context<'_>,
 ) {
+    let allowed = &context.config.algorithms;
     let of_keys = keys.iter().filter(|(_, good_for)| good_for.is_ok());
     let of_keys: Vec<_> = of_keys.filter_map(|(jwk, _)| algorithm_of(jwk)).collect();
     let has = |algorithm: &Algorithm| of_keys.contains(algorithm) || offered.contains(algorithm);
@@ -105,8 +121,15 @@ fn not_allowed(
     let is_kept = |algorithm: &&Algorithm| has(algorithm) || algorithm.is_symmetric();
     let kept = allowed.iter().filter(is_kept).copied();
     let line: Vec<_> = kept.chain(more.iter().copied()).collect();
-    let text = format!("on offer and not accepted here: {}", names(&more, ", "));
-    let more = format!("to accept: AUTH0_ALGORITHMS={}", names(&line, ","));
+    let text = format!(
+        "offered by the issuer, but not configured: {}",
+        names(&more, ", ")
+    );
+    let more = if context.config.issuers_file.is_some() {
+        format!("to accept: algorithms = [\"{}\"]", names(&line, "\", \""))
+    } else {
+        format!("to accept: AUTH0_ALGORITHMS={}", names(&line, ","))
+    };
     section.add_more(mark, "algorithms", text, more);
 }
 
@@ -115,8 +138,7 @@ fn names(algorithms: &[Algorithm], separator: &str) -> String {
     names.join(separator)
 }
 
-/// Returns the algorithm that a usable key is for: its `alg`, or the one that its type has most
-/// often.
+/// Returns the algorithm of a usable key: its `alg`, or the most common one for its type.
 fn algorithm_of(jwk: &Value) -> Option<Algorithm> {
     let text = |name: &str| jwk.get(name).and_then(Value::as_str);
     let name = text("alg").or(match (text("kty")?, text("crv")) {
@@ -129,7 +151,7 @@ fn algorithm_of(jwk: &Value) -> Option<Algorithm> {
     name?.parse().ok()
 }
 
-/// Returns the size of an RSA key. For other keys, the name of the curve implies it.
+/// Returns the size of an RSA key. For other keys, the curve determines the size.
 fn bits(jwk: &Value) -> Option<String> {
     let modulus = URL_SAFE_NO_PAD.decode(jwk.get("n")?.as_str()?).ok()?;
     let first = modulus.iter().position(|byte| *byte != 0)?;
@@ -137,7 +159,7 @@ fn bits(jwk: &Value) -> Option<String> {
     Some(format!("{bits} bits"))
 }
 
-/// Formats the age of a key, which is that of its certificate. Empty if the key has none.
+/// Formats the age of a key's certificate. Empty if the key has none.
 fn age(jwk: &Value, now: f64) -> String {
     let certificate = jwk.get("x5c").and_then(|chain| chain.get(0)?.as_str());
     let certificate = certificate.and_then(|text| STANDARD.decode(text).ok());

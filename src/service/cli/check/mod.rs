@@ -1,11 +1,10 @@
 //! `warp-bearer check`: checks the configuration and its issuers before deployment.
 //!
-//! Sends the requests that the service would send and uses the library's own functions, so that
-//! what passes here works there. Changes nothing, and continues after a failure, so that one run
-//! reports everything.
+//! Sends the same requests as the service and uses the library's own functions, so that a
+//! configuration that passes here works there. Changes nothing, and continues after a failure, so
+//! that one run reports everything.
 
 mod certificate;
-mod context;
 mod entra;
 mod introspection;
 mod issuer;
@@ -13,8 +12,9 @@ mod issuers;
 mod keys;
 mod progress;
 mod report;
+mod revocations;
+mod store;
 mod variables;
-mod way_out;
 
 use std::{path::PathBuf, time::SystemTime};
 
@@ -23,14 +23,14 @@ use clap::Args;
 use crate::service::{
     cli::{
         check::{
-            context::Context,
             progress::Progress,
             report::{Report, Section},
         },
+        context::Context,
         failure::Failure,
         terminal::{Mark, Terminal, ascii},
     },
-    config::{Config, Environment, Faults, quoted},
+    config::{Config, Environment, Faults},
     http::{descriptors, tls::Tls},
 };
 
@@ -75,33 +75,23 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
         Err(faults) => add_faults(&faults, &mut section),
     }
     if warnings.is_empty() {
-        section.add(
-            Mark::Good,
-            "",
-            "every variable makes sense, alone and together",
-        );
+        section.add(Mark::Good, "", "no mistakes found");
     }
     for warning in warnings {
         section.add(Mark::Note, "", warning.to_string());
     }
     certificate(&config, &mut section);
     descriptors(&config, &mut section);
+    revocations::check(&config, &mut section);
     report.add(section);
     let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
     let progress = Progress::on_stderr(environment.has_dumb_terminal());
     let mut rows = Vec::new();
     for own in config.of_each_issuer() {
-        let context = Context {
-            config: &own,
-            has_proxy: environment.has_proxy(),
-            authorities: environment
-                .network_variables()
-                .find(|(name, ..)| *name == "SSL_CERT_FILE")
-                .map(|(_, path, _)| quoted(path)),
-            now: now.as_secs_f64(),
-        };
+        let context = Context::new(&own, &environment, now.as_secs_f64());
         for issuer in &own.issuers {
             let section = issuer::check(issuer, &context, |target| progress.show(target)).await;
+            let section = section.in_words_of(&own);
             rows.extend(
                 own.tables
                     .first()
@@ -111,6 +101,9 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
         }
     }
     if let Some(section) = introspection::check(&config, |target| progress.show(target)).await {
+        report.add(section.in_words_of(&config));
+    }
+    if let Some(section) = store::check(&config, |target| progress.show(target)).await {
         report.add(section);
     }
     progress.clear();
@@ -141,15 +134,15 @@ fn add_faults(faults: &Faults, section: &mut Section) {
     }
 }
 
-/// Adds a finding if connections would take the descriptors that key fetches need. The service may have
-/// another limit where it runs.
+/// Adds a finding if connections would use the descriptors that key fetches need. The limit may be
+/// different where the service runs.
 fn descriptors(config: &Config, section: &mut Section) {
     let wanted = config.limits.connections;
     let Some((connections, descriptors)) = descriptors::shortfall(wanted) else {
         return;
     };
     let text = format!(
-        "MAX_CONNECTIONS is {wanted}, and a process may open {descriptors} files here: {connections} connections would be served at once"
+        "MAX_CONNECTIONS is {wanted}, but a process may open only {descriptors} files here, which is enough for {connections} connections"
     );
     let more = "raise the limit (ulimit -n, LimitNOFILE), or lower MAX_CONNECTIONS";
     section.add_more(Mark::Note, "", text, more);

@@ -1,4 +1,4 @@
-//! [`Progress`]: shows on standard error which request is running.
+//! [`Progress`]: shows the running request on standard error.
 
 use std::io::{self, IsTerminal, Write};
 
@@ -10,14 +10,14 @@ pub(in crate::service) struct Progress {
 }
 
 impl Progress {
-    /// Creates a line, which stays hidden unless standard error is a terminal that can remove it.
+    /// Creates a line. It stays hidden unless standard error is a terminal that can remove lines.
     pub(in crate::service) fn on_stderr(has_dumb_terminal: bool) -> Self {
         Self {
             is_shown: io::stderr().is_terminal() && !has_dumb_terminal,
         }
     }
 
-    /// Shows what is requested. Turns line wrapping off meanwhile, because part of a wrapped line
+    /// Shows the address being requested. Turns line wrapping off, because part of a wrapped line
     /// could not be removed.
     pub(in crate::service) fn show(&self, target: &str) {
         let target = ShownUrl::new(target);
@@ -28,7 +28,7 @@ impl Progress {
         self.write("\r\x1b[2K");
     }
 
-    /// Ignores errors, because nothing depends on the line.
+    /// Ignores errors, because nothing depends on this line.
     fn write(&self, text: &str) {
         if self.is_shown {
             let mut terminal = io::stderr();

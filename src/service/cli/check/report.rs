@@ -4,14 +4,17 @@ use serde_json::{Value, json};
 
 use crate::{
     auth::keys::fetch::FetchError,
-    service::cli::terminal::{Mark, Terminal},
+    service::{
+        cli::terminal::{Mark, Terminal},
+        config::Config,
+    },
 };
 
 /// The findings, in sections.
 #[derive(Debug, Default)]
 pub(in crate::service) struct Report(Vec<Section>);
 
-/// The findings about one subject.
+/// The findings about one topic.
 #[derive(Debug)]
 pub(in crate::service) struct Section {
     title: String,
@@ -24,7 +27,7 @@ struct Finding {
     name: String,
     text: String,
     more: String,
-    /// The reason in one word, as `/readyz` and the log give it.
+    /// The reason as one word, as in `/readyz` and the log.
     reason: Option<&'static str>,
 }
 
@@ -40,7 +43,7 @@ impl Section {
         self.add_more(mark, name, text, "");
     }
 
-    /// Adds a finding with more text, which is shown fainter.
+    /// Adds a finding with additional text, which is shown in a fainter style.
     pub(in crate::service) fn add_more(
         &mut self,
         mark: Mark,
@@ -57,7 +60,7 @@ impl Section {
         });
     }
 
-    /// Adds the finding that a fetch fails, with the word that `/readyz` has for it and the way out.
+    /// Adds the finding that a fetch failed, with its word from `/readyz` and a hint.
     pub(in crate::service) fn add_failure(&mut self, name: &str, error: &FetchError, hint: &str) {
         let reason = Some(error.word());
         self.findings.push(Finding {
@@ -71,6 +74,17 @@ impl Section {
 }
 
 impl Section {
+    /// Names the options of the issuers file in the place of variables, if the issuers are in a file.
+    #[must_use]
+    pub(in crate::service) fn in_words_of(mut self, config: &Config) -> Self {
+        for finding in &mut self.findings {
+            for text in [&mut finding.text, &mut finding.more] {
+                *text = config.in_its_words(text).into_owned();
+            }
+        }
+        self
+    }
+
     /// Returns the worst mark of the findings.
     pub(in crate::service) fn mark(&self) -> Mark {
         let has = |mark| self.findings.iter().any(|finding| finding.mark == mark);
@@ -89,7 +103,7 @@ impl Report {
         self.0.push(section);
     }
 
-    /// Returns whether no finding prevents the service from working.
+    /// Returns true unless a finding prevents the service from working.
     pub(in crate::service) fn is_good(&self) -> bool {
         let mut findings = self.0.iter().flat_map(|section| &section.findings);
         findings.all(|finding| finding.mark != Mark::Bad)
@@ -115,14 +129,14 @@ impl Report {
         lines.join("\n")
     }
 
-    /// Formats the verdict, which follows the text.
+    /// Formats the verdict, which is printed after the text.
     pub(in crate::service) fn verdict(&self, terminal: Terminal) -> String {
         if self.is_good() {
-            terminal.strong(Mark::Good, "Nothing stands in the way of the service.")
+            terminal.strong(Mark::Good, "The service would work.")
         } else {
             terminal.strong(
                 Mark::Bad,
-                "What is marked ✗ stands in the way of the service.",
+                "The service would not work: see the lines with ✗.",
             )
         }
     }

@@ -1,4 +1,4 @@
-//! The section about variables: the value of each, and where it comes from.
+//! The section about variables: each value and its origin.
 
 use crate::service::{
     cli::{check::report::Section, terminal::Mark},

@@ -1,9 +1,9 @@
 //! `warp-bearer dev`: runs the service together with a local issuer, without an account.
 //!
-//! The issuer works like a real one, with keys that exist only in this process. Service and issuer
-//! listen on loopback only, and the command does not start if a real issuer is configured. The
-//! secret of the issuer's client is public, so that scripts can get tokens: they are valid only for
-//! this service on this machine, until the process ends.
+//! The issuer works like a real one, with keys that exist only in this process. Both listen only on
+//! loopback, and the command does not start if a real issuer is configured. The secret of the
+//! issuer's client is public, so that scripts can get tokens. These tokens are valid only for this
+//! service on this machine, until the process ends.
 
 mod page;
 mod proof;
@@ -31,10 +31,10 @@ use crate::{
     },
 };
 
-/// The port of the service unless LISTEN says otherwise.
+/// The port of the service, unless LISTEN sets another.
 const SERVICE_PORT: u16 = 8000;
 
-/// The name of the client and its secret.
+/// The id of the client and its secret.
 const CLIENT: (&str, &str) = ("dev", "dev");
 
 const EXAMPLES: &str = "\
@@ -50,16 +50,16 @@ Examples:
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 #[command(after_help = EXAMPLES)]
 pub(in crate::service) struct Options {
-    /// Print an access token of the dev that runs at LISTEN, and nothing else
+    /// Print an access token from the dev that runs at LISTEN, and nothing else
     #[arg(long)]
     token: bool,
-    /// The scopes to ask for, separated by blanks
+    /// The scopes to request, separated by spaces
     #[arg(long, requires = "token", value_name = "SCOPES")]
     scope: Option<String>,
-    /// Accept tokens that are bound to a key, with DPoP proofs; with --token, print such a token
+    /// Accept tokens that are bound to a key (DPoP); with --token, print such a token
     #[arg(long)]
     dpop: bool,
-    /// Print a DPoP proof for a request, with the key that --token --dpop binds tokens to
+    /// Print a DPoP proof for a request, made with the key of `--token --dpop`
     #[arg(
         long,
         num_args = 2,
@@ -68,13 +68,13 @@ pub(in crate::service) struct Options {
         conflicts_with_all = ["token", "dpop"]
     )]
     proof: Option<Vec<String>>,
-    /// The token that the proof goes with
+    /// The token for which the proof is made
     #[arg(long, requires = "proof", value_name = "TOKEN")]
     for_token: Option<String>,
-    /// The nonce of the proof, from DPoP-Nonce of an answer
+    /// The nonce for the proof, from the field DPoP-Nonce of an answer
     #[arg(long, requires = "proof", value_name = "NONCE")]
     nonce: Option<String>,
-    /// The shape of the tokens, as Auth0 has them: its own, or RFC 9068's
+    /// The token profile: Auth0's own, or that of RFC 9068
     #[arg(
         long,
         value_name = "PROFILE",
@@ -82,10 +82,10 @@ pub(in crate::service) struct Options {
         conflicts_with_all = ["token", "proof"]
     )]
     profile: Shape,
-    /// Put a new signing key in the place of the one before, again and again: 30s, 5m
+    /// Replace the signing key at this interval, such as 30s or 5m
     #[arg(long, value_name = "DURATION", value_parser = duration, conflicts_with_all = ["token", "proof"])]
     rotate_every: Option<Duration>,
-    /// Have the issuer fail from the moment that its keys are held: hang, drip, html, not-json,
+    /// Make the issuer fail once the service has its keys: hang, drip, html, not-json,
     /// empty-set, empty-body, not-modified, half-body, too-large, redirect, wrong-issuer, or a
     /// status such as 500
     #[arg(long, value_name = "FAULT", conflicts_with_all = ["token", "proof"])]
@@ -118,8 +118,8 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
     }
     if let Some((name, origin)) = environment.first_auth0() {
         return Err(Failure::NotForDevelopment(format!(
-            "{name} is set in {origin}: dev has an issuer of its own and uses no AUTH0_ \
-             configuration; unset it, or run `warp-bearer serve`"
+            "{name} is set in {origin}: dev has its own issuer and uses no AUTH0_ \
+             variables; unset it, or run `warp-bearer serve`"
         )));
     }
     let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
@@ -139,7 +139,7 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
         format!("http://{service}"),
         format!("http://localhost:{}", service.port()),
     ]);
-    // The printed commands must work as soon as they can be read.
+    // The printed commands must work as soon as they are visible.
     tokio::select! {
         () = auth.ready() => {}
         () = shutdown.requested() => return Ok(()),
@@ -173,14 +173,14 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Starts the issuer on its usual port if the service has its own, else on any free one. Returns whether
-/// the usual port was taken.
+/// Starts the issuer on its usual port if the service uses its own usual port, and otherwise on any
+/// free one. Returns whether the issuer's usual port was taken.
 async fn issuer(environment: &Environment) -> Result<(Issuer, bool), Failure> {
     let start = |port| {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         Issuer::with_known_client(address, Algorithm::RS256, CLIENT)
     };
-    // An invalid LISTEN is reported with the rest of the configuration.
+    // An invalid LISTEN is reported together with the rest of the configuration.
     let service = ServiceAddress::from_environment(environment);
     let is_usual = service.is_ok_and(|service| service.listen.port() == SERVICE_PORT);
     if is_usual && let Ok(issuer) = start(page::ISSUER_PORT).await {
@@ -207,7 +207,7 @@ fn config(environment: &Environment, issuer: &Issuer) -> Result<Config, Failure>
     let (config, _) = config.map_err(|faults| Failure::Config(environment.locate(faults)))?;
     if config.tls.is_some() {
         return Err(Failure::NotForDevelopment(
-            "TLS_CERT_FILE: set, but dev speaks plain HTTP, on loopback alone; unset it and \
+            "TLS_CERT_FILE: set, but dev speaks plain HTTP, on loopback only; unset it and \
              TLS_KEY_FILE"
                 .to_owned(),
         ));
@@ -215,7 +215,7 @@ fn config(environment: &Environment, issuer: &Issuer) -> Result<Config, Failure>
     Ok(config)
 }
 
-/// Configures the documentation page so that it can fetch tokens itself.
+/// Configures the documentation page to fetch tokens itself.
 fn docs(issuer: &Issuer) -> Docs {
     let (client_id, client_secret) = CLIENT;
     Docs {
@@ -228,7 +228,8 @@ fn docs(issuer: &Issuer) -> Docs {
 }
 
 fn auth(issuer: &Issuer, options: &Options, service: SocketAddr) -> Result<Auth, Failure> {
-    /// The time to live of keys if fetches are to fail. Short, so that the failure is soon visible.
+    /// The time to live of keys if fetches are made to fail. It is short, so that the failure soon
+    /// shows.
     const SHORT_TTL: Duration = Duration::from_secs(5);
     let mut auth = Auth::builder()
         .issuer(issuer.url())
@@ -247,7 +248,7 @@ fn on_loopback(name: &str, address: SocketAddr) -> Result<(), Failure> {
         return Ok(());
     }
     Err(Failure::NotForDevelopment(format!(
-        "{name}: {address} is no loopback address, and dev listens on no other; set {name} to \
+        "{name}: {address} is not a loopback address, and dev listens on loopback only; set {name} to \
          127.0.0.1:{}",
         address.port()
     )))
@@ -262,14 +263,14 @@ async fn rotate(issuer: &Issuer, every: Option<Duration>) {
         tokio::time::sleep(every).await;
         let issuer = issuer.clone();
         let rotated = tokio::task::spawn_blocking(move || {
-            // Like Auth0, the issuer publishes the previous key and none before it.
+            // Like Auth0, the issuer publishes only the current and the previous key.
             issuer.retire();
             issuer.rotate();
             issuer.key().kid().to_owned()
         });
         match rotated.await {
-            Ok(kid) => tracing::info!(kid, "the issuer signs with a new key"),
-            Err(error) => tracing::error!(%error, "the issuer's key is not rotated"),
+            Ok(kid) => tracing::info!(kid, "signing key rotated"),
+            Err(error) => tracing::error!(%error, "signing key rotation failed"),
         }
     }
 }

@@ -7,17 +7,17 @@ use crate::{
     service::cli::terminal::{Mark, Terminal},
 };
 
-/// The port of the issuer, so that commands in the README can name it. `examples/hello.rs` has the one
-/// between it and the service's.
+/// The issuer's usual port. It is fixed so that commands in the README can use it.
+/// `examples/hello.rs` uses the port between it and the service's.
 pub(super) const ISSUER_PORT: u16 = 8002;
 
-/// The facts that the text shows.
+/// The values that the text shows.
 #[allow(clippy::struct_excessive_bools)] // each adds a line of its own
 pub(in crate::service) struct Page<'a> {
     pub(in crate::service) issuer: &'a Issuer,
     pub(in crate::service) service: SocketAddr,
     pub(in crate::service) metrics: SocketAddr,
-    /// The issuer's usual port is taken.
+    /// True if the issuer's usual port is taken.
     pub(in crate::service) issuer_port_taken: bool,
     pub(in crate::service) docs: bool,
     pub(in crate::service) rotate_every: Option<Duration>,
@@ -28,9 +28,10 @@ pub(in crate::service) struct Page<'a> {
 
 impl Page<'_> {
     /// Formats the text, which fits a terminal of 80 by 24 if the service has its default port.
-    /// Each command is one line, below a comment that explains it, so that all can be pasted at once.
+    /// Each command is one line below a comment that explains it, so that all can be pasted at
+    /// once.
     pub(in crate::service) fn text(&self) -> String {
-        let title = "warp-bearer dev: a service and an issuer of its own, on this machine alone.";
+        let title = "warp-bearer dev: the service and a local issuer, on this machine only.";
         let mut page = self.terminal.strong(Mark::Plain, title) + "\n\n";
         for (what, address) in self.addresses() {
             // Writing to a string cannot fail.
@@ -55,7 +56,7 @@ impl Page<'_> {
             let docs = format!("{service}/docs   to try it in a browser");
             addresses.push(("docs", docs));
         }
-        let issuer = format!("{}   its keys are made now", self.issuer.url());
+        let issuer = format!("{}   with new keys", self.issuer.url());
         addresses.extend([
             ("ready", format!("{service}/readyz")),
             ("metrics", format!("http://{}/metrics", self.metrics)),
@@ -71,7 +72,7 @@ impl Page<'_> {
         self.commands_of_bearer().into()
     }
 
-    /// The walk with a token that is bound to a key.
+    /// The commands to try with a token that is bound to a key.
     fn commands_with_proofs(&self) -> [(&'static str, String); 6] {
         let url = format!("http://{}/api/private", self.service);
         let program = program();
@@ -82,21 +83,21 @@ impl Page<'_> {
         let token = format!("TOKEN=$({} dev --token --dpop)", self.program());
         [
             (
-                "In another terminal, a token that is bound to a key:",
+                "In another terminal, get a token that is bound to a key:",
                 token,
             ),
-            ("A proof of that key, for one request:", proof),
+            ("Make a proof with that key, for one request:", proof),
             (
-                "With both, 200; the same again, 401, for a proof passes once:",
+                "With both, 200; a second time, 401, because a proof can be used once:",
                 with("DPoP"),
             ),
             ("As a plain bearer token, 401:", with("Bearer")),
             (
-                "Without either, 401, and both schemes are offered:",
+                "Without a token, 401, and both schemes are offered:",
                 format!("curl -i {url}"),
             ),
             (
-                "A token that is not bound passes as before:",
+                "A token that is not bound still works:",
                 format!(
                     "curl -iH \"Authorization: Bearer $({} dev --token)\" {url}",
                     self.program()
@@ -120,15 +121,18 @@ impl Page<'_> {
             self.program()
         );
         [
-            ("In another terminal, a token, good for a day:", token),
-            ("Open to all, 200:", call("/api/public")),
-            ("Without a token, 401:", call("/api/private")),
-            ("With it, 200 and its claims:", with("/api/private")),
             (
-                "For its scope, 200; with a token of no --scope, 403:",
+                "In another terminal, get a token that is valid for a day:",
+                token,
+            ),
+            ("Open to everyone, 200:", call("/api/public")),
+            ("Without a token, 401:", call("/api/private")),
+            ("With the token, 200 and its claims:", with("/api/private")),
+            (
+                "With the scope of the token, 200; without --scope, 403:",
                 with("/api/private-scoped"),
             ),
-            ("Why a token is taken, or refused:", explain),
+            ("Why a token is accepted or rejected:", explain),
         ]
     }
 
@@ -137,14 +141,14 @@ impl Page<'_> {
         let mut notices = Vec::new();
         if self.issuer_port_taken {
             notices.push(format!(
-                "Port {ISSUER_PORT} is taken, so the issuer has another one."
+                "Port {ISSUER_PORT} is in use, so the issuer has another port."
             ));
         }
         if let Some(every) = self.rotate_every {
-            notices.push(format!("The issuer signs with a new key every {every:?}: the first request that carries a new kid costs one fetch, and a key is published until the next but one."));
+            notices.push(format!("The issuer signs with a new key every {every:?}. The first request with a new kid causes one fetch. A key stays published until the second rotation after it."));
         }
         if self.fails {
-            notices.push("The issuer fails from now on: tokens go on being taken for an hour, /readyz has last_error, and a key that is not held yet is unknown_key, or keys_unavailable while a fetch hangs.".to_owned());
+            notices.push("The issuer fails from now on. The service still accepts tokens for an hour, and /readyz has last_error. A token with another key gets unknown_key, or keys_unavailable while a fetch hangs.".to_owned());
         }
         let notices = notices
             .iter()
@@ -161,14 +165,14 @@ impl Page<'_> {
     }
 }
 
-/// Returns the words that start this program from another terminal: `cargo run` if cargo has started it,
-/// else its path. Returns its name if a shell would need quotes for the path.
+/// Returns the words that start this program from another terminal: `cargo run` if cargo started
+/// it, otherwise its path, or only its name if a shell would need quotes for the path.
 fn program() -> String {
     if env::var_os("CARGO").is_some() {
         return "cargo run --quiet --".to_owned();
     }
     let called = env::args().next().unwrap_or_default();
-    // A path is relative to a directory in which the other terminal need not be.
+    // The path must be absolute, because the other terminal may be in another directory.
     let path = env::current_exe().ok().filter(|_| called.contains('/'));
     let path = path.and_then(|path| path.into_os_string().into_string().ok());
     let program = path.unwrap_or(called);

@@ -1,7 +1,7 @@
-//! `dev --proof`: prints a DPoP proof, since curl cannot sign.
+//! `dev --proof`: prints a DPoP proof, because curl cannot sign.
 //!
-//! The key is known to everybody, like the client's secret: tokens that are bound to it are valid only for
-//! the `dev` on this machine. So `dev --token` and `dev --proof` have the same key without a file.
+//! The key is public, like the client's secret: tokens that are bound to it are valid only for the
+//! `dev` on this machine. A fixed key lets `dev --token` and `dev --proof` share it without a file.
 
 use crate::{issuer::SigningKey, service::cli::failure::Failure};
 
@@ -10,7 +10,7 @@ pub(in crate::service) fn key() -> SigningKey {
     SigningKey::from_seed(b"the DPoP key of warp-bearer dev.")
 }
 
-/// Prints the proof for a request of `target`, a method and a URL.
+/// Prints the proof for a request. `target` is a method and a URL.
 pub(in crate::service) fn run(
     target: &[String],
     token: &str,

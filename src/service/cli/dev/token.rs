@@ -1,7 +1,7 @@
 //! `dev --token`: prints a token from the running `dev`, for scripts.
 //!
-//! Finds the issuer through `/readyz` of the service at `LISTEN`. Connects to loopback addresses
-//! only.
+//! Finds the issuer through `/readyz` of the service at `LISTEN`. Connects only to loopback
+//! addresses.
 
 use std::time::Duration;
 
@@ -17,10 +17,10 @@ use crate::{
     },
 };
 
-/// A `dev` on this machine that takes longer is not healthy.
+/// The timeout for a `dev` on this machine, which normally answers at once.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Prints the token, and on standard error what was asked for and is no scope.
+/// Prints the token, and on standard error the requested words that are not scopes.
 pub(in crate::service) async fn run(
     environment: &Environment,
     client: (&str, &str),
@@ -34,13 +34,13 @@ pub(in crate::service) async fn run(
         .map_err(|why| {
             Failure::NoDev(format!(
                 "{service}: {why}; start `warp-bearer dev` in another terminal, or set LISTEN to \
-                 where it listens"
+                 its address"
             ))
         })?;
     let Some(token) = answer["access_token"].as_str() else {
         let why = ShownText::new(&answer.to_string());
         return Err(Failure::NoDev(format!(
-            "{service}: its issuer answers {why}"
+            "{service}: its issuer answered {why}"
         )));
     };
     let granted = answer["scope"].as_str().unwrap_or_default();
@@ -48,7 +48,7 @@ pub(in crate::service) async fn run(
     let missing = missing.filter(|scope| !scope.is_empty());
     for scope in missing.filter(|scope| !granted.split(' ').any(|one| one == *scope)) {
         eprintln!(
-            "{} is not granted: it is no scope (RFC 6749 §3.3)",
+            "{} was not granted: it is not a valid scope (RFC 6749 §3.3)",
             ShownText::new(scope)
         );
     }
@@ -56,7 +56,7 @@ pub(in crate::service) async fn run(
     Ok(())
 }
 
-/// Returns the response of the token endpoint, or the reason why there is no response.
+/// Returns the response of the token endpoint, or an error without a response.
 async fn fetch(
     service: &str,
     (client_id, client_secret): (&str, &str),
@@ -71,12 +71,14 @@ async fn fetch(
         .map_err(|_| "cannot be asked")?;
     let ready = client.get(format!("{service}/readyz")).send().await;
     let ready = ready.map_err(|_| "nothing answers")?;
-    let ready = read_json(ready).await.ok_or("it is no dev that answers")?;
+    let ready = read_json(ready)
+        .await
+        .ok_or("another program than dev answers")?;
     let issuer = ready["issuers"][0]["issuer"].as_str();
     let issuer = issuer.and_then(|issuer| Url::parse(issuer).ok());
     let issuer = issuer
         .filter(|issuer| is_loopback(issuer) && issuer.scheme() == "http")
-        .ok_or("it is no dev that answers")?;
+        .ok_or("another program than dev answers")?;
     let endpoint = issuer
         .join("oauth/token")
         .map_err(|_| "its issuer has no address")?;
@@ -86,7 +88,7 @@ async fn fetch(
         ("client_secret", client_secret),
         ("scope", scope),
     ];
-    // A form has the encoding of a query (WHATWG URL §5).
+    // Forms use the same encoding as queries (WHATWG URL §5).
     let form = Url::parse_with_params(endpoint.as_str(), parameters);
     let form = form.map_err(|_| "its issuer has no address")?;
     let proof = bound_to.map(|key| key.proof("POST", endpoint.as_str()).sign());
@@ -103,7 +105,7 @@ async fn fetch(
         .map_err(|_| "its issuer does not answer")?;
     read_json(response)
         .await
-        .ok_or("its issuer answers no JSON")
+        .ok_or("its issuer did not answer with JSON")
 }
 
 async fn read_json(response: reqwest::Response) -> Option<Value> {

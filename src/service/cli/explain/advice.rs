@@ -1,17 +1,20 @@
-//! [`Advice`]: the cause of a refusal, its fix, and the settings that make the fix.
+//! [`Advice`]: the cause of a refusal, its fix, and the settings that apply the fix.
 
 use std::borrow::Cow;
 
-use crate::service::{api::errors::Cause, config::Setting};
+use crate::service::{
+    api::errors::Cause,
+    config::{Config, Setting},
+};
 
-/// A cause with its fix, for the configuration and the token at hand.
+/// A cause and its fix, adapted to the configuration and the token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::service) struct Advice {
     /// The cause, as a sentence.
     pub(in crate::service) what: Cow<'static, str>,
     /// The fix, as a sentence.
-    pub(in crate::service) mend: Cow<'static, str>,
-    /// Lines of configuration that make the fix. The service starts with them.
+    pub(in crate::service) fix: Cow<'static, str>,
+    /// Lines of configuration that apply the fix. The service starts with them.
     pub(in crate::service) settings: Vec<Setting>,
 }
 
@@ -19,7 +22,7 @@ impl From<Cause> for Advice {
     fn from(cause: Cause) -> Self {
         Self {
             what: cause.what.into(),
-            mend: cause.mend.into(),
+            fix: cause.fix.into(),
             settings: Vec::new(),
         }
     }
@@ -33,7 +36,23 @@ impl Advice {
         self
     }
 
-    /// Adds a sentence about the cause.
+    /// Names the options of the issuers file in the place of variables, if the issuers are in a file.
+    #[must_use]
+    pub(in crate::service) fn in_words_of(mut self, config: &Config) -> Self {
+        for text in [&mut self.what, &mut self.fix] {
+            *text = config.in_its_words(text).into_owned().into();
+        }
+        self
+    }
+
+    /// Replaces the fix by one for the configuration at hand.
+    #[must_use]
+    pub(in crate::service) fn fixed_by(mut self, sentence: String) -> Self {
+        self.fix = sentence.into();
+        self
+    }
+
+    /// Appends a sentence to the cause.
     #[must_use]
     pub(in crate::service) fn and(mut self, sentence: &str) -> Self {
         self.what = format!("{} {sentence}", self.what).into();

@@ -1,7 +1,7 @@
 //! Finds the likely cause of a refusal.
 //!
-//! A cause is a guess about where to look first. It does not affect the verdict. What is typical of
-//! one issuer is in `vendor/`.
+//! A cause is a guess where to look first. It does not affect the verdict. Patterns of individual
+//! vendors are in `vendor/`.
 
 use base64::{
     Engine,
@@ -11,7 +11,7 @@ use base64::{
 use crate::{
     algorithm::Algorithm,
     auth::{
-        AuthError,
+        AudienceClaim, AuthError,
         explain::{Step, StepValue},
         keys::{
             fetch::{FetchError, Layer},
@@ -26,6 +26,7 @@ use crate::{
             pasted,
             vendor::patterns::{in_its_words, of_policy, of_resource, of_token},
         },
+        cli::fetch_advice::{Wanted, fetch_advice},
         config::{Setting, TokenProfile},
     },
 };
@@ -52,7 +53,7 @@ pub(in crate::service) fn advice(facts: &Facts<'_>, error: AuthError) -> Advice 
         AuthError::MissingClaim => missing(facts),
         AuthError::InvalidClaim => causes::WRONG_TYPE,
         AuthError::TokenBound => bound(facts),
-        AuthError::KeysUnavailable { .. } => no_keys(facts),
+        AuthError::KeysUnavailable { .. } => return no_keys(facts),
         AuthError::UnknownKey => key(facts),
         AuthError::BadSignature => signature(facts),
         AuthError::TokenNotBound => causes::NOT_BOUND,
@@ -65,9 +66,9 @@ pub(in crate::service) fn advice(facts: &Facts<'_>, error: AuthError) -> Advice 
         AuthError::TokenRevoked => causes::ON_THE_LIST,
         AuthError::InsufficientAuthentication => causes::WEAK_LOGIN,
         AuthError::InsufficientScope | AuthError::InsufficientPermissions => {
-            return of_policy(facts, error, None);
+            return of_policy(facts, error, None, None);
         }
-        // Without `--proof` the form of the field is judged before this.
+        // Without `--proof`, the syntax of the field is checked before this.
         AuthError::MissingToken if facts.failed("scheme") => causes::DPOP_BOUND,
         AuthError::MissingToken
         | AuthError::MalformedAuthorization
@@ -76,9 +77,48 @@ pub(in crate::service) fn advice(facts: &Facts<'_>, error: AuthError) -> Advice 
     in_its_words(facts, cause).into()
 }
 
-/// Returns the cause of a refusal that is about the form of the `Authorization` field.
-pub(in crate::service) fn of_field(field: &str, error: AuthError) -> Cause {
-    const BEARER: usize = "Bearer".len();
+const BEARER: usize = "Bearer".len();
+
+/// Returns the advice on the form of the field that carries the token. `is_bare` is set if that is not
+/// `Authorization`.
+pub(in crate::service) fn of_form(field: &str, is_bare: bool, error: AuthError) -> Advice {
+    let cause = if is_bare {
+        of_bare_field(field, error)
+    } else {
+        of_field(field, error)
+    };
+    let token = match field.get(..BEARER) {
+        Some(start) if !is_bare && start.eq_ignore_ascii_case("bearer") => &field[BEARER..],
+        _ => field,
+    };
+    match foreign_character(token.trim()) {
+        Some(sentence) if cause == causes::FOREIGN_CHARACTER => Advice::from(cause).and(&sentence),
+        _ => cause.into(),
+    }
+}
+
+/// Names the first character that no token has. Some are invisible.
+fn foreign_character(token: &str) -> Option<String> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "-._~+/=".contains(c);
+    let (at, found) = token.chars().enumerate().find(|(_, c)| !fits(*c))?;
+    let name = match found {
+        ' ' => "a space".to_owned(),
+        '\t' => "a tab".to_owned(),
+        '\u{a0}' => "U+00A0, a no-break space".to_owned(),
+        '\u{2026}' => "U+2026, an ellipsis".to_owned(),
+        '\u{2018}'..='\u{201f}' => format!("U+{:04X}, a typographic quote", u32::from(found)),
+        '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}' => {
+            format!("U+{:04X}, which is invisible", u32::from(found))
+        }
+        _ if found.is_ascii_graphic() => found.to_string(),
+        _ => format!("U+{:04X}", u32::from(found)),
+    };
+    let position = at + 1;
+    Some(format!("The first one is {name}, at position {position}."))
+}
+
+/// Returns the cause of a refusal because of the syntax of the `Authorization` field.
+fn of_field(field: &str, error: AuthError) -> Cause {
     if error == AuthError::MultipleCredentials {
         return causes::TWO_CREDENTIALS;
     }
@@ -102,7 +142,7 @@ pub(in crate::service) fn of_field(field: &str, error: AuthError) -> Cause {
         .is_some_and(|word| word.eq_ignore_ascii_case("bearer"));
     if token.is_empty() {
         causes::NOTHING_SENT
-    } else if pasted::is_placeholder(token) {
+    } else if pasted::is_placeholder(token) || token.trim_matches(['"', '\'', '`']).is_empty() {
         causes::UNFILLED
     } else if repeats {
         causes::SCHEME_TWICE
@@ -117,20 +157,38 @@ pub(in crate::service) fn of_field(field: &str, error: AuthError) -> Cause {
     }
 }
 
+/// Returns the cause of a refusal that is about the form of the field that carries the bare token.
+fn of_bare_field(value: &str, error: AuthError) -> Cause {
+    let begins = value.get(..BEARER).unwrap_or_default();
+    let has_scheme = begins.eq_ignore_ascii_case("bearer");
+    if value.is_empty() || has_scheme && error == AuthError::MalformedAuthorization {
+        return causes::NOT_BARE;
+    }
+    // The rest is as after the scheme.
+    of_field(&format!("Bearer {value}"), error)
+}
+
 fn not_a_jwt(facts: &Facts<'_>) -> Cause {
-    // `{"` in base64url. Some opaque tokens contain dots as well.
+    // Base64url of `{"`. Some opaque tokens contain dots too.
     let has_json = facts.token.contains("eyJ");
+    let is_cut = facts.token.starts_with("ey") && facts.token.ends_with("...");
     match facts.token.matches('.').count() {
         _ if pasted::is_placeholder(facts.token) => causes::UNFILLED,
+        _ if facts.token.eq_ignore_ascii_case("bearer") => causes::UNFILLED,
+        _ if pasted::is_encoded_twice(facts.token) => causes::ENCODED_TWICE,
+        _ if is_cut => causes::NOT_WHOLE,
         4 if has_json => causes::ENCRYPTED,
         _ if has_json => causes::NOT_WHOLE,
         _ => causes::OPAQUE,
     }
 }
 
-/// If a lenient parser accepts every part, the issuer made the token so. Otherwise the token was
-/// damaged later.
+/// If a lenient parser accepts every part, the issuer created the token this way. Otherwise the
+/// token was damaged afterwards.
 fn malformed(facts: &Facts<'_>) -> Cause {
+    if pasted::is_placeholder(facts.token) {
+        return causes::UNFILLED;
+    }
     let kid = facts.trace.header.get("kid");
     if facts.failed("header") && kid.is_some_and(|kid| !kid.is_string()) {
         return causes::KID_NOT_TEXT;
@@ -142,9 +200,10 @@ fn malformed(facts: &Facts<'_>) -> Cause {
 }
 
 fn algorithm(facts: &Facts<'_>) -> Advice {
+    let issuer = facts.text("iss").unwrap_or_default();
     let left_out = facts
         .header("kid")
-        .and_then(|kid| facts.auth.why_left_out(kid));
+        .and_then(|kid| facts.auth.why_left_out(issuer, kid));
     let name = facts.header("alg").unwrap_or_default();
     if facts.failed("key") {
         return match left_out {
@@ -166,7 +225,7 @@ fn algorithm(facts: &Facts<'_>) -> Advice {
     }
 }
 
-/// Returns the line that allows one more algorithm, if a configured issuer signs with it.
+/// Returns the line that also allows `algorithm`, if a configured issuer signs with it.
 fn allowing(facts: &Facts<'_>, algorithm: Algorithm) -> Vec<Setting> {
     if !facts.held("iss") {
         return Vec::new();
@@ -193,7 +252,7 @@ fn issuer(facts: &Facts<'_>) -> Advice {
         return causes::OTHER_TENANT.into();
     };
     let is_signed_by_ours = facts.held("signature");
-    // Only a key of the configured issuer shows that the other name is its own.
+    // Only a key of the configured issuer proves that the other name is its own.
     let renamed = || {
         let is_only = facts.issuers().count() == 1;
         let setting = Setting::new("AUTH0_ISSUER", found);
@@ -228,7 +287,7 @@ fn issuer(facts: &Facts<'_>) -> Advice {
     let is_foreign = facts.failed("signature") || is_unknown_key(facts);
     let mut ours = facts.issuers();
     if !is_foreign && !is_local(found) && ours.any(|our| auth0(our) != auth0(found)) && has_auth0 {
-        // Without keys it is unknown whether the token is from this tenant.
+        // Without keys, it is unknown whether the token comes from this tenant.
         return causes::CUSTOM_DOMAIN.into();
     }
     causes::OTHER_TENANT.into()
@@ -240,6 +299,9 @@ fn is_unknown_key(facts: &Facts<'_>) -> bool {
 }
 
 fn audience(facts: &Facts<'_>) -> Cause {
+    if facts.config.audience_claim != AudienceClaim::Aud {
+        return causes::OTHER_CLIENT;
+    }
     let found = facts.audiences();
     if is_id_token(facts, &found) {
         return causes::ID_TOKEN;
@@ -258,8 +320,9 @@ fn audience(facts: &Facts<'_>) -> Cause {
     causes::OTHER_API
 }
 
-/// Returns whether the token is an ID token: it has claims that no access token has (OpenID Connect
-/// Core §2 and §3.1.3.6), or the audience is a client ID and the claims are those of a profile.
+/// Returns whether the token is an ID token: it has claims that access tokens do not have (OpenID
+/// Connect Core §2 and §3.1.3.6), or its audience is a client ID and its claims are those of a user
+/// profile.
 fn is_id_token(facts: &Facts<'_>, audiences: &[&str]) -> bool {
     let of_client = audiences
         .iter()
@@ -291,7 +354,7 @@ fn expired(facts: &Facts<'_>) -> Cause {
 }
 
 fn not_yet(facts: &Facts<'_>) -> Cause {
-    // The year 5138, or a date of today in milliseconds.
+    // The year 5138, or a date of today given in milliseconds.
     const FAR: f64 = 1e11;
     let begins = ["nbf", "iat"].map(|name| match facts.trace.step(name) {
         Some(step) if step.outcome.is_err() => match step.found {
@@ -306,15 +369,18 @@ fn not_yet(facts: &Facts<'_>) -> Cause {
     }
     match facts.skew {
         Some(skew) if facts.auth.time() - skew >= latest - 1.0 => causes::CLOCK_BEHIND,
-        // No issuer issues a token in the future, so this clock is behind.
+        // No issuer issues tokens in the future, so this clock is behind.
         None if facts.failed("iat") => causes::CLOCK_BEHIND,
         _ => causes::NOT_YET,
     }
 }
 
 fn missing(facts: &Facts<'_>) -> Cause {
+    let claim = facts.config.audience_claim;
     if facts.failed("iss") {
         causes::NO_ISSUER
+    } else if claim != AudienceClaim::Aud && facts.failed(claim.as_str()) {
+        causes::NO_AUDIENCE_CLAIM
     } else if facts.failed("aud") {
         causes::NO_AUDIENCE
     } else if facts.failed("exp, nbf, iat") {
@@ -326,7 +392,7 @@ fn missing(facts: &Facts<'_>) -> Cause {
     }
 }
 
-/// Returns the cause of the first step of the proof that failed.
+/// Returns the cause for the first failed step of the proof.
 fn proof(facts: &Facts<'_>) -> Cause {
     let mut steps = facts.trace.steps.iter();
     let first = steps.find(|step| step.outcome.is_err());
@@ -360,7 +426,29 @@ fn bound(facts: &Facts<'_>) -> Cause {
     }
 }
 
-fn no_keys(facts: &Facts<'_>) -> Cause {
+/// Returns why the keys of the token's issuer are missing, and the way out that `check` names too.
+fn no_keys(facts: &Facts<'_>) -> Advice {
+    let issuer = facts.text("iss").unwrap_or_default();
+    let Some(error) = facts.auth.fetch_error(issuer) else {
+        return causes::ISSUER_UNREACHABLE.into();
+    };
+    let cause = cause_of_fetch(facts, &error);
+    if cause == causes::CA_AS_SERVER {
+        return cause.into();
+    }
+    let wanted = match (&error, &facts.config.jwks_uri) {
+        (FetchError::NoKeys(..), _) | (_, Some(_)) => Wanted::KeySet,
+        _ => Wanted::Metadata { jwks_uri: None },
+    };
+    let advice = fetch_advice(&error, wanted, &facts.context());
+    let mut advice = advice.chars();
+    let first = advice.next().map(|first| first.to_ascii_uppercase());
+    let advice: String = first.into_iter().chain(advice).collect();
+    let sentences = format!("{advice}. warp-bearer check shows each request and its answer.");
+    Advice::from(cause).fixed_by(sentences)
+}
+
+fn cause_of_fetch(facts: &Facts<'_>, error: &FetchError) -> Cause {
     let of_key_set = if facts.config.jwks_file.is_some() {
         causes::NO_KEY_SET_FILE
     } else if facts.config.jwks_uri.is_some() {
@@ -368,23 +456,24 @@ fn no_keys(facts: &Facts<'_>) -> Cause {
     } else {
         causes::NO_KEY_SET
     };
-    let Some(error) = facts.auth.fetch_error() else {
-        return causes::ISSUER_UNREACHABLE;
-    };
     let is_discovered = facts.config.jwks_uri.is_none();
     match error {
         FetchError::WrongIssuer { .. } => causes::NOT_ITS_NAME,
+        FetchError::File(..) if facts.config.jwks_file.is_none() => causes::NO_FILE_FOR_FETCH,
         FetchError::NoKeys(..) | FetchError::File(..) | FetchError::JwksUri(..) => of_key_set,
         FetchError::NoMetadata(_) => causes::NO_DISCOVERY,
         FetchError::Local { .. } => causes::LOCAL_KEY_SET,
         FetchError::Redirect(_) => causes::ISSUER_REDIRECTS,
+        FetchError::Coding(..) | FetchError::NotGzip(_) | FetchError::TooLarge(_) => {
+            causes::ODD_ANSWER
+        }
         FetchError::Status { status, .. } => match status.as_u16() {
             401 | 403 => causes::KEYS_NEED_CREDENTIALS,
             404 | 405 | 410 if is_discovered => causes::NO_DISCOVERY,
             404 | 405 | 410 => of_key_set,
             _ => causes::ISSUER_UNREACHABLE,
         },
-        FetchError::Unreachable(_, message, Layer::Tls) => {
+        FetchError::Unreachable(_, message, Layer::Tls | Layer::Untrusted) => {
             let message = message.to_string();
             let is_ca = ["CaUsedAsEndEntity", "CA:TRUE", "CA certificate"];
             if is_ca.iter().any(|words| message.contains(words)) {
@@ -424,21 +513,21 @@ fn signature(facts: &Facts<'_>) -> Cause {
     causes::CHANGED
 }
 
-/// Returns the number of bytes that every signature of an algorithm has at least. `None` if unknown.
+/// Returns the minimum length of an algorithm's signatures in bytes. `None` if unknown.
 fn shortest(algorithm: &str) -> Option<usize> {
     Some(match algorithm {
         "HS256" => 32,
         "ES256" | "ESP256" | "EdDSA" | "Ed25519" => 64,
         "ES384" | "ESP384" => 96,
         "ES512" | "ESP512" => 132,
-        // RSA with at least 2048 bits.
+        // RSA with 2048 bits or more.
         _ if algorithm.starts_with("RS") || algorithm.starts_with("PS") => 256,
         _ => return None,
     })
 }
 
-/// Returns whether the configured secret, decoded or without its blanks, is the one that the token is
-/// signed with.
+/// Returns whether the token is signed with the decoded form of the configured secret, which may be
+/// base64 or hexadecimal.
 fn is_secret_encoded(facts: &Facts<'_>) -> bool {
     let Some(secret) = &facts.config.signing_secret else {
         return false;
@@ -470,7 +559,7 @@ fn hex(text: &[u8]) -> Option<Vec<u8>> {
     pairs.collect()
 }
 
-/// Returns whether the issuer is one for development, which may use plain http.
+/// Returns whether the issuer is a development issuer, which may use plain http.
 fn is_local(issuer: &str) -> bool {
     issuer.starts_with("http://")
 }
@@ -479,7 +568,7 @@ fn without_slash(url: &str) -> &str {
     url.strip_suffix('/').unwrap_or(url)
 }
 
-/// Returns a URL without the differences that people overlook: scheme, case and slash.
+/// Normalizes the differences between URLs that people overlook: scheme, case and trailing slash.
 fn loose(url: &str) -> String {
     let url = url.trim().to_ascii_lowercase();
     let bare = url.strip_prefix("https://").or(url.strip_prefix("http://"));
@@ -491,7 +580,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_what_is_wrong_with_a_field() {
+    fn names_the_mistake_in_a_field() {
         use AuthError::{MalformedAuthorization, MissingToken, MultipleCredentials};
         const T: &str = "eyJhbGciOiJSUzI1NiJ9.e30.AA";
         #[rustfmt::skip]
@@ -520,6 +609,30 @@ mod tests {
             let cause = of_field(&field.replace("<T>", T), error);
             assert_eq!(cause, expected, "{field}");
         }
+    }
+
+    #[test]
+    fn names_the_first_character_that_no_token_has() {
+        for (token, expected) in [
+            ("abc d", "The first one is a space, at position 4."),
+            (
+                "ab\u{200b}c",
+                "The first one is U+200B, which is invisible, at position 3.",
+            ),
+            (
+                "\u{201c}ab\u{201d}",
+                "The first one is U+201C, a typographic quote, at position 1.",
+            ),
+            ("ab;", "The first one is ;, at position 3."),
+            ("a\u{e9}", "The first one is U+00E9, at position 2."),
+        ] {
+            assert_eq!(
+                foreign_character(token).as_deref(),
+                Some(expected),
+                "{token}"
+            );
+        }
+        assert_eq!(foreign_character("ab.c_d-e~f+g/h=="), None);
     }
 
     #[test]

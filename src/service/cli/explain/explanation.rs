@@ -1,12 +1,16 @@
-//! [`Explanation`]: the verdict on a credential, the steps that lead to it, and the cause of a refusal.
+//! [`Explanation`]: the verdict on a credential, the steps that lead to it, and the cause of a
+//! refusal.
 //!
-//! [`Auth::authenticate`] makes the verdict, and this file only explains it. The only request is the
-//! one for the keys of a configured issuer, never one to an address from the token.
+//! [`Auth::authenticate`] decides the verdict; this file only explains it. Requests are sent only
+//! to fetch the keys of a configured issuer, never to an address from the token.
+
+use warp::http::HeaderName;
 
 use crate::{
     auth::{
         Auth, AuthError, Claims, Problem,
-        explain::{StepValue, Trace},
+        error::MISSING_FROM_FIELD,
+        explain::{StepValue, Trace, unverified_claims},
         explain_proof::ProofOfRequest,
         policy::Policy,
     },
@@ -18,6 +22,7 @@ use crate::{
                 diagnosis,
                 facts::Facts,
                 pasted::{self, Pasted},
+                proxy::Proxy,
                 vendor::patterns::{of_padding, of_policy},
             },
             time_format,
@@ -36,14 +41,14 @@ pub(in crate::service) struct Explanation {
     pub(super) refusal: Option<Refused>,
     /// Sentences about facts that the steps do not show.
     pub(super) facts: Vec<String>,
-    /// The verdict on the token in a field that is not `Bearer`, a space and one token.
+    /// The verdict on the token alone, if the field is not `Bearer`, a space and one token.
     pub(super) repair: Option<Repair>,
     pub(super) routes: Vec<RouteVerdict>,
     pub(super) proxy: Option<ProxyAnswer>,
     pub(super) now: f64,
 }
 
-/// A refusal, with its likely cause.
+/// A refusal and its likely cause.
 #[derive(Debug)]
 pub(super) struct Refused {
     pub(super) status: u16,
@@ -52,14 +57,16 @@ pub(super) struct Refused {
     pub(super) advice: Advice,
 }
 
-/// The verdict on a token that a client sends in a wrong form.
+/// The verdict on a token that a client sends in the wrong form.
 #[derive(Debug)]
 pub(super) struct Repair {
     pub(super) trace: Trace,
     pub(super) refusal: Option<Refused>,
+    /// The form in which the token is accepted, as the end of a sentence.
+    pub(super) form: String,
 }
 
-/// The response of one route of the service to an accepted token.
+/// The response of one of the service's routes to an accepted token.
 #[derive(Debug)]
 pub(super) struct RouteVerdict {
     pub(super) route: String,
@@ -67,11 +74,13 @@ pub(super) struct RouteVerdict {
     pub(super) refusal: Option<Refused>,
 }
 
-/// The answer of `/auth` to a proxy.
+/// The response of `/auth` to a proxy.
 #[derive(Debug)]
 pub(super) struct ProxyAnswer {
+    /// The path and the query that the proxy asks with.
+    pub(super) target: String,
     pub(super) query: String,
-    /// The identity that the proxy passes on. Empty if the answer is a refusal.
+    /// The identity for the proxy. Empty if the request is refused.
     pub(super) fields: Vec<(String, String)>,
 }
 
@@ -94,16 +103,16 @@ pub(in crate::service) struct Subject<'a> {
     pub(in crate::service) access: &'a Access,
     pub(in crate::service) config: &'a Config,
     pub(in crate::service) environment: &'a Environment,
-    /// The grants that are required of the token, in this order, each with its own step.
+    /// The required grants. Each has its own step, in this order.
     pub(in crate::service) wanted: Vec<Wanted>,
-    /// The query of a proxy's request to `/auth`.
-    pub(in crate::service) proxy: Option<String>,
-    /// A DPoP proof, with which the token is explained under the scheme `DPoP`.
+    /// A proxy's request to `/auth`.
+    pub(in crate::service) proxy: Option<Proxy>,
+    /// A DPoP proof. If set, the token is explained as sent with the scheme `DPoP`.
     pub(in crate::service) proof: Option<ProofOfRequest>,
 }
 
-/// A verdict with the steps that lead to it.
-struct Judged {
+/// A verdict and the steps that lead to it.
+struct TracedVerdict {
     trace: Trace,
     claims: Option<Claims>,
     refusal: Option<Refused>,
@@ -111,36 +120,55 @@ struct Judged {
 }
 
 impl Subject<'_> {
-    /// Explains the credential in a text. Calls `skew` if a date is the reason of a refusal.
+    /// Explains the credential in a text. Calls `skew` if a date is the reason for a refusal.
     pub(in crate::service) async fn explain(
         &self,
         pasted: Pasted,
         skew: impl AsyncFn() -> Option<Skew>,
     ) -> Explanation {
         let auth = &self.access.auth;
-        auth.settled().await;
-        let mut judged = self.judge(&pasted.field, &skew).await;
-        let mut proxy = None;
-        if let Some(query) = &self.proxy {
-            // `/auth` reads the policy first, whatever the token is.
-            if let Err(problem) = forward_auth::asked(query) {
-                judged.refusal = Some(Refused::of_problem(problem));
-            }
+        let token = pasted::repaired(&pasted.field).unwrap_or_default();
+        let claims = unverified_claims(token).unwrap_or_default();
+        auth.settled(claims["iss"].as_str().unwrap_or_default())
+            .await;
+        let mut judged = match (&self.config.token_field, &pasted.bare) {
+            (None, _) => self.judge(&pasted.field, &skew).await,
+            (Some(_), Some(value)) => self.judge(value, &skew).await,
+            (Some(name), None) => self.not_read(&pasted.field, name),
+        };
+        let proxy = self.proxy.as_ref().map(|proxy| {
+            self.ask(proxy, &mut judged);
             let accepted = judged.claims.as_ref().filter(|_| judged.refusal.is_none());
-            proxy = Some(ProxyAnswer {
-                query: query.clone(),
+            ProxyAnswer {
+                target: proxy.target.clone(),
+                query: proxy.query.clone(),
                 fields: accepted.map_or_else(Vec::new, identity),
-            });
-        }
-        let is_malformed = judged.trace.step("credential").is_some();
-        let repair = match pasted::repaired(&pasted.field) {
-            Some(token) if is_malformed && pasted.field != format!("Bearer {token}") => {
-                let repaired = self.judge(&format!("Bearer {token}"), &skew).await;
-                judged.facts.extend(repaired.facts);
-                let (trace, refusal) = (repaired.trace, repaired.refusal);
-                Some(Repair { trace, refusal })
             }
-            _ => None,
+        });
+        let is_malformed = judged.trace.step("credential").is_some();
+        let sent = match (&self.config.token_field, pasted.bare) {
+            (Some(_), Some(value)) => value,
+            _ => pasted.field,
+        };
+        let right = |token: &str| match &self.config.token_field {
+            Some(_) => token.to_owned(),
+            None => format!("Bearer {token}"),
+        };
+        let token = pasted::repaired(&sent).filter(|_| is_malformed);
+        let repair = match token.map(right).filter(|right| *right != sent) {
+            Some(right) => {
+                let repaired = self.judge(&right, &skew).await;
+                judged.facts.extend(repaired.facts);
+                Some(Repair {
+                    trace: repaired.trace,
+                    refusal: repaired.refusal,
+                    form: match &self.config.token_field {
+                        Some(name) => format!("the field {name} is that token alone"),
+                        None => "the field is the word Bearer, a space and that token".to_owned(),
+                    },
+                })
+            }
+            None => None,
         };
         let accepted = judged.claims.filter(|_| judged.refusal.is_none());
         let facts = self.facts("", &judged.trace, None);
@@ -156,25 +184,75 @@ impl Subject<'_> {
         }
     }
 
-    async fn judge(&self, field: &str, skew: &impl AsyncFn() -> Option<Skew>) -> Judged {
-        let auth = &self.access.auth;
-        let (mut trace, verdict) = match &self.proof {
-            Some(proof) => {
-                let token = field
-                    .split_once(' ')
-                    .map_or("", |(_, token)| token.trim_start());
-                auth.trace_with_proof(token, proof).await
+    /// Changes the verdict to that of `/auth`, which reads its own request before the token, and which may
+    /// ask for one of the audiences.
+    fn ask(&self, proxy: &Proxy, judged: &mut TracedVerdict) {
+        let audience = match &proxy.asked {
+            Ok(asked) => asked.audience.as_deref(),
+            Err(problem) => {
+                judged.refusal = Some(Refused::of_problem(*problem));
+                return;
             }
+        };
+        let Some(audience) = audience else {
+            return;
+        };
+        let Some(one) = self.access.auth.for_audience(audience) else {
+            judged.refusal = Some(Refused::of_problem(Problem::BadRequest));
+            return;
+        };
+        let Some(claims) = &judged.claims else {
+            return;
+        };
+        let error = AuthError::WrongAudience;
+        let outcome = if one.is_for(claims) {
+            Ok(())
+        } else {
+            Err(error)
+        };
+        let found = judged.trace.claimed("aud");
+        let expected = format!("{audience:?}, which the proxy asks for");
+        judged.trace.add("audience", expected, found, outcome);
+        if outcome.is_err() {
+            let facts = self.facts("", &judged.trace, None);
+            let advice = causes::FOR_ANOTHER_RESOURCE.into();
+            judged.refusal = Some(Refused::new(error, advice, &facts));
+        }
+    }
+
+    /// Judges a value of `Authorization`, which a service with another field does not read.
+    fn not_read(&self, value: &str, name: &HeaderName) -> TracedVerdict {
+        let mut trace = Trace::default();
+        let error = AuthError::MissingToken;
+        let (expected, found) = (format!("one token in {name}"), "Authorization alone");
+        trace.add::<()>("credential", expected, found, Err(error));
+        let facts = self.facts(value, &trace, None);
+        let refusal = Refused::new(error, causes::NO_TOKEN_FIELD.into(), &facts);
+        TracedVerdict {
+            trace,
+            claims: None,
+            refusal: Some(refusal),
+            facts: Vec::new(),
+        }
+    }
+
+    async fn judge(&self, field: &str, skew: &impl AsyncFn() -> Option<Skew>) -> TracedVerdict {
+        let auth = &self.access.auth;
+        let token = match &self.config.token_field {
+            Some(_) => field,
+            None => field
+                .split_once(' ')
+                .map_or("", |(_, token)| token.trim_start()),
+        };
+        let (mut trace, verdict) = match &self.proof {
+            Some(proof) => auth.trace_with_proof(token, proof).await,
             None => auth.trace(field).await,
         };
-        let token = field
-            .split_once(' ')
-            .map_or("", |(_, token)| token.trim_start());
         let error = match verdict {
             Ok(claims) => {
                 let refusal = self.grant(token, &claims, &mut trace);
                 let (claims, facts) = (Some(claims), Vec::new());
-                return Judged {
+                return TracedVerdict {
                     trace,
                     claims,
                     refusal,
@@ -187,9 +265,10 @@ impl Subject<'_> {
             let facts = self.facts(token, &trace, None);
             let is_malformed = error == AuthError::MalformedAuthorization;
             let of_padding = of_padding(&facts).filter(|_| is_malformed);
-            let advice = of_padding.unwrap_or_else(|| diagnosis::of_field(field, error).into());
-            let refusal = Some(Refused::new(error, advice));
-            return Judged {
+            let is_bare = self.config.token_field.is_some();
+            let advice = of_padding.unwrap_or_else(|| diagnosis::of_form(field, is_bare, error));
+            let refusal = Some(Refused::new(error, advice, &facts));
+            return TracedVerdict {
                 trace,
                 claims: None,
                 refusal,
@@ -203,9 +282,10 @@ impl Subject<'_> {
             is_old_proof || matches!(error, AuthError::TokenExpired | AuthError::TokenNotYetValid);
         let skew = if is_about_time { skew().await } else { None };
         let facts = self.facts(token, &trace, skew.as_ref().map(|skew| skew.seconds));
-        let refusal = Some(Refused::new(error, diagnosis::advice(&facts, error)));
+        let advice = diagnosis::advice(&facts, error);
+        let refusal = Some(Refused::new(error, advice, &facts));
         let facts = sentences(auth, error, &trace, skew);
-        Judged {
+        TracedVerdict {
             trace,
             claims: None,
             refusal,
@@ -214,31 +294,26 @@ impl Subject<'_> {
     }
 
     fn facts<'a>(&'a self, token: &'a str, trace: &'a Trace, skew: Option<f64>) -> Facts<'a> {
+        let auth = &self.access.auth;
+        let issuer = trace.payload["iss"].as_str().unwrap_or_default();
+        let is_trusted = auth.trusts().any(|(name, _)| *name == *issuer);
+        let accepted = auth
+            .trusts()
+            .filter(|(name, _)| !is_trusted || **name == *issuer);
         Facts {
             token,
             trace,
-            auth: &self.access.auth,
-            config: self.config,
+            auth,
+            config: self.config.of_issuer(issuer),
             environment: self.environment,
-            issuers: self
-                .access
-                .auth
-                .trusts()
-                .map(|(name, _)| name.to_string())
-                .collect(),
-            accepted: self
-                .access
-                .auth
-                .trusts()
-                .flat_map(|(_, ours)| ours.to_vec())
-                .collect(),
+            issuers: auth.trusts().map(|(name, _)| name.to_string()).collect(),
+            accepted: accepted.flat_map(|(_, ours)| ours.to_vec()).collect(),
             skew,
         }
     }
 
-    /// Adds a step for each required grant. Returns the refusal of the first that the token lacks.
+    /// Adds a step for each required grant. Returns the refusal if the token lacks one.
     fn grant(&self, token: &str, claims: &Claims, trace: &mut Trace) -> Option<Refused> {
-        let mut refusal = None;
         let found = ["scope", "scp", "permissions"].map(|name| (name, trace.claimed(name)));
         let found = found.into_iter().filter(|(_, value)| value != "absent");
         let found: Vec<_> = found
@@ -250,26 +325,30 @@ impl Subject<'_> {
             found.join(", ")
         };
         for Wanted { words, policy } in &self.wanted {
-            let verdict = policy.check(claims);
-            let outcome = verdict.as_ref().map_err(|unmet| unmet.error);
+            let outcome = policy.check(claims).map_err(|unmet| unmet.error);
             trace.add("grants", words.clone(), found.clone(), outcome);
-            if let (Err(unmet), None) = (verdict, &refusal) {
-                let facts = self.facts(token, trace, None);
-                let advice = of_policy(&facts, unmet.error, unmet.scopes.as_deref());
-                refusal = Some(Refused::new(unmet.error, advice));
-            }
         }
-        refusal
+        // A route has one policy of all of them.
+        let policies = self.wanted.iter().map(|wanted| wanted.policy.clone());
+        let policy = policies.reduce(|one, other| one & other)?;
+        let unmet = policy.check(claims).err()?;
+        let facts = self.facts(token, trace, None);
+        let kind = policy.unmet_kind(claims);
+        let advice = of_policy(&facts, unmet.error, unmet.scopes.as_deref(), kind);
+        Some(Refused::new(unmet.error, advice, &facts))
     }
 }
 
 impl Refused {
-    fn new(error: AuthError, advice: Advice) -> Self {
+    fn new(error: AuthError, advice: Advice, facts: &Facts<'_>) -> Self {
         Self {
             status: error.status().as_u16(),
             code: error.code(),
-            detail: error.detail(),
-            advice,
+            detail: match error {
+                AuthError::MissingToken if facts.config.token_field.is_some() => MISSING_FROM_FIELD,
+                _ => error.detail(),
+            },
+            advice: advice.in_words_of(&facts.config),
         }
     }
 
@@ -278,7 +357,10 @@ impl Refused {
             status: problem.status().as_u16(),
             code: problem.code(),
             detail: problem.detail(),
-            advice: causes::ODD_POLICY.into(),
+            advice: match problem {
+                Problem::NotFound => causes::BELOW_AUTH.into(),
+                _ => causes::ODD_POLICY.into(),
+            },
         }
     }
 
@@ -316,7 +398,10 @@ fn sentences(auth: &Auth, error: AuthError, trace: &Trace, skew: Option<Skew>) -
     }
     if matches!(error, AuthError::KeysUnavailable { .. }) {
         let status = auth.status().into_iter();
-        let errors = status.filter_map(|one| Some(format!("{}: {}.", one.issuer, one.last_error?)));
+        let issuer = trace.payload["iss"].as_str().unwrap_or_default();
+        let of_token = status.filter(|one| one.issuer == issuer);
+        let errors =
+            of_token.filter_map(|one| Some(format!("{}: {}.", one.issuer, one.last_error?)));
         facts.extend(errors);
     }
     facts
@@ -333,15 +418,16 @@ fn routes(access: &Access, claims: &Claims, facts: &Facts<'_>) -> Vec<RouteVerdi
             route: format!("{} {}", row.methods, row.template),
             needs: policy.as_ref().and_then(Policy::scopes),
             refusal: verdict.err().map(|unmet| {
-                let advice = of_policy(facts, unmet.error, unmet.scopes.as_deref());
-                Refused::new(unmet.error, advice)
+                let kind = policy.as_ref().and_then(|policy| policy.unmet_kind(claims));
+                let advice = of_policy(facts, unmet.error, unmet.scopes.as_deref(), kind);
+                Refused::new(unmet.error, advice, facts)
             }),
         })
     });
     protected.collect()
 }
 
-/// Returns the fields in which a proxy gets the identity.
+/// Returns the header fields with the identity that a proxy receives.
 fn identity(claims: &Claims) -> Vec<(String, String)> {
     let answer = forward_auth::identity_answer(claims);
     let fields = answer.headers().iter();

@@ -1,4 +1,6 @@
-//! [`Facts`]: what is known about a refused token and the configuration that refuses it.
+//! [`Facts`]: the known facts about a refused token and the configuration that refuses it.
+
+use std::borrow::Cow;
 
 use base64::{
     Engine, alphabet,
@@ -8,20 +10,24 @@ use serde_json::Value;
 
 use crate::{
     auth::{Auth, explain::Trace, token::json},
-    service::config::{Config, Environment, Setting},
+    service::{
+        cli::context::Context,
+        config::{Config, Environment, Setting},
+    },
 };
 
-/// The facts from which a cause is inferred.
+/// The facts that a cause is inferred from.
 pub(in crate::service) struct Facts<'a> {
-    /// The text after `Bearer `, which need not be a JWT.
+    /// The text after `Bearer `. It may not be a JWT.
     pub(in crate::service) token: &'a str,
     pub(in crate::service) trace: &'a Trace,
     pub(in crate::service) auth: &'a Auth,
-    pub(in crate::service) config: &'a Config,
+    /// The configuration of the token's issuer, or of all issuers if it is none of them.
+    pub(in crate::service) config: Cow<'a, Config>,
     pub(in crate::service) environment: &'a Environment,
     /// The names of the trusted issuers.
     pub(in crate::service) issuers: Vec<String>,
-    /// The accepted audiences.
+    /// The accepted audiences: of the token's issuer, or of all issuers if it is none of them.
     pub(in crate::service) accepted: Vec<String>,
     /// The seconds by which this clock is ahead of the issuer's. `None` if unknown.
     pub(in crate::service) skew: Option<f64>,
@@ -58,13 +64,18 @@ impl<'a> Facts<'a> {
         self.issuers.iter().map(String::as_str)
     }
 
-    /// Returns the lines if the service would start with them. The issuers file has settings of its
-    /// own, which no variable replaces.
+    /// Returns the lines if the service would start with them. Returns none with an issuers file,
+    /// because its settings cannot be replaced by variables.
     pub(in crate::service) fn recommend(&self, settings: Vec<Option<Setting>>) -> Vec<Setting> {
         if self.config.issuers_file.is_some() {
             return Vec::new();
         }
         self.environment.recommend(settings)
+    }
+
+    /// Returns what texts about the token's issuer depend on.
+    pub(in crate::service) fn context(&self) -> Context<'_> {
+        Context::new(&self.config, self.environment, self.auth.time())
     }
 
     /// Returns whether this step of verification failed.
@@ -84,8 +95,8 @@ impl<'a> Facts<'a> {
         self.environment.get(name).is_some()
     }
 
-    /// Returns a part of the token, decoded leniently: with padding and trailing bits, which
-    /// verification rejects. Null if it is not JSON.
+    /// Returns a part of the token, decoded leniently: it accepts padding and trailing bits, which
+    /// verification rejects. Null if the part is not JSON.
     pub(in crate::service) fn lenient_part(&self, at: usize) -> Value {
         const LENIENT: GeneralPurpose = GeneralPurpose::new(
             &alphabet::URL_SAFE,

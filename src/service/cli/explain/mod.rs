@@ -1,13 +1,14 @@
 //! `warp-bearer explain`: explains why the configured service accepts or rejects a token.
 //!
-//! Reads the token from standard input, which keeps it out of the shell's history, and sends it
-//! nowhere, unless `--introspect` asks for that. Fetches the keys of the issuer, as the service does.
+//! Reads the token from standard input, which keeps it out of the shell's history. Sends it
+//! nowhere, unless `--introspect` is given. Fetches the keys of the issuer, as the service does.
 
 mod advice;
 mod diagnosis;
 mod explanation;
 mod facts;
 mod pasted;
+mod proxy;
 mod report;
 #[cfg(test)]
 mod tests;
@@ -27,14 +28,16 @@ use crate::{
         policy::{Policy, permissions, scopes},
     },
     service::{
-        api::{forward_auth, route::Access},
+        api::route::Access,
         cli::{
             auth,
             explain::{
                 explanation::{Skew, Subject, Wanted},
                 pasted::Pasted,
+                proxy::Proxy,
             },
             failure::Failure,
+            revocations,
             terminal::{Terminal, ascii},
         },
         config::{Config, Environment},
@@ -44,8 +47,8 @@ use crate::{
 pub(super) use self::pasted::shorten_all;
 
 const EXAMPLES: &str = r"Examples:
-  warp-bearer explain                                   paste it, and an empty line
-  curl -s $ENDPOINT -d ... | warp-bearer explain --json | jq -r .mend
+  warp-bearer explain                                   paste the token and an empty line
+  curl -s $ENDPOINT -d ... | warp-bearer explain --json | jq -r .fix
   warp-bearer explain --permission messages:read < token.txt
   warp-bearer explain --auth 'scope=read:messages' < token.txt
   warp-bearer explain --jwks jwks.json < token.txt      uses no network";
@@ -54,29 +57,29 @@ const EXAMPLES: &str = r"Examples:
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 #[command(after_help = EXAMPLES)]
 pub(in crate::service) struct Options {
-    /// The token, or a text with a token in it, such as a curl command; `-`, or none, reads it from
-    /// standard input, which keeps it out of the shell's history
+    /// The token, or a text that contains a token, such as a curl command; without it, or with `-`, it
+    /// is read from standard input, which keeps it out of the shell's history
     token: Vec<String>,
     /// Verify with the key set in this file, and use no network
     #[arg(long, value_name = "FILE")]
     jwks: Option<PathBuf>,
-    /// Ask whether it also grants these scopes, separated by blanks; exit 1 if not
+    /// Check whether it also grants these scopes, separated by spaces; exit 1 if not
     #[arg(long, value_name = "SCOPES", value_parser = wanted_scopes)]
     scope: Option<Wanted>,
-    /// Ask whether it also has these permissions, separated by blanks; exit 1 if not
+    /// Check whether it also has these permissions, separated by spaces; exit 1 if not
     #[arg(long, value_name = "PERMISSIONS", value_parser = wanted_permissions)]
     permission: Option<Wanted>,
-    /// Show what a proxy gets that asks /auth with this query, such as 'scope=a&permission=b'; exit 1
-    /// unless it is 200
+    /// Show what a proxy gets that asks /auth with this query, such as 'scope=a&permission=b', or this
+    /// path below /auth; exit 1 unless it is 200
     #[arg(long, value_name = "QUERY")]
     auth: Option<String>,
-    /// Ask the issuer about the token too, as the service does; this sends it the token
+    /// Also ask the issuer about the token, as the service does; this sends the token to the issuer
     #[arg(long, conflicts_with = "jwks")]
     introspect: bool,
-    /// Explain this DPoP proof too, as if both had come with the scheme DPoP
+    /// Also explain this DPoP proof, as if token and proof had come with the scheme DPoP
     #[arg(long, requires = "request", value_name = "PROOF")]
     proof: Option<String>,
-    /// The request that the proof is for; a URL, or a path of this service
+    /// The request that the proof is for: its method, and its URL or its path on this service
     #[arg(long, num_args = 2, requires = "proof", value_names = ["METHOD", "URL"])]
     request: Option<Vec<String>>,
     /// Read this file instead of .env, such as the `EnvironmentFile` of a systemd unit
@@ -89,7 +92,7 @@ pub(in crate::service) struct Options {
 
 /// The error of an invalid list of scopes or permissions, which have the same syntax (RFC 6749
 /// §3.3).
-const INVALID_LIST: &str = "give names with single blanks between them";
+const INVALID_LIST: &str = "separate the names by single spaces";
 
 fn wanted_scopes(list: &str) -> Result<Wanted, &'static str> {
     wanted("scopes", list, scopes(list))
@@ -107,7 +110,7 @@ fn wanted(kind: &str, list: &str, policy: Option<Policy>) -> Result<Wanted, &'st
 }
 
 impl Options {
-    /// Returns the proof with the request that it is for.
+    /// Returns the proof and the request that it is for.
     fn proof(&self, auth: &Auth) -> Result<Option<ProofOfRequest>, Failure> {
         let (Some(proof), Some([method, url])) = (&self.proof, self.request.as_deref()) else {
             return Ok(None);
@@ -125,8 +128,8 @@ impl Options {
         }))
     }
 
-    /// Returns everything that the token must grant: what every route requires, then what the options
-    /// name.
+    /// Returns everything that the token must grant: first what every route requires, then what the
+    /// options require.
     fn wanted(&self, config: &Config) -> Vec<Wanted> {
         let required = config.required_scope.as_ref().map(|policy| {
             let scopes = policy.scopes().unwrap_or_default();
@@ -139,22 +142,18 @@ impl Options {
             words: format!("{}, {}", one.words, other.words),
             policy: one.policy & other.policy,
         });
-        let query = self.query();
-        let asked = query
-            .as_deref()
-            .and_then(|query| forward_auth::asked(query).ok()?.policy);
-        let asked = asked.map(|policy| Wanted {
-            words: format!("what /auth?{} asks for", query.unwrap_or_default()),
-            policy,
+        let asked = self.proxy(config).and_then(|proxy| {
+            let policy = proxy.asked.ok()?.policy?;
+            let words = format!("what {} asks for", proxy.target);
+            Some(Wanted { words, policy })
         });
         required.into_iter().chain(options).chain(asked).collect()
     }
 
-    /// Returns the query of a proxy's request, without the path before it.
-    fn query(&self) -> Option<String> {
-        let query = self.auth.as_deref()?;
-        let query = query.strip_prefix("/auth").unwrap_or(query);
-        Some(query.trim_start_matches('?').to_owned())
+    /// Returns the request of a proxy.
+    fn proxy(&self, config: &Config) -> Option<Proxy> {
+        let text = self.auth.as_deref()?;
+        Some(Proxy::read(text, config.forward_auth_paths))
     }
 
     /// Returns the text to explain.
@@ -162,7 +161,7 @@ impl Options {
         match &self.token[..] {
             [] => standard_input(),
             [alone] if alone == "-" => standard_input(),
-            // A shell has cut the text at its blanks.
+            // A shell has split the text at its spaces.
             words => Ok(words.join(" ")),
         }
     }
@@ -178,27 +177,32 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
         } else {
             config = config.without_introspection();
             eprintln!(
-                "note: the service asks the issuer about tokens; --introspect does so here, and sends \
+                "note: the service also asks the issuer about tokens; use --introspect to do so here, which sends \
                  it the token"
             );
         }
     }
     let access = Access {
-        auth: build_auth(&config, options.jwks.as_deref())?,
+        auth: build_auth(&config, options.jwks.as_deref()).await?,
         required: config.required_scope.clone(),
         resource_scopes: config.resource_scopes.clone(),
         docs: None,
         forward_auth_paths: config.forward_auth_paths,
+        demo_routes: config.demo_routes,
     };
-    let pasted =
-        Pasted::read(&options.text()?).map_err(|why| Failure::Input(format!("no token: {why}")))?;
+    let text = options.text()?;
+    let pasted = match &config.token_field {
+        Some(name) => Pasted::read_field(&text, name.as_str()),
+        None => Pasted::read(&text),
+    };
+    let pasted = pasted.map_err(|why| Failure::Input(format!("no token: {why}")))?;
     let offline = options.jwks.is_some();
     let subject = Subject {
         access: &access,
         config: &config,
         environment: &environment,
         wanted: options.wanted(&config),
-        proxy: options.query(),
+        proxy: options.proxy(&config),
         proof: options.proof(&access.auth)?,
     };
     let skew = async || {
@@ -220,7 +224,8 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
     Err(Failure::Reported)
 }
 
-fn build_auth(config: &Config, jwks: Option<&Path>) -> Result<Auth, Failure> {
+/// Builds the verifier of the service, with the revocations that replicas share.
+async fn build_auth(config: &Config, jwks: Option<&Path>) -> Result<Auth, Failure> {
     let mut builder = auth::builder(config).token_cache(0);
     if let Some(path) = jwks {
         let failed = |why: &dyn std::fmt::Display| {
@@ -233,14 +238,27 @@ fn build_auth(config: &Config, jwks: Option<&Path>) -> Result<Auth, Failure> {
             error => Failure::Setup(error),
         });
     }
-    builder.build().map_err(Failure::Setup)
+    if config.state_store.url.is_none() {
+        return builder.build().map_err(Failure::Setup);
+    }
+    let store = auth::store(config);
+    // The list is copied: a verifier with the store itself would also write to it.
+    if let Ok(shared) = revocations::shared(&store).await {
+        let auth = builder.build().map_err(Failure::Setup)?;
+        auth.revoke_all(shared);
+        return Ok(auth);
+    }
+    eprintln!(
+        "note: the state store cannot be reached, so the verdict is that of a service that starts now"
+    );
+    builder.state_store(store).build().map_err(Failure::Setup)
 }
 
-/// Reads a pipe to its end, or lines from a terminal up to an empty one.
+/// Reads a pipe to its end, or lines from a terminal up to an empty line.
 fn standard_input() -> Result<String, Failure> {
-    /// More than any response that contains a token.
+    /// Larger than any response that contains a token.
     const MAX_BYTES: u64 = 1024 * 1024;
-    /// Terminals cut a line after 4096 bytes, its line break included.
+    /// Terminals cut lines at 4096 bytes, including the line break.
     const MAX_LINE: usize = 4095;
     let input = io::stdin().lock();
     let failed = |error: io::Error| Failure::Input(format!("standard input: {error}"));
@@ -258,7 +276,7 @@ fn standard_input() -> Result<String, Failure> {
         let line = line.map_err(failed)?;
         if line.len() >= MAX_LINE {
             return Err(Failure::Input(format!(
-                "no token: a terminal hands over no more than {MAX_LINE} characters of a line; read it \
+                "no token: a terminal passes on at most {MAX_LINE} characters of a line; read the token \
                  from a file instead, warp-bearer explain < token.txt"
             )));
         }

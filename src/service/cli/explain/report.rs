@@ -39,12 +39,12 @@ impl Explanation {
         lines.push(String::new());
         match &self.refusal {
             None => {
-                let accepted = terminal.strong(Mark::Good, "Accepted: the token is good.");
+                let accepted = terminal.strong(Mark::Good, "Accepted: the token is valid.");
                 lines.push(accepted);
                 lines.extend(self.routes.iter().map(|route| route_line(route, terminal)));
             }
             Some(refused) => {
-                let heading = format!("Refused: {}.", refused.status_and_code());
+                let heading = format!("Rejected: {}.", refused.status_and_code());
                 let heading = terminal.strong(Mark::Bad, &heading);
                 lines.push(format!("{heading} {}", refused.detail));
                 lines.extend(self.facts.iter().map(|fact| Terminal::clean(fact)));
@@ -84,7 +84,7 @@ impl Explanation {
                 "status": status(refusal),
                 "code": refusal.map(|refused| refused.code),
                 "cause": advice.map(|advice| &advice.what),
-                "mend": advice.map(|advice| &advice.mend),
+                "fix": advice.map(|advice| &advice.fix),
                 "settings": settings(advice),
                 "steps": self.steps(&repair.trace.steps),
                 "header": repair.trace.header,
@@ -98,6 +98,7 @@ impl Explanation {
                 .map(|(name, value)| (name.clone(), json!(value)))
                 .collect();
             json!({
+                "target": proxy.target,
                 "query": proxy.query,
                 "status": status(refusal),
                 "code": refusal.map(|refused| refused.code),
@@ -110,7 +111,7 @@ impl Explanation {
             "code": refusal.map(|refused| refused.code),
             "detail": refusal.map(|refused| refused.detail),
             "cause": advice.map(|advice| &advice.what),
-            "mend": advice.map(|advice| &advice.mend),
+            "fix": advice.map(|advice| &advice.fix),
             "settings": settings(advice),
             "facts": self.facts,
             "notes": self.notes,
@@ -151,14 +152,14 @@ impl Explanation {
         terminal.line(mark(step.outcome.is_ok()), step.name, WIDTH, &found, &more)
     }
 
-    /// Formats what a proxy gets from `/auth`.
+    /// Formats the response of `/auth` to a proxy.
     fn proxy_lines(&self, proxy: &ProxyAnswer, terminal: Terminal) -> Vec<String> {
         let answer = match &self.refusal {
-            None => "200, with the fields".to_owned(),
+            None => "200 and these fields".to_owned(),
             Some(refused) => refused.status_and_code(),
         };
-        let query = ShownText::new(&proxy.query);
-        let text = format!("a proxy that asks /auth?{query} gets {answer}");
+        let target = ShownText::new(&proxy.target);
+        let text = format!("{target} answers a proxy with {answer}");
         let mut lines = vec![terminal.line(mark(self.is_accepted()), "", 0, &text, "")];
         lines.extend(proxy.fields.iter().map(|(name, value)| {
             let value = ShownText::new(value);
@@ -206,16 +207,17 @@ fn route_line(route: &RouteVerdict, terminal: Terminal) -> String {
     terminal.line(mark(route.refusal.is_none()), "", 0, &text, "")
 }
 
-/// Formats the verdict on the token in a field that has a wrong form.
+/// Formats the verdict on a token that was sent in the wrong form.
 fn repair_lines(repair: &Repair, terminal: Terminal) -> Vec<String> {
     match &repair.refusal {
         None => {
-            let good = "The token in it is good: it is accepted if the field is the word Bearer, a space and that token.";
-            vec![terminal.strong(Mark::Good, good)]
+            let form = &repair.form;
+            let good = format!("The token in it is valid: the service accepts it if {form}.");
+            vec![terminal.strong(Mark::Good, &good)]
         }
         Some(refused) => {
             let too = format!(
-                "The token in it would be refused as well: {}.",
+                "The token in it would be rejected as well: {}.",
                 refused.status_and_code()
             );
             let mut lines = vec![format!(
@@ -229,13 +231,13 @@ fn repair_lines(repair: &Repair, terminal: Terminal) -> Vec<String> {
     }
 }
 
-/// Formats a cause and its fix, with the lines of configuration.
+/// Formats a cause and its fix, with lines of configuration.
 fn fix(advice: &Advice, terminal: Terminal) -> [String; 2] {
     let label = terminal.strong(Mark::Note, "To fix it:");
-    let mut mend = format!("{label} {}", Terminal::clean(&advice.mend));
+    let mut fix = format!("{label} {}", Terminal::clean(&advice.fix));
     for setting in &advice.settings {
         // Writing to a string cannot fail.
-        let _ = write!(mend, "\n  {}", Terminal::clean(&setting.to_string()));
+        let _ = write!(fix, "\n  {}", Terminal::clean(&setting.to_string()));
     }
-    [Terminal::clean(&advice.what), mend]
+    [Terminal::clean(&advice.what), fix]
 }

@@ -1,4 +1,4 @@
-//! The verdict of `explain` is that of the routes, for any value of the field.
+//! The verdict of `explain` equals that of the routes, for any value of the field.
 
 use std::collections::BTreeMap;
 
@@ -9,26 +9,30 @@ use proptest::{
     test_runner::{Config as Settings, TestRunner},
 };
 use tower::ServiceExt;
-use warp::http::{HeaderValue, Request, header::AUTHORIZATION};
+use warp::http::{HeaderName, HeaderValue, Request, header::AUTHORIZATION};
 
 use crate::{
     algorithm::Algorithm,
     auth::policy::scopes,
     issuer::{Issuer, SigningKey},
     service::{
-        api::{forward_auth, route::Access, routes::routes},
+        api::{route::Access, routes::routes},
         cli::{
             auth,
             explain::{
                 explanation::{Explanation, Subject, Wanted},
                 pasted::Pasted,
+                proxy::Proxy,
             },
         },
         config::{Config, Environment},
     },
 };
 
-/// A service and the issuer of its tokens.
+/// The second audience of the service.
+const SECOND: &str = "https://second.example/mcp";
+
+/// A service and its issuer.
 struct World {
     issuer: Issuer,
     environment: Environment,
@@ -36,7 +40,7 @@ struct World {
     access: Access,
 }
 
-/// An answer: its status, its code, and the fields that `/auth` adds.
+/// A response: its status, its code, and the fields that `/auth` adds.
 #[derive(Debug, PartialEq)]
 struct Answer {
     status: u16,
@@ -46,12 +50,18 @@ struct Answer {
 
 impl World {
     async fn start(required: Option<&str>) -> Self {
+        Self::with(required, &[]).await
+    }
+
+    async fn with(required: Option<&str>, more: &[(&str, &str)]) -> Self {
         let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
-        let environment = Environment::of([
+        let audiences = format!("{},{SECOND}", issuer.audience());
+        let pairs = [
             ("AUTH0_ISSUER", issuer.url()),
-            ("AUTH0_API_AUDIENCE", issuer.audience()),
+            ("AUTH0_API_AUDIENCE", &audiences),
             ("AUTH0_ALGORITHMS", "ES256"),
-        ]);
+        ];
+        let environment = Environment::of(pairs.into_iter().chain(more.iter().copied()));
         let (mut config, _) = Config::from_environment(&environment).unwrap();
         config.required_scope = required.map(|list| scopes(list).unwrap());
         let access = Access {
@@ -59,7 +69,8 @@ impl World {
             auth: auth::builder(&config).build().unwrap(),
             required: config.required_scope.clone(),
             docs: None,
-            forward_auth_paths: false,
+            forward_auth_paths: config.forward_auth_paths,
+            demo_routes: config.demo_routes,
         };
         access.auth.ready().await;
         Self {
@@ -70,13 +81,15 @@ impl World {
         }
     }
 
-    /// Asks the real routes.
+    /// Asks the real routes with a value of `Authorization`.
     async fn answer(&self, path: &str, field: &HeaderValue) -> Answer {
+        self.answer_to(path, &AUTHORIZATION, field).await
+    }
+
+    /// Asks the real routes with a value of this field.
+    async fn answer_to(&self, path: &str, name: &HeaderName, field: &HeaderValue) -> Answer {
         let body = http_body_util::Full::<Bytes>::default();
-        let request = Request::get(path)
-            .header(AUTHORIZATION, field)
-            .body(body)
-            .unwrap();
+        let request = Request::get(path).header(name, field).body(body).unwrap();
         let service = warp::service(routes(&self.access, || false));
         let response = service.oneshot(request).await.unwrap();
         let (head, body) = response.into_parts();
@@ -101,7 +114,13 @@ impl World {
         }
     }
 
-    async fn explain(&self, text: &str, query: Option<&str>) -> Explanation {
+    async fn explain(&self, text: &str, target: Option<&str>) -> Explanation {
+        let read = match &self.config.token_field {
+            Some(name) => Pasted::read_field(text, name.as_str()),
+            None => Pasted::read(text),
+        };
+        let pasted = read.unwrap_or_else(|why| panic!("{text:?}: {why}"));
+        let proxy = target.map(|target| Proxy::read(target, self.config.forward_auth_paths));
         let named = |words: &str, policy| Wanted {
             words: words.to_owned(),
             policy,
@@ -111,17 +130,18 @@ impl World {
             .required_scope
             .clone()
             .map(|policy| named("required", policy));
-        let asked = query.and_then(|query| forward_auth::asked(query).ok()?.policy);
-        let asked = asked.map(|policy| named("asked", policy));
+        let asked = proxy.as_ref().and_then(|proxy| {
+            let asked = proxy.asked.as_ref().ok()?;
+            Some(named("asked", asked.policy.clone()?))
+        });
         let subject = Subject {
             access: &self.access,
             config: &self.config,
             environment: &self.environment,
             wanted: required.into_iter().chain(asked).collect(),
-            proxy: query.map(str::to_owned),
+            proxy,
             proof: None,
         };
-        let pasted = Pasted::read(text).unwrap_or_else(|why| panic!("{text:?}: {why}"));
         subject.explain(pasted, async || None).await
     }
 }
@@ -140,9 +160,13 @@ fn said(explanation: &Explanation) -> Answer {
     }
 }
 
-/// Returns good and bad tokens of an issuer.
+/// Returns valid and invalid tokens of an issuer.
 fn tokens(issuer: &Issuer) -> Vec<String> {
-    let token = || issuer.token().scope("read:messages a");
+    let token = || {
+        let token = issuer.token().scope("read:messages a");
+        let token = token.claim("roles", ["clerk", "head clerk"]);
+        token.claim("groups", ["/staff"]).claim("org_id", "o1")
+    };
     let good = token().sign();
     let middle = good.len() / 2;
     let mut tokens = vec![
@@ -150,6 +174,9 @@ fn tokens(issuer: &Issuer) -> Vec<String> {
         token().without("scope").permissions(["p"]).sign(),
         token().expired().sign(),
         token().audience("https://other.example").sign(),
+        token().audience(SECOND).sign(),
+        token().without("roles").without("groups").sign(),
+        token().claim("org_id", "o2").permissions(["q"]).sign(),
         token().claim("iss", "https://other.example/").sign(),
         token()
             .key(&SigningKey::generate(Algorithm::ES256))
@@ -175,13 +202,13 @@ fn tokens(issuer: &Issuer) -> Vec<String> {
         ]
         .map(str::to_owned),
     );
-    // Half of the values have a good token, so that many are accepted.
+    // Half of the values have a valid token, so that many are accepted.
     let bad = tokens.len();
     tokens.extend(std::iter::repeat_n(good, bad));
     tokens
 }
 
-/// Generates values of the field: a scheme, a separator, a token and an end, each right or wrong.
+/// Generates field values: a scheme, a separator, a token and an end, each valid or not.
 fn values(tokens: Vec<String>) -> impl Strategy<Value = String> {
     let right = |right: &'static str, wrong: Vec<&'static str>| prop_oneof![4 => Just(right.to_owned()), 1 => select(wrong).prop_map(str::to_owned)];
     let schemes = vec![
@@ -228,7 +255,7 @@ fn values(tokens: Vec<String>) -> impl Strategy<Value = String> {
     prop_oneof![9 => made, 1 => "[ -~\t\u{a0}-\u{ff}]{0,40}"]
 }
 
-/// Removes the blanks that hyper removes from the ends of a value.
+/// Removes the whitespace that hyper removes around a value.
 fn as_received(value: &str) -> &str {
     value.trim_matches([' ', '\t'])
 }
@@ -248,7 +275,7 @@ fn settings() -> Settings {
 }
 
 #[test]
-fn k1_the_verdict_is_that_of_the_service_for_any_value_of_the_field() {
+fn k1_verdict_equals_the_services_for_any_field_value() {
     for required in [None, Some("a"), Some("none has it")] {
         let runtime = runtime();
         let world = runtime.block_on(World::start(required));
@@ -263,7 +290,7 @@ fn k1_the_verdict_is_that_of_the_service_for_any_value_of_the_field() {
                     .explain(&format!("Authorization: {value}"), None)
                     .await;
                 prop_assert_eq!(said(&explanation), expected, "{:?}", value);
-                // A value that begins with the scheme is explained as it is without the field's name.
+                // A value that begins with the scheme can be explained without the field's name.
                 if let Ok(alone) = Pasted::read(value) {
                     let explanation = world.explain(value, None).await;
                     let is_whole = alone.field == value;
@@ -287,7 +314,7 @@ fn k1_the_verdict_is_that_of_the_service_for_any_value_of_the_field() {
             })
         });
         result.unwrap_or_else(|why| panic!("{required:?}: {why}"));
-        // The values reach many verdicts, acceptance among them.
+        // The values lead to many different verdicts, including acceptance.
         let counts = counts.into_inner();
         let accepted = counts.get(&None).copied().unwrap_or_default();
         assert_eq!(accepted > 60, required != Some("none has it"), "{counts:?}");
@@ -297,42 +324,101 @@ fn k1_the_verdict_is_that_of_the_service_for_any_value_of_the_field() {
 
 #[test]
 fn k1_the_answer_to_a_proxy_is_that_of_the_service() {
-    let queries = [
-        "",
-        "scope=a",
-        "scope=read:messages+a",
-        "scope=b",
-        "permission=p",
-        "scope=a&permission=p",
-        "scopes=a",
-        "scope=",
-        "scope=a&scope=read%3Amessages",
+    let targets = [
+        "/auth",
+        "/auth?scope=a",
+        "/auth?scope=read:messages+a",
+        "/auth?scope=b",
+        "/auth?permission=p",
+        "/auth?permission=q",
+        "/auth?scope=a&permission=p",
+        "/auth?scope=b&permission=x",
+        "/auth?scopes=a",
+        "/auth?scope=",
+        "/auth?scope=a&scope=read%3Amessages",
+        "/auth?role=clerk",
+        "/auth?role=head+clerk&group=/staff",
+        "/auth?role=chief",
+        "/auth?group=/chiefs&scope=a",
+        "/auth?claim=org_id:o1",
+        "/auth?claim=org_id:o1&scope=b",
+        "/auth?claim=org_id",
+        "/auth?acr=gold",
+        "/auth?max_age=60",
+        "/auth?audience=https://second.example/mcp",
+        "/auth?audience=https%3A%2F%2Fsecond.example%2Fmcp&scope=b",
+        "/auth?audience=https://api.example.com&role=chief",
+        "/auth?audience=https://third.example",
+        "/auth/",
+        "/auth/messages/1",
+        "/auth/messages/1?scope=b",
+        "/auth/messages/1?scopes=b",
+        "/auth//",
+        "/auth/%2e",
     ];
-    for required in [None, Some("a")] {
+    let below = &[("FORWARD_AUTH_PATHS", "on")][..];
+    for (required, more) in [
+        (None, &[][..]),
+        (Some("a"), below),
+        (Some("none has it"), &[]),
+    ] {
         let runtime = runtime();
-        let world = runtime.block_on(World::start(required));
-        let mut runner = TestRunner::new(Settings {
-            cases: 300,
-            ..settings()
-        });
-        let strategy = (values(tokens(&world.issuer)), select(queries.to_vec()));
-        let result = runner.run(&strategy, |(value, query)| {
+        let world = runtime.block_on(World::with(required, more));
+        let seen = std::cell::RefCell::new(BTreeMap::<Option<String>, usize>::new());
+        let mut runner = TestRunner::new(settings());
+        let strategy = (values(tokens(&world.issuer)), select(targets.to_vec()));
+        let result = runner.run(&strategy, |(value, target)| {
             let value = as_received(&value);
             let field = HeaderValue::from_bytes(value.as_bytes()).unwrap();
             runtime.block_on(async {
-                let path = if query.is_empty() {
-                    "/auth".to_owned()
-                } else {
-                    format!("/auth?{query}")
-                };
-                let expected = world.answer(&path, &field).await;
+                let expected = world.answer(target, &field).await;
+                *seen.borrow_mut().entry(expected.code.clone()).or_default() += 1;
                 let explanation = world
-                    .explain(&format!("Authorization: {value}"), Some(query))
+                    .explain(&format!("Authorization: {value}"), Some(target))
                     .await;
-                prop_assert_eq!(said(&explanation), expected, "{:?} {}", value, query);
+                prop_assert_eq!(said(&explanation), expected, "{:?} {}", value, target);
                 Ok(())
             })
         });
         result.unwrap_or_else(|why| panic!("{required:?}: {why}"));
+        let seen = seen.into_inner();
+        for code in ["bad_request", "insufficient_scope", "token_expired"] {
+            assert!(
+                seen.contains_key(&Some(code.to_owned())),
+                "{code}: {seen:?}"
+            );
+        }
+        assert!(seen.contains_key(&Some("not_found".to_owned())), "{seen:?}");
+        assert_eq!(seen.contains_key(&None), required != Some("none has it"));
     }
+}
+
+/// Where another field carries the token, `Authorization` is not read, whatever it has.
+#[test]
+fn k1_the_verdict_is_that_of_the_service_for_another_field() {
+    const NAME: HeaderName = HeaderName::from_static("x-forwarded-access-token");
+    let runtime = runtime();
+    let world = World::with(None, &[("AUTH0_TOKEN_FIELD", "X-Forwarded-Access-Token")]);
+    let world = runtime.block_on(world);
+    let mut runner = TestRunner::new(settings());
+    let accepted = std::cell::Cell::new(0);
+    // A value without its scheme is what this field carries.
+    let strategy = (values(tokens(&world.issuer)), any::<bool>(), any::<bool>());
+    let result = runner.run(&strategy, |(value, is_bare, is_own)| {
+        let bare = value.strip_prefix("Bearer ").filter(|_| is_bare);
+        let value = as_received(bare.unwrap_or(&value));
+        let field = HeaderValue::from_bytes(value.as_bytes()).unwrap();
+        let name = if is_own { NAME } else { AUTHORIZATION };
+        runtime.block_on(async {
+            let expected = world.answer_to("/api/private", &name, &field).await;
+            let explanation = world.explain(&format!("{name}: {value}"), None).await;
+            let said = said(&explanation);
+            accepted.set(accepted.get() + usize::from(said.code.is_none()));
+            prop_assert_eq!(said, expected, "{}: {:?}", name, value);
+            prop_assert!(is_own || explanation.refusal.is_some());
+            Ok(())
+        })
+    });
+    result.unwrap_or_else(|why| panic!("{why}"));
+    assert!(accepted.get() > 30, "{}", accepted.get());
 }

@@ -1,12 +1,14 @@
 //! Writes log lines on a separate thread.
 //!
-//! A request copies its line into a buffer and makes no system call. The thread writes the first line at
-//! once and gathers later ones for [`FLUSH_INTERVAL`]. If the reader of the log is too slow, lines are
-//! dropped and counted: no request waits for the log, and neither does the end of the process.
+//! A request copies its line into a buffer and makes no system call. The thread writes the first
+//! line at once and collects later ones for [`FLUSH_INTERVAL`]. If the reader of the log is too
+//! slow, lines are dropped and counted. Neither requests nor the end of the process wait for the
+//! log.
 //!
-//! `tracing-appender` works alike but costs more: it allocates each line, sends it separately and wakes
-//! its thread for it (2.8 µs of processor time a line at 20,000 lines a second, against 0.5 here). It
-//! limits the number of lines and not their bytes, and does not report dropped ones.
+//! `tracing-appender` works similarly but costs more: it allocates each line, sends it separately
+//! and wakes its thread for it (2.8 µs of processor time per line at 20,000 lines per second,
+//! against 0.5 here). It limits the number of lines instead of their bytes, and does not report
+//! dropped ones.
 
 use std::{
     io::{self, Write},
@@ -19,13 +21,13 @@ use std::{
 use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
 
-/// How long lines are gathered before they are written. A process that is killed loses them.
+/// How long lines are collected before they are written. They are lost if the process is killed.
 const FLUSH_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Bytes that are written without waiting for [`FLUSH_INTERVAL`].
+/// The number of bytes that are written without waiting for [`FLUSH_INTERVAL`].
 const FLUSH_SIZE: usize = 64 * 1024;
 
-/// Bytes that are kept for a reader that is too slow. Further lines are dropped.
+/// The maximum number of bytes kept for a slow reader. Further lines are dropped.
 const CAPACITY: usize = 8 * 1024 * 1024;
 
 /// How long dropping [`Log`] waits for the last lines to be written.
@@ -46,9 +48,9 @@ struct Shared {
 struct State {
     lines: Vec<u8>,
     lost: u64,
-    /// Set while the thread waits for a first line.
+    /// True while the thread waits for a first line.
     waiting: bool,
-    /// Set if a line should be written without waiting.
+    /// True if a line must be written without waiting.
     urgent: bool,
     phase: Phase,
 }
@@ -63,7 +65,7 @@ enum Phase {
     Closed,
 }
 
-/// Keeps logging alive. Dropping it writes the last lines, and waits at most a second for that.
+/// Keeps logging alive. Dropping it writes the last lines, waiting at most a second.
 #[derive(Debug)]
 pub struct Log(LogBuffer);
 
@@ -83,7 +85,7 @@ impl Drop for Log {
 }
 
 impl LogBuffer {
-    /// Starts the thread. `report_lost` logs how many lines were dropped.
+    /// Starts the thread. `report_lost` logs the number of dropped lines.
     pub(in crate::service) fn open(
         self,
         to: impl Write + Send + 'static,
@@ -97,7 +99,7 @@ impl LogBuffer {
             buffer.0.closed.notify_all();
         });
         if writer.is_err() {
-            // Without a thread there is no log, which is better than no service.
+            // Without a thread there is no log, but the service still runs.
             self.state().phase = Phase::Closed;
         }
         Log(self)
@@ -144,7 +146,7 @@ impl LogBuffer {
         }
     }
 
-    /// Waits for more lines, at most for [`FLUSH_INTERVAL`].
+    /// Waits for more lines, for at most [`FLUSH_INTERVAL`].
     fn gather<'t>(&self, state: MutexGuard<'t, State>) -> MutexGuard<'t, State> {
         let idle = |state: &mut State| state.phase == Phase::Open && !state.urgent;
         let waited = self.0.wake.wait_timeout_while(state, FLUSH_INTERVAL, idle);
@@ -190,7 +192,8 @@ impl<'o> MakeWriter<'o> for LogBuffer {
         }
     }
 
-    /// Warnings and errors are written without waiting: they may be the last lines of a process.
+    /// Warnings and errors are written without waiting, because they may be the last lines of a
+    /// process.
     fn make_writer_for(&'o self, metadata: &Metadata<'_>) -> Self::Writer {
         LineWriter {
             buffer: self,
@@ -208,7 +211,7 @@ mod tests {
 
     use super::*;
 
-    /// Passes on what is written, one write for each permission.
+    /// Passes on the written bytes, one write per permission.
     struct Reader {
         allowed: Receiver<()>,
         written: Sender<String>,
@@ -234,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn every_line_is_written_in_its_order_and_the_last_before_the_end() {
+    fn writes_every_line_in_order_before_the_end() {
         let ((reader, allow, read), buffer) = (reader(), LogBuffer::default());
         drop(allow);
         let log = buffer.clone().open(reader, |_| {});
@@ -247,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_does_not_wait_for_who_takes_nothing() {
+    fn shutdown_does_not_wait_for_a_blocked_reader() {
         let ((reader, allow, _read), buffer) = (reader(), LogBuffer::default());
         let log = buffer.clone().open(reader, |_| {});
         buffer.put(b"a line\n", true);
@@ -258,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_nobody_takes_are_lost_and_counted() {
+    fn counts_lines_dropped_for_a_blocked_reader() {
         let ((reader, allow, read), buffer) = (reader(), LogBuffer::default());
         let telling = buffer.clone();
         let tell = move |lost| telling.put(format!("{lost} were lost").as_bytes(), true);

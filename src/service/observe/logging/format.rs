@@ -1,7 +1,7 @@
 //! Formats each event as one line, as text or JSON.
 //!
-//! tracing-subscriber's own formats cost more than the rest of a request. Spans are not shown, because
-//! the service opens none.
+//! tracing-subscriber's own formats cost more than the rest of a request. Spans are not shown,
+//! because the service opens none.
 
 use std::{
     cell::RefCell,
@@ -23,7 +23,7 @@ use crate::{
     service::observe::logging::rate_limit::{Decision, RateLimits},
 };
 
-/// The form of a log line.
+/// The format of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
     /// Text for people.
@@ -32,7 +32,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// The form of a line.
+/// The format of a line.
 #[derive(Debug)]
 pub(in crate::service) struct Line {
     format: LogFormat,
@@ -132,8 +132,8 @@ fn message(line: &mut String, message: &dyn fmt::Debug) {
     }
 }
 
-/// Writes an event as text: its message first, then its fields as `name=value`, with quotes if the end of
-/// a value would be unclear.
+/// Writes an event as text: its message, then its fields as `name=value`, with quotes if the end of
+/// a value would be ambiguous.
 struct Text<'l>(&'l mut String);
 
 impl Text<'_> {
@@ -149,8 +149,8 @@ fn is_plain(value: &str) -> bool {
     !value.is_empty() && all(value, plain)
 }
 
-/// Returns whether a condition holds for every byte. Without an early return the compiler can check many
-/// bytes at a time.
+/// Returns whether a condition holds for every byte. Has no early return, so that the compiler can
+/// check many bytes at a time.
 fn all(value: &str, is: impl Fn(u8) -> bool) -> bool {
     value.bytes().fold(true, |all, byte| all & is(byte))
 }
@@ -161,7 +161,7 @@ impl Visit for Text<'_> {
         if is_plain(value) {
             self.0.push_str(value);
         } else {
-            // `Debug` keeps some characters that show nothing.
+            // `Debug` does not escape some invisible characters.
             self.0.push_str(&escaped(&format!("{value:?}")));
         }
     }
@@ -226,8 +226,8 @@ impl Json<'_> {
     }
 }
 
-/// Writes a string (RFC 8259 §7). Characters that JSON allows and that are not visible as themselves are
-/// escaped too, because people read logs on terminals.
+/// Writes a string (RFC 8259 §7). Invisible characters that JSON allows are escaped too, because
+/// people read logs on terminals.
 fn quote(line: &mut String, value: &str) {
     let plain = |byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
     if all(value, plain) {
@@ -285,10 +285,10 @@ impl Visit for Json<'_> {
     }
 }
 
-/// `2026-11-23T02:11:34.169084Z` (RFC 3339).
+/// Writes the time as `2026-11-23T02:11:34.169084Z` (RFC 3339).
 fn now(line: &mut String) {
     thread_local! {
-        /// The last formatted second, which most lines share.
+        /// The last formatted second, which consecutive lines usually share.
         static SECOND: RefCell<(u64, String)> = const { RefCell::new((u64::MAX, String::new())) };
     }
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
@@ -321,7 +321,7 @@ fn date_and_time(line: &mut String, seconds: u64) {
     }
 }
 
-/// Days since 1970 → year, month, day: Howard Hinnant's `civil_from_days`.
+/// Converts days since 1970 to year, month and day with Howard Hinnant's `civil_from_days`.
 fn date(days: u64) -> (u64, u64, u64) {
     let days = days + 719_468;
     let (era, day_of_era) = (days / 146_097, days % 146_097);
@@ -357,7 +357,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_is_the_date_and_time_in_utc() {
+    fn formats_times_in_utc() {
         #[rustfmt::skip]
         let rows = [
             (0, "1970-01-01T00:00:00."),
@@ -375,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_written_in_full() {
+    fn writes_numbers_in_full() {
         for (value, width, expected) in [
             (0, 1, "0"),
             (7, 2, "07"),

@@ -1,7 +1,7 @@
 //! The log of the process: text for people or JSON for machines, always on stderr.
 //!
-//! stdout is for the output of commands. This module reads no environment variables: the configuration
-//! provides a [`LogConfig`].
+//! stdout is for the output of commands. This module reads no environment variables; the
+//! configuration provides a [`LogConfig`].
 
 mod buffered_writer;
 mod format;
@@ -23,14 +23,14 @@ pub use self::format::LogFormat;
 pub struct LogConfig {
     /// The events that are logged. Defaults to `info`.
     pub filter: EnvFilter,
-    /// The form of a line. Defaults to text.
+    /// The format of a line. Defaults to text.
     pub format: LogFormat,
-    /// Allows colours on a terminal. Off if `NO_COLOR` is set, or if the terminal has none.
+    /// Allows colours on a terminal. False if `NO_COLOR` is set, or if the terminal has none.
     pub color: bool,
 }
 
-/// Starts logging for the whole process, including panics, until the returned guard is dropped. Does not
-/// replace a subscriber that is already set.
+/// Starts logging for the whole process, including panics, until the returned guard is dropped.
+/// Keeps a subscriber that is already set.
 #[must_use = "dropping the guard ends the log"]
 pub fn init(log: &LogConfig) -> Log {
     let color = log.color && io::stderr().is_terminal();
@@ -39,11 +39,11 @@ pub fn init(log: &LogConfig) -> Log {
         panics::log_panics();
     }
     buffer.open(io::stderr(), |lost| {
-        tracing::warn!(lost, "lines of the log were lost: nobody took them");
+        tracing::warn!(lost, "log lines lost: the output was blocked");
     })
 }
 
-/// Returns the subscriber that [`init`] sets, with another writer.
+/// Returns the subscriber that [`init`] sets, but with a different writer.
 pub fn subscriber<W>(log: &LogConfig, color: bool, writer: W) -> Box<dyn Subscriber + Send + Sync>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
@@ -128,7 +128,7 @@ mod tests {
         tracing::debug!(nothing = "", back = "\\", smile = "\u{263a}", "café");
     }
 
-    /// Without the timestamp, which is checked for its form.
+    /// Removes the timestamp after checking its form.
     fn rest(line: &str) -> &str {
         let (time, rest) = line.split_at(27);
         let form: String = time
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn text_is_a_line_an_event_with_odd_values_in_quotes() {
+    fn text_has_one_line_per_event_and_quotes_unusual_values() {
         let text = logged(LogFormat::Text, false, events);
         let lines: Vec<_> = text.lines().map(rest).collect();
         let target = module_path!();
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn no_text_moves_the_cursor_or_turns_the_writing_around() {
+    fn escapes_terminal_and_bidi_controls() {
         let odd = "a\u{9b}2J\u{7f}\u{202e}b\u{2066}\u{2028}\u{3164}é";
         let log = || tracing::warn!(odd, shown = %odd, "{odd}");
         for format in [LogFormat::Text, LogFormat::Json] {
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn text_has_colours_only_where_they_are_wanted() {
+    fn text_has_colours_only_if_allowed() {
         for (case, color) in [("plain", false), ("colours", true)] {
             let text = logged(LogFormat::Text, color, || tracing::info!("hello"));
             assert!(text.contains("hello"), "{case}: {text}");
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_warning_that_comes_by_the_thousand_is_twenty_lines_a_minute() {
+    async fn limits_repeated_warnings_to_twenty_per_minute() {
         let (lines, subscriber) = listener(LogFormat::Text, false);
         let logging = tracing::subscriber::set_default(subscriber);
         let flood = || {
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn json_is_one_object_a_line_with_fields_as_members() {
+    fn json_has_one_object_per_line_with_fields_as_members() {
         let text = logged(LogFormat::Json, false, events);
         let mut events: Vec<serde_json::Value> = text
             .lines()

@@ -1,7 +1,7 @@
 //! Logs panics, as lines in the configured format.
 //!
-//! A line has the location of the panic. It has the message only if that is a literal of the source: a
-//! formatted message may quote a token.
+//! A line contains the location of the panic. It contains the message only if that is a literal in
+//! the source, because a formatted message may quote a token.
 
 use std::{
     backtrace::{Backtrace, BacktraceStatus},
@@ -9,7 +9,7 @@ use std::{
     thread,
 };
 
-/// Replaces the panic hook, so that panics are logged and written nowhere else.
+/// Replaces the panic hook, so that panics are only logged.
 pub(in crate::service) fn log_panics() {
     panic::set_hook(Box::new(log));
 }
@@ -42,7 +42,7 @@ mod tests {
 
     /// The hook belongs to the whole process, so this test runs itself in a second one.
     #[test]
-    fn a_panic_is_one_line_that_quotes_no_secret() {
+    fn panic_is_logged_as_one_line_without_secrets() {
         const CHILD: &str = "PANICS_TEST_CHILD";
         let secret = "hunter2".to_owned();
         if env::var_os(CHILD).is_some() {
@@ -64,7 +64,7 @@ mod tests {
             .arg(
                 concat!(
                     module_path!(),
-                    "::a_panic_is_one_line_that_quotes_no_secret"
+                    "::panic_is_logged_as_one_line_without_secrets"
                 )
                 .split_once("::")
                 .unwrap()

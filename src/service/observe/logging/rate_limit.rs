@@ -1,9 +1,9 @@
 //! Rate limits for warnings and errors.
 //!
-//! Callers can cause warnings at will, such as one per unreadable query. These must not fill a disk or
-//! hide other lines. So each callsite, including those of dependencies, may log [`LIMIT`] warnings per
-//! [`PERIOD`], and further ones are counted. Lines below a warning are not limited: every request has its
-//! line.
+//! Callers can cause warnings at will, such as one per unreadable query. These must not fill a disk
+//! or hide other lines. Each callsite, including those of dependencies, may therefore log [`LIMIT`]
+//! warnings per [`PERIOD`]; further ones are only counted. Lines below the level of warnings are
+//! not limited, because every request has one.
 
 use std::{
     collections::HashMap,
@@ -14,7 +14,7 @@ use std::{
 use tokio::time::Instant;
 use tracing::{Level, Metadata, callsite::Identifier};
 
-/// Lines of one callsite per [`PERIOD`].
+/// The maximum number of lines from one callsite per [`PERIOD`].
 const LIMIT: u32 = 20;
 const PERIOD: Duration = Duration::from_secs(60);
 
@@ -23,9 +23,9 @@ const PERIOD: Duration = Duration::from_secs(60);
 pub(in crate::service) enum Decision {
     /// Write it.
     Write,
-    /// Write it, and no other line of its callsite for this many seconds.
+    /// Write it, but no more lines from its callsite for this many seconds.
     WriteLast(u64),
-    /// Write it, the first line after this many skipped ones.
+    /// Write it. It is the first line after this many skipped ones.
     WriteAfter(u64),
     /// Skip and count it.
     Skip,
@@ -42,7 +42,7 @@ impl Decision {
     }
 }
 
-/// The state of every callsite that has logged a warning. The code bounds their number.
+/// The state of every callsite that has logged a warning. Their number is bounded by the code.
 #[derive(Debug, Default)]
 pub(in crate::service) struct RateLimits(Mutex<HashMap<Identifier, Window>>);
 

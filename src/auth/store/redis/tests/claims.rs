@@ -12,7 +12,7 @@ use super::{
 };
 use crate::auth::store::{Claim, Claimed, RedisOptions, Store, Unavailable};
 
-/// Recovery has to follow the return of the server within this time.
+/// The maximum time for recovery after the server has returned.
 const RECOVERY: Duration = Duration::from_secs(1);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -44,7 +44,7 @@ async fn accepts_one_of_many_concurrent_claims_over_two_stores() {
 }
 
 #[tokio::test]
-async fn forgets_a_key_when_it_has_expired() {
+async fn forgets_expired_keys() {
     let Some(server) = RedisServer::start() else {
         return;
     };
@@ -88,7 +88,7 @@ async fn is_unavailable_until_the_server_can_be_reached() {
 }
 
 #[tokio::test]
-async fn refuses_what_was_issued_before_the_server_came_back_empty() {
+async fn rejects_values_issued_before_the_server_restarted_empty() {
     let Some(mut server) = RedisServer::start() else {
         return;
     };
@@ -126,8 +126,40 @@ async fn refuses_what_was_issued_before_the_server_came_back_empty() {
     assert_eq!(other.claim(unused).await, Err(Unavailable::TooOld));
 }
 
+/// The replica that finds the store empty dates its birth. If its clock is behind, that must not let in
+/// what was used before.
 #[tokio::test]
-async fn refuses_what_was_issued_before_the_store_was_emptied() {
+async fn a_replica_whose_clock_is_behind_dates_no_birth_too_early() {
+    fn behind() -> SystemTime {
+        SystemTime::now() - Duration::from_secs(20)
+    }
+    let Some(mut server) = RedisServer::start() else {
+        return;
+    };
+    let used = claim("used");
+    let other = connected(&server.url()).await;
+    assert_eq!(other.claim(used).await, Ok(Claimed::First));
+    drop(other);
+    server.kill();
+    server.restart();
+    let slow = Store::redis_with_clock(&server.url(), &RedisOptions::default(), behind).unwrap();
+    slow.connected().await;
+    let at_slow = |claim: Claim| Claim {
+        now: behind(),
+        ..claim
+    };
+    let claimed = slow.claim(at_slow(used)).await;
+    assert_eq!(claimed, Err(Unavailable::TooOld));
+    let waited = until(|| async {
+        let new = format!("{:?}", Instant::now());
+        slow.claim(at_slow(claim(&new))).await == Ok(Claimed::First)
+    })
+    .await;
+    assert!(waited < RECOVERY, "{waited:?}");
+}
+
+#[tokio::test]
+async fn rejects_values_issued_before_the_store_was_emptied() {
     let Some(server) = RedisServer::start() else {
         return;
     };
@@ -143,10 +175,10 @@ async fn refuses_what_was_issued_before_the_store_was_emptied() {
     recovered(&other).await;
 }
 
-/// A proof dated ahead is newer than the birth of the store that came back empty. The process that
-/// accepted it still knows it.
+/// A proof dated ahead is newer than the birth time of the emptied store. The process that accepted
+/// it still remembers it.
 #[tokio::test]
-async fn remembers_its_own_keys_that_are_dated_ahead() {
+async fn remembers_its_own_keys_dated_ahead() {
     let Some(server) = RedisServer::start() else {
         return;
     };
@@ -162,7 +194,7 @@ async fn remembers_its_own_keys_that_are_dated_ahead() {
 }
 
 #[tokio::test]
-async fn is_unavailable_while_the_server_stands_still() {
+async fn is_unavailable_while_the_server_hangs() {
     let Some(server) = RedisServer::start() else {
         return;
     };
@@ -185,7 +217,7 @@ async fn is_unavailable_while_the_server_stands_still() {
     server.resume();
     let waited = recovered(&store).await;
     assert!(waited < RECOVERY, "{waited:?}");
-    // The server has read the first command in the meantime, so nobody knows whether it was used.
+    // The server may have run the first command, so the store cannot tell whether the key was used.
     let claimed = store.claim(during).await;
     assert_eq!(claimed, Ok(Claimed::Used));
 }
@@ -208,9 +240,9 @@ async fn is_unavailable_while_replies_are_late() {
     }
 }
 
-/// The reply to a claim is some 30 bytes long: `+OK\r\n`, `_\r\n` and the store's birth.
+/// The reply to a claim has some 30 bytes: `+OK\r\n`, `_\r\n` and the store's birth time.
 #[tokio::test]
-async fn is_unavailable_if_a_reply_is_cut() {
+async fn is_unavailable_if_a_reply_is_truncated() {
     let Some(server) = RedisServer::start() else {
         return;
     };
@@ -228,14 +260,14 @@ async fn is_unavailable_if_a_reply_is_cut() {
             "after {bytes} bytes: {claimed:?}"
         );
         proxy.set(Replies::Pass);
-        // The server recorded it or did not. In both cases, no two claims succeed.
+        // The server may or may not have recorded the key. In both cases, no two claims succeed.
         let after = [direct.claim(cut).await, direct.claim(cut).await];
         assert_eq!(after[1], Ok(Claimed::Used), "after {bytes} bytes");
         until(|| async { store.claim(cut).await == Ok(Claimed::Used) }).await;
     }
 }
 
-/// Claims go on over two stores while the server is killed, stopped and emptied again and again.
+/// Sends claims to two stores while the server is repeatedly killed, stopped and emptied.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn never_accepts_a_key_twice_whatever_happens_to_the_server() {
     let Some(mut server) = RedisServer::start() else {
@@ -257,7 +289,7 @@ async fn never_accepts_a_key_twice_whatever_happens_to_the_server() {
                 }
                 let claim = claim(&format!("{client}/{number}"));
                 let mut outcomes = Vec::new();
-                // Without a connection, nothing else here waits.
+                // Without a connection, no other call in this loop yields.
                 tokio::task::yield_now().await;
                 for attempt in 0..6 {
                     outcomes.push(stores[attempt % 2].claim(claim).await);
@@ -294,7 +326,7 @@ async fn never_accepts_a_key_twice_whatever_happens_to_the_server() {
 }
 
 #[tokio::test]
-async fn logs_in_with_the_password_of_the_url() {
+async fn logs_in_with_the_password_in_the_url() {
     let Some(server) = RedisServer::start_with(&["--requirepass", "p@ss"]) else {
         return;
     };
@@ -311,7 +343,7 @@ async fn logs_in_with_the_password_of_the_url() {
 }
 
 #[tokio::test]
-async fn is_unavailable_if_the_server_refuses_to_write() {
+async fn is_unavailable_if_the_server_is_read_only() {
     let Some(server) = RedisServer::start() else {
         return;
     };
@@ -330,7 +362,8 @@ async fn is_unavailable_if_the_server_refuses_to_write() {
     assert!(waited < RECOVERY, "{waited:?}");
 }
 
-/// How many claims one connection sustains: `cargo test --release -- --ignored claims_per_second`.
+/// Measures the claims per second of one connection: `cargo test --release -- --ignored
+/// claims_per_second`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "measures speed"]
 async fn claims_per_second() {

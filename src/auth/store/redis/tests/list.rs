@@ -7,10 +7,10 @@ use std::{
 use super::{connected, server::RedisServer, until};
 use crate::auth::store::{Line, Store, Subscriber};
 
-/// Texts, each with its end.
+/// Texts with their expiry.
 type Lines = BTreeSet<(Vec<u8>, Option<SystemTime>)>;
 
-/// What one process holds of the list.
+/// The lines that one process holds.
 #[derive(Debug, Clone, Default)]
 struct Held(Arc<Mutex<Lines>>);
 
@@ -20,7 +20,7 @@ impl Held {
         let (to, from) = (held.clone(), held.clone());
         store.watch(Subscriber {
             add: Box::new(move |lines| lines.into_iter().for_each(|line| to.add(line))),
-            held: Box::new(move || from.lines()),
+            held: Box::new(move |with| from.lines().into_iter().for_each(with)),
         });
         held
     }
@@ -67,7 +67,7 @@ async fn pushes_a_line_to_every_process() {
     until(|| async { one.health().is_synchronized && other.health().is_synchronized }).await;
     for round in 0..100 {
         let text = format!(r#"{{"jti":"{round} with blanks"}}"#);
-        // Redis keeps milliseconds.
+        // Redis stores milliseconds.
         let until_then = SystemTime::UNIX_EPOCH + Duration::from_millis(4_000_000_000_123 + round);
         let line = Line {
             text: text.clone().into(),
@@ -107,7 +107,7 @@ async fn gives_the_whole_list_to_a_late_subscriber() {
 }
 
 #[tokio::test]
-async fn writes_back_what_a_store_that_came_back_empty_lacks() {
+async fn writes_back_lines_after_a_restart_without_data() {
     let Some(mut server) = RedisServer::start() else {
         return;
     };
@@ -127,7 +127,7 @@ async fn writes_back_what_a_store_that_came_back_empty_lacks() {
     assert!(store.publish(line("lost")).await.is_err());
     assert_eq!(held.len(), 2501, "nothing leaves while the store is away");
     server.restart();
-    // A process that knows nothing finds the list again.
+    // A new process, which holds nothing, receives the list again.
     let new = connected(&server.url()).await;
     let restored = Held::watch(&new);
     until(|| async { restored.len() == 2500 }).await;
@@ -153,7 +153,7 @@ async fn writes_back_when_the_store_was_emptied_under_an_open_connection() {
 }
 
 #[tokio::test]
-async fn removes_long_expired_lines_from_the_store_alone() {
+async fn removes_long_expired_lines_only_from_the_store() {
     let Some(server) = RedisServer::start() else {
         return;
     };
@@ -181,7 +181,7 @@ async fn removes_long_expired_lines_from_the_store_alone() {
 }
 
 #[tokio::test]
-async fn ignores_messages_and_members_that_are_no_lines() {
+async fn ignores_invalid_messages_and_members() {
     let Some(server) = RedisServer::start() else {
         return;
     };

@@ -1,4 +1,4 @@
-//! The store against a real `redis-server`.
+//! Tests of the store with a real `redis-server`.
 
 mod claims;
 mod list;
@@ -16,10 +16,10 @@ use tokio::time::{sleep, timeout};
 
 use crate::auth::store::{Claim, Claimed, RedisOptions, Store};
 
-/// How long a command may take. The default is too short for a machine that runs all tests at once.
+/// The command timeout. The default is too short for a machine that runs all tests at once.
 const TIMEOUT: Duration = Duration::from_millis(250);
 
-/// Returns a store that has a connection, and that is older than what is issued now.
+/// Returns a store that is connected and older than any value issued now.
 async fn connected(url: &str) -> Store {
     connected_with(url, TIMEOUT).await
 }
@@ -47,7 +47,7 @@ async fn recovered(store: &Store) -> Duration {
     .await
 }
 
-/// Returns a claim of something that was made just now, under this name.
+/// Returns a claim of a key with this name that was issued just now.
 fn claim(name: &str) -> Claim {
     let now = SystemTime::now();
     Claim {
@@ -61,7 +61,7 @@ fn claim(name: &str) -> Claim {
     }
 }
 
-/// Waits until a condition holds, and returns how long that took. Fails after ten seconds.
+/// Waits until a condition holds and returns the time it took. Fails after ten seconds.
 async fn until<F: Future<Output = bool>>(condition: impl Fn() -> F) -> Duration {
     let begin = Instant::now();
     while !condition().await {

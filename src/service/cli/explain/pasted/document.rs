@@ -1,16 +1,16 @@
-//! Searches JSON: the answer of a token endpoint, a HAR file, an `ExecCredential`, a log line.
+//! Searches JSON: a token endpoint's response, a HAR file, an `ExecCredential`, a log line.
 
 use serde_json::Value;
 
 use crate::{
     auth::display::ShownText,
     service::cli::explain::pasted::{
-        found::{Found, NoToken, Place},
+        found::{Found, FoundText, NoToken},
         jwt,
     },
 };
 
-/// The names of members whose text is an access token, whether or not it looks like one.
+/// Members with these names contain an access token, even if the value does not look like one.
 const ACCESS_TOKEN: [&str; 2] = ["access_token", "accessToken"];
 
 /// Finds the fields and tokens in JSON.
@@ -44,7 +44,8 @@ pub(super) fn read(json: &Value) -> Result<Found, NoToken> {
     }))
 }
 
-/// Adds what is in a value. `path` leads from the root to the value, and is the same afterwards.
+/// Adds the fields and tokens in a value. `path` leads from the root to the value, and is restored
+/// afterwards.
 fn walk(value: &Value, path: &mut String, found: &mut Found) {
     let length = path.len();
     match value {
@@ -82,17 +83,17 @@ fn walk(value: &Value, path: &mut String, found: &mut Found) {
             for place in jwt::find_all(text) {
                 let text = text[place].to_owned();
                 let at = described(path);
-                found.others.push(Place { text, at });
+                found.others.push(FoundText { text, at });
             }
         }
         _ => {}
     }
 }
 
-fn add(value: &Value, path: &str, places: &mut Vec<Place>) {
+fn add(value: &Value, path: &str, items: &mut Vec<FoundText>) {
     if let Some(text) = value.as_str().filter(|text| !text.is_empty()) {
         let (text, at) = (text.trim().to_owned(), described(path));
-        places.push(Place { text, at });
+        items.push(FoundText { text, at });
     }
 }
 

@@ -1,4 +1,4 @@
-//! [`Found`]: the tokens that were found in a text, and the choice among them.
+//! [`Found`]: the tokens found in a text, and the choice between them.
 
 use std::fmt;
 
@@ -10,13 +10,13 @@ use crate::{
     service::cli::time_format,
 };
 
-/// Why there is nothing to explain in a text.
+/// The reason why a text contains nothing to explain.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(in crate::service) enum NoToken {
     #[error("the input is empty")]
     Empty,
     #[error(
-        "the input is the refusal of a token endpoint, {0}, and has no token in it; correct the token request first"
+        "the input is an error of a token endpoint, {0}, and has no token in it; correct the token request first"
     )]
     Refusal(String),
     #[error(
@@ -29,20 +29,20 @@ pub(in crate::service) enum NoToken {
     Several(Vec<String>),
 }
 
-/// The fields and tokens that were found in a text, in order, each with its place.
+/// The fields and tokens found in a text, in order, each with its location.
 #[derive(Debug, Default)]
 pub(super) struct Found {
     /// The values of `Authorization` fields.
-    pub(super) fields: Vec<Place>,
-    /// Texts in a place that is for an access token.
-    pub(super) access_tokens: Vec<Place>,
-    /// Other tokens, and texts in the place of one.
-    pub(super) others: Vec<Place>,
+    pub(super) fields: Vec<FoundText>,
+    /// Texts found where an access token is expected.
+    pub(super) access_tokens: Vec<FoundText>,
+    /// Other tokens, and texts found where a token is expected.
+    pub(super) others: Vec<FoundText>,
 }
 
-/// A text that was found, and where.
+/// A text and its location.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct FoundText {
     pub(super) text: String,
     pub(super) at: String,
 }
@@ -52,10 +52,11 @@ impl Found {
         self.fields.is_empty() && self.access_tokens.is_empty() && self.others.is_empty()
     }
 
-    /// Chooses what a client would send: a field, else the access token, else the only token.
+    /// Chooses what a client would send: a field, otherwise the access token, otherwise the only
+    /// token.
     pub(super) fn choose(mut self) -> Result<Chosen, NoToken> {
-        for places in [&mut self.fields, &mut self.access_tokens, &mut self.others] {
-            *places = distinct(std::mem::take(places));
+        for items in [&mut self.fields, &mut self.access_tokens, &mut self.others] {
+            *items = distinct(std::mem::take(items));
         }
         if let Some(field) = only(&self.fields)? {
             return Ok(Chosen::Field(field.clone()));
@@ -72,36 +73,36 @@ impl Found {
     }
 }
 
-/// What a text says to send.
+/// The text that a client would send.
 #[derive(Debug)]
 pub(super) enum Chosen {
     /// The value of an `Authorization` field.
-    Field(Place),
-    /// A token, which belongs after `Bearer`.
-    Token(Place),
+    Field(FoundText),
+    /// A token, to be sent after `Bearer`.
+    Token(FoundText),
 }
 
-/// Returns the only place, if there is one.
-fn only(places: &[Place]) -> Result<Option<&Place>, NoToken> {
-    match places {
+/// Returns the only text, if there is exactly one.
+fn only(items: &[FoundText]) -> Result<Option<&FoundText>, NoToken> {
+    match items {
         [] => Ok(None),
         [only] => Ok(Some(only)),
         several => Err(NoToken::Several(several.iter().map(listed).collect())),
     }
 }
 
-fn distinct(places: Vec<Place>) -> Vec<Place> {
-    let mut distinct: Vec<Place> = Vec::new();
-    for place in places {
-        if !distinct.iter().any(|known| known.text == place.text) {
-            distinct.push(place);
+fn distinct(items: Vec<FoundText>) -> Vec<FoundText> {
+    let mut distinct: Vec<FoundText> = Vec::new();
+    for item in items {
+        if !distinct.iter().any(|known| known.text == item.text) {
+            distinct.push(item);
         }
     }
     distinct
 }
 
-/// Describes one of several tokens by its claims, on a line of its own.
-fn listed(place: &Place) -> String {
+/// Describes one of several tokens by its claims, in one line.
+fn listed(item: &FoundText) -> String {
     struct Claim<'a>(&'a str, Option<&'a serde_json::Value>);
     impl fmt::Display for Claim<'_> {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -111,13 +112,13 @@ fn listed(place: &Place) -> String {
             }
         }
     }
-    let claims = unverified_claims(&place.text);
+    let claims = unverified_claims(&item.text);
     let Some(claims) = claims else {
-        return format!("\n  {}: {}", place.at, shortened(&place.text));
+        return format!("\n  {}: {}", item.at, shortened(&item.text));
     };
     let expires = claims["exp"].as_f64().map_or("no exp".to_owned(), |exp| {
         format!("exp {}", time_format::local(exp))
     });
     let [iss, aud] = ["iss", "aud"].map(|name| Claim(name, claims.get(name)));
-    format!("\n  {}: {iss}, {aud}, {expires}", place.at)
+    format!("\n  {}: {iss}, {aud}, {expires}", item.at)
 }

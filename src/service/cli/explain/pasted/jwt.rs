@@ -1,10 +1,13 @@
-//! Finds JWTs in text, by their first part: base64url of a JSON object.
+//! Finds JWTs in text by their first part: base64url of a JSON object.
 
 use std::ops::Range;
 
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD},
+};
 
-/// Returns the places of the texts that look like a JWT, damaged ones included.
+/// Returns the ranges of texts that look like a JWT, including damaged ones.
 pub(super) fn find_all(text: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     let mut at = 0;
@@ -12,7 +15,8 @@ pub(super) fn find_all(text: &str) -> Vec<Range<usize>> {
         let is_start = !text[..begin].ends_with(is_token_character);
         let length = text[begin..].find(|c| !is_token_character(c) && c != '=');
         let mut end = length.map_or(text.len(), |length| begin + length);
-        // The full stop of a sentence. A token may end in one, after two others, if it has no signature.
+        // Drops the full stop of a sentence. A token without a signature ends in a dot, but has
+        // only two.
         while text[begin..end].ends_with('.') && text[begin..end].matches('.').count() > 2 {
             end -= 1;
         }
@@ -26,10 +30,19 @@ pub(super) fn find_all(text: &str) -> Vec<Range<usize>> {
     found
 }
 
-/// Returns whether a text has the form of a JWT, signed or encrypted.
+/// Returns whether a text has the form of a signed or encrypted JWT.
 pub(super) fn is_jwt(text: &str) -> bool {
     let dots = text.matches('.').count();
     (dots == 2 || dots == 4) && has_header(text)
+}
+
+/// Returns whether a text is a JWT that was encoded in base64 once more, as a Kubernetes Secret has it.
+pub(in crate::service) fn is_encoded_twice(text: &str) -> bool {
+    let engines = [&STANDARD, &STANDARD_NO_PAD, &URL_SAFE, &URL_SAFE_NO_PAD];
+    let mut decoded = engines
+        .into_iter()
+        .filter_map(|engine| engine.decode(text).ok());
+    decoded.any(|bytes| std::str::from_utf8(&bytes).is_ok_and(|text| is_jwt(text.trim())))
 }
 
 /// Returns whether a text begins with an encoded JSON object, complete or not.
@@ -45,8 +58,8 @@ fn is_token_character(c: char) -> bool {
     c.is_ascii_alphanumeric() || "-_.".contains(c)
 }
 
-/// Replaces every JWT, and every other long run of its characters that begins like one, by its
-/// beginning, so that an error message repeats no token.
+/// Replaces every JWT, and every long word that begins like one, with its first characters, so that
+/// an error message never repeats a token.
 pub(in crate::service) fn shorten_all(text: &str) -> String {
     /// Less than the header of any token.
     const ENOUGH: usize = 10;
@@ -65,6 +78,16 @@ mod tests {
     use super::*;
 
     const JWT: &str = "eyJhbGciOiJSUzI1NiJ9.e30.AA";
+
+    #[test]
+    fn recognizes_a_token_that_was_encoded_again() {
+        assert!(is_encoded_twice(&STANDARD.encode(JWT)));
+        assert!(is_encoded_twice(
+            &URL_SAFE_NO_PAD.encode(format!("{JWT}\n"))
+        ));
+        assert!(!is_encoded_twice(JWT));
+        assert!(!is_encoded_twice("YTpi"));
+    }
 
     #[test]
     fn finds_every_token() {

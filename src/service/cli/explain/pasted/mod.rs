@@ -1,8 +1,9 @@
 //! [`Pasted`]: finds the value of the `Authorization` field in pasted text.
 //!
-//! A text that could be the value of the field is explained as it is, mistakes included: the verdict
-//! is that of the service. A token alone is explained as if it followed `Bearer `. Any other text, such
-//! as a curl command or the JSON of a token endpoint, is searched; a note says where the token was.
+//! A text that could be the value of the field is explained unchanged, including its mistakes, so
+//! that the verdict is that of the service. A token alone is explained as if it followed `Bearer `.
+//! Any other text, such as a curl command or a token endpoint's JSON, is searched; a note says
+//! where the token was found.
 
 mod document;
 mod found;
@@ -17,19 +18,26 @@ use self::{
     text::{after, unquoted},
 };
 
-pub(in crate::service) use self::{found::NoToken, jwt::shorten_all, placeholder::is_placeholder};
+pub(in crate::service) use self::{
+    found::NoToken,
+    jwt::{is_encoded_twice, shorten_all},
+    placeholder::is_placeholder,
+};
 
-/// What a text says to send, and notes about the text around it.
+/// The text to send, and notes about the text around it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::service) struct Pasted {
     /// The value of the `Authorization` field.
     pub(in crate::service) field: String,
+    /// The value of the field that carries the token instead. `None` if the text is about
+    /// `Authorization`.
+    pub(in crate::service) bare: Option<String>,
     pub(in crate::service) notes: Vec<String>,
 }
 
-const FIELD: &str = "The input is an Authorization field, and is explained as it is.";
+const FIELD: &str = "The input is an Authorization field, and is explained exactly as it is.";
 const ASSUMED: &str = "The input is explained as if it followed the word Bearer.";
-const QUOTES: &str = "The quotes around the token are not part of it. Sent with the token, they are answered 400 malformed_authorization.";
+const QUOTES: &str = "The quotes around the token are not part of it. If they are sent, the answer is 400 malformed_authorization.";
 const LINES: &str =
     "The line breaks in the token are not part of it. A header field cannot carry them.";
 const REST: &str =
@@ -79,18 +87,37 @@ impl Pasted {
         Self::of_value(text)
     }
 
+    /// Like [`read`](Self::read), for a service that reads the token from the field `name`. The field
+    /// with its name is explained as it is.
+    pub(in crate::service) fn read_field(text: &str, name: &str) -> Result<Self, NoToken> {
+        let line = text.trim_start_matches('\u{feff}').trim_matches(BLANKS);
+        let value = after(line, name).and_then(|rest| rest.strip_prefix(':'));
+        if let Some(value) = value.filter(|_| !line.contains(['\n', '\r'])) {
+            let value = value.trim_matches(BLANKS);
+            let note = format!("The input is a field {name}, and is explained as it is.");
+            return Ok(Self::bare(value, vec![note]));
+        }
+        Self::read(text)
+    }
+
     fn field(field: String, note: String) -> Self {
-        let notes = vec![note];
-        Self { field, notes }
+        Self {
+            field,
+            bare: None,
+            notes: vec![note],
+        }
     }
 
-    /// Takes a token, as if it followed `Bearer `.
+    /// Creates a field with the token after `Bearer `.
     fn bare(token: &str, notes: Vec<String>) -> Self {
-        let field = format!("Bearer {token}");
-        Self { field, notes }
+        Self {
+            field: format!("Bearer {token}"),
+            bare: Some(token.to_owned()),
+            notes,
+        }
     }
 
-    /// Takes what was found in a text, `whole`.
+    /// Creates a field from what was found in the text `whole`.
     fn chosen(found: Found, whole: &str) -> Result<Self, NoToken> {
         let token = match found.choose()? {
             Chosen::Field(field) => {
@@ -121,7 +148,7 @@ impl Pasted {
         }
     }
 
-    /// Reads one line that is no text around a token: a token, or the value of the field.
+    /// Parses one line that contains only a token or the value of the field.
     fn of_value(text: &str) -> Result<Self, NoToken> {
         if let Some(inner) = unquoted(text) {
             if inner.trim_matches(BLANKS).is_empty() {
@@ -135,7 +162,7 @@ impl Pasted {
             return Err(NoToken::OtherJson);
         }
         let is_one_word = !text.contains(char::is_whitespace);
-        // A token that was broken is still one to its owner. No scheme begins like a JWT.
+        // A broken token still counts as one. No scheme begins like a JWT.
         let is_token = is_one_word || jwt::has_header(text);
         if is_token && after(text, "bearer").is_none() {
             return Ok(Self::bare(text, Vec::new()));
@@ -144,7 +171,7 @@ impl Pasted {
     }
 }
 
-/// Says what the service does with the whole text, if a client sends it as it is.
+/// Describes what the service does if a client sends the whole text unchanged.
 fn as_sent(whole: &str) -> String {
     if whole.contains(['\n', '\r']) {
         return REST.to_owned();
@@ -165,14 +192,15 @@ fn is_credential(text: &str) -> bool {
     after(text, "bearer").is_some_and(|rest| !rest.starts_with(is_tchar))
 }
 
-/// The blanks that a shell adds at the ends of a text, and that hyper removes from a field's value.
+/// The whitespace that a shell adds around a text, and that hyper removes from a field's value.
 const BLANKS: [char; 4] = [' ', '\t', '\r', '\n'];
 
-/// Returns the token in the value of a field that is not `Bearer`, a space and one token, if there is
-/// exactly one.
+/// Returns the token in a field value that is not `Bearer`, a space and one token. `None` unless
+/// there is exactly one.
 pub(in crate::service) fn repaired(field: &str) -> Option<&str> {
-    // The scheme may stand directly before the token.
+    // The scheme may stand directly before the token, or with an encoded space.
     let rest = after(field, "bearer").unwrap_or(field);
+    let rest = rest.strip_prefix("%20").unwrap_or(rest);
     let rest = rest.trim_start_matches(['-', '_', '.']);
     let mut found = jwt::find_all(rest).into_iter().map(|place| &rest[place]);
     let first = found.next()?;
@@ -186,13 +214,13 @@ mod tests {
     const T: &str = "eyJhbGciOiJSUzI1NiJ9.e30.AA";
     const OTHER: &str = "eyJhbGciOiJSUzI1NiJ9.e30.BB";
 
-    /// Replaces `T` and `U` in words of their own by tokens.
+    /// Replaces the words `T` and `U` with tokens.
     fn filled(text: &str) -> String {
         text.replace("<T>", T).replace("<U>", OTHER)
     }
 
     #[test]
-    fn explains_the_value_of_a_field_as_it_is() {
+    fn explains_a_field_value_unchanged() {
         for value in [
             "Bearer <T>",
             "bearer  <T>",
@@ -286,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn keeps_the_mistakes_of_a_field_in_a_text() {
+    fn keeps_mistakes_of_a_field_found_in_a_text() {
         #[rustfmt::skip]
         let rows = [
             ("an unfilled variable", "curl -H 'Authorization: Bearer $TOKEN' https://a.example", "Bearer $TOKEN"),
@@ -296,6 +324,10 @@ mod tests {
             ("opaque, in an answer", r#"{"access_token":"kZ1abcdefghijklmnopqrstuvwxyz012"}"#, "Bearer kZ1abcdefghijklmnopqrstuvwxyz012"),
             ("undefined, as a variable", "TOKEN=undefined", "Bearer undefined"),
             ("a blank in the token", "<T> d", "Bearer <T> d"),
+            ("a quoted line of an email", "> <T>", "Bearer <T>"),
+            ("an item of a list", "- <T>", "Bearer <T>"),
+            ("in parentheses", "(<T>)", "Bearer <T>"),
+            ("a link of a chat", "<<T>|token>", "Bearer <T>"),
             ("two, with a comma", "<T>, <U>", "Bearer <T>, <U>"),
         ];
         for (case, text, field) in rows {
@@ -308,8 +340,8 @@ mod tests {
     fn reports_text_without_a_token() {
         #[rustfmt::skip]
         let rows = [
-            ("nothing", "", "the input is empty"),
-            ("blanks", " \n", "the input is empty"),
+            ("empty", "", "the input is empty"),
+            ("whitespace", " \n", "the input is empty"),
             ("quotes alone", "\"\"", "the input is empty"),
             ("an empty variable", "TOKEN=", "the input is empty"),
             ("half an object", "{\"access_token\":", "JSON without an access token"),

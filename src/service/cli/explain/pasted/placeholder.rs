@@ -1,16 +1,16 @@
-//! Recognizes what stands in the place of a token: a variable that was sent without a value.
+//! Recognizes placeholders: a variable that was sent without its value.
 
-/// Returns whether a text in the place of a token is a placeholder, or a word that a language writes
-/// for a missing value: `undefined`, `[object Object]`, `{{token}}`, `${TOKEN}`, `<token>`.
+/// Returns whether a text is a placeholder for a token, or a word that a language prints for a
+/// missing value: `undefined`, `[object Object]`, `{{token}}`, `${TOKEN}`, `<token>`.
 pub(in crate::service) fn is_placeholder(text: &str) -> bool {
     let text = text.trim_matches(|c: char| c.is_whitespace() || "\"'`".contains(c));
     let lower = text.to_ascii_lowercase();
     is_missing_value(&lower) || is_template(text) || is_name(&lower)
 }
 
-/// Returns whether a language writes the text for a value that is not there, or that is no text.
+/// Returns whether a language prints the text for a missing value, or for one that is not text.
 fn is_missing_value(lower: &str) -> bool {
-    const WORDS: [&str; 15] = [
+    const WORDS: [&str; 25] = [
         "undefined",
         "null",
         "none",
@@ -26,6 +26,16 @@ fn is_missing_value(lower: &str) -> bool {
         "n/a",
         "nothing",
         "empty",
+        "redacted",
+        "masked",
+        "hidden",
+        "changeme",
+        "change-me",
+        "change_me",
+        "todo",
+        "fixme",
+        "placeholder",
+        "(intermediate value)",
     ];
     // JavaScript: `[object Promise]`. Python and Rust: `<function f at 0x…>`, `Some("…")`.
     WORDS.contains(&lower)
@@ -35,14 +45,16 @@ fn is_missing_value(lower: &str) -> bool {
         || lower.starts_with("<bound method ")
         || lower.starts_with("<coroutine ")
         || lower.starts_with("<promise")
+        || lower.starts_with("promise {")
+        || lower.starts_with("symbol(")
         || lower.starts_with("function ")
         || lower.starts_with("%!")
 }
 
-/// Returns whether the text is a variable that a shell, a template or a tool should have filled in.
+/// Returns whether the text is a variable that a shell, a template or a tool should have replaced.
 fn is_template(text: &str) -> bool {
-    /// The brackets of templates: shells, Windows, Ruby, Python, documentation.
-    const BRACKETS: [(&str, &str); 8] = [
+    /// The brackets of templates in shells, Windows, Ruby, Python and documentation.
+    const BRACKETS: [(&str, &str); 15] = [
         ("{", "}"),
         ("<", ">"),
         ("[", "]"),
@@ -51,15 +63,24 @@ fn is_template(text: &str) -> bool {
         ("@{", "}"),
         ("__", "__"),
         ("$(", ")"),
+        ("${{", "}}"),
+        ("{{", "}}"),
+        ("%(", ")s"),
+        ("%{", "}"),
+        ("<%=", "%>"),
+        ("<%", "%>"),
+        ("~", "~"),
     ];
+    /// The variables of the environment in source code.
+    const OF_ENVIRONMENT: [&str; 4] = ["process.env.", "import.meta.env.", "os.environ", "env."];
     const FORMATS: [&str; 5] = ["%s", "%v", "%@", "{}", "%d"];
-    /// A name is shorter, and a token in brackets longer.
+    /// Names are shorter, and tokens in brackets longer.
     const LONGEST: usize = 64;
     if text.len() > LONGEST {
         return false;
     }
     let is_word = |word: &str| {
-        let fits = |c: char| c.is_ascii_alphanumeric() || "_-.:{}".contains(c);
+        let fits = |c: char| c.is_ascii_alphanumeric() || "_-.:{}$".contains(c);
         !word.is_empty() && word.chars().all(fits)
     };
     let is_in_brackets = BRACKETS.iter().any(|(open, close)| {
@@ -75,13 +96,13 @@ fn is_template(text: &str) -> bool {
     is_in_brackets
         || FORMATS.contains(&text)
         || ["$", "@", ":"].iter().any(|start| text.strip_prefix(start).is_some_and(is_word))
-        || text.starts_with("process.env.")
-        || text.starts_with("os.environ")
-        // An ellipsis, or crosses.
+        || OF_ENVIRONMENT.iter().any(|start| text.starts_with(start))
+        // An ellipsis, or a row of crosses.
         || (text.len() > 1 && text.chars().all(|c| "x.*X…-".contains(c)))
 }
 
-/// Returns whether the text is the name of a token and no token: `YOUR_ACCESS_TOKEN`, `token`.
+/// Returns whether the text is the name of a token instead of a token: `YOUR_ACCESS_TOKEN`,
+/// `token`.
 fn is_name(lower: &str) -> bool {
     const WORDS: [&str; 19] = [
         "your", "my", "the", "an", "a", "access", "bearer", "id", "auth", "auth0", "api", "jwt",
@@ -91,7 +112,7 @@ fn is_name(lower: &str) -> bool {
         .split(['_', '-', ' ', '.'])
         .filter(|word| !word.is_empty());
     let words: Vec<_> = words.collect();
-    // `accessToken` in camel case is one word here.
+    // `accessToken` in camel case counts as one word here.
     let is_token = |word: &str| {
         let rest = word
             .strip_suffix("token")
@@ -107,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tells_placeholders_from_tokens() {
+    fn distinguishes_placeholders_from_tokens() {
         for placeholder in [
             "undefined",
             "null",
@@ -149,6 +170,20 @@ mod tests {
             "…",
             "__TOKEN__",
             "\"undefined\"",
+            "${{ secrets.TOKEN }}",
+            "{{$auth.token}}",
+            "%(token)s",
+            "%{token}",
+            "<%= token %>",
+            "~token~",
+            "Symbol(token)",
+            "Promise { <pending> }",
+            "(intermediate value)",
+            "REDACTED",
+            "changeme",
+            "TODO",
+            "env.TOKEN",
+            "import.meta.env.VITE_TOKEN",
             "process.env.TOKEN",
             "<coroutine object get_token at 0x7f>",
         ] {
@@ -161,6 +196,8 @@ mod tests {
             "ya29.a0AfH6SMB",
             "sk_test_4eC39HqLyjWDarjtT1zdp7dc",
             "tokyo",
+            "environment",
+            "todomvc",
             "v1.local.token-of-mine",
             "YTpi",
             "",

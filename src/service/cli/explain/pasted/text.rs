@@ -1,17 +1,17 @@
-//! Searches text that is no JSON: a command, a request, a URL, `NAME=value`, YAML, source code.
+//! Searches text that is not JSON: a command, a request, a URL, `NAME=value`, YAML, source code.
 
 use std::ops::Range;
 
 use crate::{
     auth::display::ShownText,
     service::cli::explain::pasted::{
-        found::{Found, Place},
+        found::{Found, FoundText},
         jwt,
     },
 };
 
-/// Finds the fields and tokens in a text. `None` if the text has neither, or is itself the value of a
-/// field: a scheme and a token.
+/// Finds the fields and tokens in a text. `None` if the text has neither, or is itself a field
+/// value: a scheme and a token.
 pub(super) fn search(text: &str) -> Option<Found> {
     let mut found = Found::default();
     let fields = fields(text);
@@ -20,7 +20,7 @@ pub(super) fn search(text: &str) -> Option<Found> {
             text[field.clone()].trim().to_owned(),
             line(text, field.start),
         );
-        found.fields.push(Place {
+        found.fields.push(FoundText {
             text: value,
             at: format!("on {at}"),
         });
@@ -29,31 +29,31 @@ pub(super) fn search(text: &str) -> Option<Found> {
         if fields.iter().any(|field| field.contains(&token.start)) {
             continue;
         }
-        let place = Place {
+        let item = FoundText {
             at: described(text, token.start),
             text: text[token.clone()].to_owned(),
         };
         match name_before(&text[..token.start]) {
-            Some("access_token" | "accessToken") => found.access_tokens.push(place),
-            _ => found.others.push(place),
+            Some("access_token" | "accessToken") => found.access_tokens.push(item),
+            _ => found.others.push(item),
         }
     }
     if found.is_empty() {
-        return assignment(text);
+        return assignment(text).or_else(|| encoded(text));
     }
     let is_value = fields.is_empty() && !text.contains('\n') && is_field_value(text);
     (!is_value).then_some(found)
 }
 
-/// Returns the places of the values of `Authorization` fields: in a request, in quotes of a command, or
-/// as a name and a value of source code.
+/// Returns the ranges of `Authorization` values: in a request, in quotes within a command, or as a
+/// name and a value in source code.
 fn fields(text: &str) -> Vec<Range<usize>> {
     const NAME: &str = "authorization";
     let lower = text.to_ascii_lowercase();
     let mut fields = Vec::new();
     for (at, _) in lower.match_indices(NAME) {
         let before = &text[..at];
-        // `Proxy-Authorization` is another field.
+        // `Proxy-Authorization` is a different field.
         if before.ends_with(|c: char| c.is_ascii_alphanumeric() || "-_".contains(c)) {
             continue;
         }
@@ -65,7 +65,7 @@ fn fields(text: &str) -> Vec<Range<usize>> {
         }
         let begin = at + NAME.len() + separator.len();
         let is_quote = |c: &char| "\"'`".contains(*c);
-        // A quote before the value, or one before the name that has not been closed yet.
+        // Finds a quote before the value, or a quote before the name that is still open.
         let quote = separator.chars().last().filter(is_quote).or_else(|| {
             let open = before.chars().last().filter(is_quote);
             open.filter(|quote| !separator.contains(*quote))
@@ -77,8 +77,8 @@ fn fields(text: &str) -> Vec<Range<usize>> {
     fields
 }
 
-/// Returns whether one line could be meant as the value of the field: a token, or a scheme and a token,
-/// in quotes or not. `token: …` is a name and a value, but `Token …` a scheme.
+/// Returns whether one line may be meant as a field value: a token, or a scheme and a token, with
+/// or without quotes. `token: …` is a name and a value, but `Token …` is a scheme.
 fn is_field_value(text: &str) -> bool {
     const SCHEMES: [&str; 8] = [
         "bearer", "token", "jwt", "dpop", "basic", "digest", "oauth", "mac",
@@ -87,7 +87,17 @@ fn is_field_value(text: &str) -> bool {
     let token = jwt::find_all(text).into_iter().next();
     let before = &text[..token.map_or(0, |token| token.start)];
     let words = before.split(|c: char| !c.is_ascii_alphanumeric() && !"-_".contains(c));
-    let words: Vec<_> = words.filter(|word| !word.is_empty()).collect();
+    let words: Vec<_> = words
+        .filter(|word| !word.trim_matches('-').is_empty())
+        .collect();
+    // A mark of a list, of a quotation or of a link.
+    if words.is_empty()
+        && before
+            .trim_end()
+            .ends_with(['>', '-', '*', '(', '<', '|', '+'])
+    {
+        return false;
+    }
     let is = |scheme: &str, word: &str| word.eq_ignore_ascii_case(scheme);
     match words[..] {
         [word] if before.contains([':', '=']) => is("bearer", word),
@@ -96,7 +106,20 @@ fn is_field_value(text: &str) -> bool {
     }
 }
 
-/// Reads `NAME=value` or `export NAME=value`, whose value need not look like a token.
+/// Finds a token that was encoded in base64 once more, on one line with its name.
+fn encoded(text: &str) -> Option<Found> {
+    let word = text
+        .split_whitespace()
+        .find(|word| jwt::is_encoded_twice(word))?;
+    let at = described(text, text.find(word)?);
+    let text = word.to_owned();
+    Some(Found {
+        others: vec![FoundText { text, at }],
+        ..Found::default()
+    })
+}
+
+/// Parses `NAME=value` or `export NAME=value`. The value need not look like a token.
 fn assignment(text: &str) -> Option<Found> {
     let text = ["export ", "set ", "setx ", "$env:", "let ", "const "]
         .iter()
@@ -108,7 +131,7 @@ fn assignment(text: &str) -> Option<Found> {
         name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
             && name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
     };
-    // A value ends like a token in `=`, and a token may look like a name.
+    // A value can end in `=` like a token, and a token can look like a name.
     if !is_name(name) || value.trim_matches('=').is_empty() && !value.is_empty() {
         return None;
     }
@@ -118,14 +141,14 @@ fn assignment(text: &str) -> Option<Found> {
     let value = value.trim().trim_end_matches(';');
     let value = unquoted(value).unwrap_or(value).to_owned();
     let at = format!("in `{}` on line 1", ShownText::new(name));
-    let others = vec![Place { text: value, at }];
+    let others = vec![FoundText { text: value, at }];
     Some(Found {
         others,
         ..Found::default()
     })
 }
 
-/// Joins a token that was wrapped into several lines. `None` if the text is something else.
+/// Joins a token that was wrapped over several lines. `None` if the text is something else.
 pub(super) fn unwrapped(text: &str) -> Option<String> {
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let lines: Vec<_> = lines.collect();
@@ -141,7 +164,7 @@ pub(super) fn unwrapped(text: &str) -> Option<String> {
     let fits = |c: char| c.is_ascii_alphanumeric() || "-_.~+/=".contains(c);
     let all_fit = words.chars().all(fits) && lines[1..].iter().all(|line| line.chars().all(fits));
     if scheme.is_some_and(|rest| rest.trim().is_empty()) {
-        // The scheme is on a line of its own.
+        // The scheme is alone on its line.
         joined = format!("Bearer {}", lines[1..].concat());
     }
     let token = joined.split_whitespace().last().unwrap_or_default();
@@ -178,7 +201,7 @@ pub(super) fn unquoted(text: &str) -> Option<&str> {
         .find_map(|quote| text.strip_prefix(quote)?.strip_suffix(quote))
 }
 
-/// Returns the text after `start`, which is compared without case.
+/// Returns the text after `start`, ignoring case. `None` if the text does not begin with `start`.
 pub(super) fn after<'t>(text: &'t str, start: &str) -> Option<&'t str> {
     let (head, rest) = text.split_at_checked(start.len())?;
     head.eq_ignore_ascii_case(start).then_some(rest)

@@ -1,6 +1,6 @@
-//! [`Vendor`]: the products that issue tokens, as far as `explain` has words for them.
+//! [`Vendor`]: the token-issuing products for which `explain` has specific advice.
 //!
-//! A guess for the words of an advice. No verdict depends on it.
+//! The vendor is a guess and only affects the wording. No verdict depends on it.
 
 pub(super) mod patterns;
 mod words;
@@ -15,6 +15,7 @@ pub(in crate::service) enum Vendor {
     CloudflareAccess,
     Cognito,
     Entra,
+    FastMcp,
     Firebase,
     GithubActions,
     Glewlwyd,
@@ -30,7 +31,7 @@ pub(in crate::service) enum Vendor {
 }
 
 impl Vendor {
-    /// Returns the vendor of an issuer, by its name.
+    /// Returns the vendor of an issuer, recognized by name.
     pub(in crate::service) fn of_issuer(issuer: &str) -> Option<Self> {
         let bare = issuer.strip_prefix("https://").unwrap_or(issuer);
         let (host, path) = bare.split_once('/').unwrap_or((bare, ""));
@@ -79,13 +80,17 @@ impl Vendor {
         })
     }
 
-    /// Returns the vendor of a payload, by claims that only its tokens have.
+    /// Returns the vendor of a payload, recognized by claims that only its tokens have.
     pub(in crate::service) fn of_claims(payload: &Value) -> Option<Self> {
         let text = |name: &str| payload[name].as_str().unwrap_or_default();
         if let Some(vendor) = Self::of_issuer(text("iss")) {
             return Some(vendor);
         }
-        // The issuer of `dev` writes Auth0's claims, but has no dashboard.
+        // A server for development may have plain http.
+        if is_of_fastmcp(payload) {
+            return Some(Self::FastMcp);
+        }
+        // The issuer of `dev` writes Auth0's claims, but is not Auth0.
         if text("iss").starts_with("http://") {
             return None;
         }
@@ -113,7 +118,21 @@ impl Vendor {
     }
 }
 
-/// The domains of Entra's issuers, those of national clouds and of customers included.
+/// Returns whether a payload is that of `FastMCP`: of its test keys, or of its OAuth proxy, whose tokens are
+/// for the endpoint `/mcp` of the server that issues them, and name no subject.
+fn is_of_fastmcp(payload: &Value) -> bool {
+    let text = |name: &str| payload[name].as_str().unwrap_or_default();
+    let server = text("iss").trim_end_matches('/');
+    let endpoint = text("aud").strip_prefix(server);
+    let is_of_proxy = !server.is_empty()
+        && endpoint.is_some_and(|path| path.trim_end_matches('/').ends_with("/mcp"))
+        && payload.get("client_id").is_some()
+        && payload.get("jti").is_some()
+        && payload.get("sub").is_none();
+    is_of_proxy || server == "https://fastmcp.example.com"
+}
+
+/// The domains of Entra's issuers, including national clouds and customer domains.
 const ENTRA: [&str; 7] = [
     "login.microsoftonline.com",
     "sts.windows.net",
@@ -138,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn knows_issuers_by_their_names() {
+    fn recognizes_vendors_by_issuer() {
         #[rustfmt::skip]
         let rows = [
             ("https://tenant.eu.auth0.com/", Some(Vendor::Auth0)),
@@ -173,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn knows_tokens_by_their_claims() {
+    fn recognizes_vendors_by_claims() {
         #[rustfmt::skip]
         let rows = [
             (json!({"iss": "https://login.example.com/", "gty": "client-credentials"}), Some(Vendor::Auth0)),
@@ -181,6 +200,10 @@ mod tests {
             (json!({"iss": "https://issuer.example/", "kubernetes.io": {}}), Some(Vendor::Kubernetes)),
             (json!({"iss": "https://id.example/", "type": "access_token", "client_id": "c"}), Some(Vendor::Glewlwyd)),
             (json!({"iss": "https://id.example/"}), None),
+            (json!({"iss": "https://mcp.example/", "aud": "https://mcp.example/mcp", "client_id": "c", "jti": "j"}), Some(Vendor::FastMcp)),
+            (json!({"iss": "https://mcp.example/", "aud": "https://mcp.example/mcp", "client_id": "c", "jti": "j", "sub": "s"}), None),
+            (json!({"iss": "https://id.example/", "aud": "https://mcp.example/mcp", "client_id": "c", "jti": "j"}), None),
+            (json!({"iss": "https://fastmcp.example.com", "sub": "fastmcp-user"}), Some(Vendor::FastMcp)),
             (json!(null), None),
         ];
         for (payload, expected) in rows {

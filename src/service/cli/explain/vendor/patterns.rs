@@ -1,7 +1,9 @@
-//! Recognizes the mistakes that are typical of one vendor, and puts general causes in its words.
+//! Recognizes mistakes that are typical of one vendor, and words general causes for that vendor.
+
+use serde_json::Value;
 
 use crate::{
-    auth::{AuthError, token::subject::SubjectKind},
+    auth::{AudienceClaim, AuthError, policy::RuleKind, token::subject::SubjectKind},
     service::{
         api::errors::{Cause, causes},
         cli::explain::{
@@ -14,17 +16,17 @@ use crate::{
     },
 };
 
-/// Returns the vendor of the token, or of the configured issuers if the token names none.
+/// Returns the vendor of the token's issuer, or of the configured issuers if the token names none.
 fn vendor_of(facts: &Facts<'_>) -> Option<Vendor> {
     Vendor::of_claims(&facts.trace.payload).or_else(|| match facts.text("iss") {
         None => configured(facts),
-        // A custom domain of Auth0, which no name shows.
+        // A custom domain of Auth0 cannot be recognized by name.
         Some(issuer) if facts.issuers().any(|our| our == issuer) => by_domain(facts),
         Some(_) => None,
     })
 }
 
-/// Returns the vendor of the configured issuers, if all have the same.
+/// Returns the vendor of the configured issuers, if it is the same for all.
 fn configured(facts: &Facts<'_>) -> Option<Vendor> {
     let mut vendors = facts.issuers().map(Vendor::of_issuer);
     let first = vendors.next()?;
@@ -32,17 +34,22 @@ fn configured(facts: &Facts<'_>) -> Option<Vendor> {
     first.filter(|_| is_common).or_else(|| by_domain(facts))
 }
 
-/// Returns Auth0 if the issuer is configured as in its tutorial.
+/// Returns Auth0 if the issuer is configured with the variables of its tutorial.
 fn by_domain(facts: &Facts<'_>) -> Option<Vendor> {
     let is_auth0 = facts.is_set("AUTH0_DOMAIN") && !facts.is_set("AUTH0_ISSUER");
     is_auth0.then_some(Vendor::Auth0)
 }
 
-/// Returns the advice for a mistake that one vendor's tokens show. `None` if they show none.
+/// Returns advice for a mistake that is visible in one vendor's tokens. `None` without a mistake.
 pub(in crate::service) fn of_token(facts: &Facts<'_>, error: AuthError) -> Option<Advice> {
-    // An AWS load balancer adds its own token, whatever the issuer.
+    // An AWS load balancer adds its own token, with any issuer.
     if error == AuthError::TokenMalformed {
         return of_padding(facts);
+    }
+    // Another claim than aud is compared, so that nothing about aud is the mistake.
+    let is_by_client = facts.config.audience_claim != AudienceClaim::Aud;
+    if is_by_client && matches!(error, AuthError::WrongAudience | AuthError::MissingClaim) {
+        return None;
     }
     let is_no_opaque_token = is_placeholder(facts.token) || facts.token.contains("eyJ");
     if error == AuthError::TokenNotJwt && is_no_opaque_token {
@@ -56,7 +63,7 @@ pub(in crate::service) fn of_token(facts: &Facts<'_>, error: AuthError) -> Optio
     }
 }
 
-/// Returns a general cause in the words of the token's vendor.
+/// Returns a general cause, worded for the token's vendor.
 pub(in crate::service) fn in_its_words(facts: &Facts<'_>, cause: Cause) -> Cause {
     match vendor_of(facts).and_then(|vendor| translated(vendor, cause)) {
         Some(cause) => cause,
@@ -64,7 +71,7 @@ pub(in crate::service) fn in_its_words(facts: &Facts<'_>, cause: Cause) -> Cause
     }
 }
 
-/// Recognizes the padded parts of a token: those of an AWS load balancer's, or another issuer's.
+/// Recognizes tokens with padded parts, from an AWS load balancer or another issuer.
 pub(in crate::service) fn of_padding(facts: &Facts<'_>) -> Option<Advice> {
     let is_padded = facts.token.contains("=.") || facts.token.ends_with('=');
     if !is_padded {
@@ -75,26 +82,33 @@ pub(in crate::service) fn of_padding(facts: &Facts<'_>) -> Option<Advice> {
     if signer.starts_with("arn:aws") && signer.contains(":elasticloadbalancing:") {
         return Some(causes::LOAD_BALANCER.into());
     }
-    // Every part was padded where it has to be, so the issuer made the token so.
+    // Every part is correctly padded, so the issuer created the token this way.
     let parts: Vec<_> = facts.token.split('.').collect();
     let is_consistent = parts.len() == 3 && parts.iter().all(|part| part.len() % 4 == 0);
     (is_consistent && header.is_object()).then(|| causes::PADDED.into())
 }
 
-/// The audiences of Microsoft Graph.
-fn is_graph(audience: &str) -> bool {
+/// Returns whether an audience is Microsoft Graph or another API of Microsoft's.
+fn is_microsoft(audience: &str) -> bool {
     const GRAPH: &str = "00000003-0000-0000-c000-000000000000";
-    let host = audience
-        .trim_start_matches("https://")
-        .trim_end_matches('/');
+    const HOSTS: [&str; 4] = [
+        "graph.microsoft.us",
+        "microsoftgraph.chinacloudapi.cn",
+        "vault.azure.net",
+        "storage.azure.com",
+    ];
+    const DOMAINS: [&str; 5] = [
+        ".microsoft.com",
+        ".core.windows.net",
+        "graph.windows.net",
+        "management.azure.com",
+        "database.windows.net",
+    ];
+    let url = audience.trim_start_matches("https://");
+    let host = url.split('/').next().unwrap_or_default();
     audience == GRAPH
-        || [
-            "graph.microsoft.com",
-            "graph.microsoft.us",
-            "microsoftgraph.chinacloudapi.cn",
-            "graph.windows.net",
-        ]
-        .contains(&host)
+        || HOSTS.contains(&host)
+        || DOMAINS.iter().any(|domain| host.ends_with(domain))
 }
 
 fn entra(facts: &Facts<'_>, error: AuthError) -> Option<Advice> {
@@ -104,7 +118,8 @@ fn entra(facts: &Facts<'_>, error: AuthError) -> Option<Advice> {
         error,
         BadSignature | UnknownKey | UnknownIssuer | WrongAudience
     );
-    let is_for_graph = facts.header("nonce").is_some() || audiences.iter().any(|one| is_graph(one));
+    let is_for_graph =
+        facts.header("nonce").is_some() || audiences.iter().any(|one| is_microsoft(one));
     if is_about_origin && is_for_graph {
         return Some(words::ENTRA_GRAPH.into());
     }
@@ -114,7 +129,8 @@ fn entra(facts: &Facts<'_>, error: AuthError) -> Option<Advice> {
             if let Some(advice) = entra_spelling(facts, &audiences) {
                 return Some(advice);
             }
-            let is_for_api = facts.has(&["scp", "roles", "appid", "azp"]);
+            let is_url = audiences.iter().any(|one| one.contains("://"));
+            let is_for_api = is_url || facts.has(&["scp", "roles", "appid", "azp"]);
             let cause = if is_for_api {
                 words::ENTRA_AUDIENCE
             } else {
@@ -127,7 +143,7 @@ fn entra(facts: &Facts<'_>, error: AuthError) -> Option<Advice> {
     }
 }
 
-/// Returns the ID of the tenant in an issuer's name, and whether the issuer is of v2.0.
+/// Returns the ID of the tenant in an issuer's name, and whether the issuer is of version 2.0.
 fn entra_tenant(issuer: &str) -> Option<(&str, bool)> {
     let path = issuer.strip_prefix("https://")?.split_once('/')?.1;
     let tenant = path.split('/').next()?;
@@ -148,7 +164,7 @@ fn entra_issuer(facts: &Facts<'_>) -> Option<Advice> {
     }
     let mut ours = facts.issuers().filter_map(entra_tenant);
     let is_ours = ours.any(|(our, our_v2)| our == tenant && our_v2 != is_v2);
-    // With several issuers it is unknown which one to replace.
+    // With several issuers, it is unknown which one to replace.
     let is_only = facts.issuers().count() == 1;
     let recommend = |settings| {
         if is_only {
@@ -159,7 +175,7 @@ fn entra_issuer(facts: &Facts<'_>) -> Option<Advice> {
     };
     let from_fetched_keys = facts.config.jwks_file.is_none();
     match (is_ours, is_v2) {
-        (false, _) => None,
+        (false, _) => Some(words::ENTRA_TENANT.into()),
         (true, false) => {
             let issuer = Setting::new("AUTH0_ISSUER", format!("https://sts.windows.net/{tenant}/"));
             let keys = format!("https://login.microsoftonline.com/{tenant}/discovery/keys");
@@ -178,12 +194,14 @@ fn entra_issuer(facts: &Facts<'_>) -> Option<Advice> {
     }
 }
 
-/// Recognizes an application under its other name: `api://GUID` and `GUID`.
+/// Recognizes an application under its other name: `GUID`, `api://GUID`, and `api://TENANT/GUID`.
 fn entra_spelling(facts: &Facts<'_>, audiences: &[&str]) -> Option<Advice> {
+    let is_guid =
+        |name: &str| name.len() == 36 && name.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
     let bare = |name: &str| {
-        name.strip_prefix("api://")
-            .unwrap_or(name)
-            .to_ascii_lowercase()
+        let last = name.rsplit('/').next().filter(|last| is_guid(last));
+        let name = last.or(name.strip_prefix("api://")).unwrap_or(name);
+        name.to_ascii_lowercase()
     };
     let ours = &facts.config.audiences;
     let (at, found) = ours.iter().enumerate().find_map(|(at, our)| {
@@ -203,7 +221,7 @@ fn keycloak(facts: &Facts<'_>, error: AuthError) -> Option<Cause> {
         _ => {}
     }
     let audiences = facts.audiences();
-    // The clients that every realm has.
+    // The clients that exist in every realm.
     let own = [
         "account",
         "realm-management",
@@ -222,11 +240,12 @@ fn keycloak(facts: &Facts<'_>, error: AuthError) -> Option<Cause> {
                     .split_once("/realms/")
                     .map(|(_, realm)| realm.trim_end_matches('/').to_owned())
             };
-            let theirs = realm(facts.text("iss")?)?;
-            let is_same = facts
-                .issuers()
-                .any(|our| realm(our).as_ref() == Some(&theirs));
-            // Another environment may have a realm of the same name, with keys of its own.
+            let found = facts.text("iss")?;
+            let theirs = realm(found)?;
+            let is_slash = |our: &str| our.trim_end_matches('/') == found.trim_end_matches('/');
+            let mut ours = facts.issuers();
+            let is_same = ours.any(|our| realm(our).as_ref() == Some(&theirs) && !is_slash(our));
+            // Another environment may have a realm with the same name but different keys.
             (is_same && facts.held("signature")).then_some(words::KEYCLOAK_HOSTNAME)
         }
         _ => None,
@@ -235,7 +254,7 @@ fn keycloak(facts: &Facts<'_>, error: AuthError) -> Option<Cause> {
 
 #[rustfmt::skip] // one line for each mistake
 fn of_vendor(vendor: Vendor, ours: Option<Vendor>, facts: &Facts<'_>, error: AuthError) -> Option<Cause> {
-    use AuthError::{MissingClaim, TokenNotJwt, UnknownIssuer, WrongAudience, WrongTokenType};
+    use AuthError::{AlgorithmNotAllowed, BadSignature, KeysUnavailable, MissingClaim, TokenNotJwt, UnknownIssuer, UnknownKey, WrongAudience, WrongTokenType};
     let starts = |prefixes: &[&str]| prefixes.iter().any(|prefix| facts.token.starts_with(prefix));
     let without_audience = error == MissingClaim && facts.failed("aud");
     let has_audience = |test: &dyn Fn(&str) -> bool| facts.audiences().iter().any(|one| test(one));
@@ -245,8 +264,12 @@ fn of_vendor(vendor: Vendor, ours: Option<Vendor>, facts: &Facts<'_>, error: Aut
         (Vendor::CloudflareAccess, _) if facts.text("type") == Some("org") => words::CLOUDFLARE_ORG,
         (Vendor::Cognito, WrongAudience) if facts.text("token_use") == Some("id") => words::COGNITO_ID_TOKEN,
         (Vendor::Cognito, MissingClaim) if without_audience => words::COGNITO_AUDIENCE,
+        (Vendor::FastMcp, UnknownIssuer | UnknownKey | KeysUnavailable { .. }) if facts.text("iss") == Some("https://fastmcp.example.com") => words::FASTMCP_TEST,
+        (Vendor::FastMcp, AlgorithmNotAllowed | UnknownIssuer | WrongAudience | BadSignature) if facts.header("alg") == Some("HS256") => words::FASTMCP_PROXY,
         (Vendor::Firebase, UnknownIssuer | WrongAudience) if has_audience(&|one| one.contains("identitytoolkit")) => words::FIREBASE_CUSTOM,
         (Vendor::Firebase, UnknownIssuer) if facts.text("iss").is_some_and(|iss| iss.contains("session.firebase")) => words::FIREBASE_SESSION,
+        (Vendor::Firebase, UnknownIssuer) if ours == Some(Vendor::Firebase) => words::FIREBASE_AUDIENCE,
+        (Vendor::GithubActions, UnknownIssuer) if ours == Some(Vendor::GithubActions) => words::GITHUB_ENTERPRISE,
         (Vendor::GithubActions, TokenNotJwt) if starts(&["ghs_", "ghp_", "gho_", "ghu_", "github_pat_"]) => words::GITHUB_TOKEN,
         (Vendor::Glewlwyd, WrongAudience) => words::GLEWLWYD_AUDIENCE,
         (Vendor::Glewlwyd, MissingClaim) if without_audience => words::GLEWLWYD_AUDIENCE,
@@ -273,7 +296,7 @@ fn is_okta_org(facts: &Facts<'_>) -> bool {
     facts.has(&["cid"]) && !issuer.contains("/oauth2/")
 }
 
-/// Returns the words of a vendor for a general cause. `None` if the general words are right.
+/// Returns a vendor's wording for a general cause. `None` if the general wording fits.
 #[rustfmt::skip] // one line for each cause
 fn translated(vendor: Vendor, cause: Cause) -> Option<Cause> {
     if vendor == Vendor::Auth0 {
@@ -323,25 +346,35 @@ fn translated(vendor: Vendor, cause: Cause) -> Option<Cause> {
     })
 }
 
-/// Returns the likely cause of an error of authorization on a route that requires `scope`.
+/// Returns the likely cause of an authorization error on a route that requires `scope`.
 pub(in crate::service) fn of_policy(
     facts: &Facts<'_>,
     error: AuthError,
     scope: Option<&str>,
+    unmet: Option<RuleKind<'_>>,
 ) -> Advice {
     let permissions = facts.claim("permissions");
     if error == AuthError::InsufficientPermissions {
-        let cause = if permissions.is_none() {
-            causes::RBAC_OFF
-        } else {
-            causes::NOT_ASSIGNED
+        let cause = match unmet {
+            Some(RuleKind::Role(name)) => return of_role(facts, name, "AUTH0_ROLES_AT"),
+            Some(RuleKind::Group(name)) => return of_role(facts, name, "AUTH0_GROUPS_AT"),
+            Some(RuleKind::Claim) => return causes::NO_SUCH_CLAIM.into(),
+            _ if permissions.is_none() => causes::RBAC_OFF,
+            _ => causes::NOT_ASSIGNED,
         };
         return in_its_words(facts, cause).into();
     }
-    let mut wanted = scope.unwrap_or_default().split(' ');
+    let wanted: Vec<_> = scope.unwrap_or_default().split(' ').collect();
     let granted = texts(permissions);
-    if wanted.all(|scope| granted.contains(&scope)) {
+    if wanted.iter().all(|scope| granted.contains(scope)) {
         return causes::SCOPE_AS_PERMISSION.into();
+    }
+    if scope.is_some()
+        && wanted
+            .iter()
+            .all(|scope| is_spelled_otherwise(facts, scope))
+    {
+        return causes::SCOPE_SPELLING.into();
     }
     let has_scopes = facts.has(&["scp", "scope"]);
     if !has_scopes && !texts(facts.claim("roles")).is_empty() {
@@ -357,6 +390,57 @@ pub(in crate::service) fn of_policy(
         SubjectKind::User | SubjectKind::Unknown => causes::SCOPE_OF_USER,
     };
     in_its_words(facts, cause).into()
+}
+
+/// Returns whether a token has a scope in other letters, in a list with other separators, or in the claim
+/// `scopes`.
+fn is_spelled_otherwise(facts: &Facts<'_>, scope: &str) -> bool {
+    let claims = ["scope", "scp", "scopes"].into_iter();
+    let mut names = claims
+        .flat_map(|name| texts(facts.claim(name)))
+        .flat_map(|text| text.split([' ', ',', ';', '+']));
+    names.any(|name| name.eq_ignore_ascii_case(scope))
+}
+
+/// Returns the advice for a role or a group that a token lacks, in the claim that `variable` names.
+fn of_role(facts: &Facts<'_>, name: &str, variable: &'static str) -> Advice {
+    let is_group = variable == "AUTH0_GROUPS_AT";
+    let is_overage = facts
+        .claim("_claim_names")
+        .is_some_and(|names| names.get("groups").is_some());
+    if is_group && is_overage {
+        return words::ENTRA_OVERAGE.into();
+    }
+    match place_of(&facts.trace.payload, name, "") {
+        Some(path) => {
+            let settings = facts.recommend(vec![Setting::new(variable, path)]);
+            Advice::from(causes::ROLE_ELSEWHERE).with(settings)
+        }
+        None => in_its_words(facts, causes::NO_ROLE).into(),
+    }
+}
+
+/// Returns the path of a claim that lists a name, at most three members deep.
+fn place_of(value: &Value, name: &str, path: &str) -> Option<String> {
+    const DEEPEST: usize = 3;
+    let members = value.as_object()?;
+    if path.split('.').filter(|part| !part.is_empty()).count() >= DEEPEST {
+        return None;
+    }
+    members.iter().find_map(|(member, value)| {
+        let path = if path.is_empty() {
+            member.clone()
+        } else {
+            format!("{path}.{member}")
+        };
+        let lists = value
+            .as_array()
+            .is_some_and(|items| items.iter().any(|item| item == name));
+        if lists {
+            return Some(path);
+        }
+        place_of(value, name, &path)
+    })
 }
 
 /// Returns the advice for a token whose audience is the configured resource.

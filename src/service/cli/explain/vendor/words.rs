@@ -1,9 +1,9 @@
-//! The causes in the words of each vendor's documentation.
+//! The causes, worded according to each vendor's documentation.
 
 use crate::service::api::errors::Cause;
 
-const fn cause(what: &'static str, mend: &'static str) -> Cause {
-    Cause { what, mend }
+const fn cause(what: &'static str, fix: &'static str) -> Cause {
+    Cause { what, fix }
 }
 
 // Clerk: https://clerk.com/docs/backend-requests/resources/session-tokens
@@ -30,7 +30,7 @@ pub(super) const CLOUDFLARE_ORG: Cause = cause(
     "Use the application token, which Cloudflare sends to the origin in the field Cf-Access-Jwt-Assertion.",
 );
 pub(super) const CLOUDFLARE_SCOPE: Cause = cause(
-    "The tokens of Cloudflare Access grant no scopes: the policies of the application decided who may pass.",
+    "The tokens of Cloudflare Access grant no scopes: the policies of the application decide who gets access.",
     "Write the rule into an Access policy, or decide by email or, for service tokens, by common_name.",
 );
 
@@ -69,6 +69,14 @@ pub(super) const ENTRA_COMMON: Cause = cause(
     "The configured issuer is common, organizations or consumers. No token has such an issuer: each names its own tenant.",
     "Write the tenant's ID into the issuer. To accept several tenants, list their issuers in AUTH0_ISSUER with commas between them.",
 );
+pub(super) const ENTRA_TENANT: Cause = cause(
+    "The token is from another tenant of Entra. All tenants sign with the same keys, and only iss tells them apart.",
+    "Fetch the token from the tenant that is configured here. Configure the other tenant only if this API should trust it: AUTH0_ISSUER lists issuers with commas between them.",
+);
+pub(super) const ENTRA_OVERAGE: Cause = cause(
+    "The user is in more groups than fit into a token, so Entra left the groups out and refers to Microsoft Graph (_claim_names).",
+    "Have the app registration emit only the groups that are assigned to the application, or use app roles, which are always in the token.",
+);
 pub(super) const ENTRA_SPELLING: Cause = cause(
     "The token is for the same application under its other name: v1.0 tokens have the application ID URI (api://CLIENT_ID) in aud, v2.0 tokens the client ID alone.",
     "Set AUTH0_API_AUDIENCE to the name that the token has in aud.",
@@ -83,11 +91,21 @@ pub(super) const ENTRA_ID_TOKEN: Cause = cause(
 );
 pub(super) const ENTRA_ROLES: Cause = cause(
     "The token has app roles in roles and no scopes in scp: tokens of applications without a user never have scopes.",
-    "Protect the route by the role: .require(role(\"Reader\")) in a service of your own. Or call this API on behalf of a user, with a scope.",
+    "Protect the route by the role: .require(role(\"Reader\")) in your own service. Or call this API on behalf of a user, with a scope.",
 );
 pub(super) const ENTRA_SCOPE: Cause = cause(
     "The token lacks the scope: scp has only the scopes that the client requested and that were consented to.",
     "Define the scope under Expose an API, and have the client request it as api://CLIENT_ID/SCOPE and get consent.",
+);
+
+// FastMCP: https://gofastmcp.com/servers/auth/oauth-proxy, https://gofastmcp.com/servers/auth/token-verification
+pub(super) const FASTMCP_PROXY: Cause = cause(
+    "This token is from FastMCP's OAuth proxy. It is for the MCP server that made it: it is signed with a secret of that server (HS256), and refers to the token of the real issuer.",
+    "Do not pass the token on. Have the MCP server fetch a token of its own for this API, from the issuer that is configured here.",
+);
+pub(super) const FASTMCP_TEST: Cause = cause(
+    "This is a test token of FastMCP's RSAKeyPair: no issuer publishes its key.",
+    "For tests, save the public key of the pair to a file as PEM, set AUTH0_JWKS_FILE to it, and AUTH0_ISSUER to the name that the token has in iss.",
 );
 
 // Firebase: https://firebase.google.com/docs/auth/admin/verify-id-tokens
@@ -113,6 +131,10 @@ pub(super) const GITHUB_AUDIENCE: Cause = cause(
     "The token is for another audience. Without one in the request, GitHub writes the URL of the repository's owner.",
     "Request the token for this API: core.getIDToken(\"AUDIENCE\"), or &audience=AUDIENCE after ACTIONS_ID_TOKEN_REQUEST_URL.",
 );
+pub(super) const GITHUB_ENTERPRISE: Cause = cause(
+    "The token is from an enterprise of GitHub whose issuer has the enterprise's name at its end, or from outside of the one that is configured.",
+    "Configure the issuer of your own enterprise, exactly as its tokens have it in iss. All of them are signed with the same keys.",
+);
 pub(super) const GITHUB_TOKEN: Cause = cause(
     "This is a token for GitHub's own API (GITHUB_TOKEN or a personal access token), which only GitHub can read.",
     "Give the job the permission id-token: write, and send the OIDC token that the runner gets.",
@@ -122,24 +144,24 @@ pub(super) const GITHUB_SCOPE: Cause = cause(
     "Decide by claims such as repository, ref, environment or job_workflow_ref in a handler.",
 );
 
-// Glewlwyd: https://github.com/babelouest/glewlwyd/blob/master/docs/OIDC.md
+// Glewlwyd: https://github.com/babelouest/glewlwyd/blob/master/docs/OIDC.md#resource-indicators-rfc-8707
 pub(super) const GLEWLWYD_AUDIENCE: Cause = cause(
-    "The token names no API of yours in aud: the token request had no resource.",
-    "Allow resource indicators (RFC 8707) in the OIDC plugin, and name this API as resource in the authorization request.",
+    "The token does not name this API: Glewlwyd writes the list of scopes into aud, unless the request names a resource.",
+    "Turn on Allow resource indicators (RFC 8707) in the OIDC plugin, list this API among the resources of a scope, and name it as resource in the request.",
 );
 
 // Google: https://cloud.google.com/docs/authentication/get-id-token
 pub(super) const GOOGLE_AUDIENCE: Cause = cause(
     "The ID token is for another service: its aud is what the caller requested.",
-    "Request the ID token for this service: gcloud auth print-identity-token --audiences=AUDIENCE, or ?audience=AUDIENCE at the metadata server.",
+    "Request the ID token for this service, as a service account: gcloud auth print-identity-token --audiences=AUDIENCE, or ?audience=AUDIENCE at the metadata server.",
 );
 pub(super) const GOOGLE_LOGIN: Cause = cause(
     "This is the ID token of a login: its aud is the OAuth client of the application. It tells that application who has logged in.",
-    "Use ID tokens between services only, which the caller requests with this service as audience. For logins, put an issuer of your own between Google and this API.",
+    "Use ID tokens between services only, which the caller requests with this service as audience. For logins, put your own issuer between Google and this API.",
 );
 pub(super) const GOOGLE_ACCESS_TOKEN: Cause = cause(
     "This is an access token of Google, which is opaque and for Google's own APIs.",
-    "Send an ID token with this service as audience: gcloud auth print-identity-token --audiences=AUDIENCE.",
+    "Send an ID token of a service account with this service as audience: gcloud auth print-identity-token --audiences=AUDIENCE.",
 );
 pub(super) const GOOGLE_SCOPE: Cause = cause(
     "Google's ID tokens grant no scopes: they identify the caller.",
@@ -152,11 +174,11 @@ pub(super) const IAP_AUDIENCE: Cause = cause(
     "Copy the audience of this backend, such as /projects/NUMBER/global/backendServices/ID, from Get JWT Audience Code in the console into AUTH0_API_AUDIENCE.",
 );
 pub(super) const IAP_GOOGLE_TOKEN: Cause = cause(
-    "This is the ID token with which a client logs in to Identity-Aware Proxy. The proxy puts a token of its own beside it.",
+    "This is the ID token with which a client logs in to Identity-Aware Proxy. The proxy adds its own token.",
     "Verify the token in the field X-Goog-Iap-Jwt-Assertion, whose issuer is https://cloud.google.com/iap.",
 );
 pub(super) const IAP_SCOPE: Cause = cause(
-    "The tokens of Identity-Aware Proxy grant no scopes: IAM decided who may pass.",
+    "The tokens of Identity-Aware Proxy grant no scopes: IAM decides who gets access.",
     "Grant or refuse access in IAM, or decide by email or sub in a handler.",
 );
 
@@ -212,7 +234,7 @@ pub(super) const OKTA_AUDIENCE: Cause = cause(
     "Compare AUTH0_API_AUDIENCE with Audience in the settings of the authorization server, under Security, API, and fetch the token from that server.",
 );
 pub(super) const OKTA_ORG: Cause = cause(
-    "This access token is from Okta's org authorization server, and is for Okta's own APIs: nobody else can verify it.",
+    "This access token is from Okta's org authorization server, and is for Okta's own APIs: only Okta can verify it.",
     "Fetch the token from a custom authorization server, such as https://ORG.okta.com/oauth2/default, and configure that server as issuer.",
 );
 pub(super) const OKTA_ID_TOKEN: Cause = cause(
@@ -259,7 +281,7 @@ pub(super) const WORKOS_OPAQUE: Cause = cause(
 );
 pub(super) const WORKOS_SCOPE: Cause = cause(
     "AuthKit's access tokens grant no scopes. The permissions of the user's role are in permissions.",
-    "Require a permission in the place of the scope: permission(..) in a service of your own, or ?permission= at /auth.",
+    "Require a permission instead of the scope: permission(..) in your own service, or ?permission= at /auth.",
 );
 
 // Zitadel: https://zitadel.com/docs/apis/openidoauth/scopes

@@ -1,0 +1,45 @@
+//! axum with the OAuth layer of tower-mcp, whose keys it fetches itself. It is made for MCP servers, and works
+//! around any route.
+
+use std::{env, time::Duration};
+
+use axum::{Extension, Json, Router, routing::get};
+use serde_json::{Value, json};
+use tower_mcp::oauth::{JwksValidator, OAuthLayer, ProtectedResourceMetadata, TokenClaims};
+
+async fn public() -> Json<Value> {
+    Json(json!({
+        "status": "success",
+        "msg": "Hello from a public endpoint! You don't need to be authenticated to see this.",
+    }))
+}
+
+async fn private(Extension(claims): Extension<TokenClaims>) -> Json<TokenClaims> {
+    Json(claims)
+}
+
+#[tokio::main]
+async fn main() {
+    let (issuer, audience) = (env::var("ISSUER").unwrap(), env::var("AUDIENCE").unwrap());
+    let mut validator = JwksValidator::builder(env::var("JWKS_URI").unwrap())
+        .expected_issuer(&issuer)
+        .expected_audience(&audience);
+    if let Ok(seconds) = env::var("JWKS_TTL") {
+        validator = validator.default_ttl(Duration::from_secs(seconds.parse().unwrap()));
+    }
+    let validator = validator.build().await.unwrap();
+    // The resource is the audience that it demands.
+    let metadata = ProtectedResourceMetadata::new(&audience).authorization_server(&issuer);
+    let app = Router::new()
+        .route("/api/private", get(private))
+        .layer(OAuthLayer::new(validator, metadata))
+        .route("/api/public", get(public));
+    let address = format!("127.0.0.1:{}", env::var("PORT").unwrap());
+    let listener = tokio::net::TcpListener::bind(address).await.unwrap();
+    // axum::serve of 0.8 sets TCP_NODELAY where its listener is told to.
+    use axum::serve::ListenerExt;
+    let listener = listener.tap_io(|stream| {
+        let _ = stream.set_nodelay(true);
+    });
+    axum::serve(listener, app).await.unwrap();
+}

@@ -1,0 +1,45 @@
+//! Checks the file of revocations for entries that revoke nothing.
+
+use std::collections::{BTreeMap, HashSet};
+
+use crate::{
+    auth::{display::ShownUrl, revocation::file},
+    service::{
+        cli::{check::report::Section, terminal::Mark},
+        config::Config,
+    },
+};
+
+/// How many issuers are named.
+const MAX_NAMED: usize = 5;
+
+/// Adds a finding for the file, and for each issuer in it that is not configured. What makes the file
+/// unusable is a fault of the configuration.
+pub(in crate::service) fn check(config: &Config, section: &mut Section) {
+    let Some(path) = &config.revocation_file else {
+        return;
+    };
+    let tables = config.tables.iter().map(|table| &table.url);
+    let known: HashSet<&String> = config.issuers.iter().chain(tables).collect();
+    let (mut entries, mut others) = (0, BTreeMap::<String, usize>::new());
+    let read = file::each(path, |entry| {
+        entries += 1;
+        let issuer = entry.issuer().to_owned();
+        if !known.contains(&issuer) {
+            *others.entry(issuer).or_default() += 1;
+        }
+    });
+    if read.is_err() {
+        return;
+    }
+    let text = format!("AUTH0_REVOCATION_FILE can be read: {entries} entries");
+    section.add(Mark::Good, "", text);
+    for (issuer, entries) in others.iter().take(MAX_NAMED) {
+        let issuer = ShownUrl::new(issuer);
+        let text = format!(
+            "{entries} revocations of {issuer} have no effect: it is not a configured issuer"
+        );
+        let more = "iss has to be the name of the issuer exactly, with its slash at the end";
+        section.add_more(Mark::Note, "", text, more);
+    }
+}

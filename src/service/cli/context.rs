@@ -1,0 +1,29 @@
+//! [`Context`]: the data that texts about an issuer depend on, besides the issuer.
+
+use crate::service::config::{Config, Environment, quoted};
+
+/// The configuration of an issuer, and the current time.
+pub(in crate::service) struct Context<'a> {
+    pub(in crate::service) config: &'a Config,
+    /// True if https requests go through a proxy, which resolves their host names.
+    pub(in crate::service) has_proxy: bool,
+    /// `SSL_CERT_FILE` in a form that may be displayed, if it is set.
+    pub(in crate::service) authorities: Option<String>,
+    /// The current time, in seconds since the epoch.
+    pub(in crate::service) now: f64,
+}
+
+impl<'a> Context<'a> {
+    /// Creates the context of an issuer, whose own configuration this is.
+    pub(in crate::service) fn new(config: &'a Config, environment: &Environment, now: f64) -> Self {
+        Self {
+            config,
+            has_proxy: environment.has_proxy(),
+            authorities: environment
+                .network_variables()
+                .find(|(name, ..)| *name == "SSL_CERT_FILE")
+                .map(|(_, path, _)| quoted(path)),
+            now,
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! [`Proxy`]: the request of a proxy to `/auth`, as `--auth` gives it.
+
+use crate::{
+    auth::Problem,
+    service::api::{forward_auth, queries::QueryRequirements},
+};
+
+/// A request to `/auth`, or to a path below it.
+#[derive(Debug)]
+pub(in crate::service) struct Proxy {
+    /// The path and the query.
+    pub(in crate::service) target: String,
+    /// The query, which is empty if the service does not read it.
+    pub(in crate::service) query: String,
+    /// What the request asks for, or why it is refused, whatever its token is.
+    pub(in crate::service) asked: Result<QueryRequirements, Problem>,
+}
+
+impl Proxy {
+    /// Reads a query, with or without the path before it. `answers_below` is set if the service answers
+    /// the paths below `/auth`, where the query is the client's.
+    pub(in crate::service) fn read(text: &str, answers_below: bool) -> Self {
+        let of_query = |query: &str| Self {
+            target: format!("/auth?{query}"),
+            query: query.to_owned(),
+            asked: forward_auth::parse_query(query),
+        };
+        let Some(rest) = text.strip_prefix("/auth") else {
+            return of_query(text.trim_start_matches('?'));
+        };
+        let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+        // As in warp, one slash at the end does not matter.
+        if ["", "/"].contains(&path) {
+            return of_query(query);
+        }
+        let names_a_path = !path.trim_start_matches('/').is_empty();
+        let is_below = path.starts_with('/') && names_a_path && answers_below;
+        Self {
+            target: text.to_owned(),
+            query: String::new(),
+            asked: is_below
+                .then(QueryRequirements::default)
+                .ok_or(Problem::NotFound),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::policy::scope;
+
+    #[test]
+    fn reads_a_query_and_a_path_below() {
+        let of_scope = || QueryRequirements {
+            policy: Some(scope("a")),
+            audience: None,
+        };
+        let nothing = QueryRequirements::default;
+        #[rustfmt::skip]
+        let rows = [
+            ("scope=a", true, "/auth?scope=a", Ok(of_scope())),
+            ("?scope=a", true, "/auth?scope=a", Ok(of_scope())),
+            ("/auth?scope=a", false, "/auth?scope=a", Ok(of_scope())),
+            ("", false, "/auth?", Ok(nothing())),
+            ("/auth", false, "/auth?", Ok(nothing())),
+            ("/auth/", false, "/auth?", Ok(nothing())),
+            ("scopes=a", true, "/auth?scopes=a", Err(Problem::BadRequest)),
+            ("/auth/messages/1?scopes=a", true, "/auth/messages/1?scopes=a", Ok(nothing())),
+            ("/auth/messages/1?scope=a", false, "/auth/messages/1?scope=a", Err(Problem::NotFound)),
+            ("/auth//", true, "/auth//", Err(Problem::NotFound)),
+            ("/auth//x", true, "/auth//x", Ok(nothing())),
+            ("/authors", true, "/authors", Err(Problem::NotFound)),
+        ];
+        for (text, answers_below, target, asked) in rows {
+            let proxy = Proxy::read(text, answers_below);
+            assert_eq!((&*proxy.target, proxy.asked), (target, asked), "{text}");
+        }
+    }
+}

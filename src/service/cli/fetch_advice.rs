@@ -1,0 +1,142 @@
+//! Advice for an operator when an issuer's document cannot be fetched.
+//!
+//! Every setting named here exists, and removing a setting is only suggested if it is set. For an
+//! issuer of the issuers file, the advice names the options of its table.
+
+use reqwest::StatusCode;
+
+use crate::{
+    auth::{
+        display::ShownUrl,
+        keys::fetch::{FetchError, Layer},
+    },
+    service::{cli::context::Context, config::IssuerSettings},
+};
+
+/// The document that cannot be fetched.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::service) enum Wanted<'a> {
+    /// The metadata of the issuer, and the address of the keys in them, if they name one.
+    Metadata { jwks_uri: Option<&'a str> },
+    /// The key set.
+    KeySet,
+}
+
+/// Returns the advice for `error`, as one sentence without its full stop.
+pub(in crate::service) fn fetch_advice(
+    error: &FetchError,
+    wanted: Wanted<'_>,
+    context: &Context<'_>,
+) -> String {
+    let text = for_variables(error, wanted, context);
+    context.config.in_its_words(&text).into_owned()
+}
+
+/// Returns the advice with the names of variables.
+fn for_variables(error: &FetchError, wanted: Wanted<'_>, context: &Context<'_>) -> String {
+    let from_file = "or set AUTH0_JWKS_FILE to a file with its keys";
+    if context.config.jwks_file.is_some() {
+        return "write the issuer's key set to the file of AUTH0_JWKS_FILE".to_owned();
+    }
+    match (error, wanted) {
+        (FetchError::Unreachable(_, _, Layer::Untrusted), _) => untrusted(context),
+        (FetchError::Unreachable(_, _, Layer::Tls), _) => {
+            "correct the certificate or the port, ".to_owned() + from_file
+        }
+        (FetchError::Unreachable(..) | FetchError::TimedOut(_), _) => {
+            let network = if context.has_proxy {
+                "check the proxy in HTTPS_PROXY, or add the host to NO_PROXY"
+            } else {
+                "set HTTPS_PROXY if this network needs a proxy"
+            };
+            format!("{network}; {from_file}")
+        }
+        (
+            FetchError::Status {
+                status: StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN,
+                ..
+            },
+            _,
+        ) => login(context),
+        (FetchError::Status { status, .. }, _)
+            if status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS =>
+        {
+            format!("the issuer fails at the moment, so wait until it answers; {from_file}")
+        }
+        (FetchError::Coding(..) | FetchError::NotGzip(_), _) => format!(
+            "have the issuer, or the proxy before it, answer without a content coding; {from_file}"
+        ),
+        (FetchError::File(..), _) => {
+            "let the service read the file, which the issuer's table names as ca_file or \
+             fetch_token_file"
+                .to_owned()
+        }
+        (FetchError::WrongIssuer { found, .. }, Wanted::Metadata { jwks_uri }) => {
+            let keys = jwks_uri.map_or_else(
+                || "the address of its keys".to_owned(),
+                |address| ShownUrl::new(address).to_string(),
+            );
+            format!(
+                "configure the name that tokens have in iss; if that is {found}, set AUTH0_ISSUER to \
+                 it, and if it has no discovery document, set AUTH0_JWKS_URI to {keys}"
+            )
+        }
+        (FetchError::Local { .. } | FetchError::JwksUri(..), _) => {
+            format!("set AUTH0_JWKS_URI to the address of its keys, {from_file}")
+        }
+        (_, Wanted::Metadata { .. }) => format!(
+            "set AUTH0_JWKS_URI to the address of its keys, from its documentation, {from_file}"
+        ),
+        (_, Wanted::KeySet) if context.config.jwks_uri.is_some() => {
+            format!("correct AUTH0_JWKS_URI, {from_file}")
+        }
+        (_, Wanted::KeySet) => format!("set AUTH0_JWKS_URI if its keys are elsewhere, {from_file}"),
+    }
+}
+
+/// Returns the advice for a host whose name does not resolve.
+pub(in crate::service) fn name_advice(context: &Context<'_>) -> String {
+    let text = "set HTTPS_PROXY if this network needs a proxy; or set AUTH0_JWKS_FILE to a file with its keys";
+    context.config.in_its_words(text).into_owned()
+}
+
+fn untrusted(context: &Context<'_>) -> String {
+    let table = context.config.tables.first();
+    match (table.and_then(own_authorities), &context.authorities) {
+        (Some(path), _) => {
+            format!("ca_file is {path:?}, which lacks the authority that signed the certificate")
+        }
+        (None, Some(path)) => format!(
+            "SSL_CERT_FILE is set to {path}, which lacks the authority that signed the certificate"
+        ),
+        (None, None) if table.is_some() => {
+            "set ca_file in the issuer's table, or SSL_CERT_FILE, to the certificate of that \
+             authority, in PEM"
+                .to_owned()
+        }
+        (None, None) => "set SSL_CERT_FILE to the certificate of that authority, in PEM".to_owned(),
+    }
+}
+
+fn own_authorities(table: &IssuerSettings) -> Option<String> {
+    let path = table.ca_file.as_ref()?;
+    Some(path.to_string_lossy().into_owned())
+}
+
+/// Returns the advice for documents that only clients with a credential get, as from Kubernetes.
+fn login(context: &Context<'_>) -> String {
+    let file = "AUTH0_JWKS_FILE to a file with its keys (from Kubernetes: kubectl get --raw /openid/v1/jwks)";
+    match context.config.tables.first() {
+        Some(table) if table.fetch_token_file.is_some() => format!(
+            "it does not accept the token in fetch_token_file; give it one that it accepts, or set {file}"
+        ),
+        Some(_) => format!(
+            "it requires a login; set fetch_token_file in the issuer's table to the file of a token that \
+             it accepts, or set {file}"
+        ),
+        None => format!(
+            "it requires a login; set {file}, or ISSUERS_FILE, whose tables have fetch_token_file for a \
+             token that it accepts"
+        ),
+    }
+}

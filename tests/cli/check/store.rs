@@ -1,0 +1,105 @@
+//! What `check` says of the state store, and the way out.
+
+use std::{iter, net::TcpListener};
+
+use super::{assert_finds, checked, findings};
+use crate::support::{redis::RedisServer, world::World};
+
+/// The rights that `check` names, with which everything works.
+const RIGHTS: &str = "~warp-bearer:* &warp-bearer:* +set +get +zadd +zscan +zremrangebyscore \
+                      +publish +subscribe +hello +select +client +time +info +ping";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_can_be_used_is_told_so() {
+    let Some(server) = RedisServer::start_with(&["--maxmemory-policy", "noeviction"]) else {
+        return;
+    };
+    let world = World::start().await.set("STATE_STORE", server.url());
+    let told = checked(&world);
+    assert_eq!(told.code, Some(0), "{}", told.stdout);
+    let found = findings(&told, "State store");
+    let address = server.address().to_string();
+    for words in [
+        &["good connection", &*address][..],
+        &["good rights"],
+        &["good version", "Redis "],
+        &["good memory"],
+    ] {
+        assert_finds("good", &found, words);
+    }
+    assert!(
+        !found.iter().any(|line| line.starts_with("bad")),
+        "{found:#?}"
+    );
+    assert!(
+        !found.iter().any(|line| line.contains(": none")),
+        "loopback needs no TLS"
+    );
+    // It leaves nothing behind but a key that expires within a second.
+    let list = server
+        .command(&["EXISTS", "warp-bearer:list", "warp-bearer:birth"])
+        .await;
+    assert_eq!(list, ":0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_section_without_a_store() {
+    let told = checked(&World::start().await);
+    assert!(!told.stdout.contains("State store"), "{}", told.stdout);
+}
+
+/// What is wrong, the URL, a file of authorities, the exit code, and words of a finding.
+type Row<'a> = (
+    &'static str,
+    String,
+    Option<&'a str>,
+    i32,
+    &'static [&'static str],
+);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_obstacle_has_its_way_out() {
+    let Some(plain) = RedisServer::start_with(&["--maxmemory-policy", "allkeys-lru"]) else {
+        return;
+    };
+    let user = |name: &str, rights: &str| format!("{name} on >hunter2 {rights}");
+    let (api, poor) = (user("api", RIGHTS), user("poor", "~* &* +@all -zscan"));
+    let users = [&api, &poor].into_iter();
+    let users = users.flat_map(|user| iter::once("--user").chain(user.split_whitespace()));
+    let users: Vec<_> = users.chain(["--requirepass", "other"]).collect();
+    let locked = RedisServer::start_with_tls(&users).unwrap();
+    let primary = plain.address().port().to_string();
+    let replica = RedisServer::start_with(&["--replicaof", "127.0.0.1", &primary]).unwrap();
+    let closed = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let tls_port = locked.tls_url("").rsplit_once(':').unwrap().1.to_owned();
+    let authority = locked.authority();
+    let authority = authority.to_str().unwrap();
+    #[rustfmt::skip]
+    let rows: [Row<'_>; 11] = [
+        ("evicts", plain.url(), None, 0, &["note memory", "allkeys-lru", "noeviction"]),
+        ("not there", format!("redis://{closed}"), None, 1, &["bad connection", "cannot be reached", "is the server up"]),
+        ("plain at a port with TLS", format!("redis://127.0.0.1:{tls_port}"), None, 1, &["bad connection", "rediss://"]),
+        ("TLS at a port without", plain.url().replace("redis:", "rediss:"), None, 1, &["bad connection", "no TLS", "redis://"]),
+        ("an unknown authority", locked.tls_url("api:hunter2"), None, 1, &["bad connection", "no TLS", "SSL_CERT_FILE"]),
+        ("another name", locked.tls_url("api:hunter2").replace("localhost", "127.0.0.1"), Some(authority), 1, &["bad connection", "no TLS", "certificate names"]),
+        ("another password", locked.tls_url("api:wrong"), Some(authority), 1, &["bad connection", "does not let us in", "percent-encoding"]),
+        ("no such database", plain.url() + "/99", None, 1, &["bad connection", "does not let us in", "database"]),
+        ("a right is missing", locked.tls_url("poor:hunter2"), Some(authority), 1, &["bad connection", "refuses ZSCAN", "ACL SETUSER"]),
+        ("a replica", replica.url(), None, 1, &["bad connection", "refuses SET", "primary"]),
+        ("the rights that it names", locked.tls_url("api:hunter2"), Some(authority), 0, &["good TLS", "trusted"]),
+    ];
+    for (case, url, trusted, code, words) in rows {
+        let mut world = World::start().await.set("STATE_STORE", &url);
+        if let Some(path) = trusted {
+            world = world.set("SSL_CERT_FILE", path);
+        }
+        let told = checked(&world);
+        let found = findings(&told, "State store");
+        assert_finds(case, &found, words);
+        assert_eq!(told.code, Some(code), "{case}: {found:#?}");
+        assert!(!told.stdout.contains("hunter2"), "{case}: {}", told.stdout);
+    }
+}

@@ -1,0 +1,223 @@
+//! A thousand issuers in one file: what they cost at the start, in memory and per request, and that
+//! names which are made up cost nothing.
+
+use std::{
+    fmt::Write,
+    fs,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use serde_json::json;
+use tokio::{net::TcpListener, process::Command};
+use warp::Filter;
+use warp_bearer::{
+    auth::Algorithm,
+    issuer::{Issuer, SigningKey},
+};
+
+use crate::process::{BINARY, Process, kibibytes};
+
+const MANY: usize = 1000;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Issuers at the paths of one server, each with a key of its own.
+struct Issuers {
+    origin: String,
+    keys: Arc<Vec<SigningKey>>,
+    requests: Arc<AtomicU64>,
+    /// Makes tokens.
+    kit: Issuer,
+}
+
+impl Issuers {
+    async fn start() -> Self {
+        let keys = (0..=MANY).map(|_| SigningKey::generate(Algorithm::ES256));
+        let keys: Arc<Vec<_>> = Arc::new(keys.collect());
+        let requests = Arc::new(AtomicU64::new(0));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let origin = format!("http://{}", listener.local_addr().unwrap());
+        let (published, counted, base) = (keys.clone(), requests.clone(), origin.clone());
+        let routes = warp::path!("i" / usize / ..).and(warp::path::tail()).map(
+            move |number: usize, tail: warp::path::Tail| {
+                counted.fetch_add(1, Ordering::Relaxed);
+                let name = format!("{base}/i/{number}");
+                warp::reply::json(&match tail.as_str() {
+                    "jwks" => json!({"keys": [published[number].public_jwk()]}),
+                    _ => json!({"issuer": name, "jwks_uri": format!("{name}/jwks")}),
+                })
+            },
+        );
+        tokio::spawn(warp::serve(routes).incoming(listener).run());
+        Self {
+            origin,
+            keys,
+            requests,
+            kit: Issuer::with_algorithm(Algorithm::ES256).await,
+        }
+    }
+
+    fn name(&self, number: usize) -> String {
+        format!("{}/i/{number}", self.origin)
+    }
+
+    fn token(&self, number: usize, subject: usize) -> String {
+        let key = &self.keys[number];
+        let token = self.kit.token().claim("iss", self.name(number));
+        let token = token.subject(format!("auth0|{subject}"));
+        token.key(key).kid(key.kid()).sign()
+    }
+
+    fn write(&self, file: &Path, numbers: impl Iterator<Item = usize>) {
+        let mut text = String::new();
+        for number in numbers {
+            writeln!(text, "[[issuer]]\nurl = \"{}\"", self.name(number)).unwrap();
+        }
+        fs::write(file, text).unwrap();
+    }
+
+    fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+}
+
+/// A service with an issuers file.
+struct Service {
+    process: Process,
+    client: reqwest::Client,
+    /// From the start of the process until it is ready.
+    took: Duration,
+}
+
+impl Service {
+    async fn start(file: &Path) -> Self {
+        let began = Instant::now();
+        let variables = [
+            ("ISSUERS_FILE", file.to_str().unwrap()),
+            ("AUTH0_API_AUDIENCE", "https://api.example.com"),
+            ("AUTH0_ALGORITHMS", "ES256"),
+            ("RUST_LOG", "warn,warp_bearer::service=info"),
+        ];
+        let process = Process::run(Command::new(BINARY).arg("serve"), &variables).await;
+        let client = reqwest::Client::new();
+        let ready = format!("http://{}/readyz", process.address);
+        let patience = began + PATIENCE;
+        while client.get(&ready).send().await.unwrap().status() != 200 {
+            assert!(Instant::now() < patience, "never ready");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        Self {
+            process,
+            client,
+            took: began.elapsed(),
+        }
+    }
+
+    async fn status(&self, token: &str) -> u16 {
+        let url = format!("http://{}/api/private", self.process.address);
+        let answer = self.client.get(url).bearer_auth(token).send().await;
+        answer.unwrap().status().as_u16()
+    }
+
+    fn memory(&self) -> u64 {
+        kibibytes(self.process.id)
+    }
+
+    /// Returns the processor time in ticks.
+    fn ticks(&self) -> u64 {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.process.id)).unwrap();
+        let (_, fields) = stat.rsplit_once(") ").unwrap();
+        let fields: Vec<_> = fields.split(' ').collect();
+        // `utime` and `stime` are the 14th and 15th field, and the first two are cut off.
+        [11, 12]
+            .map(|at: usize| fields[at].parse::<u64>().unwrap())
+            .iter()
+            .sum()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_issuers_cost_little() {
+    let issuers = Issuers::start().await;
+    let directory = tempfile::tempdir().unwrap();
+    let (one_file, file) = (
+        directory.path().join("one.toml"),
+        directory.path().join("many.toml"),
+    );
+    issuers.write(&one_file, 0..1);
+    issuers.write(&file, 0..MANY);
+    let one = Service::start(&one_file).await;
+    let mut many = Service::start(&file).await;
+    let per_issuer = many.memory().saturating_sub(one.memory()) * 1024 / MANY as u64;
+    println!(
+        "ready after {:?} with one issuer, {:?} with {MANY}; {per_issuer} bytes of memory each",
+        one.took, many.took
+    );
+    assert!(per_issuer < 64 * 1024, "{per_issuer} bytes for each issuer");
+    let fetched = issuers.requests();
+    assert_eq!(fetched, 2 * (MANY as u64 + 1), "each document once");
+
+    // The cost of a request, in rounds that alternate, with seen and with fresh tokens.
+    let seen = issuers.token(0, 0);
+    let (mut of_one, mut of_many) = (0, 0);
+    for round in 0..8 {
+        for (service, ticks) in [(&one, &mut of_one), (&many, &mut of_many)] {
+            let tokens: Vec<_> = (0..100)
+                .map(|at| issuers.token(0, round * 100 + at))
+                .collect();
+            let before = service.ticks();
+            for token in &tokens {
+                assert_eq!(service.status(token).await, 200);
+                assert_eq!(service.status(&seen).await, 200);
+            }
+            *ticks += service.ticks() - before;
+        }
+    }
+    println!("{of_one} ticks with one issuer, {of_many} with {MANY}");
+    // Ticks are coarse and the machine is shared. A search through all names would be far above.
+    assert!(of_many * 2 <= of_one * 3 + 20, "{of_many} against {of_one}");
+
+    // Names that are made up: no request, and no memory.
+    let before = many.memory();
+    for number in 0..3000 {
+        let token = issuers.kit.token();
+        let token = token.claim(
+            "iss",
+            format!("{}/i/x{number}{}", issuers.origin, "y".repeat(900)),
+        );
+        assert_eq!(many.status(&token.sign()).await, 401);
+    }
+    let grown = many.memory().saturating_sub(before);
+    println!("{grown} KiB more after 3000 names that are made up");
+    assert!(grown < 2048, "{grown} KiB more");
+    assert_eq!(issuers.requests(), fetched);
+
+    // One leaves and one comes, and no request of another is lost meanwhile.
+    issuers.write(
+        &file,
+        (0..MANY).filter(|number| *number != 500).chain([MANY]),
+    );
+    assert_eq!(many.status(&issuers.token(500, 0)).await, 200);
+    assert_eq!(many.status(&issuers.token(MANY, 0)).await, 401);
+    many.process.hangup();
+    let (mut requests, patience) = (0, Instant::now() + PATIENCE);
+    while many.status(&issuers.token(MANY, requests)).await != 200 {
+        for number in [0, 1, 999] {
+            assert_eq!(many.status(&issuers.token(number, requests)).await, 200);
+        }
+        requests += 1;
+        assert!(Instant::now() < patience, "the new issuer is never known");
+    }
+    assert_eq!(many.status(&issuers.token(500, 1)).await, 401);
+    assert_eq!(
+        many.status(&issuers.token(500, 0)).await,
+        401,
+        "seen before"
+    );
+    many.process.stop().await;
+}

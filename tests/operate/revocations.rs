@@ -1,0 +1,88 @@
+//! A long list of revocations: its memory, and what a request notices of it.
+
+use std::{
+    fmt::Write as _,
+    fs::{self, OpenOptions},
+    io::Write as _,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use reqwest::Client;
+use tempfile::TempDir;
+use warp_bearer::issuer::Issuer;
+
+use crate::process::{Process, kibibytes};
+
+const ENTRIES: usize = 100_000;
+
+/// The memory of that many entries, in KiB.
+const AT_MOST: u64 = 20 * 1024;
+
+async fn status(client: &Client, address: SocketAddr, token: &str) -> u16 {
+    let request = client.get(format!("http://{address}/api/private"));
+    let answer = request.bearer_auth(token).send().await.unwrap();
+    answer.status().as_u16()
+}
+
+/// Memory that a process has for its requests, not for the list, is there before it is measured.
+async fn warm(client: &Client, service: &Process, token: &str) -> u64 {
+    for _ in 0..50 {
+        assert_eq!(status(client, service.address, token).await, 200);
+    }
+    kibibytes(service.id)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hundred_thousand_entries_are_small_and_hold_nobody_up() {
+    let issuer = Issuer::start().await;
+    let folder = TempDir::new().unwrap();
+    let line = |sub: &str| {
+        let iss = issuer.url();
+        format!("{{\"iss\":\"{iss}\",\"sub\":\"{sub}\",\"before\":4000000000}}\n")
+    };
+    let mut text = String::new();
+    for number in 0..ENTRIES {
+        // As long as the subjects of Auth0.
+        write!(text, "{}", line(&format!("auth0|{number:024x}"))).unwrap();
+    }
+    let [short, long] = ["short", "long"].map(|name| folder.path().join(name));
+    fs::write(&short, line("auth0|nobody")).unwrap();
+    fs::write(&long, text).unwrap();
+    let client = Client::builder().no_proxy().build().unwrap();
+    let token = issuer.token().sign();
+    let memory = async |file: &std::path::Path| {
+        let file = file.to_str().unwrap();
+        let service = Process::serve(&issuer, &[("AUTH0_REVOCATION_FILE", file)]).await;
+        let memory = warm(&client, &service, &token).await;
+        (service, memory)
+    };
+    let (_other, without) = memory(&short).await;
+    let (mut service, with) = memory(&long).await;
+    let grown = with.saturating_sub(without);
+    println!("{ENTRIES} entries take {grown} KiB");
+    assert!(grown < AT_MOST, "{grown} KiB");
+
+    let mut file = OpenOptions::new().append(true).open(&long).unwrap();
+    file.write_all(line("auth0|alice").as_bytes()).unwrap();
+    let begin = Instant::now();
+    let (mut answered, mut slowest) = (0, Duration::ZERO);
+    loop {
+        let asked = Instant::now();
+        let status = status(&client, service.address, &token).await;
+        slowest = slowest.max(asked.elapsed());
+        if status == 401 {
+            break;
+        }
+        assert_eq!(status, 200);
+        answered += 1;
+        assert!(begin.elapsed() < Duration::from_secs(60));
+    }
+    service.logged("the file of revocations was read").await;
+    let took = begin.elapsed();
+    println!("read again within {took:?}: {answered} requests meanwhile, the slowest {slowest:?}");
+    assert!(slowest < Duration::from_secs(1), "{slowest:?}");
+    let grown = kibibytes(service.id).saturating_sub(without);
+    println!("{grown} KiB after it was read again");
+    assert!(grown < AT_MOST, "{grown} KiB");
+}
