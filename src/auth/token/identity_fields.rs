@@ -92,16 +92,16 @@ mod tests {
 
     #[test]
     fn builds_fields_once() {
-        let built = Cell::new(0);
+        let count = Cell::new(0);
         let build = || {
-            built.set(built.get() + 1);
+            count.set(count.get() + 1);
             Some(fields())
         };
         let kept = IdentityFields::default();
         for _ in 0..3 {
             assert_eq!(kept.get_or_build(build), Some(fields()));
         }
-        assert_eq!(built.get(), 1);
+        assert_eq!(count.get(), 1);
         assert_eq!(IdentityFields::default().get_or_build(|| None), None);
     }
 
