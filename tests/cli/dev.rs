@@ -159,7 +159,7 @@ async fn prints_a_token_of_the_requested_shape() {
             &listen,
         );
         let told = String::from_utf8(output.stderr).unwrap();
-        let line = "\"b\" is not granted: it is no scope (RFC 6749 §3.3)\n";
+        let line = "\"b\" was not granted: it is not a valid scope (RFC 6749 §3.3)\n";
         assert_eq!(told, line, "{profile}");
         let token = String::from_utf8(output.stdout).unwrap();
         let claims: Value =
@@ -249,7 +249,7 @@ async fn token_without_a_running_dev_is_one_error_line() {
             &[("LISTEN", &listen)],
         );
         let line = format!(
-            "http://{listen}: {why}; start `warp-bearer dev` in another terminal, or set LISTEN to where it listens\n"
+            "http://{listen}: {why}; start `warp-bearer dev` in another terminal, or set LISTEN to its address\n"
         );
         assert_eq!(String::from_utf8_lossy(&output.stderr), line);
         assert_eq!(output.status.code(), Some(69));

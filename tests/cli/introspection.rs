@@ -97,7 +97,7 @@ async fn faults_name_the_missing_setting() {
         ("a secret and a key", "AUTH0_INTROSPECTION_KEY_FILE", "/nowhere/key.pem", "keep one of them"),
         ("plain http", "AUTH0_INTROSPECTION_URI", "http://a.example/introspect", "is not https"),
         ("not a duration", "AUTH0_INTROSPECTION_TTL", "soon", "AUTH0_INTROSPECTION_TTL"),
-        ("a missing revocation list", "AUTH0_REVOCATION_FILE", "/nowhere/revoked.jsonl", "is not there"),
+        ("a missing revocation list", "AUTH0_REVOCATION_FILE", "/nowhere/revoked.jsonl", "does not exist"),
     ];
     for (case, name, value, expected) in rows {
         let world = asking().await.set(name, value);

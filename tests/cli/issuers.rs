@@ -140,7 +140,7 @@ fn a_file_that_a_table_names_is_a_fault_of_the_table() {
     assert_eq!(output.status.code(), Some(78));
     let expected = names.map(|name| {
         format!(
-            "issuers.toml:2: in [[issuer]] \"https://a.example/\", {name}: found \"/none/here\", which is not there; give the path of such a file"
+            "issuers.toml:2: in [[issuer]] \"https://a.example/\", {name}: found \"/none/here\", which does not exist; give the path of such a file"
         )
     });
     let told = String::from_utf8(output.stderr).unwrap();
@@ -162,7 +162,7 @@ fn import_writes_an_equivalent_file() {
          [[issuer]]\nurl = \"https://b.example/\"\naudiences = [\"urn:a\"]\nalgorithms = [\"RS256\", \"EdDSA\"]\n"
     );
     let told = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(told, "take out AUTH0_ISSUER, and set ISSUERS_FILE\n");
+    assert_eq!(told, "remove AUTH0_ISSUER, and set ISSUERS_FILE\n");
     let missing = run(&directory, &["issuers", "import", "none.env"], &[]);
     assert_eq!(missing.status.code(), Some(78));
 }

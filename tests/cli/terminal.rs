@@ -195,7 +195,7 @@ async fn accepts_a_typed_token_up_to_the_terminals_line_length() {
         (
             long,
             66,
-            "no token: a terminal hands over no more than 4095 characters",
+            "no token: a terminal passes on at most 4095 characters",
         ),
     ] {
         let (mut child, mut terminal) = start(world.command(&["explain"]), Streams::Both);

@@ -1,7 +1,7 @@
 //! The service with independent issuers, which were not written for it.
 //!
 //! They are npm's `oidc-provider`, `oauth2-mock-server` and `better-auth`, and Debian's Glewlwyd and
-//! LemonLDAP::NG, which `tests/interop/run` installs. The service is the unchanged binary, and only its
+//! `LemonLDAP::NG`, which `tests/interop/run` installs. The service is the unchanged binary, and only its
 //! configuration is adapted.
 
 #[path = "../support/mod.rs"]

@@ -1161,11 +1161,11 @@ async fn logs_without_holding_a_lock() {
     issuer.fail(Fault::Status(500));
     clock.pass_until(SECOND, || !auth.is_ready()).await;
     for words in [
-        "left out",
+        "key skipped",
         "key set fetched",
         "discovery failed",
-        "not fetched",
-        "is dropped",
+        "fetch failed",
+        "key set dropped",
     ] {
         let written = String::from_utf8_lossy(&log.0.lock().unwrap()).into_owned();
         assert!(log.count(words) > 0, "{words}: {written}");

@@ -132,7 +132,7 @@ async fn a_reload_follows_a_key_source_that_moves_and_keeps_what_works() {
     let keys = directory.path().join("keys.json");
     #[rustfmt::skip]
     let faults = [
-        (format!("jwks_file = \"{}\"", keys.display()), "which is not there"),
+        (format!("jwks_file = \"{}\"", keys.display()), "which does not exist"),
         (format!("jwks_file = \"{}\"\njwks_uri = \"{}\"", keys.display(), other.jwks_uri()), "set together with jwks_uri"),
         ("introspection = \"opaque\"".to_owned(), "give one of introspection_client_secret"),
         ("ca_file = \"/nowhere/ca.pem\"".to_owned(), "ca_file: found"),

@@ -86,14 +86,14 @@ async fn finds_a_wrong_clock() {
         (
             -60,
             1,
-            "bad clock: 1 min ahead of the issuer's (beyond AUTH0_LEEWAY, 30 s; set it right, with NTP)",
+            "bad clock: 1 min ahead of the issuer's (beyond AUTH0_LEEWAY, 30 s; correct the clock, with NTP)",
         ),
         (
             20,
             0,
             "note clock: 20 s behind the issuer's (within AUTH0_LEEWAY, 30 s)",
         ),
-        (0, 0, "good clock: as the issuer's ()"),
+        (0, 0, "good clock: same as the issuer's ()"),
     ] {
         let url = with_date(&issuer, ahead).await;
         let told = checked(&World::of(issuer.clone()).set("AUTH0_ISSUER", url));
@@ -250,7 +250,9 @@ async fn advice_for_failed_discovery_works() {
     let told = checked(&world);
     assert_eq!(told.code, Some(1), "{}", told.stdout);
     let found = findings(&told, "Issuer ");
-    let name = format!("set AUTH0_ISSUER to it, and AUTH0_JWKS_URI to {url}/keys");
+    let name = format!(
+        "set AUTH0_ISSUER to it, and if it has no discovery document, set AUTH0_JWKS_URI to {url}/keys"
+    );
     assert_finds(
         "another issuer",
         &found,
@@ -358,11 +360,11 @@ async fn names_the_version_of_entra_tokens() {
     #[rustfmt::skip]
     let rows = [
         ("version 2", "https://login.microsoftonline.com/T/v2.0", "api://4f1b", &[
-            &["plain Entra: ", "version 2", "https://sts.windows.net/T/"][..],
+            &["plain Entra: ", "v2.0 tokens", "https://sts.windows.net/T/"][..],
             &["note Entra: ", "without api://", "AUTH0_API_AUDIENCE to 4f1b"],
         ][..]),
         ("version 1", "https://sts.windows.net/T/", "api://4f1b", &[
-            &["plain Entra: ", "version 1", "https://login.microsoftonline.com/T/v2.0"],
+            &["plain Entra: ", "v1.0 tokens", "https://login.microsoftonline.com/T/v2.0"],
         ]),
     ];
     for (case, name, audience, expected) in rows {

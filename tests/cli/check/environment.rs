@@ -175,7 +175,7 @@ async fn finds_a_low_descriptor_limit() {
     assert_eq!(output.status.code(), Some(0), "{told}");
     assert!(
         told.contains(
-            "MAX_CONNECTIONS is 10000, and a process may open 128 files here: 64 connections"
+            "MAX_CONNECTIONS is 10000, but a process may open only 128 files here, which is enough for 64 connections"
         ),
         "{told}"
     );

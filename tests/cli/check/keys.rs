@@ -115,8 +115,8 @@ async fn suggests_the_line_that_allows_an_offered_algorithm() {
     let edwards = World::of(Issuer::with_algorithm(Algorithm::EdDSA).await);
     #[rustfmt::skip]
     let rows = [
-        ("another key", both, 0, "note algorithms: on offer and not accepted here: ES384", "RS256,ES384"),
-        ("no other key", edwards, 1, "note algorithms: on offer and not accepted here: EdDSA", "EdDSA"),
+        ("another key", both, 0, "note algorithms: offered by the issuer, but not configured: ES384", "RS256,ES384"),
+        ("no other key", edwards, 1, "note algorithms: offered by the issuer, but not configured: EdDSA", "EdDSA"),
     ];
     for (case, world, code, text, line) in rows {
         let told = checked(&world);

@@ -71,7 +71,7 @@ async fn reports_a_correct_setup() {
     for start in [
         "good name: 127.0.0.1 (".to_owned(),
         "note TLS: none: plain http".to_owned(),
-        "good clock: as the issuer's".to_owned(),
+        "good clock: same as the issuer's".to_owned(),
         format!(
             "good discovery: {}.well-known/openid-configuration (",
             world.issuer.url()

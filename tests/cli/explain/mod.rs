@@ -90,12 +90,12 @@ fn refuses(world: &World, case: &str, input: &str, code: &str, expected: Cause) 
 
 /// Checks the refusal of a token whose issuer's keys cannot be had: the cause, and that the way out
 /// contains `words` and is the one that `check` names.
-fn lacks_keys(world: &World, case: &str, input: &str, cause: Cause, words: &str) -> Value {
+fn lacks_keys(world: &World, case: &str, input: &str, expected: Cause, words: &str) -> Value {
     let (_, json) = explained(world, case, &[], input);
     assert_eq!(json["code"], "keys_unavailable", "{case}: {json:#}");
-    assert_eq!(json["cause"], cause.what, "{case}: {json:#}");
+    assert_eq!(json["cause"], expected.what, "{case}: {json:#}");
     let page = Page::of("keys_unavailable").unwrap();
-    assert!(page.causes.contains(&cause), "{case}: not on the page");
+    assert!(page.causes.contains(&expected), "{case}: not on the page");
     let fix = json["fix"].as_str().unwrap();
     assert!(fix.contains(words), "{case}: {fix}");
     let checked = world.run(&["check", "--json"], "").json();

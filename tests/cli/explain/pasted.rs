@@ -95,7 +95,7 @@ async fn explains_each_way_of_pasting() {
         (
             "a token response with an error",
             refusal,
-            "no token: the input is the refusal of a token endpoint, access_denied (Client is not \\u{1b}[31mauthorized), and has no token in it; correct the token request first\n",
+            "no token: the input is an error of a token endpoint, access_denied (Client is not \\u{1b}[31mauthorized), and has no token in it; correct the token request first\n",
         ),
     ] {
         let told = world.run(&["explain"], input);
