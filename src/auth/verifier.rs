@@ -441,8 +441,8 @@ impl Auth {
             cache.remember_header(parts.header, &header);
         }
         cache.remember(token, &verified);
-        // Not of the issuer that may have replaced this one while the request waited for a key: it
-        // would cache what was verified by the old rules.
+        // The issuer that may have replaced this one during the wait for a key is not asked,
+        // because it would cache claims that were verified by the old rules.
         let introspector = issuer.jwt_introspector().cloned();
         Ok((verified, introspector))
     }

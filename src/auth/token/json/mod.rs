@@ -16,42 +16,33 @@
 //! enforces.
 //!
 //! - This file reads an object member by member. Every token is read this way.
-//! - `plain.rs` does the same, and sooner, for the objects that issuers really write.
+//! - `plain.rs` does the same faster for most objects that issuers write.
+//! - `value.rs` is what both return, and `shape.rs` measures a text before it is parsed.
 //! - `document.rs` creates a [`serde_json::Value`] or a type, and has limits for whole documents.
 //! - `parts.rs` finds the pieces of a text without parsing them.
 
 mod document;
 mod parts;
 mod plain;
+mod shape;
+mod value;
 
 use std::{borrow::Cow, collections::HashSet, fmt, marker::PhantomData};
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-use self::document::is_within_depth;
 #[cfg(feature = "service")]
 pub(crate) use self::document::value;
 pub(crate) use self::document::{accepted, check_below, is_json, object_as, value_below};
 pub(crate) use self::parts::{array, member, object, transcode};
+pub(crate) use self::value::Value;
+use self::{shape::is_within_depth, value::mark};
 
 /// The prefix of the member names that `serde_json` reserves.
 const PRIVATE: &str = "$serde_json::private::";
 
 /// The name under which `serde_json` passes on a number with its feature `arbitrary_precision`.
 const NUMBER: &str = "$serde_json::private::Number";
-
-/// A JSON value, in as much detail as a token's header and registered claims need.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Value<'a> {
-    Text(Cow<'a, str>),
-    Number(f64),
-    /// An array in which every item is a string.
-    Texts(Vec<Cow<'a, str>>),
-    Null,
-    /// Anything else: booleans, objects, other arrays, and numbers outside the range of `f64`, such
-    /// as `1e400`.
-    Other,
-}
 
 /// The error for a text that is not strict JSON, or not of the expected kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -167,19 +158,6 @@ fn is_infinite(number: &str) -> bool {
     number.parse().is_ok_and(f64::is_infinite) && is_json(number)
 }
 
-impl Value<'_> {
-    fn into_owned(self) -> Value<'static> {
-        let owned = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
-        match self {
-            Self::Text(text) => Value::Text(owned(text)),
-            Self::Number(number) => Value::Number(number),
-            Self::Texts(texts) => Value::Texts(texts.into_iter().map(owned).collect()),
-            Self::Null => Value::Null,
-            Self::Other => Value::Other,
-        }
-    }
-}
-
 struct Members<'a, F>(F, PhantomData<&'a ()>);
 
 impl<'a, F: FnMut(&str, Value<'a>)> Visitor<'a> for Members<'a, F> {
@@ -247,14 +225,6 @@ impl<'a> Names<'a> {
         }
         Ok(())
     }
-}
-
-/// Returns one of 64 bits, chosen by the first byte, the last byte and the length of a name.
-fn mark(name: &str) -> u64 {
-    let name = name.as_bytes();
-    let end = |byte: Option<&u8>| byte.map_or(0, |byte| usize::from(*byte));
-    let mixed = (end(name.first()) ^ (end(name.last()) << 2)) + name.len();
-    1 << (mixed % 64)
 }
 
 impl<'de> Deserialize<'de> for Value<'de> {

@@ -11,7 +11,7 @@ use std::borrow::Cow;
 
 use smallvec::SmallVec;
 
-use crate::auth::token::json::{Value, mark};
+use crate::auth::token::json::value::{Value, mark};
 
 /// The most members of a plain object.
 const MOST: usize = 24;
