@@ -99,7 +99,7 @@ impl Auth {
             return Err(SetupError::NoPublicUrl);
         }
         builder.revocation_list = Arc::clone(&self.inner.revocations.list);
-        // As of this `Auth`, which keeps its resolver.
+        // The new `Auth` keeps the resolver of this one.
         let resolves = self.inner.resolver.is_some();
         let issuers = builder.trusted_issuers(&self.inner.fetcher, Some(&before))?;
         self.inner.issuers.store(Arc::new(issuers));
@@ -892,7 +892,7 @@ impl Builder {
         };
         let secret = parts.rules.secret.as_deref();
         let context = Arc::new(parts.context);
-        // Tokens that were issued under the old options are still about.
+        // Tokens that were issued under the old options are still in use.
         let longest = before.map(|before| before.context.longest_lifetime.load(Relaxed));
         context
             .longest_lifetime

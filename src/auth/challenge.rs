@@ -108,7 +108,7 @@ pub struct Refusal {
     /// The realm, and the scope if the route knows one.
     pub challenge: Challenge,
     nonce: Option<Arc<str>>,
-    /// Another field than `Authorization` carries the token.
+    /// True if a field other than `Authorization` carries the token.
     is_in_own_field: bool,
     pending: Pending,
 }
@@ -146,7 +146,7 @@ impl Refusal {
         self
     }
 
-    /// Returns the sentence for the caller.
+    /// Returns the message for the caller.
     pub(crate) fn detail(&self) -> &'static str {
         if self.is_in_own_field && self.error == AuthError::MissingToken {
             return MISSING_FROM_FIELD;

@@ -56,7 +56,7 @@ pub struct RequestContext {
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct Wait {
-    /// What the request waited for.
+    /// The reason for the wait.
     pub reason: WaitReason,
     /// The start of the wait.
     pub began: Instant,
@@ -64,7 +64,7 @@ pub struct Wait {
     pub duration: Duration,
 }
 
-/// What a request may wait for.
+/// A reason for which a request waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WaitReason {

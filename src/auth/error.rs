@@ -30,7 +30,8 @@ macro_rules! auth_errors {
             })?, )+
         }
 
-        /// What [`AuthError::MissingToken`] says if another field than `Authorization` carries the token.
+        /// The message of [`AuthError::MissingToken`] if a field other than `Authorization` carries
+        /// the token.
 pub(crate) const MISSING_FROM_FIELD: &str = "This resource needs an access token, in the header field that the service reads instead of Authorization.";
 
 impl AuthError {

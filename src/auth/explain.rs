@@ -473,12 +473,13 @@ impl Auth {
         }
     }
 
-    /// Returns why the keys of this issuer are missing, if its last fetch failed.
+    /// Returns the error of the last fetch of this issuer's keys, if it failed.
     pub(crate) fn fetch_error(&self, issuer: &str) -> Option<FetchError> {
         self.trusted_issuer(issuer).ok()?.fetched()?.last_error()
     }
 
-    /// Returns why the key of this name is left out of the key set of this issuer, if it is.
+    /// Returns the reason why the key with this name was left out of the issuer's key set, if it
+    /// was.
     pub(crate) fn why_left_out(&self, issuer: &str, kid: &str) -> Option<String> {
         let issuer = self.trusted_issuer(issuer).ok()?;
         why_left_out(&issuer, kid)

@@ -26,8 +26,8 @@ use crate::auth::{
 /// The member of `events` that makes a token a logout token (§2.4).
 const EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
 
-/// How long a session stays revoked at least. Nothing says how long its access tokens live, and 24 hours
-/// is the default lifetime of Auth0's.
+/// The minimum time for which a session stays revoked. A logout token does not state the lifetime
+/// of the access tokens, and 24 hours is the default of Auth0's.
 const REVOKED_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Auth {
@@ -109,8 +109,9 @@ impl Auth {
         // has ended.
         let revocation = revocation.before(time(issued_at.floor() + 1.0));
         let revocation = revocation.until(time(self.now() + lasts(&issuer)));
-        // First, so that a store that does not answer loses no logout: the issuer's next attempt may find
-        // its `jti` used. To revoke twice changes nothing, since `before` is the token's own.
+        // The session is revoked first. Otherwise a logout would be lost if the store did not
+        // answer, because the issuer's next attempt might find its `jti` used. Revoking twice is
+        // harmless, because `before` comes from the token.
         self.revoke(revocation.clone());
         self.use_once(issuer.name(), &jti, time(issued_at), until)
             .await?;
@@ -148,7 +149,7 @@ impl Auth {
     }
 }
 
-/// Returns the seconds after which no token that was issued before now is accepted, as far as is known.
+/// Returns the seconds after which no token issued before now is accepted, as far as known.
 #[allow(clippy::cast_precision_loss)] // exact for some million years
 fn lasts(issuer: &Trusted) -> f64 {
     let seen = issuer.context.longest_lifetime.load(Relaxed) as f64;

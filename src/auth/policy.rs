@@ -224,7 +224,7 @@ pub const fn claim(name: &'static str, wanted: Wanted) -> Policy {
     Policy(Rule::Claim(Cow::Borrowed(name), wanted))
 }
 
-/// One rule of a policy, for texts about it.
+/// One rule of a policy, for messages about it.
 #[cfg(feature = "service")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RuleKind<'p> {
@@ -238,8 +238,8 @@ pub(crate) enum RuleKind<'p> {
 /// Policies for names that are known only at run time. `None` if a name is empty.
 #[cfg(feature = "service")]
 impl Policy {
-    /// Returns the kind of the first rule that claims do not meet, of those that all have to be met.
-    /// `None` if they meet the policy, or lack a scope.
+    /// Returns the kind of the first mandatory rule that the claims do not meet. `None` if they
+    /// meet the policy, or lack a scope.
     pub(crate) fn unmet_kind<X>(&self, claims: &Claims<X>) -> Option<RuleKind<'_>> {
         self.0.unmet_kind(claims)
     }

@@ -251,14 +251,14 @@ static BODIES: Lazy<Vec<(&'static str, String)>> = Lazy::new(|| {
     refusals.chain(problems).collect()
 });
 
-/// The body of `missing_token` where another field than `Authorization` carries the token.
+/// The body of `missing_token` if a field other than `Authorization` carries the token.
 static MISSING_FROM_FIELD_BODY: Lazy<String> = Lazy::new(|| {
     let error = AuthError::MissingToken;
     let name = error.error().map(BearerError::as_str);
     write(error.status(), name, error.code(), MISSING_FROM_FIELD)
 });
 
-/// Returns the body of every answer with this code, except where another field than `Authorization`
+/// Returns the body of every answer with this code, unless a field other than `Authorization`
 /// carries the token.
 pub(crate) fn body(code: &'static str) -> &'static str {
     let written = BODIES.iter().find(|(written, _)| *written == code);

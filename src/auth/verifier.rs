@@ -377,8 +377,8 @@ impl Auth {
         let verified = Arc::new(verified);
         let cache = &self.inner.cache;
         cache.remember(token, parts.header, &header, &verified);
-        // Not asked of the issuer that may have replaced this one while the request waited for a key: it
-        // would cache what was verified by the old rules.
+        // The issuer that may have replaced this one during the wait for a key is not asked,
+        // because it would cache claims that were verified by the old rules.
         match issuer.jwt_introspector() {
             Some(introspector) => introspector.jwt(token, &verified).await,
             None => Ok(verified),

@@ -465,7 +465,7 @@ fn every_room_row_is_used() {
     }
 }
 
-/// The adapters are thin: what they do is the core's.
+/// The adapters are thin: the core does the work.
 #[test]
 fn the_adapters_for_tower_are_small() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/auth/tower");

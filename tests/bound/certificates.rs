@@ -224,8 +224,8 @@ async fn accepts_a_token_only_with_its_certificate() {
     }
 }
 
-/// The client of `/auth` is a proxy. A token that is bound to the proxy's certificate would pass for
-/// everybody whom the proxy asks about.
+/// The client of `/auth` is a proxy. A token that is bound to the proxy's certificate would be
+/// accepted from every client of the proxy.
 #[tokio::test]
 async fn the_certificate_of_a_connection_to_the_gate_is_nobodys_proof() {
     let service = Mutual::start(None).await;
@@ -246,7 +246,7 @@ async fn the_certificate_of_a_connection_to_the_gate_is_nobodys_proof() {
     }
 }
 
-/// A connection keeps the chain for as long as it lasts, so a client may not choose its size.
+/// A connection keeps the chain until it closes, so a client must not choose its size.
 #[tokio::test]
 async fn refuses_a_chain_of_more_than_16_kib() {
     const MAX_CHAIN: usize = 16 * 1024;
@@ -262,7 +262,7 @@ async fn refuses_a_chain_of_more_than_16_kib() {
             (3 * MAX_CHAIN, None),
         ] {
             let rest = length - mine.der().len();
-            // In two pieces: the sum counts.
+            // In two parts, because the sum is limited.
             let others =
                 [rest / 2, rest - rest / 2].map(|size| CertificateDer::from(vec![0; size]));
             let shown = Shown {

@@ -7,7 +7,7 @@ use crate::{Bound, PUBLIC_URL, assert_refused};
 
 const SHOP: &str = "https://api.example.com/shop/cart";
 
-/// The gate, and the same for a proxy that appends its client's path.
+/// The gate, and the gate with the client's path appended, as some proxies do.
 const GATES: [&str; 2] = ["GET /auth", "GET /auth/shop/cart?a=b"];
 
 #[tokio::test]

@@ -26,18 +26,18 @@ use crate::support::{
 /// The rounds of an ordinary run. Each starts the command once.
 const ROUNDS: usize = 10;
 
-/// What a revocation may take, from the end of the command on.
+/// The time in which a revocation takes effect, from the end of the command.
 const AT_MOST: Duration = Duration::from_secs(1);
 
-/// Waits for the end of the token, and closes with the code of the reason.
+/// Waits until the token ends, and closes with the code of the reason.
 async fn until_ended(claims: Claims, mut socket: WebSocket) {
     let why = claims.ended().await;
     let last = Message::close_with(4401_u16, why.code());
-    // If the client has left, there is nobody to tell.
+    // The client may have left.
     let _ = socket.send(last).await;
 }
 
-/// Waits until the token is refused. Returns when that was.
+/// Waits until the token is rejected. Returns the time.
 async fn refused(client: &mut Client, token: &str) -> Instant {
     loop {
         let answer = client.with_token(token).await;
@@ -95,7 +95,7 @@ async fn rounds(rounds: usize) -> Option<Duration> {
         );
         Instant::now()
     };
-    // Before the list was read once, there is nothing to decide by.
+    // Nothing can be decided before the list has been read once.
     let first = issuer.token().sign();
     for client in [&mut one, &mut other] {
         while client.with_token(&first).await.status != 200 {
@@ -126,7 +126,7 @@ async fn rounds(rounds: usize) -> Option<Duration> {
             longest = longest.max(took);
             assert!(took < AT_MOST, "{round}: {took:?}");
         }
-        // A test's client of warp shows the end, not the code of the frame.
+        // The test client of warp reports the close, but not the code of the frame.
         timeout(AT_MOST, page.recv_closed()).await.unwrap().unwrap();
     }
     assert_eq!(one.with_token(&first).await.status, 200, "nobody else's");

@@ -31,7 +31,7 @@ impl Replicas {
         Self::trusting(store, None).await
     }
 
-    /// Starts the processes with a file of authorities for TLS.
+    /// Starts the processes with a CA file for TLS.
     async fn trusting(store: &str, authorities: Option<&str>) -> Self {
         let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
         let processes = [(); 2].map(|()| {
@@ -167,7 +167,7 @@ async fn answers_503_while_the_store_is_down_and_recovers_after_it() {
     assert_eq!(answer.code(), "proof_replayed", "{answer:?}");
 }
 
-/// TLS with an authority of one's own, and a user that may do what docs/production.md says alone.
+/// TLS with a private CA, and a user with only the permissions of docs/production.md.
 #[tokio::test]
 async fn a_store_with_tls_and_a_user_of_its_own() {
     const RIGHTS: &str = "~warp-bearer:* &warp-bearer:* +set +get +zadd +zscan +zremrangebyscore \
@@ -198,7 +198,7 @@ async fn a_store_with_tls_and_a_user_of_its_own() {
         let answer = client.with_lines(used.as_bytes()).await;
         assert_eq!(answer.status, status, "{answer:?}");
     }
-    // Without the authority, nothing passes, and nothing is sent.
+    // Without the CA, no request is accepted and nothing is sent.
     let strangers = Replicas::start(&url).await;
     let token = strangers.token();
     let mut client = Client::to(strangers.addresses[0]).await;

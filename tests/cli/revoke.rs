@@ -113,7 +113,7 @@ async fn entries_without_effect_are_warned_about() {
     let warning = lines.last().unwrap();
     assert!(warning.contains("WARN"), "{warning}");
     assert!(warning.contains(&misspelt), "{warning}");
-    // Once for each issuer, not for each entry.
+    // One warning for each issuer, not for each entry.
     let lines = service.logged(|line| line.contains("listening"));
     assert!(!lines.iter().any(|line| line.contains(words)), "{lines:?}");
 }

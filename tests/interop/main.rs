@@ -79,7 +79,7 @@ impl Provider {
             .to_owned()
     }
 
-    /// Asks for a token of this kind as one of the clients, with further header fields.
+    /// Requests a token of this kind as one of the clients, with additional header fields.
     async fn grant(
         &self,
         client: &str,
@@ -384,7 +384,7 @@ async fn an_opaque_token_ends_at_its_issuer() {
     provider.tell("stop");
     let down = || (503, "introspection_unavailable".to_owned());
     assert_eq!(service.verdict(&unseen).await, down());
-    // What is cached is good until the time to live is over. It never becomes a 401.
+    // A cached answer is used until its time to live is over. It never becomes a 401.
     let begin = Instant::now();
     while service.verdict(&lasting).await != down() {
         assert!(begin.elapsed() < Duration::from_secs(3), "the time to live");
@@ -417,20 +417,20 @@ async fn a_logout_at_the_provider_ends_the_users_tokens() {
     for token in of_user.iter().chain([&of_machine]) {
         assert_eq!(service.verdict(token).await, (200, String::new()));
     }
-    // The provider fails this command unless the service answers 200 or 204.
+    // This command of the provider fails unless the service answers 200 or 204.
     provider.tell(&format!("logout {}/backchannel-logout", service.url));
     for token in &of_user {
         let revoked = (401, "token_revoked".to_owned());
         assert_eq!(service.verdict(token).await, revoked);
     }
     assert_eq!(service.verdict(&of_machine).await, (200, String::new()));
-    // `iat` has whole seconds, so a token of the same second is of the session that has ended.
+    // `iat` has whole seconds, so a token of the same second belongs to the ended session.
     tokio::time::sleep(Duration::from_millis(1100)).await;
     let new = provider.user_token("ES256");
     assert_eq!(service.verdict(&new).await, (200, String::new()));
 }
 
-/// Debian's Glewlwyd, which ends with its standard input.
+/// Debian's Glewlwyd, which exits when its standard input is closed.
 struct Glewlwyd {
     child: Child,
     stdin: Option<ChildStdin>,
@@ -472,13 +472,13 @@ impl Glewlwyd {
 
 impl Drop for Glewlwyd {
     fn drop(&mut self) {
-        // Killed, it would leave its server behind.
+        // If it were killed, its server would keep running.
         drop(self.stdin.take());
         let _ = self.child.wait();
     }
 }
 
-/// Its tokens are JWTs, so the service is told to ask about verified ones too.
+/// Its tokens are JWTs, so the service also introspects verified tokens.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Glewlwyd: tests/interop/run"]
 async fn a_jwt_ends_at_glewlwyd() {
@@ -530,7 +530,7 @@ async fn a_jwt_ends_at_glewlwyd() {
     assert_eq!(service.verdict(&token).await, inactive);
 }
 
-/// Issuers that a script runs. The process ends with its standard input.
+/// Issuers that a script runs. The process exits when its standard input is closed.
 struct Others {
     child: Child,
     about: Value,
@@ -559,7 +559,7 @@ impl Others {
 
 impl Drop for Others {
     fn drop(&mut self) {
-        // A script that has started a server ends it.
+        // The script also stops the server that it started.
         drop(self.child.stdin.take());
         let _ = self.child.wait();
     }

@@ -367,8 +367,8 @@ async fn recovers_from_an_answer_without_keys_after_the_set_was_dropped() {
     }
 }
 
-/// A reload that reads the held document again would otherwise make it good for another time to live,
-/// each time, while the issuer is down.
+/// Otherwise each reload would make the held document valid for another time to live while the
+/// issuer is down.
 #[tokio::test]
 async fn reloads_do_not_make_a_set_younger() {
     const MINUTE: Duration = Duration::from_secs(60);

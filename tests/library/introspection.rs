@@ -788,7 +788,7 @@ async fn answer_limits_the_claims_of_a_jwt() {
     assert_eq!(verdict.unwrap_err(), AuthError::TokenExpired);
 }
 
-/// Whoever reads the claims as JSON, such as an application behind `/auth`, must not see more than the
+/// A reader of the JSON claims, such as an application behind `/auth`, must not see more than the
 /// token grants.
 #[tokio::test]
 async fn an_answer_limits_the_json_of_a_jwt() {
@@ -820,7 +820,7 @@ async fn an_answer_limits_the_json_of_a_jwt() {
     assert_eq!(shown["scp"], json!(["pay"]));
 }
 
-/// What limits nothing changes nothing, to the byte.
+/// An answer that limits nothing leaves every byte unchanged.
 #[tokio::test]
 async fn an_answer_without_limits_leaves_the_json_as_it_was_signed() {
     let asked = Asked::start(always).await;

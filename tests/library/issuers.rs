@@ -357,8 +357,8 @@ async fn failing_issuer_does_not_affect_the_others() {
     assert_eq!(verify(&auth, good.token()).await, Ok(()));
 }
 
-/// An issuer that is trusted may publish what it likes, and move its keys where it likes. It signs for
-/// itself alone all the same.
+/// A trusted issuer may publish any keys, and move them to any address. It can still sign only its
+/// own tokens.
 #[tokio::test]
 async fn a_malicious_issuer_signs_for_itself_alone() {
     use AuthError::{BadSignature, UnknownKey};
@@ -378,7 +378,7 @@ async fn a_malicious_issuer_signs_for_itself_alone() {
     };
     accepts_good().await;
 
-    // Its own key under the name of the other's, and the other's key among its own.
+    // It publishes its own key under the name of the other's, and the other's key among its own.
     let posing = bad.key().with_kid(good.key().kid());
     bad.publish(json!({"keys": [posing.public_jwk(), bad.key().public_jwk()]}));
     auth.refresh();
@@ -400,7 +400,8 @@ async fn a_malicious_issuer_signs_for_itself_alone() {
     assert_eq!(verify(&auth, bad.token()).await, Err(UnknownKey));
     bad.recover();
 
-    // 500 KB of keys, of which 512 are read, and as much of an answer that is no key set.
+    // 500 KB of keys, of which 512 keys are read, and an equally large answer that is not a key
+    // set.
     let key = SigningKey::generate(Algorithm::ES256);
     let many = (0..3000).map(|number| {
         let mut jwk = key.public_jwk();

@@ -231,7 +231,7 @@ async fn route_layer_keeps_404_and_405() {
     assert_eq!(ask(&app, "/messages", None).await.status, 405);
 }
 
-/// axum's `nest` cuts the path of a request for what is inside.
+/// axum's `nest` removes the prefix from the path of an inner request.
 #[tokio::test]
 async fn a_proof_is_for_the_path_that_the_client_sent() {
     let issuer = Issuer::with_algorithm(Algorithm::ES256).await;

@@ -92,7 +92,7 @@ async fn a_logout_lasts_as_long_as_tokens_do() {
         if let Some(lifetime) = lifetime {
             let token = issuer.token().expires_in(lifetime).sign();
             assert!(auth.verify::<NoPrivate>(&token).await.is_ok(), "{case}");
-            // A reload does not forget how long tokens live.
+            // A reload does not forget the lifetime of tokens.
             let reloaded = base().leeway(Duration::from_secs(10));
             let reloaded = match days {
                 3 => reloaded.max_age(Duration::from_secs(3 * DAY)),

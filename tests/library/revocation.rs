@@ -477,7 +477,7 @@ async fn a_long_list_costs_a_verification_less_than_two_percent() {
                 without * 1e6,
                 with * 1e6
             );
-            // A cached verification takes less than a microsecond; a request takes twenty.
+            // A cached verification takes less than a microsecond, and a request takes twenty.
             let allowed = if cached == 0 { 1.02 } else { 1.05 };
             assert!(ratio < allowed, "{entries}: {ratio}");
         }

@@ -119,22 +119,23 @@ async fn a_reload_follows_a_key_source_that_moves_and_keeps_what_works() {
     let old = moves.token().sign();
     assert_eq!(status(&service, &old).await, 200);
 
-    // The keys come from elsewhere now: tokens of the old ones are refused, also those seen before.
+    // The keys now come from another source. Tokens of the old keys are rejected, including those
+    // seen before.
     with(&format!("jwks_uri = \"{}\"", other.jwks_uri()));
     service.hangup();
-    service.logged("issuers file reread").await;
+    service.logged("issuers file reloaded").await;
     let new = other.token().claim("iss", moves.url()).sign();
     assert_eq!(status(&service, &new).await, 200);
     assert_eq!(status(&service, &old).await, 401);
     assert_eq!(status(&service, &stays.token().sign()).await, 200);
 
-    // A file of keys that is not there, two sources, bytes that are no text: the issuers stay.
+    // A missing key file, two sources, bytes that are not text: the issuers are unchanged.
     let keys = directory.path().join("keys.json");
     #[rustfmt::skip]
     let faults = [
         (format!("jwks_file = \"{}\"", keys.display()), "which does not exist"),
         (format!("jwks_file = \"{}\"\njwks_uri = \"{}\"", keys.display(), other.jwks_uri()), "set together with jwks_uri"),
-        ("introspection = \"opaque\"".to_owned(), "give one of introspection_client_secret"),
+        ("introspection = \"opaque\"".to_owned(), "set one of introspection_client_secret"),
         ("ca_file = \"/nowhere/ca.pem\"".to_owned(), "ca_file: found"),
         ("= 5".to_owned(), "not valid TOML"),
     ];
@@ -155,7 +156,7 @@ async fn a_reload_follows_a_key_source_that_moves_and_keeps_what_works() {
     fs::write(&keys, set.to_string()).unwrap();
     with(&format!("jwks_file = \"{}\"", keys.display()));
     service.hangup();
-    service.logged("issuers file reread").await;
+    service.logged("issuers file reloaded").await;
     assert_eq!(status(&service, &moves.token().sign()).await, 200);
     assert_eq!(status(&service, &new).await, 401);
     service.stop().await;

@@ -164,10 +164,10 @@ async fn second_signal_stops_at_once() {
     let mut service = Process::serve(&issuer, &[("SHUTDOWN_GRACE", "1h")]).await;
     service.terminate();
     let line = service.logged("shutdown: ").await;
-    assert_eq!(line, "asked to stop signal=SIGTERM");
+    assert_eq!(line, "shutdown requested signal=SIGTERM");
     service.terminate();
     let line = service.logged("shutdown: ").await;
-    assert_eq!(line, "told to stop at once signal=SIGTERM");
+    assert_eq!(line, "immediate shutdown requested signal=SIGTERM");
     service.ended().await;
 }
 

@@ -1,5 +1,5 @@
-//! A thousand issuers in one file: what they cost at the start, in memory and per request, and that
-//! names which are made up cost nothing.
+//! A thousand issuers in one file: the cost at the start, in memory and for each request. Made-up
+//! names cost nothing.
 
 use std::{
     fmt::Write,
@@ -26,12 +26,12 @@ const MANY: usize = 1000;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Issuers at the paths of one server, each with a key of its own.
+/// Issuers at the paths of one server, each with its own key.
 struct Issuers {
     origin: String,
     keys: Arc<Vec<SigningKey>>,
     requests: Arc<AtomicU64>,
-    /// Makes tokens.
+    /// Signs tokens.
     kit: Issuer,
 }
 
@@ -90,7 +90,7 @@ impl Issuers {
 struct Service {
     process: Process,
     client: reqwest::Client,
-    /// From the start of the process until it is ready.
+    /// The time from the start of the process until it is ready.
     took: Duration,
 }
 
@@ -182,7 +182,7 @@ async fn a_thousand_issuers_cost_little() {
     // Ticks are coarse and the machine is shared. A search through all names would be far above.
     assert!(of_many * 2 <= of_one * 3 + 20, "{of_many} against {of_one}");
 
-    // Names that are made up: no request, and no memory.
+    // Made-up names cause no request and need no memory.
     let before = many.memory();
     for number in 0..3000 {
         let token = issuers.kit.token();
@@ -197,7 +197,7 @@ async fn a_thousand_issuers_cost_little() {
     assert!(grown < 2048, "{grown} KiB more");
     assert_eq!(issuers.requests(), fetched);
 
-    // One leaves and one comes, and no request of another is lost meanwhile.
+    // One issuer is removed and one is added. Meanwhile, no request of another issuer fails.
     issuers.write(
         &file,
         (0..MANY).filter(|number| *number != 500).chain([MANY]),

@@ -1,4 +1,4 @@
-//! A long list of revocations: its memory, and what a request notices of it.
+//! A long revocation list: its memory, and its effect on requests.
 
 use std::{
     fmt::Write as _,
@@ -30,7 +30,7 @@ async fn status(client: &Client, address: SocketAddr, token: &str) -> u16 {
     answer.status().as_u16()
 }
 
-/// Memory that a process has for its requests, not for the list, is there before it is measured.
+/// The memory that a process needs for requests is allocated before the measurement.
 async fn warm(client: &Client, service: &Process, token: &str) -> u64 {
     for _ in 0..50 {
         assert_eq!(status(client, service.address, token).await, 200);
@@ -83,7 +83,7 @@ async fn many_entries_are_small_and_hold_nobody_up() {
         answered += 1;
         assert!(begin.elapsed() < Duration::from_secs(60));
     }
-    service.logged("the file of revocations was read").await;
+    service.logged("revocation file read").await;
     let took = begin.elapsed();
     println!("read again within {took:?}: {answered} requests meanwhile, the slowest {slowest:?}");
     assert!(slowest < Duration::from_secs(1), "{slowest:?}");

@@ -159,7 +159,7 @@ async fn collector_receives_one_trace_from_proxy_to_key_set() {
     assert!(!collector.has(signature.as_bytes()), "no token");
 }
 
-/// An introspection endpoint, which remembers the `traceparent` of each question.
+/// An introspection endpoint that records the `traceparent` of each request.
 async fn introspection(audience: String, traces: Arc<Mutex<Vec<String>>>) -> String {
     let answer = warp::header::headers_cloned().map(move |headers: HeaderMap| {
         let trace = headers.get("traceparent");
@@ -210,7 +210,7 @@ async fn a_wait_for_introspection_or_for_the_store_is_a_span() {
              X-Forwarded-Method: GET\r\nX-Forwarded-Uri: /a\r\n"
         )
     };
-    // A store takes no proof from before its own start, and both are in whole seconds.
+    // A store rejects proofs from before its own start, and both times are in whole seconds.
     while ask(&service, &bound()).await == 503 {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

@@ -43,7 +43,7 @@ fn bounds_match_the_documentation() {
         "`MAX_CONNECTIONS` × (`MAX_HEADER_BYTES` + 28 KiB)",
         "`MAX_CONNECTIONS` × (16 KiB + 2 × `MAX_HEADER_BYTES` + `MAX_STREAMS` × 4 KiB)",
         "`MAX_CONNECTIONS` × 48 KiB",
-        "64 KiB before its handshake",
+        "64 KiB until its handshake",
     ] {
         assert!(page.contains(bound), "{bound}");
     }

@@ -1,5 +1,5 @@
-//! `docs/dependencies.md` has a row for each crate that `Cargo.toml` names, and every crate of
-//! `Cargo.lock` is from crates.io. `just audit` checks licences and bans, for which it takes cargo-deny.
+//! `docs/dependencies.md` has a row for each crate in `Cargo.toml`, and every crate in `Cargo.lock`
+//! is from crates.io. `just audit` checks licences and bans, which requires cargo-deny.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ const MANIFEST: &str = include_str!("../../Cargo.toml");
 const LOCK: &str = include_str!("../../Cargo.lock");
 const PAGE: &str = include_str!("../../docs/dependencies.md");
 
-/// Returns the crates that the manifest names, in whichever form it does.
+/// Returns the crates in the manifest, in any notation.
 fn named() -> BTreeSet<&'static str> {
     let mut names = BTreeSet::new();
     let mut in_table = false;

@@ -60,8 +60,7 @@ impl RedisServer {
         panic!("redis-server does not start");
     }
 
-    /// Starts a server that speaks TLS alone, with a certificate for `localhost` of an authority of
-    /// its own.
+    /// Starts a server that speaks only TLS, with a certificate for `localhost` from its own CA.
     pub fn start_with_tls(arguments: &[&str]) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let mut authority = CertificateParams::new(Vec::new()).unwrap();
@@ -94,7 +93,7 @@ impl RedisServer {
         Some(server)
     }
 
-    /// Returns the file with the authority of a server with TLS.
+    /// Returns the CA file of a server with TLS.
     pub fn authority(&self) -> PathBuf {
         let folder = self.certificates.as_ref().unwrap();
         folder.path().join("ca.crt")

@@ -1,6 +1,6 @@
-//! Compares the verdicts on DPoP proofs with an independent account of RFC 9449 §4.3. Writes proofs
-//! and our verdicts for `second_opinion/proofs.py`, which verifies signatures with `PyJWT` and has
-//! rules of its own. `second_opinion/run` does both.
+//! Compares the verdicts on DPoP proofs with an independent implementation of RFC 9449 §4.3. Writes
+//! proofs and our verdicts for `second_opinion/proofs.py`, which verifies signatures with `PyJWT`
+//! and implements the rules itself. `second_opinion/run` does both.
 
 use std::{collections::BTreeMap, fs, path::Path, time::SystemTime};
 
@@ -50,7 +50,7 @@ async fn a_corpus_of_proofs_is_written() {
     let clients = ALGORITHMS.map(|algorithm| {
         let key = SigningKey::generate(algorithm);
         let token = issuer.token().bound_to(&key).sign();
-        // The kit computes `ath`, which `explain` and the service read.
+        // The kit computes `ath`, which `explain` and the service check.
         let made = key.proof("GET", URL).token(&token).sign();
         let claims = crate::support::text::bytes_of(made.split('.').nth(1).unwrap());
         let claims: Value = serde_json::from_slice(&claims).unwrap();

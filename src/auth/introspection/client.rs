@@ -46,7 +46,7 @@ const MAX_BODY: usize = 64 * 1024;
 /// How long a discovered endpoint is used before discovery is repeated.
 const DISCOVERED_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How soon a discovered endpoint that answers 404 is discovered again.
+/// The age from which a discovered endpoint that answers 404 is discovered again.
 const MOVED_TTL: Duration = Duration::from_secs(60);
 
 /// The longest pause after a failed discovery while an endpoint is known.
@@ -62,17 +62,17 @@ pub(in crate::auth) struct Client {
     fetcher: Arc<Fetcher>,
     access: Access,
     endpoint: ArcSwapOption<Endpoint>,
-    /// Asks for another discovery before the known endpoint is old.
+    /// True if discovery must be repeated before the known endpoint is old.
     wants_discovery: AtomicBool,
-    /// Held during discovery, so that there is one at a time.
+    /// Held during discovery, so that only one runs at a time.
     discovery: Arc<Mutex<Discovery>>,
 }
 
-/// The failures of discovery since it last succeeded.
+/// The number of failures since discovery last succeeded.
 #[derive(Debug, Default)]
 struct Discovery {
     failures: u32,
-    /// The last failure, and when it was.
+    /// The last failure and its time.
     last: Option<(AskError, Instant)>,
 }
 
@@ -137,7 +137,7 @@ impl Client {
         }
     }
 
-    /// Has the endpoint discovered again at the next question.
+    /// Requests a new discovery of the endpoint before the next question.
     pub(super) fn refresh(&self) {
         self.wants_discovery.store(true, Relaxed);
     }
@@ -208,8 +208,8 @@ impl Client {
         AskError::OtherToken(url.unwrap_or_else(|| ShownUrl::new(&self.issuer)))
     }
 
-    /// Returns the endpoint, which is discovered when it is first needed and again each day. The
-    /// known endpoint stays in use meanwhile, and if discovery fails.
+    /// Returns the endpoint. It is discovered on first use and again each day. The known endpoint
+    /// stays in use during discovery, and if discovery fails.
     async fn endpoint(self: &Arc<Self>) -> Result<Arc<Endpoint>, AskError> {
         if let Some(endpoint) = self.endpoint.load_full() {
             let is_wanted = endpoint.discovered.is_some() && self.wants_discovery.load(Relaxed);
@@ -218,8 +218,8 @@ impl Client {
             }
             return Ok(endpoint);
         }
-        // Without an endpoint there is no pause, so that the first question after the issuer's return
-        // is answered. Questions that wait meanwhile share one discovery.
+        // Without an endpoint there is no pause, so that the first question after the issuer
+        // recovers is answered. Questions that wait share one discovery.
         let began = Instant::now();
         loop {
             let turn = Arc::clone(&self.discovery).lock_owned().await;
@@ -235,7 +235,7 @@ impl Client {
         }
     }
 
-    /// Starts a discovery, unless one goes on or failed a moment ago.
+    /// Starts a discovery, unless one is in flight or has just failed.
     fn discover_in_background(self: &Arc<Self>) {
         let Ok(turn) = Arc::clone(&self.discovery).try_lock_owned() else {
             return;
@@ -245,8 +245,8 @@ impl Client {
         }
     }
 
-    /// Discovers the endpoint in a task of its own, which goes on if its caller leaves: a failure
-    /// that is not recorded would be repeated at once.
+    /// Discovers the endpoint in a separate task, which continues if its caller is dropped.
+    /// Otherwise the failure would not be recorded, and discovery would be repeated at once.
     fn start_discovery(self: &Arc<Self>, mut turn: OwnedMutexGuard<Discovery>) {
         let client = Arc::clone(self);
         tokio::spawn(async move {
@@ -263,7 +263,7 @@ impl Client {
                     if turn.failures == 0 && client.endpoint.load().is_some() {
                         tracing::warn!(issuer, %error, "introspection endpoint discovery failed; using the known one");
                     }
-                    // What asked for this discovery has not been met.
+                    // The request for a new discovery has not been fulfilled.
                     client.wants_discovery.store(true, Relaxed);
                     turn.failures += 1;
                     turn.last = Some((error, Instant::now()));
@@ -310,7 +310,8 @@ impl AskError {
 }
 
 impl Discovery {
-    /// Returns whether the pause after the last failure is not over: 1 s, 2 s, 4 s … 64 s.
+    /// Returns whether the pause after the last failure (1 s, 2 s, 4 s … 64 s) is still in
+    /// progress.
     fn is_paused(&self) -> bool {
         let pause = Duration::from_secs(1 << self.failures.saturating_sub(1).min(6));
         let pause = pause.min(LONGEST_PAUSE);
@@ -336,7 +337,7 @@ impl Metadata {
 }
 
 impl Endpoint {
-    /// Returns whether it was discovered longer ago than this.
+    /// Returns whether the endpoint is older than this.
     fn is_older_than(&self, age: Duration) -> bool {
         self.discovered.is_some_and(|at| at.elapsed() >= age)
     }
@@ -393,17 +394,17 @@ mod tests {
     use super::*;
     use crate::auth::introspection::options::Introspection;
 
-    /// How the issuer answers requests for its metadata.
+    /// The responses of the issuer to requests for its metadata.
     const GOOD: u8 = 0;
     const RFC_8414_ALONE: u8 = 1;
     const FAILING: u8 = 2;
     const SILENT: u8 = 3;
 
-    /// An issuer that calls every token inactive, as far as a client of introspection sees it.
+    /// An issuer that answers every introspection request with `active: false`.
     struct Stub {
         client: Arc<Client>,
         mode: Arc<AtomicU8>,
-        /// Requests for metadata.
+        /// The number of requests for metadata.
         discoveries: Arc<AtomicUsize>,
         served: JoinHandle<()>,
     }
@@ -503,7 +504,7 @@ mod tests {
                 assert_eq!(stub.client.ask("token").await, Ok(Answer::Inactive));
             }
             assert!(begin.elapsed() < TIMEOUT / 2, "{:?}", begin.elapsed());
-            // Waits for the end of this discovery.
+            // Waits until this discovery has ended.
             let turn = stub.client.discovery.lock().await;
             assert_eq!(stub.discoveries() - before, requests, "{mode}");
             assert!(turn.failures > 0, "{mode}");

@@ -65,15 +65,15 @@ impl Credentials {
     }
 
     /// Returns the value of `Authorization`, if the credentials belong there. The ID and the secret
-    /// are form-encoded first (RFC 6749 §2.3.1), so that neither contains a colon. The value is marked
-    /// as sensitive: its `Debug` shows nothing, and HTTP/2 keeps it out of its tables.
+    /// are form-encoded first (RFC 6749 §2.3.1), so that neither contains a colon. The value is
+    /// marked as sensitive, so `Debug` does not show it and HTTP/2 does not index it.
     pub(super) fn authorization(&self, placement: SecretPlacement) -> Option<HeaderValue> {
         let (Secret::Text(secret), SecretPlacement::Basic) = (&self.secret, placement) else {
             return None;
         };
         let pair = format!("{}:{}", encoded(&self.id), encoded(secret));
         let field = format!("Basic {}", BASE64_STANDARD.encode(pair));
-        // Base64 is always valid in a field.
+        // Base64 is always a valid field value.
         let mut field = HeaderValue::try_from(field).ok()?;
         field.set_sensitive(true);
         Some(field)

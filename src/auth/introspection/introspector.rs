@@ -247,7 +247,7 @@ impl Introspector {
         Ok(answered)
     }
 
-    /// Has the endpoint discovered again.
+    /// Requests a new discovery of the endpoint.
     pub(in crate::auth) fn refresh(&self) {
         self.shared.client.refresh();
     }

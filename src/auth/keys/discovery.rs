@@ -20,7 +20,7 @@ struct Metadata {
     jwks_uri: String,
 }
 
-/// Asks the issuer for the address of its keys.
+/// Asks the issuer for the address of its key set.
 pub(crate) async fn jwks_uri(
     fetcher: &Fetcher,
     issuer: &str,
@@ -31,8 +31,8 @@ pub(crate) async fn jwks_uri(
     Ok(found.with_access_of(&at))
 }
 
-/// Fetches the issuer's metadata. Returns them with their address. If there is no OpenID document,
-/// asks for the one of RFC 8414.
+/// Fetches the issuer's metadata and returns it with its address. If there is no OpenID document,
+/// tries the address of RFC 8414.
 pub(in crate::auth) async fn metadata(
     fetcher: &Fetcher,
     issuer: &str,
@@ -46,7 +46,7 @@ pub(in crate::auth) async fn metadata(
     };
     let url = well_known_oauth(issuer).map_err(no_url)?;
     let other = ask(fetcher, url, access).await;
-    // If there is no such document either, the first address is the one to report.
+    // If that document is missing too, the first address is reported.
     other.map_err(|other| if is_not_found(&other) { error } else { other })
 }
 

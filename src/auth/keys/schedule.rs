@@ -386,12 +386,12 @@ impl Schedule {
         self.retry_after_until.is_some_and(|until| now < until)
     }
 
-    /// Returns until when the held set may be used. `None` if none is held.
+    /// Returns the time until which the held set may be used. `None` if none is held.
     pub(crate) fn usable_until(&self) -> Option<Instant> {
         self.usable_until
     }
 
-    /// Uses the held set no longer than this. A reload does not make a set younger.
+    /// Limits the use of the held set to this time. A reload does not make a set younger.
     pub(crate) fn use_no_longer_than(&mut self, until: Instant) {
         self.usable_until = self.usable_until.map(|held| held.min(until));
     }

@@ -65,7 +65,7 @@ pub(crate) struct Seed {
     pub(crate) generation: u64,
     /// The start of the fetch that last confirmed it.
     pub(crate) confirmed: Instant,
-    /// When it stops being used unless it is confirmed again.
+    /// The time at which it is no longer used, unless it is confirmed again.
     pub(crate) usable_until: Instant,
 }
 

@@ -55,6 +55,7 @@ struct Stamp {
 ///
 /// # Errors
 /// Names the first line that is not an entry.
+#[cfg(any(test, feature = "service"))]
 pub(crate) fn read(path: &Path) -> Result<Vec<Revocation>, FileError> {
     let mut entries = Vec::new();
     each(path, |entry| entries.push(entry))?;
@@ -70,7 +71,8 @@ pub(crate) fn each(path: &Path, mut with: impl FnMut(Revocation)) -> Result<(), 
     let name = || path.display().to_string();
     let unreadable = |error: io::Error| FileError::Unreadable(name(), error.kind());
     let file = File::open(path).map_err(unreadable)?;
-    // The limit holds for what is read: a file may grow meanwhile, and a device has no length.
+    // The limit applies to the bytes read, because a file may grow meanwhile and a device has no
+    // length.
     let mut file = BufReader::new(file.take(MAX_BYTES + 1));
     let (mut text, mut bytes) = (Vec::new(), 0);
     for number in 1.. {
@@ -195,7 +197,7 @@ impl Stamp {
 mod tests {
     use super::*;
 
-    /// `/dev/zero` has a length of 0 and no end.
+    /// `/dev/zero` reports a length of 0 and never ends.
     #[test]
     #[cfg(unix)]
     fn reads_no_more_than_the_limit() {

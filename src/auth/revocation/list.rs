@@ -24,11 +24,11 @@ use crate::auth::{
     revocation::entry::{Revocation, Target},
 };
 
-/// The most entries of the part that is copied when one is added, unless a sixteenth of the other part
-/// is more: joining the two takes as long as that part is large.
+/// The maximum size of the part that is copied when an entry is added, unless a sixteenth of the
+/// other part is more. Joining the two takes time in proportion to the other part.
 const MAX_RECENT: usize = 1024;
 
-/// The most issuers that are warned about.
+/// The maximum number of issuers to warn about.
 const MAX_REPORTED: usize = 16;
 
 /// The state of an empty list.
@@ -47,12 +47,12 @@ pub(crate) struct RevocationList {
     issuers: Mutex<Known>,
 }
 
-/// The issuers whose entries mean something.
+/// The issuers whose entries have an effect.
 #[derive(Debug, Default)]
 struct Known {
     /// `None` if any issuer may be trusted later.
     trusted: Option<HashSet<String>>,
-    /// Other issuers that were warned about.
+    /// Other issuers that have been warned about.
     reported: HashSet<String>,
 }
 
@@ -133,8 +133,9 @@ impl RevocationList {
         }
     }
 
-    /// Sets the issuers that are trusted from now on, or `None` if they are not known in advance. An
-    /// entry of another issuer revokes nothing, which is often a misspelt name, so it is warned about.
+    /// Sets the issuers that are trusted from now on, or `None` if they are not known in advance.
+    /// An entry of another issuer revokes nothing. Its name is often misspelt, so it causes a
+    /// warning.
     pub(crate) fn trust(&self, issuers: Option<HashSet<String>>) {
         self.issuers().trusted = issuers;
         let snapshot = self.snapshot.load();
@@ -190,7 +191,7 @@ impl RevocationList {
         added
     }
 
-    /// Returns an empty batch, for many entries that are added at once or not at all.
+    /// Returns an empty batch, to add many entries at once or none of them.
     pub(crate) fn batch(&self, now: f64) -> Batch {
         Batch {
             held: self.snapshot.load_full(),
@@ -242,7 +243,7 @@ impl RevocationList {
     pub(crate) fn sweep(&self, now: f64) {
         let mut writer = self.writer();
         let held = self.snapshot.load_full();
-        // A copy takes as much memory as the list, so none is made in vain.
+        // A copy takes as much memory as the list, so none is made without need.
         if !held.base.has_expired(now) && !held.recent.has_expired(now) {
             return;
         }
@@ -274,7 +275,7 @@ impl RevocationList {
         entries
     }
 
-    /// Passes each entry that is in force to a function, so that not all of them are copied at once.
+    /// Passes each entry in force to a function, so that the entries are not all copied at once.
     pub(crate) fn each(&self, now: f64, mut with: impl FnMut(Revocation)) {
         let snapshot = self.snapshot.load_full();
         for part in [&snapshot.base, &snapshot.recent] {
@@ -317,7 +318,7 @@ impl RevocationList {
         self.state.store(state, Ordering::Release);
     }
 
-    /// Warns once of each issuer that is not trusted.
+    /// Warns once about each issuer that is not trusted.
     fn warn_of_others<'n>(&self, names: impl Iterator<Item = &'n str>) {
         let mut issuers = self.issuers();
         let Known { trusted, reported } = &mut *issuers;
@@ -330,7 +331,7 @@ impl RevocationList {
                 others.push(ShownUrl::new(name));
             }
         }
-        // Nothing is logged under a lock.
+        // The lock is released before anything is logged.
         drop(issuers);
         for issuer in others {
             tracing::warn!(%issuer, "revocations of an issuer that is not configured have no effect");
@@ -346,8 +347,8 @@ impl RevocationList {
     }
 }
 
-/// Entries that are added to the list at once or not at all. They take no memory besides that of the
-/// list.
+/// Entries that are added to the list all at once or not at all. They need no memory beyond that of
+/// the list.
 #[derive(Debug)]
 pub(crate) struct Batch {
     held: Arc<Snapshot>,
@@ -370,7 +371,7 @@ impl Batch {
 
 impl Entries {
     fn insert(&mut self, entry: &Revocation, rule: Rule) {
-        // Nearly always the issuer is there, so its name is not copied for the lookup.
+        // The issuer nearly always exists, so its name is not copied for the lookup.
         if !self.issuers.contains_key(entry.issuer()) {
             self.issuers
                 .insert(entry.issuer().into(), OfIssuer::default());
@@ -381,7 +382,7 @@ impl Entries {
         }
     }
 
-    /// Returns whether the time of an entry is over.
+    /// Returns whether an entry has expired.
     fn has_expired(&self, now: f64) -> bool {
         let is_over = |rules: &Rules| rules.iter().any(|rule| rule.until <= now);
         self.issuers.values().any(|issuer| {

@@ -18,11 +18,11 @@ pub(crate) struct Line {
 pub(crate) struct Subscriber {
     /// Adds lines to the holder's list. May be called with lines that it already has.
     pub(crate) add: Box<dyn Fn(Vec<Line>) + Send + Sync>,
-    /// Passes on each line to write back to a store that lacks it.
+    /// Passes on each line that a store lacks, to write it back.
     pub(crate) held: Box<EachHeld>,
 }
 
-/// A function that passes each line that is held to another.
+/// A function that passes each held line to another function.
 pub(crate) type EachHeld = dyn Fn(&mut dyn FnMut(Line)) + Send + Sync;
 
 /// The subscribers of a store.

@@ -102,7 +102,7 @@ impl Store {
         Ok(Self::of(Backend::Redis(redis::Redis::start(url, options)?)))
     }
 
-    /// Like [`redis`](Self::redis), for a process whose clock is this one.
+    /// Like [`redis`](Self::redis), with this clock for the process.
     #[cfg(all(test, feature = "redis"))]
     fn redis_with_clock(
         url: &str,
@@ -113,7 +113,7 @@ impl Store {
         Ok(Self::of(Backend::Redis(redis)))
     }
 
-    /// Connects to a store once, and tries what the service needs.
+    /// Connects to a store once, and tries each command that the service needs.
     #[cfg(feature = "service")]
     pub(crate) async fn probe(url: &str, options: &RedisOptions) -> Result<Probed, ProbeError> {
         redis::Redis::probe(url, options).await

@@ -68,7 +68,7 @@ struct ClaimSpans {
     permissions: Offset,
 }
 
-/// The longest lifetime that counts, in seconds: 100 years.
+/// The maximum lifetime that is recorded, in seconds: 100 years.
 const CENTURY: u64 = 100 * 365 * 86_400;
 
 /// The total number of items in most tokens. More are stored on the heap.
@@ -157,10 +157,10 @@ impl Verified {
             ..RevocableClaims::default()
         };
         if context.revocations.names_subjects_alone(&context.issuer) {
-            // Saves reading the payload again.
+            // Avoids parsing the payload again.
             marks.sub = self.subject().map(Cow::Borrowed);
         } else {
-            // The payload was accepted before, so it can be read again.
+            // The payload was accepted before, so parsing it again succeeds.
             let _ = json::members(self.payload(), |name, value| match (name, value) {
                 ("jti", Value::Text(jti)) => marks.jti = Some(jti),
                 ("sub", Value::Text(sub)) => marks.sub = Some(sub),
@@ -395,18 +395,18 @@ pub(crate) struct IssuerContext {
     pub(crate) implied: Arc<ImpliedScopes>,
     /// True if a token must be bound to the key of a DPoP proof.
     pub(crate) requires_key: bool,
-    /// The longest lifetime of a token that was verified, in whole seconds.
+    /// The longest lifetime of a verified token, in whole seconds.
     pub(crate) longest_lifetime: AtomicU64,
 }
 
 impl IssuerContext {
-    /// Remembers how long the token lives, if no other lives longer. A token without `iat` lives from
-    /// now on.
+    /// Records the lifetime of the token, if it is the longest. Without `iat`, it counts from now
+    /// on.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // saturates
     fn saw_lifetime(&self, times: &Times) {
         let issued = times.issued.unwrap_or_else(|| self.clock.now());
         let lifetime = ((times.expires - issued).ceil() as u64).min(CENTURY);
-        // Almost every token lives as long as the others, so this seldom writes.
+        // Almost all tokens live equally long, so writes are rare.
         if lifetime > self.longest_lifetime.load(Relaxed) {
             self.longest_lifetime.fetch_max(lifetime, Relaxed);
         }

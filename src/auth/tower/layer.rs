@@ -266,7 +266,7 @@ where
 
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// A [`Requirement`] of claims of any type, so that the layers need not name it.
+/// A [`Requirement`] without the type of its claims, so that the layers need not name it.
 trait Grant: fmt::Debug + Send + Sync {
     fn scopes(&self) -> Option<String>;
     fn grant<'a>(&'a self, claims: &'a Claims) -> BoxFuture<'a, Result<(), Refusal>>;
@@ -359,8 +359,8 @@ pub(super) async fn verified(auth: &Auth, head: &mut Parts) -> Result<Claims, Re
     Ok(claims)
 }
 
-/// Returns the path as the client sent it, which a proof names. Inside axum's `nest`, the path of the
-/// request lacks its beginning.
+/// Returns the path as the client sent it, because a proof names that path. Inside axum's `nest`,
+/// the path of the request lacks the prefix.
 fn path(head: &Parts) -> &str {
     #[cfg(feature = "axum")]
     if let Some(original) = head.extensions.get::<axum::extract::OriginalUri>() {

@@ -189,7 +189,7 @@ mod tests {
             SEC_WEBSOCKET_PROTOCOL,
             HeaderValue::from_static("bearer, a.b.c"),
         );
-        // No token is taken from this field, so it holds no second credential.
+        // This field carries no token, so it is not a second credential.
         headers.insert(AUTHORIZATION, HeaderValue::from_static("Bearer d.e.f"));
         let found = credential(&auth, &headers, false);
         assert_eq!(found.unwrap().token, b"a.b.c");

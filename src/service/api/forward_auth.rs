@@ -88,8 +88,8 @@ fn parse(query: &str) -> Option<QueryRequirements> {
             "role" => others.push(Policy::of_role(decoded(value)?)?),
             "group" => others.push(Policy::of_group(decoded(value)?)?),
             "claim" => {
-                // Split before decoding, so that %3A is a colon within the value. Programs that encode
-                // every colon cannot say which one separates: then it is the last one as well.
+                // Split before decoding, so that %3A is a colon within the value. For programs that
+                // encode every colon, the last one separates too.
                 let (path, value) = if let Some((path, value)) = value.rsplit_once(':') {
                     (decoded(path)?, decoded(value)?)
                 } else {

@@ -652,13 +652,13 @@ impl<F> QueryPolicyRoute<'_, F> {
                     Err(problem) => return problem.response(),
                 };
                 context::set_original(original(&headers));
-                // Nothing reads it unless tokens come with proofs.
+                // It is only read if tokens come with proofs.
                 let forwarded = if auth.accepts_proofs() {
                     ForwardedTarget::read(&headers)
                 } else {
                     ForwardedTarget::default()
                 };
-                // Without the certificate of the connection, which is the proxy's own.
+                // Excludes the certificate of the connection, which belongs to the proxy.
                 let request = forwarded.head(&headers);
                 let requirement = both(required, asked.policy).map(Requirement::from);
                 let verdict = match (asked.audience, requirement) {
@@ -722,7 +722,7 @@ pub(crate) struct Target {
     pub(crate) query: String,
 }
 
-/// Adds the nonce for the next proof to a successful answer, in the last part of the nonce's time.
+/// Adds the nonce for the next proof to a successful answer, near the end of the nonce's validity.
 fn renew_nonce(auth: &Auth, answer: &mut Response) {
     const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
     let nonce = auth.dpop_nonce().filter(|_| answer.status().is_success());

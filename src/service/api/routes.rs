@@ -126,8 +126,8 @@ fn demo_rows(access: &Access) -> [Row; 3] {
     ]
 }
 
-/// The list of the rows above it, for those who open the address of the service. It shows less than
-/// `/openapi.json`, and is absent with it.
+/// The list of the rows above it, for users who open the service's address. It shows less than
+/// `/openapi.json`, and is turned off with it.
 fn index(rows: &[Row]) -> Row {
     let routes = rows.iter().map(|row| {
         json!({

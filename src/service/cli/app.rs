@@ -169,7 +169,7 @@ async fn serve_routes<F>(
 pub async fn serve_metrics(metrics: Metrics, listener: Listener) {
     let shown = metrics.clone();
     let path = warp::path!("metrics").and(warp::get());
-    // A field that is no text asks for nothing, and is no reason to refuse a scraper.
+    // A field that is not text requests no format, and is no reason to reject a scraper.
     let page = path
         .and(warp::header::headers_cloned())
         .map(move |headers: HeaderMap| {

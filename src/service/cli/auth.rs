@@ -20,7 +20,7 @@ pub(in crate::service) fn store(config: &Config) -> Store {
     Store::redis(url.as_str(), &options).expect("the configuration has checked the URL")
 }
 
-/// Returns the options of a store that is shared.
+/// Returns the options of the shared store.
 pub(in crate::service) fn store_options(config: &Config) -> RedisOptions {
     RedisOptions {
         timeout: config.state_store.timeout,

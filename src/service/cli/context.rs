@@ -1,4 +1,4 @@
-//! [`Context`]: the data that texts about an issuer depend on, besides the issuer.
+//! [`Context`]: the data that messages about an issuer depend on, besides the issuer.
 
 use crate::service::config::{Config, Environment, quoted};
 
@@ -14,7 +14,7 @@ pub(in crate::service) struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
-    /// Creates the context of an issuer, whose own configuration this is.
+    /// Creates the context of an issuer from its configuration.
     pub(in crate::service) fn new(config: &'a Config, environment: &Environment, now: f64) -> Self {
         Self {
             config,

@@ -32,7 +32,7 @@ pub(in crate::service) fn fetch_advice(
     context.config.in_its_words(&text).into_owned()
 }
 
-/// Returns the advice with the names of variables.
+/// Returns the advice in terms of variables.
 fn for_variables(error: &FetchError, wanted: Wanted<'_>, context: &Context<'_>) -> String {
     let from_file = "or set AUTH0_JWKS_FILE to a file with its keys";
     if context.config.jwks_file.is_some() {
@@ -123,7 +123,7 @@ fn own_authorities(table: &IssuerSettings) -> Option<String> {
     Some(path.to_string_lossy().into_owned())
 }
 
-/// Returns the advice for documents that only clients with a credential get, as from Kubernetes.
+/// Returns the advice for documents that require credentials, as on Kubernetes.
 fn login(context: &Context<'_>) -> String {
     let file = "AUTH0_JWKS_FILE to a file with its keys (from Kubernetes: kubectl get --raw /openid/v1/jwks)";
     match context.config.tables.first() {

@@ -73,7 +73,7 @@ pub(super) fn read(reader: &mut Reader, issuers: &[String]) -> Option<Introspect
     let ttl = reader.value(&AUTH0_INTROSPECTION_TTL);
     let name = AUTH0_INTROSPECTION.name();
     if reader.is_set(ISSUERS_FILE.name()) {
-        // The tables have these options, and each of the variables is a fault of its own.
+        // The tables have these options, and each of these variables is reported elsewhere.
         return None;
     }
     if mode == IntrospectionMode::Off {

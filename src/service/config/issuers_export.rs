@@ -76,7 +76,7 @@ impl Config {
             .collect()
     }
 
-    /// Returns whether the file has a secret in it.
+    /// Returns whether the file contains a secret.
     pub fn exports_a_secret(&self, environment: &Environment) -> bool {
         let mut secrets = options_of_variables().filter(|(_, variable)| variable.is_secret);
         secrets.any(|(_, variable)| {

@@ -804,7 +804,7 @@ tenants = ["72f988bf-86f1-41af-91ab-2d7cd011db47", "cccc"]
         format!("{own:?} {secrets:?}")
     }
 
-    /// Walks the variables, so that one that is declared later cannot be forgotten.
+    /// Iterates over the variables, so that new ones cannot be forgotten.
     #[test]
     fn the_written_file_has_every_option_whose_variable_is_set() {
         let variables = [
@@ -878,7 +878,7 @@ tenants = ["72f988bf-86f1-41af-91ab-2d7cd011db47", "cccc"]
         assert!(walked.len() > 8, "{walked:?}");
     }
 
-    /// Returns the texts of ours that name options: pages, advice and notes.
+    /// Returns our texts that name options: pages, advice and notes.
     fn texts() -> Vec<(String, String)> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let mut texts = Vec::new();
@@ -902,7 +902,7 @@ tenants = ["72f988bf-86f1-41af-91ab-2d7cd011db47", "cccc"]
         texts
     }
 
-    /// Every line `option = value` that a text of ours names is valid in a table.
+    /// Every line `option = value` in our texts is valid in a table.
     #[test]
     fn each_option_that_a_text_names_is_valid() {
         let (mut count, mut faults) = (0, Vec::new());

@@ -1,7 +1,7 @@
-//! Names the options of the issuers file in texts that name variables.
+//! Replaces variables by options of the issuers file in messages.
 //!
-//! Advice is written for variables. If the issuers are in a file, these variables are refused or have
-//! no effect, so that the advice has to name the option of the issuer's table.
+//! Advice is written for variables. If the issuers are in a file, these variables are rejected or
+//! have no effect, so the advice must name the option of the issuer's table.
 
 use std::borrow::Cow;
 
@@ -15,11 +15,15 @@ use crate::service::config::{
     },
 };
 
-/// Sentences that are wrong with another name in them.
-const SENTENCES: [(&str, &str); 2] = [
+/// Sentences that would be wrong with another name.
+const SENTENCES: [(&str, &str); 3] = [
     (
         "AUTH0_ISSUER can list both, with a comma between them.",
         "Each name can have a table of its own.",
+    ),
+    (
+        "AUTH0_ISSUER lists issuers with commas between them.",
+        "Each issuer has a table of its own.",
     ),
     (
         "list their issuers in AUTH0_ISSUER with commas between them",
@@ -28,8 +32,8 @@ const SENTENCES: [(&str, &str); 2] = [
 ];
 
 impl Config {
-    /// Returns a text about an issuer with the names of options in the place of those of variables.
-    /// The text is the same if the issuers are not in a file.
+    /// Returns a message about an issuer with options in place of variables. It is unchanged if the
+    /// issuers are not in a file.
     pub(in crate::service) fn in_its_words<'t>(&self, text: &'t str) -> Cow<'t, str> {
         if self.issuers_file.is_none() || !text.contains("AUTH0_") {
             return text.into();
@@ -53,7 +57,7 @@ impl Config {
         text.into()
     }
 
-    /// Returns the variables whose place an option takes. A name comes before its own beginning.
+    /// Returns the variables that an option replaces. A name comes before its own prefixes.
     fn renamed(&self) -> Vec<(&'static str, &'static str)> {
         let table = self.tables.first().filter(|_| self.tables.len() == 1);
         let is_own = |name: &str| match name {
@@ -104,6 +108,7 @@ mod tests {
             ("compare AUTH0_API_AUDIENCE and AUTH0_ALGORITHMS", "compare the option audiences and the option algorithms"),
             ("AUTH0_LEEWAY tolerates it.", "AUTH0_LEEWAY tolerates it."),
             ("Write it. AUTH0_ISSUER can list both, with a comma between them.", "Write it. Each name can have a table of its own."),
+            ("Add it. AUTH0_ISSUER lists issuers with commas between them.", "Add it. Each issuer has a table of its own."),
             ("no variable", "no variable"),
         ];
         for (text, expected) in rows {

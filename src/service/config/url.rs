@@ -66,7 +66,7 @@ pub(super) fn discoverable_among_several(text: &str) -> Parsed<()> {
     discoverable(text, KEYS)
 }
 
-/// `keys` says how keys come from elsewhere.
+/// `keys` describes the other source of keys.
 fn discoverable(text: &str, keys: &str) -> Parsed<()> {
     web_address(text).map_err(|invalid| with_name_hint(text, invalid, keys))?;
     if text.contains('?') {
@@ -83,9 +83,10 @@ fn discoverable(text: &str, keys: &str) -> Parsed<()> {
 fn with_name_hint(text: &str, invalid: InvalidValue, keys: &str) -> InvalidValue {
     let (scheme, rest) = text.split_once("://").unwrap_or(("", text));
     let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
-    let is_domain = host.contains('.') && !text.contains('@');
+    let domain = host.split(':').next().unwrap_or_default();
+    let is_domain = domain.contains('.') && !text.contains('@');
     let is_name = match scheme {
-        // A domain alone is most likely an issuer without its scheme.
+        // A domain on its own is most likely an issuer without its scheme.
         "" => !host.is_empty() && (!path.is_empty() || !is_domain) && !text.contains('@'),
         "http" => !host.is_empty() && !path.is_empty(),
         "https" => false,

@@ -381,7 +381,7 @@ pub(super) fn introspection(text: &str) -> Parsed<IntrospectionMode> {
         _ => {
             let invalid = InvalidValue::new("is none of off, opaque and always");
             Err(match text.to_ascii_lowercase().as_str() {
-                // Which of two is meant is unknown.
+                // It is unknown which of the two is meant.
                 "on" | "true" | "yes" | "1" => invalid,
                 "false" | "no" | "0" => invalid.suggest(Some("off")),
                 _ => invalid.suggest(nearest(text, ["off", "opaque", "always"])),

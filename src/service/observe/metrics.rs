@@ -127,7 +127,7 @@ impl Metrics {
     pub fn render(&self) -> String {
         self.update_from_auth();
         let text = self.0.recorder.handle().render() + &left_out(&self.0.auth.status());
-        // The recorder's counters have no fractions, so it takes this one for a gauge.
+        // The recorder's counters have no fractions, so this one is registered as a gauge.
         let name = "# TYPE process_cpu_seconds_total ";
         text.replace(&format!("{name}gauge"), &format!("{name}counter"))
     }
@@ -152,7 +152,7 @@ impl Metrics {
         self.0.unlabelled.in_flight.increment(1);
     }
 
-    /// Counts a request. `trace_id` is that of its trace, if that was sampled.
+    /// Counts a request. `trace_id` is set if its trace is sampled.
     pub(in crate::service) fn request_ends(&self, outcome: &Outcome, trace_id: Option<&str>) {
         self.0.unlabelled.in_flight.decrement(1);
         if let Some(trace_id) = trace_id {

@@ -53,7 +53,8 @@ impl Exemplars {
         self.newest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Maps each series that has an exemplar, as Prometheus' format writes it, to the exemplar.
+    /// Maps the series that have an exemplar, in the notation of Prometheus' format, to their
+    /// exemplars.
     fn by_series(&self) -> HashMap<String, String> {
         let newest = self.newest();
         let all = newest.iter().map(|((route, bucket), exemplar)| {
@@ -85,7 +86,7 @@ pub(super) fn rewrite(text: &str, exemplars: &Exemplars) -> String {
         // Writing to a string cannot fail.
         let _ = if let Some(mut words) = line.strip_prefix("# ").map(|rest| rest.splitn(3, ' ')) {
             let (kind, name) = (words.next(), words.next().unwrap_or_default());
-            // A counter is named without the suffix of its series.
+            // The name of a counter lacks the suffix of its series.
             let family = match name.strip_suffix("_total") {
                 Some(family) if counters.contains(&name) => family,
                 _ => name,
@@ -107,7 +108,7 @@ fn counter(line: &str) -> Option<&str> {
     line.strip_prefix("# TYPE ")?.strip_suffix(" counter")
 }
 
-/// Writes the upper bound of a bucket as a float, which it has to be: `le="1.0"`.
+/// Writes the upper bound of a bucket as a float, as the format requires: `le="1.0"`.
 fn with_float_bound(line: &str) -> String {
     let Some((before, after)) = line.split_once(r#"le=""#) else {
         return line.to_owned();

@@ -1,11 +1,11 @@
-//! What `check` says of the state store, and the way out.
+//! The findings and advice of `check` about the state store.
 
 use std::{iter, net::TcpListener};
 
 use super::{assert_finds, checked, findings};
 use crate::support::{redis::RedisServer, world::World};
 
-/// The rights that `check` names, with which everything works.
+/// The permissions that `check` lists. Everything works with them.
 const RIGHTS: &str = "~warp-bearer:* &warp-bearer:* +set +get +zadd +zscan +zremrangebyscore \
                       +publish +subscribe +hello +select +client +time +info +ping";
 
@@ -35,7 +35,7 @@ async fn a_store_that_can_be_used_is_told_so() {
         !found.iter().any(|line| line.contains(": none")),
         "loopback needs no TLS"
     );
-    // It leaves nothing behind but a key that expires within a second.
+    // It only leaves a key that expires within a second.
     let list = server
         .command(&["EXISTS", "warp-bearer:list", "warp-bearer:birth"])
         .await;
@@ -48,7 +48,7 @@ async fn no_section_without_a_store() {
     assert!(!told.stdout.contains("State store"), "{}", told.stdout);
 }
 
-/// What is wrong, the URL, a file of authorities, the exit code, and words of a finding.
+/// The case, the URL, a CA file, the exit code, and words of a finding.
 type Row<'a> = (
     &'static str,
     String,

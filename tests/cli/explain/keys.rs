@@ -94,7 +94,7 @@ async fn failed_key_fetch_comes_with_advice() {
         // The reason, including the address.
         let facts = json["facts"].to_string();
         assert!(facts.contains("http://127.0.0.1"), "{case}: {facts}");
-        // "Correct AUTH0_JWKS_URI" is said only if it is set.
+        // "Correct AUTH0_JWKS_URI" is only advised if it is set.
         let says = format!("{}{}", json["cause"], json["fix"]);
         assert_eq!(
             says.contains("Correct AUTH0_JWKS_URI"),
@@ -112,8 +112,8 @@ async fn failed_key_fetch_comes_with_advice() {
     );
 }
 
-/// Nothing of a text about one issuer of the file is about another, and no text names a variable that
-/// the file replaces.
+/// A message about one issuer of the file contains nothing about another, and names no variable
+/// that the file replaces.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_issuer_of_the_file_is_explained_by_its_table() {
     let (good, down) = (Issuer::start().await, server(500, json!({})).await);

@@ -88,8 +88,8 @@ fn refuses(world: &World, case: &str, input: &str, code: &str, expected: Cause) 
     json
 }
 
-/// Checks the refusal of a token whose issuer's keys cannot be had: the cause, and that the way out
-/// contains `words` and is the one that `check` names.
+/// Checks the rejection of a token whose issuer's keys cannot be fetched: the cause, and that the
+/// advice contains `words` and is that of `check`.
 fn lacks_keys(world: &World, case: &str, input: &str, expected: Cause, words: &str) -> Value {
     let (_, json) = explained(world, case, &[], input);
     assert_eq!(json["code"], "keys_unavailable", "{case}: {json:#}");
@@ -103,7 +103,7 @@ fn lacks_keys(world: &World, case: &str, input: &str, expected: Cause, words: &s
     let findings = sections.flat_map(|section| section["findings"].as_array().unwrap());
     let failures = findings.filter(|finding| finding["reason"].is_string());
     for failure in failures {
-        // `check` alone knows the address of the keys of an issuer with another name.
+        // Only `check` knows the address of the keys of an issuer with another name.
         if failure["reason"] != "wrong_issuer" {
             let more = failure["more"].as_str().unwrap();
             assert!(fix[1..].starts_with(&more[1..]), "{case}: {fix}: {more}");

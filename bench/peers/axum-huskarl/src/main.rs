@@ -81,7 +81,7 @@ async fn main() {
         .route("/api/public", get(public));
     let address = format!("127.0.0.1:{}", env::var("PORT").unwrap());
     let listener = tokio::net::TcpListener::bind(address).await.unwrap();
-    // axum::serve of 0.8 sets TCP_NODELAY where its listener is told to.
+    // axum::serve 0.8 sets TCP_NODELAY only if its listener is configured to.
     use axum::serve::ListenerExt;
     let listener = listener.tap_io(|stream| {
         let _ = stream.set_nodelay(true);

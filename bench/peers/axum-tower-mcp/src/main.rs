@@ -28,7 +28,7 @@ async fn main() {
         validator = validator.default_ttl(Duration::from_secs(seconds.parse().unwrap()));
     }
     let validator = validator.build().await.unwrap();
-    // The resource is the audience that it demands.
+    // The resource is the required audience.
     let metadata = ProtectedResourceMetadata::new(&audience).authorization_server(&issuer);
     let app = Router::new()
         .route("/api/private", get(private))
@@ -36,7 +36,7 @@ async fn main() {
         .route("/api/public", get(public));
     let address = format!("127.0.0.1:{}", env::var("PORT").unwrap());
     let listener = tokio::net::TcpListener::bind(address).await.unwrap();
-    // axum::serve of 0.8 sets TCP_NODELAY where its listener is told to.
+    // axum::serve 0.8 sets TCP_NODELAY only if its listener is configured to.
     use axum::serve::ListenerExt;
     let listener = listener.tap_io(|stream| {
         let _ = stream.set_nodelay(true);

@@ -28,7 +28,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// 50, claims wait for each other.
 const QUEUE: usize = 1024;
 
-/// Why there is no connection, by the stage that failed.
+/// The reason why there is no connection: the stage that failed.
 #[derive(Debug)]
 pub(super) enum OpenError {
     Tcp(io::Error),

@@ -149,8 +149,8 @@ async fn birth(shared: &Shared, commands: &mut MultiplexedConnection) -> RedisRe
     Ok(birth)
 }
 
-/// Compares the server's clock with that of this process. Where the user may not ask for it, or the
-/// answer is lost, it counts as equal.
+/// Compares the server's clock with that of this process. They count as equal if the user may not
+/// read the server's clock, or the answer is lost.
 async fn compare_clocks(shared: &Shared, commands: &mut MultiplexedConnection) {
     let ahead_ms = ahead_of(commands, || shared.now()).await;
     let ahead_ms = ahead_ms.unwrap_or_default();

@@ -78,7 +78,7 @@ impl Redis {
         Address::parse(url).map(drop)
     }
 
-    /// Connects once, and tries what the service needs.
+    /// Connects once, and tries each command that the service needs.
     #[cfg(feature = "service")]
     pub(super) async fn probe(
         url: &str,

@@ -1,6 +1,6 @@
-//! [`probe`]: what `check` finds out about a server before the service depends on it.
+//! [`probe`]: examines a server for `check` before the service depends on it.
 //!
-//! Runs the service's own commands with the service's own connection. What it writes is a key that
+//! Runs the service's own commands over the service's own connection. It writes only a key that
 //! expires within a second.
 
 use std::{
@@ -20,10 +20,10 @@ use crate::auth::{
     },
 };
 
-/// The time limit of each command. That of the service is for a server under load.
+/// The time limit of each command. The service has a shorter one, for a server under load.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The difference of two clocks that is worth a word, in milliseconds.
+/// The difference between the clocks that is worth reporting, in milliseconds.
 pub(super) const MAX_SKEW: u64 = 5000;
 
 /// A server that the service can use.
@@ -36,14 +36,14 @@ pub(crate) struct Probed {
     pub(crate) took: Duration,
     /// The product and its version. `None` if the user may not ask for them.
     pub(crate) version: Option<Version>,
-    /// What the server does when its memory is full. `None` if the user may not ask for it.
+    /// The eviction policy when memory is full. `None` if the user may not read it.
     pub(crate) eviction: Option<String>,
-    /// How far the server's clock is ahead of this machine's, in milliseconds.
+    /// The lead of the server's clock over this machine's, in milliseconds.
     ahead: Option<i64>,
 }
 
 impl Probed {
-    /// Returns how far the server's clock is ahead, in milliseconds, if that is worth a word.
+    /// Returns the lead of the server's clock in milliseconds, if it is worth reporting.
     pub(crate) fn skew(&self) -> Option<i64> {
         self.ahead.filter(|ahead| ahead.unsigned_abs() > MAX_SKEW)
     }
@@ -56,7 +56,7 @@ pub(crate) struct Version {
     pub(crate) number: String,
 }
 
-/// Why the service cannot use a server.
+/// The reason why the service cannot use a server.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ProbeError {
     #[error("{0}")]
@@ -72,7 +72,7 @@ pub(crate) enum ProbeError {
 }
 
 impl Version {
-    /// Reads the answer of `INFO`. Valkey also names the version of Redis that it is compatible
+    /// Parses the answer of `INFO`. Valkey also states the version of Redis that it is compatible
     /// with.
     fn read(info: &str) -> Option<Self> {
         let of = |member, product| {
@@ -121,7 +121,7 @@ pub(super) async fn probe(url: &str, options: &RedisOptions) -> Result<Probed, P
     let took = begin.elapsed();
     let names = Names::new(&options.prefix);
     let (key, list) = (format!("{}check", options.prefix), names.list.as_str());
-    // Each has no effect on the list. `XX` adds nothing, and no line expired before 1970.
+    // No command changes the list: `XX` adds nothing, and no line expired before 1970.
     run::<Value>(
         &shown,
         &mut commands,
@@ -153,8 +153,8 @@ pub(super) async fn probe(url: &str, options: &RedisOptions) -> Result<Probed, P
     })
 }
 
-/// Returns how far the server's clock is ahead, in milliseconds: at least, since its answer is as old
-/// as its way back. `None` if it does not answer.
+/// Returns a lower bound of the lead of the server's clock in milliseconds, because the answer took
+/// time to arrive. `None` if the server does not answer.
 pub(super) async fn ahead_of(
     commands: &mut MultiplexedConnection,
     now: impl Fn() -> SystemTime,

@@ -34,7 +34,7 @@ pub(super) struct Shared {
     pub(super) connects: AtomicU64,
     /// The clock of this process.
     now: fn() -> SystemTime,
-    /// How far the server's clock is ahead of it, in milliseconds. 0 if it is behind.
+    /// The lead of the server's clock over it, in milliseconds. 0 if it is behind.
     server_ahead: AtomicU64,
     synchronized: Mutex<Option<Synchronized>>,
 }
@@ -115,12 +115,12 @@ impl Shared {
         pipeline.cmd("GET").arg(name);
     }
 
-    /// Returns the time by the clock of this process.
+    /// Returns the time of the process's clock.
     pub(super) fn now(&self) -> SystemTime {
         (self.now)()
     }
 
-    /// Records how far the server's clock is ahead, in milliseconds.
+    /// Records the lead of the server's clock in milliseconds.
     pub(super) fn set_server_ahead(&self, millis: i64) {
         let ahead = u64::try_from(millis).unwrap_or_default();
         self.server_ahead.store(ahead, Ordering::Relaxed);

@@ -74,7 +74,7 @@ impl Section {
 }
 
 impl Section {
-    /// Names the options of the issuers file in the place of variables, if the issuers are in a file.
+    /// Replaces variables by options of the issuers file, if the issuers are in a file.
     #[must_use]
     pub(in crate::service) fn in_words_of(mut self, config: &Config) -> Self {
         for finding in &mut self.findings {

@@ -1,4 +1,4 @@
-//! Checks the file of revocations for entries that revoke nothing.
+//! Checks the revocation file for entries that revoke nothing.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -10,11 +10,11 @@ use crate::{
     },
 };
 
-/// How many issuers are named.
+/// The maximum number of issuers in the message.
 const MAX_NAMED: usize = 5;
 
-/// Adds a finding for the file, and for each issuer in it that is not configured. What makes the file
-/// unusable is a fault of the configuration.
+/// Adds a finding for the file, and for each issuer in it that is not configured. An unusable file
+/// is a fault of the configuration instead.
 pub(in crate::service) fn check(config: &Config, section: &mut Section) {
     let Some(path) = &config.revocation_file else {
         return;

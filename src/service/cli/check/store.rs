@@ -96,7 +96,7 @@ fn is_here(address: &str) -> bool {
         .any(|start| address.starts_with(start))
 }
 
-/// Returns what to do about an error.
+/// Returns the advice for an error.
 fn way_out(error: &ProbeError) -> String {
     let text = match error {
         ProbeError::Url(_) => "redis://[user][:password@]host[:port][/database]",
@@ -143,6 +143,6 @@ fn way_out(error: &ProbeError) -> String {
     text.to_owned()
 }
 
-/// What the user of the service needs.
+/// The permissions that the service's user needs.
 const RIGHTS: &str = "~warp-bearer:* &warp-bearer:* +set +get +zadd +zscan +zremrangebyscore \
                       +publish +subscribe +hello +select +client +time +info +ping";

@@ -36,7 +36,7 @@ impl Advice {
         self
     }
 
-    /// Names the options of the issuers file in the place of variables, if the issuers are in a file.
+    /// Replaces variables by options of the issuers file, if the issuers are in a file.
     #[must_use]
     pub(in crate::service) fn in_words_of(mut self, config: &Config) -> Self {
         for text in [&mut self.what, &mut self.fix] {
@@ -45,7 +45,7 @@ impl Advice {
         self
     }
 
-    /// Replaces the fix by one for the configuration at hand.
+    /// Replaces the fix by one for the current configuration.
     #[must_use]
     pub(in crate::service) fn fixed_by(mut self, sentence: String) -> Self {
         self.fix = sentence.into();

@@ -97,7 +97,7 @@ pub(in crate::service) fn of_form(field: &str, is_bare: bool, error: AuthError) 
     }
 }
 
-/// Names the first character that no token has. Some are invisible.
+/// Names the first character that cannot be in a token. Some are invisible.
 fn foreign_character(token: &str) -> Option<String> {
     let fits = |c: char| c.is_ascii_alphanumeric() || "-._~+/=".contains(c);
     let (at, found) = token.chars().enumerate().find(|(_, c)| !fits(*c))?;
@@ -164,7 +164,7 @@ fn of_bare_field(value: &str, error: AuthError) -> Cause {
     if value.is_empty() || has_scheme && error == AuthError::MalformedAuthorization {
         return causes::NOT_BARE;
     }
-    // The rest is as after the scheme.
+    // The remaining checks are those for a token after the scheme.
     of_field(&format!("Bearer {value}"), error)
 }
 
@@ -426,7 +426,7 @@ fn bound(facts: &Facts<'_>) -> Cause {
     }
 }
 
-/// Returns why the keys of the token's issuer are missing, and the way out that `check` names too.
+/// Returns the reason why the keys of the token's issuer are missing, and the advice of `check`.
 fn no_keys(facts: &Facts<'_>) -> Advice {
     let issuer = facts.text("iss").unwrap_or_default();
     let Some(error) = facts.auth.fetch_error(issuer) else {

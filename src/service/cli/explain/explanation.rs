@@ -62,7 +62,7 @@ pub(super) struct Refused {
 pub(super) struct Repair {
     pub(super) trace: Trace,
     pub(super) refusal: Option<Refused>,
-    /// The form in which the token is accepted, as the end of a sentence.
+    /// The accepted form of the token, as the end of a sentence.
     pub(super) form: String,
 }
 
@@ -184,8 +184,8 @@ impl Subject<'_> {
         }
     }
 
-    /// Changes the verdict to that of `/auth`, which reads its own request before the token, and which may
-    /// ask for one of the audiences.
+    /// Changes the verdict to that of `/auth`, which reads its own request before the token and may
+    /// require one of the audiences.
     fn ask(&self, proxy: &Proxy, judged: &mut TracedVerdict) {
         let audience = match &proxy.asked {
             Ok(asked) => asked.audience.as_deref(),
@@ -220,7 +220,7 @@ impl Subject<'_> {
         }
     }
 
-    /// Judges a value of `Authorization`, which a service with another field does not read.
+    /// Judges a value of `Authorization` for a service that reads another field.
     fn not_read(&self, value: &str, name: &HeaderName) -> TracedVerdict {
         let mut trace = Trace::default();
         let error = AuthError::MissingToken;
@@ -328,7 +328,7 @@ impl Subject<'_> {
             let outcome = policy.check(claims).map_err(|unmet| unmet.error);
             trace.add("grants", words.clone(), found.clone(), outcome);
         }
-        // A route has one policy of all of them.
+        // A route combines all of them in one policy.
         let policies = self.wanted.iter().map(|wanted| wanted.policy.clone());
         let policy = policies.reduce(|one, other| one & other)?;
         let unmet = policy.check(claims).err()?;

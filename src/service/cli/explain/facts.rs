@@ -22,12 +22,12 @@ pub(in crate::service) struct Facts<'a> {
     pub(in crate::service) token: &'a str,
     pub(in crate::service) trace: &'a Trace,
     pub(in crate::service) auth: &'a Auth,
-    /// The configuration of the token's issuer, or of all issuers if it is none of them.
+    /// The configuration of the token's issuer, or of all issuers if its issuer is unknown.
     pub(in crate::service) config: Cow<'a, Config>,
     pub(in crate::service) environment: &'a Environment,
     /// The names of the trusted issuers.
     pub(in crate::service) issuers: Vec<String>,
-    /// The accepted audiences: of the token's issuer, or of all issuers if it is none of them.
+    /// The accepted audiences of the token's issuer, or of all issuers if its issuer is unknown.
     pub(in crate::service) accepted: Vec<String>,
     /// The seconds by which this clock is ahead of the issuer's. `None` if unknown.
     pub(in crate::service) skew: Option<f64>,
@@ -73,7 +73,7 @@ impl<'a> Facts<'a> {
         self.environment.recommend(settings)
     }
 
-    /// Returns what texts about the token's issuer depend on.
+    /// Returns the data that messages about the token's issuer depend on.
     pub(in crate::service) fn context(&self) -> Context<'_> {
         Context::new(&self.config, self.environment, self.auth.time())
     }

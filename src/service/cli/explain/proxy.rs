@@ -12,7 +12,7 @@ pub(in crate::service) struct Proxy {
     pub(in crate::service) target: String,
     /// The query, which is empty if the service does not read it.
     pub(in crate::service) query: String,
-    /// What the request asks for, or why it is refused, whatever its token is.
+    /// The requirements of the request, or its rejection, which do not depend on the token.
     pub(in crate::service) asked: Result<QueryRequirements, Problem>,
 }
 
@@ -29,7 +29,7 @@ impl Proxy {
             return of_query(text.trim_start_matches('?'));
         };
         let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
-        // As in warp, one slash at the end does not matter.
+        // As in warp, one trailing slash is ignored.
         if ["", "/"].contains(&path) {
             return of_query(query);
         }

@@ -393,7 +393,7 @@ fn k1_the_answer_to_a_proxy_is_that_of_the_service() {
     }
 }
 
-/// Where another field carries the token, `Authorization` is not read, whatever it has.
+/// If another field carries the token, `Authorization` is ignored.
 #[test]
 fn k1_the_verdict_is_that_of_the_service_for_another_field() {
     const NAME: HeaderName = HeaderName::from_static("x-forwarded-access-token");
@@ -402,7 +402,7 @@ fn k1_the_verdict_is_that_of_the_service_for_another_field() {
     let world = runtime.block_on(world);
     let mut runner = TestRunner::new(settings());
     let accepted = std::cell::Cell::new(0);
-    // A value without its scheme is what this field carries.
+    // This field carries the value without its scheme.
     let strategy = (values(tokens(&world.issuer)), any::<bool>(), any::<bool>());
     let result = runner.run(&strategy, |(value, is_bare, is_own)| {
         let bare = value.strip_prefix("Bearer ").filter(|_| is_bare);

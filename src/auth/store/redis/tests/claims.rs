@@ -126,8 +126,8 @@ async fn rejects_values_issued_before_the_server_restarted_empty() {
     assert_eq!(other.claim(unused).await, Err(Unavailable::TooOld));
 }
 
-/// The replica that finds the store empty dates its birth. If its clock is behind, that must not let in
-/// what was used before.
+/// The replica that finds the store empty dates its birth. If its clock is behind, values that were
+/// used before must still be rejected.
 #[tokio::test]
 async fn a_replica_whose_clock_is_behind_dates_no_birth_too_early() {
     fn behind() -> SystemTime {

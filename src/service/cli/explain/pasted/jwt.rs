@@ -36,7 +36,7 @@ pub(super) fn is_jwt(text: &str) -> bool {
     (dots == 2 || dots == 4) && has_header(text)
 }
 
-/// Returns whether a text is a JWT that was encoded in base64 once more, as a Kubernetes Secret has it.
+/// Returns whether a text is a JWT that was base64-encoded again, as in a Kubernetes Secret.
 pub(in crate::service) fn is_encoded_twice(text: &str) -> bool {
     let engines = [&STANDARD, &STANDARD_NO_PAD, &URL_SAFE, &URL_SAFE_NO_PAD];
     let mut decoded = engines

@@ -29,7 +29,7 @@ pub(in crate::service) use self::{
 pub(in crate::service) struct Pasted {
     /// The value of the `Authorization` field.
     pub(in crate::service) field: String,
-    /// The value of the field that carries the token instead. `None` if the text is about
+    /// The value of the other field that carries the token. `None` if the text is about
     /// `Authorization`.
     pub(in crate::service) bare: Option<String>,
     pub(in crate::service) notes: Vec<String>,

@@ -71,7 +71,7 @@ fn is_template(text: &str) -> bool {
         ("<%", "%>"),
         ("~", "~"),
     ];
-    /// The variables of the environment in source code.
+    /// Environment variables in source code.
     const OF_ENVIRONMENT: [&str; 4] = ["process.env.", "import.meta.env.", "os.environ", "env."];
     const FORMATS: [&str; 5] = ["%s", "%v", "%@", "{}", "%d"];
     /// Names are shorter, and tokens in brackets longer.

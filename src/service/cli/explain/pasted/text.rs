@@ -90,7 +90,7 @@ fn is_field_value(text: &str) -> bool {
     let words: Vec<_> = words
         .filter(|word| !word.trim_matches('-').is_empty())
         .collect();
-    // A mark of a list, of a quotation or of a link.
+    // A marker of a list, a quotation or a link.
     if words.is_empty()
         && before
             .trim_end()
@@ -106,7 +106,7 @@ fn is_field_value(text: &str) -> bool {
     }
 }
 
-/// Finds a token that was encoded in base64 once more, on one line with its name.
+/// Finds a token that was base64-encoded again, on one line with its name.
 fn encoded(text: &str) -> Option<Found> {
     let word = text
         .split_whitespace()

@@ -86,7 +86,7 @@ impl Vendor {
         if let Some(vendor) = Self::of_issuer(text("iss")) {
             return Some(vendor);
         }
-        // A server for development may have plain http.
+        // A development server may use plain http.
         if is_of_fastmcp(payload) {
             return Some(Self::FastMcp);
         }

@@ -46,7 +46,7 @@ pub(in crate::service) fn of_token(facts: &Facts<'_>, error: AuthError) -> Optio
     if error == AuthError::TokenMalformed {
         return of_padding(facts);
     }
-    // Another claim than aud is compared, so that nothing about aud is the mistake.
+    // The check compares a claim other than aud, so aud is not the mistake.
     let is_by_client = facts.config.audience_claim != AudienceClaim::Aud;
     if is_by_client && matches!(error, AuthError::WrongAudience | AuthError::MissingClaim) {
         return None;

@@ -71,7 +71,7 @@ pub(super) const ENTRA_COMMON: Cause = cause(
 );
 pub(super) const ENTRA_TENANT: Cause = cause(
     "The token is from another tenant of Entra. All tenants sign with the same keys, and only iss tells them apart.",
-    "Fetch the token from the tenant that is configured here. Configure the other tenant only if this API should trust it: AUTH0_ISSUER lists issuers with commas between them.",
+    "Fetch the token from the tenant that is configured here. Configure the other tenant only if this API should trust it. AUTH0_ISSUER lists issuers with commas between them.",
 );
 pub(super) const ENTRA_OVERAGE: Cause = cause(
     "The user is in more groups than fit into a token, so Entra left the groups out and refers to Microsoft Graph (_claim_names).",
