@@ -44,9 +44,13 @@ bench:
 bench-http:
     bench/http
 
-# The service beside the two references, and its instructions beside BASE's; some five minutes
+# The service beside the references, its instructions beside BASE's, and how they grow; some fifteen minutes
 bench-gate:
     bench/gate
+
+# Proxies in front of an application, alone and asking the service about each request
+bench-forward:
+    bench/forward
 
 # What the service and its peers answer to the same questions, into docs/peers.md; some ten minutes
 peers:

@@ -5,15 +5,14 @@
 //! requests in sequence, and two builds that received exactly the same requests are compared.
 
 use std::{
-    fs,
     path::{Path, PathBuf},
-    process::{self, Command, Stdio},
+    process,
 };
 
 use crate::{
+    callgrind::{Asked, Counted},
     ground::Ground,
-    load::Load,
-    server::{self, Server},
+    server,
     spread::Spread,
     tokens::{self, PUBLIC},
 };
@@ -27,7 +26,7 @@ pub struct Options {
     #[arg(long)]
     base: Option<PathBuf>,
     /// The allowed increase of a path, in percent.
-    #[arg(long, default_value_t = 3.0)]
+    #[arg(long, default_value_t = 1.0)]
     tolerance: f64,
 }
 
@@ -77,18 +76,34 @@ fn paths(ground: &Ground) -> Vec<HotPath> {
         requests,
         status,
     };
+    let seen = ground.callers()[..1].to_vec();
+    let expired = ground.expired()[..1].to_vec();
     vec![
         path("public route", vec![PUBLIC.to_vec()], 200),
         path(
             "fresh token",
-            ground.callers()[..WARM + COUNTED].to_vec(),
+            ground.callers()[..WARM + COUNTED + 20].to_vec(),
             200,
         ),
-        path("seen token", ground.callers()[..1].to_vec(), 200),
+        path("seen token", seen.clone(), 200),
+        path("no token", vec![tokens::get("/api/private", None)], 401),
         path("garbage", vec![tokens::private(&"x".repeat(788))], 401),
-        // Comes last, because it starts a key fetch in the background.
+        path("expired", expired.clone(), 401),
+        path("seen token, at /auth", asked_at_auth(&seen), 200),
+        path("expired, at /auth", asked_at_auth(&expired), 401),
+        // Come last, because they start key fetches in the background.
+        path("unknown kid", ground.unknown().to_vec(), 401),
         path("bad signature", ground.forged()[..1].to_vec(), 401),
     ]
+}
+
+/// Returns the same requests as a proxy asks `/auth` about them.
+pub fn asked_at_auth(requests: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    let asked = requests.iter().map(|request| {
+        let request = String::from_utf8_lossy(request);
+        request.replacen("/api/private", "/auth", 1).into_bytes()
+    });
+    asked.collect()
 }
 
 /// Returns the instructions per request of each path: the median of several processes, because each
@@ -105,53 +120,16 @@ fn counts(ground: &Ground, binary: &Path, paths: &[HotPath]) -> Vec<f64> {
 }
 
 fn counted(ground: &Ground, binary: &Path, paths: &[HotPath]) -> Vec<f64> {
-    let profile = std::env::temp_dir().join(format!("warp-bearer-calls-{}", process::id()));
-    let server = start(ground, binary, &profile);
-    let counted = paths.iter().enumerate();
-    let counts = counted.map(|(i, path)| {
-        let mut load = Load::open(server.address, 1);
-        load.run_slowly(&path.requests, WARM, path.status);
-        control(&server, "--zero");
-        let rest = &path.requests[WARM % path.requests.len()..];
-        load.run_slowly(rest, COUNTED, path.status);
-        control(&server, "--dump");
-        total(&profile.with_extension((i + 1).to_string()))
+    let service = server::service(binary, ground.issuer.url(), ground.issuer.audience());
+    let server = Counted::start(&service);
+    let counts = paths.iter().map(|path| {
+        let warm: Vec<_> = path.requests.iter().cycle().take(WARM).cloned().collect();
+        server.instructions(&Asked {
+            warm: &warm,
+            counted: &path.requests[WARM % path.requests.len()..],
+            count: COUNTED,
+            status: path.status,
+        })
     });
     counts.collect()
-}
-
-fn start(ground: &Ground, binary: &Path, profile: &Path) -> Server {
-    let service = server::service(binary, ground.issuer.url(), ground.issuer.audience());
-    let mut command = Command::new("valgrind");
-    command
-        .arg("--tool=callgrind")
-        .arg(format!("--callgrind-out-file={}", profile.display()))
-        .arg(service.get_program())
-        .envs(
-            service
-                .get_envs()
-                .filter_map(|(name, value)| Some((name, value?))),
-        )
-        .stderr(Stdio::null());
-    let server = Server::start(command, "LISTEN", 1);
-    server.await_ready();
-    server
-}
-
-fn control(server: &Server, order: &str) {
-    let mut command = Command::new("callgrind_control");
-    command.arg(order).arg(server.id().to_string());
-    let output = command.output().expect("callgrind_control");
-    assert!(output.status.success(), "{output:?}");
-}
-
-/// Returns the instructions per request in a dump.
-fn total(dump: &Path) -> f64 {
-    let text = fs::read_to_string(dump).unwrap();
-    let total = text.lines().find_map(|line| line.strip_prefix("totals: "));
-    let instructions: f64 = total.expect("totals").trim().parse().unwrap();
-    fs::remove_file(dump).unwrap();
-    #[expect(clippy::cast_precision_loss)]
-    let requests = COUNTED as f64;
-    instructions / requests
 }

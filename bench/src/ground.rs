@@ -9,7 +9,10 @@ use std::{
 };
 
 use tokio::runtime::Runtime;
-use warp_bearer::issuer::{Issuer, SigningKey};
+use warp_bearer::{
+    auth::Algorithm,
+    issuer::{Issuer, SigningKey},
+};
 
 use crate::{
     load::Load,
@@ -24,6 +27,10 @@ pub const MANY: usize = 100_000;
 /// The number of warm-up requests, enough to fill the cache. Until then each token needs new pages
 /// from the system, which only happens in the first seconds of a service.
 pub const WARM: usize = SEEN;
+/// Tokens that an issuer is asked about, each once.
+pub const SOME: usize = 1_000;
+/// The URL that proofs are for.
+pub const PUBLIC_URL: &str = "http://localhost:8000";
 const FEW: usize = 500;
 const LARGE: usize = 4_000;
 
@@ -33,14 +40,18 @@ pub struct Ground {
     pub without_docs: Option<PathBuf>,
     pub requests: usize,
     stranger: OnceLock<SigningKey>,
+    /// The client's, for proofs.
+    prover: OnceLock<SigningKey>,
     callers: OnceLock<Vec<Vec<u8>>>,
     many: OnceLock<Vec<Vec<u8>>>,
     large: OnceLock<Vec<Vec<u8>>>,
     forged: OnceLock<Vec<Vec<u8>>>,
     expired: OnceLock<Vec<Vec<u8>>>,
     strangers: OnceLock<Vec<Vec<u8>>>,
+    opaque: OnceLock<Vec<Vec<u8>>>,
     bare: OnceLock<Server>,
     rsa: OnceLock<Server>,
+    p256: OnceLock<Server>,
     half_of_capacity: OnceLock<f64>,
     /// Runs the issuer's thread.
     _runtime: Runtime,
@@ -59,14 +70,17 @@ impl Ground {
             without_docs: None,
             requests,
             stranger: OnceLock::new(),
+            prover: OnceLock::new(),
             callers: OnceLock::new(),
             many: OnceLock::new(),
             large: OnceLock::new(),
             forged: OnceLock::new(),
             expired: OnceLock::new(),
             strangers: OnceLock::new(),
+            opaque: OnceLock::new(),
             bare: OnceLock::new(),
             rsa: OnceLock::new(),
+            p256: OnceLock::new(),
             half_of_capacity: OnceLock::new(),
             _runtime: runtime,
         }
@@ -110,6 +124,28 @@ impl Ground {
             .get_or_init(|| tokens::requests(FEW, unknown))
     }
 
+    /// Tokens that only the issuer can read, and that it knows.
+    pub fn opaque(&self) -> &[Vec<u8>] {
+        self.opaque.get_or_init(|| {
+            let opaque = |i| {
+                let claims = tokens::of_caller(&self.issuer, i);
+                tokens::private(&self.issuer.opaque_token(claims))
+            };
+            (0..SOME).map(opaque).collect()
+        })
+    }
+
+    /// One token that is bound to a key, each time with another proof. Made anew for each
+    /// measurement, because proofs are accepted for minutes only.
+    pub fn proofs(&self, count: usize) -> Vec<Vec<u8>> {
+        tokens::proofs(&self.issuer, self.prover(), PUBLIC_URL, count)
+    }
+
+    fn prover(&self) -> &SigningKey {
+        self.prover
+            .get_or_init(|| SigningKey::generate(Algorithm::ES256))
+    }
+
     pub fn stranger(&self) -> &SigningKey {
         self.stranger
             .get_or_init(|| SigningKey::generate(self.issuer.key().algorithm()))
@@ -119,14 +155,23 @@ impl Ground {
 /// The servers.
 impl Ground {
     pub fn bare(&self) -> &Server {
-        self.bare.get_or_init(|| reference(None))
+        self.bare.get_or_init(|| reference(&[]))
     }
 
     pub fn rsa(&self) -> &Server {
         self.rsa.get_or_init(|| {
             let jwk = self.issuer.key().public_jwk();
             let part = |name: &str| jwk[name].as_str().unwrap().to_owned();
-            reference(Some(format!("{}.{}", part("n"), part("e"))))
+            // A single argument, because base64url may begin with a hyphen.
+            reference(&[format!("--key={}.{}", part("n"), part("e"))])
+        })
+    }
+
+    pub fn p256(&self) -> &Server {
+        self.p256.get_or_init(|| {
+            let jwk = self.prover().public_jwk();
+            let part = |name: &str| jwk[name].as_str().unwrap().to_owned();
+            reference(&[format!("--proof-key={}.{}", part("x"), part("y"))])
         })
     }
 
@@ -158,12 +203,8 @@ impl Ground {
     }
 }
 
-fn reference(key: Option<String>) -> Server {
+fn reference(arguments: &[String]) -> Server {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.arg("reference");
-    if let Some(key) = key {
-        // A single argument, because base64url may begin with a hyphen.
-        command.arg(format!("--key={key}"));
-    }
+    command.arg("reference").args(arguments);
     Server::start(command, "PORT", 1)
 }

@@ -1,15 +1,19 @@
-//! Measures the service beside two references and its peers.
+//! Measures the service beside three references and its peers.
 //!
-//! The references are bare hyper, which verifies nothing, and hyper with one RSA verification,
-//! which is the minimum cost of a fresh token. Rates are in requests per second of the server's own
-//! processor time, so that other work on the machine does not count. Rounds are interleaved and
-//! ratios are computed within a round, so that slow changes of the machine affect both sides.
+//! The references are bare hyper, which verifies nothing, hyper with one RSA verification, which is
+//! the least that a fresh token can cost, and hyper with one P-256 verification, which is the least
+//! that a DPoP proof can cost. Rates are in requests per second of the server's own processor time,
+//! so that other work on the machine does not count. Rounds are interleaved and ratios are computed
+//! within a round, so that slow changes of the machine affect both sides.
 
 mod behaviour;
+mod callgrind;
 mod calls;
 mod connection;
+mod forward;
 mod goals;
 mod ground;
+mod growth;
 mod journal;
 mod load;
 mod pace;
@@ -42,13 +46,20 @@ enum Command {
     Report(report::Options),
     /// Counts the instructions of a request on each hot path, and compares them with another build
     Calls(calls::Options),
+    /// Counts the instructions of a request in small and in large settings
+    Growth(growth::Options),
+    /// Measures proxies that ask the service about each request
+    Forward(forward::Options),
     /// Sends the service and its peers the same requests, and creates tables of the responses
     Behaviour(behaviour::Options),
-    /// Runs one of the two reference servers, on the port in PORT
+    /// Runs one of the three reference servers, on the port in PORT
     Reference {
         /// An RSA key as base64url `n.e`; every token is verified with it
         #[arg(long)]
         key: Option<String>,
+        /// A key on P-256 as base64url `x.y`; every DPoP proof is verified with it
+        #[arg(long)]
+        proof_key: Option<String>,
     },
 }
 
@@ -81,8 +92,12 @@ fn main() {
         Command::Measure(measure) => run(&measure),
         Command::Report(options) => report::run(&options),
         Command::Calls(options) => calls::run(&options),
+        Command::Growth(options) => growth::run(&options),
+        Command::Forward(options) => forward::run(&options),
         Command::Behaviour(options) => behaviour::run(&options),
-        Command::Reference { key } => reference::serve(key.as_deref()),
+        Command::Reference { key, proof_key } => {
+            reference::serve(key.as_deref(), proof_key.as_deref());
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! The two reference servers. Both answer with the same 200, and require no token for the public
+//! The three reference servers. All answer with the same 200, and require no token for the public
 //! route.
 
 use std::{
@@ -7,7 +7,9 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
-use aws_lc_rs::signature::{ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents};
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents,
+};
 use base64::{
     Engine,
     engine::{Simd, general_purpose::NO_PAD},
@@ -24,10 +26,28 @@ static BASE64URL: LazyLock<Simd> = LazyLock::new(|| Simd::url_safe(NO_PAD));
 
 const BODY: &[u8] = br#"{"status":"success","msg":"Hello from a public endpoint! You don't need to be authenticated to see this."}"#;
 
-/// Serves on the port in PORT. If a key (`n.e`, base64url) is given, verifies each token with it.
+/// The signature that is verified: of the token, or of the proof beside it.
+struct Signed {
+    key: ParsedPublicKey,
+    field: header::HeaderName,
+    scheme: &'static [u8],
+}
+
+/// Serves on the port in PORT. If a key (`n.e`, base64url) is given, verifies each token with it; if
+/// a key of proofs (`x.y`, base64url) is given, each DPoP proof.
 #[tokio::main(flavor = "current_thread")]
-pub async fn serve(key: Option<&str>) {
-    let key = key.map(|key| Arc::new(parse(key)));
+pub async fn serve(key: Option<&str>, proof_key: Option<&str>) {
+    let of_tokens = key.map(|key| Signed {
+        key: parse(key),
+        field: header::AUTHORIZATION,
+        scheme: b"Bearer ",
+    });
+    let of_proofs = proof_key.map(|key| Signed {
+        key: parse_point(key),
+        field: header::HeaderName::from_static("dpop"),
+        scheme: b"",
+    });
+    let key = of_tokens.or(of_proofs).map(Arc::new);
     let port = std::env::var("PORT").expect("PORT");
     let address = SocketAddr::from(([127, 0, 0, 1], port.parse().expect("a port")));
     let listener = tokio::net::TcpListener::bind(address).await.unwrap();
@@ -43,7 +63,7 @@ pub async fn serve(key: Option<&str>) {
     }
 }
 
-fn answer(key: Option<&ParsedPublicKey>, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+fn answer(key: Option<&Signed>, request: &Request<Incoming>) -> Response<Full<Bytes>> {
     let open = request.uri().path() == "/api/public";
     let good = open || key.is_none_or(|key| verify(key, request).is_some());
     let mut response = Response::new(Full::new(Bytes::from_static(BODY)));
@@ -64,11 +84,18 @@ fn parse(key: &str) -> ParsedPublicKey {
         .unwrap()
 }
 
+fn parse_point(key: &str) -> ParsedPublicKey {
+    let (x, y) = key.split_once('.').expect("x.y");
+    let decode = |part| BASE64URL.decode(part).expect("base64url");
+    let point = [vec![4], decode(x), decode(y)].concat();
+    ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point).unwrap()
+}
+
 /// Only verifies the signature, without reading any JSON.
-fn verify<B>(key: &ParsedPublicKey, request: &Request<B>) -> Option<()> {
-    let field = request.headers().get(header::AUTHORIZATION)?;
-    let token = field.as_bytes().strip_prefix(b"Bearer ")?;
+fn verify<B>(signed: &Signed, request: &Request<B>) -> Option<()> {
+    let field = request.headers().get(&signed.field)?;
+    let token = field.as_bytes().strip_prefix(signed.scheme)?;
     let dot = token.iter().rposition(|c| *c == b'.')?;
     let signature = BASE64URL.decode(&token[dot + 1..]).ok()?;
-    key.verify_sig(&token[..dot], &signature).ok()
+    signed.key.verify_sig(&token[..dot], &signature).ok()
 }

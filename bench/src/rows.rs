@@ -1,8 +1,10 @@
 //! Everything that can be measured, one named row each. `goals` compares the rows.
 
+use std::process::Command;
+
 use crate::{
     goals::Goal,
-    ground::{Ground, MANY, SEEN, WARM},
+    ground::{Ground, MANY, PUBLIC_URL, SEEN, SOME, WARM},
     pace,
     peers::{self, Peer},
     server::{self, Asked, Server},
@@ -59,6 +61,11 @@ const OWN: &[(&str, Measure)] = &[
     ("no token", |g| refused(g, &[tokens::get("/api/private", None)])),
     ("expired", |g| refused(g, g.expired())),
 
+    ("p256", |g| with_proofs(g, g.p256())),
+    ("proof", |g| with_proofs(g, &g.service_with(1, demands_proofs))),
+    ("some seen", |g| some(g, &g.service(), &g.callers()[..SOME])),
+    ("some opaque", |g| some(g, &introspecting(g), g.opaque())),
+
     ("fresh, 100 keys", fresh_with_a_hundred_keys),
     ("one seen", |g| one_of_many(g, 1)),
     ("100,000 seen", |g| one_of_many(g, MANY)),
@@ -73,6 +80,7 @@ const OWN: &[(&str, Measure)] = &[
     ("memory, a token", memory_of_a_token),
     (BINARY, |g| size(g)),
     ("start", |g| g.service().started_in.as_secs_f64() * 1e6),
+    ("start, all on", |g| all_on(g).started_in.as_secs_f64() * 1e6),
 
     ("public, watched", |g| public(g, &watched(g))),
     ("fresh, watched", |g| fresh(g, &watched(g))),
@@ -156,6 +164,55 @@ fn paced(ground: &Ground, server: &Server, per_second: f64, percent: usize) -> f
         &pace::run(server.address, &requests[..count], per_second),
         percent,
     )
+}
+
+/// One token, with a proof for each request.
+fn with_proofs(ground: &Ground, server: &Server) -> f64 {
+    let proofs = ground.proofs(ground.requests + 500);
+    let (warm, requests) = proofs.split_at(500);
+    rate(ground, server, warm, requests, 200)
+}
+
+fn demands_proofs(command: &mut Command) {
+    command
+        .env("AUTH0_DPOP", "allowed")
+        .env("PUBLIC_URL", PUBLIC_URL);
+}
+
+/// Each token was seen before.
+fn some(ground: &Ground, server: &Server, requests: &[Vec<u8>]) -> f64 {
+    rate(ground, server, requests, requests, 200)
+}
+
+fn introspecting(ground: &Ground) -> Server {
+    ground.service_with(1, |command| introspect(ground, command))
+}
+
+fn introspect(ground: &Ground, command: &mut Command) {
+    command
+        .env("AUTH0_INTROSPECTION", "opaque")
+        .env("AUTH0_INTROSPECTION_CLIENT_ID", ground.issuer.client_id())
+        .env(
+            "AUTH0_INTROSPECTION_CLIENT_SECRET",
+            ground.issuer.client_secret(),
+        )
+        .env("AUTH0_INTROSPECTION_TTL", "10m");
+}
+
+/// The service with proofs, introspection, revocation, metadata and metrics.
+fn all_on(ground: &Ground) -> Server {
+    let revoked = std::env::temp_dir().join(format!("warp-bearer-revoked-{}", std::process::id()));
+    std::fs::write(&revoked, "").unwrap();
+    let server = ground.service_with(1, |command| {
+        demands_proofs(command);
+        introspect(ground, command);
+        command
+            .env("AUTH0_REVOCATION_FILE", &revoked)
+            .env("AUTH0_RESOURCE", "https://api.example.com")
+            .env("METRICS_LISTEN", server::free_address().to_string());
+    });
+    std::fs::remove_file(&revoked).unwrap();
+    server
 }
 
 /// Measures the growth of resident memory per token, after connections and buffers exist.

@@ -50,9 +50,14 @@ impl Server {
             "LISTEN" => address.to_string(),
             _ => address.port().to_string(),
         };
+        command.env(port_name, value);
+        Self::spawn_at(command, address)
+    }
+
+    /// Starts a server that is configured to listen at this address, and does not wait for it.
+    pub fn spawn_at(mut command: Command, address: SocketAddr) -> Self {
         // Gets its own process group, so that its children end with it.
         command
-            .env(port_name, value)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .process_group(0);
@@ -101,7 +106,7 @@ impl Server {
     }
 
     /// Returns the processor time of all its processes, in nanoseconds.
-    fn processor_time(&self) -> Duration {
+    pub fn processor_time(&self) -> Duration {
         let processes = tree(self.id());
         processes.iter().map(|id| processor_time_of(*id)).sum()
     }

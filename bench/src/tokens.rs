@@ -43,6 +43,18 @@ pub fn forged(issuer: &Issuer, stranger: &SigningKey, i: usize) -> TokenBuilder 
     token.key(stranger).kid(issuer.key().kid())
 }
 
+/// Returns requests with one token that is bound to the key of `prover`, each with its own proof.
+pub fn proofs(issuer: &Issuer, prover: &SigningKey, origin: &str, count: usize) -> Vec<Vec<u8>> {
+    let token = of_caller(issuer, 0).bound_to(prover).sign();
+    let url = format!("{origin}/api/private");
+    let request = |_| {
+        let proof = prover.proof("GET", &url).token(&token).sign();
+        let fields = format!("authorization: DPoP {token}\r\ndpop: {proof}\r\n");
+        format!("GET /api/private HTTP/1.1\r\nhost: localhost\r\n{fields}\r\n").into_bytes()
+    };
+    (0..count).map(request).collect()
+}
+
 /// Returns requests for the private route with the tokens of `count` callers. Signing takes about
 /// half a millisecond each, so the work is divided among all processors.
 pub fn requests(count: usize, token: impl Fn(usize) -> TokenBuilder + Sync) -> Vec<Vec<u8>> {

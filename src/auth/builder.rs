@@ -950,8 +950,7 @@ impl Builder {
             resource_metadata: metadata.map(Into::into),
             bearer: true,
             dpop: dpop.map(Dpop::algs),
-            acr_values: None,
-            max_age: None,
+            ..Challenge::default()
         };
         if self.dpop_modes().all(|mode| mode == DpopMode::Required) {
             return challenge.only(Scheme::Dpop);

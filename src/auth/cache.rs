@@ -71,23 +71,17 @@ impl Cache {
         self.hits.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Caches a verified token and its header. Only `verifier.rs` calls this, after it has verified
-    /// the signature.
-    pub(crate) fn remember(
-        &self,
-        token: &[u8],
-        segment: &[u8],
-        header: &KnownHeader,
-        verified: &Arc<Verified>,
-    ) {
-        self.remember_header(segment, header);
+    /// Caches a verified token. Only `verifier.rs` calls it, after it has verified the signature.
+    pub(crate) fn remember(&self, token: &[u8], verified: &Arc<Verified>) {
         if let Some(tokens) = &self.tokens {
             tokens.insert(Token(token.into()), Arc::clone(verified));
         }
     }
 
-    fn remember_header(&self, segment: &[u8], header: &KnownHeader) {
-        if segment.len() <= LONGEST_HEADER && !self.headers.contains_key(segment) {
+    /// Caches the header of a verified token. Only `verifier.rs` calls it, after it has verified
+    /// the signature.
+    pub(crate) fn remember_header(&self, segment: &[u8], header: &KnownHeader) {
+        if segment.len() <= LONGEST_HEADER {
             self.headers.insert(segment.into(), header.clone());
         }
     }

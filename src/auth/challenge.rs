@@ -1,9 +1,15 @@
 //! [`Refusal`]: an [`AuthError`] with the [`Challenge`] of its response (RFC 6750 §3).
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering::Relaxed},
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
 };
+
+use arc_swap::ArcSwap;
+use http::{HeaderValue, header::InvalidHeaderValue};
 
 use crate::auth::error::{AuthError, BearerError, MISSING_FROM_FIELD};
 
@@ -35,6 +41,7 @@ pub struct Challenge {
     /// The algorithms of DPoP proofs, separated by spaces, if the response offers a `DPoP`
     /// challenge.
     pub dpop: Option<Arc<str>>,
+    pub(crate) written: Written,
 }
 
 impl Default for Challenge {
@@ -47,6 +54,7 @@ impl Default for Challenge {
             dpop: None,
             acr_values: None,
             max_age: None,
+            written: Written::default(),
         }
     }
 }
@@ -182,28 +190,56 @@ impl Refusal {
     /// Two challenges are separated by a comma (RFC 9110 §11.6.1). [`response`](Self::response)
     /// sends them as two fields.
     pub fn www_authenticate(&self) -> Option<String> {
-        let challenges: Vec<_> = self.challenges().collect();
+        let challenges: Vec<_> = self.schemes().map(|scheme| self.text(scheme)).collect();
         (!challenges.is_empty()).then(|| challenges.join(", "))
     }
 
-    /// Returns each challenge. Empty if a different token would not help (503).
-    pub(crate) fn challenges(&self) -> impl Iterator<Item = String> {
+    /// Returns each challenge as the value of a field. There is none if no other token would help
+    /// (503).
+    ///
+    /// A challenge is written only once, unless it depends on the token.
+    pub(crate) fn fields(&self) -> impl Iterator<Item = Result<HeaderValue, InvalidHeaderValue>> {
+        self.schemes().map(|scheme| {
+            let challenge = &self.challenge;
+            if challenge.acr_values.is_some() || challenge.max_age.is_some() {
+                return self.text(scheme).try_into();
+            }
+            let wanted = Parameters {
+                code: self.error.code(),
+                scheme,
+                realm: &*challenge.realm,
+                scope: self.scope(),
+                resource_metadata: challenge.resource_metadata.as_deref(),
+                algorithms: self.algorithms(scheme),
+            };
+            if let Some(field) = challenge.written.find(&wanted) {
+                return Ok(field);
+            }
+            let field = HeaderValue::try_from(self.text(scheme))?;
+            challenge.written.add(&wanted, &field);
+            Ok(field)
+        })
+    }
+
+    /// Returns the scheme of each challenge. There is none if no other token would help (503).
+    fn schemes(&self) -> impl Iterator<Item = Scheme> {
         self.answered();
         let helps = !self.error.status().is_server_error();
-        let bearer =
-            (helps && self.challenge.bearer).then(|| self.challenge_of("Bearer realm=\"", None));
-        let algorithms = self.challenge.dpop.as_deref().filter(|_| helps);
-        let dpop =
-            algorithms.map(|algorithms| self.challenge_of("DPoP realm=\"", Some(algorithms)));
+        let bearer = (helps && self.challenge.bearer).then_some(Scheme::Bearer);
+        let dpop = (helps && self.challenge.dpop.is_some()).then_some(Scheme::Dpop);
         bearer.into_iter().chain(dpop)
     }
 
-    fn challenge_of(&self, opening: &'static str, algorithms: Option<&str>) -> String {
+    fn text(&self, scheme: Scheme) -> String {
         let Challenge {
             realm,
             resource_metadata,
             ..
         } = &self.challenge;
+        let opening = match scheme {
+            Scheme::Bearer => "Bearer realm=\"",
+            Scheme::Dpop => "DPoP realm=\"",
+        };
         let error = self.error.error();
         let max_age = self.challenge.max_age.map(|seconds| seconds.to_string());
         let parameters = [
@@ -214,12 +250,17 @@ impl Refusal {
             parameter(", max_age=\"", max_age.as_deref()),
             parameter(", scope=\"", self.scope()),
             parameter(", resource_metadata=\"", resource_metadata.as_deref()),
-            parameter(", algs=\"", algorithms),
+            parameter(", algs=\"", self.algorithms(scheme)),
         ];
         parameters.as_flattened().concat()
     }
 
-    /// Returns the scope to name in the challenge. Naming it helps a client without a token, or one
+    fn algorithms(&self, scheme: Scheme) -> Option<&str> {
+        let algorithms = self.challenge.dpop.as_deref();
+        algorithms.filter(|_| scheme == Scheme::Dpop)
+    }
+
+    /// Returns the scope to name in the challenge. A scope helps a client without a token, or one
     /// whose token grants too few scopes. It would mislead a client that lacks a permission or a
     /// role.
     fn scope(&self) -> Option<&str> {
@@ -235,6 +276,95 @@ impl Refusal {
 /// Returns the pieces of one challenge parameter. They are empty if there is no value.
 fn parameter<'v>(opening: &'static str, value: Option<&'v str>) -> [&'v str; 3] {
     value.map_or([""; 3], |value| [opening, value, "\""])
+}
+
+/// The challenges that were written so far, by what they say. All clones of a challenge share them.
+///
+/// Requests read them without a lock.
+#[derive(Clone, Default)]
+pub(crate) struct Written(Arc<ArcSwap<Vec<WrittenChallenge>>>);
+
+#[derive(Clone)]
+struct WrittenChallenge {
+    parameters: Parameters<Box<str>>,
+    field: HeaderValue,
+}
+
+/// Everything that a challenge says, unless it names the authentication that would suffice.
+#[derive(Clone)]
+struct Parameters<S> {
+    code: &'static str,
+    scheme: Scheme,
+    realm: S,
+    scope: Option<S>,
+    resource_metadata: Option<S>,
+    algorithms: Option<S>,
+}
+
+impl Written {
+    /// The most challenges that are kept. A service has a few; the queries of `/auth` can name more
+    /// scopes than anyone should keep.
+    const MOST: usize = 64;
+
+    fn find(&self, wanted: &Parameters<&str>) -> Option<HeaderValue> {
+        let written = self.0.load();
+        let found = written.iter().find(|one| one.parameters.are(wanted));
+        found.map(|one| one.field.clone())
+    }
+
+    fn add(&self, parameters: &Parameters<&str>, field: &HeaderValue) {
+        if self.0.load().len() >= Self::MOST {
+            return;
+        }
+        self.0.rcu(|written| {
+            let mut written = Vec::clone(written);
+            written.push(WrittenChallenge {
+                parameters: parameters.to_owned(),
+                field: field.clone(),
+            });
+            written
+        });
+    }
+}
+
+impl Parameters<Box<str>> {
+    fn are(&self, wanted: &Parameters<&str>) -> bool {
+        // Codes come first: they rule out nearly all others, and equal ones are at one address.
+        (std::ptr::eq(self.code, wanted.code) || self.code == wanted.code)
+            && self.scheme == wanted.scheme
+            && *self.realm == *wanted.realm
+            && self.scope.as_deref() == wanted.scope
+            && self.resource_metadata.as_deref() == wanted.resource_metadata
+            && self.algorithms.as_deref() == wanted.algorithms
+    }
+}
+
+impl Parameters<&str> {
+    fn to_owned(&self) -> Parameters<Box<str>> {
+        Parameters {
+            code: self.code,
+            scheme: self.scheme,
+            realm: self.realm.into(),
+            scope: self.scope.map(Into::into),
+            resource_metadata: self.resource_metadata.map(Into::into),
+            algorithms: self.algorithms.map(Into::into),
+        }
+    }
+}
+
+impl PartialEq for Written {
+    /// Challenges that say the same are equal, written or not.
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Written {}
+
+impl fmt::Debug for Written {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Written").finish_non_exhaustive()
+    }
 }
 
 /// A flag that is set while a refusal waits for its response. Logs an error if it is dropped while
@@ -307,5 +437,55 @@ mod tests {
         let of = |scheme| header(challenge.clone().only(scheme));
         assert_eq!(of(Scheme::Bearer).as_deref(), Some(bearer));
         assert_eq!(of(Scheme::Dpop).as_deref(), Some(dpop));
+    }
+
+    #[test]
+    fn a_challenge_that_was_written_says_the_same() {
+        let challenge = Challenge {
+            realm: "api".into(),
+            dpop: Some("ES256".into()),
+            ..Challenge::default()
+        };
+        let fields = |refusal: &Refusal| {
+            let fields: Result<Vec<_>, _> = refusal.fields().collect();
+            let fields = fields.unwrap();
+            let texts = fields.iter().map(|field| field.to_str().unwrap());
+            texts.collect::<Vec<_>>().join(", ")
+        };
+        let variants: [fn(&mut Challenge); 7] = [
+            |_| {},
+            |challenge| challenge.realm = "other".into(),
+            |challenge| challenge.scope = Some("a b".into()),
+            |challenge| challenge.scope = Some("a c".into()),
+            |challenge| challenge.resource_metadata = Some("https://a.example/".into()),
+            |challenge| challenge.dpop = Some("EdDSA".into()),
+            |challenge| challenge.acr_values = Some("gold".into()),
+        ];
+        // Twice, so that all of them were written before, and none is taken for another.
+        for _ in 0..2 {
+            for (variant, change) in variants.iter().enumerate() {
+                for error in AuthError::ALL {
+                    let mut challenge = challenge.clone();
+                    change(&mut challenge);
+                    for challenge in [challenge.clone(), challenge.only(Scheme::Dpop)] {
+                        let refusal = Refusal::new(*error, challenge);
+                        let expected = refusal.www_authenticate().unwrap_or_default();
+                        assert_eq!(fields(&refusal), expected, "{variant}, {error:?}");
+                    }
+                }
+            }
+        }
+        assert!(challenge.written.0.load().len() <= Written::MOST);
+    }
+
+    #[test]
+    fn writes_a_constant_challenge_once() {
+        let challenge = Challenge::default();
+        let field = || {
+            let refusal = Refusal::new(AuthError::TokenExpired, challenge.clone());
+            refusal.fields().next().unwrap().unwrap()
+        };
+        let (first, second) = (field(), field());
+        assert_eq!(first.as_bytes().as_ptr(), second.as_bytes().as_ptr());
     }
 }

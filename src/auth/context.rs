@@ -167,7 +167,12 @@ pub fn set_probe() {
 
 /// Records the client's original request. Does nothing outside of [`scope`].
 pub fn set_original(original: Original) {
-    let _ = CURRENT.try_with(|context| context.original.set(Some(Box::new(original))));
+    set_original_with(|| original);
+}
+
+/// Records the client's own request, which is read only within [`scope`].
+pub(crate) fn set_original_with(read: impl FnOnce() -> Original) {
+    let _ = CURRENT.try_with(|context| context.original.set(Some(Box::new(read()))));
 }
 
 /// Records a wait that began at `began` and ends now. Only the first wait of each kind counts.

@@ -7,9 +7,13 @@
 use std::{
     borrow::Cow,
     fmt,
+    num::NonZeroU64,
     ops::{BitAnd, BitOr},
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -471,7 +475,23 @@ impl Rule {
         }
     }
 
-    /// Returns whether the token must be bound but is not.
+    /// Returns whether the same token may meet the rule now and not later.
+    fn depends_on_time(&self) -> bool {
+        match self {
+            Self::MaxAuthAge(_) => true,
+            Self::All(rules) | Self::Any(rules) => rules.iter().any(Self::depends_on_time),
+            Self::Scope(_)
+            | Self::Permission(_)
+            | Self::Role(_)
+            | Self::Group(_)
+            | Self::Claim(..)
+            | Self::IssuedTo(_)
+            | Self::Acr(_)
+            | Self::Bound => false,
+        }
+    }
+
+    /// Returns whether the token must be bound and is not.
     fn lacks_binding<X>(&self, claims: &Claims<X>) -> bool {
         match self {
             Self::Bound => claims.binding().is_none(),
@@ -571,11 +591,35 @@ type AsyncCheck<X> = Arc<dyn Fn(&Claims<X>) -> Answer + Send + Sync>;
 type Answer = Pin<Box<dyn Future<Output = bool> + Send>>;
 
 enum Node<X> {
-    Policy(Rule),
+    Policy(Numbered),
     Check(Check<X>),
     Async(AsyncCheck<X>),
     All(Vec<Node<X>>),
     Any(Vec<Node<X>>),
+}
+
+/// A rule with a number, by which a cached token remembers that it meets the rule. So a policy of 64
+/// names costs a token that was seen before no more than one of one name.
+struct Numbered {
+    rule: Rule,
+    /// `None` if the rule depends on the time.
+    number: Option<NonZeroU64>,
+}
+
+impl Numbered {
+    fn new(rule: Rule) -> Self {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        let next = || NonZeroU64::new(LAST.fetch_add(1, Relaxed) + 1);
+        let number = if rule.depends_on_time() { None } else { next() };
+        Self { rule, number }
+    }
+
+    fn is_met<X>(&self, claims: &Claims<X>) -> bool {
+        match self.number {
+            Some(number) => claims.meet(number, || self.rule.is_met(claims)),
+            None => self.rule.is_met(claims),
+        }
+    }
 }
 
 /// The error of claims that do not meet a [`Requirement`].
@@ -760,7 +804,7 @@ impl<X> Node<X> {
         answers: &Answers<'n, X>,
     ) -> Result<bool, Pending<'n, X>> {
         match self {
-            Self::Policy(rule) => Ok(rule.is_met(claims)),
+            Self::Policy(policy) => Ok(policy.is_met(claims)),
             Self::Check(is_met) => Ok(is_met(claims)),
             Self::Async(check) => answer(check, answers).ok_or(Pending(check)),
             Self::All(nodes) => {
@@ -787,7 +831,7 @@ impl<X> Node<X> {
     fn needs<'n>(&'n self, claims: &Claims<X>, answers: &Answers<'n, X>) -> Option<Needs<'n>> {
         let each = |node: &'n Self| node.needs(claims, answers);
         match self {
-            Self::Policy(rule) => rule.needs(claims),
+            Self::Policy(policy) => policy.rule.needs(claims),
             Self::Check(is_met) => is_met(claims).then(Needs::default),
             Self::Async(check) => answer(check, answers).unwrap_or(true).then(Needs::default),
             Self::Any(nodes) => Needs::any(nodes.iter().map(each)),
@@ -797,7 +841,7 @@ impl<X> Node<X> {
 
     fn lacks_binding(&self, claims: &Claims<X>) -> bool {
         match self {
-            Self::Policy(rule) => rule.lacks_binding(claims),
+            Self::Policy(policy) => policy.rule.lacks_binding(claims),
             Self::Check(_) | Self::Async(_) => false,
             Self::All(nodes) => nodes.iter().any(|node| node.lacks_binding(claims)),
             Self::Any(nodes) => nodes.iter().all(|node| node.lacks_binding(claims)),
@@ -806,7 +850,7 @@ impl<X> Node<X> {
 
     fn scopes(&self) -> Option<Vec<&str>> {
         match self {
-            Self::Policy(rule) => rule.scopes(),
+            Self::Policy(policy) => policy.rule.scopes(),
             Self::Check(_) | Self::Async(_) => None,
             Self::Any(nodes) => nodes.iter().find_map(Self::scopes),
             Self::All(nodes) => all_scopes(nodes.iter().map(Self::scopes)),
@@ -822,7 +866,7 @@ fn answer<X>(check: &AsyncCheck<X>, answers: &Answers<'_, X>) -> Option<bool> {
 
 impl<X> From<Policy> for Requirement<X> {
     fn from(policy: Policy) -> Self {
-        Self(Node::Policy(policy.0))
+        Self(Node::Policy(Numbered::new(policy.0)))
     }
 }
 
@@ -931,5 +975,66 @@ mod tests {
             assert!(!is_scope_token(name), "{name:?}");
         }
         assert!(is_scope_token("https://a.example/read:x!~"));
+    }
+
+    #[cfg(feature = "testing")]
+    mod of_a_cached_token {
+        use std::{sync::atomic::AtomicU64, time::SystemTime};
+
+        use super::*;
+        use crate::{auth::Auth, issuer::Issuer};
+
+        #[tokio::test]
+        async fn is_met_by_what_the_token_grants_alone() {
+            let issuer = Issuer::start().await;
+            let auth = Auth::discover(issuer.url(), issuer.audience()).unwrap();
+            let token = issuer.token().scope("a").sign();
+            let policies = [
+                (scope("a"), true),
+                (scope("b"), false),
+                (scope("a") & scope("b"), false),
+                (scope("a") | scope("b"), true),
+                (permission("a"), false),
+            ];
+            let policies = policies.map(|(policy, is_met)| (Requirement::from(policy), is_met));
+            // Each after each, so that all are asked about with every other remembered.
+            for (first, _) in &policies {
+                for (policy, is_met) in &policies {
+                    let claims: Claims = auth.verify(&token).await.unwrap();
+                    let _ = first.check(&claims).await;
+                    assert_eq!(policy.check(&claims).await.is_ok(), *is_met);
+                }
+            }
+        }
+
+        #[tokio::test]
+        async fn is_decided_again_if_it_depends_on_the_time() {
+            let issuer = Issuer::start().await;
+            let ahead = Arc::new(AtomicU64::new(0));
+            let now = Arc::clone(&ahead);
+            let auth = Auth::builder()
+                .issuer(issuer.url())
+                .audience(issuer.audience())
+                .clock(move || SystemTime::now() + Duration::from_secs(now.load(Relaxed)))
+                .build()
+                .unwrap();
+            let authenticated = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs();
+            let token = issuer
+                .token()
+                .scope("a")
+                .claim("auth_time", authenticated)
+                .sign();
+            let recently = max_auth_age(Duration::from_secs(600));
+            let policy = Requirement::from(scope("a") & (scope("b") | recently));
+            for (seconds, is_met) in [(0, true), (300, true), (1200, false), (0, true)] {
+                ahead.store(seconds, Relaxed);
+                let claims: Claims = auth.verify(&token).await.unwrap();
+                assert_eq!(
+                    policy.check(&claims).await.is_ok(),
+                    is_met,
+                    "{seconds} s ahead"
+                );
+            }
+        }
     }
 }

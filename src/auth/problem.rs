@@ -53,8 +53,13 @@ impl Refusal {
         let mut response = answer(error.status(), error.code(), body);
         let no_store = HeaderValue::from_static("no-store");
         response.headers_mut().insert(CACHE_CONTROL, no_store);
-        for challenge in self.challenges() {
-            add(&mut response, WWW_AUTHENTICATE, challenge);
+        for challenge in self.fields() {
+            match challenge {
+                Ok(challenge) => {
+                    response.headers_mut().append(WWW_AUTHENTICATE, challenge);
+                }
+                Err(_) => left_out(&WWW_AUTHENTICATE),
+            }
         }
         if let Some(retry_after) = error.retry_after() {
             add(&mut response, RETRY_AFTER, whole_seconds(retry_after));
@@ -261,8 +266,10 @@ static MISSING_FROM_FIELD_BODY: Lazy<String> = Lazy::new(|| {
 /// Returns the body of every answer with this code, unless a field other than `Authorization`
 /// carries the token.
 pub(crate) fn body(code: &'static str) -> &'static str {
-    let written = BODIES.iter().find(|(written, _)| *written == code);
-    written.map_or("", |(_, body)| body)
+    // Equal codes are at one address, unless the linker has them twice.
+    let at = BODIES.iter().find(|(at, _)| std::ptr::eq(*at, code));
+    let found = at.or_else(|| BODIES.iter().find(|(written, _)| *written == code));
+    found.map_or("", |(_, body)| body)
 }
 
 fn write(
@@ -285,11 +292,16 @@ fn write(
 /// Adds a header field. The values come from the catalogue and the configuration and are ASCII. A
 /// value that is not ASCII is a bug: it is logged and left out instead of causing a panic.
 fn add<B>(response: &mut Response<B>, name: HeaderName, value: String) {
-    let Ok(value) = HeaderValue::try_from(value) else {
-        tracing::error!(%name, "header field dropped: value is not ASCII");
-        return;
-    };
-    response.headers_mut().append(name, value);
+    match HeaderValue::try_from(value) {
+        Ok(value) => {
+            response.headers_mut().append(name, value);
+        }
+        Err(_) => left_out(&name),
+    }
+}
+
+fn left_out(name: &HeaderName) {
+    tracing::error!(%name, "header field dropped: value is not ASCII");
 }
 
 #[cfg(test)]

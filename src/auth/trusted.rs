@@ -10,7 +10,7 @@ use crate::auth::{
     introspection::{Introspection, introspector::Introspector},
     issuer::KeySource,
     keys::{
-        jwks::Jwks,
+        jwks::{Jwks, KeyLookup, Waiter},
         key_set::{Key, KeySet, Miss},
         schedule::RefreshPolicy,
         status::KeyStatus,
@@ -97,21 +97,44 @@ impl Trusted {
         self.context.is_equivalent(context) && self.rules == *rules && self.origin == *origin
     }
 
+    /// Returns the key for a header's `alg` and `kid`: at once if it is held, else after a fetch.
     pub(crate) async fn key(
         &self,
         alg: Algorithm,
         kid: Option<&str>,
     ) -> Result<Arc<Key>, AuthError> {
-        if alg == Algorithm::HS256 {
-            return self.secret.clone().ok_or(AuthError::AlgorithmNotAllowed);
+        match self.look_up(alg, kid) {
+            KeyLookup::Done(key) => key,
+            KeyLookup::Waits(waiter) => self.fetched_key(alg, kid, waiter).await,
         }
-        match &self.keys {
-            Some(Keys::Fetched(jwks)) => jwks.key(alg, kid).await,
+    }
+
+    /// Returns the key for a header's `alg` and `kid`, if nothing has to be waited for.
+    pub(crate) fn look_up(&self, alg: Algorithm, kid: Option<&str>) -> KeyLookup {
+        if alg == Algorithm::HS256 {
+            let secret = self.secret.clone().ok_or(AuthError::AlgorithmNotAllowed);
+            return KeyLookup::Done(secret);
+        }
+        KeyLookup::Done(match &self.keys {
+            Some(Keys::Fetched(jwks)) => return jwks.look_up(alg, kid),
             Some(Keys::Fixed(set)) => set.find(alg, kid).cloned().map_err(|miss| match miss {
                 Miss::AlgorithmMismatch | Miss::InvalidKey => AuthError::AlgorithmNotAllowed,
                 Miss::UnknownKid | Miss::Ambiguous => AuthError::UnknownKey,
             }),
             None => Err(AuthError::AlgorithmNotAllowed),
+        })
+    }
+
+    /// Waits for the fetch that [`look_up`](Self::look_up) has started or joined.
+    pub(crate) async fn fetched_key(
+        &self,
+        alg: Algorithm,
+        kid: Option<&str>,
+        waiter: Waiter,
+    ) -> Result<Arc<Key>, AuthError> {
+        match &self.keys {
+            Some(Keys::Fetched(jwks)) => jwks.fetched_key(alg, kid, waiter).await,
+            _ => Err(AuthError::UnknownKey),
         }
     }
 

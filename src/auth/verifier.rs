@@ -2,11 +2,12 @@
 //!
 //! Every check that needs no key runs before a key is looked up, so that an invalid token costs
 //! neither a fetch nor an RSA verification. Only a verified signature makes [`Claims`].
-//! [`Auth::verify_token`] and [`Auth::check_without_key`] define the order, one step per line. Each
+//! [`Auth::verify_now`] and [`Auth::check_without_key`] define the order, one step per line. Each
 //! step is a function in `token/checks.rs`.
 
 use std::{
     fmt,
+    pin::Pin,
     sync::{Arc, Mutex},
 };
 
@@ -30,7 +31,12 @@ use crate::auth::{
     error::AuthError,
     introspection::{IntrospectionStatus, introspector::Introspector, options::Mode},
     issuers::Issuers,
-    keys::{fetch::Fetcher, status::KeyStatus},
+    keys::{
+        fetch::Fetcher,
+        jwks::{KeyLookup, Waiter},
+        key_set::Key,
+        status::KeyStatus,
+    },
     policy::Requirement,
     resolver::{NO_SLOT, Resolver},
     resource::{Resource, ResourceMetadata},
@@ -349,51 +355,110 @@ impl Auth {
     }
 
     pub(super) async fn verify_token(&self, token: &[u8]) -> Result<Arc<Verified>, AuthError> {
+        match self.verify_now(token)? {
+            Progress::Done(verified) => Ok(verified),
+            Progress::Waits(verdict) => verdict.await,
+        }
+    }
+
+    /// Verifies a token until something must be waited for. Most tokens need no wait.
+    fn verify_now<'a>(&'a self, token: &'a [u8]) -> Result<Progress<'a>, AuthError> {
         within_limit(token, self.inner.max_token)?;
-        if let Some((verified, introspector)) = self.cached(token)? {
-            return match introspector {
-                Some(introspector) => introspector.jwt(token, &verified).await,
-                None => Ok(verified),
-            };
+        if let Some(known) = self.cached(token)? {
+            return Ok(Progress::after_introspection(token, known));
         }
         let parts = match Parts::split(token) {
             Ok(parts) => parts,
-            Err(error) => return self.introspect_opaque(token, error).await,
+            Err(error) => return self.introspect_opaque(token, error),
         };
         let checked = match self.check_without_key(parts, None) {
-            // Boxed, so that the future of every request does not reserve room for it.
             Err(AuthError::UnknownIssuer) if self.inner.resolver.is_some() => {
-                let issuer = Box::pin(self.resolved_issuer(parts)).await?;
-                self.check_without_key(parts, Some(issuer))?
+                return Ok(Progress::waits(self.verify_resolved(token, parts)));
             }
             checked => checked?,
         };
-        let (header, issuer) = (checked.header, checked.issuer);
+        let header = &checked.header;
+        let key = checked
+            .issuer
+            .look_up(header.algorithm, header.kid.as_deref());
+        match key {
+            KeyLookup::Done(key) => {
+                let known = self.verify_signature(token, parts, checked, key?)?;
+                Ok(Progress::after_introspection(token, known))
+            }
+            KeyLookup::Waits(waiter) => {
+                let verdict = self.verify_with_fetched_key(token, parts, checked, waiter);
+                Ok(Progress::waits(verdict))
+            }
+        }
+    }
+
+    /// Verifies a token whose key is being fetched.
+    async fn verify_with_fetched_key(
+        &self,
+        token: &[u8],
+        parts: Parts<'_>,
+        checked: Checked,
+        waiter: Waiter,
+    ) -> Result<Arc<Verified>, AuthError> {
+        let (header, issuer) = (&checked.header, &checked.issuer);
+        let key = issuer.fetched_key(header.algorithm, header.kid.as_deref(), waiter);
+        let key = key.await?;
+        let known = self.verify_signature(token, parts, checked, key)?;
+        introspected(token, known).await
+    }
+
+    /// Verifies a token of an issuer that only the resolver may know.
+    async fn verify_resolved(
+        &self,
+        token: &[u8],
+        parts: Parts<'_>,
+    ) -> Result<Arc<Verified>, AuthError> {
+        let issuer = self.resolved_issuer(parts).await?;
+        let checked = self.check_without_key(parts, Some(issuer))?;
+        let (header, issuer) = (&checked.header, &checked.issuer);
         let key = issuer.key(header.algorithm, header.kid.as_deref()).await?;
+        let known = self.verify_signature(token, parts, checked, key)?;
+        introspected(token, known).await
+    }
+
+    /// Verifies the signature of a token and caches the token.
+    fn verify_signature(
+        &self,
+        token: &[u8],
+        parts: Parts<'_>,
+        checked: Checked,
+        key: Arc<Key>,
+    ) -> Result<Known, AuthError> {
+        let (header, issuer) = (checked.header, checked.issuer);
         issuer.verify_signature(&key, header.algorithm, parts, &checked.signature)?;
         let context = Arc::clone(&issuer.context);
         let source = VerifiedBy::of(header.algorithm, key);
         let verified = checked.extract.verified(checked.payload, context, source);
         let verified = Arc::new(verified);
         let cache = &self.inner.cache;
-        cache.remember(token, parts.header, &header, &verified);
+        if !checked.is_header_cached {
+            cache.remember_header(parts.header, &header);
+        }
+        cache.remember(token, &verified);
         // The issuer that may have replaced this one during the wait for a key is not asked,
         // because it would cache claims that were verified by the old rules.
-        match issuer.jwt_introspector() {
-            Some(introspector) => introspector.jwt(token, &verified).await,
-            None => Ok(verified),
-        }
+        let introspector = issuer.jwt_introspector().cloned();
+        Ok((verified, introspector))
     }
 
     /// Introspects a token that is not a JWT. Returns `error` if no issuer has introspection for
     /// opaque tokens.
-    async fn introspect_opaque(
+    fn introspect_opaque<'a>(
         &self,
-        token: &[u8],
+        token: &'a [u8],
         error: AuthError,
-    ) -> Result<Arc<Verified>, AuthError> {
+    ) -> Result<Progress<'a>, AuthError> {
         match self.opaque_introspector() {
-            Some(introspector) if is_b64token(token) => introspector.opaque(token).await,
+            Some(introspector) if is_b64token(token) => {
+                let verdict = async move { introspector.opaque(token).await };
+                Ok(Progress::waits(verdict))
+            }
             _ => Err(error),
         }
     }
@@ -425,7 +490,9 @@ impl Auth {
     ) -> Result<Checked, AuthError> {
         let payload = jws::base64url(parts.payload)?;
         let signature = jws::base64url(parts.signature)?;
-        let header = match self.inner.cache.header(parts.header) {
+        let cached = self.inner.cache.header(parts.header);
+        let is_header_cached = cached.is_some();
+        let header = match cached {
             Some(known) => known,
             None => self.check_header(parts.header)?,
         };
@@ -452,6 +519,7 @@ impl Auth {
         drop(claims);
         Ok(Checked {
             header,
+            is_header_cached,
             issuer,
             payload,
             extract,
@@ -461,7 +529,7 @@ impl Auth {
 
     /// Returns a token that was verified before, if its times and the current key set still allow
     /// it, and the introspector to ask about it, if there is one.
-    fn cached(&self, token: &[u8]) -> Result<Option<Cached>, AuthError> {
+    fn cached(&self, token: &[u8]) -> Result<Option<Known>, AuthError> {
         let Some(verified) = self.inner.cache.token(token) else {
             return Ok(None);
         };
@@ -728,12 +796,44 @@ impl Auth {
     }
 }
 
-/// A token that was verified before, and the introspector to ask about it, if there is one.
-type Cached = (Arc<Verified>, Option<Introspector>);
+/// The result of verifying a token without waiting.
+enum Progress<'a> {
+    Done(Arc<Verified>),
+    /// Boxed because it is rare; otherwise the future of every request would reserve room for it.
+    Waits(Pin<Box<dyn Future<Output = Result<Arc<Verified>, AuthError>> + Send + 'a>>),
+}
+
+impl<'a> Progress<'a> {
+    fn waits(verdict: impl Future<Output = Result<Arc<Verified>, AuthError>> + Send + 'a) -> Self {
+        Self::Waits(Box::pin(verdict))
+    }
+
+    fn after_introspection(token: &'a [u8], known: Known) -> Self {
+        match known {
+            (verified, None) => Self::Done(verified),
+            known => Self::waits(introspected(token, known)),
+        }
+    }
+}
+
+/// Asks about a verified JWT, if there is an introspector to ask.
+async fn introspected(
+    token: &[u8],
+    (verified, introspector): Known,
+) -> Result<Arc<Verified>, AuthError> {
+    match introspector {
+        Some(introspector) => introspector.jwt(token, &verified).await,
+        None => Ok(verified),
+    }
+}
+
+/// A verified token, and the introspector to ask about it, if there is one.
+type Known = (Arc<Verified>, Option<Introspector>);
 
 /// A token that has passed every check that needs no key.
 struct Checked {
     header: KnownHeader,
+    is_header_cached: bool,
     issuer: Arc<Trusted>,
     payload: String,
     extract: Extract,

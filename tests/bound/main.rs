@@ -48,7 +48,7 @@ impl Bound {
     }
 
     async fn with(options: impl FnOnce(Builder) -> Builder) -> Self {
-        Self::with_access(options, |_| {}).await
+        Self::with_access(options, |access| access.forward_auth_paths = true).await
     }
 
     async fn with_access(

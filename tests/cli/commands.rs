@@ -36,7 +36,7 @@ fn wrong_configuration_is_one_line_with_advice() {
         ("an empty audience", &[], &[DOMAIN, ("AUTH0_API_AUDIENCE", "")], "AUTH0_API_AUDIENCE: in the environment, set to nothing; set it to the identifier of your API, such as https://api.example.com"),
         ("no audience", &[], &[DOMAIN], "AUTH0_API_AUDIENCE: not set; set it to the identifier of your API, such as https://api.example.com"),
         ("dev and a tenant", &["dev"], &[DOMAIN], "AUTH0_DOMAIN is set in the environment: dev has its own issuer and uses no AUTH0_ variables; unset it, or run `warp-bearer serve`"),
-        ("dev on a public address", &["dev"], &[("LISTEN", "0.0.0.0:8000")], "LISTEN: 0.0.0.0:8000 is no loopback address, and dev listens on no other; set LISTEN to 127.0.0.1:8000"),
+        ("dev on a public address", &["dev"], &[("LISTEN", "0.0.0.0:8000")], "LISTEN: 0.0.0.0:8000 is not a loopback address, and dev listens on loopback only; set LISTEN to 127.0.0.1:8000"),
     ];
     let directory = Directory::new();
     for (case, arguments, vars, line) in rows {

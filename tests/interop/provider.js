@@ -61,6 +61,8 @@ const configuration = (jwks, logoutUri) => ({
     { ...application, ...(logoutUri && { backchannel_logout_uri: logoutUri }) },
   ],
   jwks: { keys: jwks },
+  // By default it sends nothing to addresses of this machine, where the service is.
+  fetch: (url, { dispatcher, ...options }) => fetch(url, options),
   findAccount: (_, accountId) => ({ accountId, claims: () => ({ sub: accountId }) }),
   features: {
     backchannelLogout: { enabled: true },

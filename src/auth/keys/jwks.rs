@@ -54,32 +54,31 @@ impl Jwks {
         Self { shared, refresher }
     }
 
-    /// Returns the key for a header's `alg` and `kid`: at once if it is held, otherwise after a
-    /// fetch if the budget allows one.
-    pub(crate) async fn key(
+    /// Returns the key for a header's `alg` and `kid`, if it is held. Else starts a fetch, if the
+    /// budget allows one.
+    pub(crate) fn look_up(&self, alg: Algorithm, kid: Option<&str>) -> KeyLookup {
+        match self.find(alg, kid) {
+            Lookup::Found(key) => KeyLookup::Done(Ok(key)),
+            Lookup::Refused(error) => KeyLookup::Done(Err(error)),
+            Lookup::InvalidKey => {
+                self.refetch_in_background("a token names an invalid key");
+                KeyLookup::Done(Err(AuthError::AlgorithmNotAllowed))
+            }
+            Lookup::Missing => self.fetch_for(alg, kid, None),
+        }
+    }
+
+    /// Waits for the fetch that [`look_up`](Self::look_up) has started or joined.
+    pub(crate) async fn fetched_key(
         &self,
         alg: Algorithm,
         kid: Option<&str>,
+        waiter: Waiter,
     ) -> Result<Arc<Key>, AuthError> {
-        match self.find(alg, kid) {
-            Lookup::Found(key) => Ok(key),
-            Lookup::Refused(error) => Err(error),
-            Lookup::InvalidKey => {
-                self.refetch_in_background("a token names an invalid key");
-                Err(AuthError::AlgorithmNotAllowed)
-            }
-            Lookup::Missing => match self.fetch_for(alg, kid, None) {
-                NextStep::Return(verdict) => verdict,
-                // Boxed because it is rare; otherwise the future of every request would reserve
-                // room for it.
-                NextStep::Wait(waiter) => {
-                    let began = std::time::Instant::now();
-                    let verdict = Box::pin(self.key_after_fetch(alg, kid, waiter)).await;
-                    context::waited(context::WaitReason::Keys, began);
-                    verdict
-                }
-            },
-        }
+        let began = std::time::Instant::now();
+        let verdict = self.key_after_fetch(alg, kid, waiter).await;
+        context::waited(context::WaitReason::Keys, began);
+        verdict
     }
 
     /// Starts a fetch in the background if the budget allows one, because the issuer may have
@@ -207,21 +206,21 @@ impl Jwks {
                 Lookup::Missing => {}
             }
             waiter = match self.fetch_for(alg, kid, Some(waiter.fresh)) {
-                NextStep::Wait(waiter) => waiter,
-                NextStep::Return(verdict) => return verdict,
+                KeyLookup::Waits(waiter) => waiter,
+                KeyLookup::Done(verdict) => return verdict,
             };
         }
     }
 
-    /// Joins the fetch in flight, or starts one if the budget allows. `fresh` comes from the fetch
-    /// that the request has already waited for, if any.
-    fn fetch_for(&self, alg: Algorithm, kid: Option<&str>, fresh: Option<u64>) -> NextStep {
+    /// Joins the fetch in flight, or starts one if the budget allows. `fresh` is from the fetch
+    /// that the request has waited for, if it has.
+    fn fetch_for(&self, alg: Algorithm, kid: Option<&str>, fresh: Option<u64>) -> KeyLookup {
         let shared = &self.shared;
         let mut schedule = shared.schedule();
         // Looks up again under the lock. A fetch may have ended since the first lookup, and the
         // request must neither miss its result nor pay for another one.
         if let Lookup::Found(key) = self.find(alg, kid) {
-            return NextStep::Return(Ok(key));
+            return KeyLookup::Done(Ok(key));
         }
         let now = Instant::now();
         let decision = match fresh {
@@ -236,14 +235,14 @@ impl Jwks {
                 shared.set_cause(context::traceparent());
                 shared.wake_refresher("a request lacks its key");
             }
-            return NextStep::Wait(Waiter { fresh, fetch_ended });
+            return KeyLookup::Waits(Waiter { fresh, fetch_ended });
         }
         drop(schedule);
         // Counts only if a set is held. Without one, no `kid` can be called unknown.
         if decision == Decision::Refused && shared.held.load().is_some() {
             shared.count_over_budget();
         }
-        NextStep::Return(Err(self.missing()))
+        KeyLookup::Done(Err(self.missing()))
     }
 
     /// Returns the error for a request whose fetch is still in flight at the deadline. The fetch
@@ -278,14 +277,14 @@ enum Lookup {
     Missing,
 }
 
-/// The next step for a request that lacks its key.
-enum NextStep {
-    Wait(Waiter),
-    Return(Result<Arc<Key>, AuthError>),
+/// The outcome of [`Jwks::look_up`].
+pub(crate) enum KeyLookup {
+    Done(Result<Arc<Key>, AuthError>),
+    Waits(Waiter),
 }
 
 /// A request that waits for a fetch.
-struct Waiter {
+pub(crate) struct Waiter {
     /// The number of the first fetch that begins after the request asked for one.
     fresh: u64,
     fetch_ended: watch::Receiver<()>,

@@ -55,6 +55,7 @@ struct Stamp {
 ///
 /// # Errors
 /// Names the first line that is not an entry.
+#[cfg(any(test, feature = "service"))]
 pub(crate) fn read(path: &Path) -> Result<Vec<Revocation>, FileError> {
     let mut entries = Vec::new();
     each(path, |entry| entries.push(entry))?;

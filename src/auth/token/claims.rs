@@ -5,10 +5,13 @@
 
 use std::{
     fmt,
-    sync::Arc,
+    num::NonZeroU64,
+    sync::{Arc, atomic::Ordering::Relaxed},
     time::{Duration, SystemTime},
 };
 
+#[cfg(feature = "service")]
+use http::HeaderValue;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
 
 use crate::auth::{
@@ -189,6 +192,20 @@ impl<X> Claims<X> {
             .any(|granted| implied.satisfies(granted, wanted))
     }
 
+    /// Returns whether the token meets the policy of this number, which `is_met` decides. The token
+    /// remembers the policy that it met last, and is the same token each time.
+    pub(crate) fn meet(&self, policy: NonZeroU64, is_met: impl FnOnce() -> bool) -> bool {
+        let last = &self.verified.met_last;
+        if last.load(Relaxed) == policy.get() {
+            return true;
+        }
+        let is_met = is_met();
+        if is_met {
+            last.store(policy.get(), Relaxed);
+        }
+        is_met
+    }
+
     /// Returns the scopes that the issuer's tokens must have, if this token lacks one of them.
     pub(crate) fn lacks_required_scope(&self) -> Option<Arc<str>> {
         let required = self.verified.context.required_scope.as_ref()?;
@@ -267,6 +284,16 @@ impl<X> Claims<X> {
     /// ```
     pub fn identity(&self) -> Identity {
         Identity::new(Arc::clone(&self.verified))
+    }
+
+    /// Returns header fields about the token, which `build` builds from its claims. Fields that were
+    /// built before may be returned instead. `None` if `build` returns none.
+    #[cfg(feature = "service")]
+    pub(crate) fn identity_fields(
+        &self,
+        build: impl Fn() -> Option<[HeaderValue; 4]>,
+    ) -> Option<[HeaderValue; 4]> {
+        self.verified.fields.get_or_build(build)
     }
 
     /// Returns what the token is bound to: the key of a DPoP proof, a client certificate, or both.

@@ -7,6 +7,8 @@ pub(super) mod claims;
 pub(super) mod confirmation;
 mod ended;
 pub(super) mod identity;
+#[cfg(feature = "service")]
+mod identity_fields;
 pub(super) mod implied;
 pub(crate) mod json;
 pub(super) mod jws;

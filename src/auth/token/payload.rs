@@ -16,6 +16,8 @@ use smallvec::SmallVec;
 
 use crate::algorithm::Algorithm;
 
+#[cfg(feature = "service")]
+use crate::auth::token::identity_fields::IdentityFields;
 use crate::auth::{
     challenge::Challenge,
     clock::Clock,
@@ -49,6 +51,11 @@ pub(crate) struct Verified {
     /// The version of the revocation list in which the token was last not found. 0 if it was never
     /// looked up.
     not_revoked_in: AtomicU64,
+    /// The number of the policy that the token met last. 0: none.
+    pub(crate) met_last: AtomicU64,
+    /// Built when a proxy first asks about the token.
+    #[cfg(feature = "service")]
+    pub(crate) fields: IdentityFields,
 }
 
 /// The position of each claim. Kept small, because every cached token has one.
@@ -341,6 +348,9 @@ impl Extract {
             binding: self.binding,
             pseudonym: OnceLock::new(),
             not_revoked_in: AtomicU64::new(0),
+            met_last: AtomicU64::new(0),
+            #[cfg(feature = "service")]
+            fields: IdentityFields::default(),
         }
     }
 }

@@ -27,7 +27,7 @@ use crate::{
         Claims, Problem,
         policy::{Policy, acr_values, is_scope_token, max_auth_age, permissions, scopes},
     },
-    service::api::route::QueryRequirements,
+    service::api::queries::QueryRequirements,
 };
 
 /// `iss`, one of the configured issuers. Empty if a header field cannot represent it exactly.
@@ -164,34 +164,36 @@ fn hex(digit: u8) -> Option<u8> {
 /// Every field is present, and empty if it has no value. If a field were absent, a proxy might
 /// forward the client's field of that name, or write a placeholder (as Caddy 2.6 does).
 pub(in crate::service) fn identity_answer(claims: &Claims) -> Response {
+    let Some(values) = claims.identity_fields(|| identity(claims)) else {
+        return Problem::Internal.response();
+    };
+    let mut answer = warp::reply().into_response();
+    let headers = answer.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    for (name, value) in [ISSUER, SUBJECT, SCOPE, CLAIMS].into_iter().zip(values) {
+        headers.insert(name, value);
+    }
+    answer
+}
+
+/// Returns the values of [`ISSUER`], [`SUBJECT`], [`SCOPE`] and [`CLAIMS`].
+///
+/// `None` cannot happen: all values are printable ASCII here. If one is not, answer 500 rather than
+/// forward an incomplete identity.
+fn identity(claims: &Claims) -> Option<[HeaderValue; 4]> {
     // Leaves out names that are not scope tokens: no policy can require them, and one with a space
     // would look like two.
     let scopes: Vec<_> = claims
         .scopes()
         .filter(|name| is_scope_token(name))
         .collect();
-    let fields = [
-        (ISSUER, unchanged(claims.issuer()).to_owned()),
-        (
-            SUBJECT,
-            unchanged(claims.subject().unwrap_or_default()).to_owned(),
-        ),
-        (SCOPE, scopes.join(" ")),
-        (CLAIMS, BASE64_URL_SAFE_NO_PAD.encode(claims.json())),
-    ];
-
-    let mut answer = warp::reply().into_response();
-    let headers = answer.headers_mut();
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    for (name, value) in fields {
-        match HeaderValue::try_from(value) {
-            Ok(value) => headers.insert(name, value),
-            // Cannot happen, because all values are printable ASCII here. Otherwise, answer 500
-            // rather than forward an incomplete identity.
-            Err(_) => return Problem::Internal.response(),
-        };
-    }
-    answer
+    let field = |value: &str| HeaderValue::from_str(value).ok();
+    Some([
+        field(unchanged(claims.issuer()))?,
+        field(unchanged(claims.subject().unwrap_or_default()))?,
+        field(&scopes.join(" "))?,
+        HeaderValue::try_from(BASE64_URL_SAFE_NO_PAD.encode(claims.json())).ok()?,
+    ])
 }
 
 /// Returns the value if a recipient would read it from a header field exactly as written, and

@@ -6,5 +6,6 @@ pub(super) mod forward_auth;
 mod forwarded_target;
 pub mod handlers;
 pub mod matcher;
+pub(super) mod queries;
 pub mod route;
 pub mod routes;

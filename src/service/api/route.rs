@@ -22,13 +22,14 @@ use crate::{
         Auth, BearerFilterExt, Claims, Problem, closed,
         context::{self, Original},
         display::ShownText,
-        policy::{Policy, Requirement},
+        policy::Policy,
         with_auth, with_fields_alone,
     },
     service::api::{
         docs::Docs,
         forwarded_target::ForwardedTarget,
         matcher::{Matcher, Methods, unrouted},
+        queries::{Queries, ReadPolicy},
     },
 };
 
@@ -463,13 +464,15 @@ impl<F> Route<F> {
             takes_json: self.takes_json,
             summary: "",
             form: Form::default(),
-            before: Prepend::new(closed(self.filter.map(move |answer: A| {
-                let mut answer = answer.into_response();
-                if let Some(auth) = &self.nonces {
-                    renew_nonce(auth, &mut answer);
-                }
-                answer
-            }))),
+            before: match self.nonces {
+                None => Prepend::new(closed(self.filter)),
+                // Boxed, so that the filters of all rows exist only once.
+                Some(auth) => Prepend::new(closed(self.filter.boxed().map(move |answer: A| {
+                    let mut answer = answer.into_response();
+                    renew_nonce(&auth, &mut answer);
+                    answer
+                }))),
+            },
         }
     }
 
@@ -608,18 +611,6 @@ impl<F> ProtectedJsonRoute<'_, F> {
     }
 }
 
-/// The requirements in the query of a request.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct QueryRequirements {
-    /// The policy. `None` if a valid token is enough.
-    pub(crate) policy: Option<Policy>,
-    /// The audience, which must be a configured one. `None` if any configured audience is accepted.
-    pub(crate) audience: Option<String>,
-}
-
-/// Parses the requirements in a query.
-pub(crate) type ReadPolicy = fn(&str) -> Result<QueryRequirements, Problem>;
-
 /// A row for a proxy that asks about a request of its client, without a handler. The policy is in the
 /// query. The client's method and path are in fields that the proxy sends, and so is the client's
 /// certificate: the one of the connection is the proxy's.
@@ -642,16 +633,17 @@ impl<F> QueryPolicyRoute<'_, F> {
             auth,
             policy,
         } = self.protected;
-        let (auth, required, read) = (auth.clone(), policy.clone(), self.read);
+        let auth = auth.clone();
+        let queries = Arc::new(Queries::new(self.read, policy.clone()));
         let nonces = Some(auth.clone()).filter(Auth::makes_nonces);
         let answer = move |arguments: T, query: String, headers: HeaderMap| {
-            let (auth, required, handler) = (auth.clone(), required.clone(), handler.clone());
+            let (auth, queries, handler) = (auth.clone(), Arc::clone(&queries), handler.clone());
             async move {
-                let asked = match read(&query) {
+                let asked = match queries.required_by(&query) {
                     Ok(asked) => asked,
                     Err(problem) => return problem.response(),
                 };
-                context::set_original(original(&headers));
+                context::set_original_with(|| original(&headers));
                 // It is only read if tokens come with proofs.
                 let forwarded = if auth.accepts_proofs() {
                     ForwardedTarget::read(&headers)
@@ -660,10 +652,9 @@ impl<F> QueryPolicyRoute<'_, F> {
                 };
                 // Excludes the certificate of the connection, which belongs to the proxy.
                 let request = forwarded.head(&headers);
-                let requirement = both(required, asked.policy).map(Requirement::from);
-                let verdict = match (asked.audience, requirement) {
+                let verdict = match (&asked.audience, &asked.requirement) {
                     (Some(audience), requirement) => {
-                        let Some(auth) = auth.for_audience(&audience) else {
+                        let Some(auth) = auth.for_audience(audience) else {
                             tracing::warn!(
                                 "/auth query names an audience that is not configured; request rejected"
                             );
@@ -671,7 +662,7 @@ impl<F> QueryPolicyRoute<'_, F> {
                         };
                         auth.authorize(&request, requirement.as_ref()).await
                     }
-                    (None, Some(requirement)) => auth.authorize(&request, &requirement).await,
+                    (None, Some(requirement)) => auth.authorize(&request, requirement).await,
                     (None, None) => auth.authenticate(&request).await,
                 };
                 match verdict {

@@ -18,9 +18,8 @@ use crate::{
         errors::show,
         forward_auth, handlers,
         matcher::{Methods, is_at},
-        route::{
-            Access, Form, QueryRequirements, Row, Target, at, at_below, named_scopes, route, table,
-        },
+        queries::QueryRequirements,
+        route::{Access, Form, Row, Target, at, at_below, named_scopes, route, table},
     },
 };
 

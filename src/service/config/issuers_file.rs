@@ -661,7 +661,7 @@ groups_at = "groups.all"
             (&format!("{issuer}introspection = \"opaque\"\nintrospection_client_secret = \"s\""), vec![format!("issuers.toml:1: {of}, introspection_client_id: not set, but introspection needs it")]),
             (&format!("{issuer}{opaque}{other}{opaque}"), vec![format!("issuers.toml:6: in [[issuer]] \"https://b.example/\", introspection: opaque, as at issuers.toml:1; only one issuer may be asked about opaque tokens")]),
             (&format!("{issuer}introspection_client_id = \"api\""), vec![format!("issuers.toml:1: {of}, introspection: not set, but its other options are; set opaque or always")]),
-            (&format!("{issuer}tenants = [\"t\"]"), vec![format!("issuers.toml:1: {of}, tenants: set, but url has no {{tenantid}} in it")]),
+            (&format!("{issuer}tenants = [\"t\"]"), vec![format!("issuers.toml:1: {of}, tenants: set, but url has no {{tenantid}}")]),
             ("[[issuer]]\nurl = \"https://a.example/{tenantid}/v2.0\"", vec!["issuers.toml:1: in [[issuer]] \"https://a.example/{tenantid}/v2.0\", tenants: not set, but url has {tenantid}; list the tenants that may sign in".to_owned()]),
             ("[[issuer]]\nurl = \"http://a.example/\"", vec!["issuers.toml:1: in [[issuer]] \"http://a.example/\", url: found \"http://a.example/\", which is not https; did you mean https://a.example/?".to_owned()]),
         ];

@@ -340,7 +340,7 @@ fn rejects_issuers_that_are_not_https_urls() {
         ("a name of a network", "AUTH0_ISSUER", "http://keycloak:8080/realms/r", "is not https; if iss is exactly this, set AUTH0_JWKS_URI to the https address of its keys, or AUTH0_JWKS_FILE to a file with them"),
         ("not https", "AUTH0_ISSUER", "http://tenant.auth0.com/", "is not https; did you mean https://tenant.auth0.com/?"),
         ("almost loopback", "AUTH0_ISSUER", "http://127.0.0.1.example.com/", "is not https; did you mean https://127.0.0.1.example.com/?"),
-        ("another scheme", "AUTH0_ISSUER", "ftp://tenant.auth0.com/", "is not https"),
+        ("another scheme", "AUTH0_ISSUER", "ftp://tenant.auth0.com/", "is not https; if iss is exactly this, set AUTH0_JWKS_URI to the https address of its keys, or AUTH0_JWKS_FILE to a file with them"),
         ("no host", "AUTH0_ISSUER", "https:///path", "has no host"),
         ("a document", "AUTH0_ISSUER", "https://a/.well-known/openid-configuration", "is the address of a document; set the issuer that this document names"),
         ("two lines", "AUTH0_ISSUER", "https://a/\nb", "contains a space or a control character"),

@@ -118,8 +118,10 @@ fn is_metadata(path: &str) -> bool {
 impl Cors {
     /// Evaluates a request. `None` if no page of another origin may read the response.
     pub(in crate::service) fn evaluate(cors: Option<&Self>, head: &Parts) -> Option<CorsRequest> {
+        let target = head.uri.path_and_query();
+        let may_be_metadata = target.is_some_and(|target| target.as_str().starts_with(METADATA));
         let cors = match cors {
-            _ if is_metadata(head.uri.path()) => &Self::Any,
+            _ if may_be_metadata && is_metadata(head.uri.path()) => &Self::Any,
             Some(cors) => cors,
             None => return None,
         };

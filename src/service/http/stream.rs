@@ -115,6 +115,10 @@ impl AsyncRead for Stream {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        // Most connections are plain, and every request reads and writes.
+        if let State::Plain(tcp) = &mut self.state {
+            return Pin::new(tcp).poll_read(cx, buf);
+        }
         ready!(self.poll_open(cx))?.poll_read(cx, buf)
     }
 }
@@ -125,6 +129,9 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if let State::Plain(tcp) = &mut self.state {
+            return Pin::new(tcp).poll_write(cx, buf);
+        }
         ready!(self.poll_open(cx))?.poll_write(cx, buf)
     }
 

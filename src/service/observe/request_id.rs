@@ -39,7 +39,6 @@ fn is_plain(id: &[u8]) -> bool {
 /// Returns 32 unique hexadecimal digits. They are not secret: the seed is the random number of the
 /// standard library's hash maps, and a bijective mixer turns a counter into the ID.
 fn random() -> HeaderValue {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     static SEED: LazyLock<(u64, u64)> = LazyLock::new(|| {
         let random = RandomState::new();
         (random.hash_one(0), random.hash_one(1))
@@ -50,13 +49,29 @@ fn random() -> HeaderValue {
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     let halves = [mix(high.wrapping_add(count)), mix(low ^ count)].map(u64::to_be_bytes);
     let mut digits = [0; 32];
-    for (pair, byte) in digits.chunks_exact_mut(2).zip(halves.as_flattened()) {
-        pair[0] = DIGITS[usize::from(byte >> 4)];
-        pair[1] = DIGITS[usize::from(byte & 15)];
+    for (pair, byte) in digits
+        .as_chunks_mut()
+        .0
+        .iter_mut()
+        .zip(halves.as_flattened())
+    {
+        *pair = DIGITS[usize::from(*byte)];
     }
     // Hexadecimal digits are always valid in a field.
     HeaderValue::from_bytes(&digits).unwrap_or(HeaderValue::from_static("-"))
 }
+
+/// The two digits of each byte.
+static DIGITS: [[u8; 2]; 256] = {
+    let digits = b"0123456789abcdef";
+    let mut pairs = [[0; 2]; 256];
+    let mut byte = 0;
+    while byte < pairs.len() {
+        pairs[byte] = [digits[byte >> 4], digits[byte & 15]];
+        byte += 1;
+    }
+    pairs
+};
 
 /// Steele and Vigna's `SplitMix64`, which is a bijection.
 fn mix(mut bits: u64) -> u64 {

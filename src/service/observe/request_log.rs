@@ -5,7 +5,7 @@
 //! path only for `/auth`: the client's own path, which a proxy passes on, escaped and cut, without
 //! the query.
 
-use std::{error::Error, io, mem};
+use std::{error::Error, io};
 
 use futures_util::future::Either;
 use hyper::{Method, Request, header::HeaderValue};
@@ -138,7 +138,7 @@ impl RequestLog {
             log,
             since,
             method,
-            request_id: request_id(request.headers()),
+            request_id: Some(request_id(request.headers())),
             trace,
             #[cfg(feature = "otel")]
             span,
@@ -154,7 +154,11 @@ pub(in crate::service) fn in_context<F: Future>(
     answer: F,
 ) -> impl Future<Output = F::Output> {
     if recorded.is_recorded {
-        Either::Left(context::scope_in_trace(recorded.traceparent, answer))
+        // Boxed, so that a request that is not recorded carries no room for its context.
+        Either::Left(Box::pin(context::scope_in_trace(
+            recorded.traceparent,
+            answer,
+        )))
     } else {
         Either::Right(answer)
     }
@@ -176,8 +180,6 @@ fn method_name(method: &Method) -> &'static str {
     }
 }
 
-const EMPTY: HeaderValue = HeaderValue::from_static("");
-
 /// The record of a request in flight. If it is dropped before [`end`](Self::end), the request
 /// counts as abandoned.
 #[derive(Debug)]
@@ -186,7 +188,8 @@ pub(in crate::service) struct RequestRecord {
     log: bool,
     since: Instant,
     method: &'static str,
-    request_id: HeaderValue,
+    /// `None` once it is in the answer.
+    request_id: Option<HeaderValue>,
     trace: Option<TraceContext>,
     #[cfg(feature = "otel")]
     span: Option<RequestSpan>,
@@ -233,8 +236,9 @@ impl RequestRecord {
             let code = answer.extensions().get().copied();
             self.record(now(), Some(answer.status()), code.map(Code::as_str));
         }
-        let request_id = mem::replace(&mut self.request_id, EMPTY);
-        answer.headers_mut().insert(X_REQUEST_ID, request_id);
+        if let Some(request_id) = self.request_id.take() {
+            answer.headers_mut().insert(X_REQUEST_ID, request_id);
+        }
         answer
     }
 
@@ -276,6 +280,7 @@ impl RequestRecord {
         // The issuer chooses the `kid`, so it is untrusted text.
         let kid = identity.and_then(Identity::kid).map(shown);
         let original = outcome.original.as_deref();
+        let request_id = self.request_id.as_ref().and_then(|id| id.to_str().ok());
         // A macro, because the level of an event's callsite must be constant.
         macro_rules! answered {
             ($level:expr) => {
@@ -287,7 +292,7 @@ impl RequestRecord {
                     status = outcome.status.map(|status| status.as_u16()),
                     code = outcome.code,
                     latency_us = u64::try_from(outcome.took.as_micros()).unwrap_or(u64::MAX),
-                    request_id = self.request_id.to_str().unwrap_or_default(),
+                    request_id = request_id.unwrap_or_default(),
                     trace_id = self.trace.as_ref().map(TraceContext::id),
                     original_method = original.and_then(|it| it.method.as_deref()),
                     original_host = original.and_then(|it| it.host.as_deref()),

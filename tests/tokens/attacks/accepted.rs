@@ -151,8 +151,6 @@ async fn accepts_unusual_claims() {
         ("private claims of each type", claims.clone().with("a", "null").with("b", "true").with("c", "[1,\"\",null]")),
         ("a namespace",                claims.clone().with("https://a.example/roles", r#"["admin"]"#)),
         ("a hundred deep",             claims.clone().with("x", deep)),
-        ("128 levels",                 claims.clone().with("x", format!("{}{}", "[".repeat(127), "]".repeat(127)))),
-        ("128 levels of objects",      claims.clone().with("x", format!("{}1{}", r#"{"x":"#.repeat(127), "}".repeat(127)))),
         ("two hundred members",        (0..200).fold(claims.clone(), |c, i| c.with(&format!("m{i}"), "0"))),
         ("an empty name",              claims.clone().with("", "0")),
         ("an escaped NUL",             claims.clone().with("x", r#""a\u0000b""#)),
@@ -170,6 +168,20 @@ async fn accepts_unusual_claims() {
     let spaced = claims.text().replace(',', "\r\n\t,");
     let token = target.sign_text(target.header().text(), format!("\n{spaced}\n"));
     target.accepts("white space", &token).await;
+}
+
+/// The answer is not parsed: `serde_json` stops at 127 levels.
+#[tokio::test]
+async fn accepts_claims_of_128_levels() {
+    let mut target = Target::start().await;
+    let objects = format!("{}1{}", r#"{"x":"#.repeat(127), "}".repeat(127));
+    let arrays = format!("{}{}", "[".repeat(127), "]".repeat(127));
+    for x in [arrays, objects] {
+        let token = target.sign(&target.header(), &target.claims().with("x", &x));
+        let answer = target.client.with_token(&token).await;
+        assert_eq!(answer.status.as_u16(), 200, "{x}: {answer:?}");
+        assert!(answer.body.contains(&x), "{x}: {answer:?}");
+    }
 }
 
 /// Both profiles as issued by Auth0 (its documentation, "Access Token Profiles").

@@ -12,11 +12,8 @@ use serde::{
 
 use crate::auth::token::json::{
     Malformed, Value, is_out_of_range, no_private_name, replace_infinite,
+    shape::{MAX_DEPTH, Shape},
 };
-
-/// The maximum nesting depth of a whole document. The limit of `serde_json` is 127, so it is turned
-/// off after this one has been checked.
-const MAX_DEPTH: usize = 128;
 
 /// The maximum number of values in a document: 32,768, more than fit into the largest token.
 const MAX_VALUES: usize = 1 << 15;
@@ -90,45 +87,6 @@ fn read(text: &str) -> serde_json::Result<()> {
     reader.disable_recursion_limit();
     Value::deserialize(&mut reader)?;
     reader.end()
-}
-
-/// Returns whether the depth of a text is allowed. The text need not be valid JSON.
-pub(super) fn is_within_depth(text: &str) -> bool {
-    Shape::of(text).depth <= MAX_DEPTH
-}
-
-/// The depth of a text and its number of values, if it is JSON. Only brackets and commas are
-/// counted, so that no parser recurses before the limits are checked.
-struct Shape {
-    depth: usize,
-    values: usize,
-}
-
-impl Shape {
-    fn of(text: &str) -> Self {
-        let (mut depth, mut deepest, mut values) = (0_usize, 0, 1);
-        let (mut quoted, mut escaped) = (false, false);
-        for byte in text.bytes() {
-            match byte {
-                _ if escaped => escaped = false,
-                b'\\' if quoted => escaped = true,
-                b'"' => quoted = !quoted,
-                _ if quoted => {}
-                b'{' | b'[' => {
-                    depth += 1;
-                    deepest = deepest.max(depth);
-                    values += 1;
-                }
-                b'}' | b']' => depth = depth.saturating_sub(1),
-                b',' => values += 1,
-                _ => {}
-            }
-        }
-        Self {
-            depth: deepest,
-            values,
-        }
-    }
 }
 
 #[cfg(test)]

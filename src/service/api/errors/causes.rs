@@ -180,7 +180,7 @@ pub const AUTH0_NOT_AT_JWT: Cause = cause(
 );
 pub const SLASH: Cause = cause(
     "The token's issuer and the configured one differ in the slash at the end, so they are two issuers.",
-    "Write AUTH0_ISSUER exactly as the token has it in iss. Auth0's issuers end in a slash, most others do not.",
+    "Write AUTH0_ISSUER exactly as the token has it in iss. Some issuers end in a slash, others do not.",
 );
 pub const SCHEME_OR_CASE: Cause = cause(
     "The token's issuer and the configured one differ in http and https, or in upper and lower case, so they are two issuers.",

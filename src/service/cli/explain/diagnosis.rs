@@ -205,7 +205,7 @@ fn algorithm(facts: &Facts<'_>) -> Advice {
         .header("kid")
         .and_then(|kid| facts.auth.why_left_out(issuer, kid));
     let name = facts.header("alg").unwrap_or_default();
-    if facts.failed("key") {
+    if facts.failed("key") && !facts.failed("alg") && !facts.failed("alg for iss") {
         return match left_out {
             Some(reason) => {
                 Advice::from(causes::KEY_LEFT_OUT).and(&format!("The reason: {reason}."))

@@ -2,7 +2,7 @@
 
 use crate::{
     auth::Problem,
-    service::api::{forward_auth, route::QueryRequirements},
+    service::api::{forward_auth, queries::QueryRequirements},
 };
 
 /// A request to `/auth`, or to a path below it.

@@ -6,7 +6,7 @@ use std::{
 use tokio::task::JoinSet;
 
 use super::{
-    claim, connected, connected_with, recovered,
+    TIMEOUT, claim, connected, connected_with, recovered,
     server::{Proxy, RedisServer, Replies},
     until,
 };
@@ -136,13 +136,17 @@ async fn a_replica_whose_clock_is_behind_dates_no_birth_too_early() {
     let Some(mut server) = RedisServer::start() else {
         return;
     };
-    let used = claim("used");
     let other = connected(&server.url()).await;
+    let used = claim("used");
     assert_eq!(other.claim(used).await, Ok(Claimed::First));
     drop(other);
     server.kill();
     server.restart();
-    let slow = Store::redis_with_clock(&server.url(), &RedisOptions::default(), behind).unwrap();
+    let options = RedisOptions {
+        timeout: TIMEOUT,
+        ..RedisOptions::default()
+    };
+    let slow = Store::redis_with_clock(&server.url(), &options, behind).unwrap();
     slow.connected().await;
     let at_slow = |claim: Claim| Claim {
         now: behind(),

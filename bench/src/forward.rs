@@ -1,0 +1,354 @@
+//! What does it cost to ask us about each request?
+//!
+//! A proxy forwards to an application, alone and with the service as its gate. The application is
+//! the reference server, which answers at once. What is counted is requests per second of processor
+//! time of the proxy, the service and the application together, and how much longer a request takes
+//! at a fixed rate. All of them share one processor; the generator has the other.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use crate::{
+    ground::{Ground, SEEN, WARM},
+    load::Load,
+    pace, processor,
+    server::{Server, free_address},
+    spread::Spread,
+};
+
+#[derive(clap::Args)]
+pub struct Options {
+    /// The service's binary.
+    #[arg(long)]
+    service: PathBuf,
+    /// The folder with the configurations of the proxies.
+    #[arg(long, default_value = "examples/proxies")]
+    examples: PathBuf,
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// Requests in one measurement, unless a second is over before.
+    #[arg(long, default_value_t = 5_000)]
+    requests: usize,
+    /// The proxies, by name.
+    #[arg(long, value_delimiter = ',', default_value = "nginx,haproxy,caddy")]
+    proxies: Vec<String>,
+}
+
+/// Requests per second at which latency is taken.
+const RATE: f64 = 1_000.0;
+const CONNECTIONS: usize = 64;
+
+/// A proxy with what is behind it.
+struct Stack {
+    proxy: Server,
+    service: Option<Server>,
+    application: Server,
+}
+
+struct Case {
+    name: &'static str,
+    /// Whether the proxy asks the service.
+    is_gated: bool,
+    status: u16,
+    /// The requests before anything counts, and those that count.
+    requests: fn(&Ground) -> (Vec<Vec<u8>>, Vec<Vec<u8>>),
+}
+
+const CASES: [Case; 4] = [
+    Case {
+        name: "alone",
+        is_gated: false,
+        status: 200,
+        requests: seen,
+    },
+    Case {
+        name: "seen tokens",
+        is_gated: true,
+        status: 200,
+        requests: seen,
+    },
+    Case {
+        name: "fresh tokens",
+        is_gated: true,
+        status: 200,
+        requests: fresh,
+    },
+    Case {
+        name: "refused",
+        is_gated: true,
+        status: 401,
+        requests: expired,
+    },
+];
+
+fn seen(ground: &Ground) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
+    let tokens = ground.callers()[..1_000].to_vec();
+    (tokens.clone(), tokens)
+}
+
+fn fresh(ground: &Ground) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
+    let (warm, rest) = ground.callers().split_at(WARM.min(SEEN) / 5);
+    (warm.to_vec(), rest.to_vec())
+}
+
+fn expired(ground: &Ground) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
+    (ground.expired().to_vec(), ground.expired().to_vec())
+}
+
+/// What was measured of a case, a value for each round.
+#[derive(Default)]
+struct Values {
+    rate: Vec<f64>,
+    median: Vec<f64>,
+    slow: Vec<f64>,
+}
+
+pub fn run(options: &Options) {
+    processor::keep_to_the_generators();
+    let ground = Ground::new(&options.service, options.requests);
+    let folder = std::env::temp_dir().join(format!("warp-bearer-forward-{}", std::process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    println!(
+        "| proxy | case | thousand requests per second of all processor time | of the proxy alone | added p50, µs | added p99, µs |"
+    );
+    println!("|---|---|---|---|---|---|");
+    for proxy in &options.proxies {
+        let mut values: [Values; 4] = Default::default();
+        for round in 0..options.rounds {
+            let mut order: Vec<_> = CASES.iter().zip(&mut values).collect();
+            // There and back again, as in `main.rs`.
+            if round % 2 == 1 {
+                order.reverse();
+            }
+            for (case, values) in order {
+                measure(&ground, options, &folder, proxy, case, values);
+            }
+        }
+        let alone = &values[0];
+        for (case, values) in CASES.iter().zip(&values) {
+            let thousands = values.rate.iter().map(|rate| rate / 1e3);
+            println!(
+                "| {proxy} | {} | {} | {} | {} | {} |",
+                case.name,
+                median(thousands, 2),
+                median(pairs(&values.rate, &alone.rate, |of, to| of / to), 3),
+                median(pairs(&values.median, &alone.median, |of, to| of - to), 0),
+                median(pairs(&values.slow, &alone.slow, |of, to| of - to), 0),
+            );
+        }
+    }
+    fs::remove_dir_all(&folder).unwrap();
+}
+
+fn pairs(of: &[f64], to: &[f64], with: fn(f64, f64) -> f64) -> impl Iterator<Item = f64> {
+    of.iter().zip(to).map(move |(of, to)| with(*of, *to))
+}
+
+/// A dash for nothing.
+fn median(values: impl Iterator<Item = f64>, digits: usize) -> String {
+    let spread = Spread::of(values.collect());
+    spread.map_or("–".to_owned(), |it| format!("{:.digits$}", it.median))
+}
+
+fn measure(
+    ground: &Ground,
+    options: &Options,
+    folder: &Path,
+    proxy: &str,
+    case: &Case,
+    values: &mut Values,
+) {
+    let (warm, requests) = (case.requests)(ground);
+    let stack = Stack::start(ground, &options.examples, folder, proxy, case.is_gated);
+    let mut load = Load::open(stack.proxy.address, CONNECTIONS);
+    load.run_slowly(&warm, warm.len().max(1_000), case.status);
+    let before = stack.processor_time();
+    let answered = load.run(&requests, options.requests, case.status);
+    let took = stack.processor_time().saturating_sub(before);
+    #[expect(clippy::cast_precision_loss)]
+    let answered = answered as f64;
+    values.rate.push(answered / took.as_secs_f64());
+    drop(load);
+    if case.status == 200 {
+        // Fresh tokens again: those that were not asked yet.
+        let rest = &requests[options.requests.min(requests.len() / 2)..];
+        let count = rest.len().min(1_500);
+        let took = pace::run(stack.proxy.address, &rest[..count], RATE);
+        values.median.push(pace::percentile(&took, 50));
+        values.slow.push(pace::percentile(&took, 99));
+    }
+}
+
+impl Stack {
+    fn start(ground: &Ground, examples: &Path, folder: &Path, proxy: &str, is_gated: bool) -> Self {
+        let mut application = Command::new(std::env::current_exe().unwrap());
+        application.arg("reference");
+        let application = Server::start(application, "PORT", 1);
+        let service = is_gated.then(|| ground.service());
+        let listen = free_address();
+        let ports = [
+            ("8080", listen.port()),
+            ("9000", application.address.port()),
+            ("8000", service.as_ref().map_or(1, |it| it.address.port())),
+        ];
+        let command = match proxy {
+            "nginx" => nginx(examples, folder, is_gated, &ports),
+            "haproxy" => haproxy(examples, folder, is_gated, &ports),
+            "caddy" => caddy(examples, folder, is_gated, &ports),
+            other => panic!("no proxy is called {other}"),
+        };
+        let proxy = processor::on_the_servers(1, || Server::spawn_at(command, listen));
+        let token = ground.callers()[0].clone();
+        proxy.await_status(&token, 200);
+        Self {
+            proxy,
+            service,
+            application,
+        }
+    }
+
+    /// Returns the processor time of the proxy, the service and the application.
+    fn processor_time(&self) -> Duration {
+        let servers = [
+            Some(&self.proxy),
+            self.service.as_ref(),
+            Some(&self.application),
+        ];
+        servers
+            .into_iter()
+            .flatten()
+            .map(Server::processor_time)
+            .sum()
+    }
+}
+
+/// Reads an example, with other ports and the policies of the routes replaced by none: any valid
+/// token will do, and the tokens of the benchmark grant what the routes ask for anyway.
+fn example(examples: &Path, name: &str, ports: &[(&str, u16)]) -> String {
+    let path = examples.join(name);
+    let text =
+        fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    with_ports(text, ports)
+}
+
+fn with_ports(mut text: String, ports: &[(&str, u16)]) -> String {
+    for (documented, port) in ports {
+        text = text.replace(&format!(":{documented}"), &format!(":{port}"));
+    }
+    text
+}
+
+/// nginx as in the example. Alone, it forwards and does nothing else.
+fn nginx(examples: &Path, folder: &Path, is_gated: bool, ports: &[(&str, u16)]) -> Command {
+    let text = if is_gated {
+        example(examples, "nginx.conf", ports)
+    } else {
+        with_ports(NGINX_ALONE.to_owned(), ports)
+    };
+    let text = text.replace("worker_processes auto;", "worker_processes 1;");
+    let file = folder.join("nginx.conf");
+    fs::write(&file, text).unwrap();
+    let pid = folder.join("nginx.pid");
+    let mut command = Command::new("nginx");
+    command
+        .arg("-p")
+        .arg(folder)
+        .arg("-c")
+        .arg(file)
+        .arg("-g")
+        .arg(format!("daemon off; pid {};", pid.display()))
+        .stderr(Stdio::null());
+    command
+}
+
+const NGINX_ALONE: &str = "
+worker_processes 1;
+error_log stderr;
+events {}
+http {
+    access_log off;
+    upstream application {
+        server 127.0.0.1:9000;
+    }
+    server {
+        listen 127.0.0.1:8080;
+        large_client_header_buffers 4 32k;
+        proxy_buffer_size 32k;
+        proxy_buffers 4 32k;
+        location / {
+            proxy_set_header Host $http_host;
+            proxy_http_version 1.1;
+            proxy_set_header Connection close;
+            proxy_pass http://application;
+        }
+    }
+}
+";
+
+fn haproxy(examples: &Path, folder: &Path, is_gated: bool, ports: &[(&str, u16)]) -> Command {
+    let text = if is_gated {
+        let lua = example(examples, "haproxy.lua", ports);
+        fs::write(folder.join("haproxy.lua"), lua).unwrap();
+        example(examples, "haproxy.cfg", ports)
+            .replace("global\n", "global\n    nbthread 1\n")
+            .replace(
+                "lua-load haproxy.lua",
+                &format!("lua-load {}", folder.join("haproxy.lua").display()),
+            )
+    } else {
+        with_ports(HAPROXY_ALONE.to_owned(), ports)
+    };
+    let file = folder.join("haproxy.cfg");
+    fs::write(&file, text).unwrap();
+    let mut command = Command::new("haproxy");
+    command.arg("-f").arg(file).stderr(Stdio::null());
+    command
+}
+
+const HAPROXY_ALONE: &str = "
+global
+    nbthread 1
+    tune.bufsize 65536
+defaults
+    mode http
+    timeout connect 2s
+    timeout client 30s
+    timeout server 30s
+frontend clients
+    bind 127.0.0.1:8080
+    default_backend application
+backend application
+    server application 127.0.0.1:9000
+";
+
+fn caddy(examples: &Path, folder: &Path, is_gated: bool, ports: &[(&str, u16)]) -> Command {
+    const GLOBAL: &str = "{\n\tadmin off\n\tauto_https off\n}\n";
+    let text = if is_gated {
+        example(examples, "Caddyfile", ports)
+    } else {
+        with_ports(CADDY_ALONE.to_owned(), ports)
+    };
+    let file = folder.join("Caddyfile");
+    fs::write(&file, format!("{GLOBAL}{text}")).unwrap();
+    let mut command = Command::new("caddy");
+    command
+        .args(["run", "--adapter", "caddyfile", "--config"])
+        .arg(file)
+        .env("HOME", folder)
+        .env("XDG_DATA_HOME", folder)
+        .env("XDG_CONFIG_HOME", folder)
+        .env("GOMAXPROCS", "1")
+        .stderr(Stdio::null());
+    command
+}
+
+const CADDY_ALONE: &str = "
+http://:8080 {
+	bind 127.0.0.1
+	reverse_proxy 127.0.0.1:9000
+}
+";
