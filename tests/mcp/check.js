@@ -21,7 +21,7 @@ import { Application, Issuer, PROXIES, end, environment, freePort, home, start, 
 
 const CALLBACK = 'http://127.0.0.1:1/callback';
 const BROWSER = path.join(import.meta.dirname, 'browser');
-const PATIENCE = 60_000;
+const PATIENCE = 180_000;
 const run = promisify(execFile);
 const issuer = new Issuer();
 

@@ -45,6 +45,8 @@ export async function freePort() {
 
 async function serving(handler, port = 0) {
   const server = createServer(handler).listen(port, '127.0.0.1');
+  // The proxy closes an idle connection first, or a POST could meet one that is being closed.
+  server.keepAliveTimeout = 0;
   await once(server, 'listening');
   return server.address().port;
 }
