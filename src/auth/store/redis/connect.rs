@@ -11,7 +11,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
     task::JoinHandle,
-    time::timeout,
+    time::{Instant, timeout_at},
 };
 use tokio_rustls::{
     TlsConnector,
@@ -61,13 +61,15 @@ impl Connection {
         command_timeout: Duration,
         on_push: impl Fn(PushInfo) + Send + Sync + 'static,
     ) -> Result<Self, OpenError> {
-        let connecting = Self::connect(address, command_timeout, on_push);
-        let connected = timeout(CONNECT_TIMEOUT, connecting).await;
+        let deadline = Instant::now() + CONNECT_TIMEOUT;
+        let connecting = Self::connect(address, deadline, command_timeout, on_push);
+        let connected = timeout_at(deadline, connecting).await;
         connected.unwrap_or(Err(OpenError::TimedOut))
     }
 
     async fn connect(
         address: &Address,
+        deadline: Instant,
         command_timeout: Duration,
         on_push: impl Fn(PushInfo) + Send + Sync + 'static,
     ) -> Result<Self, OpenError> {
@@ -82,7 +84,10 @@ impl Connection {
                 Ok::<_, SendError>(())
             });
         let logged_in = if address.tls {
-            let stream = tls(address, tcp).await.map_err(OpenError::Tls)?;
+            // A server without TLS may wait for the end of a line that the handshake never has.
+            let handshake = timeout_at(deadline, tls(address, tcp)).await;
+            let stream = handshake.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+            let stream = stream.map_err(OpenError::Tls)?;
             Self::log_in(address, stream, config).await
         } else {
             Self::log_in(address, tcp, config).await
