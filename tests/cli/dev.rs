@@ -125,7 +125,7 @@ async fn recorded_session_is_up_to_date() {
 
     let (_dev, lines) = start();
     replay(why, &Page::of(&lines), &token);
-    assert!(why.last().unwrap().1.contains("Refused: 401"));
+    assert!(why.last().unwrap().1.contains("Rejected: 401"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
