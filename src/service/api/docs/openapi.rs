@@ -265,9 +265,9 @@ fn queries(form: Form) -> Vec<Parameter> {
     let parameter = |(name, what): &(&str, &str)| {
         let schema = match *name {
             "scope" | "permission" | "acr" => scope_list(),
-            "claim" => text_like(r"^[^\x00-\x1f\x7f]+:[^\x00-\x1f\x7f]*$"),
+            "claim" => text_like(r"^[^\x00-\x1f\x7f-\x9f]+:[^\x00-\x1f\x7f-\x9f]*$"),
             "max_age" => text_like("^[0-9]{1,9}$"),
-            _ => text_like(r"^[^\x00-\x1f\x7f]+$"),
+            _ => text_like(r"^[^\x00-\x1f\x7f-\x9f]+$"),
         };
         ParameterBuilder::new()
             .name(*name)
