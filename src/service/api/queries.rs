@@ -74,7 +74,10 @@ impl Queries {
         if held.len() < Self::MOST && query.len() <= Self::LONGEST {
             self.known.rcu(|held| {
                 let mut held = Vec::clone(held);
-                held.push(Arc::clone(&known));
+                // Another request may have taken the last place since.
+                if held.len() < Self::MOST {
+                    held.push(Arc::clone(&known));
+                }
                 held
             });
         }

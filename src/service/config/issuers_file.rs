@@ -182,7 +182,7 @@ impl Reader<'_> {
             );
         }
         self.report_duplicates(&issuers);
-        self.opaque(&issuers);
+        self.report_opaque(&issuers);
         issuers
     }
 
@@ -355,7 +355,7 @@ impl Reader<'_> {
 
     /// Reports every issuer that would be asked about opaque tokens, except the first. An opaque token
     /// must not be shown to an issuer that did not make it.
-    fn opaque(&mut self, issuers: &[IssuerSettings]) {
+    fn report_opaque(&mut self, issuers: &[IssuerSettings]) {
         let mut asked = issuers.iter().filter(|one| one.asks_about_opaque());
         let Some(first) = asked.next() else {
             return;
