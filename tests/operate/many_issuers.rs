@@ -1,5 +1,4 @@
-//! A thousand issuers in one file: the cost at the start, in memory and for each request. Made-up
-//! names cost nothing.
+//! A thousand issuers in one file: the cost at the start and in memory. Made-up names cost nothing.
 
 use std::{
     fmt::Write,
@@ -127,18 +126,6 @@ impl Service {
     fn memory(&self) -> u64 {
         kibibytes(self.process.id)
     }
-
-    /// Returns the processor time in ticks.
-    fn ticks(&self) -> u64 {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.process.id)).unwrap();
-        let (_, fields) = stat.rsplit_once(") ").unwrap();
-        let fields: Vec<_> = fields.split(' ').collect();
-        // `utime` and `stime` are the 14th and 15th field, and the first two are cut off.
-        [11, 12]
-            .map(|at: usize| fields[at].parse::<u64>().unwrap())
-            .iter()
-            .sum()
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -162,23 +149,14 @@ async fn a_thousand_issuers_cost_little() {
     let fetched = issuers.requests();
     assert_eq!(fetched, 2 * (MANY as u64 + 1), "each document once");
 
-    // The cost of a request, in rounds that alternate, with seen and with fresh tokens.
+    // Seen and fresh tokens are accepted alike. `bench/gate` measures the cost of a request.
     let seen = issuers.token(0, 0);
-    let (mut of_one, mut of_many) = (0, 0);
-    for round in 0..8 {
-        for (service, ticks) in [(&one, &mut of_one), (&many, &mut of_many)] {
-            let tokens: Vec<_> = (0..100)
-                .map(|at| issuers.token(0, round * 100 + at))
-                .collect();
-            let before = service.ticks();
-            for token in &tokens {
-                assert_eq!(service.status(token).await, 200);
-                assert_eq!(service.status(&seen).await, 200);
-            }
-            *ticks += service.ticks() - before;
+    for number in 0..800 {
+        for service in [&one, &many] {
+            assert_eq!(service.status(&issuers.token(0, number)).await, 200);
+            assert_eq!(service.status(&seen).await, 200);
         }
     }
-    println!("{of_one} ticks with one issuer, {of_many} with {MANY}");
 
     // Made-up names cause no request and need no memory.
     let before = many.memory();
