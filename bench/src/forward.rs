@@ -1,7 +1,7 @@
 //! What does it cost to ask us about each request?
 //!
-//! A proxy forwards to an application, alone and with the service as its gate. The application is
-//! the reference server, which answers at once. What is counted is requests per second of processor
+//! A proxy forwards to an application: alone, with a verification of its own where it has one, and
+//! with the service as its gate. The application is the reference server, which answers at once. What is counted is requests per second of processor
 //! time of the proxy, the service and the application together, and how much longer a request takes
 //! at a fixed rate. All of them share one processor; the generator has the other.
 
@@ -15,7 +15,7 @@ use std::{
 use crate::{
     ground::{Ground, SEEN, WARM},
     load::Load,
-    pace, processor,
+    pace, peers, processor,
     server::{Server, free_address},
     spread::Spread,
 };
@@ -34,7 +34,11 @@ pub struct Options {
     #[arg(long, default_value_t = 5_000)]
     requests: usize,
     /// The proxies, by name.
-    #[arg(long, value_delimiter = ',', default_value = "nginx,haproxy,caddy")]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "nginx,haproxy,caddy,envoy"
+    )]
     proxies: Vec<String>,
 }
 
@@ -49,37 +53,52 @@ struct Stack {
     application: Server,
 }
 
+/// Who verifies the token before the application gets the request.
+#[derive(Clone, Copy, PartialEq)]
+enum Gate {
+    Nobody,
+    /// The proxy itself, as `bench/peers` configures it.
+    Proxy,
+    /// The service, as `examples/proxies` configures it.
+    Service,
+}
+
 struct Case {
     name: &'static str,
-    /// Whether the proxy asks the service.
-    is_gated: bool,
+    gate: Gate,
     status: u16,
     /// The requests before anything counts, and those that count.
     requests: fn(&Ground) -> (Vec<Vec<u8>>, Vec<Vec<u8>>),
 }
 
-const CASES: [Case; 4] = [
+const CASES: [Case; 5] = [
     Case {
         name: "alone",
-        is_gated: false,
+        gate: Gate::Nobody,
+        status: 200,
+        requests: seen,
+    },
+    Case {
+        name: "its own verification",
+        gate: Gate::Proxy,
         status: 200,
         requests: seen,
     },
     Case {
         name: "seen tokens",
-        is_gated: true,
+        gate: Gate::Service,
         status: 200,
         requests: seen,
     },
     Case {
         name: "fresh tokens",
-        is_gated: true,
+        gate: Gate::Service,
         status: 200,
         requests: fresh,
     },
     Case {
         name: "refused",
-        is_gated: true,
+        gate: Gate::Service,
         status: 401,
         requests: expired,
     },
@@ -117,7 +136,7 @@ pub fn run(options: &Options) {
     );
     println!("|---|---|---|---|---|---|");
     for proxy in &options.proxies {
-        let mut values: [Values; 4] = Default::default();
+        let mut values: [Values; 5] = Default::default();
         for round in 0..options.rounds {
             let mut order: Vec<_> = CASES.iter().zip(&mut values).collect();
             // There and back again, as in `main.rs`.
@@ -125,11 +144,17 @@ pub fn run(options: &Options) {
                 order.reverse();
             }
             for (case, values) in order {
+                if case.gate == Gate::Proxy && !verifies(proxy) {
+                    continue;
+                }
                 measure(&ground, options, &folder, proxy, case, values);
             }
         }
         let alone = &values[0];
         for (case, values) in CASES.iter().zip(&values) {
+            if values.rate.is_empty() {
+                continue;
+            }
             let thousands = values.rate.iter().map(|rate| rate / 1e3);
             println!(
                 "| {proxy} | {} | {} | {} | {} | {} |",
@@ -142,6 +167,11 @@ pub fn run(options: &Options) {
         }
     }
     fs::remove_dir_all(&folder).unwrap();
+}
+
+/// Whether the proxy can verify a JWT itself.
+fn verifies(proxy: &str) -> bool {
+    matches!(proxy, "haproxy" | "envoy")
 }
 
 fn pairs(of: &[f64], to: &[f64], with: fn(f64, f64) -> f64) -> impl Iterator<Item = f64> {
@@ -163,7 +193,7 @@ fn measure(
     values: &mut Values,
 ) {
     let (warm, requests) = (case.requests)(ground);
-    let stack = Stack::start(ground, &options.examples, folder, proxy, case.is_gated);
+    let stack = Stack::start(ground, &options.examples, folder, proxy, case.gate);
     let mut load = Load::open(stack.proxy.address, CONNECTIONS);
     load.run_slowly(&warm, warm.len().max(1_000), case.status);
     let before = stack.processor_time();
@@ -184,11 +214,11 @@ fn measure(
 }
 
 impl Stack {
-    fn start(ground: &Ground, examples: &Path, folder: &Path, proxy: &str, is_gated: bool) -> Self {
+    fn start(ground: &Ground, examples: &Path, folder: &Path, proxy: &str, gate: Gate) -> Self {
         let mut application = Command::new(std::env::current_exe().unwrap());
         application.arg("reference");
         let application = Server::start(application, "PORT", 1);
-        let service = is_gated.then(|| ground.service());
+        let service = (gate == Gate::Service).then(|| ground.service());
         let listen = free_address();
         let ports = [
             ("8080", listen.port()),
@@ -196,9 +226,10 @@ impl Stack {
             ("8000", service.as_ref().map_or(1, |it| it.address.port())),
         ];
         let command = match proxy {
-            "nginx" => nginx(examples, folder, is_gated, &ports),
-            "haproxy" => haproxy(examples, folder, is_gated, &ports),
-            "caddy" => caddy(examples, folder, is_gated, &ports),
+            "nginx" => nginx(examples, folder, gate, &ports),
+            "haproxy" => haproxy(ground, examples, folder, gate, &ports),
+            "caddy" => caddy(examples, folder, gate, &ports),
+            "envoy" => envoy(ground, examples, folder, gate, &ports),
             other => panic!("no proxy is called {other}"),
         };
         let proxy = processor::on_the_servers(1, || Server::spawn_at(command, listen));
@@ -243,8 +274,8 @@ fn with_ports(mut text: String, ports: &[(&str, u16)]) -> String {
 }
 
 /// nginx as in the example. Alone, it forwards and does nothing else.
-fn nginx(examples: &Path, folder: &Path, is_gated: bool, ports: &[(&str, u16)]) -> Command {
-    let text = if is_gated {
+fn nginx(examples: &Path, folder: &Path, gate: Gate, ports: &[(&str, u16)]) -> Command {
+    let text = if gate == Gate::Service {
         example(examples, "nginx.conf", ports)
     } else {
         with_ports(NGINX_ALONE.to_owned(), ports)
@@ -289,24 +320,53 @@ http {
 }
 ";
 
-fn haproxy(examples: &Path, folder: &Path, is_gated: bool, ports: &[(&str, u16)]) -> Command {
-    let text = if is_gated {
-        let lua = example(examples, "haproxy.lua", ports);
-        fs::write(folder.join("haproxy.lua"), lua).unwrap();
-        example(examples, "haproxy.cfg", ports)
-            .replace("global\n", "global\n    nbthread 1\n")
-            .replace(
-                "lua-load haproxy.lua",
-                &format!("lua-load {}", folder.join("haproxy.lua").display()),
-            )
-    } else {
-        with_ports(HAPROXY_ALONE.to_owned(), ports)
+fn haproxy(
+    ground: &Ground,
+    examples: &Path,
+    folder: &Path,
+    gate: Gate,
+    ports: &[(&str, u16)],
+) -> Command {
+    let text = match gate {
+        Gate::Nobody => with_ports(HAPROXY_ALONE.to_owned(), ports),
+        Gate::Proxy => with_ports(haproxy_verifying(), ports),
+        Gate::Service => {
+            let lua = example(examples, "haproxy.lua", ports);
+            fs::write(folder.join("haproxy.lua"), lua).unwrap();
+            example(examples, "haproxy.cfg", ports)
+                .replace("global\n", "global\n    nbthread 1\n")
+                .replace(
+                    "lua-load haproxy.lua",
+                    &format!("lua-load {}", folder.join("haproxy.lua").display()),
+                )
+        }
     };
     let file = folder.join("haproxy.cfg");
     fs::write(&file, text).unwrap();
+    let public_key = folder.join("public.pem");
+    fs::write(&public_key, peers::public_pem(&ground.issuer)).unwrap();
     let mut command = Command::new("haproxy");
-    command.arg("-f").arg(file).stderr(Stdio::null());
     command
+        .arg("-f")
+        .arg(file)
+        .env("PUBLIC_KEY", public_key)
+        .env("ISSUER", ground.issuer.url())
+        .env("AUDIENCE", ground.issuer.audience())
+        .stderr(Stdio::null());
+    command
+}
+
+/// The proxy alone, with the checks of the peer, which answers by itself where this forwards.
+fn haproxy_verifying() -> String {
+    let peer = peers::configuration("haproxy", "haproxy.cfg");
+    let checks: String = peer
+        .lines()
+        .filter(|line| line.contains("http-request") && !line.contains("return status 200"))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    assert!(checks.contains("jwt_verify"), "{checks}");
+    let backend = "    default_backend application\n";
+    HAPROXY_ALONE.replace(backend, &format!("{checks}{backend}"))
 }
 
 const HAPROXY_ALONE: &str = "
@@ -325,9 +385,9 @@ backend application
     server application 127.0.0.1:9000
 ";
 
-fn caddy(examples: &Path, folder: &Path, is_gated: bool, ports: &[(&str, u16)]) -> Command {
+fn caddy(examples: &Path, folder: &Path, gate: Gate, ports: &[(&str, u16)]) -> Command {
     const GLOBAL: &str = "{\n\tadmin off\n\tauto_https off\n}\n";
-    let text = if is_gated {
+    let text = if gate == Gate::Service {
         example(examples, "Caddyfile", ports)
     } else {
         with_ports(CADDY_ALONE.to_owned(), ports)
@@ -352,3 +412,91 @@ http://:8080 {
 	reverse_proxy 127.0.0.1:9000
 }
 ";
+
+fn envoy(
+    ground: &Ground,
+    examples: &Path,
+    folder: &Path,
+    gate: Gate,
+    ports: &[(&str, u16)],
+) -> Command {
+    let text = match gate {
+        Gate::Nobody => with_ports(ENVOY_ALONE.to_owned(), ports),
+        Gate::Proxy => with_ports(envoy_verifying(ground), ports),
+        Gate::Service => example(examples, "envoy.yaml", ports),
+    };
+    // Envoy names a port apart from its address.
+    let text = ports.iter().fold(text, |text, (documented, port)| {
+        text.replace(
+            &format!("port_value: {documented}"),
+            &format!("port_value: {port}"),
+        )
+    });
+    let file = folder.join("envoy.yaml");
+    fs::write(&file, text).unwrap();
+    let mut command = Command::new(peers::program("envoy", "envoy"));
+    command
+        .arg("--config-path")
+        .arg(file)
+        .args(["--concurrency", "1", "--log-level", "off"])
+        .arg("--disable-hot-restart")
+        .stderr(Stdio::null());
+    command
+}
+
+/// The proxy alone, with the filter of the peer before the router.
+fn envoy_verifying(ground: &Ground) -> String {
+    let peer = peers::configuration("envoy", "envoy.yaml");
+    let between = |from: &str, to: &str| {
+        let start = peer.find(from).expect("the peer's configuration");
+        let end = start + peer[start..].find(to).expect("the peer's configuration");
+        peer[start..end].to_owned()
+    };
+    let router = "                  - name: envoy.filters.http.router";
+    let filter = between(
+        "                  - name: envoy.filters.http.jwt_authn",
+        router,
+    );
+    let issuer = &ground.issuer;
+    let filter = filter
+        .replace("issuer: ISSUER", &format!("issuer: {}", issuer.url()))
+        .replace("AUDIENCE", issuer.audience())
+        .replace("JWKS_URI", &issuer.jwks_uri())
+        .replace("                          CACHE\n", "")
+        .replace("TIME_TO_LIVE", "cache_duration: 3600s");
+    let cluster = "    - name: issuer\n      load_assignment:\n        cluster_name: issuer\n        endpoints:\n          - lb_endpoints:\n              - endpoint: { address: { socket_address: { address: 127.0.0.1, port_value: ISSUERS_PORT } } }\n";
+    ENVOY_ALONE.replace(router, &format!("{filter}{router}"))
+        + &cluster.replace("ISSUERS_PORT", &issuer.addr().port().to_string())
+}
+
+const ENVOY_ALONE: &str = r#"
+static_resources:
+  listeners:
+    - address:
+        socket_address: { address: 127.0.0.1, port_value: 8080 }
+      filter_chains:
+        - filters:
+            - name: envoy.filters.network.http_connection_manager
+              typed_config:
+                "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+                stat_prefix: clients
+                max_request_headers_kb: 96
+                route_config:
+                  virtual_hosts:
+                    - name: everything
+                      domains: ["*"]
+                      routes:
+                        - match: { prefix: / }
+                          route: { cluster: application, timeout: 0s }
+                http_filters:
+                  - name: envoy.filters.http.router
+                    typed_config:
+                      "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router
+  clusters:
+    - name: application
+      load_assignment:
+        cluster_name: application
+        endpoints:
+          - lb_endpoints:
+              - endpoint: { address: { socket_address: { address: 127.0.0.1, port_value: 9000 } } }
+"#;

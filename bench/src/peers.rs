@@ -194,6 +194,19 @@ fn folder(peer: &Peer) -> PathBuf {
         .join(peer.folder)
 }
 
+/// Reads a file of a peer's folder.
+pub fn configuration(peer: &str, file: &str) -> String {
+    let path = folder(named(&[peer.to_owned()])[0]).join(file);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Returns the path of a program that a peer's `install` got from PyPI.
+pub fn program(peer: &str, name: &str) -> PathBuf {
+    folder(named(&[peer.to_owned()])[0])
+        .join(".venv/bin")
+        .join(name)
+}
+
 /// Writes the issuer's key for peers that cannot fetch it.
 fn write_keys(issuer: &Issuer) -> PathBuf {
     let folder = all_keys().join(issuer.addr().port().to_string());
