@@ -86,7 +86,7 @@ fn sent(case: &str, issuer: &Issuer) -> Sent {
             one(token().expired_since(Duration::from_secs(15)).sign()),
         ),
         "one that expired an hour ago" => (private, one(token().expired().sign())),
-        "one that is valid from tomorrow on" => (private, one(token().not_before(86_400).sign())),
+        "one that is not valid until tomorrow" => (private, one(token().not_before(86_400).sign())),
         "one for another audience" => (
             private,
             one(token().audience("https://other.example").sign()),
@@ -96,11 +96,11 @@ fn sent(case: &str, issuer: &Issuer) -> Sent {
             private,
             one(token().claim("iss", "https://other.example/").sign()),
         ),
-        "a forged one, with the name of a key" => (
+        "a forged one, with the `kid` of a published key" => (
             private,
             one(token().key(&forger.with_kid(issuer.key().kid())).sign()),
         ),
-        "one of a key that nobody publishes" => (private, one(token().key(&forger).sign())),
+        "one signed by a key that is not published" => (private, one(token().key(&forger).sign())),
         "one with `crit` in its header" => (
             private,
             one(token().header("crit", ["x"]).header("x", 1).sign()),
@@ -118,7 +118,7 @@ fn sent(case: &str, issuer: &Issuer) -> Sent {
         "one without the scope, to the messages" => {
             ("/api/private/messages", one(issuer.token().sign()))
         }
-        "one whose claim is another" => (
+        "one with another value of the claim" => (
             "/api/private/gold",
             one(issuer.token().claim("https://my.app/tier", "free").sign()),
         ),

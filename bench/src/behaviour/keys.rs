@@ -31,43 +31,47 @@ pub const TRIALS: &[Trial] = &[
         questions: &[
             keys("fetches for 1,000 tokens under a known `kid`"),
             keys("fetches for 1,000 made-up `kid`s"),
-            keys("a new key is taken, right after these"),
+            keys("a new key is accepted, right after these fetches"),
         ],
         run: flood,
     },
     Trial {
-        questions: &[keys("a new key is taken, right after another fetch")],
+        questions: &[keys("a new key is accepted, right after another fetch")],
         run: new_key,
     },
     Trial {
-        questions: &[keys("a key replaced under its old `kid` is taken")],
+        questions: &[keys(
+            "a key that replaces another under the same `kid` is accepted",
+        )],
         run: replaced,
     },
     Trial {
-        questions: &[keys("a removed key is refused")],
+        questions: &[keys("a removed key is rejected")],
         run: removed,
     },
     Trial {
-        questions: &[keys("no answer from the issuer: a good token is taken")],
+        questions: &[keys(
+            "the issuer does not answer: a valid token is accepted",
+        )],
         run: |subject| past_time_to_live(subject, |stage| stage.issuer.hang()),
     },
     Trial {
-        questions: &[keys("the issuer is down: a good token is taken")],
+        questions: &[keys("the issuer is down: a valid token is accepted")],
         run: |subject| past_time_to_live(subject, go_down),
     },
     Trial {
-        questions: &[keys("an empty key set: a good token is taken")],
+        questions: &[keys("the key set is empty: a valid token is accepted")],
         run: |subject| past_time_to_live(subject, |stage| stage.issuer.fail_jwks(Fault::EmptySet)),
     },
     Trial {
-        questions: &[keys("a key set that is no JSON: a good token is taken")],
+        questions: &[keys("the key set is not JSON: a valid token is accepted")],
         run: |subject| past_time_to_live(subject, |stage| stage.issuer.fail_jwks(Fault::NotJson)),
     },
     Trial {
         questions: &[
             keys("the issuer is down at the start: the server starts"),
-            keys("… a good token is answered"),
-            keys("… once the issuer is back, it is taken"),
+            keys("… the answer to a valid token"),
+            keys("… time until a valid token is accepted once the issuer is back"),
         ],
         run: down_at_the_start,
     },

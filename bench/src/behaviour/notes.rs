@@ -40,21 +40,21 @@ const NOTES: &[Note] = &[
     Note {
         name: "nbf",
         of: &["warp-jsonwebtoken", "actix"],
-        on: &["`nbf` an hour from now", "`nbf` a string"],
+        on: &["`nbf` an hour from now", "`nbf` is a string"],
         text: "By default. [`Validation::validate_nbf`](https://docs.rs/jsonwebtoken/11.1.0/jsonwebtoken/struct.Validation.html) \
                turns it on.",
     },
     Note {
         name: "authorizer-nbf",
         of: &["axum-jwt-authorizer"],
-        on: &["`nbf` an hour from now", "`nbf` a string"],
+        on: &["`nbf` an hour from now", "`nbf` is a string"],
         text: "By default. [`Validation::nbf`](https://docs.rs/jwt-authorizer/0.15.0/jwt_authorizer/validation/struct.Validation.html) \
                turns it on.",
     },
     Note {
         name: "tower-nbf",
         of: &["axum-tower-oauth2"],
-        on: &["`nbf` an hour from now", "`nbf` a string"],
+        on: &["`nbf` an hour from now", "`nbf` is a string"],
         text: "By default, unless the issuer's metadata lists `nbf` in `claims_supported`. \
                [`ClaimsValidationSpec::nbf`](https://docs.rs/tower-oauth2-resource-server/0.12.5/tower_oauth2_resource_server/validation/struct.ClaimsValidationSpec.html) \
                turns it on.",
@@ -89,9 +89,9 @@ const NOTES: &[Note] = &[
         name: "haproxy-rules",
         of: &["haproxy"],
         on: &[
-            "no `exp`", "`exp` a string", "`nbf` an hour from now", "`nbf` a string", "`aud` an array, ours among others",
-            "`crit` with a name that nobody knows", "`b64: false`, named in `crit`", "`typ: logout+jwt`", "`typ: dpop+jwt`",
-            "`cnf`: bound to a key that is not shown",
+            "no `exp`", "`exp` is a string", "`nbf` an hour from now", "`nbf` is a string", "`aud` is an array that contains ours",
+            "`crit` with an unknown name", "`b64: false`, named in `crit`", "`typ: logout+jwt`", "`typ: dpop+jwt`",
+            "`cnf`: bound to a key that the client does not prove",
         ],
         text: "The rules are those of [HAProxy's own guide](https://www.haproxy.com/blog/verify-oauth-jwt-tokens-with-haproxy); \
                others can be written.",
@@ -106,7 +106,7 @@ const NOTES: &[Note] = &[
     Note {
         name: "interval",
         of: &["axum-jwt-authorizer"],
-        on: &["a new key is taken, right after another fetch", "a new key is taken, right after these", "a key replaced under its old `kid` is taken", "a removed key is refused"],
+        on: &["a new key is accepted, right after another fetch", "a new key is accepted, right after these fetches", "a key that replaces another under the same `kid` is accepted", "a removed key is rejected"],
         text: "By default it fetches again only for a `kid` that it does not hold, and once in ten minutes. \
                [`Refresh`](https://docs.rs/jwt-authorizer/0.15.0/jwt_authorizer/struct.Refresh.html) can shorten that, or \
                have it fetch at intervals.",
@@ -114,21 +114,21 @@ const NOTES: &[Note] = &[
     Note {
         name: "poll",
         of: &["axum-tower-oauth2"],
-        on: &["a new key is taken, right after another fetch", "a new key is taken, right after these", "a key replaced under its old `kid` is taken"],
+        on: &["a new key is accepted, right after another fetch", "a new key is accepted, right after these fetches", "a key that replaces another under the same `kid` is accepted"],
         text: "It fetches once a minute by default, whatever is asked. \
                [`jwks_refresh_interval`](https://docs.rs/tower-oauth2-resource-server/0.12.5/tower_oauth2_resource_server/tenant/struct.TenantConfigurationBuilder.html) changes that.",
     },
     Note {
         name: "cache-duration",
         of: &["envoy"],
-        on: &["a new key is taken, right after another fetch", "a new key is taken, right after these", "a key replaced under its old `kid` is taken"],
+        on: &["a new key is accepted, right after another fetch", "a new key is accepted, right after these fetches", "a key that replaces another under the same `kid` is accepted"],
         text: "It fetches once in ten minutes by default, whatever is asked. \
                [`cache_duration`](https://www.envoyproxy.io/docs/envoy/latest/api-v3/extensions/filters/http/jwt_authn/v3/config.proto) changes that.",
     },
     Note {
         name: "cooldown",
         of: &["express", "fastapi"],
-        on: &["a new key is taken, right after another fetch", "a new key is taken, right after these"],
+        on: &["a new key is accepted, right after another fetch", "a new key is accepted, right after these fetches"],
         text: "After each fetch it waits 30 s by default before it fetches for an unknown `kid`: `cooldownDuration` of \
                [express-oauth2-jwt-bearer](https://auth0.github.io/node-oauth2-jwt-bearer/interfaces/AuthOptions.html), \
                `cooldown_duration` of [PyJWKClient](https://pyjwt.readthedocs.io/en/stable/api.html).",
@@ -136,7 +136,7 @@ const NOTES: &[Note] = &[
     Note {
         name: "jwks-url",
         of: &["axum-tower-oauth2"],
-        on: &["the issuer is down at the start: the server starts", "… a good token is answered", "… once the issuer is back, it is taken"],
+        on: &["the issuer is down at the start: the server starts", "… the answer to a valid token", "… time until a valid token is accepted once the issuer is back"],
         text: "With discovery, which has to succeed at the start. With \
                [`jwks_url`](https://docs.rs/tower-oauth2-resource-server/0.12.5/tower_oauth2_resource_server/tenant/struct.TenantConfigurationBuilder.html) \
                it starts without the issuer.",
@@ -153,7 +153,7 @@ const ANSWERS: &[&str] = &[
     "`Authorization: Bearer two words`: 400",
     "`Authorization: Bearer two words`: `error=\"invalid_request\"`",
     "the body of a 401",
-    "repeats nothing of the token",
+    "the answer repeats nothing of the token",
 ];
 
 /// Returns the name of the note for a cell, if there is one.

@@ -30,27 +30,27 @@ impl Group {
     const ALL: [(Self, &'static str, &'static str); 5] = [
         (
             Self::Answers,
-            "What is answered",
-            "✓: as the row says. Otherwise what was seen.",
+            "How the servers answer",
+            "✓: the answer is as the row says. Otherwise, the cell says what the answer was.",
         ),
         (
             Self::Must,
-            "Refused, since an RFC says so",
-            "✓: refused, with any status from 400 to 499. ✗: taken. A number is another status.",
+            "What an RFC says must be rejected",
+            "✓: rejected, with any status from 400 to 499. ✗: accepted. A number is any other status.",
         ),
         (
             Self::May,
-            "Refused, though it is left to the server",
-            "As above.",
+            "What a server may reject",
+            "The signs are those of the table above.",
         ),
         (
             Self::Good,
-            "Taken",
-            "✓: taken. A number is the status that it was refused with.",
+            "What every server should accept",
+            "✓: accepted. A number is the status with which it was rejected.",
         ),
         (
             Self::Keys,
-            "Keys, for those that fetch them",
+            "Key sets, for the servers that fetch them",
             "Time is from the change at the issuer, with a token each half second. “>” is where the \
              waiting ended. From “a removed key” to “no JSON” the time to live is configured to 10 s; \
              failures have lasted 25 s when the first of five tokens is asked, each under a key that \

@@ -59,7 +59,7 @@ macro_rules! variables {
 
 variables! {
     AUTH0_DOMAIN: Optional<String> {
-        default: "none; this or AUTH0_ISSUER is needed",
+        default: "none; needed without AUTH0_ISSUER or ISSUERS_FILE",
         meaning: "The host of your tenant, with or without a port. AUTH0_ISSUER takes precedence.",
         example: "your.domain.auth0.com",
         expects: "a host, such as tenant.eu.auth0.com",
@@ -67,7 +67,7 @@ variables! {
     }
 
     AUTH0_API_AUDIENCE: Optional<String> {
-        default: "none; it is needed",
+        default: "none; needed without ISSUERS_FILE",
         meaning: "The identifier of your API. Every token must have it as its audience. Separate several with commas.",
         example: "https://your.api.audience",
         expects: "the identifier of your API, such as https://api.example.com",
@@ -149,7 +149,7 @@ variables! {
 
     AUTH0_JWKS_STALE: WithDefault<Duration> {
         default: "1h",
-        meaning: "How long the last key set stays in use after its time to live while the issuer fails. 0s: not at all.",
+        meaning: "How long the last key set stays in use after its time to live while the issuer fails. 0s turns this off.",
         example: "6h",
         expects: "a duration, such as 1h",
         parse: value::duration,
@@ -253,7 +253,7 @@ variables! {
 
     AUTH0_RESOURCE: Optional<String> {
         default: "none; no metadata",
-        meaning: "The URL that clients use for this service. If set, the service publishes resource metadata (RFC 9728) and names them in every challenge, as MCP clients require.",
+        meaning: "The URL that clients use for this service. If set, the service publishes resource metadata (RFC 9728) and names its address in every challenge, as MCP clients require.",
         example: "https://api.example.com",
         expects: "the URL of this service, such as https://api.example.com",
         parse: url::resource,
