@@ -284,9 +284,9 @@ pub fn contains(value: impl Into<Value>) -> Wanted {
 /// (Auth0), if `sub` equals `client_id` (RFC 9068 §2.2, Cognito) or `cid` (Okta), or if `idtyp` is
 /// `app` (Entra ID).
 ///
-/// Some tokens meet neither this policy nor [`user`], because their claims show neither. Examples are
-/// the client-credentials tokens of Keycloak, and of Entra ID without `idtyp`. For Keycloak,
-/// require a [`role`] instead.
+/// Some tokens meet neither this policy nor [`user`], because their claims do not show either.
+/// Examples are the client-credentials tokens of Keycloak, and of Entra ID without `idtyp`. For
+/// Keycloak, require a [`role`] instead.
 ///
 /// ```
 /// use warp_bearer::auth::policy::{machine, scope, user};
