@@ -1,8 +1,8 @@
-//! [`OneAudience`]: an [`Auth`] limited to one of its audiences. A gate in front of several
-//! resources needs it, so that a token for one resource is rejected by the others.
+//! [`OneAudience`]: an [`Auth`] limited to one of its audiences. A proxy in front of several
+//! resources needs this, so that a token for one resource is rejected by the others.
 //!
-//! The keys, the cache and the order of verification are those of the [`Auth`]. The audience never
-//! depends on the request.
+//! The keys, the cache and the order of verification are the same as in the [`Auth`]. The audience
+//! never depends on the request.
 
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ pub(crate) struct OneAudience<'a> {
 }
 
 impl Auth {
-    /// Returns the verifier for an audience of a configured issuer. `None` for any other audience.
+    /// Returns the verifier for this audience. `None` if no issuer is configured for it.
     pub(crate) fn for_audience(&self, audience: &str) -> Option<OneAudience<'_>> {
         if !self.has_audience(audience) {
             return None;
@@ -51,8 +51,7 @@ impl Auth {
         all
     }
 
-    /// Returns each audience that is a resource with published metadata, and the path of the
-    /// metadata.
+    /// Returns the audiences that are resources, each with the path of its metadata.
     pub(crate) fn resources(&self) -> Vec<(String, String)> {
         if self.inner.resource.is_none() {
             return Vec::new();
@@ -75,7 +74,7 @@ impl Auth {
 }
 
 impl OneAudience<'_> {
-    /// Like [`Auth::authorize`], for this audience. The challenge names the audience's metadata.
+    /// Like [`Auth::authorize`], for this audience. The challenge contains the URL of its metadata.
     pub(crate) async fn authorize(
         &self,
         request: &RequestHead<'_>,
