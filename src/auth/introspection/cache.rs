@@ -1,9 +1,8 @@
-//! [`Answers`]: the cached answers about one issuer's tokens.
+//! [`Answers`]: a cache of introspection responses from one issuer.
 //!
-//! Entries are keyed by the SHA-256 of the token, so tokens themselves are not stored. Only the
-//! budget and the issuer's own active tokens determine how fast entries are added, so an attacker
-//! can evict few. An active entry is kept after it expires: its token is known, so asking again
-//! needs no budget.
+//! The key of an entry is the SHA-256 of the token, so tokens are not stored. The budget limits how
+//! many entries an attacker can add, and therefore evict. An active entry is kept after it expires.
+//! Its token is known to be real, so a new request about it needs no budget.
 
 use std::{sync::Arc, time::Duration};
 
@@ -48,9 +47,9 @@ struct Entry {
     until: Instant,
 }
 
-/// The cache's knowledge about a token.
+/// The cached information about a token.
 pub(super) enum Cached {
-    /// An answer that has not expired.
+    /// A result that has not expired.
     Fresh(Verdict),
     /// The token was active when the endpoint was last asked.
     WasActive,
