@@ -227,7 +227,7 @@ impl Store {
 
     /// Returns the time since all subscribers received the whole list. `None` if they have not
     /// received it yet.
-    #[cfg_attr(not(feature = "redis"), allow(clippy::unnecessary_wraps))] // only Redis returns `None`
+    #[cfg_attr(not(feature = "redis"), allow(clippy::unnecessary_wraps))] // only for Redis
     pub(crate) fn list_age(&self) -> Option<Duration> {
         match &self.0.backend {
             Backend::Memory(..) => Some(Duration::ZERO),
