@@ -44,7 +44,7 @@ impl fmt::Display for AudienceClaim {
     }
 }
 
-/// The error returned when a name is not that of an [`AudienceClaim`].
+/// The error returned when parsing an unknown name as an [`AudienceClaim`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a claim that can name the audience")]
 #[non_exhaustive]
