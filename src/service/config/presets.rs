@@ -1,8 +1,8 @@
 //! The presets of the issuers file: the options that a product's tokens need, by `kind`.
 //!
-//! A preset fills in only options that the table does not set. Its values come from the product's
-//! documentation, which it links, and none is weaker than the default unless its `note` says so.
-//! `docs/issuers.md` has a row for each.
+//! A preset only sets options that the table does not set. Its values come from the product's
+//! documentation, which it links to. No value is weaker than the default unless the `note` says so.
+//! `docs/issuers.md` has a row for each preset.
 
 use crate::{
     algorithm::Algorithm,
@@ -15,7 +15,7 @@ pub(super) fn preset(name: &str) -> Option<&'static Preset> {
     PRESETS.iter().find(|preset| preset.name == name)
 }
 
-/// Sets the claim that names the audience, unless the table sets it.
+/// Sets the claim with the audience, unless the table sets it.
 fn audience_claim(settings: &mut IssuerSettings, claim: AudienceClaim) {
     settings.audience_claim.get_or_insert(claim);
 }
@@ -26,7 +26,7 @@ fn algorithms(settings: &mut IssuerSettings, algorithms: &[Algorithm]) {
     }
 }
 
-/// Sets the address of the key set, unless the table has a source of keys.
+/// Sets the URL of the key set, unless the table has a source of keys.
 fn jwks_uri(settings: &mut IssuerSettings, url: &str) {
     if settings.jwks_uri.is_none() && settings.jwks_file.is_none() {
         settings.jwks_uri = Some(url.to_owned());

@@ -1,6 +1,7 @@
 //! `NO_COLOR` and `TERM`: the variables of the terminal.
 //!
-//! All programs share them, so they are not in the table of variables and never cause faults.
+//! They are not specific to this service, so they are not in the table of variables and never cause
+//! faults.
 
 use serde::Deserialize;
 

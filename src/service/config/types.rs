@@ -2,16 +2,16 @@
 
 use std::fmt;
 
-/// The profile that access tokens must follow.
+/// The required profile of access tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenProfile {
-    /// Tokens in the form that issuers sign by default: `typ` may be `JWT` or absent.
+    /// No specific profile. `typ` may be `JWT` or absent.
     Any,
-    /// RFC 9068, strictly.
+    /// The strict profile of RFC 9068.
     Rfc9068,
 }
 
-/// Selects the tokens to introspect.
+/// Which tokens to introspect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IntrospectionMode {
     /// None.
@@ -22,12 +22,12 @@ pub enum IntrospectionMode {
     Always,
 }
 
-/// The response to requests while the state store has been unreachable for too long.
+/// What happens while the state store has been unreachable for too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StoreOutage {
-    /// Protected routes answer 503.
+    /// Protected routes return 503.
     Refuse,
-    /// The service continues with the list that it holds.
+    /// The service continues with the current list.
     Local,
 }
 
