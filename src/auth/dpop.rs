@@ -13,7 +13,7 @@ use crate::auth::{
     store::Store,
 };
 
-/// Which tokens of an issuer need a DPoP proof.
+/// Selects the tokens of an issuer that need a DPoP proof.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum DpopMode {

@@ -39,7 +39,7 @@ impl fmt::Debug for ClientCertificate {
     }
 }
 
-/// Where to find the client's certificate.
+/// The source of the client's certificate.
 ///
 /// A certificate in a header is trusted without verification. Use a header only behind a proxy that
 /// overwrites it and that clients cannot bypass.

@@ -35,7 +35,7 @@ enum Secret {
     Key(Box<ClientKey>),
 }
 
-/// Where to put the secret in a request.
+/// The part of a request that contains the secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SecretPlacement {
     /// HTTP Basic, in `Authorization`.

@@ -17,7 +17,7 @@ use crate::auth::{
 #[derive(Debug)]
 pub(crate) struct Probe {
     pub(crate) took: Duration,
-    /// How far our clock is ahead of the issuer's, in seconds. The error is at most half the
+    /// The seconds by which our clock is ahead of the issuer's. The error is at most half the
     /// duration of the request plus half a second, because `Date` has no fractions.
     pub(crate) ahead: Option<f64>,
     /// The certificate of a TLS server, in DER.

@@ -116,7 +116,7 @@ enum Cause {
     Operator,
 }
 
-/// When discovery last succeeded, and when it may or must be repeated.
+/// The time of the last discovery, and the times for the next one.
 #[derive(Debug)]
 struct DiscoveryClock {
     /// True if the URL of the key set comes from the issuer's metadata.

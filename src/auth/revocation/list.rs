@@ -114,7 +114,7 @@ type Rules = SmallVec<[Rule; 1]>;
 
 type MakeTarget = fn(String) -> Target;
 
-/// Which tokens are revoked, and until when. In seconds since the epoch.
+/// Selects the tokens that are revoked. Times are in seconds since the epoch.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Rule {
     /// Revokes tokens issued before this time. Infinity revokes every token.

@@ -54,7 +54,7 @@ pub trait RevocationSource: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Vec<Revocation>, Box<dyn Error + Send + Sync>>> + Send;
 }
 
-/// What happens to requests while a source of revocations has been unreachable for too long.
+/// The behaviour while a source of revocations has been unreachable for too long.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RevocationOutage {

@@ -358,7 +358,7 @@ impl Extract {
     }
 }
 
-/// What verified a token: a key, a secret, or introspection.
+/// The source of trust in a token: a key, a secret, or introspection.
 #[derive(Debug, Clone)]
 pub(crate) enum VerifiedBy {
     /// A key of the issuer's set.

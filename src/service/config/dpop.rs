@@ -18,8 +18,8 @@ use crate::{
 /// The settings for tokens that are bound to a key (RFC 9449).
 #[derive(Debug, Clone)]
 pub struct Dpop {
-    /// Which tokens need a proof. Defaults to allowed if `public_url` is known, and otherwise to
-    /// off.
+    /// Selects the tokens that need a proof. Defaults to allowed if `public_url` is known, and
+    /// otherwise to off.
     pub mode: DpopMode,
     /// The URL that clients use for the service. Always set unless `mode` is off. Defaults to the
     /// origin of the resource.

@@ -76,7 +76,7 @@ pub struct IssuerSettings {
     pub roles_at: Option<String>,
     /// The claim that holds groups.
     pub groups_at: Option<String>,
-    /// Which tokens to introspect.
+    /// Selects the tokens to introspect.
     pub introspection: Option<IntrospectionMode>,
     /// The introspection endpoint.
     pub introspection_uri: Option<String>,
@@ -90,7 +90,7 @@ pub struct IssuerSettings {
     pub introspection_key_file: Option<PathBuf>,
     /// How long an active response is cached.
     pub introspection_ttl: Option<Duration>,
-    /// Which tokens need a DPoP proof.
+    /// Selects the tokens that need a DPoP proof.
     pub dpop: Option<DpopMode>,
     /// The tenants to insert for `{tenantid}` in the name. Empty after the table is expanded.
     pub tenants: Vec<String>,

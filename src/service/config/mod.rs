@@ -128,8 +128,7 @@ pub struct Config {
     pub logout_clients: Vec<String>,
     /// The settings for tokens that are bound to a key.
     pub dpop: Dpop,
-    /// Where client certificates come from. Defaults to none: certificate-bound tokens are
-    /// rejected.
+    /// The source of client certificates. Defaults to none: certificate-bound tokens are rejected.
     pub certificates: Option<CertificateSource>,
     /// The store that replicas share.
     pub state_store: StateStore,

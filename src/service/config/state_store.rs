@@ -19,7 +19,7 @@ pub struct StateStore {
     /// How long the last revocation list stays in use while the store is unreachable. Defaults to 5
     /// min.
     pub stale: Duration,
-    /// What happens after that. Defaults to rejecting requests.
+    /// The behaviour after that. Defaults to rejecting requests.
     pub outage: StoreOutage,
 }
 

@@ -11,7 +11,7 @@ pub enum TokenProfile {
     Rfc9068,
 }
 
-/// Which tokens to introspect.
+/// Selects the tokens to introspect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IntrospectionMode {
     /// None.
@@ -22,7 +22,7 @@ pub enum IntrospectionMode {
     Always,
 }
 
-/// What happens while the state store has been unreachable for too long.
+/// The behaviour while the state store has been unreachable for too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StoreOutage {
     /// Protected routes return 503.

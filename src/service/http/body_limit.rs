@@ -23,7 +23,7 @@ pub(in crate::service) struct LimitedBody {
     overflow: Overflow,
 }
 
-/// Whether a body has exceeded its limit. `None` if the request has no body.
+/// Records that a body has exceeded its limit. `None` if the request has no body.
 #[derive(Clone, Debug)]
 pub(in crate::service) struct Overflow(Option<Arc<AtomicBool>>);
 

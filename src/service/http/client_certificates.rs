@@ -1,6 +1,6 @@
 //! Client certificates (mutual TLS), for tokens that are bound to one.
 //!
-//! The handshake accepts any certificate, whoever signed it. The hash of the certificate identifies
+//! The handshake accepts any certificate, from any signer. The hash of the certificate identifies
 //! the client, and TLS proves that the client has the private key. If authorities are configured, a
 //! certificate from another authority is ignored. The handshake still succeeds, because the
 //! client's token may not need a certificate.

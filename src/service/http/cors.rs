@@ -87,7 +87,7 @@ const PREFLIGHT: &str = "preflight";
 // The methods that pages may send, for every path. If a path does not support a method, the page
 // can read the 405.
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE");
-/// The maximum number of header names to allow in a preflight. Further names are ignored.
+/// The maximum number of header names to allow in a preflight. Further names are not allowed.
 const MAX_NAMES: usize = 64;
 /// The response headers that a page needs to handle errors.
 const EXPOSED: HeaderValue =

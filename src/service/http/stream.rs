@@ -29,7 +29,7 @@ const MAX_UNSENT: usize = 16 * 1024;
 pub(in crate::service) struct Stream {
     state: State,
     idle_timeout: Arc<IdleTimeout>,
-    /// Which client certificates to accept, and where to store the client's. `None` if no client
+    /// The check of the client's certificate, and the slot to store it in. `None` if no client
     /// certificate is requested.
     clients: Option<(Clients, CertificateSlot)>,
 }

@@ -37,7 +37,7 @@ pub struct Files {
     pub clients: ClientAuth,
 }
 
-/// Whether a listener requests client certificates.
+/// Controls whether a listener requests client certificates.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum ClientAuth {
     /// Does not request client certificates.
@@ -146,7 +146,7 @@ impl Tls {
         Ok(true)
     }
 
-    /// Returns the acceptor for a connection, and which client certificates to accept.
+    /// Returns the acceptor for a connection, and the check of its client's certificate.
     pub(in crate::service) fn acceptor(&self) -> (TlsAcceptor, Option<Clients>) {
         let current = self.0.current.load();
         (

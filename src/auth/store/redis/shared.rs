@@ -34,7 +34,7 @@ pub(super) struct Shared {
     pub(super) connects: AtomicU64,
     /// The clock of this process.
     now: fn() -> SystemTime,
-    /// How far the server's clock is ahead of `now`, in milliseconds. 0 if it is behind.
+    /// The milliseconds by which the server's clock is ahead of `now`. 0 if it is behind.
     server_ahead: AtomicU64,
     synchronized: Mutex<Option<Synchronized>>,
 }

@@ -84,7 +84,7 @@ pub(super) struct ProxyAnswer {
     pub(super) fields: Vec<(String, String)>,
 }
 
-/// How far the clock of this machine is ahead of the issuer's, in seconds.
+/// The seconds by which this machine's clock is ahead of the issuer's.
 #[derive(Debug, Clone)]
 pub(in crate::service) struct Skew {
     pub(in crate::service) issuer: String,

@@ -29,7 +29,7 @@ pub(in crate::service) struct Facts<'a> {
     pub(in crate::service) issuers: Vec<String>,
     /// The accepted audiences of the token's issuer, or of all issuers if its issuer is unknown.
     pub(in crate::service) accepted: Vec<String>,
-    /// How far this clock is ahead of the issuer's, in seconds. `None` if unknown.
+    /// The seconds by which this clock is ahead of the issuer's. `None` if unknown.
     pub(in crate::service) skew: Option<f64>,
 }
 

@@ -73,7 +73,7 @@ impl Found {
     }
 }
 
-/// What a client would send.
+/// The credential that a client would send.
 #[derive(Debug)]
 pub(super) enum Chosen {
     /// The value of `Authorization`.
