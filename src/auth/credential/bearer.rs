@@ -143,8 +143,8 @@ fn ill_formed(token: &[u8]) -> Option<AuthError> {
     }
 }
 
-/// Returns whether `token` is a `b64token` (RFC 6750 §2.1): `1*( ALPHA / DIGIT / "-" / "." / "_" /
-/// "~" / "+" / "/" ) *"="`
+/// Returns whether `token` is a `b64token` (RFC 6750 §2.1):
+/// `1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="`
 pub(crate) fn is_b64token(token: &[u8]) -> bool {
     let padding = token.iter().rev().take_while(|c| **c == b'=').count();
     let body = &token[..token.len() - padding];

@@ -254,8 +254,8 @@ fn default_item<T>(row: &WithDefault<T>, text: &str) -> T {
     }
 }
 
-/// Returns whether a value still has the quotes that a shell or `.env` would remove. `docker
-/// --env-file` keeps them. No valid value begins and ends with quotes.
+/// Returns whether a value still has the quotes that a shell or `.env` would remove. Docker's
+/// `--env-file` keeps them. No valid value begins and ends with quotes.
 fn is_quoted(text: &str) -> bool {
     ["'", "\""].into_iter().any(|quote| {
         let inner = text.strip_prefix(quote);

@@ -1,8 +1,8 @@
 //! Every variable that the service knows, one row each.
 //!
-//! A row defines the name, the default, the meaning and the parser of a variable. `warp-bearer
-//! check`, `.env.example` and the table in `docs/configuration.md` are derived from it. After a
-//! change, run `UPDATE=1 cargo test --test pages` to write the last two.
+//! A row defines the name, the default, the meaning and the parser of a variable. The command
+//! `check`, the file `.env.example` and the table in `docs/configuration.md` are derived from it.
+//! After a change, run `UPDATE=1 cargo test --test pages` to write the file and the table.
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
