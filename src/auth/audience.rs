@@ -104,7 +104,7 @@ impl OneAudience<'_> {
         Err(Refusal::new(AuthError::WrongAudience, claims.challenge()))
     }
 
-    /// Returns whether the token names this audience in the claim that its issuer uses, and whether
+    /// Returns whether the token has this audience, in the claim that its issuer uses, and whether
     /// that issuer is trusted for the audience. The second check is needed because an issuer
     /// trusted for another resource can write any audience into its tokens.
     pub(crate) fn is_for(&self, claims: &Claims) -> bool {

@@ -116,7 +116,7 @@ pub struct Refusal {
     /// The parameters of the challenge.
     pub challenge: Challenge,
     nonce: Option<Arc<str>>,
-    /// True if tokens are read from another header than `Authorization`.
+    /// True if tokens are read from a header other than `Authorization`.
     is_in_own_field: bool,
     pending: Pending,
 }
@@ -147,7 +147,7 @@ impl Refusal {
         self
     }
 
-    /// Sets whether tokens are read from another header than `Authorization`.
+    /// Sets whether tokens are read from a header other than `Authorization`.
     #[must_use]
     pub(crate) fn in_own_field(mut self, is_in_own_field: bool) -> Self {
         self.is_in_own_field = is_in_own_field;
@@ -189,7 +189,7 @@ impl Refusal {
     /// help.
     ///
     /// Two challenges are separated by a comma (RFC 9110 §11.6.1). [`response`](Self::response)
-    /// sends them as two fields.
+    /// sends them as two headers.
     pub fn www_authenticate(&self) -> Option<String> {
         let challenges: Vec<_> = self.schemes().map(|scheme| self.text(scheme)).collect();
         (!challenges.is_empty()).then(|| challenges.join(", "))
@@ -289,8 +289,8 @@ struct WrittenChallenge {
     field: HeaderValue,
 }
 
-/// The parameters that determine a formatted challenge. Challenges that require another
-/// authentication are not cached.
+/// The parameters that determine a formatted challenge. Challenges that ask the user to
+/// authenticate again are not cached.
 #[derive(Clone)]
 struct Parameters<S> {
     code: &'static str,

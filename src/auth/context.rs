@@ -48,7 +48,7 @@ pub struct RequestContext {
     pub waits: Vec<Wait>,
     /// The client's original request, from [`set_original`].
     pub original: Option<Box<Original>>,
-    /// Why the DPoP proof of the request was rejected, from a fixed list of texts.
+    /// Why the DPoP proof of the request was rejected, from a fixed list of messages.
     pub proof_fault: Option<&'static str>,
 }
 

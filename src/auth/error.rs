@@ -30,7 +30,7 @@ macro_rules! auth_errors {
             })?, )+
         }
 
-        /// The message of [`AuthError::MissingToken`] if tokens are read from another header than
+        /// The message of [`AuthError::MissingToken`] if tokens are read from a header other than
         /// `Authorization`.
 pub(crate) const MISSING_FROM_FIELD: &str = "This resource needs an access token, in the header field that the service reads instead of Authorization.";
 
@@ -139,20 +139,20 @@ auth_errors! {
 pub enum BearerError {
     /// The request is malformed.
     InvalidRequest,
-    /// The token is not acceptable.
+    /// The token is invalid, expired or revoked.
     InvalidToken,
     /// The token is valid but does not grant what the route requires.
     InsufficientScope,
     /// The user must authenticate again, or by a stronger method.
     InsufficientUserAuthentication,
-    /// The DPoP proof is absent or not acceptable.
+    /// The DPoP proof is missing or invalid.
     InvalidDpopProof,
-    /// The DPoP proof needs a nonce of this service.
+    /// The DPoP proof needs a nonce from this service.
     UseDpopNonce,
 }
 
 impl BearerError {
-    /// Returns the code as it is written in a challenge.
+    /// Returns the code as in a challenge.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::InvalidRequest => "invalid_request",
@@ -266,7 +266,7 @@ pub enum SetupError {
     /// The signing secret has fewer than 32 bytes (RFC 7518 §3.2).
     #[error("a signing secret must have at least 32 bytes")]
     ShortSecret,
-    /// A duration is out of its range.
+    /// A duration is out of range.
     #[error("{0}")]
     OutOfRange(DurationOption),
     /// The realm or a resource URL is empty, or has characters that are not allowed in a challenge.
@@ -289,7 +289,7 @@ pub enum SetupError {
     /// The client key is not a supported private key: PEM of RSA, P-256, P-384 or Ed25519.
     #[error("the client key is not a private key in PEM: RSA, P-256, P-384 or Ed25519")]
     ClientKey,
-    /// The file of revocations cannot be read, or has a line that is not an entry.
+    /// The revocation file cannot be read, or has a line that is not an entry.
     #[error("revocation file: {0}")]
     RevocationFile(String),
     /// Opaque tokens are enabled for several issuers, so one issuer would see another's tokens.
@@ -299,7 +299,7 @@ pub enum SetupError {
     /// (RFC 6749 §3.3).
     #[error("a scope may contain only printable ASCII without spaces, quotes and backslashes")]
     Scope,
-    /// [`max_token_bytes`](crate::auth::Builder::max_token_bytes) is out of its range.
+    /// [`max_token_bytes`](crate::auth::Builder::max_token_bytes) is out of range.
     #[error("max_token_bytes must be from 1024 to 65536")]
     TokenSize,
     /// There is no tokio runtime. An `Auth` needs one for the task that refreshes its keys.
@@ -341,7 +341,7 @@ pub enum DurationOption {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UrlFault {
-    /// The text does not parse as an absolute URL.
+    /// The string is not an absolute URL.
     #[error("is not a URL")]
     NotAUrl,
     /// The scheme is neither https, nor http on a loopback address.

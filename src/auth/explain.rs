@@ -279,8 +279,8 @@ impl Auth {
         Some(())
     }
 
-    /// Adds the introspection step. The answer is cached, so computing the verdict sends no second
-    /// request.
+    /// Adds the introspection step. The response is cached, so computing the verdict does not send
+    /// a second request.
     async fn introspection_step(&self, token: &str, trace: &mut Trace) {
         let outcome = self.verify_token(token.as_bytes()).await;
         let found = match &outcome {
@@ -449,7 +449,7 @@ impl Auth {
         }
     }
 
-    /// Tests the endpoint and the credentials of each issuer with introspection by a made-up token.
+    /// Tests the endpoint and the credentials of each issuer by introspecting a made-up token.
     pub(crate) async fn probe_introspection(&self) -> Vec<(String, Result<(), AskError>)> {
         let mut probed = Vec::new();
         for issuer in self.issuers() {

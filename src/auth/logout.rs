@@ -150,7 +150,8 @@ impl Auth {
     }
 }
 
-/// Returns how long a token issued now can be valid, in seconds, as far as this is known.
+/// Returns how long a revocation must last, in seconds: the longest lifetime of the issuer's
+/// tokens, but at least [`REVOKED_FOR`].
 #[allow(clippy::cast_precision_loss)] // exact for millions of years
 fn lasts(issuer: &Trusted) -> f64 {
     let seen = issuer.context.longest_lifetime.load(Relaxed) as f64;

@@ -133,7 +133,7 @@ problems! {
     /// [`method_not_allowed`](Self::method_not_allowed), because warp does not report the allowed
     /// methods.
     MethodNotAllowed => METHOD_NOT_ALLOWED, "method_not_allowed", "This path does not support this method.";
-    /// 400: the query, a header field or a cookie cannot be parsed.
+    /// 400: the query, a header or a cookie cannot be parsed.
     BadRequest => BAD_REQUEST, "bad_request", "The query, a header field or a cookie cannot be read.";
     /// 411: the body has no `Content-Length`.
     LengthRequired => LENGTH_REQUIRED, "length_required", "The body needs a Content-Length.";
@@ -152,7 +152,7 @@ problems! {
     BadHost => BAD_REQUEST, "bad_host", "A request needs exactly one valid Host field.";
     /// 414: the request target is longer than its limit.
     UriTooLong => URI_TOO_LONG, "uri_too_long", "The request target is too long.";
-    /// 431: the header fields are larger than their limit (RFC 6585 §5).
+    /// 431: the headers are larger than their limit (RFC 6585 §5).
     HeadersTooLarge => REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", "The header fields are too large or too many.";
     /// 503: the request took longer than its time limit.
     RequestTimeout => SERVICE_UNAVAILABLE, "request_timeout", "The request took too long.";
@@ -258,7 +258,7 @@ static BODIES: Lazy<Vec<(&'static str, String)>> = Lazy::new(|| {
     refusals.chain(problems).collect()
 });
 
-/// The body of `missing_token` if tokens are read from another header than `Authorization`.
+/// The body of `missing_token` if tokens are read from a header other than `Authorization`.
 static MISSING_FROM_FIELD_BODY: Lazy<String> = Lazy::new(|| {
     let error = AuthError::MissingToken;
     let name = error.error().map(BearerError::as_str);

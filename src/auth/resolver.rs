@@ -168,7 +168,7 @@ impl Resolver {
 }
 
 /// Returns the part of an issuer's name that matches `{tenantid}` in `template`. `None` if the rest
-/// of the name differs, or if this part has other characters than letters, digits, `-`, `.` and
+/// of the name differs, or if this part has characters other than letters, digits, `-`, `.` and
 /// `_`.
 ///
 /// Use it in [`Builder::prescreen`](crate::auth::Builder::prescreen), to reject names without a

@@ -166,7 +166,7 @@ impl Trusted {
                 jwks.generation() == Some(key.generation())
             }
             (VerifiedBy::Key(_), Some(Keys::Fixed(_))) => true,
-            // Introspection answers have their own cache.
+            // Introspection responses have their own cache.
             (VerifiedBy::Key(_), None) | (VerifiedBy::Introspection, _) => false,
         }
     }

@@ -107,7 +107,7 @@ impl SigningKey {
     /// this is `r` and `s` concatenated.
     ///
     /// # Panics
-    /// If the system has no randomness.
+    /// Panics if the system provides no random numbers.
     pub fn sign(&self, message: &[u8]) -> Vec<u8> {
         self.sign_as(self.algorithm, message)
     }

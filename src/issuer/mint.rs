@@ -236,7 +236,7 @@ impl TokenBuilder {
     /// Returns the signed token, in compact form (RFC 7515 §7.1).
     ///
     /// # Panics
-    /// If the system has no randomness.
+    /// Panics if the system provides no random numbers.
     pub fn sign(self) -> String {
         let algorithm = self.algorithm.unwrap_or(self.key.algorithm());
         let mut header = Map::from_iter([

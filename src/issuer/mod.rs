@@ -284,7 +284,7 @@ impl Issuer {
     /// ```
     ///
     /// # Panics
-    /// If the system has no randomness.
+    /// Panics if the system provides no random numbers.
     pub fn sign_raw(&self, header: &[u8], payload: &[u8]) -> String {
         let key = self.key();
         mint::compact(&key, key.algorithm(), header, payload)
@@ -293,7 +293,7 @@ impl Issuer {
     /// Signs `signing_input`, the part of a token before its last dot, with the current key.
     ///
     /// # Panics
-    /// If the system has no randomness.
+    /// Panics if the system provides no random numbers.
     pub fn sign_input(&self, signing_input: &str) -> Vec<u8> {
         self.key().sign(signing_input.as_bytes())
     }
@@ -309,7 +309,7 @@ impl Issuer {
     /// Signs with a new key of the same algorithm from now on. Earlier keys stay published.
     ///
     /// # Panics
-    /// If the system has no randomness.
+    /// Panics if the system provides no random numbers.
     pub fn rotate(&self) {
         let next = self.next_key();
         self.state.settings().keys.rotate(next);
@@ -343,7 +343,7 @@ impl Issuer {
     /// ```
     ///
     /// # Panics
-    /// If the system has no randomness.
+    /// Panics if the system provides no random numbers.
     pub fn replace(&self) {
         let next = self.next_key();
         self.state.settings().keys.replace(next);

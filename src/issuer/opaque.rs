@@ -1,5 +1,5 @@
-//! Other tokens of an [`Issuer`] than plain JWTs: opaque tokens, introspected tokens, and logout
-//! tokens.
+//! The tokens of an [`Issuer`] that are not plain JWTs: opaque tokens, introspected tokens, and
+//! logout tokens.
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ impl Issuer {
     /// ```
     ///
     /// # Panics
-    /// If the system has no randomness.
+    /// Panics if the system provides no random numbers.
     #[allow(
         clippy::needless_pass_by_value,
         reason = "as the builder's own methods take it"
@@ -75,7 +75,7 @@ impl Issuer {
     /// registered client and the subject `auth0|alice`.
     ///
     /// # Panics
-    /// If the system has no randomness.
+    /// Panics if the system provides no random numbers.
     pub fn logout_token(&self) -> TokenBuilder {
         let event = "http://schemas.openid.net/event/backchannel-logout";
         self.token()

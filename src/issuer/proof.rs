@@ -28,7 +28,7 @@ pub struct ProofBuilder {
 }
 
 impl SigningKey {
-    /// Returns a builder for a proof for a request with this method and URL.
+    /// Returns a builder for the proof of a request with this method and URL.
     ///
     /// ```
     /// use warp_bearer::{auth::Algorithm, issuer::{Issuer, SigningKey}};
@@ -94,10 +94,10 @@ impl ProofBuilder {
         self.claim("iat", iat)
     }
 
-    /// Sets any claim, of any JSON type.
+    /// Sets any claim to any JSON value.
     ///
     /// # Panics
-    /// If `value` is not JSON.
+    /// Panics if `value` cannot be serialized as JSON.
     pub fn claim(mut self, name: &str, value: impl Serialize) -> Self {
         self.claims.insert(name.to_owned(), to_json(name, value));
         self
@@ -113,7 +113,7 @@ impl ProofBuilder {
     /// and not the algorithm that signs.
     ///
     /// # Panics
-    /// If `value` is not JSON.
+    /// Panics if `value` cannot be serialized as JSON.
     pub fn header(mut self, name: &str, value: impl Serialize) -> Self {
         self.header.insert(name.to_owned(), to_json(name, value));
         self
@@ -134,7 +134,7 @@ impl ProofBuilder {
     /// Returns the signed proof, in compact form.
     ///
     /// # Panics
-    /// If the system has no randomness.
+    /// Panics if the system provides no random numbers.
     pub fn sign(self) -> String {
         let header = Value::Object(self.header).to_string();
         let claims = Value::Object(self.claims).to_string();
@@ -146,7 +146,7 @@ impl SigningKey {
     /// Returns a proof with exactly this header and these claims, JSON or not.
     ///
     /// # Panics
-    /// If the system has no randomness.
+    /// Panics if the system provides no random numbers.
     pub fn sign_proof(&self, header: &[u8], claims: &[u8]) -> String {
         compact(self, self.algorithm(), header, claims)
     }

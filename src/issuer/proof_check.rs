@@ -1,7 +1,7 @@
-//! Checks the DPoP proof of a token request (RFC 9449 §5), without using code of the verifier.
+//! Checks the DPoP proof of a token request (RFC 9449 §5), without sharing code with the verifier.
 //!
-//! If they shared code, a bug in one could hide a bug in the other. There is no check for replay,
-//! because the issuer is only for tests.
+//! If the issuer and the verifier shared code, a bug in one could hide a bug in the other. There is
+//! no check for replay, because the issuer is only for tests.
 
 use std::time::SystemTime;
 

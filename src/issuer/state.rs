@@ -29,7 +29,7 @@ pub struct Requests {
     pub discovery: u64,
     /// Requests for the key set, including failed, unanswered and conditional ones.
     pub jwks: u64,
-    /// Requests for the key set that were answered with 304.
+    /// Requests for the key set that got a 304.
     pub not_modified: u64,
     /// Requests for a token, including rejected ones.
     pub token: u64,

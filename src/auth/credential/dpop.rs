@@ -389,7 +389,7 @@ impl ProofKey {
     }
 }
 
-/// The claims of a proof. `exp` and `nbf` are ignored: RFC 9449 does not define them.
+/// The claims of a proof. `exp` and `nbf` are ignored, because RFC 9449 does not define them.
 #[derive(Debug, Default)]
 pub(crate) struct ProofClaims<'a> {
     htm: Option<Value<'a>>,

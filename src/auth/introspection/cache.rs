@@ -34,7 +34,7 @@ impl TokenHash {
     }
 }
 
-/// The outcome of verification: the claims of a token, or the error.
+/// The result of verification: the claims of a token, or the error.
 pub(super) type Verdict = Result<Arc<Verified>, AuthError>;
 
 /// The cached answers.
@@ -51,7 +51,7 @@ struct Entry {
 pub(super) enum Cached {
     /// A result that has not expired.
     Fresh(Verdict),
-    /// The token was active when the endpoint was last asked.
+    /// The token was active at the last introspection.
     WasActive,
     Unknown,
 }

@@ -56,7 +56,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(64);
 #[derive(Debug)]
 pub(in crate::auth) struct Client {
     issuer: Arc<str>,
-    /// The configured address. `None` if it is discovered.
+    /// The configured URL. `None` if it is discovered.
     configured: Option<Url>,
     credentials: Credentials,
     fetcher: Arc<Fetcher>,
@@ -82,7 +82,7 @@ struct Endpoint {
     url: Url,
     client: reqwest::Client,
     placement: SecretPlacement,
-    /// `None` if the address is configured.
+    /// `None` if the URL is configured.
     discovered: Option<Instant>,
 }
 

@@ -1,5 +1,4 @@
-//! Finds the address of an issuer's key set in its metadata (OpenID Connect Discovery §4, RFC
-//! 8414).
+//! Finds the URL of an issuer's key set in its metadata (OpenID Connect Discovery §4, RFC 8414).
 
 use reqwest::{StatusCode, Url};
 use serde::Deserialize;

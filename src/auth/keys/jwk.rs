@@ -119,7 +119,7 @@ fn own_algorithm(jwk: &Jwk<'_>, key: &Material) -> Result<Option<Algorithm>, Rea
     Ok(Some(algorithm))
 }
 
-/// The validated numbers of a public key. The same key always has equal material, whatever its
+/// The validated numbers of a public key. The same key always has equal material, regardless of its
 /// `kid`.
 #[derive(PartialEq, Eq, Hash)]
 pub(crate) enum Material {

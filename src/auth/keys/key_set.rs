@@ -3,7 +3,7 @@
 //! A key is checked when it is imported, and parsed once for each algorithm that it supports. An
 //! invalid entry is left out, and the reason is kept. The other entries stay usable.
 //!
-//! The document is untrusted. The strict JSON reader parses each entry separately, counting its
+//! The document is untrusted. The strict JSON parser parses each entry separately, and counts its
 //! depth from the root of the document. At most [`MAX_ENTRIES`] entries are read.
 
 use std::{collections::HashMap, fmt, hash::Hash, sync::Arc};
@@ -60,8 +60,8 @@ pub(crate) enum Miss {
     AlgorithmMismatch,
     /// The key with this `kid` is invalid. A newer set may have a valid one.
     InvalidKey,
-    /// The token has no `kid`, and none or several keys support its algorithm. Or two different
-    /// keys with the token's `kid` do.
+    /// It is unclear which key to use. Either the token has no `kid`, and not exactly one key
+    /// supports its algorithm, or two different keys with its `kid` do.
     Ambiguous,
 }
 
@@ -75,7 +75,7 @@ pub enum NoKeys {
     /// A JSON object without the member `keys`.
     #[error("a JSON object without a member \"keys\"")]
     NoMember,
-    /// A file that has none of the supported forms.
+    /// A file in none of the supported formats.
     #[error("neither a JWK set, a JWK, an array of JWKs, nor public keys in PEM")]
     NotAKeyFile,
     /// `keys` is empty.

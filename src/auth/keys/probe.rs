@@ -99,8 +99,8 @@ async fn ask(
     fetch::document(url, answer).await
 }
 
-/// Returns how far our clock is ahead of the issuer's, in seconds. Compares `Date` with the middle
-/// between request and response. If the response comes from a cache, its `Age` is added.
+/// Returns how far our clock is ahead of the issuer's, in seconds. Compares `Date` with the
+/// midpoint between request and response. If the response comes from a cache, adds its `Age`.
 fn ahead(headers: &header::HeaderMap, sent: SystemTime) -> Option<f64> {
     let date = headers.get(header::DATE)?.to_str().ok()?;
     let date = httpdate::parse_http_date(date).ok()?;

@@ -69,7 +69,7 @@ impl Revocation {
         }
     }
 
-    /// Revokes the token with this `jti`, whatever its `iat`.
+    /// Revokes the token with this `jti`, regardless of its `iat`.
     pub fn token(issuer: impl Into<String>, jti: impl Into<String>) -> Self {
         Self {
             before: None,

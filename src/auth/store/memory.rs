@@ -102,8 +102,8 @@ impl Memory {
         shards.map(|shard| shard.entries.len()).sum()
     }
 
-    /// Locks the shard of a hash. Uses bits that the table does not use, which uses the lowest bits
-    /// and the seven highest ones.
+    /// Locks the shard of a hash. The table uses the lowest bits and the seven highest ones, so
+    /// this uses the bits in between.
     fn shard_of(&self, hash: u64) -> MutexGuard<'_, Shard> {
         let middle = usize::try_from((hash >> 24) & 0xffff_ffff).unwrap_or_default();
         lock(&self.shards[middle % self.shards.len()])

@@ -13,7 +13,7 @@ impl Identity {
         Self(verified)
     }
 
-    /// Returns the issuer, which is a trusted one.
+    /// Returns the name of the issuer.
     pub fn issuer(&self) -> &str {
         &self.0.context.issuer
     }

@@ -102,7 +102,7 @@ pub struct Row {
     pub methods: Methods,
     /// The path.
     pub template: &'static str,
-    /// Additional paths that are known only when the service starts.
+    /// Additional paths that are only known when the service starts.
     pub also: Arc<[Box<str>]>,
     /// The requirement of the row. `None` if it requires no token.
     pub requires: Option<Requires>,

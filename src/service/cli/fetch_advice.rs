@@ -1,7 +1,7 @@
 //! Advice for an operator when an issuer's document cannot be fetched.
 //!
-//! The advice only mentions settings that exist, and only suggests to remove a setting if it is
-//! set. For an issuer in the issuers file, it mentions the options of the file.
+//! The advice only mentions settings that exist, and only suggests removing a setting that is set.
+//! For an issuer in the issuers file, it mentions the options of the file.
 
 use reqwest::StatusCode;
 

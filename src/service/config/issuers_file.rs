@@ -754,7 +754,7 @@ tenants = ["72f988bf-86f1-41af-91ab-2d7cd011db47", "cccc"]
         }
     }
 
-    /// If a preset compares another claim than `aud`, its note must say that this is weaker.
+    /// If a preset compares a claim other than `aud`, its note must say that this is weaker.
     #[test]
     fn notes_of_weaker_presets_say_so() {
         for preset in PRESETS {

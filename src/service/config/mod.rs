@@ -186,7 +186,7 @@ impl Config {
         Ok(config)
     }
 
-    /// Parses the configuration. Faults and warnings name the origin of their variable.
+    /// Parses the configuration. Faults and warnings contain the origin of their variable.
     ///
     /// # Errors
     /// Every fault.
@@ -462,7 +462,7 @@ fn cors(reader: &mut Reader) -> Option<Cors> {
 /// Parses a duration as written in variables and on command lines: `500ms`, `10s`, `5m`, `1h`.
 ///
 /// # Errors
-/// A sentence that shows the syntax.
+/// Returns a sentence that describes the syntax.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let parsed = value::positive_duration(text);
     parsed.map_err(|_| "a duration is written 500ms, 10s, 5m or 1h".to_owned())

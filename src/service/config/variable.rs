@@ -1,6 +1,6 @@
 //! [`Variable`]: the description of one variable, and the kinds of rows in the table.
 //!
-//! A variable [`WithDefault`] always has a value, an [`Optional`] one may have none, and an
+//! A [`WithDefault`] variable always has a value, an [`Optional`] one may have none, and an
 //! [`Unread`] one belongs to other programs.
 
 use crate::service::config::invalid::Parsed;

@@ -36,8 +36,8 @@ pub(in crate::service) const GATE: &str = "/auth";
 /// Returns whether a path could be the gate, or a path below it, because some proxies append the
 /// client's own path.
 ///
-/// A proxy may interpret a path in another way than this service, so all interpretations are
-/// included: escapes are decoded repeatedly, case is ignored, and empty segments are skipped. A
+/// A proxy may interpret a path differently from this service, so this covers all interpretations:
+/// escapes are decoded repeatedly, case is ignored, and empty segments are skipped. A
 /// segment that begins with two dots could lead back to the gate. Browsers do not send such
 /// segments, so such paths need no preflight.
 fn is_gate(path: &str) -> bool {

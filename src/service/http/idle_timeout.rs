@@ -29,8 +29,8 @@ use std::{
 use futures_util::future::AbortHandle;
 use tokio::time::{Instant, sleep_until};
 
-/// How many times the limit a socket may accept no bytes. With the default limit of 30 s, a peer
-/// that reads 1 KiB per second can empty a receive buffer of 240 KiB in this time.
+/// The limit for a socket that accepts no bytes, as a multiple of the other limit. With the default
+/// of 30 s, a peer that reads 1 KiB per second can empty a receive buffer of 240 KiB in this time.
 const BLOCKED_FACTOR: u32 = 8;
 
 /// The timers of one connection.
@@ -68,7 +68,7 @@ struct StreamState {
     /// The last time that hyper wrote a piece, or received one while it had none, plus the time for
     /// which the socket has been blocked since then.
     since: Instant,
-    /// The same time without the additional time. Limits how far a blocked socket can postpone
+    /// Like `since`, but without the added time. Limits how far a blocked socket can postpone
     /// `since`.
     progressed: Instant,
     /// Resets the stream. `None` after the stream's task has ended. hyper then holds the last

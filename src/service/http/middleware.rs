@@ -50,7 +50,7 @@ where
     /// Responds to a request. Calls the routes, unless the request is rejected here.
     ///
     /// Steps that do not wait run before the future is created. Otherwise, the future would contain
-    /// the request during every step and have 3 KB, and hyper moves it several times per request.
+    /// the request during every step and take 3 KB, and hyper moves it several times per request.
     pub(in crate::service) fn answer(
         self: &Arc<Self>,
         request: Request<Incoming>,
@@ -242,7 +242,7 @@ fn is_host(authority: &Authority) -> bool {
     is_port && is_name_or_address
 }
 
-/// Sets the header fields of every response.
+/// Sets the headers of every response.
 fn set_headers(answer: &mut Response, version: Version, is_last: bool) {
     let headers = answer.headers_mut();
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

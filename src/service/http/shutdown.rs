@@ -25,8 +25,8 @@ impl Shutdown {
         Self(watch::Sender::new(0))
     }
 
-    /// Creates a handle that requests a shutdown on SIGTERM and SIGINT, or on Ctrl-C on other
-    /// systems than Unix.
+    /// Creates a handle that requests a shutdown on SIGTERM and SIGINT, or on Ctrl-C if the system
+    /// is not Unix.
     ///
     /// # Errors
     ///

@@ -1,5 +1,4 @@
-//! The request ID and the trace ID of a request, with which logs of several services can be
-//! correlated.
+//! The request ID and the trace ID of a request, to correlate the logs of several services.
 //!
 //! A caller's request ID is only used if it is short and has plain characters, because it is
 //! logged.

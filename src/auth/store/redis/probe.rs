@@ -23,7 +23,7 @@ use crate::auth::{
 /// The timeout of each command. The service uses a shorter one.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The difference between the clocks from which it is reported, in milliseconds.
+/// The smallest difference between the clocks that is reported, in milliseconds.
 pub(super) const MAX_SKEW: u64 = 5000;
 
 /// A server that the service can use.
@@ -154,8 +154,8 @@ pub(super) async fn probe(url: &str, options: &RedisOptions) -> Result<Probed, P
     })
 }
 
-/// Returns how far the server's clock is at least ahead, in milliseconds. The exact value is
-/// unknown, because the reply takes time to arrive. `None` if the server does not respond.
+/// Returns a lower bound for how far the server's clock is ahead, in milliseconds. The exact value
+/// is unknown, because the reply takes time to arrive. `None` if the server does not respond.
 pub(super) async fn ahead_of(
     commands: &mut MultiplexedConnection,
     now: impl Fn() -> SystemTime,

@@ -1,6 +1,6 @@
 //! The responses of a row: success, and the possible problems by status.
 //!
-//! Statuses, codes and bodies are the library's.
+//! Statuses, codes and bodies come from the library.
 
 use std::collections::BTreeMap;
 
