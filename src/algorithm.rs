@@ -23,7 +23,7 @@ use serde::Serialize;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[non_exhaustive]
 pub enum Algorithm {
-    /// HMAC with SHA-256, and a secret that is shared with the issuer.
+    /// HMAC with SHA-256, and a secret shared with the issuer.
     HS256,
     /// RSASSA-PKCS1-v1_5 with SHA-256.
     RS256,
@@ -104,7 +104,7 @@ impl Algorithm {
         }
     }
 
-    /// Returns `true` if the algorithm uses a secret that is shared with the issuer.
+    /// Returns `true` if the algorithm uses a secret shared with the issuer.
     pub const fn is_symmetric(self) -> bool {
         matches!(self, Self::HS256)
     }

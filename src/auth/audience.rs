@@ -104,9 +104,9 @@ impl OneAudience<'_> {
         Err(Refusal::new(AuthError::WrongAudience, claims.challenge()))
     }
 
-    /// Returns whether the token has this audience, in the claim that its issuer uses, and whether
-    /// that issuer is trusted for the audience. The second check is needed because an issuer
-    /// trusted for another resource can write any audience into its tokens.
+    /// Returns `true` if the token has this audience, in the claim that its issuer uses, and that
+    /// issuer is trusted for the audience. The second check is needed because an issuer trusted for
+    /// another resource can write any audience into its tokens.
     pub(crate) fn is_for(&self, claims: &Claims) -> bool {
         let issuers = self.auth.inner.issuers.load_full();
         let Some(issuer) = issuers.named(claims.issuer()) else {

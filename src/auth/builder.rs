@@ -578,7 +578,7 @@ impl Builder {
         self
     }
 
-    /// Accepts tokens that are bound to the client's certificate (RFC 8705). `source` says where to
+    /// Accepts tokens bound to the client's certificate (RFC 8705). `source` says where to
     /// find the certificate of a request. Clients send such tokens as bearer tokens, over a
     /// connection with that certificate. By default, such tokens are rejected.
     #[must_use]
@@ -664,7 +664,7 @@ impl Builder {
         self
     }
 
-    /// Accepts tokens that are bound to a key, with a proof in the `DPoP` header (RFC 9449). By
+    /// Accepts tokens bound to a key, with a proof in the `DPoP` header (RFC 9449). By
     /// default, a token with `cnf` is rejected.
     ///
     /// ```
@@ -1102,7 +1102,7 @@ fn seed() -> u64 {
     RandomState::new().hash_one(())
 }
 
-/// Returns whether an algorithm needs a public key.
+/// Returns `true` if an algorithm needs a public key.
 fn needs_keys(algorithms: &[Algorithm]) -> bool {
     algorithms.iter().any(|alg| !alg.is_symmetric())
 }

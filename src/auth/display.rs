@@ -125,7 +125,7 @@ pub(crate) fn escaped(text: &str) -> String {
     escaped
 }
 
-/// Returns whether a terminal shows a glyph for `c` and does nothing else.
+/// Returns `true` if a terminal shows a glyph for `c` and does nothing else.
 pub(crate) fn is_visible(c: char) -> bool {
     matches!(c, ' '..='~') || !is_blank(c) && c.escape_debug().len() == 1
 }
@@ -139,7 +139,7 @@ pub(crate) fn push_json_escape(json: &mut String, c: char) {
     }
 }
 
-/// Returns whether `c` is a blank character that `char::escape_debug` does not escape: a Hangul
+/// Returns `true` if `c` is a blank character that `char::escape_debug` does not escape: a Hangul
 /// filler (which Unicode classifies as an ignorable letter), or a blank of Braille, Egyptian
 /// hieroglyphs or musical notation.
 fn is_blank(c: char) -> bool {

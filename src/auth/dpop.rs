@@ -1,4 +1,4 @@
-//! [`Dpop`]: the options for tokens that are bound to a key (RFC 9449).
+//! [`Dpop`]: the options for tokens bound to a key (RFC 9449).
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -17,10 +17,10 @@ use crate::auth::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum DpopMode {
-    /// None. Tokens that are bound to a key are rejected.
+    /// None. Tokens bound to a key are rejected.
     #[default]
     Off,
-    /// Tokens that are bound to a key. Plain bearer tokens are accepted too.
+    /// Tokens bound to a key. Plain bearer tokens are accepted too.
     Allowed,
     /// All tokens. Tokens that are not bound to a key are rejected.
     Required,
@@ -69,7 +69,7 @@ enum NonceSource {
 const LONGEST_WINDOW: Duration = Duration::from_secs(60 * 60);
 
 impl Dpop {
-    /// Accepts tokens that are bound to a key, with a proof, and also plain bearer tokens.
+    /// Accepts tokens bound to a key, with a proof, and also plain bearer tokens.
     ///
     /// `public_url` is the URL that clients use for this service: https, or http on loopback. A
     /// trailing slash is ignored.
@@ -77,7 +77,7 @@ impl Dpop {
         Self::new(DpopMode::Allowed, public_url)
     }
 
-    /// Accepts only tokens that are bound to a key, with a proof.
+    /// Accepts only tokens bound to a key, with a proof.
     pub fn required(public_url: impl Into<String>) -> Self {
         Self::new(DpopMode::Required, public_url)
     }

@@ -32,8 +32,8 @@ const EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
 const REVOKED_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Auth {
-    /// Returns whether logout tokens are accepted, because a
-    /// [`logout_client`](crate::auth::Builder::logout_client) is configured.
+    /// Returns `true` if a [`logout_client`](crate::auth::Builder::logout_client) is configured, so
+    /// logout tokens are accepted.
     pub fn accepts_logout(&self) -> bool {
         !self.inner.logout_clients.is_empty()
     }

@@ -33,7 +33,7 @@ impl<'r> Needs<'r> {
         }
     }
 
-    /// Returns whether the user must authenticate again.
+    /// Returns `true` if the user must authenticate again.
     pub(super) fn is_step_up(&self) -> bool {
         !self.acr_values.is_empty() || self.max_age.is_some()
     }

@@ -58,7 +58,7 @@ enum Rule {
     Acr(Cow<'static, str>),
     /// Requires that the user authenticated within this many seconds.
     MaxAuthAge(u64),
-    /// Requires a token that is bound to a key or a certificate.
+    /// Requires a token bound to a key or a certificate.
     Bound,
     All(Vec<Rule>),
     Any(Vec<Rule>),
@@ -321,7 +321,7 @@ pub const fn user() -> Policy {
     Policy(Rule::IssuedTo(SubjectKind::User))
 }
 
-/// Requires a token that was issued within the organization `id`, in Auth0's claim `org_id`.
+/// Requires a token issued within the organization `id`, in Auth0's claim `org_id`.
 ///
 /// ```
 /// use warp_bearer::auth::policy::{claim, equals, organization};
@@ -387,7 +387,7 @@ pub const fn max_auth_age(age: Duration) -> Policy {
     Policy(Rule::MaxAuthAge(age.as_secs()))
 }
 
-/// Requires a token that is bound to a key (DPoP) or to a client certificate. A request with such a
+/// Requires a token bound to a key (DPoP) or to a client certificate. A request with such a
 /// token proves possession of the key, so a stolen token is useless.
 ///
 /// A token that is not bound is rejected with 401 `token_not_bound`.
@@ -403,7 +403,7 @@ pub const fn bound() -> Policy {
     Policy(Rule::Bound)
 }
 
-/// Returns whether `name` is a scope token (RFC 6749 §3.3): `1*( %x21 / %x23-5B / %x5D-7E )`
+/// Returns `true` if `name` is a scope token (RFC 6749 §3.3): `1*( %x21 / %x23-5B / %x5D-7E )`
 pub(crate) const fn is_scope_token(name: &str) -> bool {
     let bytes = name.as_bytes();
     let mut at = 0;
@@ -488,7 +488,7 @@ impl Rule {
         }
     }
 
-    /// Returns whether a token that meets the rule now may no longer meet it later.
+    /// Returns `true` if a token that meets the rule now may no longer meet it later.
     fn depends_on_time(&self) -> bool {
         match self {
             Self::MaxAuthAge(_) => true,
@@ -504,7 +504,7 @@ impl Rule {
         }
     }
 
-    /// Returns whether the rule requires a bound token and this token is not bound.
+    /// Returns `true` if the rule requires a bound token and this token is not bound.
     fn lacks_binding<X>(&self, claims: &Claims<X>) -> bool {
         match self {
             Self::Bound => claims.binding().is_none(),

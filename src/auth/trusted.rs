@@ -69,7 +69,7 @@ pub(crate) struct KeyOrigin {
 }
 
 impl KeyOrigin {
-    /// Returns whether both have the same source of keys. Other settings of fetches may differ.
+    /// Returns `true` if both have the same source of keys. Other settings of fetches may differ.
     pub(crate) fn leads_to_the_keys_of(&self, other: &Self) -> bool {
         self.source == other.source
     }
@@ -86,7 +86,7 @@ impl Trusted {
         &self.context.issuer
     }
 
-    /// Returns whether the options are the same, so that a reload keeps this issuer.
+    /// Returns `true` if the options are the same, so that a reload keeps this issuer.
     pub(crate) fn is_same(
         &self,
         context: &IssuerContext,
@@ -158,7 +158,7 @@ impl Trusted {
         Err(AuthError::BadSignature)
     }
 
-    /// Returns whether a cached token that was verified by `source` can still be trusted.
+    /// Returns `true` if a cached token that was verified by `source` can still be trusted.
     pub(crate) fn still_trusts(&self, source: &VerifiedBy) -> bool {
         match (source, &self.keys) {
             (VerifiedBy::Secret, _) => self.secret.is_some(),

@@ -98,7 +98,7 @@ impl Auth {
         }
     }
 
-    /// Returns whether this is a clone of `other`.
+    /// Returns `true` if this is a clone of `other`.
     #[cfg(feature = "tower")]
     pub(super) fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.inner, &other.inner)
@@ -214,26 +214,26 @@ impl Auth {
             .in_own_field(is_in_own_field)
     }
 
-    /// Returns whether authentication needs the method, the path or the certificate of a request.
+    /// Returns `true` if authentication needs the method, the path or the certificate of a request.
     #[cfg(feature = "warp")]
     pub(crate) fn reads_target(&self) -> bool {
         self.inner.proofs.is_some()
             || self.inner.certificates == Some(CertificateSource::Connection)
     }
 
-    /// Returns whether requests may use the scheme `DPoP`.
+    /// Returns `true` if requests may use the scheme `DPoP`.
     #[cfg(feature = "service")]
     pub(crate) fn accepts_proofs(&self) -> bool {
         self.inner.proofs.is_some()
     }
 
-    /// Returns whether requests may use the scheme `Bearer`.
+    /// Returns `true` if requests may use the scheme `Bearer`.
     #[cfg(feature = "docs")]
     pub(crate) fn accepts_bearer(&self) -> bool {
         self.inner.challenge.bearer
     }
 
-    /// Returns whether proofs need a nonce.
+    /// Returns `true` if proofs need a nonce.
     #[cfg(feature = "service")]
     pub(crate) fn makes_nonces(&self) -> bool {
         let proofs = self.inner.proofs.as_ref();
@@ -251,7 +251,7 @@ impl Auth {
 
     /// Verifies a token, which is passed without a scheme name.
     ///
-    /// This method rejects tokens that are bound to a key, because they need a proof. Use
+    /// This method rejects tokens bound to a key, because they need a proof. Use
     /// [`authenticate`](Self::authenticate) for such tokens.
     ///
     #[cfg_attr(feature = "testing", doc = "```")]

@@ -1,4 +1,4 @@
-//! [`Client`]: the only application that is registered at the test issuer.
+//! [`Client`]: the only application registered at the test issuer.
 
 use std::io;
 

@@ -171,7 +171,7 @@ fn authenticate(
     ))
 }
 
-/// Returns whether the credentials in the header or in the body are those of the client.
+/// Returns `true` if the credentials in the header or in the body are those of the client.
 pub(super) fn is_client(
     client: &Client,
     headers: &HeaderMap,

@@ -143,7 +143,7 @@ fn ill_formed(token: &[u8]) -> Option<AuthError> {
     }
 }
 
-/// Returns whether `token` is a `b64token` (RFC 6750 §2.1):
+/// Returns `true` if `token` is a `b64token` (RFC 6750 §2.1):
 /// `1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="`
 pub(crate) fn is_b64token(token: &[u8]) -> bool {
     let padding = token.iter().rev().take_while(|c| **c == b'=').count();
@@ -162,7 +162,7 @@ pub(crate) fn is_b64token(token: &[u8]) -> bool {
     !body.is_empty() && body.iter().fold(true, |all, c| all & fits(*c))
 }
 
-/// Returns whether `c` is a `tchar` (RFC 9110 §5.6.2).
+/// Returns `true` if `c` is a `tchar` (RFC 9110 §5.6.2).
 fn is_tchar(c: u8) -> bool {
     c.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&c)
 }

@@ -1,4 +1,4 @@
-//! Client certificates as proof of possession for tokens that are bound to one (RFC 8705).
+//! Client certificates as proof of possession for tokens bound to one (RFC 8705).
 //!
 //! TLS has already verified that the client has the certificate's private key. The signer of the
 //! certificate does not matter, because the token contains the hash of one specific certificate.
@@ -84,7 +84,7 @@ mod tests {
 
     use super::*;
 
-    /// RFC 8705, appendix A: a certificate, and the `cnf` of a token that is bound to it.
+    /// RFC 8705, appendix A: a certificate, and the `cnf` of a token bound to it.
     const CERTIFICATE: &str = "\
         MIIBBjCBrAIBAjAKBggqhkjOPQQDAjAPMQ0wCwYDVQQDDARtdGxzMB4XDTE4MTAxODEyMzcwOVoXDTIyMDUwMjEyMz\
         cwOVowDzENMAsGA1UEAwwEbXRsczBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABNcnyxwqV6hY8QnhxxzFQ03C7HKW\

@@ -55,7 +55,7 @@ impl Nonces {
         is_last.then(|| self.current(now))
     }
 
-    /// Returns whether `nonce` belongs to the current or the previous slot.
+    /// Returns `true` if `nonce` belongs to the current or the previous slot.
     pub(crate) fn is_good(&self, nonce: &str, now: SystemTime) -> bool {
         let current = slot(now);
         [Some(current), current.checked_sub(1)]

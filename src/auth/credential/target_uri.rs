@@ -1,7 +1,7 @@
 //! [`PublicUrl`]: compares the `htu` of a proof with the URL of the request (RFC 9449 §4.3).
 //!
 //! The origin comes from the configuration. The `Host` header is not used, because an attacker
-//! could set it to replay a proof that was made for another server.
+//! could set it to replay a proof made for another server.
 //!
 //! URLs are compared after normalization: the case of scheme and host, a default port,
 //! percent-encoding (RFC 3986 §6.2.2.1 and §6.2.2.2), and an empty path make no difference. Query
@@ -27,7 +27,7 @@ impl PublicUrl {
         })
     }
 
-    /// Returns whether `htu` is the URL of a request for `path`. With `is_at_origin`, `path` is
+    /// Returns `true` if `htu` is the URL of a request for `path`. With `is_at_origin`, `path` is
     /// relative to the origin instead of to this URL.
     pub(crate) fn is_at(&self, htu: &str, path: &str, is_at_origin: bool) -> bool {
         let Some((origin, named)) = split(htu) else {

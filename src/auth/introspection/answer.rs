@@ -95,7 +95,7 @@ fn is_access_token(answer: &str) -> Result<(), AuthError> {
     Ok(())
 }
 
-/// Returns whether a response is about another token than `jwt`, because its `sub` or `jti`
+/// Returns `true` if a response is about a token other than `jwt`, because its `sub` or `jti`
 /// differs.
 pub(super) fn is_about_another(jwt: &Verified, answer: &Verified) -> bool {
     ["sub", "jti"].into_iter().any(|name| {

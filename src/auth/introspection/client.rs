@@ -310,7 +310,7 @@ impl AskError {
 }
 
 impl Discovery {
-    /// Returns whether the last failure was too recent for a retry. The pause doubles with each
+    /// Returns `true` if the last failure was too recent for a retry. The pause doubles with each
     /// failure, from 1 s to 64 s.
     fn is_paused(&self) -> bool {
         let pause = Duration::from_secs(1 << self.failures.saturating_sub(1).min(6));
@@ -338,7 +338,7 @@ impl Metadata {
 }
 
 impl Endpoint {
-    /// Returns whether the endpoint is older than this.
+    /// Returns `true` if the endpoint is older than this.
     fn is_older_than(&self, age: Duration) -> bool {
         self.discovered.is_some_and(|at| at.elapsed() >= age)
     }

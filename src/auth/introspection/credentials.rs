@@ -134,7 +134,7 @@ fn encoded(text: &str) -> String {
     encoded
 }
 
-/// Returns whether `pem` is a private key that can sign client assertions.
+/// Returns `true` if `pem` is a private key that can sign client assertions.
 #[cfg(feature = "service")]
 pub(crate) fn is_client_key(pem: &str) -> bool {
     ClientKey::from_pem(pem).is_some()

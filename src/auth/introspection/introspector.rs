@@ -85,7 +85,7 @@ struct State {
 }
 
 impl State {
-    /// Returns whether another request may be opened.
+    /// Returns `true` if another request may be opened.
     ///
     /// Of the requests about unknown tokens, at most [`budget::FULL`] are in flight, and the others
     /// wait for the budget. Made-up tokens therefore cannot take the room of known ones.

@@ -59,7 +59,7 @@ async fn ask(
     Ok((target, document.body))
 }
 
-/// Returns whether the error means that the document does not exist.
+/// Returns `true` if the error means that the document does not exist.
 pub(in crate::auth) fn is_not_found(error: &FetchError) -> bool {
     matches!(error, FetchError::Status { status, .. } if *status == StatusCode::NOT_FOUND)
 }

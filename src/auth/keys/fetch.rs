@@ -497,7 +497,7 @@ pub(in crate::auth) fn unreachable(url: &Url, error: &reqwest::Error) -> FetchEr
     FetchError::Unreachable(url.into(), message, layer)
 }
 
-/// Returns whether `error` is a TLS failure, which rustls reports as an I/O error. Causes are an
+/// Returns `true` if `error` is a TLS failure, which rustls reports as an I/O error. Causes are an
 /// untrusted certificate, and a peer that does not speak TLS or closes during the handshake.
 pub(in crate::auth) fn is_of_tls(error: &reqwest::Error) -> bool {
     let first: &dyn Error = error;

@@ -338,7 +338,7 @@ fn ed25519(point: Vec<u8>) -> Result<Material, Reason> {
     Ok(Material::Ed25519(point))
 }
 
-/// Returns whether `point` has order 1, 2, 4 or 8, in any encoding and with either sign bit. With
+/// Returns `true` if `point` has order 1, 2, 4 or 8, in any encoding and with either sign bit. With
 /// such a key, one signature is valid for many messages. RFC 8032 §8.9 leaves this check to the
 /// caller.
 fn is_small_order(point: &[u8]) -> bool {
@@ -389,7 +389,7 @@ fn bytes(jwk: &Jwk<'_>, member: &'static str) -> Result<Vec<u8>, Reason> {
     })
 }
 
-/// Returns whether an RSA key only has a certificate, which is not supported.
+/// Returns `true` if an RSA key only has a certificate, which is not supported.
 fn is_certificate_only(jwk: &Jwk<'_>) -> bool {
     let has_chain = |chain: &Value| chain.as_array().is_none_or(|chain| !chain.is_empty());
     jwk.get("n").is_none() && jwk.get("e").is_none() && jwk.get("x5c").is_some_and(has_chain)

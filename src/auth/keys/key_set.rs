@@ -192,8 +192,8 @@ impl KeySet {
         self.generation
     }
 
-    /// Returns whether both sets have the same entries, in any order. Every token then has the same
-    /// result with both.
+    /// Returns `true` if both sets have the same entries, in any order. Every token then has the
+    /// same result with both.
     pub(crate) fn is_equivalent(&self, other: &Self) -> bool {
         self.entries() == other.entries()
     }
@@ -373,7 +373,7 @@ impl Key {
         self.verifiers.iter().find(of).map(|(_, verifier)| verifier)
     }
 
-    /// Returns whether `signature` is a valid signature of `message` by this key.
+    /// Returns `true` if `signature` is a valid signature of `message` by this key.
     pub(crate) fn verify(&self, alg: Algorithm, message: &[u8], signature: &Vec<u8>) -> bool {
         self.verifier(alg)
             .is_some_and(|verifier| verifier.verify(message, signature))

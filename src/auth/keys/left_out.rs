@@ -106,7 +106,7 @@ impl fmt::Display for Quoted {
 }
 
 impl Reason {
-    /// Returns whether the key is invalid. Its issuer may correct it under the same `kid`. The
+    /// Returns `true` if the key is invalid. Its issuer may correct it under the same `kid`. The
     /// other reasons are about valid keys with an unsupported use or algorithm.
     pub(crate) fn is_invalid(&self) -> bool {
         !matches!(

@@ -40,7 +40,7 @@ const METADATA_SERVICES: [IpAddr; 8] = [
     IpAddr::V4(Ipv4Addr::new(192, 0, 0, 192)),
 ];
 
-/// Returns whether `ip` belongs to this machine or a cloud metadata service, or is link-local.
+/// Returns `true` if `ip` belongs to this machine or a cloud metadata service, or is link-local.
 pub(in crate::auth) fn is_local(ip: IpAddr) -> bool {
     let is_near = |ip: IpAddr| is_link_local(ip) || METADATA_SERVICES.contains(&ip);
     is_this_machine(ip) || is_near(ip) || embedded(ip).into_iter().any(|v4| is_near(v4.into()))
@@ -53,7 +53,7 @@ fn is_link_local(ip: IpAddr) -> bool {
     }
 }
 
-/// Returns whether `ip` is a loopback address, or an unspecified one, which connects to loopback.
+/// Returns `true` if `ip` is a loopback address, or an unspecified one, which connects to loopback.
 /// All of 0.0.0.0/8 counts as unspecified ("this network", RFC 6890).
 fn is_this_machine(ip: IpAddr) -> bool {
     let v4 = |ip: Ipv4Addr| ip.is_loopback() || ip.octets()[0] == 0;
@@ -98,7 +98,7 @@ pub(in crate::auth) fn local_host(url: &Url) -> Option<&str> {
     url.host_str().filter(|_| is_local)
 }
 
-/// Returns whether the host of `url` is this machine, without resolving its name.
+/// Returns `true` if the host of `url` is this machine, without resolving its name.
 pub(in crate::auth) fn is_here(url: &Url) -> bool {
     is_localhost(url) || address(url).is_some_and(is_this_machine)
 }

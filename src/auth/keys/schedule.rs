@@ -444,7 +444,7 @@ impl DiscoveryClock {
         }
     }
 
-    /// Returns whether a scheduled fetch must repeat discovery.
+    /// Returns `true` if a scheduled fetch must repeat discovery.
     fn wants_repetition(&self, now: Instant) -> bool {
         let is_old = |at: Instant| now.saturating_duration_since(at) >= Self::REPEAT_AFTER;
         self.enabled

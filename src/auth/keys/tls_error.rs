@@ -20,7 +20,7 @@ pub(in crate::auth) fn words(error: &(dyn Error + 'static)) -> Option<String> {
     }
 }
 
-/// Returns whether the certificate was signed by an untrusted authority.
+/// Returns `true` if the certificate was signed by an untrusted authority.
 pub(in crate::auth) fn is_untrusted(error: &(dyn Error + 'static)) -> bool {
     use CertificateError::{BadSignature, UnknownIssuer};
     // A signature is also invalid if it is from another authority with the same name.

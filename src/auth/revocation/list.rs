@@ -151,7 +151,7 @@ impl RevocationList {
         }
     }
 
-    /// Returns whether a token of `issuer` with these claims is revoked.
+    /// Returns `true` if a token of `issuer` with these claims is revoked.
     pub(crate) fn has(&self, issuer: &str, marks: &RevocableClaims<'_>, now: f64) -> bool {
         let snapshot = self.snapshot.load();
         let parts = [&snapshot.base, &snapshot.recent];
@@ -161,7 +161,7 @@ impl RevocationList {
         })
     }
 
-    /// Returns whether all entries of the issuer are for subjects or for the whole issuer.
+    /// Returns `true` if all entries of the issuer are for subjects or for the whole issuer.
     pub(crate) fn names_subjects_alone(&self, issuer: &str) -> bool {
         let snapshot = self.snapshot.load();
         let parts = [&snapshot.base, &snapshot.recent].into_iter();
@@ -172,7 +172,7 @@ impl RevocationList {
         })
     }
 
-    /// Adds entries, and returns the new ones. Skips expired entries and those that are covered by
+    /// Adds entries, and returns the new ones. Skips expired entries and those covered by
     /// another one.
     pub(crate) fn add(
         &self,
@@ -382,7 +382,7 @@ impl Entries {
         }
     }
 
-    /// Returns whether an entry has expired.
+    /// Returns `true` if an entry has expired.
     fn has_expired(&self, now: f64) -> bool {
         let is_over = |rules: &Rules| rules.iter().any(|rule| rule.until <= now);
         self.issuers.values().any(|issuer| {

@@ -21,7 +21,7 @@ use crate::auth::{
     revocation::{entry::Revocation, list::RevocationList},
 };
 
-/// A source of revocations that is read at intervals, such as a database table. Set it with
+/// A source of revocations read at intervals, such as a database table. Set it with
 /// [`Builder::revocation_source`](crate::auth::Builder::revocation_source).
 ///
 /// ```

@@ -86,7 +86,7 @@ impl Memory {
         shard.claim(entry, hash, second(claim.now), hasher)
     }
 
-    /// Returns whether a key was claimed and has not expired.
+    /// Returns `true` if a key was claimed and has not expired.
     #[cfg(feature = "redis")]
     pub(crate) fn holds(&self, claim: &Claim) -> bool {
         let key = Entry::of(claim).key;

@@ -202,7 +202,7 @@ impl Store {
         }
     }
 
-    /// Returns whether other processes use the same store.
+    /// Returns `true` if other processes use the same store.
     pub(crate) fn is_shared(&self) -> bool {
         !matches!(self.0.backend, Backend::Memory(..))
     }

@@ -187,7 +187,7 @@ impl<X> Claims<X> {
         }
     }
 
-    /// Returns whether the token has the scope `wanted`, or a scope that
+    /// Returns `true` if the token has the scope `wanted`, or a scope that
     /// [includes](crate::auth::Builder::scope_includes) it.
     pub(crate) fn grants_scope(&self, wanted: &str) -> bool {
         let implied = &self.verified.context.implied;
@@ -195,7 +195,7 @@ impl<X> Claims<X> {
             .any(|granted| implied.satisfies(granted, wanted))
     }
 
-    /// Returns whether the token meets the policy with this number. Calls `is_met` to find out,
+    /// Returns `true` if the token meets the policy with this number. Calls `is_met` to find out,
     /// unless this policy is the last one that the token met.
     pub(crate) fn meet(&self, policy: NonZeroU64, is_met: impl FnOnce() -> bool) -> bool {
         let last = &self.verified.met_last;

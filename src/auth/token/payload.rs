@@ -259,7 +259,7 @@ impl Verified {
         (limited != scopes).then(|| Cow::Owned(limited.to_string()))
     }
 
-    /// Returns whether the payload has a claim for scopes, which may be an empty list.
+    /// Returns `true` if the payload has a claim for scopes, which may be an empty list.
     fn lists_scopes(&self) -> bool {
         let claims = ["scope", "scp"].map(|name| json::member(self.payload(), name));
         claims
@@ -425,7 +425,7 @@ impl IssuerContext {
         }
     }
 
-    /// Returns whether both treat tokens in the same way. The slots may differ.
+    /// Returns `true` if both treat tokens in the same way. The slots may differ.
     pub(crate) fn is_equivalent(&self, other: &Self) -> bool {
         self.issuer == other.issuer
             && self.challenge == other.challenge

@@ -89,8 +89,8 @@ impl SubjectKind {
 const ANONYMOUS: [&str; 2] = ["anonymous", "unauthenticated"];
 
 impl Signs<'_> {
-    /// Returns whether the token is for a visitor who has not logged in. Auth0 writes `anon@…`, and
-    /// Firebase writes `provider_id`.
+    /// Returns `true` if the token is for a visitor who has not logged in. Auth0 writes `anon@…`,
+    /// and Firebase writes `provider_id`.
     fn are_anonymous(&self) -> bool {
         text(self.sub.as_ref()).is_some_and(|sub| sub.starts_with("anon@"))
             || text(self.provider_id.as_ref()) == Some("anonymous")
@@ -99,8 +99,8 @@ impl Signs<'_> {
                 .any(|method| contains(self.amr.as_ref(), method))
     }
 
-    /// Returns whether the token is for a client that acts on its own behalf. The suffix `@clients`
-    /// is not enough, because at an issuer where users choose their names, one could be
+    /// Returns `true` if the token is for a client that acts on its own behalf. The suffix
+    /// `@clients` is not enough, because at an issuer where users choose their names, one could be
     /// `eve@clients`.
     fn show_machine(&self) -> bool {
         let sub = text(self.sub.as_ref());
@@ -118,14 +118,14 @@ impl Signs<'_> {
             || text(self.idtyp.as_ref()) == Some("app")
     }
 
-    /// Returns whether `sub` equals `azp`. No standard says that this is a machine, but it is not a
-    /// user either.
+    /// Returns `true` if `sub` equals `azp`. No standard says that this is a machine, but it is not
+    /// a user either.
     fn name_client(&self) -> bool {
         let azp = text(self.azp.as_ref());
         azp.is_some() && azp == text(self.sub.as_ref())
     }
 
-    /// Returns whether a claim explicitly says that the subject is a user: Entra's `idtyp`, or
+    /// Returns `true` if a claim explicitly says that the subject is a user: Entra's `idtyp`, or
     /// Okta's `uid`, which tokens for clients do not have.
     fn name_user(&self) -> bool {
         text(self.idtyp.as_ref()) == Some("user")
@@ -134,8 +134,8 @@ impl Signs<'_> {
                 .is_some()
     }
 
-    /// Returns whether there are claims that only a login adds. `sid` and `acr` are not among them,
-    /// because Keycloak writes both for service accounts.
+    /// Returns `true` if there are claims that only a login adds. `sid` and `acr` are not among
+    /// them, because Keycloak writes both for service accounts.
     fn show_login(&self) -> bool {
         let name = text(self.preferred_username.as_ref());
         if name.is_some_and(|name| name.starts_with("service-account-")) {
@@ -152,8 +152,8 @@ impl Signs<'_> {
                 .any(|method| contains(self.amr.as_ref(), method))
     }
 
-    /// Returns whether Auth0 issued the token to a user. This is the case for a password grant, or
-    /// if `sub` is the strategy of a connection, a bar, and a name. Such a token also has the
+    /// Returns `true` if Auth0 issued the token to a user. This is the case for a password grant,
+    /// or if `sub` is the strategy of a connection, a bar, and a name. Such a token also has the
     /// client in `azp` or in `client_id`.
     fn show_login_at_auth0(&self) -> bool {
         let password = [
@@ -170,8 +170,8 @@ impl Signs<'_> {
                 .any(|grant| contains(self.gty.as_ref(), grant))
     }
 
-    /// Returns whether Entra ID issued the token on behalf of a user. It only writes `scp` in this
-    /// case. Tokens of Entra ID have `oid`, `ver` and `tid`, and the tenant is in the path of
+    /// Returns `true` if Entra ID issued the token on behalf of a user. It only writes `scp` in
+    /// this case. Tokens of Entra ID have `oid`, `ver` and `tid`, and the tenant is in the path of
     /// `iss`.
     fn show_login_at_entra(&self) -> bool {
         let (Some(issuer), Some(tenant)) = (text(self.iss.as_ref()), text(self.tid.as_ref()))
@@ -185,7 +185,7 @@ impl Signs<'_> {
             && text(self.scp.as_ref()).is_some_and(|scopes| !scopes.is_empty())
     }
 
-    /// Returns whether Keycloak issued the token to a user. Its access tokens have a `typ` and an
+    /// Returns `true` if Keycloak issued the token to a user. Its access tokens have a `typ` and an
     /// `azp`, and the realm is in the path of `iss`. Other issuers write `preferred_username` for
     /// machines too, so these marks are needed.
     fn show_login_at_keycloak(&self) -> bool {
@@ -198,8 +198,8 @@ impl Signs<'_> {
     }
 }
 
-/// Returns whether the token is for an anonymous session of Firebase (`firebase.sign_in_provider`)
-/// or Supabase (`is_anonymous`). `payload` must be strict JSON.
+/// Returns `true` if the token is for an anonymous session of Firebase
+/// (`firebase.sign_in_provider`) or Supabase (`is_anonymous`). `payload` must be strict JSON.
 fn is_anonymous_session(payload: &str) -> bool {
     let firebase = json::member(payload, "firebase");
     let provider = firebase.and_then(|firebase| json::member(firebase, "sign_in_provider"));
@@ -285,7 +285,7 @@ fn text<'v>(claim: Option<&'v Value<'_>>) -> Option<&'v str> {
     }
 }
 
-/// Returns whether the claim is this string or an array that contains it.
+/// Returns `true` if the claim is this string or an array that contains it.
 fn contains(claim: Option<&Value<'_>>, wanted: &str) -> bool {
     match claim {
         Some(Value::Text(text)) => text == wanted,

@@ -30,7 +30,7 @@ const BEARER: &str = "bearer";
 /// name `bearer`: `new WebSocket(url, ["bearer", token])`. A request with more than one token is
 /// rejected.
 ///
-/// In the subprotocols, tokens that are bound to a key are rejected, because a page cannot send a
+/// In the subprotocols, tokens bound to a key are rejected, because a page cannot send a
 /// DPoP proof. In `Authorization`, they are accepted with the scheme `DPoP` and a proof, as in
 /// other routes.
 ///

@@ -2,7 +2,7 @@
 //! `/auth`.
 //!
 //! They are only compared with a DPoP proof. The proxy must overwrite both headers, as in the
-//! examples. Otherwise, a client could use a proof that was made for another request.
+//! examples. Otherwise, a client could use a proof made for another request.
 
 use warp::http::{HeaderMap, HeaderName, Method, header::HeaderValue};
 
@@ -53,7 +53,7 @@ impl ForwardedTarget {
         }
     }
 
-    /// Returns whether the proxy is the cause of `error`, because it sent invalid headers that no
+    /// Returns `true` if the proxy is the cause of `error`, because it sent invalid headers that no
     /// proof can match.
     pub(in crate::service) fn explains(&self, error: AuthError) -> bool {
         self.is_unreadable && error == AuthError::InvalidProof

@@ -106,7 +106,7 @@ pub(crate) fn unrouted(matchers: &[Matcher], path: &str) -> Response {
     Problem::method_not_allowed(&methods.join(", "))
 }
 
-/// Returns whether a path matches a template. A segment in braces matches any non-empty segment,
+/// Returns `true` if a path matches a template. A segment in braces matches any non-empty segment,
 /// and a final `*` matches any path below. As in warp, one trailing slash is ignored.
 pub(crate) fn is_at(template: &str, path: &str) -> bool {
     let template = template.strip_suffix('/').unwrap_or(template);

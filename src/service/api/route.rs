@@ -322,7 +322,7 @@ pub(crate) fn at_below(
     at(methods, template, warp::path(segment).and(below))
 }
 
-/// Starts a row whose path has a segment that is passed to the handler. Use [`route!`] instead.
+/// Starts a row whose path has a segment passed to the handler. Use [`route!`] instead.
 pub fn at_segment<F, S>(
     methods: Methods,
     template: &'static str,

@@ -197,7 +197,7 @@ fn metadata(access: &Access, rows: &[Row]) -> Option<Row> {
     Some(row)
 }
 
-/// Returns whether a row is a demo route. Its scopes are not listed in the metadata.
+/// Returns `true` if a row is a demo route. Its scopes are not listed in the metadata.
 fn is_demo(row: &Row) -> bool {
     row.template.starts_with("/api/")
 }

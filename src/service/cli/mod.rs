@@ -120,7 +120,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure>
     })
 }
 
-/// Joins a command that is pasted after `explain`, such as `curl -H '…' URL`, into one argument.
+/// Joins a command pasted after `explain`, such as `curl -H '…' URL`, into one argument.
 /// Otherwise, its options would be parsed as options of `explain`.
 fn pasted_commands(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     const COMMANDS: [&str; 5] = ["curl", "wget", "http", "https", "xh"];

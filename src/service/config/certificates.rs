@@ -1,4 +1,4 @@
-//! The variables for tokens that are bound to the client's certificate (RFC 8705).
+//! The variables for tokens bound to the client's certificate (RFC 8705).
 
 use crate::{
     auth::CertificateSource,

@@ -101,7 +101,7 @@ fn is_readable(line: &str) -> bool {
     dotenvy::from_read_iter(line.as_bytes()).all(|item| item.is_ok())
 }
 
-/// Returns whether a line begins with the name of one of our variables.
+/// Returns `true` if a line begins with the name of one of our variables.
 fn names_ours(line: &str) -> bool {
     let line = line.trim_start();
     let line = line.strip_prefix("export ").unwrap_or(line).trim_start();
@@ -205,7 +205,7 @@ fn reference(source: &str, (file, line): (&str, usize)) -> Fault {
     )
 }
 
-/// Returns whether a value contains a `$` that is not escaped, not in single quotes, and not in a
+/// Returns `true` if a value contains a `$` that is not escaped, not in single quotes, and not in a
 /// comment.
 fn has_reference(value: &str) -> bool {
     let (mut single, mut double, mut escaped) = (false, false, false);

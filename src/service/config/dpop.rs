@@ -1,4 +1,4 @@
-//! [`Dpop`]: the variables for tokens that are bound to a key.
+//! [`Dpop`]: the variables for tokens bound to a key.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::{
     },
 };
 
-/// The settings for tokens that are bound to a key (RFC 9449).
+/// The settings for tokens bound to a key (RFC 9449).
 #[derive(Debug, Clone)]
 pub struct Dpop {
     /// Selects the tokens that need a proof. Defaults to allowed if `public_url` is known, and

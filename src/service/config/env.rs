@@ -87,7 +87,7 @@ impl Environment {
         Some((value, *origin))
     }
 
-    /// Returns the value of a variable that is set outside of `.env`.
+    /// Returns the value of a variable set outside of `.env`.
     pub(super) fn get_from_process(&self, name: &str) -> Option<&str> {
         let (value, origin) = self.get(name)?;
         (origin == Origin::Environment).then_some(value)
@@ -109,7 +109,7 @@ impl Environment {
         })
     }
 
-    /// Returns whether https requests go through a proxy.
+    /// Returns `true` if https requests go through a proxy.
     pub fn has_proxy(&self) -> bool {
         let mut values = PROXIES
             .iter()
@@ -117,12 +117,12 @@ impl Environment {
         values.any(|value| !value.is_empty())
     }
 
-    /// Returns whether the terminal may show colours.
+    /// Returns `true` if the terminal may show colours.
     pub fn allows_color(&self) -> bool {
         self.terminal().allow_color()
     }
 
-    /// Returns whether the terminal can only append text, so that no output can be removed.
+    /// Returns `true` if the terminal can only append text, so that no output can be removed.
     pub fn has_dumb_terminal(&self) -> bool {
         self.terminal().is_dumb()
     }

@@ -83,7 +83,7 @@ impl Fault {
         Self::new(name, format_args!("found {found}, which {reason}; {hint}"))
     }
 
-    /// Returns whether the fault is about this variable.
+    /// Returns `true` if the fault is about this variable.
     pub(super) fn is_about(&self, name: &str) -> bool {
         self.0.subject == name
     }

@@ -23,7 +23,7 @@ pub struct Preset {
     pub(super) url: Option<&'static str>,
     /// The form of the product's issuer names, for a warning.
     pub(super) form: &'static str,
-    /// Returns whether a name has this form.
+    /// Returns `true` if a name has this form.
     pub(super) fits: fn(&str) -> bool,
     /// The header with its tokens, if it is not `Authorization`.
     pub(super) field: Option<&'static str>,
@@ -97,7 +97,7 @@ pub struct IssuerSettings {
 }
 
 impl IssuerSettings {
-    /// Returns whether opaque tokens are introspected at this issuer.
+    /// Returns `true` if opaque tokens are introspected at this issuer.
     pub(super) fn asks_about_opaque(&self) -> bool {
         self.introspection == Some(IntrospectionMode::Opaque)
     }
@@ -161,8 +161,8 @@ impl IssuerSettings {
         self.introspection_ttl = None;
     }
 
-    /// Returns whether an accepted algorithm needs a public key. `default` are the algorithms from
-    /// the variables.
+    /// Returns `true` if an accepted algorithm needs a public key. `default` are the algorithms
+    /// from the variables.
     pub(super) fn needs_key_set(&self, default: &[Algorithm]) -> bool {
         self.algorithms_or(default)
             .iter()

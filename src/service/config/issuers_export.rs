@@ -54,7 +54,7 @@ impl Config {
         })
     }
 
-    /// Returns whether a variable becomes an option.
+    /// Returns `true` if a variable becomes an option.
     fn is_exported(&self, variable: &Variable) -> bool {
         let name = variable.name;
         // Already written for every issuer, set or not.
@@ -76,7 +76,7 @@ impl Config {
             .collect()
     }
 
-    /// Returns whether the file contains a secret.
+    /// Returns `true` if the file contains a secret.
     pub fn exports_a_secret(&self, environment: &Environment) -> bool {
         let mut secrets = options_of_variables().filter(|(_, variable)| variable.is_secret);
         secrets.any(|(_, variable)| {

@@ -126,7 +126,7 @@ pub struct Config {
     pub revocation_file: Option<PathBuf>,
     /// The clients whose logout tokens are accepted. Defaults to none.
     pub logout_clients: Vec<String>,
-    /// The settings for tokens that are bound to a key.
+    /// The settings for tokens bound to a key.
     pub dpop: Dpop,
     /// The source of client certificates. Defaults to none: certificate-bound tokens are rejected.
     pub certificates: Option<CertificateSource>,
@@ -233,7 +233,7 @@ impl Config {
         Err(faults.into())
     }
 
-    /// Returns whether any issuer's tokens are introspected.
+    /// Returns `true` if any issuer's tokens are introspected.
     pub fn introspects(&self) -> bool {
         let by_table = |table: &IssuerSettings| matches!(table.introspection(), Ok(Some(_)));
         self.introspection.is_some() || self.tables.iter().any(by_table)
@@ -415,7 +415,7 @@ impl Config {
         cross_checks::signing_secret(reader, &self.algorithms, self.signing_secret.as_ref());
     }
 
-    /// Returns whether an accepted algorithm needs a public key.
+    /// Returns `true` if an accepted algorithm needs a public key.
     fn needs_key_set(&self) -> bool {
         self.algorithms.iter().any(|alg| *alg != Algorithm::HS256)
     }

@@ -42,7 +42,7 @@ fn claims(settings: &mut IssuerSettings, roles: Option<&str>, groups: Option<&st
     }
 }
 
-/// Returns whether a name is `before`, one segment of a path or host, and `after`.
+/// Returns `true` if a name is `before`, one segment of a path or host, and `after`.
 fn between(name: &str, before: &str, after: &str) -> bool {
     let middle = name.strip_prefix(before);
     let middle = middle.and_then(|rest| rest.strip_suffix(after));

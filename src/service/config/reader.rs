@@ -127,12 +127,12 @@ impl Reader {
         &self.terminal
     }
 
-    /// Returns whether a variable is set, even to an invalid value.
+    /// Returns `true` if a variable is set, even to an invalid value.
     pub(super) fn is_set(&self, name: &str) -> bool {
         self.variables.contains_key(name)
     }
 
-    /// Returns whether a variable has a fault, and its value is only a substitute.
+    /// Returns `true` if a variable has a fault, and its value is only a substitute.
     pub(super) fn has_fault(&self, name: &str) -> bool {
         self.faults.iter().any(|fault| fault.is_about(name))
     }
@@ -254,7 +254,7 @@ fn default_item<T>(row: &WithDefault<T>, text: &str) -> T {
     }
 }
 
-/// Returns whether a value still has the quotes that a shell or `.env` would remove. Docker's
+/// Returns `true` if a value still has the quotes that a shell or `.env` would remove. Docker's
 /// `--env-file` keeps them. No valid value begins and ends with quotes.
 fn is_quoted(text: &str) -> bool {
     ["'", "\""].into_iter().any(|quote| {

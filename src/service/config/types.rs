@@ -50,7 +50,7 @@ impl Secret {
         &self.0
     }
 
-    /// Returns whether the secret begins or ends with whitespace.
+    /// Returns `true` if the secret begins or ends with whitespace.
     pub(super) fn has_outer_blanks(&self) -> bool {
         self.0.trim() != self.0
     }

@@ -139,7 +139,7 @@ fn origin(text: &str) -> Parsed<HeaderValue> {
     }
 }
 
-/// Parses the URL of a key set. It may contain a comma, but not one that is followed by another
+/// Parses the URL of a key set. It may contain a comma, but not one followed by another
 /// URL.
 pub(super) fn key_set(text: &str) -> Parsed<String> {
     let mut after_commas = text.split(',').skip(1);

@@ -29,8 +29,8 @@ use crate::{
 pub(super) const KIB: u64 = 1024;
 pub(super) const MIB: u64 = 1024 * KIB;
 
-/// Returns whether `text` is a placeholder from documentation: `your.domain.auth0.com`, `YOUR_API`,
-/// `{yourDomain}`, `<secret>`.
+/// Returns `true` if `text` is a placeholder from documentation: `your.domain.auth0.com`,
+/// `YOUR_API`, `{yourDomain}`, `<secret>`.
 ///
 /// `your` is only a placeholder before a known word, because a company may be called
 /// `your-energy.com`.
@@ -340,7 +340,7 @@ pub(super) fn realm(text: &str) -> Parsed<String> {
     Ok(text.to_owned())
 }
 
-/// Parses scopes that are separated by single spaces (RFC 6749 §3.3).
+/// Parses scopes separated by single spaces (RFC 6749 §3.3).
 pub(super) fn scopes(text: &str) -> Parsed<Policy> {
     if text.contains(',') {
         let right = "separate several scopes by single spaces (RFC 6749 §3.3)";
@@ -349,7 +349,7 @@ pub(super) fn scopes(text: &str) -> Parsed<Policy> {
     auth::policy::scopes(text).ok_or_else(|| InvalidValue::new("is not a list of scopes"))
 }
 
-/// Parses the names of scopes that are separated by single spaces, as metadata list them.
+/// Parses the names of scopes separated by single spaces, as metadata list them.
 pub(super) fn scope_names(text: &str) -> Parsed<Vec<String>> {
     scopes(text)?;
     let names: Vec<_> = text.split(' ').map(str::to_owned).collect();

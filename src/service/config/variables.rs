@@ -635,7 +635,7 @@ pub(super) fn find(name: &str) -> Option<&'static Variable> {
     VARIABLES.iter().find(|variable| variable.name == name)
 }
 
-/// Returns whether a name starts with `AUTH0_`, ignoring case. Such a name is meant for this
+/// Returns `true` if a name starts with `AUTH0_`, ignoring case. Such a name is meant for this
 /// service even if it is misspelt.
 pub(super) fn is_auth0(name: &str) -> bool {
     const PREFIX: &str = "AUTH0_";

@@ -1,4 +1,4 @@
-//! Client certificates (mutual TLS), for tokens that are bound to one.
+//! Client certificates (mutual TLS), for tokens bound to one.
 //!
 //! The handshake accepts any certificate, from any signer. The hash of the certificate identifies
 //! the client, and TLS proves that the client has the private key. If authorities are configured, a

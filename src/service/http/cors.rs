@@ -33,7 +33,7 @@ use crate::{
 /// preflight would let the client's `OPTIONS` through without a token.
 pub(in crate::service) const GATE: &str = "/auth";
 
-/// Returns whether a path could be the gate, or a path below it, because some proxies append the
+/// Returns `true` if a path could be the gate, or a path below it, because some proxies append the
 /// client's own path.
 ///
 /// A proxy may interpret a path differently from this service, so this covers all interpretations:
@@ -111,7 +111,7 @@ pub enum Cors {
 /// Clients need the metadata to get a token, so pages of any origin can read them.
 const METADATA: &str = "/.well-known/oauth-protected-resource";
 
-/// Returns whether this is the path of a resource's metadata.
+/// Returns `true` if this is the path of a resource's metadata.
 fn is_metadata(path: &str) -> bool {
     let rest = path.strip_prefix(METADATA);
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))

@@ -233,7 +233,7 @@ impl ActiveRequest {
         self.until = None;
     }
 
-    /// Returns whether the socket is blocked.
+    /// Returns `true` if the socket is blocked.
     pub(in crate::service) fn is_blocked(&self) -> bool {
         self.idle_timeout.state().blocked.is_some()
     }
@@ -321,12 +321,12 @@ impl StreamedAnswer {
         }
     }
 
-    /// Returns whether the peer took the previous piece, of this or another response, as a whole.
+    /// Returns `true` if the peer took the previous piece, of this or another response, as a whole.
     pub(in crate::service) fn is_wide(&self) -> bool {
         self.idle_timeout.state().is_wide
     }
 
-    /// Returns whether all pieces are taken. If not, the task is woken when they are.
+    /// Returns `true` if all pieces are taken. If not, the task is woken when they are.
     pub(in crate::service) fn is_taken(&self, cx: &Context<'_>) -> bool {
         let offer = &mut self.idle_timeout.state().streams[self.place];
         let is_taken = offer.pieces == 0;

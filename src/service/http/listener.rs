@@ -130,8 +130,8 @@ where
     }
 }
 
-/// Returns whether the error is about a single connection, which `accept` has then removed from the
-/// queue.
+/// Returns `true` if the error is about a single connection, which `accept` has then removed from
+/// the queue.
 fn is_the_peers(error: &io::Error) -> bool {
     matches!(
         error.kind(),

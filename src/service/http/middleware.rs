@@ -119,7 +119,7 @@ where
     }
 }
 
-/// A request that is passed to the routes. The first poll runs under `catch_unwind` too, because it
+/// A request passed to the routes. The first poll runs under `catch_unwind` too, because it
 /// may already panic.
 struct Routed<A> {
     answer: Pin<Box<CatchUnwind<AssertUnwindSafe<A>>>>,
@@ -162,7 +162,7 @@ fn target_length(head: &Parts) -> usize {
     path + authority
 }
 
-/// Returns whether the request has exactly one valid host (RFC 9112 §3.2, RFC 9113 §8.3.1).
+/// Returns `true` if the request has exactly one valid host (RFC 9112 §3.2, RFC 9113 §8.3.1).
 ///
 /// In HTTP/1.0, the host is optional. An empty `Host` is valid, and means that the target has no
 /// authority (RFC 9110 §7.2). If the target is absolute in HTTP/1.1, `Host` is ignored but must be
@@ -186,7 +186,7 @@ fn has_one_host(head: &Parts) -> bool {
     }
 }
 
-/// Returns whether this is a name or an IPv4 address with an optional port, or empty. A fast path
+/// Returns `true` if this is a name or an IPv4 address with an optional port, or empty. A fast path
 /// that avoids `Authority::try_from`, which copies the value.
 fn is_plain_or_empty(host: &[u8]) -> bool {
     let mut bytes = host.iter();
@@ -217,7 +217,7 @@ fn parse_host(value: &HeaderValue) -> Option<Authority> {
     is_host(&host).then_some(host)
 }
 
-/// Returns whether an authority is a valid host with an optional port.
+/// Returns `true` if an authority is a valid host with an optional port.
 ///
 /// HTTP does not allow `user@host` (RFC 9110 §4.2.4). Brackets must contain an IPv6 address
 /// (RFC 3986 §3.2.2). A port must fit 16 bits, and may be empty after its colon (§3.2.3).

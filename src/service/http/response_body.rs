@@ -106,9 +106,9 @@ impl<B> ResponseBody<B> {
         }
     }
 
-    /// Returns whether hyper may get another piece. In HTTP/1.1, it must have written the previous
-    /// one. Otherwise, it would copy all pieces into a buffer that can become as large as the limit
-    /// of a request's head. In HTTP/2, hyper never asks for more than it can send.
+    /// Returns `true` if hyper may get another piece. In HTTP/1.1, it must have written the
+    /// previous one. Otherwise, it would copy all pieces into a buffer that can become as large as
+    /// the limit of a request's head. In HTTP/2, hyper never asks for more than it can send.
     fn may_yield(&mut self, cx: &mut Context<'_>) -> bool {
         if take(&mut self.is_unwritten) {
             // hyper writes after this poll, and then polls again because of the wake-up.

@@ -121,7 +121,7 @@ fn with_float_bound(line: &str) -> String {
     }
 }
 
-/// Returns whether a scraper accepts this format (RFC 9110 §12.5.1).
+/// Returns `true` if a scraper accepts this format (RFC 9110 §12.5.1).
 pub(in crate::service) fn is_accepted(accept: &str) -> bool {
     accept.split(',').any(|range| {
         let mut parts = range.split(';').map(str::trim);

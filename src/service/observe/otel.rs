@@ -116,7 +116,7 @@ impl Traces {
     }
 }
 
-/// Returns whether the environment enables traces (OpenTelemetry's "General SDK Configuration").
+/// Returns `true` if the environment enables traces (OpenTelemetry's "General SDK Configuration").
 fn is_wanted(variable: impl Fn(&str) -> Option<String>) -> bool {
     // An empty variable counts as unset.
     let set = |name: &str| variable(name).filter(|value| !value.is_empty());

@@ -106,14 +106,14 @@ impl TraceContext {
         text.and_then(|text| text.get(3..35)).unwrap_or_default()
     }
 
-    /// Returns whether the caller has sampled the trace (W3C Trace Context §3.2.2.5.1).
+    /// Returns `true` if the caller has sampled the trace (W3C Trace Context §3.2.2.5.1).
     pub(in crate::service) fn is_sampled(&self) -> bool {
         let flags = self.0.to_str().ok().and_then(|text| text.get(53..55));
         flags.is_some_and(|flags| u8::from_str_radix(flags, 16).is_ok_and(|flags| flags & 1 == 1))
     }
 }
 
-/// Returns whether a value is `version "-" trace-id "-" parent-id "-" flags` in lower case.
+/// Returns `true` if a value is `version "-" trace-id "-" parent-id "-" flags` in lower case.
 /// Versions above 00 may have a dash and more data at the end. The version ff is invalid.
 fn is_traceparent(value: &[u8]) -> bool {
     let Some((known, rest)) = value.split_at_checked(55) else {

@@ -82,7 +82,7 @@ impl Version {
         of("valkey_version", "Valkey").or_else(|| of("redis_version", "Redis"))
     }
 
-    /// Returns whether the server supports every command of the service.
+    /// Returns `true` if the server supports every command of the service.
     pub(crate) fn is_supported(&self) -> bool {
         let mut parts = self.number.split('.').map(|part| part.parse().unwrap_or(0));
         let version: (u32, u32) = (

@@ -61,7 +61,7 @@ pub(crate) fn accepted<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, serde
     T::deserialize(&mut reader)
 }
 
-/// Returns whether a lenient parser accepts `text`.
+/// Returns `true` if a lenient parser accepts `text`.
 #[expect(clippy::disallowed_methods, reason = "it makes no value")]
 pub(crate) fn is_json(text: &str) -> bool {
     serde_json::from_str::<IgnoredAny>(text).is_ok()

@@ -107,15 +107,15 @@ fn is_private(name: &str) -> bool {
     name.starts_with(PRIVATE)
 }
 
-/// Returns whether the error means that the text has more than 127 levels. Compares the message, as
-/// [`is_out_of_range`] does.
+/// Returns `true` if the error means that the text has more than 127 levels. Compares the message,
+/// as [`is_out_of_range`] does.
 fn is_too_deep(error: &serde_json::Error) -> bool {
     error.to_string().starts_with("recursion limit exceeded")
 }
 
-/// Returns whether the error means that a number is outside the range of `f64`. `serde_json` has no
-/// category for this error, so this function compares the message. A test checks that the message
-/// has not changed.
+/// Returns `true` if the error means that a number is outside the range of `f64`. `serde_json` has
+/// no category for this error, so this function compares the message. A test checks that the
+/// message has not changed.
 fn is_out_of_range(error: &serde_json::Error) -> bool {
     error.to_string().starts_with("number out of range")
 }
@@ -153,8 +153,8 @@ fn token_length(text: &str, first: char) -> usize {
     end.map_or(text.len(), |last| last + 1)
 }
 
-/// Returns whether a number is valid JSON and outside the range of `f64`. Rust accepts numbers that
-/// JSON does not allow, so this also checks the syntax of JSON.
+/// Returns `true` if a number is valid JSON and outside the range of `f64`. Rust accepts numbers
+/// that JSON does not allow, so this also checks the syntax of JSON.
 fn is_infinite(number: &str) -> bool {
     number.parse().is_ok_and(f64::is_infinite) && is_json(number)
 }

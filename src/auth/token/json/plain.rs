@@ -185,7 +185,7 @@ impl<'a> Names<'a> {
     }
 }
 
-/// Returns whether a byte ends a plain string: a quote, or a byte that plain strings do not
+/// Returns `true` if a byte ends a plain string: a quote, or a byte that plain strings do not
 /// contain.
 fn ends_or_escapes(byte: u8) -> bool {
     matches!(byte, b'"' | b'\\' | 0..0x20)

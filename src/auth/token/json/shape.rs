@@ -4,7 +4,7 @@
 /// disabled after this limit has been checked.
 pub(super) const MAX_DEPTH: usize = 128;
 
-/// Returns whether the depth of a text is allowed. The text need not be valid JSON.
+/// Returns `true` if the depth of a text is allowed. The text need not be valid JSON.
 pub(super) fn is_within_depth(text: &str) -> bool {
     Shape::of(text).depth <= MAX_DEPTH
 }

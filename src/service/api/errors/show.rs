@@ -176,7 +176,7 @@ fn set(response: &mut Response, name: HeaderName, value: &'static str) {
         .insert(name, HeaderValue::from_static(value));
 }
 
-/// Returns whether the caller prefers HTML to JSON (RFC 9110 §12.5.1). Without a preference, as
+/// Returns `true` if the caller prefers HTML to JSON (RFC 9110 §12.5.1). Without a preference, as
 /// with curl, the response is JSON.
 fn wants_html(headers: &HeaderMap) -> bool {
     let accepted = headers.get_all(ACCEPT).iter();

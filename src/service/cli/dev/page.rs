@@ -70,7 +70,7 @@ impl Page<'_> {
         self.commands_of_bearer().into()
     }
 
-    /// The commands to try with a token that is bound to a key.
+    /// The commands to try with a token bound to a key.
     fn commands_with_proofs(&self) -> [(&'static str, String); 6] {
         let url = format!("http://{}/api/private", self.service);
         let program = program();

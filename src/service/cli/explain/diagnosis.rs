@@ -320,7 +320,7 @@ fn audience(facts: &Facts<'_>) -> Cause {
     causes::OTHER_API
 }
 
-/// Returns whether the token is an ID token. This is the case if it has claims that access tokens
+/// Returns `true` if the token is an ID token. This is the case if it has claims that access tokens
 /// do not have (OpenID Connect Core §2 and §3.1.3.6), or if its audience is a client ID and it has
 /// claims of a user profile.
 fn is_id_token(facts: &Facts<'_>, audiences: &[&str]) -> bool {
@@ -526,7 +526,7 @@ fn shortest(algorithm: &str) -> Option<usize> {
     })
 }
 
-/// Returns whether the configured secret is the base64 or hexadecimal form of the secret that
+/// Returns `true` if the configured secret is the base64 or hexadecimal form of the secret that
 /// signed the token.
 fn is_secret_encoded(facts: &Facts<'_>) -> bool {
     let Some(secret) = &facts.config.signing_secret else {
@@ -559,7 +559,7 @@ fn hex(text: &[u8]) -> Option<Vec<u8>> {
     pairs.collect()
 }
 
-/// Returns whether the issuer is for development, and may use plain http.
+/// Returns `true` if the issuer is for development, and may use plain http.
 fn is_local(issuer: &str) -> bool {
     issuer.starts_with("http://")
 }

@@ -49,7 +49,7 @@ impl<'a> Facts<'a> {
         self.claim(name)?.as_str()
     }
 
-    /// Returns whether the token has at least one of these claims.
+    /// Returns `true` if the token has at least one of these claims.
     pub(in crate::service) fn has(&self, names: &[&str]) -> bool {
         names.iter().any(|name| self.claim(name).is_some())
     }
@@ -78,19 +78,19 @@ impl<'a> Facts<'a> {
         Context::new(&self.config, self.environment, self.auth.time())
     }
 
-    /// Returns whether this step of verification failed.
+    /// Returns `true` if this step of verification failed.
     pub(in crate::service) fn failed(&self, step: &str) -> bool {
         let step = self.trace.step(step);
         step.is_some_and(|step| step.outcome.is_err())
     }
 
-    /// Returns whether this step of verification succeeded.
+    /// Returns `true` if this step of verification succeeded.
     pub(in crate::service) fn held(&self, step: &str) -> bool {
         let step = self.trace.step(step);
         step.is_some_and(|step| step.outcome.is_ok())
     }
 
-    /// Returns whether a variable is set, in the environment or in `.env`.
+    /// Returns `true` if a variable is set, in the environment or in `.env`.
     pub(in crate::service) fn is_set(&self, name: &str) -> bool {
         self.environment.get(name).is_some()
     }

@@ -149,8 +149,8 @@ fn is_plain(value: &str) -> bool {
     !value.is_empty() && all(value, plain)
 }
 
-/// Returns whether `is` is true for every byte. There is no early return, so the compiler can check
-/// many bytes at a time.
+/// Returns `true` if `is` is true for every byte. There is no early return, so the compiler can
+/// check many bytes at a time.
 fn all(value: &str, is: impl Fn(u8) -> bool) -> bool {
     value.bytes().fold(true, |all, byte| all & is(byte))
 }

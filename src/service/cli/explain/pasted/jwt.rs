@@ -30,13 +30,13 @@ pub(super) fn find_all(text: &str) -> Vec<Range<usize>> {
     found
 }
 
-/// Returns whether `text` looks like a signed or encrypted JWT.
+/// Returns `true` if `text` looks like a signed or encrypted JWT.
 pub(super) fn is_jwt(text: &str) -> bool {
     let dots = text.matches('.').count();
     (dots == 2 || dots == 4) && has_header(text)
 }
 
-/// Returns whether `text` is a JWT that was base64-encoded again, as in a Kubernetes Secret.
+/// Returns `true` if `text` is a JWT that was base64-encoded again, as in a Kubernetes Secret.
 pub(in crate::service) fn is_encoded_twice(text: &str) -> bool {
     let engines = [&STANDARD, &STANDARD_NO_PAD, &URL_SAFE, &URL_SAFE_NO_PAD];
     let mut decoded = engines
@@ -45,7 +45,7 @@ pub(in crate::service) fn is_encoded_twice(text: &str) -> bool {
     decoded.any(|bytes| std::str::from_utf8(&bytes).is_ok_and(|text| is_jwt(text.trim())))
 }
 
-/// Returns whether `text` begins with the base64url of a JSON object, complete or not.
+/// Returns `true` if `text` begins with the base64url of a JSON object, complete or not.
 pub(super) fn has_header(text: &str) -> bool {
     let end = text.find(|c: char| c == '.' || !is_token_character(c));
     let first = &text[..end.unwrap_or(text.len())];

@@ -185,7 +185,7 @@ fn as_sent(whole: &str) -> String {
     }
 }
 
-/// Returns whether the text begins with the scheme `Bearer`, in any case.
+/// Returns `true` if the text begins with the scheme `Bearer`, in any case.
 fn is_credential(text: &str) -> bool {
     let is_tchar = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
     after(text, "bearer").is_some_and(|rest| !rest.starts_with(is_tchar))

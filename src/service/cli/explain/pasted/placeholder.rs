@@ -1,6 +1,6 @@
 //! Recognizes placeholders, such as a variable that was not replaced with its value.
 
-/// Returns whether `text` is a placeholder for a token, or what a language prints for a missing
+/// Returns `true` if `text` is a placeholder for a token, or what a language prints for a missing
 /// value: `undefined`, `[object Object]`, `{{token}}`, `${TOKEN}`, `<token>`.
 pub(in crate::service) fn is_placeholder(text: &str) -> bool {
     let text = text.trim_matches(|c: char| c.is_whitespace() || "\"'`".contains(c));
@@ -8,8 +8,8 @@ pub(in crate::service) fn is_placeholder(text: &str) -> bool {
     is_missing_value(&lower) || is_template(text) || is_name(&lower)
 }
 
-/// Returns whether this is what a language prints for a missing value, or for a value that is not a
-/// string.
+/// Returns `true` if this is what a language prints for a missing value, or for a value that is not
+/// a string.
 fn is_missing_value(lower: &str) -> bool {
     const WORDS: [&str; 25] = [
         "undefined",
@@ -52,7 +52,7 @@ fn is_missing_value(lower: &str) -> bool {
         || lower.starts_with("%!")
 }
 
-/// Returns whether this is a variable that a shell, a template or a tool should have replaced.
+/// Returns `true` if this is a variable that a shell, a template or a tool should have replaced.
 fn is_template(text: &str) -> bool {
     /// The brackets for variables in shells, Windows, Ruby, Python and documentation.
     const BRACKETS: [(&str, &str); 15] = [
@@ -102,7 +102,7 @@ fn is_template(text: &str) -> bool {
         || (text.len() > 1 && text.chars().all(|c| "x.*X…-".contains(c)))
 }
 
-/// Returns whether this is the name of a token instead of a token, such as `YOUR_ACCESS_TOKEN` or
+/// Returns `true` if this is the name of a token instead of a token, such as `YOUR_ACCESS_TOKEN` or
 /// `token`.
 fn is_name(lower: &str) -> bool {
     const WORDS: [&str; 19] = [

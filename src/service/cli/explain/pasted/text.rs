@@ -78,8 +78,8 @@ fn fields(text: &str) -> Vec<Range<usize>> {
     fields
 }
 
-/// Returns whether a line may be a header value: a token, or a scheme and a token, with or without
-/// quotes. `token: …` is a name and a value, but `Token …` is a scheme.
+/// Returns `true` if a line may be a header value: a token, or a scheme and a token, with or
+/// without quotes. `token: …` is a name and a value, but `Token …` is a scheme.
 fn is_field_value(text: &str) -> bool {
     const SCHEMES: [&str; 8] = [
         "bearer", "token", "jwt", "dpop", "basic", "digest", "oauth", "mac",
@@ -149,7 +149,7 @@ fn assignment(text: &str) -> Option<Found> {
     })
 }
 
-/// Joins a token that was wrapped over several lines. `None` if the text is not such a token.
+/// Joins a token wrapped over several lines. `None` if the text is not such a token.
 pub(super) fn unwrapped(text: &str) -> Option<String> {
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let lines: Vec<_> = lines.collect();

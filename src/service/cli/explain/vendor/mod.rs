@@ -118,7 +118,7 @@ impl Vendor {
     }
 }
 
-/// Returns whether a token is from `FastMCP`: from its test keys, or from its OAuth proxy. The
+/// Returns `true` if a token is from `FastMCP`: from its test keys, or from its OAuth proxy. The
 /// proxy's tokens are for the endpoint `/mcp` of the server that issues them, and have no subject.
 fn is_of_fastmcp(payload: &Value) -> bool {
     let text = |name: &str| payload[name].as_str().unwrap_or_default();

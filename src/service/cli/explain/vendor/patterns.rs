@@ -89,7 +89,7 @@ pub(in crate::service) fn of_padding(facts: &Facts<'_>) -> Option<Advice> {
     (is_consistent && header.is_object()).then(|| causes::PADDED.into())
 }
 
-/// Returns whether an audience is Microsoft Graph or another API of Microsoft.
+/// Returns `true` if an audience is Microsoft Graph or another API of Microsoft.
 fn is_microsoft(audience: &str) -> bool {
     const GRAPH: &str = "00000003-0000-0000-c000-000000000000";
     const HOSTS: [&str; 4] = [
@@ -292,7 +292,7 @@ fn of_vendor(vendor: Vendor, ours: Option<Vendor>, facts: &Facts<'_>, error: Aut
     })
 }
 
-/// Returns whether an access token is from Okta's org authorization server.
+/// Returns `true` if an access token is from Okta's org authorization server.
 fn is_okta_org(facts: &Facts<'_>) -> bool {
     let issuer = facts.text("iss").unwrap_or_default();
     facts.has(&["cid"]) && !issuer.contains("/oauth2/")
@@ -394,7 +394,7 @@ pub(in crate::service) fn of_policy(
     in_its_words(facts, cause).into()
 }
 
-/// Returns whether a token has a scope with another case, in a list with other separators, or in
+/// Returns `true` if a token has a scope with another case, in a list with other separators, or in
 /// the claim `scopes`.
 fn is_spelled_otherwise(facts: &Facts<'_>, scope: &str) -> bool {
     let claims = ["scope", "scp", "scopes"].into_iter();
