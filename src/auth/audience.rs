@@ -20,7 +20,6 @@ use crate::auth::{
 /// Verifies requests for a single audience.
 pub(crate) struct OneAudience<'a> {
     auth: &'a Auth,
-    /// Every spelling of the audience.
     names: Vec<String>,
     /// Set if the audience is the URL of a resource with published metadata.
     resource: Option<Resource>,

@@ -13,7 +13,6 @@ use http::{HeaderValue, header::InvalidHeaderValue};
 
 use crate::auth::error::{AuthError, BearerError, MISSING_FROM_FIELD};
 
-/// An authentication scheme.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scheme {
     /// `Bearer` (RFC 6750 §2.1).
@@ -132,7 +131,6 @@ impl Refusal {
         }
     }
 
-    /// Adds the scopes to request.
     #[must_use]
     pub(crate) fn with_scope(mut self, scope: Option<Arc<str>>) -> Self {
         self.challenge.scope = scope;
@@ -154,7 +152,6 @@ impl Refusal {
         self
     }
 
-    /// Returns the message for the caller.
     pub(crate) fn detail(&self) -> &'static str {
         if self.is_in_own_field && self.error == AuthError::MissingToken {
             return MISSING_FROM_FIELD;
@@ -162,7 +159,6 @@ impl Refusal {
         self.error.detail()
     }
 
-    /// Adds a nonce for the next proof.
     #[must_use]
     pub(crate) fn with_nonce(mut self, nonce: Option<Arc<str>>) -> Self {
         self.nonce = nonce;

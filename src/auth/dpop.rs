@@ -139,7 +139,6 @@ impl Dpop {
         self
     }
 
-    /// Validates the options.
     pub(super) fn proofs(&self, store: Store, leeway: Duration) -> Result<Proofs, SetupError> {
         if self.algorithms.is_empty() {
             return Err(SetupError::NoAlgorithm);

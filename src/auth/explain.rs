@@ -44,7 +44,6 @@ pub(crate) struct Trace {
     pub(crate) damaged: bool,
 }
 
-/// One step of verification.
 #[derive(Debug)]
 pub(crate) struct Step {
     pub(crate) name: &'static str,

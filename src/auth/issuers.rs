@@ -11,7 +11,6 @@ use crate::auth::{token::payload::IssuerContext, trusted::Trusted};
 /// Up to this number of names, comparing each one is faster than hashing.
 const FEW: usize = 4;
 
-/// The trusted issuers.
 pub(crate) struct Issuers {
     /// The issuers by slot, which is also in their contexts. The slot of a removed issuer stays
     /// empty, so the other issuers keep their slots.

@@ -30,7 +30,6 @@ use crate::auth::{
     },
 };
 
-/// The header with the proof.
 pub(crate) const PROOF: HeaderName = HeaderName::from_static("dpop");
 
 /// The maximum length of a proof in bytes. A proof with an 8192-bit RSA key has about 3 KiB.
@@ -57,7 +56,6 @@ pub(crate) struct Proofs {
     pub(crate) store: Store,
 }
 
-/// The reason why a proof was rejected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ProofFault {
     Absent,
@@ -75,7 +73,6 @@ pub(crate) enum ProofFault {
     NoTarget,
     Method,
     Url,
-    /// `iat` is absent or not a number.
     NoTime,
     Old,
     Ahead,

@@ -21,7 +21,6 @@ const MEMORY: u64 = 16 * 1024 * 1024;
 /// How long a rejection is cached.
 pub(super) const REJECTION_TTL: Duration = Duration::from_secs(5);
 
-/// The SHA-256 of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct TokenHash([u8; 32]);
 
@@ -37,7 +36,6 @@ impl TokenHash {
 /// The result of verification: the claims of a token, or the error.
 pub(super) type Verdict = Result<Arc<Verified>, AuthError>;
 
-/// The cached answers.
 #[derive(Debug)]
 pub(super) struct Answers(sync::Cache<TokenHash, Entry, Bytes>);
 

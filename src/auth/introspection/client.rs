@@ -52,7 +52,6 @@ const MOVED_TTL: Duration = Duration::from_secs(60);
 /// The longest pause after a failed discovery while an endpoint is known.
 const LONGEST_PAUSE: Duration = Duration::from_secs(64);
 
-/// The client for one issuer's endpoint.
 #[derive(Debug)]
 pub(in crate::auth) struct Client {
     issuer: Arc<str>,
@@ -86,7 +85,6 @@ struct Endpoint {
     discovered: Option<Instant>,
 }
 
-/// The reason why introspection failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum AskError {
     #[error("no endpoint: {0}")]
@@ -142,7 +140,6 @@ impl Client {
         self.wants_discovery.store(true, Relaxed);
     }
 
-    /// Introspects a token.
     pub(super) async fn ask(self: &Arc<Self>, token: &str) -> Result<Answer, AskError> {
         let timed_out = || AskError::Http(FetchError::TimedOut(TIMEOUT));
         let asked = timeout(TIMEOUT, self.ask_without_limit(token));

@@ -116,7 +116,6 @@ pub(super) fn form<'p>(parameters: impl IntoIterator<Item = (&'p str, &'p str)>)
     pairs.collect::<Vec<_>>().join("&")
 }
 
-/// Form-encodes a name or a value.
 fn encoded(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {

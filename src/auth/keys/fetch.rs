@@ -96,7 +96,6 @@ fn file_error(path: &Path, kind: ErrorKind) -> FetchError {
     FetchError::File(path.display().to_string(), kind)
 }
 
-/// A URL to fetch from.
 #[derive(Debug, Clone)]
 pub(crate) struct FetchUrl {
     url: Url,
@@ -173,7 +172,6 @@ impl FetchUrl {
         })
     }
 
-    /// Returns the request for this URL.
     pub(in crate::auth) fn request(&self, client: &Client) -> Result<RequestBuilder, FetchError> {
         let mut request = client.get(self.url.clone());
         request = request

@@ -162,7 +162,6 @@ impl Jwks {
         held.as_ref()?.why_left_out(kid).map(str::to_owned)
     }
 
-    /// Returns the generation of the current set.
     pub(crate) fn generation(&self) -> Option<u64> {
         let held = self.shared.held.load();
         held.as_ref().map(|held| held.generation())
@@ -278,7 +277,6 @@ enum Lookup {
     Missing,
 }
 
-/// The outcome of [`Jwks::look_up`].
 pub(crate) enum KeyLookup {
     Done(Result<Arc<Key>, AuthError>),
     Waits(Waiter),

@@ -16,7 +16,6 @@ use crate::auth::{
     token::json,
 };
 
-/// The contents of a key file.
 pub(in crate::auth) enum KeyFile<'a> {
     /// A JWK set, to be parsed like a fetched one.
     Set(Cow<'a, str>),

@@ -198,7 +198,6 @@ impl KeySet {
         self.entries() == other.entries()
     }
 
-    /// Counts each entry of the set.
     fn entries(&self) -> HashMap<impl Eq + Hash, usize> {
         let mut entries = HashMap::new();
         for key in &self.keys {
@@ -207,7 +206,6 @@ impl KeySet {
         entries
     }
 
-    /// Returns the number of usable keys.
     pub(crate) fn usable(&self) -> usize {
         self.keys
             .iter()

@@ -13,7 +13,6 @@ use crate::auth::{
     verifier::Auth,
 };
 
-/// The result of one probe.
 #[derive(Debug)]
 pub(crate) struct Probe {
     pub(crate) took: Duration,
@@ -24,7 +23,6 @@ pub(crate) struct Probe {
     pub(crate) certificate: Option<Vec<u8>>,
     /// True if the server does not speak TLS.
     pub(crate) is_no_tls: bool,
-    /// The document, or the error.
     pub(crate) body: Result<Vec<u8>, FetchError>,
     pub(crate) max_age: Option<Duration>,
 }

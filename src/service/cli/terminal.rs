@@ -13,13 +13,9 @@ pub(crate) struct Terminal {
 /// The meaning of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mark {
-    /// A check passed.
     Good,
-    /// A check failed.
     Bad,
-    /// A warning.
     Note,
-    /// Information.
     Plain,
 }
 
@@ -65,7 +61,6 @@ impl Terminal {
         format!("\x1b[1{color}m{text}\x1b[0m")
     }
 
-    /// Formats less important text.
     pub(crate) fn faint(self, text: &str) -> String {
         if self.color {
             format!("\x1b[2m{text}\x1b[0m")

@@ -17,7 +17,6 @@ use crate::service::config::{
     variables,
 };
 
-/// The contents of a `.env`.
 #[derive(Default)]
 pub(super) struct DotEnv {
     /// The variables, in file order.
@@ -26,7 +25,6 @@ pub(super) struct DotEnv {
     pub(super) warnings: Vec<Warning>,
 }
 
-/// A variable, and the number of its line.
 pub(super) struct Entry {
     pub(super) name: String,
     pub(super) value: String,

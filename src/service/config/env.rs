@@ -143,7 +143,6 @@ impl Environment {
         located.collect()
     }
 
-    /// Returns the warnings about lines in `.env`.
     pub(super) fn warnings(&self) -> &[Warning] {
         &self.warnings
     }

@@ -132,7 +132,6 @@ struct Reader<'a> {
     warnings: Vec<Warning>,
 }
 
-/// A table, for use in messages.
 #[derive(Clone)]
 struct Table {
     line: usize,
@@ -399,7 +398,6 @@ impl Reader<'_> {
     }
 }
 
-/// Returns the line of an issuer's table.
 fn line_of(issuer: &IssuerSettings) -> usize {
     let line = issuer.place.rsplit(':').next();
     line.and_then(|line| line.parse().ok()).unwrap_or(1)
@@ -408,7 +406,6 @@ fn line_of(issuer: &IssuerSettings) -> usize {
 /// The problem with an option, as the end of a sentence.
 struct Wrong(String);
 
-/// A value in the file.
 struct Found<'a>(&'a DeValue<'a>);
 
 impl Found<'_> {

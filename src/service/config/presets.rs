@@ -10,7 +10,6 @@ use crate::{
     service::config::issuer_settings::{IssuerSettings, Preset},
 };
 
-/// Returns the preset with this name.
 pub(super) fn preset(name: &str) -> Option<&'static Preset> {
     PRESETS.iter().find(|preset| preset.name == name)
 }

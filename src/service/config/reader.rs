@@ -70,7 +70,6 @@ impl Reader {
         }
     }
 
-    /// Returns `PORT`, if it is set.
     pub(super) fn port(&self) -> Option<&str> {
         self.port.as_deref()
     }
@@ -122,7 +121,6 @@ impl Reader {
         self.items(&row.variable, &text, row.parse)
     }
 
-    /// Returns the variables of the terminal.
     pub(super) fn terminal(&self) -> &TerminalVariables {
         &self.terminal
     }
@@ -246,7 +244,6 @@ impl Reader {
     }
 }
 
-/// Parses the default, or one item of it.
 fn default_item<T>(row: &WithDefault<T>, text: &str) -> T {
     match (row.parse)(text) {
         Ok(value) => value,

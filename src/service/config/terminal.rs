@@ -5,7 +5,6 @@
 
 use serde::Deserialize;
 
-/// The values of the terminal's variables.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct TerminalVariables {
     no_color: Option<String>,

@@ -70,7 +70,6 @@ pub(super) fn audience(text: &str) -> Parsed<String> {
     Ok(text.to_owned())
 }
 
-/// Parses a supported algorithm.
 pub(super) fn algorithm(text: &str) -> Parsed<Algorithm> {
     if let Ok(algorithm) = text.parse() {
         return Ok(algorithm);
@@ -287,7 +286,6 @@ fn written(duration: Duration) -> String {
     }
 }
 
-/// Parses a whole number in this range.
 pub(super) fn number<T: TryFrom<u64> + Display>(
     text: &str,
     range: RangeInclusive<u64>,

@@ -630,7 +630,6 @@ variables! {
     }
 }
 
-/// Returns the variable with this name.
 pub(super) fn find(name: &str) -> Option<&'static Variable> {
     VARIABLES.iter().find(|variable| variable.name == name)
 }

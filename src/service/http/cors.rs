@@ -169,14 +169,12 @@ fn requested(headers: &HeaderMap) -> Option<HeaderValue> {
     HeaderValue::from_str(&names.join(", ")).ok()
 }
 
-/// A preflight.
 #[derive(Debug)]
 struct Preflight {
     /// The requested header names. `None` if there are none.
     names: Option<HeaderValue>,
 }
 
-/// The CORS result for one request.
 #[derive(Debug)]
 pub(in crate::service) struct CorsRequest {
     allowed: Option<HeaderValue>,

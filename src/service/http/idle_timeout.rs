@@ -33,7 +33,6 @@ use tokio::time::{Instant, sleep_until};
 /// of 30 s, a peer that reads 1 KiB per second can empty a receive buffer of 240 KiB in this time.
 const BLOCKED_FACTOR: u32 = 8;
 
-/// The timers of one connection.
 #[derive(Debug)]
 pub(in crate::service) struct IdleTimeout(Mutex<State>);
 
@@ -60,7 +59,6 @@ struct State {
     streams: Vec<StreamState>,
 }
 
-/// The state of an HTTP/2 response.
 #[derive(Debug)]
 struct StreamState {
     /// The number of pieces that hyper has not written yet.
@@ -138,7 +136,6 @@ impl IdleTimeout {
         keeps
     }
 
-    /// Restarts every timer of the connection.
     pub(in crate::service) fn restart(&self) {
         let (mut state, now) = (self.state(), Instant::now());
         (state.since, state.used) = (now, now);
@@ -207,7 +204,6 @@ impl IdleTimeout {
     }
 }
 
-/// An active request.
 #[derive(Debug)]
 pub(in crate::service) struct ActiveRequest {
     idle_timeout: Arc<IdleTimeout>,
@@ -216,7 +212,6 @@ pub(in crate::service) struct ActiveRequest {
 }
 
 impl ActiveRequest {
-    /// Returns when the request arrived.
     pub(in crate::service) fn since(&self) -> Instant {
         self.since
     }
@@ -233,7 +228,6 @@ impl ActiveRequest {
         self.until = None;
     }
 
-    /// Returns `true` if the socket is blocked.
     pub(in crate::service) fn is_blocked(&self) -> bool {
         self.idle_timeout.state().blocked.is_some()
     }

@@ -33,7 +33,6 @@ use crate::{
     },
 };
 
-/// The steps before and after the routes.
 #[derive(Debug)]
 pub(in crate::service) struct Middleware<R> {
     pub(in crate::service) routes: R,
@@ -242,7 +241,6 @@ fn is_host(authority: &Authority) -> bool {
     is_port && is_name_or_address
 }
 
-/// Sets the headers of every response.
 fn set_headers(answer: &mut Response, version: Version, is_last: bool) {
     let headers = answer.headers_mut();
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

@@ -67,7 +67,6 @@ pub(in crate::service) struct ResponseBody<B> {
     is_unwritten: bool,
 }
 
-/// The HTTP/2 stream of a response.
 #[derive(Debug)]
 enum Stream {
     /// HTTP/1.1, without streams. [`Socket`](crate::service::http::socket::Socket) records whether

@@ -88,7 +88,6 @@ pub async fn serve<F>(
     tracing::info!(cut = connections.len(), "stopped");
 }
 
-/// The state that all connections share.
 struct Server<R> {
     http: auto::Builder<StreamExecutor>,
     middleware: Arc<Middleware<R>>,

@@ -43,7 +43,6 @@ impl Socket {
         }
     }
 
-    /// Returns the timeout of the connection.
     pub(in crate::service) fn idle_timeout(&self) -> Arc<IdleTimeout> {
         Arc::clone(&self.idle_timeout)
     }

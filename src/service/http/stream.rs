@@ -25,7 +25,6 @@ use crate::service::http::{
 /// The bytes that TLS may buffer while the socket is blocked. rustls' default is 64 KiB.
 const MAX_UNSENT: usize = 16 * 1024;
 
-/// An accepted connection.
 pub(in crate::service) struct Stream {
     state: State,
     idle_timeout: Arc<IdleTimeout>,
@@ -38,7 +37,6 @@ enum State {
     Plain(Socket),
     Handshake(Box<Accept<Socket>>),
     Tls(Box<TlsStream<Socket>>),
-    /// The handshake has failed.
     Broken,
 }
 
@@ -104,7 +102,6 @@ impl Stream {
     }
 }
 
-/// A stream that reads and writes.
 trait Duplex: AsyncRead + AsyncWrite + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Duplex for T {}

@@ -66,7 +66,6 @@ struct Unlabelled {
     panics: Counter,
 }
 
-/// The result of a request.
 #[derive(Debug)]
 pub(in crate::service) struct Outcome {
     pub(in crate::service) method: &'static str,
@@ -300,7 +299,6 @@ fn left_out(status: &[KeyStatus]) -> String {
     text
 }
 
-/// Escapes a label value.
 fn label_value(text: &str) -> String {
     let text = text.replace('\\', r"\\").replace('"', r#"\""#);
     text.replace('\n', r"\n")

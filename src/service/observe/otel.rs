@@ -130,7 +130,6 @@ fn is_wanted(variable: impl Fn(&str) -> Option<String>) -> bool {
         || set("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT").is_some()
 }
 
-/// The span of a request in flight.
 pub(in crate::service) struct RequestSpan {
     context: Context,
     tracer: SdkTracer,

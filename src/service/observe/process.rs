@@ -2,7 +2,6 @@
 //!
 //! They are read from Linux's `/proc` on each scrape, and are not available on other systems.
 
-/// The metrics of this process.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(in crate::service) struct ProcessFigures {
     /// Processor time used, user and system, in seconds.

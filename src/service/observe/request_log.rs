@@ -196,7 +196,6 @@ pub(in crate::service) struct RequestRecord {
     is_over: bool,
 }
 
-/// The data for the request context.
 #[derive(Debug)]
 pub(in crate::service) struct Recorded {
     is_recorded: bool,
@@ -323,7 +322,6 @@ impl Drop for RequestRecord {
     }
 }
 
-/// A connection in the metrics.
 #[derive(Debug)]
 pub(in crate::service) struct ConnectionRecord(Metrics);
 

@@ -61,7 +61,6 @@ enum Phase {
     Open,
     /// The thread writes the buffered lines and ends.
     Closing,
-    /// The thread has ended.
     Closed,
 }
 

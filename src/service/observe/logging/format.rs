@@ -32,7 +32,6 @@ pub enum LogFormat {
     Json,
 }
 
-/// The format of a line.
 #[derive(Debug)]
 pub(in crate::service) struct Line {
     format: LogFormat,
