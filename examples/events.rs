@@ -1,4 +1,4 @@
-//! Server-sent events that end with the token, when it expires or is revoked.
+//! Server-sent events that end when the token expires or is revoked.
 
 use std::{convert::Infallible, time::Duration};
 

@@ -1,4 +1,4 @@
-//! Your own rejections besides the library's, with either handler first.
+//! Handles your own rejections together with the library's, with either handler first.
 
 use std::convert::Infallible;
 

@@ -1,5 +1,5 @@
-//! Rules of a route beyond a valid token: policies that can be combined and that the challenge
-//! names.
+//! Policies: what a route requires beyond a valid token. They can be combined, and the challenge
+//! lists their scopes.
 
 use std::convert::Infallible;
 

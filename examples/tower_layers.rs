@@ -1,4 +1,5 @@
-//! tower's layers around a warp service. They see the final responses, including refusals.
+//! tower's layers around a warp service. They see the final responses, including those to rejected
+//! requests.
 
 use std::{convert::Infallible, io, time::Duration};
 

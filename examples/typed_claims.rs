@@ -1,4 +1,4 @@
-//! Your own claims as a type: Auth0's, and those that an Action of the tenant adds.
+//! Your own claims as a type: Auth0's claims, and those that an Action of the tenant adds.
 
 use std::convert::Infallible;
 

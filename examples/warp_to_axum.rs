@@ -1,8 +1,9 @@
 //! A service that moves from warp to axum, route by route.
 //!
-//! `/me` has moved; `/messages` is still warp's. Both answer on one port and share one [`Auth`], and with it
-//! the keys, the cache and the answers to refused requests. axum routes first and hands everything that it
-//! does not know to warp, so a route moves by being added above and deleted below.
+//! `/me` already uses axum, and `/messages` still uses warp. Both are served on one port and share
+//! an [`Auth`], with its keys, its cache and its responses to rejected requests. Requests first go
+//! to axum, which passes unknown paths on to warp. To move a route, add it to the axum router and
+//! delete the warp filter.
 //!
 //! ```sh
 //! cargo run --example warp_to_axum

@@ -1,7 +1,6 @@
 //! [`Algorithm`]: the names of the signature algorithms, shared by the verifier and the test issuer.
 //!
-//! Only the names are shared. Verification and signing have no code in common, so that a mistake in
-//! one cannot hide a mistake in the other.
+//! Verification and signing share nothing else, so a bug in one cannot hide a bug in the other.
 
 use std::{fmt, str::FromStr};
 
@@ -9,9 +8,9 @@ use serde::Serialize;
 
 /// A supported JOSE signature algorithm (RFC 7518 §3.1, RFC 8037 §3.1).
 ///
-/// Parses from and displays as the registered name; the comparison is exact. The names of RFC 9864
+/// `FromStr` and `Display` use the registered name, which is case-sensitive. The names of RFC 9864
 /// (`Ed25519`, `ESP256`, `ESP384`, `ESP512`) parse as the same algorithms, because `EdDSA` always
-/// means Ed25519 here and each `ES` algorithm has exactly one curve.
+/// means Ed25519 here and each `ES` algorithm has only one curve.
 ///
 /// ```
 /// use warp_bearer::auth::Algorithm;
@@ -24,7 +23,7 @@ use serde::Serialize;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[non_exhaustive]
 pub enum Algorithm {
-    /// HMAC with SHA-256, with a secret that is shared with the issuer.
+    /// HMAC with SHA-256, and a secret shared with the issuer.
     HS256,
     /// RSASSA-PKCS1-v1_5 with SHA-256.
     RS256,
@@ -105,7 +104,7 @@ impl Algorithm {
         }
     }
 
-    /// Returns whether the algorithm needs a secret that is shared with the issuer.
+    /// Returns `true` if the algorithm uses a secret shared with the issuer.
     pub const fn is_symmetric(self) -> bool {
         matches!(self, Self::HS256)
     }
@@ -134,7 +133,7 @@ impl FromStr for Algorithm {
     }
 }
 
-/// The error returned when a name is not that of a supported [`Algorithm`].
+/// The error returned when parsing an unknown name as an [`Algorithm`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a supported algorithm")]
 #[non_exhaustive]

@@ -1,9 +1,9 @@
 //! Bearer tokens for [warp]: a [`with_auth()`](auth::with_auth) filter that verifies JWTs against
 //! the issuer's cached key set, and the service built on it.
 //!
-//! A route states its requirements in the order in which they are checked: path, method, token,
-//! policy. A handler that takes [`Claims`](auth::Claims) runs only for verified tokens, since
-//! nothing else creates them. Every failure is answered in JSON, with the challenge of RFC 6750.
+//! A route lists its requirements in the order in which they are checked: path, method, token,
+//! policy. Only verification creates [`Claims`](auth::Claims), so a handler that takes them never
+//! runs for an unverified token. Failures become JSON responses with the challenge of RFC 6750.
 //!
 #![cfg_attr(feature = "testing", doc = "```")]
 #![cfg_attr(not(feature = "testing"), doc = "```ignore")]
@@ -15,7 +15,7 @@
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), warp_bearer::auth::SetupError> {
-//! // A real issuer on loopback; outside of tests this is a tenant of yours.
+//! // A real issuer on loopback. In production, this is your tenant.
 //! let issuer = Issuer::start().await;
 //! let auth = Auth::discover(issuer.url(), issuer.audience())?;
 //! auth.ready().await;
@@ -43,7 +43,7 @@
 //! ```
 //!
 //! The modules:
-//! - [`auth`], the library. It depends on neither of the others.
+//! - [`auth`], the library. It does not depend on the other modules.
 #![cfg_attr(
     feature = "testing",
     doc = "- [`issuer`], a small real OpenID issuer on loopback, for tests and for `warp-bearer dev`."
@@ -64,23 +64,23 @@
 //! | `pq` | no | signatures by ML-DSA (RFC 9964) |
 //! | `fips` | no | signatures and TLS by AWS-LC's FIPS module; its build takes `cmake` and `go` |
 //!
-//! The defaults have what the binary needs, so that `cargo run` works in a clone. To use the library,
-//! depend on it with `default-features = false, features = ["warp"]`.
+//! The default features include everything that the binary needs, so `cargo run` works in a clone.
+//! To use only the library, set `default-features = false, features = ["warp"]`.
 //!
-//! The oldest supported Rust is 1.88. Only a new minor version raises it.
+//! The minimum supported Rust version is 1.88. It is only raised in a new minor version.
 
-// docs.rs shows which feature an item needs. Only a nightly compiler can, and docs.rs sets the flag.
+// Shows on docs.rs which feature an item needs. This requires nightly, and docs.rs sets the flag.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // Without the feature, these links have no target; docs.rs builds with all features.
 #![cfg_attr(not(feature = "warp"), allow(rustdoc::broken_intra_doc_links))]
-// Only `auth::json` reads foreign text (`clippy.toml`). Tests may read what they wrote themselves.
+// Only `auth::json` may parse untrusted JSON (see `clippy.toml`). Tests may parse their own.
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
 mod algorithm;
 pub mod auth;
 #[cfg(feature = "testing")]
 pub mod issuer;
-// Public only for the binary and the tests. Not part of the API; it changes without notice.
+// Public only for the binary and the tests. Not part of the API, and may change at any time.
 #[cfg(feature = "service")]
 #[doc(hidden)]
 pub mod service;

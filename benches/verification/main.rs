@@ -1,7 +1,8 @@
 //! Measures the cost of each verification.
 //!
-//! A rejected token costs every step up to its rejection. `refused` lists the errors in the order
-//! of verification, so the difference between two lines is the cost of the steps in between.
+//! A rejected token takes the time of all steps up to its rejection. `refused` lists the errors in
+//! the order of verification, so the difference between two lines is the time of the steps between
+//! them.
 
 mod support;
 

@@ -1,4 +1,4 @@
-//! Any text as a token is rejected, except for a few known valid ones.
+//! Any input is rejected as a token, except for a few known valid tokens.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,7 +1,7 @@
-//! Sends any text as the `Authorization` field through the filter. It must be rejected with a
-//! well-formed response.
+//! Sends any input as `Authorization` through the filter. It must be rejected with a well-formed
+//! response.
 //!
-//! A line feed in the input separates two fields.
+//! A line feed in the input separates two headers.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,5 +1,5 @@
-//! Any text as a key set is either held or rejected. A held set must not verify a token that it
-//! should not.
+//! Any input is either accepted or rejected as a key set. An accepted set must not verify a token
+//! that it should not verify.
 #![no_main]
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};

@@ -1,8 +1,9 @@
-//! A JSON text, nested in a key of a set, with ordinary wrappers and those that only `serde_json`
-//! reads.
+//! JSON that is nested in a key of a set, in ordinary wrappers and in wrappers that only
+//! `serde_json` understands.
 //!
-//! Each byte before the first line feed selects a wrapper, from the inside out. Depth counts from
-//! the root of the document, with any wrapper. A name that `serde_json` reserves drops the key.
+//! Each byte before the first line feed selects a wrapper, from the inside out. The depth counts
+//! from the root of the document with any wrapper. A key with a name that `serde_json` reserves is
+//! left out.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,8 +1,8 @@
-//! [`OneAudience`]: an [`Auth`] limited to one of its audiences. A gate in front of several
-//! resources needs it, so that a token for one resource is rejected by the others.
+//! [`OneAudience`]: an [`Auth`] limited to one of its audiences. A proxy in front of several
+//! resources needs this, so that a token for one resource is rejected by the others.
 //!
-//! The keys, the cache and the order of verification are those of the [`Auth`]. The audience never
-//! depends on the request.
+//! The keys, the cache and the order of verification are the same as in the [`Auth`]. The audience
+//! never depends on the request.
 
 use std::sync::Arc;
 
@@ -20,14 +20,13 @@ use crate::auth::{
 /// Verifies requests for a single audience.
 pub(crate) struct OneAudience<'a> {
     auth: &'a Auth,
-    /// Every spelling of the audience.
     names: Vec<String>,
     /// Set if the audience is the URL of a resource with published metadata.
     resource: Option<Resource>,
 }
 
 impl Auth {
-    /// Returns the verifier for an audience of a configured issuer. `None` for any other audience.
+    /// Returns the verifier for this audience. `None` if no issuer is configured for it.
     pub(crate) fn for_audience(&self, audience: &str) -> Option<OneAudience<'_>> {
         if !self.has_audience(audience) {
             return None;
@@ -51,8 +50,7 @@ impl Auth {
         all
     }
 
-    /// Returns each audience that is a resource with published metadata, and the path of the
-    /// metadata.
+    /// Returns the audiences that are resources, each with the path of its metadata.
     pub(crate) fn resources(&self) -> Vec<(String, String)> {
         if self.inner.resource.is_none() {
             return Vec::new();
@@ -75,7 +73,7 @@ impl Auth {
 }
 
 impl OneAudience<'_> {
-    /// Like [`Auth::authorize`], for this audience. The challenge names the audience's metadata.
+    /// Like [`Auth::authorize`], for this audience. The challenge contains the URL of its metadata.
     pub(crate) async fn authorize(
         &self,
         request: &RequestHead<'_>,
@@ -105,9 +103,9 @@ impl OneAudience<'_> {
         Err(Refusal::new(AuthError::WrongAudience, claims.challenge()))
     }
 
-    /// Returns whether the token names this audience in the claim that its issuer uses, and whether
-    /// that issuer is trusted for the audience. The second check is needed because an issuer
-    /// trusted for another resource can write any audience into its tokens.
+    /// Returns `true` if the token has this audience, in the claim that its issuer uses, and that
+    /// issuer is trusted for the audience. The second check is needed because an issuer trusted for
+    /// another resource can write any audience into its tokens.
     pub(crate) fn is_for(&self, claims: &Claims) -> bool {
         let issuers = self.auth.inner.issuers.load_full();
         let Some(issuer) = issuers.named(claims.issuer()) else {

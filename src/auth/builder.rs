@@ -1,5 +1,5 @@
-//! [`Builder`]: the options of an [`Auth`], with their defaults. [`build`](Builder::build)
-//! validates them.
+//! [`Builder`]: the options of an [`Auth`] and their defaults. [`build`](Builder::build) validates
+//! them.
 
 use std::{
     collections::HashSet,
@@ -56,12 +56,12 @@ use crate::auth::{
 };
 
 impl Auth {
-    /// Replaces the trusted issuers with those of `builder`. Requests may be in flight.
+    /// Replaces the trusted issuers with those of `builder`, even while requests are in flight.
     ///
     /// An issuer whose options are unchanged keeps its keys and its cached tokens. If its options
     /// changed but its keys come from the same source, the keys are kept and the cached tokens are
-    /// verified again. Only the issuers are taken from `builder`: the [`Auth`] keeps its own clock,
-    /// cache, resource, token field and resolver.
+    /// verified again. The [`Auth`] keeps its own clock, cache, resource, token field and resolver,
+    /// and takes only the issuers from `builder`.
     ///
     #[cfg_attr(feature = "testing", doc = "```")]
     #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
@@ -83,7 +83,7 @@ impl Auth {
     /// ```
     ///
     /// # Errors
-    /// Returns the first [`SetupError`] among the options. Then nothing has changed.
+    /// Returns the first [`SetupError`] among the options. In that case, no issuer is replaced.
     pub fn replace_issuers(&self, builder: &Builder) -> Result<(), SetupError> {
         builder.check()?;
         let lock = self.inner.replacing.lock();
@@ -91,15 +91,15 @@ impl Auth {
         let before = self.inner.issuers.load_full();
         let mut builder = builder.clone();
         builder.clock = self.inner.clock.clone();
-        // `builder` may lack these two options. The new issuers would then treat bound tokens as
-        // plain bearer tokens, or reject all of them.
+        // `builder` may not have these two options. Without them, the new issuers would treat bound
+        // tokens as plain bearer tokens, or reject all of them.
         builder.dpop.clone_from(&self.inner.dpop);
         builder.certificates = self.inner.certificates;
         if builder.uses_dpop() && self.inner.proofs.is_none() {
             return Err(SetupError::NoPublicUrl);
         }
         builder.revocation_list = Arc::clone(&self.inner.revocations.list);
-        // The new `Auth` keeps the resolver of this one.
+        // This `Auth` keeps its own resolver.
         let resolves = self.inner.resolver.is_some();
         let issuers = builder.trusted_issuers(&self.inner.fetcher, Some(&before))?;
         self.inner.issuers.store(Arc::new(issuers));
@@ -109,8 +109,8 @@ impl Auth {
 
     /// Creates an [`Auth`] that accepts tokens of `issuer` for `audience`, signed with `RS256`.
     ///
-    /// Returns at once and fetches the issuer's keys in the background, by discovery;
-    /// [`ready`](Self::ready) waits for them. [`builder`](Self::builder) has every option.
+    /// Returns immediately, and finds and fetches the issuer's keys in the background. To wait for
+    /// the keys, call [`ready`](Self::ready). To set other options, use [`builder`](Self::builder).
     ///
     #[cfg_attr(feature = "testing", doc = "```")]
     #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
@@ -131,9 +131,9 @@ impl Auth {
     /// ```
     ///
     /// # Errors
-    /// Returns a [`SetupError`] if the issuer is not a URL, if its scheme is not https (http is
-    /// allowed on loopback), if the audience is empty, or outside of a tokio runtime. An
-    /// unreachable issuer is not an error: the fetch is retried until it succeeds.
+    /// Returns a [`SetupError`] if the issuer is not an https URL (http is allowed on loopback), if
+    /// the audience is empty, or if there is no tokio runtime. An unreachable issuer is not an
+    /// error, because the fetch is retried until it succeeds.
     pub fn discover(issuer: &str, audience: &str) -> Result<Self, SetupError> {
         Self::builder().issuer(issuer).audience(audience).build()
     }
@@ -233,22 +233,22 @@ impl Default for Builder {
     }
 }
 
-/// The largest clock skew that [`Builder::leeway`] accepts.
+/// The maximum of [`Builder::leeway`].
 const MAX_LEEWAY: Duration = Duration::from_secs(300);
 
-/// The token sizes that [`Builder::max_token_bytes`] accepts.
+/// The range of [`Builder::max_token_bytes`].
 const TOKEN_SIZES: std::ops::RangeInclusive<usize> = 1024..=64 * 1024;
 
-/// The longest duration that an option accepts. Longer ones would overflow an `Instant`.
+/// The maximum of every option that is a duration. Longer ones could overflow an `Instant`.
 const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 impl Builder {
-    /// Trusts an issuer. The name must equal the `iss` claim exactly; Auth0's issuers end in a
-    /// slash. It must be an https URL, unless the keys come from [`jwks_uri`](Self::jwks_uri) or a
-    /// file.
+    /// Trusts an issuer. The name must be exactly the `iss` claim of its tokens. Auth0's issuers
+    /// end in a slash. The name must be an https URL, unless the keys come from
+    /// [`jwks_uri`](Self::jwks_uri) or a file.
     ///
-    /// Call it again to trust several issuers, each with its own keys. A [`TrustedIssuer`] can also
-    /// have its own audiences and algorithms.
+    /// Call this method again to trust several issuers, each with its own keys. A [`TrustedIssuer`]
+    /// can also have its own audiences and algorithms.
     #[must_use]
     pub fn issuer(mut self, issuer: impl Into<TrustedIssuer>) -> Self {
         self.issuers.push(issuer.into());
@@ -258,34 +258,33 @@ impl Builder {
     // These apply to every issuer that does not set the option itself.
     options!();
 
-    /// Sets the time to live of a key set; this value is not clamped. Defaults to the `max-age` of
-    /// the response, clamped to 5 min … 24 h, or to 10 min if the response has none. The set is
-    /// refreshed after four fifths of its time to live.
+    /// Sets the time to live of a key set. Defaults to the `max-age` of the response, limited to
+    /// between 5 min and 24 h, or to 10 min if the response has none. A value set here is not
+    /// limited in this way. The set is refreshed after four fifths of its time to live.
     #[must_use]
     pub fn jwks_ttl(mut self, ttl: Duration) -> Self {
         self.policy.ttl = Some(ttl);
         self
     }
 
-    /// Sets the interval at which the budget for request-triggered fetches regains one fetch. The
-    /// budget holds four fetches. An unknown `kid`, a wrong signature, and a request that finds no
-    /// keys at all each spend one. A fetch costs the issuer at most four HTTP requests, discovery
-    /// included. Defaults to 15 s.
+    /// Sets how often a request may trigger a key fetch. Requests trigger a fetch if a token has an
+    /// unknown `kid` or a wrong signature, or if there are no keys yet. Up to four such fetches are
+    /// allowed in a burst, and one more after each interval. A fetch makes at most four HTTP
+    /// requests to the issuer, including discovery. Defaults to 15 s.
     #[must_use]
     pub fn jwks_cooldown(mut self, cooldown: Duration) -> Self {
         self.policy.cooldown = cooldown;
         self
     }
 
-    /// Sets how long the last good key set stays in use after its time to live while fetches fail.
-    /// Defaults to 1 h.
+    /// Sets how long an expired key set is still used while fetches fail. Defaults to 1 h.
     #[must_use]
     pub fn jwks_stale(mut self, stale: Duration) -> Self {
         self.policy.stale = stale;
         self
     }
 
-    /// Sets the timeout of one whole fetch, discovery included. Defaults to 5 s.
+    /// Sets the timeout of a whole fetch, including discovery. Defaults to 5 s.
     #[must_use]
     pub fn jwks_timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
@@ -327,8 +326,8 @@ impl Builder {
         self
     }
 
-    /// Sets the longest time after `iat` that a token is accepted, whatever its `exp`. A token
-    /// without `iat` is then rejected. Defaults to no limit.
+    /// Sets the maximum age of a token, counted from `iat`, even if `exp` is later. With this
+    /// option, a token without `iat` is rejected. Defaults to no limit.
     ///
     #[cfg_attr(feature = "testing", doc = "```")]
     #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
@@ -381,12 +380,12 @@ impl Builder {
         self
     }
 
-    /// Sets the URL that identifies the protected resource (RFC 9728 §1.2), without query and
-    /// fragment. Every challenge then names the URL of the resource's metadata, and
-    /// [`Auth::metadata`] returns the document. Defaults to none.
+    /// Sets the URL that identifies the protected resource (RFC 9728 §1.2), without a query or a
+    /// fragment. Every challenge then contains the URL of the resource's metadata, and
+    /// [`Auth::metadata`] returns that document. Defaults to none.
     ///
-    /// Clients may write a URL without a path with or without a trailing slash. If a resource is
-    /// set, both spellings are accepted for every audience that is such a URL.
+    /// Some clients write `https://api.example.com` with a trailing slash, and some without. If a
+    /// resource is set, both spellings of every audience without a path are accepted.
     ///
     #[cfg_attr(feature = "warp", doc = "```")]
     #[cfg_attr(not(feature = "warp"), doc = "```ignore")]
@@ -414,8 +413,8 @@ impl Builder {
         self
     }
 
-    /// Sets the URL of the protected resource's metadata. Every challenge names it, so that a
-    /// client that knows only the resource can find the issuer (RFC 9728 §5.1). Defaults to the
+    /// Sets the URL of the protected resource's metadata. Every challenge contains this URL, so a
+    /// client that only knows the resource can find the issuer (RFC 9728 §5.1). Defaults to the
     /// well-known URL of the [`resource`](Self::resource), if one is set.
     #[must_use]
     pub fn resource_metadata(mut self, url: impl Into<String>) -> Self {
@@ -423,8 +422,8 @@ impl Builder {
         self
     }
 
-    /// Sets the claim that holds a token's roles, which [`role`](crate::auth::policy::role) checks:
-    /// the full name of a payload member, such as Auth0's `https://my.app/roles`, or a path, such
+    /// Sets the claim that contains a token's roles, for [`role`](crate::auth::policy::role). This
+    /// is either the full name of a claim, such as Auth0's `https://my.app/roles`, or a path, such
     /// as Keycloak's `realm_access.roles`. Defaults to `roles`.
     #[must_use]
     pub fn roles_at(mut self, claim: impl Into<String>) -> Self {
@@ -432,16 +431,17 @@ impl Builder {
         self
     }
 
-    /// Sets the claim that holds a token's groups, which [`group`](crate::auth::policy::group)
-    /// checks: a name or a path, as for [`roles_at`](Self::roles_at). Defaults to `groups`.
+    /// Sets the claim that contains a token's groups, for [`group`](crate::auth::policy::group).
+    /// This is a name or a path, as for [`roles_at`](Self::roles_at). Defaults to `groups`.
     #[must_use]
     pub fn groups_at(mut self, claim: impl Into<String>) -> Self {
         self.groups_at = claim.into();
         self
     }
 
-    /// Makes `scope` include other scopes: a token that grants `scope` meets policies that require
-    /// any of them. Call it again for another scope. Inclusion is transitive. Defaults to none.
+    /// Makes `scope` include other scopes. A token with `scope` then also meets policies that
+    /// require any of the included scopes. Inclusion is transitive. Call this method once for each
+    /// scope that includes others. Defaults to none.
     ///
     /// [`Claims::scopes`](crate::auth::Claims::scopes) still returns only the scopes in the token.
     ///
@@ -475,8 +475,8 @@ impl Builder {
         self
     }
 
-    /// Takes the token from this header field, which carries it without a scheme, and ignores
-    /// `Authorization`. Identity-aware proxies send such fields: `Cf-Access-Jwt-Assertion`,
+    /// Reads the token from this header instead of `Authorization`. The value is the token alone,
+    /// without a scheme. Identity-aware proxies send such headers: `Cf-Access-Jwt-Assertion`,
     /// `X-Goog-Iap-Jwt-Assertion`, `X-Forwarded-Access-Token`. Defaults to `Authorization`.
     ///
     #[cfg_attr(feature = "testing", doc = "```")]
@@ -508,8 +508,8 @@ impl Builder {
     }
 
     /// Sets the maximum length of a token, from 1 KiB to 64 KiB. Defaults to
-    /// [`MAX_TOKEN`](crate::auth::MAX_TOKEN), 16 KiB. The server must accept request heads that are
-    /// larger than that.
+    /// [`MAX_TOKEN`](crate::auth::MAX_TOKEN), 16 KiB. The server must accept request heads larger
+    /// than this.
     #[must_use]
     pub fn max_token_bytes(mut self, bytes: usize) -> Self {
         self.max_token = bytes;
@@ -518,14 +518,14 @@ impl Builder {
 
     /// Trusts issuers that `resolve` finds by name, in addition to the configured ones.
     ///
-    /// The function receives the `iss` of a token whose issuer is not configured, which an attacker
-    /// can choose freely, and returns the issuer with exactly this name, or `None`. It may query a
-    /// database and has 3 s to answer. At most 16 names are resolved at the same time, and each
-    /// name at most once at a time. A returned issuer is cached for 10 minutes and a `None` for a
-    /// minute, at most 1,000 of each. [`prescreen`](Self::prescreen) rejects names without calling
-    /// the function.
+    /// The function is called with the `iss` of a token if that issuer is not configured. It
+    /// returns the issuer with exactly this name, or `None`. Note that an attacker can choose the
+    /// name. The function may query a database, and must return within 3 s. At most 16 names are
+    /// resolved at the same time, and concurrent requests for one name share one call. A returned
+    /// issuer is cached for 10 minutes and a `None` for one minute, up to 1,000 of each. To reject
+    /// names without calling the function, set [`prescreen`](Self::prescreen).
     ///
-    /// Options that the returned issuer does not set are the builder's.
+    /// The returned issuer inherits the options that it does not set from the builder.
     ///
     #[cfg_attr(feature = "testing", doc = "```")]
     #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
@@ -560,42 +560,42 @@ impl Builder {
         self
     }
 
-    /// Rejects issuer names before [`resolve_issuers`](Self::resolve_issuers) is called. The
-    /// function returns whether a name is possible. It runs for every unknown `iss`, so it must be
-    /// fast. [`tenant_of`](crate::auth::tenant_of) compares a name with a template.
+    /// Filters issuer names before the function of [`resolve_issuers`](Self::resolve_issuers) is
+    /// called. A name for which `is_possible` returns `false` is rejected. `is_possible` runs for
+    /// every unknown `iss`, so it must be fast. [`tenant_of`](crate::auth::tenant_of) compares a
+    /// name with a template.
     #[must_use]
     pub fn prescreen(mut self, is_possible: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
         self.prescreen = Some(Arc::new(is_possible));
         self
     }
 
-    /// Sets how many verified tokens of average size, 1.5 KB each, are cached. Larger tokens count
-    /// for more than one. 0 turns the cache off. Defaults to 10,000.
+    /// Sets the number of verified tokens to cache, assuming an average size of 1.5 KB. A larger
+    /// token counts as several. 0 turns the cache off. Defaults to 10,000.
     #[must_use]
     pub fn token_cache(mut self, tokens: usize) -> Self {
         self.token_cache = tokens;
         self
     }
 
-    /// Accepts tokens that are bound to the client's certificate (RFC 8705), which `source`
-    /// provides. The client presents them as bearer tokens, over a connection with that
-    /// certificate. Defaults to none: such tokens are rejected.
+    /// Accepts tokens bound to the client's certificate (RFC 8705). `source` says where to
+    /// find the certificate of a request. Clients send such tokens as bearer tokens, over a
+    /// connection with that certificate. By default, such tokens are rejected.
     #[must_use]
     pub fn client_certificates(mut self, source: CertificateSource) -> Self {
         self.certificates = Some(source);
         self
     }
 
-    /// Sets the store that records used proofs and logout tokens, and that shares revocations.
-    /// Replicas of one API need a shared store. Defaults to 64 MiB of this process's
-    /// [memory](Store::memory).
+    /// Sets the store for used proofs, used logout tokens and revocations. Replicas of an API need
+    /// a shared store. Defaults to 64 MiB of [memory](Store::memory) in this process.
     #[must_use]
     pub fn state_store(mut self, store: Store) -> Self {
         self.store = Some(store);
         self
     }
 
-    /// Sets the clock that the times of tokens are compared with. Defaults to the system clock.
+    /// Sets the clock for checking the times in tokens. Defaults to the system clock.
     ///
     #[cfg_attr(feature = "testing", doc = "```")]
     #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
@@ -623,25 +623,25 @@ impl Builder {
 
     /// Reads revocations from a file of JSON lines, such as
     /// `{"iss":"https://…/","sub":"auth0|alice","before":1790000000}`. The file is checked every
-    /// second. [`build`](Self::build) fails if the file cannot be read. If it becomes unreadable
-    /// later, the last list stays in use.
+    /// second for changes. [`build`](Self::build) fails if the file cannot be read. If the file
+    /// becomes unreadable later, the last list stays in use.
     #[must_use]
     pub fn revocation_file(mut self, path: impl AsRef<Path>) -> Self {
         self.revocation_file = Some(path.as_ref().to_owned());
         self
     }
 
-    /// Reads revocations from a source of your own, such as a database, at the interval `every`.
-    /// Until the first successful read, requests with a token are answered with 503, unless
-    /// [`revocation_outage`](Self::revocation_outage) says otherwise.
+    /// Reads revocations from your own source, such as a database, at the interval `every`. Until
+    /// the first successful read, requests with a token get a 503, unless
+    /// [`revocation_outage`](Self::revocation_outage) is set to accept them.
     #[must_use]
     pub fn revocation_source(mut self, source: impl RevocationSource, every: Duration) -> Self {
         self.revocation_sources.push(Polled::new(source, every));
         self
     }
 
-    /// Accepts logout tokens for this client (`OpenID` Connect Back-Channel Logout 1.0), which
-    /// [`Auth::log_out`] verifies. Call it again to accept several. Defaults to none.
+    /// Accepts logout tokens for this client (`OpenID` Connect Back-Channel Logout 1.0). Pass them
+    /// to [`Auth::log_out`]. Call this method again to accept several clients. Defaults to none.
     #[must_use]
     pub fn logout_client(mut self, client_id: impl Into<String>) -> Self {
         self.logout_clients.push(client_id.into());
@@ -664,8 +664,8 @@ impl Builder {
         self
     }
 
-    /// Accepts tokens that are bound to a key, with a proof in the `DPoP` field (RFC 9449).
-    /// Defaults to none: a token with `cnf` is rejected.
+    /// Accepts tokens bound to a key, with a proof in the `DPoP` header (RFC 9449). By
+    /// default, a token with `cnf` is rejected.
     ///
     /// ```
     /// use warp_bearer::auth::{Auth, dpop::Dpop};
@@ -691,7 +691,7 @@ impl Builder {
     /// ```
     /// use warp_bearer::auth::Auth;
     ///
-    /// // A test can find such a mistake without a network or a tenant.
+    /// // A unit test finds this mistake without a network or a tenant.
     /// let fault = Auth::builder().issuer("https://tenant.eu.auth0.com/").build().unwrap_err();
     /// assert_eq!(fault.to_string(), "no audience is configured");
     /// ```
@@ -738,7 +738,7 @@ impl Builder {
         }))
     }
 
-    /// Returns the names of the issuers, or `None` if others may be resolved.
+    /// Returns the names of the issuers. `None` if a resolver may add others.
     fn names(&self, resolves: bool) -> Option<HashSet<String>> {
         let names = self.issuers.iter().map(|issuer| issuer.issuer.clone());
         (!resolves).then(|| names.collect())
@@ -766,8 +766,8 @@ impl Builder {
         Ok(Revocations::new(Arc::clone(list), sources))
     }
 
-    /// Returns the issuers of this builder. An unchanged issuer of `before` is reused; a changed
-    /// one keeps at least its keys, if they come from the same source.
+    /// Returns the issuers of this builder. Reuses each issuer of `before` that has not changed. An
+    /// issuer that has changed keeps its keys if their source is the same.
     fn trusted_issuers(
         &self,
         fetcher: &Arc<Fetcher>,
@@ -775,7 +775,7 @@ impl Builder {
     ) -> Result<Issuers, SetupError> {
         let (mut kept, mut changed) = (Vec::new(), Vec::new());
         let mut names = HashSet::new();
-        // If two issuers have the same name, the first one counts.
+        // If two issuers have the same name, only the first one is used.
         for own in self.issuers.iter().filter(|own| names.insert(&own.issuer)) {
             let parts = self.parts(own)?;
             match before.and_then(|before| before.named(&own.issuer)) {
@@ -876,8 +876,8 @@ impl Builder {
         })
     }
 
-    /// Starts an issuer. It takes over the keys of the issuer it replaces if both come from the
-    /// same source.
+    /// Starts an issuer. It takes over the keys of the issuer that it replaces, if both have the
+    /// same source of keys.
     fn start(
         parts: IssuerParts,
         fetcher: &Arc<Fetcher>,
@@ -892,7 +892,7 @@ impl Builder {
         };
         let secret = parts.rules.secret.as_deref();
         let context = Arc::new(parts.context);
-        // Tokens that were issued under the old options are still in use.
+        // Keeps the longest lifetime, because tokens issued before the reload are still in use.
         let longest = before.map(|before| before.context.longest_lifetime.load(Relaxed));
         context
             .longest_lifetime
@@ -924,8 +924,8 @@ impl Builder {
         })
     }
 
-    /// Returns the audiences. If the API is a resource, URLs without a path are returned in both
-    /// spellings.
+    /// Returns the audiences. If a resource is configured, includes both spellings of URLs without
+    /// a path.
     fn spellings(&self, audiences: &[String]) -> Arc<[String]> {
         if self.resource.is_none() {
             return audiences.into();
@@ -958,7 +958,7 @@ impl Builder {
         challenge
     }
 
-    /// Returns the DPoP mode of an issuer: its own, or else the default for all issuers.
+    /// Returns the DPoP mode of an issuer: its own, or the builder's.
     fn dpop_mode(&self, issuer: &TrustedIssuer) -> DpopMode {
         let all = self.dpop.as_ref().map(|dpop| dpop.mode);
         issuer.own.dpop.or(all).unwrap_or_default()
@@ -991,7 +991,7 @@ impl Builder {
         }
         let without_keys = |issuer: &&TrustedIssuer| issuer.options.source.is_none();
         let without_secret = |issuer: &&TrustedIssuer| issuer.options.secret.is_none();
-        // A resolved issuer would be verified with a key that other issuers share.
+        // A resolved issuer would share its key with other issuers.
         let is_resolved = self.resolve.is_some();
         let shared_keys = self.options.source.is_some()
             && (is_resolved || self.issuers.iter().filter(without_keys).count() > 1);
@@ -1053,8 +1053,8 @@ struct IssuerParts {
     place: Option<Arc<str>>,
 }
 
-/// Starts the keys of an issuer. Begins with the document that `before` holds, if both come from
-/// the same source.
+/// Starts fetching the keys of an issuer. Until the first fetch, uses the document of `before`, if
+/// both have the same source of keys.
 fn start_keys(
     parts: &IssuerParts,
     fetcher: &Arc<Fetcher>,
@@ -1096,13 +1096,13 @@ fn own_or<'a, T>(own: &'a [T], all: &'a [T]) -> &'a [T] {
     if own.is_empty() { all } else { own }
 }
 
-/// Returns the seed of the jitter that spreads the fetches of replicas. The seed is not secret, so
-/// it does not come from aws-lc, whose first random number takes 50 ms.
+/// Returns a seed for the jitter that spreads the fetches of replicas. Does not use aws-lc, because
+/// its first random number takes 50 ms and the seed need not be secret.
 fn seed() -> u64 {
     RandomState::new().hash_one(())
 }
 
-/// Returns whether an algorithm needs a public key.
+/// Returns `true` if an algorithm needs a public key.
 fn needs_keys(algorithms: &[Algorithm]) -> bool {
     algorithms.iter().any(|alg| !alg.is_symmetric())
 }

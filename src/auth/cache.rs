@@ -1,11 +1,11 @@
-//! A cache of verified tokens. It affects only the speed of verification.
+//! A cache of verified tokens, which only makes verification faster.
 //!
-//! A lookup hashes 16 bytes of the token under a random key, and a hit compares the whole token
-//! byte for byte. Every hit checks the token's times again. If the key set has changed since, the
+//! A lookup hashes 16 bytes of the token under a random key, then compares the whole token byte for
+//! byte. On a hit, the times of the token are checked again. If the key set has changed, the whole
 //! token is verified again. Rejected tokens are not cached, so an attacker cannot fill the cache.
 //!
-//! A second cache holds the headers of verified tokens, so that a new token with a known header
-//! skips parsing it. Both caches have bounded memory.
+//! A second cache contains the headers of verified tokens, because many tokens share a header that
+//! need not be parsed again. Both caches have bounded memory.
 
 use std::{
     fmt,
@@ -21,7 +21,7 @@ use quick_cache::{Equivalent, Weighter, sync};
 use crate::algorithm::Algorithm;
 use crate::auth::token::payload::Verified;
 
-/// The bytes of memory used by a token of average size: 1 KiB of token, plus its payload.
+/// The memory of an average token in bytes: 1 KiB for the token, plus its payload.
 const AVERAGE: u64 = 1536;
 
 /// Maximum number of cached headers. Tokens signed with the same key usually share one header.
@@ -39,7 +39,7 @@ pub(crate) struct Cache {
 }
 
 impl Cache {
-    /// Creates a cache for `tokens` tokens of average size. Larger tokens count for more than one.
+    /// Creates a cache for `tokens` tokens of average size. A larger token counts as several.
     pub(crate) fn new(tokens: usize) -> Self {
         let bytes = (tokens as u64).saturating_mul(AVERAGE);
         Self {
@@ -122,7 +122,7 @@ impl Equivalent<Token> for Lookup<'_> {
     }
 }
 
-/// Weighs an entry by its memory. Small entries weigh 1 KiB, which also limits their number.
+/// Weighs an entry by its memory, but at least 1 KiB, which also limits the number of entries.
 #[derive(Debug, Clone)]
 struct Bytes;
 
@@ -138,7 +138,7 @@ impl Weighter<Token, Arc<Verified>> for Bytes {
 pub(crate) struct KnownHeader {
     pub(crate) algorithm: Algorithm,
     pub(crate) kid: Option<Arc<str>>,
-    /// True if `typ` is that of RFC 9068, `at+jwt`.
+    /// True if `typ` is `at+jwt` (RFC 9068).
     pub(crate) is_at_jwt: bool,
 }
 

@@ -13,7 +13,6 @@ use http::{HeaderValue, header::InvalidHeaderValue};
 
 use crate::auth::error::{AuthError, BearerError, MISSING_FROM_FIELD};
 
-/// An authentication scheme.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scheme {
     /// `Bearer` (RFC 6750 §2.1).
@@ -28,17 +27,17 @@ pub(crate) enum Scheme {
 pub struct Challenge {
     /// The protection space, printable ASCII without `"` and `\`.
     pub realm: Arc<str>,
-    /// The scopes that would suffice, separated by spaces. `None` if no scope would help.
+    /// The scopes to request, separated by spaces. `None` if no scope would help.
     pub scope: Option<Arc<str>>,
     /// The URL of the metadata of the protected resource (RFC 9728 §5.1).
     pub resource_metadata: Option<Arc<str>>,
-    /// The authentication context classes that would suffice, separated by spaces (RFC 9470 §3).
+    /// The accepted authentication context classes, separated by spaces (RFC 9470 §3).
     pub acr_values: Option<Arc<str>>,
-    /// The longest time since the user authenticated, in seconds (RFC 9470 §3).
+    /// The maximum time since the user authenticated, in seconds (RFC 9470 §3).
     pub max_age: Option<u64>,
     /// True if the response offers a `Bearer` challenge.
     pub bearer: bool,
-    /// The algorithms of DPoP proofs, separated by spaces, if the response offers a `DPoP`
+    /// The algorithms for DPoP proofs, separated by spaces. `None` if the response offers no `DPoP`
     /// challenge.
     pub dpop: Option<Arc<str>>,
     pub(crate) written: Written,
@@ -60,7 +59,7 @@ impl Default for Challenge {
 }
 
 impl Challenge {
-    /// Returns the same challenge for this scheme alone.
+    /// Returns the challenge with only this scheme.
     #[must_use]
     pub(crate) fn only(mut self, scheme: Scheme) -> Self {
         self.bearer = scheme == Scheme::Bearer;
@@ -71,13 +70,13 @@ impl Challenge {
     }
 }
 
-/// A rejected request: the error, and the challenge to answer with.
+/// A rejected request, with the error and the challenge for the response.
 ///
-/// In warp, a refusal is a rejection, and `rejection.find::<Refusal>()` finds it. Turn it into a
-/// response with [`response`](Self::response) or [`www_authenticate`](Self::www_authenticate). If a
-/// filter's refusal is dropped before that, an error is logged: the route was not closed by
-/// [`route()`](crate::auth::BearerFilterExt::route), so another route has answered the rejected
-/// request.
+/// In warp, a refusal is a rejection, which `rejection.find::<Refusal>()` returns. To create a
+/// response, call [`response`](Self::response) or [`www_authenticate`](Self::www_authenticate). If
+/// neither is called before the refusal of a filter is dropped, an error is logged. It means that
+/// the route was not closed with [`route()`](crate::auth::BearerFilterExt::route), and another
+/// route has responded to the rejected request.
 ///
 #[cfg_attr(feature = "warp", doc = "```")]
 #[cfg_attr(not(feature = "warp"), doc = "```ignore")]
@@ -111,12 +110,12 @@ impl Challenge {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Refusal {
-    /// The reason.
+    /// The reason for the rejection.
     pub error: AuthError,
-    /// The realm, and the scope if the route knows one.
+    /// The parameters of the challenge.
     pub challenge: Challenge,
     nonce: Option<Arc<str>>,
-    /// True if a field other than `Authorization` carries the token.
+    /// True if tokens are read from a header other than `Authorization`.
     is_in_own_field: bool,
     pending: Pending,
 }
@@ -132,14 +131,13 @@ impl Refusal {
         }
     }
 
-    /// Returns this refusal with the scopes that would suffice.
     #[must_use]
     pub(crate) fn with_scope(mut self, scope: Option<Arc<str>>) -> Self {
         self.challenge.scope = scope;
         self
     }
 
-    /// Returns this refusal with the authentication that would suffice.
+    /// Adds the authentication that the user needs.
     #[must_use]
     pub(crate) fn with_step_up(mut self, acr_values: Option<String>, max_age: Option<u64>) -> Self {
         self.challenge.acr_values = acr_values.map(Into::into);
@@ -147,14 +145,13 @@ impl Refusal {
         self
     }
 
-    /// Returns the same refusal for a service that reads the token from another field.
+    /// Sets whether tokens are read from a header other than `Authorization`.
     #[must_use]
     pub(crate) fn in_own_field(mut self, is_in_own_field: bool) -> Self {
         self.is_in_own_field = is_in_own_field;
         self
     }
 
-    /// Returns the message for the caller.
     pub(crate) fn detail(&self) -> &'static str {
         if self.is_in_own_field && self.error == AuthError::MissingToken {
             return MISSING_FROM_FIELD;
@@ -162,7 +159,6 @@ impl Refusal {
         self.error.detail()
     }
 
-    /// Returns this refusal with a nonce for the next proof.
     #[must_use]
     pub(crate) fn with_nonce(mut self, nonce: Option<Arc<str>>) -> Self {
         self.nonce = nonce;
@@ -180,24 +176,25 @@ impl Refusal {
         self.pending.0.store(true, Relaxed);
     }
 
-    /// Marks the refusal as answered, so that dropping it logs nothing.
+    /// Marks the refusal as turned into a response, so dropping it does not log an error.
     pub(crate) fn answered(&self) {
         self.pending.0.store(false, Relaxed);
     }
 
-    /// Returns the value of `WWW-Authenticate`. `None` if a different token would not help (503).
+    /// Returns the value of `WWW-Authenticate`. `None` for a 503, because another token would not
+    /// help.
     ///
     /// Two challenges are separated by a comma (RFC 9110 §11.6.1). [`response`](Self::response)
-    /// sends them as two fields.
+    /// sends them as two headers.
     pub fn www_authenticate(&self) -> Option<String> {
         let challenges: Vec<_> = self.schemes().map(|scheme| self.text(scheme)).collect();
         (!challenges.is_empty()).then(|| challenges.join(", "))
     }
 
-    /// Returns each challenge as the value of a field. There is none if no other token would help
-    /// (503).
+    /// Returns the value of each `WWW-Authenticate` header. Empty for a 503, because another token
+    /// would not help.
     ///
-    /// A challenge is written only once, unless it depends on the token.
+    /// Formatted challenges are cached, unless they depend on the token.
     pub(crate) fn fields(&self) -> impl Iterator<Item = Result<HeaderValue, InvalidHeaderValue>> {
         self.schemes().map(|scheme| {
             let challenge = &self.challenge;
@@ -221,7 +218,7 @@ impl Refusal {
         })
     }
 
-    /// Returns the scheme of each challenge. There is none if no other token would help (503).
+    /// Returns the scheme of each challenge. Empty for a 503.
     fn schemes(&self) -> impl Iterator<Item = Scheme> {
         self.answered();
         let helps = !self.error.status().is_server_error();
@@ -260,9 +257,8 @@ impl Refusal {
         algorithms.filter(|_| scheme == Scheme::Dpop)
     }
 
-    /// Returns the scope to name in the challenge. A scope helps a client without a token, or one
-    /// whose token grants too few scopes. It would mislead a client that lacks a permission or a
-    /// role.
+    /// Returns the scope for the challenge. A client needs it if it has no token, or if its token
+    /// grants too few scopes. It would mislead a client that lacks a permission or a role.
     fn scope(&self) -> Option<&str> {
         match self.error {
             AuthError::MissingToken
@@ -273,14 +269,13 @@ impl Refusal {
     }
 }
 
-/// Returns the pieces of one challenge parameter. They are empty if there is no value.
+/// Returns the pieces of a challenge parameter. They are empty if there is no value.
 fn parameter<'v>(opening: &'static str, value: Option<&'v str>) -> [&'v str; 3] {
     value.map_or([""; 3], |value| [opening, value, "\""])
 }
 
-/// The challenges that were written so far, by what they say. All clones of a challenge share them.
-///
-/// Requests read them without a lock.
+/// A cache of formatted challenges, shared by all clones of a [`Challenge`]. Requests read it
+/// without a lock.
 #[derive(Clone, Default)]
 pub(crate) struct Written(Arc<ArcSwap<Vec<WrittenChallenge>>>);
 
@@ -290,7 +285,8 @@ struct WrittenChallenge {
     field: HeaderValue,
 }
 
-/// Everything that a challenge says, unless it names the authentication that would suffice.
+/// The parameters that determine a formatted challenge. Challenges that ask the user to
+/// authenticate again are not cached.
 #[derive(Clone)]
 struct Parameters<S> {
     code: &'static str,
@@ -302,8 +298,8 @@ struct Parameters<S> {
 }
 
 impl Written {
-    /// The most challenges that are kept. A service has a few; the queries of `/auth` can name more
-    /// scopes than anyone should keep.
+    /// The maximum number of cached challenges. A service has only a few, but the queries of
+    /// `/auth` could contain any number of different scopes.
     const MOST: usize = 64;
 
     fn find(&self, wanted: &Parameters<&str>) -> Option<HeaderValue> {
@@ -329,7 +325,8 @@ impl Written {
 
 impl Parameters<Box<str>> {
     fn are(&self, wanted: &Parameters<&str>) -> bool {
-        // Codes come first: they rule out nearly all others, and equal ones are at one address.
+        // Compares the codes first, because they differ for most challenges, and equal codes
+        // usually have the same address.
         (std::ptr::eq(self.code, wanted.code) || self.code == wanted.code)
             && self.scheme == wanted.scheme
             && *self.realm == *wanted.realm
@@ -353,7 +350,7 @@ impl Parameters<&str> {
 }
 
 impl PartialEq for Written {
-    /// Challenges that say the same are equal, written or not.
+    /// The cache does not matter when challenges are compared.
     fn eq(&self, _: &Self) -> bool {
         true
     }
@@ -367,10 +364,10 @@ impl fmt::Debug for Written {
     }
 }
 
-/// A flag that is set while a refusal waits for its response. Logs an error if it is dropped while
-/// set.
+/// A flag that is set until a refusal is turned into a response. Logs an error if it is dropped
+/// while it is set.
 ///
-/// A clone takes the flag over, so that only the last clone logs.
+/// A clone takes over the flag, so only the last clone logs the error.
 #[derive(Debug, Default)]
 struct Pending(AtomicBool);
 
@@ -386,7 +383,7 @@ impl Drop for Pending {
         if !*self.0.get_mut() {
             return;
         }
-        // Logged once per process; otherwise an attacker could flood the log.
+        // Logged only once per process. Otherwise, an attacker could flood the log.
         if !REPORTED.swap(true, Relaxed) {
             tracing::error!(
                 "rejected request was answered by another route; close the route that rejected it \
@@ -461,7 +458,8 @@ mod tests {
             |challenge| challenge.dpop = Some("EdDSA".into()),
             |challenge| challenge.acr_values = Some("gold".into()),
         ];
-        // Twice, so that all of them were written before, and none is taken for another.
+        // The second time, every challenge comes from the cache and must not be confused with
+        // another.
         for _ in 0..2 {
             for (variant, change) in variants.iter().enumerate() {
                 for error in AuthError::ALL {

@@ -1,8 +1,8 @@
-//! [`Clock`]: the clock that the times of tokens are compared with.
+//! [`Clock`]: the clock for checking the times in tokens.
 
 use std::{fmt, sync::Arc, time::SystemTime};
 
-/// The system clock, or the one that the builder sets.
+/// The system clock, or the clock set in the builder.
 #[derive(Clone)]
 pub(crate) struct Clock(Arc<dyn Fn() -> SystemTime + Send + Sync>);
 

@@ -1,9 +1,9 @@
-//! The context of one request: the facts for its log line and its metrics.
+//! The context of a request: what its log line and its metrics report.
 //!
-//! The outermost layer of a service runs the future that answers a request in [`scope`]. Inside the
-//! scope, the filters record how authentication ended, and the routes may record their names.
-//! [`take`] returns the context before the scope ends. The context never contains the token. Of the
-//! claims it contains only the issuer, which equals a configured one.
+//! The outermost layer of a service handles each request in a [`scope`]. Inside the scope, the
+//! filters record the result of authentication, and routes may record their names. Call [`take`] at
+//! the end of the scope to get the context. The context does not contain the token, and only the
+//! issuer of its claims.
 
 use std::{
     cell::Cell,
@@ -41,14 +41,14 @@ pub struct RequestContext {
     pub route: Option<&'static str>,
     /// True if the request was a probe, from [`set_probe`].
     pub is_probe: bool,
-    /// How authentication ended. `None` if the request carried no token, or if its route does not
+    /// The result of authentication. `None` if the request has no token, or if its route does not
     /// authenticate.
     pub authentication: Option<Authentication>,
-    /// The waits of the request for other servers, at most one of each kind.
+    /// How long the request waited for other servers. At most one wait for each reason.
     pub waits: Vec<Wait>,
     /// The client's original request, from [`set_original`].
     pub original: Option<Box<Original>>,
-    /// Why the DPoP proof of the request was rejected, from a fixed list of texts.
+    /// Why the DPoP proof of the request was rejected, from a fixed list of messages.
     pub proof_fault: Option<&'static str>,
 }
 
@@ -76,8 +76,8 @@ pub enum WaitReason {
     Store,
 }
 
-/// The client's original request, which a proxy asks about. A client controls these texts: they are
-/// displayed and never used for a decision.
+/// The client's original request, as reported by a proxy. The client controls these strings, so
+/// they must only be displayed and never used for a decision.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Original {
     /// The method.
@@ -88,7 +88,7 @@ pub struct Original {
     pub path: Option<String>,
 }
 
-/// How the authentication of one request ended.
+/// The result of authenticating a request.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Authentication {
@@ -96,12 +96,12 @@ pub struct Authentication {
     pub began: Instant,
     /// Time spent on verification, including the wait for keys.
     pub duration: Duration,
-    /// The identity in the token. `None` if the token was rejected. Present if the token is valid
-    /// but does not grant what the route requires.
+    /// The identity in the token. `None` if the token was rejected. A valid token that does not
+    /// meet the route's policy has one.
     pub identity: Option<Identity>,
 }
 
-/// Runs `answer`, the future that answers a request, with an empty context.
+/// Runs `answer`, the future that handles a request, with an empty context.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -153,14 +153,14 @@ pub fn take() -> RequestContext {
     taken.unwrap_or_default()
 }
 
-/// Records which route answers the request. Does nothing outside of [`scope`].
+/// Records the name of the request's route. Does nothing outside of [`scope`].
 pub fn set_route(name: &'static str) {
     // Fails only outside of a scope, where no context exists.
     let _ = CURRENT.try_with(|context| context.route.set(Some(name)));
 }
 
-/// Records that the request is a probe, which a service may leave out of its log. Does nothing
-/// outside of [`scope`].
+/// Records that the request is a probe, which a service may not want to log. Does nothing outside
+/// of [`scope`].
 pub fn set_probe() {
     let _ = CURRENT.try_with(|context| context.is_probe.set(true));
 }
@@ -170,7 +170,7 @@ pub fn set_original(original: Original) {
     set_original_with(|| original);
 }
 
-/// Records the client's own request, which is read only within [`scope`].
+/// Records the client's original request. Calls `read` only within [`scope`].
 pub(crate) fn set_original_with(read: impl FnOnce() -> Original) {
     let _ = CURRENT.try_with(|context| context.original.set(Some(Box::new(read()))));
 }

@@ -1,11 +1,11 @@
-//! Shows addresses and texts from outside in the log, in `check` and in `explain`.
+//! Makes untrusted URLs and strings safe to display in the log, in `check` and in `explain`.
 //!
-//! An address may carry a password in its user information or a key in its query. A text may move a
-//! terminal's cursor, reverse the direction of writing, or be half a megabyte long. When they are
-//! created, [`ShownUrl`] and [`ShownText`] drop everything that must not be shown, so code that
-//! prints them cannot leak the rest. `FetchError` consists of them.
+//! A URL may contain a password in its user information or a key in its query. A string may move a
+//! terminal's cursor, reverse the direction of writing, or be half a megabyte long. [`ShownUrl`]
+//! and [`ShownText`] drop everything that must not be shown when they are created, so code that
+//! prints them cannot leak it. `FetchError` contains no other strings from outside.
 //!
-//! `/readyz` shows neither; it prints only a word of a fixed list (`FetchError::word`).
+//! `/readyz` does not use them. It only shows a word from a fixed list (`FetchError::word`).
 
 use std::fmt;
 #[cfg(feature = "service")]
@@ -13,21 +13,22 @@ use std::{borrow::Cow, fmt::Write as _};
 
 use reqwest::Url;
 
-/// The maximum number of characters shown of an address or a text.
+/// The maximum number of characters to show of a URL or a string.
 const MAX_CHARS: usize = 80;
 
-/// The maximum number of characters shown of a library's message. It is larger because the library
-/// adds its own words: rustls writes 100 characters before the first name of a certificate.
+/// The maximum number of characters to show of a library's error message. It is larger because the
+/// message has a fixed part. For example, rustls writes 100 characters before the first certificate
+/// name.
 const MAX_MESSAGE_CHARS: usize = 240;
 
-/// A text from outside, reduced to the part that may be shown.
+/// An untrusted string that is safe to display.
 ///
-/// It has at most 80 characters, and addresses in it are shown as [`ShownUrl`] shows them.
-/// `Display` escapes control and bidi characters; `Debug` also quotes.
+/// It has at most 80 characters, and each URL in it is reduced as in [`ShownUrl`]. `Display`
+/// escapes control and bidi characters, and `Debug` also adds quotes.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct ShownText(String);
 
-/// An address without user information, query and fragment.
+/// A URL without user information, query and fragment.
 ///
 /// It has at most 80 characters. An ellipsis marks each removed part.
 #[derive(Clone, PartialEq, Eq)]
@@ -38,7 +39,7 @@ impl ShownText {
         Self(cut(&without_secrets_in_words(text), MAX_CHARS))
     }
 
-    /// Creates a text from a library's message, which may quote its input.
+    /// Creates a string from a library's error message, which may quote untrusted input.
     pub(crate) fn message(message: impl fmt::Display) -> Self {
         let message = message.to_string();
         Self(cut(&without_secrets_in_words(&message), MAX_MESSAGE_CHARS))
@@ -46,7 +47,7 @@ impl ShownText {
 }
 
 impl ShownUrl {
-    /// Creates an address from a text. The text need not be a valid address.
+    /// Creates a URL from any string, valid or not.
     pub(crate) fn new(text: &str) -> Self {
         Self(ShownText(cut(&without_secrets(text), MAX_CHARS)))
     }
@@ -96,19 +97,20 @@ impl fmt::Debug for ShownUrl {
     }
 }
 
-/// Returns the text of a [`ShownText`], for a log that escapes its values. Each request logs one, so
-/// a short text without a URL is borrowed.
+/// Like [`ShownText`], for a log that escapes its values. Each request logs such a string, so a
+/// short one without a URL is borrowed.
 #[cfg(feature = "service")]
 pub(crate) fn shown(text: &str) -> Cow<'_, str> {
-    // Every URL has a colon, and a text has no more characters than bytes.
+    // A string without a colon contains no URL, and its length in bytes is at least the number of
+    // characters.
     if text.len() <= MAX_CHARS && memchr::memchr(b':', text.as_bytes()).is_none() {
         return text.into();
     }
     ShownText::new(text).0.into()
 }
 
-/// Escapes every character that is not visible as itself: control characters, bidi overrides, and
-/// zero-width, blank and unassigned characters. Plain spaces, quotes and backslashes are kept.
+/// Escapes every character that a reader would not see: control characters, bidi overrides, and
+/// zero-width, blank and unassigned characters. Does not escape spaces, quotes and backslashes.
 pub(crate) fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
@@ -123,7 +125,7 @@ pub(crate) fn escaped(text: &str) -> String {
     escaped
 }
 
-/// Returns whether a terminal shows `c` as itself, without any other effect.
+/// Returns `true` if a terminal shows a glyph for `c` and does nothing else.
 pub(crate) fn is_visible(c: char) -> bool {
     matches!(c, ' '..='~') || !is_blank(c) && c.escape_debug().len() == 1
 }
@@ -137,9 +139,9 @@ pub(crate) fn push_json_escape(json: &mut String, c: char) {
     }
 }
 
-/// Returns whether `c` is one of the blank characters that `char::escape_debug` does not escape:
-/// the Hangul fillers, which Unicode calls ignorable letters, and the blanks of Braille, Egyptian
-/// hieroglyphs and musical notation.
+/// Returns `true` if `c` is a blank character that `char::escape_debug` does not escape: a Hangul
+/// filler (which Unicode classifies as an ignorable letter), or a blank of Braille, Egyptian
+/// hieroglyphs or musical notation.
 fn is_blank(c: char) -> bool {
     matches!(
         c,
@@ -152,7 +154,7 @@ fn is_blank(c: char) -> bool {
     )
 }
 
-/// Cuts a text after `enough` characters, and marks the cut with an ellipsis.
+/// Truncates a string after `enough` characters, and appends an ellipsis.
 pub(crate) fn cut(text: &str, enough: usize) -> String {
     match text.char_indices().nth(enough) {
         Some((end, _)) => format!("{}…", &text[..end]),
@@ -173,8 +175,8 @@ fn without_secrets_in_words(text: &str) -> String {
         .collect()
 }
 
-/// Removes user information, query and fragment at the characters that delimit them. A password may
-/// contain such a character, so an ambiguous address loses everything after its scheme.
+/// Removes user information, query and fragment from a URL, without parsing it. If it is unclear
+/// where a password ends, removes everything after the scheme.
 fn without_secrets(address: &str) -> String {
     let (scheme, rest) = match address.find("://") {
         Some(at) => address.split_at(at + 3),

@@ -1,4 +1,4 @@
-//! [`Dpop`]: the options for tokens that are bound to a key (RFC 9449).
+//! [`Dpop`]: the options for tokens bound to a key (RFC 9449).
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -13,28 +13,28 @@ use crate::auth::{
     store::Store,
 };
 
-/// Decides which tokens of an issuer need a DPoP proof.
+/// Selects the tokens of an issuer that need a DPoP proof.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum DpopMode {
-    /// None. A token that is bound to a key is rejected.
+    /// None. Tokens bound to a key are rejected.
     #[default]
     Off,
-    /// Those that are bound to a key. Plain bearer tokens are accepted too.
+    /// Tokens bound to a key. Plain bearer tokens are accepted too.
     Allowed,
-    /// All of them. A token that is not bound to a key is rejected.
+    /// All tokens. Tokens that are not bound to a key are rejected.
     Required,
 }
 
 /// The options for DPoP proofs (RFC 9449), for [`Builder::dpop`](crate::auth::Builder::dpop).
 ///
-/// A token with `cnf.jkt` is bound to a key. Each request with such a token needs a proof in the
-/// `DPoP` field: a JWT that the client signs with that key, for the method and URL of the request,
-/// and that is accepted only once. A stolen token is then useless without the key, and a stolen
-/// proof without the token.
+/// A token with `cnf.jkt` is bound to a key. A request with such a token needs a proof in the
+/// `DPoP` header. A proof is a JWT for the method and URL of the request, signed with that key, and
+/// is accepted only once. A stolen token is useless without the key, and a stolen proof is useless
+/// without the token.
 ///
-/// The URL in a proof is compared with the *public URL*, under which clients know this service,
-/// followed by the path of the request. The `Host` field is ignored, because the caller chooses it.
+/// The URL in a proof must be the *public URL*, which clients use for this service, followed by the
+/// path of the request. The `Host` header is ignored, because the caller can choose it.
 ///
 /// ```
 /// use warp_bearer::auth::{Auth, dpop::Dpop};
@@ -65,26 +65,25 @@ enum NonceSource {
     Secret(Vec<u8>),
 }
 
-/// The longest time after `iat` for which proofs may be accepted.
+/// The maximum of [`Dpop::window`].
 const LONGEST_WINDOW: Duration = Duration::from_secs(60 * 60);
 
 impl Dpop {
-    /// Accepts tokens that are bound to a key, with their proofs, in addition to plain bearer
-    /// tokens.
+    /// Accepts tokens bound to a key, with a proof, and also plain bearer tokens.
     ///
-    /// `public_url` is the URL under which clients know this service: https, or http on loopback.
-    /// One trailing slash is dropped.
+    /// `public_url` is the URL that clients use for this service: https, or http on loopback. A
+    /// trailing slash is ignored.
     pub fn allowed(public_url: impl Into<String>) -> Self {
         Self::new(DpopMode::Allowed, public_url)
     }
 
-    /// Accepts only tokens that are bound to a key, each with a proof.
+    /// Accepts only tokens bound to a key, with a proof.
     pub fn required(public_url: impl Into<String>) -> Self {
         Self::new(DpopMode::Required, public_url)
     }
 
-    /// Like [`allowed`](Self::allowed), with a mode that is known only at run time. A
-    /// [`TrustedIssuer`](crate::auth::TrustedIssuer) can override the mode.
+    /// Creates the options with a mode that is only known at run time. An issuer can
+    /// [override](crate::auth::TrustedIssuer::dpop) the mode.
     pub fn new(mode: DpopMode, public_url: impl Into<String>) -> Self {
         Self {
             mode,
@@ -109,37 +108,37 @@ impl Dpop {
         self
     }
 
-    /// Sets how long after its `iat` a proof is accepted, in addition to the leeway. Defaults to 5
-    /// min. The [store](crate::auth::Builder::state_store) remembers every proof that long, so a
-    /// longer window takes more memory.
+    /// Sets how long a proof is accepted after its `iat`. The leeway is added to this. Defaults to
+    /// 5 min. A longer window takes more memory, because the
+    /// [store](crate::auth::Builder::state_store) records each proof for this time.
     #[must_use]
     pub fn window(mut self, window: Duration) -> Self {
         self.window = window;
         self
     }
 
-    /// Requires each proof to contain a nonce that this process issued (RFC 9449 §9), so that no
-    /// proof can be made in advance. Defaults to off. Replicas must share one
-    /// [`secret`](Self::nonces_from).
+    /// Requires each proof to contain a nonce from this process (RFC 9449 §9), so an attacker
+    /// cannot prepare proofs for later. Defaults to off. Replicas need
+    /// [`nonces_from`](Self::nonces_from) instead.
     ///
-    /// A client takes the nonce from the `DPoP-Nonce` field of a 401 with `use_dpop_nonce`. Add
-    /// [`Auth::dpop_nonce`](crate::auth::Auth::dpop_nonce) to your other responses, so that clients
-    /// never have to repeat a request later.
+    /// A client gets its first nonce from the `DPoP-Nonce` header of a 401 with `use_dpop_nonce`.
+    /// If your other responses also carry the nonce from
+    /// [`Auth::dpop_nonce`](crate::auth::Auth::dpop_nonce), clients never have to repeat a request
+    /// because a nonce has expired.
     #[must_use]
     pub fn nonces(mut self) -> Self {
         self.nonces = NonceSource::Random;
         self
     }
 
-    /// Like [`nonces`](Self::nonces), for replicas that share `secret`, which has at least 32
-    /// bytes.
+    /// Like [`nonces`](Self::nonces), for replicas with the same `secret`, which must have at least
+    /// 32 bytes.
     #[must_use]
     pub fn nonces_from(mut self, secret: impl Into<Vec<u8>>) -> Self {
         self.nonces = NonceSource::Secret(secret.into());
         self
     }
 
-    /// Validates the options.
     pub(super) fn proofs(&self, store: Store, leeway: Duration) -> Result<Proofs, SetupError> {
         if self.algorithms.is_empty() {
             return Err(SetupError::NoAlgorithm);

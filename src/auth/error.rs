@@ -1,7 +1,7 @@
-//! The errors: [`AuthError`] for a request, [`SetupError`] for the configuration.
+//! The error types: [`AuthError`] for requests and [`SetupError`] for the configuration.
 //!
-//! Neither can hold a token, a claim or a message of another library. Callers see only the fixed
-//! texts in this file's catalogue.
+//! An [`AuthError`] never contains a token, a claim or an error message of another library. Callers
+//! only see the fixed messages in this file.
 
 use std::{fmt, time::Duration};
 
@@ -19,8 +19,8 @@ macro_rules! auth_errors {
     )+) => {
         /// The reason why a request was rejected.
         ///
-        /// `Display` writes [`detail`](Self::detail) with a lower-case first letter and without the
-        /// full stop.
+        /// The `Display` output is [`detail`](Self::detail), starting in lower case and without the
+        /// full stop at the end.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         #[non_exhaustive]
         pub enum AuthError {
@@ -30,8 +30,8 @@ macro_rules! auth_errors {
             })?, )+
         }
 
-        /// The message of [`AuthError::MissingToken`] if a field other than `Authorization` carries
-        /// the token.
+        /// The message of [`AuthError::MissingToken`] if tokens are read from a header other than
+        /// `Authorization`.
 pub(crate) const MISSING_FROM_FIELD: &str = "This resource needs an access token, in the header field that the service reads instead of Authorization.";
 
 impl AuthError {
@@ -52,7 +52,7 @@ impl AuthError {
     };
 }
 
-/// One row of the catalogue.
+/// The fixed parts of an error.
 struct Entry {
     status: StatusCode,
     error: Option<BearerError>,
@@ -60,29 +60,29 @@ struct Entry {
     detail: &'static str,
 }
 
-// One row for each error: its meaning, status, `error` value (RFC 6750), code, and the sentence for
+// Each row has the meaning, the status, the `error` value (RFC 6750), the code, and a sentence for
 // the caller in printable ASCII.
 #[rustfmt::skip]
 auth_errors! {
-    /// The request has no credential, or one with an unsupported scheme. It is *unauthenticated*,
-    /// not malformed (RFC 6750 §3.1).
+    /// The request has no credential, or one with an unsupported scheme. The challenge then has no
+    /// error code (RFC 6750 §3.1).
     MissingToken => UNAUTHORIZED, None, "missing_token", "This resource needs an access token: send it as Authorization: Bearer.";
     /// `Bearer` without a token, or with characters outside `b64token` (RFC 6750 §2.1).
     MalformedAuthorization => BAD_REQUEST, Some(BearerError::InvalidRequest), "malformed_authorization", "The Authorization field must be the word Bearer, a space and one token.";
-    /// Two `Authorization` fields, or two credentials in one (RFC 9110 §11.6.2).
+    /// Two `Authorization` headers, or two credentials in one header (RFC 9110 §11.6.2).
     MultipleCredentials => BAD_REQUEST, Some(BearerError::InvalidRequest), "multiple_credentials", "The request has more than one credential.";
     /// The token is longer than [`max_token_bytes`](crate::auth::Builder::max_token_bytes).
     TokenTooLarge => BAD_REQUEST, Some(BearerError::InvalidRequest), "token_too_large", "The access token is too large.";
     /// The token does not have three dot-separated parts: it is an opaque token or a JWE.
     TokenNotJwt => UNAUTHORIZED, Some(BearerError::InvalidToken), "token_not_jwt", "The access token is not a signed JWT; was it requested with an audience?";
-    /// A part is not strict base64url or not a JSON object, or an object has a duplicate member
-    /// (RFC 7515 §4, RFC 7519 §4).
+    /// The token cannot be decoded: a part is not strict base64url, is not a JSON object, or has a
+    /// duplicate member (RFC 7515 §4, RFC 7519 §4).
     TokenMalformed => UNAUTHORIZED, Some(BearerError::InvalidToken), "token_malformed", "The access token is not a well-formed JWT.";
-    /// `alg` is not allowed, or does not fit the key that the token names (RFC 8725 §3.1).
+    /// `alg` is not allowed, or does not match the key with the token's `kid` (RFC 8725 §3.1).
     AlgorithmNotAllowed => UNAUTHORIZED, Some(BearerError::InvalidToken), "algorithm_not_allowed", "The access token is signed with an algorithm that is not allowed here.";
     /// The header has `crit` or `b64`. No header extension is supported (RFC 7515 §4.1.11).
     UnsupportedCriticalHeader => UNAUTHORIZED, Some(BearerError::InvalidToken), "unsupported_critical_header", "The access token needs a header extension that is not supported here.";
-    /// `typ` is not that of an access token (RFC 8725 §3.11).
+    /// `typ` is not the type of an access token (RFC 8725 §3.11).
     WrongTokenType => UNAUTHORIZED, Some(BearerError::InvalidToken), "wrong_token_type", "The token is not an access token.";
     /// `iss` is not a trusted issuer.
     UnknownIssuer => UNAUTHORIZED, Some(BearerError::InvalidToken), "unknown_issuer", "The access token is from an issuer that is not trusted here.";
@@ -95,24 +95,24 @@ auth_errors! {
     /// `iss`, `aud` or `exp` is missing, or a claim that [`max_age`](crate::auth::Builder::max_age)
     /// or [`rfc9068`](crate::auth::Builder::rfc9068) requires.
     MissingClaim => UNAUTHORIZED, Some(BearerError::InvalidToken), "missing_claim", "The access token lacks a required claim, such as iss, aud or exp.";
-    /// A registered claim has the wrong JSON type, or the payload does not fit your own claims
-    /// type.
+    /// A registered claim has the wrong JSON type, or the payload cannot be deserialized as your
+    /// own claims type.
     InvalidClaim => UNAUTHORIZED, Some(BearerError::InvalidToken), "invalid_claim", "A claim of the access token has the wrong type.";
-    /// `cnf` binds the token to a key or certificate and the request does not prove possession of
-    /// it, or `cnf` uses a method that is not enabled (RFC 7800).
+    /// The token is bound to a key or a certificate (`cnf`, RFC 7800), and the request does not
+    /// prove possession of it, or this kind of binding is not enabled.
     TokenBound => UNAUTHORIZED, Some(BearerError::InvalidToken), "token_bound", "The access token is bound to a key that this request does not prove.";
-    /// No usable keys are held: the issuer is unreachable or does not return a key set.
+    /// There are no usable keys, because the issuer is unreachable or does not return a key set.
     KeysUnavailable { retry_after: Duration = Duration::from_secs(1) } => SERVICE_UNAVAILABLE, None, "keys_unavailable", "The keys to verify access tokens are not available at the moment.";
     /// No key of the issuer matches the token.
     UnknownKey => UNAUTHORIZED, Some(BearerError::InvalidToken), "unknown_key", "The access token is signed with a key that its issuer does not publish.";
-    /// The signature is not valid for the key.
+    /// The signature is wrong.
     BadSignature => UNAUTHORIZED, Some(BearerError::InvalidToken), "bad_signature", "The signature of the access token is not valid.";
-    /// The token is not bound to a key, although the issuer's mode or the scheme `DPoP` requires
-    /// it.
+    /// The token is not bound to a key, but the issuer's DPoP mode or the scheme `DPoP` requires
+    /// this.
     TokenNotBound => UNAUTHORIZED, Some(BearerError::InvalidToken), "token_not_bound", "The access token is not bound to a key, but this resource accepts only bound tokens.";
-    /// The DPoP proof is absent or does not fit the request (RFC 9449 §4.3).
+    /// The DPoP proof is missing, invalid, or for another request (RFC 9449 §4.3).
     InvalidProof => UNAUTHORIZED, Some(BearerError::InvalidDpopProof), "invalid_proof", "The request needs one DPoP proof that fits its method, URL, time and token.";
-    /// The proof has no nonce of this service, or an expired one (RFC 9449 §9).
+    /// The proof has no nonce from this service, or an expired one (RFC 9449 §9).
     NonceRequired => UNAUTHORIZED, Some(BearerError::UseDpopNonce), "nonce_required", "The DPoP proof needs the nonce in the DPoP-Nonce field of this answer.";
     /// The proof was used before (RFC 9449 §11.1).
     ProofReplayed => UNAUTHORIZED, Some(BearerError::InvalidDpopProof), "proof_replayed", "The DPoP proof was used before; each request needs a new proof.";
@@ -120,8 +120,8 @@ auth_errors! {
     StateUnavailable { retry_after: Duration = Duration::from_secs(1) } => SERVICE_UNAVAILABLE, None, "state_unavailable", "The record of used proofs and revoked tokens is not available at the moment.";
     /// The issuer's introspection endpoint says that the token is not active (RFC 7662 §2.2).
     TokenInactive => UNAUTHORIZED, Some(BearerError::InvalidToken), "token_inactive", "The issuer says that the access token is not active.";
-    /// The introspection endpoint gave no readable answer, or the budget for unknown tokens is
-    /// spent.
+    /// The introspection endpoint did not return a readable response, or there were too many
+    /// requests for unknown tokens.
     IntrospectionUnavailable { retry_after: Duration = Duration::from_secs(1) } => SERVICE_UNAVAILABLE, None, "introspection_unavailable", "The issuer cannot be asked about the access token at the moment.";
     /// The token is on the list of revoked tokens.
     TokenRevoked => UNAUTHORIZED, Some(BearerError::InvalidToken), "token_revoked", "The access token was revoked.";
@@ -139,20 +139,20 @@ auth_errors! {
 pub enum BearerError {
     /// The request is malformed.
     InvalidRequest,
-    /// The token is not acceptable.
+    /// The token is invalid, expired or revoked.
     InvalidToken,
     /// The token is valid but does not grant what the route requires.
     InsufficientScope,
     /// The user must authenticate again, or by a stronger method.
     InsufficientUserAuthentication,
-    /// The DPoP proof is absent or not acceptable.
+    /// The DPoP proof is missing or invalid.
     InvalidDpopProof,
-    /// The DPoP proof needs a nonce of this service.
+    /// The DPoP proof needs a nonce from this service.
     UseDpopNonce,
 }
 
 impl BearerError {
-    /// Returns the code as it is written in a challenge.
+    /// Returns the code as in a challenge.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::InvalidRequest => "invalid_request",
@@ -166,8 +166,8 @@ impl BearerError {
 }
 
 impl AuthError {
-    /// Returns the status of the answer: 400, 401 or 403 (RFC 6750 §3.1), and 503 if the caller's
-    /// token is not at fault.
+    /// Returns the status of the response: 400, 401 or 403 (RFC 6750 §3.1), or 503 if the token
+    /// could not be verified now.
     ///
     /// ```
     /// use warp_bearer::auth::AuthError;
@@ -180,14 +180,13 @@ impl AuthError {
         self.entry().status
     }
 
-    /// Returns the error code of RFC 6750. `None` if the request is merely unauthenticated, or if
-    /// the caller's token is not at fault.
+    /// Returns the `error` value of the challenge. `None` if the request has no credential, or if
+    /// the status is 503.
     pub const fn error(self) -> Option<BearerError> {
         self.entry().error
     }
 
-    /// Returns how long the caller should wait before it tries again. `None` if waiting does not
-    /// help.
+    /// Returns how long the caller should wait before a retry. `None` if a retry would fail too.
     pub const fn retry_after(self) -> Option<Duration> {
         match self {
             Self::KeysUnavailable { retry_after }
@@ -197,7 +196,7 @@ impl AuthError {
         }
     }
 
-    /// Returns the stable code of this error, the `code` member of the body.
+    /// Returns the stable code of this error, which is the `code` member of the response body.
     pub const fn code(self) -> &'static str {
         self.entry().code
     }
@@ -218,8 +217,8 @@ impl fmt::Display for AuthError {
 
 impl std::error::Error for AuthError {}
 
-/// The reason why an [`Auth`](crate::auth::Auth) could not be built. It is always a mistake in the
-/// configuration. Network failures are retried in the background and not reported here.
+/// The reason why an [`Auth`](crate::auth::Auth) could not be built. This is always a mistake in
+/// the configuration. Network failures are retried in the background and are not reported here.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SetupError {
@@ -231,7 +230,7 @@ pub enum SetupError {
     #[error("the public URL for DPoP proofs must be a URL with a host and a path only")]
     PublicUrl,
     /// An issuer has a [`DpopMode`](crate::auth::dpop::DpopMode), but the builder has no
-    /// [`Dpop`](crate::auth::dpop::Dpop), which has the public URL.
+    /// [`Dpop`](crate::auth::dpop::Dpop) with the public URL.
     #[error("an issuer uses DPoP, but no public URL is configured")]
     NoPublicUrl,
     /// `HS256` cannot sign DPoP proofs (RFC 9449 §4.2).
@@ -240,10 +239,11 @@ pub enum SetupError {
     /// The secret for DPoP nonces has fewer than 32 bytes.
     #[error("a secret for DPoP nonces must have at least 32 bytes")]
     ShortNonceSecret,
-    /// The system has no randomness to create a secret from.
+    /// The operating system did not provide random numbers for a secret.
     #[error("the operating system provides no random numbers")]
     NoRandomness,
-    /// No audience was given, or an empty one. Without an audience, tokens for any API would pass.
+    /// No audience was given, or an empty one. Without an audience, tokens for any API would be
+    /// accepted.
     #[error("no audience is configured")]
     NoAudience,
     /// The allow-list of algorithms is empty.
@@ -266,20 +266,21 @@ pub enum SetupError {
     /// The signing secret has fewer than 32 bytes (RFC 7518 §3.2).
     #[error("a signing secret must have at least 32 bytes")]
     ShortSecret,
-    /// A duration is out of its range.
+    /// A duration is out of range.
     #[error("{0}")]
     OutOfRange(DurationOption),
-    /// The realm or a resource URL is empty, or does not fit the quoted string of a challenge.
+    /// The realm or a resource URL is empty, or has characters that are not allowed in a challenge.
     #[error(
         "a realm or resource URL must be non-empty printable ASCII without quotes and backslashes"
     )]
     Realm,
-    /// One key set or secret is configured for several issuers, so each could sign for the others.
+    /// One key set or secret is configured for several issuers. Each could then sign for the
+    /// others.
     #[error(
         "a key set or secret cannot be used for several issuers; configure one for each issuer"
     )]
     AmbiguousKeySet,
-    /// The fixed key set holds no key that an allowed algorithm can use.
+    /// The fixed key set contains no key for an allowed algorithm.
     #[error("the key set: {0}")]
     KeySet(#[from] crate::auth::keys::key_set::NoKeys),
     /// Introspection has no client ID, or no secret or key to authenticate with.
@@ -288,7 +289,7 @@ pub enum SetupError {
     /// The client key is not a supported private key: PEM of RSA, P-256, P-384 or Ed25519.
     #[error("the client key is not a private key in PEM: RSA, P-256, P-384 or Ed25519")]
     ClientKey,
-    /// The file of revocations cannot be read, or has a line that is not an entry.
+    /// The revocation file cannot be read, or has a line that is not an entry.
     #[error("revocation file: {0}")]
     RevocationFile(String),
     /// Opaque tokens are enabled for several issuers, so one issuer would see another's tokens.
@@ -298,10 +299,10 @@ pub enum SetupError {
     /// (RFC 6749 §3.3).
     #[error("a scope may contain only printable ASCII without spaces, quotes and backslashes")]
     Scope,
-    /// [`max_token_bytes`](crate::auth::Builder::max_token_bytes) is out of its range.
+    /// [`max_token_bytes`](crate::auth::Builder::max_token_bytes) is out of range.
     #[error("max_token_bytes must be from 1024 to 65536")]
     TokenSize,
-    /// A task refreshes the key sets, so an `Auth` must be built within a tokio runtime.
+    /// There is no tokio runtime. An `Auth` needs one for the task that refreshes its keys.
     #[error("an Auth that fetches keys must be built within a tokio runtime")]
     NoRuntime,
 }
@@ -340,7 +341,7 @@ pub enum DurationOption {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UrlFault {
-    /// The text does not parse as an absolute URL.
+    /// The string is not an absolute URL.
     #[error("is not a URL")]
     NotAUrl,
     /// The scheme is neither https, nor http on a loopback address.

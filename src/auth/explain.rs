@@ -1,9 +1,8 @@
 //! [`Trace`]: the steps of verifying a credential, with the expected and the actual value of each.
 //!
-//! The steps are those of `verifier.rs`, in the same order and with the same functions.
-//! [`Auth::authenticate`] decides the verdict; the trace only shows how it came about. After a
-//! failed step the trace continues as far as the token can be parsed, because a later step may show
-//! the cause.
+//! The steps call the same functions as `verifier.rs`, in the same order. The verdict itself comes
+//! from [`Auth::authenticate`], and the trace only explains it. After a failed step, the trace
+//! continues as far as the token can be parsed, because a later step may show the cause.
 
 use std::{sync::Arc, time::Duration};
 
@@ -41,11 +40,10 @@ pub(crate) struct Trace {
     pub(crate) header: Value,
     /// The payload, verified or not. Null if it is not strict JSON.
     pub(crate) payload: Value,
-    /// True if even a lenient parser rejects the header or the payload.
+    /// True if the header or the payload is not even lenient JSON.
     pub(crate) damaged: bool,
 }
 
-/// One step of verification.
 #[derive(Debug)]
 pub(crate) struct Step {
     pub(crate) name: &'static str,
@@ -54,7 +52,7 @@ pub(crate) struct Step {
     pub(crate) outcome: Result<(), AuthError>,
 }
 
-/// An expected or actual value: words, or a date in seconds since the epoch.
+/// An expected or actual value: a description, or a date in seconds since the epoch.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum StepValue {
     Words(String),
@@ -110,7 +108,7 @@ struct SignedWith {
     is_at_jwt: bool,
 }
 
-/// Adds the steps for options that one issuer overrides.
+/// Adds the steps for options that an issuer can override.
 fn issuer_steps(issuer: &Trusted, signed_with: &SignedWith, all: &Issuers, trace: &mut Trace) {
     let rules = &issuer.rules;
     if rules.algorithms != all.algorithms {
@@ -124,7 +122,7 @@ fn issuer_steps(issuer: &Trusted, signed_with: &SignedWith, all: &Issuers, trace
     }
 }
 
-/// Names the trusted issuers. If there are many, names only the one most similar to the token's
+/// Lists the trusted issuers. If there are many, returns only the one most similar to the token's
 /// issuer.
 fn expected_issuers(ours: &[Arc<Trusted>], claims: &Registered<'_>) -> String {
     const MANY: usize = 5;
@@ -146,10 +144,10 @@ fn common_prefix(one: &str, other: &str) -> usize {
 }
 
 impl Auth {
-    /// Verifies a request with this value in the field that carries the token: `Authorization`, or the
-    /// one that is configured instead. Returns the steps and the verdict.
+    /// Verifies a request with this value in `Authorization`, or in the header that is configured
+    /// instead. Returns the steps and the verdict.
     ///
-    /// The service gets a value without blanks around it, because hyper removes them.
+    /// `value` must not have surrounding whitespace, because hyper removes it for the service.
     pub(crate) async fn trace(&self, value: &str) -> (Trace, Result<Claims, AuthError>) {
         let mut trace = Trace::default();
         let (name, form, expected) = match &self.inner.field {
@@ -198,9 +196,10 @@ impl Auth {
         (trace, verdict)
     }
 
-    /// Checks the syntax of a field's value, as the service does first.
+    /// Checks the syntax of a header value, which is also the service's first check.
     pub(crate) fn check_form(&self, field: &str) -> Result<(), AuthError> {
-        // Header fields cannot carry control characters. A server answers such a request with 400.
+        // Header values cannot contain control characters. A server rejects such a request with
+        // 400.
         let malformed = AuthError::MalformedAuthorization;
         let field = HeaderValue::from_bytes(field.as_bytes()).map_err(|_| malformed)?;
         let is_dpop_enabled = self.inner.proofs.is_some();
@@ -279,8 +278,8 @@ impl Auth {
         Some(())
     }
 
-    /// Adds the introspection step. The answer is cached, so computing the verdict sends no second
-    /// request.
+    /// Adds the introspection step. The response is cached, so computing the verdict does not send
+    /// a second request.
     async fn introspection_step(&self, token: &str, trace: &mut Trace) {
         let outcome = self.verify_token(token.as_bytes()).await;
         let found = match &outcome {
@@ -324,7 +323,7 @@ impl Auth {
         })
     }
 
-    /// Adds the steps of the claims. Returns the issuer whose key the next step needs.
+    /// Adds the steps for the claims. Returns the issuer whose key the next step uses.
     async fn claim_steps(
         &self,
         claims: &Registered<'_>,
@@ -344,8 +343,8 @@ impl Auth {
             Err(_) => trace.claimed("iss"),
         };
         let issuer = trace.add("iss", expected_issuers(&ours, claims), shown, found);
-        // If only one issuer is trusted and the token names another, the keys of the trusted one
-        // show whether it issued the token under a different name.
+        // If the only trusted issuer is not the one in the token, its keys may still show that it
+        // issued the token under a different name.
         let only = || match &ours[..] {
             [only] => Some(Arc::clone(only)),
             _ => None,
@@ -407,8 +406,8 @@ impl Auth {
         }
     }
 
-    /// Adds the steps of the dates, with the rules of the issuer, or the default rules if there is
-    /// none.
+    /// Adds the steps for the dates, with the rules of the issuer, or the default rules if the
+    /// issuer is unknown.
     fn date_steps(&self, claims: &Registered<'_>, rules: Option<&TimeRules>, trace: &mut Trace) {
         const DEFAULT: TimeRules = TimeRules {
             leeway: Duration::from_secs(30),
@@ -449,8 +448,7 @@ impl Auth {
         }
     }
 
-    /// Asks each introspection endpoint about a made-up token. Returns, for each issuer, whether
-    /// the endpoint and the credentials work.
+    /// Tests the endpoint and the credentials of each issuer by introspecting a made-up token.
     pub(crate) async fn probe_introspection(&self) -> Vec<(String, Result<(), AskError>)> {
         let mut probed = Vec::new();
         for issuer in self.issuers() {
@@ -461,8 +459,9 @@ impl Auth {
         probed
     }
 
-    /// Waits until the first fetch of this issuer's keys has succeeded or failed. If the name is unknown
-    /// and one issuer alone is trusted, its keys are waited for, since they may show another name of it.
+    /// Waits until the first fetch of this issuer's keys has succeeded or failed. If the name is
+    /// unknown, waits for the keys of the only trusted issuer, which may have signed the token
+    /// under this other name.
     pub(crate) async fn settled(&self, issuer: &str) {
         let named = self.trusted_issuer(issuer).ok();
         let issuers = named.map_or_else(|| self.issuers(), |issuer| vec![issuer]);
@@ -478,14 +477,14 @@ impl Auth {
         self.trusted_issuer(issuer).ok()?.fetched()?.last_error()
     }
 
-    /// Returns the reason why the key with this name was left out of the issuer's key set, if it
-    /// was.
+    /// Returns why the key with this `kid` was left out of the issuer's key set. `None` if it was
+    /// not.
     pub(crate) fn why_left_out(&self, issuer: &str, kid: &str) -> Option<String> {
         let issuer = self.trusted_issuer(issuer).ok()?;
         why_left_out(&issuer, kid)
     }
 
-    /// Returns the time that tokens are compared with, in seconds since the epoch.
+    /// Returns the current time by the verifier's clock, in seconds since the epoch.
     pub(crate) fn time(&self) -> f64 {
         self.now()
     }
@@ -500,7 +499,7 @@ impl Auth {
 }
 
 impl Trace {
-    /// Adds the step of decoding. Returns the signature if every part is base64url.
+    /// Adds the decoding step. Returns the signature if every part is base64url.
     fn encoding(&mut self, parts: &Parts<'_>) -> Option<Vec<u8>> {
         let names = ["header", "payload", "signature"];
         let decoded = [parts.header, parts.payload, parts.signature].map(jws::base64url);
@@ -595,7 +594,7 @@ fn key_expected(issuer: &Trusted, algorithm: Algorithm) -> String {
     format!("a key of {}: {kids}", issuer.context.issuer)
 }
 
-/// Describes the key that a token names, or why it was left out of the key set.
+/// Describes the key with the token's `kid`, or why it was left out of the key set.
 fn key_found(issuer: &Trusted, kid: Option<&str>) -> String {
     let Some(kid) = kid else {
         return "no kid".to_owned();
@@ -628,8 +627,8 @@ pub(crate) fn unverified_claims(token: &str) -> Option<Value> {
     json::value(&text).ok()
 }
 
-/// Quotes a text. Long words may be tokens, so only the beginning of each is shown and no output
-/// repeats a whole token.
+/// Quotes a string. Long words may be tokens, so only the beginning of each is shown. This way, no
+/// output contains a whole token.
 pub(crate) fn shortened(text: &str) -> String {
     const LONG: usize = 24;
     const ENOUGH: usize = 10;
@@ -678,8 +677,8 @@ mod tests {
             verdict.err().map(alike),
             "{case}: {trace:#?}"
         );
-        // `verify` returns the same error, except for characters that are not allowed in a field
-        // and are rejected before it.
+        // `verify` returns the same error, unless the token has characters that are not allowed in
+        // a header. Those are rejected earlier.
         if !matches!(
             verdict,
             Err(AuthError::MalformedAuthorization | AuthError::MultipleCredentials)

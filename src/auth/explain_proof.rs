@@ -1,8 +1,8 @@
 //! The steps of validating a DPoP proof, for `warp-bearer explain --proof`.
 //!
-//! The steps are those of `credential/dpop.rs`, in the same order and with the same functions. The
-//! verdict applies to the whole request. After a failed step the trace continues as far as the
-//! proof can be parsed, because a later step may show the cause.
+//! The steps call the same functions as `credential/dpop.rs`, in the same order. The verdict
+//! applies to the whole request. After a failed step, the trace continues as far as the proof can
+//! be parsed, because a later step may show the cause.
 
 use std::time::SystemTime;
 
@@ -29,7 +29,7 @@ use crate::auth::{
     verifier::Auth,
 };
 
-/// A proof and the request that carries it.
+/// A proof, and the request that it comes with.
 #[derive(Debug, Clone)]
 pub(crate) struct ProofOfRequest {
     pub(crate) proof: String,
@@ -39,8 +39,8 @@ pub(crate) struct ProofOfRequest {
 }
 
 impl Auth {
-    /// Returns the path that a request for `url` has at this service. A path is returned unchanged.
-    /// `None` if the URL is not below the public URL.
+    /// Returns the path of a request for `url` as this service receives it. If `url` is only a
+    /// path, returns it unchanged. `None` if the URL is not below the public URL.
     pub(crate) fn path_of(&self, url: &str) -> Option<String> {
         if url.starts_with('/') {
             return Some(url.split(['?', '#']).next().unwrap_or_default().to_owned());
@@ -62,7 +62,7 @@ impl Auth {
             return (trace, Err(off));
         };
         let (mut trace, verdict) = self.trace_token(token).await;
-        // Ignores the one error that every bound token causes when it is verified alone.
+        // Without its proof, every bound token is rejected with this error.
         if let Err(error) = verdict
             && !matches!(error, AuthError::TokenBound | AuthError::TokenNotBound)
         {
@@ -98,8 +98,8 @@ impl Auth {
     }
 }
 
-/// Adds the steps of [`Proofs::validate`], up to the first step whose input is missing. Replay is not
-/// checked, because this process has not seen earlier uses of the proof.
+/// Adds the steps of [`Proofs::validate`], up to the first step whose input is missing. Does not
+/// check for replay, because this process has not seen the earlier uses of the proof.
 fn follow(
     proofs: &Proofs,
     request: &RequestHead<'_>,

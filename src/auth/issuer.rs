@@ -1,4 +1,4 @@
-//! [`TrustedIssuer`]: a trusted issuer with its own options.
+//! [`TrustedIssuer`]: an issuer with its own options.
 
 use std::{
     fmt,
@@ -15,8 +15,8 @@ use crate::{
 /// The placeholder in the issuer names of Entra ID.
 pub(super) const TENANT: &str = "{tenantid}";
 
-/// A trusted issuer, with options that override those of the [`Builder`](crate::auth::Builder). A
-/// string is enough for an issuer without options.
+/// An issuer to trust, with options that override those of the [`Builder`](crate::auth::Builder).
+/// For an issuer without its own options, pass a string instead.
 ///
 /// ```
 /// use warp_bearer::auth::{Algorithm, Auth, TrustedIssuer};
@@ -42,7 +42,7 @@ pub struct TrustedIssuer {
     pub(super) own: Own,
 }
 
-/// The options of one issuer that the builder lacks or defines separately.
+/// The options of an issuer that `options!` does not define.
 #[derive(Clone, Default)]
 pub(super) struct Own {
     pub(super) audience_claim: AudienceClaim,
@@ -59,7 +59,7 @@ pub(super) struct Own {
     pub(super) without_introspection: bool,
 }
 
-/// The options of one issuer, or the builder's defaults for issuers that do not set them.
+/// The options of an issuer, or the builder's options for issuers that do not set them.
 #[derive(Clone, Default)]
 pub(super) struct Options {
     pub(super) audiences: Vec<String>,
@@ -77,12 +77,12 @@ pub(crate) enum KeySource {
     Fixed(String),
 }
 
-/// Defines a method for each of the [`Options`] in `self.options`. [`TrustedIssuer`] and the
-/// builder share these methods.
+/// Defines a method for each field of `self.options`. [`TrustedIssuer`] and the builder have the
+/// same methods for these.
 macro_rules! options {
     () => {
-        /// Accepts tokens for this audience. Call it again to accept several; a token needs only
-        /// one of them in `aud`.
+        /// Accepts tokens for this audience. Call this method again to accept several audiences. A
+        /// token is accepted if `aud` contains one of them.
         #[must_use]
         pub fn audience(mut self, audience: impl Into<String>) -> Self {
             self.options.audiences.push(audience.into());
@@ -103,33 +103,33 @@ macro_rules! options {
             self
         }
 
-        /// Reads the keys from a file instead: a JWK set, one JWK, an array of JWKs, or public keys
-        /// in PEM. If no key in the file has a `kid`, the `kid` of a token is ignored. The file is
-        /// checked every two seconds and read again when it has changed.
+        /// Reads the keys from a file instead of fetching them: a JWK set, one JWK, an array of
+        /// JWKs, or public keys in PEM. If no key in the file has a `kid`, the `kid` of a token is
+        /// ignored. The file is checked for changes every two seconds.
         #[must_use]
         pub fn jwks_file(mut self, path: impl AsRef<Path>) -> Self {
             self.options.source = Some(KeySource::File(path.as_ref().to_owned()));
             self
         }
 
-        /// Uses fixed keys, which are never refreshed, in any of the forms that
-        /// [`jwks_file`](Self::jwks_file) accepts.
+        /// Uses these keys, which are never refreshed. Accepts the same formats as
+        /// [`jwks_file`](Self::jwks_file).
         #[must_use]
         pub fn jwks(mut self, json: impl Into<String>) -> Self {
             self.options.source = Some(KeySource::Fixed(json.into()));
             self
         }
 
-        /// Sets the secret for `HS256`, at least 32 bytes (RFC 7518 §3.2). Secrets are never read
-        /// from a key set.
+        /// Sets the secret for `HS256`, which must have at least 32 bytes (RFC 7518 §3.2). Secrets
+        /// in a key set are ignored.
         #[must_use]
         pub fn signing_secret(mut self, secret: impl Into<Vec<u8>>) -> Self {
             self.options.secret = Some(secret.into());
             self
         }
 
-        /// Asks the issuer about tokens (RFC 7662): about opaque tokens, or about all. Defaults to
-        /// off, so that only JWTs are accepted.
+        /// Introspects opaque tokens, or all tokens, at the issuer (RFC 7662). Defaults to off:
+        /// only JWTs are accepted.
         #[must_use]
         pub fn introspection(
             mut self,
@@ -143,7 +143,8 @@ macro_rules! options {
 pub(super) use options;
 
 impl TrustedIssuer {
-    /// Creates a trusted issuer. The name must equal `iss` exactly; Auth0's issuers end in a slash.
+    /// Creates an issuer. The name must be exactly the `iss` of its tokens. Auth0's issuers end in
+    /// a slash.
     pub fn new(issuer: impl Into<String>) -> Self {
         Self {
             issuer: issuer.into(),
@@ -152,9 +153,9 @@ impl TrustedIssuer {
         }
     }
 
-    /// Returns one issuer per tenant: the tenant replaces `{tenantid}` in the name and in the URL
-    /// of the key set, and the other options are copied. The metadata of multi-tenant applications
-    /// of Entra ID contain this placeholder in the issuer's name.
+    /// Returns one issuer for each tenant. The tenant replaces `{tenantid}` in the name and in the
+    /// URL of the key set, and the other options are copied. In Entra ID, the metadata of
+    /// multi-tenant applications contain this placeholder in the issuer's name.
     ///
     /// ```
     /// use warp_bearer::auth::{Auth, TrustedIssuer};
@@ -183,7 +184,7 @@ impl TrustedIssuer {
         tenants.into_iter().map(of).collect()
     }
 
-    /// Never introspects tokens of this issuer, even if the builder enables introspection.
+    /// Turns introspection off for this issuer, even if the builder enables it.
     #[must_use]
     pub fn without_introspection(mut self) -> Self {
         self.own.without_introspection = true;
@@ -191,8 +192,8 @@ impl TrustedIssuer {
     }
 
     /// Sets which tokens of this issuer need a DPoP proof. Defaults to the mode of the builder's
-    /// [`Dpop`](crate::auth::dpop::Dpop). Any mode except [`Off`](DpopMode::Off) requires that the
-    /// builder has one.
+    /// [`Dpop`](crate::auth::dpop::Dpop). If the builder has no `Dpop`, only [`Off`](DpopMode::Off)
+    /// is allowed.
     #[must_use]
     pub fn dpop(mut self, mode: DpopMode) -> Self {
         self.own.dpop = Some(mode);
@@ -202,8 +203,8 @@ impl TrustedIssuer {
     // These override the builder's options.
     options!();
 
-    /// Compares this claim with the audiences, instead of `aud`. Defaults to
-    /// [`AudienceClaim::Aud`]. Any other claim must be a string.
+    /// Sets the claim to compare with the audiences. Defaults to [`AudienceClaim::Aud`]. Every
+    /// other claim must be a string.
     #[must_use]
     pub fn audience_claim(mut self, claim: AudienceClaim) -> Self {
         self.own.audience_claim = claim;
@@ -245,8 +246,8 @@ impl TrustedIssuer {
         self
     }
 
-    /// Requires these scopes, separated by single spaces, in every token of the issuer. A token
-    /// without them is rejected with 403 `insufficient_scope`. Defaults to none.
+    /// Requires these scopes, separated by single spaces, in every token of the issuer. Other
+    /// tokens are rejected with 403 `insufficient_scope`. Defaults to none.
     #[must_use]
     pub fn required_scope(mut self, scopes: impl Into<String>) -> Self {
         self.own.required_scope = Some(scopes.into());
@@ -262,18 +263,17 @@ impl TrustedIssuer {
     }
 
     /// Sends the token in this file as `Authorization: Bearer` when fetching the issuer's
-    /// documents, as the Kubernetes API server requires. The file is read for each fetch.
+    /// documents. The Kubernetes API server requires this. The file is read for each fetch.
     ///
-    /// The token is sent to the issuer's own origin and to a configured
-    /// [`jwks_uri`](Self::jwks_uri), never to another address from the issuer's metadata. Defaults
-    /// to none.
+    /// The token is only sent to the issuer's own origin and to a configured
+    /// [`jwks_uri`](Self::jwks_uri), not to other URLs in the issuer's metadata. Defaults to none.
     #[must_use]
     pub fn fetch_token_file(mut self, path: impl AsRef<Path>) -> Self {
         self.own.fetch_token_file = Some(path.as_ref().to_owned());
         self
     }
 
-    /// Sets the place in the configuration that defines the issuer. `explain` shows it.
+    /// Sets where the issuer is configured, for `explain`.
     #[cfg(feature = "service")]
     pub(crate) fn place(mut self, place: &str) -> Self {
         self.own.place = Some(place.into());

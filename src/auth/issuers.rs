@@ -1,26 +1,25 @@
-//! [`Issuers`]: the trusted issuers of an `Auth`. A reload replaces all of them at once.
+//! [`Issuers`]: the trusted issuers of an `Auth`. A reload replaces the whole list at once.
 //!
-//! A lookup takes constant time, however many issuers there are: by name for a new token, and by
-//! slot for a cached one.
+//! Lookups take constant time for any number of issuers. New tokens are looked up by name, and
+//! cached tokens by slot.
 
 use std::{collections::HashMap, sync::Arc};
 
 use crate::algorithm::Algorithm;
 use crate::auth::{token::payload::IssuerContext, trusted::Trusted};
 
-/// Up to this many names are compared one by one, which is faster than hashing.
+/// Up to this number of names, comparing each one is faster than hashing.
 const FEW: usize = 4;
 
-/// The trusted issuers.
 pub(crate) struct Issuers {
-    /// The issuers, at the slots that their contexts name. A removed issuer leaves its slot empty,
-    /// so that the others keep theirs.
+    /// The issuers by slot, which is also in their contexts. The slot of a removed issuer stays
+    /// empty, so the other issuers keep their slots.
     slots: Vec<Option<Arc<Trusted>>>,
     /// Maps a name to its slot. Empty if there are at most [`FEW`] issuers.
     by_name: HashMap<Arc<str>, usize>,
     /// The algorithms of all issuers.
     pub(crate) algorithms: Arc<[Algorithm]>,
-    /// True if every issuer has the strict profile of RFC 9068.
+    /// True if every issuer uses the strict profile of RFC 9068.
     pub(crate) strict: bool,
 }
 

@@ -1,4 +1,5 @@
-//! Logout tokens (`OpenID` Connect Back-Channel Logout 1.0): verifies one and revokes its session.
+//! Logout tokens (`OpenID` Connect Back-Channel Logout 1.0): [`Auth::log_out`] verifies a token and
+//! revokes its session.
 
 use std::{
     sync::atomic::Ordering::Relaxed,
@@ -26,23 +27,23 @@ use crate::auth::{
 /// The member of `events` that makes a token a logout token (§2.4).
 const EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
 
-/// The minimum time for which a session stays revoked. A logout token does not state the lifetime
-/// of the access tokens, and 24 hours is the default of Auth0's.
+/// The minimum time for which a session stays revoked. A logout token does not contain the lifetime
+/// of the access tokens. Auth0's default is 24 hours.
 const REVOKED_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Auth {
-    /// Returns whether logout tokens are accepted, which needs a
-    /// [`logout_client`](crate::auth::Builder::logout_client).
+    /// Returns `true` if a [`logout_client`](crate::auth::Builder::logout_client) is configured, so
+    /// logout tokens are accepted.
     pub fn accepts_logout(&self) -> bool {
         !self.inner.logout_clients.is_empty()
     }
 
-    /// Verifies a logout token of an issuer and revokes the access tokens of its session: those
-    /// with its `sid`, or those of its `sub` if it names no session. Returns the revocation.
+    /// Verifies a logout token and revokes the access tokens of its session: those with the same
+    /// `sid`, or with the same `sub` if the logout token has no `sid`. Returns the revocation.
     ///
-    /// It ends after 24 hours, or later if tokens live longer: after the
-    /// [maximum age](crate::auth::Builder::max_age) if there is one, else after the longest lifetime of a
-    /// token of this issuer that was verified here.
+    /// The revocation ends after 24 hours, or later if tokens live longer: after the [maximum
+    /// age](crate::auth::Builder::max_age) if one is configured, and otherwise after the longest
+    /// lifetime seen in a token of this issuer.
     ///
     #[cfg_attr(feature = "testing", doc = "```")]
     #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
@@ -69,8 +70,8 @@ impl Auth {
     /// ```
     ///
     /// # Errors
-    /// Returns the first check of §2.6 that fails, with the error of the same check of an access
-    /// token. [`AuthError::TokenRevoked`] means that the logout token was used before.
+    /// Returns the error of the first check of §2.6 that fails. The errors are the same as for
+    /// access tokens, but [`AuthError::TokenRevoked`] means that the logout token was used before.
     pub async fn log_out(&self, logout_token: &str) -> Result<Revocation, AuthError> {
         let token = logout_token.as_bytes();
         within_limit(token, self.inner.max_token)?;
@@ -78,7 +79,7 @@ impl Auth {
         let header = jws::text(jws::base64url(parts.header)?)?;
         let header = Header::parse(&header)?;
         let algorithm = checks::algorithm(&header, &self.inner.issuers.load().algorithms)?;
-        // Anyone who shares the secret for access tokens could forge a logout token with it.
+        // Every holder of the secret for access tokens could forge a logout token with it.
         if algorithm.is_symmetric() {
             return Err(AuthError::AlgorithmNotAllowed);
         }
@@ -105,20 +106,20 @@ impl Auth {
         let until = time(times.expires + leeway);
         let jti = logout_claims.jti.clone();
         let revocation = logout_claims.revocation(issuer.name());
-        // `iat` has whole seconds. A token issued in the same second belongs to the session that
-        // has ended.
+        // `iat` has whole seconds. A token issued in the same second still belongs to the ended
+        // session.
         let revocation = revocation.before(time(issued_at.floor() + 1.0));
         let revocation = revocation.until(time(self.now() + lasts(&issuer)));
-        // The session is revoked first. Otherwise a logout would be lost if the store did not
-        // answer, because the issuer's next attempt might find its `jti` used. Revoking twice is
-        // harmless, because `before` comes from the token.
+        // Revokes the session before claiming the `jti`. In the other order, a logout could be
+        // lost: if the store records the `jti` but does not answer in time, the issuer's next
+        // attempt is rejected. Revoking twice is harmless, because `before` comes from the token.
         self.revoke(revocation.clone());
         self.use_once(issuer.name(), &jti, time(issued_at), until)
             .await?;
         Ok(revocation)
     }
 
-    /// Claims the `jti` of a logout token, so that it is used only once over all replicas.
+    /// Claims the `jti` of a logout token, so it is accepted only once by all replicas.
     async fn use_once(
         &self,
         issuer: &str,
@@ -149,8 +150,9 @@ impl Auth {
     }
 }
 
-/// Returns the seconds after which no token issued before now is accepted, as far as known.
-#[allow(clippy::cast_precision_loss)] // exact for some million years
+/// Returns how long a revocation must last, in seconds: the longest lifetime of the issuer's
+/// tokens, but at least [`REVOKED_FOR`].
+#[allow(clippy::cast_precision_loss)] // exact for millions of years
 fn lasts(issuer: &Trusted) -> f64 {
     let seen = issuer.context.longest_lifetime.load(Relaxed) as f64;
     let rules = &issuer.rules.times;
@@ -158,8 +160,8 @@ fn lasts(issuer: &Trusted) -> f64 {
     longest.max(REVOKED_FOR.as_secs_f64()) + rules.leeway.as_secs_f64()
 }
 
-/// Checks `typ`. Issuers that predate the recommendation of §2.4 write `JWT` or leave it out. Then
-/// the event in the payload distinguishes a logout token from an access token.
+/// Checks `typ`. Some issuers do not follow the recommendation of §2.4 and write `JWT` or nothing.
+/// The event in the payload then distinguishes a logout token from an access token.
 fn is_logout_type(header: &Header<'_>) -> Result<(), AuthError> {
     const TYPES: [&str; 3] = ["logout+jwt", "application/logout+jwt", "JWT"];
     match &header.typ {
@@ -169,7 +171,7 @@ fn is_logout_type(header: &Header<'_>) -> Result<(), AuthError> {
     }
 }
 
-/// The session or subject that a logout token ends.
+/// The session or subject to log out.
 struct LogoutClaims {
     jti: String,
     sub: Option<String>,
@@ -185,7 +187,7 @@ impl LogoutClaims {
             let text: Result<String, _> = json::accepted(member);
             text.map(Some).map_err(|_| AuthError::InvalidClaim)
         };
-        // A token with a nonce is an ID token (§2.6).
+        // A token with a `nonce` is an ID token (§2.6).
         if json::member(payload, "nonce").is_some() {
             return Err(AuthError::InvalidClaim);
         }

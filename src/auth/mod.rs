@@ -3,9 +3,9 @@
 //! [`Auth`] verifies requests and tokens. For warp, [`with_auth`] makes it a filter,
 //! [`BearerFilterExt::require`] adds what a route requires beyond a valid token, and
 //! [`handle_rejection`] turns every failure into a JSON response with the right status. For axum,
-//! tonic and other frameworks built on tower, [`tower`] has layers and an extractor. For any other
-//! framework, [`Auth::authenticate`] takes the head of a request, and [`Refusal::response`] creates
-//! the response.
+//! tonic and other frameworks built on tower, use the layers and the extractor in [`tower`]. With
+//! any other framework, pass the head of a request to [`Auth::authenticate`], and turn an error
+//! into a response with [`Refusal::response`].
 //!
 //! The library logs with [`tracing`](https://docs.rs/tracing) and installs no subscriber.
 //!
@@ -30,13 +30,13 @@
 //! }
 //! ```
 //!
-//! The items that the README's first example uses are at the top of this module; the rest is in
-//! submodules by topic: [`policy`], [`claims`], [`error`], [`problem`], [`keys`], [`context`],
-//! [`introspection`], [`revocation`], [`resource`], [`tower`] and, for warp, `websocket`.
+//! This module exports the items that most services need. Everything else is in a submodule:
+//! [`policy`], [`claims`], [`error`], [`problem`], [`keys`], [`context`], [`introspection`],
+//! [`revocation`], [`resource`], [`tower`] and, for warp, `websocket`.
 //!
-//! The [cookbook] in `docs/` has recipes: several issuers, your own claims, a claim compared with a
-//! path segment, keys from a file, tests without a tenant. `docs/` also has a page for users of the
-//! FastAPI tutorial, of Express and of axum.
+//! The [cookbook] in `docs/` has recipes: several issuers, your own claims, comparing a claim with
+//! a path segment, keys from a file, tests without a tenant. `docs/` also has migration guides for
+//! users of FastAPI, Express and axum.
 //!
 //! [cookbook]: https://docs.rs/crate/warp-bearer/latest/source/docs/cookbook.md
 

@@ -1,13 +1,13 @@
-//! [`Needs`]: what a token must gain to meet a policy: scopes, or a stronger or more recent
-//! authentication of the user (RFC 9470).
+//! [`Needs`]: what a client must request to meet a policy, which is scopes, or a stronger or more
+//! recent authentication of the user (RFC 9470).
 
-/// The scopes and the authentication that would suffice.
+/// The scopes and the authentication to request.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Needs<'r> {
     pub(super) scopes: Vec<&'r str>,
-    /// Authentication context classes in order of preference. One of them suffices.
+    /// Authentication context classes in order of preference. One of them is enough.
     pub(super) acr_values: Vec<&'r str>,
-    /// The longest time since the user authenticated, in seconds.
+    /// The maximum time since the user authenticated, in seconds.
     pub(super) max_age: Option<u64>,
 }
 
@@ -33,7 +33,7 @@ impl<'r> Needs<'r> {
         }
     }
 
-    /// Returns whether the user must authenticate again.
+    /// Returns `true` if the user must authenticate again.
     pub(super) fn is_step_up(&self) -> bool {
         !self.acr_values.is_empty() || self.max_age.is_some()
     }
@@ -42,7 +42,7 @@ impl<'r> Needs<'r> {
         self.scopes.is_empty() && self.max_age.is_none() && !self.acr_values.is_empty()
     }
 
-    /// Returns what suffices for all of `each`. `None` if one of them cannot be met.
+    /// Returns what is needed to meet all of `each`. `None` if one of them cannot be met.
     pub(super) fn all(each: impl Iterator<Item = Option<Self>>) -> Option<Self> {
         let mut all = Self::default();
         for needs in each {
@@ -57,8 +57,8 @@ impl<'r> Needs<'r> {
         Some(all)
     }
 
-    /// Returns what suffices for one of `each`: the first that can be met. If only a context class
-    /// is missing, the classes of the other alternatives are offered too.
+    /// Returns what is needed to meet the first of `each` that can be met. If only a context class
+    /// is missing, adds the classes of the other alternatives.
     pub(super) fn any(each: impl Iterator<Item = Option<Self>>) -> Option<Self> {
         let mut others = each.flatten();
         let mut first = others.next()?;

@@ -1,8 +1,9 @@
-//! Policies: the rules that a route sets for valid tokens.
+//! Policies: what a route requires of a valid token.
 //!
-//! A [`Policy`] is data: the route checks it, and the challenge names the scopes that would have
-//! sufficed. The response never names a missing permission or role. A [`check`] is a function over
-//! your own claims, for rules that a policy cannot express. It can be combined with policies.
+//! A [`Policy`] is a value, so the challenge of a rejected request can list the scopes that it
+//! requires. The response never mentions permissions or roles. For a rule that a policy cannot
+//! express, write a function over your own claims and pass it to [`check`]. Policies and checks can
+//! be combined.
 
 use std::{
     borrow::Cow,
@@ -51,13 +52,13 @@ enum Rule {
     Role(Cow<'static, str>),
     Group(Cow<'static, str>),
     Claim(Cow<'static, str>, Wanted),
-    /// Requires a token that demonstrably was issued to a subject of this kind.
+    /// Requires a token that was provably issued to a subject of this kind.
     IssuedTo(SubjectKind),
     /// Requires this authentication context class.
     Acr(Cow<'static, str>),
     /// Requires that the user authenticated within this many seconds.
     MaxAuthAge(u64),
-    /// Requires a token that is bound to a key or a certificate.
+    /// Requires a token bound to a key or a certificate.
     Bound,
     All(Vec<Rule>),
     Any(Vec<Rule>),
@@ -71,14 +72,14 @@ pub struct Wanted(Match);
 enum Match {
     Equals(Value),
     Contains(Value),
-    /// The claim is this text, a number or boolean whose JSON form is this text, or an array that
-    /// contains one of these.
+    /// The claim is this string, a number or boolean with this JSON form, or an array that contains
+    /// one of these.
     #[cfg_attr(not(feature = "service"), allow(dead_code))]
     Text(String),
 }
 
-/// Requires the scope `name`: in `scope` (RFC 9068 §2.2.3), or in `scp`, a string or an array, as
-/// Entra ID and Okta write it.
+/// Requires the scope `name`, in the claim `scope` (RFC 9068 §2.2.3) or in `scp`, which Entra ID
+/// and Okta use. Either claim may be a string or an array.
 ///
 /// ```
 /// use warp_bearer::auth::policy::{Policy, scope};
@@ -89,8 +90,8 @@ enum Match {
 /// ```
 ///
 /// # Panics
-/// If `name` is not a scope token (RFC 6749 §3.3): empty, or with a space, a quote, a backslash or
-/// anything outside printable ASCII. In a `const`, this is a compile error.
+/// Panics if `name` is not a scope token (RFC 6749 §3.3). A scope token is not empty, and has only
+/// printable ASCII without spaces, quotes and backslashes. In a `const`, this is a compile error.
 #[must_use]
 pub const fn scope(name: &'static str) -> Policy {
     assert!(
@@ -100,8 +101,9 @@ pub const fn scope(name: &'static str) -> Policy {
     Policy(Rule::Scope(Cow::Borrowed(name)))
 }
 
-/// Requires every scope of a list, separated by single spaces (RFC 6749 §3.3). Use it for a list
-/// that is known only at run time, and [`scope`] otherwise. `None` if the list is not valid.
+/// Requires every scope in `list`, which is separated by single spaces (RFC 6749 §3.3). Use this
+/// function if the list is only known at run time, and [`scope`] otherwise. Returns `None` if the
+/// list is not valid.
 ///
 /// ```
 /// use warp_bearer::auth::policy::{scope, scopes};
@@ -114,8 +116,8 @@ pub fn scopes(list: &str) -> Option<Policy> {
     each(list, Rule::Scope)
 }
 
-/// Requires the permission `name` in the claim `permissions`, which Auth0 adds if RBAC and "Add
-/// Permissions in the Access Token" are on.
+/// Requires the permission `name` in the claim `permissions`. Auth0 adds this claim if RBAC and
+/// "Add Permissions in the Access Token" are enabled.
 ///
 /// ```
 /// use warp_bearer::auth::policy::{permission, scope};
@@ -126,15 +128,16 @@ pub fn scopes(list: &str) -> Option<Policy> {
 /// ```
 ///
 /// # Panics
-/// If `name` is empty or has characters that a scope token cannot have.
+/// Panics if `name` is empty or has characters that are not allowed in a scope token.
 #[must_use]
 pub const fn permission(name: &'static str) -> Policy {
     assert!(is_scope_token(name), "not the name of a permission");
     Policy(Rule::Permission(Cow::Borrowed(name)))
 }
 
-/// Requires every permission of a list, separated by single spaces. Use it for a list that is known
-/// only at run time, and [`permission`] otherwise. `None` if the list is not valid.
+/// Requires every permission in `list`, which is separated by single spaces. Use this function if
+/// the list is only known at run time, and [`permission`] otherwise. Returns `None` if the list is
+/// not valid.
 ///
 /// ```
 /// use warp_bearer::auth::policy::{permission, permissions};
@@ -155,8 +158,8 @@ fn each(list: &str, rule: fn(Cow<'static, str>) -> Rule) -> Option<Policy> {
     }
 }
 
-/// Requires the role `name`. [`Builder::roles_at`](crate::auth::Builder::roles_at) sets the claim
-/// that holds the roles.
+/// Requires the role `name`. Set the claim that contains the roles with
+/// [`Builder::roles_at`](crate::auth::Builder::roles_at).
 ///
 #[cfg_attr(feature = "warp", doc = "```")]
 #[cfg_attr(not(feature = "warp"), doc = "```ignore")]
@@ -187,11 +190,11 @@ pub const fn role(name: &'static str) -> Policy {
     Policy(Rule::Role(Cow::Borrowed(name)))
 }
 
-/// Requires the group `name`. [`Builder::groups_at`](crate::auth::Builder::groups_at) sets the
-/// claim that holds the groups.
+/// Requires the group `name`. Set the claim that contains the groups with
+/// [`Builder::groups_at`](crate::auth::Builder::groups_at).
 ///
-/// Some issuers leave the groups out of a token if there are too many. Such a token never meets a
-/// policy with a group.
+/// Some issuers omit the groups from a token if there are too many. Such a token never meets a
+/// policy that requires a group.
 ///
 /// ```
 /// use warp_bearer::auth::policy::{group, role};
@@ -208,8 +211,8 @@ pub const fn group(name: &'static str) -> Policy {
     Policy(Rule::Group(Cow::Borrowed(name)))
 }
 
-/// Requires that the claim `name` is `wanted`. `name` is the full name of a payload member, or a
-/// path of members separated by dots. An absent claim never matches.
+/// Requires that the claim `name` has the value `wanted`. `name` is the full name of a claim, or a
+/// path of member names separated by dots. An absent claim never matches.
 ///
 /// ```
 /// use warp_bearer::auth::policy::{claim, contains, equals, scope};
@@ -228,7 +231,7 @@ pub const fn claim(name: &'static str, wanted: Wanted) -> Policy {
     Policy(Rule::Claim(Cow::Borrowed(name), wanted))
 }
 
-/// One rule of a policy, for messages about it.
+/// A rule of a policy, as `explain` describes it.
 #[cfg(feature = "service")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RuleKind<'p> {
@@ -239,11 +242,11 @@ pub(crate) enum RuleKind<'p> {
     Other,
 }
 
-/// Policies for names that are known only at run time. `None` if a name is empty.
+/// Policies whose names are only known at run time. `None` if a name is empty.
 #[cfg(feature = "service")]
 impl Policy {
-    /// Returns the kind of the first mandatory rule that the claims do not meet. `None` if they
-    /// meet the policy, or lack a scope.
+    /// Returns the first mandatory rule that the claims do not meet. `None` if they meet the
+    /// policy, or if they lack a scope.
     pub(crate) fn unmet_kind<X>(&self, claims: &Claims<X>) -> Option<RuleKind<'_>> {
         self.0.unmet_kind(claims)
     }
@@ -256,7 +259,7 @@ impl Policy {
         (!name.is_empty()).then(|| Self(Rule::Group(name.into())))
     }
 
-    /// Requires that a claim is this text or an array that contains it. Numbers and booleans are
+    /// Requires that a claim is this string or an array that contains it. Numbers and booleans are
     /// compared in their JSON form.
     pub(crate) fn of_claim(path: String, text: String) -> Option<Self> {
         (!path.is_empty()).then(|| Self(Rule::Claim(path.into(), Wanted(Match::Text(text)))))
@@ -275,13 +278,15 @@ pub fn contains(value: impl Into<Value>) -> Wanted {
     Wanted(Match::Contains(value.into()))
 }
 
-/// Requires a token that shows that it was issued to a client for itself.
+/// Requires a token that was provably issued to a client acting on its own behalf, not to a user.
 ///
-/// A token shows this if `gty` is `client-credentials` or `sub` is the client's id with `@clients`
-/// (Auth0), if `sub` is `client_id` (RFC 9068 §2.2, Cognito) or `cid` (Okta), or if `idtyp` is
-/// `app` (Entra ID). A token that shows neither a machine nor a [`user`] meets neither policy.
-/// Examples are client-credentials tokens of Keycloak, and of Entra ID without `idtyp`. For
-/// Keycloak, use a [`role`].
+/// This is the case if `gty` is `client-credentials` or `sub` is the client's id with `@clients`
+/// (Auth0), if `sub` equals `client_id` (RFC 9068 §2.2, Cognito) or `cid` (Okta), or if `idtyp` is
+/// `app` (Entra ID).
+///
+/// Some tokens meet neither this policy nor [`user`], because their claims do not show either.
+/// Examples are the client-credentials tokens of Keycloak, and of Entra ID without `idtyp`. For
+/// Keycloak, require a [`role`] instead.
 ///
 /// ```
 /// use warp_bearer::auth::policy::{machine, scope, user};
@@ -295,23 +300,28 @@ pub const fn machine() -> Policy {
     Policy(Rule::IssuedTo(SubjectKind::Machine))
 }
 
-/// Requires a token that shows that it was issued to a user.
+/// Requires a token that was provably issued to a user.
 ///
-/// A token shows this by claims that only a login adds: `auth_time`, or an `amr` with a method that
-/// needs a person, such as `pwd` or `mfa` (RFC 9068 §2.2.1). It also shows it by the conventions of
-/// an issuer. Auth0: `sub` is `auth0|123` or names another connection, and `azp` or `client_id` is
-/// present; or `gty` is `password`. Okta: `uid` and `cid` are present. Entra ID: `idtyp` is `user`,
-/// or `scp` is a string. Keycloak: `preferred_username` is not that of a service account. The same
-/// claims in tokens of other issuers show nothing.
+/// This is the case if the token has a claim that only a login adds: `auth_time`, or an `amr` with
+/// a method that involves a person, such as `pwd` or `mfa` (RFC 9068 §2.2.1). It is also the case
+/// if the token has the marks of one of these issuers:
 ///
-/// Anonymous sessions (of Auth0, Firebase, Supabase and Cognito) and tokens whose `sub` is the
-/// client in `azp` meet neither this policy nor [`machine`].
+/// - Auth0: `sub` begins with a connection, such as `auth0|123`, and `azp` or `client_id` is
+///   present; or `gty` is `password`.
+/// - Okta: `uid` and `cid` are present.
+/// - Entra ID: `idtyp` is `user`, or `scp` is a string.
+/// - Keycloak: `preferred_username` is not that of a service account.
+///
+/// In tokens of other issuers, these claims do not count.
+///
+/// Neither this policy nor [`machine`] accepts anonymous sessions (of Auth0, Firebase, Supabase and
+/// Cognito), or tokens whose `sub` equals `azp`.
 #[must_use]
 pub const fn user() -> Policy {
     Policy(Rule::IssuedTo(SubjectKind::User))
 }
 
-/// Requires a token that was issued within the organization `id`: Auth0's `org_id`.
+/// Requires a token issued within the organization `id`, in Auth0's claim `org_id`.
 ///
 /// ```
 /// use warp_bearer::auth::policy::{claim, equals, organization};
@@ -323,12 +333,12 @@ pub fn organization(id: &'static str) -> Policy {
     claim("org_id", equals(id))
 }
 
-/// Requires that the user authenticated in the context class `value`: the claim `acr` must equal
-/// it. Combine several with `|`, the preferred one first.
+/// Requires that the user authenticated in the context class `value`, which is compared with the
+/// claim `acr`. To accept several classes, combine them with `|`, starting with the preferred one.
 ///
-/// A token that does not meet this policy is answered with 401 `insufficient_user_authentication`.
-/// The challenge lists the accepted classes in `acr_values`, so that the client sends the user to
-/// the issuer again (RFC 9470).
+/// A token that does not meet this policy is rejected with 401 `insufficient_user_authentication`.
+/// The challenge lists the accepted classes in `acr_values`, so the client can send the user back
+/// to the issuer (RFC 9470).
 ///
 /// ```
 /// use std::time::Duration;
@@ -340,16 +350,17 @@ pub fn organization(id: &'static str) -> Policy {
 /// ```
 ///
 /// # Panics
-/// If `value` is empty or has a space, a quote, a backslash or anything outside printable ASCII. In
-/// a `const`, this is a compile error.
+/// Panics if `value` is empty, or has a space, a quote, a backslash or a character outside
+/// printable ASCII. In a `const`, this is a compile error.
 #[must_use]
 pub const fn acr(value: &'static str) -> Policy {
     assert!(is_scope_token(value), "not a name of a context class");
     Policy(Rule::Acr(Cow::Borrowed(value)))
 }
 
-/// Requires one of the context classes in a list, separated by single spaces. Use it for a list
-/// that is known only at run time, and [`acr`] otherwise. `None` if the list is not valid.
+/// Requires one of the context classes in `list`, which is separated by single spaces. Use this
+/// function if the list is only known at run time, and [`acr`] otherwise. Returns `None` if the
+/// list is not valid.
 ///
 /// ```
 /// use warp_bearer::auth::policy::{acr, acr_values};
@@ -365,21 +376,21 @@ pub fn acr_values(list: &str) -> Option<Policy> {
     }
 }
 
-/// Requires that the user authenticated at most `age` ago, according to `auth_time` and with the
-/// leeway. A token without `auth_time` does not meet this policy. Fractions of a second are
-/// dropped.
+/// Requires that the user authenticated at most `age` ago, according to the claim `auth_time`. The
+/// leeway is added to `age`, and fractions of a second are dropped. A token without `auth_time`
+/// does not meet this policy.
 ///
-/// A token that does not meet it is answered with 401 `insufficient_user_authentication`, and the
-/// challenge has `max_age` (RFC 9470).
+/// A token that does not meet this policy is rejected with 401 `insufficient_user_authentication`,
+/// and the challenge contains `max_age` (RFC 9470).
 #[must_use]
 pub const fn max_auth_age(age: Duration) -> Policy {
     Policy(Rule::MaxAuthAge(age.as_secs()))
 }
 
-/// Requires a token that is bound to a key (DPoP) or to a client certificate. A request with such a
+/// Requires a token bound to a key (DPoP) or to a client certificate. A request with such a
 /// token proves possession of the key, so a stolen token is useless.
 ///
-/// A token that is not bound is answered with 401 `token_not_bound`.
+/// A token that is not bound is rejected with 401 `token_not_bound`.
 ///
 /// ```
 /// use warp_bearer::auth::policy::{bound, scope};
@@ -392,7 +403,7 @@ pub const fn bound() -> Policy {
     Policy(Rule::Bound)
 }
 
-/// Returns whether `name` is a scope token (RFC 6749 §3.3): `1*( %x21 / %x23-5B / %x5D-7E )`
+/// Returns `true` if `name` is a scope token (RFC 6749 §3.3): `1*( %x21 / %x23-5B / %x5D-7E )`
 pub(crate) const fn is_scope_token(name: &str) -> bool {
     let bytes = name.as_bytes();
     let mut at = 0;
@@ -406,13 +417,15 @@ pub(crate) const fn is_scope_token(name: &str) -> bool {
 }
 
 impl Policy {
-    /// Returns the scopes that suffice, separated by spaces. `None` if scopes alone never suffice.
-    /// With alternatives, returns the first one that scopes alone can meet.
+    /// Returns the scopes that are enough to meet the policy, separated by spaces. If the policy
+    /// has alternatives, returns the scopes of the first one that needs nothing else. `None` if
+    /// every alternative needs more than scopes.
     pub fn scopes(&self) -> Option<String> {
         joined(&self.0.scopes()?)
     }
 
-    /// Returns every scope that the policy names, even if it does not suffice.
+    /// Returns every scope in the policy, including those in alternatives that need more than
+    /// scopes.
     pub fn named_scopes(&self) -> Vec<&str> {
         self.0.named_scopes()
     }
@@ -475,7 +488,7 @@ impl Rule {
         }
     }
 
-    /// Returns whether the same token may meet the rule now and not later.
+    /// Returns `true` if a token that meets the rule now may no longer meet it later.
     fn depends_on_time(&self) -> bool {
         match self {
             Self::MaxAuthAge(_) => true,
@@ -491,7 +504,7 @@ impl Rule {
         }
     }
 
-    /// Returns whether the token must be bound and is not.
+    /// Returns `true` if the rule requires a bound token and this token is not bound.
     fn lacks_binding<X>(&self, claims: &Claims<X>) -> bool {
         match self {
             Self::Bound => claims.binding().is_none(),
@@ -501,7 +514,8 @@ impl Rule {
         }
     }
 
-    /// Returns what would suffice in addition to what the claims already grant.
+    /// Returns the scopes and the authentication with which the token would meet the rule. `None`
+    /// if the token lacks anything else.
     fn needs<X>(&self, claims: &Claims<X>) -> Option<Needs<'_>> {
         match self {
             Self::Scope(name) => Some(Needs::scope(name)),
@@ -523,7 +537,7 @@ impl Rule {
             | Self::Claim(..)
             | Self::IssuedTo(_)
             | Self::Bound => None,
-            // A client requests scopes and authentication together, so the challenge still names
+            // A client requests scopes and authentication together, so the challenge still lists
             // the scopes.
             Self::Acr(_) | Self::MaxAuthAge(_) => Some(Vec::new()),
             Self::Any(rules) => rules.iter().find_map(Self::scopes),
@@ -598,8 +612,8 @@ enum Node<X> {
     Any(Vec<Node<X>>),
 }
 
-/// A rule with a number, by which a cached token remembers that it meets the rule. So a policy of 64
-/// names costs a token that was seen before no more than one of one name.
+/// A rule and its unique number. A cached token stores the number of the rule that it last met, so
+/// checking the same token again takes the same time for 64 scopes as for one.
 struct Numbered {
     rule: Rule,
     /// `None` if the rule depends on the time.
@@ -622,21 +636,21 @@ impl Numbered {
     }
 }
 
-/// The error of claims that do not meet a [`Requirement`].
+/// The error returned when claims do not meet a [`Requirement`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{error}")]
 #[non_exhaustive]
 pub struct RequirementError {
-    /// [`AuthError::TokenNotBound`] if the token must be [`bound`] and is not,
-    /// [`AuthError::InsufficientScope`] if scopes alone would suffice for this token,
+    /// [`AuthError::TokenNotBound`] if the token must be [`bound`] but is not,
+    /// [`AuthError::InsufficientScope`] if the token lacks only scopes,
     /// [`AuthError::InsufficientAuthentication`] if the user must authenticate again, and
     /// [`AuthError::InsufficientPermissions`] otherwise.
     pub error: AuthError,
-    /// The scopes that would suffice, separated by spaces.
+    /// The scopes to request, separated by spaces.
     pub scopes: Option<String>,
-    /// The authentication context classes that would suffice, separated by spaces.
+    /// The accepted authentication context classes, separated by spaces.
     pub acr_values: Option<String>,
-    /// The longest time since the user authenticated, in seconds.
+    /// The maximum time since the user authenticated, in seconds.
     pub max_age: Option<u64>,
 }
 
@@ -681,8 +695,8 @@ pub fn check<X>(is_met: impl Fn(&Claims<X>) -> bool + Send + Sync + 'static) -> 
 /// Creates a requirement from an async function, such as one that queries a database or another
 /// service.
 ///
-/// The function runs after the token is verified and before the handler. It runs at most once per
-/// request, and only if the rest of the requirement has not already decided.
+/// The function runs after the token is verified and before the handler, at most once per request.
+/// It does not run if the rest of the requirement already decides the result.
 ///
 /// ```
 /// use warp_bearer::auth::{
@@ -741,13 +755,13 @@ impl<X> Requirement<X> {
     /// Returns the claims if they grant what is required.
     ///
     /// # Errors
-    /// Returns a [`Refusal`] with status 403, whose challenge names the scopes that would suffice, or
-    /// with 401 if the user must authenticate again (RFC 9470) or the token must be [`bound`] and is
-    /// not.
+    /// Returns a [`Refusal`] with status 403 and a challenge that lists the scopes to request. The
+    /// status is 401 if the user must authenticate again (RFC 9470), or if the token must be
+    /// [`bound`] but is not.
     pub async fn grant(&self, claims: Claims<X>) -> Result<Claims<X>, Refusal> {
         let mut answers = Vec::new();
-        // Does not call `check`, because borrowing the claims across an `await` would require `X:
-        // Sync`.
+        // `check` is not called here, because it would borrow the claims across an `await`, which
+        // requires `X: Sync`.
         let unmet = loop {
             match self.step(&claims, &answers) {
                 Step::Decided(Ok(())) => return Ok(claims),
@@ -760,7 +774,7 @@ impl<X> Requirement<X> {
         Err(refusal.with_scope(unmet.scopes.map(Into::into)))
     }
 
-    /// Decides the requirement, or returns the async check to run next.
+    /// Returns the result, or the next async check to run.
     fn step<'n>(&'n self, claims: &Claims<X>, answers: &Answers<'n, X>) -> Step<'n, X> {
         match self.0.is_met(claims, answers) {
             Ok(true) => Step::Decided(Ok(())),
@@ -773,8 +787,8 @@ impl<X> Requirement<X> {
         }
     }
 
-    /// Returns the scopes that suffice, as [`Policy::scopes`] does. Scopes alone never satisfy a
-    /// check.
+    /// Returns the scopes that are enough to meet the requirement, as [`Policy::scopes`] does.
+    /// `None` if a check must pass too.
     pub fn scopes(&self) -> Option<String> {
         joined(&self.0.scopes()?)
     }
@@ -785,12 +799,12 @@ fn joined(names: &[&str]) -> Option<String> {
     (!names.is_empty()).then(|| names.join(" "))
 }
 
-/// The answers of the asynchronous checks that have run so far.
+/// The results of the async checks that have run so far.
 type Answers<'n, X> = [(&'n AsyncCheck<X>, bool)];
 
 enum Step<'n, X> {
     Decided(Result<(), RequirementError>),
-    /// Run this check, then decide again.
+    /// Run this check, then call `step` again.
     Ask(&'n AsyncCheck<X>, Answer),
 }
 
@@ -826,8 +840,9 @@ impl<X> Node<X> {
         }
     }
 
-    /// Returns what would suffice. An async check that has not run counts as met, because it runs
-    /// only after the rest of the requirement is met.
+    /// Returns the scopes and the authentication with which the token would meet the requirement.
+    /// An async check that has not run counts as passed, because it only runs after the rest of the
+    /// requirement is met.
     fn needs<'n>(&'n self, claims: &Claims<X>, answers: &Answers<'n, X>) -> Option<Needs<'n>> {
         let each = |node: &'n Self| node.needs(claims, answers);
         match self {
@@ -997,7 +1012,8 @@ mod tests {
                 (permission("a"), false),
             ];
             let policies = policies.map(|(policy, is_met)| (Requirement::from(policy), is_met));
-            // Each after each, so that all are asked about with every other remembered.
+            // Checks every policy right after every other one, so that a stored number of the wrong
+            // policy would be noticed.
             for (first, _) in &policies {
                 for (policy, is_met) in &policies {
                     let claims: Claims = auth.verify(&token).await.unwrap();

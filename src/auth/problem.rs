@@ -1,8 +1,8 @@
-//! Turns failures into JSON responses (RFC 9457), for any framework built on the `http` crate.
+//! JSON responses for failures (RFC 9457), for any framework built on the `http` crate.
 //!
-//! Every text comes from a catalogue: no response echoes the request or a message of another
-//! library. The catalogues also hold the statuses: `error.rs` for [`AuthError`], this file for
-//! everything else.
+//! Responses only contain fixed messages, and never part of the request or an error message of
+//! another library. The messages and statuses of [`AuthError`] are in `error.rs`, and all others
+//! are in this file.
 
 use std::time::Duration;
 
@@ -20,11 +20,11 @@ use crate::auth::{
     error::{AuthError, BearerError, MISSING_FROM_FIELD},
 };
 
-/// The field that carries a nonce for the next proof (RFC 9449 §8.1).
+/// The header with a nonce for the next proof (RFC 9449 §8.1).
 const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
 
 impl Refusal {
-    /// Returns the response: the status, the problem as JSON, and the challenge.
+    /// Returns the response, with the status, the problem as JSON, and the challenge.
     ///
     /// `B` is the body type of the framework, such as hyper's (`Full<Bytes>`), warp's or axum's.
     ///
@@ -71,7 +71,7 @@ impl Refusal {
     }
 }
 
-/// Rounds up to at least one second: `Retry-After: 0` would make clients retry in a loop.
+/// Rounds up to at least one second, because `Retry-After: 0` would make clients retry in a loop.
 fn whole_seconds(duration: Duration) -> String {
     let seconds = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
     seconds.max(1).to_string()
@@ -82,8 +82,8 @@ macro_rules! problems {
         $(#[doc = $doc:literal])+
         $name:ident => $status:ident, $code:literal, $detail:literal;
     )+) => {
-        /// A failure other than an authorization failure: one of warp's own rejections, or a
-        /// failure of the server.
+        /// A failure that is not an [`AuthError`]: one of warp's own rejections, or an error of the
+        /// server.
         ///
         #[cfg_attr(feature = "warp", doc = "```")]
         #[cfg_attr(not(feature = "warp"), doc = "```ignore")]
@@ -124,15 +124,16 @@ macro_rules! problems {
     };
 }
 
-// One row for each problem: its meaning, status, code, and the sentence for the caller.
+// Each row has the meaning, the status, the code, and a sentence for the caller.
 #[rustfmt::skip]
 problems! {
     /// 404: no route has this path.
     NotFound => NOT_FOUND, "not_found", "There is nothing at this path.";
-    /// 405: the path exists, but not for this method. warp does not report the allowed methods, so
-    /// only [`method_not_allowed`](Self::method_not_allowed) sets `Allow`.
+    /// 405: the path does not support this method. To set `Allow`, use
+    /// [`method_not_allowed`](Self::method_not_allowed), because warp does not report the allowed
+    /// methods.
     MethodNotAllowed => METHOD_NOT_ALLOWED, "method_not_allowed", "This path does not support this method.";
-    /// 400: the query, a header field or a cookie cannot be parsed.
+    /// 400: the query, a header or a cookie cannot be parsed.
     BadRequest => BAD_REQUEST, "bad_request", "The query, a header field or a cookie cannot be read.";
     /// 411: the body has no `Content-Length`.
     LengthRequired => LENGTH_REQUIRED, "length_required", "The body needs a Content-Length.";
@@ -142,8 +143,8 @@ problems! {
     UnsupportedMediaType => UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "This path does not accept a body of this Content-Type.";
     /// 400: the body cannot be parsed as its type.
     InvalidBody => BAD_REQUEST, "invalid_body", "The body cannot be read as its Content-Type.";
-    /// 400: the body does not have exactly one logout token, or the token is invalid (`OpenID`
-    /// Connect Back-Channel Logout 1.0 §2.8).
+    /// 400: the body does not contain exactly one valid logout token (`OpenID` Connect Back-Channel
+    /// Logout 1.0 §2.8).
     InvalidLogoutToken => BAD_REQUEST, "invalid_logout_token", "The body must have exactly one logout_token that is valid and was not used before.";
     /// 403: the cross-origin request is not allowed.
     CorsForbidden => FORBIDDEN, "cors_forbidden", "This cross-origin request is not allowed.";
@@ -151,7 +152,7 @@ problems! {
     BadHost => BAD_REQUEST, "bad_host", "A request needs exactly one valid Host field.";
     /// 414: the request target is longer than its limit.
     UriTooLong => URI_TOO_LONG, "uri_too_long", "The request target is too long.";
-    /// 431: the header fields are larger than their limit (RFC 6585 §5).
+    /// 431: the headers are larger than their limit (RFC 6585 §5).
     HeadersTooLarge => REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", "The header fields are too large or too many.";
     /// 503: the request took longer than its time limit.
     RequestTimeout => SERVICE_UNAVAILABLE, "request_timeout", "The request took too long.";
@@ -160,12 +161,12 @@ problems! {
 }
 
 impl Problem {
-    /// Returns the status of the answer.
+    /// Returns the status of the response.
     pub const fn status(self) -> StatusCode {
         self.entry().0
     }
 
-    /// Returns the stable code, the `code` member of the body.
+    /// Returns the stable code, which is the `code` member of the response body.
     pub const fn code(self) -> &'static str {
         self.entry().1
     }
@@ -188,9 +189,9 @@ impl Problem {
     }
 }
 
-/// The code of a problem, for logs and metrics. It is stored in the extensions of the response.
+/// The code of a problem, for logs and metrics. Stored in the extensions of the response.
 ///
-/// Codes come only from the catalogue, so their number is bounded.
+/// The set of codes is fixed, so they can be used as labels of metrics.
 ///
 #[cfg_attr(feature = "warp", doc = "```")]
 #[cfg_attr(not(feature = "warp"), doc = "```ignore")]
@@ -211,14 +212,15 @@ impl Problem {
 pub struct Code(&'static str);
 
 impl Code {
-    /// Returns the code, as it is in the body.
+    /// Returns the code as in the response body.
     pub const fn as_str(self) -> &'static str {
         self.0
     }
 }
 
-/// The body of every failure (RFC 9457 §3). `detail` is where FastAPI's clients expect it, and
-/// `error` is that of RFC 6750. The service derives its `OpenAPI` schema from two of these bodies.
+/// The body of every failure (RFC 9457 §3). FastAPI's clients expect the message in `detail`, and
+/// `error` is the one of RFC 6750. The service derives its `OpenAPI` schema from two of these
+/// bodies.
 #[derive(Serialize)]
 struct ProblemBody {
     title: &'static str,
@@ -242,7 +244,7 @@ fn answer<B: From<&'static str>>(
     response
 }
 
-/// The bodies by code. Their number is fixed, so each is serialized only once.
+/// The bodies by code, each serialized once.
 static BODIES: Lazy<Vec<(&'static str, String)>> = Lazy::new(|| {
     let refusals = AuthError::ALL.iter().map(|error| {
         let name = error.error().map(BearerError::as_str);
@@ -256,17 +258,16 @@ static BODIES: Lazy<Vec<(&'static str, String)>> = Lazy::new(|| {
     refusals.chain(problems).collect()
 });
 
-/// The body of `missing_token` if a field other than `Authorization` carries the token.
+/// The body of `missing_token` if tokens are read from a header other than `Authorization`.
 static MISSING_FROM_FIELD_BODY: Lazy<String> = Lazy::new(|| {
     let error = AuthError::MissingToken;
     let name = error.error().map(BearerError::as_str);
     write(error.status(), name, error.code(), MISSING_FROM_FIELD)
 });
 
-/// Returns the body of every answer with this code, unless a field other than `Authorization`
-/// carries the token.
+/// Returns the body of responses with this code, for tokens in `Authorization`.
 pub(crate) fn body(code: &'static str) -> &'static str {
-    // Equal codes are at one address, unless the linker has them twice.
+    // Comparing addresses is enough, unless the linker has kept two copies of the code.
     let at = BODIES.iter().find(|(at, _)| std::ptr::eq(*at, code));
     let found = at.or_else(|| BODIES.iter().find(|(written, _)| *written == code));
     found.map_or("", |(_, body)| body)
@@ -289,8 +290,8 @@ fn write(
     serde_json::to_string(&body).unwrap_or_default()
 }
 
-/// Adds a header field. The values come from the catalogue and the configuration and are ASCII. A
-/// value that is not ASCII is a bug: it is logged and left out instead of causing a panic.
+/// Adds a header. All values are ASCII, because they come from the code and the configuration. Any
+/// other value is a bug, which is logged instead of causing a panic.
 fn add<B>(response: &mut Response<B>, name: HeaderName, value: String) {
     match HeaderValue::try_from(value) {
         Ok(value) => {

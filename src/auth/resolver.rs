@@ -1,8 +1,8 @@
-//! [`Resolver`]: finds issuers that are not in the configuration with a function of the user.
+//! [`Resolver`]: looks up issuers that are not configured, with a function that the user provides.
 //!
-//! Positive and negative answers are cached for a while, in two bounded caches, so that made-up
-//! names can evict only each other. A name is looked up only once at a time, and at most
-//! [`MAX_LOOKUPS`] names at once. A request beyond that limit gets 503.
+//! Known and unknown names are cached for a limited time, in two bounded caches, so that made-up
+//! names can only evict each other. Concurrent requests for a name share one lookup, and at most
+//! [`MAX_LOOKUPS`] lookups run at once. Further requests get a 503.
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
@@ -32,13 +32,14 @@ const MAX_LOOKUPS: usize = 16;
 /// The maximum length of a name in bytes. Longer names are not looked up.
 const MAX_NAME: usize = 1024;
 
-/// The slot in the context of a resolved issuer, which is not in the list of issuers.
+/// The slot of a resolved issuer, which is not in the list of issuers.
 pub(crate) const NO_SLOT: usize = usize::MAX;
 
 pub(crate) type Answer = Pin<Box<dyn Future<Output = Option<TrustedIssuer>> + Send>>;
 pub(crate) type Resolve = Arc<dyn Fn(String) -> Answer + Send + Sync>;
 pub(crate) type Prescreen = Arc<dyn Fn(&str) -> bool + Send + Sync>;
-/// Creates an issuer from its options. Reuses what it can of the issuer that it replaces.
+/// Creates an issuer from its options. Reuses the keys and rules of the previous issuer if
+/// possible.
 pub(crate) type Trust =
     Box<dyn Fn(&TrustedIssuer, Option<&Trusted>) -> Result<Trusted, SetupError> + Send + Sync>;
 
@@ -58,7 +59,7 @@ struct CachedIssuer {
     until: Instant,
 }
 
-/// The outcome of one lookup.
+/// The result of a lookup.
 #[derive(Clone)]
 struct Lookup {
     held: Option<CachedIssuer>,
@@ -87,8 +88,9 @@ impl Resolver {
     /// Returns the issuer with this name.
     ///
     /// # Errors
-    /// [`AuthError::UnknownIssuer`] if the name is unknown. [`AuthError::KeysUnavailable`] if the
-    /// function does not answer in time or too many lookups are in flight.
+    /// Returns [`AuthError::UnknownIssuer`] if the name is unknown, and
+    /// [`AuthError::KeysUnavailable`] if the function does not return in time or too many lookups
+    /// are in flight.
     pub(crate) async fn issuer(&self, name: &str) -> Result<Arc<Trusted>, AuthError> {
         let now = Instant::now();
         let held = self.issuers.get(name);
@@ -107,8 +109,7 @@ impl Resolver {
             self.unknown.remove(name);
         }
         let before = held.map(|held| held.issuer);
-        // The cache runs only one of these futures per name, and concurrent callers share its
-        // value.
+        // The cache runs this future only once for concurrent requests with the same name.
         let lookup = self
             .unknown
             .get_or_insert_async(name, self.ask(name, before));
@@ -166,12 +167,12 @@ impl Resolver {
     }
 }
 
-/// Returns the part of an issuer's name that corresponds to `{tenantid}` in `template`. `None` if
-/// the rest of the name differs, or if the part is not one segment of letters, digits, `-`, `.` and
+/// Returns the part of an issuer's name that matches `{tenantid}` in `template`. `None` if the rest
+/// of the name differs, or if this part has characters other than letters, digits, `-`, `.` and
 /// `_`.
 ///
-/// Use it to reject names before the resolver is asked
-/// ([`Builder::prescreen`](crate::auth::Builder::prescreen)).
+/// Use it in [`Builder::prescreen`](crate::auth::Builder::prescreen), to reject names without a
+/// lookup.
 ///
 /// ```
 /// use warp_bearer::auth::tenant_of;

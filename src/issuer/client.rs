@@ -1,4 +1,4 @@
-//! [`Client`]: the single application that is registered at the test issuer.
+//! [`Client`]: the only application registered at the test issuer.
 
 use std::io;
 
@@ -11,8 +11,8 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// Creates a client with a random id and secret. Their characters are unaffected by form
-    /// encoding, so clients need not encode them in HTTP Basic credentials (RFC 6749 §2.3.1).
+    /// Creates a client with a random id and secret. Form encoding does not change their
+    /// characters, so they need not be encoded for HTTP Basic (RFC 6749 §2.3.1).
     pub(super) fn register() -> io::Result<Self> {
         Ok(Self {
             id: random_name(24)?,

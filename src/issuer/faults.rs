@@ -1,4 +1,4 @@
-//! [`Fault`]: the ways in which an issuer fails while its port still accepts connections.
+//! [`Fault`]: the ways in which an issuer can fail while it still accepts connections.
 //!
 //! Each fault has occurred at a real issuer, or at a proxy in front of one.
 
@@ -15,12 +15,12 @@ use warp::{
     reply::{self, Response},
 };
 
-/// A fault of the discovery document, of the key set or of introspection; see
+/// A fault of the discovery document, the key set or introspection. See
 /// [`Issuer::fail`](crate::issuer::Issuer::fail) and
 /// [`Issuer::fail_introspection`](crate::issuer::Issuer::fail_introspection).
 ///
-/// The token endpoint is not affected. Conditional requests get the fault too: `If-None-Match` is
-/// ignored.
+/// The token endpoint is not affected. `If-None-Match` is ignored, so conditional requests get the
+/// fault too.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {
@@ -32,33 +32,33 @@ pub enum Fault {
     Html,
     /// A 200 with the content type of JSON, but a body that is not JSON.
     NotJson,
-    /// A key set without keys. Discovery answers as usual.
+    /// A key set without keys. Discovery is not affected.
     EmptySet,
     /// A 200 without a body.
     EmptyBody,
-    /// A 304, whether or not the request was conditional.
+    /// A 304, even if the request was not conditional.
     NotModified,
-    /// The first half of the correct document, after which the connection ends.
+    /// The first half of the correct document, then the connection is closed.
     HalfBody,
     /// The correct document with an additional member of 600 KiB.
     TooLarge,
     /// A 302 to this URL.
     Redirect(String),
-    /// The correct document, one byte per second.
+    /// The correct document, at one byte per second.
     Drip,
     /// No response, ever. The connection stays open.
     Hang,
-    /// No response until the fault changes, then the response of the new state. Use it for a test
-    /// that needs several requests to wait at the same time.
+    /// No response until the fault is replaced or removed, and then the response of the new state.
+    /// Use it in a test with several requests that must wait at the same time.
     Hold,
-    /// A discovery document that names this issuer (RFC 8414 §3.3). The key set is not affected.
+    /// A discovery document with this issuer (RFC 8414 §3.3). The key set is not affected.
     WrongIssuer(String),
-    /// A discovery document with this `jwks_uri`, like that of an issuer that has moved its key
-    /// set. The key set at the old URL is not affected.
+    /// A discovery document with this `jwks_uri`, as if the issuer had moved its key set. The key
+    /// set at the old URL is not affected.
     JwksUri(String),
     /// A 200 with this body, which need not be JSON.
     Body(String),
-    /// An introspection answer about this other token. Other documents are not affected.
+    /// An introspection response about this other token. Other documents are not affected.
     OtherToken(String),
 }
 
@@ -90,7 +90,7 @@ impl FromStr for Fault {
     }
 }
 
-/// The error returned when a name is not that of a [`Fault`].
+/// The error returned when parsing an unknown name as a [`Fault`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnknownFault;
 
@@ -114,7 +114,7 @@ pub(super) struct Faults {
 }
 
 impl Fault {
-    /// Returns the faulty response in place of `document`.
+    /// Returns the faulty response instead of `document`.
     pub(super) async fn answer(self, mut document: Value) -> Response {
         match self {
             Self::Status(status) => error(status).into_response(),
@@ -178,7 +178,7 @@ fn set(document: &mut Value, name: &str, value: Value) {
 fn half(body: &[u8]) -> Response {
     let first = Ok(body[..body.len() / 2].to_vec());
     let end = stream::once(async {
-        // Lets the server flush the first half. Otherwise it would not even send the head.
+        // Lets the server flush the first half. Otherwise, it would not even send the head.
         tokio::task::yield_now().await;
         Err(io::Error::from(io::ErrorKind::ConnectionAborted))
     });
@@ -194,8 +194,7 @@ fn drip(body: Vec<u8>) -> Response {
     streamed(length, bytes)
 }
 
-/// Returns a JSON response with `length` as its `Content-Length`, even if `body` yields a different
-/// length.
+/// Returns a JSON response with this `Content-Length`, even if `body` has another length.
 fn streamed<S>(length: usize, body: S) -> Response
 where
     S: stream::Stream<Item = io::Result<Vec<u8>>> + Send + Sync + 'static,

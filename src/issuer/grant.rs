@@ -18,7 +18,7 @@ use warp::{
 
 use crate::issuer::{client::Client, mint::Profile, proof_check, state::State};
 
-/// The scopes listed in the metadata. The client is granted other scopes too.
+/// The scopes listed in the metadata. Other scopes are granted too.
 pub(super) const SCOPES: [&str; 2] = ["read:messages", "write:messages"];
 
 /// The lifetime of a token: one day, which is Auth0's default for an API.
@@ -147,7 +147,8 @@ fn bound_to(state: &State, headers: &HeaderMap) -> Result<Option<String>, Refusa
     ))
 }
 
-/// Checks the client's id and secret, in the header or in the body but not in both (RFC 6749 §2.3).
+/// Checks the client's id and secret, in the header or in the body, but not in both (RFC 6749
+/// §2.3).
 fn authenticate(
     client: &Client,
     headers: &HeaderMap,
@@ -170,7 +171,7 @@ fn authenticate(
     ))
 }
 
-/// Returns whether the credentials in the header or in the body are those of the client.
+/// Returns `true` if the credentials in the header or in the body are those of the client.
 pub(super) fn is_client(
     client: &Client,
     headers: &HeaderMap,
@@ -187,10 +188,9 @@ pub(super) fn is_client(
     })
 }
 
-/// Returns the requested scopes without duplicates, in the order of the request. Auth0 has a list
-/// of scopes for each API; this issuer grants whatever is requested, so that any route can be
-/// tried. Without a requested scope, none is granted. Invalid scope tokens (RFC 6749 §3.3) are
-/// dropped.
+/// Returns the scopes to grant: the requested ones, without duplicates and invalid scope tokens
+/// (RFC 6749 §3.3). Auth0 has a list of scopes for each API, but this issuer grants everything, so
+/// that any route can be tried.
 fn granted(requested: &Parameters) -> String {
     let mut granted = Vec::new();
     for scope in given(requested.scope.as_deref())
@@ -209,8 +209,8 @@ fn is_scope(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(fits)
 }
 
-/// Returns the value of a parameter. `None` if it is empty, because a parameter without a value
-/// counts as omitted (RFC 6749 §3.2).
+/// Returns the value of a parameter. `None` if it is empty, because empty parameters count as
+/// omitted (RFC 6749 §3.2).
 fn given(parameter: Option<&str>) -> Option<&str> {
     parameter.filter(|value| !value.is_empty())
 }

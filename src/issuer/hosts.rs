@@ -1,20 +1,21 @@
-//! Decides which `Host` values an issuer, and the service under `dev`, accept: their own address
-//! and the names of loopback, with any port or none.
+//! Decides which `Host` values are accepted by an issuer, and by the service under `dev`: their own
+//! address and the names of loopback, with any port or none.
 //!
-//! A web page cannot read responses from another origin, but it can point its own host name at
-//! 127.0.0.1 (DNS rebinding) and thereby become the same origin. Its requests then carry that name
-//! in `Host` and are rejected here, before a token is issued. `origins.rs` does not help against
-//! this, because browsers do not apply CORS within one origin.
+//! A web page cannot read responses from another origin, but it can make its own host name resolve
+//! to 127.0.0.1 (DNS rebinding), and then has the same origin. Its requests have that name in
+//! `Host` and are rejected here, before a token is issued. `origins.rs` does not prevent this,
+//! because CORS does not apply within an origin.
 //!
-//! The port is not compared. The attack needs a host name, because a page at `127.0.0.1` on another
-//! port is another origin. A proxy may send `Host` without the port, or with its own.
+//! The port is not compared, because a proxy may send `Host` without a port, or with its own port.
+//! This is safe: the attack needs a host name, because a page at `127.0.0.1` with another port is
+//! another origin.
 
 use std::net::{IpAddr, SocketAddr};
 
 use warp::{Filter, Rejection, http::uri::Authority, reject};
 
-/// Matches a request whose `Host` is neither the address of the socket nor a name of loopback. Also
-/// matches a request without a readable `Host`.
+/// Matches requests whose `Host` is not the address of the socket or a name of loopback. Also
+/// matches requests without a valid `Host`.
 pub(crate) fn foreign(
     address: SocketAddr,
 ) -> impl Filter<Extract = (), Error = Rejection> + Clone + Send + Sync + 'static {
@@ -32,11 +33,11 @@ pub(crate) fn foreign(
         .untuple_one()
 }
 
-/// Returns whether the host, without its port, is that of the socket at `address`.
+/// Returns `true` if the host, without its port, belongs to the socket at `address`.
 fn names(host: &Authority, address: SocketAddr) -> bool {
     let name = host.host().trim_matches(['[', ']']);
     let is_ours = |ip: IpAddr| {
-        // A socket that listens on all addresses accepts any IP address, because DNS rebinding
+        // If the socket listens on all addresses, accepts any IP address, because DNS rebinding
         // needs a name.
         ip.is_loopback() || ip == address.ip() || address.ip().is_unspecified()
     };

@@ -1,7 +1,7 @@
 //! Introspection (RFC 7662) and revocation (RFC 7009) of tokens.
 //!
-//! The issuer knows the opaque tokens that it issued, the JWTs from its token endpoint, and those
-//! that a test has registered. Every other token is inactive.
+//! Active tokens are the opaque tokens of this issuer, JWTs from its token endpoint, and JWTs that
+//! a test has registered.
 
 use std::{convert::Infallible, sync::Arc};
 
@@ -55,7 +55,7 @@ pub(super) async fn introspect(
     reply::with_header(response, CACHE_CONTROL, "no-store").into_response()
 }
 
-/// Answers `POST /oauth/revoke`. An unknown token is no error (RFC 7009 §2.2).
+/// Answers `POST /oauth/revoke`. An unknown token is not an error (RFC 7009 §2.2).
 pub(super) fn revoke(
     state: &State,
     headers: &HeaderMap,
@@ -70,7 +70,7 @@ pub(super) fn revoke(
     StatusCode::OK.into_response()
 }
 
-/// Checks the client's credentials, sent by a method that the metadata list.
+/// Checks the client's credentials, which must be sent by a method in the metadata.
 fn is_authenticated(state: &State, headers: &HeaderMap, parameters: &[(String, String)]) -> bool {
     let form_only = state.settings().form_only;
     if form_only && headers.contains_key(AUTHORIZATION) {

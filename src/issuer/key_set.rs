@@ -1,4 +1,4 @@
-//! [`KeySet`]: the signing key and the published keys of the issuer, which may differ.
+//! [`KeySet`]: the signing key and the published keys of the issuer, which can be different.
 
 use serde_json::{Value, json};
 
@@ -48,7 +48,7 @@ impl KeySet {
         self.document = document;
     }
 
-    /// Returns the JWK set (RFC 7517 §5), or the document published instead.
+    /// Returns the JWK set (RFC 7517 §5), or the document that is published instead.
     pub(super) fn document(&self) -> Value {
         self.document.clone().unwrap_or_else(|| {
             let keys: Vec<_> = self.published.iter().map(SigningKey::public_jwk).collect();

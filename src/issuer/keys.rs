@@ -1,6 +1,6 @@
-//! [`SigningKey`]: generates a key pair, publishes its public half and signs.
+//! [`SigningKey`]: a key pair that signs, and publishes its public half.
 //!
-//! The private half never leaves this module: no function returns it.
+//! No function returns the private half.
 
 use std::{fmt, io, sync::Arc};
 
@@ -26,7 +26,7 @@ use crate::algorithm::Algorithm;
 
 /// A private key and its `kid`.
 ///
-/// [`Issuer`](crate::issuer::Issuer) generates its own keys. Generate another one to sign a token
+/// [`Issuer`](crate::issuer::Issuer) generates its own keys. Generate another key to sign a token
 /// with a key that the issuer has not published, or to publish a key that signs nothing. Clones
 /// share the key.
 #[derive(Clone)]
@@ -42,8 +42,8 @@ impl SigningKey {
     /// Blocks for a moment to generate an RSA key.
     ///
     /// # Panics
-    /// If `algorithm` is an HMAC, which has no public half ([`SigningKey::from_secret`] takes the
-    /// secret), or if the system has no randomness.
+    /// Panics if `algorithm` is an HMAC, or if the system provides no random numbers. For an HMAC,
+    /// use [`SigningKey::from_secret`].
     pub fn generate(algorithm: Algorithm) -> Self {
         match Self::try_generate(algorithm) {
             Ok(key) => key,
@@ -51,9 +51,9 @@ impl SigningKey {
         }
     }
 
-    /// Creates a shared secret that signs with `HS256`, for verifiers that hold the same secret.
-    /// Any bytes are accepted, including those of a published key, to test key confusion
-    /// (RFC 8725 §2.1).
+    /// Creates a shared secret that signs with `HS256`, for verifiers with the same secret. Any
+    /// bytes are accepted, including those of a published key, to test key confusion (RFC 8725
+    /// §2.1).
     pub fn from_secret(secret: impl AsRef<[u8]>) -> Self {
         let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_ref());
         Self {
@@ -63,11 +63,10 @@ impl SigningKey {
         }
     }
 
-    /// Creates the Ed25519 key for a seed of 32 bytes, for `EdDSA`. Anyone who knows the seed has
-    /// the key.
+    /// Creates the Ed25519 key for this seed. Anyone who knows the seed has the key.
     ///
     /// # Panics
-    /// Never: every seed gives a valid key.
+    /// Never panics, because every seed is valid.
     #[cfg(feature = "service")]
     pub(crate) fn from_seed(seed: &[u8; 32]) -> Self {
         match Ed25519KeyPair::from_seed_unchecked(seed) {
@@ -89,13 +88,13 @@ impl SigningKey {
         &self.kid
     }
 
-    /// Returns the algorithm that the key was generated for, which is the `alg` of its JWK.
+    /// Returns the algorithm of the key, which is also the `alg` of its JWK.
     pub fn algorithm(&self) -> Algorithm {
         self.algorithm
     }
 
     /// Returns the public half as a JWK (RFC 7517 §4) with `kid`, `use` and `alg`. A secret has no
-    /// public half, so its JWK has only `kty` besides these.
+    /// public half, so its JWK only has `kty` in addition.
     pub fn public_jwk(&self) -> Value {
         let mut jwk = self.private.public();
         jwk["kid"] = json!(self.kid);
@@ -104,17 +103,17 @@ impl SigningKey {
         jwk
     }
 
-    /// Signs `message` with the key's own algorithm, in the format of JWS (RFC 7518 §3): `r` and
-    /// `s` concatenated for ECDSA.
+    /// Signs `message` with the key's algorithm, in the format of JWS (RFC 7518 §3). For ECDSA,
+    /// this is `r` and `s` concatenated.
     ///
     /// # Panics
-    /// If the system has no randomness.
+    /// Panics if the system provides no random numbers.
     pub fn sign(&self, message: &[u8]) -> Vec<u8> {
         self.sign_as(self.algorithm, message)
     }
 
-    /// Signs with `algorithm` if this key supports it: an RSA key supports all six of `RS*` and
-    /// `PS*`. Any other key signs with its own algorithm.
+    /// Signs with `algorithm` if the key supports it, and otherwise with the key's own algorithm.
+    /// An RSA key supports `RS*` and `PS*`.
     pub(super) fn sign_as(&self, algorithm: Algorithm, message: &[u8]) -> Vec<u8> {
         match self.private.sign(algorithm, message) {
             Ok(signature) => signature,
@@ -146,7 +145,7 @@ impl fmt::Debug for SigningKey {
     }
 }
 
-/// A parsed key. It is parsed only once, so that a test can sign thousands of tokens.
+/// A private key, parsed once so that a test can sign thousands of tokens.
 enum Private {
     Rsa(RsaKeyPair),
     Ec(EcdsaKeyPair),
@@ -210,7 +209,7 @@ impl Private {
         })
     }
 
-    /// Returns only the members that define the key, in the order of a thumbprint (RFC 7638 §3.2).
+    /// Returns the members that define the key, in the order of a thumbprint (RFC 7638 §3.2).
     fn public(&self) -> Value {
         match self {
             Self::Rsa(pair) => {
@@ -257,7 +256,7 @@ fn rsa_encoding(algorithm: Algorithm) -> &'static dyn RsaEncoding {
     }
 }
 
-/// Returns an unguessable name made from `bytes` random bytes.
+/// Returns an unguessable name from `bytes` random bytes.
 pub(super) fn random_name(bytes: usize) -> io::Result<String> {
     let mut random = vec![0; bytes];
     rand::fill(&mut random).map_err(io::Error::other)?;

@@ -16,10 +16,10 @@ use crate::issuer::keys::{SigningKey, base64url, random_name};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// Builds an access token; [`Issuer::token`](crate::issuer::Issuer::token) creates the builder.
+/// Builds an access token. Created by [`Issuer::token`](crate::issuer::Issuer::token).
 ///
 /// By default, the token is valid: `iss` and `aud` are the issuer's, `sub` is `auth0|alice`, `iat`
-/// is now and `exp` an hour from now; the header holds `alg`, `kid` and `typ: JWT`. Each method
+/// is now, and `exp` is an hour from now. The header has `alg`, `kid` and `typ: JWT`. Each method
 /// changes one part of the token, and the last call wins. [`sign`](Self::sign) returns the token.
 #[derive(Clone)]
 #[must_use = "a token is made by `sign`"]
@@ -36,11 +36,11 @@ pub struct TokenBuilder {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Profile {
-    /// Auth0's own profile, the default of an API: `typ` is `JWT`, the client is in `azp`, and a
-    /// machine's token has `gty`.
+    /// Auth0's own profile, which is the default of an API. `typ` is `JWT`, the client is in `azp`,
+    /// and tokens for machines have `gty`.
     #[default]
     Auth0,
-    /// The profile of RFC 9068: `typ` is `at+jwt`, the client is in `client_id`, and there is a
+    /// The profile of RFC 9068. `typ` is `at+jwt`, the client is in `client_id`, and there is a
     /// `jti`.
     Rfc9068,
 }
@@ -89,10 +89,10 @@ impl TokenBuilder {
         self.claim("permissions", strings(permissions))
     }
 
-    /// Gives the token the form that Auth0 uses for the client `client_id`.
+    /// Changes the token to this profile, issued to the client `client_id`.
     ///
     /// # Panics
-    /// If the system has no randomness for the `jti` of RFC 9068.
+    /// Panics if the system provides no random numbers for `jti`.
     pub fn profile(self, profile: Profile, client_id: &str) -> Self {
         match profile {
             Profile::Auth0 => self.typ("JWT").claim("azp", client_id),
@@ -127,11 +127,11 @@ impl TokenBuilder {
         self
     }
 
-    /// Sets any claim, of any JSON type. `claim("exp", 0)` sets a date that the other methods
-    /// cannot set.
+    /// Sets any claim to any JSON value. For example, `claim("exp", 0)` sets a date that the other
+    /// methods cannot set.
     ///
     /// # Panics
-    /// If `value` is not JSON: a map whose keys are not strings, or a `Serialize` that fails.
+    /// Panics if `value` cannot be serialized as JSON.
     pub fn claim(mut self, name: &str, value: impl Serialize) -> Self {
         self.claims.insert(name.to_owned(), to_json(name, value));
         self
@@ -173,11 +173,11 @@ impl TokenBuilder {
         self.claim("iat", iat)
     }
 
-    /// Sets any header parameter, of any JSON type. `header("alg", ..)` changes only the header,
-    /// not the algorithm that signs.
+    /// Sets any header parameter to any JSON value. `header("alg", ..)` only changes the header,
+    /// and not the algorithm that signs.
     ///
     /// # Panics
-    /// If `value` is not JSON, as with [`claim`](Self::claim).
+    /// Panics if `value` cannot be serialized as JSON.
     pub fn header(mut self, name: &str, value: impl Serialize) -> Self {
         self.header
             .insert(name.to_owned(), Some(to_json(name, value)));
@@ -190,27 +190,27 @@ impl TokenBuilder {
         self
     }
 
-    /// Sets `typ` (RFC 7515 §4.1.9), which is `at+jwt` in RFC 9068. Defaults to `JWT`.
+    /// Sets `typ` (RFC 7515 §4.1.9). Defaults to `JWT`.
     pub fn typ(self, typ: &str) -> Self {
         self.header("typ", typ)
     }
 
-    /// Sets `kid` (RFC 7515 §4.1.4), regardless of the key that signs. Defaults to the signing
-    /// key's.
+    /// Sets `kid` (RFC 7515 §4.1.4), without changing the key that signs. Defaults to the `kid` of
+    /// that key.
     pub fn kid(self, kid: &str) -> Self {
         self.header("kid", kid)
     }
 
-    /// Sets `alg`, and signs with it if the key supports it: an RSA key supports all of `RS*` and
-    /// `PS*`. Any other key signs with its own algorithm, which then differs from the header.
-    /// Defaults to the key's own algorithm.
+    /// Sets `alg`, and signs with it if the key supports it. An RSA key supports `RS*` and `PS*`.
+    /// Any other key signs with its own algorithm, which then differs from the header. Defaults to
+    /// the key's own algorithm.
     pub fn algorithm(mut self, algorithm: Algorithm) -> Self {
         self.algorithm = Some(algorithm);
         self
     }
 
-    /// Sets the key that signs. Its `kid` and `alg` are the defaults of the header. Defaults to the
-    /// issuer's current key at the time of [`Issuer::token`](crate::issuer::Issuer::token).
+    /// Sets the key that signs, and the defaults of `kid` and `alg`. Defaults to the issuer's
+    /// current key when [`Issuer::token`](crate::issuer::Issuer::token) was called.
     ///
     /// ```
     /// use warp_bearer::{
@@ -236,7 +236,7 @@ impl TokenBuilder {
     /// Returns the signed token, in compact form (RFC 7515 §7.1).
     ///
     /// # Panics
-    /// If the system has no randomness.
+    /// Panics if the system provides no random numbers.
     pub fn sign(self) -> String {
         let algorithm = self.algorithm.unwrap_or(self.key.algorithm());
         let mut header = Map::from_iter([
@@ -268,8 +268,7 @@ impl fmt::Debug for TokenBuilder {
     }
 }
 
-/// Returns the compact token of a header and a payload, exactly as given, with a signature over
-/// them.
+/// Returns a token with exactly this header and payload, and their signature.
 pub(super) fn compact(
     key: &SigningKey,
     algorithm: Algorithm,

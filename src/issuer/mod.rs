@@ -1,9 +1,8 @@
-//! The test kit: a small `OpenID` issuer on loopback, with real keys, real HTTP and faults on
-//! demand.
+//! A small `OpenID` issuer on loopback for tests, with real keys, real HTTP and faults on demand.
 //!
-//! The issuer publishes its keys where verifiers look for them, answers Auth0's client credentials
-//! grant, and signs any token that a test needs. It has no users and no login, and needs neither an
-//! account nor a network. Enable the feature `testing`:
+//! The issuer publishes its keys and metadata at the usual URLs, supports the client credentials
+//! grant as Auth0 does, and signs any token that a test needs. It has no users and no login, and
+//! does not need an account or a network. Enable the feature `testing`:
 //!
 //! ```toml
 //! [dev-dependencies]
@@ -37,9 +36,9 @@
 //!
 //! # Tokens
 //!
-//! [`Issuer::token`] returns a builder of a valid token. Each method of [`TokenBuilder`] changes
-//! one part of the token, valid or not. [`claim`](TokenBuilder::claim),
-//! [`header`](TokenBuilder::header) and [`Issuer::sign_raw`] cover everything that has no method.
+//! [`Issuer::token`] returns a builder for a valid token. Each method of [`TokenBuilder`] changes
+//! one part of the token. If there is no method for a change, use [`claim`](TokenBuilder::claim),
+//! [`header`](TokenBuilder::header) or [`Issuer::sign_raw`].
 //!
 //! ```
 //! # use warp_bearer::{auth::Algorithm, issuer::{Issuer, SigningKey}};
@@ -63,12 +62,13 @@
 //!
 //! # Key rotation and faults
 //!
-//! The issuer has an RSA key by default; [`Issuer::with_algorithm`] starts with any other
-//! algorithm, and elliptic curves start sooner. Keys [`rotate`](Issuer::rotate),
-//! [`retire`](Issuer::retire) and are [`replace`](Issuer::replace)d under the same `kid`. The
-//! issuer [`fail`](Issuer::fail)s with any [`Fault`], [`hang`](Issuer::hang)s,
-//! [`go_down`](Issuer::go_down)s and [`come_back`](Issuer::come_back)s at the same port. It counts
-//! the [`requests`](Issuer::requests) that it receives.
+//! The issuer has an RSA key by default. [`Issuer::with_algorithm`] selects another algorithm.
+//! Elliptic-curve keys are generated faster.
+//!
+//! To change keys, call [`rotate`](Issuer::rotate), [`retire`](Issuer::retire), or
+//! [`replace`](Issuer::replace) to keep the `kid`. To simulate an outage, call
+//! [`fail`](Issuer::fail) with a [`Fault`], [`hang`](Issuer::hang), or [`go_down`](Issuer::go_down)
+//! and [`come_back`](Issuer::come_back). The issuer counts its [`requests`](Issuer::requests).
 //!
 //! ```
 //! # use warp_bearer::{auth::{Algorithm, Auth, AuthError, Claims}, issuer::{Fault, Issuer}};
@@ -98,8 +98,8 @@
 //! # }
 //! ```
 //!
-//! The issuer stops when its last clone is dropped. Under tokio's paused clock, nothing in it
-//! advances the time, so that a test may skip hours of refreshes.
+//! The issuer stops when its last clone is dropped. It has no timers, so with tokio's paused clock,
+//! a test can skip hours of refreshes.
 
 mod client;
 mod faults;
@@ -137,9 +137,9 @@ pub use self::{
     state::Requests,
 };
 
-/// A running issuer. Clones share it; it stops when the last clone is dropped.
+/// A running issuer. Clones share it, and it stops when the last clone is dropped.
 ///
-/// The issuer generates its keys and its client's secret when it starts, and never stores them.
+/// The issuer generates its keys and its client's secret when it starts, and does not store them.
 #[derive(Clone)]
 pub struct Issuer {
     state: Arc<State>,
@@ -151,7 +151,7 @@ impl Issuer {
     /// Starts an issuer on a free port of 127.0.0.1, with an RSA key of 2048 bits for `RS256`.
     ///
     /// # Panics
-    /// If no port on loopback can be bound, or outside of a tokio runtime.
+    /// Panics if no port on loopback can be bound, or outside of a tokio runtime.
     pub async fn start() -> Self {
         Self::with_algorithm(Algorithm::RS256).await
     }
@@ -160,7 +160,7 @@ impl Issuer {
     /// faster than RSA keys.
     ///
     /// # Panics
-    /// Like [`start`](Self::start), and if `algorithm` is an HMAC.
+    /// Panics like [`start`](Self::start), and if `algorithm` is an HMAC.
     pub async fn with_algorithm(algorithm: Algorithm) -> Self {
         match Self::bind((Ipv4Addr::LOCALHOST, 0).into(), algorithm).await {
             Ok(issuer) => issuer,
@@ -170,14 +170,14 @@ impl Issuer {
 
     /// Starts an issuer at `addr`. Port 0 means any free port.
     ///
-    /// A request is answered with 421 unless its `Host` is `localhost`, a loopback address or
-    /// `addr`, with the issuer's port. This keeps web pages from fetching a token by DNS rebinding.
+    /// Requests are rejected with 421 unless their `Host` is `localhost`, a loopback address or
+    /// `addr`. This prevents web pages from fetching a token by DNS rebinding.
     ///
     /// # Errors
-    /// If the address cannot be bound, and if `algorithm` is an HMAC, which has no public key.
+    /// Fails if the address cannot be bound, or if `algorithm` is an HMAC, which has no public key.
     ///
     /// # Panics
-    /// Outside of a tokio runtime.
+    /// Panics outside of a tokio runtime.
     pub async fn bind(addr: SocketAddr, algorithm: Algorithm) -> io::Result<Self> {
         Self::for_client(addr, algorithm, Client::register()?).await
     }
@@ -199,7 +199,7 @@ impl Issuer {
         client: Client,
     ) -> io::Result<Self> {
         let server = Server::bind(addr)?;
-        // Generating an RSA key takes long enough to block other tasks on this thread.
+        // Generates the key on a blocking thread, because this takes long for RSA.
         let key = tokio::task::spawn_blocking(move || SigningKey::try_generate(algorithm));
         let key = key.await.map_err(io::Error::other)??;
         let issuer = Self {
@@ -210,7 +210,8 @@ impl Issuer {
         Ok(issuer)
     }
 
-    /// Returns the issuer identifier, which ends in a slash like Auth0's: `http://127.0.0.1:PORT/`.
+    /// Returns the name of the issuer, which ends in a slash like Auth0's:
+    /// `http://127.0.0.1:PORT/`.
     pub fn url(&self) -> &str {
         &self.state.url
     }
@@ -248,7 +249,7 @@ impl Issuer {
 
 /// Tokens.
 impl Issuer {
-    /// Returns a builder of a valid token that the current key signs.
+    /// Returns a builder for a valid token, signed with the current key.
     pub fn token(&self) -> TokenBuilder {
         self.state.token()
     }
@@ -265,7 +266,8 @@ impl Issuer {
         self.state.settings().origins = origins.into_iter().map(Into::into).collect();
     }
 
-    /// Signs any header and any payload, byte for byte, JSON or not, with the current key.
+    /// Returns a token with exactly this header and payload, JSON or not, signed with the current
+    /// key.
     ///
     /// ```
     /// use warp_bearer::{auth::{Auth, AuthError, claims::NoPrivate}, issuer::Issuer};
@@ -282,7 +284,7 @@ impl Issuer {
     /// ```
     ///
     /// # Panics
-    /// If the system has no randomness.
+    /// Panics if the system provides no random numbers.
     pub fn sign_raw(&self, header: &[u8], payload: &[u8]) -> String {
         let key = self.key();
         mint::compact(&key, key.algorithm(), header, payload)
@@ -291,7 +293,7 @@ impl Issuer {
     /// Signs `signing_input`, the part of a token before its last dot, with the current key.
     ///
     /// # Panics
-    /// If the system has no randomness.
+    /// Panics if the system provides no random numbers.
     pub fn sign_input(&self, signing_input: &str) -> Vec<u8> {
         self.key().sign(signing_input.as_bytes())
     }
@@ -307,7 +309,7 @@ impl Issuer {
     /// Signs with a new key of the same algorithm from now on. Earlier keys stay published.
     ///
     /// # Panics
-    /// If the system has no randomness.
+    /// Panics if the system provides no random numbers.
     pub fn rotate(&self) {
         let next = self.next_key();
         self.state.settings().keys.rotate(next);
@@ -318,8 +320,8 @@ impl Issuer {
         self.state.settings().keys.retire();
     }
 
-    /// Replaces the current key with a new key that has the same `kid`, as a restart of a
-    /// development issuer does.
+    /// Replaces the current key with a new key that has the same `kid`. This happens when a
+    /// development issuer is restarted.
     ///
     /// ```
     /// use warp_bearer::{auth::{Auth, AuthError, claims::NoPrivate}, issuer::Issuer};
@@ -341,7 +343,7 @@ impl Issuer {
     /// ```
     ///
     /// # Panics
-    /// If the system has no randomness.
+    /// Panics if the system provides no random numbers.
     pub fn replace(&self) {
         let next = self.next_key();
         self.state.settings().keys.replace(next);
@@ -352,8 +354,8 @@ impl Issuer {
         self.state.settings().keys.publish_key(key.clone());
     }
 
-    /// Publishes `document` instead of the key set, even if the keys change, until
-    /// [`restore`](Self::restore).
+    /// Publishes `document` instead of the key set, until [`restore`](Self::restore) is called.
+    /// Changes of the keys do not affect it.
     ///
     /// ```
     /// use serde_json::json;
@@ -380,7 +382,7 @@ impl Issuer {
         self.state.settings().keys.show(None);
     }
 
-    /// Sets the `max-age` of the key set in seconds. With `None`, sends no `Cache-Control`.
+    /// Sets the `max-age` of the key set in seconds. With `None`, `Cache-Control` is omitted.
     /// Defaults to 600.
     pub fn max_age(&self, seconds: Option<u64>) {
         self.state.settings().max_age = seconds;
@@ -398,7 +400,7 @@ impl Issuer {
 
 /// Faults.
 impl Issuer {
-    /// Makes both discovery and the key set fail, until [`recover`](Self::recover).
+    /// Makes discovery and the key set fail, until [`recover`](Self::recover) is called.
     pub fn fail(&self, fault: Fault) {
         self.state.faults.send_modify(|faults| {
             faults.discovery = Some(fault.clone());
@@ -427,23 +429,23 @@ impl Issuer {
             .send_modify(|faults| faults.introspection = Some(fault));
     }
 
-    /// Leaves requests for discovery and for the key set unanswered: [`Fault::Hang`].
+    /// Stops responding to requests for discovery and the key set, like [`Fault::Hang`].
     pub fn hang(&self) {
         self.fail(Fault::Hang);
     }
 
-    /// Names `issuer` as the issuer in the discovery document: [`Fault::WrongIssuer`].
+    /// Changes the issuer in the discovery document, like [`Fault::WrongIssuer`].
     pub fn wrong_issuer(&self, issuer: impl Into<String>) {
         self.fail_discovery(Fault::WrongIssuer(issuer.into()));
     }
 
-    /// Ends every fault. Requests that wait because of [`Fault::Hang`] keep waiting.
+    /// Ends all faults. Requests that are waiting because of [`Fault::Hang`] do not get a response.
     pub fn recover(&self) {
         self.state.faults.send_replace(Faults::default());
     }
 
-    /// Closes the port and every connection. Once this returns, new connections are refused. The
-    /// port stays reserved for this issuer.
+    /// Closes the port and every connection. After this returns, new connections are refused, and
+    /// the port stays reserved for this issuer.
     ///
     /// ```
     /// use warp_bearer::{auth::{Auth, AuthError, claims::NoPrivate}, issuer::Issuer};
@@ -468,10 +470,10 @@ impl Issuer {
         self.server.close().await;
     }
 
-    /// Listens again, at the same port and with the same keys. Does nothing if the issuer is up.
+    /// Listens again on the same port, with the same keys. Does nothing if the issuer is not down.
     ///
     /// # Panics
-    /// If another process has bound the port in the meantime, which Linux does not allow.
+    /// Panics if another process has bound the port in the meantime. On Linux, this cannot happen.
     pub async fn come_back(&self) {
         if let Err(fault) = self.listen().await {
             panic!("no issuer at {} again: {fault}", self.addr());
@@ -485,8 +487,7 @@ impl Issuer {
 
 /// Request counts.
 impl Issuer {
-    /// Returns the number of requests so far. A request counts on arrival, even if it is never
-    /// answered.
+    /// Returns the number of requests so far, including those without a response.
     pub fn requests(&self) -> Requests {
         *self.state.requests.borrow()
     }
@@ -496,7 +497,7 @@ impl Issuer {
         self.state.requests.send_replace(Requests::default());
     }
 
-    /// Waits until the key set has been requested `count` times, as counted by [`Requests::jwks`].
+    /// Waits until [`Requests::jwks`] is at least `count`.
     pub async fn jwks_requested(&self, count: u64) {
         let mut requests = self.state.requests.subscribe();
         // Cannot fail: `self` owns the sender.

@@ -1,4 +1,4 @@
-//! The tokens of an [`Issuer`] other than plain JWTs: opaque tokens, introspected tokens, and
+//! The tokens of an [`Issuer`] that are not plain JWTs: opaque tokens, introspected tokens, and
 //! logout tokens.
 
 use std::time::Duration;
@@ -9,7 +9,8 @@ use crate::issuer::{Issuer, TokenBuilder, keys::random_name, tokens::claims_of};
 
 /// # Opaque tokens, introspection and logout
 impl Issuer {
-    /// Issues an opaque token: an unguessable name, whose claims only introspection reveals.
+    /// Issues an opaque token, an unguessable string whose claims are only available by
+    /// introspection.
     ///
     /// ```
     /// use warp_bearer::{
@@ -34,7 +35,7 @@ impl Issuer {
     /// ```
     ///
     /// # Panics
-    /// If the system has no randomness.
+    /// Panics if the system provides no random numbers.
     #[allow(
         clippy::needless_pass_by_value,
         reason = "as the builder's own methods take it"
@@ -54,26 +55,27 @@ impl Issuer {
         }
     }
 
-    /// Makes a token inactive at introspection, as the revocation endpoint does (RFC 7009).
+    /// Makes a token inactive at introspection, like the revocation endpoint (RFC 7009).
     pub fn revoke(&self, token: &str) {
         self.state.tokens().remove(token);
     }
 
-    /// Makes the token endpoint grant opaque tokens, or JWTs if `opaque` is false.
+    /// Sets whether the token endpoint issues opaque tokens instead of JWTs.
     pub fn grant_opaque(&self, opaque: bool) {
         self.state.settings().opaque = opaque;
     }
 
-    /// Accepts client credentials for introspection only in the form, or also by HTTP Basic.
+    /// Sets whether introspection only accepts client credentials in the form, and not by HTTP
+    /// Basic.
     pub fn form_only(&self, form_only: bool) {
         self.state.settings().form_only = form_only;
     }
 
-    /// Returns a builder of a logout token for the registered client (`OpenID` Connect Back-Channel
-    /// Logout 1.0 §2.4), about the subject `auth0|alice`.
+    /// Returns a builder for a logout token (`OpenID` Connect Back-Channel Logout 1.0 §2.4) for the
+    /// registered client and the subject `auth0|alice`.
     ///
     /// # Panics
-    /// If the system has no randomness.
+    /// Panics if the system provides no random numbers.
     pub fn logout_token(&self) -> TokenBuilder {
         let event = "http://schemas.openid.net/event/backchannel-logout";
         self.token()

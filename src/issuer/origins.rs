@@ -1,6 +1,6 @@
-//! CORS for the token endpoint: only pages of the configured origins may fetch a token.
+//! CORS for the token endpoint: only pages of the configured origins can fetch a token.
 //!
-//! Other endpoints have no CORS. A page needs only the token, which it cannot get any other way.
+//! The other endpoints have no CORS, because a page only needs the token.
 
 use warp::{
     Reply,

@@ -13,11 +13,11 @@ use crate::issuer::{
     mint::{compact, to_json},
 };
 
-/// Builds a proof for one request, signed by the holder of a key. [`SigningKey::proof`] creates it.
+/// Builds a proof for one request. Created by [`SigningKey::proof`].
 ///
-/// By default, the proof is valid for a request without a token: `typ`, `alg` and the public `jwk`
-/// in the header, and a random `jti`, `htm`, `htu` and `iat`. Each method changes one part of the
-/// proof, and the last call wins. [`sign`](Self::sign) returns the proof.
+/// By default, the proof is valid for a request without a token. It has `typ`, `alg` and the public
+/// `jwk` in the header, and a random `jti`, `htm`, `htu` and `iat` as claims. Each method changes
+/// one part of the proof, and the last call wins. [`sign`](Self::sign) returns the proof.
 #[derive(Clone)]
 #[must_use = "a proof is made by `sign`"]
 pub struct ProofBuilder {
@@ -28,7 +28,7 @@ pub struct ProofBuilder {
 }
 
 impl SigningKey {
-    /// Returns the builder of a proof for a request with this method and URL.
+    /// Returns a builder for the proof of a request with this method and URL.
     ///
     /// ```
     /// use warp_bearer::{auth::Algorithm, issuer::{Issuer, SigningKey}};
@@ -46,7 +46,7 @@ impl SigningKey {
     /// ```
     ///
     /// # Panics
-    /// If the system has no randomness for `jti`.
+    /// Panics if the system provides no random numbers for `jti`.
     pub fn proof(&self, method: &str, url: &str) -> ProofBuilder {
         let id = match random_name(16) {
             Ok(id) => id,
@@ -77,8 +77,8 @@ impl SigningKey {
 }
 
 impl ProofBuilder {
-    /// Sets `ath`, the hash of the token that is sent with the proof. Absent by default, as in a
-    /// proof for the token endpoint.
+    /// Sets `ath`, the hash of the token that is sent with the proof. Absent by default, as in
+    /// proofs for the token endpoint.
     pub fn token(self, token: &str) -> Self {
         self.claim("ath", base64url(digest(&SHA256, token.as_bytes())))
     }
@@ -94,10 +94,10 @@ impl ProofBuilder {
         self.claim("iat", iat)
     }
 
-    /// Sets any claim, of any JSON type.
+    /// Sets any claim to any JSON value.
     ///
     /// # Panics
-    /// If `value` is not JSON.
+    /// Panics if `value` cannot be serialized as JSON.
     pub fn claim(mut self, name: &str, value: impl Serialize) -> Self {
         self.claims.insert(name.to_owned(), to_json(name, value));
         self
@@ -109,11 +109,11 @@ impl ProofBuilder {
         self
     }
 
-    /// Sets any header parameter, of any JSON type. `header("alg", ..)` changes only the header,
-    /// not the algorithm that signs.
+    /// Sets any header parameter to any JSON value. `header("alg", ..)` only changes the header,
+    /// and not the algorithm that signs.
     ///
     /// # Panics
-    /// If `value` is not JSON.
+    /// Panics if `value` cannot be serialized as JSON.
     pub fn header(mut self, name: &str, value: impl Serialize) -> Self {
         self.header.insert(name.to_owned(), to_json(name, value));
         self
@@ -125,7 +125,7 @@ impl ProofBuilder {
         self
     }
 
-    /// Signs with another key while `jwk` stays that of the first: a forged proof.
+    /// Signs with another key and does not change `jwk`, which makes a forged proof.
     pub fn signed_by(mut self, key: &SigningKey) -> Self {
         self.key = key.clone();
         self
@@ -134,7 +134,7 @@ impl ProofBuilder {
     /// Returns the signed proof, in compact form.
     ///
     /// # Panics
-    /// If the system has no randomness.
+    /// Panics if the system provides no random numbers.
     pub fn sign(self) -> String {
         let header = Value::Object(self.header).to_string();
         let claims = Value::Object(self.claims).to_string();
@@ -143,15 +143,15 @@ impl ProofBuilder {
 }
 
 impl SigningKey {
-    /// Signs any header and any claims exactly as given, JSON or not.
+    /// Returns a proof with exactly this header and these claims, JSON or not.
     ///
     /// # Panics
-    /// If the system has no randomness.
+    /// Panics if the system provides no random numbers.
     pub fn sign_proof(&self, header: &[u8], claims: &[u8]) -> String {
         compact(self, self.algorithm(), header, claims)
     }
 
-    /// Returns only the members that define the public half.
+    /// Returns the members that define the public half.
     fn public(&self) -> Value {
         let mut jwk = self.public_jwk();
         if let Some(members) = jwk.as_object_mut() {

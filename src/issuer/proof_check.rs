@@ -1,7 +1,7 @@
-//! Checks the DPoP proof of a token request (RFC 9449 §5), without code from the verifier.
+//! Checks the DPoP proof of a token request (RFC 9449 §5), without sharing code with the verifier.
 //!
-//! If a verifier and an issuer shared this code, their mistakes would cancel out. The issuer is
-//! only for tests, so it does not check for replay.
+//! If the issuer and the verifier shared code, a bug in one could hide a bug in the other. There is
+//! no check for replay, because the issuer is only for tests.
 
 use std::time::SystemTime;
 
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use crate::issuer::keys::base64url;
 
-/// The maximum distance of `iat` from now, in seconds.
+/// The maximum difference between `iat` and the current time, in seconds.
 const WINDOW: u64 = 300;
 
 /// Returns the thumbprint of the key that signed a proof for `POST url`. `None` if the proof is

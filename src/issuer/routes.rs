@@ -25,7 +25,7 @@ use crate::issuer::{
 
 pub(super) const DISCOVERY: &str = "/.well-known/openid-configuration";
 
-/// Returns every route. A request that matches none is answered with an error in JSON.
+/// Returns the routes. Requests that match none get a JSON error.
 pub(super) fn routes(
     state: Arc<State>,
 ) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + 'static {
@@ -125,7 +125,8 @@ async fn discovery(state: Arc<State>) -> Response {
     }
 }
 
-/// Returns the key set. Supports conditional requests (RFC 9110 §13.1.2) if it has an entity tag.
+/// Returns the key set. Supports conditional requests (RFC 9110 §13.1.2) if entity tags are
+/// enabled.
 async fn jwks(state: Arc<State>, headers: HeaderMap) -> Response {
     state.count(|requests| requests.jwks += 1);
     let fault = state.fault(|faults| &faults.jwks).await;
@@ -163,7 +164,7 @@ fn entity_tag(body: &str) -> String {
     format!("\"{}\"", base64url(digest))
 }
 
-/// Returns whether `If-None-Match` contains `tag`, by the weak comparison of RFC 9110 §13.1.2.
+/// Returns `true` if `If-None-Match` contains `tag`, using weak comparison (RFC 9110 §13.1.2).
 fn is_named(headers: &HeaderMap, tag: &str) -> bool {
     headers
         .get_all(IF_NONE_MATCH)

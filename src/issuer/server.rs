@@ -1,6 +1,6 @@
-//! The issuer's server. Its port can be closed and opened again with the same number.
+//! The issuer's server, which can be stopped and started again on the same port.
 //!
-//! The server uses no timer: under tokio's paused clock, nothing here advances the time.
+//! The server has no timers, so it does not advance tokio's paused clock.
 
 use std::{convert::Infallible, io, net::SocketAddr};
 
@@ -16,30 +16,30 @@ use tokio::{
 };
 use warp::{Filter, reply::Response};
 
-/// The maximum number of connections that wait to be accepted.
+/// The maximum number of connections that are waiting to be accepted.
 const BACKLOG: u32 = 1024;
 
-/// A port that stays reserved even while the server does not listen on it.
+/// A port, which stays reserved while the server does not listen on it.
 pub(super) struct Server {
     addr: SocketAddr,
     state: Mutex<State>,
 }
 
 struct State {
-    /// Bound, but never listening. While the server is closed, connections are refused, and the
-    /// system does not assign the port to a socket that asks for any free one.
+    /// A socket that is bound but does not listen. While the server is closed, connections are
+    /// refused, and the system does not give the port to a socket that requests any free port.
     placeholder: Option<TcpSocket>,
     running: Option<Running>,
 }
 
 struct Running {
-    /// Dropping it ends the task, which closes the listener and every connection.
+    /// Dropping this ends the task, which closes the listener and every connection.
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
 
 impl Server {
-    /// Reserves `addr`, whose port may be 0 for any free one. Does not listen yet.
+    /// Reserves `addr`, and does not listen yet. Port 0 means any free port.
     pub(super) fn bind(addr: SocketAddr) -> io::Result<Self> {
         let placeholder = bind(addr)?;
         Ok(Self {
@@ -62,8 +62,7 @@ impl Server {
     {
         let mut state = self.state.lock().await;
         if state.running.is_none() {
-            // If the system does not let two sockets share a port, listens on the placeholder
-            // itself.
+            // If two sockets cannot share a port on this system, listens on the placeholder itself.
             let socket = bind(self.addr).or_else(|fault| state.placeholder.take().ok_or(fault))?;
             let listener = socket.listen(BACKLOG)?;
             let (stop, stopped) = oneshot::channel();
@@ -78,7 +77,7 @@ impl Server {
         let mut state = self.state.lock().await;
         if let Some(Running { stop, task }) = state.running.take() {
             drop(stop);
-            // The task can fail only by a panic, which also closes everything.
+            // The task can only fail by a panic, which also closes everything.
             let _ = task.await;
         }
     }
@@ -106,7 +105,7 @@ where
                 Ok((socket, _)) => {
                     connections.spawn(connection(socket, routes.clone()));
                 }
-                // Either no descriptors are free, or the client is gone. Lets other tasks run
+                // There are no free descriptors, or the client has gone. Lets other tasks run
                 // before the next attempt.
                 Err(_) => tokio::task::yield_now().await,
             },
@@ -123,7 +122,7 @@ where
     F: Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + 'static,
 {
     let service = TowerToHyperService::new(warp::service(routes));
-    // Many tests break connections on purpose, so errors are expected and ignored.
+    // Many tests break connections on purpose, so errors are ignored.
     let _ = Builder::new(TokioExecutor::new())
         .http1_only()
         .serve_connection(TokioIo::new(socket), service)

@@ -1,4 +1,4 @@
-//! The state that the routes read and tests change.
+//! The state that the routes read and that tests change.
 
 use std::{
     net::SocketAddr,
@@ -29,7 +29,7 @@ pub struct Requests {
     pub discovery: u64,
     /// Requests for the key set, including failed, unanswered and conditional ones.
     pub jwks: u64,
-    /// Requests for the key set that were answered with 304.
+    /// Requests for the key set that got a 304.
     pub not_modified: u64,
     /// Requests for a token, including rejected ones.
     pub token: u64,
@@ -37,8 +37,8 @@ pub struct Requests {
     pub introspection: u64,
 }
 
-/// The state that the routes share. It does not own the server; otherwise dropping the last
-/// `Issuer` could not stop the server.
+/// The state that the routes share. It does not own the server. Otherwise, the server would keep
+/// itself alive after the last `Issuer` is dropped.
 pub(super) struct State {
     pub(super) addr: SocketAddr,
     pub(super) url: String,
@@ -60,7 +60,7 @@ pub(super) struct Settings {
     pub(super) origins: Vec<String>,
     /// True if the token endpoint grants opaque tokens.
     pub(super) opaque: bool,
-    /// True if clients must authenticate in the form, not by HTTP Basic.
+    /// True if clients must send their credentials in the form, and not by HTTP Basic.
     pub(super) form_only: bool,
 }
 
@@ -93,8 +93,8 @@ impl State {
         TokenBuilder::new(key, &self.url, &self.audience)
     }
 
-    /// Issues a token for a client: a JWT, or an opaque token if `opaque` is set. The token is then
-    /// active at introspection.
+    /// Issues a token for a client: an opaque token if `opaque` is set, and otherwise a JWT. The
+    /// token is active at introspection.
     pub(super) fn granted(&self, token: TokenBuilder) -> String {
         let claims = token.claims().clone();
         let token = if self.settings().opaque {
@@ -121,7 +121,7 @@ impl State {
         self.requests.send_modify(add);
     }
 
-    /// Waits while the fault that `of` selects is [`Fault::Hold`], and returns the next one.
+    /// Waits while the fault that `of` returns is [`Fault::Hold`], and returns the next fault.
     pub(super) async fn fault(&self, of: fn(&Faults) -> &Option<Fault>) -> Option<Fault> {
         let mut faults = self.faults.subscribe();
         let held = |faults: &Faults| matches!(of(faults), Some(Fault::Hold));

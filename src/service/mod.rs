@@ -1,7 +1,7 @@
-//! The service: the routes of this project, behind a server that stays within its limits under
-//! load.
+//! The service: the routes of this project, and a server with limits on time, memory and
+//! connections.
 //!
-//! It is the first user of the library. Everything about tokens is in [`auth`](crate::auth).
+//! Everything about tokens is in the library, [`auth`](crate::auth).
 
 pub mod api;
 pub mod cli;
@@ -25,8 +25,8 @@ pub use self::http::tls::Tls;
 pub use self::observe::metrics::Metrics;
 pub use self::observe::request_log::RequestLog;
 
-/// Returns the service's routes. They answer every request. `/readyz` answers 503 once a shutdown
-/// is requested.
+/// Returns the service's routes, which respond to every request. `/readyz` returns 503 once a
+/// shutdown is requested.
 pub fn routes(
     access: &Access,
     shutdown: &Shutdown,

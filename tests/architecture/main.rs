@@ -1,9 +1,8 @@
 //! Checks the imports in `src/` against the rules of ARCHITECTURE.md, and that there are no cycles.
 //!
-//! Reads every file with `syn`, follows each path to the file that defines its item, through
-//! re-exports, and looks at the graph. Test modules and doc comments do not count. Neither does a
-//! path that begins with a module that the file itself declares, such as `serve::run()` in
-//! `cli/mod.rs`.
+//! The test parses every file with `syn`, and follows each path, through re-exports, to the file
+//! that defines its item. It ignores test modules, doc comments, and paths that begin with a module
+//! that the file itself declares, such as `serve::run()` in `cli/mod.rs`.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

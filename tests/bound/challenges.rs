@@ -1,4 +1,4 @@
-//! The information for clients in refusals, in the metadata and in the description of the routes.
+//! The information for clients in challenges, in the metadata and in `/openapi.json`.
 
 use serde_json::json;
 use warp_bearer::auth::dpop::{Dpop, DpopMode};

@@ -1,4 +1,4 @@
-//! `/auth`: the proof must match the request that the proxy names.
+//! `/auth`: the proof must match the client's request, as the proxy reports it.
 
 use warp::http::HeaderName;
 use warp_bearer::auth::dpop::{Dpop, DpopMode};

@@ -1,4 +1,4 @@
-//! A proof is accepted only once, even if many copies arrive at the same time.
+//! A proof is only accepted once, even if many copies arrive at the same time.
 
 use warp_bearer::auth::{
     dpop::{Dpop, DpopMode},

@@ -1,4 +1,5 @@
-//! `revoke` through the store: two processes of the service, and a WebSocket of the library.
+//! `revoke` through a shared store, with two processes of the service and a WebSocket of the
+//! library.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! The scheme that each kind of token needs, by mode.
+//! The scheme that each kind of token needs in each DPoP mode.
 
 use serde_json::json;
 use warp_bearer::{

@@ -1,8 +1,7 @@
-//! The commands that `dev` prints and that the README shows have the results that the text
-//! promises.
+//! The commands that `dev` prints and that the README shows have the documented results.
 //!
-//! Each command runs twice: as pasted, with `sh` and curl, and as an equivalent request without
-//! them, so that the test also works on a machine without curl.
+//! Each command runs twice: as pasted, with `sh` and curl, and as an equivalent request, so that
+//! the test also works on a machine without curl.
 
 use std::process::Command;
 

@@ -1,4 +1,4 @@
-//! The service with independent issuers, which were not written for it.
+//! The service with real issuers from other projects.
 //!
 //! They are npm's `oidc-provider`, `oauth2-mock-server` and `better-auth`, and Debian's Glewlwyd and
 //! `LemonLDAP::NG`, which `tests/interop/run` installs. The service is the unchanged binary, and only its

@@ -1,5 +1,4 @@
-//! The issuer for tests behaves as its callers expect: its HTTP endpoints, its signatures, and the
-//! faults that a test asks for.
+//! The test issuer: its HTTP endpoints, its signatures, and the faults that a test can request.
 
 mod faults;
 mod fixtures;

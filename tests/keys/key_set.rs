@@ -1,5 +1,5 @@
-//! The key set survives failures of its issuer. The tests use real sockets, a real issuer that
-//! counts its requests, and a clock that only advances when a test says so.
+//! The key set stays usable while its issuer fails. The tests use real sockets, a real issuer that
+//! counts its requests, and a clock that only the tests advance.
 
 use std::{
     io::{self, Write},

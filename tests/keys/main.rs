@@ -1,4 +1,4 @@
-//! Key sets over a real issuer: fetching, refreshing, and what happens while the issuer fails.
+//! Key sets of a real issuer: fetching, refreshing, and failures of the issuer.
 
 mod access;
 mod key_set;

@@ -1,4 +1,4 @@
-//! The cache of verified tokens affects only speed.
+//! The cache of verified tokens only affects speed.
 
 use std::{
     sync::{

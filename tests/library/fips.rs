@@ -1,4 +1,4 @@
-//! The feature `fips` reaches signatures and TLS.
+//! With the feature `fips`, signatures and TLS use the FIPS module.
 
 #[test]
 fn signatures_and_tls_use_the_fips_module() {

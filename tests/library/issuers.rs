@@ -1,5 +1,5 @@
-//! Several issuers: each with its own options, independent of the others, and replaced while
-//! requests are verified.
+//! Several issuers, each with its own options. They do not affect each other, and can be replaced
+//! while requests are verified.
 
 use std::{
     sync::{

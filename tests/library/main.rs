@@ -1,4 +1,4 @@
-//! The library in other services. Built without features, only `authenticate` is available.
+//! The library in other services. Without features, only the tests of `authenticate` are built.
 
 mod authenticate;
 #[cfg(feature = "testing")]

@@ -1,4 +1,4 @@
-//! Policies on routes, with tokens in the form of real issuers.
+//! Policies on routes, with tokens like those of real issuers.
 
 use std::{
     sync::{

@@ -1,4 +1,4 @@
-//! The log line of each request, and the texts that never appear in it.
+//! The log line of each request, and what must never appear in it.
 
 use std::{collections::BTreeSet, io::Write, net::TcpStream, time::Duration};
 

@@ -1,4 +1,4 @@
-//! Shutdown under load: after a signal, every accepted request is still answered.
+//! Shutdown under load: after a signal, every accepted request still gets a response.
 
 use std::{
     net::SocketAddr,

@@ -1,4 +1,4 @@
-//! A thousand issuers in one file: the cost at the start and in memory. Made-up names cost nothing.
+//! A thousand issuers in one file: the cost at the start and in memory. Made-up names have no cost.
 
 use std::{
     fmt::Write,

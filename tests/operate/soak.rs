@@ -1,4 +1,4 @@
-//! A soak test: load, a new key every ten seconds, and memory that must not grow.
+//! A soak test with load and a new key every ten seconds. The memory must not grow.
 //!
 //! The issuer rotates keys as real issuers do: it publishes a key before it signs with it, and
 //! unpublishes a key when no valid token is signed with it any more. The service must find each new

@@ -1,4 +1,4 @@
-//! Traces: the data of one request that the collector and the issuer receive.
+//! Traces: what the collector and the issuer receive about a request.
 
 use std::{
     fmt::Write,

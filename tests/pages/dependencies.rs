@@ -1,5 +1,5 @@
 //! `docs/dependencies.md` has a row for each crate in `Cargo.toml`, and every crate in `Cargo.lock`
-//! is from crates.io. `just audit` checks licences and bans, which requires cargo-deny.
+//! is from crates.io. `just audit` checks licences and bans with cargo-deny.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! `/auth`, which a proxy calls on behalf of an application that does not verify tokens itself.
+//! `/auth`, which a proxy calls for an application that does not verify tokens itself.
 
 use std::collections::HashSet;
 

@@ -1,4 +1,4 @@
-//! The responses of the service's routes, and of other routes declared in the same way.
+//! The responses of the service's routes, and of other routes that are declared in the same way.
 
 use serde::Deserialize;
 use serde_json::{Value, json};

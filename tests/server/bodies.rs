@@ -1,4 +1,4 @@
-//! Request bodies: the allowed size is read, further bytes are not.
+//! Request bodies: no bytes beyond the allowed size are read.
 
 use std::fmt::Write;
 

@@ -1,4 +1,4 @@
-//! A server under test, and a peer that sends exactly the bytes that a test gives it.
+//! A server to test, and a peer that sends exactly the bytes from a test.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;

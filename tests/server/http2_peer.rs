@@ -1,4 +1,4 @@
-//! An HTTP/2 peer that behaves in ways that no client library does.
+//! An HTTP/2 peer that misbehaves in ways that client libraries do not allow.
 
 use crate::harness::{Peer, Server};
 use crate::support::frames::{WINDOW_UPDATE, frame, preface, request, window};

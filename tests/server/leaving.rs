@@ -1,4 +1,4 @@
-//! Shutdown: no accepted request is lost, and nothing keeps the process from ending.
+//! Shutdown: no accepted request is lost, and the process always ends.
 
 use std::process::Command;
 use std::sync::Arc;

@@ -1,9 +1,9 @@
-//! The server's limits on real sockets: how much time and memory a caller can use, the response
-//! beyond that, and the shutdown.
+//! The server's limits on real sockets: the time and memory that a caller can use, the response if
+//! they are exceeded, and the shutdown.
 //!
-//! The limits are reduced to milliseconds, and the counts to what a laptop does quickly. The full
-//! sizes are part of `just ci-full`: `cargo test --release --test server -- --ignored
-//! --test-threads=1`.
+//! The tests use limits of milliseconds, and numbers that a laptop can handle quickly. The full
+//! sizes are tested by `just ci-full`, which runs
+//! `cargo test --release --test server -- --ignored --test-threads=1`.
 
 mod bodies;
 mod harness;

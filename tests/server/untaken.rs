@@ -1,5 +1,5 @@
-//! Responses that the peer does not read: each ends in bounded time, whatever else happens on its
-//! connection. A slow reader or a silent handler does not count as such a peer.
+//! Responses that the peer does not read end in bounded time, even if there is other activity on
+//! the connection. Slow readers and silent handlers are not cut off.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! Sends the same request to every adapter of the library: an extractor and a layer of axum, and a
-//! gRPC service of tonic. [`Adapters::agree`] compares their responses with warp's.
+//! Sends the same request to every adapter of the library: an axum extractor, an axum layer, and a
+//! tonic service. [`Adapters::agree`] compares their responses with warp's.
 
 use std::{
     convert::Infallible,

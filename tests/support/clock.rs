@@ -1,8 +1,7 @@
-//! tokio's clock, stopped: time passes only when a test says so.
+//! tokio's clock, stopped, so that only the test advances the time.
 //!
-//! A paused clock jumps to the next timer whenever the runtime is idle. With real sockets the
-//! runtime is idle while a response is on its way, so a blocking task is kept running to prevent
-//! the jump.
+//! A paused clock jumps to the next timer whenever the runtime is idle. With real sockets, the
+//! runtime is also idle while a response is on its way. A running blocking task prevents the jump.
 
 use std::{sync::mpsc, time::Duration};
 

@@ -1,5 +1,5 @@
-//! Runs the binary as users do: in its own directory, without the configuration of this process. It
-//! is killed when the test ends.
+//! Runs the binary as users do, in its own directory and without the environment of this process.
+//! It is killed when the test ends.
 
 use std::{
     fs,

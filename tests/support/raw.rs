@@ -1,4 +1,4 @@
-//! The service on its own socket, and a client that sends exactly the bytes that a test gives it.
+//! The service on its own socket, and a client that sends exactly the bytes from a test.
 
 use std::{convert::Infallible, net::SocketAddr, time::Duration};
 

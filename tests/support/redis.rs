@@ -1,6 +1,6 @@
 //! A real `redis-server`, and a proxy to put between it and its clients.
 //!
-//! Without `redis-server` on this machine, tests print that they were skipped. If
+//! If `redis-server` is not installed, tests print that they were skipped. With
 //! `WARP_BEARER_REDIS=required`, as in CI, they fail instead.
 
 #![allow(dead_code, unreachable_pub)] // each test uses its part

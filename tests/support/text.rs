@@ -1,4 +1,4 @@
-//! JSON objects as text, so that a test can reorder, repeat and damage their members.
+//! JSON objects as text, in which a test can reorder, repeat and damage members.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use warp_bearer::issuer::{Issuer, SigningKey};

@@ -1,4 +1,4 @@
-//! The binary with an issuer and a matching configuration, which a test can then break.
+//! The binary with an issuer and a working configuration, which a test can then break.
 
 use std::{
     io::{ErrorKind, Write},

@@ -1,5 +1,5 @@
-//! Properties that hold for every input, tested with thousands of random inputs and with each bit
-//! flipped.
+//! Properties that must hold for every input, tested with thousands of random inputs and with each
+//! bit flipped.
 
 use std::{cell::RefCell, fmt::Write};
 

@@ -1,8 +1,8 @@
-//! Tokens of widely used issuers: which ones are accepted, and with which options.
+//! Tokens of widely used issuers, and the options with which they are accepted.
 //!
-//! `shapes.json` contains the tokens as the issuers' documentation shows them; only names and
-//! numbers of tenants are changed. Keys and signatures are the local issuer's, and the clock is set
-//! to a minute after each token was issued.
+//! `shapes.json` contains the tokens from the issuers' documentation, with other names and numbers
+//! of tenants. The local issuer signs them, and the clock is set to one minute after each token was
+//! issued.
 
 use std::{
     collections::BTreeMap,

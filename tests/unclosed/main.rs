@@ -1,4 +1,4 @@
-//! A refusal is logged as an error if another route answers the request.
+//! If another route answers a rejected request, an error is logged.
 //!
 //! This test has its own binary, because the error is logged only once per process.
 

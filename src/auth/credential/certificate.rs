@@ -1,7 +1,7 @@
-//! The client's certificate as proof of possession of the key that a token is bound to (RFC 8705).
+//! Client certificates as proof of possession for tokens bound to one (RFC 8705).
 //!
-//! TLS has already verified that the client holds the certificate's private key. The signer of the
-//! certificate is irrelevant here, because the token names one specific certificate.
+//! TLS has already verified that the client has the certificate's private key. The signer of the
+//! certificate does not matter, because the token contains the hash of one specific certificate.
 
 use std::{borrow::Cow, fmt, sync::Arc};
 
@@ -12,13 +12,15 @@ use crate::auth::credential::{RequestHead, certificate_field};
 
 /// The certificate that a client presented on its connection, in DER.
 ///
-/// A server that terminates TLS puts it into the extensions of each request on that connection,
-/// where the warp filters find it. With other frameworks, use [`RequestHead::with_certificate`].
+/// If your server terminates TLS, put this into the extensions of each request on the connection.
+/// The warp filters read it from there. With other frameworks, use
+/// [`RequestHead::with_certificate`].
 #[derive(Clone, PartialEq, Eq)]
 pub struct ClientCertificate(Arc<[u8]>);
 
 impl ClientCertificate {
-    /// Creates a certificate from its DER. TLS must have verified that the client holds its key.
+    /// Creates a certificate from DER. The TLS library must have verified that the client has its
+    /// private key.
     pub fn new(der: impl Into<Arc<[u8]>>) -> Self {
         Self(der.into())
     }
@@ -39,25 +41,25 @@ impl fmt::Debug for ClientCertificate {
 
 /// The source of the client's certificate.
 ///
-/// A header field is trusted without verification. Use one only behind a proxy that overwrites
-/// whatever the client sends under that name, and that no client can bypass.
+/// A certificate in a header is trusted without verification. Use a header only behind a proxy that
+/// overwrites it and that clients cannot bypass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CertificateSource {
-    /// The connection: [`RequestHead::certificate`], or a [`ClientCertificate`] in the request's
-    /// extensions.
+    /// The connection: [`RequestHead::certificate`], or a [`ClientCertificate`] in the extensions
+    /// of the request.
     Connection,
-    /// The field `Client-Cert` (RFC 9440).
+    /// The header `Client-Cert` (RFC 9440).
     ClientCert,
-    /// The certificate in the last element of Envoy's field `X-Forwarded-Client-Cert`.
+    /// The last element of Envoy's header `X-Forwarded-Client-Cert`.
     XForwardedClientCert,
-    /// The field `X-SSL-Client-Cert` with percent-encoded PEM, such as nginx's
+    /// The header `X-SSL-Client-Cert`, with percent-encoded PEM such as nginx's
     /// `$ssl_client_escaped_cert`.
     XSslClientCert,
 }
 
 impl CertificateSource {
-    /// Returns the certificate of a request. `None` if there are none or two, or if it cannot be
+    /// Returns the certificate of a request. `None` if there is not exactly one, or if it cannot be
     /// parsed.
     pub(crate) fn read<'a>(self, request: &RequestHead<'a>) -> Option<Cow<'a, [u8]>> {
         let read = match self {
@@ -82,7 +84,7 @@ mod tests {
 
     use super::*;
 
-    /// RFC 8705, appendix A: a certificate, and the `cnf` of a token that is bound to it.
+    /// RFC 8705, appendix A: a certificate, and the `cnf` of a token bound to it.
     const CERTIFICATE: &str = "\
         MIIBBjCBrAIBAjAKBggqhkjOPQQDAjAPMQ0wCwYDVQQDDARtdGxzMB4XDTE4MTAxODEyMzcwOVoXDTIyMDUwMjEyMz\
         cwOVowDzENMAsGA1UEAwwEbXRsczBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABNcnyxwqV6hY8QnhxxzFQ03C7HKW\

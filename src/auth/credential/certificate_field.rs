@@ -1,6 +1,6 @@
-//! The header fields in which a proxy passes on the client's certificate.
+//! Parses the headers in which proxies forward the client's certificate.
 //!
-//! Each function returns the certificate in DER, or `None` if the field is absent, repeated or
+//! Each function returns the certificate in DER, or `None` if the header is absent, repeated or
 //! malformed.
 
 use std::borrow::Cow;
@@ -15,9 +15,9 @@ pub(super) fn client_cert(headers: &HeaderMap) -> Option<Vec<u8>> {
     der(base64)
 }
 
-/// Reads Envoy's `X-Forwarded-Client-Cert`: comma-separated elements, one for each proxy that saw a
-/// certificate. The last one comes from the proxy directly before us. Its `Cert` is percent-encoded
-/// PEM.
+/// Reads Envoy's `X-Forwarded-Client-Cert`, a comma-separated list with an element from each proxy
+/// that received a certificate. The last one is from the proxy directly in front of this service.
+/// Its `Cert` is percent-encoded PEM.
 pub(super) fn x_forwarded_client_cert(headers: &HeaderMap) -> Option<Vec<u8>> {
     let text = single(headers, "x-forwarded-client-cert")?;
     let element = outside_quotes(text, ',')?.pop()?;
@@ -47,7 +47,7 @@ fn single<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     }
 }
 
-/// Splits a text at each separator outside of double quotes. `None` if a quote is not closed.
+/// Splits `text` at each separator outside of double quotes. `None` if a quote is not closed.
 fn outside_quotes(text: &str, separator: char) -> Option<Vec<&str>> {
     let (mut parts, mut begin) = (Vec::new(), 0);
     let (mut is_quoted, mut is_escaped) = (false, false);
@@ -67,7 +67,7 @@ fn outside_quotes(text: &str, separator: char) -> Option<Vec<&str>> {
     (!is_quoted).then_some(parts)
 }
 
-/// Removes the quotes around a text. `None` if other characters precede or follow them.
+/// Removes the quotes around `text`, if it has any. `None` if it has other quotes or backslashes.
 fn unquoted(text: &str) -> Option<&str> {
     let inner = match text.strip_prefix('"') {
         Some(rest) => rest.strip_suffix('"')?,

@@ -1,10 +1,10 @@
 //! [`Proofs`]: validates the DPoP proof of a request (RFC 9449 §4.3 and §7.1).
 //!
-//! A proof is a JWT that the client signs for one request, with the key that the token is bound to.
-//! [`Proofs::validate`] defines the order of the steps, and `explain` calls the same functions. The
-//! use of a proof is recorded last, so that an invalid proof is never recorded.
+//! A proof is a JWT for one request, signed with the key that the token is bound to.
+//! [`Proofs::validate`] defines the order of the checks, and `explain` calls the same functions. A
+//! proof is recorded as used after all other checks, so invalid proofs take no memory.
 //!
-//! The token is verified elsewhere. This module only uses its hash.
+//! This module does not verify the token, and only uses its hash.
 
 use std::{
     borrow::Cow,
@@ -30,10 +30,9 @@ use crate::auth::{
     },
 };
 
-/// The field that carries the proof.
 pub(crate) const PROOF: HeaderName = HeaderName::from_static("dpop");
 
-/// The maximum length of a proof in bytes. A proof with an RSA key of 8192 bits has some 3 KiB.
+/// The maximum length of a proof in bytes. A proof with an 8192-bit RSA key has about 3 KiB.
 pub(crate) const MAX_PROOF: usize = 8 * 1024;
 
 /// The `typ` of a proof, compared exactly.
@@ -42,22 +41,21 @@ pub(crate) const TYP: &str = "dpop+jwt";
 /// The maximum length of `jti` in bytes.
 pub(crate) const MAX_JTI: usize = 256;
 
-/// The `Retry-After` of responses while the store cannot answer.
+/// The `Retry-After` of responses while the store is unavailable.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// The rules for proofs, and the record of used ones.
 pub(crate) struct Proofs {
     pub(crate) url: PublicUrl,
     pub(crate) algorithms: Arc<[Algorithm]>,
-    /// How long after `iat` a proof is accepted, without leeway.
+    /// How long a proof is accepted after its `iat`, without leeway.
     pub(crate) window: Duration,
     pub(crate) leeway: Duration,
-    /// `None` if proofs need no nonce.
+    /// `None` if nonces are not required.
     pub(crate) nonces: Option<Nonces>,
     pub(crate) store: Store,
 }
 
-/// The reason why a proof was rejected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ProofFault {
     Absent,
@@ -68,24 +66,23 @@ pub(crate) enum ProofFault {
     Extension,
     Type,
     Algorithm,
-    /// `jwk` is absent or not a usable public key, for this reason.
+    /// `jwk` is absent or not a usable public key. Contains the reason.
     Key(Cow<'static, str>),
     Signature,
-    /// The framework's adapter passes neither method nor path.
+    /// The framework's adapter does not pass the method and the path.
     NoTarget,
     Method,
     Url,
-    /// `iat` is absent or not a number.
     NoTime,
     Old,
     Ahead,
     TokenHash,
     Nonce,
     Id,
-    /// The proof's key is not the one that the token is bound to.
+    /// The token is bound to another key.
     OtherKey,
     Used,
-    /// The store cannot determine whether the proof was used, for this reason.
+    /// The store cannot tell whether the proof was used before. Contains the reason.
     Unavailable(&'static str),
 }
 
@@ -102,8 +99,7 @@ impl ProofFault {
         }
     }
 
-    /// Returns the reason for the log, without details from the proof. [`Self::detail`] includes
-    /// them.
+    /// Returns the reason for the log. It contains nothing from the proof, unlike [`Self::detail`].
     pub(crate) const fn reason(&self) -> &'static str {
         match self {
             Self::Absent => "there is no DPoP field",
@@ -131,7 +127,7 @@ impl ProofFault {
         }
     }
 
-    /// Returns the reason with details, for a reader who already has the proof.
+    /// Returns the reason with details from the proof, for `explain`.
     #[cfg(feature = "service")]
     pub(crate) fn detail(&self) -> &str {
         match self {
@@ -151,8 +147,8 @@ pub(crate) struct Presented<'a> {
 }
 
 impl Proofs {
-    /// Validates the proof of a request, step by step. Does not record its use, so that other
-    /// checks can run before that.
+    /// Validates the proof of a request, except whether it was used before. The caller runs its
+    /// other checks first, and then calls [`use_once`](Self::use_once).
     pub(crate) fn validate(
         &self,
         presented: Presented<'_>,
@@ -236,8 +232,8 @@ impl Proofs {
         }
     }
 
-    /// Records the use of a proof. Fails if the proof was used before. The record is kept as long
-    /// as any proof with this `jti` could be accepted.
+    /// Records the use of a proof, and fails if the proof was used before. The record is kept until
+    /// no proof with this `jti` can be accepted any more.
     pub(crate) async fn use_once(
         &self,
         proof: &ProofUse,
@@ -257,9 +253,9 @@ impl Proofs {
     }
 }
 
-/// A valid proof whose use is not recorded yet.
+/// A valid proof that is not recorded as used yet.
 pub(crate) struct ProofUse {
-    /// The hash of the key's thumbprint and of the proof's `jti`.
+    /// The hash of the key's thumbprint and the proof's `jti`.
     key: [u8; 32],
     issued_at: SystemTime,
 }
@@ -293,7 +289,8 @@ fn seconds(time: SystemTime) -> f64 {
     since_epoch.unwrap_or_default().as_secs_f64()
 }
 
-/// Returns the only proof of a request. A comma means that a proxy joined two fields into one.
+/// Returns the proof of a request, if it has exactly one. A comma means that a proxy has joined two
+/// headers.
 pub(crate) fn field(headers: &HeaderMap) -> Result<&[u8], ProofFault> {
     let mut fields = headers.get_all(PROOF).iter().map(HeaderValue::as_bytes);
     let proof = fields.next().ok_or(ProofFault::Absent)?;
@@ -311,8 +308,7 @@ pub(crate) fn decoded(part: &[u8]) -> Result<String, ProofFault> {
     text.map_err(|_| ProofFault::NotStrict)
 }
 
-/// The header members of a proof. `kid`, `x5c` and the like are ignored, because the key is in
-/// `jwk`.
+/// The header of a proof. Members such as `kid` and `x5c` are ignored, because the key is in `jwk`.
 #[derive(Debug, Default)]
 pub(crate) struct ProofHeader<'a> {
     alg: Option<Value<'a>>,
@@ -351,8 +347,8 @@ impl<'a> ProofHeader<'a> {
     }
 }
 
-/// The public key of a proof. The client chooses it, so it proves nothing until its thumbprint has
-/// been compared with the token's.
+/// The public key of a proof. The client chooses it, so it must not be trusted until its thumbprint
+/// is compared with the one in the token.
 pub(crate) struct ProofKey {
     verifier: KeyVerifier,
     pub(crate) thumbprint: Thumbprint,
@@ -390,7 +386,7 @@ impl ProofKey {
     }
 }
 
-/// The claims of a proof. `exp` and `nbf` are ignored: RFC 9449 does not define them.
+/// The claims of a proof. `exp` and `nbf` are ignored, because RFC 9449 does not define them.
 #[derive(Debug, Default)]
 pub(crate) struct ProofClaims<'a> {
     htm: Option<Value<'a>>,
@@ -447,7 +443,7 @@ impl<'a> ProofClaims<'a> {
     }
 }
 
-/// Returns the hash of a token as `ath` contains it (RFC 9449 §4.2).
+/// Returns the value of `ath` for a token: its hash in base64url (RFC 9449 §4.2).
 pub(crate) fn token_hash(token: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(digest(&SHA256, token))
 }

@@ -1,4 +1,5 @@
-//! The credential of a request, and the parts of the request that authentication reads.
+//! The credential of a request, and [`RequestHead`], the parts of a request that authentication
+//! reads.
 
 pub(super) mod bearer;
 pub(super) mod certificate;
@@ -18,7 +19,7 @@ use crate::auth::challenge::Scheme;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Credential<'a> {
     pub(crate) token: &'a [u8],
-    /// `None` for a token outside of `Authorization`.
+    /// `None` if the token is not in `Authorization`.
     pub(crate) scheme: Option<Scheme>,
 }
 
@@ -51,9 +52,10 @@ impl<'a> Credential<'a> {
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct RequestHead<'a> {
-    /// The method. `None` if the framework's adapter does not pass it.
+    /// The method. `None` if the framework's adapter does not provide it.
     pub method: Option<&'a Method>,
-    /// The path as the client sent it, without the query. `None` if the adapter does not pass it.
+    /// The path as the client sent it, without the query. `None` if the adapter does not provide
+    /// it.
     pub path: Option<&'a str>,
     /// The header fields.
     pub headers: &'a HeaderMap,
@@ -64,7 +66,7 @@ pub struct RequestHead<'a> {
 }
 
 impl<'a> RequestHead<'a> {
-    /// Creates the head of a request. The connection has no client certificate.
+    /// Creates the head of a request without a client certificate.
     pub fn new(method: &'a Method, path: &'a str, headers: &'a HeaderMap) -> Self {
         Self {
             method: Some(method),
@@ -75,9 +77,9 @@ impl<'a> RequestHead<'a> {
         }
     }
 
-    /// Creates a head without method and path, for warp's filters. A filter copies what it
-    /// extracts, and copying both costs 480 instructions, a fortieth of a request with a cached
-    /// token. They are read only if DPoP is enabled.
+    /// Creates a head without method and path, for warp's filters while DPoP is disabled. A warp
+    /// filter copies what it extracts, and copying both takes 480 instructions, a fortieth of a
+    /// request with a cached token.
     #[cfg(feature = "warp")]
     pub(crate) fn of_fields(headers: &'a HeaderMap) -> Self {
         Self {
@@ -89,9 +91,10 @@ impl<'a> RequestHead<'a> {
         }
     }
 
-    /// Creates the head of a request that a proxy asks about, from its method, its path, and the
-    /// fields of the proxy's own request. The path is relative to the origin of the [public
-    /// URL](crate::auth::dpop::Dpop), not to its path.
+    /// Creates the head of a client's request for which a proxy needs a decision. `method` and
+    /// `path` are those of the client's request, and `headers` are those of the proxy's own
+    /// request. The path is relative to the origin of the [public URL](crate::auth::dpop::Dpop),
+    /// not to its path.
     pub fn forwarded(method: &'a Method, path: &'a str, headers: &'a HeaderMap) -> Self {
         Self {
             is_forwarded: true,
@@ -99,7 +102,8 @@ impl<'a> RequestHead<'a> {
         }
     }
 
-    /// Creates the head of a forwarded request with unknown method and path. No proof matches it.
+    /// Creates the head of a forwarded request whose method and path are unknown. No proof matches
+    /// it.
     #[cfg(feature = "service")]
     pub(crate) fn without_target(headers: &'a HeaderMap) -> Self {
         Self {

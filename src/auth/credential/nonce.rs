@@ -1,8 +1,8 @@
 //! [`Nonces`]: stateless nonces for DPoP proofs (RFC 9449 §8 and §9).
 //!
-//! A nonce is the HMAC of the number of a five-minute slot. All replicas with the same secret
-//! create and accept the same nonces. A nonce limits how far in advance a proof can be made. It
-//! does not replace the record of used proofs.
+//! A nonce is the HMAC of the current five-minute slot. All replicas with the same secret create
+//! and accept the same nonces. Nonces limit how long in advance a proof can be made. They do not
+//! replace the record of used proofs.
 
 use std::time::{Duration, SystemTime};
 
@@ -13,16 +13,16 @@ use aws_lc_rs::{
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
-/// The length of a slot. A nonce is valid in its slot and the next, so for 5 to 10 minutes.
+/// The length of a slot. A nonce is valid in its own slot and in the next one, for 5 to 10 minutes.
 const SLOT: Duration = Duration::from_secs(300);
 
-/// The second within a slot from which responses carry the slot's nonce: the last fifth.
+/// The second of a slot after which responses contain the new nonce, which is its last fifth.
 const RENEWED_FROM: u64 = 240;
 
 /// The minimum length of a secret in bytes: the length of the hash (RFC 2104 §3).
 pub(crate) const SHORTEST_SECRET: usize = 32;
 
-/// Separates these HMACs from any other use of the same secret.
+/// Keeps these HMACs different from others made with the same secret.
 const PURPOSE: &[u8] = b"warp-bearer dpop nonce";
 
 #[derive(Clone)]
@@ -33,7 +33,8 @@ impl Nonces {
         Self(hmac::Key::new(HMAC_SHA256, secret))
     }
 
-    /// Creates nonces that only this process accepts. `None` if the system has no randomness.
+    /// Creates a random secret, so only this process accepts its nonces. `None` if the system
+    /// provides no random numbers.
     pub(crate) fn random() -> Option<Self> {
         let mut secret = [0; SHORTEST_SECRET];
         rand::fill(&mut secret).ok()?;
@@ -45,16 +46,16 @@ impl Nonces {
         self.of(slot(now))
     }
 
-    /// Returns the nonce of the current slot if the slot is in its last fifth. The nonce that a
-    /// client holds may be of the previous slot; a client that adopts the renewal never sends an
-    /// expired one.
+    /// Returns the nonce of the current slot during the last fifth of the slot. A client may still
+    /// have the nonce of the previous slot. If it uses the new nonce from then on, it never sends
+    /// an expired one.
     pub(crate) fn renewal(&self, now: SystemTime) -> Option<String> {
         let into_slot = since_epoch(now).as_secs() % SLOT.as_secs();
         let is_last = into_slot >= RENEWED_FROM;
         is_last.then(|| self.current(now))
     }
 
-    /// Returns whether `nonce` belongs to the current or the previous slot.
+    /// Returns `true` if `nonce` belongs to the current or the previous slot.
     pub(crate) fn is_good(&self, nonce: &str, now: SystemTime) -> bool {
         let current = slot(now);
         [Some(current), current.checked_sub(1)]

@@ -1,5 +1,5 @@
-//! Tests of proofs: each step of `dpop.rs` fails alone, in several ways, and the examples of
-//! RFC 9449 pass.
+//! Tests of proofs. Each check in `dpop.rs` fails alone, in several ways, and the examples of RFC
+//! 9449 pass.
 
 use std::{
     borrow::Cow,
@@ -644,7 +644,7 @@ async fn agrees_with_the_examples_of_rfc_9449() {
     assert_eq!(verdict(AT_A_RESOURCE, then).await, Err(ProofFault::Used));
 }
 
-/// Otherwise a client could keep filling the record.
+/// Otherwise, a client could keep filling the record.
 #[cfg(feature = "service")]
 #[tokio::test]
 async fn does_not_use_up_the_proof_of_a_revoked_token() {

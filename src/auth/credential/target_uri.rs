@@ -1,23 +1,24 @@
 //! [`PublicUrl`]: compares the `htu` of a proof with the URL of the request (RFC 9449 §4.3).
 //!
-//! The origin comes from the configuration. The `Host` field is not used, because a caller could
-//! set it to replay a proof that was made for another server.
+//! The origin comes from the configuration. The `Host` header is not used, because an attacker
+//! could set it to replay a proof made for another server.
 //!
-//! Two URLs are equal if they differ only in the case of scheme and host, in the default port, in
-//! percent-encoding (RFC 3986 §6.2.2.1 and §6.2.2.2), or in an empty path. Query and fragment are
-//! ignored. Dot segments are not removed: `/a/../b` differs from `/b`, as it does in the routes.
+//! URLs are compared after normalization: the case of scheme and host, a default port,
+//! percent-encoding (RFC 3986 §6.2.2.1 and §6.2.2.2), and an empty path make no difference. Query
+//! and fragment are ignored. Dot segments are kept, so `/a/../b` is not `/b`. warp's routes do the
+//! same.
 
-/// The URL under which clients know this service, normalized.
+/// The URL that clients use for this service, normalized.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PublicUrl {
     origin: String,
-    /// The path without a trailing slash. Often empty.
+    /// The path without a trailing slash. Usually empty.
     path: String,
 }
 
 impl PublicUrl {
-    /// Parses an absolute http or https URL and drops one trailing slash. `None` if the text is not
-    /// such a URL, or has user information.
+    /// Parses an absolute http or https URL without user information, and drops a trailing slash.
+    /// `None` for anything else.
     pub(crate) fn parse(url: &str) -> Option<Self> {
         let (origin, path) = split(url)?;
         Some(Self {
@@ -26,8 +27,8 @@ impl PublicUrl {
         })
     }
 
-    /// Returns whether `htu` is the URL of the request for `path`. If `is_at_origin`, `path` is not
-    /// prefixed with the path of this URL.
+    /// Returns `true` if `htu` is the URL of a request for `path`. With `is_at_origin`, `path` is
+    /// relative to the origin instead of to this URL.
     pub(crate) fn is_at(&self, htu: &str, path: &str, is_at_origin: bool) -> bool {
         let Some((origin, named)) = split(htu) else {
             return false;
@@ -40,7 +41,7 @@ impl PublicUrl {
             && normalized(named).map(at_least_a_slash) == wanted
     }
 
-    /// Returns the path that `url` has below this URL. `None` if it is not below this URL.
+    /// Returns the path of `url` relative to this URL. `None` if it is not below this URL.
     #[cfg(feature = "service")]
     pub(crate) fn path_below(&self, url: &str) -> Option<String> {
         let (_, path) = split(url).filter(|(origin, _)| *origin == self.origin)?;
@@ -108,8 +109,8 @@ fn host_and_port(authority: &str) -> Option<(&str, &str)> {
     (is_host && is_port).then_some((host, port))
 }
 
-/// Decodes escapes of unreserved characters and writes all others in upper case. `None` for an
-/// incomplete escape or a character that URLs cannot contain.
+/// Decodes escapes of unreserved characters, and converts all other escapes to upper case. `None`
+/// if an escape is incomplete or a character is not allowed in URLs.
 fn normalized(path: &str) -> Option<String> {
     let mut normal = String::with_capacity(path.len());
     let mut bytes = path.bytes();

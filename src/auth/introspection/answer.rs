@@ -1,4 +1,4 @@
-//! [`AnswerChecker`]: parses an introspection answer and checks it like the claims of a JWT.
+//! [`AnswerChecker`]: parses an introspection response, and checks it like the claims of a JWT.
 
 use std::sync::Arc;
 
@@ -14,16 +14,16 @@ use crate::auth::{
     },
 };
 
-/// A readable introspection answer.
+/// A valid introspection response.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Answer {
-    /// The text of the answer, which is strict JSON.
+    /// The response body, which is strict JSON.
     Active(String),
     Inactive,
 }
 
-/// Parses the body of a 200. `None` unless it is one strict JSON object with a boolean `active`. A
-/// byte order mark is not skipped and makes the answer unreadable.
+/// Parses the body of a 200. `None` if it is not a strict JSON object with a boolean `active`. A
+/// byte order mark is an error too.
 pub(super) fn read(body: Vec<u8>) -> Option<Answer> {
     let text = String::from_utf8(body).ok()?;
     Registered::parse(&text).ok()?;
@@ -34,7 +34,7 @@ pub(super) fn read(body: Vec<u8>) -> Option<Answer> {
     }
 }
 
-/// The rules for the introspection answers of one issuer.
+/// The rules for the introspection responses of one issuer.
 #[derive(Debug)]
 pub(in crate::auth) struct AnswerChecker {
     pub(in crate::auth) context: Arc<IssuerContext>,
@@ -44,7 +44,7 @@ pub(in crate::auth) struct AnswerChecker {
 }
 
 impl AnswerChecker {
-    /// Returns the claims of an active answer if they are acceptable.
+    /// Returns the claims in an active response if they pass the checks.
     pub(super) fn verified(&self, answer: String) -> Result<Verified, AuthError> {
         let claims = Registered::parse(&answer)?;
         match &claims.iss {
@@ -66,7 +66,7 @@ impl AnswerChecker {
         Ok(extract.verified(answer, context, VerifiedBy::Introspection))
     }
 
-    /// Checks the times of a cached answer again.
+    /// Checks the times of a cached response again.
     pub(super) fn check_times(&self, verified: &Verified) -> Result<(), AuthError> {
         verified
             .times
@@ -79,8 +79,9 @@ impl AnswerChecker {
     }
 }
 
-/// Rejects an answer about a token that is not an access token. Some endpoints call other tokens
-/// active too: `token_use` is written by Ory Hydra and Amazon Cognito, `typ` by Keycloak.
+/// Rejects a response about a token that is not an access token. Some endpoints also report other
+/// kinds of tokens as active. Ory Hydra and Amazon Cognito put the kind in `token_use`, Keycloak in
+/// `typ`.
 fn is_access_token(answer: &str) -> Result<(), AuthError> {
     const OTHERS: [&str; 4] = ["refresh", "offline", "id", "logout"];
     for name in ["token_use", "typ"] {
@@ -94,7 +95,8 @@ fn is_access_token(answer: &str) -> Result<(), AuthError> {
     Ok(())
 }
 
-/// Returns whether an answer about a JWT has a different `sub` or `jti`, so is about another token.
+/// Returns `true` if a response is about a token other than `jwt`, because its `sub` or `jti`
+/// differs.
 pub(super) fn is_about_another(jwt: &Verified, answer: &Verified) -> bool {
     ["sub", "jti"].into_iter().any(|name| {
         let claim = |verified: &Verified| -> Option<String> {

@@ -1,17 +1,17 @@
-//! [`Budget`]: limits the requests that made-up tokens can cause at an introspection endpoint.
+//! [`Budget`]: limits the introspection requests that an attacker can cause with made-up tokens.
 //!
-//! Every request about an unknown token reserves a unit. An active answer returns the unit; any
-//! other answer spends it. Honest callers therefore never exhaust the budget, and an attacker
-//! cannot overdraw it, however many requests arrive at once. Reads no clock.
+//! Every request about an unknown token reserves a unit. If the token turns out to be active, the
+//! unit is returned, and otherwise it is spent. Callers with valid tokens therefore never use up
+//! the budget. The caller passes the time, so tests need no clock.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The number of units of a full budget.
+/// The number of units in a full budget.
 pub(super) const FULL: u32 = 16;
 
-/// The time in which the budget grows by one unit.
+/// The interval at which the budget gets a new unit.
 const GROWTH: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
@@ -23,13 +23,13 @@ pub(super) struct Budget {
     grown: Instant,
 }
 
-/// The answer to a request for a unit.
+/// The result of trying to reserve a unit.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Reservation {
     Granted,
-    /// Every unit is reserved, but some may be returned.
+    /// All units are reserved, but some may be returned.
     Wait,
-    /// Every unit is spent. The next one is available after this time.
+    /// All units are spent. The next one is available after this time.
     Empty(Duration),
 }
 
@@ -54,7 +54,7 @@ impl Budget {
         Reservation::Empty(GROWTH.saturating_sub(now - self.grown))
     }
 
-    /// Ends a reservation. The unit is spent or returned.
+    /// Ends a reservation, and either spends or returns the unit.
     pub(super) fn settle(&mut self, is_spent: bool) {
         self.reserved = self.reserved.saturating_sub(1);
         if is_spent {

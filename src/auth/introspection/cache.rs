@@ -1,9 +1,8 @@
-//! [`Answers`]: the cached answers about one issuer's tokens.
+//! [`Answers`]: a cache of introspection responses from one issuer.
 //!
-//! Entries are keyed by the SHA-256 of the token, so tokens themselves are not stored. Only the
-//! budget and the issuer's own active tokens determine how fast entries are added, so an attacker
-//! can evict few. An active entry is kept after it expires: its token is known, so asking again
-//! needs no budget.
+//! The key of an entry is the SHA-256 of the token, so tokens are not stored. The budget limits how
+//! many entries an attacker can add, and therefore evict. An active entry is kept after it expires.
+//! Its token is known to be real, so a new request about it needs no budget.
 
 use std::{sync::Arc, time::Duration};
 
@@ -22,7 +21,6 @@ const MEMORY: u64 = 16 * 1024 * 1024;
 /// How long a rejection is cached.
 pub(super) const REJECTION_TTL: Duration = Duration::from_secs(5);
 
-/// The SHA-256 of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct TokenHash([u8; 32]);
 
@@ -35,10 +33,9 @@ impl TokenHash {
     }
 }
 
-/// The outcome of verification: the claims of a token, or the error.
+/// The result of verification: the claims of a token, or the error.
 pub(super) type Verdict = Result<Arc<Verified>, AuthError>;
 
-/// The cached answers.
 #[derive(Debug)]
 pub(super) struct Answers(sync::Cache<TokenHash, Entry, Bytes>);
 
@@ -48,11 +45,11 @@ struct Entry {
     until: Instant,
 }
 
-/// The cache's knowledge about a token.
+/// The cached information about a token.
 pub(super) enum Cached {
-    /// An answer that has not expired.
+    /// A result that has not expired.
     Fresh(Verdict),
-    /// The token was active when the endpoint was last asked.
+    /// The token was active at the last introspection.
     WasActive,
     Unknown,
 }

@@ -1,7 +1,7 @@
-//! [`Client`]: asks the introspection endpoint of one issuer about one token (RFC 7662 §2).
+//! [`Client`]: sends introspection requests to one issuer (RFC 7662 §2).
 //!
-//! Follows no redirects, reads at most 64 KiB, and waits at most 2 s. Caches only the address of
-//! the endpoint.
+//! The client follows no redirects, reads at most 64 KiB, and times out after 2 s. It caches the
+//! URL of the endpoint, but no responses.
 
 use std::{
     sync::{
@@ -37,32 +37,31 @@ use crate::auth::{
     token::json,
 };
 
-/// The timeout of one request, discovery included.
+/// The timeout of a request, including discovery.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The maximum size of an answer in bytes.
+/// The maximum size of a response in bytes.
 const MAX_BODY: usize = 64 * 1024;
 
 /// How long a discovered endpoint is used before discovery is repeated.
 const DISCOVERED_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The age from which a discovered endpoint that answers 404 is discovered again.
+/// The age after which a 404 from a discovered endpoint triggers a new discovery.
 const MOVED_TTL: Duration = Duration::from_secs(60);
 
 /// The longest pause after a failed discovery while an endpoint is known.
 const LONGEST_PAUSE: Duration = Duration::from_secs(64);
 
-/// The client for one issuer's endpoint.
 #[derive(Debug)]
 pub(in crate::auth) struct Client {
     issuer: Arc<str>,
-    /// The configured address. `None` if it is discovered.
+    /// The configured URL. `None` if it is discovered.
     configured: Option<Url>,
     credentials: Credentials,
     fetcher: Arc<Fetcher>,
     access: Access,
     endpoint: ArcSwapOption<Endpoint>,
-    /// True if discovery must be repeated before the known endpoint is old.
+    /// True if discovery must be repeated before the known endpoint expires.
     wants_discovery: AtomicBool,
     /// Held during discovery, so that only one runs at a time.
     discovery: Arc<Mutex<Discovery>>,
@@ -82,11 +81,10 @@ struct Endpoint {
     url: Url,
     client: reqwest::Client,
     placement: SecretPlacement,
-    /// `None` if the address is configured.
+    /// `None` if the URL is configured.
     discovered: Option<Instant>,
 }
 
-/// The reason why there is no readable answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum AskError {
     #[error("no endpoint: {0}")]
@@ -137,12 +135,11 @@ impl Client {
         }
     }
 
-    /// Requests a new discovery of the endpoint before the next question.
+    /// Makes the next request repeat discovery.
     pub(super) fn refresh(&self) {
         self.wants_discovery.store(true, Relaxed);
     }
 
-    /// Asks about a token.
     pub(super) async fn ask(self: &Arc<Self>, token: &str) -> Result<Answer, AskError> {
         let timed_out = || AskError::Http(FetchError::TimedOut(TIMEOUT));
         let asked = timeout(TIMEOUT, self.ask_without_limit(token));
@@ -199,7 +196,7 @@ impl Client {
         read(body).ok_or_else(|| AskError::Unreadable(url.into()))
     }
 
-    /// Returns the error of an answer that is about another token.
+    /// Returns the error for a response about another token.
     pub(super) fn other_token(&self) -> AskError {
         let endpoint = self.endpoint.load();
         let url = endpoint
@@ -218,8 +215,8 @@ impl Client {
             }
             return Ok(endpoint);
         }
-        // Without an endpoint there is no pause, so that the first question after the issuer
-        // recovers is answered. Questions that wait share one discovery.
+        // Retries without a pause as long as no endpoint is known, so the first request after the
+        // issuer has recovered succeeds. Concurrent requests share one discovery.
         let began = Instant::now();
         loop {
             let turn = Arc::clone(&self.discovery).lock_owned().await;
@@ -235,7 +232,7 @@ impl Client {
         }
     }
 
-    /// Starts a discovery, unless one is in flight or has just failed.
+    /// Starts discovery, unless it is already running or has just failed.
     fn discover_in_background(self: &Arc<Self>) {
         let Ok(turn) = Arc::clone(&self.discovery).try_lock_owned() else {
             return;
@@ -245,8 +242,8 @@ impl Client {
         }
     }
 
-    /// Discovers the endpoint in a separate task, which continues if its caller is dropped.
-    /// Otherwise the failure would not be recorded, and discovery would be repeated at once.
+    /// Discovers the endpoint in a separate task, which keeps running if the caller is dropped.
+    /// Otherwise, a failure would not be recorded, and discovery would be repeated immediately.
     fn start_discovery(self: &Arc<Self>, mut turn: OwnedMutexGuard<Discovery>) {
         let client = Arc::clone(self);
         tokio::spawn(async move {
@@ -263,7 +260,7 @@ impl Client {
                     if turn.failures == 0 && client.endpoint.load().is_some() {
                         tracing::warn!(issuer, %error, "introspection endpoint discovery failed; using the known one");
                     }
-                    // The request for a new discovery has not been fulfilled.
+                    // Discovery failed, so it must be repeated.
                     client.wants_discovery.store(true, Relaxed);
                     turn.failures += 1;
                     turn.last = Some((error, Instant::now()));
@@ -310,8 +307,8 @@ impl AskError {
 }
 
 impl Discovery {
-    /// Returns whether the pause after the last failure (1 s, 2 s, 4 s … 64 s) is still in
-    /// progress.
+    /// Returns `true` if the last failure was too recent for a retry. The pause doubles with each
+    /// failure, from 1 s to 64 s.
     fn is_paused(&self) -> bool {
         let pause = Duration::from_secs(1 << self.failures.saturating_sub(1).min(6));
         let pause = pause.min(LONGEST_PAUSE);
@@ -322,8 +319,9 @@ impl Discovery {
 }
 
 impl Metadata {
-    /// Returns where to send the secret: in the form only if Basic is not allowed. If the metadata
-    /// do not list methods for this endpoint, the list for the token endpoint usually applies.
+    /// Returns where to send the secret. Uses the form only if the metadata do not allow Basic. If
+    /// they list no methods for this endpoint, uses the list for the token endpoint, which is
+    /// usually the same.
     fn placement(&self) -> SecretPlacement {
         let methods = self.introspection_endpoint_auth_methods_supported.as_ref();
         let methods = methods.or(self.token_endpoint_auth_methods_supported.as_ref());
@@ -337,13 +335,13 @@ impl Metadata {
 }
 
 impl Endpoint {
-    /// Returns whether the endpoint is older than this.
+    /// Returns `true` if the endpoint is older than this.
     fn is_older_than(&self, age: Duration) -> bool {
         self.discovered.is_some_and(|at| at.elapsed() >= age)
     }
 
-    /// Builds the HTTP client on another thread. Reading certificate authorities takes about 70 ms
-    /// and would block a single-threaded runtime for that long.
+    /// Builds the HTTP client on another thread, because reading the certificate authorities takes
+    /// about 70 ms and would block a single-threaded runtime.
     async fn new(
         target: &FetchUrl,
         placement: SecretPlacement,
@@ -369,8 +367,7 @@ impl Endpoint {
     }
 }
 
-/// Builds a client that keeps connections open, because introspection is frequent, unlike key
-/// fetches.
+/// Builds a client that keeps connections open. Unlike key fetches, introspection is frequent.
 fn build(target: &FetchUrl) -> Result<reqwest::Client, FetchError> {
     let builder = target
         .builder()?
@@ -504,7 +501,7 @@ mod tests {
                 assert_eq!(stub.client.ask("token").await, Ok(Answer::Inactive));
             }
             assert!(begin.elapsed() < TIMEOUT / 2, "{:?}", begin.elapsed());
-            // Waits until this discovery has ended.
+            // Waits until discovery has ended.
             let turn = stub.client.discovery.lock().await;
             assert_eq!(stub.discoveries() - before, requests, "{mode}");
             assert!(turn.failures > 0, "{mode}");

@@ -1,5 +1,4 @@
-//! [`Credentials`]: how we authenticate to an introspection endpoint (RFC 6749 §2.3, RFC 7523
-//! §2.2).
+//! [`Credentials`]: authenticates us to an introspection endpoint (RFC 6749 §2.3, RFC 7523 §2.2).
 
 use std::{
     fmt,
@@ -25,7 +24,7 @@ use crate::auth::{
 /// How long a client assertion is valid.
 const ASSERTION_LIFETIME: Duration = Duration::from_secs(60);
 
-/// The client's ID with its secret or key.
+/// The client ID and the secret or key.
 pub(super) struct Credentials {
     id: String,
     secret: Secret,
@@ -36,7 +35,7 @@ enum Secret {
     Key(Box<ClientKey>),
 }
 
-/// The place in the request that carries the secret.
+/// The part of a request that contains the secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SecretPlacement {
     /// HTTP Basic, in `Authorization`.
@@ -64,23 +63,23 @@ impl Credentials {
         Ok(Self { id, secret })
     }
 
-    /// Returns the value of `Authorization`, if the credentials belong there. The ID and the secret
-    /// are form-encoded first (RFC 6749 §2.3.1), so that neither contains a colon. The value is
-    /// marked as sensitive, so `Debug` does not show it and HTTP/2 does not index it.
+    /// Returns the value of `Authorization`, if the secret is sent there. The ID and the secret are
+    /// form-encoded first (RFC 6749 §2.3.1), so neither contains a colon. The value is marked as
+    /// sensitive, so `Debug` does not show it and HTTP/2 does not index it.
     pub(super) fn authorization(&self, placement: SecretPlacement) -> Option<HeaderValue> {
         let (Secret::Text(secret), SecretPlacement::Basic) = (&self.secret, placement) else {
             return None;
         };
         let pair = format!("{}:{}", encoded(&self.id), encoded(secret));
         let field = format!("Basic {}", BASE64_STANDARD.encode(pair));
-        // Base64 is always a valid field value.
+        // Base64 is always a valid header value.
         let mut field = HeaderValue::try_from(field).ok()?;
         field.set_sensitive(true);
         Some(field)
     }
 
-    /// Returns the form parameters that authenticate the client to the issuer of this name. `None`
-    /// if the system has no randomness.
+    /// Returns the form parameters that authenticate the client to this issuer. `None` if the
+    /// system provides no random numbers.
     pub(super) fn parameters(
         &self,
         placement: SecretPlacement,
@@ -117,7 +116,6 @@ pub(super) fn form<'p>(parameters: impl IntoIterator<Item = (&'p str, &'p str)>)
     pairs.collect::<Vec<_>>().join("&")
 }
 
-/// Form-encodes a name or a value.
 fn encoded(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
@@ -135,7 +133,7 @@ fn encoded(text: &str) -> String {
     encoded
 }
 
-/// Returns whether a text is a private key that can sign client assertions.
+/// Returns `true` if `pem` is a private key that can sign client assertions.
 #[cfg(feature = "service")]
 pub(crate) fn is_client_key(pem: &str) -> bool {
     ClientKey::from_pem(pem).is_some()
@@ -178,8 +176,8 @@ impl ClientKey {
         }
     }
 
-    /// Returns a client assertion for an issuer (RFC 7523 §3). The audience is the issuer's name,
-    /// which every endpoint of the issuer accepts.
+    /// Returns a client assertion (RFC 7523 §3). Its audience is the issuer's name, because every
+    /// endpoint of the issuer accepts it.
     fn assertion(&self, client_id: &str, issuer: &str) -> Option<String> {
         let mut id = [0; 16];
         rand::fill(&mut id).ok()?;
@@ -216,7 +214,7 @@ impl ClientKey {
     }
 }
 
-/// Returns the label and the bytes of the first private key in a PEM text (RFC 7468).
+/// Returns the label and the bytes of the first private key in `pem` (RFC 7468).
 fn private_key(pem: &str) -> Option<(&str, Vec<u8>)> {
     const BEGIN: &str = "-----BEGIN ";
     let mut rest = pem;

@@ -1,12 +1,13 @@
-//! [`Introspector`]: gets the claims of a token from its issuer, within limits.
+//! [`Introspector`]: gets the claims of a token from its issuer, with a cache and limits.
 //!
-//! - A fresh answer comes from the cache.
-//! - Concurrent requests about the same token share one question to the issuer, which continues if
-//!   they are dropped.
-//! - At most 64 questions are in flight at once, and each unknown token needs a unit of the budget.
+//! - A cached response is used until it expires.
+//! - Concurrent requests with the same token share one request to the issuer, which continues even
+//!   if all of them are dropped.
+//! - At most 64 requests to the issuer are in flight, and each unknown token needs a unit of the
+//!   budget.
 //!
-//! Invariant: **only a readable answer with `active: true` that passes every check makes claims.**
-//! Everything else is an error, and an unreadable answer is not cached.
+//! Invariant: **only a valid response with `active: true` that passes every check becomes claims.**
+//! Everything else is an error. Invalid responses are not cached.
 
 use std::{
     collections::HashMap,
@@ -43,14 +44,15 @@ use crate::auth::{
 
 pub(in crate::auth) use crate::auth::introspection::answer::AnswerChecker;
 
-/// The maximum number of questions in flight. Also the maximum number of questions about unknown
+/// The maximum number of requests in flight. Also the maximum number of requests about unknown
 /// tokens, including those that wait for the budget.
 const MAX_OPEN: usize = 64;
 
-/// How long a question waits for a unit of the budget while all units are reserved.
+/// How long a request waits for a unit of the budget while all units are reserved.
 const BUDGET_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The minimum length of a token to ask about. A shorter token could be guessed.
+/// The minimum length of a token. Shorter tokens are never introspected, because they could be
+/// guessed.
 const MIN_TOKEN: usize = 16;
 
 /// Introspects the tokens of one issuer. Clones share their state.
@@ -78,15 +80,15 @@ struct Shared {
 struct State {
     budget: Budget,
     open: HashMap<TokenHash, Open>,
-    /// The number of open questions about tokens that were not active before.
+    /// The number of open requests about tokens that were not active before.
     unknown: usize,
 }
 
 impl State {
-    /// Returns whether another question may be opened.
+    /// Returns `true` if another request may be opened.
     ///
-    /// Questions about unknown tokens are in flight only up to the budget, and the others wait.
-    /// However many made-up tokens arrive, there is room for known ones.
+    /// Of the requests about unknown tokens, at most [`budget::FULL`] are in flight, and the others
+    /// wait for the budget. Made-up tokens therefore cannot take the room of known ones.
     fn has_room(&self, is_known: bool) -> bool {
         let known = self.open.len() - self.unknown;
         let in_flight = known + self.unknown.min(budget::FULL as usize);
@@ -155,7 +157,7 @@ impl Introspector {
     /// Returns the claims of an opaque token.
     ///
     /// # Errors
-    /// [`AuthError::TokenNotJwt`] if the token cannot be one that the issuer has issued.
+    /// Returns [`AuthError::TokenNotJwt`] if the token is too short or not UTF-8.
     pub(in crate::auth) async fn opaque(&self, token: &[u8]) -> Verdict {
         let text = str::from_utf8(token).map_err(|_| AuthError::TokenNotJwt)?;
         if token.len() < MIN_TOKEN {
@@ -164,7 +166,7 @@ impl Introspector {
         self.verdict(text, None).await
     }
 
-    /// Returns the claims of a verified JWT, restricted by the issuer's answer.
+    /// Returns the claims of a verified JWT, limited to what the introspection response grants.
     pub(in crate::auth) async fn jwt(&self, token: &[u8], jwt: &Arc<Verified>) -> Verdict {
         let text = str::from_utf8(token).map_err(|_| AuthError::TokenMalformed)?;
         self.verdict(text, Some(jwt)).await
@@ -181,9 +183,8 @@ impl Introspector {
             Cached::WasActive => true,
             Cached::Unknown => false,
         };
-        // Boxed because it is rare; otherwise the future of every request would reserve room for
-        // it. A verified JWT is not made up, so it counts as known and a flood of made-up tokens
-        // cannot block it.
+        // Boxed, so that the future of every other request stays small. A verified JWT counts as
+        // known, because it is not made up. A flood of made-up tokens cannot block it.
         let is_known = is_known || jwt.is_some();
         Box::pin(self.ask(hash, token, jwt, is_known)).await
     }
@@ -204,7 +205,7 @@ impl Introspector {
         verdict.unwrap_or(Err(unavailable(Duration::from_secs(1))))
     }
 
-    /// Joins the open question about this token, or opens a new one.
+    /// Joins the open request about this token, or opens a new one.
     fn question(
         &self,
         hash: TokenHash,
@@ -217,8 +218,7 @@ impl Introspector {
         if let Some(open) = state.open.get(&hash) {
             return Ok(open.answered.clone());
         }
-        // Looks again under the lock, because the question may have been answered since the first
-        // lookup.
+        // Looks again under the lock, because the response may have arrived since the first lookup.
         if let Cached::Fresh(verdict) = shared.answers.get(hash, Instant::now()) {
             return Ok(watch::channel(Some(verdict)).1);
         }
@@ -247,7 +247,7 @@ impl Introspector {
         Ok(answered)
     }
 
-    /// Requests a new discovery of the endpoint.
+    /// Makes the next request repeat discovery.
     pub(in crate::auth) fn refresh(&self) {
         self.shared.client.refresh();
     }
@@ -265,8 +265,7 @@ impl Introspector {
         }
     }
 
-    /// Asks about a made-up token to test the credentials. Returns an error if the endpoint or the
-    /// credentials do not work.
+    /// Introspects a made-up token to test the endpoint and the credentials.
     #[cfg(feature = "service")]
     pub(in crate::auth) async fn probe(&self) -> Result<(), AskError> {
         let mut random = [0; 16];
@@ -280,7 +279,7 @@ fn unavailable(retry_after: Duration) -> AuthError {
     AuthError::IntrospectionUnavailable { retry_after }
 }
 
-/// An open question. Dropping it closes the question, even after a panic.
+/// An open request. It is closed on drop, even after a panic.
 struct Question {
     shared: Arc<Shared>,
     hash: TokenHash,
@@ -311,19 +310,19 @@ impl Question {
     }
 }
 
-/// A reserved unit of the budget. It is spent unless the answer is active.
+/// A reserved unit of the budget. It is spent on drop unless the token is active.
 struct Reserved<'s> {
     shared: &'s Shared,
     is_spent: bool,
 }
 
 impl<'s> Reserved<'s> {
-    /// Reserves a unit. Waits while all units are reserved but may be returned.
+    /// Reserves a unit. Waits while all units are reserved but some may still be returned.
     async fn wait(shared: &'s Shared) -> Result<Self, AuthError> {
         let deadline = Instant::now() + BUDGET_TIMEOUT;
         loop {
             let mut settled = pin!(shared.settled.notified());
-            // Registers before checking the budget, so that no signal is missed.
+            // Registers before checking the budget, so no signal is missed.
             settled.as_mut().enable();
             let reservation = shared.state().budget.reserve(Instant::now());
             let retry_after = match reservation {
@@ -357,7 +356,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Asks the endpoint and caches a readable answer. Returns whether the token is active.
+    /// Sends the request and caches a valid response. Also returns whether the token is active.
     async fn ask(&self, token: &str, jwt: Option<&Verified>, hash: TokenHash) -> (Verdict, bool) {
         match self.client.ask(token).await {
             Ok(Answer::Inactive) => {
@@ -389,8 +388,8 @@ impl Shared {
         }
     }
 
-    /// Caches the outcome of an active answer: claims for the time to live, but not longer than the
-    /// token is valid; an error for a few seconds.
+    /// Caches the result of checking an active response. Claims are cached for the time to live,
+    /// but not longer than the token is valid. An error is cached for a few seconds.
     fn remember(&self, hash: TokenHash, verdict: Result<Verified, AuthError>) -> Verdict {
         let time = match &verdict {
             Ok(verified) => {
@@ -414,7 +413,7 @@ impl Shared {
         }
     }
 
-    /// Counts and logs a failure. Each reason is logged once until introspection works again.
+    /// Counts and logs a failure. Each reason is logged only once until introspection works again.
     fn failed(&self, error: &AskError) -> AuthError {
         self.counts.failed.fetch_add(1, Relaxed);
         let is_denied = matches!(error, AskError::Denied(..));

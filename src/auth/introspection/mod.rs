@@ -1,11 +1,11 @@
 //! Introspection (RFC 7662): asks the issuer whether a token is active.
 //!
 //! - `options.rs` has the public options, [`Introspection`].
-//! - `introspector.rs` serves requests: cache, single flight and limits.
-//! - `client.rs` asks the endpoint, `credentials.rs` authenticates to it, and `answer.rs` parses
-//!   and checks the answer.
-//! - `budget.rs` limits the cost of unknown tokens, `cache.rs` holds answers, and `status.rs`
-//!   reports to operators.
+//! - `introspector.rs` is what the verifier calls, with the cache, single flight and limits.
+//! - `client.rs` sends the requests, `credentials.rs` authenticates them, and `answer.rs` parses
+//!   and checks the responses.
+//! - `budget.rs` limits requests about unknown tokens, `cache.rs` caches responses, and `status.rs`
+//!   reports the state to operators.
 
 mod answer;
 mod budget;

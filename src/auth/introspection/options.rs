@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-/// How one issuer is asked about tokens (RFC 7662). Set it with
+/// The options for introspection at one issuer (RFC 7662). Set them with
 /// [`TrustedIssuer::introspection`](crate::auth::TrustedIssuer::introspection).
 ///
 /// ```
@@ -55,20 +55,20 @@ impl Introspection {
         }
     }
 
-    /// Introspects tokens that are not JWTs, as the client `client_id`. Only one issuer may have
-    /// this option, so that no token is shown to an issuer that did not issue it.
+    /// Introspects tokens that are not JWTs, as the client `client_id`. Only one issuer can have
+    /// this option. Otherwise, tokens would be sent to issuers that did not issue them.
     pub fn opaque(client_id: impl Into<String>) -> Self {
         Self::new(Mode::Opaque, client_id)
     }
 
-    /// Introspects every token of the issuer. JWTs are introspected after they are verified, so
-    /// that a token that the issuer has revoked is rejected. Opaque tokens are introspected too,
+    /// Introspects every token of the issuer, as the client `client_id`. JWTs are verified first
+    /// and then introspected, so revoked ones are rejected. Opaque tokens are introspected too,
     /// unless another issuer has [`opaque`](Self::opaque) or this option.
     pub fn always(client_id: impl Into<String>) -> Self {
         Self::new(Mode::Always, client_id)
     }
 
-    /// Sets the secret of the client. It is sent by HTTP Basic, or in the form if the issuer's
+    /// Sets the client secret. It is sent with HTTP Basic, or in the request body if the issuer's
     /// metadata allow only that (RFC 6749 §2.3.1).
     #[must_use]
     pub fn client_secret(mut self, secret: impl Into<String>) -> Self {
@@ -76,8 +76,9 @@ impl Introspection {
         self
     }
 
-    /// Sets the private key of the client, in PEM, for `private_key_jwt` (RFC 7523 §2.2). RSA signs
-    /// with `RS256`, P-256 with `ES256`, P-384 with `ES384`, Ed25519 with `EdDSA`.
+    /// Sets the private key of the client for `private_key_jwt` (RFC 7523 §2.2), in PEM. The key
+    /// determines the algorithm: `RS256` for RSA, `ES256` for P-256, `ES384` for P-384, and `EdDSA`
+    /// for Ed25519.
     #[must_use]
     pub fn client_key(mut self, pem: impl Into<String>) -> Self {
         self.proof = Some(ClientCredential::Key(pem.into()));
@@ -92,8 +93,8 @@ impl Introspection {
         self
     }
 
-    /// Sets how long an active answer is cached, but never longer than the token is valid. Defaults
-    /// to 30 seconds. A revoked token may be accepted for this long.
+    /// Sets how long an active response is cached, which is never longer than the token is valid.
+    /// Defaults to 30 s. A revoked token may still be accepted for this long.
     #[must_use]
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = ttl;

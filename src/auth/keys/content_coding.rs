@@ -1,7 +1,7 @@
-//! Decodes the content coding of a response (RFC 9110 §8.4).
+//! Decodes the `Content-Encoding` of a response (RFC 9110 §8.4).
 //!
-//! Requests ask for `identity`. Some servers and proxies compress anyway, so gzip is decoded; any
-//! other coding is an error that names the coding.
+//! Requests ask for `identity`, but some servers and proxies compress the response anyway. gzip is
+//! therefore supported, and any other coding is an error.
 
 use std::io::Read;
 
@@ -28,7 +28,7 @@ impl ContentCoding {
     /// Parses `Content-Encoding`.
     ///
     /// # Errors
-    /// Returns the value if it names another coding, or several.
+    /// Returns the value if it is another coding, or several.
     pub(in crate::auth) fn of(headers: &HeaderMap) -> Result<Self, String> {
         let fields = headers.get_all(header::CONTENT_ENCODING).iter();
         let fields: Vec<_> = fields
@@ -55,7 +55,7 @@ impl ContentCoding {
         if self == Self::Identity {
             return Ok(content);
         }
-        // Stops one byte past the limit, however large the rest would become.
+        // Stops one byte after the limit, because the decoded content may be much larger.
         let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
         let mut decoded = Vec::new();
         MultiGzDecoder::new(&*content)

@@ -1,4 +1,4 @@
-//! Parses DER elements (X.690), as far as public keys and certificate dates need it.
+//! A minimal DER parser (X.690) for public keys and the dates of certificates.
 
 /// Returns the contents of the first element and the remaining bytes. `None` if the tag differs.
 pub(crate) fn expect(tag: u8, der: &[u8]) -> Option<(&[u8], &[u8])> {

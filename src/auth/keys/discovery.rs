@@ -1,5 +1,4 @@
-//! Finds the address of an issuer's key set in its metadata (OpenID Connect Discovery §4, RFC
-//! 8414).
+//! Finds the URL of an issuer's key set in its metadata (OpenID Connect Discovery §4, RFC 8414).
 
 use reqwest::{StatusCode, Url};
 use serde::Deserialize;
@@ -20,7 +19,7 @@ struct Metadata {
     jwks_uri: String,
 }
 
-/// Asks the issuer for the address of its key set.
+/// Fetches the issuer's metadata and returns the URL of its key set.
 pub(crate) async fn jwks_uri(
     fetcher: &Fetcher,
     issuer: &str,
@@ -31,8 +30,8 @@ pub(crate) async fn jwks_uri(
     Ok(found.with_access_of(&at))
 }
 
-/// Fetches the issuer's metadata and returns it with its address. If there is no OpenID document,
-/// tries the address of RFC 8414.
+/// Fetches the issuer's metadata and returns it with its URL. If there is no OpenID document, tries
+/// the URL of RFC 8414.
 pub(in crate::auth) async fn metadata(
     fetcher: &Fetcher,
     issuer: &str,
@@ -46,7 +45,7 @@ pub(in crate::auth) async fn metadata(
     };
     let url = well_known_oauth(issuer).map_err(no_url)?;
     let other = ask(fetcher, url, access).await;
-    // If that document is missing too, the first address is reported.
+    // If that document does not exist either, returns the error for the first URL.
     other.map_err(|other| if is_not_found(&other) { error } else { other })
 }
 
@@ -60,12 +59,12 @@ async fn ask(
     Ok((target, document.body))
 }
 
-/// Returns whether the error means that the issuer has no document at the address.
+/// Returns `true` if the error means that the document does not exist.
 pub(in crate::auth) fn is_not_found(error: &FetchError) -> bool {
     matches!(error, FetchError::Status { status, .. } if *status == StatusCode::NOT_FOUND)
 }
 
-/// Returns the address of the keys from the metadata of `issuer`, which were fetched from `url`.
+/// Returns the URL of the keys from the metadata of `issuer`, which were fetched from `url`.
 pub(in crate::auth) fn read(body: &[u8], url: &Url, issuer: &str) -> Result<FetchUrl, FetchError> {
     let metadata: Metadata = document::text(body)
         .and_then(|text| json::object_as(text).ok())
@@ -77,15 +76,15 @@ pub(in crate::auth) fn read(body: &[u8], url: &Url, issuer: &str) -> Result<Fetc
     published(&metadata.jwks_uri, url)
 }
 
-/// Returns the address of an issuer's metadata. One trailing slash of the issuer is removed before
-/// the suffix is appended (OpenID Connect Discovery §4).
+/// Returns the URL of an issuer's metadata: the name without a trailing slash, and the well-known
+/// suffix (OpenID Connect Discovery §4).
 pub(in crate::auth) fn well_known(issuer: &str) -> Result<Url, UrlFault> {
     let base = issuer.strip_suffix('/').unwrap_or(issuer);
     endpoint(&format!("{base}/.well-known/openid-configuration"))
 }
 
-/// Returns the address of an issuer's metadata according to RFC 8414 §3.1: the well-known path is
-/// inserted before the path of the issuer, without a trailing slash.
+/// Returns the URL of an issuer's metadata according to RFC 8414 §3.1. The well-known path is
+/// inserted before the path of the issuer, and a trailing slash is removed.
 pub(in crate::auth) fn well_known_oauth(issuer: &str) -> Result<Url, UrlFault> {
     let mut url = endpoint(issuer)?;
     let path = url.path().strip_suffix('/').unwrap_or(url.path());
@@ -94,12 +93,11 @@ pub(in crate::auth) fn well_known_oauth(issuer: &str) -> Result<Url, UrlFault> {
     Ok(url)
 }
 
-/// Decides whether an address that an issuer published is guarded. `metadata` is the address of the
-/// issuer's metadata, which the operator configured.
+/// Creates the [`FetchUrl`] for a URL in an issuer's metadata, and decides whether it is
+/// [guarded](crate::auth::keys::locality). `metadata` is the configured URL of the metadata.
 ///
-/// An issuer on this machine may name addresses on this machine. Every issuer may name its own
-/// origin, to which requests are sent anyway. Every other address is
-/// [guarded](crate::auth::keys::locality).
+/// Two kinds of URLs are not guarded: URLs on this machine if the issuer is on this machine, and
+/// URLs with the same origin as the metadata, because requests to that origin are sent anyway.
 pub(in crate::auth) fn published(jwks_uri: &str, metadata: &Url) -> Result<FetchUrl, FetchError> {
     let is_trusted = |url: &Url| is_here(metadata) || url.origin() == metadata.origin();
     if let Ok(url) = Url::parse(jwks_uri)
@@ -218,8 +216,7 @@ mod tests {
 
     #[tokio::test]
     async fn refuses_to_connect_to_a_name_that_resolves_to_loopback() {
-        // `localhost` is rejected by its name, before it is resolved. This test builds the URL
-        // directly, so that the name is resolved.
+        // `localhost` would be rejected by its name, so this test skips that check and resolves it.
         let target = FetchUrl::guarded(Url::parse("https://localhost:1/keys").unwrap());
         let refused = Fetcher::default().get(&target).await.unwrap_err();
         assert!(matches!(refused, FetchError::Local { .. }), "{refused}");

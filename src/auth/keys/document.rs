@@ -3,8 +3,8 @@
 /// Returns the document as text, without a leading byte order mark. `None` if the document is not
 /// UTF-8.
 ///
-/// RFC 8259 §8.1 allows a reader to ignore the mark, which some editors and servers add. The parts
-/// of a token are not documents: there, a mark makes the token malformed.
+/// Some editors and servers add the mark, and RFC 8259 §8.1 allows parsers to ignore it. In a part
+/// of a token it is not ignored, and makes the token malformed.
 pub(in crate::auth) fn text(document: &[u8]) -> Option<&str> {
     let text = std::str::from_utf8(document).ok()?;
     Some(text.strip_prefix('\u{feff}').unwrap_or(text))

@@ -1,7 +1,7 @@
-//! Fetches one small JSON document of an issuer, within limits.
+//! Fetches small JSON documents of an issuer, within limits.
 //!
-//! Follows no redirects, reads at most 512 KiB before and after decoding, and uses https only,
-//! except to loopback. Other modules handle key sets and schedules.
+//! The fetcher follows no redirects, reads at most 512 KiB before and after decoding, and uses
+//! https except on loopback. It knows nothing about key sets or schedules.
 
 use std::{
     error::Error,
@@ -41,13 +41,12 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 pub(crate) struct Fetcher {
     /// The client for https.
     secure: Arc<OnceCell<Client>>,
-    /// The client for plain http, which is allowed only to loopback. It uses no proxy and loads no
-    /// certificate authorities, because a minimal container image may have none.
+    /// The client for plain http, which is only allowed on loopback. It uses no proxy, and loads no
+    /// certificate authorities because a minimal container image may have none.
     plain: OnceCell<Client>,
 }
 
-/// Extra settings for an issuer's own addresses: certificate authorities, and a token for the
-/// fetch.
+/// Settings for an issuer's own URLs: certificate authorities, and a token to send.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Access {
     ca_file: Option<Arc<Path>>,
@@ -97,13 +96,12 @@ fn file_error(path: &Path, kind: ErrorKind) -> FetchError {
     FetchError::File(path.display().to_string(), kind)
 }
 
-/// An address to fetch from.
 #[derive(Debug, Clone)]
 pub(crate) struct FetchUrl {
     url: Url,
     access: Access,
-    /// The client for an address that the operator did not configure, built on first use. It
-    /// refuses to connect to local addresses.
+    /// The client for a URL from metadata, built on first use. It refuses to connect to local
+    /// addresses. `None` if the URL is configured.
     guarded: Option<Arc<OnceCell<Client>>>,
 }
 
@@ -114,8 +112,8 @@ impl PartialEq for FetchUrl {
 }
 
 impl FetchUrl {
-    /// Creates an address that the operator configured, or that has the same origin as a configured
-    /// one. It may be local.
+    /// Creates a URL that is configured, or has the same origin as a configured one. It may be
+    /// local.
     pub(crate) fn configured(url: Url) -> Self {
         Self {
             url,
@@ -124,8 +122,8 @@ impl FetchUrl {
         }
     }
 
-    /// Creates an address that an issuer published. Fetching from it fails if its name resolves to
-    /// a [local](crate::auth::keys::locality) address.
+    /// Creates a URL from an issuer's metadata. Fetching fails if its host resolves to a
+    /// [local](crate::auth::keys::locality) address.
     pub(in crate::auth) fn guarded(url: Url) -> Self {
         Self {
             guarded: Some(Arc::default()),
@@ -133,13 +131,13 @@ impl FetchUrl {
         }
     }
 
-    /// Adds the settings for the issuer's own addresses.
+    /// Adds the settings for the issuer's own URLs.
     pub(crate) fn with_access(self, access: Access) -> Self {
         Self { access, ..self }
     }
 
-    /// Adds the settings for the issuer's own addresses, taken from the address whose document
-    /// named this one. The token is added only if both have the same origin.
+    /// Copies the settings from `metadata`, the URL of the document that contains this URL. The
+    /// token is only copied if both have the same origin.
     pub(in crate::auth) fn with_access_of(self, metadata: &Self) -> Self {
         let is_own = self.url.origin() == metadata.url.origin();
         let access = Access {
@@ -158,7 +156,7 @@ impl FetchUrl {
         self.guarded.is_some()
     }
 
-    /// Returns a builder of the client for this address.
+    /// Returns a builder for the client of this URL.
     pub(in crate::auth) fn builder(&self) -> Result<ClientBuilder, FetchError> {
         let builder = match (self.url.scheme(), &self.guarded) {
             ("http", _) => return Ok(plain()),
@@ -174,7 +172,6 @@ impl FetchUrl {
         })
     }
 
-    /// Returns the request for this address.
     pub(in crate::auth) fn request(&self, client: &Client) -> Result<RequestBuilder, FetchError> {
         let mut request = client.get(self.url.clone());
         request = request
@@ -187,7 +184,7 @@ impl FetchUrl {
     }
 }
 
-/// A document, and the header fields of its response that matter here.
+/// A fetched document, and the parts of the response headers that are used.
 #[derive(Debug)]
 pub(crate) struct Document {
     pub(crate) body: Vec<u8>,
@@ -195,7 +192,7 @@ pub(crate) struct Document {
     pub(crate) max_age: Option<Duration>,
 }
 
-/// The answer to a conditional request.
+/// The response to a conditional request.
 #[derive(Debug)]
 pub(crate) enum Answer {
     Document(Document),
@@ -204,9 +201,9 @@ pub(crate) enum Answer {
 
 /// The reason why a fetch failed.
 ///
-/// The text is for the log, `check` and `explain`. `/readyz` is public and shows only
-/// [`word`](Self::word). Addresses and foreign texts are stored as [`ShownUrl`] and [`ShownText`],
-/// so that no variant can contain a secret or a very long text.
+/// The message is for the log, `check` and `explain`. `/readyz` is public and only shows the
+/// [`word`](Self::word). URLs and untrusted strings are stored as [`ShownUrl`] and [`ShownText`],
+/// so no variant contains a secret or a very long string.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum FetchError {
     #[error("{0} cannot be reached: {1}")]
@@ -259,9 +256,9 @@ pub(crate) enum Layer {
     Connect,
     /// Connected, but the TLS handshake failed.
     Tls,
-    /// Connected, but the certificate was signed by an untrusted authority.
+    /// Connected, but the certificate is from an untrusted authority.
     Untrusted,
-    /// The request was sent, but the response did not arrive or was incomplete.
+    /// The request was sent, but no complete response arrived.
     Answer,
     /// No connection within [`CONNECT_TIMEOUT`].
     Timeout,
@@ -275,7 +272,7 @@ impl FetchError {
         }
     }
 
-    /// Returns the error for metadata whose issuer is not the configured one.
+    /// Returns the error for metadata of another issuer.
     pub(in crate::auth) fn wrong_issuer(configured: &str, found: &str) -> Self {
         let differs_by_slash = configured.trim_end_matches('/') == found.trim_end_matches('/');
         Self::WrongIssuer {
@@ -285,7 +282,7 @@ impl FetchError {
         }
     }
 
-    /// Returns the error as one word of a fixed list, which `docs/production.md` explains.
+    /// Returns the error as a word from a fixed list. `docs/production.md` explains each word.
     pub(crate) fn word(&self) -> &'static str {
         match self {
             Self::Unreachable(_, _, Layer::Connect) => "connect",
@@ -316,14 +313,13 @@ impl FetchError {
 }
 
 impl Fetcher {
-    /// Fetches the document at `target`. A 304 is an error here, because the request has no entity
-    /// tag.
+    /// Fetches the document at `target`. A 304 is an error, because the request is not conditional.
     pub(crate) async fn get(&self, target: &FetchUrl) -> Result<Document, FetchError> {
         let answer = self.send(target, None).await?;
         document(&target.url, answer).await
     }
 
-    /// Fetches the document at `target`, unless its entity tag is still `etag`.
+    /// Fetches the document at `target` if its entity tag is not `etag`.
     pub(crate) async fn get_unless(
         &self,
         target: &FetchUrl,
@@ -337,7 +333,7 @@ impl Fetcher {
         document(&target.url, answer).await.map(Answer::Document)
     }
 
-    /// Sends a request. It belongs to the trace set by [`in_trace`].
+    /// Sends a request, as part of the trace set by [`in_trace`].
     async fn send(
         &self,
         target: &FetchUrl,
@@ -361,7 +357,7 @@ impl Fetcher {
             let made = self.plain.get_or_try_init(|| plain().build());
             return made.cloned().map_err(failed);
         }
-        // A client with its own authorities is built for each fetch, because the file may change.
+        // A client with its own authorities is built for each fetch, because their file may change.
         let own = Arc::default();
         let cell = match &target.access.ca_file {
             Some(_) => &own,
@@ -370,11 +366,11 @@ impl Fetcher {
         if let Some(client) = cell.get() {
             return Ok(client.clone());
         }
-        // Reading certificate authorities and generating the first random number take about 70 ms,
-        // which would block every request on a single-threaded runtime.
+        // Runs on a blocking thread, because reading the certificate authorities and generating the
+        // first random number take about 70 ms, and would block a single-threaded runtime.
         let (cell, builder) = (Arc::clone(cell), target.builder()?);
         let build = move || {
-            // Ignored, because without randomness the handshake fails and reports it.
+            // Generates the first random number. If this fails, the handshake fails too.
             let _ = aws_lc_rs::rand::fill(&mut [0]);
             cell.get_or_try_init(|| builder.build()).cloned()
         };
@@ -423,12 +419,12 @@ pub(in crate::auth) async fn document(url: &Url, answer: Response) -> Result<Doc
     })
 }
 
-/// Returns the builder of a client for plain http.
+/// Returns a builder for an http client.
 pub(in crate::auth) fn plain() -> ClientBuilder {
     client().no_proxy().tls_certs_only([])
 }
 
-/// Returns the builder of a client for https.
+/// Returns a builder for an https client.
 pub(in crate::auth) fn secure() -> ClientBuilder {
     client().https_only(true)
 }
@@ -438,17 +434,15 @@ fn client() -> ClientBuilder {
         .user_agent(concat!("warp-bearer/", env!("CARGO_PKG_VERSION")))
         .redirect(redirect::Policy::none())
         .connect_timeout(CONNECT_TIMEOUT)
-        // Fetches are minutes apart, so the server would close an idle connection before its next
-        // use.
+        // Keeps no idle connections. Fetches are minutes apart, so the server would close them.
         .pool_max_idle_per_host(0)
 }
 
-/// Reads the content of an answer and decodes it. `limit` applies both to the content and to the
-/// decoded document.
+/// Reads and decodes the body of a response. `limit` applies both before and after decoding.
 ///
 /// # Errors
-/// Returns [`FetchError::TooLarge`] if the limit is exceeded. Its message names 512 KiB, so a caller
-/// with another limit needs its own message.
+/// Returns [`FetchError::TooLarge`] if the limit is exceeded. Its message says 512 KiB, so a caller
+/// with another limit must replace the message.
 pub(in crate::auth) async fn body(
     mut answer: Response,
     limit: usize,
@@ -473,8 +467,8 @@ pub(in crate::auth) async fn body(
     })
 }
 
-/// Converts an error of `reqwest`. Keeps only the innermost cause, which says what happened; the
-/// outer ones only say where. TLS errors are described in words.
+/// Converts an error of `reqwest`. Keeps only the innermost cause, because the outer ones do not
+/// say what happened. TLS errors get our own description.
 pub(in crate::auth) fn unreachable(url: &Url, error: &reqwest::Error) -> FetchError {
     let mut cause: &dyn Error = error;
     while let Some(deeper) = cause.source() {
@@ -501,8 +495,8 @@ pub(in crate::auth) fn unreachable(url: &Url, error: &reqwest::Error) -> FetchEr
     FetchError::Unreachable(url.into(), message, layer)
 }
 
-/// Returns whether `error` is a TLS failure, which rustls reports as an I/O error: an untrusted
-/// certificate, a peer that does not speak TLS, or one that closes during the handshake.
+/// Returns `true` if `error` is a TLS failure, which rustls reports as an I/O error. Causes are an
+/// untrusted certificate, and a peer that does not speak TLS or closes during the handshake.
 pub(in crate::auth) fn is_of_tls(error: &reqwest::Error) -> bool {
     let first: &dyn Error = error;
     let mut causes = iter::successors(Some(first), |&cause| cause.source());
@@ -514,7 +508,8 @@ pub(in crate::auth) fn is_of_tls(error: &reqwest::Error) -> bool {
     })
 }
 
-/// Returns the kind of the innermost I/O error. An error that wraps another reports `Other`.
+/// Returns the kind of the innermost I/O error, because the kind of an error that wraps another is
+/// `Other`.
 fn innermost_kind(error: &io::Error) -> ErrorKind {
     let within = error.get_ref().and_then(|within| within.downcast_ref());
     within.map_or(error.kind(), innermost_kind)
@@ -536,8 +531,7 @@ fn max_age(headers: &HeaderMap) -> Option<Duration> {
     Some(said.saturating_sub(age))
 }
 
-/// Parses a field as a number of seconds. A number that is too large counts as `u32::MAX` (RFC 9111
-/// §1.2.2).
+/// Parses a header value as a number of seconds. Saturates at `u32::MAX` (RFC 9111 §1.2.2).
 pub(in crate::auth) fn seconds(field: Option<&HeaderValue>) -> Option<Duration> {
     delta_seconds(field?.to_str().ok()?.trim())
 }
@@ -547,8 +541,8 @@ fn delta_seconds(text: &str) -> Option<Duration> {
     is_number.then(|| Duration::from_secs(text.parse().unwrap_or(u64::from(u32::MAX))))
 }
 
-/// Parses `Retry-After`: seconds, or a date, which is compared with the `Date` of the response
-/// (RFC 9110 §10.2.3).
+/// Parses `Retry-After` (RFC 9110 §10.2.3): a number of seconds, or a date, which is compared with
+/// the `Date` of the response.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let field = headers.get(header::RETRY_AFTER);
     if let Some(seconds) = seconds(field) {
@@ -559,7 +553,7 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     until.duration_since(now).ok()
 }
 
-/// Parses the address of an issuer or a key set. It must be https, or http on loopback.
+/// Parses the URL of an issuer or a key set. It must be https, or http on loopback.
 pub(crate) fn endpoint(url: &str) -> Result<Url, UrlFault> {
     let url = Url::parse(url).map_err(|_| UrlFault::NotAUrl)?;
     if !url.has_host() {
@@ -612,7 +606,7 @@ mod tests {
         }
     }
 
-    /// Behind a proxy, only the proxy's name is resolved here, and it resolves to loopback.
+    /// With a proxy, only the proxy's name is resolved here, and it resolves to loopback.
     #[tokio::test]
     async fn reaches_a_guarded_address_through_a_local_proxy() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -1,10 +1,10 @@
-//! Imports a JWK as a public key, or returns the reason why not (RFC 7517 §4, RFC 7518 §6, RFC 8037
-//! §2).
+//! Imports a JWK as a public key, or returns the reason why this is not possible (RFC 7517 §4, RFC
+//! 7518 §6, RFC 8037 §2).
 //!
-//! This module replaces `jsonwebtoken`'s own import, which ignores `alg`, `use`, `key_ops` and
-//! `crv`, accepts `oct` keys for HMAC, checks no lengths, and rebuilds the key for each token. Here
-//! a key is parsed once, behind `jsonwebtoken`'s [`Verifier`]. No backend of `jsonwebtoken` is
-//! enabled, because its own functions panic if two crates enable different ones.
+//! This module replaces the import of `jsonwebtoken`, which ignores `alg`, `use`, `key_ops` and
+//! `crv`, accepts `oct` keys for HMAC, does not check lengths, and rebuilds the key for each token.
+//! Here, each key is parsed once, and implements `jsonwebtoken`'s [`Verifier`]. No backend of
+//! `jsonwebtoken` is enabled, because it panics if two crates in a build enable different backends.
 
 use aws_lc_rs::{
     digest::{self, SHA256, SHA384, SHA512},
@@ -32,7 +32,7 @@ impl<'a> Jwk<'a> {
 
 type Imported = (Material, Vec<(Algorithm, KeyVerifier)>);
 
-/// Returns the key's material, and a verifier for each allowed algorithm that the key supports.
+/// Returns the key material, and a verifier for each allowed algorithm that the key supports.
 pub(crate) fn import(jwk: &Value, allowed: &[Algorithm]) -> Result<Imported, Reason> {
     let jwk = jwk.as_object().ok_or(Reason::NotAnObject)?;
     let jwk = &Jwk(jwk);
@@ -49,16 +49,16 @@ pub(crate) fn import(jwk: &Value, allowed: &[Algorithm]) -> Result<Imported, Rea
     for algorithm in algorithms.iter().filter(is_wanted) {
         verifiers.push((*algorithm, key.parse(*algorithm)?));
     }
-    // A key that cannot be parsed is rejected even if none of its algorithms is allowed here.
+    // Tries to parse the key even if none of its algorithms is allowed, to reject an invalid key.
     if let (true, Some(algorithm)) = (verifiers.is_empty(), algorithms.first()) {
         key.parse(*algorithm)?;
     }
     Ok((key, verifiers))
 }
 
-/// Rejects a key with private members. A key set is public, so such a private key is compromised.
+/// Rejects a key with private members. A key set is public, so the private key is compromised.
 ///
-/// An empty `oth` is accepted: it contains no primes, and .NET writes it into public keys.
+/// An empty `oth` is accepted, because .NET writes it into public keys and it contains no primes.
 fn no_private_members(jwk: &Jwk<'_>) -> Result<(), Reason> {
     const PRIVATE: [&str; 9] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"];
     let is_private = |member: &&&'static str| match (**member, jwk.get(member)) {
@@ -72,7 +72,7 @@ fn no_private_members(jwk: &Jwk<'_>) -> Result<(), Reason> {
     }
 }
 
-/// The maximum length of a `kid` in bytes. It is kept in memory and written to the log.
+/// The maximum length of a `kid` in bytes, because it is kept in memory and logged.
 const MAX_KID: usize = 1024;
 
 /// Returns the `kid`. `None` if it is absent or too long.
@@ -101,7 +101,8 @@ fn for_signatures(jwk: &Jwk<'_>) -> Result<(), Reason> {
     }
 }
 
-/// Returns the key's `alg`, if it has one. The key must not be used with another (RFC 8725 §3.1).
+/// Returns the key's `alg`, if it has one. The key must not be used with another algorithm (RFC
+/// 8725 §3.1).
 fn own_algorithm(jwk: &Jwk<'_>, key: &Material) -> Result<Option<Algorithm>, Reason> {
     let Some(alg) = jwk.get("alg") else {
         return Ok(None);
@@ -118,7 +119,8 @@ fn own_algorithm(jwk: &Jwk<'_>, key: &Material) -> Result<Option<Algorithm>, Rea
     Ok(Some(algorithm))
 }
 
-/// A public key as validated numbers. Equal keys have equal material, even if their `kid`s differ.
+/// The validated numbers of a public key. The same key always has equal material, regardless of its
+/// `kid`.
 #[derive(PartialEq, Eq, Hash)]
 pub(crate) enum Material {
     Rsa {
@@ -183,7 +185,7 @@ impl Material {
         }
     }
 
-    /// Returns the member of the JWK that determines the key's algorithms, and its value.
+    /// Returns the name and value of the member that determines the key's algorithms.
     fn kind(&self) -> (&'static str, &'static str) {
         match self {
             Self::Rsa { .. } => ("`kty`", "`RSA`"),
@@ -257,13 +259,14 @@ fn rsa_parameters(algorithm: Algorithm) -> Result<RsaAlgorithm, Reason> {
         Algorithm::PS256 => Ok((&aws::RSA_PSS_2048_8192_SHA256, &SHA256)),
         Algorithm::PS384 => Ok((&aws::RSA_PSS_2048_8192_SHA384, &SHA384)),
         Algorithm::PS512 => Ok((&aws::RSA_PSS_2048_8192_SHA512, &SHA512)),
-        // `Material::algorithms` lists no other algorithm for RSA.
+        // Unreachable: `Material::algorithms` has no other algorithm for RSA.
         _ => Err(Reason::NoPublicKey),
     }
 }
 
 /// Accepts 2048 to 8192 bits and an odd exponent from 3 to 2^33 - 1. `aws-lc-rs` has the same
-/// limits but checks them only during verification, so a key beyond them would fail every token.
+/// limits, but only checks them during verification. Without this check, such a key would be
+/// imported and then reject every token.
 fn rsa(n: Vec<u8>, e: Vec<u8>) -> Result<Material, Reason> {
     if !(2048..=8192).contains(&bits(&n)) {
         return Err(Reason::Bits(bits(&n)));
@@ -323,9 +326,10 @@ fn ml_dsa(jwk: &Jwk<'_>) -> Result<Material, Reason> {
     Ok(Material::MlDsa(size, key))
 }
 
-/// Accepts a point of the right length that does not have small order. `aws-lc-rs` checks during
-/// verification that the point is on the curve, and otherwise rejects the token. Doing that
-/// arithmetic here would be riskier than holding a key that verifies nothing.
+/// Accepts a point of the right length that does not have small order. Does not check that the
+/// point is on the curve, because `aws-lc-rs` checks this during verification and rejects the
+/// token. Implementing that arithmetic here would be riskier than holding a key that verifies
+/// nothing.
 fn ed25519(point: Vec<u8>) -> Result<Material, Reason> {
     has_length("x", &point, 32)?;
     if is_small_order(&point) {
@@ -334,9 +338,9 @@ fn ed25519(point: Vec<u8>) -> Result<Material, Reason> {
     Ok(Material::Ed25519(point))
 }
 
-/// Returns whether `point` has order 1, 2, 4 or 8, in any encoding and with either sign bit. With
-/// such a key, one signature is valid for many messages (RFC 8032 §8.9 leaves this check to the
-/// caller).
+/// Returns `true` if `point` has order 1, 2, 4 or 8, in any encoding and with either sign bit. With
+/// such a key, one signature is valid for many messages. RFC 8032 §8.9 leaves this check to the
+/// caller.
 fn is_small_order(point: &[u8]) -> bool {
     const ORDER_8_A: [u8; 32] = [
         0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98,
@@ -358,8 +362,8 @@ fn is_small_order(point: &[u8]) -> bool {
     low || high || y == ORDER_8_A || y == ORDER_8_B
 }
 
-/// Parses a positive big-endian number. Drops leading zeros, which RFC 7518 §6.3.1.1 forbids but
-/// some issuers write.
+/// Parses a positive big-endian number. Drops leading zeros, because some issuers write them
+/// although RFC 7518 §6.3.1.1 forbids it.
 fn number(jwk: &Jwk<'_>, member: &'static str) -> Result<Vec<u8>, Reason> {
     let bytes = bytes(jwk, member)?;
     let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
@@ -367,7 +371,7 @@ fn number(jwk: &Jwk<'_>, member: &'static str) -> Result<Vec<u8>, Reason> {
 }
 
 /// Decodes base64url without padding (RFC 7515 §2). Padding and the standard alphabet are rejected
-/// with a specific reason; accepting them would give one key two spellings.
+/// with their own reasons. If they were accepted, one key could be written in two ways.
 fn bytes(jwk: &Jwk<'_>, member: &'static str) -> Result<Vec<u8>, Reason> {
     let text = match jwk.get(member) {
         None => return Err(Reason::Missing(member)),
@@ -385,18 +389,18 @@ fn bytes(jwk: &Jwk<'_>, member: &'static str) -> Result<Vec<u8>, Reason> {
     })
 }
 
-/// Returns whether an RSA key consists only of its certificate, which is not supported.
+/// Returns `true` if an RSA key only has a certificate, which is not supported.
 fn is_certificate_only(jwk: &Jwk<'_>) -> bool {
     let has_chain = |chain: &Value| chain.as_array().is_none_or(|chain| !chain.is_empty());
     jwk.get("n").is_none() && jwk.get("e").is_none() && jwk.get("x5c").is_some_and(has_chain)
 }
 
-/// A key parsed for one algorithm: `jsonwebtoken`'s verifier with a key of `aws-lc-rs`.
+/// A key of `aws-lc-rs`, parsed for one algorithm, as a [`Verifier`].
 pub(crate) struct KeyVerifier(Kind);
 
 enum Kind {
     Public(ParsedPublicKey),
-    /// Takes a digest computed here, which saves 1,800 instructions of context setup per token.
+    /// The digest is computed here, which saves 1,800 instructions of context setup per token.
     Rsa(ParsedPublicKey, &'static digest::Algorithm),
     Secret(Box<hmac::Key>),
 }
@@ -472,7 +476,7 @@ mod tests {
         }
     }
 
-    /// The key of a DPoP proof is imported for one algorithm at each request.
+    /// The key of a DPoP proof is imported at each request, for only one algorithm.
     #[test]
     fn an_rsa_key_is_parsed_once_for_each_algorithm_that_is_allowed() {
         let n = URL_SAFE_NO_PAD.encode([0xff; 256]);
@@ -489,7 +493,7 @@ mod tests {
         }
     }
 
-    /// The log warns with this reason, so that an operator can report it to the issuer.
+    /// The reason is logged as a warning, so an operator can report it to the issuer.
     #[test]
     fn reports_why_a_key_was_left_out() {
         let x = URL_SAFE_NO_PAD.encode([1; 32]);

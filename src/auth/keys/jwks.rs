@@ -1,10 +1,10 @@
 //! The key set of one issuer: finds the key for a token.
 //!
-//! A request never waits for a known key. It reads the set without a lock; one task, the refresher,
-//! replaces the set. A request with an unknown key, or without any set, asks the refresher for a
-//! fetch. Such fetches run one at a time and are paid from a small budget, so that a flood of
-//! made-up `kid`s costs the issuer only a handful of requests. A failed fetch replaces nothing: the
-//! last good set stays in use for as long as `schedule.rs` allows.
+//! Requests read the set without a lock, and never wait for a known key. Only one task, the
+//! refresher, replaces the set. If a request has an unknown key, or there is no set, it asks the
+//! refresher for a fetch. Such fetches run one at a time and use up a small budget, so a flood of
+//! made-up `kid`s causes only a few requests to the issuer. If a fetch fails, the last good set
+//! stays in use for as long as `schedule.rs` allows.
 
 use std::{sync::Arc, time::Duration};
 
@@ -29,7 +29,7 @@ use crate::auth::{
     },
 };
 
-/// The longest time that a request waits for a fetch.
+/// The maximum time that a request waits for a fetch.
 const FETCH_WAIT: Duration = Duration::from_secs(3);
 
 /// A key set and the task that refreshes it. The task ends when this value is dropped.
@@ -54,8 +54,8 @@ impl Jwks {
         Self { shared, refresher }
     }
 
-    /// Returns the key for a header's `alg` and `kid`, if it is held. Else starts a fetch, if the
-    /// budget allows one.
+    /// Returns the key for a header's `alg` and `kid`. If there is none, starts a fetch, if the
+    /// budget allows it.
     pub(crate) fn look_up(&self, alg: Algorithm, kid: Option<&str>) -> KeyLookup {
         match self.find(alg, kid) {
             Lookup::Found(key) => KeyLookup::Done(Ok(key)),
@@ -81,9 +81,9 @@ impl Jwks {
         verdict
     }
 
-    /// Starts a fetch in the background if the budget allows one, because the issuer may have
-    /// replaced a key and kept its `kid`, or corrected an invalid key. No request waits for this
-    /// fetch, so it repeats discovery at once instead of in a follow-up.
+    /// Starts a fetch in the background, if the budget allows it. The issuer may have replaced a
+    /// key under the same `kid`, or corrected an invalid key. No request waits for this fetch, so
+    /// it includes discovery instead of leaving it to a follow-up.
     pub(crate) fn refetch_in_background(&self, why: &'static str) {
         let decision = {
             let mut schedule = self.shared.schedule();
@@ -96,20 +96,20 @@ impl Jwks {
         }
     }
 
-    /// Fetches now, regardless of the schedule. The fetch begins after this call, even if another
-    /// one is in flight, and repeats discovery.
+    /// Fetches the keys now, regardless of the schedule, and repeats discovery. If a fetch is in
+    /// flight, another one follows.
     pub(crate) fn refresh(&self) {
         self.shared.schedule().refresh();
         self.shared.wake.notify_one();
     }
 
-    /// Waits until a set is held.
+    /// Waits until there is a set.
     pub(crate) async fn ready(&self) {
         self.fetched_until(|shared| shared.held.load().is_some())
             .await;
     }
 
-    /// Waits until the first fetch has ended, successfully or not.
+    /// Waits until the first fetch has succeeded or failed.
     #[cfg(feature = "service")]
     pub(crate) async fn settled(&self) {
         self.fetched_until(|shared| {
@@ -118,7 +118,7 @@ impl Jwks {
         .await;
     }
 
-    /// Waits until `is_enough` holds, and checks it after each fetch.
+    /// Waits until `is_enough` returns true. Checks it after each fetch.
     async fn fetched_until(&self, is_enough: impl Fn(&Shared) -> bool) {
         let mut fetch_ended = self.shared.fetch_ended.subscribe();
         while !is_enough(&self.shared) {
@@ -129,7 +129,7 @@ impl Jwks {
         }
     }
 
-    /// Returns why the last fetch failed, if it did.
+    /// Returns the error of the last fetch, if it failed.
     #[cfg(feature = "service")]
     pub(crate) fn last_error(&self) -> Option<FetchError> {
         self.shared.record().error.clone()
@@ -162,7 +162,6 @@ impl Jwks {
         held.as_ref()?.why_left_out(kid).map(str::to_owned)
     }
 
-    /// Returns the generation of the current set.
     pub(crate) fn generation(&self) -> Option<u64> {
         let held = self.shared.held.load();
         held.as_ref().map(|held| held.generation())
@@ -212,13 +211,13 @@ impl Jwks {
         }
     }
 
-    /// Joins the fetch in flight, or starts one if the budget allows. `fresh` is from the fetch
-    /// that the request has waited for, if it has.
+    /// Joins the fetch in flight, or starts one if the budget allows it. If the request has already
+    /// waited for a fetch, `fresh` comes from that wait.
     fn fetch_for(&self, alg: Algorithm, kid: Option<&str>, fresh: Option<u64>) -> KeyLookup {
         let shared = &self.shared;
         let mut schedule = shared.schedule();
-        // Looks up again under the lock. A fetch may have ended since the first lookup, and the
-        // request must neither miss its result nor pay for another one.
+        // Looks again under the lock. If a fetch has ended since the first lookup, the request must
+        // use its result instead of spending the budget on another one.
         if let Lookup::Found(key) = self.find(alg, kid) {
             return KeyLookup::Done(Ok(key));
         }
@@ -228,7 +227,7 @@ impl Jwks {
             Some(fresh) => schedule.request_again(fresh, now),
         };
         if let Decision::Wait { fresh, started } = decision {
-            // Subscribes while the lock is held, so that the fetch cannot end before.
+            // Subscribes while the schedule is locked, so the fetch cannot end in between.
             let fetch_ended = shared.fetch_ended.subscribe();
             drop(schedule);
             if started {
@@ -238,15 +237,15 @@ impl Jwks {
             return KeyLookup::Waits(Waiter { fresh, fetch_ended });
         }
         drop(schedule);
-        // Counts only if a set is held. Without one, no `kid` can be called unknown.
+        // Without a set, the `kid` is not necessarily unknown, so the refusal is not counted.
         if decision == Decision::Refused && shared.held.load().is_some() {
             shared.count_over_budget();
         }
         KeyLookup::Done(Err(self.missing()))
     }
 
-    /// Returns the error for a request whose fetch is still in flight at the deadline. The fetch
-    /// may still bring the key, so the client should retry instead of discarding the token.
+    /// Returns the error for a request whose fetch did not end in time. The fetch may still return
+    /// the key, so this is a 503, and the client should retry instead of discarding the token.
     fn not_fetched_in_time(&self) -> AuthError {
         match self.missing() {
             AuthError::UnknownKey => AuthError::KeysUnavailable {
@@ -256,7 +255,8 @@ impl Jwks {
         }
     }
 
-    /// Returns the error for a request that found no key. Without a set, the token is not at fault.
+    /// Returns the error for a request without a key. If there is no set, this is a 503, because
+    /// the token may be valid.
     fn missing(&self) -> AuthError {
         if self.shared.held.load().is_some() {
             return AuthError::UnknownKey;
@@ -273,11 +273,10 @@ enum Lookup {
     Refused(AuthError),
     /// The key with this `kid` is invalid.
     InvalidKey,
-    /// No set is held, or the set has no key with this `kid`.
+    /// There is no set, or the set has no key with this `kid`.
     Missing,
 }
 
-/// The outcome of [`Jwks::look_up`].
 pub(crate) enum KeyLookup {
     Done(Result<Arc<Key>, AuthError>),
     Waits(Waiter),
@@ -285,7 +284,7 @@ pub(crate) enum KeyLookup {
 
 /// A request that waits for a fetch.
 pub(crate) struct Waiter {
-    /// The number of the first fetch that begins after the request asked for one.
+    /// The number of the first fetch that begins after the request.
     fresh: u64,
     fetch_ended: watch::Receiver<()>,
 }

@@ -1,7 +1,7 @@
-//! Reads a file with public keys: a JWK set, one JWK, an array of JWKs, or PEM.
+//! Reads public keys from a file: a JWK set, one JWK, an array of JWKs, or PEM.
 //!
-//! PEM is converted to JWKs, so that keys from PEM get the same checks. Key sets that an issuer
-//! publishes are read only by `key_set.rs`, and must be JWK sets.
+//! PEM is converted to JWKs, so the same checks apply to all keys. Fetched key sets do not go
+//! through this module and must be JWK sets.
 
 use std::borrow::Cow;
 
@@ -16,7 +16,6 @@ use crate::auth::{
     token::json,
 };
 
-/// The contents of a key file.
 pub(in crate::auth) enum KeyFile<'a> {
     /// A JWK set, to be parsed like a fetched one.
     Set(Cow<'a, str>),
@@ -24,7 +23,7 @@ pub(in crate::auth) enum KeyFile<'a> {
     Pem(Vec<Result<Value, Reason>>),
 }
 
-/// Reads a key file. `None` if its form is not supported.
+/// Reads a key file. `None` if its format is not supported.
 pub(in crate::auth) fn read(file: &[u8]) -> Option<KeyFile<'_>> {
     let text = document::text(file)?;
     let blocks = pem_blocks(text);
@@ -45,7 +44,7 @@ pub(in crate::auth) fn read(file: &[u8]) -> Option<KeyFile<'_>> {
 /// A block of a PEM file (RFC 7468 §2).
 struct Block<'a> {
     label: &'a str,
-    /// `None` if the contents are not base64, or the block has no end.
+    /// `None` if the contents are not base64, or if the end marker is missing.
     der: Option<Vec<u8>>,
 }
 
@@ -110,7 +109,7 @@ fn split_public_key(der: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let (algorithm, key) = expect(SEQUENCE, info)?;
     let (algorithm, parameters) = expect(OID, algorithm)?;
     let (key, after) = expect(BIT_STRING, key)?;
-    // The first byte is the number of unused bits in the last one.
+    // The first byte is the number of unused bits in the last byte.
     let key = key.strip_prefix(&[0])?;
     (rest.is_empty() && after.is_empty()).then_some((algorithm, parameters, key))
 }

@@ -1,10 +1,10 @@
 //! A key set in memory. Finds the key for a token's header.
 //!
-//! A key is checked once, when it is imported, and parsed once for each algorithm that it may be
-//! used with. An invalid entry is left out with a reason, and the other entries stay usable.
+//! A key is checked when it is imported, and parsed once for each algorithm that it supports. An
+//! invalid entry is left out, and the reason is kept. The other entries stay usable.
 //!
-//! The document is foreign text. Each entry is parsed separately by the strict reader, with its
-//! depth counted from the root of the document. At most [`MAX_ENTRIES`] entries are read.
+//! The document is untrusted. The strict JSON parser parses each entry separately, and counts its
+//! depth from the root of the document. At most [`MAX_ENTRIES`] entries are read.
 
 use std::{collections::HashMap, fmt, hash::Hash, sync::Arc};
 
@@ -21,7 +21,7 @@ use crate::auth::{
     token::json,
 };
 
-/// The maximum number of entries read from a set. Large issuers publish a dozen.
+/// The maximum number of entries to read. Large issuers publish about a dozen.
 const MAX_ENTRIES: usize = 512;
 
 /// One version of an issuer's keys (RFC 7517 §5).
@@ -32,35 +32,36 @@ pub(crate) struct KeySet {
     by_kid: HashMap<String, Vec<Arc<Key>>>,
     /// The keys that were left out, in document order.
     left_out: Arc<[LeftOut]>,
-    /// True if the keys come from a file and have no `kid`, as in PEM. The `kid` of a token is then
-    /// ignored.
+    /// True if the keys are from a file and have no `kid`, as in PEM. In that case, the `kid` of a
+    /// token is ignored.
     is_nameless: bool,
 }
 
 /// A key, and the algorithms that it may verify.
 pub(crate) struct Key {
     kid: Option<String>,
-    /// The generation of the set that holds the key. A different set has a different generation.
+    /// The generation of the set that contains the key. Every new set gets a new generation.
     generation: u64,
     /// `None` for a secret, and for an entry that is not a key.
     material: Option<Material>,
-    /// One verifier for each allowed algorithm that the key fits. May be empty; the `kid` stays
-    /// indexed so that it never triggers a refetch.
+    /// A verifier for each allowed algorithm that the key supports. May be empty, because the `kid`
+    /// is indexed in any case, so that it never triggers a fetch.
     verifiers: Vec<(Algorithm, KeyVerifier)>,
-    /// True if the entry is not a valid key. The issuer may correct it and keep its `kid`.
+    /// True if the entry is not a valid key. The issuer may correct it under the same `kid`.
     invalid: bool,
 }
 
 /// The reason why there is no key for a header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Miss {
-    /// No key has this `kid`; a newer set might.
+    /// No key has this `kid`. A newer set may have one.
     UnknownKid,
-    /// The key named in the header is not for its algorithm.
+    /// The key with this `kid` does not support the algorithm.
     AlgorithmMismatch,
-    /// The key named in the header is invalid. A newer set may have a valid one.
+    /// The key with this `kid` is invalid. A newer set may have a valid one.
     InvalidKey,
-    /// Without a `kid`, not exactly one key fits; or two different keys with the same `kid` fit.
+    /// It is unclear which key to use. Either the token has no `kid`, and not exactly one key
+    /// supports its algorithm, or two different keys with its `kid` do.
     Ambiguous,
 }
 
@@ -74,7 +75,7 @@ pub enum NoKeys {
     /// A JSON object without the member `keys`.
     #[error("a JSON object without a member \"keys\"")]
     NoMember,
-    /// A file that has none of the supported forms.
+    /// A file in none of the supported formats.
     #[error("neither a JWK set, a JWK, an array of JWKs, nor public keys in PEM")]
     NotAKeyFile,
     /// `keys` is empty.
@@ -157,7 +158,7 @@ impl KeySet {
         }
     }
 
-    /// Adds a key. If it has to be left out, returns the reason; its `kid` stays known.
+    /// Adds a key. If it is left out, returns the reason, and only the `kid` is added.
     fn import(&mut self, jwk: &Value, allowed: &[Algorithm]) -> Option<LeftOut> {
         let mut left_out = None;
         let kid = jwk::kid(jwk).map(str::to_owned);
@@ -191,13 +192,12 @@ impl KeySet {
         self.generation
     }
 
-    /// Returns whether both sets give every token the same key and the same outcome, because they
-    /// have the same entries in any order.
+    /// Returns `true` if both sets have the same entries, in any order. Every token then has the
+    /// same result with both.
     pub(crate) fn is_equivalent(&self, other: &Self) -> bool {
         self.entries() == other.entries()
     }
 
-    /// Counts each entry of the set.
     fn entries(&self) -> HashMap<impl Eq + Hash, usize> {
         let mut entries = HashMap::new();
         for key in &self.keys {
@@ -206,7 +206,6 @@ impl KeySet {
         entries
     }
 
-    /// Returns the number of usable keys.
     pub(crate) fn usable(&self) -> usize {
         self.keys
             .iter()
@@ -226,8 +225,8 @@ impl KeySet {
         &self.left_out
     }
 
-    /// Returns why the key with this `kid` was left out. `None` if another key with this `kid` is
-    /// usable.
+    /// Returns why the key with this `kid` was left out. `None` if there is another, usable key
+    /// with this `kid`.
     #[cfg(feature = "service")]
     pub(crate) fn why_left_out(&self, kid: &str) -> Option<&str> {
         let named = self.by_kid.get(kid)?;
@@ -256,7 +255,7 @@ impl KeySet {
     }
 }
 
-/// A key of a document: the algorithms that it fits, or the reason why it was left out.
+/// A key of a document, and its allowed algorithms or the reason why it was left out.
 #[cfg(feature = "service")]
 pub(crate) type Examined = (Value, Result<Vec<Algorithm>, Reason>);
 
@@ -291,7 +290,7 @@ fn examine_key(jwk: Value, allowed: &[Algorithm]) -> Examined {
     (jwk, good_for)
 }
 
-/// The entries of `keys` in a document, as text.
+/// The JSON text of each entry of `keys` in a document.
 struct Entries<'a> {
     read: Vec<&'a str>,
     /// The number of entries that are not read.
@@ -315,16 +314,16 @@ impl<'a> Entries<'a> {
         Ok(Self { read, skipped })
     }
 
-    /// Parses the entries one by one. An entry that is not strict JSON becomes null, which is not a
-    /// valid key.
+    /// Parses the entries. An entry that is not strict JSON becomes null, which is not a valid key.
     fn jwks(&self) -> impl Iterator<Item = Value> {
         let read = |entry: &&str| json::value_below(Self::DEPTH, entry).unwrap_or_default();
         self.read.iter().map(read)
     }
 }
 
-/// Returns the key that fits, if there is exactly one. Identical keys count once. If two different
-/// keys fit, neither is used, because it is ambiguous which one the issuer means.
+/// Returns the key that supports `alg`, if there is exactly one. Copies of a key count as one. If
+/// two different keys support it, neither is used, because it is unclear which one the issuer
+/// means.
 fn the_only(keys: &[Arc<Key>], alg: Algorithm) -> Result<Option<&Arc<Key>>, Miss> {
     let mut fitting = keys.iter().filter(|key| key.verifier(alg).is_some());
     let Some(first) = fitting.next() else {
@@ -337,10 +336,10 @@ fn the_only(keys: &[Arc<Key>], alg: Algorithm) -> Result<Option<&Arc<Key>>, Miss
 }
 
 impl Key {
-    /// The generation of keys that are never fetched. Fetched sets are numbered from one.
+    /// The generation of keys that are never fetched. The generations of fetched sets start at 1.
     pub(crate) const FIXED: u64 = 0;
 
-    /// Creates the shared secret for `HS256`, which never comes from a key set.
+    /// Creates a key from the configured secret for `HS256`.
     pub(crate) fn secret(secret: &[u8]) -> Self {
         Self {
             kid: None,
@@ -360,8 +359,7 @@ impl Key {
         self.generation
     }
 
-    /// Returns everything that determines which signatures the key verifies, and which error a
-    /// token that names the key gets.
+    /// Returns everything that the result for a token with this key depends on.
     fn identity(&self) -> impl Eq + Hash {
         let algorithms = self.verifiers.iter().map(|(algorithm, _)| *algorithm);
         let algorithms: Vec<_> = algorithms.collect();
@@ -373,7 +371,7 @@ impl Key {
         self.verifiers.iter().find(of).map(|(_, verifier)| verifier)
     }
 
-    /// Returns whether `signature` is a valid signature of `message` by this key.
+    /// Returns `true` if `signature` is a valid signature of `message` by this key.
     pub(crate) fn verify(&self, alg: Algorithm, message: &[u8], signature: &Vec<u8>) -> bool {
         self.verifier(alg)
             .is_some_and(|verifier| verifier.verify(message, signature))

@@ -1,13 +1,13 @@
 //! [`Reason`]: why a key was left out of a set.
 //!
-//! The reason is for operators: the log, `check`, `explain` and the metrics show it together with
-//! the key's `kid`. It quotes at most 80 characters of the issuer's text.
+//! The log, `check`, `explain` and the metrics show the reason and the `kid` to operators. It
+//! quotes at most 80 characters of the issuer's document.
 
 use std::fmt;
 
 use crate::auth::display::ShownText;
 
-/// The reason why a key was left out. Displays as a phrase, such as "`n` ends in `=`".
+/// The reason why a key was left out. Displayed as a phrase, such as "`n` ends in `=`".
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Reason {
     #[error("not a valid object")]
@@ -85,7 +85,7 @@ pub(crate) enum Reason {
     PrivatePem,
 }
 
-/// A part of a foreign JSON document, safe to display.
+/// A part of an untrusted JSON document that is safe to display.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Quoted(ShownText);
 
@@ -106,8 +106,8 @@ impl fmt::Display for Quoted {
 }
 
 impl Reason {
-    /// Returns whether the key is invalid, so that its issuer may correct it and keep its `kid`.
-    /// The other reasons apply to keys that may be valid but have an unsupported use or algorithm.
+    /// Returns `true` if the key is invalid. Its issuer may correct it under the same `kid`. The
+    /// other reasons are about valid keys with an unsupported use or algorithm.
     pub(crate) fn is_invalid(&self) -> bool {
         !matches!(
             self,
@@ -128,7 +128,7 @@ impl Reason {
 pub struct LeftOut {
     /// The key's `kid` as the issuer wrote it. `None` if it is absent or longer than 1024 bytes.
     pub kid: Option<String>,
-    /// The reason as a phrase, such as "`n` ends in `=`". Control characters in it are escaped.
+    /// The reason as a phrase, such as "`n` ends in `=`". Control characters are escaped.
     pub reason: String,
 }
 

@@ -1,9 +1,10 @@
-//! Decides which addresses are local, and blocks connections to them for URLs that an issuer chose.
+//! Blocks connections to local addresses for URLs from an issuer's metadata.
 //!
-//! Local addresses are those of this machine, of its link, and of cloud metadata services. A remote
-//! issuer could name one in its discovery document to make us send requests there. [`Guard`]
-//! therefore checks the resolved addresses, not the spelling of the URL. Addresses that the
-//! operator configured are not checked; see [`FetchUrl`](crate::auth::keys::fetch::FetchUrl).
+//! Local addresses are those of this machine, link-local addresses, and those of cloud metadata
+//! services. A remote issuer could put one into its discovery document to make us send requests
+//! there (SSRF). [`Guard`] checks the addresses after name resolution, because any name can resolve
+//! to a local address. Configured URLs are not checked. See
+//! [`FetchUrl`](crate::auth::keys::fetch::FetchUrl).
 
 use std::{
     fmt,
@@ -16,7 +17,8 @@ use reqwest::{
 };
 use tokio::task::spawn_blocking;
 
-/// The cloud metadata services whose addresses are not link-local. They hand out credentials.
+/// The cloud metadata services whose addresses are not link-local. They provide credentials to
+/// every process on a machine.
 const METADATA_SERVICES: [IpAddr; 8] = [
     // AWS: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-data-retrieval.html
     IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
@@ -38,7 +40,7 @@ const METADATA_SERVICES: [IpAddr; 8] = [
     IpAddr::V4(Ipv4Addr::new(192, 0, 0, 192)),
 ];
 
-/// Returns whether `ip` is an address of this machine, of its link, or of a cloud metadata service.
+/// Returns `true` if `ip` belongs to this machine or a cloud metadata service, or is link-local.
 pub(in crate::auth) fn is_local(ip: IpAddr) -> bool {
     let is_near = |ip: IpAddr| is_link_local(ip) || METADATA_SERVICES.contains(&ip);
     is_this_machine(ip) || is_near(ip) || embedded(ip).into_iter().any(|v4| is_near(v4.into()))
@@ -51,8 +53,8 @@ fn is_link_local(ip: IpAddr) -> bool {
     }
 }
 
-/// Returns whether `ip` is a loopback or unspecified address; the latter connects to loopback. All
-/// of 0.0.0.0/8 counts as unspecified ("this network", RFC 6890).
+/// Returns `true` if `ip` is a loopback address, or an unspecified one, which connects to loopback.
+/// All of 0.0.0.0/8 counts as unspecified ("this network", RFC 6890).
 fn is_this_machine(ip: IpAddr) -> bool {
     let v4 = |ip: Ipv4Addr| ip.is_loopback() || ip.octets()[0] == 0;
     match ip {
@@ -76,9 +78,9 @@ fn embedded(ip: IpAddr) -> Vec<Ipv4Addr> {
         [0, 0, 0, 0, 0, 0 | 0xffff, ..]
         | [0, 0, 0, 0, 0xffff, 0, ..]
         | [0x64, 0xff9b, 0, 0, 0, 0, ..] => vec![last],
-        // The prefix may have 48, 56, 64 or 96 bits, as the network chooses (RFC 6052 §2.2). Read
-        // with the wrong length, an address seems to begin with zeros, so such addresses do not
-        // count.
+        // Each network chooses a prefix of 48, 56, 64 or 96 bits (RFC 6052 §2.2), so all of them
+        // are tried. An address that begins with zeros is ignored, because it is the result of a
+        // wrong length.
         [0x64, 0xff9b, 1, ..] => {
             let lengths = [[6, 7, 9, 10], [7, 9, 10, 11], [9, 10, 11, 12]];
             let all = lengths.into_iter().map(at).chain([last]);
@@ -89,14 +91,14 @@ fn embedded(ip: IpAddr) -> Vec<Ipv4Addr> {
     }
 }
 
-/// Returns the host of `url` if its spelling is local: a local address, or a `localhost` name
-/// (RFC 6761 §6.3). The URL parser has already normalized spellings such as `0x7f.1`.
+/// Returns the host of `url` if it is a local address or a `localhost` name (RFC 6761 §6.3). The
+/// URL parser has already normalized addresses such as `0x7f.1`.
 pub(in crate::auth) fn local_host(url: &Url) -> Option<&str> {
     let is_local = is_localhost(url) || address(url).is_some_and(is_local);
     url.host_str().filter(|_| is_local)
 }
 
-/// Returns whether the spelling of `url` names this machine.
+/// Returns `true` if the host of `url` is this machine, without resolving its name.
 pub(in crate::auth) fn is_here(url: &Url) -> bool {
     is_localhost(url) || address(url).is_some_and(is_this_machine)
 }
@@ -127,10 +129,10 @@ impl fmt::Display for Local {
 
 impl std::error::Error for Local {}
 
-/// A resolver that removes the local addresses of one name.
+/// A resolver that removes the local addresses of one host name.
 ///
-/// It does not filter other names. Behind a forward proxy, only the proxy's name is resolved here,
-/// and the proxy may be on this machine.
+/// Other names are not filtered. With a forward proxy, only the proxy's name is resolved here, and
+/// the proxy may be on this machine.
 pub(in crate::auth) struct Guard<R> {
     host: String,
     resolver: R,

@@ -1,5 +1,5 @@
-//! Fetches one of an issuer's documents for `check`, as the refresher would, and records the
-//! duration, the difference between the clocks, and the certificate.
+//! Fetches a document of an issuer for `check`, as the refresher would. Also measures the duration
+//! and the difference between the clocks, and returns the certificate.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -13,23 +13,21 @@ use crate::auth::{
     verifier::Auth,
 };
 
-/// The result of one probe.
 #[derive(Debug)]
 pub(crate) struct Probe {
     pub(crate) took: Duration,
-    /// The seconds by which our clock is ahead of the issuer's. Accurate to half the duration of
-    /// the request plus half a second, because `Date` has no fractions.
+    /// The seconds by which our clock is ahead of the issuer's. The error is at most half the
+    /// duration of the request plus half a second, because `Date` has no fractions.
     pub(crate) ahead: Option<f64>,
     /// The certificate of a TLS server, in DER.
     pub(crate) certificate: Option<Vec<u8>>,
-    /// True if the server answers, but not in TLS.
+    /// True if the server does not speak TLS.
     pub(crate) is_no_tls: bool,
-    /// The document, or the reason why it could not be fetched.
     pub(crate) body: Result<Vec<u8>, FetchError>,
     pub(crate) max_age: Option<Duration>,
 }
 
-/// Fetches from an address that the operator configured. Gives up after `limit`.
+/// Fetches a configured URL. Gives up after `limit`.
 pub(crate) async fn probe(url: &str, access: &Access, limit: Duration) -> Probe {
     match endpoint(url) {
         Ok(url) => {
@@ -43,7 +41,7 @@ pub(crate) async fn probe(url: &str, access: &Access, limit: Duration) -> Probe 
     }
 }
 
-/// Fetches from `target`. Gives up after `limit`.
+/// Fetches `target`. Gives up after `limit`.
 pub(crate) async fn probe_url(target: &FetchUrl, limit: Duration) -> Probe {
     let (began, sent) = (Instant::now(), SystemTime::now());
     let mut probe = Probe::failed(limit, FetchError::TimedOut(limit));
@@ -99,8 +97,8 @@ async fn ask(
     fetch::document(url, answer).await
 }
 
-/// Returns the seconds by which our clock is ahead of the issuer's. Our time is the middle between
-/// request and response. If the response comes from a cache, its `Age` is added to its `Date`.
+/// Returns how far our clock is ahead of the issuer's, in seconds. Compares `Date` with the
+/// midpoint between request and response. If the response comes from a cache, adds its `Age`.
 fn ahead(headers: &header::HeaderMap, sent: SystemTime) -> Option<f64> {
     let date = headers.get(header::DATE)?.to_str().ok()?;
     let date = httpdate::parse_http_date(date).ok()?;
@@ -113,22 +111,22 @@ fn ahead(headers: &header::HeaderMap, sent: SystemTime) -> Option<f64> {
     })
 }
 
-/// Returns the address of an issuer's metadata.
+/// Returns the URL of an issuer's metadata.
 pub(crate) fn metadata_of(issuer: &str) -> Option<Url> {
     discovery::well_known(issuer).ok()
 }
 
-/// Returns the second address for an issuer's metadata, used if the first one has none.
+/// Returns the second URL of an issuer's metadata, to try if the first one does not exist.
 pub(crate) fn other_metadata_of(issuer: &str) -> Option<Url> {
     discovery::well_known_oauth(issuer).ok()
 }
 
-/// Returns whether `error` makes the service try [`other_metadata_of`].
+/// Returns `true` if `error` makes the service try [`other_metadata_of`].
 pub(crate) fn is_not_found(error: &FetchError) -> bool {
     discovery::is_not_found(error)
 }
 
-/// Returns the address of the keys in the issuer's metadata, or the fault in the metadata.
+/// Returns the URL of the keys in the issuer's metadata, or the problem with the metadata.
 pub(crate) fn jwks_uri(
     body: &[u8],
     url: &Url,
@@ -141,8 +139,8 @@ pub(crate) fn jwks_uri(
 }
 
 impl Auth {
-    /// Asks the issuers in turn for their time. Returns the first issuer that answers with a
-    /// `Date`, and the seconds by which our clock is ahead of it.
+    /// Returns the first issuer that sends a `Date`, and how far our clock is ahead of it, in
+    /// seconds.
     pub(crate) async fn ahead(&self, limit: Duration) -> Option<(String, f64)> {
         for (issuer, _) in self.trusts() {
             let Some(url) = metadata_of(&issuer) else {

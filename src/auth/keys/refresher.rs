@@ -1,18 +1,19 @@
 //! The refresher: the only task that fetches an issuer's key set.
 //!
-//! It sleeps until `schedule.rs` starts a fetch or a request asks for one. Then it fetches, and
-//! replaces the set that requests read in `jwks.rs`. A failed fetch leaves the current set in
-//! place.
+//! The task sleeps until `schedule.rs` starts a fetch or a request asks for one. Then it fetches
+//! the set and makes it available to requests (`jwks.rs`). If the fetch fails, the current set
+//! stays.
 //!
 //! Invariants:
 //!
-//! - **A successful fetch never leaves nothing held.** Success is a [`Fetched`], which contains a
-//!   [`Held`] set, new or as before. An answer can be "unchanged" only in comparison with a `Held`
-//!   set: without one, requests are not conditional, and an empty body or a 304 is a failure.
-//! - **A set with the same keys is the same set.** It keeps its generation, so the tokens that were
-//!   verified with it stay cached, even if the order of entries or the white space has changed.
-//! - **Discovery never prevents a fetch that could succeed.** If it fails, the known address is
-//!   used. If it is slow, the known address is fetched from at the same time.
+//! - **After a successful fetch, there is a set.** A [`Fetched`] always contains a [`Held`] set,
+//!   which is new or the previous one. A response can only mean "unchanged" if there is a `Held`
+//!   set to compare with. Without one, requests are not conditional, and an empty body or a 304 is
+//!   an error.
+//! - **A document with the same keys does not replace the set.** The set keeps its generation, so
+//!   tokens stay cached even if the order of entries or the whitespace has changed.
+//! - **Discovery never prevents a fetch that could succeed.** If discovery fails, the known URL is
+//!   used. If discovery is slow, the known URL is fetched at the same time.
 
 use std::{path::Path, pin::pin, sync::Arc, time::Duration};
 
@@ -31,49 +32,49 @@ use crate::auth::{
     },
 };
 
-/// How long discovery may take before the known address is fetched from in parallel. Requests that
-/// wait for the fetch give up after 3 s.
+/// How long discovery may take before the known URL is fetched in parallel. Requests only wait 3 s
+/// for a fetch.
 const HEAD_START: Duration = Duration::from_secs(1);
 
-/// The refresher's own state.
+/// The state that only the refresher uses.
 pub(in crate::auth) struct Refresher {
     shared: Arc<Shared>,
-    /// The discovered address that last gave a usable set.
+    /// The last discovered URL that returned a usable set.
     address: Option<FetchUrl>,
     held: Option<Held>,
     /// The generation of the last set.
     generation: u64,
-    /// The reason why discovery last failed while the known address was used. Each reason is logged
-    /// only once.
+    /// The last error of discovery while the known URL was used instead. Each error is logged only
+    /// once.
     discovery_error: Option<FetchError>,
 }
 
-/// The current set, and the data that later answers are compared with.
+/// The current set, and the data that later responses are compared with.
 #[derive(Clone)]
 struct Held {
     set: Arc<KeySet>,
     /// The bytes that the set was parsed from.
     document: Arc<[u8]>,
-    /// The entity tag of the document at this address.
+    /// The entity tag of the document, and its URL.
     tag: Option<(Url, HeaderValue)>,
 }
 
-/// Parses a document: as a key set, or as a key file.
+/// Parses a document as a key set, or as a key file.
 type Parse = fn(&[u8], &[Algorithm], u64) -> Result<KeySet, NoKeys>;
 
 /// A successful fetch.
 struct Fetched {
-    /// The set to use from now on. It is the previous one if the keys have not changed.
+    /// The set to use from now on. This is the previous set if the keys have not changed.
     held: Held,
     max_age: Option<Duration>,
-    /// The address that the set came from, if it was discovered.
+    /// The URL of the set, if it was discovered.
     address: Option<FetchUrl>,
     discovered: bool,
 }
 
 enum Outcome {
     Fetched(Box<Fetched>),
-    /// A follow-up found that the address has not changed, or could not discover it.
+    /// A follow-up found that the URL has not changed, or could not discover it.
     Unmoved {
         discovered: bool,
     },
@@ -90,8 +91,8 @@ impl Refresher {
         }
     }
 
-    /// Starts with the document of the refresher that this one replaces, if it has a usable key.
-    /// The first fetch is still due.
+    /// Starts with the document of the previous refresher, if it has a usable key. The first fetch
+    /// still happens.
     pub(in crate::auth) fn with_seed(mut self) -> Self {
         let Some(seed) = &self.shared.settings.held else {
             return self;
@@ -145,7 +146,8 @@ impl Refresher {
     }
 
     async fn sleeps_until(&self, at: Instant) -> bool {
-        // A timer rounds up to its next tick, so a fetch that is already due does not wait for one.
+        // Does not use a timer for a fetch that is already due, because timers round up to the next
+        // tick.
         if at <= Instant::now() {
             return true;
         }
@@ -174,7 +176,8 @@ impl Refresher {
         self.shared.fetch_ended.send_replace(());
     }
 
-    /// May be cancelled at any await, so only [`succeed`](Self::succeed) changes the current set.
+    /// The future may be dropped at any await, so only [`succeed`](Self::succeed) changes the
+    /// current set.
     async fn fetch(&mut self, discovery: Discovery) -> Result<Outcome, FetchError> {
         let shared = Arc::clone(&self.shared);
         let (held, max_age) = match &shared.settings.source {
@@ -217,8 +220,8 @@ impl Refresher {
         Ok(Outcome::Fetched(Box::new(fetched)))
     }
 
-    /// Repeats discovery and fetches from the discovered address, or from the known one if
-    /// discovery fails. If both fail, returns the error of the key set and logs that of discovery.
+    /// Repeats discovery and fetches the discovered URL, or the known URL if discovery fails. If
+    /// both fail, returns the error of the fetch and logs the error of discovery.
     async fn discover_and_fetch(&mut self, known: FetchUrl) -> Result<Fetched, FetchError> {
         let (found, fetched) = self.discover_beside_fetching(&known).await;
         let (address, discovered) = match found {
@@ -240,7 +243,7 @@ impl Refresher {
         }
     }
 
-    /// Repeats discovery. If that is slow, fetches from the known address in parallel.
+    /// Repeats discovery. If it is slow, fetches the known URL in parallel.
     async fn discover_beside_fetching(
         &self,
         known: &FetchUrl,
@@ -271,12 +274,12 @@ impl Refresher {
         discovery::jwks_uri(&settings.fetcher, &settings.issuer, &settings.access).await
     }
 
-    /// Repeats discovery within half of the time limit, which leaves the other half for the fetch.
+    /// Repeats discovery. The timeout is half of the total, to leave the other half for the fetch.
     async fn discover_again(&self, known: &FetchUrl) -> Result<FetchUrl, FetchError> {
         let limit = self.shared.settings.timeout / 2;
         let found = timeout(limit, self.discover()).await;
         let found = found.unwrap_or(Err(FetchError::TimedOut(limit)))?;
-        // Reuses the client that the known address already has.
+        // If the URL has not changed, reuses its client.
         Ok(if found == *known {
             known.clone()
         } else {
@@ -315,8 +318,8 @@ impl Refresher {
         self.parse(document, None, &name, KeySet::parse_file)
     }
 
-    /// Parses a usable set with `parse`. If the keys are the same, returns the current set, so that
-    /// cached tokens stay valid.
+    /// Parses a set that has a usable key. If the keys have not changed, returns the current set,
+    /// so cached tokens stay valid.
     fn parse(
         &self,
         document: Vec<u8>,
@@ -365,7 +368,7 @@ impl Refresher {
             }
             schedule.succeeded(now, fetched.max_age);
             record.document = Some(Arc::clone(&held.document));
-            // The answer may be as old as the request for it.
+            // The start of the fetch, because the response may be that old.
             record.confirmed = Some(began);
             record.error.take().is_some()
         };
@@ -411,8 +414,8 @@ impl Refresher {
         }
     }
 
-    /// Logs each reason only once, so that an outage of an hour is one line. `/readyz` and the
-    /// metrics count every attempt.
+    /// Logs each reason only once, so an outage of an hour is one line. `/readyz` and the metrics
+    /// show every attempt.
     fn log_failure(&self, error: &FetchError, next: Duration) {
         let issuer = &*self.shared.settings.issuer;
         let reason = error.word();
@@ -424,7 +427,7 @@ impl Refresher {
         }
     }
 
-    /// Records that discovery failed while an address of the key set is known. Logs each reason
+    /// Records that discovery failed although the URL of the key set is known. Logs each reason
     /// only once.
     fn discovery_failed(&mut self, error: FetchError) {
         let retry_after = error.retry_after();

@@ -1,39 +1,40 @@
-//! Decides when the key set of one issuer is fetched, as a state machine that takes the time as an
-//! argument.
+//! A state machine that decides when the key set of an issuer is fetched. The time is an argument.
 //!
-//! It does no I/O and reads no clock, so tests can simulate years in a second. Three things start a
-//! fetch: time (the first fetch, the refresh before the time to live ends, the retry after a
-//! failure), an operator ([`Schedule::refresh`]), and requests that lack a key
-//! ([`Schedule::request`]). Only requests pay for their fetches, from a small budget. At most one
-//! fetch is in flight at a time.
+//! The state machine does no I/O and reads no clock, so tests can simulate years in a second. At
+//! most one fetch is in flight at a time. It can have three causes:
+//!
+//! - the schedule: the first fetch, a refresh before the time to live ends, or a retry after a failure
+//! - an operator: [`Schedule::refresh`]
+//! - a request whose key is missing: [`Schedule::request`]. Only these fetches have a budget.
 //!
 //! The tests below check four invariants with random sequences of events:
 //!
-//! - **A request for a newer set gets a fetch that begins after the request.** Fetches are
-//!   numbered, and [`Decision::Wait`] names the first one that begins later. A fetch that is
-//!   already in flight may still bring the key, but its failure alone never rejects a request.
-//! - **A request costs the issuer nothing beyond the budget.** One unit pays for one fetch and at
-//!   most one [`follow-up`](Discovery::IfMoved): together at most four HTTP requests.
-//! - **Each endpoint's `Retry-After` is honoured**, up to a minute, except by an operator's
-//!   refresh. That of the discovery endpoint is stored separately, because the key set may still be
-//!   available.
-//! - **A refresh that an operator requested is retried until it succeeds.** One failed fetch must
-//!   not keep a withdrawn key in use for hours.
+//! - **A request that needs a newer set waits for a fetch that begins after the request.** Fetches
+//!   are numbered, and [`Decision::Wait`] contains the number of the first one that begins later. A
+//!   fetch that is already in flight may return the key too, but a request is never rejected only
+//!   because that fetch failed.
+//! - **Requests cannot exceed the budget.** One unit pays for a fetch and at most one
+//!   [`follow-up`](Discovery::IfMoved), which together make at most four HTTP requests.
+//! - **The `Retry-After` of each endpoint is honoured**, up to a minute, except by an operator's
+//!   refresh. The discovery endpoint has its own, because the key set may still be available.
+//! - **A refresh by an operator is retried until it succeeds.** Otherwise, a single failed fetch
+//!   could keep a revoked key in use for hours.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The durations that control a key set. Each is an option of the builder with the same default.
+/// The durations that control the fetches of a key set. The builder has an option for each, with
+/// the same default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RefreshPolicy {
-    /// The time to live. `None` uses the response's `max-age`, clamped to 5 min … 24 h.
+    /// The time to live. `None` uses the response's `max-age`, limited to between 5 min and 24 h.
     pub(crate) ttl: Option<Duration>,
-    /// The time after which the budget grows by one unit, ± 20 %.
+    /// The interval at which the budget gets a new unit, ± 20 %.
     pub(crate) cooldown: Duration,
-    /// How long the last good set is used past its time to live while fetches fail.
+    /// How long an expired set is still used while fetches fail.
     pub(crate) stale: Duration,
-    /// The longest pause between two attempts while fetches fail.
+    /// The maximum pause between two attempts while fetches fail.
     pub(crate) max_backoff: Duration,
 }
 
@@ -42,7 +43,7 @@ impl RefreshPolicy {
     const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
     const UNSAID: Duration = Duration::from_secs(10 * 60);
 
-    /// Returns the policy for a file, which is checked often because reading it costs almost
+    /// Returns the policy for a file. It is checked often, because reading a file costs almost
     /// nothing.
     pub(crate) fn for_a_file(self) -> Self {
         Self {
@@ -79,29 +80,29 @@ pub(crate) struct Schedule {
     ended: u64,
     /// True if `refresh` was called while a fetch was in flight, so another fetch must follow.
     refresh_again: bool,
-    /// True if the last paid fetch used an address that was discovered earlier. If a request still
-    /// lacks its key, discovery may then be repeated once without paying again.
+    /// True if the last fetch for a request used a URL that was discovered earlier. If a request
+    /// still lacks its key, discovery may be repeated once without using the budget again.
     follow_up: bool,
     discovery: DiscoveryClock,
-    /// The time of the next fetch that no request or operator asks for.
+    /// The time of the next scheduled fetch.
     next: Instant,
-    /// The time until which the current set may be used.
+    /// The time until which the current set can be used.
     usable_until: Option<Instant>,
     /// The number of failed scheduled fetches since the last success.
     failures: u32,
-    /// True from an operator's refresh until a fetch that began after it succeeds.
+    /// True from an operator's refresh until a fetch that began after it has succeeded.
     refresh_unsatisfied: bool,
-    /// The end of the `Retry-After` from the key set's endpoint.
+    /// The end of the `Retry-After` of the key set.
     retry_after_until: Option<Instant>,
 }
 
-/// A fetch that was asked for, or is in flight.
+/// A fetch that has been requested or is in flight.
 #[derive(Debug)]
 struct PendingFetch {
     discovery: Discovery,
     cause: Cause,
     has_begun: bool,
-    /// True if discovery failed as part of this fetch.
+    /// True if discovery has failed in this fetch.
     discovery_failed: bool,
 }
 
@@ -109,21 +110,21 @@ struct PendingFetch {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Cause {
     Time,
-    /// A request. Paid from the budget.
+    /// A request. Uses the budget.
     Request,
     /// An operator. Ignores `Retry-After`.
     Operator,
 }
 
-/// The times of discovery: when it last succeeded, and when it may or must be repeated.
+/// The time of the last discovery, and the times for the next one.
 #[derive(Debug)]
 struct DiscoveryClock {
-    /// True if the address of the key set comes from the issuer's metadata.
+    /// True if the URL of the key set comes from the issuer's metadata.
     enabled: bool,
-    /// The time of the last success. `None` if the address of the key set is not known.
+    /// The time of the last success. `None` if the URL of the key set is not known.
     succeeded: Option<Instant>,
-    /// True after a failed fetch, whose cause may be that the key set has moved. The next scheduled
-    /// fetch then repeats discovery.
+    /// True after a failed fetch, because the key set may have moved. The next scheduled fetch then
+    /// repeats discovery.
     is_due: bool,
     /// The latest time at which a refresh must repeat discovery.
     repeat_by: Instant,
@@ -131,27 +132,27 @@ struct DiscoveryClock {
     retry_after_until: Option<Instant>,
 }
 
-/// How a fetch finds the address of the key set.
+/// How a fetch finds the URL of the key set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Discovery {
-    /// Fetches from the known address, if there is one.
+    /// Uses the known URL, if there is one.
     Skip,
-    /// Discovers the address, then fetches from it.
+    /// Repeats discovery, then fetches the discovered URL.
     First,
-    /// A follow-up: discovers the address, and fetches only if it has changed, because the old
-    /// address was just fetched from.
+    /// A follow-up: repeats discovery, and fetches only if the URL has changed, because the old URL
+    /// was just fetched.
     IfMoved,
 }
 
-/// The answer to a request that wants a newer set.
+/// The decision about a request that needs a newer set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Decision {
-    /// A fetch is in flight. `fresh` is the number of the first fetch that begins after this call;
-    /// pass it to [`Schedule::request_again`]. If `started`, the caller must wake the fetch task.
+    /// Wait for a fetch. `fresh` is the number of the first fetch that begins after this call. Pass
+    /// it to [`Schedule::request_again`]. If `started` is true, the caller must wake the refresher.
     Wait { fresh: u64, started: bool },
-    /// The budget is spent, or the issuer's `Retry-After` has not passed.
+    /// No fetch, because the budget is spent or the issuer's `Retry-After` has not passed.
     Refused,
-    /// A fetch that began after the first call has ended, and no further attempt is left.
+    /// A fetch that began after the request has ended, and no other attempt is left.
     Settled,
 }
 
@@ -159,12 +160,12 @@ pub(crate) enum Decision {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Due {
     Fetch(Instant),
-    /// The current set must be dropped, because it may no longer be used.
+    /// The current set must be dropped, because it has been expired for too long.
     Drop(Instant),
 }
 
 impl Schedule {
-    /// Creates a schedule. The first fetch is due at once.
+    /// Creates a schedule. The first fetch is due immediately.
     pub(crate) fn new(policy: RefreshPolicy, discovers: bool, now: Instant, seed: u64) -> Self {
         Self {
             policy,
@@ -188,8 +189,8 @@ impl Schedule {
         match &self.pending {
             None => self.start_paid(discovery, now),
             Some(pending) => {
-                // A fetch that has begun is too early for this request. A follow-up gets no number,
-                // because it may fetch nothing.
+                // A fetch that has already begun is too early for this request. A follow-up has no
+                // number, because it may not fetch the set at all.
                 let is_early = pending.has_begun && pending.discovery != Discovery::IfMoved;
                 Decision::Wait {
                     fresh: self.ended + 1 + u64::from(is_early),
@@ -199,8 +200,8 @@ impl Schedule {
         }
     }
 
-    /// Decides again for the same request, after a fetch that did not bring its key. `fresh` comes
-    /// from the request's [`Decision::Wait`].
+    /// Decides again about a request, after a fetch that did not return its key. `fresh` comes from
+    /// the request's [`Decision::Wait`].
     pub(crate) fn request_again(&mut self, fresh: u64, now: Instant) -> Decision {
         if self.pending.is_some() {
             let started = false;
@@ -233,15 +234,15 @@ impl Schedule {
         }
     }
 
-    /// Starts a scheduled fetch, which does not use the budget.
+    /// Starts a scheduled fetch. Does not use the budget.
     pub(crate) fn fetch(&mut self) {
         if self.pending.is_none() {
             self.enqueue(Discovery::Skip, Cause::Time);
         }
     }
 
-    /// Starts an operator's fetch, which begins after this call and includes discovery. It does not
-    /// use the budget and ignores `Retry-After`. All calls during one fetch share the next one.
+    /// Starts a fetch for an operator, which begins after this call and includes discovery. Does
+    /// not use the budget, and ignores `Retry-After`. All calls during a fetch share the next one.
     pub(crate) fn refresh(&mut self) {
         self.refresh_unsatisfied = true;
         if self.pending.is_none() {
@@ -266,11 +267,11 @@ impl Schedule {
         });
     }
 
-    /// Begins the pending fetch, if there is one. It is in flight until
+    /// Begins the pending fetch, if there is one. It ends with a call to
     /// [`succeeded`](Self::succeeded), [`failed`](Self::failed) or [`unmoved`](Self::unmoved).
     ///
-    /// A fetch for a request skips discovery if the address is known. If the fetched set lacks the
-    /// key, a follow-up repeats discovery.
+    /// A fetch for a request skips discovery if the URL is known. If the fetched set does not
+    /// contain the key, a follow-up repeats discovery.
     pub(crate) fn begin(&mut self, now: Instant) -> Option<Discovery> {
         let clock = &self.discovery;
         let pending = self.pending.as_mut()?;
@@ -301,7 +302,7 @@ impl Schedule {
         }
     }
 
-    /// Records that discovery succeeded as part of the fetch in flight.
+    /// Records that discovery succeeded in the current fetch.
     pub(crate) fn discovered(&mut self, now: Instant) {
         let clock = &mut self.discovery;
         clock.succeeded = Some(now);
@@ -310,23 +311,23 @@ impl Schedule {
         clock.retry_after_until = None;
     }
 
-    /// Records that discovery failed. The fetch in flight continues with the known address.
+    /// Records that discovery failed. The current fetch continues with the known URL.
     pub(crate) fn discovery_failed(&mut self, now: Instant, retry_after: Option<Duration>) {
         let clock = &mut self.discovery;
         clock.retry_after_until = retry_after_until(now, retry_after);
-        // The failed attempt counts as a repetition, so the next one is not due immediately.
+        // The failed attempt counts too, so the next one is not due immediately.
         clock.repeat_by = clock.repeat_by.max(now + DiscoveryClock::REPEAT_AFTER);
         if let Some(pending) = &mut self.pending {
             pending.discovery_failed = true;
         }
     }
 
-    /// Ends the fetch in flight, which returned a usable set or confirmed the current one.
+    /// Ends the current fetch, which returned a usable set or confirmed the current one.
     pub(crate) fn succeeded(&mut self, now: Instant, max_age: Option<Duration>) {
         let ttl = self.policy.time_to_live(max_age);
         self.failures = 0;
         self.retry_after_until = None;
-        // If a refresh was requested during this fetch, `refresh_again` is set.
+        // A refresh that was requested during this fetch is in `refresh_again`.
         self.refresh_unsatisfied = false;
         let wait = self.jitter.around(ttl.mul_f64(0.8), 0.1);
         self.next = now + wait.min(self.discovery.longest_wait(now));
@@ -334,8 +335,9 @@ impl Schedule {
         self.end();
     }
 
-    /// Ends the fetch in flight, which failed. The next refresh repeats discovery, because the keys
-    /// may have moved. The longer `Retry-After` of discovery and of the key set applies to both.
+    /// Ends the current fetch, which failed. The next refresh repeats discovery, because the key
+    /// set may have moved. If both discovery and the key set sent a `Retry-After`, the longer one
+    /// applies.
     pub(crate) fn failed(&mut self, now: Instant, retry_after: Option<Duration>) {
         let mut retry_after_until = retry_after_until(now, retry_after);
         if self
@@ -351,8 +353,8 @@ impl Schedule {
             self.failures += 1;
             self.next = (now + self.backoff()).max(allowed);
         } else {
-            // A failed fetch for a request or an operator does not lengthen the backoff. Only a
-            // refresh that an operator requested is retried early.
+            // A failed fetch for a request or an operator does not increase the backoff. Only a
+            // refresh by an operator is retried early.
             if self.refresh_unsatisfied {
                 self.next = self.next.min(now + self.backoff());
             }
@@ -362,7 +364,7 @@ impl Schedule {
         self.end();
     }
 
-    /// Ends the follow-up in flight, which found the address unchanged or could not discover it.
+    /// Ends the current follow-up, which found the URL unchanged or could not discover it.
     pub(crate) fn unmoved(&mut self) {
         self.end();
     }
@@ -386,12 +388,13 @@ impl Schedule {
         self.retry_after_until.is_some_and(|until| now < until)
     }
 
-    /// Returns the time until which the held set may be used. `None` if none is held.
+    /// Returns the time until which the current set can be used. `None` if there is no set.
     pub(crate) fn usable_until(&self) -> Option<Instant> {
         self.usable_until
     }
 
-    /// Limits the use of the held set to this time. A reload does not make a set younger.
+    /// Limits the use of the current set to this time. A set that is kept in a reload is as old as
+    /// before.
     pub(crate) fn use_no_longer_than(&mut self, until: Instant) {
         self.usable_until = self.usable_until.map(|held| held.min(until));
     }
@@ -406,9 +409,9 @@ impl Schedule {
         self.next.saturating_duration_since(now)
     }
 
-    /// Returns how long a request that found no set should wait before it retries: until the next
-    /// scheduled fetch, or until the budget has a unit again, whichever comes first. At least a
-    /// second, unless a fetch is due sooner.
+    /// Returns the `Retry-After` for a request while there is no set: the time until the next
+    /// scheduled fetch or the next unit of the budget, whichever is earlier. At least one second,
+    /// unless a fetch is due sooner.
     pub(crate) fn retry_after(&self, now: Instant) -> Duration {
         let affordable = self.budget.refilled_at().unwrap_or(now);
         let allowed = self.retry_after_until.unwrap_or(now).max(affordable);
@@ -425,10 +428,10 @@ impl Schedule {
 }
 
 impl DiscoveryClock {
-    /// The maximum age of a discovered address. A refresh then repeats discovery.
+    /// The maximum age of a discovered URL. A refresh then repeats discovery.
     const MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
-    /// A refresh repeats discovery if the last one is at least this old. This is half of `MAX_AGE`, so
-    /// that discovery never shortens a time to live of up to twelve hours.
+    /// A refresh repeats discovery if the last one is at least this old. This is half of `MAX_AGE`,
+    /// so discovery never shortens a time to live of up to 12 hours.
     const REPEAT_AFTER: Duration = Duration::from_secs(12 * 60 * 60);
 
     fn new(enabled: bool, now: Instant) -> Self {
@@ -441,7 +444,7 @@ impl DiscoveryClock {
         }
     }
 
-    /// Returns whether a scheduled fetch must repeat discovery.
+    /// Returns `true` if a scheduled fetch must repeat discovery.
     fn wants_repetition(&self, now: Instant) -> bool {
         let is_old = |at: Instant| now.saturating_duration_since(at) >= Self::REPEAT_AFTER;
         self.enabled
@@ -453,7 +456,7 @@ impl DiscoveryClock {
         self.retry_after_until.is_some_and(|until| now < until)
     }
 
-    /// Returns the longest wait for the next refresh, so that discovery is repeated within a day.
+    /// Returns the maximum wait for the next refresh, so that discovery is repeated within a day.
     fn longest_wait(&self, now: Instant) -> Duration {
         if !self.enabled {
             return Duration::MAX;
@@ -463,7 +466,7 @@ impl DiscoveryClock {
     }
 }
 
-/// The maximum `Retry-After`. Longer values are shortened to it.
+/// The maximum `Retry-After`. Longer values are capped.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(60);
 
 /// Returns when a `Retry-After` ends. `None` if it is absent or 0.
@@ -472,9 +475,9 @@ fn retry_after_until(now: Instant, retry_after: Option<Duration>) -> Option<Inst
     (!wait.is_zero()).then(|| now + wait)
 }
 
-/// The budget for fetches on behalf of requests: at most four, and one more each cooldown. It lets
-/// a new key be fetched at once even right after another fetch, and limits a flood of made-up
-/// `kid`s to four fetches and then one per cooldown.
+/// The budget for fetches that requests cause: up to four at once, then one per cooldown. This lets
+/// a new key be fetched immediately, even right after another fetch, and limits the fetches that a
+/// flood of made-up `kid`s can cause.
 #[derive(Debug)]
 struct Budget {
     left: u32,
@@ -511,13 +514,13 @@ impl Budget {
     }
 }
 
-/// Spreads the fetches of replicas that started together. Not secret: a seed and Steele and Vigna's
-/// `SplitMix64`.
+/// Spreads the fetches of replicas that started together. Uses Steele and Vigna's `SplitMix64`,
+/// because the numbers need not be secret.
 #[derive(Debug)]
 struct Jitter(u64);
 
 impl Jitter {
-    /// Returns `duration`, changed at random by up to `share` of it.
+    /// Returns `duration`, randomly increased or decreased by up to `share` of it.
     fn around(&mut self, duration: Duration, share: f64) -> Duration {
         duration.mul_f64(1.0 + share * (2.0 * self.unit() - 1.0))
     }
@@ -545,7 +548,7 @@ mod tests {
         (Schedule::new(RefreshPolicy::default(), true, now, 7), now)
     }
 
-    /// Returns a schedule with a set that was just fetched and discovered, and that time.
+    /// Returns a schedule whose set was just discovered and fetched, and the current time.
     fn holding() -> (Schedule, Instant) {
         let (mut schedule, now) = schedule();
         schedule.fetch();
@@ -964,8 +967,8 @@ mod tests {
         assert!(matches!(schedule.due(), Due::Fetch(_)));
     }
 
-    /// Runs random sequences of events: time passes, requests and operators ask, fetches succeed,
-    /// fail or hang.
+    /// Runs random sequences of events: time passes, requests and operators start fetches, and
+    /// fetches succeed, fail or hang.
     #[test]
     fn random_events_keep_the_invariants() {
         for seed in 0..500 {
@@ -973,15 +976,15 @@ mod tests {
         }
     }
 
-    /// A schedule, and a model of its obligations.
+    /// A schedule, and a model of what it must do.
     struct Simulation {
         dice: Jitter,
         start: Instant,
         now: Instant,
         schedule: Schedule,
-        /// The start of each fetch of the set, without follow-ups.
+        /// The start of each fetch, not counting follow-ups.
         begun: Vec<Instant>,
-        /// Waiting requests: the time they asked, and the number of the fetch that they wait for.
+        /// The start of each waiting request, and the number of the fetch that it waits for.
         waiting: Vec<(Instant, u64)>,
         /// The last refresh of an operator, until a fetch begins after it.
         refresh: Option<Instant>,
@@ -1096,7 +1099,7 @@ mod tests {
             self.answer();
         }
 
-        /// Every waiting request asks again. It may be settled only by a fetch that began after it
+        /// Every waiting request asks again. It must not be settled by a fetch that began before it
         /// first asked.
         fn answer(&mut self) {
             for (asked_at, fresh) in std::mem::take(&mut self.waiting) {

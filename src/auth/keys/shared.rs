@@ -1,7 +1,8 @@
-//! The state that requests and the refresher of one issuer share.
+//! The state that requests share with the refresher of an issuer.
 //!
-//! Requests read the set without a lock. Code that needs both mutexes locks the schedule before the
-//! record. Nothing is logged while either is locked, because slow log output would delay requests.
+//! Requests read the set without a lock. Code that needs both mutexes must lock the schedule before
+//! the record. Nothing is logged while either is locked, because slow log output would delay
+//! requests.
 
 use std::{
     path::PathBuf,
@@ -31,9 +32,9 @@ use crate::auth::keys::{
 /// The origin of a key set.
 #[derive(Debug, Clone)]
 pub(crate) enum Source {
-    /// The address in the issuer's metadata.
+    /// The URL in the issuer's metadata.
     Discovery,
-    /// A configured address.
+    /// A configured URL.
     Address(Url),
     /// A file, which is read at every refresh.
     File(PathBuf),
@@ -46,18 +47,18 @@ pub(crate) struct Settings {
     pub(crate) source: Source,
     pub(crate) algorithms: Arc<[Algorithm]>,
     pub(crate) policy: RefreshPolicy,
-    /// The timeout of a whole fetch, discovery included.
+    /// The timeout of a whole fetch, including discovery.
     pub(crate) timeout: Duration,
     /// The seed of the schedule's jitter.
     pub(crate) seed: u64,
     pub(crate) fetcher: Arc<Fetcher>,
-    /// Extra settings for the issuer's own addresses.
+    /// Settings for the issuer's own URLs.
     pub(crate) access: Access,
-    /// The document of the refresher that this one replaces, if any.
+    /// The document of the previous refresher, if any.
     pub(crate) held: Option<Seed>,
 }
 
-/// A document kept from before the issuer's settings changed.
+/// A document that is kept when the settings of an issuer change.
 #[derive(Debug, Clone)]
 pub(crate) struct Seed {
     pub(crate) document: Arc<[u8]>,
@@ -65,7 +66,7 @@ pub(crate) struct Seed {
     pub(crate) generation: u64,
     /// The start of the fetch that last confirmed it.
     pub(crate) confirmed: Instant,
-    /// The time at which it is no longer used, unless it is confirmed again.
+    /// The time after which it is not used any more, unless a fetch confirms it.
     pub(crate) usable_until: Instant,
 }
 
@@ -75,7 +76,7 @@ pub(in crate::auth) struct Shared {
     pub(in crate::auth) settings: Settings,
     pub(in crate::auth) held: ArcSwapOption<KeySet>,
     schedule: Mutex<Schedule>,
-    /// Wakes the refresher.
+    /// Wakes the refresher task.
     pub(in crate::auth) wake: Notify,
     /// Signals to waiting requests that a fetch has ended.
     pub(in crate::auth) fetch_ended: watch::Sender<()>,
@@ -119,12 +120,12 @@ impl Shared {
         self.schedule.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Stores the trace that the next fetch belongs to.
+    /// Sets the trace of the next fetch.
     pub(in crate::auth) fn set_cause(&self, traceparent: Option<HeaderValue>) {
         *self.cause() = traceparent;
     }
 
-    /// Removes and returns the trace that the next fetch belongs to.
+    /// Takes the trace of the next fetch.
     pub(in crate::auth) fn take_cause(&self) -> Option<HeaderValue> {
         self.cause().take()
     }

@@ -1,10 +1,10 @@
-//! [`KeyStatus`]: the state of one issuer's keys, for operators and metrics.
+//! [`KeyStatus`]: the state of an issuer's keys, for operators and metrics.
 
 use std::{sync::Arc, time::Duration};
 
 use crate::auth::keys::left_out::LeftOut;
 
-/// The state of one issuer's keys, as returned by `Auth::status`.
+/// The state of an issuer's keys, as returned by [`Auth::status`](crate::auth::Auth::status).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct KeyStatus {
@@ -12,26 +12,26 @@ pub struct KeyStatus {
     pub issuer: String,
     /// The number of usable keys. The issuer is ready if it is not 0.
     pub keys: usize,
-    /// The keys that were left out of the current set, with the reasons. Valid keys for an
-    /// algorithm that is not allowed are counted neither here nor in `keys`.
+    /// The keys that were left out of the current set, and why. Valid keys for algorithms that are
+    /// not allowed are not included here, nor counted in `keys`.
     pub left_out: Arc<[LeftOut]>,
-    /// Time since the start of the fetch that last confirmed the keys. `None` if no keys are held,
+    /// Time since the start of the fetch that last confirmed the keys. `None` if there are no keys,
     /// or if they are fixed.
     pub age: Option<Duration>,
     /// Time until the next fetch is due. `None` if the keys are fixed.
     pub next_fetch: Option<Duration>,
-    /// Why the last fetch failed: a sentence for operators. `None` if it succeeded. Addresses are
-    /// shown without user information and query, and at most 80 characters of the issuer's text are
-    /// quoted.
+    /// Why the last fetch failed, as a sentence for operators. `None` if it succeeded. URLs in it
+    /// have no user information and no query, and at most 80 characters of the issuer's response
+    /// are quoted.
     pub last_error: Option<String>,
-    /// Why the last fetch failed, as one word of a fixed list (`timeout`, `status`, `wrong_issuer`,
+    /// Why the last fetch failed, as a word from a fixed list (`timeout`, `status`, `wrong_issuer`,
     /// …) that is safe to publish. `None` if it succeeded.
     pub last_error_code: Option<&'static str>,
-    /// The outcomes of the fetches so far.
+    /// The results of the fetches so far.
     pub fetches: Fetches,
 }
 
-/// Counts the outcomes of the fetches of one issuer's keys since the start.
+/// Counts the key fetches of an issuer since the start, by result.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Fetches {
@@ -41,7 +41,8 @@ pub struct Fetches {
     pub confirmed: u64,
     /// Fetches that returned no usable set.
     pub failed: u64,
-    /// Unknown `kid`s and wrong signatures for which the budget allowed no fetch.
+    /// Unknown `kid`s and wrong signatures that did not cause a fetch, because the budget was
+    /// spent.
     pub refused: u64,
 }
 

@@ -1,4 +1,4 @@
-//! The thumbprint of a public key: SHA-256 over its required members (RFC 7638).
+//! The thumbprint of a public key: the SHA-256 of its required members (RFC 7638).
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -6,8 +6,8 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use crate::auth::keys::jwk::Material;
 
 impl Material {
-    /// Returns the thumbprint. The members are ordered by name, without whitespace (RFC 7638 §3.1),
-    /// and none of them needs an escape.
+    /// Returns the thumbprint. The members are sorted by name, without whitespace (RFC 7638 §3.1).
+    /// No value needs escapes.
     pub(crate) fn thumbprint(&self) -> [u8; 32] {
         let members = match self {
             Self::Rsa { n, e } => {

@@ -1,14 +1,14 @@
 //! Describes why a TLS handshake failed, so that an operator can act on it.
 //!
-//! rustls displays its errors with the names of its types, such as
+//! The messages of rustls contain the names of its types, such as
 //! `Other(OtherError(CaUsedAsEndEntity))`.
 
 use std::{error::Error, io, iter};
 
 use rustls::{CertificateError, Error as TlsError};
 
-/// Returns a description of the TLS error among the causes of `error`. `None` without a TLS error,
-/// or if its own message is clear enough.
+/// Returns a description of the TLS error among the causes of `error`. `None` if there is no TLS
+/// error, or if its own message is clear enough.
 pub(in crate::auth) fn words(error: &(dyn Error + 'static)) -> Option<String> {
     match find(error)? {
         TlsError::InvalidCertificate(error) => certificate(error),
@@ -20,10 +20,10 @@ pub(in crate::auth) fn words(error: &(dyn Error + 'static)) -> Option<String> {
     }
 }
 
-/// Returns whether the certificate was signed by an untrusted authority.
+/// Returns `true` if the certificate was signed by an untrusted authority.
 pub(in crate::auth) fn is_untrusted(error: &(dyn Error + 'static)) -> bool {
     use CertificateError::{BadSignature, UnknownIssuer};
-    // The signature does not verify if another authority with the same name has signed.
+    // A signature is also invalid if it is from another authority with the same name.
     let untrusted = |error: &TlsError| {
         matches!(
             error,
@@ -33,8 +33,8 @@ pub(in crate::auth) fn is_untrusted(error: &(dyn Error + 'static)) -> bool {
     find(error).is_some_and(untrusted)
 }
 
-/// Finds the rustls error. `io::Error::source` skips the error that it wraps, so it is read with
-/// `get_ref`.
+/// Finds the rustls error. Uses `get_ref` on I/O errors, because `io::Error::source` skips the
+/// error that it wraps.
 fn find<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e TlsError> {
     let mut causes = iter::successors(Some(error), |&cause| cause.source());
     causes.find_map(|cause| {

@@ -1,4 +1,4 @@
-//! [`Revocation`]: one entry of the revocation list, and its JSON line.
+//! [`Revocation`]: an entry of the revocation list, and its JSON form.
 
 use std::{
     fmt,
@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use crate::auth::token::json;
 
-/// Revokes one token, or the tokens of a subject, a client, a session or an issuer.
+/// Revokes a single token, or the tokens of a subject, a client, a session or an issuer.
 ///
 /// ```
 /// use std::time::{Duration, SystemTime};
@@ -19,7 +19,7 @@ use crate::auth::token::json;
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), warp_bearer::auth::SetupError> {
 /// # let auth = Auth::discover("https://tenant.eu.auth0.com/", "https://api.example.com")?;
-/// // Rejects every token that the issuer gave this user until now, for a day.
+/// // For a day, rejects all tokens that this user has been issued so far.
 /// let leaver = Revocation::subject("https://tenant.eu.auth0.com/", "auth0|alice");
 /// auth.revoke(leaver.until(SystemTime::now() + Duration::from_secs(86400)));
 /// # Ok(())
@@ -59,8 +59,7 @@ struct Line {
 
 impl Revocation {
     fn new(issuer: impl Into<String>, target: Target) -> Self {
-        // `iat` has whole seconds, so tokens issued in the current second must count as issued
-        // before.
+        // `iat` has whole seconds, so this also includes tokens issued in the current second.
         let now = SystemTime::now() + Duration::from_secs(1);
         Self {
             issuer: issuer.into(),
@@ -70,7 +69,7 @@ impl Revocation {
         }
     }
 
-    /// Revokes the token with this `jti`, whatever its `iat`.
+    /// Revokes the token with this `jti`, regardless of its `iat`.
     pub fn token(issuer: impl Into<String>, jti: impl Into<String>) -> Self {
         Self {
             before: None,
@@ -99,15 +98,15 @@ impl Revocation {
         Self::new(issuer, Target::All)
     }
 
-    /// Revokes only tokens that were issued before `time`. Tokens without `iat` are always revoked.
+    /// Limits the revocation to tokens that were issued before `time`. Tokens without `iat` are
+    /// always revoked.
     #[must_use]
     pub fn before(mut self, time: SystemTime) -> Self {
         self.before = Some(seconds(time));
         self
     }
 
-    /// Ends the revocation at `time`. Choose a time when the last revoked token has expired.
-    /// Defaults to never.
+    /// Ends the revocation at `time`, when the last of these tokens has expired. Defaults to never.
     #[must_use]
     pub fn until(mut self, time: SystemTime) -> Self {
         self.until = Some(seconds(time));
@@ -148,7 +147,7 @@ impl Revocation {
     /// Parses a JSON line such as `{"iss":"…","sub":"…","before":1790000000}`.
     ///
     /// # Errors
-    /// A sentence that names the problem without quoting the line.
+    /// Returns a description of the problem that does not quote the line.
     pub fn from_json(line: &str) -> Result<Self, &'static str> {
         let Ok(line) = json::object_as::<Line>(line) else {
             return Err(
@@ -193,7 +192,7 @@ impl Revocation {
 }
 
 impl Target {
-    /// Returns the name and value of the claim that selects the revoked tokens.
+    /// Returns the name and value of the claim that selects the tokens. `None` for a whole issuer.
     pub(crate) fn claim(&self) -> Option<(&'static str, &str)> {
         match self {
             Self::All => None,
@@ -219,8 +218,8 @@ fn seconds(time: SystemTime) -> f64 {
     since_epoch.unwrap_or_default().as_secs_f64()
 }
 
-/// Formats whole seconds without a fraction.
-#[allow(clippy::cast_possible_truncation)] // within the range in which a double is exact
+/// Formats a whole number without a fraction.
+#[allow(clippy::cast_possible_truncation)] // within the exact range of `f64`
 fn number(seconds: f64) -> Value {
     const EXACT: f64 = 9e15;
     if seconds.fract() == 0.0 && seconds.abs() < EXACT {

@@ -1,7 +1,7 @@
 //! [`RevocationFile`]: reads revocations from a file of JSON lines.
 //!
-//! The file is checked every second and read again when it has changed. If it becomes unreadable,
-//! the list stays unchanged: an entry leaves the list only when it expires.
+//! The file is checked every second, and read again when it has changed. Removing a line from the
+//! file, or the whole file, does not remove entries from the list. They stay until they expire.
 
 use std::{
     fs::{self, File},
@@ -28,7 +28,7 @@ use crate::auth::{
 /// How often the file is checked for changes.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The maximum size of the file in bytes: some two million entries.
+/// The maximum size of the file in bytes, which is about two million entries.
 const MAX_BYTES: u64 = 256 * 1024 * 1024;
 
 /// The reason why a revocation file cannot be used.
@@ -54,7 +54,7 @@ struct Stamp {
 /// Reads every entry of the file. Empty lines are skipped.
 ///
 /// # Errors
-/// Names the first line that is not an entry.
+/// Returns the number of the first line that is not a valid entry.
 #[cfg(any(test, feature = "service"))]
 pub(crate) fn read(path: &Path) -> Result<Vec<Revocation>, FileError> {
     let mut entries = Vec::new();
@@ -62,17 +62,17 @@ pub(crate) fn read(path: &Path) -> Result<Vec<Revocation>, FileError> {
     Ok(entries)
 }
 
-/// Passes every entry of the file to a function, line by line: the text of 100,000 entries and the
-/// entries themselves take more memory than the list.
+/// Calls `with` for each entry of the file. Reads line by line, because the text and the parsed
+/// entries of a large file would take more memory than the list itself.
 ///
 /// # Errors
-/// As for [`read`]. The entries before that line were passed on.
+/// As for [`read`]. `with` has been called for the entries before that line.
 pub(crate) fn each(path: &Path, mut with: impl FnMut(Revocation)) -> Result<(), FileError> {
     let name = || path.display().to_string();
     let unreadable = |error: io::Error| FileError::Unreadable(name(), error.kind());
     let file = File::open(path).map_err(unreadable)?;
-    // The limit applies to the bytes read, because a file may grow meanwhile and a device has no
-    // length.
+    // Limits the bytes read instead of checking the size, because the file may grow in the
+    // meantime, and a device has no size.
     let mut file = BufReader::new(file.take(MAX_BYTES + 1));
     let (mut text, mut bytes) = (Vec::new(), 0);
     for number in 1.. {
@@ -96,7 +96,7 @@ pub(crate) fn each(path: &Path, mut with: impl FnMut(Revocation)) -> Result<(), 
     Ok(())
 }
 
-/// A file that is watched and read into the list.
+/// A file that is watched, and read into the list when it changes.
 pub(crate) struct RevocationFile {
     path: PathBuf,
     read: Option<Stamp>,
@@ -109,7 +109,7 @@ impl RevocationFile {
     /// Reads the file into the list and starts watching it. Needs a tokio runtime.
     ///
     /// # Errors
-    /// Returns a [`FileError`] if the file cannot be read now.
+    /// Returns a [`FileError`] if the file cannot be read.
     pub(crate) fn start(
         path: PathBuf,
         list: &Arc<RevocationList>,
@@ -130,7 +130,7 @@ impl RevocationFile {
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
                 ticks.tick().await;
-                // Runs on another thread, because 100,000 entries take about a tenth of a second.
+                // Runs on a blocking thread, because 100,000 entries take about 0.1 s.
                 let looked = spawn_blocking(move || {
                     file.check();
                     file
@@ -165,8 +165,7 @@ impl RevocationFile {
     }
 
     fn load(&mut self) -> Result<(), FileError> {
-        // Taken before the file is read, so that a change during the read is noticed at the next
-        // check.
+        // Gets the stamp before reading, so a change during the read is noticed at the next check.
         let stamp = Stamp::of(&self.path);
         let now = self.clock.now();
         self.list.sweep(now);

@@ -1,10 +1,10 @@
-//! [`RevocationList`]: the revocations in force, indexed for lookups by requests.
+//! [`RevocationList`]: the revocations in force, indexed for fast lookups.
 //!
-//! A lookup reads an immutable snapshot: it never waits for a lock or a writer. With an empty list,
-//! it costs one atomic load. The list has two parts, so that adding one entry to 100,000 copies
-//! only the recent ones.
+//! A lookup reads an immutable snapshot and never waits for a lock or a writer. If the list is
+//! empty, it is a single atomic load. The list has two parts, and adding an entry only copies the
+//! part with the recent ones.
 //!
-//! Invariant: **an entry leaves the list only when it expires.** Sources can only add entries.
+//! Invariant: **an entry stays in the list until it expires.** Sources can only add entries.
 
 use std::{
     borrow::Cow,
@@ -24,8 +24,9 @@ use crate::auth::{
     revocation::entry::{Revocation, Target},
 };
 
-/// The maximum size of the part that is copied when an entry is added, unless a sixteenth of the
-/// other part is more. Joining the two takes time in proportion to the other part.
+/// The maximum size of the part that is copied when an entry is added, or a sixteenth of the other
+/// part if that is more. When it is full, it is merged into the other part, which takes time in
+/// proportion to its size.
 const MAX_RECENT: usize = 1024;
 
 /// The maximum number of issuers to warn about.
@@ -47,7 +48,7 @@ pub(crate) struct RevocationList {
     issuers: Mutex<Known>,
 }
 
-/// The issuers whose entries have an effect.
+/// The issuers whose entries are used.
 #[derive(Debug, Default)]
 struct Known {
     /// `None` if any issuer may be trusted later.
@@ -56,12 +57,12 @@ struct Known {
     reported: HashSet<String>,
 }
 
-/// Tells a request how to use the list.
+/// How a request must use the list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
     /// The list is empty.
     Empty,
-    /// Look the token up, unless it was already looked up in this version.
+    /// Look up the token, unless it was already looked up in this version.
     Version(u64),
     /// The list is too old to use.
     Unknown,
@@ -113,12 +114,12 @@ type Rules = SmallVec<[Rule; 1]>;
 
 type MakeTarget = fn(String) -> Target;
 
-/// Selects the tokens that are revoked, and for how long. In seconds since the epoch.
+/// Selects the tokens that are revoked. Times are in seconds since the epoch.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Rule {
     /// Revokes tokens issued before this time. Infinity revokes every token.
     before: f64,
-    /// The end of the rule. Infinity means never.
+    /// The time at which the rule expires. Infinity means never.
     until: f64,
 }
 
@@ -133,9 +134,8 @@ impl RevocationList {
         }
     }
 
-    /// Sets the issuers that are trusted from now on, or `None` if they are not known in advance.
-    /// An entry of another issuer revokes nothing. Its name is often misspelt, so it causes a
-    /// warning.
+    /// Sets the trusted issuers, or `None` if they are not known in advance. Entries of other
+    /// issuers have no effect. Their names may be misspelt, so they cause a warning.
     pub(crate) fn trust(&self, issuers: Option<HashSet<String>>) {
         self.issuers().trusted = issuers;
         let snapshot = self.snapshot.load();
@@ -151,7 +151,7 @@ impl RevocationList {
         }
     }
 
-    /// Returns whether a token of `issuer` with these claims is revoked.
+    /// Returns `true` if a token of `issuer` with these claims is revoked.
     pub(crate) fn has(&self, issuer: &str, marks: &RevocableClaims<'_>, now: f64) -> bool {
         let snapshot = self.snapshot.load();
         let parts = [&snapshot.base, &snapshot.recent];
@@ -161,7 +161,7 @@ impl RevocationList {
         })
     }
 
-    /// Returns whether no entry of the issuer names a token, a client or a session.
+    /// Returns `true` if all entries of the issuer are for subjects or for the whole issuer.
     pub(crate) fn names_subjects_alone(&self, issuer: &str) -> bool {
         let snapshot = self.snapshot.load();
         let parts = [&snapshot.base, &snapshot.recent].into_iter();
@@ -172,8 +172,8 @@ impl RevocationList {
         })
     }
 
-    /// Adds entries. Returns those that change the list, without expired ones and those that
-    /// another entry already covers.
+    /// Adds entries, and returns the new ones. Skips expired entries and those covered by
+    /// another one.
     pub(crate) fn add(
         &self,
         entries: impl IntoIterator<Item = Revocation>,
@@ -239,11 +239,11 @@ impl RevocationList {
         self.publish(writer, joined);
     }
 
-    /// Removes expired entries, to free their memory.
+    /// Frees the memory of expired entries.
     pub(crate) fn sweep(&self, now: f64) {
         let mut writer = self.writer();
         let held = self.snapshot.load_full();
-        // A copy takes as much memory as the list, so none is made without need.
+        // Avoids a copy if nothing has expired, because it takes as much memory as the list.
         if !held.base.has_expired(now) && !held.recent.has_expired(now) {
             return;
         }
@@ -256,8 +256,8 @@ impl RevocationList {
         self.publish(&mut writer, swept);
     }
 
-    /// Records that a source has become too old, or fresh again. While any source is too old, no
-    /// token can be accepted.
+    /// Records that a source is too old, or has been read again. No token can be accepted while any
+    /// source is too old.
     pub(crate) fn source_became(&self, is_unknown: bool) {
         let mut writer = self.writer();
         writer.unknown = if is_unknown {
@@ -275,7 +275,7 @@ impl RevocationList {
         entries
     }
 
-    /// Passes each entry in force to a function, so that the entries are not all copied at once.
+    /// Calls `with` for each entry in force, without copying all of them at once.
     pub(crate) fn each(&self, now: f64, mut with: impl FnMut(Revocation)) {
         let snapshot = self.snapshot.load_full();
         for part in [&snapshot.base, &snapshot.recent] {
@@ -293,13 +293,13 @@ impl RevocationList {
         snapshot.base.len + snapshot.recent.len
     }
 
-    /// Returns a receiver that is notified after each change.
+    /// Returns a receiver that is notified of each change.
     pub(crate) fn changes(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
     }
 
-    /// Publishes the snapshot before its version. In the other order, a token could be marked as
-    /// looked up in a version that it was not looked up in.
+    /// Publishes the snapshot first and its version second. In the other order, a request could
+    /// look up a token in the old snapshot and mark it as looked up in the new version.
     fn publish(&self, writer: &mut Writer, snapshot: Snapshot) {
         writer.version += 1;
         self.snapshot.store(Arc::new(snapshot));
@@ -318,7 +318,7 @@ impl RevocationList {
         self.state.store(state, Ordering::Release);
     }
 
-    /// Warns once about each issuer that is not trusted.
+    /// Logs one warning for each issuer that is not trusted.
     fn warn_of_others<'n>(&self, names: impl Iterator<Item = &'n str>) {
         let mut issuers = self.issuers();
         let Known { trusted, reported } = &mut *issuers;
@@ -331,7 +331,7 @@ impl RevocationList {
                 others.push(ShownUrl::new(name));
             }
         }
-        // The lock is released before anything is logged.
+        // Releases the lock before logging.
         drop(issuers);
         for issuer in others {
             tracing::warn!(%issuer, "revocations of an issuer that is not configured have no effect");
@@ -347,7 +347,7 @@ impl RevocationList {
     }
 }
 
-/// Entries that are added to the list all at once or not at all. They need no memory beyond that of
+/// Entries that are added to the list all at once or not at all. They take no more memory than in
 /// the list.
 #[derive(Debug)]
 pub(crate) struct Batch {
@@ -371,7 +371,7 @@ impl Batch {
 
 impl Entries {
     fn insert(&mut self, entry: &Revocation, rule: Rule) {
-        // The issuer nearly always exists, so its name is not copied for the lookup.
+        // The issuer nearly always exists, so this avoids copying its name.
         if !self.issuers.contains_key(entry.issuer()) {
             self.issuers
                 .insert(entry.issuer().into(), OfIssuer::default());
@@ -382,7 +382,7 @@ impl Entries {
         }
     }
 
-    /// Returns whether an entry has expired.
+    /// Returns `true` if an entry has expired.
     fn has_expired(&self, now: f64) -> bool {
         let is_over = |rules: &Rules| rules.iter().any(|rule| rule.until <= now);
         self.issuers.values().any(|issuer| {
@@ -487,8 +487,8 @@ impl OfIssuer {
 }
 
 trait AddRule {
-    /// Adds a rule. Returns the number of rules this made redundant: those that the new rule
-    /// covers, or 1 if another rule covers the new one.
+    /// Adds a rule. Returns the number of redundant rules: those that the new rule covers, or 1 if
+    /// the new rule itself is covered by another one.
     fn add(&mut self, rule: Rule) -> usize;
 }
 

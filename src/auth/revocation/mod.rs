@@ -1,9 +1,10 @@
-//! Revocation: the list of tokens that are rejected although they have not expired.
+//! Revocation: rejects tokens before they expire.
 //!
 //! - `entry.rs` has the public [`Revocation`] and its JSON line.
-//! - `list.rs` is the list that requests read, without I/O and without a lock.
-//! - `file.rs` reads entries from a file, `source.rs` from any other source, and `sync.rs` shares
-//!   the list with other processes. `status.rs` combines them for an `Auth` and for operators.
+//! - `list.rs` is the list that requests read without I/O and without a lock.
+//! - `file.rs` reads entries from a file, `source.rs` reads them from any other source, and
+//!   `sync.rs` shares the list with other processes. `status.rs` combines them, and reports their
+//!   state.
 
 pub(crate) mod entry;
 pub(crate) mod file;

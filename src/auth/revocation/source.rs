@@ -1,6 +1,6 @@
 //! [`RevocationSource`]: reads revocations from a database or another service at intervals.
 //!
-//! [`Watch`] tracks a source: when it last answered, and whether the list is too old to use.
+//! [`Watch`] tracks when a source was last read, and whether the list is too old to use.
 
 use std::{
     error::Error,
@@ -21,7 +21,7 @@ use crate::auth::{
     revocation::{entry::Revocation, list::RevocationList},
 };
 
-/// A source of revocations that is read at intervals, such as a table of a database. Set it with
+/// A source of revocations read at intervals, such as a database table. Set it with
 /// [`Builder::revocation_source`](crate::auth::Builder::revocation_source).
 ///
 /// ```
@@ -43,29 +43,29 @@ use crate::auth::{
 pub trait RevocationSource: Send + Sync + 'static {
     /// Returns the revocations in force.
     ///
-    /// An entry stays on the list until its [`until`](Revocation::until), even if a later answer
-    /// does not contain it.
+    /// An entry stays in the list until it [ends](Revocation::until), even if a later call does not
+    /// return it.
     ///
     /// # Errors
-    /// Any error is logged. The current list stays in use for
+    /// If this returns an error, it is logged, and the current list stays in use for
     /// [`revocation_stale`](crate::auth::Builder::revocation_stale).
     fn revocations(
         &self,
     ) -> impl Future<Output = Result<Vec<Revocation>, Box<dyn Error + Send + Sync>>> + Send;
 }
 
-/// The response to requests while a source of revocations has been unreachable for too long.
+/// The behaviour while a source of revocations has been unreachable for too long.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RevocationOutage {
-    /// Requests with a valid token are answered with 503 `state_unavailable`.
+    /// Requests with a valid token are rejected with 503 `state_unavailable`.
     #[default]
     Refuse,
     /// The current list stays in use.
     Local,
 }
 
-/// How long the list may be used without its source, and what happens after that.
+/// How long the list is used while its source is unreachable, and what happens after that.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Staleness {
     pub(crate) limit: Duration,
@@ -75,7 +75,7 @@ pub(crate) struct Staleness {
 type Answer = Result<Vec<Revocation>, Box<dyn Error + Send + Sync>>;
 type Load = dyn Fn() -> Pin<Box<dyn Future<Output = Answer> + Send>> + Send + Sync;
 
-/// A source of any type, and the interval between two reads.
+/// A source, and the interval at which it is read.
 #[derive(Clone)]
 pub(crate) struct Polled {
     load: Arc<Load>,
@@ -105,11 +105,11 @@ impl Polled {
         let watch = Watch::new("source", &list, Some(staleness));
         let watched = Arc::clone(&watch);
         let task = Task(tokio::spawn(async move {
-            // Reads often enough to notice a failure before the list is too old.
+            // Reads more often if the list would otherwise be too old before a failure is noticed.
             let every = self.every.min(staleness.limit.max(Duration::from_secs(1)));
             loop {
-                // A source that never answers counts as failed; otherwise the list would never
-                // become too old.
+                // A source that hangs counts as failed. Otherwise, the list would never become too
+                // old.
                 let patience = staleness.limit.max(Duration::from_secs(1));
                 match timeout(patience, (self.load)()).await {
                     Err(_elapsed) => watched.failed("it does not answer"),
@@ -168,7 +168,7 @@ impl Watch {
             staleness,
             state: Mutex::default(),
         });
-        // The list of a source that was never read is too old from the start.
+        // Until the source is first read, the list is too old.
         watch.decide(None);
         watch
     }
@@ -197,15 +197,14 @@ impl Watch {
         let source = self.name;
         match self.staleness {
             _ if !is_new => {}
-            // An error, because this line is the only sign that later entries of the file have no
-            // effect.
+            // Logged as an error, because nothing else shows that new entries have no effect.
             None => tracing::error!(source, error = why, "revocations not read; {LIST_KEPT}"),
             Some(_) => tracing::warn!(source, error = why, "revocations not read; {LIST_KEPT}"),
         }
         self.decide(age);
     }
 
-    /// Records the age of a list that is read elsewhere, and whether its source responds.
+    /// Records the age of a list that another task reads, and whether its source responds.
     pub(crate) fn observe(&self, age: Option<Duration>, is_ok: bool) {
         let synchronized = age.and_then(|age| Instant::now().checked_sub(age));
         self.state().synchronized = synchronized;

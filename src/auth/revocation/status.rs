@@ -1,4 +1,4 @@
-//! [`Revocations`]: the list of an `Auth` with its sources, and their state for operators.
+//! [`Revocations`]: the list of an `Auth` with its sources, and [`RevocationStatus`] for operators.
 
 use std::{sync::Arc, time::Duration};
 
@@ -51,7 +51,7 @@ impl Revocations {
         }
     }
 
-    /// Adds entries and returns the new ones.
+    /// Adds entries, and returns the new ones.
     pub(in crate::auth) fn add(
         &self,
         revocations: impl IntoIterator<Item = Revocation>,
@@ -64,7 +64,7 @@ impl Revocations {
         self.list.entries(now)
     }
 
-    /// Returns whether every source was read at least once.
+    /// Returns `true` if every source was read at least once.
     pub(in crate::auth) fn is_synchronized(&self) -> bool {
         self.watches.iter().all(|watch| watch.age().is_some())
     }

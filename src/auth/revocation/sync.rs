@@ -1,7 +1,7 @@
 //! Shares the list with other processes through a store.
 //!
-//! Synchronization only adds entries: it reads the store's lines, and writes back the lines that
-//! the store lacks. A store that was emptied therefore makes no revoked token valid again.
+//! Synchronization only adds entries. It reads the lines in the store, and writes back the lines
+//! that are missing there. If the store loses its data, no revoked token becomes valid again.
 
 use std::{
     sync::{
@@ -26,7 +26,7 @@ use crate::auth::{
 /// How often the age of the list is checked.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How often the age is checked before the list has been read for the first time.
+/// How often the age is checked until the list is first read.
 const INITIAL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Starts sharing the list. Needs a tokio runtime.
@@ -83,7 +83,7 @@ fn subscriber(list: &Arc<RevocationList>, clock: &Clock) -> Subscriber {
     Subscriber {
         add: Box::new(move |lines| {
             let entries: Vec<_> = lines.iter().filter_map(entry).collect();
-            // Logged only once, because a process that writes such lines is likely to write many.
+            // Logged only once, because there are probably many such lines.
             if entries.len() < lines.len() && !reported.swap(true, Relaxed) {
                 tracing::error!("state store has lines that are not revocations; skipped");
             }

@@ -1,22 +1,22 @@
-//! [`Claim`]: a key that may be used only once, and the store's answers to it.
+//! [`Claim`]: a key that can be used only once, and the possible results of claiming it.
 
 use std::time::SystemTime;
 
-/// A key to use once, and how long the store must remember it.
+/// A key that can be used only once, and how long the store must remember it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Claim {
-    /// The SHA-256 of the value that must be used only once.
+    /// The SHA-256 of the value.
     pub(crate) key: [u8; 32],
-    /// The current time, by the caller's clock.
+    /// The current time of the caller's clock.
     pub(crate) now: SystemTime,
-    /// The time at which the value was created, according to itself. A store that was empty at that
-    /// time cannot know whether the value has been used since.
+    /// The creation time in the value itself. If the store has lost its data since then, it cannot
+    /// know whether the value was used.
     pub(crate) issued_at: SystemTime,
-    /// The store may forget the key after this time.
+    /// The time until which the store must remember the key.
     pub(crate) until: SystemTime,
 }
 
-/// The store's answer to a claim.
+/// The result of a claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Claimed {
     /// The key was not claimed before.
@@ -26,23 +26,23 @@ pub(crate) enum Claimed {
 }
 
 /// The reason why a store cannot tell whether a key was used. The request must be rejected with
-/// 503, because the key may have been used, here or at another replica.
+/// 503, because another request may have used the key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unavailable {
-    /// The memory for keys that have not expired is full.
+    /// The memory is full of keys that have not expired.
     Full,
-    /// The store did not answer in time. It may still have recorded the key.
+    /// The store did not respond in time. It may have recorded the key.
     Timeout,
-    /// The connection is down or was lost before the answer, or the answer was an error.
+    /// The store is not connected, the connection was lost, or the store returned an error.
     Connection,
-    /// The key was created before the store began to remember.
+    /// The key was created before the store began to record keys.
     TooOld,
 }
 
 impl Unavailable {
     pub(crate) const ALL: [Self; 4] = [Self::Full, Self::Timeout, Self::Connection, Self::TooOld];
 
-    /// Returns the word used in logs and metrics.
+    /// Returns the name for logs and metrics.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Full => "full",

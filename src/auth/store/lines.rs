@@ -1,4 +1,4 @@
-//! The list that all replicas share: its lines and its subscribers.
+//! The list that replicas share: its lines and its subscribers.
 
 use std::{
     fmt,
@@ -10,15 +10,16 @@ use std::{
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Line {
     pub(crate) text: Vec<u8>,
-    /// The time after which the line may be removed. `None` if it stays indefinitely.
+    /// The time after which the line can be removed. `None` if it is kept forever.
     pub(crate) until: Option<SystemTime>,
 }
 
-/// The callbacks of a holder of the list. They run on the store's task and must not block.
+/// The callbacks of a subscriber. They run on the store's task and must not block.
 pub(crate) struct Subscriber {
-    /// Adds lines to the holder's list. May be called with lines that it already has.
+    /// Called with lines of the list, including lines that the subscriber already has.
     pub(crate) add: Box<dyn Fn(Vec<Line>) + Send + Sync>,
-    /// Passes on each line that a store lacks, to write it back.
+    /// Passes every line that the subscriber holds to a function, so missing ones can be written
+    /// back to the store.
     pub(crate) held: Box<EachHeld>,
 }
 
@@ -45,7 +46,7 @@ impl Subscribers {
         }
     }
 
-    /// Returns the lines that the subscribers hold, as far as they are wanted.
+    /// Returns the lines of all subscribers for which `is_wanted` returns true.
     pub(crate) fn held(&self, mut is_wanted: impl FnMut(&Line) -> bool) -> Vec<Line> {
         let mut held = Vec::new();
         for subscriber in self.lock().iter() {

@@ -1,10 +1,10 @@
-//! [`Memory`]: claimed keys in the memory of this process.
+//! [`Memory`]: a store in the memory of this process.
 //!
-//! The keys are distributed over shards by a random hash. Each shard has its own lock, so a claim
-//! is atomic and threads rarely wait for each other. A shard is a table that never grows beyond its
-//! share of the memory. Entries are removed only when they expire: a shard without room for another
-//! entry is rebuilt without the expired ones, at most once a second when it is full. A shard full
-//! of unexpired entries rejects claims.
+//! A random hash distributes the keys over shards. Each shard has its own lock, so a claim is
+//! atomic and threads rarely wait for each other. A shard is a hash table that never grows beyond
+//! its share of the memory. Only expired entries are removed: when a shard has no room for another
+//! entry, it is rebuilt without the expired ones, but at most once a second while it is full. A
+//! shard that is full of unexpired entries rejects claims.
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -19,16 +19,16 @@ use crate::auth::store::claim::{Claim, Claimed, Unavailable};
 /// The default size, for more than two million keys.
 pub(crate) const DEFAULT_BYTES: usize = 64 << 20;
 
-/// The maximum number of slots in a shard. A claim that rebuilds the shard takes some 50 µs.
+/// The maximum number of slots in a shard. A claim that rebuilds such a shard takes about 50 µs.
 const MAX_SLOTS: usize = 4096;
 
-/// The minimum number of slots, in the only shard of a very small store.
+/// The minimum number of slots in a shard, for very small stores.
 const MIN_SLOTS: usize = 16;
 
 /// The initial capacity of a shard, in entries.
 const INITIAL_CAPACITY: usize = 14;
 
-/// The bytes of one slot: the entry, and the control byte that the table keeps for it.
+/// The size of a slot in bytes: the entry, and the table's control byte for it.
 const SLOT_BYTES: usize = size_of::<Entry>() + 1;
 
 /// Claimed keys that have not expired.
@@ -40,11 +40,11 @@ pub(crate) struct Memory {
 
 #[derive(Debug)]
 struct Shard {
-    /// Never grows on its own. No entry is removed from it; `rebuild` replaces the whole table.
-    /// Removals would leave slots that are neither free nor used, and make the table exceed its
-    /// memory.
+    /// Does not grow by itself, and no single entry is removed from it. Removals would leave
+    /// tombstones, with which the table could exceed its memory. `rebuild` replaces the whole table
+    /// instead.
     entries: HashTable<Entry>,
-    /// The maximum number of entries that fit into the shard's share of the memory.
+    /// The number of entries that fit into the shard's share of the memory.
     limit: usize,
     /// No entry expires before this time, in seconds.
     earliest: u32,
@@ -52,21 +52,21 @@ struct Shard {
 
 #[derive(Debug, Clone, Copy)]
 struct Entry {
-    /// The first half of the key. A different key with the same half is rejected, never accepted.
+    /// The first half of the key. Another key with the same half is rejected, which is safe.
     key: [u8; 16],
     /// The last second in which the key must be remembered.
     until: u32,
 }
 
 impl Memory {
-    /// Creates an empty store of at most `bytes`, with room for at least a few keys.
+    /// Creates an empty store of at most `bytes`. There is always room for a few keys.
     pub(crate) fn new(bytes: usize) -> Self {
         let slots = (bytes / SLOT_BYTES).max(MIN_SLOTS);
         let slots_per_shard = (1 << slots.ilog2()).min(MAX_SLOTS);
         let shard = || {
             Mutex::new(Shard {
                 entries: HashTable::new(),
-                // A table keeps one slot free for every seven in use.
+                // The table keeps at least one of eight slots free.
                 limit: slots_per_shard / 8 * 7,
                 earliest: u32::MAX,
             })
@@ -86,7 +86,7 @@ impl Memory {
         shard.claim(entry, hash, second(claim.now), hasher)
     }
 
-    /// Returns whether a key was claimed and has not expired.
+    /// Returns `true` if a key was claimed and has not expired.
     #[cfg(feature = "redis")]
     pub(crate) fn holds(&self, claim: &Claim) -> bool {
         let key = Entry::of(claim).key;
@@ -102,15 +102,16 @@ impl Memory {
         shards.map(|shard| shard.entries.len()).sum()
     }
 
-    /// Locks the shard of a hash. The table uses only the lowest bits and the seven highest ones.
+    /// Locks the shard of a hash. The table uses the lowest bits and the seven highest ones, so
+    /// this uses the bits in between.
     fn shard_of(&self, hash: u64) -> MutexGuard<'_, Shard> {
         let middle = usize::try_from((hash >> 24) & 0xffff_ffff).unwrap_or_default();
         lock(&self.shards[middle % self.shards.len()])
     }
 }
 
-/// Ignores poisoning: only a failed allocation can panic under the lock, and it leaves the shard
-/// intact.
+/// Ignores poisoning. Only a failed allocation can panic under the lock, and the shard is intact
+/// then.
 fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
     shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -156,7 +157,7 @@ impl Shard {
         Ok(Claimed::First)
     }
 
-    /// Replaces the table with one that has no expired entries and room for as many again.
+    /// Replaces the table with one without the expired entries, and with room for as many new ones.
     fn rebuild(&mut self, now: u32, hasher: impl Fn(&Entry) -> u64) {
         let is_held = |entry: &&Entry| entry.until >= now;
         let held = self.entries.iter().filter(is_held).count();
@@ -305,7 +306,7 @@ mod tests {
                     let store = &store;
                     scope.spawn(move || {
                         for number in thread * CLAIMS..(thread + 1) * CLAIMS {
-                            // Hashes are evenly distributed, so these must be too.
+                            // Spreads the keys like hashes.
                             let number = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
                             let claimed = store.claim(&claim(number, 100));
                             assert_eq!(claimed, Ok(Claimed::First));
@@ -318,7 +319,7 @@ mod tests {
         }
     }
 
-    /// Threads claim the same keys in the same order, so that they compete for nearly every key.
+    /// Threads claim the same keys in the same order, so they compete for nearly every key.
     #[test]
     fn accepts_each_key_once_however_many_threads_claim_it() {
         const THREADS: usize = 4;

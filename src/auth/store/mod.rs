@@ -1,9 +1,9 @@
-//! The state that outlives a request: keys that may be used only once, and a list that all replicas
-//! share.
+//! [`Store`]: the state that outlives a request, which is a record of keys that can be used only
+//! once, and a list that replicas share.
 //!
-//! A store knows nothing about tokens. A claim is atomic: of all claims of one key, exactly one is
-//! the first, across all replicas that share the store. A store that cannot be sure returns an
-//! error, and the request is rejected.
+//! A store knows nothing about tokens. Claims are atomic: of all claims of a key, by all replicas
+//! that share the store, exactly one is the first. If the store is not sure, it returns an error,
+//! and the request is rejected.
 
 #![cfg_attr(
     not(feature = "service"),
@@ -34,8 +34,8 @@ pub(crate) use self::{
 
 use self::{lines::Subscribers, memory::Memory};
 
-/// Records what may be used only once, and shares a list with other processes. Cheap to clone;
-/// clones share their state.
+/// A store for used proofs, used logout tokens and revocations. Cheap to clone, and clones share
+/// their state.
 #[derive(Clone)]
 pub struct Store(Arc<Inner>);
 
@@ -50,31 +50,32 @@ enum Backend {
     Redis(redis::Redis),
 }
 
-/// The state of a store, for operators.
+/// The state of a store for operators.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Health {
-    /// False while disconnected. Always true for the memory of this process.
+    /// False while disconnected. Always true for a store in memory.
     pub(crate) ok: bool,
-    /// True if the whole shared list has been read at least once.
+    /// True once the whole shared list has been read.
     pub(crate) is_synchronized: bool,
     /// The number of connections opened so far.
     pub(crate) connects: u64,
-    /// The number of keys in the memory of this process.
+    /// The number of keys that this process keeps in memory.
     pub(crate) keys: usize,
 }
 
 impl Store {
-    /// Creates a store in the memory of this process, of at most `bytes`. It is exact for one
-    /// replica. When it is full, claims fail until entries expire; no entry is forgotten early.
+    /// Creates a store of at most `bytes` in the memory of this process. Use it if the service has
+    /// only one replica. When the store is full, requests that need it are rejected with 503 until
+    /// entries expire. Entries are never dropped early.
     pub fn memory(bytes: usize) -> Self {
         Self::of(Backend::Memory(Memory::new(bytes), Subscribers::default()))
     }
 
-    /// Creates a store that replicas share, in Redis or Valkey 6.2 or later, with the URL
+    /// Creates a store in Redis or Valkey 6.2 or later, which replicas can share. The URL is
     /// `redis://[user][:password@]host[:port][/database]`, or `rediss://` for TLS.
     ///
-    /// Connects in the background and retries indefinitely. While disconnected, requests that need
-    /// the store are answered with 503.
+    /// Connects in the background, and retries forever. While disconnected, requests that need the
+    /// store are rejected with 503.
     ///
     /// # Errors
     /// Returns [`InvalidStoreUrl`] if `url` is not such a URL. The error does not quote it.
@@ -113,7 +114,7 @@ impl Store {
         Ok(Self::of(Backend::Redis(redis)))
     }
 
-    /// Connects to a store once, and tries each command that the service needs.
+    /// Connects to a store once, and tries every command that the service needs.
     #[cfg(feature = "service")]
     pub(crate) async fn probe(url: &str, options: &RedisOptions) -> Result<Probed, ProbeError> {
         redis::Redis::probe(url, options).await
@@ -133,9 +134,9 @@ impl Store {
     /// Claims a key. Exactly one claim of each key returns [`Claimed::First`].
     ///
     /// # Errors
-    /// Returns [`Unavailable`] if the store cannot tell. The key may be recorded even then, so a
-    /// second claim after an error may return [`Claimed::Used`].
-    #[cfg_attr(not(feature = "redis"), allow(clippy::unused_async))] // Redis is waited for
+    /// Returns [`Unavailable`] if the store cannot tell whether the key was used. It may still have
+    /// recorded the key, so a retry may return [`Claimed::Used`].
+    #[cfg_attr(not(feature = "redis"), allow(clippy::unused_async))] // only Redis awaits
     pub(crate) async fn claim(&self, claim: Claim) -> Result<Claimed, Unavailable> {
         let claimed = match &self.0.backend {
             Backend::Memory(memory, _) => memory.claim(&claim),
@@ -151,12 +152,12 @@ impl Store {
         claimed
     }
 
-    /// Adds a line to the shared list and notifies the subscribers of all replicas.
+    /// Adds a line to the shared list, and notifies the subscribers of all replicas.
     ///
     /// # Errors
-    /// Returns [`Unavailable`] if the store did not confirm the line. The store may have it even
-    /// then. No subscriber was notified.
-    #[cfg_attr(not(feature = "redis"), allow(clippy::unused_async))] // Redis is waited for
+    /// Returns [`Unavailable`] if the store did not confirm the line. The store may still have
+    /// added the line, but no subscriber was notified.
+    #[cfg_attr(not(feature = "redis"), allow(clippy::unused_async))] // only Redis awaits
     pub(crate) async fn publish(&self, line: Line) -> Result<(), Unavailable> {
         match &self.0.backend {
             Backend::Memory(_, subscribers) => {
@@ -168,12 +169,11 @@ impl Store {
         }
     }
 
-    /// Reads the list once. A store in the memory of this process has only the lines of its
-    /// subscribers.
+    /// Reads the list once. A store in memory only has the lines of its subscribers.
     ///
     /// # Errors
     /// Returns [`Unavailable`] if the list could not be read completely.
-    #[cfg_attr(not(feature = "redis"), allow(clippy::unused_async))] // Redis is waited for
+    #[cfg_attr(not(feature = "redis"), allow(clippy::unused_async))] // only Redis awaits
     pub(crate) async fn lines(&self) -> Result<Vec<Line>, Unavailable> {
         match &self.0.backend {
             Backend::Memory(_, subscribers) => Ok(subscribers.held(|_| true)),
@@ -182,8 +182,8 @@ impl Store {
         }
     }
 
-    /// Adds a subscriber to the shared list. It soon receives the whole list, then every new line,
-    /// and the whole list again every 30 s and after each reconnection.
+    /// Adds a subscriber to the shared list. It receives the whole list, and then every new line.
+    /// The whole list is sent again every 30 s and after each reconnection.
     pub(crate) fn watch(&self, subscriber: Subscriber) {
         match &self.0.backend {
             Backend::Memory(_, subscribers) => subscribers.push(subscriber),
@@ -193,7 +193,7 @@ impl Store {
     }
 
     /// Waits until the store is connected. Has no timeout; wrap the call in one.
-    #[cfg_attr(not(feature = "redis"), allow(clippy::unused_async))] // Redis is waited for
+    #[cfg_attr(not(feature = "redis"), allow(clippy::unused_async))] // only Redis awaits
     pub(crate) async fn connected(&self) {
         match &self.0.backend {
             Backend::Memory(..) => {}
@@ -202,7 +202,7 @@ impl Store {
         }
     }
 
-    /// Returns whether other processes use the same store.
+    /// Returns `true` if other processes use the same store.
     pub(crate) fn is_shared(&self) -> bool {
         !matches!(self.0.backend, Backend::Memory(..))
     }
@@ -225,9 +225,9 @@ impl Store {
         }
     }
 
-    /// Returns the time since every subscriber received the whole list. `None` if that has not
-    /// happened.
-    #[cfg_attr(not(feature = "redis"), allow(clippy::unnecessary_wraps))] // as of Redis
+    /// Returns the time since all subscribers received the whole list. `None` if they have not
+    /// received it yet.
+    #[cfg_attr(not(feature = "redis"), allow(clippy::unnecessary_wraps))] // only for Redis
     pub(crate) fn list_age(&self) -> Option<Duration> {
         match &self.0.backend {
             Backend::Memory(..) => Some(Duration::ZERO),

@@ -1,14 +1,14 @@
-//! [`AudienceClaim`]: the claim that names the API a token is for.
+//! [`AudienceClaim`]: the claim that contains the audience of a token.
 
 use std::{fmt, str::FromStr};
 
-/// The claim of an issuer's tokens that is compared with the configured audiences.
+/// The claim to compare with the configured audiences.
 ///
-/// Some issuers sign access tokens without `aud` that name only the client they were issued to.
-/// With such an issuer, every token of a configured client grants access to the API, whatever it
-/// was requested for.
+/// Some issuers sign access tokens without `aud`, which only contain the client that they were
+/// issued to. With such an issuer, configure the client IDs as audiences. Note that every token of
+/// these clients then grants access to the API, even if it was requested for another API.
 ///
-/// Parses from and displays as the name of the claim.
+/// `FromStr` and `Display` use the name of the claim.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum AudienceClaim {
@@ -24,7 +24,7 @@ pub enum AudienceClaim {
 }
 
 impl AudienceClaim {
-    /// Every claim that may be compared with the audiences.
+    /// All supported claims.
     pub const ALL: &'static [Self] = &[Self::Aud, Self::ClientId, Self::Azp, Self::Cid];
 
     /// Returns the name of the claim.
@@ -44,7 +44,7 @@ impl fmt::Display for AudienceClaim {
     }
 }
 
-/// The error returned when a name is not that of an [`AudienceClaim`].
+/// The error returned when parsing an unknown name as an [`AudienceClaim`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a claim that can name the audience")]
 #[non_exhaustive]

@@ -4,27 +4,27 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer};
 
-/// Auth0's claims beyond those that [`Claims`](crate::auth::Claims) reads, for both of its
-/// profiles. Use it as `Claims<Auth0>`.
+/// The claims of Auth0's two token profiles that [`Claims`](crate::auth::Claims) has no methods
+/// for. Use it as `Claims<Auth0>`.
 ///
-/// The fields follow [Access Token Profiles][source] and, for `gty` and `org_id`, the pages that it
-/// links to. To read claims that an Action adds, put `#[serde(flatten)] auth0: Auth0` beside your
-/// own fields. [`Claims::scopes`](crate::auth::Claims::scopes) and
-/// [`Claims::permissions`](crate::auth::Claims::permissions) read `scope` and `permissions`.
+/// The fields are documented in [Access Token Profiles][source] and, for `gty` and `org_id`, in the
+/// pages that it links to. To add claims from an Action, put `#[serde(flatten)] auth0: Auth0` into
+/// your own struct. For `scope` and `permissions`, call
+/// [`Claims::scopes`](crate::auth::Claims::scopes) and
+/// [`Claims::permissions`](crate::auth::Claims::permissions).
 ///
-/// `Debug` shows no claim values.
+/// The `Debug` output contains no claim values.
 ///
 /// [source]: https://auth0.com/docs/secure/tokens/access-tokens/access-token-profiles
 #[derive(Clone, Default, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct Auth0 {
-    /// `azp`: the application that requested the token. The RFC 9068 profile has `client_id`
-    /// instead.
+    /// `azp`: the application that requested the token, in Auth0's own profile.
     pub azp: Option<String>,
     /// `client_id`: the application that requested the token, in the RFC 9068 profile.
     pub client_id: Option<String>,
-    /// `gty`: the grant types, such as `client-credentials` or `password`. After a refresh,
-    /// `refresh_token` is one of several. Absent in the RFC 9068 profile.
+    /// `gty`: the grant types, such as `client-credentials` or `password`. After a refresh, there
+    /// are several, including `refresh_token`. Empty in the RFC 9068 profile.
     #[serde(default, deserialize_with = "one_or_several")]
     pub gty: Vec<String>,
     /// `jti`: the id of the token, in the RFC 9068 profile only.

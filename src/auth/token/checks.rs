@@ -1,4 +1,4 @@
-//! The verification steps that need no key, as functions of a token's header and claims.
+//! The verification steps that do not need a key, as functions of a token's header and claims.
 //!
 //! `verifier.rs` defines their order.
 
@@ -16,7 +16,7 @@ use crate::auth::{
     },
 };
 
-/// Checks that `alg` is an allowed algorithm. The token cannot choose another (RFC 8725 §3.1).
+/// Checks that `alg` is an allowed algorithm. A token must not choose its own (RFC 8725 §3.1).
 pub(crate) fn algorithm(
     header: &Header<'_>,
     allowed: &[Algorithm],
@@ -24,14 +24,14 @@ pub(crate) fn algorithm(
     let Some(Value::Text(name)) = &header.alg else {
         return Err(AuthError::AlgorithmNotAllowed);
     };
-    // `Algorithm` parses exact names only, and `none` is not among them.
+    // `none` is not an `Algorithm`, and names are case-sensitive.
     name.parse()
         .ok()
         .filter(|algorithm| allowed.contains(algorithm))
         .ok_or(AuthError::AlgorithmNotAllowed)
 }
 
-/// Checks that `alg` is allowed for the issuer that the token names.
+/// Checks that `alg` is allowed for the issuer of the token.
 pub(crate) fn allowed(algorithm: Algorithm, of_issuer: &[Algorithm]) -> Result<(), AuthError> {
     if of_issuer.contains(&algorithm) {
         return Ok(());
@@ -39,9 +39,8 @@ pub(crate) fn allowed(algorithm: Algorithm, of_issuer: &[Algorithm]) -> Result<(
     Err(AuthError::AlgorithmNotAllowed)
 }
 
-/// Rejects header extensions. No extension is implemented, so every critical one is unsupported
-/// (RFC 7515 §4.1.11). An unencoded payload (RFC 7797) is rejected even if it is not marked
-/// critical.
+/// Rejects header extensions (RFC 7515 §4.1.11), because none is implemented. An unencoded payload
+/// (RFC 7797) is rejected even if it is not marked as critical.
 pub(crate) fn no_extension(header: &Header<'_>) -> Result<(), AuthError> {
     if header.extended {
         return Err(AuthError::UnsupportedCriticalHeader);
@@ -49,9 +48,10 @@ pub(crate) fn no_extension(header: &Header<'_>) -> Result<(), AuthError> {
     Ok(())
 }
 
-/// Checks `typ`, so that a JWT of another kind, such as a logout token or a DPoP proof, is not
-/// accepted as an access token (RFC 8725 §3.11, RFC 9068 §4). Many issuers write `JWT` or leave
-/// `typ` out; the strict profile rejects both. Returns whether `typ` is that of the strict profile.
+/// Checks `typ`, so that another kind of JWT, such as a logout token or a DPoP proof, is not
+/// accepted as an access token (RFC 8725 §3.11, RFC 9068 §4). Many issuers write `JWT` or omit
+/// `typ`, and the strict profile rejects both. Returns whether `typ` is the one of the strict
+/// profile.
 pub(crate) fn access_token_type(header: &Header<'_>, strict: bool) -> Result<bool, AuthError> {
     const STRICT: [&str; 2] = ["at+jwt", "application/at+jwt"];
     match &header.typ {
@@ -62,7 +62,7 @@ pub(crate) fn access_token_type(header: &Header<'_>, strict: bool) -> Result<boo
     }
 }
 
-/// Checks that a token has the `typ` of the strict profile, if its issuer uses that profile.
+/// Checks that a token has the `typ` of the strict profile, if its issuer uses this profile.
 pub(crate) fn profile(is_at_jwt: bool, strict: bool) -> Result<(), AuthError> {
     if strict && !is_at_jwt {
         return Err(AuthError::WrongTokenType);
@@ -79,8 +79,8 @@ pub(crate) fn issuer<'c>(claims: &'c Registered<'_>) -> Result<&'c str, AuthErro
     }
 }
 
-/// Checks that `aud` contains a configured audience (RFC 7519 §4.1.3), or that the claim used
-/// instead of `aud` is one. An empty `aud` contains none.
+/// Checks that `aud` contains a configured audience (RFC 7519 §4.1.3), or that the claim to use
+/// instead of `aud` is one.
 pub(crate) fn audience(
     claims: &Registered<'_>,
     claim: AudienceClaim,
@@ -93,7 +93,7 @@ pub(crate) fn audience(
         AudienceClaim::Cid => &claims.cid,
     };
     if claim != AudienceClaim::Aud {
-        // `aud` is not compared here, but its type must still be valid. Only `aud` may be an array.
+        // `aud` is not compared here, but must still have a valid type. Only `aud` can be an array.
         let is_audience = |aud: &Value<'_>| matches!(aud, Value::Text(_) | Value::Texts(_));
         if !claims.aud.as_ref().is_none_or(is_audience) || matches!(value, Some(Value::Texts(_))) {
             return Err(AuthError::InvalidClaim);
@@ -113,7 +113,7 @@ pub(crate) fn audience(
 pub(crate) struct TimeRules {
     /// The allowed clock skew.
     pub(crate) leeway: Duration,
-    /// The longest time after `iat` that a token is accepted.
+    /// The maximum age of a token, counted from `iat`.
     pub(crate) max_age: Option<Duration>,
 }
 
@@ -126,7 +126,7 @@ pub(crate) struct Times {
 }
 
 impl Times {
-    /// Reads the times of a token. Each must be a number, and `exp` must be present.
+    /// Reads the times of a token. All must be numbers, and `exp` must be present.
     pub(crate) fn of(claims: &Registered<'_>) -> Result<Self, AuthError> {
         let expires = date(claims.exp.as_ref())?;
         Ok(Self {
@@ -136,7 +136,7 @@ impl Times {
         })
     }
 
-    /// Checks the times against the clock, with `leeway` on each side.
+    /// Checks the times against the clock, with `leeway` in both directions.
     pub(crate) fn check(&self, now: f64, rules: &TimeRules) -> Result<(), AuthError> {
         self.not_expired(now, rules)?;
         self.not_too_old(now, rules)?;
@@ -221,7 +221,7 @@ pub(crate) fn scopes(claims: &Registered<'_>) -> Result<(), AuthError> {
     Ok(())
 }
 
-/// Checks the claims that RFC 9068 §2.2 requires in addition to `iss`, `aud` and `exp`.
+/// Checks that the claims are present that RFC 9068 §2.2 requires besides `iss`, `aud` and `exp`.
 pub(crate) fn rfc9068(claims: &Registered<'_>) -> Result<(), AuthError> {
     let required = [&claims.sub, &claims.client_id, &claims.iat, &claims.jti];
     if required.iter().any(|claim| claim.is_none()) {
@@ -230,8 +230,8 @@ pub(crate) fn rfc9068(claims: &Registered<'_>) -> Result<(), AuthError> {
     Ok(())
 }
 
-/// Returns the key or certificate that the token is bound to (DPoP, mutual TLS). Rejects a token
-/// bound by a method that is not enabled, because as a plain bearer token it may be stolen (RFC
+/// Returns the key (DPoP) or certificate (mutual TLS) that the token is bound to. If the method is
+/// not enabled, rejects the token, because it must not be accepted as a plain bearer token (RFC
 /// 7800 §3).
 pub(crate) fn binding(
     claims: &Registered<'_>,

@@ -1,7 +1,7 @@
 //! [`Claims`]: the claims of a verified token.
 //!
 //! [`Claims`] has no public constructor. Only verification creates it, so a handler that takes
-//! claims need not check that they are verified.
+//! claims does not have to check that they are verified.
 
 use std::{
     fmt,
@@ -21,14 +21,15 @@ use crate::auth::{
 };
 
 /// The claims of a verified access token: the registered ones (RFC 7519 §4.1, RFC 9068 §2.2), and
-/// your own as `X`.
+/// your own claims as `X`.
 ///
-/// `X` is any type that serde can deserialize from the token's payload. If the payload does not
-/// fit, the request is rejected with 401 `invalid_claim` before the handler runs.
+/// `X` is any type that serde can deserialize from the token's payload. If deserialization fails,
+/// the request is rejected with 401 `invalid_claim` before the handler runs.
 ///
-/// Serializes as the payload that the issuer signed, within the limits of introspection: the same members with the same values, in the
-/// same order. Integers beyond 64 bits become doubles and `1e400` becomes null;
-/// [`json`](Self::json) returns the exact text. `Debug` shows no claim values.
+/// Serializes as the payload that the issuer signed, with the same members in the same order,
+/// unless introspection has [limited](Self::json) the token. Integers beyond 64 bits become
+/// floating-point numbers, and `1e400` becomes null. [`json`](Self::json) returns the exact text.
+/// The `Debug` output contains no claim values.
 ///
 #[cfg_attr(feature = "testing", doc = "```")]
 #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
@@ -58,36 +59,36 @@ pub struct Claims<X = NoPrivate> {
 }
 
 impl<X> Claims<X> {
-    /// Returns `iss`: the issuer of the token, which equals a configured issuer exactly.
+    /// Returns `iss`, the issuer of the token. It is exactly the name of a trusted issuer.
     pub fn issuer(&self) -> &str {
         &self.verified.context.issuer
     }
 
-    /// Returns `sub`: the user or machine that the token is about. A subject is unique only within
-    /// its issuer, so identify a user by [`issuer`](Self::issuer) and subject together. Auth0
-    /// writes `{client_id}@clients` for a machine.
+    /// Returns `sub`, the user or machine that the token was issued to. A subject is only unique
+    /// within its issuer, so identify a user by [`issuer`](Self::issuer) and subject together. For
+    /// a machine, Auth0 writes `{client_id}@clients`.
     pub fn subject(&self) -> Option<&str> {
         self.verified.subject()
     }
 
-    /// Returns `aud`: the audiences of the token, at least one of which is configured.
+    /// Returns `aud`, the audiences of the token. At least one of them is a configured audience.
     pub fn audience(&self) -> impl Iterator<Item = &str> {
         self.verified.audience()
     }
 
-    /// Returns `exp`: the time the token expires, without leeway. Saturates after some 10,000
-    /// years.
+    /// Returns `exp`, the time at which the token expires, without leeway. Saturates after about
+    /// 10,000 years.
     pub fn expires_at(&self) -> SystemTime {
         const FAR: Duration = Duration::from_secs(300_000_000_000);
         let since_epoch = Duration::try_from_secs_f64(self.verified.times.expires).unwrap_or(FAR);
         SystemTime::UNIX_EPOCH + since_epoch.min(FAR)
     }
 
-    /// Completes when the token expires or is revoked, so that a stream can end together with its
-    /// token. Returns [`AuthError::TokenExpired`] or [`AuthError::TokenRevoked`].
+    /// Waits until the token expires or is revoked, and returns [`AuthError::TokenExpired`] or
+    /// [`AuthError::TokenRevoked`]. Use it to end a stream together with its token.
     ///
-    /// The future does not borrow the claims. It completes at `exp`, or at the [maximum
-    /// age](crate::auth::Builder::max_age) if that is earlier, without leeway.
+    /// The future does not borrow the claims. It completes at `exp`, or when the token reaches the
+    /// [maximum age](crate::auth::Builder::max_age), whichever is earlier. No leeway is added.
     ///
     #[cfg_attr(feature = "testing", doc = "```")]
     #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
@@ -111,8 +112,8 @@ impl<X> Claims<X> {
         ended(Arc::clone(&self.verified))
     }
 
-    /// Returns the seconds since the user authenticated: now minus `auth_time`. `None` if
-    /// `auth_time` is missing or in the future.
+    /// Returns the seconds since the user authenticated, from `auth_time`. `None` if `auth_time` is
+    /// missing or in the future.
     pub(crate) fn authentication_age(&self) -> Option<f64> {
         let at: f64 = json::accepted(json::member(self.json(), "auth_time")?).ok()?;
         let age = self.verified.context.clock.now() - at;
@@ -125,22 +126,24 @@ impl<X> Claims<X> {
         json::accepted(json::member(self.json(), "acr")?).ok()
     }
 
-    /// Returns the scopes that the token grants, from `scope` and `scp`. Each is a string of scopes
-    /// separated by spaces (RFC 6749 §3.3), or an array of scopes.
+    /// Returns the scopes that the token grants, from the claims `scope` and `scp`. Each claim is
+    /// either a string of scopes separated by spaces (RFC 6749 §3.3) or an array of scopes.
     pub fn scopes(&self) -> impl Iterator<Item = &str> {
         let words = self.verified.scopes().flat_map(|string| string.split(' '));
         let words = words.filter(|scope| !scope.is_empty());
         words.chain(self.verified.scopes_one_by_one())
     }
 
-    /// Returns the permissions that the token grants: Auth0's `permissions`, an array of strings.
-    /// Auth0 adds them if RBAC and "Add Permissions in the Access Token" are on.
+    /// Returns the permissions that the token grants, from the claim `permissions`, an array of
+    /// strings. Auth0 adds this claim if RBAC and "Add Permissions in the Access Token" are
+    /// enabled.
     pub fn permissions(&self) -> impl Iterator<Item = &str> {
         self.verified.permissions()
     }
 
-    /// Returns the roles that the token grants: an array of strings, or a single one, in the claim
-    /// that [`Builder::roles_at`](crate::auth::Builder::roles_at) configures.
+    /// Returns the roles that the token grants, from the claim set with
+    /// [`Builder::roles_at`](crate::auth::Builder::roles_at): an array of strings, or a single
+    /// string.
     ///
     #[cfg_attr(feature = "testing", doc = "```")]
     #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
@@ -164,11 +167,11 @@ impl<X> Claims<X> {
         self.texts(&self.verified.context.roles_at)
     }
 
-    /// Returns the groups that the token lists: an array of strings, or a single one, in the claim
-    /// that [`Builder::groups_at`](crate::auth::Builder::groups_at) configures.
+    /// Returns the groups of the subject, from the claim set with
+    /// [`Builder::groups_at`](crate::auth::Builder::groups_at): an array of strings, or a single
+    /// string.
     ///
-    /// Entra ID leaves the groups out of a token if there are more than 200. This function then
-    /// returns none.
+    /// Entra ID omits the groups if there are more than 200. The result is then empty.
     pub fn groups(&self) -> Vec<String> {
         self.texts(&self.verified.context.groups_at)
     }
@@ -184,16 +187,16 @@ impl<X> Claims<X> {
         }
     }
 
-    /// Returns whether the token has the scope `wanted`, or a scope that includes it by
-    /// [`Builder::scope_includes`](crate::auth::Builder::scope_includes).
+    /// Returns `true` if the token has the scope `wanted`, or a scope that
+    /// [includes](crate::auth::Builder::scope_includes) it.
     pub(crate) fn grants_scope(&self, wanted: &str) -> bool {
         let implied = &self.verified.context.implied;
         self.scopes()
             .any(|granted| implied.satisfies(granted, wanted))
     }
 
-    /// Returns whether the token meets the policy of this number, which `is_met` decides. The token
-    /// remembers the policy that it met last, and is the same token each time.
+    /// Returns `true` if the token meets the policy with this number. Calls `is_met` to find out,
+    /// unless this policy is the last one that the token met.
     pub(crate) fn meet(&self, policy: NonZeroU64, is_met: impl FnOnce() -> bool) -> bool {
         let last = &self.verified.met_last;
         if last.load(Relaxed) == policy.get() {
@@ -206,7 +209,7 @@ impl<X> Claims<X> {
         is_met
     }
 
-    /// Returns the scopes that the issuer's tokens must have, if this token lacks one of them.
+    /// Returns the scopes that are required of all tokens of this issuer, if this token lacks any.
     pub(crate) fn lacks_required_scope(&self) -> Option<Arc<str>> {
         let required = self.verified.context.required_scope.as_ref()?;
         let mut each = required.split(' ');
@@ -214,8 +217,8 @@ impl<X> Claims<X> {
         lacks.then(|| Arc::clone(required))
     }
 
-    /// Returns a member of the payload, by its full name (`https://my.app/tier`) or by a path of
-    /// members separated by dots (`realm_access.roles`). Parses the payload on each call.
+    /// Returns the claim with this full name (`https://my.app/tier`) or at this path of member
+    /// names separated by dots (`realm_access.roles`). Parses the payload on each call.
     ///
     #[cfg_attr(feature = "testing", doc = "```")]
     #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
@@ -239,10 +242,10 @@ impl<X> Claims<X> {
         json::accepted(claim).ok()
     }
 
-    /// Returns the payload as the issuer signed it, in JSON. If the issuer was
-    /// [asked](crate::auth::introspection::Introspection::always) about the token and its answer grants
-    /// less, `scope`, `scp` and `exp` are those that are left. For an opaque token, the payload is the
-    /// answer.
+    /// Returns the payload as JSON, exactly as the issuer signed it. There are two exceptions. If
+    /// the token was also [introspected](crate::auth::introspection::Introspection::always) and the
+    /// response grants less, `scope`, `scp` and `exp` are limited to what both grant. For an opaque
+    /// token, the payload is the introspection response.
     ///
     #[cfg_attr(feature = "testing", doc = "```")]
     #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
@@ -263,7 +266,7 @@ impl<X> Claims<X> {
         self.verified.payload()
     }
 
-    /// Returns the part of the token's identity that a log may show.
+    /// Returns the part of the token's identity that is safe to log.
     ///
     #[cfg_attr(feature = "testing", doc = "```")]
     #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
@@ -286,8 +289,8 @@ impl<X> Claims<X> {
         Identity::new(Arc::clone(&self.verified))
     }
 
-    /// Returns header fields about the token, which `build` builds from its claims. Fields that were
-    /// built before may be returned instead. `None` if `build` returns none.
+    /// Returns the header fields that `build` creates from the claims. Cached fields of the same
+    /// token are returned without calling `build`. `None` if `build` fails.
     #[cfg(feature = "service")]
     pub(crate) fn identity_fields(
         &self,
@@ -296,14 +299,14 @@ impl<X> Claims<X> {
         self.verified.fields.get_or_build(build)
     }
 
-    /// Returns what the token is bound to: the key of a DPoP proof, a client certificate, or both.
-    /// `None` for a plain bearer token. The request has proved possession of everything in it.
+    /// Returns the DPoP key, the client certificate, or both that the token is bound to. The
+    /// request has proved possession of each of them. `None` for a plain bearer token.
     pub fn binding(&self) -> Option<&Binding> {
         self.verified.binding.as_deref()
     }
 
-    /// Returns the challenge of the API that verified the token, for a policy's refusal. It uses
-    /// the scheme of the request: a token that is bound to a key was sent with a proof.
+    /// Returns the challenge for a token that does not meet a policy. Uses the scheme of the
+    /// request, which was `DPoP` if the token is bound to a key.
     pub(crate) fn challenge(&self) -> Challenge {
         let is_bound_to_key = self.binding().is_some_and(|binding| binding.key.is_some());
         let scheme = if is_bound_to_key {
@@ -352,11 +355,11 @@ impl<X> Claims<X> {
 impl<X> Claims<X> {
     /// Returns the same claims, with your own claims deserialized as another type.
     ///
-    /// A layer puts plain claims into the extensions of a request. Use this to read your own claims
-    /// from them.
+    /// The tower layers store [`Claims`] without private claims in the extensions of a request. Use
+    /// this method to read your own claims from them.
     ///
     /// # Errors
-    /// [`AuthError::InvalidClaim`] if the payload does not fit the type.
+    /// Returns [`AuthError::InvalidClaim`] if the payload cannot be deserialized as `Y`.
     pub fn typed<Y: DeserializeOwned>(&self) -> Result<Claims<Y>, AuthError> {
         Claims::new(Arc::clone(&self.verified))
     }
@@ -364,7 +367,7 @@ impl<X> Claims<X> {
 
 impl<X: DeserializeOwned> Claims<X> {
     pub(crate) fn new(verified: Arc<Verified>) -> Result<Self, AuthError> {
-        // `Registered::parse` has accepted the payload, so it is strict JSON.
+        // The payload is strict JSON, because `Registered::parse` has accepted it.
         let private = json::accepted(verified.payload()).map_err(|_| AuthError::InvalidClaim)?;
         Ok(Self { verified, private })
     }
@@ -382,12 +385,12 @@ impl<X> fmt::Debug for Claims<X> {
     }
 }
 
-/// No claims beyond the registered ones: the default `X` of [`Claims`].
+/// No private claims. The default `X` of [`Claims`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct NoPrivate;
 
 impl<'de> Deserialize<'de> for NoPrivate {
-    // Reads nothing. Verification has already checked the payload, and most routes need no other
+    // Skips the payload, which verification has already checked. Most routes need no private
     // claims.
     fn deserialize<D: Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
         Ok(Self)

@@ -1,6 +1,6 @@
-//! [`Binding`]: the key or certificate that `cnf` binds a token to (RFC 7800 §3), or both.
+//! [`Binding`]: the key or certificate in `cnf` that a token is bound to (RFC 7800 §3).
 //!
-//! This module only reads the claim. `credential/` decides whether a request proves possession.
+//! This module only reads the claim. `credential/` checks the proof of possession.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
 use crate::auth::{error::AuthError, token::json};
 
-/// A SHA-256 thumbprint. Displays as base64url without padding, as in `cnf`.
+/// A SHA-256 thumbprint. `Display` writes base64url without padding, as in `cnf`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Thumbprint(pub(crate) [u8; 32]);
 
@@ -18,7 +18,7 @@ impl Thumbprint {
         &self.0
     }
 
-    /// Reads the JSON string in `text`. `None` if it is not base64url of 32 bytes.
+    /// Parses the JSON string in `text`. `None` if it is not base64url of 32 bytes.
     fn read(text: &str) -> Option<Self> {
         let text: String = json::accepted(text).ok()?;
         let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
@@ -39,7 +39,7 @@ impl fmt::Debug for Thumbprint {
 }
 
 /// The key, the certificate, or both that a token is bound to. The request has proved possession of
-/// each.
+/// each of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Binding {
@@ -59,10 +59,10 @@ pub(crate) struct Methods {
 }
 
 impl Binding {
-    /// Combines two bindings of one token, both of which must hold.
+    /// Combines two bindings of the same token.
     ///
     /// # Errors
-    /// [`AuthError::TokenBound`] if they name different keys or certificates.
+    /// Returns [`AuthError::TokenBound`] if the keys or the certificates differ.
     pub(crate) fn of_both(
         one: Option<&Self>,
         other: Option<&Self>,
@@ -80,14 +80,15 @@ impl Binding {
         }))
     }
 
-    /// Reads the JSON text of `cnf`.
+    /// Parses the JSON text of `cnf`.
     ///
-    /// Unsupported members are ignored if a supported one is present; only the supported one must
-    /// be proved. Without a supported member, the token is rejected: it is bound by a method that
-    /// cannot be checked, so it must not be accepted as a bearer token.
+    /// If there is a supported member, unsupported ones are ignored. If there is none, the token is
+    /// rejected. It is bound by a method that cannot be checked, so it must not be accepted as a
+    /// plain bearer token.
     ///
     /// # Errors
-    /// [`AuthError::TokenBound`] if there is no supported member, or one that is not enabled.
+    /// Returns [`AuthError::TokenBound`] if there is no supported member, or one that is not
+    /// enabled.
     pub(crate) fn read(cnf: &str, enabled: Methods) -> Result<Self, AuthError> {
         let members = json::object(cnf).map_err(|_| AuthError::TokenBound)?;
         let member = |wanted: &str, is_enabled: bool| {

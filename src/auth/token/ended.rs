@@ -6,16 +6,16 @@ use tokio::time::sleep;
 
 use crate::auth::{error::AuthError, revocation::list::State, token::payload::Verified};
 
-/// The longest sleep. A sleeping process does not notice when the system's clock jumps.
+/// The maximum sleep, because a timer does not notice when the system clock changes.
 const MAX_SLEEP: Duration = Duration::from_secs(60);
 
-/// Returns the error with which the token is rejected once it has ended.
+/// Waits until the token expires or is revoked, and returns the error.
 pub(super) async fn ended(verified: Arc<Verified>) -> AuthError {
     let context = &verified.context;
     let mut changes = context.revocations.changes();
     loop {
-        // Marks the current version as seen before the lookup, so that a change during the lookup
-        // is not missed.
+        // Marks the current version as seen before the lookup, so a change during the lookup is not
+        // missed.
         changes.borrow_and_update();
         if context.revocations.state() != State::Empty && verified.is_revoked() {
             return AuthError::TokenRevoked;

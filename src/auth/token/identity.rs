@@ -1,10 +1,10 @@
-//! [`Identity`]: the part of a verified token that a log may show.
+//! [`Identity`]: the part of a verified token that is safe to log.
 
 use std::{fmt, sync::Arc};
 
 use crate::auth::token::{payload::Verified, pseudonym::Pseudonym};
 
-/// The part of a verified token's identity that a log may show. Cheap to clone.
+/// The part of a verified token's identity that is safe to log. Cheap to clone.
 #[derive(Clone)]
 pub struct Identity(Arc<Verified>);
 
@@ -13,18 +13,18 @@ impl Identity {
         Self(verified)
     }
 
-    /// Returns the issuer, which equals a configured one.
+    /// Returns the name of the issuer.
     pub fn issuer(&self) -> &str {
         &self.0.context.issuer
     }
 
-    /// Returns the `kid` of the key that verified the token, as the issuer publishes it.
+    /// Returns the `kid` of the key that verified the token.
     pub fn kid(&self) -> Option<&str> {
         self.0.source.kid()
     }
 
-    /// Returns the pseudonym of the subject and its issuer. `None` if the token has no `sub`, or if
-    /// the system has no randomness.
+    /// Returns a pseudonym for the subject. `None` if the token has no `sub`, or if the system
+    /// provides no random numbers.
     pub fn subject(&self) -> Option<Pseudonym> {
         self.0.pseudonym()
     }

@@ -1,8 +1,8 @@
-//! [`IdentityFields`]: header fields about a verified token, kept beside it.
+//! [`IdentityFields`]: a cache for the response headers with the identity in a token.
 //!
-//! A proxy asks about the same token again and again, and the fields for the application behind it
-//! are the same each time. Building them costs a sixth of such a request. This module keeps them
-//! within a bound and does not know what they say.
+//! A proxy sends many requests with the same token, and gets the same headers for the application
+//! each time. Creating them takes a sixth of such a request, so they are stored with the token. The
+//! total memory is limited.
 
 use std::sync::{
     OnceLock,
@@ -11,19 +11,19 @@ use std::sync::{
 
 use http::HeaderValue;
 
-/// The number of fields.
+/// The number of headers.
 const FIELDS: usize = 4;
 
-/// The room for the fields of all tokens. When it is full, fields are built for each request.
+/// The memory limit for the headers of all tokens. When it is reached, headers are not cached.
 static ROOM: Room = Room::new(8 * 1024 * 1024);
 
-/// The fields of one token, once they are built.
+/// The cached headers of a token.
 #[derive(Debug, Default)]
 pub(crate) struct IdentityFields(OnceLock<Option<Box<Kept>>>);
 
 impl IdentityFields {
-    /// Returns the fields that `build` builds, from memory if they were built before. `None` if
-    /// `build` returns none.
+    /// Returns the cached headers, or calls `build` to create them. `None` if `build` returns
+    /// `None`.
     pub(crate) fn get_or_build(
         &self,
         build: impl Fn() -> Option<[HeaderValue; FIELDS]>,
@@ -36,14 +36,14 @@ impl IdentityFields {
     }
 }
 
-/// Limits the bytes that fields take.
+/// A memory limit in bytes.
 #[derive(Debug)]
 struct Room {
     most: usize,
     taken: AtomicUsize,
 }
 
-/// Fields that take room until they are dropped.
+/// Headers whose memory counts until they are dropped.
 #[derive(Debug)]
 struct Kept {
     fields: [HeaderValue; FIELDS],
@@ -59,12 +59,12 @@ impl Room {
         }
     }
 
-    /// Keeps the fields. `None` if there is no room for them.
+    /// Stores the headers. `None` if they would exceed the limit.
     fn keep(&'static self, fields: [HeaderValue; FIELDS]) -> Option<Kept> {
         let values: usize = fields.iter().map(HeaderValue::len).sum();
         let bytes = size_of::<Kept>() + values;
         let taken = self.taken.fetch_add(bytes, Relaxed);
-        // From here on, dropping it gives the room back.
+        // Dropping this value subtracts its bytes again.
         let kept = Kept {
             fields,
             bytes,

@@ -1,13 +1,13 @@
-//! [`ImpliedScopes`]: the scopes that each granted scope includes, as configured.
+//! [`ImpliedScopes`]: which scopes include which other scopes, as configured.
 
 use std::collections::HashMap;
 
-/// Maps a scope to the scopes that include it, directly or through others.
+/// Maps a scope to all scopes that include it, directly or indirectly.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct ImpliedScopes(HashMap<String, Vec<String>>);
 
 impl ImpliedScopes {
-    /// Creates the table from pairs of a scope and a scope that it includes.
+    /// Creates the map from pairs of a scope and a scope that it includes.
     pub(crate) fn new(pairs: &[(String, String)]) -> Self {
         let mut table: HashMap<String, Vec<String>> = HashMap::new();
         for (scope, _) in pairs {
@@ -31,7 +31,7 @@ impl ImpliedScopes {
         Self(table)
     }
 
-    /// Returns whether the scope `granted` is `wanted` or includes it.
+    /// Returns `true` if the scope `granted` is `wanted` or includes it.
     pub(crate) fn satisfies(&self, granted: &str, wanted: &str) -> bool {
         granted == wanted
             || (!self.0.is_empty()

@@ -1,7 +1,6 @@
-//! Splits a token into header, payload and signature, and decodes them strictly (RFC 7515 §3.1 and
-//! §4).
+//! Splits a token into header, payload and signature, and decodes them (RFC 7515 §3.1 and §4).
 //!
-//! Nothing in this module needs a key or makes a token trusted.
+//! This module uses no keys. The decoded parts are not trusted.
 
 use std::borrow::Cow;
 
@@ -19,7 +18,7 @@ pub(crate) struct Parts<'t> {
     pub(crate) header: &'t [u8],
     pub(crate) payload: &'t [u8],
     pub(crate) signature: &'t [u8],
-    /// The bytes that the signature covers: the first two parts and the dot between them.
+    /// The signed bytes: the first two parts and the dot between them.
     pub(crate) signing_input: &'t [u8],
 }
 
@@ -38,8 +37,8 @@ impl<'t> Parts<'t> {
     }
 }
 
-/// Decodes base64url without padding and without stray trailing bits (RFC 7515 §2, RFC 4648 §3.5).
-/// Each byte sequence has exactly one encoding, so no second spelling of a token verifies.
+/// Decodes base64url, and rejects padding and stray trailing bits (RFC 7515 §2, RFC 4648 §3.5).
+/// Each byte sequence then has only one encoding, so a token cannot be written in two ways.
 pub(crate) fn base64url(part: &[u8]) -> Result<Vec<u8>, AuthError> {
     let mut bytes = Vec::with_capacity(base64::decoded_len_estimate(part.len()));
     BASE64URL
@@ -48,7 +47,7 @@ pub(crate) fn base64url(part: &[u8]) -> Result<Vec<u8>, AuthError> {
     Ok(bytes)
 }
 
-/// Uses the processor's vector instructions, which decode a token in a fifth of the time.
+/// Uses vector instructions, which decode a token in a fifth of the time.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 static BASE64URL: Lazy<base64::engine::Simd> = Lazy::new(|| base64::engine::Simd::url_safe(NO_PAD));
 
@@ -60,8 +59,8 @@ pub(crate) fn text(part: Vec<u8>) -> Result<String, AuthError> {
     String::from_utf8(part).map_err(|_| AuthError::TokenMalformed)
 }
 
-/// The members of a JOSE header that verification reads. `jku`, `jwk`, `x5u` and `x5c` are ignored,
-/// because a token must not choose the key that it is verified with (RFC 8725 §3.10).
+/// The members of a JOSE header that verification uses. `jku`, `jwk`, `x5u` and `x5c` are ignored,
+/// because a token must not choose the key that verifies it (RFC 8725 §3.10).
 #[derive(Debug, Default)]
 pub(crate) struct Header<'a> {
     pub(crate) alg: Option<Value<'a>>,
@@ -154,8 +153,8 @@ mod tests {
             }
         }
 
-        /// The parts are long enough for vector instructions. At most one arbitrary character is
-        /// inserted, at any position.
+        /// The parts are long enough for vector instructions. One arbitrary character may be
+        /// inserted at any position.
         #[test]
         fn simd_decodes_as_the_scalar_decoder(
             part in "[A-Za-z0-9_-]{0,300}", at in any::<Index>(), odd in proptest::option::of(any::<char>()),

@@ -1,7 +1,8 @@
-//! [`Verified`]: the payload of a verified token, with the claims that every request reads.
+//! [`Verified`]: the payload of a verified token, with fast access to the claims that every request
+//! uses.
 //!
-//! Claims are stored as positions in the payload, so that only texts with JSON escapes are copied.
-//! `checks.rs` decides whether a claim is acceptable.
+//! Claims are stored as positions in the payload, so only strings with JSON escapes are copied.
+//! `checks.rs` checks the claims.
 
 use std::{
     borrow::Cow,
@@ -34,9 +35,10 @@ use crate::auth::{
     },
 };
 
-/// The payload of a verified token, and the positions of the claims that every request reads.
+/// The payload of a verified token, and the positions of the claims that every request uses.
 pub(crate) struct Verified {
-    /// The payload, followed by the unescaped claims, which are not slices of it.
+    /// The payload, followed by claims that had escapes and are therefore not slices of the
+    /// payload.
     text: String,
     /// The length of the payload in `text`.
     payload: Offset,
@@ -46,14 +48,14 @@ pub(crate) struct Verified {
     pub(crate) source: VerifiedBy,
     /// The key or certificate that the token is bound to. Boxed, because few tokens have one.
     pub(crate) binding: Option<Box<Binding>>,
-    /// Computed when a log first needs it.
+    /// Computed when it is first logged.
     pseudonym: OnceLock<Option<Pseudonym>>,
-    /// The version of the revocation list in which the token was last not found. 0 if it was never
-    /// looked up.
+    /// The last version of the revocation list in which the token was looked up and not found. 0 if
+    /// it was never looked up.
     not_revoked_in: AtomicU64,
-    /// The number of the policy that the token met last. 0: none.
+    /// The number of the policy that the token last met. 0 if there is none.
     pub(crate) met_last: AtomicU64,
-    /// Built when a proxy first asks about the token.
+    /// Created when a proxy first asks about the token.
     #[cfg(feature = "service")]
     pub(crate) fields: IdentityFields,
 }
@@ -75,21 +77,21 @@ struct ClaimSpans {
     permissions: Offset,
 }
 
-/// The maximum lifetime that is recorded, in seconds: 100 years.
+/// The maximum lifetime to record, in seconds: 100 years.
 const CENTURY: u64 = 100 * 365 * 86_400;
 
-/// The total number of items in most tokens. More are stored on the heap.
+/// Most tokens have at most this number of items. More items are stored on the heap.
 const FEW: usize = 4;
 
 /// The start and the end of a text.
 type Span = (Offset, Offset);
 
-/// A position in a text. A payload and its unescaped claims can together exceed what 16 bits can
-/// count, because a token or an introspection answer may have 64 KiB.
+/// A position in a text. 16 bits are not enough, because a token or an introspection response may
+/// have 64 KiB, plus the claims that had escapes.
 type Offset = u32;
 
 impl Verified {
-    /// Returns the payload as the issuer signed it, within the limits of introspection.
+    /// Returns the payload as the issuer signed it, unless introspection has limited it.
     pub(crate) fn payload(&self) -> &str {
         self.read((0, self.payload))
     }
@@ -134,8 +136,8 @@ impl Verified {
         size_of::<Self>() + self.text.len() + lists + binding
     }
 
-    /// Checks that the token is not revoked. Looks it up only once for each version of the
-    /// revocation list, so that a cached token usually costs no lookup.
+    /// Checks that the token is not revoked. Only looks it up once for each version of the
+    /// revocation list, so a cached token usually needs no lookup.
     pub(crate) fn check_not_revoked(&self) -> Result<(), AuthError> {
         let version = match self.context.revocations.state() {
             State::Empty => return Ok(()),
@@ -156,7 +158,7 @@ impl Verified {
         Ok(())
     }
 
-    /// Looks the token up in the list of revoked tokens.
+    /// Looks up the token in the revocation list.
     pub(crate) fn is_revoked(&self) -> bool {
         let context = &self.context;
         let mut marks = RevocableClaims {
@@ -180,12 +182,13 @@ impl Verified {
         context.revocations.has(&context.issuer, &marks, now)
     }
 
-    /// Returns these claims, limited by an introspection answer about the same token: it expires at
-    /// the earlier of both times, and grants the scopes that are in both. An answer without scopes
-    /// does not limit them. The payload is limited as well, since applications read it.
+    /// Returns these claims, limited by an introspection response about the same token. The result
+    /// expires at the earlier of both times, and grants only scopes that are in both. A response
+    /// without scopes does not limit them. The payload is changed too, because applications read
+    /// it.
     ///
     /// # Errors
-    /// [`AuthError::TokenBound`] if they are bound to different keys.
+    /// Returns [`AuthError::TokenBound`] if they are bound to different keys.
     pub(crate) fn limited_by(&self, answer: &Self) -> Result<Self, AuthError> {
         let binding = Binding::of_both(self.binding.as_deref(), answer.binding.as_deref())?;
         let payload = self.payload_limited_by(answer)?;
@@ -200,8 +203,8 @@ impl Verified {
         Ok(extract.verified(payload, context, self.source.clone()))
     }
 
-    /// Returns the payload with the limits of an answer in `scope`, `scp` and `exp`. If they limit
-    /// nothing, it is the payload as it was signed.
+    /// Returns the payload with `scope`, `scp` and `exp` limited by a response. If nothing is
+    /// limited, returns the payload as it was signed.
     fn payload_limited_by(&self, answer: &Self) -> Result<String, AuthError> {
         let limits_scopes = answer.lists_scopes();
         let expires_earlier = answer.times.expires < self.times.expires;
@@ -231,8 +234,8 @@ impl Verified {
         Ok(payload)
     }
 
-    /// Returns the scopes of a value of `scope` or `scp` that these claims grant too, as a value of
-    /// the same kind. `None` if they grant all of them.
+    /// Limits a value of `scope` or `scp` to the scopes that these claims grant. `None` if they
+    /// grant all of them.
     fn granted_of(&self, scopes: &str) -> Option<Cow<'static, str>> {
         let is_granted = |name: &str| {
             let mut words = self.scopes().flat_map(|string| string.split(' '));
@@ -256,7 +259,7 @@ impl Verified {
         (limited != scopes).then(|| Cow::Owned(limited.to_string()))
     }
 
-    /// Returns whether the payload has any claim for scopes. An empty list grants none.
+    /// Returns `true` if the payload has a claim for scopes, which may be an empty list.
     fn lists_scopes(&self) -> bool {
         let claims = ["scope", "scp"].map(|name| json::member(self.payload(), name));
         claims
@@ -355,19 +358,19 @@ impl Extract {
     }
 }
 
-/// The key, the secret or the answer that verified a token.
+/// The source of trust in a token: a key, a secret, or introspection.
 #[derive(Debug, Clone)]
 pub(crate) enum VerifiedBy {
     /// A key of the issuer's set.
     Key(Arc<Key>),
     /// The secret shared with the issuer.
     Secret,
-    /// An answer of the issuer's introspection endpoint.
+    /// The issuer's introspection endpoint.
     Introspection,
 }
 
 impl VerifiedBy {
-    /// Returns the origin of a token that `key` has verified.
+    /// Returns the variant for a token that `key` has verified.
     pub(crate) fn of(algorithm: Algorithm, key: Arc<Key>) -> Self {
         if algorithm.is_symmetric() {
             Self::Secret
@@ -385,12 +388,12 @@ impl VerifiedBy {
     }
 }
 
-/// The data that all tokens of one issuer share: the issuer's name, the challenge of this API, how
-/// the claims are read, and the rules for how long a verified token is valid.
+/// The data that all tokens of an issuer share: the issuer's name, the challenge of this API, the
+/// options for reading claims, and the rules for how long a verified token is valid.
 #[derive(Debug)]
 pub(crate) struct IssuerContext {
     pub(crate) issuer: Arc<str>,
-    /// The position of the issuer in the list of issuers.
+    /// The slot of the issuer in the list of issuers.
     pub(crate) slot: usize,
     pub(crate) challenge: Challenge,
     pub(crate) roles_at: Arc<str>,
@@ -405,24 +408,24 @@ pub(crate) struct IssuerContext {
     pub(crate) implied: Arc<ImpliedScopes>,
     /// True if a token must be bound to the key of a DPoP proof.
     pub(crate) requires_key: bool,
-    /// The longest lifetime of a verified token, in whole seconds.
+    /// The longest lifetime of any verified token, in whole seconds.
     pub(crate) longest_lifetime: AtomicU64,
 }
 
 impl IssuerContext {
-    /// Records the lifetime of the token, if it is the longest. Without `iat`, it counts from now
-    /// on.
+    /// Records the lifetime of the token, if it is the longest so far. A token without `iat` counts
+    /// as issued now.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // saturates
     fn saw_lifetime(&self, times: &Times) {
         let issued = times.issued.unwrap_or_else(|| self.clock.now());
         let lifetime = ((times.expires - issued).ceil() as u64).min(CENTURY);
-        // Almost all tokens live equally long, so writes are rare.
+        // Almost all tokens have the same lifetime, so writes are rare.
         if lifetime > self.longest_lifetime.load(Relaxed) {
             self.longest_lifetime.fetch_max(lifetime, Relaxed);
         }
     }
 
-    /// Returns whether both treat a token the same way. The slots may differ.
+    /// Returns `true` if both treat tokens in the same way. The slots may differ.
     pub(crate) fn is_equivalent(&self, other: &Self) -> bool {
         self.issuer == other.issuer
             && self.challenge == other.challenge
@@ -434,7 +437,7 @@ impl IssuerContext {
     }
 }
 
-/// Finds the positions of texts within the payload that they were read from.
+/// Finds the positions of strings in the payload that they were read from.
 struct SpanFinder<'a> {
     payload: &'a str,
     escaped: String,
@@ -451,8 +454,8 @@ impl SpanFinder<'_> {
     #[allow(clippy::ptr_arg)] // the function depends on whether the text is borrowed
     fn span(&mut self, text: &Cow<'_, str>) -> Span {
         let from = match text {
-            // The text is a slice of the payload, so the difference of their addresses is its
-            // start.
+            // The string is a slice of the payload, so the difference of their addresses is its
+            // position.
             Cow::Borrowed(text) => {
                 (text.as_ptr() as usize).wrapping_sub(self.payload.as_ptr() as usize)
             }
@@ -474,7 +477,7 @@ fn is_list(claim: &Value<'_>) -> bool {
     matches!(claim, Value::Texts(_))
 }
 
-/// Returns the items of an array of strings, or the string as the only item.
+/// Returns the items of an array of strings. A single string counts as one item.
 fn texts<'v, 'a>(claim: Option<&'v Value<'a>>) -> &'v [Cow<'a, str>] {
     match claim {
         Some(Value::Text(text)) => slice::from_ref(text),

@@ -4,24 +4,24 @@ use std::{fmt, sync::LazyLock};
 
 use aws_lc_rs::{hmac, rand::SystemRandom};
 
-/// A pseudonym for one subject of one issuer, for use in a log. It is stable until the process
-/// ends, and cannot be traced back to the subject. Displays as sixteen hexadecimal digits.
+/// A pseudonym for a subject, for use in logs. It stays the same until the process ends, and cannot
+/// be traced back to the subject. `Display` writes 16 hexadecimal digits.
 ///
-/// `sub` is unique only within its issuer (RFC 7519 §4.1.2), so equal subjects of two issuers have
-/// different pseudonyms. The digits are the first eight bytes of an HMAC-SHA256 under a random key
-/// that never leaves the process.
+/// The same `sub` from two issuers has different pseudonyms, because it is only unique within its
+/// issuer (RFC 7519 §4.1.2). The digits are the first 8 bytes of an HMAC-SHA256, whose random key
+/// never leaves the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Pseudonym([u8; 16]);
 
 impl Pseudonym {
-    /// Returns the pseudonym of an issuer's subject. `None` if the system has no randomness for the
+    /// Returns the pseudonym of a subject. `None` if the system provides no random numbers for the
     /// key.
     pub(crate) fn of(issuer: &str, subject: &str) -> Option<Self> {
         static KEY: LazyLock<Option<hmac::Key>> =
             LazyLock::new(|| hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new()).ok());
         let mut context = hmac::Context::with_key(KEY.as_ref()?);
-        // The length marks the end of the issuer, so that no two pairs produce the same bytes. A
-        // separator could occur in a subject.
+        // Prefixes the issuer with its length, so no two pairs produce the same bytes. A separator
+        // could also occur in a subject.
         context.update(&(issuer.len() as u64).to_be_bytes());
         context.update(issuer.as_bytes());
         context.update(subject.as_bytes());
@@ -34,7 +34,7 @@ impl Pseudonym {
         Some(Self(digits))
     }
 
-    /// Returns the sixteen digits.
+    /// Returns the 16 digits.
     pub fn as_str(&self) -> &str {
         str::from_utf8(&self.0).unwrap_or_default()
     }

@@ -1,11 +1,11 @@
-//! [`Registered`]: the unverified claims that verification reads.
+//! [`Registered`]: the claims that verification checks, before they are verified.
 
 use crate::auth::{
     error::AuthError,
     token::json::{self, Malformed, Value},
 };
 
-/// The claims that verification reads. They may have any JSON type.
+/// The claims that verification checks. They may have any JSON type.
 #[derive(Debug, Default)]
 pub(crate) struct Registered<'a> {
     pub(crate) iss: Option<Value<'a>>,
@@ -15,7 +15,7 @@ pub(crate) struct Registered<'a> {
     pub(crate) nbf: Option<Value<'a>>,
     pub(crate) iat: Option<Value<'a>>,
     pub(crate) jti: Option<Value<'a>>,
-    /// `None` if absent or null; the same holds for `scp` and `client_id`.
+    /// `None` if absent or null, like `scp` and `client_id`.
     pub(crate) scope: Option<Value<'a>>,
     pub(crate) scp: Option<Value<'a>>,
     pub(crate) permissions: Option<Value<'a>>,
@@ -30,7 +30,7 @@ impl<'a> Registered<'a> {
     /// Reads the claims of a payload.
     ///
     /// # Errors
-    /// [`AuthError::TokenMalformed`] if the payload is not one JSON object, or has duplicate
+    /// Returns [`AuthError::TokenMalformed`] if the payload is not a JSON object, or has duplicate
     /// members.
     pub(crate) fn parse(payload: &'a str) -> Result<Self, AuthError> {
         let mut claims = Self::default();
@@ -54,15 +54,15 @@ impl<'a> Registered<'a> {
         })
         .map_err(|Malformed| AuthError::TokenMalformed)?;
         if is_bound {
-            // If `cnf` is not found again, "null" stands for a binding that is not supported, so
-            // that the token is rejected.
+            // If `cnf` cannot be found again, uses an unsupported binding, so the token is
+            // rejected.
             claims.cnf = json::member(payload, "cnf").or(Some("null"));
         }
         Ok(claims)
     }
 }
 
-/// Drops null, which some issuers write for an absent claim.
+/// Treats null as absent, because some issuers write it for absent claims.
 fn unless_null(value: Value<'_>) -> Option<Value<'_>> {
     if let Value::Null = value {
         None

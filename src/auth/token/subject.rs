@@ -1,27 +1,26 @@
-//! Decides whether a payload shows that its subject is a machine or a user. The answer may be
-//! neither.
+//! Decides whether a token was issued to a machine or to a user, if its payload shows it.
 //!
 //! [`machine()`](crate::auth::policy::machine), [`user()`](crate::auth::policy::user) and `explain`
 //! share this definition. A wrong guess in either direction would open a route to a caller that
-//! must not use it. A payload that shows neither, or both, is therefore
-//! [`Unknown`](SubjectKind::Unknown), and meets neither policy. `docs/decisions.md` lists the signs
-//! with their sources.
+//! must not use it. If the payload shows neither, or both, the result is therefore
+//! [`Unknown`](SubjectKind::Unknown), which meets neither policy. `docs/decisions.md` lists the
+//! signs and their sources.
 //!
-//! Invariant: **a claim counts as a user's only if the standard that defines it says so, or if the
-//! token also has the marks of the one vendor that gives the claim this meaning.** Other issuers
-//! write the same claims, such as `preferred_username` or `x|y` as `sub`, for machines and for
-//! anonymous visitors.
+//! Invariant: **a claim is only a sign of a user if the standard that defines it says so, or if the
+//! token has the marks of the one vendor that uses the claim in this way.** Other issuers write the
+//! same claims, such as `preferred_username` or `x|y` as `sub`, for machines and anonymous
+//! visitors.
 
 use crate::auth::token::json::{self, Value};
 
 /// The kind of subject that a token was issued to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SubjectKind {
-    /// A client that acts for itself.
+    /// A client that acts on its own behalf.
     Machine,
     /// A person who uses a client.
     User,
-    /// The payload shows neither a machine nor a user, or both.
+    /// The payload shows neither, or both.
     Unknown,
 }
 
@@ -48,7 +47,7 @@ struct Signs<'a> {
 }
 
 impl SubjectKind {
-    /// Reads the kind from a payload. A payload that is not strict JSON is `Unknown`.
+    /// Returns the kind of a payload's subject. `Unknown` if the payload is not strict JSON.
     pub(crate) fn of(payload: &str) -> Self {
         let mut signs = Signs::default();
         let read = json::members(payload, |name, value| match name {
@@ -79,19 +78,19 @@ impl SubjectKind {
             (false, _) if signs.name_client() => Self::Unknown,
             (false, true) => Self::User,
             (false, false) if signs.show_login() => Self::User,
-            // No sign, or two contradictory ones.
+            // There is no sign, or two contradictory ones.
             _ => Self::Unknown,
         }
     }
 }
 
-/// The values of `amr` for a visitor without an account: Supabase and others write `anonymous`,
+/// The values of `amr` for visitors without an account. Supabase and others write `anonymous`, and
 /// Cognito's identity pools write `unauthenticated`.
 const ANONYMOUS: [&str; 2] = ["anonymous", "unauthenticated"];
 
 impl Signs<'_> {
-    /// Returns whether the issuer says that the visitor has not logged in. Auth0 writes `anon@…`,
-    /// Firebase `provider_id`.
+    /// Returns `true` if the token is for a visitor who has not logged in. Auth0 writes `anon@…`,
+    /// and Firebase writes `provider_id`.
     fn are_anonymous(&self) -> bool {
         text(self.sub.as_ref()).is_some_and(|sub| sub.starts_with("anon@"))
             || text(self.provider_id.as_ref()) == Some("anonymous")
@@ -100,8 +99,9 @@ impl Signs<'_> {
                 .any(|method| contains(self.amr.as_ref(), method))
     }
 
-    /// Returns whether the issuer says that the client acts for itself. The suffix `@clients` alone
-    /// shows nothing: where users choose their names, one may be called `eve@clients`.
+    /// Returns `true` if the token is for a client that acts on its own behalf. The suffix
+    /// `@clients` is not enough, because at an issuer where users choose their names, one could be
+    /// `eve@clients`.
     fn show_machine(&self) -> bool {
         let sub = text(self.sub.as_ref());
         let auth0 = [self.azp.as_ref(), self.client_id.as_ref()]
@@ -118,15 +118,15 @@ impl Signs<'_> {
             || text(self.idtyp.as_ref()) == Some("app")
     }
 
-    /// Returns whether `sub` is the client in `azp`. No standard says that this is a machine, but
-    /// it is not a user either.
+    /// Returns `true` if `sub` equals `azp`. No standard says that this is a machine, but it is not
+    /// a user either.
     fn name_client(&self) -> bool {
         let azp = text(self.azp.as_ref());
         azp.is_some() && azp == text(self.sub.as_ref())
     }
 
-    /// Returns whether the issuer explicitly says that the subject is a user: Entra's `idtyp`, or
-    /// Okta's `uid`, which no client's token has.
+    /// Returns `true` if a claim explicitly says that the subject is a user: Entra's `idtyp`, or
+    /// Okta's `uid`, which tokens for clients do not have.
     fn name_user(&self) -> bool {
         text(self.idtyp.as_ref()) == Some("user")
             || text(self.cid.as_ref())
@@ -134,8 +134,8 @@ impl Signs<'_> {
                 .is_some()
     }
 
-    /// Returns whether there are claims that only a login adds. `sid` and `acr` do not count,
-    /// because Keycloak writes both for service accounts.
+    /// Returns `true` if there are claims that only a login adds. `sid` and `acr` are not among
+    /// them, because Keycloak writes both for service accounts.
     fn show_login(&self) -> bool {
         let name = text(self.preferred_username.as_ref());
         if name.is_some_and(|name| name.starts_with("service-account-")) {
@@ -144,17 +144,17 @@ impl Signs<'_> {
         self.show_login_at_auth0()
             || self.show_login_at_entra()
             || self.show_login_at_keycloak()
-            // RFC 9068 §2.2.1 defines `auth_time` and `amr` for grants that involve a resource
-            // owner. Keycloak wrote 0 without a login.
+            // RFC 9068 §2.2.1 defines `auth_time` and `amr` only for grants that involve a resource
+            // owner. Keycloak used to write 0 if there was no login.
             || matches!(self.auth_time, Some(Value::Number(time)) if time > 0.0)
             || PERSONAL_METHODS
                 .iter()
                 .any(|method| contains(self.amr.as_ref(), method))
     }
 
-    /// Returns whether the grant is a password grant, or `sub` has Auth0's form of a user's name: a
-    /// connection's strategy, a bar, and the user's name there. Every such token names the client
-    /// in `azp` or in `client_id`.
+    /// Returns `true` if Auth0 issued the token to a user. This is the case for a password grant,
+    /// or if `sub` is the strategy of a connection, a bar, and a name. Such a token also has the
+    /// client in `azp` or in `client_id`.
     fn show_login_at_auth0(&self) -> bool {
         let password = [
             "password",
@@ -170,8 +170,9 @@ impl Signs<'_> {
                 .any(|grant| contains(self.gty.as_ref(), grant))
     }
 
-    /// Returns whether Entra ID delegated a user's rights. It writes `scp` only then. Its tokens
-    /// have `oid`, `ver` and `tid`, and the tenant is in the path of `iss`.
+    /// Returns `true` if Entra ID issued the token on behalf of a user. It only writes `scp` in
+    /// this case. Tokens of Entra ID have `oid`, `ver` and `tid`, and the tenant is in the path of
+    /// `iss`.
     fn show_login_at_entra(&self) -> bool {
         let (Some(issuer), Some(tenant)) = (text(self.iss.as_ref()), text(self.tid.as_ref()))
         else {
@@ -184,9 +185,9 @@ impl Signs<'_> {
             && text(self.scp.as_ref()).is_some_and(|scopes| !scopes.is_empty())
     }
 
-    /// Returns whether Keycloak wrote a user's name. Its access tokens have a `typ` and an `azp`,
-    /// and the realm is in the path of `iss`. Other issuers write `preferred_username` for machines
-    /// too.
+    /// Returns `true` if Keycloak issued the token to a user. Its access tokens have a `typ` and an
+    /// `azp`, and the realm is in the path of `iss`. Other issuers write `preferred_username` for
+    /// machines too, so these marks are needed.
     fn show_login_at_keycloak(&self) -> bool {
         let name = text(self.preferred_username.as_ref());
         let issuer = text(self.iss.as_ref());
@@ -197,9 +198,8 @@ impl Signs<'_> {
     }
 }
 
-/// Returns whether a member that is not a string says that the visitor has not logged in:
-/// Firebase's `firebase.sign_in_provider` or Supabase's `is_anonymous`. `payload` must be strict
-/// JSON.
+/// Returns `true` if the token is for an anonymous session of Firebase
+/// (`firebase.sign_in_provider`) or Supabase (`is_anonymous`). `payload` must be strict JSON.
 fn is_anonymous_session(payload: &str) -> bool {
     let firebase = json::member(payload, "firebase");
     let provider = firebase.and_then(|firebase| json::member(firebase, "sign_in_provider"));
@@ -208,14 +208,14 @@ fn is_anonymous_session(payload: &str) -> bool {
         || json::member(payload, "is_anonymous").is_some_and(|flag| flag.trim() == "true")
 }
 
-/// The authentication methods of RFC 8176 §2 that involve a person. A machine can prove a key
-/// (`hwk`, `swk`), and can have a location (`geo`) or a risk score (`rba`).
+/// The authentication methods of RFC 8176 §2 that involve a person. The others also apply to
+/// machines: a key (`hwk`, `swk`), a location (`geo`) or a risk score (`rba`).
 const PERSONAL_METHODS: [&str; 14] = [
     "face", "fpt", "iris", "kba", "mfa", "otp", "pin", "pwd", "retina", "sms", "tel", "user",
     "vbm", "wia",
 ];
 
-/// The strategies of Auth0's user connections, as written before the bar in `sub`.
+/// The strategies of Auth0's user connections, which come before the bar in `sub`.
 const STRATEGIES: [&str; 59] = [
     "ad",
     "adfs",
@@ -285,7 +285,7 @@ fn text<'v>(claim: Option<&'v Value<'_>>) -> Option<&'v str> {
     }
 }
 
-/// Returns whether the claim is this string, or an array that contains it.
+/// Returns `true` if the claim is this string or an array that contains it.
 fn contains(claim: Option<&Value<'_>>, wanted: &str) -> bool {
     match claim {
         Some(Value::Text(text)) => text == wanted,

@@ -1,7 +1,7 @@
 //! [`Claims`] as an extractor of axum 0.8, and [`Refusal`] and [`Problem`] as responses.
 //!
-//! The extractor takes its [`Auth`] from the router's state. A route that needs claims does not
-//! compile without one.
+//! The extractor gets its [`Auth`] from the router's state. If the state has none, a route that
+//! needs claims does not compile.
 
 use axum::{
     extract::{FromRef, FromRequestParts, OptionalFromRequestParts},
@@ -19,10 +19,11 @@ use crate::auth::{
     verifier::Auth,
 };
 
-/// Verifies the request's token, unless an [`AuthLayer`](crate::auth::tower::AuthLayer) of the same
-/// [`Auth`] has already verified it.
+/// Verifies the request's token. If an [`AuthLayer`](crate::auth::tower::AuthLayer) of the same
+/// [`Auth`] has already verified it, its claims are reused.
 ///
-/// `Option<Claims<X>>` also accepts requests without a credential, but rejects an invalid one.
+/// `Option<Claims<X>>` also accepts requests without a credential. It still rejects invalid
+/// credentials.
 ///
 /// ```
 /// use axum::{Router, routing::get};

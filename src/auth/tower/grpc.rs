@@ -1,5 +1,5 @@
-//! Turns a [`Refusal`] into a gRPC status without a gRPC library: a call that fails before its
-//! first message is answered with header fields only (gRPC over HTTP/2, "Trailers-Only").
+//! Turns a [`Refusal`] into a gRPC status. This needs no gRPC library, because the response to a
+//! call that fails before its first message has only headers (gRPC over HTTP/2, "Trailers-Only").
 
 use http::{
     HeaderValue, Response, StatusCode,
@@ -14,10 +14,10 @@ use crate::auth::{
 
 const STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
-/// The delay before a retry, in milliseconds (gRFC A6). gRPC clients honour it automatically.
+/// The delay before a retry in milliseconds (gRFC A6). gRPC clients honour it automatically.
 const PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
 
-/// Answers refusals as [`Refusal::grpc_response`] does.
+/// Turns refusals into responses with [`Refusal::grpc_response`].
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct GrpcStatus;
@@ -29,25 +29,25 @@ impl<B: Default> RefusalResponse<B> for GrpcStatus {
 }
 
 impl AuthLayer<GrpcStatus> {
-    /// Creates a layer that answers refusals with a gRPC status, for tonic.
+    /// Creates a layer that rejects requests with a gRPC status, for tonic.
     pub fn grpc(auth: &Auth) -> Self {
         AuthLayer::new(auth).answer_with(GrpcStatus)
     }
 }
 
 impl RequireLayer<GrpcStatus> {
-    /// Creates a layer that answers refusals with a gRPC status, for tonic.
+    /// Creates a layer that rejects requests with a gRPC status, for tonic.
     pub fn grpc(auth: &Auth, requirement: impl IntoRequirement) -> Self {
         RequireLayer::new(auth, requirement).answer_with(GrpcStatus)
     }
 }
 
 impl Refusal {
-    /// Returns the response to a gRPC call: its status, and the caller's sentence as message.
+    /// Returns the response to a gRPC call, with a status and the message for the caller.
     ///
-    /// The status is `UNAUTHENTICATED` for 400 and 401, `PERMISSION_DENIED` for 403, and `UNAVAILABLE`
-    /// for a 503. The metadata contain the challenge as `www-authenticate`, and `retry-after` and
-    /// `grpc-retry-pushback-ms` if a retry may help.
+    /// The status is `UNAUTHENTICATED` instead of 400 and 401, `PERMISSION_DENIED` instead of 403,
+    /// and `UNAVAILABLE` instead of 503. The metadata contain the challenge as `www-authenticate`.
+    /// If a retry may help, they also contain `retry-after` and `grpc-retry-pushback-ms`.
     ///
     /// ```
     /// use warp_bearer::auth::{Auth, AuthError};
@@ -63,7 +63,7 @@ impl Refusal {
     /// # }
     /// ```
     pub fn grpc_response<B: Default>(&self) -> Response<B> {
-        // Every field of the HTTP response except its content type becomes metadata.
+        // Every header of the HTTP response except its content type becomes metadata.
         let mut response = self.response::<&'static str>().map(|_| B::default());
         let status = grpc_status(response.status());
         *response.status_mut() = StatusCode::OK;
@@ -71,7 +71,7 @@ impl Refusal {
         let pushback = headers.get(RETRY_AFTER).and_then(milliseconds);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
         headers.insert(STATUS, status.into());
-        // The texts contain no `%`, which would need to be escaped.
+        // The messages contain no `%`, which would have to be escaped.
         headers.insert(MESSAGE, HeaderValue::from_static(self.detail()));
         if let Some(pushback) = pushback {
             headers.insert(PUSHBACK, pushback.into());

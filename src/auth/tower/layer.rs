@@ -1,8 +1,8 @@
-//! [`AuthLayer`] and [`RequireLayer`], and the service that both create.
+//! [`AuthLayer`] and [`RequireLayer`], and the service that they create.
 //!
 //! Verified claims are stored in the extensions of the request. An inner layer or an extractor
-//! reuses them if the same [`Auth`] has verified them. A request must be verified only once,
-//! because a proof can be used only once.
+//! reuses them if it has the same [`Auth`]. A request must not be verified twice, because a DPoP
+//! proof can only be used once.
 
 use std::{
     fmt,
@@ -27,10 +27,11 @@ use crate::auth::{
     verifier::Auth,
 };
 
-/// Requires a valid token for every request, and stores its [`Claims`] in the request's extensions.
+/// Layer that requires a valid token for every request, and stores its [`Claims`] in the request's
+/// extensions.
 ///
-/// The layer answers a rejected request itself, in JSON. A CORS preflight carries no token, so put
-/// a CORS layer around this one.
+/// Rejected requests get a JSON response. CORS preflights have no token, so apply a CORS layer
+/// outside of this one.
 ///
 /// ```
 /// use http::{Request, Response};
@@ -59,7 +60,7 @@ pub struct AuthLayer<A = ProblemJson> {
 }
 
 impl AuthLayer {
-    /// Creates a layer that answers refusals in JSON.
+    /// Creates a layer that rejects requests with a JSON response.
     pub fn new(auth: &Auth) -> Self {
         let gate = Gate {
             auth: auth.clone(),
@@ -72,15 +73,15 @@ impl AuthLayer {
 }
 
 impl<A> AuthLayer<A> {
-    /// Accepts requests without a credential, without claims. An invalid credential is still
-    /// rejected.
+    /// Also accepts requests without a credential, and stores no claims for them. An invalid
+    /// credential is still rejected.
     #[must_use]
     pub fn optional(mut self) -> Self {
         self.gate.is_optional = true;
         self
     }
 
-    /// Answers refusals with the responses of `answer`.
+    /// Sets how to respond to rejected requests.
     #[must_use]
     pub fn answer_with<B>(self, answer: B) -> AuthLayer<B> {
         let gate = self.gate.answer_with(answer);
@@ -88,10 +89,10 @@ impl<A> AuthLayer<A> {
     }
 }
 
-/// Requires a valid token whose claims grant a [`Requirement`].
+/// Layer that requires a valid token whose claims meet a [`Requirement`].
 ///
-/// It works alone and inside an [`AuthLayer`] of the same [`Auth`]. Used alone, it also names the
-/// scopes that would suffice in the 401 for a request without a token. In axum, put it around the
+/// This layer works alone, and inside an [`AuthLayer`] with the same [`Auth`]. If it is used alone,
+/// the 401 for a request without a token also lists the required scopes. In axum, add it to the
 /// methods of a route: `get(messages).route_layer(..)`.
 ///
 /// ```
@@ -119,7 +120,7 @@ pub struct RequireLayer<A = ProblemJson> {
 }
 
 impl RequireLayer {
-    /// Creates a layer that answers refusals in JSON.
+    /// Creates a layer that rejects requests with a JSON response.
     pub fn new(auth: &Auth, requirement: impl IntoRequirement) -> Self {
         let AuthLayer { mut gate } = AuthLayer::new(auth);
         gate.requirement = Some(Arc::new(requirement.into_requirement()));
@@ -128,7 +129,7 @@ impl RequireLayer {
 }
 
 impl<A> RequireLayer<A> {
-    /// Answers refusals with the responses of `answer`.
+    /// Sets how to respond to rejected requests.
     #[must_use]
     pub fn answer_with<B>(self, answer: B) -> RequireLayer<B> {
         let gate = self.gate.answer_with(answer);
@@ -136,10 +137,10 @@ impl<A> RequireLayer<A> {
     }
 }
 
-/// A [`Requirement`], or a [`Policy`], which needs no private claims.
+/// A [`Requirement`] or a [`Policy`].
 ///
-/// `Into<Requirement<X>>` would not work: a policy can become a requirement for any `X`, and a
-/// layer cannot tell the compiler which one.
+/// This trait exists because `Into<Requirement<X>>` would be ambiguous: a policy can become a
+/// requirement for any `X`.
 pub trait IntoRequirement {
     /// The private claims that the requirement reads.
     type Private: DeserializeOwned + Send + 'static;
@@ -164,8 +165,8 @@ impl<X: DeserializeOwned + Send + 'static> IntoRequirement for Requirement<X> {
     }
 }
 
-/// A way to answer a rejected request with a body of type `B`: [`ProblemJson`],
-/// [`GrpcStatus`](super::grpc::GrpcStatus), or your own.
+/// Turns a refusal into a response with a body of type `B`. Implemented by [`ProblemJson`] and
+/// [`GrpcStatus`](super::grpc::GrpcStatus).
 ///
 /// ```
 /// use http::Response;
@@ -189,11 +190,12 @@ impl<X: DeserializeOwned + Send + 'static> IntoRequirement for Requirement<X> {
 /// # }
 /// ```
 pub trait RefusalResponse<B> {
-    /// Returns the response to a refused request.
+    /// Returns the response to a rejected request.
     fn response(&self, refusal: &Refusal) -> Response<B>;
 }
 
-/// Answers refusals as [`Refusal::response`] does: a status, a challenge, and the problem in JSON.
+/// Turns refusals into responses with [`Refusal::response`]: a status, a challenge, and the problem
+/// in JSON.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct ProblemJson;
@@ -204,7 +206,7 @@ impl<B: From<&'static str>> RefusalResponse<B> for ProblemJson {
     }
 }
 
-/// The service that [`AuthLayer`] and [`RequireLayer`] wrap around another service.
+/// Middleware created by [`AuthLayer`] and [`RequireLayer`].
 #[derive(Debug, Clone)]
 pub struct AuthService<S, A = ProblemJson> {
     inner: S,
@@ -245,8 +247,8 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        // Only the original has been polled to readiness, so it must take the request; the clone
-        // replaces it.
+        // `self.inner` is ready but its clone may not be, so the original handles the request and
+        // the clone takes its place.
         let clone = self.inner.clone();
         let mut inner = mem::replace(&mut self.inner, clone);
         let gate = self.gate.clone();
@@ -266,7 +268,7 @@ where
 
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// A [`Requirement`] without the type of its claims, so that the layers need not name it.
+/// A [`Requirement`] without its type parameter, so that the layers need none.
 trait Grant: fmt::Debug + Send + Sync {
     fn scopes(&self) -> Option<String>;
     fn grant<'a>(&'a self, claims: &'a Claims) -> BoxFuture<'a, Result<(), Refusal>>;
@@ -282,7 +284,7 @@ impl<X: DeserializeOwned + Send + 'static> Grant for Requirement<X> {
     }
 }
 
-/// The requirements for a request, and the form of refusals.
+/// The requirements for a request, and how to respond if they are not met.
 #[derive(Debug, Clone)]
 struct Gate<A> {
     auth: Auth,
@@ -318,7 +320,7 @@ impl<A> Gate<A> {
         Ok(())
     }
 
-    /// Adds a nonce for the client's next proof (RFC 9449 §8.2), if the current nonce is about to
+    /// Adds a nonce for the client's next proof (RFC 9449 §8.2), if the client's nonce may soon
     /// expire.
     fn renew_nonce<C>(&self, answer: &mut Response<C>) {
         const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
@@ -331,17 +333,17 @@ impl<A> Gate<A> {
     }
 }
 
-/// The claims in the extensions, and the [`Auth`] that has verified them.
+/// The claims in the extensions, and the [`Auth`] that verified them.
 #[derive(Clone)]
 struct Admitted {
     auth: Auth,
     claims: Claims,
 }
 
-/// Returns the claims of a request and stores them in the extensions. `auth` verifies the request
-/// unless it has already done so.
+/// Returns the claims of a request, and stores them in the extensions. Verifies the request, unless
+/// `auth` has already verified it.
 pub(super) async fn verified(auth: &Auth, head: &mut Parts) -> Result<Claims, Refusal> {
-    // Claims verified by another `Auth` do not count, because its audience differs.
+    // Claims from another `Auth` are not reused, because its audience may differ.
     let known = head.extensions.get::<Admitted>();
     if let Some(admitted) = known.filter(|admitted| admitted.auth.is(auth)) {
         return Ok(admitted.claims.clone());
@@ -359,8 +361,8 @@ pub(super) async fn verified(auth: &Auth, head: &mut Parts) -> Result<Claims, Re
     Ok(claims)
 }
 
-/// Returns the path as the client sent it, because a proof names that path. Inside axum's `nest`,
-/// the path of the request lacks the prefix.
+/// Returns the path as the client sent it, to compare it with the proof. Inside axum's `nest`, the
+/// request's own path lacks the prefix.
 fn path(head: &Parts) -> &str {
     #[cfg(feature = "axum")]
     if let Some(original) = head.extensions.get::<axum::extract::OriginalUri>() {
@@ -370,7 +372,7 @@ fn path(head: &Parts) -> &str {
 }
 
 /// Returns the same claims with private claims of another type.
-#[allow(clippy::result_large_err)] // a refusal is moved once, into its answer
+#[allow(clippy::result_large_err)] // a refusal is moved only once
 pub(super) fn typed<X: DeserializeOwned>(claims: &Claims) -> Result<Claims<X>, Refusal> {
     let refused = |error| Refusal::new(error, claims.challenge());
     claims.typed().map_err(refused)

@@ -1,11 +1,11 @@
-//! Layers for [tower], and so for axum, tonic and hyper: [`AuthLayer`] and [`RequireLayer`].
+//! Layers for [tower], which also work with axum, tonic and hyper: [`AuthLayer`] and
+//! [`RequireLayer`].
 //!
-//! The layers contain no rules of their own. Like warp's filters, they pass a request to
-//! [`Auth::authenticate`] and its claims to a [`Requirement`], so a request gets the same outcome
-//! and the same response in every framework.
+//! Like the warp filters, the layers only call [`Auth::authenticate`] and check a [`Requirement`],
+//! so a request has the same result and the same response in every framework.
 //!
-//! With the feature `axum`, [`Claims`] is an extractor and [`Refusal`] a response of axum 0.8. For
-//! gRPC, [`AuthLayer::grpc`] answers with a gRPC status instead of JSON.
+//! With the feature `axum`, [`Claims`] is an extractor for axum 0.8, and [`Refusal`] implements
+//! `IntoResponse`. For gRPC, [`AuthLayer::grpc`] responds with a gRPC status instead of JSON.
 //!
 //! [tower]: https://docs.rs/tower
 //! [`Auth::authenticate`]: crate::auth::Auth::authenticate

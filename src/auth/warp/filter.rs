@@ -1,7 +1,7 @@
 //! The filters: [`with_auth`], [`with_optional_auth`] and [`BearerFilterExt`].
 //!
-//! The filters pass a request to `Auth::authenticate_by` and return its result; they contain no
-//! rules of their own. The order inside a route is path, method, auth, policy, body.
+//! The filters only call `Auth::authenticate_by` and return its result. The order inside a route is
+//! path, method, auth, policy, body.
 
 use std::{convert::Infallible, future::ready, sync::Arc};
 
@@ -27,8 +27,8 @@ use crate::auth::{
 /// Requires a valid bearer token and extracts its [`Claims`].
 ///
 /// **Close the route with [`.route()`](BearerFilterExt::route).** After a rejection, warp tries the
-/// next route. Without `.route()`, `protected.or(catch_all)` answers an anonymous request from
-/// `catch_all` (and logs the lost refusal as an error).
+/// next route. Without `.route()`, `catch_all` in `protected.or(catch_all)` responds to requests
+/// that `protected` has rejected. This is logged as an error.
 ///
 /// Rejects with a [`Refusal`]. `.route()` or [`handle_rejection`](crate::auth::handle_rejection)
 /// turns it into the JSON response.
@@ -61,11 +61,11 @@ where
     filter(auth, Auth::presented)
 }
 
-/// Like [`with_auth`], for requests that carry the token somewhere other than `Authorization`.
+/// Like [`with_auth`], for tokens outside of `Authorization`.
 ///
-/// `token` returns the token from the header fields, without a scheme name, or an error.
-/// [`AuthError::MissingToken`] means that the request has no token. Everything else, including the
-/// challenge, works as in [`with_auth`].
+/// `token` extracts the token from the headers, without a scheme name. If the request has no token,
+/// it returns [`AuthError::MissingToken`]. Everything else, including the challenge, works as in
+/// [`with_auth`].
 ///
 /// ```
 /// use warp::{Filter, http::HeaderMap};
@@ -102,7 +102,7 @@ where
     })
 }
 
-/// Requires a valid token, from the credential that a function finds in the header fields.
+/// Requires a valid token, from the credential that `credential` extracts.
 pub(super) fn filter<X, C>(
     auth: &Auth,
     credential: C,
@@ -135,8 +135,8 @@ where
     })
 }
 
-/// Like [`with_auth`], for an [`Auth`] that reads neither method nor path. Saves the 260
-/// instructions of the filter that otherwise decides whether to copy them.
+/// Like [`with_auth`], for an [`Auth`] that does not need the method and the path. Saves the 260
+/// instructions of the filter that checks whether to copy them.
 #[cfg(feature = "service")]
 pub(crate) fn with_fields_alone<X>(
     auth: &Auth,
@@ -158,8 +158,8 @@ where
 /// The method and path of a request, and the client certificate of its connection.
 type Target = (Method, FullPath, Option<ClientCertificate>);
 
-/// Extracts the header fields, and the target only if `auth` reads it: copying method and path
-/// costs 480 instructions, a fortieth of a request with a cached token.
+/// Extracts the headers, and the target if `auth` needs it. Copying method and path takes 480
+/// instructions, a fortieth of a request with a cached token.
 fn head(
     with_target: bool,
 ) -> impl Filter<Extract = (Option<Target>, HeaderMap), Error = Infallible> + Clone + Send + Sync + 'static
@@ -181,8 +181,8 @@ fn head(
         .and(warp::header::headers_cloned())
 }
 
-/// Like [`with_auth`], for routes that also answer unauthenticated requests. Extracts `None` if the
-/// request has no credential, but rejects an invalid one.
+/// Like [`with_auth`], for routes that also accept requests without a credential. Extracts `None`
+/// for such a request. An invalid credential is still rejected.
 ///
 /// ```
 /// use warp::Filter;
@@ -239,12 +239,12 @@ pub trait BearerFilterExt: Filter + Clone + Send + Sync + Sized + 'static {
     /// [`check`](crate::auth::policy::check), a [`check_async`](crate::auth::policy::check_async),
     /// or a combination of them.
     ///
-    /// The challenge of the 403, and of the 401 for a request without a token, names the scopes
-    /// that would suffice.
+    /// The challenges of the 403, and of the 401 for a request without a token, list the scopes to
+    /// request.
     ///
-    /// Call it on the result of `with_auth`: `with_auth(&auth).require(scope("read:messages"))`. A
-    /// filter that extracts more than the claims, such as one with a path parameter, has no
-    /// `require`.
+    /// Call this method on the result of `with_auth`:
+    /// `with_auth(&auth).require(scope("read:messages"))`. It is not available on a filter that
+    /// extracts more than the claims, such as one with a path parameter.
     ///
     /// ```
     /// use warp::Filter;
@@ -288,15 +288,14 @@ pub trait BearerFilterExt: Filter + Clone + Send + Sync + Sized + 'static {
             })
     }
 
-    /// Closes the route: its refusals become final responses.
+    /// Closes the route, so that a refusal becomes the final response.
     ///
-    /// After a rejection, warp tries the next route, so `protected.or(catch_all)` would answer an
-    /// anonymous request. Rejections for a path or method that does not match still fall through to
-    /// the next route, as do rejections that come neither from this crate nor from warp. Errors of
-    /// the route's own body filters become responses here too; to answer them yourself, put your
-    /// own `recover` before `.route()`.
+    /// After a rejection, warp tries the next route, so in `protected.or(catch_all)`, `catch_all`
+    /// would respond to a rejected request. A closed route still passes on rejections because of
+    /// the path or the method, and your own custom rejections. Rejections of body filters become
+    /// responses too. To handle them yourself, put a `recover` before `.route()`.
     ///
-    /// The filter is boxed, so that a table of many routes compiles quickly.
+    /// The filter is boxed, so that a large number of routes compiles quickly.
     ///
     /// ```
     /// use warp::Filter;
@@ -326,7 +325,7 @@ pub trait BearerFilterExt: Filter + Clone + Send + Sync + Sized + 'static {
 
 impl<F: Filter + Clone + Send + Sync + 'static> BearerFilterExt for F {}
 
-/// A filter that [`BearerFilterExt::route`] can close, because it extracts a reply.
+/// A filter that extracts a reply, which [`BearerFilterExt::route`] can close.
 pub trait Close<R, E>: Sized {
     #[doc(hidden)]
     fn close(self) -> BoxedFilter<(Response,)>;

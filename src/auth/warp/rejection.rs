@@ -1,4 +1,4 @@
-//! Turns warp's rejections into responses: [`handle_rejection`] and [`handle_refusal`].
+//! [`handle_rejection`] and [`handle_refusal`] turn warp's rejections into responses.
 
 use std::convert::Infallible;
 
@@ -23,7 +23,7 @@ pub(super) fn reject(mut refusal: Refusal) -> Rejection {
     reject::custom(refusal)
 }
 
-/// Answers every rejection in JSON: a [`Refusal`], warp's own, and any other.
+/// Turns every rejection into a JSON response: a [`Refusal`], warp's own rejections, and any other.
 ///
 /// ```no_run
 /// # use warp::Filter;
@@ -31,13 +31,12 @@ pub(super) fn reject(mut refusal: Refusal) -> Rejection {
 /// routes.recover(warp_bearer::auth::handle_rejection);
 /// ```
 ///
-/// A rejection that comes neither from this crate nor from warp is answered with 500. Put a
-/// `recover` for your own rejections before this one.
+/// Custom rejections become a 500. To handle them yourself, put your own `recover` before this one.
 ///
-/// With warp's CORS filter, use this handler on both sides. Inside, it lets errors carry the CORS
-/// header fields, so that a page can read them; outside, it turns the rejections of the CORS filter
-/// into JSON. Caches need `Vary`, which the filter leaves out, and pages need the challenge, which
-/// browsers hide:
+/// With warp's CORS filter, use this handler twice. Before the filter, it makes the filter add CORS
+/// headers to errors, so that pages can read them. After the filter, it turns the filter's own
+/// rejections into JSON. Also add `Vary` for caches, because the filter does not, and expose the
+/// challenge to pages:
 ///
 /// ```no_run
 /// # use warp::{Filter, http::header};
@@ -56,7 +55,7 @@ pub(super) fn reject(mut refusal: Refusal) -> Rejection {
 /// ```
 ///
 /// # Errors
-/// None.
+/// Never fails.
 pub async fn handle_rejection(rejection: Rejection) -> Result<Response, Infallible> {
     Ok(match answer_to(&rejection) {
         Some(answer) => answer,
@@ -68,8 +67,8 @@ pub async fn handle_rejection(rejection: Rejection) -> Result<Response, Infallib
     })
 }
 
-/// Answers a [`Refusal`] in JSON and passes every other rejection on to the next `recover`, so that
-/// a service can keep its own final handler.
+/// Turns a [`Refusal`] into a JSON response, and passes on every other rejection to the next
+/// `recover`. Use it if your service has its own final handler.
 ///
 /// ```
 /// use std::convert::Infallible;
@@ -95,14 +94,14 @@ pub async fn handle_rejection(rejection: Rejection) -> Result<Response, Infallib
 /// ```
 ///
 /// # Errors
-/// The rejection, if it is not a [`Refusal`].
+/// Returns the rejection if it is not a [`Refusal`].
 pub async fn handle_refusal(rejection: Rejection) -> Result<Response, Rejection> {
     let answer = rejection.find::<Refusal>().map(Refusal::response);
     answer.ok_or(rejection)
 }
 
-/// Answers a rejection that ends its route. Passes on rejections for a path or method that does not
-/// match, and those that come neither from this crate nor from warp.
+/// Turns a rejection into the final response of its route. Passes on rejections because of the path
+/// or the method, and custom rejections.
 pub(super) fn final_answer(rejection: Rejection) -> Result<Response, Rejection> {
     if rejection.find::<MethodNotAllowed>().is_some() {
         return Err(rejection);
@@ -117,8 +116,8 @@ fn answer_to(rejection: &Rejection) -> Option<Response> {
     problem_of(rejection).map(Problem::response)
 }
 
-/// Returns the problem for one of warp's own rejections. A body error from one route is more
-/// informative than a wrong method for another route, so body errors come first.
+/// Returns the problem for one of warp's own rejections. Looks for body errors first, because a
+/// body error in one route says more than a wrong method for another route.
 fn problem_of(rejection: &Rejection) -> Option<Problem> {
     let is = |found: bool, problem| found.then_some(problem);
     let rows = [

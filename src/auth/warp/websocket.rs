@@ -1,8 +1,8 @@
-//! The token of a WebSocket handshake: [`with_websocket_auth`] and [`subprotocol`].
+//! Filters for WebSocket handshakes: [`with_websocket_auth`] and [`subprotocol`].
 //!
-//! A page cannot set `Authorization` on a WebSocket, but it can set the list of subprotocols. The
-//! token may therefore follow the name `bearer` in that list. It is never read from the URL,
-//! because servers and proxies log URLs.
+//! A page cannot set `Authorization` for a WebSocket, but it can set the list of subprotocols. A
+//! token can therefore also be in that list, after the name `bearer`. Tokens in the URL are not
+//! supported, because servers and proxies log URLs.
 
 use std::convert::Infallible;
 
@@ -26,15 +26,15 @@ const BEARER: &str = "bearer";
 
 /// Like [`with_auth`](crate::auth::with_auth), for the handshake of a WebSocket (RFC 6455 §4).
 ///
-/// Takes the token from `Authorization`, or from the subprotocols if a page offers `bearer`
-/// followed by the token: `new WebSocket(url, ["bearer", token])`. Rejects a request with a token
-/// in both places, or with two in one.
+/// Reads the token from `Authorization` or from the subprotocols, where a page can put it after the
+/// name `bearer`: `new WebSocket(url, ["bearer", token])`. A request with more than one token is
+/// rejected.
 ///
-/// A token in the subprotocols has the scheme `Bearer`. A page cannot send a DPoP proof with it, so
-/// a token that is bound to a key is rejected there. In `Authorization`, such a token comes under
-/// `DPoP` with its proof, as on every other route.
+/// In the subprotocols, tokens bound to a key are rejected, because a page cannot send a
+/// DPoP proof. In `Authorization`, they are accepted with the scheme `DPoP` and a proof, as in
+/// other routes.
 ///
-/// This filter needs no feature of warp. With warp's feature `websocket`, a route looks like this:
+/// With warp's feature `websocket`, a route looks like this:
 ///
 /// ```no_run
 /// use warp::{Filter, ws::{WebSocket, Ws}};
@@ -57,13 +57,14 @@ const BEARER: &str = "bearer";
 /// ```
 ///
 /// Before you use it:
-/// - A refusal is an ordinary 401 or 403 with its challenge. The page cannot read it and sees only
-///   that the socket does not open. A page that needs the reason requests an ordinary route first.
-/// - The socket outlives the token unless the handler closes it at [`Claims::expires_at`].
+/// - A refusal is an ordinary 401 or 403 with a challenge, but a page cannot read the response of a
+///   handshake. If it needs the reason, it must first send a request to an ordinary route.
+/// - The socket stays open after the token has expired, unless the handler closes it at
+///   [`Claims::expires_at`].
 /// - Proxies treat `Authorization` as a secret, but not `Sec-WebSocket-Protocol`. If a proxy logs
-///   header fields, use short-lived tokens in pages, or keep this field out of the log.
-/// - `Origin` is not checked. Browsers open sockets to any server and add its cookies, but they
-///   never add a bearer token. A client that has a token may use it from any origin.
+///   headers, use short-lived tokens in pages, or exclude this header from the log.
+/// - `Origin` is not checked. Browsers let any page open a socket to your server and send cookies
+///   with it, but a page must know a token to send it.
 pub fn with_websocket_auth<X>(
     auth: &Auth,
 ) -> impl Filter<Extract = (Claims<X>,), Error = Rejection> + Clone + Send + Sync + 'static + use<X>
@@ -73,9 +74,8 @@ where
     filter(auth, credential)
 }
 
-/// Extracts the subprotocol that the response to the handshake must name: `bearer` if the client
-/// offered it. It is never the token. Browsers close the socket if the response names no
-/// subprotocol.
+/// Extracts the subprotocol for the response to the handshake: `bearer`, if the client offered it.
+/// Browsers close the socket if they offered subprotocols and the response does not select one.
 pub fn subprotocol()
 -> impl Filter<Extract = (Subprotocol,), Error = Infallible> + Clone + Send + Sync + 'static {
     warp::header::headers_cloned().map(|headers: HeaderMap| Subprotocol {
@@ -90,8 +90,8 @@ pub struct Subprotocol {
 }
 
 impl Subprotocol {
-    /// Adds the subprotocol to the response that opens the socket (101). A subprotocol that is
-    /// already set, such as the application's own, is kept.
+    /// Adds the subprotocol to the response that opens the socket (101). If the response already
+    /// has a subprotocol, such as the application's own, keeps it.
     pub fn answer(self, reply: impl Reply) -> Response {
         let mut response = reply.into_response();
         if self.is_bearer && response.status() == StatusCode::SWITCHING_PROTOCOLS {
@@ -103,7 +103,7 @@ impl Subprotocol {
     }
 }
 
-/// Returns the credential in the header fields of a handshake.
+/// Returns the credential in the headers of a handshake.
 fn credential<'h>(
     auth: &Auth,
     headers: &'h HeaderMap,
@@ -115,7 +115,7 @@ fn credential<'h>(
     }
     let token = offered.next().filter(|token| !token.is_empty());
     let token = token.ok_or(AuthError::MalformedAuthorization)?;
-    // Two credentials: if we chose one, another component could choose the other.
+    // There are two credentials. A proxy might pick the one that we ignore.
     let field = auth.inner.field.as_ref().unwrap_or(&AUTHORIZATION);
     if headers.contains_key(field) || offered.any(|name| name == BEARER.as_bytes()) {
         return Err(AuthError::MultipleCredentials);
@@ -124,8 +124,8 @@ fn credential<'h>(
     Ok(Credential { token, scheme })
 }
 
-/// Returns the names in `Sec-WebSocket-Protocol`, which may come in several fields
-/// (RFC 6455 §11.3.4).
+/// Returns the names in `Sec-WebSocket-Protocol`, which may be split over several headers (RFC 6455
+/// §11.3.4).
 fn offered(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
     let fields = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter();
     let names = fields.flat_map(|field| field.as_bytes().split(|byte| *byte == b','));
@@ -189,7 +189,7 @@ mod tests {
             SEC_WEBSOCKET_PROTOCOL,
             HeaderValue::from_static("bearer, a.b.c"),
         );
-        // This field carries no token, so it is not a second credential.
+        // This header contains no token, so it is not a second credential.
         headers.insert(AUTHORIZATION, HeaderValue::from_static("Bearer d.e.f"));
         let found = credential(&auth, &headers, false);
         assert_eq!(found.unwrap().token, b"a.b.c");

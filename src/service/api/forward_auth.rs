@@ -1,14 +1,14 @@
-//! Forward authentication: `/auth` tells a proxy whether a token meets a policy, and returns the
-//! identity in the token for the application behind the proxy.
+//! Forward authentication: `/auth` tells a proxy whether a token meets a policy, and returns
+//! headers with the identity in the token, for the application behind the proxy.
 //!
-//! The policy is in the query that the proxy configures next to the path it protects, together with
-//! the audience if one service guards several resources. The policy never depends on fields that
-//! repeat the client's own target (`X-Forwarded-Uri`, `X-Original-URI`). A client can send them
-//! too, and if the gate and the application interpreted a path differently, that path would bypass
-//! the policy. So only the proxy, which forwards the path, evaluates it. A DPoP proof is bound to
-//! one target, which `forwarded_target.rs` reads.
+//! The policy is in the query of `/auth`. The operator configures it in the proxy, next to the path
+//! that it protects. If a service protects several resources, the query also contains the audience.
+//! The policy never depends on headers with the client's own path (`X-Forwarded-Uri`,
+//! `X-Original-URI`), for two reasons: a client can send these headers too, and the application
+//! might interpret the path in another way, which would bypass the policy. Only DPoP proofs need
+//! the client's path, which `forwarded_target.rs` reads.
 //!
-//! `sub` is unique only within its issuer (RFC 7519 §4.1.2), so the application always gets both.
+//! A `sub` is only unique within its issuer (RFC 7519 §4.1.2), so the application always gets both.
 
 use std::time::Duration;
 
@@ -30,29 +30,30 @@ use crate::{
     service::api::queries::QueryRequirements,
 };
 
-/// `iss`, one of the configured issuers. Empty if a header field cannot represent it exactly.
+/// `iss`, which is a trusted issuer. Empty if a header cannot represent it exactly.
 const ISSUER: HeaderName = HeaderName::from_static("x-auth-issuer");
-/// `sub`. Empty if the token has none, or if a header field cannot represent it exactly.
+/// `sub`. Empty if the token has none, or if a header cannot represent it exactly.
 const SUBJECT: HeaderName = HeaderName::from_static("x-auth-subject");
 /// The scopes that the token grants, separated by single spaces. Empty if there are none.
 const SCOPE: HeaderName = HeaderName::from_static("x-auth-scope");
-/// The payload as the issuer signed it, within the limits of introspection: base64url without padding.
+/// The payload in base64url without padding, as [`Claims::json`] returns it.
 const CLAIMS: HeaderName = HeaderName::from_static("x-auth-claims");
 
-/// The maximum number of scopes, of permissions and of other rules in one query. Queries need no
-/// token, and the cost of a policy grows with the square of its names.
+/// The maximum number of scopes, of permissions and of other rules in a query. Anyone can send a
+/// query without a token, and the time to create a policy grows with the square of this number.
 const MAX_RULES: usize = 64;
 
-/// Parses the query: the token must have everything that it lists. `scope` and `permission` contain
-/// names separated by spaces. `role` and `group` contain one name each, which may include spaces.
-/// `claim=path:value` contains one claim, whose value follows the last colon. All of these may be
-/// repeated. `acr` lists context classes, one of which suffices, and `max_age` is in seconds
-/// (RFC 9470). These two and `audience` may appear only once. An empty query requires only a valid
-/// token.
+/// Parses a query. The token must have everything that the query lists. An empty query only
+/// requires a valid token.
+///
+/// These parameters may be repeated: `scope` and `permission` with names separated by spaces,
+/// `role` and `group` with a single name that may include spaces, and `claim=path:value`, whose
+/// value follows the last colon. These must not be repeated: `acr` with a list of accepted context
+/// classes, `max_age` in seconds (RFC 9470), and `audience`.
 ///
 /// # Errors
-/// [`Problem::BadRequest`] if any part of the query is invalid: a misspelt policy must not become
-/// one that requires less.
+/// Returns [`Problem::BadRequest`] if any part of the query is invalid. Otherwise, a misspelt
+/// policy would require less than intended.
 pub(in crate::service) fn parse_query(query: &str) -> Result<QueryRequirements, Problem> {
     if query.is_empty() {
         return Ok(QueryRequirements::default());
@@ -66,7 +67,7 @@ pub(in crate::service) fn parse_query(query: &str) -> Result<QueryRequirements, 
     parse_query.ok_or(Problem::BadRequest)
 }
 
-/// Returns the audience of a query that contains nothing else.
+/// Returns the audience, if the query contains nothing else.
 pub(in crate::service) fn audience(query: &str) -> Option<String> {
     let parse_query = parse(query)?;
     parse_query
@@ -88,8 +89,9 @@ fn parse(query: &str) -> Option<QueryRequirements> {
             "role" => others.push(Policy::of_role(decoded(value)?)?),
             "group" => others.push(Policy::of_group(decoded(value)?)?),
             "claim" => {
-                // Split before decoding, so that %3A is a colon within the value. For programs that
-                // encode every colon, the last one separates too.
+                // Splits before decoding, so that `%3A` is a colon within the value. If the query
+                // has no other colon, because a program has encoded all of them, splits at the last
+                // one.
                 let (path, value) = if let Some((path, value)) = value.rsplit_once(':') {
                     (decoded(path)?, decoded(value)?)
                 } else {
@@ -99,10 +101,10 @@ fn parse(query: &str) -> Option<QueryRequirements> {
                 };
                 others.push(Policy::of_claim(path, value)?);
             }
-            // If it were given twice, the two could only contradict each other.
+            // Two values could only contradict each other.
             "acr" if acr.is_none() => acr = Some(all(&[decoded(value)?], acr_values)?),
             "max_age" if max_age.is_none() => max_age = Some(max_auth_age(seconds(value)?)),
-            // It would be unclear whether two audiences mean either or both.
+            // It is unclear whether two audiences would mean either or both.
             "audience" if audience.is_none() => {
                 audience = Some(decoded(value)?).filter(|audience| !audience.is_empty());
                 audience.as_ref()?;
@@ -131,7 +133,7 @@ fn seconds(text: &str) -> Option<Duration> {
     is_number.then_some(Duration::from_secs(u64::from(text.parse::<u32>().ok()?)))
 }
 
-/// Joins the lists into one policy. An empty list produces two consecutive spaces, which `read`
+/// Joins the lists into one policy. An empty list leads to two consecutive spaces, which `read`
 /// rejects.
 fn all(lists: &[String], read: ReadList) -> Option<Policy> {
     let list = lists.join(" ");
@@ -158,11 +160,10 @@ fn hex(digit: u8) -> Option<u8> {
     u8::try_from(char::from(digit).to_digit(16)?).ok()
 }
 
-/// Answers 200 with the identity in four header fields. The status must be 200, because Envoy
-/// accepts no other 2xx.
+/// Returns a 200 with the identity in four headers. Envoy accepts no other 2xx status.
 ///
-/// Every field is present, and empty if it has no value. If a field were absent, a proxy might
-/// forward the client's field of that name, or write a placeholder (as Caddy 2.6 does).
+/// Every header is present, and empty if it has no value. If a header were absent, a proxy might
+/// forward the client's own header with this name, or a placeholder (as Caddy 2.6 does).
 pub(in crate::service) fn identity_answer(claims: &Claims) -> Response {
     let Some(values) = claims.identity_fields(|| identity(claims)) else {
         return Problem::Internal.response();
@@ -178,10 +179,10 @@ pub(in crate::service) fn identity_answer(claims: &Claims) -> Response {
 
 /// Returns the values of [`ISSUER`], [`SUBJECT`], [`SCOPE`] and [`CLAIMS`].
 ///
-/// `None` cannot happen: all values are printable ASCII here. If one is not, answer 500 rather than
-/// forward an incomplete identity.
+/// All values are printable ASCII here. If one is not, returns `None`, and the response is a 500
+/// instead of an incomplete identity.
 fn identity(claims: &Claims) -> Option<[HeaderValue; 4]> {
-    // Leaves out names that are not scope tokens: no policy can require them, and one with a space
+    // Skips names that are not scope tokens. No policy can require them, and a name with a space
     // would look like two.
     let scopes: Vec<_> = claims
         .scopes()
@@ -196,9 +197,9 @@ fn identity(claims: &Claims) -> Option<[HeaderValue; 4]> {
     ])
 }
 
-/// Returns the value if a recipient would read it from a header field exactly as written, and
-/// otherwise an empty string. Recipients strip whitespace at the ends (RFC 9110 §5.5), but `"
-/// admin"` is not `"admin"`.
+/// Returns the value if a recipient of the header would see exactly the same value, and otherwise
+/// an empty string. Recipients strip surrounding whitespace (RFC 9110 §5.5), but `" admin"` is not
+/// `"admin"`.
 fn unchanged(value: &str) -> &str {
     let is_printable = value.bytes().all(|byte| matches!(byte, b' '..=b'~'));
     if is_printable && value.trim() == value {

@@ -1,31 +1,32 @@
-//! [`ForwardedTarget`]: the method and path of the request that a proxy asks `/auth` about.
+//! [`ForwardedTarget`]: the method and path of the client's request, which a proxy sends to
+//! `/auth`.
 //!
-//! They are compared only with a DPoP proof. The proxy must overwrite both fields, as the examples
-//! do: a caller who could choose them could use a proof that was made for another request.
+//! They are only compared with a DPoP proof. The proxy must overwrite both headers, as in the
+//! examples. Otherwise, a client could use a proof made for another request.
 
 use warp::http::{HeaderMap, HeaderName, Method, header::HeaderValue};
 
 use crate::auth::{AuthError, RequestHead};
 
 const METHOD: HeaderName = HeaderName::from_static("x-forwarded-method");
-/// Path and query, as the client sent them.
+/// The path and the query, as the client sent them.
 const URI: HeaderName = HeaderName::from_static("x-forwarded-uri");
 
-/// The method and path named by the proxy. If they are absent, no proof matches.
+/// The client's method and path. Without them, no proof matches.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(in crate::service) struct ForwardedTarget {
     method: Option<Method>,
     path: Option<String>,
-    /// True if a field is repeated, the method is invalid, or the URI is not a path. Method and path
-    /// are then `None`.
+    /// True if a header is repeated, the method is invalid, or the URI is not a path. The method
+    /// and the path are then `None`.
     is_unreadable: bool,
 }
 
-/// The error of a field that is repeated or invalid.
+/// The error for a repeated or invalid header.
 struct Unreadable;
 
 impl ForwardedTarget {
-    /// Reads the fields. An invalid field matters only to a request that needs a proof: see
+    /// Reads the headers. Invalid headers are only an error if the request needs a proof. See
     /// [`explains`](Self::explains).
     pub(in crate::service) fn read(headers: &HeaderMap) -> Self {
         Self::try_read(headers).unwrap_or(Self {
@@ -44,7 +45,7 @@ impl ForwardedTarget {
         })
     }
 
-    /// Returns the head of the client's request, with the fields of the proxy's request.
+    /// Returns the head of the client's request, with the headers of the proxy's request.
     pub(in crate::service) fn head<'a>(&'a self, headers: &'a HeaderMap) -> RequestHead<'a> {
         match (&self.method, &self.path) {
             (Some(method), Some(path)) => RequestHead::forwarded(method, path, headers),
@@ -52,8 +53,8 @@ impl ForwardedTarget {
         }
     }
 
-    /// Returns whether the proxy, not the client, caused `error`: the proof matches no request
-    /// because the fields are invalid.
+    /// Returns `true` if the proxy is the cause of `error`, because it sent invalid headers that no
+    /// proof can match.
     pub(in crate::service) fn explains(&self, error: AuthError) -> bool {
         self.is_unreadable && error == AuthError::InvalidProof
     }

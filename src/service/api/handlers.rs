@@ -21,9 +21,9 @@ pub async fn public() -> Response {
     )
 }
 
-/// Answers `GET /api/private` with the claims, as the issuer signed them.
+/// Answers `GET /api/private` with the claims.
 pub async fn private(claims: Claims) -> Response {
-    // Claims are personal data, which caches must not store.
+    // Claims are personal data, so caches must not store them.
     let mut response = json_text(claims.json().to_owned());
     let no_store = HeaderValue::from_static("no-store");
     response.headers_mut().insert(CACHE_CONTROL, no_store);
@@ -43,10 +43,11 @@ pub async fn livez() -> Response {
     json_text(r#"{"status":"alive"}"#)
 }
 
-/// Answers `GET /readyz` with 200 if keys are held, a shared store was read once and the service is
-/// not stopping, and otherwise with 503.
+/// Answers `GET /readyz` with 200 if there are keys, a shared store has been read, and the service
+/// is not stopping. Otherwise, answers with 503.
 ///
-/// Public, so a failed fetch is shown only as one word of a fixed list. The details are in the log.
+/// The response is public, so the reason for a failed fetch is only a word from a fixed list. The
+/// log has the details.
 pub async fn readyz(auth: Auth, is_stopping: bool) -> Response {
     context::set_probe();
     let store = auth.store().health();
@@ -86,7 +87,7 @@ fn no_store(response: Response) -> Response {
     warp::reply::with_header(response, CACHE_CONTROL, "no-store").into_response()
 }
 
-/// Answers with a JSON document that is the same for every caller until the next start.
+/// Answers with a JSON document that is the same for every caller until the service restarts.
 pub async fn document(document: Bytes, caching: &'static str) -> Response {
     warp::reply::with_header(json_text(document), CACHE_CONTROL, caching).into_response()
 }

@@ -1,4 +1,4 @@
-//! Matches requests to rows by path and method. Answers 404 or 405 if no row matches.
+//! Matches requests to rows by path and method, and answers 404 or 405 if no row matches.
 
 use std::{fmt, slice, sync::Arc};
 
@@ -11,13 +11,12 @@ use crate::auth::{Problem, context};
 pub enum Methods {
     /// One method. `GET` includes `HEAD` (RFC 9110 §9.3.2).
     Only(Method),
-    /// Every method, including those that no standard defines.
+    /// Every method, including non-standard ones.
     Any,
 }
 
 impl Methods {
-    /// Returns the methods to list in `Allow`. Empty for [`Any`](Self::Any), because every method
-    /// is then allowed.
+    /// Returns the methods for `Allow`. Empty for [`Any`](Self::Any).
     fn named(&self) -> &[Method] {
         const GET_AND_HEAD: &[Method] = &[Method::GET, Method::HEAD];
         match self {
@@ -46,7 +45,7 @@ impl fmt::Display for Methods {
 pub(crate) struct Matcher {
     pub(crate) methods: Methods,
     pub(crate) template: &'static str,
-    /// Additional paths that are known only when the service starts.
+    /// Additional paths that are only known when the service starts.
     pub(crate) also: Arc<[Box<str>]>,
 }
 
@@ -59,7 +58,7 @@ impl Matcher {
         }
     }
 
-    /// Accepts the row's methods, and sets the request's route name to the template. Extracts an
+    /// Accepts the row's methods, and records the template as the name of the route. Extracts an
     /// empty tuple, to which later steps append the handler's arguments.
     pub(crate) fn method(
         &self,
@@ -92,8 +91,8 @@ impl Matcher {
     }
 }
 
-/// Answers a request that no row matches: 405 with the allowed methods if rows exist at this path,
-/// otherwise 404.
+/// Answers a request that no row matches: with 405 and the allowed methods if the path exists, and
+/// otherwise with 404.
 pub(crate) fn unrouted(matchers: &[Matcher], path: &str) -> Response {
     let methods: Vec<&str> = matchers
         .iter()
@@ -107,8 +106,8 @@ pub(crate) fn unrouted(matchers: &[Matcher], path: &str) -> Response {
     Problem::method_not_allowed(&methods.join(", "))
 }
 
-/// Returns whether a path matches a template. As in warp, one trailing slash is ignored. A segment
-/// in braces matches any non-empty segment, and a final `*` matches any path below.
+/// Returns `true` if a path matches a template. A segment in braces matches any non-empty segment,
+/// and a final `*` matches any path below. As in warp, one trailing slash is ignored.
 pub(crate) fn is_at(template: &str, path: &str) -> bool {
     let template = template.strip_suffix('/').unwrap_or(template);
     let path = path.strip_suffix('/').unwrap_or(path);

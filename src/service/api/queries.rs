@@ -1,7 +1,7 @@
-//! [`Queries`]: what the queries of requests ask for, each read once.
+//! [`Queries`]: a cache of parsed queries of `/auth`.
 //!
-//! A proxy writes the policy of a path into the query of each request about it, so that the same few
-//! queries come again and again. Reading one of 64 scopes costs half as much as the rest of a request.
+//! A proxy sends the same query for all requests to a path, so there are only a few different
+//! queries. Parsing a query with 64 scopes takes half as long as the rest of a request.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::auth::{
     policy::{Policy, Requirement},
 };
 
-/// The requirements in the query of a request.
+/// The requirements in a query.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct QueryRequirements {
     /// The policy. `None` if a valid token is enough.
@@ -25,15 +25,15 @@ pub(crate) struct QueryRequirements {
 /// Parses the requirements in a query.
 pub(crate) type ReadPolicy = fn(&str) -> Result<QueryRequirements, Problem>;
 
-/// The queries that were read so far. Requests look them up without a lock.
+/// The cached queries. Requests look them up without a lock.
 pub(crate) struct Queries {
     read: ReadPolicy,
-    /// The policy that every query requires too.
+    /// The policy that is required in addition to each query.
     required: Option<Policy>,
     known: ArcSwap<Vec<Arc<Known>>>,
 }
 
-/// A query, and what it asks for.
+/// A query and its requirements.
 pub(crate) struct Known {
     query: Box<str>,
     pub(crate) audience: Option<String>,
@@ -41,8 +41,8 @@ pub(crate) struct Known {
 }
 
 impl Queries {
-    /// The most queries that are kept, and the longest of them in bytes. A proxy has a query for each
-    /// policy; a stranger who may write queries could send any number.
+    /// The maximum number of cached queries, and of bytes in each of them. A proxy has one query
+    /// for each policy, but a client that can send its own queries could send any number of them.
     const MOST: usize = 64;
     const LONGEST: usize = 2048;
 
@@ -54,10 +54,10 @@ impl Queries {
         }
     }
 
-    /// Returns what a query requires.
+    /// Returns the requirements of a query.
     ///
     /// # Errors
-    /// The problem of a query that cannot be read. It is read again the next time.
+    /// Returns the problem with an invalid query. Problems are not cached.
     pub(crate) fn required_by(&self, query: &str) -> Result<Arc<Known>, Problem> {
         let held = self.known.load();
         if let Some(known) = held.iter().find(|known| *known.query == *query) {
@@ -74,7 +74,7 @@ impl Queries {
         if held.len() < Self::MOST && query.len() <= Self::LONGEST {
             self.known.rcu(|held| {
                 let mut held = Vec::clone(held);
-                // Another request may have taken the last place since.
+                // Another request may have taken the last place in the meantime.
                 if held.len() < Self::MOST {
                     held.push(Arc::clone(&known));
                 }
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
     use crate::auth::policy::scope;
 
-    /// Asks for the scope `b` and for the query as the audience.
+    /// Requires the scope `b`, and the query as the audience.
     fn read(query: &str) -> Result<QueryRequirements, Problem> {
         if query == "wrong" {
             return Err(Problem::BadRequest);

@@ -1,10 +1,11 @@
 //! A row of the route table, and the builder that creates it.
 //!
-//! A row names its path, method and policy once. Its filter answers requests. Its data serves
-//! everything else: `Allow` of a 405, route names in logs, scopes in descriptions.
+//! A row defines its path, method and policy in one place. Its filter answers requests. Its data is
+//! used for everything else: `Allow` in a 405, route names in logs, and scopes in the
+//! documentation.
 //!
-//! The builder's steps have the order in which a request is checked: path, method, token, policy,
-//! body. Each step that extracts a value adds an argument to the handler.
+//! The steps of the builder are in the order in which a request is checked: path, method, token,
+//! policy, body. Each step that extracts a value adds an argument to the handler.
 
 use std::{convert::Infallible, fmt, future::Future, sync::Arc};
 
@@ -64,7 +65,7 @@ macro_rules! __service_route {
 }
 pub use crate::__service_route as route;
 
-/// The verifier for protected rows, and the policy that they all require.
+/// The verifier and the options for the route table.
 #[derive(Debug, Clone)]
 pub struct Access {
     /// Verifies the tokens.
@@ -73,11 +74,11 @@ pub struct Access {
     pub required: Option<Policy>,
     /// The scopes in the metadata of the resource. Defaults to those that the rows require.
     pub resource_scopes: Option<Vec<String>>,
-    /// The settings of `/docs`. `None` turns the documentation off. Defaults to the plain pages.
+    /// The settings of `/docs`. `None` turns the documentation off. Defaults to on.
     pub docs: Option<Docs>,
-    /// Answers every path below `/auth` as `/auth`. Defaults to `false`.
+    /// Answers every path below `/auth` like `/auth`. Defaults to `false`.
     pub forward_auth_paths: bool,
-    /// Serves the three routes below `/api`, which are for trying the service out. Defaults to `true`.
+    /// Serves the three demo routes below `/api`. Defaults to `true`.
     pub demo_routes: bool,
 }
 
@@ -101,21 +102,21 @@ pub struct Row {
     pub methods: Methods,
     /// The path.
     pub template: &'static str,
-    /// Additional paths that are known only when the service starts.
+    /// Additional paths that are only known when the service starts.
     pub also: Arc<[Box<str>]>,
     /// The requirement of the row. `None` if it requires no token.
     pub requires: Option<Requires>,
-    /// Set if the row reads a JSON body.
+    /// True if the row reads a JSON body.
     pub takes_json: bool,
     /// The purpose of the row, in a few words.
     pub summary: &'static str,
-    /// The form of a successful answer.
+    /// The kind of a successful response.
     pub form: Form,
     before: Prepend,
 }
 
 impl Row {
-    /// Sets the row's documentation: its purpose, and the form of a successful answer.
+    /// Sets the row's documentation: its purpose, and the kind of a successful response.
     #[must_use]
     pub fn says(self, summary: &'static str, form: Form) -> Self {
         Self {
@@ -133,7 +134,7 @@ pub struct Requires {
     pub policy: Option<Policy>,
 }
 
-/// The form of a successful answer.
+/// The kind of a successful response.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Form {
     /// An object without a documented schema.
@@ -143,8 +144,7 @@ pub enum Form {
     Message,
     /// The claims of the token.
     Claims,
-    /// Header fields for the application behind a proxy, and no body. The query contains the
-    /// policy.
+    /// Headers for the application behind a proxy, and no body. The query contains the policy.
     Forwarded,
     /// The state of the keys, with 200 or 503.
     Readiness,
@@ -158,11 +158,11 @@ pub enum Form {
     File,
 }
 
-/// Puts a row's filter before the filters of the rows below it.
+/// Chains a row's filter before the filters of the rows below it.
 ///
-/// This is a function because the filters of all rows have different types. A list would need to
-/// box each filter, and again together with those below it, and each box allocates for every
-/// request that passes it.
+/// This is a function because the filters of the rows have different types. In a list, each filter
+/// would have to be boxed, and boxed again together with those below it. Each box allocates for
+/// every request that passes through it.
 #[derive(Clone)]
 struct Prepend(Arc<dyn Fn(Answers) -> Answers + Send + Sync>);
 
@@ -184,8 +184,8 @@ impl fmt::Debug for Prepend {
     }
 }
 
-/// Joins the rows into one filter that answers every request. A request that no row matches gets
-/// 404, or 405 with the allowed methods of its path.
+/// Combines the rows into one filter that answers every request. A request that no row matches gets
+/// a 404, or a 405 with the allowed methods of its path.
 pub fn table(
     rows: Vec<Row>,
 ) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + 'static {
@@ -201,14 +201,14 @@ pub fn table(
     let nothing = warp::any()
         .and_then(|| async { Err::<Response, _>(warp::reject::not_found()) })
         .boxed();
-    // Builds from the last row to the first, so that a request passes only the rows above its own.
+    // Starts with the last row, so that a request only passes through the rows above its own.
     rows.into_iter()
         .rfold(nothing, |below, row| (row.before.0)(below))
         .or(unrouted)
         .unify()
 }
 
-/// Returns the scopes that the policies of the rows name.
+/// Returns the scopes in the policies of the rows.
 pub(crate) fn named_scopes<'r>(rows: impl Iterator<Item = &'r Row>) -> Vec<String> {
     rows.filter_map(|row| row.requires.as_ref()?.policy.as_ref())
         .flat_map(Policy::named_scopes)
@@ -227,7 +227,7 @@ impl<F, T> Extracts<T> for F where
 {
 }
 
-/// A tuple of handler arguments that one more can be appended to.
+/// A tuple of handler arguments, to which another argument can be appended.
 pub trait Append<V>: Send + 'static {
     /// The tuple with the appended argument.
     type Output: Send + 'static;
@@ -236,9 +236,9 @@ pub trait Append<V>: Send + 'static {
     fn append(self, value: V) -> Self::Output;
 }
 
-/// An async function that answers with the arguments in the tuple `T`.
+/// An async function that takes the arguments in the tuple `T` and returns a response.
 pub trait Handler<T>: Clone + Send + Sync + 'static {
-    /// The future of the answer.
+    /// The future that returns the response.
     type Answer: Future<Output: Reply> + Send + 'static;
 
     /// Calls the function.
@@ -288,12 +288,12 @@ pub struct Route<F> {
     matcher: Matcher,
     requires: Option<Requires>,
     takes_json: bool,
-    /// Set if some successful answers must carry a nonce for the next DPoP proof.
+    /// Set if successful responses may have to renew the client's DPoP nonce.
     nonces: Option<Auth>,
     filter: F,
 }
 
-/// Starts a row. Call it through [`route!`], which keeps the template and the path the same.
+/// Starts a row. Use [`route!`] instead, which creates the path from the template.
 pub fn at<F>(methods: Methods, template: &'static str, path: F) -> Route<impl Extracts<()>>
 where
     F: Filter<Extract = (), Error = Rejection> + Clone + Send + Sync + 'static,
@@ -322,7 +322,7 @@ pub(crate) fn at_below(
     at(methods, template, warp::path(segment).and(below))
 }
 
-/// Starts a row whose path has a segment that is passed to the handler. Call it through [`route!`].
+/// Starts a row whose path has a segment passed to the handler. Use [`route!`] instead.
 pub fn at_segment<F, S>(
     methods: Methods,
     template: &'static str,
@@ -343,7 +343,7 @@ where
 }
 
 impl<F: Extracts<()>> Route<F> {
-    /// Answers these paths too, under the same route name.
+    /// Also answers these paths, under the same route name.
     pub(crate) fn also_at(self, paths: Arc<[Box<str>]>) -> Route<impl Extracts<()>> {
         let other = Matcher::also(Arc::clone(&paths));
         let matcher = Matcher {
@@ -362,7 +362,7 @@ impl<F: Extracts<()>> Route<F> {
 }
 
 impl<F> Route<F> {
-    /// Extracts the header fields.
+    /// Extracts the headers.
     pub fn headers<T>(self) -> Route<impl Extracts<T::Output>>
     where
         F: Extracts<T>,
@@ -450,7 +450,7 @@ impl<F> Route<F> {
         answered.row()
     }
 
-    /// Finishes the row. Its filter now extracts the answer.
+    /// Finishes the row. Its filter extracts the response.
     fn row<A>(self) -> Row
     where
         F: Extracts<A>,
@@ -466,7 +466,7 @@ impl<F> Route<F> {
             form: Form::default(),
             before: match self.nonces {
                 None => Prepend::new(closed(self.filter)),
-                // Boxed, so that the filters of all rows exist only once.
+                // Boxed, so that the filter types are not instantiated several times.
                 Some(auth) => Prepend::new(closed(self.filter.boxed().map(move |answer: A| {
                     let mut answer = answer.into_response();
                     renew_nonce(&auth, &mut answer);
@@ -507,7 +507,7 @@ pub struct ProtectedRoute<'a, F> {
 }
 
 impl<'a, F> ProtectedRoute<'a, F> {
-    /// Additionally requires that the token grants `policy`.
+    /// Also requires that the token meets `policy`.
     #[must_use]
     pub fn require(self, policy: Policy) -> Self {
         Self {
@@ -516,8 +516,8 @@ impl<'a, F> ProtectedRoute<'a, F> {
         }
     }
 
-    /// Additionally requires that the token grants the policy that `read` finds in the query. If
-    /// `read` fails, its problem is the answer, even if the token is invalid.
+    /// Also requires that the token meets the policy that `read` returns for the query. If `read`
+    /// fails, the response is that problem, even if the token is invalid.
     pub(crate) fn require_by_query(self, read: ReadPolicy) -> QueryPolicyRoute<'a, F> {
         QueryPolicyRoute {
             protected: self,
@@ -550,8 +550,8 @@ impl<'a, F> ProtectedRoute<'a, F> {
         }
     }
 
-    /// Returns the filter for a row whose tokens come with proofs. Boxed, so that the filters with
-    /// and without a policy have one type.
+    /// Returns the filter for a row whose tokens come with proofs. Boxed, so that the type is the
+    /// same with and without a policy.
     fn with_target<X>(&self) -> BoxedFilter<(Claims<X>,)>
     where
         X: DeserializeOwned + Send + 'static,
@@ -611,9 +611,9 @@ impl<F> ProtectedJsonRoute<'_, F> {
     }
 }
 
-/// A row for a proxy that asks about a request of its client, without a handler. The policy is in the
-/// query. The client's method and path are in fields that the proxy sends, and so is the client's
-/// certificate: the one of the connection is the proxy's.
+/// A row for a proxy that forwards the head of a client's request, without a handler. The policy is
+/// in the query. The client's method, path and certificate are in headers from the proxy, because
+/// the certificate of the connection is the proxy's own.
 #[derive(Debug)]
 pub(crate) struct QueryPolicyRoute<'a, F> {
     protected: ProtectedRoute<'a, F>,
@@ -644,13 +644,13 @@ impl<F> QueryPolicyRoute<'_, F> {
                     Err(problem) => return problem.response(),
                 };
                 context::set_original_with(|| original(&headers));
-                // It is only read if tokens come with proofs.
+                // Only needed if tokens come with proofs.
                 let forwarded = if auth.accepts_proofs() {
                     ForwardedTarget::read(&headers)
                 } else {
                     ForwardedTarget::default()
                 };
-                // Excludes the certificate of the connection, which belongs to the proxy.
+                // Does not include the certificate of the connection, which is the proxy's.
                 let request = forwarded.head(&headers);
                 let verdict = match (&asked.audience, &asked.requirement) {
                     (Some(audience), requirement) => {
@@ -690,8 +690,8 @@ impl<F> QueryPolicyRoute<'_, F> {
     }
 }
 
-/// Returns the client's original request, as reported by the proxy. It is used only for the log. A
-/// client controls the texts, so they are cut and escaped.
+/// Returns the client's original request, as reported by the proxy. It is only used for the log.
+/// The client controls these strings, so they are truncated and escaped.
 fn original(headers: &HeaderMap) -> Original {
     let shown = |name: &str| {
         let mut values = headers.get_all(name).iter();
@@ -713,7 +713,8 @@ pub(crate) struct Target {
     pub(crate) query: String,
 }
 
-/// Adds the nonce for the next proof to a successful answer, near the end of the nonce's validity.
+/// Adds the nonce for the next proof to a successful response, if the client's nonce may soon
+/// expire.
 fn renew_nonce(auth: &Auth, answer: &mut Response) {
     const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
     let nonce = auth.dpop_nonce().filter(|_| answer.status().is_success());

@@ -1,4 +1,4 @@
-//! The route table: every path, method and policy on one screen.
+//! The route table, with every path, method and policy.
 
 use std::{convert::Infallible, future::ready};
 
@@ -23,9 +23,9 @@ use crate::{
     },
 };
 
-/// Returns the service's routes. They answer every request, so no rejection is left to handle.
+/// Returns the service's routes. They answer every request, and never reject.
 ///
-/// `/readyz` answers 503 while `is_stopping` returns true.
+/// `/readyz` returns 503 while `is_stopping` returns true.
 pub fn routes<S>(
     access: &Access,
     is_stopping: S,
@@ -36,7 +36,7 @@ where
     table(rows(access, is_stopping))
 }
 
-/// The rows of the table. Each has a path, a method, a permission and a handler.
+/// Returns the rows of the table.
 pub fn rows(
     access: &Access,
     is_stopping: impl Fn() -> bool + Clone + Send + Sync + 'static,
@@ -80,7 +80,7 @@ pub fn rows(
         rows.push(row);
     }
     if access.forward_auth_paths {
-        // The client controls the query here, so it must not name a policy.
+        // The client controls the query here, so it must not contain the policy.
         let below = at_below(Methods::Any, "/auth/*", "auth")
             .with_auth(access)
             .require_by_query(|_| Ok(QueryRequirements::default()))
@@ -102,7 +102,7 @@ pub fn rows(
     rows
 }
 
-/// The routes for trying the service out. An application has its own.
+/// The demo routes.
 fn demo_rows(access: &Access) -> [Row; 3] {
     [
         route!(GET, "api" / "public")
@@ -125,8 +125,8 @@ fn demo_rows(access: &Access) -> [Row; 3] {
     ]
 }
 
-/// The list of the rows above it, for users who open the service's address. It shows less than
-/// `/openapi.json`, and is turned off with it.
+/// A list of the rows above it, for users who open the service's URL. It shows less than
+/// `/openapi.json`, and is turned off together with it.
 fn index(rows: &[Row]) -> Row {
     let routes = rows.iter().map(|row| {
         json!({
@@ -163,11 +163,11 @@ fn error_pages() -> [Row; 2] {
     ]
 }
 
-/// The metadata of the resources (RFC 9728): the configured one, and every audience that is a URL.
-/// `None` if no resource is configured.
+/// The metadata of the resources (RFC 9728): of the configured resource, and of every audience that
+/// is a URL. `None` if no resource is configured.
 ///
-/// A document is selected by its path, or by `audience` in the query, which a proxy adds if two
-/// resources have the same path. It is never selected by `Host`, because a client can choose it.
+/// The path selects the document. If two resources have the same path, the proxy adds `audience` to
+/// the query. `Host` does not select a document, because a client can choose it.
 fn metadata(access: &Access, rows: &[Row]) -> Option<Row> {
     let scopes = access.resource_scopes.clone();
     let scopes = scopes.unwrap_or_else(|| named_scopes(rows.iter().filter(|row| !is_demo(row))));
@@ -197,13 +197,12 @@ fn metadata(access: &Access, rows: &[Row]) -> Option<Row> {
     Some(row)
 }
 
-/// Returns whether a row only demonstrates the service. Its scopes do not matter to a resource's
-/// clients.
+/// Returns `true` if a row is a demo route. Its scopes are not listed in the metadata.
 fn is_demo(row: &Row) -> bool {
     row.template.starts_with("/api/")
 }
 
-/// The location of the metadata of one resource.
+/// The path of the metadata of a resource.
 struct Document {
     /// The audience. `None` for the configured resource.
     audience: Option<String>,
@@ -226,20 +225,20 @@ impl Document {
             .collect()
     }
 
-    /// Serializes the document. Only the requested document is serialized, because each lists
-    /// issuers and there may be as many documents as issuers.
+    /// Serializes the document. Not done in advance for all documents, because each lists its
+    /// issuers, and there may be as many documents as issuers.
     fn text(&self, auth: &Auth, scopes: &[String]) -> Option<Bytes> {
         let metadata = match &self.audience {
             None => auth.metadata(scopes),
             Some(audience) => auth.for_audience(audience)?.metadata(scopes),
         };
-        // Contains only strings, which always serialize.
+        // Serialization cannot fail, because there are only strings.
         serde_json::to_vec(&metadata?).ok().map(Bytes::from)
     }
 
-    /// Returns the requested document. Without a query, this is the first one with the path. The
-    /// bare well-known path always means the configured resource, even if that has a path, because
-    /// simple clients try only the bare path. `None` if the query names no resource.
+    /// Returns the requested document. Without a query, this is the first one with the path. Some
+    /// clients only try the well-known path without a suffix, so it returns the configured resource
+    /// even if that has a path. `None` if the audience in the query is not a resource.
     fn find<'d>(documents: &'d [Self], target: &Target) -> Option<&'d Self> {
         let path = target.path.as_str();
         if target.query.is_empty() {
@@ -253,14 +252,14 @@ impl Document {
     }
 }
 
-/// The rows for the description of the rows above, and for the page to try them.
+/// The rows for `/openapi.json`, which describes the rows above, and for `/docs`.
 #[cfg(feature = "docs")]
 fn docs_pages(access: &Access, rows: &[Row]) -> Vec<Row> {
     let Some(docs) = &access.docs else {
         return Vec::new();
     };
-    // The description lists these rows too, but they also serve it. Their data does not depend on
-    // it, so they are first created with an empty description.
+    // The document describes these rows too, but they also serve it. They are first created with an
+    // empty document, because their data does not depend on it.
     let named = docs_rows(docs, String::new());
     let all: Vec<&Row> = rows.iter().chain(&named).collect();
     let schemes = Schemes {

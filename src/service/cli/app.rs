@@ -1,7 +1,7 @@
 //! [`App`]: the running service, shared by `serve` and `dev`.
 //!
-//! Binds the sockets, serves the routes and the metrics on them, and reloads keys and certificate
-//! on SIGHUP.
+//! The app binds the sockets, serves the routes and the metrics, and reloads the keys and the
+//! certificate on SIGHUP.
 
 use std::{
     convert::Infallible,
@@ -41,8 +41,8 @@ use crate::{
     },
 };
 
-/// The maximum number of connections to the metrics listener. Their descriptors come from the
-/// reserve that key fetches also need.
+/// The maximum number of connections to the metrics listener. They use descriptors of the reserve,
+/// which key fetches also need.
 const MAX_SCRAPERS: usize = 16;
 
 /// The service with its bound sockets, before it starts serving.
@@ -50,7 +50,7 @@ pub(in crate::service) struct App {
     service: Listener,
     metrics: Option<Listener>,
     tls: Option<Tls>,
-    /// Set for `dev`: the service accepts only requests to this address or a name of loopback.
+    /// Set by `dev`: only requests to this address or a loopback name are accepted.
     only_for: Option<SocketAddr>,
 }
 
@@ -78,8 +78,8 @@ impl App {
         })
     }
 
-    /// Accepts only requests whose `Host` is the service's address or a name of loopback, so that
-    /// no web page can read the service under its own host name (DNS rebinding).
+    /// Accepts only requests whose `Host` is the service's address or a loopback name. This
+    /// prevents web pages from reading responses by DNS rebinding.
     pub(in crate::service) fn only_for_loopback(self) -> Result<Self, Failure> {
         let only_for = Some(self.service_address()?);
         Ok(Self { only_for, ..self })
@@ -96,7 +96,7 @@ impl App {
         address.transpose().map_err(Failure::Process)
     }
 
-    /// Serves until the shutdown is complete. Metrics are served until then.
+    /// Serves the routes and the metrics until the shutdown is complete.
     pub(in crate::service) async fn serve(
         self,
         access: &Access,
@@ -131,7 +131,7 @@ impl App {
     }
 }
 
-/// Starts the traces that the environment configures. If that fails, the service runs without them.
+/// Starts tracing if the environment configures it. If this fails, the service runs without traces.
 #[cfg(feature = "otel")]
 fn traces() -> Option<Traces> {
     match Traces::from_environment() {
@@ -169,7 +169,7 @@ async fn serve_routes<F>(
 pub async fn serve_metrics(metrics: Metrics, listener: Listener) {
     let shown = metrics.clone();
     let path = warp::path!("metrics").and(warp::get());
-    // A field that is not text requests no format, and is no reason to reject a scraper.
+    // Ignores an `Accept` that is not text, instead of rejecting the scraper.
     let page = path
         .and(warp::header::headers_cloned())
         .map(move |headers: HeaderMap| {
@@ -199,7 +199,7 @@ async fn bind(variable: &'static str, address: SocketAddr) -> Result<Listener, F
         .map_err(|error| Failure::Listen(variable, address, error))
 }
 
-/// Runs a task. Stays pending forever for `None`, so that `select!` can always include it.
+/// Runs a task. `None` is pending forever, for use in `select!`.
 async fn run_or_pend(task: Option<impl Future<Output = ()>>) {
     match task {
         Some(task) => task.await,
@@ -207,17 +207,17 @@ async fn run_or_pend(task: Option<impl Future<Output = ()>>) {
     }
 }
 
-/// SIGHUP, which requests a reload of keys and certificate.
+/// SIGHUP, which reloads the keys and the certificate.
 #[cfg(unix)]
 pub(in crate::service) struct HangupSignal {
     signal: tokio::signal::unix::Signal,
-    /// The configuration whose issuers file is read again, if it has one.
+    /// The configuration with the issuers file to reload, if any.
     config: Option<Config>,
 }
 
 #[cfg(unix)]
 impl HangupSignal {
-    /// Registers the handler. From then on, closing the terminal no longer ends the process.
+    /// Registers the handler. Closing the terminal then does not end the process any more.
     pub(in crate::service) fn new() -> Result<Self, Failure> {
         use tokio::signal::unix::{SignalKind, signal};
 
@@ -229,7 +229,7 @@ impl HangupSignal {
         })
     }
 
-    /// Also reads the issuers file of this configuration again.
+    /// Also reloads the issuers file of this configuration.
     pub(in crate::service) fn with_issuers_of(self, config: &Config) -> Self {
         let config = config.issuers_file.is_some().then(|| config.clone());
         Self { config, ..self }

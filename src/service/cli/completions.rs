@@ -20,8 +20,8 @@ pub(in crate::service) fn run(mut command: Command, shell: Shell) -> Result<(), 
         .try_generate(&command, &mut script)
         .map_err(Failure::Process)?;
     if shell == Shell::Bash {
-        // clap_complete treats the hyphen in the program's name as the start of a subcommand
-        // (clap-rs/clap#6421), so nothing after a command would be completed.
+        // Works around clap-rs/clap#6421: clap_complete treats the hyphen in the program's name as
+        // the start of a subcommand, so completion would not work after a command.
         let named = String::from_utf8_lossy(&script);
         script = named.replace("warp__subcmd__bearer", "warp__bearer").into();
     }

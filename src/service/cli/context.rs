@@ -1,4 +1,4 @@
-//! [`Context`]: the data that messages about an issuer depend on, besides the issuer.
+//! [`Context`]: what messages about an issuer depend on, apart from the issuer itself.
 
 use crate::service::config::{Config, Environment, quoted};
 
@@ -7,7 +7,7 @@ pub(in crate::service) struct Context<'a> {
     pub(in crate::service) config: &'a Config,
     /// True if https requests go through a proxy, which resolves their host names.
     pub(in crate::service) has_proxy: bool,
-    /// `SSL_CERT_FILE` in a form that may be displayed, if it is set.
+    /// The displayable value of `SSL_CERT_FILE`, if it is set.
     pub(in crate::service) authorities: Option<String>,
     /// The current time, in seconds since the epoch.
     pub(in crate::service) now: f64,

@@ -1,4 +1,4 @@
-//! [`Failure`]: the reason why a command failed, as text and as an exit code.
+//! [`Failure`]: the reason why a command failed, with a message and an exit code.
 
 use std::{fmt, io, net::SocketAddr, process::ExitCode};
 
@@ -7,12 +7,12 @@ use crate::{
     service::{config::Faults, http::tls::TlsError},
 };
 
-/// The reason why a command failed. Displays one or more lines, each of which says what to do.
+/// The reason why a command failed. The message has one or more lines, and says what to do.
 #[derive(Debug)]
 pub enum Failure {
     /// The command line is invalid.
     Usage(String),
-    /// The configuration is invalid. Each fault names its variable.
+    /// The configuration is invalid. Each fault says which variable it is about.
     Config(Faults),
     /// The library rejects a configuration that the service has accepted.
     Setup(SetupError),
@@ -28,13 +28,13 @@ pub enum Failure {
     Input(String),
     /// No source of revocations is configured.
     NoSource(String),
-    /// A source of revocations cannot be written.
+    /// A source of revocations cannot be written to.
     Source(String),
     /// The command has already printed the reason.
     Reported,
     /// The address of this variable cannot be bound.
     Listen(&'static str, SocketAddr, io::Error),
-    /// The system refuses something that every process needs, such as signals or threads.
+    /// The operating system refuses a basic resource, such as signal handlers or threads.
     Process(io::Error),
 }
 

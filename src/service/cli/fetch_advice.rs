@@ -1,7 +1,7 @@
 //! Advice for an operator when an issuer's document cannot be fetched.
 //!
-//! Every setting named here exists, and removing a setting is only suggested if it is set. For an
-//! issuer of the issuers file, the advice names the options of its table.
+//! The advice only mentions settings that exist, and only suggests removing a setting that is set.
+//! For an issuer in the issuers file, it mentions the options of the file.
 
 use reqwest::StatusCode;
 
@@ -16,13 +16,13 @@ use crate::{
 /// The document that cannot be fetched.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::service) enum Wanted<'a> {
-    /// The metadata of the issuer, and the address of the keys in them, if they name one.
+    /// The metadata of the issuer, and the URL of the keys in them, if any.
     Metadata { jwks_uri: Option<&'a str> },
     /// The key set.
     KeySet,
 }
 
-/// Returns the advice for `error`, as one sentence without its full stop.
+/// Returns the advice for `error`, as a sentence without a full stop.
 pub(in crate::service) fn fetch_advice(
     error: &FetchError,
     wanted: Wanted<'_>,

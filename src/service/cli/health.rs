@@ -1,8 +1,8 @@
-//! `warp-bearer health`: asks the service at `LISTEN` whether it is alive or ready, as a container
-//! health check.
+//! `warp-bearer health`: checks whether the service at `LISTEN` is alive or ready, for container
+//! health checks.
 //!
-//! Reads only the address of the service, sends no request to an issuer, and works in an image
-//! without any other program.
+//! The command only reads the address of the service from the configuration, sends no requests to
+//! issuers, and works in an image without any other program.
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -19,7 +19,7 @@ Examples:
   warp-bearer health
   until warp-bearer health --ready; do sleep 1; done";
 
-/// A slower service counts as unhealthy.
+/// The timeout, after which the service counts as unhealthy.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Requests `/readyz` if `ready`, and otherwise `/livez`.
@@ -35,7 +35,7 @@ pub(in crate::service) async fn run(ready: bool) -> Result<(), Failure> {
     request(&format!("{scheme}://{}/{path}", reachable(service.listen))).await
 }
 
-/// Returns an address on this machine that reaches a service listening on `listen`.
+/// Returns the address on this machine to connect to, for a service that listens on `listen`.
 fn reachable(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
@@ -51,8 +51,8 @@ async fn request(url: &str) -> Result<(), Failure> {
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
         .timeout(TIMEOUT)
-        // The certificate is for the public name of the service, but this request uses an address
-        // of this machine.
+        // The certificate is for the public name of the service, but this request uses a local
+        // address.
         .tls_danger_accept_invalid_certs(true)
         .build()
         .map_err(|_| unhealthy("cannot be requested".to_owned()))?;

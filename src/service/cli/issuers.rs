@@ -1,5 +1,5 @@
-//! `warp-bearer issuers`: writes an issuers file from variables. Also reloads the file for the
-//! service.
+//! `warp-bearer issuers`: prints an issuers file for existing variables. Also reloads the file in
+//! the service.
 
 use std::path::PathBuf;
 
@@ -44,7 +44,7 @@ pub(in crate::service) fn run(command: Command) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Reads the issuers file again. If it has a fault, the issuers stay unchanged.
+/// Reloads the issuers file. If it has a fault, the issuers stay unchanged.
 pub(in crate::service) fn reload(config: &Config, auth: &Auth) {
     let tables = match read(config) {
         Ok(tables) => tables,

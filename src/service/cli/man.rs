@@ -40,7 +40,7 @@ pub(in crate::service) fn run(mut program: Command, name: Option<&str>) -> Resul
     terminal::print_bytes(&page).map_err(Failure::Process)
 }
 
-/// Renders a page. The examples get their own section, which keeps their line breaks.
+/// Renders a page. The examples get their own section, to keep their line breaks.
 fn roff(command: Command) -> io::Result<Vec<u8>> {
     let after = command.get_after_help().map(ToString::to_string);
     let after = after.unwrap_or_default();
@@ -57,7 +57,7 @@ fn roff(command: Command) -> io::Result<Vec<u8>> {
 
     let mut page = Vec::new();
     Man::new(command.after_help(Resettable::from(rest)))
-        // The page has no date. Without quotes, the next field would be taken as the date.
+        // Sets an empty date. Without the quotes, roff would take the next argument as the date.
         .date("\"\"")
         .source(concat!("warp-bearer ", env!("CARGO_PKG_VERSION")))
         .manual("warp-bearer")

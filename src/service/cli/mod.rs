@@ -93,15 +93,15 @@ enum Command {
 /// Runs the command of this command line until it ends.
 ///
 /// # Errors
-/// A [`Failure`], which says what to do and has an exit code.
+/// Returns a [`Failure`] with a message and an exit code.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
     let command = match Cli::try_parse_from(pasted_commands(arguments)) {
         Ok(cli) => cli.command.unwrap_or(Command::Serve),
-        // clap repeats unknown arguments, and one may be a token.
+        // clap's message contains unknown arguments, and one of them may be a token.
         Err(error) if error.use_stderr() => {
             return Err(Failure::Usage(explain::shorten_all(&error.to_string())));
         }
-        // clap returns help and version as errors, although they are successes.
+        // clap returns the help and the version as errors too.
         Err(output) => return output.print().map_err(Failure::Process),
     };
     runtime().map_err(Failure::Process)?.block_on(async {
@@ -120,8 +120,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure>
     })
 }
 
-/// Joins a command pasted after `explain`, such as `curl -H '…' URL`, into one argument, so that
-/// its options are not parsed as ours.
+/// Joins a command pasted after `explain`, such as `curl -H '…' URL`, into one argument.
+/// Otherwise, its options would be parsed as options of `explain`.
 fn pasted_commands(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     const COMMANDS: [&str; 5] = ["curl", "wget", "http", "https", "xh"];
     let mut arguments: Vec<OsString> = arguments.into_iter().collect();
@@ -143,8 +143,8 @@ fn pasted_commands(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsStrin
     arguments
 }
 
-/// Creates a runtime with one thread per processor. With a single processor, the multi-threaded
-/// scheduler would only cost time.
+/// Creates a runtime with one thread per processor. With only one processor, the current-thread
+/// scheduler is faster.
 fn runtime() -> io::Result<Runtime> {
     let processors = thread::available_parallelism().map_or(1, NonZero::get);
     let mut builder = match processors {

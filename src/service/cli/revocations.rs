@@ -105,7 +105,7 @@ pub(in crate::service) fn described(entry: &Revocation) -> String {
     format!("{}{before}, {until}", Terminal::clean(&target))
 }
 
-#[allow(clippy::cast_possible_truncation)] // saturates, and jiff rejects what it cannot show
+#[allow(clippy::cast_possible_truncation)] // saturates, and jiff rejects times out of its range
 fn shown(seconds: f64) -> String {
     let time = Timestamp::from_second(seconds as i64);
     time.map_or_else(|_| seconds.to_string(), |time| time.to_string())

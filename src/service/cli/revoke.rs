@@ -157,8 +157,8 @@ async fn publish(store: &Store, entry: &Revocation) -> Result<(), Failure> {
     })
 }
 
-/// Appends a line with a single write, so that concurrent commands do not mix their lines. The file
-/// must exist: with a misspelt path, nothing would be revoked.
+/// Appends a line with a single write, so that concurrent commands do not mix up their lines. Does
+/// not create the file, because with a misspelt path, nothing would be revoked.
 fn append(path: &Path, entry: &Revocation) -> io::Result<()> {
     file::read(path).map_err(io::Error::other)?;
     let mut file = OpenOptions::new().read(true).append(true).open(path)?;

@@ -17,7 +17,7 @@ Examples:
   warp-bearer serve
   LISTEN=0.0.0.0:8000 LOG_FORMAT=json warp-bearer";
 
-/// Starts serving immediately. Keys are fetched in the background.
+/// Runs the service. It starts immediately, and fetches the keys in the background.
 pub(in crate::service) async fn run() -> Result<(), Failure> {
     let (config, warnings) = Config::load().map_err(Failure::Config)?;
     let _log = logging::init(&config.log);

@@ -1,4 +1,4 @@
-//! [`Terminal`]: formats output with marks and colours, and escapes untrusted text.
+//! [`Terminal`]: formats output with symbols and colours, and escapes untrusted text.
 
 use std::io::{self, ErrorKind, IsTerminal, Write as _};
 
@@ -13,18 +13,14 @@ pub(crate) struct Terminal {
 /// The meaning of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mark {
-    /// A check passed.
     Good,
-    /// A check failed.
     Bad,
-    /// Something that an operator should check.
     Note,
-    /// Plain information.
     Plain,
 }
 
 impl Terminal {
-    /// Creates a formatter for standard output. Uses colours if they are allowed and standard
+    /// Creates a formatter for standard output, with colours if they are allowed and standard
     /// output is a terminal.
     pub(crate) fn stdout(allow_color: bool) -> Self {
         Self {
@@ -32,8 +28,8 @@ impl Terminal {
         }
     }
 
-    /// Formats a line: a mark, a name padded to `width`, a text, and a fainter second text. Escapes
-    /// and cuts both texts.
+    /// Formats a line: a mark, a name padded to `width`, a text, and a second, fainter text.
+    /// Escapes and truncates both texts.
     pub(crate) fn line(
         self,
         mark: Mark,
@@ -65,7 +61,6 @@ impl Terminal {
         format!("\x1b[1{color}m{text}\x1b[0m")
     }
 
-    /// Formats less important text.
     pub(crate) fn faint(self, text: &str) -> String {
         if self.color {
             format!("\x1b[2m{text}\x1b[0m")
@@ -74,9 +69,9 @@ impl Terminal {
         }
     }
 
-    /// Escapes a whole line and cuts it after 1000 characters.
+    /// Escapes a whole line, and truncates it after 1000 characters.
     ///
-    /// This is a second line of defence. Callers pass untrusted parts of a line as
+    /// This is a second line of defence. Untrusted parts of a line should already be a
     /// [`ShownText`](crate::auth::display::ShownText) or `ShownUrl`, which have lower limits.
     pub(crate) fn clean(text: &str) -> String {
         escaped(&cut(text, 1000))
@@ -104,8 +99,8 @@ impl Mark {
     }
 }
 
-/// Formats JSON as ASCII. Other characters could control a terminal, and JSON parsers treat an
-/// escape the same.
+/// Formats JSON as ASCII, because other characters could control a terminal. For a JSON parser,
+/// escapes make no difference.
 pub(crate) fn ascii(json: &serde_json::Value) -> String {
     let mut ascii = String::new();
     for c in format!("{json:#}").chars() {
@@ -118,8 +113,7 @@ pub(crate) fn ascii(json: &serde_json::Value) -> String {
     ascii
 }
 
-/// Writes to standard output. A closed pipe is not an error, because the reader may have read
-/// enough.
+/// Writes to standard output. A closed pipe is not an error, because the reader may not need more.
 pub(crate) fn print_bytes(bytes: &[u8]) -> io::Result<()> {
     match io::stdout().write_all(bytes) {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),

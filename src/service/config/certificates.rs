@@ -1,4 +1,4 @@
-//! The variables for tokens that are bound to the client's certificate (RFC 8705).
+//! The variables for tokens bound to the client's certificate (RFC 8705).
 
 use crate::{
     auth::CertificateSource,
@@ -21,7 +21,7 @@ pub(super) fn client_auth(reader: &mut Reader) -> ClientAuth {
     }
 }
 
-/// Reads the source of client certificates. `None` if certificate-bound tokens are not accepted.
+/// Reads where client certificates come from. `None` if certificate-bound tokens are not accepted.
 pub(super) fn source(reader: &mut Reader, clients: &ClientAuth) -> Option<CertificateSource> {
     let (requested, certificate) = (TLS_CLIENT_CERT.name(), TLS_CERT_FILE.name());
     let is_requested = *clients != ClientAuth::Off;

@@ -1,7 +1,7 @@
-//! Checks that compare variables: each value is valid on its own, but not in combination.
+//! Checks of combinations of variables, each of which is valid on its own.
 //!
-//! If a combination is ambiguous, the check rejects it instead of choosing a meaning. A value that
-//! is invalid on its own already has a fault; no check adds a second one for it.
+//! An ambiguous combination is rejected, instead of guessing its meaning. A value that is invalid
+//! on its own already has a fault, and no check adds a second one.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -40,7 +40,7 @@ pub(super) const OF_ONE_ISSUER: [&str; 12] = [
     AUTH0_INTROSPECTION_TTL.name(),
 ];
 
-/// Rejects a head limit that is too small for a token of the maximum size.
+/// Rejects a limit for heads that is too small for the largest token.
 pub(super) fn token_size(reader: &mut Reader, token: usize, head: u32) {
     let least = token as u64 + HEAD_WITHOUT_TOKEN;
     let are_set =
@@ -55,10 +55,10 @@ pub(super) fn token_size(reader: &mut Reader, token: usize, head: u32) {
     }
 }
 
-/// The space for the rest of a head besides the token, in bytes.
+/// The bytes to reserve in a head for everything except the token.
 pub(super) const HEAD_WITHOUT_TOKEN: u64 = 4 * 1024;
 
-/// Reports missing variables without which the service cannot verify any token.
+/// Reports missing variables that are required to verify tokens.
 pub(super) fn required(reader: &mut Reader) {
     if reader.is_set(ISSUERS_FILE.name()) {
         for name in OF_ONE_ISSUER {
@@ -69,7 +69,7 @@ pub(super) fn required(reader: &mut Reader) {
                 );
             }
         }
-        // Either the tables have audiences, or the file already has faults.
+        // The tables have audiences, or the file already has faults.
         return;
     }
     if !reader.is_set(AUTH0_DOMAIN.name()) && !reader.is_set(AUTH0_ISSUER.name()) {
@@ -80,8 +80,8 @@ pub(super) fn required(reader: &mut Reader) {
     }
 }
 
-/// Checks the names of the issuers. Keys may be configured only for a single issuer: if several
-/// issuers shared a key, one could sign tokens of another.
+/// Checks the names of the issuers. Keys can only be configured for a single issuer, because
+/// issuers that share a key could sign each other's tokens.
 pub(super) fn issuers(reader: &mut Reader, issuers: &[String], needs_key_set: bool) {
     if issuers.len() > 1 {
         for name in [
@@ -125,10 +125,10 @@ pub(super) fn port(reader: &mut Reader) {
     reader.warn(PORT, format_args!("not read; set {listen}"));
 }
 
-/// Warns about an Auth0 issuer without the trailing slash, a common mistake that rejects every
-/// token.
+/// Warns about an Auth0 issuer without the trailing slash. This is a common mistake, and every
+/// token is then rejected.
 fn slash(reader: &mut Reader, issuers: &[String]) {
-    // If AUTH0_DOMAIN is set, the issuer is most likely a custom domain of Auth0.
+    // If AUTH0_DOMAIN is set, the issuer is probably a custom domain of Auth0.
     let is_auth0 = reader.is_set(AUTH0_DOMAIN.name());
     let is_bare = |issuer: &&String| issuer.matches('/').count() == 2;
     for issuer in issuers
@@ -153,8 +153,8 @@ pub(super) fn key_sources(reader: &mut Reader) {
     }
 }
 
-/// Warns if a token for the resource would not be accepted. A client that has read the metadata
-/// requests a token for the resource (RFC 8707 §2).
+/// Warns if tokens for the resource would be rejected. A client that has read the metadata requests
+/// such a token (RFC 8707 §2).
 pub(super) fn resource(reader: &mut Reader, resource: Option<&str>, audiences: &[String]) {
     let Some(resource) = resource.filter(|_| !reader.is_set(ISSUERS_FILE.name())) else {
         return;
@@ -171,7 +171,7 @@ pub(super) fn resource(reader: &mut Reader, resource: Option<&str>, audiences: &
     }
 }
 
-/// Warns about scopes that would not be listed in any metadata.
+/// Warns about scopes that no metadata would list.
 pub(super) fn resource_scopes(
     reader: &mut Reader,
     resource: Option<&str>,
@@ -232,7 +232,7 @@ pub(super) fn tls(reader: &mut Reader) {
     }
 }
 
-/// Rejects `*` next to other origins, because such a list is contradictory.
+/// Rejects `*` together with other origins, because such a list is contradictory.
 pub(super) fn any_origin_among_others(reader: &mut Reader) {
     reader.fault(
         CORS_ORIGINS.name(),
@@ -240,12 +240,12 @@ pub(super) fn any_origin_among_others(reader: &mut Reader) {
     );
 }
 
-/// Rejects two listeners on the same address and port. Port 0 gives each a different port.
+/// Rejects two listeners on the same address and port, unless the port is 0.
 pub(super) fn listeners(reader: &mut Reader, listen: SocketAddr, metrics: Option<SocketAddr>) {
     let Some(metrics) = metrics else {
         return;
     };
-    // The reader has replaced an invalid LISTEN with its default.
+    // An invalid LISTEN has been replaced with its default.
     if reader.has_fault(LISTEN.name()) {
         return;
     }

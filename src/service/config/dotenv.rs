@@ -1,11 +1,11 @@
-//! Parses the bytes of a `.env`: its variables, and warnings about unreadable lines.
+//! Parses a `.env`, and returns its variables and warnings about invalid lines.
 //!
-//! Other programs have their variables in the same file, so an unreadable line is a fault only if
-//! it names a variable of this service. Each line is parsed separately: an unclosed quote ends with
-//! its line, so that it cannot hide the following lines.
+//! Other programs can have variables in the same file, so an invalid line is only a fault if it
+//! contains a variable of this service. Each line is parsed separately, so an unclosed quote cannot
+//! hide the lines after it.
 //!
-//! dotenvy handles quotes, `export`, comments and `${NAME}`. The environment of the process is
-//! never changed. Faults and warnings never show the contents of a line.
+//! dotenvy parses quotes, `export`, comments and `${NAME}`. This module does not change the
+//! environment of the process. Faults and warnings do not show the contents of a line.
 
 use std::{
     cell::Cell,
@@ -17,7 +17,6 @@ use crate::service::config::{
     variables,
 };
 
-/// The contents of a `.env`.
 #[derive(Default)]
 pub(super) struct DotEnv {
     /// The variables, in file order.
@@ -26,19 +25,18 @@ pub(super) struct DotEnv {
     pub(super) warnings: Vec<Warning>,
 }
 
-/// A variable, and the number of its line.
 pub(super) struct Entry {
     pub(super) name: String,
     pub(super) value: String,
     pub(super) line: usize,
 }
 
-/// Parses a `.env`. Faults use `file` as its name.
+/// Parses a `.env`. `file` is its name in faults.
 ///
 /// # Errors
-/// The fault of the first unreadable line that names a variable of this service.
+/// Returns the fault of the first invalid line with a variable of this service.
 pub(super) fn parse(bytes: &[u8], file: &str) -> Result<DotEnv, Fault> {
-    // UTF-16 is rejected, because every line would be skipped.
+    // Rejects UTF-16, because every line would be skipped.
     if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
         return Err(fault(file, 1, NOT_UTF8));
     }
@@ -49,7 +47,7 @@ pub(super) fn parse(bytes: &[u8], file: &str) -> Result<DotEnv, Fault> {
     let mut entries: Vec<Entry> = Vec::new();
     let mut done = 0;
     for item in dotenvy::from_read_iter(LineByLine::new(&lines, &at)) {
-        // Each line was already parsed on its own.
+        // Cannot fail, because each line was already parsed on its own.
         let (name, value) = item.map_err(|_| fault(file, at.get(), CANNOT_BE_READ))?;
         let line = done + 1 + skipped(&lines[done..at.get()]);
         check(&name, &value, &entries, (file, line), &lines[line - 1])?;
@@ -62,8 +60,7 @@ pub(super) fn parse(bytes: &[u8], file: &str) -> Result<DotEnv, Fault> {
 const NOT_UTF8: &str = "is not UTF-8; save the file as UTF-8";
 const CANNOT_BE_READ: &str = "cannot be parsed; write NAME=value, and quote a value that has spaces, quotes, \"$\" or \"\\\"";
 
-/// Returns the lines for dotenvy to parse. Each unreadable line is replaced by a blank one and
-/// causes a warning.
+/// Returns the lines for dotenvy. Replaces each invalid line with a blank one, and adds a warning.
 fn readable_lines(bytes: &[u8], file: &str) -> Result<(Vec<String>, Vec<Warning>), Fault> {
     let texts: Vec<_> = bytes.split(|byte| *byte == b'\n').collect();
     let texts = texts.into_iter().map(String::from_utf8_lossy);
@@ -73,7 +70,7 @@ fn readable_lines(bytes: &[u8], file: &str) -> Result<(Vec<String>, Vec<Warning>
     let (mut lines, mut warnings) = (Vec::new(), Vec::new());
     while let Some(text) = texts.get(lines.len()) {
         let line = readable(text);
-        // Values may contain bytes that are not UTF-8, but our names and values may not.
+        // Lines of other programs may contain bytes that are not UTF-8.
         let is_text = !text.contains(char::REPLACEMENT_CHARACTER);
         if is_text && is_readable(&line) {
             lines.push(line);
@@ -102,7 +99,7 @@ fn is_readable(line: &str) -> bool {
     dotenvy::from_read_iter(line.as_bytes()).all(|item| item.is_ok())
 }
 
-/// Returns whether a line begins with the name of one of our variables.
+/// Returns `true` if a line begins with the name of one of our variables.
 fn names_ours(line: &str) -> bool {
     let line = line.trim_start();
     let line = line.strip_prefix("export ").unwrap_or(line).trim_start();
@@ -110,7 +107,7 @@ fn names_ours(line: &str) -> bool {
     variables::find(&line[..end.unwrap_or(line.len())]).is_some()
 }
 
-/// Returns the fault of an unreadable line that names one of our variables.
+/// Returns the fault for an invalid line with one of our variables.
 fn wrong_line(line: &str, (file, number): (&str, usize), is_text: bool) -> Fault {
     if !is_text {
         return fault(file, number, NOT_UTF8);
@@ -121,8 +118,7 @@ fn wrong_line(line: &str, (file, number): (&str, usize), is_text: bool) -> Fault
         .next()
         .filter(|quote| ['\'', '"'].contains(quote))
     {
-        // dotenvy also rejects `"a$"`, because it does not find the closing quote after a
-        // reference.
+        // dotenvy also rejects `"a$"`, because it does not find the closing quote after the `$`.
         _ if has_reference(value) => reference(line, (file, number)),
         Some(quote) if !value[1..].contains(quote) => {
             fault(file, number, "has an unclosed quote; close it")
@@ -131,8 +127,8 @@ fn wrong_line(line: &str, (file, number): (&str, usize), is_text: bool) -> Fault
     }
 }
 
-/// Returns how many lines after the first belong to its value: those up to the closing quote,
-/// unless a line of ours comes first.
+/// Returns how many of the following lines belong to the value of the first: those up to the
+/// closing quote, or up to a line with one of our variables.
 fn continuation(lines: &[String]) -> usize {
     let Some((first, after)) = lines.split_first() else {
         return 0;
@@ -161,8 +157,8 @@ fn skipped(lines: &[String]) -> usize {
     lines.iter().take_while(is_empty).count()
 }
 
-/// Rejects an entry whose value in dotenvy differs from the one that the author most likely meant.
-/// `source` is the line of the entry.
+/// Rejects an entry if dotenvy's value is probably not what the author meant. `source` is the line
+/// of the entry.
 fn check(
     name: &str,
     value: &str,
@@ -173,8 +169,8 @@ fn check(
     let Some(variable) = variables::find(name) else {
         return Ok(());
     };
-    // If a variable appears twice, dotenvy uses the first value and a shell the last, so neither is
-    // safe.
+    // Rejects a variable with two different values. dotenvy would use the first one, and a shell
+    // the last.
     let differs = |entry: &Entry| entry.name == name && entry.value != value;
     if before.iter().any(differs) {
         return Err(Fault::new(
@@ -182,7 +178,7 @@ fn check(
             format_args!("found twice in {file}, the second time on line {line}; keep one"),
         ));
     }
-    // `a$b` would become `a`, and then every signature would be rejected.
+    // Rejects `a$b`, because dotenvy would turn it into `a`. A secret would then be wrong.
     let source = source.split_once('=').map_or("", |(_, value)| value.trim());
     if variable.is_secret && has_reference(source) {
         return Err(reference(name, (file, line)));
@@ -190,7 +186,8 @@ fn check(
     Ok(())
 }
 
-/// Returns the fault for a `$` that dotenvy would expand. `source` begins with the variable's name.
+/// Returns the fault for a `$` that dotenvy would expand. `source` begins with the name of the
+/// variable.
 fn reference(source: &str, (file, line): (&str, usize)) -> Fault {
     let name = source.split('=').next().unwrap_or_default().trim();
     let name = name.strip_prefix("export ").unwrap_or(name).trim();
@@ -206,7 +203,7 @@ fn reference(source: &str, (file, line): (&str, usize)) -> Fault {
     )
 }
 
-/// Returns whether a value has a `$` that is neither escaped nor in single quotes, before its
+/// Returns `true` if a value contains a `$` that is not escaped, not in single quotes, and not in a
 /// comment.
 fn has_reference(value: &str) -> bool {
     let (mut single, mut double, mut escaped) = (false, false, false);
@@ -230,8 +227,8 @@ fn has_reference(value: &str) -> bool {
 
 /// Rewrites a line so that dotenvy can parse it.
 ///
-/// dotenvy rejects an unquoted value that contains a space, such as `RS256, ES256`. If the variable
-/// is known and the value has no special characters, quotes are added.
+/// dotenvy rejects a value with a space that is not in quotes, such as `RS256, ES256`. Adds the
+/// quotes if the variable is known and the value has no special characters.
 fn readable(line: &str) -> String {
     quoted(line).unwrap_or_else(|| line.to_owned()) + "\n"
 }
@@ -252,8 +249,7 @@ fn fault(file: &str, line: usize, message: &str) -> Fault {
     Fault::new(file, format_args!("line {line} {message}"))
 }
 
-/// Returns one line per `read`, so that the number of lines returned so far is the current line
-/// number.
+/// Returns one line per `read`, to know the number of the line that dotenvy is parsing.
 struct LineByLine<'a> {
     lines: std::slice::Iter<'a, String>,
     rest: &'a [u8],
@@ -359,7 +355,7 @@ mod tests {
         assert_eq!(lines, [("A", 2), ("C", 5)]);
     }
 
-    /// Each row is an ordinary line from another program's `.env`, or similar to one.
+    /// Each row is an ordinary line in the `.env` of another program, or similar to one.
     #[test]
     fn skips_unreadable_lines_of_other_programs() {
         #[rustfmt::skip]

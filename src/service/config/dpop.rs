@@ -1,4 +1,4 @@
-//! [`Dpop`]: the variables for tokens that are bound to a key.
+//! [`Dpop`]: the variables for tokens bound to a key.
 
 use std::time::Duration;
 
@@ -15,18 +15,18 @@ use crate::{
     },
 };
 
-/// The rules for tokens that are bound to a key (RFC 9449).
+/// The settings for tokens bound to a key (RFC 9449).
 #[derive(Debug, Clone)]
 pub struct Dpop {
-    /// Decides which tokens need a proof. Defaults to allowed if `public_url` is known, otherwise
-    /// to off.
+    /// Selects the tokens that need a proof. Defaults to allowed if `public_url` is known, and
+    /// otherwise to off.
     pub mode: DpopMode,
-    /// The URL under which clients reach the service. Set unless `mode` is off. Defaults to the
+    /// The URL that clients use for the service. Always set unless `mode` is off. Defaults to the
     /// origin of the resource.
     pub public_url: Option<String>,
-    /// The accepted algorithms of proofs. At least one, and all asymmetric.
+    /// The accepted algorithms for proofs. There is at least one, and all are asymmetric.
     pub algorithms: Vec<Algorithm>,
-    /// How long after its `iat` a proof is accepted. Defaults to 5 min.
+    /// How long a proof is accepted after its `iat`. Defaults to 5 min.
     pub window: Duration,
     /// Requires a nonce in each proof. Defaults to `false`.
     pub nonce: bool,

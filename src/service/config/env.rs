@@ -1,7 +1,7 @@
 //! [`Environment`]: the variables of the environment and of `.env`, and their origins.
 //!
-//! Values are not checked here; only an unreadable `.env` is rejected. The environment of the
-//! process is never changed.
+//! Values are not checked here, but an invalid `.env` is rejected. The environment of the process
+//! is never changed.
 
 use std::{
     collections::BTreeMap,
@@ -24,19 +24,20 @@ use crate::{
     },
 };
 
-/// The variables of reqwest for certificate authorities. Read only from the process's environment.
+/// reqwest's variables for certificate authorities. They only have an effect in the process's
+/// environment.
 const CERTIFICATE_AUTHORITIES: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
 
-/// The variables of reqwest for https proxies. Read only from the process's environment.
+/// reqwest's variables for https proxies. They only have an effect in the process's environment.
 pub(super) const PROXIES: [&str; 4] = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
 
-/// The variables of reqwest for hosts without a proxy.
+/// reqwest's variables for hosts without a proxy.
 const NO_PROXY: [&str; 2] = ["NO_PROXY", "no_proxy"];
 
-/// Every variable that is meant for the service, with its value and its origin.
+/// The variables for the service, with their values and origins.
 ///
-/// The environment takes precedence over `.env`. Iterates over names and values, as
-/// [`Config::from_variables`](crate::service::config::Config::from_variables) accepts them.
+/// The environment takes precedence over `.env`. Iterating yields names and values, for
+/// [`Config::from_variables`](crate::service::config::Config::from_variables).
 #[derive(Clone)]
 pub struct Environment {
     variables: BTreeMap<String, (String, Origin)>,
@@ -45,12 +46,12 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// Reads the environment, and the `.env` of the current directory, if there is one. Does not
+    /// Reads the environment, and the `.env` in the current directory if there is one. Does not
     /// search parent directories, because the configuration should not depend on where a service is
     /// installed.
     ///
     /// # Errors
-    /// The fault of a `.env` that exists but cannot be read, with the line number.
+    /// Returns the fault of a `.env` that cannot be read, with the line number.
     pub fn read() -> Result<Self, Faults> {
         Self::read_from(None)
     }
@@ -58,7 +59,7 @@ impl Environment {
     /// Reads the environment, and this file instead of `.env`.
     ///
     /// # Errors
-    /// The fault of the file, if it cannot be read, or if it was named and does not exist.
+    /// Returns a fault if the file cannot be read, or if `file` is set and does not exist.
     pub fn read_from(file: Option<&Path>) -> Result<Self, Faults> {
         match file {
             None => Self::merge(env::vars_os(), fs::read(DOT_ENV), DOT_ENV),
@@ -72,7 +73,7 @@ impl Environment {
     /// Reads only the variables of a file in the format of `.env`.
     ///
     /// # Errors
-    /// The fault of a file that cannot be read, with the line number.
+    /// Returns a fault if the file cannot be read, with the line number.
     pub fn read_file(path: &Path) -> Result<Self, Faults> {
         match fs::read(path) {
             Err(error) => Err(unreadable(&error, ENV_FILE).into()),
@@ -86,7 +87,7 @@ impl Environment {
         Some((value, *origin))
     }
 
-    /// Returns the value of a variable that is set outside of `.env`.
+    /// Returns the value of a variable set outside of `.env`.
     pub(super) fn get_from_process(&self, name: &str) -> Option<&str> {
         let (value, origin) = self.get(name)?;
         (origin == Origin::Environment).then_some(value)
@@ -108,7 +109,7 @@ impl Environment {
         })
     }
 
-    /// Returns whether https requests go through a proxy.
+    /// Returns `true` if https requests go through a proxy.
     pub fn has_proxy(&self) -> bool {
         let mut values = PROXIES
             .iter()
@@ -116,12 +117,12 @@ impl Environment {
         values.any(|value| !value.is_empty())
     }
 
-    /// Returns whether the terminal may show colours.
+    /// Returns `true` if the terminal may show colours.
     pub fn allows_color(&self) -> bool {
         self.terminal().allow_color()
     }
 
-    /// Returns whether the terminal can only append text, so that no output can be removed.
+    /// Returns `true` if the terminal can only append text, so that no output can be removed.
     pub fn has_dumb_terminal(&self) -> bool {
         self.terminal().is_dumb()
     }
@@ -142,7 +143,6 @@ impl Environment {
         located.collect()
     }
 
-    /// Returns the warnings about lines in `.env`.
     pub(super) fn warnings(&self) -> &[Warning] {
         &self.warnings
     }
@@ -198,11 +198,11 @@ impl Environment {
             .into_iter()
             .map(|entry| (entry.name, (entry.value, origin(entry.line))));
         let environment = environment.filter_map(|(name, value)| {
-            // Bytes that are not UTF-8 become replacement characters, which the reader rejects.
+            // Replaces bytes that are not UTF-8. The reader rejects the replacement character.
             let value = value.to_string_lossy().into_owned();
             Some((name.into_string().ok()?, (value, Origin::Environment)))
         });
-        // If a name appears twice, the later entry is kept.
+        // If a name appears twice, keeps the later entry.
         let variables = dotenv
             .chain(environment)
             .filter(|(name, _)| is_relevant(name))
@@ -230,7 +230,7 @@ fn is_relevant(name: &str) -> bool {
 }
 
 /// Warns about a name in `.env` that is probably a misspelt variable of the service. Names in the
-/// environment are not checked, because most of them belong to other programs.
+/// environment are not checked, because most belong to other programs.
 fn near_miss(entry: &Entry, origin: Origin) -> Option<Warning> {
     let known = variables::near_miss(&entry.name)?;
     let name = ShownText::new(&entry.name).to_string();
@@ -259,7 +259,7 @@ impl IntoIterator for Environment {
     }
 }
 
-/// Shows only names and origins, because a value may be a secret.
+/// Only shows names and origins, because a value may be a secret.
 impl fmt::Debug for Environment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let origins = self

@@ -1,8 +1,7 @@
-//! Checks of external dependencies of the configuration: a key set on disk, certificate
-//! authorities, a proxy.
+//! Checks of what the configuration refers to: key files, certificate authorities and proxies.
 //!
-//! They run at the start, after every value is valid, and use the same functions that later read
-//! these files. The results are not kept, because files may change before they are used.
+//! The checks run at the start, if every value is valid, and call the same functions that later
+//! read these files. The results are not kept, because the files may change.
 
 use std::{env, fs, io, path::Path};
 
@@ -32,8 +31,8 @@ use crate::{
     },
 };
 
-/// Checks that the file contains a key for one of these algorithms. A missing file is a fault even
-/// if it might appear later, because without keys the service cannot answer any private route.
+/// Checks that the file contains a key for one of these algorithms. A missing file is a fault, even
+/// if it may be created later, because no private route works without keys.
 pub(super) fn key_set_file(path: &Path, algorithms: &[Algorithm]) -> Option<Fault> {
     let invalid = parse_key_set_file(path, algorithms).err()?;
     let variable = &AUTH0_JWKS_FILE.variable;
@@ -185,8 +184,7 @@ pub(super) fn https_client(environment: &Environment) -> Vec<Fault> {
     authorities.into_iter().chain(proxies).flatten().collect()
 }
 
-/// Warns about variables of reqwest that are set in a file, because reqwest does not read them
-/// there.
+/// Warns about variables of reqwest that are set in a file, where they have no effect.
 pub(super) fn misplaced(environment: &Environment) -> Vec<Warning> {
     let misplaced = network_names().filter_map(|name| {
         let text = match environment.get(name)?.1 {
@@ -209,8 +207,8 @@ fn authority_file(path: &str) -> Parsed<()> {
     Ok(())
 }
 
-/// Checks that every directory can be read, and that one of them has a certificate, unless a file
-/// of certificates is also set.
+/// Checks that every directory can be read. If no file with certificates is set, also checks that
+/// one of the directories contains a certificate.
 fn authority_directories(paths: &str, has_file: bool) -> Parsed<()> {
     let mut found = has_file;
     for directory in env::split_paths(paths) {
@@ -235,7 +233,7 @@ fn no_authority() -> InvalidValue {
     InvalidValue::new("has no certificate of a certificate authority")
 }
 
-/// Checks a proxy the way reqwest parses it. An empty value means no proxy.
+/// Checks a proxy by reqwest's rules. An empty value means no proxy.
 fn proxy(value: &str) -> Parsed<()> {
     if value.is_empty() {
         return Ok(());

@@ -1,7 +1,7 @@
 //! Faults and warnings of a configuration, one line each.
 //!
-//! A line names the variable, where it is set, the found value and the fix. It never shows a secret
-//! and never contains a line break, whatever the value is.
+//! A line contains the variable, where it is set, its value and the fix. It never contains a secret
+//! or a line break.
 
 use std::fmt;
 
@@ -10,12 +10,12 @@ use crate::{
     service::config::{invalid::InvalidValue, origin::Origin, variable::Variable},
 };
 
-/// One fault that prevents the start, on one line.
+/// A fault that prevents the start, on one line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Fault(Message);
 
-/// A warning for the operator, on one line. It does not prevent the start.
+/// A warning for the operator, on one line. The service starts anyway.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warning(Message);
 
@@ -28,7 +28,7 @@ struct Message {
     text: String,
 }
 
-/// Every fault that prevents the start. Displays one line for each.
+/// All faults that prevent the start. `Display` writes one line for each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Faults(Vec<Fault>);
 
@@ -83,7 +83,7 @@ impl Fault {
         Self::new(name, format_args!("found {found}, which {reason}; {hint}"))
     }
 
-    /// Returns whether the fault is about this variable.
+    /// Returns `true` if the fault is about this variable.
     pub(super) fn is_about(&self, name: &str) -> bool {
         self.0.subject == name
     }
@@ -142,11 +142,11 @@ impl fmt::Display for Faults {
 
 impl std::error::Error for Faults {}
 
-/// The start of a PEM document. Some operators set a key instead of its path.
+/// The start of a PEM document, to detect a key that is set instead of its path.
 pub(super) const PEM: &str = "-----BEGIN";
 
-/// Quotes a value. Passwords and queries are removed as from a URL, because any variable may
-/// contain a URL by mistake. Only the first word of a PEM document is shown.
+/// Quotes a value. Removes passwords and queries as from a URL, because any variable may contain a
+/// URL by mistake. Of a PEM document, only shows the first word.
 pub(in crate::service) fn quoted(text: &str) -> String {
     if text.starts_with(PEM) {
         return format!("\"{PEM}…\"");

@@ -1,4 +1,4 @@
-//! The variables for introspection: reads each one and checks them together.
+//! The variables for introspection, and the checks of their combinations.
 
 use std::{fs, path::PathBuf, time::Duration};
 
@@ -15,18 +15,18 @@ use crate::{
     },
 };
 
-/// The settings for introspecting the single issuer's tokens.
+/// The settings for introspection at the single issuer.
 #[derive(Debug, Clone)]
 pub struct IntrospectionConfig {
     /// True if verified JWTs are introspected too.
     pub always: bool,
     /// The endpoint. Defaults to the one from discovery.
     pub uri: Option<String>,
-    /// The client ID that we authenticate with.
+    /// Our client ID at the issuer.
     pub client_id: String,
     /// The credential of this client.
     pub proof: ClientProof,
-    /// How long an active answer is cached. Defaults to 30 s.
+    /// How long an active response is cached. Defaults to 30 s.
     pub ttl: Duration,
 }
 
@@ -48,8 +48,8 @@ impl From<&IntrospectionConfig> for Introspection {
         } else {
             Self::opaque(&config.client_id)
         };
-        // The files were read at the start. If one has disappeared since, the empty text is a setup
-        // error.
+        // The files could be read at the start. If one has been removed since then, the empty value
+        // leads to a setup error.
         let read = |path| fs::read_to_string(path).unwrap_or_default();
         options = match &config.proof {
             ClientProof::Secret(secret) => options.client_secret(secret.as_str()),
@@ -63,7 +63,7 @@ impl From<&IntrospectionConfig> for Introspection {
     }
 }
 
-/// Reads the variables. `None` if introspection is off, or has a fault.
+/// Reads the variables. `None` if introspection is off or invalid.
 pub(super) fn read(reader: &mut Reader, issuers: &[String]) -> Option<IntrospectionConfig> {
     let mode = reader.value(&AUTH0_INTROSPECTION);
     let uri = reader.optional(&AUTH0_INTROSPECTION_URI);
@@ -73,7 +73,7 @@ pub(super) fn read(reader: &mut Reader, issuers: &[String]) -> Option<Introspect
     let ttl = reader.value(&AUTH0_INTROSPECTION_TTL);
     let name = AUTH0_INTROSPECTION.name();
     if reader.is_set(ISSUERS_FILE.name()) {
-        // The tables have these options, and each of these variables is reported elsewhere.
+        // The issuers file has its own options, and these variables have already been reported.
         return None;
     }
     if mode == IntrospectionMode::Off {

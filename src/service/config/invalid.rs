@@ -1,4 +1,4 @@
-//! The reason why a value is invalid, independent of its variable.
+//! The reason why a value is invalid, without the name of its variable.
 
 use std::{borrow::Cow, fmt};
 
@@ -11,12 +11,12 @@ pub(super) type Parsed<T> = Result<T, InvalidValue>;
 #[derive(Debug)]
 pub(super) struct InvalidValue {
     pub(super) reason: Cow<'static, str>,
-    /// `None` if the variable's general expectation says enough.
+    /// `None` if the variable's general description is enough.
     pub(super) hint: Option<String>,
 }
 
 impl InvalidValue {
-    /// Creates a reason, which continues the sentence "found …, which".
+    /// Creates a reason that continues the sentence "found …, which".
     pub(super) fn new(reason: &'static str) -> Self {
         Self {
             reason: reason.into(),
@@ -32,7 +32,7 @@ impl InvalidValue {
         }
     }
 
-    /// Adds advice, which replaces the variable's general expectation.
+    /// Adds advice, which replaces the variable's general description.
     pub(super) fn hint(self, hint: impl Into<String>) -> Self {
         Self {
             hint: Some(hint.into()),
@@ -40,8 +40,8 @@ impl InvalidValue {
         }
     }
 
-    /// Suggests a valid value, if there is one. The suggestion repeats part of the invalid value,
-    /// so the same parts are hidden.
+    /// Suggests a valid value, if there is one. It may contain parts of the invalid value, so it is
+    /// quoted in the same way.
     pub(super) fn suggest(self, value: Option<impl fmt::Display>) -> Self {
         match value {
             Some(value) => {

@@ -1,5 +1,5 @@
-//! [`IssuerSettings`]: the options in one table of the issuers file. [`Preset`]: their defaults for
-//! one product.
+//! [`IssuerSettings`]: the options in a table of the issuers file. [`Preset`]: their defaults for a
+//! product.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -12,22 +12,22 @@ use crate::{
     },
 };
 
-/// The options that the tokens of one product need.
+/// The options that the tokens of a product need.
 #[derive(Debug)]
 pub struct Preset {
     /// The value of `kind`.
     pub name: &'static str,
-    /// The documentation that the values come from.
+    /// The URL of the documentation that the values come from.
     pub source: &'static str,
     /// The product's only issuer, if it has one.
     pub(super) url: Option<&'static str>,
     /// The form of the product's issuer names, for a warning.
     pub(super) form: &'static str,
-    /// Returns whether a name has this form.
+    /// Returns `true` if a name has this form.
     pub(super) fits: fn(&str) -> bool,
-    /// The header field that carries its tokens, if it is not `Authorization`.
+    /// The header with its tokens, if it is not `Authorization`.
     pub(super) field: Option<&'static str>,
-    /// A note for operators before they use the preset.
+    /// A note for operators who use the preset.
     pub note: Option<&'static str>,
     /// Fills in the options that a table does not set.
     pub(super) fill: fn(&mut IssuerSettings),
@@ -39,7 +39,7 @@ impl PartialEq for Preset {
     }
 }
 
-/// One issuer of the issuers file. An option that is not set comes from the variables.
+/// An issuer in the issuers file. Options that are not set come from the variables.
 #[derive(Debug, Clone, Default)]
 pub struct IssuerSettings {
     /// The name, compared exactly with `iss`.
@@ -88,16 +88,16 @@ pub struct IssuerSettings {
     pub introspection_client_secret_file: Option<PathBuf>,
     /// A file that contains the private key of the client.
     pub introspection_key_file: Option<PathBuf>,
-    /// How long an active answer is cached.
+    /// How long an active response is cached.
     pub introspection_ttl: Option<Duration>,
-    /// Decides which tokens need a DPoP proof.
+    /// Selects the tokens that need a DPoP proof.
     pub dpop: Option<DpopMode>,
     /// The tenants to insert for `{tenantid}` in the name. Empty after the table is expanded.
     pub tenants: Vec<String>,
 }
 
 impl IssuerSettings {
-    /// Returns whether the issuer is asked about opaque tokens.
+    /// Returns `true` if opaque tokens are introspected at this issuer.
     pub(super) fn asks_about_opaque(&self) -> bool {
         self.introspection == Some(IntrospectionMode::Opaque)
     }
@@ -114,7 +114,7 @@ impl IssuerSettings {
         );
         let id = self.introspection_client_id.clone();
         let always = match self.introspection {
-            // It may be turned off temporarily, so the other options are allowed.
+            // The other options are allowed, because this may only be temporary.
             Some(IntrospectionMode::Off) => return Ok(None),
             None => {
                 let is_unused = id.is_some()
@@ -161,8 +161,8 @@ impl IssuerSettings {
         self.introspection_ttl = None;
     }
 
-    /// Returns whether an accepted algorithm needs a public key. `default` are the algorithms of
-    /// the variables.
+    /// Returns `true` if an accepted algorithm needs a public key. `default` are the algorithms
+    /// from the variables.
     pub(super) fn needs_key_set(&self, default: &[Algorithm]) -> bool {
         self.algorithms_or(default)
             .iter()

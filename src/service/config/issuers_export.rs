@@ -1,4 +1,4 @@
-//! Writes an issuers file that is equivalent to the variables.
+//! Creates an issuers file that is equivalent to the variables.
 
 use std::fmt::Write;
 
@@ -15,8 +15,8 @@ use crate::{
 };
 
 impl Config {
-    /// Returns the text of an issuers file with the issuers of the variables, and with every option
-    /// of a table whose variable is set.
+    /// Returns an issuers file with the issuers of the variables. Each has every option whose
+    /// variable is set.
     pub fn to_issuers_file(&self, environment: &Environment) -> String {
         let mut file = String::new();
         for issuer in &self.issuers {
@@ -39,8 +39,8 @@ impl Config {
         file
     }
 
-    /// Returns the other options that are set, with their values as TOML. The parser of an option is
-    /// that of its variable, so the text of the variable is the value.
+    /// Returns the other options that are set, with their values as TOML. An option has the same
+    /// parser as its variable, so the value is copied unchanged.
     fn options(&self, environment: &Environment) -> impl Iterator<Item = (&'static str, String)> {
         let rows = options_of_variables().filter(move |(_, variable)| self.is_exported(variable));
         rows.filter_map(move |(option, variable)| {
@@ -54,14 +54,14 @@ impl Config {
         })
     }
 
-    /// Returns whether a table gets the option of a variable.
+    /// Returns `true` if a variable becomes an option.
     fn is_exported(&self, variable: &Variable) -> bool {
         let name = variable.name;
-        // Written for every issuer, set or not.
+        // Already written for every issuer, set or not.
         let is_list = name == AUTH0_ALGORITHMS.name();
-        // The routes require the scopes of this variable, and the metadata list them.
+        // This variable also applies to the routes and the metadata, so it stays a variable.
         let is_of_routes = name == AUTH0_REQUIRED_SCOPE.name();
-        // A variable that has no effect gets a warning, but an option a fault.
+        // A variable without effect only causes a warning, but an option without effect is a fault.
         let is_unused = self.introspection.is_none()
             && name.starts_with(AUTH0_INTROSPECTION.name())
             || name == AUTH0_SIGNING_SECRET.name() && !self.algorithms.contains(&Algorithm::HS256);
@@ -76,7 +76,7 @@ impl Config {
             .collect()
     }
 
-    /// Returns whether the file contains a secret.
+    /// Returns `true` if the file contains a secret.
     pub fn exports_a_secret(&self, environment: &Environment) -> bool {
         let mut secrets = options_of_variables().filter(|(_, variable)| variable.is_secret);
         secrets.any(|(_, variable)| {

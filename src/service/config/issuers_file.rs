@@ -1,7 +1,7 @@
-//! Reads the issuers file: TOML with a table `[[issuer]]` for each issuer.
+//! Parses the issuers file: TOML with a table `[[issuer]]` for each issuer.
 //!
-//! Every fault is reported with file, line and table. A fault never quotes the line, which may
-//! contain a secret; it quotes a value only if the option is not secret. To add an option, add a
+//! A fault contains the file, the line and the table. It never quotes the line, because it may
+//! contain a secret, and only quotes a value if the option is not secret. To add an option, add a
 //! row to [`OPTIONS`] and a field to [`IssuerSettings`].
 
 use std::{collections::HashMap, fs, path::Path};
@@ -71,14 +71,14 @@ pub(super) fn options_of_variables() -> impl Iterator<Item = (&'static str, &'st
     })
 }
 
-/// The values from the variables that the tables depend on.
+/// The settings from variables that the tables depend on.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Defaults<'a> {
     pub(super) audiences: &'a [String],
     pub(super) algorithms: &'a [Algorithm],
-    /// The name of the field that carries tokens, if it is not `Authorization`.
+    /// The name of the header with tokens, if it is not `Authorization`.
     pub(super) field: Option<&'a str>,
-    /// True if the URL for comparing DPoP proofs is known.
+    /// True if the public URL for DPoP proofs is known.
     pub(super) has_public_url: bool,
 }
 
@@ -132,11 +132,10 @@ struct Reader<'a> {
     warnings: Vec<Warning>,
 }
 
-/// A table, as messages describe it.
 #[derive(Clone)]
 struct Table {
     line: usize,
-    /// The URL of the table's issuer, or the number of the table.
+    /// The URL of the issuer, or the number of the table.
     title: String,
 }
 
@@ -146,7 +145,7 @@ impl Reader<'_> {
             Ok(document) => document.into_inner(),
             Err(error) => {
                 let line = self.line(error.span().map_or(0, |span| span.start));
-                // The parser's messages come from a fixed list and never quote the file.
+                // The parser's messages are fixed and never quote the file.
                 self.fault(
                     line,
                     "",
@@ -231,7 +230,7 @@ impl Reader<'_> {
         self.finish(own, &title, issuers);
     }
 
-    /// Fills in the preset, checks the table as a whole, and adds an issuer for each tenant.
+    /// Applies the preset, checks the table as a whole, and adds an issuer for each tenant.
     fn finish(
         &mut self,
         mut own: IssuerSettings,
@@ -312,7 +311,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Reports an issuer whose keys cannot be discovered because its name is not an https URL.
+    /// Reports an issuer whose keys cannot be discovered, because its name is not an https URL.
     fn discovery(&mut self, own: &IssuerSettings, table: &Table) {
         let has_source = own.jwks_uri.is_some() || own.jwks_file.is_some();
         if has_source || !own.needs_key_set(self.defaults.algorithms) {
@@ -353,8 +352,8 @@ impl Reader<'_> {
         }
     }
 
-    /// Reports every issuer that would be asked about opaque tokens, except the first. An opaque token
-    /// must not be shown to an issuer that did not make it.
+    /// Reports all issuers with introspection of opaque tokens, except the first. Opaque tokens
+    /// must not be sent to an issuer that did not issue them.
     fn report_opaque(&mut self, issuers: &[IssuerSettings]) {
         let mut asked = issuers.iter().filter(|one| one.asks_about_opaque());
         let Some(first) = asked.next() else {
@@ -399,7 +398,6 @@ impl Reader<'_> {
     }
 }
 
-/// Returns the line of an issuer's table.
 fn line_of(issuer: &IssuerSettings) -> usize {
     let line = issuer.place.rsplit(':').next();
     line.and_then(|line| line.parse().ok()).unwrap_or(1)
@@ -408,7 +406,6 @@ fn line_of(issuer: &IssuerSettings) -> usize {
 /// The problem with an option, as the end of a sentence.
 struct Wrong(String);
 
-/// A value in the file.
 struct Found<'a>(&'a DeValue<'a>);
 
 impl Found<'_> {
@@ -513,7 +510,7 @@ fn unknown(key: &str) -> Wrong {
     })
 }
 
-/// Returns the key, shortened, because it may be a value whose key is missing.
+/// Returns the key, shortened because it may be a secret value without its key.
 fn shown_key(key: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     if key.len() <= 40 && key.chars().all(is_plain) {
@@ -725,7 +722,7 @@ tenants = ["72f988bf-86f1-41af-91ab-2d7cd011db47", "cccc"]
         );
     }
 
-    /// A table's own options always win, and a preset never removes an option.
+    /// A table's own options override the preset, and a preset never removes an option.
     #[test]
     fn presets_override_nothing() {
         for preset in PRESETS {
@@ -754,7 +751,7 @@ tenants = ["72f988bf-86f1-41af-91ab-2d7cd011db47", "cccc"]
         }
     }
 
-    /// If a preset compares a claim other than `aud`, its note says that this is weaker.
+    /// If a preset compares a claim other than `aud`, its note must say that this is weaker.
     #[test]
     fn notes_of_weaker_presets_say_so() {
         for preset in PRESETS {
@@ -797,14 +794,14 @@ tenants = ["72f988bf-86f1-41af-91ab-2d7cd011db47", "cccc"]
         assert!(warnings(text, Some("x-goog-iap-jwt-assertion")).is_empty());
     }
 
-    /// Returns the options of a table that can be compared.
+    /// Returns the comparable options of a table.
     fn comparable(own: &IssuerSettings) -> String {
         let secrets = [&own.signing_secret, &own.introspection_client_secret];
         let secrets = secrets.map(|secret| secret.as_ref().map(|text| text.as_str().to_owned()));
         format!("{own:?} {secrets:?}")
     }
 
-    /// Iterates over the variables, so that new ones cannot be forgotten.
+    /// Iterates over all variables, so that no new one is forgotten.
     #[test]
     fn the_written_file_has_every_option_whose_variable_is_set() {
         let variables = [
@@ -820,7 +817,7 @@ tenants = ["72f988bf-86f1-41af-91ab-2d7cd011db47", "cccc"]
             ("AUTH0_INTROSPECTION_CLIENT_SECRET", " a \\ secret "),
             ("PUBLIC_URL", "https://api.example.com"),
         ];
-        // A secret and a key exclude each other.
+        // A secret and a key cannot be set together.
         let is_excluded = |name: &str, other: &str| {
             name == "AUTH0_INTROSPECTION_CLIENT_SECRET" && other == "AUTH0_INTROSPECTION_KEY_FILE"
         };
@@ -878,7 +875,7 @@ tenants = ["72f988bf-86f1-41af-91ab-2d7cd011db47", "cccc"]
         assert!(walked.len() > 8, "{walked:?}");
     }
 
-    /// Returns our texts that name options: pages, advice and notes.
+    /// Returns our texts that mention options: pages, advice and notes.
     fn texts() -> Vec<(String, String)> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let mut texts = Vec::new();

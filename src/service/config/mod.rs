@@ -1,7 +1,7 @@
 //! [`Config`]: the configuration of the service, from the environment and `.env`.
 //!
-//! Reads every variable before rejecting any, so that one start reports every fault, one line each.
-//! Nothing is guessed: an empty value is a fault and never means the default, and an unknown
+//! All variables are read before any is rejected, so a single start reports every fault, each on
+//! its own line. Nothing is guessed: an empty value is a fault and not the default, and an unknown
 //! `AUTH0_` variable causes a warning. `variables.rs` has the table of variables.
 
 mod certificates;
@@ -63,44 +63,43 @@ pub use self::variable::{Unset, Variable};
 pub use self::variables::VARIABLES;
 pub use self::{issuer_settings::Preset, presets::PRESETS};
 
-/// The configuration of the service. All values are valid, individually and in combination.
+/// The configuration of the service. All values and their combinations are valid.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The accepted issuers, at least one. A token must name one of them exactly.
+    /// The trusted issuers, at least one. The `iss` of a token must be exactly one of them.
     pub issuers: Vec<String>,
-    /// The accepted audiences, at least one. A token must name one of them.
+    /// The accepted audiences, at least one.
     pub audiences: Vec<String>,
-    /// The issuers file, which replaces `issuers`.
+    /// The issuers file, which is used instead of `issuers`.
     pub issuers_file: Option<PathBuf>,
-    /// The tables of the issuers file. Empty without one; the issuers are then in `issuers`.
+    /// The tables of the issuers file. Empty if there is none.
     pub tables: Vec<IssuerSettings>,
     /// The claim that is compared with the audiences. Defaults to `aud`.
     pub audience_claim: AudienceClaim,
     /// The accepted algorithms, at least one. Defaults to RS256.
     pub algorithms: Vec<Algorithm>,
-    /// The URL of the key set. Set only with a single issuer. Defaults to the one from discovery.
+    /// The URL of the key set. Only set if there is a single issuer. Defaults to discovery.
     pub jwks_uri: Option<String>,
-    /// A file with the key set, which is used instead of fetching one. Never set together with
-    /// `jwks_uri`.
+    /// A file with the key set, to use instead of fetching it. Never set together with `jwks_uri`.
     pub jwks_file: Option<PathBuf>,
     /// The secret of the single issuer. Always set if `algorithms` contains HS256.
     pub signing_secret: Option<Secret>,
     /// The time to live of a fetched key set. Defaults to the response's `max-age`.
     pub jwks_ttl: Option<Duration>,
-    /// The time until the fetch budget allows one more fetch. Defaults to 15 s.
+    /// The interval at which requests may cause another key fetch. Defaults to 15 s.
     pub jwks_cooldown: Duration,
     /// How long an expired key set is still used while fetches fail. Defaults to 1 h.
     pub jwks_stale: Duration,
-    /// The timeout of a key fetch, discovery included. Defaults to 5 s.
+    /// The timeout of a key fetch, including discovery. Defaults to 5 s.
     pub jwks_timeout: Duration,
     /// The allowed clock skew, at most 5 min. Defaults to 30 s.
     pub leeway: Duration,
-    /// The profile that tokens must follow. Defaults to any that issuers commonly sign.
+    /// The required profile of tokens. Defaults to any.
     pub token_profile: TokenProfile,
     /// The maximum age of a token since it was issued. Defaults to none: only `exp` counts.
     pub token_max_age: Option<Duration>,
-    /// The field that carries the token without a scheme. Defaults to none: `Authorization` carries
-    /// it.
+    /// The header with the token, without a scheme. Defaults to none: tokens are in
+    /// `Authorization`.
     pub token_field: Option<HeaderName>,
     /// The maximum length of a token in bytes. Defaults to 16 KiB.
     pub max_token_bytes: usize,
@@ -110,32 +109,32 @@ pub struct Config {
     pub groups_at: String,
     /// The scopes that include other scopes. Defaults to none.
     pub scope_includes: Vec<(String, Vec<String>)>,
-    /// The number of verified tokens that are cached; 0 disables the cache. Defaults to 10 000.
+    /// The number of verified tokens to cache. 0 turns the cache off. Defaults to 10,000.
     pub token_cache: usize,
-    /// The realm in challenges. Needs no escapes in a quoted string. Defaults to `api`.
+    /// The realm in challenges, which needs no escapes in a quoted string. Defaults to `api`.
     pub realm: String,
     /// The scopes that every private route requires in addition to its own. Defaults to none.
     pub required_scope: Option<Policy>,
-    /// The URL under which clients know the service (RFC 9728 §1.2). Defaults to none.
+    /// The URL that identifies the service as a resource (RFC 9728 §1.2). Defaults to none.
     pub resource: Option<String>,
-    /// The scopes listed in the metadata of the resource. Defaults to those that routes require.
+    /// The scopes listed in the metadata of the resource. Defaults to the scopes that routes
+    /// require.
     pub resource_scopes: Option<Vec<String>>,
-    /// The settings for introspection of the single issuer's tokens. Defaults to off.
+    /// The settings for introspection at the single issuer. Defaults to off.
     pub introspection: Option<IntrospectionConfig>,
     /// A file with revocations. Defaults to none.
     pub revocation_file: Option<PathBuf>,
     /// The clients whose logout tokens are accepted. Defaults to none.
     pub logout_clients: Vec<String>,
-    /// The rules for tokens that are bound to a key.
+    /// The settings for tokens bound to a key.
     pub dpop: Dpop,
-    /// The source of client certificates. Defaults to none: certificate-bound tokens are not
-    /// accepted.
+    /// The source of client certificates. Defaults to none: certificate-bound tokens are rejected.
     pub certificates: Option<CertificateSource>,
     /// The store that replicas share.
     pub state_store: StateStore,
     /// The address on which the service listens. Defaults to 127.0.0.1:8000.
     pub listen: SocketAddr,
-    /// The files for TLS. Defaults to none: the service speaks plain HTTP.
+    /// The files for TLS. Defaults to none: plain HTTP.
     pub tls: Option<Files>,
     /// The address on which metrics are served. Defaults to none.
     pub metrics_listen: Option<SocketAddr>,
@@ -145,7 +144,7 @@ pub struct Config {
     pub docs: bool,
     /// Answers every path below `/auth` like `/auth`. Defaults to `false`.
     pub forward_auth_paths: bool,
-    /// Serves the routes for trying the service out. Defaults to `true`.
+    /// Serves the demo routes below `/api`. Defaults to `true`.
     pub demo_routes: bool,
     /// The limits of the server.
     pub limits: Limits,
@@ -157,13 +156,13 @@ impl Config {
     /// Reads the configuration of this process and checks its external dependencies.
     ///
     /// # Errors
-    /// Every fault, or the fault of an unreadable `.env`. Files, certificate authorities and
-    /// proxies are checked only if every value is valid.
+    /// Returns every fault, or only the fault of an invalid `.env`. Files, certificate authorities
+    /// and proxies are only checked if all values are valid.
     pub fn load() -> Result<(Self, Vec<Warning>), Faults> {
         Self::load_from(&Environment::read()?)
     }
 
-    /// Like [`load`](Self::load), from an environment that was already read.
+    /// Like [`load`](Self::load), for an environment that was already read.
     ///
     /// # Errors
     /// Every fault.
@@ -173,8 +172,8 @@ impl Config {
         Ok((config, warnings))
     }
 
-    /// Like [`load`](Self::load), for a command that reads or writes the list of revocations and
-    /// reports what is wrong with the file itself.
+    /// Like [`load`](Self::load), for a command that handles the revocation file and reports its
+    /// faults itself.
     ///
     /// # Errors
     /// Returns every fault except those of the revocation file.
@@ -187,7 +186,7 @@ impl Config {
         Ok(config)
     }
 
-    /// Parses the configuration. Faults and warnings name the origin of their variable.
+    /// Parses the configuration. Faults and warnings contain the origin of their variable.
     ///
     /// # Errors
     /// Every fault.
@@ -204,10 +203,10 @@ impl Config {
         Ok((config, warnings))
     }
 
-    /// Reads the current issuers file. Empty without one.
+    /// Reads the issuers file again. Empty if there is none.
     ///
     /// # Errors
-    /// Every fault, each with file, line and table.
+    /// Returns every fault, with the file, the line and the table.
     pub fn read_issuers_file(&self) -> Result<(Vec<IssuerSettings>, Vec<Warning>), Faults> {
         let Some(path) = &self.issuers_file else {
             return Ok(Default::default());
@@ -234,7 +233,7 @@ impl Config {
         Err(faults.into())
     }
 
-    /// Returns whether any issuer's tokens are introspected.
+    /// Returns `true` if any issuer's tokens are introspected.
     pub fn introspects(&self) -> bool {
         let by_table = |table: &IssuerSettings| matches!(table.introspection(), Ok(Some(_)));
         self.introspection.is_some() || self.tables.iter().any(by_table)
@@ -250,8 +249,7 @@ impl Config {
         self
     }
 
-    /// Returns one configuration for each issuer, in which its own options replace those of the
-    /// variables.
+    /// Returns a configuration for each issuer, in which its own options replace the variables.
     pub fn of_each_issuer(&self) -> Vec<Self> {
         if self.tables.is_empty() {
             return vec![self.clone()];
@@ -277,16 +275,16 @@ impl Config {
         self.tables.iter().map(of).collect()
     }
 
-    /// Returns the configuration of the issuer with this name, with its own options in place of those
-    /// of the variables. If there is no such table, the configuration is that of all issuers.
+    /// Returns the configuration for the issuer with this name, in which its own options replace
+    /// the variables. If there is no such table, returns the configuration of all issuers.
     pub fn of_issuer(&self, name: &str) -> Cow<'_, Self> {
         let table = self.tables.iter().position(|table| table.url == name);
         let own = table.and_then(|at| self.of_each_issuer().into_iter().nth(at));
         own.map_or(Cow::Borrowed(self), Cow::Owned)
     }
 
-    /// Parses the configuration from names and values. If a name appears twice, the later value
-    /// counts.
+    /// Parses the configuration from names and values. If a name appears twice, uses the later
+    /// value.
     ///
     /// # Errors
     /// Every fault.
@@ -300,8 +298,7 @@ impl Config {
         reader.finish(config)
     }
 
-    /// Checks the external dependencies of the configuration: a key set on disk, certificate
-    /// authorities and proxies.
+    /// Checks what the configuration refers to: key files, certificate authorities and proxies.
     ///
     /// # Errors
     /// Every fault.
@@ -328,8 +325,8 @@ impl Config {
         Err(environment.locate(faults.into()))
     }
 
-    /// Reads every field. A field whose variable is invalid or missing gets a substitute; the
-    /// reader holds the fault, and the configuration is discarded at the end.
+    /// Reads every field. If a variable is invalid or missing, its field gets a substitute, and the
+    /// fault in the reader makes the caller discard the configuration.
     fn read(reader: &mut Reader) -> Self {
         let domain = reader.optional(&variables::AUTH0_DOMAIN);
         let audiences = reader.optional_list(&variables::AUTH0_API_AUDIENCE);
@@ -391,8 +388,7 @@ impl Config {
         }
     }
 
-    /// Raises the limit for a request's head to fit a token of the maximum size, unless the limit
-    /// is set.
+    /// Raises the limit for heads to fit the largest token, unless the limit is set.
     fn grow_head(&mut self, reader: &Reader) {
         if !reader.is_set(variables::MAX_HEADER_BYTES.name()) {
             let needed = self.max_token_bytes as u64 + 2 * cross_checks::HEAD_WITHOUT_TOKEN;
@@ -419,7 +415,7 @@ impl Config {
         cross_checks::signing_secret(reader, &self.algorithms, self.signing_secret.as_ref());
     }
 
-    /// Returns whether an accepted algorithm needs a public key.
+    /// Returns `true` if an accepted algorithm needs a public key.
     fn needs_key_set(&self) -> bool {
         self.algorithms.iter().any(|alg| *alg != Algorithm::HS256)
     }
@@ -466,7 +462,7 @@ fn cors(reader: &mut Reader) -> Option<Cors> {
 /// Parses a duration as written in variables and on command lines: `500ms`, `10s`, `5m`, `1h`.
 ///
 /// # Errors
-/// A sentence that shows the syntax.
+/// Returns a sentence that describes the syntax.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let parsed = value::positive_duration(text);
     parsed.map_err(|_| "a duration is written 500ms, 10s, 5m or 1h".to_owned())

@@ -1,7 +1,7 @@
-//! Replaces variables by options of the issuers file in messages.
+//! Replaces variables with options of the issuers file in messages.
 //!
 //! Advice is written for variables. If the issuers are in a file, these variables are rejected or
-//! have no effect, so the advice must name the option of the issuer's table.
+//! have no effect, so the advice must mention the option instead.
 
 use std::borrow::Cow;
 
@@ -15,7 +15,7 @@ use crate::service::config::{
     },
 };
 
-/// Sentences that would be wrong with another name.
+/// Sentences in which replacing only the name would be wrong.
 const SENTENCES: [(&str, &str); 3] = [
     (
         "AUTH0_ISSUER can list both, with a comma between them.",
@@ -32,8 +32,7 @@ const SENTENCES: [(&str, &str); 3] = [
 ];
 
 impl Config {
-    /// Returns a message about an issuer with options in place of variables. It is unchanged if the
-    /// issuers are not in a file.
+    /// Replaces variables with options in a message about an issuer, if the issuers are in a file.
     pub(in crate::service) fn in_its_words<'t>(&self, text: &'t str) -> Cow<'t, str> {
         if self.issuers_file.is_none() || !text.contains("AUTH0_") {
             return text.into();
@@ -57,7 +56,7 @@ impl Config {
         text.into()
     }
 
-    /// Returns the variables that an option replaces. A name comes before its own prefixes.
+    /// Returns the variables with an option, longer names before their own prefixes.
     fn renamed(&self) -> Vec<(&'static str, &'static str)> {
         let table = self.tables.first().filter(|_| self.tables.len() == 1);
         let is_own = |name: &str| match name {

@@ -1,8 +1,8 @@
 //! The presets of the issuers file: the options that a product's tokens need, by `kind`.
 //!
-//! A preset fills in only options that the table does not set. Its values come from the product's
-//! documentation, which it links, and none is weaker than the default unless its `note` says so.
-//! `docs/issuers.md` has a row for each.
+//! A preset only sets options that the table does not set. Its values come from the product's
+//! documentation, which it links to. No value is weaker than the default unless the `note` says so.
+//! `docs/issuers.md` has a row for each preset.
 
 use crate::{
     algorithm::Algorithm,
@@ -10,12 +10,11 @@ use crate::{
     service::config::issuer_settings::{IssuerSettings, Preset},
 };
 
-/// Returns the preset with this name.
 pub(super) fn preset(name: &str) -> Option<&'static Preset> {
     PRESETS.iter().find(|preset| preset.name == name)
 }
 
-/// Sets the claim that names the audience, unless the table sets it.
+/// Sets the claim with the audience, unless the table sets it.
 fn audience_claim(settings: &mut IssuerSettings, claim: AudienceClaim) {
     settings.audience_claim.get_or_insert(claim);
 }
@@ -26,7 +25,7 @@ fn algorithms(settings: &mut IssuerSettings, algorithms: &[Algorithm]) {
     }
 }
 
-/// Sets the address of the key set, unless the table has a source of keys.
+/// Sets the URL of the key set, unless the table has a source of keys.
 fn jwks_uri(settings: &mut IssuerSettings, url: &str) {
     if settings.jwks_uri.is_none() && settings.jwks_file.is_none() {
         settings.jwks_uri = Some(url.to_owned());
@@ -42,7 +41,7 @@ fn claims(settings: &mut IssuerSettings, roles: Option<&str>, groups: Option<&st
     }
 }
 
-/// Returns whether a name is `before`, one segment of a path or host, and `after`.
+/// Returns `true` if a name is `before`, one segment of a path or host, and `after`.
 fn between(name: &str, before: &str, after: &str) -> bool {
     let middle = name.strip_prefix(before);
     let middle = middle.and_then(|rest| rest.strip_suffix(after));

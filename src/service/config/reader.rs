@@ -1,7 +1,7 @@
-//! [`Reader`]: reads variables by their rows and collects every fault and warning.
+//! [`Reader`]: reads variables according to their rows, and collects faults and warnings.
 //!
-//! Applies the rules for all variables: defaults, whitespace, quotes, placeholders, lists. An
-//! invalid value does not stop the reader, so that one start reports every fault.
+//! The reader applies the rules that are the same for all variables: defaults, whitespace, quotes,
+//! placeholders, lists. It continues after an invalid value, so a single start reports every fault.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -27,14 +27,14 @@ pub(super) struct Reader {
     terminal: TerminalVariables,
     /// `PORT`, which platforms set but this service does not read.
     port: Option<String>,
-    /// Names that start with `AUTH0_` but are not in the table.
+    /// Names with `AUTH0_` that are not in the table.
     unknown: Vec<String>,
     faults: Vec<Fault>,
     warnings: Vec<Warning>,
 }
 
 impl Reader {
-    /// Creates a reader for these variables. If a name appears twice, the later value counts.
+    /// Creates a reader for these variables. If a name appears twice, uses the later value.
     pub(super) fn new(pairs: impl IntoIterator<Item = (String, String)>) -> Self {
         let pairs: BTreeMap<_, _> = pairs.into_iter().collect();
         let terminal = TerminalVariables::from_pairs(pairs.clone());
@@ -58,8 +58,8 @@ impl Reader {
         reader
     }
 
-    /// Adds a fault for each variable of other programs that still has its quotes. Our own
-    /// variables are checked when they are read.
+    /// Adds a fault for each of the other programs' variables whose value still has its quotes. Our
+    /// own variables are checked when they are read.
     fn check_quotes_of_unread(&mut self) {
         let unread = [&variables::AUTH0_CLIENT_ID, &variables::AUTH0_CLIENT_SECRET];
         for variable in unread.map(|unread| &unread.variable) {
@@ -70,7 +70,6 @@ impl Reader {
         }
     }
 
-    /// Returns `PORT`, if it is set.
     pub(super) fn port(&self) -> Option<&str> {
         self.port.as_deref()
     }
@@ -82,7 +81,7 @@ impl Reader {
         }
     }
 
-    /// Returns `read` and the warnings if there is no fault, otherwise every fault.
+    /// Returns `read` and the warnings, or all faults if there are any.
     pub(super) fn finish<T>(self, read: T) -> Result<(T, Vec<Warning>), Faults> {
         if self.faults.is_empty() {
             return Ok((read, self.warnings));
@@ -90,8 +89,8 @@ impl Reader {
         Err(self.faults.into())
     }
 
-    /// Returns a value. If it is invalid, adds a fault and returns the default, which
-    /// [`finish`](Self::finish) later discards.
+    /// Returns a value. If it is invalid, adds a fault and returns the default, which is discarded
+    /// in [`finish`](Self::finish).
     pub(super) fn value<T>(&mut self, row: &WithDefault<T>) -> T {
         let variable = &row.variable;
         let value = self
@@ -122,17 +121,16 @@ impl Reader {
         self.items(&row.variable, &text, row.parse)
     }
 
-    /// Returns the variables of the terminal.
     pub(super) fn terminal(&self) -> &TerminalVariables {
         &self.terminal
     }
 
-    /// Returns whether a variable is set, even to an invalid value.
+    /// Returns `true` if a variable is set, even to an invalid value.
     pub(super) fn is_set(&self, name: &str) -> bool {
         self.variables.contains_key(name)
     }
 
-    /// Returns whether a variable has a fault, so that its value is only a substitute.
+    /// Returns `true` if a variable has a fault, and its value is only a substitute.
     pub(super) fn has_fault(&self, name: &str) -> bool {
         self.faults.iter().any(|fault| fault.is_about(name))
     }
@@ -146,8 +144,8 @@ impl Reader {
         names.cloned().collect()
     }
 
-    /// Adds a fault because none of `names` is set. Suggests one of them if an unknown variable has
-    /// a similar name.
+    /// Adds a fault because none of `names` is set. If an unknown variable has a similar name,
+    /// suggests the right name.
     pub(super) fn missing(&mut self, names: &[&str], remedy: &str) {
         let suggestion = self.unknown.iter().find_map(|unknown| {
             let known = variables::nearest(unknown).filter(|known| names.contains(known))?;
@@ -158,7 +156,7 @@ impl Reader {
         self.fault(names[0], format_args!("not set; {remedy}{suggestion}"));
     }
 
-    /// Adds a fault that does not come from the value of one variable alone.
+    /// Adds a fault that does not only depend on the value of this variable.
     pub(super) fn fault(&mut self, name: &str, text: impl fmt::Display) {
         self.faults.push(Fault::new(name, text));
     }
@@ -168,7 +166,8 @@ impl Reader {
     }
 
     /// Returns the text of a variable, without surrounding whitespace unless it is a secret. `None`
-    /// if it is not set, or if no variable could have this value, which adds a fault.
+    /// if it is not set. Also `None`, with a fault, if the value is never valid, such as an empty
+    /// one.
     fn text(&mut self, variable: &Variable) -> Option<String> {
         let text = self.variables.get(variable.name)?.clone();
         let expects = variable.expects;
@@ -245,7 +244,6 @@ impl Reader {
     }
 }
 
-/// Parses the default, or one item of it.
 fn default_item<T>(row: &WithDefault<T>, text: &str) -> T {
     match (row.parse)(text) {
         Ok(value) => value,
@@ -253,8 +251,8 @@ fn default_item<T>(row: &WithDefault<T>, text: &str) -> T {
     }
 }
 
-/// Returns whether a value still has the quotes that a shell or `.env` would remove; `docker
-/// --env-file` keeps them. No valid value begins and ends with quotes.
+/// Returns `true` if a value still has the quotes that a shell or `.env` would remove. Docker's
+/// `--env-file` keeps them. No valid value begins and ends with quotes.
 fn is_quoted(text: &str) -> bool {
     ["'", "\""].into_iter().any(|quote| {
         let inner = text.strip_prefix(quote);

@@ -23,10 +23,10 @@ pub struct ServiceAddress {
 }
 
 impl ServiceAddress {
-    /// Reads the address. The rest of the configuration may be invalid or missing.
+    /// Reads the address, even if the rest of the configuration is invalid or missing.
     ///
     /// # Errors
-    /// The faults of the variables that it reads.
+    /// Returns the faults of these variables.
     pub fn from_environment(environment: &Environment) -> Result<Self, Faults> {
         let mut reader = Reader::new(environment.clone());
         let address = Self {

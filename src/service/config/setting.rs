@@ -1,7 +1,7 @@
 //! [`Setting`]: a recommended line of configuration.
 //!
-//! Every recommendation of the form `NAME=value` is created here. [`Environment::recommend`] tries
-//! the configuration with the lines and returns them only if the service would start.
+//! All recommendations of the form `NAME=value` are created here. [`Environment::recommend`] tries
+//! the configuration with these lines, and only returns them if the service would start.
 
 use std::fmt;
 
@@ -33,9 +33,8 @@ impl fmt::Display for Setting {
 }
 
 impl Environment {
-    /// Returns the lines if the service would start with all of them in place of the current
-    /// values. Otherwise returns none, because a recommendation that prevents the start would be
-    /// useless.
+    /// Returns the lines if the service would start with them instead of the current values.
+    /// Otherwise returns none, because such a recommendation would not help.
     #[must_use]
     pub fn recommend(&self, settings: Vec<Option<Setting>>) -> Vec<Setting> {
         let settings: Option<Vec<_>> = settings.into_iter().collect();

@@ -11,14 +11,15 @@ use crate::service::config::{
 /// The store that replicas share.
 #[derive(Debug, Clone)]
 pub struct StateStore {
-    /// The URL of Redis, which may contain a password. Defaults to none: the state stays in this
+    /// The URL of Redis, which may contain a password. Defaults to none: the state is in this
     /// process.
     pub url: Option<Secret>,
     /// The timeout of a command. Defaults to 100 ms.
     pub timeout: Duration,
-    /// How long the last revocation list is used while the store is unreachable. Defaults to 5 min.
+    /// How long the last revocation list stays in use while the store is unreachable. Defaults to 5
+    /// min.
     pub stale: Duration,
-    /// The behavior after `stale` has passed. Defaults to refusing requests.
+    /// The behaviour after that. Defaults to rejecting requests.
     pub outage: StoreOutage,
 }
 

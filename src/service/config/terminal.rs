@@ -1,10 +1,10 @@
 //! `NO_COLOR` and `TERM`: the variables of the terminal.
 //!
-//! All programs share them, so they are not in the table of variables and never cause faults.
+//! They are not specific to this service, so they are not in the table of variables and never cause
+//! faults.
 
 use serde::Deserialize;
 
-/// The values of the terminal's variables.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct TerminalVariables {
     no_color: Option<String>,
@@ -12,7 +12,7 @@ pub(super) struct TerminalVariables {
 }
 
 impl TerminalVariables {
-    /// Returns whether `name` is one of these variables.
+    /// Returns `true` if `name` is one of these variables.
     pub(super) fn include(name: &str) -> bool {
         ["NO_COLOR", "TERM"].contains(&name)
     }
@@ -24,12 +24,12 @@ impl TerminalVariables {
         envy::from_iter(pairs).unwrap_or_default()
     }
 
-    /// Returns whether the terminal may show colours (<https://no-color.org>).
+    /// Returns `true` if the terminal may show colours (<https://no-color.org>).
     pub(super) fn allow_color(&self) -> bool {
         self.no_color.as_deref().is_none_or(str::is_empty) && !self.is_dumb()
     }
 
-    /// Returns whether the terminal can only append text, so that no output can be removed.
+    /// Returns `true` if the terminal can only append text, so that no output can be removed.
     pub(super) fn is_dumb(&self) -> bool {
         self.term.as_deref() == Some("dumb")
     }

@@ -32,7 +32,7 @@ fn dotenv(text: &str) -> Vec<(String, String)> {
     pairs.collect()
 }
 
-/// Reads a tenant's configuration with these variables, which override its own.
+/// Reads a valid configuration with these variables added or replaced.
 fn with(vars: &[(&str, &str)]) -> Result<(Config, Vec<Warning>), Faults> {
     from(&[TENANT, vars].concat())
 }
@@ -278,8 +278,8 @@ fn accepts_every_asymmetric_algorithm() {
     assert_eq!(config(&[("AUTH0_ALGORITHMS", &again)]).algorithms.len(), 10);
 }
 
-/// Asserts that each value is rejected for the given reason. If the row has no hint, the message
-/// ends with the variable's general expectation.
+/// Asserts that each value is rejected for the given reason. If a row has no hint, the message must
+/// end with the variable's general description.
 fn assert_refused(rows: &[(&str, &str, &str, &str)]) {
     for (case, name, value, why) in rows {
         let expects = variables::find(name).unwrap().expects;
@@ -636,7 +636,7 @@ fn accepts_listeners_on_different_addresses_or_ports() {
     }
 }
 
-/// An invalid LISTEN is replaced with its default, which has the same address.
+/// An invalid LISTEN is replaced with its default, which is the same address.
 #[test]
 fn does_not_compare_listeners_with_substituted_defaults() {
     let vars = [("LISTEN", "nowhere"), ("METRICS_LISTEN", "127.0.0.1:8000")];

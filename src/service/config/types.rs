@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-/// The profile that access tokens must follow.
+/// The required profile of access tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenProfile {
-    /// Tokens in the form that issuers sign by default: `typ` may be `JWT` or absent.
+    /// No specific profile. `typ` may be `JWT` or absent.
     Any,
-    /// RFC 9068, strictly.
+    /// The strict profile of RFC 9068.
     Rfc9068,
 }
 
@@ -22,12 +22,12 @@ pub enum IntrospectionMode {
     Always,
 }
 
-/// The response to requests while the state store has been unreachable for too long.
+/// The behaviour while the state store has been unreachable for too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StoreOutage {
-    /// Protected routes answer 503.
+    /// Protected routes return 503.
     Refuse,
-    /// The service continues with the list that it holds.
+    /// The service continues with the current list.
     Local,
 }
 
@@ -50,7 +50,7 @@ impl Secret {
         &self.0
     }
 
-    /// Returns whether the secret begins or ends with whitespace.
+    /// Returns `true` if the secret begins or ends with whitespace.
     pub(super) fn has_outer_blanks(&self) -> bool {
         self.0.trim() != self.0
     }

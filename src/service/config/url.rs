@@ -1,7 +1,7 @@
 //! Parsers of hosts, URLs and origins.
 //!
-//! The `url` crate repairs its input (whitespace, backslashes, missing slashes). An issuer is
-//! compared exactly, so these parsers reject every text that would need to be repaired.
+//! The `url` crate repairs its input (whitespace, backslashes, missing slashes). Issuers are
+//! compared exactly, so these parsers reject everything that would have to be repaired.
 
 use reqwest::Url;
 use warp::http::HeaderValue;
@@ -32,7 +32,7 @@ pub(super) fn domain(text: &str) -> Parsed<String> {
     Ok(text.to_ascii_lowercase())
 }
 
-/// Parses the name of an issuer, which may be any string (RFC 7519 §4.1.1). Returns it unchanged.
+/// Parses the name of an issuer, which can be any string (RFC 7519 §4.1.1). Returns it unchanged.
 pub(super) fn issuer_name(text: &str) -> Parsed<String> {
     if text.contains("/.well-known/") {
         return Err(InvalidValue::new("is the address of a document")
@@ -60,7 +60,8 @@ pub(super) fn discoverable_issuer(text: &str) -> Parsed<()> {
     discoverable(text, KEYS)
 }
 
-/// Like [`discoverable_issuer`], for one of several issuers, which have no variables for keys.
+/// Like [`discoverable_issuer`], for one of several issuers, whose keys cannot be set with
+/// variables.
 pub(super) fn discoverable_among_several(text: &str) -> Parsed<()> {
     const KEYS: &str = "if iss is exactly this, list the issuers in a file, ISSUERS_FILE, with the source of its keys";
     discoverable(text, KEYS)
@@ -77,16 +78,16 @@ fn discoverable(text: &str, keys: &str) -> Parsed<()> {
     Ok(())
 }
 
-/// Adds a hint that the issuer's name may be correct. Some names are not https URLs, such as
-/// `stytch.com/project-1` and `http://keycloak:8080/realms/r`; their keys must then come from
-/// elsewhere.
+/// Adds a hint that the name may be correct, but its keys must come from elsewhere. Some issuers
+/// have names that are not https URLs, such as `stytch.com/project-1` and
+/// `http://keycloak:8080/realms/r`.
 fn with_name_hint(text: &str, invalid: InvalidValue, keys: &str) -> InvalidValue {
     let (scheme, rest) = text.split_once("://").unwrap_or(("", text));
     let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
     let domain = host.split(':').next().unwrap_or_default();
     let is_domain = domain.contains('.') && !text.contains('@');
     let is_name = match scheme {
-        // A domain on its own is most likely an issuer without its scheme.
+        // A domain alone is probably an issuer without its scheme.
         "" => !host.is_empty() && (!path.is_empty() || !is_domain) && !text.contains('@'),
         "http" => !host.is_empty() && !path.is_empty(),
         "https" => false,
@@ -138,7 +139,8 @@ fn origin(text: &str) -> Parsed<HeaderValue> {
     }
 }
 
-/// Parses the URL of a key set. A URL may contain a comma, but not one followed by another URL.
+/// Parses the URL of a key set. It may contain a comma, but not one followed by another
+/// URL.
 pub(super) fn key_set(text: &str) -> Parsed<String> {
     let mut after_commas = text.split(',').skip(1);
     if after_commas.any(|rest| rest.trim_start().starts_with("http")) {
@@ -147,10 +149,10 @@ pub(super) fn key_set(text: &str) -> Parsed<String> {
     web_address(text)
 }
 
-/// Parses the URL under which clients know the service, without query and fragment (RFC 9728 §1.2).
+/// Parses the URL of the resource, without query and fragment (RFC 9728 §1.2).
 ///
-/// Rejects a comma, although URLs may contain one, because it most likely separates two URLs and
-/// this variable takes only one.
+/// Rejects a comma. URLs can contain one, but here it probably separates two URLs, and only one is
+/// allowed.
 pub(super) fn resource(text: &str) -> Parsed<String> {
     if text.contains("/.well-known/") {
         return Err(InvalidValue::new("is the address of a document")

@@ -1,7 +1,7 @@
 //! Parsers: each converts the text of one value to its type.
 //!
-//! A parser is pure and does not know the variable's name. It suggests another value only if that
-//! value is valid, so a suggestion never repeats a mistake or a password.
+//! A parser does not know the name of the variable. It only suggests a value if that value is
+//! valid, so a suggestion never repeats a mistake or a password.
 
 use std::{
     fmt::Display,
@@ -29,10 +29,11 @@ use crate::{
 pub(super) const KIB: u64 = 1024;
 pub(super) const MIB: u64 = 1024 * KIB;
 
-/// Returns whether a text is a placeholder from documentation: `your.domain.auth0.com`, `YOUR_API`,
-/// `{yourDomain}`, `<secret>`.
+/// Returns `true` if `text` is a placeholder from documentation: `your.domain.auth0.com`,
+/// `YOUR_API`, `{yourDomain}`, `<secret>`.
 ///
-/// `your` counts only before a known word, because a company may be named `your-energy.com`.
+/// `your` is only a placeholder before a known word, because a company may be called
+/// `your-energy.com`.
 pub(super) fn is_placeholder(text: &str) -> bool {
     const WORDS: [&str; 10] = [
         "domain", "tenant", "api", "audience", "issuer", "auth0", "client", "secret", "app",
@@ -69,7 +70,6 @@ pub(super) fn audience(text: &str) -> Parsed<String> {
     Ok(text.to_owned())
 }
 
-/// Parses a supported algorithm.
 pub(super) fn algorithm(text: &str) -> Parsed<Algorithm> {
     if let Ok(algorithm) = text.parse() {
         return Ok(algorithm);
@@ -108,7 +108,7 @@ pub(super) fn client_secret(text: &str) -> Parsed<Secret> {
     Ok(Secret::new(text))
 }
 
-/// Parses a text without control characters.
+/// Parses a string without control characters.
 pub(super) fn text(text: &str) -> Parsed<String> {
     if text.chars().any(char::is_control) {
         return Err(InvalidValue::new("contains a control character"));
@@ -152,7 +152,7 @@ pub(super) fn client_certificates(text: &str) -> Parsed<bool> {
     }
 }
 
-/// Parses the name of a header field that carries a certificate.
+/// Parses the name of a header with a certificate.
 pub(super) fn certificate_field(text: &str) -> Parsed<CertificateSource> {
     const NAMES: [&str; 3] = [
         "client-cert",
@@ -167,7 +167,7 @@ pub(super) fn certificate_field(text: &str) -> Parsed<CertificateSource> {
     }
 }
 
-/// Parses a secret for nonces, at least as long as the hash that it is used with.
+/// Parses a secret for nonces, which must be at least as long as the hash.
 pub(super) fn nonce_secret(text: &str) -> Parsed<Secret> {
     if text.len() < 32 {
         return Err(InvalidValue::new("is too short")
@@ -286,7 +286,6 @@ fn written(duration: Duration) -> String {
     }
 }
 
-/// Parses a whole number in this range.
 pub(super) fn number<T: TryFrom<u64> + Display>(
     text: &str,
     range: RangeInclusive<u64>,
@@ -339,7 +338,7 @@ pub(super) fn realm(text: &str) -> Parsed<String> {
     Ok(text.to_owned())
 }
 
-/// Parses scopes that are separated by single spaces (RFC 6749 §3.3).
+/// Parses scopes separated by single spaces (RFC 6749 §3.3).
 pub(super) fn scopes(text: &str) -> Parsed<Policy> {
     if text.contains(',') {
         let right = "separate several scopes by single spaces (RFC 6749 §3.3)";
@@ -348,7 +347,7 @@ pub(super) fn scopes(text: &str) -> Parsed<Policy> {
     auth::policy::scopes(text).ok_or_else(|| InvalidValue::new("is not a list of scopes"))
 }
 
-/// Parses the names of scopes that are separated by single spaces, as metadata list them.
+/// Parses the names of scopes separated by single spaces, as metadata list them.
 pub(super) fn scope_names(text: &str) -> Parsed<Vec<String>> {
     scopes(text)?;
     let names: Vec<_> = text.split(' ').map(str::to_owned).collect();
@@ -381,7 +380,7 @@ pub(super) fn introspection(text: &str) -> Parsed<IntrospectionMode> {
         _ => {
             let invalid = InvalidValue::new("is none of off, opaque and always");
             Err(match text.to_ascii_lowercase().as_str() {
-                // It is unknown which of the two is meant.
+                // It is unclear which of the two is meant.
                 "on" | "true" | "yes" | "1" => invalid,
                 "false" | "no" | "0" => invalid.suggest(Some("off")),
                 _ => invalid.suggest(nearest(text, ["off", "opaque", "always"])),
@@ -421,11 +420,11 @@ pub(super) fn socket_address(text: &str) -> Parsed<SocketAddr> {
     })
 }
 
-/// A dependency that logs every untrusted certificate as an error, on each retry and with the path
-/// of a source file. The service itself logs this fact only once.
+/// A dependency that logs an error for each untrusted certificate, on every retry and with the path
+/// of a source file. The service itself logs this only once.
 const NOISY: &str = "rustls_platform_verifier";
 
-/// Parses a log filter of tracing-subscriber. Turns [`NOISY`] off unless the filter names it.
+/// Parses a log filter of tracing-subscriber. Turns off [`NOISY`] unless the filter contains it.
 pub(super) fn log_filter(text: &str) -> Parsed<EnvFilter> {
     let mut directives = Vec::new();
     // tracing-subscriber 0.3.23 truncates a name that follows whitespace.
@@ -445,8 +444,8 @@ pub(super) fn log_filter(text: &str) -> Parsed<EnvFilter> {
     EnvFilter::try_new(directives.join(",")).map_err(|_| InvalidValue::new("is not a log filter"))
 }
 
-/// Rejects a directive without `=` unless it is a level, or a span in brackets. tracing-subscriber
-/// would treat any other word as a target and log nothing else.
+/// Rejects a directive without `=`, unless it is a level or a span in brackets. tracing-subscriber
+/// would treat any other word as a target, and then only log that target.
 fn check_level(directive: &str) -> Parsed<()> {
     const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
     let lower = directive.to_ascii_lowercase();
@@ -506,7 +505,7 @@ pub(super) fn switch(text: &str) -> Parsed<bool> {
     }
 }
 
-/// Parses the claim that names the audience.
+/// Parses the claim with the audience.
 pub(super) fn audience_claim(text: &str) -> Parsed<AudienceClaim> {
     let known = AudienceClaim::ALL
         .iter()
@@ -516,7 +515,7 @@ pub(super) fn audience_claim(text: &str) -> Parsed<AudienceClaim> {
         .map_err(|_| InvalidValue::new("is not a supported claim").suggest(nearest(text, known)))
 }
 
-/// Parses the name of the header field that carries the token without a scheme.
+/// Parses the name of the header with the token.
 pub(super) fn token_field(text: &str) -> Parsed<HeaderName> {
     let name = HeaderName::from_bytes(text.as_bytes());
     let name = name.map_err(|_| InvalidValue::new("is not the name of a header field"))?;
@@ -574,7 +573,7 @@ pub(super) fn cannot_read(error: &io::Error) -> &'static str {
     }
 }
 
-/// Returns the known name that differs by at most two edits.
+/// Returns the most similar known name, with at most two edits.
 pub(super) fn nearest(
     text: &str,
     known: impl IntoIterator<Item = &'static str>,

@@ -1,7 +1,7 @@
 //! [`Variable`]: the description of one variable, and the kinds of rows in the table.
 //!
-//! The kind of a row decides how it is read: [`WithDefault`] always has a value, [`Optional`] may
-//! have none, and [`Unread`] belongs to other programs.
+//! A [`WithDefault`] variable always has a value, an [`Optional`] one may have none, and an
+//! [`Unread`] one belongs to other programs.
 
 use crate::service::config::invalid::Parsed;
 
@@ -22,12 +22,12 @@ pub struct Variable {
     pub is_secret: bool,
 }
 
-/// The default of a variable.
+/// The value of a variable that is not set.
 #[derive(Debug, Clone, Copy)]
 pub enum Unset {
     /// This value.
     Default(&'static str),
-    /// A value that is not fixed, described in words.
+    /// A value that is not fixed, described in a few words.
     Described(&'static str),
 }
 
@@ -40,8 +40,8 @@ impl Unset {
     }
 }
 
-/// A variable that always has a value: its own or the default. `T` is the type of the value, or of
-/// each item of a list.
+/// A variable that always has a value, because it has a default. `T` is the type of the value, or
+/// of each item of a list.
 pub(super) struct WithDefault<T> {
     pub(super) variable: Variable,
     pub(super) parse: fn(&str) -> Parsed<T>,
@@ -53,7 +53,7 @@ pub(super) struct Optional<T> {
     pub(super) parse: fn(&str) -> Parsed<T>,
 }
 
-/// A variable that the service only documents.
+/// A variable that the service does not read, and only documents.
 pub(super) struct Unread {
     pub(super) variable: Variable,
 }

@@ -1,8 +1,8 @@
 //! Every variable that the service knows, one row each.
 //!
-//! A row is the only place that names a variable, its default, its meaning and its parser. Parsing,
-//! `warp-bearer check`, `.env.example` and the table in `docs/configuration.md` are derived from it. After a
-//! change, run `UPDATE=1 cargo test --test pages` to write the last two.
+//! A row defines the name, the default, the meaning and the parser of a variable. The command
+//! `check`, the file `.env.example` and the table in `docs/configuration.md` are derived from it.
+//! After a change, run `UPDATE=1 cargo test --test pages` to write the file and the table.
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -25,8 +25,8 @@ use crate::{
 
 /// Creates a constant for each row, and [`VARIABLES`] with all of them.
 ///
-/// The constant has the name of the variable, so that a misspelt name does not compile. For a list,
-/// the type is that of its items.
+/// The constant has the name of the variable, so a misspelt name does not compile. For a list, the
+/// type is that of the items.
 macro_rules! variables {
     ($(
         $name:ident: $kind:ident $(<$type:ty>)? {
@@ -630,12 +630,11 @@ variables! {
     }
 }
 
-/// Returns the variable with this name.
 pub(super) fn find(name: &str) -> Option<&'static Variable> {
     VARIABLES.iter().find(|variable| variable.name == name)
 }
 
-/// Returns whether a name starts with `AUTH0_`, ignoring case. Such a name is meant for this
+/// Returns `true` if a name starts with `AUTH0_`, ignoring case. Such a name is meant for this
 /// service even if it is misspelt.
 pub(super) fn is_auth0(name: &str) -> bool {
     const PREFIX: &str = "AUTH0_";
@@ -666,10 +665,10 @@ pub(super) fn near_miss(name: &str) -> Option<&'static str> {
         .map(|(known, _)| known)
 }
 
-/// Returns the known name most similar to a misspelt one, which starts with `AUTH0_`.
+/// Returns the known name that is most similar to a misspelt one, which starts with `AUTH0_`.
 ///
-/// Compares the pairs of letters that two names share, which finds `AUTH0_API_AUDIENCE` for
-/// `AUTH0_AUDIENCE`. By edit distance, half of the table would be closer.
+/// Compares the pairs of letters that both names have. For `AUTH0_AUDIENCE`, this finds
+/// `AUTH0_API_AUDIENCE`, although many other names have a smaller edit distance.
 pub(super) fn nearest(name: &str) -> Option<&'static str> {
     let misspelt = name["AUTH0_".len()..].to_ascii_uppercase();
     VARIABLES

@@ -1,7 +1,7 @@
 //! Limits the size of a request's body.
 //!
-//! Reading a larger body fails, without passing on any byte beyond the limit. [`Overflow`] records
-//! the reason, because warp's own rejection does not contain it.
+//! Reading a larger body fails, and no byte beyond the limit is passed on. [`Overflow`] records
+//! this, because warp's rejection does not contain the reason.
 
 use std::{
     error::Error,
@@ -23,7 +23,7 @@ pub(in crate::service) struct LimitedBody {
     overflow: Overflow,
 }
 
-/// Records whether a body was read beyond its limit. `None` if the request has no body.
+/// Records that a body has exceeded its limit. `None` if the request has no body.
 #[derive(Clone, Debug)]
 pub(in crate::service) struct Overflow(Option<Arc<AtomicBool>>);
 
@@ -60,7 +60,7 @@ impl Body for LimitedBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        // A body that announces too many bytes fails before hyper sends `100 Continue`.
+        // Rejects a body with a larger `Content-Length` before hyper sends `100 Continue`.
         if self.inner.size_hint().lower() > self.left {
             return Poll::Ready(Some(Err(self.overflow.raise())));
         }

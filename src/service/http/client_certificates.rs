@@ -1,8 +1,8 @@
-//! The certificates of clients (mutual TLS), for tokens that are bound to one.
+//! Client certificates (mutual TLS), for tokens bound to one.
 //!
-//! The handshake accepts any certificate, regardless of its signer: the certificate identifies a
-//! client by its hash, and TLS proves that the client holds its key. If authorities are configured,
-//! a certificate from another authority counts as absent. It does not end the handshake, since the
+//! The handshake accepts any certificate, from any signer. The hash of the certificate identifies
+//! the client, and TLS proves that the client has the private key. If authorities are configured, a
+//! certificate from another authority is ignored. The handshake still succeeds, because the
 //! client's token may not need a certificate.
 
 use std::{
@@ -25,10 +25,10 @@ use tokio_rustls::rustls::{
 
 use crate::auth::ClientCertificate;
 
-/// The certificate of a connection's client. Set once the handshake is complete.
+/// The client certificate of a connection, which is set when the handshake is complete.
 pub(in crate::service) type CertificateSlot = Arc<OnceLock<ClientCertificate>>;
 
-/// Decides which client certificates count.
+/// Decides which client certificates to accept.
 #[derive(Clone)]
 pub(in crate::service) struct Clients {
     /// `None` if certificates from any signer are accepted.
@@ -41,7 +41,7 @@ impl Clients {
         Self { authorities: None }
     }
 
-    /// Accepts certificates from the authorities in this PEM. Fails with the problem in the PEM.
+    /// Accepts certificates from the authorities in `pem`. Returns the problem if `pem` is invalid.
     pub(super) fn of_authorities(
         pem: &[u8],
         provider: &Arc<CryptoProvider>,
@@ -60,7 +60,7 @@ impl Clients {
         })
     }
 
-    /// Returns the certificate from a handshake, if it counts.
+    /// Returns the certificate from a handshake, if it is accepted.
     pub(super) fn accept(&self, chain: &[CertificateDer<'_>]) -> Option<ClientCertificate> {
         let (certificate, intermediates) = chain.split_first()?;
         if let Some(authorities) = &self.authorities {
@@ -82,7 +82,8 @@ impl fmt::Debug for Clients {
     }
 }
 
-/// Requests a certificate without requiring one, and accepts any whose key the client holds.
+/// Requests a certificate without requiring one, and accepts any certificate whose private key the
+/// client has.
 #[derive(Debug)]
 pub(super) struct AnyCertificate(Arc<CryptoProvider>);
 
@@ -92,7 +93,8 @@ impl AnyCertificate {
     }
 }
 
-/// The maximum size of a certificate chain in bytes. A connection keeps the chain until it ends.
+/// The maximum size of a certificate chain in bytes, because it is kept in memory until the
+/// connection ends.
 const MAX_CHAIN: usize = 16 * 1024;
 
 impl ClientCertVerifier for AnyCertificate {
@@ -100,7 +102,7 @@ impl ClientCertVerifier for AnyCertificate {
         false
     }
 
-    /// Names no authorities, so that clients send any certificate they have.
+    /// Sends no list of authorities, so clients can send any certificate.
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         &[]
     }

@@ -1,15 +1,16 @@
-//! CORS (Fetch standard): decides which pages of other origins may read a response.
+//! CORS (Fetch standard): decides which pages of other origins can read a response.
 //!
-//! CORS protects no route, because only browsers obey it. It never allows credentials: clients send
-//! tokens, and the service has no cookies. It applies to every response, including the server's own
-//! errors, so that a page can read a 401, a 413 or a 503 like any other response.
+//! CORS does not protect routes, because only browsers obey it. Credentials are never allowed,
+//! because clients send tokens and the service has no cookies. CORS applies to all responses,
+//! including the server's own errors, so that pages can read a 401, a 413 or a 503 too.
 //!
-//! warp's filter and tower-http's layer wrap only routes. warp's filter rejects every request from
-//! an origin that is not listed, even from the service's own pages, and sends no `Vary`.
-//! tower-http's layer treats every `OPTIONS` as a preflight.
+//! This module exists because warp's filter and tower-http's layer do not cover the server's own
+//! errors. In addition, warp's filter rejects all requests from origins that are not listed, even
+//! from the service's own pages, and does not send `Vary`. tower-http's layer treats every
+//! `OPTIONS` as a preflight.
 //!
-//! **Invariant**: a preflight to [`GATE`] without a token is never answered with 2xx, in any
-//! spelling of the path.
+//! **Invariant**: a preflight to [`GATE`] without a token never gets a 2xx, with any spelling of
+//! the path.
 
 use hyper::{
     Method,
@@ -27,18 +28,18 @@ use crate::{
     service::observe::request_id::only,
 };
 
-/// The path that rejects preflights. A proxy forwards every request for which this path answers
-/// 2xx, and some proxies send it the client's own method and fields, so `OPTIONS` needs a token
-/// here too.
+/// The path on which preflights are not answered. Proxies forward a client's request if this path
+/// returns 2xx, and some proxies use the client's own method and headers for it. A successful
+/// preflight would let the client's `OPTIONS` through without a token.
 pub(in crate::service) const GATE: &str = "/auth";
 
-/// Returns whether a path is a spelling of the gate, or of a path below it, where some proxies
-/// append the client's own path.
+/// Returns `true` if a path could be the gate, or a path below it, because some proxies append the
+/// client's own path.
 ///
-/// A proxy and this service may interpret a path differently, so every interpretation counts:
-/// escapes are decoded repeatedly, case is ignored, and empty segments are skipped. A segment that
-/// begins with two dots could lead back to the gate. Browsers never send one, so such a path needs
-/// no preflight.
+/// A proxy may interpret a path differently from this service, so this covers all interpretations:
+/// escapes are decoded repeatedly, case is ignored, and empty segments are skipped. A
+/// segment that begins with two dots could lead back to the gate. Browsers do not send such
+/// segments, so such paths need no preflight.
 fn is_gate(path: &str) -> bool {
     let path = decoded(path);
     let mut segments = path.split(|byte| matches!(byte, b'/' | b'\\'));
@@ -47,8 +48,8 @@ fn is_gate(path: &str) -> bool {
         || segments.any(|segment| segment.starts_with(b".."))
 }
 
-/// Returns the leading letters, digits, `-` and `_` of a segment, without its parameters: `auth`
-/// for `auth;x`, `auth.` and ` auth`.
+/// Returns the leading letters, digits, `-` and `_` of a segment: `auth` for `auth;x`, `auth.` and
+/// ` auth`.
 fn name(segment: &[u8]) -> &[u8] {
     let belongs = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
     let without_parameters = segment
@@ -59,8 +60,8 @@ fn name(segment: &[u8]) -> &[u8] {
     names.find(|name| !name.is_empty()).unwrap_or_default()
 }
 
-/// Decodes escapes in one pass, including those that decoding creates (`%2561` is `a`). Malformed
-/// ones stay.
+/// Decodes escapes, including those that appear by decoding (`%2561` is `a`). Malformed escapes are
+/// kept.
 fn decoded(path: &str) -> Vec<u8> {
     let mut decoded = Vec::with_capacity(path.len());
     for byte in path.bytes() {
@@ -83,40 +84,41 @@ fn hex(digit: u8) -> Option<u8> {
 /// The route name of preflights in logs and metrics.
 const PREFLIGHT: &str = "preflight";
 
-// The methods that a page may send, the same for every path. If a path does not support one, the
-// page can read the 405.
+// The methods that pages may send, for every path. If a path does not support a method, the page
+// can read the 405.
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE");
-/// The maximum number of request field names in a preflight. Further names are not allowed.
+/// The maximum number of header names to allow in a preflight. Further names are not allowed.
 const MAX_NAMES: usize = 64;
-/// The response fields that a page needs to handle errors.
+/// The response headers that a page needs to handle errors.
 const EXPOSED: HeaderValue =
     HeaderValue::from_static("WWW-Authenticate, DPoP-Nonce, Retry-After, X-Request-Id");
-/// How long a browser caches a preflight, in seconds. After an origin is removed from the list, its
-/// pages may send requests for this long, but cannot read the responses.
+/// How long browsers cache a preflight, in seconds. If an origin is removed from the list, its
+/// pages may still send requests for this time, but cannot read the responses.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("600");
 
 /// The origins whose pages may read the service's responses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cors {
-    /// Every origin. Use this only for a service that is public on the internet. In a private
-    /// network, any page that a user visits could read the open routes.
+    /// Every origin. Only use this for a service that is public on the internet. In a private
+    /// network, any page that a user visits could read the public routes.
     Any,
-    /// The listed origins, compared byte for byte with what browsers send: `https://app.example.com`.
+    /// These origins, compared byte for byte with what browsers send, such as
+    /// `https://app.example.com`.
     Only(Vec<HeaderValue>),
 }
 
-/// The path of the resource's metadata (RFC 9728 §3), and the prefix for resources with a path. A
-/// client needs the metadata before it can get a token, so pages of any origin may read them.
+/// The path of the resource's metadata (RFC 9728 §3), or its prefix if the resource has a path.
+/// Clients need the metadata to get a token, so pages of any origin can read them.
 const METADATA: &str = "/.well-known/oauth-protected-resource";
 
-/// Returns whether a path is that of the metadata of a resource.
+/// Returns `true` if this is the path of a resource's metadata.
 fn is_metadata(path: &str) -> bool {
     let rest = path.strip_prefix(METADATA);
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 impl Cors {
-    /// Evaluates a request. `None` if no page of another origin may read the response.
+    /// Evaluates a request. `None` if no page of another origin can read the response.
     pub(in crate::service) fn evaluate(cors: Option<&Self>, head: &Parts) -> Option<CorsRequest> {
         let target = head.uri.path_and_query();
         let may_be_metadata = target.is_some_and(|target| target.as_str().starts_with(METADATA));
@@ -140,18 +142,18 @@ impl Cors {
 
     fn allowed(&self, origin: &HeaderValue) -> Option<HeaderValue> {
         match self {
-            // `*` instead of the origin, because browsers never send credentials with `*`.
+            // Sends `*` instead of the origin, because browsers never send credentials with `*`.
             Self::Any => Some(HeaderValue::from_static("*")),
             Self::Only(origins) => origins.iter().find(|known| *known == origin).cloned(),
         }
     }
 }
 
-/// Returns the valid request field names that a preflight asks for.
+/// Returns the valid header names that a preflight asks for.
 ///
-/// All of them are allowed. A list would protect nothing, because credentials are never allowed,
-/// and would block fields that clients add themselves, such as `mcp-protocol-version` and
-/// `baggage`.
+/// All of them are allowed. A fixed list would not protect anything, because credentials are never
+/// allowed. It would also block headers that clients add themselves, such as `mcp-protocol-version`
+/// and `baggage`.
 fn requested(headers: &HeaderMap) -> Option<HeaderValue> {
     let fields = headers.get_all(ACCESS_CONTROL_REQUEST_HEADERS).iter();
     let names = fields
@@ -167,14 +169,12 @@ fn requested(headers: &HeaderMap) -> Option<HeaderValue> {
     HeaderValue::from_str(&names.join(", ")).ok()
 }
 
-/// A preflight.
 #[derive(Debug)]
 struct Preflight {
-    /// The requested field names. `None` if there are none.
+    /// The requested header names. `None` if there are none.
     names: Option<HeaderValue>,
 }
 
-/// The CORS result for one request.
 #[derive(Debug)]
 pub(in crate::service) struct CorsRequest {
     allowed: Option<HeaderValue>,
@@ -182,11 +182,11 @@ pub(in crate::service) struct CorsRequest {
 }
 
 impl CorsRequest {
-    /// Returns the response to a preflight. `None` if the request is not a preflight. A preflight
-    /// needs no token, since browsers send none with it, and its path need not exist.
+    /// Returns the response to a preflight. `None` if the request is not a preflight. No token is
+    /// required, because browsers send none, and the path need not exist.
     ///
-    /// An origin that is not listed gets a 403 with a reason. The browser does not need the reason,
-    /// but a developer who forgot to list the origin does.
+    /// An origin that is not listed gets a 403 with a reason. Browsers ignore the reason, but it
+    /// helps a developer who has forgotten to list the origin.
     pub(in crate::service) fn preflight(&self) -> Option<Response> {
         let preflight = self.preflight.as_ref()?;
         context::set_route(PREFLIGHT);
@@ -203,8 +203,8 @@ impl CorsRequest {
         Some(answer)
     }
 
-    /// Sets the fields that let the page read the response, if its origin is allowed. `Vary` tells
-    /// caches that the response depends on `Origin`, even if the request has none.
+    /// Sets the headers that let the page read the response, if its origin is allowed. `Vary` is
+    /// always set, because caches must know that the response depends on `Origin`.
     pub(in crate::service) fn set_headers(self, headers: &mut HeaderMap) {
         headers.append(VARY, HeaderValue::from_static("Origin"));
         if let Some(origin) = self.allowed {

@@ -1,16 +1,16 @@
-//! Limits the number of connections to the available file descriptors.
+//! Fits the maximum number of connections to the available file descriptors.
 //!
-//! Each connection needs one. The process also needs some for listeners, logs, the connections of
-//! `METRICS_LISTEN`, and key fetches, which would fail if idle peers held every descriptor.
-//! [`RESERVE`] descriptors are therefore never used for connections.
+//! Each connection needs a descriptor. The process also needs some for listeners, logs, connections
+//! to `METRICS_LISTEN`, and key fetches. If idle peers could take all descriptors, key fetches
+//! would fail, so [`RESERVE`] descriptors are never used for connections.
 
 use crate::service::http::limits::Limits;
 
-/// The number of descriptors that connections never use.
+/// The number of descriptors that are never used for connections.
 const RESERVE: usize = 64;
 
-/// Raises the process's soft descriptor limit to the hard limit. If that is not enough, lowers the
-/// connection limit and logs a warning.
+/// Raises the soft limit of descriptors to the hard limit. If that is not enough, lowers the
+/// maximum number of connections and logs a warning.
 pub(in crate::service) fn fit(mut limits: Limits) -> Limits {
     let Some(descriptors) = raised() else {
         return limits;
@@ -28,7 +28,7 @@ pub(in crate::service) fn fit(mut limits: Limits) -> Limits {
     limits
 }
 
-/// Returns the limit to which [`fit`] would lower `wanted` in this process, and the number of
+/// Returns the number of connections to which [`fit`] would lower `wanted`, and the number of
 /// available descriptors. `None` if there are enough.
 pub(in crate::service) fn shortfall(wanted: usize) -> Option<(usize, u64)> {
     let descriptors = hard_limit()?;

@@ -1,24 +1,24 @@
-//! The idle timeout of a connection, and the timeout for a peer that does not read.
+//! The timeouts of a connection: for an idle peer, and for a peer that does not read.
 //!
-//! hyper's own timeout covers only the wait for an HTTP/1.1 head. It does not cover a peer that
+//! hyper's own timeout only covers the wait for an HTTP/1.1 head. It does not cover a peer that
 //! never sends its first byte, never finishes an HTTP/2 handshake or header block, keeps an empty
-//! HTTP/2 connection open with pings, or sends a request and does not read the response. This
-//! timeout covers all of these with three rules:
+//! HTTP/2 connection open with pings, or sends a request and does not read the response. Three
+//! rules cover all of these:
 //!
-//! - A connection without an active request ends after the limit. A request is active until hyper
-//!   has received the last byte of its response, so a handler may pause for any length of time
+//! - A connection without an active request is closed after the limit. A request is active until
+//!   hyper has received the last byte of its response, so a handler can pause for any time
 //!   (server-sent events).
-//! - A response ends if the peer reads none of it for the limit. *Other requests on the connection
-//!   do not reset this timer.* An HTTP/2 response ends with its stream while the stream's task
-//!   still runs, and with the connection afterwards.
-//! - A connection whose socket accepts no byte for [`BLOCKED_FACTOR`] times the limit ends. Meanwhile the
-//!   timers of the other two rules are paused, but never for more than [`BLOCKED_FACTOR`] times the limit
-//!   in total. Otherwise a peer could keep its socket full with pings and occasionally read a few
-//!   of their responses.
+//! - A response is cut off if the peer reads none of it for the limit. *Other requests on the
+//!   connection do not reset this timer.* In HTTP/2, only the stream is reset, as long as its task
+//!   is running. After that, the whole connection is closed.
+//! - A connection is closed if its socket accepts no bytes for [`BLOCKED_FACTOR`] times the limit.
+//!   During this time, the timers of the other two rules are paused, but for at most
+//!   [`BLOCKED_FACTOR`] times the limit in total. Otherwise, a peer could keep its socket full with
+//!   pings, and read a few responses to them from time to time.
 //!
-//! "Reads" means that hyper has written the bytes to the socket. This is visible only in large
-//! steps for a slow reader: its kernel fills a receive buffer of 128 KiB or more at once, and asks
-//! for more only when the reader has nearly emptied it.
+//! Here, "reads" means that hyper has written the bytes to the socket. With a slow reader, this
+//! happens in large steps, because its kernel fills a receive buffer of 128 KiB or more at once,
+//! and only asks for more when that is nearly empty.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -29,52 +29,50 @@ use std::{
 use futures_util::future::AbortHandle;
 use tokio::time::{Instant, sleep_until};
 
-/// A socket may accept no bytes for this many times the limit. At the default limit of 30 s, a peer
-/// that reads 1 KiB per second empties a receive buffer of 240 KiB in that time.
+/// The limit for a socket that accepts no bytes, as a multiple of the other limit. With the default
+/// of 30 s, a peer that reads 1 KiB per second can empty a receive buffer of 240 KiB in this time.
 const BLOCKED_FACTOR: u32 = 8;
 
-/// The timers of one connection.
 #[derive(Debug)]
 pub(in crate::service) struct IdleTimeout(Mutex<State>);
 
 #[derive(Debug)]
 struct State {
-    /// The number of requests whose responses hyper has not received completely.
+    /// The number of requests for which hyper has not received the whole response.
     active: usize,
-    /// The last time that a request began or ended, or that a blocked socket accepted bytes again.
+    /// The last time that a request began or ended, or that the socket was unblocked.
     since: Instant,
     /// The last time that a request began or ended, or that hyper wrote a piece of a response.
     /// Limits how far a blocked socket can postpone `since`.
     used: Instant,
-    /// The time at which the socket stopped accepting bytes. `None` if it accepts bytes.
+    /// The time since which the socket is blocked. `None` if it accepts bytes.
     blocked: Option<Instant>,
-    /// True if an HTTP/1.1 response is handed over in pieces and the next piece is available.
+    /// True if an HTTP/1.1 response is being passed to hyper and its next piece is available.
     hands_over: bool,
-    /// Resumes reading once the response is handed over. Set while the peer's end of stream is held
-    /// back.
+    /// Wakes the reader when the response has been passed on. Set while the peer's end of stream is
+    /// held back.
     reader: Option<Waker>,
-    /// True if the peer took the last HTTP/2 piece at once, so that it will probably take the next
-    /// one too.
+    /// True if the peer took the last HTTP/2 piece as a whole, and will probably take the next one
+    /// too.
     is_wide: bool,
-    /// The HTTP/2 responses. Each [`StreamedAnswer`] knows its index.
+    /// The HTTP/2 responses. Each [`StreamedAnswer`] has an index into this list.
     streams: Vec<StreamState>,
 }
 
-/// The state of an HTTP/2 response.
 #[derive(Debug)]
 struct StreamState {
     /// The number of pieces that hyper has not written yet.
     pieces: usize,
-    /// The last time that hyper wrote a piece, or received one while it had none. Later by the
-    /// time for which the socket has been blocked since.
+    /// The last time that hyper wrote a piece, or received one while it had none, plus the time for
+    /// which the socket has been blocked since then.
     since: Instant,
-    /// The last time that hyper wrote a piece, or received one while it had none. Limits how far a
-    /// blocked socket can postpone `since`.
+    /// Like `since`, but without the added time. Limits how far a blocked socket can postpone
+    /// `since`.
     progressed: Instant,
-    /// Ends the stream. `None` once the stream's task has ended: hyper then holds the last pieces,
-    /// and they are freed only when the connection ends.
+    /// Resets the stream. `None` after the stream's task has ended. hyper then holds the last
+    /// pieces, and only frees them when the connection ends.
     abort: Option<AbortHandle>,
-    /// Ends the response once all its pieces are taken.
+    /// Wakes the task that ends the response when all its pieces are taken.
     end: Option<Waker>,
 }
 
@@ -125,10 +123,10 @@ impl IdleTimeout {
         state.since = now;
     }
 
-    /// Returns whether to hold back the peer's end of stream, because a response is being sent and
-    /// hyper would cut it off. The task is woken once the response is handed over. A silent handler
-    /// does not count: it may never write again, and then only the end of stream shows that the
-    /// peer has left.
+    /// Returns whether to hold back the peer's end of stream from hyper, which would cut off the
+    /// response that is being sent. The task is woken when the response has been passed on. If the
+    /// handler is silent, the end of stream is not held back, because it may be the only sign that
+    /// the peer has gone.
     pub(in crate::service) fn keeps_back_end(&self, cx: &Context<'_>) -> bool {
         let mut state = self.state();
         let keeps = state.hands_over || state.blocked.is_some();
@@ -138,7 +136,6 @@ impl IdleTimeout {
         keeps
     }
 
-    /// Restarts every timer of the connection.
     pub(in crate::service) fn restart(&self) {
         let (mut state, now) = (self.state(), Instant::now());
         (state.since, state.used) = (now, now);
@@ -148,15 +145,15 @@ impl IdleTimeout {
         }
     }
 
-    /// Waits until the connection must end: it has been idle for `limit`, or the peer has read none
-    /// of a response for that long and the response has no stream to end, or the socket has been
-    /// blocked for [`BLOCKED_FACTOR`] limits.
+    /// Waits until the connection must be closed. This is the case if it has been idle for `limit`,
+    /// if the peer has not read a response for `limit` and there is no stream to reset, or if the
+    /// socket has been blocked for [`BLOCKED_FACTOR`] times `limit`.
     pub(in crate::service) async fn expired(&self, limit: Duration) {
         self.still(limit, limit * BLOCKED_FACTOR).await;
     }
 
-    /// Like [`expired`](Self::expired), for a connection that is being shut down: a blocked socket
-    /// gets only `limit`.
+    /// Like [`expired`](Self::expired), but a blocked socket only gets `limit`. Used during
+    /// shutdown.
     pub(in crate::service) async fn expired_at_last(&self, limit: Duration) {
         self.still(limit, limit).await;
     }
@@ -167,12 +164,12 @@ impl IdleTimeout {
         }
     }
 
-    /// Ends the streams whose responses have timed out. Returns the time of the next check, or
-    /// `None` if the connection must end now.
+    /// Resets the streams whose responses have timed out. Returns the time of the next check, or
+    /// `None` if the connection must be closed now.
     fn check(&self, limit: Duration, blocked_limit: Duration) -> Option<Instant> {
         let (mut state, now) = (self.state(), Instant::now());
         let is_blocked = state.blocked.is_some();
-        // A blocked socket pauses a timer, but only up to the bound.
+        // A blocked socket pauses a timer, but only up to this bound.
         let due = |since: Instant, progressed: Instant| {
             let bound = progressed + blocked_limit;
             if is_blocked {
@@ -181,7 +178,7 @@ impl IdleTimeout {
                 bound.min(since + limit)
             }
         };
-        // Requests and pieces that begin after this check are not due earlier.
+        // Nothing that begins after this check can be due earlier.
         let mut next = now + limit;
         if let Some(blocked) = state.blocked {
             next = next.min(blocked + blocked_limit);
@@ -207,7 +204,6 @@ impl IdleTimeout {
     }
 }
 
-/// An active request.
 #[derive(Debug)]
 pub(in crate::service) struct ActiveRequest {
     idle_timeout: Arc<IdleTimeout>,
@@ -216,24 +212,22 @@ pub(in crate::service) struct ActiveRequest {
 }
 
 impl ActiveRequest {
-    /// Returns when the request arrived.
     pub(in crate::service) fn since(&self) -> Instant {
         self.since
     }
 
-    /// Records that the request is answered, and returns the current time. Counts as the end of the
-    /// request unless [`continues`](Self::continues) is called. One function, so that the clock is
-    /// read only once.
+    /// Records that the request has a response, and returns the current time, so that the clock is
+    /// only read once. This is the end of the request unless [`continues`](Self::continues) is
+    /// called.
     pub(in crate::service) fn answered(&mut self) -> Instant {
         *self.until.insert(Instant::now())
     }
 
-    /// Records that more of the response follows.
+    /// Records that there are more pieces of the response.
     pub(in crate::service) fn continues(&mut self) {
         self.until = None;
     }
 
-    /// Returns whether the socket does not accept bytes.
     pub(in crate::service) fn is_blocked(&self) -> bool {
         self.idle_timeout.state().blocked.is_some()
     }
@@ -249,7 +243,7 @@ impl ActiveRequest {
         }
     }
 
-    /// Registers a response on an HTTP/2 stream, which `abort` ends.
+    /// Registers a response on an HTTP/2 stream, which `abort` resets.
     pub(in crate::service) fn begin_stream(&self, abort: AbortHandle) -> StreamedAnswer {
         let mut state = self.idle_timeout.state();
         let new = StreamState {
@@ -289,16 +283,16 @@ impl Drop for ActiveRequest {
     }
 }
 
-/// An HTTP/2 response whose stream's task is running.
+/// An HTTP/2 response while the task of its stream is running.
 #[derive(Debug)]
 pub(in crate::service) struct StreamedAnswer {
     idle_timeout: Arc<IdleTimeout>,
     place: usize,
-    /// True if `END_STREAM` must wait until the peer has taken all pieces. Once hyper sends
-    /// `END_STREAM`, the stream's task ends, and a stream without a task cannot be reset: a last
-    /// piece that the peer does not read would be freed only when the connection ends. `END_STREAM`
-    /// is not held back for a single piece and a peer that takes whole pieces, because a short
-    /// response would then need a second write.
+    /// True if `END_STREAM` must wait until the peer has taken all pieces. When hyper sends
+    /// `END_STREAM`, the stream's task ends, and the stream can no longer be reset. If the peer
+    /// does not read the last piece, it would only be freed when the connection ends. A response of
+    /// a single piece to a peer that takes whole pieces does not wait, because it would need a
+    /// second write.
     pub(in crate::service) keeps_end: bool,
 }
 
@@ -307,7 +301,7 @@ impl StreamedAnswer {
     pub(in crate::service) fn piece(&self) -> UnsentPiece {
         let mut state = self.idle_timeout.state();
         let stream = &mut state.streams[self.place];
-        // While the peer has not taken the previous piece, another one is no progress.
+        // Another piece is not progress if the peer has not taken the previous one.
         if stream.pieces == 0 {
             let now = Instant::now();
             (stream.since, stream.progressed) = (now, now);
@@ -321,12 +315,12 @@ impl StreamedAnswer {
         }
     }
 
-    /// Returns whether the peer took the previous piece, of this or another response, at once.
+    /// Returns `true` if the peer took the previous piece, of this or another response, as a whole.
     pub(in crate::service) fn is_wide(&self) -> bool {
         self.idle_timeout.state().is_wide
     }
 
-    /// Returns whether all pieces are taken. If not, the task is woken when they are.
+    /// Returns `true` if all pieces are taken. If not, the task is woken when they are.
     pub(in crate::service) fn is_taken(&self, cx: &Context<'_>) -> bool {
         let offer = &mut self.idle_timeout.state().streams[self.place];
         let is_taken = offer.pieces == 0;
@@ -392,7 +386,7 @@ mod tests {
 
     const LIMIT: Duration = Duration::from_secs(30);
 
-    /// Keeps a connection busy with requests that are answered immediately.
+    /// Keeps a connection busy with requests that get an immediate response.
     fn keep_busy(idle_timeout: &Arc<IdleTimeout>) {
         let idle_timeout = Arc::clone(idle_timeout);
         tokio::spawn(async move {
@@ -471,7 +465,7 @@ mod tests {
         assert_eq!(start.elapsed(), LIMIT * 2 + LIMIT * 2);
     }
 
-    /// Fills and drains the socket in turns, like a peer that sends pings and reads a few of the
+    /// Alternately fills and drains the socket, like a peer that sends pings and reads a few of the
     /// responses.
     fn trickle(idle_timeout: &Arc<IdleTimeout>) {
         let idle_timeout = Arc::clone(idle_timeout);

@@ -1,10 +1,10 @@
-//! Rejects HTTP/1.1 heads in which a line does not end in CRLF.
+//! Rejects HTTP/1.1 heads with a line that does not end in CRLF.
 //!
-//! A parser may accept a lone LF as the end of a line (RFC 9112 §2.2), and hyper's does. A proxy in
-//! front that does not would see one field where hyper sees two, and the second may be a
-//! `Transfer-Encoding`. A lone LF in a head is therefore replaced with NUL, which hyper rejects
-//! with 400. Only line ends are checked here. hyper parses the head and reports the length of its
-//! body, which determines where the next head begins.
+//! A parser may accept a lone LF as the end of a line (RFC 9112 §2.2), and hyper does. If a proxy
+//! in front of the service does not, it sees one header where hyper sees two, and the second may be
+//! `Transfer-Encoding` (request smuggling). A lone LF in a head is therefore replaced with NUL,
+//! which hyper rejects with 400. This module only checks line endings. hyper parses the head, and
+//! the length of its body tells this module where the next head begins.
 
 use std::sync::{
     Arc,
@@ -13,37 +13,38 @@ use std::sync::{
 
 use memchr::memchr;
 
-/// The maximum number of bytes read at once while a head may end among them. Bytes after the head
-/// are held until hyper has read the head, so a connection holds no more than this.
+/// The maximum number of bytes to read at once if a head may end in them. Bytes after the head are
+/// held back until hyper has read the head, so this is also the maximum that a connection holds
+/// back.
 const READ: u64 = 8 * 1024;
 
-/// The checker of one connection. It tracks where heads begin and end.
+/// The state of a connection, which tracks where heads begin and end.
 #[derive(Debug)]
 pub(in crate::service) struct LineEndings {
     position: Position,
     framing: Framing,
 }
 
-/// The length of the body after the last head. The server reports it to [`LineEndings`].
+/// The length of the body after the last head, which the server reports to [`LineEndings`].
 #[derive(Clone, Debug, Default)]
 pub(in crate::service) struct Framing(Arc<AtomicU64>);
 
 #[derive(Clone, Copy, Debug)]
 enum Position {
-    /// In a head. `line` counts the bytes of the current line so far, and `last` is the last of
-    /// them. `begun` is set after the first non-empty line.
+    /// In a head. `line` is the number of bytes of the current line so far, and `last` is the last
+    /// of them. `begun` is true after the first non-empty line.
     Head { begun: bool, line: usize, last: u8 },
     /// After a head, until [`Framing::set`] has reported the body's length.
     Between,
-    /// In a body. The number of bytes left.
+    /// In a body, with this number of bytes left.
     Body(u64),
-    /// In HTTP/2, in a chunked body, or in a head that hyper rejects. No further head is checked.
+    /// In HTTP/2, in a chunked body, or in a head that hyper rejects. Nothing else is checked.
     Beyond,
 }
 
 impl Framing {
-    /// Reports that hyper has parsed the head, and the length of its body. `None` if the length is
-    /// unknown; the response must then be the last one on its connection.
+    /// Reports that hyper has parsed a head, and the length of its body. If the length is unknown
+    /// (`None`), the response must be the last one on its connection.
     pub(in crate::service) fn set(&self, length: Option<u64>) {
         let or_none = length.and_then(|length| length.checked_add(1));
         self.0.store(or_none.unwrap_or(0), Ordering::Release);
@@ -62,7 +63,7 @@ impl LineEndings {
         }
     }
 
-    /// Returns how many bytes may be read at once.
+    /// Returns the maximum number of bytes to read at once.
     pub(in crate::service) fn most(&self) -> u64 {
         match self.position {
             Position::Head { .. } | Position::Between => READ,
@@ -71,8 +72,8 @@ impl LineEndings {
         }
     }
 
-    /// Checks bytes and returns how many of them may be passed to hyper now, at least one. Call
-    /// again with the rest.
+    /// Checks bytes, and returns how many of them can be passed to hyper now, which is at least
+    /// one. Call this method again with the rest.
     pub(in crate::service) fn admit(&mut self, bytes: &mut [u8]) -> usize {
         if let Position::Between = self.position {
             self.position = self.framing.take().map_or(Position::Beyond, Position::body);
@@ -101,8 +102,8 @@ impl LineEndings {
                 self.position = Position::Beyond;
                 return from;
             }
-            // An empty line ends the head, unless it precedes the first line: some clients send one
-            // after a body.
+            // An empty line ends the head. Before the first line, it is ignored, because some
+            // clients send one after a body.
             if line == 1 && begun {
                 self.position = Position::Between;
                 return from;
@@ -137,7 +138,7 @@ impl Position {
 mod tests {
     use super::*;
 
-    /// Returns the bytes that hyper receives if `read` bytes arrive at a time and each head has a
+    /// Returns the bytes that hyper receives, if `read` bytes arrive at a time and each head has a
     /// body of 3 bytes.
     fn through(bytes: &str, read: usize) -> String {
         let framing = Framing::default();

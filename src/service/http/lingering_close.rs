@@ -1,7 +1,7 @@
 //! The stream between hyper and the socket.
 //!
-//! Checks the line ends of heads, and closes a connection in a way that its last response still
-//! arrives. Other bytes are not delayed.
+//! The stream checks the line endings of heads, and closes a connection so that the peer still
+//! receives the last response.
 
 use std::{
     io,
@@ -21,22 +21,22 @@ use crate::service::http::{
     line_endings::{Framing, LineEndings},
 };
 
-/// How long a peer may keep sending after the last answer.
+/// How long a peer may keep sending after the last response.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// A stream that checks line ends and lingers when it is closed.
+/// A stream that checks line endings, and lingers when it is closed.
 #[derive(Debug)]
 pub(in crate::service) struct LingeringClose<T> {
     stream: T,
     idle_timeout: Arc<IdleTimeout>,
     line_endings: LineEndings,
-    /// Bytes that were read but may not be passed to hyper yet.
+    /// Bytes that were read, but must not be passed to hyper yet.
     held: Vec<u8>,
     lingering: Option<Pin<Box<Sleep>>>,
 }
 
 impl<T> LingeringClose<T> {
-    /// Creates the stream. The server reports each head that hyper has parsed to `framing`.
+    /// Creates the stream. The server must report each head that hyper has parsed to `framing`.
     pub(in crate::service) fn new(
         stream: T,
         framing: Framing,
@@ -119,8 +119,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for LingeringClose<T> {
 }
 
 impl<T: AsyncRead + Unpin> LingeringClose<T> {
-    /// Reads and discards further bytes until the peer closes or [`LINGER`] is over. If a socket is
-    /// closed with unread bytes, TCP resets the connection and the peer may lose the response.
+    /// Reads and discards bytes until the peer closes the connection, or for [`LINGER`]. If a
+    /// socket is closed with unread bytes, TCP resets the connection, and the peer may lose the
+    /// response.
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let patience = self
             .lingering

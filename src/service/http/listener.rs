@@ -1,8 +1,8 @@
 //! Accepts connections.
 //!
-//! No error of `accept` ends the service or makes it spin. After an error caused by the peer, the
-//! next connection is accepted at once. After one of our own (no free file descriptors), the
-//! listener pauses first.
+//! An error of `accept` never ends the service, and never makes it spin. After an error with a
+//! single connection, the next one is accepted immediately. After a local error, such as a lack of
+//! file descriptors, the listener pauses first.
 
 use std::{
     future::Future,
@@ -18,10 +18,11 @@ use tokio::{
 
 use crate::service::http::{stream::Stream, tls::Tls};
 
-/// The pause when no descriptors or buffers are free. It ends early when a connection ends.
+/// The pause if there are no free descriptors or buffers. It ends early when a connection is
+/// closed.
 const RETRY_DELAY: Duration = Duration::from_millis(100);
 
-/// How long to wait for TCP handshakes in flight when the listener closes.
+/// How long to wait for TCP handshakes that are in flight when the listener closes.
 const HANDSHAKE_GRACE: Duration = Duration::from_millis(50);
 
 /// A bound address that accepts connections.
@@ -36,7 +37,7 @@ impl Listener {
     ///
     /// # Errors
     ///
-    /// Fails if the address is in use, is not one of this machine, or may not be bound by this user.
+    /// Fails if the address is in use or not local, or if this user must not bind it.
     pub async fn bind(address: SocketAddr) -> io::Result<Self> {
         let tcp = TcpListener::bind(address).await?;
         Ok(Self { tcp, tls: None })
@@ -51,23 +52,23 @@ impl Listener {
         }
     }
 
-    /// Returns the address in use, with the actual port.
+    /// Returns the local address, with the actual port.
     ///
     /// # Errors
     ///
-    /// Fails if the operating system cannot tell the address.
+    /// Fails if the operating system does not report the address.
     pub fn address(&self) -> io::Result<SocketAddr> {
         self.tcp.local_addr()
     }
 
-    /// Returns the next connection. No connection is lost if the future is dropped.
+    /// Waits for the next connection. No connection is lost if the future is dropped.
     pub(in crate::service) async fn accept(&self) -> Stream {
         let (tcp, _peer) = accept_until_ok(|| self.tcp.accept()).await;
         stream(tcp, self.tls.as_ref())
     }
 
-    /// Closes the listener and returns up to `room` connections that the kernel has already
-    /// completed and would otherwise reset.
+    /// Closes the listener, and returns up to `room` connections that the kernel has already
+    /// established. Otherwise, the kernel would reset them.
     pub(in crate::service) async fn close(self, room: usize) -> Vec<Stream> {
         if refuse_new(&self.tcp).is_ok() {
             sleep(HANDSHAKE_GRACE).await;
@@ -83,8 +84,8 @@ impl Listener {
     }
 }
 
-/// Makes the kernel drop every new SYN, so that no connection completes between the last `accept`
-/// and the close. A client whose SYN is dropped retries after a second and finds the port closed.
+/// Makes the kernel drop new SYNs, so that no connection is established between the last `accept`
+/// and the close. A client whose SYN is dropped retries after a second, and finds the port closed.
 #[cfg(target_os = "linux")]
 fn refuse_new(tcp: &TcpListener) -> io::Result<()> {
     use socket2::{SockFilter, SockRef};
@@ -129,8 +130,8 @@ where
     }
 }
 
-/// Returns whether the error concerns a single connection, which `accept` has then removed from the
-/// queue.
+/// Returns `true` if the error is about a single connection, which `accept` has then removed from
+/// the queue.
 fn is_the_peers(error: &io::Error) -> bool {
     matches!(
         error.kind(),

@@ -1,8 +1,8 @@
-//! Wraps every request, in the same way for all routes.
+//! The middleware around all routes.
 //!
 //! The middleware rejects malformed requests, answers CORS preflights, limits the time and the body
-//! of a request, catches panics of handlers, and sets the header fields of every response. It knows
-//! no paths and no tokens, and ignores `Forwarded` and `X-Forwarded-*`, which a client can forge.
+//! of a request, catches panics of handlers, and sets the headers of every response. It does not
+//! look at tokens, and ignores `Forwarded` and `X-Forwarded-*`, because clients can forge them.
 
 use std::{
     convert::Infallible, future::poll_fn, net::Ipv6Addr, panic::AssertUnwindSafe, pin::Pin,
@@ -33,7 +33,6 @@ use crate::{
     },
 };
 
-/// The steps before and after the routes.
 #[derive(Debug)]
 pub(in crate::service) struct Middleware<R> {
     pub(in crate::service) routes: R,
@@ -47,11 +46,10 @@ impl<R> Middleware<R>
 where
     R: Service<Request<LimitedBody>, Response = Response, Error = Infallible>,
 {
-    /// Answers a request, from the routes unless it is rejected here.
+    /// Responds to a request. Calls the routes, unless the request is rejected here.
     ///
-    /// Steps that do not wait run before the future is created. hyper moves the future several
-    /// times per request, and a future that held the request through every step would have three
-    /// kilobytes.
+    /// Steps that do not wait run before the future is created. Otherwise, the future would contain
+    /// the request during every step and take 3 KB, and hyper moves it several times per request.
     pub(in crate::service) fn answer(
         self: &Arc<Self>,
         request: Request<Incoming>,
@@ -74,10 +72,10 @@ where
                     None => middleware.outcome(routed, deadline).await,
                 },
             };
-            // The connection closes after this response in three cases. After a rejection, the rest
-            // of the request may still arrive. After a chunked body, `line_endings` does not know
-            // where the next head begins and cannot check it. During a shutdown, the client must
-            // not send its next request on a connection that is about to close.
+            // The connection is closed after this response in three cases. After a rejection, the
+            // rest of the request may still arrive. After a chunked body, `line_endings` does not
+            // know where the next head begins. During a shutdown, the client must not send another
+            // request on a connection that is about to be closed.
             let is_last = outcome.is_err() || is_chunked || middleware.shutdown.is_requested();
 
             let mut answer = outcome.unwrap_or_else(Problem::response);
@@ -107,10 +105,10 @@ where
         deadline: Instant,
     ) -> Result<Response, Problem> {
         match before(deadline, routed.answer).await {
-            // The route only saw a broken body, but the caller should learn the reason.
+            // The route only got a broken body, but the caller should know the reason.
             Some(Ok(_)) if routed.overflow.happened() => Err(Problem::PayloadTooLarge),
             Some(Ok(Ok(answer))) => Ok(answer),
-            // The panic's message may quote a token, so only the panic hook handles it.
+            // The message of the panic may contain a token, so only the panic hook handles it.
             Some(Err(_panic)) => {
                 self.request_log.panicked();
                 Err(Problem::Internal)
@@ -120,15 +118,15 @@ where
     }
 }
 
-/// A request about to enter the routes. Even the first poll runs under `catch_unwind`, because it
-/// may panic too.
+/// A request passed to the routes. The first poll runs under `catch_unwind` too, because it
+/// may already panic.
 struct Routed<A> {
     answer: Pin<Box<CatchUnwind<AssertUnwindSafe<A>>>>,
     overflow: Overflow,
 }
 
-/// Returns the output of the future, or `None` after the deadline. Polls once before setting a
-/// timer, because most responses are ready at once.
+/// Returns the output of the future, or `None` after the deadline. Polls it once before creating a
+/// timer, because most responses are ready immediately.
 async fn before<F: Future + Unpin>(deadline: Instant, mut future: F) -> Option<F::Output> {
     match poll_fn(|cx| Poll::Ready(future.poll_unpin(cx))).await {
         Poll::Ready(output) => Some(output),
@@ -140,7 +138,7 @@ fn problem_with(head: &Parts, limits: &Limits) -> Option<Problem> {
     if target_length(head) > limits.uri {
         return Some(Problem::UriTooLong);
     }
-    // hyper enforces this limit for HTTP/1.1, but not for HTTP/2.
+    // hyper only enforces this limit for HTTP/1.1.
     if head.headers.len() > limits.fields {
         return Some(Problem::HeadersTooLarge);
     }
@@ -163,11 +161,11 @@ fn target_length(head: &Parts) -> usize {
     path + authority
 }
 
-/// Returns whether the request names exactly one valid host (RFC 9112 §3.2, RFC 9113 §8.3.1).
+/// Returns `true` if the request has exactly one valid host (RFC 9112 §3.2, RFC 9113 §8.3.1).
 ///
-/// HTTP/1.0 may name none. An empty `Host` is valid and means that the target has no authority
-/// (RFC 9110 §7.2). If an HTTP/1.1 target is absolute, `Host` is ignored but must be present
-/// (RFC 9112 §3.2.2). In HTTP/2, `Host` must equal `:authority`.
+/// In HTTP/1.0, the host is optional. An empty `Host` is valid, and means that the target has no
+/// authority (RFC 9110 §7.2). If the target is absolute in HTTP/1.1, `Host` is ignored but must be
+/// present (RFC 9112 §3.2.2). In HTTP/2, `Host` must equal `:authority`.
 fn has_one_host(head: &Parts) -> bool {
     let mut fields = head.headers.get_all(HOST).iter();
     let (field, doubled) = (fields.next(), fields.next().is_some());
@@ -187,16 +185,16 @@ fn has_one_host(head: &Parts) -> bool {
     }
 }
 
-/// Recognizes a name or an IPv4 address with an optional port, or an empty value, without
-/// `Authority::try_from`, which copies the value.
+/// Returns `true` if this is a name or an IPv4 address with an optional port, or empty. A fast path
+/// that avoids `Authority::try_from`, which copies the value.
 fn is_plain_or_empty(host: &[u8]) -> bool {
     let mut bytes = host.iter();
-    // A lookup table takes a third of the time that comparing ranges takes.
+    // A lookup table takes a third of the time of comparing ranges.
     let Some(colon) = bytes.position(|c| !IN_NAME[usize::from(*c)]) else {
         return true;
     };
     let port = bytes.as_slice();
-    // A port has at most five digits. Longer ones are left to the full check.
+    // Leaves ports with more than five digits to the full check.
     let is_port = port.len() <= 5 && port.iter().all(u8::is_ascii_digit);
     let number = |port: &[u8]| port.iter().fold(0_u32, |n, c| n * 10 + u32::from(c - b'0'));
     host[colon] == b':' && colon > 0 && is_port && u16::try_from(number(port)).is_ok()
@@ -218,7 +216,7 @@ fn parse_host(value: &HeaderValue) -> Option<Authority> {
     is_host(&host).then_some(host)
 }
 
-/// Returns whether an authority is a valid host with an optional port.
+/// Returns `true` if an authority is a valid host with an optional port.
 ///
 /// HTTP does not allow `user@host` (RFC 9110 §4.2.4). Brackets must contain an IPv6 address
 /// (RFC 3986 §3.2.2). A port must fit 16 bits, and may be empty after its colon (§3.2.3).
@@ -243,7 +241,6 @@ fn is_host(authority: &Authority) -> bool {
     is_port && is_name_or_address
 }
 
-/// Sets the header fields of every response.
 fn set_headers(answer: &mut Response, version: Version, is_last: bool) {
     let headers = answer.headers_mut();
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -252,8 +249,7 @@ fn set_headers(answer: &mut Response, version: Version, is_last: bool) {
     }
 }
 
-/// Removes the body of a response to HEAD and keeps its length. hyper does this for HTTP/1.1, but
-/// not for HTTP/2.
+/// Removes the body of a response to HEAD, and keeps its length. hyper only does this for HTTP/1.1.
 fn without_body(mut answer: Response) -> Response {
     if let Some(length) = answer.body().size_hint().exact() {
         answer
@@ -273,7 +269,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-        /// The fast check may leave a value to the full check, but must not accept more.
+        /// The fast check may leave a value to the full check, but must not accept an invalid one.
         #[test]
         fn fast_host_check_accepts_only_valid_hosts(host in "[a-zA-Z0-9.:@_%-]{0,6}(:[0-9]{0,6})?") {
             let value = HeaderValue::from_str(&host).unwrap();

@@ -1,5 +1,4 @@
-//! The HTTP server: connections, limits and the middleware around every request. Independent of the
-//! routes.
+//! The HTTP server: connections, limits and middleware. It does not depend on the routes.
 
 pub(super) mod body_limit;
 mod client_certificates;

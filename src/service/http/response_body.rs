@@ -1,12 +1,12 @@
-//! The body of a response, passed to hyper in pieces of bounded size.
+//! Passes the body of a response to hyper in small pieces.
 //!
-//! hyper copies the data of a body into its write buffer (HTTP/1.1) or keeps it until the peer's
-//! window has room (HTTP/2). A body therefore yields at most [`MAX_PIECE`] bytes at a time. The
-//! rest stays in the body's own buffer, which constant documents share between all requests.
-//! Slicing copies nothing.
+//! hyper copies the data of a body into its write buffer (HTTP/1.1), or keeps it until the peer's
+//! window has room (HTTP/2). To limit this memory, a body yields at most [`MAX_PIECE`] bytes at a
+//! time. The rest stays in the original buffer, which all requests for a constant document share.
+//! Slicing does not copy.
 //!
-//! Each piece is counted until hyper has written it. This module measures no time: the
-//! [`IdleTimeout`](crate::service::http::idle_timeout::IdleTimeout) does, and ends responses that
+//! Each piece is counted until hyper has written it. The
+//! [`IdleTimeout`](crate::service::http::idle_timeout::IdleTimeout) uses this to end responses that
 //! the peer does not read.
 
 use std::{
@@ -24,19 +24,19 @@ use hyper::{
 
 use crate::service::http::idle_timeout::{ActiveRequest, StreamedAnswer, UnsentPiece};
 
-/// The maximum number of bytes that hyper gets at once. While hyper waits for the peer's window,
-/// only a whole piece counts as progress, so a peer that reads this many bytes within
-/// `Limits::idle` is never cut off.
+/// The maximum number of bytes to pass to hyper at once. While hyper waits for the peer's window,
+/// only a whole piece counts as progress. A peer is not cut off if it reads this number of bytes
+/// within `Limits::idle`.
 const MAX_PIECE: usize = 8 * 1024;
 
 tokio::task_local! {
-    /// Ends the HTTP/2 stream that the current task serves.
+    /// Resets the HTTP/2 stream of the current task.
     static STREAM: AbortHandle;
 }
 
-/// Runs each HTTP/2 stream as a task that can be aborted.
+/// Runs each HTTP/2 stream in a task that can be aborted.
 ///
-/// Dropping the task resets the stream with CANCEL and makes h2 discard its data for the stream.
+/// Dropping the task resets the stream with CANCEL, and makes h2 discard its data for the stream.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::service) struct StreamExecutor;
 
@@ -51,31 +51,30 @@ where
     }
 }
 
-/// The body of a response. Its request is active until hyper has received the whole body.
+/// The body of a response. The request is active until hyper has received the whole body.
 #[derive(Debug)]
 pub(in crate::service) struct ResponseBody<B> {
     body: B,
-    /// The part of the body's last frame that hyper has not received yet. Boxed, because hyper
-    /// moves a response several times and few responses have such a rest.
+    /// The part of the last frame that hyper has not received yet. Boxed because hyper moves a
+    /// response several times, and few responses need this.
     rest: Option<Box<Bytes>>,
     request: ActiveRequest,
     stream: Stream,
     has_begun: bool,
-    /// True if the body has ended. Some bodies must not be polled again.
+    /// True if the body has ended, because some bodies must not be polled again.
     is_over: bool,
-    /// In HTTP/1.1, true if hyper has a piece that it has not tried to write.
+    /// In HTTP/1.1, true if hyper has a piece that it has not tried to write yet.
     is_unwritten: bool,
 }
 
-/// The HTTP/2 stream of a response.
 #[derive(Debug)]
 enum Stream {
-    /// HTTP/1.1: the connection is the stream, and [`Socket`](crate::service::http::socket::Socket)
-    /// records whether it accepts bytes.
+    /// HTTP/1.1, without streams. [`Socket`](crate::service::http::socket::Socket) records whether
+    /// the connection is blocked.
     None,
-    /// HTTP/2, before the stream's task has asked for a piece. Only that task knows its stream.
+    /// HTTP/2, before the stream's task has polled the body. Only that task knows its stream.
     Unknown,
-    /// Boxed, because hyper moves a response several times and few responses have a stream.
+    /// Boxed because hyper moves a response several times, and few responses have a stream.
     Known(Box<StreamedAnswer>),
 }
 
@@ -106,12 +105,12 @@ impl<B> ResponseBody<B> {
         }
     }
 
-    /// Returns whether hyper may get another piece. In HTTP/1.1 it must have written the previous
-    /// one; otherwise it would copy piece after piece into a buffer that may become as large as a
-    /// request's head. In HTTP/2 it requests no more than it can send.
+    /// Returns `true` if hyper may get another piece. In HTTP/1.1, it must have written the
+    /// previous one. Otherwise, it would copy all pieces into a buffer that can become as large as
+    /// the limit of a request's head. In HTTP/2, hyper never asks for more than it can send.
     fn may_yield(&mut self, cx: &mut Context<'_>) -> bool {
         if take(&mut self.is_unwritten) {
-            // hyper writes after this poll, and the wake makes it poll again.
+            // hyper writes after this poll, and then polls again because of the wake-up.
             cx.waker().wake_by_ref();
             return false;
         }
@@ -119,7 +118,7 @@ impl<B> ResponseBody<B> {
         !self.has_begun || self.stream.known().is_some() || !self.request.is_blocked()
     }
 
-    /// Returns the first piece of `data`, and keeps the rest.
+    /// Returns the first piece of `data`, and stores the rest.
     fn piece(&mut self, mut data: Bytes) -> Piece {
         if let Stream::Unknown = self.stream {
             let stream = STREAM.try_with(AbortHandle::clone);
@@ -151,7 +150,7 @@ impl<B> ResponseBody<B> {
         self.stream.known().is_some_and(|stream| stream.keeps_end)
     }
 
-    /// Ends the response. Waits until the peer has taken its pieces, if that is required.
+    /// Ends the response. If required, first waits until the peer has taken all pieces.
     fn poll_end<F>(&mut self, cx: &Context<'_>) -> Poll<Option<F>> {
         self.is_over = true;
         match self.stream.known() {
@@ -224,11 +223,11 @@ impl<B: Body<Data = Bytes> + Unpin> Body for ResponseBody<B> {
     }
 }
 
-/// A piece of a response, which hyper drops once it has written it to the socket.
+/// A piece of a response, which hyper drops after writing it to the socket.
 #[derive(Debug)]
 pub(in crate::service) struct Piece {
     bytes: Bytes,
-    /// `None` in HTTP/1.1. Boxed, because hyper moves a piece several times.
+    /// `None` in HTTP/1.1. Boxed because hyper moves a piece several times.
     unsent: Option<Box<UnsentPiece>>,
 }
 

@@ -1,8 +1,8 @@
-//! The server: accepts, limits, serves and drains connections.
+//! The server, which accepts, limits, serves and drains connections.
 //!
-//! `warp::serve` has no timeouts, no limits and a drain that may never end, so the routes run on
-//! hyper's own connections here. This file handles connections and ends each of them in bounded
-//! time. `middleware.rs` handles single requests.
+//! This server uses hyper directly, because `warp::serve` has no timeouts and no limits, and its
+//! drain may never end. This file handles connections, and every connection ends in bounded time.
+//! `middleware.rs` handles requests.
 
 use std::{
     convert::Infallible,
@@ -48,15 +48,15 @@ use crate::service::{
     observe::request_log::{RequestLog, in_context},
 };
 
-/// Serves the routes over HTTP/1.1 and HTTP/2 on one port, until asked to stop.
+/// Serves the routes over HTTP/1.1 and HTTP/2 on one port, until a shutdown is requested.
 ///
-/// After the first request to stop, the server keeps accepting connections for [`Limits::grace`],
-/// while each response carries `Connection: close`. Then it accepts no more connections, and
-/// returns when all requests in flight have ended, at most [`Limits::drain`] later. After a second
-/// request to stop, it returns at once. Dropping the future has the same effect.
+/// After a shutdown is requested, the server still accepts connections for [`Limits::grace`], and
+/// responses have `Connection: close`. Then it stops accepting connections, and returns when all
+/// requests in flight have ended, or after [`Limits::drain`]. If a shutdown is requested a second
+/// time, the server returns immediately. Dropping the future has the same effect.
 ///
-/// If `cors` is given, every response carries its header fields. The routes must answer every
-/// rejection themselves, which the `Infallible` bound enforces.
+/// If `cors` is set, every response has its headers. The routes must handle all rejections
+/// themselves, which the `Infallible` bound enforces.
 pub async fn serve<F>(
     listener: Listener,
     routes: F,
@@ -84,32 +84,31 @@ pub async fn serve<F>(
         () = server.run(listener, &mut connections) => {}
         () = server.middleware.shutdown.forced() => {}
     }
-    // Dropping the set ends the remaining connections.
+    // Dropping the set closes the remaining connections.
     tracing::info!(cut = connections.len(), "stopped");
 }
 
-/// The state that all connections share.
 struct Server<R> {
     http: auto::Builder<StreamExecutor>,
     middleware: Arc<Middleware<R>>,
 }
 
 /// The bytes of request bodies that an HTTP/2 connection may send before a handler reads them. This
-/// is the protocol's default. hyper's default of 1 MiB is too much while handlers wait for keys and
-/// read nothing.
+/// is the protocol's default. hyper's default of 1 MiB would be too much while handlers wait for
+/// keys and do not read.
 const MAX_UNREAD: u32 = 64 * 1024;
 
-/// The bytes that an HTTP/2 stream may buffer for a socket that accepts none. hyper's default is
-/// 400 KiB.
+/// The bytes that an HTTP/2 stream may buffer while the socket is blocked. hyper's default is 400
+/// KiB.
 const MAX_UNSENT: usize = 32 * 1024;
 
 fn http(limits: &Limits) -> auto::Builder<StreamExecutor> {
     let mut http = auto::Builder::new(StreamExecutor);
     http.http1()
-        // Copies head and body into one buffer. Responses are short, and the copy costs less than
+        // Copies head and body into one buffer. Responses are short, and copying is cheaper than
         // writing two buffers.
         .writev(false)
-        // `IdleTimeout` covers this and the cases for which hyper has no timeout.
+        // `IdleTimeout` replaces this timeout, and also covers cases for which hyper has none.
         .header_read_timeout(None)
         .max_buf_size(limits.head.max(8 * 1024) as usize)
         .max_headers(limits.fields);
@@ -162,14 +161,14 @@ where
         }
     }
 
-    /// Waits until a shutdown is requested and its grace period is over. Each connection waits
-    /// separately, so one that is accepted during the grace period also gets a whole period.
+    /// Waits until a shutdown is requested, and then for the grace period. Each connection waits
+    /// separately, so one that is accepted during the grace period also has a whole period.
     async fn leave(&self) {
         self.middleware.shutdown.requested().await;
         sleep(self.middleware.limits.grace).await;
     }
 
-    /// Waits until the connection must end, and returns how long its last requests may take.
+    /// Waits until the connection must be closed, and returns how long its last requests may take.
     async fn must_end(&self, idle_timeout: &IdleTimeout) -> Duration {
         let limits = &self.middleware.limits;
         select! {
@@ -190,13 +189,13 @@ where
             let mut active = idle_timeout.begin_request();
             let record = self.middleware.request_log.begin(active.since(), &request);
             let (recorded, version) = (record.recorded(), request.version());
-            // A single expression, because otherwise the future is copied once more.
+            // This is a single expression to avoid another copy of the future.
             at_once(in_context(
                 recorded,
                 self.middleware
                     .answer(request, active.since())
                     .map(move |answer| {
-                        // Reads the clock once, both for the record and for the connection.
+                        // Reads the clock once for both the record and the connection.
                         let answer = record.end(answer, || active.answered());
                         let body = |body| ResponseBody::new(body, active, version);
                         Ok::<_, Infallible>(answer.map(body))
@@ -207,12 +206,12 @@ where
         let stream = TokioIo::new(wire);
         let mut connection = pin!(self.http.serve_connection(stream, service));
 
-        // In the set, the timer is polled only when it is due, not each time the peer sends
-        // something. Boxed, because the set allocates one unused slot of the future's size.
+        // In the set, the timer is only polled when it is due, and not each time the peer sends
+        // something. Boxed because the set allocates an unused slot of the future's size.
         let clock = Box::pin(self.must_end(&idle_timeout));
         let mut clock: FuturesUnordered<_> = [clock].into_iter().collect();
         let patience = select! {
-            // Reads what has arrived before deciding that the connection is idle.
+            // Reads available bytes first, before deciding that the connection is idle.
             biased;
             end = connection.as_mut() => return self.middleware.request_log.end(end),
             Some(patience) = clock.next() => patience,
@@ -228,11 +227,11 @@ where
 
 /// Polls the response once before hyper does.
 ///
-/// hyper first checks whether the peer is still there, and for that it allocates a second buffer of
-/// eight kilobytes while the request holds the first. Most responses are ready at once and then
-/// hold no buffer.
+/// If a response is pending, hyper checks whether the peer is still there, and allocates a second
+/// buffer of 8 KB while the request holds the first one. Most responses are ready immediately and
+/// avoid this.
 ///
-/// A no-op waker is safe here: hyper polls a pending future again right after its check.
+/// A no-op waker is safe here, because hyper polls a pending future again right after its check.
 fn at_once<F: Future>(answer: F) -> Either<Ready<F::Output>, Pin<Box<F>>> {
     let mut answer = Box::pin(answer);
     match answer

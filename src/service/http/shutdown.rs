@@ -1,6 +1,6 @@
-//! The handle to shut down the server: gracefully at the first request, immediately at the second.
+//! A handle to shut down the server, gracefully at the first request and immediately at the second.
 //!
-//! The signal handler, the server and the readiness route share it. The handle itself ends nothing.
+//! The signal handler, the server and the readiness route share it.
 
 use std::io;
 
@@ -25,11 +25,12 @@ impl Shutdown {
         Self(watch::Sender::new(0))
     }
 
-    /// Creates a handle that SIGTERM and SIGINT shut down; Ctrl-C on systems other than Unix.
+    /// Creates a handle that requests a shutdown on SIGTERM and SIGINT, or on Ctrl-C if the system
+    /// is not Unix.
     ///
     /// # Errors
     ///
-    /// Fails if the process cannot listen for signals.
+    /// Fails if the signal handlers cannot be installed.
     ///
     /// # Panics
     ///
@@ -59,7 +60,7 @@ impl Shutdown {
             .send_modify(|requests| *requests = requests.saturating_add(1));
     }
 
-    /// Returns whether a shutdown was requested. From then on the service is not ready.
+    /// Returns `true` if a shutdown was requested. The service is then not ready.
     pub fn is_requested(&self) -> bool {
         *self.0.borrow() > 0
     }
@@ -69,7 +70,7 @@ impl Shutdown {
         self.times(1).await;
     }
 
-    /// Waits until an immediate shutdown is forced.
+    /// Waits until an immediate shutdown is requested.
     pub async fn forced(&self) {
         self.times(2).await;
     }

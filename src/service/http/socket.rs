@@ -1,7 +1,7 @@
 //! The TCP socket of a connection.
 //!
-//! The socket records when it accepts no more bytes, and limits how many bytes the kernel buffers
-//! for a peer that does not read.
+//! [`Socket`] records when it is blocked, and limits how many bytes the kernel buffers for a peer
+//! that does not read.
 
 use std::{
     io,
@@ -17,13 +17,12 @@ use tokio::{
 
 use crate::service::http::idle_timeout::IdleTimeout;
 
-/// The maximum number of unsent bytes in the kernel. Without a limit, it buffers megabytes. Bytes
-/// that were sent but not yet acknowledged do not count, so a fast but distant peer is not slowed
-/// down.
+/// The maximum number of unsent bytes in the kernel, which would otherwise buffer megabytes. Bytes
+/// that were sent but not acknowledged do not count, so a fast but distant peer is not slowed down.
 #[cfg(target_os = "linux")]
 const MAX_UNSENT: u32 = 16 * 1024;
 
-/// A socket that reports to its connection's [`IdleTimeout`] whether it accepts bytes.
+/// A socket that reports to its connection's [`IdleTimeout`] when it is blocked and unblocked.
 #[derive(Debug)]
 pub(in crate::service) struct Socket {
     tcp: TcpStream,
@@ -33,7 +32,7 @@ pub(in crate::service) struct Socket {
 
 impl Socket {
     pub(in crate::service) fn new(tcp: TcpStream) -> Self {
-        // Responses are written as a whole, so waiting for a fuller packet would only delay them.
+        // Responses are written as a whole, so Nagle's algorithm would only delay them.
         let _ = tcp.set_nodelay(true);
         #[cfg(target_os = "linux")]
         let _ = socket2::SockRef::from(&tcp).set_tcp_notsent_lowat(MAX_UNSENT);
@@ -44,7 +43,6 @@ impl Socket {
         }
     }
 
-    /// Returns the timeout of the connection.
     pub(in crate::service) fn idle_timeout(&self) -> Arc<IdleTimeout> {
         Arc::clone(&self.idle_timeout)
     }
@@ -56,7 +54,7 @@ impl Socket {
                 self.idle_timeout.block();
             } else {
                 self.idle_timeout.unblock();
-                // The response body waits for this before it yields its next piece.
+                // Wakes the response body, which waits for this before it yields its next piece.
                 cx.waker().wake_by_ref();
             }
         }

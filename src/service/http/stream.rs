@@ -1,7 +1,7 @@
-//! The bytes of a connection, plain or through TLS.
+//! The stream of a connection, with or without TLS.
 //!
-//! The TLS handshake runs with the first read, so the connection's limits include it: a peer that
-//! stops in the middle of a handshake is idle.
+//! The TLS handshake is part of the first read, so the limits of the connection apply to it. A peer
+//! that stops in the middle of a handshake is idle.
 
 use std::{
     fmt, io,
@@ -22,15 +22,14 @@ use crate::service::http::{
     socket::Socket,
 };
 
-/// The bytes that TLS buffers for a socket that accepts none. rustls' default is 64 KiB.
+/// The bytes that TLS may buffer while the socket is blocked. rustls' default is 64 KiB.
 const MAX_UNSENT: usize = 16 * 1024;
 
-/// An accepted connection.
 pub(in crate::service) struct Stream {
     state: State,
     idle_timeout: Arc<IdleTimeout>,
-    /// The check of the client's certificate, and the place to store it. `None` if clients are not
-    /// asked for one.
+    /// The check of the client's certificate, and the slot to store it in. `None` if no client
+    /// certificate is requested.
     clients: Option<(Clients, CertificateSlot)>,
 }
 
@@ -38,7 +37,6 @@ enum State {
     Plain(Socket),
     Handshake(Box<Accept<Socket>>),
     Tls(Box<TlsStream<Socket>>),
-    /// The handshake failed and ended the connection.
     Broken,
 }
 
@@ -61,19 +59,19 @@ impl Stream {
         }
     }
 
-    /// Returns the place where the client's certificate is stored after the handshake. `None` if
-    /// clients are not asked for one.
+    /// Returns the slot in which the client's certificate is stored after the handshake. `None` if
+    /// no client certificate is requested.
     pub(in crate::service) fn client_certificate(&self) -> Option<CertificateSlot> {
         let (_, presented) = self.clients.as_ref()?;
         Some(Arc::clone(presented))
     }
 
-    /// Returns the timeout of the connection, which started when the connection was accepted.
+    /// Returns the timeout of the connection, which starts when the connection is accepted.
     pub(in crate::service) fn idle_timeout(&self) -> Arc<IdleTimeout> {
         Arc::clone(&self.idle_timeout)
     }
 
-    /// Finishes the handshake and returns the stream of plain bytes.
+    /// Finishes the handshake, and returns the decrypted stream.
     fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Pin<&mut dyn Duplex>>> {
         if let State::Handshake(handshake) = &mut self.state {
             let shaken = ready!(Pin::new(handshake).poll(cx));
@@ -104,7 +102,6 @@ impl Stream {
     }
 }
 
-/// A stream that reads and writes.
 trait Duplex: AsyncRead + AsyncWrite + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Duplex for T {}
@@ -115,7 +112,7 @@ impl AsyncRead for Stream {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        // Most connections are plain, and every request reads and writes.
+        // A fast path, because most connections are plain.
         if let State::Plain(tcp) = &mut self.state {
             return Pin::new(tcp).poll_read(cx, buf);
         }
@@ -148,7 +145,7 @@ impl AsyncWrite for Stream {
         match &mut self.state {
             State::Plain(tcp) => Pin::new(tcp).poll_shutdown(cx),
             State::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
-            // Without a session there is no `close_notify` to send. Dropping the socket closes it.
+            // There is no session, so no `close_notify` is sent. Dropping the socket closes it.
             State::Handshake(_) | State::Broken => Poll::Ready(Ok(())),
         }
     }

@@ -1,7 +1,7 @@
-//! TLS with a certificate and a key from disk, which may be replaced while the service runs.
+//! TLS with a certificate and a key from files, which can be replaced while the service runs.
 //!
-//! An unusable pair never replaces a usable one. At start it is a configuration error; later it is
-//! logged as a warning, and the previous pair stays in use.
+//! An unusable pair at the start is a configuration error. If the files become unusable later, a
+//! warning is logged and the previous pair stays in use.
 
 use std::{
     fs, io,
@@ -26,7 +26,7 @@ use crate::service::http::client_certificates::{AnyCertificate, Clients};
 /// How often the files are checked.
 const CHECK_INTERVAL: Duration = Duration::from_secs(2);
 
-/// A certificate with its chain, and its key, as two PEM files.
+/// The PEM files of a certificate with its chain, and of its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Files {
     /// The certificate, followed by its intermediate certificates.
@@ -37,16 +37,16 @@ pub struct Files {
     pub clients: ClientAuth,
 }
 
-/// Decides whether a listener requests client certificates.
+/// Controls whether a listener requests client certificates.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum ClientAuth {
-    /// Requests none.
+    /// Does not request client certificates.
     #[default]
     Off,
     /// Requests a certificate, which a client may omit.
     Request {
-        /// A PEM file with the authorities whose certificates count. With `None`, every certificate
-        /// counts.
+        /// A PEM file with the authorities whose certificates are accepted. With `None`, every
+        /// certificate is accepted.
         authorities: Option<PathBuf>,
     },
 }
@@ -58,7 +58,8 @@ pub struct Tls(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     files: Files,
-    /// The last contents of the files, usable or not, so that an unusable pair is logged only once.
+    /// The last contents of the files, even if unusable, so that an unusable pair is only logged
+    /// once.
     seen: Mutex<Documents>,
     current: ArcSwap<Current>,
 }
@@ -67,12 +68,12 @@ struct Inner {
 #[derive(Debug)]
 struct Current {
     server: Arc<ServerConfig>,
-    /// `None` if clients are not asked for a certificate.
+    /// `None` if no client certificate is requested.
     clients: Option<Clients>,
 }
 
-/// The contents of the files. Modification times are not enough: a file can be written twice within
-/// one tick of the clock.
+/// The contents of the files. Modification times are not enough to detect changes, because a file
+/// can be written twice within one tick of the clock.
 #[derive(PartialEq, Eq)]
 struct Documents {
     certificate: Vec<u8>,
@@ -110,7 +111,7 @@ impl Tls {
         })))
     }
 
-    /// Loads the files again and uses them for new connections, if they are usable.
+    /// Reloads the files. If they are usable, new connections use them.
     pub fn reload(&self) {
         match self.replace() {
             Ok(true) => tracing::info!("certificate replaced"),

@@ -1,9 +1,9 @@
-//! The metrics of the service, as Prometheus text. `openmetrics.rs` rewrites it for scrapers that ask.
+//! The metrics of the service, in Prometheus' text format. `openmetrics.rs` converts it for
+//! scrapers that accept the other format.
 //!
-//! Every label has a bounded set of values: routes are templates, codes come from the catalogue,
-//! unknown methods share one name, and issuers are the configured ones. No label contains data from
-//! a caller. An issuer chooses the `kid`s of its keys; only those of left-out keys are labels, at
-//! most 16 per issuer at once.
+//! Every label has a bounded set of values: routes are templates, codes are fixed, unknown methods
+//! share one name, and issuers are configured. No label contains data from a caller. `kid`s, which
+//! issuers choose, are only labels for keys that were left out, at most 16 per issuer.
 
 use std::{collections::HashMap, fmt::Write as _, sync::Arc, time::Duration};
 
@@ -54,7 +54,7 @@ struct Inner {
     exemplars: Exemplars,
 }
 
-/// The metrics without labels that vary at run time.
+/// The metrics whose labels are known in advance.
 struct Unlabelled {
     in_flight: Gauge,
     verified: Histogram,
@@ -66,7 +66,6 @@ struct Unlabelled {
     panics: Counter,
 }
 
-/// The outcome of one request.
 #[derive(Debug)]
 pub(in crate::service) struct Outcome {
     pub(in crate::service) method: &'static str,
@@ -76,21 +75,21 @@ pub(in crate::service) struct Outcome {
     pub(in crate::service) code: Option<&'static str>,
     pub(in crate::service) took: Duration,
     pub(in crate::service) is_probe: bool,
-    /// `None` if the request carried no token, or if its route does not require one.
+    /// `None` if the request has no token, or if its route does not require one.
     pub(in crate::service) authentication: Option<Authentication>,
-    /// The client's original request, if a proxy asked about it.
+    /// The client's original request, if it was reported by a proxy.
     pub(in crate::service) original: Option<Box<Original>>,
     /// Why the DPoP proof was rejected.
     pub(in crate::service) proof_fault: Option<&'static str>,
 }
 
-/// The key of a time series: the addresses of its static strings, and the status. If the compiler
-/// keeps two copies of a string, two keys lead to the same series, which is harmless.
+/// The key of a time series: the addresses of its static strings, and the status. If there are two
+/// copies of a string in the binary, two keys lead to the same series, which is harmless.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Series([usize; 4]);
 
-/// A fast hasher is safe here, because callers cannot choose the keys. std's hasher would cost as
-/// much as the counting itself.
+/// A fast hasher is safe, because callers cannot choose the keys. The default hasher would take as
+/// long as updating the metrics.
 type SeriesHandles = HashMap<Series, Handles, FixedState>;
 
 #[derive(Clone)]
@@ -101,7 +100,7 @@ struct Handles {
 }
 
 impl Metrics {
-    /// Creates the metrics of a service with this `Auth`. They all start at zero.
+    /// Creates the metrics of a service with this `Auth`, all starting at zero.
     pub fn new(auth: &Auth) -> Self {
         let recorder = recorder();
         let unlabelled = with_local_recorder(&recorder, || {
@@ -127,7 +126,7 @@ impl Metrics {
     pub fn render(&self) -> String {
         self.update_from_auth();
         let text = self.0.recorder.handle().render() + &left_out(&self.0.auth.status());
-        // The recorder's counters have no fractions, so this one is registered as a gauge.
+        // This counter is registered as a gauge, because the recorder's counters have no fractions.
         let name = "# TYPE process_cpu_seconds_total ";
         text.replace(&format!("{name}gauge"), &format!("{name}counter"))
     }
@@ -137,8 +136,8 @@ impl Metrics {
         openmetrics::rewrite(&self.render(), &self.0.exemplars)
     }
 
-    /// Aggregates the histograms every five seconds, until it is dropped. Otherwise their samples
-    /// would pile up while no scraper reads them.
+    /// Aggregates the histograms every 5 s, until the future is dropped. Otherwise, their samples
+    /// would pile up in memory while nothing scrapes them.
     pub(in crate::service) async fn upkeep(&self) {
         let mut ticks = interval(UPKEEP);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -193,7 +192,7 @@ impl Metrics {
         self.0.unlabelled.panics.increment(1);
     }
 
-    /// Copies the counters of the library. They are read only when the metrics are rendered.
+    /// Copies the counters of the library, which is only done when the metrics are rendered.
     fn update_from_auth(&self) {
         with_local_recorder(&self.0.recorder, || {
             for keys in self.0.auth.status() {
@@ -275,13 +274,13 @@ impl Metrics {
     }
 }
 
-/// The maximum number of left-out keys per issuer that get their own series.
+/// The maximum number of series per issuer for keys that were left out.
 const MAX_LEFT_OUT: usize = 16;
 
 /// Formats a gauge for each key that was left out of the current set.
 ///
-/// The recorder never forgets a series, and an issuer may change its keys for years. This gauge is
-/// therefore written directly, and disappears once the issuer has corrected its set.
+/// The gauge is written without the recorder, which never drops a series. It disappears when the
+/// issuer has corrected its set.
 fn left_out(status: &[KeyStatus]) -> String {
     let mut text = String::from(
         "# HELP warp_bearer_key_left_out A key of the current set that cannot be used; always 1.\n\
@@ -300,7 +299,6 @@ fn left_out(status: &[KeyStatus]) -> String {
     text
 }
 
-/// Escapes a label value.
 fn label_value(text: &str) -> String {
     let text = text.replace('\\', r"\\").replace('"', r#"\""#);
     text.replace('\n', r"\n")
@@ -323,7 +321,7 @@ impl Unlabelled {
 }
 
 impl Inner {
-    /// Creates the handles of a new series. Later requests find them without a lock.
+    /// Creates the handles of a new series, which later requests find without a lock.
     fn register(&self, outcome: &Outcome) -> Handles {
         let handles = with_local_recorder(&self.recorder, || Handles::of(outcome));
         self.series.rcu(|series| {

@@ -1,9 +1,10 @@
 //! The metrics in `OpenMetrics`' text format (version 1.0.0), with exemplars of request durations.
 //!
-//! An exemplar leads from a bucket of the histogram to the trace of a request in it. The newest request of
-//! each route and bucket is kept, if its trace was sampled: no other trace can be looked up.
+//! An exemplar links a bucket of the histogram to the trace of a request. For each route and
+//! bucket, this is the newest request whose trace was sampled, because other traces are not stored
+//! anywhere.
 //!
-//! The text is that of Prometheus' format, rewritten. Both formats have the same series.
+//! The text is converted from Prometheus' format, and has the same series.
 
 use std::{
     collections::HashMap,
@@ -12,7 +13,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-/// The newest request of each route and bucket. Routes are templates, so there are few.
+/// The newest request of each route and bucket. There are only a few, because routes are templates.
 #[derive(Debug)]
 pub(super) struct Exemplars {
     /// The histogram, and the upper bounds of its buckets.
@@ -37,7 +38,7 @@ impl Exemplars {
         }
     }
 
-    /// Keeps a request of a sampled trace.
+    /// Stores a request with a sampled trace.
     pub(super) fn keep(&self, route: &'static str, took: Duration, trace_id: &str) {
         let seconds = took.as_secs_f64();
         let bucket = self.bounds.partition_point(|bound| *bound < seconds);
@@ -53,8 +54,7 @@ impl Exemplars {
         self.newest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Maps the series that have an exemplar, in the notation of Prometheus' format, to their
-    /// exemplars.
+    /// Returns the exemplars by series, in the notation of Prometheus' format.
     fn by_series(&self) -> HashMap<String, String> {
         let newest = self.newest();
         let all = newest.iter().map(|((route, bucket), exemplar)| {
@@ -77,7 +77,7 @@ impl Exemplars {
     }
 }
 
-/// Rewrites a text in Prometheus' format (version 0.0.4).
+/// Converts text from Prometheus' format (version 0.0.4).
 pub(super) fn rewrite(text: &str, exemplars: &Exemplars) -> String {
     let exemplars = exemplars.by_series();
     let counters: Vec<&str> = text.lines().filter_map(counter).collect();
@@ -86,7 +86,7 @@ pub(super) fn rewrite(text: &str, exemplars: &Exemplars) -> String {
         // Writing to a string cannot fail.
         let _ = if let Some(mut words) = line.strip_prefix("# ").map(|rest| rest.splitn(3, ' ')) {
             let (kind, name) = (words.next(), words.next().unwrap_or_default());
-            // The name of a counter lacks the suffix of its series.
+            // The name of a counter does not have the suffix of its series.
             let family = match name.strip_suffix("_total") {
                 Some(family) if counters.contains(&name) => family,
                 _ => name,
@@ -108,7 +108,7 @@ fn counter(line: &str) -> Option<&str> {
     line.strip_prefix("# TYPE ")?.strip_suffix(" counter")
 }
 
-/// Writes the upper bound of a bucket as a float, as the format requires: `le="1.0"`.
+/// Formats the upper bound of a bucket as a float, as the format requires: `le="1.0"`.
 fn with_float_bound(line: &str) -> String {
     let Some((before, after)) = line.split_once(r#"le=""#) else {
         return line.to_owned();
@@ -121,7 +121,7 @@ fn with_float_bound(line: &str) -> String {
     }
 }
 
-/// Returns whether a scraper accepts this format (RFC 9110 §12.5.1).
+/// Returns `true` if a scraper accepts this format (RFC 9110 §12.5.1).
 pub(in crate::service) fn is_accepted(accept: &str) -> bool {
     accept.split(',').any(|range| {
         let mut parts = range.split(';').map(str::trim);

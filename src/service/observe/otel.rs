@@ -1,11 +1,11 @@
-//! Traces: a span for each request, with child spans for the verification of its token and for each
-//! wait for another server, sent to a collector by OTLP over HTTP.
+//! Traces, which are sent to a collector by OTLP over HTTP. Each request has a span, with child
+//! spans for the verification of its token and for each wait for another server.
 //!
-//! OpenTelemetry's own variables configure the exporter and the sampler; the SDK reads them itself.
-//! A separate thread sends spans in batches. If the collector does not answer, the queue fills and
-//! further spans are dropped; requests never wait.
+//! OpenTelemetry's own variables configure the exporter and the sampler. A separate thread sends
+//! the spans in batches. If the collector does not respond, the queue fills up and further spans
+//! are dropped. Requests never wait.
 //!
-//! A span contains the same data as the request log: no token, no claim values and no query.
+//! Like the request log, a span contains no token, no claim values and no query.
 
 use std::{
     collections::HashMap,
@@ -31,7 +31,7 @@ use crate::{
     service::observe::{metrics::Outcome, request_id::TraceContext},
 };
 
-/// How long sending the last spans may take at shutdown.
+/// The maximum time for sending the last spans at shutdown.
 const FLUSH: Duration = Duration::from_secs(2);
 
 /// The exporter of the service's spans. Cheap to clone.
@@ -42,12 +42,12 @@ pub struct Traces {
 }
 
 impl Traces {
-    /// Starts exporting, if the environment configures a collector: an
-    /// `OTEL_EXPORTER_OTLP_ENDPOINT`, one for traces alone, or `OTEL_TRACES_EXPORTER=otlp`, which
-    /// means a collector on this machine.
+    /// Starts exporting if the environment configures a collector: with
+    /// `OTEL_EXPORTER_OTLP_ENDPOINT`, its counterpart for traces, or `OTEL_TRACES_EXPORTER=otlp`
+    /// for a collector on this machine.
     ///
     /// # Errors
-    /// If the exporter cannot be built, for example because of a malformed address.
+    /// Fails if the exporter cannot be built, for example because of a malformed URL.
     pub fn from_environment() -> Result<Option<Self>, ExporterBuildError> {
         if !is_wanted(|name| env::var(name).ok()) {
             return Ok(None);
@@ -59,8 +59,8 @@ impl Traces {
 
     fn with(exporter: SpanExporter) -> Self {
         let mut resource = Resource::builder();
-        // Otherwise it would replace `OTEL_SERVICE_NAME` and the name in
-        // `OTEL_RESOURCE_ATTRIBUTES`.
+        // Sets the default name only if `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` do not
+        // set one, because it would override them.
         let attributes = env::var("OTEL_RESOURCE_ATTRIBUTES").unwrap_or_default();
         if env::var_os("OTEL_SERVICE_NAME").is_none() && !attributes.contains("service.name=") {
             resource = resource.with_service_name(env!("CARGO_PKG_NAME"));
@@ -104,7 +104,7 @@ impl Traces {
         })
     }
 
-    /// Sends the remaining spans, for at most two seconds.
+    /// Sends the remaining spans, in at most 2 s.
     pub async fn flush(self) {
         let flushed =
             tokio::task::spawn_blocking(move || self.provider.shutdown_with_timeout(FLUSH));
@@ -116,7 +116,7 @@ impl Traces {
     }
 }
 
-/// Returns whether the environment enables traces (OpenTelemetry's "General SDK Configuration").
+/// Returns `true` if the environment enables traces (OpenTelemetry's "General SDK Configuration").
 fn is_wanted(variable: impl Fn(&str) -> Option<String>) -> bool {
     // An empty variable counts as unset.
     let set = |name: &str| variable(name).filter(|value| !value.is_empty());
@@ -130,7 +130,6 @@ fn is_wanted(variable: impl Fn(&str) -> Option<String>) -> bool {
         || set("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT").is_some()
 }
 
-/// The span of a request in flight.
 pub(in crate::service) struct RequestSpan {
     context: Context,
     tracer: SdkTracer,
@@ -178,7 +177,7 @@ impl RequestSpan {
         if let Some(code) = outcome.code {
             span.set_attribute(KeyValue::new("error.type", code));
         }
-        // A refusal is not an error of the server (OpenTelemetry's conventions for HTTP spans).
+        // A rejected request is not a server error (OpenTelemetry's conventions for HTTP spans).
         if outcome.status.is_none_or(|status| status.is_server_error()) {
             span.set_status(Status::error(""));
         }
@@ -207,8 +206,8 @@ impl RequestSpan {
         span.end_with_timestamp(self.at(began + took));
     }
 
-    /// Converts an instant of this request to wall-clock time, which may have jumped in the
-    /// meantime.
+    /// Converts an instant of this request to wall-clock time, relative to the start of the
+    /// request, because the system clock may have been changed since then.
     fn at(&self, instant: Instant) -> SystemTime {
         self.since_epoch + instant.saturating_duration_since(self.since)
     }

@@ -1,8 +1,7 @@
-//! The process's own figures, under the usual names of Prometheus client libraries (`process_*`).
+//! Metrics of the process, with the usual names of Prometheus client libraries (`process_*`).
 //!
-//! Read from Linux's `/proc` on each scrape. Not available on other systems.
+//! They are read from Linux's `/proc` on each scrape, and are not available on other systems.
 
-/// The figures of this process.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(in crate::service) struct ProcessFigures {
     /// Processor time used, user and system, in seconds.
@@ -17,7 +16,7 @@ pub(in crate::service) struct ProcessFigures {
     pub(in crate::service) started: f64,
 }
 
-/// Reads the figures. `None` if the system does not provide them.
+/// Reads the metrics. `None` if the system does not provide them.
 #[cfg(target_os = "linux")]
 pub(in crate::service) fn figures() -> Option<ProcessFigures> {
     use std::fs;
@@ -77,7 +76,7 @@ impl Stat {
     }
 }
 
-/// Exact up to 2^53, which is more than any real number of ticks, seconds or bytes.
+/// Exact up to 2^53, which is more than any real number of ticks, seconds or bytes can be.
 #[allow(clippy::cast_precision_loss)]
 pub(in crate::service) fn to_f64(number: u64) -> f64 {
     number as f64

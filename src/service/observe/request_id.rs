@@ -1,6 +1,7 @@
-//! The request ID and the trace ID of a request, which connect the logs of several services.
+//! The request ID and the trace ID of a request, to correlate the logs of several services.
 //!
-//! A caller's request ID is used only if it is short and plain, because it is logged.
+//! A caller's request ID is only used if it is short and has plain characters, because it is
+//! logged.
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -15,17 +16,17 @@ use hyper::{
     header::{HeaderName, HeaderValue},
 };
 
-/// The field for the request ID, in requests and responses.
+/// The header with the request ID, in requests and responses.
 pub(in crate::service) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
-/// The field for vendor-specific trace data (W3C Trace Context §3.3).
+/// The header with vendor-specific trace data (W3C Trace Context §3.3).
 #[cfg(feature = "otel")]
 pub(in crate::service) const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
-/// Returns the caller's request ID if there is exactly one and it matches `[A-Za-z0-9._-]{1,64}`,
-/// otherwise a random one.
+/// Returns the caller's request ID if there is exactly one and it matches `[A-Za-z0-9._-]{1,64}`.
+/// Otherwise, returns a random one.
 pub(in crate::service) fn request_id(headers: &HeaderMap) -> HeaderValue {
     let given = only(headers, &X_REQUEST_ID).filter(|id| is_plain(id.as_bytes()));
     given.cloned().unwrap_or_else(random)
@@ -36,8 +37,8 @@ fn is_plain(id: &[u8]) -> bool {
     (1..=64).contains(&id.len()) && id.iter().all(plain)
 }
 
-/// Returns 32 unique hexadecimal digits. They are not secret: the seed is the random number of the
-/// standard library's hash maps, and a bijective mixer turns a counter into the ID.
+/// Returns 32 unique hexadecimal digits. They need not be secret. The seed comes from the hash maps
+/// of the standard library, and a bijective mixer turns a counter into the ID.
 fn random() -> HeaderValue {
     static SEED: LazyLock<(u64, u64)> = LazyLock::new(|| {
         let random = RandomState::new();
@@ -57,11 +58,10 @@ fn random() -> HeaderValue {
     {
         *pair = DIGITS[usize::from(*byte)];
     }
-    // Hexadecimal digits are always valid in a field.
+    // Hexadecimal digits are always valid in a header.
     HeaderValue::from_bytes(&digits).unwrap_or(HeaderValue::from_static("-"))
 }
 
-/// The two digits of each byte.
 static DIGITS: [[u8; 2]; 256] = {
     let digits = b"0123456789abcdef";
     let mut pairs = [[0; 2]; 256];
@@ -86,8 +86,8 @@ fn mix(mut bits: u64) -> u64 {
 pub(in crate::service) struct TraceContext(HeaderValue);
 
 impl TraceContext {
-    /// Returns the trace of a valid `traceparent`. Invalid ones are ignored (W3C Trace
-    /// Context §3.2.2.3).
+    /// Returns the trace of a valid `traceparent`. Ignores an invalid one (W3C Trace Context
+    /// §3.2.2.3).
     pub(in crate::service) fn of(headers: &HeaderMap) -> Option<Self> {
         let parent = only(headers, &TRACEPARENT)?;
         is_traceparent(parent.as_bytes()).then(|| Self(parent.clone()))
@@ -105,15 +105,15 @@ impl TraceContext {
         text.and_then(|text| text.get(3..35)).unwrap_or_default()
     }
 
-    /// Returns whether the caller keeps the trace (W3C Trace Context §3.2.2.5.1).
+    /// Returns `true` if the caller has sampled the trace (W3C Trace Context §3.2.2.5.1).
     pub(in crate::service) fn is_sampled(&self) -> bool {
         let flags = self.0.to_str().ok().and_then(|text| text.get(53..55));
         flags.is_some_and(|flags| u8::from_str_radix(flags, 16).is_ok_and(|flags| flags & 1 == 1))
     }
 }
 
-/// Returns whether a value is `version "-" trace-id "-" parent-id "-" flags` in lower case. For a
-/// version above 00, a dash and more data may follow. The version ff is invalid.
+/// Returns `true` if a value is `version "-" trace-id "-" parent-id "-" flags` in lower case.
+/// Versions above 00 may have a dash and more data at the end. The version ff is invalid.
 fn is_traceparent(value: &[u8]) -> bool {
     let Some((known, rest)) = value.split_at_checked(55) else {
         return false;
@@ -135,8 +135,8 @@ fn is_traceparent(value: &[u8]) -> bool {
         && some(parent)
 }
 
-/// Returns the value of a field that is present exactly once. If it is repeated, the intent is
-/// unclear.
+/// Returns the value of a header that is present exactly once. If it is repeated, it is ignored,
+/// because it is unclear which value is meant.
 pub(in crate::service) fn only<'h>(
     headers: &'h HeaderMap,
     name: &HeaderName,

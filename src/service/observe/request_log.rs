@@ -1,9 +1,9 @@
-//! The request log: one log line, one `X-Request-Id` and the metrics of each request.
+//! The request log: the log line, the `X-Request-Id` and the metrics of each request.
 //!
-//! A record contains the method, the route, the outcome and a pseudonym of the token's subject. It
-//! never contains a token or a claim's value, so neither can reach a log or a label. It contains a
-//! path only for `/auth`: the client's own path, which a proxy passes on, escaped and cut, without
-//! the query.
+//! A record contains the method, the route, the result and a pseudonym of the token's subject. It
+//! never contains a token or a claim, so neither can get into the log or a label. It only contains
+//! a path for `/auth`: the path of the client's request from the proxy, escaped and truncated,
+//! without the query.
 
 use std::{error::Error, io};
 
@@ -31,7 +31,7 @@ use crate::{
     },
 };
 
-/// The target of request lines. `RUST_LOG=info,warp_bearer::request=off` turns them off.
+/// The log target of requests. `RUST_LOG=info,warp_bearer::request=off` turns them off.
 const TARGET: &str = "warp_bearer::request";
 
 /// Records a server's requests and connections.
@@ -66,7 +66,7 @@ impl RequestLog {
         Self { traces, ..self }
     }
 
-    /// Records nothing, for a listener that is scraped every few seconds.
+    /// Records nothing. Used for the metrics listener, which is scraped every few seconds.
     pub fn disabled() -> Self {
         Self {
             log: false,
@@ -81,15 +81,15 @@ impl RequestLog {
         self.metrics.clone().map(ConnectionRecord::new)
     }
 
-    /// Counts a connection that had to wait for another to end.
+    /// Counts a connection that had to wait for another one to end.
     pub(in crate::service) fn waited(&self) {
         if let Some(metrics) = &self.metrics {
             metrics.connection_waited();
         }
     }
 
-    /// Counts a connection that ended because its bytes were neither TLS nor HTTP. hyper or rustls
-    /// has already answered it, if at all.
+    /// Counts a connection that ended because its bytes were neither TLS nor HTTP. If there was a
+    /// response, hyper or rustls has already sent it.
     pub(in crate::service) fn end(&self, end: Result<(), Box<dyn Error + Send + Sync>>) {
         let no_http = |error: &hyper::Error| error.is_parse();
         let no_tls = |error: &io::Error| error.kind() == io::ErrorKind::InvalidData;
@@ -101,7 +101,7 @@ impl RequestLog {
         }
     }
 
-    /// Logs and counts a handler's panic, without its message, which may quote a token.
+    /// Logs and counts a handler's panic, without its message, which may contain a token.
     pub(in crate::service) fn panicked(&self) {
         tracing::error!("handler panicked");
         if let Some(metrics) = &self.metrics {
@@ -147,14 +147,14 @@ impl RequestLog {
     }
 }
 
-/// Runs the future that answers a request and ends its [`RequestRecord`]. Uses a request context if
-/// the record needs one. Not an `async` block, because that would hold `answer` twice.
+/// Runs the future that handles a request and ends its [`RequestRecord`], in a request context if
+/// the record needs one. This is not an `async` block, because that would store `answer` twice.
 pub(in crate::service) fn in_context<F: Future>(
     recorded: Recorded,
     answer: F,
 ) -> impl Future<Output = F::Output> {
     if recorded.is_recorded {
-        // Boxed, so that a request that is not recorded carries no room for its context.
+        // Boxed, so that a request that is not recorded has no room for a context.
         Either::Left(Box::pin(context::scope_in_trace(
             recorded.traceparent,
             answer,
@@ -180,15 +180,15 @@ fn method_name(method: &Method) -> &'static str {
     }
 }
 
-/// The record of a request in flight. If it is dropped before [`end`](Self::end), the request
-/// counts as abandoned.
+/// The record of a request in flight. If it is dropped before [`end`](Self::end) is called, the
+/// request counts as abandoned.
 #[derive(Debug)]
 pub(in crate::service) struct RequestRecord {
     metrics: Option<Metrics>,
     log: bool,
     since: Instant,
     method: &'static str,
-    /// `None` once it is in the answer.
+    /// `None` once it is in the response.
     request_id: Option<HeaderValue>,
     trace: Option<TraceContext>,
     #[cfg(feature = "otel")]
@@ -196,7 +196,6 @@ pub(in crate::service) struct RequestRecord {
     is_over: bool,
 }
 
-/// The data for the request context.
 #[derive(Debug)]
 pub(in crate::service) struct Recorded {
     is_recorded: bool,
@@ -223,9 +222,9 @@ impl RequestRecord {
         self.log || self.metrics.is_some() || is_traced
     }
 
-    /// Ends the record with the response: logs it, updates the metrics, and sets `X-Request-Id`.
+    /// Ends the record with the response. Logs it, updates the metrics, and sets `X-Request-Id`.
     ///
-    /// `now` reads the clock. It is called only if something is recorded.
+    /// `now` reads the clock, and is only called if something is recorded.
     pub(in crate::service) fn end(
         mut self,
         mut answer: Response,
@@ -281,7 +280,7 @@ impl RequestRecord {
         let kid = identity.and_then(Identity::kid).map(shown);
         let original = outcome.original.as_deref();
         let request_id = self.request_id.as_ref().and_then(|id| id.to_str().ok());
-        // A macro, because the level of an event's callsite must be constant.
+        // This is a macro because the level of a callsite must be constant.
         macro_rules! answered {
             ($level:expr) => {
                 tracing::event!(
@@ -313,7 +312,8 @@ impl RequestRecord {
     }
 }
 
-/// Records a request that ended without a response, because the peer left or the server stopped.
+/// Records a request that ended without a response, because the peer has gone or the server has
+/// stopped.
 impl Drop for RequestRecord {
     fn drop(&mut self) {
         if !self.is_over && self.is_recorded() {
@@ -322,7 +322,6 @@ impl Drop for RequestRecord {
     }
 }
 
-/// A connection in the metrics.
 #[derive(Debug)]
 pub(in crate::service) struct ConnectionRecord(Metrics);
 

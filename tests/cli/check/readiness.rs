@@ -1,4 +1,5 @@
-//! `/readyz` and the log give the same reason as `check`, and show no more of the issuer's text.
+//! `/readyz` and the log give the same reason as `check`, and do not show more of the issuer's
+//! response.
 
 use reqwest::Client;
 use serde_json::{Value, json};

@@ -1,7 +1,7 @@
-//! `explain` says why a credential is refused, and how to fix that.
+//! `explain` says why a credential is rejected, and how to fix it.
 //!
-//! The binary is run as its users run it: configured by the environment, the token on its standard
-//! input. Each row breaks one thing. The files stand for the kinds of mistakes:
+//! The tests run the binary as its users do, with the configuration in the environment and the
+//! token on standard input. Each row breaks one thing. There is a file for each kind of mistake:
 //!
 //! | kind | file |
 //! |---|---|

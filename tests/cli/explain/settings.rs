@@ -1,4 +1,4 @@
-//! K2: every `NAME=value` in our texts starts the service.
+//! K2: the service starts with every `NAME=value` in our texts.
 //!
 //! [`explained`](super::explained) tries the lines that `explain` computes. This file tests those
 //! written in pages and in the source code.

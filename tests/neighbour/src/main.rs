@@ -1,7 +1,7 @@
 //! Uses jsonwebtoken with its `rust_crypto` backend and the library in one process.
 //!
-//! jsonwebtoken panics at its first signature if a build enables two of its backends, so a library
-//! that enabled one would break every crate that uses the other.
+//! jsonwebtoken panics at its first signature if a build enables two of its backends. If this
+//! library enabled one, it would break every crate that uses the other.
 
 use std::error::Error;
 

@@ -1,4 +1,4 @@
-//! Unusual but valid tokens. A verifier that rejects them is not strict but wrong.
+//! Unusual but valid tokens. Rejecting them would be wrong, not strict.
 
 use std::time::{Duration, SystemTime};
 

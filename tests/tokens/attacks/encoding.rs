@@ -1,4 +1,4 @@
-//! Tokens that are encoded, cut or nested so that two readers could interpret them differently.
+//! Tokens that are encoded, cut or nested so that two parsers could interpret them differently.
 
 use crate::{
     attacks::Target,

@@ -1,7 +1,7 @@
 //! Hostile tokens and key sets, sent over HTTP to the real service.
 //!
 //! Each file in this folder covers one kind of attack. `accepted.rs` has tokens that only look like
-//! an attack. `keys.rs` and `signatures.rs` test key sets and cryptography; the others test
+//! an attack. `keys.rs` and `signatures.rs` test key sets and cryptography, and the others test
 //! parsing.
 
 mod accepted;

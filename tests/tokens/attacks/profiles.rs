@@ -1,4 +1,4 @@
-//! Tokens that stricter rules reject: the profile of RFC 9068, a maximum age, and rules of one
+//! Tokens that optional rules reject: the profile of RFC 9068, a maximum age, and the rules of an
 //! issuer.
 
 use std::time::{Duration, SystemTime};

@@ -1,4 +1,4 @@
-//! Signatures that are cut, extended, swapped, made by another algorithm, or out of range.
+//! Signatures that are cut, extended, swapped, out of range, or made by another algorithm.
 
 use warp_bearer::{
     auth::Algorithm,

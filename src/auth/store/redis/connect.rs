@@ -1,4 +1,5 @@
-//! Opens a connection to Redis. TLS always uses `aws-lc-rs`, whatever else the build enables.
+//! Opens a connection to Redis. TLS always uses `aws-lc-rs`, even if the build enables another
+//! provider.
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -21,14 +22,14 @@ use tokio_rustls::{
 
 use crate::auth::store::redis::url::Address;
 
-/// The timeout for connecting, the handshake and logging in.
+/// The timeout for connecting, including the TLS handshake and the login.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The number of commands that may be queued for the connection's task. With the crate's default of
-/// 50, claims wait for each other.
+/// The number of commands that can be queued for the connection's task. The crate's default is 50,
+/// with which claims would wait for each other.
 const QUEUE: usize = 1024;
 
-/// The reason why there is no connection: the stage that failed.
+/// The stage at which connecting failed.
 #[derive(Debug)]
 pub(super) enum OpenError {
     Tcp(io::Error),
@@ -55,7 +56,7 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Connects and logs in. Messages of subscribed channels are passed to `on_push`.
+    /// Connects and logs in. Messages from subscribed channels are passed to `on_push`.
     pub(super) async fn open(
         address: &Address,
         command_timeout: Duration,
@@ -84,7 +85,7 @@ impl Connection {
                 Ok::<_, SendError>(())
             });
         let logged_in = if address.tls {
-            // A server without TLS may wait for the end of a line that the handshake never has.
+            // A server without TLS may never respond, because it waits for the end of a line.
             let handshake = timeout_at(deadline, tls(address, tcp)).await;
             let stream = handshake.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
             let stream = stream.map_err(OpenError::Tls)?;

@@ -1,8 +1,9 @@
-//! The task that maintains the connection: connects, checks, reconnects, and synchronizes the list.
+//! The task that maintains the connection. It connects, checks the connection, reconnects, and
+//! synchronizes the list.
 //!
-//! Requests use a connection as soon as the server has answered once. Twice a second the task
-//! writes the store's birth time, if the store has none. This detects a server that is gone,
-//! unresponsive or read-only, and it records the age of a store that was emptied.
+//! Requests use a connection as soon as the server has responded once. Twice a second, the task
+//! writes the store's birth time if there is none. This detects a server that is gone, unresponsive
+//! or read-only, and it gives an emptied store a new birth time.
 
 use std::{
     collections::HashSet,
@@ -32,24 +33,24 @@ use crate::auth::{
     },
 };
 
-/// The pause before the next attempt to connect.
+/// The pause between attempts to connect.
 const RETRY_DELAY: Duration = Duration::from_millis(200);
 
 /// How often the connection is checked.
 const CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
-/// The minimum timeout of a check. Claims may use a shorter timeout, but one slow answer must not
-/// cost the connection.
+/// The minimum timeout of a check. The timeout of claims may be shorter, but a single slow response
+/// must not close the connection.
 const CHECK_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// How often the whole list is read, in addition to the lines that are pushed.
+/// How often the whole list is read, in addition to receiving new lines.
 const RESYNC_INTERVAL: Duration = Duration::from_secs(30);
 
-/// The number of lines that are read or written at once.
+/// The number of lines to read or write at once.
 const CHUNK: usize = 1000;
 
-/// How long an expired line stays in Redis, so that a replica whose clock is ahead does not delete
-/// a line that others still need.
+/// How long an expired line is kept in Redis. Without this, a replica whose clock is ahead could
+/// delete a line that others still need.
 const EXPIRED_FOR: Duration = Duration::from_secs(600);
 
 /// Maintains the connection until the task is aborted, which `Redis::drop` does.
@@ -90,7 +91,7 @@ async fn open(shared: &Arc<Shared>) -> RedisResult<(Connection, u64)> {
     let connection = Connection::open(&shared.address, shared.timeout, on_push).await?;
     let mut commands = connection.commands.clone();
     commands.set_response_timeout(CHECK_TIMEOUT.max(shared.timeout));
-    // Subscribes before reading the list, so that no line is missed in between.
+    // Subscribes before reading the list, so no line is missed in between.
     commands.subscribe(&shared.names.list).await?;
     compare_clocks(shared, &mut commands).await;
     let birth = birth(shared, &mut commands).await?;
@@ -140,8 +141,8 @@ async fn keep_alive(
     }
 }
 
-/// Returns the time since which the store remembers keys, which is now if it is empty. Fails if the
-/// server does not answer or is read-only.
+/// Returns the store's birth time, which is now if the store is empty. Fails if the server does not
+/// respond or is read-only.
 async fn birth(shared: &Shared, commands: &mut MultiplexedConnection) -> RedisResult<u64> {
     let mut pipeline = redis::pipe();
     shared.birth(&mut pipeline, shared.now());
@@ -149,8 +150,8 @@ async fn birth(shared: &Shared, commands: &mut MultiplexedConnection) -> RedisRe
     Ok(birth)
 }
 
-/// Compares the server's clock with that of this process. They count as equal if the user may not
-/// read the server's clock, or the answer is lost.
+/// Compares the server's clock with that of this process. If the user may not read the server's
+/// clock, or the response is lost, they are treated as equal.
 async fn compare_clocks(shared: &Shared, commands: &mut MultiplexedConnection) {
     let ahead_ms = ahead_of(commands, || shared.now()).await;
     let ahead_ms = ahead_ms.unwrap_or_default();
@@ -176,8 +177,8 @@ async fn keep_synchronized(
     }
 }
 
-/// Passes the whole list to the subscribers, and writes back their lines that the store lacks.
-/// Never removes a line from a subscriber.
+/// Passes the whole list to the subscribers, and writes back those of their lines that are missing
+/// in the store. Never removes a line from a subscriber.
 async fn resync(shared: &Shared, commands: &mut MultiplexedConnection) -> RedisResult<()> {
     let list = &shared.names.list;
     let expired = millis(SystemTime::now() - EXPIRED_FOR);
@@ -215,7 +216,7 @@ async fn resync(shared: &Shared, commands: &mut MultiplexedConnection) -> RedisR
     Ok(())
 }
 
-/// Reads the list in pieces. Does not miss a line that is in the list during the whole read.
+/// Reads the list in pieces. Returns at least all lines that are in the list during the whole read.
 pub(super) async fn read_list(
     shared: &Shared,
     commands: &mut MultiplexedConnection,
@@ -243,7 +244,7 @@ pub(super) async fn read_list(
     }
 }
 
-/// Adds lines to the store. Publishes those that no other replica added in the meantime.
+/// Adds lines to the store, and publishes those that no other replica has added in the meantime.
 async fn write_back(
     list: &str,
     lines: &[Line],

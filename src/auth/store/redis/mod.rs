@@ -1,13 +1,13 @@
-//! [`Redis`]: a store that replicas share, in Redis or Valkey 6.2 or later.
+//! [`Redis`]: a store in Redis or Valkey 6.2 or later, which replicas can share.
 //!
-//! A claim takes one round trip: `SET … NX` decides which claim among all replicas is the first,
-//! and the store's birth time shows whether the store can know. A store that was restarted empty
-//! has a new birth time, and everything issued before it is rejected. In addition, each process
-//! remembers the keys it has accepted itself. A command is never sent twice: a lost reply is an
-//! error.
+//! A claim takes one round trip. `SET … NX` decides which of all replicas claims a key first. The
+//! store's birth time shows how far back the store remembers keys: if the store is restarted
+//! without its data, it has a new birth time, and everything issued before is rejected. In
+//! addition, each process remembers the keys that it has accepted itself. Commands are never
+//! repeated, so a lost reply is an error.
 //!
-//! Not covered: a failover to a Redis replica that has not received the last writes. It may let a
-//! proof be used once more, at a different process than before.
+//! There is one known gap. After a failover to a Redis replica that has not received the last
+//! writes, a proof can be used a second time, at another process.
 
 mod connect;
 mod link;
@@ -40,7 +40,7 @@ use crate::auth::store::{
     lines::{Line, Subscriber},
 };
 
-/// A store in Redis, and the task that keeps its connection.
+/// A store in Redis, and the task that maintains its connection.
 pub(super) struct Redis {
     shared: Arc<Shared>,
     task: JoinHandle<()>,
@@ -78,7 +78,7 @@ impl Redis {
         Address::parse(url).map(drop)
     }
 
-    /// Connects once, and tries each command that the service needs.
+    /// Connects once, and tries every command that the service needs.
     #[cfg(feature = "service")]
     pub(super) async fn probe(
         url: &str,
@@ -93,8 +93,8 @@ impl Redis {
             return Ok(Claimed::Used);
         }
         let mut pipeline = redis::pipe();
-        // The key comes first. If the store is emptied between the two commands, its birth time is
-        // then later than the value of this claim.
+        // Claims the key before reading the birth time. If the store is emptied in between, the
+        // birth time is then later than the value, and the claim is rejected.
         let remaining = claim.until.duration_since(claim.now).unwrap_or_default();
         pipeline
             .cmd("SET")
@@ -117,8 +117,8 @@ impl Redis {
         if claim.issued_at <= UNIX_EPOCH + birth {
             return Err(Unavailable::TooOld);
         }
-        // Two claims can both be first if the store is emptied between them, so the local record
-        // decides.
+        // If the store is emptied between two claims, it accepts both. The local record rejects the
+        // second one.
         shared.accepted.claim(claim)
     }
 
@@ -177,7 +177,7 @@ impl Redis {
         self.shared.accepted.len()
     }
 
-    /// Sends commands once, without retries, and returns their replies.
+    /// Sends commands without retries, and returns their replies.
     async fn send(&self, pipeline: &Pipeline, replies: usize) -> Result<Vec<Value>, Unavailable> {
         let connection = self.shared.connection();
         let mut commands = connection.ok_or(Unavailable::Connection)?;
@@ -197,14 +197,14 @@ impl Redis {
         self.unusable()
     }
 
-    /// Makes the task check a connection that returned an error or an unexpected reply.
+    /// Makes the task check the connection, after an error or an unexpected reply.
     fn unusable(&self) -> Unavailable {
         self.shared.check_requested.notify_one();
         Unavailable::Connection
     }
 }
 
-/// Returns the store's birth time, measured from the Unix epoch.
+/// Returns the store's birth time, as the time since the Unix epoch.
 fn birth(reply: &Value) -> Option<Duration> {
     let Value::BulkString(text) = reply else {
         return None;

@@ -8,13 +8,13 @@ use crate::auth::store::memory::DEFAULT_BYTES;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RedisOptions {
-    /// The timeout of a command. After the store was emptied, values issued before it came back or
-    /// up to this long afterwards are rejected. Defaults to 100 ms.
+    /// The timeout of a command. If the store loses its data, values are rejected that were issued
+    /// before it is back, or up to this long afterwards. Defaults to 100 ms.
     pub timeout: Duration,
-    /// The prefix of all key names. Services with the same prefix share their state. Defaults to
-    /// `warp-bearer:`.
+    /// The prefix of all key names in Redis. Services with the same prefix share their state.
+    /// Defaults to `warp-bearer:`.
     pub prefix: String,
-    /// The maximum memory, in bytes, for keys that this process has accepted. Defaults to 64 MiB.
+    /// The maximum memory in bytes for the keys that this process has accepted. Defaults to 64 MiB.
     pub memory: usize,
 }
 

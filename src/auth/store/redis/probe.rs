@@ -1,7 +1,7 @@
-//! [`probe`]: examines a server for `check` before the service depends on it.
+//! [`probe`]: tests a server for `check`.
 //!
-//! Runs the service's own commands over the service's own connection. It writes only a key that
-//! expires within a second.
+//! The probe connects in the same way as the service and sends the same commands. It only writes a
+//! key that expires within a second.
 
 use std::{
     io,
@@ -20,10 +20,10 @@ use crate::auth::{
     },
 };
 
-/// The time limit of each command. The service has a shorter one, for a server under load.
+/// The timeout of each command. The service uses a shorter one.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The difference between the clocks that is worth reporting, in milliseconds.
+/// The smallest difference between the clocks that is reported, in milliseconds.
 pub(super) const MAX_SKEW: u64 = 5000;
 
 /// A server that the service can use.
@@ -34,16 +34,16 @@ pub(crate) struct Probed {
     pub(crate) is_tls: bool,
     /// How long one command took.
     pub(crate) took: Duration,
-    /// The product and its version. `None` if the user may not ask for them.
+    /// The product and its version. `None` if the user may not read them.
     pub(crate) version: Option<Version>,
     /// The eviction policy when memory is full. `None` if the user may not read it.
     pub(crate) eviction: Option<String>,
-    /// The lead of the server's clock over this machine's, in milliseconds.
+    /// The milliseconds by which the server's clock is ahead of this machine's.
     ahead: Option<i64>,
 }
 
 impl Probed {
-    /// Returns the lead of the server's clock in milliseconds, if it is worth reporting.
+    /// Returns how far the server's clock is ahead in milliseconds, if this is worth reporting.
     pub(crate) fn skew(&self) -> Option<i64> {
         self.ahead.filter(|ahead| ahead.unsigned_abs() > MAX_SKEW)
     }
@@ -72,7 +72,7 @@ pub(crate) enum ProbeError {
 }
 
 impl Version {
-    /// Parses the answer of `INFO`. Valkey also states the version of Redis that it is compatible
+    /// Parses the reply to `INFO`. Valkey also reports the version of Redis that it is compatible
     /// with.
     fn read(info: &str) -> Option<Self> {
         let of = |member, product| {
@@ -82,7 +82,7 @@ impl Version {
         of("valkey_version", "Valkey").or_else(|| of("redis_version", "Redis"))
     }
 
-    /// Returns whether the server has every command of the service.
+    /// Returns `true` if the server supports every command of the service.
     pub(crate) fn is_supported(&self) -> bool {
         let mut parts = self.number.split('.').map(|part| part.parse().unwrap_or(0));
         let version: (u32, u32) = (
@@ -93,7 +93,7 @@ impl Version {
     }
 }
 
-/// Returns the value of a line `name:value` of `INFO`.
+/// Returns the value of a line `name:value` in the reply to `INFO`.
 fn member_of<'i>(info: &'i str, name: &str) -> Option<&'i str> {
     let mut lines = info.lines();
     lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
@@ -121,7 +121,8 @@ pub(super) async fn probe(url: &str, options: &RedisOptions) -> Result<Probed, P
     let took = begin.elapsed();
     let names = Names::new(&options.prefix);
     let (key, list) = (format!("{}check", options.prefix), names.list.as_str());
-    // No command changes the list: `XX` adds nothing, and no line expired before 1970.
+    // These commands do not change the list: `XX` does not add lines, and no line expired before
+    // 1970.
     run::<Value>(
         &shown,
         &mut commands,
@@ -153,8 +154,8 @@ pub(super) async fn probe(url: &str, options: &RedisOptions) -> Result<Probed, P
     })
 }
 
-/// Returns a lower bound of the lead of the server's clock in milliseconds, because the answer took
-/// time to arrive. `None` if the server does not answer.
+/// Returns a lower bound for how far the server's clock is ahead, in milliseconds. The exact value
+/// is unknown, because the reply takes time to arrive. `None` if the server does not respond.
 pub(super) async fn ahead_of(
     commands: &mut MultiplexedConnection,
     now: impl Fn() -> SystemTime,

@@ -1,4 +1,4 @@
-//! [`Shared`]: the state of a Redis store that requests and the connection's task share.
+//! [`Shared`]: the state of a Redis store that requests share with the connection's task.
 
 use std::{
     sync::{
@@ -24,7 +24,7 @@ pub(super) struct Shared {
     pub(super) names: Names,
     /// The open connection. `None` while disconnected.
     pub(super) connection: watch::Sender<Option<MultiplexedConnection>>,
-    /// The keys that this process has accepted. They survive when the store is emptied.
+    /// The keys that this process has accepted. They are kept if the store loses its data.
     pub(super) accepted: Memory,
     pub(super) subscribers: Subscribers,
     /// Makes the task read the whole list again.
@@ -34,7 +34,7 @@ pub(super) struct Shared {
     pub(super) connects: AtomicU64,
     /// The clock of this process.
     now: fn() -> SystemTime,
-    /// The lead of the server's clock over it, in milliseconds. 0 if it is behind.
+    /// The milliseconds by which the server's clock is ahead of `now`. 0 if it is behind.
     server_ahead: AtomicU64,
     synchronized: Mutex<Option<Synchronized>>,
 }
@@ -43,15 +43,15 @@ pub(super) struct Shared {
 #[derive(Debug, Clone, Copy)]
 struct Synchronized {
     at: Instant,
-    /// The number of subscribers that received the list.
+    /// The number of subscribers that have received the list.
     subscribers: usize,
 }
 
 /// The names of the keys in Redis.
 pub(super) struct Names {
     prefix: String,
-    /// The key for the birth time, in milliseconds since the Unix epoch. The store remembers keys
-    /// from this time on.
+    /// The key for the birth time, in milliseconds since the Unix epoch. The store has recorded all
+    /// claims since this time.
     pub(super) birth: String,
     /// The shared list, and the channel on which new lines are published.
     pub(super) list: String,
@@ -101,13 +101,13 @@ impl Shared {
         self.connection.send_replace(Some(connection));
     }
 
-    /// Adds the commands that record the birth time, if the store is empty, and return it. They
-    /// have two replies.
+    /// Adds two commands: one that sets the birth time if the store is empty, and one that reads
+    /// it. They have two replies.
     ///
-    /// The birth is dated ahead by the time that the command may take: another replica may have
-    /// had something accepted in the meantime, before the store was emptied. It is by the later one of
-    /// this process's clock and the server's: a replica whose clock is behind would otherwise let in
-    /// what others accepted before.
+    /// The birth time is set in the future by the timeout of a command. While the command is on its
+    /// way, another replica may still have a value accepted before the store is emptied. The time
+    /// comes from the later of the two clocks, that of this process and that of the server.
+    /// Otherwise, a replica whose clock is behind would accept values that others accepted before.
     pub(super) fn birth(&self, pipeline: &mut Pipeline, now: SystemTime) {
         let ahead = self.server_ahead.load(Ordering::Relaxed);
         let (name, birth) = (&self.names.birth, millis(now + self.timeout) + ahead + 1);
@@ -115,12 +115,12 @@ impl Shared {
         pipeline.cmd("GET").arg(name);
     }
 
-    /// Returns the time of the process's clock.
+    /// Returns the current time by the clock of this process.
     pub(super) fn now(&self) -> SystemTime {
         (self.now)()
     }
 
-    /// Records the lead of the server's clock in milliseconds.
+    /// Records how far the server's clock is ahead, in milliseconds.
     pub(super) fn set_server_ahead(&self, millis: i64) {
         let ahead = u64::try_from(millis).unwrap_or_default();
         self.server_ahead.store(ahead, Ordering::Relaxed);
@@ -151,7 +151,7 @@ pub(super) fn millis(time: SystemTime) -> u64 {
     u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Scores from this value on mean "no end". Redis formats them with an exponent.
+/// Scores from this value on mean that a line does not expire. Redis formats them with an exponent.
 const FOREVER: u64 = 10_000_000_000_000_000;
 
 /// Returns the score of a line in the sorted set: its expiry in milliseconds, or `inf`.

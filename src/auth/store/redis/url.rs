@@ -1,10 +1,10 @@
-//! The address of a Redis server, parsed from its URL.
+//! Parses the URL of a Redis server.
 
 use std::fmt;
 
 use redis::{ConnectionAddr, IntoConnectionInfo, ProtocolVersion, RedisConnectionInfo};
 
-/// The address of the server, and the login.
+/// The address of a server, and the login.
 pub(super) struct Address {
     pub(super) host: String,
     pub(super) port: u16,
@@ -13,7 +13,7 @@ pub(super) struct Address {
     pub(super) login: RedisConnectionInfo,
 }
 
-/// The reason why a text is not a store URL. It does not quote the text, which may contain a
+/// The reason why a URL is not a store URL. It does not quote the URL, which may contain a
 /// password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -33,7 +33,7 @@ pub enum InvalidStoreUrl {
 }
 
 impl InvalidStoreUrl {
-    /// Returns the problem, as a phrase that follows the name of a setting.
+    /// Returns the problem as a phrase, to append to the name of a setting.
     #[cfg(feature = "service")]
     pub(crate) const fn as_str(self) -> &'static str {
         match self {

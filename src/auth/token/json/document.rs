@@ -1,9 +1,8 @@
-//! Reads a whole JSON text as a [`serde_json::Value`] or as one of our types, after the strict
+//! Parses a whole document as a [`serde_json::Value`] or as one of our types, after the strict
 //! check.
 //!
-//! A token is limited by its size. A document may have half a megabyte, and parsed values take up
-//! to a hundred times the memory of their text, so the number of values in a document is limited
-//! too.
+//! Tokens are small, but a document may have half a megabyte, and the parsed values can take 100
+//! times as much memory as the text. The number of values in a document is therefore limited too.
 
 use serde::{
     Deserialize,
@@ -15,16 +14,17 @@ use crate::auth::token::json::{
     shape::{MAX_DEPTH, Shape},
 };
 
-/// The maximum number of values in a document: 32,768, more than fit into the largest token.
+/// The maximum number of values in a document: 32,768, which is more than fit into the largest
+/// token.
 const MAX_VALUES: usize = 1 << 15;
 
-/// Reads `text` as one value. A number outside the range of `f64` becomes null.
+/// Parses `text` as a value. A number outside the range of `f64` becomes null.
 #[cfg(any(test, feature = "service"))]
 pub(crate) fn value(text: &str) -> Result<serde_json::Value, Malformed> {
     value_below(0, text)
 }
 
-/// Reads `text` as one value, `depth` levels below the root of its document.
+/// Parses `text` as a value that is `depth` levels below the root of its document.
 pub(crate) fn value_below(depth: usize, text: &str) -> Result<serde_json::Value, Malformed> {
     check_below(depth, text)?;
     match accepted(text) {
@@ -34,10 +34,10 @@ pub(crate) fn value_below(depth: usize, text: &str) -> Result<serde_json::Value,
     .map_err(|_| Malformed)
 }
 
-/// Reads `text` as one object of type `T`.
+/// Parses `text` as an object of type `T`.
 ///
-/// A derived struct would also deserialize from an array of its fields in order, so the text must
-/// begin with a brace.
+/// The text must begin with a brace, because a derived struct can also be deserialized from an
+/// array.
 pub(crate) fn object_as<T: DeserializeOwned>(text: &str) -> Result<T, Malformed> {
     if !text.trim_start().starts_with('{') {
         return Err(Malformed);
@@ -46,10 +46,11 @@ pub(crate) fn object_as<T: DeserializeOwned>(text: &str) -> Result<T, Malformed>
     accepted(text).map_err(|_| Malformed)
 }
 
-/// Reads a text, or a piece of one, that this module has accepted before.
+/// Parses JSON that this module has already accepted.
 ///
-/// The claims of a verified payload are read again this way for each request. The caller guarantees
-/// that [`members`](super::members) has accepted the text, which is true of every verified payload.
+/// This is how private claims are read from a verified payload for each request. The caller must
+/// ensure that [`members`](super::members) has accepted the text, which is the case for every
+/// verified payload.
 #[expect(
     clippy::disallowed_methods,
     reason = "the text passed the strict check"
@@ -60,13 +61,14 @@ pub(crate) fn accepted<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, serde
     T::deserialize(&mut reader)
 }
 
-/// Returns whether a lenient parser accepts `text`. The parsed value is discarded.
+/// Returns `true` if a lenient parser accepts `text`.
 #[expect(clippy::disallowed_methods, reason = "it makes no value")]
 pub(crate) fn is_json(text: &str) -> bool {
     serde_json::from_str::<IgnoredAny>(text).is_ok()
 }
 
-/// Checks that `text` is strict JSON and within the limits, `depth` levels below its root.
+/// Checks that `text`, `depth` levels below the root of its document, is strict JSON and within the
+/// limits.
 pub(crate) fn check_below(depth: usize, text: &str) -> Result<(), Malformed> {
     let shape = Shape::of(text);
     if depth + shape.depth > MAX_DEPTH || shape.values > MAX_VALUES {
@@ -80,7 +82,7 @@ pub(crate) fn check_below(depth: usize, text: &str) -> Result<(), Malformed> {
     .map_err(|_| Malformed)
 }
 
-/// Reads a text whose depth has been checked.
+/// Checks a text whose depth has already been checked.
 #[expect(clippy::disallowed_methods, reason = "this is the strict reader")]
 fn read(text: &str) -> serde_json::Result<()> {
     let mut reader = serde_json::Deserializer::from_str(text);
@@ -104,8 +106,8 @@ mod tests {
         format!("{}{}", "[".repeat(depth), "]".repeat(depth))
     }
 
-    /// Covers `serde_json`'s private names: plain, escaped, at any depth, and with the values that
-    /// each would hide.
+    /// Tests the private names of `serde_json`: plain, escaped, at any depth, and with values that
+    /// they would hide.
     #[test]
     fn rejects_private_names_of_serde_json() {
         let raw = r#""$serde_json::private::RawValue""#;
@@ -189,7 +191,7 @@ mod tests {
         ] {
             assert_eq!(value(text), expected, "{case}");
         }
-        // With `arbitrary_precision`, this is a number and not null.
+        // With `arbitrary_precision`, this is a number instead of null.
         let beyond = value(r#"{"a":1e400,"b":1}"#).unwrap();
         assert!(beyond["a"].is_null() || beyond["a"].is_number());
         assert_eq!(beyond["b"], 1);

@@ -1,25 +1,25 @@
-//! The strict JSON reader. Every JSON text from outside is read through it.
+//! The strict JSON parser. All untrusted JSON is parsed by this module.
 //!
-//! RFC 7515 §4 and RFC 7519 §4 let a reader choose between rejecting duplicate members and using
-//! the last one. Two readers that choose differently see two tokens in one text, so this reader
-//! rejects duplicates, at any depth. It also rejects text after the value, more than 128 levels of
-//! nesting, counted over the whole document, and the member names that `serde_json` reserves.
+//! RFC 7515 §4 and RFC 7519 §4 let a parser choose between rejecting duplicate members and using
+//! the last one. If two parsers choose differently, they see different tokens in the same bytes.
+//! This parser therefore rejects duplicates at any depth. It also rejects trailing text, more than
+//! 128 levels of nesting in the whole document, and member names that `serde_json` reserves.
 //!
-//! Because of those names, no other code may parse foreign text. With its feature `raw_value`,
-//! `serde_json` replaces the object `{"$serde_json::private::RawValue": "…"}` by the value in the
-//! string. It parses the string again with a fresh depth limit, so other readers see a different
-//! document. The feature `arbitrary_precision` gives a meaning to `$serde_json::private::Number` in
-//! the same way. Cargo unifies features, so any crate in a build can turn them on. This reader
-//! rejects the names either way.
+//! Those names are the reason why no other code may parse untrusted JSON. With its feature
+//! `raw_value`, `serde_json` replaces the object `{"$serde_json::private::RawValue": "…"}` with the
+//! value in the string. It parses that string with a new depth limit, and sees a different document
+//! than other parsers. With the feature `arbitrary_precision`, `$serde_json::private::Number` has a
+//! similar effect. Cargo unifies features, so any crate in a build can enable them. This parser
+//! always rejects the names.
 //!
-//! **Invariant**: foreign text reaches `serde_json` through this module only, as `clippy.toml`
-//! enforces.
+//! **Invariant**: only this module passes untrusted JSON to `serde_json`. `clippy.toml` enforces
+//! this.
 //!
-//! - This file reads an object member by member. Every token is read this way.
-//! - `plain.rs` does the same faster for most objects that issuers write.
-//! - `value.rs` is what both return, and `shape.rs` measures a text before it is parsed.
+//! - This file parses an object member by member. All tokens are parsed this way.
+//! - `plain.rs` is a faster version for most objects that issuers write.
+//! - `value.rs` is the type that both return, and `shape.rs` measures a text before it is parsed.
 //! - `document.rs` creates a [`serde_json::Value`] or a type, and has limits for whole documents.
-//! - `parts.rs` finds the pieces of a text without parsing them.
+//! - `parts.rs` splits a text into pieces without parsing them.
 
 mod document;
 mod parts;
@@ -41,16 +41,16 @@ use self::{shape::is_within_depth, value::mark};
 /// The prefix of the member names that `serde_json` reserves.
 const PRIVATE: &str = "$serde_json::private::";
 
-/// The name under which `serde_json` passes on a number with its feature `arbitrary_precision`.
+/// The member name for a number, if the feature `arbitrary_precision` of `serde_json` is enabled.
 const NUMBER: &str = "$serde_json::private::Number";
 
-/// The error for a text that is not strict JSON, or not of the expected kind.
+/// The error for a text that is not strict JSON, or not of the expected type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Malformed;
 
-/// Reads the whole of `text` as one object and passes each of its members to `member`.
+/// Parses `text` as an object, and calls `member` for each of its members.
 ///
-/// The first members may be passed twice if `text` is not plain.
+/// `member` may be called twice for the first members, if the fast parser fails after them.
 pub(crate) fn members<'a>(
     text: &'a str,
     mut member: impl FnMut(&str, Value<'a>),
@@ -61,7 +61,7 @@ pub(crate) fn members<'a>(
     }
     match read(text, &mut member) {
         Err(error) if is_out_of_range(&error) => {
-            // Not null, because some claims treat null as absent.
+            // Uses `false` because null would count as absent for some claims.
             let finite = replace_infinite(text, "false");
             read(&finite, |name, value| member(name, value.into_owned()))
         }
@@ -70,10 +70,10 @@ pub(crate) fn members<'a>(
     .map_err(|_| Malformed)
 }
 
-/// Reads `text` as one object.
+/// Parses `text` as an object with `serde_json`.
 ///
-/// `serde_json` fails at the last level that is allowed here. Only then is the depth measured and the
-/// text read again, so that other texts are read once.
+/// `serde_json` allows one level less than this parser. If it fails because of the depth, the depth
+/// is measured and the text is parsed again. All other texts are parsed only once.
 #[expect(clippy::disallowed_methods, reason = "this is the strict reader")]
 fn read<'a>(text: &'a str, mut member: impl FnMut(&str, Value<'a>)) -> serde_json::Result<()> {
     let mut reader = serde_json::Deserializer::from_str(text);
@@ -90,10 +90,10 @@ fn read<'a>(text: &'a str, mut member: impl FnMut(&str, Value<'a>)) -> serde_jso
 
 /// Rejects a text that contains a reserved name of `serde_json` without escapes.
 ///
-/// The visitors reject names written with escapes. Names without escapes must be searched for in
-/// the text: with `arbitrary_precision`, a visitor cannot distinguish
-/// `{"$serde_json::private::Number": "1"}` from `1`. The search for `$` costs some fifty
-/// instructions, and few tokens contain a `$`.
+/// The visitors below reject names with escapes. Names without escapes must be found in the text,
+/// because with `arbitrary_precision`, a visitor cannot distinguish
+/// `{"$serde_json::private::Number": "1"}` from `1`. Searching for `$` takes about 50 instructions,
+/// and few tokens contain a `$`.
 fn no_private_name(text: &str) -> Result<(), Malformed> {
     let bytes = text.as_bytes();
     let is_name = |at: usize| at > 0 && bytes[at - 1] == b'"' && is_private(&text[at..]);
@@ -107,14 +107,15 @@ fn is_private(name: &str) -> bool {
     name.starts_with(PRIVATE)
 }
 
-/// Returns whether the text has more than the 127 levels that `serde_json` reads. Compares the
-/// message, as [`is_out_of_range`] does.
+/// Returns `true` if the error means that the text has more than 127 levels. Compares the message,
+/// as [`is_out_of_range`] does.
 fn is_too_deep(error: &serde_json::Error) -> bool {
     error.to_string().starts_with("recursion limit exceeded")
 }
 
-/// Returns whether the error is a number outside the range of `f64`. `serde_json` has no category
-/// for it, so its message is compared. A test checks that the message is still the same.
+/// Returns `true` if the error means that a number is outside the range of `f64`. `serde_json` has
+/// no category for this error, so this function compares the message. A test checks that the
+/// message has not changed.
 fn is_out_of_range(error: &serde_json::Error) -> bool {
     error.to_string().starts_with("number out of range")
 }
@@ -152,8 +153,8 @@ fn token_length(text: &str, first: char) -> usize {
     end.map_or(text.len(), |last| last + 1)
 }
 
-/// Returns whether a number is valid JSON and outside the range of `f64`. Rust parses more
-/// spellings than JSON allows, so JSON's syntax is checked too.
+/// Returns `true` if a number is valid JSON and outside the range of `f64`. Rust accepts numbers
+/// that JSON does not allow, so this also checks the syntax of JSON.
 fn is_infinite(number: &str) -> bool {
     number.parse().is_ok_and(f64::is_infinite) && is_json(number)
 }
@@ -194,11 +195,11 @@ impl<'a, F: FnMut(&str, Value<'a>)> Members<'a, F> {
     }
 }
 
-/// The member names seen so far in one object. A few names are compared one by one. More are
-/// hashed, so that an object with thousands of members does not take quadratic time.
+/// The member names seen so far in an object. A few names are compared directly. More names are
+/// hashed, because an object with thousands of members would take quadratic time.
 #[derive(Default)]
 struct Names<'a> {
-    /// The union of the marks of all names. A name with a new mark is new and needs no comparison.
+    /// The union of the marks of all names. A name with a new mark need not be compared.
     marks: u64,
     few: Vec<Cow<'a, str>>,
     many: HashSet<Cow<'a, str>>,
@@ -254,7 +255,7 @@ impl<'de> Visitor<'de> for ValueVisitor {
         Ok(Value::Number(number))
     }
 
-    // Dates beyond 2^53 seconds, some 285 million years from now, lose precision.
+    // Dates beyond 2^53 seconds, about 285 million years from now, lose precision.
     #[allow(clippy::cast_precision_loss)]
     fn visit_u64<E: Error>(self, number: u64) -> Result<Self::Value, E> {
         Ok(Value::Number(number as f64))
@@ -286,8 +287,8 @@ impl<'de> Visitor<'de> for ValueVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let first = map.next_key()?;
-        // With `arbitrary_precision`, this is a number: the name is borrowed, and `no_private_name`
-        // has already rejected every text that contains it.
+        // With `arbitrary_precision`, this is how a number is passed. The name is borrowed only
+        // then, because `no_private_name` has rejected every text that contains it.
         if let Some(Text(Cow::Borrowed(NUMBER))) = first {
             let Text(digits) = map.next_value()?;
             let number: f64 = digits.parse().map_err(A::Error::custom)?;
@@ -299,7 +300,7 @@ impl<'de> Visitor<'de> for ValueVisitor {
     }
 }
 
-/// A string, borrowed if it has no escapes. serde's own `Cow` never borrows.
+/// A string that is borrowed if it has no escapes. serde always copies into a `Cow`.
 struct Text<'a>(Cow<'a, str>);
 
 impl<'de> Deserialize<'de> for Text<'de> {
@@ -336,7 +337,7 @@ mod tests {
     fn seen(text: &str) -> Result<Vec<(String, Value<'_>)>, Malformed> {
         let mut seen: Vec<(String, Value<'_>)> = Vec::new();
         members(text, |name, value| {
-            // Passed before, by the reader of plain objects.
+            // The fast parser has already passed this member.
             seen.retain(|(known, _)| known != name);
             seen.push((name.to_owned(), value));
         })?;
@@ -443,7 +444,7 @@ mod tests {
         }
     }
 
-    /// Generates an object, then inserts or removes a character or repeats the rest, a few times.
+    /// Generates an object, then a few times inserts or removes a character, or repeats the rest.
     fn almost_an_object() -> impl Strategy<Value = String> {
         let object = r#"\{("[a-c]{0,2}":(-?[0-9]{1,3}(\.[0-9]|e[0-9]{1,3})?|null|true|"[é\\n]?"|\[("a",?){0,2}\]|\{"a":1\}),){0,3}"z":\[\{\}\]\}"#;
         let change = (any::<Index>(), 0..3_u8, r#"[{}\[\]",:\\ue0-9.\x00-\x20 ]"#);
@@ -470,7 +471,8 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(4000) })]
 
-        /// The quick reader may leave a text to the strict one, but must not read another document.
+        /// The fast parser may reject a text that the strict one accepts, but must not see another
+        /// document.
         #[test]
         fn plain_objects_are_the_same_to_the_strict_reader(text in almost_an_object()) {
             let mut quick = Vec::new();
@@ -482,8 +484,8 @@ mod tests {
             prop_assert_eq!(quick, strict);
         }
 
-        /// `serde_json`'s maps keep the last of two members with one name, so equal numbers of
-        /// members mean that there were no duplicates.
+        /// A map of `serde_json` keeps the last of two members with the same name, so an equal
+        /// number of members means that there are no duplicates.
         #[test]
         fn serde_json_agrees_on_accepted_objects(text in almost_an_object()) {
             if seen(&text).is_err() {

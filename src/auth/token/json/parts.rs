@@ -1,8 +1,8 @@
-//! Finds the pieces of a JSON text without parsing their contents.
+//! Splits a JSON text into its members or items without parsing their values.
 //!
-//! An invalid entry of a key set must not make the others unusable, so each entry is parsed
-//! separately. `serde_json`'s `RawValue` would do this too, but its feature changes how every other
-//! `serde_json::Value` in the same build is read.
+//! An invalid entry of a key set must not make the other entries unusable, so each entry is parsed
+//! separately. The `RawValue` of `serde_json` could do this too, but enabling its feature changes
+//! how every `serde_json::Value` in the build is parsed.
 
 use std::borrow::Cow;
 
@@ -13,7 +13,7 @@ use serde::{
 
 use crate::auth::token::json::{Malformed, Names, Text, document::accepted, is_private};
 
-/// Returns the members of the object in `text`, in order: their names, and their values as text.
+/// Returns the name and the value, as text, of each member of the object in `text`.
 pub(crate) fn object(text: &str) -> Result<Vec<(Cow<'_, str>, &str)>, Malformed> {
     let mut rest = opened(text, '{')?;
     let (mut members, mut names) = (Vec::new(), Names::default());
@@ -57,8 +57,8 @@ pub(crate) fn member<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     found.map(|(_, value)| value)
 }
 
-/// Serializes the values of an accepted text and keeps the order of members. A number outside the
-/// range of `f64` becomes null.
+/// Serializes an accepted text, and keeps the order of members. A number outside the range of `f64`
+/// becomes null.
 pub(crate) fn transcode<S: Serializer>(text: &str, to: S) -> Result<S::Ok, S::Error> {
     let unread = |_| serde::ser::Error::custom("not JSON");
     match text.trim_start_matches(BLANKS).bytes().next() {
@@ -97,15 +97,15 @@ impl serde::Serialize for Piece<'_> {
 /// The whitespace of JSON (RFC 8259 §2).
 const BLANKS: [char; 4] = [' ', '\t', '\n', '\r'];
 
-/// Returns the text after the opening bracket, without whitespace around the whole text.
+/// Returns the text after the opening bracket, without surrounding whitespace.
 fn opened(text: &str, bracket: char) -> Result<&str, Malformed> {
     text.trim_matches(BLANKS)
         .strip_prefix(bracket)
         .ok_or(Malformed)
 }
 
-/// Returns the next value and the text after it, or `None` at the end. `last` is the comma or
-/// bracket before the value.
+/// Returns the next value and the text after it. `None` at the end. `last` is the comma or bracket
+/// before the value.
 fn item(rest: &str, last: char, end: char) -> Result<Option<(&str, &str)>, Malformed> {
     let here = rest.trim_start_matches(BLANKS);
     if last == end {
@@ -180,7 +180,7 @@ mod tests {
         assert_eq!(array("[\n]", 1), Ok((vec![], 0)));
     }
 
-    /// The grammar is that of `serde_json`, without duplicate and reserved names.
+    /// The grammar is the same as in `serde_json`, without duplicate and reserved names.
     #[test]
     fn rejects_texts_that_are_not_objects_or_arrays() {
         for text in [

@@ -1,16 +1,16 @@
-//! [`Shape`]: the depth and the size of a JSON text, known before it is parsed.
+//! [`Shape`]: measures the depth and the size of a JSON text before it is parsed.
 
-/// The maximum nesting depth of a whole document. The limit of `serde_json` is 127, so it is turned
-/// off after this one has been checked.
+/// The maximum nesting depth of a whole document. The limit of `serde_json` is 127, so it is
+/// disabled after this limit has been checked.
 pub(super) const MAX_DEPTH: usize = 128;
 
-/// Returns whether the depth of a text is allowed. The text need not be valid JSON.
+/// Returns `true` if the depth of a text is allowed. The text need not be valid JSON.
 pub(super) fn is_within_depth(text: &str) -> bool {
     Shape::of(text).depth <= MAX_DEPTH
 }
 
-/// The depth of a text and its number of values, if it is JSON. Only brackets and commas are
-/// counted, so that no parser recurses before the limits are checked.
+/// The depth and the number of values of a JSON text. Only counts brackets and commas, so that no
+/// parser recurses before the limits are checked.
 pub(super) struct Shape {
     pub(super) depth: usize,
     pub(super) values: usize,

@@ -1,8 +1,8 @@
-//! [`Value`]: a JSON value as verification sees it.
+//! [`Value`]: a JSON value, for verification.
 
 use std::borrow::Cow;
 
-/// A JSON value, in as much detail as a token's header and registered claims need.
+/// A JSON value, with the details that a token's header and registered claims need.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Value<'a> {
     Text(Cow<'a, str>),
@@ -10,8 +10,8 @@ pub(crate) enum Value<'a> {
     /// An array in which every item is a string.
     Texts(Vec<Cow<'a, str>>),
     Null,
-    /// Anything else: booleans, objects, other arrays, and numbers outside the range of `f64`, such
-    /// as `1e400`.
+    /// Everything else: booleans, objects, other arrays, and numbers outside the range of `f64`,
+    /// such as `1e400`.
     Other,
 }
 
@@ -28,7 +28,7 @@ impl Value<'_> {
     }
 }
 
-/// Returns one of 64 bits, chosen by the first byte, the last byte and the length of a name.
+/// Returns one of 64 bits, which depends on the first byte, the last byte and the length of a name.
 pub(super) fn mark(name: &str) -> u64 {
     let name = name.as_bytes();
     let end = |byte: Option<&u8>| byte.map_or(0, |byte| usize::from(*byte));

@@ -1,8 +1,8 @@
 //! The documentation of the routes: `/openapi.json` for programs and `/docs` for people.
 //!
-//! Both are generated from the rows, so no path, method or policy is repeated here. They are
-//! public, so they contain no configuration and no token. Without the feature `docs`, only the
-//! types exist.
+//! Both are generated from the route table, so no path, method or policy is repeated here. They are
+//! public, and contain no configuration and no tokens. Without the feature `docs`, this module only
+//! has the types.
 
 #[cfg(feature = "docs")]
 pub(in crate::service) mod openapi;
@@ -19,8 +19,8 @@ pub use self::page::FILES;
 /// The settings of the documentation.
 #[derive(Debug, Clone, Default)]
 pub struct Docs {
-    /// The endpoint from which the page fetches tokens. Only `dev` sets it. Defaults to `None`: the
-    /// user pastes a token.
+    /// The endpoint from which the page fetches tokens, set only by `dev`. With `None`, the user
+    /// pastes a token.
     pub tokens: Option<TokenEndpoint>,
 }
 

@@ -1,4 +1,4 @@
-//! Generates the `OpenAPI` 3.1 description from the rows.
+//! Generates the `OpenAPI` 3.1 document from the route table.
 
 use std::iter;
 
@@ -31,7 +31,7 @@ use crate::{
 
 /// Names of the security schemes.
 const BEARER: &str = "bearer";
-/// Sorts before [`BEARER`], so that the page lists the scheme that needs no pasted token first.
+/// Sorts before [`BEARER`], so the page first lists the scheme that needs no pasted token.
 const FETCHED: &str = "access_token";
 const DPOP: &str = "dpop";
 
@@ -44,12 +44,12 @@ and `Allow`; other paths with 404, `not_found`.";
 pub(in crate::service) struct Schemes<'a> {
     pub(in crate::service) bearer: bool,
     pub(in crate::service) dpop: bool,
-    /// The header field that carries the token, if it is not `Authorization`.
+    /// The header with the token, if it is not `Authorization`.
     pub(in crate::service) field: Option<&'a HeaderName>,
 }
 
 impl Docs {
-    /// Returns the description of these rows, for plain bearer tokens.
+    /// Returns the document for these rows, for plain bearer tokens.
     ///
     /// # Panics
     ///
@@ -69,7 +69,7 @@ impl Docs {
     /// Like [`openapi`](Self::openapi), for these schemes.
     pub(in crate::service) fn openapi_with(&self, rows: &[&Row], schemes: Schemes<'_>) -> String {
         let mut paths = PathsBuilder::new();
-        // OpenAPI cannot express a template for all paths below another.
+        // OpenAPI has no templates for all paths below a path.
         for row in rows.iter().filter(|row| !row.template.ends_with('*')) {
             let also = row.also.iter().map(AsRef::as_ref);
             for path in iter::once(row.template).chain(also) {
@@ -146,7 +146,7 @@ impl Docs {
             .schemas_from_iter(schemas())
             .security_scheme(BEARER, bearer);
         if schemes.dpop {
-            // OpenAPI cannot express that a token and a proof belong together.
+            // OpenAPI cannot describe that a proof belongs to a token.
             let proof = ApiKeyValue::with_description(
                 "DPoP",
                 "A DPoP proof for this request (RFC 9449), together with a bound access token in `Authorization`: the word DPoP, a space and the token.",
@@ -164,7 +164,7 @@ impl Docs {
     }
 }
 
-/// Returns the scheme that lets the page fetch tokens from the local issuer.
+/// Returns the scheme with which the page fetches tokens from the local issuer.
 fn fetched(tokens: &TokenEndpoint, rows: &[&Row]) -> SecurityScheme {
     let policies = rows
         .iter()
@@ -211,8 +211,7 @@ fn json_body() -> RequestBody {
         .build()
 }
 
-/// Returns the parameter for a template's segment in braces, with its known values if there are
-/// few.
+/// Returns the parameter for the segment in braces, and its values if there are only a few.
 fn segment(template: &str) -> Option<Parameter> {
     let (_, rest) = template.split_once('{')?;
     let (name, _) = rest.split_once('}')?;

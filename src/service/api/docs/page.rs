@@ -125,7 +125,7 @@ impl Docs {
              frame-ancestors 'none'",
             issuer.unwrap_or_default()
         );
-        // The policy is ASCII unless the URL is not. In that case the page may load nothing.
+        // The policy is ASCII unless the URL is not. In that case, nothing may be loaded.
         HeaderValue::from_str(&policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))
     }
 
@@ -144,12 +144,12 @@ impl Docs {
             .use_base_layout()
             .display_request_duration(true)
             .try_it_out_enabled(true)
-            // Without this, Swagger UI sends the description's URL to a public validator.
+            // Otherwise, Swagger UI sends the URL of the document to a public validator.
             .validator_url("none")
     }
 }
 
-/// Returns a file from the binary. `None` if it cannot be prepared; the reason is logged.
+/// Returns a file from the binary. `None` if it cannot be prepared, which is logged.
 fn file(name: &'static str, settings: &Arc<Config<'static>>) -> Option<File> {
     match serve(name, Arc::clone(settings)) {
         Ok(found) => {

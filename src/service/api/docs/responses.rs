@@ -1,6 +1,6 @@
-//! The responses of a row: its success, and its problems by status with their possible codes.
+//! The responses of a row: success, and the possible problems by status.
 //!
-//! Statuses, codes and bodies come from the catalogue of errors.
+//! Statuses, codes and bodies come from the library.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ use crate::{
 
 const PROBLEM: &str = "application/problem+json";
 
-/// Problems that any row can respond with.
+/// Problems that every row can respond with.
 const ANYWHERE: [Problem; 5] = [
     Problem::BadHost,
     Problem::UriTooLong,

@@ -101,8 +101,8 @@ pub(in crate::service) fn schemas() -> [(&'static str, Schema); 5] {
     ]
 }
 
-/// The schema of a problem's body, derived from two bodies: one with `error` and one without. Its
-/// members are therefore those of `auth::problem::ProblemBody`. A member that only one body has is
+/// The schema of a problem's body. Derived from two real bodies, one with `error` and one without,
+/// so it has the members of `auth::problem::ProblemBody`. A member that only one body has is
 /// optional.
 fn problem() -> Schema {
     let [with_error, without] =
@@ -163,7 +163,7 @@ pub(in crate::service) fn scope_list() -> Schema {
     text_like(r"^[!#-\[\]-~]+( [!#-\[\]-~]+)*$")
 }
 
-/// Returns the schema of a text that matches a regular expression.
+/// Returns the schema of a string that matches a regular expression.
 pub(in crate::service) fn text_like(pattern: &str) -> Schema {
     ObjectBuilder::new()
         .schema_type(Type::String)
@@ -171,7 +171,7 @@ pub(in crate::service) fn text_like(pattern: &str) -> Schema {
         .into()
 }
 
-/// A header field of an answer.
+/// A response header.
 pub(in crate::service) fn text_header(description: &str) -> Header {
     HeaderBuilder::new()
         .schema(Some(text()))

@@ -1,7 +1,7 @@
 //! A page for each error code: its meaning, its likely causes, and the fix for each cause.
 //!
-//! The pages are the only source of these texts: `/errors/{code}` shows them, `explain` picks a
-//! cause from them, and the table in `docs/errors.md` quotes `when`.
+//! These texts are written only once. `/errors/{code}` shows them, `explain` picks one of the
+//! causes, and the table in `docs/errors.md` has a column with `when`.
 
 pub mod causes;
 mod pages;

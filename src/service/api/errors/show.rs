@@ -1,6 +1,6 @@
 //! Serves the error pages as HTML or JSON, depending on `Accept`.
 //!
-//! A page is the same for every caller, so it is rendered only once.
+//! Pages are the same for all callers, and are rendered once.
 
 use std::{fmt::Write, sync::LazyLock};
 
@@ -106,7 +106,7 @@ fn index_html() -> String {
     let mut body = "<h1>Errors</h1>\n<dl>\n".to_owned();
     for page in PAGES {
         let (code, when) = (page.code, marked(page.when));
-        // Writing to a string does not fail.
+        // Writing to a string cannot fail.
         let _ = writeln!(
             body,
             "<dt><a href=\"/errors/{code}\"><code>{code}</code></a> {}</dt>\n<dd>{when}</dd>",
@@ -150,7 +150,7 @@ fn document(title: &str, body: &str) -> String {
     )
 }
 
-/// Formats a text as HTML, with `<code>` for backticks.
+/// Formats text as HTML, with `<code>` for backticks.
 fn marked(text: &str) -> String {
     let mut html = String::new();
     for (at, part) in escaped(text).split('`').enumerate() {
@@ -176,7 +176,7 @@ fn set(response: &mut Response, name: HeaderName, value: &'static str) {
         .insert(name, HeaderValue::from_static(value));
 }
 
-/// Returns whether the caller prefers HTML to JSON (RFC 9110 §12.5.1). Without a preference, as
+/// Returns `true` if the caller prefers HTML to JSON (RFC 9110 §12.5.1). Without a preference, as
 /// with curl, the response is JSON.
 fn wants_html(headers: &HeaderMap) -> bool {
     let accepted = headers.get_all(ACCEPT).iter();

@@ -1,6 +1,6 @@
 //! Reads the validity of a certificate from its DER (RFC 5280 §4.1.2.5).
 //!
-//! Does not verify the certificate, because the TLS connection has already done so.
+//! The certificate is not verified here, because the TLS connection has already verified it.
 
 use jiff::{civil::DateTime, tz::TimeZone};
 

@@ -1,13 +1,13 @@
 //! Checks an issuer of Microsoft Entra ID: the version of its tokens.
 //!
-//! An application gets version 1 tokens unless its manifest requests version 2. The two versions
-//! have different issuers and audiences but the same tenant, so no other check detects a mismatch.
+//! An application gets tokens of version 1 unless its manifest requests version 2. The versions
+//! have different issuers and audiences but the same tenant, so no other check finds a mismatch.
 
 use reqwest::Url;
 
 use crate::service::cli::{check::report::Section, context::Context, terminal::Mark};
 
-/// Adds findings if the issuer is one of Entra ID.
+/// Adds findings if the issuer is Entra ID.
 pub(in crate::service) fn check(issuer: &str, context: &Context<'_>, section: &mut Section) {
     let Some((tenant, version)) = version(issuer) else {
         return;
@@ -45,7 +45,7 @@ pub(in crate::service) fn check(issuer: &str, context: &Context<'_>, section: &m
     }
 }
 
-/// Returns the tenant and the token version of an issuer. `None` if it is not one of Entra ID.
+/// Returns the tenant and the token version of an issuer. `None` if it is not Entra ID.
 fn version(issuer: &str) -> Option<(String, u8)> {
     let url = Url::parse(issuer).ok()?;
     let mut path = url.path_segments()?;

@@ -1,4 +1,4 @@
-//! Checks introspection: asks the endpoint about a made-up token. `active: false` means success.
+//! Checks introspection with a made-up token. The expected response is `active: false`.
 
 use crate::{
     auth::introspection::client::AskError,
@@ -13,7 +13,7 @@ pub(in crate::service) async fn check(
     config: &Config,
     on_request: impl Fn(&str),
 ) -> Option<Section> {
-    // If building fails, the reason is already a finding in the issuer's own section.
+    // If this fails, the reason is already a finding in the issuer's own section.
     let auth = auth::builder(config).build().ok()?;
     if auth.introspection_status().is_empty() {
         return None;

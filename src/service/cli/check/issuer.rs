@@ -28,9 +28,9 @@ use crate::{
     },
 };
 
-/// A slower response is reported.
+/// Slower responses are reported.
 const SLOW: Duration = Duration::from_secs(1);
-/// A certificate that expires sooner is reported. In seconds.
+/// Certificates that expire sooner are reported. In seconds.
 const SOON: f64 = 14.0 * 86400.0;
 
 /// Checks one issuer. Calls `on_request` with the target of each request before it is sent.
@@ -104,7 +104,7 @@ pub(in crate::service) async fn check(
     section
 }
 
-/// Returns the extra settings for the issuer's own addresses, if its table has any.
+/// Returns the settings for the issuer's own URLs from its table.
 fn access(config: &Config) -> Access {
     let table = config.tables.first();
     table.map_or_else(Access::default, |table| {
@@ -112,8 +112,8 @@ fn access(config: &Config) -> Access {
     })
 }
 
-/// Requests the discovery document. If it is usable, returns the address of the keys and the
-/// supported algorithms that the issuer offers.
+/// Requests the discovery document. If it is usable, returns the URL of the keys, and the supported
+/// algorithms among those that the issuer offers.
 async fn discover(
     issuer: &str,
     context: &Context<'_>,
@@ -141,7 +141,7 @@ async fn discover(
         );
         on_request(other.as_str());
         let answer = probe::probe(other.as_str(), &access, limit).await;
-        // If this document does not exist either, reports the first address.
+        // If this document does not exist either, reports the first URL.
         if !answer.body.as_ref().is_err_and(probe::is_not_found) {
             (url, response) = (other, answer);
         }
@@ -172,14 +172,14 @@ async fn discover(
     }
 }
 
-/// Parses metadata that may be unusable. Null if they are not strict JSON.
+/// Parses metadata that may be invalid. Null if they are not strict JSON.
 fn metadata(body: &[u8]) -> Value {
     let text = std::str::from_utf8(body).ok();
     let read = text.and_then(|text| json::value(text).ok());
     read.unwrap_or_default()
 }
 
-/// Resolves the host of a URL. Returns `false` if that fails, because then no request can succeed.
+/// Resolves the host of a URL. Returns `false` if this fails, because no request can then succeed.
 async fn resolve(
     url: &str,
     context: &Context<'_>,
@@ -262,7 +262,7 @@ fn connection(url: &str, response: &Probe, context: &Context<'_>, section: &mut 
 
 fn clock(ahead: f64, took: Duration, context: &Context<'_>, section: &mut Section) {
     let leeway = context.config.leeway.as_secs_f64();
-    // `Date` has no fractions, and the time that the response took to arrive is unknown.
+    // `Date` has no fractions, and it is unknown how long the response took to arrive.
     let uncertainty = 0.5 + took.as_secs_f64() / 2.0;
     if ahead.abs() <= uncertainty + 0.5 {
         section.add(Mark::Good, "clock", "same as the issuer's");
@@ -297,8 +297,9 @@ fn millis(took: Duration) -> String {
     format!("{} ms", took.as_millis())
 }
 
-/// Adds findings about the algorithms that the issuer offers for ID tokens. Returns those that the
-/// service supports. Access tokens may use others, so no finding is an error.
+/// Adds findings about the algorithms that the issuer offers for ID tokens, and returns the
+/// supported ones. None of the findings is an error, because access tokens may use other
+/// algorithms.
 fn offers(body: &[u8], context: &Context<'_>, section: &mut Section) -> Vec<Algorithm> {
     let metadata = metadata(body);
     let offered = metadata["id_token_signing_alg_values_supported"].as_array();

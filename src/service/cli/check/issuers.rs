@@ -1,4 +1,4 @@
-//! The table of all issuers in the issuers file, shown after the section of each.
+//! The table of all issuers in the issuers file, which is shown last.
 
 use crate::service::{
     cli::{check::report::Section, terminal::Mark},

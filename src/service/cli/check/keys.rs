@@ -1,4 +1,4 @@
-//! Checks each key of a set: its type, its age, and whether the service would use it.
+//! Checks each key of a set: its type, its age, and whether the service can use it.
 
 use base64::{
     Engine,
@@ -24,7 +24,7 @@ use crate::{
     },
 };
 
-/// Checks keys, which were examined with the same function that the service uses. `offered` are the
+/// Checks keys, which have been imported by the same function as in the service. `offered` are the
 /// algorithms in the issuer's metadata.
 pub(in crate::service) fn check(
     section: &mut Section,
@@ -91,8 +91,8 @@ fn key(section: &mut Section, (jwk, good_for): &Examined, context: &Context<'_>)
     }
 }
 
-/// Names the offered algorithms that are not allowed, with a line of configuration that allows
-/// them. The line omits algorithms of `AUTH0_ALGORITHMS` that the issuer does not have.
+/// Lists the offered algorithms that are not allowed, with a line of configuration that allows
+/// them. The line omits algorithms of `AUTH0_ALGORITHMS` that the issuer does not offer.
 fn not_allowed(
     section: &mut Section,
     keys: &[Examined],

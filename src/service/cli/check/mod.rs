@@ -1,8 +1,8 @@
 //! `warp-bearer check`: checks the configuration and its issuers before deployment.
 //!
-//! Sends the same requests as the service and uses the library's own functions, so that a
-//! configuration that passes here works there. Changes nothing, and continues after a failure, so
-//! that one run reports everything.
+//! The checks send the same requests as the service and call the same functions, so a configuration
+//! that passes also works in the service. They change nothing, and continue after a failure, so one
+//! run reports all problems.
 
 mod certificate;
 mod entra;
@@ -134,8 +134,8 @@ fn add_faults(faults: &Faults, section: &mut Section) {
     }
 }
 
-/// Adds a finding if connections would use the descriptors that key fetches need. The limit may be
-/// different where the service runs.
+/// Adds a finding if connections could use up the descriptors that key fetches need. The service
+/// may run with another limit.
 fn descriptors(config: &Config, section: &mut Section) {
     let wanted = config.limits.connections;
     let Some((connections, descriptors)) = descriptors::shortfall(wanted) else {

@@ -1,24 +1,24 @@
-//! [`Progress`]: shows the running request on standard error.
+//! [`Progress`]: shows the current request on standard error.
 
 use std::io::{self, IsTerminal, Write};
 
 use crate::auth::display::ShownUrl;
 
-/// One line on a terminal that names the running request and is removed at the end.
+/// A line on the terminal with the current request. It is removed at the end.
 pub(in crate::service) struct Progress {
     is_shown: bool,
 }
 
 impl Progress {
-    /// Creates a line. It stays hidden unless standard error is a terminal that can remove lines.
+    /// Creates a line. It is only shown if standard error is a terminal that can remove lines.
     pub(in crate::service) fn on_stderr(has_dumb_terminal: bool) -> Self {
         Self {
             is_shown: io::stderr().is_terminal() && !has_dumb_terminal,
         }
     }
 
-    /// Shows the address being requested. Turns line wrapping off, because part of a wrapped line
-    /// could not be removed.
+    /// Shows the URL of the current request. Turns off line wrapping, because a wrapped line cannot
+    /// be removed completely.
     pub(in crate::service) fn show(&self, target: &str) {
         let target = ShownUrl::new(target);
         self.write(&format!("\r\x1b[2K\x1b[?7lasking {target} …\x1b[?7h"));

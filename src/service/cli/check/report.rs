@@ -27,7 +27,7 @@ struct Finding {
     name: String,
     text: String,
     more: String,
-    /// The reason as one word, as in `/readyz` and the log.
+    /// The reason as a word, as in `/readyz` and the log.
     reason: Option<&'static str>,
 }
 
@@ -43,7 +43,7 @@ impl Section {
         self.add_more(mark, name, text, "");
     }
 
-    /// Adds a finding with additional text, which is shown in a fainter style.
+    /// Adds a finding with additional, fainter text.
     pub(in crate::service) fn add_more(
         &mut self,
         mark: Mark,
@@ -74,7 +74,7 @@ impl Section {
 }
 
 impl Section {
-    /// Replaces variables by options of the issuers file, if the issuers are in a file.
+    /// Replaces variables with options of the issuers file, if the issuers are in a file.
     #[must_use]
     pub(in crate::service) fn in_words_of(mut self, config: &Config) -> Self {
         for finding in &mut self.findings {

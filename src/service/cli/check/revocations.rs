@@ -13,8 +13,8 @@ use crate::{
 /// The maximum number of issuers in the message.
 const MAX_NAMED: usize = 5;
 
-/// Adds a finding for the file, and for each issuer in it that is not configured. An unusable file
-/// is a fault of the configuration instead.
+/// Adds a finding for the file, and for each issuer in it that is not configured. An invalid file
+/// has already been reported as a fault of the configuration.
 pub(in crate::service) fn check(config: &Config, section: &mut Section) {
     let Some(path) = &config.revocation_file else {
         return;

@@ -1,5 +1,5 @@
-//! Checks the state store: connects as the service does, and tries each command that the service
-//! needs.
+//! Checks the state store: connects in the same way as the service, and tries every command that
+//! the service needs.
 
 use crate::{
     auth::store::{ProbeError, Probed, Store},

@@ -1,9 +1,9 @@
 //! `warp-bearer dev`: runs the service together with a local issuer, without an account.
 //!
-//! The issuer works like a real one, with keys that exist only in this process. Both listen only on
-//! loopback, and the command does not start if a real issuer is configured. The secret of the
-//! issuer's client is public, so that scripts can get tokens. These tokens are valid only for this
-//! service on this machine, until the process ends.
+//! The issuer works like a real one, with keys that only exist in this process. Both only listen on
+//! loopback, and the command fails if a real issuer is configured. The secret of the issuer's
+//! client is public, so scripts can get tokens. These tokens are only valid for this service on
+//! this machine, until the process ends.
 
 mod page;
 mod proof;
@@ -31,7 +31,7 @@ use crate::{
     },
 };
 
-/// The port of the service, unless LISTEN sets another.
+/// The default port of the service.
 const SERVICE_PORT: u16 = 8000;
 
 /// The id of the client and its secret.
@@ -139,7 +139,7 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
         format!("http://{service}"),
         format!("http://localhost:{}", service.port()),
     ]);
-    // The printed commands must work as soon as they are visible.
+    // Waits for the keys first, so that the printed commands work immediately.
     tokio::select! {
         () = auth.ready() => {}
         () = shutdown.requested() => return Ok(()),
@@ -165,7 +165,7 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
         forward_auth_paths: config.forward_auth_paths,
         ..Access::from(&auth)
     };
-    // SIGHUP is not handled, so that closing the terminal ends the process.
+    // SIGHUP is not handled, so closing the terminal ends the process.
     tokio::select! {
         () = app.serve(&access, config.limits, config.cors, None, shutdown) => {}
         () = rotate(&issuer, options.rotate_every) => {}
@@ -173,14 +173,14 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Starts the issuer on its usual port if the service uses its own usual port, and otherwise on any
-/// free one. Returns whether the issuer's usual port was taken.
+/// Starts the issuer on its default port if the service uses its default port too, and otherwise on
+/// any free port. Returns whether the issuer's default port was taken.
 async fn issuer(environment: &Environment) -> Result<(Issuer, bool), Failure> {
     let start = |port| {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         Issuer::with_known_client(address, Algorithm::RS256, CLIENT)
     };
-    // An invalid LISTEN is reported together with the rest of the configuration.
+    // An invalid LISTEN is reported later, with all other faults.
     let service = ServiceAddress::from_environment(environment);
     let is_usual = service.is_ok_and(|service| service.listen.port() == SERVICE_PORT);
     if is_usual && let Ok(issuer) = start(page::ISSUER_PORT).await {
@@ -228,8 +228,7 @@ fn docs(issuer: &Issuer) -> Docs {
 }
 
 fn auth(issuer: &Issuer, options: &Options, service: SocketAddr) -> Result<Auth, Failure> {
-    /// The time to live of keys if fetches are made to fail. It is short, so that the failure soon
-    /// shows.
+    /// The time to live of keys with `--fail`. It is short, so that the failure has an effect soon.
     const SHORT_TTL: Duration = Duration::from_secs(5);
     let mut auth = Auth::builder()
         .issuer(issuer.url())
@@ -263,7 +262,7 @@ async fn rotate(issuer: &Issuer, every: Option<Duration>) {
         tokio::time::sleep(every).await;
         let issuer = issuer.clone();
         let rotated = tokio::task::spawn_blocking(move || {
-            // Like Auth0, the issuer publishes only the current and the previous key.
+            // Like Auth0, the issuer only publishes the current and the previous key.
             issuer.retire();
             issuer.rotate();
             issuer.key().kid().to_owned()

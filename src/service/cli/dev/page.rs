@@ -7,8 +7,7 @@ use crate::{
     service::cli::terminal::{Mark, Terminal},
 };
 
-/// The issuer's usual port. It is fixed so that commands in the README can use it.
-/// `examples/hello.rs` uses the port between it and the service's.
+/// The issuer's default port, which commands in the README use. `examples/hello.rs` uses 8001.
 pub(super) const ISSUER_PORT: u16 = 8002;
 
 /// The values that the text shows.
@@ -17,7 +16,7 @@ pub(in crate::service) struct Page<'a> {
     pub(in crate::service) issuer: &'a Issuer,
     pub(in crate::service) service: SocketAddr,
     pub(in crate::service) metrics: SocketAddr,
-    /// True if the issuer's usual port is taken.
+    /// True if the issuer's default port is taken.
     pub(in crate::service) issuer_port_taken: bool,
     pub(in crate::service) docs: bool,
     pub(in crate::service) rotate_every: Option<Duration>,
@@ -27,9 +26,8 @@ pub(in crate::service) struct Page<'a> {
 }
 
 impl Page<'_> {
-    /// Formats the text, which fits a terminal of 80 by 24 if the service has its default port.
-    /// Each command is one line below a comment that explains it, so that all can be pasted at
-    /// once.
+    /// Formats the text. With default ports, it fits into a terminal of 80 by 24. Each command is a
+    /// line below a shell comment, so all commands can be pasted at once.
     pub(in crate::service) fn text(&self) -> String {
         let title = "warp-bearer dev: the service and a local issuer, on this machine only.";
         let mut page = self.terminal.strong(Mark::Plain, title) + "\n\n";
@@ -72,7 +70,7 @@ impl Page<'_> {
         self.commands_of_bearer().into()
     }
 
-    /// The commands to try with a token that is bound to a key.
+    /// The commands to try with a token bound to a key.
     fn commands_with_proofs(&self) -> [(&'static str, String); 6] {
         let url = format!("http://{}/api/private", self.service);
         let program = program();
@@ -156,7 +154,7 @@ impl Page<'_> {
         notices.collect()
     }
 
-    /// Returns the command that starts this program so that it finds this `dev`.
+    /// Returns the command to run this program with the environment of this `dev`.
     fn program(&self) -> String {
         match self.service.to_string().as_str() {
             "127.0.0.1:8000" => program(),
@@ -165,8 +163,8 @@ impl Page<'_> {
     }
 }
 
-/// Returns the words that start this program from another terminal: `cargo run` if cargo started
-/// it, otherwise its path, or only its name if a shell would need quotes for the path.
+/// Returns the command to run this program from another terminal: `cargo run` if cargo started it,
+/// and otherwise its path. If a shell would need quotes for the path, returns only the name.
 fn program() -> String {
     if env::var_os("CARGO").is_some() {
         return "cargo run --quiet --".to_owned();

@@ -1,7 +1,8 @@
 //! `dev --proof`: prints a DPoP proof, because curl cannot sign.
 //!
-//! The key is public, like the client's secret: tokens that are bound to it are valid only for the
-//! `dev` on this machine. A fixed key lets `dev --token` and `dev --proof` share it without a file.
+//! The key is fixed, so that `dev --token` and `dev --proof` can share it without a file. It is
+//! public, like the client's secret. Tokens bound to it are only valid for the `dev` on
+//! this machine.
 
 use crate::{issuer::SigningKey, service::cli::failure::Failure};
 

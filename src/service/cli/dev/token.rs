@@ -1,7 +1,7 @@
 //! `dev --token`: prints a token from the running `dev`, for scripts.
 //!
-//! Finds the issuer through `/readyz` of the service at `LISTEN`. Connects only to loopback
-//! addresses.
+//! The command finds the issuer with `/readyz` of the service at `LISTEN`. It only connects to
+//! loopback addresses.
 
 use std::time::Duration;
 
@@ -17,10 +17,10 @@ use crate::{
     },
 };
 
-/// The timeout for a `dev` on this machine, which normally answers at once.
+/// The timeout for a `dev` on this machine, which normally responds immediately.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Prints the token, and on standard error the requested words that are not scopes.
+/// Prints the token, and warns about requested words that are not valid scopes.
 pub(in crate::service) async fn run(
     environment: &Environment,
     client: (&str, &str),
@@ -56,7 +56,7 @@ pub(in crate::service) async fn run(
     Ok(())
 }
 
-/// Returns the response of the token endpoint, or an error without a response.
+/// Returns the response of the token endpoint. Fails if there is no response.
 async fn fetch(
     service: &str,
     (client_id, client_secret): (&str, &str),

@@ -1,4 +1,4 @@
-//! [`Advice`]: the cause of a refusal, its fix, and the settings that apply the fix.
+//! [`Advice`]: the likely cause of a rejection, its fix, and the settings for the fix.
 
 use std::borrow::Cow;
 
@@ -7,14 +7,14 @@ use crate::service::{
     config::{Config, Setting},
 };
 
-/// A cause and its fix, adapted to the configuration and the token.
+/// A likely cause and its fix, adapted to the configuration and the token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::service) struct Advice {
     /// The cause, as a sentence.
     pub(in crate::service) what: Cow<'static, str>,
     /// The fix, as a sentence.
     pub(in crate::service) fix: Cow<'static, str>,
-    /// Lines of configuration that apply the fix. The service starts with them.
+    /// Lines of configuration for the fix, with which the service is known to start.
     pub(in crate::service) settings: Vec<Setting>,
 }
 
@@ -36,7 +36,7 @@ impl Advice {
         self
     }
 
-    /// Replaces variables by options of the issuers file, if the issuers are in a file.
+    /// Replaces variables with options of the issuers file, if the issuers are in a file.
     #[must_use]
     pub(in crate::service) fn in_words_of(mut self, config: &Config) -> Self {
         for text in [&mut self.what, &mut self.fix] {
@@ -45,7 +45,7 @@ impl Advice {
         self
     }
 
-    /// Replaces the fix by one for the current configuration.
+    /// Replaces the fix with one for the current configuration.
     #[must_use]
     pub(in crate::service) fn fixed_by(mut self, sentence: String) -> Self {
         self.fix = sentence.into();

@@ -1,7 +1,7 @@
-//! Finds the likely cause of a refusal.
+//! Finds the likely cause of a rejection.
 //!
-//! A cause is a guess where to look first. It does not affect the verdict. Patterns of individual
-//! vendors are in `vendor/`.
+//! The cause is a guess and does not affect the verdict. Patterns of individual vendors are in
+//! `vendor/`.
 
 use base64::{
     Engine,
@@ -31,7 +31,7 @@ use crate::{
     },
 };
 
-/// Returns the likely cause of a refusal and its fix.
+/// Returns the likely cause of a rejection, and its fix.
 pub(in crate::service) fn advice(facts: &Facts<'_>, error: AuthError) -> Advice {
     if let Some(advice) = of_token(facts, error) {
         return advice;
@@ -68,7 +68,7 @@ pub(in crate::service) fn advice(facts: &Facts<'_>, error: AuthError) -> Advice 
         AuthError::InsufficientScope | AuthError::InsufficientPermissions => {
             return of_policy(facts, error, None, None);
         }
-        // Without `--proof`, the syntax of the field is checked before this.
+        // Without `--proof`, the syntax of the header is checked earlier.
         AuthError::MissingToken if facts.failed("scheme") => causes::DPOP_BOUND,
         AuthError::MissingToken
         | AuthError::MalformedAuthorization
@@ -79,8 +79,8 @@ pub(in crate::service) fn advice(facts: &Facts<'_>, error: AuthError) -> Advice 
 
 const BEARER: usize = "Bearer".len();
 
-/// Returns the advice on the form of the field that carries the token. `is_bare` is set if that is not
-/// `Authorization`.
+/// Returns the advice about the syntax of the header with the token. `is_bare` is true if this is
+/// not `Authorization`.
 pub(in crate::service) fn of_form(field: &str, is_bare: bool, error: AuthError) -> Advice {
     let cause = if is_bare {
         of_bare_field(field, error)
@@ -97,7 +97,7 @@ pub(in crate::service) fn of_form(field: &str, is_bare: bool, error: AuthError) 
     }
 }
 
-/// Names the first character that cannot be in a token. Some are invisible.
+/// Describes the first character that is not allowed in a token. It may be invisible.
 fn foreign_character(token: &str) -> Option<String> {
     let fits = |c: char| c.is_ascii_alphanumeric() || "-._~+/=".contains(c);
     let (at, found) = token.chars().enumerate().find(|(_, c)| !fits(*c))?;
@@ -117,7 +117,7 @@ fn foreign_character(token: &str) -> Option<String> {
     Some(format!("The first one is {name}, at position {position}."))
 }
 
-/// Returns the cause of a refusal because of the syntax of the `Authorization` field.
+/// Returns the cause of an error in the syntax of `Authorization`.
 fn of_field(field: &str, error: AuthError) -> Cause {
     if error == AuthError::MultipleCredentials {
         return causes::TWO_CREDENTIALS;
@@ -157,14 +157,14 @@ fn of_field(field: &str, error: AuthError) -> Cause {
     }
 }
 
-/// Returns the cause of a refusal that is about the form of the field that carries the bare token.
+/// Returns the cause of an error in the syntax of a header with a bare token.
 fn of_bare_field(value: &str, error: AuthError) -> Cause {
     let begins = value.get(..BEARER).unwrap_or_default();
     let has_scheme = begins.eq_ignore_ascii_case("bearer");
     if value.is_empty() || has_scheme && error == AuthError::MalformedAuthorization {
         return causes::NOT_BARE;
     }
-    // The remaining checks are those for a token after the scheme.
+    // The remaining checks are the same as for a token after the scheme.
     of_field(&format!("Bearer {value}"), error)
 }
 
@@ -183,8 +183,8 @@ fn not_a_jwt(facts: &Facts<'_>) -> Cause {
     }
 }
 
-/// If a lenient parser accepts every part, the issuer created the token this way. Otherwise the
-/// token was damaged afterwards.
+/// If a lenient parser accepts every part, the issuer created the token like this. Otherwise, the
+/// token was damaged later.
 fn malformed(facts: &Facts<'_>) -> Cause {
     if pasted::is_placeholder(facts.token) {
         return causes::UNFILLED;
@@ -252,7 +252,7 @@ fn issuer(facts: &Facts<'_>) -> Advice {
         return causes::OTHER_TENANT.into();
     };
     let is_signed_by_ours = facts.held("signature");
-    // Only a key of the configured issuer proves that the other name is its own.
+    // Only a valid signature proves that the other name belongs to the configured issuer.
     let renamed = || {
         let is_only = facts.issuers().count() == 1;
         let setting = Setting::new("AUTH0_ISSUER", found);
@@ -287,7 +287,7 @@ fn issuer(facts: &Facts<'_>) -> Advice {
     let is_foreign = facts.failed("signature") || is_unknown_key(facts);
     let mut ours = facts.issuers();
     if !is_foreign && !is_local(found) && ours.any(|our| auth0(our) != auth0(found)) && has_auth0 {
-        // Without keys, it is unknown whether the token comes from this tenant.
+        // Without keys, it is unknown whether the token is from this tenant.
         return causes::CUSTOM_DOMAIN.into();
     }
     causes::OTHER_TENANT.into()
@@ -320,9 +320,9 @@ fn audience(facts: &Facts<'_>) -> Cause {
     causes::OTHER_API
 }
 
-/// Returns whether the token is an ID token: it has claims that access tokens do not have (OpenID
-/// Connect Core §2 and §3.1.3.6), or its audience is a client ID and its claims are those of a user
-/// profile.
+/// Returns `true` if the token is an ID token. This is the case if it has claims that access tokens
+/// do not have (OpenID Connect Core §2 and §3.1.3.6), or if its audience is a client ID and it has
+/// claims of a user profile.
 fn is_id_token(facts: &Facts<'_>, audiences: &[&str]) -> bool {
     let of_client = audiences
         .iter()
@@ -354,7 +354,7 @@ fn expired(facts: &Facts<'_>) -> Cause {
 }
 
 fn not_yet(facts: &Facts<'_>) -> Cause {
-    // The year 5138, or a date of today given in milliseconds.
+    // The year 5138 in seconds. Current dates in milliseconds are larger.
     const FAR: f64 = 1e11;
     let begins = ["nbf", "iat"].map(|name| match facts.trace.step(name) {
         Some(step) if step.outcome.is_err() => match step.found {
@@ -369,7 +369,7 @@ fn not_yet(facts: &Facts<'_>) -> Cause {
     }
     match facts.skew {
         Some(skew) if facts.auth.time() - skew >= latest - 1.0 => causes::CLOCK_BEHIND,
-        // No issuer issues tokens in the future, so this clock is behind.
+        // An issuer does not issue tokens in the future, so this clock is behind.
         None if facts.failed("iat") => causes::CLOCK_BEHIND,
         _ => causes::NOT_YET,
     }
@@ -426,7 +426,7 @@ fn bound(facts: &Facts<'_>) -> Cause {
     }
 }
 
-/// Returns the reason why the keys of the token's issuer are missing, and the advice of `check`.
+/// Returns why the keys of the token's issuer are missing, with the same advice as in `check`.
 fn no_keys(facts: &Facts<'_>) -> Advice {
     let issuer = facts.text("iss").unwrap_or_default();
     let Some(error) = facts.auth.fetch_error(issuer) else {
@@ -526,8 +526,8 @@ fn shortest(algorithm: &str) -> Option<usize> {
     })
 }
 
-/// Returns whether the token is signed with the decoded form of the configured secret, which may be
-/// base64 or hexadecimal.
+/// Returns `true` if the configured secret is the base64 or hexadecimal form of the secret that
+/// signed the token.
 fn is_secret_encoded(facts: &Facts<'_>) -> bool {
     let Some(secret) = &facts.config.signing_secret else {
         return false;
@@ -559,7 +559,7 @@ fn hex(text: &[u8]) -> Option<Vec<u8>> {
     pairs.collect()
 }
 
-/// Returns whether the issuer is a development issuer, which may use plain http.
+/// Returns `true` if the issuer is for development, and may use plain http.
 fn is_local(issuer: &str) -> bool {
     issuer.starts_with("http://")
 }
@@ -568,7 +568,7 @@ fn without_slash(url: &str) -> &str {
     url.strip_suffix('/').unwrap_or(url)
 }
 
-/// Normalizes the differences between URLs that people overlook: scheme, case and trailing slash.
+/// Normalizes differences between URLs that are easily overlooked: scheme, case and trailing slash.
 fn loose(url: &str) -> String {
     let url = url.trim().to_ascii_lowercase();
     let bare = url.strip_prefix("https://").or(url.strip_prefix("http://"));

@@ -1,8 +1,8 @@
-//! [`Explanation`]: the verdict on a credential, the steps that lead to it, and the cause of a
-//! refusal.
+//! [`Explanation`]: the verdict on a credential, the steps of its verification, and the cause of a
+//! rejection.
 //!
-//! [`Auth::authenticate`] decides the verdict; this file only explains it. Requests are sent only
-//! to fetch the keys of a configured issuer, never to an address from the token.
+//! The verdict comes from [`Auth::authenticate`], and this file only explains it. Requests are only
+//! sent to configured issuers, never to a URL from the token.
 
 use warp::http::HeaderName;
 
@@ -37,18 +37,18 @@ pub(in crate::service) struct Explanation {
     /// Notes about the text around the credential.
     pub(super) notes: Vec<String>,
     pub(super) trace: Trace,
-    /// The refusal and its likely cause. `None` if the service would answer 200.
+    /// The rejection and its likely cause. `None` if the service would accept the token.
     pub(super) refusal: Option<Refused>,
     /// Sentences about facts that the steps do not show.
     pub(super) facts: Vec<String>,
-    /// The verdict on the token alone, if the field is not `Bearer`, a space and one token.
+    /// The verdict on the token alone, if the header is not `Bearer`, a space and a token.
     pub(super) repair: Option<Repair>,
     pub(super) routes: Vec<RouteVerdict>,
     pub(super) proxy: Option<ProxyAnswer>,
     pub(super) now: f64,
 }
 
-/// A refusal and its likely cause.
+/// A rejection and its likely cause.
 #[derive(Debug)]
 pub(super) struct Refused {
     pub(super) status: u16,
@@ -57,12 +57,12 @@ pub(super) struct Refused {
     pub(super) advice: Advice,
 }
 
-/// The verdict on a token that a client sends in the wrong form.
+/// The verdict on a token that is sent with the wrong syntax.
 #[derive(Debug)]
 pub(super) struct Repair {
     pub(super) trace: Trace,
     pub(super) refusal: Option<Refused>,
-    /// The accepted form of the token, as the end of a sentence.
+    /// The right syntax, as the end of a sentence.
     pub(super) form: String,
 }
 
@@ -77,41 +77,41 @@ pub(super) struct RouteVerdict {
 /// The response of `/auth` to a proxy.
 #[derive(Debug)]
 pub(super) struct ProxyAnswer {
-    /// The path and the query that the proxy asks with.
+    /// The path and the query of the proxy's request.
     pub(super) target: String,
     pub(super) query: String,
-    /// The identity for the proxy. Empty if the request is refused.
+    /// The identity for the proxy. Empty if the request is rejected.
     pub(super) fields: Vec<(String, String)>,
 }
 
-/// The seconds by which the clock of this machine is ahead of the issuer's.
+/// The seconds by which this machine's clock is ahead of the issuer's.
 #[derive(Debug, Clone)]
 pub(in crate::service) struct Skew {
     pub(in crate::service) issuer: String,
     pub(in crate::service) seconds: f64,
 }
 
-/// The grants that the options require of the token.
+/// Something that the options require of the token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::service) struct Wanted {
     pub(in crate::service) words: String,
     pub(in crate::service) policy: Policy,
 }
 
-/// The service that an explanation is about.
+/// The service and the request to explain.
 pub(in crate::service) struct Subject<'a> {
     pub(in crate::service) access: &'a Access,
     pub(in crate::service) config: &'a Config,
     pub(in crate::service) environment: &'a Environment,
-    /// The required grants. Each has its own step, in this order.
+    /// The requirements. Each has its own step, in this order.
     pub(in crate::service) wanted: Vec<Wanted>,
     /// A proxy's request to `/auth`.
     pub(in crate::service) proxy: Option<Proxy>,
-    /// A DPoP proof. If set, the token is explained as sent with the scheme `DPoP`.
+    /// A DPoP proof. If set, the token is explained as if sent with the scheme `DPoP`.
     pub(in crate::service) proof: Option<ProofOfRequest>,
 }
 
-/// A verdict and the steps that lead to it.
+/// A verdict and the steps of the verification.
 struct TracedVerdict {
     trace: Trace,
     claims: Option<Claims>,
@@ -120,7 +120,7 @@ struct TracedVerdict {
 }
 
 impl Subject<'_> {
-    /// Explains the credential in a text. Calls `skew` if a date is the reason for a refusal.
+    /// Explains the credential in a text. Calls `skew` if a date is the reason for a rejection.
     pub(in crate::service) async fn explain(
         &self,
         pasted: Pasted,
@@ -184,8 +184,8 @@ impl Subject<'_> {
         }
     }
 
-    /// Changes the verdict to that of `/auth`, which reads its own request before the token and may
-    /// require one of the audiences.
+    /// Replaces the verdict with that of `/auth`, which first checks the proxy's query and may
+    /// require a specific audience.
     fn ask(&self, proxy: &Proxy, judged: &mut TracedVerdict) {
         let audience = match &proxy.asked {
             Ok(asked) => asked.audience.as_deref(),
@@ -220,7 +220,7 @@ impl Subject<'_> {
         }
     }
 
-    /// Judges a value of `Authorization` for a service that reads another field.
+    /// Returns the verdict on `Authorization` if the service reads another header.
     fn not_read(&self, value: &str, name: &HeaderName) -> TracedVerdict {
         let mut trace = Trace::default();
         let error = AuthError::MissingToken;
@@ -312,7 +312,7 @@ impl Subject<'_> {
         }
     }
 
-    /// Adds a step for each required grant. Returns the refusal if the token lacks one.
+    /// Adds a step for each requirement. Returns the rejection if the token does not meet one.
     fn grant(&self, token: &str, claims: &Claims, trace: &mut Trace) -> Option<Refused> {
         let found = ["scope", "scp", "permissions"].map(|name| (name, trace.claimed(name)));
         let found = found.into_iter().filter(|(_, value)| value != "absent");
@@ -328,7 +328,7 @@ impl Subject<'_> {
             let outcome = policy.check(claims).map_err(|unmet| unmet.error);
             trace.add("grants", words.clone(), found.clone(), outcome);
         }
-        // A route combines all of them in one policy.
+        // A route combines them into one policy.
         let policies = self.wanted.iter().map(|wanted| wanted.policy.clone());
         let policy = policies.reduce(|one, other| one & other)?;
         let unmet = policy.check(claims).err()?;
@@ -427,7 +427,7 @@ fn routes(access: &Access, claims: &Claims, facts: &Facts<'_>) -> Vec<RouteVerdi
     protected.collect()
 }
 
-/// Returns the header fields with the identity that a proxy receives.
+/// Returns the headers with the identity that a proxy receives.
 fn identity(claims: &Claims) -> Vec<(String, String)> {
     let answer = forward_auth::identity_answer(claims);
     let fields = answer.headers().iter();

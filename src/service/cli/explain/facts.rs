@@ -1,4 +1,4 @@
-//! [`Facts`]: the known facts about a refused token and the configuration that refuses it.
+//! [`Facts`]: what is known about a rejected token and the configuration.
 
 use std::borrow::Cow;
 
@@ -16,9 +16,9 @@ use crate::{
     },
 };
 
-/// The facts that a cause is inferred from.
+/// The facts for finding the cause.
 pub(in crate::service) struct Facts<'a> {
-    /// The text after `Bearer `. It may not be a JWT.
+    /// The text after `Bearer `, which may not be a JWT.
     pub(in crate::service) token: &'a str,
     pub(in crate::service) trace: &'a Trace,
     pub(in crate::service) auth: &'a Auth,
@@ -49,7 +49,7 @@ impl<'a> Facts<'a> {
         self.claim(name)?.as_str()
     }
 
-    /// Returns whether the token has at least one of these claims.
+    /// Returns `true` if the token has at least one of these claims.
     pub(in crate::service) fn has(&self, names: &[&str]) -> bool {
         names.iter().any(|name| self.claim(name).is_some())
     }
@@ -64,8 +64,8 @@ impl<'a> Facts<'a> {
         self.issuers.iter().map(String::as_str)
     }
 
-    /// Returns the lines if the service would start with them. Returns none with an issuers file,
-    /// because its settings cannot be replaced by variables.
+    /// Returns the lines if the service would start with them. Empty if there is an issuers file,
+    /// because variables cannot replace its settings.
     pub(in crate::service) fn recommend(&self, settings: Vec<Option<Setting>>) -> Vec<Setting> {
         if self.config.issuers_file.is_some() {
             return Vec::new();
@@ -73,30 +73,30 @@ impl<'a> Facts<'a> {
         self.environment.recommend(settings)
     }
 
-    /// Returns the data that messages about the token's issuer depend on.
+    /// Returns the context for messages about the token's issuer.
     pub(in crate::service) fn context(&self) -> Context<'_> {
         Context::new(&self.config, self.environment, self.auth.time())
     }
 
-    /// Returns whether this step of verification failed.
+    /// Returns `true` if this step of verification failed.
     pub(in crate::service) fn failed(&self, step: &str) -> bool {
         let step = self.trace.step(step);
         step.is_some_and(|step| step.outcome.is_err())
     }
 
-    /// Returns whether this step of verification succeeded.
+    /// Returns `true` if this step of verification succeeded.
     pub(in crate::service) fn held(&self, step: &str) -> bool {
         let step = self.trace.step(step);
         step.is_some_and(|step| step.outcome.is_ok())
     }
 
-    /// Returns whether a variable is set, in the environment or in `.env`.
+    /// Returns `true` if a variable is set, in the environment or in `.env`.
     pub(in crate::service) fn is_set(&self, name: &str) -> bool {
         self.environment.get(name).is_some()
     }
 
-    /// Returns a part of the token, decoded leniently: it accepts padding and trailing bits, which
-    /// verification rejects. Null if the part is not JSON.
+    /// Decodes a part of the token, and accepts padding and trailing bits, unlike verification.
+    /// Null if the part is not JSON.
     pub(in crate::service) fn lenient_part(&self, at: usize) -> Value {
         const LENIENT: GeneralPurpose = GeneralPurpose::new(
             &alphabet::URL_SAFE,

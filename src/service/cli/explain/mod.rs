@@ -1,7 +1,8 @@
 //! `warp-bearer explain`: explains why the configured service accepts or rejects a token.
 //!
-//! Reads the token from standard input, which keeps it out of the shell's history. Sends it
-//! nowhere, unless `--introspect` is given. Fetches the keys of the issuer, as the service does.
+//! The command reads the token from standard input, which keeps it out of the shell's history. The
+//! token is not sent anywhere without `--introspect`. Keys are fetched in the same way as in the
+//! service.
 
 mod advice;
 mod diagnosis;
@@ -90,7 +91,7 @@ pub(in crate::service) struct Options {
     json: bool,
 }
 
-/// The error of an invalid list of scopes or permissions, which have the same syntax (RFC 6749
+/// The error for an invalid list of scopes or permissions. Both have the same syntax (RFC 6749
 /// §3.3).
 const INVALID_LIST: &str = "separate the names by single spaces";
 
@@ -110,7 +111,7 @@ fn wanted(kind: &str, list: &str, policy: Option<Policy>) -> Result<Wanted, &'st
 }
 
 impl Options {
-    /// Returns the proof and the request that it is for.
+    /// Returns the proof and its request.
     fn proof(&self, auth: &Auth) -> Result<Option<ProofOfRequest>, Failure> {
         let (Some(proof), Some([method, url])) = (&self.proof, self.request.as_deref()) else {
             return Ok(None);
@@ -128,8 +129,8 @@ impl Options {
         }))
     }
 
-    /// Returns everything that the token must grant: first what every route requires, then what the
-    /// options require.
+    /// Returns the requirements for the token: first those of every route, then those of the
+    /// options.
     fn wanted(&self, config: &Config) -> Vec<Wanted> {
         let required = config.required_scope.as_ref().map(|policy| {
             let scopes = policy.scopes().unwrap_or_default();
@@ -161,7 +162,7 @@ impl Options {
         match &self.token[..] {
             [] => standard_input(),
             [alone] if alone == "-" => standard_input(),
-            // A shell has split the text at its spaces.
+            // The shell has split the text at its spaces.
             words => Ok(words.join(" ")),
         }
     }
@@ -242,7 +243,7 @@ async fn build_auth(config: &Config, jwks: Option<&Path>) -> Result<Auth, Failur
         return builder.build().map_err(Failure::Setup);
     }
     let store = auth::store(config);
-    // The list is copied: a verifier with the store itself would also write to it.
+    // Copies the list, because a verifier that uses the store would also write to it.
     if let Ok(shared) = revocations::shared(&store).await {
         let auth = builder.build().map_err(Failure::Setup)?;
         auth.revoke_all(shared);
@@ -256,7 +257,7 @@ async fn build_auth(config: &Config, jwks: Option<&Path>) -> Result<Auth, Failur
 
 /// Reads a pipe to its end, or lines from a terminal up to an empty line.
 fn standard_input() -> Result<String, Failure> {
-    /// Larger than any response that contains a token.
+    /// More than any response that contains a token.
     const MAX_BYTES: u64 = 1024 * 1024;
     /// Terminals cut lines at 4096 bytes, including the line break.
     const MAX_LINE: usize = 4095;

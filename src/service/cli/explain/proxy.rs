@@ -1,4 +1,4 @@
-//! [`Proxy`]: the request of a proxy to `/auth`, as `--auth` gives it.
+//! [`Proxy`]: a proxy's request to `/auth`, from the option `--auth`.
 
 use crate::{
     auth::Problem,
@@ -10,15 +10,15 @@ use crate::{
 pub(in crate::service) struct Proxy {
     /// The path and the query.
     pub(in crate::service) target: String,
-    /// The query, which is empty if the service does not read it.
+    /// The query. Empty if the service ignores it.
     pub(in crate::service) query: String,
-    /// The requirements of the request, or its rejection, which do not depend on the token.
+    /// The requirements in the request, or its rejection because of the query.
     pub(in crate::service) asked: Result<QueryRequirements, Problem>,
 }
 
 impl Proxy {
-    /// Reads a query, with or without the path before it. `answers_below` is set if the service answers
-    /// the paths below `/auth`, where the query is the client's.
+    /// Parses a query, with or without a path before it. `answers_below` is true if the service
+    /// answers paths below `/auth`, for which the query comes from the client.
     pub(in crate::service) fn read(text: &str, answers_below: bool) -> Self {
         let of_query = |query: &str| Self {
             target: format!("/auth?{query}"),

@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-/// The length of the longest name of a step.
+/// The length of the longest step name.
 const WIDTH: usize = 13;
 
 impl Explanation {
@@ -137,7 +137,7 @@ impl Explanation {
         steps.collect()
     }
 
-    /// Returns the refusal of the first route that rejects the token.
+    /// Returns the rejection by the first route that rejects the token.
     fn first_route(&self) -> Option<&Refused> {
         self.routes.iter().find_map(|route| route.refusal.as_ref())
     }
@@ -207,7 +207,7 @@ fn route_line(route: &RouteVerdict, terminal: Terminal) -> String {
     terminal.line(mark(route.refusal.is_none()), "", 0, &text, "")
 }
 
-/// Formats the verdict on a token that was sent in the wrong form.
+/// Formats the verdict on a token that was sent with the wrong syntax.
 fn repair_lines(repair: &Repair, terminal: Terminal) -> Vec<String> {
     match &repair.refusal {
         None => {

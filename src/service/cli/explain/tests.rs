@@ -1,4 +1,4 @@
-//! The verdict of `explain` equals that of the routes, for any value of the field.
+//! The verdict of `explain` is the same as that of the routes, for any header value.
 
 use std::collections::BTreeMap;
 
@@ -40,7 +40,7 @@ struct World {
     access: Access,
 }
 
-/// A response: its status, its code, and the fields that `/auth` adds.
+/// A response: its status, its code, and the headers that `/auth` adds.
 #[derive(Debug, PartialEq)]
 struct Answer {
     status: u16,
@@ -81,12 +81,12 @@ impl World {
         }
     }
 
-    /// Asks the real routes with a value of `Authorization`.
+    /// Sends a value of `Authorization` to the real routes.
     async fn answer(&self, path: &str, field: &HeaderValue) -> Answer {
         self.answer_to(path, &AUTHORIZATION, field).await
     }
 
-    /// Asks the real routes with a value of this field.
+    /// Sends a value of this header to the real routes.
     async fn answer_to(&self, path: &str, name: &HeaderName, field: &HeaderValue) -> Answer {
         let body = http_body_util::Full::<Bytes>::default();
         let request = Request::get(path).header(name, field).body(body).unwrap();
@@ -202,13 +202,13 @@ fn tokens(issuer: &Issuer) -> Vec<String> {
         ]
         .map(str::to_owned),
     );
-    // Half of the values have a valid token, so that many are accepted.
+    // Half of the values have a valid token, so many are accepted.
     let bad = tokens.len();
     tokens.extend(std::iter::repeat_n(good, bad));
     tokens
 }
 
-/// Generates field values: a scheme, a separator, a token and an end, each valid or not.
+/// Generates header values: a scheme, a separator, a token and an end, each of them valid or not.
 fn values(tokens: Vec<String>) -> impl Strategy<Value = String> {
     let right = |right: &'static str, wrong: Vec<&'static str>| prop_oneof![4 => Just(right.to_owned()), 1 => select(wrong).prop_map(str::to_owned)];
     let schemes = vec![
@@ -255,7 +255,7 @@ fn values(tokens: Vec<String>) -> impl Strategy<Value = String> {
     prop_oneof![9 => made, 1 => "[ -~\t\u{a0}-\u{ff}]{0,40}"]
 }
 
-/// Removes the whitespace that hyper removes around a value.
+/// Removes surrounding whitespace, as hyper does.
 fn as_received(value: &str) -> &str {
     value.trim_matches([' ', '\t'])
 }
@@ -290,7 +290,7 @@ fn k1_verdict_equals_the_services_for_any_field_value() {
                     .explain(&format!("Authorization: {value}"), None)
                     .await;
                 prop_assert_eq!(said(&explanation), expected, "{:?}", value);
-                // A value that begins with the scheme can be explained without the field's name.
+                // A value that begins with the scheme can be explained without the header's name.
                 if let Ok(alone) = Pasted::read(value) {
                     let explanation = world.explain(value, None).await;
                     let is_whole = alone.field == value;
@@ -314,7 +314,7 @@ fn k1_verdict_equals_the_services_for_any_field_value() {
             })
         });
         result.unwrap_or_else(|why| panic!("{required:?}: {why}"));
-        // The values lead to many different verdicts, including acceptance.
+        // Checks that there were many different verdicts, including acceptance.
         let counts = counts.into_inner();
         let accepted = counts.get(&None).copied().unwrap_or_default();
         assert_eq!(accepted > 60, required != Some("none has it"), "{counts:?}");
@@ -393,7 +393,7 @@ fn k1_the_answer_to_a_proxy_is_that_of_the_service() {
     }
 }
 
-/// If another field carries the token, `Authorization` is ignored.
+/// If another header contains the token, `Authorization` is ignored.
 #[test]
 fn k1_the_verdict_is_that_of_the_service_for_another_field() {
     const NAME: HeaderName = HeaderName::from_static("x-forwarded-access-token");
@@ -402,7 +402,7 @@ fn k1_the_verdict_is_that_of_the_service_for_another_field() {
     let world = runtime.block_on(world);
     let mut runner = TestRunner::new(settings());
     let accepted = std::cell::Cell::new(0);
-    // This field carries the value without its scheme.
+    // This header contains the value without its scheme.
     let strategy = (values(tokens(&world.issuer)), any::<bool>(), any::<bool>());
     let result = runner.run(&strategy, |(value, is_bare, is_own)| {
         let bare = value.strip_prefix("Bearer ").filter(|_| is_bare);

@@ -1,7 +1,7 @@
 //! Formats each event as one line, as text or JSON.
 //!
-//! tracing-subscriber's own formats cost more than the rest of a request. Spans are not shown,
-//! because the service opens none.
+//! This module exists because the formats of tracing-subscriber take longer than the rest of a
+//! request. Spans are not shown, because the service has none.
 
 use std::{
     cell::RefCell,
@@ -32,7 +32,6 @@ pub enum LogFormat {
     Json,
 }
 
-/// The format of a line.
 #[derive(Debug)]
 pub(in crate::service) struct Line {
     format: LogFormat,
@@ -132,8 +131,8 @@ fn message(line: &mut String, message: &dyn fmt::Debug) {
     }
 }
 
-/// Writes an event as text: its message, then its fields as `name=value`, with quotes if the end of
-/// a value would be ambiguous.
+/// Writes an event as text: its message, then its fields as `name=value`. A value is quoted if its
+/// end would be ambiguous.
 struct Text<'l>(&'l mut String);
 
 impl Text<'_> {
@@ -149,7 +148,7 @@ fn is_plain(value: &str) -> bool {
     !value.is_empty() && all(value, plain)
 }
 
-/// Returns whether a condition holds for every byte. Has no early return, so that the compiler can
+/// Returns `true` if `is` is true for every byte. There is no early return, so the compiler can
 /// check many bytes at a time.
 fn all(value: &str, is: impl Fn(u8) -> bool) -> bool {
     value.bytes().fold(true, |all, byte| all & is(byte))
@@ -226,7 +225,7 @@ impl Json<'_> {
     }
 }
 
-/// Writes a string (RFC 8259 §7). Invisible characters that JSON allows are escaped too, because
+/// Writes a JSON string (RFC 8259 §7). Also escapes invisible characters that JSON allows, because
 /// people read logs on terminals.
 fn quote(line: &mut String, value: &str) {
     let plain = |byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
@@ -285,7 +284,7 @@ impl Visit for Json<'_> {
     }
 }
 
-/// Writes the time as `2026-11-23T02:11:34.169084Z` (RFC 3339).
+/// Writes the current time, such as `2026-11-23T02:11:34.169084Z` (RFC 3339).
 fn now(line: &mut String) {
     thread_local! {
         /// The last formatted second, which consecutive lines usually share.
@@ -321,7 +320,7 @@ fn date_and_time(line: &mut String, seconds: u64) {
     }
 }
 
-/// Converts days since 1970 to year, month and day with Howard Hinnant's `civil_from_days`.
+/// Converts days since 1970 to year, month and day, with Howard Hinnant's `civil_from_days`.
 fn date(days: u64) -> (u64, u64, u64) {
     let days = days + 719_468;
     let (era, day_of_era) = (days / 146_097, days % 146_097);

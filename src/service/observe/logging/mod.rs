@@ -1,7 +1,7 @@
 //! The log of the process: text for people or JSON for machines, always on stderr.
 //!
-//! stdout is for the output of commands. This module reads no environment variables; the
-//! configuration provides a [`LogConfig`].
+//! stdout is for the output of commands. The settings come from the configuration, as a
+//! [`LogConfig`].
 
 mod buffered_writer;
 mod format;
@@ -30,7 +30,7 @@ pub struct LogConfig {
 }
 
 /// Starts logging for the whole process, including panics, until the returned guard is dropped.
-/// Keeps a subscriber that is already set.
+/// Does not replace a subscriber that is already set.
 #[must_use = "dropping the guard ends the log"]
 pub fn init(log: &LogConfig) -> Log {
     let color = log.color && io::stderr().is_terminal();
@@ -43,13 +43,13 @@ pub fn init(log: &LogConfig) -> Log {
     })
 }
 
-/// Returns the subscriber that [`init`] sets, but with a different writer.
+/// Returns the subscriber that [`init`] sets, with another writer.
 pub fn subscriber<W>(log: &LogConfig, color: bool, writer: W) -> Box<dyn Subscriber + Send + Sync>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     let builder = tracing_subscriber::fmt()
-        // If stderr is closed, the default would print an error to stderr and panic.
+        // By default, if stderr is closed, an error would be printed to stderr, which panics.
         .log_internal_errors(false)
         .with_env_filter(log.filter.clone())
         .with_ansi(color)

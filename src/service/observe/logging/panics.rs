@@ -1,7 +1,7 @@
-//! Logs panics, as lines in the configured format.
+//! Logs panics in the configured format.
 //!
-//! A line contains the location of the panic. It contains the message only if that is a literal in
-//! the source, because a formatted message may quote a token.
+//! A line contains the location of the panic. The message is only included if it is a literal in
+//! the source, because a formatted message may contain a token.
 
 use std::{
     backtrace::{Backtrace, BacktraceStatus},
@@ -40,7 +40,7 @@ mod tests {
 
     use crate::service::observe::logging::{self, LogConfig, LogFormat};
 
-    /// The hook belongs to the whole process, so this test runs itself in a second one.
+    /// The hook is global to the process, so this test runs itself in another process.
     #[test]
     fn panic_is_logged_as_one_line_without_secrets() {
         const CHILD: &str = "PANICS_TEST_CHILD";

@@ -1,9 +1,9 @@
 //! Rate limits for warnings and errors.
 //!
-//! Callers can cause warnings at will, such as one per unreadable query. These must not fill a disk
-//! or hide other lines. Each callsite, including those of dependencies, may therefore log [`LIMIT`]
-//! warnings per [`PERIOD`]; further ones are only counted. Lines below the level of warnings are
-//! not limited, because every request has one.
+//! Callers can cause any number of warnings, for example with invalid queries. These must not fill
+//! a disk or hide other lines. Each callsite, including those of dependencies, can therefore log
+//! [`LIMIT`] warnings or errors per [`PERIOD`], and further ones are only counted. Lower levels are
+//! not limited, because every request has an info line.
 
 use std::{
     collections::HashMap,
@@ -23,16 +23,16 @@ const PERIOD: Duration = Duration::from_secs(60);
 pub(in crate::service) enum Decision {
     /// Write it.
     Write,
-    /// Write it, but no more lines from its callsite for this many seconds.
+    /// Write it. Further lines from its callsite are skipped for this number of seconds.
     WriteLast(u64),
-    /// Write it. It is the first line after this many skipped ones.
+    /// Write it. This number of lines were skipped before it.
     WriteAfter(u64),
     /// Skip and count it.
     Skip,
 }
 
 impl Decision {
-    /// Returns the field that the decision adds to the line.
+    /// Returns the field to add to the line.
     pub(in crate::service) fn field(self) -> Option<(&'static str, u64)> {
         match self {
             Self::Write | Self::Skip => None,
@@ -42,7 +42,7 @@ impl Decision {
     }
 }
 
-/// The state of every callsite that has logged a warning. Their number is bounded by the code.
+/// The state of every callsite that has logged a warning. The number of callsites is fixed.
 #[derive(Debug, Default)]
 pub(in crate::service) struct RateLimits(Mutex<HashMap<Identifier, Window>>);
 

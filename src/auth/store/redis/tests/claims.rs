@@ -12,7 +12,7 @@ use super::{
 };
 use crate::auth::store::{Claim, Claimed, RedisOptions, Store, Unavailable};
 
-/// The maximum time for recovery after the server has returned.
+/// The maximum time to recover after the server is back.
 const RECOVERY: Duration = Duration::from_secs(1);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -126,8 +126,8 @@ async fn rejects_values_issued_before_the_server_restarted_empty() {
     assert_eq!(other.claim(unused).await, Err(Unavailable::TooOld));
 }
 
-/// The replica that finds the store empty dates its birth. If its clock is behind, values that were
-/// used before must still be rejected.
+/// The first replica that finds the store empty sets the birth time. Even if its clock is behind,
+/// values that were used before must be rejected.
 #[tokio::test]
 async fn a_replica_whose_clock_is_behind_dates_no_birth_too_early() {
     fn behind() -> SystemTime {
@@ -179,8 +179,8 @@ async fn rejects_values_issued_before_the_store_was_emptied() {
     recovered(&other).await;
 }
 
-/// A proof dated ahead is newer than the birth time of the emptied store. The process that accepted
-/// it still remembers it.
+/// A proof from the future is newer than the birth time of the emptied store. The process that
+/// accepted it must still reject it.
 #[tokio::test]
 async fn remembers_its_own_keys_dated_ahead() {
     let Some(server) = RedisServer::start() else {
@@ -244,7 +244,7 @@ async fn is_unavailable_while_replies_are_late() {
     }
 }
 
-/// The reply to a claim has some 30 bytes: `+OK\r\n`, `_\r\n` and the store's birth time.
+/// The reply to a claim has about 30 bytes: `+OK\r\n`, `_\r\n` and the store's birth time.
 #[tokio::test]
 async fn is_unavailable_if_a_reply_is_truncated() {
     let Some(server) = RedisServer::start() else {

@@ -7,7 +7,7 @@ use std::{
 use super::{connected, server::RedisServer, until};
 use crate::auth::store::{Line, Store, Subscriber};
 
-/// Texts with their expiry.
+/// The text and the expiry of each line.
 type Lines = BTreeSet<(Vec<u8>, Option<SystemTime>)>;
 
 /// The lines that one process holds.

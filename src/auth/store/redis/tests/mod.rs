@@ -37,7 +37,7 @@ async fn connected_with(url: &str, command_timeout: Duration) -> Store {
     store
 }
 
-/// Waits until a key that was issued now can be claimed.
+/// Waits until a key issued now can be claimed.
 async fn recovered(store: &Store) -> Duration {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     until(|| async {

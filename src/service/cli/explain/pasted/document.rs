@@ -1,4 +1,5 @@
-//! Searches JSON: a token endpoint's response, a HAR file, an `ExecCredential`, a log line.
+//! Searches JSON, such as a token endpoint's response, a HAR file, an `ExecCredential` or a log
+//! line.
 
 use serde_json::Value;
 
@@ -13,7 +14,7 @@ use crate::{
 /// Members with these names contain an access token, even if the value does not look like one.
 const ACCESS_TOKEN: [&str; 2] = ["access_token", "accessToken"];
 
-/// Finds the fields and tokens in JSON.
+/// Finds the headers and tokens in JSON.
 pub(super) fn read(json: &Value) -> Result<Found, NoToken> {
     let mut found = Found::default();
     walk(json, &mut String::new(), &mut found);
@@ -44,13 +45,13 @@ pub(super) fn read(json: &Value) -> Result<Found, NoToken> {
     }))
 }
 
-/// Adds the fields and tokens in a value. `path` leads from the root to the value, and is restored
-/// afterwards.
+/// Adds the headers and tokens in a value. `path` is the path from the root to the value, and is
+/// restored at the end.
 fn walk(value: &Value, path: &mut String, found: &mut Found) {
     let length = path.len();
     match value {
         Value::Object(members) => {
-            // A header field in a HAR file.
+            // A header in a HAR file.
             let name = members.get("name").and_then(Value::as_str);
             if name.is_some_and(|name| name.eq_ignore_ascii_case("authorization")) {
                 let field = members.get("value").unwrap_or(&Value::Null);

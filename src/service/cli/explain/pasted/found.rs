@@ -1,4 +1,4 @@
-//! [`Found`]: the tokens found in a text, and the choice between them.
+//! [`Found`]: the tokens found in a text, and which of them to explain.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use crate::{
     service::cli::time_format,
 };
 
-/// The reason why a text contains nothing to explain.
+/// The reason why there is nothing to explain in a text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(in crate::service) enum NoToken {
     #[error("the input is empty")]
@@ -29,18 +29,18 @@ pub(in crate::service) enum NoToken {
     Several(Vec<String>),
 }
 
-/// The fields and tokens found in a text, in order, each with its location.
+/// The headers and tokens found in a text, in order, and their locations.
 #[derive(Debug, Default)]
 pub(super) struct Found {
-    /// The values of `Authorization` fields.
+    /// The values of `Authorization` headers.
     pub(super) fields: Vec<FoundText>,
-    /// Texts found where an access token is expected.
+    /// Strings found where an access token is expected.
     pub(super) access_tokens: Vec<FoundText>,
-    /// Other tokens, and texts found where a token is expected.
+    /// Other tokens, and strings found where a token is expected.
     pub(super) others: Vec<FoundText>,
 }
 
-/// A text and its location.
+/// A string and its location.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct FoundText {
     pub(super) text: String,
@@ -52,8 +52,8 @@ impl Found {
         self.fields.is_empty() && self.access_tokens.is_empty() && self.others.is_empty()
     }
 
-    /// Chooses what a client would send: a field, otherwise the access token, otherwise the only
-    /// token.
+    /// Returns what a client would send: the header if there is one, then the access token, then
+    /// the only token.
     pub(super) fn choose(mut self) -> Result<Chosen, NoToken> {
         for items in [&mut self.fields, &mut self.access_tokens, &mut self.others] {
             *items = distinct(std::mem::take(items));
@@ -73,16 +73,16 @@ impl Found {
     }
 }
 
-/// The text that a client would send.
+/// The credential that a client would send.
 #[derive(Debug)]
 pub(super) enum Chosen {
-    /// The value of an `Authorization` field.
+    /// The value of `Authorization`.
     Field(FoundText),
     /// A token, to be sent after `Bearer`.
     Token(FoundText),
 }
 
-/// Returns the only text, if there is exactly one.
+/// Returns the only string, if there is one.
 fn only(items: &[FoundText]) -> Result<Option<&FoundText>, NoToken> {
     match items {
         [] => Ok(None),
@@ -101,7 +101,7 @@ fn distinct(items: Vec<FoundText>) -> Vec<FoundText> {
     distinct
 }
 
-/// Describes one of several tokens by its claims, in one line.
+/// Describes one of several tokens by its claims, on one line.
 fn listed(item: &FoundText) -> String {
     struct Claim<'a>(&'a str, Option<&'a serde_json::Value>);
     impl fmt::Display for Claim<'_> {

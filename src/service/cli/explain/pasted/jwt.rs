@@ -1,4 +1,4 @@
-//! Finds JWTs in text by their first part: base64url of a JSON object.
+//! Finds JWTs in text by their first part, which is base64url of a JSON object.
 
 use std::ops::Range;
 
@@ -7,7 +7,7 @@ use base64::{
     engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD},
 };
 
-/// Returns the ranges of texts that look like a JWT, including damaged ones.
+/// Returns the ranges of everything that looks like a JWT, even if it is damaged.
 pub(super) fn find_all(text: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     let mut at = 0;
@@ -15,8 +15,8 @@ pub(super) fn find_all(text: &str) -> Vec<Range<usize>> {
         let is_start = !text[..begin].ends_with(is_token_character);
         let length = text[begin..].find(|c| !is_token_character(c) && c != '=');
         let mut end = length.map_or(text.len(), |length| begin + length);
-        // Drops the full stop of a sentence. A token without a signature ends in a dot, but has
-        // only two.
+        // Drops the full stop of a sentence. A token without a signature also ends in a dot, but
+        // only has two dots.
         while text[begin..end].ends_with('.') && text[begin..end].matches('.').count() > 2 {
             end -= 1;
         }
@@ -30,13 +30,13 @@ pub(super) fn find_all(text: &str) -> Vec<Range<usize>> {
     found
 }
 
-/// Returns whether a text has the form of a signed or encrypted JWT.
+/// Returns `true` if `text` looks like a signed or encrypted JWT.
 pub(super) fn is_jwt(text: &str) -> bool {
     let dots = text.matches('.').count();
     (dots == 2 || dots == 4) && has_header(text)
 }
 
-/// Returns whether a text is a JWT that was base64-encoded again, as in a Kubernetes Secret.
+/// Returns `true` if `text` is a JWT that was base64-encoded again, as in a Kubernetes Secret.
 pub(in crate::service) fn is_encoded_twice(text: &str) -> bool {
     let engines = [&STANDARD, &STANDARD_NO_PAD, &URL_SAFE, &URL_SAFE_NO_PAD];
     let mut decoded = engines
@@ -45,7 +45,7 @@ pub(in crate::service) fn is_encoded_twice(text: &str) -> bool {
     decoded.any(|bytes| std::str::from_utf8(&bytes).is_ok_and(|text| is_jwt(text.trim())))
 }
 
-/// Returns whether a text begins with an encoded JSON object, complete or not.
+/// Returns `true` if `text` begins with the base64url of a JSON object, complete or not.
 pub(super) fn has_header(text: &str) -> bool {
     let end = text.find(|c: char| c == '.' || !is_token_character(c));
     let first = &text[..end.unwrap_or(text.len())];
@@ -58,8 +58,8 @@ fn is_token_character(c: char) -> bool {
     c.is_ascii_alphanumeric() || "-_.".contains(c)
 }
 
-/// Replaces every JWT, and every long word that begins like one, with its first characters, so that
-/// an error message never repeats a token.
+/// Shortens every JWT, and every long word that begins like one, to its first characters. This way,
+/// an error message never contains a whole token.
 pub(in crate::service) fn shorten_all(text: &str) -> String {
     /// Less than the header of any token.
     const ENOUGH: usize = 10;

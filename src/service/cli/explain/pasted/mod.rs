@@ -1,9 +1,9 @@
-//! [`Pasted`]: finds the value of the `Authorization` field in pasted text.
+//! [`Pasted`]: finds the value of `Authorization` in pasted text.
 //!
-//! A text that could be the value of the field is explained unchanged, including its mistakes, so
-//! that the verdict is that of the service. A token alone is explained as if it followed `Bearer `.
-//! Any other text, such as a curl command or a token endpoint's JSON, is searched; a note says
-//! where the token was found.
+//! If the text could be the value of the header, it is explained unchanged, including its mistakes,
+//! so that the verdict is the same as in the service. A token alone is explained as if it followed
+//! `Bearer `. Any other text, such as a curl command or a token endpoint's JSON, is searched. A
+//! note then says where the token was found.
 
 mod document;
 mod found;
@@ -24,13 +24,12 @@ pub(in crate::service) use self::{
     placeholder::is_placeholder,
 };
 
-/// The text to send, and notes about the text around it.
+/// The header to explain, and notes about the surrounding text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::service) struct Pasted {
-    /// The value of the `Authorization` field.
+    /// The value of `Authorization`.
     pub(in crate::service) field: String,
-    /// The value of the other field that carries the token. `None` if the text is about
-    /// `Authorization`.
+    /// The value of the other header with the token. `None` if the text is about `Authorization`.
     pub(in crate::service) bare: Option<String>,
     pub(in crate::service) notes: Vec<String>,
 }
@@ -44,7 +43,7 @@ const REST: &str =
     "A header field carries only the token: Authorization, Bearer, a space and the token.";
 
 impl Pasted {
-    /// Finds the value of the `Authorization` field in a text.
+    /// Finds the value of `Authorization` in a text.
     pub(in crate::service) fn read(text: &str) -> Result<Self, NoToken> {
         let text = text.trim_start_matches('\u{feff}').trim_matches(BLANKS);
         if text.is_empty() {
@@ -87,8 +86,8 @@ impl Pasted {
         Self::of_value(text)
     }
 
-    /// Like [`read`](Self::read), for a service that reads the token from the field `name`. The field
-    /// with its name is explained as it is.
+    /// Like [`read`](Self::read), for a service that reads the token from the header `name`. If the
+    /// text contains this header, its value is explained unchanged.
     pub(in crate::service) fn read_field(text: &str, name: &str) -> Result<Self, NoToken> {
         let line = text.trim_start_matches('\u{feff}').trim_matches(BLANKS);
         let value = after(line, name).and_then(|rest| rest.strip_prefix(':'));
@@ -108,7 +107,7 @@ impl Pasted {
         }
     }
 
-    /// Creates a field with the token after `Bearer `.
+    /// Creates a header with the token after `Bearer `.
     fn bare(token: &str, notes: Vec<String>) -> Self {
         Self {
             field: format!("Bearer {token}"),
@@ -117,7 +116,7 @@ impl Pasted {
         }
     }
 
-    /// Creates a field from what was found in the text `whole`.
+    /// Creates a header from what was found in the text `whole`.
     fn chosen(found: Found, whole: &str) -> Result<Self, NoToken> {
         let token = match found.choose()? {
             Chosen::Field(field) => {
@@ -148,7 +147,7 @@ impl Pasted {
         }
     }
 
-    /// Parses one line that contains only a token or the value of the field.
+    /// Parses a line that only contains a token or the value of the header.
     fn of_value(text: &str) -> Result<Self, NoToken> {
         if let Some(inner) = unquoted(text) {
             if inner.trim_matches(BLANKS).is_empty() {
@@ -162,7 +161,7 @@ impl Pasted {
             return Err(NoToken::OtherJson);
         }
         let is_one_word = !text.contains(char::is_whitespace);
-        // A broken token still counts as one. No scheme begins like a JWT.
+        // A broken token still counts as a token. No scheme begins like a JWT.
         let is_token = is_one_word || jwt::has_header(text);
         if is_token && after(text, "bearer").is_none() {
             return Ok(Self::bare(text, Vec::new()));
@@ -171,7 +170,7 @@ impl Pasted {
     }
 }
 
-/// Describes what the service does if a client sends the whole text unchanged.
+/// Describes the response of the service if a client sends the whole text unchanged.
 fn as_sent(whole: &str) -> String {
     if whole.contains(['\n', '\r']) {
         return REST.to_owned();
@@ -186,19 +185,19 @@ fn as_sent(whole: &str) -> String {
     }
 }
 
-/// Returns whether the text begins with the scheme `Bearer`, in any case.
+/// Returns `true` if the text begins with the scheme `Bearer`, in any case.
 fn is_credential(text: &str) -> bool {
     let is_tchar = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
     after(text, "bearer").is_some_and(|rest| !rest.starts_with(is_tchar))
 }
 
-/// The whitespace that a shell adds around a text, and that hyper removes from a field's value.
+/// The whitespace that a shell adds around a text, and that hyper removes from a header value.
 const BLANKS: [char; 4] = [' ', '\t', '\r', '\n'];
 
-/// Returns the token in a field value that is not `Bearer`, a space and one token. `None` unless
-/// there is exactly one.
+/// Returns the only token in a header value that is not `Bearer`, a space and a token. `None` if
+/// there is not exactly one.
 pub(in crate::service) fn repaired(field: &str) -> Option<&str> {
-    // The scheme may stand directly before the token, or with an encoded space.
+    // There may be no space after the scheme, or an encoded one.
     let rest = after(field, "bearer").unwrap_or(field);
     let rest = rest.strip_prefix("%20").unwrap_or(rest);
     let rest = rest.trim_start_matches(['-', '_', '.']);

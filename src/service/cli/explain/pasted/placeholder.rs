@@ -1,14 +1,15 @@
-//! Recognizes placeholders: a variable that was sent without its value.
+//! Recognizes placeholders, such as a variable that was not replaced with its value.
 
-/// Returns whether a text is a placeholder for a token, or a word that a language prints for a
-/// missing value: `undefined`, `[object Object]`, `{{token}}`, `${TOKEN}`, `<token>`.
+/// Returns `true` if `text` is a placeholder for a token, or what a language prints for a missing
+/// value: `undefined`, `[object Object]`, `{{token}}`, `${TOKEN}`, `<token>`.
 pub(in crate::service) fn is_placeholder(text: &str) -> bool {
     let text = text.trim_matches(|c: char| c.is_whitespace() || "\"'`".contains(c));
     let lower = text.to_ascii_lowercase();
     is_missing_value(&lower) || is_template(text) || is_name(&lower)
 }
 
-/// Returns whether a language prints the text for a missing value, or for one that is not text.
+/// Returns `true` if this is what a language prints for a missing value, or for a value that is not
+/// a string.
 fn is_missing_value(lower: &str) -> bool {
     const WORDS: [&str; 25] = [
         "undefined",
@@ -51,9 +52,9 @@ fn is_missing_value(lower: &str) -> bool {
         || lower.starts_with("%!")
 }
 
-/// Returns whether the text is a variable that a shell, a template or a tool should have replaced.
+/// Returns `true` if this is a variable that a shell, a template or a tool should have replaced.
 fn is_template(text: &str) -> bool {
-    /// The brackets of templates in shells, Windows, Ruby, Python and documentation.
+    /// The brackets for variables in shells, Windows, Ruby, Python and documentation.
     const BRACKETS: [(&str, &str); 15] = [
         ("{", "}"),
         ("<", ">"),
@@ -74,7 +75,7 @@ fn is_template(text: &str) -> bool {
     /// Environment variables in source code.
     const OF_ENVIRONMENT: [&str; 4] = ["process.env.", "import.meta.env.", "os.environ", "env."];
     const FORMATS: [&str; 5] = ["%s", "%v", "%@", "{}", "%d"];
-    /// Names are shorter, and tokens in brackets longer.
+    /// Names in brackets are shorter, and tokens are longer.
     const LONGEST: usize = 64;
     if text.len() > LONGEST {
         return false;
@@ -101,7 +102,7 @@ fn is_template(text: &str) -> bool {
         || (text.len() > 1 && text.chars().all(|c| "x.*X…-".contains(c)))
 }
 
-/// Returns whether the text is the name of a token instead of a token: `YOUR_ACCESS_TOKEN`,
+/// Returns `true` if this is the name of a token instead of a token, such as `YOUR_ACCESS_TOKEN` or
 /// `token`.
 fn is_name(lower: &str) -> bool {
     const WORDS: [&str; 19] = [

@@ -1,4 +1,5 @@
-//! Searches text that is not JSON: a command, a request, a URL, `NAME=value`, YAML, source code.
+//! Searches text that is not JSON, such as a command, a request, a URL, `NAME=value`, YAML or
+//! source code.
 
 use std::ops::Range;
 
@@ -10,8 +11,8 @@ use crate::{
     },
 };
 
-/// Finds the fields and tokens in a text. `None` if the text has neither, or is itself a field
-/// value: a scheme and a token.
+/// Finds the headers and tokens in a text. `None` if there are none, or if the text itself is a
+/// header value: a scheme and a token.
 pub(super) fn search(text: &str) -> Option<Found> {
     let mut found = Found::default();
     let fields = fields(text);
@@ -45,15 +46,15 @@ pub(super) fn search(text: &str) -> Option<Found> {
     (!is_value).then_some(found)
 }
 
-/// Returns the ranges of `Authorization` values: in a request, in quotes within a command, or as a
-/// name and a value in source code.
+/// Returns the ranges of `Authorization` values in a request, in quotes within a command, or in
+/// source code.
 fn fields(text: &str) -> Vec<Range<usize>> {
     const NAME: &str = "authorization";
     let lower = text.to_ascii_lowercase();
     let mut fields = Vec::new();
     for (at, _) in lower.match_indices(NAME) {
         let before = &text[..at];
-        // `Proxy-Authorization` is a different field.
+        // `Proxy-Authorization` is a different header.
         if before.ends_with(|c: char| c.is_ascii_alphanumeric() || "-_".contains(c)) {
             continue;
         }
@@ -65,7 +66,7 @@ fn fields(text: &str) -> Vec<Range<usize>> {
         }
         let begin = at + NAME.len() + separator.len();
         let is_quote = |c: &char| "\"'`".contains(*c);
-        // Finds a quote before the value, or a quote before the name that is still open.
+        // Finds a quote directly before the value, or an open quote before the name.
         let quote = separator.chars().last().filter(is_quote).or_else(|| {
             let open = before.chars().last().filter(is_quote);
             open.filter(|quote| !separator.contains(*quote))
@@ -77,8 +78,8 @@ fn fields(text: &str) -> Vec<Range<usize>> {
     fields
 }
 
-/// Returns whether one line may be meant as a field value: a token, or a scheme and a token, with
-/// or without quotes. `token: …` is a name and a value, but `Token …` is a scheme.
+/// Returns `true` if a line may be a header value: a token, or a scheme and a token, with or
+/// without quotes. `token: …` is a name and a value, but `Token …` is a scheme.
 fn is_field_value(text: &str) -> bool {
     const SCHEMES: [&str; 8] = [
         "bearer", "token", "jwt", "dpop", "basic", "digest", "oauth", "mac",
@@ -131,7 +132,7 @@ fn assignment(text: &str) -> Option<Found> {
         name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
             && name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
     };
-    // A value can end in `=` like a token, and a token can look like a name.
+    // A token can look like a name, and can end in `=`.
     if !is_name(name) || value.trim_matches('=').is_empty() && !value.is_empty() {
         return None;
     }
@@ -148,7 +149,7 @@ fn assignment(text: &str) -> Option<Found> {
     })
 }
 
-/// Joins a token that was wrapped over several lines. `None` if the text is something else.
+/// Joins a token wrapped over several lines. `None` if the text is not such a token.
 pub(super) fn unwrapped(text: &str) -> Option<String> {
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let lines: Vec<_> = lines.collect();

@@ -1,6 +1,6 @@
-//! [`Vendor`]: the token-issuing products for which `explain` has specific advice.
+//! [`Vendor`]: the products for which `explain` has specific advice.
 //!
-//! The vendor is a guess and only affects the wording. No verdict depends on it.
+//! The vendor is a guess that only affects the wording. No verdict depends on it.
 
 pub(super) mod patterns;
 mod words;
@@ -118,8 +118,8 @@ impl Vendor {
     }
 }
 
-/// Returns whether a payload is that of `FastMCP`: of its test keys, or of its OAuth proxy, whose tokens are
-/// for the endpoint `/mcp` of the server that issues them, and name no subject.
+/// Returns `true` if a token is from `FastMCP`: from its test keys, or from its OAuth proxy. The
+/// proxy's tokens are for the endpoint `/mcp` of the server that issues them, and have no subject.
 fn is_of_fastmcp(payload: &Value) -> bool {
     let text = |name: &str| payload[name].as_str().unwrap_or_default();
     let server = text("iss").trim_end_matches('/');

@@ -1,4 +1,4 @@
-//! Recognizes mistakes that are typical of one vendor, and words general causes for that vendor.
+//! Recognizes mistakes that are typical of a vendor, and adapts the wording of general causes.
 
 use serde_json::Value;
 
@@ -16,7 +16,8 @@ use crate::{
     },
 };
 
-/// Returns the vendor of the token's issuer, or of the configured issuers if the token names none.
+/// Returns the vendor of the token's issuer, or of the configured issuers if the token has no
+/// `iss`.
 fn vendor_of(facts: &Facts<'_>) -> Option<Vendor> {
     Vendor::of_claims(&facts.trace.payload).or_else(|| match facts.text("iss") {
         None => configured(facts),
@@ -26,7 +27,7 @@ fn vendor_of(facts: &Facts<'_>) -> Option<Vendor> {
     })
 }
 
-/// Returns the vendor of the configured issuers, if it is the same for all.
+/// Returns the vendor of the configured issuers, if all have the same.
 fn configured(facts: &Facts<'_>) -> Option<Vendor> {
     let mut vendors = facts.issuers().map(Vendor::of_issuer);
     let first = vendors.next()?;
@@ -40,13 +41,13 @@ fn by_domain(facts: &Facts<'_>) -> Option<Vendor> {
     is_auth0.then_some(Vendor::Auth0)
 }
 
-/// Returns advice for a mistake that is visible in one vendor's tokens. `None` without a mistake.
+/// Returns advice for a mistake that a vendor's tokens show. `None` if there is no such mistake.
 pub(in crate::service) fn of_token(facts: &Facts<'_>, error: AuthError) -> Option<Advice> {
     // An AWS load balancer adds its own token, with any issuer.
     if error == AuthError::TokenMalformed {
         return of_padding(facts);
     }
-    // The check compares a claim other than aud, so aud is not the mistake.
+    // Another claim is compared instead of aud, so aud is not the problem.
     let is_by_client = facts.config.audience_claim != AudienceClaim::Aud;
     if is_by_client && matches!(error, AuthError::WrongAudience | AuthError::MissingClaim) {
         return None;
@@ -63,7 +64,7 @@ pub(in crate::service) fn of_token(facts: &Facts<'_>, error: AuthError) -> Optio
     }
 }
 
-/// Returns a general cause, worded for the token's vendor.
+/// Adapts the wording of a general cause to the token's vendor.
 pub(in crate::service) fn in_its_words(facts: &Facts<'_>, cause: Cause) -> Cause {
     match vendor_of(facts).and_then(|vendor| translated(vendor, cause)) {
         Some(cause) => cause,
@@ -82,13 +83,13 @@ pub(in crate::service) fn of_padding(facts: &Facts<'_>) -> Option<Advice> {
     if signer.starts_with("arn:aws") && signer.contains(":elasticloadbalancing:") {
         return Some(causes::LOAD_BALANCER.into());
     }
-    // Every part is correctly padded, so the issuer created the token this way.
+    // Every part is correctly padded, so the issuer created the token like this.
     let parts: Vec<_> = facts.token.split('.').collect();
     let is_consistent = parts.len() == 3 && parts.iter().all(|part| part.len() % 4 == 0);
     (is_consistent && header.is_object()).then(|| causes::PADDED.into())
 }
 
-/// Returns whether an audience is Microsoft Graph or another API of Microsoft's.
+/// Returns `true` if an audience is Microsoft Graph or another API of Microsoft.
 fn is_microsoft(audience: &str) -> bool {
     const GRAPH: &str = "00000003-0000-0000-c000-000000000000";
     const HOSTS: [&str; 4] = [
@@ -194,7 +195,8 @@ fn entra_issuer(facts: &Facts<'_>) -> Option<Advice> {
     }
 }
 
-/// Recognizes an application under its other name: `GUID`, `api://GUID`, and `api://TENANT/GUID`.
+/// Recognizes other names of the configured application: `GUID`, `api://GUID` and
+/// `api://TENANT/GUID`.
 fn entra_spelling(facts: &Facts<'_>, audiences: &[&str]) -> Option<Advice> {
     let is_guid =
         |name: &str| name.len() == 36 && name.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
@@ -221,7 +223,7 @@ fn keycloak(facts: &Facts<'_>, error: AuthError) -> Option<Cause> {
         _ => {}
     }
     let audiences = facts.audiences();
-    // The clients that exist in every realm.
+    // Clients that exist in every realm.
     let own = [
         "account",
         "realm-management",
@@ -290,7 +292,7 @@ fn of_vendor(vendor: Vendor, ours: Option<Vendor>, facts: &Facts<'_>, error: Aut
     })
 }
 
-/// Returns whether an access token is from Okta's org authorization server.
+/// Returns `true` if an access token is from Okta's org authorization server.
 fn is_okta_org(facts: &Facts<'_>) -> bool {
     let issuer = facts.text("iss").unwrap_or_default();
     facts.has(&["cid"]) && !issuer.contains("/oauth2/")
@@ -392,8 +394,8 @@ pub(in crate::service) fn of_policy(
     in_its_words(facts, cause).into()
 }
 
-/// Returns whether a token has a scope in other letters, in a list with other separators, or in the claim
-/// `scopes`.
+/// Returns `true` if a token has a scope with another case, in a list with other separators, or in
+/// the claim `scopes`.
 fn is_spelled_otherwise(facts: &Facts<'_>, scope: &str) -> bool {
     let claims = ["scope", "scp", "scopes"].into_iter();
     let mut names = claims
@@ -402,7 +404,8 @@ fn is_spelled_otherwise(facts: &Facts<'_>, scope: &str) -> bool {
     names.any(|name| name.eq_ignore_ascii_case(scope))
 }
 
-/// Returns the advice for a role or a group that a token lacks, in the claim that `variable` names.
+/// Returns the advice for a missing role or group. `variable` sets the claim that should contain
+/// it.
 fn of_role(facts: &Facts<'_>, name: &str, variable: &'static str) -> Advice {
     let is_group = variable == "AUTH0_GROUPS_AT";
     let is_overage = facts
@@ -420,7 +423,7 @@ fn of_role(facts: &Facts<'_>, name: &str, variable: &'static str) -> Advice {
     }
 }
 
-/// Returns the path of a claim that lists a name, at most three members deep.
+/// Returns the path of a claim that contains this name, at most three levels deep.
 fn place_of(value: &Value, name: &str, path: &str) -> Option<String> {
     const DEEPEST: usize = 3;
     let members = value.as_object()?;

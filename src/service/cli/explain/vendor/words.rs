@@ -1,4 +1,4 @@
-//! The causes, worded according to each vendor's documentation.
+//! Causes in the words of each vendor's documentation.
 
 use crate::service::api::errors::Cause;
 
