@@ -318,6 +318,26 @@ class Generous(http.server.BaseHTTPRequestHandler):
         """Logs nothing."""
 
 
+class Leaving(http.server.BaseHTTPRequestHandler):
+    """In the place of /auth: rejects the first request of a connection, and closes the connection at the second
+    without an answer, as a service does that is restarted."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        if self.close_connection or hasattr(self, "answered"):
+            self.close_connection = True
+            return
+        self.answered = True
+        self.send_response(401)
+        self.send_header("WWW-Authenticate", 'Bearer error="invalid_token"')
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_):
+        """Logs nothing."""
+
+
 def serving(handler):
     """The port of a server that ends with the process."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
@@ -442,7 +462,7 @@ SPOOFED = [
 ]
 
 
-def check(name, plain, reader, auth, down, generous, application, table, with_resource):
+def check(name, plain, reader, auth, down, generous, leaving, application, table, with_resource):
     failed = []
 
     def holds(case, truth, answer):
@@ -544,6 +564,12 @@ def check(name, plain, reader, auth, down, generous, application, table, with_re
         Generous.proxy_left.clear()
         last = Answer(port, "/")
         holds("the proxy closes an idle connection to /auth first", Generous.proxy_left.wait(PATIENCE), last)
+    with proxy(name, leaving, application) as port:
+        for count in ["first", "second", "third"]:
+            answer = Answer(port, "/messages/1", bearer(reader))
+            # A proxy may ask again on another connection, or say that /auth is not there.
+            holds(f"/auth closes its connections, {count} request: 401 or 503",
+                  answer.status in (401, 503) and answer.arrived == 0, answer)
     with proxy(name, free_port(), application) as port:
         refused("nobody at /auth", Answer(port, "/", bearer(plain)), PROXIES[name]["gone"])
     with proxy(name, auth, application, misspelt=True) as port:
@@ -750,7 +776,7 @@ def payload_of(token):
 
 def main(warp_bearer):
     warp_bearer = os.path.abspath(warp_bearer)
-    application, generous = serving(Application), serving(Generous)
+    application, generous, leaving = serving(Application), serving(Generous), serving(Leaving)
     well, strict, ill = free_port(), free_port(), free_port()
     failed, table = try_it(warp_bearer), {}
     with contextlib.ExitStack() as stack:
@@ -769,7 +795,8 @@ def main(warp_bearer):
         for name in PROXIES:
             for command, auth, rows in [("dev", strict, table), ("serve", well, {})]:
                 print(f"{name}, {command}")
-                checked = check(name, plain, reader, auth, ill, generous, application, rows, command == "serve")
+                checked = check(name, plain, reader, auth, ill, generous, leaving, application, rows,
+                                command == "serve")
                 failed += [f"{name}, {command}: {case}" for case in checked]
     print(f"\nA token without the scope: {', '.join(PROXIES)}")
     for target, found in table.items():

@@ -41,10 +41,12 @@ def base64url(data):
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
-def token(certificate=None):
-    """A token, bound to a certificate if there is one."""
+def token(certificate=None, more=""):
+    """A token, bound to a certificate if there is one, with a further claim."""
     now = int(time.time())
     claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": "client", "iat": now, "exp": now + 3600}
+    if more:
+        claims["more"] = more
     if certificate:
         claims["cnf"] = {"x5t#S256": base64url(hashlib.sha256(certificate).digest())}
     signed = ".".join(base64url(json.dumps(part).encode()) for part in ({"alg": "HS256"}, claims))
@@ -105,11 +107,14 @@ def check(name, warp_bearer):
             "AUTH0_SIGNING_SECRET": SECRET, "LISTEN": f"127.0.0.1:{service}", "CLIENT_CERT_FIELD": about["field"],
         }
         bound, plain, refused = token(mine), token(), (401, "token_bound")
+        # Almost 16 KiB, the limit of the service.
+        large = token(mine, "x" * 12_000)
         forged = [(spelling, written(about["field"], mine))
                   for spelling in (about["field"], about["field"].upper(), about["field"].replace("-", "_"))]
         with running([warp_bearer, "serve"], service, directory, **settings), running(about["start"], port, directory):
             for case, shown, bearer, fields, expected in [
                 ("its certificate", "mine", bound, [], (200, "")),
+                ("a large token", "mine", large, [], (200, "")),
                 ("another certificate", "other", bound, [], refused),
                 ("no certificate", None, bound, [], refused),
                 ("a plain token", None, plain, [], (200, "")),

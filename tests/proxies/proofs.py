@@ -94,6 +94,9 @@ def check(name, client, auth, with_nonces, application):
         ]:
             other = client.proof(method, path)
             refused(case, ask("/messages/1", fields(client, other, *lies)), "invalid_proof")
+        for case, value in [("no token", "DPoP"), ("two tokens", "DPoP a b"), ("a large token", f"DPoP {'a' * 17_000}")]:
+            answer = ask("/messages/1", [("Authorization", value)])
+            holds(f"{case} under DPoP: 400", answer.status == 400 and answer.arrived == 0, answer)
         refused("no proof", ask("/messages/1", [("Authorization", f"DPoP {client.bound}")]), "invalid_proof")
         stripped = [("Authorization", f"Bearer {client.bound}"), ("DPoP", client.proof("GET", "/messages/1"))]
         refused("a bound token under Bearer", ask("/messages/1", stripped), "token_bound", "Bearer")
