@@ -39,7 +39,8 @@ impl Auth {
         })
     }
 
-    /// Returns every spelling of every configured audience.
+    /// Returns all configured audiences. An audience that is accepted with and without a trailing slash
+    /// is returned in both forms.
     pub(crate) fn audiences(&self) -> Vec<String> {
         let mut all: Vec<_> = Vec::new();
         for issuer in self.inner.issuers.load_full().iter() {
@@ -103,8 +104,8 @@ impl OneAudience<'_> {
         Err(Refusal::new(AuthError::WrongAudience, claims.challenge()))
     }
 
-    /// Returns `true` if the token has this audience, in the claim that its issuer uses, and that
-    /// issuer is trusted for the audience. The second check is needed because an issuer trusted for
+    /// Returns `true` if the token has this audience and its issuer is trusted for it. The audience is
+    /// read from the claim that this issuer uses. The check of the issuer is needed because an issuer trusted for
     /// another resource can write any audience into its tokens.
     pub(crate) fn is_for(&self, claims: &Claims) -> bool {
         let issuers = self.auth.inner.issuers.load_full();

@@ -13,7 +13,7 @@ use crate::auth::{
     store::Store,
 };
 
-/// Selects the tokens of an issuer that need a DPoP proof.
+/// Selects which tokens need a DPoP proof.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum DpopMode {
@@ -82,7 +82,7 @@ impl Dpop {
         Self::new(DpopMode::Required, public_url)
     }
 
-    /// Creates the options with a mode that is only known at run time. An issuer can
+    /// Creates the options with the given mode. An issuer can
     /// [override](crate::auth::TrustedIssuer::dpop) the mode.
     pub fn new(mode: DpopMode, public_url: impl Into<String>) -> Self {
         Self {
@@ -167,7 +167,7 @@ impl Dpop {
         })
     }
 
-    /// Returns the names of the algorithms, as a challenge lists them.
+    /// Returns the value of `algs` in a challenge: the names of the algorithms, separated by spaces.
     pub(super) fn algs(&self) -> Arc<str> {
         let names: Vec<_> = self.algorithms.iter().map(|alg| alg.as_str()).collect();
         names.join(" ").into()

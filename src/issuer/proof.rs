@@ -125,7 +125,7 @@ impl ProofBuilder {
         self
     }
 
-    /// Signs with another key and does not change `jwk`, which makes a forged proof.
+    /// Signs with another key. `jwk` stays the same, so the proof is forged.
     pub fn signed_by(mut self, key: &SigningKey) -> Self {
         self.key = key.clone();
         self
@@ -143,7 +143,7 @@ impl ProofBuilder {
 }
 
 impl SigningKey {
-    /// Returns a proof with exactly this header and these claims, JSON or not.
+    /// Returns a proof with exactly these texts as header and claims. They need not be JSON.
     ///
     /// # Panics
     /// Panics if the system provides no random numbers.

@@ -16,7 +16,8 @@ use crate::auth::{
     },
 };
 
-/// Checks that `alg` is an allowed algorithm. A token must not choose its own (RFC 8725 §3.1).
+/// Checks that `alg` is an allowed algorithm. A token must not choose how it is verified (RFC 8725
+/// §3.1).
 pub(crate) fn algorithm(
     header: &Header<'_>,
     allowed: &[Algorithm],
@@ -50,8 +51,8 @@ pub(crate) fn no_extension(header: &Header<'_>) -> Result<(), AuthError> {
 
 /// Checks `typ`, so that another kind of JWT, such as a logout token or a DPoP proof, is not
 /// accepted as an access token (RFC 8725 §3.11, RFC 9068 §4). Many issuers write `JWT` or omit
-/// `typ`, and the strict profile rejects both. Returns whether `typ` is the one of the strict
-/// profile.
+/// `typ`, and the strict profile rejects both. Returns `true` if the strict profile
+/// accepts `typ`.
 pub(crate) fn access_token_type(header: &Header<'_>, strict: bool) -> Result<bool, AuthError> {
     const STRICT: [&str; 2] = ["at+jwt", "application/at+jwt"];
     match &header.typ {
@@ -79,8 +80,8 @@ pub(crate) fn issuer<'c>(claims: &'c Registered<'_>) -> Result<&'c str, AuthErro
     }
 }
 
-/// Checks that `aud` contains a configured audience (RFC 7519 §4.1.3), or that the claim to use
-/// instead of `aud` is one.
+/// Checks that `aud` contains a configured audience (RFC 7519 §4.1.3). If the issuer uses another claim
+/// for the audience, that claim is checked.
 pub(crate) fn audience(
     claims: &Registered<'_>,
     claim: AudienceClaim,
@@ -221,7 +222,8 @@ pub(crate) fn scopes(claims: &Registered<'_>) -> Result<(), AuthError> {
     Ok(())
 }
 
-/// Checks that the claims are present that RFC 9068 §2.2 requires besides `iss`, `aud` and `exp`.
+/// Checks that the token has `sub`, `client_id`, `iat` and `jti`. RFC 9068 §2.2 requires them, and
+/// `iss`, `aud` and `exp`, which every token needs.
 pub(crate) fn rfc9068(claims: &Registered<'_>) -> Result<(), AuthError> {
     let required = [&claims.sub, &claims.client_id, &claims.iat, &claims.jti];
     if required.iter().any(|claim| claim.is_none()) {

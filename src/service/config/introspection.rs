@@ -48,8 +48,8 @@ impl From<&IntrospectionConfig> for Introspection {
         } else {
             Self::opaque(&config.client_id)
         };
-        // The files could be read at the start. If one has been removed since then, the empty value
-        // leads to a setup error.
+        // The checks at the start have read these files. If one has been removed since, its text is
+        // empty here, which is a setup error.
         let read = |path| fs::read_to_string(path).unwrap_or_default();
         options = match &config.proof {
             ClientProof::Secret(secret) => options.client_secret(secret.as_str()),
@@ -73,7 +73,8 @@ pub(super) fn read(reader: &mut Reader, issuers: &[String]) -> Option<Introspect
     let ttl = reader.value(&AUTH0_INTROSPECTION_TTL);
     let name = AUTH0_INTROSPECTION.name();
     if reader.is_set(ISSUERS_FILE.name()) {
-        // The issuers file has its own options, and these variables have already been reported.
+        // The issuers file has its own options. `cross_checks` has reported the variables that do not
+        // go with it.
         return None;
     }
     if mode == IntrospectionMode::Off {

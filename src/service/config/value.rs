@@ -1,7 +1,7 @@
 //! Parsers: each converts the text of one value to its type.
 //!
-//! A parser does not know the name of the variable. It only suggests a value if that value is
-//! valid, so a suggestion never repeats a mistake or a password.
+//! A parser does not know the name of its variable. It suggests only valid values, so a suggestion
+//! never repeats a mistake or a password.
 
 use std::{
     fmt::Display,
@@ -294,7 +294,7 @@ pub(super) fn number<T: TryFrom<u64> + Display>(
         let number = text.parse().ok().filter(|number| range.contains(number))?;
         T::try_from(number).ok()
     };
-    // `parse` would accept a `+`.
+    // `str::parse` accepts a leading `+`, so it is not enough.
     if text.bytes().all(|byte| byte.is_ascii_digit()) {
         return number(text).ok_or_else(|| InvalidValue::new("is out of range"));
     }
@@ -380,7 +380,7 @@ pub(super) fn introspection(text: &str) -> Parsed<IntrospectionMode> {
         _ => {
             let invalid = InvalidValue::new("is none of off, opaque and always");
             Err(match text.to_ascii_lowercase().as_str() {
-                // It is unclear which of the two is meant.
+                // Could mean `opaque` or `always`.
                 "on" | "true" | "yes" | "1" => invalid,
                 "false" | "no" | "0" => invalid.suggest(Some("off")),
                 _ => invalid.suggest(nearest(text, ["off", "opaque", "always"])),
@@ -420,8 +420,8 @@ pub(super) fn socket_address(text: &str) -> Parsed<SocketAddr> {
     })
 }
 
-/// A dependency that logs an error for each untrusted certificate, on every retry and with the path
-/// of a source file. The service itself logs this only once.
+/// The log target of a dependency that logs an error for each untrusted certificate, on every retry.
+/// The service itself logs this only once.
 const NOISY: &str = "rustls_platform_verifier";
 
 /// Parses a log filter of tracing-subscriber. Turns off [`NOISY`] unless the filter contains it.

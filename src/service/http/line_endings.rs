@@ -13,9 +13,8 @@ use std::sync::{
 
 use memchr::memchr;
 
-/// The maximum number of bytes to read at once if a head may end in them. Bytes after the head are
-/// held back until hyper has read the head, so this is also the maximum that a connection holds
-/// back.
+/// The maximum number of bytes in one read while a head may end in it. The bytes after the head are
+/// held back until hyper has read the head, so a connection never holds back more than this.
 const READ: u64 = 8 * 1024;
 
 /// The state of a connection, which tracks where heads begin and end.
