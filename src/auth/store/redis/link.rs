@@ -1,7 +1,7 @@
 //! The task that maintains the connection: connects, checks, reconnects, and synchronizes the list.
 //!
 //! Requests use a connection as soon as the server has answered once. Twice a second the task
-//! writes the store's birth time, if the store has none. This detects a server that is gone,
+//! records the store's birth, if the store has none. This detects a server that is gone,
 //! unresponsive or read-only, and it records the age of a store that was emptied.
 
 use std::{
@@ -25,9 +25,10 @@ use crate::auth::{
     store::{
         lines::Line,
         redis::{
+            birth::{self, Recorded},
             connect::Connection,
             probe::{MAX_SKEW, ahead_of},
-            shared::{Shared, line, millis, score},
+            shared::{Link, Shared, line, millis, score},
         },
     },
 };
@@ -57,11 +58,15 @@ pub(super) async fn run(shared: Arc<Shared>) {
     let mut last_fault = None;
     loop {
         let fault = match open(&shared).await {
-            Ok((mut connection, birth)) => {
+            Ok(Opened {
+                mut connection,
+                run_id,
+                birth,
+            }) => {
                 tracing::info!(address = %shared.address, "state store connected");
                 last_fault = None;
-                let fault = serve(&shared, &mut connection, birth).await;
-                shared.connection.send_replace(None);
+                let fault = serve(&shared, &mut connection, &run_id, birth).await;
+                shared.disconnected(run_id);
                 fault
             }
             Err(fault) => fault,
@@ -76,8 +81,17 @@ pub(super) async fn run(shared: Arc<Shared>) {
     }
 }
 
-/// Connects, subscribes to new lines, and returns the store's birth time.
-async fn open(shared: &Arc<Shared>) -> RedisResult<(Connection, u64)> {
+/// A connection that can be used.
+struct Opened {
+    connection: Connection,
+    /// The process of the server that it leads to.
+    run_id: Arc<str>,
+    /// The time from which on that process remembers keys.
+    birth: u64,
+}
+
+/// Connects, subscribes to new lines, and finds out the store's birth.
+async fn open(shared: &Arc<Shared>) -> RedisResult<Opened> {
     let for_push = Arc::downgrade(shared);
     let on_push = move |push: PushInfo| {
         if let Some(shared) = for_push.upgrade()
@@ -93,17 +107,38 @@ async fn open(shared: &Arc<Shared>) -> RedisResult<(Connection, u64)> {
     // Subscribes before reading the list, so that no line is missed in between.
     commands.subscribe(&shared.names.list).await?;
     compare_clocks(shared, &mut commands).await;
-    let birth = birth(shared, &mut commands).await?;
-    Ok((connection, birth))
+    let run_id: Arc<str> = birth::run_id(&mut commands).await?.into();
+    let recorded = read_birth(shared, &mut commands, &run_id, Recorded::Keep).await?;
+    let birth = match recorded {
+        Some(birth) if !shared.was_elsewhere_after(birth, &run_id) => birth,
+        _ => {
+            tracing::info!(address = %shared.address, "state store was restarted or failed over; older proofs get 503");
+            let replaced = read_birth(shared, &mut commands, &run_id, Recorded::Replace).await?;
+            replaced.ok_or_else(another_process)?
+        }
+    };
+    Ok(Opened {
+        connection,
+        run_id,
+        birth,
+    })
 }
 
 /// Serves requests until the connection fails, and returns the reason.
-async fn serve(shared: &Shared, connection: &mut Connection, born: u64) -> RedisError {
+async fn serve(
+    shared: &Shared,
+    connection: &mut Connection,
+    run_id: &Arc<str>,
+    birth: u64,
+) -> RedisError {
     let commands = connection.commands.clone();
-    shared.connected(commands.clone());
+    shared.connected(Link {
+        commands: commands.clone(),
+        run_id: Arc::clone(run_id),
+    });
     let kept = async {
         select! {
-            Err(fault) = keep_alive(shared, commands.clone(), born) => fault,
+            Err(fault) = keep_alive(shared, commands.clone(), run_id, birth) => fault,
             Err(fault) = keep_synchronized(shared, commands.clone()) => fault,
             else => lost(),
         }
@@ -118,10 +153,16 @@ fn lost() -> RedisError {
     (ErrorKind::Io, "the connection was closed").into()
 }
 
+fn another_process() -> RedisError {
+    let error = "the record of the birth is of another process of the server";
+    (ErrorKind::UnexpectedReturnType, error).into()
+}
+
 /// Checks the connection at intervals, and whenever a command has failed.
 async fn keep_alive(
     shared: &Shared,
     mut commands: MultiplexedConnection,
+    run_id: &str,
     mut born: u64,
 ) -> RedisResult<()> {
     commands.set_response_timeout(CHECK_TIMEOUT.max(shared.timeout));
@@ -132,7 +173,8 @@ async fn keep_alive(
             _ = checks.tick() => {}
             () = shared.check_requested.notified() => {}
         }
-        let birth = birth(shared, &mut commands).await?;
+        let birth = read_birth(shared, &mut commands, run_id, Recorded::Keep).await?;
+        let birth = birth.ok_or_else(another_process)?;
         if replace(&mut born, birth) != birth {
             tracing::warn!(address = %shared.address, "state store has lost its data");
             shared.resync.notify_one();
@@ -140,13 +182,19 @@ async fn keep_alive(
     }
 }
 
-/// Returns the time since which the store remembers keys, which is now if it is empty. Fails if the
-/// server does not answer or is read-only.
-async fn birth(shared: &Shared, commands: &mut MultiplexedConnection) -> RedisResult<u64> {
+/// Returns the time from which on the process `run_id` of the server remembers keys, which is now if
+/// the store has no record or it is replaced. `None` if the record is of another process. Fails if
+/// the server does not answer or is read-only.
+async fn read_birth(
+    shared: &Shared,
+    commands: &mut MultiplexedConnection,
+    run_id: &str,
+    recorded: Recorded,
+) -> RedisResult<Option<u64>> {
     let mut pipeline = redis::pipe();
-    shared.birth(&mut pipeline, shared.now());
-    let (_, birth): (Value, u64) = pipeline.query_async(commands).await?;
-    Ok(birth)
+    shared.birth(&mut pipeline, shared.now(), run_id, recorded);
+    let (_, record): (Value, Vec<u8>) = pipeline.query_async(commands).await?;
+    Ok(birth::parse(&record, run_id))
 }
 
 /// Compares the server's clock with that of this process. They count as equal if the user may not

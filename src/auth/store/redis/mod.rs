@@ -1,14 +1,15 @@
 //! [`Redis`]: a store that replicas share, in Redis or Valkey 6.2 or later.
 //!
 //! A claim takes one round trip: `SET … NX` decides which claim among all replicas is the first,
-//! and the store's birth time shows whether the store can know. A store that was restarted empty
-//! has a new birth time, and everything issued before it is rejected. In addition, each process
-//! remembers the keys it has accepted itself. A command is never sent twice: a lost reply is an
-//! error.
+//! and the store's [birth] shows whether the store can know. A server that was emptied, restarted
+//! or failed over has a new birth, and everything issued before it is rejected. In addition, each
+//! process remembers the keys it has accepted itself. A command is never sent twice: a lost reply
+//! is an error.
 //!
-//! Not covered: a failover to a Redis replica that has not received the last writes. It may let a
-//! proof be used once more, at a different process than before.
+//! Not covered: two servers that are both used at the same time, such as an old primary that some
+//! processes still reach after a failover.
 
+mod birth;
 mod connect;
 mod link;
 mod options;
@@ -31,7 +32,8 @@ use tokio::{runtime::Handle, task::JoinHandle};
 pub use self::{options::RedisOptions, url::InvalidStoreUrl};
 
 use self::{
-    shared::{Shared, score},
+    birth::Recorded,
+    shared::{Link, Shared, score},
     url::Address,
 };
 
@@ -92,9 +94,11 @@ impl Redis {
         if shared.accepted.holds(claim) {
             return Ok(Claimed::Used);
         }
+        let link = shared.connection().ok_or(Unavailable::Connection)?;
+        let run_id = Arc::clone(&link.run_id);
         let mut pipeline = redis::pipe();
-        // The key comes first. If the store is emptied between the two commands, its birth time is
-        // then later than the value of this claim.
+        // The key comes first. If the store is emptied between the two commands, its birth is then
+        // later than the value of this claim.
         let remaining = claim.until.duration_since(claim.now).unwrap_or_default();
         pipeline
             .cmd("SET")
@@ -103,8 +107,8 @@ impl Redis {
             .arg("NX")
             .arg("PX")
             .arg(remaining.as_millis() + 1);
-        shared.birth(&mut pipeline, claim.now);
-        let replies = self.send(&pipeline, 3).await?;
+        shared.birth(&mut pipeline, claim.now, &run_id, Recorded::Keep);
+        let replies = self.send(link, &pipeline, 3).await?;
         let is_first = match &replies[0] {
             Value::Okay => true,
             Value::Nil => false,
@@ -113,8 +117,13 @@ impl Redis {
         if !is_first {
             return Ok(Claimed::Used);
         }
-        let birth = birth(&replies[2]).ok_or_else(|| self.unusable())?;
-        if claim.issued_at <= UNIX_EPOCH + birth {
+        let birth = match &replies[2] {
+            Value::BulkString(record) => birth::parse(record, &run_id),
+            _ => None,
+        };
+        // The task replaces a record of another process when it connects again.
+        let birth = birth.ok_or_else(|| self.unusable())?;
+        if claim.issued_at <= UNIX_EPOCH + Duration::from_millis(birth) {
             return Err(Unavailable::TooOld);
         }
         // Two claims can both be first if the store is emptied between them, so the local record
@@ -123,6 +132,7 @@ impl Redis {
     }
 
     pub(super) async fn publish(&self, line: Line) -> Result<(), Unavailable> {
+        let link = self.shared.connection().ok_or(Unavailable::Connection)?;
         let list = &self.shared.names.list;
         let mut pipeline = redis::pipe();
         pipeline
@@ -131,7 +141,7 @@ impl Redis {
             .arg(score(&line))
             .arg(&line.text);
         pipeline.cmd("PUBLISH").arg(list).arg(link::push_of(&line));
-        let replies = self.send(&pipeline, 2).await?;
+        let replies = self.send(link, &pipeline, 2).await?;
         if !replies.iter().all(|reply| matches!(reply, Value::Int(_))) {
             return Err(self.unusable());
         }
@@ -140,9 +150,9 @@ impl Redis {
     }
 
     pub(super) async fn lines(&self) -> Result<Vec<Line>, Unavailable> {
-        let mut commands = self.shared.connection().ok_or(Unavailable::Connection)?;
+        let mut link = self.shared.connection().ok_or(Unavailable::Connection)?;
         let mut lines = Vec::new();
-        let read = link::read_list(&self.shared, &mut commands, |more| lines.extend(more));
+        let read = link::read_list(&self.shared, &mut link.commands, |more| lines.extend(more));
         read.await.map_err(|error| self.failed(&error))?;
         Ok(lines)
     }
@@ -178,10 +188,14 @@ impl Redis {
     }
 
     /// Sends commands once, without retries, and returns their replies.
-    async fn send(&self, pipeline: &Pipeline, replies: usize) -> Result<Vec<Value>, Unavailable> {
-        let connection = self.shared.connection();
-        let mut commands = connection.ok_or(Unavailable::Connection)?;
-        let sent = commands.send_packed_commands(pipeline, 0, replies).await;
+    async fn send(
+        &self,
+        mut link: Link,
+        pipeline: &Pipeline,
+        replies: usize,
+    ) -> Result<Vec<Value>, Unavailable> {
+        let sending = link.commands.send_packed_commands(pipeline, 0, replies);
+        let sent = sending.await;
         let received = sent.map_err(|error| self.failed(&error))?;
         if received.len() == replies {
             Ok(received)
@@ -202,15 +216,6 @@ impl Redis {
         self.shared.check_requested.notify_one();
         Unavailable::Connection
     }
-}
-
-/// Returns the store's birth time, measured from the Unix epoch.
-fn birth(reply: &Value) -> Option<Duration> {
-    let Value::BulkString(text) = reply else {
-        return None;
-    };
-    let millis = std::str::from_utf8(text).ok()?.parse().ok()?;
-    Some(Duration::from_millis(millis))
 }
 
 impl fmt::Debug for Redis {

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -15,7 +15,11 @@ use tokio::sync::{Notify, watch};
 use crate::auth::store::{
     lines::{Line, Subscribers},
     memory::Memory,
-    redis::{options::RedisOptions, url::Address},
+    redis::{
+        birth::{self, Recorded},
+        options::RedisOptions,
+        url::Address,
+    },
 };
 
 pub(super) struct Shared {
@@ -23,7 +27,7 @@ pub(super) struct Shared {
     pub(super) timeout: Duration,
     pub(super) names: Names,
     /// The open connection. `None` while disconnected.
-    pub(super) connection: watch::Sender<Option<MultiplexedConnection>>,
+    pub(super) connection: watch::Sender<Option<Link>>,
     /// The keys that this process has accepted. They survive when the store is emptied.
     pub(super) accepted: Memory,
     pub(super) subscribers: Subscribers,
@@ -37,6 +41,22 @@ pub(super) struct Shared {
     /// The lead of the server's clock over it, in milliseconds. 0 if it is behind.
     server_ahead: AtomicU64,
     synchronized: Mutex<Option<Synchronized>>,
+    left: Mutex<Option<Left>>,
+}
+
+/// An open connection, and the process of the server that it leads to.
+#[derive(Debug, Clone)]
+pub(super) struct Link {
+    pub(super) commands: MultiplexedConnection,
+    pub(super) run_id: Arc<str>,
+}
+
+/// The process of the server to which the last connection led, and the end of that connection.
+#[derive(Debug)]
+struct Left {
+    run_id: Arc<str>,
+    /// In milliseconds since the Unix epoch.
+    at: u64,
 }
 
 /// The last complete read of the list.
@@ -50,8 +70,8 @@ struct Synchronized {
 /// The names of the keys in Redis.
 pub(super) struct Names {
     prefix: String,
-    /// The key for the birth time, in milliseconds since the Unix epoch. The store remembers keys
-    /// from this time on.
+    /// The key for the birth: the time in milliseconds since the Unix epoch from which on the store
+    /// remembers keys, and the `run_id` of the server's process that does.
     pub(super) birth: String,
     /// The shared list, and the channel on which new lines are published.
     pub(super) list: String,
@@ -88,31 +108,57 @@ impl Shared {
             check_requested: Notify::new(),
             connects: AtomicU64::new(0),
             synchronized: Mutex::default(),
+            left: Mutex::default(),
         }
     }
 
-    pub(super) fn connection(&self) -> Option<MultiplexedConnection> {
+    pub(super) fn connection(&self) -> Option<Link> {
         self.connection.borrow().clone()
     }
 
     /// Makes a new connection available to requests.
-    pub(super) fn connected(&self, connection: MultiplexedConnection) {
+    pub(super) fn connected(&self, link: Link) {
         self.connects.fetch_add(1, Ordering::Relaxed);
-        self.connection.send_replace(Some(connection));
+        self.connection.send_replace(Some(link));
     }
 
-    /// Adds the commands that record the birth time, if the store is empty, and return it. They
-    /// have two replies.
+    /// Records the end of a connection to the process `run_id` of the server.
+    pub(super) fn disconnected(&self, run_id: Arc<str>) {
+        self.connection.send_replace(None);
+        let at = self.later_clock(self.now());
+        *lock(&self.left) = Some(Left { run_id, at });
+    }
+
+    /// Returns whether keys may have been accepted at another process of the server than `run_id`
+    /// after this time, in milliseconds since the Unix epoch.
+    pub(super) fn was_elsewhere_after(&self, time: u64, run_id: &str) -> bool {
+        let left = lock(&self.left);
+        left.as_ref()
+            .is_some_and(|left| *left.run_id != *run_id && left.at >= time)
+    }
+
+    /// Adds the commands that record the birth, if it is absent or to be replaced, and return it.
+    /// They have two replies.
     ///
     /// The birth is dated ahead by the time that the command may take: another replica may have
     /// had something accepted in the meantime, before the store was emptied. It is by the later one of
     /// this process's clock and the server's: a replica whose clock is behind would otherwise let in
     /// what others accepted before.
-    pub(super) fn birth(&self, pipeline: &mut Pipeline, now: SystemTime) {
-        let ahead = self.server_ahead.load(Ordering::Relaxed);
-        let (name, birth) = (&self.names.birth, millis(now + self.timeout) + ahead + 1);
-        pipeline.cmd("SET").arg(name).arg(birth).arg("NX");
-        pipeline.cmd("GET").arg(name);
+    pub(super) fn birth(
+        &self,
+        pipeline: &mut Pipeline,
+        now: SystemTime,
+        run_id: &str,
+        recorded: Recorded,
+    ) {
+        let at = self.later_clock(now + self.timeout) + 1;
+        birth::record(pipeline, &self.names.birth, at, run_id, recorded);
+    }
+
+    /// Returns a time of this process's clock by the later one of its clock and the server's, in
+    /// milliseconds since the Unix epoch.
+    fn later_clock(&self, time: SystemTime) -> u64 {
+        millis(time) + self.server_ahead.load(Ordering::Relaxed)
     }
 
     /// Returns the time of the process's clock.
@@ -129,20 +175,18 @@ impl Shared {
     /// Records that the first `subscribers` subscribers received the whole list.
     pub(super) fn synchronized(&self, subscribers: usize) {
         let at = Instant::now();
-        *self.lock() = Some(Synchronized { at, subscribers });
+        *lock(&self.synchronized) = Some(Synchronized { at, subscribers });
     }
 
     /// Returns when every subscriber last received the whole list.
     pub(super) fn last_synchronized(&self) -> Option<Instant> {
-        let last = (*self.lock())?;
+        let last = (*lock(&self.synchronized))?;
         (last.subscribers >= self.subscribers.len()).then_some(last.at)
     }
+}
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Synchronized>> {
-        self.synchronized
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Returns the time in milliseconds since the Unix epoch.

@@ -559,7 +559,7 @@ pub const STATE_FULL: Cause = cause(
     "Raise AUTH0_DPOP_STORE, or shorten AUTH0_DPOP_WINDOW.",
 );
 pub const STATE_DOWN: Cause = cause(
-    "The state store does not answer, or was restarted without its data after the proof was made.",
+    "The state store does not answer, or was emptied, restarted or failed over after the proof was made.",
     "Try again after the time in Retry-After. The operator has to check the store.",
 );
 pub const ISSUER_SAYS_INACTIVE: Cause = cause(

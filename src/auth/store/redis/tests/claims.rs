@@ -126,6 +126,87 @@ async fn rejects_values_issued_before_the_server_restarted_empty() {
     assert_eq!(other.claim(unused).await, Err(Unavailable::TooOld));
 }
 
+/// A server that starts from a snapshot has an old birth time, and has forgotten what was used
+/// after the snapshot.
+#[tokio::test]
+async fn rejects_a_used_value_after_a_restart_from_an_old_snapshot() {
+    let Some(mut server) = RedisServer::start() else {
+        return;
+    };
+    let [one, other] = [
+        connected(&server.url()).await,
+        connected(&server.url()).await,
+    ];
+    let before = claim("before the snapshot");
+    assert_eq!(one.claim(before).await, Ok(Claimed::First));
+    assert_eq!(server.command(&["SAVE"]).await, "+OK");
+    let after = claim("after the snapshot");
+    assert_eq!(one.claim(after).await, Ok(Claimed::First));
+    server.kill();
+    server.restart();
+    for store in [&one, &other] {
+        let waited = recovered(store).await;
+        assert!(waited < RECOVERY, "{waited:?}");
+    }
+    assert_eq!(other.claim(before).await, Ok(Claimed::Used), "it was kept");
+    assert_eq!(other.claim(after).await, Err(Unavailable::TooOld));
+    assert_eq!(one.claim(after).await, Ok(Claimed::Used));
+}
+
+/// A replica of Redis that is promoted has the birth time of the primary, but may lack its last
+/// writes.
+#[tokio::test]
+async fn rejects_a_used_value_after_a_failover_that_lost_it() {
+    let Some(mut primary) = RedisServer::start() else {
+        return;
+    };
+    let port = primary.address().port().to_string();
+    let replica = RedisServer::start_with(&["--replicaof", "127.0.0.1", &port]).unwrap();
+    let proxy = Proxy::start(primary.address()).await;
+    let [one, other] = [connected(&proxy.url()).await, connected(&proxy.url()).await];
+    until(|| async { replica.command(&["EXISTS", "warp-bearer:birth"]).await == ":1" }).await;
+    assert_eq!(replica.command(&["REPLICAOF", "NO", "ONE"]).await, "+OK");
+    let lost = claim("lost");
+    assert_eq!(one.claim(lost).await, Ok(Claimed::First));
+    primary.kill();
+    proxy.fail_over(replica.address());
+    for store in [&one, &other] {
+        until(|| async { store.health().connects == 2 }).await;
+    }
+    recovered(&other).await;
+    assert_eq!(other.claim(lost).await, Err(Unavailable::TooOld));
+    assert_eq!(one.claim(lost).await, Ok(Claimed::Used));
+}
+
+/// The first server still has its birth time, and never saw what was used at the second one.
+#[tokio::test]
+async fn rejects_a_used_value_after_a_failover_and_back() {
+    let Some(server) = RedisServer::start() else {
+        return;
+    };
+    let second = RedisServer::start().unwrap();
+    let proxy = Proxy::start(server.address()).await;
+    let [one, other] = [connected(&proxy.url()).await, connected(&proxy.url()).await];
+    proxy.fail_over(second.address());
+    for store in [&one, &other] {
+        until(|| async { store.health().connects == 2 }).await;
+        recovered(store).await;
+    }
+    let lost = [claim("lost"), claim("lost too")];
+    for lost in lost {
+        assert_eq!(one.claim(lost).await, Ok(Claimed::First));
+    }
+    proxy.fail_over(server.address());
+    for store in [&one, &other] {
+        until(|| async { store.health().connects == 3 }).await;
+    }
+    recovered(&other).await;
+    assert_eq!(other.claim(lost[0]).await, Err(Unavailable::TooOld));
+    // A process that was never at the second server learns it from those that were.
+    let new = connected(&proxy.url()).await;
+    assert_eq!(new.claim(lost[1]).await, Err(Unavailable::TooOld));
+}
+
 /// The replica that finds the store empty dates its birth. If its clock is behind, values that were
 /// used before must still be rejected.
 #[tokio::test]
@@ -244,7 +325,7 @@ async fn is_unavailable_while_replies_are_late() {
     }
 }
 
-/// The reply to a claim has some 30 bytes: `+OK\r\n`, `_\r\n` and the store's birth time.
+/// The reply to a claim has some 70 bytes: `+OK\r\n`, `_\r\n` and the store's birth.
 #[tokio::test]
 async fn is_unavailable_if_a_reply_is_truncated() {
     let Some(server) = RedisServer::start() else {
@@ -253,7 +334,7 @@ async fn is_unavailable_if_a_reply_is_truncated() {
     let proxy = Proxy::start(server.address()).await;
     let direct = connected(&server.url()).await;
     let store = connected(&proxy.url()).await;
-    for bytes in 0..25 {
+    for bytes in (0..66).step_by(3) {
         until(|| async { store.health().ok }).await;
         recovered(&store).await;
         let cut = claim(&format!("cut after {bytes}"));
