@@ -706,6 +706,7 @@ impl Builder {
         self.revocation_list.trust(names);
         let revocations = self.revocations()?;
         let store = self.store.clone().unwrap_or_default();
+        store.begin(self.clock.time());
         let dpop = self.dpop.as_ref().filter(|_| self.uses_dpop());
         let proofs = dpop.map(|dpop| dpop.proofs(store.clone(), self.leeway));
         let proofs = proofs.transpose()?;

@@ -11,7 +11,7 @@ use crate::auth::{
     credential::bearer::within_limit,
     error::AuthError,
     revocation::Revocation,
-    store::{Claim, Claimed},
+    store::{Claim, Claimed, Unavailable},
     token::{
         audience::AudienceClaim,
         checks::{self, Times},
@@ -140,7 +140,9 @@ impl Auth {
             until,
         };
         match self.inner.store.claim(claim).await {
-            Ok(Claimed::First) => Ok(()),
+            // A token that is older than the store may be a repetition. It has revoked the same
+            // session again, which changes nothing.
+            Ok(Claimed::First) | Err(Unavailable::TooOld) => Ok(()),
             Ok(Claimed::Used) => Err(AuthError::TokenRevoked),
             Err(_) => Err(AuthError::StateUnavailable {
                 retry_after: Duration::from_secs(1),

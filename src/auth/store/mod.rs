@@ -19,7 +19,11 @@ mod stats;
 
 #[cfg(feature = "redis")]
 use std::time::Instant;
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 #[cfg(feature = "service")]
 pub(crate) use self::redis::probe::{ProbeError, Probed};
@@ -65,7 +69,8 @@ pub(crate) struct Health {
 
 impl Store {
     /// Creates a store in the memory of this process, of at most `bytes`. It is exact for one
-    /// replica. When it is full, claims fail until entries expire; no entry is forgotten early.
+    /// replica: proofs that are older than the store are answered with 503. When it is full, claims
+    /// fail until entries expire; no entry is forgotten early.
     pub fn memory(bytes: usize) -> Self {
         Self::of(Backend::Memory(Memory::new(bytes), Subscribers::default()))
     }
@@ -107,7 +112,7 @@ impl Store {
     fn redis_with_clock(
         url: &str,
         options: &RedisOptions,
-        clock: fn() -> std::time::SystemTime,
+        clock: fn() -> SystemTime,
     ) -> Result<Self, InvalidStoreUrl> {
         let redis = redis::Redis::start_with_clock(url, options, clock)?;
         Ok(Self::of(Backend::Redis(redis)))
@@ -128,6 +133,16 @@ impl Store {
     fn of(backend: Backend) -> Self {
         let stats = Stats::default();
         Self(Arc::new(Inner { backend, stats }))
+    }
+
+    /// Records the time at which this process began to remember. Only the first call has an effect.
+    /// A shared store outlives this process and records its own time.
+    pub(crate) fn begin(&self, now: SystemTime) {
+        match &self.0.backend {
+            Backend::Memory(memory, _) => memory.begin(now),
+            #[cfg(feature = "redis")]
+            Backend::Redis(_) => {}
+        }
     }
 
     /// Claims a key. Exactly one claim of each key returns [`Claimed::First`].
