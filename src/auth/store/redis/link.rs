@@ -213,6 +213,8 @@ async fn keep_synchronized(
     shared: &Shared,
     mut commands: MultiplexedConnection,
 ) -> RedisResult<()> {
+    // A list of 100,000 lines takes longer than a claim may.
+    commands.set_response_timeout(CHECK_TIMEOUT.max(shared.timeout));
     let mut resyncs = interval(RESYNC_INTERVAL);
     resyncs.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {

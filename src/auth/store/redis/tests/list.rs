@@ -4,7 +4,11 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use super::{connected, server::RedisServer, until};
+use super::{
+    connected, connected_with,
+    server::{Proxy, RedisServer, Replies},
+    until,
+};
 use crate::auth::store::{Line, Store, Subscriber};
 
 /// Texts with their expiry.
@@ -198,4 +202,20 @@ async fn ignores_invalid_messages_and_members() {
         .await;
     until(|| async { held.has("good") }).await;
     assert_eq!(held.len(), 1);
+}
+
+/// Reading a long list takes longer than a claim may. It must not cost the connection.
+#[tokio::test]
+async fn reads_the_list_slowly_over_the_same_connection() {
+    let Some(server) = RedisServer::start() else {
+        return;
+    };
+    let proxy = Proxy::start(server.address()).await;
+    let store = connected_with(&proxy.url(), Duration::from_millis(100)).await;
+    until(|| async { store.health().is_synchronized }).await;
+    let connects = store.health().connects;
+    proxy.set(Replies::Late(Duration::from_millis(200)));
+    let _held = Held::watch(&store);
+    until(|| async { store.health().is_synchronized }).await;
+    assert_eq!(store.health().connects, connects);
 }
