@@ -642,6 +642,9 @@ impl Builder {
 
     /// Accepts logout tokens for this client (`OpenID` Connect Back-Channel Logout 1.0), which
     /// [`Auth::log_out`] verifies. Call it again to accept several. Defaults to none.
+    ///
+    /// Without a shared [`state_store`](Self::state_store), only this process knows of a logout, and
+    /// only as long as it runs.
     #[must_use]
     pub fn logout_client(mut self, client_id: impl Into<String>) -> Self {
         self.logout_clients.push(client_id.into());
