@@ -40,7 +40,7 @@ impl Auth {
     /// Verifies a logout token of an issuer and revokes the access tokens of its session: those
     /// with its `sid`, or those of its `sub` if it names no session. Returns the revocation.
     ///
-    /// It ends after 24 hours, or later if tokens live longer: after the
+    /// It ends 24 hours after the `iat` of the logout token, or later if tokens live longer: after the
     /// [maximum age](crate::auth::Builder::max_age) if there is one, else after the longest lifetime of a
     /// token of this issuer that was verified here.
     ///
@@ -107,8 +107,10 @@ impl Auth {
         let revocation = logout_claims.revocation(issuer.name());
         // `iat` has whole seconds. A token issued in the same second belongs to the session that
         // has ended.
-        let revocation = revocation.before(time(issued_at.floor() + 1.0));
-        let revocation = revocation.until(time(self.now() + lasts(&issuer)));
+        let before = issued_at.floor() + 1.0;
+        // Both times follow from the token, so that a repetition adds no entry.
+        let revocation = revocation.before(time(before));
+        let revocation = revocation.until(time(before + lasts(&issuer)));
         // The session is revoked first. Otherwise a logout would be lost if the store did not
         // answer, because the issuer's next attempt might find its `jti` used. Revoking twice is
         // harmless, because `before` comes from the token.
