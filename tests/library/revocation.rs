@@ -262,6 +262,19 @@ fn parses_entries_as_json_lines() {
     assert!(!format!("{entry:?}").contains("secret"));
 }
 
+/// Without its target, an entry would revoke every token of the issuer.
+#[test]
+fn rejects_an_entry_with_a_null_member() {
+    for name in ["jti", "sub", "client_id", "sid", "before", "until"] {
+        let line = format!(r#"{{"iss":"https://a/","jti":"t","before":1,"{name}":null}}"#);
+        let line = line.replacen(&format!(r#""{name}":1,"#), "", 1);
+        let line = line.replacen(&format!(r#""{name}":"t","#), "", 1);
+        assert!(Revocation::from_json(&line).is_err(), "{line}");
+    }
+    let line = r#"{"iss":"https://a/","sub":null,"before":1790000000}"#;
+    assert!(Revocation::from_json(line).is_err());
+}
+
 /// A timer rounds up to its next tick.
 const TICK: Duration = Duration::from_millis(2);
 
