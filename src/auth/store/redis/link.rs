@@ -39,10 +39,6 @@ const RETRY_DELAY: Duration = Duration::from_millis(200);
 /// How often the connection is checked.
 const CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
-/// The minimum timeout of a check. Claims may use a shorter timeout, but one slow answer must not
-/// cost the connection.
-const CHECK_TIMEOUT: Duration = Duration::from_millis(500);
-
 /// How often the whole list is read, in addition to the lines that are pushed.
 const RESYNC_INTERVAL: Duration = Duration::from_secs(30);
 
@@ -103,7 +99,7 @@ async fn open(shared: &Arc<Shared>) -> RedisResult<Opened> {
     };
     let connection = Connection::open(&shared.address, shared.timeout, on_push).await?;
     let mut commands = connection.commands.clone();
-    commands.set_response_timeout(CHECK_TIMEOUT.max(shared.timeout));
+    commands.set_response_timeout(shared.check_timeout());
     // Subscribes before reading the list, so that no line is missed in between.
     commands.subscribe(&shared.names.list).await?;
     compare_clocks(shared, &mut commands).await;
@@ -165,7 +161,7 @@ async fn keep_alive(
     run_id: &str,
     mut born: u64,
 ) -> RedisResult<()> {
-    commands.set_response_timeout(CHECK_TIMEOUT.max(shared.timeout));
+    commands.set_response_timeout(shared.check_timeout());
     let mut checks = interval_at(Instant::now() + CHECK_INTERVAL, CHECK_INTERVAL);
     checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -214,7 +210,7 @@ async fn keep_synchronized(
     mut commands: MultiplexedConnection,
 ) -> RedisResult<()> {
     // A list of 100,000 lines takes longer than a claim may.
-    commands.set_response_timeout(CHECK_TIMEOUT.max(shared.timeout));
+    commands.set_response_timeout(shared.check_timeout());
     let mut resyncs = interval(RESYNC_INTERVAL);
     resyncs.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {

@@ -33,6 +33,7 @@ pub use self::{options::RedisOptions, url::InvalidStoreUrl};
 
 use self::{
     birth::Recorded,
+    probe::MAX_SKEW,
     shared::{Link, Shared, score},
     url::Address,
 };
@@ -100,13 +101,15 @@ impl Redis {
         // The key comes first. If the store is emptied between the two commands, its birth is then
         // later than the value of this claim.
         let remaining = claim.until.duration_since(claim.now).unwrap_or_default();
+        // A replica whose clock is behind may accept the value for longer than this one.
+        let lasts = remaining + Duration::from_millis(MAX_SKEW);
         pipeline
             .cmd("SET")
             .arg(shared.names.claim(&claim.key))
             .arg(1)
             .arg("NX")
             .arg("PX")
-            .arg(remaining.as_millis() + 1);
+            .arg(lasts.as_millis() + 1);
         shared.birth(&mut pipeline, claim.now, &run_id, Recorded::Keep);
         let replies = self.send(link, &pipeline, 3).await?;
         let is_first = match &replies[0] {

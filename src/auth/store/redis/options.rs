@@ -8,8 +8,9 @@ use crate::auth::store::memory::DEFAULT_BYTES;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RedisOptions {
-    /// The timeout of a command. After the store was emptied, values issued before it came back or
-    /// up to this long afterwards are rejected. Defaults to 100 ms.
+    /// The timeout of a claim. After the store was emptied, restarted or failed over, values issued
+    /// before it came back are rejected, and also those issued within this time afterwards, or
+    /// within 500 ms if it is shorter. Defaults to 100 ms.
     pub timeout: Duration,
     /// The prefix of all key names. Services with the same prefix share their state. Defaults to
     /// `warp-bearer:`.

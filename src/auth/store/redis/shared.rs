@@ -151,7 +151,7 @@ impl Shared {
         run_id: &str,
         recorded: Recorded,
     ) {
-        let at = self.later_clock(now + self.timeout) + 1;
+        let at = self.later_clock(now + self.check_timeout()) + 1;
         birth::record(pipeline, &self.names.birth, at, run_id, recorded);
     }
 
@@ -159,6 +159,13 @@ impl Shared {
     /// milliseconds since the Unix epoch.
     fn later_clock(&self, time: SystemTime) -> u64 {
         millis(time) + self.server_ahead.load(Ordering::Relaxed)
+    }
+
+    /// Returns the timeout of the commands that check the connection. One slow answer must not cost
+    /// the connection, so it may be longer than that of claims.
+    pub(super) fn check_timeout(&self) -> Duration {
+        const AT_LEAST: Duration = Duration::from_millis(500);
+        self.timeout.max(AT_LEAST)
     }
 
     /// Returns the time of the process's clock.
