@@ -7,6 +7,7 @@
 use std::{
     collections::HashSet,
     hash::{BuildHasher, RandomState},
+    io,
     mem::replace,
     sync::Arc,
     time::{Duration, SystemTime},
@@ -17,6 +18,7 @@ use redis::{
 };
 use tokio::{
     select,
+    task::spawn_blocking,
     time::{Instant, MissedTickBehavior, interval, interval_at, sleep},
 };
 
@@ -244,10 +246,15 @@ async fn resync(shared: &Shared, commands: &mut MultiplexedConnection) -> RedisR
     .await?;
 
     let now = SystemTime::now();
-    let held = shared.subscribers.held(|line| {
-        line.until.is_none_or(|until| until > now)
-            && !present.contains(&hasher.hash_one(&line.text))
+    let holders = shared.subscribers.clone();
+    // 100,000 lines take 100 ms, for which no claim on this thread could be answered.
+    let collecting = spawn_blocking(move || {
+        holders.held(|line| {
+            line.until.is_none_or(|until| until > now)
+                && !present.contains(&hasher.hash_one(&line.text))
+        })
     });
+    let held = collecting.await.map_err(io::Error::from)?;
     for lines in held.chunks(CHUNK) {
         write_back(list, lines, commands).await?;
     }

@@ -1,15 +1,15 @@
 use std::{
     collections::BTreeSet,
-    sync::{Arc, Mutex},
-    time::{Duration, SystemTime},
+    sync::{Arc, Mutex, mpsc},
+    time::{Duration, Instant, SystemTime},
 };
 
 use super::{
-    connected, connected_with,
+    claim, connected, connected_with,
     server::{Proxy, RedisServer, Replies},
     until,
 };
-use crate::auth::store::{Line, Store, Subscriber};
+use crate::auth::store::{Claimed, Line, Store, Subscriber};
 
 /// Texts with their expiry.
 type Lines = BTreeSet<(Vec<u8>, Option<SystemTime>)>;
@@ -218,4 +218,33 @@ async fn reads_the_list_slowly_over_the_same_connection() {
     let _held = Held::watch(&store);
     until(|| async { store.health().is_synchronized }).await;
     assert_eq!(store.health().connects, connects);
+}
+
+/// A subscriber may take long to collect its lines. Claims and new lines must not wait for it.
+#[tokio::test]
+async fn claims_while_a_subscriber_collects_its_lines() {
+    const LONG: Duration = Duration::from_secs(5);
+    let Some(server) = RedisServer::start() else {
+        return;
+    };
+    let store = connected(&server.url()).await;
+    let (begun, mut begins) = tokio::sync::mpsc::unbounded_channel();
+    let (go_on, end) = mpsc::channel::<()>();
+    let (added, adds) = mpsc::channel();
+    let (end, begin) = (Mutex::new(end), Instant::now());
+    store.watch(Subscriber {
+        add: Box::new(move |lines| lines.into_iter().for_each(|line| added.send(line).unwrap())),
+        held: Box::new(move |_| {
+            begun.send(()).unwrap();
+            let _ = end.lock().unwrap().recv_timeout(LONG);
+        }),
+    });
+    begins.recv().await.unwrap();
+    assert_eq!(store.claim(claim("meanwhile")).await, Ok(Claimed::First));
+    store.publish(line("pushed")).await.unwrap();
+    assert_eq!(adds.try_recv().unwrap().text, b"pushed");
+    assert!(begin.elapsed() < LONG, "{:?}", begin.elapsed());
+    assert!(!store.health().is_synchronized);
+    go_on.send(()).unwrap();
+    until(|| async { store.health().is_synchronized }).await;
 }
