@@ -99,7 +99,8 @@ async fn open(shared: &Arc<Shared>) -> RedisResult<Opened> {
             shared.subscribers.add(&[line]);
         }
     };
-    let connection = Connection::open(&shared.address, shared.timeout, on_push).await?;
+    let connection =
+        Connection::open(&shared.address, &shared.tls, shared.timeout, on_push).await?;
     let mut commands = connection.commands.clone();
     commands.set_response_timeout(shared.check_timeout());
     // Subscribes before reading the list, so that no line is missed in between.

@@ -14,7 +14,7 @@ use crate::auth::{
     display::ShownText,
     store::redis::{
         birth::{member_of, run_id},
-        connect::{Connection, OpenError},
+        connect::{Connection, OpenError, Tls},
         options::RedisOptions,
         shared::{Names, millis},
         url::{Address, InvalidStoreUrl},
@@ -97,7 +97,7 @@ impl Version {
 pub(super) async fn probe(url: &str, options: &RedisOptions) -> Result<Probed, ProbeError> {
     let address = Address::parse(url).map_err(ProbeError::Url)?;
     let shown = address.to_string();
-    let connection = Connection::open(&address, TIMEOUT, |_| {}).await;
+    let connection = Connection::open(&address, &Tls::default(), TIMEOUT, |_| {}).await;
     let connection = connection.map_err(|error| {
         let of = shown.clone();
         match error {

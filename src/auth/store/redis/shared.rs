@@ -17,6 +17,7 @@ use crate::auth::store::{
     memory::Memory,
     redis::{
         birth::{self, Recorded},
+        connect::Tls,
         options::RedisOptions,
         url::Address,
     },
@@ -24,6 +25,7 @@ use crate::auth::store::{
 
 pub(super) struct Shared {
     pub(super) address: Address,
+    pub(super) tls: Tls,
     pub(super) timeout: Duration,
     pub(super) names: Names,
     /// The open connection. `None` while disconnected.
@@ -97,6 +99,7 @@ impl Shared {
     pub(super) fn new(address: Address, options: &RedisOptions, now: fn() -> SystemTime) -> Self {
         Self {
             address,
+            tls: Tls::default(),
             timeout: options.timeout,
             names: Names::new(&options.prefix),
             connection: watch::Sender::default(),
