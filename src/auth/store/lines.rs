@@ -28,25 +28,59 @@ pub(crate) type EachHeld = dyn Fn(&mut dyn FnMut(Line)) + Send + Sync;
 /// The subscribers of a store. Cheap to clone; clones share their state. No lock is held while a
 /// subscriber is called, so that a slow one does not hold up the others.
 #[derive(Clone, Default)]
-pub(crate) struct Subscribers(Arc<ArcSwap<Vec<Arc<Subscriber>>>>);
+pub(crate) struct Subscribers(Arc<ArcSwap<Registered>>);
 
-impl Subscribers {
-    pub(crate) fn push(&self, subscriber: Subscriber) {
-        let subscriber = Arc::new(subscriber);
-        self.0.rcu(|subscribers| {
-            let mut subscribers = Vec::clone(subscribers);
-            subscribers.push(Arc::clone(&subscriber));
-            subscribers
+#[derive(Clone, Default)]
+struct Registered {
+    /// The number of subscribers so far.
+    count: u64,
+    /// The subscribers and their numbers.
+    subscribers: Vec<(u64, Arc<Subscriber>)>,
+}
+
+/// A subscriber's place in a store. Dropping it removes the subscriber.
+#[must_use = "dropping it removes the subscriber"]
+pub(crate) struct Subscription {
+    number: u64,
+    subscribers: Subscribers,
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.subscribers.0.rcu(|registered| {
+            let mut registered = Registered::clone(registered);
+            registered
+                .subscribers
+                .retain(|(number, _)| *number != self.number);
+            registered
         });
     }
+}
 
+impl Subscribers {
+    pub(crate) fn push(&self, subscriber: Subscriber) -> Subscription {
+        let subscriber = Arc::new(subscriber);
+        let before = self.0.rcu(|registered| {
+            let mut registered = Registered::clone(registered);
+            let added = (registered.count, Arc::clone(&subscriber));
+            registered.subscribers.push(added);
+            registered.count += 1;
+            registered
+        });
+        Subscription {
+            number: before.count,
+            subscribers: self.clone(),
+        }
+    }
+
+    /// Returns the number of subscribers so far, including those that were removed.
     #[cfg(feature = "redis")]
-    pub(crate) fn len(&self) -> usize {
-        self.0.load().len()
+    pub(crate) fn count(&self) -> u64 {
+        self.0.load().count
     }
 
     pub(crate) fn add(&self, lines: &[Line]) {
-        for subscriber in &*self.0.load_full() {
+        for (_, subscriber) in &self.0.load_full().subscribers {
             (subscriber.add)(lines.to_vec());
         }
     }
@@ -54,7 +88,7 @@ impl Subscribers {
     /// Returns the lines that the subscribers hold, as far as they are wanted.
     pub(crate) fn held(&self, mut is_wanted: impl FnMut(&Line) -> bool) -> Vec<Line> {
         let mut held = Vec::new();
-        for subscriber in &*self.0.load_full() {
+        for (_, subscriber) in &self.0.load_full().subscribers {
             (subscriber.held)(&mut |line| {
                 if is_wanted(&line) {
                     held.push(line);
@@ -67,6 +101,6 @@ impl Subscribers {
 
 impl fmt::Debug for Subscribers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Subscribers({})", self.0.load().len())
+        write!(f, "Subscribers({})", self.0.load().subscribers.len())
     }
 }

@@ -31,7 +31,7 @@ pub(crate) use self::redis::probe::{ProbeError, Probed};
 pub use self::redis::{InvalidStoreUrl, RedisOptions};
 pub(crate) use self::{
     claim::{Claim, Claimed, Unavailable},
-    lines::{Line, Subscriber},
+    lines::{Line, Subscriber, Subscription},
     memory::DEFAULT_BYTES,
     stats::Stats,
 };
@@ -197,9 +197,10 @@ impl Store {
         }
     }
 
-    /// Adds a subscriber to the shared list. It soon receives the whole list, then every new line,
-    /// and the whole list again every 30 s and after each reconnection.
-    pub(crate) fn watch(&self, subscriber: Subscriber) {
+    /// Adds a subscriber to the shared list, until the returned value is dropped. It soon receives
+    /// the whole list, then every new line, and the whole list again every 30 s and after each
+    /// reconnection.
+    pub(crate) fn watch(&self, subscriber: Subscriber) -> Subscription {
         match &self.0.backend {
             Backend::Memory(_, subscribers) => subscribers.push(subscriber),
             #[cfg(feature = "redis")]

@@ -237,7 +237,7 @@ async fn resync(shared: &Shared, commands: &mut MultiplexedConnection) -> RedisR
         .query_async(commands)
         .await?;
 
-    let subscribers = shared.subscribers.len();
+    let subscribers = shared.subscribers.count();
     let hasher = RandomState::new();
     let mut present = HashSet::new();
     read_list(shared, commands, |lines| {

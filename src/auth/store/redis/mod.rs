@@ -40,7 +40,7 @@ use self::{
 
 use crate::auth::store::{
     claim::{Claim, Claimed, Unavailable},
-    lines::{Line, Subscriber},
+    lines::{Line, Subscriber, Subscription},
 };
 
 /// A store in Redis, and the task that keeps its connection.
@@ -160,9 +160,10 @@ impl Redis {
         Ok(lines)
     }
 
-    pub(super) fn watch(&self, subscriber: Subscriber) {
-        self.shared.subscribers.push(subscriber);
+    pub(super) fn watch(&self, subscriber: Subscriber) -> Subscription {
+        let subscription = self.shared.subscribers.push(subscriber);
         self.shared.resync.notify_one();
+        subscription
     }
 
     pub(super) fn is_connected(&self) -> bool {

@@ -65,8 +65,8 @@ struct Left {
 #[derive(Debug, Clone, Copy)]
 struct Synchronized {
     at: Instant,
-    /// The number of subscribers that received the list.
-    subscribers: usize,
+    /// The number of subscribers so far, all of which received the list unless they were removed.
+    subscribers: u64,
 }
 
 /// The names of the keys in Redis.
@@ -183,7 +183,7 @@ impl Shared {
     }
 
     /// Records that the first `subscribers` subscribers received the whole list.
-    pub(super) fn synchronized(&self, subscribers: usize) {
+    pub(super) fn synchronized(&self, subscribers: u64) {
         let at = Instant::now();
         *lock(&self.synchronized) = Some(Synchronized { at, subscribers });
     }
@@ -191,7 +191,7 @@ impl Shared {
     /// Returns when every subscriber last received the whole list.
     pub(super) fn last_synchronized(&self) -> Option<Instant> {
         let last = (*lock(&self.synchronized))?;
-        (last.subscribers >= self.subscribers.len()).then_some(last.at)
+        (last.subscribers >= self.subscribers.count()).then_some(last.at)
     }
 }
 

@@ -9,7 +9,7 @@ use super::{
     server::{Proxy, RedisServer, Replies},
     until,
 };
-use crate::auth::store::{Claimed, Line, Store, Subscriber};
+use crate::auth::store::{Claimed, Line, Store, Subscriber, lines::Subscription};
 
 /// Texts with their expiry.
 type Lines = BTreeSet<(Vec<u8>, Option<SystemTime>)>;
@@ -19,14 +19,20 @@ type Lines = BTreeSet<(Vec<u8>, Option<SystemTime>)>;
 struct Held(Arc<Mutex<Lines>>);
 
 impl Held {
+    /// Watches a store for as long as the store exists.
     fn watch(store: &Store) -> Self {
         let held = Self::default();
-        let (to, from) = (held.clone(), held.clone());
+        std::mem::forget(held.subscribe(store));
+        held
+    }
+
+    /// Watches a store until the returned value is dropped.
+    fn subscribe(&self, store: &Store) -> Subscription {
+        let (to, from) = (self.clone(), self.clone());
         store.watch(Subscriber {
             add: Box::new(move |lines| lines.into_iter().for_each(|line| to.add(line))),
             held: Box::new(move |with| from.lines().into_iter().for_each(with)),
-        });
-        held
+        })
     }
 
     fn add(&self, line: Line) {
@@ -232,7 +238,7 @@ async fn claims_while_a_subscriber_collects_its_lines() {
     let (go_on, end) = mpsc::channel::<()>();
     let (added, adds) = mpsc::channel();
     let (end, begin) = (Mutex::new(end), Instant::now());
-    store.watch(Subscriber {
+    let _subscription = store.watch(Subscriber {
         add: Box::new(move |lines| lines.into_iter().for_each(|line| added.send(line).unwrap())),
         held: Box::new(move |_| {
             begun.send(()).unwrap();
@@ -247,4 +253,23 @@ async fn claims_while_a_subscriber_collects_its_lines() {
     assert!(!store.health().is_synchronized);
     go_on.send(()).unwrap();
     until(|| async { store.health().is_synchronized }).await;
+}
+
+#[tokio::test]
+async fn forgets_a_subscriber_that_is_dropped() {
+    let Some(server) = RedisServer::start() else {
+        return;
+    };
+    let store = connected(&server.url()).await;
+    let held = Held::default();
+    let subscription = held.subscribe(&store);
+    assert!(Arc::strong_count(&held.0) > 1);
+    drop(subscription);
+    until(|| async { Arc::strong_count(&held.0) == 1 }).await;
+    // The next subscriber takes its place and has received nothing yet.
+    until(|| async { store.health().is_synchronized }).await;
+    let next = Held::watch(&store);
+    assert!(!store.health().is_synchronized);
+    until(|| async { store.health().is_synchronized }).await;
+    assert_eq!(next.len(), 0);
 }
