@@ -642,6 +642,9 @@ impl Builder {
 
     /// Accepts logout tokens for this client (`OpenID` Connect Back-Channel Logout 1.0). Pass them
     /// to [`Auth::log_out`]. Call this method again to accept several clients. Defaults to none.
+    ///
+    /// Without a shared [`state_store`](Self::state_store), only this process knows of a logout, and
+    /// only as long as it runs.
     #[must_use]
     pub fn logout_client(mut self, client_id: impl Into<String>) -> Self {
         self.logout_clients.push(client_id.into());
@@ -706,6 +709,7 @@ impl Builder {
         self.revocation_list.trust(names);
         let revocations = self.revocations()?;
         let store = self.store.clone().unwrap_or_default();
+        store.begin(self.clock.time());
         let dpop = self.dpop.as_ref().filter(|_| self.uses_dpop());
         let proofs = dpop.map(|dpop| dpop.proofs(store.clone(), self.leeway));
         let proofs = proofs.transpose()?;

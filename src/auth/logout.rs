@@ -12,7 +12,7 @@ use crate::auth::{
     credential::bearer::within_limit,
     error::AuthError,
     revocation::Revocation,
-    store::{Claim, Claimed},
+    store::{Claim, Claimed, Unavailable},
     token::{
         audience::AudienceClaim,
         checks::{self, Times},
@@ -41,9 +41,9 @@ impl Auth {
     /// Verifies a logout token and revokes the access tokens of its session: those with the same
     /// `sid`, or with the same `sub` if the logout token has no `sid`. Returns the revocation.
     ///
-    /// The revocation ends after 24 hours, or later if tokens live longer: after the [maximum
-    /// age](crate::auth::Builder::max_age) if one is configured, and otherwise after the longest
-    /// lifetime seen in a token of this issuer.
+    /// The revocation ends 24 hours after the `iat` of the logout token, or later if tokens live
+    /// longer: after the [maximum age](crate::auth::Builder::max_age) if one is configured, and
+    /// otherwise after the longest lifetime seen in a token of this issuer.
     ///
     #[cfg_attr(feature = "testing", doc = "```")]
     #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
@@ -108,8 +108,10 @@ impl Auth {
         let revocation = logout_claims.revocation(issuer.name());
         // `iat` has whole seconds. A token issued in the same second still belongs to the ended
         // session.
-        let revocation = revocation.before(time(issued_at.floor() + 1.0));
-        let revocation = revocation.until(time(self.now() + lasts(&issuer)));
+        let before = issued_at.floor() + 1.0;
+        // Both times come from the token, so that a repetition adds no entry.
+        let revocation = revocation.before(time(before));
+        let revocation = revocation.until(time(before + lasts(&issuer)));
         // Revokes the session before claiming the `jti`. In the other order, a logout could be
         // lost: if the store records the `jti` but does not answer in time, the issuer's next
         // attempt is rejected. Revoking twice is harmless, because `before` comes from the token.
@@ -141,7 +143,9 @@ impl Auth {
             until,
         };
         match self.inner.store.claim(claim).await {
-            Ok(Claimed::First) => Ok(()),
+            // A token that is older than the store may be a repetition. It has revoked the same
+            // session again, which changes nothing.
+            Ok(Claimed::First) | Err(Unavailable::TooOld) => Ok(()),
             Ok(Claimed::Used) => Err(AuthError::TokenRevoked),
             Err(_) => Err(AuthError::StateUnavailable {
                 retry_after: Duration::from_secs(1),

@@ -1,11 +1,20 @@
 //! A proof is only accepted once, even if many copies arrive at the same time.
 
-use warp_bearer::auth::{
-    dpop::{Dpop, DpopMode},
-    store::Store,
+use std::time::{Duration, SystemTime};
+
+use warp_bearer::{
+    auth::{
+        Algorithm,
+        dpop::{Dpop, DpopMode},
+        store::Store,
+    },
+    issuer::{Issuer, SigningKey},
 };
 
-use crate::{Bound, PRIVATE, PUBLIC_URL, assert_refused};
+use crate::{
+    Bound, PRIVATE, PUBLIC_URL, assert_refused,
+    support::{process::Process, raw::Client},
+};
 
 #[tokio::test]
 async fn rejects_a_reused_proof() {
@@ -60,6 +69,64 @@ async fn accepts_one_of_two_hundred_concurrent_copies() {
         assert_eq!(codes.len(), COPIES - 1, "round {round}");
         assert!(codes.iter().all(|code| code == "proof_replayed"));
     }
+}
+
+/// A process does not know which proofs were used before it started.
+#[tokio::test]
+async fn a_proof_older_than_the_process_is_not_accepted() {
+    let mut bound = Bound::start(DpopMode::Allowed).await;
+    let token = bound.token().sign();
+    for seconds in [-60, -300] {
+        let old = bound.proof(&token).issued_at(seconds).sign();
+        let answer = bound.send(&token, &old).await;
+        answer.assert_is_problem("older than the process", 503, "state_unavailable");
+    }
+    let new = bound.proof(&token).sign();
+    assert_eq!(bound.send(&token, &new).await.status, 200);
+    let plain = bound.issuer.token().issued_at(-300).sign();
+    let answer = bound.client.with_token(&plain).await;
+    assert_eq!(answer.status, 200, "bearer tokens pass");
+}
+
+#[tokio::test]
+async fn a_used_proof_is_not_accepted_after_a_restart() {
+    let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
+    let key = SigningKey::generate(Algorithm::ES256);
+    let token = issuer.token().bound_to(&key).sign();
+    let vars = [
+        ("AUTH0_ISSUER", issuer.url()),
+        ("AUTH0_API_AUDIENCE", issuer.audience()),
+        ("AUTH0_ALGORITHMS", "ES256"),
+        ("PUBLIC_URL", PUBLIC_URL),
+        ("LISTEN", "127.0.0.1:0"),
+    ];
+    let start = async || {
+        let mut process = Process::start(&["serve"], &vars);
+        let log = process.logged(|line| line.contains("listening address="));
+        let address = log.last().unwrap().split("address=").nth(1).unwrap();
+        let client = Client::to(address.trim().parse().unwrap()).await;
+        (process, client)
+    };
+    let (process, mut client) = start().await;
+    let proof = key.proof("GET", PRIVATE).token(&token).sign();
+    let signed = seconds();
+    let lines = format!("Authorization: DPoP {token}\r\nDPoP: {proof}\r\n");
+    assert_eq!(client.with_lines(lines.as_bytes()).await.status, 200);
+    let again = client.with_lines(lines.as_bytes()).await;
+    assert_eq!(again.code(), "proof_replayed");
+    drop(process);
+    // `iat` has whole seconds. The next process starts in another one.
+    while seconds() == signed {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let (_process, mut client) = start().await;
+    let answer = client.with_lines(lines.as_bytes()).await;
+    answer.assert_is_problem("after a restart", 503, "state_unavailable");
+}
+
+fn seconds() -> u64 {
+    let now = SystemTime::UNIX_EPOCH.elapsed();
+    now.unwrap().as_secs()
 }
 
 #[tokio::test]

@@ -171,7 +171,7 @@ async fn answers_503_while_the_store_is_down_and_recovers_after_it() {
 #[tokio::test]
 async fn a_store_with_tls_and_a_user_of_its_own() {
     const RIGHTS: &str = "~warp-bearer:* &warp-bearer:* +set +get +zadd +zscan +zremrangebyscore \
-                          +publish +subscribe +hello +select +client +time";
+                          +publish +subscribe +hello +select +client +time +info";
     let mut arguments = vec![
         "--user",
         "default",

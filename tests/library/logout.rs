@@ -1,6 +1,12 @@
 //! Back-channel logout: the checks of OpenID Connect Back-Channel Logout 1.0 §2.6.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, SystemTime},
+};
 
 use serde_json::json;
 use warp_bearer::{
@@ -194,6 +200,31 @@ async fn accepts_a_logout_token_only_once() {
     assert!(auth.log_out(&token).await.is_ok());
     let again = auth.log_out(&token).await.unwrap_err();
     assert_eq!(again, AuthError::TokenRevoked);
+}
+
+/// Every line of the shared list reaches every replica, so a repetition must not add one.
+#[tokio::test]
+async fn a_repeated_logout_token_adds_no_entry() {
+    let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
+    let clock = Arc::new(AtomicU64::new(0));
+    let ahead = Arc::clone(&clock);
+    let auth = Auth::builder()
+        .issuer(issuer.url())
+        .audience(issuer.audience())
+        .algorithms([Algorithm::ES256])
+        .logout_client(issuer.client_id())
+        .clock(move || SystemTime::now() + Duration::from_secs(ahead.load(Relaxed)))
+        .build()
+        .unwrap();
+    auth.ready().await;
+    let token = issuer.logout_token().sign();
+    let first = auth.log_out(&token).await.unwrap();
+    for seconds in [0, 1, 20] {
+        clock.store(seconds, Relaxed);
+        let again = auth.log_out(&token).await.unwrap_err();
+        assert_eq!(again, AuthError::TokenRevoked);
+        assert_eq!(auth.revocations(), [first.clone()], "{seconds} s later");
+    }
 }
 
 #[tokio::test]

@@ -262,6 +262,19 @@ fn parses_entries_as_json_lines() {
     assert!(!format!("{entry:?}").contains("secret"));
 }
 
+/// Without its target, an entry would revoke every token of the issuer.
+#[test]
+fn rejects_an_entry_with_a_null_member() {
+    for name in ["jti", "sub", "client_id", "sid", "before", "until"] {
+        let line = format!(r#"{{"iss":"https://a/","jti":"t","before":1,"{name}":null}}"#);
+        let line = line.replacen(&format!(r#""{name}":1,"#), "", 1);
+        let line = line.replacen(&format!(r#""{name}":"t","#), "", 1);
+        assert!(Revocation::from_json(&line).is_err(), "{line}");
+    }
+    let line = r#"{"iss":"https://a/","sub":null,"before":1790000000}"#;
+    assert!(Revocation::from_json(line).is_err());
+}
+
 /// A timer rounds up to its next tick.
 const TICK: Duration = Duration::from_millis(2);
 
@@ -335,6 +348,54 @@ async fn source_that_stops_answering_counts_as_down() {
     let status = auth.revocation_status();
     assert!(status.sources.iter().all(|source| source.is_failing));
     assert_eq!(code(&auth, &token).await, "state_unavailable");
+}
+
+/// A source that answers once, then panics: before it returns a future, or in the future.
+struct Panicking {
+    has_answered: AtomicBool,
+    at_once: bool,
+}
+
+impl RevocationSource for Panicking {
+    fn revocations(
+        &self,
+    ) -> impl Future<Output = Result<Vec<Revocation>, Box<dyn Error + Send + Sync>>> + Send {
+        let panics = self.has_answered.swap(true, Ordering::Relaxed);
+        assert!(!(panics && self.at_once), "the source is broken");
+        async move {
+            assert!(!panics, "the source is broken");
+            Ok(Vec::new())
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_source_that_panics_counts_as_down() {
+    let clock = StoppedClock::stop();
+    let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
+    let stale = Duration::from_secs(60);
+    for at_once in [true, false] {
+        let source = Panicking {
+            has_answered: AtomicBool::new(false),
+            at_once,
+        };
+        let auth = trusting(&issuer)
+            .revocation_source(source, Duration::from_secs(10))
+            .revocation_stale(stale)
+            .build()
+            .unwrap();
+        auth.ready().await;
+        clock.pass(Duration::ZERO).await;
+        let token = issuer.token().sign();
+        assert_eq!(code(&auth, &token).await, "ok");
+        clock.pass(Duration::from_secs(10) + TICK).await;
+        assert!(auth.revocation_status().sources[0].is_failing);
+        assert_eq!(code(&auth, &token).await, "ok", "the list goes on");
+        for _ in 0..6 {
+            clock.pass(Duration::from_secs(10) + TICK).await;
+        }
+        assert_eq!(code(&auth, &token).await, "state_unavailable");
+    }
 }
 
 #[tokio::test]

@@ -171,6 +171,25 @@ async fn second_signal_stops_at_once() {
     service.ended().await;
 }
 
+/// Without a store, a restart ends the revocation of a logout.
+#[tokio::test]
+async fn warns_that_a_logout_does_not_outlive_the_process() {
+    const WARNING: &str = "AUTH0_LOGOUT_CLIENT_ID: set, but STATE_STORE is not";
+    let issuer = Issuer::start().await;
+    let logout = ("AUTH0_LOGOUT_CLIENT_ID", "app");
+    let store = ("STATE_STORE", "redis://127.0.0.1:1");
+    for (variables, warns) in [
+        (&[logout][..], true),
+        (&[logout, store], false),
+        (&[], false),
+    ] {
+        let mut service = Process::serve(&issuer, variables).await;
+        let warned = service.skipped().iter().any(|line| line.contains(WARNING));
+        assert_eq!(warned, warns, "{variables:?}");
+        service.stop().await;
+    }
+}
+
 #[tokio::test]
 async fn serves_metrics_at_the_configured_address() {
     let issuer = Issuer::start().await;

@@ -72,6 +72,11 @@ impl Process {
         process
     }
 
+    /// Returns the log lines that were read while the test waited for another line.
+    pub(crate) fn skipped(&self) -> &[String] {
+        &self.skipped
+    }
+
     /// Waits for a log line that contains these words and returns the rest of the line. Each line
     /// is found once, and the order does not matter, because lines of different tasks interleave.
     pub(crate) async fn logged(&mut self, words: &str) -> String {

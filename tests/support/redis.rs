@@ -11,6 +11,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener},
     path::PathBuf,
     process::{Child, Command, Stdio},
+    time::Duration,
 };
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
@@ -20,9 +21,11 @@ use tokio::{
     net::TcpStream,
     sync::watch,
     task::JoinHandle,
+    time::sleep,
 };
 
-/// A `redis-server` for one test, without persistence. Dropping it kills the server.
+/// A `redis-server` for one test, which keeps only the data of its last `SAVE`. Dropping it kills
+/// the server.
 #[derive(Debug)]
 pub struct RedisServer {
     process: Child,
@@ -41,16 +44,16 @@ impl RedisServer {
     /// Starts a server with additional arguments.
     pub fn start_with(arguments: &[&str]) -> Option<Self> {
         let arguments: Vec<_> = arguments.iter().map(|&text| text.to_owned()).collect();
-        let folder = tempfile::tempdir().unwrap();
         // Tries several ports, because another process may take one in the meantime.
         for _ in 0..10 {
             let port = free_port();
+            let folder = tempfile::tempdir().unwrap();
             let process = spawn(port, &arguments, &folder)?;
             let mut server = Self {
                 process,
                 port,
                 arguments: arguments.clone(),
-                folder: tempfile::tempdir().unwrap(),
+                folder,
                 certificates: None,
             };
             if server.is_ready() {
@@ -112,13 +115,13 @@ impl RedisServer {
         format!("redis://{}", self.address())
     }
 
-    /// Kills the server. It loses all data.
+    /// Kills the server. It loses all data since its last `SAVE`.
     pub fn kill(&mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
     }
 
-    /// Starts the server again, empty and on the same port.
+    /// Starts the server again, on the same port and with the data of its last `SAVE`.
     pub fn restart(&mut self) {
         self.process = spawn(self.port, &self.arguments, &self.folder).unwrap();
         assert!(self.is_ready(), "redis-server does not start again");
@@ -203,6 +206,8 @@ pub enum Replies {
     Pass,
     /// Holds them until another mode is set.
     Hold,
+    /// Forwards each of them after this time.
+    Late(Duration),
     /// Forwards this many bytes of the next reply, then closes the connection.
     CutAfter(usize),
 }
@@ -211,6 +216,7 @@ pub enum Replies {
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
+    server: watch::Sender<SocketAddr>,
     replies: watch::Sender<Replies>,
     task: JoinHandle<()>,
 }
@@ -222,15 +228,17 @@ impl Proxy {
             .unwrap();
         let address = listener.local_addr().unwrap();
         let replies = watch::Sender::new(Replies::Pass);
-        let mode = replies.clone();
+        let server = watch::Sender::new(server);
+        let (mode, target) = (replies.clone(), server.clone());
         let task = tokio::spawn(async move {
             loop {
                 let (client, _) = listener.accept().await.unwrap();
-                tokio::spawn(pass(client, server, mode.subscribe()));
+                tokio::spawn(pass(client, target.subscribe(), mode.subscribe()));
             }
         });
         Self {
             address,
+            server,
             replies,
             task,
         }
@@ -243,6 +251,11 @@ impl Proxy {
     pub fn set(&self, replies: Replies) {
         self.replies.send_replace(replies);
     }
+
+    /// Closes all connections, and passes the next ones to another server.
+    pub fn fail_over(&self, server: SocketAddr) {
+        self.server.send_replace(server);
+    }
 }
 
 impl Drop for Proxy {
@@ -251,8 +264,13 @@ impl Drop for Proxy {
     }
 }
 
-async fn pass(client: TcpStream, server: SocketAddr, mut mode: watch::Receiver<Replies>) {
-    let Ok(server) = TcpStream::connect(server).await else {
+async fn pass(
+    client: TcpStream,
+    mut target: watch::Receiver<SocketAddr>,
+    mut mode: watch::Receiver<Replies>,
+) {
+    let address = *target.borrow_and_update();
+    let Ok(server) = TcpStream::connect(address).await else {
         return;
     };
     let (mut from_client, mut to_client) = client.into_split();
@@ -270,8 +288,12 @@ async fn pass(client: TcpStream, server: SocketAddr, mut mode: watch::Receiver<R
                 return Ok::<(), std::io::Error>(());
             }
             let now = *mode.wait_for(|mode| *mode != Replies::Hold).await.unwrap();
-            if let Replies::CutAfter(bytes) = now {
-                return to_client.write_all(&buffer[..bytes.min(read)]).await;
+            match now {
+                Replies::CutAfter(bytes) => {
+                    return to_client.write_all(&buffer[..bytes.min(read)]).await;
+                }
+                Replies::Late(time) => sleep(time).await,
+                Replies::Pass | Replies::Hold => {}
             }
             to_client.write_all(&buffer[..read]).await?;
         }
@@ -280,5 +302,6 @@ async fn pass(client: TcpStream, server: SocketAddr, mut mode: watch::Receiver<R
     tokio::select! {
         _ = requests => {}
         _ = replies => {}
+        _ = target.changed() => {}
     }
 }

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value, json};
 
 use crate::auth::token::json;
@@ -49,12 +49,25 @@ pub(crate) enum Target {
 #[serde(deny_unknown_fields)]
 struct Line {
     iss: String,
+    #[serde(default, deserialize_with = "not_null")]
     jti: Option<String>,
+    #[serde(default, deserialize_with = "not_null")]
     sub: Option<String>,
+    #[serde(default, deserialize_with = "not_null")]
     client_id: Option<String>,
+    #[serde(default, deserialize_with = "not_null")]
     sid: Option<String>,
+    #[serde(default, deserialize_with = "not_null")]
     before: Option<f64>,
+    #[serde(default, deserialize_with = "not_null")]
     until: Option<f64>,
+}
+
+/// Rejects null. An entry whose target counted as absent would revoke every token of the issuer.
+fn not_null<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 impl Revocation {

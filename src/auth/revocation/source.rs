@@ -5,9 +5,11 @@
 use std::{
     error::Error,
     fmt,
-    future::Future,
-    pin::Pin,
+    future::{Future, poll_fn},
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::{Pin, pin},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::Poll,
     time::Duration,
 };
 
@@ -48,7 +50,7 @@ pub trait RevocationSource: Send + Sync + 'static {
     ///
     /// # Errors
     /// If this returns an error, it is logged, and the current list stays in use for
-    /// [`revocation_stale`](crate::auth::Builder::revocation_stale).
+    /// [`revocation_stale`](crate::auth::Builder::revocation_stale). A panic counts as an error.
     fn revocations(
         &self,
     ) -> impl Future<Output = Result<Vec<Revocation>, Box<dyn Error + Send + Sync>>> + Send;
@@ -111,20 +113,36 @@ impl Polled {
                 // A source that hangs counts as failed. Otherwise, the list would never become too
                 // old.
                 let patience = staleness.limit.max(Duration::from_secs(1));
-                match timeout(patience, (self.load)()).await {
+                // A panic would end this task, and the list would never become too old either.
+                let loading = unless_it_panics(async { (self.load)().await });
+                match timeout(patience, loading).await {
                     Err(_elapsed) => watched.failed("it does not answer"),
-                    Ok(Ok(entries)) => {
+                    Ok(None) => watched.failed("it panicked"),
+                    Ok(Some(Ok(entries))) => {
                         list.add(entries, clock.now());
                         list.sweep(clock.now());
                         watched.succeeded();
                     }
-                    Ok(Err(error)) => watched.failed(&error.to_string()),
+                    Ok(Some(Err(error))) => watched.failed(&error.to_string()),
                 }
                 sleep(every).await;
             }
         }));
         (watch, task)
     }
+}
+
+/// Returns the output of a future, or `None` if it panics.
+async fn unless_it_panics<F: Future>(future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    poll_fn(|context| {
+        let poll = || future.as_mut().poll(context);
+        match catch_unwind(AssertUnwindSafe(poll)) {
+            Ok(poll) => poll.map(Some),
+            Err(_panic) => Poll::Ready(None),
+        }
+    })
+    .await
 }
 
 /// A task that is aborted when this value is dropped.

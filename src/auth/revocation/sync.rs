@@ -37,10 +37,12 @@ pub(in crate::auth) fn start(
     staleness: Staleness,
 ) -> (Arc<Watch>, Task) {
     let watch = Watch::new("store", list, Some(staleness));
-    store.watch(subscriber(list, clock));
+    let subscription = store.watch(subscriber(list, clock));
     let (store, watched) = (store.clone(), Arc::clone(&watch));
     let (list, clock) = (Arc::clone(list), clock.clone());
     let task = tokio::spawn(async move {
+        // A store may outlive the list: another `Auth` may use it.
+        let _subscription = subscription;
         let mut looks = 0_u32;
         loop {
             let age = store.list_age();
@@ -90,5 +92,30 @@ fn subscriber(list: &Arc<RevocationList>, clock: &Clock) -> Subscriber {
             to.add(entries, now.now());
         }),
         held: Box::new(move |with| from.each(then.now(), |entry| with(line(&entry)))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::task::yield_now;
+
+    use super::*;
+    use crate::auth::revocation::RevocationOutage;
+
+    #[tokio::test]
+    async fn a_store_forgets_a_list_that_is_no_longer_shared() {
+        let (store, list) = (Store::memory(1024), Arc::new(RevocationList::new()));
+        let staleness = Staleness {
+            limit: Duration::from_secs(300),
+            outage: RevocationOutage::Refuse,
+        };
+        for _ in 0..3 {
+            let shared = start(&store, &list, &Clock::default(), staleness);
+            yield_now().await;
+            assert!(Arc::strong_count(&list) > 1);
+            drop(shared);
+            yield_now().await;
+            assert_eq!(Arc::strong_count(&list), 1);
+        }
     }
 }

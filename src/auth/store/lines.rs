@@ -1,10 +1,8 @@
 //! The list that replicas share: its lines and its subscribers.
 
-use std::{
-    fmt,
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::SystemTime,
-};
+use std::{fmt, sync::Arc, time::SystemTime};
+
+use arc_swap::ArcSwap;
 
 /// One line of the shared list. Lines are identified by their text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,34 +12,75 @@ pub(crate) struct Line {
     pub(crate) until: Option<SystemTime>,
 }
 
-/// The callbacks of a subscriber. They run on the store's task and must not block.
+/// The callbacks of a subscriber.
 pub(crate) struct Subscriber {
-    /// Called with lines of the list, including lines that the subscriber already has.
+    /// Called with lines of the list, including lines that the subscriber already has. Runs on the
+    /// store's task and must not block.
     pub(crate) add: Box<dyn Fn(Vec<Line>) + Send + Sync>,
     /// Passes every line that the subscriber holds to a function, so missing ones can be written
-    /// back to the store.
+    /// back to the store. May take long, because it runs on a thread for blocking work.
     pub(crate) held: Box<EachHeld>,
 }
 
 /// A function that passes each held line to another function.
 pub(crate) type EachHeld = dyn Fn(&mut dyn FnMut(Line)) + Send + Sync;
 
-/// The subscribers of a store.
-#[derive(Default)]
-pub(crate) struct Subscribers(Mutex<Vec<Subscriber>>);
+/// The subscribers of a store. Cheap to clone; clones share their state. No lock is held while a
+/// subscriber is called, so that a slow one does not hold up the others.
+#[derive(Clone, Default)]
+pub(crate) struct Subscribers(Arc<ArcSwap<Registered>>);
+
+#[derive(Clone, Default)]
+struct Registered {
+    /// The number of subscribers so far.
+    count: u64,
+    /// The subscribers and their numbers.
+    subscribers: Vec<(u64, Arc<Subscriber>)>,
+}
+
+/// A subscriber's place in a store. Dropping it removes the subscriber.
+#[must_use = "dropping it removes the subscriber"]
+pub(crate) struct Subscription {
+    number: u64,
+    subscribers: Subscribers,
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.subscribers.0.rcu(|registered| {
+            let mut registered = Registered::clone(registered);
+            registered
+                .subscribers
+                .retain(|(number, _)| *number != self.number);
+            registered
+        });
+    }
+}
 
 impl Subscribers {
-    pub(crate) fn push(&self, subscriber: Subscriber) {
-        self.lock().push(subscriber);
+    pub(crate) fn push(&self, subscriber: Subscriber) -> Subscription {
+        let subscriber = Arc::new(subscriber);
+        let before = self.0.rcu(|registered| {
+            let mut registered = Registered::clone(registered);
+            let added = (registered.count, Arc::clone(&subscriber));
+            registered.subscribers.push(added);
+            registered.count += 1;
+            registered
+        });
+        Subscription {
+            number: before.count,
+            subscribers: self.clone(),
+        }
     }
 
+    /// Returns the number of subscribers so far, including those that were removed.
     #[cfg(feature = "redis")]
-    pub(crate) fn len(&self) -> usize {
-        self.lock().len()
+    pub(crate) fn count(&self) -> u64 {
+        self.0.load().count
     }
 
     pub(crate) fn add(&self, lines: &[Line]) {
-        for subscriber in self.lock().iter() {
+        for (_, subscriber) in &self.0.load_full().subscribers {
             (subscriber.add)(lines.to_vec());
         }
     }
@@ -49,7 +88,7 @@ impl Subscribers {
     /// Returns the lines of all subscribers for which `is_wanted` returns true.
     pub(crate) fn held(&self, mut is_wanted: impl FnMut(&Line) -> bool) -> Vec<Line> {
         let mut held = Vec::new();
-        for subscriber in self.lock().iter() {
+        for (_, subscriber) in &self.0.load_full().subscribers {
             (subscriber.held)(&mut |line| {
                 if is_wanted(&line) {
                     held.push(line);
@@ -58,14 +97,10 @@ impl Subscribers {
         }
         held
     }
-
-    fn lock(&self) -> MutexGuard<'_, Vec<Subscriber>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl fmt::Debug for Subscribers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Subscribers({})", self.lock().len())
+        write!(f, "Subscribers({})", self.0.load().subscribers.len())
     }
 }

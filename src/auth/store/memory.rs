@@ -8,8 +8,8 @@
 
 use std::{
     hash::{BuildHasher, RandomState},
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::{SystemTime, UNIX_EPOCH},
+    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
+    time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
 use hashbrown::HashTable;
@@ -36,6 +36,14 @@ const SLOT_BYTES: usize = size_of::<Entry>() + 1;
 pub(crate) struct Memory {
     shards: Box<[Mutex<Shard>]>,
     hasher: RandomState,
+    began: OnceLock<Began>,
+}
+
+/// When a store began to remember, by the caller's clock and by one that is never set back.
+#[derive(Debug)]
+struct Began {
+    at: SystemTime,
+    instant: Instant,
 }
 
 #[derive(Debug)]
@@ -74,11 +82,22 @@ impl Memory {
         Self {
             shards: (0..slots / slots_per_shard).map(|_| shard()).collect(),
             hasher: RandomState::new(),
+            began: OnceLock::new(),
         }
+    }
+
+    /// Rejects, from now on, values that were issued before `now`, which another process may have
+    /// accepted. Only the first call has an effect.
+    pub(crate) fn begin(&self, now: SystemTime) {
+        let instant = Instant::now();
+        self.began.get_or_init(|| Began { at: now, instant });
     }
 
     /// Claims a key, atomically.
     pub(crate) fn claim(&self, claim: &Claim) -> Result<Claimed, Unavailable> {
+        if self.began.get().is_some_and(|began| began.is_after(claim)) {
+            return Err(Unavailable::TooOld);
+        }
         let entry = Entry::of(claim);
         let hash = self.hasher.hash_one(entry.key);
         let hasher = |entry: &Entry| self.hasher.hash_one(entry.key);
@@ -107,6 +126,18 @@ impl Memory {
     fn shard_of(&self, hash: u64) -> MutexGuard<'_, Shard> {
         let middle = usize::try_from((hash >> 24) & 0xffff_ffff).unwrap_or_default();
         lock(&self.shards[middle % self.shards.len()])
+    }
+}
+
+impl Began {
+    /// Returns `true` if the value of a claim was issued in a second before the one in which the store
+    /// began. Most values have whole seconds, so those of the same second cannot be told apart.
+    ///
+    /// The clock may have been set back since. Then the store began as long ago as the other clock
+    /// says.
+    fn is_after(&self, claim: &Claim) -> bool {
+        let is_before = |time| second(claim.issued_at) < second(time);
+        is_before(self.at) && is_before(claim.now - self.instant.elapsed())
     }
 }
 
@@ -228,6 +259,28 @@ mod tests {
         assert_eq!(store.claim(&claim(2, 100)), Ok(Claimed::First));
         assert_eq!(store.claim(&claim(1, 111)), Ok(Claimed::First));
         assert_eq!(store.claim(&claim(1, 121)), Ok(Claimed::Used));
+    }
+
+    #[test]
+    fn rejects_values_issued_before_it_began() {
+        let store = Memory::new(1 << 20);
+        let began = at(100) + Duration::from_millis(900);
+        store.begin(began);
+        store.begin(at(50));
+        let issued = |second, now| Claim {
+            issued_at: at(second),
+            ..claim(second, now)
+        };
+        for now in [100, 102, 1000] {
+            let claimed = store.claim(&issued(99, now));
+            assert_eq!(claimed, Err(Unavailable::TooOld), "{now}");
+        }
+        assert_eq!(store.claim(&issued(100, 102)), Ok(Claimed::First));
+        assert_eq!(store.claim(&issued(100, 102)), Ok(Claimed::Used));
+        // The clock was set back by a minute.
+        assert_eq!(store.claim(&issued(41, 42)), Ok(Claimed::First));
+        let before = Memory::new(1 << 20);
+        assert_eq!(before.claim(&issued(1, 102)), Ok(Claimed::First));
     }
 
     #[test]

@@ -19,7 +19,11 @@ mod stats;
 
 #[cfg(feature = "redis")]
 use std::time::Instant;
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 #[cfg(feature = "service")]
 pub(crate) use self::redis::probe::{ProbeError, Probed};
@@ -27,7 +31,7 @@ pub(crate) use self::redis::probe::{ProbeError, Probed};
 pub use self::redis::{InvalidStoreUrl, RedisOptions};
 pub(crate) use self::{
     claim::{Claim, Claimed, Unavailable},
-    lines::{Line, Subscriber},
+    lines::{Line, Subscriber, Subscription},
     memory::DEFAULT_BYTES,
     stats::Stats,
 };
@@ -66,7 +70,8 @@ pub(crate) struct Health {
 impl Store {
     /// Creates a store of at most `bytes` in the memory of this process. Use it if the service has
     /// only one replica. When the store is full, requests that need it are rejected with 503 until
-    /// entries expire. Entries are never dropped early.
+    /// entries expire. Entries are never dropped early. Proofs older than the store are rejected
+    /// with 503 too.
     pub fn memory(bytes: usize) -> Self {
         Self::of(Backend::Memory(Memory::new(bytes), Subscribers::default()))
     }
@@ -108,7 +113,7 @@ impl Store {
     fn redis_with_clock(
         url: &str,
         options: &RedisOptions,
-        clock: fn() -> std::time::SystemTime,
+        clock: fn() -> SystemTime,
     ) -> Result<Self, InvalidStoreUrl> {
         let redis = redis::Redis::start_with_clock(url, options, clock)?;
         Ok(Self::of(Backend::Redis(redis)))
@@ -129,6 +134,16 @@ impl Store {
     fn of(backend: Backend) -> Self {
         let stats = Stats::default();
         Self(Arc::new(Inner { backend, stats }))
+    }
+
+    /// Records the time at which this process began to remember. Only the first call has an effect.
+    /// A shared store outlives this process and records its own time.
+    pub(crate) fn begin(&self, now: SystemTime) {
+        match &self.0.backend {
+            Backend::Memory(memory, _) => memory.begin(now),
+            #[cfg(feature = "redis")]
+            Backend::Redis(_) => {}
+        }
     }
 
     /// Claims a key. Exactly one claim of each key returns [`Claimed::First`].
@@ -182,9 +197,10 @@ impl Store {
         }
     }
 
-    /// Adds a subscriber to the shared list. It receives the whole list, and then every new line.
-    /// The whole list is sent again every 30 s and after each reconnection.
-    pub(crate) fn watch(&self, subscriber: Subscriber) {
+    /// Adds a subscriber to the shared list, until the returned value is dropped. It receives the
+    /// whole list, and then every new line. The whole list is sent again every 30 s and after each
+    /// reconnection.
+    pub(crate) fn watch(&self, subscriber: Subscriber) -> Subscription {
         match &self.0.backend {
             Backend::Memory(_, subscribers) => subscribers.push(subscriber),
             #[cfg(feature = "redis")]

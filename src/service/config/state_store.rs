@@ -5,7 +5,10 @@ use std::time::Duration;
 use crate::service::config::{
     reader::Reader,
     types::{Secret, StoreOutage},
-    variables::{STATE_STORE, STATE_STORE_OUTAGE, STATE_STORE_STALE, STATE_STORE_TIMEOUT},
+    variables::{
+        AUTH0_LOGOUT_CLIENT_ID, STATE_STORE, STATE_STORE_OUTAGE, STATE_STORE_STALE,
+        STATE_STORE_TIMEOUT,
+    },
 };
 
 /// The store that replicas share.
@@ -32,12 +35,19 @@ pub(super) fn read(reader: &mut Reader) -> StateStore {
     }
 }
 
-/// Warns about settings for a store that is not configured.
+/// Warns about settings for a store that is not configured, and about state that is lost without
+/// one.
 pub(super) fn check(reader: &mut Reader) {
     if reader.is_set(STATE_STORE.name()) {
         return;
     }
     for name in reader.names("STATE_STORE_") {
         reader.warn(&name, "not used, because STATE_STORE is not set");
+    }
+    if reader.is_set(AUTH0_LOGOUT_CLIENT_ID.name()) {
+        reader.warn(
+            AUTH0_LOGOUT_CLIENT_ID.name(),
+            "set, but STATE_STORE is not: a session that was logged out is valid again after a restart, and at other replicas",
+        );
     }
 }

@@ -778,6 +778,15 @@ fn reads_the_store_that_replicas_share() {
     assert_eq!(defaults.outage, StoreOutage::Refuse);
     let warning = "STATE_STORE_OUTAGE: not used, because STATE_STORE is not set";
     assert_eq!(warnings(&[("STATE_STORE_OUTAGE", "local")]), [warning]);
+    let logout = ("AUTH0_LOGOUT_CLIENT_ID", "app");
+    let warned = warnings(&[logout]);
+    let lost = "AUTH0_LOGOUT_CLIENT_ID: set, but STATE_STORE is not";
+    assert!(
+        warned.len() == 1 && warned[0].starts_with(lost),
+        "{warned:?}"
+    );
+    let shared = ("STATE_STORE", "redis://store.example");
+    assert_eq!(warnings(&[logout, shared]), [""; 0]);
     #[rustfmt::skip]
     let rows = [
         ("http", "http://:hunter2@a", "which does not begin with redis:// or rediss://"),

@@ -11,7 +11,8 @@ use rustls_platform_verifier::BuilderVerifierExt;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
-    task::JoinHandle,
+    sync::OnceCell,
+    task::{JoinHandle, spawn_blocking},
     time::{Instant, timeout_at},
 };
 use tokio_rustls::{
@@ -59,17 +60,19 @@ impl Connection {
     /// Connects and logs in. Messages from subscribed channels are passed to `on_push`.
     pub(super) async fn open(
         address: &Address,
+        tls: &Tls,
         command_timeout: Duration,
         on_push: impl Fn(PushInfo) + Send + Sync + 'static,
     ) -> Result<Self, OpenError> {
         let deadline = Instant::now() + CONNECT_TIMEOUT;
-        let connecting = Self::connect(address, deadline, command_timeout, on_push);
+        let connecting = Self::connect(address, tls, deadline, command_timeout, on_push);
         let connected = timeout_at(deadline, connecting).await;
         connected.unwrap_or(Err(OpenError::TimedOut))
     }
 
     async fn connect(
         address: &Address,
+        tls: &Tls,
         deadline: Instant,
         command_timeout: Duration,
         on_push: impl Fn(PushInfo) + Send + Sync + 'static,
@@ -86,7 +89,7 @@ impl Connection {
             });
         let logged_in = if address.tls {
             // A server without TLS may never respond, because it waits for the end of a line.
-            let handshake = timeout_at(deadline, tls(address, tcp)).await;
+            let handshake = timeout_at(deadline, handshake(address, tls, tcp)).await;
             let stream = handshake.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
             let stream = stream.map_err(OpenError::Tls)?;
             Self::log_in(address, stream, config).await
@@ -121,18 +124,47 @@ impl Drop for Connection {
     }
 }
 
-async fn tls(address: &Address, tcp: TcpStream) -> io::Result<TlsStream<TcpStream>> {
-    let connector = tls_connector().map_err(io::Error::other)?;
+async fn handshake(
+    address: &Address,
+    tls: &Tls,
+    tcp: TcpStream,
+) -> io::Result<TlsStream<TcpStream>> {
     let name = ServerName::try_from(address.host.clone()).map_err(io::Error::other)?;
-    connector.connect(name, tcp).await
+    tls.connector().await?.connect(name, tcp).await
 }
 
-/// Trusts the certificate authorities of the system or of `SSL_CERT_FILE`.
-fn tls_connector() -> Result<TlsConnector, tokio_rustls::rustls::Error> {
+/// The settings of TLS: the certificate authorities of the system or of `SSL_CERT_FILE` are trusted.
+#[derive(Debug, Default)]
+pub(super) struct Tls(OnceCell<TlsConnector>);
+
+impl Tls {
+    /// Returns the settings, which the first call reads. That takes some 70 ms, for which nothing
+    /// else on this thread could run, and a server that is away would cause it again and again.
+    async fn connector(&self) -> io::Result<&TlsConnector> {
+        let read = || async { spawn_blocking(tls_connector).await? };
+        self.0.get_or_try_init(read).await
+    }
+}
+
+fn tls_connector() -> io::Result<TlsConnector> {
     let provider = Arc::new(crypto::aws_lc_rs::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_platform_verifier()?
+        .with_safe_default_protocol_versions()
+        .and_then(BuilderVerifierExt::with_platform_verifier)
+        .map_err(io::Error::other)?
         .with_no_client_auth();
     Ok(TlsConnector::from(Arc::new(config)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn reads_the_certificate_authorities_once() {
+        let tls = Tls::default();
+        let first = tls.connector().await.unwrap();
+        let again = tls.connector().await.unwrap();
+        assert!(std::ptr::eq(first, again));
+    }
 }

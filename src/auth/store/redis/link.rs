@@ -2,12 +2,13 @@
 //! synchronizes the list.
 //!
 //! Requests use a connection as soon as the server has responded once. Twice a second, the task
-//! writes the store's birth time if there is none. This detects a server that is gone, unresponsive
-//! or read-only, and it gives an emptied store a new birth time.
+//! records the store's birth if there is none. This detects a server that is gone, unresponsive
+//! or read-only, and it gives an emptied store a new birth.
 
 use std::{
     collections::HashSet,
     hash::{BuildHasher, RandomState},
+    io,
     mem::replace,
     sync::Arc,
     time::{Duration, SystemTime},
@@ -18,6 +19,7 @@ use redis::{
 };
 use tokio::{
     select,
+    task::spawn_blocking,
     time::{Instant, MissedTickBehavior, interval, interval_at, sleep},
 };
 
@@ -26,9 +28,10 @@ use crate::auth::{
     store::{
         lines::Line,
         redis::{
+            birth::{self, Recorded},
             connect::Connection,
             probe::{MAX_SKEW, ahead_of},
-            shared::{Shared, line, millis, score},
+            shared::{Link, Shared, line, millis, score},
         },
     },
 };
@@ -38,10 +41,6 @@ const RETRY_DELAY: Duration = Duration::from_millis(200);
 
 /// How often the connection is checked.
 const CHECK_INTERVAL: Duration = Duration::from_millis(500);
-
-/// The minimum timeout of a check. The timeout of claims may be shorter, but a single slow response
-/// must not close the connection.
-const CHECK_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// How often the whole list is read, in addition to receiving new lines.
 const RESYNC_INTERVAL: Duration = Duration::from_secs(30);
@@ -58,11 +57,15 @@ pub(super) async fn run(shared: Arc<Shared>) {
     let mut last_fault = None;
     loop {
         let fault = match open(&shared).await {
-            Ok((mut connection, birth)) => {
+            Ok(Opened {
+                mut connection,
+                run_id,
+                birth,
+            }) => {
                 tracing::info!(address = %shared.address, "state store connected");
                 last_fault = None;
-                let fault = serve(&shared, &mut connection, birth).await;
-                shared.connection.send_replace(None);
+                let fault = serve(&shared, &mut connection, &run_id, birth).await;
+                shared.disconnected(run_id);
                 fault
             }
             Err(fault) => fault,
@@ -77,8 +80,17 @@ pub(super) async fn run(shared: Arc<Shared>) {
     }
 }
 
-/// Connects, subscribes to new lines, and returns the store's birth time.
-async fn open(shared: &Arc<Shared>) -> RedisResult<(Connection, u64)> {
+/// A connection that can be used.
+struct Opened {
+    connection: Connection,
+    /// The process of the server that it leads to.
+    run_id: Arc<str>,
+    /// The time from which on that process remembers keys.
+    birth: u64,
+}
+
+/// Connects, subscribes to new lines, and finds out the store's birth.
+async fn open(shared: &Arc<Shared>) -> RedisResult<Opened> {
     let for_push = Arc::downgrade(shared);
     let on_push = move |push: PushInfo| {
         if let Some(shared) = for_push.upgrade()
@@ -88,23 +100,45 @@ async fn open(shared: &Arc<Shared>) -> RedisResult<(Connection, u64)> {
             shared.subscribers.add(&[line]);
         }
     };
-    let connection = Connection::open(&shared.address, shared.timeout, on_push).await?;
+    let connection =
+        Connection::open(&shared.address, &shared.tls, shared.timeout, on_push).await?;
     let mut commands = connection.commands.clone();
-    commands.set_response_timeout(CHECK_TIMEOUT.max(shared.timeout));
+    commands.set_response_timeout(shared.check_timeout());
     // Subscribes before reading the list, so no line is missed in between.
     commands.subscribe(&shared.names.list).await?;
     compare_clocks(shared, &mut commands).await;
-    let birth = birth(shared, &mut commands).await?;
-    Ok((connection, birth))
+    let run_id: Arc<str> = birth::run_id(&mut commands).await?.into();
+    let recorded = read_birth(shared, &mut commands, &run_id, Recorded::Keep).await?;
+    let birth = match recorded {
+        Some(birth) if !shared.was_elsewhere_after(birth, &run_id) => birth,
+        _ => {
+            tracing::info!(address = %shared.address, "state store was restarted or failed over; older proofs get 503");
+            let replaced = read_birth(shared, &mut commands, &run_id, Recorded::Replace).await?;
+            replaced.ok_or_else(another_process)?
+        }
+    };
+    Ok(Opened {
+        connection,
+        run_id,
+        birth,
+    })
 }
 
 /// Serves requests until the connection fails, and returns the reason.
-async fn serve(shared: &Shared, connection: &mut Connection, born: u64) -> RedisError {
+async fn serve(
+    shared: &Shared,
+    connection: &mut Connection,
+    run_id: &Arc<str>,
+    birth: u64,
+) -> RedisError {
     let commands = connection.commands.clone();
-    shared.connected(commands.clone());
+    shared.connected(Link {
+        commands: commands.clone(),
+        run_id: Arc::clone(run_id),
+    });
     let kept = async {
         select! {
-            Err(fault) = keep_alive(shared, commands.clone(), born) => fault,
+            Err(fault) = keep_alive(shared, commands.clone(), run_id, birth) => fault,
             Err(fault) = keep_synchronized(shared, commands.clone()) => fault,
             else => lost(),
         }
@@ -119,13 +153,19 @@ fn lost() -> RedisError {
     (ErrorKind::Io, "the connection was closed").into()
 }
 
+fn another_process() -> RedisError {
+    let error = "the record of the birth is of another process of the server";
+    (ErrorKind::UnexpectedReturnType, error).into()
+}
+
 /// Checks the connection at intervals, and whenever a command has failed.
 async fn keep_alive(
     shared: &Shared,
     mut commands: MultiplexedConnection,
+    run_id: &str,
     mut born: u64,
 ) -> RedisResult<()> {
-    commands.set_response_timeout(CHECK_TIMEOUT.max(shared.timeout));
+    commands.set_response_timeout(shared.check_timeout());
     let mut checks = interval_at(Instant::now() + CHECK_INTERVAL, CHECK_INTERVAL);
     checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -133,7 +173,8 @@ async fn keep_alive(
             _ = checks.tick() => {}
             () = shared.check_requested.notified() => {}
         }
-        let birth = birth(shared, &mut commands).await?;
+        let birth = read_birth(shared, &mut commands, run_id, Recorded::Keep).await?;
+        let birth = birth.ok_or_else(another_process)?;
         if replace(&mut born, birth) != birth {
             tracing::warn!(address = %shared.address, "state store has lost its data");
             shared.resync.notify_one();
@@ -141,13 +182,19 @@ async fn keep_alive(
     }
 }
 
-/// Returns the store's birth time, which is now if the store is empty. Fails if the server does not
-/// respond or is read-only.
-async fn birth(shared: &Shared, commands: &mut MultiplexedConnection) -> RedisResult<u64> {
+/// Returns the time since which the server's process `run_id` has recorded all claims. That is now if
+/// the store has no record, or if the record is replaced. `None` if the record belongs to another
+/// process. Fails if the server does not respond or is read-only.
+async fn read_birth(
+    shared: &Shared,
+    commands: &mut MultiplexedConnection,
+    run_id: &str,
+    recorded: Recorded,
+) -> RedisResult<Option<u64>> {
     let mut pipeline = redis::pipe();
-    shared.birth(&mut pipeline, shared.now());
-    let (_, birth): (Value, u64) = pipeline.query_async(commands).await?;
-    Ok(birth)
+    shared.birth(&mut pipeline, shared.now(), run_id, recorded);
+    let (_, record): (Value, Vec<u8>) = pipeline.query_async(commands).await?;
+    Ok(birth::parse(&record, run_id))
 }
 
 /// Compares the server's clock with that of this process. If the user may not read the server's
@@ -166,6 +213,8 @@ async fn keep_synchronized(
     shared: &Shared,
     mut commands: MultiplexedConnection,
 ) -> RedisResult<()> {
+    // A list of 100,000 lines takes longer than a claim may.
+    commands.set_response_timeout(shared.check_timeout());
     let mut resyncs = interval(RESYNC_INTERVAL);
     resyncs.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -189,7 +238,7 @@ async fn resync(shared: &Shared, commands: &mut MultiplexedConnection) -> RedisR
         .query_async(commands)
         .await?;
 
-    let subscribers = shared.subscribers.len();
+    let subscribers = shared.subscribers.count();
     let hasher = RandomState::new();
     let mut present = HashSet::new();
     read_list(shared, commands, |lines| {
@@ -199,10 +248,15 @@ async fn resync(shared: &Shared, commands: &mut MultiplexedConnection) -> RedisR
     .await?;
 
     let now = SystemTime::now();
-    let held = shared.subscribers.held(|line| {
-        line.until.is_none_or(|until| until > now)
-            && !present.contains(&hasher.hash_one(&line.text))
+    let holders = shared.subscribers.clone();
+    // 100,000 lines take 100 ms, for which no claim on this thread could be answered.
+    let collecting = spawn_blocking(move || {
+        holders.held(|line| {
+            line.until.is_none_or(|until| until > now)
+                && !present.contains(&hasher.hash_one(&line.text))
+        })
     });
+    let held = collecting.await.map_err(io::Error::from)?;
     for lines in held.chunks(CHUNK) {
         write_back(list, lines, commands).await?;
     }

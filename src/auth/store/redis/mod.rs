@@ -1,14 +1,15 @@
 //! [`Redis`]: a store in Redis or Valkey 6.2 or later, which replicas can share.
 //!
 //! A claim takes one round trip. `SET … NX` decides which of all replicas claims a key first. The
-//! store's birth time shows how far back the store remembers keys: if the store is restarted
-//! without its data, it has a new birth time, and everything issued before is rejected. In
-//! addition, each process remembers the keys that it has accepted itself. Commands are never
-//! repeated, so a lost reply is an error.
+//! store's [birth] shows how far back the store remembers keys: a server that was emptied, restarted
+//! or failed over has a new birth, and everything issued before is rejected. In addition, each
+//! process remembers the keys that it has accepted itself. Commands are never repeated, so a lost
+//! reply is an error.
 //!
-//! There is one known gap. After a failover to a Redis replica that has not received the last
-//! writes, a proof can be used a second time, at another process.
+//! There is one known gap: two servers that are in use at the same time, such as an old primary that
+//! some processes still reach after a failover.
 
+mod birth;
 mod connect;
 mod link;
 mod options;
@@ -31,13 +32,15 @@ use tokio::{runtime::Handle, task::JoinHandle};
 pub use self::{options::RedisOptions, url::InvalidStoreUrl};
 
 use self::{
-    shared::{Shared, score},
+    birth::Recorded,
+    probe::MAX_SKEW,
+    shared::{Link, Shared, score},
     url::Address,
 };
 
 use crate::auth::store::{
     claim::{Claim, Claimed, Unavailable},
-    lines::{Line, Subscriber},
+    lines::{Line, Subscriber, Subscription},
 };
 
 /// A store in Redis, and the task that maintains its connection.
@@ -92,19 +95,23 @@ impl Redis {
         if shared.accepted.holds(claim) {
             return Ok(Claimed::Used);
         }
+        let link = shared.connection().ok_or(Unavailable::Connection)?;
+        let run_id = Arc::clone(&link.run_id);
         let mut pipeline = redis::pipe();
-        // Claims the key before reading the birth time. If the store is emptied in between, the
-        // birth time is then later than the value, and the claim is rejected.
+        // Claims the key before reading the birth. If the store is emptied in between, the birth is
+        // then later than the value, and the claim is rejected.
         let remaining = claim.until.duration_since(claim.now).unwrap_or_default();
+        // A replica whose clock is behind may accept the value for longer than this one.
+        let lasts = remaining + Duration::from_millis(MAX_SKEW);
         pipeline
             .cmd("SET")
             .arg(shared.names.claim(&claim.key))
             .arg(1)
             .arg("NX")
             .arg("PX")
-            .arg(remaining.as_millis() + 1);
-        shared.birth(&mut pipeline, claim.now);
-        let replies = self.send(&pipeline, 3).await?;
+            .arg(lasts.as_millis() + 1);
+        shared.birth(&mut pipeline, claim.now, &run_id, Recorded::Keep);
+        let replies = self.send(link, &pipeline, 3).await?;
         let is_first = match &replies[0] {
             Value::Okay => true,
             Value::Nil => false,
@@ -113,8 +120,13 @@ impl Redis {
         if !is_first {
             return Ok(Claimed::Used);
         }
-        let birth = birth(&replies[2]).ok_or_else(|| self.unusable())?;
-        if claim.issued_at <= UNIX_EPOCH + birth {
+        let birth = match &replies[2] {
+            Value::BulkString(record) => birth::parse(record, &run_id),
+            _ => None,
+        };
+        // The task replaces a record of another process when it connects again.
+        let birth = birth.ok_or_else(|| self.unusable())?;
+        if claim.issued_at <= UNIX_EPOCH + Duration::from_millis(birth) {
             return Err(Unavailable::TooOld);
         }
         // If the store is emptied between two claims, it accepts both. The local record rejects the
@@ -123,6 +135,7 @@ impl Redis {
     }
 
     pub(super) async fn publish(&self, line: Line) -> Result<(), Unavailable> {
+        let link = self.shared.connection().ok_or(Unavailable::Connection)?;
         let list = &self.shared.names.list;
         let mut pipeline = redis::pipe();
         pipeline
@@ -131,7 +144,7 @@ impl Redis {
             .arg(score(&line))
             .arg(&line.text);
         pipeline.cmd("PUBLISH").arg(list).arg(link::push_of(&line));
-        let replies = self.send(&pipeline, 2).await?;
+        let replies = self.send(link, &pipeline, 2).await?;
         if !replies.iter().all(|reply| matches!(reply, Value::Int(_))) {
             return Err(self.unusable());
         }
@@ -140,16 +153,17 @@ impl Redis {
     }
 
     pub(super) async fn lines(&self) -> Result<Vec<Line>, Unavailable> {
-        let mut commands = self.shared.connection().ok_or(Unavailable::Connection)?;
+        let mut link = self.shared.connection().ok_or(Unavailable::Connection)?;
         let mut lines = Vec::new();
-        let read = link::read_list(&self.shared, &mut commands, |more| lines.extend(more));
+        let read = link::read_list(&self.shared, &mut link.commands, |more| lines.extend(more));
         read.await.map_err(|error| self.failed(&error))?;
         Ok(lines)
     }
 
-    pub(super) fn watch(&self, subscriber: Subscriber) {
-        self.shared.subscribers.push(subscriber);
+    pub(super) fn watch(&self, subscriber: Subscriber) -> Subscription {
+        let subscription = self.shared.subscribers.push(subscriber);
         self.shared.resync.notify_one();
+        subscription
     }
 
     pub(super) fn is_connected(&self) -> bool {
@@ -178,10 +192,14 @@ impl Redis {
     }
 
     /// Sends commands without retries, and returns their replies.
-    async fn send(&self, pipeline: &Pipeline, replies: usize) -> Result<Vec<Value>, Unavailable> {
-        let connection = self.shared.connection();
-        let mut commands = connection.ok_or(Unavailable::Connection)?;
-        let sent = commands.send_packed_commands(pipeline, 0, replies).await;
+    async fn send(
+        &self,
+        mut link: Link,
+        pipeline: &Pipeline,
+        replies: usize,
+    ) -> Result<Vec<Value>, Unavailable> {
+        let sending = link.commands.send_packed_commands(pipeline, 0, replies);
+        let sent = sending.await;
         let received = sent.map_err(|error| self.failed(&error))?;
         if received.len() == replies {
             Ok(received)
@@ -202,15 +220,6 @@ impl Redis {
         self.shared.check_requested.notify_one();
         Unavailable::Connection
     }
-}
-
-/// Returns the store's birth time, as the time since the Unix epoch.
-fn birth(reply: &Value) -> Option<Duration> {
-    let Value::BulkString(text) = reply else {
-        return None;
-    };
-    let millis = std::str::from_utf8(text).ok()?.parse().ok()?;
-    Some(Duration::from_millis(millis))
 }
 
 impl fmt::Debug for Redis {

@@ -8,8 +8,9 @@ use crate::auth::store::memory::DEFAULT_BYTES;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RedisOptions {
-    /// The timeout of a command. If the store loses its data, values are rejected that were issued
-    /// before it is back, or up to this long afterwards. Defaults to 100 ms.
+    /// The timeout of a claim. If the store is emptied, restarted or fails over, values are rejected
+    /// that were issued before it is back, or up to this long afterwards, and at least 500 ms
+    /// afterwards. Defaults to 100 ms.
     pub timeout: Duration,
     /// The prefix of all key names in Redis. Services with the same prefix share their state.
     /// Defaults to `warp-bearer:`.

@@ -13,7 +13,8 @@ use redis::{Cmd, FromRedisValue, RedisError, RedisResult, Value, aio::Multiplexe
 use crate::auth::{
     display::ShownText,
     store::redis::{
-        connect::{Connection, OpenError},
+        birth::{member_of, run_id},
+        connect::{Connection, OpenError, Tls},
         options::RedisOptions,
         shared::{Names, millis},
         url::{Address, InvalidStoreUrl},
@@ -34,7 +35,7 @@ pub(crate) struct Probed {
     pub(crate) is_tls: bool,
     /// How long one command took.
     pub(crate) took: Duration,
-    /// The product and its version. `None` if the user may not read them.
+    /// The product and its version. `None` if the server does not report them.
     pub(crate) version: Option<Version>,
     /// The eviction policy when memory is full. `None` if the user may not read it.
     pub(crate) eviction: Option<String>,
@@ -93,16 +94,10 @@ impl Version {
     }
 }
 
-/// Returns the value of a line `name:value` in the reply to `INFO`.
-fn member_of<'i>(info: &'i str, name: &str) -> Option<&'i str> {
-    let mut lines = info.lines();
-    lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
-}
-
 pub(super) async fn probe(url: &str, options: &RedisOptions) -> Result<Probed, ProbeError> {
     let address = Address::parse(url).map_err(ProbeError::Url)?;
     let shown = address.to_string();
-    let connection = Connection::open(&address, TIMEOUT, |_| {}).await;
+    let connection = Connection::open(&address, &Tls::default(), TIMEOUT, |_| {}).await;
     let connection = connection.map_err(|error| {
         let of = shown.clone();
         match error {
@@ -142,8 +137,9 @@ pub(super) async fn probe(url: &str, options: &RedisOptions) -> Result<Probed, P
     .await?;
     let subscribed = commands.subscribe(list).await;
     subscribed.map_err(|error| refused(&shown, "SUBSCRIBE", &error))?;
-    let info: RedisResult<String> = redis::cmd("INFO").query_async(&mut commands).await;
-    let info = info.unwrap_or_default();
+    let info: String = run(&shown, &mut commands, "INFO", &[]).await?;
+    let identified = run_id(&mut commands).await;
+    identified.map_err(|error| refused(&shown, "INFO", &error))?;
     Ok(Probed {
         is_tls: address.tls,
         took,

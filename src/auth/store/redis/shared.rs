@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -15,15 +15,21 @@ use tokio::sync::{Notify, watch};
 use crate::auth::store::{
     lines::{Line, Subscribers},
     memory::Memory,
-    redis::{options::RedisOptions, url::Address},
+    redis::{
+        birth::{self, Recorded},
+        connect::Tls,
+        options::RedisOptions,
+        url::Address,
+    },
 };
 
 pub(super) struct Shared {
     pub(super) address: Address,
+    pub(super) tls: Tls,
     pub(super) timeout: Duration,
     pub(super) names: Names,
     /// The open connection. `None` while disconnected.
-    pub(super) connection: watch::Sender<Option<MultiplexedConnection>>,
+    pub(super) connection: watch::Sender<Option<Link>>,
     /// The keys that this process has accepted. They are kept if the store loses its data.
     pub(super) accepted: Memory,
     pub(super) subscribers: Subscribers,
@@ -37,21 +43,37 @@ pub(super) struct Shared {
     /// The milliseconds by which the server's clock is ahead of `now`. 0 if it is behind.
     server_ahead: AtomicU64,
     synchronized: Mutex<Option<Synchronized>>,
+    left: Mutex<Option<Left>>,
+}
+
+/// An open connection, and the process of the server that it leads to.
+#[derive(Debug, Clone)]
+pub(super) struct Link {
+    pub(super) commands: MultiplexedConnection,
+    pub(super) run_id: Arc<str>,
+}
+
+/// The process of the server to which the last connection led, and the end of that connection.
+#[derive(Debug)]
+struct Left {
+    run_id: Arc<str>,
+    /// In milliseconds since the Unix epoch.
+    at: u64,
 }
 
 /// The last complete read of the list.
 #[derive(Debug, Clone, Copy)]
 struct Synchronized {
     at: Instant,
-    /// The number of subscribers that have received the list.
-    subscribers: usize,
+    /// The number of subscribers so far. All of them have received the list, unless they were removed.
+    subscribers: u64,
 }
 
 /// The names of the keys in Redis.
 pub(super) struct Names {
     prefix: String,
-    /// The key for the birth time, in milliseconds since the Unix epoch. The store has recorded all
-    /// claims since this time.
+    /// The key for the birth: the time, in milliseconds since the Unix epoch, since which the store has
+    /// recorded all claims, and the `run_id` of the server's process that did.
     pub(super) birth: String,
     /// The shared list, and the channel on which new lines are published.
     pub(super) list: String,
@@ -77,6 +99,7 @@ impl Shared {
     pub(super) fn new(address: Address, options: &RedisOptions, now: fn() -> SystemTime) -> Self {
         Self {
             address,
+            tls: Tls::default(),
             timeout: options.timeout,
             names: Names::new(&options.prefix),
             connection: watch::Sender::default(),
@@ -88,31 +111,64 @@ impl Shared {
             check_requested: Notify::new(),
             connects: AtomicU64::new(0),
             synchronized: Mutex::default(),
+            left: Mutex::default(),
         }
     }
 
-    pub(super) fn connection(&self) -> Option<MultiplexedConnection> {
+    pub(super) fn connection(&self) -> Option<Link> {
         self.connection.borrow().clone()
     }
 
     /// Makes a new connection available to requests.
-    pub(super) fn connected(&self, connection: MultiplexedConnection) {
+    pub(super) fn connected(&self, link: Link) {
         self.connects.fetch_add(1, Ordering::Relaxed);
-        self.connection.send_replace(Some(connection));
+        self.connection.send_replace(Some(link));
     }
 
-    /// Adds two commands: one that sets the birth time if the store is empty, and one that reads
-    /// it. They have two replies.
+    /// Records the end of a connection to the process `run_id` of the server.
+    pub(super) fn disconnected(&self, run_id: Arc<str>) {
+        self.connection.send_replace(None);
+        let at = self.later_clock(self.now());
+        *lock(&self.left) = Some(Left { run_id, at });
+    }
+
+    /// Returns `true` if keys may have been accepted at another process of the server than `run_id`
+    /// after this time, in milliseconds since the Unix epoch.
+    pub(super) fn was_elsewhere_after(&self, time: u64, run_id: &str) -> bool {
+        let left = lock(&self.left);
+        left.as_ref()
+            .is_some_and(|left| *left.run_id != *run_id && left.at >= time)
+    }
+
+    /// Adds the commands that record the birth, if it is absent or to be replaced, and return it.
+    /// They have two replies.
     ///
-    /// The birth time is set in the future by the timeout of a command. While the command is on its
-    /// way, another replica may still have a value accepted before the store is emptied. The time
-    /// comes from the later of the two clocks, that of this process and that of the server.
-    /// Otherwise, a replica whose clock is behind would accept values that others accepted before.
-    pub(super) fn birth(&self, pipeline: &mut Pipeline, now: SystemTime) {
-        let ahead = self.server_ahead.load(Ordering::Relaxed);
-        let (name, birth) = (&self.names.birth, millis(now + self.timeout) + ahead + 1);
-        pipeline.cmd("SET").arg(name).arg(birth).arg("NX");
-        pipeline.cmd("GET").arg(name);
+    /// The birth is set in the future by the timeout of a check. While the command is on its way,
+    /// another replica may still have a value accepted before the store is emptied. The time comes
+    /// from the later of the two clocks, that of this process and that of the server. Otherwise, a
+    /// replica whose clock is behind would accept values that others accepted before.
+    pub(super) fn birth(
+        &self,
+        pipeline: &mut Pipeline,
+        now: SystemTime,
+        run_id: &str,
+        recorded: Recorded,
+    ) {
+        let at = self.later_clock(now + self.check_timeout()) + 1;
+        birth::record(pipeline, &self.names.birth, at, run_id, recorded);
+    }
+
+    /// Returns a time of this process's clock by the later one of its clock and the server's, in
+    /// milliseconds since the Unix epoch.
+    fn later_clock(&self, time: SystemTime) -> u64 {
+        millis(time) + self.server_ahead.load(Ordering::Relaxed)
+    }
+
+    /// Returns the timeout of the commands that check the connection. A single slow response must
+    /// not close the connection, so it may be longer than that of claims.
+    pub(super) fn check_timeout(&self) -> Duration {
+        const AT_LEAST: Duration = Duration::from_millis(500);
+        self.timeout.max(AT_LEAST)
     }
 
     /// Returns the current time by the clock of this process.
@@ -127,22 +183,20 @@ impl Shared {
     }
 
     /// Records that the first `subscribers` subscribers received the whole list.
-    pub(super) fn synchronized(&self, subscribers: usize) {
+    pub(super) fn synchronized(&self, subscribers: u64) {
         let at = Instant::now();
-        *self.lock() = Some(Synchronized { at, subscribers });
+        *lock(&self.synchronized) = Some(Synchronized { at, subscribers });
     }
 
     /// Returns when every subscriber last received the whole list.
     pub(super) fn last_synchronized(&self) -> Option<Instant> {
-        let last = (*self.lock())?;
-        (last.subscribers >= self.subscribers.len()).then_some(last.at)
+        let last = (*lock(&self.synchronized))?;
+        (last.subscribers >= self.subscribers.count()).then_some(last.at)
     }
+}
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Synchronized>> {
-        self.synchronized
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Returns the time in milliseconds since the Unix epoch.

@@ -559,8 +559,8 @@ pub const STATE_FULL: Cause = cause(
     "Raise AUTH0_DPOP_STORE, or shorten AUTH0_DPOP_WINDOW.",
 );
 pub const STATE_DOWN: Cause = cause(
-    "The state store does not answer, or was restarted without its data after the proof was made.",
-    "Try again after the time in Retry-After. The operator has to check the store.",
+    "The state store does not answer, or it was emptied, restarted or failed over after the proof was made. Without a store, the service itself was restarted since.",
+    "Make a new proof and try again after the time in Retry-After. If that fails too, the operator has to check the store.",
 );
 pub const ISSUER_SAYS_INACTIVE: Cause = cause(
     "The issuer says that the token is not active: it was revoked, it has expired, or the issuer never issued it.",

@@ -57,7 +57,7 @@ pub const PAGES: &[Page] = &[
     Page { code: "invalid_proof", when: "there is no DPoP proof, or the proof does not fit the request or the token (RFC 9449 §4.3)", causes: &[PROOF_MISSING, PROOF_FOR_OTHER_URL, PROOF_TIME, PROOF_FOR_OTHER_TOKEN, PROOF_MALFORMED] },
     Page { code: "nonce_required", when: "the proof has no current nonce of this service; the answer has one in `DPoP-Nonce`", causes: &[FIRST_NONCE, OTHER_REPLICA] },
     Page { code: "proof_replayed", when: "the proof was used before", causes: &[PROOF_REUSED, PROOF_STOLEN] },
-    Page { code: "state_unavailable", when: "the record of used proofs is full or cannot be reached, or the list of revoked tokens is too old; with `Retry-After`", causes: &[STATE_FULL, STATE_DOWN] },
+    Page { code: "state_unavailable", when: "the record of used proofs is full, cannot be reached or is younger than the proof, or the list of revoked tokens is too old; with `Retry-After`", causes: &[STATE_FULL, STATE_DOWN] },
     Page { code: "token_inactive", when: "the issuer's introspection endpoint says that the token is not active", causes: &[ISSUER_SAYS_INACTIVE, WRONG_ASKER] },
     Page { code: "introspection_unavailable", when: "the issuer's introspection endpoint gives no valid answer within 2 s, or the budget for unknown tokens is spent; with `Retry-After`", causes: &[INTROSPECTION_FAILS, INTROSPECTION_DENIED, MADE_UP_TOKENS] },
     Page { code: "token_revoked", when: "the token is on the list of revoked tokens", causes: &[ON_THE_LIST] },

@@ -60,11 +60,7 @@ fn found(probed: &Probed, config: &Config, section: &mut Section) {
                 section.add_more(Mark::Bad, "version", text, more);
             }
         }
-        None => section.add(
-            Mark::Note,
-            "version",
-            "not known: the user may not use INFO",
-        ),
+        None => section.add(Mark::Note, "version", "not known: INFO does not name it"),
     }
     match probed.eviction.as_deref() {
         Some("noeviction") => {

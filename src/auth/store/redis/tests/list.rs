@@ -1,11 +1,15 @@
 use std::{
     collections::BTreeSet,
-    sync::{Arc, Mutex},
-    time::{Duration, SystemTime},
+    sync::{Arc, Mutex, mpsc},
+    time::{Duration, Instant, SystemTime},
 };
 
-use super::{connected, server::RedisServer, until};
-use crate::auth::store::{Line, Store, Subscriber};
+use super::{
+    claim, connected, connected_with,
+    server::{Proxy, RedisServer, Replies},
+    until,
+};
+use crate::auth::store::{Claimed, Line, Store, Subscriber, lines::Subscription};
 
 /// The text and the expiry of each line.
 type Lines = BTreeSet<(Vec<u8>, Option<SystemTime>)>;
@@ -15,14 +19,20 @@ type Lines = BTreeSet<(Vec<u8>, Option<SystemTime>)>;
 struct Held(Arc<Mutex<Lines>>);
 
 impl Held {
+    /// Watches a store for as long as the store exists.
     fn watch(store: &Store) -> Self {
         let held = Self::default();
-        let (to, from) = (held.clone(), held.clone());
+        std::mem::forget(held.subscribe(store));
+        held
+    }
+
+    /// Watches a store until the returned value is dropped.
+    fn subscribe(&self, store: &Store) -> Subscription {
+        let (to, from) = (self.clone(), self.clone());
         store.watch(Subscriber {
             add: Box::new(move |lines| lines.into_iter().for_each(|line| to.add(line))),
             held: Box::new(move |with| from.lines().into_iter().for_each(with)),
-        });
-        held
+        })
     }
 
     fn add(&self, line: Line) {
@@ -198,4 +208,68 @@ async fn ignores_invalid_messages_and_members() {
         .await;
     until(|| async { held.has("good") }).await;
     assert_eq!(held.len(), 1);
+}
+
+/// Reading a long list takes longer than a claim may. It must not cost the connection.
+#[tokio::test]
+async fn reads_the_list_slowly_over_the_same_connection() {
+    let Some(server) = RedisServer::start() else {
+        return;
+    };
+    let proxy = Proxy::start(server.address()).await;
+    let store = connected_with(&proxy.url(), Duration::from_millis(100)).await;
+    until(|| async { store.health().is_synchronized }).await;
+    let connects = store.health().connects;
+    proxy.set(Replies::Late(Duration::from_millis(200)));
+    let _held = Held::watch(&store);
+    until(|| async { store.health().is_synchronized }).await;
+    assert_eq!(store.health().connects, connects);
+}
+
+/// A subscriber may take long to collect its lines. Claims and new lines must not wait for it.
+#[tokio::test]
+async fn claims_while_a_subscriber_collects_its_lines() {
+    const LONG: Duration = Duration::from_secs(5);
+    let Some(server) = RedisServer::start() else {
+        return;
+    };
+    let store = connected(&server.url()).await;
+    let (begun, mut begins) = tokio::sync::mpsc::unbounded_channel();
+    let (go_on, end) = mpsc::channel::<()>();
+    let (added, adds) = mpsc::channel();
+    let (end, begin) = (Mutex::new(end), Instant::now());
+    let _subscription = store.watch(Subscriber {
+        add: Box::new(move |lines| lines.into_iter().for_each(|line| added.send(line).unwrap())),
+        held: Box::new(move |_| {
+            begun.send(()).unwrap();
+            let _ = end.lock().unwrap().recv_timeout(LONG);
+        }),
+    });
+    begins.recv().await.unwrap();
+    assert_eq!(store.claim(claim("meanwhile")).await, Ok(Claimed::First));
+    store.publish(line("pushed")).await.unwrap();
+    assert_eq!(adds.try_recv().unwrap().text, b"pushed");
+    assert!(begin.elapsed() < LONG, "{:?}", begin.elapsed());
+    assert!(!store.health().is_synchronized);
+    go_on.send(()).unwrap();
+    until(|| async { store.health().is_synchronized }).await;
+}
+
+#[tokio::test]
+async fn forgets_a_subscriber_that_is_dropped() {
+    let Some(server) = RedisServer::start() else {
+        return;
+    };
+    let store = connected(&server.url()).await;
+    let held = Held::default();
+    let subscription = held.subscribe(&store);
+    assert!(Arc::strong_count(&held.0) > 1);
+    drop(subscription);
+    until(|| async { Arc::strong_count(&held.0) == 1 }).await;
+    // The next subscriber takes its place and has received nothing yet.
+    until(|| async { store.health().is_synchronized }).await;
+    let next = Held::watch(&store);
+    assert!(!store.health().is_synchronized);
+    until(|| async { store.health().is_synchronized }).await;
+    assert_eq!(next.len(), 0);
 }

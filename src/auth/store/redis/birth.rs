@@ -1,0 +1,60 @@
+//! The birth: the time from which on one process of the server remembers all keys.
+//!
+//! The store holds one such record. It names the process of the server by its `run_id`, which is
+//! another after every start. A server that starts from a snapshot, and a replica that is promoted,
+//! have the record of an earlier process and may lack keys. Their `run_id` shows it, and a new
+//! birth is recorded.
+//!
+//! A connection leads to one process for as long as it is open. So `INFO` is sent once for each
+//! connection, and a claim compares the record that it reads with that answer.
+
+use redis::{ErrorKind, Pipeline, RedisError, RedisResult, aio::MultiplexedConnection};
+
+/// Decides what happens to a record that the store has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Recorded {
+    Keep,
+    Replace,
+}
+
+/// Returns the value of a line `name:value` of `INFO`.
+pub(super) fn member_of<'i>(info: &'i str, name: &str) -> Option<&'i str> {
+    let mut lines = info.lines();
+    lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+}
+
+/// Returns the `run_id` of the server's process.
+pub(super) async fn run_id(commands: &mut MultiplexedConnection) -> RedisResult<String> {
+    let info: String = redis::cmd("INFO")
+        .arg("server")
+        .query_async(commands)
+        .await?;
+    let run_id = member_of(&info, "run_id").filter(|id| !id.is_empty());
+    let run_id = run_id.ok_or_else(|| {
+        let error = "the server's INFO has no run_id, which shows whether it was restarted";
+        RedisError::from((ErrorKind::UnexpectedReturnType, error))
+    })?;
+    Ok(run_id.to_owned())
+}
+
+/// Adds the commands that record a birth of the process `run_id` at `at`, in milliseconds since the
+/// Unix epoch, and return the record. They have two replies.
+pub(super) fn record(
+    pipeline: &mut Pipeline,
+    name: &str,
+    at: u64,
+    run_id: &str,
+    recorded: Recorded,
+) {
+    let set = pipeline.cmd("SET").arg(name).arg(format!("{at} {run_id}"));
+    if recorded == Recorded::Keep {
+        set.arg("NX");
+    }
+    pipeline.cmd("GET").arg(name);
+}
+
+/// Reads a record. `None` if it is of another process than `run_id`, or not a record.
+pub(super) fn parse(record: &[u8], run_id: &str) -> Option<u64> {
+    let (at, of) = std::str::from_utf8(record).ok()?.split_once(' ')?;
+    at.parse().ok().filter(|_| of == run_id)
+}
