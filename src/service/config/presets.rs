@@ -69,8 +69,13 @@ pub const PRESETS: &[Preset] = &[
         url: None,
         form: "https://login.microsoftonline.com/TENANT_ID/v2.0, or https://sts.windows.net/TENANT_ID/ for v1.0 tokens",
         fits: |name| {
+            // The others are national clouds, External ID and B2C.
             between(name, "https://login.microsoftonline.com/", "/v2.0")
                 || between(name, "https://sts.windows.net/", "/")
+                || name.starts_with("https://login.microsoftonline.us/")
+                || name.starts_with("https://login.partner.microsoftonline.cn/")
+                || name.contains(".ciamlogin.com/")
+                || name.contains(".b2clogin.com/")
         },
         field: None,
         note: None,
@@ -109,7 +114,9 @@ pub const PRESETS: &[Preset] = &[
         form: "https://HOST/realms/REALM, without a slash at the end",
         fits: |name| name.contains("/realms/") && !name.ends_with('/'),
         field: None,
-        note: None,
+        note: Some(
+            "groups come from a Group Membership mapper, whose values begin with / if Full group path is on. The built-in scope microprofile-jwt writes realm roles into groups",
+        ),
         fill: |settings| claims(settings, Some("realm_access.roles"), Some("groups")),
     },
     Preset {
@@ -127,13 +134,13 @@ pub const PRESETS: &[Preset] = &[
     },
     Preset {
         name: "google",
-        source: "https://developers.google.com/identity/openid-connect/openid-connect",
+        source: "https://cloud.google.com/docs/authentication/get-id-token",
         url: Some("https://accounts.google.com"),
         form: "https://accounts.google.com",
         fits: |name| name == "https://accounts.google.com",
         field: None,
         note: Some(
-            "these are ID tokens, of services that request one for your audience; never configure the client ID of a login as audience",
+            "these are ID tokens, and any service account of any Google Cloud project can get one for your audience; check sub, or email with email_verified. Never configure the client ID of a login as audience",
         ),
         fill: |settings| algorithms(settings, &[Algorithm::RS256]),
     },
@@ -144,7 +151,9 @@ pub const PRESETS: &[Preset] = &[
         form: "what the cluster's tokens have in iss, such as https://kubernetes.default.svc.cluster.local",
         fits: |_| true,
         field: None,
-        note: None,
+        note: Some(
+            "any service account of the cluster can get a token for any audience; check sub. The preset fetches the keys of the cluster in which the service runs",
+        ),
         fill: |settings| {
             algorithms(settings, &[Algorithm::RS256, Algorithm::ES256]);
             if settings.jwks_uri.is_none() && settings.jwks_file.is_none() {
@@ -161,10 +170,14 @@ pub const PRESETS: &[Preset] = &[
         source: "https://docs.github.com/en/actions/reference/security/oidc",
         url: Some("https://token.actions.githubusercontent.com"),
         form: "https://token.actions.githubusercontent.com",
-        fits: |name| name.starts_with("https://token.actions.githubusercontent.com"),
+        fits: |name| {
+            // An enterprise may have its name at the end.
+            let rest = name.strip_prefix("https://token.actions.githubusercontent.com");
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        },
         field: None,
         note: Some(
-            "any repository on GitHub gets tokens for any audience; check repository or sub, as with /auth?claim=repository:OWNER/NAME",
+            "any repository on GitHub gets tokens for any audience; check repository_id or repository_owner_id, as with /auth?claim=repository_id:ID, because names can be registered again by others",
         ),
         fill: |settings| algorithms(settings, &[Algorithm::RS256]),
     },
@@ -172,11 +185,11 @@ pub const PRESETS: &[Preset] = &[
         name: "clerk",
         source: "https://clerk.com/docs/guides/sessions/session-tokens",
         url: None,
-        form: "https://clerk.DOMAIN, the Frontend API URL, without a slash at the end",
+        form: "https://clerk.DOMAIN or https://NAME.clerk.accounts.dev, the Frontend API URL, without a slash at the end",
         fits: |name| name.starts_with("https://") && name.matches('/').count() == 2,
         field: None,
         note: Some(
-            "weaker than the default: session tokens have no aud, so the audiences are the origins of your pages, as azp has them",
+            "weaker than the default: session tokens have no aud, so the audiences are the origins of your pages, as azp has them. Tokens without azp are rejected",
         ),
         fill: |settings| {
             algorithms(settings, &[Algorithm::RS256]);
@@ -188,10 +201,12 @@ pub const PRESETS: &[Preset] = &[
         name: "workos",
         source: "https://workos.com/docs/reference/authkit/session-tokens/access-token",
         url: None,
-        form: "https://api.workos.com/user_management/CLIENT_ID, or your custom domain",
-        fits: |name| name.starts_with("https://") && name != "https://api.workos.com",
+        form: "what the tokens have in iss: https://api.workos.com/user_management/CLIENT_ID, https://api.workos.com, or your custom domain",
+        fits: |name| name.starts_with("https://"),
         field: None,
-        note: Some("access tokens have no aud by default; add one with a JWT template"),
+        note: Some(
+            "access tokens have no aud by default; add one with a JWT template. For every url but the first, set jwks_uri to https://api.workos.com/sso/jwks/CLIENT_ID",
+        ),
         fill: |settings| {
             algorithms(settings, &[Algorithm::RS256]);
             claims(settings, Some("role"), None);
@@ -212,7 +227,7 @@ pub const PRESETS: &[Preset] = &[
         fits: |name| name.ends_with("/auth/v1"),
         field: None,
         note: Some(
-            "the audience of every user of the project is authenticated; anonymous sign-ins have it too, with is_anonymous: true",
+            "the audience of every user of the project is authenticated; anonymous users have it too, with is_anonymous: true, and so have tokens of OAuth clients, with client_id",
         ),
         fill: |settings| {
             algorithms(settings, &[Algorithm::ES256, Algorithm::RS256]);

@@ -87,8 +87,8 @@ pub const OPAQUE: Cause = cause(
     "Request a JWT access token for this API. Most issuers make one only if the token request names the API, as audience, resource or scope.",
 );
 pub const AUTH0_OPAQUE: Cause = cause(
-    "The token is opaque: Auth0 issues opaque tokens for its own /userinfo, if the token request names no API.",
-    "Add audience, with the identifier of your API, to the token request, and fetch a new token.",
+    "The token is opaque: Auth0 issues opaque tokens for its own /userinfo, if the request names no API.",
+    "Add audience, with the identifier of your API, to the login (/authorize) or, without a user, to the token request, and fetch a new token.",
 );
 pub const ENCRYPTED: Cause = cause(
     "The token is encrypted (JWE), and this service has no key to decrypt it.",
@@ -208,11 +208,11 @@ pub const ID_TOKEN: Cause = cause(
 );
 pub const AUTH0_ID_TOKEN: Cause = cause(
     "This is an ID token. It tells an application who has logged in, and is not meant for an API.",
-    "Send the access_token of the token endpoint's answer and not its id_token, and name audience, the identifier of your API, in the token request.",
+    "Send the access_token of the token endpoint's answer and not its id_token, and name audience, the identifier of your API, in the login (/authorize) or, without a user, in the token request.",
 );
 pub const USERINFO_ONLY: Cause = cause(
-    "The token is only for the issuer's /userinfo: the token request named no audience.",
-    "Add audience, with the identifier of your API, to the token request, and fetch a new token.",
+    "The token is only for the issuer's /userinfo: the request named no audience.",
+    "Add audience, with the identifier of your API, to the login (/authorize) or, without a user, to the token request, and fetch a new token.",
 );
 pub const MANAGEMENT_API: Cause = cause(
     "The token is for Auth0's Management API.",
@@ -232,7 +232,7 @@ pub const FOR_ANOTHER_RESOURCE: Cause = cause(
 );
 pub const AUTH0_OTHER_API: Cause = cause(
     "The token is for another API.",
-    "Name the identifier of this API as audience in the token request. Applications, APIs shows the identifier.",
+    "Name the identifier of this API as audience in the login (/authorize) or, without a user, in the token request. Applications, APIs shows the identifier.",
 );
 pub const EXPIRED: Cause = cause(
     "The token has expired.",

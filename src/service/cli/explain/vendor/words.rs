@@ -8,16 +8,16 @@ const fn cause(what: &'static str, fix: &'static str) -> Cause {
 
 // Clerk: https://clerk.com/docs/backend-requests/resources/session-tokens
 pub(super) const CLERK_AUDIENCE: Cause = cause(
-    "Clerk's session tokens have no aud unless a JWT template adds one.",
-    "Create a JWT template in the Clerk Dashboard with \"aud\" set to the identifier of this API, and fetch tokens with getToken({ template: \"NAME\" }).",
+    "Clerk's session tokens have no aud.",
+    "Create a JWT template in the Clerk Dashboard with \"aud\" set to the identifier of this API, and send the custom JWT that getToken({ template: \"NAME\" }) returns.",
 );
 pub(super) const CLERK_OPAQUE: Cause = cause(
-    "This is an opaque token of Clerk: an OAuth token, a machine token or an API key, which only Clerk can verify.",
-    "Send a session token, from getToken(), or choose the JWT format where Clerk creates machine tokens.",
+    "This is an opaque machine token of Clerk (an OAuth access token, an M2M token or an API key), which only Clerk can verify.",
+    "Send a token from getToken(), or turn on the JWT format in Clerk's settings for OAuth applications or M2M tokens. API keys are always opaque.",
 );
 pub(super) const CLERK_SCOPE: Cause = cause(
     "Clerk's session tokens grant no scopes. The roles and permissions of an organization are in claims.",
-    "Have a JWT template add the claim scope, or check the organization's role and permissions in a handler.",
+    "Check the organization's role and permissions in a handler, or have a JWT template write the claim scope from {{user.public_metadata}}. Never write a fixed scope, because every user would have it.",
 );
 
 // Cloudflare: https://developers.cloudflare.com/cloudflare-one/access-controls/applications/http-apps/authorization-cookie/
@@ -37,7 +37,7 @@ pub(super) const CLOUDFLARE_SCOPE: Cause = cause(
 // Cognito: https://docs.aws.amazon.com/cognito/latest/developerguide/amazon-cognito-user-pools-using-the-access-token.html
 pub(super) const COGNITO_AUDIENCE: Cause = cause(
     "Cognito's access tokens have no aud, unless the client asked for one with resource. client_id names the client, not the API.",
-    "Add resource, with the identifier of this API, to the authorization request (resource binding). Or set AUTH0_AUDIENCE_CLAIM to client_id, and AUTH0_API_AUDIENCE to the clients whose tokens this API accepts.",
+    "For users, add resource with the identifier of this API to the authorization request (resource binding, in the Essentials and Plus plans). Or set AUTH0_AUDIENCE_CLAIM to client_id, and AUTH0_API_AUDIENCE to the clients whose tokens this API accepts.",
 );
 pub(super) const COGNITO_OTHER_API: Cause = cause(
     "The access token is bound to another API: its aud is the resource that the client asked for.",
@@ -48,14 +48,14 @@ pub(super) const COGNITO_ID_TOKEN: Cause = cause(
     "Send the access token, whose token_use is access.",
 );
 pub(super) const COGNITO_SCOPE: Cause = cause(
-    "The access token has no scope of this API. Tokens that come from InitiateAuth grant aws.cognito.signin.user.admin alone.",
-    "Define the scope in a resource server of the user pool, allow it for the app client, and fetch the token from /oauth2/token with RESOURCE_SERVER/SCOPE as scope.",
+    "The access token has no scope of this API. Tokens from InitiateAuth have only aws.cognito.signin.user.admin.",
+    "Define the scope in a resource server of the user pool, allow it for the app client, and request RESOURCE_SERVER/SCOPE as scope: at /oauth2/authorize for a user, at /oauth2/token for a client without a user.",
 );
 
 // Entra: https://learn.microsoft.com/entra/identity-platform/access-tokens
 pub(super) const ENTRA_GRAPH: Cause = cause(
-    "This access token is for Microsoft Graph or another API of Microsoft's. Only that API can verify it; a nonce in the header changes the signature.",
-    "Request a scope of your own API, such as api://APPLICATION_ID/SCOPE, and not one of Graph. One token cannot be for both.",
+    "This access token is for Microsoft Graph or another API of Microsoft's. Only that API is meant to verify it, and its format may be Microsoft's own.",
+    "Request a scope of your own API, such as api://CLIENT_ID/SCOPE, and not one of Graph. One token cannot be for both.",
 );
 pub(super) const ENTRA_V1_TOKEN: Cause = cause(
     "The token is a v1.0 token of this tenant (its issuer is sts.windows.net), and the v2.0 issuer is configured.",
@@ -70,7 +70,7 @@ pub(super) const ENTRA_COMMON: Cause = cause(
     "Write the tenant's ID into the issuer. To accept several tenants, list their issuers in AUTH0_ISSUER with commas between them.",
 );
 pub(super) const ENTRA_TENANT: Cause = cause(
-    "The token is from another tenant of Entra. All tenants sign with the same keys, and only iss tells them apart.",
+    "The token is from another tenant of Entra. Tenants share signing keys, and only iss tells them apart.",
     "Fetch the token from the tenant that is configured here. Configure the other tenant only if this API should trust it. AUTH0_ISSUER lists issuers with commas between them.",
 );
 pub(super) const ENTRA_OVERAGE: Cause = cause(
@@ -78,7 +78,7 @@ pub(super) const ENTRA_OVERAGE: Cause = cause(
     "Have the app registration emit only the groups that are assigned to the application, or use app roles, which are always in the token.",
 );
 pub(super) const ENTRA_SPELLING: Cause = cause(
-    "The token is for the same application under its other name: v1.0 tokens have the application ID URI (api://CLIENT_ID) in aud, v2.0 tokens the client ID alone.",
+    "The token is for the same application under its other name: v2.0 tokens have the client ID in aud, v1.0 tokens the client ID or the application ID URI, such as api://CLIENT_ID.",
     "Set AUTH0_API_AUDIENCE to the name that the token has in aud.",
 );
 pub(super) const ENTRA_AUDIENCE: Cause = cause(
@@ -136,12 +136,12 @@ pub(super) const GITHUB_ENTERPRISE: Cause = cause(
     "Configure the issuer of your own enterprise, exactly as its tokens have it in iss. All of them are signed with the same keys.",
 );
 pub(super) const GITHUB_TOKEN: Cause = cause(
-    "This is a token for GitHub's own API (GITHUB_TOKEN or a personal access token), which only GitHub can read.",
+    "This is a token for GitHub's own API (such as GITHUB_TOKEN or a personal access token), which is not for other services.",
     "Give the job the permission id-token: write, and send the OIDC token that the runner gets.",
 );
 pub(super) const GITHUB_SCOPE: Cause = cause(
     "The OIDC tokens of GitHub Actions grant no scopes: they identify the workflow.",
-    "Decide by claims such as repository, ref, environment or job_workflow_ref in a handler.",
+    "In a handler, decide by repository_id or repository_owner_id, and in addition by ref, environment or job_workflow_ref. Alone, these also fit the workflows of others.",
 );
 
 // Glewlwyd: https://github.com/babelouest/glewlwyd/blob/master/docs/OIDC.md#resource-indicators-rfc-8707
@@ -165,13 +165,13 @@ pub(super) const GOOGLE_ACCESS_TOKEN: Cause = cause(
 );
 pub(super) const GOOGLE_SCOPE: Cause = cause(
     "Google's ID tokens grant no scopes: they identify the caller.",
-    "Decide by the caller's email, together with email_verified, or by sub in a handler.",
+    "In a handler, decide by sub, or by email together with email_verified. email is there only if the caller requested it.",
 );
 
 // IAP: https://cloud.google.com/iap/docs/signed-headers-howto
 pub(super) const IAP_AUDIENCE: Cause = cause(
     "The token is for another backend of Identity-Aware Proxy.",
-    "Copy the audience of this backend, such as /projects/NUMBER/global/backendServices/ID, from Get JWT Audience Code in the console into AUTH0_API_AUDIENCE.",
+    "Copy the audience of this backend, such as /projects/NUMBER/global/backendServices/ID, from \"Get JWT audience code\" in the console into AUTH0_API_AUDIENCE.",
 );
 pub(super) const IAP_GOOGLE_TOKEN: Cause = cause(
     "This is the ID token with which a client logs in to Identity-Aware Proxy. The proxy adds its own token.",
@@ -184,7 +184,7 @@ pub(super) const IAP_SCOPE: Cause = cause(
 
 // Keycloak: https://www.keycloak.org/docs/latest/server_admin/#audience-support
 pub(super) const KEYCLOAK_AUDIENCE: Cause = cause(
-    "The token does not name this API: Keycloak writes account into aud, or nothing, until a mapper adds more.",
+    "The token does not name this API: Keycloak writes account into aud, or nothing, or the clients whose roles the user has, until a mapper adds more.",
     "Add an Audience mapper for this API to a client scope, and assign the scope to the client. Never accept account: almost every token of the realm has it.",
 );
 pub(super) const KEYCLOAK_OTHER_API: Cause = cause(
@@ -193,7 +193,7 @@ pub(super) const KEYCLOAK_OTHER_API: Cause = cause(
 );
 pub(super) const KEYCLOAK_ID_TOKEN: Cause = cause(
     "This is an ID token (its claim typ is ID), which is for the client in aud, not for an API.",
-    "Send the access_token of the token endpoint's answer, whose claim typ is Bearer.",
+    "Send the access_token of the token endpoint's answer, whose claim typ is Bearer or DPoP.",
 );
 pub(super) const KEYCLOAK_REFRESH: Cause = cause(
     "This is a refresh token of Keycloak (its claim typ is Refresh or Offline), which only Keycloak itself reads.",
@@ -205,7 +205,7 @@ pub(super) const KEYCLOAK_HOSTNAME: Cause = cause(
 );
 pub(super) const KEYCLOAK_SCOPE: Cause = cause(
     "The token lacks the scope: Keycloak grants a client's default client scopes, and optional ones only if the request names them.",
-    "Create a client scope of this name with Include in token scope on, assign it to the client, and request it if it is optional. Roles are in realm_access.roles.",
+    "Create a client scope of this name with Include in token scope on, assign it to the client, and request it if it is optional. Realm roles are in realm_access.roles.",
 );
 
 // Kubernetes: https://kubernetes.io/docs/reference/access-authn-authz/service-accounts-admin/
@@ -230,7 +230,7 @@ pub(super) const MCP_AUDIENCE: Cause = cause(
 
 // Okta: https://developer.okta.com/docs/concepts/auth-servers/
 pub(super) const OKTA_AUDIENCE: Cause = cause(
-    "The token is for another audience. Each custom authorization server of Okta has one, api://default at first.",
+    "The token is for another audience. Each custom authorization server of Okta has its own; that of the server default is api://default.",
     "Compare AUTH0_API_AUDIENCE with Audience in the settings of the authorization server, under Security, API, and fetch the token from that server.",
 );
 pub(super) const OKTA_ORG: Cause = cause(
@@ -259,7 +259,7 @@ pub(super) const STYTCH_OPAQUE: Cause = cause(
 // Supabase: https://supabase.com/docs/guides/auth/jwts
 pub(super) const SUPABASE_AUDIENCE: Cause = cause(
     "Supabase writes authenticated into the aud of every signed-in user, and another audience is configured.",
-    "Set AUTH0_API_AUDIENCE to authenticated: a project of Supabase is one API. Anonymous users have it as well, with is_anonymous.",
+    "Set AUTH0_API_AUDIENCE to authenticated. Anonymous users have it as well, with is_anonymous, and so have the tokens of OAuth clients, with client_id.",
 );
 pub(super) const SUPABASE_API_KEY: Cause = cause(
     "This is an API key of the Supabase project (anon, publishable, service_role or secret), not the token of a user.",
