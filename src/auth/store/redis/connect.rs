@@ -134,7 +134,7 @@ async fn handshake(
 }
 
 /// The settings of TLS: the certificate authorities of the system or of `SSL_CERT_FILE` are trusted.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Tls(OnceCell<TlsConnector>);
 
 impl Tls {
