@@ -1,4 +1,4 @@
-//! [`Reason`]: why a key was left out of a set.
+//! [`Reason`]: why a key was left out of a set. `key_set.rs` decides what a token with its `kid` gets.
 //!
 //! The log, `check`, `explain` and the metrics show the reason and the `kid` to operators. It
 //! quotes at most 80 characters of the issuer's document.

@@ -329,8 +329,8 @@ impl Extract {
         }
     }
 
-    /// Combines the claims with their payload. Only `verifier.rs` calls this, after it has verified
-    /// the signature.
+    /// Combines the claims with their payload. Call this only after the signature is verified, or with
+    /// an introspection answer that is active.
     pub(crate) fn verified(
         self,
         payload: String,

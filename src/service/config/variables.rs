@@ -352,7 +352,7 @@ variables! {
         default: "ES256,ES384,EdDSA,PS256,RS256",
         meaning: "The accepted signature algorithms of DPoP proofs, separated by commas.",
         example: "ES256,EdDSA",
-        expects: "some of ES256, ES384, EdDSA, RS256, RS384, RS512, PS256, PS384, PS512",
+        expects: "some of ES256, ES384, ES512, EdDSA, RS256, RS384, RS512, PS256, PS384, PS512",
         parse: value::proof_algorithm,
     }
 

@@ -145,6 +145,7 @@ fn algorithm_of(jwk: &Value) -> Option<Algorithm> {
         ("RSA", _) => Some("RS256"),
         (_, Some("P-256")) => Some("ES256"),
         (_, Some("P-384")) => Some("ES384"),
+        (_, Some("P-521")) => Some("ES512"),
         (_, Some("Ed25519")) => Some("EdDSA"),
         _ => None,
     });
