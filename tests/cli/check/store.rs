@@ -7,7 +7,7 @@ use crate::support::{redis::RedisServer, world::World};
 
 /// The permissions that `check` lists. Everything works with them.
 const RIGHTS: &str = "~warp-bearer:* &warp-bearer:* +set +get +zadd +zscan +zremrangebyscore \
-                      +publish +subscribe +hello +select +client +time +info +ping";
+                      +publish +subscribe +hello +select +time +info +ping";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_can_be_used_is_told_so() {
@@ -40,6 +40,21 @@ async fn a_store_that_can_be_used_is_told_so() {
         .command(&["EXISTS", "warp-bearer:list", "warp-bearer:birth"])
         .await;
     assert_eq!(list, ":0");
+}
+
+/// The user of the shipped manifest has these rights, on top of none.
+#[test]
+fn the_manifest_of_valkey_grants_the_rights() {
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/deploy/kubernetes/valkey/valkey.yaml"
+    );
+    let manifest = std::fs::read_to_string(path).unwrap();
+    let line = manifest.lines().map(str::trim);
+    let mut users = line.filter_map(|line| line.strip_prefix("user warp-bearer on #HASH "));
+    let granted = users.next().expect("the user");
+    assert_eq!(granted.replace(" -@all", ""), RIGHTS);
+    assert!(granted.contains(" -@all "), "{granted}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

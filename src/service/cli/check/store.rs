@@ -141,4 +141,4 @@ fn way_out(error: &ProbeError) -> String {
 
 /// The permissions that the service's user needs.
 const RIGHTS: &str = "~warp-bearer:* &warp-bearer:* +set +get +zadd +zscan +zremrangebyscore \
-                      +publish +subscribe +hello +select +client +time +info +ping";
+                      +publish +subscribe +hello +select +time +info +ping";
