@@ -516,9 +516,7 @@ fn signature(facts: &Facts<'_>) -> Cause {
 
 /// Returns the minimum length of an algorithm's signatures in bytes.
 fn shortest(algorithm: Algorithm) -> usize {
-    use Algorithm::{
-        ES256, ES384, ES512, EdDSA, HS256, PS256, PS384, PS512, RS256, RS384, RS512,
-    };
+    use Algorithm::{ES256, ES384, ES512, EdDSA, HS256, PS256, PS384, PS512, RS256, RS384, RS512};
     match algorithm {
         HS256 => 32,
         ES256 | EdDSA => 64,
