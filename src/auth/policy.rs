@@ -235,7 +235,8 @@ pub const fn claim(name: &'static str, wanted: Wanted) -> Policy {
 #[cfg(feature = "service")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RuleKind<'p> {
-    Permission,
+    /// The name of the permission. `None` if one of several would be enough.
+    Permission(Option<&'p str>),
     Role(&'p str),
     Group(&'p str),
     Claim,
@@ -440,12 +441,12 @@ impl Rule {
         match self {
             Self::All(rules) => rules.iter().find_map(|rule| rule.unmet_kind(claims)),
             Self::Scope(_) => None,
-            Self::Permission(_) => Some(RuleKind::Permission),
+            Self::Permission(name) => Some(RuleKind::Permission(Some(name))),
             Self::Role(name) => Some(RuleKind::Role(name)),
             Self::Group(name) => Some(RuleKind::Group(name)),
             Self::Claim(..) => Some(RuleKind::Claim),
             Self::Any(rules) if rules.iter().any(|rule| matches!(rule, Self::Permission(_))) => {
-                Some(RuleKind::Permission)
+                Some(RuleKind::Permission(None))
             }
             Self::Any(_) | Self::IssuedTo(_) | Self::Acr(_) | Self::MaxAuthAge(_) | Self::Bound => {
                 Some(RuleKind::Other)

@@ -73,6 +73,9 @@ fn certificate(error: &CertificateError) -> Option<String> {
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
             "its certificate is not for a server (extendedKeyUsage lacks serverAuth)"
         }
+        CertificateError::Other(other) if other.to_string().contains("EkuError") => {
+            "its certificate is not for a server (extendedKeyUsage lacks serverAuth)"
+        }
         // rustls has no variant for this error of webpki.
         CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
             "its certificate is that of a certificate authority (CA:TRUE); a server needs one with \
@@ -115,6 +118,7 @@ mod tests {
             (names(&[]), Some("no name in subjectAltName")),
             (CertificateError::InvalidPurpose, Some("not for a server")),
             (other("CaUsedAsEndEntity"), Some("CA:FALSE")),
+            (other("EkuError"), Some("lacks serverAuth")),
             (other("SomethingElse"), None),
             (CertificateError::BadEncoding, None),
         ];

@@ -34,7 +34,18 @@ pub(in crate::service) fn fetch_advice(
 
 /// Returns the advice in terms of variables.
 fn for_variables(error: &FetchError, wanted: Wanted<'_>, context: &Context<'_>) -> String {
-    let from_file = "or set AUTH0_JWKS_FILE to a file with its keys";
+    let is_table = !context.config.tables.is_empty();
+    // The variables for keys are for one issuer only.
+    let is_among_several = context.config.issuers.len() > 1 && !is_table;
+    let from_file = match &context.config.jwks_uri {
+        _ if is_among_several => {
+            "or list the issuers in ISSUERS_FILE instead of AUTH0_ISSUER, with jwks_file for this one"
+        }
+        Some(_) if !is_table => {
+            "or remove AUTH0_JWKS_URI and set AUTH0_JWKS_FILE to a file with its keys"
+        }
+        _ => "or set AUTH0_JWKS_FILE to a file with its keys",
+    };
     if context.config.jwks_file.is_some() {
         return "write the issuer's key set to the file of AUTH0_JWKS_FILE".to_owned();
     }
@@ -57,7 +68,7 @@ fn for_variables(error: &FetchError, wanted: Wanted<'_>, context: &Context<'_>) 
                 ..
             },
             _,
-        ) => login(context),
+        ) => login(context, is_among_several),
         (FetchError::Status { status, .. }, _)
             if status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS =>
         {
@@ -69,6 +80,13 @@ fn for_variables(error: &FetchError, wanted: Wanted<'_>, context: &Context<'_>) 
         (FetchError::File(..), _) => {
             "let the service read the file, which the issuer's table names as ca_file or \
              fetch_token_file"
+                .to_owned()
+        }
+        (FetchError::WrongIssuer { found, .. }, _) if is_among_several => {
+            format!("configure the name that tokens have in iss, which may be {found}")
+        }
+        _ if is_among_several => {
+            "list the issuers in ISSUERS_FILE instead of AUTH0_ISSUER, with jwks_uri or jwks_file for this one"
                 .to_owned()
         }
         (FetchError::WrongIssuer { found, .. }, Wanted::Metadata { jwks_uri }) => {
@@ -124,7 +142,12 @@ fn own_authorities(table: &IssuerSettings) -> Option<String> {
 }
 
 /// Returns the advice for documents that require credentials, as on Kubernetes.
-fn login(context: &Context<'_>) -> String {
+fn login(context: &Context<'_>, is_among_several: bool) -> String {
+    if is_among_several {
+        return "it requires a login; list the issuers in ISSUERS_FILE instead of AUTH0_ISSUER, with \
+                fetch_token_file or jwks_file for this one"
+            .to_owned();
+    }
     let file = "AUTH0_JWKS_FILE to a file with its keys (from Kubernetes: kubectl get --raw /openid/v1/jwks)";
     match context.config.tables.first() {
         Some(table) if table.fetch_token_file.is_some() => format!(
@@ -135,8 +158,8 @@ fn login(context: &Context<'_>) -> String {
              it accepts, or set {file}"
         ),
         None => format!(
-            "it requires a login; set {file}, or ISSUERS_FILE, whose tables have fetch_token_file for a \
-             token that it accepts"
+            "it requires a login; set {file}, or list the issuer in ISSUERS_FILE instead of AUTH0_ISSUER, with \
+             fetch_token_file for a token that it accepts"
         ),
     }
 }

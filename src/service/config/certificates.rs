@@ -25,7 +25,9 @@ pub(super) fn client_auth(reader: &mut Reader) -> ClientAuth {
 pub(super) fn source(reader: &mut Reader, clients: &ClientAuth) -> Option<CertificateSource> {
     let (requested, certificate) = (TLS_CLIENT_CERT.name(), TLS_CERT_FILE.name());
     let is_requested = *clients != ClientAuth::Off;
-    if is_requested && !reader.is_set(certificate) {
+    // A value with a fault may be meant as one that needs the certificate.
+    let may_be_requested = is_requested || reader.has_fault(requested);
+    if may_be_requested && !reader.is_set(certificate) {
         reader.fault(
             certificate,
             format_args!("not set, but {requested} is; a client shows its certificate in a TLS handshake with this service"),

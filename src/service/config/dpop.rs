@@ -66,7 +66,9 @@ pub(super) fn check(reader: &mut Reader, dpop: &Dpop) {
     let is_on = dpop.mode != DpopMode::Off;
     let url_has_fault =
         reader.has_fault(PUBLIC_URL.name()) || reader.has_fault(AUTH0_RESOURCE.name());
-    if is_on && dpop.public_url.is_none() && !url_has_fault {
+    // A value with a fault may be meant as one that needs the URL.
+    let may_be_on = is_on || reader.has_fault(AUTH0_DPOP.name());
+    if may_be_on && dpop.public_url.is_none() && !url_has_fault {
         reader.missing(
             &[PUBLIC_URL.name()],
             "AUTH0_DPOP needs it to check proofs; set it to the URL that clients use, such as https://api.example.com, or set AUTH0_DPOP to off",

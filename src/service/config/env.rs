@@ -20,7 +20,7 @@ use crate::{
         origin::{DOT_ENV, ENV_FILE, Origin},
         reader::PORT,
         terminal::TerminalVariables,
-        variables,
+        value, variables,
     },
 };
 
@@ -64,7 +64,7 @@ impl Environment {
         match file {
             None => Self::merge(env::vars_os(), fs::read(DOT_ENV), DOT_ENV),
             Some(path) => match fs::read(path) {
-                Err(error) => Err(unreadable(&error, ENV_FILE).into()),
+                Err(error) => Err(not_read(&error, path).into()),
                 read => Self::merge(env::vars_os(), read, ENV_FILE),
             },
         }
@@ -76,7 +76,7 @@ impl Environment {
     /// Returns a fault if the file cannot be read, with the line number.
     pub fn read_file(path: &Path) -> Result<Self, Faults> {
         match fs::read(path) {
-            Err(error) => Err(unreadable(&error, ENV_FILE).into()),
+            Err(error) => Err(not_read(&error, path).into()),
             read => Self::merge(std::iter::empty(), read, ENV_FILE),
         }
     }
@@ -236,6 +236,16 @@ fn near_miss(entry: &Entry, origin: Origin) -> Option<Warning> {
     let name = ShownText::new(&entry.name).to_string();
     let text = format_args!("not read; did you mean {known}?");
     Some(Warning::new(&name, text).with_origin(|_| Some(origin)))
+}
+
+/// Returns the fault of a file that the command line names.
+fn not_read(error: &io::Error, path: &Path) -> Fault {
+    let path = ShownText::new(&path.to_string_lossy()).to_string();
+    let why = value::cannot_read(error);
+    Fault::new(
+        &path,
+        format_args!("{why}; give the path of a file of variables, NAME=value on each line"),
+    )
 }
 
 fn unreadable(error: &io::Error, file: &str) -> Fault {

@@ -482,6 +482,8 @@ fn parse_text<T>(
 ) -> Result<T, Wrong> {
     let parsed = if is_placeholder(text) {
         Err(InvalidValue::new("is a placeholder"))
+    } else if let Some(invalid) = value::mangled(text, false).filter(|_| !is_secret) {
+        Err(invalid)
     } else {
         parse(text)
     };
@@ -660,7 +662,10 @@ groups_at = "groups.all"
             (&format!("{issuer}introspection_client_id = \"api\""), vec![format!("issuers.toml:1: {of}, introspection: not set, but its other options are; set opaque or always")]),
             (&format!("{issuer}tenants = [\"t\"]"), vec![format!("issuers.toml:1: {of}, tenants: set, but url has no {{tenantid}}")]),
             ("[[issuer]]\nurl = \"https://a.example/{tenantid}/v2.0\"", vec!["issuers.toml:1: in [[issuer]] \"https://a.example/{tenantid}/v2.0\", tenants: not set, but url has {tenantid}; list the tenants that may sign in".to_owned()]),
-            ("[[issuer]]\nurl = \"http://a.example/\"", vec!["issuers.toml:1: in [[issuer]] \"http://a.example/\", url: found \"http://a.example/\", which is not https; did you mean https://a.example/?".to_owned()]),
+            ("[[issuer]]\nurl = \"http://a.example/\"", vec!["issuers.toml:1: in [[issuer]] \"http://a.example/\", url: found \"http://a.example/\", which is not https; did you mean https://a.example/? Or if iss is exactly this, set jwks_uri to the https address of its keys, or jwks_file to a file with them".to_owned()]),
+            (&format!("{issuer}roles_at = \"a..b\""), vec![format!("issuers.toml:3: {of}, roles_at: found \"a..b\", which has an empty name between its dots; give the name of a claim, or a path such as realm_access.roles")]),
+            (&format!("{issuer}groups_at = \"a.\""), vec![format!("issuers.toml:3: {of}, groups_at: found \"a.\", which has an empty name between its dots; give the name of a claim, or a path such as realm_access.roles")]),
+            (&format!("{issuer}audiences = [\"${{API}}\"]"), vec![format!("issuers.toml:3: {of}, audiences: found \"${{API}}\", which has a variable in it; set the value itself, because no variable is replaced here")]),
         ];
         for (text, expected) in rows {
             assert_eq!(parsed(text).unwrap_err(), expected, "{text}");

@@ -12,7 +12,7 @@ use crate::{
         invalid::{InvalidValue, Parsed},
         needed,
         terminal::TerminalVariables,
-        value::is_placeholder,
+        value::{is_placeholder, mangled},
         variable::{Optional, Variable, WithDefault},
         variables,
     },
@@ -200,10 +200,14 @@ impl Reader {
         text: &str,
         parse: fn(&str) -> Parsed<T>,
     ) -> Option<T> {
+        // A realm is free text, in which a `#` may stand.
+        let is_free_text = variable.name == variables::AUTH0_REALM.name();
         let parsed = if is_quoted(text) {
             Err(still_quoted())
         } else if is_placeholder(text) {
             Err(InvalidValue::new("is a placeholder"))
+        } else if let Some(invalid) = mangled(text, is_free_text).filter(|_| !variable.is_secret) {
+            Err(invalid)
         } else {
             parse(text)
         };

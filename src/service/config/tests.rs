@@ -331,20 +331,35 @@ fn rejects_issuers_that_are_not_https_urls() {
         ("an angle bracket", "AUTH0_ISSUER", "https://<tenant>.auth0.com/", "is a placeholder"),
         ("a brace", "AUTH0_ISSUER", "https://{yourDomain}/", "is a placeholder"),
         ("no scheme", "AUTH0_ISSUER", "tenant.auth0.com", "is not a URL; did you mean https://tenant.auth0.com/?"),
-        ("no URL", "AUTH0_ISSUER", "not a url", "contains a space or a control character"),
-        ("a name with a path", "AUTH0_ISSUER", "stytch.com/project-1", "is not a URL; did you mean https://stytch.com/project-1/? Or if iss is exactly this, set AUTH0_JWKS_URI to the https address of its keys, or AUTH0_JWKS_FILE to a file with them"),
+        ("no URL", "AUTH0_ISSUER", "https://not a url", "contains a space or a control character"),
+        ("two URLs", "AUTH0_ISSUER", "https://a.example/;https://b.example/", "is more than one URL; separate several issuers by commas"),
+        ("a name with a space", "AUTH0_ISSUER", "My Issuer", "contains a character that is not allowed in URLs; if iss is exactly this, set AUTH0_JWKS_URI to the https address of its keys, or AUTH0_JWKS_FILE to a file with them"),
+        ("a domain alone", "AUTH0_ISSUER", "accounts.google.com", "is not a URL; did you mean https://accounts.google.com/? Or if iss is exactly this, set AUTH0_JWKS_URI to the https address of its keys, or AUTH0_JWKS_FILE to a file with them"),
+        ("a name with a path", "AUTH0_ISSUER", "stytch.com/project-1", "is not a URL; did you mean https://stytch.com/project-1? Or if iss is exactly this, set AUTH0_JWKS_URI to the https address of its keys, or AUTH0_JWKS_FILE to a file with them"),
         ("a name alone", "AUTH0_ISSUER", "my-auth-server", "is not a URL; if iss is exactly this, set AUTH0_JWKS_URI to the https address of its keys, or AUTH0_JWKS_FILE to a file with them"),
         ("a URN", "AUTH0_ISSUER", "urn:issuer:a", "is not a URL; if iss is exactly this, set AUTH0_JWKS_URI to the https address of its keys, or AUTH0_JWKS_FILE to a file with them"),
         ("a DID", "AUTH0_ISSUER", "did:web:example.com", "is not a URL; if iss is exactly this, set AUTH0_JWKS_URI to the https address of its keys, or AUTH0_JWKS_FILE to a file with them"),
         ("a SPIFFE ID", "AUTH0_ISSUER", "spiffe://td/x", "is not https; if iss is exactly this, set AUTH0_JWKS_URI to the https address of its keys, or AUTH0_JWKS_FILE to a file with them"),
         ("a name of a network", "AUTH0_ISSUER", "http://keycloak:8080/realms/r", "is not https; if iss is exactly this, set AUTH0_JWKS_URI to the https address of its keys, or AUTH0_JWKS_FILE to a file with them"),
         ("not https", "AUTH0_ISSUER", "http://tenant.auth0.com/", "is not https; did you mean https://tenant.auth0.com/?"),
-        ("almost loopback", "AUTH0_ISSUER", "http://127.0.0.1.example.com/", "is not https; did you mean https://127.0.0.1.example.com/?"),
+        ("almost loopback", "AUTH0_ISSUER", "http://127.0.0.1.example.com/", "is not https; did you mean https://127.0.0.1.example.com/? Or if iss is exactly this, set AUTH0_JWKS_URI to the https address of its keys, or AUTH0_JWKS_FILE to a file with them"),
         ("another scheme", "AUTH0_ISSUER", "ftp://tenant.auth0.com/", "is not https; if iss is exactly this, set AUTH0_JWKS_URI to the https address of its keys, or AUTH0_JWKS_FILE to a file with them"),
         ("no host", "AUTH0_ISSUER", "https:///path", "has no host"),
         ("a document", "AUTH0_ISSUER", "https://a/.well-known/openid-configuration", "is the address of a document; set the issuer that this document names"),
         ("two lines", "AUTH0_ISSUER", "https://a/\nb", "contains a space or a control character"),
     ]);
+}
+
+#[test]
+fn names_the_way_out_for_an_issuer_that_is_an_account() {
+    let account = ("AUTH0_ISSUER", "robot@shop.iam.gserviceaccount.com");
+    let found = faults(with(&[account]));
+    assert!(
+        found[0].contains("if iss is exactly this, set AUTH0_JWKS_URI"),
+        "{found:?}"
+    );
+    let other = faults(with(&[("AUTH0_ISSUER", "me:pass@a")]));
+    assert!(!other[0].contains("if iss is exactly this"), "{other:?}");
 }
 
 #[test]
@@ -357,6 +372,8 @@ fn rejects_unsupported_algorithms() {
         ("a curve", "AUTH0_ALGORITHMS", "ed25519", "is not a known algorithm; did you mean Ed25519?"),
         ("far off", "AUTH0_ALGORITHMS", "Blowfish", "is not a known algorithm"),
         ("none", "AUTH0_ALGORITHMS", "none", "would accept unsigned tokens, and is never allowed (RFC 8725 §3.2)"),
+        ("spaces instead of commas", "AUTH0_ALGORITHMS", "RS256 ES256", "is more than one algorithm; did you mean RS256,ES256?"),
+        ("a hash", "AUTH0_ALGORITHMS", "SHA256", "is not a known algorithm"),
         ("HMAC", "AUTH0_ALGORITHMS", "HS512", "is not supported; HS256 is the only supported algorithm with a secret"),
         ("another curve", "AUTH0_ALGORITHMS", "ES256K", "is not supported; of ECDSA, only ES256, ES384 and ES512 are supported"),
     ]);
@@ -368,7 +385,11 @@ fn rejects_invalid_key_sources() {
     assert_refused(&[
         ("two addresses", "AUTH0_JWKS_URI", "https://a/keys,https://b/keys", "is more than one URL; keep one"),
         ("not https", "AUTH0_JWKS_URI", "http://a/keys", "is not https; did you mean https://a/keys?"),
-        ("a URL", "AUTH0_JWKS_FILE", "https://a/keys", "is a URL"),
+        ("a URL", "AUTH0_JWKS_FILE", "https://a/keys", "is a URL; set AUTH0_JWKS_URI to it instead"),
+        ("the content of a file", "AUTH0_JWKS_FILE", "{\"keys\":[]}", "is the content of a key set; set the path of a file with it instead"),
+        ("a path", "AUTH0_JWKS_URI", "/etc/keys.json", "is a path; set AUTH0_JWKS_FILE to it instead"),
+        ("the name of a file", "AUTH0_JWKS_URI", "jwks.json", "is a path; set AUTH0_JWKS_FILE to it instead"),
+        ("no scheme, with a path", "AUTH0_JWKS_URI", "a.example/keys", "is not a URL; did you mean https://a.example/keys?"),
     ]);
 }
 
@@ -381,7 +402,7 @@ fn rejects_durations_without_a_unit_or_out_of_range() {
         ("a word", "AUTH0_JWKS_TTL", "never", "is not a duration"),
         ("a long unit", "AUTH0_JWKS_COOLDOWN", "5min", "is not a duration; did you mean 5m?"),
         ("a space", "AUTH0_JWKS_STALE", "5 s", "is not a duration; did you mean 5s?"),
-        ("days", "AUTH0_JWKS_STALE", "1d", "is not a duration"),
+        ("days", "AUTH0_JWKS_STALE", "1d", "is not a duration; did you mean 24h?"),
         ("two units", "AUTH0_JWKS_STALE", "1h30m", "is not a duration"),
         ("a fraction", "AUTH0_JWKS_TIMEOUT", "1.5s", "is not a duration"),
         ("negative", "AUTH0_LEEWAY", "-5s", "is not a duration"),
@@ -437,6 +458,9 @@ fn rejects_limits_out_of_range() {
         ("too much", "MAX_BODY_BYTES", "18446744073709551615MiB", "is out of range"),
         ("no end", "REQUEST_TIMEOUT", "0s", "is out of range; give 1ms to 8760h"),
         ("no unit", "SHUTDOWN_GRACE", "5", "has no unit; did you mean 5s?"),
+        ("no port", "METRICS_LISTEN", "127.0.0.1", "is not an address with a port; did you mean 127.0.0.1:9090?"),
+        ("IPv6 without brackets", "LISTEN", "::1:8000", "is not an address with a port; did you mean [::1]:8000?"),
+        ("IPv6 without a port", "LISTEN", "fe80::1", "is not an address with a port; did you mean [fe80::1]:8000?"),
         ("a name", "METRICS_LISTEN", "localhost:9090", "is not an address with a port; did you mean 127.0.0.1:9090?"),
     ]);
 }
@@ -450,7 +474,7 @@ fn rejects_invalid_profiles_scopes_and_resources() {
         ("no time at all", "AUTH0_TOKEN_MAX_AGE", "0s", "is out of range; give 1ms to 8760h"),
         ("a comma", "AUTH0_REQUIRED_SCOPE", "a,b", "has a comma in it; separate several scopes by single spaces (RFC 6749 §3.3)"),
         ("two spaces", "AUTH0_REQUIRED_SCOPE", "a  b", "is not a list of scopes"),
-        ("a quote", "AUTH0_REQUIRED_SCOPE", "a\"", "is not a list of scopes"),
+        ("a quote", "AUTH0_REQUIRED_SCOPE", "a\"b", "is not a list of scopes"),
         ("scopes with a comma", "AUTH0_RESOURCE_SCOPES", "a,b", "has a comma in it; separate several scopes by single spaces (RFC 6749 §3.3)"),
         ("two spaces", "AUTH0_RESOURCE_SCOPES", "a  b", "is not a list of scopes"),
         ("offline_access", "AUTH0_RESOURCE_SCOPES", "a offline_access", "names offline_access; remove it: it asks the issuer for a refresh token and is not a scope of an API"),
@@ -490,9 +514,6 @@ fn dpop_is_allowed_once_the_public_url_is_known() {
 fn rejects_invalid_settings_of_dpop() {
     #[rustfmt::skip]
     assert_refused(&[
-        ("a switch", "AUTH0_DPOP", "on", "is none of off, allowed and required; did you mean allowed?"),
-        ("a slip", "AUTH0_DPOP", "require", "is none of off, allowed and required; did you mean required?"),
-        ("far off", "AUTH0_DPOP", "strict", "is none of off, allowed and required"),
         ("no URL", "PUBLIC_URL", "api.example.com", "is not a URL; did you mean https://api.example.com/?"),
         ("no https", "PUBLIC_URL", "http://api.example.com", "is not https; did you mean https://api.example.com?"),
         ("two URLs", "PUBLIC_URL", "https://a.example,https://b.example", "has a comma in it; set one URL, the one that clients use"),
@@ -504,6 +525,17 @@ fn rejects_invalid_settings_of_dpop() {
         ("another word", "AUTH0_DPOP_NONCE", "allowed", "is neither off nor required"),
         ("too small a store", "AUTH0_DPOP_STORE", "1KiB", "is out of range"),
     ]);
+    // What is suggested needs the URL as well, so both faults come at once.
+    for (mode, why) in [
+        ("on", "did you mean allowed?"),
+        ("require", "did you mean required?"),
+        ("strict", "give off, allowed or required"),
+    ] {
+        let found = faults(with(&[("AUTH0_DPOP", mode)]));
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert!(found[0].ends_with(why), "{found:?}");
+        assert!(found[1].starts_with("PUBLIC_URL: not set"), "{found:?}");
+    }
     for mode in ["allowed", "required"] {
         let found = faults(with(&[("AUTH0_DPOP", mode)]));
         assert_eq!(found.len(), 1, "{found:?}");
@@ -553,6 +585,63 @@ fn rejects_a_value_that_is_still_in_quotes() {
     assert_eq!(each, [fault]);
 }
 
+/// K11: what docker, systemd, an editor or a template leaves in a value.
+#[test]
+fn rejects_what_was_left_in_a_value() {
+    const VARIABLE: &str =
+        "has a variable in it; set the value itself, because no variable is replaced here";
+    const QUOTE: &str = "begins or ends with a quote; remove the quotes";
+    const LIST: &str = "is a JSON list; separate the items by commas, without brackets and quotes";
+    const COMMENT: &str = "has a comment in it; remove it: docker --env-file and systemd read it as a part of the value";
+    let invisible = |code: &str| {
+        format!("has a character in it that is not visible; type the value again without {code}")
+    };
+    #[rustfmt::skip]
+    assert_refused(&[
+        ("a quote at the start", "AUTH0_ISSUER", "\"https://a.example/", QUOTE),
+        ("a quote at the end", "AUTH0_API_AUDIENCE", "urn:a'", QUOTE),
+        ("typographic quotes", "AUTH0_API_AUDIENCE", "“urn:a”", QUOTE),
+        ("backticks", "AUTH0_API_AUDIENCE", "`urn:a`", QUOTE),
+        ("a list in JSON", "AUTH0_ALGORITHMS", "[\"RS256\"]", LIST),
+        ("a list of audiences in JSON", "AUTH0_API_AUDIENCE", "['urn:a']", LIST),
+        ("a variable of compose", "AUTH0_API_AUDIENCE", "${API_AUDIENCE}", VARIABLE),
+        ("a variable of a shell", "AUTH0_API_AUDIENCE", "$API_AUDIENCE", VARIABLE),
+        ("a variable of Kubernetes", "AUTH0_API_AUDIENCE", "https://$(HOST)/", VARIABLE),
+        ("a variable of Windows", "AUTH0_API_AUDIENCE", "%API_AUDIENCE%", VARIABLE),
+        ("a template", "AUTH0_API_AUDIENCE", "{{ audience }}", VARIABLE),
+    ]);
+    for (value, code) in [("\u{200b}urn:a", "U+200B"), ("urn:\u{a0}a", "U+00A0")] {
+        assert_refused(&[(code, "AUTH0_API_AUDIENCE", value, &invisible(code))]);
+    }
+    // The text after the `#` is not shown, because in a URL it may be a secret.
+    for (name, value) in [
+        ("AUTH0_REQUIRED_SCOPE", "use:it # mine"),
+        ("LISTEN", "127.0.0.1:80 # mine"),
+    ] {
+        let found = faults(with(&[(name, value)]));
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].ends_with(COMMENT), "{found:?}");
+    }
+    let realm = config(&[("AUTH0_REALM", "shop # 1")]).realm;
+    assert_eq!(realm, "shop # 1");
+}
+
+#[test]
+fn rejects_paths_with_an_empty_name() {
+    const EMPTY: &str = "has an empty name between its dots; give the name of a claim, or a path such as realm_access.roles";
+    assert_refused(&[
+        ("in the middle", "AUTH0_ROLES_AT", "a..b", EMPTY),
+        ("at the start", "AUTH0_GROUPS_AT", ".a", EMPTY),
+        ("at the end", "AUTH0_ROLES_AT", "a.", EMPTY),
+        (
+            "JSONPath",
+            "AUTH0_ROLES_AT",
+            "$.realm_access.roles",
+            "begins with `$.`, which paths do not; did you mean realm_access.roles?",
+        ),
+    ]);
+}
+
 #[test]
 fn rejects_origins_that_browsers_do_not_send() {
     #[rustfmt::skip]
@@ -566,7 +655,8 @@ fn rejects_origins_that_browsers_do_not_send() {
         ("another scheme", "CORS_ORIGINS", "ftp://a.example", "is not https"),
         ("a pattern", "CORS_ORIGINS", "https://*.example", "is a pattern; origins are compared exactly; list each, or set * alone to allow all"),
         ("null", "CORS_ORIGINS", "null", "is the origin of every sandboxed page; serve the page from its own origin"),
-        ("spaces instead of commas", "CORS_ORIGINS", "https://a.example https://b.example", "contains a character that is not allowed in URLs"),
+        ("spaces instead of commas", "CORS_ORIGINS", "https://a.example https://b.example", "has a space in it; separate several origins by commas"),
+        ("a switch", "CORS_ORIGINS", "true", "has no scheme"),
         ("an empty item", "CORS_ORIGINS", "https://a.example,", "has an empty item; remove the comma"),
     ]);
     assert_eq!(config(&[("CORS_ORIGINS", "*")]).cors, Some(Cors::Any));

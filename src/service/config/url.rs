@@ -38,7 +38,15 @@ pub(super) fn issuer_name(text: &str) -> Parsed<String> {
         return Err(InvalidValue::new("is the address of a document")
             .hint("set the issuer that this document names"));
     }
-    if text.chars().any(|c| c.is_control() || c.is_whitespace()) {
+    let is_several = text.matches("://").count() > 1;
+    if is_several && text.contains([' ', ';', '|']) {
+        return Err(
+            InvalidValue::new("is more than one URL").hint("separate several issuers by commas")
+        );
+    }
+    // A name that is no URI may have spaces (RFC 7519 §2).
+    let is_odd_space = |c: char| c.is_whitespace() && (c != ' ' || text.contains(':'));
+    if text.chars().any(|c| c.is_control() || is_odd_space(c)) {
         return Err(InvalidValue::new("contains a space or a control character"));
     }
     let authority = text
@@ -86,14 +94,18 @@ fn with_name_hint(text: &str, invalid: InvalidValue, keys: &str) -> InvalidValue
     let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
     let domain = host.split(':').next().unwrap_or_default();
     let is_domain = domain.contains('.') && !text.contains('@');
+    let user = rest.split_once('@').map_or("", |(user, _)| user);
+    let has_password = user.contains(':');
+    // Auth0's issuers are https URLs.
+    let is_auth0 = domain.ends_with(".auth0.com") && path.is_empty();
     let is_name = match scheme {
-        // A domain alone is probably an issuer without its scheme.
-        "" => !host.is_empty() && (!path.is_empty() || !is_domain) && !text.contains('@'),
-        "http" => !host.is_empty() && !path.is_empty(),
+        "" | "http" => !host.is_empty() && !is_auth0 && !has_password,
         "https" => false,
         _ => true,
     };
-    let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic());
+    let is_plain = text
+        .bytes()
+        .all(|byte| byte.is_ascii_graphic() || byte == b' ');
     if !is_name || !is_plain {
         return invalid;
     }
@@ -124,9 +136,14 @@ fn origin(text: &str) -> Parsed<HeaderValue> {
         return Err(InvalidValue::new("is a pattern")
             .hint("origins are compared exactly; list each, or set * alone to allow all"));
     }
+    if text.contains(char::is_whitespace) {
+        return Err(
+            InvalidValue::new("has a space in it").hint("separate several origins by commas")
+        );
+    }
     if !text.contains("://") {
         let guess = format!("https://{text}");
-        let is_right = origin(&guess).is_ok();
+        let is_right = text.contains(['.', ':']) && origin(&guess).is_ok();
         return Err(InvalidValue::new("has no scheme").suggest(is_right.then_some(guess)));
     }
     web_address(text)?;
@@ -145,6 +162,15 @@ pub(super) fn key_set(text: &str) -> Parsed<String> {
     let mut after_commas = text.split(',').skip(1);
     if after_commas.any(|rest| rest.trim_start().starts_with("http")) {
         return Err(InvalidValue::new("is more than one URL").hint("keep one"));
+    }
+    let is_path = text.starts_with(['/', '.'])
+        || text.starts_with("file:")
+        || !text.contains('/')
+            && [".json", ".jwks", ".pem"]
+                .iter()
+                .any(|end| text.ends_with(end));
+    if is_path {
+        return Err(InvalidValue::new("is a path").hint("set AUTH0_JWKS_FILE to it instead"));
     }
     web_address(text)
 }
@@ -179,7 +205,10 @@ pub(super) fn web_address(text: &str) -> Parsed<String> {
         ));
     }
     let Some((_, rest)) = text.split_once("://") else {
-        let guess = format!("https://{}/", text.trim_end_matches('/'));
+        let guess = match text.contains('/') {
+            true => format!("https://{text}"),
+            false => format!("https://{text}/"),
+        };
         return Err(InvalidValue::new("is not a URL").suggest(web_address(&guess).ok()));
     };
     let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);

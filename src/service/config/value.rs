@@ -58,6 +58,47 @@ pub(super) fn is_placeholder(text: &str) -> bool {
     })
 }
 
+/// Returns what a file or a program has left in a value: a quote, a comment, brackets, a variable or an
+/// invisible character. A service with such a value would start and then reject every token.
+///
+/// `is_free_text` is set for values in which a `#` may follow a space.
+pub(super) fn mangled(text: &str, is_free_text: bool) -> Option<InvalidValue> {
+    const QUOTES: [char; 10] = ['"', '\'', '`', '“', '”', '„', '‘', '’', '«', '»'];
+    let is_list = text.starts_with("[\"") || text.starts_with("['");
+    let is_named = |name: &str| {
+        name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+    };
+    let of_windows = text
+        .strip_prefix('%')
+        .and_then(|rest| rest.strip_suffix('%'));
+    let has_variable = ["${", "$(", "{{"].iter().any(|start| text.contains(start))
+        || text.strip_prefix('$').is_some_and(is_named)
+        || of_windows.is_some_and(is_named);
+    let invisible = |c: &char| {
+        matches!(c, '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}')
+            || (c.is_whitespace() && !c.is_ascii())
+    };
+    if is_list {
+        let hint = "separate the items by commas, without brackets and quotes";
+        return Some(InvalidValue::new("is a JSON list").hint(hint));
+    }
+    if text.starts_with(QUOTES) || text.ends_with(QUOTES) {
+        return Some(InvalidValue::new("begins or ends with a quote").hint("remove the quotes"));
+    }
+    if has_variable {
+        let hint = "set the value itself, because no variable is replaced here";
+        return Some(InvalidValue::new("has a variable in it").hint(hint));
+    }
+    if text.contains(" #") && !is_free_text {
+        let hint = "remove it: docker --env-file and systemd read it as a part of the value";
+        return Some(InvalidValue::new("has a comment in it").hint(hint));
+    }
+    let found = text.chars().find(invisible)?;
+    let hint = format!("type the value again without U+{:04X}", u32::from(found));
+    Some(InvalidValue::new("has a character in it that is not visible").hint(hint))
+}
+
 /// Parses an audience. It is compared exactly, and is a URI if it contains a `:` (RFC 7519 §2).
 pub(super) fn audience(text: &str) -> Parsed<String> {
     if text.chars().any(char::is_control) {
@@ -74,7 +115,17 @@ pub(super) fn algorithm(text: &str) -> Parsed<Algorithm> {
     if let Ok(algorithm) = text.parse() {
         return Ok(algorithm);
     }
+    let several: Vec<_> = text
+        .split([' ', ';', '|', '/', '+'])
+        .filter(|name| !name.is_empty())
+        .collect();
+    if several.len() > 1 && several.iter().all(|name| name.parse::<Algorithm>().is_ok()) {
+        let right = several.join(",");
+        return Err(InvalidValue::new("is more than one algorithm").suggest(Some(right)));
+    }
+    // HS256 is no guess: it needs a secret, which everybody who verifies could sign with.
     let known = Algorithm::ALL.iter().copied().map(Algorithm::as_str);
+    let known = known.filter(|name| *name != "HS256" || text.starts_with(['H', 'h']));
     Err(match text.to_ascii_uppercase().as_str() {
         "NONE" => {
             InvalidValue::new("would accept unsigned tokens, and is never allowed (RFC 8725 §3.2)")
@@ -242,8 +293,9 @@ pub(super) fn duration_within(text: &str, range: RangeInclusive<Duration>) -> Pa
     };
     let Some(found) = in_unit(number, unit) else {
         let guess = guessed_unit(unit)
-            .filter(|unit| in_unit(number, unit).is_some_and(|d| range.contains(&d)))
-            .map(|unit| format!("{number}{unit}"));
+            .and_then(|(unit, times)| Some((number.checked_mul(times)?, unit)))
+            .filter(|(number, unit)| in_unit(*number, unit).is_some_and(|d| range.contains(&d)))
+            .map(|(number, unit)| format!("{number}{unit}"));
         let why = match unit {
             "" => "has no unit",
             _ => "is not a duration",
@@ -267,12 +319,15 @@ fn in_unit(number: u64, unit: &str) -> Option<Duration> {
     })
 }
 
-fn guessed_unit(unit: &str) -> Option<&'static str> {
+/// Returns the unit that is meant, and how many of it are one.
+fn guessed_unit(unit: &str) -> Option<(&'static str, u64)> {
     Some(match unit.trim().to_ascii_lowercase().as_str() {
-        "ms" | "msec" | "millis" => "ms",
-        "" | "s" | "sec" | "secs" | "second" | "seconds" => "s",
-        "m" | "min" | "mins" | "minute" | "minutes" => "m",
-        "h" | "hr" | "hrs" | "hour" | "hours" => "h",
+        "ms" | "msec" | "millis" => ("ms", 1),
+        "" | "s" | "sec" | "secs" | "second" | "seconds" => ("s", 1),
+        "m" | "min" | "mins" | "minute" | "minutes" => ("m", 1),
+        "h" | "hr" | "hrs" | "hour" | "hours" => ("h", 1),
+        "d" | "day" | "days" => ("h", 24),
+        "w" | "week" | "weeks" => ("h", 7 * 24),
         _ => return None,
     })
 }
@@ -389,6 +444,18 @@ pub(super) fn introspection(text: &str) -> Parsed<IntrospectionMode> {
     }
 }
 
+/// Parses the path of a file with keys.
+pub(super) fn key_file(text: &str) -> Parsed<PathBuf> {
+    if text.contains("://") {
+        return Err(InvalidValue::new("is a URL").hint("set AUTH0_JWKS_URI to it instead"));
+    }
+    if text.starts_with('{') {
+        return Err(InvalidValue::new("is the content of a key set")
+            .hint("set the path of a file with it instead"));
+    }
+    file(text)
+}
+
 /// Parses a path. Does not check whether a file exists there.
 pub(super) fn file(text: &str) -> Parsed<PathBuf> {
     if text.contains("://") {
@@ -404,18 +471,34 @@ pub(super) fn file(text: &str) -> Parsed<PathBuf> {
 /// Parses an IP address and a port. Host names are rejected, because one may have several
 /// addresses.
 pub(super) fn socket_address(text: &str) -> Parsed<SocketAddr> {
+    address_or_port(text, 8000)
+}
+
+/// Like [`socket_address`], for the metrics, which need a port of their own.
+pub(super) fn metrics_address(text: &str) -> Parsed<SocketAddr> {
+    address_or_port(text, 9090)
+}
+
+/// `port` is suggested for an address without a port.
+fn address_or_port(text: &str, port: u16) -> Parsed<SocketAddr> {
     text.parse().map_err(|_| {
-        let bare = text.strip_prefix("http://").unwrap_or(text);
+        let bare = text.strip_prefix("http://").or(text.strip_prefix("tcp://"));
+        let bare = bare.unwrap_or(text);
         let bare = bare.trim_end_matches('/').replace("localhost", "127.0.0.1");
+        // In `::1:8000`, the last number is more likely a port than a part of the address.
+        let of_ipv6 = bare
+            .rsplit_once(':')
+            .map(|(host, port)| format!("[{host}]:{port}"));
         let guess = [
             bare.clone(),
+            of_ipv6.unwrap_or_default(),
             format!("127.0.0.1{bare}"),
             format!("127.0.0.1:{bare}"),
             bare.replacen('*', "0.0.0.0", 1),
         ]
         .into_iter()
         .find_map(|guess| guess.parse::<SocketAddr>().ok())
-        .or_else(|| Some(SocketAddr::new(bare.parse::<IpAddr>().ok()?, 8000)));
+        .or_else(|| Some(SocketAddr::new(bare.parse::<IpAddr>().ok()?, port)));
         InvalidValue::new("is not an address with a port").suggest(guess)
     })
 }
@@ -518,7 +601,12 @@ pub(super) fn audience_claim(text: &str) -> Parsed<AudienceClaim> {
 /// Parses the name of the header with the token.
 pub(super) fn token_field(text: &str) -> Parsed<HeaderName> {
     let name = HeaderName::from_bytes(text.as_bytes());
-    let name = name.map_err(|_| InvalidValue::new("is not the name of a header field"))?;
+    let name = name.map_err(|_| {
+        let bare = text
+            .strip_suffix(':')
+            .filter(|bare| token_field(bare).is_ok());
+        InvalidValue::new("is not the name of a header field").suggest(bare)
+    })?;
     match name.as_str() {
         "authorization" => Err(InvalidValue::new("is the default")
             .hint("remove it: by default, the token is in Authorization: Bearer")),
@@ -539,6 +627,14 @@ pub(super) fn token_field(text: &str) -> Parsed<HeaderName> {
 pub(super) fn claim_path(text: &str) -> Parsed<String> {
     if text.chars().any(char::is_control) {
         return Err(InvalidValue::new("contains a control character"));
+    }
+    if let Some(path) = text.strip_prefix("$.") {
+        let path = claim_path(path).ok();
+        return Err(InvalidValue::new("begins with `$.`, which paths do not").suggest(path));
+    }
+    if text.split('.').any(str::is_empty) {
+        return Err(InvalidValue::new("has an empty name between its dots")
+            .hint("give the name of a claim, or a path such as realm_access.roles"));
     }
     Ok(text.to_owned())
 }

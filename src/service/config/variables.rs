@@ -119,7 +119,7 @@ variables! {
         meaning: "A file with the public keys, instead of a fetched key set: a JWK set, one JWK, an array of JWKs, or PEM. Read again when it changes.",
         example: "/etc/warp-bearer/jwks.json",
         expects: "the path of a file of public keys, such as /etc/warp-bearer/jwks.json",
-        parse: value::file,
+        parse: value::key_file,
     }
 
     AUTH0_SIGNING_SECRET: Optional<Secret> {
@@ -490,7 +490,7 @@ variables! {
         meaning: "The address and port on which metrics are served, at /metrics. They need no token.",
         example: "127.0.0.1:9090",
         expects: "an IP address and a port, such as 127.0.0.1:9090",
-        parse: value::socket_address,
+        parse: value::metrics_address,
     }
 
     CORS_ORIGINS: Optional<Option<HeaderValue>> {

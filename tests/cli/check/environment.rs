@@ -130,7 +130,7 @@ async fn env_file_option_replaces_dot_env() {
         let told = world.run(&[command, "--env-file", "absent"], "");
         assert_eq!(told.code, Some(78), "{command}: {}", told.stdout);
         assert!(
-            told.stderr.starts_with("--env-file: cannot be read"),
+            told.stderr.starts_with("absent: does not exist"),
             "{}",
             told.stderr
         );

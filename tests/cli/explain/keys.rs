@@ -81,8 +81,8 @@ async fn failed_key_fetch_comes_with_advice() {
         ("an issuer that fails", server(500, json!({})).await, "", causes::ISSUER_UNREACHABLE, "wait until it answers"),
         ("a redirect", server(302, json!({})).await, "", causes::ISSUER_REDIRECTS, "Set AUTH0_JWKS_URI to the address of its keys"),
         ("another issuer", server(200, json!({"issuer": "https://other.example/", "jwks_uri": "https://other.example/keys"})).await, "", causes::NOT_ITS_NAME, "if that is https://other.example/, set AUTH0_ISSUER to it, and if it has no discovery document, set AUTH0_JWKS_URI to the address of its keys"),
-        ("no key set at the configured address", not_a_set.clone(), &*not_a_set, causes::NO_KEY_SET_URI, "Correct AUTH0_JWKS_URI, or set AUTH0_JWKS_FILE"),
-        ("a key set that is not there", missing.clone(), &*missing, causes::NO_KEY_SET_URI, "Correct AUTH0_JWKS_URI, or set AUTH0_JWKS_FILE"),
+        ("no key set at the configured address", not_a_set.clone(), &*not_a_set, causes::NO_KEY_SET_URI, "Correct AUTH0_JWKS_URI, or remove AUTH0_JWKS_URI and set AUTH0_JWKS_FILE"),
+        ("a key set that is not there", missing.clone(), &*missing, causes::NO_KEY_SET_URI, "Correct AUTH0_JWKS_URI, or remove AUTH0_JWKS_URI and set AUTH0_JWKS_FILE"),
     ];
     for (case, url, jwks_uri, cause, words) in rows {
         let token = issuer.token().claim("iss", &url).sign();

@@ -20,6 +20,10 @@ async fn explains_each_way_of_pasting() {
         ("without its signature", start.to_owned(), "token_not_jwt", causes::NOT_WHOLE),
         ("cut off at the end", good[..good.len() - 42].to_owned(), "bad_signature", causes::CUT_SIGNATURE),
         ("an unfilled variable", "undefined".to_owned(), "token_not_jwt", causes::UNFILLED),
+        ("the name of a type", "System.Object".to_owned(), "token_not_jwt", causes::NO_TOKEN_TEXT),
+        ("a placeholder with dots", "header.payload.signature".to_owned(), "token_malformed", causes::NO_TOKEN_TEXT),
+        ("a call", "Bearer os.getenv(\"TOKEN\")".to_owned(), "malformed_authorization", causes::NO_TOKEN_TEXT),
+        ("a template with commas", "Bearer {% response 'body', 'req_1' %}".to_owned(), "multiple_credentials", causes::NO_TOKEN_TEXT),
         ("shortened with an ellipsis", format!("{}…{}", &good[..20], &good[40..]), "malformed_authorization", causes::FOREIGN_CHARACTER),
         ("a space in it", format!("{} {}", &good[..20], &good[20..]), "malformed_authorization", causes::FOREIGN_CHARACTER),
         ("two of them", format!("{good}, {good}"), "multiple_credentials", causes::TWO_CREDENTIALS),
@@ -79,6 +83,21 @@ async fn explains_each_way_of_pasting() {
             "`status.token`",
         ),
         ("YAML", format!("user:\n  token: {good}\n"), "on line 2"),
+        (
+            "a variable with its value",
+            format!("TOKEN={good}\ncurl -H \"Authorization: Bearer $TOKEN\" https://a.example"),
+            "`TOKEN` on line 1",
+        ),
+        (
+            "Cognito",
+            json!({"AuthenticationResult": {"AccessToken": good, "IdToken": "a"}}).to_string(),
+            "AccessToken",
+        ),
+        (
+            "lines in an email",
+            format!("> {}\n> {}\n", &good[..middle], &good[middle..]),
+            "line breaks",
+        ),
     ] {
         let (told, json) = explained(&world, case, &["-"], &input);
         assert_eq!(told.code, Some(0), "{case}: {}", told.stdout);
@@ -101,6 +120,45 @@ async fn explains_each_way_of_pasting() {
         let told = world.run(&["explain"], input);
         assert_eq!((told.code, &*told.stderr), (Some(66), line), "{case}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_the_way_to_read_a_file() {
+    let world = World::start().await;
+    let good = world.issuer.token().sign();
+    let file = world.directory.path().join("token.txt");
+    for (case, text) in [
+        ("UTF-8", good.clone().into_bytes()),
+        ("UTF-16 of PowerShell", {
+            let units = good.encode_utf16().flat_map(u16::to_le_bytes);
+            [0xff, 0xfe].into_iter().chain(units).collect()
+        }),
+    ] {
+        std::fs::write(&file, text).unwrap();
+        let mut command = world.command(&["explain"]);
+        let read = command.stdin(std::fs::File::open(&file).unwrap()).output();
+        assert_eq!(read.unwrap().status.code(), Some(0), "{case}");
+    }
+    for name in ["token.txt", "@token.txt"] {
+        let told = world.run(&["explain", name], "");
+        assert_eq!(told.code, Some(66), "{name}: {}", told.stdout);
+        let line = "no token: token.txt is a file; read it with warp-bearer explain < token.txt\n";
+        assert_eq!(told.stderr, line, "{name}");
+    }
+    let told = world.run(&["explain", "--jwks", "https://a.example/keys"], &good);
+    assert_eq!(told.code, Some(66), "{}", told.stdout);
+    assert!(
+        told.stderr.contains("save the key set to a file first"),
+        "{}",
+        told.stderr
+    );
+    let told = world.run(&["explain", "--env-file", "missing.env"], &good);
+    assert_eq!(told.code, Some(78), "{}", told.stdout);
+    assert!(
+        told.stderr.starts_with("missing.env: does not exist; give"),
+        "{}",
+        told.stderr
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

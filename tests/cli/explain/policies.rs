@@ -17,6 +17,10 @@ async fn explains_valid_tokens_that_grant_too_little() {
         ("a token with a self-chosen subject", token().subject("eve@clients"), causes::SCOPE_OF_USER),
         ("roles and no scopes", token().without("scope").claim("roles", ["Reader"]), causes::ROLES_NOT_SCOPES),
         ("as a permission", token().permissions(["read:messages"]), causes::SCOPE_AS_PERMISSION),
+        ("with a prefix", token().scope("https://api.example.com/read:messages"), causes::SCOPE_PREFIXED),
+        ("with the URI of an application", token().without("scope").claim("scp", "api://6e74172b/read:messages"), causes::SCOPE_PREFIXED),
+        ("in another claim", token().scope("openid").claim("https://example.com/scope", ["read:messages"]), causes::SCOPE_ELSEWHERE),
+        ("in Spring's claim", token().scope("openid").claim("authorities", ["SCOPE_read:messages"]), causes::SCOPE_ELSEWHERE),
     ];
     for (case, token, cause) in rows {
         let told = world.run(&["explain", "--json"], &token.sign());
@@ -41,8 +45,12 @@ async fn checks_the_grants_that_a_route_requires() {
     let token = || world.issuer.token();
     let reader = token().scope("read:messages").sign();
     let clerk = token().permissions(["messages:read"]).sign();
+    let objects = token().claim("permissions", json!([{"name": "messages:read"}]));
+    let objects = objects.sign();
     #[rustfmt::skip]
-    let rows: [(&str, &str, &[&str], Option<Refusal>); 7] = [
+    let rows: [(&str, &str, &[&str], Option<Refusal>); 9] = [
+        ("a permission as a scope", &reader, &["--permission", "read:messages"], Some(("insufficient_permissions", causes::PERMISSION_AS_SCOPE))),
+        ("permissions that are objects", &objects, &["--permission", "messages:read"], Some(("insufficient_permissions", causes::PERMISSIONS_FORM))),
         ("a scope", &reader, &["--scope", "read:messages"], None),
         ("a permission", &clerk, &["--permission", "messages:read"], None),
         ("RBAC off", &reader, &["--permission", "messages:read"], Some(("insufficient_permissions", causes::RBAC_OFF))),
@@ -85,6 +93,13 @@ async fn a_missing_role_group_or_claim_is_said_to_be_one() {
     #[rustfmt::skip]
     let rows = [
         ("a role in another claim", in_realm.clone(), "role=clerk", causes::ROLE_ELSEWHERE.fix, &["AUTH0_ROLES_AT=realm_access.roles"][..]),
+        ("a role in other letters", token().claim("roles", ["Clerk"]), "role=clerk", causes::ROLE_SPELLING.fix, &[]),
+        ("a role with a prefix", token().claim("authorities", ["ROLE_clerk"]), "role=clerk", causes::ROLE_SPELLING.fix, &[]),
+        ("roles in one string", token().claim("roles", "clerk,chief"), "role=clerk", causes::ROLE_SPELLING.fix, &[]),
+        ("roles as members", token().claim("urn:zitadel:iam:org:project:roles", json!({"clerk": {}})), "role=clerk", causes::ROLE_SPELLING.fix, &[]),
+        ("a role below a name with a dot", token().claim("resource_access", json!({"shop.example.com": {"roles": ["clerk"]}})), "role=clerk", causes::ROLE_SPELLING.fix, &[]),
+        ("a role in a claim with dots", token().claim("https://example.com/roles", ["clerk"]), "role=clerk", causes::ROLE_ELSEWHERE.fix, &["AUTH0_ROLES_AT=https://example.com/roles"]),
+        ("a group with a path", token().claim("groups", ["/staff"]), "group=staff", causes::ROLE_SPELLING.fix, &[]),
         ("a role that is nowhere", in_realm.clone(), "role=chief", causes::NO_ROLE.fix, &[]),
         ("a group in another claim", token().claim("cognito:groups", ["staff"]), "group=staff", causes::ROLE_ELSEWHERE.fix, &["AUTH0_GROUPS_AT=cognito:groups"]),
         ("too many groups", overage, "group=staff", "Have the app registration emit only the groups that are assigned to the application, or use app roles, which are always in the token.", &[]),

@@ -22,6 +22,15 @@ async fn explains_a_field_as_sent() {
         ("no space", format!("Bearer{good}"), "missing_token", causes::NO_SPACE, None),
         ("another scheme", format!("Authorization: Token {good}"), "missing_token", causes::OTHER_SCHEME, None),
         ("two", format!("Bearer {good}, Bearer {good}"), "multiple_credentials", causes::TWO_CREDENTIALS, None),
+        ("two fields", format!("Authorization: Bearer {good}\nAuthorization: Bearer {good}"), "multiple_credentials", causes::TWO_CREDENTIALS, None),
+        ("two fields in a request", format!("GET / HTTP/1.1\r\nauthorization: Bearer {good}\r\nHost: a\r\nAuthorization: Bearer {good}\r\n\r\n"), "multiple_credentials", causes::TWO_CREDENTIALS, None),
+        ("two fields in a command", format!("curl -H 'Authorization: Bearer {good}' -H 'Authorization: Bearer {good}' https://a.example"), "multiple_credentials", causes::TWO_CREDENTIALS, None),
+        ("a space before the colon", format!("Authorization : Bearer {good}"), "malformed_authorization", causes::SPACE_BEFORE_COLON, None),
+        ("another scheme, without the name", format!("Negotiate {good}"), "missing_token", causes::OTHER_SCHEME, None),
+        ("two credentials of two schemes", format!("Basic YTpi, Bearer {good}"), "missing_token", causes::OTHER_SCHEME, None),
+        ("an encoded space", format!("Bearer%20{good}"), "missing_token", causes::NO_SPACE, None),
+        ("an optional value", format!("Bearer Optional(\"{good}\")"), "malformed_authorization", causes::WRAPPED, None),
+        ("a whole answer", format!("Bearer {{\"access_token\":\"{good}\"}}"), "malformed_authorization", causes::WRAPPED, None),
         ("the scheme twice, expired", format!("Bearer Bearer {late}"), "malformed_authorization", causes::SCHEME_TWICE, Some("token_expired")),
     ];
     for (case, text, code, cause, of_token) in rows {
@@ -68,6 +77,18 @@ async fn explains_a_field_as_sent() {
     }
     for (case, text) in [
         ("the field", format!("Authorization: Bearer {good}")),
+        (
+            "a request over HTTP/2",
+            format!(
+                "* [HTTP/2] [1] [authorization: Bearer {good}]\n> GET / HTTP/2\n> authorization: Bearer {good}\n>\n"
+            ),
+        ),
+        (
+            "two requests",
+            format!(
+                "> GET /a HTTP/1.1\n> Authorization: Bearer {good}\n>\n> GET /b HTTP/1.1\n> Authorization: Bearer {good}\n>\n"
+            ),
+        ),
         ("in lower case", format!("authorization:bearer  {good}\r\n")),
         ("the value", format!("Bearer {good}")),
         ("the token", good.clone()),

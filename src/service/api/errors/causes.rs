@@ -74,6 +74,18 @@ pub const FOREIGN_CHARACTER: Cause = cause(
     "The token contains a character that is not allowed in tokens: a space, a line break, an ellipsis or another symbol.",
     "Copy the whole token again and nothing else. An ellipsis means that a page has shortened it.",
 );
+pub const SPACE_BEFORE_COLON: Cause = cause(
+    "There is a space between the name of the field and its colon, which HTTP forbids (RFC 9112 section 5.1). Servers answer 400 without reading the field.",
+    "Write the colon directly after Authorization.",
+);
+pub const WRAPPED: Cause = cause(
+    "The token is inside other text, which is sent with it: a whole JSON answer, or the text that a program prints for a value, such as Optional(..), Some(..) or b'..'.",
+    "Take the token out of the value first: the member access_token of an answer, the content of an optional value, the decoded form of bytes.",
+);
+pub const NO_TOKEN_TEXT: Cause = cause(
+    "The client sent no token but other text: a variable without a value, a placeholder, or what a program prints for an object, a function or an error.",
+    "Check that the client has a token before it sends the request, and that it sends the text of the token, not the object that has it or a promise of it.",
+);
 pub const TWO_CREDENTIALS: Cause = cause(
     "The request has two Authorization fields, or two credentials with a comma between them.",
     "Send one. Often, the client and a proxy each add one.",
@@ -226,6 +238,10 @@ pub const OTHER_API: Cause = cause(
     "The token is for another API.",
     "Request a token for this API: the token's aud must contain one of AUTH0_API_AUDIENCE. Do not add the audience of another API here, because its tokens would then be accepted as well.",
 );
+pub const AUDIENCE_LIST: Cause = cause(
+    "The aud of the token is one string with several names in it, which is the name of none of them.",
+    "Have the issuer write aud as an array of strings (RFC 7519 section 4.1.3).",
+);
 pub const FOR_ANOTHER_RESOURCE: Cause = cause(
     "The token is for another audience of this service than the one that the proxy asks for.",
     "Request a token for the resource behind this proxy, or correct the audience in the proxy's query.",
@@ -328,7 +344,7 @@ pub const NO_DISCOVERY: Cause = cause(
 );
 pub const KEYS_NEED_CREDENTIALS: Cause = cause(
     "The issuer returns its discovery document or its keys only to clients that log in, as Kubernetes does.",
-    "Save the key set to a file and set AUTH0_JWKS_FILE to its path. In Kubernetes, kubectl get --raw /openid/v1/jwks prints it. Or list the issuer in ISSUERS_FILE, with fetch_token_file for a token that it accepts.",
+    "Save the key set to a file and set AUTH0_JWKS_FILE to its path. In Kubernetes, kubectl get --raw /openid/v1/jwks prints it. Or list the issuer in ISSUERS_FILE instead of AUTH0_ISSUER, with fetch_token_file for a token that it accepts.",
 );
 pub const ISSUER_REDIRECTS: Cause = cause(
     "The issuer answers with a redirect, and this service does not follow redirects.",
@@ -410,6 +426,22 @@ pub const SCOPE_SPELLING: Cause = cause(
     "The token has the scope in another form: in other letters, in a list with commas, or in the claim scopes.",
     "Have the issuer write scope as RFC 6749 has it: names with single spaces between them, which are compared exactly.",
 );
+pub const SCOPE_PREFIXED: Cause = cause(
+    "The token has the scope with the identifier of an API before it.",
+    "Require the scope as the token has it. Names of scopes are compared exactly, and this issuer writes the whole name.",
+);
+pub const SCOPE_ELSEWHERE: Cause = cause(
+    "The token has this name in another claim, and scopes are read from scope and scp only.",
+    "Have the issuer write the name into scope. If that claim is meant, let the route require the claim instead: claim(..) in your own service, or ?claim=NAME:VALUE at /auth.",
+);
+pub const PERMISSION_AS_SCOPE: Cause = cause(
+    "The token grants this name as a scope, but the route requires a permission, which is read from the claim permissions.",
+    "Let the route require scope(..), or ?scope= at /auth. Or have the issuer write the permissions of the user into the claim permissions.",
+);
+pub const PERMISSIONS_FORM: Cause = cause(
+    "The claim permissions does not have the form of permissions: an array of strings.",
+    "Have the issuer write the names of the permissions as an array of strings.",
+);
 pub const SCOPE_AS_PERMISSION: Cause = cause(
     "The token grants this name as a permission, but the route requires a scope.",
     "Request the scope in the token request as well, or let the route accept permission(..) as an alternative to scope(..).",
@@ -433,6 +465,10 @@ pub const NO_ROLE: Cause = cause(
 pub const ROLE_ELSEWHERE: Cause = cause(
     "The token has this role or group in another claim than the one where this service looks for it.",
     "If this issuer writes roles or groups into that claim, set AUTH0_ROLES_AT or AUTH0_GROUPS_AT to it.",
+);
+pub const ROLE_SPELLING: Cause = cause(
+    "The token has this role or group in another form, and names are compared exactly.",
+    "Require the name as the token has it. If the token has all names in one string or as the members of an object, have the issuer write an array of strings.",
 );
 pub const NO_SUCH_CLAIM: Cause = cause(
     "The token does not have the claim with the value that the policy asks for.",

@@ -91,6 +91,9 @@ pub(in crate::service) fn of_form(field: &str, is_bare: bool, error: AuthError) 
         Some(start) if !is_bare && start.eq_ignore_ascii_case("bearer") => &field[BEARER..],
         _ => field,
     };
+    if error == AuthError::MultipleCredentials && pasted::has_no_token(token) {
+        return causes::NO_TOKEN_TEXT.into();
+    }
     match foreign_character(token.trim()) {
         Some(sentence) if cause == causes::FOREIGN_CHARACTER => Advice::from(cause).and(&sentence),
         _ => cause.into(),
@@ -105,6 +108,7 @@ fn foreign_character(token: &str) -> Option<String> {
         ' ' => "a space".to_owned(),
         '\t' => "a tab".to_owned(),
         '\u{a0}' => "U+00A0, a no-break space".to_owned(),
+        '\u{1b}' => "U+001B, which begins the color codes of a terminal".to_owned(),
         '\u{2026}' => "U+2026, an ellipsis".to_owned(),
         '\u{2018}'..='\u{201f}' => format!("U+{:04X}, a typographic quote", u32::from(found)),
         '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}' => {
@@ -129,6 +133,7 @@ fn of_field(field: &str, error: AuthError) -> Cause {
         return match field {
             "" => causes::NO_FIELD,
             _ if pasted::is_placeholder(field) => causes::UNFILLED_FIELD,
+            _ if field.split(' ').all(pasted::is_placeholder) => causes::UNFILLED_FIELD,
             _ if is_token => causes::NO_SCHEME,
             _ if field.starts_with(['"', '\'', '`']) => causes::QUOTED_FIELD,
             _ if starts.eq_ignore_ascii_case("bearer") => causes::NO_SPACE,
@@ -144,17 +149,34 @@ fn of_field(field: &str, error: AuthError) -> Cause {
         causes::NOTHING_SENT
     } else if pasted::is_placeholder(token) || token.trim_matches(['"', '\'', '`']).is_empty() {
         causes::UNFILLED
+    } else if repeats && pasted::has_no_token(&token[BEARER..]) {
+        causes::NO_TOKEN_TEXT
     } else if repeats {
         causes::SCHEME_TWICE
     } else if !rest.starts_with([' ', '\t']) {
         causes::COLON
     } else if rest.trim_start_matches(' ').starts_with('\t') {
         causes::TAB
+    } else if pasted::has_no_token(token) {
+        causes::NO_TOKEN_TEXT
+    } else if !token.starts_with(['"', '\'', '`']) && is_wrapped(token) {
+        causes::WRAPPED
     } else if token.starts_with(['"', '\'', '`']) || token.ends_with(['"', '\'', '`']) {
         causes::QUOTED
     } else {
         causes::FOREIGN_CHARACTER
     }
+}
+
+/// Returns `true` if one token is in brackets or quotes, with or without a name before them: `Some("…")`,
+/// `b'…'`, `{"access_token":"…"}`.
+fn is_wrapped(text: &str) -> bool {
+    let Some(token) = pasted::repaired(text) else {
+        return false;
+    };
+    let (before, after) = text.split_once(token).unwrap_or_default();
+    before.ends_with(['"', '\'', '`', '(', '[', '{', '<'])
+        && after.starts_with(['"', '\'', '`', ')', ']', '}', '>'])
 }
 
 /// Returns the cause of an error in the syntax of a header with a bare token.
@@ -175,6 +197,7 @@ fn not_a_jwt(facts: &Facts<'_>) -> Cause {
     match facts.token.matches('.').count() {
         _ if pasted::is_placeholder(facts.token) => causes::UNFILLED,
         _ if facts.token.eq_ignore_ascii_case("bearer") => causes::UNFILLED,
+        _ if pasted::has_no_token(facts.token) => causes::NO_TOKEN_TEXT,
         _ if pasted::is_encoded_twice(facts.token) => causes::ENCODED_TWICE,
         _ if is_cut => causes::NOT_WHOLE,
         4 if has_json => causes::ENCRYPTED,
@@ -188,6 +211,9 @@ fn not_a_jwt(facts: &Facts<'_>) -> Cause {
 fn malformed(facts: &Facts<'_>) -> Cause {
     if pasted::is_placeholder(facts.token) {
         return causes::UNFILLED;
+    }
+    if pasted::has_no_token(facts.token) {
+        return causes::NO_TOKEN_TEXT;
     }
     let kid = facts.trace.header.get("kid");
     if facts.failed("header") && kid.is_some_and(|kid| !kid.is_string()) {
@@ -314,6 +340,13 @@ fn audience(facts: &Facts<'_>) -> Cause {
     if ours.any(|our| found.iter().any(|one| loose(our) == loose(one))) {
         return causes::AUDIENCE_SPELLING;
     }
+    let is_list = |one: &&str| {
+        let mut names = one.split([' ', ',', ';']);
+        names.any(|name| facts.accepted.iter().any(|our| our == name))
+    };
+    if found.iter().any(is_list) {
+        return causes::AUDIENCE_LIST;
+    }
     if found.iter().any(|one| one.ends_with(".auth0.com/api/v2/")) {
         return causes::MANAGEMENT_API;
     }
@@ -324,6 +357,10 @@ fn audience(facts: &Facts<'_>) -> Cause {
 /// do not have (OpenID Connect Core §2 and §3.1.3.6), or if its audience is a client ID and it has
 /// claims of a user profile.
 fn is_id_token(facts: &Facts<'_>, audiences: &[&str]) -> bool {
+    // ForgeRock names the kind of the token.
+    if facts.text("tokenName") == Some("id_token") {
+        return true;
+    }
     let of_client = audiences
         .iter()
         .all(|audience| !audience.contains([':', '/']));
@@ -611,6 +648,14 @@ mod tests {
             ("Bearer \t<T>", MalformedAuthorization, causes::TAB),
             ("Bearer '<T>'", MalformedAuthorization, causes::QUOTED),
             ("Bearer <T> x", MalformedAuthorization, causes::FOREIGN_CHARACTER),
+            ("Bearer Optional(\"<T>\")", MalformedAuthorization, causes::WRAPPED),
+            ("Bearer b'<T>'", MalformedAuthorization, causes::WRAPPED),
+            ("Bearer {\"access_token\":\"<T>\"}", MalformedAuthorization, causes::WRAPPED),
+            ("Bearer ['<T>']", MalformedAuthorization, causes::WRAPPED),
+            ("Bearer os.getenv(\"TOKEN\")", MalformedAuthorization, causes::NO_TOKEN_TEXT),
+            ("Bearer System.Threading.Tasks.Task`1[System.String]", MalformedAuthorization, causes::NO_TOKEN_TEXT),
+            ("Bearer Bearer undefined", MalformedAuthorization, causes::NO_TOKEN_TEXT),
+            ("undefined undefined", MissingToken, causes::UNFILLED_FIELD),
             ("Bearer <T>, Bearer <T>", MultipleCredentials, causes::TWO_CREDENTIALS),
         ];
         for (field, error, expected) in rows {

@@ -15,7 +15,12 @@ use crate::{
         policy::Policy,
     },
     service::{
-        api::{errors::causes, forward_auth, route::Access, routes::rows},
+        api::{
+            errors::{Cause, causes},
+            forward_auth,
+            route::Access,
+            routes::rows,
+        },
         cli::{
             explain::{
                 advice::Advice,
@@ -127,14 +132,32 @@ impl Subject<'_> {
         skew: impl AsyncFn() -> Option<Skew>,
     ) -> Explanation {
         let auth = &self.access.auth;
-        let token = pasted::repaired(&pasted.field).unwrap_or_default();
+        let all = [std::slice::from_ref(&pasted.field), &pasted.further]
+            .concat()
+            .join(", ");
+        let token = pasted::repaired(&all).unwrap_or_default();
         let claims = unverified_claims(token).unwrap_or_default();
         auth.settled(claims["iss"].as_str().unwrap_or_default())
             .await;
         let mut judged = match (&self.config.token_field, &pasted.bare) {
+            (Some(name), None) => self.not_read(name),
+            _ if !pasted.further.is_empty() => {
+                let found = format!("{} fields", pasted.further.len() + 1);
+                let error = AuthError::MultipleCredentials;
+                self.refuse("one field", found, error, causes::TWO_CREDENTIALS)
+            }
+            (None, _) if pasted.has_space_before_colon => {
+                let error = AuthError::MalformedAuthorization;
+                let found = "a space before the colon".to_owned();
+                self.refuse(
+                    "Authorization and a colon",
+                    found,
+                    error,
+                    causes::SPACE_BEFORE_COLON,
+                )
+            }
             (None, _) => self.judge(&pasted.field, &skew).await,
             (Some(_), Some(value)) => self.judge(value, &skew).await,
-            (Some(name), None) => self.not_read(&pasted.field, name),
         };
         let proxy = self.proxy.as_ref().map(|proxy| {
             self.ask(proxy, &mut judged);
@@ -148,14 +171,18 @@ impl Subject<'_> {
         let is_malformed = judged.trace.step("credential").is_some();
         let sent = match (&self.config.token_field, pasted.bare) {
             (Some(_), Some(value)) => value,
-            _ => pasted.field,
+            _ => all.clone(),
         };
         let right = |token: &str| match &self.config.token_field {
             Some(_) => token.to_owned(),
             None => format!("Bearer {token}"),
         };
+        let is_about_fields = pasted.has_space_before_colon || !pasted.further.is_empty();
         let token = pasted::repaired(&sent).filter(|_| is_malformed);
-        let repair = match token.map(right).filter(|right| *right != sent) {
+        let repair = match token
+            .map(right)
+            .filter(|right| *right != sent || is_about_fields)
+        {
             Some(right) => {
                 let repaired = self.judge(&right, &skew).await;
                 judged.facts.extend(repaired.facts);
@@ -221,13 +248,29 @@ impl Subject<'_> {
     }
 
     /// Returns the verdict on `Authorization` if the service reads another header.
-    fn not_read(&self, value: &str, name: &HeaderName) -> TracedVerdict {
+    fn not_read(&self, name: &HeaderName) -> TracedVerdict {
+        let expected = format!("one token in {name}");
+        let found = "Authorization alone".to_owned();
+        self.refuse(
+            &expected,
+            found,
+            AuthError::MissingToken,
+            causes::NO_TOKEN_FIELD,
+        )
+    }
+
+    /// Returns a refusal because of the headers of a request, whatever token they contain.
+    fn refuse(
+        &self,
+        expected: &str,
+        found: String,
+        error: AuthError,
+        cause: Cause,
+    ) -> TracedVerdict {
         let mut trace = Trace::default();
-        let error = AuthError::MissingToken;
-        let (expected, found) = (format!("one token in {name}"), "Authorization alone");
         trace.add::<()>("credential", expected, found, Err(error));
-        let facts = self.facts(value, &trace, None);
-        let refusal = Refused::new(error, causes::NO_TOKEN_FIELD.into(), &facts);
+        let facts = self.facts("", &trace, None);
+        let refusal = Refused::new(error, cause.into(), &facts);
         TracedVerdict {
             trace,
             claims: None,

@@ -162,6 +162,13 @@ impl Options {
         match &self.token[..] {
             [] => standard_input(),
             [alone] if alone == "-" => standard_input(),
+            // A name with two dots may be a token, but no token is the name of a file.
+            [alone] if Path::new(alone.trim_start_matches('@')).is_file() => {
+                let name = alone.trim_start_matches('@');
+                Err(Failure::Input(Terminal::clean(&format!(
+                    "no token: {name} is a file; read it with warp-bearer explain < {name}"
+                ))))
+            }
             // The shell has split the text at its spaces.
             words => Ok(words.join(" ")),
         }
@@ -232,6 +239,9 @@ async fn build_auth(config: &Config, jwks: Option<&Path>) -> Result<Auth, Failur
         let failed = |why: &dyn std::fmt::Display| {
             Failure::Input(format!("--jwks: {}: {why}", path.display()))
         };
+        if path.to_string_lossy().contains("://") {
+            return Err(failed(&"a URL; save the key set to a file first"));
+        }
         let set = std::fs::read_to_string(path).map_err(|error| failed(&error))?;
         builder = builder.jwks(set);
         return builder.build().map_err(|error| match error {
@@ -255,6 +265,21 @@ async fn build_auth(config: &Config, jwks: Option<&Path>) -> Result<Auth, Failur
     builder.state_store(store).build().map_err(Failure::Setup)
 }
 
+/// Decodes UTF-8, or UTF-16 with a byte order mark, as PowerShell writes it into a file.
+fn decoded(bytes: &[u8]) -> String {
+    let units = |unit: fn([u8; 2]) -> u16| {
+        let pairs = bytes[2..]
+            .chunks_exact(2)
+            .map(|pair| unit([pair[0], pair[1]]));
+        String::from_utf16_lossy(&pairs.collect::<Vec<_>>())
+    };
+    match bytes {
+        [0xff, 0xfe, ..] => units(u16::from_le_bytes),
+        [0xfe, 0xff, ..] => units(u16::from_be_bytes),
+        _ => String::from_utf8_lossy(bytes).into_owned(),
+    }
+}
+
 /// Reads a pipe to its end, or lines from a terminal up to an empty line.
 fn standard_input() -> Result<String, Failure> {
     /// More than any response that contains a token.
@@ -270,7 +295,7 @@ fn standard_input() -> Result<String, Failure> {
             .take(MAX_BYTES)
             .read_to_end(&mut bytes)
             .map_err(failed)?;
-        return Ok(String::from_utf8_lossy(&bytes).into_owned());
+        return Ok(decoded(&bytes));
     }
     eprintln!("Paste the token, and end with an empty line:");
     for line in input.lines() {

@@ -8,11 +8,12 @@ use crate::{
     service::cli::explain::pasted::{
         found::{Found, FoundText, NoToken},
         jwt,
+        text::name_before,
     },
 };
 
 /// Members with these names contain an access token, even if the value does not look like one.
-const ACCESS_TOKEN: [&str; 2] = ["access_token", "accessToken"];
+const ACCESS_TOKEN: [&str; 3] = ["access_token", "accessToken", "AccessToken"];
 
 /// Finds the headers and tokens in JSON.
 pub(super) fn read(json: &Value) -> Result<Found, NoToken> {
@@ -28,21 +29,35 @@ pub(super) fn read(json: &Value) -> Result<Found, NoToken> {
     if !found.is_empty() {
         return Ok(found);
     }
-    let Some(error) = json["error"].as_str() else {
-        add(&json["token"], "token", &mut found.others);
-        add(&json["id_token"], "id_token", &mut found.others);
-        return if found.is_empty() {
-            Err(NoToken::OtherJson)
-        } else {
-            Ok(found)
-        };
-    };
-    let error = ShownText::new(error);
-    let description = json["error_description"].as_str();
-    Err(NoToken::Refusal(match description {
-        Some(description) => format!("{error} ({})", ShownText::new(description)),
-        None => error.to_string(),
-    }))
+    if let Some(refusal) = refusal(json) {
+        return Err(refusal);
+    }
+    add(&json["token"], "token", &mut found.others);
+    add(&json["id_token"], "id_token", &mut found.companions);
+    if found.is_empty() {
+        return Err(NoToken::OtherJson);
+    }
+    Ok(found)
+}
+
+/// Returns the error that a JSON document reports: of a token endpoint, in the form of RFC 6749 §5.2 or
+/// that of a vendor, or of a service that verifies tokens (RFC 9457).
+fn refusal(json: &Value) -> Option<NoToken> {
+    let text = |value: &Value| value.as_str().map(|text| ShownText::new(text).to_string());
+    let is_problem = json["status"].is_u64() && json["detail"].is_string();
+    if let Some(code) = text(&json["code"]).filter(|_| is_problem) {
+        return Some(NoToken::OwnAnswer(code));
+    }
+    // Firebase: {"error":{"message":…}}. Cognito: {"__type":…,"message":…}.
+    let error = [&json["error"], &json["error"]["message"], &json["__type"]];
+    let error = error.into_iter().find_map(text)?;
+    let descriptions = [&json["error_description"], &json["message"]];
+    Some(NoToken::Refusal(
+        match descriptions.into_iter().find_map(text) {
+            Some(description) => format!("{error} ({description})"),
+            None => error,
+        },
+    ))
 }
 
 /// Adds the headers and tokens in a value. `path` is the path from the root to the value, and is
@@ -55,16 +70,19 @@ fn walk(value: &Value, path: &mut String, found: &mut Found) {
             let name = members.get("name").and_then(Value::as_str);
             if name.is_some_and(|name| name.eq_ignore_ascii_case("authorization")) {
                 let field = members.get("value").unwrap_or(&Value::Null);
-                add(field, path, &mut found.fields);
+                let mut fields = Vec::new();
+                add(field, path, &mut fields);
+                found.requests.push(fields);
                 return;
             }
+            let mut fields = Vec::new();
             for (name, member) in members {
                 if !path.is_empty() {
                     path.push('.');
                 }
                 path.push_str(name);
                 if name.eq_ignore_ascii_case("authorization") && member.is_string() {
-                    add(member, path, &mut found.fields);
+                    add(member, path, &mut fields);
                 } else if ACCESS_TOKEN.contains(&&**name) && member.is_string() {
                     add(member, path, &mut found.access_tokens);
                 } else {
@@ -72,19 +90,35 @@ fn walk(value: &Value, path: &mut String, found: &mut Found) {
                 }
                 path.truncate(length);
             }
+            found
+                .requests
+                .extend(Some(fields).filter(|fields| !fields.is_empty()));
         }
         Value::Array(items) => {
+            let before = found.requests.len();
+            let mut own = Vec::new();
             for (at, item) in items.iter().enumerate() {
                 path.extend(["[", &at.to_string(), "]"]);
                 walk(item, path, found);
                 path.truncate(length);
+                // The fields of one list are those of one request.
+                if item.get("value").is_some() {
+                    own.extend(found.requests.drain(before..).flatten());
+                }
             }
+            found
+                .requests
+                .extend(Some(own).filter(|own| !own.is_empty()));
         }
         Value::String(text) => {
             for place in jwt::find_all(text) {
-                let text = text[place].to_owned();
-                let at = described(path);
-                found.others.push(FoundText { text, at });
+                // The text may be JSON itself, as in a log.
+                let name = name_before(&text[..place.start]).or_else(|| named(path));
+                let token = FoundText {
+                    text: text[place].to_owned(),
+                    at: described(path),
+                };
+                found.add(name, token);
             }
         }
         _ => {}
@@ -96,6 +130,21 @@ fn add(value: &Value, path: &str, items: &mut Vec<FoundText>) {
         let (text, at) = (text.trim().to_owned(), described(path));
         items.push(FoundText { text, at });
     }
+}
+
+/// Returns the name that says what kind of token a member is: its own, or one on its path, such as that of an
+/// entry in a cache.
+fn named(path: &str) -> Option<&str> {
+    const KINDS: [&str; 3] = ["accesstoken", "idtoken", "refreshtoken"];
+    let (parents, own) = path.rsplit_once('.').unwrap_or(("", path));
+    let parents = parents.to_ascii_lowercase();
+    let is_plain = !KINDS
+        .iter()
+        .any(|kind| own.to_ascii_lowercase().replace('_', "").ends_with(kind));
+    let of_parent = KINDS
+        .into_iter()
+        .find(|kind| is_plain && parents.contains(kind));
+    of_parent.or(Some(own))
 }
 
 fn described(path: &str) -> String {

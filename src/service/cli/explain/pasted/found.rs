@@ -23,6 +23,14 @@ pub(in crate::service) enum NoToken {
         "the input is JSON without an access token; paste the answer of the token endpoint, or the token alone"
     )]
     OtherJson,
+    #[error(
+        "the input is an answer of a service that verifies tokens, {0}, and has no token in it; paste the request, or the token alone"
+    )]
+    OwnAnswer(String),
+    #[error(
+        "the input is a web page, often the login of the issuer, and has no token in it; correct the token request first"
+    )]
+    Page,
     #[error("there is no token in the input; paste the token, or a text that contains it")]
     Nothing,
     #[error("there are {} tokens in the input; paste the one to explain:{}", .0.len(), .0.concat())]
@@ -32,12 +40,14 @@ pub(in crate::service) enum NoToken {
 /// The headers and tokens found in a text, in order, and their locations.
 #[derive(Debug, Default)]
 pub(super) struct Found {
-    /// The values of `Authorization` headers.
-    pub(super) fields: Vec<FoundText>,
+    /// The requests with `Authorization` headers, and the values of these headers in each request.
+    pub(super) requests: Vec<Vec<FoundText>>,
     /// Strings found where an access token is expected.
     pub(super) access_tokens: Vec<FoundText>,
     /// Other tokens, and strings found where a token is expected.
     pub(super) others: Vec<FoundText>,
+    /// Tokens that are named ID tokens or refresh tokens.
+    pub(super) companions: Vec<FoundText>,
 }
 
 /// A string and its location.
@@ -49,23 +59,58 @@ pub(super) struct FoundText {
 
 impl Found {
     pub(super) fn is_empty(&self) -> bool {
-        self.fields.is_empty() && self.access_tokens.is_empty() && self.others.is_empty()
+        let lists = [&self.access_tokens, &self.others, &self.companions];
+        self.requests.is_empty() && lists.into_iter().all(Vec::is_empty)
     }
 
-    /// Returns what a client would send: the header if there is one, then the access token, then
-    /// the only token.
+    /// Adds a token to the list for its name.
+    pub(super) fn add(&mut self, name: Option<&str>, token: FoundText) {
+        let name = name.unwrap_or_default();
+        let bare = name.chars().filter(char::is_ascii_alphanumeric);
+        let bare = bare.collect::<String>().to_ascii_lowercase();
+        let list = if bare.ends_with("accesstoken") {
+            &mut self.access_tokens
+        } else if bare.ends_with("idtoken") || bare.ends_with("refreshtoken") {
+            &mut self.companions
+        } else {
+            &mut self.others
+        };
+        list.push(token);
+    }
+
+    /// Returns what a client would send: the headers of a request if there is one, then the access
+    /// token, then the only token.
     pub(super) fn choose(mut self) -> Result<Chosen, NoToken> {
-        for items in [&mut self.fields, &mut self.access_tokens, &mut self.others] {
+        let mut requests: Vec<Vec<FoundText>> = Vec::new();
+        for request in std::mem::take(&mut self.requests) {
+            let texts = |fields: &[FoundText]| {
+                fields
+                    .iter()
+                    .map(|field| field.text.clone())
+                    .collect::<Vec<_>>()
+            };
+            if !requests.iter().any(|known| texts(known) == texts(&request)) {
+                requests.push(request);
+            }
+        }
+        for items in [
+            &mut self.access_tokens,
+            &mut self.others,
+            &mut self.companions,
+        ] {
             *items = distinct(std::mem::take(items));
         }
-        if let Some(field) = only(&self.fields)? {
-            return Ok(Chosen::Field(field.clone()));
+        match &requests[..] {
+            [] => {}
+            [request] => return Ok(Chosen::Fields(request.clone())),
+            several => {
+                let firsts = several.iter().filter_map(|request| request.first());
+                return Err(NoToken::Several(firsts.map(listed).collect()));
+            }
         }
-        let token = match only(&self.access_tokens)? {
-            Some(token) => Some(token),
-            None => only(&self.others)?,
-        };
-        match token {
+        let lists = [&self.access_tokens, &self.others, &self.companions];
+        let list = lists.into_iter().find(|list| !list.is_empty());
+        match only(list.map_or(&[], Vec::as_slice))? {
             None => Err(NoToken::Nothing),
             Some(token) if token.text.is_empty() => Err(NoToken::Empty),
             Some(token) => Ok(Chosen::Token(token.clone())),
@@ -76,8 +121,8 @@ impl Found {
 /// The credential that a client would send.
 #[derive(Debug)]
 pub(super) enum Chosen {
-    /// The value of `Authorization`.
-    Field(FoundText),
+    /// The values of the `Authorization` headers of one request.
+    Fields(Vec<FoundText>),
     /// A token, to be sent after `Bearer`.
     Token(FoundText),
 }

@@ -12,7 +12,9 @@ pub(super) fn find_all(text: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     let mut at = 0;
     while let Some(begin) = text[at..].find("ey").map(|begin| at + begin) {
-        let is_start = !text[..begin].ends_with(is_token_character);
+        let before = &text[..begin];
+        // An escape such as `%22` ends in characters of a token.
+        let is_start = !before.ends_with(is_token_character) || ends_in_escape(before);
         let length = text[begin..].find(|c| !is_token_character(c) && c != '=');
         let mut end = length.map_or(text.len(), |length| begin + length);
         // Drops the full stop of a sentence. A token without a signature also ends in a dot, but
@@ -28,6 +30,12 @@ pub(super) fn find_all(text: &str) -> Vec<Range<usize>> {
         }
     }
     found
+}
+
+/// Returns `true` if a text ends in an escape of a URL.
+fn ends_in_escape(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    matches!(bytes, [.., b'%', high, low] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit())
 }
 
 /// Returns `true` if `text` looks like a signed or encrypted JWT.
@@ -54,7 +62,7 @@ pub(super) fn has_header(text: &str) -> bool {
     decoded.is_ok_and(|bytes| matches!(bytes[..], [b'{', b'"' | b' ' | b'\t' | b'\r' | b'\n', ..]))
 }
 
-fn is_token_character(c: char) -> bool {
+pub(super) fn is_token_character(c: char) -> bool {
     c.is_ascii_alphanumeric() || "-_.".contains(c)
 }
 
@@ -102,6 +110,7 @@ mod tests {
             ("one part", "eyJhbGciOiJSUzI1NiJ9".to_owned(), 0),
             ("a word with ey", "they.keyed.honey".to_owned(), 0),
             ("in a word", format!("a{JWT}"), 0),
+            ("in a URL", format!("%7B%22access_token%22%3A%22{JWT}%22%7D"), 1),
         ];
         for (case, text, expected) in rows {
             assert_eq!(find_all(&text).len(), expected, "{case}");

@@ -21,7 +21,7 @@ use self::{
 pub(in crate::service) use self::{
     found::NoToken,
     jwt::{is_encoded_twice, shorten_all},
-    placeholder::is_placeholder,
+    placeholder::{has_no_token, is_placeholder},
 };
 
 /// The header to explain, and notes about the surrounding text.
@@ -29,6 +29,10 @@ pub(in crate::service) use self::{
 pub(in crate::service) struct Pasted {
     /// The value of `Authorization`.
     pub(in crate::service) field: String,
+    /// The values of further `Authorization` headers of the same request.
+    pub(in crate::service) further: Vec<String>,
+    /// `true` if there is a space between the name of the header and its colon.
+    pub(in crate::service) has_space_before_colon: bool,
     /// The value of the other header with the token. `None` if the text is about `Authorization`.
     pub(in crate::service) bare: Option<String>,
     pub(in crate::service) notes: Vec<String>,
@@ -50,11 +54,25 @@ impl Pasted {
             return Err(NoToken::Empty);
         }
         let is_one_line = !text.contains(['\n', '\r']);
-        if let Some(value) = after(text, "authorization:").filter(|_| is_one_line) {
-            let field = value.trim_matches(BLANKS).to_owned();
-            return Ok(Self::field(field, FIELD.to_owned()));
+        let value = after(text, "authorization").filter(|_| is_one_line);
+        let after_blanks = value.map(|value| value.trim_start_matches([' ', '\t']));
+        if let Some(field) = after_blanks.and_then(|value| value.strip_prefix(':')) {
+            let field = field.trim_matches(BLANKS).to_owned();
+            return Ok(Self {
+                has_space_before_colon: after_blanks != value,
+                ..Self::field(field, FIELD.to_owned())
+            });
+        }
+        if ["<!doctype", "<html"]
+            .iter()
+            .any(|start| after(text, start).is_some())
+        {
+            return Err(NoToken::Page);
         }
         if is_credential(text) && is_one_line {
+            return Ok(Self::field(text.to_owned(), FIELD.to_owned()));
+        }
+        if is_one_line && is_glued(text) {
             return Ok(Self::field(text.to_owned(), FIELD.to_owned()));
         }
         let is_empty_json = text == "{}" || text == "[]";
@@ -96,12 +114,27 @@ impl Pasted {
             let note = format!("The input is a field {name}, and is explained as it is.");
             return Ok(Self::bare(value, vec![note]));
         }
+        // The lines of a request, such as those of `curl -v`.
+        let lines = text
+            .lines()
+            .map(|line| line.trim_start_matches(['>', '<', '*', ' ']));
+        let values = lines.filter_map(|line| after(line, name)?.strip_prefix(':'));
+        let mut values = values.map(|value| value.trim_matches(BLANKS).to_owned());
+        if let Some(first) = values.next() {
+            let note = format!("The field {name} is in the input.");
+            return Ok(Self {
+                further: values.collect(),
+                ..Self::bare(&first, vec![note])
+            });
+        }
         Self::read(text)
     }
 
     fn field(field: String, note: String) -> Self {
         Self {
             field,
+            further: Vec::new(),
+            has_space_before_colon: false,
             bare: None,
             notes: vec![note],
         }
@@ -111,6 +144,8 @@ impl Pasted {
     fn bare(token: &str, notes: Vec<String>) -> Self {
         Self {
             field: format!("Bearer {token}"),
+            further: Vec::new(),
+            has_space_before_colon: false,
             bare: Some(token.to_owned()),
             notes,
         }
@@ -119,9 +154,21 @@ impl Pasted {
     /// Creates a header from what was found in the text `whole`.
     fn chosen(found: Found, whole: &str) -> Result<Self, NoToken> {
         let token = match found.choose()? {
-            Chosen::Field(field) => {
-                let note = format!("The Authorization field is {}.", field.at);
-                return Ok(Self::field(field.text, note));
+            Chosen::Fields(fields) => {
+                let places: Vec<_> = fields.iter().map(|field| &*field.at).collect();
+                let note = match &places[..] {
+                    [place] => format!("The Authorization field is {place}."),
+                    places => format!(
+                        "The request has several Authorization fields: {}.",
+                        places.join(", ")
+                    ),
+                };
+                let mut values = fields.into_iter().map(|field| field.text);
+                let first = values.next().unwrap_or_default();
+                return Ok(Self {
+                    further: values.collect(),
+                    ..Self::field(first, note)
+                });
             }
             Chosen::Token(token) => token,
         };
@@ -149,6 +196,9 @@ impl Pasted {
 
     /// Parses a line that only contains a token or the value of the header.
     fn of_value(text: &str) -> Result<Self, NoToken> {
+        if is_other_field(text) {
+            return Err(NoToken::Nothing);
+        }
         if let Some(inner) = unquoted(text) {
             if inner.trim_matches(BLANKS).is_empty() {
                 return Err(NoToken::Empty);
@@ -189,6 +239,27 @@ fn as_sent(whole: &str) -> String {
 fn is_credential(text: &str) -> bool {
     let is_tchar = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
     after(text, "bearer").is_some_and(|rest| !rest.starts_with(is_tchar))
+}
+
+/// Returns `true` if a line is a header field other than `Authorization`: a name, a colon and a space.
+fn is_other_field(text: &str) -> bool {
+    let Some((name, value)) = text.split_once(':') else {
+        return false;
+    };
+    let is_name = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
+    value.starts_with(' ')
+        && name.starts_with(|c: char| c.is_ascii_alphabetic())
+        && name.chars().all(is_name)
+        && after(name, "bearer").is_none()
+}
+
+/// Returns `true` if a token follows the word `Bearer` without a space: `Bearer%20…`, `Bearer+…`.
+fn is_glued(text: &str) -> bool {
+    let Some(rest) = after(text, "bearer") else {
+        return false;
+    };
+    let start = jwt::find_all(rest).first().map(|place| place.start);
+    start.is_some_and(|start| start <= "%20".len() && !rest[..start].contains([':', '=', ' ']))
 }
 
 /// The whitespace that a shell adds around a text, and that hyper removes from a header value.
@@ -242,6 +313,10 @@ mod tests {
             "Bearer undefined",
             "Bearer [object Object]",
             "Bearer {{token}}",
+            "Negotiate <T>",
+            "ApiKey <T>",
+            "Bearers <T>",
+            "Basic, Bearer <T>",
         ] {
             let value = filled(value);
             let alone = Pasted::read(&value).unwrap();
@@ -302,6 +377,23 @@ mod tests {
             ("a cookie", "Cookie: session=<T>; theme=dark", "`session` on line 1"),
             ("a sentence", "my token is <T>.", "on line 1"),
             ("twice the same", "TOKEN=<T>\ncurl -H \"X-Token: <T>\" a", "on line 1"),
+            ("curl -v over HTTP/2", "* [HTTP/2] [1] [:method: GET]\n* [HTTP/2] [1] [authorization: Bearer <T>]\n* [HTTP/2] [1] [accept: */*]\n> GET / HTTP/2\n> Host: a\n> authorization: Bearer <T>\n>\n", "field is on line 2"),
+            ("two requests", "> GET /a HTTP/1.1\n> Authorization: Bearer <T>\n>\n< HTTP/1.1 302 Found\n<\n> GET /b HTTP/1.1\n> Authorization: Bearer <T>\n>\n", "field is on line 2"),
+            ("curl in Windows' shell", "curl ^\"https://a.example/^\" ^\n  -H ^\"authorization: Bearer <T>^\" ^\n  --compressed", "field is on line 2"),
+            ("curl without the field", "curl -H 'Authorization:' -H 'Authorization: Bearer <T>' https://a.example", "field is on line 1"),
+            ("Go's map", "map[Accept:[*/*] Authorization:[Bearer <T>] Host:[a]]", "field is on line 1"),
+            ("a call", "client.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue(\"Bearer\", \"<T>\");", "on line 1"),
+            ("a variable with its value", "export TOKEN=<T>\ncurl -H \"Authorization: Bearer $TOKEN\" https://a.example", "`TOKEN` on line 1"),
+            ("a variable of a .http file", "@token = <T>\n\nGET https://a.example/\nAuthorization: Bearer {{token}}\n", "`token` on line 1"),
+            ("source code", "const token = '<T>';\nfetch(url, { headers: { Authorization: 'Bearer ' + token } })", "`token` on line 1"),
+            ("Cognito", r#"{"AuthenticationResult":{"AccessToken":"<T>","IdToken":"<U>","RefreshToken":"x"}}"#, "`AuthenticationResult.AccessToken`"),
+            ("keycloak-js", r#"{"token":"<T>","idToken":"<U>"}"#, "`token`"),
+            ("MSAL", r#"{"a-accesstoken-b":{"secret":"<T>"},"a-idtoken-b":{"secret":"<U>"}}"#, "`a-accesstoken-b.secret`"),
+            ("variables", "ACCESS_TOKEN=<T>\nID_TOKEN=<U>", "`ACCESS_TOKEN` on line 1"),
+            ("JSON in JSON", r#"{"body":"{\"access_token\":\"<T>\",\"id_token\":\"<U>\"}"}"#, "`body`"),
+            ("a cookie with escapes", "session=%7B%22access_token%22%3A%22<T>%22%7D", "on line 1"),
+            ("an arrow", "token -> <T>", "on line 1"),
+            ("a table", "| token | <T> |", "on line 1"),
         ];
         for (case, text, note) in rows {
             let pasted = Pasted::read(&filled(text)).unwrap_or_else(|why| panic!("{case}: {why}"));
@@ -347,10 +439,79 @@ mod tests {
             ("another object", "{}", "JSON without an access token"),
             ("a refusal", r#"{"error":"access_denied","error_description":"Client is not authorized"}"#, "access_denied (Client is not authorized)"),
             ("prose", "I have\nno token here", "there is no token in the input"),
+            ("another field", "WWW-Authenticate: Bearer realm=\"api\", error=\"invalid_token\"", "there is no token in the input"),
+            ("a page", "<!DOCTYPE html><html><title>Log in</title></html>", "a web page"),
+            ("an answer of a service", r#"{"status":401,"detail":"The token has expired.","code":"token_expired","error":"invalid_token"}"#, "an answer of a service that verifies tokens, token_expired"),
+            ("Firebase's refusal", r#"{"error":{"code":400,"message":"INVALID_PASSWORD"}}"#, "INVALID_PASSWORD"),
+            ("Cognito's refusal", r#"{"__type":"NotAuthorizedException","message":"Incorrect password."}"#, "NotAuthorizedException (Incorrect password.)"),
         ];
         for (case, text, expected) in rows {
             let why = Pasted::read(text).unwrap_err().to_string();
             assert!(why.contains(expected), "{case}: {why}");
+        }
+    }
+
+    #[test]
+    fn reads_every_authorization_field_of_a_request() {
+        let fields = ["Authorization: Bearer <T>", "authorization: bearer <T>"];
+        #[rustfmt::skip]
+        let rows = [
+            ("a request", format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\nAccept: */*\r\n{}\r\n\r\n", fields[0], fields[1])),
+            ("lines", fields.join("\n")),
+            ("curl", format!("curl -H '{}' -H '{}' https://a.example", fields[0], fields[1])),
+            ("curl on several lines", format!("curl https://a.example \\\n  -H '{}' \\\n  -H '{}'", fields[0], fields[1])),
+            ("curl -v", format!("> GET / HTTP/1.1\n> {}\n> {}\n>\n", fields[0], fields[1])),
+            ("HAR", r#"{"headers":[{"name":"Authorization","value":"Bearer <T>"},{"name":"Host","value":"a"},{"name":"authorization","value":"bearer <T>"}]}"#.to_owned()),
+            ("JSON", r#"{"headers":{"Authorization":"Bearer <T>","authorization":"bearer <T>"}}"#.to_owned()),
+        ];
+        for (case, text) in rows {
+            let pasted = Pasted::read(&filled(&text)).unwrap_or_else(|why| panic!("{case}: {why}"));
+            assert_eq!(pasted.field, filled("Bearer <T>"), "{case}");
+            assert_eq!(pasted.further, [filled("bearer <T>")], "{case}");
+        }
+        let one = Pasted::read(&filled("Authorization : Bearer <T>")).unwrap();
+        assert!(one.has_space_before_colon);
+        let field = "x-token: a\r\nX-Token: b\r\n";
+        let of_field = Pasted::read_field(field, "X-Token").unwrap();
+        assert_eq!(
+            (of_field.bare.as_deref(), &*of_field.further),
+            (Some("a"), &["b".to_owned()][..])
+        );
+    }
+
+    #[test]
+    fn joins_a_token_that_was_wrapped() {
+        let long = format!(
+            "eyJhbGciOiJSUzI1NiJ9.eyJ{}.{}",
+            "A".repeat(200),
+            "B".repeat(342)
+        );
+        let pieces = |end: &str, start: &str| {
+            let bytes: Vec<_> = long.as_bytes().chunks(70).collect();
+            let lines: Vec<_> = bytes
+                .iter()
+                .map(|line| str::from_utf8(line).unwrap())
+                .collect();
+            lines.join(&format!("{end}\n{start}"))
+        };
+        #[rustfmt::skip]
+        let rows = [
+            ("alone", pieces("", "")),
+            ("CRLF", pieces("\r", "")),
+            ("quoted-printable", pieces("=", "")),
+            ("in a shell", pieces(" \\", "")),
+            ("in an email", format!("> {}", pieces("", "> "))),
+            ("a variable", format!("TOKEN={}\nOTHER=1", pieces("", ""))),
+            ("in quotes", format!("curl -H 'Authorization: Bearer {}' https://a.example", pieces("", ""))),
+        ];
+        for (case, text) in rows {
+            let pasted = Pasted::read(&text).unwrap_or_else(|why| panic!("{case}: {why}"));
+            assert_eq!(pasted.field, format!("Bearer {long}"), "{case}");
+            assert!(
+                pasted.notes.contains(&LINES.to_owned()),
+                "{case}: {:?}",
+                pasted.notes
+            );
         }
     }
 

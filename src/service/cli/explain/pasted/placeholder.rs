@@ -8,6 +8,47 @@ pub(in crate::service) fn is_placeholder(text: &str) -> bool {
     is_missing_value(&lower) || is_template(text) || is_name(&lower)
 }
 
+/// Returns `true` if a text cannot be a token, because no part of it looks random: it is a word, a sentence,
+/// the name of a type or a piece of source code.
+pub(in crate::service) fn has_no_token(text: &str) -> bool {
+    /// The shortest token that an issuer is asked about (RFC 7662).
+    const SHORTEST: usize = 16;
+    /// Longer than any word.
+    const LONG: usize = 24;
+    /// The prefixes of opaque tokens.
+    const PREFIXES: [&str; 13] = [
+        "sk_",
+        "pk_",
+        "sb_",
+        "ory_",
+        "ghs_",
+        "ghp_",
+        "gho_",
+        "ghu_",
+        "github_pat_",
+        "ya29.",
+        "oat_",
+        "mt_",
+        "ak_",
+    ];
+    let is_b64 = |c: char| c.is_ascii_alphanumeric() || "-._~+/".contains(c);
+    let mut runs = text.split(|c: char| !is_b64(c));
+    // Of 32 random letters and digits, at least one is a digit in all but 3 of 1000 cases.
+    let is_random = |run: &str| {
+        run.len() >= SHORTEST
+            && run.contains(|c: char| c.is_ascii_digit())
+            && run.contains(|c: char| c.is_ascii_alphabetic())
+    };
+    let is_long = |run: &str| {
+        run.split(['.', '_', '-', '/'])
+            .any(|word| word.len() >= LONG)
+    };
+    // A shortened token begins like one.
+    !text.contains("eyJ")
+        && !PREFIXES.iter().any(|prefix| text.starts_with(prefix))
+        && !runs.any(|run| is_random(run) || is_long(run))
+}
+
 /// Returns `true` if this is what a language prints for a missing value, or for a value that is not
 /// a string.
 fn is_missing_value(lower: &str) -> bool {
@@ -53,7 +94,7 @@ fn is_missing_value(lower: &str) -> bool {
 }
 
 /// Returns `true` if this is a variable that a shell, a template or a tool should have replaced.
-fn is_template(text: &str) -> bool {
+pub(super) fn is_template(text: &str) -> bool {
     /// The brackets for variables in shells, Windows, Ruby, Python and documentation.
     const BRACKETS: [(&str, &str); 15] = [
         ("{", "}"),
@@ -127,6 +168,40 @@ fn is_name(lower: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn recognizes_text_that_has_no_token() {
+        for text in [
+            "System.Threading.Tasks.Task`1[System.String]",
+            "java.util.concurrent.CompletableFuture@1b28cdfa",
+            "#<OAuth2::AccessToken:0x000055d0c8>",
+            "os.getenv(\"TOKEN\")",
+            "{% response 'body', 'req_1', '$.access_token' %}",
+            "SecretStr('**********')",
+            "async () => getToken()",
+            "header.payload.signature",
+            "Microsoft.Identity.Client.AuthenticationResult",
+            "put_your_token_here",
+            "replace-me",
+            "Invalid token",
+            "((vault:token))",
+            "-",
+        ] {
+            assert!(has_no_token(text), "{text}");
+        }
+        for text in [
+            "kZ1abcdefghijklmnopqrstuvwxyz012",
+            "v1.kZ1abcdefghijklmnopqrstuvwxyz012",
+            "eyJhbGciOi...",
+            "Optional(\"eyJhbGciOiJSUzI1NiJ9.e30.AA\")",
+            "ory_at_0123456789abcdef.0123456789",
+            "sk_test_abcdefgh",
+            "abcdefghijklmnopqrstuvwxyz",
+            "kZ1abcdefghijklm nopqrstuvwxyz012",
+        ] {
+            assert!(!has_no_token(text), "{text}");
+        }
+    }
 
     #[test]
     fn distinguishes_placeholders_from_tokens() {

@@ -8,6 +8,7 @@ use crate::{
     service::cli::explain::pasted::{
         found::{Found, FoundText},
         jwt,
+        placeholder::is_template,
     },
 };
 
@@ -16,28 +17,27 @@ use crate::{
 pub(super) fn search(text: &str) -> Option<Found> {
     let mut found = Found::default();
     let fields = fields(text);
-    for field in &fields {
-        let (value, at) = (
-            text[field.clone()].trim().to_owned(),
-            line(text, field.start),
-        );
-        found.fields.push(FoundText {
-            text: value,
-            at: format!("on {at}"),
-        });
-    }
     for token in jwt::find_all(text) {
-        if fields.iter().any(|field| field.contains(&token.start)) {
+        let is_in = |field: &Field| field.value.contains(&token.start);
+        if fields.iter().any(is_in) {
             continue;
         }
         let item = FoundText {
             at: described(text, token.start),
             text: text[token.clone()].to_owned(),
         };
-        match name_before(&text[..token.start]) {
-            Some("access_token" | "accessToken") => found.access_tokens.push(item),
-            _ => found.others.push(item),
-        }
+        found.add(name_before(&text[..token.start]), item);
+    }
+    let has_token = !found.is_empty();
+    // A variable in a field, with its value beside it, is replaced before it is sent.
+    let is_sent =
+        |field: &&Field| !(has_token && is_variable(&text[field.value.clone()], field.quote));
+    for request in requests(text, fields.iter().filter(is_sent)) {
+        let fields = request.iter().map(|field| FoundText {
+            text: text[field.value.clone()].trim().to_owned(),
+            at: format!("on {}", line(text, field.value.start)),
+        });
+        found.requests.push(fields.collect());
     }
     if found.is_empty() {
         return assignment(text).or_else(|| encoded(text));
@@ -46,9 +46,21 @@ pub(super) fn search(text: &str) -> Option<Found> {
     (!is_value).then_some(found)
 }
 
-/// Returns the ranges of `Authorization` values in a request, in quotes within a command, or in
-/// source code.
-fn fields(text: &str) -> Vec<Range<usize>> {
+/// An `Authorization` header in a text.
+#[derive(Debug)]
+struct Field {
+    /// The place of the name.
+    name: usize,
+    /// The place of the value.
+    value: Range<usize>,
+    /// The quote or bracket around the value.
+    quote: Option<char>,
+    /// `true` in the brackets of `curl -v`, which writes each field of HTTP/2 twice.
+    is_bracketed: bool,
+}
+
+/// Returns the `Authorization` headers in a request, in quotes within a command, or in source code.
+fn fields(text: &str) -> Vec<Field> {
     const NAME: &str = "authorization";
     let lower = text.to_ascii_lowercase();
     let mut fields = Vec::new();
@@ -59,34 +71,122 @@ fn fields(text: &str) -> Vec<Range<usize>> {
             continue;
         }
         let rest = &text[at + NAME.len()..];
-        let separators = rest.find(|c: char| !"\"'` \t:=,>[".contains(c));
-        let separator = &rest[..separators.unwrap_or(rest.len())];
-        if !separator.contains([':', '=', ',']) {
+        let separators = rest.find(|c: char| !"\"'` \t:=,>[^".contains(c));
+        let mut separator = &rest[..separators.unwrap_or(rest.len())];
+        let Some(colon) = separator.find([':', '=', ',']) else {
             continue;
+        };
+        let closing = |c: char| match c {
+            '[' => Some(']'),
+            '"' | '\'' | '`' => Some(c),
+            _ => None,
+        };
+        // Finds a quote before the name that is still open, or one before the value.
+        let open = before.chars().last().and_then(closing);
+        let open = open.filter(|quote| !separator[..colon].contains(*quote));
+        if let Some(end) = open.and_then(|quote| separator.find(quote)) {
+            separator = &separator[..end];
         }
+        let quote = open.or_else(|| separator.chars().last().and_then(closing));
         let begin = at + NAME.len() + separator.len();
-        let is_quote = |c: &char| "\"'`".contains(*c);
-        // Finds a quote directly before the value, or an open quote before the name.
-        let quote = separator.chars().last().filter(is_quote).or_else(|| {
-            let open = before.chars().last().filter(is_quote);
-            open.filter(|quote| !separator.contains(*quote))
-        });
         let value = &text[begin..];
         let end = value.find(|c: char| Some(c) == quote || c == '\n' || c == '\r');
-        fields.push(begin..begin + end.unwrap_or(value.len()));
+        let value = &value[..end.unwrap_or(value.len())];
+        let is_empty = quote.is_some() && value.trim().is_empty();
+        if is_empty || is_call(value) {
+            continue;
+        }
+        // In Windows' shell, a quote may have a caret before it.
+        let value = value.strip_suffix('^').unwrap_or(value);
+        fields.push(Field {
+            name: at,
+            value: begin..begin + value.len(),
+            quote,
+            is_bracketed: open == Some(']'),
+        });
     }
     fields
+}
+
+/// Groups the fields by the request that has them. `curl` and a proxy send every line of a name.
+fn requests<'f>(text: &str, fields: impl Iterator<Item = &'f Field>) -> Vec<Vec<&'f Field>> {
+    let mut requests: Vec<Vec<&Field>> = Vec::new();
+    for field in fields {
+        let is_of = |request: &&mut Vec<&Field>| {
+            request.last().is_some_and(|last| {
+                last.is_bracketed == field.is_bracketed
+                    && !begins_request(&text[last.value.end..field.name])
+            })
+        };
+        match requests.iter_mut().rev().find(is_of) {
+            Some(request) => request.push(field),
+            None => requests.push(vec![field]),
+        }
+    }
+    requests
+}
+
+/// Returns `true` if another request begins within a text: after a blank line, with a method, or with a
+/// command.
+fn begins_request(text: &str) -> bool {
+    const WORDS: [&str; 12] = [
+        "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "QUERY", "curl", "wget",
+        "fetch", "next",
+    ];
+    let mut lines = text.split('\n').skip(1);
+    // The text after the last line break is the beginning of the line of the next field.
+    let whole_lines = text.matches('\n').count().saturating_sub(1);
+    let is_blank = |line: &str| {
+        line.trim_matches(|c: char| c.is_whitespace() || "><*|".contains(c))
+            .is_empty()
+    };
+    let mut words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '-');
+    lines.by_ref().take(whole_lines).any(is_blank)
+        || text.contains("&&")
+        || words.any(|word| WORDS.contains(&word.trim_start_matches('-')))
+}
+
+/// Returns `true` if a value in source code is a call: `new AuthenticationHeaderValue("Bearer", …`.
+fn is_call(value: &str) -> bool {
+    let Some((name, _)) = value.split_once('(') else {
+        return false;
+    };
+    let name = after(name, "new ").unwrap_or(name);
+    !name.is_empty()
+        && name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "._:".contains(c))
+}
+
+/// Returns `true` if a field has a variable in the place of the token, or nothing. A shell does not replace
+/// variables in single quotes.
+fn is_variable(value: &str, quote: Option<char>) -> bool {
+    let Some(token) = after(value.trim(), "bearer") else {
+        return false;
+    };
+    let token = token.trim();
+    let is_literal = quote == Some('\'') && token.starts_with('$');
+    (token.is_empty() && quote.is_some()) || is_template(token) && !is_literal
 }
 
 /// Returns `true` if a line may be a header value: a token, or a scheme and a token, with or
 /// without quotes. `token: …` is a name and a value, but `Token …` is a scheme.
 fn is_field_value(text: &str) -> bool {
-    const SCHEMES: [&str; 8] = [
-        "bearer", "token", "jwt", "dpop", "basic", "digest", "oauth", "mac",
+    const SCHEMES: [&str; 9] = [
+        "bearer",
+        "token",
+        "jwt",
+        "dpop",
+        "basic",
+        "digest",
+        "oauth",
+        "mac",
+        "negotiate",
     ];
     let text = unquoted(text).unwrap_or(text);
-    let token = jwt::find_all(text).into_iter().next();
-    let before = &text[..token.map_or(0, |token| token.start)];
+    let token = jwt::find_all(text).into_iter().next().unwrap_or_default();
+    let before = &text[..token.start];
+    let is_last = text[token.end..].trim().is_empty();
     let words = before.split(|c: char| !c.is_ascii_alphanumeric() && !"-_".contains(c));
     let words: Vec<_> = words
         .filter(|word| !word.trim_matches('-').is_empty())
@@ -99,11 +199,21 @@ fn is_field_value(text: &str) -> bool {
     {
         return false;
     }
-    let is = |scheme: &str, word: &str| word.eq_ignore_ascii_case(scheme);
+    let is_scheme = |word: &&str| {
+        let mut schemes = SCHEMES.iter();
+        schemes.any(|scheme| word.eq_ignore_ascii_case(scheme))
+    };
+    // Any one word before a token may be meant as a scheme, in any script.
+    let is_word = before
+        .trim()
+        .chars()
+        .all(|c| c.is_alphanumeric() || "-_".contains(c));
     match words[..] {
-        [word] if before.contains([':', '=']) => is("bearer", word),
-        [word] => SCHEMES.iter().any(|scheme| is(scheme, word)),
-        _ => words.iter().all(|word| is("bearer", word)),
+        [word] if before.contains([':', '=']) => word.eq_ignore_ascii_case("bearer"),
+        [word] => is_word && (is_last || is_scheme(&word)),
+        // Two credentials: `Basic YTpi, Bearer …`.
+        [first, .., last] => is_scheme(&first) && last.eq_ignore_ascii_case("bearer"),
+        [] => true,
     }
 }
 
@@ -142,20 +252,27 @@ fn assignment(text: &str) -> Option<Found> {
     let value = value.trim().trim_end_matches(';');
     let value = unquoted(value).unwrap_or(value).to_owned();
     let at = format!("in `{}` on line 1", ShownText::new(name));
-    let others = vec![FoundText { text: value, at }];
-    Some(Found {
-        others,
-        ..Found::default()
-    })
+    let mut found = Found::default();
+    found.add(Some(name), FoundText { text: value, at });
+    Some(found)
 }
 
 /// Joins a token wrapped over several lines. `None` if the text is not such a token.
 pub(super) fn unwrapped(text: &str) -> Option<String> {
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    // The marks of a quotation, and those of a line that goes on.
+    let bare = |line| {
+        let line = str::trim(line).trim_start_matches(['>', '|']).trim_start();
+        let line = line.strip_suffix(" \\").unwrap_or(line);
+        line.strip_suffix(" ^").unwrap_or(line).trim_end()
+    };
+    let lines = text.lines().map(bare).filter(|line| !line.is_empty());
     let lines: Vec<_> = lines.collect();
     let is_whole = |line: &&str| jwt::is_jwt(line);
     if lines.len() < 2 || lines.iter().filter(|line| is_whole(line)).count() > 1 {
         return None;
+    }
+    if let Some(joined) = joined_token(&lines) {
+        return Some(joined);
     }
     let mut joined = lines.concat();
     let scheme = ["authorization: bearer", "authorization:", "bearer"]
@@ -173,6 +290,52 @@ pub(super) fn unwrapped(text: &str) -> Option<String> {
     (all_fit && is_token).then_some(joined)
 }
 
+/// Joins the lines of the only JWT that goes on after the end of a line. `None` unless there is exactly one.
+fn joined_token(lines: &[&str]) -> Option<String> {
+    // Quoted-printable marks the end of a line with `=`.
+    let is_marked = lines.iter().filter(|line| line.ends_with('=')).count() > 1;
+    let unmarked = |line: &&str| match line.strip_suffix('=') {
+        Some(rest) if is_marked => rest.to_owned(),
+        _ => (*line).to_owned(),
+    };
+    let mut lines = lines.iter().map(unmarked).peekable();
+    let (mut joined, mut count) = (Vec::new(), 0);
+    while let Some(mut line) = lines.next() {
+        let before = line.rfind(|c: char| !jwt::is_token_character(c));
+        let start = before.map_or(0, |place| line.ceil_char_boundary(place + 1));
+        let is_whole = jwt::is_jwt(&line[start..]);
+        if line.len() >= SHORTEST && jwt::has_header(&line[start..]) && !is_whole {
+            let mut is_full = true;
+            let mut pieces = 1;
+            while let Some(next) = lines.next_if(|next| is_full && goes_on(&line[start..], next)) {
+                is_full = next.len() >= SHORTEST && next.chars().all(jwt::is_token_character);
+                line += &next;
+                pieces += 1;
+            }
+            let token = jwt::find_all(&line[start..]);
+            if pieces > 1 && token.first().is_none_or(|place| place.start > 0) {
+                return None;
+            }
+            count += usize::from(pieces > 1);
+        }
+        joined.push(line);
+    }
+    (count == 1).then(|| joined.join("\n"))
+}
+
+/// Shorter lines are not wrapped.
+const SHORTEST: usize = 40;
+
+/// Returns whether a token goes on in the next line: in the whole line, or up to a quote.
+fn goes_on(token: &str, next: &str) -> bool {
+    let run = next.find(|c: char| !jwt::is_token_character(c));
+    let begins_another = jwt::is_jwt(token) && jwt::has_header(next);
+    match run {
+        None => !begins_another,
+        Some(run) => run > 0 && next[run..].starts_with(['"', '\'', '`']),
+    }
+}
+
 fn described(text: &str, at: usize) -> String {
     let line = line(text, at);
     match name_before(&text[..at]) {
@@ -186,7 +349,7 @@ fn line(text: &str, at: usize) -> String {
 }
 
 /// Returns the name that ends before a value: `name=`, `name: `, `"name": "`.
-fn name_before(before: &str) -> Option<&str> {
+pub(super) fn name_before(before: &str) -> Option<&str> {
     let before = before.trim_end_matches(['"', '\'', '`', ' ', '\t']);
     let before = before.strip_suffix(['=', ':'])?;
     let before = before.trim_end_matches(['"', '\'', '`', ' ', '\t']);

@@ -58,7 +58,10 @@ impl Vendor {
             ("accounts.google.com", _) => Self::Google,
             ("cloud.google.com", "iap") => Self::Iap,
             ("securetoken.google.com" | "session.firebase.google.com", _) => Self::Firebase,
-            ("token.actions.githubusercontent.com", _) => Self::GithubActions,
+            (
+                "token.actions.githubusercontent.com" | "vstoken.actions.githubusercontent.com",
+                _,
+            ) => Self::GithubActions,
             ("kubernetes", "serviceaccount") | ("container.googleapis.com", _) => Self::Kubernetes,
             _ if host.starts_with("kubernetes.default") => Self::Kubernetes,
             _ if host.starts_with("oidc.eks.")
@@ -101,6 +104,8 @@ impl Vendor {
             Some(Self::Kubernetes)
         } else if is_firebase {
             Some(Self::Firebase)
+        } else if text("iss").ends_with(".gserviceaccount.com") {
+            Some(Self::Google)
         } else if is_auth0 {
             Some(Self::Auth0)
         } else if text("type") == "access_token" && payload.get("client_id").is_some() {

@@ -3,13 +3,15 @@
 use serde_json::Value;
 
 use crate::{
-    auth::{AudienceClaim, AuthError, policy::RuleKind, token::subject::SubjectKind},
+    auth::{
+        AudienceClaim, AuthError, display::ShownText, policy::RuleKind, token::subject::SubjectKind,
+    },
     service::{
         api::errors::{Cause, causes},
         cli::explain::{
             advice::Advice,
             facts::{Facts, texts},
-            pasted::is_placeholder,
+            pasted::{has_no_token, is_placeholder},
             vendor::{Vendor, words},
         },
         config::Setting,
@@ -45,7 +47,10 @@ fn by_domain(facts: &Facts<'_>) -> Option<Vendor> {
 pub(in crate::service) fn of_token(facts: &Facts<'_>, error: AuthError) -> Option<Advice> {
     // An AWS load balancer adds its own token, with any issuer.
     if error == AuthError::TokenMalformed {
-        return of_padding(facts);
+        // Google's access tokens may have two dots, like a JWT.
+        let is_google = facts.token.starts_with("ya29.");
+        let of_google = is_google.then(|| words::GOOGLE_ACCESS_TOKEN.into());
+        return of_google.or_else(|| of_padding(facts));
     }
     // Another claim is compared instead of aud, so aud is not the problem.
     let is_by_client = facts.config.audience_claim != AudienceClaim::Aud;
@@ -53,7 +58,7 @@ pub(in crate::service) fn of_token(facts: &Facts<'_>, error: AuthError) -> Optio
         return None;
     }
     let is_no_opaque_token = is_placeholder(facts.token) || facts.token.contains("eyJ");
-    if error == AuthError::TokenNotJwt && is_no_opaque_token {
+    if error == AuthError::TokenNotJwt && (is_no_opaque_token || has_no_token(facts.token)) {
         return None;
     }
     let ours = configured(facts);
@@ -153,7 +158,12 @@ fn entra_tenant(issuer: &str) -> Option<(&str, bool)> {
 }
 
 fn entra_issuer(facts: &Facts<'_>) -> Option<Advice> {
-    let (tenant, is_v2) = entra_tenant(facts.text("iss")?)?;
+    let found = facts.text("iss")?;
+    let (tenant, is_v2) = entra_tenant(found)?;
+    let differs_in_slash = |our: &str| our.trim_end_matches('/') == found.trim_end_matches('/');
+    if facts.issuers().any(differs_in_slash) {
+        return None;
+    }
     let is_common = |issuer: &str| {
         let issuer = issuer.trim_end_matches("/v2.0");
         ["/common", "/organizations", "/consumers"]
@@ -162,6 +172,14 @@ fn entra_issuer(facts: &Facts<'_>) -> Option<Advice> {
     };
     if facts.issuers().any(is_common) {
         return Some(words::ENTRA_COMMON.into());
+    }
+    // A domain in the place of the tenant's ID.
+    let is_by_domain = |issuer: &str| {
+        let rest = issuer.strip_prefix("https://login.microsoftonline.com/");
+        rest.is_some_and(|rest| entra_tenant(issuer).is_none() && rest.contains('.'))
+    };
+    if facts.issuers().any(is_by_domain) {
+        return Some(words::ENTRA_DOMAIN.into());
     }
     let mut ours = facts.issuers().filter_map(entra_tenant);
     let is_ours = ours.any(|(our, our_v2)| our == tenant && our_v2 != is_v2);
@@ -259,9 +277,13 @@ fn of_vendor(vendor: Vendor, ours: Option<Vendor>, facts: &Facts<'_>, error: Aut
     use AuthError::{AlgorithmNotAllowed, BadSignature, KeysUnavailable, MissingClaim, TokenNotJwt, UnknownIssuer, UnknownKey, WrongAudience, WrongTokenType};
     let starts = |prefixes: &[&str]| prefixes.iter().any(|prefix| facts.token.starts_with(prefix));
     let without_audience = error == MissingClaim && facts.failed("aud");
+    // The vendor may be that of the configuration, and the token from elsewhere.
+    let is_of = |vendor| Vendor::of_issuer(facts.text("iss").unwrap_or_default()) == Some(vendor);
     let has_audience = |test: &dyn Fn(&str) -> bool| facts.audiences().iter().any(|one| test(one));
     Some(match (vendor, error) {
         (Vendor::ClerkSessions, TokenNotJwt) if starts(&["oat_", "mt_", "ak_"]) => words::CLERK_OPAQUE,
+        (Vendor::ClerkSessions, TokenNotJwt) if starts(&["sk_", "pk_"]) => words::CLERK_KEY,
+        (Vendor::ClerkSessions, WrongAudience) => words::CLERK_OTHER_AUDIENCE,
         (Vendor::ClerkSessions, MissingClaim) if without_audience => words::CLERK_AUDIENCE,
         (Vendor::CloudflareAccess, _) if facts.text("type") == Some("org") => words::CLOUDFLARE_ORG,
         (Vendor::Cognito, WrongAudience) if facts.text("token_use") == Some("id") => words::COGNITO_ID_TOKEN,
@@ -270,19 +292,22 @@ fn of_vendor(vendor: Vendor, ours: Option<Vendor>, facts: &Facts<'_>, error: Aut
         (Vendor::FastMcp, AlgorithmNotAllowed | UnknownIssuer | WrongAudience | BadSignature) if facts.header("alg") == Some("HS256") => words::FASTMCP_PROXY,
         (Vendor::Firebase, UnknownIssuer | WrongAudience) if has_audience(&|one| one.contains("identitytoolkit")) => words::FIREBASE_CUSTOM,
         (Vendor::Firebase, UnknownIssuer) if facts.text("iss").is_some_and(|iss| iss.contains("session.firebase")) => words::FIREBASE_SESSION,
-        (Vendor::Firebase, UnknownIssuer) if ours == Some(Vendor::Firebase) => words::FIREBASE_AUDIENCE,
-        (Vendor::GithubActions, UnknownIssuer) if ours == Some(Vendor::GithubActions) => words::GITHUB_ENTERPRISE,
+        (Vendor::Firebase, UnknownIssuer) if ours == Some(Vendor::Firebase) && is_of(Vendor::Firebase) => words::FIREBASE_AUDIENCE,
+        (Vendor::GithubActions, UnknownIssuer) if is_runtime_token(facts) => words::GITHUB_RUNTIME,
+        (Vendor::GithubActions, UnknownIssuer) if ours == Some(Vendor::GithubActions) && is_of(Vendor::GithubActions) => words::GITHUB_ENTERPRISE,
         (Vendor::GithubActions, TokenNotJwt) if starts(&["ghs_", "ghp_", "gho_", "ghu_", "github_pat_"]) => words::GITHUB_TOKEN,
         (Vendor::Glewlwyd, WrongAudience) => words::GLEWLWYD_AUDIENCE,
         (Vendor::Glewlwyd, MissingClaim) if without_audience => words::GLEWLWYD_AUDIENCE,
         (Vendor::Google, TokenNotJwt) if starts(&["ya29."]) => words::GOOGLE_ACCESS_TOKEN,
         (Vendor::Google, UnknownIssuer) if ours == Some(Vendor::Iap) => words::IAP_GOOGLE_TOKEN,
         (Vendor::Google, WrongAudience) if has_audience(&|one| one.ends_with(".apps.googleusercontent.com")) => words::GOOGLE_LOGIN,
+        (Vendor::Google, UnknownIssuer) if is_service_account(facts) => words::GOOGLE_SELF_SIGNED,
         (Vendor::Kubernetes, UnknownIssuer | MissingClaim) if facts.text("iss") == Some("kubernetes/serviceaccount") => words::KUBERNETES_LEGACY,
         (Vendor::Okta, WrongTokenType) if facts.header("typ").is_some_and(|typ| typ.contains("okta-internal-at")) => words::OKTA_ORG,
         (Vendor::Okta, UnknownIssuer | WrongAudience) if is_okta_org(facts) => words::OKTA_ORG,
         (Vendor::Okta, WrongAudience) if !facts.has(&["cid", "scp"]) => words::OKTA_ID_TOKEN,
         (Vendor::Stytch, TokenNotJwt) => words::STYTCH_OPAQUE,
+        (Vendor::Stytch, UnknownIssuer) if ours == Some(Vendor::Stytch) && is_of(Vendor::Stytch) => words::STYTCH_AUDIENCE,
         (Vendor::Supabase, TokenNotJwt) if starts(&["sb_"]) => words::SUPABASE_API_KEY,
         (Vendor::Supabase, _) if facts.text("iss") == Some("supabase") => words::SUPABASE_API_KEY,
         (Vendor::WorkOs, TokenNotJwt) => words::WORKOS_OPAQUE,
@@ -290,6 +315,20 @@ fn of_vendor(vendor: Vendor, ours: Option<Vendor>, facts: &Facts<'_>, error: Aut
         (Vendor::Zitadel, TokenNotJwt) => words::ZITADEL_OPAQUE,
         _ => return None,
     })
+}
+
+/// Returns `true` if a token is one that a service account of Google has signed itself.
+fn is_service_account(facts: &Facts<'_>) -> bool {
+    facts
+        .text("iss")
+        .is_some_and(|iss| iss.ends_with(".gserviceaccount.com"))
+}
+
+/// Returns `true` if a token is the one with which a runner calls the services of GitHub Actions.
+fn is_runtime_token(facts: &Facts<'_>) -> bool {
+    facts
+        .text("iss")
+        .is_some_and(|iss| iss.contains("actions.githubusercontent.com") && iss.contains("vstoken"))
 }
 
 /// Returns `true` if an access token is from Okta's org authorization server.
@@ -361,6 +400,10 @@ pub(in crate::service) fn of_policy(
             Some(RuleKind::Role(name)) => return of_role(facts, name, "AUTH0_ROLES_AT"),
             Some(RuleKind::Group(name)) => return of_role(facts, name, "AUTH0_GROUPS_AT"),
             Some(RuleKind::Claim) => return causes::NO_SUCH_CLAIM.into(),
+            Some(RuleKind::Permission(Some(name))) if scopes_of(facts).contains(&name) => {
+                causes::PERMISSION_AS_SCOPE
+            }
+            _ if permissions.is_some_and(|claim| !is_texts(claim)) => causes::PERMISSIONS_FORM,
             _ if permissions.is_none() => causes::RBAC_OFF,
             _ => causes::NOT_ASSIGNED,
         };
@@ -377,6 +420,9 @@ pub(in crate::service) fn of_policy(
             .all(|scope| is_spelled_otherwise(facts, scope))
     {
         return causes::SCOPE_SPELLING.into();
+    }
+    if let Some(advice) = scope.and_then(|_| of_scope_elsewhere(facts, &wanted)) {
+        return advice;
     }
     let has_scopes = facts.has(&["scp", "scope"]);
     if !has_scopes && !texts(facts.claim("roles")).is_empty() {
@@ -400,8 +446,47 @@ fn is_spelled_otherwise(facts: &Facts<'_>, scope: &str) -> bool {
     let claims = ["scope", "scp", "scopes"].into_iter();
     let mut names = claims
         .flat_map(|name| texts(facts.claim(name)))
-        .flat_map(|text| text.split([' ', ',', ';', '+']));
+        .flat_map(|text| text.split(|c: char| c.is_whitespace() || ",;+".contains(c)));
     names.any(|name| name.eq_ignore_ascii_case(scope))
+}
+
+/// Returns the names in `scope` and `scp`.
+fn scopes_of<'a>(facts: &Facts<'a>) -> Vec<&'a str> {
+    let claims = ["scope", "scp"].into_iter();
+    let texts = claims.flat_map(|name| texts(facts.claim(name)));
+    texts.flat_map(|text| text.split(' ')).collect()
+}
+
+/// Returns `true` if a claim is an array of strings, or one string.
+fn is_texts(claim: &Value) -> bool {
+    claim.is_string()
+        || claim
+            .as_array()
+            .is_some_and(|items| items.iter().all(Value::is_string))
+}
+
+/// Recognizes scopes with a prefix, such as `api://GUID/read`, and scopes in another claim, such as
+/// `SCOPE_read` in `authorities`.
+fn of_scope_elsewhere(facts: &Facts<'_>, wanted: &[&str]) -> Option<Advice> {
+    let missing = |name: &&&str| !scopes_of(facts).contains(*name);
+    let name = wanted.iter().find(missing)?;
+    let has_prefix = |granted: &&str| {
+        let prefix = granted.strip_suffix(name);
+        prefix.is_some_and(|prefix| prefix.ends_with(['/', ':', '.']) && prefix.len() > 1)
+    };
+    if let Some(granted) = scopes_of(facts).into_iter().find(has_prefix) {
+        let sentence = format!("It has {}.", ShownText::new(granted));
+        return Some(Advice::from(causes::SCOPE_PREFIXED).and(&sentence));
+    }
+    let spellings = [(*name).to_owned(), format!("SCOPE_{name}")];
+    let mut own = facts.trace.payload.clone();
+    let members = own.as_object_mut()?;
+    members.retain(|member, _| !["scope", "scp"].contains(&member.as_str()));
+    let path = spellings
+        .iter()
+        .find_map(|name| place_of(&own, name, &mut Vec::new()))?;
+    let sentence = format!("It is in {}.", ShownText::new(&path.join(".")));
+    Some(Advice::from(causes::SCOPE_ELSEWHERE).and(&sentence))
 }
 
 /// Returns the advice for a missing role or group. `variable` sets the claim that should contain
@@ -414,35 +499,108 @@ fn of_role(facts: &Facts<'_>, name: &str, variable: &'static str) -> Advice {
     if is_group && is_overage {
         return words::ENTRA_OVERAGE.into();
     }
-    match place_of(&facts.trace.payload, name, "") {
+    match place_of(&facts.trace.payload, name, &mut Vec::new()) {
+        // A path cannot name a member of a claim whose name has a dot.
+        Some(path) if path.len() > 1 && path.iter().any(|member| member.contains('.')) => {
+            let sentence = format!(
+                "It is in {}, which no path can name, because a name on the way has a dot.",
+                ShownText::new(&path.join(" > "))
+            );
+            Advice::from(causes::ROLE_SPELLING).and(&sentence)
+        }
         Some(path) => {
-            let settings = facts.recommend(vec![Setting::new(variable, path)]);
+            let settings = facts.recommend(vec![Setting::new(variable, path.join("."))]);
             Advice::from(causes::ROLE_ELSEWHERE).with(settings)
         }
-        None => in_its_words(facts, causes::NO_ROLE).into(),
+        None => match form_of(&facts.trace.payload, name, &mut Vec::new()) {
+            Some((path, found)) => {
+                let (path, found) = (path.join("."), ShownText::new(&found).to_string());
+                let sentence = format!("It has {found} in {}.", ShownText::new(&path));
+                Advice::from(causes::ROLE_SPELLING).and(&sentence)
+            }
+            None => in_its_words(facts, causes::NO_ROLE).into(),
+        },
     }
 }
 
-/// Returns the path of a claim that contains this name, at most three levels deep.
-fn place_of(value: &Value, name: &str, path: &str) -> Option<String> {
-    const DEEPEST: usize = 3;
-    let members = value.as_object()?;
-    if path.split('.').filter(|part| !part.is_empty()).count() >= DEEPEST {
-        return None;
-    }
+/// Returns the path of a claim with a name in another form, and that form: in other letters, with a prefix
+/// or a path before it, in a string with other names, as the name of a member, or in an object.
+fn form_of(value: &Value, name: &str, path: &mut Vec<String>) -> Option<(Vec<String>, String)> {
+    let same = |found: &str| {
+        let last = found.rsplit(['/', ':']).next().unwrap_or(found);
+        let bare = last.split(',').next().unwrap_or(last);
+        let bare = bare
+            .strip_prefix("ROLE_")
+            .or(bare.strip_prefix("cn="))
+            .or(bare.strip_prefix("CN="));
+        [found, last, bare.unwrap_or(last)]
+            .iter()
+            .any(|one| one.eq_ignore_ascii_case(name))
+    };
+    let in_list = |text: &str| {
+        text.split([' ', ',', ';'])
+            .any(|one| one.trim().eq_ignore_ascii_case(name))
+    };
+    let text = |text: &str| (same(text) || in_list(text)).then(|| text.to_owned());
+    let is_about_names = |member: &str| {
+        let member = member.to_ascii_lowercase();
+        ["role", "group", "member", "authorit", "entitle"]
+            .iter()
+            .any(|word| member.contains(word))
+    };
+    let members = value.as_object().filter(|_| path.len() < DEEPEST)?;
     members.iter().find_map(|(member, value)| {
-        let path = if path.is_empty() {
-            member.clone()
-        } else {
-            format!("{path}.{member}")
+        path.push(member.clone());
+        let is_about_names = path.iter().any(|member| is_about_names(member));
+        let found = match value {
+            Value::String(one) if is_about_names => text(one),
+            Value::Array(items) if is_about_names => items.iter().find_map(|item| match item {
+                Value::String(one) => text(one),
+                Value::Object(members) => {
+                    let mut texts = members.values().filter_map(Value::as_str);
+                    texts.any(same).then(|| item.to_string())
+                }
+                _ => None,
+            }),
+            Value::Object(members) if is_about_names && members.keys().any(|key| same(key)) => {
+                Some(format!("the member {name}"))
+            }
+            _ => None,
         };
-        let lists = value
-            .as_array()
-            .is_some_and(|items| items.iter().any(|item| item == name));
-        if lists {
-            return Some(path);
-        }
-        place_of(value, name, &path)
+        let found = found
+            .map(|found| (path.clone(), found))
+            .or_else(|| form_of(value, name, path));
+        path.pop();
+        found
+    })
+}
+
+/// The number of members on the longest path that is searched.
+const DEEPEST: usize = 3;
+
+/// Returns the path of a claim that contains this name, or is this name.
+fn place_of(value: &Value, name: &str, path: &mut Vec<String>) -> Option<Vec<String>> {
+    let members = value.as_object().filter(|_| path.len() < DEEPEST)?;
+    members.iter().find_map(|(member, value)| {
+        path.push(member.clone());
+        let lists = match value {
+            Value::Array(items) => items.iter().any(|item| item == name),
+            // A text elsewhere, such as a user's name, is the same by chance.
+            Value::String(text) => {
+                text == name
+                    && ["role", "group", "scope"]
+                        .iter()
+                        .any(|word| member.contains(word))
+            }
+            _ => false,
+        };
+        let found = if lists {
+            Some(path.clone())
+        } else {
+            place_of(value, name, path)
+        };
+        path.pop();
+        found
     })
 }
 

@@ -15,6 +15,14 @@ pub(super) const CLERK_OPAQUE: Cause = cause(
     "This is an opaque machine token of Clerk (an OAuth access token, an M2M token or an API key), which only Clerk can verify.",
     "Send a token from getToken(), or turn on the JWT format in Clerk's settings for OAuth applications or M2M tokens. API keys are always opaque.",
 );
+pub(super) const CLERK_KEY: Cause = cause(
+    "This is an API key of the Clerk application (secret or publishable), not a token of a user.",
+    "Send a session token, from getToken(). Never send a secret key to a browser or to another API.",
+);
+pub(super) const CLERK_OTHER_AUDIENCE: Cause = cause(
+    "The token is for another audience: its JWT template writes another aud.",
+    "Set \"aud\" in the JWT template to the identifier of this API, or fetch the token with the template of this API: getToken({ template: \"NAME\" }).",
+);
 pub(super) const CLERK_SCOPE: Cause = cause(
     "Clerk's session tokens grant no scopes. The roles and permissions of an organization are in claims.",
     "Check the organization's role and permissions in a handler, or have a JWT template write the claim scope from {{user.public_metadata}}. Never write a fixed scope, because every user would have it.",
@@ -68,6 +76,10 @@ pub(super) const ENTRA_V2_TOKEN: Cause = cause(
 pub(super) const ENTRA_COMMON: Cause = cause(
     "The configured issuer is common, organizations or consumers. No token has such an issuer: each names its own tenant.",
     "Write the tenant's ID into the issuer. To accept several tenants, list their issuers in AUTH0_ISSUER with commas between them.",
+);
+pub(super) const ENTRA_DOMAIN: Cause = cause(
+    "The configured issuer has the tenant's domain in the place of its ID, and tokens always have the ID in iss.",
+    "Write the issuer exactly as tokens have it in iss, with the tenant's ID.",
 );
 pub(super) const ENTRA_TENANT: Cause = cause(
     "The token is from another tenant of Entra. Tenants share signing keys, and only iss tells them apart.",
@@ -139,6 +151,10 @@ pub(super) const GITHUB_TOKEN: Cause = cause(
     "This is a token for GitHub's own API (such as GITHUB_TOKEN or a personal access token), which is not for other services.",
     "Give the job the permission id-token: write, and send the OIDC token that the runner gets.",
 );
+pub(super) const GITHUB_RUNTIME: Cause = cause(
+    "This is the token with which the runner calls GitHub's own services (ACTIONS_RUNTIME_TOKEN, ACTIONS_ID_TOKEN_REQUEST_TOKEN).",
+    "Give the job the permission id-token: write, and send the OIDC token that ACTIONS_ID_TOKEN_REQUEST_URL answers with, for example from core.getIDToken(\"AUDIENCE\").",
+);
 pub(super) const GITHUB_SCOPE: Cause = cause(
     "The OIDC tokens of GitHub Actions grant no scopes: they identify the workflow.",
     "In a handler, decide by repository_id or repository_owner_id, and in addition by ref, environment or job_workflow_ref. Alone, these also fit the workflows of others.",
@@ -162,6 +178,10 @@ pub(super) const GOOGLE_LOGIN: Cause = cause(
 pub(super) const GOOGLE_ACCESS_TOKEN: Cause = cause(
     "This is an access token of Google, which is opaque and for Google's own APIs.",
     "Send an ID token of a service account with this service as audience: gcloud auth print-identity-token --audiences=AUDIENCE.",
+);
+pub(super) const GOOGLE_SELF_SIGNED: Cause = cause(
+    "A service account of Google has signed this token itself: iss is the account, and its keys are not those of https://accounts.google.com.",
+    "Send an ID token of the service account with this service as audience: gcloud auth print-identity-token --audiences=AUDIENCE.",
 );
 pub(super) const GOOGLE_SCOPE: Cause = cause(
     "Google's ID tokens grant no scopes: they identify the caller.",
