@@ -210,7 +210,7 @@ async fn recognizes_other_vendor_patterns() {
     let arn = "arn:aws:elasticloadbalancing:eu-west-1:1:loadbalancer/app/a/1";
     let entra_v2 = format!("https://login.microsoftonline.com/{TENANT}/v2.0");
     #[rustfmt::skip]
-    let rows: [Pattern; 34] = [
+    let rows: [Pattern; 35] = [
         ("a v1.0 token of Entra", ENTRA, CLIENT, Claims(json!({"iss": ENTRA_V1, "aud": CLIENT, "scp": "a", "ver": "1.0"})), "unknown_issuer", "requestedAccessTokenVersion", &["AUTH0_ISSUER=https://sts.windows.net/72f988bf-86f1-41af-91ab-2d7cd011db47/"]),
         ("a v2.0 token of Entra", ENTRA_V1, CLIENT, Claims(json!({"iss": entra_v2, "aud": CLIENT, "scp": "a", "ver": "2.0"})), "unknown_issuer", "Configure the v2.0 issuer", &["AUTH0_ISSUER=https://login.microsoftonline.com/72f988bf-86f1-41af-91ab-2d7cd011db47/v2.0"]),
         ("another tenant of Entra", ENTRA, CLIENT, Claims(json!({"iss": "https://sts.windows.net/8b3b6b3a-6f0c-4a52-9d38-5d4e4f4d0f0a/", "aud": CLIENT, "scp": "a"})), "unknown_issuer", "another tenant of Entra", &[]),
@@ -231,6 +231,7 @@ async fn recognizes_other_vendor_patterns() {
         ("an API of another URL of Entra", ENTRA_V1, CLIENT, Claims(json!({"aud": "https://contoso.example/api"})), "wrong_audience", "another application", &[]),
         ("Keycloak with a slash", KEYCLOAK, API, Claims(json!({"iss": "https://keycloak.example.com/realms/shop/", "aud": API})), "unknown_issuer", "differ in the slash", &["AUTH0_ISSUER=https://keycloak.example.com/realms/shop/"]),
         ("another project of Firebase", FIREBASE, "shop-1", Claims(json!({"iss": "https://securetoken.google.com/shop-2", "aud": "shop-2", "firebase": {}})), "unknown_issuer", "another Firebase project", &[]),
+        ("a token of GitHub that contains a JWT", GITHUB, API, Opaque("ghs_1_eyJ0eXAiOiJKV1QiLCJhbGciOiJSUzI1NiJ9.eyJpc3MiOiIxIn0.c2ln"), "token_malformed", "GitHub's own API", &[]),
         ("an enterprise of GitHub", GITHUB, API, Claims(json!({"iss": "https://token.actions.githubusercontent.com/octocat-inc", "aud": API})), "unknown_issuer", "enterprise", &[]),
         ("a scope of a wrong type", OKTA, API, Claims(json!({"aud": API, "scope": 5})), "invalid_claim", "scope and scp as strings", &[]),
         ("an encoded token", OKTA, API, Opaque("ZXlKaGJHY2lPaUpTVXpJMU5pSjkuZTMwLkFB"), "token_not_jwt", "base64 once more", &[]),

@@ -45,6 +45,9 @@ fn by_domain(facts: &Facts<'_>) -> Option<Vendor> {
 
 /// Returns advice for a mistake that a vendor's tokens show. `None` if there is no such mistake.
 pub(in crate::service) fn of_token(facts: &Facts<'_>, error: AuthError) -> Option<Advice> {
+    if is_token_of_github(facts, error) {
+        return Some(words::GITHUB_TOKEN.into());
+    }
     // An AWS load balancer adds its own token, with any issuer.
     if error == AuthError::TokenMalformed {
         // Google's access tokens may have two dots, like a JWT.
@@ -67,6 +70,18 @@ pub(in crate::service) fn of_token(facts: &Facts<'_>, error: AuthError) -> Optio
         Vendor::Keycloak => keycloak(facts, error).map(Advice::from),
         vendor => of_vendor(vendor, ours, facts, error).map(Advice::from),
     }
+}
+
+/// Returns `true` if the token is for GitHub's own API. Since 2026, some of these tokens contain a JWT
+/// after their prefix, so they may look like an incomplete or a malformed JWT.
+fn is_token_of_github(facts: &Facts<'_>, error: AuthError) -> bool {
+    const PREFIXES: [&str; 5] = ["ghs_", "ghp_", "gho_", "ghu_", "github_pat_"];
+    matches!(error, AuthError::TokenNotJwt | AuthError::TokenMalformed)
+        && configured(facts) == Some(Vendor::GithubActions)
+        && PREFIXES
+            .iter()
+            .any(|prefix| facts.token.starts_with(prefix))
+        && !is_placeholder(facts.token)
 }
 
 /// Adapts the wording of a general cause to the token's vendor.
@@ -295,7 +310,6 @@ fn of_vendor(vendor: Vendor, ours: Option<Vendor>, facts: &Facts<'_>, error: Aut
         (Vendor::Firebase, UnknownIssuer) if ours == Some(Vendor::Firebase) && is_of(Vendor::Firebase) => words::FIREBASE_AUDIENCE,
         (Vendor::GithubActions, UnknownIssuer) if is_runtime_token(facts) => words::GITHUB_RUNTIME,
         (Vendor::GithubActions, UnknownIssuer) if ours == Some(Vendor::GithubActions) && is_of(Vendor::GithubActions) => words::GITHUB_ENTERPRISE,
-        (Vendor::GithubActions, TokenNotJwt) if starts(&["ghs_", "ghp_", "gho_", "ghu_", "github_pat_"]) => words::GITHUB_TOKEN,
         (Vendor::Glewlwyd, WrongAudience) => words::GLEWLWYD_AUDIENCE,
         (Vendor::Glewlwyd, MissingClaim) if without_audience => words::GLEWLWYD_AUDIENCE,
         (Vendor::Google, TokenNotJwt) if starts(&["ya29."]) => words::GOOGLE_ACCESS_TOKEN,
