@@ -271,7 +271,7 @@ mod tests {
             issued_at: at(second),
             ..claim(second, now)
         };
-        for now in [100, 102, 1000] {
+        for now in [101, 102, 1000] {
             let claimed = store.claim(&issued(99, now));
             assert_eq!(claimed, Err(Unavailable::TooOld), "{now}");
         }
