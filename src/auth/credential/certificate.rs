@@ -49,7 +49,9 @@ pub enum CertificateSource {
     Connection,
     /// The field `Client-Cert` (RFC 9440).
     ClientCert,
-    /// The certificate in the last element of Envoy's field `X-Forwarded-Client-Cert`.
+    /// The certificate in the last element of Envoy's field `X-Forwarded-Client-Cert`. Envoy must
+    /// replace the field and write only `cert` into it, because the client chooses the names in its
+    /// certificate.
     XForwardedClientCert,
     /// The field `X-SSL-Client-Cert` with percent-encoded PEM, such as nginx's
     /// `$ssl_client_escaped_cert`.
