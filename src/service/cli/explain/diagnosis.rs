@@ -406,6 +406,9 @@ fn proof(facts: &Facts<'_>) -> Cause {
 }
 
 fn bound(facts: &Facts<'_>) -> Cause {
+    if facts.failed("certificate") {
+        return causes::MTLS_BOUND;
+    }
     if facts.failed("proof key") {
         return causes::OTHER_PROOF_KEY;
     }
