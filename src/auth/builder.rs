@@ -520,10 +520,11 @@ impl Builder {
     ///
     /// The function receives the `iss` of a token whose issuer is not configured, which an attacker
     /// can choose freely, and returns the issuer with exactly this name, or `None`. It may query a
-    /// database and has 3 s to answer. At most 16 names are resolved at the same time, and each
-    /// name at most once at a time. A returned issuer is cached for 10 minutes and a `None` for a
-    /// minute, at most 1,000 of each. [`prescreen`](Self::prescreen) rejects names without calling
-    /// the function.
+    /// database and has 3 s to answer. Without an answer, every request that waits for the name is
+    /// answered with 503, and so is every other one during the next second. At most 16 names are
+    /// resolved at the same time, and each name at most once at a time. A returned issuer is cached
+    /// for 10 minutes and a `None` for a minute, at most 1,000 of each.
+    /// [`prescreen`](Self::prescreen) rejects names without calling the function.
     ///
     /// Options that the returned issuer does not set are the builder's.
     ///

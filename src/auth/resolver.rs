@@ -2,7 +2,8 @@
 //!
 //! Positive and negative answers are cached for a while, in two bounded caches, so that made-up
 //! names can evict only each other. A name is looked up only once at a time, and at most
-//! [`MAX_LOOKUPS`] names at once. A request beyond that limit gets 503.
+//! [`MAX_LOOKUPS`] names at once. A request beyond that limit gets 503. So does each request that
+//! waits for a lookup without an answer, and none waits longer than [`LOOKUP_TIMEOUT`].
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
@@ -25,8 +26,14 @@ const MAX_CACHED: usize = 1000;
 const ISSUER_TTL: Duration = Duration::from_secs(10 * 60);
 /// How long an unknown name is cached.
 const UNKNOWN_TTL: Duration = Duration::from_secs(60);
-/// The timeout of one lookup.
+/// The timeout of one lookup, and of a request that waits for it.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long a lookup without an answer is cached. It is also the `Retry-After` of the requests that
+/// waited for it.
+const FAILURE_TTL: Duration = Duration::from_secs(1);
+const UNAVAILABLE: AuthError = AuthError::KeysUnavailable {
+    retry_after: FAILURE_TTL,
+};
 /// The maximum number of lookups in flight.
 const MAX_LOOKUPS: usize = 16;
 /// The maximum length of a name in bytes. Longer names are not looked up.
@@ -58,10 +65,10 @@ struct CachedIssuer {
     until: Instant,
 }
 
-/// The outcome of one lookup.
+/// The outcome of one lookup, which all requests that wait for it share.
 #[derive(Clone)]
 struct Lookup {
-    held: Option<CachedIssuer>,
+    outcome: Result<CachedIssuer, AuthError>,
     until: Instant,
 }
 
@@ -108,14 +115,20 @@ impl Resolver {
         }
         let before = held.map(|held| held.issuer);
         // The cache runs only one of these futures per name, and concurrent callers share its
-        // value.
+        // value. If the caller that runs it is dropped, another one begins again. The outer timeout
+        // limits the wait of that one too.
         let lookup = self
             .unknown
             .get_or_insert_async(name, self.ask(name, before));
-        let lookup = lookup.await?;
-        let Some(held) = lookup.held else {
-            self.issuers.remove(name);
-            return Err(AuthError::UnknownIssuer);
+        let lookup = timeout(LOOKUP_TIMEOUT, lookup).await;
+        let held = match lookup.map_err(|_| UNAVAILABLE)??.outcome {
+            Ok(held) => held,
+            Err(error) => {
+                if error == AuthError::UnknownIssuer {
+                    self.issuers.remove(name);
+                }
+                return Err(error);
+            }
         };
         let issuer = Arc::clone(&held.issuer);
         self.issuers.insert(name.to_owned(), held);
@@ -124,13 +137,16 @@ impl Resolver {
     }
 
     async fn ask(&self, name: &str, before: Option<Arc<Trusted>>) -> Result<Lookup, AuthError> {
-        const UNAVAILABLE: AuthError = AuthError::KeysUnavailable {
-            retry_after: Duration::from_secs(1),
-        };
+        // This failure is not cached: a later try costs nothing.
         let _permit = self.lookups.try_acquire().map_err(|_| UNAVAILABLE)?;
         let answer = timeout(LOOKUP_TIMEOUT, (self.resolve)(name.to_owned())).await;
-        let options = answer.map_err(|_| UNAVAILABLE)?;
         let now = Instant::now();
+        let Ok(options) = answer else {
+            return Ok(Lookup {
+                outcome: Err(UNAVAILABLE),
+                until: now + FAILURE_TTL,
+            });
+        };
         let trusted = options.and_then(|options| {
             if options.issuer != name {
                 tracing::error!("issuer resolver returned an issuer with another name");
@@ -156,7 +172,8 @@ impl Resolver {
             until: now + ISSUER_TTL,
         });
         let until = now + UNKNOWN_TTL;
-        Ok(Lookup { held, until })
+        let outcome = held.ok_or(AuthError::UnknownIssuer);
+        Ok(Lookup { outcome, until })
     }
 
     /// Returns the cached issuers.

@@ -9,7 +9,7 @@ use std::{
 };
 
 use serde_json::json;
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, time::Instant};
 use warp_bearer::{
     auth::{Algorithm, Auth, AuthError, Builder, Claims, TrustedIssuer},
     issuer::{Fault, Issuer, TokenBuilder},
@@ -157,6 +157,73 @@ async fn slow_or_overloaded_resolver_is_a_503() {
         );
     }
     assert!(auth.status().is_empty());
+}
+
+/// The next request asks again at once only after the time that `Retry-After` names.
+#[tokio::test(start_paused = true)]
+async fn requests_for_one_name_wait_for_one_slow_lookup_together() {
+    let signer = signer().await;
+    let asked = Arc::new(AtomicUsize::new(0));
+    let auth = {
+        let asked = Arc::clone(&asked);
+        builder().resolve_issuers(move |_| {
+            asked.fetch_add(1, Relaxed);
+            std::future::pending()
+        })
+    };
+    let auth = auth.build().unwrap();
+    let token = || signer.token().claim("iss", "https://slow.example/");
+    let began = Instant::now();
+    let requests = (0..10).map(|_| {
+        let (auth, token) = (auth.clone(), token());
+        tokio::spawn(async move { verify(&auth, token).await })
+    });
+    let retry_after = Duration::from_secs(1);
+    let unavailable = Err(AuthError::KeysUnavailable { retry_after });
+    for request in requests.collect::<Vec<_>>() {
+        assert_eq!(request.await.unwrap(), unavailable);
+    }
+    assert!(
+        began.elapsed() <= Duration::from_secs(3),
+        "{:?}",
+        began.elapsed()
+    );
+    assert_eq!(asked.load(Relaxed), 1);
+    let began = Instant::now();
+    assert_eq!(verify(&auth, token()).await, unavailable);
+    assert_eq!((began.elapsed(), asked.load(Relaxed)), (Duration::ZERO, 1));
+    tokio::time::advance(retry_after).await;
+    assert_eq!(verify(&auth, token()).await, unavailable);
+    assert_eq!(asked.load(Relaxed), 2);
+}
+
+/// A request that joins a lookup late, or takes it over from a request that was dropped, does not
+/// wait longer than a lookup may take.
+#[tokio::test(start_paused = true)]
+async fn no_request_waits_longer_than_one_lookup() {
+    let signer = signer().await;
+    let auth = builder().resolve_issuers(|_| std::future::pending());
+    let auth = auth.build().unwrap();
+    let request = || {
+        let (auth, token) = (
+            auth.clone(),
+            signer.token().claim("iss", "https://slow.example/"),
+        );
+        tokio::spawn(async move {
+            let began = Instant::now();
+            let verdict = verify(&auth, token).await;
+            assert!(verdict.is_err(), "{verdict:?}");
+            began.elapsed()
+        })
+    };
+    let first = request();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let second = request();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    first.abort();
+    assert!(first.await.unwrap_err().is_cancelled());
+    let waited = second.await.unwrap();
+    assert!(waited <= Duration::from_secs(3), "{waited:?}");
 }
 
 #[tokio::test]
