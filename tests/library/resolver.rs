@@ -226,6 +226,37 @@ async fn no_request_waits_longer_than_one_lookup() {
     assert!(waited <= Duration::from_secs(3), "{waited:?}");
 }
 
+/// The rules of a configured issuer also apply to tokens that were verified by the resolver's rules.
+#[tokio::test]
+async fn configured_issuer_replaces_a_resolved_one() {
+    let signer = signer().await;
+    let auth = {
+        let signer = signer.clone();
+        builder().resolve_issuers(move |name: String| {
+            let found = with_key(name, &signer);
+            async move { Some(found) }
+        })
+    };
+    let auth = auth.build().unwrap();
+    let token = signer.token().claim("iss", "https://tenant.example/");
+    let token = token.sign();
+    let verdict = async || auth.verify(&token).await.map(|_: Claims| ());
+    assert_eq!((verdict().await, verdict().await), (Ok(()), Ok(())));
+    assert_eq!(auth.cache_hits(), 1);
+    let own = with_key("https://tenant.example/".to_owned(), &signer);
+    let own = own.audience("https://other.example");
+    auth.replace_issuers(&builder().issuer(own)).unwrap();
+    assert_eq!(verdict().await, Err(AuthError::WrongAudience));
+    assert_eq!(
+        auth.status().len(),
+        1,
+        "the resolved issuer is no longer in use"
+    );
+    let other = with_key("https://other.example/".to_owned(), &signer);
+    auth.replace_issuers(&builder().issuer(other)).unwrap();
+    assert_eq!(verdict().await, Ok(()));
+}
+
 #[tokio::test]
 async fn made_up_names_evict_no_issuer_and_prescreen_skips_lookups() {
     let signer = signer().await;
