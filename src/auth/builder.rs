@@ -86,6 +86,10 @@ impl Auth {
     /// Returns the first [`SetupError`] among the options. Then nothing has changed.
     pub fn replace_issuers(&self, builder: &Builder) -> Result<(), SetupError> {
         builder.check()?;
+        // `builder` may have no issuers, but a resolver, which is not used.
+        if builder.issuers.is_empty() && self.inner.resolver.is_none() {
+            return Err(SetupError::NoIssuer);
+        }
         let lock = self.inner.replacing.lock();
         let _one_at_a_time = lock.unwrap_or_else(PoisonError::into_inner);
         let before = self.inner.issuers.load_full();
@@ -99,11 +103,12 @@ impl Auth {
             return Err(SetupError::NoPublicUrl);
         }
         builder.revocation_list = Arc::clone(&self.inner.revocations.list);
-        // The new `Auth` keeps the resolver of this one.
-        let resolves = self.inner.resolver.is_some();
-        let issuers = builder.trusted_issuers(&self.inner.fetcher, Some(&before))?;
+        let resolver = self.inner.resolver.as_ref();
+        let issuers = builder.trusted_issuers(&self.inner.fetcher, Some(&before), resolver)?;
         self.inner.issuers.store(Arc::new(issuers));
-        builder.revocation_list.trust(builder.names(resolves));
+        builder
+            .revocation_list
+            .trust(builder.names(resolver.is_some()));
         Ok(())
     }
 
@@ -711,14 +716,15 @@ impl Builder {
         let proofs = dpop.map(|dpop| dpop.proofs(store.clone(), self.leeway));
         let proofs = proofs.transpose()?;
         let fetcher = Arc::new(Fetcher::default());
-        let issuers = self.trusted_issuers(&fetcher, None)?;
         let resolver = self.resolve.clone().map(|resolve| {
             let (options, fetcher) = (self.clone(), Arc::clone(&fetcher));
             let trust = move |own: &TrustedIssuer, before: Option<&Trusted>| {
                 Self::start(options.parts(own)?, &fetcher, before)
             };
-            Resolver::new(resolve, self.prescreen.clone(), Box::new(trust))
+            let (prescreen, algorithms) = (self.prescreen.clone(), &self.options.algorithms);
+            Resolver::new(resolve, prescreen, Box::new(trust), algorithms)
         });
+        let issuers = self.trusted_issuers(&fetcher, None, resolver.as_ref())?;
         Ok(Auth::new(Inner {
             issuers: ArcSwap::from_pointee(issuers),
             resolver,
@@ -769,10 +775,13 @@ impl Builder {
 
     /// Returns the issuers of this builder. An unchanged issuer of `before` is reused; a changed
     /// one keeps at least its keys, if they come from the same source.
+    ///
+    /// `resolver` is the one of the [`Auth`], which has algorithms of its own.
     fn trusted_issuers(
         &self,
         fetcher: &Arc<Fetcher>,
         before: Option<&Issuers>,
+        resolver: Option<&Resolver>,
     ) -> Result<Issuers, SetupError> {
         let (mut kept, mut changed) = (Vec::new(), Vec::new());
         let mut names = HashSet::new();
@@ -803,7 +812,7 @@ impl Builder {
         {
             return Err(SetupError::AmbiguousIntrospection);
         }
-        let resolved = self.resolve.as_ref().map(|_| &*self.options.algorithms);
+        let resolved = resolver.map(|resolver| &*resolver.algorithms);
         Ok(Issuers::new(kept, resolved.unwrap_or_default()))
     }
 

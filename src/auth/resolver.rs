@@ -13,6 +13,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
+use crate::algorithm::Algorithm;
 use crate::auth::{
     error::{AuthError, SetupError},
     issuer::{TENANT, TrustedIssuer},
@@ -54,6 +55,8 @@ pub(crate) struct Resolver {
     resolve: Resolve,
     prescreen: Option<Prescreen>,
     trust: Trust,
+    /// The algorithms of issuers that set none of their own.
+    pub(crate) algorithms: Arc<[Algorithm]>,
     issuers: Cache<String, CachedIssuer>,
     unknown: Cache<String, Lookup>,
     lookups: Semaphore,
@@ -73,11 +76,17 @@ struct Lookup {
 }
 
 impl Resolver {
-    pub(crate) fn new(resolve: Resolve, prescreen: Option<Prescreen>, trust: Trust) -> Self {
+    pub(crate) fn new(
+        resolve: Resolve,
+        prescreen: Option<Prescreen>,
+        trust: Trust,
+        algorithms: &[Algorithm],
+    ) -> Self {
         Self {
             resolve,
             prescreen,
             trust,
+            algorithms: algorithms.into(),
             issuers: Cache::new(MAX_CACHED),
             unknown: Cache::new(MAX_CACHED),
             lookups: Semaphore::new(MAX_LOOKUPS),

@@ -11,8 +11,8 @@ use std::{
 use serde_json::json;
 use tokio::{sync::Semaphore, time::Instant};
 use warp_bearer::{
-    auth::{Algorithm, Auth, AuthError, Builder, Claims, TrustedIssuer},
-    issuer::{Fault, Issuer, TokenBuilder},
+    auth::{Algorithm, Auth, AuthError, Builder, Claims, SetupError, TrustedIssuer},
+    issuer::{Fault, Issuer, SigningKey, TokenBuilder},
 };
 
 async fn signer() -> Issuer {
@@ -255,6 +255,52 @@ async fn configured_issuer_replaces_a_resolved_one() {
     let other = with_key("https://other.example/".to_owned(), &signer);
     auth.replace_issuers(&builder().issuer(other)).unwrap();
     assert_eq!(verdict().await, Ok(()));
+}
+
+/// The options of resolved issuers are those of the builder that brought the resolver.
+#[tokio::test]
+async fn replaced_issuers_do_not_change_the_rules_of_resolved_ones() {
+    let signer = signer().await;
+    let other = SigningKey::generate(Algorithm::ES384);
+    let own = || {
+        let jwks = json!({"keys": [other.public_jwk()]}).to_string();
+        TrustedIssuer::new("https://own.example/")
+            .jwks(jwks)
+            .algorithms([Algorithm::ES384])
+    };
+    for (case, replaced) in [
+        ("another algorithm", own()),
+        ("the strict profile", own().rfc9068(true)),
+    ] {
+        let signer = signer.clone();
+        let token = signer.token().claim("iss", "https://tenant.example/");
+        let auth = builder().resolve_issuers(move |name: String| {
+            let found = with_key(name, &signer);
+            async move { Some(found) }
+        });
+        let auth = auth.build().unwrap();
+        let replacement = Auth::builder()
+            .audience("https://api.example.com")
+            .algorithms([Algorithm::ES384])
+            .issuer(replaced);
+        auth.replace_issuers(&replacement).unwrap();
+        assert_eq!(verify(&auth, token).await, Ok(()), "{case}");
+    }
+}
+
+/// The replacement's own resolver is ignored, so it must not count as a source of issuers.
+#[tokio::test]
+async fn replacement_without_issuers_needs_the_resolver_of_the_auth() {
+    let signer = signer().await;
+    let own = with_key("https://own.example/".to_owned(), &signer);
+    let auth = builder().issuer(own).build().unwrap();
+    let replacement = builder().resolve_issuers(|_| async { None });
+    assert_eq!(
+        auth.replace_issuers(&replacement),
+        Err(SetupError::NoIssuer)
+    );
+    let token = signer.token().claim("iss", "https://own.example/");
+    assert_eq!(verify(&auth, token).await, Ok(()));
 }
 
 #[tokio::test]
