@@ -61,7 +61,7 @@ impl Auth {
     /// An issuer whose options are unchanged keeps its keys and its cached tokens. If its options
     /// changed but its keys come from the same source, the keys are kept and the cached tokens are
     /// verified again. Only the issuers are taken from `builder`: the [`Auth`] keeps its own clock,
-    /// cache, resource, token field and resolver.
+    /// cache, realm, resource, token field and resolver.
     ///
     #[cfg_attr(feature = "testing", doc = "```")]
     #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
@@ -95,6 +95,10 @@ impl Auth {
         let before = self.inner.issuers.load_full();
         let mut builder = builder.clone();
         builder.clock = self.inner.clock.clone();
+        let challenge = &self.inner.challenge;
+        builder.realm = challenge.realm.to_string();
+        builder.resource_metadata = challenge.resource_metadata.as_deref().map(Into::into);
+        builder.resource = self.inner.resource.as_ref().map(Resource::identifier);
         // `builder` may lack these two options. The new issuers would then treat bound tokens as
         // plain bearer tokens, or reject all of them.
         builder.dpop.clone_from(&self.inner.dpop);

@@ -139,6 +139,31 @@ async fn the_challenge_names_the_scope_that_an_issuer_requires() {
     }
 }
 
+/// Only the issuers are taken from the other builder.
+#[tokio::test]
+async fn replaced_issuers_keep_the_resource_and_the_realm() {
+    let issuer = issuer().await;
+    let auth = builder()
+        .issuer(issuer.url())
+        .resource("https://api.example.com")
+        .realm("orders")
+        .build()
+        .unwrap();
+    let other = TrustedIssuer::new(issuer.url()).leeway(Duration::ZERO);
+    auth.replace_issuers(&builder().issuer(other)).unwrap();
+    let token = issuer.token().audience("https://api.example.com/");
+    let claims: Claims = auth.verify(&token.sign()).await.unwrap();
+    let requirement: Requirement<NoPrivate> = scope("read:messages").into();
+    let refusal = requirement.grant(claims).await.unwrap_err();
+    let challenge = refusal.www_authenticate().unwrap();
+    for part in [
+        r#"realm="orders""#,
+        r#"resource_metadata="https://api.example.com/.well-known/oauth-protected-resource""#,
+    ] {
+        assert!(challenge.contains(part), "{challenge}");
+    }
+}
+
 #[test]
 fn rejects_options_out_of_their_range() {
     let with = |own: TrustedIssuer| {
