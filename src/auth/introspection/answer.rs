@@ -6,7 +6,7 @@ use crate::auth::{
     error::AuthError,
     token::{
         audience::AudienceClaim,
-        checks::{self, Times},
+        checks::{self, TimeRules, Times},
         confirmation::Methods,
         json::{self, Value},
         payload::{Extract, IssuerContext, Verified, VerifiedBy},
@@ -45,7 +45,14 @@ pub(in crate::auth) struct AnswerChecker {
 
 impl AnswerChecker {
     /// Returns the claims of an active answer if they are acceptable.
-    pub(super) fn verified(&self, answer: String) -> Result<Verified, AuthError> {
+    ///
+    /// An answer need not have `iat` (RFC 7662 §2.2). If the token is a JWT, its own age was checked
+    /// before.
+    pub(super) fn verified(
+        &self,
+        answer: String,
+        jwt: Option<&Verified>,
+    ) -> Result<Verified, AuthError> {
         let claims = Registered::parse(&answer)?;
         match &claims.iss {
             None => {}
@@ -55,7 +62,12 @@ impl AnswerChecker {
         }
         checks::audience(&claims, self.audience_claim, &self.audiences)?;
         let times = Times::of(&claims)?;
-        times.check(self.context.clock.now(), &self.context.rules)?;
+        let max_age = self.context.rules.max_age.filter(|_| jwt.is_none());
+        let rules = TimeRules {
+            max_age,
+            ..self.context.rules
+        };
+        times.check(self.context.clock.now(), &rules)?;
         checks::strings(&claims)?;
         checks::scopes(&claims)?;
         is_access_token(&answer)?;
