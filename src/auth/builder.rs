@@ -22,6 +22,7 @@ use crate::auth::{
     challenge::{Challenge, Scheme},
     clock::Clock,
     credential::{bearer::MAX_TOKEN, certificate::CertificateSource},
+    display::ShownUrl,
     dpop::{Dpop, DpopMode},
     error::{DurationOption, SetupError, UrlFault},
     introspection::{
@@ -1148,7 +1149,7 @@ fn check_url(url: &str) -> Result<reqwest::Url, SetupError> {
 
 fn url_fault(url: &str, fault: UrlFault) -> SetupError {
     SetupError::Url {
-        url: url.to_owned(),
+        url: ShownUrl::new(url).into_text(),
         fault,
     }
 }
