@@ -405,6 +405,10 @@ impl Auth {
         let outcome = checks::scopes(claims);
         let expected = "strings, arrays of strings, or absent";
         trace.add("scope, scp", expected, found.join(", "), outcome);
+        let found = ["typ", "token_use"].map(|member| trace.claimed(member));
+        let expected = "absent, or an access token";
+        let outcome = checks::kind(claims);
+        trace.add("typ, token_use", expected, found.join(", "), outcome);
         if issuer.as_ref().is_some_and(|issuer| issuer.rules.strict) {
             let members = ["sub", "client_id", "iat", "jti"];
             let found = members.map(|member| trace.claimed(member)).join(", ");

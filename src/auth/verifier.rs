@@ -511,6 +511,7 @@ impl Auth {
         times.check(self.now(), &rules.times)?;
         checks::strings(&claims)?;
         checks::scopes(&claims)?;
+        checks::kind(&claims)?;
         if rules.strict {
             checks::rfc9068(&claims)?;
         }

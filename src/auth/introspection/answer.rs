@@ -70,7 +70,7 @@ impl AnswerChecker {
         times.check(self.context.clock.now(), &rules)?;
         checks::strings(&claims)?;
         checks::scopes(&claims)?;
-        is_access_token(&answer)?;
+        checks::kind(&claims)?;
         let binding = checks::binding(&claims, self.methods)?;
         let extract = Extract::new(&answer, &claims, times, binding);
         drop(claims);
@@ -89,21 +89,6 @@ impl AnswerChecker {
     pub(super) fn lifetime(&self, verified: &Verified) -> f64 {
         verified.times.expires - self.context.clock.now()
     }
-}
-
-/// Rejects an answer about a token that is not an access token. Some endpoints call other tokens
-/// active too: `token_use` is written by Ory Hydra and Amazon Cognito, `typ` by Keycloak.
-fn is_access_token(answer: &str) -> Result<(), AuthError> {
-    const OTHERS: [&str; 4] = ["refresh", "offline", "id", "logout"];
-    for name in ["token_use", "typ"] {
-        let value = json::member(answer, name);
-        let value = value.and_then(|value| json::accepted::<String>(value).ok());
-        let kind = value.unwrap_or_default().to_ascii_lowercase();
-        if OTHERS.contains(&kind.strip_suffix("_token").unwrap_or(&kind)) {
-            return Err(AuthError::WrongTokenType);
-        }
-    }
-    Ok(())
 }
 
 /// Returns whether an answer about a JWT has a different `sub` or `jti`, so is about another token.

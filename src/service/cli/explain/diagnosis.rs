@@ -242,6 +242,7 @@ fn wrong_type(facts: &Facts<'_>) -> Cause {
     match typ.trim_start_matches("application/") {
         "logout+jwt" => causes::LOGOUT_TOKEN,
         "dpop+jwt" => causes::DPOP_PROOF,
+        _ if facts.failed("typ, token_use") && !facts.failed("typ") => causes::OTHER_KIND,
         _ if is_strict => causes::NOT_AT_JWT,
         _ => causes::OTHER_TYPE,
     }
