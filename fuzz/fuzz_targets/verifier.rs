@@ -46,6 +46,15 @@ fuzz_target!(|input: &[u8]| {
             .all(|date| date - 30.0 <= now)
     );
     assert!(!said.contains_key("cnf"));
+    for name in ["typ", "token_use"] {
+        let kind = said.get(name).and_then(Value::as_str).unwrap_or_default();
+        let kind = kind.to_ascii_lowercase();
+        let kind = kind.strip_suffix("_token").unwrap_or(&kind);
+        assert!(
+            !matches!(kind, "id" | "refresh" | "offline" | "logout"),
+            "{kind}"
+        );
+    }
 
     assert_same(&claims, &said, &audience);
     assert_eq!(claims.json().as_bytes(), payload);

@@ -22,6 +22,7 @@ use crate::auth::{
     challenge::{Challenge, Scheme},
     clock::Clock,
     credential::{bearer::MAX_TOKEN, certificate::CertificateSource},
+    display::ShownUrl,
     dpop::{Dpop, DpopMode},
     error::{DurationOption, SetupError, UrlFault},
     introspection::{
@@ -60,7 +61,7 @@ impl Auth {
     ///
     /// An issuer whose options are unchanged keeps its keys and its cached tokens. If its options
     /// changed but its keys come from the same source, the keys are kept and the cached tokens are
-    /// verified again. The [`Auth`] keeps its own clock, cache, resource, token field and resolver,
+    /// verified again. The [`Auth`] keeps its own clock, cache, realm, resource, token field and resolver,
     /// and takes only the issuers from `builder`.
     ///
     #[cfg_attr(feature = "testing", doc = "```")]
@@ -86,11 +87,19 @@ impl Auth {
     /// Returns the first [`SetupError`] among the options. In that case, no issuer is replaced.
     pub fn replace_issuers(&self, builder: &Builder) -> Result<(), SetupError> {
         builder.check()?;
+        // `builder` may have no issuers, but a resolver, which is not used.
+        if builder.issuers.is_empty() && self.inner.resolver.is_none() {
+            return Err(SetupError::NoIssuer);
+        }
         let lock = self.inner.replacing.lock();
         let _one_at_a_time = lock.unwrap_or_else(PoisonError::into_inner);
         let before = self.inner.issuers.load_full();
         let mut builder = builder.clone();
         builder.clock = self.inner.clock.clone();
+        let challenge = &self.inner.challenge;
+        builder.realm = challenge.realm.to_string();
+        builder.resource_metadata = challenge.resource_metadata.as_deref().map(Into::into);
+        builder.resource = self.inner.resource.as_ref().map(Resource::identifier);
         // `builder` may not have these two options. Without them, the new issuers would treat bound
         // tokens as plain bearer tokens, or reject all of them.
         builder.dpop.clone_from(&self.inner.dpop);
@@ -99,11 +108,12 @@ impl Auth {
             return Err(SetupError::NoPublicUrl);
         }
         builder.revocation_list = Arc::clone(&self.inner.revocations.list);
-        // This `Auth` keeps its own resolver.
-        let resolves = self.inner.resolver.is_some();
-        let issuers = builder.trusted_issuers(&self.inner.fetcher, Some(&before))?;
+        let resolver = self.inner.resolver.as_ref();
+        let issuers = builder.trusted_issuers(&self.inner.fetcher, Some(&before), resolver)?;
         self.inner.issuers.store(Arc::new(issuers));
-        builder.revocation_list.trust(builder.names(resolves));
+        builder
+            .revocation_list
+            .trust(builder.names(resolver.is_some()));
         Ok(())
     }
 
@@ -520,7 +530,8 @@ impl Builder {
     ///
     /// The function is called with the `iss` of a token if that issuer is not configured. It
     /// returns the issuer with exactly this name, or `None`. Note that an attacker can choose the
-    /// name. The function may query a database, and must return within 3 s. At most 16 names are
+    /// name. The function may query a database, and must return within 3 s. Otherwise, all requests that wait for
+    /// this name are answered with 503, and so are those of the next second. At most 16 names are
     /// resolved at the same time, and concurrent requests for one name share one call. A returned
     /// issuer is cached for 10 minutes and a `None` for one minute, up to 1,000 of each. To reject
     /// names without calling the function, set [`prescreen`](Self::prescreen).
@@ -714,14 +725,15 @@ impl Builder {
         let proofs = dpop.map(|dpop| dpop.proofs(store.clone(), self.leeway));
         let proofs = proofs.transpose()?;
         let fetcher = Arc::new(Fetcher::default());
-        let issuers = self.trusted_issuers(&fetcher, None)?;
         let resolver = self.resolve.clone().map(|resolve| {
             let (options, fetcher) = (self.clone(), Arc::clone(&fetcher));
             let trust = move |own: &TrustedIssuer, before: Option<&Trusted>| {
                 Self::start(options.parts(own)?, &fetcher, before)
             };
-            Resolver::new(resolve, self.prescreen.clone(), Box::new(trust))
+            let (prescreen, algorithms) = (self.prescreen.clone(), &self.options.algorithms);
+            Resolver::new(resolve, prescreen, Box::new(trust), algorithms)
         });
+        let issuers = self.trusted_issuers(&fetcher, None, resolver.as_ref())?;
         Ok(Auth::new(Inner {
             issuers: ArcSwap::from_pointee(issuers),
             resolver,
@@ -772,10 +784,13 @@ impl Builder {
 
     /// Returns the issuers of this builder. Reuses each issuer of `before` that has not changed. An
     /// issuer that has changed keeps its keys if their source is the same.
+    ///
+    /// `resolver` is that of the [`Auth`], which has its own algorithms.
     fn trusted_issuers(
         &self,
         fetcher: &Arc<Fetcher>,
         before: Option<&Issuers>,
+        resolver: Option<&Resolver>,
     ) -> Result<Issuers, SetupError> {
         let (mut kept, mut changed) = (Vec::new(), Vec::new());
         let mut names = HashSet::new();
@@ -806,7 +821,7 @@ impl Builder {
         {
             return Err(SetupError::AmbiguousIntrospection);
         }
-        let resolved = self.resolve.as_ref().map(|_| &*self.options.algorithms);
+        let resolved = resolver.map(|resolver| &*resolver.algorithms);
         Ok(Issuers::new(kept, resolved.unwrap_or_default()))
     }
 
@@ -1138,7 +1153,7 @@ fn check_url(url: &str) -> Result<reqwest::Url, SetupError> {
 
 fn url_fault(url: &str, fault: UrlFault) -> SetupError {
     SetupError::Url {
-        url: url.to_owned(),
+        url: ShownUrl::new(url).into_text(),
         fault,
     }
 }

@@ -131,9 +131,22 @@ impl Refusal {
         }
     }
 
+    /// Returns this refusal with more scopes that the request needs. The refusal may already contain
+    /// some: those of the token's issuer, or of another policy of the route.
     #[must_use]
-    pub(crate) fn with_scope(mut self, scope: Option<Arc<str>>) -> Self {
-        self.challenge.scope = scope;
+    pub(crate) fn with_scope(mut self, more: Option<Arc<str>>) -> Self {
+        self.challenge.scope = match (self.challenge.scope.take(), more) {
+            (Some(scope), Some(more)) => {
+                let is_new = |name: &&str| scope.split(' ').all(|named| named != *name);
+                let added: String = more
+                    .split(' ')
+                    .filter(is_new)
+                    .flat_map(|n| [" ", n])
+                    .collect();
+                Some(format!("{scope}{added}").into())
+            }
+            (scope, more) => scope.or(more),
+        };
         self
     }
 
@@ -414,6 +427,24 @@ mod tests {
                     | AuthError::InsufficientAuthentication
             );
             assert_eq!(header.contains(r#"scope="a b""#), helps, "{error:?}");
+        }
+    }
+
+    #[test]
+    fn names_every_missing_scope_once() {
+        for (case, first, second, expected) in [
+            ("none", None, None, None),
+            ("the first", Some("a b"), None, Some("a b")),
+            ("the second", None, Some("a b"), Some("a b")),
+            ("both", Some("a b"), Some("c"), Some("a b c")),
+            ("some twice", Some("a b"), Some("b c a"), Some("a b c")),
+            ("all twice", Some("a"), Some("a"), Some("a")),
+            ("a part of a name", Some("ab"), Some("a b"), Some("ab a b")),
+        ] {
+            let refusal = Refusal::new(AuthError::InsufficientScope, Challenge::default());
+            let refusal = refusal.with_scope(first.map(Into::into));
+            let refusal = refusal.with_scope(second.map(Into::into));
+            assert_eq!(refusal.challenge.scope.as_deref(), expected, "{case}");
         }
     }
 

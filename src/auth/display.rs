@@ -51,6 +51,12 @@ impl ShownUrl {
     pub(crate) fn new(text: &str) -> Self {
         Self(ShownText(cut(&without_secrets(text), MAX_CHARS)))
     }
+
+    /// Returns the address for a public error. Its characters are not escaped yet; a second
+    /// `ShownUrl` of it shows the same.
+    pub(crate) fn into_text(self) -> String {
+        self.0.0
+    }
 }
 
 impl From<&Url> for ShownUrl {

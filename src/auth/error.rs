@@ -252,7 +252,7 @@ pub enum SetupError {
     /// The URL of an issuer, key set or resource cannot be used.
     #[error("{:?} {fault}", ShownUrl::new(url))]
     Url {
-        /// The configured URL.
+        /// The configured URL without user information, query and fragment, which may be secret.
         url: String,
         /// The problem with the URL.
         fault: UrlFault,
@@ -357,6 +357,7 @@ pub enum UrlFault {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::auth::{Auth, Builder, dpop::Dpop};
 
     #[test]
     fn details_fit_a_quoted_string() {
@@ -376,6 +377,29 @@ mod tests {
             text.starts_with(r#""https://…@a.example/?…" has"#),
             "{text}"
         );
+    }
+
+    /// `unwrap` and `expect` print `Debug`.
+    #[test]
+    fn debug_shows_a_url_without_its_secrets() {
+        let with = |change: fn(Builder, &str) -> Builder, url: &str| {
+            let builder = Auth::builder().issuer("https://a.example/").audience("a");
+            change(builder, url).build().unwrap_err()
+        };
+        #[rustfmt::skip]
+        let rows: [(&str, fn(Builder, &str) -> Builder); 5] = [
+            ("an issuer", |b, url| b.issuer(url)),
+            ("a key set", |b, url| b.jwks_uri(url)),
+            ("a resource", |b, url| b.resource(url)),
+            ("metadata", |b, url| b.resource_metadata(url)),
+            ("a public URL", |b, url| b.dpop(Dpop::allowed(url))),
+        ];
+        for (case, change) in rows {
+            let fault = with(change, "ftp://me:hunter2@a.example/?code=hunter3");
+            let text = format!("{fault:?} {fault:#?} {fault}");
+            assert!(!text.contains("hunter"), "{case}: {text}");
+            assert!(text.contains("ftp://…@a.example/?…"), "{case}: {text}");
+        }
     }
 
     #[test]

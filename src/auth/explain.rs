@@ -23,9 +23,10 @@ use crate::auth::{
     token::{
         audience::AudienceClaim,
         checks::{self, TimeRules, Times},
-        claims::{Claims, NoPrivate},
+        claims::Claims,
         json,
         jws::{self, Header, Parts},
+        payload::Verified,
         registered::Registered,
     },
     trusted::{Keys, Trusted},
@@ -122,6 +123,48 @@ fn issuer_steps(issuer: &Trusted, signed_with: &SignedWith, all: &Issuers, trace
     }
 }
 
+/// Adds the step that shows why a valid token is rejected, or that it has the scope of its issuer.
+/// Adds none if an earlier step has failed.
+///
+/// The service checks the binding first, then the list of revoked tokens, then the scope.
+pub(super) fn last_steps(
+    verified: Option<&Verified>,
+    verdict: &Result<Claims, AuthError>,
+    trace: &mut Trace,
+) {
+    if trace.steps.iter().any(|step| step.outcome.is_err()) {
+        return;
+    }
+    let error = verdict.as_ref().err().copied();
+    let (step, expected, found) = match error {
+        None | Some(AuthError::InsufficientScope) => return scope_step(verified, error, trace),
+        Some(AuthError::TokenBound) => ("scheme", "DPoP and a proof", "Bearer"),
+        Some(AuthError::TokenNotBound) => ("scheme", "Bearer, or a bound token", "no cnf.jkt"),
+        Some(AuthError::InvalidProof) => ("proof", "one in the field DPoP", "none"),
+        Some(AuthError::TokenRevoked) => ("revocation", "not on the list", "on the list"),
+        Some(AuthError::StateUnavailable { .. }) => {
+            let expected = "a current list of revoked tokens, and a record of used proofs";
+            ("state", expected, "not available")
+        }
+        // The verdict comes after the steps, so an issuer's keys or answer may have changed.
+        Some(error) => ("verdict", "accepted", error.code()),
+    };
+    trace.add(step, expected, found, error.map_or(Ok(()), Err));
+}
+
+/// Adds the step of the scope that the token's issuer requires, if it requires one.
+fn scope_step(verified: Option<&Verified>, error: Option<AuthError>, trace: &mut Trace) {
+    let Some(verified) = verified else {
+        return;
+    };
+    if let Some(required) = &verified.context.required_scope {
+        let claims = json::value(verified.payload()).unwrap_or_default();
+        let found = ["scope", "scp"].map(|name| shown(claims.get(name)));
+        let outcome = error.map_or(Ok(()), Err);
+        trace.add("required scope", &**required, found.join(", "), outcome);
+    }
+}
+
 /// Lists the trusted issuers. If there are many, returns only the one most similar to the token's
 /// issuer.
 fn expected_issuers(ours: &[Arc<Trusted>], claims: &Registered<'_>) -> String {
@@ -177,23 +220,32 @@ impl Auth {
             None => value.split_once(' ').map_or("", |(_, token)| token),
             Some(_) => value,
         };
-        self.follow(token.trim_start_matches(' '), &mut trace).await;
+        let token = token.trim_start_matches(' ');
+        self.follow(token, &mut trace).await;
+        let verified = self.certificate_step(token, &mut trace).await;
         let mut headers = HeaderMap::new();
         headers.extend(HeaderValue::from_bytes(value.as_bytes()).map(|value| (name, value)));
         let request = RequestHead::new(&Method::GET, "/", &headers);
         let verdict = self.authenticate(&request).await;
         let verdict = verdict.map_err(|refusal| refusal.error);
-        if let Err(error) = verdict
-            && trace.steps.iter().all(|step| step.outcome.is_ok())
-        {
-            let (step, expected, found) = match error {
-                AuthError::TokenBound => ("scheme", "DPoP and a proof", "Bearer"),
-                AuthError::TokenNotBound => ("scheme", "Bearer, or a bound token", "no cnf.jkt"),
-                _ => ("proof", "one in the field DPoP", "none"),
-            };
-            trace.add::<()>(step, expected, found, Err(error));
-        }
+        last_steps(verified.as_deref(), &verdict, &mut trace);
         (trace, verdict)
+    }
+
+    /// Verifies the token itself. If it is bound to a certificate, adds a failed step, because a text
+    /// comes without one.
+    pub(crate) async fn certificate_step(
+        &self,
+        token: &str,
+        trace: &mut Trace,
+    ) -> Option<Arc<Verified>> {
+        let verified = self.verify_token(token.as_bytes()).await.ok()?;
+        let binding = verified.binding.as_deref();
+        if let Some(x5t) = binding.and_then(|binding| binding.certificate) {
+            let expected = format!("one with the hash {:?}", x5t.to_string());
+            trace.add::<()>("certificate", expected, "none", Err(AuthError::TokenBound));
+        }
+        Some(verified)
     }
 
     /// Checks the syntax of a header value, which is also the service's first check.
@@ -206,24 +258,8 @@ impl Auth {
         bearer::check_field(&field, self.inner.max_token, is_dpop_enabled).map(|_| ())
     }
 
-    /// Verifies only the credential, without a proof or a client certificate.
-    pub(crate) async fn trace_token(&self, credential: &str) -> (Trace, Result<Claims, AuthError>) {
-        let mut trace = Trace::default();
-        match bearer::check_credential(credential, self.inner.max_token) {
-            // The first step reports the size.
-            Err(AuthError::TokenTooLarge) | Ok(()) => {}
-            Err(error) => {
-                let expected = "only letters, digits and -._~+/";
-                trace.add::<()>("credential", expected, quoted(credential), Err(error));
-                return (trace, Err(error));
-            }
-        }
-        self.follow(credential, &mut trace).await;
-        (trace, self.verify(credential).await)
-    }
-
-    /// Adds the steps of [`verify`](Self::verify). Stops at the first step whose input is missing.
-    async fn follow(&self, token: &str, trace: &mut Trace) -> Option<()> {
+    /// Adds the steps of verifying the token itself. Stops at the first step whose input is missing.
+    pub(crate) async fn follow(&self, token: &str, trace: &mut Trace) -> Option<()> {
         trace.add(
             "size",
             format!("at most {} bytes", self.inner.max_token),
@@ -262,18 +298,6 @@ impl Auth {
         trace.add("signature", expected, found, signed)?;
         if issuer.context.introspects_jwts {
             self.introspection_step(token, trace).await;
-        }
-        if let Some(required) = &issuer.context.required_scope {
-            let verified = self.verify_token(token.as_bytes()).await;
-            let claims: Claims<NoPrivate> = Claims::new(verified.ok()?).ok()?;
-            let lacks = claims.lacks_required_scope().is_some();
-            let outcome = if lacks {
-                Err(AuthError::InsufficientScope)
-            } else {
-                Ok(())
-            };
-            let found = format!("{}, {}", trace.claimed("scope"), trace.claimed("scp"));
-            trace.add("required scope", &**required, found, outcome)?;
         }
         Some(())
     }
@@ -380,6 +404,10 @@ impl Auth {
         let outcome = checks::scopes(claims);
         let expected = "strings, arrays of strings, or absent";
         trace.add("scope, scp", expected, found.join(", "), outcome);
+        let found = ["typ", "token_use"].map(|member| trace.claimed(member));
+        let expected = "absent, or an access token";
+        let outcome = checks::kind(claims);
+        trace.add("typ, token_use", expected, found.join(", "), outcome);
         if issuer.as_ref().is_some_and(|issuer| issuer.rules.strict) {
             let members = ["sub", "client_id", "iat", "jti"];
             let found = members.map(|member| trace.claimed(member)).join(", ");
@@ -663,7 +691,13 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::auth::credential::bearer::MAX_TOKEN;
+    use crate::auth::{
+        credential::{bearer::MAX_TOKEN, certificate::CertificateSource},
+        dpop::Dpop,
+        introspection::Introspection,
+        issuer::TrustedIssuer,
+        revocation::Revocation,
+    };
     use crate::issuer::{Issuer, SigningKey, TokenBuilder};
 
     /// Verifies a token and compares the first failed step with the verdict.
@@ -770,6 +804,86 @@ mod tests {
         }
         // Covers every error that a token alone can cause.
         assert_eq!(refused.len(), 13, "{refused:?}");
+    }
+
+    /// Of a valid token, the binding, the list of revoked tokens and the issuer's scope are checked,
+    /// in this order.
+    #[tokio::test]
+    async fn first_failed_step_is_the_verdict_on_a_valid_token() {
+        type Write = Box<dyn Fn(&str) -> String>;
+        const URL: &str = "https://api.example.com";
+        let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
+        let key = SigningKey::generate(Algorithm::ES256);
+        let asked = Introspection::opaque(issuer.client_id()).client_secret(issuer.client_secret());
+        let builder = Auth::builder()
+            .issuer(TrustedIssuer::new(issuer.url()).required_scope("use:it"))
+            .audience(issuer.audience())
+            .algorithms([Algorithm::ES256])
+            .introspection(asked)
+            .client_certificates(CertificateSource::Connection);
+        let scheme = |name: &'static str| move |token: &str| format!("{name} {token}");
+        let field = http::HeaderName::from_static("x-token");
+        let allowed = builder.clone().dpop(Dpop::allowed(URL)).build().unwrap();
+        let required = builder.clone().dpop(Dpop::required(URL)).build().unwrap();
+        let own_field = builder.clone().dpop(Dpop::allowed(URL)).token_field(field);
+        let own_field = own_field.build().unwrap();
+        let off = builder.build().unwrap();
+        let rows: [(&str, &Auth, Write); 7] = [
+            ("off", &off, Box::new(scheme("Bearer"))),
+            ("off, DPoP", &off, Box::new(scheme("DPoP"))),
+            ("allowed", &allowed, Box::new(scheme("Bearer"))),
+            ("allowed, DPoP", &allowed, Box::new(scheme("DPoP"))),
+            ("required", &required, Box::new(scheme("Bearer"))),
+            ("required, DPoP", &required, Box::new(scheme("DPoP"))),
+            ("a field", &own_field, Box::new(str::to_owned)),
+        ];
+        let mut failed = std::collections::BTreeSet::new();
+        for (case, auth, write) in rows {
+            auth.revoke(Revocation::subject(issuer.url(), "auth0|mallory"));
+            for number in 0..32 {
+                let is = |bit: u8| number & (1 << bit) != 0;
+                let mut token = issuer.token();
+                if is(0) {
+                    token = token.bound_to(&key);
+                }
+                if is(1) {
+                    token = token.bound_to_certificate(b"DER");
+                }
+                if is(2) {
+                    token = token.subject("auth0|mallory");
+                }
+                let scope = if is(3) { "use:it" } else { "read:messages" };
+                let token = token.scope(scope);
+                let token = if is(4) {
+                    issuer.opaque_token(token)
+                } else {
+                    token.sign()
+                };
+                let case = format!("{case}: {number:05b}");
+                let (trace, verdict) = auth.trace(&write(&token)).await;
+                let first = trace.steps.iter().find(|step| step.outcome.is_err());
+                let code = first
+                    .and_then(|step| step.outcome.err())
+                    .map(AuthError::code);
+                let verdict = verdict.map(|_| ()).err().map(AuthError::code);
+                assert_eq!(code, verdict, "{case}: {trace:#?}");
+                failed.extend(first.map(|step| (step.name, verdict.unwrap_or_default())));
+            }
+        }
+        assert_eq!(
+            failed.into_iter().collect::<Vec<_>>(),
+            [
+                ("certificate", "token_bound"),
+                ("cnf", "token_bound"),
+                ("credential", "missing_token"),
+                ("introspection", "token_bound"),
+                ("proof", "invalid_proof"),
+                ("required scope", "insufficient_scope"),
+                ("revocation", "token_revoked"),
+                ("scheme", "token_bound"),
+                ("scheme", "token_not_bound"),
+            ]
+        );
     }
 
     #[tokio::test]

@@ -6,21 +6,20 @@
 
 use std::time::SystemTime;
 
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, HeaderValue, Method, header::AUTHORIZATION};
 use serde_json::Value;
 
 use crate::algorithm::Algorithm;
 use crate::auth::{
-    challenge::Scheme,
     credential::{
-        Credential, RequestHead,
+        RequestHead, bearer,
         dpop::{
             self, MAX_JTI, MAX_PROOF, PROOF, ProofClaims, ProofFault, ProofHeader, ProofKey,
             Proofs, TYP, token_hash,
         },
     },
     error::AuthError,
-    explain::{StepValue, Trace, names, quoted, shown},
+    explain::{StepValue, Trace, last_steps, names, quoted, shown},
     token::{
         claims::Claims,
         json,
@@ -48,8 +47,8 @@ impl Auth {
         self.inner.proofs.as_ref()?.url.path_below(url)
     }
 
-    /// Verifies a token and a proof as if a request had sent them with the `DPoP` scheme. Returns
-    /// the steps and the verdict.
+    /// Verifies a token and a proof as if a request had sent them with the `DPoP` scheme, or in the
+    /// field that is configured instead of `Authorization`. Returns the steps and the verdict.
     pub(crate) async fn trace_with_proof(
         &self,
         token: &str,
@@ -61,39 +60,36 @@ impl Auth {
             trace.add::<()>("scheme", "Bearer, since DPoP is off", "DPoP", Err(off));
             return (trace, Err(off));
         };
-        let (mut trace, verdict) = self.trace_token(token).await;
-        // Without its proof, every bound token is rejected with this error.
-        if let Err(error) = verdict
-            && !matches!(error, AuthError::TokenBound | AuthError::TokenNotBound)
-        {
-            return (trace, Err(error));
+        let mut trace = Trace::default();
+        match bearer::check_credential(token, self.inner.max_token) {
+            // The first step reports the size.
+            Err(AuthError::TokenTooLarge) | Ok(()) => {}
+            Err(error) => {
+                let expected = "only letters, digits and -._~+/";
+                trace.add::<()>("credential", expected, quoted(token), Err(error));
+                return (trace, Err(error));
+            }
         }
-        if trace.steps.iter().any(|step| step.outcome.is_err()) {
-            return (trace, verdict);
-        }
-        let jkt = trace.payload["cnf"]["jkt"].as_str().map(str::to_owned);
-        let Some(jkt) = jkt else {
-            let unbound = AuthError::TokenNotBound;
-            trace.add::<()>(
-                "scheme",
-                "Bearer, for a token without cnf.jkt",
-                "DPoP",
-                Err(unbound),
-            );
-            return (trace, Err(unbound));
+        self.follow(token, &mut trace).await;
+        let verified = self.certificate_step(token, &mut trace).await;
+        let (name, value) = match &self.inner.field {
+            None => (AUTHORIZATION, format!("DPoP {token}")),
+            Some(name) => (name.clone(), token.to_owned()),
         };
         let mut headers = HeaderMap::new();
+        headers.extend(HeaderValue::try_from(value).map(|value| (name, value)));
         if let Ok(proof) = HeaderValue::from_str(&presented.proof) {
             headers.insert(PROOF, proof);
         }
         let request = RequestHead::new(&presented.method, &presented.path, &headers);
-        let now = self.inner.clock.time();
-        follow(proofs, &request, token, &jkt, now, &mut trace);
-        let credential = Credential {
-            token: token.as_bytes(),
-            scheme: Some(Scheme::Dpop),
-        };
-        let verdict = self.verify_presented(credential, Some(&request)).await;
+        let binding = verified.as_deref().and_then(|it| it.binding.as_deref());
+        if let Some(jkt) = binding.and_then(|binding| binding.key) {
+            let now = self.inner.clock.time();
+            follow(proofs, &request, token, &jkt.to_string(), now, &mut trace);
+        }
+        let verdict = self.authenticate(&request).await;
+        let verdict = verdict.map_err(|refusal| refusal.error);
+        last_steps(verified.as_deref(), &verdict, &mut trace);
         (trace, verdict)
     }
 }
@@ -298,7 +294,10 @@ mod tests {
 
     use super::*;
     use crate::{
-        auth::dpop::Dpop,
+        auth::{
+            credential::certificate::CertificateSource, dpop::Dpop, introspection::Introspection,
+            issuer::TrustedIssuer, revocation::Revocation,
+        },
         issuer::{Issuer, ProofBuilder, SigningKey, TokenBuilder},
     };
 
@@ -363,6 +362,78 @@ mod tests {
                         let code = |error: Option<AuthError>| error.map(AuthError::code);
                         assert_eq!(code(first), code(verdict), "{one}, {other}: {trace:#?}");
                     }
+                }
+            }
+        }
+    }
+
+    /// The verdict is that of a service that gets the same token with such a proof, and its code is
+    /// that of the first failed step.
+    #[tokio::test]
+    async fn verdict_on_a_valid_token_is_that_of_the_service() {
+        type Change = fn(TokenBuilder, &SigningKey) -> TokenBuilder;
+        let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
+        let key = SigningKey::generate(Algorithm::ES256);
+        let asked = Introspection::opaque(issuer.client_id()).client_secret(issuer.client_secret());
+        let builder = Auth::builder()
+            .issuer(TrustedIssuer::new(issuer.url()).required_scope("use:it"))
+            .audience(issuer.audience())
+            .algorithms([Algorithm::ES256])
+            .introspection(asked)
+            .client_certificates(CertificateSource::Connection)
+            .dpop(Dpop::allowed("https://api.example.com/v1"));
+        let by_scheme = builder.clone().build().unwrap();
+        let field = http::HeaderName::from_static("x-token");
+        let by_field = builder.token_field(field.clone()).build().unwrap();
+        #[rustfmt::skip]
+        let rows: &[(&str, Change, &str, &str)] = &[
+            ("good", |t, k| t.bound_to(k), "", ""),
+            ("no scope", |t, k| t.bound_to(k).without("scope"), "required scope", "insufficient_scope"),
+            ("revoked", |t, k| t.bound_to(k).subject("auth0|mallory"), "revocation", "token_revoked"),
+            ("revoked, no scope", |t, k| t.bound_to(k).subject("auth0|mallory").without("scope"), "revocation", "token_revoked"),
+            ("certificate", |t, _| t.bound_to_certificate(b"DER"), "certificate", "token_bound"),
+            ("both", |t, k| t.bound_to(k).bound_to_certificate(b"DER"), "certificate", "token_bound"),
+            ("another key", |t, _| t.bound_to(&SigningKey::generate(Algorithm::ES256)), "proof key", "token_bound"),
+            ("another key, no scope", |t, _| t.bound_to(&SigningKey::generate(Algorithm::ES256)).without("scope"), "proof key", "token_bound"),
+        ];
+        for (auth, is_bare) in [(&by_scheme, false), (&by_field, true)] {
+            auth.revoke(Revocation::subject(issuer.url(), "auth0|mallory"));
+            for is_opaque in [false, true] {
+                for (case, change, step, code) in rows {
+                    let case = format!("{case}, bare {is_bare}, opaque {is_opaque}");
+                    let token = change(issuer.token().scope("use:it"), &key);
+                    let token = if is_opaque {
+                        issuer.opaque_token(token)
+                    } else {
+                        token.sign()
+                    };
+                    let proof = || key.proof("GET", URL).token(&token).sign();
+                    let (method, path) = (Method::GET, "/a".to_owned());
+                    let presented = ProofOfRequest {
+                        proof: proof(),
+                        method: method.clone(),
+                        path: path.clone(),
+                    };
+                    let (trace, verdict) = auth.trace_with_proof(&token, &presented).await;
+                    let first = trace.steps.iter().find(|step| step.outcome.is_err());
+                    let (failed, found) = first.map_or(("", ""), |first| {
+                        (first.name, first.outcome.err().map_or("", AuthError::code))
+                    });
+                    assert_eq!((failed, found), (*step, *code), "{case}: {trace:#?}");
+                    let verdict = verdict.map_or_else(AuthError::code, |_: Claims| "");
+                    assert_eq!(verdict, *code, "{case}");
+                    let mut headers = HeaderMap::new();
+                    headers.insert(PROOF, proof().parse().unwrap());
+                    let (name, value) = if is_bare {
+                        (field.clone(), token)
+                    } else {
+                        (AUTHORIZATION, format!("DPoP {token}"))
+                    };
+                    headers.insert(name, value.parse().unwrap());
+                    let request = RequestHead::new(&method, &path, &headers);
+                    let served = auth.authenticate(&request).await;
+                    let served = served.map_or_else(|no| no.error.code(), |_: Claims| "");
+                    assert_eq!(served, *code, "{case}");
                 }
             }
         }

@@ -2,7 +2,8 @@
 //!
 //! Known and unknown names are cached for a limited time, in two bounded caches, so that made-up
 //! names can only evict each other. Concurrent requests for a name share one lookup, and at most
-//! [`MAX_LOOKUPS`] lookups run at once. Further requests get a 503.
+//! [`MAX_LOOKUPS`] lookups run at once. Further requests get
+//! a 503, and so does each request that waits for a lookup longer than [`LOOKUP_TIMEOUT`].
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
@@ -12,6 +13,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
+use crate::algorithm::Algorithm;
 use crate::auth::{
     error::{AuthError, SetupError},
     issuer::{TENANT, TrustedIssuer},
@@ -25,8 +27,14 @@ const MAX_CACHED: usize = 1000;
 const ISSUER_TTL: Duration = Duration::from_secs(10 * 60);
 /// How long an unknown name is cached.
 const UNKNOWN_TTL: Duration = Duration::from_secs(60);
-/// The timeout of one lookup.
+/// The timeout of one lookup, and of a request that waits for it.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long a lookup without an answer is cached. It is also the `Retry-After` of the requests that
+/// waited for it.
+const FAILURE_TTL: Duration = Duration::from_secs(1);
+const UNAVAILABLE: AuthError = AuthError::KeysUnavailable {
+    retry_after: FAILURE_TTL,
+};
 /// The maximum number of lookups in flight.
 const MAX_LOOKUPS: usize = 16;
 /// The maximum length of a name in bytes. Longer names are not looked up.
@@ -48,6 +56,8 @@ pub(crate) struct Resolver {
     resolve: Resolve,
     prescreen: Option<Prescreen>,
     trust: Trust,
+    /// The algorithms of issuers that set none of their own.
+    pub(crate) algorithms: Arc<[Algorithm]>,
     issuers: Cache<String, CachedIssuer>,
     unknown: Cache<String, Lookup>,
     lookups: Semaphore,
@@ -59,19 +69,25 @@ struct CachedIssuer {
     until: Instant,
 }
 
-/// The result of a lookup.
+/// The result of a lookup, shared by all requests that wait for it.
 #[derive(Clone)]
 struct Lookup {
-    held: Option<CachedIssuer>,
+    outcome: Result<CachedIssuer, AuthError>,
     until: Instant,
 }
 
 impl Resolver {
-    pub(crate) fn new(resolve: Resolve, prescreen: Option<Prescreen>, trust: Trust) -> Self {
+    pub(crate) fn new(
+        resolve: Resolve,
+        prescreen: Option<Prescreen>,
+        trust: Trust,
+        algorithms: &[Algorithm],
+    ) -> Self {
         Self {
             resolve,
             prescreen,
             trust,
+            algorithms: algorithms.into(),
             issuers: Cache::new(MAX_CACHED),
             unknown: Cache::new(MAX_CACHED),
             lookups: Semaphore::new(MAX_LOOKUPS),
@@ -109,14 +125,20 @@ impl Resolver {
             self.unknown.remove(name);
         }
         let before = held.map(|held| held.issuer);
-        // The cache runs this future only once for concurrent requests with the same name.
+        // The cache runs this future only once for concurrent requests with the same name. If its
+        // caller is dropped, another one starts again. The outer timeout limits that wait too.
         let lookup = self
             .unknown
             .get_or_insert_async(name, self.ask(name, before));
-        let lookup = lookup.await?;
-        let Some(held) = lookup.held else {
-            self.issuers.remove(name);
-            return Err(AuthError::UnknownIssuer);
+        let lookup = timeout(LOOKUP_TIMEOUT, lookup).await;
+        let held = match lookup.map_err(|_| UNAVAILABLE)??.outcome {
+            Ok(held) => held,
+            Err(error) => {
+                if error == AuthError::UnknownIssuer {
+                    self.issuers.remove(name);
+                }
+                return Err(error);
+            }
         };
         let issuer = Arc::clone(&held.issuer);
         self.issuers.insert(name.to_owned(), held);
@@ -125,13 +147,16 @@ impl Resolver {
     }
 
     async fn ask(&self, name: &str, before: Option<Arc<Trusted>>) -> Result<Lookup, AuthError> {
-        const UNAVAILABLE: AuthError = AuthError::KeysUnavailable {
-            retry_after: Duration::from_secs(1),
-        };
+        // This failure is not cached: a later try costs nothing.
         let _permit = self.lookups.try_acquire().map_err(|_| UNAVAILABLE)?;
         let answer = timeout(LOOKUP_TIMEOUT, (self.resolve)(name.to_owned())).await;
-        let options = answer.map_err(|_| UNAVAILABLE)?;
         let now = Instant::now();
+        let Ok(options) = answer else {
+            return Ok(Lookup {
+                outcome: Err(UNAVAILABLE),
+                until: now + FAILURE_TTL,
+            });
+        };
         let trusted = options.and_then(|options| {
             if options.issuer != name {
                 tracing::error!("issuer resolver returned an issuer with another name");
@@ -157,7 +182,8 @@ impl Resolver {
             until: now + ISSUER_TTL,
         });
         let until = now + UNKNOWN_TTL;
-        Ok(Lookup { held, until })
+        let outcome = held.ok_or(AuthError::UnknownIssuer);
+        Ok(Lookup { outcome, until })
     }
 
     /// Returns the cached issuers.

@@ -33,6 +33,11 @@ impl Resource {
         }
     }
 
+    /// Returns the URL that the resource was created from.
+    pub(crate) fn identifier(&self) -> String {
+        self.identifier.clone()
+    }
+
     /// Returns the resource for an audience. `None` if the audience is not an http or https URL
     /// without query and fragment.
     #[cfg(feature = "service")]

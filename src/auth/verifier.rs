@@ -512,6 +512,7 @@ impl Auth {
         times.check(self.now(), &rules.times)?;
         checks::strings(&claims)?;
         checks::scopes(&claims)?;
+        checks::kind(&claims)?;
         if rules.strict {
             checks::rfc9068(&claims)?;
         }
@@ -537,7 +538,9 @@ impl Auth {
         let issuers = self.inner.issuers.load();
         let found;
         let issuer = if verified.context.slot == NO_SLOT {
+            // A configured issuer takes precedence over a resolved one with the same name.
             let resolver = self.inner.resolver.as_ref();
+            let resolver = resolver.filter(|_| issuers.named(&verified.context.issuer).is_none());
             found = resolver.and_then(|resolver| resolver.with_context(&verified.context));
             found.as_deref()
         } else {
@@ -592,12 +595,13 @@ impl Auth {
         }
     }
 
-    /// Returns the configured issuers, and those cached by the resolver.
+    /// Returns the configured issuers, and those cached by the resolver under other names.
     pub(super) fn issuers(&self) -> Vec<Arc<Trusted>> {
         let configured = self.inner.issuers.load_full();
         let mut all: Vec<_> = configured.iter().cloned().collect();
         if let Some(resolver) = &self.inner.resolver {
-            all.extend(resolver.held());
+            let is_in_use = |issuer: &Arc<Trusted>| configured.named(issuer.name()).is_none();
+            all.extend(resolver.held().into_iter().filter(is_in_use));
         }
         all
     }

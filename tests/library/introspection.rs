@@ -790,6 +790,88 @@ async fn answer_limits_the_claims_of_a_jwt() {
     assert_eq!(verdict.unwrap_err(), AuthError::TokenExpired);
 }
 
+/// `iat` is optional in an answer (RFC 7662 §2.2), so the age of a JWT is that of the JWT.
+#[tokio::test]
+async fn maximum_age_of_a_jwt_needs_no_iat_in_the_answer() {
+    let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
+    let now = std::time::SystemTime::UNIX_EPOCH
+        .elapsed()
+        .unwrap()
+        .as_secs();
+    let answer = |iat: Option<u64>| {
+        let mut answer = json!({"active": true, "aud": issuer.audience(), "exp": now + 600});
+        if let Some(iat) = iat {
+            answer["iat"] = json!(iat);
+        }
+        Fault::Body(answer.to_string())
+    };
+    let young = || issuer.token().sign();
+    let old = || issuer.token().issued_at(-300).sign();
+    let ageless = || issuer.token().without("iat").sign();
+    let name = || issuer.opaque_token(issuer.token());
+    for (case, options, token, iat, expected) in [
+        ("no iat", always(&issuer), young(), None, "ok"),
+        ("the same iat", always(&issuer), young(), Some(now), "ok"),
+        (
+            "an old iat",
+            always(&issuer),
+            young(),
+            Some(now - 300),
+            "ok",
+        ),
+        (
+            "an iat in the future",
+            always(&issuer),
+            young(),
+            Some(now + 300),
+            "token_not_yet_valid",
+        ),
+        ("an old JWT", always(&issuer), old(), None, "token_expired"),
+        (
+            "an old JWT, a young answer",
+            always(&issuer),
+            old(),
+            Some(now),
+            "token_expired",
+        ),
+        (
+            "a JWT without iat",
+            always(&issuer),
+            ageless(),
+            Some(now),
+            "missing_claim",
+        ),
+        ("opaque", opaque(&issuer), name(), Some(now), "ok"),
+        (
+            "opaque, old",
+            opaque(&issuer),
+            name(),
+            Some(now - 300),
+            "token_expired",
+        ),
+        (
+            "opaque, no iat",
+            opaque(&issuer),
+            name(),
+            None,
+            "missing_claim",
+        ),
+    ] {
+        let auth = trusting(&issuer)
+            .introspection(options)
+            .max_age(Duration::from_secs(60))
+            .build()
+            .unwrap();
+        issuer.fail_introspection(answer(iat));
+        // The second verdict is that of the cached answer.
+        for _ in 0..2 {
+            let verdict = auth.verify::<NoPrivate>(&token).await;
+            let code = verdict.map_or_else(AuthError::code, |_| "ok");
+            assert_eq!(code, expected, "{case}");
+        }
+    }
+}
+
 /// A reader of the JSON claims, such as an application behind `/auth`, must not see more than the
 /// token grants.
 #[tokio::test]

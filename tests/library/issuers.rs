@@ -15,7 +15,8 @@ use warp_bearer::{
     auth::{
         Algorithm, AudienceClaim, Auth, AuthError, Builder, Claims, RequestHead, SetupError,
         TrustedIssuer,
-        policy::{group, role, scope},
+        claims::NoPrivate,
+        policy::{Requirement, group, permission, role, scope},
     },
     issuer::{Fault, Issuer, Profile, SigningKey, TokenBuilder},
 };
@@ -123,6 +124,44 @@ async fn the_challenge_names_the_scope_that_an_issuer_requires() {
     assert_eq!(refusal.error, AuthError::InsufficientScope);
     let challenge = refusal.www_authenticate().unwrap();
     assert!(challenge.contains(r#"scope="use:it""#), "{challenge}");
+    // The policy of a route adds its scopes, even if the token already has them.
+    for (case, requirement, expected) in [
+        ("a scope", scope("read:messages"), "use:it read:messages"),
+        ("the same scope", scope("use:it"), "use:it"),
+        ("a permission", permission("read:messages"), "use:it"),
+    ] {
+        let requirement: Requirement<NoPrivate> = requirement.into();
+        let refusal = auth.authorize(&head, &requirement).await.unwrap_err();
+        assert_eq!(refusal.error, AuthError::InsufficientScope, "{case}");
+        let challenge = refusal.www_authenticate().unwrap();
+        let expected = format!(r#"scope="{expected}""#);
+        assert!(challenge.contains(&expected), "{case}: {challenge}");
+    }
+}
+
+/// Only the issuers are taken from the other builder.
+#[tokio::test]
+async fn replaced_issuers_keep_the_resource_and_the_realm() {
+    let issuer = issuer().await;
+    let auth = builder()
+        .issuer(issuer.url())
+        .resource("https://api.example.com")
+        .realm("orders")
+        .build()
+        .unwrap();
+    let other = TrustedIssuer::new(issuer.url()).leeway(Duration::ZERO);
+    auth.replace_issuers(&builder().issuer(other)).unwrap();
+    let token = issuer.token().audience("https://api.example.com/");
+    let claims: Claims = auth.verify(&token.sign()).await.unwrap();
+    let requirement: Requirement<NoPrivate> = scope("read:messages").into();
+    let refusal = requirement.grant(claims).await.unwrap_err();
+    let challenge = refusal.www_authenticate().unwrap();
+    for part in [
+        r#"realm="orders""#,
+        r#"resource_metadata="https://api.example.com/.well-known/oauth-protected-resource""#,
+    ] {
+        assert!(challenge.contains(part), "{challenge}");
+    }
 }
 
 #[test]

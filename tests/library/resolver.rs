@@ -9,10 +9,10 @@ use std::{
 };
 
 use serde_json::json;
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, time::Instant};
 use warp_bearer::{
-    auth::{Algorithm, Auth, AuthError, Builder, Claims, TrustedIssuer},
-    issuer::{Fault, Issuer, TokenBuilder},
+    auth::{Algorithm, Auth, AuthError, Builder, Claims, SetupError, TrustedIssuer},
+    issuer::{Fault, Issuer, SigningKey, TokenBuilder},
 };
 
 async fn signer() -> Issuer {
@@ -157,6 +157,150 @@ async fn slow_or_overloaded_resolver_is_a_503() {
         );
     }
     assert!(auth.status().is_empty());
+}
+
+/// The next request asks again at once only after the time that `Retry-After` names.
+#[tokio::test(start_paused = true)]
+async fn requests_for_one_name_wait_for_one_slow_lookup_together() {
+    let signer = signer().await;
+    let asked = Arc::new(AtomicUsize::new(0));
+    let auth = {
+        let asked = Arc::clone(&asked);
+        builder().resolve_issuers(move |_| {
+            asked.fetch_add(1, Relaxed);
+            std::future::pending()
+        })
+    };
+    let auth = auth.build().unwrap();
+    let token = || signer.token().claim("iss", "https://slow.example/");
+    let began = Instant::now();
+    let requests = (0..10).map(|_| {
+        let (auth, token) = (auth.clone(), token());
+        tokio::spawn(async move { verify(&auth, token).await })
+    });
+    let retry_after = Duration::from_secs(1);
+    let unavailable = Err(AuthError::KeysUnavailable { retry_after });
+    for request in requests.collect::<Vec<_>>() {
+        assert_eq!(request.await.unwrap(), unavailable);
+    }
+    assert!(
+        began.elapsed() <= Duration::from_secs(3),
+        "{:?}",
+        began.elapsed()
+    );
+    assert_eq!(asked.load(Relaxed), 1);
+    let began = Instant::now();
+    assert_eq!(verify(&auth, token()).await, unavailable);
+    assert_eq!((began.elapsed(), asked.load(Relaxed)), (Duration::ZERO, 1));
+    tokio::time::advance(retry_after).await;
+    assert_eq!(verify(&auth, token()).await, unavailable);
+    assert_eq!(asked.load(Relaxed), 2);
+}
+
+/// A request that joins a lookup late, or takes it over from a request that was dropped, does not
+/// wait longer than a lookup may take.
+#[tokio::test(start_paused = true)]
+async fn no_request_waits_longer_than_one_lookup() {
+    let signer = signer().await;
+    let auth = builder().resolve_issuers(|_| std::future::pending());
+    let auth = auth.build().unwrap();
+    let request = || {
+        let (auth, token) = (
+            auth.clone(),
+            signer.token().claim("iss", "https://slow.example/"),
+        );
+        tokio::spawn(async move {
+            let began = Instant::now();
+            let verdict = verify(&auth, token).await;
+            assert!(verdict.is_err(), "{verdict:?}");
+            began.elapsed()
+        })
+    };
+    let first = request();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let second = request();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    first.abort();
+    assert!(first.await.unwrap_err().is_cancelled());
+    let waited = second.await.unwrap();
+    assert!(waited <= Duration::from_secs(3), "{waited:?}");
+}
+
+/// The rules of a configured issuer also apply to tokens that were verified by the resolver's rules.
+#[tokio::test]
+async fn configured_issuer_replaces_a_resolved_one() {
+    let signer = signer().await;
+    let auth = {
+        let signer = signer.clone();
+        builder().resolve_issuers(move |name: String| {
+            let found = with_key(name, &signer);
+            async move { Some(found) }
+        })
+    };
+    let auth = auth.build().unwrap();
+    let token = signer.token().claim("iss", "https://tenant.example/");
+    let token = token.sign();
+    let verdict = async || auth.verify(&token).await.map(|_: Claims| ());
+    assert_eq!((verdict().await, verdict().await), (Ok(()), Ok(())));
+    assert_eq!(auth.cache_hits(), 1);
+    let own = with_key("https://tenant.example/".to_owned(), &signer);
+    let own = own.audience("https://other.example");
+    auth.replace_issuers(&builder().issuer(own)).unwrap();
+    assert_eq!(verdict().await, Err(AuthError::WrongAudience));
+    assert_eq!(
+        auth.status().len(),
+        1,
+        "the resolved issuer is no longer in use"
+    );
+    let other = with_key("https://other.example/".to_owned(), &signer);
+    auth.replace_issuers(&builder().issuer(other)).unwrap();
+    assert_eq!(verdict().await, Ok(()));
+}
+
+/// The options of resolved issuers are those of the builder that brought the resolver.
+#[tokio::test]
+async fn replaced_issuers_do_not_change_the_rules_of_resolved_ones() {
+    let signer = signer().await;
+    let other = SigningKey::generate(Algorithm::ES384);
+    let own = || {
+        let jwks = json!({"keys": [other.public_jwk()]}).to_string();
+        TrustedIssuer::new("https://own.example/")
+            .jwks(jwks)
+            .algorithms([Algorithm::ES384])
+    };
+    for (case, replaced) in [
+        ("another algorithm", own()),
+        ("the strict profile", own().rfc9068(true)),
+    ] {
+        let signer = signer.clone();
+        let token = signer.token().claim("iss", "https://tenant.example/");
+        let auth = builder().resolve_issuers(move |name: String| {
+            let found = with_key(name, &signer);
+            async move { Some(found) }
+        });
+        let auth = auth.build().unwrap();
+        let replacement = Auth::builder()
+            .audience("https://api.example.com")
+            .algorithms([Algorithm::ES384])
+            .issuer(replaced);
+        auth.replace_issuers(&replacement).unwrap();
+        assert_eq!(verify(&auth, token).await, Ok(()), "{case}");
+    }
+}
+
+/// The replacement's own resolver is ignored, so it must not count as a source of issuers.
+#[tokio::test]
+async fn replacement_without_issuers_needs_the_resolver_of_the_auth() {
+    let signer = signer().await;
+    let own = with_key("https://own.example/".to_owned(), &signer);
+    let auth = builder().issuer(own).build().unwrap();
+    let replacement = builder().resolve_issuers(|_| async { None });
+    assert_eq!(
+        auth.replace_issuers(&replacement),
+        Err(SetupError::NoIssuer)
+    );
+    let token = signer.token().claim("iss", "https://own.example/");
+    assert_eq!(verify(&auth, token).await, Ok(()));
 }
 
 #[tokio::test]

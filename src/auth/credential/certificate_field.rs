@@ -18,18 +18,30 @@ pub(super) fn client_cert(headers: &HeaderMap) -> Option<Vec<u8>> {
 /// Reads Envoy's `X-Forwarded-Client-Cert`, a comma-separated list with an element from each proxy
 /// that received a certificate. The last one is from the proxy directly in front of this service.
 /// Its `Cert` is percent-encoded PEM.
+///
+/// If Envoy appends its element to a header of the client, the client has written the earlier ones,
+/// so the grammar of [`Pair`] is strict.
 pub(super) fn x_forwarded_client_cert(headers: &HeaderMap) -> Option<Vec<u8>> {
-    let text = single(headers, "x-forwarded-client-cert")?;
-    let element = outside_quotes(text, ',')?.pop()?;
+    let mut rest = single(headers, "x-forwarded-client-cert")?;
     let mut certificates = Vec::new();
-    for pair in outside_quotes(element, ';')? {
-        let (name, value) = pair.trim().split_once('=')?;
-        if name.eq_ignore_ascii_case("cert") {
-            certificates.push(unquoted(value)?);
+    loop {
+        let (pair, end) = Pair::read(rest)?;
+        if pair.name.eq_ignore_ascii_case("cert") {
+            certificates.push(pair.value);
+        }
+        match end.split_at_checked(1) {
+            None => break,
+            Some((";", next)) => rest = next,
+            // A comma begins the next element.
+            Some((_, next)) => {
+                certificates.clear();
+                rest = next;
+            }
         }
     }
     match &*certificates {
-        [certificate] => pem(&percent_decoded(certificate)?),
+        // Percent-encoded PEM has no character to escape.
+        [certificate] if !certificate.contains('\\') => pem(&percent_decoded(certificate)?),
         _ => None,
     }
 }
@@ -47,33 +59,46 @@ fn single<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     }
 }
 
-/// Splits `text` at each separator outside of double quotes. `None` if a quote is not closed.
-fn outside_quotes(text: &str, separator: char) -> Option<Vec<&str>> {
-    let (mut parts, mut begin) = (Vec::new(), 0);
-    let (mut is_quoted, mut is_escaped) = (false, false);
-    for (at, c) in text.char_indices() {
-        match c {
-            _ if is_escaped => is_escaped = false,
-            '\\' if is_quoted => is_escaped = true,
-            '"' => is_quoted = !is_quoted,
-            c if c == separator && !is_quoted => {
-                parts.push(&text[begin..at]);
-                begin = at + 1;
-            }
-            _ => {}
-        }
-    }
-    parts.push(&text[begin..]);
-    (!is_quoted).then_some(parts)
+/// A name and its value in `X-Forwarded-Client-Cert`.
+struct Pair<'t> {
+    name: &'t str,
+    /// The value, without the quotes around it. Backslashes are not decoded.
+    value: &'t str,
 }
 
-/// Removes the quotes around `text`, if it has any. `None` if it has other quotes or backslashes.
-fn unquoted(text: &str) -> Option<&str> {
-    let inner = match text.strip_prefix('"') {
-        Some(rest) => rest.strip_suffix('"')?,
-        None => text,
-    };
-    (!inner.contains(['"', '\\'])).then_some(inner)
+impl<'t> Pair<'t> {
+    /// Reads the pair at the beginning of a text. Returns it and the rest of the text, which is
+    /// empty or begins with `;` or `,`.
+    ///
+    /// A quote opens only directly after the `=`, and only `;`, `,` or the end may follow the
+    /// closing one. A quote that an element leaves open would otherwise end at the first quote of
+    /// the next element, and both would be read as one.
+    fn read(text: &'t str) -> Option<(Self, &'t str)> {
+        let (name, rest) = text.trim_start_matches(' ').split_once('=')?;
+        let (value, rest) = match rest.strip_prefix('"') {
+            Some(quoted) => {
+                let end = closing_quote(quoted)?;
+                (&quoted[..end], &quoted[end + 1..])
+            }
+            None => {
+                let (value, rest) = rest.split_at(rest.find([';', ',']).unwrap_or(rest.len()));
+                (Some(value).filter(|value| !value.contains('"'))?, rest)
+            }
+        };
+        let is_strict = !name.contains(['"', ';', ',']);
+        let is_ended = rest.is_empty() || rest.starts_with([';', ',']);
+        (is_strict && is_ended).then_some((Self { name, value }, rest))
+    }
+}
+
+/// Returns the position of the first quote that no backslash escapes.
+fn closing_quote(text: &str) -> Option<usize> {
+    let mut is_escaped = false;
+    text.bytes().position(|c| {
+        let is_end = c == b'"' && !is_escaped;
+        is_escaped = c == b'\\' && !is_escaped;
+        is_end
+    })
 }
 
 /// Decodes percent-encoding. A `+` is not decoded to a space, because base64 uses it.
@@ -248,6 +273,49 @@ mod tests {
             ("no pairs", vec!["Cert".to_owned()], false),
             ("absent", vec![], false),
             ("the chain only", vec![cert.replace("Cert", "Chain")], false),
+            // With Envoy's `APPEND_FORWARD`, the client writes the beginning of the field.
+            (
+                "a quote that the client opened and its own subject closes",
+                vec![format!("{cert};X=\",Hash=1;Subject=\"CN=\\\"a\"")],
+                false,
+            ),
+            (
+                "a quote that the client opened and an empty subject closes",
+                vec![format!("{cert};X=\",Hash=1;Subject=\"\"")],
+                false,
+            ),
+            (
+                "a quote that the client opened and a certificate closes",
+                vec![format!("{cert};X=\",Hash=1;Cert=\"MAAA\"")],
+                false,
+            ),
+            ("a quote in a name", vec![format!("A\"=\";{cert}")], false),
+            (
+                "a quote in a value",
+                vec![format!("A=a\";B=\";{cert}")],
+                false,
+            ),
+            (
+                "a quote after the second =",
+                vec![format!("A=a=\";\";{cert}")],
+                false,
+            ),
+            (
+                "text after a quote",
+                vec![format!("A=\";\"a;{cert}")],
+                false,
+            ),
+            (
+                "a space after a quote",
+                vec![format!("A=\";\" ;{cert}")],
+                false,
+            ),
+            (
+                "two quoted texts",
+                vec![format!("A=\"\"\";\";{cert}")],
+                false,
+            ),
+            ("a name alone before it", vec![format!("A;{cert}")], false),
         ] {
             let values: Vec<_> = values.iter().map(String::as_str).collect();
             let found = read(x_forwarded_client_cert, "x-forwarded-client-cert", &values);

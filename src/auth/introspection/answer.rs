@@ -6,7 +6,7 @@ use crate::auth::{
     error::AuthError,
     token::{
         audience::AudienceClaim,
-        checks::{self, Times},
+        checks::{self, TimeRules, Times},
         confirmation::Methods,
         json::{self, Value},
         payload::{Extract, IssuerContext, Verified, VerifiedBy},
@@ -45,7 +45,14 @@ pub(in crate::auth) struct AnswerChecker {
 
 impl AnswerChecker {
     /// Returns the claims in an active response if they pass the checks.
-    pub(super) fn verified(&self, answer: String) -> Result<Verified, AuthError> {
+    ///
+    /// A response need not have `iat` (RFC 7662 §2.2). If the token is a JWT, its own age was checked
+    /// before.
+    pub(super) fn verified(
+        &self,
+        answer: String,
+        jwt: Option<&Verified>,
+    ) -> Result<Verified, AuthError> {
         let claims = Registered::parse(&answer)?;
         match &claims.iss {
             None => {}
@@ -55,10 +62,15 @@ impl AnswerChecker {
         }
         checks::audience(&claims, self.audience_claim, &self.audiences)?;
         let times = Times::of(&claims)?;
-        times.check(self.context.clock.now(), &self.context.rules)?;
+        let max_age = self.context.rules.max_age.filter(|_| jwt.is_none());
+        let rules = TimeRules {
+            max_age,
+            ..self.context.rules
+        };
+        times.check(self.context.clock.now(), &rules)?;
         checks::strings(&claims)?;
         checks::scopes(&claims)?;
-        is_access_token(&answer)?;
+        checks::kind(&claims)?;
         let binding = checks::binding(&claims, self.methods)?;
         let extract = Extract::new(&answer, &claims, times, binding);
         drop(claims);
@@ -77,22 +89,6 @@ impl AnswerChecker {
     pub(super) fn lifetime(&self, verified: &Verified) -> f64 {
         verified.times.expires - self.context.clock.now()
     }
-}
-
-/// Rejects a response about a token that is not an access token. Some endpoints also report other
-/// kinds of tokens as active. Ory Hydra and Amazon Cognito put the kind in `token_use`, Keycloak in
-/// `typ`.
-fn is_access_token(answer: &str) -> Result<(), AuthError> {
-    const OTHERS: [&str; 4] = ["refresh", "offline", "id", "logout"];
-    for name in ["token_use", "typ"] {
-        let value = json::member(answer, name);
-        let value = value.and_then(|value| json::accepted::<String>(value).ok());
-        let kind = value.unwrap_or_default().to_ascii_lowercase();
-        if OTHERS.contains(&kind.strip_suffix("_token").unwrap_or(&kind)) {
-            return Err(AuthError::WrongTokenType);
-        }
-    }
-    Ok(())
 }
 
 /// Returns `true` if a response is about a token other than `jwt`, because its `sub` or `jti`

@@ -366,7 +366,7 @@ impl Shared {
                     .insert(hash, verdict.clone(), Instant::now() + REJECTION_TTL);
                 (verdict, false)
             }
-            Ok(Answer::Active(text)) => match self.checker.verified(text) {
+            Ok(Answer::Active(text)) => match self.checker.verified(text, jwt) {
                 Ok(answer) if jwt.is_some_and(|jwt| answer::is_about_another(jwt, &answer)) => {
                     let error = self.client.other_token();
                     (Err(self.failed(&error)), false)

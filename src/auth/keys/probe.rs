@@ -103,7 +103,10 @@ fn ahead(headers: &header::HeaderMap, sent: SystemTime) -> Option<f64> {
     let date = headers.get(header::DATE)?.to_str().ok()?;
     let date = httpdate::parse_http_date(date).ok()?;
     let age = fetch::seconds(headers.get(header::AGE)).unwrap_or_default();
-    let there = date + age + Duration::from_millis(500);
+    // `Age` may be any number of 64 bits, and a date with it does not exist.
+    let there = date
+        .checked_add(age)?
+        .checked_add(Duration::from_millis(500))?;
     let here = sent + sent.elapsed().unwrap_or_default() / 2;
     Some(match here.duration_since(there) {
         Ok(ahead) => ahead.as_secs_f64(),
@@ -151,5 +154,43 @@ impl Auth {
             }
         }
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn compares_the_clocks_by_date_and_age() {
+        let sent = SystemTime::now();
+        let date = httpdate::fmt_http_date(sent - Duration::from_secs(100));
+        for (case, age, expected) in [
+            ("no age", None, Some(100.0)),
+            ("an age", Some("60"), Some(40.0)),
+            ("no number", Some("-1"), Some(100.0)),
+            (
+                "an age beyond every date",
+                Some("18446744073709551615"),
+                None,
+            ),
+            (
+                "an age beyond 64 bits",
+                Some("18446744073709551616"),
+                Some(100.0 - f64::from(u32::MAX)),
+            ),
+        ] {
+            let mut headers = header::HeaderMap::new();
+            headers.insert(header::DATE, date.parse().unwrap());
+            if let Some(age) = age {
+                headers.insert(header::AGE, age.parse().unwrap());
+            }
+            let found = ahead(&headers, sent);
+            // `Date` has no fractions, so the difference may be off by a second.
+            let is_near = found
+                .zip(expected)
+                .map(|(found, expected)| f64::abs(found - expected) < 2.0);
+            assert_eq!(is_near, expected.map(|_| true), "{case}: {found:?}");
+        }
     }
 }

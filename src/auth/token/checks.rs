@@ -222,6 +222,27 @@ pub(crate) fn scopes(claims: &Registered<'_>) -> Result<(), AuthError> {
     Ok(())
 }
 
+/// Rejects a token whose claims say that it is an ID token, a refresh token or a logout token.
+///
+/// Some issuers sign these with the same keys and the same `typ` in the header. Only the audience
+/// would then tell an ID token from an access token, and the two have the same one if a client ID is
+/// also the audience of the API (RFC 8725 §3.12). A claim of another type is ignored.
+pub(crate) fn kind(claims: &Registered<'_>) -> Result<(), AuthError> {
+    #[rustfmt::skip]
+    const OTHERS: [&str; 8] = [
+        "id", "refresh", "offline", "logout",
+        "id_token", "refresh_token", "offline_token", "logout_token",
+    ];
+    for claim in [&claims.typ, &claims.token_use] {
+        if let Some(Value::Text(kind)) = claim
+            && OTHERS.iter().any(|other| other.eq_ignore_ascii_case(kind))
+        {
+            return Err(AuthError::WrongTokenType);
+        }
+    }
+    Ok(())
+}
+
 /// Checks that the token has `sub`, `client_id`, `iat` and `jti`. RFC 9068 §2.2 requires them, and
 /// `iss`, `aud` and `exp`, which every token needs.
 pub(crate) fn rfc9068(claims: &Registered<'_>) -> Result<(), AuthError> {

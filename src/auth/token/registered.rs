@@ -22,6 +22,10 @@ pub(crate) struct Registered<'a> {
     pub(crate) client_id: Option<Value<'a>>,
     pub(crate) azp: Option<Value<'a>>,
     pub(crate) cid: Option<Value<'a>>,
+    /// The kind of the token, as Keycloak writes it.
+    pub(crate) typ: Option<Value<'a>>,
+    /// The kind of the token, as Amazon Cognito and Ory Hydra write it.
+    pub(crate) token_use: Option<Value<'a>>,
     /// The JSON text of `cnf`, of any type.
     pub(crate) cnf: Option<&'a str>,
 }
@@ -49,6 +53,8 @@ impl<'a> Registered<'a> {
             "client_id" => claims.client_id = unless_null(value),
             "azp" => claims.azp = Some(value),
             "cid" => claims.cid = Some(value),
+            "typ" => claims.typ = Some(value),
+            "token_use" => claims.token_use = Some(value),
             "cnf" => is_bound = true,
             _ => {}
         })

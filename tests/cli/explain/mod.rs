@@ -118,7 +118,7 @@ type Break = fn(TokenBuilder) -> TokenBuilder;
 async fn explains_each_broken_token() {
     let world = World::start().await;
     #[rustfmt::skip]
-    let rows: [(&str, Break, &str, Cause); 38] = [
+    let rows: [(&str, Break, &str, Cause); 39] = [
         ("an ID token, by its nonce", |t| t.audience("kZ1abcdefghijklmnopqrstuvwxyz012").claim("nonce", "n"), "wrong_audience", causes::ID_TOKEN),
         ("an ID token, by its profile claims", |t| t.audience("kZ1abcdefghijklmnopqrstuvwxyz012").claim("email", "a@example.com"), "wrong_audience", causes::ID_TOKEN),
         ("for /userinfo only", |t| t.audience("https://tenant.eu.auth0.com/userinfo"), "wrong_audience", causes::USERINFO_ONLY),
@@ -141,6 +141,7 @@ async fn explains_each_broken_token() {
         ("unsigned", |t| t.header("alg", "none"), "algorithm_not_allowed", causes::UNSIGNED),
         ("a logout token", |t| t.typ("logout+jwt"), "wrong_token_type", causes::LOGOUT_TOKEN),
         ("a DPoP proof", |t| t.typ("dpop+jwt"), "wrong_token_type", causes::DPOP_PROOF),
+        ("a refresh token, by its claim", |t| t.claim("token_use", "refresh_token"), "wrong_token_type", causes::OTHER_KIND),
         ("another type", |t| t.typ("secevent+jwt"), "wrong_token_type", causes::OTHER_TYPE),
         ("the type JOSE, without the strict profile", |t| t.typ("JOSE"), "wrong_token_type", causes::OTHER_TYPE),
         ("a kid that is null", |t| t.header("kid", json!(null)), "token_malformed", causes::KID_NOT_TEXT),

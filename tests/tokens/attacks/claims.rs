@@ -404,6 +404,40 @@ async fn rejects_tokens_for_another_purpose() {
     }
 }
 
+/// Keycloak (`typ`), Cognito and Ory Hydra (`token_use`) write the kind of a token into its claims.
+/// Such a token is rejected even if its audience is ours, because a client ID may be both.
+#[tokio::test]
+async fn rejects_tokens_of_another_kind() {
+    let mut target = Target::start().await;
+    #[rustfmt::skip]
+    let rows = [
+        ("an ID token of Keycloak",    "typ",       r#""ID""#),
+        ("a refresh token",            "typ",       r#""Refresh""#),
+        ("an offline token",           "typ",       r#""Offline""#),
+        ("a logout token",             "typ",       r#""Logout""#),
+        ("typ: lower case",            "typ",       r#""id""#),
+        ("typ: escaped",               "typ",       r#""\u0049D""#),
+        ("typ: its name escaped",      r"\u0074yp", r#""ID""#),
+        ("an ID token of Cognito",     "token_use", r#""id""#),
+        ("a refresh token of Hydra",   "token_use", r#""refresh_token""#),
+        ("token_use: id_token",        "token_use", r#""id_token""#),
+        ("token_use: capitals",        "token_use", r#""ID_TOKEN""#),
+    ];
+    for (case, name, kind) in rows {
+        let claims = target.claims().with(name, kind);
+        let token = target.sign(&target.header(), &claims);
+        target.refuses(case, &token, "wrong_token_type").await;
+    }
+    let both = target
+        .claims()
+        .with("typ", quoted("Bearer"))
+        .with("token_use", quoted("id"));
+    let token = target.sign(&target.header(), &both);
+    target
+        .refuses("typ of an access token", &token, "wrong_token_type")
+        .await;
+}
+
 #[tokio::test]
 async fn rejects_tokens_of_another_tenant() {
     let (ours, theirs) = (Issuer::start().await, Issuer::start().await);

@@ -158,9 +158,13 @@ pub(super) async fn ahead_of(
 ) -> Option<i64> {
     let answer: RedisResult<(u64, u64)> = redis::cmd("TIME").query_async(commands).await;
     let (seconds, micros) = answer.ok()?;
-    let server = Duration::from_secs(seconds) + Duration::from_micros(micros);
-    let server = i64::try_from(server.as_millis()).unwrap_or(i64::MAX);
-    Some(server.saturating_sub_unsigned(millis(now())))
+    Some(server_millis(seconds, micros).saturating_sub_unsigned(millis(now())))
+}
+
+/// Returns the time of a server in milliseconds, at most `i64::MAX`. The server may send any numbers.
+fn server_millis(seconds: u64, micros: u64) -> i64 {
+    let server = Duration::from_secs(seconds).saturating_add(Duration::from_micros(micros));
+    i64::try_from(server.as_millis()).unwrap_or(i64::MAX)
 }
 
 async fn ahead(commands: &mut MultiplexedConnection) -> Option<i64> {
@@ -212,6 +216,19 @@ mod tests {
             });
             let expected = expected.map(|(name, supported)| (name.to_owned(), supported));
             assert_eq!(found, expected, "{info}");
+        }
+    }
+
+    #[test]
+    fn any_time_of_a_server_is_a_number() {
+        for (seconds, micros, expected) in [
+            (0, 0, 0),
+            (1_700_000_000, 999_999, 1_700_000_000_999),
+            (0, u64::MAX, 18_446_744_073_709_551),
+            (u64::MAX, 0, i64::MAX),
+            (u64::MAX, u64::MAX, i64::MAX),
+        ] {
+            assert_eq!(server_millis(seconds, micros), expected);
         }
     }
 }

@@ -182,6 +182,10 @@ pub const OTHER_TYPE: Cause = cause(
     "The typ of the header is not that of an access token. This service accepts JWT, at+jwt and application/at+jwt, and tokens without typ.",
     "Send the access_token of the token endpoint's answer. If it is that token, have the issuer write one of these types.",
 );
+pub const OTHER_KIND: Cause = cause(
+    "A claim says that the token is not an access token, but an ID, refresh or logout token: typ, as Keycloak writes it, or token_use, as Amazon Cognito and Ory Hydra do.",
+    "Send the access_token of the token endpoint's answer.",
+);
 pub const NOT_AT_JWT: Cause = cause(
     "AUTH0_TOKEN_PROFILE is rfc9068, which accepts only tokens with the typ at+jwt, and this token has another typ or none.",
     "Set the issuer to the token profile of RFC 9068 for this API, and fetch a new token. If the issuer has no such profile, set AUTH0_TOKEN_PROFILE to any.",

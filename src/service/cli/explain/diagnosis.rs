@@ -268,6 +268,7 @@ fn wrong_type(facts: &Facts<'_>) -> Cause {
     match typ.trim_start_matches("application/") {
         "logout+jwt" => causes::LOGOUT_TOKEN,
         "dpop+jwt" => causes::DPOP_PROOF,
+        _ if facts.failed("typ, token_use") && !facts.failed("typ") => causes::OTHER_KIND,
         _ if is_strict => causes::NOT_AT_JWT,
         _ => causes::OTHER_TYPE,
     }
@@ -443,6 +444,9 @@ fn proof(facts: &Facts<'_>) -> Cause {
 }
 
 fn bound(facts: &Facts<'_>) -> Cause {
+    if facts.failed("certificate") {
+        return causes::MTLS_BOUND;
+    }
     if facts.failed("proof key") {
         return causes::OTHER_PROOF_KEY;
     }

@@ -252,7 +252,9 @@ fn entra_spelling(facts: &Facts<'_>, audiences: &[&str]) -> Option<Advice> {
 fn keycloak(facts: &Facts<'_>, error: AuthError) -> Option<Cause> {
     match facts.text("typ") {
         Some("Refresh" | "Offline") => return Some(words::KEYCLOAK_REFRESH),
-        Some("ID") if error == AuthError::WrongAudience => return Some(words::KEYCLOAK_ID_TOKEN),
+        Some("ID") if matches!(error, AuthError::WrongAudience | AuthError::WrongTokenType) => {
+            return Some(words::KEYCLOAK_ID_TOKEN);
+        }
         _ => {}
     }
     let audiences = facts.audiences();
@@ -301,7 +303,7 @@ fn of_vendor(vendor: Vendor, ours: Option<Vendor>, facts: &Facts<'_>, error: Aut
         (Vendor::ClerkSessions, WrongAudience) => words::CLERK_OTHER_AUDIENCE,
         (Vendor::ClerkSessions, MissingClaim) if without_audience => words::CLERK_AUDIENCE,
         (Vendor::CloudflareAccess, _) if facts.text("type") == Some("org") => words::CLOUDFLARE_ORG,
-        (Vendor::Cognito, WrongAudience) if facts.text("token_use") == Some("id") => words::COGNITO_ID_TOKEN,
+        (Vendor::Cognito, WrongAudience | WrongTokenType) if facts.text("token_use") == Some("id") => words::COGNITO_ID_TOKEN,
         (Vendor::Cognito, MissingClaim) if without_audience => words::COGNITO_AUDIENCE,
         (Vendor::FastMcp, UnknownIssuer | UnknownKey | KeysUnavailable { .. }) if facts.text("iss") == Some("https://fastmcp.example.com") => words::FASTMCP_TEST,
         (Vendor::FastMcp, AlgorithmNotAllowed | UnknownIssuer | WrongAudience | BadSignature) if facts.header("alg") == Some("HS256") => words::FASTMCP_PROXY,
