@@ -821,8 +821,8 @@ impl Builder {
         {
             return Err(SetupError::AmbiguousIntrospection);
         }
-        let resolved = resolver.map(|resolver| &*resolver.algorithms);
-        Ok(Issuers::new(kept, resolved.unwrap_or_default()))
+        let algorithms = resolver.map(|resolver| &*resolver.algorithms);
+        Ok(Issuers::new(kept, algorithms.unwrap_or_default()))
     }
 
     /// Validates the options of an issuer and combines them with those of the builder. The slot is

@@ -382,12 +382,13 @@ mod tests {
     /// `unwrap` and `expect` print `Debug`.
     #[test]
     fn debug_shows_a_url_without_its_secrets() {
-        let with = |change: fn(Builder, &str) -> Builder, url: &str| {
+        type Change = fn(Builder, &str) -> Builder;
+        let with = |change: Change, url: &str| {
             let builder = Auth::builder().issuer("https://a.example/").audience("a");
             change(builder, url).build().unwrap_err()
         };
         #[rustfmt::skip]
-        let rows: [(&str, fn(Builder, &str) -> Builder); 5] = [
+        let rows: [(&str, Change); 5] = [
             ("an issuer", |b, url| b.issuer(url)),
             ("a key set", |b, url| b.jwks_uri(url)),
             ("a resource", |b, url| b.resource(url)),

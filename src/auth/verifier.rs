@@ -308,8 +308,13 @@ impl Auth {
         request: Option<&RequestHead<'_>>,
         verified: &Verified,
     ) -> Result<(), AuthError> {
-        let binding = verified.binding.as_deref();
-        if let Some(x5t) = binding.and_then(|binding| binding.certificate) {
+        // Names every member, so that a new one cannot be forgotten here: the token would be accepted
+        // without proof of possession.
+        let (key, x5t) = match verified.binding.as_deref() {
+            Some(Binding { key, certificate }) => (*key, *certificate),
+            None => (None, None),
+        };
+        if let Some(x5t) = x5t {
             let source = self.inner.certificates;
             let presented = source
                 .zip(request)
@@ -318,7 +323,7 @@ impl Auth {
                 return Err(AuthError::TokenBound);
             }
         }
-        let Some(bound_to) = binding.and_then(|binding| binding.key) else {
+        let Some(bound_to) = key else {
             let is_wanted =
                 credential.scheme == Some(Scheme::Dpop) || verified.context.requires_key;
             return if is_wanted {

@@ -223,7 +223,11 @@ async fn a_repeated_logout_token_adds_no_entry() {
         clock.store(seconds, Relaxed);
         let again = auth.log_out(&token).await.unwrap_err();
         assert_eq!(again, AuthError::TokenRevoked);
-        assert_eq!(auth.revocations(), [first.clone()], "{seconds} s later");
+        assert_eq!(
+            auth.revocations(),
+            std::slice::from_ref(&first),
+            "{seconds} s later"
+        );
     }
 }
 

@@ -75,15 +75,12 @@ impl<'t> Pair<'t> {
     /// the next element, and both would be read as one.
     fn read(text: &'t str) -> Option<(Self, &'t str)> {
         let (name, rest) = text.trim_start_matches(' ').split_once('=')?;
-        let (value, rest) = match rest.strip_prefix('"') {
-            Some(quoted) => {
-                let end = closing_quote(quoted)?;
-                (&quoted[..end], &quoted[end + 1..])
-            }
-            None => {
-                let (value, rest) = rest.split_at(rest.find([';', ',']).unwrap_or(rest.len()));
-                (Some(value).filter(|value| !value.contains('"'))?, rest)
-            }
+        let (value, rest) = if let Some(quoted) = rest.strip_prefix('"') {
+            let end = closing_quote(quoted)?;
+            (&quoted[..end], &quoted[end + 1..])
+        } else {
+            let (value, rest) = rest.split_at(rest.find([';', ',']).unwrap_or(rest.len()));
+            (Some(value).filter(|value| !value.contains('"'))?, rest)
         };
         let is_strict = !name.contains(['"', ';', ',']);
         let is_ended = rest.is_empty() || rest.starts_with([';', ',']);

@@ -102,7 +102,8 @@ impl Binding {
             key: member("jkt", enabled.key)?,
             certificate: member("x5t#S256", enabled.certificate)?,
         };
-        if binding.key.is_none() && binding.certificate.is_none() {
+        let Self { key, certificate } = &binding;
+        if key.is_none() && certificate.is_none() {
             return Err(AuthError::TokenBound);
         }
         Ok(binding)

@@ -205,10 +205,8 @@ pub(super) fn web_address(text: &str) -> Parsed<String> {
         ));
     }
     let Some((_, rest)) = text.split_once("://") else {
-        let guess = match text.contains('/') {
-            true => format!("https://{text}"),
-            false => format!("https://{text}/"),
-        };
+        let end = if text.contains('/') { "" } else { "/" };
+        let guess = format!("https://{text}{end}");
         return Err(InvalidValue::new("is not a URL").suggest(web_address(&guess).ok()));
     };
     let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);

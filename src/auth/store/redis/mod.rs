@@ -135,7 +135,8 @@ impl Redis {
     }
 
     pub(super) async fn publish(&self, line: Line) -> Result<(), Unavailable> {
-        let link = self.shared.connection().ok_or(Unavailable::Connection)?;
+        let connection = self.shared.connection();
+        let connection = connection.ok_or(Unavailable::Connection)?;
         let list = &self.shared.names.list;
         let mut pipeline = redis::pipe();
         pipeline
@@ -144,7 +145,7 @@ impl Redis {
             .arg(score(&line))
             .arg(&line.text);
         pipeline.cmd("PUBLISH").arg(list).arg(link::push_of(&line));
-        let replies = self.send(link, &pipeline, 2).await?;
+        let replies = self.send(connection, &pipeline, 2).await?;
         if !replies.iter().all(|reply| matches!(reply, Value::Int(_))) {
             return Err(self.unusable());
         }

@@ -234,22 +234,22 @@ async fn claims_while_a_subscriber_collects_its_lines() {
         return;
     };
     let store = connected(&server.url()).await;
-    let (begun, mut begins) = tokio::sync::mpsc::unbounded_channel();
+    let (calls, mut called) = tokio::sync::mpsc::unbounded_channel();
     let (go_on, end) = mpsc::channel::<()>();
     let (added, adds) = mpsc::channel();
-    let (end, begin) = (Mutex::new(end), Instant::now());
+    let (end, started) = (Mutex::new(end), Instant::now());
     let _subscription = store.watch(Subscriber {
         add: Box::new(move |lines| lines.into_iter().for_each(|line| added.send(line).unwrap())),
         held: Box::new(move |_| {
-            begun.send(()).unwrap();
+            calls.send(()).unwrap();
             let _ = end.lock().unwrap().recv_timeout(LONG);
         }),
     });
-    begins.recv().await.unwrap();
+    called.recv().await.unwrap();
     assert_eq!(store.claim(claim("meanwhile")).await, Ok(Claimed::First));
     store.publish(line("pushed")).await.unwrap();
     assert_eq!(adds.try_recv().unwrap().text, b"pushed");
-    assert!(begin.elapsed() < LONG, "{:?}", begin.elapsed());
+    assert!(started.elapsed() < LONG, "{:?}", started.elapsed());
     assert!(!store.health().is_synchronized);
     go_on.send(()).unwrap();
     until(|| async { store.health().is_synchronized }).await;

@@ -301,8 +301,11 @@ fn joined_token(lines: &[&str]) -> Option<String> {
     let mut lines = lines.iter().map(unmarked).peekable();
     let (mut joined, mut count) = (Vec::new(), 0);
     while let Some(mut line) = lines.next() {
-        let before = line.rfind(|c: char| !jwt::is_token_character(c));
-        let start = before.map_or(0, |place| line.ceil_char_boundary(place + 1));
+        let token_characters = line
+            .chars()
+            .rev()
+            .take_while(|c| jwt::is_token_character(*c));
+        let start = line.len() - token_characters.map(char::len_utf8).sum::<usize>();
         let is_whole = jwt::is_jwt(&line[start..]);
         if line.len() >= SHORTEST && jwt::has_header(&line[start..]) && !is_whole {
             let mut is_full = true;
