@@ -174,7 +174,7 @@ async fn second_signal_stops_at_once() {
 /// Without a store, a restart ends the revocation of a logout.
 #[tokio::test]
 async fn warns_that_a_logout_does_not_outlive_the_process() {
-    const WARNING: &str = "AUTH0_LOGOUT_CLIENT_ID: set, but STATE_STORE is not";
+    const WARNING: &str = "set, but STATE_STORE is not: a session";
     let issuer = Issuer::start().await;
     let logout = ("AUTH0_LOGOUT_CLIENT_ID", "app");
     let store = ("STATE_STORE", "redis://127.0.0.1:1");
