@@ -204,6 +204,7 @@ type Pattern<'a> = (
 );
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines)] // a row for each pattern
 async fn recognizes_other_vendor_patterns() {
     use Token::{Claims, Opaque, Whole};
     let issuer = World::start().await.issuer;

@@ -7,6 +7,7 @@ use super::{explained, refuses};
 use crate::support::world::World;
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines)] // a row for each way
 async fn explains_each_way_of_pasting() {
     let world = World::start().await;
     let good = world.issuer.token().sign();
