@@ -850,7 +850,7 @@ mod tests {
                     token = token.bound_to_certificate(b"DER");
                 }
                 if is(2) {
-                    token = token.subject("auth0|mallory");
+                    token = token.subject("auth0|mallory").issued_at(-60);
                 }
                 let scope = if is(3) { "use:it" } else { "read:messages" };
                 let token = token.scope(scope);

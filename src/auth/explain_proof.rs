@@ -389,8 +389,8 @@ mod tests {
         let rows: &[(&str, Change, &str, &str)] = &[
             ("good", |t, k| t.bound_to(k), "", ""),
             ("no scope", |t, k| t.bound_to(k).without("scope"), "required scope", "insufficient_scope"),
-            ("revoked", |t, k| t.bound_to(k).subject("auth0|mallory"), "revocation", "token_revoked"),
-            ("revoked, no scope", |t, k| t.bound_to(k).subject("auth0|mallory").without("scope"), "revocation", "token_revoked"),
+            ("revoked", |t, k| t.bound_to(k).subject("auth0|mallory").issued_at(-60), "revocation", "token_revoked"),
+            ("revoked, no scope", |t, k| t.bound_to(k).subject("auth0|mallory").issued_at(-60).without("scope"), "revocation", "token_revoked"),
             ("certificate", |t, _| t.bound_to_certificate(b"DER"), "certificate", "token_bound"),
             ("both", |t, k| t.bound_to(k).bound_to_certificate(b"DER"), "certificate", "token_bound"),
             ("another key", |t, _| t.bound_to(&SigningKey::generate(Algorithm::ES256)), "proof key", "token_bound"),
