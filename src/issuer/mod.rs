@@ -171,7 +171,7 @@ impl Issuer {
     /// Starts an issuer at `addr`. Port 0 means any free port.
     ///
     /// A request is answered with 421 unless its `Host` is `localhost`, a loopback address or
-    /// `addr`, with the issuer's port. This keeps web pages from fetching a token by DNS rebinding.
+    /// `addr`, with any port or none. This keeps web pages from fetching a token by DNS rebinding.
     ///
     /// # Errors
     /// If the address cannot be bound, and if `algorithm` is an HMAC, which has no public key.

@@ -3,7 +3,10 @@
 //! The key is public, like the client's secret: tokens that are bound to it are valid only for the
 //! `dev` on this machine. A fixed key lets `dev --token` and `dev --proof` share it without a file.
 
-use crate::{issuer::SigningKey, service::cli::failure::Failure};
+use crate::{
+    issuer::SigningKey,
+    service::cli::{failure::Failure, terminal},
+};
 
 /// Returns the key of `dev`'s client.
 pub(in crate::service) fn key() -> SigningKey {
@@ -25,6 +28,5 @@ pub(in crate::service) fn run(
     if let Some(nonce) = nonce {
         proof = proof.nonce(nonce);
     }
-    println!("{}", proof.sign());
-    Ok(())
+    terminal::print_line(proof.sign())
 }

@@ -38,7 +38,7 @@ use crate::{
             },
             failure::Failure,
             revocations,
-            terminal::{Terminal, ascii},
+            terminal::{self, Terminal, ascii},
         },
         config::{Config, Environment},
     },
@@ -189,6 +189,7 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
         docs: None,
         forward_auth_paths: config.forward_auth_paths,
         demo_routes: config.demo_routes,
+        max_token_bytes: config.max_token_bytes,
     };
     let text = options.text()?;
     let pasted = match &config.token_field {
@@ -214,9 +215,9 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
     };
     let explanation = subject.explain(pasted, skew).await;
     if options.json {
-        println!("{}", ascii(&explanation.json()));
+        terminal::print_line(ascii(&explanation.json()))?;
     } else {
-        print!("{}", explanation.text(Terminal::stdout(config.log.color)));
+        terminal::print(explanation.text(Terminal::stdout(config.log.color)))?;
     }
     if explanation.is_accepted() {
         return Ok(());
