@@ -228,3 +228,42 @@ fn dev_has_colours_unless_disabled() {
         assert_eq!(text.contains('\x1b'), colors, "{name}: {text:?}");
     }
 }
+
+/// A reader such as `head -1` may end first.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_closed_standard_output_is_no_error() {
+    let world = World::start().await;
+    let revoked = world.directory.path().join("revoked.jsonl");
+    std::fs::write(&revoked, "").unwrap();
+    let world = world.set("AUTH0_REVOCATION_FILE", revoked.to_str().unwrap());
+    let env = world.directory.path().join("import.env");
+    let issuer = world.issuer.url();
+    let text = format!("AUTH0_ISSUER={issuer}\nAUTH0_API_AUDIENCE=urn:api\n");
+    std::fs::write(&env, text).unwrap();
+    let token = world.issuer.token().sign();
+    for arguments in [
+        &["revoke", "--jti", "t1"][..],
+        &["revocations"],
+        &["revocations", "--json"],
+        &["issuers", "import", "import.env"],
+        &["check"],
+        &["check", "--json"],
+        &["explain", &token],
+        &["explain", "--json", &token],
+        &["completions", "bash"],
+        &["man"],
+        &["--help"],
+        &["--version"],
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = world.command(arguments);
+        command.stdout(writer).stderr(Stdio::piped());
+        let output = tokio::task::spawn_blocking(move || command.output()).await;
+        let output = output.unwrap().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {told}");
+    }
+    let lines = std::fs::read_to_string(&revoked).unwrap();
+    assert_eq!(lines.lines().count(), 1, "{lines}");
+}

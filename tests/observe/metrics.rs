@@ -175,6 +175,10 @@ async fn serves_metrics_on_their_own_listener() {
         text.contains("# TYPE warp_bearer_build_info gauge"),
         "{text}"
     );
+    let alive = get("/livez").await;
+    assert_eq!(alive.status(), 200);
+    assert_eq!(alive.text().await.unwrap(), r#"{"status":"alive"}"#);
+    assert_eq!(get("/readyz").await.status(), 404);
     assert_eq!(get("/api/public").await.status(), 404);
     assert_eq!(
         service.log.take(),

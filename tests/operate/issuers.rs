@@ -2,17 +2,21 @@
 
 use std::{
     fs,
+    net::SocketAddr,
     path::Path,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use tokio::process::Command;
 use warp_bearer::{auth::Algorithm, issuer::Issuer};
 
 use crate::process::{BINARY, Process};
+#[cfg(target_os = "linux")]
+use crate::process::{replace_by_pipe, writer_of};
 
 async fn issuer() -> Issuer {
     Issuer::with_algorithm(Algorithm::ES256).await
@@ -24,6 +28,10 @@ fn table(issuer: &Issuer, more: &str) -> String {
 }
 
 async fn serve(file: &Path) -> Process {
+    serve_with(file, &[]).await
+}
+
+async fn serve_with(file: &Path, more: &[(&str, &str)]) -> Process {
     let mut command = Command::new(BINARY);
     let file = [("ISSUERS_FILE", file.to_str().unwrap())];
     let others = [
@@ -31,7 +39,7 @@ async fn serve(file: &Path) -> Process {
         // A line for each request would displace the lines that the test waits for.
         ("RUST_LOG", "info,warp_bearer::request=off"),
     ];
-    Process::run(command.arg("serve"), &[&file[..], &others].concat()).await
+    Process::run(command.arg("serve"), &[&file[..], &others, more].concat()).await
 }
 
 async fn status(service: &Process, token: &str) -> u16 {
@@ -160,4 +168,115 @@ async fn a_reload_follows_a_key_source_that_moves_and_keeps_what_works() {
     assert_eq!(status(&service, &moves.token().sign()).await, 200);
     assert_eq!(status(&service, &new).await, 401);
     service.stop().await;
+}
+
+async fn ask_metadata(service: SocketAddr, method: &str, path: &str) -> (u16, String) {
+    let url = format!("http://{service}/.well-known/oauth-protected-resource{path}");
+    let request = reqwest::Client::new().request(method.parse().unwrap(), url);
+    let answer = request.send().await.unwrap();
+    (answer.status().as_u16(), answer.text().await.unwrap())
+}
+
+async fn metadata_is_at(service: SocketAddr, path: &str, audience: &str) {
+    for path in [path, &format!("{path}/")] {
+        let (status, text) = ask_metadata(service, "GET", path).await;
+        let resource = format!("\"resource\":\"{audience}\"");
+        assert!(status == 200 && text.contains(&resource), "{path}: {text}");
+    }
+    assert_eq!(ask_metadata(service, "POST", path).await.0, 405, "{path}");
+    let unknown = format!("{path}?audience=https://b.example/never");
+    assert_eq!(
+        ask_metadata(service, "GET", &unknown).await.0,
+        400,
+        "{path}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_replaces_the_metadata_of_the_audiences() {
+    let issuer = issuer().await;
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("issuers.toml");
+    let with = |audience: &str| {
+        let audiences = format!("audiences = [\"https://api.example.com\", \"{audience}\"]");
+        fs::write(&file, table(&issuer, &audiences)).unwrap();
+    };
+    with("https://a.example/one");
+    let resource = [("AUTH0_RESOURCE", "https://api.example.com")];
+    let mut service = serve_with(&file, &resource).await;
+    service.logged("key set fetched").await;
+    let address = service.address;
+    metadata_is_at(address, "/one", "https://a.example/one").await;
+    for method in ["GET", "POST"] {
+        assert_eq!(
+            ask_metadata(address, method, "/two").await.0,
+            404,
+            "{method}"
+        );
+    }
+
+    with("https://b.example/two");
+    service.hangup();
+    service.logged("issuers file reloaded").await;
+    metadata_is_at(address, "/two", "https://b.example/two").await;
+    for method in ["GET", "POST"] {
+        assert_eq!(
+            ask_metadata(address, method, "/one").await.0,
+            404,
+            "{method}"
+        );
+    }
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removed_issuer_leaves_no_metrics() {
+    let (stays, leaves) = (issuer().await, issuer().await);
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("issuers.toml");
+    fs::write(&file, table(&stays, "") + &table(&leaves, "")).unwrap();
+    let mut service = serve_with(&file, &[("METRICS_LISTEN", "127.0.0.1:0")]).await;
+    let address = service.logged("metrics address=").await;
+    for _ in 0..2 {
+        service.logged("key set fetched").await;
+    }
+    let series = async |issuer: &Issuer| {
+        let page = reqwest::get(format!("http://{address}/metrics")).await;
+        let page = page.unwrap().text().await.unwrap();
+        page.matches(&format!("issuer=\"{}\"", issuer.url()))
+            .count()
+    };
+    let before = series(&leaves).await;
+    assert!(before >= 6 && before == series(&stays).await, "{before}");
+
+    fs::write(&file, table(&stays, "")).unwrap();
+    service.hangup();
+    service.logged("issuers file reloaded").await;
+    assert_eq!(series(&leaves).await, 0);
+    assert_eq!(series(&stays).await, before);
+    service.stop().await;
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_that_waits_for_its_file_delays_nothing_else() {
+    const PATIENCE: Duration = Duration::from_secs(3);
+
+    let issuer = issuer().await;
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("issuers.toml");
+    fs::write(&file, table(&issuer, "")).unwrap();
+    let mut service = serve(&file).await;
+    service.logged("key set fetched").await;
+    replace_by_pipe(&file);
+    service.hangup();
+    let _writer = writer_of(&file).await;
+
+    let client = reqwest::Client::builder().timeout(PATIENCE).build();
+    let alive = client
+        .unwrap()
+        .get(format!("http://{}/livez", service.address));
+    assert_eq!(alive.send().await.unwrap().status(), 200);
+    service.terminate();
+    service.ended_within(PATIENCE).await;
 }

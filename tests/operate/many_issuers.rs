@@ -12,14 +12,22 @@ use std::{
 };
 
 use serde_json::json;
-use tokio::{net::TcpListener, process::Command};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    process::Command,
+    time::timeout,
+};
 use warp::Filter;
 use warp_bearer::{
     auth::Algorithm,
     issuer::{Issuer, SigningKey},
 };
 
-use crate::process::{BINARY, Process, kibibytes};
+use crate::{
+    process::{BINARY, Process, kibibytes},
+    support::frames::{HEADERS, count, preface, request},
+};
 
 const MANY: usize = 1000;
 
@@ -100,6 +108,7 @@ impl Service {
             ("ISSUERS_FILE", file.to_str().unwrap()),
             ("AUTH0_API_AUDIENCE", "https://api.example.com"),
             ("AUTH0_ALGORITHMS", "ES256"),
+            ("AUTH0_RESOURCE", "https://api.example.com"),
             ("RUST_LOG", "warn,warp_bearer::service=info"),
         ];
         let process = Process::run(Command::new(BINARY).arg("serve"), &variables).await;
@@ -172,6 +181,36 @@ async fn a_thousand_issuers_cost_little() {
     println!("{grown} KiB more after 3000 names that are made up");
     assert!(grown < 2048, "{grown} KiB more");
     assert_eq!(issuers.requests(), fetched);
+
+    // Each of these documents lists every issuer. Answers that are not read share them.
+    for path in ["/readyz", "/.well-known/oauth-protected-resource"] {
+        const CONNECTIONS: u32 = 2;
+        const STREAMS: u32 = 128;
+        let url = format!("http://{}{path}", many.process.address);
+        let document = many.client.get(url).send().await.unwrap();
+        let document = document.bytes().await.unwrap().len();
+        assert!(document > 16 * 1024, "{path}: {document} bytes");
+        let before = many.memory();
+        let mut peers = Vec::new();
+        for _ in 0..CONNECTIONS {
+            let mut bytes = preface(0);
+            bytes.extend((0..STREAMS).flat_map(|number| request("GET", path, 2 * number + 1)));
+            let mut peer = TcpStream::connect(many.process.address).await.unwrap();
+            peer.write_all(&bytes).await.unwrap();
+            let mut heard = Vec::new();
+            while count(&heard, HEADERS) < STREAMS as usize {
+                let read = timeout(PATIENCE, peer.read_buf(&mut heard)).await;
+                assert!(read.unwrap().unwrap() > 0, "{path}: the connection ends");
+            }
+            peers.push(peer);
+        }
+        let grown = many.memory().saturating_sub(before);
+        println!("{path}: {grown} KiB more for answers that are not read");
+        // The bound in docs/production.md, and room for a few renderings.
+        let bound = CONNECTIONS * (80 + STREAMS * 4) + 2048;
+        assert!(grown < u64::from(bound), "{path}: {grown} KiB more");
+        drop(peers);
+    }
 
     // One issuer is removed and one is added. Meanwhile, no request of another issuer fails.
     issuers.write(

@@ -3,6 +3,7 @@
 use std::{
     fs,
     net::SocketAddr,
+    path::Path,
     process::Stdio,
     time::{Duration, Instant},
 };
@@ -122,9 +123,40 @@ impl Process {
     }
 
     pub(crate) async fn ended(&mut self) {
-        let status = timeout(FOREVER, self.child.wait()).await.unwrap();
+        self.ended_within(FOREVER).await;
+    }
+
+    pub(crate) async fn ended_within(&mut self, patience: Duration) {
+        let status = timeout(patience, self.child.wait()).await;
+        let status = status.expect("it does not end");
         assert!(status.unwrap().success());
     }
+}
+
+/// Puts a named pipe in place of a file. Reading it blocks until [`writer_of`] has written.
+#[cfg(target_os = "linux")]
+pub(crate) fn replace_by_pipe(file: &Path) {
+    fs::remove_file(file).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(file).status();
+    assert!(made.unwrap().success());
+}
+
+/// Waits until a process reads the named pipe, and returns its other end.
+#[cfg(target_os = "linux")]
+pub(crate) async fn writer_of(pipe: &Path) -> fs::File {
+    use std::os::unix::fs::OpenOptionsExt;
+
+    /// Fails while no process reads the pipe (`O_NONBLOCK`).
+    const NONBLOCK: i32 = 0o4000;
+    let mut writer = None;
+    let mut options = fs::OpenOptions::new();
+    options.write(true).custom_flags(NONBLOCK);
+    until(|| {
+        writer = options.open(pipe).ok();
+        writer.is_some()
+    })
+    .await;
+    writer.unwrap()
 }
 
 /// Waits until `condition` holds. Use it for conditions that depend on sockets, not on time.

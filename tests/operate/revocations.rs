@@ -12,7 +12,10 @@ use reqwest::Client;
 use tempfile::TempDir;
 use warp_bearer::issuer::Issuer;
 
-use crate::process::{Process, kibibytes};
+use crate::{
+    process::{Process, kibibytes},
+    support::redis::RedisServer,
+};
 
 /// Fewer in a debug build, which takes ten times as long to read a line.
 const ENTRIES: usize = if cfg!(debug_assertions) {
@@ -90,4 +93,47 @@ async fn many_entries_are_small_and_hold_nobody_up() {
     let grown = kibibytes(service.id).saturating_sub(without);
     println!("{grown} KiB after it was read again");
     assert!(grown < AT_MOST, "{grown} KiB");
+}
+
+/// The list is read again every 30 s, but every new entry is pushed at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn list_of_a_connected_store_is_never_too_old() {
+    let Some(mut redis) = RedisServer::start() else {
+        return;
+    };
+    let issuer = Issuer::start().await;
+    let client = Client::builder().no_proxy().build().unwrap();
+    let token = issuer.token().sign();
+    let mut services = Vec::new();
+    for stale in ["0s", "2s"] {
+        let url = redis.url();
+        let variables = [("STATE_STORE", &*url), ("STATE_STORE_STALE", stale)];
+        let mut service = Process::serve(&issuer, &variables).await;
+        service.logged("key set fetched").await;
+        until_status(&client, &service, &token, 200).await;
+        services.push(service);
+    }
+    let begin = Instant::now();
+    while begin.elapsed() < Duration::from_secs(5) {
+        for (stale, service) in [(0, &services[0]), (2, &services[1])] {
+            let status = status(&client, service.address, &token).await;
+            assert_eq!(status, 200, "{stale} s: after {:?}", begin.elapsed());
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+
+    redis.kill();
+    let begin = Instant::now();
+    until_status(&client, &services[0], &token, 503).await;
+    until_status(&client, &services[1], &token, 503).await;
+    let took = begin.elapsed();
+    assert!(took > Duration::from_secs(1), "{took:?}");
+}
+
+async fn until_status(client: &Client, service: &Process, token: &str, wanted: u16) {
+    let begin = Instant::now();
+    while status(client, service.address, token).await != wanted {
+        assert!(begin.elapsed() < Duration::from_secs(20), "never {wanted}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }

@@ -135,6 +135,8 @@ async fn collector_receives_one_trace_from_proxy_to_key_set() {
     assert_eq!(ask(&service, "Authorization: Bearer a.b.c\r\n").await, 401);
     assert_eq!(ask(&service, &of_trace("01")).await, 200);
     assert_eq!(ask(&service, &unsampled).await, 200);
+    let long = of_trace("01").replace("vendor=1", &format!("vendor={}", "long".repeat(127)));
+    assert_eq!(ask(&service, &long).await, 200);
 
     let parent = [0xb7, 0xad, 0x6b, 0x71, 0x69, 0x20, 0x33, 0x31];
     #[rustfmt::skip]
@@ -153,6 +155,7 @@ async fn collector_receives_one_trace_from_proxy_to_key_set() {
     );
     assert_eq!(traces[0], "", "no request has caused the first fetch");
     service.stop().await;
+    assert!(!collector.has(b"longlong"), "it would fill the queue");
     assert!(!collector.has(&[7; 16]), "it was not sampled");
     assert!(!collector.has(b"hunter2"), "neither a query nor a claim");
     let signature = token.rsplit_once('.').unwrap().1;

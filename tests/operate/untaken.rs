@@ -17,7 +17,9 @@ use warp_bearer::issuer::Issuer;
 
 use crate::{
     process::{Process, kibibytes},
-    support::frames::{CONTINUATION, END_STREAM, HEADERS, RST_STREAM, frame, preface, request},
+    support::frames::{
+        CONTINUATION, END_STREAM, HEADERS, RST_STREAM, count, frame, preface, request,
+    },
 };
 
 const BUNDLE: &str = "/docs/swagger-ui-bundle.js";
@@ -33,6 +35,8 @@ const ANSWER: u64 = 4;
 const TLS: u64 = 48;
 const HELLO: u64 = 64;
 const PROCESS: u64 = 2 * 1024;
+/// The body limit of `/backchannel-logout` with the default `AUTH0_MAX_TOKEN_BYTES`.
+const FORM: u64 = 49;
 /// The upper bound for the token cache at its default size.
 const TOKENS: u64 = 15 * 1024;
 
@@ -44,6 +48,7 @@ fn bounds_match_the_documentation() {
         "`MAX_CONNECTIONS` × (16 KiB + 2 × `MAX_HEADER_BYTES` + `MAX_STREAMS` × 4 KiB)",
         "`MAX_CONNECTIONS` × 48 KiB",
         "64 KiB until its handshake",
+        "3 × `AUTH0_MAX_TOKEN_BYTES` + 1 KiB",
     ] {
         assert!(page.contains(bound), "{bound}");
     }
@@ -64,6 +69,42 @@ fn manifest_fits_its_memory_limit() {
     let limit = number("limits: {memory:") * 1024;
     assert!(bound <= limit, "{bound} KiB of {limit}");
     assert!(manifest.contains(&format!("Each may cost {connection} KiB")));
+}
+
+#[tokio::test]
+async fn unfinished_logout_forms_stay_within_the_bound() {
+    const CONNECTIONS: u64 = 100;
+
+    let issuer = Issuer::start().await;
+    let variables = [
+        ("AUTH0_LOGOUT_CLIENT_ID", "app"),
+        ("SHUTDOWN_TIMEOUT", "1s"),
+        ("RUST_LOG", "info,warp_bearer::request=off"),
+    ];
+    let mut service = Process::serve(&issuer, &variables).await;
+    for (case, length) in [("the longest", 49 * 1024), ("a longer one", 1024 * 1024)] {
+        let head = format!(
+            "POST /backchannel-logout HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\
+             Content-Type: application/x-www-form-urlencoded\r\n\r\n"
+        );
+        let unfinished = [head.as_bytes(), &vec![b'a'; length - 1]].concat();
+        let before = most_in_a_second(service.id).await;
+        let mut peers = Vec::new();
+        for _ in 0..CONNECTIONS {
+            let mut peer = TcpStream::connect(service.address).await.unwrap();
+            // The service may have answered and closed before it has received everything.
+            let _ = peer.write_all(&unfinished).await;
+            peers.push(peer);
+        }
+        let most = most_in_a_second(service.id).await;
+        println!("{case}: {before} KiB before, {most} at most");
+        assert!(
+            most <= before + CONNECTIONS * (HTTP1 + FORM) + PROCESS,
+            "{case}: {before} before, {most} at most"
+        );
+        drop(peers);
+    }
+    service.stop().await;
 }
 
 async fn service() -> (Issuer, Process) {
@@ -111,7 +152,10 @@ async fn unread_http2_responses_use_little_memory_and_free_it() {
     let (start, mut ticks, mut most) =
         (Instant::now(), interval(Duration::from_millis(100)), before);
     let (mut heard, mut next_stream) = (vec![Vec::new(); peers.len()], 2 * STREAMS + 1);
-    while heard.iter().any(|heard| resets(heard) < STREAMS as usize) {
+    while heard
+        .iter()
+        .any(|heard| count(heard, RST_STREAM) < STREAMS as usize)
+    {
         ticks.tick().await;
         assert!(
             start.elapsed() < IDLE + Duration::from_secs(15),
@@ -138,17 +182,6 @@ async fn unread_http2_responses_use_little_memory_and_free_it() {
     assert!(after <= before + PROCESS, "{before} before, {after} after");
     drop(peers);
     service.stop().await;
-}
-
-/// Returns the number of reset streams.
-fn resets(mut heard: &[u8]) -> usize {
-    let mut resets = 0;
-    while let Some(head) = heard.get(..9) {
-        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
-        resets += usize::from(head[3] == RST_STREAM);
-        heard = heard.get(9 + length..).unwrap_or_default();
-    }
-    resets
 }
 
 #[tokio::test]

@@ -273,6 +273,10 @@ async fn paths_below_auth_answer_if_enabled() {
             "/auth/x?scope=admin&y=%00",
             "/auth//x",
             "/auth/x/",
+            "/auth/?page=2",
+            "/auth/",
+            "/auth//",
+            "/auth/?scope=admin",
         ] {
             for method in ["GET", "POST", "OPTIONS", "BREW"] {
                 for (token, status) in [

@@ -60,6 +60,8 @@ async fn logout_token_ends_the_session() {
     let form = |token: &str| format!("logout_token={token}");
     let forged = issuer.logout_token().audience("other").sign();
     let twice = format!("{}&{}", form(&logout()), form(&logout()));
+    let long = format!("a={}", "a".repeat(128 * 1024));
+    let many = format!("{}{}", "a&".repeat(30_000), form(&logout()));
     #[rustfmt::skip]
     let rows = [
         ("nothing", "POST", FORM, "", 400),
@@ -67,7 +69,11 @@ async fn logout_token_ends_the_session() {
         ("not a JWT", "POST", FORM, "logout_token=a", 400),
         ("for another client", "POST", FORM, &form(&forged), 400),
         ("two", "POST", FORM, &twice, 400),
+        ("a long form", "POST", FORM, &long, 413),
+        ("many fields", "POST", FORM, &many, 413),
         ("JSON", "POST", "application/json", "{}", 415),
+        ("half a type", "POST", "application/x-www-form", "logout_token=a", 415),
+        ("no type", "POST", "", "logout_token=a", 415),
         ("a GET", "GET", FORM, "", 405),
     ];
     for (case, method, content_type, body, expected) in rows {
@@ -78,8 +84,9 @@ async fn logout_token_ends_the_session() {
         }
     }
     assert_eq!(private().await.0, 200, "nothing has ended it");
-    let once = form(&logout());
-    assert_eq!(ask(&routes, "POST", FORM, &once).await.0, 200);
+    let once = format!("state=1&{}&x", form(&logout()));
+    let with_charset = format!("{}; charset=UTF-8", FORM.to_uppercase());
+    assert_eq!(ask(&routes, "POST", &with_charset, &once).await.0, 200);
     let (status, body) = private().await;
     assert_eq!(status, 401);
     assert!(body.contains("token_revoked"), "{body}");

@@ -33,6 +33,20 @@ pub fn window(bytes: u32) -> Vec<u8> {
     frame(SETTINGS, 0, 0, &setting)
 }
 
+/// Returns the number of complete frames of this kind.
+pub fn count(mut heard: &[u8], kind: u8) -> usize {
+    let mut count = 0;
+    while let Some(head) = heard.get(..9) {
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
+        let Some(rest) = heard.get(9 + length..) else {
+            return count;
+        };
+        count += usize::from(head[3] == kind);
+        heard = rest;
+    }
+    count
+}
+
 /// Returns a request without a body. Its fields are literals under the names `:method`, `:path` and
 /// `:authority` of HPACK's static table.
 pub fn request(method: &str, path: &str, stream: u32) -> Vec<u8> {

@@ -11,7 +11,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::auth::{
     clock::Clock,
@@ -20,14 +20,18 @@ use crate::auth::{
         list::RevocationList,
         source::{Staleness, Task, Watch},
     },
-    store::{Line, Store, Subscriber},
+    store::{Health, Line, Store, Subscriber},
 };
 
-/// How often the age of the list is checked.
-const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// How often the connection is checked. Less than the pause before the store reconnects, so that no
+/// loss of the connection goes unnoticed.
+const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// How often the age is checked until the list is first read.
 const INITIAL_INTERVAL: Duration = Duration::from_millis(20);
+
+/// The number of checks after which expired entries are removed: about a minute.
+const SWEEP_AFTER: u32 = 600;
 
 /// Starts sharing the list. Needs a tokio runtime.
 pub(in crate::auth) fn start(
@@ -36,6 +40,9 @@ pub(in crate::auth) fn start(
     clock: &Clock,
     staleness: Staleness,
 ) -> (Arc<Watch>, Task) {
+    // A list is too old once its age reaches the limit, and a current list has the age zero.
+    let limit = staleness.limit.max(Duration::from_nanos(1));
+    let staleness = Staleness { limit, ..staleness };
     let watch = Watch::new("store", list, Some(staleness));
     let subscription = store.watch(subscriber(list, clock));
     let (store, watched) = (store.clone(), Arc::clone(&watch));
@@ -43,10 +50,12 @@ pub(in crate::auth) fn start(
     let task = tokio::spawn(async move {
         // A store may outlive the list: another `Auth` may use it.
         let _subscription = subscription;
-        let mut looks = 0_u32;
+        let (mut looks, mut currency) = (0_u32, Currency::default());
         loop {
-            let age = store.list_age();
-            watched.observe(age, store.health().ok);
+            let before = Instant::now();
+            let (health, list_age) = (store.health(), store.list_age());
+            let age = currency.age(health, list_age, before);
+            watched.observe(age, health.ok);
             sleep(if age.is_some() {
                 CHECK_INTERVAL
             } else {
@@ -54,12 +63,49 @@ pub(in crate::auth) fn start(
             })
             .await;
             looks = looks.wrapping_add(1);
-            if looks.is_multiple_of(60) {
+            if looks.is_multiple_of(SWEEP_AFTER) {
                 list.sweep(clock.now());
             }
         }
     });
     (watch, Task(task))
+}
+
+/// How long the list has been out of date.
+///
+/// A connected store pushes each new entry, so the list is current from the first time that it is
+/// read on a connection until that connection is lost.
+#[derive(Debug, Default)]
+struct Currency {
+    /// The number of connections so far.
+    connects: u64,
+    /// The last time that the list was read on an earlier connection, at the latest.
+    read_before: Option<Instant>,
+    /// The last time that the list was current.
+    current_at: Option<Instant>,
+}
+
+impl Currency {
+    /// Returns the time since the list was current: zero if it is, `None` if it never was. `before`
+    /// is a time before the age of the list was determined.
+    fn age(
+        &mut self,
+        health: Health,
+        list_age: Option<Duration>,
+        before: Instant,
+    ) -> Option<Duration> {
+        let now = Instant::now();
+        let read_at = |at: Instant| list_age.and_then(|age| at.checked_sub(age));
+        let is_first = self.connects == 0;
+        if !health.ok || health.connects != self.connects && !is_first {
+            self.read_before = read_at(now);
+        }
+        self.connects = health.connects;
+        if health.ok && read_at(before) > self.read_before {
+            self.current_at = Some(now);
+        }
+        self.current_at.map(|at| now - at)
+    }
 }
 
 /// Converts an entry to a line.
@@ -97,7 +143,7 @@ fn subscriber(list: &Arc<RevocationList>, clock: &Clock) -> Subscriber {
 
 #[cfg(test)]
 mod tests {
-    use tokio::task::yield_now;
+    use tokio::{task::yield_now, time::advance};
 
     use super::*;
     use crate::auth::revocation::RevocationOutage;
@@ -116,6 +162,42 @@ mod tests {
             drop(shared);
             yield_now().await;
             assert_eq!(Arc::strong_count(&list), 1);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn age_counts_from_the_loss_of_the_connection() {
+        const SECOND: Duration = Duration::from_secs(1);
+        let mut currency = Currency::default();
+        let mut read_at = None;
+        // Each row is a second after the one before it.
+        #[rustfmt::skip]
+        let rows = [
+            ("not connected yet", false, 0, false, None),
+            ("connected, not read", true, 1, false, None),
+            ("read", true, 1, true, Some(0)),
+            ("not read again", true, 1, false, Some(0)),
+            ("lost", false, 1, false, Some(1)),
+            ("still lost", false, 1, false, Some(2)),
+            ("connected again, not read", true, 2, false, Some(3)),
+            ("read again", true, 2, true, Some(0)),
+            ("lost and connected between two checks", true, 3, false, Some(1)),
+            ("and read", true, 3, true, Some(0)),
+        ];
+        for (case, ok, connects, is_read, expected) in rows {
+            advance(SECOND).await;
+            if is_read {
+                read_at = Some(Instant::now());
+            }
+            let health = Health {
+                ok,
+                is_synchronized: read_at.is_some(),
+                connects,
+                keys: 0,
+            };
+            let list_age = read_at.map(|at: Instant| at.elapsed());
+            let age = currency.age(health, list_age, Instant::now());
+            assert_eq!(age, expected.map(|seconds| seconds * SECOND), "{case}");
         }
     }
 }

@@ -142,7 +142,7 @@ fn all(lists: &[String], read: ReadList) -> Option<Policy> {
 }
 
 /// Decodes a value of `application/x-www-form-urlencoded`, which must be UTF-8 without control characters.
-fn decoded(text: &str) -> Option<String> {
+pub(super) fn decoded(text: &str) -> Option<String> {
     let mut bytes = text.bytes();
     let mut decoded = Vec::with_capacity(text.len());
     while let Some(byte) = bytes.next() {

@@ -1,6 +1,8 @@
 //! The handlers of the routes: plain async functions without filters.
 #![allow(clippy::unused_async)] // a handler is async whether it waits or not
 
+use std::sync::Arc;
+
 use hyper::body::Bytes;
 use serde_json::{Value, json};
 use warp::{
@@ -12,7 +14,10 @@ use warp::{
     reply::Response,
 };
 
-use crate::auth::{Auth, Claims, Problem, context, keys::KeyStatus};
+use crate::{
+    auth::{Auth, Claims, Problem, context, keys::KeyStatus},
+    service::api::{form, shared_document::SharedDocument},
+};
 
 /// Answers `GET /api/public`.
 pub async fn public() -> Response {
@@ -48,31 +53,56 @@ pub async fn livez() -> Response {
 ///
 /// The response is public, so the reason for a failed fetch is only a word from a fixed list. The
 /// log has the details.
-pub async fn readyz(auth: Auth, is_stopping: bool) -> Response {
+pub(super) async fn readyz(readiness: Arc<Readiness>, is_stopping: bool) -> Response {
     context::set_probe();
+    let auth = &readiness.auth;
     let store = auth.store().health();
     let ready = auth.is_ready() && store.is_synchronized && !is_stopping;
-    let issuers: Vec<_> = auth.status().iter().map(issuer).collect();
-    let body = json!({
-        "ready": ready,
-        "stopping": is_stopping,
-        "issuers": issuers,
-        "state_store": {"ok": store.ok},
+    let variant = (ready, is_stopping, store.ok);
+    let body = readiness.documents.get(variant, || {
+        let issuers: Vec<_> = auth.status().iter().map(issuer).collect();
+        let body = json!({
+            "ready": ready,
+            "stopping": is_stopping,
+            "issuers": issuers,
+            "state_store": {"ok": store.ok},
+        });
+        Some(body.to_string().into())
     });
-    let mut response = json_text(body.to_string());
+    let mut response = json_text(body.unwrap_or_default());
     if !ready {
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     }
-    warp::reply::with_header(response, CACHE_CONTROL, "no-store").into_response()
+    no_store(response)
+}
+
+/// The state behind `/readyz`.
+pub(super) struct Readiness {
+    auth: Auth,
+    /// By whether the service is ready, whether it is stopping, and whether the store responds.
+    documents: SharedDocument<(bool, bool, bool)>,
+}
+
+impl Readiness {
+    pub(super) fn new(auth: Auth) -> Arc<Self> {
+        let documents = SharedDocument::new();
+        Arc::new(Self { auth, documents })
+    }
 }
 
 /// Answers `POST /backchannel-logout`: revokes the session of a logout token.
-pub async fn logout(auth: Auth, form: Vec<(String, String)>) -> Response {
-    let mut tokens = form.iter().filter(|(name, _)| name == "logout_token");
-    let verdict = match (tokens.next(), tokens.next()) {
-        (Some((_, token)), None) => auth.log_out(token).await,
-        _ => return no_store(Problem::InvalidLogoutToken.response()),
+pub async fn logout(auth: Auth, form: Result<Bytes, Problem>) -> Response {
+    let form = match form {
+        Ok(form) => form,
+        Err(problem) => return no_store(problem.response()),
     };
+    let token = form::only_value(&form, "logout_token");
+    // The verification may wait for keys, and must hold no more than the token meanwhile.
+    drop(form);
+    let Some(token) = token else {
+        return no_store(Problem::InvalidLogoutToken.response());
+    };
+    let verdict = auth.log_out(&token).await;
     match verdict {
         Ok(_) => no_store(warp::reply().into_response()),
         Err(error) if error.status().is_server_error() => auth.refusal(error).response(),

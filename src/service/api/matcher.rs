@@ -41,12 +41,12 @@ impl fmt::Display for Methods {
 }
 
 /// The paths and methods of one row.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Matcher {
     pub(crate) methods: Methods,
     pub(crate) template: &'static str,
-    /// Additional paths that are only known when the service starts.
-    pub(crate) also: Arc<[Box<str>]>,
+    /// Returns additional paths below the template, which may change while the service runs.
+    also: Option<Arc<dyn Fn() -> Vec<String> + Send + Sync>>,
 }
 
 impl Matcher {
@@ -54,8 +54,22 @@ impl Matcher {
         Self {
             methods,
             template,
-            also: Arc::new([]),
+            also: None,
         }
+    }
+
+    /// Accepts the paths that `also` returns too, if they are below the template.
+    pub(crate) fn also_at(self, also: impl Fn() -> Vec<String> + Send + Sync + 'static) -> Self {
+        let also: Arc<dyn Fn() -> Vec<String> + Send + Sync> = Arc::new(also);
+        Self {
+            also: Some(also),
+            ..self
+        }
+    }
+
+    /// Returns the current additional paths.
+    pub(crate) fn also(&self) -> Vec<String> {
+        self.also.as_ref().map(|also| also()).unwrap_or_default()
     }
 
     /// Accepts the row's methods, and records the template as the name of the route. Extracts an
@@ -74,20 +88,36 @@ impl Matcher {
         })
     }
 
-    /// Accepts these paths.
-    pub(crate) fn also(
-        paths: Arc<[Box<str>]>,
+    /// Accepts the additional paths.
+    pub(crate) fn other_paths(
+        &self,
     ) -> impl Filter<Extract = (), Error = Rejection> + Clone + Send + Sync + 'static + use<> {
+        let matcher = self.clone();
         warp::path::full()
             .and_then(move |full: FullPath| {
-                let fits = paths.iter().any(|path| is_at(path, full.as_str()));
+                let fits = matcher.is_at_other(full.as_str());
                 async move { fits.then_some(()).ok_or_else(warp::reject::not_found) }
             })
             .untuple_one()
     }
 
     fn is_at(&self, path: &str) -> bool {
-        is_at(self.template, path) || self.also.iter().any(|also| is_at(also, path))
+        is_at(self.template, path) || self.is_at_other(path)
+    }
+
+    fn is_at_other(&self, path: &str) -> bool {
+        // Checked first, because every request that no row above has answered comes here.
+        let is_below = path.starts_with(self.template);
+        is_below && self.also().iter().any(|also| is_at(also, path))
+    }
+}
+
+impl fmt::Debug for Matcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Matcher")
+            .field("methods", &self.methods)
+            .field("template", &self.template)
+            .finish_non_exhaustive()
     }
 }
 

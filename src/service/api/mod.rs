@@ -2,6 +2,7 @@
 
 pub mod docs;
 pub mod errors;
+mod form;
 pub(super) mod forward_auth;
 mod forwarded_target;
 pub mod handlers;
@@ -9,3 +10,4 @@ pub mod matcher;
 pub(super) mod queries;
 pub mod route;
 pub mod routes;
+mod shared_document;

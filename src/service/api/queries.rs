@@ -74,8 +74,10 @@ impl Queries {
         if held.len() < Self::MOST && query.len() <= Self::LONGEST {
             self.known.rcu(|held| {
                 let mut held = Vec::clone(held);
-                // Another request may have taken the last place in the meantime.
-                if held.len() < Self::MOST {
+                // Another request may have taken the last place in the meantime, or read the same
+                // query.
+                let is_new = held.iter().all(|held| held.query != known.query);
+                if is_new && held.len() < Self::MOST {
                     held.push(Arc::clone(&known));
                 }
                 held
@@ -87,6 +89,8 @@ impl Queries {
 
 #[cfg(test)]
 mod tests {
+    use std::{sync::Barrier, thread};
+
     use super::*;
     use crate::auth::policy::scope;
 
@@ -116,6 +120,25 @@ mod tests {
                 Some(Problem::BadRequest)
             );
         }
+    }
+
+    #[test]
+    fn keeps_a_query_once_even_if_several_requests_read_it() {
+        const THREADS: usize = 8;
+        static ALL: Barrier = Barrier::new(THREADS);
+        let queries = Queries::new(
+            |_| {
+                ALL.wait();
+                Ok(QueryRequirements::default())
+            },
+            None,
+        );
+        thread::scope(|scope| {
+            for _ in 0..THREADS {
+                scope.spawn(|| queries.required_by("x").unwrap());
+            }
+        });
+        assert_eq!(queries.known.load().len(), 1);
     }
 
     #[test]

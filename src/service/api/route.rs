@@ -9,6 +9,7 @@
 
 use std::{convert::Infallible, fmt, future::Future, sync::Arc};
 
+use hyper::body::Bytes;
 use serde::de::DeserializeOwned;
 use warp::{
     Filter, Rejection, Reply,
@@ -20,7 +21,7 @@ use warp::{
 
 use crate::{
     auth::{
-        Auth, BearerFilterExt, Claims, Problem, closed,
+        Auth, BearerFilterExt, Claims, MAX_TOKEN, Problem, closed,
         context::{self, Original},
         display::ShownText,
         policy::Policy,
@@ -28,6 +29,7 @@ use crate::{
     },
     service::api::{
         docs::Docs,
+        form,
         forwarded_target::ForwardedTarget,
         matcher::{Matcher, Methods, unrouted},
         queries::{Queries, ReadPolicy},
@@ -80,6 +82,9 @@ pub struct Access {
     pub forward_auth_paths: bool,
     /// Serves the three demo routes below `/api`. Defaults to `true`.
     pub demo_routes: bool,
+    /// The maximum length of a token in bytes, which bounds the body of `/backchannel-logout`.
+    /// Defaults to 16 KiB.
+    pub max_token_bytes: usize,
 }
 
 impl From<&Auth> for Access {
@@ -91,6 +96,7 @@ impl From<&Auth> for Access {
             docs: Some(Docs::default()),
             forward_auth_paths: false,
             demo_routes: true,
+            max_token_bytes: MAX_TOKEN,
         }
     }
 }
@@ -102,8 +108,8 @@ pub struct Row {
     pub methods: Methods,
     /// The path.
     pub template: &'static str,
-    /// Additional paths that are only known when the service starts.
-    pub also: Arc<[Box<str>]>,
+    /// Additional paths when the row was created. Requests use the current ones.
+    pub also: Vec<String>,
     /// The requirement of the row. `None` if it requires no token.
     pub requires: Option<Requires>,
     /// True if the row reads a JSON body.
@@ -112,6 +118,7 @@ pub struct Row {
     pub summary: &'static str,
     /// The kind of a successful response.
     pub form: Form,
+    matcher: Matcher,
     before: Prepend,
 }
 
@@ -189,14 +196,7 @@ impl fmt::Debug for Prepend {
 pub fn table(
     rows: Vec<Row>,
 ) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + 'static {
-    let matchers: Arc<[Matcher]> = rows
-        .iter()
-        .map(|row| Matcher {
-            methods: row.methods.clone(),
-            template: row.template,
-            also: Arc::clone(&row.also),
-        })
-        .collect();
+    let matchers: Arc<[Matcher]> = rows.iter().map(|row| row.matcher.clone()).collect();
     let unrouted = warp::path::full().map(move |path: FullPath| unrouted(&matchers, path.as_str()));
     let nothing = warp::any()
         .and_then(|| async { Err::<Response, _>(warp::reject::not_found()) })
@@ -308,18 +308,33 @@ where
     }
 }
 
-/// Starts a row for all paths below this segment. Its template ends in `/*`.
+/// Starts a row for all paths that begin with this path and a slash. Its template ends in `/*`.
 pub(crate) fn at_below(
     methods: Methods,
     template: &'static str,
-    segment: &'static str,
+    path: &'static str,
 ) -> Route<impl Extracts<()>> {
-    let is_below = |tail: warp::path::Tail| {
-        let fits = !tail.as_str().trim_start_matches('/').is_empty();
-        async move { fits.then_some(()).ok_or_else(warp::reject::not_found) }
+    let is_below = move |full: &str| {
+        let rest = full.strip_prefix(path);
+        rest.is_some_and(|rest| rest.starts_with('/'))
     };
-    let below = warp::path::tail().and_then(is_below).untuple_one();
-    at(methods, template, warp::path(segment).and(below))
+    at(methods, template, at_path(is_below))
+}
+
+/// Starts a row for exactly this path, unlike other rows without a slash after it.
+pub(crate) fn at_exactly(methods: Methods, path: &'static str) -> Route<impl Extracts<()>> {
+    at(methods, path, at_path(move |full: &str| full == path))
+}
+
+fn at_path(
+    fits: impl Fn(&str) -> bool + Clone + Send + Sync + 'static,
+) -> impl Filter<Extract = (), Error = Rejection> + Clone + Send + Sync + 'static {
+    warp::path::full()
+        .and_then(move |full: FullPath| {
+            let fits = fits(full.as_str());
+            async move { fits.then_some(()).ok_or_else(warp::reject::not_found) }
+        })
+        .untuple_one()
 }
 
 /// Starts a row whose path has a segment passed to the handler. Use [`route!`] instead.
@@ -343,14 +358,14 @@ where
 }
 
 impl<F: Extracts<()>> Route<F> {
-    /// Also answers these paths, under the same route name.
-    pub(crate) fn also_at(self, paths: Arc<[Box<str>]>) -> Route<impl Extracts<()>> {
-        let other = Matcher::also(Arc::clone(&paths));
-        let matcher = Matcher {
-            also: paths,
-            ..self.matcher
-        };
-        let other = other.and(matcher.method());
+    /// Answers the paths that `also` returns too, under the same route name. They may change at any
+    /// time, and are asked for only for a path below the row's own.
+    pub(crate) fn also_at(
+        self,
+        also: impl Fn() -> Vec<String> + Send + Sync + 'static,
+    ) -> Route<impl Extracts<()>> {
+        let matcher = self.matcher.also_at(also);
+        let other = matcher.other_paths().and(matcher.method());
         Route {
             filter: self.filter.or(other).unify(),
             matcher,
@@ -423,13 +438,25 @@ impl<F> Route<F> {
         }
     }
 
-    /// Extracts the fields of a form body. Answers 415, 413 or 400 if that fails.
-    pub(crate) fn form<T>(self) -> Route<impl Extracts<T::Output>>
+    /// Extracts the body of a form of at most `limit` bytes, or the problem with it: 415, 413 or 400.
+    ///
+    /// For a route that anyone may call, so the limit is the route's own: with `MAX_BODY_BYTES`,
+    /// unfinished bodies would take a hundred times as much memory.
+    pub(crate) fn form<T>(self, limit: usize) -> Route<impl Extracts<T::Output>>
     where
         F: Extracts<T>,
-        T: Append<Vec<(String, String)>>,
+        T: Append<Result<Bytes, Problem>>,
     {
-        self.and(warp::body::form::<Vec<(String, String)>>())
+        let content_type = warp::header::headers_cloned();
+        let form = content_type.and(warp::body::stream()).then(
+            move |headers: HeaderMap, body| async move {
+                if !form::is_form(&headers) {
+                    return Err(Problem::UnsupportedMediaType);
+                }
+                form::read(body, limit).await
+            },
+        );
+        self.and(form)
     }
 
     /// Answers with `handler`.
@@ -457,9 +484,10 @@ impl<F> Route<F> {
         A: Reply + 'static,
     {
         Row {
-            methods: self.matcher.methods,
+            methods: self.matcher.methods.clone(),
             template: self.matcher.template,
-            also: self.matcher.also,
+            also: self.matcher.also(),
+            matcher: self.matcher,
             requires: self.requires,
             takes_json: self.takes_json,
             summary: "",

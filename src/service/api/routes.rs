@@ -1,6 +1,6 @@
 //! The route table, with every path, method and policy.
 
-use std::{convert::Infallible, future::ready};
+use std::{convert::Infallible, future::ready, sync::Arc};
 
 use hyper::body::Bytes;
 use serde_json::json;
@@ -19,7 +19,11 @@ use crate::{
         forward_auth, handlers,
         matcher::{Methods, is_at},
         queries::QueryRequirements,
-        route::{Access, Form, Row, Target, at, at_below, named_scopes, route, table},
+        route::{
+            Access, Extracts, Form, Route, Row, Target, at, at_below, at_exactly, named_scopes,
+            route, table,
+        },
+        shared_document::SharedDocument,
     },
 };
 
@@ -41,28 +45,24 @@ pub fn rows(
     access: &Access,
     is_stopping: impl Fn() -> bool + Clone + Send + Sync + 'static,
 ) -> Vec<Row> {
-    let auth = access.auth.clone();
+    let readiness = handlers::Readiness::new(access.auth.clone());
     let mut rows = if access.demo_routes {
         demo_rows(access).into()
     } else {
         Vec::new()
     };
+    rows.push(if access.forward_auth_paths {
+        gate(access, at_exactly(Methods::Any, "/auth"))
+    } else {
+        gate(access, route!(ANY, "auth"))
+    });
     rows.extend([
-        route!(ANY, "auth")
-            .with_auth(access)
-            .require_by_query(forward_auth::parse_query)
-            .then(|claims: Claims| ready(forward_auth::identity_answer(&claims)))
-            .says(
-                "Forward authentication for a proxy: the identity of the caller",
-                Form::Forwarded,
-            ),
-        //
         route!(GET, "livez")
             .then(handlers::livez)
             .says("Liveness: the process runs", Form::Object),
         //
         route!(GET, "readyz")
-            .then(move || handlers::readyz(auth.clone(), is_stopping()))
+            .then(move || handlers::readyz(Arc::clone(&readiness), is_stopping()))
             .says(
                 "Readiness: the keys of each issuer, and their age",
                 Form::Readiness,
@@ -71,8 +71,8 @@ pub fn rows(
     if access.auth.accepts_logout() {
         let auth = access.auth.clone();
         let row = route!(POST, "backchannel-logout")
-            .form()
-            .then(move |form: Vec<(String, String)>| handlers::logout(auth.clone(), form))
+            .form(max_form_bytes(access))
+            .then(move |form| handlers::logout(auth.clone(), form))
             .says(
                 "Revokes a session for the issuer (OpenID Connect Back-Channel Logout)",
                 Form::Object,
@@ -81,7 +81,7 @@ pub fn rows(
     }
     if access.forward_auth_paths {
         // The client controls the query here, so it must not contain the policy.
-        let below = at_below(Methods::Any, "/auth/*", "auth")
+        let below = at_below(Methods::Any, "/auth/*", "/auth")
             .with_auth(access)
             .require_by_query(|_| Ok(QueryRequirements::default()))
             .then(|claims: Claims| ready(forward_auth::identity_answer(&claims)))
@@ -100,6 +100,25 @@ pub fn rows(
     #[cfg(feature = "docs")]
     rows.extend(docs_pages(access, &rows));
     rows
+}
+
+/// The row for a proxy that asks about a request of its client. If the service answers the paths
+/// below it, `/auth/` is one of them: the client's `/`.
+fn gate<F: Extracts<()>>(access: &Access, route: Route<F>) -> Row {
+    route
+        .with_auth(access)
+        .require_by_query(forward_auth::parse_query)
+        .then(|claims: Claims| ready(forward_auth::identity_answer(&claims)))
+        .says(
+            "Forward authentication for a proxy: the identity of the caller",
+            Form::Forwarded,
+        )
+}
+
+/// Returns the limit for the body of `/backchannel-logout`: a token of which every character is
+/// escaped, and some other fields.
+fn max_form_bytes(access: &Access) -> usize {
+    3 * access.max_token_bytes + 1024
 }
 
 /// The demo routes.
@@ -172,20 +191,27 @@ fn metadata(access: &Access, rows: &[Row]) -> Option<Row> {
     let scopes = access.resource_scopes.clone();
     let scopes = scopes.unwrap_or_else(|| named_scopes(rows.iter().filter(|row| !is_demo(row))));
     access.auth.metadata(&scopes)?;
-    let paths = Document::all(&access.auth).into_iter();
-    let paths = paths.map(|document| document.path.into());
-    let auth = access.auth.clone();
+    let (auth, named_by) = (access.auth.clone(), access.auth.clone());
+    let paths = move || -> Vec<String> {
+        let documents = Document::all(&named_by).into_iter();
+        documents.map(|document| document.path).collect()
+    };
+    let texts = Arc::new(SharedDocument::new());
     let row = route!(GET, ".well-known" / "oauth-protected-resource")
-        .also_at(paths.collect())
+        .also_at(paths)
         .target()
         .then(move |target: Target| {
             // Created for each request, because a reload may have replaced the issuers.
             let documents = Document::all(&auth);
             let found = Document::find(&documents, &target);
-            let found = found.and_then(|document| document.text(&auth, &scopes));
+            let found = found.and_then(|document| {
+                texts.get(document.audience.clone(), || document.text(&auth, &scopes))
+            });
             async move {
                 match found {
                     Some(text) => handlers::document(text, "public, max-age=3600").await,
+                    // A reload has just removed the only audience with this path.
+                    None if target.query.is_empty() => Problem::NotFound.response(),
                     None => Problem::BadRequest.response(),
                 }
             }

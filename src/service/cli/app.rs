@@ -9,6 +9,8 @@ use std::{
     net::SocketAddr,
 };
 
+#[cfg(unix)]
+use tokio::task::{JoinHandle, spawn_blocking};
 use warp::{
     Filter,
     http::{
@@ -24,7 +26,7 @@ use crate::{
     auth::{Auth, Problem, handle_rejection},
     issuer::hosts,
     service::{
-        api::route::Access,
+        api::{handlers, route::Access},
         cli::{failure::Failure, issuers},
         config::Config,
         http::{
@@ -44,6 +46,10 @@ use crate::{
 /// The maximum number of connections to the metrics listener. They use descriptors of the reserve,
 /// which key fetches also need.
 const MAX_SCRAPERS: usize = 16;
+
+/// The maximum number of concurrent HTTP/2 requests of a scraper. Each answer is rendered anew, and
+/// its size grows with the number of issuers.
+const MAX_SCRAPES: u32 = 4;
 
 /// The service with its bound sockets, before it starts serving.
 pub(in crate::service) struct App {
@@ -165,7 +171,8 @@ async fn serve_routes<F>(
     }
 }
 
-/// Answers `GET /metrics` on its own listener. Runs until it is dropped.
+/// Answers `GET /metrics` on its own listener, and `GET /livez`, so that a health check does not
+/// fail while the service has all its connections. Runs until it is dropped.
 pub async fn serve_metrics(metrics: Metrics, listener: Listener) {
     let shown = metrics.clone();
     let path = warp::path!("metrics").and(warp::get());
@@ -184,9 +191,11 @@ pub async fn serve_metrics(metrics: Metrics, listener: Listener) {
         });
     let limits = Limits {
         connections: MAX_SCRAPERS,
+        streams: MAX_SCRAPES,
         ..Limits::default()
     };
-    let routes = page.recover(handle_rejection);
+    let alive = warp::path!("livez").and(warp::get()).then(handlers::livez);
+    let routes = page.or(alive).recover(handle_rejection);
     tokio::select! {
         () = serve(listener, routes, limits, None, RequestLog::disabled(), Shutdown::new()) => {}
         () = metrics.upkeep() => {}
@@ -236,18 +245,31 @@ impl HangupSignal {
     }
 
     /// Reloads on every signal. Runs until it is dropped.
+    ///
+    /// Reading a file can take long, or forever if it is a pipe or on a disk that is gone. The task
+    /// that runs this also accepts connections, so files are read on blocking threads.
     async fn reload(mut self, auth: &Auth, tls: Option<&Tls>) {
         while self.signal.recv().await.is_some() {
             tracing::info!(signal = "SIGHUP", "reload requested");
-            if let Some(config) = &self.config {
-                issuers::reload(config, auth);
+            let certificate = tls.cloned().map(|tls| spawn_blocking(move || tls.reload()));
+            if let Some(config) = self.config.clone() {
+                let auth = auth.clone();
+                finished(spawn_blocking(move || issuers::reload(&config, &auth))).await;
             }
             auth.refresh();
-            if let Some(tls) = tls {
-                tls.reload();
+            if let Some(certificate) = certificate {
+                finished(certificate).await;
             }
         }
         pending::<()>().await;
+    }
+}
+
+/// Waits for a blocking task. If it panicked, the panic hook has logged why.
+#[cfg(unix)]
+async fn finished(task: JoinHandle<()>) {
+    if task.await.is_err() {
+        tracing::error!("reload failed");
     }
 }
 

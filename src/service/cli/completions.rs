@@ -25,5 +25,5 @@ pub(in crate::service) fn run(mut command: Command, shell: Shell) -> Result<(), 
         let named = String::from_utf8_lossy(&script);
         script = named.replace("warp__subcmd__bearer", "warp__bearer").into();
     }
-    terminal::print_bytes(&script).map_err(Failure::Process)
+    terminal::print_bytes(&script)
 }

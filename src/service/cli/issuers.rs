@@ -8,7 +8,11 @@ use clap::Subcommand;
 use crate::{
     auth::Auth,
     service::{
-        cli::{auth, failure::Failure, terminal::Terminal},
+        cli::{
+            auth,
+            failure::Failure,
+            terminal::{self, Terminal},
+        },
         config::{Config, Environment, Faults},
     },
 };
@@ -35,7 +39,7 @@ pub(in crate::service) fn run(command: Command) -> Result<(), Failure> {
         let text = format!("{}: ISSUERS_FILE is set already", file.display());
         return Err(Failure::Input(Terminal::clean(&text)));
     }
-    print!("{}", config.to_issuers_file(&environment));
+    terminal::print(config.to_issuers_file(&environment))?;
     let replaced = config.variables_of_issuers(&environment);
     eprintln!("remove {}, and set ISSUERS_FILE", replaced.join(", "));
     if config.exports_a_secret(&environment) {

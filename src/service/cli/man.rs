@@ -37,7 +37,7 @@ pub(in crate::service) fn run(mut program: Command, name: Option<&str>) -> Resul
     program.build();
     let command = name.and_then(|name| program.find_subcommand(name)).cloned();
     let page = roff(command.unwrap_or(program)).map_err(Failure::Process)?;
-    terminal::print_bytes(&page).map_err(Failure::Process)
+    terminal::print_bytes(&page)
 }
 
 /// Renders a page. The examples get their own section, to keep their line breaks.

@@ -102,9 +102,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure>
             return Err(Failure::Usage(explain::shorten_all(&error.to_string())));
         }
         // clap returns the help and the version as errors too.
-        Err(output) => return output.print().map_err(Failure::Process),
+        Err(output) => return terminal::unless_closed(output.print()),
     };
-    runtime().map_err(Failure::Process)?.block_on(async {
+    let runtime = runtime().map_err(Failure::Process)?;
+    let result = runtime.block_on(async {
         match command {
             Command::Serve => Box::pin(serve::run()).await,
             Command::Dev(options) => Box::pin(dev::run(options)).await,
@@ -117,7 +118,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure>
             Command::Completions { shell } => completions::run(Cli::command(), shell),
             Command::Man { command } => man::run(Cli::command(), command.as_deref()),
         }
-    })
+    });
+    // Dropping the runtime would wait for threads that read a file or resolve a name, which can
+    // take as long as they like. The end of the process ends them.
+    runtime.shutdown_background();
+    result
 }
 
 /// Joins a command pasted after `explain`, such as `curl -H '…' URL`, into one argument.

@@ -11,7 +11,11 @@ use crate::{
         store::Store,
     },
     service::{
-        cli::{auth, failure::Failure, terminal::Terminal},
+        cli::{
+            auth,
+            failure::Failure,
+            terminal::{self, Terminal},
+        },
         config::Config,
     },
 };
@@ -58,14 +62,15 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
     };
     let entries: Vec<_> = entries.iter().filter(is_in_force).collect();
     for entry in &entries {
-        if options.json {
-            println!("{}", entry.to_json());
+        let line = if options.json {
+            entry.to_json()
         } else {
-            println!("{}", described(entry));
-        }
+            described(entry)
+        };
+        terminal::print_line(line)?;
     }
     if entries.is_empty() && !options.json {
-        println!("none");
+        terminal::print_line("none")?;
     }
     Ok(())
 }

@@ -20,6 +20,7 @@ use crate::{
             auth,
             failure::Failure,
             revocations::{self, NO_SOURCE, described},
+            terminal,
         },
         config::{self, Config},
     },
@@ -101,8 +102,7 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
     } else {
         return Err(Failure::NoSource(NO_SOURCE.to_owned()));
     }
-    println!("revoked: {}", described(&entry));
-    Ok(())
+    terminal::print_line(format_args!("revoked: {}", described(&entry)))
 }
 
 impl Options {

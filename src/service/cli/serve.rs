@@ -34,6 +34,7 @@ pub(in crate::service) async fn run() -> Result<(), Failure> {
         docs: config.docs.then(Docs::default),
         forward_auth_paths: config.forward_auth_paths,
         demo_routes: config.demo_routes,
+        max_token_bytes: config.max_token_bytes,
     };
     let hangup = HangupSignal::new()?.with_issuers_of(&config);
     let shutdown = Shutdown::on_signals().map_err(Failure::Process)?;

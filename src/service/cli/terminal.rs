@@ -1,8 +1,14 @@
 //! [`Terminal`]: formats output with symbols and colours, and escapes untrusted text.
 
-use std::io::{self, ErrorKind, IsTerminal, Write as _};
+use std::{
+    fmt::Display,
+    io::{self, ErrorKind, IsTerminal, Write as _},
+};
 
-use crate::auth::display::{cut, escaped, push_json_escape};
+use crate::{
+    auth::display::{cut, escaped, push_json_escape},
+    service::cli::failure::Failure,
+};
 
 /// Formats text for standard output, which may be a terminal.
 #[derive(Debug, Clone, Copy)]
@@ -113,11 +119,27 @@ pub(crate) fn ascii(json: &serde_json::Value) -> String {
     ascii
 }
 
-/// Writes to standard output. A closed pipe is not an error, because the reader may not need more.
-pub(crate) fn print_bytes(bytes: &[u8]) -> io::Result<()> {
-    match io::stdout().write_all(bytes) {
+/// Writes text to standard output. Use it instead of `print!`, which panics if the pipe is closed.
+pub(crate) fn print(text: impl Display) -> Result<(), Failure> {
+    print_bytes(text.to_string().as_bytes())
+}
+
+/// Writes a line to standard output.
+pub(crate) fn print_line(text: impl Display) -> Result<(), Failure> {
+    print(format_args!("{text}\n"))
+}
+
+/// Writes to standard output.
+pub(crate) fn print_bytes(bytes: &[u8]) -> Result<(), Failure> {
+    unless_closed(io::stdout().write_all(bytes))
+}
+
+/// Returns the result of writing to standard output. A closed pipe is not an error, because the
+/// reader may not need more.
+pub(crate) fn unless_closed(written: io::Result<()>) -> Result<(), Failure> {
+    match written {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-        result => result,
+        result => result.map_err(Failure::Process),
     }
 }
 

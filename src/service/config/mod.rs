@@ -167,8 +167,9 @@ impl Config {
     /// # Errors
     /// Every fault.
     pub fn load_from(environment: &Environment) -> Result<(Self, Vec<Warning>), Faults> {
-        let (config, mut warnings) = Self::from_environment(environment)?;
-        warnings.extend(config.check_external(environment)?);
+        let (config, others) = Self::from_environment(environment)?;
+        let mut warnings = config.check_external(environment)?;
+        warnings.extend(others);
         Ok((config, warnings))
     }
 
@@ -193,13 +194,14 @@ impl Config {
     pub fn from_environment(environment: &Environment) -> Result<(Self, Vec<Warning>), Faults> {
         let read = Self::from_variables(environment.clone());
         let (mut config, mut warnings) = read.map_err(|faults| environment.locate(faults))?;
-        let located = environment.locate_warnings(warnings);
-        warnings = environment.warnings().to_vec();
-        warnings.extend(located);
+        warnings = environment.locate_warnings(warnings);
         let tables = config.read_issuers_file();
         let (tables, more) = tables.map_err(|faults| environment.locate(faults))?;
         config.tables = tables;
         warnings.extend(more);
+        // Last, because a file may have many lines of other programs, and the log limits the number
+        // of warnings.
+        warnings.extend_from_slice(environment.warnings());
         Ok((config, warnings))
     }
 

@@ -167,7 +167,7 @@ fn reads_every_variable_into_its_field() {
         ("REQUEST_TIMEOUT", "2s"),
         ("MAX_CONNECTIONS", "3"),
         ("MAX_HEADER_BYTES", "16KiB"),
-        ("MAX_HEADER_FIELDS", "4"),
+        ("MAX_HEADER_FIELDS", "40"),
         ("MAX_URI_BYTES", "5000"),
         ("MAX_BODY_BYTES", "6MiB"),
         ("MAX_STREAMS", "7"),
@@ -228,7 +228,7 @@ fn reads_every_variable_into_its_field() {
         request: Duration::from_secs(2),
         connections: 3,
         head: 16 * 1024,
-        fields: 4,
+        fields: 40,
         uri: 5000,
         body: 6 * 1024 * 1024,
         streams: 7,
@@ -398,7 +398,11 @@ fn rejects_durations_without_a_unit_or_out_of_range() {
     #[rustfmt::skip]
     assert_refused(&[
         ("no unit", "AUTH0_JWKS_TTL", "30", "has no unit; did you mean 30s?"),
-        ("none at all", "AUTH0_JWKS_TTL", "0s", "is out of range; give 1ms to 8760h"),
+        ("none at all", "AUTH0_JWKS_TTL", "0s", "is out of range; give 1s to 8760h"),
+        ("a request each moment", "AUTH0_JWKS_TTL", "1ms", "is out of range; give 1s to 8760h"),
+        ("no pause", "AUTH0_JWKS_COOLDOWN", "1ms", "is out of range; give 500ms to 8760h"),
+        ("too short for a fetch", "AUTH0_JWKS_TIMEOUT", "1ms", "is out of range; give 100ms to 8760h"),
+        ("too short for a token", "AUTH0_TOKEN_MAX_AGE", "1ms", "is out of range; give 1s to 8760h"),
         ("a word", "AUTH0_JWKS_TTL", "never", "is not a duration"),
         ("a long unit", "AUTH0_JWKS_COOLDOWN", "5min", "is not a duration; did you mean 5m?"),
         ("a space", "AUTH0_JWKS_STALE", "5 s", "is not a duration; did you mean 5s?"),
@@ -407,7 +411,7 @@ fn rejects_durations_without_a_unit_or_out_of_range() {
         ("a fraction", "AUTH0_JWKS_TIMEOUT", "1.5s", "is not a duration"),
         ("negative", "AUTH0_LEEWAY", "-5s", "is not a duration"),
         ("too much", "AUTH0_LEEWAY", "301s", "is out of range; give 0s to 5m"),
-        ("far too much", "AUTH0_JWKS_TTL", "18446744073709551615h", "is out of range; give 1ms to 8760h"),
+        ("far too much", "AUTH0_JWKS_TTL", "18446744073709551615h", "is out of range; give 1s to 8760h"),
         ("too much, no unit", "AUTH0_LEEWAY", "3000", "has no unit"),
     ]);
 }
@@ -456,7 +460,10 @@ fn rejects_limits_out_of_range() {
         ("negative", "MAX_BODY_BYTES", "-1", "is not a size"),
         ("a unit only", "MAX_URI_BYTES", "KiB", "is not a size"),
         ("too much", "MAX_BODY_BYTES", "18446744073709551615MiB", "is out of range"),
-        ("no end", "REQUEST_TIMEOUT", "0s", "is out of range; give 1ms to 8760h"),
+        ("no end", "REQUEST_TIMEOUT", "0s", "is out of range; give 1s to 8760h"),
+        ("too short for a handshake", "IDLE_TIMEOUT", "1ms", "is out of range; give 1s to 8760h"),
+        ("too short for a path", "MAX_URI_BYTES", "1", "is out of range"),
+        ("too few for a browser", "MAX_HEADER_FIELDS", "1", "is out of range"),
         ("no unit", "SHUTDOWN_GRACE", "5", "has no unit; did you mean 5s?"),
         ("no port", "METRICS_LISTEN", "127.0.0.1", "is not an address with a port; did you mean 127.0.0.1:9090?"),
         ("IPv6 without brackets", "LISTEN", "::1:8000", "is not an address with a port; did you mean [::1]:8000?"),
@@ -1225,4 +1232,21 @@ fn rejects_unsuitable_token_fields_and_claims() {
         several[0].starts_with("AUTH0_AUDIENCE_CLAIM: set, but AUTH0_ISSUER has several"),
         "{several:?}"
     );
+}
+
+/// The log omits warnings after the first twenty, so the lines of other programs must not come first.
+#[test]
+fn warnings_about_variables_precede_those_about_lines_of_env() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join(".env");
+    let odd = "not a line of variables\n".repeat(25);
+    let text = format!(
+        "{odd}AUTH0_ISSUER=https://a.example/\nAUTH0_API_AUDIENCE=urn:api\nSTATE_STORE_STALE=1m\n"
+    );
+    std::fs::write(&file, text).unwrap();
+    let environment = Environment::read_file(&file).unwrap();
+    let (_, warnings) = Config::from_environment(&environment).unwrap();
+    assert_eq!(warnings.len(), 26);
+    let first = warnings[0].to_string();
+    assert!(first.starts_with("STATE_STORE_STALE: "), "{first}");
 }

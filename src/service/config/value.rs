@@ -281,7 +281,12 @@ pub(super) fn duration(text: &str) -> Parsed<Duration> {
 
 /// Parses a duration from a millisecond to a year.
 pub(super) fn positive_duration(text: &str) -> Parsed<Duration> {
-    duration_within(text, Duration::from_millis(1)..=YEAR)
+    duration_from(text, Duration::from_millis(1))
+}
+
+/// Parses a duration from `least` to a year.
+pub(super) fn duration_from(text: &str, least: Duration) -> Parsed<Duration> {
+    duration_within(text, least..=YEAR)
 }
 
 /// Parses a duration in this range: `500ms`, `10s`, `5m`, `1h`.

@@ -133,18 +133,18 @@ variables! {
 
     AUTH0_JWKS_TTL: Optional<Duration> {
         default: "the answer's max-age, limited to 5m to 24h; 10m without one",
-        meaning: "The time to live of a fetched key set. If set, it overrides the issuer's max-age.",
+        meaning: "The time to live of a fetched key set, at least 1s. If set, it overrides the issuer's max-age.",
         example: "1h",
-        expects: "a duration, such as 10m",
-        parse: value::positive_duration,
+        expects: "a duration of at least 1s, such as 10m",
+        parse: |text| value::duration_from(text, Duration::from_secs(1)),
     }
 
     AUTH0_JWKS_COOLDOWN: WithDefault<Duration> {
         default: "15s",
-        meaning: "The time after which tokens with unknown keys may cause one more fetch.",
+        meaning: "The time after which tokens with unknown keys may cause one more fetch, at least 500ms.",
         example: "30s",
-        expects: "a duration, such as 15s",
-        parse: value::positive_duration,
+        expects: "a duration of at least 500ms, such as 15s",
+        parse: |text| value::duration_from(text, Duration::from_millis(500)),
     }
 
     AUTH0_JWKS_STALE: WithDefault<Duration> {
@@ -157,10 +157,10 @@ variables! {
 
     AUTH0_JWKS_TIMEOUT: WithDefault<Duration> {
         default: "5s",
-        meaning: "The timeout of a key fetch, discovery included.",
+        meaning: "The timeout of a key fetch, discovery included, at least 100ms.",
         example: "2s",
-        expects: "a duration, such as 5s",
-        parse: value::positive_duration,
+        expects: "a duration of at least 100ms, such as 5s",
+        parse: |text| value::duration_from(text, Duration::from_millis(100)),
     }
 
     AUTH0_LEEWAY: WithDefault<Duration> {
@@ -183,8 +183,8 @@ variables! {
         default: "none; the token's exp decides",
         meaning: "The maximum age of a token, counted from iat, whatever its exp. Tokens without iat are then rejected.",
         example: "24h",
-        expects: "a duration, such as 24h",
-        parse: value::positive_duration,
+        expects: "a duration of at least 1s, such as 24h",
+        parse: |text| value::duration_from(text, Duration::from_secs(1)),
     }
 
     AUTH0_TOKEN_FIELD: Optional<HeaderName> {
@@ -408,7 +408,7 @@ variables! {
 
     STATE_STORE_STALE: WithDefault<Duration> {
         default: "5m",
-        meaning: "How long the last list of revocations is used while the state store is unreachable.",
+        meaning: "How long the last list of revocations is used while the state store is unreachable. 0s: not at all.",
         example: "1h",
         expects: "a duration, such as 5m",
         parse: value::duration,
@@ -487,7 +487,7 @@ variables! {
 
     METRICS_LISTEN: Optional<SocketAddr> {
         default: "none; no metrics",
-        meaning: "The address and port on which metrics are served, at /metrics. They need no token.",
+        meaning: "The address and port on which metrics are served, at /metrics, and /livez once more, for health checks. They need no token.",
         example: "127.0.0.1:9090",
         expects: "an IP address and a port, such as 127.0.0.1:9090",
         parse: value::metrics_address,
@@ -527,18 +527,18 @@ variables! {
 
     IDLE_TIMEOUT: WithDefault<Duration> {
         default: "30s",
-        meaning: "How long a connection may stay open without a request in flight, and how long the service waits for a client to read a response.",
+        meaning: "How long a connection may stay open without a request in flight, and how long the service waits for a client to read a response. At least 1s.",
         example: "1m",
-        expects: "a duration, such as 30s",
-        parse: value::positive_duration,
+        expects: "a duration of at least 1s, such as 30s",
+        parse: |text| value::duration_from(text, Duration::from_secs(1)),
     }
 
     REQUEST_TIMEOUT: WithDefault<Duration> {
         default: "30s",
-        meaning: "The timeout of a request, including its body. After that: 503.",
+        meaning: "The timeout of a request, including its body, at least 1s. After that: 503.",
         example: "10s",
-        expects: "a duration, such as 30s",
-        parse: value::positive_duration,
+        expects: "a duration of at least 1s, such as 30s",
+        parse: |text| value::duration_from(text, Duration::from_secs(1)),
     }
 
     MAX_CONNECTIONS: WithDefault<usize> {
@@ -559,18 +559,18 @@ variables! {
 
     MAX_HEADER_FIELDS: WithDefault<usize> {
         default: "100",
-        meaning: "The maximum number of header fields in a request. Above: 431.",
+        meaning: "The maximum number of header fields in a request, 16 to 10000. Above: 431.",
         example: "50",
-        expects: "a number from 1 to 10000, such as 100",
-        parse: |text| value::number(text, 1..=10_000),
+        expects: "a number from 16 to 10000, such as 100",
+        parse: |text| value::number(text, 16..=10_000),
     }
 
     MAX_URI_BYTES: WithDefault<usize> {
         default: "8KiB",
-        meaning: "The maximum size of a request's target (path and query). Above: 414.",
+        meaning: "The maximum size of a request's target (path and query), 1KiB to 1MiB. Above: 414.",
         example: "4KiB",
-        expects: "a size from 1 to 1MiB, such as 8KiB",
-        parse: |text| value::size(text, 1..=MIB),
+        expects: "a size from 1KiB to 1MiB, such as 8KiB",
+        parse: |text| value::size(text, KIB..=MIB),
     }
 
     MAX_BODY_BYTES: WithDefault<u64> {

@@ -19,7 +19,6 @@ use crate::{
         Auth,
         context::{Authentication, Original},
         display::ShownText,
-        keys::KeyStatus,
     },
     service::observe::{
         openmetrics::{self, Exemplars},
@@ -125,7 +124,7 @@ impl Metrics {
     /// Returns the metrics in version 0.0.4 of Prometheus' text format.
     pub fn render(&self) -> String {
         self.update_from_auth();
-        let text = self.0.recorder.handle().render() + &left_out(&self.0.auth.status());
+        let text = self.0.recorder.handle().render() + &of_issuers(&self.0.auth);
         // This counter is registered as a gauge, because the recorder's counters have no fractions.
         let name = "# TYPE process_cpu_seconds_total ";
         text.replace(&format!("{name}gauge"), &format!("{name}counter"))
@@ -195,41 +194,6 @@ impl Metrics {
     /// Copies the counters of the library, which is only done when the metrics are rendered.
     fn update_from_auth(&self) {
         with_local_recorder(&self.0.recorder, || {
-            for keys in self.0.auth.status() {
-                let issuer = keys.issuer;
-                gauge!("warp_bearer_keys", "issuer" => issuer.clone()).set(number(keys.keys));
-                let age = keys.age.map_or(f64::NAN, |age| age.as_secs_f64());
-                gauge!("warp_bearer_keys_age_seconds", "issuer" => issuer.clone()).set(age);
-                let fetches = [
-                    ("replaced", keys.fetches.replaced),
-                    ("confirmed", keys.fetches.confirmed),
-                    ("failed", keys.fetches.failed),
-                ];
-                for (outcome, fetches) in fetches {
-                    counter!("warp_bearer_key_fetches_total", "issuer" => issuer.clone(), "outcome" => outcome)
-                        .absolute(fetches);
-                }
-                counter!("warp_bearer_key_fetches_refused_total", "issuer" => issuer)
-                    .absolute(keys.fetches.refused);
-            }
-            for asked in self.0.auth.introspection_status() {
-                let issuer = asked.issuer;
-                let outcomes = [
-                    ("active", asked.active),
-                    ("inactive", asked.inactive),
-                    ("failed", asked.failed),
-                ];
-                for (outcome, count) in outcomes {
-                    counter!("warp_bearer_introspections_total", "issuer" => issuer.clone(), "outcome" => outcome)
-                        .absolute(count);
-                }
-                counter!("warp_bearer_introspections_denied_total", "issuer" => issuer.clone())
-                    .absolute(asked.denied);
-                counter!("warp_bearer_introspections_refused_total", "issuer" => issuer.clone())
-                    .absolute(asked.refused);
-                gauge!("warp_bearer_introspection_cache_entries", "issuer" => issuer)
-                    .set(number(asked.cached));
-            }
             let revocations = self.0.auth.revocation_status();
             gauge!("warp_bearer_revocations").set(number(revocations.entries));
             for source in revocations.sources {
@@ -277,26 +241,86 @@ impl Metrics {
 /// The maximum number of series per issuer for keys that were left out.
 const MAX_LEFT_OUT: usize = 16;
 
-/// Formats a gauge for each key that was left out of the current set.
+/// Formats the metrics of the issuers.
 ///
-/// The gauge is written without the recorder, which never drops a series. It disappears when the
-/// issuer has corrected its set.
-fn left_out(status: &[KeyStatus]) -> String {
-    let mut text = String::from(
-        "# HELP warp_bearer_key_left_out A key of the current set that cannot be used; always 1.\n\
-         # TYPE warp_bearer_key_left_out gauge\n",
-    );
-    for keys in status {
-        for key in keys.left_out.iter().take(MAX_LEFT_OUT) {
-            let kid = ShownText::new(key.kid.as_deref().unwrap_or_default());
-            let labels = [keys.issuer.as_str(), &kid.to_string(), &key.reason];
-            let [issuer, kid, reason] = labels.map(label_value);
-            let labels = format!(r#"issuer="{issuer}",kid="{kid}",reason="{reason}""#);
-            // Writing to a string cannot fail.
-            let _ = writeln!(text, "warp_bearer_key_left_out{{{labels}}} 1");
-        }
-    }
+/// The recorder never forgets a series, but a reload may remove an issuer, and an issuer may change
+/// its keys for years. These metrics are therefore written directly, and a series disappears
+/// together with its issuer or its key. Otherwise an alert about a removed issuer would never end.
+#[rustfmt::skip]
+fn of_issuers(auth: &Auth) -> String {
+    let mut text = String::new();
+    let status = auth.status();
+    let keys = status.iter().map(|keys| (of_issuer(&keys.issuer), number(keys.keys)));
+    add_family(&mut text, "gauge", "warp_bearer_keys", "Usable keys of an issuer. 0: not ready.", keys);
+    let ages = status.iter().map(|keys| {
+        let age = keys.age.map_or(f64::NAN, |age| age.as_secs_f64());
+        (of_issuer(&keys.issuer), age)
+    });
+    add_family(&mut text, "gauge", "warp_bearer_keys_age_seconds", "Time since the start of the last successful fetch of the issuer's keys. NaN if no keys are held, or if they are fixed.", ages);
+    let fetches = status.iter().flat_map(|keys| {
+        let fetches = &keys.fetches;
+        let outcomes = [("replaced", fetches.replaced), ("confirmed", fetches.confirmed), ("failed", fetches.failed)];
+        with_outcomes(&keys.issuer, outcomes)
+    });
+    add_family(&mut text, "counter", "warp_bearer_key_fetches_total", "Key set fetches by outcome. replaced: the set has changed.", fetches);
+    let refused = status.iter().map(|keys| (of_issuer(&keys.issuer), to_f64(keys.fetches.refused)));
+    add_family(&mut text, "counter", "warp_bearer_key_fetches_refused_total", "Unknown keys and wrong signatures that caused no fetch, because the fetch budget was spent.", refused);
+    let left_out = status.iter().flat_map(|keys| {
+        let left_out = keys.left_out.iter().take(MAX_LEFT_OUT);
+        left_out.map(|key| {
+            let kid = ShownText::new(key.kid.as_deref().unwrap_or_default()).to_string();
+            let labels = [("issuer", &*keys.issuer), ("kid", &*kid), ("reason", &*key.reason)];
+            (labels_of(&labels), 1.0)
+        })
+    });
+    add_family(&mut text, "gauge", "warp_bearer_key_left_out", "A key of the current set that cannot be used; always 1.", left_out);
+
+    let asked = auth.introspection_status();
+    let outcomes = asked.iter().flat_map(|asked| {
+        let outcomes = [("active", asked.active), ("inactive", asked.inactive), ("failed", asked.failed)];
+        with_outcomes(&asked.issuer, outcomes)
+    });
+    add_family(&mut text, "counter", "warp_bearer_introspections_total", "Requests to an issuer's introspection endpoint by outcome. failed: no valid answer.", outcomes);
+    let denied = asked.iter().map(|asked| (of_issuer(&asked.issuer), to_f64(asked.denied)));
+    add_family(&mut text, "counter", "warp_bearer_introspections_denied_total", "Introspection requests that were answered with 401 or 403: the endpoint rejects the service's credentials.", denied);
+    let refused = asked.iter().map(|asked| (of_issuer(&asked.issuer), to_f64(asked.refused)));
+    add_family(&mut text, "counter", "warp_bearer_introspections_refused_total", "Unknown tokens for which no introspection request was made, because the budget was spent or too many requests were in flight.", refused);
+    let cached = asked.iter().map(|asked| (of_issuer(&asked.issuer), number(asked.cached)));
+    add_family(&mut text, "gauge", "warp_bearer_introspection_cache_entries", "Cached answers of an issuer's introspection endpoint.", cached);
     text
+}
+
+/// Appends a metric with these series, each with its labels and its value.
+fn add_family(
+    text: &mut String,
+    kind: &str,
+    name: &str,
+    help: &str,
+    series: impl Iterator<Item = (String, f64)>,
+) {
+    // Writing to a string cannot fail.
+    let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    for (labels, value) in series {
+        let _ = writeln!(text, "{name}{{{labels}}} {value}");
+    }
+}
+
+fn of_issuer(issuer: &str) -> String {
+    labels_of(&[("issuer", issuer)])
+}
+
+fn with_outcomes(issuer: &str, outcomes: [(&str, u64); 3]) -> [(String, f64); 3] {
+    outcomes.map(|(outcome, count)| {
+        let labels = labels_of(&[("issuer", issuer), ("outcome", outcome)]);
+        (labels, to_f64(count))
+    })
+}
+
+fn labels_of(labels: &[(&str, &str)]) -> String {
+    let labels = labels
+        .iter()
+        .map(|(name, value)| format!("{name}=\"{}\"", label_value(value)));
+    labels.collect::<Vec<_>>().join(",")
 }
 
 fn label_value(text: &str) -> String {
@@ -410,16 +434,8 @@ fn describe() {
     describe_counter!("warp_bearer_connections_waited_total", "Connections that were accepted only after waiting, because the limit of connections was reached.");
     describe_counter!("warp_bearer_connections_unreadable_total", "Connections that ended because of a failed TLS handshake, invalid HTTP, or a request head over its limits.");
     describe_counter!("warp_bearer_handler_panics_total", "Handlers that panicked.");
-    describe_gauge!("warp_bearer_keys", "Usable keys of an issuer. 0: not ready.");
-    describe_gauge!("warp_bearer_keys_age_seconds", "Time since the start of the last successful fetch of the issuer's keys. NaN if no keys are held, or if they are fixed.");
-    describe_counter!("warp_bearer_key_fetches_total", "Key set fetches by outcome. replaced: the set has changed.");
-    describe_counter!("warp_bearer_key_fetches_refused_total", "Unknown keys and wrong signatures that caused no fetch, because the fetch budget was spent.");
-    describe_counter!("warp_bearer_introspections_total", "Requests to an issuer's introspection endpoint by outcome. failed: no valid answer.");
-    describe_counter!("warp_bearer_introspections_denied_total", "Introspection requests that were answered with 401 or 403: the endpoint rejects the service's credentials.");
-    describe_counter!("warp_bearer_introspections_refused_total", "Unknown tokens for which no introspection request was made, because the budget was spent or too many requests were in flight.");
-    describe_gauge!("warp_bearer_introspection_cache_entries", "Cached answers of an issuer's introspection endpoint.");
     describe_gauge!("warp_bearer_revocations", "Entries in the list of revoked tokens.");
-    describe_gauge!("warp_bearer_revocations_age_seconds", "Time since a source of revocations was last read. NaN if it never was.");
+    describe_gauge!("warp_bearer_revocations_age_seconds", "Time since a source of revocations was last read; for the state store, since the connection to it was lost. NaN if it never was.");
     describe_gauge!("warp_bearer_revocations_failing", "1 if the last attempt to read a source of revocations failed.");
     describe_counter!("warp_bearer_token_cache_hits_total", "Requests whose token was in the token cache.");
     describe_gauge!("warp_bearer_state_store_up", "1 if the state store can be reached. Always 1 without STATE_STORE.");

@@ -34,6 +34,11 @@ use crate::{
 /// The maximum time for sending the last spans at shutdown.
 const FLUSH: Duration = Duration::from_secs(2);
 
+/// The maximum length of a `tracestate` in bytes, which services should pass on (W3C Trace Context
+/// §3.3.1.5). A longer one is dropped, because the queue keeps one for each span, and a caller may
+/// send 30 KB.
+const MAX_STATE: usize = 512;
+
 /// The exporter of the service's spans. Cheap to clone.
 #[derive(Clone)]
 pub struct Traces {
@@ -83,6 +88,7 @@ impl Traces {
     ) -> Option<RequestSpan> {
         let since_epoch = SystemTime::now() - since.elapsed();
         let parent = parent.map_or_else(Context::new, |(trace, state)| {
+            let state = state.filter(|state| state.len() <= MAX_STATE);
             let text = |value: &HeaderValue| value.to_str().unwrap_or_default().to_owned();
             let fields = HashMap::from([
                 ("traceparent".to_owned(), text(trace.field())),

@@ -28,7 +28,7 @@ use crate::service::{
         },
         context::Context,
         failure::Failure,
-        terminal::{Mark, Terminal, ascii},
+        terminal::{self, Mark, Terminal, ascii},
     },
     config::{Config, Environment, Faults},
     http::{descriptors, tls::Tls},
@@ -65,7 +65,7 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
             if options.json {
                 report.add(section);
             }
-            print(&report, &options, terminal);
+            print(&report, &options, terminal)?;
             return Err(Failure::Config(faults));
         }
     };
@@ -110,9 +110,9 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
     if !rows.is_empty() {
         report.add(issuers::table(rows));
     }
-    print(&report, &options, terminal);
+    print(&report, &options, terminal)?;
     if !options.json {
-        println!("{}", report.verdict(terminal));
+        terminal::print_line(report.verdict(terminal))?;
     }
     if report.is_good() {
         return Ok(());
@@ -120,11 +120,11 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
     Err(Failure::Reported)
 }
 
-fn print(report: &Report, options: &Options, terminal: Terminal) {
+fn print(report: &Report, options: &Options, terminal: Terminal) -> Result<(), Failure> {
     if options.json {
-        println!("{}", ascii(&report.json()));
+        terminal::print_line(ascii(&report.json()))
     } else {
-        print!("{}", report.text(terminal));
+        terminal::print(report.text(terminal))
     }
 }
 

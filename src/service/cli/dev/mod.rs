@@ -24,7 +24,11 @@ use crate::{
             docs::{Docs, TokenEndpoint},
             route::Access,
         },
-        cli::{app::App, failure::Failure, terminal::Terminal},
+        cli::{
+            app::App,
+            failure::Failure,
+            terminal::{self, Terminal},
+        },
         config::{Config, Environment, ServiceAddress, duration},
         http::shutdown::Shutdown,
         observe::logging,
@@ -155,7 +159,7 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
         dpop: options.dpop,
         terminal: Terminal::stdout(config.log.color),
     };
-    print!("{}", page.text());
+    terminal::print(page.text())?;
     if let Some(fault) = options.fail {
         issuer.fail(fault);
     }

@@ -4,7 +4,10 @@
 //! public, like the client's secret. Tokens bound to it are only valid for the `dev` on
 //! this machine.
 
-use crate::{issuer::SigningKey, service::cli::failure::Failure};
+use crate::{
+    issuer::SigningKey,
+    service::cli::{failure::Failure, terminal},
+};
 
 /// Returns the key of `dev`'s client.
 pub(in crate::service) fn key() -> SigningKey {
@@ -26,6 +29,5 @@ pub(in crate::service) fn run(
     if let Some(nonce) = nonce {
         proof = proof.nonce(nonce);
     }
-    println!("{}", proof.sign());
-    Ok(())
+    terminal::print_line(proof.sign())
 }

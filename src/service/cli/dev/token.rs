@@ -12,7 +12,7 @@ use crate::{
     auth::{display::ShownText, is_loopback, token::json},
     issuer::SigningKey,
     service::{
-        cli::failure::Failure,
+        cli::{failure::Failure, terminal},
         config::{Environment, ServiceAddress},
     },
 };
@@ -52,8 +52,7 @@ pub(in crate::service) async fn run(
             ShownText::new(scope)
         );
     }
-    println!("{token}");
-    Ok(())
+    terminal::print_line(token)
 }
 
 /// Returns the response of the token endpoint. Fails if there is no response.

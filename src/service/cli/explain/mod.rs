@@ -39,7 +39,7 @@ use crate::{
             },
             failure::Failure,
             revocations,
-            terminal::{Terminal, ascii},
+            terminal::{self, Terminal, ascii},
         },
         config::{Config, Environment},
     },
@@ -197,6 +197,7 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
         docs: None,
         forward_auth_paths: config.forward_auth_paths,
         demo_routes: config.demo_routes,
+        max_token_bytes: config.max_token_bytes,
     };
     let text = options.text()?;
     let pasted = match &config.token_field {
@@ -222,9 +223,9 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
     };
     let explanation = subject.explain(pasted, skew).await;
     if options.json {
-        println!("{}", ascii(&explanation.json()));
+        terminal::print_line(ascii(&explanation.json()))?;
     } else {
-        print!("{}", explanation.text(Terminal::stdout(config.log.color)));
+        terminal::print(explanation.text(Terminal::stdout(config.log.color)))?;
     }
     if explanation.is_accepted() {
         return Ok(());

@@ -29,12 +29,11 @@ impl Proxy {
             return of_query(text.trim_start_matches('?'));
         };
         let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
-        // As in warp, one trailing slash is ignored.
-        if ["", "/"].contains(&path) {
+        let is_below = path.starts_with('/') && answers_below;
+        // As in warp, one trailing slash is ignored, unless it is the client's path.
+        if path.is_empty() || path == "/" && !is_below {
             return of_query(query);
         }
-        let names_a_path = !path.trim_start_matches('/').is_empty();
-        let is_below = path.starts_with('/') && names_a_path && answers_below;
         Self {
             target: text.to_owned(),
             query: String::new(),
@@ -68,7 +67,11 @@ mod tests {
             ("scopes=a", true, "/auth?scopes=a", Err(Problem::BadRequest)),
             ("/auth/messages/1?scopes=a", true, "/auth/messages/1?scopes=a", Ok(nothing())),
             ("/auth/messages/1?scope=a", false, "/auth/messages/1?scope=a", Err(Problem::NotFound)),
-            ("/auth//", true, "/auth//", Err(Problem::NotFound)),
+            ("/auth/?scope=a", false, "/auth?scope=a", Ok(of_scope())),
+            ("/auth/", true, "/auth/", Ok(nothing())),
+            ("/auth/?scope=a", true, "/auth/?scope=a", Ok(nothing())),
+            ("/auth//", true, "/auth//", Ok(nothing())),
+            ("/auth//", false, "/auth//", Err(Problem::NotFound)),
             ("/auth//x", true, "/auth//x", Ok(nothing())),
             ("/authors", true, "/authors", Err(Problem::NotFound)),
         ];

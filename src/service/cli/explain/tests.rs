@@ -71,6 +71,7 @@ impl World {
             docs: None,
             forward_auth_paths: config.forward_auth_paths,
             demo_routes: config.demo_routes,
+            max_token_bytes: config.max_token_bytes,
         };
         access.auth.ready().await;
         Self {

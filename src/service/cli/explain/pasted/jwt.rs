@@ -8,28 +8,44 @@ use base64::{
 };
 
 /// Returns the ranges of everything that looks like a JWT, even if it is damaged.
+///
+/// Reads the text once, however many tokens it seems to contain.
 pub(super) fn find_all(text: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     let mut at = 0;
-    while let Some(begin) = text[at..].find("ey").map(|begin| at + begin) {
-        let before = &text[..begin];
-        // An escape such as `%22` ends in characters of a token.
-        let is_start = !before.ends_with(is_token_character) || ends_in_escape(before);
-        let length = text[begin..].find(|c| !is_token_character(c) && c != '=');
-        let mut end = length.map_or(text.len(), |length| begin + length);
-        // Drops the full stop of a sentence. A token without a signature also ends in a dot, but
-        // only has two dots.
-        while text[begin..end].ends_with('.') && text[begin..end].matches('.').count() > 2 {
-            end -= 1;
-        }
-        if is_start && is_jwt(&text[begin..end]) {
-            found.push(begin..end);
-            at = end;
-        } else {
-            at = begin + 2;
-        }
+    while let Some(begin) = text[at..].find(is_word_character).map(|begin| at + begin) {
+        let length = text[begin..].find(|c| !is_word_character(c));
+        let end = length.map_or(text.len(), |length| begin + length);
+        find_in_word(text, begin..end, &mut found);
+        at = end;
     }
     found
+}
+
+/// Finds the JWT that ends with a word. It begins with `ey`, at the start of the word or after `=`.
+fn find_in_word(text: &str, word: Range<usize>, found: &mut Vec<Range<usize>>) {
+    let after_dots = text[word.clone()].trim_end_matches('.').len();
+    let dots_at_the_end = word.len() - after_dots;
+    let mut dots = text[word.clone()].matches('.').count();
+    let mut counted = word.start;
+    for (at, _) in text[word.clone()].match_indices("ey") {
+        let begin = word.start + at;
+        let before = &text[..begin];
+        // An escape such as `%22` ends in characters of a token.
+        if before.ends_with(is_token_character) && !ends_in_escape(before) {
+            continue;
+        }
+        dots -= text[counted..begin].matches('.').count();
+        counted = begin;
+        // Drops the full stop of a sentence. A token without a signature also ends in a dot, but
+        // only has two dots.
+        let dropped = dots_at_the_end.min(dots.saturating_sub(2));
+        let end = word.end - dropped;
+        if has_the_dots_of_a_jwt(dots - dropped) && has_header(&text[begin..end]) {
+            found.push(begin..end);
+            return;
+        }
+    }
 }
 
 /// Returns `true` if a text ends in an escape of a URL.
@@ -40,8 +56,11 @@ fn ends_in_escape(text: &str) -> bool {
 
 /// Returns `true` if `text` looks like a signed or encrypted JWT.
 pub(super) fn is_jwt(text: &str) -> bool {
-    let dots = text.matches('.').count();
-    (dots == 2 || dots == 4) && has_header(text)
+    has_the_dots_of_a_jwt(text.matches('.').count()) && has_header(text)
+}
+
+fn has_the_dots_of_a_jwt(dots: usize) -> bool {
+    dots == 2 || dots == 4
 }
 
 /// Returns `true` if `text` is a JWT that was base64-encoded again, as in a Kubernetes Secret.
@@ -60,6 +79,11 @@ pub(super) fn has_header(text: &str) -> bool {
     // Four characters encode three bytes.
     let decoded = URL_SAFE_NO_PAD.decode(&first[..first.len() / 4 * 4]);
     decoded.is_ok_and(|bytes| matches!(bytes[..], [b'{', b'"' | b' ' | b'\t' | b'\r' | b'\n', ..]))
+}
+
+/// A damaged token may have padding.
+fn is_word_character(c: char) -> bool {
+    is_token_character(c) || c == '='
 }
 
 pub(super) fn is_token_character(c: char) -> bool {
@@ -83,9 +107,31 @@ pub(in crate::service) fn shorten_all(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
     use super::*;
 
     const JWT: &str = "eyJhbGciOiJSUzI1NiJ9.e30.AA";
+
+    /// A text comes from anyone, and each place where a token could begin must not cost the rest.
+    #[test]
+    fn reads_a_long_text_once() {
+        const LENGTH: usize = 40_000;
+        for (part, expected) in [
+            ("ey", 1),
+            ("eyJh=", 1),
+            ("eyJh.", 1),
+            ("eyJh=.", 1),
+            // All but two of the dots end the sentence.
+            (".", 2),
+        ] {
+            let text = format!("eyJh{} {JWT}", part.repeat(LENGTH / part.len()));
+            let begin = Instant::now();
+            assert_eq!(find_all(&text).len(), expected, "{part}");
+            let took = begin.elapsed();
+            assert!(took < Duration::from_millis(500), "{part}: {took:?}");
+        }
+    }
 
     #[test]
     fn recognizes_a_token_that_was_encoded_again() {

@@ -1,0 +1,92 @@
+//! [`SharedDocument`]: a document whose size grows with the number of issuers.
+//!
+//! Whoever requests such a document and does not read it keeps it in memory. Requests of the same
+//! second therefore share one copy, so that the documents need memory once a second and not once
+//! for each request. A short document is not shared: it is always up to date, and a connection has
+//! room for it.
+
+use std::{
+    collections::HashMap,
+    hash::Hash,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use hyper::body::Bytes;
+use tokio::time::Instant;
+
+/// The maximum size of an answer that the bound in `docs/production.md` allows for each request.
+const SHORT: usize = 4 * 1024;
+
+/// How long a copy is shared.
+const AGE: Duration = Duration::from_secs(1);
+
+/// The last copies of a document, one for each variant.
+#[derive(Debug)]
+pub(super) struct SharedDocument<K>(Mutex<HashMap<K, (Instant, Bytes)>>);
+
+impl<K: Eq + Hash> SharedDocument<K> {
+    pub(super) fn new() -> Self {
+        Self(Mutex::default())
+    }
+
+    /// Returns the document, which is at most a second old. `None` if `render` returns `None`.
+    ///
+    /// The lock is held while a document is rendered. Otherwise, requests that arrive meanwhile
+    /// would each render their own.
+    pub(super) fn get(&self, variant: K, render: impl FnOnce() -> Option<Bytes>) -> Option<Bytes> {
+        let mut copies = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let held = copies.remove(&variant);
+        let (since, document) = match held {
+            Some((since, document)) if now - since < AGE => (since, document),
+            held => {
+                let rendered = render()?;
+                // An unchanged document stays the same copy.
+                let held = held.map(|(_, held)| held).filter(|held| *held == rendered);
+                (now, held.unwrap_or(rendered))
+            }
+        };
+        if document.len() > SHORT {
+            // Variants that nobody requests any more are forgotten.
+            copies.retain(|_, (since, _)| now - *since < 60 * AGE);
+            copies.insert(variant, (since, document.clone()));
+        }
+        Some(document)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    fn of(byte: u8, length: usize) -> Option<Bytes> {
+        Some(vec![byte; length].into())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn shares_a_long_document_for_a_second() {
+        let shared = SharedDocument::new();
+        let first = shared.get("a", || of(1, SHORT + 1)).unwrap();
+        let again = shared.get("a", || panic!("rendered again")).unwrap();
+        assert_eq!(first.as_ptr(), again.as_ptr());
+        assert_eq!(shared.get("b", || of(2, SHORT + 1)), of(2, SHORT + 1));
+
+        advance(AGE).await;
+        let same = shared.get("a", || of(1, SHORT + 1)).unwrap();
+        assert_eq!(first.as_ptr(), same.as_ptr(), "it has not changed");
+        advance(AGE).await;
+        assert_eq!(shared.get("a", || of(3, SHORT + 1)), of(3, SHORT + 1));
+        advance(AGE).await;
+        assert_eq!(shared.get("a", || None), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn renders_a_short_document_for_each_request() {
+        let shared = SharedDocument::new();
+        assert_eq!(shared.get("a", || of(1, SHORT)), of(1, SHORT));
+        assert_eq!(shared.get("a", || of(2, SHORT)), of(2, SHORT));
+    }
+}
