@@ -29,7 +29,9 @@ pub(super) async fn read<B: Buf, E>(
     limit: usize,
 ) -> Result<Bytes, Problem> {
     let mut body = pin!(body);
-    let mut read = Vec::new();
+    // One allocation, because a buffer that grows leaves holes of its former sizes. Memory that is
+    // not written yet is not resident.
+    let mut read = Vec::with_capacity(limit);
     while let Some(piece) = body.next().await {
         let mut piece = piece.map_err(|_| Problem::InvalidBody)?;
         if read.len() + piece.remaining() > limit {

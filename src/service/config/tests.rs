@@ -478,7 +478,7 @@ fn rejects_invalid_profiles_scopes_and_resources() {
     assert_refused(&[
         ("capitals", "AUTH0_TOKEN_PROFILE", "RFC9068", "is not a known profile; did you mean rfc9068?"),
         ("far off", "AUTH0_TOKEN_PROFILE", "strict", "is not a known profile"),
-        ("no time at all", "AUTH0_TOKEN_MAX_AGE", "0s", "is out of range; give 1ms to 8760h"),
+        ("no time at all", "AUTH0_TOKEN_MAX_AGE", "0s", "is out of range; give 1s to 8760h"),
         ("a comma", "AUTH0_REQUIRED_SCOPE", "a,b", "has a comma in it; separate several scopes by single spaces (RFC 6749 §3.3)"),
         ("two spaces", "AUTH0_REQUIRED_SCOPE", "a  b", "is not a list of scopes"),
         ("a quote", "AUTH0_REQUIRED_SCOPE", "a\"b", "is not a list of scopes"),
