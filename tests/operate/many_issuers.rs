@@ -108,7 +108,6 @@ impl Service {
             ("ISSUERS_FILE", file.to_str().unwrap()),
             ("AUTH0_API_AUDIENCE", "https://api.example.com"),
             ("AUTH0_ALGORITHMS", "ES256"),
-            ("AUTH0_RESOURCE", "https://api.example.com"),
             ("RUST_LOG", "warn,warp_bearer::service=info"),
         ];
         let process = Process::run(Command::new(BINARY).arg("serve"), &variables).await;
@@ -182,36 +181,6 @@ async fn a_thousand_issuers_cost_little() {
     assert!(grown < 2048, "{grown} KiB more");
     assert_eq!(issuers.requests(), fetched);
 
-    // Each of these documents lists every issuer. Answers that are not read share them.
-    for path in ["/readyz", "/.well-known/oauth-protected-resource"] {
-        const CONNECTIONS: u32 = 2;
-        const STREAMS: u32 = 128;
-        let url = format!("http://{}{path}", many.process.address);
-        let document = many.client.get(url).send().await.unwrap();
-        let document = document.bytes().await.unwrap().len();
-        assert!(document > 16 * 1024, "{path}: {document} bytes");
-        let before = many.memory();
-        let mut peers = Vec::new();
-        for _ in 0..CONNECTIONS {
-            let mut bytes = preface(0);
-            bytes.extend((0..STREAMS).flat_map(|number| request("GET", path, 2 * number + 1)));
-            let mut peer = TcpStream::connect(many.process.address).await.unwrap();
-            peer.write_all(&bytes).await.unwrap();
-            let mut heard = Vec::new();
-            while count(&heard, HEADERS) < STREAMS as usize {
-                let read = timeout(PATIENCE, peer.read_buf(&mut heard)).await;
-                assert!(read.unwrap().unwrap() > 0, "{path}: the connection ends");
-            }
-            peers.push(peer);
-        }
-        let grown = many.memory().saturating_sub(before);
-        println!("{path}: {grown} KiB more for answers that are not read");
-        // The bound in docs/production.md, and room for a few renderings.
-        let bound = CONNECTIONS * (80 + STREAMS * 4) + 2048;
-        assert!(grown < u64::from(bound), "{path}: {grown} KiB more");
-        drop(peers);
-    }
-
     // One issuer is removed and one is added. Meanwhile, no request of another issuer fails.
     issuers.write(
         &file,
@@ -235,4 +204,51 @@ async fn a_thousand_issuers_cost_little() {
         "seen before"
     );
     many.process.stop().await;
+}
+
+/// The documents list every issuer, whether its keys can be fetched or not.
+#[tokio::test(flavor = "multi_thread")]
+async fn unread_answers_share_documents_that_list_many_issuers() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("issuers.toml");
+    let tables = (0..MANY).map(|number| {
+        format!("[[issuer]]\nurl = \"https://127.0.0.1:1/tenants/{number}/of-usual-length\"\n")
+    });
+    fs::write(&file, tables.collect::<String>()).unwrap();
+    let variables = [
+        ("ISSUERS_FILE", file.to_str().unwrap()),
+        ("AUTH0_API_AUDIENCE", "https://api.example.com"),
+        ("AUTH0_RESOURCE", "https://api.example.com"),
+        ("RUST_LOG", "off,warp_bearer::service=info"),
+    ];
+    let mut process = Process::run(Command::new(BINARY).arg("serve"), &variables).await;
+    for path in ["/readyz", "/.well-known/oauth-protected-resource"] {
+        const CONNECTIONS: u32 = 2;
+        const STREAMS: u32 = 128;
+        let url = format!("http://{}{path}", process.address);
+        let document = reqwest::get(url).await.unwrap();
+        let document = document.bytes().await.unwrap().len();
+        assert!(document > 16 * 1024, "{path}: {document} bytes");
+        let before = kibibytes(process.id);
+        let mut peers = Vec::new();
+        for _ in 0..CONNECTIONS {
+            let mut bytes = preface(0);
+            bytes.extend((0..STREAMS).flat_map(|number| request("GET", path, 2 * number + 1)));
+            let mut peer = TcpStream::connect(process.address).await.unwrap();
+            peer.write_all(&bytes).await.unwrap();
+            let mut heard = Vec::new();
+            while count(&heard, HEADERS) < STREAMS as usize {
+                let read = timeout(PATIENCE, peer.read_buf(&mut heard)).await;
+                assert!(read.unwrap().unwrap() > 0, "{path}: the connection ends");
+            }
+            peers.push(peer);
+        }
+        let grown = kibibytes(process.id).saturating_sub(before);
+        println!("{path}: {grown} KiB more for answers that are not read");
+        // The bound in docs/production.md, and room for a few renderings.
+        let bound = CONNECTIONS * (80 + STREAMS * 4) + 2048;
+        assert!(grown < u64::from(bound), "{path}: {grown} KiB more");
+        drop(peers);
+    }
+    process.stop().await;
 }
