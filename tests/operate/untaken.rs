@@ -35,8 +35,9 @@ const ANSWER: u64 = 4;
 const TLS: u64 = 48;
 const HELLO: u64 = 64;
 const PROCESS: u64 = 2 * 1024;
-/// The body limit of `/backchannel-logout` with the default `AUTH0_MAX_TOKEN_BYTES`.
-const FORM: u64 = 49;
+/// The body limit of `/backchannel-logout` with the default `AUTH0_MAX_TOKEN_BYTES`, and as much for
+/// the buffer in which the connection receives the form.
+const FORM: u64 = 2 * 49;
 /// The upper bound for the token cache at its default size.
 const TOKENS: u64 = 15 * 1024;
 
