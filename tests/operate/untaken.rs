@@ -49,7 +49,7 @@ fn bounds_match_the_documentation() {
         "`MAX_CONNECTIONS` × (16 KiB + 2 × `MAX_HEADER_BYTES` + `MAX_STREAMS` × 4 KiB)",
         "`MAX_CONNECTIONS` × 48 KiB",
         "64 KiB until its handshake",
-        "3 × `AUTH0_MAX_TOKEN_BYTES` + 1 KiB",
+        "6 × `AUTH0_MAX_TOKEN_BYTES` + 2 KiB",
     ] {
         assert!(page.contains(bound), "{bound}");
     }
