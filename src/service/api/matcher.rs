@@ -93,12 +93,7 @@ impl Matcher {
         &self,
     ) -> impl Filter<Extract = (), Error = Rejection> + Clone + Send + Sync + 'static + use<> {
         let matcher = self.clone();
-        warp::path::full()
-            .and_then(move |full: FullPath| {
-                let fits = matcher.is_at_other(full.as_str());
-                async move { fits.then_some(()).ok_or_else(warp::reject::not_found) }
-            })
-            .untuple_one()
+        at_path(move |path: &str| matcher.is_at_other(path))
     }
 
     fn is_at(&self, path: &str) -> bool {
@@ -119,6 +114,18 @@ impl fmt::Debug for Matcher {
             .field("template", &self.template)
             .finish_non_exhaustive()
     }
+}
+
+/// Accepts the paths that fit.
+pub(crate) fn at_path(
+    fits: impl Fn(&str) -> bool + Clone + Send + Sync + 'static,
+) -> impl Filter<Extract = (), Error = Rejection> + Clone + Send + Sync + 'static {
+    warp::path::full()
+        .and_then(move |full: FullPath| {
+            let fits = fits(full.as_str());
+            async move { fits.then_some(()).ok_or_else(warp::reject::not_found) }
+        })
+        .untuple_one()
 }
 
 /// Answers a request that no row matches: with 405 and the allowed methods if the path exists, and

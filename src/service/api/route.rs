@@ -31,7 +31,7 @@ use crate::{
         docs::Docs,
         form,
         forwarded_target::ForwardedTarget,
-        matcher::{Matcher, Methods, unrouted},
+        matcher::{Matcher, Methods, at_path, unrouted},
         queries::{Queries, ReadPolicy},
     },
 };
@@ -108,8 +108,6 @@ pub struct Row {
     pub methods: Methods,
     /// The path.
     pub template: &'static str,
-    /// Additional paths when the row was created. Requests use the current ones.
-    pub also: Vec<String>,
     /// The requirement of the row. `None` if it requires no token.
     pub requires: Option<Requires>,
     /// True if the row reads a JSON body.
@@ -123,6 +121,11 @@ pub struct Row {
 }
 
 impl Row {
+    /// Returns the current additional paths.
+    pub(crate) fn also(&self) -> Vec<String> {
+        self.matcher.also()
+    }
+
     /// Sets the row's documentation: its purpose, and the kind of a successful response.
     #[must_use]
     pub fn says(self, summary: &'static str, form: Form) -> Self {
@@ -326,17 +329,6 @@ pub(crate) fn at_exactly(methods: Methods, path: &'static str) -> Route<impl Ext
     at(methods, path, at_path(move |full: &str| full == path))
 }
 
-fn at_path(
-    fits: impl Fn(&str) -> bool + Clone + Send + Sync + 'static,
-) -> impl Filter<Extract = (), Error = Rejection> + Clone + Send + Sync + 'static {
-    warp::path::full()
-        .and_then(move |full: FullPath| {
-            let fits = fits(full.as_str());
-            async move { fits.then_some(()).ok_or_else(warp::reject::not_found) }
-        })
-        .untuple_one()
-}
-
 /// Starts a row whose path has a segment passed to the handler. Use [`route!`] instead.
 pub fn at_segment<F, S>(
     methods: Methods,
@@ -486,7 +478,6 @@ impl<F> Route<F> {
         Row {
             methods: self.matcher.methods.clone(),
             template: self.matcher.template,
-            also: self.matcher.also(),
             matcher: self.matcher,
             requires: self.requires,
             takes_json: self.takes_json,

@@ -71,8 +71,8 @@ impl Docs {
         let mut paths = PathsBuilder::new();
         // OpenAPI has no templates for all paths below a path.
         for row in rows.iter().filter(|row| !row.template.ends_with('*')) {
-            let also = row.also.iter().map(String::as_str);
-            for path in iter::once(row.template).chain(also) {
+            let also = row.also();
+            for path in iter::once(row.template).chain(also.iter().map(String::as_str)) {
                 let item = PathItem::new(method(&row.methods), self.operation(row, path, schemes));
                 paths = paths.path(path, item);
             }
