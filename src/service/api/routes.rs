@@ -18,7 +18,7 @@ use crate::{
         errors::show,
         forward_auth, handlers,
         matcher::{Methods, is_at},
-        queries::QueryRequirements,
+        queries::{QueryRequirements, ReadPolicy},
         route::{
             Access, Extracts, Form, Route, Row, Target, at, at_below, at_exactly, named_scopes,
             route, table,
@@ -51,10 +51,15 @@ pub fn rows(
     } else {
         Vec::new()
     };
+    let (policy, says) = (
+        forward_auth::parse_query,
+        "Forward authentication for a proxy: the identity of the caller",
+    );
+    // If the service answers the paths below `/auth`, `/auth/` is one of them: the client's `/`.
     rows.push(if access.forward_auth_paths {
-        gate(access, at_exactly(Methods::Any, "/auth"))
+        gate(access, at_exactly(Methods::Any, "/auth"), policy, says)
     } else {
-        gate(access, route!(ANY, "auth"))
+        gate(access, route!(ANY, "auth"), policy, says)
     });
     rows.extend([
         route!(GET, "livez")
@@ -81,15 +86,9 @@ pub fn rows(
     }
     if access.forward_auth_paths {
         // The client controls the query here, so it must not contain the policy.
-        let below = at_below(Methods::Any, "/auth/*", "/auth")
-            .with_auth(access)
-            .require_by_query(|_| Ok(QueryRequirements::default()))
-            .then(|claims: Claims| ready(forward_auth::identity_answer(&claims)))
-            .says(
-                "Forward authentication, with the client's path appended",
-                Form::Forwarded,
-            );
-        rows.push(below);
+        let says = "Forward authentication, with the client's path appended";
+        let below = at_below(Methods::Any, "/auth/*", "/auth");
+        rows.push(gate(access, below, |_| Ok(QueryRequirements::default()), says));
     }
     rows.extend(error_pages());
     rows.extend(metadata(access, &rows));
@@ -102,17 +101,18 @@ pub fn rows(
     rows
 }
 
-/// The row for a proxy that asks about a request of its client. If the service answers the paths
-/// below it, `/auth/` is one of them: the client's `/`.
-fn gate<F: Extracts<()>>(access: &Access, route: Route<F>) -> Row {
+/// A row for a proxy that asks about a request of its client.
+fn gate<F: Extracts<()>>(
+    access: &Access,
+    route: Route<F>,
+    policy: ReadPolicy,
+    says: &'static str,
+) -> Row {
     route
         .with_auth(access)
-        .require_by_query(forward_auth::parse_query)
+        .require_by_query(policy)
         .then(|claims: Claims| ready(forward_auth::identity_answer(&claims)))
-        .says(
-            "Forward authentication for a proxy: the identity of the caller",
-            Form::Forwarded,
-        )
+        .says(says, Form::Forwarded)
 }
 
 /// Returns the limit for the body of `/backchannel-logout`: a token of which every character is
