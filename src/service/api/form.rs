@@ -37,12 +37,7 @@ pub(super) async fn read<B: Buf, E>(
         if read.len() + piece.remaining() > limit {
             return Err(Problem::PayloadTooLarge);
         }
-        while piece.has_remaining() {
-            let chunk = piece.chunk();
-            read.extend_from_slice(chunk);
-            let length = chunk.len();
-            piece.advance(length);
-        }
+        read.extend_from_slice(&piece.copy_to_bytes(piece.remaining()));
     }
     Ok(read.into())
 }
