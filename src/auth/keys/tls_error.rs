@@ -46,6 +46,9 @@ fn find<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e TlsError> {
     })
 }
 
+const NOT_FOR_A_SERVER: &str =
+    "its certificate is not for a server (extendedKeyUsage lacks serverAuth)";
+
 fn certificate(error: &CertificateError) -> Option<String> {
     let words = match error {
         CertificateError::UnknownIssuer => {
@@ -71,10 +74,10 @@ fn certificate(error: &CertificateError) -> Option<String> {
             return Some(format!("its certificate is for {}", names.join(", ")));
         }
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
-            "its certificate is not for a server (extendedKeyUsage lacks serverAuth)"
+            NOT_FOR_A_SERVER
         }
         CertificateError::Other(other) if other.to_string().contains("EkuError") => {
-            "its certificate is not for a server (extendedKeyUsage lacks serverAuth)"
+            NOT_FOR_A_SERVER
         }
         // rustls has no variant for this error of webpki.
         CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
