@@ -325,7 +325,7 @@ class Leaving(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self):
-        if self.close_connection or hasattr(self, "answered"):
+        if hasattr(self, "answered"):
             self.close_connection = True
             return
         self.answered = True
