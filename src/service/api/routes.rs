@@ -88,7 +88,12 @@ pub fn rows(
         // The client controls the query here, so it must not contain the policy.
         let says = "Forward authentication, with the client's path appended";
         let below = at_below(Methods::Any, "/auth/*", "/auth");
-        rows.push(gate(access, below, |_| Ok(QueryRequirements::default()), says));
+        rows.push(gate(
+            access,
+            below,
+            |_| Ok(QueryRequirements::default()),
+            says,
+        ));
     }
     rows.extend(error_pages());
     rows.extend(metadata(access, &rows));

@@ -89,15 +89,12 @@ impl Vendor {
         if let Some(vendor) = Self::of_issuer(text("iss")) {
             return Some(vendor);
         }
-        // A development server may use plain http.
         if is_of_fastmcp(payload) {
             return Some(Self::FastMcp);
         }
-        // The issuer of `dev` writes Auth0's claims, but is not Auth0.
-        if text("iss").starts_with("http://") {
-            return None;
-        }
-        let is_auth0 = payload.get("gty").is_some() || text("sub").starts_with("auth0|");
+        // The issuer of `dev` writes Auth0's claims, but is not Auth0, which never uses plain http.
+        let is_auth0 = !text("iss").starts_with("http://")
+            && (payload.get("gty").is_some() || text("sub").starts_with("auth0|"));
         let is_firebase =
             texts_of(&payload["aud"]).any(|aud| aud.contains("identitytoolkit.googleapis.com"));
         if payload.get("kubernetes.io").is_some() {
@@ -204,6 +201,7 @@ mod tests {
             (json!({"iss": "http://127.0.0.1:9/", "gty": "client-credentials"}), None),
             (json!({"iss": "https://issuer.example/", "kubernetes.io": {}}), Some(Vendor::Kubernetes)),
             (json!({"iss": "https://id.example/", "type": "access_token", "client_id": "c"}), Some(Vendor::Glewlwyd)),
+            (json!({"iss": "http://127.0.0.1:9/api/oidc", "type": "access_token", "client_id": "c"}), Some(Vendor::Glewlwyd)),
             (json!({"iss": "https://id.example/"}), None),
             (json!({"iss": "https://mcp.example/", "aud": "https://mcp.example/mcp", "client_id": "c", "jti": "j"}), Some(Vendor::FastMcp)),
             (json!({"iss": "https://mcp.example/", "aud": "https://mcp.example/mcp", "client_id": "c", "jti": "j", "sub": "s"}), None),
