@@ -79,7 +79,8 @@ async function text(client, name, args = {}) {
 
 /** Asks without the SDK. */
 async function ask(target, method, fields = {}) {
-  const body = method === 'POST' ? '{}' : undefined;
+  // rmcp reads the message before it looks for the session.
+  const body = method === 'POST' ? JSON.stringify({ jsonrpc: '2.0', id: 'ask', method: 'ping' }) : undefined;
   const accept = 'application/json, text/event-stream';
   const answer = await fetch(target.url, { method, body, headers: { accept, 'content-type': 'application/json', ...fields } });
   await answer.body?.cancel();
@@ -204,7 +205,7 @@ async function remote(target) {
   const client = new Client({ name: 'check', version: '1' });
   try {
     await client.connect(transport, { timeout: PATIENCE });
-    assert.equal(await text(client, target.tool), target.answer);
+    assert.ok((await text(client, target.tool)).startsWith(target.answer), 'others may have written notes before');
   } catch (error) {
     throw new Error(`mcp-remote:\n${log}`, { cause: error });
   }
