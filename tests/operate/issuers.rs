@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::Write,
     net::SocketAddr,
     path::Path,
     sync::{
@@ -270,13 +271,24 @@ async fn a_reload_that_waits_for_its_file_delays_nothing_else() {
     service.logged("key set fetched").await;
     replace_by_pipe(&file);
     service.hangup();
-    let _writer = writer_of(&file).await;
+    let mut writer = writer_of(&file).await;
 
     let client = reqwest::Client::builder().timeout(PATIENCE).build();
     let alive = client
         .unwrap()
         .get(format!("http://{}/livez", service.address));
     assert_eq!(alive.send().await.unwrap().status(), 200);
+
+    // The next reload does not wait for it either.
+    let added = self::issuer().await;
+    fs::remove_file(&file).unwrap();
+    fs::write(&file, table(&issuer, "") + &table(&added, "")).unwrap();
+    service.hangup();
+    service.logged("issuers file reloaded issuers=2").await;
+    // What it read too late has no effect.
+    writer.write_all(table(&issuer, "").as_bytes()).unwrap();
+    drop(writer);
+    service.logged("issuers file read too late").await;
     service.terminate();
     service.ended_within(PATIENCE).await;
 }

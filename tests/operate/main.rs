@@ -12,7 +12,12 @@ mod support;
 mod traces;
 mod untaken;
 
-use std::{fs, net::SocketAddr, process::Command};
+use std::{fs, net::SocketAddr, process::Command, time::Duration};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::timeout,
+};
 
 use crate::process::{BINARY, Process, until};
 use warp_bearer::issuer::{Fault, Issuer};
@@ -204,6 +209,20 @@ async fn serves_metrics_at_the_configured_address() {
             .unwrap()
             .contains("warp_bearer_build_info")
     );
+    service.stop().await;
+}
+
+/// Probes use the same listener, so it closes connections that send half a request, and soon.
+#[tokio::test]
+async fn unfinished_requests_leave_the_metrics_listener_soon() {
+    let issuer = Issuer::start().await;
+    let mut service = Process::serve(&issuer, &[("METRICS_LISTEN", "127.0.0.1:0")]).await;
+    let address = service.logged("metrics address=").await;
+    let mut peer = tokio::net::TcpStream::connect(&address).await.unwrap();
+    peer.write_all(b"GET /livez HTTP/1.1\r\n").await.unwrap();
+    let mut rest = Vec::new();
+    let closed = timeout(Duration::from_secs(15), peer.read_to_end(&mut rest)).await;
+    assert!(closed.is_ok(), "still open");
     service.stop().await;
 }
 

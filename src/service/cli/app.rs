@@ -3,14 +3,23 @@
 //! The app binds the sockets, serves the routes and the metrics, and reloads the keys and the
 //! certificate on SIGHUP.
 
+#[cfg(unix)]
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
 use std::{
     convert::Infallible,
     future::{Future, pending},
     net::SocketAddr,
+    time::Duration,
 };
 
 #[cfg(unix)]
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::{
+    task::{JoinHandle, spawn_blocking},
+    time::timeout,
+};
 use warp::{
     Filter,
     http::{
@@ -46,6 +55,14 @@ use crate::{
 /// The maximum number of connections to the metrics listener. They use descriptors of the reserve,
 /// which key fetches also need.
 const MAX_SCRAPERS: usize = 16;
+
+/// How long a connection to the metrics listener may be open without an active request. Probes use
+/// this listener too, so unfinished requests must not hold its few connections for long.
+const SCRAPER_IDLE: Duration = Duration::from_secs(3);
+
+/// How long a reload may take before an error is logged.
+#[cfg(unix)]
+const RELOAD_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The maximum number of concurrent HTTP/2 requests of a scraper. Each answer is rendered anew, and
 /// its size grows with the number of issuers.
@@ -190,6 +207,7 @@ pub async fn serve_metrics(metrics: Metrics, listener: Listener) {
             warp::reply::with_header(body, CONTENT_TYPE, kind)
         });
     let limits = Limits {
+        idle: SCRAPER_IDLE,
         connections: MAX_SCRAPERS,
         streams: MAX_SCRAPES,
         ..Limits::default()
@@ -247,30 +265,43 @@ impl HangupSignal {
     /// Reloads on every signal. Runs until it is dropped.
     ///
     /// Reading a file can take long, or forever if it is a pipe or on a disk that is gone. The task
-    /// that runs this also accepts connections, so files are read on blocking threads.
+    /// that runs this also accepts connections, so files are read on blocking threads, and nothing
+    /// waits for them: not the keys, and not the next signal.
     async fn reload(mut self, auth: &Auth, tls: Option<&Tls>) {
+        let signals = Arc::new(AtomicU64::new(0));
         while self.signal.recv().await.is_some() {
             tracing::info!(signal = "SIGHUP", "reload requested");
-            let certificate = tls.cloned().map(|tls| spawn_blocking(move || tls.reload()));
-            if let Some(config) = self.config.clone() {
-                let auth = auth.clone();
-                finished(spawn_blocking(move || issuers::reload(&config, &auth))).await;
-            }
             auth.refresh();
-            if let Some(certificate) = certificate {
-                finished(certificate).await;
+            if let Some(tls) = tls.cloned() {
+                report(spawn_blocking(move || tls.reload()));
+            }
+            if let Some(config) = self.config.clone() {
+                let (auth, signals) = (auth.clone(), Arc::clone(&signals));
+                let own = signals.fetch_add(1, Relaxed) + 1;
+                report(spawn_blocking(move || {
+                    // What was read before a later signal must not replace what was read after it.
+                    issuers::reload(&config, &auth, || signals.load(Relaxed) == own);
+                }));
             }
         }
         pending::<()>().await;
     }
 }
 
-/// Waits for a blocking task. If it panicked, the panic hook has logged why.
+/// Logs an error if a reload panics or takes longer than [`RELOAD_PATIENCE`]. It may still succeed
+/// then.
 #[cfg(unix)]
-async fn finished(task: JoinHandle<()>) {
-    if task.await.is_err() {
-        tracing::error!("reload failed");
-    }
+fn report(mut reload: JoinHandle<()>) {
+    tokio::spawn(async move {
+        match timeout(RELOAD_PATIENCE, &mut reload).await {
+            Ok(Ok(())) => {}
+            // The panic hook has logged why.
+            Ok(Err(_panic)) => tracing::error!("reload failed"),
+            Err(_elapsed) => tracing::error!(
+                "reload is still reading a file; the old certificate or issuers stay in use until it ends"
+            ),
+        }
+    });
 }
 
 #[cfg(not(unix))]

@@ -49,7 +49,7 @@ pub(in crate::service) fn run(command: Command) -> Result<(), Failure> {
 }
 
 /// Reloads the issuers file. If it has a fault, the issuers stay unchanged.
-pub(in crate::service) fn reload(config: &Config, auth: &Auth) {
+pub(in crate::service) fn reload(config: &Config, auth: &Auth, is_latest: impl Fn() -> bool) {
     let tables = match read(config) {
         Ok(tables) => tables,
         Err(faults) => {
@@ -60,7 +60,12 @@ pub(in crate::service) fn reload(config: &Config, auth: &Auth) {
         }
     };
     let issuers = tables.tables.len();
-    match auth.replace_issuers(&auth::builder(&tables)) {
+    let builder = auth::builder(&tables);
+    if !is_latest() {
+        tracing::info!("issuers file read too late; a later reload counts");
+        return;
+    }
+    match auth.replace_issuers(&builder) {
         Ok(()) => tracing::info!(issuers, "issuers file reloaded"),
         Err(error) => {
             tracing::error!(%error, "issuers file not reloaded; the old issuers stay in use");

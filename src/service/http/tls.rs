@@ -11,7 +11,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_rustls::{
     TlsAcceptor,
     rustls::{
@@ -25,6 +25,9 @@ use crate::service::http::client_certificates::{AnyCertificate, Clients};
 
 /// How often the files are checked.
 const CHECK_INTERVAL: Duration = Duration::from_secs(2);
+
+/// How long a check may take before a warning is logged.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The PEM files of a certificate with its chain, and of its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -130,13 +133,18 @@ impl Tls {
             looks.tick().await;
             let tls = self.clone();
             // Disks can be slow, so the files are read on a blocking thread.
-            let _ = tokio::task::spawn_blocking(move || tls.reload()).await;
+            let mut reload = tokio::task::spawn_blocking(move || tls.reload());
+            while timeout(PATIENCE, &mut reload).await.is_err() {
+                tracing::warn!("reading the certificate takes too long; the old one stays in use");
+            }
         }
     }
 
     fn replace(&self) -> Result<bool, TlsError> {
-        let mut seen = self.0.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        // Read without the lock, because a read can hang. If another thread reads newer files at the
+        // same time and is first, the next check corrects it.
         let documents = Documents::read(&self.0.files)?;
+        let mut seen = self.0.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if *seen == documents {
             return Ok(false);
         }
