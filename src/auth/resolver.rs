@@ -10,7 +10,7 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 use quick_cache::sync::Cache;
 use tokio::{
     sync::Semaphore,
-    time::{Instant, timeout},
+    time::{Instant, timeout_at},
 };
 
 use crate::algorithm::Algorithm;
@@ -27,8 +27,10 @@ const MAX_CACHED: usize = 1000;
 const ISSUER_TTL: Duration = Duration::from_secs(10 * 60);
 /// How long an unknown name is cached.
 const UNKNOWN_TTL: Duration = Duration::from_secs(60);
-/// The timeout of one lookup, and of a request that waits for it.
+/// The timeout of a request that waits for a lookup.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(3);
+/// How much earlier than its request a lookup ends.
+const MARGIN: Duration = Duration::from_millis(50);
 /// How long a lookup without an answer is cached. It is also the `Retry-After` of the requests that
 /// waited for it.
 const FAILURE_TTL: Duration = Duration::from_secs(1);
@@ -126,11 +128,13 @@ impl Resolver {
         }
         let before = held.map(|held| held.issuer);
         // The cache runs this future only once for concurrent requests with the same name. If its
-        // caller is dropped, another one starts again. The outer timeout limits that wait too.
+        // caller is dropped, another one starts again, and the later deadline limits that wait too.
+        // A lookup ends before its own caller, so that its failure is cached and shared.
+        let deadline = now + LOOKUP_TIMEOUT;
         let lookup = self
             .unknown
-            .get_or_insert_async(name, self.ask(name, before));
-        let lookup = timeout(LOOKUP_TIMEOUT, lookup).await;
+            .get_or_insert_async(name, self.ask(name, before, deadline - MARGIN));
+        let lookup = timeout_at(deadline, lookup).await;
         let held = match lookup.map_err(|_| UNAVAILABLE)??.outcome {
             Ok(held) => held,
             Err(error) => {
@@ -146,10 +150,15 @@ impl Resolver {
         Ok(issuer)
     }
 
-    async fn ask(&self, name: &str, before: Option<Arc<Trusted>>) -> Result<Lookup, AuthError> {
+    async fn ask(
+        &self,
+        name: &str,
+        before: Option<Arc<Trusted>>,
+        deadline: Instant,
+    ) -> Result<Lookup, AuthError> {
         // This failure is not cached: a later try costs nothing.
         let _permit = self.lookups.try_acquire().map_err(|_| UNAVAILABLE)?;
-        let answer = timeout(LOOKUP_TIMEOUT, (self.resolve)(name.to_owned())).await;
+        let answer = timeout_at(deadline, (self.resolve)(name.to_owned())).await;
         let now = Instant::now();
         let Ok(options) = answer else {
             return Ok(Lookup {
