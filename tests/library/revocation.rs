@@ -2,7 +2,7 @@
 
 use std::{
     error::Error,
-    fs,
+    fmt, fs,
     io::Write,
     sync::{
         Arc, Mutex,
@@ -350,21 +350,43 @@ async fn source_that_stops_answering_counts_as_down() {
     assert_eq!(code(&auth, &token).await, "state_unavailable");
 }
 
-/// A source that answers once, then panics: before it returns a future, or in the future.
+/// A source that answers once, then panics.
 struct Panicking {
     has_answered: AtomicBool,
-    at_once: bool,
+    panics: Panics,
 }
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Panics {
+    BeforeTheFuture,
+    InTheFuture,
+    InTheError,
+}
+
+#[derive(Debug)]
+struct PanickingError;
+
+impl fmt::Display for PanickingError {
+    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        panic!("the error is broken")
+    }
+}
+
+impl Error for PanickingError {}
 
 impl RevocationSource for Panicking {
     fn revocations(
         &self,
     ) -> impl Future<Output = Result<Vec<Revocation>, Box<dyn Error + Send + Sync>>> + Send {
-        let panics = self.has_answered.swap(true, Ordering::Relaxed);
-        assert!(!(panics && self.at_once), "the source is broken");
+        let has_answered = self.has_answered.swap(true, Ordering::Relaxed);
+        let now = has_answered.then_some(self.panics);
+        assert_ne!(now, Some(Panics::BeforeTheFuture), "the source is broken");
         async move {
-            assert!(!panics, "the source is broken");
-            Ok(Vec::new())
+            assert_ne!(now, Some(Panics::InTheFuture), "the source is broken");
+            match now {
+                None => Ok(Vec::new()),
+                Some(_) => Err(PanickingError.into()),
+            }
         }
     }
 }
@@ -374,10 +396,14 @@ async fn a_source_that_panics_counts_as_down() {
     let clock = StoppedClock::stop();
     let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
     let stale = Duration::from_secs(60);
-    for at_once in [true, false] {
+    for panics in [
+        Panics::BeforeTheFuture,
+        Panics::InTheFuture,
+        Panics::InTheError,
+    ] {
         let source = Panicking {
             has_answered: AtomicBool::new(false),
-            at_once,
+            panics,
         };
         let auth = trusting(&issuer)
             .revocation_source(source, Duration::from_secs(10))
@@ -389,7 +415,7 @@ async fn a_source_that_panics_counts_as_down() {
         let token = issuer.token().sign();
         assert_eq!(code(&auth, &token).await, "ok");
         clock.pass(Duration::from_secs(10) + TICK).await;
-        assert!(auth.revocation_status().sources[0].is_failing);
+        assert!(auth.revocation_status().sources[0].is_failing, "{panics:?}");
         assert_eq!(code(&auth, &token).await, "ok", "the list goes on");
         for _ in 0..6 {
             clock.pass(Duration::from_secs(10) + TICK).await;

@@ -13,7 +13,7 @@ use std::{
 
 use tokio::{
     task::spawn_blocking,
-    time::{MissedTickBehavior, interval},
+    time::{MissedTickBehavior, interval, timeout},
 };
 
 use crate::auth::{
@@ -27,6 +27,9 @@ use crate::auth::{
 
 /// How often the file is checked for changes.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long a check may take before the file counts as unreadable.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The maximum size of the file in bytes, which is about two million entries.
 const MAX_BYTES: u64 = 256 * 1024 * 1024;
@@ -97,6 +100,7 @@ pub(crate) fn each(path: &Path, mut with: impl FnMut(Revocation)) -> Result<(), 
 }
 
 /// A file that is watched, and read into the list when it changes.
+#[derive(Clone)]
 pub(crate) struct RevocationFile {
     path: PathBuf,
     read: Option<Stamp>,
@@ -130,16 +134,25 @@ impl RevocationFile {
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
                 ticks.tick().await;
-                // Runs on a blocking thread, because 100,000 entries take about 0.1 s.
-                let looked = spawn_blocking(move || {
-                    file.check();
-                    file
+                // Runs on a blocking thread, because 100,000 entries take about 0.1 s, and because
+                // reading a pipe or a disk that is gone never ends.
+                let mut checked = file.clone();
+                let mut checking = spawn_blocking(move || {
+                    checked.check();
+                    checked
                 });
-                let Ok(same) = looked.await else {
-                    tracing::error!("revocation file watcher panicked");
-                    return;
+                let checked = loop {
+                    match timeout(PATIENCE, &mut checking).await {
+                        Ok(checked) => break checked,
+                        Err(_elapsed) => file.watch.failed("reading the file takes too long"),
+                    }
                 };
-                file = same;
+                if let Ok(checked) = checked {
+                    file = checked;
+                } else {
+                    file.read = None;
+                    file.watch.failed("reading the file panicked");
+                }
             }
         });
         Ok((watch, Task(task)))
@@ -195,6 +208,39 @@ impl Stamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test(start_paused = true)]
+    async fn a_read_that_never_ends_counts_as_failed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("revocations.jsonl");
+        fs::write(&path, "").unwrap();
+        let list = Arc::new(RevocationList::new());
+        let (watch, _task) = RevocationFile::start(path.clone(), &list, &Clock::default()).unwrap();
+        assert!(!watch.is_failing());
+        // Opening a named pipe waits for a writer.
+        fs::remove_file(&path).unwrap();
+        let made = std::process::Command::new("mkfifo").arg(&path).status();
+        assert!(made.unwrap().success());
+        // Time stands still while a blocking thread is busy.
+        for _ in 0..1000 {
+            tokio::time::advance(PATIENCE).await;
+            if watch.is_failing() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        assert!(watch.is_failing());
+        drop(File::options().write(true).open(&path).unwrap());
+        for _ in 0..1000 {
+            tokio::time::advance(CHECK_INTERVAL).await;
+            if !watch.is_failing() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        assert!(!watch.is_failing());
+    }
 
     /// `/dev/zero` reports a length of 0 and never ends.
     #[test]

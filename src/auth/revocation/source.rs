@@ -5,16 +5,14 @@
 use std::{
     error::Error,
     fmt,
-    future::{Future, poll_fn},
-    panic::{AssertUnwindSafe, catch_unwind},
-    pin::{Pin, pin},
+    future::Future,
+    pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::Poll,
     time::Duration,
 };
 
 use tokio::{
-    task::JoinHandle,
+    task::{JoinHandle, JoinSet},
     time::{Instant, sleep, timeout},
 };
 
@@ -46,11 +44,12 @@ pub trait RevocationSource: Send + Sync + 'static {
     /// Returns the revocations in force.
     ///
     /// An entry stays in the list until it [ends](Revocation::until), even if a later call does not
-    /// return it.
+    /// return it. The future must not block its thread, because other requests need it.
     ///
     /// # Errors
     /// If this returns an error, it is logged, and the current list stays in use for
-    /// [`revocation_stale`](crate::auth::Builder::revocation_stale). A panic counts as an error.
+    /// [`revocation_stale`](crate::auth::Builder::revocation_stale). A panic counts as an error, and
+    /// so does a future that is not ready for as long.
     fn revocations(
         &self,
     ) -> impl Future<Output = Result<Vec<Revocation>, Box<dyn Error + Send + Sync>>> + Send;
@@ -110,39 +109,35 @@ impl Polled {
             // Reads more often if the list would otherwise be too old before a failure is noticed.
             let every = self.every.min(staleness.limit.max(Duration::from_secs(1)));
             loop {
-                // A source that hangs counts as failed. Otherwise, the list would never become too
+                // A source that hangs or panics counts as failed. It has a task of its own, because
+                // otherwise, it could end or block this one, and the list would never become too
                 // old.
                 let patience = staleness.limit.max(Duration::from_secs(1));
-                // A panic would end this task, and the list would never become too old either.
-                let loading = unless_it_panics(async { (self.load)().await });
-                match timeout(patience, loading).await {
-                    Err(_elapsed) => watched.failed("it does not answer"),
-                    Ok(None) => watched.failed("it panicked"),
-                    Ok(Some(Ok(entries))) => {
-                        list.add(entries, clock.now());
-                        list.sweep(clock.now());
-                        watched.succeeded();
+                let load = Arc::clone(&self.load);
+                let mut reading = JoinSet::new();
+                reading.spawn(async move { load().await.map_err(|error| error.to_string()) });
+                while let Some(read) = timeout(patience, reading.join_next()).await.transpose() {
+                    match read {
+                        Err(_elapsed) => {
+                            watched.failed("it does not answer");
+                            // It is not started again before it has ended.
+                            reading.abort_all();
+                        }
+                        Ok(Ok(Ok(entries))) => {
+                            list.add(entries, clock.now());
+                            list.sweep(clock.now());
+                            watched.succeeded();
+                        }
+                        Ok(Ok(Err(error))) => watched.failed(&error),
+                        Ok(Err(error)) if error.is_panic() => watched.failed("it panicked"),
+                        Ok(Err(_cancelled)) => {}
                     }
-                    Ok(Some(Err(error))) => watched.failed(&error.to_string()),
                 }
                 sleep(every).await;
             }
         }));
         (watch, task)
     }
-}
-
-/// Returns the output of a future, or `None` if it panics.
-async fn unless_it_panics<F: Future>(future: F) -> Option<F::Output> {
-    let mut future = pin!(future);
-    poll_fn(|context| {
-        let poll = || future.as_mut().poll(context);
-        match catch_unwind(AssertUnwindSafe(poll)) {
-            Ok(poll) => poll.map(Some),
-            Err(_panic) => Poll::Ready(None),
-        }
-    })
-    .await
 }
 
 /// A task that is aborted when this value is dropped.

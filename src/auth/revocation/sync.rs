@@ -23,6 +23,9 @@ use crate::auth::{
     store::{Health, Line, Store, Subscriber},
 };
 
+/// How long the first connection may take before it counts as a failure.
+const START: Duration = Duration::from_secs(1);
+
 /// How often the connection is checked. Less than the pause before the store reconnects, so that no
 /// loss of the connection goes unnoticed.
 const CHECK_INTERVAL: Duration = Duration::from_millis(100);
@@ -51,11 +54,14 @@ pub(in crate::auth) fn start(
         // A store may outlive the list: another `Auth` may use it.
         let _subscription = subscription;
         let (mut looks, mut currency) = (0_u32, Currency::default());
+        let begin = Instant::now();
         loop {
             let before = Instant::now();
             let (health, list_age) = (store.health(), store.list_age());
             let age = currency.age(health, list_age, before);
-            watched.observe(age, health.ok);
+            // The first connection takes a moment, which is no failure.
+            let is_starting = health.connects == 0 && begin.elapsed() < START;
+            watched.observe(age, health.ok || is_starting);
             sleep(if age.is_some() {
                 CHECK_INTERVAL
             } else {
