@@ -104,13 +104,15 @@ async fn names_each_key_that_is_left_out_until_it_is_corrected() {
     let mut padded = SigningKey::generate(Algorithm::RS256).public_jwk();
     padded["n"] = json!(format!("{}=", padded["n"].as_str().unwrap()));
     padded["kid"] = json!("pad\"ded\n");
-    issuer.publish(json!({"keys": [good, padded]}));
+    // Another key with the same `kid` and reason does not repeat the series.
+    issuer.publish(json!({"keys": [good, padded, padded]}));
     service.tenant.auth.refresh();
     let replaced = format!(
         r#"warp_bearer_key_left_out{{issuer="{}",kid="pad\"ded\\n",reason="`n` ends in `=`"}}"#,
         issuer.url()
     );
     until(|| service.metric(&replaced) == Some(1.0)).await;
+    assert_eq!(service.metrics.render().matches(&replaced).count(), 1);
 
     issuer.restore();
     service.tenant.auth.refresh();

@@ -5,7 +5,12 @@
 //! share one name, and issuers are configured. No label contains data from a caller. `kid`s, which
 //! issuers choose, are only labels for keys that were left out, at most 16 per issuer.
 
-use std::{collections::HashMap, fmt::Write as _, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    fmt::Write as _,
+    sync::Arc,
+    time::Duration,
+};
 
 use arc_swap::ArcSwap;
 use foldhash::fast::FixedState;
@@ -267,11 +272,12 @@ fn of_issuers(auth: &Auth) -> String {
     add_family(&mut text, "counter", "warp_bearer_key_fetches_refused_total", "Unknown keys and wrong signatures that caused no fetch, because the fetch budget was spent.", refused);
     let left_out = status.iter().flat_map(|keys| {
         let left_out = keys.left_out.iter().take(MAX_LEFT_OUT);
-        left_out.map(|key| {
+        // Several keys can have the same `kid` or none.
+        let series: BTreeSet<_> = left_out.map(|key| {
             let kid = ShownText::new(key.kid.as_deref().unwrap_or_default()).to_string();
-            let labels = [("issuer", &*keys.issuer), ("kid", &*kid), ("reason", &*key.reason)];
-            (labels_of(&labels), 1.0)
-        })
+            labels_of(&[("issuer", &*keys.issuer), ("kid", &*kid), ("reason", &*key.reason)])
+        }).collect();
+        series.into_iter().map(|labels| (labels, 1.0))
     });
     add_family(&mut text, "gauge", "warp_bearer_key_left_out", "A key of the current set that cannot be used; always 1.", left_out);
 

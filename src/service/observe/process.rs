@@ -21,6 +21,7 @@ pub(in crate::service) struct ProcessFigures {
 pub(in crate::service) fn figures() -> Option<ProcessFigures> {
     use std::{
         fs,
+        sync::OnceLock,
         time::{Duration, SystemTime, UNIX_EPOCH},
     };
 
@@ -30,15 +31,21 @@ pub(in crate::service) fn figures() -> Option<ProcessFigures> {
         time::{ClockId, clock_gettime},
     };
 
+    // Computed once: a metric that changes with each reading would look like a restart.
+    static STARTED: OnceLock<Option<f64>> = OnceLock::new();
+
     let stat = Stat::parse(&fs::read_to_string("/proc/self/stat").ok()?)?;
     let seconds = |ticks: u64| to_f64(ticks) / to_f64(clock_ticks_per_second());
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
-    // Not from `/proc/stat`, which systemd's `ProcSubset=pid` hides.
-    let since_boot = clock_gettime(ClockId::Boottime);
-    let since_boot = Duration::new(
-        u64::try_from(since_boot.tv_sec).ok()?,
-        u32::try_from(since_boot.tv_nsec).ok()?,
-    );
+    let started = *STARTED.get_or_init(|| {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
+        // Not from `/proc/stat`, which systemd's `ProcSubset=pid` hides.
+        let since_boot = clock_gettime(ClockId::Boottime);
+        let since_boot = Duration::new(
+            u64::try_from(since_boot.tv_sec).ok()?,
+            u32::try_from(since_boot.tv_nsec).ok()?,
+        );
+        Some(now.as_secs_f64() - since_boot.as_secs_f64() + seconds(stat.started_ticks))
+    });
     Some(ProcessFigures {
         cpu_seconds: seconds(stat.ticks),
         resident_bytes: stat.resident_pages * u64::try_from(page_size()).ok()?,
@@ -46,7 +53,7 @@ pub(in crate::service) fn figures() -> Option<ProcessFigures> {
         // Includes the directory that is being read.
         open_files: u64::try_from(fs::read_dir("/proc/self/fd").ok()?.count()).ok()?,
         max_files: getrlimit(Resource::Nofile).current,
-        started: now.as_secs_f64() - since_boot.as_secs_f64() + seconds(stat.started_ticks),
+        started: started?,
     })
 }
 
@@ -128,5 +135,8 @@ mod tests {
             figures.started > now - 600.0 && figures.started < now + 2.0,
             "{figures:?}"
         );
+        // The clocks are read once, so the time of the start never changes.
+        let again = super::figures().unwrap().started;
+        assert_eq!(again.to_bits(), figures.started.to_bits());
     }
 }
