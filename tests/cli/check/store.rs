@@ -80,7 +80,8 @@ async fn each_obstacle_has_its_way_out() {
     let user = |name: &str, rights: &str| format!("{name} on >hunter2 {rights}");
     let (api, poor) = (user("api", RIGHTS), user("poor", "~* &* +@all -zscan"));
     let blind = user("blind", "~* &* +@all -info");
-    let users = [&api, &poor, &blind].into_iter();
+    let mute = user("mute", "~* &* +@all -publish");
+    let users = [&api, &poor, &blind, &mute].into_iter();
     let users = users.flat_map(|user| iter::once("--user").chain(user.split_whitespace()));
     let users: Vec<_> = users.chain(["--requirepass", "other"]).collect();
     let locked = RedisServer::start_with_tls(&users).unwrap();
@@ -94,7 +95,7 @@ async fn each_obstacle_has_its_way_out() {
     let authority = locked.authority();
     let authority = authority.to_str().unwrap();
     #[rustfmt::skip]
-    let rows: [Row<'_>; 12] = [
+    let rows: [Row<'_>; 13] = [
         ("evicts", plain.url(), None, 0, &["note memory", "allkeys-lru", "noeviction"]),
         ("not there", format!("redis://{closed}"), None, 1, &["bad connection", "cannot be reached", "is the server up"]),
         ("plain at a port with TLS", format!("redis://127.0.0.1:{tls_port}"), None, 1, &["bad connection", "rediss://"]),
@@ -104,6 +105,7 @@ async fn each_obstacle_has_its_way_out() {
         ("another password", locked.tls_url("api:wrong"), Some(authority), 1, &["bad connection", "does not let us in", "percent-encoding"]),
         ("no such database", plain.url() + "/99", None, 1, &["bad connection", "does not let us in", "database"]),
         ("a right is missing", locked.tls_url("poor:hunter2"), Some(authority), 1, &["bad connection", "refuses ZSCAN", "ACL SETUSER"]),
+        ("a right for changes is missing", locked.tls_url("mute:hunter2"), Some(authority), 1, &["bad connection", "refuses PUBLISH", "ACL SETUSER"]),
         ("the process cannot be identified", locked.tls_url("blind:hunter2"), Some(authority), 1, &["bad connection", "refuses INFO", "ACL SETUSER"]),
         ("a replica", replica.url(), None, 1, &["bad connection", "refuses SET", "primary"]),
         ("the rights that it names", locked.tls_url("api:hunter2"), Some(authority), 0, &["good TLS", "trusted"]),

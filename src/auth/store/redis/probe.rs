@@ -135,6 +135,8 @@ pub(super) async fn probe(url: &str, options: &RedisOptions) -> Result<Probed, P
         &[list, "-inf", "0"],
     )
     .await?;
+    // Subscribers ignore messages without a blank.
+    run::<Value>(&shown, &mut commands, "PUBLISH", &[list, "check"]).await?;
     let subscribed = commands.subscribe(list).await;
     subscribed.map_err(|error| refused(&shown, "SUBSCRIBE", &error))?;
     let info: String = run(&shown, &mut commands, "INFO", &[]).await?;
