@@ -21,8 +21,8 @@ const NOTES: &[Note] = &[
         name: "handler",
         of: &["warp-jsonwebtoken", "actix", "haproxy", "fastapi"],
         on: ANSWERS,
-        text: "The library, or the proxy, leaves the answer to whoever uses it. This is what bench/peers \
-               answers, after the tutorial where there is one.",
+        text: "The library or proxy leaves the answer to its user. This is the answer of bench/peers, which \
+               follows the tutorial where there is one.",
     },
     Note {
         name: "body",

@@ -54,8 +54,8 @@ impl Jwks {
         Self { shared, refresher }
     }
 
-    /// Returns the key for a header's `alg` and `kid`. If there is none, starts a fetch, if the
-    /// budget allows it.
+    /// Returns the key for a header's `alg` and `kid`. If there is none and the budget allows it,
+    /// starts a fetch.
     pub(crate) fn look_up(&self, alg: Algorithm, kid: Option<&str>) -> KeyLookup {
         match self.find(alg, kid) {
             Lookup::Found(key) => KeyLookup::Done(Ok(key)),

@@ -39,7 +39,7 @@ pub(crate) struct Memory {
     began: OnceLock<Began>,
 }
 
-/// When a store began to remember, by the caller's clock and by one that is never set back.
+/// The start of a store, on the clock of its caller and on one that is never set back.
 #[derive(Debug)]
 struct Began {
     at: SystemTime,
