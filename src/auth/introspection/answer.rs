@@ -24,11 +24,11 @@ pub(super) enum Answer {
 
 /// Parses the body of a 200. `None` if it is not a strict JSON object with a boolean `active`. A
 /// byte order mark is an error too.
-pub(super) fn read(body: Vec<u8>) -> Option<Answer> {
-    let text = String::from_utf8(body).ok()?;
-    Registered::parse(&text).ok()?;
-    match json::member(&text, "active")?.trim() {
-        "true" => Some(Answer::Active(text)),
+pub(super) fn read(body: &[u8]) -> Option<Answer> {
+    let text = std::str::from_utf8(body).ok()?;
+    Registered::parse(text).ok()?;
+    match json::member(text, "active")?.trim() {
+        "true" => Some(Answer::Active(text.to_owned())),
         "false" => Some(Answer::Inactive),
         _ => None,
     }
@@ -148,14 +148,14 @@ mod tests {
             ("empty", "", None),
         ];
         for (case, body, expected) in rows {
-            assert_eq!(read(body.as_bytes().to_vec()), expected, "{case}");
+            assert_eq!(read(body.as_bytes()), expected, "{case}");
         }
-        assert_eq!(read(b"{\"active\":true,\"x\":\"\xff\"}".to_vec()), None);
+        assert_eq!(read(b"{\"active\":true,\"x\":\"\xff\"}"), None);
         let nested = format!(
             r#"{{"active":true,"x":{}{}}}"#,
             "[".repeat(200),
             "]".repeat(200)
         );
-        assert_eq!(read(nested.into_bytes()), None, "too deep");
+        assert_eq!(read(nested.as_bytes()), None, "too deep");
     }
 }

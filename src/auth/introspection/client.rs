@@ -34,7 +34,6 @@ use crate::auth::{
         discovery, document,
         fetch::{self, Access, FetchError, FetchUrl, Fetcher},
     },
-    token::json,
 };
 
 /// The timeout of a request, including discovery.
@@ -99,8 +98,10 @@ pub(crate) enum AskError {
     Denied(ShownUrl, StatusCode),
     #[error("{0} answered with more than 64 KiB")]
     TooLarge(ShownUrl),
-    #[error("{0} answered with a document that is not a JSON object with a boolean \"active\"")]
-    Unreadable(ShownUrl),
+    #[error(
+        "{0} answered with a document that is not a JSON object with a boolean \"active\": it is {1}"
+    )]
+    Unreadable(ShownUrl, &'static str),
     #[error("the answer of {0} is about another token")]
     OtherToken(ShownUrl),
     #[error("the client assertion cannot be signed")]
@@ -193,7 +194,7 @@ impl Client {
             FetchError::TooLarge(url) => AskError::TooLarge(url),
             error => AskError::Http(error),
         })?;
-        read(body).ok_or_else(|| AskError::Unreadable(url.into()))
+        read(&body).ok_or_else(|| AskError::Unreadable(url.into(), document::form(&body)))
     }
 
     /// Returns the error for a response about another token.
@@ -282,9 +283,7 @@ impl Client {
     async fn discover(&self) -> Result<Endpoint, AskError> {
         let found = discovery::metadata(&self.fetcher, &self.issuer, &self.access).await;
         let (at, body) = found.map_err(AskError::discovery)?;
-        let metadata: Metadata = document::text(&body)
-            .and_then(|text| json::object_as(text).ok())
-            .ok_or_else(|| AskError::Discovery(FetchError::NoMetadata(at.url().into())))?;
+        let metadata: Metadata = discovery::parse(&body, at.url()).map_err(AskError::discovery)?;
         if metadata.issuer != *self.issuer {
             let error = FetchError::wrong_issuer(&self.issuer, &metadata.issuer);
             return Err(AskError::Discovery(error));

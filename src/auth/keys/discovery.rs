@@ -1,7 +1,7 @@
 //! Finds the URL of an issuer's key set in its metadata (OpenID Connect Discovery §4, RFC 8414).
 
 use reqwest::{StatusCode, Url};
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::auth::{
     error::UrlFault,
@@ -66,14 +66,25 @@ pub(in crate::auth) fn is_not_found(error: &FetchError) -> bool {
 
 /// Returns the URL of the keys from the metadata of `issuer`, which were fetched from `url`.
 pub(in crate::auth) fn read(body: &[u8], url: &Url, issuer: &str) -> Result<FetchUrl, FetchError> {
-    let metadata: Metadata = document::text(body)
-        .and_then(|text| json::object_as(text).ok())
-        .ok_or_else(|| FetchError::NoMetadata(url.into()))?;
+    let metadata: Metadata = parse(body, url)?;
     // Compared exactly: issuers that differ only by a slash are different issuers (RFC 8414 §3.3).
     if metadata.issuer != issuer {
         return Err(FetchError::wrong_issuer(issuer, &metadata.issuer));
     }
     published(&metadata.jwks_uri, url)
+}
+
+/// Parses the metadata that were fetched from `url`.
+pub(in crate::auth) fn parse<T: DeserializeOwned>(body: &[u8], url: &Url) -> Result<T, FetchError> {
+    document::text(body)
+        .and_then(|text| json::object_as(text).ok())
+        .ok_or_else(|| {
+            let form = match document::form(body) {
+                "a JSON object" => "a JSON object without a string that it must have",
+                other => other,
+            };
+            FetchError::NoMetadata(url.into(), form)
+        })
 }
 
 /// Returns the URL of an issuer's metadata: the name without a trailing slash, and the well-known

@@ -1,5 +1,7 @@
 //! The text of a document that was fetched or read from a file.
 
+use crate::auth::token::json;
+
 /// Returns the document as text, without a leading byte order mark. `None` if the document is not
 /// UTF-8.
 ///
@@ -8,4 +10,53 @@
 pub(in crate::auth) fn text(document: &[u8]) -> Option<&str> {
     let text = std::str::from_utf8(document).ok()?;
     Some(text.strip_prefix('\u{feff}').unwrap_or(text))
+}
+
+/// Says what a document is that was expected to be another one, for an error message.
+pub(in crate::auth) fn form(document: &[u8]) -> &'static str {
+    let Some(text) = text(document) else {
+        return "not UTF-8";
+    };
+    let text = text.trim();
+    if json::object(text).is_ok() {
+        return "a JSON object";
+    }
+    match text.bytes().next() {
+        None => "empty",
+        Some(b'<') => "HTML or XML",
+        Some(b'{') if !text.ends_with('}') => "a JSON object that is cut off",
+        Some(b'{') => "a JSON object with an error or with a member twice",
+        Some(b'[') => "a JSON array",
+        Some(_) => "not JSON",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_the_form_of_a_document() {
+        let rows: [(&[u8], &str); 9] = [
+            (b" \r\n", "empty"),
+            (b"\xff\xfe{\0}\0", "not UTF-8"),
+            (b"\xef\xbb\xbf<!DOCTYPE html>", "HTML or XML"),
+            (br#"{"keys":[{"kty""#, "a JSON object that is cut off"),
+            (
+                br#"{"keys":[],"keys":[]}"#,
+                "a JSON object with an error or with a member twice",
+            ),
+            (
+                b"{'keys': []}",
+                "a JSON object with an error or with a member twice",
+            ),
+            (b"[]", "a JSON array"),
+            (b"Not found", "not JSON"),
+            (b"{}", "a JSON object"),
+        ];
+        for (document, expected) in rows {
+            let shown = String::from_utf8_lossy(document);
+            assert_eq!(form(document), expected, "{shown}");
+        }
+    }
 }

@@ -224,8 +224,9 @@ pub(crate) enum FetchError {
     Coding(ShownUrl, ShownText),
     #[error("{0} answered with content-coding gzip, but the body is not gzip")]
     NotGzip(ShownUrl),
-    #[error("{0} answered with a document that is not issuer metadata")]
-    NoMetadata(ShownUrl),
+    /// The second field is the [form](crate::auth::keys::document::form) of the document.
+    #[error("{0} answered with a document that is not issuer metadata: it is {1}")]
+    NoMetadata(ShownUrl, &'static str),
     #[error(
         "the issuer's name is {found:?}, but {configured:?} is configured{}",
         if *differs_by_slash { "; the two differ in the slash at the end" } else { "" }
@@ -293,10 +294,10 @@ impl FetchError {
             Self::Redirect(_) => "redirect",
             Self::TooLarge(_) => "too_large",
             Self::Coding(..) | Self::NotGzip(_) => "content_coding",
-            Self::NoMetadata(_) => "no_metadata",
+            Self::NoMetadata(..) => "no_metadata",
             Self::WrongIssuer { .. } => "wrong_issuer",
             Self::JwksUri(..) | Self::Local { .. } => "bad_jwks_uri",
-            Self::NoKeys(_, NoKeys::NotAKeySet | NoKeys::NoMember | NoKeys::NotAKeyFile) => {
+            Self::NoKeys(_, NoKeys::NotAKeySet(_) | NoKeys::NoMember | NoKeys::NotAKeyFile) => {
                 "no_key_set"
             }
             Self::NoKeys(..) => "no_keys",
@@ -653,11 +654,11 @@ mod tests {
             FetchError::TooLarge(url()),
             FetchError::Coding(url(), ShownText::new("br")),
             FetchError::NotGzip(url()),
-            FetchError::NoMetadata(url()),
+            FetchError::NoMetadata(url(), "empty"),
             FetchError::wrong_issuer("a", "b"),
             FetchError::JwksUri(url(), UrlFault::NotAUrl),
             FetchError::local(&Url::parse("https://a.example/").unwrap(), "127.0.0.1"),
-            FetchError::NoKeys(url(), NoKeys::NotAKeySet),
+            FetchError::NoKeys(url(), NoKeys::NotAKeySet("empty")),
             FetchError::NoKeys(url(), none_usable),
             FetchError::File("a".to_owned(), ErrorKind::NotFound),
         ];

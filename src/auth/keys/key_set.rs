@@ -69,9 +69,9 @@ pub(crate) enum Miss {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NoKeys {
-    /// Not a JSON object with an array named `keys`.
-    #[error("not a JSON object with an array \"keys\"")]
-    NotAKeySet,
+    /// Not a JSON object with an array named `keys`. The field says what it is instead.
+    #[error("not a JSON object with an array \"keys\": it is {0}")]
+    NotAKeySet(&'static str),
     /// A JSON object without the member `keys`.
     #[error("a JSON object without a member \"keys\"")]
     NoMember,
@@ -302,15 +302,19 @@ impl<'a> Entries<'a> {
     const DEPTH: usize = 2;
 
     fn of(document: &'a [u8]) -> Result<Self, NoKeys> {
-        let document = document::text(document).ok_or(NoKeys::NotAKeySet)?;
-        let members = json::object(document).map_err(|_| NoKeys::NotAKeySet)?;
+        let fault = || NoKeys::NotAKeySet(document::form(document));
+        let text = document::text(document).ok_or_else(fault)?;
+        let members = json::object(text).map_err(|_| fault())?;
         let mut others = members.iter().filter(|(name, _)| name != "keys");
         if others.any(|(_, other)| json::check_below(1, other).is_err()) {
-            return Err(NoKeys::NotAKeySet);
+            return Err(NoKeys::NotAKeySet(
+                "a JSON object with an error in a member",
+            ));
         }
         let keys = members.iter().find(|(name, _)| name == "keys");
         let (_, keys) = keys.ok_or(NoKeys::NoMember)?;
-        let (read, skipped) = json::array(keys, MAX_ENTRIES).map_err(|_| NoKeys::NotAKeySet)?;
+        let (read, skipped) = json::array(keys, MAX_ENTRIES)
+            .map_err(|_| NoKeys::NotAKeySet("a JSON object whose \"keys\" is no array"))?;
         Ok(Self { read, skipped })
     }
 
@@ -473,10 +477,12 @@ mod tests {
     fn reports_what_a_document_lacks() {
         let said = |document: &[u8]| KeySet::parse(document, RSA, 1).unwrap_err().to_string();
         assert_eq!(said(b"{}"), "a JSON object without a member \"keys\"");
-        assert_eq!(said(b"[]"), "not a JSON object with an array \"keys\"");
+        let not_a_set = "not a JSON object with an array \"keys\": it is";
+        assert_eq!(said(b"[]"), format!("{not_a_set} a JSON array"));
+        assert_eq!(said(b"<html>"), format!("{not_a_set} HTML or XML"));
         assert_eq!(
             said(br#"{"keys":{}}"#),
-            "not a JSON object with an array \"keys\""
+            format!("{not_a_set} a JSON object whose \"keys\" is no array")
         );
         let named = said(br#"{"keys":[{"kid":"a","kty":"RSA","e":"AQAB"}]}"#);
         assert_eq!(named, "no usable key among 1; the first: a: `n` is missing");

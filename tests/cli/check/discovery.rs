@@ -26,10 +26,10 @@ async fn finds_each_broken_issuer() {
         ("another issuer", |i| i.wrong_issuer("https://other.example/"), "bad issuer: the issuer's name is \"https://other.example/\", but"),
         ("without the trailing slash", |i| i.wrong_issuer(i.url().trim_end_matches('/')), "differ in the slash at the end"),
         ("an error", |i| i.fail_discovery(Fault::Status(500)), "bad discovery: http://127.0.0.1"),
-        ("an HTML page", |i| i.fail_discovery(Fault::Html), "answered with a document that is not issuer metadata"),
+        ("an HTML page", |i| i.fail_discovery(Fault::Html), "answered with a document that is not issuer metadata: it is HTML or XML"),
         ("a redirect", |i| i.fail_jwks(Fault::Redirect("https://a.example/".to_owned())), "answered with a redirect, which is not followed"),
         ("an empty key set", |i| i.fail_jwks(Fault::EmptySet), "bad keys: 0 of 0 for RS256"),
-        ("not a key set", |i| i.fail_jwks(Fault::Html), "not a JSON object with an array \"keys\""),
+        ("not a key set", |i| i.fail_jwks(Fault::Html), "not a JSON object with an array \"keys\": it is HTML or XML"),
         ("too large", |i| i.fail_jwks(Fault::TooLarge), "bad key set: "),
         ("a weak key alone", |i| i.publish(json!({"keys": [weak()]})), "note key: weak: RSA 1024 bits RS256 (cannot be used: `n` has 1024 bits, not 2048 to 8192)"),
     ];

@@ -502,7 +502,7 @@ fn cause_of_fetch(facts: &Facts<'_>, error: &FetchError) -> Cause {
         FetchError::WrongIssuer { .. } => causes::NOT_ITS_NAME,
         FetchError::File(..) if facts.config.jwks_file.is_none() => causes::NO_FILE_FOR_FETCH,
         FetchError::NoKeys(..) | FetchError::File(..) | FetchError::JwksUri(..) => of_key_set,
-        FetchError::NoMetadata(_) => causes::NO_DISCOVERY,
+        FetchError::NoMetadata(..) => causes::NO_DISCOVERY,
         FetchError::Local { .. } => causes::LOCAL_KEY_SET,
         FetchError::Redirect(_) => causes::ISSUER_REDIRECTS,
         FetchError::Coding(..) | FetchError::NotGzip(_) | FetchError::TooLarge(_) => {
