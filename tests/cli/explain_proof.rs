@@ -26,6 +26,9 @@ async fn explains_each_broken_proof() {
         assert_eq!(told.code, Some(0), "{}", told.stdout);
         assert_eq!(told.json()["accepted"], true);
     }
+    let earlier = key.proof("GET", URL).token(&token).issued_at(-5).sign();
+    let told = explain(&token, &earlier, ["GET", URL]);
+    assert_eq!(told.code, Some(0), "{}", told.stdout);
 
     let rows: &[(&str, Change, &str, &str, Cause)] = &[
         ("another path", |p| p.claim("htu", "https://api.example.com/api/private"), "invalid_proof", "proof htu", causes::PROOF_FOR_OTHER_URL),

@@ -9,17 +9,18 @@ use proptest::{
     test_runner::{Config as Settings, TestRunner},
 };
 use tower::ServiceExt;
-use warp::http::{HeaderName, HeaderValue, Request, header::AUTHORIZATION};
+use warp::http::{HeaderName, HeaderValue, Method, Request, header::AUTHORIZATION};
 
 use crate::{
     algorithm::Algorithm,
-    auth::policy::scopes,
+    auth::{explain_proof::ProofOfRequest, policy::scopes},
     issuer::{Issuer, SigningKey},
     service::{
         api::{route::Access, routes::routes},
         cli::{
             auth,
             explain::{
+                build_auth,
                 explanation::{Explanation, Subject, Wanted},
                 pasted::Pasted,
                 proxy::Proxy,
@@ -424,4 +425,26 @@ fn k1_the_verdict_is_that_of_the_service_for_another_field() {
     });
     result.unwrap_or_else(|why| panic!("{why}"));
     assert!(accepted.get() > 30, "{}", accepted.get());
+}
+
+/// The verifier of `explain` is younger than any proof, and must not reject a proof for that.
+#[tokio::test]
+async fn accepts_a_proof_that_is_older_than_the_process() {
+    let world = World::with(None, &[("PUBLIC_URL", "https://api.example.com")]).await;
+    let key = SigningKey::generate(Algorithm::ES256);
+    let token = world.issuer.token().bound_to(&key).sign();
+    let keys = tempfile::NamedTempFile::new().unwrap();
+    let set = serde_json::json!({"keys": [world.issuer.key().public_jwk()]});
+    std::fs::write(keys.path(), set.to_string()).unwrap();
+    for file in [None, Some(keys.path())] {
+        let auth = build_auth(&world.config, file).await.unwrap();
+        let proof = key.proof("GET", "https://api.example.com/a").token(&token);
+        let presented = ProofOfRequest {
+            proof: proof.issued_at(-5).sign(),
+            method: Method::GET,
+            path: "/a".to_owned(),
+        };
+        let (trace, verdict) = auth.trace_with_proof(&token, &presented).await;
+        assert!(verdict.is_ok(), "{verdict:?}: {trace:#?}");
+    }
 }
