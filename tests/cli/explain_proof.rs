@@ -60,6 +60,35 @@ async fn explains_each_broken_proof() {
     assert_eq!((&alone["code"], &alone["cause"]), (&"token_bound".into(), &causes::DPOP_AS_BEARER.what.into()));
 }
 
+/// If DPoP is required, no text recommends the scheme Bearer.
+#[tokio::test(flavor = "multi_thread")]
+async fn names_the_required_scheme() {
+    let world = World::start()
+        .await
+        .set("PUBLIC_URL", "https://api.example.com")
+        .set("AUTH0_DPOP", "required");
+    for (input, cause, fix) in [
+        (
+            "Authorization:",
+            "no Authorization field",
+            "the word DPoP, a space",
+        ),
+        ("Authorization: DPoP", "after the word DPoP", "access_token"),
+        (
+            "GET / HTTP/1.1\nCookie: s=eyJhbGciOiJSUzI1NiJ9.e30.AA\n",
+            "no Authorization field",
+            "the word DPoP, a space",
+        ),
+    ] {
+        let json = world.run(&["explain", "--json"], input).json();
+        assert!(json["cause"].as_str().unwrap().contains(cause), "{json:#}");
+        assert!(json["fix"].as_str().unwrap().contains(fix), "{json:#}");
+        for text in ["cause", "fix", "steps"] {
+            assert!(!json[text].to_string().contains("Bearer"), "{json:#}");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn rejects_a_proof_for_an_unknown_request() {
     let world = World::start()

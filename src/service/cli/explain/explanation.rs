@@ -164,9 +164,11 @@ impl Subject<'_> {
             (Some(_), Some(value)) => value,
             _ => all.clone(),
         };
+        let schemes = auth.schemes();
+        let scheme = schemes.instead_of(schemes.used_in(&sent));
         let right = |token: &str| match &self.config.token_field {
             Some(_) => token.to_owned(),
-            None => format!("Bearer {token}"),
+            None => format!("{scheme} {token}"),
         };
         let is_about_fields = pasted.fault.is_some() || !pasted.further.is_empty();
         let token = pasted::repaired(&sent).filter(|_| is_malformed);
@@ -182,7 +184,7 @@ impl Subject<'_> {
                     refusal: repaired.refusal,
                     form: match &self.config.token_field {
                         Some(name) => format!("the field {name} is that token alone"),
-                        None => "the field is the word Bearer, a space and that token".to_owned(),
+                        None => format!("the field is the word {scheme}, a space and that token"),
                     },
                 })
             }
@@ -293,7 +295,9 @@ impl Subject<'_> {
         let mut trace = Trace::default();
         trace.add::<()>("credential", expected, found, Err(error));
         let facts = self.facts("", &trace, None);
-        let refusal = Refused::new(error, cause.into(), &facts);
+        let schemes = self.access.auth.schemes().as_str();
+        let advice = Advice::from(cause).with_schemes(schemes, schemes);
+        let refusal = Refused::new(error, advice, &facts);
         TracedVerdict {
             trace,
             claims: None,
@@ -331,8 +335,10 @@ impl Subject<'_> {
             let facts = self.facts(token, &trace, None);
             let is_malformed = error == AuthError::MalformedAuthorization;
             let of_padding = of_padding(&facts).filter(|_| is_malformed);
-            let is_bare = self.config.token_field.is_some();
-            let advice = of_padding.unwrap_or_else(|| diagnosis::of_form(field, is_bare, error));
+            let advice = of_padding.unwrap_or_else(|| match &self.config.token_field {
+                Some(_) => diagnosis::of_token_field(field, error),
+                None => diagnosis::of_authorization(field, auth.schemes(), error),
+            });
             let refusal = Some(Refused::new(error, advice, &facts));
             return TracedVerdict {
                 trace,

@@ -15,7 +15,7 @@ use warp::http::{HeaderName, HeaderValue, Method, Request, header::AUTHORIZATION
 
 use crate::{
     algorithm::Algorithm,
-    auth::{explain_proof::ProofOfRequest, policy::scopes},
+    auth::{dpop::DpopMode, explain_proof::ProofOfRequest, policy::scopes},
     issuer::{Issuer, SigningKey},
     service::{
         api::{route::Access, routes::routes},
@@ -573,4 +573,62 @@ async fn accepts_a_proof_that_is_older_than_the_process() {
         let (trace, verdict) = auth.trace_with_proof(&token, &presented).await;
         assert!(verdict.is_ok(), "{verdict:?}: {trace:#?}");
     }
+}
+
+/// Each text names the schemes that the service accepts, and the one that the client used.
+#[tokio::test]
+async fn names_the_schemes_that_dpop_allows() {
+    const URL: (&str, &str) = ("PUBLIC_URL", "https://api.example.com");
+    let required = World::with(None, &[URL, ("AUTH0_DPOP", "required")]).await;
+    let allowed = World::with(None, &[URL]).await;
+    let off = World::start(None).await;
+    let token = required.issuer.token().sign();
+    let (both, only) = ("the word Bearer or DPoP,", "the word DPoP,");
+    #[rustfmt::skip]
+    let rows = [
+        ("nothing", &required, "", "no Authorization field", only),
+        ("nothing, allowed", &allowed, "", "no Authorization field", both),
+        ("nothing, off", &off, "", "no Authorization field", "the word Bearer,"),
+        ("a scheme", &required, "Basic YTpi", "a scheme other than DPoP.", "the word DPoP and"),
+        ("a scheme, allowed", &allowed, "Basic YTpi", "a scheme other than Bearer or DPoP.", "the word Bearer or DPoP and"),
+        ("DPoP, off", &off, "DPoP <T>", "a scheme other than Bearer.", "the word Bearer and"),
+        ("no scheme", &required, "<T>", "without the word DPoP", "the word DPoP and"),
+        ("no token", &required, "DPoP", "after the word DPoP:", "access_token"),
+        ("no space", &required, "DPoP<T>", "between the word DPoP", only),
+        ("a colon", &required, "DPoP: <T>", "after the word DPoP.", only),
+        ("a colon, allowed", &allowed, "DPoP: <T>", "after the word DPoP.", only),
+        ("a colon, the other scheme", &allowed, "Bearer: <T>", "after the word Bearer.", "the word Bearer,"),
+        ("a colon, a scheme that is not enough", &required, "Bearer: <T>", "after the word Bearer.", only),
+        ("a tab", &required, "DPoP\t<T>", "a tab after the word DPoP", only),
+        ("twice", &required, "DPoP DPoP <T>", "The word DPoP is there twice", "Write DPoP once."),
+        ("quotes", &required, "DPoP \"<T>\"", "Quotes around the token", "Remove the quotes."),
+        ("a placeholder", &required, "DPoP ${TOKEN}", "a variable without a value", "$TOKEN"),
+    ];
+    for (case, world, value, what, fix) in rows {
+        let text = format!("Authorization: {}", value.replace("<T>", &token));
+        let explanation = world.explain(&text, None).await;
+        let advice = &explanation.refusal.as_ref().unwrap().advice;
+        assert!(advice.what.contains(what), "{case}: {advice:?}");
+        assert!(advice.fix.contains(fix), "{case}: {advice:?}");
+        let step = explanation.trace.step("credential").unwrap();
+        let expected = match world.config.dpop.mode {
+            DpopMode::Required => "the word DPoP, a space and one token",
+            DpopMode::Allowed => "the word Bearer or DPoP, a space and one token",
+            _ => "the word Bearer, a space and one token",
+        };
+        assert_eq!(step.expected, expected.into(), "{case}");
+        if let Some(repair) = &explanation.repair {
+            let is_dpop = advice.fix.contains("DPoP") && !advice.fix.contains("Bearer");
+            let is_bearer = repair.form.contains("the word Bearer,");
+            assert!(
+                is_dpop != is_bearer || value.contains('"'),
+                "{case}: {repair:?}"
+            );
+        }
+    }
+    // A valid token that is not bound does not become acceptable with the scheme Bearer.
+    let explanation = required.explain(&format!("Bearer {token}"), None).await;
+    assert_eq!(said(&explanation).code.as_deref(), Some("token_not_bound"));
+    let step = explanation.trace.step("scheme").unwrap();
+    assert_eq!(step.expected, "a token that is bound to a key".into());
 }
