@@ -64,6 +64,41 @@ pub(crate) enum StepValue {
     After(f64, f64),
 }
 
+/// The schemes with which a token can be accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Schemes {
+    Bearer,
+    BearerOrDpop,
+    /// Every issuer requires DPoP.
+    Dpop,
+}
+
+impl Schemes {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Bearer => "Bearer",
+            Self::BearerOrDpop => "Bearer or DPoP",
+            Self::Dpop => "DPoP",
+        }
+    }
+
+    /// Returns the supported scheme at the start of a header value, which may be malformed. Returns
+    /// `Bearer` if there is none.
+    pub(crate) fn used_in(self, field: &str) -> &'static str {
+        let start = field.get(.."dpop".len()).unwrap_or_default();
+        if self != Self::Bearer && start.eq_ignore_ascii_case("dpop") {
+            "DPoP"
+        } else {
+            "Bearer"
+        }
+    }
+
+    /// Returns the scheme to use instead of `used`, which is the same one if it is accepted.
+    pub(crate) fn instead_of(self, used: &'static str) -> &'static str {
+        if self == Self::Dpop { "DPoP" } else { used }
+    }
+}
+
 impl From<String> for StepValue {
     fn from(words: String) -> Self {
         Self::Words(words)
@@ -139,7 +174,15 @@ pub(super) fn last_steps(
     let (step, expected, found) = match error {
         None | Some(AuthError::InsufficientScope) => return scope_step(verified, error, trace),
         Some(AuthError::TokenBound) => ("scheme", "DPoP and a proof", "Bearer"),
-        Some(AuthError::TokenNotBound) => ("scheme", "Bearer, or a bound token", "no cnf.jkt"),
+        Some(AuthError::TokenNotBound) => {
+            let is_required = verified.is_some_and(|it| it.context.requires_key);
+            let expected = if is_required {
+                "a token that is bound to a key"
+            } else {
+                "Bearer, or a token that is bound to a key"
+            };
+            ("scheme", expected, "no cnf.jkt")
+        }
         Some(AuthError::InvalidProof) => ("proof", "one in the field DPoP", "none"),
         Some(AuthError::TokenRevoked) => ("revocation", "not on the list", "on the list"),
         Some(AuthError::StateUnavailable { .. }) => {
@@ -187,6 +230,15 @@ fn common_prefix(one: &str, other: &str) -> usize {
 }
 
 impl Auth {
+    /// Returns the schemes with which a token can be accepted.
+    pub(crate) fn schemes(&self) -> Schemes {
+        match &self.inner.proofs {
+            None => Schemes::Bearer,
+            Some(_) if self.inner.challenge.bearer => Schemes::BearerOrDpop,
+            Some(_) => Schemes::Dpop,
+        }
+    }
+
     /// Verifies a request with this value in `Authorization`, or in the header that is configured
     /// instead. Returns the steps and the verdict.
     ///
@@ -196,11 +248,9 @@ impl Auth {
         let (name, form, expected) = match &self.inner.field {
             None => {
                 let form = self.check_form(value);
-                (
-                    AUTHORIZATION,
-                    form,
-                    "the word Bearer, a space and one token",
-                )
+                let schemes = self.schemes().as_str();
+                let expected = format!("the word {schemes}, a space and one token");
+                (AUTHORIZATION, form, expected)
             }
             Some(name) => {
                 let form = bearer::check_credential(value, self.inner.max_token);
@@ -209,7 +259,7 @@ impl Auth {
                     Err(AuthError::TokenTooLarge) => Ok(()),
                     form => form,
                 };
-                (name.clone(), form, "one token, and no scheme")
+                (name.clone(), form, "one token, and no scheme".to_owned())
             }
         };
         if let Err(error) = form {

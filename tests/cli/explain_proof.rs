@@ -26,6 +26,9 @@ async fn explains_each_broken_proof() {
         assert_eq!(told.code, Some(0), "{}", told.stdout);
         assert_eq!(told.json()["accepted"], true);
     }
+    let earlier = key.proof("GET", URL).token(&token).issued_at(-5).sign();
+    let told = explain(&token, &earlier, ["GET", URL]);
+    assert_eq!(told.code, Some(0), "{}", told.stdout);
 
     let rows: &[(&str, Change, &str, &str, Cause)] = &[
         ("another path", |p| p.claim("htu", "https://api.example.com/api/private"), "invalid_proof", "proof htu", causes::PROOF_FOR_OTHER_URL),
@@ -55,6 +58,35 @@ async fn explains_each_broken_proof() {
 
     let alone = world.run(&["explain", "--json"], &token).json();
     assert_eq!((&alone["code"], &alone["cause"]), (&"token_bound".into(), &causes::DPOP_AS_BEARER.what.into()));
+}
+
+/// If DPoP is required, no text recommends the scheme Bearer.
+#[tokio::test(flavor = "multi_thread")]
+async fn names_the_required_scheme() {
+    let world = World::start()
+        .await
+        .set("PUBLIC_URL", "https://api.example.com")
+        .set("AUTH0_DPOP", "required");
+    for (input, cause, fix) in [
+        (
+            "Authorization:",
+            "no Authorization field",
+            "the word DPoP, a space",
+        ),
+        ("Authorization: DPoP", "after the word DPoP", "access_token"),
+        (
+            "GET / HTTP/1.1\nCookie: s=eyJhbGciOiJSUzI1NiJ9.e30.AA\n",
+            "no Authorization field",
+            "the word DPoP, a space",
+        ),
+    ] {
+        let json = world.run(&["explain", "--json"], input).json();
+        assert!(json["cause"].as_str().unwrap().contains(cause), "{json:#}");
+        assert!(json["fix"].as_str().unwrap().contains(fix), "{json:#}");
+        for text in ["cause", "fix", "steps"] {
+            assert!(!json[text].to_string().contains("Bearer"), "{json:#}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

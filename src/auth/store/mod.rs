@@ -76,6 +76,17 @@ impl Store {
         Self::of(Backend::Memory(Memory::new(bytes), Subscribers::default()))
     }
 
+    /// Creates a store in memory that also accepts proofs from before its creation. Only for an
+    /// `Auth` that answers no requests, because a service with this store would accept a proof
+    /// again after a restart.
+    #[cfg(feature = "service")]
+    pub(crate) fn unbegun() -> Self {
+        let store = Self::default();
+        // Only the first call has an effect, so the store stays older than every proof.
+        store.begin(SystemTime::UNIX_EPOCH);
+        store
+    }
+
     /// Creates a store in Redis or Valkey 6.2 or later, which replicas can share. The URL is
     /// `redis://[user][:password@]host[:port][/database]`, or `rediss://` for TLS.
     ///

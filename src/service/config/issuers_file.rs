@@ -4,7 +4,11 @@
 //! contain a secret, and only quotes a value if the option is not secret. To add an option, add a
 //! row to [`OPTIONS`] and a field to [`IssuerSettings`].
 
-use std::{collections::HashMap, fs, path::Path};
+use std::{
+    collections::HashMap,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use memchr::memchr_iter;
 use toml::{
@@ -22,7 +26,7 @@ use crate::{
         presets::{self, PRESETS},
         url,
         value::{self, is_placeholder},
-        variable::Variable,
+        variable::{Form, Variable},
         variables,
     },
 };
@@ -43,10 +47,10 @@ const OPTIONS: &[(&str, Set)] = &[
     ("audience_claim", |own, found| found.value(|v| own.audience_claim = Some(v), value::audience_claim, variables::AUTH0_AUDIENCE_CLAIM.variable.expects)),
     ("algorithms", |own, found| found.list(&mut own.algorithms, value::algorithm, variables::AUTH0_ALGORITHMS.variable.expects)),
     ("jwks_uri", |own, found| found.value(|v| own.jwks_uri = Some(v), url::key_set, variables::AUTH0_JWKS_URI.variable.expects)),
-    ("jwks_file", |own, found| found.value(|v| own.jwks_file = Some(v), value::file, variables::AUTH0_JWKS_FILE.variable.expects)),
+    ("jwks_file", |own, found| found.path(|v| own.jwks_file = Some(v), variables::AUTH0_JWKS_FILE.variable.expects)),
     ("signing_secret", |own, found| found.secret(|v| own.signing_secret = Some(v), value::secret, variables::AUTH0_SIGNING_SECRET.variable.expects)),
-    ("ca_file", |own, found| found.value(|v| own.ca_file = Some(v), value::file, "the path of certificates in PEM")),
-    ("fetch_token_file", |own, found| found.value(|v| own.fetch_token_file = Some(v), value::file, "the path of a file that holds a token")),
+    ("ca_file", |own, found| found.path(|v| own.ca_file = Some(v), "the path of certificates in PEM")),
+    ("fetch_token_file", |own, found| found.path(|v| own.fetch_token_file = Some(v), "the path of a file that holds a token")),
     ("leeway", |own, found| found.value(|v| own.leeway = Some(v), variables::AUTH0_LEEWAY.parse, variables::AUTH0_LEEWAY.variable.expects)),
     ("token_max_age", |own, found| found.value(|v| own.token_max_age = Some(v), variables::AUTH0_TOKEN_MAX_AGE.parse, variables::AUTH0_TOKEN_MAX_AGE.variable.expects)),
     ("token_profile", |own, found| found.value(|v| own.token_profile = Some(v), value::token_profile, variables::AUTH0_TOKEN_PROFILE.variable.expects)),
@@ -58,8 +62,8 @@ const OPTIONS: &[(&str, Set)] = &[
     ("introspection_uri", |own, found| found.value(|v| own.introspection_uri = Some(v), url::web_address, variables::AUTH0_INTROSPECTION_URI.variable.expects)),
     ("introspection_client_id", |own, found| found.value(|v| own.introspection_client_id = Some(v), value::text, variables::AUTH0_INTROSPECTION_CLIENT_ID.variable.expects)),
     ("introspection_client_secret", |own, found| found.secret(|v| own.introspection_client_secret = Some(v), value::client_secret, variables::AUTH0_INTROSPECTION_CLIENT_SECRET.variable.expects)),
-    ("introspection_client_secret_file", |own, found| found.value(|v| own.introspection_client_secret_file = Some(v), value::file, "the path of a file that holds the secret")),
-    ("introspection_key_file", |own, found| found.value(|v| own.introspection_key_file = Some(v), value::file, variables::AUTH0_INTROSPECTION_KEY_FILE.variable.expects)),
+    ("introspection_client_secret_file", |own, found| found.path(|v| own.introspection_client_secret_file = Some(v), "the path of a file that holds the secret")),
+    ("introspection_key_file", |own, found| found.path(|v| own.introspection_key_file = Some(v), variables::AUTH0_INTROSPECTION_KEY_FILE.variable.expects)),
     ("introspection_ttl", |own, found| found.value(|v| own.introspection_ttl = Some(v), value::duration, variables::AUTH0_INTROSPECTION_TTL.variable.expects)),
 ];
 
@@ -416,7 +420,12 @@ impl Found<'_> {
         parse: fn(&str) -> Parsed<T>,
         expects: &str,
     ) -> Result<(), Wrong> {
-        self.parsed(store, parse, expects, false)
+        self.parsed(store, parse, expects, Form::Strict, false)
+    }
+
+    /// Like [`value`](Self::value), for the path of a file.
+    fn path(&self, store: impl FnOnce(PathBuf), expects: &str) -> Result<(), Wrong> {
+        self.parsed(store, value::file, expects, Form::Path, false)
     }
 
     /// Like [`value`](Self::value), for a value that must never be displayed.
@@ -426,7 +435,7 @@ impl Found<'_> {
         parse: fn(&str) -> Parsed<T>,
         expects: &str,
     ) -> Result<(), Wrong> {
-        self.parsed(store, parse, expects, true)
+        self.parsed(store, parse, expects, Form::Strict, true)
     }
 
     fn parsed<T>(
@@ -434,10 +443,11 @@ impl Found<'_> {
         store: impl FnOnce(T),
         parse: fn(&str) -> Parsed<T>,
         expects: &str,
+        form: Form,
         is_secret: bool,
     ) -> Result<(), Wrong> {
         let text = Self::text(self.0, expects)?;
-        store(parse_text(text, parse, expects, is_secret)?);
+        store(parse_text(text, parse, expects, form, is_secret)?);
         Ok(())
     }
 
@@ -455,7 +465,13 @@ impl Found<'_> {
             return Err(Wrong(format!("empty; give {expects}, or remove it")));
         }
         for item in items {
-            let item = parse_text(Self::text(item.get_ref(), expects)?, parse, expects, false)?;
+            let item = parse_text(
+                Self::text(item.get_ref(), expects)?,
+                parse,
+                expects,
+                Form::Strict,
+                false,
+            )?;
             if !list.contains(&item) {
                 list.push(item);
             }
@@ -478,11 +494,12 @@ fn parse_text<T>(
     text: &str,
     parse: fn(&str) -> Parsed<T>,
     expects: &str,
+    form: Form,
     is_secret: bool,
 ) -> Result<T, Wrong> {
     let parsed = if is_placeholder(text) {
         Err(InvalidValue::new("is a placeholder"))
-    } else if let Some(invalid) = value::mangled(text, false).filter(|_| !is_secret) {
+    } else if let Some(invalid) = value::mangled(text, form).filter(|_| !is_secret) {
         Err(invalid)
     } else {
         parse(text)
@@ -593,7 +610,7 @@ audiences = ["urn:a", "urn:b"]
 audience_claim = "client_id"
 algorithms = ["ES256", "Ed25519"]
 jwks_uri = "https://machines.example.com/keys"
-ca_file = "/etc/ca.pem"
+ca_file = "/etc/ca #1.pem"
 fetch_token_file = "/run/token"
 leeway = "20s"
 token_max_age = "24h"
@@ -615,7 +632,7 @@ groups_at = "groups.all"
             own.jwks_uri.as_deref(),
             Some("https://machines.example.com/keys")
         );
-        assert_eq!(own.ca_file.as_deref(), Some(Path::new("/etc/ca.pem")));
+        assert_eq!(own.ca_file.as_deref(), Some(Path::new("/etc/ca #1.pem")));
         assert_eq!(
             own.fetch_token_file.as_deref(),
             Some(Path::new("/run/token"))

@@ -200,13 +200,11 @@ impl Reader {
         text: &str,
         parse: fn(&str) -> Parsed<T>,
     ) -> Option<T> {
-        // A realm is free text, in which a `#` may stand.
-        let is_free_text = variable.name == variables::AUTH0_REALM.name();
         let parsed = if is_quoted(text) {
             Err(still_quoted())
         } else if is_placeholder(text) {
             Err(InvalidValue::new("is a placeholder"))
-        } else if let Some(invalid) = mangled(text, is_free_text).filter(|_| !variable.is_secret) {
+        } else if let Some(invalid) = mangled(text, variable.form).filter(|_| !variable.is_secret) {
             Err(invalid)
         } else {
             parse(text)

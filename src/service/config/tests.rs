@@ -629,8 +629,26 @@ fn rejects_what_was_left_in_a_value() {
         assert_eq!(found.len(), 1, "{found:?}");
         assert!(found[0].ends_with(COMMENT), "{found:?}");
     }
-    let realm = config(&[("AUTH0_REALM", "shop # 1")]).realm;
-    assert_eq!(realm, "shop # 1");
+}
+
+/// Free text may begin or end with a quote, and the name of a file may contain ` #`.
+#[test]
+fn accepts_quotes_and_number_signs_where_they_belong() {
+    for realm in ["shop # 1", "Shop of the Joneses'", "'Tis the shop"] {
+        assert_eq!(config(&[("AUTH0_REALM", realm)]).realm, realm);
+    }
+    for path in ["/etc/keys #1.json", "/etc/#1/keys.json"] {
+        let file = config(&[("AUTH0_REVOCATION_FILE", path)]).revocation_file;
+        assert_eq!(file, Some(path.into()));
+    }
+    #[rustfmt::skip]
+    assert_refused(&[
+        ("a quote that a challenge cannot have", "AUTH0_REALM", "The \"Shop\"", "contains a character that is not allowed in a challenge"),
+        ("quotes around it all", "AUTH0_REALM", "\"shop\"", "is still in quotes; remove them"),
+        ("backticks around it all", "AUTH0_REALM", "`shop`", "begins or ends with a quote; remove the quotes"),
+        ("typographic quotes around it all", "AUTH0_REALM", "“shop”", "begins or ends with a quote; remove the quotes"),
+        ("a path with a quote at its end", "AUTH0_REVOCATION_FILE", "/etc/keys.json\"", "begins or ends with a quote; remove the quotes"),
+    ]);
 }
 
 #[test]

@@ -22,6 +22,7 @@ use crate::{
         fault::PEM,
         invalid::{InvalidValue, Parsed},
         types::{IntrospectionMode, Secret, StoreOutage, TokenProfile},
+        variable::Form,
     },
     service::observe::logging::LogFormat,
 };
@@ -61,9 +62,25 @@ pub(super) fn is_placeholder(text: &str) -> bool {
 /// Returns what a file or a program has left in a value: a quote, a comment, brackets, a variable or an
 /// invisible character. A service with such a value would start and then reject every token.
 ///
-/// `is_free_text` is set for values in which a `#` may follow a space.
-pub(super) fn mangled(text: &str, is_free_text: bool) -> Option<InvalidValue> {
+/// `form` tells which quotes and comments may be parts of a valid value.
+pub(super) fn mangled(text: &str, form: Form) -> Option<InvalidValue> {
     const QUOTES: [char; 10] = ['"', '\'', '`', '“', '”', '„', '‘', '’', '«', '»'];
+    const PAIRS: [(char, char); 8] = [
+        ('"', '"'),
+        ('\'', '\''),
+        ('`', '`'),
+        ('“', '”'),
+        ('„', '“'),
+        ('‘', '’'),
+        ('«', '»'),
+        ('»', '«'),
+    ];
+    let is_quoted = match form {
+        Form::FreeText => PAIRS
+            .iter()
+            .any(|(open, close)| text.starts_with(*open) && text.ends_with(*close)),
+        Form::Strict | Form::Path => text.starts_with(QUOTES) || text.ends_with(QUOTES),
+    };
     let is_list = text.starts_with("[\"") || text.starts_with("['");
     let is_named = |name: &str| {
         name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
@@ -83,14 +100,14 @@ pub(super) fn mangled(text: &str, is_free_text: bool) -> Option<InvalidValue> {
         let hint = "separate the items by commas, without brackets and quotes";
         return Some(InvalidValue::new("is a JSON list").hint(hint));
     }
-    if text.starts_with(QUOTES) || text.ends_with(QUOTES) {
+    if is_quoted {
         return Some(InvalidValue::new("begins or ends with a quote").hint("remove the quotes"));
     }
     if has_variable {
         let hint = "set the value itself, because no variable is replaced here";
         return Some(InvalidValue::new("has a variable in it").hint(hint));
     }
-    if text.contains(" #") && !is_free_text {
+    if text.contains(" #") && form == Form::Strict {
         let hint = "remove it: docker --env-file and systemd read it as a part of the value";
         return Some(InvalidValue::new("has a comment in it").hint(hint));
     }

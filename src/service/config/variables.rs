@@ -17,11 +17,21 @@ use crate::{
             types::{IntrospectionMode, Secret, StoreOutage, TokenProfile},
             url,
             value::{self, KIB, MIB},
-            variable::{Optional, Unread, Variable, WithDefault},
+            variable::{Form, Optional, Unread, Variable, WithDefault},
         },
         observe::logging::LogFormat,
     },
 };
+
+/// Returns the form of a row, which is strict by default.
+macro_rules! form {
+    () => {
+        Form::Strict
+    };
+    ($form:ident) => {
+        Form::$form
+    };
+}
 
 /// Creates a constant for each row, and [`VARIABLES`] with all of them.
 ///
@@ -36,6 +46,7 @@ macro_rules! variables {
             expects: $expects:literal,
             $(parse: $parse:expr,)?
             $(is_secret: $is_secret:literal,)?
+            $(form: $form:ident,)?
         }
     )*) => {
         $(
@@ -47,6 +58,7 @@ macro_rules! variables {
                     example: $example,
                     expects: $expects,
                     is_secret: false $(|| $is_secret)?,
+                    form: form!($($form)?),
                 },
                 $(parse: $parse,)?
             };
@@ -104,6 +116,7 @@ variables! {
         example: "/etc/warp-bearer/issuers.toml",
         expects: "the path of a TOML file, such as /etc/warp-bearer/issuers.toml",
         parse: value::file,
+        form: Path,
     }
 
     AUTH0_JWKS_URI: Optional<String> {
@@ -120,6 +133,7 @@ variables! {
         example: "/etc/warp-bearer/jwks.json",
         expects: "the path of a file of public keys, such as /etc/warp-bearer/jwks.json",
         parse: value::key_file,
+        form: Path,
     }
 
     AUTH0_SIGNING_SECRET: Optional<Secret> {
@@ -241,6 +255,7 @@ variables! {
         example: "messages",
         expects: "a short name in ASCII without quotes and backslashes, such as api",
         parse: value::realm,
+        form: FreeText,
     }
 
     AUTH0_REQUIRED_SCOPE: Optional<Policy> {
@@ -306,6 +321,7 @@ variables! {
         example: "/etc/warp-bearer/introspection.key",
         expects: "the path of a private key as PEM",
         parse: value::file,
+        form: Path,
     }
 
     AUTH0_INTROSPECTION_TTL: WithDefault<Duration> {
@@ -322,6 +338,7 @@ variables! {
         example: "/etc/warp-bearer/revoked.jsonl",
         expects: "the path of a file of revocations",
         parse: value::file,
+        form: Path,
     }
 
     AUTH0_LOGOUT_CLIENT_ID: Optional<String> {
@@ -451,6 +468,7 @@ variables! {
         example: "/etc/warp-bearer/tls.crt",
         expects: "the path of a certificate as PEM",
         parse: value::file,
+        form: Path,
     }
 
     TLS_KEY_FILE: Optional<PathBuf> {
@@ -459,6 +477,7 @@ variables! {
         example: "/etc/warp-bearer/tls.key",
         expects: "the path of a private key as PEM",
         parse: value::file,
+        form: Path,
     }
 
     TLS_CLIENT_CERT: WithDefault<bool> {
@@ -475,6 +494,7 @@ variables! {
         example: "/etc/warp-bearer/clients.crt",
         expects: "the path of certificates as PEM",
         parse: value::file,
+        form: Path,
     }
 
     CLIENT_CERT_FIELD: Optional<CertificateSource> {

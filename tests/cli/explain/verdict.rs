@@ -104,6 +104,44 @@ async fn explains_a_field_as_sent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn explains_a_whole_request_as_sent() {
+    let world = World::start().await;
+    let good = world.issuer.token().sign();
+    let late = world.issuer.token().expired().sign();
+    #[rustfmt::skip]
+    let rows = [
+        ("quotes", format!("GET / HTTP/1.1\r\nHost: a\r\nAuthorization: \"Bearer {good}\"\r\n\r\n"), "missing_token", causes::QUOTED_FIELD, None),
+        ("a tab before a colon", format!("GET / HTTP/1.1\r\nHost: a\r\nAuthorization\t: Bearer {good}\r\n\r\n"), "malformed_authorization", causes::SPACE_BEFORE_COLON, None),
+        ("a space before a name", format!("> GET / HTTP/1.1\n> Host: a\n>  Authorization: Bearer {good}\n>\n"), "malformed_authorization", causes::SPACE_BEFORE_NAME, None),
+        ("a cookie", format!("GET / HTTP/1.1\r\nHost: a\r\nCookie: session={good}\r\n\r\n"), "missing_token", causes::NO_FIELD, None),
+        ("another field", format!("GET / HTTP/1.1\nHost: a\nX-Authorization: Bearer {late}\n"), "missing_token", causes::NO_FIELD, Some("token_expired")),
+    ];
+    for (case, text, code, cause, of_token) in rows {
+        let json = refuses(&world, case, &text, code, cause);
+        assert_eq!(json["repair"]["code"], json!(of_token), "{case}: {json:#}");
+        let is_valid = of_token.is_none();
+        assert_eq!(json["repair"]["accepted"], is_valid, "{case}: {json:#}");
+    }
+    let request = format!("GET / HTTP/1.1\r\nHost: a\r\nX-Token: {good}\r\n\r\n");
+    let (_, json) = explained(&world, "a token elsewhere", &["-"], &request);
+    assert_eq!(json["status"], 401, "{json:#}");
+    let notes = json["notes"].to_string();
+    assert!(notes.contains("in the field X-Token, on line 3"), "{notes}");
+    // The field is the one that the service reads.
+    let reads_it = World::of(world.issuer.clone()).set("AUTH0_TOKEN_FIELD", "X-Token");
+    let (told, _) = explained(&reads_it, "the configured field", &["-"], &request);
+    assert_eq!(told.code, Some(0), "{}", told.stdout);
+    let cookie = request.replace("X-Token: ", "Cookie: s=");
+    refuses(
+        &reads_it,
+        "not the configured field",
+        &cookie,
+        "missing_token",
+        causes::NO_TOKEN_FIELD,
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn verdict_includes_the_scope_required_everywhere() {
     let world = World::start().await.set("AUTH0_REQUIRED_SCOPE", "use:it");
     let token = || world.issuer.token();

@@ -76,7 +76,11 @@ pub const FOREIGN_CHARACTER: Cause = cause(
 );
 pub const SPACE_BEFORE_COLON: Cause = cause(
     "There is a space between the name of the field and its colon, which HTTP forbids (RFC 9112 section 5.1). Servers answer 400 without reading the field.",
-    "Write the colon directly after Authorization.",
+    "Write the colon directly after the name.",
+);
+pub const SPACE_BEFORE_NAME: Cause = cause(
+    "There is a space or a quote before the name of a field, which HTTP forbids (RFC 9112 section 5). Servers answer 400 without reading the field.",
+    "Begin the line with the name of the field, without quotes.",
 );
 pub const WRAPPED: Cause = cause(
     "The token is inside other text, which is sent with it: a whole JSON answer, or the text that a program prints for a value, such as Optional(..), Some(..) or b'..'.",

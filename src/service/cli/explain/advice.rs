@@ -45,6 +45,14 @@ impl Advice {
         self
     }
 
+    /// Replaces `Bearer` with these schemes, in the cause and in the fix.
+    #[must_use]
+    pub(in crate::service) fn with_schemes(mut self, of_cause: &str, of_fix: &str) -> Self {
+        self.what = self.what.replace("Bearer", of_cause).into();
+        self.fix = self.fix.replace("Bearer", of_fix).into();
+        self
+    }
+
     /// Replaces the fix with one for the current configuration.
     #[must_use]
     pub(in crate::service) fn fixed_by(mut self, sentence: String) -> Self {

@@ -12,7 +12,7 @@ use crate::{
     algorithm::Algorithm,
     auth::{
         AudienceClaim, AuthError,
-        explain::{Step, StepValue},
+        explain::{Schemes, Step, StepValue},
         keys::{
             fetch::{FetchError, Layer},
             key_set::Key,
@@ -23,7 +23,7 @@ use crate::{
         cli::explain::{
             advice::Advice,
             facts::Facts,
-            pasted,
+            pasted::{self, after},
             vendor::patterns::{in_its_words, of_policy, of_resource, of_token},
         },
         cli::fetch_advice::{Wanted, fetch_advice},
@@ -72,25 +72,37 @@ pub(in crate::service) fn advice(facts: &Facts<'_>, error: AuthError) -> Advice 
         AuthError::MissingToken if facts.failed("scheme") => causes::DPOP_BOUND,
         AuthError::MissingToken
         | AuthError::MalformedAuthorization
-        | AuthError::MultipleCredentials => of_field("", error),
+        | AuthError::MultipleCredentials => of_field("", BEARER, error),
     };
     in_its_words(facts, cause).into()
 }
 
-const BEARER: usize = "Bearer".len();
+const BEARER: &str = "Bearer";
 
-/// Returns the advice about the syntax of the header with the token. `is_bare` is true if this is
-/// not `Authorization`.
-pub(in crate::service) fn of_form(field: &str, is_bare: bool, error: AuthError) -> Advice {
-    let cause = if is_bare {
-        of_bare_field(field, error)
-    } else {
-        of_field(field, error)
-    };
-    let token = match field.get(..BEARER) {
-        Some(start) if !is_bare && start.eq_ignore_ascii_case("bearer") => &field[BEARER..],
-        _ => field,
-    };
+/// Returns the advice about the syntax of `Authorization`.
+pub(in crate::service) fn of_authorization(
+    field: &str,
+    schemes: Schemes,
+    error: AuthError,
+) -> Advice {
+    let used = schemes.used_in(field);
+    let cause = of_field(field, used, error);
+    let token = after(field, used).unwrap_or(field);
+    let advice = of_form(cause, token, error);
+    // Without a supported scheme, any scheme would do.
+    if error == AuthError::MissingToken && cause != causes::NO_SPACE {
+        return advice.with_schemes(schemes.as_str(), schemes.as_str());
+    }
+    advice.with_schemes(used, schemes.instead_of(used))
+}
+
+/// Returns the advice about the syntax of another header with the token.
+pub(in crate::service) fn of_token_field(value: &str, error: AuthError) -> Advice {
+    of_form(of_bare_field(value, error), value, error)
+}
+
+/// Adds details to the cause of an error in the syntax.
+fn of_form(cause: Cause, token: &str, error: AuthError) -> Advice {
     if error == AuthError::MultipleCredentials && pasted::has_no_token(token) {
         return causes::NO_TOKEN_TEXT.into();
     }
@@ -121,37 +133,35 @@ fn foreign_character(token: &str) -> Option<String> {
     Some(format!("The first one is {name}, at position {position}."))
 }
 
-/// Returns the cause of an error in the syntax of `Authorization`.
-fn of_field(field: &str, error: AuthError) -> Cause {
+/// Returns the cause of an error in the syntax of `Authorization`. `used` is the scheme at its
+/// start, if it has a supported one.
+fn of_field(field: &str, used: &str, error: AuthError) -> Cause {
     if error == AuthError::MultipleCredentials {
         return causes::TWO_CREDENTIALS;
     }
     if error == AuthError::MissingToken {
         let scheme = field.split(' ').next().unwrap_or_default();
         let is_token = pasted::repaired(scheme) == Some(scheme);
-        let starts = field.get(..BEARER).unwrap_or_default();
         return match field {
             "" => causes::NO_FIELD,
             _ if pasted::is_placeholder(field) => causes::UNFILLED_FIELD,
             _ if field.split(' ').all(pasted::is_placeholder) => causes::UNFILLED_FIELD,
             _ if is_token => causes::NO_SCHEME,
             _ if field.starts_with(['"', '\'', '`']) => causes::QUOTED_FIELD,
-            _ if starts.eq_ignore_ascii_case("bearer") => causes::NO_SPACE,
+            _ if after(field, used).is_some() => causes::NO_SPACE,
             _ => causes::OTHER_SCHEME,
         };
     }
-    let rest = field.get(BEARER..).unwrap_or_default();
+    let rest = field.get(used.len()..).unwrap_or_default();
     let token = rest.trim();
-    let repeats = token
-        .get(..BEARER)
-        .is_some_and(|word| word.eq_ignore_ascii_case("bearer"));
+    let repeated = after(token, used);
     if token.is_empty() {
         causes::NOTHING_SENT
     } else if pasted::is_placeholder(token) || token.trim_matches(['"', '\'', '`']).is_empty() {
         causes::UNFILLED
-    } else if repeats && pasted::has_no_token(&token[BEARER..]) {
+    } else if repeated.is_some_and(pasted::has_no_token) {
         causes::NO_TOKEN_TEXT
-    } else if repeats {
+    } else if repeated.is_some() {
         causes::SCHEME_TWICE
     } else if !rest.starts_with([' ', '\t']) {
         causes::COLON
@@ -181,13 +191,12 @@ fn is_wrapped(text: &str) -> bool {
 
 /// Returns the cause of an error in the syntax of a header with a bare token.
 fn of_bare_field(value: &str, error: AuthError) -> Cause {
-    let begins = value.get(..BEARER).unwrap_or_default();
-    let has_scheme = begins.eq_ignore_ascii_case("bearer");
+    let has_scheme = after(value, BEARER).is_some();
     if value.is_empty() || has_scheme && error == AuthError::MalformedAuthorization {
         return causes::NOT_BARE;
     }
     // The remaining checks are the same as for a token after the scheme.
-    of_field(&format!("Bearer {value}"), error)
+    of_field(&format!("Bearer {value}"), BEARER, error)
 }
 
 fn not_a_jwt(facts: &Facts<'_>) -> Cause {
@@ -663,7 +672,7 @@ mod tests {
             ("Bearer <T>, Bearer <T>", MultipleCredentials, causes::TWO_CREDENTIALS),
         ];
         for (field, error, expected) in rows {
-            let cause = of_field(&field.replace("<T>", T), error);
+            let cause = of_field(&field.replace("<T>", T), BEARER, error);
             assert_eq!(cause, expected, "{field}");
         }
     }

@@ -26,7 +26,7 @@ use crate::{
                 advice::Advice,
                 diagnosis,
                 facts::Facts,
-                pasted::{self, Pasted},
+                pasted::{self, Pasted, RequestFault},
                 proxy::Proxy,
                 vendor::patterns::{of_padding, of_policy},
             },
@@ -139,25 +139,16 @@ impl Subject<'_> {
         let claims = unverified_claims(token).unwrap_or_default();
         auth.settled(claims["iss"].as_str().unwrap_or_default())
             .await;
-        let mut judged = match (&self.config.token_field, &pasted.bare) {
-            (Some(name), None) => self.not_read(name),
+        let mut judged = match (&self.config.token_field, &pasted.bare, pasted.fault) {
+            (_, _, Some(fault)) => self.reject_unread(fault),
+            (Some(name), None, _) => self.not_read(name),
             _ if !pasted.further.is_empty() => {
                 let found = format!("{} fields", pasted.further.len() + 1);
                 let error = AuthError::MultipleCredentials;
                 self.refuse("one field", found, error, causes::TWO_CREDENTIALS)
             }
-            (None, _) if pasted.has_space_before_colon => {
-                let error = AuthError::MalformedAuthorization;
-                let found = "a space before the colon".to_owned();
-                self.refuse(
-                    "Authorization and a colon",
-                    found,
-                    error,
-                    causes::SPACE_BEFORE_COLON,
-                )
-            }
-            (None, _) => self.judge(&pasted.field, &skew).await,
-            (Some(_), Some(value)) => self.judge(value, &skew).await,
+            (None, ..) => self.judge(&pasted.field, &skew).await,
+            (Some(_), Some(value), _) => self.judge(value, &skew).await,
         };
         let proxy = self.proxy.as_ref().map(|proxy| {
             self.ask(proxy, &mut judged);
@@ -173,11 +164,13 @@ impl Subject<'_> {
             (Some(_), Some(value)) => value,
             _ => all.clone(),
         };
+        let schemes = auth.schemes();
+        let scheme = schemes.instead_of(schemes.used_in(&sent));
         let right = |token: &str| match &self.config.token_field {
             Some(_) => token.to_owned(),
-            None => format!("Bearer {token}"),
+            None => format!("{scheme} {token}"),
         };
-        let is_about_fields = pasted.has_space_before_colon || !pasted.further.is_empty();
+        let is_about_fields = pasted.fault.is_some() || !pasted.further.is_empty();
         let token = pasted::repaired(&sent).filter(|_| is_malformed);
         let repair = match token
             .map(right)
@@ -191,7 +184,7 @@ impl Subject<'_> {
                     refusal: repaired.refusal,
                     form: match &self.config.token_field {
                         Some(name) => format!("the field {name} is that token alone"),
-                        None => "the field is the word Bearer, a space and that token".to_owned(),
+                        None => format!("the field is the word {scheme}, a space and that token"),
                     },
                 })
             }
@@ -259,6 +252,38 @@ impl Subject<'_> {
         )
     }
 
+    /// Returns the refusal of a request that the service rejects without reading its token.
+    fn reject_unread(&self, fault: RequestFault) -> TracedVerdict {
+        let malformed = AuthError::MalformedAuthorization;
+        let (expected, found, error, cause) = match (fault, &self.config.token_field) {
+            (RequestFault::SpaceBeforeColon, _) => (
+                "a name and a colon".to_owned(),
+                "a space before the colon",
+                malformed,
+                causes::SPACE_BEFORE_COLON,
+            ),
+            (RequestFault::BeforeName, _) => (
+                "lines that begin with a name".to_owned(),
+                "a space or a quote before a name",
+                malformed,
+                causes::SPACE_BEFORE_NAME,
+            ),
+            (RequestFault::NoField, None) => (
+                "one field Authorization".to_owned(),
+                "none",
+                AuthError::MissingToken,
+                causes::NO_FIELD,
+            ),
+            (RequestFault::NoField, Some(name)) => (
+                format!("one field {name}"),
+                "none",
+                AuthError::MissingToken,
+                causes::NO_TOKEN_FIELD,
+            ),
+        };
+        self.refuse(&expected, found.to_owned(), error, cause)
+    }
+
     /// Returns a refusal because of the headers of a request, whatever token they contain.
     fn refuse(
         &self,
@@ -270,7 +295,9 @@ impl Subject<'_> {
         let mut trace = Trace::default();
         trace.add::<()>("credential", expected, found, Err(error));
         let facts = self.facts("", &trace, None);
-        let refusal = Refused::new(error, cause.into(), &facts);
+        let schemes = self.access.auth.schemes().as_str();
+        let advice = Advice::from(cause).with_schemes(schemes, schemes);
+        let refusal = Refused::new(error, advice, &facts);
         TracedVerdict {
             trace,
             claims: None,
@@ -308,8 +335,10 @@ impl Subject<'_> {
             let facts = self.facts(token, &trace, None);
             let is_malformed = error == AuthError::MalformedAuthorization;
             let of_padding = of_padding(&facts).filter(|_| is_malformed);
-            let is_bare = self.config.token_field.is_some();
-            let advice = of_padding.unwrap_or_else(|| diagnosis::of_form(field, is_bare, error));
+            let advice = of_padding.unwrap_or_else(|| match &self.config.token_field {
+                Some(_) => diagnosis::of_token_field(field, error),
+                None => diagnosis::of_authorization(field, auth.schemes(), error),
+            });
             let refusal = Some(Refused::new(error, advice, &facts));
             return TracedVerdict {
                 trace,

@@ -27,6 +27,7 @@ use crate::{
         Auth, SetupError,
         explain_proof::ProofOfRequest,
         policy::{Policy, permissions, scopes},
+        store::Store,
     },
     service::{
         api::route::Access,
@@ -233,9 +234,11 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
     Err(Failure::Reported)
 }
 
-/// Builds the verifier of the service, with the revocations that replicas share.
+/// Builds the verifier of the service, with the revocations that replicas share. Its own store
+/// accepts older proofs, because the service may have started before them.
 async fn build_auth(config: &Config, jwks: Option<&Path>) -> Result<Auth, Failure> {
-    let mut builder = auth::builder(config).token_cache(0);
+    let builder = auth::builder(config).token_cache(0);
+    let mut builder = builder.state_store(Store::unbegun());
     if let Some(path) = jwks {
         let failed = |why: &dyn std::fmt::Display| {
             Failure::Input(format!("--jwks: {}: {why}", path.display()))

@@ -2,24 +2,27 @@
 
 use std::collections::BTreeMap;
 
-use hyper::body::Bytes;
+use hyper::{body::Bytes, server::conn::http1};
+use hyper_util::{rt::TokioIo, service::TowerToHyperService};
 use proptest::{
     prelude::*,
     sample::select,
     test_runner::{Config as Settings, TestRunner},
 };
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tower::ServiceExt;
-use warp::http::{HeaderName, HeaderValue, Request, header::AUTHORIZATION};
+use warp::http::{HeaderName, HeaderValue, Method, Request, header::AUTHORIZATION};
 
 use crate::{
     algorithm::Algorithm,
-    auth::policy::scopes,
+    auth::{dpop::DpopMode, explain_proof::ProofOfRequest, policy::scopes},
     issuer::{Issuer, SigningKey},
     service::{
         api::{route::Access, routes::routes},
         cli::{
             auth,
             explain::{
+                build_auth,
                 explanation::{Explanation, Subject, Wanted},
                 pasted::Pasted,
                 proxy::Proxy,
@@ -112,6 +115,30 @@ impl World {
             identity: identity
                 .map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()))
                 .collect(),
+        }
+    }
+
+    /// Sends the bytes of a whole request to the real routes, through the server's parser. The
+    /// request must have `Connection: close`.
+    async fn answer_to_bytes(&self, bytes: &[u8]) -> Answer {
+        let (mut client, server) = tokio::io::duplex(bytes.len() + 64 * 1024);
+        let service = TowerToHyperService::new(warp::service(routes(&self.access, || false)));
+        let connection = http1::Builder::new().serve_connection(TokioIo::new(server), service);
+        let mut answer = Vec::new();
+        let exchange = async {
+            client.write_all(bytes).await.unwrap();
+            client.read_to_end(&mut answer).await.unwrap();
+        };
+        // The parser's own refusal is also an error of the connection.
+        let _ = tokio::join!(connection, exchange);
+        let answer = String::from_utf8(answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let status = head["HTTP/1.1 ".len()..][..3].parse().unwrap();
+        let body: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
+        Answer {
+            status,
+            code: body["code"].as_str().map(str::to_owned),
+            identity: BTreeMap::new(),
         }
     }
 
@@ -424,4 +451,184 @@ fn k1_the_verdict_is_that_of_the_service_for_another_field() {
     });
     result.unwrap_or_else(|why| panic!("{why}"));
     assert!(accepted.get() > 30, "{}", accepted.get());
+}
+
+/// Generates the lines of a whole request, each of them valid or not.
+fn request_lines(tokens: Vec<String>, name: &'static str) -> impl Strategy<Value = Vec<String>> {
+    let right = |right: &'static str, wrong: Vec<&'static str>| prop_oneof![12 => Just(right), 1 => select(wrong)];
+    let others = vec![
+        "Authorization",
+        "authorization",
+        "X-Authorization",
+        "Proxy-Authorization",
+        "'Authorization",
+        "\"Authorization",
+        "Cookie",
+        "X-Token",
+    ];
+    let field = (
+        right("", vec![" ", "\t"]),
+        prop_oneof![5 => Just(name), 2 => select(others)],
+        right("", vec![" ", "\t", " \t"]),
+        right(" ", vec!["", "  ", "\t"]),
+        right("", vec!["\"", "'", "`", "["]),
+        values(tokens),
+    );
+    let field = field.prop_map(|(indent, name, blank, separator, quote, value)| {
+        let end = if quote == "[" { "]" } else { quote };
+        format!("{indent}{name}{blank}:{separator}{quote}{value}{end}")
+    });
+    let field = field.boxed();
+    let noise = select(vec![
+        "Accept: */*",
+        "User-Agent: curl/8.10.1",
+        "Access-Control-Request-Headers: authorization, content-type",
+        "Cookie: theme=dark",
+        "Accept : */*",
+        " Accept: */*",
+        "Referer: https://app.example.com/?access_token=eyJhbGciOiJSUzI1NiJ9.e30.AA",
+        "X-Original-Request: GET / HTTP/1.1",
+    ]);
+    let noise = prop_oneof![3 => Just(String::new()), 2 => noise.prop_map(str::to_owned)];
+    let second = prop_oneof![9 => Just(String::new()), 1 => field.clone()];
+    (noise.clone(), field, second, noise).prop_map(|(first, field, second, last)| {
+        let lines = [first, field, second, last].into_iter();
+        lines.filter(|line| !line.is_empty()).collect()
+    })
+}
+
+/// Whole requests, as they were sent and as people paste them.
+fn k1_whole_requests(name: Option<&'static str>) {
+    let runtime = runtime();
+    let more = name.map(|name| ("AUTH0_TOKEN_FIELD", name));
+    let world = runtime.block_on(World::with(None, more.as_slice()));
+    let counts = std::cell::RefCell::new(BTreeMap::<String, usize>::new());
+    let mut runner = TestRunner::new(settings());
+    let lines = request_lines(tokens(&world.issuer), name.unwrap_or("Authorization"));
+    let strategy = (
+        lines,
+        select(vec!["", "> ", "    "]),
+        any::<bool>(),
+        0..4_u8,
+    );
+    let result = runner.run(&strategy, |(mut lines, prefix, is_crlf, scheme)| {
+        // Another field usually has the token without a scheme.
+        if let Some(name) = name.filter(|_| scheme > 0) {
+            for line in &mut lines {
+                *line = line.replace(&format!("{name}: Bearer "), &format!("{name}: "));
+            }
+        }
+        let first = ["GET /api/private HTTP/1.1", "Host: localhost"].map(str::to_owned);
+        let lines = [&first[..], &lines[..], &["Connection: close".to_owned()]].concat();
+        let sent = lines.join("\r\n") + "\r\n\r\n";
+        let end = if is_crlf { "\r\n" } else { "\n" };
+        let pasted = lines.iter().map(|line| format!("{prefix}{line}{end}"));
+        let pasted = pasted.collect::<String>() + prefix + end;
+        runtime.block_on(async {
+            let expected = world.answer_to_bytes(sent.as_bytes()).await;
+            let said = said(&world.explain(&pasted, None).await);
+            prop_assert_eq!(said.status, expected.status, "{:?}", pasted);
+            // A refusal of the parser has no code.
+            if expected.status != 200 && expected.code.is_some() {
+                prop_assert_eq!(&said.code, &expected.code, "{:?}", pasted);
+            }
+            let seen = said.code.unwrap_or_else(|| "accepted".to_owned());
+            *counts.borrow_mut().entry(seen).or_default() += 1;
+            Ok(())
+        })
+    });
+    result.unwrap_or_else(|why| panic!("{name:?}: {why}"));
+    let counts = counts.into_inner();
+    assert!(counts["accepted"] > 60, "{counts:?}");
+    assert!(counts.len() > 7, "{counts:?}");
+}
+
+#[test]
+fn k1_verdict_equals_the_services_for_whole_requests() {
+    k1_whole_requests(None);
+}
+
+#[test]
+fn k1_verdict_equals_the_services_for_whole_requests_with_another_field() {
+    k1_whole_requests(Some("X-Token"));
+}
+
+/// The verifier of `explain` is younger than any proof, and must not reject a proof for that.
+#[tokio::test]
+async fn accepts_a_proof_that_is_older_than_the_process() {
+    let world = World::with(None, &[("PUBLIC_URL", "https://api.example.com")]).await;
+    let key = SigningKey::generate(Algorithm::ES256);
+    let token = world.issuer.token().bound_to(&key).sign();
+    let keys = tempfile::NamedTempFile::new().unwrap();
+    let set = serde_json::json!({"keys": [world.issuer.key().public_jwk()]});
+    std::fs::write(keys.path(), set.to_string()).unwrap();
+    for file in [None, Some(keys.path())] {
+        let auth = build_auth(&world.config, file).await.unwrap();
+        let proof = key.proof("GET", "https://api.example.com/a").token(&token);
+        let presented = ProofOfRequest {
+            proof: proof.issued_at(-5).sign(),
+            method: Method::GET,
+            path: "/a".to_owned(),
+        };
+        let (trace, verdict) = auth.trace_with_proof(&token, &presented).await;
+        assert!(verdict.is_ok(), "{verdict:?}: {trace:#?}");
+    }
+}
+
+/// Each text names the schemes that the service accepts, and the one that the client used.
+#[tokio::test]
+async fn names_the_schemes_that_dpop_allows() {
+    const URL: (&str, &str) = ("PUBLIC_URL", "https://api.example.com");
+    let required = World::with(None, &[URL, ("AUTH0_DPOP", "required")]).await;
+    let allowed = World::with(None, &[URL]).await;
+    let off = World::start(None).await;
+    let token = required.issuer.token().sign();
+    let (both, only) = ("the word Bearer or DPoP,", "the word DPoP,");
+    #[rustfmt::skip]
+    let rows = [
+        ("nothing", &required, "", "no Authorization field", only),
+        ("nothing, allowed", &allowed, "", "no Authorization field", both),
+        ("nothing, off", &off, "", "no Authorization field", "the word Bearer,"),
+        ("a scheme", &required, "Basic YTpi", "a scheme other than DPoP.", "the word DPoP and"),
+        ("a scheme, allowed", &allowed, "Basic YTpi", "a scheme other than Bearer or DPoP.", "the word Bearer or DPoP and"),
+        ("DPoP, off", &off, "DPoP <T>", "a scheme other than Bearer.", "the word Bearer and"),
+        ("no scheme", &required, "<T>", "without the word DPoP", "the word DPoP and"),
+        ("no token", &required, "DPoP", "after the word DPoP:", "access_token"),
+        ("no space", &required, "DPoP<T>", "between the word DPoP", only),
+        ("a colon", &required, "DPoP: <T>", "after the word DPoP.", only),
+        ("a colon, allowed", &allowed, "DPoP: <T>", "after the word DPoP.", only),
+        ("a colon, the other scheme", &allowed, "Bearer: <T>", "after the word Bearer.", "the word Bearer,"),
+        ("a colon, a scheme that is not enough", &required, "Bearer: <T>", "after the word Bearer.", only),
+        ("a tab", &required, "DPoP\t<T>", "a tab after the word DPoP", only),
+        ("twice", &required, "DPoP DPoP <T>", "The word DPoP is there twice", "Write DPoP once."),
+        ("quotes", &required, "DPoP \"<T>\"", "Quotes around the token", "Remove the quotes."),
+        ("a placeholder", &required, "DPoP ${TOKEN}", "a variable without a value", "$TOKEN"),
+    ];
+    for (case, world, value, what, fix) in rows {
+        let text = format!("Authorization: {}", value.replace("<T>", &token));
+        let explanation = world.explain(&text, None).await;
+        let advice = &explanation.refusal.as_ref().unwrap().advice;
+        assert!(advice.what.contains(what), "{case}: {advice:?}");
+        assert!(advice.fix.contains(fix), "{case}: {advice:?}");
+        let step = explanation.trace.step("credential").unwrap();
+        let expected = match world.config.dpop.mode {
+            DpopMode::Required => "the word DPoP, a space and one token",
+            DpopMode::Allowed => "the word Bearer or DPoP, a space and one token",
+            _ => "the word Bearer, a space and one token",
+        };
+        assert_eq!(step.expected, expected.into(), "{case}");
+        if let Some(repair) = &explanation.repair {
+            let is_dpop = advice.fix.contains("DPoP") && !advice.fix.contains("Bearer");
+            let is_bearer = repair.form.contains("the word Bearer,");
+            assert!(
+                is_dpop != is_bearer || value.contains('"'),
+                "{case}: {repair:?}"
+            );
+        }
+    }
+    // A valid token that is not bound does not become acceptable with the scheme Bearer.
+    let explanation = required.explain(&format!("Bearer {token}"), None).await;
+    assert_eq!(said(&explanation).code.as_deref(), Some("token_not_bound"));
+    let step = explanation.trace.step("scheme").unwrap();
+    assert_eq!(step.expected, "a token that is bound to a key".into());
 }

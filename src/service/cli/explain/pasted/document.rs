@@ -72,7 +72,7 @@ fn walk(value: &Value, path: &mut String, found: &mut Found) {
                 let field = members.get("value").unwrap_or(&Value::Null);
                 let mut fields = Vec::new();
                 add(field, path, &mut fields);
-                found.requests.push(fields);
+                found.requests.push(fields.into());
                 return;
             }
             let mut fields = Vec::new();
@@ -90,9 +90,11 @@ fn walk(value: &Value, path: &mut String, found: &mut Found) {
                 }
                 path.truncate(length);
             }
-            found
-                .requests
-                .extend(Some(fields).filter(|fields| !fields.is_empty()));
+            found.requests.extend(
+                Some(fields)
+                    .filter(|fields| !fields.is_empty())
+                    .map(Into::into),
+            );
         }
         Value::Array(items) => {
             let before = found.requests.len();
@@ -103,12 +105,12 @@ fn walk(value: &Value, path: &mut String, found: &mut Found) {
                 path.truncate(length);
                 // The fields of one list are those of one request.
                 if item.get("value").is_some() {
-                    own.extend(found.requests.drain(before..).flatten());
+                    own.extend(found.requests.drain(before..).flat_map(|it| it.fields));
                 }
             }
             found
                 .requests
-                .extend(Some(own).filter(|own| !own.is_empty()));
+                .extend(Some(own).filter(|own| !own.is_empty()).map(Into::into));
         }
         Value::String(text) => {
             for place in jwt::find_all(text) {

@@ -40,14 +40,35 @@ pub(in crate::service) enum NoToken {
 /// The headers and tokens found in a text, in order, and their locations.
 #[derive(Debug, Default)]
 pub(super) struct Found {
-    /// The requests with `Authorization` headers, and the values of these headers in each request.
-    pub(super) requests: Vec<Vec<FoundText>>,
+    /// The requests with `Authorization` headers.
+    pub(super) requests: Vec<FoundRequest>,
+    /// The tokens in whole requests, if none of these has an `Authorization` header, and the text
+    /// has no other token.
+    pub(super) unsent: Option<FoundRequest>,
     /// Strings found where an access token is expected.
     pub(super) access_tokens: Vec<FoundText>,
     /// Other tokens, and strings found where a token is expected.
     pub(super) others: Vec<FoundText>,
     /// Tokens that are named ID tokens or refresh tokens.
     pub(super) companions: Vec<FoundText>,
+}
+
+/// The values of the header with the token in one request.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct FoundRequest {
+    pub(super) fields: Vec<FoundText>,
+    pub(super) fault: Option<RequestFault>,
+}
+
+/// The reason why a service rejects a request without reading the token in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::service) enum RequestFault {
+    /// There is a space between the name of a header and its colon.
+    SpaceBeforeColon,
+    /// There is a space, a quote or another character before the name of a header.
+    BeforeName,
+    /// The request does not have the header with the token.
+    NoField,
 }
 
 /// A string and its location.
@@ -57,10 +78,34 @@ pub(super) struct FoundText {
     pub(super) at: String,
 }
 
+impl FoundRequest {
+    pub(super) fn add(&mut self, value: &str, at: String, fault: Option<RequestFault>) {
+        let text = value.to_owned();
+        self.fields.push(FoundText { text, at });
+        self.fault = self.fault.or(fault);
+    }
+
+    /// Returns the values and the fault, without the locations.
+    fn as_sent(&self) -> (Vec<&str>, Option<RequestFault>) {
+        let values = self.fields.iter().map(|field| &*field.text);
+        (values.collect(), self.fault)
+    }
+}
+
+impl From<Vec<FoundText>> for FoundRequest {
+    fn from(fields: Vec<FoundText>) -> Self {
+        Self {
+            fields,
+            fault: None,
+        }
+    }
+}
+
 impl Found {
     pub(super) fn is_empty(&self) -> bool {
         let lists = [&self.access_tokens, &self.others, &self.companions];
-        self.requests.is_empty() && lists.into_iter().all(Vec::is_empty)
+        let has_request = !self.requests.is_empty() || self.unsent.is_some();
+        !has_request && lists.into_iter().all(Vec::is_empty)
     }
 
     /// Adds a token to the list for its name.
@@ -81,15 +126,18 @@ impl Found {
     /// Returns what a client would send: the headers of a request if there is one, then the access
     /// token, then the only token.
     pub(super) fn choose(mut self) -> Result<Chosen, NoToken> {
-        let mut requests: Vec<Vec<FoundText>> = Vec::new();
+        if let Some(request) = self.unsent {
+            let mut tokens = distinct(request.fields);
+            let token = tokens.pop().filter(|_| tokens.is_empty());
+            let fault = request.fault.unwrap_or(RequestFault::NoField);
+            return Ok(Chosen::Unsent { token, fault });
+        }
+        let mut requests: Vec<FoundRequest> = Vec::new();
         for request in std::mem::take(&mut self.requests) {
-            let texts = |fields: &[FoundText]| {
-                fields
-                    .iter()
-                    .map(|field| field.text.clone())
-                    .collect::<Vec<_>>()
-            };
-            if !requests.iter().any(|known| texts(known) == texts(&request)) {
+            if !requests
+                .iter()
+                .any(|known| known.as_sent() == request.as_sent())
+            {
                 requests.push(request);
             }
         }
@@ -102,9 +150,9 @@ impl Found {
         }
         match &requests[..] {
             [] => {}
-            [request] => return Ok(Chosen::Fields(request.clone())),
+            [request] => return Ok(Chosen::Request(request.clone())),
             several => {
-                let firsts = several.iter().filter_map(|request| request.first());
+                let firsts = several.iter().filter_map(|request| request.fields.first());
                 return Err(NoToken::Several(firsts.map(listed).collect()));
             }
         }
@@ -121,8 +169,14 @@ impl Found {
 /// The credential that a client would send.
 #[derive(Debug)]
 pub(super) enum Chosen {
-    /// The values of the `Authorization` headers of one request.
-    Fields(Vec<FoundText>),
+    /// The `Authorization` headers of one request.
+    Request(FoundRequest),
+    /// The only token in a request whose `Authorization` header is missing. `None` if there are
+    /// none or several.
+    Unsent {
+        token: Option<FoundText>,
+        fault: RequestFault,
+    },
     /// A token, to be sent after `Bearer`.
     Token(FoundText),
 }
@@ -144,6 +198,11 @@ fn distinct(items: Vec<FoundText>) -> Vec<FoundText> {
         }
     }
     distinct
+}
+
+/// Returns the number of the line with this place.
+pub(super) fn line(text: &str, at: usize) -> String {
+    format!("line {}", text[..at].matches('\n').count() + 1)
 }
 
 /// Describes one of several tokens by its claims, on one line.

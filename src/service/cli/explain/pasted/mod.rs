@@ -9,19 +9,22 @@ mod document;
 mod found;
 mod jwt;
 mod placeholder;
+mod request;
 mod text;
 
 use crate::auth::{explain::check_default_form, token::json};
 
 use self::{
-    found::{Chosen, Found},
-    text::{after, unquoted},
+    found::{Chosen, Found, FoundRequest},
+    request::BLANKS,
+    text::unquoted,
 };
 
 pub(in crate::service) use self::{
-    found::NoToken,
+    found::{NoToken, RequestFault},
     jwt::{is_encoded_twice, shorten_all},
     placeholder::{has_no_token, is_placeholder},
+    text::after,
 };
 
 /// The header to explain, and notes about the surrounding text.
@@ -31,8 +34,9 @@ pub(in crate::service) struct Pasted {
     pub(in crate::service) field: String,
     /// The values of further `Authorization` headers of the same request.
     pub(in crate::service) further: Vec<String>,
-    /// `true` if there is a space between the name of the header and its colon.
-    pub(in crate::service) has_space_before_colon: bool,
+    /// The reason why the service rejects the request without reading this value. `None` if it
+    /// reads the value.
+    pub(in crate::service) fault: Option<RequestFault>,
     /// The value of the other header with the token. `None` if the text is about `Authorization`.
     pub(in crate::service) bare: Option<String>,
     pub(in crate::service) notes: Vec<String>,
@@ -44,23 +48,22 @@ const QUOTES: &str = "The quotes around the token are not part of it. If they ar
 const LINES: &str =
     "The line breaks in the token are not part of it. A header field cannot carry them.";
 const REST: &str =
-    "A header field carries only the token: Authorization, Bearer, a space and the token.";
+    "A header field carries only the token: Authorization, the scheme, a space and the token.";
 
 impl Pasted {
     /// Finds the value of `Authorization` in a text.
     pub(in crate::service) fn read(text: &str) -> Result<Self, NoToken> {
-        let text = text.trim_start_matches('\u{feff}').trim_matches(BLANKS);
+        let text = request::dedented(text.trim_start_matches('\u{feff}'));
+        let text = text.trim_matches(BLANKS);
         if text.is_empty() {
             return Err(NoToken::Empty);
         }
         let is_one_line = !text.contains(['\n', '\r']);
-        let value = after(text, "authorization").filter(|_| is_one_line);
-        let after_blanks = value.map(|value| value.trim_start_matches([' ', '\t']));
-        if let Some(field) = after_blanks.and_then(|value| value.strip_prefix(':')) {
-            let field = field.trim_matches(BLANKS).to_owned();
+        let value = text::value_of(text, text::AUTHORIZATION);
+        if let Some((value, fault)) = value.filter(|_| is_one_line) {
             return Ok(Self {
-                has_space_before_colon: after_blanks != value,
-                ..Self::field(field, FIELD.to_owned())
+                fault,
+                ..Self::field(value.to_owned(), FIELD.to_owned())
             });
         }
         if ["<!doctype", "<html"]
@@ -107,34 +110,50 @@ impl Pasted {
     /// Like [`read`](Self::read), for a service that reads the token from the header `name`. If the
     /// text contains this header, its value is explained unchanged.
     pub(in crate::service) fn read_field(text: &str, name: &str) -> Result<Self, NoToken> {
-        let line = text.trim_start_matches('\u{feff}').trim_matches(BLANKS);
-        let value = after(line, name).and_then(|rest| rest.strip_prefix(':'));
-        if let Some(value) = value.filter(|_| !line.contains(['\n', '\r'])) {
-            let value = value.trim_matches(BLANKS);
-            let note = format!("The input is a field {name}, and is explained as it is.");
-            return Ok(Self::bare(value, vec![note]));
+        let whole = request::dedented(text.trim_start_matches('\u{feff}'));
+        let whole = whole.trim_matches(BLANKS);
+        let note = if whole.contains(['\n', '\r']) {
+            format!("The field {name} is in the input.")
+        } else {
+            format!("The input is a field {name}, and is explained as it is.")
+        };
+        let mut found = Found {
+            requests: request::with_field(whole, &request::heads(whole), name),
+            ..Found::default()
+        };
+        if found.requests.is_empty() {
+            // The lines of a request without its request line, such as some of those of `curl -v`.
+            let lines = whole
+                .lines()
+                .map(|line| line.trim_start_matches(['>', '<', '*', ' ']));
+            let mut request = FoundRequest::default();
+            for line in lines {
+                if let Some((value, fault)) = text::value_of(line, name) {
+                    request.add(value, format!("in {name}"), fault);
+                }
+            }
+            if request.fields.is_empty() {
+                return Self::read(text);
+            }
+            found.requests.push(request);
         }
-        // The lines of a request, such as those of `curl -v`.
-        let lines = text
-            .lines()
-            .map(|line| line.trim_start_matches(['>', '<', '*', ' ']));
-        let values = lines.filter_map(|line| after(line, name)?.strip_prefix(':'));
-        let mut values = values.map(|value| value.trim_matches(BLANKS).to_owned());
-        if let Some(first) = values.next() {
-            let note = format!("The field {name} is in the input.");
-            return Ok(Self {
-                further: values.collect(),
-                ..Self::bare(&first, vec![note])
-            });
-        }
-        Self::read(text)
+        let Chosen::Request(FoundRequest { fields, fault }) = found.choose()? else {
+            return Self::read(text);
+        };
+        let mut values = fields.into_iter().map(|field| field.text);
+        let first = values.next().unwrap_or_default();
+        Ok(Self {
+            further: values.collect(),
+            fault,
+            ..Self::bare(&first, vec![note])
+        })
     }
 
     fn field(field: String, note: String) -> Self {
         Self {
             field,
             further: Vec::new(),
-            has_space_before_colon: false,
+            fault: None,
             bare: None,
             notes: vec![note],
         }
@@ -145,7 +164,7 @@ impl Pasted {
         Self {
             field: format!("Bearer {token}"),
             further: Vec::new(),
-            has_space_before_colon: false,
+            fault: None,
             bare: Some(token.to_owned()),
             notes,
         }
@@ -154,7 +173,7 @@ impl Pasted {
     /// Creates a header from what was found in the text `whole`.
     fn chosen(found: Found, whole: &str) -> Result<Self, NoToken> {
         let token = match found.choose()? {
-            Chosen::Fields(fields) => {
+            Chosen::Request(FoundRequest { fields, fault }) => {
                 let places: Vec<_> = fields.iter().map(|field| &*field.at).collect();
                 let note = match &places[..] {
                     [place] => format!("The Authorization field is {place}."),
@@ -167,8 +186,20 @@ impl Pasted {
                 let first = values.next().unwrap_or_default();
                 return Ok(Self {
                     further: values.collect(),
+                    fault,
                     ..Self::field(first, note)
                 });
+            }
+            Chosen::Unsent { token, fault } => {
+                let note = "The input is a request without an Authorization field.".to_owned();
+                let pasted = match token {
+                    Some(token) => {
+                        Self::bare(&token.text, vec![note, format!("A token is {}.", token.at)])
+                    }
+                    None => Self::field(String::new(), note),
+                };
+                let fault = Some(fault);
+                return Ok(Self { fault, ..pasted });
             }
             Chosen::Token(token) => token,
         };
@@ -261,9 +292,6 @@ fn is_glued(text: &str) -> bool {
     let start = jwt::find_all(rest).first().map(|place| place.start);
     start.is_some_and(|start| start <= "%20".len() && !rest[..start].contains([':', '=', ' ']))
 }
-
-/// The whitespace that a shell adds around a text, and that hyper removes from a header value.
-const BLANKS: [char; 4] = [' ', '\t', '\r', '\n'];
 
 /// Returns the only token in a header value that is not `Bearer`, a space and a token. `None` if
 /// there is not exactly one.
@@ -377,7 +405,7 @@ mod tests {
             ("a cookie", "Cookie: session=<T>; theme=dark", "`session` on line 1"),
             ("a sentence", "my token is <T>.", "on line 1"),
             ("twice the same", "TOKEN=<T>\ncurl -H \"X-Token: <T>\" a", "on line 1"),
-            ("curl -v over HTTP/2", "* [HTTP/2] [1] [:method: GET]\n* [HTTP/2] [1] [authorization: Bearer <T>]\n* [HTTP/2] [1] [accept: */*]\n> GET / HTTP/2\n> Host: a\n> authorization: Bearer <T>\n>\n", "field is on line 2"),
+            ("curl -v over HTTP/2", "* [HTTP/2] [1] [:method: GET]\n* [HTTP/2] [1] [authorization: Bearer <T>]\n* [HTTP/2] [1] [accept: */*]\n> GET / HTTP/2\n> Host: a\n> authorization: Bearer <T>\n>\n", "field is on line 6"),
             ("two requests", "> GET /a HTTP/1.1\n> Authorization: Bearer <T>\n>\n< HTTP/1.1 302 Found\n<\n> GET /b HTTP/1.1\n> Authorization: Bearer <T>\n>\n", "field is on line 2"),
             ("curl in Windows' shell", "curl ^\"https://a.example/^\" ^\n  -H ^\"authorization: Bearer <T>^\" ^\n  --compressed", "field is on line 2"),
             ("curl without the field", "curl -H 'Authorization:' -H 'Authorization: Bearer <T>' https://a.example", "field is on line 1"),
@@ -394,6 +422,12 @@ mod tests {
             ("a cookie with escapes", "session=%7B%22access_token%22%3A%22<T>%22%7D", "on line 1"),
             ("an arrow", "token -> <T>", "on line 1"),
             ("a table", "| token | <T> |", "on line 1"),
+            ("a quoted line of curl -v", "> Bearer <T>", "on line 1"),
+            ("an indented request", "  GET / HTTP/1.1\n  Host: a\n  Authorization: Bearer <T>\n", "field is on line 3"),
+            ("a preflight and its request", "> OPTIONS / HTTP/1.1\n> Access-Control-Request-Headers: authorization, x\n>\n< HTTP/1.1 204\n<\n> GET / HTTP/1.1\n> Authorization: Bearer <T>\n>\n", "field is on line 7"),
+            ("a request and its answer", "> POST /token HTTP/1.1\n> Cookie: s=<U>\n>\n< HTTP/1.1 200 OK\n<\n{\"access_token\":\"<T>\"}", "`access_token` on line 6"),
+            ("a command after its route", "GET /api/private\ncurl -H 'Authorization: Bearer <T>' https://a.example", "field is on line 2"),
+            ("YAML with the field", "headers:\n  Authorization: \"Bearer <T>\"\n", "field is on line 2"),
         ];
         for (case, text, note) in rows {
             let pasted = Pasted::read(&filled(text)).unwrap_or_else(|why| panic!("{case}: {why}"));
@@ -470,13 +504,61 @@ mod tests {
             assert_eq!(pasted.further, [filled("bearer <T>")], "{case}");
         }
         let one = Pasted::read(&filled("Authorization : Bearer <T>")).unwrap();
-        assert!(one.has_space_before_colon);
+        assert_eq!(one.fault, Some(RequestFault::SpaceBeforeColon));
         let field = "x-token: a\r\nX-Token: b\r\n";
         let of_field = Pasted::read_field(field, "X-Token").unwrap();
         assert_eq!(
             (of_field.bare.as_deref(), &*of_field.further),
             (Some("a"), &["b".to_owned()][..])
         );
+    }
+
+    #[test]
+    fn reads_a_whole_request_as_the_server_does() {
+        use RequestFault::{BeforeName, NoField, SpaceBeforeColon};
+        #[rustfmt::skip]
+        let rows = [
+            ("valid", "Authorization: Bearer <T>", "Bearer <T>", None),
+            ("in quotes", "Authorization: \"Bearer <T>\"", "\"Bearer <T>\"", None),
+            ("in single quotes", "Authorization: 'Bearer <T>'", "'Bearer <T>'", None),
+            ("in brackets", "Authorization: [Bearer <T>]", "[Bearer <T>]", None),
+            ("a space before the colon", "Authorization : Bearer <T>", "Bearer <T>", Some(SpaceBeforeColon)),
+            ("a tab before the colon", "Authorization\t: Bearer <T>", "Bearer <T>", Some(SpaceBeforeColon)),
+            ("a space before the name", " Authorization: Bearer <T>", "Bearer <T>", Some(BeforeName)),
+            ("a quote before the name", "\"Authorization: Bearer <T>\"", "Bearer <T>\"", Some(BeforeName)),
+            ("a space in another field", "Authorization: Bearer <T>\nAccept : */*", "Bearer <T>", Some(SpaceBeforeColon)),
+            ("a cookie", "Cookie: session=<T>", "Bearer <T>", Some(NoField)),
+            ("another field", "X-Authorization: Bearer <T>", "Bearer <T>", Some(NoField)),
+            ("a query", "Referer: https://a.example/?access_token=<T>", "Bearer <T>", Some(NoField)),
+            ("a backtick before the name", "`Authorization: Bearer <T>`", "Bearer <T>", Some(NoField)),
+            ("two other fields", "Cookie: a=<T>\nX-Token: <U>", "", Some(NoField)),
+            ("no token", "Accept: */*", "", Some(NoField)),
+        ];
+        for (case, fields, value, fault) in rows {
+            for prefix in ["", "> ", "\t"] {
+                let lines = format!("GET / HTTP/1.1\nHost: a\n{fields}\n\n");
+                let text = lines.lines().map(|line| format!("{prefix}{line}\r\n"));
+                let pasted = Pasted::read(&filled(&text.collect::<String>())).unwrap();
+                assert_eq!(pasted.field, filled(value), "{case}, {prefix:?}");
+                assert_eq!(pasted.fault, fault, "{case}, {prefix:?}");
+            }
+            // The lines of the fields alone.
+            let of_field = fields.to_lowercase().starts_with("authorization");
+            if of_field && !fields.contains('\n') {
+                let text = filled(&format!("{fields}\nAccept: */*"));
+                let pasted = Pasted::read(&text).unwrap();
+                assert_eq!(
+                    (&*pasted.field, pasted.fault),
+                    (&*filled(value), fault),
+                    "{case}"
+                );
+            }
+        }
+        let no_request = Pasted::read_field(&filled("X-Token : <T>"), "X-Token").unwrap();
+        assert_eq!(no_request.fault, Some(SpaceBeforeColon));
+        let cookie = filled("GET / HTTP/1.1\nCookie: s=<T>\n");
+        let cookie = Pasted::read_field(&cookie, "X-Token").unwrap();
+        assert_eq!(cookie.fault, Some(NoField));
     }
 
     #[test]

@@ -6,44 +6,86 @@ use std::ops::Range;
 use crate::{
     auth::display::ShownText,
     service::cli::explain::pasted::{
-        found::{Found, FoundText},
+        found::{Found, FoundRequest, FoundText, RequestFault, line},
         jwt,
         placeholder::is_template,
+        request::{self, BLANKS},
     },
 };
+
+/// The name of the header that usually has the token.
+pub(super) const AUTHORIZATION: &str = "authorization";
 
 /// Finds the headers and tokens in a text. `None` if there are none, or if the text itself is a
 /// header value: a scheme and a token.
 pub(super) fn search(text: &str) -> Option<Found> {
     let mut found = Found::default();
-    let fields = fields(text);
+    let heads = request::heads(text);
+    let mut fields = fields(text);
+    // A whole request is read as the server reads it.
+    fields.retain(|field| request::part_at(&heads, field.name).is_none());
+    let mut of_other_parts = FoundRequest::default();
+    let mut has_token_outside = false;
     for token in jwt::find_all(text) {
+        let part = request::part_at(&heads, token.start);
+        let is_of_head = part.is_some_and(|part| part.is_named(AUTHORIZATION));
         let is_in = |field: &Field| field.value.contains(&token.start);
-        if fields.iter().any(is_in) {
+        if is_of_head || fields.iter().any(is_in) {
             continue;
         }
-        let item = FoundText {
-            at: described(text, token.start),
-            text: text[token.clone()].to_owned(),
+        let (name, value) = (name_before(&text[..token.start]), &text[token.clone()]);
+        let at = if let Some(part) = part {
+            let at = format!("in {part}, on {}", line(text, token.start));
+            of_other_parts.add(value, at.clone(), None);
+            at
+        } else {
+            has_token_outside = true;
+            described(text, token.start)
         };
-        found.add(name_before(&text[..token.start]), item);
+        let text = value.to_owned();
+        found.add(name, FoundText { text, at });
     }
-    let has_token = !found.is_empty();
     // A variable in a field, with its value beside it, is replaced before it is sent.
+    let has_variable = |request: &FoundRequest| {
+        let mut fields = request.fields.iter();
+        fields.any(|field| is_variable(&field.text, None))
+    };
+    found.requests = request::with_field(text, &heads, AUTHORIZATION);
+    found
+        .requests
+        .retain(|request| !(has_token_outside && has_variable(request)));
+    let has_token = has_token_outside || !of_other_parts.fields.is_empty();
     let is_sent =
         |field: &&Field| !(has_token && is_variable(&text[field.value.clone()], field.quote));
     for request in requests(text, fields.iter().filter(is_sent)) {
-        let fields = request.iter().map(|field| FoundText {
-            text: text[field.value.clone()].trim().to_owned(),
-            at: format!("on {}", line(text, field.value.start)),
-        });
-        found.requests.push(fields.collect());
+        let mut one = FoundRequest::default();
+        for field in request {
+            let value = text[field.value.clone()].trim();
+            let at = format!("on {}", line(text, field.value.start));
+            one.add(value, at, field.fault);
+        }
+        found.requests.push(one);
+    }
+    let has_field = !found.requests.is_empty() || has_token_outside;
+    let has_part = !of_other_parts.fields.is_empty() || request::is_only(text, &heads);
+    if !heads.is_empty() && !has_field && has_part {
+        of_other_parts.fault = heads.iter().find_map(|head| head.fault);
+        found.unsent = Some(of_other_parts);
+        return Some(found);
     }
     if found.is_empty() {
         return assignment(text).or_else(|| encoded(text));
     }
     let is_value = fields.is_empty() && !text.contains('\n') && is_field_value(text);
     (!is_value).then_some(found)
+}
+
+/// Returns the value in a line that begins with the header `name`, without surrounding whitespace.
+pub(super) fn value_of<'t>(line: &'t str, name: &str) -> Option<(&'t str, Option<RequestFault>)> {
+    let rest = after(line, name)?;
+    let value = rest.trim_start_matches([' ', '\t']).strip_prefix(':')?;
+    let fault = (!rest.starts_with(':')).then_some(RequestFault::SpaceBeforeColon);
+    Some((value.trim_matches(BLANKS), fault))
 }
 
 /// An `Authorization` header in a text.
@@ -55,22 +97,37 @@ struct Field {
     value: Range<usize>,
     /// The quote or bracket around the value.
     quote: Option<char>,
+    fault: Option<RequestFault>,
     /// `true` in the brackets of `curl -v`, which writes each field of HTTP/2 twice.
     is_bracketed: bool,
 }
 
 /// Returns the `Authorization` headers in a request, in quotes within a command, or in source code.
 fn fields(text: &str) -> Vec<Field> {
-    const NAME: &str = "authorization";
     let lower = text.to_ascii_lowercase();
     let mut fields = Vec::new();
-    for (at, _) in lower.match_indices(NAME) {
+    for (at, _) in lower.match_indices(AUTHORIZATION) {
         let before = &text[..at];
         // `Proxy-Authorization` is a different header.
         if before.ends_with(|c: char| c.is_ascii_alphanumeric() || "-_".contains(c)) {
             continue;
         }
-        let rest = &text[at + NAME.len()..];
+        // A line of a request has no quotes that are not sent.
+        if begins_line(before) {
+            let line = text[at..].lines().next().unwrap_or_default();
+            if let Some((value, fault)) = value_of(line, AUTHORIZATION) {
+                let begin = at + line.trim_end_matches(BLANKS).len() - value.len();
+                fields.push(Field {
+                    name: at,
+                    value: begin..begin + value.len(),
+                    quote: None,
+                    fault,
+                    is_bracketed: false,
+                });
+                continue;
+            }
+        }
+        let rest = &text[at + AUTHORIZATION.len()..];
         let separators = rest.find(|c: char| !"\"'` \t:=,>[^".contains(c));
         let mut separator = &rest[..separators.unwrap_or(rest.len())];
         let Some(colon) = separator.find([':', '=', ',']) else {
@@ -88,7 +145,7 @@ fn fields(text: &str) -> Vec<Field> {
             separator = &separator[..end];
         }
         let quote = open.or_else(|| separator.chars().last().and_then(closing));
-        let begin = at + NAME.len() + separator.len();
+        let begin = at + AUTHORIZATION.len() + separator.len();
         let value = &text[begin..];
         let end = value.find(|c: char| Some(c) == quote || c == '\n' || c == '\r');
         let value = &value[..end.unwrap_or(value.len())];
@@ -102,10 +159,18 @@ fn fields(text: &str) -> Vec<Field> {
             name: at,
             value: begin..begin + value.len(),
             quote,
+            fault: None,
             is_bracketed: open == Some(']'),
         });
     }
     fields
+}
+
+/// Returns `true` if a place is at the start of a line, or after the `> ` of `curl -v` there.
+fn begins_line(before: &str) -> bool {
+    let is_start = |before: &str| before.is_empty() || before.ends_with('\n');
+    let unmarked = before.strip_suffix(' ').unwrap_or(before).strip_suffix('>');
+    is_start(before) || unmarked.is_some_and(is_start)
 }
 
 /// Groups the fields by the request that has them. `curl` and a proxy send every line of a name.
@@ -347,10 +412,6 @@ fn described(text: &str, at: usize) -> String {
     }
 }
 
-fn line(text: &str, at: usize) -> String {
-    format!("line {}", text[..at].matches('\n').count() + 1)
-}
-
 /// Returns the name that ends before a value: `name=`, `name: `, `"name": "`.
 pub(super) fn name_before(before: &str) -> Option<&str> {
     let before = before.trim_end_matches(['"', '\'', '`', ' ', '\t']);
@@ -369,7 +430,7 @@ pub(super) fn unquoted(text: &str) -> Option<&str> {
 }
 
 /// Returns the text after `start`, ignoring case. `None` if the text does not begin with `start`.
-pub(super) fn after<'t>(text: &'t str, start: &str) -> Option<&'t str> {
+pub(in crate::service) fn after<'t>(text: &'t str, start: &str) -> Option<&'t str> {
     let (head, rest) = text.split_at_checked(start.len())?;
     head.eq_ignore_ascii_case(start).then_some(rest)
 }

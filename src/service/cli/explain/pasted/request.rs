@@ -1,0 +1,223 @@
+//! [`Head`]: the head of a whole request in a text, read line by line as the server reads it.
+//!
+//! A request begins with a request line, with or without the `> ` of `curl -v`. Lines without a
+//! colon are ignored, because people shorten what they paste.
+
+use std::{borrow::Cow, fmt, ops::Range};
+
+use crate::{
+    auth::display::ShownText,
+    service::cli::explain::pasted::found::{FoundRequest, RequestFault, line},
+};
+
+/// The whitespace that a shell adds around a text, and that hyper removes from a header value.
+pub(super) const BLANKS: [char; 4] = [' ', '\t', '\r', '\n'];
+
+/// The request line and the fields of one request.
+#[derive(Debug)]
+pub(super) struct Head<'t> {
+    /// The place of all its lines.
+    lines: Range<usize>,
+    /// The place of the request line.
+    request_line: Range<usize>,
+    fields: Vec<HeadField<'t>>,
+    /// The reason why a server rejects the request without reading its fields. `None` if there is
+    /// none.
+    pub(super) fault: Option<RequestFault>,
+    /// `true` if the lines have the `> ` of `curl -v`.
+    is_marked: bool,
+}
+
+/// One field of a request.
+#[derive(Debug)]
+struct HeadField<'t> {
+    /// The name, without spaces or quotes around it.
+    name: &'t str,
+    /// The place of the whole line.
+    line: Range<usize>,
+    /// The place of the value, without surrounding whitespace.
+    value: Range<usize>,
+}
+
+/// A part of a request: one of its fields, or the request line.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Part<'h> {
+    RequestLine,
+    Field(&'h str),
+}
+
+impl Part<'_> {
+    pub(super) fn is_named(self, name: &str) -> bool {
+        matches!(self, Self::Field(field) if field.eq_ignore_ascii_case(name))
+    }
+}
+
+impl fmt::Display for Part<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::RequestLine => f.write_str("the request line"),
+            Self::Field(name) => write!(f, "the field {}", ShownText::new(name)),
+        }
+    }
+}
+
+impl<'t> Head<'t> {
+    /// Reads the line of a field, which begins at `start`.
+    fn read_field(&mut self, line: &'t str, start: usize) {
+        let Some((name, value)) = line.split_once(':') else {
+            return;
+        };
+        let bare = name.trim_matches(BLANKS);
+        let mut fault = None;
+        let bare = if is_field_name(bare) {
+            if name.starts_with(BLANKS) {
+                fault = Some(RequestFault::BeforeName);
+            } else if name.ends_with(BLANKS) {
+                fault = Some(RequestFault::SpaceBeforeColon);
+            }
+            bare
+        } else {
+            fault = Some(RequestFault::BeforeName);
+            bare.trim_matches(|c: char| !c.is_ascii_alphanumeric())
+        };
+        if !is_field_name(bare) {
+            return;
+        }
+        self.fault = self.fault.or(fault);
+        let begin = start + name.len() + 1 + value.len() - value.trim_start_matches(BLANKS).len();
+        let value = begin..begin + value.trim_matches(BLANKS).len();
+        let line = start..start + line.len();
+        let name = bare;
+        self.fields.push(HeadField { name, line, value });
+    }
+}
+
+/// Finds the head of each request in a text.
+pub(super) fn heads(text: &str) -> Vec<Head<'_>> {
+    let mut heads: Vec<Head<'_>> = Vec::new();
+    let mut is_open = false;
+    let mut start = 0;
+    for whole in text.split_inclusive('\n') {
+        let (at, end) = (start, start + whole.len());
+        start = end;
+        let line = whole.trim_end_matches(['\r', '\n']);
+        let (is_marked, bare) = unmarked(line);
+        let begin = at + line.len() - bare.len();
+        if is_request_line(bare) {
+            heads.push(Head {
+                lines: at..end,
+                request_line: begin..begin + bare.len(),
+                fields: Vec::new(),
+                fault: None,
+                is_marked,
+            });
+            is_open = true;
+            continue;
+        }
+        let Some(head) = heads.last_mut().filter(|_| is_open) else {
+            continue;
+        };
+        if head.is_marked && !is_marked {
+            // `curl -v` also writes lines about the connection.
+            continue;
+        }
+        if bare.trim_matches(BLANKS).is_empty() {
+            is_open = false;
+            continue;
+        }
+        head.lines.end = end;
+        head.read_field(bare, begin);
+    }
+    heads
+}
+
+/// Returns the part of a request that has this place in its line. `None` if the place is elsewhere.
+pub(super) fn part_at<'h>(heads: &'h [Head<'_>], place: usize) -> Option<Part<'h>> {
+    let before = heads.partition_point(|head| head.lines.start <= place);
+    let head = heads.get(before.checked_sub(1)?)?;
+    if head.request_line.contains(&place) {
+        return Some(Part::RequestLine);
+    }
+    let before = head
+        .fields
+        .partition_point(|field| field.line.start <= place);
+    let field = head.fields.get(before.checked_sub(1)?)?;
+    field
+        .line
+        .contains(&place)
+        .then_some(Part::Field(field.name))
+}
+
+/// Returns the requests that have the field `name`, with its values.
+pub(super) fn with_field(text: &str, heads: &[Head<'_>], name: &str) -> Vec<FoundRequest> {
+    let requests = heads.iter().map(|head| {
+        let mut request = FoundRequest::default();
+        let fields = head.fields.iter();
+        for field in fields.filter(|field| field.name.eq_ignore_ascii_case(name)) {
+            let at = format!("on {}", line(text, field.value.start));
+            request.add(&text[field.value.clone()], at, head.fault);
+        }
+        request
+    });
+    requests
+        .filter(|request| !request.fields.is_empty())
+        .collect()
+}
+
+/// Returns `true` if a text has nothing but the heads of requests.
+pub(super) fn is_only(text: &str, heads: &[Head<'_>]) -> bool {
+    let mut end = 0;
+    let is_blank = |between: &str| between.chars().all(|c| c.is_whitespace() || c == '>');
+    let are_adjacent = heads.iter().all(|head| {
+        let between = &text[end..head.lines.start];
+        end = head.lines.end;
+        is_blank(between)
+    });
+    are_adjacent && is_blank(&text[end..])
+}
+
+/// Returns a line without the `> ` of `curl -v`, and `true` if it had one.
+fn unmarked(line: &str) -> (bool, &str) {
+    match line.trim_start_matches(BLANKS).strip_prefix('>') {
+        Some(rest) => (true, rest.strip_prefix(' ').unwrap_or(rest)),
+        None => (false, line),
+    }
+}
+
+/// Removes the spaces before the lines of a request if all of them are indented like the request
+/// line.
+pub(super) fn dedented(text: &str) -> Cow<'_, str> {
+    let lines = text.trim_start_matches(['\r', '\n']);
+    let request = lines.trim_start_matches([' ', '\t']);
+    let indent = &lines[..lines.len() - request.len()];
+    let first = request.lines().next().unwrap_or_default();
+    if indent.is_empty() || !is_request_line(first) {
+        return text.into();
+    }
+    let lines = text.split_inclusive('\n');
+    let lines = lines.map(|line| line.strip_prefix(indent).unwrap_or(line));
+    lines.collect::<String>().into()
+}
+
+/// Returns `true` for a line such as `GET /path HTTP/1.1`. Files of REST clients leave out the
+/// version.
+fn is_request_line(line: &str) -> bool {
+    let mut words = line.trim_end_matches(BLANKS).split(' ');
+    let (Some(method), Some(target)) = (words.next(), words.next()) else {
+        return false;
+    };
+    let is_version = |word: &str| word.starts_with("HTTP/");
+    !method.is_empty()
+        && method.chars().all(|c| c.is_ascii_uppercase() || c == '-')
+        && ["/", "*", "http://", "https://", "{{"]
+            .iter()
+            .any(|start| target.starts_with(start))
+        && words.next().is_none_or(is_version)
+        && words.next().is_none()
+}
+
+/// Returns `true` for the name of a field (RFC 9110 §5.1).
+fn is_field_name(name: &str) -> bool {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+    !name.is_empty() && name.chars().all(fits)
+}
