@@ -267,3 +267,26 @@ async fn a_closed_standard_output_is_no_error() {
     let lines = std::fs::read_to_string(&revoked).unwrap();
     assert_eq!(lines.lines().count(), 1, "{lines}");
 }
+
+/// Notes and failures are written to standard error.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_closed_standard_error_changes_no_exit_code() {
+    let world = World::start().await;
+    let env = world.directory.path().join("import.env");
+    let issuer = world.issuer.url();
+    let text = format!("AUTH0_ISSUER={issuer}\nAUTH0_API_AUDIENCE=urn:api\n");
+    std::fs::write(&env, text).unwrap();
+    for (arguments, code) in [
+        (&["issuers", "import", "import.env"][..], 0),
+        (&["health", "--made-up"], 64),
+        (&["issuers", "import", "missing.env"], 78),
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = world.command(arguments);
+        command.stdout(Stdio::null()).stderr(writer);
+        let status = tokio::task::spawn_blocking(move || command.status()).await;
+        let status = status.unwrap().unwrap();
+        assert_eq!(status.code(), Some(code), "{arguments:?}");
+    }
+}

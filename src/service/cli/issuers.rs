@@ -41,9 +41,12 @@ pub(in crate::service) fn run(command: Command) -> Result<(), Failure> {
     }
     terminal::print(config.to_issuers_file(&environment))?;
     let replaced = config.variables_of_issuers(&environment);
-    eprintln!("remove {}, and set ISSUERS_FILE", replaced.join(", "));
+    terminal::note(format_args!(
+        "remove {}, and set ISSUERS_FILE",
+        replaced.join(", ")
+    ));
     if config.exports_a_secret(&environment) {
-        eprintln!("the file has a secret in it; let only the service read it (chmod 600)");
+        terminal::note("the file has a secret in it; let only the service read it (chmod 600)");
     }
     Ok(())
 }

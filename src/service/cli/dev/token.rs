@@ -47,10 +47,10 @@ pub(in crate::service) async fn run(
     let missing = scope.unwrap_or_default().split(' ');
     let missing = missing.filter(|scope| !scope.is_empty());
     for scope in missing.filter(|scope| !granted.split(' ').any(|one| one == *scope)) {
-        eprintln!(
+        terminal::note(format_args!(
             "{} was not granted: it is not a valid scope (RFC 6749 §3.3)",
             ShownText::new(scope)
-        );
+        ));
     }
     terminal::print_line(token)
 }

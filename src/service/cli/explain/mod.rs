@@ -182,12 +182,12 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
     let (mut config, _) = Config::load_from(&environment).map_err(Failure::Config)?;
     if config.introspects() {
         if options.introspect {
-            eprintln!("note: the token is sent to the issuer, which is asked about it");
+            terminal::note("note: the token is sent to the issuer, which is asked about it");
         } else {
             config = config.without_introspection();
-            eprintln!(
+            terminal::note(
                 "note: the service also asks the issuer about tokens; use --introspect to do so here, which sends \
-                 it the token"
+                 it the token",
             );
         }
     }
@@ -263,8 +263,8 @@ async fn build_auth(config: &Config, jwks: Option<&Path>) -> Result<Auth, Failur
         auth.revoke_all(shared);
         return Ok(auth);
     }
-    eprintln!(
-        "note: the state store cannot be reached, so the verdict is that of a service that starts now"
+    terminal::note(
+        "note: the state store cannot be reached, so the verdict is that of a service that starts now",
     );
     builder.state_store(store).build().map_err(Failure::Setup)
 }
@@ -301,7 +301,7 @@ fn standard_input() -> Result<String, Failure> {
             .map_err(failed)?;
         return Ok(decoded(&bytes));
     }
-    eprintln!("Paste the token, and end with an empty line:");
+    terminal::note("Paste the token, and end with an empty line:");
     for line in input.lines() {
         let line = line.map_err(failed)?;
         if line.len() >= MAX_LINE {
