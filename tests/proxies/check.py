@@ -42,6 +42,8 @@ PATHS = ["X-Original-URL", "X-Original-URI", "X-Original-Path", "X-Rewrite-URL",
          "X-WAWS-Unencoded-URL", "Forwarded", "Destination", "SCRIPT_NAME", "PATH_INFO", "X_Original_URL"]
 # Fields in which other gateways write the user.
 USERS = ["Remote-User", "X-Remote-User", "X-Forwarded-User", "REMOTE_USER"]
+# Fields that tell an application who the client is and what it has asked, and what each must be here.
+CLIENT = ["X-Forwarded-For", "X-Real-IP", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Port"]
 # What a proxy that can drop fields by prefix drops beside them.
 PREFIXED = ["X-Original-Request-URI", "X-Rewrite-Path", "X-Script-Path", "X-Replaced-Query", "X-Envoy-Original-Url"]
 # Every character of a field name (RFC 9110 §5.6.2) that is no letter and no digit.
@@ -616,6 +618,10 @@ def identity(name, port, plain, holds):
         holds(f"no other {case} arrives in a field", moved.status == 200 and not arrived, (arrived, moved.body))
     if PROXIES[name]["drops_prefix"]:
         lies.append(("X-Auth-Roles", [("X-Auth-Roles", "admin")]))
+    forged = Answer(port, "/profile/", bearer(plain) + [(field, "192.0.2.1") for field in CLIENT])
+    arrived = [field for field in CLIENT if "192.0.2.1" in ",".join(forged.seen(field))]
+    known = forged.seen("X-Forwarded-For") == ["127.0.0.1"] and forged.seen("X-Forwarded-Proto") == ["http"]
+    holds("nothing that the client says of itself arrives", known and not arrived, (arrived, forged.body))
     for case, fields in lies:
         for more in [[], [("Connection", "Authorization"), ("Connection", "x-auth-scope")]]:
             answer = Answer(port, "/profile/", bearer(plain) + fields + more)
