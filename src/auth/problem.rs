@@ -142,7 +142,7 @@ problems! {
     /// 415: the route does not accept a body of this type.
     UnsupportedMediaType => UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "This path does not accept a body of this Content-Type.";
     /// 400: the body cannot be parsed as its type.
-    InvalidBody => BAD_REQUEST, "invalid_body", "The body cannot be read as its Content-Type.";
+    InvalidBody => BAD_REQUEST, "invalid_body", "The body is not valid for its Content-Type, or is not what the route expects.";
     /// 400: the body does not contain exactly one valid logout token (`OpenID` Connect Back-Channel
     /// Logout 1.0 §2.8).
     InvalidLogoutToken => BAD_REQUEST, "invalid_logout_token", "The body must have exactly one logout_token that is valid and was not used before.";

@@ -35,7 +35,7 @@ fn wrong_configuration_is_one_line_with_advice() {
         ("a short secret", &[], &[AUDIENCE, DOMAIN, ("AUTH0_ALGORITHMS", "HS256"), ("AUTH0_SIGNING_SECRET", "hunter2")], "AUTH0_SIGNING_SECRET: in the environment, found 7 bytes (not shown), which is too short for HS256 (RFC 7518 §3.2); use 32 bytes or more, for example from: openssl rand -base64 48"),
         ("an empty audience", &[], &[DOMAIN, ("AUTH0_API_AUDIENCE", "")], "AUTH0_API_AUDIENCE: in the environment, set to nothing; set it to the identifier of your API, such as https://api.example.com"),
         ("no audience", &[], &[DOMAIN], "AUTH0_API_AUDIENCE: not set; set it to the identifier of your API, such as https://api.example.com"),
-        ("dev and a tenant", &["dev"], &[DOMAIN], "AUTH0_DOMAIN is set in the environment: dev has its own issuer and uses no AUTH0_ variables; unset it, or run `warp-bearer serve`"),
+        ("dev and a tenant", &["dev"], &[DOMAIN], "AUTH0_DOMAIN is set in the environment: dev has its own issuer and uses no AUTH0_ variables; run it in a directory without a .env and without these variables, or run `warp-bearer serve`"),
         ("dev on a public address", &["dev"], &[("LISTEN", "0.0.0.0:8000")], "LISTEN: 0.0.0.0:8000 is not a loopback address, and dev listens on loopback only; set LISTEN to 127.0.0.1:8000"),
     ];
     let directory = Directory::new();
@@ -67,7 +67,7 @@ fn unreadable_file_is_one_line() {
     assert_ends("a malformed .env", &run(&directory, &[], &[]), 78, line);
 
     fs::write(&file, "AUTH0_DOMAIN = tenant.eu.auth0.com\n").unwrap();
-    let line = "AUTH0_DOMAIN is set in .env, line 1: dev has its own issuer and uses no AUTH0_ variables; unset it, or run `warp-bearer serve`";
+    let line = "AUTH0_DOMAIN is set in .env, line 1: dev has its own issuer and uses no AUTH0_ variables; run it in a directory without a .env and without these variables, or run `warp-bearer serve`";
     assert_ends("dev and a .env", &run(&directory, &["dev"], &[]), 78, line);
 }
 

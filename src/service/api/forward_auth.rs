@@ -25,6 +25,7 @@ use warp::{
 use crate::{
     auth::{
         Claims, Problem,
+        display::ShownText,
         policy::{Policy, acr_values, is_scope_token, max_auth_age, permissions, scopes},
     },
     service::api::queries::QueryRequirements,
@@ -61,6 +62,7 @@ pub(in crate::service) fn parse_query(query: &str) -> Result<QueryRequirements, 
     let parse_query = parse(query);
     if parse_query.is_none() {
         tracing::warn!(
+            query = %ShownText::new(query),
             "/auth query is invalid: only scope, permission, role, group, claim, acr, max_age and audience are allowed; request rejected"
         );
     }

@@ -114,7 +114,7 @@ fn for_variables(error: &FetchError, wanted: Wanted<'_>, context: &Context<'_>) 
 
 /// Returns the advice for a host whose name does not resolve.
 pub(in crate::service) fn name_advice(context: &Context<'_>) -> String {
-    let text = "set HTTPS_PROXY if this network needs a proxy; or set AUTH0_JWKS_FILE to a file with its keys";
+    let text = "check the spelling of the issuer; set HTTPS_PROXY if this network needs a proxy; or set AUTH0_JWKS_FILE to a file with its keys";
     context.config.in_its_words(text).into_owned()
 }
 

@@ -88,7 +88,7 @@ variables! {
 
     AUTH0_ISSUER: Optional<String> {
         default: "https://{AUTH0_DOMAIN}/",
-        meaning: "The issuer, exactly as tokens have it in iss; Auth0's ends with a slash. Separate several with commas. Must be an https URL, unless AUTH0_JWKS_URI or AUTH0_JWKS_FILE is set.",
+        meaning: "The issuer, exactly as tokens have it in iss; Auth0's ends with a slash. Separate several with commas. Must be an https URL, or http on this machine, unless AUTH0_JWKS_URI or AUTH0_JWKS_FILE is set.",
         example: "https://your.domain.auth0.com/",
         expects: "the URL of an issuer, such as https://tenant.eu.auth0.com/",
         parse: url::issuer_name,

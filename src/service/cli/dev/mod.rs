@@ -123,7 +123,8 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
     if let Some((name, origin)) = environment.first_auth0() {
         return Err(Failure::NotForDevelopment(format!(
             "{name} is set in {origin}: dev has its own issuer and uses no AUTH0_ \
-             variables; unset it, or run `warp-bearer serve`"
+             variables; run it in a directory without a .env and without these variables, or run \
+             `warp-bearer serve`"
         )));
     }
     let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
