@@ -327,6 +327,10 @@ impl RevocationSource for Silent {
         }
         Ok(Vec::new())
     }
+
+    fn name(&self) -> &'static str {
+        "silent"
+    }
 }
 
 #[tokio::test]
@@ -347,6 +351,7 @@ async fn source_that_stops_answering_counts_as_down() {
     clock.pass(stale + TICK).await;
     let status = auth.revocation_status();
     assert!(status.sources.iter().all(|source| source.is_failing));
+    assert_eq!(status.sources[0].name, "silent");
     assert_eq!(code(&auth, &token).await, "state_unavailable");
 }
 

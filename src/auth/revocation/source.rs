@@ -53,6 +53,13 @@ pub trait RevocationSource: Send + Sync + 'static {
     fn revocations(
         &self,
     ) -> impl Future<Output = Result<Vec<Revocation>, Box<dyn Error + Send + Sync>>> + Send;
+
+    /// Returns the name of the source in the log, in the metrics and in
+    /// [`Auth::revocation_status`](crate::auth::Auth::revocation_status). Give each source of an
+    /// `Auth` another name. Defaults to `source`.
+    fn name(&self) -> &'static str {
+        "source"
+    }
 }
 
 /// The behaviour while a source of revocations has been unreachable for too long.
@@ -79,18 +86,21 @@ type Load = dyn Fn() -> Pin<Box<dyn Future<Output = Answer> + Send>> + Send + Sy
 /// A source, and the interval at which it is read.
 #[derive(Clone)]
 pub(crate) struct Polled {
+    name: &'static str,
     load: Arc<Load>,
     every: Duration,
 }
 
 impl Polled {
     pub(crate) fn new(source: impl RevocationSource, every: Duration) -> Self {
+        let name = source.name();
         let source = Arc::new(source);
         let load = move || -> Pin<Box<dyn Future<Output = Answer> + Send>> {
             let source = Arc::clone(&source);
             Box::pin(async move { source.revocations().await })
         };
         Self {
+            name,
             load: Arc::new(load),
             every,
         }
@@ -103,7 +113,7 @@ impl Polled {
         clock: Clock,
         staleness: Staleness,
     ) -> (Arc<Watch>, Task) {
-        let watch = Watch::new("source", &list, Some(staleness));
+        let watch = Watch::new(self.name, &list, Some(staleness));
         let watched = Arc::clone(&watch);
         let task = Task(tokio::spawn(async move {
             // Reads more often if the list would otherwise be too old before a failure is noticed.

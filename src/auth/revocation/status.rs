@@ -30,7 +30,7 @@ pub struct RevocationStatus {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RevocationSourceStatus {
-    /// `file`, `source` or `store`.
+    /// `file`, `store`, or the [name](crate::auth::revocation::RevocationSource::name) of a source.
     pub name: &'static str,
     /// Time since the source was last read. `None` if it never was.
     pub age: Option<Duration>,
