@@ -1,9 +1,10 @@
 //! What does it cost to ask us about each request?
 //!
 //! A proxy forwards to an application: alone, with a verification of its own where it has one, and
-//! with the service as its gate. The application is the reference server, which answers at once. What is counted is requests per second of processor
-//! time of the proxy, the service and the application together, and how much longer a request takes
-//! at a fixed rate. All of them share one processor; the generator has the other.
+//! with the service as its gate. The application is the reference server, which answers at once. What
+//! is counted is requests per second of processor time of the proxy, the service and the application
+//! together, and how much longer a request takes at a fixed rate. All of them share one processor; the
+//! generator has the other.
 
 use std::{
     fs,
@@ -220,16 +221,22 @@ impl Stack {
         let application = Server::start(application, "PORT", 1);
         let service = (gate == Gate::Service).then(|| ground.service());
         let listen = free_address();
-        let ports = [
-            ("8080", listen.port()),
-            ("9000", application.address.port()),
-            ("8000", service.as_ref().map_or(1, |it| it.address.port())),
-        ];
+        let setup = Setup {
+            ground,
+            examples,
+            folder,
+            gate,
+            ports: [
+                ("8080", listen.port()),
+                ("9000", application.address.port()),
+                ("8000", service.as_ref().map_or(1, |it| it.address.port())),
+            ],
+        };
         let command = match proxy {
-            "nginx" => nginx(examples, folder, gate, &ports),
-            "haproxy" => haproxy(ground, examples, folder, gate, &ports),
-            "caddy" => caddy(examples, folder, gate, &ports),
-            "envoy" => envoy(ground, examples, folder, gate, &ports),
+            "nginx" => setup.nginx(),
+            "haproxy" => setup.haproxy(),
+            "caddy" => setup.caddy(),
+            "envoy" => setup.envoy(),
             other => panic!("no proxy is called {other}"),
         };
         let proxy = processor::on_the_servers(1, || Server::spawn_at(command, listen));
@@ -257,43 +264,126 @@ impl Stack {
     }
 }
 
-/// Reads an example, with other ports and the policies of the routes replaced by none: any valid
-/// token will do, and the tokens of the benchmark grant what the routes ask for anyway.
-fn example(examples: &Path, name: &str, ports: &[(&str, u16)]) -> String {
-    let path = examples.join(name);
-    let text =
-        fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    with_ports(text, ports)
+/// How one proxy is started.
+struct Setup<'s> {
+    ground: &'s Ground,
+    examples: &'s Path,
+    folder: &'s Path,
+    gate: Gate,
+    /// Each port in the configurations, and the one that replaces it.
+    ports: [(&'static str, u16); 3],
 }
 
-fn with_ports(mut text: String, ports: &[(&str, u16)]) -> String {
-    for (documented, port) in ports {
-        text = text.replace(&format!(":{documented}"), &format!(":{port}"));
+impl Setup<'_> {
+    /// Reads an example, with the ports of this setup. The tokens of the benchmark grant the scopes
+    /// of its routes.
+    fn example(&self, name: &str) -> String {
+        let path = self.examples.join(name);
+        let text = fs::read_to_string(&path);
+        let text = text.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        self.with_ports(&text)
     }
-    text
-}
 
-/// nginx as in the example. Alone, it forwards and does nothing else.
-fn nginx(examples: &Path, folder: &Path, gate: Gate, ports: &[(&str, u16)]) -> Command {
-    let text = if gate == Gate::Service {
-        example(examples, "nginx.conf", ports)
-    } else {
-        with_ports(NGINX_ALONE.to_owned(), ports)
-    };
-    let text = text.replace("worker_processes auto;", "worker_processes 1;");
-    let file = folder.join("nginx.conf");
-    fs::write(&file, text).unwrap();
-    let pid = folder.join("nginx.pid");
-    let mut command = Command::new("nginx");
-    command
-        .arg("-p")
-        .arg(folder)
-        .arg("-c")
-        .arg(file)
-        .arg("-g")
-        .arg(format!("daemon off; pid {};", pid.display()))
-        .stderr(Stdio::null());
-    command
+    fn with_ports(&self, text: &str) -> String {
+        let mut text = text.to_owned();
+        for (documented, port) in self.ports {
+            // Envoy writes a port apart from its address.
+            for before in [":", "port_value: "] {
+                text = text.replace(&format!("{before}{documented}"), &format!("{before}{port}"));
+            }
+        }
+        text
+    }
+
+    fn write(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
+        let file = self.folder.join(name);
+        fs::write(&file, text).unwrap();
+        file
+    }
+
+    /// nginx as in the example. Alone, it forwards and does nothing else.
+    fn nginx(&self) -> Command {
+        let text = match self.gate {
+            Gate::Service => self.example("nginx.conf"),
+            _ => self.with_ports(NGINX_ALONE),
+        };
+        let text = text.replace("worker_processes auto;", "worker_processes 1;");
+        let file = self.write("nginx.conf", text);
+        let pid = self.folder.join("nginx.pid");
+        let mut command = Command::new("nginx");
+        command
+            .arg("-p")
+            .arg(self.folder)
+            .arg("-c")
+            .arg(file)
+            .arg("-g")
+            .arg(format!("daemon off; pid {};", pid.display()))
+            .stderr(Stdio::null());
+        command
+    }
+
+    fn haproxy(&self) -> Command {
+        let text = match self.gate {
+            Gate::Nobody => self.with_ports(HAPROXY_ALONE),
+            Gate::Proxy => self.with_ports(&haproxy_verifying()),
+            Gate::Service => {
+                let lua = self.write("haproxy.lua", self.example("haproxy.lua"));
+                self.example("haproxy.cfg")
+                    .replace("global\n", "global\n    nbthread 1\n")
+                    .replace(
+                        "lua-load haproxy.lua",
+                        &format!("lua-load {}", lua.display()),
+                    )
+            }
+        };
+        let issuer = &self.ground.issuer;
+        let mut command = Command::new("haproxy");
+        command
+            .arg("-f")
+            .arg(self.write("haproxy.cfg", text))
+            .env(
+                "PUBLIC_KEY",
+                self.write("public.pem", peers::public_pem(issuer)),
+            )
+            .env("ISSUER", issuer.url())
+            .env("AUDIENCE", issuer.audience())
+            .stderr(Stdio::null());
+        command
+    }
+
+    fn caddy(&self) -> Command {
+        const GLOBAL: &str = "{\n\tadmin off\n\tauto_https off\n}\n";
+        let text = match self.gate {
+            Gate::Service => self.example("Caddyfile"),
+            _ => self.with_ports(CADDY_ALONE),
+        };
+        let mut command = Command::new("caddy");
+        command
+            .args(["run", "--adapter", "caddyfile", "--config"])
+            .arg(self.write("Caddyfile", format!("{GLOBAL}{text}")))
+            .env("HOME", self.folder)
+            .env("XDG_DATA_HOME", self.folder)
+            .env("XDG_CONFIG_HOME", self.folder)
+            .env("GOMAXPROCS", "1")
+            .stderr(Stdio::null());
+        command
+    }
+
+    fn envoy(&self) -> Command {
+        let text = match self.gate {
+            Gate::Nobody => self.with_ports(ENVOY_ALONE),
+            Gate::Proxy => self.with_ports(&envoy_verifying(self.ground)),
+            Gate::Service => self.example("envoy.yaml"),
+        };
+        let mut command = Command::new(peers::program("envoy", "envoy"));
+        command
+            .arg("--config-path")
+            .arg(self.write("envoy.yaml", text))
+            .args(["--concurrency", "1", "--log-level", "off"])
+            .arg("--disable-hot-restart")
+            .stderr(Stdio::null());
+        command
+    }
 }
 
 const NGINX_ALONE: &str = "
@@ -320,55 +410,6 @@ http {
 }
 ";
 
-fn haproxy(
-    ground: &Ground,
-    examples: &Path,
-    folder: &Path,
-    gate: Gate,
-    ports: &[(&str, u16)],
-) -> Command {
-    let text = match gate {
-        Gate::Nobody => with_ports(HAPROXY_ALONE.to_owned(), ports),
-        Gate::Proxy => with_ports(haproxy_verifying(), ports),
-        Gate::Service => {
-            let lua = example(examples, "haproxy.lua", ports);
-            fs::write(folder.join("haproxy.lua"), lua).unwrap();
-            example(examples, "haproxy.cfg", ports)
-                .replace("global\n", "global\n    nbthread 1\n")
-                .replace(
-                    "lua-load haproxy.lua",
-                    &format!("lua-load {}", folder.join("haproxy.lua").display()),
-                )
-        }
-    };
-    let file = folder.join("haproxy.cfg");
-    fs::write(&file, text).unwrap();
-    let public_key = folder.join("public.pem");
-    fs::write(&public_key, peers::public_pem(&ground.issuer)).unwrap();
-    let mut command = Command::new("haproxy");
-    command
-        .arg("-f")
-        .arg(file)
-        .env("PUBLIC_KEY", public_key)
-        .env("ISSUER", ground.issuer.url())
-        .env("AUDIENCE", ground.issuer.audience())
-        .stderr(Stdio::null());
-    command
-}
-
-/// The proxy alone, with the checks of the peer, which answers by itself where this forwards.
-fn haproxy_verifying() -> String {
-    let peer = peers::configuration("haproxy", "haproxy.cfg");
-    let checks: String = peer
-        .lines()
-        .filter(|line| line.contains("http-request") && !line.contains("return status 200"))
-        .map(|line| format!("{line}\n"))
-        .collect();
-    assert!(checks.contains("jwt_verify"), "{checks}");
-    let backend = "    default_backend application\n";
-    HAPROXY_ALONE.replace(backend, &format!("{checks}{backend}"))
-}
-
 const HAPROXY_ALONE: &str = "
 global
     nbthread 1
@@ -385,25 +426,17 @@ backend application
     server application 127.0.0.1:9000
 ";
 
-fn caddy(examples: &Path, folder: &Path, gate: Gate, ports: &[(&str, u16)]) -> Command {
-    const GLOBAL: &str = "{\n\tadmin off\n\tauto_https off\n}\n";
-    let text = if gate == Gate::Service {
-        example(examples, "Caddyfile", ports)
-    } else {
-        with_ports(CADDY_ALONE.to_owned(), ports)
-    };
-    let file = folder.join("Caddyfile");
-    fs::write(&file, format!("{GLOBAL}{text}")).unwrap();
-    let mut command = Command::new("caddy");
-    command
-        .args(["run", "--adapter", "caddyfile", "--config"])
-        .arg(file)
-        .env("HOME", folder)
-        .env("XDG_DATA_HOME", folder)
-        .env("XDG_CONFIG_HOME", folder)
-        .env("GOMAXPROCS", "1")
-        .stderr(Stdio::null());
-    command
+/// The proxy alone, with the checks of the peer, which answers by itself where this forwards.
+fn haproxy_verifying() -> String {
+    let peer = peers::configuration("haproxy", "haproxy.cfg");
+    let checks: String = peer
+        .lines()
+        .filter(|line| line.contains("http-request") && !line.contains("return status 200"))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    assert!(checks.contains("jwt_verify"), "{checks}");
+    let backend = "    default_backend application\n";
+    HAPROXY_ALONE.replace(backend, &format!("{checks}{backend}"))
 }
 
 const CADDY_ALONE: &str = "
@@ -412,62 +445,6 @@ http://:8080 {
 	reverse_proxy 127.0.0.1:9000
 }
 ";
-
-fn envoy(
-    ground: &Ground,
-    examples: &Path,
-    folder: &Path,
-    gate: Gate,
-    ports: &[(&str, u16)],
-) -> Command {
-    let text = match gate {
-        Gate::Nobody => with_ports(ENVOY_ALONE.to_owned(), ports),
-        Gate::Proxy => with_ports(envoy_verifying(ground), ports),
-        Gate::Service => example(examples, "envoy.yaml", ports),
-    };
-    // Envoy names a port apart from its address.
-    let text = ports.iter().fold(text, |text, (documented, port)| {
-        text.replace(
-            &format!("port_value: {documented}"),
-            &format!("port_value: {port}"),
-        )
-    });
-    let file = folder.join("envoy.yaml");
-    fs::write(&file, text).unwrap();
-    let mut command = Command::new(peers::program("envoy", "envoy"));
-    command
-        .arg("--config-path")
-        .arg(file)
-        .args(["--concurrency", "1", "--log-level", "off"])
-        .arg("--disable-hot-restart")
-        .stderr(Stdio::null());
-    command
-}
-
-/// The proxy alone, with the filter of the peer before the router.
-fn envoy_verifying(ground: &Ground) -> String {
-    let peer = peers::configuration("envoy", "envoy.yaml");
-    let between = |from: &str, to: &str| {
-        let start = peer.find(from).expect("the peer's configuration");
-        let end = start + peer[start..].find(to).expect("the peer's configuration");
-        peer[start..end].to_owned()
-    };
-    let router = "                  - name: envoy.filters.http.router";
-    let filter = between(
-        "                  - name: envoy.filters.http.jwt_authn",
-        router,
-    );
-    let issuer = &ground.issuer;
-    let filter = filter
-        .replace("issuer: ISSUER", &format!("issuer: {}", issuer.url()))
-        .replace("AUDIENCE", issuer.audience())
-        .replace("JWKS_URI", &issuer.jwks_uri())
-        .replace("                          CACHE\n", "")
-        .replace("TIME_TO_LIVE", "cache_duration: 3600s");
-    let cluster = "    - name: issuer\n      load_assignment:\n        cluster_name: issuer\n        endpoints:\n          - lb_endpoints:\n              - endpoint: { address: { socket_address: { address: 127.0.0.1, port_value: ISSUERS_PORT } } }\n";
-    ENVOY_ALONE.replace(router, &format!("{filter}{router}"))
-        + &cluster.replace("ISSUERS_PORT", &issuer.addr().port().to_string())
-}
 
 const ENVOY_ALONE: &str = r#"
 static_resources:
@@ -500,3 +477,28 @@ static_resources:
           - lb_endpoints:
               - endpoint: { address: { socket_address: { address: 127.0.0.1, port_value: 9000 } } }
 "#;
+
+/// The proxy alone, with the filter of the peer before the router.
+fn envoy_verifying(ground: &Ground) -> String {
+    let peer = peers::configuration("envoy", "envoy.yaml");
+    let between = |from: &str, to: &str| {
+        let start = peer.find(from).expect("the peer's configuration");
+        let end = start + peer[start..].find(to).expect("the peer's configuration");
+        peer[start..end].to_owned()
+    };
+    let router = "                  - name: envoy.filters.http.router";
+    let filter = between(
+        "                  - name: envoy.filters.http.jwt_authn",
+        router,
+    );
+    let issuer = &ground.issuer;
+    let filter = filter
+        .replace("issuer: ISSUER", &format!("issuer: {}", issuer.url()))
+        .replace("AUDIENCE", issuer.audience())
+        .replace("JWKS_URI", &issuer.jwks_uri())
+        .replace("                          CACHE\n", "")
+        .replace("TIME_TO_LIVE", "cache_duration: 3600s");
+    let cluster = "    - name: issuer\n      load_assignment:\n        cluster_name: issuer\n        endpoints:\n          - lb_endpoints:\n              - endpoint: { address: { socket_address: { address: 127.0.0.1, port_value: ISSUERS_PORT } } }\n";
+    ENVOY_ALONE.replace(router, &format!("{filter}{router}"))
+        + &cluster.replace("ISSUERS_PORT", &issuer.addr().port().to_string())
+}
