@@ -263,8 +263,12 @@ async fn never_logs_a_token_or_a_claim() {
             )
             .await;
         assert_eq!(answer.status(), 404);
+        // The log names the parameters of a query that is no policy, without their values.
+        let misread = "/auth?scop=hunter2&access_token=hunter2&hunter2";
+        assert_eq!(service.send("GET", misread, &[]).await.status(), 400);
         let text = service.log.text();
         assert!(!text.contains(MARK), "{text}");
+        assert!(text.contains("scop access_token"), "{text}");
         assert!(text.lines().count() > 20, "it was a log");
     }
 }

@@ -61,8 +61,13 @@ pub(in crate::service) fn parse_query(query: &str) -> Result<QueryRequirements, 
     }
     let parse_query = parse(query);
     if parse_query.is_none() {
+        // Only the names, because a value may be a client's token.
+        let names = query
+            .split('&')
+            .map(|one| one.split_once('=').map_or("", |(name, _)| name));
+        let names = names.collect::<Vec<_>>().join(" ");
         tracing::warn!(
-            query = %ShownText::new(query),
+            parameters = %ShownText::new(&names),
             "/auth query is invalid: only scope, permission, role, group, claim, acr, max_age and audience are allowed; request rejected"
         );
     }
