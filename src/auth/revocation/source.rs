@@ -44,19 +44,20 @@ pub trait RevocationSource: Send + Sync + 'static {
     /// Returns the revocations in force.
     ///
     /// An entry stays in the list until it [ends](Revocation::until), even if a later call does not
-    /// return it. The future must not block its thread, because other requests need it.
+    /// return it. The future must not block its thread, because the thread also serves requests.
     ///
     /// # Errors
     /// If this returns an error, it is logged, and the current list stays in use for
     /// [`revocation_stale`](crate::auth::Builder::revocation_stale). A panic counts as an error, and
-    /// so does a future that is not ready for as long.
+    /// so does a future that is not ready within that time, or within one second if it is shorter.
     fn revocations(
         &self,
     ) -> impl Future<Output = Result<Vec<Revocation>, Box<dyn Error + Send + Sync>>> + Send;
 
     /// Returns the name of the source in the log, in the metrics and in
-    /// [`Auth::revocation_status`](crate::auth::Auth::revocation_status). Give each source of an
-    /// `Auth` another name. Defaults to `source`.
+    /// [`Auth::revocation_status`](crate::auth::Auth::revocation_status). Give each source a
+    /// different name, and none of them `file` or `store`: if two have the same name, the metrics show
+    /// only the last. Defaults to `source`.
     fn name(&self) -> &'static str {
         "source"
     }
