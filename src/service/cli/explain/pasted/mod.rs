@@ -554,6 +554,18 @@ mod tests {
                 );
             }
         }
+        #[rustfmt::skip]
+        let rows = [
+            ("a list of arguments", "command:\n- /bin/curl\n- -H\n- \"Authorization: Bearer <T>\"", None),
+            ("a comment in a file of requests", "GET https://a.example/api\n# see: notes\n// old: x\nAuthorization: Bearer <T>", None),
+            ("a comment is no field of a request", "GET / HTTP/1.1\n# see: notes\nAuthorization: Bearer <T>", Some(BeforeName)),
+            ("a line that is indented less", "  GET / HTTP/1.1\nHost: a\n  Authorization: Bearer <T>", Some(BeforeName)),
+        ];
+        for (case, text, fault) in rows {
+            let pasted = Pasted::read(&filled(text)).unwrap();
+            assert_eq!(pasted.fault, fault, "{case}");
+            assert_eq!(pasted.field, filled("Bearer <T>"), "{case}");
+        }
         let no_request = Pasted::read_field(&filled("X-Token : <T>"), "X-Token").unwrap();
         assert_eq!(no_request.fault, Some(SpaceBeforeColon));
         let cookie = filled("GET / HTTP/1.1\nCookie: s=<T>\n");

@@ -126,6 +126,11 @@ pub(super) fn heads(text: &str) -> Vec<Head<'_>> {
             continue;
         }
         head.lines.end = end;
+        // Files of REST clients have comments. A request has none.
+        let is_comment = bare.starts_with('#') || bare.starts_with("//");
+        if is_comment && !text[head.request_line.clone()].contains(" HTTP/") {
+            continue;
+        }
         head.read_field(bare, begin);
     }
     heads
@@ -194,6 +199,10 @@ pub(super) fn dedented(text: &str) -> Cow<'_, str> {
     if indent.is_empty() || !is_request_line(first) {
         return text.into();
     }
+    let mut all = text.lines();
+    if !all.all(|line| line.trim().is_empty() || line.starts_with(indent)) {
+        return text.into();
+    }
     let lines = text.split_inclusive('\n');
     let lines = lines.map(|line| line.strip_prefix(indent).unwrap_or(line));
     lines.collect::<String>().into()
@@ -207,7 +216,7 @@ fn is_request_line(line: &str) -> bool {
         return false;
     };
     let is_version = |word: &str| word.starts_with("HTTP/");
-    !method.is_empty()
+    method.starts_with(|c: char| c.is_ascii_uppercase())
         && method.chars().all(|c| c.is_ascii_uppercase() || c == '-')
         && ["/", "*", "http://", "https://", "{{"]
             .iter()
