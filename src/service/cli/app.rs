@@ -4,10 +4,7 @@
 //! certificate on SIGHUP.
 
 #[cfg(unix)]
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering::Relaxed},
-};
+use std::sync::{Arc, Mutex};
 use std::{
     convert::Infallible,
     future::{Future, pending},
@@ -268,20 +265,21 @@ impl HangupSignal {
     /// that runs this also accepts connections, so files are read on blocking threads, and nothing
     /// waits for them: not the keys, and not the next signal.
     async fn reload(mut self, auth: &Auth, tls: Option<&Tls>) {
-        let signals = Arc::new(AtomicU64::new(0));
-        while self.signal.recv().await.is_some() {
+        // The number of the signal whose issuers are in use.
+        let applied = Arc::new(Mutex::new(0));
+        for signal in 1_u64.. {
+            if self.signal.recv().await.is_none() {
+                break;
+            }
             tracing::info!(signal = "SIGHUP", "reload requested");
             auth.refresh();
             if let Some(tls) = tls.cloned() {
                 report(spawn_blocking(move || tls.reload()));
             }
             if let Some(config) = self.config.clone() {
-                let (auth, signals) = (auth.clone(), Arc::clone(&signals));
-                let own = signals.fetch_add(1, Relaxed) + 1;
-                report(spawn_blocking(move || {
-                    // What was read before a later signal must not replace what was read after it.
-                    issuers::reload(&config, &auth, || signals.load(Relaxed) == own);
-                }));
+                let (auth, applied) = (auth.clone(), Arc::clone(&applied));
+                let reload = move || issuers::reload(&config, &auth, signal, &applied);
+                report(spawn_blocking(reload));
             }
         }
         pending::<()>().await;
@@ -298,7 +296,7 @@ fn report(mut reload: JoinHandle<()>) {
             // The panic hook has logged why.
             Ok(Err(_panic)) => tracing::error!("reload failed"),
             Err(_elapsed) => tracing::error!(
-                "reload is still reading a file; the old certificate or issuers stay in use until it ends"
+                "reload still waits for a file; the old certificate or issuers stay in use; send SIGHUP again once the file can be read"
             ),
         }
     });

@@ -1,7 +1,10 @@
 //! `warp-bearer issuers`: prints an issuers file for existing variables. Also reloads the file in
 //! the service.
 
-use std::path::PathBuf;
+use std::{
+    path::PathBuf,
+    sync::{Mutex, PoisonError},
+};
 
 use clap::Subcommand;
 
@@ -51,8 +54,9 @@ pub(in crate::service) fn run(command: Command) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Reloads the issuers file. If it has a fault, the issuers stay unchanged.
-pub(in crate::service) fn reload(config: &Config, auth: &Auth, is_latest: impl Fn() -> bool) {
+/// Reloads the issuers file for the signal with this number. If the file has a fault, or if the issuers
+/// of a later signal are in use, the issuers stay unchanged.
+pub(in crate::service) fn reload(config: &Config, auth: &Auth, signal: u64, applied: &Mutex<u64>) {
     let tables = match read(config) {
         Ok(tables) => tables,
         Err(faults) => {
@@ -64,12 +68,16 @@ pub(in crate::service) fn reload(config: &Config, auth: &Auth, is_latest: impl F
     };
     let issuers = tables.tables.len();
     let builder = auth::builder(&tables);
-    if !is_latest() {
-        tracing::info!("issuers file read too late; a later reload counts");
+    let mut applied = applied.lock().unwrap_or_else(PoisonError::into_inner);
+    if signal < *applied {
+        tracing::info!("issuers file read too late; a later reload has taken effect");
         return;
     }
     match auth.replace_issuers(&builder) {
-        Ok(()) => tracing::info!(issuers, "issuers file reloaded"),
+        Ok(()) => {
+            *applied = signal;
+            tracing::info!(issuers, "issuers file reloaded");
+        }
         Err(error) => {
             tracing::error!(%error, "issuers file not reloaded; the old issuers stay in use");
         }
