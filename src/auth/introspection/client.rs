@@ -194,7 +194,14 @@ impl Client {
             FetchError::TooLarge(url) => AskError::TooLarge(url),
             error => AskError::Http(error),
         })?;
-        read(&body).ok_or_else(|| AskError::Unreadable(url.into(), document::form(&body)))
+        read(&body).ok_or_else(|| {
+            let form = if body.starts_with(b"\xef\xbb\xbf") {
+                "text with a byte order mark"
+            } else {
+                document::form(&body, "a JSON object without it")
+            };
+            AskError::Unreadable(url.into(), form)
+        })
     }
 
     /// Returns the error for a response about another token.

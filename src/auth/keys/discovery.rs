@@ -79,11 +79,8 @@ pub(in crate::auth) fn parse<T: DeserializeOwned>(body: &[u8], url: &Url) -> Res
     document::text(body)
         .and_then(|text| json::object_as(text).ok())
         .ok_or_else(|| {
-            let form = match document::form(body) {
-                "a JSON object" => "a JSON object without a string that it must have",
-                other => other,
-            };
-            FetchError::NoMetadata(url.into(), form)
+            let lacking = "a JSON object in which a member is absent or has the wrong type";
+            FetchError::NoMetadata(url.into(), document::form(body, lacking))
         })
 }
 

@@ -12,18 +12,17 @@ pub(in crate::auth) fn text(document: &[u8]) -> Option<&str> {
     Some(text.strip_prefix('\u{feff}').unwrap_or(text))
 }
 
-/// Says what a document is that was expected to be another one, for an error message.
-pub(in crate::auth) fn form(document: &[u8]) -> &'static str {
+/// Says what a document is that was expected to be another one, for an error message. `lacking` says
+/// it if the document is a JSON object.
+pub(in crate::auth) fn form(document: &[u8], lacking: &'static str) -> &'static str {
     let Some(text) = text(document) else {
         return "not UTF-8";
     };
     let text = text.trim();
-    if json::object(text).is_ok() {
-        return "a JSON object";
-    }
     match text.bytes().next() {
         None => "empty",
         Some(b'<') => "HTML or XML",
+        Some(b'{') if json::check_below(0, text).is_ok() => lacking,
         Some(b'{') if !text.ends_with('}') => "a JSON object that is cut off",
         Some(b'{') => "a JSON object with an error or with a member twice",
         Some(b'[') => "a JSON array",
@@ -37,7 +36,7 @@ mod tests {
 
     #[test]
     fn names_the_form_of_a_document() {
-        let rows: [(&[u8], &str); 9] = [
+        let rows: [(&[u8], &str); 10] = [
             (b" \r\n", "empty"),
             (b"\xff\xfe{\0}\0", "not UTF-8"),
             (b"\xef\xbb\xbf<!DOCTYPE html>", "HTML or XML"),
@@ -50,13 +49,17 @@ mod tests {
                 b"{'keys': []}",
                 "a JSON object with an error or with a member twice",
             ),
+            (
+                br#"{"a":{"b":1,"b":2}}"#,
+                "a JSON object with an error or with a member twice",
+            ),
             (b"[]", "a JSON array"),
             (b"Not found", "not JSON"),
             (b"{}", "a JSON object"),
         ];
         for (document, expected) in rows {
             let shown = String::from_utf8_lossy(document);
-            assert_eq!(form(document), expected, "{shown}");
+            assert_eq!(form(document, "a JSON object"), expected, "{shown}");
         }
     }
 }

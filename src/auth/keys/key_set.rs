@@ -302,7 +302,7 @@ impl<'a> Entries<'a> {
     const DEPTH: usize = 2;
 
     fn of(document: &'a [u8]) -> Result<Self, NoKeys> {
-        let fault = || NoKeys::NotAKeySet(document::form(document));
+        let fault = || NoKeys::NotAKeySet(document::form(document, "a JSON object"));
         let text = document::text(document).ok_or_else(fault)?;
         let members = json::object(text).map_err(|_| fault())?;
         let mut others = members.iter().filter(|(name, _)| name != "keys");
