@@ -68,7 +68,7 @@ auth_errors! {
     /// error code (RFC 6750 §3.1).
     MissingToken => UNAUTHORIZED, None, "missing_token", "This resource needs an access token: send it as Authorization: Bearer.";
     /// `Bearer` without a token, or with characters outside `b64token` (RFC 6750 §2.1).
-    MalformedAuthorization => BAD_REQUEST, Some(BearerError::InvalidRequest), "malformed_authorization", "The Authorization field must be the word Bearer, a space and one token.";
+    MalformedAuthorization => BAD_REQUEST, Some(BearerError::InvalidRequest), "malformed_authorization", "The Authorization field must be the scheme (Bearer, or DPoP for a bound token), a space and one token.";
     /// Two `Authorization` headers, or two credentials in one header (RFC 9110 §11.6.2).
     MultipleCredentials => BAD_REQUEST, Some(BearerError::InvalidRequest), "multiple_credentials", "The request has more than one credential.";
     /// The token is longer than [`max_token_bytes`](crate::auth::Builder::max_token_bytes).

@@ -127,9 +127,9 @@ impl Resolver {
             self.unknown.remove(name);
         }
         let before = held.map(|held| held.issuer);
-        // The cache runs this future only once for concurrent requests with the same name. If its
-        // caller is dropped, another one starts again, and the later deadline limits that wait too.
-        // A lookup ends before its own caller, so that its failure is cached and shared.
+        // The cache runs one lookup for concurrent requests with the same name. If the request that
+        // runs it is dropped, the next one starts a new lookup. `timeout_at` limits the whole wait. A
+        // lookup ends `MARGIN` before its request, so that its failure is cached and shared.
         let deadline = now + LOOKUP_TIMEOUT;
         let lookup = self
             .unknown

@@ -42,7 +42,7 @@ PATHS = ["X-Original-URL", "X-Original-URI", "X-Original-Path", "X-Rewrite-URL",
          "X-WAWS-Unencoded-URL", "Forwarded", "Destination", "SCRIPT_NAME", "PATH_INFO", "X_Original_URL"]
 # Fields in which other gateways write the user.
 USERS = ["Remote-User", "X-Remote-User", "X-Forwarded-User", "REMOTE_USER"]
-# Fields that tell an application who the client is and what it has asked, and what each must be here.
+# Fields that describe the client and its request.
 CLIENT = ["X-Forwarded-For", "X-Real-IP", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Port"]
 # What a proxy that can drop fields by prefix drops beside them.
 PREFIXED = ["X-Original-Request-URI", "X-Rewrite-Path", "X-Script-Path", "X-Replaced-Query", "X-Envoy-Original-Url"]

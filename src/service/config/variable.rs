@@ -20,18 +20,18 @@ pub struct Variable {
     pub(super) expects: &'static str,
     /// True if the value must never be displayed.
     pub is_secret: bool,
-    /// The characters that the value may have.
+    /// Which quotes and number signs the value may have.
     pub(super) form: Form,
 }
 
-/// The characters that a valid value may have.
+/// Which quotes and number signs a valid value may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
     /// No ` #`, and no quotes at the start or the end.
     Strict,
     /// Like [`Strict`](Self::Strict), but ` #` may be in the name of a file.
     Path,
-    /// All characters. Only quotes around the whole value are a mistake.
+    /// Quotes and ` #` are allowed, but not quotes around the whole value.
     FreeText,
 }
 
