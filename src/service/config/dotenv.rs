@@ -85,7 +85,7 @@ fn readable_lines(bytes: &[u8], file: &str) -> Result<(Vec<String>, Vec<Warning>
         } else {
             "is not UTF-8"
         };
-        let text = format_args!(
+        let text = format!(
             "line {number} {what} and is skipped, because it does not name a variable of this service"
         );
         warnings.push(Warning::new(file, text));

@@ -234,7 +234,7 @@ fn is_relevant(name: &str) -> bool {
 fn near_miss(entry: &Entry, origin: Origin) -> Option<Warning> {
     let known = variables::near_miss(&entry.name)?;
     let name = ShownText::new(&entry.name).to_string();
-    let text = format_args!("not read; did you mean {known}?");
+    let text = format!("not read; did you mean {known}?");
     Some(Warning::new(&name, text).with_origin(|_| Some(origin)))
 }
 

@@ -366,7 +366,7 @@ impl Reader<'_> {
         for issuer in asked {
             let line = line_of(issuer);
             let title = format!("[[issuer]] {}", quoted(&issuer.url));
-            let text = format_args!(
+            let text = format!(
                 "introspection: opaque, as at {}; only one issuer may be asked about opaque tokens",
                 first.place
             );
@@ -380,7 +380,7 @@ impl Reader<'_> {
         for issuer in issuers {
             if let Some(first) = seen.insert(&issuer.url, &issuer.place) {
                 let title = format!("[[issuer]] {}", quoted(&issuer.url));
-                let text = format_args!("url: already used at {first}");
+                let text = format!("url: already used at {first}");
                 self.fault(line_of(issuer), &title, text);
             }
         }

@@ -179,7 +179,7 @@ impl Reader {
             return None;
         }
         if text.contains(char::REPLACEMENT_CHARACTER) {
-            let fault = format_args!("found bytes that are not UTF-8; give {expects}");
+            let fault = format!("found bytes that are not UTF-8; give {expects}");
             self.fault(variable.name, fault);
             return None;
         }
