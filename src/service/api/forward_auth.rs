@@ -64,7 +64,7 @@ pub(in crate::service) fn parse_query(query: &str) -> Result<QueryRequirements, 
         // Only the names, because a value may be a client's token.
         let names = query
             .split('&')
-            .map(|one| one.split_once('=').map_or("", |(name, _)| name));
+            .filter_map(|one| Some(one.split_once('=')?.0));
         let names = names.collect::<Vec<_>>().join(" ");
         tracing::warn!(
             parameters = %ShownText::new(&names),
