@@ -116,7 +116,8 @@ where
         + 'static,
 {
     let auth = auth.clone();
-    head(auth.reads_target()).and_then(move |target: Option<Target>, headers: HeaderMap| {
+    let head = head(auth.reads_target());
+    let filter = head.and_then(move |target: Option<Target>, headers: HeaderMap| {
         let (auth, credential) = (auth.clone(), credential.clone());
         async move {
             let request = match &target {
@@ -132,7 +133,9 @@ where
             let verdict = auth.authenticate_by(&request, credential).await;
             verdict.map_err(reject)
         }
-    })
+    });
+    // Boxed, because the time to compile a filter grows with the square of its depth.
+    filter.boxed()
 }
 
 /// Like [`with_auth`], for an [`Auth`] that does not need the method and the path. Saves the 260
