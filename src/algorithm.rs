@@ -108,7 +108,51 @@ impl Algorithm {
     pub const fn is_symmetric(self) -> bool {
         matches!(self, Self::HS256)
     }
+
+    /// Returns the curve of the algorithm's keys, as `crv` names it.
+    #[cfg(feature = "service")]
+    pub(crate) const fn curve(self) -> Option<&'static str> {
+        Some(match self {
+            Self::ES256 => "P-256",
+            Self::ES384 => "P-384",
+            Self::ES512 => "P-521",
+            Self::EdDSA => "Ed25519",
+            _ => return None,
+        })
+    }
+
+    /// Returns the minimum length of a signature in bytes.
+    #[cfg(feature = "service")]
+    pub(crate) const fn min_signature_len(self) -> usize {
+        match self {
+            Self::HS256 => 32,
+            Self::ES256 | Self::EdDSA => 64,
+            Self::ES384 => 96,
+            Self::ES512 => 132,
+            // RSA with 2048 bits or more.
+            Self::RS256 | Self::RS384 | Self::RS512 => 256,
+            Self::PS256 | Self::PS384 | Self::PS512 => 256,
+            // FIPS 204, table 2.
+            #[cfg(feature = "pq")]
+            Self::MlDsa44 => 2420,
+            #[cfg(feature = "pq")]
+            Self::MlDsa65 => 3309,
+            #[cfg(feature = "pq")]
+            Self::MlDsa87 => 4627,
+        }
+    }
 }
+
+/// The names of the algorithms that have a public key, for constant texts. It does not contain those
+/// of the feature `pq`.
+#[cfg(any(test, feature = "service"))]
+macro_rules! public_key_algorithms {
+    () => {
+        "RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA"
+    };
+}
+#[cfg(feature = "service")]
+pub(crate) use public_key_algorithms;
 
 impl fmt::Display for Algorithm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -138,3 +182,22 @@ impl FromStr for Algorithm {
 #[error("not a supported algorithm")]
 #[non_exhaustive]
 pub struct UnknownAlgorithm;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_texts_name_every_algorithm_with_a_public_key() {
+        let named: Vec<Algorithm> = public_key_algorithms!()
+            .split(", ")
+            .map(|name| name.parse().unwrap())
+            .collect();
+        let all = Algorithm::ALL.iter().copied();
+        let expected: Vec<_> = all
+            .filter(|algorithm| !algorithm.is_symmetric())
+            .filter(|algorithm| !algorithm.as_str().starts_with("ML-DSA"))
+            .collect();
+        assert_eq!(named, expected);
+    }
+}

@@ -10,7 +10,7 @@ use tracing_subscriber::EnvFilter;
 use warp::http::{HeaderName, HeaderValue};
 
 use crate::{
-    algorithm::Algorithm,
+    algorithm::{Algorithm, public_key_algorithms},
     auth::{AudienceClaim, CertificateSource, dpop::DpopMode, policy::Policy},
     service::{
         config::{
@@ -41,9 +41,9 @@ macro_rules! variables {
     ($(
         $name:ident: $kind:ident $(<$type:ty>)? {
             default: $default:literal,
-            meaning: $meaning:literal,
+            meaning: $meaning:expr,
             example: $example:literal,
-            expects: $expects:literal,
+            expects: $expects:expr,
             $(parse: $parse:expr,)?
             $(is_secret: $is_secret:literal,)?
             $(form: $form:ident,)?
@@ -96,9 +96,9 @@ variables! {
 
     AUTH0_ALGORITHMS: WithDefault<Algorithm> {
         default: "RS256",
-        meaning: "The accepted signature algorithms, separated by commas: RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA, and HS256 with AUTH0_SIGNING_SECRET. The names of RFC 9864 (Ed25519, ESP256, …) mean the same.",
+        meaning: concat!("The accepted signature algorithms, separated by commas: ", public_key_algorithms!(), ", and HS256 with AUTH0_SIGNING_SECRET. The names of RFC 9864 (Ed25519, ESP256, …) mean the same."),
         example: "RS256",
-        expects: "some of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA, HS256",
+        expects: concat!("some of ", public_key_algorithms!(), ", HS256"),
         parse: value::algorithm,
     }
 
@@ -369,7 +369,7 @@ variables! {
         default: "ES256,ES384,EdDSA,PS256,RS256",
         meaning: "The accepted signature algorithms of DPoP proofs, separated by commas.",
         example: "ES256,EdDSA",
-        expects: "some of ES256, ES384, ES512, EdDSA, RS256, RS384, RS512, PS256, PS384, PS512",
+        expects: concat!("some of ", public_key_algorithms!()),
         parse: value::proof_algorithm,
     }
 

@@ -141,15 +141,15 @@ fn names(algorithms: &[Algorithm], separator: &str) -> String {
 /// Returns the algorithm of a usable key: its `alg`, or the most common one for its type.
 fn algorithm_of(jwk: &Value) -> Option<Algorithm> {
     let text = |name: &str| jwk.get(name).and_then(Value::as_str);
-    let name = text("alg").or(match (text("kty")?, text("crv")) {
-        ("RSA", _) => Some("RS256"),
-        (_, Some("P-256")) => Some("ES256"),
-        (_, Some("P-384")) => Some("ES384"),
-        (_, Some("P-521")) => Some("ES512"),
-        (_, Some("Ed25519")) => Some("EdDSA"),
-        _ => None,
-    });
-    name?.parse().ok()
+    if let Some(name) = text("alg") {
+        return name.parse().ok();
+    }
+    if text("kty") == Some("RSA") {
+        return Some(Algorithm::RS256);
+    }
+    let curve = text("crv")?;
+    let mut all = Algorithm::ALL.iter().copied();
+    all.find(|algorithm| algorithm.curve() == Some(curve))
 }
 
 /// Returns the size of an RSA key. For other keys, the curve determines the size.

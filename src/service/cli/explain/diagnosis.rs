@@ -548,7 +548,7 @@ fn signature(facts: &Facts<'_>) -> Cause {
     let part = facts.token.rsplit('.').next().unwrap_or_default();
     let length = URL_SAFE_NO_PAD.decode(part).map_or(0, |bytes| bytes.len());
     let known: Option<Algorithm> = algorithm.parse().ok();
-    if known.is_some_and(|known| length < shortest(known)) {
+    if known.is_some_and(|known| length < known.min_signature_len()) {
         return causes::CUT_SIGNATURE;
     }
     if algorithm.starts_with("HS") {
@@ -562,26 +562,6 @@ fn signature(facts: &Facts<'_>) -> Cause {
         return causes::REPLACED_KEY;
     }
     causes::CHANGED
-}
-
-/// Returns the minimum length of an algorithm's signatures in bytes.
-fn shortest(algorithm: Algorithm) -> usize {
-    use Algorithm::{ES256, ES384, ES512, EdDSA, HS256, PS256, PS384, PS512, RS256, RS384, RS512};
-    match algorithm {
-        HS256 => 32,
-        ES256 | EdDSA => 64,
-        ES384 => 96,
-        ES512 => 132,
-        // RSA with 2048 bits or more.
-        RS256 | RS384 | RS512 | PS256 | PS384 | PS512 => 256,
-        // FIPS 204, table 2.
-        #[cfg(feature = "pq")]
-        Algorithm::MlDsa44 => 2420,
-        #[cfg(feature = "pq")]
-        Algorithm::MlDsa65 => 3309,
-        #[cfg(feature = "pq")]
-        Algorithm::MlDsa87 => 4627,
-    }
 }
 
 /// Returns `true` if the configured secret is the base64 or hexadecimal form of the secret that
