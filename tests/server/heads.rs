@@ -44,6 +44,23 @@ async fn rejects_large_heads() {
 }
 
 #[tokio::test]
+async fn rejects_a_fragment_in_the_target() {
+    let server = Server::start(Limits::default()).await;
+    for (target, status) in [
+        ("/", 200),
+        ("/?%23", 200),
+        ("/#", 400),
+        ("/#?a", 400),
+        ("/?a#&b", 400),
+        ("http://a/#b", 400),
+    ] {
+        let request = format!("GET {target} HTTP/1.1\r\nHost: a\r\nReferer: /#\r\n\r\n");
+        let answer = server.peer().await.ask(&request).await.expect(target);
+        assert_eq!(answer.status, status, "{target}");
+    }
+}
+
+#[tokio::test]
 async fn requires_one_host() {
     let server = Server::start(Limits::default()).await;
     for (case, request, status) in [

@@ -1,6 +1,6 @@
 //! The stream between hyper and the socket.
 //!
-//! The stream checks the line endings of heads, and closes a connection so that the peer still
+//! The stream checks the heads of requests, and closes a connection so that the peer still
 //! receives the last response.
 
 use std::{
@@ -18,7 +18,7 @@ use tokio::{
 
 use crate::service::http::{
     idle_timeout::IdleTimeout,
-    line_endings::{Framing, LineEndings},
+    strict_heads::{Framing, StrictHeads},
 };
 
 /// How long a peer may keep sending after the last response.
@@ -29,7 +29,7 @@ const LINGER: Duration = Duration::from_secs(1);
 pub(in crate::service) struct LingeringClose<T> {
     stream: T,
     idle_timeout: Arc<IdleTimeout>,
-    line_endings: LineEndings,
+    heads: StrictHeads,
     /// Bytes that were read, but must not be passed to hyper yet.
     held: Vec<u8>,
     lingering: Option<Pin<Box<Sleep>>>,
@@ -45,7 +45,7 @@ impl<T> LingeringClose<T> {
         Self {
             stream,
             idle_timeout,
-            line_endings: LineEndings::new(framing),
+            heads: StrictHeads::new(framing),
             held: Vec::new(),
             lingering: None,
         }
@@ -61,7 +61,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for LingeringClose<T> {
         let this = &mut *self;
         let start = buf.filled().len();
         if this.held.is_empty() {
-            let most = this.line_endings.most();
+            let most = this.heads.most();
             if most < buf.remaining() as u64 {
                 let mut few = (&mut this.stream).take(most);
                 ready!(Pin::new(&mut few).poll_read(cx, buf))?;
@@ -78,7 +78,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for LingeringClose<T> {
             this.held.drain(..room);
         }
         let fresh = &mut buf.filled_mut()[start..];
-        let admitted = this.line_endings.admit(fresh);
+        let admitted = this.heads.admit(fresh);
         this.held.splice(..0, fresh[admitted..].iter().copied());
         buf.set_filled(start + admitted);
         Poll::Ready(Ok(()))

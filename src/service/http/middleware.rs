@@ -73,7 +73,7 @@ where
                 },
             };
             // The connection is closed after this response in three cases. After a rejection, the
-            // rest of the request may still arrive. After a chunked body, `line_endings` does not
+            // rest of the request may still arrive. After a chunked body, `strict_heads` does not
             // know where the next head begins. During a shutdown, the client must not send another
             // request on a connection that is about to be closed.
             let is_last = outcome.is_err() || is_chunked || middleware.shutdown.is_requested();

@@ -1,10 +1,15 @@
-//! Rejects HTTP/1.1 heads with a line that does not end in CRLF.
+//! Rejects HTTP/1.1 heads that hyper and other programs read differently.
 //!
 //! A parser may accept a lone LF as the end of a line (RFC 9112 §2.2), and hyper does. If a proxy
 //! in front of the service does not, it sees one header where hyper sees two, and the second may be
 //! `Transfer-Encoding` (request smuggling). A lone LF in a head is therefore replaced with NUL,
-//! which hyper rejects with 400. This module only checks line endings. hyper parses the head, and
-//! the length of its body tells this module where the next head begins.
+//! which hyper rejects with 400.
+//!
+//! The target of a request has no fragment (RFC 9112 §3.2), but hyper removes a `#` and what follows
+//! it. From `/auth?scope=a#&scope=b`, this would remove a part of the policy. So a `#` in the first line
+//! is replaced with NUL as well.
+//!
+//! hyper parses the head, and the length of its body tells this module where the next head begins.
 
 use std::sync::{
     Arc,
@@ -19,12 +24,12 @@ const READ: u64 = 8 * 1024;
 
 /// The state of a connection, which tracks where heads begin and end.
 #[derive(Debug)]
-pub(in crate::service) struct LineEndings {
+pub(in crate::service) struct StrictHeads {
     position: Position,
     framing: Framing,
 }
 
-/// The length of the body after the last head, which the server reports to [`LineEndings`].
+/// The length of the body after the last head, which the server reports to [`StrictHeads`].
 #[derive(Clone, Debug, Default)]
 pub(in crate::service) struct Framing(Arc<AtomicU64>);
 
@@ -54,7 +59,7 @@ impl Framing {
     }
 }
 
-impl LineEndings {
+impl StrictHeads {
     pub(in crate::service) fn new(framing: Framing) -> Self {
         Self {
             position: Position::FIRST_LINE,
@@ -92,6 +97,10 @@ impl LineEndings {
         let mut from = 0;
         while let Some(length) = memchr(b'\n', &bytes[from..]) {
             let at = from + length;
+            if !begun && replaced_fragment(&mut bytes[from..at]) {
+                self.position = Position::Beyond;
+                return at;
+            }
             let before = if length == 0 { last } else { bytes[at - 1] };
             line += length;
             last = b'\n';
@@ -109,12 +118,25 @@ impl LineEndings {
             }
             (begun, line) = (begun || line > 1, 0);
         }
-        let rest = &bytes[from..];
+        let rest = &mut bytes[from..];
+        if !begun && replaced_fragment(rest) {
+            self.position = Position::Beyond;
+            return bytes.len();
+        }
         line += rest.len();
         last = rest.last().copied().unwrap_or(last);
         self.position = Position::Head { begun, line, last };
         bytes.len()
     }
+}
+
+/// Replaces a `#` with NUL. Returns `false` if there is none.
+fn replaced_fragment(line: &mut [u8]) -> bool {
+    let Some(at) = memchr(b'#', line) else {
+        return false;
+    };
+    line[at] = 0;
+    true
 }
 
 impl Position {
@@ -141,7 +163,7 @@ mod tests {
     /// body of 3 bytes.
     fn through(bytes: &str, read: usize) -> String {
         let framing = Framing::default();
-        let (mut heads, mut out) = (LineEndings::new(framing.clone()), Vec::new());
+        let (mut heads, mut out) = (StrictHeads::new(framing.clone()), Vec::new());
         for read in bytes.as_bytes().chunks(read) {
             let mut read = read.to_vec();
             while !read.is_empty() {
@@ -154,8 +176,8 @@ mod tests {
     }
 
     #[test]
-    fn replaces_lone_lf_in_heads_but_not_in_bodies() {
-        for (case, bytes, lone) in [
+    fn replaces_lone_lf_and_fragments_in_heads_but_not_in_bodies() {
+        for (case, bytes, replaced) in [
             ("a head", "GET / HTTP/1.1\r\nA: b\r\n\r\n", false),
             ("a body", "POST / HTTP/1.1\r\n\r\n{\n}", false),
             (
@@ -178,15 +200,36 @@ mod tests {
                 true,
             ),
             ("after CR CR", "GET / HTTP/1.1\r\nA: b\r\r\n\n", true),
+            (
+                "a number sign in a field",
+                "GET / HTTP/1.1\r\nA: #\r\n\r\n",
+                false,
+            ),
+            (
+                "a number sign in a body",
+                "POST / HTTP/1.1\r\n\r\n{#}",
+                false,
+            ),
+            ("a fragment", "GET /?a#b HTTP/1.1\r\n\r\n", true),
+            (
+                "a fragment after an empty line",
+                "\r\nGET /# HTTP/1.1\r\n\r\n",
+                true,
+            ),
+            (
+                "a fragment in the second head",
+                "POST / HTTP/1.1\r\n\r\na\nbGET /#b HTTP/1.1\r\n\r\n",
+                true,
+            ),
         ] {
             for read in 1..=bytes.len() {
                 let out = through(bytes, read);
                 assert_eq!(
                     out.contains("<NUL>"),
-                    lone,
+                    replaced,
                     "{case}, {read} at a time: {out}"
                 );
-                assert!(lone || out == bytes, "{case}, {read} at a time: {out}");
+                assert!(replaced || out == bytes, "{case}, {read} at a time: {out}");
             }
         }
     }
