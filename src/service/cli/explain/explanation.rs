@@ -9,7 +9,6 @@ use warp::http::HeaderName;
 use crate::{
     auth::{
         Auth, AuthError, Claims, Problem,
-        error::MISSING_FROM_FIELD,
         explain::{StepValue, Trace, unverified_claims},
         explain_proof::ProofOfRequest,
         policy::Policy,
@@ -416,9 +415,9 @@ impl Refused {
         Self {
             status: error.status().as_u16(),
             code: error.code(),
-            detail: match error {
-                AuthError::MissingToken if facts.config.token_field.is_some() => MISSING_FROM_FIELD,
-                _ => error.detail(),
+            detail: match facts.config.token_field {
+                Some(_) => error.detail_for_own_field(),
+                None => error.detail(),
             },
             advice: advice.in_words_of(&facts.config),
         }

@@ -42,18 +42,27 @@ pub(in crate::service) struct Pasted {
     pub(in crate::service) notes: Vec<String>,
 }
 
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
+/// Schemes without a token, which are no token either. `Bearer` is one too.
+const SCHEMES: [&str; 4] = ["DPoP", "Basic", "Digest", "Negotiate"];
+
 const FIELD: &str = "The input is an Authorization field, and is explained exactly as it is.";
 const ASSUMED: &str = "The input is explained as if it followed the word Bearer.";
 const QUOTES: &str = "The quotes around the token are not part of it. If they are sent, the answer is 400 malformed_authorization.";
 const LINES: &str =
     "The line breaks in the token are not part of it. A header field cannot carry them.";
+const MARK: &str = "The byte order mark at the beginning of the input is not part of it. Some editors and shells write it into files.";
 const REST: &str =
     "A header field carries only the token: Authorization, the scheme, a space and the token.";
 
 impl Pasted {
     /// Finds the value of `Authorization` in a text.
     pub(in crate::service) fn read(text: &str) -> Result<Self, NoToken> {
-        let text = request::dedented(text.trim_start_matches('\u{feff}'));
+        if let Some(text) = text.strip_prefix(BYTE_ORDER_MARK) {
+            return Self::read(text).map(|pasted| pasted.with_note(MARK));
+        }
+        let text = request::cleaned(text);
         let text = text.trim_matches(BLANKS);
         if text.is_empty() {
             return Err(NoToken::Empty);
@@ -72,7 +81,8 @@ impl Pasted {
         {
             return Err(NoToken::Page);
         }
-        if is_credential(text) && is_one_line {
+        let is_scheme = || SCHEMES.iter().any(|name| text.eq_ignore_ascii_case(name));
+        if is_one_line && (is_credential(text) || is_scheme()) {
             return Ok(Self::field(text.to_owned(), FIELD.to_owned()));
         }
         if is_one_line && is_glued(text) {
@@ -110,7 +120,10 @@ impl Pasted {
     /// Like [`read`](Self::read), for a service that reads the token from the header `name`. If the
     /// text contains this header, its value is explained unchanged.
     pub(in crate::service) fn read_field(text: &str, name: &str) -> Result<Self, NoToken> {
-        let whole = request::dedented(text.trim_start_matches('\u{feff}'));
+        if let Some(text) = text.strip_prefix(BYTE_ORDER_MARK) {
+            return Self::read_field(text, name).map(|pasted| pasted.with_note(MARK));
+        }
+        let whole = request::cleaned(text);
         let whole = whole.trim_matches(BLANKS);
         let note = if whole.contains(['\n', '\r']) {
             format!("The field {name} is in the input.")
@@ -147,6 +160,11 @@ impl Pasted {
             fault,
             ..Self::bare(&first, vec![note])
         })
+    }
+
+    fn with_note(mut self, note: &str) -> Self {
+        self.notes.push(note.to_owned());
+        self
     }
 
     fn field(field: String, note: String) -> Self {
@@ -370,7 +388,7 @@ mod tests {
         let rows = [
             ("alone", "<T>", ""),
             ("a line", "<T>\r\n", ""),
-            ("a byte order mark", "\u{feff}<T>", ""),
+            ("a byte order mark", "\u{feff}<T>", "The byte order mark"),
             ("quotes", "\"<T>\"", "quotes"),
             ("lines", "eyJhbGciOiJSUzI1NiJ9.\n  e30.\n  AA", "line breaks"),
             ("curl", "curl -H 'Authorization: Bearer <T>' https://api.example.com/a", "field is on line 1"),
@@ -558,6 +576,8 @@ mod tests {
         let rows = [
             ("a list of arguments", "command:\n- /bin/curl\n- -H\n- \"Authorization: Bearer <T>\"", None),
             ("a comment in a file of requests", "GET https://a.example/api\n# see: notes\n// old: x\nAuthorization: Bearer <T>", None),
+            ("a commented field", "GET https://a.example/api\n  # Authorization: Bearer <U>\n# X-Token: <U>\nAuthorization: Bearer <T>", None),
+            ("a text after an indented request", "    GET / HTTP/1.1\n    Authorization: Bearer <T>\n\nWhy is this refused?\nX : y", None),
             ("a comment is no field of a request", "GET / HTTP/1.1\n# see: notes\nAuthorization: Bearer <T>", Some(BeforeName)),
             ("a line that is indented less", "  GET / HTTP/1.1\nHost: a\n  Authorization: Bearer <T>", Some(BeforeName)),
         ];
@@ -565,6 +585,16 @@ mod tests {
             let pasted = Pasted::read(&filled(text)).unwrap();
             assert_eq!(pasted.fault, fault, "{case}");
             assert_eq!(pasted.field, filled("Bearer <T>"), "{case}");
+        }
+        for fields in [
+            "# Authorization: Bearer <T>",
+            "// Authorization: Bearer <T>",
+            "#Cookie: s=<T>",
+        ] {
+            let text = format!("GET https://a.example/api\n{fields}\nAccept: */*");
+            let pasted = Pasted::read(&filled(&text)).unwrap();
+            assert_eq!(pasted.fault, Some(NoField), "{fields}");
+            assert_eq!(pasted.field, "", "{fields}");
         }
         let no_request = Pasted::read_field(&filled("X-Token : <T>"), "X-Token").unwrap();
         assert_eq!(no_request.fault, Some(SpaceBeforeColon));

@@ -126,11 +126,6 @@ pub(super) fn heads(text: &str) -> Vec<Head<'_>> {
             continue;
         }
         head.lines.end = end;
-        // Files of REST clients have comments. A request has none.
-        let is_comment = bare.starts_with('#') || bare.starts_with("//");
-        if is_comment && !text[head.request_line.clone()].contains(" HTTP/") {
-            continue;
-        }
         head.read_field(bare, begin);
     }
     heads
@@ -189,9 +184,15 @@ fn unmarked(line: &str) -> (bool, &str) {
     }
 }
 
+/// Returns a text without what people and programs add to a request: the same indentation of all its
+/// lines, and the comments of a REST client's file. The lines keep their numbers.
+pub(super) fn cleaned(text: &str) -> String {
+    uncommented(&dedented(text))
+}
+
 /// Removes the spaces before the lines of a request if all of them are indented like the request
 /// line.
-pub(super) fn dedented(text: &str) -> Cow<'_, str> {
+fn dedented(text: &str) -> Cow<'_, str> {
     let lines = text.trim_start_matches(['\r', '\n']);
     let request = lines.trim_start_matches([' ', '\t']);
     let indent = &lines[..lines.len() - request.len()];
@@ -199,13 +200,32 @@ pub(super) fn dedented(text: &str) -> Cow<'_, str> {
     if indent.is_empty() || !is_request_line(first) {
         return text.into();
     }
-    let mut all = text.lines();
-    if !all.all(|line| line.trim().is_empty() || line.starts_with(indent)) {
+    // What follows an empty line is no part of the request's head.
+    let mut head = lines.lines().take_while(|line| !line.trim().is_empty());
+    if !head.all(|line| line.starts_with(indent)) {
         return text.into();
     }
     let lines = text.split_inclusive('\n');
     let lines = lines.map(|line| line.strip_prefix(indent).unwrap_or(line));
     lines.collect::<String>().into()
+}
+
+/// Removes comments from requests without a version, which are from a file of a REST client. A request
+/// that is sent has none. A `#` stays in the place of each.
+fn uncommented(text: &str) -> String {
+    let mut is_of_file = false;
+    let lines = text.split_inclusive('\n').map(|whole| {
+        let line = whole.trim();
+        if is_request_line(line) {
+            is_of_file = !line.contains(" HTTP/");
+        } else if line.is_empty() {
+            is_of_file = false;
+        } else if is_of_file && (line.starts_with('#') || line.starts_with("//")) {
+            return if whole.ends_with('\n') { "#\n" } else { "#" };
+        }
+        whole
+    });
+    lines.collect()
 }
 
 /// Returns `true` for a line such as `GET /path HTTP/1.1`. Files of REST clients leave out the
