@@ -11,7 +11,7 @@ use std::{
 use arc_swap::ArcSwap;
 use http::{HeaderValue, header::InvalidHeaderValue};
 
-use crate::auth::error::{AuthError, BearerError, MISSING_FROM_FIELD};
+use crate::auth::error::{AuthError, BearerError};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scheme {
@@ -166,8 +166,8 @@ impl Refusal {
     }
 
     pub(crate) fn detail(&self) -> &'static str {
-        if self.is_in_own_field && self.error == AuthError::MissingToken {
-            return MISSING_FROM_FIELD;
+        if self.is_in_own_field {
+            return self.error.detail_for_own_field();
         }
         self.error.detail()
     }

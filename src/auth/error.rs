@@ -30,10 +30,6 @@ macro_rules! auth_errors {
             })?, )+
         }
 
-        /// The message of [`AuthError::MissingToken`] if tokens are read from a header other than
-        /// `Authorization`.
-pub(crate) const MISSING_FROM_FIELD: &str = "This resource needs an access token, in the header field that the service reads instead of Authorization.";
-
 impl AuthError {
             /// Every error, in the order in which verification checks for them.
             pub const ALL: &'static [Self] = &[$( Self::$name $({ $field: $example })? ),+];
@@ -52,6 +48,21 @@ impl AuthError {
     };
 }
 
+impl AuthError {
+    /// Returns the message if tokens are read from a header other than `Authorization`.
+    pub(crate) const fn detail_for_own_field(self) -> &'static str {
+        match self {
+            Self::MissingToken => {
+                "This resource needs an access token, in the header field that the service reads instead of Authorization."
+            }
+            Self::MalformedAuthorization => {
+                "The header field that the service reads instead of Authorization must be one token, without a scheme."
+            }
+            _ => self.detail(),
+        }
+    }
+}
+
 /// The fixed parts of an error.
 struct Entry {
     status: StatusCode,
@@ -68,7 +79,7 @@ auth_errors! {
     /// error code (RFC 6750 §3.1).
     MissingToken => UNAUTHORIZED, None, "missing_token", "This resource needs an access token: send it as Authorization: Bearer.";
     /// `Bearer` without a token, or with characters outside `b64token` (RFC 6750 §2.1).
-    MalformedAuthorization => BAD_REQUEST, Some(BearerError::InvalidRequest), "malformed_authorization", "The Authorization field must be the scheme (Bearer, or DPoP for a bound token), a space and one token.";
+    MalformedAuthorization => BAD_REQUEST, Some(BearerError::InvalidRequest), "malformed_authorization", "The Authorization field must be the scheme (Bearer, or DPoP with a proof), a space and one token.";
     /// Two `Authorization` headers, or two credentials in one header (RFC 9110 §11.6.2).
     MultipleCredentials => BAD_REQUEST, Some(BearerError::InvalidRequest), "multiple_credentials", "The request has more than one credential.";
     /// The token is longer than [`max_token_bytes`](crate::auth::Builder::max_token_bytes).

@@ -53,6 +53,7 @@ pub mod dpop;
 pub(crate) mod explain;
 #[cfg(feature = "service")]
 pub(crate) mod explain_proof;
+pub(crate) mod files;
 mod issuer;
 mod issuers;
 mod logout;

@@ -17,7 +17,7 @@ pub use crate::auth::challenge::Challenge;
 
 use crate::auth::{
     challenge::Refusal,
-    error::{AuthError, BearerError, MISSING_FROM_FIELD},
+    error::{AuthError, BearerError},
 };
 
 /// The header with a nonce for the next proof (RFC 9449 §8.1).
@@ -48,7 +48,7 @@ impl Refusal {
         let body = if self.detail() == error.detail() {
             body(error.code())
         } else {
-            &MISSING_FROM_FIELD_BODY
+            found(&OWN_FIELD_BODIES, error.code())
         };
         let mut response = answer(error.status(), error.code(), body);
         let no_store = HeaderValue::from_static("no-store");
@@ -244,13 +244,13 @@ fn answer<B: From<&'static str>>(
     response
 }
 
-/// The bodies by code, each serialized once.
-static BODIES: Lazy<Vec<(&'static str, String)>> = Lazy::new(|| {
-    let refusals = AuthError::ALL.iter().map(|error| {
-        let name = error.error().map(BearerError::as_str);
-        let body = write(error.status(), name, error.code(), error.detail());
-        (error.code(), body)
-    });
+/// Bodies by code, each serialized once.
+type Bodies = Vec<(&'static str, String)>;
+
+static BODIES: Lazy<Bodies> = Lazy::new(|| {
+    let refusals = AuthError::ALL
+        .iter()
+        .map(|error| refused(*error, error.detail()));
     let problems = Problem::ALL.iter().map(|problem| {
         let body = write(problem.status(), None, problem.code(), problem.detail());
         (problem.code(), body)
@@ -258,18 +258,30 @@ static BODIES: Lazy<Vec<(&'static str, String)>> = Lazy::new(|| {
     refusals.chain(problems).collect()
 });
 
-/// The body of `missing_token` if tokens are read from a header other than `Authorization`.
-static MISSING_FROM_FIELD_BODY: Lazy<String> = Lazy::new(|| {
-    let error = AuthError::MissingToken;
-    let name = error.error().map(BearerError::as_str);
-    write(error.status(), name, error.code(), MISSING_FROM_FIELD)
+/// The bodies that differ if tokens are read from a header other than `Authorization`.
+static OWN_FIELD_BODIES: Lazy<Bodies> = Lazy::new(|| {
+    let errors = AuthError::ALL.iter().copied();
+    let differing = errors.filter(|error| error.detail_for_own_field() != error.detail());
+    differing
+        .map(|error| refused(error, error.detail_for_own_field()))
+        .collect()
 });
+
+fn refused(error: AuthError, detail: &'static str) -> (&'static str, String) {
+    let name = error.error().map(BearerError::as_str);
+    let body = write(error.status(), name, error.code(), detail);
+    (error.code(), body)
+}
 
 /// Returns the body of responses with this code, for tokens in `Authorization`.
 pub(crate) fn body(code: &'static str) -> &'static str {
+    found(&BODIES, code)
+}
+
+fn found(bodies: &'static Bodies, code: &'static str) -> &'static str {
     // Comparing addresses is enough, unless the linker has kept two copies of the code.
-    let at = BODIES.iter().find(|(at, _)| std::ptr::eq(*at, code));
-    let found = at.or_else(|| BODIES.iter().find(|(written, _)| *written == code));
+    let at = bodies.iter().find(|(at, _)| std::ptr::eq(*at, code));
+    let found = at.or_else(|| bodies.iter().find(|(written, _)| *written == code));
     found.map_or("", |(_, body)| body)
 }
 
@@ -308,6 +320,20 @@ fn left_out(name: &HeaderName) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn texts_for_another_field_do_not_ask_for_authorization() {
+        for error in AuthError::ALL.iter().copied() {
+            let own = OWN_FIELD_BODIES
+                .iter()
+                .find(|(code, _)| *code == error.code());
+            let names_field = error.detail().contains("Authorization");
+            assert_eq!(own.is_some(), names_field, "{error:?}");
+            let named_instead =
+                own.is_none_or(|(_, body)| body.contains("instead of Authorization"));
+            assert!(named_instead, "{own:?}");
+        }
+    }
 
     #[test]
     fn every_code_has_its_own_body() {

@@ -180,6 +180,15 @@ async fn serves_metrics_on_their_own_listener() {
     let alive = get("/livez").await;
     assert_eq!(alive.status(), 200);
     assert_eq!(alive.text().await.unwrap(), r#"{"status":"alive"}"#);
+    let client = reqwest::Client::new();
+    for path in ["/metrics", "/livez"] {
+        let url = format!("http://{address}{path}");
+        let probed = client.head(&url).send().await.unwrap();
+        assert_eq!(probed.status(), 200, "HEAD {path}");
+        let posted = client.post(&url).send().await.unwrap();
+        assert_eq!(posted.status(), 405, "POST {path}");
+        assert_eq!(posted.headers()["allow"], "GET, HEAD", "POST {path}");
+    }
     assert_eq!(get("/readyz").await.status(), 404);
     assert_eq!(get("/api/public").await.status(), 404);
     assert_eq!(

@@ -1,13 +1,11 @@
 //! Shutdown under load: after a signal, every accepted request still gets a response.
 
 use std::{
-    fs,
     net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
-    time::Duration,
 };
 
 use tokio::{
@@ -18,8 +16,6 @@ use tokio::{
 use warp_bearer::issuer::Issuer;
 
 use crate::process::{Process, until};
-#[cfg(target_os = "linux")]
-use crate::process::{replace_by_pipe, writer_of};
 
 const CLIENTS: usize = 32;
 
@@ -34,29 +30,6 @@ async fn signal_loses_none_of_many_requests_three_times() {
     for _ in 0..3 {
         leave_under_load(20_000).await;
     }
-}
-
-/// The key is read every two seconds, on a thread that a signal cannot stop.
-#[cfg(target_os = "linux")]
-#[tokio::test]
-async fn signal_ends_the_process_while_a_file_is_read() {
-    let issuer = Issuer::start().await;
-    let directory = tempfile::tempdir().unwrap();
-    let [certificate, key] = ["tls.crt", "tls.key"].map(|name| directory.path().join(name));
-    let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    fs::write(&certificate, pair.cert.pem()).unwrap();
-    fs::write(&key, pair.signing_key.serialize_pem()).unwrap();
-    let tls = [
-        ("TLS_CERT_FILE", certificate.to_str().unwrap()),
-        ("TLS_KEY_FILE", key.to_str().unwrap()),
-    ];
-    let mut service = Process::serve(&issuer, &tls).await;
-    replace_by_pipe(&key);
-    let _writer = writer_of(&key).await;
-
-    service.terminate();
-    service.logged("stopped").await;
-    service.ended_within(Duration::from_secs(3)).await;
 }
 
 /// Stops a service with default limits under load, and checks that no request is lost.

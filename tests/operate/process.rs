@@ -133,30 +133,12 @@ impl Process {
     }
 }
 
-/// Puts a named pipe in place of a file. Reading it blocks until [`writer_of`] has written.
+/// Puts a named pipe in place of a file. Opening it would wait for a writer.
 #[cfg(target_os = "linux")]
 pub(crate) fn replace_by_pipe(file: &Path) {
     fs::remove_file(file).unwrap();
     let made = std::process::Command::new("mkfifo").arg(file).status();
     assert!(made.unwrap().success());
-}
-
-/// Waits until a process reads the named pipe, and returns its other end.
-#[cfg(target_os = "linux")]
-pub(crate) async fn writer_of(pipe: &Path) -> fs::File {
-    use std::os::unix::fs::OpenOptionsExt;
-
-    /// Fails while no process reads the pipe (`O_NONBLOCK`).
-    const NONBLOCK: i32 = 0o4000;
-    let mut writer = None;
-    let mut options = fs::OpenOptions::new();
-    options.write(true).custom_flags(NONBLOCK);
-    until(|| {
-        writer = options.open(pipe).ok();
-        writer.is_some()
-    })
-    .await;
-    writer.unwrap()
 }
 
 /// Waits until `condition` holds. Use it for conditions that depend on sockets, not on time.

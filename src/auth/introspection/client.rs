@@ -13,7 +13,7 @@ use std::{
 
 use arc_swap::ArcSwapOption;
 use reqwest::{
-    StatusCode, Url,
+    ClientBuilder, StatusCode, Url,
     header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE},
 };
 use serde::Deserialize;
@@ -354,11 +354,12 @@ impl Endpoint {
         discovered: Option<Instant>,
     ) -> Result<Self, AskError> {
         let url = target.url();
+        let builder = target.builder().await.map_err(AskError::Http)?;
         let built = if url.scheme() == "http" {
-            build(target)
+            build(builder, target)
         } else {
-            let target = target.clone();
-            let built = spawn_blocking(move || build(&target)).await;
+            let address = target.clone();
+            let built = spawn_blocking(move || build(builder, &address)).await;
             built.unwrap_or_else(|error| {
                 let (cause, layer) = (ShownText::message(error), fetch::Layer::Connect);
                 Err(FetchError::Unreachable(url.into(), cause, layer))
@@ -374,9 +375,8 @@ impl Endpoint {
 }
 
 /// Builds a client that keeps connections open. Unlike key fetches, introspection is frequent.
-fn build(target: &FetchUrl) -> Result<reqwest::Client, FetchError> {
-    let builder = target
-        .builder()?
+fn build(builder: ClientBuilder, target: &FetchUrl) -> Result<reqwest::Client, FetchError> {
+    let builder = builder
         .pool_max_idle_per_host(16)
         .pool_idle_timeout(Duration::from_secs(20));
     let built = builder.build();

@@ -24,6 +24,7 @@ use tokio::task::spawn_blocking;
 use crate::auth::{
     display::{ShownText, ShownUrl},
     error::UrlFault,
+    files::{self, FileReader},
     keys::{
         content_coding::{ContentCoding, Undecodable},
         key_set::NoKeys,
@@ -51,6 +52,7 @@ pub(crate) struct Fetcher {
 pub(crate) struct Access {
     ca_file: Option<Arc<Path>>,
     token_file: Option<Arc<Path>>,
+    reader: FileReader,
 }
 
 impl Access {
@@ -58,15 +60,16 @@ impl Access {
         Self {
             ca_file: ca_file.map(Into::into),
             token_file: token_file.map(Into::into),
+            reader: FileReader::default(),
         }
     }
 
     /// Returns the authorities in the file. `None` if no file is configured.
-    fn authorities(&self) -> Result<Option<Vec<Certificate>>, FetchError> {
+    async fn authorities(&self) -> Result<Option<Vec<Certificate>>, FetchError> {
         let Some(path) = &self.ca_file else {
             return Ok(None);
         };
-        let found = Certificate::from_pem_bundle(&read(path)?).unwrap_or_default();
+        let found = Certificate::from_pem_bundle(&self.read(path).await?).unwrap_or_default();
         if found.is_empty() {
             return Err(file_error(path, ErrorKind::InvalidData));
         }
@@ -74,22 +77,22 @@ impl Access {
     }
 
     /// Returns the value of `Authorization`. `None` if no token is configured.
-    fn authorization(&self) -> Result<Option<HeaderValue>, FetchError> {
+    async fn authorization(&self) -> Result<Option<HeaderValue>, FetchError> {
         let Some(path) = &self.token_file else {
             return Ok(None);
         };
-        let token = read(path)?;
+        let token = self.read(path).await?;
         let field = [b"Bearer ", token.trim_ascii()].concat();
         let mut field = HeaderValue::from_bytes(&field)
             .map_err(|_| file_error(path, ErrorKind::InvalidData))?;
         field.set_sensitive(true);
         Ok(Some(field))
     }
-}
 
-/// Reads a small local file. Blocking is acceptable, because fetches are minutes apart.
-fn read(path: &Path) -> Result<Vec<u8>, FetchError> {
-    std::fs::read(path).map_err(|error| file_error(path, error.kind()))
+    async fn read(&self, path: &Path) -> Result<Vec<u8>, FetchError> {
+        let document = self.reader.read(path).await;
+        document.map_err(|error| file_error(path, error.kind()))
+    }
 }
 
 fn file_error(path: &Path, kind: ErrorKind) -> FetchError {
@@ -143,6 +146,7 @@ impl FetchUrl {
         let access = Access {
             ca_file: metadata.access.ca_file.clone(),
             token_file: metadata.access.token_file.clone().filter(|_| is_own),
+            reader: metadata.access.reader.clone(),
         };
         self.with_access(access)
     }
@@ -157,7 +161,7 @@ impl FetchUrl {
     }
 
     /// Returns a builder for the client of this URL.
-    pub(in crate::auth) fn builder(&self) -> Result<ClientBuilder, FetchError> {
+    pub(in crate::auth) async fn builder(&self) -> Result<ClientBuilder, FetchError> {
         let builder = match (self.url.scheme(), &self.guarded) {
             ("http", _) => return Ok(plain()),
             (_, None) => secure(),
@@ -166,18 +170,21 @@ impl FetchUrl {
                 secure().dns_resolver(Guard::new(host, System))
             }
         };
-        Ok(match self.access.authorities()? {
+        Ok(match self.access.authorities().await? {
             None => builder,
             Some(authorities) => builder.tls_certs_only(authorities),
         })
     }
 
-    pub(in crate::auth) fn request(&self, client: &Client) -> Result<RequestBuilder, FetchError> {
+    pub(in crate::auth) async fn request(
+        &self,
+        client: &Client,
+    ) -> Result<RequestBuilder, FetchError> {
         let mut request = client.get(self.url.clone());
         request = request
             .header(header::ACCEPT, "application/json")
             .header(header::ACCEPT_ENCODING, "identity");
-        if let Some(field) = self.access.authorization()? {
+        if let Some(field) = self.access.authorization().await? {
             request = request.header(header::AUTHORIZATION, field);
         }
         Ok(request)
@@ -246,7 +253,7 @@ pub(crate) enum FetchError {
     Local { url: ShownUrl, address: ShownText },
     #[error("{0} has no usable key set: {1}")]
     NoKeys(ShownUrl, NoKeys),
-    #[error("{0} cannot be read: {1}")]
+    #[error("{name} {why}", name = .0, why = files::why(*.1))]
     File(String, std::io::ErrorKind),
 }
 
@@ -340,7 +347,7 @@ impl Fetcher {
         target: &FetchUrl,
         etag: Option<&HeaderValue>,
     ) -> Result<Response, FetchError> {
-        let mut request = target.request(&self.client(target).await?)?;
+        let mut request = target.request(&self.client(target).await?).await?;
         if let Some(etag) = etag {
             request = request.header(header::IF_NONE_MATCH, etag);
         }
@@ -369,7 +376,7 @@ impl Fetcher {
         }
         // Runs on a blocking thread, because reading the certificate authorities and generating the
         // first random number take about 70 ms, and would block a single-threaded runtime.
-        let (cell, builder) = (Arc::clone(cell), target.builder()?);
+        let (cell, builder) = (Arc::clone(cell), target.builder().await?);
         let build = move || {
             // Generates the first random number. If this fails, the handshake fails too.
             let _ = aws_lc_rs::rand::fill(&mut [0]);
@@ -615,6 +622,7 @@ mod tests {
         let target = FetchUrl::guarded(Url::parse("https://keys.invalid/keys").unwrap());
         let builder = target
             .builder()
+            .await
             .unwrap()
             .proxy(reqwest::Proxy::https(proxy).unwrap());
         let client = builder.build().unwrap();

@@ -78,17 +78,22 @@ async fn ask(
     probe: &mut Probe,
 ) -> Result<Document, FetchError> {
     let url = target.url();
-    let mut client = target.builder()?;
+    let mut client = target.builder().await?;
     if url.scheme() == "https" {
         client = client.tls_info(true);
     }
     let client = client
         .build()
         .map_err(|error| fetch::unreachable(url, &error))?;
-    let answer = target.request(&client)?.send().await.map_err(|error| {
-        probe.is_no_tls = url.scheme() == "https" && fetch::is_of_tls(&error);
-        fetch::unreachable(url, &error)
-    })?;
+    let answer = target
+        .request(&client)
+        .await?
+        .send()
+        .await
+        .map_err(|error| {
+            probe.is_no_tls = url.scheme() == "https" && fetch::is_of_tls(&error);
+            fetch::unreachable(url, &error)
+        })?;
     probe.ahead = ahead(answer.headers(), sent);
     let shown = answer.extensions().get::<TlsInfo>();
     probe.certificate = shown

@@ -23,6 +23,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use crate::algorithm::Algorithm;
 use crate::auth::{
     display::ShownText,
+    files::FileReader,
     keys::{
         discovery,
         fetch::{Answer, Document, FetchError, FetchUrl, in_trace},
@@ -47,6 +48,7 @@ pub(in crate::auth) struct Refresher {
     /// The last error of discovery while the known URL was used instead. Each error is logged only
     /// once.
     discovery_error: Option<FetchError>,
+    files: FileReader,
 }
 
 /// The current set, and the data that later responses are compared with.
@@ -88,6 +90,7 @@ impl Refresher {
             held: None,
             generation: 0,
             discovery_error: None,
+            files: FileReader::default(),
         }
     }
 
@@ -312,9 +315,8 @@ impl Refresher {
 
     async fn read(&self, path: &Path) -> Result<Held, FetchError> {
         let name = path.display().to_string();
-        let document = tokio::fs::read(path)
-            .await
-            .map_err(|error| FetchError::File(name.clone(), error.kind()))?;
+        let document = self.files.read(path).await;
+        let document = document.map_err(|error| FetchError::File(name.clone(), error.kind()))?;
         self.parse(document, None, &name, KeySet::parse_file)
     }
 

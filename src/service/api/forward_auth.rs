@@ -44,6 +44,9 @@ const CLAIMS: HeaderName = HeaderName::from_static("x-auth-claims");
 /// query without a token, and the time to create a policy grows with the square of this number.
 const MAX_RULES: usize = 64;
 
+/// The maximum length of a parameter's name in the log, in bytes. No token is as short.
+const MAX_SHOWN_NAME: usize = 15;
+
 /// Parses a query. The token must have everything that the query lists. An empty query only
 /// requires a valid token.
 ///
@@ -61,14 +64,15 @@ pub(in crate::service) fn parse_query(query: &str) -> Result<QueryRequirements, 
     }
     let parse_query = parse(query);
     if parse_query.is_none() {
-        // Only the names, because a value may be a client's token.
-        let names = query
-            .split('&')
-            .filter_map(|one| Some(one.split_once('=')?.0));
+        // A value may be a client's token, and so may a name: one that is too long for a parameter.
+        let names = query.split('&').map(|one| match one.split_once('=') {
+            Some((name, _)) if name.len() <= MAX_SHOWN_NAME => name,
+            _ => "?",
+        });
         let names = names.collect::<Vec<_>>().join(" ");
         tracing::warn!(
             parameters = %ShownText::new(&names),
-            "/auth query is invalid: only scope, permission, role, group, claim, acr, max_age and audience are allowed; request rejected"
+            "/auth query has an unknown parameter or an invalid value: only scope, permission, role, group, claim, acr, max_age and audience are allowed; request rejected"
         );
     }
     parse_query.ok_or(Problem::BadRequest)

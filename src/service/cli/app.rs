@@ -7,13 +7,14 @@
 use std::sync::{Arc, Mutex};
 use std::{
     convert::Infallible,
-    future::{Future, pending},
+    future::{Future, pending, ready},
     net::SocketAddr,
     time::Duration,
 };
 
 #[cfg(unix)]
 use tokio::{
+    sync::Semaphore,
     task::{JoinHandle, spawn_blocking},
     time::timeout,
 };
@@ -29,10 +30,13 @@ use warp::{
 #[cfg(feature = "otel")]
 use crate::service::observe::otel::Traces;
 use crate::{
-    auth::{Auth, Problem, handle_rejection},
+    auth::{Auth, Problem},
     issuer::hosts,
     service::{
-        api::{handlers, route::Access},
+        api::{
+            handlers,
+            route::{Access, route, table},
+        },
         cli::{failure::Failure, issuers},
         config::Config,
         http::{
@@ -56,6 +60,10 @@ const MAX_SCRAPERS: usize = 16;
 /// How long a connection to the metrics listener may be open without an active request. Probes use
 /// this listener too, so unfinished requests must not hold its few connections for long.
 const SCRAPER_IDLE: Duration = Duration::from_secs(3);
+
+/// The maximum number of signals whose reload has not ended.
+#[cfg(unix)]
+const MAX_RELOADS: usize = 4;
 
 /// How long a reload may take before an error is logged.
 #[cfg(unix)]
@@ -189,28 +197,27 @@ async fn serve_routes<F>(
 /// fail while the service has all its connections. Runs until it is dropped.
 pub async fn serve_metrics(metrics: Metrics, listener: Listener) {
     let shown = metrics.clone();
-    let path = warp::path!("metrics").and(warp::get());
-    // Ignores an `Accept` that is not text, instead of rejecting the scraper.
-    let page = path
-        .and(warp::header::headers_cloned())
-        .map(move |headers: HeaderMap| {
-            let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok());
-            let (body, kind) = if accept.is_some_and(openmetrics::is_accepted) {
-                let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-                (shown.render_openmetrics(), kind)
-            } else {
-                (shown.render(), "text/plain; version=0.0.4; charset=utf-8")
-            };
-            warp::reply::with_header(body, CONTENT_TYPE, kind)
-        });
+    let page = move |headers: HeaderMap| {
+        // Ignores an `Accept` that is not text, instead of rejecting the scraper.
+        let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok());
+        let (body, kind) = if accept.is_some_and(openmetrics::is_accepted) {
+            let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+            (shown.render_openmetrics(), kind)
+        } else {
+            (shown.render(), "text/plain; version=0.0.4; charset=utf-8")
+        };
+        ready(warp::reply::with_header(body, CONTENT_TYPE, kind))
+    };
+    let routes = table(vec![
+        route!(GET, "metrics").headers().then(page),
+        route!(GET, "livez").then(handlers::livez),
+    ]);
     let limits = Limits {
         idle: SCRAPER_IDLE,
         connections: MAX_SCRAPERS,
         streams: MAX_SCRAPES,
         ..Limits::default()
     };
-    let alive = warp::path!("livez").and(warp::get()).then(handlers::livez);
-    let routes = page.or(alive).recover(handle_rejection);
     tokio::select! {
         () = serve(listener, routes, limits, None, RequestLog::disabled(), Shutdown::new()) => {}
         () = metrics.upkeep() => {}
@@ -261,11 +268,13 @@ impl HangupSignal {
 
     /// Reloads on every signal. Runs until it is dropped.
     ///
-    /// Reading a file can take long, or forever if it is a pipe or on a disk that is gone. The task
+    /// Reading a file can take long, or forever if it is on a disk that is gone. The task
     /// that runs this also accepts connections, so files are read on blocking threads, and nothing
     /// waits for them: not the keys, and not the next signal.
     async fn reload(mut self, auth: &Auth, tls: Option<&Tls>) {
-        // The number of the signal whose issuers are in use.
+        // A reload that waits for a disk holds its permit, so that signals cannot use up all threads.
+        let permits = Arc::new(Semaphore::new(MAX_RELOADS));
+        // The number of the last signal that has been handled.
         let applied = Arc::new(Mutex::new(0));
         for signal in 1_u64.. {
             if self.signal.recv().await.is_none() {
@@ -273,13 +282,26 @@ impl HangupSignal {
             }
             tracing::info!(signal = "SIGHUP", "reload requested");
             auth.refresh();
+            let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
+                tracing::error!(
+                    "reload skipped, because earlier ones still wait for a file; the old certificate and issuers stay in use"
+                );
+                continue;
+            };
+            let permit = Arc::new(permit);
             if let Some(tls) = tls.cloned() {
-                report(spawn_blocking(move || tls.reload()));
+                let permit = Arc::clone(&permit);
+                report(spawn_blocking(move || {
+                    tls.reload();
+                    drop(permit);
+                }));
             }
             if let Some(config) = self.config.clone() {
                 let (auth, applied) = (auth.clone(), Arc::clone(&applied));
-                let reload = move || issuers::reload(&config, &auth, signal, &applied);
-                report(spawn_blocking(reload));
+                report(spawn_blocking(move || {
+                    issuers::reload(&config, &auth, signal, &applied);
+                    drop(permit);
+                }));
             }
         }
         pending::<()>().await;

@@ -54,8 +54,8 @@ pub(in crate::service) fn run(command: Command) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Reloads the issuers file for the signal with this number. If the file has a fault, or if the issuers
-/// of a later signal are in use, the issuers stay unchanged.
+/// Reloads the issuers file for the signal with this number. If the file has a fault, or if a later
+/// signal has been handled, the issuers stay unchanged.
 pub(in crate::service) fn reload(config: &Config, auth: &Auth, signal: u64, applied: &Mutex<u64>) {
     let tables = match read(config) {
         Ok(tables) => tables,
@@ -63,6 +63,9 @@ pub(in crate::service) fn reload(config: &Config, auth: &Auth, signal: u64, appl
             for fault in faults.as_slice() {
                 tracing::error!(%fault, "issuers file not reloaded; the old issuers stay in use");
             }
+            // An earlier signal's file, if it is still being read, must not replace them either.
+            let mut applied = applied.lock().unwrap_or_else(PoisonError::into_inner);
+            *applied = signal.max(*applied);
             return;
         }
     };
@@ -95,4 +98,37 @@ fn read(config: &Config) -> Result<Config, Faults> {
         tables,
         ..config.clone()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_later_signal_is_never_undone() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("issuers.toml");
+        let table = |name: &str| {
+            format!("[[issuer]]\nurl = \"https://{name}.example/\"\naudiences = [\"api\"]\n")
+        };
+        fs::write(&path, table("first")).unwrap();
+        let variables = [("ISSUERS_FILE", path.to_str().unwrap())];
+        let (config, _) = Config::load_from(&Environment::of(variables)).unwrap();
+        let auth = auth::builder(&config).build().unwrap();
+        let applied = Mutex::new(0);
+        let after = |signal, text: &str| {
+            fs::write(&path, text).unwrap();
+            reload(&config, &auth, signal, &applied);
+            let issuers = auth.status().into_iter().map(|status| status.issuer);
+            issuers.collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(after(1, &table("second")), "https://second.example/");
+        assert_eq!(after(3, &table("third")), "https://third.example/");
+        assert_eq!(after(2, &table("late")), "https://third.example/");
+        assert_eq!(after(5, "a fault"), "https://third.example/");
+        assert_eq!(after(4, &table("late")), "https://third.example/");
+        assert_eq!(after(6, &table("sixth")), "https://sixth.example/");
+    }
 }

@@ -105,7 +105,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure>
         Err(output) => return terminal::unless_closed(output.print()),
     };
     let runtime = runtime().map_err(Failure::Process)?;
-    let result = runtime.block_on(async {
+    run_on(runtime, async {
         match command {
             Command::Serve => Box::pin(serve::run()).await,
             Command::Dev(options) => Box::pin(dev::run(options)).await,
@@ -118,9 +118,14 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure>
             Command::Completions { shell } => completions::run(Cli::command(), shell),
             Command::Man { command } => man::run(Cli::command(), command.as_deref()),
         }
-    });
-    // Dropping the runtime would wait for threads that read a file or resolve a name, which can
-    // take as long as they like. The end of the process ends them.
+    })
+}
+
+/// Runs a command. Does not wait for its threads that read a file or resolve a name, which can take
+/// as long as they like. The end of the process ends them.
+fn run_on<T>(runtime: Runtime, command: impl Future<Output = T>) -> T {
+    let result = runtime.block_on(command);
+    // Dropping the runtime would wait for these threads.
     runtime.shutdown_background();
     result
 }
@@ -157,4 +162,27 @@ fn runtime() -> io::Result<Runtime> {
         _ => runtime::Builder::new_multi_thread(),
     };
     builder.enable_all().build()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::mpsc, time::Duration};
+
+    use tokio::task::spawn_blocking;
+
+    use super::*;
+
+    #[test]
+    fn a_command_does_not_wait_for_threads_that_read_files() {
+        let (file, reader) = mpsc::channel::<()>();
+        let (ended, end) = mpsc::channel();
+        thread::spawn(move || {
+            run_on(runtime().unwrap(), async {
+                spawn_blocking(move || reader.recv());
+            });
+            ended.send(()).unwrap();
+        });
+        assert!(end.recv_timeout(Duration::from_secs(10)).is_ok());
+        drop(file);
+    }
 }

@@ -14,7 +14,7 @@ use warp::http::Uri;
 use crate::{
     algorithm::Algorithm,
     auth::{
-        Auth, SetupError,
+        Auth, SetupError, files,
         introspection::credentials::is_client_key,
         revocation::{self, file::FileError},
     },
@@ -65,7 +65,7 @@ pub(super) fn files_of(issuer: &IssuerSettings, algorithms: &[Algorithm]) -> Vec
                 .introspection_client_secret_file
                 .as_ref()
                 .map(|path| {
-                    fs::read_to_string(path)
+                    files::read_to_string(path)
                         .map(|_| ())
                         .map_err(|error| cannot_read(&error))
                 }),
@@ -79,7 +79,7 @@ pub(super) fn files_of(issuer: &IssuerSettings, algorithms: &[Algorithm]) -> Vec
             "fetch_token_file",
             issuer.fetch_token_file.as_deref(),
             issuer.fetch_token_file.as_ref().map(|path| {
-                fs::read(path)
+                files::read(path)
                     .map(|_| ())
                     .map_err(|error| cannot_read(&error))
             }),
@@ -104,7 +104,7 @@ pub(super) fn files_of(issuer: &IssuerSettings, algorithms: &[Algorithm]) -> Vec
 }
 
 fn parse_key_set_file(path: &Path, algorithms: &[Algorithm]) -> Parsed<()> {
-    let text = fs::read_to_string(path).map_err(|error| cannot_read(&error))?;
+    let text = files::read_to_string(path).map_err(|error| cannot_read(&error))?;
     let algorithms = algorithms.iter().copied();
     let built = Auth::builder()
         .issuer("https://issuer.example/")
@@ -149,7 +149,7 @@ fn revocations(path: &Path) -> Parsed<()> {
 }
 
 fn client_key(path: &Path) -> Parsed<()> {
-    let pem = fs::read_to_string(path).map_err(|error| cannot_read(&error))?;
+    let pem = files::read_to_string(path).map_err(|error| cannot_read(&error))?;
     if !is_client_key(&pem) {
         return Err(InvalidValue::new(
             "has no RSA, P-256, P-384 or Ed25519 private key in PEM",
@@ -200,7 +200,7 @@ pub(super) fn misplaced(environment: &Environment) -> Vec<Warning> {
 }
 
 fn authority_file(path: &str) -> Parsed<()> {
-    let document = fs::read(path).map_err(|error| cannot_read(&error))?;
+    let document = files::read(Path::new(path)).map_err(|error| cannot_read(&error))?;
     if !has_authority(&document) {
         return Err(no_authority());
     }
@@ -213,7 +213,7 @@ fn authority_directories(paths: &str, has_file: bool) -> Parsed<()> {
     let mut found = has_file;
     for directory in env::split_paths(paths) {
         for entry in fs::read_dir(directory).map_err(|error| cannot_read(&error))? {
-            let document = entry.and_then(|entry| fs::read(entry.path()));
+            let document = entry.and_then(|entry| files::read(&entry.path()));
             found = found || document.is_ok_and(|document| has_authority(&document));
         }
     }

@@ -1,9 +1,9 @@
 //! The variables for introspection, and the checks of their combinations.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use crate::{
-    auth::introspection::Introspection,
+    auth::{files, introspection::Introspection},
     service::config::{
         reader::Reader,
         types::{IntrospectionMode, Secret},
@@ -50,7 +50,7 @@ impl From<&IntrospectionConfig> for Introspection {
         };
         // The checks at the start have read these files. If one has been removed since, its text is
         // empty here, which is a setup error.
-        let read = |path| fs::read_to_string(path).unwrap_or_default();
+        let read = |path| files::read_to_string(path).unwrap_or_default();
         options = match &config.proof {
             ClientProof::Secret(secret) => options.client_secret(secret.as_str()),
             ClientProof::SecretFile(path) => options.client_secret(read(path).trim_end()),

@@ -6,7 +6,6 @@
 
 use std::{
     collections::HashMap,
-    fs,
     path::{Path, PathBuf},
 };
 
@@ -18,7 +17,7 @@ use toml::{
 
 use crate::{
     algorithm::Algorithm,
-    auth::dpop::DpopMode,
+    auth::{dpop::DpopMode, files},
     service::config::{
         fault::{Fault, Faults, Warning, quoted},
         invalid::{InvalidValue, Parsed},
@@ -99,7 +98,7 @@ pub(super) fn read(
         let invalid = InvalidValue::new(reason);
         Fault::invalid(variable, &path.to_string_lossy(), &invalid)
     };
-    let document = fs::read(path).map_err(|error| fault(value::cannot_read(&error)))?;
+    let document = files::read(path).map_err(|error| fault(value::cannot_read(&error)))?;
     let text = String::from_utf8(document).map_err(|_| fault("is not UTF-8"))?;
     let name = path.file_name().unwrap_or(path.as_os_str());
     parse(&text, &name.to_string_lossy(), defaults)
@@ -567,7 +566,7 @@ fn required_scope(text: &str) -> Parsed<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::{fs, time::Duration};
 
     use super::*;
     use crate::{

@@ -375,7 +375,7 @@ fn rejects_unsupported_algorithms() {
         ("spaces instead of commas", "AUTH0_ALGORITHMS", "RS256 ES256", "is more than one algorithm; did you mean RS256,ES256?"),
         ("a hash", "AUTH0_ALGORITHMS", "SHA256", "is not a known algorithm"),
         ("HMAC", "AUTH0_ALGORITHMS", "HS512", "is not supported; HS256 is the only supported algorithm with a secret"),
-        ("another curve", "AUTH0_ALGORITHMS", "ES256K", "is not supported; of ECDSA, only ES256, ES384 and ES512 are supported"),
+        ("another curve", "AUTH0_ALGORITHMS", "ES256K", "is for a curve that is not supported"),
     ]);
 }
 
@@ -1220,6 +1220,12 @@ fn rejects_unsuitable_token_fields_and_claims() {
             "another purpose",
             "AUTH0_TOKEN_FIELD",
             "Host",
+            "has another purpose",
+        ),
+        (
+            "a field that is logged and repeated in the answer",
+            "AUTH0_TOKEN_FIELD",
+            "X-Request-Id",
             "has another purpose",
         ),
         (

@@ -150,8 +150,7 @@ pub(super) fn algorithm(text: &str) -> Parsed<Algorithm> {
         "HS384" | "HS512" => InvalidValue::new("is not supported")
             .hint("HS256 is the only supported algorithm with a secret"),
         "ES256K" | "ESB256" | "ESB320" | "ESB384" | "ESB512" => {
-            InvalidValue::new("is not supported")
-                .hint("of ECDSA, only ES256, ES384 and ES512 are supported")
+            InvalidValue::new("is for a curve that is not supported")
         }
         "ED448" => {
             InvalidValue::new("is not supported").hint("EdDSA is supported with Ed25519 only")
@@ -633,14 +632,30 @@ pub(super) fn token_field(text: &str) -> Parsed<HeaderName> {
         "authorization" => Err(InvalidValue::new("is the default")
             .hint("remove it: by default, the token is in Authorization: Bearer")),
         "host"
-        | "cookie"
+        | "accept"
+        | "access-control-request-headers"
+        | "access-control-request-method"
+        | "client-cert"
         | "connection"
         | "content-length"
         | "content-type"
+        | "cookie"
         | "dpop"
+        | "expect"
+        | "if-none-match"
+        | "origin"
         | "proxy-authorization"
+        | "te"
+        | "traceparent"
+        | "tracestate"
         | "transfer-encoding"
-        | "upgrade" => Err(InvalidValue::new("has another purpose")),
+        | "upgrade"
+        | "x-forwarded-client-cert"
+        | "x-forwarded-host"
+        | "x-forwarded-method"
+        | "x-forwarded-uri"
+        | "x-request-id"
+        | "x-ssl-client-cert" => Err(InvalidValue::new("has another purpose")),
         _ => Ok(name),
     }
 }
@@ -687,6 +702,7 @@ pub(super) fn cannot_read(error: &io::Error) -> &'static str {
         ErrorKind::IsADirectory => "is a directory",
         ErrorKind::NotADirectory => "is not a directory",
         ErrorKind::InvalidData => "is not UTF-8",
+        ErrorKind::Unsupported => "is not a regular file",
         _ => "cannot be read",
     }
 }

@@ -4,7 +4,7 @@
 //! warning is logged and the previous pair stays in use.
 
 use std::{
-    fs, io,
+    io,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -21,7 +21,10 @@ use tokio_rustls::{
     },
 };
 
-use crate::service::http::client_certificates::{AnyCertificate, Clients};
+use crate::{
+    auth::files,
+    service::http::client_certificates::{AnyCertificate, Clients},
+};
 
 /// How often the files are checked.
 const CHECK_INTERVAL: Duration = Duration::from_secs(2);
@@ -165,17 +168,17 @@ impl Tls {
 }
 
 impl Documents {
-    fn read(files: &Files) -> Result<Self, TlsError> {
-        let (certificate, key) = (&files.certificate, &files.key);
+    fn read(paths: &Files) -> Result<Self, TlsError> {
+        let (certificate, key) = (&paths.certificate, &paths.key);
         Ok(Self {
-            certificate: fs::read(certificate)
+            certificate: files::read(certificate)
                 .map_err(|error| TlsError::Certificate(certificate.clone(), why(&error)))?,
-            key: fs::read(key).map_err(|error| TlsError::Key(key.clone(), why(&error)))?,
-            authorities: match &files.clients {
+            key: files::read(key).map_err(|error| TlsError::Key(key.clone(), why(&error)))?,
+            authorities: match &paths.clients {
                 ClientAuth::Request {
                     authorities: Some(path),
                 } => Some(
-                    fs::read(path)
+                    files::read(path)
                         .map_err(|error| TlsError::Authorities(path.clone(), why(&error)))?,
                 ),
                 _ => None,
@@ -245,6 +248,7 @@ fn why(error: &io::Error) -> &'static str {
         io::ErrorKind::NotFound => "does not exist",
         io::ErrorKind::PermissionDenied => "cannot be read: permission denied",
         io::ErrorKind::IsADirectory => "is a directory",
+        io::ErrorKind::Unsupported => "is not a regular file",
         _ => "cannot be read",
     }
 }

@@ -6,7 +6,7 @@
 //! issuers choose, are only labels for keys that were left out, at most 16 per issuer.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     fmt::Write as _,
     sync::Arc,
     time::Duration,
@@ -201,11 +201,22 @@ impl Metrics {
         with_local_recorder(&self.0.recorder, || {
             let revocations = self.0.auth.revocation_status();
             gauge!("warp_bearer_revocations").set(number(revocations.entries));
+            // Of sources with the same name, the series shows the worst.
+            let mut worst = BTreeMap::new();
             for source in revocations.sources {
                 let age = source.age.map_or(f64::NAN, |age| age.as_secs_f64());
-                gauge!("warp_bearer_revocations_age_seconds", "source" => source.name).set(age);
-                let failing = u8::from(source.is_failing);
-                gauge!("warp_bearer_revocations_failing", "source" => source.name).set(failing);
+                let of_name: &mut (f64, bool) = worst.entry(source.name).or_default();
+                of_name.0 = if age.is_nan() {
+                    age
+                } else {
+                    age.max(of_name.0)
+                };
+                of_name.1 |= source.is_failing;
+            }
+            for (name, (age, is_failing)) in worst {
+                gauge!("warp_bearer_revocations_age_seconds", "source" => name).set(age);
+                let failing = u8::from(is_failing);
+                gauge!("warp_bearer_revocations_failing", "source" => name).set(failing);
             }
             self.update_from_store();
             counter!("warp_bearer_token_cache_hits_total").absolute(self.0.auth.cache_hits());

@@ -193,7 +193,7 @@ async fn checks_a_key_set_at_another_address() {
     let told = checked(&world);
     assert_eq!(told.code, Some(1), "{}", told.stdout);
     assert!(
-        told.stdout.contains("not-there.json: No such file"),
+        told.stdout.contains("not-there.json does not exist"),
         "{}",
         told.stdout
     );

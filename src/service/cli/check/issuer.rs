@@ -9,6 +9,7 @@ use crate::{
     auth::{
         Algorithm,
         display::{ShownText, ShownUrl},
+        files,
         keys::{
             fetch::{Access, FetchError, FetchUrl},
             key_set::{examine, examine_file},
@@ -49,12 +50,16 @@ pub(in crate::service) async fn check(
     }
     if let Some(path) = &config.jwks_file {
         let name = path.display().to_string();
-        match std::fs::read(path) {
+        match files::read(path) {
             Ok(document) => {
                 let examined = examine_file(&document, &config.algorithms);
                 keys::check(&mut section, examined, &name, &[], context);
             }
-            Err(error) => section.add(Mark::Bad, "keys", format!("{name}: {error}")),
+            Err(error) => section.add(
+                Mark::Bad,
+                "keys",
+                format!("{name} {}", files::why(error.kind())),
+            ),
         }
         return section;
     }
