@@ -14,7 +14,11 @@ use std::{
 use tokio::{sync::Semaphore, task::spawn_blocking};
 
 /// The maximum number of reads that have not ended, for each reader.
-const MAX_READS: usize = 4;
+const MAX_READS: usize = 2;
+
+/// The maximum number of reads that have not ended, for all readers of the process: half of the
+/// blocking threads of a tokio runtime, so that something else can always run on the others.
+static ALL_READS: Semaphore = Semaphore::const_new(256);
 
 /// Reads files on blocking threads.
 #[derive(Debug, Clone)]
@@ -31,18 +35,19 @@ impl Default for FileReader {
 }
 
 impl FileReader {
-    /// Reads a regular file. While [`MAX_READS`] earlier reads have not ended, waits for one of them,
-    /// so the caller needs a timeout.
+    /// Reads a regular file. While too many earlier reads have not ended, waits for one of them, so the
+    /// caller needs a timeout.
     ///
     /// # Errors
     /// As for [`read`].
     pub(crate) async fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         let permit = Arc::clone(&self.permits).acquire_owned().await;
         let permit = permit.map_err(io::Error::other)?;
+        let shared = ALL_READS.acquire().await.map_err(io::Error::other)?;
         let path = path.to_owned();
         let reading = spawn_blocking(move || {
             // Held until the read ends, even if nobody waits for it any more.
-            let _permit = permit;
+            let _permits = (permit, shared);
             read(&path)
         });
         reading.await.map_err(io::Error::other)?
@@ -87,7 +92,7 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
 /// Describes why a file cannot be read.
 pub(crate) fn why(kind: ErrorKind) -> String {
     match kind {
-        ErrorKind::NotFound => "does not exist".to_owned(),
+        ErrorKind::NotFound => "cannot be read: it does not exist".to_owned(),
         ErrorKind::Unsupported => "is not a regular file".to_owned(),
         kind => format!("cannot be read: {kind}"),
     }

@@ -42,7 +42,9 @@ async fn explain_introspects_only_on_request() {
     let token = world.issuer.opaque_token(world.issuer.token());
     let told = world.run(&["explain"], &token);
     assert_eq!(told.code, Some(1), "{}", told.stdout);
-    assert!(told.stderr.contains("--introspect"), "{}", told.stderr);
+    let opaque = "The service asks the issuer about it";
+    assert!(told.stdout.contains(opaque), "{}", told.stdout);
+    assert!(told.stdout.contains("--introspect"), "{}", told.stdout);
     assert_eq!(world.issuer.requests().introspection, 0);
     let told = world.run(&["explain", "--introspect"], &token);
     assert_eq!(told.code, Some(0), "{}{}", told.stdout, told.stderr);
@@ -56,6 +58,13 @@ async fn explain_introspects_only_on_request() {
     let told = world.run(&["explain", "--introspect", "--json"], &token);
     assert_eq!(told.code, Some(1));
     assert_eq!(told.json()["code"], "token_inactive");
+
+    // The verdict on a JWT depends on the issuer too.
+    let world = world.set("AUTH0_INTROSPECTION", "always");
+    let told = world.run(&["explain"], &world.issuer.token().sign());
+    assert_eq!(told.code, Some(0), "{}{}", told.stdout, told.stderr);
+    let note = "which can change the verdict";
+    assert!(told.stdout.contains(note), "{}", told.stdout);
 }
 
 #[tokio::test(flavor = "multi_thread")]

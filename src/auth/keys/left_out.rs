@@ -12,8 +12,8 @@ use crate::auth::display::ShownText;
 pub(crate) enum Reason {
     #[error("not a valid object")]
     NotAnObject,
-    #[error("the entries after the first 512 are not read: {0}")]
-    TooMany(usize),
+    #[error("entries after the first 512 are not read")]
+    TooMany,
     #[error("it has the private member `{0}`")]
     Private(&'static str),
     #[error("`kid` is not a string")]

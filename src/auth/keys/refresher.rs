@@ -387,7 +387,9 @@ impl Refresher {
 
     fn log_set(&self, set: &KeySet) {
         let issuer = &*self.shared.settings.issuer;
-        for key in set.left_out().iter() {
+        // From the end, where the entries that were not read are named, because the log drops all but
+        // the first of many warnings.
+        for key in set.left_out().iter().rev() {
             let kid = ShownText::new(key.kid.as_deref().unwrap_or_default());
             let reason = &key.reason;
             tracing::warn!(issuer, %kid, reason, "key skipped");

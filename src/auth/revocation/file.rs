@@ -12,6 +12,7 @@ use std::{
 };
 
 use tokio::{
+    sync::Semaphore,
     task::spawn_blocking,
     time::{MissedTickBehavior, interval, timeout},
 };
@@ -31,6 +32,12 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long a check may take before the file counts as unreadable.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long to wait for a check before another one starts beside it.
+const GIVE_UP: Duration = Duration::from_secs(300);
+
+/// The maximum number of checks that have not ended.
+const MAX_CHECKS: usize = 4;
 
 /// The maximum size of the file in bytes, which is about two million entries.
 const MAX_BYTES: u64 = 256 * 1024 * 1024;
@@ -132,28 +139,41 @@ impl RevocationFile {
         let task = tokio::spawn(async move {
             let mut ticks = interval(CHECK_INTERVAL);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            let checks = Arc::new(Semaphore::new(MAX_CHECKS));
             loop {
                 ticks.tick().await;
+                let Ok(permit) = Arc::clone(&checks).acquire_owned().await else {
+                    return;
+                };
                 // Runs on a blocking thread, because 100,000 entries take about 0.1 s, and because a
                 // disk can hang.
                 let mut checked = file.clone();
                 let mut checking = spawn_blocking(move || {
+                    let _permit = permit;
                     checked.check();
                     checked
                 });
-                // Waits for a slow check instead of starting another, which would take its time from
-                // the first.
-                let done = loop {
+                let mut waited = Duration::ZERO;
+                loop {
                     match timeout(PATIENCE, &mut checking).await {
-                        Ok(done) => break done,
+                        Ok(Ok(checked)) => {
+                            file = checked;
+                            break;
+                        }
+                        Ok(Err(_panic)) => {
+                            file.read = None;
+                            file.watch.failed("reading the file panicked");
+                            break;
+                        }
                         Err(_elapsed) => file.watch.failed("reading the file takes too long"),
                     }
-                };
-                if let Ok(checked) = done {
-                    file = checked;
-                } else {
-                    file.read = None;
-                    file.watch.failed("reading the file panicked");
+                    waited += PATIENCE;
+                    // Another check may find another disk at the path. A check that is only slow is
+                    // waited for, because a second one would make both slower. A check that ends after
+                    // all can only add entries.
+                    if waited >= GIVE_UP && checks.available_permits() > 0 {
+                        break;
+                    }
                 }
             }
         });

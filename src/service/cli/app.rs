@@ -4,7 +4,13 @@
 //! certificate on SIGHUP.
 
 #[cfg(unix)]
-use std::sync::{Arc, Mutex};
+use std::sync::{
+    Arc, Mutex,
+    atomic::{
+        AtomicBool,
+        Ordering::{AcqRel, Release},
+    },
+};
 use std::{
     convert::Infallible,
     future::{Future, pending, ready},
@@ -13,11 +19,7 @@ use std::{
 };
 
 #[cfg(unix)]
-use tokio::{
-    sync::Semaphore,
-    task::{JoinHandle, spawn_blocking},
-    time::timeout,
-};
+use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout};
 use warp::{
     Filter,
     http::{
@@ -61,7 +63,7 @@ const MAX_SCRAPERS: usize = 16;
 /// this listener too, so unfinished requests must not hold its few connections for long.
 const SCRAPER_IDLE: Duration = Duration::from_secs(3);
 
-/// The maximum number of signals whose reload has not ended.
+/// The maximum number of reloads of one kind that have not ended.
 #[cfg(unix)]
 const MAX_RELOADS: usize = 4;
 
@@ -272,8 +274,7 @@ impl HangupSignal {
     /// that runs this also accepts connections, so files are read on blocking threads, and nothing
     /// waits for them: not the keys, and not the next signal.
     async fn reload(mut self, auth: &Auth, tls: Option<&Tls>) {
-        // A reload that waits for a disk holds its permit, so that signals cannot use up all threads.
-        let permits = Arc::new(Semaphore::new(MAX_RELOADS));
+        let (certificates, issuers) = (Reloads::default(), Reloads::default());
         // The number of the last signal that has been handled.
         let applied = Arc::new(Mutex::new(0));
         for signal in 1_u64.. {
@@ -282,46 +283,68 @@ impl HangupSignal {
             }
             tracing::info!(signal = "SIGHUP", "reload requested");
             auth.refresh();
-            let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
-                tracing::error!(
-                    "reload skipped, because earlier ones still wait for a file; the old certificate and issuers stay in use"
-                );
-                continue;
-            };
-            let permit = Arc::new(permit);
             if let Some(tls) = tls.cloned() {
-                let permit = Arc::clone(&permit);
-                report(spawn_blocking(move || {
-                    tls.reload();
-                    drop(permit);
-                }));
+                certificates.start(move || tls.reload());
             }
             if let Some(config) = self.config.clone() {
                 let (auth, applied) = (auth.clone(), Arc::clone(&applied));
-                report(spawn_blocking(move || {
-                    issuers::reload(&config, &auth, signal, &applied);
-                    drop(permit);
-                }));
+                issuers.start(move || issuers::reload(&config, &auth, signal, &applied));
             }
         }
         pending::<()>().await;
     }
 }
 
-/// Logs an error if a reload panics or takes longer than [`RELOAD_PATIENCE`]. It may still succeed
-/// then.
+/// Runs reloads on blocking threads, at most [`MAX_RELOADS`] at a time, so that signals cannot use up
+/// all threads while a disk hangs.
 #[cfg(unix)]
-fn report(mut reload: JoinHandle<()>) {
-    tokio::spawn(async move {
-        match timeout(RELOAD_PATIENCE, &mut reload).await {
-            Ok(Ok(())) => {}
-            // The panic hook has logged why.
-            Ok(Err(_panic)) => tracing::error!("reload failed"),
-            Err(_elapsed) => tracing::error!(
-                "reload still waits for a file; the old certificate or issuers stay in use; send SIGHUP again once the file can be read"
-            ),
+#[derive(Clone)]
+struct Reloads {
+    permits: Arc<Semaphore>,
+    /// `true` while a reload waits for its permit.
+    is_waiting: Arc<AtomicBool>,
+}
+
+#[cfg(unix)]
+impl Default for Reloads {
+    fn default() -> Self {
+        Self {
+            permits: Arc::new(Semaphore::new(MAX_RELOADS)),
+            is_waiting: Arc::default(),
         }
-    });
+    }
+}
+
+#[cfg(unix)]
+impl Reloads {
+    /// Starts a reload as soon as it may run. Logs an error if it panics or takes longer than
+    /// [`RELOAD_PATIENCE`]; it may still succeed then.
+    fn start(&self, reload: impl FnOnce() + Send + 'static) {
+        // If a reload waits, it begins after this call, so it reads the newest files.
+        if self.is_waiting.swap(true, AcqRel) {
+            return;
+        }
+        let Self {
+            permits,
+            is_waiting,
+        } = self.clone();
+        tokio::spawn(async move {
+            let permit = permits.acquire_owned().await;
+            is_waiting.store(false, Release);
+            let mut reload = spawn_blocking(move || {
+                let _permit = permit;
+                reload();
+            });
+            match timeout(RELOAD_PATIENCE, &mut reload).await {
+                Ok(Ok(())) => {}
+                // The panic hook has logged why.
+                Ok(Err(_panic)) => tracing::error!("reload failed"),
+                Err(_elapsed) => tracing::error!(
+                    "reload still waits for a file; the old certificate or issuers stay in use; send SIGHUP again once the file can be read"
+                ),
+            }
+        });
+    }
 }
 
 #[cfg(not(unix))]
@@ -339,5 +362,48 @@ impl HangupSignal {
 
     async fn reload(self, _: &Auth, _: Option<&Tls>) {
         pending().await
+    }
+}
+
+#[cfg(unix)]
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use tokio::sync::mpsc::unbounded_channel;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_last_signal_is_handled_when_a_reload_ends() {
+        let reloads = Reloads::default();
+        let (begun, mut begins) = unbounded_channel();
+        let start = |number: usize| {
+            let (end, ended) = mpsc::channel::<()>();
+            let begun = begun.clone();
+            reloads.start(move || {
+                begun.send(number).unwrap();
+                let _ = ended.recv();
+            });
+            end
+        };
+        let mut ends = Vec::new();
+        for number in 0..MAX_RELOADS {
+            ends.push(start(number));
+            assert_eq!(begins.recv().await, Some(number));
+        }
+        ends.extend((10..20).map(start));
+        assert!(begins.try_recv().is_err(), "all threads wait");
+        // Ends one of the first.
+        ends.remove(0);
+        assert_eq!(
+            begins.recv().await,
+            Some(10),
+            "it begins after the last signal"
+        );
+        ends.push(start(30));
+        ends.remove(0);
+        assert_eq!(begins.recv().await, Some(30));
+        ends.clear();
     }
 }

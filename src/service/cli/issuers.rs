@@ -63,7 +63,7 @@ pub(in crate::service) fn reload(config: &Config, auth: &Auth, signal: u64, appl
             for fault in faults.as_slice() {
                 tracing::error!(%fault, "issuers file not reloaded; the old issuers stay in use");
             }
-            // An earlier signal's file, if it is still being read, must not replace them either.
+            // Then an earlier signal whose file is still being read must not replace the issuers.
             let mut applied = applied.lock().unwrap_or_else(PoisonError::into_inner);
             *applied = signal.max(*applied);
             return;
@@ -73,12 +73,12 @@ pub(in crate::service) fn reload(config: &Config, auth: &Auth, signal: u64, appl
     let builder = auth::builder(&tables);
     let mut applied = applied.lock().unwrap_or_else(PoisonError::into_inner);
     if signal < *applied {
-        tracing::info!("issuers file read too late; a later reload has taken effect");
+        tracing::info!("issuers file read too late; a later SIGHUP has been handled");
         return;
     }
+    *applied = signal;
     match auth.replace_issuers(&builder) {
         Ok(()) => {
-            *applied = signal;
             tracing::info!(issuers, "issuers file reloaded");
         }
         Err(error) => {

@@ -24,7 +24,7 @@ use crate::service::http::{
 /// How long a peer may keep sending after the last response.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// A stream that checks line endings, and lingers when it is closed.
+/// A stream that checks the heads of requests, and lingers when it is closed.
 #[derive(Debug)]
 pub(in crate::service) struct LingeringClose<T> {
     stream: T,

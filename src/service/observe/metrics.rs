@@ -206,11 +206,7 @@ impl Metrics {
             for source in revocations.sources {
                 let age = source.age.map_or(f64::NAN, |age| age.as_secs_f64());
                 let of_name: &mut (f64, bool) = worst.entry(source.name).or_default();
-                of_name.0 = if age.is_nan() {
-                    age
-                } else {
-                    age.max(of_name.0)
-                };
+                of_name.0 = worse_age(age, of_name.0);
                 of_name.1 |= source.is_failing;
             }
             for (name, (age, is_failing)) in worst {
@@ -431,6 +427,15 @@ fn recorder() -> PrometheusRecorder {
         .build_recorder()
 }
 
+/// Returns the higher age, or NaN, which stands for "never", if one of them is NaN.
+fn worse_age(one: f64, other: f64) -> f64 {
+    if one.is_nan() || other.is_nan() {
+        f64::NAN
+    } else {
+        one.max(other)
+    }
+}
+
 #[allow(clippy::cast_precision_loss)] // no count here exceeds 2^52
 fn number(count: usize) -> f64 {
     count as f64
@@ -473,5 +478,18 @@ fn describe() {
 impl std::fmt::Debug for Metrics {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::worse_age;
+
+    #[test]
+    fn the_worse_age_does_not_depend_on_the_order() {
+        for (one, other, worse) in [(1.0, 2.0, "2"), (0.0, 0.0, "0"), (3.0, f64::NAN, "NaN")] {
+            assert_eq!(worse_age(one, other).to_string(), worse);
+            assert_eq!(worse_age(other, one).to_string(), worse);
+        }
     }
 }

@@ -21,7 +21,7 @@ use tokio_rustls::{
     rustls::{ClientConfig, crypto, pki_types::ServerName},
 };
 
-use crate::auth::store::redis::url::Address;
+use crate::auth::{display::ShownText, store::redis::url::Address};
 
 /// The timeout for connecting, including the TLS handshake and the login.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -54,6 +54,15 @@ pub(super) struct Connection {
     pub(super) commands: MultiplexedConnection,
     /// Drives reads and writes until the connection ends.
     driver: JoinHandle<()>,
+}
+
+/// Returns an error as text. The text of a server that rejects the password may repeat it, so only its
+/// code is shown.
+pub(super) fn shown(error: &RedisError) -> ShownText {
+    match error.code() {
+        Some(code @ ("WRONGPASS" | "NOAUTH")) => ShownText::message(code),
+        _ => ShownText::message(error),
+    }
 }
 
 impl Connection {

@@ -27,7 +27,7 @@ use crate::auth::store::{
     lines::Line,
     redis::{
         birth::{self, Recorded},
-        connect::Connection,
+        connect::{Connection, shown},
         probe::{MAX_SKEW, ahead_of},
         shared::{Link, Shared, line, millis, score},
     },
@@ -69,9 +69,9 @@ pub(super) async fn run(shared: Arc<Shared>) {
         };
         let kind = fault.kind();
         if last_fault.replace(kind) == Some(kind) {
-            tracing::debug!(address = %shared.address, error = %shared.address.shown(&fault), "state store unavailable again");
+            tracing::debug!(address = %shared.address, error = %shown(&fault), "state store unavailable again");
         } else {
-            tracing::warn!(address = %shared.address, error = %shared.address.shown(&fault), "state store unavailable");
+            tracing::warn!(address = %shared.address, error = %shown(&fault), "state store unavailable");
         }
         sleep(RETRY_DELAY).await;
     }

@@ -14,7 +14,7 @@ use crate::auth::{
     display::ShownText,
     store::redis::{
         birth::{member_of, run_id},
-        connect::{Connection, OpenError, Tls},
+        connect::{Connection, OpenError, Tls, shown},
         options::RedisOptions,
         shared::{Names, millis},
         url::{Address, InvalidStoreUrl},
@@ -96,10 +96,10 @@ impl Version {
 
 pub(super) async fn probe(url: &str, options: &RedisOptions) -> Result<Probed, ProbeError> {
     let address = Address::parse(url).map_err(ProbeError::Url)?;
-    let shown = address.to_string();
+    let name = address.to_string();
     let connection = Connection::open(&address, &Tls::default(), TIMEOUT, |_| {}).await;
     let connection = connection.map_err(|error| {
-        let of = shown.clone();
+        let of = name.clone();
         match error {
             OpenError::Tcp(error) => ProbeError::Unreachable(of, ShownText::message(error)),
             OpenError::TimedOut => {
@@ -107,48 +107,42 @@ pub(super) async fn probe(url: &str, options: &RedisOptions) -> Result<Probed, P
                 ProbeError::Unreachable(of, ShownText::message(error))
             }
             OpenError::Tls(error) => ProbeError::Tls(of, ShownText::message(error)),
-            OpenError::Login(error) => ProbeError::Login(of, address.shown(error)),
+            OpenError::Login(error) => ProbeError::Login(of, shown(&error)),
         }
     })?;
     let mut commands = connection.commands.clone();
     let begin = Instant::now();
-    run::<Value>(&shown, &mut commands, "PING", &[]).await?;
+    run::<Value>(&name, &mut commands, "PING", &[]).await?;
     let took = begin.elapsed();
     let names = Names::new(&options.prefix);
     let (key, list) = (format!("{}check", options.prefix), names.list.as_str());
     // These commands do not change the list: `XX` does not add lines, and no line expired before
     // 1970.
+    run::<Value>(&name, &mut commands, "SET", &[&key, "1", "NX", "PX", "500"]).await?;
+    run::<Value>(&name, &mut commands, "GET", &[&names.birth]).await?;
+    run::<Value>(&name, &mut commands, "ZSCAN", &[list, "0"]).await?;
+    run::<Value>(&name, &mut commands, "ZADD", &[list, "XX", "0", "check"]).await?;
     run::<Value>(
-        &shown,
-        &mut commands,
-        "SET",
-        &[&key, "1", "NX", "PX", "500"],
-    )
-    .await?;
-    run::<Value>(&shown, &mut commands, "GET", &[&names.birth]).await?;
-    run::<Value>(&shown, &mut commands, "ZSCAN", &[list, "0"]).await?;
-    run::<Value>(&shown, &mut commands, "ZADD", &[list, "XX", "0", "check"]).await?;
-    run::<Value>(
-        &shown,
+        &name,
         &mut commands,
         "ZREMRANGEBYSCORE",
         &[list, "-inf", "0"],
     )
     .await?;
     // Subscribers ignore messages without a blank.
-    run::<Value>(&shown, &mut commands, "PUBLISH", &[list, "check"]).await?;
+    run::<Value>(&name, &mut commands, "PUBLISH", &[list, "check"]).await?;
     let subscribed = commands.subscribe(list).await;
-    subscribed.map_err(|error| refused(&shown, "SUBSCRIBE", &error))?;
-    let info: String = run(&shown, &mut commands, "INFO", &[]).await?;
+    subscribed.map_err(|error| refused(&name, "SUBSCRIBE", &error))?;
+    let info: String = run(&name, &mut commands, "INFO", &[]).await?;
     let identified = run_id(&mut commands).await;
-    identified.map_err(|error| refused(&shown, "INFO", &error))?;
+    identified.map_err(|error| refused(&name, "INFO", &error))?;
     Ok(Probed {
         is_tls: address.tls,
         took,
         version: Version::read(&info),
         eviction: member_of(&info, "maxmemory_policy").map(str::to_owned),
         ahead: ahead(&mut commands).await,
-        address: shown,
+        address: name,
     })
 }
 

@@ -4,11 +4,6 @@ use std::fmt;
 
 use redis::{ConnectionAddr, IntoConnectionInfo, ProtocolVersion, RedisConnectionInfo};
 
-use crate::auth::display::ShownText;
-
-/// The minimum length of a password that is removed from errors. A shorter one is a part of words.
-const MIN_SECRET: usize = 4;
-
 /// The address of a server, and the login.
 pub(super) struct Address {
     pub(super) host: String,
@@ -88,17 +83,6 @@ impl Address {
                 .set_protocol(ProtocolVersion::RESP3),
         })
     }
-
-    /// Returns an error of the server without the password, which the server may repeat.
-    pub(super) fn shown(&self, error: impl fmt::Display) -> ShownText {
-        let message = error.to_string();
-        match self.login.password() {
-            Some(password) if password.len() >= MIN_SECRET => {
-                ShownText::message(message.replace(password, "…"))
-            }
-            _ => ShownText::message(message),
-        }
-    }
 }
 
 fn strip_scheme<'t>(url: &'t str, scheme: &str) -> Option<&'t str> {
@@ -146,26 +130,6 @@ mod tests {
             assert_eq!(address.login.username(), user, "{url}");
             assert_eq!(address.login.password(), password, "{url}");
             assert_eq!(address.login.db(), database, "{url}");
-        }
-    }
-
-    #[test]
-    fn shows_errors_without_the_password() {
-        for (url, error, shown) in [
-            (
-                "redis://:sEcret99@h",
-                "WRONGPASS: invalid sEcret99",
-                "WRONGPASS: invalid …",
-            ),
-            (
-                "redis://:a@h",
-                "WRONGPASS: invalid pair",
-                "WRONGPASS: invalid pair",
-            ),
-            ("redis://h", "NOAUTH", "NOAUTH"),
-        ] {
-            let address = Address::parse(url).unwrap();
-            assert_eq!(address.shown(error).to_string(), shown, "{url}");
         }
     }
 

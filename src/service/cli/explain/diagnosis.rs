@@ -199,6 +199,12 @@ fn of_bare_field(value: &str, error: AuthError) -> Cause {
     of_field(&format!("Bearer {value}"), BEARER, error)
 }
 
+/// The service does not reject such a token before it has asked.
+const UNASKED: Cause = Cause {
+    what: "This is an opaque token. The service asks the issuer about it, and accepts it if the issuer does.",
+    fix: "Use --introspect to ask the issuer here too. This sends the token to the issuer.",
+};
+
 fn not_a_jwt(facts: &Facts<'_>) -> Cause {
     // Base64url of `{"`. Some opaque tokens contain dots too.
     let has_json = facts.token.contains("eyJ");
@@ -211,6 +217,7 @@ fn not_a_jwt(facts: &Facts<'_>) -> Cause {
         _ if is_cut => causes::NOT_WHOLE,
         4 if has_json => causes::ENCRYPTED,
         _ if has_json => causes::NOT_WHOLE,
+        _ if facts.is_unasked => UNASKED,
         _ => causes::OPAQUE,
     }
 }

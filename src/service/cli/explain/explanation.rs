@@ -107,6 +107,8 @@ pub(in crate::service) struct Subject<'a> {
     pub(in crate::service) access: &'a Access,
     pub(in crate::service) config: &'a Config,
     pub(in crate::service) environment: &'a Environment,
+    /// `true` if the service also asks the issuer about tokens, and this command does not.
+    pub(in crate::service) is_unasked: bool,
     /// The requirements. Each has its own step, in this order.
     pub(in crate::service) wanted: Vec<Wanted>,
     /// A proxy's request to `/auth`.
@@ -122,6 +124,13 @@ struct TracedVerdict {
     refusal: Option<Refused>,
     facts: Vec<String>,
 }
+
+const FRAGMENT: Cause = Cause {
+    what: "The target of the request has a `#`, which HTTP forbids (RFC 9112 section 3.2). The service answers 400 without reading the fields.",
+    fix: "Remove the `#` and what follows it, or encode the `#` as %23.",
+};
+
+const UNASKED: &str = "The service also asks the issuer about tokens, which can change the verdict. Use --introspect to ask it here too. This sends the token to the issuer.";
 
 impl Subject<'_> {
     /// Explains the credential in a text. Calls `skew` if a date is the reason for a rejection.
@@ -191,8 +200,12 @@ impl Subject<'_> {
         };
         let accepted = judged.claims.filter(|_| judged.refusal.is_none());
         let facts = self.facts("", &judged.trace, None);
+        let mut notes = pasted.notes;
+        if self.is_unasked {
+            notes.push(UNASKED.to_owned());
+        }
         Explanation {
-            notes: pasted.notes,
+            notes,
             routes: accepted.map_or_else(Vec::new, |claims| routes(self.access, &claims, &facts)),
             refusal: judged.refusal,
             facts: judged.facts,
@@ -266,6 +279,12 @@ impl Subject<'_> {
                 "a space or a quote before a name",
                 malformed,
                 causes::SPACE_BEFORE_NAME,
+            ),
+            (RequestFault::Fragment, _) => (
+                "a target without a fragment".to_owned(),
+                "a `#` in the request line",
+                malformed,
+                FRAGMENT,
             ),
             (RequestFault::NoField, None) => (
                 "one field Authorization".to_owned(),
@@ -377,6 +396,7 @@ impl Subject<'_> {
             auth,
             config: self.config.of_issuer(issuer),
             environment: self.environment,
+            is_unasked: self.is_unasked,
             issuers: auth.trusts().map(|(name, _)| name.to_string()).collect(),
             accepted: accepted.flat_map(|(_, ours)| ours.to_vec()).collect(),
             skew,

@@ -25,6 +25,8 @@ pub(in crate::service) struct Facts<'a> {
     /// The configuration of the token's issuer, or of all issuers if its issuer is unknown.
     pub(in crate::service) config: Cow<'a, Config>,
     pub(in crate::service) environment: &'a Environment,
+    /// `true` if the service also asks the issuer about tokens, and this command does not.
+    pub(in crate::service) is_unasked: bool,
     /// The names of the trusted issuers.
     pub(in crate::service) issuers: Vec<String>,
     /// The accepted audiences of the token's issuer, or of all issuers if its issuer is unknown.

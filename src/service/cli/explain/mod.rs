@@ -180,16 +180,11 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
     let environment = Environment::read_from(options.env_file.as_deref());
     let environment = environment.map_err(Failure::Config)?;
     let (mut config, _) = Config::load_from(&environment).map_err(Failure::Config)?;
-    if config.introspects() {
-        if options.introspect {
-            terminal::note("note: the token is sent to the issuer, which is asked about it");
-        } else {
-            config = config.without_introspection();
-            terminal::note(
-                "note: the service also asks the issuer about tokens; use --introspect to do so here, which sends \
-                 it the token",
-            );
-        }
+    let is_unasked = config.introspects() && !options.introspect;
+    if is_unasked {
+        config = config.without_introspection();
+    } else if config.introspects() {
+        terminal::note("note: the token is sent to the issuer, which is asked about it");
     }
     let access = Access {
         auth: build_auth(&config, options.jwks.as_deref()).await?,
@@ -211,6 +206,7 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
         access: &access,
         config: &config,
         environment: &environment,
+        is_unasked,
         wanted: options.wanted(&config),
         proxy: options.proxy(&config),
         proof: options.proof(&access.auth)?,

@@ -166,6 +166,7 @@ impl World {
             access: &self.access,
             config: &self.config,
             environment: &self.environment,
+            is_unasked: false,
             wanted: required.into_iter().chain(asked).collect(),
             proxy,
             proof: None,

@@ -67,6 +67,8 @@ pub(in crate::service) enum RequestFault {
     SpaceBeforeColon,
     /// There is a space, a quote or another character before the name of a header.
     BeforeName,
+    /// The target of the request has a fragment.
+    Fragment,
     /// The request does not have the header with the token.
     NoField,
 }

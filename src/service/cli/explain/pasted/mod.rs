@@ -44,7 +44,7 @@ pub(in crate::service) struct Pasted {
 
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
-/// Schemes without a token, which are no token either. `Bearer` is one too.
+/// The name of a scheme alone is a field, and not a token. For `Bearer`, see [`is_credential`].
 const SCHEMES: [&str; 4] = ["DPoP", "Basic", "Digest", "Negotiate"];
 
 const FIELD: &str = "The input is an Authorization field, and is explained exactly as it is.";
@@ -52,14 +52,15 @@ const ASSUMED: &str = "The input is explained as if it followed the word Bearer.
 const QUOTES: &str = "The quotes around the token are not part of it. If they are sent, the answer is 400 malformed_authorization.";
 const LINES: &str =
     "The line breaks in the token are not part of it. A header field cannot carry them.";
-const MARK: &str = "The byte order mark at the beginning of the input is not part of it. Some editors and shells write it into files.";
+const MARK: &str = "The byte order mark at the beginning of the input is not part of the token. Some editors and shells write it into files.";
 const REST: &str =
     "A header field carries only the token: Authorization, the scheme, a space and the token.";
 
 impl Pasted {
     /// Finds the value of `Authorization` in a text.
     pub(in crate::service) fn read(text: &str) -> Result<Self, NoToken> {
-        if let Some(text) = text.strip_prefix(BYTE_ORDER_MARK) {
+        if text.starts_with(BYTE_ORDER_MARK) {
+            let text = text.trim_start_matches(BYTE_ORDER_MARK);
             return Self::read(text).map(|pasted| pasted.with_note(MARK));
         }
         let text = request::cleaned(text);
@@ -120,7 +121,8 @@ impl Pasted {
     /// Like [`read`](Self::read), for a service that reads the token from the header `name`. If the
     /// text contains this header, its value is explained unchanged.
     pub(in crate::service) fn read_field(text: &str, name: &str) -> Result<Self, NoToken> {
-        if let Some(text) = text.strip_prefix(BYTE_ORDER_MARK) {
+        if text.starts_with(BYTE_ORDER_MARK) {
+            let text = text.trim_start_matches(BYTE_ORDER_MARK);
             return Self::read_field(text, name).map(|pasted| pasted.with_note(MARK));
         }
         let whole = request::cleaned(text);
@@ -533,7 +535,7 @@ mod tests {
 
     #[test]
     fn reads_a_whole_request_as_the_server_does() {
-        use RequestFault::{BeforeName, NoField, SpaceBeforeColon};
+        use RequestFault::{BeforeName, Fragment, NoField, SpaceBeforeColon};
         #[rustfmt::skip]
         let rows = [
             ("valid", "Authorization: Bearer <T>", "Bearer <T>", None),
@@ -578,6 +580,8 @@ mod tests {
             ("a comment in a file of requests", "GET https://a.example/api\n# see: notes\n// old: x\nAuthorization: Bearer <T>", None),
             ("a commented field", "GET https://a.example/api\n  # Authorization: Bearer <U>\n# X-Token: <U>\nAuthorization: Bearer <T>", None),
             ("a text after an indented request", "    GET / HTTP/1.1\n    Authorization: Bearer <T>\n\nWhy is this refused?\nX : y", None),
+            ("a fragment", "GET /#a HTTP/1.1\nAuthorization: Bearer <T>", Some(Fragment)),
+            ("a fragment of a client's URL", "GET https://a.example/#a\nAuthorization: Bearer <T>", None),
             ("a comment is no field of a request", "GET / HTTP/1.1\n# see: notes\nAuthorization: Bearer <T>", Some(BeforeName)),
             ("a line that is indented less", "  GET / HTTP/1.1\nHost: a\n  Authorization: Bearer <T>", Some(BeforeName)),
         ];

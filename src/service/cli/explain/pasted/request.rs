@@ -104,11 +104,13 @@ pub(super) fn heads(text: &str) -> Vec<Head<'_>> {
         let (is_marked, bare) = unmarked(line);
         let begin = at + line.len() - bare.len();
         if is_request_line(bare) {
+            // A client removes the fragment from a URL. With a version, the line is as it was sent.
+            let has_fragment = bare.contains('#') && bare.contains(" HTTP/1.");
             heads.push(Head {
                 lines: at..end,
                 request_line: begin..begin + bare.len(),
                 fields: Vec::new(),
-                fault: None,
+                fault: has_fragment.then_some(RequestFault::Fragment),
                 is_marked,
             });
             is_open = true;
@@ -194,20 +196,29 @@ pub(super) fn cleaned(text: &str) -> String {
 /// line.
 fn dedented(text: &str) -> Cow<'_, str> {
     let lines = text.trim_start_matches(['\r', '\n']);
+    let lines_len = lines.len();
     let request = lines.trim_start_matches([' ', '\t']);
     let indent = &lines[..lines.len() - request.len()];
     let first = request.lines().next().unwrap_or_default();
     if indent.is_empty() || !is_request_line(first) {
         return text.into();
     }
-    // What follows an empty line is no part of the request's head.
-    let mut head = lines.lines().take_while(|line| !line.trim().is_empty());
-    if !head.all(|line| line.starts_with(indent)) {
+    let is_blank = |line: &str| line.trim().is_empty();
+    let fits = |line: &str| is_blank(line) || line.starts_with(indent);
+    let mut head = lines.lines().take_while(|line| !is_blank(line));
+    if !head.all(fits) {
         return text.into();
     }
-    let lines = text.split_inclusive('\n');
-    let lines = lines.map(|line| line.strip_prefix(indent).unwrap_or(line));
-    lines.collect::<String>().into()
+    // Below the head, only if all of it is indented too. It may be another request, which is not.
+    let are_all = lines.lines().all(fits);
+    let mut is_head = true;
+    let lines = lines.split_inclusive('\n').map(|line| {
+        is_head = is_head && !is_blank(line);
+        let bare = line.strip_prefix(indent).filter(|_| is_head || are_all);
+        bare.unwrap_or(line)
+    });
+    let before = &text[..text.len() - lines_len];
+    (before.to_owned() + &lines.collect::<String>()).into()
 }
 
 /// Removes comments from requests without a version, which are from a file of a REST client. A request
