@@ -109,7 +109,7 @@ impl Algorithm {
         matches!(self, Self::HS256)
     }
 
-    /// Returns the curve of the algorithm's keys, as `crv` names it.
+    /// Returns the `crv` of the algorithm's keys. `None` if they have none.
     #[cfg(feature = "service")]
     pub(crate) const fn curve(self) -> Option<&'static str> {
         Some(match self {
@@ -143,8 +143,8 @@ impl Algorithm {
     }
 }
 
-/// The names of the algorithms that have a public key, for constant texts. It does not contain those
-/// of the feature `pq`.
+/// The names of the asymmetric algorithms, without those of the feature `pq`. A macro, for use in
+/// `concat!`.
 #[cfg(any(test, feature = "service"))]
 macro_rules! public_key_algorithms {
     () => {

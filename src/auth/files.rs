@@ -1,4 +1,4 @@
-//! [`FileReader`]: reads files again while requests are being served.
+//! [`FileReader`]: reads files without blocking the threads that serve requests.
 //!
 //! A file on a disk that is gone can keep its reader waiting, and no timeout ends such a read. So
 //! files are read on blocking threads, and only a few at a time. Only regular files are read: a pipe
@@ -13,11 +13,11 @@ use std::{
 
 use tokio::{sync::Semaphore, task::spawn_blocking};
 
-/// The maximum number of reads that have not ended, for each reader.
+/// The maximum number of unfinished reads per reader.
 const MAX_READS: usize = 2;
 
-/// The maximum number of reads that have not ended, for all readers of the process: half of the
-/// blocking threads of a tokio runtime, so that something else can always run on the others.
+/// The maximum number of unfinished reads of all readers. This is half of tokio's default of 512
+/// blocking threads, so that hung reads leave threads for other work.
 static ALL_READS: Semaphore = Semaphore::const_new(256);
 
 /// Reads files on blocking threads.
@@ -46,7 +46,7 @@ impl FileReader {
         let shared = ALL_READS.acquire().await.map_err(io::Error::other)?;
         let path = path.to_owned();
         let reading = spawn_blocking(move || {
-            // Held until the read ends, even if nobody waits for it any more.
+            // Held until the read ends, even if the caller has timed out.
             let _permits = (permit, shared);
             read(&path)
         });
@@ -110,7 +110,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn reads_regular_files_alone() {
+    fn reads_only_regular_files() {
         let directory = tempfile::tempdir().unwrap();
         let in_directory = |name: &str| directory.path().join(name);
         fs::write(in_directory("file"), "text").unwrap();

@@ -32,6 +32,8 @@ pub(crate) struct KeySet {
     by_kid: HashMap<String, Vec<Arc<Key>>>,
     /// The keys that were left out, in document order.
     left_out: Arc<[LeftOut]>,
+    /// True if the document has more entries than are read. The last of `left_out` stands for them.
+    has_unread: bool,
     /// True if the keys are from a file and have no `kid`, as in PEM. In that case, the `kid` of a
     /// token is ignored.
     is_nameless: bool,
@@ -135,7 +137,8 @@ impl KeySet {
         if found == 0 {
             return Err(NoKeys::Empty);
         }
-        if more > 0 {
+        self.has_unread = more > 0;
+        if self.has_unread {
             left_out.push(LeftOut::new(None, &Reason::TooMany));
         }
         self.left_out = left_out.into();
@@ -154,6 +157,7 @@ impl KeySet {
             keys: Vec::new(),
             by_kid: HashMap::new(),
             left_out: Arc::default(),
+            has_unread: false,
             is_nameless: false,
         }
     }
@@ -218,6 +222,11 @@ impl KeySet {
     pub(crate) fn kids(&self) -> Vec<String> {
         let usable = self.keys.iter().filter(|key| !key.verifiers.is_empty());
         usable.filter_map(|key| key.kid.clone()).collect()
+    }
+
+    /// Returns `true` if the document has more entries than are read.
+    pub(crate) fn has_unread(&self) -> bool {
+        self.has_unread
     }
 
     /// Returns the keys that were left out, in document order.

@@ -387,9 +387,15 @@ impl Refresher {
 
     fn log_set(&self, set: &KeySet) {
         let issuer = &*self.shared.settings.issuer;
-        // From the end, where the entries that were not read are named, because the log drops all but
-        // the first of many warnings.
-        for key in set.left_out().iter().rev() {
+        // A warning of its own, because the log drops all but the first of many equal ones.
+        let skipped = set.left_out().len() - usize::from(set.has_unread());
+        if set.has_unread() {
+            tracing::warn!(
+                issuer,
+                "entries after the first 512 of the key set are not read"
+            );
+        }
+        for key in &set.left_out()[..skipped] {
             let kid = ShownText::new(key.kid.as_deref().unwrap_or_default());
             let reason = &key.reason;
             tracing::warn!(issuer, %kid, reason, "key skipped");

@@ -150,14 +150,15 @@ impl RevocationFile {
                 let mut checked = file.clone();
                 let mut checking = spawn_blocking(move || {
                     let _permit = permit;
-                    checked.check();
-                    checked
+                    let outcome = checked.check();
+                    (checked.read, outcome)
                 });
                 let mut waited = Duration::ZERO;
                 loop {
                     match timeout(PATIENCE, &mut checking).await {
-                        Ok(Ok(checked)) => {
-                            file = checked;
+                        Ok(Ok((read, outcome))) => {
+                            file.read = read;
+                            file.report(outcome);
                             break;
                         }
                         Ok(Err(_panic)) => {
@@ -168,9 +169,9 @@ impl RevocationFile {
                         Err(_elapsed) => file.watch.failed("reading the file takes too long"),
                     }
                     waited += PATIENCE;
-                    // Another check may find another disk at the path. A check that is only slow is
-                    // waited for, because a second one would make both slower. A check that ends after
-                    // all can only add entries.
+                    // Starts another check, because the path may be on another disk by then. Not
+                    // earlier, because two checks of a slow disk slow each other down. A check that
+                    // ends after all only adds entries.
                     if waited >= GIVE_UP && checks.available_permits() > 0 {
                         break;
                     }
@@ -180,22 +181,27 @@ impl RevocationFile {
         Ok((watch, Task(task)))
     }
 
-    /// Reads the file again if it has changed, or if the last attempt failed.
-    fn check(&mut self) {
+    /// Reads the file again if it has changed, or if the last attempt failed. Returns whether it was
+    /// read.
+    fn check(&mut self) -> Result<bool, FileError> {
         if self.read.is_some() && self.read == Stamp::of(&self.path) {
-            self.watch.succeeded();
-            return;
+            return Ok(false);
         }
-        match self.load() {
-            Ok(()) => {
-                let entries = self.list.len();
-                tracing::info!(entries, "revocation file read");
+        self.read = None;
+        self.load().map(|()| true)
+    }
+
+    /// Reports the outcome of a check.
+    fn report(&self, outcome: Result<bool, FileError>) {
+        match outcome {
+            Ok(is_read) => {
+                if is_read {
+                    let entries = self.list.len();
+                    tracing::info!(entries, "revocation file read");
+                }
                 self.watch.succeeded();
             }
-            Err(error) => {
-                self.read = None;
-                self.watch.failed(&error.to_string());
-            }
+            Err(error) => self.watch.failed(&error.to_string()),
         }
     }
 

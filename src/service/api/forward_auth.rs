@@ -44,7 +44,7 @@ const CLAIMS: HeaderName = HeaderName::from_static("x-auth-claims");
 /// query without a token, and the time to create a policy grows with the square of this number.
 const MAX_RULES: usize = 64;
 
-/// The maximum length of a parameter's name in the log, in bytes. No token is as short.
+/// The maximum length of a parameter's name in the log, in bytes. Every token is longer.
 const MAX_SHOWN_NAME: usize = 15;
 
 /// Parses a query. The token must have everything that the query lists. An empty query only
@@ -64,7 +64,8 @@ pub(in crate::service) fn parse_query(query: &str) -> Result<QueryRequirements, 
     }
     let parse_query = parse(query);
     if parse_query.is_none() {
-        // A value may be a client's token, and so may a name: one that is too long for a parameter.
+        // Values may be tokens, so they are not logged. A name may be a token too, so a name that is
+        // longer than any parameter's is logged as `?`.
         let names = query.split('&').map(|one| match one.split_once('=') {
             Some((name, _)) if name.len() <= MAX_SHOWN_NAME => name,
             _ => "?",

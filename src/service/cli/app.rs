@@ -6,15 +6,13 @@
 #[cfg(unix)]
 use std::sync::{
     Arc, Mutex,
-    atomic::{
-        AtomicBool,
-        Ordering::{AcqRel, Release},
-    },
+    atomic::{AtomicBool, Ordering::AcqRel},
 };
 use std::{
     convert::Infallible,
     future::{Future, pending, ready},
     net::SocketAddr,
+    pin::pin,
     time::Duration,
 };
 
@@ -317,10 +315,11 @@ impl Default for Reloads {
 
 #[cfg(unix)]
 impl Reloads {
-    /// Starts a reload as soon as it may run. Logs an error if it panics or takes longer than
+    /// Starts a reload once a permit is free. Logs an error if it panics or takes longer than
     /// [`RELOAD_PATIENCE`]; it may still succeed then.
     fn start(&self, reload: impl FnOnce() + Send + 'static) {
-        // If a reload waits, it begins after this call, so it reads the newest files.
+        // A reload that is still waiting will read the files after this call, so a second one is not
+        // needed.
         if self.is_waiting.swap(true, AcqRel) {
             return;
         }
@@ -329,8 +328,17 @@ impl Reloads {
             is_waiting,
         } = self.clone();
         tokio::spawn(async move {
-            let permit = permits.acquire_owned().await;
-            is_waiting.store(false, Release);
+            let mut acquiring = pin!(permits.acquire_owned());
+            let permit = match timeout(RELOAD_PATIENCE, &mut acquiring).await {
+                Ok(permit) => permit,
+                Err(_elapsed) => {
+                    tracing::error!(
+                        "reload waits for earlier ones, which still wait for a file; restart the service if the disk of that file does not come back"
+                    );
+                    acquiring.await
+                }
+            };
+            is_waiting.swap(false, AcqRel);
             let mut reload = spawn_blocking(move || {
                 let _permit = permit;
                 reload();
@@ -368,7 +376,7 @@ impl HangupSignal {
 #[cfg(unix)]
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc;
+    use std::sync::{atomic::Ordering::Acquire, mpsc};
 
     use tokio::sync::mpsc::unbounded_channel;
 
@@ -393,7 +401,8 @@ mod tests {
             assert_eq!(begins.recv().await, Some(number));
         }
         ends.extend((10..20).map(start));
-        assert!(begins.try_recv().is_err(), "all threads wait");
+        tokio::task::yield_now().await;
+        assert!(reloads.is_waiting.load(Acquire), "no permit is free");
         // Ends one of the first.
         ends.remove(0);
         assert_eq!(

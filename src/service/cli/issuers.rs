@@ -57,26 +57,26 @@ pub(in crate::service) fn run(command: Command) -> Result<(), Failure> {
 /// Reloads the issuers file for the signal with this number. If the file has a fault, or if a later
 /// signal has been handled, the issuers stay unchanged.
 pub(in crate::service) fn reload(config: &Config, auth: &Auth, signal: u64, applied: &Mutex<u64>) {
-    let tables = match read(config) {
+    let tables = read(config);
+    let mut applied = applied.lock().unwrap_or_else(PoisonError::into_inner);
+    if signal < *applied {
+        tracing::info!("issuers file ignored: a later SIGHUP was handled first");
+        return;
+    }
+    // Set even if the file has a fault, because the read of an earlier signal may still be running. It
+    // must not replace the issuers afterwards.
+    *applied = signal;
+    let tables = match tables {
         Ok(tables) => tables,
         Err(faults) => {
             for fault in faults.as_slice() {
                 tracing::error!(%fault, "issuers file not reloaded; the old issuers stay in use");
             }
-            // Then an earlier signal whose file is still being read must not replace the issuers.
-            let mut applied = applied.lock().unwrap_or_else(PoisonError::into_inner);
-            *applied = signal.max(*applied);
             return;
         }
     };
     let issuers = tables.tables.len();
     let builder = auth::builder(&tables);
-    let mut applied = applied.lock().unwrap_or_else(PoisonError::into_inner);
-    if signal < *applied {
-        tracing::info!("issuers file read too late; a later SIGHUP has been handled");
-        return;
-    }
-    *applied = signal;
     match auth.replace_issuers(&builder) {
         Ok(()) => {
             tracing::info!(issuers, "issuers file reloaded");

@@ -121,8 +121,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure>
     })
 }
 
-/// Runs a command. Does not wait for its threads that read a file or resolve a name, which can take
-/// as long as they like. The end of the process ends them.
+/// Runs a command. Does not wait for threads that still read a file or resolve a name, because they
+/// may never finish. They end with the process.
 fn run_on<T>(runtime: Runtime, command: impl Future<Output = T>) -> T {
     let result = runtime.block_on(command);
     // Dropping the runtime would wait for these threads.

@@ -56,12 +56,17 @@ pub(super) struct Connection {
     driver: JoinHandle<()>,
 }
 
-/// Returns an error as text. The text of a server that rejects the password may repeat it, so only its
-/// code is shown.
-pub(super) fn shown(error: &RedisError) -> ShownText {
+/// Formats an error of the login at this address. The server's text may repeat the password: where a
+/// server does not know `HELLO`, it repeats the arguments.
+pub(super) fn shown(address: &Address, error: &RedisError) -> ShownText {
+    let text = error.to_string();
+    let text = text.split(", with args").next().unwrap_or_default();
+    let password = address.login.password().unwrap_or_default();
+    let repeats_password = !password.is_empty() && text.contains(password);
     match error.code() {
         Some(code @ ("WRONGPASS" | "NOAUTH")) => ShownText::message(code),
-        _ => ShownText::message(error),
+        code if repeats_password => ShownText::message(code.unwrap_or("login failed")),
+        _ => ShownText::message(text),
     }
 }
 
@@ -175,5 +180,29 @@ mod tests {
         let first = tls.connector().await.unwrap();
         let again = tls.connector().await.unwrap();
         assert!(std::ptr::eq(first, again));
+    }
+
+    #[test]
+    fn errors_do_not_show_the_password() {
+        let address = Address::parse("redis://:sEcret99@127.0.0.1").unwrap();
+        let rows = [
+            ("WRONGPASS invalid username-password pair", "WRONGPASS"),
+            ("WRONGPASS invalid sEcret99", "WRONGPASS"),
+            ("NOAUTH HELLO must be called", "NOAUTH"),
+            (
+                "ERR unknown command 'HELLO', with args beginning with: '3' 'AUTH' 'default' 'sEcret99'",
+                "unknown command 'HELLO'",
+            ),
+            ("ODD the word is sEcret99", "ODD"),
+            ("ERR DB index is out of range", "DB index is out of range"),
+        ];
+        for (reply, expected) in rows {
+            let reply = format!("-{reply}\r\n");
+            let reply = redis::parse_redis_value(reply.as_bytes()).unwrap();
+            let error = reply.extract_error().unwrap_err();
+            let text = shown(&address, &error).to_string();
+            assert!(text.contains(expected), "{text}");
+            assert!(!text.contains("sEcret99"), "{text}");
+        }
     }
 }

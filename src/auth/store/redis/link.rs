@@ -69,9 +69,9 @@ pub(super) async fn run(shared: Arc<Shared>) {
         };
         let kind = fault.kind();
         if last_fault.replace(kind) == Some(kind) {
-            tracing::debug!(address = %shared.address, error = %shown(&fault), "state store unavailable again");
+            tracing::debug!(address = %shared.address, error = %shown(&shared.address, &fault), "state store unavailable again");
         } else {
-            tracing::warn!(address = %shared.address, error = %shown(&fault), "state store unavailable");
+            tracing::warn!(address = %shared.address, error = %shown(&shared.address, &fault), "state store unavailable");
         }
         sleep(RETRY_DELAY).await;
     }

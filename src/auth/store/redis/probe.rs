@@ -107,7 +107,7 @@ pub(super) async fn probe(url: &str, options: &RedisOptions) -> Result<Probed, P
                 ProbeError::Unreachable(of, ShownText::message(error))
             }
             OpenError::Tls(error) => ProbeError::Tls(of, ShownText::message(error)),
-            OpenError::Login(error) => ProbeError::Login(of, shown(&error)),
+            OpenError::Login(error) => ProbeError::Login(of, shown(&address, &error)),
         }
     })?;
     let mut commands = connection.commands.clone();

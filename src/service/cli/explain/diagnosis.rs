@@ -199,10 +199,10 @@ fn of_bare_field(value: &str, error: AuthError) -> Cause {
     of_field(&format!("Bearer {value}"), BEARER, error)
 }
 
-/// The service does not reject such a token before it has asked.
+/// For an opaque token that the service may introspect, but this command did not.
 const UNASKED: Cause = Cause {
-    what: "This is an opaque token. The service asks the issuer about it, and accepts it if the issuer does.",
-    fix: "Use --introspect to ask the issuer here too. This sends the token to the issuer.",
+    what: "This is an opaque token. The service may ask the issuer about it, and the verdict then depends on the answer.",
+    fix: "To ask the issuer here too, use --introspect. This sends it the token.",
 };
 
 fn not_a_jwt(facts: &Facts<'_>) -> Cause {

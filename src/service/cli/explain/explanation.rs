@@ -126,11 +126,11 @@ struct TracedVerdict {
 }
 
 const FRAGMENT: Cause = Cause {
-    what: "The target of the request has a `#`, which HTTP forbids (RFC 9112 section 3.2). The service answers 400 without reading the fields.",
+    what: "The target of the request has a `#`, which HTTP forbids (RFC 9112 section 3.2). The service answers 400, without a code, and does not read the fields.",
     fix: "Remove the `#` and what follows it, or encode the `#` as %23.",
 };
 
-const UNASKED: &str = "The service also asks the issuer about tokens, which can change the verdict. Use --introspect to ask it here too. This sends the token to the issuer.";
+const UNASKED: &str = "The service may also ask the issuer about this token, and the answer could change this verdict. To ask the issuer here too, use --introspect. This sends it the token.";
 
 impl Subject<'_> {
     /// Explains the credential in a text. Calls `skew` if a date is the reason for a rejection.

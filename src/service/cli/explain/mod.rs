@@ -184,7 +184,7 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
     if is_unasked {
         config = config.without_introspection();
     } else if config.introspects() {
-        terminal::note("note: the token is sent to the issuer, which is asked about it");
+        terminal::note("note: the token is sent to the issuer's introspection endpoint");
     }
     let access = Access {
         auth: build_auth(&config, options.jwks.as_deref()).await?,

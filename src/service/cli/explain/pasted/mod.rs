@@ -44,7 +44,8 @@ pub(in crate::service) struct Pasted {
 
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
-/// The name of a scheme alone is a field, and not a token. For `Bearer`, see [`is_credential`].
+/// Schemes that count as a field, and not as a token, if they are pasted alone. For `Bearer`, see
+/// [`is_credential`].
 const SCHEMES: [&str; 4] = ["DPoP", "Basic", "Digest", "Negotiate"];
 
 const FIELD: &str = "The input is an Authorization field, and is explained exactly as it is.";

@@ -104,8 +104,10 @@ pub(super) fn heads(text: &str) -> Vec<Head<'_>> {
         let (is_marked, bare) = unmarked(line);
         let begin = at + line.len() - bare.len();
         if is_request_line(bare) {
-            // A client removes the fragment from a URL. With a version, the line is as it was sent.
-            let has_fragment = bare.contains('#') && bare.contains(" HTTP/1.");
+            // A client removes the fragment from a URL. With a version and a path, the line is as it
+            // was sent.
+            let is_sent = bare.contains(" /") && bare.contains(" HTTP/1.");
+            let has_fragment = is_sent && bare.contains('#');
             heads.push(Head {
                 lines: at..end,
                 request_line: begin..begin + bare.len(),
@@ -186,8 +188,8 @@ fn unmarked(line: &str) -> (bool, &str) {
     }
 }
 
-/// Returns a text without what people and programs add to a request: the same indentation of all its
-/// lines, and the comments of a REST client's file. The lines keep their numbers.
+/// Removes the common indentation of a request, and the comments of a REST client's file. The lines
+/// keep their numbers.
 pub(super) fn cleaned(text: &str) -> String {
     uncommented(&dedented(text))
 }
@@ -209,7 +211,8 @@ fn dedented(text: &str) -> Cow<'_, str> {
     if !head.all(fits) {
         return text.into();
     }
-    // Below the head, only if all of it is indented too. It may be another request, which is not.
+    // Lines below the head lose the indentation only if all of them have it, because they may be a
+    // request that is not indented.
     let are_all = lines.lines().all(fits);
     let mut is_head = true;
     let lines = lines.split_inclusive('\n').map(|line| {
@@ -222,7 +225,7 @@ fn dedented(text: &str) -> Cow<'_, str> {
 }
 
 /// Removes comments from requests without a version, which are from a file of a REST client. A request
-/// that is sent has none. A `#` stays in the place of each.
+/// as it is sent has none. Each comment becomes a single `#`.
 fn uncommented(text: &str) -> String {
     let mut is_of_file = false;
     let lines = text.split_inclusive('\n').map(|whole| {
