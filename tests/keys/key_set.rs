@@ -1172,6 +1172,24 @@ async fn logs_without_holding_a_lock() {
     }
 }
 
+#[tokio::test]
+async fn a_set_with_too_many_entries_is_logged_once() {
+    let log = Log::default();
+    let writer = log.clone();
+    let _guard = Log::capture(move || writer.clone());
+    let issuer = issuer().await;
+    let mut keys = vec![issuer.key().public_jwk()];
+    keys.resize(600, json!({"kty": "none"}));
+    issuer.publish(json!({"keys": keys}));
+    builder(&issuer).build().unwrap().ready().await;
+    assert_eq!(
+        log.count("entries after the first 512 of the key set are not read"),
+        1
+    );
+    let skipped = log.count("key skipped");
+    assert!((1..511).contains(&skipped), "{skipped} is not limited");
+}
+
 /// Collects the log of this thread as text.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);

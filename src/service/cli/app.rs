@@ -3,17 +3,19 @@
 //! The app binds the sockets, serves the routes and the metrics, and reloads the keys and the
 //! certificate on SIGHUP.
 
-#[cfg(unix)]
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicBool, Ordering::AcqRel},
-};
 use std::{
     convert::Infallible,
     future::{Future, pending, ready},
     net::SocketAddr,
-    pin::pin,
     time::Duration,
+};
+#[cfg(unix)]
+use std::{
+    pin::pin,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering::AcqRel},
+    },
 };
 
 #[cfg(unix)]

@@ -56,7 +56,7 @@ pub(super) struct Connection {
     driver: JoinHandle<()>,
 }
 
-/// Formats an error of the login at this address. The server's text may repeat the password: where a
+/// Formats an error of the connection to this address. The server's text may repeat the password: where a
 /// server does not know `HELLO`, it repeats the arguments.
 pub(super) fn shown(address: &Address, error: &RedisError) -> ShownText {
     let text = error.to_string();
@@ -65,7 +65,9 @@ pub(super) fn shown(address: &Address, error: &RedisError) -> ShownText {
     let repeats_password = !password.is_empty() && text.contains(password);
     match error.code() {
         Some(code @ ("WRONGPASS" | "NOAUTH")) => ShownText::message(code),
-        code if repeats_password => ShownText::message(code.unwrap_or("login failed")),
+        code if repeats_password => {
+            ShownText::message(code.unwrap_or("not shown, because it contains the password"))
+        }
         _ => ShownText::message(text),
     }
 }

@@ -582,6 +582,8 @@ mod tests {
             ("a commented field", "GET https://a.example/api\n  # Authorization: Bearer <U>\n# X-Token: <U>\nAuthorization: Bearer <T>", None),
             ("a text after an indented request", "    GET / HTTP/1.1\n    Authorization: Bearer <T>\n\nWhy is this refused?\nX : y", None),
             ("a fragment", "GET /#a HTTP/1.1\nAuthorization: Bearer <T>", Some(Fragment)),
+            ("a fragment of a URL with a version", "GET https://a.example/#a HTTP/1.1\nAuthorization: Bearer <T>", None),
+            ("a comment below a URL with a version", "GET https://a.example/ HTTP/1.1\n# Authorization: Bearer <U>\nAuthorization: Bearer <T>", None),
             ("a fragment of a client's URL", "GET https://a.example/#a\nAuthorization: Bearer <T>", None),
             ("a comment is no field of a request", "GET / HTTP/1.1\n# see: notes\nAuthorization: Bearer <T>", Some(BeforeName)),
             ("a line that is indented less", "  GET / HTTP/1.1\nHost: a\n  Authorization: Bearer <T>", Some(BeforeName)),

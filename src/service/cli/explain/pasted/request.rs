@@ -104,10 +104,8 @@ pub(super) fn heads(text: &str) -> Vec<Head<'_>> {
         let (is_marked, bare) = unmarked(line);
         let begin = at + line.len() - bare.len();
         if is_request_line(bare) {
-            // A client removes the fragment from a URL. With a version and a path, the line is as it
-            // was sent.
-            let is_sent = bare.contains(" /") && bare.contains(" HTTP/1.");
-            let has_fragment = is_sent && bare.contains('#');
+            // A client removes the fragment from a URL.
+            let has_fragment = is_as_sent(bare) && bare.contains('#');
             heads.push(Head {
                 lines: at..end,
                 request_line: begin..begin + bare.len(),
@@ -224,14 +222,13 @@ fn dedented(text: &str) -> Cow<'_, str> {
     (before.to_owned() + &lines.collect::<String>()).into()
 }
 
-/// Removes comments from requests without a version, which are from a file of a REST client. A request
-/// as it is sent has none. Each comment becomes a single `#`.
+/// Removes comments from the requests of a file of a REST client. A request as it is sent has none. Each comment becomes a single `#`.
 fn uncommented(text: &str) -> String {
     let mut is_of_file = false;
     let lines = text.split_inclusive('\n').map(|whole| {
         let line = whole.trim();
         if is_request_line(line) {
-            is_of_file = !line.contains(" HTTP/");
+            is_of_file = !is_as_sent(line);
         } else if line.is_empty() {
             is_of_file = false;
         } else if is_of_file && (line.starts_with('#') || line.starts_with("//")) {
@@ -240,6 +237,12 @@ fn uncommented(text: &str) -> String {
         whole
     });
     lines.collect()
+}
+
+/// Returns `true` for the request line of a request as it is sent, with a path and a version. A file of
+/// a REST client has a URL, or no version.
+fn is_as_sent(line: &str) -> bool {
+    line.contains(" /") && line.contains(" HTTP/")
 }
 
 /// Returns `true` for a line such as `GET /path HTTP/1.1`. Files of REST clients leave out the
