@@ -56,8 +56,8 @@ pub(super) struct Connection {
     driver: JoinHandle<()>,
 }
 
-/// Formats an error of the connection to this address. The server's text may repeat the password: where a
-/// server does not know `HELLO`, it repeats the arguments.
+/// Formats an error of the connection to this address. The server's text may repeat the password: a
+/// server that does not know `HELLO` repeats the arguments.
 pub(super) fn shown(address: &Address, error: &RedisError) -> ShownText {
     let text = error.to_string();
     let text = text.split(", with args").next().unwrap_or_default();

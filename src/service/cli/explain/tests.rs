@@ -347,7 +347,7 @@ fn k1_verdict_equals_the_services_for_any_field_value() {
         let counts = counts.into_inner();
         let accepted = counts.get(&None).copied().unwrap_or_default();
         assert_eq!(accepted > 60, required != Some("none has it"), "{counts:?}");
-        assert!(counts.len() > 6, "{counts:?}");
+        assert!(counts.len() > 9, "{counts:?}");
     }
 }
 
@@ -451,7 +451,7 @@ fn k1_the_verdict_is_that_of_the_service_for_another_field() {
         })
     });
     result.unwrap_or_else(|why| panic!("{why}"));
-    assert!(accepted.get() > 15, "{}", accepted.get());
+    assert!(accepted.get() > 30, "{}", accepted.get());
 }
 
 /// Generates the lines of a whole request, each of them valid or not.
@@ -540,9 +540,9 @@ fn k1_whole_requests(name: Option<&'static str>) {
     });
     result.unwrap_or_else(|why| panic!("{name:?}: {why}"));
     let counts = counts.into_inner();
-    // Far below the usual numbers, because the requests are random.
-    assert!(counts["accepted"] > 15, "{counts:?}");
-    assert!(counts.len() > 5, "{counts:?}");
+    // About 60 are usual. 48 have been seen, because the requests are random.
+    assert!(counts["accepted"] > 30, "{counts:?}");
+    assert!(counts.len() > 7, "{counts:?}");
 }
 
 #[test]

@@ -196,7 +196,7 @@ pub(super) fn cleaned(text: &str) -> String {
 /// line.
 fn dedented(text: &str) -> Cow<'_, str> {
     let lines = text.trim_start_matches(['\r', '\n']);
-    let lines_len = lines.len();
+    let empty_lines = &text[..text.len() - lines.len()];
     let request = lines.trim_start_matches([' ', '\t']);
     let indent = &lines[..lines.len() - request.len()];
     let first = request.lines().next().unwrap_or_default();
@@ -218,11 +218,14 @@ fn dedented(text: &str) -> Cow<'_, str> {
         let bare = line.strip_prefix(indent).filter(|_| is_head || are_all);
         bare.unwrap_or(line)
     });
-    let before = &text[..text.len() - lines_len];
-    (before.to_owned() + &lines.collect::<String>()).into()
+    std::iter::once(empty_lines)
+        .chain(lines)
+        .collect::<String>()
+        .into()
 }
 
-/// Removes comments from the requests of a file of a REST client. A request as it is sent has none. Each comment becomes a single `#`.
+/// Removes comments from the requests of a file of a REST client. A request as it is sent has none.
+/// Each comment becomes a single `#`.
 fn uncommented(text: &str) -> String {
     let mut is_of_file = false;
     let lines = text.split_inclusive('\n').map(|whole| {
