@@ -5,6 +5,7 @@
 //! waits for a writer, perhaps forever, and its content cannot be read twice.
 
 use std::{
+    borrow::Cow,
     fs::{self, File},
     io::{self, ErrorKind, Read},
     path::Path,
@@ -89,12 +90,15 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
     File::open(path)
 }
 
-/// Describes why a file cannot be read.
-pub(crate) fn why(kind: ErrorKind) -> String {
+/// Returns the reason why a file cannot be read, as the end of a sentence.
+pub(crate) fn why(kind: ErrorKind) -> Cow<'static, str> {
     match kind {
-        ErrorKind::NotFound => "cannot be read: it does not exist".to_owned(),
-        ErrorKind::Unsupported => "is not a regular file".to_owned(),
-        kind => format!("cannot be read: {kind}"),
+        ErrorKind::NotFound => "does not exist".into(),
+        ErrorKind::IsADirectory => "is a directory".into(),
+        ErrorKind::NotADirectory => "is not a directory".into(),
+        ErrorKind::InvalidData => "is not UTF-8".into(),
+        ErrorKind::Unsupported => "is not a regular file".into(),
+        kind => format!("cannot be read: {kind}").into(),
     }
 }
 

@@ -25,7 +25,6 @@ use crate::{
         invalid::{InvalidValue, Parsed},
         issuer_settings::IssuerSettings,
         origin::Origin,
-        value,
         variable::Variable,
         variables::{AUTH0_INTROSPECTION_KEY_FILE, AUTH0_JWKS_FILE, AUTH0_REVOCATION_FILE},
     },
@@ -139,7 +138,7 @@ pub(super) fn ended(file: Option<&Path>, proof: Option<&ClientProof>) -> Vec<Fau
 fn revocations(path: &Path) -> Parsed<()> {
     match revocation::file::each(path, drop) {
         Ok(()) => Ok(()),
-        Err(FileError::Unreadable(_, kind)) => Err(cannot_read(&io::Error::from(kind))),
+        Err(FileError::Unreadable(_, kind)) => Err(InvalidValue::new(files::why(kind))),
         Err(FileError::Line(_, line, why)) => {
             Err(InvalidValue::new("is not a list of revocations")
                 .because(format_args!("line {line}: {why}")))
@@ -249,5 +248,5 @@ fn proxy(value: &str) -> Parsed<()> {
 }
 
 fn cannot_read(error: &io::Error) -> InvalidValue {
-    InvalidValue::new(value::cannot_read(error))
+    InvalidValue::new(files::why(error.kind()))
 }

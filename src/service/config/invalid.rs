@@ -17,7 +17,7 @@ pub(super) struct InvalidValue {
 
 impl InvalidValue {
     /// Creates a reason that continues the sentence "found …, which".
-    pub(super) fn new(reason: &'static str) -> Self {
+    pub(super) fn new(reason: impl Into<Cow<'static, str>>) -> Self {
         Self {
             reason: reason.into(),
             hint: None,

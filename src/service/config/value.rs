@@ -5,7 +5,6 @@
 
 use std::{
     fmt::Display,
-    io::{self, ErrorKind},
     net::{IpAddr, SocketAddr},
     ops::RangeInclusive,
     path::PathBuf,
@@ -692,19 +691,6 @@ pub(super) fn scope_inclusion(text: &str) -> Parsed<(String, Vec<String>)> {
         return Err(InvalidValue::new("does not say what the scope includes").hint(form));
     }
     Ok((scope.to_owned(), included))
-}
-
-/// Returns the reason why a file cannot be read, as the end of a sentence.
-pub(super) fn cannot_read(error: &io::Error) -> &'static str {
-    match error.kind() {
-        ErrorKind::NotFound => "does not exist",
-        ErrorKind::PermissionDenied => "cannot be read: permission denied",
-        ErrorKind::IsADirectory => "is a directory",
-        ErrorKind::NotADirectory => "is not a directory",
-        ErrorKind::InvalidData => "is not UTF-8",
-        ErrorKind::Unsupported => "is not a regular file",
-        _ => "cannot be read",
-    }
 }
 
 /// Returns the most similar known name, with at most two edits.

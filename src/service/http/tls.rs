@@ -4,7 +4,7 @@
 //! warning is logged and the previous pair stays in use.
 
 use std::{
-    io,
+    borrow::Cow,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -93,13 +93,13 @@ struct Documents {
 pub enum TlsError {
     /// The certificate cannot be used.
     #[error("the certificate {0:?} {1}")]
-    Certificate(PathBuf, &'static str),
+    Certificate(PathBuf, Cow<'static, str>),
     /// The key cannot be used.
     #[error("the key {0:?} {1}")]
-    Key(PathBuf, &'static str),
+    Key(PathBuf, Cow<'static, str>),
     /// The certificate authorities of clients cannot be used.
     #[error("the client certificate authorities {0:?} {1}")]
-    Authorities(PathBuf, &'static str),
+    Authorities(PathBuf, Cow<'static, str>),
 }
 
 impl Tls {
@@ -171,16 +171,17 @@ impl Documents {
     fn read(paths: &Files) -> Result<Self, TlsError> {
         let (certificate, key) = (&paths.certificate, &paths.key);
         Ok(Self {
-            certificate: files::read(certificate)
-                .map_err(|error| TlsError::Certificate(certificate.clone(), why(&error)))?,
-            key: files::read(key).map_err(|error| TlsError::Key(key.clone(), why(&error)))?,
+            certificate: files::read(certificate).map_err(|error| {
+                TlsError::Certificate(certificate.clone(), files::why(error.kind()))
+            })?,
+            key: files::read(key)
+                .map_err(|error| TlsError::Key(key.clone(), files::why(error.kind())))?,
             authorities: match &paths.clients {
                 ClientAuth::Request {
                     authorities: Some(path),
-                } => Some(
-                    files::read(path)
-                        .map_err(|error| TlsError::Authorities(path.clone(), why(&error)))?,
-                ),
+                } => Some(files::read(path).map_err(|error| {
+                    TlsError::Authorities(path.clone(), files::why(error.kind()))
+                })?),
                 _ => None,
             },
         })
@@ -224,7 +225,7 @@ impl Documents {
         };
         let clients = match (authorities, &self.authorities) {
             (Some(path), Some(pem)) => Clients::of_authorities(pem, provider)
-                .map_err(|why| TlsError::Authorities(path.clone(), why))?,
+                .map_err(|why| TlsError::Authorities(path.clone(), why.into()))?,
             _ => Clients::any(),
         };
         Ok(Some(clients))
@@ -236,21 +237,11 @@ fn provider() -> Arc<crypto::CryptoProvider> {
 }
 
 fn certificate(files: &Files, why: &'static str) -> TlsError {
-    TlsError::Certificate(files.certificate.clone(), why)
+    TlsError::Certificate(files.certificate.clone(), why.into())
 }
 
 fn key(files: &Files, why: &'static str) -> TlsError {
-    TlsError::Key(files.key.clone(), why)
-}
-
-fn why(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::NotFound => "does not exist",
-        io::ErrorKind::PermissionDenied => "cannot be read: permission denied",
-        io::ErrorKind::IsADirectory => "is a directory",
-        io::ErrorKind::Unsupported => "is not a regular file",
-        _ => "cannot be read",
-    }
+    TlsError::Key(files.key.clone(), why.into())
 }
 
 impl std::fmt::Debug for Documents {
