@@ -119,7 +119,7 @@ fuzz-long: (fuzz "7200")
 check-deploy:
     target="$(rustc --print host-tuple)" && RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --features otel --target "$target" && deploy/check "target/$target/release/warp-bearer" $(deploy/musl)
 
-# Makes a release except for the push: artefacts, release notes, a tag; with --dry-run, no tag
+# Makes a release except for the push: artifacts, release notes, a tag; with --dry-run, no tag
 release *arguments:
     deploy/release {{arguments}}
 

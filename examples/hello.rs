@@ -22,7 +22,7 @@ fn routes(auth: &Auth) -> impl Filter<Extract = (Response,), Error = Infallible>
                 .require(policy::scope("read:messages") | policy::permission("messages:read")),
         )
         .map(|claims: Claims| format!("none for {}", claims.subject().unwrap_or("you")))
-        .route(); // closes the route: its refusals are final, in JSON
+        .route(); // answers a rejected request here, in JSON; no later route gets it
 
     me.or(messages).unify().recover(handle_rejection).unify()
 }

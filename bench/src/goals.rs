@@ -108,8 +108,8 @@ pub fn own() -> Vec<Goal> {
         times(Watched, "seen tokens, watched, of unwatched", "seen, watched", "seen", AtLeast(0.90, Some(0.80))),
 
         // Two processors reach 1.8 times the rate of one.
-        times(Cores, "fresh tokens, each of two processors, of one", "fresh, two processors", "fresh", AtLeast(0.90, None)),
-        times(Cores, "seen tokens, each of two processors, of one", "seen, two processors", "seen", AtLeast(0.90, None)),
+        times(Cores, "fresh tokens, per processor of two, of one processor", "fresh, two processors", "fresh", AtLeast(0.90, None)),
+        times(Cores, "seen tokens, per processor of two, of one processor", "seen, two processors", "seen", AtLeast(0.90, None)),
     ]
 }
 

@@ -28,14 +28,14 @@ const NOTES: &[Note] = &[
         name: "body",
         of: &["express"],
         on: &["the body of a 401"],
-        text: "The body is bench/peers'. Express's own is [a page of HTML](https://github.com/auth0/node-oauth2-jwt-bearer/blob/main/packages/express-oauth2-jwt-bearer/README.md#error-handling).",
+        text: "This is the body of the server in bench/peers. The default body of Express is [a page of HTML](https://github.com/auth0/node-oauth2-jwt-bearer/blob/main/packages/express-oauth2-jwt-bearer/README.md#error-handling).",
     },
     Note {
         name: "required",
         of: &["warp-jsonwebtoken", "actix"],
         on: &["no `aud`", "no `iss`"],
         text: "By default. [`Validation::set_required_spec_claims`](https://docs.rs/jsonwebtoken/11.1.0/jsonwebtoken/struct.Validation.html) \
-               asks for a claim.",
+               makes claims required.",
     },
     Note {
         name: "nbf",
@@ -64,7 +64,7 @@ const NOTES: &[Note] = &[
         of: &["envoy"],
         on: &["no `exp`"],
         text: "By default. [`require_expiration`](https://www.envoyproxy.io/docs/envoy/latest/api-v3/extensions/filters/http/jwt_authn/v3/config.proto) \
-               asks for it.",
+               makes it required.",
     },
     Note {
         name: "envoy-query",
@@ -77,13 +77,13 @@ const NOTES: &[Note] = &[
         name: "fastify-required",
         of: &["fastify"],
         on: &["no `aud`", "no `iss`", "no `exp`"],
-        text: "By default. [`requiredClaims`](https://github.com/nearform/fast-jwt#createverifier) asks for a claim.",
+        text: "By default. [`requiredClaims`](https://github.com/nearform/fast-jwt#createverifier) makes claims required.",
     },
     Note {
         name: "pyjwt-required",
         of: &["fastapi"],
         on: &["no `exp`"],
-        text: "By default. [`options={\"require\": [\"exp\"]}`](https://pyjwt.readthedocs.io/en/stable/api.html) asks for it.",
+        text: "By default. [`options={\"require\": [\"exp\"]}`](https://pyjwt.readthedocs.io/en/stable/api.html) makes it required.",
     },
     Note {
         name: "haproxy-rules",
@@ -100,8 +100,8 @@ const NOTES: &[Note] = &[
         name: "strict",
         of: &["express"],
         on: &["`typ: logout+jwt`", "`typ: dpop+jwt`"],
-        text: "By default. [`strict`](https://auth0.github.io/node-oauth2-jwt-bearer/interfaces/AuthOptions.html) takes \
-               `at+jwt` alone.",
+        text: "By default. With [`strict`](https://auth0.github.io/node-oauth2-jwt-bearer/interfaces/AuthOptions.html), it \
+               accepts only `at+jwt`.",
     },
     Note {
         name: "interval",
@@ -115,14 +115,14 @@ const NOTES: &[Note] = &[
         name: "poll",
         of: &["axum-tower-oauth2"],
         on: &["a new key is accepted, right after another fetch", "a new key is accepted, right after these fetches", "a key that replaces another under the same `kid` is accepted"],
-        text: "It fetches once a minute by default, whatever is asked. \
+        text: "By default, it fetches once a minute, whatever tokens arrive. \
                [`jwks_refresh_interval`](https://docs.rs/tower-oauth2-resource-server/0.12.5/tower_oauth2_resource_server/tenant/struct.TenantConfigurationBuilder.html) changes that.",
     },
     Note {
         name: "cache-duration",
         of: &["envoy"],
         on: &["a new key is accepted, right after another fetch", "a new key is accepted, right after these fetches", "a key that replaces another under the same `kid` is accepted"],
-        text: "It fetches once in ten minutes by default, whatever is asked. \
+        text: "By default, it fetches once in ten minutes, whatever tokens arrive. \
                [`cache_duration`](https://www.envoyproxy.io/docs/envoy/latest/api-v3/extensions/filters/http/jwt_authn/v3/config.proto) changes that.",
     },
     Note {

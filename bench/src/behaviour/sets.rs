@@ -37,7 +37,7 @@ macro_rules! trial {
 pub const TRIALS: &[Trial] = &[
     trial!(May, "signed by a key of the set with `use: enc`", "RFC 7517 §4.2", |subject| not_for_this(subject, "use", "enc")),
     trial!(Must, "`RS256` by a key of the set with `alg: RS512`", "RFC 8725 §3.1", |subject| not_for_this(subject, "alg", "RS512")),
-    trial!(Must, "signed by a key of the set of 1,024 bits", "RFC 7518 §3.3", |subject| weak(subject)),
+    trial!(Must, "signed by a 1,024-bit key of the set", "RFC 7518 §3.3", |subject| weak(subject)),
     trial!(Good, "a key without `alg`", "RFC 7517 §4.4", |subject| still_taken(subject, |set| without(set, "alg"))),
     trial!(Good, "a key without `use`", "RFC 7517 §4.2", |subject| still_taken(subject, |set| without(set, "use"))),
     trial!(Good, "a key of an unknown `kty` in the set", "RFC 7517 §5", |subject| still_taken(subject, |set| beside(set, json!({"kty": "AKP", "kid": "odd", "alg": "ML-DSA-44", "pub": "AAAA"})))),

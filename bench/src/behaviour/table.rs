@@ -51,10 +51,12 @@ impl Group {
         (
             Self::Keys,
             "Key sets, for the servers that fetch them",
-            "Time is from the change at the issuer, with a token each half second. “>” is where the \
-             waiting ended. From “a removed key” to “no JSON” the time to live is configured to 10 s; \
-             failures have lasted 25 s when the first of five tokens is asked, each under a key that \
-             was held and none seen before.",
+            "Each time is counted from the change at the issuer; a token is sent every half second. \
+             “>” means that the test stopped waiting after this time. In the rows from “a removed key \
+             is rejected” to “the key set is not JSON”, the time to live is set to 10 s. In the rows \
+             with a failure, the failure has lasted for 25 s when the first of five valid tokens is \
+             sent. The tokens are signed with a key that the server held, and it has seen none of \
+             them before.",
         ),
     ];
 }
@@ -176,7 +178,7 @@ pub fn text(subjects: &[Subject<'_>], questions: &[&'static Question], found: &F
 }
 
 fn legend(subjects: &[Subject<'_>]) -> String {
-    let mut text = "| column | what | of | keys |\n|---|---|---|---|\n".to_owned();
+    let mut text = "| column | server | versions | keys |\n|---|---|---|---|\n".to_owned();
     for subject in subjects {
         let keys = if subject.fetches { "fetched" } else { "a file" };
         let (name, title, versions) = (subject.name, subject.title, subject.versions());

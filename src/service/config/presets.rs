@@ -227,7 +227,7 @@ pub const PRESETS: &[Preset] = &[
         fits: |name| name.ends_with("/auth/v1"),
         field: None,
         note: Some(
-            "the audience of every user of the project is authenticated; anonymous users have it too, with is_anonymous: true, and so have tokens of OAuth clients, with client_id",
+            "the audience of every user of the project is authenticated; tokens of anonymous users (with is_anonymous: true) and of OAuth clients (with client_id) have it too",
         ),
         fill: |settings| {
             algorithms(settings, &[Algorithm::ES256, Algorithm::RS256]);

@@ -235,7 +235,7 @@ variables! {
 
     AUTH0_SCOPE_INCLUDES: Optional<(String, Vec<String>)> {
         default: "none; no scope includes others",
-        meaning: "Scopes that include others, separated by commas. A token with the scope before > also grants the scopes after it.",
+        meaning: "Scopes that include others, such as admin > read:messages write:messages, separated by commas. A token with the scope before > also grants the scopes after it.",
         example: "'admin > read:messages write:messages, editor > read:messages'",
         expects: "entries such as admin > read:messages write:messages",
         parse: value::scope_inclusion,
@@ -507,7 +507,7 @@ variables! {
 
     METRICS_LISTEN: Optional<SocketAddr> {
         default: "none; no metrics",
-        meaning: "The address and port on which metrics are served, at /metrics, and /livez once more, for health checks. They need no token.",
+        meaning: "The address and port of a second listener, which serves /metrics, and /livez for health checks. Neither needs a token.",
         example: "127.0.0.1:9090",
         expects: "an IP address and a port, such as 127.0.0.1:9090",
         parse: value::metrics_address,

@@ -256,7 +256,7 @@ pub const FOR_ANOTHER_RESOURCE: Cause = cause(
 );
 pub const AUTH0_OTHER_API: Cause = cause(
     "The token is for another API.",
-    "Name the identifier of this API as audience in the login (/authorize) or, without a user, in the token request. Applications, APIs shows the identifier.",
+    "Name the identifier of this API as audience in the login (/authorize) or, without a user, in the token request. The identifier is in the dashboard, under Applications, APIs.",
 );
 pub const EXPIRED: Cause = cause(
     "The token has expired.",

@@ -123,7 +123,7 @@ pub(super) const FASTMCP_TEST: Cause = cause(
 // Firebase: https://firebase.google.com/docs/auth/admin/verify-id-tokens
 pub(super) const FIREBASE_AUDIENCE: Cause = cause(
     "The token is for another Firebase project: aud is the ID of the project.",
-    "Use the same Firebase project in the application and here. AUTH0_API_AUDIENCE is the project's ID, and AUTH0_ISSUER https://securetoken.google.com/ and that ID.",
+    "Use the same Firebase project in the application and here. Set AUTH0_API_AUDIENCE to the project's ID, and AUTH0_ISSUER to https://securetoken.google.com/ followed by that ID.",
 );
 pub(super) const FIREBASE_CUSTOM: Cause = cause(
     "This is a custom token, which your own server signs and which the application exchanges with Firebase.",
@@ -157,7 +157,7 @@ pub(super) const GITHUB_RUNTIME: Cause = cause(
 );
 pub(super) const GITHUB_SCOPE: Cause = cause(
     "The OIDC tokens of GitHub Actions grant no scopes: they identify the workflow.",
-    "In a handler, decide by repository_id or repository_owner_id, and in addition by ref, environment or job_workflow_ref. Alone, these also fit the workflows of others.",
+    "In a handler, decide by repository_id or repository_owner_id, and in addition by ref, environment or job_workflow_ref. Without an ID, these also match workflows in other people's repositories.",
 );
 
 // Glewlwyd: https://github.com/babelouest/glewlwyd/blob/master/docs/OIDC.md#resource-indicators-rfc-8707
@@ -279,7 +279,7 @@ pub(super) const STYTCH_OPAQUE: Cause = cause(
 // Supabase: https://supabase.com/docs/guides/auth/jwts
 pub(super) const SUPABASE_AUDIENCE: Cause = cause(
     "Supabase writes authenticated into the aud of every signed-in user, and another audience is configured.",
-    "Set AUTH0_API_AUDIENCE to authenticated. Anonymous users have it as well, with is_anonymous, and so have the tokens of OAuth clients, with client_id.",
+    "Set AUTH0_API_AUDIENCE to authenticated. The tokens of anonymous users (with is_anonymous) and of OAuth clients (with client_id) have it as well.",
 );
 pub(super) const SUPABASE_API_KEY: Cause = cause(
     "This is an API key of the Supabase project (anon, publishable, service_role or secret), not the token of a user.",
