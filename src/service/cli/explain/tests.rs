@@ -29,6 +29,7 @@ use crate::{
             },
         },
         config::{Config, Environment},
+        http::strict_heads::{Framing, StrictHeads},
     },
 };
 
@@ -118,15 +119,17 @@ impl World {
         }
     }
 
-    /// Sends the bytes of a whole request to the real routes, through the server's parser. The
-    /// request must have `Connection: close`.
+    /// Sends the bytes of a whole request to the real routes, through the server's check of heads
+    /// and its parser. The request must have `Connection: close`.
     async fn answer_to_bytes(&self, bytes: &[u8]) -> Answer {
+        let mut bytes = bytes.to_vec();
+        StrictHeads::new(Framing::default()).admit(&mut bytes);
         let (mut client, server) = tokio::io::duplex(bytes.len() + 64 * 1024);
         let service = TowerToHyperService::new(warp::service(routes(&self.access, || false)));
         let connection = http1::Builder::new().serve_connection(TokioIo::new(server), service);
         let mut answer = Vec::new();
         let exchange = async {
-            client.write_all(bytes).await.unwrap();
+            client.write_all(&bytes).await.unwrap();
             client.read_to_end(&mut answer).await.unwrap();
         };
         // The parser's own refusal is also an error of the connection.
@@ -506,20 +509,30 @@ fn k1_whole_requests(name: Option<&'static str>) {
     let counts = std::cell::RefCell::new(BTreeMap::<String, usize>::new());
     let mut runner = TestRunner::new(settings());
     let lines = request_lines(tokens(&world.issuer), name.unwrap_or("Authorization"));
+    let targets = vec![
+        "/api/private#",
+        "/api/private#a",
+        "/api/private?a=b#c",
+        "/api/private?a=b",
+    ];
     let strategy = (
         lines,
         select(vec!["", "> ", "    "]),
         any::<bool>(),
         0..4_u8,
+        prop_oneof![12 => Just("/api/private"), 1 => select(targets)],
     );
-    let result = runner.run(&strategy, |(mut lines, prefix, is_crlf, scheme)| {
+    let result = runner.run(&strategy, |(mut lines, prefix, is_crlf, scheme, target)| {
         // Another field usually has the token without a scheme.
         if let Some(name) = name.filter(|_| scheme > 0) {
             for line in &mut lines {
                 *line = line.replace(&format!("{name}: Bearer "), &format!("{name}: "));
             }
         }
-        let first = ["GET /api/private HTTP/1.1", "Host: localhost"].map(str::to_owned);
+        let first = [
+            format!("GET {target} HTTP/1.1"),
+            "Host: localhost".to_owned(),
+        ];
         let lines = [&first[..], &lines[..], &["Connection: close".to_owned()]].concat();
         let sent = lines.join("\r\n") + "\r\n\r\n";
         let end = if is_crlf { "\r\n" } else { "\n" };
