@@ -255,7 +255,7 @@ impl Refusal {
         let parameters = [
             parameter(opening, Some(realm)),
             parameter(", error=\"", error.map(BearerError::as_str)),
-            parameter(", error_description=\"", error.map(|_| self.error.detail())),
+            parameter(", error_description=\"", error.map(|_| self.detail())),
             parameter(", acr_values=\"", self.challenge.acr_values.as_deref()),
             parameter(", max_age=\"", max_age.as_deref()),
             parameter(", scope=\"", self.scope()),

@@ -88,6 +88,7 @@ async fn metadata_list_the_proof_algorithms() {
     }
 }
 
+#[cfg(feature = "docs")]
 #[tokio::test]
 async fn openapi_lists_the_accepted_schemes() {
     for (mode, names) in [

@@ -88,6 +88,44 @@ async fn no_other_route_answers_after_a_refusal() {
     }
 }
 
+/// Of the routes of a group, all but one reject the method.
+#[tokio::test]
+async fn no_other_route_answers_after_a_refusal_in_a_group() {
+    let tenant = Tenant::start().await;
+    let list = warp::get()
+        .and(with_auth(&tenant.auth))
+        .map(|_: Claims| "list".to_owned());
+    let create = warp::post()
+        .and(with_auth(&tenant.auth))
+        .and(warp::body::json())
+        .map(|_: Claims, body: serde_json::Value| body.to_string());
+    let group = warp::path!("items").and(list.or(create).unify()).route();
+    let catch_all = warp::any().map(|| "caught").route();
+    let routes = group.or(catch_all).recover(handle_rejection);
+    let good = tenant.issuer.token().sign();
+    #[rustfmt::skip]
+    let rows = [
+        ("no token, first route", "GET", None, "", 401, "missing_token"),
+        ("no token, second route", "POST", None, "1", 401, "missing_token"),
+        ("a body that is not JSON", "POST", Some(&good), "{", 400, "invalid_body"),
+        ("first route", "GET", Some(&good), "", 200, "list"),
+        ("second route", "POST", Some(&good), "12", 200, "12"),
+        ("a method of neither", "PUT", None, "", 200, "caught"),
+    ];
+    for (case, method, token, body, status, text) in rows {
+        let mut request = warp::test::request()
+            .method(method)
+            .path("/items")
+            .body(body);
+        if let Some(token) = token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        let reply = request.reply(&routes).await;
+        assert_eq!(reply.status().as_u16(), status, "{case}");
+        assert!(answer(&reply).body.contains(text), "{case}: {reply:?}");
+    }
+}
+
 #[tokio::test]
 async fn auth_comes_before_the_body() {
     let tenant = Tenant::start().await;

@@ -257,6 +257,13 @@ async fn reads_the_token_only_from_the_configured_field() {
         let request = request.body(()).unwrap();
         let head = RequestHead::new(request.method(), "/", request.headers());
         let verdict = auth.authenticate(&head).await.map(|_: Claims| ());
+        if let Err(refusal) = &verdict {
+            let challenge = refusal.www_authenticate().unwrap();
+            assert!(
+                !challenge.contains("The Authorization field"),
+                "{case}: {challenge}"
+            );
+        }
         assert_eq!(verdict.map_err(|refusal| refusal.error), expected, "{case}");
     }
 }

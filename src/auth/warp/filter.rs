@@ -297,7 +297,8 @@ pub trait BearerFilterExt: Filter + Clone + Send + Sync + Sized + 'static {
     /// After a rejection, warp tries the next route, so in `protected.or(catch_all)`, `catch_all`
     /// would respond to a rejected request. A closed route still passes on rejections because of
     /// the path or the method, and your own custom rejections. Rejections of body filters become
-    /// responses too. To handle them yourself, put a `recover` before `.route()`.
+    /// responses too. To handle them yourself, put a `recover` before `.route()`. You can also
+    /// close a group of routes at once.
     ///
     /// The filter is boxed, so that a large number of routes compiles quickly.
     ///

@@ -101,12 +101,16 @@ pub async fn handle_refusal(rejection: Rejection) -> Result<Response, Rejection>
 }
 
 /// Turns a rejection into the final response of its route. Passes on rejections because of the path
-/// or the method, and custom rejections.
+/// or the method, and custom rejections. In a group of routes, one may reject the method and another
+/// the request. The rejected request counts, or the next route would answer it.
 pub(super) fn final_answer(rejection: Rejection) -> Result<Response, Rejection> {
-    if rejection.find::<MethodNotAllowed>().is_some() {
-        return Err(rejection);
+    if let Some(refusal) = rejection.find::<Refusal>() {
+        return Ok(refusal.response());
     }
-    answer_to(&rejection).ok_or(rejection)
+    match problem_of(&rejection) {
+        None | Some(Problem::MethodNotAllowed) => Err(rejection),
+        Some(problem) => Ok(problem.response()),
+    }
 }
 
 fn answer_to(rejection: &Rejection) -> Option<Response> {
