@@ -91,6 +91,9 @@ async fn reports_a_correct_setup() {
 
     let told = world.run(&["check"], "");
     assert_eq!(told.code, Some(0), "{}", told.stdout);
+    assert!(told.stdout.contains("· AUTH0_JWKS_TTL"), "{}", told.stdout);
+    assert!(told.stdout.contains("; --json lists their defaults\n"));
+    assert!(!told.stdout.contains("MAX_STREAMS"), "{}", told.stdout);
     assert!(
         told.stdout
             .ends_with("  ✓ keys      1 of 1 for RS256\n\nThe service would work.\n"),

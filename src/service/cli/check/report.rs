@@ -19,6 +19,8 @@ pub(in crate::service) struct Report(Vec<Section>);
 pub(in crate::service) struct Section {
     title: String,
     findings: Vec<Finding>,
+    /// Variables that are not set, which only the JSON lists.
+    unset: Vec<Finding>,
 }
 
 #[derive(Debug)]
@@ -31,11 +33,24 @@ struct Finding {
     reason: Option<&'static str>,
 }
 
+impl Finding {
+    fn new(mark: Mark, name: &str, text: impl Into<String>, more: impl Into<String>) -> Self {
+        Self {
+            mark,
+            name: name.to_owned(),
+            text: text.into(),
+            more: more.into(),
+            reason: None,
+        }
+    }
+}
+
 impl Section {
     pub(in crate::service) fn new(title: impl Into<String>) -> Self {
         Self {
             title: title.into(),
             findings: Vec::new(),
+            unset: Vec::new(),
         }
     }
 
@@ -51,13 +66,17 @@ impl Section {
         text: impl Into<String>,
         more: impl Into<String>,
     ) {
-        self.findings.push(Finding {
-            mark,
-            name: name.to_owned(),
-            text: text.into(),
-            more: more.into(),
-            reason: None,
-        });
+        self.findings.push(Finding::new(mark, name, text, more));
+    }
+
+    /// Adds a variable that is not set, with its default. The text report only counts these.
+    pub(in crate::service) fn add_unset(
+        &mut self,
+        name: &str,
+        text: impl Into<String>,
+        more: impl Into<String>,
+    ) {
+        self.unset.push(Finding::new(Mark::Plain, name, text, more));
     }
 
     /// Adds the finding that a fetch failed, with its word from `/readyz` and a hint.
@@ -123,6 +142,11 @@ impl Report {
                 let more = more.collect::<Vec<_>>().join("; ");
                 terminal.line(finding.mark, &finding.name, width, &finding.text, &more)
             }));
+            if !section.unset.is_empty() {
+                let count = section.unset.len();
+                let text = format!("{count} variables are not set; --json lists their defaults");
+                lines.push(terminal.line(Mark::Plain, "", 0, &text, ""));
+            }
             lines.push(String::new());
         }
         lines.push(String::new());
@@ -144,7 +168,8 @@ impl Report {
     /// Formats the report as JSON.
     pub(in crate::service) fn json(&self) -> Value {
         let sections = self.0.iter().map(|section| {
-            let findings = section.findings.iter().map(|finding| {
+            let findings = section.findings.iter().chain(&section.unset);
+            let findings = findings.map(|finding| {
                 let mut json = json!({
                     "mark": finding.mark.word(),
                     "name": finding.name,

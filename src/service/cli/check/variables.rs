@@ -8,15 +8,19 @@ use crate::service::{
 pub(in crate::service) fn section(environment: &Environment) -> Section {
     let mut section = Section::new("Variables");
     for variable in VARIABLES {
-        let (text, more) = match (environment.get(variable.name), variable.unset) {
-            (Some((value, origin)), _) if variable.is_secret => {
-                (format!("{} bytes, not shown", value.len()), from(origin))
+        let name = variable.name;
+        match (environment.get(name), variable.unset) {
+            (Some((value, origin)), _) => {
+                let shown = if variable.is_secret {
+                    format!("{} bytes, not shown", value.len())
+                } else {
+                    quoted(value)
+                };
+                section.add_more(Mark::Plain, name, shown, from(origin));
             }
-            (Some((value, origin)), _) => (quoted(value), from(origin)),
-            (None, Unset::Default(value)) => (quoted(value), "default".to_owned()),
-            (None, Unset::Described(words)) => ("not set".to_owned(), words.to_owned()),
-        };
-        section.add_more(Mark::Plain, variable.name, text, more);
+            (None, Unset::Default(value)) => section.add_unset(name, quoted(value), "default"),
+            (None, Unset::Described(words)) => section.add_unset(name, "not set", words),
+        }
     }
     for (name, value, origin) in environment.network_variables() {
         section.add_more(Mark::Plain, name, quoted(value), from(origin));
