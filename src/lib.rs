@@ -73,7 +73,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // Without the feature, these links have no target; docs.rs builds with all features.
 #![cfg_attr(not(feature = "warp"), allow(rustdoc::broken_intra_doc_links))]
-// Only `auth::json` may parse untrusted JSON (see `clippy.toml`). Tests may parse their own.
+// Only `auth::token::json` may parse untrusted JSON (see `clippy.toml`). Tests may parse their own.
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
 mod algorithm;

@@ -133,7 +133,7 @@ impl Weighter<Token, Arc<Verified>> for Bytes {
     }
 }
 
-/// The `alg` and `kid` of a header that passed its checks.
+/// The fields of a header that passed its checks.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct KnownHeader {
     pub(crate) algorithm: Algorithm,

@@ -231,7 +231,7 @@ impl Refusal {
         })
     }
 
-    /// Returns the scheme of each challenge. Empty for a 503.
+    /// Returns the scheme of each challenge, and marks the refusal as answered. Empty for a 503.
     fn schemes(&self) -> impl Iterator<Item = Scheme> {
         self.answered();
         let helps = !self.error.status().is_server_error();
@@ -377,7 +377,7 @@ impl fmt::Debug for Written {
     }
 }
 
-/// A flag that is set until a refusal is turned into a response. Logs an error if it is dropped
+/// A flag that `Refusal::expect_answer` sets and a response clears. Logs an error if it is dropped
 /// while it is set.
 ///
 /// A clone takes over the flag, so only the last clone logs the error.

@@ -31,7 +31,7 @@ macro_rules! auth_errors {
         }
 
 impl AuthError {
-            /// Every error, in the order in which verification checks for them.
+            /// Every error, roughly in the order of the checks that return them.
             pub const ALL: &'static [Self] = &[$( Self::$name $({ $field: $example })? ),+];
 
             const fn entry(self) -> Entry {

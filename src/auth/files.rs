@@ -58,7 +58,8 @@ impl FileReader {
 /// Reads a regular file.
 ///
 /// # Errors
-/// Fails with [`ErrorKind::Unsupported`] if the file is not a regular file.
+/// Fails with [`ErrorKind::IsADirectory`] for a directory, and with [`ErrorKind::Unsupported`] for
+/// anything else that is not a regular file.
 pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut document = Vec::new();
     open(path)?.read_to_end(&mut document)?;

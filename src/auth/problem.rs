@@ -302,8 +302,8 @@ fn write(
     serde_json::to_string(&body).unwrap_or_default()
 }
 
-/// Adds a header. All values are ASCII, because they come from the code and the configuration. Any
-/// other value is a bug, which is logged instead of causing a panic.
+/// Adds a header. The values come from the code and the configuration, so they are valid. An
+/// invalid value is a bug, which is logged instead of causing a panic.
 fn add<B>(response: &mut Response<B>, name: HeaderName, value: String) {
     match HeaderValue::try_from(value) {
         Ok(value) => {
@@ -314,7 +314,7 @@ fn add<B>(response: &mut Response<B>, name: HeaderName, value: String) {
 }
 
 fn left_out(name: &HeaderName) {
-    tracing::error!(%name, "header field dropped: value is not ASCII");
+    tracing::error!(%name, "header dropped: invalid value");
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! [`Auth`]: verifies a request or a token and returns its claims.
 //!
-//! All checks that do not need a key run first, so an invalid token costs neither a fetch nor an
-//! RSA verification. [`Claims`] are only created after the signature is verified.
+//! All checks that do not need a key run first, so a token that fails one of them costs neither a
+//! fetch nor an RSA verification. [`Claims`] are only created after the signature is verified.
 //! [`Auth::verify_now`] and [`Auth::check_without_key`] define the order, with one step per line.
 //! Each step is a function in `token/checks.rs`.
 

@@ -98,8 +98,8 @@
 //! # }
 //! ```
 //!
-//! The issuer stops when its last clone is dropped. It has no timers, so with tokio's paused clock,
-//! a test can skip hours of refreshes.
+//! The issuer stops when its last clone is dropped. It has no timers except in [`Fault::Drip`], so
+//! with tokio's paused clock, a test can skip hours of refreshes.
 
 mod client;
 mod faults;

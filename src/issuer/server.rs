@@ -1,6 +1,6 @@
 //! The issuer's server, which can be stopped and started again on the same port.
 //!
-//! The server has no timers, so it does not advance tokio's paused clock.
+//! The server has no timers except in `Fault::Drip`, so it does not advance tokio's paused clock.
 
 use std::{convert::Infallible, io, net::SocketAddr};
 

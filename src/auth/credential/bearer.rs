@@ -64,7 +64,7 @@ fn the_field(headers: &HeaderMap) -> Result<&HeaderValue, AuthError> {
 /// Checks a token as if it had been sent in `Authorization`.
 #[cfg(feature = "service")]
 pub(crate) fn check_credential(token: &str, limit: usize) -> Result<(), AuthError> {
-    // The token has bytes that are not allowed in a header.
+    // Fails if the token has bytes that are not allowed in a header.
     let field = HeaderValue::from_bytes(format!("Bearer {token}").as_bytes())
         .map_err(|_| AuthError::MalformedAuthorization)?;
     let token = after_scheme(&field, BEARER)?;

@@ -72,7 +72,7 @@ struct Shared {
     /// Signals that a reservation has ended.
     settled: Notify,
     counts: Counts,
-    /// The last failure. Each reason is logged only once.
+    /// The last failure. A failure equal to the last one is logged at debug level.
     failure: Mutex<Option<AskError>>,
 }
 
@@ -413,7 +413,7 @@ impl Shared {
         }
     }
 
-    /// Counts and logs a failure. Each reason is logged only once until introspection works again.
+    /// Counts and logs a failure. A failure equal to the last one is logged at debug level.
     fn failed(&self, error: &AskError) -> AuthError {
         self.counts.failed.fetch_add(1, Relaxed);
         let is_denied = matches!(error, AskError::Denied(..));

@@ -437,7 +437,7 @@ mod tests {
 
     /// .NET and Duende servers write `null` members and empty arrays.
     #[test]
-    fn treats_null_members_and_empty_arrays_as_absent() {
+    fn ignores_null_members_and_the_empty_arrays_of_dotnet() {
         let good = json!({
             "kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
         });

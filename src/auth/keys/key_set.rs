@@ -234,8 +234,7 @@ impl KeySet {
         &self.left_out
     }
 
-    /// Returns why the key with this `kid` was left out. `None` if there is another, usable key
-    /// with this `kid`.
+    /// Returns why the key with this `kid` was left out. `None` if a valid key has this `kid`.
     #[cfg(feature = "service")]
     pub(crate) fn why_left_out(&self, kid: &str) -> Option<&str> {
         let named = self.by_kid.get(kid)?;

@@ -45,8 +45,8 @@ pub(in crate::auth) struct Refresher {
     held: Option<Held>,
     /// The generation of the last set.
     generation: u64,
-    /// The last error of discovery while the known URL was used instead. Each error is logged only
-    /// once.
+    /// The last error of discovery while the known URL was used instead. An error equal to the last
+    /// one is not logged again.
     discovery_error: Option<FetchError>,
     files: FileReader,
 }
@@ -424,8 +424,8 @@ impl Refresher {
         }
     }
 
-    /// Logs each reason only once, so an outage of an hour is one line. `/readyz` and the metrics
-    /// show every attempt.
+    /// Logs a failure that differs from the last one, so an outage of an hour is usually one line.
+    /// `/readyz` and the metrics show every attempt.
     fn log_failure(&self, error: &FetchError, next: Duration) {
         let issuer = &*self.shared.settings.issuer;
         let reason = error.word();
@@ -437,8 +437,8 @@ impl Refresher {
         }
     }
 
-    /// Records that discovery failed although the URL of the key set is known. Logs each reason
-    /// only once.
+    /// Records that discovery failed although the URL of the key set is known. An error equal to
+    /// the last one is not logged again.
     fn discovery_failed(&mut self, error: FetchError) {
         let retry_after = error.retry_after();
         let mut schedule = self.shared.schedule();

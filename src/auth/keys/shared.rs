@@ -83,11 +83,11 @@ pub(in crate::auth) struct Shared {
     record: Mutex<Record>,
     /// The `traceparent` of the request that started the next fetch.
     cause: Mutex<Option<HeaderValue>>,
-    /// The number of fetches that the budget did not allow.
+    /// The number of fetches that the budget or the issuer's `Retry-After` did not allow.
     over_budget: AtomicU64,
 }
 
-/// The history of fetches. Only [`KeyStatus`] uses it.
+/// The history of fetches, for [`KeyStatus`], [`Seed`] and `explain`.
 #[derive(Debug, Default)]
 pub(in crate::auth) struct Record {
     /// The start of the fetch that last confirmed the set.

@@ -35,14 +35,14 @@ pub struct KeyStatus {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Fetches {
-    /// Fetches that returned a new set. Equals the generation of the set.
+    /// Fetches that returned a new set.
     pub replaced: u64,
     /// Fetches that found the set unchanged.
     pub confirmed: u64,
     /// Fetches that returned no usable set.
     pub failed: u64,
-    /// Unknown `kid`s and wrong signatures that did not cause a fetch, because the budget was
-    /// spent.
+    /// Unknown `kid`s and wrong signatures that did not cause a fetch, because the budget was spent
+    /// or the issuer's `Retry-After` had not passed.
     pub refused: u64,
 }
 

@@ -210,7 +210,7 @@ impl Watch {
         self.decide(Some(Duration::ZERO));
     }
 
-    /// Records a failure. Logs each reason only once.
+    /// Records a failure. A reason equal to the last one is not logged again.
     pub(crate) fn failed(&self, why: &str) {
         let (age, is_new) = {
             let mut state = self.state();

@@ -182,7 +182,7 @@ impl Store {
     ///
     /// # Errors
     /// Returns [`Unavailable`] if the store did not confirm the line. The store may still have
-    /// added the line, but no subscriber was notified.
+    /// added the line and notified subscribers.
     #[cfg_attr(not(feature = "redis"), allow(clippy::unused_async))] // only Redis awaits
     pub(crate) async fn publish(&self, line: Line) -> Result<(), Unavailable> {
         match &self.0.backend {

@@ -112,8 +112,8 @@ impl<X> Claims<X> {
         ended(Arc::clone(&self.verified))
     }
 
-    /// Returns the seconds since the user authenticated, from `auth_time`. `None` if `auth_time` is
-    /// missing or in the future.
+    /// Returns the seconds since the user authenticated, from `auth_time`, minus the leeway. `None`
+    /// if `auth_time` is missing or in the future.
     pub(crate) fn authentication_age(&self) -> Option<f64> {
         let at: f64 = json::accepted(json::member(self.json(), "auth_time")?).ok()?;
         let age = self.verified.context.clock.now() - at;

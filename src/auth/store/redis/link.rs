@@ -179,9 +179,10 @@ async fn keep_alive(
     }
 }
 
-/// Returns the time since which the server's process `run_id` has recorded all claims. That is now if
-/// the store has no record, or if the record is replaced. `None` if the record belongs to another
-/// process. Fails if the server does not respond or is read-only.
+/// Returns the time since which the server process `run_id` has recorded all claims. If the store
+/// has no record, or the record is replaced, this is a new birth, dated ahead by the timeout of a
+/// check. `None` if the record belongs to another process. Fails if the server does not respond or
+/// is read-only.
 async fn read_birth(
     shared: &Shared,
     commands: &mut MultiplexedConnection,

@@ -24,7 +24,8 @@ use crate::auth::{
 /// The timeout of each command. The service uses a shorter one.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The smallest difference between the clocks that is reported, in milliseconds.
+/// The difference between the clocks that is tolerated, in milliseconds. A larger one is reported.
+/// Claims are kept for this much longer.
 pub(super) const MAX_SKEW: u64 = 5000;
 
 /// A server that the service can use.
