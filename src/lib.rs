@@ -62,7 +62,7 @@
 //! | `docs` | yes | `/openapi.json` and `/docs` of the service; includes `service` |
 //! | `otel` | no | OTLP traces of the service; includes `service` |
 //! | `pq` | no | signatures by ML-DSA (RFC 9964) |
-//! | `fips` | no | signatures and TLS by AWS-LC's FIPS module; its build takes `cmake` and `go` |
+//! | `fips` | no | signatures and TLS by AWS-LC's FIPS module; building it requires `cmake` and `go` |
 //!
 //! The default features include everything that the binary needs, so `cargo run` works in a clone.
 //! To use only the library, set `default-features = false, features = ["warp"]`.
@@ -71,7 +71,7 @@
 
 // Shows on docs.rs which feature an item needs. This requires nightly, and docs.rs sets the flag.
 #![cfg_attr(docsrs, feature(doc_cfg))]
-// Without the feature, these links have no target; docs.rs builds with all features.
+// Without the feature `warp`, links to its items are broken. docs.rs builds with all features.
 #![cfg_attr(not(feature = "warp"), allow(rustdoc::broken_intra_doc_links))]
 // Only `auth::token::json` may parse untrusted JSON (see `clippy.toml`). Tests may parse their own.
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]

@@ -104,9 +104,9 @@ impl OneAudience<'_> {
         Err(Refusal::new(AuthError::WrongAudience, claims.challenge()))
     }
 
-    /// Returns `true` if the token has this audience and its issuer is trusted for it. The audience is
-    /// read from the claim that this issuer uses. The check of the issuer is needed because an issuer trusted for
-    /// another resource can write any audience into its tokens.
+    /// Returns `true` if the token has this audience and its issuer is trusted for this audience.
+    /// The issuer must be checked too, because an issuer that is trusted for another resource can
+    /// write any audience into its tokens.
     pub(crate) fn is_for(&self, claims: &Claims) -> bool {
         let issuers = self.auth.inner.issuers.load_full();
         let Some(issuer) = issuers.named(claims.issuer()) else {

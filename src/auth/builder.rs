@@ -87,7 +87,8 @@ impl Auth {
     /// Returns the first [`SetupError`] among the options. In that case, no issuer is replaced.
     pub fn replace_issuers(&self, builder: &Builder) -> Result<(), SetupError> {
         builder.check()?;
-        // `builder` may have no issuers, but a resolver, which is not used.
+        // `check` accepts a builder that has a resolver and no issuers, but the resolver of
+        // `builder` is ignored here.
         if builder.issuers.is_empty() && self.inner.resolver.is_none() {
             return Err(SetupError::NoIssuer);
         }
@@ -100,7 +101,7 @@ impl Auth {
         builder.realm = challenge.realm.to_string();
         builder.resource_metadata = challenge.resource_metadata.as_deref().map(Into::into);
         builder.resource = self.inner.resource.as_ref().map(Resource::identifier);
-        // `builder` may not have these two options. Without them, the new issuers would treat bound
+        // `builder` may lack these two options. Without them, the new issuers would treat bound
         // tokens as plain bearer tokens, or reject all of them.
         builder.dpop.clone_from(&self.inner.dpop);
         builder.certificates = self.inner.certificates;
@@ -268,9 +269,9 @@ impl Builder {
     // These apply to every issuer that does not set the option itself.
     options!();
 
-    /// Sets the time to live of a key set. Defaults to the `max-age` of the response, limited to
-    /// between 5 min and 24 h, or to 10 min if the response has none. A value set here is not
-    /// limited in this way. The set is refreshed after four fifths of its time to live.
+    /// Sets the time to live of a key set. Defaults to the `max-age` of the response, clamped to 5
+    /// min to 24 h. If the response has no `max-age`, the default is 10 min. A value set here is
+    /// not clamped. The set is refreshed after four fifths of its time to live.
     #[must_use]
     pub fn jwks_ttl(mut self, ttl: Duration) -> Self {
         self.policy.ttl = Some(ttl);
@@ -530,11 +531,11 @@ impl Builder {
     ///
     /// The function is called with the `iss` of a token if that issuer is not configured. It
     /// returns the issuer with exactly this name, or `None`. Note that an attacker can choose the
-    /// name. The function may query a database, and must return within 3 s. Otherwise, all requests that wait for
-    /// this name are answered with 503, and so are those of the next second. At most 16 names are
-    /// resolved at the same time, and concurrent requests for one name share one call. A returned
-    /// issuer is cached for 10 minutes and a `None` for one minute, up to 1,000 of each. To reject
-    /// names without calling the function, set [`prescreen`](Self::prescreen).
+    /// name. The function may query a database, and must return within 3 s. Otherwise, all requests
+    /// that wait for this name get a 503, and so do requests for this name in the next second. At
+    /// most 16 names are resolved at the same time, and concurrent requests for one name share one
+    /// call. A returned issuer is cached for 10 minutes and a `None` for one minute, up to 1,000 of
+    /// each. To reject names without calling the function, set [`prescreen`](Self::prescreen).
     ///
     /// The returned issuer inherits the options that it does not set from the builder.
     ///
@@ -714,7 +715,7 @@ impl Builder {
     /// Returns the first [`SetupError`] among the options. Network failures are not errors here.
     pub fn build(mut self) -> Result<Auth, SetupError> {
         self.check()?;
-        // A clone of this builder creates an `Auth` with its own list.
+        // Each `Auth` gets its own list, even if several are built from clones of one builder.
         self.revocation_list = Arc::new(RevocationList::new());
         let names = self.names(self.resolve.is_some());
         self.revocation_list.trust(names);
@@ -785,7 +786,7 @@ impl Builder {
     /// Returns the issuers of this builder. Reuses each issuer of `before` that has not changed. An
     /// issuer that has changed keeps its keys if their source is the same.
     ///
-    /// `resolver` is that of the [`Auth`], which has its own algorithms.
+    /// `resolver` is the resolver of the [`Auth`]. Its algorithms are allowed too.
     fn trusted_issuers(
         &self,
         fetcher: &Arc<Fetcher>,

@@ -74,9 +74,9 @@ impl Challenge {
 ///
 /// In warp, a refusal is a rejection, which `rejection.find::<Refusal>()` returns. To create a
 /// response, call [`response`](Self::response) or [`www_authenticate`](Self::www_authenticate). If
-/// neither is called before the refusal of a filter is dropped, an error is logged. It means that
-/// the route was not closed with [`route()`](crate::auth::BearerFilterExt::route), and another
-/// route has responded to the rejected request.
+/// a refusal of a filter is dropped before either is called, an error is logged: the route was not
+/// closed with [`route()`](crate::auth::BearerFilterExt::route), and another route has responded to
+/// the rejected request.
 ///
 #[cfg_attr(feature = "warp", doc = "```")]
 #[cfg_attr(not(feature = "warp"), doc = "```ignore")]
@@ -131,8 +131,8 @@ impl Refusal {
         }
     }
 
-    /// Returns this refusal with more scopes that the request needs. The refusal may already contain
-    /// some: those of the token's issuer, or of another policy of the route.
+    /// Adds scopes that the client must request. The refusal may already have scopes from the
+    /// token's issuer or from another policy of the route.
     #[must_use]
     pub(crate) fn with_scope(mut self, more: Option<Arc<str>>) -> Self {
         self.challenge.scope = match (self.challenge.scope.take(), more) {
@@ -150,7 +150,7 @@ impl Refusal {
         self
     }
 
-    /// Adds the authentication that the user needs.
+    /// Adds the authentication that is required of the user (RFC 9470 §3).
     #[must_use]
     pub(crate) fn with_step_up(mut self, acr_values: Option<String>, max_age: Option<u64>) -> Self {
         self.challenge.acr_values = acr_values.map(Into::into);

@@ -2,8 +2,8 @@
 //!
 //! The outermost layer of a service handles each request in a [`scope`]. Inside the scope, the
 //! filters record the result of authentication, and routes may record their names. Call [`take`] at
-//! the end of the scope to get the context. The context does not contain the token, and only the
-//! issuer of its claims.
+//! the end of the scope to get the context. The context contains neither the token nor its claims,
+//! except for the issuer and a pseudonym of the subject.
 
 use std::{
     cell::Cell,
@@ -64,7 +64,7 @@ pub struct Wait {
     pub duration: Duration,
 }
 
-/// A reason for which a request waits.
+/// The reason that a request waited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WaitReason {
@@ -155,7 +155,6 @@ pub fn take() -> RequestContext {
 
 /// Records the name of the request's route. Does nothing outside of [`scope`].
 pub fn set_route(name: &'static str) {
-    // Fails only outside of a scope, where no context exists.
     let _ = CURRENT.try_with(|context| context.route.set(Some(name)));
 }
 

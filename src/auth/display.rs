@@ -1,9 +1,9 @@
 //! Makes untrusted URLs and strings safe to display in the log, in `check` and in `explain`.
 //!
 //! A URL may contain a password in its user information or a key in its query. A string may move a
-//! terminal's cursor, reverse the direction of writing, or be half a megabyte long. [`ShownUrl`]
-//! and [`ShownText`] drop everything that must not be shown when they are created, so code that
-//! prints them cannot leak it. `FetchError` contains no other strings from outside.
+//! terminal's cursor, reverse the direction of writing, or be half a megabyte long. When created,
+//! [`ShownUrl`] and [`ShownText`] drop everything that must not be shown, so code that prints them
+//! cannot leak it. `FetchError` stores untrusted strings only as these types.
 //!
 //! `/readyz` does not use them. It only shows a word from a fixed list (`FetchError::word`).
 
@@ -52,8 +52,8 @@ impl ShownUrl {
         Self(ShownText(cut(&without_secrets(text), MAX_CHARS)))
     }
 
-    /// Returns the address for a public error. Its characters are not escaped yet; a second
-    /// `ShownUrl` of it shows the same.
+    /// Returns the reduced URL for a public error. Its control characters are not escaped yet.
+    /// Passing it to [`new`](Self::new) again changes nothing.
     pub(crate) fn into_text(self) -> String {
         self.0.0
     }

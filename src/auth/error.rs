@@ -49,7 +49,8 @@ impl AuthError {
 }
 
 impl AuthError {
-    /// Returns the message if tokens are read from a header other than `Authorization`.
+    /// Like [`detail`](Self::detail), for services that read tokens from a header other than
+    /// `Authorization`.
     pub(crate) const fn detail_for_own_field(self) -> &'static str {
         match self {
             Self::MissingToken => {
@@ -118,8 +119,8 @@ auth_errors! {
     UnknownKey => UNAUTHORIZED, Some(BearerError::InvalidToken), "unknown_key", "The access token is signed with a key that its issuer does not publish.";
     /// The signature is wrong.
     BadSignature => UNAUTHORIZED, Some(BearerError::InvalidToken), "bad_signature", "The signature of the access token is not valid.";
-    /// The token is not bound to a key, but the issuer's DPoP mode or the scheme `DPoP` requires
-    /// this.
+    /// The token is not bound to a key, but the issuer's DPoP mode or the scheme `DPoP` requires a
+    /// bound token.
     TokenNotBound => UNAUTHORIZED, Some(BearerError::InvalidToken), "token_not_bound", "The access token is not bound to a key, but this resource accepts only bound tokens.";
     /// The DPoP proof is missing, invalid, or for another request (RFC 9449 §4.3).
     InvalidProof => UNAUTHORIZED, Some(BearerError::InvalidDpopProof), "invalid_proof", "The request needs one DPoP proof that fits its method, URL, time and token.";

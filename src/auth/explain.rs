@@ -41,7 +41,7 @@ pub(crate) struct Trace {
     pub(crate) header: Value,
     /// The payload, verified or not. Null if it is not strict JSON.
     pub(crate) payload: Value,
-    /// True if the header or the payload is not even lenient JSON.
+    /// True if even a lenient parser rejects the header or the payload.
     pub(crate) damaged: bool,
 }
 
@@ -93,7 +93,7 @@ impl Schemes {
         }
     }
 
-    /// Returns the scheme to use instead of `used`, which is the same one if it is accepted.
+    /// Returns `used` if this scheme is accepted, and otherwise the scheme to use instead.
     pub(crate) fn instead_of(self, used: &'static str) -> &'static str {
         if self == Self::Dpop { "DPoP" } else { used }
     }
@@ -158,8 +158,8 @@ fn issuer_steps(issuer: &Trusted, signed_with: &SignedWith, all: &Issuers, trace
     }
 }
 
-/// Adds the step that shows why a valid token is rejected, or that it has the scope of its issuer.
-/// Adds none if an earlier step has failed.
+/// Adds the step that shows why a valid token is rejected, or that it has the scope that its issuer
+/// requires. Adds none if an earlier step has failed.
 ///
 /// The service checks the binding first, then the list of revoked tokens, then the scope.
 pub(super) fn last_steps(
@@ -189,7 +189,8 @@ pub(super) fn last_steps(
             let expected = "a current list of revoked tokens, and a record of used proofs";
             ("state", expected, "not available")
         }
-        // The verdict comes after the steps, so an issuer's keys or answer may have changed.
+        // The verdict is computed after the steps, and the issuer's keys or its introspection
+        // response may have changed in between.
         Some(error) => ("verdict", "accepted", error.code()),
     };
     trace.add(step, expected, found, error.map_or(Ok(()), Err));
@@ -282,8 +283,8 @@ impl Auth {
         (trace, verdict)
     }
 
-    /// Verifies the token itself. If it is bound to a certificate, adds a failed step, because a text
-    /// comes without one.
+    /// Verifies the token itself. If the token is bound to a certificate, adds a failed step,
+    /// because `explain` gets no certificate.
     pub(crate) async fn certificate_step(
         &self,
         token: &str,
@@ -852,12 +853,12 @@ mod tests {
                 }
             }
         }
-        // Covers every error that a token alone can cause.
+        // The rows cover every error that a token alone can cause.
         assert_eq!(refused.len(), 13, "{refused:?}");
     }
 
-    /// Of a valid token, the binding, the list of revoked tokens and the issuer's scope are checked,
-    /// in this order.
+    /// For a valid token, verification checks the binding, then the revocation list, then the
+    /// issuer's scope.
     #[tokio::test]
     async fn first_failed_step_is_the_verdict_on_a_valid_token() {
         type Write = Box<dyn Fn(&str) -> String>;

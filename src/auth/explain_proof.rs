@@ -303,7 +303,6 @@ mod tests {
 
     const URL: &str = "https://api.example.com/v1/a";
 
-    /// The first failed step has the same code as the verdict.
     #[tokio::test]
     async fn first_failed_step_is_the_verdict() {
         type Change = fn(ProofBuilder) -> ProofBuilder;
@@ -367,8 +366,8 @@ mod tests {
         }
     }
 
-    /// The verdict is that of a service that gets the same token with such a proof, and its code is
-    /// that of the first failed step.
+    /// `explain` returns the same verdict as a service that receives the same token and proof. The
+    /// first failed step has the code of the verdict.
     #[tokio::test]
     async fn verdict_on_a_valid_token_is_that_of_the_service() {
         type Change = fn(TokenBuilder, &SigningKey) -> TokenBuilder;

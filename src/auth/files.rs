@@ -1,8 +1,8 @@
 //! [`FileReader`]: reads files without blocking the threads that serve requests.
 //!
-//! A file on a disk that is gone can keep its reader waiting, and no timeout ends such a read. So
-//! files are read on blocking threads, and only a few at a time. Only regular files are read: a pipe
-//! waits for a writer, perhaps forever, and its content cannot be read twice.
+//! A read from a disk that is gone can block forever, and no timeout can end it. Files are
+//! therefore read on blocking threads, and only a few at a time. Only regular files are read: a
+//! pipe waits for a writer, perhaps forever, and its content cannot be read twice.
 
 use std::{
     borrow::Cow,
@@ -36,8 +36,8 @@ impl Default for FileReader {
 }
 
 impl FileReader {
-    /// Reads a regular file. While too many earlier reads have not ended, waits for one of them, so the
-    /// caller needs a timeout.
+    /// Reads a regular file. If too many earlier reads are unfinished, waits for one of them to
+    /// end, so the caller needs a timeout.
     ///
     /// # Errors
     /// As for [`read`].

@@ -154,8 +154,8 @@ impl TrustedIssuer {
     }
 
     /// Returns one issuer for each tenant. The tenant replaces `{tenantid}` in the name and in the
-    /// URL of the key set, and the other options are copied. In Entra ID, the metadata of
-    /// multi-tenant applications contain this placeholder in the issuer's name.
+    /// URL of the key set, and the other options are copied. The metadata that Entra ID publishes
+    /// for multi-tenant applications has this placeholder in the issuer's name.
     ///
     /// ```
     /// use warp_bearer::auth::{Auth, TrustedIssuer};

@@ -1,7 +1,7 @@
 //! [`Issuers`]: the trusted issuers of an `Auth`. A reload replaces the whole list at once.
 //!
-//! Lookups take constant time for any number of issuers. New tokens are looked up by name, and
-//! cached tokens by slot.
+//! Lookups take constant time for any number of issuers. The issuer of a new token is looked up by
+//! name, and the issuer of a cached token by slot.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -12,8 +12,8 @@ use crate::auth::{token::payload::IssuerContext, trusted::Trusted};
 const FEW: usize = 4;
 
 pub(crate) struct Issuers {
-    /// The issuers by slot, which is also in their contexts. The slot of a removed issuer stays
-    /// empty, so the other issuers keep their slots.
+    /// The issuers, indexed by slot. The context of each issuer contains its slot. The slot of a
+    /// removed issuer stays empty, so the other issuers keep their slots.
     slots: Vec<Option<Arc<Trusted>>>,
     /// Maps a name to its slot. Empty if there are at most [`FEW`] issuers.
     by_name: HashMap<Arc<str>, usize>,
@@ -24,7 +24,8 @@ pub(crate) struct Issuers {
 }
 
 impl Issuers {
-    /// Creates the list. No two issuers may have the same slot.
+    /// Creates the list. No two issuers may have the same slot. `more_algorithms` are those of the
+    /// resolver; if there are any, `strict` is false.
     pub(crate) fn new(issuers: Vec<Arc<Trusted>>, more_algorithms: &[Algorithm]) -> Self {
         let mut algorithms = more_algorithms.to_vec();
         let mut strict = more_algorithms.is_empty();

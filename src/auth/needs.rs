@@ -1,4 +1,4 @@
-//! [`Needs`]: what a client must request to meet a policy, which is scopes, or a stronger or more
+//! [`Needs`]: the scopes that a client must request to meet a policy, or the stronger or more
 //! recent authentication of the user (RFC 9470).
 
 /// The scopes and the authentication to request.
@@ -42,10 +42,10 @@ impl<'r> Needs<'r> {
         self.scopes.is_empty() && self.max_age.is_none() && !self.acr_values.is_empty()
     }
 
-    /// Returns what is needed to meet all of `each`. `None` if one of them cannot be met.
-    pub(super) fn all(each: impl Iterator<Item = Option<Self>>) -> Option<Self> {
+    /// Returns what is needed to meet every rule. `None` if a rule cannot be met.
+    pub(super) fn all(rules: impl Iterator<Item = Option<Self>>) -> Option<Self> {
         let mut all = Self::default();
-        for needs in each {
+        for needs in rules {
             let needs = needs?;
             add_new(&mut all.scopes, needs.scopes);
             add_new(&mut all.acr_values, needs.acr_values);
@@ -57,10 +57,10 @@ impl<'r> Needs<'r> {
         Some(all)
     }
 
-    /// Returns what is needed to meet the first of `each` that can be met. If only a context class
-    /// is missing, adds the classes of the other alternatives.
-    pub(super) fn any(each: impl Iterator<Item = Option<Self>>) -> Option<Self> {
-        let mut others = each.flatten();
+    /// Returns what is needed to meet the first rule that can be met. If only a context class is
+    /// missing, adds the classes of the other alternatives.
+    pub(super) fn any(rules: impl Iterator<Item = Option<Self>>) -> Option<Self> {
+        let mut others = rules.flatten();
         let mut first = others.next()?;
         if first.is_acr_alone() {
             for other in others.filter(Self::is_acr_alone) {

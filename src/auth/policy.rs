@@ -1,9 +1,9 @@
 //! Policies: what a route requires of a valid token.
 //!
-//! A [`Policy`] is a value, so the challenge of a rejected request can list the scopes that it
-//! requires. The response never mentions permissions or roles. For a rule that a policy cannot
-//! express, write a function over your own claims and pass it to [`check`]. Policies and checks can
-//! be combined.
+//! A [`Policy`] is a value, so the challenge of a rejected request can list the scopes that the
+//! policy requires. The response never mentions permissions or roles. For a rule that a policy
+//! cannot express, write a function over your own claims and pass it to [`check`]. Policies and
+//! checks can be combined.
 
 use std::{
     borrow::Cow,
@@ -183,7 +183,7 @@ fn each(list: &str, rule: fn(Cow<'static, str>) -> Rule) -> Option<Policy> {
 /// ```
 ///
 /// # Panics
-/// If `name` is empty.
+/// Panics if `name` is empty.
 #[must_use]
 pub const fn role(name: &'static str) -> Policy {
     assert!(!name.is_empty(), "a role has a name");
@@ -204,7 +204,7 @@ pub const fn role(name: &'static str) -> Policy {
 /// ```
 ///
 /// # Panics
-/// If `name` is empty.
+/// Panics if `name` is empty.
 #[must_use]
 pub const fn group(name: &'static str) -> Policy {
     assert!(!name.is_empty(), "a group has a name");
@@ -224,7 +224,7 @@ pub const fn group(name: &'static str) -> Policy {
 /// ```
 ///
 /// # Panics
-/// If `name` is empty.
+/// Panics if `name` is empty.
 #[must_use]
 pub const fn claim(name: &'static str, wanted: Wanted) -> Policy {
     assert!(!name.is_empty(), "a claim has a name");
@@ -305,7 +305,7 @@ pub const fn machine() -> Policy {
 ///
 /// This is the case if the token has a claim that only a login adds: `auth_time`, or an `amr` with
 /// a method that involves a person, such as `pwd` or `mfa` (RFC 9068 §2.2.1). It is also the case
-/// if the token has the marks of one of these issuers:
+/// if the token has the typical claims of one of these issuers:
 ///
 /// - Auth0: `sub` begins with a connection, such as `auth0|123`, and `azp` or `client_id` is
 ///   present; or `gty` is `password`.

@@ -218,9 +218,9 @@ impl Code {
     }
 }
 
-/// The body of every failure (RFC 9457 §3). FastAPI's clients expect the message in `detail`, and
-/// `error` is the one of RFC 6750. The service derives its `OpenAPI` schema from two of these
-/// bodies.
+/// The body of every failure (RFC 9457 §3). FastAPI's clients expect the message in `detail`.
+/// `error` is the error code of RFC 6750. The service derives its `OpenAPI` schema from two of
+/// these bodies.
 #[derive(Serialize)]
 struct ProblemBody {
     title: &'static str,
@@ -279,7 +279,7 @@ pub(crate) fn body(code: &'static str) -> &'static str {
 }
 
 fn found(bodies: &'static Bodies, code: &'static str) -> &'static str {
-    // Comparing addresses is enough, unless the linker has kept two copies of the code.
+    // Comparing addresses is enough, unless the linker has kept two copies of the string.
     let at = bodies.iter().find(|(at, _)| std::ptr::eq(*at, code));
     let found = at.or_else(|| bodies.iter().find(|(written, _)| *written == code));
     found.map_or("", |(_, body)| body)

@@ -29,7 +29,7 @@ const ISSUER_TTL: Duration = Duration::from_secs(10 * 60);
 const UNKNOWN_TTL: Duration = Duration::from_secs(60);
 /// The timeout of a request that waits for a lookup.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(3);
-/// How much earlier than its request a lookup ends.
+/// A lookup times out this much earlier than the request that waits for it.
 const MARGIN: Duration = Duration::from_millis(50);
 /// How long a lookup without an answer is cached. It is also the `Retry-After` of the requests that
 /// waited for it.

@@ -1,7 +1,7 @@
 //! The metadata of the protected resource (RFC 9728). A client that only knows the resource's URL
 //! uses it to find the issuer and the scopes.
 //!
-//! The metadata never depend on a request. If the resource's URL came from `Host`, an attacker
+//! The metadata never depends on a request. If the resource's URL came from `Host`, an attacker
 //! could forge it and choose the audience that clients request from the issuer.
 
 use serde::Serialize;

@@ -40,8 +40,8 @@ pub(crate) struct Trusted {
     pub(crate) place: Option<Arc<str>>,
 }
 
-/// The rules for the tokens of an issuer. Its cached tokens are kept in a reload that does not
-/// change them.
+/// The rules for the tokens of an issuer. If a reload does not change the rules, the cached tokens
+/// of the issuer are kept.
 #[derive(Clone, PartialEq)]
 pub(crate) struct Rules {
     pub(crate) audiences: Arc<[String]>,

@@ -77,7 +77,8 @@ fn alg(token: &str) -> String {
     }
 }
 
-/// Returns two forgeries of the token, with a changed letter in the payload and in the signature.
+/// Returns two forgeries of the token: one with a changed letter in the payload, one with a changed
+/// letter in the signature.
 fn forgeries(token: &str) -> [String; 2] {
     let [first, last] = [token.find('.').unwrap() + 1, token.rfind('.').unwrap() + 1];
     [first, last].map(|at| {
@@ -87,7 +88,7 @@ fn forgeries(token: &str) -> [String; 2] {
 }
 
 /// Accepts exactly the valid signatures of the Wycheproof project, and only under their own
-/// algorithm. Under every other algorithm of the key, they are rejected.
+/// algorithm.
 #[test]
 fn accepts_exactly_the_valid_wycheproof_signatures() {
     let sets = ecdsa::TestName::all()

@@ -308,8 +308,8 @@ impl Auth {
         request: Option<&RequestHead<'_>>,
         verified: &Verified,
     ) -> Result<(), AuthError> {
-        // Names every member, so that a new one cannot be forgotten here: the token would be accepted
-        // without proof of possession.
+        // Destructures every field, so that a new kind of binding does not compile until it is
+        // checked here. Otherwise, its tokens would be accepted without proof of possession.
         let (key, x5t) = match verified.binding.as_deref() {
             Some(Binding { key, certificate }) => (*key, *certificate),
             None => (None, None),
@@ -349,8 +349,8 @@ impl Auth {
         };
         let now = self.inner.clock.time();
         let proof = proofs.validate(presented, now).map_err(refused)?;
-        // Otherwise, a client could still fill the record of used proofs after its token was
-        // revoked.
+        // Checks this before the proof is recorded. Otherwise, a client with a revoked token could
+        // fill the record of used proofs.
         verified.check_not_revoked()?;
         let began = std::time::Instant::now();
         let used = proofs.use_once(&proof, now).await;

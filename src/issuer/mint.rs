@@ -209,8 +209,8 @@ impl TokenBuilder {
         self
     }
 
-    /// Sets the key that signs, and the defaults of `kid` and `alg`. Defaults to the issuer's
-    /// current key when [`Issuer::token`](crate::issuer::Issuer::token) was called.
+    /// Sets the key that signs, and the defaults of `kid` and `alg`. Defaults to the key that was
+    /// the issuer's current key when [`Issuer::token`](crate::issuer::Issuer::token) was called.
     ///
     /// ```
     /// use warp_bearer::{

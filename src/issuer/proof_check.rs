@@ -83,7 +83,7 @@ fn thumbprint_of(jwk: &Value) -> Option<String> {
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "the strict reader is the verifier's, which tests compare"
+    reason = "the strict parser belongs to the verifier, whose code the issuer does not share"
 )]
 fn document(part: &str) -> Option<Value> {
     serde_json::from_slice(&decode(part)?).ok()

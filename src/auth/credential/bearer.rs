@@ -54,7 +54,8 @@ fn the_field(headers: &HeaderMap) -> Result<&HeaderValue, AuthError> {
     let Some(field) = fields.next() else {
         return Err(AuthError::MissingToken);
     };
-    // Two headers are an attack or a bug. A proxy might pick the one that we ignore.
+    // Two headers are an attack or a bug. If one was used and the other ignored, a proxy might have
+    // checked the other.
     if fields.next().is_some() {
         return Err(AuthError::MultipleCredentials);
     }

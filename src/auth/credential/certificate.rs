@@ -1,4 +1,4 @@
-//! Client certificates as proof of possession for tokens bound to one (RFC 8705).
+//! Client certificates, which prove possession for certificate-bound tokens (RFC 8705).
 //!
 //! TLS has already verified that the client has the certificate's private key. The signer of the
 //! certificate does not matter, because the token contains the hash of one specific certificate.

@@ -19,8 +19,8 @@ pub(super) fn client_cert(headers: &HeaderMap) -> Option<Vec<u8>> {
 /// that received a certificate. The last one is from the proxy directly in front of this service.
 /// Its `Cert` is percent-encoded PEM.
 ///
-/// If Envoy appends its element to a header of the client, the client has written the earlier ones,
-/// so the grammar of [`Pair`] is strict.
+/// Envoy can be configured to append its element to the header that the client sent. The client
+/// then controls the earlier elements, so [`Pair`] is parsed strictly.
 pub(super) fn x_forwarded_client_cert(headers: &HeaderMap) -> Option<Vec<u8>> {
     let mut rest = single(headers, "x-forwarded-client-cert")?;
     let mut certificates = Vec::new();
@@ -40,7 +40,7 @@ pub(super) fn x_forwarded_client_cert(headers: &HeaderMap) -> Option<Vec<u8>> {
         }
     }
     match &*certificates {
-        // Percent-encoded PEM has no character to escape.
+        // Percent-encoded PEM contains no character that needs a backslash.
         [certificate] if !certificate.contains('\\') => pem(&percent_decoded(certificate)?),
         _ => None,
     }
@@ -70,9 +70,9 @@ impl<'t> Pair<'t> {
     /// Reads the pair at the beginning of a text. Returns it and the rest of the text, which is
     /// empty or begins with `;` or `,`.
     ///
-    /// A quote opens only directly after the `=`, and only `;`, `,` or the end may follow the
-    /// closing one. A quote that an element leaves open would otherwise end at the first quote of
-    /// the next element, and both would be read as one.
+    /// A value is quoted only if a quote follows the `=` directly, and only `;`, `,` or the end may
+    /// follow the closing quote. Otherwise, an unclosed quote in one element would end at the first
+    /// quote of the next one, and both would be parsed as one element.
     fn read(text: &'t str) -> Option<(Self, &'t str)> {
         let (name, rest) = text.trim_start_matches(' ').split_once('=')?;
         let (value, rest) = if let Some(quoted) = rest.strip_prefix('"') {

@@ -18,7 +18,7 @@ pub(crate) fn token<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<&'h
     let Some(field) = fields.next() else {
         return Err(AuthError::MissingToken);
     };
-    // As with `Authorization`, a proxy might pick the header that we ignore.
+    // As with `Authorization`, a proxy might have checked the header that would be ignored here.
     if fields.next().is_some() {
         return Err(AuthError::MultipleCredentials);
     }

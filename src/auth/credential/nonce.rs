@@ -16,7 +16,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 /// The length of a slot. A nonce is valid in its own slot and in the next one, for 5 to 10 minutes.
 const SLOT: Duration = Duration::from_secs(300);
 
-/// The second of a slot after which responses contain the new nonce, which is its last fifth.
+/// From this second of a slot on, its last fifth, responses contain the nonce of the slot.
 const RENEWED_FROM: u64 = 240;
 
 /// The minimum length of a secret in bytes: the length of the hash (RFC 2104 §3).

@@ -1,5 +1,5 @@
-//! Tests of proofs. Each check in `dpop.rs` fails alone, in several ways, and the examples of RFC
-//! 9449 pass.
+//! Tests of proofs. Each check in `dpop.rs` is made to fail on its own, in several ways. The
+//! examples of RFC 9449 pass.
 
 use std::{
     borrow::Cow,
@@ -400,7 +400,7 @@ async fn rejects_wrong_signatures() {
         let refused = check(&proofs(), &format!("{input}.{signature}")).await;
         assert_eq!(refused, Err(Signature), "{case}");
     }
-    // Covers every part of the proof.
+    // The signature covers every part of the proof.
     let (header, claims) = texts();
     let other = claims.replace("GET", "PUT");
     let forged = format!("{}.{}.{signature}", URL_SAFE_NO_PAD.encode(&header), URL_SAFE_NO_PAD.encode(other));
@@ -644,7 +644,7 @@ async fn agrees_with_the_examples_of_rfc_9449() {
     assert_eq!(verdict(AT_A_RESOURCE, then).await, Err(ProofFault::Used));
 }
 
-/// Otherwise, a client could keep filling the record.
+/// If the proof was recorded, a client with a revoked token could fill the store.
 #[cfg(feature = "service")]
 #[tokio::test]
 async fn does_not_use_up_the_proof_of_a_revoked_token() {

@@ -66,7 +66,7 @@ pub(in crate::auth) struct Client {
     discovery: Arc<Mutex<Discovery>>,
 }
 
-/// The number of failures since discovery last succeeded.
+/// The failures since discovery last succeeded.
 #[derive(Debug, Default)]
 struct Discovery {
     failures: u32,
@@ -268,7 +268,6 @@ impl Client {
                     if turn.failures == 0 && client.endpoint.load().is_some() {
                         tracing::warn!(issuer, %error, "introspection endpoint discovery failed; using the known one");
                     }
-                    // Discovery failed, so it must be repeated.
                     client.wants_discovery.store(true, Relaxed);
                     turn.failures += 1;
                     turn.last = Some((error, Instant::now()));
@@ -325,9 +324,9 @@ impl Discovery {
 }
 
 impl Metadata {
-    /// Returns where to send the secret. Uses the form only if the metadata do not allow Basic. If
-    /// they list no methods for this endpoint, uses the list for the token endpoint, which is
-    /// usually the same.
+    /// Returns where to send the secret: in the form if the metadata allows `client_secret_post`
+    /// but not `client_secret_basic`, and otherwise by HTTP Basic. If the metadata lists no methods
+    /// for this endpoint, uses the list for the token endpoint, which is usually the same.
     fn placement(&self) -> SecretPlacement {
         let methods = self.introspection_endpoint_auth_methods_supported.as_ref();
         let methods = methods.or(self.token_endpoint_auth_methods_supported.as_ref());
@@ -341,7 +340,7 @@ impl Metadata {
 }
 
 impl Endpoint {
-    /// Returns `true` if the endpoint is older than this.
+    /// Returns `true` if the endpoint was discovered at least `age` ago.
     fn is_older_than(&self, age: Duration) -> bool {
         self.discovered.is_some_and(|at| at.elapsed() >= age)
     }

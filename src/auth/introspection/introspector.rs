@@ -87,8 +87,8 @@ struct State {
 impl State {
     /// Returns `true` if another request may be opened.
     ///
-    /// Of the requests about unknown tokens, at most [`budget::FULL`] are in flight, and the others
-    /// wait for the budget. Made-up tokens therefore cannot take the room of known ones.
+    /// At most [`budget::FULL`] requests about unknown tokens are in flight. The others wait for
+    /// the budget, so made-up tokens cannot block requests about known tokens.
     fn has_room(&self, is_known: bool) -> bool {
         let known = self.open.len() - self.unknown;
         let in_flight = known + self.unknown.min(budget::FULL as usize);

@@ -69,7 +69,7 @@ impl Introspection {
     }
 
     /// Sets the client secret. It is sent with HTTP Basic, or in the request body if the issuer's
-    /// metadata allow only that (RFC 6749 §2.3.1).
+    /// metadata allows only that (RFC 6749 §2.3.1).
     #[must_use]
     pub fn client_secret(mut self, secret: impl Into<String>) -> Self {
         self.proof = Some(ClientCredential::Secret(secret.into()));

@@ -64,7 +64,7 @@ pub(in crate::auth) fn is_not_found(error: &FetchError) -> bool {
     matches!(error, FetchError::Status { status, .. } if *status == StatusCode::NOT_FOUND)
 }
 
-/// Returns the URL of the keys from the metadata of `issuer`, which were fetched from `url`.
+/// Returns the URL of the keys from the metadata of `issuer`, which was fetched from `url`.
 pub(in crate::auth) fn read(body: &[u8], url: &Url, issuer: &str) -> Result<FetchUrl, FetchError> {
     let metadata: Metadata = parse(body, url)?;
     // Compared exactly: issuers that differ only by a slash are different issuers (RFC 8414 §3.3).
@@ -74,7 +74,7 @@ pub(in crate::auth) fn read(body: &[u8], url: &Url, issuer: &str) -> Result<Fetc
     published(&metadata.jwks_uri, url)
 }
 
-/// Parses the metadata that were fetched from `url`.
+/// Parses the metadata that was fetched from `url`.
 pub(in crate::auth) fn parse<T: DeserializeOwned>(body: &[u8], url: &Url) -> Result<T, FetchError> {
     document::text(body)
         .and_then(|text| json::object_as(text).ok())

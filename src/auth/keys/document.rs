@@ -12,8 +12,8 @@ pub(in crate::auth) fn text(document: &[u8]) -> Option<&str> {
     Some(text.strip_prefix('\u{feff}').unwrap_or(text))
 }
 
-/// Says what a document is that was expected to be another one, for an error message. `lacking` says
-/// it if the document is a JSON object.
+/// Describes an unexpected document for an error message. Returns `lacking` if the document is a
+/// valid JSON object.
 pub(in crate::auth) fn form(document: &[u8], lacking: &'static str) -> &'static str {
     let Some(text) = text(document) else {
         return "not UTF-8";

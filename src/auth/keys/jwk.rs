@@ -265,8 +265,8 @@ fn rsa_parameters(algorithm: Algorithm) -> Result<RsaAlgorithm, Reason> {
 }
 
 /// Accepts 2048 to 8192 bits and an odd exponent from 3 to 2^33 - 1. `aws-lc-rs` has the same
-/// limits, but only checks them during verification. Without this check, such a key would be
-/// imported and then reject every token.
+/// limits, but only checks them during verification. Without this check, a key outside of these
+/// limits would be imported and then reject every token.
 fn rsa(n: Vec<u8>, e: Vec<u8>) -> Result<Material, Reason> {
     if !(2048..=8192).contains(&bits(&n)) {
         return Err(Reason::Bits(bits(&n)));

@@ -212,7 +212,7 @@ impl Jwks {
     }
 
     /// Joins the fetch in flight, or starts one if the budget allows it. If the request has already
-    /// waited for a fetch, `fresh` comes from that wait.
+    /// waited for a fetch, `fresh` comes from its [`Waiter`].
     fn fetch_for(&self, alg: Algorithm, kid: Option<&str>, fresh: Option<u64>) -> KeyLookup {
         let shared = &self.shared;
         let mut schedule = shared.schedule();

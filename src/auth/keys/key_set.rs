@@ -32,7 +32,8 @@ pub(crate) struct KeySet {
     by_kid: HashMap<String, Vec<Arc<Key>>>,
     /// The keys that were left out, in document order.
     left_out: Arc<[LeftOut]>,
-    /// True if the document has more entries than are read. The last of `left_out` stands for them.
+    /// True if the document has more entries than are read. The last element of `left_out`
+    /// represents them.
     has_unread: bool,
     /// True if the keys are from a file and have no `kid`, as in PEM. In that case, the `kid` of a
     /// token is ignored.
@@ -62,8 +63,8 @@ pub(crate) enum Miss {
     AlgorithmMismatch,
     /// The key with this `kid` is invalid. A newer set may have a valid one.
     InvalidKey,
-    /// It is unclear which key to use. Either the token has no `kid`, and not exactly one key
-    /// supports its algorithm, or two different keys with its `kid` do.
+    /// It is unclear which key to use. Either the token has no `kid` and the number of keys for its
+    /// algorithm is not one, or two different keys with its `kid` support its algorithm.
     Ambiguous,
 }
 
@@ -371,7 +372,7 @@ impl Key {
         self.generation
     }
 
-    /// Returns everything that the result for a token with this key depends on.
+    /// Returns everything about this key that can change the result for a token.
     fn identity(&self) -> impl Eq + Hash {
         let algorithms = self.verifiers.iter().map(|(algorithm, _)| *algorithm);
         let algorithms: Vec<_> = algorithms.collect();

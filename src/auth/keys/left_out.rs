@@ -1,7 +1,8 @@
-//! [`Reason`]: why a key was left out of a set. `key_set.rs` decides what a token with its `kid` gets.
+//! [`Reason`]: why a key was left out of a set. `key_set.rs` decides what happens to a token with
+//! the `kid` of such a key.
 //!
-//! The log, `check`, `explain` and the metrics show the reason and the `kid` to operators. It
-//! quotes at most 80 characters of the issuer's document.
+//! The log, `check`, `explain` and the metrics show the reason and the `kid` to operators. The
+//! reason quotes at most 80 characters of the issuer's document.
 
 use std::fmt;
 

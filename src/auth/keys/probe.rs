@@ -108,7 +108,7 @@ fn ahead(headers: &header::HeaderMap, sent: SystemTime) -> Option<f64> {
     let date = headers.get(header::DATE)?.to_str().ok()?;
     let date = httpdate::parse_http_date(date).ok()?;
     let age = fetch::seconds(headers.get(header::AGE)).unwrap_or_default();
-    // `Age` may be any number of 64 bits, and a date with it does not exist.
+    // `Age` can be as large as `u64::MAX`, and the sum is then not a valid date.
     let there = date
         .checked_add(age)?
         .checked_add(Duration::from_millis(500))?;

@@ -387,7 +387,8 @@ impl Refresher {
 
     fn log_set(&self, set: &KeySet) {
         let issuer = &*self.shared.settings.issuer;
-        // A warning of its own, because the log drops all but the first of many equal ones.
+        // Logged as a separate warning, because the rate limit of the log drops all but the first
+        // of many equal warnings.
         let skipped = set.left_out().len() - usize::from(set.has_unread());
         if set.has_unread() {
             tracing::warn!(

@@ -16,7 +16,8 @@
 //! - **Requests cannot exceed the budget.** One unit pays for a fetch and at most one
 //!   [`follow-up`](Discovery::IfMoved), which together make at most four HTTP requests.
 //! - **The `Retry-After` of each endpoint is honoured**, up to a minute, except by an operator's
-//!   refresh. The discovery endpoint has its own, because the key set may still be available.
+//!   refresh. The `Retry-After` of the discovery endpoint is tracked separately, because the key
+//!   set may still be available.
 //! - **A refresh by an operator is retried until it succeeds.** Otherwise, a single failed fetch
 //!   could keep a revoked key in use for hours.
 
@@ -152,7 +153,7 @@ pub(crate) enum Decision {
     Wait { fresh: u64, started: bool },
     /// No fetch, because the budget is spent or the issuer's `Retry-After` has not passed.
     Refused,
-    /// A fetch that began after the request has ended, and no other attempt is left.
+    /// Do not wait. The fetch that the request waited for is over, and no other attempt is left.
     Settled,
 }
 
@@ -393,8 +394,8 @@ impl Schedule {
         self.usable_until
     }
 
-    /// Limits the use of the current set to this time. A set that is kept in a reload is as old as
-    /// before.
+    /// Limits the use of the current set to this time, because a reload does not make the set any
+    /// newer.
     pub(crate) fn use_no_longer_than(&mut self, until: Instant) {
         self.usable_until = self.usable_until.map(|held| held.min(until));
     }
@@ -428,7 +429,7 @@ impl Schedule {
 }
 
 impl DiscoveryClock {
-    /// The maximum age of a discovered URL. A refresh then repeats discovery.
+    /// The maximum age of a discovered URL. After that, a refresh repeats discovery.
     const MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
     /// A refresh repeats discovery if the last one is at least this old. This is half of `MAX_AGE`,
     /// so discovery never shortens a time to live of up to 12 hours.

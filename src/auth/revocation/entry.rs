@@ -63,7 +63,8 @@ struct Line {
     until: Option<f64>,
 }
 
-/// Rejects null. An entry whose target counted as absent would revoke every token of the issuer.
+/// Rejects null. If a null target counted as absent, the entry would revoke every token of the
+/// issuer.
 fn not_null<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<T>, D::Error> {
@@ -119,7 +120,8 @@ impl Revocation {
         self
     }
 
-    /// Ends the revocation at `time`, when the last of these tokens has expired. Defaults to never.
+    /// Ends the revocation at `time`. Choose a time at which the last of these tokens has expired.
+    /// Defaults to never.
     #[must_use]
     pub fn until(mut self, time: SystemTime) -> Self {
         self.until = Some(seconds(time));

@@ -33,7 +33,7 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// How long a check may take before the file counts as unreadable.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How long to wait for a check before another one starts beside it.
+/// How long to wait for a check before another one starts in parallel.
 const GIVE_UP: Duration = Duration::from_secs(300);
 
 /// The maximum number of checks that have not ended.
@@ -169,9 +169,9 @@ impl RevocationFile {
                         Err(_elapsed) => file.watch.failed("reading the file takes too long"),
                     }
                     waited += PATIENCE;
-                    // Starts another check, because the path may be on another disk by then. Not
-                    // earlier, because two checks of a slow disk slow each other down. A check that
-                    // ends after all only adds entries.
+                    // Starts another check, because the path may have moved to another disk by now.
+                    // Does not do this earlier, because two checks of a slow disk slow each other
+                    // down. If the first check still ends, it only adds entries.
                     if waited >= GIVE_UP && checks.available_permits() > 0 {
                         break;
                     }
@@ -246,7 +246,7 @@ mod tests {
         let list = Arc::new(RevocationList::new());
         let (watch, _task) = RevocationFile::start(path.clone(), &list, &Clock::default()).unwrap();
         let is_failing_after = async |expected: bool| {
-            // Time stands still while a blocking thread is busy.
+            // The paused clock does not advance by itself while a blocking thread is busy.
             for _ in 0..1000 {
                 tokio::time::advance(CHECK_INTERVAL).await;
                 if watch.is_failing() == expected {
@@ -269,7 +269,7 @@ mod tests {
     #[test]
     fn reads_no_more_than_the_limit() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        // Its bytes take no space on the disk.
+        // The file is sparse, so it takes no space on the disk.
         file.as_file().set_len(MAX_BYTES + 2).unwrap();
         let found = read(file.path());
         let name = file.path().display().to_string();

@@ -1,8 +1,8 @@
 //! [`RevocationList`]: the revocations in force, indexed for fast lookups.
 //!
 //! A lookup reads an immutable snapshot and never waits for a lock or a writer. If the list is
-//! empty, it is a single atomic load. The list has two parts, and adding an entry only copies the
-//! part with the recent ones.
+//! empty, a lookup is a single atomic load. The list has two parts, and adding an entry only copies
+//! the part with the recent ones.
 //!
 //! Invariant: **an entry stays in the list until it expires.** Sources can only add entries.
 
@@ -24,9 +24,9 @@ use crate::auth::{
     revocation::entry::{Revocation, Target},
 };
 
-/// The maximum size of the part that is copied when an entry is added, or a sixteenth of the other
-/// part if that is more. When it is full, it is merged into the other part, which takes time in
-/// proportion to its size.
+/// The maximum number of recent entries, or a sixteenth of the base entries if that is more. Adding
+/// an entry copies the recent ones. When there are too many, they are merged into the base, which
+/// takes time in proportion to the size of the base.
 const MAX_RECENT: usize = 1024;
 
 /// The maximum number of issuers to warn about.

@@ -48,8 +48,9 @@ pub trait RevocationSource: Send + Sync + 'static {
     ///
     /// # Errors
     /// If this returns an error, it is logged, and the current list stays in use for
-    /// [`revocation_stale`](crate::auth::Builder::revocation_stale). A panic counts as an error, and
-    /// so does a future that is not ready within that time, or within one second if it is shorter.
+    /// [`revocation_stale`](crate::auth::Builder::revocation_stale). A panic counts as an error,
+    /// and so does a future that is not ready within that time. If that time is shorter than one
+    /// second, one second applies.
     fn revocations(
         &self,
     ) -> impl Future<Output = Result<Vec<Revocation>, Box<dyn Error + Send + Sync>>> + Send;
@@ -131,7 +132,7 @@ impl Polled {
                     match read {
                         Err(_elapsed) => {
                             watched.failed("it does not answer");
-                            // It is not started again before it has ended.
+                            // Waits until the call has ended before the source is called again.
                             reading.abort_all();
                         }
                         Ok(Ok(Ok(entries))) => {

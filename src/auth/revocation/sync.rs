@@ -26,8 +26,8 @@ use crate::auth::{
 /// How long the first connection may take before it counts as a failure.
 const START: Duration = Duration::from_secs(1);
 
-/// How often the connection is checked. Less than the pause before the store reconnects, so that no
-/// loss of the connection goes unnoticed.
+/// How often the connection is checked. Must be shorter than the pause before the store reconnects,
+/// so that every loss of the connection is noticed.
 const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// How often the age is checked until the list is first read.
@@ -43,7 +43,8 @@ pub(in crate::auth) fn start(
     clock: &Clock,
     staleness: Staleness,
 ) -> (Arc<Watch>, Task) {
-    // A list is too old once its age reaches the limit, and a current list has the age zero.
+    // A list is too old if its age is at least the limit. A current list has the age zero, so a
+    // limit of zero would reject it.
     let limit = staleness.limit.max(Duration::from_nanos(1));
     let staleness = Staleness { limit, ..staleness };
     let watch = Watch::new("store", list, Some(staleness));
@@ -51,7 +52,7 @@ pub(in crate::auth) fn start(
     let (store, watched) = (store.clone(), Arc::clone(&watch));
     let (list, clock) = (Arc::clone(list), clock.clone());
     let task = tokio::spawn(async move {
-        // A store may outlive the list: another `Auth` may use it.
+        // Ends the subscription with this task, because another `Auth` may keep the store alive.
         let _subscription = subscription;
         let (mut looks, mut currency) = (0_u32, Currency::default());
         let begin = Instant::now();
@@ -85,7 +86,7 @@ pub(in crate::auth) fn start(
 struct Currency {
     /// The number of connections so far.
     connects: u64,
-    /// The last time that the list was read on an earlier connection, at the latest.
+    /// An upper bound for the last time that the list was read on an earlier connection.
     read_before: Option<Instant>,
     /// The last time that the list was current.
     current_at: Option<Instant>,

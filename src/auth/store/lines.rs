@@ -38,7 +38,7 @@ struct Registered {
     subscribers: Vec<(u64, Arc<Subscriber>)>,
 }
 
-/// A subscriber's place in a store. Dropping it removes the subscriber.
+/// The registration of a subscriber. Dropping it removes the subscriber.
 #[must_use = "dropping it removes the subscriber"]
 pub(crate) struct Subscription {
     number: u64,

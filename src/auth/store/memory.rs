@@ -39,7 +39,7 @@ pub(crate) struct Memory {
     began: OnceLock<Began>,
 }
 
-/// The start of a store, on the clock of its caller and on one that is never set back.
+/// The start of a store, by the caller's clock and by the monotonic clock.
 #[derive(Debug)]
 struct Began {
     at: SystemTime,
@@ -133,8 +133,8 @@ impl Began {
     /// Returns `true` if the value of a claim was issued in a second before the one in which the store
     /// began. Most values have whole seconds, so those of the same second cannot be told apart.
     ///
-    /// The clock may have been set back since. Then the store began as long ago as the other clock
-    /// says.
+    /// If the caller's clock was set back since then, the monotonic clock decides how long ago the
+    /// store began.
     fn is_after(&self, claim: &Claim) -> bool {
         let is_before = |time| second(claim.issued_at) < second(time);
         is_before(self.at) && is_before(claim.now - self.instant.elapsed())

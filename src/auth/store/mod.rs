@@ -1,9 +1,9 @@
-//! [`Store`]: the state that outlives a request, which is a record of keys that can be used only
-//! once, and a list that replicas share.
+//! [`Store`]: the state that outlives a request, namely a record of keys that can be used only once
+//! and a list that replicas share.
 //!
-//! A store knows nothing about tokens. Claims are atomic: of all claims of a key, by all replicas
-//! that share the store, exactly one is the first. If the store is not sure, it returns an error,
-//! and the request is rejected.
+//! A store knows nothing about tokens. Claims are atomic: if replicas that share a store claim the
+//! same key, exactly one claim returns [`Claimed::First`]. If the store is not sure, it returns an
+//! error, and the request is rejected.
 
 #![cfg_attr(
     not(feature = "service"),
@@ -147,8 +147,8 @@ impl Store {
         Self(Arc::new(Inner { backend, stats }))
     }
 
-    /// Records the time at which this process began to remember. Only the first call has an effect.
-    /// A shared store outlives this process and records its own time.
+    /// Records the time at which this process began to record claims. Only the first call has an
+    /// effect. A shared store outlives this process and records its own time.
     pub(crate) fn begin(&self, now: SystemTime) {
         match &self.0.backend {
             Backend::Memory(memory, _) => memory.begin(now),

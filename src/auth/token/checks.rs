@@ -225,8 +225,8 @@ pub(crate) fn scopes(claims: &Registered<'_>) -> Result<(), AuthError> {
 /// Rejects a token whose claims say that it is an ID token, a refresh token or a logout token.
 ///
 /// Some issuers sign these with the same keys and the same `typ` in the header. Only the audience
-/// would then tell an ID token from an access token, and the two have the same one if a client ID is
-/// also the audience of the API (RFC 8725 §3.12). A claim of another type is ignored.
+/// then distinguishes an ID token from an access token, and it is the same if the audience of the
+/// API is a client ID (RFC 8725 §3.12). A claim that is not a string is ignored.
 pub(crate) fn kind(claims: &Registered<'_>) -> Result<(), AuthError> {
     #[rustfmt::skip]
     const OTHERS: [&str; 8] = [

@@ -299,8 +299,9 @@ impl<X> Claims<X> {
         self.verified.fields.get_or_build(build)
     }
 
-    /// Returns the DPoP key, the client certificate, or both that the token is bound to. The
-    /// request has proved possession of each of them. `None` for a plain bearer token.
+    /// Returns the DPoP key and the client certificate that the token is bound to. One of them may
+    /// be absent. The request has proved possession of each of them. `None` for a plain bearer
+    /// token.
     pub fn binding(&self) -> Option<&Binding> {
         self.verified.binding.as_deref()
     }

@@ -38,8 +38,8 @@ impl fmt::Debug for Thumbprint {
     }
 }
 
-/// The key, the certificate, or both that a token is bound to. The request has proved possession of
-/// each of them.
+/// The key and the certificate that a token is bound to. One of them may be absent. The request has
+/// proved possession of each of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Binding {
@@ -83,8 +83,8 @@ impl Binding {
     /// Parses the JSON text of `cnf`.
     ///
     /// If there is a supported member, unsupported ones are ignored. If there is none, the token is
-    /// rejected. It is bound by a method that cannot be checked, so it must not be accepted as a
-    /// plain bearer token.
+    /// bound by a method that cannot be checked. It is rejected, because it must not be accepted as
+    /// a plain bearer token.
     ///
     /// # Errors
     /// Returns [`AuthError::TokenBound`] if there is no supported member, or one that is not

@@ -43,7 +43,7 @@ struct Room {
     taken: AtomicUsize,
 }
 
-/// Headers whose memory counts until they are dropped.
+/// Cached headers. Their memory counts towards the limit until they are dropped.
 #[derive(Debug)]
 struct Kept {
     fields: [HeaderValue; FIELDS],

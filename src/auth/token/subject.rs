@@ -100,7 +100,7 @@ impl Signs<'_> {
     }
 
     /// Returns `true` if the token is for a client that acts on its own behalf. The suffix
-    /// `@clients` is not enough, because at an issuer where users choose their names, one could be
+    /// `@clients` is not enough: some issuers let users choose their names, and a user could choose
     /// `eve@clients`.
     fn show_machine(&self) -> bool {
         let sub = text(self.sub.as_ref());

@@ -46,8 +46,8 @@ impl Refusal {
     /// Returns the response to a gRPC call, with a status and the message for the caller.
     ///
     /// The status is `UNAUTHENTICATED` instead of 400 and 401, `PERMISSION_DENIED` instead of 403,
-    /// and `UNAVAILABLE` instead of 503. The metadata contain the challenge as `www-authenticate`.
-    /// If a retry may help, they also contain `retry-after` and `grpc-retry-pushback-ms`.
+    /// and `UNAVAILABLE` instead of 503. The metadata contains the challenge as `www-authenticate`.
+    /// If a retry may help, it also contains `retry-after` and `grpc-retry-pushback-ms`.
     ///
     /// ```
     /// use warp_bearer::auth::{Auth, AuthError};

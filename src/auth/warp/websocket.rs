@@ -115,7 +115,7 @@ fn credential<'h>(
     }
     let token = offered.next().filter(|token| !token.is_empty());
     let token = token.ok_or(AuthError::MalformedAuthorization)?;
-    // There are two credentials. A proxy might pick the one that we ignore.
+    // There are two credentials. A proxy might have checked the one that would be ignored here.
     let field = auth.inner.field.as_ref().unwrap_or(&AUTHORIZATION);
     if headers.contains_key(field) || offered.any(|name| name == BEARER.as_bytes()) {
         return Err(AuthError::MultipleCredentials);

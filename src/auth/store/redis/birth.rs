@@ -1,16 +1,16 @@
-//! The birth: the time from which on one process of the server remembers all keys.
+//! The birth of a store: the time since which one server process has recorded all keys.
 //!
-//! The store holds one such record. It names the process of the server by its `run_id`, which is
-//! another after every start. A server that starts from a snapshot, and a replica that is promoted,
-//! have the record of an earlier process and may lack keys. Their `run_id` shows it, and a new
-//! birth is recorded.
+//! The store holds one such record. The record identifies the server process by its `run_id`, which
+//! changes at every start. A server that starts from a snapshot and a replica that is promoted have
+//! the record of another process, and may lack keys. Their `run_id` differs from the one in the
+//! record, so a new birth is recorded.
 //!
-//! A connection leads to one process for as long as it is open. So `INFO` is sent once for each
-//! connection, and a claim compares the record that it reads with that answer.
+//! A connection never changes to another server process. `INFO` is therefore sent once for each
+//! connection, and each claim compares the record that it reads with that `run_id`.
 
 use redis::{ErrorKind, Pipeline, RedisError, RedisResult, aio::MultiplexedConnection};
 
-/// Decides what happens to a record that the store has.
+/// What to do if the store already has a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Recorded {
     Keep,
@@ -53,7 +53,7 @@ pub(super) fn record(
     pipeline.cmd("GET").arg(name);
 }
 
-/// Reads a record. `None` if it is of another process than `run_id`, or not a record.
+/// Parses a record. `None` if it is not a record, or belongs to a process other than `run_id`.
 pub(super) fn parse(record: &[u8], run_id: &str) -> Option<u64> {
     let (at, of) = std::str::from_utf8(record).ok()?.split_once(' ')?;
     at.parse().ok().filter(|_| of == run_id)

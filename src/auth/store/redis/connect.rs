@@ -26,8 +26,8 @@ use crate::auth::{display::ShownText, store::redis::url::Address};
 /// The timeout for connecting, including the TLS handshake and the login.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The number of commands that can be queued for the connection's task. The crate's default is 50,
-/// with which claims would wait for each other.
+/// The number of commands that can be queued for the connection's task. With the crate's default of
+/// 50, claims would wait for each other.
 const QUEUE: usize = 1024;
 
 /// The stage at which connecting failed.
@@ -154,8 +154,9 @@ async fn handshake(
 pub(super) struct Tls(OnceCell<TlsConnector>);
 
 impl Tls {
-    /// Returns the settings, which the first call reads. That takes some 70 ms, for which nothing
-    /// else on this thread could run, and a server that is away would cause it again and again.
+    /// Returns the settings. The first call reads the certificate authorities on a blocking thread,
+    /// because this takes about 70 ms. Later calls reuse them, so reconnecting to an unreachable
+    /// server does not read them each time.
     async fn connector(&self) -> io::Result<&TlsConnector> {
         let read = || async { spawn_blocking(tls_connector).await? };
         self.0.get_or_try_init(read).await

@@ -80,9 +80,10 @@ pub(super) async fn run(shared: Arc<Shared>) {
 /// A connection that can be used.
 struct Opened {
     connection: Connection,
-    /// The process of the server that it leads to.
+    /// The `run_id` of the server process at the other end.
     run_id: Arc<str>,
-    /// The time from which on that process remembers keys.
+    /// The time since which that process has recorded all keys, in milliseconds since the Unix
+    /// epoch.
     birth: u64,
 }
 
@@ -195,8 +196,8 @@ async fn read_birth(
     Ok(birth::parse(&record, run_id))
 }
 
-/// Compares the server's clock with that of this process. If the user may not read the server's
-/// clock, or the response is lost, they are treated as equal.
+/// Compares the server's clock with that of this process. If the user is not allowed to read the
+/// server's clock, or the response is lost, the clocks are treated as equal.
 async fn compare_clocks(shared: &Shared, commands: &mut MultiplexedConnection) {
     let ahead_ms = ahead_of(commands, || shared.now()).await;
     let ahead_ms = ahead_ms.unwrap_or_default();
@@ -211,7 +212,7 @@ async fn keep_synchronized(
     shared: &Shared,
     mut commands: MultiplexedConnection,
 ) -> RedisResult<()> {
-    // A list of 100,000 lines takes longer than a claim may.
+    // Reading a list of 100,000 lines takes longer than the timeout of a claim.
     commands.set_response_timeout(shared.check_timeout());
     let mut resyncs = interval(RESYNC_INTERVAL);
     resyncs.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -247,7 +248,7 @@ async fn resync(shared: &Shared, commands: &mut MultiplexedConnection) -> RedisR
 
     let now = SystemTime::now();
     let holders = shared.subscribers.clone();
-    // 100,000 lines take 100 ms, for which no claim on this thread could be answered.
+    // Collecting 100,000 lines takes 100 ms, during which this thread could not answer a claim.
     let collecting = spawn_blocking(move || {
         holders.held(|line| {
             line.until.is_none_or(|until| until > now)

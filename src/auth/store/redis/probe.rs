@@ -130,7 +130,7 @@ pub(super) async fn probe(url: &str, options: &RedisOptions) -> Result<Probed, P
         &[list, "-inf", "0"],
     )
     .await?;
-    // Subscribers ignore messages without a blank.
+    // Subscribers ignore messages without a space.
     run::<Value>(&name, &mut commands, "PUBLISH", &[list, "check"]).await?;
     let subscribed = commands.subscribe(list).await;
     subscribed.map_err(|error| refused(&name, "SUBSCRIBE", &error))?;

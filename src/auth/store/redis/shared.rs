@@ -46,14 +46,14 @@ pub(super) struct Shared {
     left: Mutex<Option<Left>>,
 }
 
-/// An open connection, and the process of the server that it leads to.
+/// An open connection, and the `run_id` of the server process at the other end.
 #[derive(Debug, Clone)]
 pub(super) struct Link {
     pub(super) commands: MultiplexedConnection,
     pub(super) run_id: Arc<str>,
 }
 
-/// The process of the server to which the last connection led, and the end of that connection.
+/// The end of the last connection, and the `run_id` of the server process at its other end.
 #[derive(Debug)]
 struct Left {
     run_id: Arc<str>,
@@ -72,8 +72,9 @@ struct Synchronized {
 /// The names of the keys in Redis.
 pub(super) struct Names {
     prefix: String,
-    /// The key for the birth: the time, in milliseconds since the Unix epoch, since which the store has
-    /// recorded all claims, and the `run_id` of the server's process that did.
+    /// The key of the birth record. The record contains the time since which the store has recorded
+    /// all claims, in milliseconds since the Unix epoch, and the `run_id` of the server process
+    /// that recorded them.
     pub(super) birth: String,
     /// The shared list, and the channel on which new lines are published.
     pub(super) list: String,
@@ -132,8 +133,9 @@ impl Shared {
         *lock(&self.left) = Some(Left { run_id, at });
     }
 
-    /// Returns `true` if keys may have been accepted at another process of the server than `run_id`
-    /// after this time, in milliseconds since the Unix epoch.
+    /// Returns `true` if this process was connected to a server process other than `run_id` at or
+    /// after `time`, in milliseconds since the Unix epoch. Keys that were claimed there are unknown
+    /// to `run_id`.
     pub(super) fn was_elsewhere_after(&self, time: u64, run_id: &str) -> bool {
         let left = lock(&self.left);
         left.as_ref()
@@ -143,10 +145,10 @@ impl Shared {
     /// Adds the commands that record the birth, if it is absent or to be replaced, and return it.
     /// They have two replies.
     ///
-    /// The birth is set in the future by the timeout of a check. While the command is on its way,
-    /// another replica may still have a value accepted before the store is emptied. The time comes
-    /// from the later of the two clocks, that of this process and that of the server. Otherwise, a
-    /// replica whose clock is behind would accept values that others accepted before.
+    /// The birth is dated ahead by the timeout of a check, because another replica may still get a
+    /// value accepted while the command is on its way. The time comes from the later of two clocks,
+    /// that of this process and that of the server. Otherwise, a replica whose clock is behind
+    /// would accept values that other replicas have accepted.
     pub(super) fn birth(
         &self,
         pipeline: &mut Pipeline,
@@ -158,8 +160,8 @@ impl Shared {
         birth::record(pipeline, &self.names.birth, at, run_id, recorded);
     }
 
-    /// Returns a time of this process's clock by the later one of its clock and the server's, in
-    /// milliseconds since the Unix epoch.
+    /// Converts a time of this process's clock to the later of this clock and the server's clock,
+    /// in milliseconds since the Unix epoch.
     fn later_clock(&self, time: SystemTime) -> u64 {
         millis(time) + self.server_ahead.load(Ordering::Relaxed)
     }

@@ -287,8 +287,9 @@ impl<'de> Visitor<'de> for ValueVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let first = map.next_key()?;
-        // With `arbitrary_precision`, this is how a number is passed. The name is borrowed only
-        // then, because `no_private_name` has rejected every text that contains it.
+        // With `arbitrary_precision`, `serde_json` passes a number as a map with this name. Only
+        // then is the name borrowed: `no_private_name` has rejected this name in the input, and an
+        // escaped name would be owned.
         if let Some(Text(Cow::Borrowed(NUMBER))) = first {
             let Text(digits) = map.next_value()?;
             let number: f64 = digits.parse().map_err(A::Error::custom)?;

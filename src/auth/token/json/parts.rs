@@ -136,7 +136,7 @@ fn next(after: &str, end: char) -> Result<(&str, char), Malformed> {
 /// Splits a text after its first value.
 #[expect(
     clippy::disallowed_methods,
-    reason = "it finds an end and makes no value"
+    reason = "it only finds the end of a value"
 )]
 fn split(text: &str) -> Result<(&str, &str), Malformed> {
     let text = text.trim_start_matches(BLANKS);

@@ -1,4 +1,5 @@
-//! A fast parser for plain objects, which takes a third of the time for most tokens.
+//! A fast parser for plain objects. For most tokens, it takes a third of the time of the strict
+//! parser.
 //!
 //! An object is plain if its strings have no escapes, its numbers are integers with at most 15
 //! digits, and it has at most [`MOST`] members at each level and at most [`DEEPEST`] levels. All

@@ -28,7 +28,8 @@ impl Value<'_> {
     }
 }
 
-/// Returns one of 64 bits, which depends on the first byte, the last byte and the length of a name.
+/// Returns a mask with one of 64 bits set, chosen by the first byte, the last byte and the length
+/// of a name.
 pub(super) fn mark(name: &str) -> u64 {
     let name = name.as_bytes();
     let end = |byte: Option<&u8>| byte.map_or(0, |byte| usize::from(*byte));

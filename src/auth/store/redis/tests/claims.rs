@@ -204,7 +204,7 @@ async fn rejects_a_used_value_after_a_failover_and_back() {
     }
     recovered(&other).await;
     assert_eq!(other.claim(lost[0]).await, Err(Unavailable::TooOld));
-    // A process that was never at the second server learns it from those that were.
+    // A process that was never connected to the second server learns about it from those that were.
     let new = connected(&proxy.url()).await;
     assert_eq!(new.claim(lost[1]).await, Err(Unavailable::TooOld));
 }

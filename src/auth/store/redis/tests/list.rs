@@ -210,7 +210,7 @@ async fn ignores_invalid_messages_and_members() {
     assert_eq!(held.len(), 1);
 }
 
-/// Reading a long list takes longer than a claim may. It must not cost the connection.
+/// Reading a long list takes longer than the timeout of a claim. The connection must stay open.
 #[tokio::test]
 async fn reads_the_list_slowly_over_the_same_connection() {
     let Some(server) = RedisServer::start() else {
