@@ -21,7 +21,7 @@ fn routes(auth: &Auth) -> impl Filter<Extract = (Response,), Error = Infallible>
             with_auth(auth)
                 .require(policy::scope("read:messages") | policy::permission("messages:read")),
         )
-        .map(|claims: Claims| format!("none for {}", claims.subject().unwrap_or("you")))
+        .map(|claims: Claims| format!("no messages for {}", claims.subject().unwrap_or("you")))
         .route(); // answers a rejected request here, in JSON; no later route gets it
 
     me.or(messages).unify().recover(handle_rejection).unify()

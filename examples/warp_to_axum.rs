@@ -46,7 +46,7 @@ fn remaining(auth: &Auth) -> BoxedFilter<(warp::reply::Response,)> {
     warp::path!("messages")
         .and(warp::get())
         .and(with_auth(auth).require(scope("read:messages")))
-        .map(|claims: Claims| format!("none for {}", claims.subject().unwrap_or("you")))
+        .map(|claims: Claims| format!("no messages for {}", claims.subject().unwrap_or("you")))
         .route()
         .recover(handle_rejection)
         .unify()
@@ -113,7 +113,7 @@ mod tests {
             ("/me", Some(&token), 200, "ann"),
             ("/messages", None, 401, "missing_token"),
             ("/messages", Some(&token), 403, "insufficient_scope"),
-            ("/messages", Some(&reader), 200, "none for ann"),
+            ("/messages", Some(&reader), 200, "no messages for ann"),
             ("/elsewhere", Some(&reader), 404, "not_found"),
         ];
         for (path, token, status, text) in rows {

@@ -23,14 +23,14 @@
 //! let messages = warp::path!("messages")
 //!     .and(warp::get())
 //!     .and(with_auth(&auth).require(scope("read:messages")))
-//!     .map(|claims: Claims| format!("none for {}", claims.subject().unwrap_or("you")))
+//!     .map(|claims: Claims| format!("no messages for {}", claims.subject().unwrap_or("you")))
 //!     .route();
 //! let routes = messages.recover(handle_rejection);
 //!
 //! let token = issuer.token().scope("read:messages").sign();
 //! let request = warp::test::request().path("/messages");
 //! let answer = request.header("authorization", format!("Bearer {token}")).reply(&routes).await;
-//! assert_eq!(answer.body(), "none for auth0|alice");
+//! assert_eq!(answer.body(), "no messages for auth0|alice");
 //!
 //! let answer = warp::test::request().path("/messages").reply(&routes).await;
 //! assert_eq!(answer.status(), 401);

@@ -57,7 +57,7 @@ impl AuthError {
                 "This resource needs an access token, in the header field that the service reads instead of Authorization."
             }
             Self::MalformedAuthorization => {
-                "The header field that the service reads instead of Authorization must be one token, without a scheme."
+                "The header field that the service reads instead of Authorization must contain one token, without a scheme."
             }
             _ => self.detail(),
         }
@@ -112,7 +112,7 @@ auth_errors! {
     InvalidClaim => UNAUTHORIZED, Some(BearerError::InvalidToken), "invalid_claim", "A claim of the access token has the wrong type.";
     /// The token is bound to a key or a certificate (`cnf`, RFC 7800), and the request does not
     /// prove possession of it, or this kind of binding is not enabled.
-    TokenBound => UNAUTHORIZED, Some(BearerError::InvalidToken), "token_bound", "The access token is bound to a key that this request does not prove.";
+    TokenBound => UNAUTHORIZED, Some(BearerError::InvalidToken), "token_bound", "The access token is bound to a key, and the request does not prove possession of the key.";
     /// There are no usable keys, because the issuer is unreachable or does not return a key set.
     KeysUnavailable { retry_after: Duration = Duration::from_secs(1) } => SERVICE_UNAVAILABLE, None, "keys_unavailable", "The keys to verify access tokens are not available at the moment.";
     /// No key of the issuer matches the token.
@@ -123,9 +123,9 @@ auth_errors! {
     /// bound token.
     TokenNotBound => UNAUTHORIZED, Some(BearerError::InvalidToken), "token_not_bound", "The access token is not bound to a key, but this resource accepts only bound tokens.";
     /// The DPoP proof is missing, invalid, or for another request (RFC 9449 §4.3).
-    InvalidProof => UNAUTHORIZED, Some(BearerError::InvalidDpopProof), "invalid_proof", "The request needs one DPoP proof that fits its method, URL, time and token.";
+    InvalidProof => UNAUTHORIZED, Some(BearerError::InvalidDpopProof), "invalid_proof", "The request needs exactly one valid and recent DPoP proof for its method, URL and token.";
     /// The proof has no nonce from this service, or an expired one (RFC 9449 §9).
-    NonceRequired => UNAUTHORIZED, Some(BearerError::UseDpopNonce), "nonce_required", "The DPoP proof needs the nonce in the DPoP-Nonce field of this answer.";
+    NonceRequired => UNAUTHORIZED, Some(BearerError::UseDpopNonce), "nonce_required", "The DPoP proof needs the nonce in the DPoP-Nonce field of this response.";
     /// The proof was used before (RFC 9449 §11.1).
     ProofReplayed => UNAUTHORIZED, Some(BearerError::InvalidDpopProof), "proof_replayed", "The DPoP proof was used before; each request needs a new proof.";
     /// The record of used proofs is full, or the store does not respond.
@@ -134,7 +134,7 @@ auth_errors! {
     TokenInactive => UNAUTHORIZED, Some(BearerError::InvalidToken), "token_inactive", "The issuer says that the access token is not active.";
     /// The introspection endpoint did not return a readable response, or there were too many
     /// requests for unknown tokens.
-    IntrospectionUnavailable { retry_after: Duration = Duration::from_secs(1) } => SERVICE_UNAVAILABLE, None, "introspection_unavailable", "The issuer cannot be asked about the access token at the moment.";
+    IntrospectionUnavailable { retry_after: Duration = Duration::from_secs(1) } => SERVICE_UNAVAILABLE, None, "introspection_unavailable", "The access token cannot be introspected at the moment.";
     /// The token is on the list of revoked tokens.
     TokenRevoked => UNAUTHORIZED, Some(BearerError::InvalidToken), "token_revoked", "The access token was revoked.";
     /// The user authenticated too long ago or too weakly for the route (RFC 9470 §3).
@@ -305,7 +305,7 @@ pub enum SetupError {
     #[error("revocation file: {0}")]
     RevocationFile(String),
     /// Opaque tokens are enabled for several issuers, so one issuer would see another's tokens.
-    #[error("only one issuer may be asked about opaque tokens")]
+    #[error("introspection of opaque tokens can be enabled for only one issuer")]
     AmbiguousIntrospection,
     /// A scope that an issuer requires, or that another scope includes, is not a scope token
     /// (RFC 6749 §3.3).

@@ -172,7 +172,7 @@ fn header_steps(
     let found = if outcome.is_ok() {
         "neither"
     } else {
-        "it has one"
+        "crit or b64"
     };
     add(trace, "proof crit", "neither crit nor b64", found, outcome);
     let found = shown(header.get("typ"));
@@ -190,7 +190,7 @@ fn header_steps(
 fn key_step(parsed: &ProofHeader<'_>, algorithm: Algorithm, trace: &mut Trace) -> Option<ProofKey> {
     let key = ProofKey::read(parsed, algorithm);
     let found = match &key {
-        Ok(_) => "it is".to_owned(),
+        Ok(_) => "a public key for alg".to_owned(),
         Err(fault) => fault.detail().to_owned(),
     };
     add(trace, "proof jwk", "a public key for alg", found, key)

@@ -24,7 +24,7 @@
 //!     let messages = warp::path!("messages")
 //!         .and(warp::get())
 //!         .and(with_auth(auth).require(scope("read:messages") | permission("messages:read")))
-//!         .map(|claims: Claims| format!("none for {}", claims.subject().unwrap_or("you")))
+//!         .map(|claims: Claims| format!("no messages for {}", claims.subject().unwrap_or("you")))
 //!         .route();
 //!     messages.recover(handle_rejection).unify()
 //! }

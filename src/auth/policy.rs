@@ -186,7 +186,7 @@ fn each(list: &str, rule: fn(Cow<'static, str>) -> Rule) -> Option<Policy> {
 /// Panics if `name` is empty.
 #[must_use]
 pub const fn role(name: &'static str) -> Policy {
-    assert!(!name.is_empty(), "a role has a name");
+    assert!(!name.is_empty(), "the name of a role must not be empty");
     Policy(Rule::Role(Cow::Borrowed(name)))
 }
 
@@ -207,7 +207,7 @@ pub const fn role(name: &'static str) -> Policy {
 /// Panics if `name` is empty.
 #[must_use]
 pub const fn group(name: &'static str) -> Policy {
-    assert!(!name.is_empty(), "a group has a name");
+    assert!(!name.is_empty(), "the name of a group must not be empty");
     Policy(Rule::Group(Cow::Borrowed(name)))
 }
 
@@ -227,7 +227,7 @@ pub const fn group(name: &'static str) -> Policy {
 /// Panics if `name` is empty.
 #[must_use]
 pub const fn claim(name: &'static str, wanted: Wanted) -> Policy {
-    assert!(!name.is_empty(), "a claim has a name");
+    assert!(!name.is_empty(), "the name of a claim must not be empty");
     Policy(Rule::Claim(Cow::Borrowed(name), wanted))
 }
 

@@ -97,7 +97,7 @@ pub struct UnknownFault;
 impl fmt::Display for UnknownFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(
-            "one of hang, drip, html, not-json, empty-set, empty-body, not-modified, half-body, \
+            "expected one of hang, drip, html, not-json, empty-set, empty-body, not-modified, half-body, \
              too-large, redirect, wrong-issuer, or a status from 400 to 599",
         )
     }

@@ -22,7 +22,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// is now, and `exp` is an hour from now. The header has `alg`, `kid` and `typ: JWT`. Each method
 /// changes one part of the token, and the last call wins. [`sign`](Self::sign) returns the token.
 #[derive(Clone)]
-#[must_use = "a token is made by `sign`"]
+#[must_use = "call `sign` to get the token"]
 pub struct TokenBuilder {
     key: SigningKey,
     algorithm: Option<Algorithm>,

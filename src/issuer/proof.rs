@@ -19,7 +19,7 @@ use crate::issuer::{
 /// `jwk` in the header, and a random `jti`, `htm`, `htu` and `iat` as claims. Each method changes
 /// one part of the proof, and the last call wins. [`sign`](Self::sign) returns the proof.
 #[derive(Clone)]
-#[must_use = "a proof is made by `sign`"]
+#[must_use = "call `sign` to get the proof"]
 pub struct ProofBuilder {
     key: SigningKey,
     header: Map<String, Value>,

@@ -92,9 +92,9 @@ fn checks_that_configured_files_are_usable() {
     let rows = [
         ("no key set", "AUTH0_JWKS_FILE", &*absent, format!("found {absent:?}, which does not exist; {set}")),
         ("a directory", "AUTH0_JWKS_FILE", &folder, format!("found {folder:?}, which is a directory; {set}")),
-        ("not JSON", "AUTH0_JWKS_FILE", &nothing, format!("found {nothing:?}, which has no usable key: neither a JWK set, a JWK, an array of JWKs, nor public keys in PEM; {set}")),
+        ("not JSON", "AUTH0_JWKS_FILE", &nothing, format!("found {nothing:?}, which has no usable key: not a JWK set, a JWK, an array of JWKs, or public keys in PEM; {set}")),
         ("no key", "AUTH0_JWKS_FILE", &empty, format!("found {empty:?}, which has no usable key: an empty key set; {set}")),
-        ("no usable key", "AUTH0_JWKS_FILE", &odd, format!("found {odd:?}, which has no usable key: no usable key among 1; the first: it has the private member `k`; {set}")),
+        ("no usable key", "AUTH0_JWKS_FILE", &odd, format!("found {odd:?}, which has no usable key: no usable key among 1; the first: the private member `k` is present; {set}")),
         ("no authorities", "SSL_CERT_FILE", &absent, format!("found {absent:?}, which does not exist; {pem}")),
         ("an empty file", "SSL_CERT_FILE", &nothing, format!("found {nothing:?}, which has no certificate of a certificate authority; {pem}")),
         ("an empty file name", "SSL_CERT_FILE", "", format!("found \"\", which does not exist; {pem}")),

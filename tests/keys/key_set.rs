@@ -882,7 +882,7 @@ async fn reports_an_issuer_that_differs_by_a_slash() {
     until(|| auth.status()[0].last_error.is_some()).await;
     let told = auth.status()[0].last_error.clone().unwrap();
     let expected = format!(
-        "the issuer's name is {bare:?}, but {:?} is configured; the two differ in the slash at the end",
+        "the issuer's name is {bare:?}, but {:?} is configured; they differ only in the trailing slash",
         issuer.url()
     );
     assert_eq!(told, expected);

@@ -24,7 +24,7 @@ pub(in crate::auth) fn form(document: &[u8], lacking: &'static str) -> &'static 
         Some(b'<') => "HTML or XML",
         Some(b'{') if json::check_below(0, text).is_ok() => lacking,
         Some(b'{') if !text.ends_with('}') => "a JSON object that is cut off",
-        Some(b'{') => "a JSON object with an error or with a member twice",
+        Some(b'{') => "a JSON object with a syntax error or a duplicate member",
         Some(b'[') => "a JSON array",
         Some(_) => "not JSON",
     }
@@ -43,15 +43,15 @@ mod tests {
             (br#"{"keys":[{"kty""#, "a JSON object that is cut off"),
             (
                 br#"{"keys":[],"keys":[]}"#,
-                "a JSON object with an error or with a member twice",
+                "a JSON object with a syntax error or a duplicate member",
             ),
             (
                 b"{'keys': []}",
-                "a JSON object with an error or with a member twice",
+                "a JSON object with a syntax error or a duplicate member",
             ),
             (
                 br#"{"a":{"b":1,"b":2}}"#,
-                "a JSON object with an error or with a member twice",
+                "a JSON object with a syntax error or a duplicate member",
             ),
             (b"[]", "a JSON array"),
             (b"Not found", "not JSON"),

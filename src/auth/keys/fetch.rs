@@ -229,14 +229,14 @@ pub(crate) enum FetchError {
     TooLarge(ShownUrl),
     #[error("{0} answered in the content coding {1:?}, and only gzip is supported")]
     Coding(ShownUrl, ShownText),
-    #[error("{0} answered with content-coding gzip, but the body is not gzip")]
+    #[error("{0} answered in the content coding gzip, but the body is not gzip")]
     NotGzip(ShownUrl),
     /// The second field is the [form](crate::auth::keys::document::form) of the document.
     #[error("{0} answered with a document that is not issuer metadata: it is {1}")]
     NoMetadata(ShownUrl, &'static str),
     #[error(
         "the issuer's name is {found:?}, but {configured:?} is configured{}",
-        if *differs_by_slash { "; the two differ in the slash at the end" } else { "" }
+        if *differs_by_slash { "; they differ only in the trailing slash" } else { "" }
     )]
     WrongIssuer {
         configured: ShownUrl,
@@ -246,9 +246,9 @@ pub(crate) enum FetchError {
     #[error("the jwks_uri of the issuer, {0:?}, {1}")]
     JwksUri(ShownUrl, UrlFault),
     #[error(
-        "the issuer's metadata lead to {url}, which is {address}: an address of this machine, its link or \
-         a cloud's metadata service, which is allowed only for an issuer on this machine, or if the address \
-         is configured"
+        "the issuer's metadata contains {url}, whose address {address} belongs to this machine, to its \
+         local link or to a cloud metadata service; such an address must be configured, unless the \
+         issuer is on this machine"
     )]
     Local { url: ShownUrl, address: ShownText },
     #[error("{0} has no usable key set: {1}")]
@@ -680,7 +680,7 @@ mod tests {
     fn mentions_a_differing_slash_even_if_names_are_cut() {
         let long = format!("https://a.example/{}", "b".repeat(100));
         let told = |found: &str| FetchError::wrong_issuer(&long, found).to_string();
-        let slash = "differ in the slash at the end";
+        let slash = "differ only in the trailing slash";
         assert!(told(&format!("{long}/")).contains(slash));
         assert!(!told(&format!("{long}c")).contains(slash));
     }

@@ -441,7 +441,7 @@ mod tests {
         let good = json!({
             "kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
         });
-        let private = |member: &str| Err(format!("it has the private member `{member}`"));
+        let private = |member: &str| Err(format!("the private member `{member}` is present"));
         #[rustfmt::skip]
         let rows = [
             ("oth", json!([]), Ok(())),
@@ -504,7 +504,7 @@ mod tests {
         #[rustfmt::skip]
         let rows = [
             (json!(null), "not a valid object"),
-            (json!({"kty": "oct", "k": "AAAA"}), "it has the private member `k`"),
+            (json!({"kty": "oct", "k": "AAAA"}), "the private member `k` is present"),
             (json!({"kty": "RSA", "kid": 1}), "`kid` is not a string"),
             (json!({"kty": "RSA", "kid": "a".repeat(1025)}), "`kid` is longer than 1024 bytes"),
             (json!({"kty": "RSA", "use": "enc"}), "`use` is `enc`, not `sig`"),
@@ -516,28 +516,28 @@ mod tests {
             (json!({"kty": "AKP"}), "`alg` is missing"),
             #[cfg(feature = "pq")]
             (json!({"kty": "AKP", "alg": "ML-DSA-44", "pub": "AA"}), "`pub` has 1 bytes, not 1312"),
-            (json!({"kty": "AKP", "alg": "ML-DSA-44", "priv": "AA"}), "it has the private member `priv`"),
+            (json!({"kty": "AKP", "alg": "ML-DSA-44", "priv": "AA"}), "the private member `priv` is present"),
             (json!({"kty": "EC", "crv": "secp256k1"}), "`crv` is `secp256k1`, which is not supported"),
             (json!({"kty": "EC"}), "`crv` is missing"),
             (json!({"kty": "RSA", "n": n}), "`e` is missing"),
             (json!({"kty": "RSA", "n": 5, "e": "AQAB"}), "`n` is not a string"),
             (json!({"kty": "RSA", "n": format!("{n}="), "e": "AQAB"}), "`n` ends in `=`"),
-            (json!({"kty": "RSA", "n": n.replace('_', "/"), "e": "AQAB"}), "`n` has `+` or `/`, of the standard base64 alphabet"),
+            (json!({"kty": "RSA", "n": n.replace('_', "/"), "e": "AQAB"}), "`n` has `+` or `/`, which are standard base64 and not base64url"),
             (json!({"kty": "RSA", "n": format!("{n} "), "e": "AQAB"}), "`n` is not base64url"),
             (json!({"kty": "RSA", "x5c": ["AAAA"]}), "`x5c` without `n` and `e`"),
             (json!({"kty": "RSA", "x5c": []}), "`n` is missing"),
             (json!({"kty": "RSA", "n": "AQAB", "e": "AQAB"}), "`n` has 17 bits, not 2048 to 8192"),
             (json!({"kty": "RSA", "n": large, "e": "AQAB"}), "`n` has 8200 bits, not 2048 to 8192"),
             (json!({"kty": "RSA", "n": even, "e": "AQAB"}), "`n` is even"),
-            (json!({"kty": "RSA", "n": n, "e": "AQ"}), "`e` is even, or not from 3 to 2^33 - 1"),
+            (json!({"kty": "RSA", "n": n, "e": "AQ"}), "`e` is not an odd number from 3 to 2^33 - 1"),
             (json!({"kty": "EC", "crv": "P-256", "x": x, "y": "AA"}), "`y` has 1 bytes, not 32"),
-            (json!({"kty": "EC", "crv": "P-256", "x": x, "y": x}), "its numbers are not a valid public key"),
+            (json!({"kty": "EC", "crv": "P-256", "x": x, "y": x}), "the key parameters are not a valid public key"),
             (json!({"kty": "OKP", "crv": "Ed25519", "x": "AA"}), "`x` has 1 bytes, not 32"),
             (json!({"kty": "OKP", "crv": "Ed25519", "x": URL_SAFE_NO_PAD.encode([0; 32])}), "`x` is a point of small order"),
             (json!({"kty": "RSA", "n": n, "e": "AQAB", "alg": 5}), "`alg` is not a string"),
             (json!({"kty": "RSA", "n": n, "e": "AQAB", "alg": "RSA-OAEP"}), "`alg` is `RSA-OAEP`, which is not supported"),
-            (json!({"kty": "RSA", "n": n, "e": "AQAB", "alg": "ES256"}), "`alg` is `ES256`, which is not for a key whose `kty` is `RSA`"),
-            (json!({"kty": "EC", "crv": "P-384", "x": q, "y": q, "alg": "ES256"}), "`alg` is `ES256`, which is not for a key whose `crv` is `P-384`"),
+            (json!({"kty": "RSA", "n": n, "e": "AQAB", "alg": "ES256"}), "`alg` is `ES256`, which does not fit a key whose `kty` is `RSA`"),
+            (json!({"kty": "EC", "crv": "P-384", "x": q, "y": q, "alg": "ES256"}), "`alg` is `ES256`, which does not fit a key whose `crv` is `P-384`"),
         ];
         for (jwk, reason) in rows {
             let outcome = import(&jwk, &[Algorithm::RS256]).map(|_| ());

@@ -61,7 +61,7 @@ impl Jwks {
             Lookup::Found(key) => KeyLookup::Done(Ok(key)),
             Lookup::Refused(error) => KeyLookup::Done(Err(error)),
             Lookup::InvalidKey => {
-                self.refetch_in_background("a token names an invalid key");
+                self.refetch_in_background("the key of a token is invalid");
                 KeyLookup::Done(Err(AuthError::AlgorithmNotAllowed))
             }
             Lookup::Missing => self.fetch_for(alg, kid, None),
@@ -232,7 +232,7 @@ impl Jwks {
             drop(schedule);
             if started {
                 shared.set_cause(context::traceparent());
-                shared.wake_refresher("a request lacks its key");
+                shared.wake_refresher("no key for a request");
             }
             return KeyLookup::Waits(Waiter { fresh, fetch_ended });
         }

@@ -79,7 +79,7 @@ pub enum NoKeys {
     #[error("a JSON object without a member \"keys\"")]
     NoMember,
     /// A file in none of the supported formats.
-    #[error("neither a JWK set, a JWK, an array of JWKs, nor public keys in PEM")]
+    #[error("not a JWK set, a JWK, an array of JWKs, or public keys in PEM")]
     NotAKeyFile,
     /// `keys` is empty.
     #[error("an empty key set")]
@@ -323,7 +323,7 @@ impl<'a> Entries<'a> {
         let keys = members.iter().find(|(name, _)| name == "keys");
         let (_, keys) = keys.ok_or(NoKeys::NoMember)?;
         let (read, skipped) = json::array(keys, MAX_ENTRIES)
-            .map_err(|_| NoKeys::NotAKeySet("a JSON object whose \"keys\" is no array"))?;
+            .map_err(|_| NoKeys::NotAKeySet("a JSON object whose \"keys\" is not an array"))?;
         Ok(Self { read, skipped })
     }
 
@@ -491,7 +491,7 @@ mod tests {
         assert_eq!(said(b"<html>"), format!("{not_a_set} HTML or XML"));
         assert_eq!(
             said(br#"{"keys":{}}"#),
-            format!("{not_a_set} a JSON object whose \"keys\" is no array")
+            format!("{not_a_set} a JSON object whose \"keys\" is not an array")
         );
         let named = said(br#"{"keys":[{"kid":"a","kty":"RSA","e":"AQAB"}]}"#);
         assert_eq!(named, "no usable key among 1; the first: a: `n` is missing");

@@ -15,7 +15,7 @@ pub(crate) enum Reason {
     NotAnObject,
     #[error("entries after the first 512 are not read")]
     TooMany,
-    #[error("it has the private member `{0}`")]
+    #[error("the private member `{0}` is present")]
     Private(&'static str),
     #[error("`kid` is not a string")]
     KidNotText,
@@ -29,7 +29,7 @@ pub(crate) enum Reason {
     AlgNotText,
     #[error("`alg` is {0}, which is not supported")]
     Alg(Quoted),
-    #[error("`alg` is {alg}, which is not for a key whose {member} is {is}")]
+    #[error("`alg` is {alg}, which does not fit a key whose {member} is {is}")]
     AlgMismatch {
         alg: Quoted,
         member: &'static str,
@@ -54,7 +54,7 @@ pub(crate) enum Reason {
     NotText(&'static str),
     #[error("`{0}` ends in `=`")]
     Padded(&'static str),
-    #[error("`{0}` has `+` or `/`, of the standard base64 alphabet")]
+    #[error("`{0}` has `+` or `/`, which are standard base64 and not base64url")]
     StandardAlphabet(&'static str),
     #[error("`{0}` is not base64url")]
     NotBase64(&'static str),
@@ -62,7 +62,7 @@ pub(crate) enum Reason {
     Bits(usize),
     #[error("`n` is even")]
     EvenModulus,
-    #[error("`e` is even, or not from 3 to 2^33 - 1")]
+    #[error("`e` is not an odd number from 3 to 2^33 - 1")]
     Exponent,
     #[error("`{member}` has {bytes} bytes, not {wanted}")]
     Length {
@@ -72,7 +72,7 @@ pub(crate) enum Reason {
     },
     #[error("`x` is a point of small order")]
     SmallOrder,
-    #[error("its numbers are not a valid public key")]
+    #[error("the key parameters are not a valid public key")]
     NoPublicKey,
     #[error("PEM that is not a public key")]
     Pem,

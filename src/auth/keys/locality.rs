@@ -121,7 +121,7 @@ impl fmt::Display for Local {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} is an address of this machine, its link or a cloud's metadata service",
+            "{} belongs to this machine, to its local link or to a cloud metadata service",
             self.0
         )
     }

@@ -12,7 +12,7 @@ use rustls::{CertificateError, Error as TlsError};
 pub(in crate::auth) fn words(error: &(dyn Error + 'static)) -> Option<String> {
     match find(error)? {
         TlsError::InvalidCertificate(error) => certificate(error),
-        TlsError::InvalidMessage(_) => Some("the answer is not TLS".to_owned()),
+        TlsError::InvalidMessage(_) => Some("the response is not TLS".to_owned()),
         TlsError::AlertReceived(alert) => {
             Some(format!("the server ended the handshake: {alert:?}"))
         }
@@ -55,8 +55,8 @@ fn certificate(error: &CertificateError) -> Option<String> {
             "its certificate is signed by a certificate authority that is not trusted here"
         }
         CertificateError::BadSignature => {
-            "its certificate is signed by another certificate authority than the one of this name \
-             that is trusted here"
+            "its certificate is signed by a certificate authority that has the name of a trusted \
+             one, but another key"
         }
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
             "its certificate has expired"
@@ -114,7 +114,7 @@ mod tests {
         #[rustfmt::skip]
         let rows = [
             (CertificateError::UnknownIssuer, Some("not trusted here")),
-            (CertificateError::BadSignature, Some("another certificate authority")),
+            (CertificateError::BadSignature, Some("the name of a trusted one")),
             (expired, Some("has expired")),
             (CertificateError::NotValidYet, Some("not valid yet")),
             (names(&["b.example", "c.example"]), Some("is for b.example, c.example")),

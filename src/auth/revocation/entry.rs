@@ -185,7 +185,7 @@ impl Revocation {
             return Err("iss is empty");
         }
         if line.before.is_none() && !matches!(target, Target::Jti(_)) {
-            return Err("no before, which only an entry with jti may go without");
+            return Err("before is missing, which is only allowed with jti");
         }
         Ok(Self::from_parts(&line.iss, target, line.before, line.until))
     }

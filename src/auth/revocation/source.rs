@@ -131,7 +131,7 @@ impl Polled {
                 while let Some(read) = timeout(patience, reading.join_next()).await.transpose() {
                     match read {
                         Err(_elapsed) => {
-                            watched.failed("it does not answer");
+                            watched.failed("no response in time");
                             // Waits until the call has ended before the source is called again.
                             reading.abort_all();
                         }
@@ -141,7 +141,7 @@ impl Polled {
                             watched.succeeded();
                         }
                         Ok(Ok(Err(error))) => watched.failed(&error),
-                        Ok(Err(error)) if error.is_panic() => watched.failed("it panicked"),
+                        Ok(Err(error)) if error.is_panic() => watched.failed("the source panicked"),
                         Ok(Err(_cancelled)) => {}
                     }
                 }
@@ -162,7 +162,7 @@ impl Drop for Task {
     }
 }
 
-const LIST_KEPT: &str = "the list that is held goes on";
+const LIST_KEPT: &str = "the current list stays in use";
 
 /// The state of one source.
 #[derive(Debug)]
@@ -234,7 +234,7 @@ impl Watch {
         let synchronized = age.and_then(|age| Instant::now().checked_sub(age));
         self.state().synchronized = synchronized;
         if !is_ok {
-            self.failed("it cannot be reached");
+            self.failed("the store cannot be reached");
         } else if age.is_some() && self.state().error.take().is_some() {
             tracing::info!(source = self.name, "reading revocations works again");
         }

@@ -46,7 +46,7 @@ impl fmt::Display for AudienceClaim {
 
 /// The error returned when parsing an unknown name as an [`AudienceClaim`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a claim that can name the audience")]
+#[error("not a supported audience claim")]
 #[non_exhaustive]
 pub struct UnknownClaim;
 

@@ -315,7 +315,7 @@ pub trait BearerFilterExt: Filter + Clone + Send + Sync + Sized + 'static {
     /// let open = secret.clone().or(catch_all);
     /// let closed = secret.route().or(catch_all);
     /// let request = || warp::test::request().path("/secret");
-    /// assert_eq!(request().reply(&open).await.status(), 200, "the wrong page for the anonymous");
+    /// assert_eq!(request().reply(&open).await.status(), 200, "the catch-all answers a request without a token");
     /// assert_eq!(request().reply(&closed).await.status(), 401);
     /// # Ok(())
     /// # }

@@ -24,7 +24,7 @@ async fn finds_each_broken_issuer() {
     #[rustfmt::skip]
     let rows: [(&str, Break, &str); 9] = [
         ("another issuer", |i| i.wrong_issuer("https://other.example/"), "bad issuer: the issuer's name is \"https://other.example/\", but"),
-        ("without the trailing slash", |i| i.wrong_issuer(i.url().trim_end_matches('/')), "differ in the slash at the end"),
+        ("without the trailing slash", |i| i.wrong_issuer(i.url().trim_end_matches('/')), "differ only in the trailing slash"),
         ("an error", |i| i.fail_discovery(Fault::Status(500)), "bad discovery: http://127.0.0.1"),
         ("an HTML page", |i| i.fail_discovery(Fault::Html), "answered with a document that is not issuer metadata: it is HTML or XML"),
         ("a redirect", |i| i.fail_jwks(Fault::Redirect("https://a.example/".to_owned())), "answered with a redirect, which is not followed"),
@@ -295,7 +295,7 @@ async fn advice_for_failed_discovery_works() {
     assert_finds(
         "another issuer, by a trailing slash",
         &found,
-        &["bad issuer: ", "differ in the slash at the end"],
+        &["bad issuer: ", "differ only in the trailing slash"],
     );
 }
 

@@ -91,9 +91,9 @@ async fn lists_each_left_out_key_with_its_reason() {
     #[rustfmt::skip]
     let rows = [
         ("note key: padded: ", "(cannot be used: `n` ends in `=`)"),
-        ("note key: standard: ", "(cannot be used: `n` has `+` or `/`, of the standard base64 alphabet)"),
+        ("note key: standard: ", "(cannot be used: `n` has `+` or `/`, which are standard base64 and not base64url)"),
         ("note key: certificate: ", "(cannot be used: `x5c` without `n` and `e`)"),
-        ("note key: private: ", "(cannot be used: it has the private member `d`)"),
+        ("note key: private: ", "(cannot be used: the private member `d` is present)"),
         ("note key: encryption: ", "(cannot be used: `use` is `enc`, not `sig`)"),
         ("good key: .NET: ", "()"),
         ("good key: null: ", "()"),
@@ -171,7 +171,7 @@ async fn accepts_every_form_of_key_file() {
         ("PEM beside a certificate", pem(&jwk) + certificate, 0, "cannot be used: a certificate, not a public key"),
         ("a certificate", certificate.to_owned(), 1, "bad keys: 0 of 1"),
         ("an empty object", "{}".to_owned(), 1, "a JSON object without a member \"keys\""),
-        ("another file", "ssh-ed25519 AAAA".to_owned(), 1, "neither a JWK set, a JWK, an array of JWKs, nor public keys in PEM"),
+        ("another file", "ssh-ed25519 AAAA".to_owned(), 1, "not a JWK set, a JWK, an array of JWKs, or public keys in PEM"),
     ];
     for (case, file, code, finding) in rows {
         let world = World::of(issuer.clone())

@@ -31,7 +31,7 @@ pub(super) async fn run_id(commands: &mut MultiplexedConnection) -> RedisResult<
         .await?;
     let run_id = member_of(&info, "run_id").filter(|id| !id.is_empty());
     let run_id = run_id.ok_or_else(|| {
-        let error = "the server's INFO has no run_id, which shows whether it was restarted";
+        let error = "the server's INFO has no run_id, which is needed to detect a restart";
         RedisError::from((ErrorKind::UnexpectedReturnType, error))
     })?;
     Ok(run_id.to_owned())

@@ -152,7 +152,7 @@ fn lost() -> RedisError {
 }
 
 fn another_process() -> RedisError {
-    let error = "the record of the birth is of another process of the server";
+    let error = "the birth record belongs to another server process";
     (ErrorKind::UnexpectedReturnType, error).into()
 }
 

@@ -65,9 +65,9 @@ pub(crate) enum ProbeError {
     Url(InvalidStoreUrl),
     #[error("{0} cannot be reached: {1}")]
     Unreachable(String, ShownText),
-    #[error("no TLS with {0}: {1}")]
+    #[error("TLS handshake with {0} failed: {1}")]
     Tls(String, ShownText),
-    #[error("{0} does not let us in: {1}")]
+    #[error("{0} rejected the login: {1}")]
     Login(String, ShownText),
     #[error("{0} refuses {1}: {2}")]
     Refused(String, &'static str, ShownText),
