@@ -188,7 +188,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_texts_name_every_algorithm_with_a_public_key() {
+    fn public_key_algorithms_lists_every_asymmetric_algorithm() {
         let named: Vec<Algorithm> = public_key_algorithms!()
             .split(", ")
             .map(|name| name.parse().unwrap())

@@ -468,7 +468,7 @@ mod tests {
     }
 
     #[test]
-    fn a_challenge_that_was_written_says_the_same() {
+    fn cached_challenge_equals_a_formatted_one() {
         let challenge = Challenge {
             realm: "api".into(),
             dpop: Some("ES256".into()),
@@ -508,7 +508,7 @@ mod tests {
     }
 
     #[test]
-    fn writes_a_constant_challenge_once() {
+    fn formats_a_repeated_challenge_once() {
         let challenge = Challenge::default();
         let field = || {
             let refusal = Refusal::new(AuthError::TokenExpired, challenge.clone());

@@ -836,7 +836,7 @@ mod tests {
             ("plain", builder()),
             ("strict", builder().rfc9068(true)),
             (
-                "a longest age",
+                "a maximum age",
                 builder().max_age(minute).leeway(Duration::ZERO),
             ),
             ("two issuers", builder().issuer("http://127.0.0.1:9/")),

@@ -369,7 +369,7 @@ mod tests {
     /// `explain` returns the same verdict as a service that receives the same token and proof. The
     /// first failed step has the code of the verdict.
     #[tokio::test]
-    async fn verdict_on_a_valid_token_is_that_of_the_service() {
+    async fn explain_agrees_with_the_service_on_valid_tokens() {
         type Change = fn(TokenBuilder, &SigningKey) -> TokenBuilder;
         let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
         let key = SigningKey::generate(Algorithm::ES256);

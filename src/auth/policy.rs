@@ -994,14 +994,14 @@ mod tests {
     }
 
     #[cfg(feature = "testing")]
-    mod of_a_cached_token {
+    mod cached_results {
         use std::{sync::atomic::AtomicU64, time::SystemTime};
 
         use super::*;
         use crate::{auth::Auth, issuer::Issuer};
 
         #[tokio::test]
-        async fn is_met_by_what_the_token_grants_alone() {
+        async fn caches_the_result_of_the_right_policy() {
             let issuer = Issuer::start().await;
             let auth = Auth::discover(issuer.url(), issuer.audience()).unwrap();
             let token = issuer.token().scope("a").sign();
@@ -1025,7 +1025,7 @@ mod tests {
         }
 
         #[tokio::test]
-        async fn is_decided_again_if_it_depends_on_the_time() {
+        async fn rechecks_a_policy_that_depends_on_the_time() {
             let issuer = Issuer::start().await;
             let ahead = Arc::new(AtomicU64::new(0));
             let now = Arc::clone(&ahead);

@@ -494,7 +494,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn no_question_waits_for_a_repeated_discovery() {
+    async fn introspection_does_not_wait_for_rediscovery() {
         let stub = Stub::start(GOOD).await;
         assert_eq!(stub.client.ask("token").await, Ok(Answer::Inactive));
         for (mode, requests) in [(SILENT, 1), (FAILING, 1)] {
@@ -523,7 +523,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_failed_first_discovery_is_shared_and_not_remembered() {
+    async fn failed_first_discovery_is_shared_but_not_cached() {
         let stub = Stub::start(FAILING).await;
         let questions = (0..8).map(|_| {
             let client = Arc::clone(&stub.client);

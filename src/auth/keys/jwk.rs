@@ -478,7 +478,7 @@ mod tests {
 
     /// The key of a DPoP proof is imported at each request, for only one algorithm.
     #[test]
-    fn an_rsa_key_is_parsed_once_for_each_algorithm_that_is_allowed() {
+    fn parses_an_rsa_key_once_per_allowed_algorithm() {
         let n = URL_SAFE_NO_PAD.encode([0xff; 256]);
         let jwk = json!({"kty": "RSA", "n": n, "e": "AQAB"});
         for (allowed, verifiers, parsed) in [

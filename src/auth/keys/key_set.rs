@@ -436,7 +436,7 @@ mod tests {
             ("the same", KEY.to_owned(), KEY.to_owned(), true),
             ("another order", format!("{KEY},{b}"), format!("{b},{KEY}"), true),
             ("white space", format!("{KEY},{b}"), format!(" {KEY} ,\n{b}"), true),
-            ("a member of no use", KEY.to_owned(), member(r#""x5t":"a""#), true),
+            ("an unused member", KEY.to_owned(), member(r#""x5t":"a""#), true),
             ("an alg that makes no difference", KEY.to_owned(), member(r#""alg":"EdDSA""#), true),
             ("one key more", KEY.to_owned(), format!("{KEY},{b}"), false),
             ("a key twice", KEY.to_owned(), format!("{KEY},{KEY}"), false),

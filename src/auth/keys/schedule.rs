@@ -625,7 +625,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_join_pending_fetches_and_outlast_running_ones() {
+    fn requests_join_a_pending_fetch_but_not_a_running_one() {
         let (mut schedule, now) = schedule();
         schedule.fetch();
         assert_eq!(request(&mut schedule, now), wait(1, false), "not begun");
@@ -634,7 +634,7 @@ mod tests {
             assert_eq!(
                 request(&mut schedule, now),
                 wait(2, false),
-                "begun, for nothing"
+                "waits for the fetch after the running one"
             );
         }
         schedule.discovered(now);
@@ -643,17 +643,17 @@ mod tests {
         assert_eq!(
             fresh,
             Decision::Settled,
-            "a fetch that time started, and fresh"
+            "a scheduled fetch has no follow-up"
         );
         assert_eq!(
             schedule.request_again(2, now),
             wait(2, true),
-            "one more, paid for"
+            "starts a fetch that uses the budget"
         );
         assert_eq!(
             schedule.request_again(2, now),
             wait(2, false),
-            "which others join"
+            "joins that fetch"
         );
         assert_eq!(schedule.budget.left, 3);
     }
@@ -674,7 +674,7 @@ mod tests {
             assert_eq!(
                 request(&mut schedule, now),
                 wait(3, false),
-                "a later question"
+                "a later request"
             );
             schedule.unmoved();
             assert_eq!(schedule.request_again(2, now), Decision::Settled);
@@ -690,7 +690,7 @@ mod tests {
         let fetches: [(&str, Fetch); 3] = [
             ("time", |schedule, _| schedule.fetch()),
             ("an operator", |schedule, _| schedule.refresh()),
-            ("a doubt", |schedule, now| {
+            ("a wrong signature", |schedule, now| {
                 schedule.request(Discovery::First, now);
             }),
         ];
@@ -698,7 +698,7 @@ mod tests {
             let (mut schedule, now) = holding();
             fetch(&mut schedule, now);
             let Decision::Wait { fresh, .. } = request(&mut schedule, now) else {
-                panic!("{case}: it is joined");
+                panic!("{case}: the request does not join the fetch");
             };
             schedule.begin(now);
             schedule.succeeded(now, None);
@@ -714,7 +714,7 @@ mod tests {
         schedule.begin(now);
         schedule.succeeded(now, None);
         let again = schedule.request_again(1, now);
-        assert_eq!(again, Decision::Settled, "a configured address");
+        assert_eq!(again, Decision::Settled, "the URL is configured");
     }
 
     #[test]
@@ -725,7 +725,7 @@ mod tests {
         assert_eq!(
             schedule.begin(now),
             Some(Discovery::First),
-            "not begun by then"
+            "the pending fetch had not begun"
         );
         schedule.succeeded(now, None);
         assert!(!schedule.is_in_flight());
@@ -740,9 +740,13 @@ mod tests {
                 schedule.refresh();
             }
             end(&mut schedule);
-            assert_eq!(schedule.begin(now), Some(Discovery::First), "another");
+            assert_eq!(
+                schedule.begin(now),
+                Some(Discovery::First),
+                "another fetch must follow"
+            );
             schedule.succeeded(now, None);
-            assert!(!schedule.is_in_flight(), "and one for all of them");
+            assert!(!schedule.is_in_flight(), "only one fetch must follow");
         }
     }
 
@@ -772,7 +776,7 @@ mod tests {
                 let mut discovered = start;
                 for _ in 0..200 {
                     let Due::Fetch(now) = schedule.due() else {
-                        panic!("nothing fails");
+                        panic!("the set is dropped although no fetch failed");
                     };
                     assert!(now - discovered <= HOUR * 24, "{case}, {max_age}");
                     schedule.fetch();
@@ -790,7 +794,11 @@ mod tests {
         assert_eq!(schedule.begin(now), Some(Discovery::Skip));
         schedule.failed(now, None);
         request(&mut schedule, now);
-        assert_eq!(schedule.begin(now), Some(Discovery::Skip), "not waited for");
+        assert_eq!(
+            schedule.begin(now),
+            Some(Discovery::Skip),
+            "a request must not wait for discovery"
+        );
         schedule.succeeded(now, None);
         schedule.fetch();
         assert_eq!(schedule.begin(now), Some(Discovery::First));
@@ -812,7 +820,7 @@ mod tests {
         assert_eq!(
             schedule.begin(now),
             Some(Discovery::Skip),
-            "though it is due"
+            "discovery is due but its Retry-After has not passed"
         );
         schedule.failed(now, None);
         schedule.request(Discovery::First, now);
@@ -864,7 +872,11 @@ mod tests {
         schedule.succeeded(now, None);
         schedule.begin(now);
         schedule.failed(now, Some(SECOND * 30));
-        assert_eq!(next_fetch(&schedule, now), SECOND * 30, "began too early");
+        assert_eq!(
+            next_fetch(&schedule, now),
+            SECOND * 30,
+            "that fetch began before the refresh"
+        );
         schedule.fetch();
         schedule.begin(now);
         schedule.succeeded(now, None);
@@ -872,7 +884,10 @@ mod tests {
         request(&mut schedule, now);
         schedule.begin(now);
         schedule.failed(now, None);
-        assert!(next_fetch(&schedule, now) > SECOND * 400, "it is over");
+        assert!(
+            next_fetch(&schedule, now) > SECOND * 400,
+            "the refresh is satisfied"
+        );
     }
 
     #[test]
@@ -1094,7 +1109,11 @@ mod tests {
                 _ => {
                     self.schedule.failed(self.now, None);
                     let wait = self.schedule.until_next(self.now).as_secs_f64();
-                    assert!(wait <= 528.0, "{}: nothing is put off: {wait}", self.seed);
+                    assert!(
+                        wait <= 528.0,
+                        "{}: the next fetch must not be postponed: {wait}",
+                        self.seed
+                    );
                 }
             }
             self.answer();
@@ -1127,7 +1146,7 @@ mod tests {
             assert!(f64::from(self.paid) <= most, "seed {seed}: {}", self.paid);
             assert!(
                 self.follow_ups <= self.paid,
-                "seed {seed}: one for each unit"
+                "seed {seed}: at most one follow-up per paid fetch"
             );
             let most = 1.0 + elapsed / 0.8;
             let due = self.due_fetches;

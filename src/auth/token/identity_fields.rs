@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn keeps_no_more_than_there_is_room_for() {
+    fn caches_up_to_the_memory_limit() {
         const BYTES: usize = size_of::<Kept>() + FIELDS;
         static ROOM: Room = Room::new(2 * BYTES);
         let one = ROOM.keep(fields());
@@ -116,6 +116,6 @@ mod tests {
             assert!(ROOM.keep(fields()).is_none());
         }
         drop(one);
-        assert!(ROOM.keep(fields()).is_some(), "room that was given back");
+        assert!(ROOM.keep(fields()).is_some(), "freed memory is used again");
     }
 }

@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn any_time_of_a_server_is_a_number() {
+    fn converts_any_server_time_without_overflow() {
         for (seconds, micros, expected) in [
             (0, 0, 0),
             (1_700_000_000, 999_999, 1_700_000_000_999),

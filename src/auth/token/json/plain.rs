@@ -286,7 +286,7 @@ mod tests {
 
         /// Uses bytes whose values are next to those that are searched for.
         #[test]
-        fn finds_it_among_its_neighbours(
+        fn finds_the_byte_among_neighbouring_values(
             bytes in proptest::array::uniform8(proptest::sample::select(b"\0\x1f !\"#[\\]\x7f\x80\xff".as_slice())),
         ) {
             let found = ends_or_escapes_of_eight(u64::from_le_bytes(bytes));

@@ -46,7 +46,7 @@ async fn accepts_one_of_many_concurrent_claims_over_two_stores() {
 
 /// Another replica's clock may be behind this one's. It may accept a value for longer.
 #[tokio::test]
-async fn keeps_a_key_for_its_time_and_the_difference_of_clocks() {
+async fn keeps_a_key_longer_by_the_allowed_clock_skew() {
     let Some(server) = RedisServer::start() else {
         return;
     };
@@ -212,7 +212,7 @@ async fn rejects_a_used_value_after_a_failover_and_back() {
 /// The first replica that finds the store empty sets the birth time. Even if its clock is behind,
 /// values that were used before must be rejected.
 #[tokio::test]
-async fn a_replica_whose_clock_is_behind_dates_no_birth_too_early() {
+async fn replica_with_a_slow_clock_does_not_date_the_birth_too_early() {
     fn behind() -> SystemTime {
         SystemTime::now() - Duration::from_secs(20)
     }

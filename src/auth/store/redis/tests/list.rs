@@ -135,7 +135,11 @@ async fn writes_back_lines_after_a_restart_without_data() {
     server.kill();
     until(|| async { !store.health().ok }).await;
     assert!(store.publish(line("lost")).await.is_err());
-    assert_eq!(held.len(), 2501, "nothing leaves while the store is away");
+    assert_eq!(
+        held.len(),
+        2501,
+        "no line is removed while the store is down"
+    );
     server.restart();
     // A new process, which holds nothing, receives the list again.
     let new = connected(&server.url()).await;
@@ -187,7 +191,7 @@ async fn removes_long_expired_lines_only_from_the_store() {
     let left = other.lines().await.unwrap();
     assert_eq!(left.len(), 1);
     assert_eq!(left[0].text, b"minute");
-    assert!(held.has("hour"), "a subscriber decides for itself");
+    assert!(held.has("hour"), "the subscriber keeps its line");
 }
 
 #[tokio::test]
