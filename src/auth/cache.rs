@@ -28,7 +28,7 @@ const AVERAGE: u64 = 1536;
 const HEADERS: usize = 512;
 
 /// Maximum length of a cached header segment in bytes. Limits the header cache to 256 KiB.
-const LONGEST_HEADER: usize = 512;
+const MAX_HEADER_LEN: usize = 512;
 
 #[derive(Debug)]
 pub(crate) struct Cache {
@@ -81,7 +81,7 @@ impl Cache {
     /// Caches the header of a verified token. Only `verifier.rs` calls it, after it has verified
     /// the signature.
     pub(crate) fn remember_header(&self, segment: &[u8], header: &KnownHeader) {
-        if segment.len() <= LONGEST_HEADER {
+        if segment.len() <= MAX_HEADER_LEN {
             self.headers.insert(segment.into(), header.clone());
         }
     }
@@ -128,8 +128,8 @@ struct Bytes;
 
 impl Weighter<Token, Arc<Verified>> for Bytes {
     fn weight(&self, token: &Token, verified: &Arc<Verified>) -> u64 {
-        const LEAST: usize = 1024;
-        (token.0.len() + verified.size()).max(LEAST) as u64
+        const MIN_WEIGHT: usize = 1024;
+        (token.0.len() + verified.size()).max(MIN_WEIGHT) as u64
     }
 }
 
@@ -179,8 +179,8 @@ mod tests {
     #[test]
     fn does_not_cache_a_long_header() {
         let cache = Cache::new(0);
-        cache.remember_header(&[b'a'; LONGEST_HEADER], &HEADER);
-        cache.remember_header(&[b'a'; LONGEST_HEADER + 1], &HEADER);
+        cache.remember_header(&[b'a'; MAX_HEADER_LEN], &HEADER);
+        cache.remember_header(&[b'a'; MAX_HEADER_LEN + 1], &HEADER);
         assert_eq!(cache.headers.len(), 1);
     }
 }

@@ -313,7 +313,7 @@ struct Parameters<S> {
 impl Written {
     /// The maximum number of cached challenges. A service has only a few, but the queries of
     /// `/auth` could contain any number of different scopes.
-    const MOST: usize = 64;
+    const MAX_ENTRIES: usize = 64;
 
     fn find(&self, wanted: &Parameters<&str>) -> Option<HeaderValue> {
         let written = self.0.load();
@@ -322,7 +322,7 @@ impl Written {
     }
 
     fn add(&self, parameters: &Parameters<&str>, field: &HeaderValue) {
-        if self.0.load().len() >= Self::MOST {
+        if self.0.load().len() >= Self::MAX_ENTRIES {
             return;
         }
         self.0.rcu(|written| {
@@ -504,7 +504,7 @@ mod tests {
                 }
             }
         }
-        assert!(challenge.written.0.load().len() <= Written::MOST);
+        assert!(challenge.written.0.load().len() <= Written::MAX_ENTRIES);
     }
 
     #[test]

@@ -66,7 +66,7 @@ enum NonceSource {
 }
 
 /// The maximum of [`Dpop::window`].
-const LONGEST_WINDOW: Duration = Duration::from_secs(60 * 60);
+const MAX_WINDOW: Duration = Duration::from_secs(60 * 60);
 
 impl Dpop {
     /// Accepts tokens bound to a key, with a proof, and also plain bearer tokens.
@@ -146,7 +146,7 @@ impl Dpop {
         if self.algorithms.iter().any(|alg| alg.is_symmetric()) {
             return Err(SetupError::SymmetricProofs);
         }
-        if self.window.is_zero() || self.window > LONGEST_WINDOW {
+        if self.window.is_zero() || self.window > MAX_WINDOW {
             return Err(SetupError::OutOfRange(DurationOption::DpopWindow));
         }
         let nonces = match &self.nonces {

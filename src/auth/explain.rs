@@ -212,8 +212,8 @@ fn scope_step(verified: Option<&Verified>, error: Option<AuthError>, trace: &mut
 /// Lists the trusted issuers. If there are many, returns only the one most similar to the token's
 /// issuer.
 fn expected_issuers(ours: &[Arc<Trusted>], claims: &Registered<'_>) -> String {
-    const MANY: usize = 5;
-    if ours.len() <= MANY {
+    const MAX_LISTED: usize = 5;
+    if ours.len() <= MAX_LISTED {
         return any_of(ours.iter().map(|one| quoted(one.name())));
     }
     let name = checks::issuer(claims).unwrap_or_default();
@@ -709,11 +709,11 @@ pub(crate) fn unverified_claims(token: &str) -> Option<Value> {
 /// Quotes a string. Long words may be tokens, so only the beginning of each is shown. This way, no
 /// output contains a whole token.
 pub(crate) fn shortened(text: &str) -> String {
-    const LONG: usize = 24;
-    const ENOUGH: usize = 10;
+    const MAX_WORD: usize = 24;
+    const SHOWN: usize = 10;
     let words = text.split(' ').map(|word| {
-        if word.chars().count() > LONG {
-            cut(word, ENOUGH)
+        if word.chars().count() > MAX_WORD {
+            cut(word, SHOWN)
         } else {
             word.to_owned()
         }

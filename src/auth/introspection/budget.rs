@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// The number of units in a full budget.
-pub(super) const FULL: u32 = 16;
+pub(super) const MAX_UNITS: u32 = 16;
 
 /// The interval at which the budget gets a new unit.
 const GROWTH: Duration = Duration::from_secs(1);
@@ -37,7 +37,7 @@ pub(super) enum Reservation {
 impl Budget {
     pub(super) fn new(now: Instant) -> Self {
         Self {
-            units: FULL,
+            units: MAX_UNITS,
             reserved: 0,
             grown: now,
         }
@@ -64,11 +64,11 @@ impl Budget {
     }
 
     fn grow(&mut self, now: Instant) {
-        while self.units < FULL && now - self.grown >= GROWTH {
+        while self.units < MAX_UNITS && now - self.grown >= GROWTH {
             self.units += 1;
             self.grown += GROWTH;
         }
-        if self.units == FULL {
+        if self.units == MAX_UNITS {
             self.grown = now;
         }
     }
@@ -86,7 +86,7 @@ mod tests {
             assert_eq!(budget.reserve(now), Reservation::Granted);
             budget.settle(false);
         }
-        for _ in 0..FULL {
+        for _ in 0..MAX_UNITS {
             assert_eq!(budget.reserve(now), Reservation::Granted);
             budget.settle(true);
         }
@@ -97,13 +97,13 @@ mod tests {
     fn concurrent_requests_cannot_overdraw_the_budget() {
         let now = Instant::now();
         let mut budget = Budget::new(now);
-        for _ in 0..FULL {
+        for _ in 0..MAX_UNITS {
             assert_eq!(budget.reserve(now), Reservation::Granted);
         }
         assert_eq!(budget.reserve(now), Reservation::Wait);
         budget.settle(false);
         assert_eq!(budget.reserve(now), Reservation::Granted);
-        for _ in 0..FULL {
+        for _ in 0..MAX_UNITS {
             budget.settle(true);
         }
         assert!(matches!(budget.reserve(now), Reservation::Empty(_)));
@@ -113,7 +113,7 @@ mod tests {
     fn grows_by_one_unit_each_second_up_to_its_size() {
         let start = Instant::now();
         let mut budget = Budget::new(start);
-        for _ in 0..FULL {
+        for _ in 0..MAX_UNITS {
             budget.reserve(start);
             budget.settle(true);
         }

@@ -49,7 +49,7 @@ const DISCOVERED_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 const MOVED_TTL: Duration = Duration::from_secs(60);
 
 /// The longest pause after a failed discovery while an endpoint is known.
-const LONGEST_PAUSE: Duration = Duration::from_secs(64);
+const MAX_PAUSE: Duration = Duration::from_secs(64);
 
 #[derive(Debug)]
 pub(in crate::auth) struct Client {
@@ -316,7 +316,7 @@ impl Discovery {
     /// failure, from 1 s to 64 s.
     fn is_paused(&self) -> bool {
         let pause = Duration::from_secs(1 << self.failures.saturating_sub(1).min(6));
-        let pause = pause.min(LONGEST_PAUSE);
+        let pause = pause.min(MAX_PAUSE);
         self.last
             .as_ref()
             .is_some_and(|(_, at)| at.elapsed() < pause)
@@ -398,7 +398,7 @@ mod tests {
 
     /// The responses of the issuer to requests for its metadata.
     const GOOD: u8 = 0;
-    const RFC_8414_ALONE: u8 = 1;
+    const RFC_8414_ONLY: u8 = 1;
     const FAILING: u8 = 2;
     const SILENT: u8 = 3;
 
@@ -464,7 +464,7 @@ mod tests {
             discoveries.fetch_add(1, Relaxed);
             let is_oauth = head.starts_with("GET /.well-known/oauth-authorization-server ");
             match mode {
-                RFC_8414_ALONE if !is_oauth => (404, String::new()),
+                RFC_8414_ONLY if !is_oauth => (404, String::new()),
                 FAILING => (500, String::new()),
                 SILENT => return sleep(Duration::from_secs(60)).await,
                 _ => (
@@ -484,7 +484,7 @@ mod tests {
 
     #[tokio::test]
     async fn discovers_the_endpoint_in_either_document() {
-        for (mode, discoveries) in [(GOOD, 1), (RFC_8414_ALONE, 2)] {
+        for (mode, discoveries) in [(GOOD, 1), (RFC_8414_ONLY, 2)] {
             let stub = Stub::start(mode).await;
             for _ in 0..3 {
                 assert_eq!(stub.client.ask("token").await, Ok(Answer::Inactive));

@@ -87,11 +87,11 @@ struct State {
 impl State {
     /// Returns `true` if another request may be opened.
     ///
-    /// At most [`budget::FULL`] requests about unknown tokens are in flight. The others wait for
-    /// the budget, so made-up tokens cannot block requests about known tokens.
+    /// At most [`budget::MAX_UNITS`] requests about unknown tokens are in flight. The others wait
+    /// for the budget, so made-up tokens cannot block requests about known tokens.
     fn has_room(&self, is_known: bool) -> bool {
         let known = self.open.len() - self.unknown;
-        let in_flight = known + self.unknown.min(budget::FULL as usize);
+        let in_flight = known + self.unknown.min(budget::MAX_UNITS as usize);
         in_flight < MAX_OPEN && (is_known || self.unknown < MAX_OPEN)
     }
 }

@@ -40,9 +40,9 @@ pub(crate) struct RefreshPolicy {
 }
 
 impl RefreshPolicy {
-    const SHORTEST: Duration = Duration::from_secs(5 * 60);
-    const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
-    const UNSAID: Duration = Duration::from_secs(10 * 60);
+    const MIN_TTL: Duration = Duration::from_secs(5 * 60);
+    const MAX_TTL: Duration = Duration::from_secs(24 * 60 * 60);
+    const DEFAULT_TTL: Duration = Duration::from_secs(10 * 60);
 
     /// Returns the policy for a file. It is checked often, because reading a file costs almost
     /// nothing.
@@ -55,7 +55,9 @@ impl RefreshPolicy {
     }
 
     fn time_to_live(&self, max_age: Option<Duration>) -> Duration {
-        let said = max_age.map_or(Self::UNSAID, |age| age.clamp(Self::SHORTEST, Self::LONGEST));
+        let said = max_age.map_or(Self::DEFAULT_TTL, |age| {
+            age.clamp(Self::MIN_TTL, Self::MAX_TTL)
+        });
         self.ttl.unwrap_or(said)
     }
 }
@@ -468,11 +470,11 @@ impl DiscoveryClock {
 }
 
 /// The maximum `Retry-After`. Longer values are capped.
-const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(60);
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
 
 /// Returns when a `Retry-After` ends. `None` if it is absent or 0.
 fn retry_after_until(now: Instant, retry_after: Option<Duration>) -> Option<Instant> {
-    let wait = retry_after?.min(LONGEST_RETRY_AFTER);
+    let wait = retry_after?.min(MAX_RETRY_AFTER);
     (!wait.is_zero()).then(|| now + wait)
 }
 
@@ -486,11 +488,11 @@ struct Budget {
 }
 
 impl Budget {
-    const MOST: u32 = 4;
+    const MAX_UNITS: u32 = 4;
 
     fn full() -> Self {
         Self {
-            left: Self::MOST,
+            left: Self::MAX_UNITS,
             refill: None,
         }
     }
@@ -503,7 +505,8 @@ impl Budget {
     fn pay(&mut self, now: Instant, cooldown: Duration, jitter: &mut Jitter) -> bool {
         while let Some(refill) = self.refill.filter(|refill| *refill <= now) {
             self.left += 1;
-            self.refill = (self.left < Self::MOST).then(|| refill + jitter.around(cooldown, 0.2));
+            self.refill =
+                (self.left < Self::MAX_UNITS).then(|| refill + jitter.around(cooldown, 0.2));
         }
         if self.left == 0 {
             return false;

@@ -31,10 +31,10 @@ use crate::auth::{
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long a check may take before the file counts as unreadable.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long to wait for a check before another one starts in parallel.
-const GIVE_UP: Duration = Duration::from_secs(300);
+const RETRY_AFTER: Duration = Duration::from_secs(300);
 
 /// The maximum number of checks that have not ended.
 const MAX_CHECKS: usize = 4;
@@ -155,7 +155,7 @@ impl RevocationFile {
                 });
                 let mut waited = Duration::ZERO;
                 loop {
-                    match timeout(PATIENCE, &mut checking).await {
+                    match timeout(TIMEOUT, &mut checking).await {
                         Ok(Ok((read, outcome))) => {
                             file.read = read;
                             file.report(outcome);
@@ -168,11 +168,11 @@ impl RevocationFile {
                         }
                         Err(_elapsed) => file.watch.failed("reading the file takes too long"),
                     }
-                    waited += PATIENCE;
+                    waited += TIMEOUT;
                     // Starts another check, because the path may have moved to another disk by now.
                     // Does not do this earlier, because two checks of a slow disk slow each other
                     // down. If the first check still ends, it only adds entries.
-                    if waited >= GIVE_UP && checks.available_permits() > 0 {
+                    if waited >= RETRY_AFTER && checks.available_permits() > 0 {
                         break;
                     }
                 }

@@ -70,7 +70,7 @@ struct ClaimSpans {
     scp: Option<Span>,
     /// The items of `scope` and `scp` if they are arrays, then those of the audience, then those of
     /// the permissions.
-    lists: SmallVec<[Span; FEW]>,
+    lists: SmallVec<[Span; INLINE_ITEMS]>,
     /// The index in `lists` where the audience begins.
     audience: Offset,
     /// The index in `lists` where the permissions begin.
@@ -81,7 +81,7 @@ struct ClaimSpans {
 const CENTURY: u64 = 100 * 365 * 86_400;
 
 /// Most tokens have at most this number of items. More items are stored on the heap.
-const FEW: usize = 4;
+const INLINE_ITEMS: usize = 4;
 
 /// The start and the end of a text.
 type Span = (Offset, Offset);

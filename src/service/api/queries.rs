@@ -43,8 +43,8 @@ pub(crate) struct Known {
 impl Queries {
     /// The maximum number of cached queries, and of bytes in each of them. A proxy has one query
     /// for each policy, but a client that can send its own queries could send any number of them.
-    const MOST: usize = 64;
-    const LONGEST: usize = 2048;
+    const MAX_QUERIES: usize = 64;
+    const MAX_LEN: usize = 2048;
 
     pub(crate) fn new(read: ReadPolicy, required: Option<Policy>) -> Self {
         Self {
@@ -71,13 +71,13 @@ impl Queries {
             audience,
             requirement: policy.map(Requirement::from),
         });
-        if held.len() < Self::MOST && query.len() <= Self::LONGEST {
+        if held.len() < Self::MAX_QUERIES && query.len() <= Self::MAX_LEN {
             self.known.rcu(|held| {
                 let mut held = Vec::clone(held);
                 // Another request may have taken the last place in the meantime, or read the same
                 // query.
                 let is_new = held.iter().all(|held| held.query != known.query);
-                if is_new && held.len() < Self::MOST {
+                if is_new && held.len() < Self::MAX_QUERIES {
                     held.push(Arc::clone(&known));
                 }
                 held
@@ -144,14 +144,14 @@ mod tests {
     #[test]
     fn keeps_a_bounded_number_of_bounded_queries() {
         let queries = Queries::new(read, None);
-        let long = "x".repeat(Queries::LONGEST + 1);
+        let long = "x".repeat(Queries::MAX_LEN + 1);
         queries.required_by(&long).unwrap();
         assert_eq!(queries.known.load().len(), 0);
-        for i in 0..2 * Queries::MOST {
+        for i in 0..2 * Queries::MAX_QUERIES {
             let query = i.to_string();
             let known = queries.required_by(&query).unwrap();
             assert_eq!(known.audience.as_deref(), Some(&*query));
         }
-        assert_eq!(queries.known.load().len(), Queries::MOST);
+        assert_eq!(queries.known.load().len(), Queries::MAX_QUERIES);
     }
 }

@@ -84,8 +84,8 @@ pub(in crate::service) async fn shared(store: &Store) -> Result<Vec<Revocation>,
 
 /// Waits until the store is connected.
 pub(in crate::service) async fn connect(store: &Store) -> Result<(), Failure> {
-    const PATIENCE: Duration = Duration::from_secs(5);
-    let connected = tokio::time::timeout(PATIENCE, store.connected()).await;
+    const TIMEOUT: Duration = Duration::from_secs(5);
+    let connected = tokio::time::timeout(TIMEOUT, store.connected()).await;
     connected.map_err(|_| unreachable())
 }
 

@@ -30,7 +30,7 @@ use crate::{
 const CHECK_INTERVAL: Duration = Duration::from_secs(2);
 
 /// How long a check may take before a warning is logged.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The PEM files of a certificate with its chain, and of its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -137,7 +137,7 @@ impl Tls {
             let tls = self.clone();
             // Disks can be slow, so the files are read on a blocking thread.
             let mut reload = tokio::task::spawn_blocking(move || tls.reload());
-            while timeout(PATIENCE, &mut reload).await.is_err() {
+            while timeout(TIMEOUT, &mut reload).await.is_err() {
                 tracing::warn!("reading the certificate takes too long; the old one stays in use");
             }
         }

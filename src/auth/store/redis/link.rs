@@ -47,7 +47,7 @@ const CHUNK: usize = 1000;
 
 /// How long an expired line is kept in Redis. Without this, a replica whose clock is ahead could
 /// delete a line that others still need.
-const EXPIRED_FOR: Duration = Duration::from_secs(600);
+const EXPIRED_RETENTION: Duration = Duration::from_secs(600);
 
 /// Maintains the connection until the task is aborted, which `Redis::drop` does.
 pub(super) async fn run(shared: Arc<Shared>) {
@@ -229,7 +229,7 @@ async fn keep_synchronized(
 /// in the store. Never removes a line from a subscriber.
 async fn resync(shared: &Shared, commands: &mut MultiplexedConnection) -> RedisResult<()> {
     let list = &shared.names.list;
-    let expired = millis(SystemTime::now() - EXPIRED_FOR);
+    let expired = millis(SystemTime::now() - EXPIRED_RETENTION);
     let () = redis::cmd("ZREMRANGEBYSCORE")
         .arg(list)
         .arg("-inf")

@@ -169,8 +169,8 @@ impl Shared {
     /// Returns the timeout of the commands that check the connection. A single slow response must
     /// not close the connection, so it may be longer than that of claims.
     pub(super) fn check_timeout(&self) -> Duration {
-        const AT_LEAST: Duration = Duration::from_millis(500);
-        self.timeout.max(AT_LEAST)
+        const MIN: Duration = Duration::from_millis(500);
+        self.timeout.max(MIN)
     }
 
     /// Returns the current time by the clock of this process.

@@ -206,7 +206,7 @@ struct Names<'a> {
 }
 
 impl<'a> Names<'a> {
-    const FEW: usize = 24;
+    const MAX_LINEAR: usize = 24;
 
     fn insert<E: Error>(&mut self, name: Cow<'a, str>) -> Result<(), E> {
         let mark = mark(&name);
@@ -215,10 +215,10 @@ impl<'a> Names<'a> {
             return Err(E::custom("a member twice"));
         }
         self.marks |= mark;
-        if self.few.len() < Self::FEW {
+        if self.few.len() < Self::MAX_LINEAR {
             // Allocates once, with room for the members of most tokens.
             if self.few.is_empty() {
-                self.few.reserve(Self::FEW / 2);
+                self.few.reserve(Self::MAX_LINEAR / 2);
             }
             self.few.push(name);
         } else {

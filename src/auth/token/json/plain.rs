@@ -2,8 +2,8 @@
 //! parser.
 //!
 //! An object is plain if its strings have no escapes, its numbers are integers with at most 15
-//! digits, and it has at most [`MOST`] members at each level and at most [`DEEPEST`] levels. All
-//! other texts are left to the strict parser in `mod.rs`.
+//! digits, and it has at most [`MAX_MEMBERS`] members at each level and at most [`MAX_DEPTH`]
+//! levels. All other texts are left to the strict parser in `mod.rs`.
 //!
 //! Invariant: **the strict parser accepts every text that this parser accepts, and returns the same
 //! members.** A text that is not JSON, or has a duplicate member, is not plain. The strict parser
@@ -16,10 +16,10 @@ use smallvec::SmallVec;
 use crate::auth::token::json::value::{Value, mark};
 
 /// The maximum number of members of a plain object.
-const MOST: usize = 24;
+const MAX_MEMBERS: usize = 24;
 
 /// The maximum number of levels of a plain object, including itself.
-const DEEPEST: usize = 8;
+const MAX_DEPTH: usize = 8;
 
 /// Parses `text` as a plain object, and calls `member` for each member. Returns false if the text
 /// is not plain. `member` may have been called for some members even then.
@@ -27,7 +27,7 @@ const DEEPEST: usize = 8;
 /// `text` must not contain a member name that `serde_json` reserves.
 pub(super) fn members<'a>(text: &'a str, member: impl FnMut(&str, Value<'a>)) -> bool {
     let mut reader = Reader { text, at: 0 };
-    let is_object = reader.next() == Some(b'{') && reader.object(DEEPEST, member).is_some();
+    let is_object = reader.next() == Some(b'{') && reader.object(MAX_DEPTH, member).is_some();
     is_object && reader.peek().is_none()
 }
 
@@ -170,14 +170,14 @@ impl<'a> Reader<'a> {
 struct Names<'a> {
     /// The union of the marks of all names. A name with a new mark need not be compared.
     marks: u64,
-    names: SmallVec<[&'a str; MOST]>,
+    names: SmallVec<[&'a str; MAX_MEMBERS]>,
 }
 
 impl<'a> Names<'a> {
     fn insert(&mut self, name: &'a str) -> Option<()> {
         let mark = mark(name);
         let is_twice = self.marks & mark != 0 && self.names.contains(&name);
-        if is_twice || self.names.len() == MOST {
+        if is_twice || self.names.len() == MAX_MEMBERS {
             return None;
         }
         self.marks |= mark;
@@ -242,10 +242,10 @@ mod tests {
             let members: Vec<_> = (0..members).map(|i| format!(r#""{i}":0"#)).collect();
             format!("{{{}}}", members.join(","))
         };
-        assert!(is_plain(&nest(DEEPEST)) && is_plain(&wide(MOST)));
+        assert!(is_plain(&nest(MAX_DEPTH)) && is_plain(&wide(MAX_MEMBERS)));
         for (case, text) in [
-            ("one level more", &*nest(DEEPEST + 1)),
-            ("one member more", &wide(MOST + 1)),
+            ("one level more", &*nest(MAX_DEPTH + 1)),
+            ("one member more", &wide(MAX_MEMBERS + 1)),
             ("an escape", r#"{"a":"\n"}"#),
             ("an escape in a name", r#"{"\u0061":1}"#),
             ("a control character", "{\"a\":\"\u{1}\"}"),

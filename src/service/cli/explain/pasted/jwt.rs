@@ -94,11 +94,11 @@ pub(super) fn is_token_character(c: char) -> bool {
 /// an error message never contains a whole token.
 pub(in crate::service) fn shorten_all(text: &str) -> String {
     /// Less than the header of any token.
-    const ENOUGH: usize = 10;
+    const SHOWN: usize = 10;
     let mut shortened = String::new();
     let mut at = 0;
     for found in find_all(text) {
-        shortened += &text[at..found.start + ENOUGH.min(found.len())];
+        shortened += &text[at..found.start + SHOWN.min(found.len())];
         shortened.push('…');
         at = found.end;
     }

@@ -12,7 +12,7 @@ pub(in crate::service) fn is_placeholder(text: &str) -> bool {
 /// the name of a type or a piece of source code.
 pub(in crate::service) fn has_no_token(text: &str) -> bool {
     /// The shortest token that an issuer is asked about (RFC 7662).
-    const SHORTEST: usize = 16;
+    const MIN_RUN: usize = 16;
     /// Longer than any word.
     const LONG: usize = 24;
     /// The prefixes of opaque tokens.
@@ -35,7 +35,7 @@ pub(in crate::service) fn has_no_token(text: &str) -> bool {
     let mut runs = text.split(|c: char| !is_b64(c));
     // Of 32 random letters and digits, at least one is a digit in all but 3 of 1000 cases.
     let is_random = |run: &str| {
-        run.len() >= SHORTEST
+        run.len() >= MIN_RUN
             && run.contains(|c: char| c.is_ascii_digit())
             && run.contains(|c: char| c.is_ascii_alphabetic())
     };
@@ -117,8 +117,8 @@ pub(super) fn is_template(text: &str) -> bool {
     const OF_ENVIRONMENT: [&str; 4] = ["process.env.", "import.meta.env.", "os.environ", "env."];
     const FORMATS: [&str; 5] = ["%s", "%v", "%@", "{}", "%d"];
     /// Names in brackets are shorter, and tokens are longer.
-    const LONGEST: usize = 64;
-    if text.len() > LONGEST {
+    const MAX_LEN: usize = 64;
+    if text.len() > MAX_LEN {
         return false;
     }
     let is_word = |word: &str| {

@@ -372,11 +372,11 @@ fn joined_token(lines: &[&str]) -> Option<String> {
             .take_while(|c| jwt::is_token_character(*c));
         let start = line.len() - token_characters.map(char::len_utf8).sum::<usize>();
         let is_whole = jwt::is_jwt(&line[start..]);
-        if line.len() >= SHORTEST && jwt::has_header(&line[start..]) && !is_whole {
+        if line.len() >= MIN_LINE && jwt::has_header(&line[start..]) && !is_whole {
             let mut is_full = true;
             let mut pieces = 1;
             while let Some(next) = lines.next_if(|next| is_full && goes_on(&line[start..], next)) {
-                is_full = next.len() >= SHORTEST && next.chars().all(jwt::is_token_character);
+                is_full = next.len() >= MIN_LINE && next.chars().all(jwt::is_token_character);
                 line += &next;
                 pieces += 1;
             }
@@ -392,7 +392,7 @@ fn joined_token(lines: &[&str]) -> Option<String> {
 }
 
 /// Shorter lines are not wrapped.
-const SHORTEST: usize = 40;
+const MIN_LINE: usize = 40;
 
 /// Returns whether a token goes on in the next line: in the whole line, or up to a quote.
 fn goes_on(token: &str, next: &str) -> bool {

@@ -564,7 +564,7 @@ fn form_of(value: &Value, name: &str, path: &mut Vec<String>) -> Option<(Vec<Str
             .iter()
             .any(|word| member.contains(word))
     };
-    let members = value.as_object().filter(|_| path.len() < DEEPEST)?;
+    let members = value.as_object().filter(|_| path.len() < MAX_DEPTH)?;
     members.iter().find_map(|(member, value)| {
         path.push(member.clone());
         let is_about_names = path.iter().any(|member| is_about_names(member));
@@ -592,11 +592,11 @@ fn form_of(value: &Value, name: &str, path: &mut Vec<String>) -> Option<(Vec<Str
 }
 
 /// The number of members on the longest path that is searched.
-const DEEPEST: usize = 3;
+const MAX_DEPTH: usize = 3;
 
 /// Returns the path of a claim that contains this name, or is this name.
 fn place_of(value: &Value, name: &str, path: &mut Vec<String>) -> Option<Vec<String>> {
-    let members = value.as_object().filter(|_| path.len() < DEEPEST)?;
+    let members = value.as_object().filter(|_| path.len() < MAX_DEPTH)?;
     members.iter().find_map(|(member, value)| {
         path.push(member.clone());
         let lists = match value {
