@@ -40,7 +40,7 @@ pub struct Challenge {
     /// The algorithms for DPoP proofs, separated by spaces. `None` if the response offers no `DPoP`
     /// challenge.
     pub dpop: Option<Arc<str>>,
-    pub(crate) written: Written,
+    pub(crate) cache: ChallengeCache,
 }
 
 impl Default for Challenge {
@@ -53,7 +53,7 @@ impl Default for Challenge {
             dpop: None,
             acr_values: None,
             max_age: None,
-            written: Written::default(),
+            cache: ChallengeCache::default(),
         }
     }
 }
@@ -222,11 +222,11 @@ impl Refusal {
                 resource_metadata: challenge.resource_metadata.as_deref(),
                 algorithms: self.algorithms(scheme),
             };
-            if let Some(field) = challenge.written.find(&wanted) {
+            if let Some(field) = challenge.cache.find(&wanted) {
                 return Ok(field);
             }
             let field = HeaderValue::try_from(self.text(scheme))?;
-            challenge.written.add(&wanted, &field);
+            challenge.cache.add(&wanted, &field);
             Ok(field)
         })
     }
@@ -290,10 +290,10 @@ fn parameter<'v>(opening: &'static str, value: Option<&'v str>) -> [&'v str; 3] 
 /// A cache of formatted challenges, shared by all clones of a [`Challenge`]. Requests read it
 /// without a lock.
 #[derive(Clone, Default)]
-pub(crate) struct Written(Arc<ArcSwap<Vec<WrittenChallenge>>>);
+pub(crate) struct ChallengeCache(Arc<ArcSwap<Vec<CachedChallenge>>>);
 
 #[derive(Clone)]
-struct WrittenChallenge {
+struct CachedChallenge {
     parameters: Parameters<Box<str>>,
     field: HeaderValue,
 }
@@ -310,14 +310,14 @@ struct Parameters<S> {
     algorithms: Option<S>,
 }
 
-impl Written {
+impl ChallengeCache {
     /// The maximum number of cached challenges. A service has only a few, but the queries of
     /// `/auth` could contain any number of different scopes.
     const MAX_ENTRIES: usize = 64;
 
     fn find(&self, wanted: &Parameters<&str>) -> Option<HeaderValue> {
-        let written = self.0.load();
-        let found = written.iter().find(|one| one.parameters.are(wanted));
+        let cached = self.0.load();
+        let found = cached.iter().find(|one| one.parameters.matches(wanted));
         found.map(|one| one.field.clone())
     }
 
@@ -325,19 +325,19 @@ impl Written {
         if self.0.load().len() >= Self::MAX_ENTRIES {
             return;
         }
-        self.0.rcu(|written| {
-            let mut written = Vec::clone(written);
-            written.push(WrittenChallenge {
+        self.0.rcu(|cached| {
+            let mut cached = Vec::clone(cached);
+            cached.push(CachedChallenge {
                 parameters: parameters.to_owned(),
                 field: field.clone(),
             });
-            written
+            cached
         });
     }
 }
 
 impl Parameters<Box<str>> {
-    fn are(&self, wanted: &Parameters<&str>) -> bool {
+    fn matches(&self, wanted: &Parameters<&str>) -> bool {
         // Compares the codes first, because they differ for most challenges, and equal codes
         // usually have the same address.
         (std::ptr::eq(self.code, wanted.code) || self.code == wanted.code)
@@ -362,18 +362,18 @@ impl Parameters<&str> {
     }
 }
 
-impl PartialEq for Written {
+impl PartialEq for ChallengeCache {
     /// The cache does not matter when challenges are compared.
     fn eq(&self, _: &Self) -> bool {
         true
     }
 }
 
-impl Eq for Written {}
+impl Eq for ChallengeCache {}
 
-impl fmt::Debug for Written {
+impl fmt::Debug for ChallengeCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Written").finish_non_exhaustive()
+        f.debug_struct("ChallengeCache").finish_non_exhaustive()
     }
 }
 
@@ -504,7 +504,7 @@ mod tests {
                 }
             }
         }
-        assert!(challenge.written.0.load().len() <= Written::MAX_ENTRIES);
+        assert!(challenge.cache.0.load().len() <= ChallengeCache::MAX_ENTRIES);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::auth::{
     },
     display::{ShownText, cut},
     error::AuthError,
-    introspection::client::AskError,
+    introspection::client::IntrospectionError,
     issuers::Issuers,
     keys::fetch::FetchError,
     token::{
@@ -272,7 +272,7 @@ impl Auth {
             Some(_) => value,
         };
         let token = token.trim_start_matches(' ');
-        self.follow(token, &mut trace).await;
+        self.add_token_steps(token, &mut trace).await;
         let verified = self.certificate_step(token, &mut trace).await;
         let mut headers = HeaderMap::new();
         headers.extend(HeaderValue::from_bytes(value.as_bytes()).map(|value| (name, value)));
@@ -310,7 +310,7 @@ impl Auth {
     }
 
     /// Adds the steps of verifying the token itself. Stops at the first step whose input is missing.
-    pub(crate) async fn follow(&self, token: &str, trace: &mut Trace) -> Option<()> {
+    pub(crate) async fn add_token_steps(&self, token: &str, trace: &mut Trace) -> Option<()> {
         trace.add(
             "size",
             format!("at most {} bytes", self.inner.max_token),
@@ -528,7 +528,9 @@ impl Auth {
     }
 
     /// Tests the endpoint and the credentials of each issuer by introspecting a made-up token.
-    pub(crate) async fn probe_introspection(&self) -> Vec<(String, Result<(), AskError>)> {
+    pub(crate) async fn probe_introspection(
+        &self,
+    ) -> Vec<(String, Result<(), IntrospectionError>)> {
         let mut probed = Vec::new();
         for issuer in self.issuers() {
             if let Some(introspector) = &issuer.introspector {
@@ -541,13 +543,13 @@ impl Auth {
     /// Waits until the first fetch of this issuer's keys has succeeded or failed. If the name is
     /// unknown, waits for the keys of the only trusted issuer, which may have signed the token
     /// under this other name.
-    pub(crate) async fn settled(&self, issuer: &str) {
+    pub(crate) async fn first_fetch_ended(&self, issuer: &str) {
         let named = self.trusted_issuer(issuer).ok();
         let issuers = named.map_or_else(|| self.issuers(), |issuer| vec![issuer]);
         if let [issuer] = &issuers[..]
             && let Some(jwks) = issuer.fetched()
         {
-            jwks.settled().await;
+            jwks.first_fetch_ended().await;
         }
     }
 
@@ -569,7 +571,7 @@ impl Auth {
     }
 
     /// Returns the trusted issuers and the accepted audiences of each.
-    pub(crate) fn trusts(&self) -> impl Iterator<Item = (Arc<str>, Arc<[String]>)> {
+    pub(crate) fn trusted_audiences(&self) -> impl Iterator<Item = (Arc<str>, Arc<[String]>)> {
         self.issuers().into_iter().map(|issuer| {
             let audiences = Arc::clone(&issuer.rules.audiences);
             (Arc::clone(&issuer.context.issuer), audiences)
@@ -753,13 +755,13 @@ mod tests {
 
     /// Verifies a token and compares the first failed step with the verdict.
     async fn traced(auth: &Auth, case: &str, token: &str) -> Result<(), AuthError> {
-        let alike = |error: AuthError| error.code();
+        let code = |error: AuthError| error.code();
         let (trace, verdict) = auth.trace(&format!("Bearer {token}")).await;
         let first = trace.steps.iter().find_map(|step| step.outcome.err());
         let verdict = verdict.map(|_| ());
         assert_eq!(
-            first.map(alike),
-            verdict.err().map(alike),
+            first.map(code),
+            verdict.err().map(code),
             "{case}: {trace:#?}"
         );
         // `verify` returns the same error, unless the token has characters that are not allowed in
@@ -769,11 +771,7 @@ mod tests {
             Err(AuthError::MalformedAuthorization | AuthError::MultipleCredentials)
         ) {
             let verified: Result<Claims, _> = auth.verify(token).await;
-            assert_eq!(
-                verified.err().map(alike),
-                verdict.err().map(alike),
-                "{case}"
-            );
+            assert_eq!(verified.err().map(code), verdict.err().map(code), "{case}");
         }
         verdict
     }
@@ -865,12 +863,13 @@ mod tests {
         const URL: &str = "https://api.example.com";
         let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
         let key = SigningKey::generate(Algorithm::ES256);
-        let asked = Introspection::opaque(issuer.client_id()).client_secret(issuer.client_secret());
+        let introspection =
+            Introspection::opaque(issuer.client_id()).client_secret(issuer.client_secret());
         let builder = Auth::builder()
             .issuer(TrustedIssuer::new(issuer.url()).required_scope("use:it"))
             .audience(issuer.audience())
             .algorithms([Algorithm::ES256])
-            .introspection(asked)
+            .introspection(introspection)
             .client_certificates(CertificateSource::Connection);
         let scheme = |name: &'static str| move |token: &str| format!("{name} {token}");
         let field = http::HeaderName::from_static("x-token");

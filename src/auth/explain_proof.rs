@@ -70,7 +70,7 @@ impl Auth {
                 return (trace, Err(error));
             }
         }
-        self.follow(token, &mut trace).await;
+        self.add_token_steps(token, &mut trace).await;
         let verified = self.certificate_step(token, &mut trace).await;
         let (name, value) = match &self.inner.field {
             None => (AUTHORIZATION, format!("DPoP {token}")),
@@ -85,7 +85,7 @@ impl Auth {
         let binding = verified.as_deref().and_then(|it| it.binding.as_deref());
         if let Some(jkt) = binding.and_then(|binding| binding.key) {
             let now = self.inner.clock.time();
-            follow(proofs, &request, token, &jkt.to_string(), now, &mut trace);
+            add_proof_steps(proofs, &request, token, &jkt.to_string(), now, &mut trace);
         }
         let verdict = self.authenticate(&request).await;
         let verdict = verdict.map_err(|refusal| refusal.error);
@@ -96,7 +96,7 @@ impl Auth {
 
 /// Adds the steps of [`Proofs::validate`], up to the first step whose input is missing. Does not
 /// check for replay, because this process has not seen the earlier uses of the proof.
-fn follow(
+fn add_proof_steps(
     proofs: &Proofs,
     request: &RequestHead<'_>,
     token: &str,
@@ -373,12 +373,13 @@ mod tests {
         type Change = fn(TokenBuilder, &SigningKey) -> TokenBuilder;
         let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
         let key = SigningKey::generate(Algorithm::ES256);
-        let asked = Introspection::opaque(issuer.client_id()).client_secret(issuer.client_secret());
+        let introspection =
+            Introspection::opaque(issuer.client_id()).client_secret(issuer.client_secret());
         let builder = Auth::builder()
             .issuer(TrustedIssuer::new(issuer.url()).required_scope("use:it"))
             .audience(issuer.audience())
             .algorithms([Algorithm::ES256])
-            .introspection(asked)
+            .introspection(introspection)
             .client_certificates(CertificateSource::Connection)
             .dpop(Dpop::allowed("https://api.example.com/v1"));
         let by_scheme = builder.clone().build().unwrap();
@@ -431,7 +432,7 @@ mod tests {
                     headers.insert(name, value.parse().unwrap());
                     let request = RequestHead::new(&method, &path, &headers);
                     let served = auth.authenticate(&request).await;
-                    let served = served.map_or_else(|no| no.error.code(), |_: Claims| "");
+                    let served = served.map_or_else(|refusal| refusal.error.code(), |_: Claims| "");
                     assert_eq!(served, *code, "{case}");
                 }
             }

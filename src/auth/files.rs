@@ -92,7 +92,7 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
 }
 
 /// Returns the reason why a file cannot be read, as the end of a sentence.
-pub(crate) fn why(kind: ErrorKind) -> Cow<'static, str> {
+pub(crate) fn describe(kind: ErrorKind) -> Cow<'static, str> {
     match kind {
         ErrorKind::NotFound => "does not exist".into(),
         ErrorKind::IsADirectory => "is a directory".into(),

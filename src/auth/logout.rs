@@ -84,7 +84,7 @@ impl Auth {
             return Err(AuthError::AlgorithmNotAllowed);
         }
         checks::no_extension(&header)?;
-        is_logout_type(&header)?;
+        check_logout_type(&header)?;
         let payload = jws::text(jws::base64url(parts.payload)?)?;
         let signature = jws::base64url(parts.signature)?;
         let claims = Registered::parse(&payload)?;
@@ -111,7 +111,7 @@ impl Auth {
         let before = issued_at.floor() + 1.0;
         // Both times come from the token, so that a repetition adds no entry.
         let revocation = revocation.before(time(before));
-        let revocation = revocation.until(time(before + lasts(&issuer)));
+        let revocation = revocation.until(time(before + revocation_lifetime(&issuer)));
         // Revokes the session before claiming the `jti`. In the other order, a logout could be
         // lost: if the store records the `jti` but does not answer in time, the issuer's next
         // attempt is rejected. Revoking twice is harmless, because `before` comes from the token.
@@ -157,7 +157,7 @@ impl Auth {
 /// Returns how long a revocation must last, in seconds: the longest lifetime of the issuer's
 /// tokens, but at least [`REVOKED_FOR`].
 #[allow(clippy::cast_precision_loss)] // exact for millions of years
-fn lasts(issuer: &Trusted) -> f64 {
+fn revocation_lifetime(issuer: &Trusted) -> f64 {
     let seen = issuer.context.longest_lifetime.load(Relaxed) as f64;
     let rules = &issuer.rules.times;
     let longest = rules.max_age.map_or(seen, |age| age.as_secs_f64());
@@ -166,7 +166,7 @@ fn lasts(issuer: &Trusted) -> f64 {
 
 /// Checks `typ`. Some issuers do not follow the recommendation of §2.4 and write `JWT` or nothing.
 /// The event in the payload then distinguishes a logout token from an access token.
-fn is_logout_type(header: &Header<'_>) -> Result<(), AuthError> {
+fn check_logout_type(header: &Header<'_>) -> Result<(), AuthError> {
     const TYPES: [&str; 3] = ["logout+jwt", "application/logout+jwt", "JWT"];
     match &header.typ {
         None => Ok(()),

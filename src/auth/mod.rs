@@ -123,5 +123,5 @@ pub use crate::algorithm::Algorithm;
 #[cfg(feature = "service")]
 pub(crate) use self::{
     keys::fetch::is_loopback,
-    warp::filter::{closed, with_fields_alone},
+    warp::filter::{closed, with_headers_only},
 };

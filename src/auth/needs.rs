@@ -38,7 +38,7 @@ impl<'r> Needs<'r> {
         !self.acr_values.is_empty() || self.max_age.is_some()
     }
 
-    fn is_acr_alone(&self) -> bool {
+    fn needs_only_acr(&self) -> bool {
         self.scopes.is_empty() && self.max_age.is_none() && !self.acr_values.is_empty()
     }
 
@@ -62,8 +62,8 @@ impl<'r> Needs<'r> {
     pub(super) fn any(rules: impl Iterator<Item = Option<Self>>) -> Option<Self> {
         let mut others = rules.flatten();
         let mut first = others.next()?;
-        if first.is_acr_alone() {
-            for other in others.filter(Self::is_acr_alone) {
+        if first.needs_only_acr() {
+            for other in others.filter(Self::needs_only_acr) {
                 add_new(&mut first.acr_values, other.acr_values);
             }
         }

@@ -21,11 +21,12 @@ impl Issuer {
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let issuer = Issuer::start().await;
-    /// let asked = Introspection::opaque(issuer.client_id()).client_secret(issuer.client_secret());
+    /// let introspection = Introspection::opaque(issuer.client_id())
+    ///     .client_secret(issuer.client_secret());
     /// let auth = Auth::builder()
     ///     .issuer(issuer.url())
     ///     .audience(issuer.audience())
-    ///     .introspection(asked)
+    ///     .introspection(introspection)
     ///     .build()?;
     /// let token = issuer.opaque_token(issuer.token().subject("auth0|bob"));
     /// let claims: Claims = auth.verify(&token).await?;

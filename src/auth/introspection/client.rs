@@ -71,7 +71,7 @@ pub(in crate::auth) struct Client {
 struct Discovery {
     failures: u32,
     /// The last failure and its time.
-    last: Option<(AskError, Instant)>,
+    last: Option<(IntrospectionError, Instant)>,
 }
 
 /// An endpoint, and the HTTP client that keeps connections to it.
@@ -85,7 +85,7 @@ struct Endpoint {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum AskError {
+pub(crate) enum IntrospectionError {
     #[error("no endpoint: {0}")]
     Discovery(FetchError),
     #[error("{0} has no introspection_endpoint")]
@@ -141,18 +141,21 @@ impl Client {
         self.wants_discovery.store(true, Relaxed);
     }
 
-    pub(super) async fn ask(self: &Arc<Self>, token: &str) -> Result<Answer, AskError> {
-        let timed_out = || AskError::Http(FetchError::TimedOut(TIMEOUT));
+    pub(super) async fn ask(self: &Arc<Self>, token: &str) -> Result<Answer, IntrospectionError> {
+        let timed_out = || IntrospectionError::Http(FetchError::TimedOut(TIMEOUT));
         let asked = timeout(TIMEOUT, self.ask_without_limit(token));
         asked.await.unwrap_or_else(|_| Err(timed_out()))
     }
 
-    async fn ask_without_limit(self: &Arc<Self>, token: &str) -> Result<Answer, AskError> {
+    async fn ask_without_limit(
+        self: &Arc<Self>,
+        token: &str,
+    ) -> Result<Answer, IntrospectionError> {
         let endpoint = self.endpoint().await?;
         let url = &endpoint.url;
         let credentials = &self.credentials;
         let own = credentials.parameters(endpoint.placement, &self.issuer);
-        let own = own.ok_or(AskError::Unsigned)?;
+        let own = own.ok_or(IntrospectionError::Unsigned)?;
         let asked = [("token", token), ("token_type_hint", "access_token")];
         let own = own.iter().map(|(name, value)| (*name, &**value));
         let mut request = endpoint
@@ -168,21 +171,21 @@ impl Client {
         if let Some(traceparent) = fetch::traceparent() {
             request = request.header("traceparent", traceparent);
         }
-        let failed = |error| AskError::Http(fetch::unreachable(url, &error));
+        let failed = |error| IntrospectionError::Http(fetch::unreachable(url, &error));
         let answer = request.send().await.map_err(failed)?;
         match answer.status() {
             StatusCode::OK => {}
             status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
-                return Err(AskError::Denied(url.into(), status));
+                return Err(IntrospectionError::Denied(url.into(), status));
             }
             status if status.is_redirection() => {
-                return Err(AskError::Http(FetchError::Redirect(url.into())));
+                return Err(IntrospectionError::Http(FetchError::Redirect(url.into())));
             }
             status => {
                 if status == StatusCode::NOT_FOUND && endpoint.is_older_than(MOVED_TTL) {
                     self.refresh();
                 }
-                return Err(AskError::Http(FetchError::Status {
+                return Err(IntrospectionError::Http(FetchError::Status {
                     url: url.into(),
                     status,
                     retry_after: None,
@@ -191,8 +194,8 @@ impl Client {
         }
         let body = fetch::body(answer, MAX_BODY).await;
         let body = body.map_err(|error| match error {
-            FetchError::TooLarge(url) => AskError::TooLarge(url),
-            error => AskError::Http(error),
+            FetchError::TooLarge(url) => IntrospectionError::TooLarge(url),
+            error => IntrospectionError::Http(error),
         })?;
         read(&body).ok_or_else(|| {
             let form = if body.starts_with(b"\xef\xbb\xbf") {
@@ -200,22 +203,22 @@ impl Client {
             } else {
                 document::form(&body, "a JSON object without it")
             };
-            AskError::Unreadable(url.into(), form)
+            IntrospectionError::Unreadable(url.into(), form)
         })
     }
 
     /// Returns the error for a response about another token.
-    pub(super) fn other_token(&self) -> AskError {
+    pub(super) fn other_token(&self) -> IntrospectionError {
         let endpoint = self.endpoint.load();
         let url = endpoint
             .as_ref()
             .map(|endpoint| ShownUrl::from(&endpoint.url));
-        AskError::OtherToken(url.unwrap_or_else(|| ShownUrl::new(&self.issuer)))
+        IntrospectionError::OtherToken(url.unwrap_or_else(|| ShownUrl::new(&self.issuer)))
     }
 
     /// Returns the endpoint. It is discovered on first use and again each day. The known endpoint
     /// stays in use during discovery, and if discovery fails.
-    async fn endpoint(self: &Arc<Self>) -> Result<Arc<Endpoint>, AskError> {
+    async fn endpoint(self: &Arc<Self>) -> Result<Arc<Endpoint>, IntrospectionError> {
         if let Some(endpoint) = self.endpoint.load_full() {
             let is_wanted = endpoint.discovered.is_some() && self.wants_discovery.load(Relaxed);
             if is_wanted || endpoint.is_older_than(DISCOVERED_TTL) {
@@ -256,7 +259,7 @@ impl Client {
         let client = Arc::clone(self);
         tokio::spawn(async move {
             client.wants_discovery.store(false, Relaxed);
-            let timed_out = |_| Err(AskError::Discovery(FetchError::TimedOut(TIMEOUT)));
+            let timed_out = |_| Err(IntrospectionError::Discovery(FetchError::TimedOut(TIMEOUT)));
             let found = timeout(TIMEOUT, client.find()).await;
             match found.unwrap_or_else(timed_out) {
                 Ok(endpoint) => {
@@ -276,7 +279,7 @@ impl Client {
         });
     }
 
-    async fn find(&self) -> Result<Endpoint, AskError> {
+    async fn find(&self) -> Result<Endpoint, IntrospectionError> {
         match &self.configured {
             Some(url) => {
                 let target = FetchUrl::configured(url.clone()).with_access(self.access.clone());
@@ -286,23 +289,25 @@ impl Client {
         }
     }
 
-    async fn discover(&self) -> Result<Endpoint, AskError> {
+    async fn discover(&self) -> Result<Endpoint, IntrospectionError> {
         let found = discovery::metadata(&self.fetcher, &self.issuer, &self.access).await;
-        let (at, body) = found.map_err(AskError::discovery)?;
-        let metadata: Metadata = discovery::parse(&body, at.url()).map_err(AskError::discovery)?;
+        let (at, body) = found.map_err(IntrospectionError::discovery)?;
+        let metadata: Metadata =
+            discovery::parse(&body, at.url()).map_err(IntrospectionError::discovery)?;
         if metadata.issuer != *self.issuer {
             let error = FetchError::wrong_issuer(&self.issuer, &metadata.issuer);
-            return Err(AskError::Discovery(error));
+            return Err(IntrospectionError::Discovery(error));
         }
         let endpoint = metadata.introspection_endpoint.as_deref();
-        let endpoint = endpoint.ok_or_else(|| AskError::NoEndpoint(at.url().into()))?;
-        let target = discovery::published(endpoint, at.url()).map_err(AskError::discovery)?;
+        let endpoint = endpoint.ok_or_else(|| IntrospectionError::NoEndpoint(at.url().into()))?;
+        let target =
+            discovery::published(endpoint, at.url()).map_err(IntrospectionError::discovery)?;
         let target = target.with_access_of(&at);
         Endpoint::new(&target, metadata.placement(), Some(Instant::now())).await
     }
 }
 
-impl AskError {
+impl IntrospectionError {
     fn discovery(error: FetchError) -> Self {
         match error {
             FetchError::JwksUri(url, fault) => Self::BadEndpoint(url, fault),
@@ -351,9 +356,9 @@ impl Endpoint {
         target: &FetchUrl,
         placement: SecretPlacement,
         discovered: Option<Instant>,
-    ) -> Result<Self, AskError> {
+    ) -> Result<Self, IntrospectionError> {
         let url = target.url();
-        let builder = target.builder().await.map_err(AskError::Http)?;
+        let builder = target.builder().await.map_err(IntrospectionError::Http)?;
         let built = if url.scheme() == "http" {
             build(builder, target)
         } else {
@@ -365,7 +370,7 @@ impl Endpoint {
             })
         };
         Ok(Self {
-            client: built.map_err(AskError::Http)?,
+            client: built.map_err(IntrospectionError::Http)?,
             url: url.clone(),
             placement,
             discovered,
@@ -532,7 +537,7 @@ mod tests {
         for question in questions.collect::<Vec<_>>() {
             let outcome = question.await.unwrap();
             assert!(
-                matches!(outcome, Err(AskError::Discovery(_))),
+                matches!(outcome, Err(IntrospectionError::Discovery(_))),
                 "{outcome:?}"
             );
         }

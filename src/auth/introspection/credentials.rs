@@ -47,7 +47,7 @@ pub(super) enum SecretPlacement {
 impl Credentials {
     pub(super) fn new(options: &Introspection) -> Result<Self, SetupError> {
         let id = options.client_id.clone();
-        let secret = match &options.proof {
+        let secret = match &options.credential {
             Some(ClientCredential::Secret(secret)) if !secret.is_empty() => {
                 Secret::Text(secret.clone())
             }

@@ -33,7 +33,7 @@ use crate::auth::{
         answer::{self, Answer},
         budget::{self, Budget, Reservation},
         cache::{Answers, Cached, REJECTION_TTL, TokenHash, Verdict},
-        client::{AskError, Client},
+        client::{Client, IntrospectionError},
         credentials::Credentials,
         options::{Introspection, Mode},
         status::IntrospectionStatus,
@@ -70,10 +70,10 @@ struct Shared {
     answers: Answers,
     state: Mutex<State>,
     /// Signals that a reservation has ended.
-    settled: Notify,
+    reservation_ended: Notify,
     counts: Counts,
     /// The last failure. A failure equal to the last one is logged at debug level.
-    failure: Mutex<Option<AskError>>,
+    failure: Mutex<Option<IntrospectionError>>,
 }
 
 #[derive(Debug)]
@@ -143,7 +143,7 @@ impl Introspector {
                     open: HashMap::new(),
                     unknown: 0,
                 }),
-                settled: Notify::new(),
+                reservation_ended: Notify::new(),
                 counts: Counts::default(),
                 failure: Mutex::default(),
             }),
@@ -196,7 +196,7 @@ impl Introspector {
         jwt: Option<&Arc<Verified>>,
         is_known: bool,
     ) -> Verdict {
-        let mut answered = self.question(hash, token, jwt, is_known)?;
+        let mut answered = self.join_or_open(hash, token, jwt, is_known)?;
         let began = std::time::Instant::now();
         let verdict = answered.wait_for(Option::is_some).await;
         context::waited(context::WaitReason::Introspection, began);
@@ -206,7 +206,7 @@ impl Introspector {
     }
 
     /// Joins the open request about this token, or opens a new one.
-    fn question(
+    fn join_or_open(
         &self,
         hash: TokenHash,
         token: &str,
@@ -235,13 +235,13 @@ impl Introspector {
         state.open.insert(hash, open);
         state.unknown += usize::from(!is_known);
         drop(state);
-        let question = Question {
+        let request = OpenRequest {
             shared: Arc::clone(shared),
             hash,
         };
         let (token, jwt) = (token.to_owned(), jwt.cloned());
         tokio::spawn(in_trace(context::traceparent(), async move {
-            let verdict = question.verdict(&token, jwt.as_deref(), is_known).await;
+            let verdict = request.verdict(&token, jwt.as_deref(), is_known).await;
             sender.send_replace(Some(verdict));
         }));
         Ok(answered)
@@ -267,9 +267,9 @@ impl Introspector {
 
     /// Introspects a made-up token to test the endpoint and the credentials.
     #[cfg(feature = "service")]
-    pub(in crate::auth) async fn probe(&self) -> Result<(), AskError> {
+    pub(in crate::auth) async fn probe(&self) -> Result<(), IntrospectionError> {
         let mut random = [0; 16];
-        aws_lc_rs::rand::fill(&mut random).map_err(|_| AskError::Unsigned)?;
+        aws_lc_rs::rand::fill(&mut random).map_err(|_| IntrospectionError::Unsigned)?;
         let token = BASE64_URL_SAFE_NO_PAD.encode(random);
         self.shared.client.ask(&token).await.map(drop)
     }
@@ -280,12 +280,12 @@ fn unavailable(retry_after: Duration) -> AuthError {
 }
 
 /// An open request. It is closed on drop, even after a panic.
-struct Question {
+struct OpenRequest {
     shared: Arc<Shared>,
     hash: TokenHash,
 }
 
-impl Drop for Question {
+impl Drop for OpenRequest {
     fn drop(&mut self) {
         let mut state = self.shared.state();
         if let Some(open) = state.open.remove(&self.hash) {
@@ -294,7 +294,7 @@ impl Drop for Question {
     }
 }
 
-impl Question {
+impl OpenRequest {
     async fn verdict(&self, token: &str, jwt: Option<&Verified>, is_known: bool) -> Verdict {
         let shared = &self.shared;
         let reserved = if is_known {
@@ -321,9 +321,9 @@ impl<'s> Reserved<'s> {
     async fn wait(shared: &'s Shared) -> Result<Self, AuthError> {
         let deadline = Instant::now() + BUDGET_TIMEOUT;
         loop {
-            let mut settled = pin!(shared.settled.notified());
+            let mut reservation_ended = pin!(shared.reservation_ended.notified());
             // Registers before checking the budget, so no signal is missed.
-            settled.as_mut().enable();
+            reservation_ended.as_mut().enable();
             let reservation = shared.state().budget.reserve(Instant::now());
             let retry_after = match reservation {
                 Reservation::Granted => {
@@ -332,7 +332,7 @@ impl<'s> Reserved<'s> {
                 }
                 Reservation::Empty(wait) => wait,
                 Reservation::Wait => {
-                    if timeout_at(deadline, settled).await.is_ok() {
+                    if timeout_at(deadline, reservation_ended).await.is_ok() {
                         continue;
                     }
                     Duration::from_secs(1)
@@ -347,7 +347,7 @@ impl<'s> Reserved<'s> {
 impl Drop for Reserved<'_> {
     fn drop(&mut self) {
         self.shared.state().budget.settle(self.is_spent);
-        self.shared.settled.notify_waiters();
+        self.shared.reservation_ended.notify_waiters();
     }
 }
 
@@ -414,15 +414,15 @@ impl Shared {
     }
 
     /// Counts and logs a failure. A failure equal to the last one is logged at debug level.
-    fn failed(&self, error: &AskError) -> AuthError {
+    fn failed(&self, error: &IntrospectionError) -> AuthError {
         self.counts.failed.fetch_add(1, Relaxed);
-        let is_denied = matches!(error, AskError::Denied(..));
+        let is_denied = matches!(error, IntrospectionError::Denied(..));
         if is_denied {
             self.counts.denied.fetch_add(1, Relaxed);
         }
-        let is_logged = self.failure().replace(error.clone()).as_ref() == Some(error);
+        let is_repeated = self.failure().replace(error.clone()).as_ref() == Some(error);
         let issuer = &*self.checker.context.issuer;
-        if is_logged {
+        if is_repeated {
             tracing::debug!(issuer, %error, "introspection failed again");
         } else if is_denied {
             tracing::error!(issuer, %error, "introspection denied: the endpoint rejects the client's credentials");
@@ -432,7 +432,7 @@ impl Shared {
         unavailable(Duration::from_secs(1))
     }
 
-    fn failure(&self) -> MutexGuard<'_, Option<AskError>> {
+    fn failure(&self) -> MutexGuard<'_, Option<IntrospectionError>> {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -22,7 +22,7 @@ use std::{fmt, time::Duration};
 pub struct Introspection {
     pub(in crate::auth) mode: Mode,
     pub(super) client_id: String,
-    pub(super) proof: Option<ClientCredential>,
+    pub(super) credential: Option<ClientCredential>,
     pub(in crate::auth) uri: Option<String>,
     pub(in crate::auth) ttl: Duration,
 }
@@ -49,7 +49,7 @@ impl Introspection {
         Self {
             mode,
             client_id: client_id.into(),
-            proof: None,
+            credential: None,
             uri: None,
             ttl: Duration::from_secs(30),
         }
@@ -72,7 +72,7 @@ impl Introspection {
     /// metadata allows only that (RFC 6749 §2.3.1).
     #[must_use]
     pub fn client_secret(mut self, secret: impl Into<String>) -> Self {
-        self.proof = Some(ClientCredential::Secret(secret.into()));
+        self.credential = Some(ClientCredential::Secret(secret.into()));
         self
     }
 
@@ -81,7 +81,7 @@ impl Introspection {
     /// for Ed25519.
     #[must_use]
     pub fn client_key(mut self, pem: impl Into<String>) -> Self {
-        self.proof = Some(ClientCredential::Key(pem.into()));
+        self.credential = Some(ClientCredential::Key(pem.into()));
         self
     }
 

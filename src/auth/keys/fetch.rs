@@ -253,7 +253,7 @@ pub(crate) enum FetchError {
     Local { url: ShownUrl, address: ShownText },
     #[error("{0} has no usable key set: {1}")]
     NoKeys(ShownUrl, NoKeys),
-    #[error("{name} {why}", name = .0, why = files::why(*.1))]
+    #[error("{name} {why}", name = .0, why = files::describe(*.1))]
     File(String, std::io::ErrorKind),
 }
 
@@ -496,8 +496,8 @@ pub(in crate::auth) fn unreachable(url: &Url, error: &reqwest::Error) -> FetchEr
     } else {
         Layer::Answer
     };
-    let message = match tls_error::words(error) {
-        Some(words) => ShownText::message(words),
+    let message = match tls_error::describe(error) {
+        Some(message) => ShownText::message(message),
         None => ShownText::message(cause),
     };
     FetchError::Unreachable(url.into(), message, layer)
@@ -529,14 +529,14 @@ fn max_age(headers: &HeaderMap) -> Option<Duration> {
     let mut directives = fields
         .filter_map(|field| field.to_str().ok())
         .flat_map(|field| field.split(','));
-    let said = directives.find_map(|directive| {
+    let max_age = directives.find_map(|directive| {
         let (name, value) = directive.trim().split_once('=')?;
         let value = value.trim_matches('"');
         name.eq_ignore_ascii_case("max-age")
             .then(|| delta_seconds(value))?
     })?;
     let age = seconds(headers.get(header::AGE)).unwrap_or_default();
-    Some(said.saturating_sub(age))
+    Some(max_age.saturating_sub(age))
 }
 
 /// Parses a header value as a number of seconds. Saturates at `u32::MAX` (RFC 9111 §1.2.2).
@@ -679,10 +679,10 @@ mod tests {
     #[test]
     fn mentions_a_differing_slash_even_if_names_are_cut() {
         let long = format!("https://a.example/{}", "b".repeat(100));
-        let told = |found: &str| FetchError::wrong_issuer(&long, found).to_string();
+        let message = |found: &str| FetchError::wrong_issuer(&long, found).to_string();
         let slash = "differ only in the trailing slash";
-        assert!(told(&format!("{long}/")).contains(slash));
-        assert!(!told(&format!("{long}c")).contains(slash));
+        assert!(message(&format!("{long}/")).contains(slash));
+        assert!(!message(&format!("{long}c")).contains(slash));
     }
 
     #[test]

@@ -113,8 +113,8 @@ fn own_algorithm(jwk: &Jwk<'_>, key: &Material) -> Result<Option<Algorithm>, Rea
     let algorithm = name.parse().map_err(|_| Reason::Alg(Quoted::new(alg)))?;
     if !key.algorithms().contains(&algorithm) {
         let alg = Quoted::new(alg);
-        let (member, is) = key.kind();
-        return Err(Reason::AlgMismatch { alg, member, is });
+        let (member, value) = key.kind();
+        return Err(Reason::AlgMismatch { alg, member, value });
     }
     Ok(Some(algorithm))
 }
@@ -297,12 +297,12 @@ fn is_odd(number: &[u8]) -> bool {
 /// field (RFC 7518 §6.2.1.2).
 fn point(jwk: &Jwk<'_>, length: usize) -> Result<Vec<u8>, Reason> {
     let (x, y) = (bytes(jwk, "x")?, bytes(jwk, "y")?);
-    has_length("x", &x, length)?;
-    has_length("y", &y, length)?;
+    check_length("x", &x, length)?;
+    check_length("y", &y, length)?;
     Ok([&[0x04][..], &x, &y].concat())
 }
 
-fn has_length(member: &'static str, coordinate: &[u8], wanted: usize) -> Result<(), Reason> {
+fn check_length(member: &'static str, coordinate: &[u8], wanted: usize) -> Result<(), Reason> {
     let bytes = coordinate.len();
     if bytes == wanted {
         return Ok(());
@@ -322,7 +322,7 @@ fn ml_dsa(jwk: &Jwk<'_>) -> Result<Material, Reason> {
     let size = sizes.find(|size| alg == size.algorithm[0].as_str());
     let size = size.ok_or_else(|| Reason::Alg(Quoted::new(alg)))?;
     let key = bytes(jwk, "pub")?;
-    has_length("pub", &key, size.public_key)?;
+    check_length("pub", &key, size.public_key)?;
     Ok(Material::MlDsa(size, key))
 }
 
@@ -331,7 +331,7 @@ fn ml_dsa(jwk: &Jwk<'_>) -> Result<Material, Reason> {
 /// token. Implementing that arithmetic here would be riskier than holding a key that verifies
 /// nothing.
 fn ed25519(point: Vec<u8>) -> Result<Material, Reason> {
-    has_length("x", &point, 32)?;
+    check_length("x", &point, 32)?;
     if is_small_order(&point) {
         return Err(Reason::SmallOrder);
     }

@@ -111,7 +111,7 @@ impl Jwks {
 
     /// Waits until the first fetch has succeeded or failed.
     #[cfg(feature = "service")]
-    pub(crate) async fn settled(&self) {
+    pub(crate) async fn first_fetch_ended(&self) {
         self.fetched_until(|shared| {
             shared.held.load().is_some() || shared.record().error.is_some()
         })
@@ -204,7 +204,7 @@ impl Jwks {
                 Lookup::InvalidKey => return Err(AuthError::AlgorithmNotAllowed),
                 Lookup::Missing => {}
             }
-            waiter = match self.fetch_for(alg, kid, Some(waiter.fresh)) {
+            waiter = match self.fetch_for(alg, kid, Some(waiter.fetch_number)) {
                 KeyLookup::Waits(waiter) => waiter,
                 KeyLookup::Done(verdict) => return verdict,
             };
@@ -212,8 +212,8 @@ impl Jwks {
     }
 
     /// Joins the fetch in flight, or starts one if the budget allows it. If the request has already
-    /// waited for a fetch, `fresh` comes from its [`Waiter`].
-    fn fetch_for(&self, alg: Algorithm, kid: Option<&str>, fresh: Option<u64>) -> KeyLookup {
+    /// waited for a fetch, `fetch_number` comes from its [`Waiter`].
+    fn fetch_for(&self, alg: Algorithm, kid: Option<&str>, fetch_number: Option<u64>) -> KeyLookup {
         let shared = &self.shared;
         let mut schedule = shared.schedule();
         // Looks again under the lock. If a fetch has ended since the first lookup, the request must
@@ -222,19 +222,26 @@ impl Jwks {
             return KeyLookup::Done(Ok(key));
         }
         let now = Instant::now();
-        let decision = match fresh {
+        let decision = match fetch_number {
             None => schedule.request(Discovery::Skip, now),
-            Some(fresh) => schedule.request_again(fresh, now),
+            Some(fetch_number) => schedule.request_again(fetch_number, now),
         };
-        if let Decision::Wait { fresh, started } = decision {
+        if let Decision::Wait {
+            fetch_number,
+            started,
+        } = decision
+        {
             // Subscribes while the schedule is locked, so the fetch cannot end in between.
             let fetch_ended = shared.fetch_ended.subscribe();
             drop(schedule);
             if started {
-                shared.set_cause(context::traceparent());
+                shared.set_traceparent(context::traceparent());
                 shared.wake_refresher("no key for a request");
             }
-            return KeyLookup::Waits(Waiter { fresh, fetch_ended });
+            return KeyLookup::Waits(Waiter {
+                fetch_number,
+                fetch_ended,
+            });
         }
         drop(schedule);
         // Without a set, the `kid` is not necessarily unknown, so the refusal is not counted.
@@ -285,6 +292,6 @@ pub(crate) enum KeyLookup {
 /// A request that waits for a fetch.
 pub(crate) struct Waiter {
     /// The number of the first fetch that begins after the request.
-    fresh: u64,
+    fetch_number: u64,
     fetch_ended: watch::Receiver<()>,
 }

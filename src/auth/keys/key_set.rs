@@ -484,16 +484,16 @@ mod tests {
 
     #[test]
     fn reports_what_a_document_lacks() {
-        let said = |document: &[u8]| KeySet::parse(document, RSA, 1).unwrap_err().to_string();
-        assert_eq!(said(b"{}"), "a JSON object without a member \"keys\"");
+        let error = |document: &[u8]| KeySet::parse(document, RSA, 1).unwrap_err().to_string();
+        assert_eq!(error(b"{}"), "a JSON object without a member \"keys\"");
         let not_a_set = "not a JSON object with an array \"keys\": it is";
-        assert_eq!(said(b"[]"), format!("{not_a_set} a JSON array"));
-        assert_eq!(said(b"<html>"), format!("{not_a_set} HTML or XML"));
+        assert_eq!(error(b"[]"), format!("{not_a_set} a JSON array"));
+        assert_eq!(error(b"<html>"), format!("{not_a_set} HTML or XML"));
         assert_eq!(
-            said(br#"{"keys":{}}"#),
+            error(br#"{"keys":{}}"#),
             format!("{not_a_set} a JSON object whose \"keys\" is not an array")
         );
-        let named = said(br#"{"keys":[{"kid":"a","kty":"RSA","e":"AQAB"}]}"#);
+        let named = error(br#"{"keys":[{"kid":"a","kty":"RSA","e":"AQAB"}]}"#);
         assert_eq!(named, "no usable key among 1; the first: a: `n` is missing");
     }
 

@@ -29,11 +29,11 @@ pub(crate) enum Reason {
     AlgNotText,
     #[error("`alg` is {0}, which is not supported")]
     Alg(Quoted),
-    #[error("`alg` is {alg}, which does not fit a key whose {member} is {is}")]
+    #[error("`alg` is {alg}, which does not fit a key whose {member} is {value}")]
     AlgMismatch {
         alg: Quoted,
         member: &'static str,
-        is: &'static str,
+        value: &'static str,
     },
     #[cfg(feature = "pq")]
     #[error("`alg` is missing")]

@@ -22,7 +22,7 @@ pub(crate) struct Probe {
     /// The certificate of a TLS server, in DER.
     pub(crate) certificate: Option<Vec<u8>>,
     /// True if the server does not speak TLS.
-    pub(crate) is_no_tls: bool,
+    pub(crate) lacks_tls: bool,
     pub(crate) body: Result<Vec<u8>, FetchError>,
     pub(crate) max_age: Option<Duration>,
 }
@@ -65,7 +65,7 @@ impl Probe {
             took,
             ahead: None,
             certificate: None,
-            is_no_tls: false,
+            lacks_tls: false,
             body: Err(error),
             max_age: None,
         }
@@ -91,7 +91,7 @@ async fn ask(
         .send()
         .await
         .map_err(|error| {
-            probe.is_no_tls = url.scheme() == "https" && fetch::is_of_tls(&error);
+            probe.lacks_tls = url.scheme() == "https" && fetch::is_of_tls(&error);
             fetch::unreachable(url, &error)
         })?;
     probe.ahead = ahead(answer.headers(), sent);
@@ -150,7 +150,7 @@ impl Auth {
     /// Returns the first issuer that sends a `Date`, and how far our clock is ahead of it, in
     /// seconds.
     pub(crate) async fn ahead(&self, limit: Duration) -> Option<(String, f64)> {
-        for (issuer, _) in self.trusts() {
+        for (issuer, _) in self.trusted_audiences() {
             let Some(url) = metadata_of(&issuer) else {
                 continue;
             };

@@ -163,8 +163,8 @@ impl Refresher {
     /// Runs one fetch, then wakes the requests that wait for it.
     async fn run_fetch(&mut self, discovery: Discovery, began: Instant) {
         let limit = self.shared.settings.timeout;
-        let cause = self.shared.take_cause();
-        let outcome = timeout(limit, in_trace(cause, self.fetch(discovery))).await;
+        let traceparent = self.shared.take_traceparent();
+        let outcome = timeout(limit, in_trace(traceparent, self.fetch(discovery))).await;
         match outcome.unwrap_or(Err(FetchError::TimedOut(limit))) {
             Ok(Outcome::Fetched(fetched)) => self.succeed(*fetched, began),
             Ok(Outcome::Unmoved { discovered }) => {

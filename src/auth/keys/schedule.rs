@@ -3,7 +3,8 @@
 //! The state machine does no I/O and reads no clock, so tests can simulate years in a second. At
 //! most one fetch is in flight at a time. It can have three causes:
 //!
-//! - the schedule: the first fetch, a refresh before the time to live ends, or a retry after a failure
+//! - the schedule: the first fetch, a refresh before the time to live ends, or a retry after a
+//!   failure
 //! - an operator: [`Schedule::refresh`]
 //! - a request whose key is missing: [`Schedule::request`]. Only these fetches have a budget.
 //!
@@ -55,10 +56,10 @@ impl RefreshPolicy {
     }
 
     fn time_to_live(&self, max_age: Option<Duration>) -> Duration {
-        let said = max_age.map_or(Self::DEFAULT_TTL, |age| {
+        let from_response = max_age.map_or(Self::DEFAULT_TTL, |age| {
             age.clamp(Self::MIN_TTL, Self::MAX_TTL)
         });
-        self.ttl.unwrap_or(said)
+        self.ttl.unwrap_or(from_response)
     }
 }
 
@@ -112,7 +113,7 @@ struct PendingFetch {
 /// The cause of a fetch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Cause {
-    Time,
+    Schedule,
     /// A request. Uses the budget.
     Request,
     /// An operator. Ignores `Retry-After`.
@@ -150,9 +151,10 @@ pub(crate) enum Discovery {
 /// The decision about a request that needs a newer set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Decision {
-    /// Wait for a fetch. `fresh` is the number of the first fetch that begins after this call. Pass
-    /// it to [`Schedule::request_again`]. If `started` is true, the caller must wake the refresher.
-    Wait { fresh: u64, started: bool },
+    /// Wait for a fetch. `fetch_number` is the number of the first fetch that begins after this
+    /// call. Pass it to [`Schedule::request_again`]. If `started` is true, the caller must wake the
+    /// refresher.
+    Wait { fetch_number: u64, started: bool },
     /// No fetch, because the budget is spent or the issuer's `Retry-After` has not passed.
     Refused,
     /// Do not wait. The fetch that the request waited for is over, and no other attempt is left.
@@ -196,21 +198,24 @@ impl Schedule {
                 // number, because it may not fetch the set at all.
                 let is_early = pending.has_begun && pending.discovery != Discovery::IfMoved;
                 Decision::Wait {
-                    fresh: self.ended + 1 + u64::from(is_early),
+                    fetch_number: self.ended + 1 + u64::from(is_early),
                     started: false,
                 }
             }
         }
     }
 
-    /// Decides again about a request, after a fetch that did not return its key. `fresh` comes from
-    /// the request's [`Decision::Wait`].
-    pub(crate) fn request_again(&mut self, fresh: u64, now: Instant) -> Decision {
+    /// Decides again about a request, after a fetch that did not return its key. `fetch_number`
+    /// comes from the request's [`Decision::Wait`].
+    pub(crate) fn request_again(&mut self, fetch_number: u64, now: Instant) -> Decision {
         if self.pending.is_some() {
             let started = false;
-            return Decision::Wait { fresh, started };
+            return Decision::Wait {
+                fetch_number,
+                started,
+            };
         }
-        if self.ended < fresh {
+        if self.ended < fetch_number {
             return self.start_paid(Discovery::Skip, now);
         }
         if !self.follow_up
@@ -222,7 +227,10 @@ impl Schedule {
         self.follow_up = false;
         self.enqueue(Discovery::IfMoved, Cause::Request);
         let started = true;
-        Decision::Wait { fresh, started }
+        Decision::Wait {
+            fetch_number,
+            started,
+        }
     }
 
     fn start_paid(&mut self, discovery: Discovery, now: Instant) -> Decision {
@@ -232,7 +240,7 @@ impl Schedule {
         }
         self.enqueue(discovery, Cause::Request);
         Decision::Wait {
-            fresh: self.ended + 1,
+            fetch_number: self.ended + 1,
             started: true,
         }
     }
@@ -240,7 +248,7 @@ impl Schedule {
     /// Starts a scheduled fetch. Does not use the budget.
     pub(crate) fn fetch(&mut self) {
         if self.pending.is_none() {
-            self.enqueue(Discovery::Skip, Cause::Time);
+            self.enqueue(Discovery::Skip, Cause::Schedule);
         }
     }
 
@@ -280,8 +288,8 @@ impl Schedule {
         let pending = self.pending.as_mut()?;
         pending.discovery = match (pending.discovery, pending.cause) {
             (Discovery::Skip, _) if clock.enabled && clock.succeeded.is_none() => Discovery::First,
-            (Discovery::Skip, Cause::Time) if clock.wants_repetition(now) => Discovery::First,
-            (Discovery::First, Cause::Time | Cause::Request)
+            (Discovery::Skip, Cause::Schedule) if clock.wants_repetition(now) => Discovery::First,
+            (Discovery::First, Cause::Schedule | Cause::Request)
                 if clock.succeeded.is_some() && clock.is_before_retry_after(now) =>
             {
                 Discovery::Skip
@@ -572,8 +580,11 @@ mod tests {
         schedule.request(Discovery::Skip, now)
     }
 
-    fn wait(fresh: u64, started: bool) -> Decision {
-        Decision::Wait { fresh, started }
+    fn wait(fetch_number: u64, started: bool) -> Decision {
+        Decision::Wait {
+            fetch_number,
+            started,
+        }
     }
 
     fn has_started(asked: Decision) -> bool {
@@ -642,9 +653,9 @@ mod tests {
         }
         schedule.discovered(now);
         schedule.succeeded(now, None);
-        let fresh = schedule.request_again(1, now);
+        let again = schedule.request_again(1, now);
         assert_eq!(
-            fresh,
+            again,
             Decision::Settled,
             "a scheduled fetch has no follow-up"
         );
@@ -700,13 +711,13 @@ mod tests {
         for (case, fetch) in fetches {
             let (mut schedule, now) = holding();
             fetch(&mut schedule, now);
-            let Decision::Wait { fresh, .. } = request(&mut schedule, now) else {
+            let Decision::Wait { fetch_number, .. } = request(&mut schedule, now) else {
                 panic!("{case}: the request does not join the fetch");
             };
             schedule.begin(now);
             schedule.succeeded(now, None);
             assert_eq!(
-                schedule.request_again(fresh, now),
+                schedule.request_again(fetch_number, now),
                 Decision::Settled,
                 "{case}"
             );
@@ -1071,8 +1082,8 @@ mod tests {
         fn ask(&mut self) {
             let asked = self.schedule.request(Discovery::Skip, self.now);
             self.paid += u32::from(has_started(asked));
-            if let Decision::Wait { fresh, .. } = asked {
-                self.waiting.push((self.now, fresh));
+            if let Decision::Wait { fetch_number, .. } = asked {
+                self.waiting.push((self.now, fetch_number));
             }
         }
 
@@ -1125,18 +1136,18 @@ mod tests {
         /// Every waiting request asks again. It must not be settled by a fetch that began before it
         /// first asked.
         fn answer(&mut self) {
-            for (asked_at, fresh) in std::mem::take(&mut self.waiting) {
+            for (asked_at, fetch_number) in std::mem::take(&mut self.waiting) {
                 let was_in_flight = self.schedule.is_in_flight();
-                match self.schedule.request_again(fresh, self.now) {
+                match self.schedule.request_again(fetch_number, self.now) {
                     Decision::Settled => {
-                        let began = self.begun[usize::try_from(fresh).unwrap() - 1];
+                        let began = self.begun[usize::try_from(fetch_number).unwrap() - 1];
                         assert!(began >= asked_at, "seed {}: too early", self.seed);
                     }
                     Decision::Wait { started, .. } => {
-                        let is_free = self.begun.len() as u64 >= fresh;
+                        let is_free = self.begun.len() as u64 >= fetch_number;
                         assert_eq!(started, !was_in_flight, "seed {}", self.seed);
                         self.paid += u32::from(started && !is_free);
-                        self.waiting.push((asked_at, fresh));
+                        self.waiting.push((asked_at, fetch_number));
                     }
                     Decision::Refused => {}
                 }

@@ -82,7 +82,7 @@ pub(in crate::auth) struct Shared {
     pub(in crate::auth) fetch_ended: watch::Sender<()>,
     record: Mutex<Record>,
     /// The `traceparent` of the request that started the next fetch.
-    cause: Mutex<Option<HeaderValue>>,
+    traceparent: Mutex<Option<HeaderValue>>,
     /// The number of fetches that the budget or the issuer's `Retry-After` did not allow.
     over_budget: AtomicU64,
 }
@@ -111,7 +111,7 @@ impl Shared {
             wake: Notify::new(),
             fetch_ended: watch::Sender::new(()),
             record: Mutex::default(),
-            cause: Mutex::default(),
+            traceparent: Mutex::default(),
             over_budget: AtomicU64::new(0),
         }
     }
@@ -121,17 +121,19 @@ impl Shared {
     }
 
     /// Sets the trace of the next fetch.
-    pub(in crate::auth) fn set_cause(&self, traceparent: Option<HeaderValue>) {
-        *self.cause() = traceparent;
+    pub(in crate::auth) fn set_traceparent(&self, traceparent: Option<HeaderValue>) {
+        *self.traceparent() = traceparent;
     }
 
     /// Takes the trace of the next fetch.
-    pub(in crate::auth) fn take_cause(&self) -> Option<HeaderValue> {
-        self.cause().take()
+    pub(in crate::auth) fn take_traceparent(&self) -> Option<HeaderValue> {
+        self.traceparent().take()
     }
 
-    fn cause(&self) -> MutexGuard<'_, Option<HeaderValue>> {
-        self.cause.lock().unwrap_or_else(PoisonError::into_inner)
+    fn traceparent(&self) -> MutexGuard<'_, Option<HeaderValue>> {
+        self.traceparent
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(in crate::auth) fn record(&self) -> MutexGuard<'_, Record> {

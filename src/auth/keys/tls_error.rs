@@ -9,7 +9,7 @@ use rustls::{CertificateError, Error as TlsError};
 
 /// Returns a description of the TLS error among the causes of `error`. `None` if there is no TLS
 /// error, or if its own message is clear enough.
-pub(in crate::auth) fn words(error: &(dyn Error + 'static)) -> Option<String> {
+pub(in crate::auth) fn describe(error: &(dyn Error + 'static)) -> Option<String> {
     match find(error)? {
         TlsError::InvalidCertificate(error) => certificate(error),
         TlsError::InvalidMessage(_) => Some("the response is not TLS".to_owned()),
@@ -129,12 +129,12 @@ mod tests {
             let wrapped = io::Error::other(io::Error::other(TlsError::InvalidCertificate(
                 error.clone(),
             )));
-            let found = words(&wrapped);
+            let found = describe(&wrapped);
             match expected {
                 Some(expected) => assert!(found.unwrap().contains(expected), "{error:?}"),
                 None => assert_eq!(found, None, "{error:?}"),
             }
         }
-        assert_eq!(words(&io::Error::other("no TLS")), None);
+        assert_eq!(describe(&io::Error::other("no TLS")), None);
     }
 }

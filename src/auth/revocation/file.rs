@@ -45,7 +45,7 @@ const MAX_BYTES: u64 = 256 * 1024 * 1024;
 /// The reason why a revocation file cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum FileError {
-    #[error("{name} {why}", name = .0, why = files::why(*.1))]
+    #[error("{name} {why}", name = .0, why = files::describe(*.1))]
     Unreadable(String, io::ErrorKind),
     #[error("{0} is larger than 256 MiB")]
     TooLarge(String),

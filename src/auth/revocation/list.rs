@@ -96,12 +96,12 @@ struct Snapshot {
 /// Entries by issuer.
 #[derive(Debug, Default, Clone)]
 struct Entries {
-    issuers: HashMap<Arc<str>, OfIssuer>,
+    issuers: HashMap<Arc<str>, IssuerEntries>,
     len: usize,
 }
 
 #[derive(Debug, Default, Clone)]
-struct OfIssuer {
+struct IssuerEntries {
     all: Rules,
     jti: HashMap<Arc<str>, Rules>,
     sub: HashMap<Arc<str>, Rules>,
@@ -162,7 +162,7 @@ impl RevocationList {
     }
 
     /// Returns `true` if all entries of the issuer are for subjects or for the whole issuer.
-    pub(crate) fn names_subjects_alone(&self, issuer: &str) -> bool {
+    pub(crate) fn has_only_subject_entries(&self, issuer: &str) -> bool {
         let snapshot = self.snapshot.load();
         let parts = [&snapshot.base, &snapshot.recent].into_iter();
         let mut of_issuer = parts.filter_map(|part| part.issuers.get(issuer));
@@ -374,7 +374,7 @@ impl Entries {
         // The issuer nearly always exists, so this avoids copying its name.
         if !self.issuers.contains_key(entry.issuer()) {
             self.issuers
-                .insert(entry.issuer().into(), OfIssuer::default());
+                .insert(entry.issuer().into(), IssuerEntries::default());
         }
         if let Some(issuer) = self.issuers.get_mut(entry.issuer()) {
             self.len += 1;
@@ -450,7 +450,7 @@ impl Entries {
     }
 }
 
-impl OfIssuer {
+impl IssuerEntries {
     fn has(&self, marks: &RevocableClaims<'_>, now: f64) -> bool {
         let applies = |rules: &Rules| rules.iter().any(|rule| rule.applies(marks.issued, now));
         let named = |map: &HashMap<Arc<str>, Rules>, name: &str| map.get(name).is_some_and(applies);

@@ -80,7 +80,7 @@ impl Store {
     /// `Auth` that answers no requests, because a service with this store would accept a proof
     /// again after a restart.
     #[cfg(feature = "service")]
-    pub(crate) fn unbegun() -> Self {
+    pub(crate) fn memory_without_start() -> Self {
         let store = Self::default();
         // Only the first call has an effect, so the store stays older than every proof.
         store.begin(SystemTime::UNIX_EPOCH);

@@ -15,11 +15,11 @@ use http::HeaderValue;
 const FIELDS: usize = 4;
 
 /// The memory limit for the headers of all tokens. When it is reached, headers are not cached.
-static ROOM: Room = Room::new(8 * 1024 * 1024);
+static LIMIT: MemoryLimit = MemoryLimit::new(8 * 1024 * 1024);
 
 /// The cached headers of a token.
 #[derive(Debug, Default)]
-pub(crate) struct IdentityFields(OnceLock<Option<Box<Kept>>>);
+pub(crate) struct IdentityFields(OnceLock<Option<Box<CachedFields>>>);
 
 impl IdentityFields {
     /// Returns the cached headers, or calls `build` to create them. `None` if `build` returns
@@ -28,7 +28,7 @@ impl IdentityFields {
         &self,
         build: impl Fn() -> Option<[HeaderValue; FIELDS]>,
     ) -> Option<[HeaderValue; FIELDS]> {
-        let kept = self.0.get_or_init(|| ROOM.keep(build()?).map(Box::new));
+        let kept = self.0.get_or_init(|| LIMIT.keep(build()?).map(Box::new));
         match kept {
             Some(kept) => Some(kept.fields.clone()),
             None => build(),
@@ -38,45 +38,45 @@ impl IdentityFields {
 
 /// A memory limit in bytes.
 #[derive(Debug)]
-struct Room {
-    most: usize,
-    taken: AtomicUsize,
+struct MemoryLimit {
+    limit: usize,
+    used: AtomicUsize,
 }
 
 /// Cached headers. Their memory counts towards the limit until they are dropped.
 #[derive(Debug)]
-struct Kept {
+struct CachedFields {
     fields: [HeaderValue; FIELDS],
     bytes: usize,
-    room: &'static Room,
+    limit: &'static MemoryLimit,
 }
 
-impl Room {
-    const fn new(most: usize) -> Self {
+impl MemoryLimit {
+    const fn new(limit: usize) -> Self {
         Self {
-            most,
-            taken: AtomicUsize::new(0),
+            limit,
+            used: AtomicUsize::new(0),
         }
     }
 
     /// Stores the headers. `None` if they would exceed the limit.
-    fn keep(&'static self, fields: [HeaderValue; FIELDS]) -> Option<Kept> {
+    fn keep(&'static self, fields: [HeaderValue; FIELDS]) -> Option<CachedFields> {
         let values: usize = fields.iter().map(HeaderValue::len).sum();
-        let bytes = size_of::<Kept>() + values;
-        let taken = self.taken.fetch_add(bytes, Relaxed);
+        let bytes = size_of::<CachedFields>() + values;
+        let used = self.used.fetch_add(bytes, Relaxed);
         // Dropping this value subtracts its bytes again.
-        let kept = Kept {
+        let kept = CachedFields {
             fields,
             bytes,
-            room: self,
+            limit: self,
         };
-        (taken + bytes <= self.most).then_some(kept)
+        (used + bytes <= self.limit).then_some(kept)
     }
 }
 
-impl Drop for Kept {
+impl Drop for CachedFields {
     fn drop(&mut self) {
-        self.room.taken.fetch_sub(self.bytes, Relaxed);
+        self.limit.used.fetch_sub(self.bytes, Relaxed);
     }
 }
 
@@ -107,15 +107,15 @@ mod tests {
 
     #[test]
     fn caches_up_to_the_memory_limit() {
-        const BYTES: usize = size_of::<Kept>() + FIELDS;
-        static ROOM: Room = Room::new(2 * BYTES);
-        let one = ROOM.keep(fields());
-        let two = ROOM.keep(fields());
+        const BYTES: usize = size_of::<CachedFields>() + FIELDS;
+        static LIMIT: MemoryLimit = MemoryLimit::new(2 * BYTES);
+        let one = LIMIT.keep(fields());
+        let two = LIMIT.keep(fields());
         assert!(one.is_some() && two.is_some());
         for _ in 0..2 {
-            assert!(ROOM.keep(fields()).is_none());
+            assert!(LIMIT.keep(fields()).is_none());
         }
         drop(one);
-        assert!(ROOM.keep(fields()).is_some(), "freed memory is used again");
+        assert!(LIMIT.keep(fields()).is_some(), "freed memory is used again");
     }
 }

@@ -165,7 +165,10 @@ impl Verified {
             issued: self.times.issued,
             ..RevocableClaims::default()
         };
-        if context.revocations.names_subjects_alone(&context.issuer) {
+        if context
+            .revocations
+            .has_only_subject_entries(&context.issuer)
+        {
             // Avoids parsing the payload again.
             marks.sub = self.subject().map(Cow::Borrowed);
         } else {
@@ -337,7 +340,7 @@ impl Extract {
         context: Arc<IssuerContext>,
         source: VerifiedBy,
     ) -> Verified {
-        context.saw_lifetime(&self.times);
+        context.record_lifetime(&self.times);
         let length = offset(payload.len());
         let mut text = payload;
         text.push_str(&self.escaped);
@@ -416,7 +419,7 @@ impl IssuerContext {
     /// Records the lifetime of the token, if it is the longest so far. A token without `iat` counts
     /// as issued now.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // saturates
-    fn saw_lifetime(&self, times: &Times) {
+    fn record_lifetime(&self, times: &Times) {
         let issued = times.issued.unwrap_or_else(|| self.clock.now());
         let lifetime = ((times.expires - issued).ceil() as u64).min(CENTURY);
         // Almost all tokens have the same lifetime, so writes are rare.

@@ -70,14 +70,14 @@ impl SubjectKind {
             "preferred_username" => signs.preferred_username = Some(value),
             _ => {}
         });
-        if read.is_err() || signs.are_anonymous() || is_anonymous_session(payload) {
+        if read.is_err() || signs.is_anonymous() || is_anonymous_session(payload) {
             return Self::Unknown;
         }
-        match (signs.show_machine(), signs.name_user()) {
+        match (signs.is_machine(), signs.has_user_claim()) {
             (true, false) => Self::Machine,
-            (false, _) if signs.name_client() => Self::Unknown,
+            (false, _) if signs.sub_is_azp() => Self::Unknown,
             (false, true) => Self::User,
-            (false, false) if signs.show_login() => Self::User,
+            (false, false) if signs.has_login_claim() => Self::User,
             // There is no sign, or two contradictory ones.
             _ => Self::Unknown,
         }
@@ -91,7 +91,7 @@ const ANONYMOUS: [&str; 2] = ["anonymous", "unauthenticated"];
 impl Signs<'_> {
     /// Returns `true` if the token is for a visitor who has not logged in. Auth0 writes `anon@…`,
     /// and Firebase writes `provider_id`.
-    fn are_anonymous(&self) -> bool {
+    fn is_anonymous(&self) -> bool {
         text(self.sub.as_ref()).is_some_and(|sub| sub.starts_with("anon@"))
             || text(self.provider_id.as_ref()) == Some("anonymous")
             || ANONYMOUS
@@ -102,7 +102,7 @@ impl Signs<'_> {
     /// Returns `true` if the token is for a client that acts on its own behalf. The suffix
     /// `@clients` is not enough: some issuers let users choose their names, and a user could choose
     /// `eve@clients`.
-    fn show_machine(&self) -> bool {
+    fn is_machine(&self) -> bool {
         let sub = text(self.sub.as_ref());
         let auth0 = [self.azp.as_ref(), self.client_id.as_ref()]
             .into_iter()
@@ -120,14 +120,14 @@ impl Signs<'_> {
 
     /// Returns `true` if `sub` equals `azp`. No standard says that this is a machine, but it is not
     /// a user either.
-    fn name_client(&self) -> bool {
+    fn sub_is_azp(&self) -> bool {
         let azp = text(self.azp.as_ref());
         azp.is_some() && azp == text(self.sub.as_ref())
     }
 
     /// Returns `true` if a claim explicitly says that the subject is a user: Entra's `idtyp`, or
     /// Okta's `uid`, which tokens for clients do not have.
-    fn name_user(&self) -> bool {
+    fn has_user_claim(&self) -> bool {
         text(self.idtyp.as_ref()) == Some("user")
             || text(self.cid.as_ref())
                 .and(text(self.uid.as_ref()))
@@ -136,14 +136,14 @@ impl Signs<'_> {
 
     /// Returns `true` if there are claims that only a login adds. `sid` and `acr` are not among
     /// them, because Keycloak writes both for service accounts.
-    fn show_login(&self) -> bool {
+    fn has_login_claim(&self) -> bool {
         let name = text(self.preferred_username.as_ref());
         if name.is_some_and(|name| name.starts_with("service-account-")) {
             return false;
         }
-        self.show_login_at_auth0()
-            || self.show_login_at_entra()
-            || self.show_login_at_keycloak()
+        self.has_login_at_auth0()
+            || self.has_login_at_entra()
+            || self.has_login_at_keycloak()
             // RFC 9068 §2.2.1 defines `auth_time` and `amr` only for grants that involve a resource
             // owner. Keycloak used to write 0 if there was no login.
             || matches!(self.auth_time, Some(Value::Number(time)) if time > 0.0)
@@ -155,7 +155,7 @@ impl Signs<'_> {
     /// Returns `true` if Auth0 issued the token to a user. This is the case for a password grant,
     /// or if `sub` is the strategy of a connection, a bar, and a name. Such a token also has the
     /// client in `azp` or in `client_id`.
-    fn show_login_at_auth0(&self) -> bool {
+    fn has_login_at_auth0(&self) -> bool {
         let password = [
             "password",
             "http://auth0.com/oauth/grant-type/password-realm",
@@ -173,7 +173,7 @@ impl Signs<'_> {
     /// Returns `true` if Entra ID issued the token on behalf of a user. It only writes `scp` in
     /// this case. Tokens of Entra ID have `oid`, `ver` and `tid`, and the tenant is in the path of
     /// `iss`.
-    fn show_login_at_entra(&self) -> bool {
+    fn has_login_at_entra(&self) -> bool {
         let (Some(issuer), Some(tenant)) = (text(self.iss.as_ref()), text(self.tid.as_ref()))
         else {
             return false;
@@ -188,7 +188,7 @@ impl Signs<'_> {
     /// Returns `true` if Keycloak issued the token to a user. Its access tokens have a `typ` and an
     /// `azp`, and the realm is in the path of `iss`. Other issuers write `preferred_username` for
     /// machines too, so these marks are needed.
-    fn show_login_at_keycloak(&self) -> bool {
+    fn has_login_at_keycloak(&self) -> bool {
         let name = text(self.preferred_username.as_ref());
         let issuer = text(self.iss.as_ref());
         name.is_some_and(|name| !name.is_empty() && !name.starts_with("service-account-"))

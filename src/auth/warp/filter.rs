@@ -142,7 +142,7 @@ where
 /// Like [`with_auth`], for an [`Auth`] that does not need the method and the path. Saves the 260
 /// instructions of the filter that checks whether to copy them.
 #[cfg(feature = "service")]
-pub(crate) fn with_fields_alone<X>(
+pub(crate) fn with_headers_only<X>(
     auth: &Auth,
 ) -> impl Filter<Extract = (Claims<X>,), Error = Rejection> + Clone + Send + Sync + 'static + use<X>
 where

@@ -123,30 +123,30 @@ fn answer_to(rejection: &Rejection) -> Option<Response> {
 /// Returns the problem for one of warp's own rejections. Looks for body errors first, because a
 /// body error in one route says more than a wrong method for another route.
 fn problem_of(rejection: &Rejection) -> Option<Problem> {
-    let is = |found: bool, problem| found.then_some(problem);
+    let if_found = |found: bool, problem| found.then_some(problem);
     let rows = [
-        is(
+        if_found(
             rejection.find::<PayloadTooLarge>().is_some(),
             Problem::PayloadTooLarge,
         ),
-        is(
+        if_found(
             rejection.find::<UnsupportedMediaType>().is_some(),
             Problem::UnsupportedMediaType,
         ),
-        is(
+        if_found(
             rejection.find::<LengthRequired>().is_some(),
             Problem::LengthRequired,
         ),
-        is(
+        if_found(
             rejection.find::<BodyDeserializeError>().is_some(),
             Problem::InvalidBody,
         ),
-        is(
+        if_found(
             rejection.find::<CorsForbidden>().is_some(),
             Problem::CorsForbidden,
         ),
         is(is_bad_request(rejection), Problem::BadRequest),
-        is(
+        if_found(
             rejection.find::<MethodNotAllowed>().is_some(),
             Problem::MethodNotAllowed,
         ),

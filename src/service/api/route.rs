@@ -25,7 +25,7 @@ use crate::{
         context::{self, Original},
         display::ShownText,
         policy::Policy,
-        with_auth, with_fields_alone,
+        with_auth, with_headers_only,
     },
     service::api::{
         docs::Docs,
@@ -576,7 +576,7 @@ impl<'a, F> ProtectedRoute<'a, F> {
             return self.authenticated(auth).then(handler);
         }
         // The two filters have different types, so each needs its own branch.
-        let auth = with_fields_alone(self.auth);
+        let auth = with_headers_only(self.auth);
         match self.policy.clone() {
             None => self.authenticated(auth).then(handler),
             Some(policy) => self.authenticated(auth.require(policy)).then(handler),
@@ -633,7 +633,7 @@ impl<F> ProtectedJsonRoute<'_, F> {
             let auth = self.0.with_target();
             return self.0.authenticated(auth).json().then(handler);
         }
-        let auth = with_fields_alone(self.0.auth);
+        let auth = with_headers_only(self.0.auth);
         match self.0.policy.clone() {
             None => self.0.authenticated(auth).json().then(handler),
             Some(policy) => {

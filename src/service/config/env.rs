@@ -241,7 +241,7 @@ fn near_miss(entry: &Entry, origin: Origin) -> Option<Warning> {
 /// Returns the fault of a file that the command line names.
 fn not_read(error: &io::Error, path: &Path) -> Fault {
     let path = ShownText::new(&path.to_string_lossy()).to_string();
-    let why = files::why(error.kind());
+    let why = files::describe(error.kind());
     Fault::new(
         &path,
         format_args!("{why}; give the path of a file of variables, NAME=value on each line"),

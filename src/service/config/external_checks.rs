@@ -138,7 +138,7 @@ pub(super) fn ended(file: Option<&Path>, proof: Option<&ClientProof>) -> Vec<Fau
 fn revocations(path: &Path) -> Parsed<()> {
     match revocation::file::each(path, drop) {
         Ok(()) => Ok(()),
-        Err(FileError::Unreadable(_, kind)) => Err(InvalidValue::new(files::why(kind))),
+        Err(FileError::Unreadable(_, kind)) => Err(InvalidValue::new(files::describe(kind))),
         Err(FileError::Line(_, line, why)) => {
             Err(InvalidValue::new("is not a list of revocations")
                 .because(format_args!("line {line}: {why}")))
@@ -248,5 +248,5 @@ fn proxy(value: &str) -> Parsed<()> {
 }
 
 fn cannot_read(error: &io::Error) -> InvalidValue {
-    InvalidValue::new(files::why(error.kind()))
+    InvalidValue::new(files::describe(error.kind()))
 }

@@ -98,7 +98,7 @@ pub(super) fn read(
         let invalid = InvalidValue::new(reason);
         Fault::invalid(variable, &path.to_string_lossy(), &invalid)
     };
-    let document = files::read(path).map_err(|error| fault(files::why(error.kind())))?;
+    let document = files::read(path).map_err(|error| fault(files::describe(error.kind())))?;
     let text = String::from_utf8(document).map_err(|_| fault("is not UTF-8".into()))?;
     let name = path.file_name().unwrap_or(path.as_os_str());
     parse(&text, &name.to_string_lossy(), defaults)

@@ -149,16 +149,16 @@ impl IdleTimeout {
     /// if the peer has not read a response for `limit` and there is no stream to reset, or if the
     /// socket has been blocked for [`BLOCKED_FACTOR`] times `limit`.
     pub(in crate::service) async fn expired(&self, limit: Duration) {
-        self.still(limit, limit * BLOCKED_FACTOR).await;
+        self.until_expired(limit, limit * BLOCKED_FACTOR).await;
     }
 
     /// Like [`expired`](Self::expired), but a blocked socket only gets `limit`. Used during
     /// shutdown.
     pub(in crate::service) async fn expired_at_last(&self, limit: Duration) {
-        self.still(limit, limit).await;
+        self.until_expired(limit, limit).await;
     }
 
-    async fn still(&self, limit: Duration, blocked: Duration) {
+    async fn until_expired(&self, limit: Duration, blocked: Duration) {
         while let Some(due) = self.check(limit, blocked) {
             sleep_until(due).await;
         }

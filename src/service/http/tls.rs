@@ -172,15 +172,15 @@ impl Documents {
         let (certificate, key) = (&paths.certificate, &paths.key);
         Ok(Self {
             certificate: files::read(certificate).map_err(|error| {
-                TlsError::Certificate(certificate.clone(), files::why(error.kind()))
+                TlsError::Certificate(certificate.clone(), files::describe(error.kind()))
             })?,
             key: files::read(key)
-                .map_err(|error| TlsError::Key(key.clone(), files::why(error.kind())))?,
+                .map_err(|error| TlsError::Key(key.clone(), files::describe(error.kind())))?,
             authorities: match &paths.clients {
                 ClientAuth::Request {
                     authorities: Some(path),
                 } => Some(files::read(path).map_err(|error| {
-                    TlsError::Authorities(path.clone(), files::why(error.kind()))
+                    TlsError::Authorities(path.clone(), files::describe(error.kind()))
                 })?),
                 _ => None,
             },

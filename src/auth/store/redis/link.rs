@@ -108,7 +108,7 @@ async fn open(shared: &Arc<Shared>) -> RedisResult<Opened> {
     let run_id: Arc<str> = birth::run_id(&mut commands).await?.into();
     let recorded = read_birth(shared, &mut commands, &run_id, Recorded::Keep).await?;
     let birth = match recorded {
-        Some(birth) if !shared.was_elsewhere_after(birth, &run_id) => birth,
+        Some(birth) if !shared.was_connected_elsewhere_after(birth, &run_id) => birth,
         _ => {
             tracing::info!(address = %shared.address, "state store was restarted or failed over; older proofs get 503");
             let replaced = read_birth(shared, &mut commands, &run_id, Recorded::Replace).await?;

@@ -102,14 +102,14 @@ impl Redis {
         // then later than the value, and the claim is rejected.
         let remaining = claim.until.duration_since(claim.now).unwrap_or_default();
         // A replica whose clock is behind may accept the value for longer than this one.
-        let lasts = remaining + Duration::from_millis(MAX_SKEW);
+        let ttl = remaining + Duration::from_millis(MAX_SKEW);
         pipeline
             .cmd("SET")
             .arg(shared.names.claim(&claim.key))
             .arg(1)
             .arg("NX")
             .arg("PX")
-            .arg(lasts.as_millis() + 1);
+            .arg(ttl.as_millis() + 1);
         shared.birth(&mut pipeline, claim.now, &run_id, Recorded::Keep);
         let replies = self.send(link, &pipeline, 3).await?;
         let is_first = match &replies[0] {

@@ -43,7 +43,7 @@ pub(super) struct Shared {
     /// The milliseconds by which the server's clock is ahead of `now`. 0 if it is behind.
     server_ahead: AtomicU64,
     synchronized: Mutex<Option<Synchronized>>,
-    left: Mutex<Option<Left>>,
+    last_disconnect: Mutex<Option<LastDisconnect>>,
 }
 
 /// An open connection, and the `run_id` of the server process at the other end.
@@ -55,7 +55,7 @@ pub(super) struct Link {
 
 /// The end of the last connection, and the `run_id` of the server process at its other end.
 #[derive(Debug)]
-struct Left {
+struct LastDisconnect {
     run_id: Arc<str>,
     /// In milliseconds since the Unix epoch.
     at: u64,
@@ -112,7 +112,7 @@ impl Shared {
             check_requested: Notify::new(),
             connects: AtomicU64::new(0),
             synchronized: Mutex::default(),
-            left: Mutex::default(),
+            last_disconnect: Mutex::default(),
         }
     }
 
@@ -130,16 +130,17 @@ impl Shared {
     pub(super) fn disconnected(&self, run_id: Arc<str>) {
         self.connection.send_replace(None);
         let at = self.later_clock(self.now());
-        *lock(&self.left) = Some(Left { run_id, at });
+        *lock(&self.last_disconnect) = Some(LastDisconnect { run_id, at });
     }
 
     /// Returns `true` if this process was connected to a server process other than `run_id` at or
     /// after `time`, in milliseconds since the Unix epoch. Keys that were claimed there are unknown
     /// to `run_id`.
-    pub(super) fn was_elsewhere_after(&self, time: u64, run_id: &str) -> bool {
-        let left = lock(&self.left);
-        left.as_ref()
-            .is_some_and(|left| *left.run_id != *run_id && left.at >= time)
+    pub(super) fn was_connected_elsewhere_after(&self, time: u64, run_id: &str) -> bool {
+        let last_disconnect = lock(&self.last_disconnect);
+        last_disconnect
+            .as_ref()
+            .is_some_and(|last| *last.run_id != *run_id && last.at >= time)
     }
 
     /// Adds the commands that record the birth, if it is absent or to be replaced, and return it.

@@ -1,7 +1,7 @@
 //! Checks introspection with a made-up token. The expected response is `active: false`.
 
 use crate::{
-    auth::introspection::client::AskError,
+    auth::introspection::client::IntrospectionError,
     service::{
         cli::{auth, check::report::Section, terminal::Mark},
         config::Config,
@@ -26,12 +26,12 @@ pub(in crate::service) async fn check(
                 let text = "accepts the credentials, and answers that a made-up token is inactive";
                 section.add_more(Mark::Good, "endpoint", text, issuer);
             }
-            Err(error @ AskError::Denied(..)) => {
+            Err(error @ IntrospectionError::Denied(..)) => {
                 let more = "the client's ID and its secret or key are not those of a client that \
                             may introspect";
                 section.add_more(Mark::Bad, "endpoint", error.to_string(), more);
             }
-            Err(error @ AskError::NoEndpoint(_)) => {
+            Err(error @ IntrospectionError::NoEndpoint(_)) => {
                 let more = "AUTH0_INTROSPECTION_URI names one";
                 section.add_more(Mark::Bad, "endpoint", error.to_string(), more);
             }

@@ -58,7 +58,7 @@ pub(in crate::service) async fn check(
             Err(error) => section.add(
                 Mark::Bad,
                 "keys",
-                format!("{name} {}", files::why(error.kind())),
+                format!("{name} {}", files::describe(error.kind())),
             ),
         }
         return section;
@@ -235,7 +235,7 @@ async fn resolve(
 
 /// Adds the finding that a document could not be fetched.
 fn failed(section: &mut Section, name: &str, response: &Probe, error: &FetchError, hint: &str) {
-    let name = if response.is_no_tls { "TLS" } else { name };
+    let name = if response.lacks_tls { "TLS" } else { name };
     section.add_failure(name, error, hint);
 }
 

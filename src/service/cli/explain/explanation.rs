@@ -145,7 +145,7 @@ impl Subject<'_> {
             .join(", ");
         let token = pasted::repaired(&all).unwrap_or_default();
         let claims = unverified_claims(token).unwrap_or_default();
-        auth.settled(claims["iss"].as_str().unwrap_or_default())
+        auth.first_fetch_ended(claims["iss"].as_str().unwrap_or_default())
             .await;
         let mut judged = match (&self.config.token_field, &pasted.bare, pasted.fault) {
             (_, _, Some(fault)) => self.reject_unread(fault),
@@ -386,9 +386,9 @@ impl Subject<'_> {
     fn facts<'a>(&'a self, token: &'a str, trace: &'a Trace, skew: Option<f64>) -> Facts<'a> {
         let auth = &self.access.auth;
         let issuer = trace.payload["iss"].as_str().unwrap_or_default();
-        let is_trusted = auth.trusts().any(|(name, _)| *name == *issuer);
+        let is_trusted = auth.trusted_audiences().any(|(name, _)| *name == *issuer);
         let accepted = auth
-            .trusts()
+            .trusted_audiences()
             .filter(|(name, _)| !is_trusted || **name == *issuer);
         Facts {
             token,
@@ -397,7 +397,10 @@ impl Subject<'_> {
             config: self.config.of_issuer(issuer),
             environment: self.environment,
             is_unasked: self.is_unasked,
-            issuers: auth.trusts().map(|(name, _)| name.to_string()).collect(),
+            issuers: auth
+                .trusted_audiences()
+                .map(|(name, _)| name.to_string())
+                .collect(),
             accepted: accepted.flat_map(|(_, ours)| ours.to_vec()).collect(),
             skew,
         }

@@ -234,7 +234,7 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
 /// accepts older proofs, because the service may have started before them.
 async fn build_auth(config: &Config, jwks: Option<&Path>) -> Result<Auth, Failure> {
     let builder = auth::builder(config).token_cache(0);
-    let mut builder = builder.state_store(Store::unbegun());
+    let mut builder = builder.state_store(Store::memory_without_start());
     if let Some(path) = jwks {
         let failed = |why: &dyn std::fmt::Display| {
             Failure::Input(format!("--jwks: {}: {why}", path.display()))
