@@ -1,4 +1,5 @@
-//! [`Algorithm`]: the names of the signature algorithms, shared by the verifier and the test issuer.
+//! [`Algorithm`]: the names of the signature algorithms, shared by the verifier and the test
+//! issuer.
 //!
 //! Verification and signing share nothing else, so a bug in one cannot hide a bug in the other.
 

@@ -39,8 +39,8 @@ impl Auth {
         })
     }
 
-    /// Returns all configured audiences. An audience that is accepted with and without a trailing slash
-    /// is returned in both forms.
+    /// Returns all configured audiences. An audience that is accepted with and without a trailing
+    /// slash is returned in both forms.
     pub(crate) fn audiences(&self) -> Vec<String> {
         let mut all: Vec<_> = Vec::new();
         for issuer in self.inner.issuers.load_full().iter() {

@@ -167,7 +167,8 @@ impl Dpop {
         })
     }
 
-    /// Returns the value of `algs` in a challenge: the names of the algorithms, separated by spaces.
+    /// Returns the value of `algs` in a challenge: the names of the algorithms, separated by
+    /// spaces.
     pub(super) fn algs(&self) -> Arc<str> {
         let names: Vec<_> = self.algorithms.iter().map(|alg| alg.as_str()).collect();
         names.join(" ").into()

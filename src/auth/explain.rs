@@ -309,7 +309,8 @@ impl Auth {
         bearer::check_field(&field, self.inner.max_token, is_dpop_enabled).map(|_| ())
     }
 
-    /// Adds the steps of verifying the token itself. Stops at the first step whose input is missing.
+    /// Adds the steps of verifying the token itself. Stops at the first step whose input is
+    /// missing.
     pub(crate) async fn add_token_steps(&self, token: &str, trace: &mut Trace) -> Option<()> {
         trace.add(
             "size",

@@ -51,8 +51,8 @@ pub enum CertificateSource {
     Connection,
     /// The header `Client-Cert` (RFC 9440).
     ClientCert,
-    /// The last element of Envoy's header `X-Forwarded-Client-Cert`. Envoy must replace the header and
-    /// write only `cert` into it, because clients choose the names in their certificates.
+    /// The last element of Envoy's header `X-Forwarded-Client-Cert`. Envoy must replace the header
+    /// and write only `cert` into it, because clients choose the names in their certificates.
     XForwardedClientCert,
     /// The header `X-SSL-Client-Cert`, with percent-encoded PEM such as nginx's
     /// `$ssl_client_escaped_cert`.

@@ -46,8 +46,8 @@ pub(in crate::auth) struct AnswerChecker {
 impl AnswerChecker {
     /// Returns the claims in an active response if they pass the checks.
     ///
-    /// A response need not have `iat` (RFC 7662 §2.2). If the token is a JWT, its own age was checked
-    /// before.
+    /// A response need not have `iat` (RFC 7662 §2.2). If the token is a JWT, its own age was
+    /// checked before.
     pub(super) fn verified(
         &self,
         answer: String,

@@ -2,8 +2,8 @@
 //!
 //! Every request about an unknown token reserves a unit. If the token turns out to be active, the
 //! unit is returned, and otherwise it is spent. Callers with valid tokens therefore never use up
-//! the budget. The caller passes the time, so tests need no clock. The limit of requests in flight is
-//! in `introspector.rs`.
+//! the budget. The caller passes the time, so tests need no clock. The limit of requests in flight
+//! is in `introspector.rs`.
 
 use std::time::Duration;
 

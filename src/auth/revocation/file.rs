@@ -82,7 +82,8 @@ pub(crate) fn each(path: &Path, mut with: impl FnMut(Revocation)) -> Result<(), 
     let name = || path.display().to_string();
     let unreadable = |error: io::Error| FileError::Unreadable(name(), error.kind());
     let file = files::open(path).map_err(unreadable)?;
-    // Limits the bytes read instead of checking the size, because the file may grow in the meantime.
+    // Limits the bytes read instead of checking the size, because the file may grow in the
+    // meantime.
     let mut file = BufReader::new(file.take(MAX_BYTES + 1));
     let (mut text, mut bytes) = (Vec::new(), 0);
     for number in 1.. {
@@ -145,8 +146,8 @@ impl RevocationFile {
                 let Ok(permit) = Arc::clone(&checks).acquire_owned().await else {
                     return;
                 };
-                // Runs on a blocking thread, because 100,000 entries take about 0.1 s, and because a
-                // disk can hang.
+                // Runs on a blocking thread, because 100,000 entries take about 0.1 s, and because
+                // a disk can hang.
                 let mut checked = file.clone();
                 let mut checking = spawn_blocking(move || {
                     let _permit = permit;
@@ -181,8 +182,8 @@ impl RevocationFile {
         Ok((watch, Task(task)))
     }
 
-    /// Reads the file again if it has changed, or if the last attempt failed. Returns whether it was
-    /// read.
+    /// Reads the file again if it has changed, or if the last attempt failed. Returns whether it
+    /// was read.
     fn check(&mut self) -> Result<bool, FileError> {
         if self.read.is_some() && self.read == Stamp::of(&self.path) {
             return Ok(false);

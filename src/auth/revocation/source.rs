@@ -57,8 +57,8 @@ pub trait RevocationSource: Send + Sync + 'static {
 
     /// Returns the name of the source in the log, in the metrics and in
     /// [`Auth::revocation_status`](crate::auth::Auth::revocation_status). Give each source a
-    /// different name, and none of them `file` or `store`: if two have the same name, the metrics show
-    /// only the one in the worse state. Defaults to `source`.
+    /// different name, and none of them `file` or `store`: if two have the same name, the metrics
+    /// show only the one in the worse state. Defaults to `source`.
     fn name(&self) -> &'static str {
         "source"
     }

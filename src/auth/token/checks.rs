@@ -80,8 +80,8 @@ pub(crate) fn issuer<'c>(claims: &'c Registered<'_>) -> Result<&'c str, AuthErro
     }
 }
 
-/// Checks that `aud` contains a configured audience (RFC 7519 §4.1.3). If the issuer uses another claim
-/// for the audience, that claim is checked.
+/// Checks that `aud` contains a configured audience (RFC 7519 §4.1.3). If the issuer uses another
+/// claim for the audience, that claim is checked.
 pub(crate) fn audience(
     claims: &Registered<'_>,
     claim: AudienceClaim,

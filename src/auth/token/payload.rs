@@ -332,8 +332,8 @@ impl Extract {
         }
     }
 
-    /// Combines the claims with their payload. Call this only after the signature is verified, or with
-    /// an introspection answer that is active.
+    /// Combines the claims with their payload. Call this only after the signature is verified, or
+    /// with an introspection answer that is active.
     pub(crate) fn verified(
         self,
         payload: String,

@@ -134,8 +134,8 @@ where
             verdict.map_err(reject)
         }
     });
-    // Boxed, because the time to compile a filter grows with the square of its depth. The box costs an
-    // allocation for each request.
+    // Boxed, because the time to compile a filter grows with the square of its depth. The box costs
+    // an allocation for each request.
     filter.boxed()
 }
 

@@ -64,8 +64,8 @@ pub(in crate::service) fn parse_query(query: &str) -> Result<QueryRequirements, 
     }
     let parse_query = parse(query);
     if parse_query.is_none() {
-        // Values may be tokens, so they are not logged. A name may be a token too, so a name that is
-        // longer than any parameter's is logged as `?`.
+        // Values may be tokens, so they are not logged. A name may be a token too, so a name that
+        // is longer than any parameter's is logged as `?`.
         let names = query.split('&').map(|one| match one.split_once('=') {
             Some((name, _)) if name.len() <= MAX_SHOWN_NAME => name,
             _ => "?",
@@ -153,7 +153,8 @@ fn all(lists: &[String], read: ReadList) -> Option<Policy> {
     fits.then(|| read(&list)).flatten()
 }
 
-/// Decodes a value of `application/x-www-form-urlencoded`, which must be UTF-8 without control characters.
+/// Decodes a value of `application/x-www-form-urlencoded`, which must be UTF-8 without control
+/// characters.
 pub(super) fn decoded(text: &str) -> Option<String> {
     let mut bytes = text.bytes();
     let mut decoded = Vec::with_capacity(text.len());

@@ -251,8 +251,9 @@ pub trait Handler<T>: Clone + Send + Sync + 'static {
 /// Boxes a filter in debug builds, and returns it unchanged in release builds.
 ///
 /// The compiler visits every layer of a filter's type for each function of each layer, so its time
-/// grows with the square of the depth. A box hides the layers inside it. Without boxes, a debug build
-/// takes 2.5 times as long. Release builds have none, because each costs an allocation for each request.
+/// grows with the square of the depth. A box hides the layers inside it. Without boxes, a debug
+/// build takes 2.5 times as long. Release builds have none, because each costs an allocation for
+/// each request.
 fn shallow<T: Send + 'static>(filter: impl Extracts<T>) -> impl Extracts<T> {
     #[cfg(debug_assertions)]
     let filter = filter.boxed();
@@ -443,7 +444,8 @@ impl<F> Route<F> {
         }
     }
 
-    /// Extracts the body of a form of at most `limit` bytes, or the problem with it: 415, 413 or 400.
+    /// Extracts the body of a form of at most `limit` bytes, or the problem with it: 415, 413 or
+    /// 400.
     ///
     /// For a route that anyone may call, so the limit is the route's own: with `MAX_BODY_BYTES`,
     /// unfinished bodies would take a hundred times as much memory.

@@ -295,8 +295,8 @@ impl HangupSignal {
     }
 }
 
-/// Runs reloads on blocking threads, at most [`MAX_RELOADS`] at a time, so that signals cannot use up
-/// all threads while a disk hangs.
+/// Runs reloads on blocking threads, at most [`MAX_RELOADS`] at a time, so that signals cannot use
+/// up all threads while a disk hangs.
 #[cfg(unix)]
 #[derive(Clone)]
 struct Reloads {
@@ -320,8 +320,8 @@ impl Reloads {
     /// Starts a reload once a permit is free. Logs an error if it panics or takes longer than
     /// [`RELOAD_PATIENCE`]; it may still succeed then.
     fn start(&self, reload: impl FnOnce() + Send + 'static) {
-        // A reload that is still waiting will read the files after this call, so a second one is not
-        // needed.
+        // A reload that is still waiting will read the files after this call, so a second one is
+        // not needed.
         if self.is_waiting.swap(true, AcqRel) {
             return;
         }

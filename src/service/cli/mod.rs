@@ -58,8 +58,8 @@ enum Command {
     /// Explain step by step why a token is rejected, and how to fix it: exit 0 if the service would
     /// accept it, 1 if not
     Explain(explain::Options),
-    /// Check the configuration and the issuer before deployment: exit 0 if the service would work, 1 if
-    /// not
+    /// Check the configuration and the issuer before deployment: exit 0 if the service would work,
+    /// 1 if not
     Check(check::Options),
     /// Work with the issuers file
     #[command(subcommand, after_help = issuers::EXAMPLES)]

@@ -42,7 +42,8 @@ pub(in crate::service) struct Options {
     issuer: Option<String>,
     #[command(flatten)]
     target: Target,
-    /// Revoke tokens issued before this time, in seconds since 1970 or as RFC 3339; the default is now
+    /// Revoke tokens issued before this time, in seconds since 1970 or as RFC 3339; the default is
+    /// now
     #[arg(long, value_name = "TIME", value_parser = time)]
     before: Option<u64>,
     /// End the revocation after this time; choose a time when the last of the tokens has expired

@@ -124,8 +124,8 @@ pub(crate) fn print(text: impl Display) -> Result<(), Failure> {
     print_bytes(text.to_string().as_bytes())
 }
 
-/// Writes a line to standard error, which may be closed. Use it instead of `eprintln!`, which panics
-/// then.
+/// Writes a line to standard error, which may be closed. Use it instead of `eprintln!`, which
+/// panics then.
 pub(crate) fn note(text: impl Display) {
     let _ = writeln!(io::stderr(), "{text}");
 }

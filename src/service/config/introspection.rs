@@ -73,8 +73,8 @@ pub(super) fn read(reader: &mut Reader, issuers: &[String]) -> Option<Introspect
     let ttl = reader.value(&AUTH0_INTROSPECTION_TTL);
     let name = AUTH0_INTROSPECTION.name();
     if reader.is_set(ISSUERS_FILE.name()) {
-        // The issuers file has its own options. `cross_checks` has reported the variables that do not
-        // go with it.
+        // The issuers file has its own options. `cross_checks` has reported the variables that do
+        // not go with it.
         return None;
     }
     if mode == IntrospectionMode::Off {

@@ -1258,7 +1258,8 @@ fn rejects_unsuitable_token_fields_and_claims() {
     );
 }
 
-/// The log omits warnings after the first twenty, so the lines of other programs must not come first.
+/// The log omits warnings after the first twenty, so the lines of other programs must not come
+/// first.
 #[test]
 fn warnings_about_variables_precede_those_about_lines_of_env() {
     let directory = tempfile::tempdir().unwrap();

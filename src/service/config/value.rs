@@ -58,8 +58,8 @@ pub(super) fn is_placeholder(text: &str) -> bool {
     })
 }
 
-/// Returns what a file or a program has left in a value: a quote, a comment, brackets, a variable or an
-/// invisible character. A service with such a value would start and then reject every token.
+/// Returns what a file or a program has left in a value: a quote, a comment, brackets, a variable
+/// or an invisible character. A service with such a value would start and then reject every token.
 ///
 /// `form` tells which quotes and comments may be parts of a valid value.
 pub(super) fn mangled(text: &str, form: Form) -> Option<InvalidValue> {
@@ -523,8 +523,8 @@ fn address_or_port(text: &str, port: u16) -> Parsed<SocketAddr> {
     })
 }
 
-/// The log target of a dependency that logs an error for each untrusted certificate, on every retry.
-/// The service itself logs this only once.
+/// The log target of a dependency that logs an error for each untrusted certificate, on every
+/// retry. The service itself logs this only once.
 const NOISY: &str = "rustls_platform_verifier";
 
 /// Parses a log filter of tracing-subscriber. Turns off [`NOISY`] unless the filter contains it.

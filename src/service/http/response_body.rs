@@ -24,8 +24,8 @@ use hyper::{
 
 use crate::service::http::idle_timeout::{ActiveRequest, StreamedAnswer, UnsentPiece};
 
-/// The maximum number of bytes to pass to hyper at once. A peer is not cut off if it reads this number
-/// of bytes within `Limits::idle`.
+/// The maximum number of bytes to pass to hyper at once. A peer is not cut off if it reads this
+/// number of bytes within `Limits::idle`.
 const MAX_PIECE: usize = 8 * 1024;
 
 tokio::task_local! {

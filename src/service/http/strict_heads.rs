@@ -5,9 +5,9 @@
 //! `Transfer-Encoding` (request smuggling). A lone LF in a head is therefore replaced with NUL,
 //! which hyper rejects with 400.
 //!
-//! The target of a request has no fragment (RFC 9112 §3.2), but hyper removes a `#` and what follows
-//! it. From `/auth?scope=a#&scope=b`, this would remove a part of the policy. So a `#` in the first line
-//! is replaced with NUL as well.
+//! The target of a request has no fragment (RFC 9112 §3.2), but hyper removes a `#` and what
+//! follows it. From `/auth?scope=a#&scope=b`, this would remove a part of the policy. So a `#` in
+//! the first line is replaced with NUL as well.
 //!
 //! hyper parses the head, and the length of its body tells this module where the next head begins.
 

@@ -144,8 +144,8 @@ impl Tls {
     }
 
     fn replace(&self) -> Result<bool, TlsError> {
-        // Read without the lock, because a read can hang. If another thread reads newer files at the
-        // same time and is first, the next check corrects it.
+        // Read without the lock, because a read can hang. If another thread reads newer files at
+        // the same time and is first, the next check corrects it.
         let documents = Documents::read(&self.0.files)?;
         let mut seen = self.0.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if *seen == documents {

@@ -149,7 +149,8 @@ async fn handshake(
     tls.connector().await?.connect(name, tcp).await
 }
 
-/// The settings of TLS: the certificate authorities of the system or of `SSL_CERT_FILE` are trusted.
+/// The settings of TLS: the certificate authorities of the system or of `SSL_CERT_FILE` are
+/// trusted.
 #[derive(Default)]
 pub(super) struct Tls(OnceCell<TlsConnector>);
 

@@ -1,13 +1,13 @@
 //! [`Redis`]: a store in Redis or Valkey 6.2 or later, which replicas can share.
 //!
 //! A claim takes one round trip. `SET … NX` decides which of all replicas claims a key first. The
-//! store's [birth] shows how far back the store remembers keys: a server that was emptied, restarted
-//! or failed over has a new birth, and everything issued before is rejected. In addition, each
-//! process remembers the keys that it has accepted itself. Commands are never repeated, so a lost
-//! reply is an error.
+//! store's [birth] shows how far back the store remembers keys: a server that was emptied,
+//! restarted or failed over has a new birth, and everything issued before is rejected. In addition,
+//! each process remembers the keys that it has accepted itself. Commands are never repeated, so a
+//! lost reply is an error.
 //!
-//! There is one known gap: two servers that are in use at the same time, such as an old primary that
-//! some processes still reach after a failover.
+//! There is one known gap: two servers that are in use at the same time, such as an old primary
+//! that some processes still reach after a failover.
 
 mod birth;
 mod connect;

@@ -158,7 +158,8 @@ pub(super) async fn ahead_of(
     Some(server_millis(seconds, micros).saturating_sub_unsigned(millis(now())))
 }
 
-/// Returns the time of a server in milliseconds, at most `i64::MAX`. The server may send any numbers.
+/// Returns the time of a server in milliseconds, at most `i64::MAX`. The server may send any
+/// numbers.
 fn server_millis(seconds: u64, micros: u64) -> i64 {
     let server = Duration::from_secs(seconds).saturating_add(Duration::from_micros(micros));
     i64::try_from(server.as_millis()).unwrap_or(i64::MAX)

@@ -65,7 +65,8 @@ struct LastDisconnect {
 #[derive(Debug, Clone, Copy)]
 struct Synchronized {
     at: Instant,
-    /// The number of subscribers so far. All of them have received the list, unless they were removed.
+    /// The number of subscribers so far. All of them have received the list, unless they were
+    /// removed.
     subscribers: u64,
 }
 

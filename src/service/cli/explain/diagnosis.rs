@@ -178,8 +178,8 @@ fn of_field(field: &str, used: &str, error: AuthError) -> Cause {
     }
 }
 
-/// Returns `true` if one token is in brackets or quotes, with or without a name before them: `Some("…")`,
-/// `b'…'`, `{"access_token":"…"}`.
+/// Returns `true` if one token is in brackets or quotes, with or without a name before them:
+/// `Some("…")`, `b'…'`, `{"access_token":"…"}`.
 fn is_wrapped(text: &str) -> bool {
     let Some(token) = pasted::repaired(text) else {
         return false;

@@ -59,8 +59,8 @@ const EXAMPLES: &str = r"Examples:
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 #[command(after_help = EXAMPLES)]
 pub(in crate::service) struct Options {
-    /// The token, or a text that contains a token, such as a curl command; without it, or with `-`, it
-    /// is read from standard input, which keeps it out of the shell's history
+    /// The token, or a text that contains a token, such as a curl command; without it, or with `-`,
+    /// it is read from standard input, which keeps it out of the shell's history
     token: Vec<String>,
     /// Verify with the key set in this file, and use no network
     #[arg(long, value_name = "FILE")]
@@ -71,8 +71,8 @@ pub(in crate::service) struct Options {
     /// Check whether it also has these permissions, separated by spaces; exit 1 if not
     #[arg(long, value_name = "PERMISSIONS", value_parser = wanted_permissions)]
     permission: Option<Wanted>,
-    /// Show what a proxy gets that asks /auth with this query, such as 'scope=a&permission=b', or this
-    /// path below /auth; exit 1 unless it is 200
+    /// Show what a proxy gets that asks /auth with this query, such as 'scope=a&permission=b', or
+    /// this path below /auth; exit 1 unless it is 200
     #[arg(long, value_name = "QUERY")]
     auth: Option<String>,
     /// Also ask the issuer about the token, as the service does; this sends the token to the issuer

@@ -262,8 +262,8 @@ async fn rejects_values_issued_before_the_store_was_emptied() {
     recovered(&other).await;
 }
 
-/// A check may take longer than a claim. Until its response, other replicas may accept values that the
-/// store has forgotten.
+/// A check may take longer than a claim. Until its response, other replicas may accept values that
+/// the store has forgotten.
 #[tokio::test]
 async fn dates_the_birth_ahead_by_the_time_that_a_check_may_take() {
     let Some(server) = RedisServer::start() else {

@@ -40,8 +40,8 @@ pub(super) fn read(json: &Value) -> Result<Found, NoToken> {
     Ok(found)
 }
 
-/// Returns the error that a JSON document reports: of a token endpoint, in the form of RFC 6749 §5.2 or
-/// that of a vendor, or of a service that verifies tokens (RFC 9457).
+/// Returns the error that a JSON document reports: of a token endpoint, in the form of RFC 6749
+/// §5.2 or that of a vendor, or of a service that verifies tokens (RFC 9457).
 fn refusal(json: &Value) -> Option<NoToken> {
     let text = |value: &Value| value.as_str().map(|text| ShownText::new(text).to_string());
     let is_problem = json["status"].is_u64() && json["detail"].is_string();
@@ -134,8 +134,8 @@ fn add(value: &Value, path: &str, items: &mut Vec<FoundText>) {
     }
 }
 
-/// Returns the name that says what kind of token a member is: its own, or one on its path, such as that of an
-/// entry in a cache.
+/// Returns the name that says what kind of token a member is: its own, or one on its path, such as
+/// that of an entry in a cache.
 fn named(path: &str) -> Option<&str> {
     const KINDS: [&str; 3] = ["accesstoken", "idtoken", "refreshtoken"];
     let (parents, own) = path.rsplit_once('.').unwrap_or(("", path));

@@ -293,7 +293,8 @@ fn is_credential(text: &str) -> bool {
     after(text, "bearer").is_some_and(|rest| !rest.starts_with(is_tchar))
 }
 
-/// Returns `true` if a line is a header field other than `Authorization`: a name, a colon and a space.
+/// Returns `true` if a line is a header field other than `Authorization`: a name, a colon and a
+/// space.
 fn is_other_field(text: &str) -> bool {
     let Some((name, value)) = text.split_once(':') else {
         return false;

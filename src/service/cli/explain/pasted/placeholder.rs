@@ -8,8 +8,8 @@ pub(in crate::service) fn is_placeholder(text: &str) -> bool {
     is_missing_value(&lower) || is_template(text) || is_name(&lower)
 }
 
-/// Returns `true` if a text cannot be a token, because no part of it looks random: it is a word, a sentence,
-/// the name of a type or a piece of source code.
+/// Returns `true` if a text cannot be a token, because no part of it looks random: it is a word, a
+/// sentence, the name of a type or a piece of source code.
 pub(in crate::service) fn has_no_token(text: &str) -> bool {
     /// The shortest token that an issuer is asked about (RFC 7662).
     const MIN_RUN: usize = 16;

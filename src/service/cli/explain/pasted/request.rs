@@ -242,8 +242,8 @@ fn uncommented(text: &str) -> String {
     lines.collect()
 }
 
-/// Returns `true` for the request line of a request as it is sent, with a path and a version. A file of
-/// a REST client has a URL, or no version.
+/// Returns `true` for the request line of a request as it is sent, with a path and a version. A
+/// file of a REST client has a URL, or no version.
 fn is_as_sent(line: &str) -> bool {
     line.contains(" /") && line.contains(" HTTP/")
 }

@@ -191,8 +191,8 @@ fn requests<'f>(text: &str, fields: impl Iterator<Item = &'f Field>) -> Vec<Vec<
     requests
 }
 
-/// Returns `true` if another request begins within a text: after a blank line, with a method, or with a
-/// command.
+/// Returns `true` if another request begins within a text: after a blank line, with a method, or
+/// with a command.
 fn begins_request(text: &str) -> bool {
     const WORDS: [&str; 12] = [
         "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "QUERY", "curl", "wget",
@@ -223,8 +223,8 @@ fn is_call(value: &str) -> bool {
             .all(|c| c.is_ascii_alphanumeric() || "._:".contains(c))
 }
 
-/// Returns `true` if a field has a variable in the place of the token, or nothing. A shell does not replace
-/// variables in single quotes.
+/// Returns `true` if a field has a variable in the place of the token, or nothing. A shell does not
+/// replace variables in single quotes.
 fn is_variable(value: &str, quote: Option<char>) -> bool {
     let Some(token) = after(value.trim(), "bearer") else {
         return false;
@@ -355,7 +355,8 @@ pub(super) fn unwrapped(text: &str) -> Option<String> {
     (all_fit && is_token).then_some(joined)
 }
 
-/// Joins the lines of the only JWT that goes on after the end of a line. `None` unless there is exactly one.
+/// Joins the lines of the only JWT that goes on after the end of a line. `None` unless there is
+/// exactly one.
 fn joined_token(lines: &[&str]) -> Option<String> {
     // Quoted-printable marks the end of a line with `=`.
     let is_marked = lines.iter().filter(|line| line.ends_with('=')).count() > 1;

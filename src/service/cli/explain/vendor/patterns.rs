@@ -72,8 +72,8 @@ pub(in crate::service) fn of_token(facts: &Facts<'_>, error: AuthError) -> Optio
     }
 }
 
-/// Returns `true` if the token is for GitHub's own API. Since 2026, some of these tokens contain a JWT
-/// after their prefix, so they may look like an incomplete or a malformed JWT.
+/// Returns `true` if the token is for GitHub's own API. Since 2026, some of these tokens contain a
+/// JWT after their prefix, so they may look like an incomplete or a malformed JWT.
 fn is_token_of_github(facts: &Facts<'_>, error: AuthError) -> bool {
     const PREFIXES: [&str; 5] = ["ghs_", "ghp_", "gho_", "ghu_", "github_pat_"];
     matches!(error, AuthError::TokenNotJwt | AuthError::TokenMalformed)
@@ -539,8 +539,9 @@ fn of_role(facts: &Facts<'_>, name: &str, variable: &'static str) -> Advice {
     }
 }
 
-/// Returns the path of a claim with a name in another form, and that form: in other letters, with a prefix
-/// or a path before it, in a string with other names, as the name of a member, or in an object.
+/// Returns the path of a claim with a name in another form, and that form: in other letters, with a
+/// prefix or a path before it, in a string with other names, as the name of a member, or in an
+/// object.
 fn form_of(value: &Value, name: &str, path: &mut Vec<String>) -> Option<(Vec<String>, String)> {
     let same = |found: &str| {
         let last = found.rsplit(['/', ':']).next().unwrap_or(found);
