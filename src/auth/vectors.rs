@@ -128,7 +128,6 @@ fn accepts_exactly_the_valid_wycheproof_signatures() {
 
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Tally {
-    /// The number of keys.
     keys: usize,
     /// The number of keys that were not imported for any algorithm.
     left_out: usize,

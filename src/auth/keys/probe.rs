@@ -119,7 +119,6 @@ fn ahead(headers: &header::HeaderMap, sent: SystemTime) -> Option<f64> {
     })
 }
 
-/// Returns the URL of an issuer's metadata.
 pub(crate) fn metadata_of(issuer: &str) -> Option<Url> {
     discovery::well_known(issuer).ok()
 }

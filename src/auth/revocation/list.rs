@@ -93,7 +93,6 @@ struct Snapshot {
     recent: Arc<Entries>,
 }
 
-/// Entries by issuer.
 #[derive(Debug, Default, Clone)]
 struct Entries {
     issuers: HashMap<Arc<str>, IssuerEntries>,
@@ -200,7 +199,6 @@ impl RevocationList {
         }
     }
 
-    /// Adds the entries of a batch.
     pub(crate) fn add_batch(&self, batch: Batch) {
         let issuers: Vec<_> = batch.entries.issuers.keys().cloned().collect();
         let mut writer = self.writer();

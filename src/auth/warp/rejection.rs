@@ -145,7 +145,7 @@ fn problem_of(rejection: &Rejection) -> Option<Problem> {
             rejection.find::<CorsForbidden>().is_some(),
             Problem::CorsForbidden,
         ),
-        is(is_bad_request(rejection), Problem::BadRequest),
+        if_found(is_bad_request(rejection), Problem::BadRequest),
         if_found(
             rejection.find::<MethodNotAllowed>().is_some(),
             Problem::MethodNotAllowed,

@@ -126,7 +126,6 @@ fn max_form_bytes(access: &Access) -> usize {
     3 * access.max_token_bytes + 1024
 }
 
-/// The demo routes.
 fn demo_rows(access: &Access) -> [Row; 3] {
     [
         route!(GET, "api" / "public")
@@ -169,7 +168,6 @@ fn index(rows: &[Row]) -> Row {
         .says("What this service answers", Form::Object)
 }
 
-/// The rows for the pages of the error codes.
 fn error_pages() -> [Row; 2] {
     [
         route!(GET, "errors")

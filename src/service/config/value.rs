@@ -218,7 +218,6 @@ pub(super) fn client_certificates(text: &str) -> Parsed<bool> {
     }
 }
 
-/// Parses the name of a header with a certificate.
 pub(super) fn certificate_field(text: &str) -> Parsed<CertificateSource> {
     const NAMES: [&str; 3] = [
         "client-cert",
@@ -464,7 +463,6 @@ pub(super) fn introspection(text: &str) -> Parsed<IntrospectionMode> {
     }
 }
 
-/// Parses the path of a file with keys.
 pub(super) fn key_file(text: &str) -> Parsed<PathBuf> {
     if text.contains("://") {
         return Err(InvalidValue::new("is a URL").hint("set AUTH0_JWKS_URI to it instead"));
@@ -608,7 +606,6 @@ pub(super) fn switch(text: &str) -> Parsed<bool> {
     }
 }
 
-/// Parses the claim with the audience.
 pub(super) fn audience_claim(text: &str) -> Parsed<AudienceClaim> {
     let known = AudienceClaim::ALL
         .iter()
@@ -618,7 +615,6 @@ pub(super) fn audience_claim(text: &str) -> Parsed<AudienceClaim> {
         .map_err(|_| InvalidValue::new("is not a supported claim").suggest(nearest(text, known)))
 }
 
-/// Parses the name of the header with the token.
 pub(super) fn token_field(text: &str) -> Parsed<HeaderName> {
     let name = HeaderName::from_bytes(text.as_bytes());
     let name = name.map_err(|_| {

@@ -36,7 +36,6 @@ use crate::auth::store::{
 /// The pause between attempts to connect.
 const RETRY_DELAY: Duration = Duration::from_millis(200);
 
-/// How often the connection is checked.
 const CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// How often the whole list is read, in addition to receiving new lines.

@@ -51,7 +51,6 @@ impl Probed {
     }
 }
 
-/// The product and its version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Version {
     pub(crate) product: &'static str,

@@ -39,7 +39,6 @@ static RENDERED: LazyLock<Vec<RenderedPage>> = LazyLock::new(|| {
     PAGES.iter().map(shown).collect()
 });
 
-/// A rendered page.
 struct RenderedPage {
     html: Bytes,
     json: Bytes,

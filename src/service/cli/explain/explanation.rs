@@ -458,7 +458,6 @@ impl Refused {
         }
     }
 
-    /// Formats the status and the code.
     pub(super) fn status_and_code(&self) -> String {
         format!("{} {}", self.status, self.code)
     }

@@ -112,7 +112,6 @@ fn wanted(kind: &str, list: &str, policy: Option<Policy>) -> Result<Wanted, &'st
 }
 
 impl Options {
-    /// Returns the proof and its request.
     fn proof(&self, auth: &Auth) -> Result<Option<ProofOfRequest>, Failure> {
         let (Some(proof), Some([method, url])) = (&self.proof, self.request.as_deref()) else {
             return Ok(None);
