@@ -2,10 +2,10 @@
 //!
 //! A lookup hashes 16 bytes of the token under a random key, then compares the whole token byte for
 //! byte. On a hit, the times of the token are checked again. If the key set has changed, the whole
-//! token is verified again. Rejected tokens are not cached, so an attacker cannot fill the cache.
+//! token is verified again. Rejected tokens are not cached: an attacker must not fill the cache.
 //!
-//! A second cache contains the headers of verified tokens, because many tokens share a header that
-//! need not be parsed again. Both caches have bounded memory.
+//! A second cache contains the headers of verified tokens. Many tokens share a header that need not
+//! be parsed again. Both caches have bounded memory.
 
 use std::{
     fmt,

@@ -194,8 +194,7 @@ impl Refusal {
         self.pending.0.store(false, Relaxed);
     }
 
-    /// Returns the value of `WWW-Authenticate`. `None` for a 503, because another token would not
-    /// help.
+    /// Returns the value of `WWW-Authenticate`. `None` for a 503: another token would not help.
     ///
     /// Two challenges are separated by a comma (RFC 9110 §11.6.1). [`response`](Self::response)
     /// sends them as two headers.
@@ -204,8 +203,8 @@ impl Refusal {
         (!challenges.is_empty()).then(|| challenges.join(", "))
     }
 
-    /// Returns the value of each `WWW-Authenticate` header. Empty for a 503, because another token
-    /// would not help.
+    /// Returns the value of each `WWW-Authenticate` header. Empty for a 503: another token would
+    /// not help.
     ///
     /// Formatted challenges are cached, unless they depend on the token.
     pub(crate) fn fields(&self) -> impl Iterator<Item = Result<HeaderValue, InvalidHeaderValue>> {
@@ -338,8 +337,8 @@ impl ChallengeCache {
 
 impl Parameters<Box<str>> {
     fn matches(&self, wanted: &Parameters<&str>) -> bool {
-        // Compares the codes first, because they differ for most challenges, and equal codes
-        // usually have the same address.
+        // Compares the codes first. They differ for most challenges, and equal codes usually have
+        // the same address.
         (std::ptr::eq(self.code, wanted.code) || self.code == wanted.code)
             && self.scheme == wanted.scheme
             && *self.realm == *wanted.realm
@@ -380,7 +379,7 @@ impl fmt::Debug for ChallengeCache {
 /// A flag that `Refusal::expect_answer` sets and a response clears. Logs an error if it is dropped
 /// while it is set.
 ///
-/// A clone takes over the flag, so only the last clone logs the error.
+/// A clone takes over the flag. Only the last clone logs the error.
 #[derive(Debug, Default)]
 struct Pending(AtomicBool);
 

@@ -95,7 +95,7 @@ impl Auth {
 }
 
 /// Adds the steps of [`Proofs::validate`], up to the first step whose input is missing. Does not
-/// check for replay, because this process has not seen the earlier uses of the proof.
+/// check for replay: this process has not seen the earlier uses of the proof.
 fn add_proof_steps(
     proofs: &Proofs,
     request: &RequestHead<'_>,

@@ -84,7 +84,7 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
     if kind.is_dir() {
         return Err(ErrorKind::IsADirectory.into());
     }
-    // Checked before opening, because opening a pipe waits for a writer.
+    // Checked before opening: opening a pipe would wait for a writer.
     if !kind.is_file() {
         return Err(ErrorKind::Unsupported.into());
     }

@@ -114,7 +114,7 @@ impl Auth {
         let revocation = revocation.until(time(before + revocation_lifetime(&issuer)));
         // Revokes the session before claiming the `jti`. In the other order, a logout could be
         // lost: if the store records the `jti` but does not answer in time, the issuer's next
-        // attempt is rejected. Revoking twice is harmless, because `before` comes from the token.
+        // attempt is rejected. Revoking twice is harmless: `before` comes from the token.
         self.revoke(revocation.clone());
         self.use_once(issuer.name(), &jti, time(issued_at), until)
             .await?;

@@ -842,7 +842,7 @@ impl<X> Node<X> {
     }
 
     /// Returns the scopes and the authentication with which the token would meet the requirement.
-    /// An async check that has not run counts as passed, because it only runs after the rest of the
+    /// An async check that has not run counts as passed. It only runs after the rest of the
     /// requirement is met.
     fn needs<'n>(&'n self, claims: &Claims<X>, answers: &Answers<'n, X>) -> Option<Needs<'n>> {
         let each = |node: &'n Self| node.needs(claims, answers);

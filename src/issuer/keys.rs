@@ -66,7 +66,7 @@ impl SigningKey {
     /// Creates the Ed25519 key for this seed. Anyone who knows the seed has the key.
     ///
     /// # Panics
-    /// Never panics, because every seed is valid.
+    /// Never panics: every seed is valid.
     #[cfg(feature = "service")]
     pub(crate) fn from_seed(seed: &[u8; 32]) -> Self {
         match Ed25519KeyPair::from_seed_unchecked(seed) {

@@ -1,6 +1,6 @@
 //! [`TokenBuilder`]: builds valid and invalid tokens for tests.
 //!
-//! The builder checks nothing, because tests need tokens that a verifier must reject.
+//! The builder checks nothing. Tests need tokens that a verifier must reject.
 
 use std::{
     collections::BTreeMap,

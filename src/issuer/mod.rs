@@ -200,7 +200,7 @@ impl Issuer {
         client: Client,
     ) -> io::Result<Self> {
         let server = Server::bind(addr)?;
-        // Generates the key on a blocking thread, because this takes long for RSA.
+        // Generates the key on a blocking thread: this takes long for RSA.
         let key = tokio::task::spawn_blocking(move || SigningKey::try_generate(algorithm));
         let key = key.await.map_err(io::Error::other)??;
         let issuer = Self {

@@ -1,6 +1,6 @@
 //! CORS for the token endpoint: only pages of the configured origins can fetch a token.
 //!
-//! The other endpoints have no CORS, because a page only needs the token.
+//! A page only needs the token, so the other endpoints have no CORS.
 
 use warp::{
     Reply,

@@ -110,7 +110,7 @@ async fn discovery(state: Arc<State>) -> Response {
         "jwks_uri": state.jwks_uri,
         "token_endpoint": state.token_endpoint,
         "grant_types_supported": ["client_credentials"],
-        // Required by RFC 8414. Empty, because no user can sign in.
+        // Required by RFC 8414. Empty: no user can sign in.
         "response_types_supported": [],
         "subject_types_supported": ["public"],
         "scopes_supported": grant::SCOPES,

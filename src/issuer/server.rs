@@ -122,7 +122,7 @@ where
     F: Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + 'static,
 {
     let service = TowerToHyperService::new(warp::service(routes));
-    // Many tests break connections on purpose, so errors are ignored.
+    // Ignores errors. Many tests break connections on purpose.
     let _ = Builder::new(TokioExecutor::new())
         .http1_only()
         .serve_connection(TokioIo::new(socket), service)

@@ -98,7 +98,7 @@ fn closing_quote(text: &str) -> Option<usize> {
     })
 }
 
-/// Decodes percent-encoding. A `+` is not decoded to a space, because base64 uses it.
+/// Decodes percent-encoding. A `+` stays a `+`, which base64 uses.
 fn percent_decoded(text: &str) -> Option<Cow<'_, str>> {
     if !text.contains('%') {
         return Some(text.into());

@@ -1,8 +1,8 @@
 //! [`Answers`]: a cache of introspection responses from one issuer.
 //!
-//! The key of an entry is the SHA-256 of the token, so tokens are not stored. The budget limits how
-//! many entries an attacker can add, and therefore evict. An active entry is kept after it expires.
-//! Its token is known to be real, so a new request about it needs no budget.
+//! The key of an entry is the SHA-256 of the token. The token itself is not stored. The budget
+//! limits how many entries an attacker can add, and therefore evict. An active entry is kept after
+//! it expires. Its token is known to be real, so a new request about it needs no budget.
 
 use std::{sync::Arc, time::Duration};
 

@@ -51,8 +51,7 @@ const MAX_OPEN: usize = 64;
 /// How long a request waits for a unit of the budget while all units are reserved.
 const BUDGET_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The minimum length of a token. Shorter tokens are never introspected, because they could be
-/// guessed.
+/// The minimum length of a token. Shorter tokens are never introspected: they could be guessed.
 const MIN_TOKEN: usize = 16;
 
 /// Introspects the tokens of one issuer. Clones share their state.
@@ -183,8 +182,8 @@ impl Introspector {
             Cached::WasActive => true,
             Cached::Unknown => false,
         };
-        // Boxed, so that the future of every other request stays small. A verified JWT counts as
-        // known, because it is not made up. A flood of made-up tokens cannot block it.
+        // Boxed, so that the future of every other request stays small. A verified JWT is not made
+        // up. It counts as known, so that a flood of made-up tokens cannot block it.
         let is_known = is_known || jwt.is_some();
         Box::pin(self.ask(hash, token, jwt, is_known)).await
     }
@@ -218,7 +217,7 @@ impl Introspector {
         if let Some(open) = state.open.get(&hash) {
             return Ok(open.answered.clone());
         }
-        // Looks again under the lock, because the response may have arrived since the first lookup.
+        // Looks again under the lock. The response may have arrived since the first lookup.
         if let Cached::Fresh(verdict) = shared.answers.get(hash, Instant::now()) {
             return Ok(watch::channel(Some(verdict)).1);
         }

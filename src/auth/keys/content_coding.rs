@@ -55,7 +55,7 @@ impl ContentCoding {
         if self == Self::Identity {
             return Ok(content);
         }
-        // Stops one byte after the limit, because the decoded content may be much larger.
+        // Stops one byte after the limit. The decoded content may be much larger.
         let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
         let mut decoded = Vec::new();
         MultiGzDecoder::new(&*content)

@@ -321,7 +321,7 @@ impl FetchError {
 }
 
 impl Fetcher {
-    /// Fetches the document at `target`. A 304 is an error, because the request is not conditional.
+    /// Fetches the document at `target`. The request is not conditional, so a 304 is an error.
     pub(crate) async fn get(&self, target: &FetchUrl) -> Result<Document, FetchError> {
         let answer = self.send(target, None).await?;
         document(&target.url, answer).await
@@ -365,7 +365,8 @@ impl Fetcher {
             let made = self.plain.get_or_try_init(|| plain().build());
             return made.cloned().map_err(failed);
         }
-        // A client with its own authorities is built for each fetch, because their file may change.
+        // The file of the authorities may change, so a client with its own authorities is built for
+        // each fetch.
         let own = Arc::default();
         let cell = match &target.access.ca_file {
             Some(_) => &own,
@@ -442,7 +443,7 @@ fn client() -> ClientBuilder {
         .user_agent(concat!("warp-bearer/", env!("CARGO_PKG_VERSION")))
         .redirect(redirect::Policy::none())
         .connect_timeout(CONNECT_TIMEOUT)
-        // Keeps no idle connections. Fetches are minutes apart, so the server would close them.
+        // Keeps no idle connections. Fetches are minutes apart, and the server would close them.
         .pool_max_idle_per_host(0)
 }
 

@@ -58,7 +58,7 @@ pub(crate) fn import(jwk: &Value, allowed: &[Algorithm]) -> Result<Imported, Rea
 
 /// Rejects a key with private members. A key set is public, so the private key is compromised.
 ///
-/// An empty `oth` is accepted, because .NET writes it into public keys and it contains no primes.
+/// An empty `oth` contains no primes. It is accepted, because .NET writes it into public keys.
 fn no_private_members(jwk: &Jwk<'_>) -> Result<(), Reason> {
     const PRIVATE: [&str; 9] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"];
     let is_private = |member: &&&'static str| match (**member, jwk.get(member)) {
@@ -72,7 +72,7 @@ fn no_private_members(jwk: &Jwk<'_>) -> Result<(), Reason> {
     }
 }
 
-/// The maximum length of a `kid` in bytes, because it is kept in memory and logged.
+/// The maximum length of a `kid` in bytes. It is kept in memory and logged.
 const MAX_KID: usize = 1024;
 
 /// Returns the `kid`. `None` if it is absent or too long.

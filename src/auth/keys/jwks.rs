@@ -200,7 +200,7 @@ impl Jwks {
             match self.find(alg, kid) {
                 Lookup::Found(key) => return Ok(key),
                 Lookup::Refused(error) => return Err(error),
-                // Starts no fetch, because this set was just fetched.
+                // Starts no fetch: this set was just fetched.
                 Lookup::InvalidKey => return Err(AuthError::AlgorithmNotAllowed),
                 Lookup::Missing => {}
             }

@@ -190,7 +190,7 @@ mod tests {
                 headers.insert(header::AGE, age.parse().unwrap());
             }
             let found = ahead(&headers, sent);
-            // `Date` has no fractions, so the difference may be off by a second.
+            // The difference may be off by a second: `Date` has no fractions.
             let is_near = found
                 .zip(expected)
                 .map(|(found, expected)| f64::abs(found - expected) < 2.0);

@@ -370,7 +370,7 @@ impl Refresher {
             }
             schedule.succeeded(now, fetched.max_age);
             record.document = Some(Arc::clone(&held.document));
-            // The start of the fetch, because the response may be that old.
+            // The response may be as old as the start of the fetch.
             record.confirmed = Some(began);
             record.error.take().is_some()
         };
@@ -387,8 +387,8 @@ impl Refresher {
 
     fn log_set(&self, set: &KeySet) {
         let issuer = &*self.shared.settings.issuer;
-        // Logged as a separate warning, because the rate limit of the log drops all but the first
-        // of many equal warnings.
+        // A separate warning: the rate limit of the log drops all but the first of many equal
+        // warnings.
         let skipped = set.left_out().len() - usize::from(set.has_unread());
         if set.has_unread() {
             tracing::warn!(

@@ -45,8 +45,7 @@ impl RefreshPolicy {
     const MAX_TTL: Duration = Duration::from_secs(24 * 60 * 60);
     const DEFAULT_TTL: Duration = Duration::from_secs(10 * 60);
 
-    /// Returns the policy for a file. It is checked often, because reading a file costs almost
-    /// nothing.
+    /// Returns the policy for a file. A file is checked often. Reading it costs almost nothing.
     pub(crate) fn for_a_file(self) -> Self {
         Self {
             ttl: Some(Duration::from_millis(2500)),
@@ -404,8 +403,7 @@ impl Schedule {
         self.usable_until
     }
 
-    /// Limits the use of the current set to this time, because a reload does not make the set any
-    /// newer.
+    /// Limits the use of the current set to this time. A reload does not make the set any newer.
     pub(crate) fn use_no_longer_than(&mut self, until: Instant) {
         self.usable_until = self.usable_until.map(|held| held.min(until));
     }

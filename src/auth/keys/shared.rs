@@ -1,8 +1,7 @@
 //! The state that requests share with the refresher of an issuer.
 //!
 //! Requests read the set without a lock. Code that needs both mutexes must lock the schedule before
-//! the record. Nothing is logged while either is locked, because slow log output would delay
-//! requests.
+//! the record. Nothing is logged while either is locked: slow log output would delay requests.
 
 use std::{
     path::PathBuf,

@@ -73,8 +73,8 @@ pub(crate) fn read(path: &Path) -> Result<Vec<Revocation>, FileError> {
     Ok(entries)
 }
 
-/// Calls `with` for each entry of the file. Reads line by line, because the text and the parsed
-/// entries of a large file would take more memory than the list itself.
+/// Calls `with` for each entry of the file. Reads line by line: the text and the parsed entries of
+/// a large file would take more memory than the list itself.
 ///
 /// # Errors
 /// As for [`read`]. `with` has been called for the entries before that line.
@@ -82,8 +82,7 @@ pub(crate) fn each(path: &Path, mut with: impl FnMut(Revocation)) -> Result<(), 
     let name = || path.display().to_string();
     let unreadable = |error: io::Error| FileError::Unreadable(name(), error.kind());
     let file = files::open(path).map_err(unreadable)?;
-    // Limits the bytes read instead of checking the size, because the file may grow in the
-    // meantime.
+    // Limits the bytes read instead of checking the size: the file may grow in the meantime.
     let mut file = BufReader::new(file.take(MAX_BYTES + 1));
     let (mut text, mut bytes) = (Vec::new(), 0);
     for number in 1.. {
@@ -146,8 +145,7 @@ impl RevocationFile {
                 let Ok(permit) = Arc::clone(&checks).acquire_owned().await else {
                     return;
                 };
-                // Runs on a blocking thread, because 100,000 entries take about 0.1 s, and because
-                // a disk can hang.
+                // Runs on a blocking thread: 100,000 entries take about 0.1 s, and a disk can hang.
                 let mut checked = file.clone();
                 let mut checking = spawn_blocking(move || {
                     let _permit = permit;

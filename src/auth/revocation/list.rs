@@ -241,7 +241,7 @@ impl RevocationList {
     pub(crate) fn sweep(&self, now: f64) {
         let mut writer = self.writer();
         let held = self.snapshot.load_full();
-        // Avoids a copy if nothing has expired, because it takes as much memory as the list.
+        // Avoids a copy if nothing has expired. The copy takes as much memory as the list.
         if !held.base.has_expired(now) && !held.recent.has_expired(now) {
             return;
         }
@@ -369,7 +369,7 @@ impl Batch {
 
 impl Entries {
     fn insert(&mut self, entry: &Revocation, rule: Rule) {
-        // The issuer nearly always exists, so this avoids copying its name.
+        // Avoids copying the name of the issuer, which nearly always exists.
         if !self.issuers.contains_key(entry.issuer()) {
             self.issuers
                 .insert(entry.issuer().into(), IssuerEntries::default());

@@ -222,7 +222,7 @@ impl Watch {
         let source = self.name;
         match self.staleness {
             _ if !is_new => {}
-            // Logged as an error, because nothing else shows that new entries have no effect.
+            // Logged as an error: nothing else shows that new entries have no effect.
             None => tracing::error!(source, error = why, "revocations not read; {LIST_KEPT}"),
             Some(_) => tracing::warn!(source, error = why, "revocations not read; {LIST_KEPT}"),
         }

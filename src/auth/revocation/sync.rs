@@ -52,7 +52,7 @@ pub(in crate::auth) fn start(
     let (store, watched) = (store.clone(), Arc::clone(&watch));
     let (list, clock) = (Arc::clone(list), clock.clone());
     let task = tokio::spawn(async move {
-        // Ends the subscription with this task, because another `Auth` may keep the store alive.
+        // Ends the subscription with this task. Another `Auth` may keep the store alive.
         let _subscription = subscription;
         let (mut looks, mut currency) = (0_u32, Currency::default());
         let begin = Instant::now();
@@ -138,7 +138,7 @@ fn subscriber(list: &Arc<RevocationList>, clock: &Clock) -> Subscriber {
     Subscriber {
         add: Box::new(move |lines| {
             let entries: Vec<_> = lines.iter().filter_map(entry).collect();
-            // Logged only once, because there are probably many such lines.
+            // Logged only once. There are probably many such lines.
             if entries.len() < lines.len() && !reported.swap(true, Relaxed) {
                 tracing::error!("state store has lines that are not revocations; skipped");
             }

@@ -373,7 +373,7 @@ mod tests {
         }
     }
 
-    /// Threads claim the same keys in the same order, so they compete for nearly every key.
+    /// Threads claim the same keys in the same order and compete for nearly every key.
     #[test]
     fn accepts_each_key_once_however_many_threads_claim_it() {
         const THREADS: usize = 4;

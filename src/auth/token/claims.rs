@@ -368,7 +368,7 @@ impl<X> Claims<X> {
 
 impl<X: DeserializeOwned> Claims<X> {
     pub(crate) fn new(verified: Arc<Verified>) -> Result<Self, AuthError> {
-        // The payload is strict JSON, because `Registered::parse` has accepted it.
+        // `Registered::parse` has accepted the payload, so it is strict JSON.
         let private = json::accepted(verified.payload()).map_err(|_| AuthError::InvalidClaim)?;
         Ok(Self { verified, private })
     }

@@ -6,7 +6,7 @@ use tokio::time::sleep;
 
 use crate::auth::{error::AuthError, revocation::list::State, token::payload::Verified};
 
-/// The maximum sleep, because a timer does not notice when the system clock changes.
+/// The maximum sleep. A timer does not notice when the system clock changes.
 const MAX_SLEEP: Duration = Duration::from_secs(60);
 
 /// Waits until the token expires or is revoked, and returns the error.

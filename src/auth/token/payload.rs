@@ -46,7 +46,7 @@ pub(crate) struct Verified {
     pub(crate) times: Times,
     pub(crate) context: Arc<IssuerContext>,
     pub(crate) source: VerifiedBy,
-    /// The key or certificate that the token is bound to. Boxed, because few tokens have one.
+    /// The key or certificate that the token is bound to. Boxed: few tokens have one.
     pub(crate) binding: Option<Box<Binding>>,
     /// Computed when it is first logged.
     pseudonym: OnceLock<Option<Pseudonym>>,
@@ -60,7 +60,7 @@ pub(crate) struct Verified {
     pub(crate) fields: IdentityFields,
 }
 
-/// The position of each claim. Kept small, because every cached token has one.
+/// The position of each claim. Every cached token has one, so it is small.
 #[derive(Clone)]
 struct ClaimSpans {
     subject: Option<Span>,
@@ -172,7 +172,7 @@ impl Verified {
             // Avoids parsing the payload again.
             marks.sub = self.subject().map(Cow::Borrowed);
         } else {
-            // The payload was accepted before, so parsing it again succeeds.
+            // Succeeds: the payload was accepted before.
             let _ = json::members(self.payload(), |name, value| match (name, value) {
                 ("jti", Value::Text(jti)) => marks.jti = Some(jti),
                 ("sub", Value::Text(sub)) => marks.sub = Some(sub),

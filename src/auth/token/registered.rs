@@ -68,7 +68,7 @@ impl<'a> Registered<'a> {
     }
 }
 
-/// Treats null as absent, because some issuers write it for absent claims.
+/// Treats null as absent. Some issuers write it for absent claims.
 fn unless_null(value: Value<'_>) -> Option<Value<'_>> {
     if let Value::Null = value {
         None

@@ -343,7 +343,7 @@ struct Admitted {
 /// Returns the claims of a request, and stores them in the extensions. Verifies the request, unless
 /// `auth` has already verified it.
 pub(super) async fn verified(auth: &Auth, head: &mut Parts) -> Result<Claims, Refusal> {
-    // Claims from another `Auth` are not reused, because its audience may differ.
+    // Claims from another `Auth` are not reused: its audience may differ.
     let known = head.extensions.get::<Admitted>();
     if let Some(admitted) = known.filter(|admitted| admitted.auth.is(auth)) {
         return Ok(admitted.claims.clone());

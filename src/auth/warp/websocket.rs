@@ -2,7 +2,7 @@
 //!
 //! A page cannot set `Authorization` for a WebSocket, but it can set the list of subprotocols. A
 //! token can therefore also be in that list, after the name `bearer`. Tokens in the URL are not
-//! supported, because servers and proxies log URLs.
+//! supported: servers and proxies log URLs.
 
 use std::convert::Infallible;
 
@@ -189,7 +189,7 @@ mod tests {
             SEC_WEBSOCKET_PROTOCOL,
             HeaderValue::from_static("bearer, a.b.c"),
         );
-        // This header contains no token, so it is not a second credential.
+        // A header without a token is not a second credential.
         headers.insert(AUTHORIZATION, HeaderValue::from_static("Bearer d.e.f"));
         let found = credential(&auth, &headers, false);
         assert_eq!(found.unwrap().token, b"a.b.c");
