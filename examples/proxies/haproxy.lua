@@ -1,19 +1,19 @@
--- http-request lua.bearer: asks warp-bearer for the policy in txn.policy. A 200 lets the request pass
--- with the fields in IDENTITY; the client gets every other answer as it is.
+-- http-request lua.bearer: asks /auth whether the request satisfies the policy in txn.policy. If /auth
+-- answers 200, the request continues with the fields in IDENTITY. The client gets every error as it is.
 
 local AUTH = "http://127.0.0.1:8000/auth"
--- Fields of the request that /auth gets.
+-- Fields of the client's request that are sent to /auth.
 local ASKED_WITH = { "authorization", "dpop", "origin", "x-request-id", "traceparent", "tracestate" }
--- Fields of a 200 that the application gets.
+-- Fields of a 200 of /auth that are sent to the application.
 local IDENTITY = { "x-auth-issuer", "x-auth-subject", "x-auth-scope", "x-auth-claims" }
--- Fields of a refusal that the client gets.
+-- Fields of an error of /auth that are sent to the client.
 local REFUSED_WITH = {
     "content-type", "www-authenticate", "retry-after", "cache-control", "x-request-id", "dpop-nonce",
     "access-control-allow-origin", "access-control-expose-headers", "vary",
 }
 
--- Returns every value of a field, in order. HAProxy counts a request's values from 0 and those of its own
--- client from 1, and `pairs` has no order.
+-- Returns every value of a field, in order. HAProxy numbers the values of a request from 0 and those of its
+-- HTTP client's response from 1, and `pairs` returns them in any order.
 local function lines(headers, name)
     local values, indices, found = headers[name] or {}, {}, {}
     for index in pairs(values) do
@@ -30,13 +30,14 @@ local function ask(txn)
     local policy = txn:get_var("txn.policy")
     local sent, headers = txn.http:req_get_headers(), {}
     for _, name in ipairs(ASKED_WITH) do
-        -- All values: it is warp-bearer that refuses two Authorization fields.
+        -- Sends every value, so that warp-bearer can reject a request with two Authorization fields.
         headers[name] = lines(sent, name)
     end
-    -- A proof (RFC 9449) is for a method and a URL, which /auth reads for nothing else.
+    -- A DPoP proof (RFC 9449) names a method and a URL. /auth compares it with these fields, and does not
+    -- use them for anything else.
     headers["x-forwarded-method"] = { txn.sf:method() }
     headers["x-forwarded-uri"] = { txn.sf:pathq() }
-    -- For the log of /auth.
+    -- /auth logs this field.
     headers["x-forwarded-host"] = lines(sent, "host")
     return core.httpclient():get({
         url = policy and AUTH .. "?" .. policy or AUTH,
@@ -73,7 +74,7 @@ core.register_action("bearer", { "http-req" }, function(txn)
     elseif status >= 400 and status <= 599 then
         refuse(txn, status, answer.headers, answer.body)
     else
-        -- No answer, or one that /auth never gives.
+        -- /auth did not answer, or with a status that it never uses.
         refuse(txn, 503, {}, "")
     end
 end)
