@@ -1,5 +1,5 @@
-"""A browser on `/docs`: Authorize fetches a token, a private route answers 200, and 401 without. And on
-`/errors`: black on white by day, white on black by night."""
+"""Tests `/docs` and `/errors` in a browser. On `/docs`, Authorize fetches a token; a private route answers 200 with
+it and 401 without it. `/errors` is black on white in the light color scheme, white on black in the dark one."""
 
 import sys
 
@@ -10,7 +10,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 import dev
 
 
-def tries(service, screenshot):
+def run(service, screenshot):
     options = webdriver.ChromeOptions()
     for option in ["--headless=new", "--no-sandbox", "--window-size=1200,1500"]:
         options.add_argument(option)
@@ -58,7 +58,7 @@ def page(driver, service, screenshot):
     status("401")
     loud = [e for e in driver.get_log("browser") if e["level"] == "SEVERE" and "401" not in e["message"]]
     assert not loud, loud
-    print("the page: 200 with a token that it fetched, 401 after logging out")
+    print("/docs: 200 with the token from Authorize, 401 after logging out")
 
 
 def errors(driver, service):
@@ -66,18 +66,18 @@ def errors(driver, service):
         features = [{"name": "prefers-color-scheme", "value": scheme}]
         driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
         driver.get(f"{service}/errors/wrong_audience")
-        # The page is transparent where nothing is written: what is behind it is the root's.
+        # Only the root element has a color; the elements on it are transparent.
         found = driver.execute_script("return getComputedStyle(document.documentElement).color")
         assert found == ink, (scheme, found)
         driver.find_element(By.LINK_TEXT, "Errors").click()
         assert driver.find_elements(By.LINK_TEXT, "token_expired"), scheme
-    print("the errors: by day and by night")
+    print("/errors: light and dark color scheme")
 
 
 def main():
     process, service = dev.start(sys.argv[1])
     try:
-        tries(service, sys.argv[2] if len(sys.argv) > 2 else None)
+        run(service, sys.argv[2] if len(sys.argv) > 2 else None)
     finally:
         process.terminate()
         process.wait()

@@ -1,4 +1,4 @@
-"""`warp-bearer dev`, started on a port of its own."""
+"""Starts `warp-bearer dev` on a free port."""
 
 import os
 import re
@@ -13,4 +13,4 @@ def start(binary):
         found = re.match(r"\s+service\s+(http://\S+)", line)
         if found:
             return dev, found.group(1)
-    sys.exit("dev has not said where it is")
+    sys.exit("dev ended without printing its address")

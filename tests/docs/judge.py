@@ -1,7 +1,7 @@
-"""What others make of `/openapi.json`, as `warp-bearer dev` serves it.
+"""Tests `/openapi.json` of `warp-bearer dev` with other tools.
 
-A validator of OpenAPI reads the description; schemathesis asks the service whatever the description
-allows and much that it does not, with a token. The argument is the binary.
+openapi-spec-validator validates the description. schemathesis sends the service requests that the description
+allows, and requests that it does not allow, with a token. The argument is the binary.
 """
 
 import json
@@ -23,7 +23,7 @@ def token(binary, service):
 
 
 def described(service):
-    """The description, with the audience that `dev` has: it does not name those that are configured."""
+    """Returns the description, with the audience of `dev`: `/openapi.json` does not name configured audiences."""
     with urllib.request.urlopen(f"{service}/openapi.json") as answer:
         description = json.load(answer)
     for parameter in description["paths"]["/auth"]["get"]["parameters"]:
@@ -32,14 +32,14 @@ def described(service):
     return description
 
 
-def judged(service):
+def check_description(service):
     with urllib.request.urlopen(f"{service}/openapi.json") as answer:
         description = json.load(answer)
     validate(description, cls=OpenAPIV31SpecValidator)
     print(f"valid: {len(description['paths'])} paths")
 
 
-def asked(service, bearer):
+def check_requests(service, bearer):
     schemathesis = os.path.join(os.path.dirname(sys.executable), "schemathesis")
     with tempfile.TemporaryDirectory() as directory:
         description = os.path.join(directory, "openapi.json")
@@ -49,7 +49,7 @@ def asked(service, bearer):
             [schemathesis, "run", description, "--url", service, "--header", f"Authorization: Bearer {bearer}",
              "--max-examples", "50", "--seed", "1", "--no-color"],
             check=True,
-            # It leaves a directory where it runs.
+            # schemathesis creates a directory in its working directory.
             cwd=directory,
         )
 
@@ -58,8 +58,8 @@ def main():
     binary = sys.argv[1]
     process, service = dev.start(binary)
     try:
-        judged(service)
-        asked(service, token(binary, service))
+        check_description(service)
+        check_requests(service, token(binary, service))
     finally:
         process.terminate()
         process.wait()

@@ -1,5 +1,5 @@
-// npm's `dpop` and `oauth4webapi` as clients of the service. Arguments: the URL of `dev --dpop`, and
-// that of a second service of the same issuer, which requires nonces.
+// Tests the service with npm's `dpop` and `oauth4webapi` as clients. Arguments: the URL of `dev --dpop`, and
+// the URL of a second service with the same issuer, which requires nonces.
 import assert from 'node:assert/strict'
 import * as dpop from 'dpop'
 import * as oauth from 'oauth4webapi'
@@ -23,7 +23,7 @@ async function token(proofs) {
   return granted.access_token
 }
 
-// oauth4webapi asks for a token, and repeats a request with the nonce that it is given.
+// oauth4webapi gets a token. If the service requires a nonce, it repeats the request with the nonce.
 for (const algorithm of ['ES256', 'RS256', 'PS256']) {
   for (const api of [service, withNonces]) {
     const keys = await oauth.generateKeyPair(algorithm)
@@ -47,7 +47,7 @@ for (const algorithm of ['ES256', 'RS256', 'PS256']) {
   }
 }
 
-// dpop makes single proofs; the service says what is wrong with each.
+// dpop makes single proofs. Checks the error code for each wrong proof.
 const keys = await dpop.generateKeyPair('ES256')
 const accessToken = await token(oauth.DPoP(client, keys))
 const url = `${service}/api/private`
@@ -71,4 +71,4 @@ for (const [wrong, expected] of [
 ]) {
   assert.equal(await code(await wrong), expected)
 }
-console.log('npm dpop and oauth4webapi: as expected')
+console.log('npm dpop and oauth4webapi: passed')

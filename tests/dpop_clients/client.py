@@ -1,4 +1,4 @@
-"""joserfc as a client of the service, and as a second opinion on its own proofs.
+"""Tests the service with DPoP proofs that joserfc makes. Compares `cnf.jkt` with joserfc's thumbprint of the key.
 
 Argument: the URL of `dev --dpop`.
 """
@@ -60,4 +60,4 @@ for algorithm, key in [
     assert claims["cnf"]["jkt"] == key.thumbprint(), algorithm
     status, problem = ask(url, fields)
     assert (status, problem["code"]) == (401, "proof_replayed"), (algorithm, problem)
-print("joserfc: as expected")
+print("joserfc: passed")

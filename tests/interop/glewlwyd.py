@@ -1,7 +1,8 @@
-"""Debian's Glewlwyd on a free port of loopback, with a database and a key of its own making. It says on the
-first line where it is and who may ask it for tokens; then it does what each line says, and answers with a line:
-`token` gets a token by client credentials, `revoke <token>` revokes it, `stop` ends the server, and `start`
-starts it again.
+"""Runs Debian's Glewlwyd on a free port of loopback, with its own database and a new key.
+
+Prints one line of JSON with the issuer's URL and a client's credentials. Then it reads commands from standard
+input, one a line, and prints one line of JSON for each: `token` gets a token by client credentials,
+`revoke <token>` revokes it, `stop` ends the server, and `start` starts it again.
 """
 
 import base64
@@ -20,7 +21,7 @@ import urllib.request
 
 DATABASE = pathlib.Path("/usr/share/dbconfig-common/data/glewlwyd/install/sqlite3")
 SETTINGS = pathlib.Path("/etc/glewlwyd/glewlwyd.conf")
-# Glewlwyd writes the scopes into `aud` too, unless a client names a resource.
+# Without a resource in the request, Glewlwyd writes the scopes into `aud`, so this is also the audience.
 SCOPE = "read:messages"
 CLIENT, SECRET = "machine", "a-secret-of-this-test-alone"
 
@@ -81,7 +82,7 @@ class Glewlwyd:
         return self.ask(f"oidc/{path}", urllib.parse.urlencode(form), Authorization=f"Basic {basic}")
 
     def set_up(self):
-        """Makes an issuer, a scope and a client, as an administrator does on the page for it."""
+        """Creates an issuer, a scope and a client through the API of the administrator's page."""
         self.manage("auth/", {"username": "admin", "password": "password"})
         key = output("openssl", "ecparam", "-genkey", "-name", "prime256v1", "-noout")
         public = output("openssl", "ec", "-pubout", input=key)

@@ -1,7 +1,7 @@
-"""Debian's glewlwyd with one API, one client and one scope, on a free port of loopback.
+"""Runs Debian's Glewlwyd with one API, one client and one scope, on a free port of loopback.
 
-Prints one line of JSON: the issuer, a token for the API, and one of a request without `resource`. Ends
-with its standard input. Needs glewlwyd, openssl, and nothing but Python's own library.
+Prints one line of JSON: the issuer, a token for the API, and a token from a request without `resource`. Ends when
+its standard input ends. Needs glewlwyd and openssl.
 """
 
 import base64
@@ -56,7 +56,7 @@ static_files_mime_types = ( {{ extension = ".html"  mime_type = "text/html" }} )
 
 
 class Client:
-    """Asks one server, with its cookies and without any proxy."""
+    """Sends requests to one server, with its cookies and without a proxy."""
 
     def __init__(self):
         cookies = urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar())

@@ -1,5 +1,5 @@
-# The portal of LemonLDAP::NG as an OpenID provider with one client. DIRECTORY has the keys and takes the
-# sessions, ORIGIN is the address.
+# The portal of LemonLDAP::NG as an OpenID provider with one client. DIRECTORY has the keys; sessions are stored
+# there. ORIGIN is the URL of the portal.
 use strict;
 use warnings;
 use Lemonldap::NG::Portal::Main;

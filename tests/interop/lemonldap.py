@@ -1,6 +1,6 @@
-"""Debian's LemonLDAP::NG with one client, on a free port of loopback.
+"""Runs Debian's LemonLDAP::NG with one client, on a free port of loopback.
 
-Prints one line of JSON: the issuer, and a token for the client and the API. Ends with its standard input.
+Prints one line of JSON: the issuer, the audience, and a token. Ends when its standard input ends.
 """
 
 import base64
@@ -34,7 +34,7 @@ def make_keys(directory):
 
 
 def token(origin):
-    """Asks until the portal answers, which takes a while to load."""
+    """Requests a token until the portal answers; it takes some seconds to load."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     credentials = base64.b64encode(b"application:application").decode()
     body = b"grant_type=client_credentials&scope=read:messages"

@@ -1,6 +1,6 @@
-// Two issuers that have nothing in common with each other, on free ports of loopback: npm's
-// oauth2-mock-server, which signs RS256, and better-auth, which signs EdDSA and has no discovery
-// document. Prints one line of JSON: each issuer, where its keys are, and a token of it.
+// Runs two different issuers on free ports of loopback: npm's oauth2-mock-server, which signs with RS256, and
+// better-auth, which signs with EdDSA and has no discovery document. Prints one line of JSON with each issuer's
+// URL, the URL of its keys if it has no discovery document, and a token.
 
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';

@@ -1,8 +1,8 @@
-// A certified OpenID provider on a free port of loopback, with keys of its own making. It says on
-// the first line where it is and who may ask it for tokens; then it does what each line it is told
-// says, and answers with a line: `rotate` puts a new key of every kind before the ones so far,
-// `count` tells how often the key set was asked for, `stop` closes the port and `start` opens it
-// again, `user` makes a token of a user, and `logout <url>` ends the user's sessions there.
+// Runs a certified OpenID provider on a free port of loopback, with new keys. Prints one line of JSON with the
+// issuer's URL and the credentials of its clients. Then it reads commands from standard input, one a line, and
+// prints one line of JSON for each, with the number of requests for the key set so far: `rotate` puts a new key
+// of each type before the existing ones, `count` does nothing, `stop` closes the port, `start` opens it again,
+// `user <resource>` creates a token of a user, and `logout <url>` sends a back-channel logout token to the URL.
 
 import { randomBytes, randomUUID } from 'node:crypto';
 import { once } from 'node:events';
@@ -21,7 +21,7 @@ const machine = {
   redirect_uris: [],
   response_types: [],
 };
-// Its tokens are bound to the certificate that it presents.
+// A client whose tokens are bound to the certificate that it presents.
 const certified = {
   ...machine,
   client_id: randomUUID(),
@@ -41,11 +41,11 @@ async function key(alg, options) {
   return { ...(await exportJWK(privateKey)), kid: randomUUID(), use: 'sig' };
 }
 
-// The RSA key signs RS256 and PS256 alike, and so names no algorithm.
+// The keys have no `alg`, because the RSA key signs with RS256 and with PS256.
 const keys = async () => [await key('RS256'), await key('ES256'), await key('EdDSA', { crv: 'Ed25519' })];
 
-// One resource for each algorithm, `https://api.example.com/RS256` and so on, and one for opaque
-// tokens; all are one audience.
+// There is a resource for each algorithm (`https://api.example.com/RS256` and so on) and one for opaque tokens. All
+// have the same audience.
 function resource(indicator) {
   const kind = indicator.split('/').pop();
   const token = kind === 'opaque'
@@ -61,7 +61,7 @@ const configuration = (jwks, logoutUri) => ({
     { ...application, ...(logoutUri && { backchannel_logout_uri: logoutUri }) },
   ],
   jwks: { keys: jwks },
-  // By default it sends nothing to addresses of this machine, where the service is.
+  // By default, oidc-provider sends no requests to loopback, where the service listens.
   fetch: (url, { dispatcher, ...options }) => fetch(url, options),
   findAccount: (_, accountId) => ({ accountId, claims: () => ({ sub: accountId }) }),
   features: {
@@ -72,7 +72,7 @@ const configuration = (jwks, logoutUri) => ({
     mTLS: {
       enabled: true,
       certificateBoundAccessTokens: true,
-      // As nginx passes it on.
+      // nginx passes the certificate on in this field.
       getCertificate: (ctx) => decodeURIComponent(ctx.get('x-ssl-client-cert')) || undefined,
     },
     resourceIndicators: {
@@ -116,7 +116,7 @@ const commands = {
     server.listen(port, '127.0.0.1');
     await once(server, 'listening');
   },
-  // As a login with consent would.
+  // Creates what a login with consent would create.
   async user(indicator) {
     const client = await provider.Client.find(application.client_id);
     const grant = new provider.Grant({ accountId: USER, clientId: client.clientId });

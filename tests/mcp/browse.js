@@ -1,8 +1,8 @@
-// A browser with a user who agrees to everything.
+// A browser whose user consents to everything.
 
 import assert from 'node:assert/strict';
 
-/** Follows the redirects of an authorization as a browser would, until `url` is none of the provider's. */
+/** Follows the redirects of an authorization like a browser. Returns the first URL that is not the provider's. */
 export async function browse(url) {
   const jar = new Map();
   for (let next = new URL(url); ; ) {

@@ -1,8 +1,8 @@
-// MCP clients that know nothing but a URL: they discover the issuer, register, prove possession of the code
-// (PKCE), ask for a token for this resource, call, refresh, and step up after a 403.
+// Tests MCP clients that are given only a URL: they discover the issuer, register, use PKCE, request a token for
+// the resource, call a tool, refresh the token, and request more scopes after a 403 (step-up).
 //
-// Each goes through every proxy as shipped, in front of an MCP server that verifies nothing, and to the server
-// of examples/mcp, which verifies tokens itself. The issuer is a certified OpenID provider.
+// Each client is tested through every proxy of examples/proxies, in front of an MCP server that does not verify
+// tokens, and with the server of examples/mcp, which verifies them. The issuer is a certified OpenID provider.
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
@@ -25,7 +25,7 @@ const PATIENCE = 180_000;
 const run = promisify(execFile);
 const issuer = new Issuer();
 
-/** What a client of the npm SDK remembers, and what it did. */
+/** The storage of a client of the npm SDK. Also records the authorizations that it requested. */
 class Memory {
   asked = [];
   redirectUrl = CALLBACK;
@@ -33,7 +33,7 @@ class Memory {
     client_name: 'check', redirect_uris: [CALLBACK], token_endpoint_auth_method: 'none',
     grant_types: ['authorization_code', 'refresh_token'], response_types: ['code'],
   };
-  /** Asks for this scope in the place of the next one. */
+  /** Replaces the scope of the next authorization request. */
   instead = null;
   clientInformation() { return this.client; }
   saveClientInformation(client) { this.client = client; }
@@ -53,12 +53,12 @@ class Memory {
 
 async function until(condition) {
   for (const last = Date.now() + PATIENCE; !await condition();) {
-    assert.ok(Date.now() < last, 'it takes too long');
+    assert.ok(Date.now() < last, 'the condition did not become true in time');
     await new Promise((wake) => { setTimeout(wake, 50); });
   }
 }
 
-/** Connects. `null` if the user had to agree first. */
+/** Connects. Returns `null` after an authorization, which the next call can use. */
 async function connect(target, memory) {
   const client = new Client({ name: 'check', version: '1' });
   const transport = new StreamableHTTPClientTransport(new URL(target.url), { authProvider: memory });
@@ -66,7 +66,7 @@ async function connect(target, memory) {
     await client.connect(transport);
     return { client, transport };
   } catch (error) {
-    // At a 401, and at a 403 that a larger scope would turn into a success.
+    // The SDK throws this after a 401, and after a 403 that names a missing scope.
     if (!(error instanceof UnauthorizedError)) throw error;
     await transport.finishAuth((await browse(memory.asked.at(-1))).searchParams.get('code'));
     return null;
@@ -77,9 +77,9 @@ async function text(client, name, args = {}) {
   return (await client.callTool({ name, arguments: args })).content[0].text;
 }
 
-/** Asks without the SDK. */
+/** Sends a request without the SDK. */
 async function ask(target, method, fields = {}) {
-  // rmcp reads the message before it looks for the session.
+  // rmcp parses the message before it looks up the session, so the message must be valid.
   const body = method === 'POST' ? JSON.stringify({ jsonrpc: '2.0', id: 'ask', method: 'ping' }) : undefined;
   const accept = 'application/json, text/event-stream';
   const answer = await fetch(target.url, { method, body, headers: { accept, 'content-type': 'application/json', ...fields } });
@@ -87,19 +87,19 @@ async function ask(target, method, fields = {}) {
   return answer;
 }
 
-/** The SDK of npm: everything, step by step. */
+/** Tests every step with the npm SDK. */
 async function sdk(target) {
   const memory = new Memory();
   const before = issuer.registrations;
-  assert.equal(await connect(target, memory), null, 'the first call is refused');
+  assert.equal(await connect(target, memory), null, 'the first call is rejected');
   assert.equal(issuer.registrations, before + 1, 'the client registers itself');
   const first = memory.asked[0].searchParams;
   assert.equal(first.get('resource'), target.url);
   assert.equal(first.get('code_challenge_method'), 'S256');
-  // The challenge of the 401 names the scope of the policy, and it comes before the one in the metadata.
+  // The challenge of the 401 names the scope of the policy; clients prefer it to the scopes of the metadata.
   assert.equal(memory.scopes(), target.scope);
   let connected = await connect(target, memory);
-  assert.ok(connected, 'a token with the scope of the challenge passes');
+  assert.ok(connected, 'a token with the scope of the challenge is accepted');
   assert.equal(await text(connected.client, target.tool), target.answer);
   await streams(target, connected, memory);
   await connected.client.close();
@@ -109,7 +109,7 @@ async function sdk(target) {
   assert.equal(issuer.registrations, before + 1, 'one registration is enough');
 }
 
-/** The stream that a GET has opened, and the end of a session, take a token as well. */
+/** Opening the GET stream and ending the session need a token too. */
 async function streams(target, { client, transport }, memory) {
   const session = { 'mcp-session-id': transport.sessionId };
   for (const method of ['GET', 'POST', 'DELETE']) {
@@ -132,13 +132,13 @@ async function streams(target, { client, transport }, memory) {
   assert.equal(gone.status, 404, 'a DELETE with a token ends the session');
 }
 
-/** A token that is refused is replaced without the user. */
+/** The client replaces a rejected token without asking the user. */
 async function refreshes(target, memory) {
   memory.token = undefined;
   issuer.lifetime = 1;
   assert.equal(await connect(target, memory), null);
   issuer.lifetime = 600;
-  // The example has the library's leeway, for which there is no time here.
+  // The example has the library's default leeway, which is too long to wait for, so its token is made invalid.
   if (target.name === 'direct') memory.token = { ...memory.token, access_token: 'a.b.c' };
   const old = memory.token.access_token;
   await until(async () => (await ask(target, 'POST', { authorization: `Bearer ${old}` })).status === 401);
@@ -151,27 +151,27 @@ async function refreshes(target, memory) {
   await client.close();
 }
 
-/** A proxy has one policy: a token with less is refused with 403, and the client asks for what the challenge names. */
+/** A proxy has one policy: a token without its scope gets 403, and the client requests the scope in the challenge. */
 async function stepsUpForAll(target, memory) {
   memory.token = undefined;
   memory.instead = 'use:mcp';
   assert.equal(await connect(target, memory), null);
-  // With a refresh token the SDK gets another token of the same scopes, and gives up. docs/mcp.md says so.
+  // If the SDK has a refresh token, it gets another token with the same scopes, and gives up (see docs/mcp.md).
   await assert.rejects(connect(target, memory), { code: 403 });
   memory.token = { ...memory.token, refresh_token: undefined };
-  assert.equal(await connect(target, memory), null, 'the small token is refused with 403');
+  assert.equal(await connect(target, memory), null, 'the token without the scope gets 403');
   assert.equal(memory.scopes(), target.scope, 'step-up');
   const { client } = await connect(target, memory);
   assert.equal(await text(client, target.tool), target.answer);
   await client.close();
 }
 
-/** A server knows its tools: one of them needs more. */
+/** The example server has a policy for each tool: one tool needs another scope. */
 async function stepsUpForOne(target, memory) {
   memory.token = { ...memory.token, refresh_token: undefined };
   const { client, transport } = await connect(target, memory);
   await assert.rejects(text(client, 'write_note', { text: 'milk' }), UnauthorizedError);
-  // Cumulative, so that the new token reads as well.
+  // The challenge names both scopes, so that the new token can still read.
   assert.equal(memory.scopes(), 'notes:read notes:write');
   await transport.finishAuth((await browse(memory.asked.at(-1))).searchParams.get('code'));
   assert.equal(await text(client, 'write_note', { text: 'milk' }), 'written');
@@ -179,7 +179,7 @@ async function stepsUpForOne(target, memory) {
   await client.close();
 }
 
-/** Clients that open a browser. Each has a home of its own, or it would find what another one has stored. */
+/** The environment of clients that open a browser. Each has its own home, so that it finds no stored tokens. */
 function homeOf(name, target) {
   const folder = path.join(home, `${name}-${target.name}`);
   mkdirSync(path.join(folder, 'bin'), { recursive: true });
@@ -205,14 +205,14 @@ async function remote(target) {
   const client = new Client({ name: 'check', version: '1' });
   try {
     await client.connect(transport, { timeout: PATIENCE });
-    assert.ok((await text(client, target.tool)).startsWith(target.answer), 'others may have written notes before');
+    assert.ok((await text(client, target.tool)).startsWith(target.answer), 'the answer starts as expected; other clients may have written notes');
   } catch (error) {
     throw new Error(`mcp-remote:\n${log}`, { cause: error });
   }
   await client.close();
 }
 
-/** A client of PyPI, which makes these calls: a tool, its arguments, and the seconds to wait before. */
+/** Runs a client of PyPI. Each call is a tool, its arguments, and the number of seconds to wait before it. */
 async function python(client, target, calls) {
   const args = [path.join(import.meta.dirname, 'client.py'), client, target.url, JSON.stringify(calls), process.execPath, BROWSER];
   const { stdout } = await run(options.python, args, { env: homeOf(`${client}-${calls.length}`, target), timeout: PATIENCE });
@@ -222,14 +222,14 @@ async function python(client, target, calls) {
 async function fromPython(client, target) {
   const calls = [[target.tool, {}, 0], ...target.name === 'direct' ? [['write_note', { text: client }, 0], [target.tool, {}, 0]] : []];
   const { answers, asked } = await python(client, target, calls);
-  // Both ask for a refresh token as well.
+  // Both clients also request offline_access, for a refresh token.
   const scopes = asked.map((asked) => asked.filter((scope) => scope !== 'offline_access').sort());
   assert.equal(answers[0].split(':')[0], target.answer.split(':')[0]);
   if (client === 'mcp') assert.deepEqual(scopes[0], [target.scope]);
   if (target.name === 'direct') {
     assert.equal(answers[1], 'written');
     assert.ok(answers[2].includes(client), answers[2]);
-    // The SDK of PyPI asks for the union, as the specification of 2026-07-28 says.
+    // The PyPI SDK requests the union of both scopes, as the specification of 2026-07-28 says.
     if (client === 'mcp') assert.deepEqual(scopes[1], ['notes:read', 'notes:write']);
   }
 }
@@ -240,7 +240,7 @@ async function refreshesFromPython(target) {
   const { answers, asked } = await python('mcp', target, [[target.tool, {}, 0], [target.tool, {}, 2.5]]);
   issuer.lifetime = 600;
   assert.equal(answers.length, 2);
-  assert.equal(asked.length, 1, 'the user is asked once');
+  assert.equal(asked.length, 1, 'the user is asked only once');
   assert.ok(issuer.refreshes > before, 'a refresh');
 }
 
@@ -252,7 +252,7 @@ const CLIENTS = {
   fastmcp: (target) => fromPython('fastmcp', target),
 };
 
-/** A proxy in front of an application, with the service that it asks. */
+/** Starts an application, the service, and a proxy in front of both. */
 async function behind(name) {
   const application = new Application();
   const ports = { 8000: await freePort(), 8080: await freePort(), 9000: await application.start() };
@@ -267,7 +267,7 @@ async function behind(name) {
   return { name, url, sessions, scope: 'read:messages', tool: 'whoami', answer: 'ann read:messages', stepsUp: stepsUpForAll };
 }
 
-/** The server of examples/mcp, without a proxy. */
+/** Starts the server of examples/mcp, without a proxy. */
 async function direct() {
   const port = await freePort();
   const url = `http://127.0.0.1:${port}/mcp`;

@@ -1,6 +1,6 @@
-"""The clients of PyPI: `mcp`, the SDK, and `fastmcp`. Each knows nothing but a URL.
+"""Runs a client of PyPI that is given only a URL: the SDK `mcp`, or `fastmcp`.
 
-Prints a line of JSON: the answers to the calls, and the scopes that were asked for.
+Prints a line of JSON: the answers to the calls, and the scopes that the client requested.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ CALLBACK = "http://127.0.0.1:1/callback"
 
 
 class Memory:
-    """What the client remembers."""
+    """The storage of the client."""
 
     token = client = None
 
@@ -39,7 +39,7 @@ class Memory:
 
 
 async def sdk(url, calls, browser):
-    """The SDK of PyPI, with a browser that is asked for the code."""
+    """Runs the PyPI SDK. The authorization code comes from the command `browser`."""
     asked, codes, memory = [], [], Memory()
 
     async def redirect(address):
@@ -72,7 +72,7 @@ async def sdk(url, calls, browser):
 
 
 async def fast(url, calls, _):
-    """fastmcp, which opens a browser ($BROWSER) and listens for the callback."""
+    """Runs fastmcp, which opens $BROWSER and listens for the callback."""
     answers = []
     async with FastClient(url, auth=OAuth(callback_host="127.0.0.1", callback_timeout=20)) as client:
         for tool, arguments, pause in calls:

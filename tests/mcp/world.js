@@ -1,5 +1,5 @@
-// What stands around the clients: an OpenID provider, an MCP server that verifies nothing, the service, and the
-// proxies of examples/proxies with nothing but their ports changed.
+// What the clients are tested with: an OpenID provider, an MCP server that does not verify tokens, the service, and
+// the proxies of examples/proxies, with only their ports changed.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -18,7 +18,7 @@ import Provider from 'oidc-provider';
 const EXAMPLES = path.resolve(import.meta.dirname, '../../examples/proxies');
 const PATIENCE = 20_000;
 
-/** Each proxy's files, and how it starts in a directory with them. */
+/** The prefix of each proxy's files, and the command that starts it in a directory with them. */
 export const PROXIES = {
   nginx: { files: 'nginx.', start: ['nginx', '-p', '.', '-c', 'nginx.conf', '-g', 'daemon off; pid nginx.pid;'] },
   caddy: { files: 'Caddyfile', start: ['caddy', 'run', '--config', 'Caddyfile', '--adapter', 'caddyfile'] },
@@ -29,7 +29,7 @@ export const PROXIES = {
 export const home = mkdtempSync(path.join(tmpdir(), 'mcp-'));
 const children = [];
 
-/** What every program gets of the environment. */
+/** The environment of every program. */
 export const environment = {
   PATH: `${process.env.PATH}:/usr/sbin`, HOME: home, TMPDIR: home, NO_PROXY: '127.0.0.1,localhost',
 };
@@ -45,7 +45,8 @@ export async function freePort() {
 
 async function serving(handler, port = 0) {
   const server = createServer(handler).listen(port, '127.0.0.1');
-  // The proxy closes an idle connection first, or a POST could meet one that is being closed.
+  // Never closes idle connections, so that the proxy closes them. Otherwise a POST could be sent on a connection that
+  // is being closed.
   server.keepAliveTimeout = 0;
   await once(server, 'listening');
   return server.address().port;
@@ -72,7 +73,7 @@ export async function start(port, command, args, env, cwd = home) {
   }
 }
 
-/** Ends what was started. */
+/** Ends all programs that were started. */
 export async function end() {
   const ends = children.filter((child) => child.exitCode === null && child.pid).map((child) => once(child, 'exit'));
   for (const child of children) child.kill();
@@ -80,7 +81,7 @@ export async function end() {
   rmSync(home, { recursive: true, force: true });
 }
 
-/** Starts a proxy as shipped. Only its three ports are others. */
+/** Starts a proxy with its configuration of examples/proxies, with other ports. */
 export async function startProxy(name, ports) {
   const { files, start: [command, ...args] } = PROXIES[name];
   const directory = path.join(home, `${name}-${ports[8080]}`);
@@ -95,12 +96,12 @@ export async function startProxy(name, ports) {
   await start(ports[8080], command, args, {}, directory);
 }
 
-/** The provider: registration, PKCE, resource indicators, refresh, and a user who agrees to everything. */
+/** The OpenID provider, with registration, PKCE, resource indicators, refresh tokens, and a user who consents to everything. */
 export class Issuer {
-  /** The life of access tokens, in seconds. */
+  /** The lifetime of access tokens, in seconds. */
   lifetime = 600;
   scopes = ['use:mcp', 'read:messages', 'notes:read', 'notes:write'];
-  /** The resources that tokens may be for. A client that names none gets none. */
+  /** The resources for which the provider issues tokens. A client must name one. */
   resources = new Set();
   refreshes = 0;
   registrations = 0;
@@ -136,7 +137,8 @@ export class Issuer {
     const answer = this.oidc.callback();
     await serving(async (request, response) => {
       if (request.method === 'POST' && request.url === '/reg') {
-        // Some clients register for the scope of the first challenge alone. Most issuers do not hold them to it.
+        // Some clients register with only the scope of the first challenge. Most issuers do not limit them to it, so
+        // neither does this one.
         let text = '';
         for await (const chunk of request) text += chunk;
         request.body = { ...JSON.parse(text), scope: undefined };
@@ -157,7 +159,7 @@ export class Issuer {
   }
 }
 
-/** The MCP server behind a proxy. It verifies no token, and says whose call it is by the fields of the proxy. */
+/** The MCP server behind a proxy. It does not verify tokens; it reads the caller from the proxy's fields. */
 export class Application {
   sessions = new Map();
 
@@ -166,7 +168,7 @@ export class Application {
   }
 
   async answer(request, response) {
-    assert.equal(request.headers.authorization, undefined, 'the token stays at the proxy');
+    assert.equal(request.headers.authorization, undefined, 'the proxy does not forward the token');
     const known = this.sessions.get(request.headers['mcp-session-id']);
     if (!known && request.headers['mcp-session-id']) return response.writeHead(404).end();
     const transport = known ?? await this.session();
@@ -177,7 +179,7 @@ export class Application {
     const server = new McpServer({ name: 'notes', version: '1' }, { capabilities: { logging: {} } });
     const text = (text) => ({ content: [{ type: 'text', text }] });
     server.tool('whoami', ({ requestInfo: { headers } }) => text(`${headers['x-auth-subject']} ${headers['x-auth-scope']}`));
-    // A message that belongs to no call goes to the stream that a GET has opened.
+    // A message that does not answer a call is sent on the stream that a GET opened.
     server.tool('announce', async () => {
       await server.server.sendLoggingMessage({ level: 'info', data: 'news' });
       return text('announced');

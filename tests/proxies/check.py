@@ -1,16 +1,16 @@
 """Checks that the proxies in examples/proxies protect an application.
 
-Each proxy runs with its example, only the ports are changed. The application behind it answers with
-what it was sent. /auth is answered by warp-bearer with its own issuer, by one whose issuer is down, by
-stubs, or not at all; and once the policy in the example is misspelt. Everything is checked with the service
-of `dev`, which refuses a foreign Host, and with `serve`.
+Each proxy runs with its example and other ports. The application behind it answers with the request that it
+received. The tests run with several kinds of /auth: warp-bearer with a working issuer, warp-bearer whose issuer is
+down, stubs, and no server at all. One test misspells the policy in the example. Everything is tested with the
+service of `dev`, which rejects a foreign Host, and with `serve`.
 
-The two rules that matter most:
+The two most important rules:
 
-- The proxy and the application read a path the same way. Every spelling in SPELLINGS is sent with a token
-  that has no scope; whatever reaches the application must be under /profile/ in every reading that an
-  application may have (see readings()).
-- The application gets the identity fields from /auth and from nowhere else.
+- The proxy and the application interpret a path in the same way. Every spelling in SPELLINGS is sent with a token
+  that has no scope. If the request reaches the application, its path must be under /profile/ in every way in which
+  an application may interpret it (see readings()).
+- The application gets the identity fields only from /auth.
 """
 
 import base64
@@ -34,27 +34,28 @@ import urllib.parse
 ROOT = pathlib.Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples" / "proxies"
 NAMES = ["X-Auth-Issuer", "X-Auth-Subject", "X-Auth-Scope", "X-Auth-Claims"]
-# Fields that some application reads as one of these: CGI and WSGI turn every separator into `_`.
+# Fields that some applications read as one of NAMES: CGI and WSGI turn every separator into `_`.
 LOOKS_LIKE_IDENTITY = re.compile("x[^a-z0-9]auth[^a-z0-9]")
-# Fields from which some framework or server takes the path, or a part of it, instead of the request's own.
+# Fields from which some framework or server takes the path, or a part of it, instead of the request's path.
 PATHS = ["X-Original-URL", "X-Original-URI", "X-Original-Path", "X-Rewrite-URL", "X-Script-Name", "X-Replaced-Path",
          "X-Envoy-Original-Path", "X-Forwarded-Uri", "X-Forwarded-Path", "X-Forwarded-Prefix",
          "X-WAWS-Unencoded-URL", "Forwarded", "Destination", "SCRIPT_NAME", "PATH_INFO", "X_Original_URL"]
-# Fields in which other gateways write the user.
+# Fields into which other gateways write the user.
 USERS = ["Remote-User", "X-Remote-User", "X-Forwarded-User", "REMOTE_USER"]
 # Fields that describe the client and its request.
 CLIENT = ["X-Forwarded-For", "X-Real-IP", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Port"]
-# What a proxy that can drop fields by prefix drops beside them.
+# Further fields that a proxy drops if it can drop fields by prefix.
 PREFIXED = ["X-Original-Request-URI", "X-Rewrite-Path", "X-Script-Path", "X-Replaced-Query", "X-Envoy-Original-Url"]
-# Every character of a field name (RFC 9110 §5.6.2) that is no letter and no digit.
+# Every character of a field name (RFC 9110 §5.6.2) except letters and digits.
 SEPARATORS = "!#$%&'*+-.^_`|~"
 PATIENCE = 20
-# Debian keeps servers where a user's PATH may not look.
+# Debian installs servers in /usr/sbin, which a user's PATH may lack.
 PATH = os.environ["PATH"] + ":/usr/sbin"
 
-# The example, how to start it in a directory with a copy of it, what the client gets for failures that are
-# not its own, whether the proxy can drop fields by prefix (every X-Auth-* instead of the four in NAMES),
-# whether a field without a value reaches the application, and which request trailers do.
+# file: the example. start: the command that starts the proxy in a directory with a copy of the example. listens: the
+# example's text with the port. misspelt, gone: the client's status if the policy is misspelt, or if /auth does not
+# answer. drops_prefix: whether the proxy can drop fields by prefix (every X-Auth-* instead of the four in NAMES).
+# keeps_empty: whether it forwards empty fields. trailers: which request trailers it forwards.
 PROXIES = {
     "nginx": {
         "file": "nginx.conf",
@@ -99,8 +100,8 @@ PROXIES = {
 }
 
 
-# Ways to write a path. The first ones are other spellings of /messages/1, which needs a scope. The others
-# begin under /profile/, which needs none, and leave it in the reading of some application.
+# Request targets. The first ones are other spellings of /messages/1, which needs a scope. The others begin with
+# /profile/, which needs none, but some application could interpret them as a path outside /profile/.
 SPELLINGS = [
     "/messages/1",
     "/messages",
@@ -191,7 +192,7 @@ SPELLINGS = [
     "profile/../messages/1",
     "*",
 ]
-# Ordinary paths, which must arrive as they are.
+# Ordinary paths, which must reach the application unchanged.
 ORDINARY = [
     "/profile/",
     "/profile/1?page=2&next=/../%2e%2e;",
@@ -203,10 +204,10 @@ ORDINARY = [
 
 
 def readings(target):
-    """Every path that some application could take a request target for."""
+    """Returns every path as which some application could interpret a request target."""
 
     def overlong(path):
-        """Decodes UTF-8 without a look at its length: %c0%af is a slash."""
+        """Decodes UTF-8 without rejecting overlong forms: %c0%af becomes a slash."""
         wide = re.sub(r"[\xc0-\xdf][\x80-\xbf]", lambda m: chr((ord(m[0][0]) & 31) << 6 | ord(m[0][1]) & 63), path)
         wide = re.sub(r"[\xe0-\xf7][\x80-\xbf]{2,3}", lambda m: chr(ord(m[0][-2]) << 6 & 4032 | ord(m[0][-1]) & 63), wide)
         return "".join(c if ord(c) < 256 else "\ufffd" for c in wide)
@@ -222,7 +223,7 @@ def readings(target):
         return "/".join(kept) + ("/" if segments[-1] in [".", ".."] else "")
 
     def compatible(path):
-        """Replaces characters by the ASCII that Unicode has them compatible with, such as the fullwidth slash."""
+        """Replaces characters such as the fullwidth slash by their ASCII equivalents (NFKC)."""
         with contextlib.suppress(UnicodeError):
             path = path.encode("latin-1").decode()
         return unicodedata.normalize("NFKC", path)
@@ -242,7 +243,7 @@ def readings(target):
         lambda path: re.sub("^(?i:https?:)?//[^/]*", "", path),
         lambda path: path.lower(),
     ]
-    # A query is nobody's path, unless its question mark is escaped.
+    # No application reads the query as a part of the path, unless its question mark is escaped.
     found, new = set(), {target.split("?")[0]}
     while new:
         found |= new
@@ -251,21 +252,21 @@ def readings(target):
 
 
 class Application(http.server.BaseHTTPRequestHandler):
-    """Does not verify tokens, and answers with what it was sent. Upgrades to whatever the client likes."""
+    """Does not verify tokens. Answers with the request that it received. Accepts every Upgrade."""
 
     protocol_version = "HTTP/1.1"
-    # The targets and fields of all requests, in the order in which they came.
+    # The target and the fields of each request, in order of arrival.
     requests = []
 
     def answer(self):
-        # Not self.path, which merges slashes at the start.
+        # self.path would merge slashes at the start.
         target, fields = self.requestline.split(" ")[1], self.headers.items()
         Application.requests.append((target, fields))
         if self.headers.get("Upgrade"):
             self.send_response(101)
             self.send_header("Connection", "upgrade")
             self.send_header("Upgrade", self.headers["Upgrade"])
-            # HAProxy verifies it (RFC 6455 §4.2.2).
+            # HAProxy verifies Sec-WebSocket-Accept (RFC 6455 §4.2.2).
             key = self.headers.get("Sec-WebSocket-Key", "") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
             accept = base64.b64encode(hashlib.sha1(key.encode()).digest()).decode()
             self.send_header("Sec-WebSocket-Accept", accept)
@@ -292,12 +293,12 @@ class Application(http.server.BaseHTTPRequestHandler):
     do_GET = do_POST = do_OPTIONS = answer
 
     def log_message(self, *_):
-        """Logs nothing: the answer has it all."""
+        """Logs nothing, because the answer has everything."""
 
 
 class Generous(http.server.BaseHTTPRequestHandler):
-    """In the place of /auth: lets every request pass, with claims of the largest size. Remembers the fields of
-    the last request, and whether the proxy was the first to close the connection."""
+    """A stub of /auth that accepts every request, with claims of the maximum size. Stores the fields of the last
+    request, and whether the proxy closed the connection first."""
 
     protocol_version = "HTTP/1.1"
     CLAIMS = "e" * 16_000
@@ -321,8 +322,8 @@ class Generous(http.server.BaseHTTPRequestHandler):
 
 
 class Leaving(http.server.BaseHTTPRequestHandler):
-    """In the place of /auth: rejects the first request of a connection, and closes the connection at the second
-    without an answer, as a service does that is restarted."""
+    """A stub of /auth that rejects the first request of a connection, and closes the connection at the second
+    without an answer, like a service that is restarted."""
 
     protocol_version = "HTTP/1.1"
 
@@ -341,9 +342,9 @@ class Leaving(http.server.BaseHTTPRequestHandler):
 
 
 def serving(handler):
-    """The port of a server that ends with the process."""
+    """Starts a server that runs until the process ends. Returns its port."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    # A proxy that stops leaves its connections behind, which is no news.
+    # Ignores the errors of connections that a stopping proxy drops.
     server.handle_error = lambda *_: None
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server.server_port
@@ -357,7 +358,7 @@ def free_port():
 
 @contextlib.contextmanager
 def running(command, port, directory, **environment):
-    """A program that listens at the port, until the end of the block."""
+    """Starts a program, waits until it listens on the port, and ends it at the end of the block."""
     with tempfile.TemporaryFile("w+") as log:
         env = {"PATH": PATH, "HOME": directory, **environment}
         program = subprocess.Popen(command, cwd=directory, env=env, stdout=log, stderr=log)
@@ -379,7 +380,7 @@ def running(command, port, directory, **environment):
 
 @contextlib.contextmanager
 def proxy(name, auth, application, misspelt=False):
-    """The example, with these ports in the place of its own."""
+    """Runs a proxy with its example and these ports. Yields the proxy's port."""
     about, port = PROXIES[name], free_port()
     with tempfile.TemporaryDirectory() as directory:
         for example in EXAMPLES.glob(about["file"].split(".")[0] + "*"):
@@ -415,8 +416,8 @@ class Answer:
         connection.close()
 
     def seen(self, name):
-        """What the application saw under a name, read as CGI does: without case, and with every separator
-        alike. An empty field is "", an absent one is none."""
+        """Returns the values that the application saw for a name. Compares names as CGI does: without case, and with
+        every separator equal. An empty field gives "", an absent field gives no value."""
         return seen(json.loads(self.body)["fields"], name)
 
 
@@ -426,15 +427,15 @@ def seen(fields, name):
 
 
 def raw(port, target, fields=(), method="GET", more=b"", body=b"", host=None, version="1.1"):
-    """The status and the bytes of the answer to a request that no client library would send. What comes as
-    `more` is sent once the protocol was switched. An empty `host` sends none."""
+    """Sends a request that no client library would send. Returns the status and the bytes of the answer. Sends `more`
+    after a 101. An empty `host` sends no Host field."""
     lines = [f"{method} {target} HTTP/{version}"]
     lines += [f"Host: {host or f'127.0.0.1:{port}'}"] if host != "" else []
     lines += [f"{name}: {value}" for name, value in fields]
     with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as connection:
         connection.sendall("\r\n".join(lines + ["", ""]).encode("latin-1") + body)
         answer = b""
-        # What came until then, if the proxy sends no more.
+        # After a timeout, returns what has arrived so far.
         with contextlib.suppress(TimeoutError):
             while chunk := connection.recv(65536):
                 answer += chunk
@@ -453,7 +454,7 @@ def bearer(token):
     return [("Authorization", f"Bearer {token}")]
 
 
-# The resource of `serve`, and the page that may read what it answers.
+# AUTH0_RESOURCE of `serve`, and the origin in its CORS_ORIGINS.
 RESOURCE = "https://mcp.example.com/mcp"
 PAGE = "https://app.example.com"
 
@@ -478,7 +479,7 @@ def check(name, plain, reader, auth, down, generous, leaving, application, table
 
     def refused(case, answer, status, challenge=None):
         found = answer.fields.get_all("WWW-Authenticate") or []
-        # `serve` knows its public URL, so a challenge without a token offers DPoP as well.
+        # `serve` knows its public URL, so a challenge without a token also offers DPoP.
         found = [field for field in found if not field.startswith("DPoP ")]
         fits = (
             answer.status == status
@@ -495,29 +496,29 @@ def check(name, plain, reader, auth, down, generous, leaving, application, table
         refused("no token, and no scope needed", ask("/profile/"), 401, ['Bearer realm="api"'])
         refused("spoofed fields and no token", ask("/profile/", SPOOFED), 401, ["Bearer"])
         refused("a bad token", ask("/", bearer("a.b.c")), 401, ['error="invalid_token"'])
-        refused("what is no token", ask("/", bearer("é".encode())), 400, ['error="invalid_request"'])
+        refused("a token with invalid characters", ask("/", bearer("é".encode())), 400, ['error="invalid_request"'])
         large = ask("/", bearer("a" * 16_000))
         refused("a large token", large, 401, ['error="invalid_token"'])
         doubled = ask("/", bearer(reader) + bearer(plain))
         holds("two tokens: 400", doubled.status == 400 and doubled.arrived == 0, doubled)
         missing = ask("/messages/1", bearer(plain))
         refused("scope not granted", missing, 403, ["insufficient_scope", 'scope="read:messages"'])
-        holds("a refusal is a problem in JSON", json.loads(missing.body)["status"] == 403
+        holds("an error is a JSON problem document", json.loads(missing.body)["status"] == 403
               and missing.fields["Content-Type"] == "application/problem+json", missing)
         query = ask("/messages/1?scope=openid&permission=p", bearer(plain))
-        refused("a query of the client's own", query, 403, ['scope="read:messages"'])
+        refused("a client's query does not change the policy", query, 403, ['scope="read:messages"'])
 
         passed = ask("/messages/1?page=2", bearer(reader))
         holds("scope granted: 200", passed.status == 200 and passed.arrived == 1, passed)
-        holds("the path as it came", json.loads(passed.body)["path"] == "/messages/1?page=2", passed)
+        holds("the path arrives unchanged", json.loads(passed.body)["path"] == "/messages/1?page=2", passed)
         claims, payload = reader.split(".")[1], payload_of(reader)
         seen = [passed.seen(name) for name in NAMES]
         expected = [[payload["iss"]], [payload["sub"]], ["read:messages"], [claims]]
-        holds("the application knows whose it is", seen == expected, passed)
-        holds("the client does not", not any(passed.fields.get(name) for name in NAMES), passed)
-        holds("the token stays here", passed.seen("Authorization") == [], passed)
+        holds("the application gets the identity fields", seen == expected, passed)
+        holds("the client does not get the identity fields", not any(passed.fields.get(name) for name in NAMES), passed)
+        holds("the proxy does not forward the token", passed.seen("Authorization") == [], passed)
         proven = ask("/messages/1", bearer(reader) + [("DPoP", "a.b.c")])
-        holds("and its proof", proven.status == 200 and proven.seen("DPoP") == [], proven)
+        holds("the proxy does not forward the proof", proven.status == 200 and proven.seen("DPoP") == [], proven)
         holds("the Host has its port", passed.seen("Host") == [f"127.0.0.1:{port}"], passed)
 
         posted = ask("/messages/", bearer(reader), method="POST", body=b"hello")
@@ -538,12 +539,12 @@ def check(name, plain, reader, auth, down, generous, leaving, application, table
         answer = Answer(port, "/", bearer(plain))
         refused("the issuer is down", answer, 503)
         if name != "envoy":
-            holds("and when to ask again", answer.fields.get("Retry-After"), answer)
+            holds("the 503 has Retry-After", answer.fields.get("Retry-After"), answer)
     with proxy(name, generous, application) as port:
         large = Answer(port, "/", bearer("a" * 16_000))
         holds("large claims arrive", large.seen("X-Auth-Claims") == [Generous.CLAIMS], large)
         at = f"127.0.0.1:{generous}"
-        holds("/auth gets a Host of the proxy's own", Generous.fields.get_all("Host") == [at], Generous.fields)
+        holds("/auth gets the proxy's Host, not the client's", Generous.fields.get_all("Host") == [at], Generous.fields)
         trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
         fields = [("Traceparent", trace), ("Tracestate", "a=b"), ("DPoP", "p"), ("Origin", PAGE)]
         lies = [("X-Forwarded-Method", "DELETE"), ("X-Forwarded-Uri", "/lie"), ("X-Forwarded-Host", "lie")]
@@ -552,7 +553,7 @@ def check(name, plain, reader, auth, down, generous, leaving, application, table
               named.seen("X-Request-Id") == ["r-1"] == Generous.fields.get_all("X-Request-Id"), named)
         for field, value in fields:
             found = Generous.fields.get_all(field)
-            # Some proxies are a step of the trace themselves.
+            # Some proxies add a span of their own to the trace.
             holds(f"{field} reaches /auth", found == [value] or field == "Traceparent" and found, found)
         holds("traceparent and tracestate reach the application",
               named.seen("Traceparent") and named.seen("Tracestate") == ["a=b"], named)
@@ -560,20 +561,20 @@ def check(name, plain, reader, auth, down, generous, leaving, application, table
         own = [["GET"], ["/messages/1?page=2"], [f"127.0.0.1:{port}"]]
         holds("the method, the target and the host reach /auth", target == own, target)
         unnamed = Answer(port, "/")
-        holds("one is made where there is none",
+        holds("the proxy generates X-Request-Id if it is absent",
               unnamed.seen("X-Request-Id") == Generous.fields.get_all("X-Request-Id") != [], unnamed)
-        # Otherwise a request can meet a connection that warp-bearer is closing (IDLE_TIMEOUT).
+        # Otherwise the proxy could send a request on a connection that warp-bearer is closing (IDLE_TIMEOUT).
         Generous.proxy_left.clear()
         last = Answer(port, "/")
         holds("the proxy closes an idle connection to /auth first", Generous.proxy_left.wait(PATIENCE), last)
     with proxy(name, leaving, application) as port:
         for count in ["first", "second", "third"]:
             answer = Answer(port, "/messages/1", bearer(reader))
-            # A proxy may ask again on another connection, or say that /auth is not there.
+            # A proxy may retry on another connection, or answer that /auth is unavailable.
             holds(f"/auth closes its connections, {count} request: 401 or 503",
                   answer.status in (401, 503) and answer.arrived == 0, answer)
     with proxy(name, free_port(), application) as port:
-        refused("nobody at /auth", Answer(port, "/", bearer(plain)), PROXIES[name]["gone"])
+        refused("no server at /auth", Answer(port, "/", bearer(plain)), PROXIES[name]["gone"])
     with proxy(name, auth, application, misspelt=True) as port:
         misspelt = Answer(port, "/messages/1", bearer(reader))
         refused("a misspelt policy", misspelt, PROXIES[name]["misspelt"])
@@ -581,7 +582,7 @@ def check(name, plain, reader, auth, down, generous, leaving, application, table
 
 
 def spellings(port, plain, reader, holds, table):
-    """Sends every spelling without the scope, and with it."""
+    """Sends every spelling with a token without the scope, and with one that has it."""
     for target in SPELLINGS:
         for token in [plain, reader]:
             before = len(Application.requests)
@@ -594,16 +595,16 @@ def spellings(port, plain, reader, holds, table):
                 truth = not outside and (arrived or status in [301, 400, 401, 403])
                 holds(f"{ascii(target)} without the scope: {status}", truth, (answer, arrived, outside))
             else:
-                # The normalized path, or none: every reading is the one that arrived, but for its case.
+                # Either nothing arrives, or a path whose every interpretation is the path itself, except for case.
                 one = lambda path: urllib.parse.unquote(path).lower()
                 truth = all(one(path) == one(got.split("?")[0]) for got in arrived for path in readings(got))
                 holds(f"{ascii(target)} with the scope: {status}", truth and (arrived or status in [301, 400]), (answer, arrived))
 
 
 def identity(name, port, plain, holds):
-    """The identity of a token that has no scope is what the application sees, whatever the client adds."""
+    """The application sees the identity of the token, whatever fields the client adds."""
     payload = payload_of(plain)
-    # No scope is an empty field, or no field where the proxy does not forward empty ones.
+    # A token without scopes gives an empty X-Auth-Scope, or none if the proxy does not forward empty fields.
     none = [""] if PROXIES[name]["keeps_empty"] else []
     expected = [[payload["iss"]], [payload["sub"]], none, [plain.split(".")[1]]]
     nominated = [("Connection", "X-Auth-Subject, X-Auth-Claims, X-Auth-Issuer, X-Request-Id, keep-alive")]
@@ -615,13 +616,13 @@ def identity(name, port, plain, holds):
     for case, others in [("path", PATHS), ("user", USERS)] + [("prefix", PREFIXED)] * PROXIES[name]["drops_prefix"]:
         moved = Answer(port, "/profile/", bearer(plain) + [(field, "/profile") for field in others])
         arrived = [field for field in others if moved.seen(field)]
-        holds(f"no other {case} arrives in a field", moved.status == 200 and not arrived, (arrived, moved.body))
+        holds(f"no {case} field of the client arrives", moved.status == 200 and not arrived, (arrived, moved.body))
     if PROXIES[name]["drops_prefix"]:
         lies.append(("X-Auth-Roles", [("X-Auth-Roles", "admin")]))
     forged = Answer(port, "/profile/", bearer(plain) + [(field, "192.0.2.1") for field in CLIENT])
     arrived = [field for field in CLIENT if "192.0.2.1" in ",".join(forged.seen(field))]
     known = forged.seen("X-Forwarded-For") == ["127.0.0.1"] and forged.seen("X-Forwarded-Proto") == ["http"]
-    holds("nothing that the client says of itself arrives", known and not arrived, (arrived, forged.body))
+    holds("X-Forwarded-For and the like come from the connection", known and not arrived, (arrived, forged.body))
     for case, fields in lies:
         for more in [[], [("Connection", "Authorization"), ("Connection", "x-auth-scope")]]:
             answer = Answer(port, "/profile/", bearer(plain) + fields + more)
@@ -632,28 +633,28 @@ def identity(name, port, plain, holds):
             found = [answer.seen(name) for name in NAMES]
             strange = [key for key, _ in fields_seen if LOOKS_LIKE_IDENTITY.match(key.lower()) and key.lower() not in map(str.lower, NAMES)]
             named = [value for key, value in fields_seen if key.lower() == "connection" and "auth" in value.lower()]
-            holds(f"{case}: none of it arrives", found == expected and not strange and not named, answer)
+            holds(f"{case}: no forged identity arrives", found == expected and not strange and not named, answer)
 
 
 def upgrades(port, plain, holds):
-    """A WebSocket works. An upgrade to h2c would be a tunnel past the proxy, and never arrives."""
+    """WebSockets work. An upgrade to h2c, which would open a tunnel past the proxy, never arrives."""
     websocket = [("Connection", "keep-alive, Upgrade, X-Auth-Subject"), ("Upgrade", "WebSocket"),
                  ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="), ("Sec-WebSocket-Version", "13")]
     status, answer = raw(port, "/profile/socket", bearer(plain) + websocket, more=b"hello\n")
     target, fields = Application.requests[-1]
     holds("a WebSocket", status == 101 and answer.endswith(b"hello\n"), answer)
-    holds("and whose it is", seen(fields, "X-Auth-Subject") == [payload_of(plain)["sub"]], fields)
+    holds("the WebSocket request has the identity fields", seen(fields, "X-Auth-Subject") == [payload_of(plain)["sub"]], fields)
     strange = [["h2c"], ["TLS/1.0"], ["websocket, h2c"], ["h2c, websocket"], ["websocket", "h2c"], ["h2c", "websocket"],
                ["websocket, TLS/1.0"], ["h2c,websocket,h2c"], ["websocket;h2c"], ["websocket/13"]]
     for values in strange:
-        # HAProxy takes a WebSocket without a key for an error of its own, which hides what it forwards.
+        # HAProxy rejects a WebSocket request without a key, so a test without a key would not show what it forwards.
         for key in [[], websocket[2:]]:
             before = len(Application.requests)
             fields = [("Connection", "Upgrade, HTTP2-Settings"), ("HTTP2-Settings", "AAMAAABkAAQAAP__")] + key
             fields += [("Upgrade", value) for value in values]
             status, answer = raw(port, "/profile/", bearer(plain) + fields, more=b"hello\n")
             arrived = [seen(fields, "Upgrade") for _, fields in Application.requests[before:]]
-            # One that has websocket among others may arrive as that alone.
+            # If websocket is one of several values, it may arrive alone.
             truth = status and all(got in [[], ["websocket"]] for got in arrived)
             if status == 101:
                 truth = truth and arrived == [["websocket"]]
@@ -662,18 +663,18 @@ def upgrades(port, plain, holds):
 
 
 def hosts(port, plain, holds):
-    """What the client sends as Host changes no answer of /auth, which `dev` answers only for its own names."""
+    """The client's Host does not change the answers of /auth, although `dev` answers only its own Host."""
     for version, host in [("1.1", "evil.example"), ("1.1", "a:99"), ("1.0", "")]:
         for token, expected in [([], 401), (bearer(plain), 200)]:
             status, answer = raw(port, "/profile/", token, host=host, version=version)
-            # Caddy and HAProxy have no quarrel with HTTP/1.0 without Host, Envoy refuses HTTP/1.0.
+            # Caddy and HAProxy accept HTTP/1.0 without Host; Envoy rejects HTTP/1.0.
             fits = status == expected or not host and status in [400, 426]
             holds(f"HTTP/{version} with Host {host or 'absent'}: {status}", fits, answer)
 
 
 def discovery(port, plain, holds, with_resource):
-    """What a client learns without a token: where tokens come from, by the path of RFC 9728, and whether its page
-    may ask, by a CORS preflight. Both are answered by warp-bearer, and neither reaches the application."""
+    """The resource metadata (RFC 9728) and CORS preflights need no token. warp-bearer answers both; neither reaches
+    the application."""
     well_known = "/.well-known/oauth-protected-resource"
     ask = lambda *arguments, **more: Answer(port, *arguments, **more)
     for path in [well_known, well_known + "/mcp"]:
@@ -694,15 +695,15 @@ def discovery(port, plain, holds, with_resource):
     if with_resource:
         refused = ask("/messages/1", [("Origin", PAGE)])
         url = f'resource_metadata="https://mcp.example.com{well_known}/mcp"'
-        holds("the challenge leads there", url in refused.fields["WWW-Authenticate"], refused)
-        # MCP clients read the first of two challenges.
+        holds("the challenge has the URL of the metadata", url in refused.fields["WWW-Authenticate"], refused)
+        # MCP clients read only the first of two challenges.
         schemes = [field.split()[0] for field in refused.fields.get_all("WWW-Authenticate")]
         holds("Bearer is offered first", schemes[0] == "Bearer", schemes)
         fits = refused.fields.get_all("Access-Control-Allow-Origin") == [PAGE]
         exposed = refused.fields.get("Access-Control-Expose-Headers", "")
         holds("a page can read the challenge", fits and "WWW-Authenticate" in exposed, refused)
         foreign = ask("/messages/1", [("Origin", "https://evil.example")])
-        holds("another page cannot", "Access-Control-Allow-Origin" not in foreign.fields, foreign)
+        holds("a page of another origin cannot", "Access-Control-Allow-Origin" not in foreign.fields, foreign)
     wish = [("Access-Control-Request-Method", "POST"), ("Access-Control-Request-Headers", "authorization")]
     for path in ["/messages/1", "/profile/", "/auth", "/auth?scope=a"]:
         for origin, status in [(PAGE, 204), ("https://evil.example", 403)]:
@@ -712,16 +713,16 @@ def discovery(port, plain, holds, with_resource):
             if not with_resource:
                 fits = asked.status >= 400
             holds(f"a preflight of {origin} for {path}: {asked.status}", fits and asked.arrived == 0, asked)
-    # What only looks like one is a request, which takes a token.
+    # A request that only resembles a preflight needs a token.
     for fields in [[], [("Origin", PAGE)], [("Origin", PAGE), ("Access-Control-Request-Headers", "authorization")]]:
         options = ask("/messages/1", fields, method="OPTIONS")
-        holds(f"OPTIONS without a method to ask for: {options.status}", options.status == 401 and options.arrived == 0, options)
+        holds(f"OPTIONS without Access-Control-Request-Method: {options.status}", options.status == 401 and options.arrived == 0, options)
         get = ask("/messages/1", wish + fields)
-        holds(f"GET with one: {get.status}", get.status == 401 and get.arrived == 0, get)
+        holds(f"GET with Access-Control-Request-Method: {get.status}", get.status == 401 and get.arrived == 0, get)
 
 
 def trailers(port, plain, holds, passed):
-    """No trailer of a request reaches the application, but for those that HAProxy cannot see coming."""
+    """Request trailers do not reach the application, except unannounced ones through HAProxy."""
     body = b"5\r\nhello\r\n0\r\nX-Auth-Subject: admin\r\nX_Auth_Scope: admin\r\n\r\n"
     chunked = [("Transfer-Encoding", "chunked")]
     announced = [("Trailer", "X-Auth-Subject"), ("TE", "trailers")]
@@ -790,7 +791,7 @@ def main(warp_bearer):
         listen = f"127.0.0.1:{strict}"
         stack.enter_context(running([warp_bearer, "dev"], strict, directory, LISTEN=listen))
         plain, reader = (token_of(warp_bearer, listen, scope) for scope in ["", "read:messages"])
-        # The same issuer, once with the keys that it publishes and once with keys that cannot be had.
+        # Two services with the same issuer: one fetches its keys, the other gets the URL of a closed port.
         issuer = {"AUTH0_ISSUER": payload_of(plain)["iss"], "AUTH0_API_AUDIENCE": payload_of(plain)["aud"]}
         audiences = f"{issuer['AUTH0_API_AUDIENCE']},{RESOURCE}"
         serve = {"LISTEN": f"127.0.0.1:{well}", **issuer, "AUTH0_API_AUDIENCE": audiences, "AUTH0_RESOURCE": RESOURCE,

@@ -1,8 +1,8 @@
-"""Checks that the proxies in examples/proxies/mtls pass the client's certificate on, and that a field
-which a client sends itself never reaches the service.
+"""Checks that the proxies in examples/proxies/mtls pass the client's certificate on, and that a certificate field
+which the client sends does not reach the service.
 
-Each proxy runs with its example, only the ports are changed, in front of `serve`. The tokens are signed
-with a secret, so no issuer is needed.
+Each proxy runs in front of `serve`, with its example and other ports. The tokens are signed with a secret, so no
+issuer is needed.
 """
 
 import base64
@@ -42,7 +42,7 @@ def base64url(data):
 
 
 def token(certificate=None, more=""):
-    """A token, bound to a certificate if there is one, with a further claim."""
+    """Returns a token. It is bound to the certificate, if there is one. `more` is the value of an extra claim."""
     now = int(time.time())
     claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": "client", "iat": now, "exp": now + 3600}
     if more:
@@ -65,14 +65,14 @@ def certificate(directory, name):
 
 
 def written(field, der):
-    """A certificate as the proxy writes it into the field."""
+    """Returns a certificate as the proxy writes it into the field."""
     if field == "client-cert":
         return f":{base64.b64encode(der).decode()}:"
     return urllib.parse.quote(ssl.DER_cert_to_PEM_cert(der), safe="")
 
 
 def ask(port, directory, shown, bearer, fields=()):
-    """The status and the code of the answer, over a connection with the certificate of this name, or none."""
+    """Returns the status and the error code of the answer. `shown` is the name of the client certificate, or None."""
     context = ssl.create_default_context(cafile=pathlib.Path(directory, "server.crt"))
     if shown:
         context.load_cert_chain(*(pathlib.Path(directory, f"{shown}.{end}") for end in ("crt", "key")))
@@ -107,7 +107,7 @@ def check(name, warp_bearer):
             "AUTH0_SIGNING_SECRET": SECRET, "LISTEN": f"127.0.0.1:{service}", "CLIENT_CERT_FIELD": about["field"],
         }
         bound, plain, refused = token(mine), token(), (401, "token_bound")
-        # Almost 16 KiB, the limit of the service.
+        # The token has almost 16 KiB, the limit of the service.
         large = token(mine, "x" * 12_000)
         forged = [(spelling, written(about["field"], mine))
                   for spelling in (about["field"], about["field"].upper(), about["field"].replace("-", "_"))]
@@ -127,12 +127,12 @@ def check(name, warp_bearer):
             ] + [(f"no certificate, and {field[0]}", None, bound, [field], refused) for field in forged]:
                 found = ask(port, directory, shown, bearer, fields)
                 assert found == expected, f"{name}: {case}: {found}"
-            # The test can fail: the service itself believes the field.
+            # Without the proxy, the service trusts the field. So the forged fields above would have had an effect.
             with contextlib.closing(socket.create_connection(("127.0.0.1", service), timeout=PATIENCE)) as tcp:
                 tcp.sendall((f"GET /api/private HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
                              f"Authorization: Bearer {bound}\r\n{forged[0][0]}: {forged[0][1]}\r\n\r\n").encode())
                 assert tcp.recv(12) == b"HTTP/1.1 200", name
-    print(f"{name}: the certificate of the connection, and no other")
+    print(f"{name}: passes on only the certificate of the connection")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""A page in a real browser, of an origin that CORS_ORIGINS lists, reads what it gets: a success, a refusal and
-its challenge. Its requests carry the fields that MCP clients and tracing libraries add. It asks the service
-itself, and an application behind nginx as shipped. A page of another origin reads nothing."""
+"""Tests CORS with pages in a real browser. A page of an origin in CORS_ORIGINS can read successes, errors and their
+challenges, from the service and from an application behind nginx. Its requests have the fields that MCP clients and
+tracing libraries add. A page of another origin can read nothing."""
 
 import contextlib
 import http.server
@@ -39,7 +39,7 @@ class Page(http.server.BaseHTTPRequestHandler):
 
 
 class Application(http.server.BaseHTTPRequestHandler):
-    """Says what it got. The fields that let a page read this are its own, as docs/mcp.md says."""
+    """Answers with the fields of the request. It sets its own CORS fields, as docs/mcp.md requires."""
 
     protocol_version = "HTTP/1.1"
     pages = ""
@@ -109,7 +109,7 @@ def main(warp_bearer):
                     if fits and (target, status) == ("nginx", 200):
                         arrived = json.loads(found["body"])
                         fits = all(arrived.get(name) == value for name, value in ADDED.items())
-                told = "nothing is read" if page == "other" else status
+                told = "not readable" if page == "other" else status
                 case = f"{page} page, {target}: {path}: {told}"
                 print(f"  {'ok' if fits else 'FAILED':6} {case}")
                 if not fits:

@@ -1,7 +1,7 @@
-"""Checks that a DPoP proof is for the request that the client made through a proxy, and for no other.
+"""Checks that a DPoP proof is accepted only for the request that the client sent to the proxy.
 
-Each proxy of examples/proxies runs with its example, in front of /auth of a service that accepts bound tokens,
-and of one that demands nonces. The tokens and the proofs are those of `dev`.
+Each proxy runs with its example of examples/proxies. It asks a service that accepts bound tokens, and then one that
+requires nonces. `dev` makes the tokens and the proofs.
 """
 
 import contextlib
@@ -14,12 +14,12 @@ import tempfile
 
 from check import PROXIES, Answer, Application, free_port, payload_of, proxy, running, serving
 
-# By which clients know the proxy. A proof names it, whatever the address of this test is.
+# The proxy's URL for clients. Proofs name it, although the proxy listens on another address in this test.
 PUBLIC = "https://api.example.com"
 
-# The versions that know one field of a name.
+# Versions of nginx whose variables have only the first field of a name.
 NGINX_1_22 = re.compile(r"nginx/(0\.|1\.(\d|1\d|2[0-2])\.)")
-# The error of a challenge for each code.
+# The `error` of the challenge for each code.
 ERRORS = {
     "invalid_proof": "invalid_dpop_proof",
     "proof_replayed": "invalid_dpop_proof",
@@ -29,7 +29,7 @@ ERRORS = {
 
 
 class Client:
-    """`dev` as an issuer, and as the client that holds the key."""
+    """Uses `dev` as the issuer, and as the client that holds the key."""
 
     def __init__(self, warp_bearer, directory, listen):
         self.command, self.directory, self.env = [warp_bearer, "dev"], directory, {"LISTEN": listen}
@@ -62,34 +62,34 @@ def check(name, client, auth, with_nonces, application):
         holds(f"{case}: 200", answer.status == 200 and answer.arrived == 1, answer)
         if answer.status == 200:
             kept = [field for field in ["DPoP", "Authorization", "X-Forwarded-Uri"] if answer.seen(field)]
-            holds("  the proof and the token stay at the gate", not kept, answer)
+            holds("  the proxy does not forward the proof and the token", not kept, answer)
 
     def refused(case, answer, code, scheme="DPoP"):
         challenges = answer.fields.get_all("WWW-Authenticate") or []
         fits = (answer.status == 401 and answer.arrived == 0 and len(challenges) == 1
                 and challenges[0].startswith(f"{scheme} ") and f'error="{ERRORS[code]}"' in challenges[0]
-                # nginx writes a body of its own.
+                # nginx replaces the body, which then has no code.
                 and json.loads(answer.body).get("code", code) == code)
         holds(f"{case}: {code}", fits, answer)
 
     with proxy(name, auth, application) as port:
         ask = lambda *arguments, **more: Answer(port, *arguments, **more)
         proof = client.proof("GET", "/messages/1")
-        passes("its proof", ask("/messages/1", fields(client, proof)))
-        refused("the same again", ask("/messages/1", fields(client, proof)), "proof_replayed")
+        passes("a proof for the request", ask("/messages/1", fields(client, proof)))
+        refused("the same proof again", ask("/messages/1", fields(client, proof)), "proof_replayed")
         queried = client.proof("GET", "/messages/1")
-        passes("a query, which no proof names", ask("/messages/1?page=2", fields(client, queried)))
+        passes("a query, which proofs do not contain", ask("/messages/1?page=2", fields(client, queried)))
         posted = client.proof("POST", "/messages/1")
         passes("another method", ask("/messages/1", fields(client, posted), method="POST", body=b"hello"))
         escaped = client.proof("GET", "/profile/caf%c3%a9/%7eme")
-        passes("escapes in another spelling", ask("/profile/caf%C3%A9/~me", fields(client, escaped)))
+        passes("equivalent percent-escapes", ask("/profile/caf%C3%A9/~me", fields(client, escaped)))
         passes("a bearer token", ask("/messages/1", [("Authorization", f"Bearer {client.plain}")]))
 
         for case, method, path, lies in [
             ("a proof for another path", "GET", "/messages/2", []),
             ("a proof for another method", "POST", "/messages/1", []),
-            ("a proof for the gate", "GET", "/auth", []),
-            ("a proof for what the client says to have asked", "DELETE", "/lie",
+            ("a proof for /auth", "GET", "/auth", []),
+            ("a proof for the method and path in the client's own X-Forwarded fields", "DELETE", "/lie",
              [("X-Forwarded-Method", "DELETE"), ("X-Forwarded-Uri", "/lie"), ("X-Original-URI", "/lie")]),
         ]:
             other = client.proof(method, path)
@@ -103,9 +103,9 @@ def check(name, client, auth, with_nonces, application):
         two = [client.proof("GET", "/messages/1") for _ in range(2)]
         doubled = ask("/messages/1", fields(client, two[0], ("DPoP", two[1])))
         if NGINX_1_22.match(doubled.fields.get("Server", "")):
-            passes("two proofs, of which this nginx sends the first", doubled)
+            passes("two proofs, of which this version of nginx sends only the first", doubled)
         else:
-            holds("two proofs: refused", doubled.status in [400, 401] and doubled.arrived == 0, doubled)
+            holds("two proofs: rejected", doubled.status in [400, 401] and doubled.arrived == 0, doubled)
 
     with proxy(name, with_nonces, application) as port:
         ask = lambda proof: Answer(port, "/messages/1", fields(client, proof))

@@ -1,8 +1,8 @@
-"""One trace, from the client through each proxy and /auth to the fetch of the issuer's keys.
+"""Checks that one trace continues from the client through each proxy and /auth to the fetch of the issuer's keys.
 
-The service sends its spans to a collector, by OTLP over HTTP. Its keys come from an address that has none at
-first, so that the first request waits for a fetch. Needs a service that was built with the feature `otel`.
-The metrics that a scraper gets lead to the same trace, and a parser of OpenMetrics can read them.
+The service sends its spans to a collector (OTLP over HTTP). The key set is empty at first, so that the first request
+waits for a fetch. Also checks that a parser of OpenMetrics can read the metrics, and that their exemplars name the
+trace. Needs a service that was built with the feature `otel`.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ import check
 
 
 class Collector(http.server.BaseHTTPRequestHandler):
-    """Keeps what it gets. Names and identifiers are in the messages as they are."""
+    """Stores the bodies that it receives. They contain names and identifiers verbatim, so no decoder is needed."""
 
     bodies = []
 
@@ -34,7 +34,7 @@ class Collector(http.server.BaseHTTPRequestHandler):
 
 
 class Keys(http.server.BaseHTTPRequestHandler):
-    """The issuer's key set, once there is one. Remembers the traces of the fetches."""
+    """Serves the issuer's key set, and stores the `traceparent` of each fetch."""
 
     document = b'{"keys":[]}'
     traces = []
@@ -64,7 +64,7 @@ def until(condition):
 
 
 def exemplars(port):
-    """The traces that the metrics name."""
+    """Returns the trace IDs of the exemplars in the metrics."""
     fields, text = read(f"http://127.0.0.1:{port}/metrics", "application/openmetrics-text; version=1.0.0")
     assert fields["Content-Type"].startswith("application/openmetrics-text; version=1.0.0"), fields["Content-Type"]
     samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
@@ -72,7 +72,7 @@ def exemplars(port):
 
 
 def trace(name, warp_bearer, directory, issuer, token, document, number):
-    """Returns what did not hold."""
+    """Returns the cases that failed."""
     Collector.bodies, Keys.traces, Keys.document = [], [], b'{"keys":[]}'
     service, metrics = check.free_port(), check.free_port()
     environment = {
@@ -94,17 +94,17 @@ def trace(name, warp_bearer, directory, issuer, token, document, number):
             until(lambda: Keys.traces)
             Keys.document = document
             fields = check.bearer(token) + [("Traceparent", f"00-{trace_id}-b7ad6b7169203331-01")]
-            # The fetch at the start may still be under way.
+            # The fetch of the start may still be in flight, so the first answers may be errors.
             answer = until(lambda: (found := check.Answer(port, "/profile/", fields)).status == 200 and found)
-            holds("a request passes", answer, answer and answer.status)
+            holds("a request with a valid token gets 200", answer, answer and answer.status)
             holds("the application sees the trace", trace_id in answer.seen("Traceparent")[0], answer.body)
             caused = [found for found in Keys.traces if found[3:35] == trace_id and found.endswith("-01")]
-            holds("so does the issuer, whose keys are fetched", caused, Keys.traces)
+            holds("the key fetch has the trace", caused, Keys.traces)
             wanted = [bytes.fromhex(trace_id), b"GET /auth", b"verify token", b"wait for keys"]
             sent = lambda: all(any(text in body for body in Collector.bodies) for text in wanted)
-            holds("the collector gets its spans", until(sent), [len(body) for body in Collector.bodies])
+            holds("the collector gets the spans", until(sent), [len(body) for body in Collector.bodies])
             named = exemplars(metrics)
-            holds("and the metrics name it", trace_id in named, named)
+            holds("an exemplar of the metrics names the trace", trace_id in named, named)
     return failed
 
 

@@ -1,7 +1,7 @@
-"""Compares our verdicts with PyJWT's, over the corpus that tests/tokens/second_opinion.rs has written.
+"""Compares our verdicts with PyJWT's, for the tokens that tests/tokens/second_opinion.rs writes.
 
-What we accept, PyJWT must accept. What we refuse and PyJWT accepts must be of a class that stands in
-STRICTER, with the sentence that decides it. A class that PyJWT has come to refuse may stay there.
+PyJWT must accept every token that we accept. If we reject a token that PyJWT accepts, its class must be in
+STRICTER, with the sentence of the RFC that decides it. A class may stay there after PyJWT starts to reject it.
 """
 
 import collections
@@ -23,15 +23,15 @@ CLAIM_TWICE = (
 )
 TYP = (
     'RFC 9068 section 4: "The resource server MUST verify that the "typ" header value is "at+jwt" or'
-    ' "application/at+jwt" and reject tokens carrying any other value." JWT and none are taken besides, as issuers'
-    ' of the older kind have them; PyJWT leaves typ to its caller.'
+    ' "application/at+jwt" and reject tokens carrying any other value." We also accept JWT and no typ, because older'
+    ' issuers use them; PyJWT leaves typ to its caller.'
 )
 UTF_8 = (
     'RFC 8259 section 8.1: "JSON text exchanged between systems that are not part of a closed ecosystem MUST be encoded'
     ' using UTF-8", and RFC 7515 section 3 builds a header from its UTF-8. PyJWT guesses the encoding.'
 )
 
-# class -> why we refuse what PyJWT accepts.
+# class -> why we reject a token that PyJWT accepts.
 STRICTER = {
     "claims: a date as a boolean": NUMERIC,
     "claims: a date as a string": NUMERIC,
@@ -42,13 +42,13 @@ STRICTER = {
     ),
     "claims: cnf": (
         'RFC 9449 section 7.2: "such a protected resource MUST reject a DPoP-bound access token received as a bearer'
-        ' token"; RFC 7800 leaves other bindings to the application, and this one checks none.'
+        ' token"; RFC 7800 leaves other bindings to the application, and the service in this test enables none.'
     ),
     "header: a member twice": HEADER_TWICE,
     "header: kid twice": HEADER_TWICE,
     "header: b64": (
         'RFC 7797 section 7: "For interoperability reasons, JSON Web Tokens [JWT] MUST NOT use "b64" with a "false"'
-        ' value." Other values are no use to an access token, and some readers take them for false.'
+        ' value." An access token has no use for other values, and some libraries read them as false.'
     ),
     "header: typ of another kind": TYP,
     "header: typ of another type": TYP,
@@ -73,7 +73,7 @@ STRICTER = {
 
 
 def key_for(keys, header):
-    """As we choose: by kid; without one, the only key that fits."""
+    """Chooses the key as the library does: by kid, or without a kid the only key for the algorithm."""
     kid = header.get("kid")
     if kid is not None:
         fitting = [key for key in keys if key.key_id == kid]
@@ -99,7 +99,7 @@ def opinion(corpus, keys, token):
         return "accepted"
     except jwt.PyJWTError as error:
         return type(error).__name__
-    except Exception as error:  # a crash is no verdict; a service would answer 500
+    except Exception as error:  # PyJWT crashed; a service that uses it would answer 500
         return f"crashed: {type(error).__name__}"
 
 
@@ -120,19 +120,19 @@ def main(path):
         elif theirs == "accepted":
             stricter[row["class"]] += 1
             if row["class"] not in STRICTER:
-                wrong.append(f"we refuse ({ours}), PyJWT accepts: {row['class']}\n    {row['token']}")
+                wrong.append(f"we reject ({ours}), PyJWT accepts: {row['class']}\n    {row['token']}")
         else:
-            wrong.append(f"we accept, PyJWT refuses ({theirs}): {row['class']}\n    {row['token']}")
+            wrong.append(f"we accept, PyJWT rejects ({theirs}): {row['class']}\n    {row['token']}")
 
     print(f"{len(corpus['tokens'])} tokens, PyJWT {jwt.__version__}")
-    print(f"{agreed[True]:6} accepted by both\n{agreed[False]:6} refused by both")
-    print(f"{sum(stricter.values()):6} refused by us alone:")
+    print(f"{agreed[True]:6} accepted by both\n{agreed[False]:6} rejected by both")
+    print(f"{sum(stricter.values()):6} rejected only by us:")
     for name, count in sorted(stricter.items()):
         print(f"  {count:6} {name}\n         {STRICTER.get(name, 'not listed')}")
-    print(f"{sum(crashed.values()):6} on which PyJWT raised something that is no PyJWTError:")
+    print(f"{sum(crashed.values()):6} for which PyJWT raised an exception other than PyJWTError:")
     for (name, error), count in sorted(crashed.items()):
         print(f"  {count:6} {name}: {error}")
-    print(f"{len(wrong):6} that nothing explains")
+    print(f"{len(wrong):6} unexplained differences")
     for line in wrong[:20]:
         print(" ", line)
     return 1 if wrong else 0

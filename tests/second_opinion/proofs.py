@@ -1,9 +1,9 @@
-"""Compares our verdicts on DPoP proofs with a second account of RFC 9449 section 4.3, over the corpus that
-tests/tokens/second_opinion_of_proofs.rs has written. PyJWT reads the proofs and verifies their signatures; the
-rules about a request are written here anew.
+"""Compares our verdicts on DPoP proofs with a second implementation of RFC 9449 section 4.3, for the proofs that
+tests/tokens/second_opinion_of_proofs.rs writes. PyJWT parses the proofs and verifies their signatures; this script
+implements the checks against the request.
 
-What we accept, this account must accept. What we refuse and it accepts must be of a class that stands in
-STRICTER, with the sentence that decides it.
+This script must accept every proof that we accept. If we reject a proof that it accepts, its class must be in
+STRICTER, with the sentence of the RFC that decides it.
 """
 
 import base64
@@ -18,7 +18,7 @@ import jwt
 
 from compare import CLAIM_TWICE, HEADER_TWICE, STRICTER as OF_TOKENS
 
-# class -> why we refuse what this account accepts.
+# class -> why we reject a proof that this script accepts.
 STRICTER = {
     "header: a member twice": HEADER_TWICE,
     "claims: a member twice": CLAIM_TWICE,
@@ -48,7 +48,7 @@ def thumbprint(jwk):
 
 
 def normalized(url):
-    """RFC 3986 sections 6.2.2 and 6.2.3, without the query and the fragment, and without the removal of dots."""
+    """Normalizes a URL (RFC 3986 sections 6.2.2 and 6.2.3), except for dot segments. Drops query and fragment."""
     parts = urllib.parse.urlsplit(url)
     port = parts.port if parts.port != {"http": 80, "https": 443}.get(parts.scheme) else None
 
@@ -75,13 +75,13 @@ def opinion(corpus, row):
             return "jwk"
         if "crit" in header:
             return "crit"
-        # The times of a proof are judged below: exp and nbf are not defined for it.
+        # `iat` is checked below. exp and nbf are not defined for a proof.
         options = {f"verify_{name}": False for name in ["exp", "nbf", "iat", "aud", "iss", "sub", "jti"]}
         key = jwt.PyJWK.from_dict(jwk, algorithm=header["alg"])
         claims = jwt.decode(proof, key, algorithms=[header["alg"]], options=options)
     except jwt.PyJWTError as error:
         return type(error).__name__
-    except Exception as error:  # a crash is no verdict; a service would answer 500
+    except Exception as error:  # PyJWT crashed; a service that uses it would answer 500
         return f"crashed: {type(error).__name__}"
     issued, jti = claims.get("iat"), claims.get("jti")
     if claims.get("htm") != corpus["method"]:
@@ -90,7 +90,7 @@ def opinion(corpus, row):
         return "htu"
     if isinstance(issued, bool) or not isinstance(issued, (int, float)):
         return "iat"
-    # The verdicts are some seconds older than this one; nothing in the corpus is that close to a limit.
+    # Our verdicts are some seconds older, hence the extra seconds. No proof in the corpus is that close to a limit.
     age = corpus["now"] - issued
     if not -corpus["leeway"] - 1 <= age <= corpus["window"] + corpus["leeway"] + 60:
         return "iat"
@@ -112,15 +112,15 @@ def main(path):
         elif theirs == "accepted":
             stricter[row["class"]] += 1
             if row["class"] not in STRICTER:
-                wrong.append(f"we refuse ({ours}), they accept: {row['class']}\n    {row['proof']}")
+                wrong.append(f"we reject ({ours}), this script accepts: {row['class']}\n    {row['proof']}")
         else:
-            wrong.append(f"we accept, they refuse ({theirs}): {row['class']}\n    {row['proof']}")
+            wrong.append(f"we accept, this script rejects ({theirs}): {row['class']}\n    {row['proof']}")
     print(f"{len(corpus['proofs'])} proofs, PyJWT {jwt.__version__}")
-    print(f"{agreed[True]:6} accepted by both\n{agreed[False]:6} refused by both")
-    print(f"{sum(stricter.values()):6} refused by us alone:")
+    print(f"{agreed[True]:6} accepted by both\n{agreed[False]:6} rejected by both")
+    print(f"{sum(stricter.values()):6} rejected only by us:")
     for name, count in sorted(stricter.items()):
         print(f"  {count:6} {name}\n         {STRICTER.get(name, 'not listed')}")
-    print(f"{len(wrong):6} that nothing explains")
+    print(f"{len(wrong):6} unexplained differences")
     for line in wrong[:20]:
         print(" ", line)
     return 1 if wrong else 0

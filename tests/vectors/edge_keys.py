@@ -1,10 +1,9 @@
 #!/usr/bin/env python3
-"""Writes edge_keys.json: keys just beyond what a verifier should hold, and keys just within it, each
-with a token that verifies under it.
+"""Writes edge_keys.json: keys just outside the range that a verifier should accept, and keys just inside it, each
+with a token that it verifies.
 
-A refusal proves little where the signature would not have verified anyway, so every token here is
-right by the arithmetic: whoever imports the key without judging it accepts the token. The private
-halves are made from a seed, used once and not kept.
+Every signature is mathematically valid. So a verifier that does not check the key accepts the token, and a
+rejection shows that it checks the key. The private keys are generated from a seed and not stored.
 
     python3 tests/vectors/edge_keys.py > tests/vectors/edge_keys.json
 """
@@ -62,7 +61,7 @@ def is_prime(n):
 
 
 def prime(bits, residue=1):
-    """With its two highest bits set, so that a product has the bits of its factors."""
+    """Returns a prime with its two highest bits set, so that the product of two has the sum of their lengths."""
     while True:
         p = rng.getrandbits(bits) | 3 << (bits - 2) | 1
         if p % 4 in (residue, 3) and is_prime(p):
@@ -97,7 +96,7 @@ def entry(name, why, jwk, text, signature):
 
 
 def square_root(em, n, primes):
-    """Rabin: where there is one, e = 2 has a signature."""
+    """Returns the signature for e = 2 (Rabin), or None if the message has no square root modulo n."""
     p, q = primes
     roots = pow(em, (p + 1) // 4, p), pow(em, (q + 1) // 4, q)
     if roots[0] ** 2 % p != em % p or roots[1] ** 2 % q != em % q:
@@ -120,7 +119,7 @@ def of_2047_bits():
 
 
 def of_many_primes(bits):
-    """Eight of them, which are sooner found than two."""
+    """Returns eight primes, which are found faster than two large ones."""
     while True:
         primes = [prime(bits // 8) for _ in range(7)]
         n = 1
@@ -164,7 +163,8 @@ def rsa_keys():
     yield rsa("rsa-even", "an even modulus", (2, even), 65537)
 
 
-# EC: the point at infinity is no public key; taken for one, it leaves u1 * G, which anybody can compute.
+# EC: the point at infinity is not a public key. If it is accepted, verification computes only u1 * G, so anyone can
+# forge a signature.
 
 P256 = {
     "crv": "P-256",
@@ -224,7 +224,7 @@ def at_infinity(curve):
     return entry(name, "the point at infinity, written 0, 0", jwk, text, signature)
 
 
-# Ed25519: [S]B = R + [h]A. Under an A of small order, S = 0 and R = -[h]A do for one h in eight.
+# Ed25519: [S]B = R + [h]A. If A has small order, S = 0 and R = -[h]A satisfy this for one h in eight.
 
 P = 2**255 - 19
 L = 2**252 + 27742317777372353535851937790883648493
@@ -270,7 +270,7 @@ def small_order(label, y, sign):
 
 
 def ed25519_keys():
-    # A point of order 8: a random one, times L.
+    # A point of order 8 is a random point times L.
     while True:
         try:
             point = decompress(rng.getrandbits(255).to_bytes(32, "little"))

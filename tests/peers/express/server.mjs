@@ -1,4 +1,4 @@
-// A server with Auth0's SDK for Express; docs/from-express.md has it beside ours.
+// A server with Auth0's SDK for Express. docs/from-express.md compares it with the library.
 import express from 'express';
 import { auth, claimEquals, requiredScopes } from 'express-oauth2-jwt-bearer';
 

@@ -1,4 +1,4 @@
-"""A server in the shape of Auth0's FastAPI tutorial; docs/from-fastapi.md has it beside ours."""
+"""A server modelled on Auth0's FastAPI tutorial. docs/from-fastapi.md compares it with the library."""
 
 import jwt
 from fastapi import Depends, FastAPI, HTTPException, Security

@@ -1,4 +1,4 @@
-"""The tests that FastAPI's users write, of docs/from-fastapi.md."""
+"""Tests as users of FastAPI write them; docs/from-fastapi.md shows them."""
 
 from fastapi.testclient import TestClient
 
