@@ -1,5 +1,5 @@
-# Each recipe is one command, which also works without just. If the command has said what is wrong, just
-# adds nothing.
+# Each recipe is one command, which also works without just. With `no-exit-message`, just does not repeat that the
+# command failed.
 
 # Lists the recipes
 _list:
@@ -10,7 +10,7 @@ _list:
 run:
     cargo run
 
-# Runs the service with its own issuer on loopback; needs no tenant
+# Runs the service with a local issuer on loopback; needs no tenant
 [no-exit-message]
 dev:
     cargo run -- dev
@@ -64,7 +64,7 @@ features:
 api:
     tests/api/run
 
-# Compares the public API with that of the last release, by cargo-semver-checks; there is none before the first tag
+# Compares the public API with that of the last tag, with cargo-semver-checks; does nothing before the first tag
 semver:
     if tag="$(git describe --tags --match 'v*' --abbrev=0 2>/dev/null)"; then cargo semver-checks --baseline-rev "$tag" --only-explicit-features --features warp,testing; else echo 'semver: no baseline until the first tag (v0.1.0); `just api` compares with tests/api/public.txt'; fi
 
@@ -76,7 +76,7 @@ neighbour:
 ci:
     .ci/run
 
-# Runs CI, and what takes longer or needs other ecosystems: all features, PyJWT, other issuers, proxies, MCP clients
+# Runs CI and the slower checks, which need other ecosystems: all features, PyJWT, other issuers, proxies, MCP clients
 ci-full:
     .ci/run && .ci/features && .ci/msrv && .ci/minimal-versions && deploy/docs-rs && just audit && tests/api/run && cargo test --release --test server -- --ignored --test-threads=1 && cargo test --release --test operate -- --ignored --test-threads=1 && tests/second_opinion/run && tests/docs/run && tests/docs/browse && tests/interop/run && tests/dpop_clients/run && tests/peers/run && tests/proxies/run && tests/mcp/run && cargo package --locked --allow-dirty
 
@@ -84,15 +84,15 @@ ci-full:
 browser:
     tests/docs/browse
 
-# Tests the service with issuers that are not ours; needs Node.js, Python 3 and Debian's packages
+# Tests the service with issuers of other projects; needs Node.js, Python 3 and Debian's packages
 interop:
     tests/interop/run
 
-# Tests DPoP proofs by npm's dpop and oauth4webapi and by Python's joserfc; needs Node.js and Python 3
+# Tests DPoP proofs of npm's dpop and oauth4webapi and of Python's joserfc; needs Node.js and Python 3
 dpop-clients:
     tests/dpop_clients/run
 
-# Tests the FastAPI tutorial and Express beside the library, as docs/ shows them; needs Python 3 and Node.js
+# Compares the FastAPI tutorial and Express with the library, as docs/ shows them; needs Python 3 and Node.js
 migrations:
     tests/peers/run
 
@@ -100,11 +100,11 @@ migrations:
 proxies:
     tests/proxies/run
 
-# Tests five MCP clients through every proxy as shipped, from discovery to step-up; needs Node.js and Python 3
+# Tests five MCP clients through every proxy, from discovery to step-up; needs Node.js and Python 3
 mcp:
     tests/mcp/run
 
-# Runs a minute of load with a new key every ten seconds; memory must not grow
+# Runs a minute of load with a new key every ten seconds; checks that memory does not grow
 soak:
     cargo test --release --test operate -- soak --ignored --nocapture
 
@@ -119,7 +119,7 @@ fuzz-long: (fuzz "7200")
 check-deploy:
     target="$(rustc --print host-tuple)" && RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --features otel --target "$target" && deploy/check "target/$target/release/warp-bearer" $(deploy/musl)
 
-# Makes a release except for the push: artifacts, release notes, a tag; with --dry-run, no tag
+# Makes a release, without pushing it: artifacts, release notes and a tag; with --dry-run, no tag
 release *arguments:
     deploy/release {{arguments}}
 
@@ -127,7 +127,7 @@ release *arguments:
 docs-rs:
     deploy/docs-rs
 
-# Checks with the oldest Rust that Cargo.toml promises; rustup installs it if it is missing
+# Checks with the `rust-version` of Cargo.toml; rustup installs it if it is missing
 msrv:
     .ci/msrv
 
@@ -135,10 +135,10 @@ msrv:
 minimal-versions:
     .ci/minimal-versions
 
-# Tests the feature fips, signatures and TLS by AWS-LC's FIPS module; needs CMake and Go
+# Tests the feature fips (signatures and TLS with AWS-LC's FIPS module); needs CMake and Go
 fips:
     cargo test --locked --features fips --test library --test tokens --test server
 
 # Checks licences, bans and sources of the dependencies, and advisories if their database is reachable; needs cargo-deny
 audit:
-    cargo deny check licenses bans sources && if cargo deny fetch db; then cargo deny check --disable-fetch advisories; else echo 'advisories: not checked, their database cannot be had'; fi
+    cargo deny check licenses bans sources && if cargo deny fetch db; then cargo deny check --disable-fetch advisories; else echo 'advisories: not checked, because the database cannot be fetched'; fi
