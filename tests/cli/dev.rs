@@ -240,7 +240,7 @@ async fn token_without_a_running_dev_is_one_error_line() {
     tokio::spawn(warp::serve(routes).incoming(other).run());
     for (listen, why) in [
         (nowhere, "nothing answers"),
-        (elsewhere, "another program than dev answers"),
+        (elsewhere, "a program other than `warp-bearer dev` answers"),
     ] {
         let output = run(
             &Directory::new(),

@@ -69,7 +69,7 @@ fn manifest_fits_its_memory_limit() {
     let bound = 10 * 1024 + TOKENS + number("MAX_CONNECTIONS") * connection;
     let limit = number("limits: {memory:") * 1024;
     assert!(bound <= limit, "{bound} KiB of {limit}");
-    assert!(manifest.contains(&format!("Each may cost {connection} KiB")));
+    assert!(manifest.contains(&format!("A connection may need {connection} KiB")));
 }
 
 #[tokio::test]

@@ -284,7 +284,7 @@ fn reports_unusable_files_at_start() {
         ("not PEM", broken, good.key.clone(), "the certificate", "is not PEM"),
         ("no key", good.certificate.clone(), absent, "the key", "does not exist"),
         ("an empty key", good.certificate.clone(), nothing, "the key", "has no private key in it that can be read"),
-        ("another key", good.certificate.clone(), other, "the key", "is no key for that certificate"),
+        ("another key", good.certificate.clone(), other, "the key", "does not belong to the certificate"),
     ];
     for (case, certificate, key, which, why) in rows {
         let error = Tls::load(Files {

@@ -78,7 +78,7 @@ pub struct Access {
     pub resource_scopes: Option<Vec<String>>,
     /// The settings of `/docs`. `None` turns the documentation off. Defaults to on.
     pub docs: Option<Docs>,
-    /// Answers every path below `/auth` like `/auth`. Defaults to `false`.
+    /// Answers every path below `/auth` like `/auth` without a query. Defaults to `false`.
     pub forward_auth_paths: bool,
     /// Serves the three demo routes below `/api`. Defaults to `true`.
     pub demo_routes: bool,
@@ -447,8 +447,8 @@ impl<F> Route<F> {
     /// Extracts the body of a form of at most `limit` bytes, or the problem with it: 415, 413 or
     /// 400.
     ///
-    /// For a route that anyone may call, so the limit is the route's own: with `MAX_BODY_BYTES`,
-    /// unfinished bodies would take a hundred times as much memory.
+    /// For a route that needs no token, so the route sets the limit: with `MAX_BODY_BYTES` (1 MiB by
+    /// default), unfinished bodies would take about twenty times as much memory.
     pub(crate) fn form<T>(self, limit: usize) -> Route<impl Extracts<T::Output>>
     where
         F: Extracts<T>,

@@ -1,7 +1,7 @@
 //! [`App`]: the running service, shared by `serve` and `dev`.
 //!
-//! The app binds the sockets, serves the routes and the metrics, and reloads the keys and the
-//! certificate on SIGHUP.
+//! The app binds the sockets, serves the routes and the metrics, and reloads the keys, the
+//! certificate and the issuers file on SIGHUP.
 
 use std::{
     convert::Infallible,
@@ -240,7 +240,7 @@ async fn run_or_pend(task: Option<impl Future<Output = ()>>) {
     }
 }
 
-/// SIGHUP, which reloads the keys and the certificate.
+/// SIGHUP, which reloads the keys, the certificate and the issuers file.
 #[cfg(unix)]
 pub(in crate::service) struct HangupSignal {
     signal: tokio::signal::unix::Signal,

@@ -252,7 +252,7 @@ fn unreadable(error: &io::Error, file: &str) -> Fault {
     Fault::new(
         file,
         format_args!(
-            "cannot be read ({}); make it a file that the service may read, or take it away",
+            "cannot be read ({}); make it a file that the service has permission to read, or remove it",
             error.kind()
         ),
     )
@@ -358,8 +358,8 @@ mod tests {
     fn reports_a_file_that_cannot_be_read() {
         #[rustfmt::skip]
         let rows = [
-            ("no right to", Err(ErrorKind::PermissionDenied.into()), ".env: cannot be read (permission denied); make it a file that the service may read, or take it away"),
-            ("a directory", Err(ErrorKind::IsADirectory.into()), ".env: cannot be read (is a directory); make it a file that the service may read, or take it away"),
+            ("no right to", Err(ErrorKind::PermissionDenied.into()), ".env: cannot be read (permission denied); make it a file that the service has permission to read, or remove it"),
+            ("a directory", Err(ErrorKind::IsADirectory.into()), ".env: cannot be read (is a directory); make it a file that the service has permission to read, or remove it"),
             ("a malformed line", Ok("AUTH0_DOMAIN".into()), ".env: line 1 cannot be parsed; write NAME=value, and quote a value that has spaces, quotes, \"$\" or \"\\\""),
         ];
         for (case, dotenv, fault) in rows {

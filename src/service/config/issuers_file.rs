@@ -171,7 +171,7 @@ impl Reader<'_> {
                     self.fault(line, "", text);
                 }
                 _ => {
-                    let text = "unknown; each issuer is a table [[issuer]], and other options are variables";
+                    let text = "unknown; write each issuer as a table [[issuer]], and set other options as variables";
                     self.fault(line, "", text);
                 }
             }
@@ -282,11 +282,11 @@ impl Reader<'_> {
         let hs256 = algorithms.contains(&Algorithm::HS256);
         match (hs256, own.signing_secret.is_some()) {
             (true, false) => {
-                let text = "signing_secret: not set, but its algorithms have HS256";
+                let text = "signing_secret: not set, but algorithms has HS256; set it to the secret that the issuer signs with, 32 bytes or more, or remove HS256";
                 self.fault(table.line, &table.title, text);
             }
             (false, true) => {
-                let text = "signing_secret: set, but its algorithms do not have HS256";
+                let text = "signing_secret: set, but algorithms does not have HS256; add HS256, or remove signing_secret";
                 self.fault(table.line, &table.title, text);
             }
             _ => {}
@@ -298,7 +298,7 @@ impl Reader<'_> {
                 self.fault(table.line, &table.title, text);
             }
             (false, false) => {
-                let text = "tenants: set, but url has no {tenantid}";
+                let text = "tenants: set, but url has no {tenantid}; remove tenants, or write {tenantid} into url";
                 self.fault(table.line, &table.title, text);
             }
             (false, true) => issuers.push(own),
@@ -480,9 +480,9 @@ impl Found<'_> {
 
     fn text<'v>(value: &'v DeValue<'_>, expects: &str) -> Result<&'v str, Wrong> {
         match value {
-            DeValue::String(text) if text.trim().is_empty() => Err(Wrong(format!(
-                "set to nothing; give {expects}, or remove it"
-            ))),
+            DeValue::String(text) if text.trim().is_empty() => {
+                Err(Wrong(format!("empty; give {expects}, or remove it")))
+            }
             DeValue::String(text) => Ok(text),
             _ => Err(Wrong(format!("not a string; give {expects}, in quotes"))),
         }
@@ -528,7 +528,7 @@ fn unknown(key: &str) -> Wrong {
     })
 }
 
-/// Returns the key, shortened because it may be a secret value without its key.
+/// Returns the key, or `a key` if it is long or unusual, because it may be a secret without its key.
 fn shown_key(key: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     if key.len() <= 40 && key.chars().all(is_plain) {
@@ -654,7 +654,7 @@ groups_at = "groups.all"
         let rows = [
             ("", vec!["issuers.toml:1: has no [[issuer]]; add one, because a service without an issuer accepts no token".to_owned()]),
             ("[issuer]\nurl = \"https://a.example/\"", vec!["issuers.toml:1: found one table; write [[issuer]], with two brackets, before each".to_owned()]),
-            ("[[issuers]]\nurl = \"https://a.example/\"", vec!["issuers.toml:1: unknown; each issuer is a table [[issuer]], and other options are variables".to_owned()]),
+            ("[[issuers]]\nurl = \"https://a.example/\"", vec!["issuers.toml:1: unknown; write each issuer as a table [[issuer]], and set other options as variables".to_owned()]),
             ("[[issuer]]\naudiences = [\"a\"]", vec!["issuers.toml:1: in [[issuer]] 1, url: not set; set it to the iss of the issuer's tokens".to_owned()]),
             (&format!("{issuer}leaway = \"20s\""), vec![format!("issuers.toml:3: {of}, leaway: unknown; did you mean leeway?")]),
             (&format!("{issuer}leeway = 20"), vec![format!("issuers.toml:3: {of}, leeway: not a string; give a duration from 0s to 5m, such as 30s, in quotes")]),
@@ -663,12 +663,12 @@ groups_at = "groups.all"
             (&format!("{issuer}kind = \"keyclaok\""), vec![format!("issuers.toml:3: {of}, kind: found \"keyclaok\", which is not a preset; did you mean keycloak?")]),
             (&format!("{issuer}algorithms = [\"RS265\"]\nroles_at = \"\""), vec![
                 format!("issuers.toml:3: {of}, algorithms: found \"RS265\", which is not a known algorithm; did you mean RS256?"),
-                format!("issuers.toml:4: {of}, roles_at: set to nothing; give the name of a claim, or a path such as realm_access.roles, or remove it"),
+                format!("issuers.toml:4: {of}, roles_at: empty; give the name of a claim, or a path such as realm_access.roles, or remove it"),
             ]),
             (&format!("{issuer}\n{issuer}"), vec![format!("issuers.toml:4: {of}, url: already used at issuers.toml:1")]),
             (&format!("{issuer}jwks_uri = \"https://a.example/keys\"\njwks_file = \"keys.json\""), vec![format!("issuers.toml:1: {of}, jwks_file: set together with jwks_uri; keep one of them")]),
-            (&format!("{issuer}algorithms = [\"HS256\"]"), vec![format!("issuers.toml:1: {of}, signing_secret: not set, but its algorithms have HS256")]),
-            (&format!("{issuer}signing_secret = \"{SECRET}\""), vec![format!("issuers.toml:1: {of}, signing_secret: set, but its algorithms do not have HS256")]),
+            (&format!("{issuer}algorithms = [\"HS256\"]"), vec![format!("issuers.toml:1: {of}, signing_secret: not set, but algorithms has HS256; set it to the secret that the issuer signs with, 32 bytes or more, or remove HS256")]),
+            (&format!("{issuer}signing_secret = \"{SECRET}\""), vec![format!("issuers.toml:1: {of}, signing_secret: set, but algorithms does not have HS256; add HS256, or remove signing_secret")]),
             (&format!("{issuer}introspection = \"on\""), vec![format!("issuers.toml:3: {of}, introspection: found \"on\", which is none of off, opaque and always; give off, opaque or always")]),
             (&format!("{issuer}introspection = \"opague\""), vec![format!("issuers.toml:3: {of}, introspection: found \"opague\", which is none of off, opaque and always; did you mean opaque?")]),
             (&format!("{issuer}LEEWAY = \"1s\""), vec![format!("issuers.toml:3: {of}, LEEWAY: unknown; did you mean leeway?")]),
@@ -676,7 +676,7 @@ groups_at = "groups.all"
             (&format!("{issuer}introspection = \"opaque\"\nintrospection_client_secret = \"s\""), vec![format!("issuers.toml:1: {of}, introspection_client_id: not set, but introspection needs it")]),
             (&format!("{issuer}{opaque}{other}{opaque}"), vec![format!("issuers.toml:6: in [[issuer]] \"https://b.example/\", introspection: opaque, as at issuers.toml:1; introspection of opaque tokens can be enabled for only one issuer")]),
             (&format!("{issuer}introspection_client_id = \"api\""), vec![format!("issuers.toml:1: {of}, introspection: not set, but its other options are; set opaque or always")]),
-            (&format!("{issuer}tenants = [\"t\"]"), vec![format!("issuers.toml:1: {of}, tenants: set, but url has no {{tenantid}}")]),
+            (&format!("{issuer}tenants = [\"t\"]"), vec![format!("issuers.toml:1: {of}, tenants: set, but url has no {{tenantid}}; remove tenants, or write {{tenantid}} into url")]),
             ("[[issuer]]\nurl = \"https://a.example/{tenantid}/v2.0\"", vec!["issuers.toml:1: in [[issuer]] \"https://a.example/{tenantid}/v2.0\", tenants: not set, but url has {tenantid}; list the tenants that may sign in".to_owned()]),
             ("[[issuer]]\nurl = \"http://a.example/\"", vec!["issuers.toml:1: in [[issuer]] \"http://a.example/\", url: found \"http://a.example/\", which is not https; did you mean https://a.example/? Or if iss is exactly this, set jwks_uri to the https address of its keys, or jwks_file to a file with them".to_owned()]),
             (&format!("{issuer}roles_at = \"a..b\""), vec![format!("issuers.toml:3: {of}, roles_at: found \"a..b\", which has an empty name between its dots; give the name of a claim, or a path such as realm_access.roles")]),

@@ -142,7 +142,7 @@ pub struct Config {
     pub cors: Option<Cors>,
     /// Serves `/docs` and `/openapi.json`. Defaults to `true`.
     pub docs: bool,
-    /// Answers every path below `/auth` like `/auth`. Defaults to `false`.
+    /// Answers every path below `/auth` like `/auth` without a query. Defaults to `false`.
     pub forward_auth_paths: bool,
     /// Serves the demo routes below `/api`. Defaults to `true`.
     pub demo_routes: bool,

@@ -175,7 +175,7 @@ impl Reader {
             let needed = needed::remedy(variable.name, |name| self.is_set(name));
             let remedy =
                 needed.map_or_else(|| format!("give {expects}, or remove it"), str::to_owned);
-            self.fault(variable.name, format_args!("set to nothing; {remedy}"));
+            self.fault(variable.name, format_args!("empty; {remedy}"));
             return None;
         }
         if text.contains(char::REPLACEMENT_CHARACTER) {

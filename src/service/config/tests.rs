@@ -571,30 +571,9 @@ fn warns_about_unshared_and_unused_nonce_secrets() {
     }
 }
 
-/// `docker run --env-file` and systemd keep quotes.
+/// docker, systemd, editors and templates leave quotes, comments and references in values.
 #[test]
-fn rejects_a_value_that_is_still_in_quotes() {
-    let other = ["AUTH0_CLIENT_ID", "AUTH0_CLIENT_SECRET"];
-    for variable in VARIABLES.iter().filter(|v| !other.contains(&v.name)) {
-        for quote in ['\'', '"'] {
-            let value = format!("{quote}{}{quote}", variable.example.trim_matches('\''));
-            let found = faults(with(&[(variable.name, &value)]));
-            let right = "which is still in quotes; remove them";
-            assert!(
-                found.iter().any(|fault| fault.contains(right)),
-                "{}: {found:?}",
-                variable.name
-            );
-        }
-    }
-    let each = faults(with(&[("AUTH0_API_AUDIENCE", "urn:a,'urn:b'")]));
-    let fault = r#"AUTH0_API_AUDIENCE: found "'urn:b'", which is still in quotes; remove them"#;
-    assert_eq!(each, [fault]);
-}
-
-/// K11: what docker, systemd, an editor or a template leaves in a value.
-#[test]
-fn rejects_what_was_left_in_a_value() {
+fn rejects_quotes_comments_and_references_left_in_a_value() {
     const VARIABLE: &str =
         "has a variable in it; set the value itself, because no variable is replaced here";
     const QUOTE: &str = "begins or ends with a quote; remove the quotes";
@@ -694,9 +673,9 @@ fn rejects_origins_that_browsers_do_not_send() {
 fn shows_the_invalid_value_without_its_secret_parts() {
     #[rustfmt::skip]
     let rows = [
-        ("empty", "AUTH0_API_AUDIENCE", "", "set to nothing; set it to the identifier of your API, such as https://api.example.com"),
-        ("whitespace", "AUTH0_API_AUDIENCE", "  ", "set to nothing; set it to the identifier of your API, such as https://api.example.com"),
-        ("whitespace in an option", "AUTH0_JWKS_FILE", "  ", "set to nothing; give the path of a file of public keys, such as /etc/warp-bearer/jwks.json, or remove it"),
+        ("empty", "AUTH0_API_AUDIENCE", "", "empty; set it to the identifier of your API, such as https://api.example.com"),
+        ("whitespace", "AUTH0_API_AUDIENCE", "  ", "empty; set it to the identifier of your API, such as https://api.example.com"),
+        ("whitespace in an option", "AUTH0_JWKS_FILE", "  ", "empty; give the path of a file of public keys, such as /etc/warp-bearer/jwks.json, or remove it"),
         ("a query", "AUTH0_ISSUER", "https://a/?b=c", r#"found "https://a/?…", which has a query, which an issuer must not have (RFC 8414 §2); give the URL of an issuer, such as https://tenant.eu.auth0.com/"#),
         ("a query after no scheme", "AUTH0_DOMAIN", "a.example?code=hunter2", r#"found "a.example?…", which is not a host; give a host, such as tenant.eu.auth0.com"#),
         ("a query in a guess", "AUTH0_JWKS_URI", "http://a/keys?code=hunter2", r#"found "http://a/keys?…", which is not https; did you mean https://a/keys?…?"#),
@@ -796,7 +775,7 @@ fn rejects_empty_values() {
     let unread = ["AUTH0_CLIENT_ID", "AUTH0_CLIENT_SECRET"];
     for variable in VARIABLES.iter().filter(|v| !unread.contains(&v.name)) {
         let found = faults(with(&[(variable.name, "")]));
-        let start = format!("{}: set to nothing; ", variable.name);
+        let start = format!("{}: empty; ", variable.name);
         assert!(
             found.iter().any(|fault| fault.starts_with(&start)),
             "{found:?}"
@@ -805,23 +784,29 @@ fn rejects_empty_values() {
     assert!(with(&unread.map(|name| (name, ""))).is_ok());
 }
 
-/// `docker --env-file` keeps the quotes of a `.env`.
+/// `docker run --env-file` keeps the quotes of a `.env`. (systemd removes them.)
 #[test]
 fn rejects_values_that_are_still_in_quotes() {
     for variable in VARIABLES {
-        for value in ["'a'", "\"a\"", " 'a' ", "'a','b'", "''"] {
+        let example = variable.example.trim_matches('\'');
+        let examples = [format!("'{example}'"), format!("\"{example}\"")];
+        let others = ["'a'", "\"a\"", " 'a' ", "'a','b'", "''"];
+        for value in examples.iter().map(String::as_str).chain(others) {
             let found = faults(with(&[(variable.name, value)]));
-            let is_told = |fault: &String| {
+            let names_quotes = |fault: &String| {
                 fault.starts_with(&format!("{}: found ", variable.name))
                     && fault.ends_with("which is still in quotes; remove them")
             };
             assert!(
-                found.iter().any(is_told),
+                found.iter().any(names_quotes),
                 "{}={value}: {found:?}",
                 variable.name
             );
         }
     }
+    let each = faults(with(&[("AUTH0_API_AUDIENCE", "urn:a,'urn:b'")]));
+    let fault = r#"AUTH0_API_AUDIENCE: found "'urn:b'", which is still in quotes; remove them"#;
+    assert_eq!(each, [fault]);
 }
 
 #[test]

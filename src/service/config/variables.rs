@@ -531,7 +531,7 @@ variables! {
 
     FORWARD_AUTH_PATHS: WithDefault<bool> {
         default: "off",
-        meaning: "Answers every path below /auth like /auth, for proxies that append the client's path, as Envoy does: on or off. The query of such a path is the client's and is not read.",
+        meaning: "Answers every path below /auth like /auth without a query, for proxies that append the client's path, as Envoy does: on or off. The query of such a path is the client's and is not read.",
         example: "on",
         expects: "on or off",
         parse: value::switch,

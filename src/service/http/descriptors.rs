@@ -21,7 +21,7 @@ pub(in crate::service) fn fit(mut limits: Limits) -> Limits {
             wanted = limits.connections,
             connections,
             descriptors,
-            "MAX_CONNECTIONS lowered to the limit of open files; raise that limit (ulimit -n, LimitNOFILE)"
+            "MAX_CONNECTIONS lowered to fit the limit of open files; raise that limit (ulimit -n, LimitNOFILE), or lower MAX_CONNECTIONS"
         );
         limits.connections = connections;
     }

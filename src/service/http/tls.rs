@@ -144,8 +144,8 @@ impl Tls {
     }
 
     fn replace(&self) -> Result<bool, TlsError> {
-        // Read without the lock, because a read can hang. If another thread reads newer files at
-        // the same time and is first, the next check corrects it.
+        // Read without the lock, because a read can hang. If another thread has read newer files and
+        // stored them first, this thread replaces them with the older ones until the next check.
         let documents = Documents::read(&self.0.files)?;
         let mut seen = self.0.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if *seen == documents {
@@ -199,7 +199,12 @@ impl Documents {
         let provider = provider();
         let config = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(&[&TLS13, &TLS12])
-            .map_err(|_| certificate(files, "cannot be used: TLS 1.2 and 1.3 are not to be had"))?;
+            .map_err(|_| {
+                certificate(
+                    files,
+                    "cannot be used: the TLS library supports neither TLS 1.2 nor TLS 1.3",
+                )
+            })?;
         let clients = self.clients(files, &provider)?;
         let config = match clients {
             None => config.with_no_client_auth(),
@@ -207,7 +212,7 @@ impl Documents {
         };
         let mut server = config
             .with_single_cert(chain, key)
-            .map_err(|_| self::key(files, "is no key for that certificate"))?;
+            .map_err(|_| self::key(files, "does not belong to the certificate"))?;
         server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(Current {
             server: Arc::new(server),

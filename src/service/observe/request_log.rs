@@ -280,7 +280,8 @@ impl RequestRecord {
         let kid = identity.and_then(Identity::kid).map(shown);
         let original = outcome.original.as_deref();
         let request_id = self.request_id.as_ref().and_then(|id| id.to_str().ok());
-        // This is a macro because the level of a callsite must be constant.
+        // This is a macro because the level of a callsite must be constant. Abandoned requests have the
+        // same message, without a status and with the code `abandoned`.
         macro_rules! answered {
             ($level:expr) => {
                 tracing::event!(

@@ -97,7 +97,7 @@ async fn each_obstacle_has_its_way_out() {
     #[rustfmt::skip]
     let rows: [Row<'_>; 13] = [
         ("evicts", plain.url(), None, 0, &["note memory", "allkeys-lru", "noeviction"]),
-        ("not there", format!("redis://{closed}"), None, 1, &["bad connection", "cannot be reached", "is the server up"]),
+        ("not there", format!("redis://{closed}"), None, 1, &["bad connection", "cannot be reached", "check that the server is up"]),
         ("plain at a port with TLS", format!("redis://127.0.0.1:{tls_port}"), None, 1, &["bad connection", "rediss://"]),
         ("TLS at a port without", plain.url().replace("redis:", "rediss:"), None, 1, &["bad connection", "TLS handshake", "redis://"]),
         ("an unknown authority", locked.tls_url("api:hunter2"), None, 1, &["bad connection", "TLS handshake", "SSL_CERT_FILE"]),

@@ -19,7 +19,7 @@ pub const FIELD_LOST: Cause = cause(
     "Configure the proxy to pass Authorization on, and send the request to the final address directly.",
 );
 pub const NO_TOKEN_FIELD: Cause = cause(
-    "AUTH0_TOKEN_FIELD names another field than Authorization, and the request does not have it.",
+    "AUTH0_TOKEN_FIELD names a field other than Authorization, and the request does not have that field.",
     "Send the request through the proxy that adds the field. If clients send the token in Authorization, remove AUTH0_TOKEN_FIELD.",
 );
 pub const NOT_BARE: Cause = cause(
@@ -87,8 +87,8 @@ pub const WRAPPED: Cause = cause(
     "Take the token out of the value first: the member access_token of an answer, the content of an optional value, the decoded form of bytes.",
 );
 pub const NO_TOKEN_TEXT: Cause = cause(
-    "The client sent no token but other text: a variable without a value, a placeholder, or what a program prints for an object, a function or an error.",
-    "Check that the client has a token before it sends the request, and that it sends the text of the token, not the object that has it or a promise of it.",
+    "The client sent other text instead of a token: a variable without a value, a placeholder, or what a program prints for an object, a function or an error.",
+    "Check that the client has a token before it sends the request, and that it sends the text of the token, not an object or a promise that contains it.",
 );
 pub const TWO_CREDENTIALS: Cause = cause(
     "The request has two Authorization fields, or two credentials with a comma between them.",
@@ -111,7 +111,7 @@ pub const ENCRYPTED: Cause = cause(
     "Configure the issuer to sign the access tokens of this API and not to encrypt them.",
 );
 pub const AUTH0_ENCRYPTED: Cause = cause(
-    "The token is encrypted (JWE): the token request names no API, or the API has encrypted tokens.",
+    "The token is encrypted (JWE): the token request names no API, or the API is set to encrypt its tokens.",
     "Add audience, with the identifier of your API, to the token request. If it is there, turn off JSON Web Encryption in the API's settings under Applications, APIs.",
 );
 pub const NOT_WHOLE: Cause = cause(
@@ -119,12 +119,12 @@ pub const NOT_WHOLE: Cause = cause(
     "Copy the token again from its first character to its last. The part after the second dot is the signature.",
 );
 pub const ENCODED_TWICE: Cause = cause(
-    "The token is encoded in base64 once more, as a Kubernetes Secret has it.",
+    "The token is encoded in base64 a second time, as in a Kubernetes Secret.",
     "Decode it once before it is sent: base64 -d prints the token.",
 );
 pub const RE_ENCODED: Cause = cause(
-    "The token was changed on its way: it is cut short, or padded with =, or has + and / in the place of - and _.",
-    "Pass the token on as it came, character for character. No application needs to decode it.",
+    "The token was changed in transit: it is cut short, is padded with =, or has + and / instead of - and _.",
+    "Pass the token on unchanged, character for character. Clients do not need to decode it.",
 );
 pub const LOAD_BALANCER: Cause = cause(
     "This is the token that an AWS load balancer adds in the field x-amzn-oidc-data. Its parts are padded with =, which JWTs must not have (RFC 7515).",
@@ -147,7 +147,7 @@ pub const HS256_API: Cause = cause(
     "Set the issuer to sign with an algorithm that has a public key, such as RS256. Only if the issuer can sign with nothing else, allow HS256 together with AUTH0_SIGNING_SECRET.",
 );
 pub const AUTH0_HS256: Cause = cause(
-    "The token is signed with HS256: the API has this signing algorithm, or the token is an ID token of an application that has it.",
+    "The token is signed with HS256: the API is set to this signing algorithm, or this is an ID token of an application that is set to it.",
     "Set the API's signing algorithm to RS256 in its settings under Applications, APIs, and fetch a new token.",
 );
 pub const UNSIGNED: Cause = cause(
@@ -163,11 +163,11 @@ pub const UNSUPPORTED_ALGORITHM: Cause = cause(
     "No setting accepts such a token. Set the issuer to sign the tokens of this API with a supported algorithm, such as RS256, ES256 or EdDSA.",
 );
 pub const KEY_FOR_ANOTHER: Cause = cause(
-    "The key that the token names is not for the algorithm that the token names.",
+    "The key that kid names is not for the algorithm that alg names.",
     "Correct the program that makes the token: kid and alg must belong to the same key of the issuer's key set.",
 );
 pub const KEY_LEFT_OUT: Cause = cause(
-    "The issuer publishes the key that the token names, but no signature can be verified with it here, so this service left it out.",
+    "The issuer publishes the key that the token names, but this service cannot verify signatures with that key, and left it out.",
     "Have the issuer correct the key, or sign with another one. warp-bearer check shows every key that was left out, with the reason.",
 );
 pub const EXTENSION: Cause = cause(
@@ -247,11 +247,11 @@ pub const OTHER_API: Cause = cause(
     "Request a token for this API: the token's aud must contain one of AUTH0_API_AUDIENCE. Do not add the audience of another API here, because its tokens would then be accepted as well.",
 );
 pub const AUDIENCE_LIST: Cause = cause(
-    "The aud of the token is one string with several names in it, which is the name of none of them.",
+    "The aud of the token is one string that contains several names, so it equals none of them.",
     "Have the issuer write aud as an array of strings (RFC 7519 section 4.1.3).",
 );
 pub const FOR_ANOTHER_RESOURCE: Cause = cause(
-    "The token is for another audience of this service than the one that the proxy asks for.",
+    "The token is for one audience of this service, but the proxy's query names another.",
     "Request a token for the resource behind this proxy, or correct the audience in the proxy's query.",
 );
 pub const AUTH0_OTHER_API: Cause = cause(
@@ -295,7 +295,7 @@ pub const NO_AUDIENCE_CLAIM: Cause = cause(
     "Send an access token of a client, which has the claim. If this issuer's tokens have aud, remove AUTH0_AUDIENCE_CLAIM.",
 );
 pub const OTHER_CLIENT: Cause = cause(
-    "The token is of a client that is not configured: AUTH0_AUDIENCE_CLAIM has another claim than aud compared with AUTH0_API_AUDIENCE.",
+    "The token was issued to a client that is not configured: AUTH0_AUDIENCE_CLAIM names a claim to read instead of aud, and its value is not in AUTH0_API_AUDIENCE.",
     "Fetch the token with a client that AUTH0_API_AUDIENCE lists. Add a client to it only if every token of that client should be accepted.",
 );
 pub const AUTH0_NO_AUDIENCE: Cause = cause(
@@ -315,11 +315,11 @@ pub const NOT_RFC9068: Cause = cause(
     "Set the issuer to the token profile of RFC 9068 for this API, and fetch a new token. If the issuer has no such profile, set AUTH0_TOKEN_PROFILE to any.",
 );
 pub const WRONG_TYPE: Cause = cause(
-    "A claim does not have the JSON type that it is defined with: for example, a date is a string, or an audience is an object.",
+    "A claim does not have the JSON type that its definition requires: for example, a date is a string, or an audience is an object.",
     "Have the issuer write dates as numbers, iss, sub, jti and client_id as strings, and aud, scope and scp as strings or arrays of strings.",
 );
 pub const OWN_CLAIMS: Cause = cause(
-    "A handler requires certain claims, and the token does not have them in that form.",
+    "A handler requires certain claims, and the token lacks them or has them in another form.",
     "Have the issuer add the claims that the handler's type expects.",
 );
 pub const DPOP_BOUND: Cause = cause(
@@ -336,7 +336,7 @@ pub const BOUND: Cause = cause(
 );
 pub const ISSUER_UNREACHABLE: Cause = cause(
     "The issuer cannot be reached from here, or answers with an error, so this service has no keys. The caller's token is not the problem.",
-    "Run warp-bearer check on the machine of the service. It shows whether the name, the connection, TLS or the answer is the problem. Behind a proxy, set HTTPS_PROXY. Without a way to the issuer, set AUTH0_JWKS_FILE to a file with its keys.",
+    "Run warp-bearer check on the machine of the service. It shows whether the name, the connection, TLS or the answer is the problem. Behind a proxy, set HTTPS_PROXY. If this network has no connection to the issuer, set AUTH0_JWKS_FILE to a file with its keys.",
 );
 pub const ISSUER_CERTIFICATE: Cause = cause(
     "The TLS connection to the issuer failed, so this service has no keys. The caller's token is not the problem.",
@@ -375,12 +375,12 @@ pub const NO_KEY_SET_FILE: Cause = cause(
     "Write the issuer's key set to the file of AUTH0_JWKS_FILE. Run warp-bearer check to see the reason.",
 );
 pub const ODD_ANSWER: Cause = cause(
-    "The issuer answers in a form that this service does not read: compressed in another way than gzip, or larger than 512 KiB.",
+    "The issuer answers in a form that this service does not read: compressed with a content coding other than gzip, or larger than 512 KiB.",
     "Have the issuer, or the proxy before it, answer without a content coding, or save the keys to a file and set AUTH0_JWKS_FILE to its path.",
 );
 pub const NO_FILE_FOR_FETCH: Cause = cause(
     "A file that is needed to fetch the keys cannot be read: ca_file or fetch_token_file of the issuer's table.",
-    "Let the service read the file. The log and warp-bearer check name it.",
+    "Give the service permission to read the file. The log and warp-bearer check name the file.",
 );
 pub const LOCAL_KEY_SET: Cause = cause(
     "The issuer's discovery document names a key set at a local address, which a remote issuer must not do.",
@@ -431,8 +431,8 @@ pub const AUTH0_SCOPE_OF_USER: Cause = cause(
     "Name the scope in the scope parameter of the login, and add it to the API under Permissions. If the API has RBAC, assign it to the user under User Management.",
 );
 pub const SCOPE_SPELLING: Cause = cause(
-    "The token has the scope in another form: in other letters, in a list with commas, or in the claim scopes.",
-    "Have the issuer write scope as RFC 6749 has it: names with single spaces between them, which are compared exactly.",
+    "The token has the scope in another form: with different upper and lower case, in a list with commas, or in the claim scopes.",
+    "Have the issuer write scope as RFC 6749 requires: names with single spaces between them. Names are compared exactly.",
 );
 pub const SCOPE_PREFIXED: Cause = cause(
     "The token has the scope with the identifier of an API before it.",
@@ -447,7 +447,7 @@ pub const PERMISSION_AS_SCOPE: Cause = cause(
     "Let the route require scope(..), or ?scope= at /auth. Or have the issuer write the permissions of the user into the claim permissions.",
 );
 pub const PERMISSIONS_FORM: Cause = cause(
-    "The claim permissions does not have the form of permissions: an array of strings.",
+    "The claim permissions is not an array of strings.",
     "Have the issuer write the names of the permissions as an array of strings.",
 );
 pub const SCOPE_AS_PERMISSION: Cause = cause(
@@ -467,11 +467,11 @@ pub const AUTH0_RBAC_OFF: Cause = cause(
     "In the API's settings under Applications, APIs, turn on both Enable RBAC and Add Permissions in the Access Token, and fetch a new token.",
 );
 pub const NO_ROLE: Cause = cause(
-    "The token does not have the role or the group in the claim where this service looks for it.",
+    "The token does not have the role or the group in the claim that this service reads.",
     "Assign it at the issuer, and fetch a new token. AUTH0_ROLES_AT and AUTH0_GROUPS_AT name the claims that have roles and groups.",
 );
 pub const ROLE_ELSEWHERE: Cause = cause(
-    "The token has this role or group in another claim than the one where this service looks for it.",
+    "The token has this role or group in a claim other than the one that this service reads.",
     "If this issuer writes roles or groups into that claim, set AUTH0_ROLES_AT or AUTH0_GROUPS_AT to it.",
 );
 pub const ROLE_SPELLING: Cause = cause(
@@ -511,7 +511,7 @@ pub const ODD_POLICY: Cause = cause(
     "Write the policy into the proxy's configuration as scope=read:messages, with + between several scopes, and %2B for a plus sign within one. An audience has to be one that this service is configured with.",
 );
 pub const NO_LENGTH: Cause = cause(
-    "The body came in chunks, and the route needs to know its length first.",
+    "The body was sent in chunks, and the route needs to know its length first.",
     "Have the client send Content-Length.",
 );
 pub const BODY_TOO_LARGE: Cause = cause(
@@ -560,7 +560,7 @@ pub const OTHER_PROOF_KEY: Cause = cause(
 );
 pub const NOT_BOUND: Cause = cause(
     "The token has no cnf.jkt: the token request had no DPoP proof, or the issuer is not configured to bind the tokens of this API.",
-    "Send a DPoP proof with the token request, and turn sender constraining on in the API's settings under Applications, APIs.",
+    "Send a DPoP proof with the token request, and configure the issuer to bind the tokens of this API to the client's key (in Auth0: sender constraining, in the API's settings).",
 );
 pub const PROOF_MISSING: Cause = cause(
     "The request has no DPoP field or more than one, or a proxy removed it.",
@@ -584,7 +584,7 @@ pub const PROOF_MALFORMED: Cause = cause(
 );
 pub const FIRST_NONCE: Cause = cause(
     "The proof has no nonce, an expired one, or one from another server. This is the normal answer to a client's first request.",
-    "Repeat the request with a new proof that has the value of DPoP-Nonce as its nonce, and use the newest nonce that an answer had.",
+    "Repeat the request with a new proof that has the value of DPoP-Nonce as its nonce, and always use the newest DPoP-Nonce that you received.",
 );
 pub const OTHER_REPLICA: Cause = cause(
     "Replicas make nonces with different secrets, so one does not accept the nonces of another.",
@@ -599,11 +599,11 @@ pub const PROOF_STOLEN: Cause = cause(
     "The service rejected it. Find out whether a log or a proxy shows the header fields of requests.",
 );
 pub const STATE_FULL: Cause = cause(
-    "The record of used proofs is full: it holds each proof until it expires, and forgets none earlier.",
+    "The record of used proofs is full: it keeps each proof until the proof expires, and never drops one earlier.",
     "Raise AUTH0_DPOP_STORE, or shorten AUTH0_DPOP_WINDOW.",
 );
 pub const STATE_DOWN: Cause = cause(
-    "The state store does not answer, or it was emptied, restarted or failed over after the proof was made. Without a store, the service itself was restarted since.",
+    "The state store does not answer, or it was emptied, restarted or failed over after the proof was made. Without STATE_STORE, the service was restarted after the proof was made.",
     "Make a new proof and try again after the time in Retry-After. If that fails too, the operator has to check the store.",
 );
 pub const ISSUER_SAYS_INACTIVE: Cause = cause(
@@ -611,7 +611,7 @@ pub const ISSUER_SAYS_INACTIVE: Cause = cause(
     "Fetch a new token from the issuer.",
 );
 pub const WRONG_ASKER: Cause = cause(
-    "The client of this service may not introspect the token. Some issuers, such as Keycloak, answer that a token is inactive if it was not issued for the client that asks.",
+    "The client of this service is not allowed to introspect the token. Some issuers, such as Keycloak, answer that a token is inactive if it was not issued for the client that asks.",
     "Create a client for this API, set AUTH0_INTROSPECTION_CLIENT_ID to it, and have the token's audience include it.",
 );
 pub const INTROSPECTION_FAILS: Cause = cause(
@@ -620,7 +620,7 @@ pub const INTROSPECTION_FAILS: Cause = cause(
 );
 pub const INTROSPECTION_DENIED: Cause = cause(
     "The endpoint rejects the credentials of this service: it answers 401 or 403.",
-    "Set AUTH0_INTROSPECTION_CLIENT_ID and AUTH0_INTROSPECTION_CLIENT_SECRET to the ID and the secret of a client that may introspect.",
+    "Set AUTH0_INTROSPECTION_CLIENT_ID and AUTH0_INTROSPECTION_CLIENT_SECRET to the ID and the secret of a client that is allowed to introspect tokens.",
 );
 pub const MADE_UP_TOKENS: Cause = cause(
     "Someone sends many tokens that the issuer does not know, so the service does not ask about unknown tokens for a while. Known tokens are not affected.",

@@ -27,12 +27,12 @@ pub(in crate::service) async fn check(
                 section.add_more(Mark::Good, "endpoint", text, issuer);
             }
             Err(error @ IntrospectionError::Denied(..)) => {
-                let more = "the client's ID and its secret or key are not those of a client that \
-                            may introspect";
+                let more = "set AUTH0_INTROSPECTION_CLIENT_ID and the secret or key to those of a \
+                            client that is allowed to introspect";
                 section.add_more(Mark::Bad, "endpoint", error.to_string(), more);
             }
             Err(error @ IntrospectionError::NoEndpoint(_)) => {
-                let more = "AUTH0_INTROSPECTION_URI names one";
+                let more = "set AUTH0_INTROSPECTION_URI to the endpoint";
                 section.add_more(Mark::Bad, "endpoint", error.to_string(), more);
             }
             Err(error) => section.add_more(Mark::Bad, "endpoint", error.to_string(), issuer),

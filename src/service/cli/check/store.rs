@@ -35,20 +35,20 @@ fn found(probed: &Probed, config: &Config, section: &mut Section) {
             Mark::Note,
             "timeout",
             format!("a command took longer than {:?}", config.state_store.timeout),
-            "what takes longer is answered with 503; raise STATE_STORE_TIMEOUT, or move the store closer",
+            "requests whose commands take longer get 503; raise STATE_STORE_TIMEOUT, or move the store closer",
         );
     }
     if probed.is_tls {
         section.add(Mark::Good, "TLS", "the certificate is trusted");
     } else if !is_here(&probed.address) {
-        let more = "rediss:// in STATE_STORE, where the server has TLS";
-        let text = "none: the password and the list of revocations are sent in clear";
+        let more = "write rediss:// in STATE_STORE if the server supports TLS";
+        let text = "none: the password and the revocations are sent unencrypted";
         section.add_more(Mark::Note, "TLS", text, more);
     }
     section.add(
         Mark::Good,
         "rights",
-        "each command of the service is allowed",
+        "all commands that the service needs are allowed",
     );
     match &probed.version {
         Some(version) => {
@@ -56,21 +56,25 @@ fn found(probed: &Probed, config: &Config, section: &mut Section) {
             if version.is_supported() {
                 section.add(Mark::Good, "version", text);
             } else {
-                let more = "6.2 or later is supported";
+                let more = "use version 6.2 or later";
                 section.add_more(Mark::Bad, "version", text, more);
             }
         }
-        None => section.add(Mark::Note, "version", "not known: INFO does not name it"),
+        None => section.add(
+            Mark::Note,
+            "version",
+            "unknown: the answer to INFO does not contain it",
+        ),
     }
     match probed.eviction.as_deref() {
         Some("noeviction") => {
-            section.add(Mark::Good, "memory", "nothing is evicted when it is full");
+            section.add(Mark::Good, "memory", "no key is evicted when the memory is full");
         }
         Some(policy) => section.add_more(
             Mark::Note,
             "memory",
-            format!("maxmemory-policy is {policy}: when it is full, used proofs may be forgotten, and pass again"),
-            "CONFIG SET maxmemory-policy noeviction",
+            format!("maxmemory-policy is {policy}: when the memory is full, used proofs may be evicted, and would be accepted again"),
+            "set it with CONFIG SET maxmemory-policy noeviction",
         ),
         None => {}
     }
@@ -81,7 +85,7 @@ fn found(probed: &Probed, config: &Config, section: &mut Section) {
             Mark::Note,
             "clock",
             format!("{seconds} s {side} of this machine's"),
-            "keep both by NTP: after a store came back empty, proofs get 503 for as long as the clocks differ",
+            "synchronize both clocks with NTP: after a restart with an empty store, proofs get 503 for as long as the clocks differ",
         );
     }
 }
@@ -95,44 +99,44 @@ fn is_here(address: &str) -> bool {
 /// Returns the advice for an error.
 fn way_out(error: &ProbeError) -> String {
     let text = match error {
-        ProbeError::Url(_) => "redis://[user][:password@]host[:port][/database]",
+        ProbeError::Url(_) => "write redis://[user][:password@]host[:port][/database]",
         ProbeError::Unreachable(..) => {
-            "is the server up, and are host and port right? A container reaches another by its \
-             service's name, not by localhost"
+            "check that the server is up, and that host and port are right; a container reaches \
+             another by its service's name, not by localhost"
         }
         ProbeError::Tls(_, cause) => {
             let cause = cause.to_string();
             if cause.contains("UnknownIssuer") {
-                "SSL_CERT_FILE names a file with the certificate of the authority that signed the \
+                "set SSL_CERT_FILE to a file with the certificate of the authority that signed the \
                  server's"
             } else if cause.contains("NotValidForName") || cause.contains("not valid for name") {
-                "the host in STATE_STORE has to be one that the certificate names"
+                "write a host in STATE_STORE that the certificate names"
             } else {
-                "redis:// in STATE_STORE, if the server has no TLS at this port"
+                "write redis:// in STATE_STORE if the server does not use TLS at this port"
             }
         }
         ProbeError::Login(_, cause) => {
             let cause = cause.to_string();
             if cause.contains("WRONGPASS") || cause.contains("NOAUTH") || cause.contains("AUTH") {
-                "the user or the password in STATE_STORE is not right; special characters of a \
-                 password need percent-encoding"
+                "correct the user or the password in STATE_STORE; special characters of a password \
+                 need percent-encoding"
             } else if cause.contains("DB index") || cause.contains("SELECT") {
-                "the server has no database of the number at the end of STATE_STORE"
+                "correct the number at the end of STATE_STORE: the server has no such database"
             } else if cause.contains("HELLO") || cause.contains("unknown command") {
-                "Redis or Valkey 6.2 or later is supported"
+                "use Redis or Valkey, version 6.2 or later"
             } else {
-                "rediss:// in STATE_STORE, if the server has TLS at this port"
+                "write rediss:// in STATE_STORE if the server uses TLS at this port"
             }
         }
         ProbeError::Refused(_, command, cause) => {
             let cause = cause.to_string().to_ascii_uppercase();
             if cause.contains("NOPERM") || cause.contains("PERMISSION") {
-                return format!("the user's ACL lacks {command}: ACL SETUSER <user> {RIGHTS}");
+                return format!("allow the user {command}: ACL SETUSER <user> {RIGHTS}");
             }
             if cause.contains("READONLY") || cause.contains("READ ONLY") {
-                "it is a replica, which cannot be written to; STATE_STORE has to name the primary"
+                "write the primary in STATE_STORE: this server is a replica, which is read-only"
             } else {
-                "the server has to accept the command before the service is started"
+                "configure the server to accept the command before you start the service"
             }
         }
     };

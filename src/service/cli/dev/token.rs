@@ -69,15 +69,15 @@ async fn fetch(
         .build()
         .map_err(|_| "cannot be asked")?;
     let ready = client.get(format!("{service}/readyz")).send().await;
-    let ready = ready.map_err(|_| "nothing answers")?;
+    let ready = ready.map_err(|_| "no server answers")?;
     let ready = read_json(ready)
         .await
-        .ok_or("another program than dev answers")?;
+        .ok_or("a program other than `warp-bearer dev` answers")?;
     let issuer = ready["issuers"][0]["issuer"].as_str();
     let issuer = issuer.and_then(|issuer| Url::parse(issuer).ok());
     let issuer = issuer
         .filter(|issuer| is_loopback(issuer) && issuer.scheme() == "http")
-        .ok_or("another program than dev answers")?;
+        .ok_or("a program other than `warp-bearer dev` answers")?;
     let endpoint = issuer
         .join("oauth/token")
         .map_err(|_| "its issuer has no address")?;

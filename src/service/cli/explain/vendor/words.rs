@@ -34,12 +34,12 @@ pub(super) const CLOUDFLARE_AUDIENCE: Cause = cause(
     "Copy the Application Audience (AUD) Tag from the settings of this application in Cloudflare into AUTH0_API_AUDIENCE.",
 );
 pub(super) const CLOUDFLARE_ORG: Cause = cause(
-    "This is the global session token of Cloudflare Access (its type is org), which is for the team domain alone.",
+    "This is the global session token of Cloudflare Access (its type is org), which is only for the team domain.",
     "Use the application token, which Cloudflare sends to the origin in the field Cf-Access-Jwt-Assertion.",
 );
 pub(super) const CLOUDFLARE_SCOPE: Cause = cause(
     "The tokens of Cloudflare Access grant no scopes: the policies of the application decide who gets access.",
-    "Write the rule into an Access policy, or decide by email or, for service tokens, by common_name.",
+    "Write the rule into an Access policy, or check email or, for service tokens, common_name.",
 );
 
 // Cognito: https://docs.aws.amazon.com/cognito/latest/developerguide/amazon-cognito-user-pools-using-the-access-token.html
@@ -62,7 +62,7 @@ pub(super) const COGNITO_SCOPE: Cause = cause(
 
 // Entra: https://learn.microsoft.com/entra/identity-platform/access-tokens
 pub(super) const ENTRA_GRAPH: Cause = cause(
-    "This access token is for Microsoft Graph or another API of Microsoft's. Only that API is meant to verify it, and its format may be Microsoft's own.",
+    "This access token is for Microsoft Graph or another API of Microsoft's. Only that API is meant to verify it, and its format may be specific to Microsoft.",
     "Request a scope of your own API, such as api://CLIENT_ID/SCOPE, and not one of Graph. One token cannot be for both.",
 );
 pub(super) const ENTRA_V1_TOKEN: Cause = cause(
@@ -78,7 +78,7 @@ pub(super) const ENTRA_COMMON: Cause = cause(
     "Write the tenant's ID into the issuer. To accept several tenants, list their issuers in AUTH0_ISSUER with commas between them.",
 );
 pub(super) const ENTRA_DOMAIN: Cause = cause(
-    "The configured issuer has the tenant's domain in the place of its ID, and tokens always have the ID in iss.",
+    "The configured issuer has the tenant's domain instead of its ID, but tokens always have the ID in iss.",
     "Write the issuer exactly as tokens have it in iss, with the tenant's ID.",
 );
 pub(super) const ENTRA_TENANT: Cause = cause(
@@ -144,8 +144,8 @@ pub(super) const GITHUB_AUDIENCE: Cause = cause(
     "Request the token for this API: core.getIDToken(\"AUDIENCE\"), or &audience=AUDIENCE after ACTIONS_ID_TOKEN_REQUEST_URL.",
 );
 pub(super) const GITHUB_ENTERPRISE: Cause = cause(
-    "The token is from an enterprise of GitHub whose issuer has the enterprise's name at its end, or from outside of the one that is configured.",
-    "Configure the issuer of your own enterprise, exactly as its tokens have it in iss. All of them are signed with the same keys.",
+    "The token is from a GitHub enterprise with an issuer of its own, which ends with the enterprise's name. Or such an issuer is configured, and the token is from outside of that enterprise.",
+    "Configure the issuer of your own enterprise, exactly as its tokens have it in iss. GitHub signs the tokens of all enterprises with the same keys, so only iss tells them apart.",
 );
 pub(super) const GITHUB_TOKEN: Cause = cause(
     "This is a token for GitHub's own API (such as GITHUB_TOKEN or a personal access token), which is not for other services.",
@@ -157,7 +157,7 @@ pub(super) const GITHUB_RUNTIME: Cause = cause(
 );
 pub(super) const GITHUB_SCOPE: Cause = cause(
     "The OIDC tokens of GitHub Actions grant no scopes: they identify the workflow.",
-    "In a handler, decide by repository_id or repository_owner_id, and in addition by ref, environment or job_workflow_ref. Without an ID, these also match workflows in other people's repositories.",
+    "In a handler, check repository_id or repository_owner_id, and in addition ref, environment or job_workflow_ref. Without an ID, these also match workflows in other people's repositories.",
 );
 
 // Glewlwyd: https://github.com/babelouest/glewlwyd/blob/master/docs/OIDC.md#resource-indicators-rfc-8707
@@ -173,7 +173,7 @@ pub(super) const GOOGLE_AUDIENCE: Cause = cause(
 );
 pub(super) const GOOGLE_LOGIN: Cause = cause(
     "This is the ID token of a login: its aud is the OAuth client of the application. It tells that application who has logged in.",
-    "Use ID tokens between services only, which the caller requests with this service as audience. For logins, put your own issuer between Google and this API.",
+    "Use Google's ID tokens only between services, and have the caller request them with this service as audience. For logins, use an issuer of your own that signs users in with Google.",
 );
 pub(super) const GOOGLE_ACCESS_TOKEN: Cause = cause(
     "This is an access token of Google, which is opaque and for Google's own APIs.",
@@ -185,7 +185,7 @@ pub(super) const GOOGLE_SELF_SIGNED: Cause = cause(
 );
 pub(super) const GOOGLE_SCOPE: Cause = cause(
     "Google's ID tokens grant no scopes: they identify the caller.",
-    "In a handler, decide by sub, or by email together with email_verified. email is there only if the caller requested it.",
+    "In a handler, check sub, or email together with email_verified. The token has email only if the caller requested it.",
 );
 
 // IAP: https://cloud.google.com/iap/docs/signed-headers-howto
@@ -199,12 +199,12 @@ pub(super) const IAP_GOOGLE_TOKEN: Cause = cause(
 );
 pub(super) const IAP_SCOPE: Cause = cause(
     "The tokens of Identity-Aware Proxy grant no scopes: IAM decides who gets access.",
-    "Grant or refuse access in IAM, or decide by email or sub in a handler.",
+    "Grant or deny access in IAM, or check email or sub in a handler.",
 );
 
 // Keycloak: https://www.keycloak.org/docs/latest/server_admin/#audience-support
 pub(super) const KEYCLOAK_AUDIENCE: Cause = cause(
-    "The token does not name this API: Keycloak writes account into aud, or nothing, or the clients whose roles the user has, until a mapper adds more.",
+    "The token does not name this API: unless a mapper adds it, Keycloak writes only account or the clients whose roles the user has into aud, or no aud at all.",
     "Add an Audience mapper for this API to a client scope, and assign the scope to the client. Never accept account: almost every token of the realm has it.",
 );
 pub(super) const KEYCLOAK_OTHER_API: Cause = cause(
@@ -239,7 +239,7 @@ pub(super) const KUBERNETES_LEGACY: Cause = cause(
 );
 pub(super) const KUBERNETES_SCOPE: Cause = cause(
     "Service account tokens grant no scopes: they identify a service account.",
-    "Decide by sub, system:serviceaccount:NAMESPACE:NAME, in a handler.",
+    "Check sub, which is system:serviceaccount:NAMESPACE:NAME, in a handler.",
 );
 
 // MCP: https://modelcontextprotocol.io/specification/draft/basic/authorization
@@ -287,7 +287,7 @@ pub(super) const SUPABASE_API_KEY: Cause = cause(
 );
 pub(super) const SUPABASE_SCOPE: Cause = cause(
     "Supabase's access tokens grant no scopes.",
-    "Have a Custom Access Token Hook add the claim scope or permissions, or decide by claims such as app_metadata in a handler.",
+    "Have a Custom Access Token Hook add the claim scope or permissions, or check claims such as app_metadata in a handler.",
 );
 
 // WorkOS: https://workos.com/docs/user-management/sessions
