@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn answers_as_the_library_does_everywhere() {
+    async fn answers_like_every_other_adapter() {
         let issuer = Issuer::start().await;
         let app = app(auth(&issuer).unwrap());
         let plain = issuer.token().subject("ann").sign();

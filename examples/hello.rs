@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn messages_are_for_those_who_may_read_them() {
+    async fn messages_require_the_scope() {
         let issuer = Issuer::start().await;
         let auth = Auth::discover(issuer.url(), issuer.audience()).unwrap();
         auth.ready().await;

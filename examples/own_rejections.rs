@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn each_answers_its_own_in_either_order() {
+    async fn each_handler_answers_its_own_rejections_in_either_order() {
         let issuer = Issuer::start().await;
         let auth = Auth::discover(issuer.url(), issuer.audience()).unwrap();
         #[rustfmt::skip]

@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_route_lets_in_whom_its_policy_says_and_names_the_scopes_that_would_do() {
+    async fn routes_apply_their_policy_and_name_the_missing_scopes() {
         let issuer = Issuer::start().await;
         let auth = Auth::discover(issuer.url(), issuer.audience()).unwrap();
         auth.ready().await;

@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_token_is_one_that_the_service_takes() {
+    async fn service_accepts_the_token() {
         let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
         let (id, secret) = (issuer.client_id(), issuer.client_secret());
         let answer = token(vars([issuer.url(), issuer.audience(), id, secret])).await;
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_missing_is_one_line_that_says_what_to_set() {
+    async fn missing_settings_are_one_line_with_advice() {
         let (issuer, audience) = ("http://127.0.0.1:9/", "https://api.example.com");
         let all = "set in .env: AUTH0_DOMAIN to the host of your tenant, AUTH0_API_AUDIENCE to the \
                    identifier of your API, AUTH0_CLIENT_ID to the client ID of an application that \
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_issuer_that_refuses_or_is_not_there_is_one_line() {
+    async fn issuer_failures_are_one_line() {
         let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
         let vars = vars([issuer.url(), issuer.audience(), "id", "secret"]);
         let refused = token(vars.clone()).await.unwrap_err();

@@ -170,7 +170,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_call_ends_with_a_status_that_clients_know() {
+    async fn maps_rejections_to_grpc_statuses() {
         let issuer = Issuer::start().await;
         let auth = Auth::discover(issuer.url(), issuer.audience()).unwrap();
         let (address, served) = serve(&auth).await.unwrap();

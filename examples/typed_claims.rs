@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn both_profiles_are_read_and_what_does_not_fit_is_refused() {
+    async fn accepts_both_profiles_and_rejects_other_claim_types() {
         let issuer = Issuer::start().await;
         let auth = Auth::discover(issuer.url(), issuer.audience()).unwrap();
         auth.ready().await;

@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_route_answers_the_same_before_and_after_its_move() {
+    async fn moved_routes_answer_as_before() {
         let issuer = Issuer::start().await;
         let auth = Auth::discover(issuer.url(), issuer.audience()).unwrap();
         let app = app(&auth);

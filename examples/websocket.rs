@@ -87,7 +87,7 @@ mod tests {
     const PROTOCOL: &str = "sec-websocket-protocol";
 
     #[tokio::test]
-    async fn a_socket_opens_for_a_good_token_in_either_place_and_for_nobody_else() {
+    async fn socket_opens_only_for_a_valid_token_in_either_place() {
         let issuer = Issuer::start().await;
         let auth = Auth::discover(issuer.url(), issuer.audience()).unwrap();
         auth.ready().await;
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_said_comes_back_until_the_token_ends() {
+    async fn echoes_messages_until_the_token_ends() {
         let issuer = Issuer::start().await;
         let auth = Auth::discover(issuer.url(), issuer.audience()).unwrap();
         auth.ready().await;

@@ -227,7 +227,7 @@ async fn accepts_a_token_only_with_its_certificate() {
 /// The client of `/auth` is a proxy. A token that is bound to the proxy's certificate would be
 /// accepted from every client of the proxy.
 #[tokio::test]
-async fn the_certificate_of_a_connection_to_the_gate_is_nobodys_proof() {
+async fn auth_ignores_the_certificate_of_the_proxys_connection() {
     let service = Mutual::start(None).await;
     let proxy = Shown::self_signed();
     let client = service.client(Some(&proxy), &TLS13);

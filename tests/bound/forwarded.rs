@@ -47,7 +47,7 @@ async fn reads_method_and_path_from_the_proxy() {
 }
 
 #[tokio::test]
-async fn rejects_a_proof_for_the_gate_itself() {
+async fn rejects_a_proof_for_the_url_of_auth() {
     let mut bound = Bound::start(DpopMode::Allowed).await;
     let token = bound.token().sign();
     for path in ["/auth", "/auth/shop/cart"] {
@@ -87,7 +87,7 @@ async fn bearer_tokens_need_no_forwarded_fields() {
 
 /// The fields are checked with the proof, so every earlier check answers first.
 #[tokio::test]
-async fn the_fields_matter_only_to_a_proof() {
+async fn forwarded_fields_are_read_only_for_proofs() {
     const UNREADABLE: &str = "X-Forwarded-Uri: /a\r\nX-Forwarded-Uri: /a\r\n";
     let mut bound = Bound::start(DpopMode::Allowed).await;
     let token = bound.token().sign();
@@ -121,7 +121,7 @@ async fn the_fields_matter_only_to_a_proof() {
 }
 
 #[tokio::test]
-async fn a_token_in_its_own_field_is_for_the_forwarded_request_too() {
+async fn checks_the_forwarded_request_for_a_token_in_another_field() {
     let mut bound = Bound::with(|builder| {
         builder
             .dpop(Dpop::new(DpopMode::Allowed, PUBLIC_URL))
@@ -141,7 +141,7 @@ async fn a_token_in_its_own_field_is_for_the_forwarded_request_too() {
 }
 
 #[tokio::test]
-async fn paths_below_the_gate_are_for_the_forwarded_request_too() {
+async fn paths_below_auth_check_the_forwarded_request() {
     let mut bound = Bound::with_access(
         |builder| builder.dpop(Dpop::new(DpopMode::Allowed, PUBLIC_URL)),
         |access| access.forward_auth_paths = true,

@@ -169,7 +169,7 @@ async fn answers_503_while_the_store_is_down_and_recovers_after_it() {
 
 /// TLS with a private CA, and a user with only the permissions of docs/production.md.
 #[tokio::test]
-async fn a_store_with_tls_and_a_user_of_its_own() {
+async fn shares_proofs_over_tls_as_a_restricted_user() {
     const RIGHTS: &str = "~warp-bearer:* &warp-bearer:* +set +get +zadd +zscan +zremrangebyscore \
                           +publish +subscribe +hello +select +client +time +info";
     let mut arguments = vec![

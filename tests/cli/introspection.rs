@@ -19,7 +19,7 @@ async fn asking() -> World {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn check_asks_about_a_made_up_token() {
+async fn check_introspects_a_made_up_token() {
     let world = asking().await;
     let told = world.run(&["check"], "");
     assert_eq!(told.code, Some(0), "{}{}", told.stdout, told.stderr);

@@ -123,7 +123,7 @@ fn faulty_file_stops_the_start_and_every_fault_is_named() {
 }
 
 #[test]
-fn a_file_that_a_table_names_is_a_fault_of_the_table() {
+fn fault_in_a_referenced_file_names_the_table() {
     let directory = Directory::new();
     let names = ["jwks_file", "ca_file", "fetch_token_file"];
     let options = names.map(|name| format!("{name} = \"/none/here\"\n"));

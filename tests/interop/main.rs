@@ -284,7 +284,7 @@ fn started(settings: &[(&str, String)], more: &[(&str, &str)]) -> Service {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Node.js: tests/interop/run"]
-async fn a_certified_provider_binds_tokens_to_keys_and_certificates() {
+async fn accepts_tokens_bound_by_a_certified_provider() {
     let provider = Provider::start();
     let service = started(
         &asking(&provider),
@@ -357,7 +357,7 @@ async fn a_certified_provider_binds_tokens_to_keys_and_certificates() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Node.js: tests/interop/run"]
-async fn an_opaque_token_ends_at_its_issuer() {
+async fn rejects_an_opaque_token_after_its_revocation_at_the_issuer() {
     let mut provider = Provider::start();
     let service = started(&asking(&provider), &[]);
     let grant = async |provider: &Provider| {
@@ -408,7 +408,7 @@ async fn an_opaque_token_ends_at_its_issuer() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Node.js: tests/interop/run"]
-async fn a_logout_at_the_provider_ends_the_users_tokens() {
+async fn rejects_the_users_tokens_after_a_logout_at_the_provider() {
     let mut provider = Provider::start();
     let client = provider.say("application").to_owned();
     let service = started(&asking(&provider), &[("AUTH0_LOGOUT_CLIENT_ID", &client)]);
@@ -481,7 +481,7 @@ impl Drop for Glewlwyd {
 /// Its tokens are JWTs, so the service also introspects verified tokens.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Glewlwyd: tests/interop/run"]
-async fn a_jwt_ends_at_glewlwyd() {
+async fn rejects_a_jwt_after_its_revocation_at_glewlwyd() {
     let mut issuer = Glewlwyd::start();
     let service = Service::with(&[
         ("AUTH0_ISSUER", issuer.say("issuer")),
@@ -609,7 +609,7 @@ async fn accepts_three_issuers_from_one_file() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Debian's glewlwyd: tests/interop/run"]
-async fn glewlwyd_is_understood_with_a_resource_and_explained_without() {
+async fn accepts_glewlwyd_tokens_with_a_resource_and_explains_others() {
     let glewlwyd = Others::start("python3", "glewlwyd_resource.py");
     let say = |name: &str| glewlwyd.about[name].as_str().unwrap();
     let variables = [
@@ -633,7 +633,7 @@ async fn glewlwyd_is_understood_with_a_resource_and_explained_without() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Debian's LemonLDAP::NG: tests/interop/run"]
-async fn lemonldap_ng_is_understood() {
+async fn accepts_lemonldap_ng_tokens() {
     let lemonldap = Others::start("python3", "lemonldap.py");
     let say = |name: &str| lemonldap.about[name].as_str().unwrap();
     let service = Service::with(&[

@@ -508,7 +508,7 @@ async fn answers_many_valid_tokens_at_once() {
 }
 
 #[tokio::test]
-async fn more_questions_than_there_is_room_for_are_refused() {
+async fn answers_503_to_introspections_over_the_limit() {
     let clock = StoppedClock::stop();
     let asked = Asked::start(opaque).await;
     let mut tokens: Vec<_> = (0..65).map(|_| asked.opaque_token(|token| token)).collect();
@@ -535,7 +535,7 @@ async fn more_questions_than_there_is_room_for_are_refused() {
 }
 
 #[tokio::test]
-async fn an_answer_is_decoded_as_it_says() {
+async fn decodes_an_answer_by_its_content_coding() {
     let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
     let answer = json!({"active": true, "aud": issuer.audience(), "exp": 4_000_000_000_u64});
     let plain = answer.to_string().into_bytes();
@@ -924,7 +924,7 @@ async fn an_answer_without_limits_leaves_the_json_as_it_was_signed() {
 }
 
 #[tokio::test]
-async fn a_reload_during_a_wait_for_keys_leaves_no_verdict_of_the_old_rules() {
+async fn a_reload_during_a_wait_for_keys_caches_no_verdict_of_the_old_rules() {
     let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
     issuer.fail_jwks(Fault::Hold);
     let auth = trusting(&issuer).introspection(always(&issuer)).build();

@@ -406,7 +406,7 @@ async fn failing_issuer_does_not_affect_the_others() {
 /// A trusted issuer may publish any keys, and move them to any address. It can still sign only its
 /// own tokens.
 #[tokio::test]
-async fn a_malicious_issuer_signs_for_itself_alone() {
+async fn a_malicious_issuer_can_sign_only_its_own_tokens() {
     use AuthError::{BadSignature, UnknownKey};
     let (good, bad) = (issuer().await, issuer().await);
     let auth = builder()

@@ -233,7 +233,7 @@ async fn route_layer_keeps_404_and_405() {
 
 /// axum's `nest` removes the prefix from the path of an inner request.
 #[tokio::test]
-async fn a_proof_is_for_the_path_that_the_client_sent() {
+async fn compares_a_proof_with_the_path_that_the_client_sent() {
     let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
     let auth = Auth::builder()
         .issuer(issuer.url())

@@ -46,7 +46,7 @@ async fn ask(auth: &Auth, policy: Policy, token: &str) -> (u16, String) {
 type Change = Box<dyn Fn(TokenBuilder) -> TokenBuilder>;
 
 #[tokio::test]
-async fn challenge_names_what_would_suffice() {
+async fn challenge_names_the_required_authentication() {
     const STEP_UP: &str = r#"error="insufficient_user_authentication""#;
     let (issuer, auth) = issuer().await;
     let gold = |token: TokenBuilder| token.claim("acr", "gold");

@@ -202,7 +202,7 @@ async fn serves_metrics_on_their_own_listener() {
 }
 
 #[tokio::test]
-async fn a_scraper_that_asks_gets_openmetrics_with_exemplars() {
+async fn serves_openmetrics_with_exemplars_on_request() {
     const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
     let service = Service::start().await;
     let (listener, address) = listener().await;

@@ -42,7 +42,7 @@ async fn warm(client: &Client, service: &Process, token: &str) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_entries_are_small_and_hold_nobody_up() {
+async fn many_entries_use_little_memory_and_delay_no_request() {
     let issuer = Issuer::start().await;
     let folder = TempDir::new().unwrap();
     let line = |sub: &str| {

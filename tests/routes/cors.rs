@@ -287,7 +287,7 @@ async fn recognizes_only_complete_preflights() {
 
 /// `/auth` guards other applications: a proxy forwards every request that it answers with 2xx.
 #[tokio::test]
-async fn preflight_to_the_gate_needs_a_token() {
+async fn preflight_to_auth_needs_a_token() {
     for cors in [Some(listed()), Some(Cors::Any), None] {
         let service = Service::start(cors.clone()).await;
         let token = service.tenant.issuer.token().sign();

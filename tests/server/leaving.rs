@@ -81,7 +81,7 @@ async fn ask_until_gone(address: std::net::SocketAddr, answered: Arc<AtomicUsize
 }
 
 #[tokio::test]
-async fn unready_at_once_but_serves_through_the_grace_period() {
+async fn not_ready_at_once_but_serves_during_the_grace_period() {
     let mut server = Server::start(hasty()).await;
     let mut known = server.peer().await;
     assert_eq!(

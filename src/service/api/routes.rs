@@ -326,7 +326,7 @@ mod tests {
     use crate::service::http::cors::GATE;
 
     #[tokio::test]
-    async fn gate_is_the_row_for_any_method() {
+    async fn auth_is_the_row_for_any_method() {
         let auth = Auth::discover("https://issuer.example/", "urn:api").unwrap();
         let any = |forward_auth_paths: bool| {
             let access = Access {

@@ -745,7 +745,7 @@ tenants = ["72f988bf-86f1-41af-91ab-2d7cd011db47", "cccc"]
 
     /// A table's own options override the preset, and a preset never removes an option.
     #[test]
-    fn presets_override_nothing() {
+    fn presets_do_not_override_given_options() {
         for preset in PRESETS {
             let url = preset.url.unwrap_or("https://a.example/realms/b");
             let text = format!(

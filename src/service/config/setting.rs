@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn recommends_only_what_starts_the_service() {
+    fn recommends_only_settings_that_start_the_service() {
         let tenant = [
             ("AUTH0_DOMAIN", "tenant.eu.auth0.com"),
             ("AUTH0_API_AUDIENCE", "https://api.example.com"),

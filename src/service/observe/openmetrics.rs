@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_scraper_says_what_it_reads() {
+    fn selects_the_format_by_the_accept_field() {
         for (accept, expected) in [
             ("application/openmetrics-text", true),
             (

@@ -10,7 +10,7 @@ const RIGHTS: &str = "~warp-bearer:* &warp-bearer:* +set +get +zadd +zscan +zrem
                       +publish +subscribe +hello +select +time +info +ping";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_store_that_can_be_used_is_told_so() {
+async fn reports_a_usable_store() {
     let Some(server) = RedisServer::start_with(&["--maxmemory-policy", "noeviction"]) else {
         return;
     };
@@ -44,7 +44,7 @@ async fn a_store_that_can_be_used_is_told_so() {
 
 /// The user of the shipped manifest has these rights, on top of none.
 #[test]
-fn the_manifest_of_valkey_grants_the_rights() {
+fn valkey_manifest_grants_the_needed_permissions() {
     let path = concat!(
         env!("CARGO_MANIFEST_DIR"),
         "/deploy/kubernetes/valkey/valkey.yaml"
@@ -73,7 +73,7 @@ type Row<'a> = (
 );
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_obstacle_has_its_way_out() {
+async fn each_store_failure_has_advice() {
     let Some(plain) = RedisServer::start_with(&["--maxmemory-policy", "allkeys-lru"]) else {
         return;
     };

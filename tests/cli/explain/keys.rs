@@ -115,7 +115,7 @@ async fn failed_key_fetch_comes_with_advice() {
 /// A message about one issuer of the file contains nothing about another, and names no variable
 /// that the file replaces.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_issuer_of_the_file_is_explained_by_its_table() {
+async fn explains_an_issuer_of_the_file_with_its_own_options() {
     let (good, down) = (Issuer::start().await, server(500, json!({})).await);
     let (closed, locked) = (server(404, json!({})).await, server(401, json!({})).await);
     let left_out = Issuer::with_algorithm(Algorithm::RS256).await;

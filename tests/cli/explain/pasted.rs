@@ -124,7 +124,7 @@ async fn explains_each_way_of_pasting() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn names_the_way_to_read_a_file() {
+async fn tells_how_to_read_a_file() {
     let world = World::start().await;
     let good = world.issuer.token().sign();
     let file = world.directory.path().join("token.txt");

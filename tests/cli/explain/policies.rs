@@ -83,7 +83,7 @@ async fn checks_the_grants_that_a_route_requires() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_missing_role_group_or_claim_is_said_to_be_one() {
+async fn names_the_missing_role_group_or_claim() {
     let keycloak = "https://keycloak.example.com/realms/shop";
     let issuer = warp_bearer::issuer::Issuer::start().await;
     let world = World::named(&issuer, keycloak);
@@ -120,7 +120,7 @@ async fn a_missing_role_group_or_claim_is_said_to_be_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_scope_in_another_form_is_recognized() {
+async fn recognizes_a_scope_in_another_form() {
     let world = World::start().await;
     let token = || world.issuer.token();
     for (case, token) in [
@@ -139,7 +139,7 @@ async fn a_scope_in_another_form_is_recognized() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_of_another_client_is_told_by_the_claim_that_counts() {
+async fn recognizes_another_client_by_the_audience_claim() {
     let world = World::start()
         .await
         .set("AUTH0_AUDIENCE_CLAIM", "client_id");
