@@ -82,7 +82,7 @@ async fn rejects_several_proofs() {
         let answer = bound.client.with_lines(lines.as_bytes()).await;
         assert_refused(&answer, case, "DPoP", "invalid_proof", "invalid_dpop_proof");
     }
-    assert_eq!(bound.send(&token, &proof).await.status, 200, "it was not used up");
+    assert_eq!(bound.send(&token, &proof).await.status, 200, "a rejected request does not use up the proof");
 }
 
 #[tokio::test]

@@ -130,7 +130,11 @@ async fn rounds(rounds: usize) -> Option<Duration> {
         // The test client of warp reports the close, but not the code of the frame.
         timeout(AT_MOST, page.recv_closed()).await.unwrap().unwrap();
     }
-    assert_eq!(one.with_token(&first).await.status, 200, "nobody else's");
+    assert_eq!(
+        one.with_token(&first).await.status,
+        200,
+        "other tokens are not revoked"
+    );
     let listed = run(&directory, &["revocations", "--json"], &vars);
     let listed = String::from_utf8(listed.stdout).unwrap();
     assert_eq!(listed.lines().count(), rounds, "{listed}");

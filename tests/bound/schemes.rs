@@ -158,5 +158,9 @@ async fn issuers_can_have_different_modes() {
     let answer = bound.send(&token, &proof).await;
     assert_refused(&answer, "off", "DPoP", "token_bound", "invalid_token");
     let anonymous = bound.client.with_lines(b"").await;
-    assert_eq!(crate::challenges(&anonymous).len(), 2, "both are offered");
+    assert_eq!(
+        crate::challenges(&anonymous).len(),
+        2,
+        "both schemes are offered"
+    );
 }

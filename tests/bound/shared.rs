@@ -155,7 +155,10 @@ async fn answers_503_while_the_store_is_down_and_recovers_after_it() {
     let answer = client.with_lines(replicas.lines(&token).as_bytes()).await;
     answer.assert_is_problem("down", 503, "state_unavailable");
     let ready = replicas.readiness().await;
-    assert_eq!(ready.status, 200, "it was reached once: {ready:?}");
+    assert_eq!(
+        ready.status, 200,
+        "the store was reached before, so the service stays ready: {ready:?}"
+    );
     server.restart();
     // `iat` has whole seconds, so the first accepted proof is from the next second.
     let waited = replicas.recovered(1, &token).await;

@@ -50,7 +50,7 @@ async fn verify(auth: &Auth, token: &str) -> Result<(), AuthError> {
 /// Returns the result of a request. Panics if the request has to wait.
 fn at_once(auth: &Auth, token: &str) -> Result<(), AuthError> {
     let verdict = verify(auth, token).now_or_never();
-    verdict.expect("a request waited")
+    verdict.expect("the request had to wait")
 }
 
 fn fetches(issuer: &Issuer) -> u64 {
@@ -75,14 +75,18 @@ async fn made_up_kids_cost_four_fetches_then_one_per_cooldown() {
             async move {
                 for token in share {
                     assert_eq!(verify(auth, token).await, Err(AuthError::UnknownKey));
-                    assert_eq!(at_once(auth, good), Ok(()), "a good token is not held up");
+                    assert_eq!(
+                        at_once(auth, good),
+                        Ok(()),
+                        "a token with a known key does not wait"
+                    );
                 }
             }
         });
         join_all(connections)
     };
     flood(0..2500).await;
-    assert_eq!(fetches(&issuer), 1 + 4, "the budget");
+    assert_eq!(fetches(&issuer), 1 + 4, "the budget allows four fetches");
     for cooldowns in 1..=3 {
         clock.pass(COOLDOWN).await;
         let share = 2500 + (cooldowns - 1) * 800..2500 + cooldowns * 800;
@@ -133,7 +137,11 @@ async fn first_request_after_a_rotation_fetches_the_new_key() {
         let new = issuer.token().sign();
         let requests = (0..200).map(|i| verify(&auth, if i % 2 == 0 { &new } else { &old }));
         assert!(join_all(requests).await.iter().all(Result::is_ok));
-        assert_eq!(fetches(&issuer), 1 + rotation, "one fetch each");
+        assert_eq!(
+            fetches(&issuer),
+            1 + rotation,
+            "one fetch for each rotation"
+        );
     }
 }
 
@@ -176,7 +184,11 @@ async fn requests_join_a_running_fetch_and_ask_again_if_needed() {
     for late in late {
         assert_eq!(late.await.unwrap(), Err(AuthError::UnknownKey));
     }
-    assert_eq!(fetches(&issuer), 3, "the two that came late share one more");
+    assert_eq!(
+        fetches(&issuer),
+        3,
+        "the two later requests share one fetch"
+    );
 }
 
 #[tokio::test]
@@ -405,7 +417,11 @@ async fn without_keys_requests_fetch_from_the_budget() {
         let verdict = verify(&auth, &token).await;
         assert!(matches!(verdict, Err(AuthError::KeysUnavailable { .. })));
     }
-    assert_eq!(issuer.requests().discovery, 1 + 4, "the budget");
+    assert_eq!(
+        issuer.requests().discovery,
+        1 + 4,
+        "the budget allows four fetches"
+    );
     assert_eq!(auth.status()[0].fetches.refused, 0, "no key was unknown");
     // The backoff is at its maximum by now, and has just begun.
     for _ in 0..240 {
@@ -514,7 +530,7 @@ async fn age_counts_from_when_the_confirming_fetch_began() {
     clock
         .pass_until(SECOND, || auth.status()[0].fetches.confirmed == 1)
         .await;
-    assert!(began.elapsed() > SECOND * 100, "it dripped");
+    assert!(began.elapsed() > SECOND * 100, "the answer was slow");
     assert_eq!(auth.status()[0].age, Some(began.elapsed()));
 }
 
@@ -542,14 +558,17 @@ async fn finds_a_missing_key_at_the_moved_key_set() {
     let (issuer, moved, auth) = moving().await;
     let token = signed_by(&issuer, &moved);
     let requests = join_all((0..50).map(|_| verify(&auth, &token))).await;
-    assert!(requests.iter().all(Result::is_ok), "by the first request");
-    assert_eq!(fetches(&issuer), 2, "the old address, once more");
+    assert!(
+        requests.iter().all(Result::is_ok),
+        "the first request finds the key"
+    );
+    assert_eq!(fetches(&issuer), 2, "the old address is fetched once more");
     assert_eq!(issuer.requests().discovery, 2);
     assert_eq!(fetches(&moved), 1);
 
     let old = issuer.token().sign();
     assert_eq!(verify(&auth, &old).await, Err(AuthError::UnknownKey));
-    assert_eq!(fetches(&issuer), 2, "the old address is not asked again");
+    assert_eq!(fetches(&issuer), 2, "the old address is not fetched again");
 }
 
 #[tokio::test]
@@ -704,7 +723,11 @@ async fn rejects_a_removed_key_after_the_next_refresh() {
     let old = issuer.token().expires_in(SECOND * 9000).sign();
     issuer.rotate();
     issuer.retire();
-    assert_eq!(at_once(&auth, &old), Ok(()), "nothing has told us yet");
+    assert_eq!(
+        at_once(&auth, &old),
+        Ok(()),
+        "the set has not been fetched again"
+    );
     clock.pass(SECOND * 540).await;
     until(|| fetches(&issuer) >= 2 && auth.status()[0].age < Some(SECOND)).await;
     assert_eq!(verify(&auth, &old).await, Err(AuthError::UnknownKey));
@@ -832,16 +855,23 @@ async fn accepts_a_corrected_key_within_the_budget() {
     let auth = ready(&issuer).await;
     for round in 0..10 {
         let refused = at_once(&auth, &token);
-        assert_eq!(refused, Err(AuthError::AlgorithmNotAllowed), "no wait");
+        assert_eq!(
+            refused,
+            Err(AuthError::AlgorithmNotAllowed),
+            "rejected without a wait"
+        );
         let wanted = 1 + 4.min(round + 1);
         until(|| fetches(&issuer) == wanted).await;
         tokio::task::yield_now().await;
     }
-    assert_eq!(fetches(&issuer), 5, "four at once, and no more");
+    assert_eq!(fetches(&issuer), 5, "the budget allows four fetches");
 
     let auth = ready(&issuer).await;
     issuer.publish(json!({"keys": [odd.public_jwk(), good]}));
-    assert!(at_once(&auth, &token).is_err(), "nobody has looked yet");
+    assert!(
+        at_once(&auth, &token).is_err(),
+        "the set has not been fetched again"
+    );
     until(|| at_once(&auth, &token).is_ok()).await;
     assert_eq!(fetches(&issuer), 7);
 }
@@ -887,7 +917,7 @@ async fn reports_an_issuer_that_differs_by_a_slash() {
     );
     assert_eq!(told, expected);
     assert!(!auth.is_ready());
-    assert_eq!(fetches(&issuer), 0, "its keys are not even asked for");
+    assert_eq!(fetches(&issuer), 0, "the key set is not fetched");
 }
 
 #[tokio::test]
@@ -912,7 +942,11 @@ async fn rereads_a_changed_key_file() {
 
     write(&[&second]);
     let verdict = verify(&auth, &token(&second)).await;
-    assert_eq!(verdict, Ok(()), "the first request with it");
+    assert_eq!(
+        verdict,
+        Ok(()),
+        "the first request with the new key is accepted"
+    );
     assert_eq!(
         verify(&auth, &token(&first)).await,
         Err(AuthError::UnknownKey)
@@ -1129,14 +1163,14 @@ async fn reordered_set_keeps_cached_tokens() {
         assert_eq!(auth.status()[0].fetches.replaced, 1);
         let hits = auth.cache_hits();
         assert_eq!(at_once(&auth, &token), Ok(()));
-        assert_eq!(auth.cache_hits(), hits + 1, "verified once");
+        assert_eq!(auth.cache_hits(), hits + 1, "the token is cached");
     }
     issuer.publish(json!({"keys": [own]}));
     auth.refresh();
     until(|| auth.status()[0].fetches.replaced == 2).await;
     let hits = auth.cache_hits();
     assert_eq!(at_once(&auth, &token), Ok(()));
-    assert_eq!(auth.cache_hits(), hits, "verified again");
+    assert_eq!(auth.cache_hits(), hits, "the token is verified again");
 }
 
 /// A slow log writer does not delay requests, and may even call `status`.
@@ -1279,7 +1313,10 @@ async fn reports_a_missing_key_file_once_and_recovers() {
     std::fs::write(&file, &keys).unwrap();
     let found = || auth.status()[0].fetches.confirmed > confirmed;
     let took = clock.pass_until(SECOND, found).await;
-    assert!(took < SECOND * 30, "not the minute of a network: {took:?}");
+    assert!(
+        took < SECOND * 30,
+        "a key file is read again sooner than a network fetch: {took:?}"
+    );
     assert_eq!(log.count("key set confirmed"), 1);
     assert!(auth.status()[0].last_error.is_none());
 }

@@ -56,7 +56,7 @@ async fn authenticate(auth: &Auth, request: &Request<()>) -> Result<Claims, Refu
 async fn accepts_a_token_of_a_fixed_key() {
     let vector = Vector::read();
     let auth = vector.auth(AUDIENCE);
-    assert!(auth.is_ready(), "fixed keys need no fetch");
+    assert!(auth.is_ready(), "configured keys need no fetch");
     let claims = authenticate(&auth, &bearer(&vector.token)).await.unwrap();
     assert_eq!(claims.subject(), Some("auth0|mallory"));
 }

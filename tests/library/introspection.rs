@@ -111,7 +111,11 @@ async fn caches_answers_for_the_time_to_live() {
     assert_eq!(asked.asked(), 1);
     asked.issuer.revoke(&token);
     clock.pass(Duration::from_secs(29)).await;
-    assert_eq!(asked.code(&token).await, "ok", "within the time to live");
+    assert_eq!(
+        asked.code(&token).await,
+        "ok",
+        "the answer is cached for its time to live"
+    );
     clock.pass(Duration::from_secs(1)).await;
     assert_eq!(asked.code(&token).await, "token_inactive");
     assert_eq!(asked.code(&token).await, "token_inactive");
@@ -129,7 +133,7 @@ async fn caches_answers_at_most_until_the_token_expires() {
     assert_eq!(asked.code(&token).await, "ok");
     clock.pass(Duration::from_secs(11)).await;
     assert_eq!(asked.code(&token).await, "ok");
-    assert_eq!(asked.asked(), 2, "asked again at exp");
+    assert_eq!(asked.asked(), 2, "the token is introspected again at exp");
 }
 
 #[tokio::test]
@@ -457,7 +461,11 @@ async fn made_up_tokens_stay_within_the_budget() {
         tokio::spawn(async move { auth.verify::<NoPrivate>(&token).await.unwrap_err().code() })
     });
     let strangers: Vec<_> = strangers.collect();
-    assert_eq!(asked.code(&known).await, "ok", "during the flood");
+    assert_eq!(
+        asked.code(&known).await,
+        "ok",
+        "a cached token is accepted during the flood"
+    );
     let mut inactive = 0;
     for stranger in strangers {
         match stranger.await.unwrap() {
@@ -474,7 +482,11 @@ async fn made_up_tokens_stay_within_the_budget() {
     }
     assert_eq!(asked.asked(), 16, "the budget is empty");
     clock.pass(Duration::from_secs(30)).await;
-    assert_eq!(asked.code(&later).await, "ok", "known, though not cached");
+    assert_eq!(
+        asked.code(&later).await,
+        "ok",
+        "an active token is accepted although it is not cached"
+    );
     clock.pass(Duration::from_secs(3600)).await;
     asked.issuer.reset_requests();
     for token in made_up(5100).drain(5050..) {
@@ -742,13 +754,17 @@ async fn always_mode_introspects_verified_jwts() {
     assert_eq!(asked.asked(), 1);
     asked.issuer.revoke(&jwt);
     clock.pass(Duration::from_secs(30)).await;
-    assert_eq!(asked.code(&jwt).await, "token_inactive", "cached as a JWT");
+    assert_eq!(
+        asked.code(&jwt).await,
+        "token_inactive",
+        "the answer is used although the JWT is cached"
+    );
     let opaque = asked.opaque_token(|token| token);
     assert_eq!(asked.code(&opaque).await, "ok");
     asked.issuer.reset_requests();
     let expired = asked.issuer.token().expired().sign();
     assert_eq!(asked.code(&expired).await, "token_expired");
-    assert_eq!(asked.asked(), 0, "not asked about what is not valid");
+    assert_eq!(asked.asked(), 0, "invalid JWTs are not introspected");
 }
 
 #[tokio::test]
@@ -898,7 +914,11 @@ async fn an_answer_limits_the_json_of_a_jwt() {
     assert_eq!(claims.claim("scp"), Some(json!(["pay"])));
     assert_eq!(claims.claim("scope"), None);
     assert_eq!(claims.claim("name"), Some(json!("\"\u{1f600}\"")));
-    assert_eq!(claims.claim("x"), None, "only limits are taken over");
+    assert_eq!(
+        claims.claim("x"),
+        None,
+        "other claims of the answer are ignored"
+    );
     assert_eq!(claims.claim("exp").unwrap().as_f64(), Some(exp));
     let shown: Value = serde_json::from_str(claims.json()).unwrap();
     assert_eq!(shown["scp"], json!(["pay"]));
@@ -948,7 +968,10 @@ async fn a_reload_during_a_wait_for_keys_caches_no_verdict_of_the_old_rules() {
         .introspection(always(&issuer));
     auth.replace_issuers(&strict).unwrap();
     issuer.recover();
-    assert!(asking.await.unwrap().is_ok(), "it began before the reload");
+    assert!(
+        asking.await.unwrap().is_ok(),
+        "the request began before the reload"
+    );
     let verdict = auth.verify::<NoPrivate>(&jwt).await;
     assert_eq!(verdict.unwrap_err(), AuthError::InsufficientScope);
 }
@@ -989,7 +1012,11 @@ async fn only_one_issuer_sees_opaque_tokens() {
     assert!(auth.verify::<NoPrivate>(&token).await.is_ok());
     let auth = build(Some(always(&one)), Some(always(&other))).unwrap();
     let verdict = auth.verify::<NoPrivate>(&token).await;
-    assert_eq!(verdict.unwrap_err(), AuthError::TokenNotJwt, "whose is it?");
+    assert_eq!(
+        verdict.unwrap_err(),
+        AuthError::TokenNotJwt,
+        "no issuer is asked about an opaque token"
+    );
     let auth = build(None, Some(always(&other))).unwrap();
     let verdict = auth.verify::<NoPrivate>(&token).await;
     assert_eq!(verdict.unwrap_err(), AuthError::TokenInactive);

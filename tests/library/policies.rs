@@ -267,7 +267,11 @@ async fn issuer_can_have_its_own_audiences_algorithms_and_keys() {
         let verdict = auth.verify(&token.sign()).await.map(|_: Claims| ());
         assert_eq!(verdict.err(), expected, "{case}");
     }
-    assert_eq!(robots.requests().discovery, 0, "its address is known");
+    assert_eq!(
+        robots.requests().discovery,
+        0,
+        "a configured key set needs no discovery"
+    );
 }
 
 #[tokio::test]

@@ -61,16 +61,24 @@ async fn caches_resolved_issuers_and_unknown_names() {
         let unknown = verify(&auth, token("https://other.example/")).await;
         assert_eq!(unknown, Err(AuthError::UnknownIssuer));
     }
-    assert_eq!(asked.load(Relaxed), 2, "once each");
+    assert_eq!(asked.load(Relaxed), 2, "one lookup for each name");
     assert_eq!(auth.status().len(), 1);
     tokio::time::advance(Duration::from_secs(61)).await;
     let unknown = verify(&auth, token("https://other.example/")).await;
     assert_eq!(unknown, Err(AuthError::UnknownIssuer));
     assert_eq!(verify(&auth, token("https://known.example/")).await, Ok(()));
-    assert_eq!(asked.load(Relaxed), 3, "a no is asked again after a minute");
+    assert_eq!(
+        asked.load(Relaxed),
+        3,
+        "unknown names are looked up again after a minute"
+    );
     tokio::time::advance(Duration::from_secs(600)).await;
     assert_eq!(verify(&auth, token("https://known.example/")).await, Ok(()));
-    assert_eq!(asked.load(Relaxed), 4, "a yes after ten");
+    assert_eq!(
+        asked.load(Relaxed),
+        4,
+        "resolved issuers are looked up again after ten minutes"
+    );
 }
 
 #[tokio::test]
@@ -329,7 +337,7 @@ async fn made_up_names_evict_no_issuer_and_prescreen_skips_lookups() {
     }
     assert_eq!(asked.load(Relaxed), 3001);
     assert_eq!(verify(&auth, real()).await, Ok(()));
-    assert_eq!(asked.load(Relaxed), 3001, "the real one is still held");
+    assert_eq!(asked.load(Relaxed), 3001, "the real issuer is still cached");
     for name in ["https://other.example/", "", "https://t.example"] {
         let refused = verify(&auth, token(name.to_owned())).await;
         assert_eq!(refused, Err(AuthError::UnknownIssuer), "{name}");

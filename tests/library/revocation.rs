@@ -117,15 +117,23 @@ async fn entries_expire() {
     let token = issuer.token().sign();
     let entry = Revocation::subject(issuer.url(), "auth0|alice");
     auth.revoke(entry.clone().until(seconds(-1)));
-    assert_eq!(code(&auth, &token).await, "ok", "over already");
+    assert_eq!(code(&auth, &token).await, "ok", "the entry has expired");
     assert!(auth.revocations().is_empty());
     auth.revoke(entry.clone().until(seconds(60)));
     assert_eq!(code(&auth, &token).await, "token_revoked");
     assert_eq!(auth.revocations().len(), 1);
     auth.revoke(entry.clone().until(seconds(30)));
-    assert_eq!(auth.revocations().len(), 1, "covered by the longer one");
+    assert_eq!(
+        auth.revocations().len(),
+        1,
+        "the longer entry covers the new one"
+    );
     auth.revoke(entry);
-    assert_eq!(auth.revocations().len(), 1, "covers the shorter ones");
+    assert_eq!(
+        auth.revocations().len(),
+        1,
+        "the new entry covers the shorter ones"
+    );
 }
 
 #[tokio::test]
@@ -208,7 +216,11 @@ async fn reads_the_file_at_start_and_after_changes() {
     .unwrap();
     read_until(&auth, 3).await;
     assert_eq!(code(&auth, &token("t3")).await, "token_revoked");
-    assert_eq!(code(&auth, &token("t1")).await, "token_revoked", "it stays");
+    assert_eq!(
+        code(&auth, &token("t1")).await,
+        "token_revoked",
+        "the last list stays in use"
+    );
     assert!(!auth.revocation_status().sources[0].is_failing);
 }
 
@@ -311,7 +323,11 @@ async fn reads_a_source_at_intervals() {
     assert_eq!(code(&auth, &token).await, "token_revoked");
     table.entries.lock().unwrap().clear();
     clock.pass(every + TICK).await;
-    assert_eq!(code(&auth, &token).await, "token_revoked", "it stays");
+    assert_eq!(
+        code(&auth, &token).await,
+        "token_revoked",
+        "the last list stays in use"
+    );
 }
 
 /// A source that answers only once.
@@ -421,7 +437,11 @@ async fn a_source_that_panics_counts_as_down() {
         assert_eq!(code(&auth, &token).await, "ok");
         clock.pass(Duration::from_secs(10) + TICK).await;
         assert!(auth.revocation_status().sources[0].is_failing, "{panics:?}");
-        assert_eq!(code(&auth, &token).await, "ok", "the list goes on");
+        assert_eq!(
+            code(&auth, &token).await,
+            "ok",
+            "the last list stays in use"
+        );
         for _ in 0..6 {
             clock.pass(Duration::from_secs(10) + TICK).await;
         }
@@ -447,7 +467,11 @@ async fn rejects_every_token_after_a_long_source_outage() {
         let auth = builder.build().unwrap();
         auth.ready().await;
         clock.pass(Duration::ZERO).await;
-        assert_eq!(code(&auth, &token).await, refused, "never read");
+        assert_eq!(
+            code(&auth, &token).await,
+            refused,
+            "the list was never read"
+        );
         assert!(!auth.is_ready());
         table.is_down.store(false, Ordering::Relaxed);
         clock.pass(Duration::from_secs(10) + TICK).await;
@@ -455,14 +479,18 @@ async fn rejects_every_token_after_a_long_source_outage() {
         assert!(auth.is_ready());
         table.is_down.store(true, Ordering::Relaxed);
         clock.pass(Duration::from_secs(290)).await;
-        assert_eq!(code(&auth, &token).await, "ok", "the list goes on");
+        assert_eq!(
+            code(&auth, &token).await,
+            "ok",
+            "the last list stays in use"
+        );
         assert!(auth.revocation_status().sources[0].is_failing);
         clock.pass(Duration::from_secs(20)).await;
-        assert_eq!(code(&auth, &token).await, refused, "too old");
-        assert!(auth.is_ready(), "it was read once");
+        assert_eq!(code(&auth, &token).await, refused, "the list is too old");
+        assert!(auth.is_ready(), "the list was read once");
         table.is_down.store(false, Ordering::Relaxed);
         clock.pass(Duration::from_secs(10) + TICK).await;
-        assert_eq!(code(&auth, &token).await, "ok", "read again");
+        assert_eq!(code(&auth, &token).await, "ok", "the list was read again");
     }
 }
 
@@ -477,7 +505,11 @@ async fn ended_completes_at_revocation() {
     let (ended, other) = (tokio::spawn(claims.ended()), tokio::spawn(other.ended()));
     auth.revoke(Revocation::subject(issuer.url(), "auth0|alice"));
     assert_eq!(ended.await.unwrap(), AuthError::TokenRevoked);
-    assert_eq!(claims.ended().await, AuthError::TokenRevoked, "at once");
+    assert_eq!(
+        claims.ended().await,
+        AuthError::TokenRevoked,
+        "the future completes at once"
+    );
     for _ in 0..100 {
         tokio::task::yield_now().await;
     }

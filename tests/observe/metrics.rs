@@ -91,7 +91,11 @@ async fn counts_key_fetches_that_the_budget_refuses() {
     }
     let issuer = service.tenant.issuer.url();
     let refused = format!(r#"warp_bearer_key_fetches_refused_total{{issuer="{issuer}"}}"#);
-    assert_eq!(service.metric(&refused), Some(3.0), "four are paid for");
+    assert_eq!(
+        service.metric(&refused),
+        Some(3.0),
+        "the budget pays for four fetches"
+    );
     let text = service.metrics.render();
     assert!(!text.contains("made-up"), "{text}");
 }
@@ -194,11 +198,15 @@ async fn serves_metrics_on_their_own_listener() {
     assert_eq!(
         service.log.take(),
         Vec::<Value>::new(),
-        "a scrape is no request of the service's"
+        "scrapes are not in the request log"
     );
 
     let answer = service.send("GET", "/metrics", &[]).await;
-    assert_eq!(answer.status(), 404, "nor is it at the service's own door");
+    assert_eq!(
+        answer.status(),
+        404,
+        "the service's own listener does not serve metrics"
+    );
 }
 
 #[tokio::test]

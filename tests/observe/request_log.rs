@@ -269,7 +269,10 @@ async fn never_logs_a_token_or_a_claim() {
         let text = service.log.text();
         assert!(!text.contains(MARK), "{text}");
         assert!(text.contains("scop access_token"), "{text}");
-        assert!(text.lines().count() > 20, "it was a log");
+        assert!(
+            text.lines().count() > 20,
+            "the log has the lines of all requests"
+        );
     }
 }
 

@@ -139,7 +139,10 @@ impl Service {
 pub(crate) async fn until(mut condition: impl FnMut() -> bool) {
     let patience = Instant::now() + Duration::from_secs(20);
     while !condition() {
-        assert!(Instant::now() < patience, "it never came");
+        assert!(
+            Instant::now() < patience,
+            "the condition did not hold in time"
+        );
         tokio::task::yield_now().await;
     }
 }

@@ -56,7 +56,7 @@ async fn leave_under_load(requests: usize) {
     let lost: usize = clients.join_all().await.into_iter().sum();
     let after = answered.load(Relaxed) - before;
     println!("{before} requests answered before the signal, {after} after it; {lost} lost");
-    assert!(after > 0, "nobody asked while it left");
+    assert!(after > 0, "no request was sent after the signal");
     assert_eq!(lost, 0);
 }
 

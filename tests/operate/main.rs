@@ -119,7 +119,7 @@ async fn sighup_fetches_keys_and_reloads_the_certificate() {
     let status = tokio::task::spawn_blocking(move || command.status())
         .await
         .unwrap();
-    assert!(status.unwrap().success(), "asked through TLS");
+    assert!(status.unwrap().success(), "health connects with TLS");
     service.stop().await;
 }
 
@@ -222,7 +222,7 @@ async fn unfinished_requests_leave_the_metrics_listener_soon() {
     peer.write_all(b"GET /livez HTTP/1.1\r\n").await.unwrap();
     let mut rest = Vec::new();
     let closed = timeout(Duration::from_secs(15), peer.read_to_end(&mut rest)).await;
-    assert!(closed.is_ok(), "still open");
+    assert!(closed.is_ok(), "the connection is still open");
     service.stop().await;
 }
 

@@ -115,7 +115,10 @@ impl Service {
         let ready = format!("http://{}/readyz", process.address);
         let patience = began + PATIENCE;
         while client.get(&ready).send().await.unwrap().status() != 200 {
-            assert!(Instant::now() < patience, "never ready");
+            assert!(
+                Instant::now() < patience,
+                "the service does not become ready"
+            );
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         Self {
@@ -155,7 +158,11 @@ async fn a_thousand_issuers_cost_little() {
     );
     assert!(per_issuer < 64 * 1024, "{per_issuer} bytes for each issuer");
     let fetched = issuers.requests();
-    assert_eq!(fetched, 2 * (MANY as u64 + 1), "each document once");
+    assert_eq!(
+        fetched,
+        2 * (MANY as u64 + 1),
+        "each document is fetched once"
+    );
 
     // Seen and fresh tokens are accepted alike. `bench/gate` measures the cost of a request.
     let seen = issuers.token(0, 0);
@@ -195,7 +202,10 @@ async fn a_thousand_issuers_cost_little() {
             assert_eq!(many.status(&issuers.token(number, requests)).await, 200);
         }
         requests += 1;
-        assert!(Instant::now() < patience, "the new issuer is never known");
+        assert!(
+            Instant::now() < patience,
+            "the new issuer is not accepted in time"
+        );
     }
     assert_eq!(many.status(&issuers.token(500, 1)).await, 401);
     assert_eq!(
@@ -229,7 +239,7 @@ async fn unread_answers_share_documents_that_list_many_issuers() {
         let document = reqwest::get(&ready).await.unwrap().text().await.unwrap();
         document.contains("\"last_error\":null")
     } {
-        assert!(Instant::now() < patience, "a fetch never ends");
+        assert!(Instant::now() < patience, "a fetch does not end in time");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     for path in ["/readyz", "/.well-known/oauth-protected-resource"] {

@@ -128,7 +128,7 @@ impl Process {
 
     pub(crate) async fn ended_within(&mut self, patience: Duration) {
         let status = timeout(patience, self.child.wait()).await;
-        let status = status.expect("it does not end");
+        let status = status.expect("the process does not end");
         assert!(status.unwrap().success());
     }
 }
@@ -145,7 +145,10 @@ pub(crate) fn replace_by_pipe(file: &Path) {
 pub(crate) async fn until(mut condition: impl FnMut() -> bool) {
     let patience = Instant::now() + FOREVER;
     while !condition() {
-        assert!(Instant::now() < patience, "it never came");
+        assert!(
+            Instant::now() < patience,
+            "the condition did not hold in time"
+        );
         tokio::task::yield_now().await;
     }
 }

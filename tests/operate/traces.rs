@@ -153,13 +153,22 @@ async fn collector_receives_one_trace_from_proxy_to_key_set() {
             .any(|it| it.starts_with(&start) && it.ends_with("-01")),
         "{traces:?}"
     );
-    assert_eq!(traces[0], "", "no request has caused the first fetch");
+    assert_eq!(traces[0], "", "the first fetch belongs to no request");
     service.stop().await;
-    assert!(!collector.has(b"longlong"), "it would fill the queue");
-    assert!(!collector.has(&[7; 16]), "it was not sampled");
-    assert!(!collector.has(b"hunter2"), "neither a query nor a claim");
+    assert!(!collector.has(b"longlong"), "long values are left out");
+    assert!(
+        !collector.has(&[7; 16]),
+        "the unsampled trace is not exported"
+    );
+    assert!(
+        !collector.has(b"hunter2"),
+        "queries and claims are not exported"
+    );
     let signature = token.rsplit_once('.').unwrap().1;
-    assert!(!collector.has(signature.as_bytes()), "no token");
+    assert!(
+        !collector.has(signature.as_bytes()),
+        "the token is not exported"
+    );
 }
 
 /// An introspection endpoint that records the `traceparent` of each request.
@@ -228,7 +237,10 @@ async fn a_wait_for_introspection_or_for_the_store_is_a_span() {
         "{asked:?}"
     );
     service.stop().await;
-    assert!(!collector.has(b"an_opaque_token"), "no token");
+    assert!(
+        !collector.has(b"an_opaque_token"),
+        "the token is not exported"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -150,7 +150,11 @@ async fn unread_http2_responses_use_little_memory_and_free_it() {
         let mut heard = Vec::new();
         while count(&heard, HEADERS) < STREAMS as usize {
             let read = timeout(IDLE, first.read_buf(&mut heard)).await;
-            assert_ne!(read.expect("all heads arrive").unwrap(), 0, "closed");
+            assert_ne!(
+                read.expect("a response head does not arrive").unwrap(),
+                0,
+                "closed"
+            );
         }
     }
     let before = kibibytes(service.id);
@@ -169,12 +173,12 @@ async fn unread_http2_responses_use_little_memory_and_free_it() {
         ticks.tick().await;
         assert!(
             start.elapsed() < IDLE + Duration::from_secs(15),
-            "still held"
+            "the answers are still held"
         );
         for (peer, heard) in peers.iter_mut().zip(&mut heard) {
             peer.write_all(&request("HEAD", "/livez", next_stream))
                 .await
-                .expect("the connection goes on");
+                .expect("the connection ended");
             let _ = timeout(Duration::from_millis(1), peer.read_buf(heard)).await;
         }
         next_stream += 2;

@@ -134,7 +134,11 @@ async fn passes_the_identity_to_the_application() {
             assert_eq!(found, [expected], "{case}: {name}");
         }
         let payload = token.split('.').nth(1).unwrap();
-        assert_eq!(answer.header(CLAIMS), payload, "{case}: as it was signed");
+        assert_eq!(
+            answer.header(CLAIMS),
+            payload,
+            "{case}: the claims are not changed"
+        );
     }
 }
 

@@ -83,14 +83,22 @@ async fn logout_token_ends_the_session() {
             assert!(body.contains("invalid_logout_token"), "{case}: {body}");
         }
     }
-    assert_eq!(private().await.0, 200, "nothing has ended it");
+    assert_eq!(
+        private().await.0,
+        200,
+        "a rejected request does not end the session"
+    );
     let once = format!("state=1&{}&x", form(&logout()));
     let with_charset = format!("{}; charset=UTF-8", FORM.to_uppercase());
     assert_eq!(ask(&routes, "POST", &with_charset, &once).await.0, 200);
     let (status, body) = private().await;
     assert_eq!(status, 401);
     assert!(body.contains("token_revoked"), "{body}");
-    assert_eq!(ask(&routes, "POST", FORM, &once).await.0, 400, "again");
+    assert_eq!(
+        ask(&routes, "POST", FORM, &once).await.0,
+        400,
+        "a logout token is accepted only once"
+    );
 }
 
 #[tokio::test]

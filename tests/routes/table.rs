@@ -102,7 +102,7 @@ async fn head_answers_as_get_does() {
 async fn requests_without_a_token_reach_only_open_routes() {
     let tenant = Tenant::start().await;
     let rows = rows(&Access::from(&tenant.auth), || false);
-    assert_eq!(rows.len(), 12, "a new route belongs into this walk");
+    assert_eq!(rows.len(), 12, "add the new route to this test");
     for row in rows {
         let path = row.template.replace("{code}", "token_expired");
         let path = path.replace("{file}", "swagger-initializer.js");

@@ -74,8 +74,11 @@ async fn peer_that_sends_everything_first_receives_the_413() {
     let server = Server::start(small()).await;
     let mut peer = server.peer().await;
 
-    assert!(peer.say(announced("/body", 8_000_000)).await, "not cut off");
-    let answer = peer.hear().await.expect("heard");
+    assert!(
+        peer.say(announced("/body", 8_000_000)).await,
+        "the server closed the connection before the whole body was sent"
+    );
+    let answer = peer.hear().await.expect("no response");
     assert_eq!(
         (answer.status, answer.field("connection")),
         (413, Some("close"))
@@ -97,7 +100,7 @@ async fn large_body_gets_no_100_continue() {
             .await
             .ask(&request(1_000))
             .await
-            .expect("invited")
+            .expect("no response")
             .status,
         100
     );
@@ -107,7 +110,7 @@ async fn large_body_gets_no_100_continue() {
             .await
             .ask(&request(1_001))
             .await
-            .expect("refused")
+            .expect("no response")
             .status,
         413
     );
@@ -121,12 +124,18 @@ async fn panic_is_a_500_without_its_message() {
         .await
         .ask("GET /panic HTTP/1.1\r\nHost: a\r\n\r\n")
         .await
-        .expect("answered");
+        .expect("no response");
 
     assert_eq!(answer.status, 500);
     assert!(answer.body.contains(r#""code":"internal_error""#) && !answer.body.contains("secret"));
     assert_eq!(
-        server.peer().await.ask(GET).await.expect("lives on").status,
+        server
+            .peer()
+            .await
+            .ask(GET)
+            .await
+            .expect("the server does not respond any more")
+            .status,
         200
     );
 }

@@ -75,14 +75,14 @@ impl Server {
         let arrived = at_gate.wait_for(|arrived| *arrived >= requests);
         timeout(FOREVER, arrived)
             .await
-            .expect("no request arrives")
+            .expect("the request did not arrive")
             .unwrap();
     }
 
     pub(crate) async fn peer(&self) -> Peer {
         Peer::connect(self.address)
             .await
-            .expect("the server listens")
+            .expect("the server does not accept connections")
     }
 
     /// Connects a peer with a receive buffer of 64 KiB, so that its kernel reads only a little
@@ -124,7 +124,7 @@ impl Server {
     pub(crate) async fn stopped(&mut self) {
         timeout(FOREVER, &mut self.served)
             .await
-            .expect("the drain does not end")
+            .expect("the server did not stop")
             .unwrap();
     }
 }

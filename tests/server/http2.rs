@@ -37,7 +37,7 @@ async fn http2_is_served_on_the_same_port() {
             .await
             .ask(GET)
             .await
-            .expect("HTTP/1.1 as well")
+            .expect("no response over HTTP/1.1")
             .status,
         200
     );
@@ -145,7 +145,7 @@ async fn rapid_resets_end_the_connection() {
             .await
             .ask(GET)
             .await
-            .expect("the others go on")
+            .expect("other connections get no response")
             .status,
         200
     );

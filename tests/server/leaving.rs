@@ -85,14 +85,21 @@ async fn not_ready_at_once_but_serves_during_the_grace_period() {
     let mut server = Server::start(hasty()).await;
     let mut known = server.peer().await;
     assert_eq!(
-        known.ask(GET).await.expect("served").field("connection"),
+        known
+            .ask(GET)
+            .await
+            .expect("no response")
+            .field("connection"),
         None
     );
 
     server.shutdown.request();
     assert!(server.shutdown.is_requested());
     for peer in [&mut known, &mut server.peer().await] {
-        let answer = peer.ask(GET).await.expect("served in the grace");
+        let answer = peer
+            .ask(GET)
+            .await
+            .expect("no response during the grace period");
         assert_eq!(
             (answer.status, answer.field("connection")),
             (200, Some("close"))
@@ -101,7 +108,7 @@ async fn not_ready_at_once_but_serves_during_the_grace_period() {
     server.stopped().await;
     assert!(
         Peer::connect(server.address).await.is_none(),
-        "nobody listens"
+        "the listener is closed"
     );
 }
 
@@ -121,8 +128,8 @@ async fn answers_active_requests_before_stopping() {
     server.last_peer().await;
     server.open_gate(2);
 
-    assert_eq!(peer.hear().await.expect("answered").body, "through");
-    assert_eq!(second.await.unwrap().expect("answered").status(), 200);
+    assert_eq!(peer.hear().await.expect("no response").body, "through");
+    assert_eq!(second.await.unwrap().expect("no response").status(), 200);
     server.stopped().await;
 }
 
@@ -135,7 +142,7 @@ async fn answers_a_connection_accepted_at_the_last_moment() {
     assert_eq!(
         last.ask(GET)
             .await
-            .expect("served after the door closed")
+            .expect("no response after the listener was closed")
             .status,
         200
     );
@@ -189,7 +196,10 @@ async fn second_request_stops_at_once() {
     server.shutdown.request();
     server.stopped().await;
 
-    assert!(start.elapsed() < millis(400), "before the grace is over");
+    assert!(
+        start.elapsed() < millis(400),
+        "stopped before the end of the grace period"
+    );
     assert!(peer.hear().await.is_none());
 }
 
@@ -206,7 +216,11 @@ async fn signals_stop_gracefully_then_at_once() {
     };
 
     assert!(kill("-TERM").success());
-    timeout(FOREVER, shutdown.requested()).await.expect("asked");
+    timeout(FOREVER, shutdown.requested())
+        .await
+        .expect("SIGTERM did not request a shutdown");
     assert!(kill("-INT").success());
-    timeout(FOREVER, shutdown.forced()).await.expect("ordered");
+    timeout(FOREVER, shutdown.forced())
+        .await
+        .expect("SIGINT did not force the shutdown");
 }

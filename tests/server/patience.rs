@@ -93,7 +93,7 @@ async fn crowd(
         "closed without a word"
     );
     for answer in half.join_all().await {
-        assert_eq!(answer.expect("half a body is answered").status, 503);
+        assert_eq!(answer.expect("no response to half a body").status, 503);
     }
     println!(
         "median latency {alone:?} alone, {amid:?} amid {} connections",
@@ -109,7 +109,7 @@ async fn latency(peer: &mut Peer, requests: usize) -> Duration {
     let mut times = Vec::new();
     for _ in 0..requests {
         let start = Instant::now();
-        assert_eq!(peer.ask(GET).await.expect("served").status, 200);
+        assert_eq!(peer.ask(GET).await.expect("no response").status, 200);
         times.push(start.elapsed());
     }
     times.sort();
@@ -173,7 +173,10 @@ async fn pings_do_not_keep_an_empty_http2_connection() {
     let (start, mut pulse) = (Instant::now(), interval(millis(20)));
     while peer.say("\0\0\x08\x06\0\0\0\0\0pingpong").await {
         pulse.tick().await;
-        assert!(start.elapsed() < millis(5_000), "still open");
+        assert!(
+            start.elapsed() < millis(5_000),
+            "the connection is still open"
+        );
     }
 }
 
@@ -193,7 +196,7 @@ async fn active_request_outlives_the_idle_timeout() {
     bystander.hear_to_the_end().await;
     server.open_gate(1);
 
-    assert_eq!(peer.hear().await.expect("answered").body, "through");
+    assert_eq!(peer.hear().await.expect("no response").body, "through");
 }
 
 #[tokio::test]

@@ -17,8 +17,14 @@ async fn connection_over_the_limit_waits() {
     })
     .await;
     let (mut first, mut second) = (server.peer().await, server.peer().await);
-    first.ask(GET).await.expect("room for one");
-    second.ask(GET).await.expect("room for two");
+    first
+        .ask(GET)
+        .await
+        .expect("no response on the first connection");
+    second
+        .ask(GET)
+        .await
+        .expect("no response on the second connection");
 
     let mut third = server.peer().await;
     third.say(GET).await;
@@ -28,7 +34,14 @@ async fn connection_over_the_limit_waits() {
     );
     drop(first);
 
-    assert_eq!(third.hear().await.expect("its turn").status, 200);
+    assert_eq!(
+        third
+            .hear()
+            .await
+            .expect("no response after another connection was closed")
+            .status,
+        200
+    );
     drop(second);
 }
 
@@ -54,7 +67,11 @@ async fn running_out_of_descriptors_does_not_end_the_service() {
         .unwrap();
     let mut said = BufReader::new(child.stdout.take().unwrap()).lines();
     let address = loop {
-        let line = said.next_line().await.unwrap().expect("the child runs");
+        let line = said
+            .next_line()
+            .await
+            .unwrap()
+            .expect("the child process ended");
         if let Some(address) = line.strip_prefix("listening on ") {
             break address.parse().unwrap();
         }
@@ -62,15 +79,25 @@ async fn running_out_of_descriptors_does_not_end_the_service() {
 
     let mut peers = Vec::new();
     for _ in 0..100 {
-        peers.push(Peer::connect(address).await.expect("there is a backlog"));
+        peers.push(
+            Peer::connect(address)
+                .await
+                .expect("the connection was refused"),
+        );
     }
-    let mut last = peers.pop().expect("a peer");
+    let mut last = peers.pop().expect("no peers");
     last.say(GET).await;
     assert!(
         timeout(millis(300), last.hear()).await.is_err(),
-        "descriptors are left"
+        "the last connection was served, so descriptors were left"
     );
     peers.clear();
 
-    assert_eq!(last.hear().await.expect("taken at last").status, 200);
+    assert_eq!(
+        last.hear()
+            .await
+            .expect("no response after the other connections were closed")
+            .status,
+        200
+    );
 }

@@ -203,7 +203,11 @@ async fn new_connections_get_the_new_certificate() {
     service.tls.reload();
     let mut after = service.connect(Client::trusting(&second)).await;
     assert_eq!(status(&mut after).await, "HTTP/1.1 200");
-    assert_eq!(status(&mut before).await, "HTTP/1.1 200", "as it was");
+    assert_eq!(
+        status(&mut before).await,
+        "HTTP/1.1 200",
+        "the old connection still works"
+    );
     let tcp = service.tcp().await;
     assert!(Client::trusting(&first).connect(tcp).await.is_err());
 }
@@ -224,7 +228,7 @@ async fn notices_changed_files() {
             if is_seen().await {
                 break;
             }
-            assert!(tries < 100, "never seen");
+            assert!(tries < 100, "the new certificate is not used in time");
             clock.pass(Duration::from_millis(500)).await;
         }
     }

@@ -25,7 +25,7 @@ fn impatient() -> Limits {
 async fn busy_until(peer: &mut Http2Peer, fits: impl Fn(&Frame) -> bool) -> Option<Frame> {
     let (start, mut pulse) = (Instant::now(), interval(millis(20)));
     loop {
-        assert!(start.elapsed() < IDLE * 10, "the answer is still held");
+        assert!(start.elapsed() < IDLE * 10, "the response is still held");
         pulse.tick().await;
         peer.ask("HEAD", "/").await?;
         if let Ok(heard) = timeout(millis(20), peer.hear_until(&fits)).await {
@@ -44,13 +44,13 @@ async fn unread_http2_response_ends_with_its_stream() {
         let (start, stream) = (Instant::now(), peer.ask("GET", path).await.unwrap());
 
         let reset = busy_until(&mut peer, |frame| frame.kind == RST_STREAM).await;
-        let reset = reset.expect("the connection goes on");
+        let reset = reset.expect("the connection ended");
         assert!(start.elapsed() >= IDLE, "{path}: {:?}", start.elapsed());
         assert_eq!((reset.stream, &*reset.payload), (stream, &CANCEL[..]));
 
         let next = peer.ask("HEAD", "/").await.unwrap();
         let answer = peer.hear_until(|frame| frame.stream == next).await;
-        assert!(answer.is_some(), "{path}: the connection goes on");
+        assert!(answer.is_some(), "{path}: the connection ended");
     }
 }
 
@@ -70,7 +70,7 @@ async fn unread_rest_of_an_http2_response_ends_with_its_stream() {
         peer.grant(stalled, u32::try_from(taken).unwrap()).await;
         let (mut heard, mut pulse) = (0, interval(millis(20)));
         while heard < taken {
-            let frame = peer.hear().await.expect("the connection goes on");
+            let frame = peer.hear().await.expect("the connection ended");
             if (frame.kind, frame.stream) == (DATA, stalled) {
                 heard += frame.payload.len();
             }
@@ -80,7 +80,10 @@ async fn unread_rest_of_an_http2_response_ends_with_its_stream() {
         let mut end = None;
         while end.is_none() {
             pulse.tick().await;
-            assert!(start.elapsed() < IDLE * 10, "{case}: still held");
+            assert!(
+                start.elapsed() < IDLE * 10,
+                "{case}: the response is still held"
+            );
             peer.grant(healthy, GRANT).await;
             let mut granted = GRANT as usize;
             while granted > 0 {
@@ -115,9 +118,12 @@ async fn unread_rest_after_a_shrunk_window_ends_the_connection() {
     peer.ask("GET", "/").await.unwrap();
 
     let goaway = busy_until(&mut peer, |frame| frame.kind == GOAWAY).await;
-    assert!(goaway.is_some(), "it is told");
+    assert!(goaway.is_some(), "no GOAWAY was received");
     assert!(start.elapsed() >= IDLE, "{:?}", start.elapsed());
-    assert!(peer.hear_until(|_| false).await.is_none(), "and closed");
+    assert!(
+        peer.hear_until(|_| false).await.is_none(),
+        "the connection is still open after GOAWAY"
+    );
 }
 
 /// A connection whose socket accepts no bytes ends after this many times `IDLE`.
@@ -132,7 +138,10 @@ async fn unread_http1_response_ends_the_connection() {
     let (start, mut pulse) = (Instant::now(), interval(millis(20)));
     while peer.say("x").await {
         pulse.tick().await;
-        assert!(start.elapsed() < IDLE * BLOCKED * 2, "still open");
+        assert!(
+            start.elapsed() < IDLE * BLOCKED * 2,
+            "the connection is still open"
+        );
     }
     assert!(start.elapsed() >= IDLE * BLOCKED, "{:?}", start.elapsed());
 }
@@ -184,7 +193,7 @@ async fn half_closed_peer_gets_everything() {
     }
     let start = Instant::now();
     let mut next = server.peer().await;
-    next.ask(GET).await.expect("served");
+    next.ask(GET).await.expect("no response");
     assert!(start.elapsed() < IDLE, "{:?}", start.elapsed());
 }
 
@@ -197,7 +206,7 @@ async fn half_closed_peer_that_does_not_read_is_closed() {
     peer.end_own_side().await;
 
     let mut next = server.peer().await;
-    next.ask(GET).await.expect("served");
+    next.ask(GET).await.expect("no response");
     assert!(start.elapsed() >= IDLE * BLOCKED, "{:?}", start.elapsed());
     drop(peer);
 }
@@ -227,7 +236,7 @@ async fn disconnected_peer_ends_a_silent_http1_handler() {
     drop(peer);
 
     let mut next = server.peer().await;
-    next.ask(GET).await.expect("served");
+    next.ask(GET).await.expect("no response");
 }
 
 #[tokio::test]
@@ -294,6 +303,6 @@ async fn waits_for_a_silent_http2_handler() {
 
     outlast_idle(&server, 3).await;
     server.open_gate(1);
-    let second = peer.hear_until(data).await.expect("not cut");
+    let second = peer.hear_until(data).await.expect("the stream ended early");
     assert_eq!(second.payload, b"two");
 }

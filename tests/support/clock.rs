@@ -55,7 +55,10 @@ async fn settle() {
 pub async fn until(mut condition: impl FnMut() -> bool) {
     let patience = std::time::Instant::now() + Duration::from_secs(20);
     while !condition() {
-        assert!(std::time::Instant::now() < patience, "it never came");
+        assert!(
+            std::time::Instant::now() < patience,
+            "the condition did not hold in time"
+        );
         tokio::task::yield_now().await;
     }
 }

@@ -7,7 +7,7 @@
 //! | `discovery.rs` | issuers whose documents cannot be fetched, and the advice |
 //! | `environment.rs` | variables, `.env`, descriptors |
 //! | `readiness.rs` | `/readyz` and the log give the same reason |
-//! | `store.rs` | the state store, and the way out |
+//! | `store.rs` | the state store, and the advice |
 
 mod discovery;
 mod environment;

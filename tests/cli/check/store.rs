@@ -5,7 +5,7 @@ use std::{iter, net::TcpListener};
 use super::{assert_finds, checked, findings};
 use crate::support::{redis::RedisServer, world::World};
 
-/// The permissions that `check` lists. Everything works with them.
+/// The permissions that `check` lists. They are enough for the service.
 const RIGHTS: &str = "~warp-bearer:* &warp-bearer:* +set +get +zadd +zscan +zremrangebyscore \
                       +publish +subscribe +hello +select +time +info +ping";
 
@@ -35,14 +35,14 @@ async fn reports_a_usable_store() {
         !found.iter().any(|line| line.contains(": none")),
         "loopback needs no TLS"
     );
-    // It only leaves a key that expires within a second.
+    // `check` leaves nothing behind but a key that expires within a second.
     let list = server
         .command(&["EXISTS", "warp-bearer:list", "warp-bearer:birth"])
         .await;
     assert_eq!(list, ":0");
 }
 
-/// The user of the shipped manifest has these rights, on top of none.
+/// The user in the manifest has exactly the permissions that `check` lists.
 #[test]
 fn valkey_manifest_grants_the_needed_permissions() {
     let path = concat!(
@@ -96,19 +96,19 @@ async fn each_store_failure_has_advice() {
     let authority = authority.to_str().unwrap();
     #[rustfmt::skip]
     let rows: [Row<'_>; 13] = [
-        ("evicts", plain.url(), None, 0, &["note memory", "allkeys-lru", "noeviction"]),
-        ("not there", format!("redis://{closed}"), None, 1, &["bad connection", "cannot be reached", "check that the server is up"]),
-        ("plain at a port with TLS", format!("redis://127.0.0.1:{tls_port}"), None, 1, &["bad connection", "rediss://"]),
-        ("TLS at a port without", plain.url().replace("redis:", "rediss:"), None, 1, &["bad connection", "TLS handshake", "redis://"]),
+        ("a store that evicts keys", plain.url(), None, 0, &["note memory", "allkeys-lru", "noeviction"]),
+        ("no server", format!("redis://{closed}"), None, 1, &["bad connection", "cannot be reached", "check that the server is up"]),
+        ("no TLS to a port with TLS", format!("redis://127.0.0.1:{tls_port}"), None, 1, &["bad connection", "rediss://"]),
+        ("TLS to a port without TLS", plain.url().replace("redis:", "rediss:"), None, 1, &["bad connection", "TLS handshake", "redis://"]),
         ("an unknown authority", locked.tls_url("api:hunter2"), None, 1, &["bad connection", "TLS handshake", "SSL_CERT_FILE"]),
-        ("another name", locked.tls_url("api:hunter2").replace("localhost", "127.0.0.1"), Some(authority), 1, &["bad connection", "TLS handshake", "certificate names"]),
-        ("another password", locked.tls_url("api:wrong"), Some(authority), 1, &["bad connection", "rejected the login", "percent-encoding"]),
+        ("a certificate for another host", locked.tls_url("api:hunter2").replace("localhost", "127.0.0.1"), Some(authority), 1, &["bad connection", "TLS handshake", "certificate names"]),
+        ("a wrong password", locked.tls_url("api:wrong"), Some(authority), 1, &["bad connection", "rejected the login", "percent-encoding"]),
         ("no such database", plain.url() + "/99", None, 1, &["bad connection", "rejected the login", "database"]),
-        ("a right is missing", locked.tls_url("poor:hunter2"), Some(authority), 1, &["bad connection", "refuses ZSCAN", "ACL SETUSER"]),
-        ("a right for changes is missing", locked.tls_url("mute:hunter2"), Some(authority), 1, &["bad connection", "refuses PUBLISH", "ACL SETUSER"]),
-        ("the process cannot be identified", locked.tls_url("blind:hunter2"), Some(authority), 1, &["bad connection", "refuses INFO", "ACL SETUSER"]),
+        ("a missing permission", locked.tls_url("poor:hunter2"), Some(authority), 1, &["bad connection", "refuses ZSCAN", "ACL SETUSER"]),
+        ("a missing permission to publish", locked.tls_url("mute:hunter2"), Some(authority), 1, &["bad connection", "refuses PUBLISH", "ACL SETUSER"]),
+        ("a missing permission for INFO", locked.tls_url("blind:hunter2"), Some(authority), 1, &["bad connection", "refuses INFO", "ACL SETUSER"]),
         ("a replica", replica.url(), None, 1, &["bad connection", "refuses SET", "primary"]),
-        ("the rights that it names", locked.tls_url("api:hunter2"), Some(authority), 0, &["good TLS", "trusted"]),
+        ("exactly the listed permissions", locked.tls_url("api:hunter2"), Some(authority), 0, &["good TLS", "trusted"]),
     ];
     for (case, url, trusted, code, words) in rows {
         let mut world = World::start().await.set("STATE_STORE", &url);

@@ -1,6 +1,6 @@
-//! K6: mistakes that are typical of an issuer. The table in `docs/issuers.md` with the most
-//! frequent ones is compared with the output. `UPDATE=1 cargo test --test cli explain::issuers`
-//! writes the table.
+//! Mistakes that are typical of an issuer. Compares the table of the most frequent ones in
+//! `docs/issuers.md` with the output. `UPDATE=1 cargo test --test cli explain::issuers` writes the
+//! table.
 
 use std::{collections::HashSet, fmt::Write, fs, path::Path};
 

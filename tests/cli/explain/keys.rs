@@ -1,4 +1,4 @@
-//! K3 and K8: keys that were left out, and discovery that fails.
+//! Keys that were left out, and discovery that fails.
 
 use std::fs;
 

@@ -5,13 +5,13 @@
 //!
 //! | kind | file |
 //! |---|---|
-//! | K1: the verdict is the service's | `verdict.rs`; a property test is in `src/service/cli/explain/tests.rs` |
-//! | K2: what is recommended starts the service | [`explained`] tries each setting; `settings.rs` reads every text |
-//! | K3: a key that was left out; K8: discovery that fails | `keys.rs` |
-//! | K6: the patterns of issuers | `issuers.rs` |
-//! | K9: unfilled variables; K10: what people paste | `pasted.rs` |
-//! | tokens, configurations and grants in general | this file, `configuration.rs`, `policies.rs` |
-//! | what the output looks like, and what it keeps secret | `output.rs` |
+//! | the verdict differs from the service's | `verdict.rs`; a property test is in `src/service/cli/explain/tests.rs` |
+//! | a recommended setting does not start the service | [`explained`] tries each setting; `settings.rs` reads every text |
+//! | a key was left out, or discovery fails | `keys.rs` |
+//! | mistakes that are typical of an issuer | `issuers.rs` |
+//! | pasted text, and variables that were not filled in | `pasted.rs` |
+//! | other mistakes in tokens, configurations and grants | this file, `configuration.rs`, `policies.rs` |
+//! | the output shows too much, or is not readable | `output.rs` |
 
 mod configuration;
 mod issuers;

@@ -1,4 +1,4 @@
-//! K9 and K10: pasted text, including variables that were not filled in.
+//! Pasted text, including variables that were not filled in.
 
 use serde_json::json;
 use warp_bearer::service::api::errors::causes;

@@ -1,4 +1,4 @@
-//! K2: the service starts with every `NAME=value` in our texts.
+//! The service starts with every `NAME=value` in our texts.
 //!
 //! [`explained`](super::explained) tries the lines that `explain` computes. This file tests those
 //! written in pages and in the source code.

@@ -1,4 +1,4 @@
-//! K1: the verdict is the same as the service's response to the pasted text.
+//! The verdict is the same as the service's response to the pasted text.
 
 use serde_json::json;
 use warp_bearer::service::api::errors::causes;
