@@ -87,7 +87,7 @@ mod tests {
         let rows = [
             ("theirs", "/shop", 410, "closed", 410, "closed"),
             ("ours", "/orders", 401, "missing_token", 401, "missing_token"),
-            ("nobody's", "/nowhere", 404, "not_found", 404, "nothing here"),
+            ("an unknown path", "/nowhere", 404, "not_found", 404, "nothing here"),
         ];
         for (case, path, status, body, last_status, last_body) in rows {
             let request = || warp::test::request().path(path);

@@ -17,7 +17,9 @@ async fn main() -> ExitCode {
         None => false,
         Some("--raw") => true,
         Some(other) => {
-            eprintln!("{other}: give --raw for the token alone, or nothing for the whole answer");
+            eprintln!(
+                "{other}: give --raw to print only the token, or no option to print the whole answer"
+            );
             return ExitCode::FAILURE;
         }
     };
@@ -115,7 +117,7 @@ async fn read(url: &str, request: reqwest::RequestBuilder) -> Result<Value, Stri
     if !status.is_success() {
         return Err(format!("{url} answered {status}: {}", body.trim()));
     }
-    serde_json::from_str(&body).map_err(|_| format!("{url} answered with what is no JSON"))
+    serde_json::from_str(&body).map_err(|_| format!("{url} did not answer with JSON"))
 }
 
 /// Formats an error with its causes. The last one says what happened.

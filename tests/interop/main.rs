@@ -39,7 +39,7 @@ impl Provider {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .expect("node; tests/interop/run installs what it runs");
+            .expect("node; run tests/interop/run, which installs the program");
         let stdin = child.stdin.take().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         Self {
@@ -545,7 +545,7 @@ impl Others {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| {
-                panic!("{program}: {error}; tests/interop/run installs what it runs")
+                panic!("{program}: {error}; run tests/interop/run, which installs the program")
             });
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let about = heard(&mut stdout);

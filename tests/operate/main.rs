@@ -71,7 +71,10 @@ async fn health_reports_liveness_and_readiness() {
 
 #[tokio::test]
 async fn health_reads_only_the_address() {
-    for (case, listen, code) in [("no address", "nowhere", 78), ("nobody", "127.0.0.1:1", 1)] {
+    for (case, listen, code) in [
+        ("no address", "nowhere", 78),
+        ("no server", "127.0.0.1:1", 1),
+    ] {
         let mut command = Command::new(BINARY);
         command.env_clear().env("LISTEN", listen).arg("health");
         let status = tokio::task::spawn_blocking(move || command.status())

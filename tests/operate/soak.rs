@@ -29,7 +29,7 @@ const CLIENTS: usize = 8;
 const TOKENS: usize = 500;
 
 /// Runs for `SOAK_SECONDS`, or 60 s if that is not set.
-#[ignore = "takes a minute or as many as are asked for: just soak"]
+#[ignore = "takes a minute, or SOAK_SECONDS: just soak"]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn memory_is_flat_and_no_request_fails_while_keys_rotate() {
     let seconds = std::env::var("SOAK_SECONDS").map_or(60, |text| text.parse().unwrap());

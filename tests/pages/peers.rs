@@ -126,7 +126,7 @@ fn sent(case: &str, issuer: &Issuer) -> Sent {
             issuer.fail(Fault::Status(500));
             (private, one(token().sign()))
         }
-        unknown => panic!("a row that nobody sends: {unknown}"),
+        unknown => panic!("unknown request: {unknown}"),
     }
 }
 

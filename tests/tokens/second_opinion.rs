@@ -21,7 +21,7 @@ const ALGORITHMS: [Algorithm; 4] = [
 ];
 
 #[tokio::test]
-#[ignore = "run by second_opinion/run, which takes Python and a registry of its packages"]
+#[ignore = "run by tests/second_opinion/run, which needs Python and PyPI"]
 async fn writes_a_corpus_for_the_second_implementation() {
     // Only the issuer's name and audience are used.
     let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
@@ -165,8 +165,8 @@ impl<'a> Forge<'a> {
         let foreign = Algorithm::RS384;
         #[rustfmt::skip]
         let (class, header) = match self.random.below(17) {
-            0 => ("header: crit of what is there", self.header.with("crit", r#"["x"]"#).with("x", "1")),
-            1 => ("header: crit of what does not exist", self.header.with("crit", r#"["x"]"#)),
+            0 => ("header: crit names a present parameter", self.header.with("crit", r#"["x"]"#).with("x", "1")),
+            1 => ("header: crit names an absent parameter", self.header.with("crit", r#"["x"]"#)),
             2 => ("header: crit of a registered name", self.header.with("crit", r#"["alg"]"#)),
             3 => ("header: crit of another type", { let v = self.random.pick(&["null", "[]", "\"exp\"", "0", "{}", "[1]"]); self.header.with("crit", v) }),
             4 => ("header: b64", { let v = self.random.pick(&["true", "null", "0", "\"false\"", "\"\""]); self.header.with("b64", v) }),

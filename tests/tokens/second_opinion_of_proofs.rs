@@ -45,7 +45,7 @@ struct Client {
 }
 
 #[tokio::test]
-#[ignore = "run by second_opinion/run, which takes Python and a registry of its packages"]
+#[ignore = "run by tests/second_opinion/run, which needs Python and PyPI"]
 async fn writes_a_corpus_of_proofs() {
     let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
     // The record of used proofs begins an hour ago. It would reject proofs from before its start.

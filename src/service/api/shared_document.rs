@@ -1,6 +1,6 @@
 //! [`SharedDocument`]: a document whose size grows with the number of issuers.
 //!
-//! Whoever requests such a document and does not read it keeps it in memory. Requests of the same
+//! A client that requests such a document and does not read it keeps it in memory. Requests of the same
 //! second therefore share one copy, so that the documents need memory once a second and not once
 //! for each request. A short document is not shared: it is always up to date, and a connection has
 //! room for it.
@@ -48,7 +48,7 @@ impl<K: Eq + Hash> SharedDocument<K> {
             }
         };
         if document.len() > SHORT {
-            // Variants that nobody requests any more are forgotten.
+            // Drops variants that are not requested any more.
             copies.retain(|_, (since, _)| now - *since < 60 * AGE);
             copies.insert(variant, (since, document.clone()));
         }

@@ -335,7 +335,7 @@ impl Reloads {
                 Ok(permit) => permit,
                 Err(_elapsed) => {
                     tracing::error!(
-                        "reload waits for earlier ones, which still wait for a file; restart the service if the disk of that file does not come back"
+                        "reload waits for earlier reloads, which are still reading a file; restart the service if the file cannot be read again"
                     );
                     acquiring.await
                 }

@@ -528,7 +528,7 @@ fn unknown(key: &str) -> Wrong {
     })
 }
 
-/// Returns the key, or `a key` if it is long or unusual, because it may be a secret without its key.
+/// Returns the key, or `a key` if it is long or unusual: it may be a secret, written without a key.
 fn shown_key(key: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     if key.len() <= 40 && key.chars().all(is_plain) {
@@ -669,8 +669,8 @@ groups_at = "groups.all"
             (&format!("{issuer}jwks_uri = \"https://a.example/keys\"\njwks_file = \"keys.json\""), vec![format!("issuers.toml:1: {of}, jwks_file: set together with jwks_uri; keep one of them")]),
             (&format!("{issuer}algorithms = [\"HS256\"]"), vec![format!("issuers.toml:1: {of}, signing_secret: not set, but algorithms has HS256; set it to the secret that the issuer signs with, 32 bytes or more, or remove HS256")]),
             (&format!("{issuer}signing_secret = \"{SECRET}\""), vec![format!("issuers.toml:1: {of}, signing_secret: set, but algorithms does not have HS256; add HS256, or remove signing_secret")]),
-            (&format!("{issuer}introspection = \"on\""), vec![format!("issuers.toml:3: {of}, introspection: found \"on\", which is none of off, opaque and always; give off, opaque or always")]),
-            (&format!("{issuer}introspection = \"opague\""), vec![format!("issuers.toml:3: {of}, introspection: found \"opague\", which is none of off, opaque and always; did you mean opaque?")]),
+            (&format!("{issuer}introspection = \"on\""), vec![format!("issuers.toml:3: {of}, introspection: found \"on\", which is not off, opaque or always; give off, opaque or always")]),
+            (&format!("{issuer}introspection = \"opague\""), vec![format!("issuers.toml:3: {of}, introspection: found \"opague\", which is not off, opaque or always; did you mean opaque?")]),
             (&format!("{issuer}LEEWAY = \"1s\""), vec![format!("issuers.toml:3: {of}, LEEWAY: unknown; did you mean leeway?")]),
             (&format!("{issuer}introspection = \"opaque\""), vec![format!("issuers.toml:1: {of}, introspection: set one of introspection_client_secret, introspection_client_secret_file and introspection_key_file")]),
             (&format!("{issuer}introspection = \"opaque\"\nintrospection_client_secret = \"s\""), vec![format!("issuers.toml:1: {of}, introspection_client_id: not set, but introspection needs it")]),

@@ -139,7 +139,7 @@ pub(super) fn algorithm(text: &str) -> Parsed<Algorithm> {
         let right = several.join(",");
         return Err(InvalidValue::new("is more than one algorithm").suggest(Some(right)));
     }
-    // HS256 is no guess: it needs a secret, which everybody who verifies could sign with.
+    // HS256 is not suggested, because it needs a secret with which every verifier could also sign.
     let known = Algorithm::ALL.iter().copied().map(Algorithm::as_str);
     let known = known.filter(|name| *name != "HS256" || text.starts_with(['H', 'h']));
     Err(match text.to_ascii_uppercase().as_str() {
@@ -253,7 +253,7 @@ pub(super) fn dpop_mode(text: &str) -> Parsed<DpopMode> {
                 "false" | "no" | "0" => Some("off"),
                 _ => nearest(text, ["off", "allowed", "required"]),
             };
-            Err(InvalidValue::new("is none of off, allowed and required").suggest(meant))
+            Err(InvalidValue::new("is not off, allowed or required").suggest(meant))
         }
     }
 }
@@ -452,7 +452,7 @@ pub(super) fn introspection(text: &str) -> Parsed<IntrospectionMode> {
         "opaque" => Ok(IntrospectionMode::Opaque),
         "always" => Ok(IntrospectionMode::Always),
         _ => {
-            let invalid = InvalidValue::new("is none of off, opaque and always");
+            let invalid = InvalidValue::new("is not off, opaque or always");
             Err(match text.to_ascii_lowercase().as_str() {
                 // Could mean `opaque` or `always`.
                 "on" | "true" | "yes" | "1" => invalid,

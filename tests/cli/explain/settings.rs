@@ -151,6 +151,6 @@ fn finds_settings_in_a_text() {
     let owned = [("AUTH0_ALGORITHMS".to_owned(), "HS512".to_owned())];
     assert!(
         Config::from_variables(owned).is_err(),
-        "what it finds can fail"
+        "a setting that does not start the service is found"
     );
 }

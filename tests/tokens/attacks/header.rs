@@ -209,7 +209,7 @@ async fn rejects_every_header_extension() {
     let rows = [
         ("crit of a claim",            r#""crit":["exp"],"exp":4102444800"#),
         ("crit, empty",                r#""crit":[]"#),
-        ("crit of what does not exist",  r#""crit":["nobody"]"#),
+        ("crit names an absent parameter",  r#""crit":["nobody"]"#),
         ("crit of a known name",       r#""crit":["alg","kid","typ"]"#),
         ("crit of itself",             r#""crit":["crit"]"#),
         ("crit of an empty name",      r#""crit":[""]"#),

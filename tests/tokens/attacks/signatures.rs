@@ -66,7 +66,7 @@ async fn rejects_incomplete_signatures() {
         let token = target.issuer.token().key(&stranger).kid(&kid).sign();
         target.refuses(&case, &token, "bad_signature").await;
         target
-            .accepts(&format!("{algorithm:?}: as it was"), &good)
+            .accepts(&format!("{algorithm:?}: unchanged"), &good)
             .await;
     }
 }

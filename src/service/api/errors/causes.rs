@@ -47,7 +47,7 @@ pub const NOTHING_SENT: Cause = cause(
     "Check the answer of the token endpoint. If it has no access_token, its error_description says why.",
 );
 pub const UNFILLED: Cause = cause(
-    "The client sent a variable without a value: a placeholder, or a word such as undefined or null, is in the place of the token.",
+    "The client sent a variable without a value: a placeholder, or a word such as undefined or null, was sent instead of the token.",
     "Check that the client has a token before it sends the request, and that the name of the variable is right. In a shell, $TOKEN is not replaced within single quotes.",
 );
 pub const UNFILLED_FIELD: Cause = cause(

@@ -39,7 +39,7 @@ pub(in crate::service) fn check(config: &Config, section: &mut Section) {
         let text = format!(
             "{entries} revocations of {issuer} have no effect: it is not a configured issuer"
         );
-        let more = "iss has to be the name of the issuer exactly, with its slash at the end";
+        let more = "write iss exactly as the issuer's name, with its slash at the end";
         section.add_more(Mark::Note, "", text, more);
     }
 }

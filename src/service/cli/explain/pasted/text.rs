@@ -223,8 +223,8 @@ fn is_call(value: &str) -> bool {
             .all(|c| c.is_ascii_alphanumeric() || "._:".contains(c))
 }
 
-/// Returns `true` if a field has a variable in the place of the token, or nothing. A shell does not
-/// replace variables in single quotes.
+/// Returns `true` if a field has a variable or nothing instead of the token. A shell does not replace
+/// variables in single quotes.
 fn is_variable(value: &str, quote: Option<char>) -> bool {
     let Some(token) = after(value.trim(), "bearer") else {
         return false;
@@ -324,7 +324,7 @@ fn assignment(text: &str) -> Option<Found> {
 
 /// Joins a token wrapped over several lines. `None` if the text is not such a token.
 pub(super) fn unwrapped(text: &str) -> Option<String> {
-    // The marks of a quotation, and those of a line that goes on.
+    // The characters that quote a line, and those that continue one.
     let bare = |line| {
         let line = str::trim(line).trim_start_matches(['>', '|']).trim_start();
         let line = line.strip_suffix(" \\").unwrap_or(line);
@@ -355,8 +355,7 @@ pub(super) fn unwrapped(text: &str) -> Option<String> {
     (all_fit && is_token).then_some(joined)
 }
 
-/// Joins the lines of the only JWT that goes on after the end of a line. `None` unless there is
-/// exactly one.
+/// Joins the lines of the only JWT that continues on the next line. `None` unless there is exactly one.
 fn joined_token(lines: &[&str]) -> Option<String> {
     // Quoted-printable marks the end of a line with `=`.
     let is_marked = lines.iter().filter(|line| line.ends_with('=')).count() > 1;
@@ -395,7 +394,7 @@ fn joined_token(lines: &[&str]) -> Option<String> {
 /// Shorter lines are not wrapped.
 const MIN_LINE: usize = 40;
 
-/// Returns whether a token goes on in the next line: in the whole line, or up to a quote.
+/// Returns whether a token continues on the next line: with the whole line, or up to a quote.
 fn goes_on(token: &str, next: &str) -> bool {
     let run = next.find(|c: char| !jwt::is_token_character(c));
     let begins_another = jwt::is_jwt(token) && jwt::has_header(next);

@@ -188,7 +188,7 @@ fn entra_issuer(facts: &Facts<'_>) -> Option<Advice> {
     if facts.issuers().any(is_common) {
         return Some(words::ENTRA_COMMON.into());
     }
-    // A domain in the place of the tenant's ID.
+    // A domain instead of the tenant's ID.
     let is_by_domain = |issuer: &str| {
         let rest = issuer.strip_prefix("https://login.microsoftonline.com/");
         rest.is_some_and(|rest| entra_tenant(issuer).is_none() && rest.contains('.'))
