@@ -215,7 +215,12 @@ async fn accepts_a_token_only_with_its_certificate() {
                 None,
             ),
             ("a plain token", Some(&other), &plain, Some("200 ")),
-            ("a plain token and none", None, &plain, Some("200 ")),
+            (
+                "a plain token without a certificate",
+                None,
+                &plain,
+                Some("200 "),
+            ),
         ] {
             let client = service.client(shown, version);
             let found = service.ask(&client, "/api/private", token).await;
@@ -406,7 +411,7 @@ async fn reads_the_certificate_only_from_the_configured_field() {
             ("another one", foreign.clone(), false),
             ("in other fields", elsewhere, false),
             ("twice", format!("{line}{line}"), false),
-            ("two of them", format!("{line}{foreign}"), false),
+            ("two certificates", format!("{line}{foreign}"), false),
             ("cut", format!("{}\r\n", &line[..line.len() / 2]), false),
         ] {
             let lines = format!("Authorization: Bearer {token}\r\n{lines}");

@@ -72,7 +72,7 @@ async fn rejects_several_proofs() {
         ("two fields", format!("DPoP: {proof}\r\nDPoP: {other}\r\n")),
         ("the same twice", format!("DPoP: {proof}\r\ndpop: {proof}\r\n")),
         ("two in one field", format!("DPoP: {proof}, {other}\r\n")),
-        ("a comma after it", format!("DPoP: {proof},\r\n")),
+        ("a comma after the proof", format!("DPoP: {proof},\r\n")),
         ("too large", format!("DPoP: {large}\r\n")),
         ("the token", format!("DPoP: {token}\r\n")),
         ("with a scheme", format!("DPoP: DPoP {proof}\r\n")),

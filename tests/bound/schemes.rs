@@ -80,11 +80,11 @@ async fn token_must_satisfy_every_binding() {
     let x5t = "bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2";
     let rows = [
         ("a key", json!({"jkt": jkt}), ""),
-        ("another member beside it", json!({"jkt": jkt, "kid": "a"}), ""),
-        ("a jwk beside it", json!({"jkt": jkt, "jwk": bound.key.public_jwk()}), ""),
-        ("a certificate beside it", json!({"jkt": jkt, "x5t#S256": x5t}), "token_bound"),
+        ("another member beside jkt", json!({"jkt": jkt, "kid": "a"}), ""),
+        ("a jwk beside jkt", json!({"jkt": jkt, "jwk": bound.key.public_jwk()}), ""),
+        ("a certificate beside jkt", json!({"jkt": jkt, "x5t#S256": x5t}), "token_bound"),
         ("a certificate", json!({"x5t#S256": x5t}), "token_bound"),
-        ("a jwk alone", json!({"jwk": bound.key.public_jwk()}), "token_bound"),
+        ("only a jwk", json!({"jwk": bound.key.public_jwk()}), "token_bound"),
         ("jkt in capitals", json!({"JKT": jkt}), "token_bound"),
         ("padded", json!({"jkt": format!("{jkt}=")}), "token_bound"),
         ("cut", json!({"jkt": jkt[1..]}), "token_bound"),

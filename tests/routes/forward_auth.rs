@@ -360,7 +360,7 @@ async fn rejects_issuers_of_another_audience() {
     let both = [of_b, of_a];
     let rows = [
         (
-            "its own audience",
+            "the queried audience",
             ours.token().claim("aud", both).sign(),
             "https://a.example",
             200,
@@ -447,17 +447,17 @@ async fn query_selects_audience_and_metadata() {
     let (of_a, of_b) = ("https://a.example", "https://b.example/mcp");
     #[rustfmt::skip]
     let rows = [
-        ("its own audience", token(of_a), "audience=https://a.example", 200, "", ""),
+        ("the queried audience", token(of_a), "audience=https://a.example", 200, "", ""),
         ("a slash in the token", token("https://a.example/"), "audience=https://a.example", 200, "", ""),
         ("a slash in the query", token(of_a), "audience=https://a.example/", 200, "", ""),
-        ("another's", token(of_b), "audience=https://a.example", 401, "wrong_audience", "https://a.example/"),
-        ("another's, no query", token(of_b), "", 200, "", ""),
-        ("its own, with a path", token(of_b), "audience=https://b.example/mcp", 200, "", ""),
+        ("the other audience", token(of_b), "audience=https://a.example", 401, "wrong_audience", "https://a.example/"),
+        ("the other audience, without a query", token(of_b), "", 200, "", ""),
+        ("the queried audience, with a path", token(of_b), "audience=https://b.example/mcp", 200, "", ""),
         ("a slash after a path", token("https://b.example/mcp/"), "audience=https://b.example/mcp", 401, "wrong_audience", "https://b.example/mcp"),
         ("one of two", Some(both.sign()), "audience=urn:c", 200, "", ""),
         ("a scope as well", token(of_b), "audience=https://b.example/mcp&scope=read", 200, "", ""),
         ("no scope", token(of_b), "audience=https://b.example/mcp&scope=write", 403, "insufficient_scope", "https://b.example/mcp"),
-        ("another's, no scope", token(of_a), "audience=https://b.example/mcp&scope=write", 401, "wrong_audience", "https://b.example/mcp"),
+        ("the other audience, without the scope", token(of_a), "audience=https://b.example/mcp&scope=write", 401, "wrong_audience", "https://b.example/mcp"),
         ("no token", None, "audience=https://b.example/mcp&scope=write", 401, "missing_token", "https://b.example/mcp"),
         ("no token, no URL", None, "audience=urn:c", 401, "missing_token", "https://a.example/"),
         ("not configured", token(of_a), "audience=https://c.example", 400, "bad_request", ""),

@@ -83,11 +83,15 @@ async fn requires_one_host() {
         ("a list", "GET / HTTP/1.1\r\nHost: a, b", 400),
         ("a path", "GET / HTTP/1.1\r\nHost: a/b", 400),
         ("a user", "GET / HTTP/1.1\r\nHost: me@a", 400),
-        ("a port alone", "GET / HTTP/1.1\r\nHost: :80", 400),
+        ("only a port", "GET / HTTP/1.1\r\nHost: :80", 400),
         ("an empty port", "GET / HTTP/1.1\r\nHost: a:", 200),
         ("the last port", "GET / HTTP/1.1\r\nHost: a:65535", 200),
         ("port 65536", "GET / HTTP/1.1\r\nHost: a:65536", 400),
-        ("no such port", "GET / HTTP/1.1\r\nHost: [::1]:99999", 400),
+        (
+            "port 99999 of an address",
+            "GET / HTTP/1.1\r\nHost: [::1]:99999",
+            400,
+        ),
         (
             "a port that is a word",
             "GET / HTTP/1.1\r\nHost: a:http",
@@ -121,12 +125,12 @@ async fn requires_one_host() {
             200,
         ),
         (
-            "an absolute target decides",
+            "an absolute target with another Host",
             "GET http://a/ HTTP/1.1\r\nHost: b",
             200,
         ),
         (
-            "an absolute target alone",
+            "an absolute target without Host",
             "GET http://a/ HTTP/1.1\r\nAccept: */*",
             400,
         ),

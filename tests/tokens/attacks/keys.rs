@@ -480,14 +480,14 @@ fn requires_key_sets_to_be_strict_json() {
         ("something else",             format!(r#"{{"x":{{"keys":1}},"keys":[{key}]}}"#), true),
         ("keys twice",                 format!(r#"{{"keys":[],"keys":[{key}]}}"#), false),
         ("twice, escaped",             format!(r#"{{"key\u0073":[],"keys":[{key}]}}"#), false),
-        ("another twice",              format!(r#"{{"x":1,"keys":[{key}],"x":1}}"#), false),
+        ("another member twice",       format!(r#"{{"x":1,"keys":[{key}],"x":1}}"#), false),
         ("twice, nested",              format!(r#"{{"x":[{{"a":1,"a":1}}],"keys":[{key}]}}"#), false),
         ("deep, next to the keys",     format!(r#"{{"x":{},"keys":[{key}]}}"#, deep(127)), true),
         ("too deep",                   format!(r#"{{"x":{},"keys":[{key}]}}"#, deep(128)), false),
         ("a private name",             format!(r#"{{"x":{},"keys":[{key}]}}"#, hidden("1")), false),
         ("too many values",            format!(r#"{{"x":[0{}],"keys":[{key}]}}"#, ",0".repeat(40_000)), false),
         ("an array of sets",           format!(r#"[{{"keys":[{key}]}}]"#), false),
-        ("something after it",         format!(r#"{{"keys":[{key}]}} 1"#), false),
+        ("text after the set",         format!(r#"{{"keys":[{key}]}} 1"#), false),
     ];
     for (case, document, is_set) in rows {
         assert_eq!(fixed(document).is_ok(), is_set, "{case}");
@@ -504,7 +504,7 @@ async fn skips_entries_that_are_not_strict_json() {
     let deep = |depth: usize| format!(r#""deep":{}{}"#, "[".repeat(depth), "]".repeat(depth));
     #[rustfmt::skip]
     let rows = [
-        ("as it is",                   jwk.clone(), true),
+        ("unchanged",                  jwk.clone(), true),
         ("125 levels below the key",   with(deep(125)), true),
         ("126 levels",                 with(deep(126)), false),
         ("a member twice",             with(r#""kty":"OKP""#.to_owned()), false),

@@ -78,9 +78,9 @@ async fn maximum_age_ends_a_token_before_its_exp() {
     let claims = target.claims();
     #[rustfmt::skip]
     let refused = [
-        ("at the end of it",           claims.clone().with("iat", "1999999370"),          "token_expired"),
-        ("past it",                    claims.clone().with("iat", "1999999000"),          "token_expired"),
-        ("long past it",               claims.clone().with("iat", "0"),                   "token_expired"),
+        ("at the maximum age",         claims.clone().with("iat", "1999999370"),          "token_expired"),
+        ("past the maximum age",       claims.clone().with("iat", "1999999000"),          "token_expired"),
+        ("long past the maximum age",  claims.clone().with("iat", "0"),                   "token_expired"),
         ("no iat",                     claims.clone().without("iat"),                     "missing_claim"),
         ("iat as text",                claims.clone().with("iat", quoted("1999999999")),  "invalid_claim"),
         ("iat in the future",          claims.clone().with("iat", "2000000031"),          "token_not_yet_valid"),

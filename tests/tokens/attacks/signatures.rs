@@ -48,8 +48,8 @@ async fn rejects_incomplete_signatures() {
             ("its second half",        signature[half..].to_vec()),
             ("halves swapped",         [&signature[half..], &signature[..half]].concat()),
             ("backwards",              signature.iter().rev().copied().collect()),
-            ("a NUL before it",        [&[0], &signature[..]].concat()),
-            ("a NUL after it",         [&signature[..], &[0]].concat()),
+            ("a NUL before the signature", [&[0], &signature[..]].concat()),
+            ("a NUL after the signature", [&signature[..], &[0]].concat()),
             ("twice",                  signature.repeat(2)),
             ("every bit flipped",      signature.iter().map(|byte| !byte).collect()),
             ("as base64url, again",    base64url(&signature).into_bytes()),
@@ -123,8 +123,8 @@ async fn rejects_signatures_over_other_parts() {
     let (text, claims) = (target.header().text(), target.claims().text());
     #[rustfmt::skip]
     let inputs = [
-        ("the payload alone",          payload.to_owned()),
-        ("the header alone",           header.to_owned()),
+        ("only the payload",           payload.to_owned()),
+        ("only the header",            header.to_owned()),
         ("without the dot",            format!("{header}{payload}")),
         ("with an extra dot",          format!("{header}.{payload}.")),
         ("the parts swapped",          format!("{payload}.{header}")),
@@ -201,8 +201,8 @@ async fn rejects_invalid_ecdsa_signatures() {
         ("swapped",                    rs(s, r)),
         ("r twice",                    rs(r, r)),
         ("s twice",                    rs(s, s)),
-        ("r alone",                    r.to_vec()),
-        ("s alone",                    s.to_vec()),
+        ("only r",                     r.to_vec()),
+        ("only s",                     s.to_vec()),
         ("little endian",              rs(&reversed(r), &reversed(s))),
         ("DER",                        der(r, s)),
         ("DER of zeros",               b"\x30\x06\x02\x01\x00\x02\x01\x00".to_vec()),
