@@ -360,7 +360,7 @@ async fn rejects_issuers_of_another_audience() {
     let both = [of_b, of_a];
     let rows = [
         (
-            "the queried audience",
+            "an audience that the issuer is trusted for",
             ours.token().claim("aud", both).sign(),
             "https://a.example",
             200,
