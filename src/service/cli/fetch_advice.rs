@@ -78,8 +78,8 @@ fn for_variables(error: &FetchError, wanted: Wanted<'_>, context: &Context<'_>) 
             "have the issuer, or the proxy before it, answer without a content coding; {from_file}"
         ),
         (FetchError::File(..), _) => {
-            "let the service read the file, which the issuer's table names as ca_file or \
-             fetch_token_file"
+            "give the service permission to read the file that the issuer's table names as \
+             ca_file or fetch_token_file"
                 .to_owned()
         }
         (FetchError::WrongIssuer { found, .. }, _) if is_among_several => {
@@ -122,10 +122,10 @@ fn untrusted(context: &Context<'_>) -> String {
     let table = context.config.tables.first();
     match (table.and_then(own_authorities), &context.authorities) {
         (Some(path), _) => {
-            format!("ca_file is {path:?}, which lacks the authority that signed the certificate")
+            format!("add the authority that signed the certificate to ca_file, {path:?}")
         }
         (None, Some(path)) => format!(
-            "SSL_CERT_FILE is set to {path}, which lacks the authority that signed the certificate"
+            "add the authority that signed the certificate to {path}, to which SSL_CERT_FILE is set"
         ),
         (None, None) if table.is_some() => {
             "set ca_file in the issuer's table, or SSL_CERT_FILE, to the certificate of that \
