@@ -239,7 +239,7 @@ async fn token_without_a_running_dev_is_one_error_line() {
     let routes = warp::Filter::map(warp::any(), move || tenant);
     tokio::spawn(warp::serve(routes).incoming(other).run());
     for (listen, why) in [
-        (nowhere, "nothing answers"),
+        (nowhere, "no server answers"),
         (elsewhere, "a program other than `warp-bearer dev` answers"),
     ] {
         let output = run(

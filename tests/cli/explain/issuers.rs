@@ -235,7 +235,7 @@ async fn recognizes_other_vendor_patterns() {
         ("a token of GitHub that contains a JWT", GITHUB, API, Opaque("ghs_1_eyJ0eXAiOiJKV1QiLCJhbGciOiJSUzI1NiJ9.eyJpc3MiOiIxIn0.c2ln"), "token_malformed", "GitHub's own API", &[]),
         ("an enterprise of GitHub", GITHUB, API, Claims(json!({"iss": "https://token.actions.githubusercontent.com/octocat-inc", "aud": API})), "unknown_issuer", "enterprise", &[]),
         ("a scope of a wrong type", OKTA, API, Claims(json!({"aud": API, "scope": 5})), "invalid_claim", "scope and scp as strings", &[]),
-        ("an encoded token", OKTA, API, Opaque("ZXlKaGJHY2lPaUpTVXpJMU5pSjkuZTMwLkFB"), "token_not_jwt", "base64 once more", &[]),
+        ("an encoded token", OKTA, API, Opaque("ZXlKaGJHY2lPaUpTVXpJMU5pSjkuZTMwLkFB"), "token_not_jwt", "base64 a second time", &[]),
         ("a name in source code", OKTA, API, Opaque("process.env.TOKEN"), "token_malformed", "variable without a value", &[]),
         ("a shortened token", OKTA, API, Opaque("eyJhbG..."), "token_not_jwt", "not complete", &[]),
         ("the scheme twice", OKTA, API, Opaque("Bearer"), "malformed_authorization", "no token after the word Bearer", &[]),
