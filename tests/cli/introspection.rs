@@ -101,7 +101,7 @@ async fn the_service_accepts_an_opaque_token() {
 async fn faults_name_the_missing_setting() {
     #[rustfmt::skip]
     let rows = [
-        ("an unknown mode", "AUTH0_INTROSPECTION", "on", "none of off, opaque and always"),
+        ("an unknown mode", "AUTH0_INTROSPECTION", "on", "not off, opaque or always"),
         ("several issuers", "AUTH0_ISSUER", "https://a.example/,https://b.example/", "AUTH0_INTROSPECTION: in the environment, set, but AUTH0_ISSUER has several"),
         ("a secret and a key", "AUTH0_INTROSPECTION_KEY_FILE", "/nowhere/key.pem", "keep one of them"),
         ("plain http", "AUTH0_INTROSPECTION_URI", "http://a.example/introspect", "is not https"),
