@@ -537,7 +537,10 @@ impl Builder {
     /// call. A returned issuer is cached for 10 minutes and a `None` for one minute, up to 1,000 of
     /// each. To reject names without calling the function, set [`prescreen`](Self::prescreen).
     ///
-    /// The returned issuer inherits the options that it does not set from the builder.
+    /// The returned issuer inherits the options that it does not set from the builder. It may have
+    /// other [`algorithms`](TrustedIssuer::algorithms) than the builder. `HS256` is an exception:
+    /// the function is called for such a token only if the builder or a configured issuer allows
+    /// `HS256`.
     ///
     #[cfg_attr(feature = "testing", doc = "```")]
     #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
@@ -822,8 +825,8 @@ impl Builder {
         {
             return Err(SetupError::AmbiguousIntrospection);
         }
-        let algorithms = resolver.map(|resolver| &*resolver.algorithms);
-        Ok(Issuers::new(kept, algorithms.unwrap_or_default()))
+        let resolved = resolver.map(|resolver| &*resolver.algorithms);
+        Ok(Issuers::new(kept, resolved))
     }
 
     /// Validates the options of an issuer and combines them with those of the builder. The slot is

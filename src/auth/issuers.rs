@@ -17,18 +17,25 @@ pub(crate) struct Issuers {
     slots: Vec<Option<Arc<Trusted>>>,
     /// Maps a name to its slot. Empty if there are at most [`FEW`] issuers.
     by_name: HashMap<Arc<str>, usize>,
-    /// The algorithms of all issuers.
+    /// The algorithms that an issuer may use. A token with another one is rejected before its issuer
+    /// is looked up.
     pub(crate) algorithms: Arc<[Algorithm]>,
     /// True if every issuer uses the strict profile of RFC 9068.
     pub(crate) strict: bool,
 }
 
 impl Issuers {
-    /// Creates the list. No two issuers may have the same slot. `more_algorithms` are those of the
-    /// resolver; if there are any, `strict` is false.
-    pub(crate) fn new(issuers: Vec<Arc<Trusted>>, more_algorithms: &[Algorithm]) -> Self {
-        let mut algorithms = more_algorithms.to_vec();
-        let mut strict = more_algorithms.is_empty();
+    /// Creates the list. No two issuers may have the same slot.
+    ///
+    /// `resolved` has the default algorithms of resolved issuers, if there is a resolver. Such an
+    /// issuer may use any other asymmetric algorithm too, which is not known before it is resolved.
+    pub(crate) fn new(issuers: Vec<Arc<Trusted>>, resolved: Option<&[Algorithm]>) -> Self {
+        let mut algorithms = Vec::new();
+        if let Some(by_default) = resolved {
+            let asymmetric = Algorithm::ALL.iter().filter(|alg| !alg.is_symmetric());
+            algorithms.extend(asymmetric.chain(by_default));
+        }
+        let mut strict = resolved.is_none();
         let end = issuers.iter().map(|issuer| issuer.context.slot + 1).max();
         let mut slots = vec![None; end.unwrap_or_default()];
         for issuer in issuers {

@@ -313,6 +313,48 @@ async fn replacement_without_issuers_needs_the_resolver_of_the_auth() {
     assert_eq!(verify(&auth, token).await, Ok(()));
 }
 
+/// The builder's algorithms are only the default of resolved issuers. HS256 needs a secret that each
+/// issuer shares with this API, so tokens signed with it are rejected before the lookup.
+#[tokio::test]
+async fn resolved_issuer_may_use_its_own_algorithms() {
+    use Algorithm::{ES256, ES384, RS256};
+    let (signer, unusual) = (signer().await, Issuer::with_algorithm(ES384).await);
+    let asked = Arc::new(AtomicUsize::new(0));
+    let auth = {
+        let (asked, signer) = (Arc::clone(&asked), signer.clone());
+        let auth = Auth::builder().audience("https://api.example.com");
+        auth.resolve_issuers(move |name: String| {
+            asked.fetch_add(1, Relaxed);
+            let found = with_key(name, &signer).algorithms([ES256]);
+            async move { Some(found) }
+        })
+    };
+    let auth = auth.build().unwrap();
+    let named = |token: TokenBuilder, name: &str| token.claim("iss", name);
+    let own = || named(signer.token(), "https://tenant.example/");
+    let not_allowed = Err(AuthError::AlgorithmNotAllowed);
+    for alg in ["HS256", "none", "HS512", "ES255"] {
+        let header = json!({"alg": alg}).to_string();
+        let payload = json!({"iss": "https://other.example/"}).to_string();
+        let token = signer.sign_raw(header.as_bytes(), payload.as_bytes());
+        let verdict = auth.verify(&token).await.map(|_: Claims| ());
+        assert_eq!(verdict, not_allowed, "{alg}");
+    }
+    assert_eq!(asked.load(Relaxed), 0, "no issuer could use these");
+    assert_eq!(verify(&auth, own()).await, Ok(()));
+    // The algorithms of the issuer itself are still checked.
+    let other = || named(unusual.token(), "https://tenant.example/");
+    assert_eq!(verify(&auth, other()).await, not_allowed);
+    // A reload does not limit the algorithms either.
+    let configured =
+        with_key("https://own.example/".to_owned(), &signer).algorithms([ES256, RS256]);
+    let replacement = Auth::builder().audience("https://api.example.com");
+    auth.replace_issuers(&replacement.issuer(configured))
+        .unwrap();
+    assert_eq!(verify(&auth, own()).await, Ok(()));
+    assert_eq!(verify(&auth, other()).await, not_allowed);
+}
+
 #[tokio::test]
 async fn made_up_names_evict_no_issuer_and_prescreen_skips_lookups() {
     let signer = signer().await;
