@@ -259,7 +259,8 @@ impl Builder {
     /// [`jwks_uri`](Self::jwks_uri) or a file.
     ///
     /// Call this method again to trust several issuers, each with its own keys. A [`TrustedIssuer`]
-    /// can also have its own audiences and algorithms.
+    /// can also have its own audiences and algorithms. Each issuer may be added only once, with all
+    /// of its options. [`build`](Self::build) returns an error if two issuers have the same name.
     #[must_use]
     pub fn issuer(mut self, issuer: impl Into<TrustedIssuer>) -> Self {
         self.issuers.push(issuer.into());
@@ -798,9 +799,11 @@ impl Builder {
     ) -> Result<Issuers, SetupError> {
         let (mut kept, mut changed) = (Vec::new(), Vec::new());
         let mut names = HashSet::new();
-        // If two issuers have the same name, only the first one is used.
-        for own in self.issuers.iter().filter(|own| names.insert(&own.issuer)) {
+        for own in &self.issuers {
             let parts = self.parts(own)?;
+            if !names.insert(&own.issuer) {
+                return Err(SetupError::DuplicateIssuer(own.issuer.clone()));
+            }
             match before.and_then(|before| before.named(&own.issuer)) {
                 Some(old) if old.is_same(&parts.context, &parts.rules, &parts.origin) => {
                     kept.push(Arc::clone(old));

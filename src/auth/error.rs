@@ -237,6 +237,9 @@ pub enum SetupError {
     /// No issuer was given.
     #[error("no issuer is configured")]
     NoIssuer,
+    /// Two issuers have this name. It is not clear whose options apply.
+    #[error("the issuer {0:?} is configured twice; keep one")]
+    DuplicateIssuer(String),
     /// DPoP proofs cannot be compared with the [`public URL`](crate::auth::dpop::Dpop), because it
     /// is not valid.
     #[error("the public URL for DPoP proofs must be a URL with a host and a path only")]

@@ -164,6 +164,31 @@ async fn replaced_issuers_keep_the_resource_and_the_realm() {
     }
 }
 
+/// If only one of the two were used, the stricter options could be the ones that are ignored.
+#[tokio::test]
+async fn rejects_an_issuer_that_is_configured_twice() {
+    let issuer = issuer().await;
+    let strict = || TrustedIssuer::new(issuer.url()).required_scope("admin");
+    let plain = || TrustedIssuer::new(issuer.url());
+    let auth = builder().issuer(issuer.url()).build().unwrap();
+    for (case, first, second) in [
+        ("the same", plain(), plain()),
+        ("the second is stricter", plain(), strict()),
+        ("the first is stricter", strict(), plain()),
+    ] {
+        let twice = builder().issuer(first).issuer(second);
+        let fault = SetupError::DuplicateIssuer(issuer.url().to_owned());
+        assert_eq!(auth.replace_issuers(&twice), Err(fault.clone()), "{case}");
+        assert_eq!(twice.build().map(|_| ()), Err(fault), "{case}");
+    }
+    assert_eq!(verify(&auth, issuer.token()).await, Ok(()));
+    // Names are compared exactly, so these are two issuers.
+    let other = format!("{}/", issuer.url().trim_end_matches('/'));
+    let other = [issuer.url().trim_end_matches('/'), &other].map(TrustedIssuer::new);
+    let [one, other] = other;
+    assert!(builder().issuer(one).issuer(other).build().is_ok());
+}
+
 #[test]
 fn rejects_options_out_of_their_range() {
     let with = |own: TrustedIssuer| {
