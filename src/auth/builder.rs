@@ -536,7 +536,9 @@ impl Builder {
     /// that wait for this name get a 503, and so do requests for this name in the next second. At
     /// most 16 names are resolved at the same time, and concurrent requests for one name share one
     /// call. A returned issuer is cached for 10 minutes and a `None` for one minute, up to 1,000 of
-    /// each. To reject names without calling the function, set [`prescreen`](Self::prescreen).
+    /// each. The keys of a cached issuer are refreshed in the background, until at most 21 minutes
+    /// after its last use. To reject names without calling the function, set
+    /// [`prescreen`](Self::prescreen).
     ///
     /// The returned issuer inherits the options that it does not set from the builder. It may have
     /// other [`algorithms`](TrustedIssuer::algorithms) than the builder. `HS256` is an exception:

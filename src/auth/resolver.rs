@@ -4,13 +4,21 @@
 //! names can only evict each other. Concurrent requests for a name share one lookup, and at most
 //! [`MAX_LOOKUPS`] lookups run at once. Further requests get
 //! a 503, and so does each request that waits for a lookup longer than [`LOOKUP_TIMEOUT`].
+//!
+//! A task drops the issuers that are no longer used, because the keys of each cached issuer are
+//! refreshed in the background.
 
-use std::{pin::Pin, sync::Arc, time::Duration};
+use std::{
+    pin::Pin,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use quick_cache::sync::Cache;
 use tokio::{
     sync::Semaphore,
-    time::{Instant, timeout_at},
+    task::JoinSet,
+    time::{Instant, sleep, timeout_at},
 };
 
 use crate::algorithm::Algorithm;
@@ -25,6 +33,12 @@ use crate::auth::{
 const MAX_CACHED: usize = 1000;
 /// How long a resolved issuer is cached.
 const ISSUER_TTL: Duration = Duration::from_secs(10 * 60);
+/// How long an issuer is kept after [`ISSUER_TTL`]. If a request uses it within this time and it is
+/// resolved again, it keeps its keys. So the keys of an issuer in use are never fetched anew, even if
+/// the issuer is down.
+const GRACE: Duration = ISSUER_TTL;
+/// The interval at which unused issuers are dropped.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 /// How long an unknown name is cached.
 const UNKNOWN_TTL: Duration = Duration::from_secs(60);
 /// The timeout of a request that waits for a lookup.
@@ -60,10 +74,14 @@ pub(crate) struct Resolver {
     trust: Trust,
     /// The algorithms of issuers that set none of their own.
     pub(crate) algorithms: Arc<[Algorithm]>,
-    issuers: Cache<String, CachedIssuer>,
+    issuers: Arc<CachedIssuers>,
+    /// The task that drops unused issuers. It is aborted together with the resolver.
+    sweeper: OnceLock<JoinSet<()>>,
     unknown: Cache<String, Lookup>,
     lookups: Semaphore,
 }
+
+type CachedIssuers = Cache<String, CachedIssuer>;
 
 #[derive(Clone)]
 struct CachedIssuer {
@@ -90,7 +108,8 @@ impl Resolver {
             prescreen,
             trust,
             algorithms: algorithms.into(),
-            issuers: Cache::new(MAX_CACHED),
+            issuers: Arc::new(Cache::new(MAX_CACHED)),
+            sweeper: OnceLock::new(),
             unknown: Cache::new(MAX_CACHED),
             lookups: Semaphore::new(MAX_LOOKUPS),
         }
@@ -147,6 +166,11 @@ impl Resolver {
         let issuer = Arc::clone(&held.issuer);
         self.issuers.insert(name.to_owned(), held);
         self.unknown.remove(name);
+        self.sweeper.get_or_init(|| {
+            let mut task = JoinSet::new();
+            task.spawn(drop_unused(Arc::clone(&self.issuers)));
+            task
+        });
         Ok(issuer)
     }
 
@@ -199,6 +223,15 @@ impl Resolver {
     pub(crate) fn held(&self) -> Vec<Arc<Trusted>> {
         let held = self.issuers.iter().map(|(_, held)| held.issuer);
         held.collect()
+    }
+}
+
+/// Drops the issuers that no request has used for some time. Runs until the task is aborted.
+async fn drop_unused(issuers: Arc<CachedIssuers>) {
+    loop {
+        sleep(SWEEP_INTERVAL).await;
+        let now = Instant::now();
+        issuers.retain(|_, held| held.until + GRACE > now);
     }
 }
 

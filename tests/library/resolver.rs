@@ -15,6 +15,8 @@ use warp_bearer::{
     issuer::{Fault, Issuer, SigningKey, TokenBuilder},
 };
 
+use crate::support::clock::StoppedClock;
+
 async fn signer() -> Issuer {
     Issuer::with_algorithm(Algorithm::ES256).await
 }
@@ -353,6 +355,80 @@ async fn resolved_issuer_may_use_its_own_algorithms() {
         .unwrap();
     assert_eq!(verify(&auth, own()).await, Ok(()));
     assert_eq!(verify(&auth, other()).await, not_allowed);
+}
+
+/// Its background task would otherwise fetch the tenant's keys for as long as the process runs.
+#[tokio::test]
+async fn drops_an_issuer_that_is_no_longer_used() {
+    tokio::time::pause();
+    let signer = signer().await;
+    let auth = {
+        let signer = signer.clone();
+        builder().resolve_issuers(move |name: String| {
+            let found = with_key(name, &signer);
+            async move { Some(found) }
+        })
+    };
+    let auth = auth.build().unwrap();
+    let token = |name: &str| {
+        let token = signer.token().expires_in(Duration::from_secs(36_000));
+        token.claim("iss", name).sign()
+    };
+    let (used, unused) = (
+        token("https://used.example/"),
+        token("https://unused.example/"),
+    );
+    let accepts = async |token: &str| auth.verify(token).await.map(|_: Claims| ());
+    let held = || {
+        let held = auth.status().into_iter().map(|status| status.issuer);
+        let mut held: Vec<_> = held.collect();
+        held.sort();
+        held.join(" ")
+    };
+    // Wakes the tasks whose timers have expired.
+    let pass = async |seconds| {
+        tokio::time::advance(Duration::from_secs(seconds)).await;
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+    };
+    assert_eq!(accepts(&unused).await, Ok(()));
+    for minutes in 0..40 {
+        assert_eq!(accepts(&used).await, Ok(()), "{minutes}");
+        pass(60).await;
+        if minutes < 10 {
+            assert_eq!(held(), "https://unused.example/ https://used.example/");
+        }
+    }
+    assert_eq!(held(), "https://used.example/");
+    // The last one is dropped without another lookup.
+    for _ in 0..40 {
+        pass(60).await;
+    }
+    assert_eq!(held(), "");
+    assert_eq!(accepts(&unused).await, Ok(()), "it is resolved again");
+}
+
+/// An issuer that is resolved again after its time in the cache keeps its keys.
+#[tokio::test]
+async fn issuer_that_is_down_keeps_its_keys_when_it_is_resolved_again() {
+    let clock = StoppedClock::stop();
+    let issuer = signer().await;
+    let asked = Arc::new(AtomicUsize::new(0));
+    let auth = {
+        let asked = Arc::clone(&asked);
+        builder().resolve_issuers(move |name: String| {
+            asked.fetch_add(1, Relaxed);
+            async move { Some(TrustedIssuer::new(name)) }
+        })
+    };
+    let auth = auth.build().unwrap();
+    assert_eq!(verify(&auth, issuer.token()).await, Ok(()));
+    issuer.go_down().await;
+    clock.pass(Duration::from_secs(11 * 60)).await;
+    clock.pass(Duration::from_secs(5 * 60)).await;
+    assert_eq!(verify(&auth, issuer.token()).await, Ok(()));
+    assert_eq!(asked.load(Relaxed), 2);
 }
 
 #[tokio::test]
