@@ -24,7 +24,7 @@ use crate::auth::{
     credential::{bearer::MAX_TOKEN, certificate::CertificateSource},
     display::ShownUrl,
     dpop::{Dpop, DpopMode},
-    error::{DurationOption, SetupError, UrlFault},
+    error::{DurationOption, FixedOption, SetupError, UrlFault},
     introspection::{
         introspector::{AnswerChecker, Introspector},
         options::Mode,
@@ -61,8 +61,19 @@ impl Auth {
     ///
     /// An issuer whose options are unchanged keeps its keys and its cached tokens. If its options
     /// changed but its keys come from the same source, the keys are kept and the cached tokens are
-    /// verified again. The [`Auth`] keeps its own clock, cache, realm, resource, token field and resolver,
-    /// and takes only the issuers from `builder`.
+    /// verified again.
+    ///
+    /// The [`Auth`] takes from `builder` the issuers, the options that these inherit, and the mode of
+    /// [`dpop`](Builder::dpop). It keeps everything else:
+    ///
+    /// - If `builder` has other options for DPoP proofs or another source of
+    ///   [`client_certificates`](Builder::client_certificates), this method returns an error. If
+    ///   `builder` has none, the current ones stay in use, including the current DPoP mode.
+    /// - Resolved issuers keep the options of the builder that set the resolver. So if the [`Auth`]
+    ///   has a resolver, the DPoP mode of `builder` must not differ from the current one.
+    /// - The clock, the leeway of DPoP proofs, the token cache, the realm, the resource, the token
+    ///   field, the maximum length of a token, the resolver, the store, the logout clients and the
+    ///   sources of revocations stay the same. Those of `builder` are ignored.
     ///
     #[cfg_attr(feature = "testing", doc = "```")]
     #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
@@ -84,30 +95,30 @@ impl Auth {
     /// ```
     ///
     /// # Errors
-    /// Returns the first [`SetupError`] among the options. In that case, no issuer is replaced.
+    /// Returns [`SetupError::Fixed`] if an option cannot be replaced, or the first other
+    /// [`SetupError`] among the options. In that case, nothing is replaced.
     pub fn replace_issuers(&self, builder: &Builder) -> Result<(), SetupError> {
-        builder.check()?;
-        // `check` accepts a builder that has a resolver and no issuers, but the resolver of
-        // `builder` is ignored here.
+        // `builder` may have no issuers, but a resolver, which is not used.
         if builder.issuers.is_empty() && self.inner.resolver.is_none() {
             return Err(SetupError::NoIssuer);
         }
-        let lock = self.inner.replacing.lock();
-        let _one_at_a_time = lock.unwrap_or_else(PoisonError::into_inner);
+        let lock = self.inner.dpop.lock();
+        let mut current_dpop = lock.unwrap_or_else(PoisonError::into_inner);
         let before = self.inner.issuers.load_full();
         let mut builder = builder.clone();
+        // The checks need both options. Without them, the new issuers would treat bound tokens as
+        // plain bearer tokens, or reject all of them.
+        builder.dpop = self.replaced_dpop(current_dpop.as_ref(), builder.dpop.as_ref())?;
+        builder.certificates = self.replaced_certificates(builder.certificates)?;
+        builder.check()?;
+        if builder.uses_dpop() && self.inner.proofs.is_none() {
+            return Err(SetupError::NoPublicUrl);
+        }
         builder.clock = self.inner.clock.clone();
         let challenge = &self.inner.challenge;
         builder.realm = challenge.realm.to_string();
         builder.resource_metadata = challenge.resource_metadata.as_deref().map(Into::into);
         builder.resource = self.inner.resource.as_ref().map(Resource::identifier);
-        // `builder` may lack these two options. Without them, the new issuers would treat bound
-        // tokens as plain bearer tokens, or reject all of them.
-        builder.dpop.clone_from(&self.inner.dpop);
-        builder.certificates = self.inner.certificates;
-        if builder.uses_dpop() && self.inner.proofs.is_none() {
-            return Err(SetupError::NoPublicUrl);
-        }
         builder.revocation_list = Arc::clone(&self.inner.revocations.list);
         let resolver = self.inner.resolver.as_ref();
         let issuers = builder.trusted_issuers(&self.inner.fetcher, Some(&before), resolver)?;
@@ -115,7 +126,37 @@ impl Auth {
         builder
             .revocation_list
             .trust(builder.names(resolver.is_some()));
+        *current_dpop = builder.dpop;
         Ok(())
+    }
+
+    /// Returns the DPoP options after a reload: the current ones, with the mode of `new`.
+    fn replaced_dpop(
+        &self,
+        current: Option<&Dpop>,
+        new: Option<&Dpop>,
+    ) -> Result<Option<Dpop>, SetupError> {
+        let Some(new) = new else {
+            return Ok(current.cloned());
+        };
+        let current = current.ok_or(SetupError::Fixed(FixedOption::PublicUrl))?;
+        let replaced = current.with_mode_of(new).map_err(SetupError::Fixed)?;
+        if self.inner.resolver.is_some() && replaced.mode != current.mode {
+            return Err(SetupError::Fixed(FixedOption::DpopModeOfResolved));
+        }
+        Ok(Some(replaced))
+    }
+
+    /// Returns the source of client certificates after a reload.
+    fn replaced_certificates(
+        &self,
+        new: Option<CertificateSource>,
+    ) -> Result<Option<CertificateSource>, SetupError> {
+        let current = self.inner.certificates;
+        if new.is_some() && new != current {
+            return Err(SetupError::Fixed(FixedOption::ClientCertificates));
+        }
+        Ok(current)
     }
 
     /// Creates an [`Auth`] that accepts tokens of `issuer` for `audience`, signed with `RS256`.
@@ -747,10 +788,9 @@ impl Builder {
             field: self.field.clone(),
             max_token: self.max_token,
             fetcher,
-            replacing: Mutex::default(),
             challenge: self.challenge(),
             certificates: self.certificates,
-            dpop: self.dpop.clone(),
+            dpop: Mutex::new(self.dpop),
             proofs,
             resource: self.resource.as_deref().map(Resource::new),
             cache: Cache::new(self.token_cache),

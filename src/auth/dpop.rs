@@ -9,7 +9,7 @@ use crate::auth::{
         nonce::{Nonces, SHORTEST_SECRET},
         target_uri::PublicUrl,
     },
-    error::{DurationOption, SetupError},
+    error::{DurationOption, FixedOption, SetupError},
     store::Store,
 };
 
@@ -58,7 +58,7 @@ pub struct Dpop {
     nonces: NonceSource,
 }
 
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 enum NonceSource {
     None,
     Random,
@@ -137,6 +137,30 @@ impl Dpop {
     pub fn nonces_from(mut self, secret: impl Into<Vec<u8>>) -> Self {
         self.nonces = NonceSource::Secret(secret.into());
         self
+    }
+
+    /// Returns these options with the mode of `new`, for a reload.
+    ///
+    /// # Errors
+    /// Returns another option of `new` that differs. It cannot be replaced, because it determines
+    /// which proofs were recorded, and what clients were told about the proofs to send.
+    pub(super) fn with_mode_of(&self, new: &Self) -> Result<Self, FixedOption> {
+        if PublicUrl::parse(&self.public_url) != PublicUrl::parse(&new.public_url) {
+            return Err(FixedOption::PublicUrl);
+        }
+        if self.algorithms != new.algorithms {
+            return Err(FixedOption::DpopAlgorithms);
+        }
+        if self.window != new.window {
+            return Err(FixedOption::DpopWindow);
+        }
+        if self.nonces != new.nonces {
+            return Err(FixedOption::DpopNonces);
+        }
+        Ok(Self {
+            mode: new.mode,
+            ..self.clone()
+        })
     }
 
     pub(super) fn proofs(&self, store: Store, leeway: Duration) -> Result<Proofs, SetupError> {

@@ -317,6 +317,9 @@ pub enum SetupError {
     /// [`max_token_bytes`](crate::auth::Builder::max_token_bytes) is out of range.
     #[error("max_token_bytes must be from 1024 to 65536")]
     TokenSize,
+    /// [`replace_issuers`](crate::auth::Auth::replace_issuers) got an option that it cannot replace.
+    #[error("{0} cannot be replaced; build a new Auth")]
+    Fixed(FixedOption),
     /// There is no tokio runtime. An `Auth` needs one for the task that refreshes its keys.
     #[error("an Auth that fetches keys must be built within a tokio runtime")]
     NoRuntime,
@@ -350,6 +353,31 @@ pub enum DurationOption {
     /// [`Introspection::ttl`](crate::auth::introspection::Introspection::ttl).
     #[error("the introspection ttl must be at most 100 years")]
     IntrospectionTtl,
+}
+
+/// An option that an [`Auth`](crate::auth::Auth) keeps when its issuers are replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FixedOption {
+    /// The public URL of [`Dpop`](crate::auth::dpop::Dpop).
+    #[error("the public URL for DPoP proofs")]
+    PublicUrl,
+    /// [`algorithms`](crate::auth::dpop::Dpop::algorithms) of DPoP proofs.
+    #[error("the algorithms of DPoP proofs")]
+    DpopAlgorithms,
+    /// [`window`](crate::auth::dpop::Dpop::window) of DPoP proofs.
+    #[error("the window of DPoP proofs")]
+    DpopWindow,
+    /// [`nonces`](crate::auth::dpop::Dpop::nonces) of DPoP proofs, or their secret.
+    #[error("the nonces of DPoP proofs")]
+    DpopNonces,
+    /// The mode of [`Dpop`](crate::auth::dpop::Dpop), if there is a
+    /// [resolver](crate::auth::Builder::resolve_issuers). Resolved issuers keep the mode.
+    #[error("the DPoP mode of resolved issuers")]
+    DpopModeOfResolved,
+    /// [`client_certificates`](crate::auth::Builder::client_certificates).
+    #[error("the source of client certificates")]
+    ClientCertificates,
 }
 
 /// The problem with the URL of an issuer, a key set or a resource.

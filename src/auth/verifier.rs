@@ -69,11 +69,10 @@ pub(crate) struct Inner {
     /// The maximum length of a token in bytes.
     pub(crate) max_token: usize,
     pub(crate) fetcher: Arc<Fetcher>,
-    /// Locked while the issuers are replaced.
-    pub(crate) replacing: Mutex<()>,
     pub(crate) challenge: Challenge,
-    /// The DPoP options, for issuers that a reload adds.
-    pub(crate) dpop: Option<Dpop>,
+    /// The DPoP options, with the mode of the current issuers. Locked while the issuers are
+    /// replaced.
+    pub(crate) dpop: Mutex<Option<Dpop>>,
     /// The source of client certificates. `None` if certificate-bound tokens are not accepted.
     pub(crate) certificates: Option<CertificateSource>,
     /// `None` if no issuer uses DPoP.

@@ -9,7 +9,7 @@ use warp_bearer::{
         TrustedIssuer,
         claims::NoPrivate,
         dpop::{Dpop, DpopMode},
-        error::DurationOption,
+        error::{DurationOption, FixedOption},
         policy::{bound, scope},
         websocket::with_websocket_auth,
         with_auth, with_auth_from,
@@ -292,5 +292,6 @@ async fn replaced_issuers_still_require_proofs() {
     let wants = TrustedIssuer::new(issuer.url()).dpop(DpopMode::Required);
     let builder = Auth::builder().issuer(wants).audience(issuer.audience());
     let builder = builder.dpop(Dpop::allowed("https://api.example.com"));
-    assert_eq!(auth.replace_issuers(&builder), Err(SetupError::NoPublicUrl));
+    let fault = SetupError::Fixed(FixedOption::PublicUrl);
+    assert_eq!(auth.replace_issuers(&builder), Err(fault));
 }

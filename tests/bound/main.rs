@@ -7,6 +7,7 @@ mod forwarded;
 mod library;
 mod nonces;
 mod proofs;
+mod reload;
 mod replay;
 mod revoked;
 mod schemes;
