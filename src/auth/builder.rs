@@ -111,11 +111,8 @@ impl Auth {
         builder.dpop = self.replaced_dpop(current_dpop.as_ref(), builder.dpop.as_ref())?;
         builder.certificates = self.replaced_certificates(builder.certificates)?;
         builder.check()?;
-        if builder.uses_dpop() && self.inner.proofs.is_none() {
-            return Err(SetupError::NoPublicUrl);
-        }
         builder.clock = self.inner.clock.clone();
-        let challenge = &self.inner.challenge;
+        let challenge = &before.challenge;
         builder.realm = challenge.realm.to_string();
         builder.resource_metadata = challenge.resource_metadata.as_deref().map(Into::into);
         builder.resource = self.inner.resource.as_ref().map(Resource::identifier);
@@ -769,7 +766,8 @@ impl Builder {
         let revocations = self.revocations()?;
         let store = self.store.clone().unwrap_or_default();
         store.begin(self.clock.time());
-        let dpop = self.dpop.as_ref().filter(|_| self.uses_dpop());
+        // Needed even if no issuer uses DPoP, because a reload may turn it on.
+        let dpop = self.dpop.as_ref();
         let proofs = dpop.map(|dpop| dpop.proofs(store.clone(), self.leeway));
         let proofs = proofs.transpose()?;
         let fetcher = Arc::new(Fetcher::default());
@@ -788,7 +786,6 @@ impl Builder {
             field: self.field.clone(),
             max_token: self.max_token,
             fetcher,
-            challenge: self.challenge(),
             certificates: self.certificates,
             dpop: Mutex::new(self.dpop),
             proofs,
@@ -871,7 +868,11 @@ impl Builder {
             return Err(SetupError::AmbiguousIntrospection);
         }
         let resolved = resolver.map(|resolver| &*resolver.algorithms);
-        Ok(Issuers::new(kept, resolved))
+        Ok(Issuers::new(
+            kept,
+            resolved,
+            self.offered(resolver.is_some()),
+        ))
     }
 
     /// Validates the options of an issuer and combines them with those of the builder. The slot is
@@ -1007,23 +1008,31 @@ impl Builder {
         all.into()
     }
 
+    /// Returns the challenge of this API with every scheme that it knows.
     fn challenge(&self) -> Challenge {
         let resource = self.resource.as_deref();
         let metadata = self.resource_metadata.clone();
         let metadata = metadata.or_else(|| Some(Resource::new(resource?).metadata_url()));
-        let dpop = self.dpop.as_ref().filter(|_| self.uses_dpop());
-        let challenge = Challenge {
+        Challenge {
             realm: self.realm.as_str().into(),
             scope: None,
             resource_metadata: metadata.map(Into::into),
             bearer: true,
-            dpop: dpop.map(Dpop::algs),
+            dpop: self.dpop.as_ref().map(Dpop::algs),
             ..Challenge::default()
-        };
-        if self.dpop_modes().all(|mode| mode == DpopMode::Required) {
-            return challenge.only(Scheme::Dpop);
         }
-        challenge
+    }
+
+    /// Returns the challenge with the schemes that at least one issuer accepts.
+    fn offered(&self, resolves: bool) -> Challenge {
+        let are_all = |wanted| self.dpop_modes(resolves).all(|mode| mode == wanted);
+        if are_all(DpopMode::Off) {
+            self.challenge().only(Scheme::Bearer)
+        } else if are_all(DpopMode::Required) {
+            self.challenge().only(Scheme::Dpop)
+        } else {
+            self.challenge()
+        }
     }
 
     /// Returns the DPoP mode of an issuer: its own, or the builder's.
@@ -1034,15 +1043,16 @@ impl Builder {
 
     /// Returns the DPoP modes of all issuers. Resolved issuers have the default mode, unless they
     /// set their own.
-    fn dpop_modes(&self) -> impl Iterator<Item = DpopMode> {
+    fn dpop_modes(&self, resolves: bool) -> impl Iterator<Item = DpopMode> {
         let all = self.dpop.as_ref().map(|dpop| dpop.mode);
-        let resolved = self.resolve.as_ref().map(|_| all.unwrap_or_default());
+        let resolved = resolves.then(|| all.unwrap_or_default());
         let issuers = self.issuers.iter().map(|issuer| self.dpop_mode(issuer));
         issuers.chain(resolved)
     }
 
     fn uses_dpop(&self) -> bool {
-        self.dpop_modes().any(|mode| mode != DpopMode::Off)
+        let mut modes = self.issuers.iter().map(|issuer| self.dpop_mode(issuer));
+        modes.any(|mode| mode != DpopMode::Off)
     }
 
     fn check(&self) -> Result<(), SetupError> {

@@ -233,10 +233,11 @@ fn common_prefix(one: &str, other: &str) -> usize {
 impl Auth {
     /// Returns the schemes with which a token can be accepted.
     pub(crate) fn schemes(&self) -> Schemes {
-        match &self.inner.proofs {
-            None => Schemes::Bearer,
-            Some(_) if self.inner.challenge.bearer => Schemes::BearerOrDpop,
-            Some(_) => Schemes::Dpop,
+        let challenge = &self.inner.issuers.load().challenge;
+        match (challenge.bearer, &challenge.dpop) {
+            (_, None) => Schemes::Bearer,
+            (true, Some(_)) => Schemes::BearerOrDpop,
+            (false, Some(_)) => Schemes::Dpop,
         }
     }
 
@@ -305,8 +306,7 @@ impl Auth {
         // 400.
         let malformed = AuthError::MalformedAuthorization;
         let field = HeaderValue::from_bytes(field.as_bytes()).map_err(|_| malformed)?;
-        let is_dpop_enabled = self.inner.proofs.is_some();
-        bearer::check_field(&field, self.inner.max_token, is_dpop_enabled).map(|_| ())
+        bearer::check_field(&field, self.inner.max_token, self.accepts_proofs()).map(|_| ())
     }
 
     /// Adds the steps of verifying the token itself. Stops at the first step whose input is

@@ -54,7 +54,8 @@ impl Auth {
         token: &str,
         presented: &ProofOfRequest,
     ) -> (Trace, Result<Claims, AuthError>) {
-        let Some(proofs) = &self.inner.proofs else {
+        let proofs = self.inner.proofs.as_ref();
+        let Some(proofs) = proofs.filter(|_| self.accepts_proofs()) else {
             let mut trace = Trace::default();
             let off = AuthError::MissingToken;
             trace.add::<()>("scheme", "Bearer, since DPoP is off", "DPoP", Err(off));

@@ -6,7 +6,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use crate::algorithm::Algorithm;
-use crate::auth::{token::payload::IssuerContext, trusted::Trusted};
+use crate::auth::{challenge::Challenge, token::payload::IssuerContext, trusted::Trusted};
 
 /// Up to this number of names, comparing each one is faster than hashing.
 const FEW: usize = 4;
@@ -22,6 +22,8 @@ pub(crate) struct Issuers {
     pub(crate) algorithms: Arc<[Algorithm]>,
     /// True if every issuer uses the strict profile of RFC 9068.
     pub(crate) strict: bool,
+    /// The challenge for a request without a token. It offers each scheme that an issuer accepts.
+    pub(crate) challenge: Challenge,
 }
 
 impl Issuers {
@@ -29,7 +31,11 @@ impl Issuers {
     ///
     /// `resolved` has the default algorithms of resolved issuers, if there is a resolver. Such an
     /// issuer may use any other asymmetric algorithm too, which is not known before it is resolved.
-    pub(crate) fn new(issuers: Vec<Arc<Trusted>>, resolved: Option<&[Algorithm]>) -> Self {
+    pub(crate) fn new(
+        issuers: Vec<Arc<Trusted>>,
+        resolved: Option<&[Algorithm]>,
+        challenge: Challenge,
+    ) -> Self {
         let mut algorithms = Vec::new();
         if let Some(by_default) = resolved {
             let asymmetric = Algorithm::ALL.iter().filter(|alg| !alg.is_symmetric());
@@ -57,6 +63,7 @@ impl Issuers {
             by_name,
             algorithms: algorithms.into(),
             strict,
+            challenge,
         }
     }
 

@@ -17,7 +17,7 @@ use serde::de::DeserializeOwned;
 
 use crate::auth::{
     cache::{Cache, KnownHeader},
-    challenge::{Challenge, Refusal, Scheme},
+    challenge::{Refusal, Scheme},
     clock::Clock,
     context::{self, Timer, WaitReason},
     credential::{
@@ -69,13 +69,13 @@ pub(crate) struct Inner {
     /// The maximum length of a token in bytes.
     pub(crate) max_token: usize,
     pub(crate) fetcher: Arc<Fetcher>,
-    pub(crate) challenge: Challenge,
     /// The DPoP options, with the mode of the current issuers. Locked while the issuers are
     /// replaced.
     pub(crate) dpop: Mutex<Option<Dpop>>,
     /// The source of client certificates. `None` if certificate-bound tokens are not accepted.
     pub(crate) certificates: Option<CertificateSource>,
-    /// `None` if no issuer uses DPoP.
+    /// `None` if no public URL is configured, so that no issuer can use DPoP. If there are proofs,
+    /// [`Auth::accepts_proofs`] says whether an issuer uses them now.
     pub(crate) proofs: Option<Proofs>,
     pub(crate) resource: Option<Resource>,
     pub(crate) cache: Cache,
@@ -161,8 +161,7 @@ impl Auth {
         request: &RequestHead<'_>,
         credential: impl for<'h> FnOnce(&Self, &'h HeaderMap, bool) -> Result<Credential<'h>, AuthError>,
     ) -> Result<Claims<X>, Refusal> {
-        let is_dpop_enabled = self.inner.proofs.is_some();
-        let credential = credential(self, request.headers, is_dpop_enabled)
+        let credential = credential(self, request.headers, self.accepts_proofs())
             .map_err(|error| self.refusal_in(bearer::scheme(request.headers), error))?;
         let timer = Timer::start();
         let verdict = self.verify_presented(credential, Some(request)).await;
@@ -188,9 +187,10 @@ impl Auth {
     /// Returns a refusal whose challenge has the scheme of the request, or every scheme if the
     /// request has no token.
     fn refusal_in(&self, used: Option<Scheme>, error: AuthError) -> Refusal {
-        let offered = self.inner.challenge.clone();
+        let offered = self.inner.issuers.load().challenge.clone();
         let is_in_own_field = self.inner.field.is_some();
-        let Some(proofs) = &self.inner.proofs else {
+        let proofs = self.inner.proofs.as_ref();
+        let Some(proofs) = proofs.filter(|_| offered.dpop.is_some()) else {
             return Refusal::new(error, offered).in_own_field(is_in_own_field);
         };
         let scheme = match (error, used) {
@@ -213,26 +213,28 @@ impl Auth {
             .in_own_field(is_in_own_field)
     }
 
-    /// Returns `true` if authentication needs the method, the path or the certificate of a request.
+    /// Returns `true` if authentication needs the method, the path or the certificate of a request,
+    /// now or after a reload.
     #[cfg(feature = "warp")]
     pub(crate) fn reads_target(&self) -> bool {
         self.inner.proofs.is_some()
             || self.inner.certificates == Some(CertificateSource::Connection)
     }
 
-    /// Returns `true` if requests may use the scheme `DPoP`.
-    #[cfg(feature = "service")]
+    /// Returns `true` if requests may use the scheme `DPoP`. A reload may change this.
     pub(crate) fn accepts_proofs(&self) -> bool {
+        // Without a public URL, this is constant. Most services have none, and need not load the
+        // list of issuers.
+        self.inner.proofs.is_some() && self.inner.issuers.load().challenge.dpop.is_some()
+    }
+
+    /// Returns `true` if a reload can change whether requests may use the scheme `DPoP`.
+    #[cfg(feature = "docs")]
+    pub(crate) fn can_accept_proofs(&self) -> bool {
         self.inner.proofs.is_some()
     }
 
-    /// Returns `true` if requests may use the scheme `Bearer`.
-    #[cfg(feature = "docs")]
-    pub(crate) fn accepts_bearer(&self) -> bool {
-        self.inner.challenge.bearer
-    }
-
-    /// Returns `true` if proofs need a nonce.
+    /// Returns `true` if proofs need a nonce, now or after a reload.
     #[cfg(feature = "service")]
     pub(crate) fn makes_nonces(&self) -> bool {
         let proofs = self.inner.proofs.as_ref();
@@ -245,6 +247,9 @@ impl Auth {
     /// A client that always uses the last nonce it received never sends an expired one.
     pub fn dpop_nonce(&self) -> Option<String> {
         let nonces = self.inner.proofs.as_ref()?.nonces.as_ref()?;
+        if !self.accepts_proofs() {
+            return None;
+        }
         nonces.renewal(self.inner.clock.time())
     }
 
@@ -794,12 +799,13 @@ impl Auth {
         scopes: impl IntoIterator<Item: Into<String>>,
     ) -> Option<ResourceMetadata> {
         let issuers = self.inner.issuers.load_full();
-        let issuers = issuers.iter().map(|issuer| issuer.name().to_owned());
+        let names = issuers.iter().map(|issuer| issuer.name().to_owned());
         let resource = self.inner.resource.as_ref()?;
         let proofs = self.inner.proofs.as_ref();
+        let proofs = proofs.filter(|_| issuers.challenge.dpop.is_some());
         let proofs = proofs.map(|proofs| &*proofs.algorithms);
-        let is_required = !self.inner.challenge.bearer;
-        let metadata = ResourceMetadata::new(resource, issuers, scopes);
+        let is_required = !issuers.challenge.bearer;
+        let metadata = ResourceMetadata::new(resource, names, scopes);
         let metadata = metadata.with_certificates(self.inner.certificates.is_some());
         Some(metadata.with_dpop(proofs.unwrap_or_default(), is_required))
     }

@@ -1,5 +1,7 @@
 //! A reload that changes which tokens need a proof.
 
+use serde_json::json;
+use warp::{Filter, reply::Response};
 use warp_bearer::{
     auth::{
         Algorithm, Auth, AuthError, Builder, CertificateSource, SetupError, TrustedIssuer,
@@ -7,10 +9,13 @@ use warp_bearer::{
         dpop::{Dpop, DpopMode},
         error::FixedOption,
     },
-    issuer::Issuer,
+    issuer::{Issuer, SigningKey},
+    service::{Access, Shutdown, routes},
 };
 
-use crate::PUBLIC_URL;
+use crate::{PRIVATE, PUBLIC_URL, challenges, support::answer};
+
+const MODES: [DpopMode; 3] = [DpopMode::Off, DpopMode::Allowed, DpopMode::Required];
 
 async fn issuer() -> Issuer {
     Issuer::with_algorithm(Algorithm::ES256).await
@@ -21,6 +26,135 @@ fn of(issuer: impl Into<TrustedIssuer>) -> Builder {
         .issuer(issuer)
         .audience("https://api.example.com")
         .algorithms([Algorithm::ES256])
+}
+
+/// After a reload, the service answers every request as if it had been started with the new mode.
+#[tokio::test]
+async fn answers_as_after_a_start_with_the_new_mode() {
+    let issuer = issuer().await;
+    let key = SigningKey::generate(Algorithm::ES256);
+    let (plain, bound) = (issuer.token().sign(), issuer.token().bound_to(&key).sign());
+    let with_mode = |mode, is_own: bool| {
+        let (issuer, dpop) = if is_own {
+            let own = TrustedIssuer::new(issuer.url()).dpop(mode);
+            (own, Dpop::allowed(PUBLIC_URL))
+        } else {
+            let dpop = Dpop::new(mode, PUBLIC_URL);
+            (TrustedIssuer::new(issuer.url()), dpop)
+        };
+        of(issuer).resource("https://api.example.com").dpop(dpop)
+    };
+    let scoped = PRIVATE.replace("private", "private-scoped");
+    let proofs = [PRIVATE, &scoped].map(|url| key.proof("GET", url).token(&bound).sign());
+    let (private, scoped) = ("/api/private", "/api/private-scoped");
+    let rows = [
+        ("no token", private, None, None),
+        ("plain", private, Some(format!("Bearer {plain}")), None),
+        (
+            "plain, under DPoP",
+            private,
+            Some(format!("DPoP {plain}")),
+            None,
+        ),
+        (
+            "bound, under Bearer",
+            private,
+            Some(format!("Bearer {bound}")),
+            None,
+        ),
+        (
+            "bound, no proof",
+            private,
+            Some(format!("DPoP {bound}")),
+            None,
+        ),
+        (
+            "bound",
+            private,
+            Some(format!("DPoP {bound}")),
+            Some(&proofs[0]),
+        ),
+        (
+            "no scope, plain",
+            scoped,
+            Some(format!("Bearer {plain}")),
+            None,
+        ),
+        (
+            "no scope, bound",
+            scoped,
+            Some(format!("DPoP {bound}")),
+            Some(&proofs[1]),
+        ),
+        ("no token for a scope", scoped, None, None),
+        ("a proxy, no token", "/auth", None, None),
+        (
+            "a proxy, bound",
+            "/auth",
+            Some(format!("DPoP {bound}")),
+            None,
+        ),
+        (
+            "metadata",
+            "/.well-known/oauth-protected-resource",
+            None,
+            None,
+        ),
+        ("description", "/openapi.json", None, None),
+    ];
+    for (from, to, is_own) in MODES.iter().flat_map(|from| {
+        let to = MODES
+            .iter()
+            .flat_map(move |to| [(from, to, false), (from, to, true)]);
+        to.collect::<Vec<_>>()
+    }) {
+        let auth = with_mode(*from, is_own).build().unwrap();
+        auth.ready().await;
+        let reloaded = routes(&Access::from(&auth), &Shutdown::new());
+        // The token is cached before the reload.
+        let _ = auth.verify::<NoPrivate>(&plain).await;
+        auth.replace_issuers(&with_mode(*to, is_own)).unwrap();
+        let fresh = with_mode(*to, is_own).build().unwrap();
+        fresh.ready().await;
+        let fresh = routes(&Access::from(&fresh), &Shutdown::new());
+        for (case, path, authorization, proof) in &rows {
+            let case = format!("{case}: {from:?} to {to:?}, own: {is_own}");
+            let mut request = json!({});
+            if let Some(authorization) = authorization {
+                request["authorization"] = json!(authorization);
+            }
+            if let Some(proof) = proof {
+                request["dpop"] = json!(proof);
+            }
+            let (found, expected) = (
+                ask(&reloaded, path, &request).await,
+                ask(&fresh, path, &request).await,
+            );
+            let (found, expected) = (answer(&found), answer(&expected));
+            assert_eq!(found.status, expected.status, "{case}: {found:?}");
+            assert_eq!(challenges(&found), challenges(&expected), "{case}");
+            assert_eq!(found.body, expected.body, "{case}");
+        }
+    }
+}
+
+async fn ask<F>(
+    routes: &F,
+    path: &str,
+    fields: &serde_json::Value,
+) -> warp::http::Response<warp::hyper::body::Bytes>
+where
+    F: Filter<Extract = (Response,), Error = std::convert::Infallible>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+{
+    let mut request = warp::test::request().path(path);
+    for (name, value) in fields.as_object().unwrap() {
+        request = request.header(name, value.as_str().unwrap());
+    }
+    request.reply(routes).await
 }
 
 #[tokio::test]

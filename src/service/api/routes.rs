@@ -11,7 +11,10 @@ use warp::{
 };
 
 #[cfg(feature = "docs")]
-use crate::service::api::docs::{Docs, openapi::Schemes};
+use crate::{
+    auth::explain::Schemes as AuthSchemes,
+    service::api::docs::{Docs, openapi::Schemes},
+};
 use crate::{
     auth::{Auth, Claims, Problem, policy::scope, resource::WELL_KNOWN},
     service::api::{
@@ -289,24 +292,39 @@ fn docs_pages(access: &Access, rows: &[Row]) -> Vec<Row> {
     };
     // The document describes these rows too, but they also serve it. They are first created with an
     // empty document, because their data does not depend on it.
-    let named = docs_rows(docs, String::new());
+    let named = docs_rows(docs, Bytes::new);
     let all: Vec<&Row> = rows.iter().chain(&named).collect();
-    let schemes = Schemes {
-        bearer: access.auth.accepts_bearer(),
-        dpop: access.auth.accepts_proofs(),
-        field: access.auth.token_field(),
+    let field = access.auth.token_field();
+    let describe = |bearer, dpop| {
+        let schemes = Schemes {
+            bearer,
+            dpop,
+            field,
+        };
+        Bytes::from(docs.openapi_with(&all, schemes))
     };
-    docs_rows(docs, docs.openapi_with(&all, schemes)).into()
+    let bearer = describe(true, false);
+    if !access.auth.can_accept_proofs() {
+        return docs_rows(docs, move || bearer.clone()).into();
+    }
+    // One document for each choice of schemes, because a reload may change the schemes.
+    let (both, dpop) = (describe(true, true), describe(false, true));
+    let auth = access.auth.clone();
+    let openapi = move || match auth.schemes() {
+        AuthSchemes::Bearer => bearer.clone(),
+        AuthSchemes::BearerOrDpop => both.clone(),
+        AuthSchemes::Dpop => dpop.clone(),
+    };
+    docs_rows(docs, openapi).into()
 }
 
 #[cfg(feature = "docs")]
-fn docs_rows(docs: &Docs, openapi: String) -> [Row; 3] {
-    let openapi = Bytes::from(openapi);
+fn docs_rows(docs: &Docs, openapi: impl Fn() -> Bytes + Clone + Send + Sync + 'static) -> [Row; 3] {
     let page = docs.pages();
     let files = page.clone();
     [
         route!(GET, "openapi.json")
-            .then(move || handlers::document(openapi.clone(), "no-cache"))
+            .then(move || handlers::document(openapi(), "no-cache"))
             .says("This description of the routes (OpenAPI 3.1)", Form::Object),
         //
         route!(GET, "docs")
