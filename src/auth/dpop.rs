@@ -121,10 +121,11 @@ impl Dpop {
     /// cannot prepare proofs for later. Defaults to off. Replicas need
     /// [`nonces_from`](Self::nonces_from) instead.
     ///
-    /// A client gets its first nonce from the `DPoP-Nonce` header of a 401 with `use_dpop_nonce`.
-    /// If your other responses also carry the nonce from
-    /// [`Auth::dpop_nonce`](crate::auth::Auth::dpop_nonce), clients never have to repeat a request
-    /// because a nonce has expired.
+    /// A client gets its first nonce from the `DPoP-Nonce` header of a 401 with `use_dpop_nonce`. If
+    /// your successful responses carry the nonce from
+    /// [`Claims::dpop_nonce`](crate::auth::Claims::dpop_nonce), a client that sends a request at
+    /// least every four minutes does not have to repeat one because its nonce has expired. The
+    /// layers for tower do this.
     #[must_use]
     pub fn nonces(mut self) -> Self {
         self.nonces = NonceSource::Random;

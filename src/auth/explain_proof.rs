@@ -143,7 +143,7 @@ fn add_proof_steps(
         claims.is_for_token(token.as_bytes()),
     );
     if proofs.nonces.is_some() {
-        let (found, outcome) = (shown(claimed.get("nonce")), proofs.has_nonce(&claims, now));
+        let (found, outcome) = (shown(claimed.get("nonce")), proofs.nonce_slot(&claims, now));
         add(trace, "proof nonce", "one of this service", found, outcome);
     }
     let (expected, found) = (format!("1 to {MAX_JTI} bytes"), shown(claimed.get("jti")));

@@ -234,23 +234,17 @@ impl Auth {
         self.inner.proofs.is_some()
     }
 
-    /// Returns `true` if proofs need a nonce, now or after a reload.
-    #[cfg(feature = "service")]
-    pub(crate) fn makes_nonces(&self) -> bool {
-        let proofs = self.inner.proofs.as_ref();
-        proofs.is_some_and(|proofs| proofs.nonces.is_some())
-    }
-
-    /// Returns the `DPoP-Nonce` to add to a response. `None` if nonces are not required, and during
-    /// the first four minutes of each five-minute slot.
+    /// Returns the `DPoP-Nonce` to add to every successful response. `None` if nonces are not
+    /// required, and during the first four minutes of each five-minute slot.
     ///
-    /// A client that always uses the last nonce it received never sends an expired one.
+    /// For a response to a request with [`Claims`], use [`Claims::dpop_nonce`], which also renews a
+    /// nonce that the client got long ago.
     pub fn dpop_nonce(&self) -> Option<String> {
         let nonces = self.inner.proofs.as_ref()?.nonces.as_ref()?;
         if !self.accepts_proofs() {
             return None;
         }
-        nonces.renewal(self.inner.clock.time())
+        nonces.renewal(None, self.inner.clock.time())
     }
 
     /// Verifies a token, which is passed without a scheme name.
@@ -293,27 +287,29 @@ impl Auth {
         request: Option<&RequestHead<'_>>,
     ) -> Result<Claims<X>, AuthError> {
         let verified = self.verify_token(credential.token).await?;
+        let mut nonce = None;
         if verified.binding.is_some()
             || credential.scheme == Some(Scheme::Dpop)
             || verified.context.requires_key
         {
             // Boxed, so that the future of a request with a plain bearer token stays small.
-            Box::pin(self.check_binding(credential, request, &verified)).await?;
+            nonce = Box::pin(self.check_binding(credential, request, &verified)).await?;
         }
         verified.check_not_revoked()?;
-        Claims::new(verified)
+        Claims::new(verified, nonce)
     }
 
     /// Checks that a request proves possession of everything that its token is bound to. Checks the
-    /// DPoP proof last, because it can only be used once.
+    /// DPoP proof last, because it can only be used once. Returns the nonce for the client's next
+    /// proof, if it needs a new one.
     async fn check_binding(
         &self,
         credential: Credential<'_>,
         request: Option<&RequestHead<'_>>,
         verified: &Verified,
-    ) -> Result<(), AuthError> {
-        // Destructures every field, so that a new kind of binding does not compile until it is
-        // checked here. Otherwise, its tokens would be accepted without proof of possession.
+    ) -> Result<Option<Arc<str>>, AuthError> {
+        // Names every member, so that a new one cannot be forgotten here: the token would be accepted
+        // without proof of possession.
         let (key, x5t) = match verified.binding.as_deref() {
             Some(Binding { key, certificate }) => (*key, *certificate),
             None => (None, None),
@@ -333,7 +329,7 @@ impl Auth {
             return if is_wanted {
                 Err(AuthError::TokenNotBound)
             } else {
-                Ok(())
+                Ok(None)
             };
         };
         let (Some(request), Some(proofs)) = (request, &self.inner.proofs) else {
@@ -361,7 +357,8 @@ impl Auth {
         if self.inner.store.is_shared() {
             context::waited(WaitReason::Store, began);
         }
-        used.map_err(refused)
+        used.map_err(refused)?;
+        Ok(proof.renewed_nonce)
     }
 
     pub(super) async fn verify_token(&self, token: &[u8]) -> Result<Arc<Verified>, AuthError> {

@@ -38,6 +38,7 @@ const PRIVATE: &str = "https://api.example.com/v1/api/private";
 /// An issuer, the service that trusts it, and a client with a key.
 struct Bound {
     issuer: Issuer,
+    auth: Auth,
     service: Service,
     client: Client,
     key: SigningKey,
@@ -76,6 +77,7 @@ impl Bound {
         let client = service.client().await;
         Self {
             issuer,
+            auth,
             service,
             client,
             key: SigningKey::generate(Algorithm::ES256),

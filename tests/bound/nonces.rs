@@ -8,9 +8,17 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use warp_bearer::auth::dpop::Dpop;
+use serde_json::Value;
+use warp::Reply;
+use warp_bearer::{
+    auth::{Claims, dpop::Dpop},
+    service::{
+        Access,
+        api::route::{route, table},
+    },
+};
 
-use crate::{Bound, PUBLIC_URL, assert_refused};
+use crate::{Bound, PUBLIC_URL, assert_refused, support::Answer};
 
 const SECRET: &[u8; 32] = b"a secret that two replicas share";
 
@@ -81,54 +89,160 @@ async fn replicas_with_one_secret_share_nonces() {
     }
 }
 
+/// The length of a nonce's slot, in seconds.
+const SLOT: u64 = 300;
+
+/// A service with a clock that only the test advances, from the start of a slot on.
+struct Clocked {
+    bound: Bound,
+    clock: Arc<AtomicU64>,
+    start: u64,
+    token: String,
+}
+
+impl Clocked {
+    async fn start() -> Self {
+        let now = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap();
+        let start = now.as_secs() / SLOT * SLOT;
+        let clock = Arc::new(AtomicU64::new(start));
+        let time = Arc::clone(&clock);
+        let bound = Bound::with(|builder| {
+            builder
+                .dpop(Dpop::allowed(PUBLIC_URL).nonces_from(*SECRET))
+                .clock(move || SystemTime::UNIX_EPOCH + Duration::from_secs(time.load(Relaxed)))
+        });
+        let bound = bound.await;
+        let token = bound.token().claim("iat", start);
+        let token = token.claim("exp", start + 36_000).sign();
+        Self {
+            bound,
+            clock,
+            start,
+            token,
+        }
+    }
+
+    /// Sends a request in this second, with a nonce if the client has one.
+    async fn send(&mut self, second: u64, nonce: &str) -> Answer {
+        self.send_to("GET /api/private", second, nonce).await
+    }
+
+    /// Like [`send`](Self::send), for another route. The proof is for the private route.
+    async fn send_to(&mut self, route: &str, second: u64, nonce: &str) -> Answer {
+        let now = self.start + second;
+        self.clock.store(now, Relaxed);
+        let mut proof = self.bound.proof(&self.token).claim("iat", now);
+        if !nonce.is_empty() {
+            proof = proof.nonce(nonce);
+        }
+        let (token, proof) = (&self.token, proof.sign());
+        let lines = format!(
+            "Authorization: DPoP {token}\r\nDPoP: {proof}\r\n\
+             X-Forwarded-Method: GET\r\nX-Forwarded-Uri: /v1/api/private\r\n"
+        );
+        self.bound.ask(route, &lines).await
+    }
+}
+
+/// The last minute of a slot renews every nonce. From the second minute on, a nonce of the slot
+/// before is renewed too.
 #[tokio::test]
-async fn renews_the_nonce_in_the_last_minute_of_its_slot() {
-    const SLOT: u64 = 300;
-    let now = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap();
-    let start = now.as_secs() / SLOT * SLOT;
-    let clock = Arc::new(AtomicU64::new(start));
-    let time = Arc::clone(&clock);
-    let mut bound = Bound::with(|builder| {
-        builder
-            .dpop(Dpop::allowed(PUBLIC_URL).nonces_from(*SECRET))
-            .clock(move || SystemTime::UNIX_EPOCH + Duration::from_secs(time.load(Relaxed)))
-    })
-    .await;
-    let issued = |second: u64| start + second;
-    let token = |bound: &Bound| {
-        let token = bound.token().claim("iat", start).claim("exp", start + 3600);
-        token.sign()
-    };
-    let token = token(&bound);
-    let refused = bound
-        .send(&token, &bound.proof(&token).claim("iat", start).sign())
-        .await;
+async fn renews_a_nonce_that_may_soon_expire() {
+    let mut service = Clocked::start().await;
+    let refused = service.send(0, "").await;
     let mut nonce = refused.header("dpop-nonce").to_owned();
-    // A client that adopts every nonce it receives is never rejected again.
-    let mut renewals = 0;
-    for second in (0..4 * SLOT).step_by(30) {
-        clock.store(issued(second), Relaxed);
-        let proof = bound
-            .proof(&token)
-            .claim("iat", issued(second))
-            .nonce(&nonce)
-            .sign();
-        let answer = bound.send(&token, &proof).await;
+    let mut renewals = Vec::new();
+    for second in (0..3 * SLOT).step_by(30) {
+        let answer = service.send(second, &nonce).await;
         assert_eq!(answer.status, 200, "{second}: {answer:?}");
         let renewed = answer.header("dpop-nonce");
-        let is_last = second % SLOT >= 240;
-        assert_eq!(!renewed.is_empty(), is_last, "{second}");
-        if is_last {
-            renewals += 1;
+        if !renewed.is_empty() {
+            renewals.push(second);
             renewed.clone_into(&mut nonce);
         }
     }
-    assert_eq!(renewals, 8);
-    let public = bound.ask("GET /api/public", "").await;
+    let expected = [240, 270, 360, 540, 570, 660, 840, 870];
+    assert_eq!(renewals, expected);
+    let public = service.bound.ask("GET /api/public", "").await;
     assert!(
         !public.headers.contains_key("dpop-nonce"),
         "no proof goes there"
     );
+    let authorization = format!(
+        "Authorization: Bearer {}\r\n",
+        service.bound.issuer.token().sign()
+    );
+    for (second, is_last) in [(900, false), (960, false), (1140, true)] {
+        service.clock.store(service.start + second, Relaxed);
+        let plain = service.bound.ask("GET /api/private", &authorization).await;
+        assert_eq!(plain.status, 200);
+        let is_renewed = plain.headers.contains_key("dpop-nonce");
+        assert_eq!(is_renewed, is_last, "{second}");
+    }
+}
+
+/// Rows with a JSON body add the nonce too.
+#[tokio::test]
+async fn renews_the_nonce_of_a_request_with_a_body() {
+    async fn note(_: Claims, note: Value) -> impl Reply {
+        warp::reply::json(&note)
+    }
+    let mut service = Clocked::start().await;
+    let refused = service.send(0, "").await;
+    let nonce = refused.header("dpop-nonce").to_owned();
+    let row = |access: &Access| route!(POST, "notes").with_auth(access).json().then(note);
+    let rows = table(vec![row(&Access::from(&service.bound.auth))]);
+    for (second, body, status, is_renewed) in [
+        (0, "{}", 200, false),
+        (359, "{}", 200, false),
+        (360, "{}", 200, true),
+        (361, "{", 400, false),
+    ] {
+        let now = service.start + second;
+        service.clock.store(now, Relaxed);
+        let key = &service.bound.key;
+        let proof = key.proof("POST", &format!("{PUBLIC_URL}/notes"));
+        let proof = proof.token(&service.token).claim("iat", now).nonce(&nonce);
+        let request = warp::test::request().method("POST").path("/notes");
+        let request = request
+            .header("authorization", format!("DPoP {}", service.token))
+            .header("dpop", proof.sign())
+            .header("content-type", "application/json")
+            .body(body);
+        let answer = request.reply(&rows).await;
+        assert_eq!(answer.status().as_u16(), status, "{second}: {answer:?}");
+        let has_nonce = answer.headers().contains_key("dpop-nonce");
+        assert_eq!(has_nonce, is_renewed, "{second}");
+    }
+}
+
+/// A client that always uses the last nonce is not rejected again, if no two of its requests are more
+/// than four minutes apart.
+#[tokio::test]
+async fn client_with_a_request_every_four_minutes_always_has_a_good_nonce() {
+    let mut service = Clocked::start().await;
+    for (route, period) in [
+        ("GET /api/private", 59),
+        ("GET /api/private", 120),
+        ("GET /api/private", 181),
+        ("GET /api/private", 240),
+        ("GET /auth", 240),
+        ("GET /auth/api/private", 240),
+    ] {
+        for first in [0, 59, 239, 299] {
+            let case = format!("{route} every {period} s from {first} on");
+            let refused = service.send_to(route, first, "").await;
+            let mut nonce = refused.header("dpop-nonce").to_owned();
+            for second in (first..4000).step_by(period) {
+                let answer = service.send_to(route, second, &nonce).await;
+                assert_eq!(answer.status, 200, "{case}: {second}");
+                let renewed = answer.header("dpop-nonce");
+                if !renewed.is_empty() {
+                    renewed.clone_into(&mut nonce);
+                }
+            }
+        }
+    }
 }

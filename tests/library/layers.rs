@@ -1,15 +1,18 @@
 //! The layers for tower, in axum and on their own.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering::Relaxed},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
+    time::{Duration, SystemTime},
 };
 
 use axum::{
     Extension, Router,
     body::Body,
     extract::{FromRef, Request},
-    response::IntoResponse,
+    response::{AppendHeaders, IntoResponse},
     routing::{get, post},
 };
 use http_body_util::BodyExt;
@@ -19,6 +22,7 @@ use warp::http::StatusCode;
 use warp_bearer::{
     auth::{
         Algorithm, Auth, Claims, Problem, Refusal,
+        claims::NoPrivate,
         dpop::Dpop,
         policy::{Requirement, check, check_async, scope},
         tower::{AuthLayer, RefusalResponse, RequireLayer},
@@ -274,6 +278,74 @@ async fn compares_a_proof_with_the_path_that_the_client_sent() {
             let Ok(answer) = app.clone().oneshot(request).await;
             assert_eq!(answer.status(), status, "{case}, a proof for {proven}");
         }
+    }
+}
+
+/// A client that still uses the nonce of the slot before gets the new one.
+#[tokio::test]
+async fn renews_the_nonce_of_a_proof() {
+    const START: u64 = 1_800_000_000; // the start of a slot
+    let clock = Arc::new(AtomicU64::new(START));
+    let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
+    let time = Arc::clone(&clock);
+    let auth = Auth::builder()
+        .issuer(issuer.url())
+        .audience(issuer.audience())
+        .algorithms([Algorithm::ES256])
+        .dpop(Dpop::allowed("https://api.example.com").nonces_from([7; 32]))
+        .clock(move || SystemTime::UNIX_EPOCH + Duration::from_secs(time.load(Relaxed)));
+    let auth = auth.build().unwrap();
+    let key = SigningKey::generate(Algorithm::ES256);
+    let token = issuer.token().scope("read").bound_to(&key);
+    let token = token.claim("iat", START).claim("exp", START + 3600).sign();
+    let send = async |app: &Router, second: u64, nonce: &str| {
+        clock.store(START + second, Relaxed);
+        let proof = key.proof("GET", "https://api.example.com/me").token(&token);
+        let proof = proof.claim("iat", START + second).nonce(nonce);
+        let request = Request::get("/me")
+            .header("authorization", format!("DPoP {token}"))
+            .header("dpop", proof.sign());
+        let request = request.body(Body::empty()).unwrap();
+        let Ok(answer) = app.clone().oneshot(request).await;
+        let nonce = answer.headers().get("dpop-nonce");
+        let nonce = nonce.map(|nonce| nonce.to_str().unwrap().to_owned());
+        (answer.status().as_u16(), nonce)
+    };
+    let open = || Router::new().route("/me", get(|| async {}));
+    let own = |claims: Claims| async move {
+        let nonce = claims.typed::<NoPrivate>().unwrap();
+        let nonce = nonce
+            .dpop_nonce()
+            .map(|nonce| ("dpop-nonce", nonce.to_owned()));
+        AppendHeaders(nonce)
+    };
+    let extractor = Router::new()
+        .route("/me", get(own))
+        .with_state(auth.clone());
+    let reader = || RequireLayer::new(&auth, scope("read"));
+    for (case, app) in [
+        ("a layer", open().layer(AuthLayer::new(&auth))),
+        ("a policy", open().layer(reader())),
+        ("both", open().layer(reader()).layer(AuthLayer::new(&auth))),
+        ("an extractor", extractor),
+    ] {
+        let (status, first) = send(&app, 0, "none").await;
+        let first = first.unwrap();
+        assert_eq!(status, 401, "{case}");
+        for second in [0, 239, 300, 359] {
+            assert_eq!(
+                send(&app, second, &first).await,
+                (200, None),
+                "{case}: {second}"
+            );
+        }
+        let (status, next) = send(&app, 360, &first).await;
+        assert_eq!(status, 200, "{case}");
+        let next = next.unwrap();
+        assert_ne!(next, first, "{case}");
+        assert_eq!(send(&app, 361, &next).await, (200, None), "{case}");
+        let last = send(&app, 540, &next).await;
+        assert_eq!(last, (200, Some(next)), "{case}: the last minute");
     }
 }
 

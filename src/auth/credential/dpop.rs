@@ -19,7 +19,11 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::algorithm::Algorithm;
 use crate::auth::{
-    credential::{RequestHead, nonce::Nonces, target_uri::PublicUrl},
+    credential::{
+        RequestHead,
+        nonce::{NonceSlot, Nonces},
+        target_uri::PublicUrl,
+    },
     error::AuthError,
     keys::jwk::{self, KeyVerifier},
     store::{Claim, Claimed, Store},
@@ -170,10 +174,15 @@ impl Proofs {
         self.is_for_url(&claims, presented.request)?;
         self.is_recent(claims.issued()?, now)?;
         claims.is_for_token(presented.token)?;
-        self.has_nonce(&claims, now)?;
+        let nonce_slot = self.nonce_slot(&claims, now)?;
         let id = claims.id()?;
         key.is(presented.bound_to)?;
-        Ok(ProofUse::new(key.thumbprint, id, claims.issued()?))
+        let renewed_nonce = self.nonces.as_ref();
+        let renewed_nonce = renewed_nonce.and_then(|nonces| nonces.renewal(nonce_slot, now));
+        Ok(ProofUse {
+            renewed_nonce: renewed_nonce.map(Into::into),
+            ..ProofUse::new(key.thumbprint, id, claims.issued()?)
+        })
     }
 
     /// Validates a proof and records its use.
@@ -220,16 +229,20 @@ impl Proofs {
         Ok(())
     }
 
-    pub(crate) fn has_nonce(
+    /// Returns the slot of the proof's nonce. `None` if nonces are not required.
+    pub(crate) fn nonce_slot(
         &self,
         claims: &ProofClaims<'_>,
         now: SystemTime,
-    ) -> Result<(), ProofFault> {
-        match (&self.nonces, &claims.nonce) {
-            (None, _) => Ok(()),
-            (Some(nonces), Some(Value::Text(nonce))) if nonces.is_good(nonce, now) => Ok(()),
-            (Some(_), _) => Err(ProofFault::Nonce),
-        }
+    ) -> Result<Option<NonceSlot>, ProofFault> {
+        let Some(nonces) = &self.nonces else {
+            return Ok(None);
+        };
+        let slot = match &claims.nonce {
+            Some(Value::Text(nonce)) => nonces.slot_of(nonce, now),
+            _ => None,
+        };
+        slot.map(Some).ok_or(ProofFault::Nonce)
     }
 
     /// Records the use of a proof, and fails if the proof was used before. The record is kept until
@@ -258,6 +271,8 @@ pub(crate) struct ProofUse {
     /// The hash of the key's thumbprint and the proof's `jti`.
     key: [u8; 32],
     issued_at: SystemTime,
+    /// The nonce for the client's next proof, if that of this proof may soon expire.
+    pub(crate) renewed_nonce: Option<Arc<str>>,
 }
 
 impl ProofUse {
@@ -271,6 +286,7 @@ impl ProofUse {
         Self {
             key,
             issued_at: SystemTime::UNIX_EPOCH + issued,
+            renewed_nonce: None,
         }
     }
 }

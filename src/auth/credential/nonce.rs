@@ -16,8 +16,13 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 /// The length of a slot. A nonce is valid in its own slot and in the next one, for 5 to 10 minutes.
 const SLOT: Duration = Duration::from_secs(300);
 
-/// From this second of a slot on, its last fifth, responses contain the nonce of the slot.
+/// The second of a slot from which every successful response contains the nonce of the slot. This is
+/// its last fifth.
 const RENEWED_FROM: u64 = 240;
+
+/// The second of a slot from which a nonce of the previous slot is renewed. Before that, a replica
+/// whose clock is behind would reject the new nonce.
+const SETTLED_FROM: u64 = 60;
 
 /// The minimum length of a secret in bytes: the length of the hash (RFC 2104 §3).
 pub(crate) const SHORTEST_SECRET: usize = 32;
@@ -27,6 +32,13 @@ const PURPOSE: &[u8] = b"warp-bearer dpop nonce";
 
 #[derive(Clone)]
 pub(crate) struct Nonces(hmac::Key);
+
+/// The slot of an accepted nonce.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NonceSlot {
+    Current,
+    Previous,
+}
 
 impl Nonces {
     pub(crate) fn new(secret: &[u8]) -> Self {
@@ -46,22 +58,31 @@ impl Nonces {
         self.of(slot(now))
     }
 
-    /// Returns the nonce of the current slot during the last fifth of the slot. A client may still
-    /// have the nonce of the previous slot. If it uses the new nonce from then on, it never sends
-    /// an expired one.
-    pub(crate) fn renewal(&self, now: SystemTime) -> Option<String> {
+    /// Returns the nonce of the current slot for the response to a request, if the client should
+    /// have it now. `used` is the slot of the nonce in the proof of the request, if it has one.
+    ///
+    /// A client gets the new nonce in the last fifth of a slot, and earlier if it still uses that of
+    /// the previous slot. A client that always uses its last nonce, and sends a request every four
+    /// minutes, therefore never sends an expired nonce.
+    pub(crate) fn renewal(&self, used: Option<NonceSlot>, now: SystemTime) -> Option<String> {
         let into_slot = since_epoch(now).as_secs() % SLOT.as_secs();
-        let is_last = into_slot >= RENEWED_FROM;
-        is_last.then(|| self.current(now))
+        let from = match used {
+            Some(NonceSlot::Previous) => SETTLED_FROM,
+            Some(NonceSlot::Current) | None => RENEWED_FROM,
+        };
+        (into_slot >= from).then(|| self.current(now))
     }
 
-    /// Returns `true` if `nonce` belongs to the current or the previous slot.
-    pub(crate) fn is_good(&self, nonce: &str, now: SystemTime) -> bool {
+    /// Returns the slot of `nonce`, if it is the current or the previous one.
+    pub(crate) fn slot_of(&self, nonce: &str, now: SystemTime) -> Option<NonceSlot> {
+        let is_of =
+            |slot| verify_slices_are_equal(self.of(slot).as_bytes(), nonce.as_bytes()).is_ok();
         let current = slot(now);
-        [Some(current), current.checked_sub(1)]
-            .into_iter()
-            .flatten()
-            .any(|slot| verify_slices_are_equal(self.of(slot).as_bytes(), nonce.as_bytes()).is_ok())
+        if is_of(current) {
+            return Some(NonceSlot::Current);
+        }
+        let previous = current.checked_sub(1)?;
+        is_of(previous).then_some(NonceSlot::Previous)
     }
 
     fn of(&self, slot: u64) -> String {
@@ -93,43 +114,57 @@ mod tests {
     fn accepts_a_nonce_in_its_slot_and_the_next() {
         let nonces = Nonces::new(&[7; 32]);
         let nonce = nonces.current(at(3000));
+        let (current, previous) = (Some(NonceSlot::Current), Some(NonceSlot::Previous));
         for (case, seconds, expected) in [
-            ("the slot before", 2999, false),
-            ("its start", 3000, true),
-            ("its end", 3299, true),
-            ("the next slot", 3300, true),
-            ("the end of the next", 3599, true),
-            ("after that", 3600, false),
-            ("the epoch", 0, false),
+            ("the slot before", 2999, None),
+            ("its start", 3000, current),
+            ("its end", 3299, current),
+            ("the next slot", 3300, previous),
+            ("the end of the next", 3599, previous),
+            ("after that", 3600, None),
+            ("the epoch", 0, None),
         ] {
-            assert_eq!(nonces.is_good(&nonce, at(seconds)), expected, "{case}");
+            assert_eq!(nonces.slot_of(&nonce, at(seconds)), expected, "{case}");
         }
-        assert!(!nonces.is_good("", at(3000)));
-        assert!(!nonces.is_good(&nonce[1..], at(3000)));
-        assert!(!nonces.is_good(&format!("{nonce}A"), at(3000)));
+        assert_eq!(nonces.slot_of("", at(3000)), None);
+        assert_eq!(nonces.slot_of(&nonce[1..], at(3000)), None);
+        assert_eq!(nonces.slot_of(&format!("{nonce}A"), at(3000)), None);
     }
 
     #[test]
     fn replicas_with_the_same_secret_accept_each_others_nonces() {
         let (one, other) = (Nonces::new(&[7; 32]), Nonces::new(&[7; 32]));
-        assert!(one.is_good(&other.current(at(9)), at(9)));
+        let is_good = |one: &Nonces, other: &Nonces| {
+            let slot = one.slot_of(&other.current(at(9)), at(9));
+            slot == Some(NonceSlot::Current)
+        };
+        assert!(is_good(&one, &other));
         let stranger = Nonces::new(&[8; 32]);
-        assert!(!one.is_good(&stranger.current(at(9)), at(9)));
+        assert!(!is_good(&one, &stranger));
         let (one, other) = (Nonces::random().unwrap(), Nonces::random().unwrap());
-        assert!(!one.is_good(&other.current(at(9)), at(9)));
+        assert!(!is_good(&one, &other));
     }
 
     #[test]
-    fn renews_the_nonce_in_the_last_fifth_of_a_slot() {
+    fn renews_a_nonce_that_may_soon_expire() {
         let nonces = Nonces::new(&[7; 32]);
-        for (seconds, expected) in [(3000, false), (3239, false), (3240, true), (3299, true)] {
-            let renewal = nonces.renewal(at(seconds));
-            assert_eq!(renewal.is_some(), expected, "{seconds}");
+        let (current, previous) = (Some(NonceSlot::Current), Some(NonceSlot::Previous));
+        for (used, seconds, expected) in [
+            (None, 3000, false),
+            (None, 3239, false),
+            (None, 3240, true),
+            (None, 3299, true),
+            (current, 3239, false),
+            (current, 3240, true),
+            (previous, 3059, false),
+            (previous, 3060, true),
+            (previous, 3299, true),
+        ] {
+            let renewal = nonces.renewal(used, at(seconds));
+            assert_eq!(renewal.is_some(), expected, "{used:?}, {seconds}");
             if let Some(renewal) = renewal {
-                assert!(
-                    nonces.is_good(&renewal, at(3599)),
-                    "for the whole next slot"
-                );
+                let end_of_next = nonces.slot_of(&renewal, at(3599));
+                assert_eq!(end_of_next, previous, "good for the whole next slot");
             }
         }
     }

@@ -56,6 +56,8 @@ use crate::auth::{
 pub struct Claims<X = NoPrivate> {
     verified: Arc<Verified>,
     private: X,
+    /// The nonce for the client's next DPoP proof, if it needs a new one.
+    nonce: Option<Arc<str>>,
 }
 
 impl<X> Claims<X> {
@@ -306,6 +308,28 @@ impl<X> Claims<X> {
         self.verified.binding.as_deref()
     }
 
+    /// Returns the `DPoP-Nonce` to add to the response (RFC 9449 §8.2). `None` if nonces are not
+    /// required, if the request has no proof, or if the nonce of its proof stays good for some
+    /// minutes.
+    ///
+    /// The layers for tower add it to successful responses. In other frameworks, add it yourself.
+    /// Then a client that always uses the last nonce, and sends a request at least every four
+    /// minutes, is never rejected because of an expired nonce.
+    ///
+    /// ```
+    /// use http::{HeaderValue, Response};
+    /// use warp_bearer::auth::Claims;
+    ///
+    /// fn renew_nonce<B>(claims: &Claims, response: &mut Response<B>) {
+    ///     if let Some(Ok(nonce)) = claims.dpop_nonce().map(HeaderValue::try_from) {
+    ///         response.headers_mut().insert("dpop-nonce", nonce);
+    ///     }
+    /// }
+    /// ```
+    pub fn dpop_nonce(&self) -> Option<&str> {
+        self.nonce.as_deref()
+    }
+
     /// Returns the challenge for a token that does not meet a policy. Uses the scheme of the
     /// request, which was `DPoP` if the token is bound to a key.
     pub(crate) fn challenge(&self) -> Challenge {
@@ -362,15 +386,19 @@ impl<X> Claims<X> {
     /// # Errors
     /// Returns [`AuthError::InvalidClaim`] if the payload cannot be deserialized as `Y`.
     pub fn typed<Y: DeserializeOwned>(&self) -> Result<Claims<Y>, AuthError> {
-        Claims::new(Arc::clone(&self.verified))
+        Claims::new(Arc::clone(&self.verified), self.nonce.clone())
     }
 }
 
 impl<X: DeserializeOwned> Claims<X> {
-    pub(crate) fn new(verified: Arc<Verified>) -> Result<Self, AuthError> {
-        // `Registered::parse` has accepted the payload, so it is strict JSON.
+    pub(crate) fn new(verified: Arc<Verified>, nonce: Option<Arc<str>>) -> Result<Self, AuthError> {
+        // The payload is strict JSON, because `Registered::parse` has accepted it.
         let private = json::accepted(verified.payload()).map_err(|_| AuthError::InvalidClaim)?;
-        Ok(Self { verified, private })
+        Ok(Self {
+            verified,
+            private,
+            nonce,
+        })
     }
 }
 

@@ -255,9 +255,9 @@ where
         let (mut head, body) = request.into_parts();
         Box::pin(async move {
             match gate.admit(&mut head).await {
-                Ok(()) => {
+                Ok(nonce) => {
                     let mut answer = inner.call(Request::from_parts(head, body)).await?;
-                    gate.renew_nonce(&mut answer);
+                    gate.renew_nonce(nonce, &mut answer);
                     Ok(answer)
                 }
                 Err(refusal) => Ok(gate.answer.response(&refusal)),
@@ -303,11 +303,12 @@ impl<A> Gate<A> {
         }
     }
 
-    async fn admit(&self, head: &mut Parts) -> Result<(), Refusal> {
+    /// Verifies a request. Returns the nonce for the client's next proof, if it needs a new one.
+    async fn admit(&self, head: &mut Parts) -> Result<Option<HeaderValue>, Refusal> {
         let claims = match verified(&self.auth, head).await {
             Ok(claims) => claims,
             Err(refusal) if self.is_optional && refusal.error == AuthError::MissingToken => {
-                return Ok(());
+                return Ok(None);
             }
             Err(refusal) => {
                 let scopes = self.requirement.as_ref().and_then(|it| it.scopes());
@@ -317,17 +318,19 @@ impl<A> Gate<A> {
         if let Some(requirement) = &self.requirement {
             requirement.grant(&claims).await?;
         }
-        Ok(())
+        let nonce = claims.dpop_nonce().map(HeaderValue::try_from);
+        Ok(nonce.and_then(Result::ok))
     }
 
-    /// Adds a nonce for the client's next proof (RFC 9449 §8.2), if the client's nonce may soon
-    /// expire.
-    fn renew_nonce<C>(&self, answer: &mut Response<C>) {
+    /// Adds `nonce` to a successful response (RFC 9449 §8.2), or the nonce that every successful
+    /// response contains at this time.
+    fn renew_nonce<C>(&self, nonce: Option<HeaderValue>, answer: &mut Response<C>) {
         const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
-        let nonce = self.auth.dpop_nonce().map(HeaderValue::try_from);
-        if let Some(Ok(nonce)) = nonce
-            && answer.status().is_success()
-        {
+        if !answer.status().is_success() {
+            return;
+        }
+        let for_all = || self.auth.dpop_nonce()?.try_into().ok();
+        if let Some(nonce) = nonce.or_else(for_all) {
             answer.headers_mut().insert(DPOP_NONCE, nonce);
         }
     }

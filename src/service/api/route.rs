@@ -303,8 +303,6 @@ pub struct Route<F> {
     matcher: Matcher,
     requires: Option<Requires>,
     takes_json: bool,
-    /// Set if successful responses may have to renew the client's DPoP nonce.
-    nonces: Option<Auth>,
     filter: F,
 }
 
@@ -319,7 +317,6 @@ where
         matcher,
         requires: None,
         takes_json: false,
-        nonces: None,
     }
 }
 
@@ -357,7 +354,6 @@ where
         matcher,
         requires: None,
         takes_json: false,
-        nonces: None,
     }
 }
 
@@ -375,7 +371,6 @@ impl<F: Extracts<()>> Route<F> {
             matcher,
             requires: self.requires,
             takes_json: self.takes_json,
-            nonces: self.nonces,
         }
     }
 }
@@ -397,7 +392,6 @@ impl<F> Route<F> {
             matcher: self.matcher,
             requires: self.requires,
             takes_json: self.takes_json,
-            nonces: self.nonces,
         }
     }
 
@@ -418,7 +412,6 @@ impl<F> Route<F> {
             matcher: self.matcher,
             requires: self.requires,
             takes_json: self.takes_json,
-            nonces: self.nonces,
         }
     }
 
@@ -479,7 +472,6 @@ impl<F> Route<F> {
             matcher: self.matcher,
             requires: self.requires,
             takes_json: self.takes_json,
-            nonces: self.nonces,
         };
         answered.row()
     }
@@ -498,15 +490,7 @@ impl<F> Route<F> {
             takes_json: self.takes_json,
             summary: "",
             form: Form::default(),
-            before: match self.nonces {
-                None => Prepend::new(closed(self.filter)),
-                // Boxed, so that the filter types are not instantiated several times.
-                Some(auth) => Prepend::new(closed(self.filter.boxed().map(move |answer: A| {
-                    let mut answer = answer.into_response();
-                    renew_nonce(&auth, &mut answer);
-                    answer
-                }))),
-            },
+            before: Prepend::new(closed(self.filter)),
         }
     }
 
@@ -528,7 +512,6 @@ impl<F> Route<F> {
             matcher: self.matcher,
             requires: self.requires,
             takes_json: self.takes_json,
-            nonces: self.nonces,
         }
     }
 }
@@ -574,14 +557,34 @@ impl<'a, F> ProtectedRoute<'a, F> {
         H: Handler<T::Output>,
     {
         if self.auth.reads_target() {
-            let auth = self.with_target();
-            return self.authenticated(auth).then(handler);
+            let (auth, with_target) = (self.auth.clone(), self.with_target());
+            let answer = move |arguments: T, claims: Claims<X>| {
+                let nonce = next_nonce(&auth, &claims);
+                with_nonce(nonce, handler.call(arguments.append(claims)))
+            };
+            let filter = self.route.filter.clone().and(with_target).then(answer);
+            return self.answered(filter).row();
         }
         // The two filters have different types, so each needs its own branch.
         let auth = with_headers_only(self.auth);
         match self.policy.clone() {
             None => self.authenticated(auth).then(handler),
             Some(policy) => self.authenticated(auth.require(policy)).then(handler),
+        }
+    }
+
+    /// Returns the row with a filter that answers its requests.
+    fn answered<G>(self, filter: G) -> Route<impl Extracts<Response>>
+    where
+        G: Extracts<Response>,
+    {
+        Route {
+            filter: shallow(filter),
+            matcher: self.route.matcher,
+            requires: Some(Requires {
+                policy: self.policy,
+            }),
+            takes_json: self.route.takes_json,
         }
     }
 
@@ -611,7 +614,6 @@ impl<'a, F> ProtectedRoute<'a, F> {
             requires: Some(Requires {
                 policy: self.policy,
             }),
-            nonces: Some(self.auth.clone()).filter(Auth::makes_nonces),
             ..self.route.and(auth)
         }
     }
@@ -632,8 +634,19 @@ impl<F> ProtectedJsonRoute<'_, F> {
         H: Handler<<T::Output as Append<B>>::Output>,
     {
         if self.0.auth.reads_target() {
-            let auth = self.0.with_target();
-            return self.0.authenticated(auth).json().then(handler);
+            let (auth, with_target) = (self.0.auth.clone(), self.0.with_target());
+            let answer = move |arguments: T, claims: Claims<X>, body: B| {
+                let nonce = next_nonce(&auth, &claims);
+                let arguments = arguments.append(claims).append(body);
+                with_nonce(nonce, handler.call(arguments))
+            };
+            let filter = self.0.route.filter.clone().and(with_target);
+            let filter = filter.and(warp::body::json::<B>()).then(answer);
+            let row = self.0.answered(filter).row();
+            return Row {
+                takes_json: true,
+                ..row
+            };
         }
         let auth = with_headers_only(self.0.auth);
         match self.0.policy.clone() {
@@ -670,7 +683,6 @@ impl<F> QueryPolicyRoute<'_, F> {
         } = self.protected;
         let auth = auth.clone();
         let queries = Arc::new(Queries::new(self.read, policy.clone()));
-        let nonces = Some(auth.clone()).filter(Auth::makes_nonces);
         let answer = move |arguments: T, query: String, headers: HeaderMap| {
             let (auth, queries, handler) = (auth.clone(), Arc::clone(&queries), handler.clone());
             async move {
@@ -701,7 +713,10 @@ impl<F> QueryPolicyRoute<'_, F> {
                     (None, None) => auth.authenticate(&request).await,
                 };
                 match verdict {
-                    Ok(claims) => handler.call(arguments.append(claims)).await.into_response(),
+                    Ok(claims) => {
+                        let nonce = next_nonce(&auth, &claims);
+                        with_nonce(nonce, handler.call(arguments.append(claims))).await
+                    }
                     Err(refusal) if forwarded.explains(refusal.error) => {
                         Problem::BadRequest.response()
                     }
@@ -719,7 +734,6 @@ impl<F> QueryPolicyRoute<'_, F> {
             matcher: route.matcher,
             requires: Some(Requires { policy }),
             takes_json: false,
-            nonces,
         };
         answered.row()
     }
@@ -748,14 +762,22 @@ pub(crate) struct Target {
     pub(crate) query: String,
 }
 
-/// Adds the nonce for the next proof to a successful response, if the client's nonce may soon
-/// expire.
-fn renew_nonce(auth: &Auth, answer: &mut Response) {
+/// Returns the nonce for the client's next proof, if it may need a new one.
+fn next_nonce<X>(auth: &Auth, claims: &Claims<X>) -> Option<HeaderValue> {
+    if let Some(nonce) = claims.dpop_nonce() {
+        return HeaderValue::try_from(nonce).ok();
+    }
+    HeaderValue::try_from(auth.dpop_nonce()?).ok()
+}
+
+/// Adds the nonce to a successful response.
+async fn with_nonce(nonce: Option<HeaderValue>, answer: impl Future<Output: Reply>) -> Response {
     const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
-    let nonce = auth.dpop_nonce().filter(|_| answer.status().is_success());
-    if let Some(Ok(nonce)) = nonce.map(HeaderValue::try_from) {
+    let mut answer = answer.await.into_response();
+    if let Some(nonce) = nonce.filter(|_| answer.status().is_success()) {
         answer.headers_mut().insert(DPOP_NONCE, nonce);
     }
+    answer
 }
 
 /// Extracts the query. It is empty if the request has none.
