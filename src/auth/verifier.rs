@@ -308,8 +308,8 @@ impl Auth {
         request: Option<&RequestHead<'_>>,
         verified: &Verified,
     ) -> Result<Option<Arc<str>>, AuthError> {
-        // Names every member, so that a new one cannot be forgotten here: the token would be accepted
-        // without proof of possession.
+        // Destructures every field, so that a new kind of binding does not compile until it is
+        // checked here. Otherwise, its tokens would be accepted without proof of possession.
         let (key, x5t) = match verified.binding.as_deref() {
             Some(Binding { key, certificate }) => (*key, *certificate),
             None => (None, None),
