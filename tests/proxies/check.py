@@ -44,6 +44,11 @@ PATHS = ["X-Original-URL", "X-Original-URI", "X-Original-Path", "X-Rewrite-URL",
 USERS = ["Remote-User", "X-Remote-User", "X-Forwarded-User", "REMOTE_USER"]
 # Fields that describe the client and its request.
 CLIENT = ["X-Forwarded-For", "X-Real-IP", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Port"]
+# Fields in which a proxy writes the certificate of the client. /auth trusts the one that CLIENT_CERT_FIELD names.
+CERTIFICATES = ["Client-Cert", "Client-Cert-Chain", "X-Forwarded-Client-Cert", "X-SSL-Client-Cert"]
+# What a proxy that can drop fields by pattern drops beside them.
+MORE_CERTIFICATES = ["SSL-Client-Cert", "X-SSL-Client-Verify", "X-SSL-Client-S-DN", "X-Client-Cert",
+                     "X-Forwarded-Tls-Client-Cert", "X-Amzn-Mtls-Clientcert", "X-ARR-ClientCert"]
 # Further fields that a proxy drops if it can drop fields by prefix.
 PREFIXED = ["X-Original-Request-URI", "X-Rewrite-Path", "X-Script-Path", "X-Replaced-Query", "X-Envoy-Original-Url"]
 # Every character of a field name (RFC 9110 §5.6.2) except letters and digits.
@@ -560,6 +565,10 @@ def check(name, plain, reader, auth, down, generous, leaving, application, table
         target = [Generous.fields.get_all(f"X-Forwarded-{name}") for name in ["Method", "Uri", "Host"]]
         own = [["GET"], ["/messages/1?page=2"], [f"127.0.0.1:{port}"]]
         holds("the method, the target and the host reach /auth", target == own, target)
+        forged = [(field, ":Zm9yZ2Vk:") for field in CERTIFICATES + MORE_CERTIFICATES]
+        shown = Answer(port, "/messages/1", forged)
+        found = [field for field, _ in forged if Generous.fields.get_all(field)]
+        holds("no certificate of the client's making reaches /auth", shown.status == 200 and not found, found)
         unnamed = Answer(port, "/")
         holds("the proxy generates X-Request-Id if it is absent",
               unnamed.seen("X-Request-Id") == Generous.fields.get_all("X-Request-Id") != [], unnamed)
@@ -613,7 +622,8 @@ def identity(name, port, plain, holds):
         names = [f"X{one}Auth{other}Subject" for other in SEPARATORS]
         lies.append((f"{names[0]} to {names[-1]}", [(name, "admin") for name in names]))
     lies.append(("X.Auth.Issuer and the like", [(f"x.aUTH.{name[7:]}", "admin") for name in NAMES]))
-    for case, others in [("path", PATHS), ("user", USERS)] + [("prefix", PREFIXED)] * PROXIES[name]["drops_prefix"]:
+    by_pattern = [("prefix", PREFIXED), ("field of a certificate", MORE_CERTIFICATES)] * PROXIES[name]["drops_prefix"]
+    for case, others in [("path", PATHS), ("user", USERS), ("certificate", CERTIFICATES)] + by_pattern:
         moved = Answer(port, "/profile/", bearer(plain) + [(field, "/profile") for field in others])
         arrived = [field for field in others if moved.seen(field)]
         holds(f"no {case} field of the client arrives", moved.status == 200 and not arrived, (arrived, moved.body))
