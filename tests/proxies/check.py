@@ -504,6 +504,10 @@ def check(name, plain, reader, auth, down, generous, leaving, application, table
         refused("a token with invalid characters", ask("/", bearer("é".encode())), 400, ['error="invalid_request"'])
         large = ask("/", bearer("a" * 16_000))
         refused("a large token", large, 401, ['error="invalid_token"'])
+        # /auth reads no cookie, so cookies must not make the head of its request too large.
+        cookies = [("Cookie", f"c{n}={'v' * 3_500}") for n in range(7)]
+        crowded = ask("/", bearer("a" * 16_000) + cookies)
+        refused("a large token, and large cookies", crowded, 401, ['error="invalid_token"'])
         doubled = ask("/", bearer(reader) + bearer(plain))
         holds("two tokens: 400", doubled.status == 400 and doubled.arrived == 0, doubled)
         missing = ask("/messages/1", bearer(plain))
@@ -566,9 +570,11 @@ def check(name, plain, reader, auth, down, generous, leaving, application, table
         own = [["GET"], ["/messages/1?page=2"], [f"127.0.0.1:{port}"]]
         holds("the method, the target and the host reach /auth", target == own, target)
         forged = [(field, ":Zm9yZ2Vk:") for field in CERTIFICATES + MORE_CERTIFICATES]
-        shown = Answer(port, "/messages/1", forged)
+        shown = Answer(port, "/messages/1", forged + [("Cookie", "a=b")])
         found = [field for field, _ in forged if Generous.fields.get_all(field)]
         holds("no certificate of the client's making reaches /auth", shown.status == 200 and not found, found)
+        holds("nor does a cookie, which reaches the application",
+              not Generous.fields.get_all("Cookie") and shown.seen("Cookie") == ["a=b"], shown)
         unnamed = Answer(port, "/")
         holds("the proxy generates X-Request-Id if it is absent",
               unnamed.seen("X-Request-Id") == Generous.fields.get_all("X-Request-Id") != [], unnamed)
