@@ -33,18 +33,23 @@ use crate::auth::{
 pub(crate) struct ProofOfRequest {
     pub(crate) proof: String,
     pub(crate) method: Method,
-    /// The path as this service receives it.
+    /// The path as this service receives it, or as the proxy sends it.
     pub(crate) path: String,
+    /// `true` if a proxy asks `/auth` about the request. The path is then relative to the origin of
+    /// the public URL.
+    pub(crate) is_forwarded: bool,
 }
 
 impl Auth {
-    /// Returns the path of a request for `url` as this service receives it. If `url` is only a
-    /// path, returns it unchanged. `None` if the URL is not below the public URL.
-    pub(crate) fn path_of(&self, url: &str) -> Option<String> {
+    /// Returns the path of a request for `url` as this service receives it, or as a proxy sends it
+    /// to `/auth` with `is_forwarded`. If `url` is only a path, returns it unchanged. `None` if the
+    /// URL is not below the public URL, or not at its origin.
+    pub(crate) fn path_of(&self, url: &str, is_forwarded: bool) -> Option<String> {
         if url.starts_with('/') {
             return Some(url.split(['?', '#']).next().unwrap_or_default().to_owned());
         }
-        self.inner.proofs.as_ref()?.url.path_below(url)
+        let proofs = self.inner.proofs.as_ref()?;
+        proofs.url.path_below(url, is_forwarded)
     }
 
     /// Verifies a token and a proof as if a request had sent them with the `DPoP` scheme, or in the
@@ -82,7 +87,12 @@ impl Auth {
         if let Ok(proof) = HeaderValue::from_str(&presented.proof) {
             headers.insert(PROOF, proof);
         }
-        let request = RequestHead::new(&presented.method, &presented.path, &headers);
+        let (method, path) = (&presented.method, &presented.path);
+        let request = if presented.is_forwarded {
+            RequestHead::forwarded(method, path, &headers)
+        } else {
+            RequestHead::new(method, path, &headers)
+        };
         let binding = verified.as_deref().and_then(|it| it.binding.as_deref());
         if let Some(jkt) = binding.and_then(|binding| binding.key) {
             let now = self.inner.clock.time();
@@ -348,13 +358,14 @@ mod tests {
                     for (other, change_again) in changes {
                         let proof = key.proof("GET", URL).token(&token);
                         let proof = change_again(change(proof)).sign();
-                        let path = auth.path_of(&format!("{URL}?b")).unwrap();
+                        let path = auth.path_of(&format!("{URL}?b"), false).unwrap();
                         assert_eq!(path, "/a");
                         let method = Method::GET;
                         let presented = ProofOfRequest {
                             proof,
                             method,
                             path,
+                            is_forwarded: false,
                         };
                         let (trace, verdict) = auth.trace_with_proof(&token, &presented).await;
                         let first = trace.steps.iter().find_map(|step| step.outcome.err());
@@ -414,6 +425,7 @@ mod tests {
                         proof: proof(),
                         method: method.clone(),
                         path: path.clone(),
+                        is_forwarded: false,
                     };
                     let (trace, verdict) = auth.trace_with_proof(&token, &presented).await;
                     let first = trace.steps.iter().find(|step| step.outcome.is_err());
@@ -462,6 +474,7 @@ mod tests {
                 proof: proof.to_owned(),
                 method: Method::GET,
                 path: "/a".to_owned(),
+                is_forwarded: false,
             };
             let (trace, verdict) = on.trace_with_proof(&token, &presented).await;
             let first = trace.steps.iter().find(|step| step.outcome.is_err());

@@ -41,12 +41,14 @@ impl PublicUrl {
             && normalized(named).map(at_least_a_slash) == wanted
     }
 
-    /// Returns the path of `url` relative to this URL. `None` if it is not below this URL.
+    /// Returns the path of `url` relative to this URL, or to its origin with `is_at_origin`. `None`
+    /// if `url` is not below this URL, or not at its origin.
     #[cfg(feature = "service")]
-    pub(crate) fn path_below(&self, url: &str) -> Option<String> {
+    pub(crate) fn path_below(&self, url: &str, is_at_origin: bool) -> Option<String> {
         let (_, path) = split(url).filter(|(origin, _)| *origin == self.origin)?;
         let path = normalized(path)?;
-        let below = path.strip_prefix(&*self.path)?;
+        let prefix = if is_at_origin { "" } else { &*self.path };
+        let below = path.strip_prefix(prefix)?;
         let is_below = below.is_empty() || below.starts_with('/');
         is_below.then(|| at_least_a_slash(below.to_owned()))
     }
@@ -258,16 +260,27 @@ mod tests {
     #[cfg(feature = "service")]
     fn returns_the_path_below_the_public_url() {
         let public = PublicUrl::parse("https://api.example.com/v1").unwrap();
-        for (url, expected) in [
-            ("https://api.example.com/v1/a?b#c", Some("/a")),
-            ("HTTPS://API.example.com:443/v1/%61", Some("/a")),
-            ("https://api.example.com/v1", Some("/")),
-            ("https://api.example.com/v1a", None),
-            ("https://api.example.com/", None),
-            ("https://other.example/v1/a", None),
-            ("/a", None),
+        for (url, below, at_origin) in [
+            (
+                "https://api.example.com/v1/a?b#c",
+                Some("/a"),
+                Some("/v1/a"),
+            ),
+            (
+                "HTTPS://API.example.com:443/v1/%61",
+                Some("/a"),
+                Some("/v1/a"),
+            ),
+            ("https://api.example.com/v1", Some("/"), Some("/v1")),
+            ("https://api.example.com/v1a", None, Some("/v1a")),
+            ("https://api.example.com/", None, Some("/")),
+            ("https://api.example.com", None, Some("/")),
+            ("https://other.example/v1/a", None, None),
+            ("/a", None, None),
         ] {
-            assert_eq!(public.path_below(url).as_deref(), expected, "{url}");
+            let path = |is_at_origin| public.path_below(url, is_at_origin);
+            assert_eq!(path(false).as_deref(), below, "{url}");
+            assert_eq!(path(true).as_deref(), at_origin, "{url}");
         }
         assert_eq!(public.of("/a", false), "https://api.example.com/v1/a");
         assert_eq!(public.of("/v1/a", true), "https://api.example.com/v1/a");

@@ -81,7 +81,8 @@ pub(in crate::service) struct Options {
     /// Also explain this DPoP proof, as if token and proof had come with the scheme DPoP
     #[arg(long, requires = "request", value_name = "PROOF")]
     proof: Option<String>,
-    /// The request that the proof is for: its method, and its URL or its path on this service
+    /// The request that the proof is for: its method, and its URL or its path on this service; with
+    /// --auth, that of the proxy's client
     #[arg(long, num_args = 2, requires = "proof", value_names = ["METHOD", "URL"])]
     request: Option<Vec<String>>,
     /// Read this file instead of .env, such as the `EnvironmentFile` of a systemd unit
@@ -118,14 +119,20 @@ impl Options {
         };
         let wrong = |why: &str| Failure::Usage(Terminal::clean(&format!("--request: {why}")));
         let method = method.parse().map_err(|_| wrong("not a method"))?;
-        let path = auth
-            .path_of(url)
-            .ok_or_else(|| wrong("the URL is not below PUBLIC_URL; give one that is, or a path"))?;
+        let is_forwarded = self.auth.is_some();
+        let path = auth.path_of(url, is_forwarded).ok_or_else(|| {
+            wrong(if is_forwarded {
+                "the URL does not begin with the origin of PUBLIC_URL; give one that does, or a path"
+            } else {
+                "the URL is not below PUBLIC_URL; give one that is, or a path"
+            })
+        })?;
         let proof = proof.trim().to_owned();
         Ok(Some(ProofOfRequest {
             proof,
             method,
             path,
+            is_forwarded,
         }))
     }
 

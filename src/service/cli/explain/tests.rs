@@ -22,7 +22,7 @@ use crate::{
         cli::{
             auth,
             explain::{
-                build_auth,
+                Options, build_auth,
                 explanation::{Explanation, Subject, Wanted},
                 pasted::Pasted,
                 proxy::Proxy,
@@ -59,10 +59,15 @@ impl World {
 
     async fn with(required: Option<&str>, more: &[(&str, &str)]) -> Self {
         let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
+        let url = issuer.url().to_owned();
+        let pairs = [&[("AUTH0_ISSUER", &*url)], more].concat();
+        Self::of(issuer, required, &pairs).await
+    }
+
+    async fn of(issuer: Issuer, required: Option<&str>, more: &[(&str, &str)]) -> Self {
         let audiences = format!("{},{SECOND}", issuer.audience());
         let pairs = [
-            ("AUTH0_ISSUER", issuer.url()),
-            ("AUTH0_API_AUDIENCE", &audiences),
+            ("AUTH0_API_AUDIENCE", &*audiences),
             ("AUTH0_ALGORITHMS", "ES256"),
         ];
         let environment = Environment::of(pairs.into_iter().chain(more.iter().copied()));
@@ -93,8 +98,15 @@ impl World {
 
     /// Sends a value of this header to the real routes.
     async fn answer_to(&self, path: &str, name: &HeaderName, field: &HeaderValue) -> Answer {
+        self.answer_to_fields(path, &[(name.clone(), field.clone())])
+            .await
+    }
+
+    /// Sends these headers to the real routes.
+    async fn answer_to_fields(&self, path: &str, fields: &[(HeaderName, HeaderValue)]) -> Answer {
         let body = http_body_util::Full::<Bytes>::default();
-        let request = Request::get(path).header(name, field).body(body).unwrap();
+        let mut request = Request::get(path).body(body).unwrap();
+        request.headers_mut().extend(fields.iter().cloned());
         let service = warp::service(routes(&self.access, || false));
         let response = service.oneshot(request).await.unwrap();
         let (head, body) = response.into_parts();
@@ -146,6 +158,15 @@ impl World {
     }
 
     async fn explain(&self, text: &str, target: Option<&str>) -> Explanation {
+        self.explain_with(text, target, None).await
+    }
+
+    async fn explain_with(
+        &self,
+        text: &str,
+        target: Option<&str>,
+        proof: Option<ProofOfRequest>,
+    ) -> Explanation {
         let read = match &self.config.token_field {
             Some(name) => Pasted::read_field(text, name.as_str()),
             None => Pasted::read(text),
@@ -172,7 +193,7 @@ impl World {
             is_unasked: false,
             wanted: required.into_iter().chain(asked).collect(),
             proxy,
-            proof: None,
+            proof,
         };
         subject.explain(pasted, async || None).await
     }
@@ -427,6 +448,79 @@ fn k1_the_answer_to_a_proxy_is_that_of_the_service() {
     }
 }
 
+/// A proof is for the URL of the client's request, which may be anywhere at the origin of
+/// `PUBLIC_URL` if a proxy asks `/auth` about it.
+#[tokio::test]
+async fn k1_the_verdict_on_a_proof_is_that_of_the_service() {
+    const ORIGIN: &str = "https://api.example.com";
+    let settings = [
+        ("PUBLIC_URL", "https://api.example.com/v1"),
+        ("FORWARD_AUTH_PATHS", "on"),
+    ];
+    let world = World::with(None, &settings).await;
+    let key = SigningKey::generate(Algorithm::ES256);
+    let token = world.issuer.token().scope("a").bound_to(&key).sign();
+    let own = "/v1/api/private";
+    #[rustfmt::skip]
+    let rows = [
+        ("the service's own route", None, own, own, 200),
+        ("a proof without the prefix", None, own, "/api/private", 401),
+        ("a client's request", Some("/auth"), "/v1/a", "/v1/a", 200),
+        ("an escape", Some("/auth"), "/v1/%61", "/v1/a", 200),
+        ("outside of the public URL", Some("/auth?scope=a"), "/b", "/b", 200),
+        ("a name that begins like it", Some("/auth"), "/v10", "/v10", 200),
+        ("the root", Some("/auth"), "/", "", 200),
+        ("a path below", Some("/auth/b"), "/b", "/b", 200),
+        ("a proof without the prefix, at /auth", Some("/auth"), "/v1/a", "/a", 401),
+        ("a proof with a prefix", Some("/auth"), "/a", "/v1/a", 401),
+        ("a proof for /auth itself", Some("/auth"), "/v1/a", "/v1/auth", 401),
+        ("a scope that is not granted", Some("/auth?scope=b"), "/b", "/b", 403),
+    ];
+    for (case, target, path, proven, status) in rows {
+        let proof = || {
+            let proof = key.proof("GET", &format!("{ORIGIN}{proven}"));
+            proof.token(&token).sign()
+        };
+        let fields = [
+            ("authorization", format!("DPoP {token}")),
+            ("dpop", proof()),
+            ("x-forwarded-method", "GET".to_owned()),
+            ("x-forwarded-uri", path.to_owned()),
+        ];
+        let fields = fields.map(|(name, value)| {
+            let value = HeaderValue::try_from(value).unwrap();
+            (HeaderName::from_static(name), value)
+        });
+        let route = target.unwrap_or("/api/private");
+        let expected = world.answer_to_fields(route, &fields).await;
+        assert_eq!(expected.status, status, "{case}");
+        // A path is relative to this service, or at the origin if a proxy asks.
+        let alone = match target {
+            Some(_) => path,
+            None => path.trim_start_matches("/v1"),
+        };
+        for url in [&format!("{ORIGIN}{path}"), alone] {
+            let options = Options {
+                token: Vec::new(),
+                jwks: None,
+                scope: None,
+                permission: None,
+                auth: target.map(str::to_owned),
+                introspect: false,
+                proof: Some(proof()),
+                request: Some(vec!["GET".to_owned(), url.to_owned()]),
+                env_file: None,
+                json: false,
+            };
+            let presented = options.proof(&world.access.auth);
+            let presented = presented.unwrap_or_else(|why| panic!("{case}: {why:?}"));
+            let explanation = world.explain_with(&token, target, presented).await;
+            let said = said(&explanation);
+            assert_eq!(said, expected, "{case}: {url}: {:#?}", explanation.trace);
+        }
+    }
+}
+
 /// If another header contains the token, `Authorization` is ignored.
 #[test]
 fn k1_the_verdict_is_that_of_the_service_for_another_field() {
@@ -584,6 +678,7 @@ async fn accepts_a_proof_that_is_older_than_the_process() {
             proof: proof.issued_at(-5).sign(),
             method: Method::GET,
             path: "/a".to_owned(),
+            is_forwarded: false,
         };
         let (trace, verdict) = auth.trace_with_proof(&token, &presented).await;
         assert!(verdict.is_ok(), "{verdict:?}: {trace:#?}");
