@@ -508,7 +508,7 @@ pub const UNREADABLE_PART: Cause = cause(
 );
 pub const ODD_POLICY: Cause = cause(
     "A proxy asks /auth with a query that cannot be read, or for an audience that is not configured. The query consists of scope, permission, role, group, claim, acr, max_age and audience.",
-    "Write the policy into the proxy's configuration as scope=read:messages, with + between several scopes, and %2B for a plus sign within one. An audience has to be one that this service is configured with.",
+    "Write the policy into the proxy's configuration as scope=read:messages, with + between several scopes, %2B for a plus sign within one, and %23 for a #. An audience has to be one that this service is configured with.",
 );
 pub const NO_LENGTH: Cause = cause(
     "The body was sent in chunks, and the route needs to know its length first.",

@@ -221,6 +221,15 @@ impl Subject<'_> {
     fn ask(&self, proxy: &Proxy, judged: &mut TracedVerdict) {
         let audience = match &proxy.asked {
             Ok(asked) => asked.audience.as_deref(),
+            Err(_) if proxy.has_fragment() => {
+                let advice = FRAGMENT.into();
+                let bad = Problem::BadRequest;
+                judged.refusal = Some(Refused {
+                    advice,
+                    ..Refused::of_problem(bad)
+                });
+                return;
+            }
             Err(problem) => {
                 judged.refusal = Some(Refused::of_problem(*problem));
                 return;

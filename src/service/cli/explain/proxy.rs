@@ -1,5 +1,7 @@
 //! [`Proxy`]: a proxy's request to `/auth`, from the option `--auth`.
 
+use warp::http::uri::PathAndQuery;
+
 use crate::{
     auth::Problem,
     service::api::{forward_auth, queries::QueryRequirements},
@@ -20,6 +22,22 @@ impl Proxy {
     /// Parses a query, with or without a path before it. `answers_below` is true if the service
     /// answers paths below `/auth`, for which the query comes from the client.
     pub(in crate::service) fn read(text: &str, answers_below: bool) -> Self {
+        let proxy = Self::read_target(text, answers_below);
+        if is_readable(&proxy.target) {
+            return proxy;
+        }
+        Self {
+            asked: Err(Problem::BadRequest),
+            ..proxy
+        }
+    }
+
+    /// Returns `true` if the target contains a `#`, which HTTP forbids.
+    pub(in crate::service) fn has_fragment(&self) -> bool {
+        self.target.contains('#')
+    }
+
+    fn read_target(text: &str, answers_below: bool) -> Self {
         let of_query = |query: &str| Self {
             target: format!("/auth?{query}"),
             query: query.to_owned(),
@@ -44,6 +62,13 @@ impl Proxy {
     }
 }
 
+/// Returns `true` if the server can read a request for this target. Otherwise, it answers 400 without
+/// reading anything else.
+fn is_readable(target: &str) -> bool {
+    // The parser drops a `#` and what follows it, but the server refuses it (`strict_heads.rs`).
+    PathAndQuery::try_from(target).is_ok_and(|read| read.as_str() == target)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -65,6 +90,9 @@ mod tests {
             ("/auth", false, "/auth?", Ok(nothing())),
             ("/auth/", false, "/auth?", Ok(nothing())),
             ("scopes=a", true, "/auth?scopes=a", Err(Problem::BadRequest)),
+            ("scope=a#", true, "/auth?scope=a#", Err(Problem::BadRequest)),
+            ("scope=a b", true, "/auth?scope=a b", Err(Problem::BadRequest)),
+            ("/auth/messages#1", true, "/auth/messages#1", Err(Problem::BadRequest)),
             ("/auth/messages/1?scopes=a", true, "/auth/messages/1?scopes=a", Ok(nothing())),
             ("/auth/messages/1?scope=a", false, "/auth/messages/1?scope=a", Err(Problem::NotFound)),
             ("/auth/?scope=a", false, "/auth?scope=a", Ok(of_scope())),

@@ -448,6 +448,68 @@ fn k1_the_answer_to_a_proxy_is_that_of_the_service() {
     }
 }
 
+/// A target that the server cannot read is refused before the token is read.
+#[tokio::test]
+async fn k1_the_answer_to_a_target_is_that_of_the_server() {
+    let world = World::with(None, &[("FORWARD_AUTH_PATHS", "on")]).await;
+    let roles = ["<r>", "{r}", "r|s", "r^", "`r`", "r s", "é", "\u{ad}"];
+    let token = world
+        .issuer
+        .token()
+        .scope("a b a# a\" b#")
+        .claim("roles", roles);
+    let token = token.sign();
+    for target in [
+        "/auth",
+        "/auth?scope=a",
+        "/auth?scope=a%23",
+        "/auth?scope=a#",
+        "/auth?scope=a#&scope=c",
+        "/auth?scope=c#",
+        "/auth?#scope=a",
+        "/auth#",
+        "/auth#?scope=a",
+        "/auth/x#",
+        "/auth/x?y#z",
+        "/auth?scope=a b",
+        "/auth?scope= a",
+        "/auth?role=r s",
+        "/auth?role=r+s",
+        "/auth?role=<r>",
+        "/auth?role=%3Cr%3E",
+        "/auth?role={r}",
+        "/auth?role=r|s",
+        "/auth?role=r^",
+        "/auth?role=`r`",
+        "/auth?role=é",
+        "/auth?role=\u{ad}",
+        "/auth?scope=a\"",
+        "/auth?scope=a\t",
+        "/auth?role=\u{7f}",
+        "/auth/x y",
+        "/auth/<x>",
+        "/auth/{x}",
+        "/auth/é",
+        "/auth/x?\"",
+        "/auth/x?é",
+    ] {
+        let request = format!(
+            "GET {target} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n"
+        );
+        let expected = world.answer_to_bytes(request.as_bytes()).await;
+        let explanation = world
+            .explain(&format!("Bearer {token}"), Some(target))
+            .await;
+        let said = said(&explanation);
+        assert_eq!(said.status, expected.status, "{target:?}: {expected:?}");
+        // A refusal of the parser has no code.
+        if let Some(code) = expected.code {
+            let said = said.code.unwrap_or_default();
+            assert_eq!(said, code, "{target:?}");
+        }
+    }
+}
+
 /// A proof is for the URL of the client's request, which may be anywhere at the origin of
 /// `PUBLIC_URL` if a proxy asks `/auth` about it.
 #[tokio::test]
