@@ -20,6 +20,8 @@ use crate::auth::{
 /// Verifies requests for a single audience.
 pub(crate) struct OneAudience<'a> {
     auth: &'a Auth,
+    name: &'a str,
+    /// The spellings of `name`.
     names: Vec<String>,
     /// Set if the audience is the URL of a resource with published metadata.
     resource: Option<Resource>,
@@ -27,13 +29,14 @@ pub(crate) struct OneAudience<'a> {
 
 impl Auth {
     /// Returns the verifier for this audience. `None` if no issuer is configured for it.
-    pub(crate) fn for_audience(&self, audience: &str) -> Option<OneAudience<'_>> {
+    pub(crate) fn for_audience<'a>(&'a self, audience: &'a str) -> Option<OneAudience<'a>> {
         if !self.has_audience(audience) {
             return None;
         }
         let is_served = self.inner.resource.is_some();
         Some(OneAudience {
             auth: self,
+            name: audience,
             names: spellings(audience),
             resource: Resource::of_audience(audience).filter(|_| is_served),
         })
@@ -96,18 +99,29 @@ impl OneAudience<'_> {
         })
     }
 
-    async fn authenticate(&self, request: &RequestHead<'_>) -> Result<Claims, Refusal> {
-        let claims: Claims = self.auth.authenticate(request).await?;
-        if self.is_for(&claims) {
-            return Ok(claims);
-        }
-        Err(Refusal::new(AuthError::WrongAudience, claims.challenge()))
+    /// Like [`Auth::authenticate`], for this audience.
+    pub(crate) async fn authenticate(&self, request: &RequestHead<'_>) -> Result<Claims, Refusal> {
+        let check = |claims: &Claims| {
+            if self.is_for(claims) {
+                Ok(())
+            } else {
+                Err(AuthError::WrongAudience)
+            }
+        };
+        self.auth
+            .authenticate_checked(request, Auth::presented, check)
+            .await
+    }
+
+    /// Returns the audience, as the proxy has written it.
+    pub(crate) fn name(&self) -> &str {
+        self.name
     }
 
     /// Returns `true` if the token has this audience and its issuer is trusted for this audience.
     /// The issuer must be checked too, because an issuer that is trusted for another resource can
     /// write any audience into its tokens.
-    pub(crate) fn is_for(&self, claims: &Claims) -> bool {
+    fn is_for(&self, claims: &Claims) -> bool {
         let issuers = self.auth.inner.issuers.load_full();
         let Some(issuer) = issuers.named(claims.issuer()) else {
             return false;

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::algorithm::Algorithm;
 use crate::auth::{
+    audience::OneAudience,
     credential::{
         RequestHead,
         bearer::{self, within_limit},
@@ -158,12 +159,14 @@ fn issuer_steps(issuer: &Trusted, signed_with: &SignedWith, all: &Issuers, trace
     }
 }
 
-/// Adds the step that shows why a valid token is rejected, or that it has the scope that its issuer
-/// requires. Adds none if an earlier step has failed.
+/// Adds the step that shows why a valid token is rejected, or that it has the audience that a proxy
+/// asks for and the scope of its issuer. Adds none if an earlier step has failed.
 ///
-/// The service checks the binding first, then the list of revoked tokens, then the scope.
+/// The service checks the binding first, then the list of revoked tokens, then the audience for a
+/// proxy, then the scope.
 pub(super) fn last_steps(
     verified: Option<&Verified>,
+    audience: Option<&OneAudience<'_>>,
     verdict: &Result<Claims, AuthError>,
     trace: &mut Trace,
 ) {
@@ -172,7 +175,13 @@ pub(super) fn last_steps(
     }
     let error = verdict.as_ref().err().copied();
     let (step, expected, found) = match error {
-        None | Some(AuthError::InsufficientScope) => return scope_step(verified, error, trace),
+        None | Some(AuthError::InsufficientScope) => {
+            audience_step(audience, Ok(()), trace);
+            return scope_step(verified, error, trace);
+        }
+        Some(error @ AuthError::WrongAudience) if audience.is_some() => {
+            return audience_step(audience, Err(error), trace);
+        }
         Some(AuthError::TokenBound) => ("scheme", "DPoP and a proof", "Bearer"),
         Some(AuthError::TokenNotBound) => {
             let is_required = verified.is_some_and(|it| it.context.requires_key);
@@ -194,6 +203,18 @@ pub(super) fn last_steps(
         Some(error) => ("verdict", "accepted", error.code()),
     };
     trace.add(step, expected, found, error.map_or(Ok(()), Err));
+}
+
+/// Adds the step of the audience that a proxy asks for, if it asks for one.
+fn audience_step(
+    audience: Option<&OneAudience<'_>>,
+    outcome: Result<(), AuthError>,
+    trace: &mut Trace,
+) {
+    if let Some(audience) = audience {
+        let expected = format!("{:?}, which the proxy asks for", audience.name());
+        trace.add("audience", expected, trace.claimed("aud"), outcome);
+    }
 }
 
 /// Adds the step of the scope that the token's issuer requires, if it requires one.
@@ -242,10 +263,14 @@ impl Auth {
     }
 
     /// Verifies a request with this value in `Authorization`, or in the header that is configured
-    /// instead. Returns the steps and the verdict.
+    /// instead. Returns the steps and the verdict, for this audience if a proxy asks for one.
     ///
     /// `value` must not have surrounding whitespace, because hyper removes it for the service.
-    pub(crate) async fn trace(&self, value: &str) -> (Trace, Result<Claims, AuthError>) {
+    pub(crate) async fn trace(
+        &self,
+        value: &str,
+        audience: Option<&OneAudience<'_>>,
+    ) -> (Trace, Result<Claims, AuthError>) {
         let mut trace = Trace::default();
         let (name, form, expected) = match &self.inner.field {
             None => {
@@ -278,10 +303,22 @@ impl Auth {
         let mut headers = HeaderMap::new();
         headers.extend(HeaderValue::from_bytes(value.as_bytes()).map(|value| (name, value)));
         let request = RequestHead::new(&Method::GET, "/", &headers);
-        let verdict = self.authenticate(&request).await;
-        let verdict = verdict.map_err(|refusal| refusal.error);
-        last_steps(verified.as_deref(), &verdict, &mut trace);
+        let verdict = self.verdict(&request, audience).await;
+        last_steps(verified.as_deref(), audience, &verdict, &mut trace);
         (trace, verdict)
+    }
+
+    /// Returns the verdict of the service, for this audience if a proxy asks for one.
+    pub(super) async fn verdict(
+        &self,
+        request: &RequestHead<'_>,
+        audience: Option<&OneAudience<'_>>,
+    ) -> Result<Claims, AuthError> {
+        let verdict = match audience {
+            Some(audience) => audience.authenticate(request).await,
+            None => self.authenticate(request).await,
+        };
+        verdict.map_err(|refusal| refusal.error)
     }
 
     /// Verifies the token itself. If the token is bound to a certificate, adds a failed step,
@@ -757,7 +794,7 @@ mod tests {
     /// Verifies a token and compares the first failed step with the verdict.
     async fn traced(auth: &Auth, case: &str, token: &str) -> Result<(), AuthError> {
         let code = |error: AuthError| error.code();
-        let (trace, verdict) = auth.trace(&format!("Bearer {token}")).await;
+        let (trace, verdict) = auth.trace(&format!("Bearer {token}"), None).await;
         let first = trace.steps.iter().find_map(|step| step.outcome.err());
         let verdict = verdict.map(|_| ());
         assert_eq!(
@@ -911,7 +948,7 @@ mod tests {
                     token.sign()
                 };
                 let case = format!("{case}: {number:05b}");
-                let (trace, verdict) = auth.trace(&write(&token)).await;
+                let (trace, verdict) = auth.trace(&write(&token), None).await;
                 let first = trace.steps.iter().find(|step| step.outcome.is_err());
                 let code = first
                     .and_then(|step| step.outcome.err())

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::algorithm::Algorithm;
 use crate::auth::{
+    audience::OneAudience,
     credential::{
         RequestHead, bearer,
         dpop::{
@@ -53,11 +54,13 @@ impl Auth {
     }
 
     /// Verifies a token and a proof as if a request had sent them with the `DPoP` scheme, or in the
-    /// field that is configured instead of `Authorization`. Returns the steps and the verdict.
+    /// field that is configured instead of `Authorization`. Returns the steps and the verdict, for
+    /// this audience if a proxy asks for one.
     pub(crate) async fn trace_with_proof(
         &self,
         token: &str,
         presented: &ProofOfRequest,
+        audience: Option<&OneAudience<'_>>,
     ) -> (Trace, Result<Claims, AuthError>) {
         let proofs = self.inner.proofs.as_ref();
         let Some(proofs) = proofs.filter(|_| self.accepts_proofs()) else {
@@ -98,9 +101,8 @@ impl Auth {
             let now = self.inner.clock.time();
             add_proof_steps(proofs, &request, token, &jkt.to_string(), now, &mut trace);
         }
-        let verdict = self.authenticate(&request).await;
-        let verdict = verdict.map_err(|refusal| refusal.error);
-        last_steps(verified.as_deref(), &verdict, &mut trace);
+        let verdict = self.verdict(&request, audience).await;
+        last_steps(verified.as_deref(), audience, &verdict, &mut trace);
         (trace, verdict)
     }
 }
@@ -367,7 +369,8 @@ mod tests {
                             path,
                             is_forwarded: false,
                         };
-                        let (trace, verdict) = auth.trace_with_proof(&token, &presented).await;
+                        let (trace, verdict) =
+                            auth.trace_with_proof(&token, &presented, None).await;
                         let first = trace.steps.iter().find_map(|step| step.outcome.err());
                         let verdict = verdict.map(|_: Claims| ()).err();
                         let code = |error: Option<AuthError>| error.map(AuthError::code);
@@ -427,7 +430,7 @@ mod tests {
                         path: path.clone(),
                         is_forwarded: false,
                     };
-                    let (trace, verdict) = auth.trace_with_proof(&token, &presented).await;
+                    let (trace, verdict) = auth.trace_with_proof(&token, &presented, None).await;
                     let first = trace.steps.iter().find(|step| step.outcome.is_err());
                     let (failed, found) = first.map_or(("", ""), |first| {
                         (first.name, first.outcome.err().map_or("", AuthError::code))
@@ -476,15 +479,15 @@ mod tests {
                 path: "/a".to_owned(),
                 is_forwarded: false,
             };
-            let (trace, verdict) = on.trace_with_proof(&token, &presented).await;
+            let (trace, verdict) = on.trace_with_proof(&token, &presented, None).await;
             let first = trace.steps.iter().find(|step| step.outcome.is_err());
             assert_eq!(first.map(|step| step.name), Some(failed), "{proof}");
             assert_eq!(verdict.unwrap_err(), AuthError::InvalidProof, "{proof}");
-            let (_, verdict) = off.trace_with_proof(&token, &presented).await;
+            let (_, verdict) = off.trace_with_proof(&token, &presented, None).await;
             assert_eq!(verdict.unwrap_err(), AuthError::MissingToken);
         }
         // Without a proof, the scheme is the step that fails.
-        let (trace, verdict) = on.trace(&format!("Bearer {token}")).await;
+        let (trace, verdict) = on.trace(&format!("Bearer {token}"), None).await;
         assert_eq!(verdict.unwrap_err(), AuthError::TokenBound);
         assert!(
             trace

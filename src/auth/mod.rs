@@ -41,7 +41,7 @@
 //! [cookbook]: https://docs.rs/crate/warp-bearer/latest/source/docs/cookbook.md
 
 #[cfg(feature = "service")]
-mod audience;
+pub(crate) mod audience;
 mod builder;
 mod cache;
 mod challenge;

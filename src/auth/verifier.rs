@@ -161,6 +161,19 @@ impl Auth {
         request: &RequestHead<'_>,
         credential: impl for<'h> FnOnce(&Self, &'h HeaderMap, bool) -> Result<Credential<'h>, AuthError>,
     ) -> Result<Claims<X>, Refusal> {
+        let accept = |_: &Claims<X>| Ok(());
+        self.authenticate_checked(request, credential, accept).await
+    }
+
+    /// Like [`authenticate_by`](Self::authenticate_by), with a check of the verified claims. It runs
+    /// before the check of the scope that the token's issuer requires, because a token that does not
+    /// belong here gets 401, whatever it grants.
+    pub(crate) async fn authenticate_checked<X: DeserializeOwned>(
+        &self,
+        request: &RequestHead<'_>,
+        credential: impl for<'h> FnOnce(&Self, &'h HeaderMap, bool) -> Result<Credential<'h>, AuthError>,
+        check: impl FnOnce(&Claims<X>) -> Result<(), AuthError>,
+    ) -> Result<Claims<X>, Refusal> {
         let credential = credential(self, request.headers, self.accepts_proofs())
             .map_err(|error| self.refusal_in(bearer::scheme(request.headers), error))?;
         let timer = Timer::start();
@@ -172,6 +185,7 @@ impl Auth {
                 bearer::error_to_report(credential.token, error),
             )
         })?;
+        check(&claims).map_err(|error| self.refusal_in(credential.scheme, error))?;
         if let Some(scope) = claims.lacks_required_scope() {
             let refusal = self.refusal_in(credential.scheme, AuthError::InsufficientScope);
             return Err(refusal.with_scope(Some(scope)));

@@ -9,6 +9,7 @@ use warp::http::HeaderName;
 use crate::{
     auth::{
         Auth, AuthError, Claims, Problem,
+        audience::OneAudience,
         explain::{StepValue, Trace, unverified_claims},
         explain_proof::ProofOfRequest,
         policy::Policy,
@@ -159,7 +160,7 @@ impl Subject<'_> {
             (Some(_), Some(value), _) => self.judge(value, &skew).await,
         };
         let proxy = self.proxy.as_ref().map(|proxy| {
-            self.ask(proxy, &mut judged);
+            self.refuse_query(proxy, &mut judged);
             let accepted = judged.claims.as_ref().filter(|_| judged.refusal.is_none());
             ProxyAnswer {
                 target: proxy.target.clone(),
@@ -216,49 +217,27 @@ impl Subject<'_> {
         }
     }
 
-    /// Replaces the verdict with that of `/auth`, which first checks the proxy's query and may
-    /// require a specific audience.
-    fn ask(&self, proxy: &Proxy, judged: &mut TracedVerdict) {
-        let audience = match &proxy.asked {
-            Ok(asked) => asked.audience.as_deref(),
-            Err(_) if proxy.has_fragment() => {
-                let advice = FRAGMENT.into();
-                let bad = Problem::BadRequest;
-                judged.refusal = Some(Refused {
-                    advice,
-                    ..Refused::of_problem(bad)
-                });
-                return;
+    /// Returns the verifier for the audience that a proxy asks for. `None` if it asks for none, or for
+    /// one that is not configured.
+    fn audience(&self) -> Option<OneAudience<'_>> {
+        let asked = self.proxy.as_ref()?.asked.as_ref().ok()?;
+        self.access.auth.for_audience(asked.audience.as_deref()?)
+    }
+
+    /// Replaces the verdict with the refusal of the proxy's query, which `/auth` checks first.
+    fn refuse_query(&self, proxy: &Proxy, judged: &mut TracedVerdict) {
+        let problem = match &proxy.asked {
+            Err(problem) => *problem,
+            Ok(asked) if asked.audience.is_some() && self.audience().is_none() => {
+                Problem::BadRequest
             }
-            Err(problem) => {
-                judged.refusal = Some(Refused::of_problem(*problem));
-                return;
-            }
+            Ok(_) => return,
         };
-        let Some(audience) = audience else {
-            return;
-        };
-        let Some(one) = self.access.auth.for_audience(audience) else {
-            judged.refusal = Some(Refused::of_problem(Problem::BadRequest));
-            return;
-        };
-        let Some(claims) = &judged.claims else {
-            return;
-        };
-        let error = AuthError::WrongAudience;
-        let outcome = if one.is_for(claims) {
-            Ok(())
-        } else {
-            Err(error)
-        };
-        let found = judged.trace.claimed("aud");
-        let expected = format!("{audience:?}, which the proxy asks for");
-        judged.trace.add("audience", expected, found, outcome);
-        if outcome.is_err() {
-            let facts = self.facts("", &judged.trace, None);
-            let advice = causes::FOR_ANOTHER_RESOURCE.into();
-            judged.refusal = Some(Refused::new(error, advice, &facts));
+        let mut refusal = Refused::of_problem(problem);
+        if proxy.has_fragment() {
+            refusal.advice = FRAGMENT.into();
         }
+        judged.refusal = Some(refusal);
     }
 
     /// Returns the verdict on `Authorization` if the service reads another header.
@@ -341,9 +320,10 @@ impl Subject<'_> {
                 .split_once(' ')
                 .map_or("", |(_, token)| token.trim_start()),
         };
+        let audience = self.audience();
         let (mut trace, verdict) = match &self.proof {
-            Some(proof) => auth.trace_with_proof(token, proof).await,
-            None => auth.trace(field).await,
+            Some(proof) => auth.trace_with_proof(token, proof, audience.as_ref()).await,
+            None => auth.trace(field, audience.as_ref()).await,
         };
         let error = match verdict {
             Ok(claims) => {
@@ -381,7 +361,14 @@ impl Subject<'_> {
             is_old_proof || matches!(error, AuthError::TokenExpired | AuthError::TokenNotYetValid);
         let skew = if is_about_time { skew().await } else { None };
         let facts = self.facts(token, &trace, skew.as_ref().map(|skew| skew.seconds));
-        let advice = diagnosis::advice(&facts, error);
+        let is_for_another = trace
+            .step("audience")
+            .is_some_and(|step| step.outcome.is_err());
+        let advice = if is_for_another {
+            causes::FOR_ANOTHER_RESOURCE.into()
+        } else {
+            diagnosis::advice(&facts, error)
+        };
         let refusal = Some(Refused::new(error, advice, &facts));
         let facts = sentences(auth, error, &trace, skew);
         TracedVerdict {

@@ -15,7 +15,7 @@ use warp::http::{HeaderName, HeaderValue, Method, Request, header::AUTHORIZATION
 
 use crate::{
     algorithm::Algorithm,
-    auth::{dpop::DpopMode, explain_proof::ProofOfRequest, policy::scopes},
+    auth::{AuthError, dpop::DpopMode, explain_proof::ProofOfRequest, policy::scopes},
     issuer::{Issuer, SigningKey},
     service::{
         api::{route::Access, routes::routes},
@@ -62,6 +62,16 @@ impl World {
         let url = issuer.url().to_owned();
         let pairs = [&[("AUTH0_ISSUER", &*url)], more].concat();
         Self::of(issuer, required, &pairs).await
+    }
+
+    /// Starts a service whose issuer has this table in the issuers file.
+    async fn with_table(options: &str) -> Self {
+        let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let table = format!("[[issuer]]\nurl = {:?}\n{options}\n", issuer.url());
+        std::fs::write(file.path(), table).unwrap();
+        let path = file.path().to_str().unwrap();
+        Self::of(issuer, None, &[("ISSUERS_FILE", path)]).await
     }
 
     async fn of(issuer: Issuer, required: Option<&str>, more: &[(&str, &str)]) -> Self {
@@ -583,6 +593,56 @@ async fn k1_the_verdict_on_a_proof_is_that_of_the_service() {
     }
 }
 
+/// A token for another audience is rejected before the scope that its issuer requires is checked.
+#[tokio::test]
+async fn k1_the_audience_is_checked_before_the_scope() {
+    let world = World::with_table("required_scope = \"use:it\"").await;
+    let first = world.issuer.audience();
+    let (mine, second) = (
+        "/auth?audience=https://api.example.com",
+        "/auth?audience=https://second.example/mcp",
+    );
+    assert_eq!(mine.rsplit_once('=').map(|(_, name)| name), Some(first));
+    let scope = "use:it";
+    #[rustfmt::skip]
+    let rows = [
+        ("no audience", "/auth", first, scope, None),
+        ("no audience and no scope", "/auth", first, "", Some("insufficient_scope")),
+        ("its audience", second, SECOND, scope, None),
+        ("its audience, no scope", second, SECOND, "", Some("insufficient_scope")),
+        ("another audience", second, first, scope, Some("wrong_audience")),
+        ("another audience, no scope", second, first, "", Some("wrong_audience")),
+        ("the other way round", mine, SECOND, "", Some("wrong_audience")),
+        ("an unknown audience", "/auth?audience=urn:third", first, "", Some("bad_request")),
+        ("a foreign audience", second, "urn:third", "", Some("wrong_audience")),
+    ];
+    for (case, target, audience, scope, code) in rows {
+        for policy in ["", "scope=a", "scope=use:it&permission=p"] {
+            let mark = if target.contains('?') { "&" } else { "?" };
+            let target = match policy {
+                "" => target.to_owned(),
+                policy => format!("{target}{mark}{policy}"),
+            };
+            let token = world.issuer.token().audience(audience).scope(scope);
+            let token = format!("Bearer {}", token.sign());
+            let field = HeaderValue::try_from(&token).unwrap();
+            let expected = world.answer(&target, &field).await;
+            if policy.is_empty() || code.is_some() {
+                assert_eq!(expected.code.as_deref(), code, "{case}: {target}");
+            }
+            let explanation = world.explain(&token, Some(&target)).await;
+            let steps = &explanation.trace.steps;
+            let failed = steps.iter().find_map(|step| step.outcome.err());
+            assert_eq!(said(&explanation), expected, "{case}: {target}: {steps:#?}");
+            // The first failed step has the code of the verdict, unless the query itself is wrong.
+            if let Some(code) = expected.code.filter(|code| code != "bad_request") {
+                let failed = failed.map(AuthError::code);
+                assert_eq!(failed, Some(&*code), "{case}: {target}: {steps:#?}");
+            }
+        }
+    }
+}
+
 /// If another header contains the token, `Authorization` is ignored.
 #[test]
 fn k1_the_verdict_is_that_of_the_service_for_another_field() {
@@ -742,7 +802,7 @@ async fn accepts_a_proof_that_is_older_than_the_process() {
             path: "/a".to_owned(),
             is_forwarded: false,
         };
-        let (trace, verdict) = auth.trace_with_proof(&token, &presented).await;
+        let (trace, verdict) = auth.trace_with_proof(&token, &presented, None).await;
         assert!(verdict.is_ok(), "{verdict:?}: {trace:#?}");
     }
 }
