@@ -1147,6 +1147,8 @@ fn start_keys(
             let set = KeySet::parse_file(json.as_bytes(), algorithms, Key::FIXED)?;
             return Ok(Some(Keys::Fixed(Arc::new(set))));
         }
+        #[cfg(feature = "service")]
+        Some(KeySource::Nowhere) => return Ok(None),
         None => (Source::Discovery, origin.policy),
         Some(KeySource::Address(url)) => (Source::Address(check_url(url)?), origin.policy),
         Some(KeySource::File(path)) => (Source::File(path.clone()), origin.policy.for_a_file()),

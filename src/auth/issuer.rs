@@ -75,6 +75,9 @@ pub(crate) enum KeySource {
     Address(String),
     File(PathBuf),
     Fixed(String),
+    /// There are no keys, so no token with an asymmetric signature is accepted.
+    #[cfg(feature = "service")]
+    Nowhere,
 }
 
 /// Defines a method for each field of `self.options`. [`TrustedIssuer`] and the builder have the
@@ -182,6 +185,15 @@ impl TrustedIssuer {
             own
         };
         tenants.into_iter().map(of).collect()
+    }
+
+    /// Never looks for the keys of this issuer. For `explain --jwks`, which has the keys of another
+    /// issuer and uses no network.
+    #[cfg(feature = "service")]
+    #[must_use]
+    pub(crate) fn without_keys(mut self) -> Self {
+        self.options.source = Some(KeySource::Nowhere);
+        self
     }
 
     /// Turns introspection off for this issuer, even if the builder enables it.

@@ -31,6 +31,14 @@ pub(in crate::service) fn store_options(config: &Config) -> RedisOptions {
 
 /// Returns a builder with every setting of the configuration.
 pub(in crate::service) fn builder(config: &Config) -> Builder {
+    builder_with(config, |_, issuer| issuer)
+}
+
+/// Like [`builder`], with a function that gets the name of each issuer, and can change its options.
+pub(in crate::service) fn builder_with(
+    config: &Config,
+    change: impl Fn(&str, TrustedIssuer) -> TrustedIssuer,
+) -> Builder {
     let mut auth = Auth::builder()
         .algorithms(config.algorithms.iter().copied())
         .jwks_cooldown(config.jwks_cooldown)
@@ -50,10 +58,11 @@ pub(in crate::service) fn builder(config: &Config) -> Builder {
             StoreOutage::Local => RevocationOutage::Local,
         });
     for issuer in &config.issuers {
-        auth = auth.issuer(TrustedIssuer::new(issuer).audience_claim(config.audience_claim));
+        let trusted = TrustedIssuer::new(issuer).audience_claim(config.audience_claim);
+        auth = auth.issuer(change(issuer, trusted));
     }
     for table in &config.tables {
-        auth = auth.issuer(table);
+        auth = auth.issuer(change(&table.url, table.into()));
     }
     for (scope, included) in &config.scope_includes {
         auth = auth.scope_includes(scope, included);

@@ -60,6 +60,55 @@ async fn key_set_file_avoids_all_requests() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn key_set_file_belongs_to_the_issuer_of_the_token() {
+    let issuers = [
+        Issuer::with_algorithm(Algorithm::RS256).await,
+        Issuer::with_algorithm(Algorithm::RS256).await,
+        Issuer::with_algorithm(Algorithm::RS256).await,
+    ];
+    let [one, other, third] = &issuers;
+    let world = World::of(one.clone())
+        .set("ISSUERS_FILE", "issuers.toml")
+        .unset("AUTH0_ISSUER");
+    let table = |url: &str, more: &str| format!("[[issuer]]\nurl = \"{url}\"\n{more}\n");
+    let file = [
+        table(one.url(), ""),
+        table(other.url(), &format!("jwks_uri = \"{}keys\"", other.url())),
+        table(third.url(), "algorithms = [\"ES256\"]"),
+    ];
+    let directory = world.directory.path();
+    fs::write(directory.join("issuers.toml"), file.concat()).unwrap();
+    let explain = |token: &str| world.run(&["explain", "--json", "--jwks", "jwks.json"], token);
+    for (at, issuer) in [one, other].into_iter().enumerate() {
+        let jwks = json!({"keys": [issuer.key().public_jwk()]});
+        fs::write(directory.join("jwks.json"), jwks.to_string()).unwrap();
+        for (of, named) in [one, other].into_iter().enumerate() {
+            let told = explain(&named.token().sign());
+            assert!(!told.stdout.is_empty(), "{}", told.stderr);
+            let json = told.json();
+            assert_eq!(json["accepted"], at == of, "{json:#}");
+            assert!(at == of || json["code"] == "unknown_key", "{json:#}");
+        }
+    }
+    let foreign = one.token().claim("iss", "https://other.example/").sign();
+    let nameless = one.token().without("iss").sign();
+    for (case, token) in [
+        ("a foreign issuer", &*foreign),
+        ("no issuer", &nameless),
+        ("no JWT", "Bearer opaque"),
+    ] {
+        let told = explain(token);
+        assert_eq!(told.code, Some(66), "{case}: {}", told.stderr);
+        let line = "--jwks: jwks.json: several issuers are configured, and the token names none";
+        assert!(told.stderr.starts_with(line), "{case}: {}", told.stderr);
+    }
+    for issuer in &issuers {
+        let asked = issuer.requests();
+        assert_eq!((asked.discovery, asked.jwks), (0, 0));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn escapes_tokens_for_the_terminal() {
     let world = World::start().await;
     let evil = "\u{1b}]0;owned\u{7}\u{9b}2J\u{202e}\r\n";

@@ -10,7 +10,7 @@ use crate::{
     auth::{
         Auth, AuthError, Claims, Problem,
         audience::OneAudience,
-        explain::{StepValue, Trace, unverified_claims},
+        explain::{StepValue, Trace},
         explain_proof::ProofOfRequest,
         policy::Policy,
     },
@@ -141,13 +141,8 @@ impl Subject<'_> {
         skew: impl AsyncFn() -> Option<Skew>,
     ) -> Explanation {
         let auth = &self.access.auth;
-        let all = [std::slice::from_ref(&pasted.field), &pasted.further]
-            .concat()
-            .join(", ");
-        let token = pasted::repaired(&all).unwrap_or_default();
-        let claims = unverified_claims(token).unwrap_or_default();
-        auth.first_fetch_ended(claims["iss"].as_str().unwrap_or_default())
-            .await;
+        let all = pasted.fields();
+        auth.first_fetch_ended(&pasted.issuer()).await;
         let mut judged = match (&self.config.token_field, &pasted.bare, pasted.fault) {
             (_, _, Some(fault)) => self.reject_unread(fault),
             (Some(name), None, _) => self.not_read(name),

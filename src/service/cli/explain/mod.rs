@@ -24,7 +24,7 @@ use clap::Args;
 
 use crate::{
     auth::{
-        Auth, SetupError,
+        Auth, Builder, SetupError,
         explain_proof::ProofOfRequest,
         policy::{Policy, permissions, scopes},
         store::Store,
@@ -62,7 +62,7 @@ pub(in crate::service) struct Options {
     /// The token, or a text that contains a token, such as a curl command; without it, or with `-`,
     /// it is read from standard input, which keeps it out of the shell's history
     token: Vec<String>,
-    /// Verify with the key set in this file, and use no network
+    /// Verify with the key set of the token's issuer in this file, and use no network
     #[arg(long, value_name = "FILE")]
     jwks: Option<PathBuf>,
     /// Check whether it also grants these scopes, separated by spaces; exit 1 if not
@@ -92,6 +92,10 @@ pub(in crate::service) struct Options {
     #[arg(long)]
     json: bool,
 }
+
+/// The error for a key set that cannot be assigned to one of several issuers.
+const OF_NO_ISSUER: &str = "several issuers are configured, and the token names none of them, so \
+     the key set belongs to none; without --jwks, explain says what is wrong with the token";
 
 /// The error for an invalid list of scopes or permissions. Both have the same syntax (RFC 6749
 /// §3.3).
@@ -192,8 +196,14 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
     } else if config.introspects() {
         terminal::note("note: the token is sent to the issuer's introspection endpoint");
     }
+    let text = options.text()?;
+    let pasted = match &config.token_field {
+        Some(name) => Pasted::read_field(&text, name.as_str()),
+        None => Pasted::read(&text),
+    };
+    let pasted = pasted.map_err(|why| Failure::Input(format!("no token: {why}")))?;
     let access = Access {
-        auth: build_auth(&config, options.jwks.as_deref()).await?,
+        auth: build_auth(&config, options.jwks.as_deref(), &pasted.issuer()).await?,
         required: config.required_scope.clone(),
         resource_scopes: config.resource_scopes.clone(),
         docs: None,
@@ -201,12 +211,6 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
         demo_routes: config.demo_routes,
         max_token_bytes: config.max_token_bytes,
     };
-    let text = options.text()?;
-    let pasted = match &config.token_field {
-        Some(name) => Pasted::read_field(&text, name.as_str()),
-        None => Pasted::read(&text),
-    };
-    let pasted = pasted.map_err(|why| Failure::Input(format!("no token: {why}")))?;
     let offline = options.jwks.is_some();
     let subject = Subject {
         access: &access,
@@ -236,25 +240,13 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
     Err(Failure::Reported)
 }
 
-/// Builds the verifier of the service, with the revocations that replicas share. Its own store
-/// accepts older proofs, because the service may have started before them.
-async fn build_auth(config: &Config, jwks: Option<&Path>) -> Result<Auth, Failure> {
-    let builder = auth::builder(config).token_cache(0);
-    let mut builder = builder.state_store(Store::memory_without_start());
+/// Builds the verifier of the service, with the revocations that replicas share, for a token that
+/// names `issuer`.
+async fn build_auth(config: &Config, jwks: Option<&Path>, issuer: &str) -> Result<Auth, Failure> {
     if let Some(path) = jwks {
-        let failed = |why: &dyn std::fmt::Display| {
-            Failure::Input(format!("--jwks: {}: {why}", path.display()))
-        };
-        if path.to_string_lossy().contains("://") {
-            return Err(failed(&"a URL; save the key set to a file first"));
-        }
-        let set = std::fs::read_to_string(path).map_err(|error| failed(&error))?;
-        builder = builder.jwks(set);
-        return builder.build().map_err(|error| match error {
-            SetupError::KeySet(error) => failed(&error),
-            error => Failure::Setup(error),
-        });
+        return build_auth_with_keys(config, path, issuer);
     }
+    let builder = for_one_token(auth::builder(config));
     if config.state_store.url.is_none() {
         return builder.build().map_err(Failure::Setup);
     }
@@ -269,6 +261,46 @@ async fn build_auth(config: &Config, jwks: Option<&Path>) -> Result<Auth, Failur
         "note: the state store cannot be reached, so the verdict is that of a service that starts now",
     );
     builder.state_store(store).build().map_err(Failure::Setup)
+}
+
+/// Builds the verifier of the service, with the key set in a file. It has the keys of `issuer`, or of
+/// the only configured issuer. The other issuers have no keys, because this uses no network.
+fn build_auth_with_keys(config: &Config, path: &Path, issuer: &str) -> Result<Auth, Failure> {
+    let failed =
+        |why: &dyn std::fmt::Display| Failure::Input(format!("--jwks: {}: {why}", path.display()));
+    if path.to_string_lossy().contains("://") {
+        return Err(failed(&"a URL; save the key set to a file first"));
+    }
+    let set = std::fs::read_to_string(path).map_err(|error| failed(&error))?;
+    let tables = config.tables.iter().map(|table| &*table.url);
+    let issuers: Vec<_> = config
+        .issuers
+        .iter()
+        .map(|name| &**name)
+        .chain(tables)
+        .collect();
+    let own = match issuers[..] {
+        [only] => only,
+        _ if issuers.contains(&issuer) => issuer,
+        _ => return Err(failed(&OF_NO_ISSUER)),
+    };
+    let builder = auth::builder_with(config, |name, trusted| {
+        if name == own {
+            trusted.jwks(&*set)
+        } else {
+            trusted.without_keys()
+        }
+    });
+    for_one_token(builder).build().map_err(|error| match error {
+        SetupError::KeySet(error) => failed(&error),
+        error => Failure::Setup(error),
+    })
+}
+
+/// Sets the options of a verifier that sees one token. Its own store accepts older proofs, because
+/// the service may have started before them.
+fn for_one_token(builder: Builder) -> Builder {
+    builder.token_cache(0).state_store(Store::unbegun())
 }
 
 /// Decodes UTF-8, or UTF-16 with a byte order mark, as PowerShell writes it into a file.

@@ -794,7 +794,9 @@ async fn accepts_a_proof_that_is_older_than_the_process() {
     let set = serde_json::json!({"keys": [world.issuer.key().public_jwk()]});
     std::fs::write(keys.path(), set.to_string()).unwrap();
     for file in [None, Some(keys.path())] {
-        let auth = build_auth(&world.config, file).await.unwrap();
+        let auth = build_auth(&world.config, file, world.issuer.url())
+            .await
+            .unwrap();
         let proof = key.proof("GET", "https://api.example.com/a").token(&token);
         let presented = ProofOfRequest {
             proof: proof.issued_at(-5).sign(),

@@ -12,7 +12,10 @@ mod placeholder;
 mod request;
 mod text;
 
-use crate::auth::{explain::check_default_form, token::json};
+use crate::auth::{
+    explain::{check_default_form, unverified_claims},
+    token::json,
+};
 
 use self::{
     found::{Chosen, Found, FoundRequest},
@@ -58,6 +61,22 @@ const REST: &str =
     "A header field carries only the token: Authorization, the scheme, a space and the token.";
 
 impl Pasted {
+    /// Returns the values of all `Authorization` headers, as one list.
+    pub(in crate::service) fn fields(&self) -> String {
+        [std::slice::from_ref(&self.field), &self.further]
+            .concat()
+            .join(", ")
+    }
+
+    /// Returns the issuer that the token names, whether it is valid or not. Empty if it names none.
+    pub(in crate::service) fn issuer(&self) -> String {
+        let fields = self.fields();
+        let tokens = [fields.rsplit(' ').next(), repaired(&fields)];
+        let claims = tokens.into_iter().flatten().find_map(unverified_claims);
+        let claims = claims.unwrap_or_default();
+        claims["iss"].as_str().unwrap_or_default().to_owned()
+    }
+
     /// Finds the value of `Authorization` in a text.
     pub(in crate::service) fn read(text: &str) -> Result<Self, NoToken> {
         if text.starts_with(BYTE_ORDER_MARK) {
