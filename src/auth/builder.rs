@@ -867,10 +867,10 @@ impl Builder {
         {
             return Err(SetupError::AmbiguousIntrospection);
         }
-        let resolved = resolver.map(|resolver| &*resolver.algorithms);
+        let by_default = resolver.map(|resolver| &*resolver.algorithms);
         Ok(Issuers::new(
             kept,
-            resolved,
+            by_default,
             self.offered(resolver.is_some()),
         ))
     }
@@ -1045,9 +1045,9 @@ impl Builder {
     /// set their own.
     fn dpop_modes(&self, resolves: bool) -> impl Iterator<Item = DpopMode> {
         let all = self.dpop.as_ref().map(|dpop| dpop.mode);
-        let resolved = resolves.then(|| all.unwrap_or_default());
+        let by_default = resolves.then(|| all.unwrap_or_default());
         let issuers = self.issuers.iter().map(|issuer| self.dpop_mode(issuer));
-        issuers.chain(resolved)
+        issuers.chain(by_default)
     }
 
     fn uses_dpop(&self) -> bool {

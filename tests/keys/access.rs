@@ -201,11 +201,14 @@ async fn unreadable_fetch_token_fails_the_fetch() {
     let server = Server::start("{}/jwks").await;
     let bad = server.directory.path().join("bad");
     fs::write(&bad, "a\nb").unwrap();
-    for token in [bad.as_path(), std::path::Path::new("/nowhere/token")] {
+    for (token, reason) in [
+        (bad.as_path(), "is not one line of text"),
+        (std::path::Path::new("/nowhere/token"), "does not exist"),
+    ] {
         let issuer = server.issuer().ca_file(server.ca_file());
         let auth = auth(issuer.fetch_token_file(token));
         let error = outcome(&auth).await.unwrap_err();
-        assert!(error.contains("cannot be read"), "{error}");
+        assert!(error.contains(reason), "{error}");
     }
     assert!(server.asked().is_empty());
 }

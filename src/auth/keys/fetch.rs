@@ -4,6 +4,7 @@
 //! https except on loopback. It knows nothing about key sets or schedules.
 
 use std::{
+    borrow::Cow,
     error::Error,
     io::{self, ErrorKind},
     iter,
@@ -71,7 +72,7 @@ impl Access {
         };
         let found = Certificate::from_pem_bundle(&self.read(path).await?).unwrap_or_default();
         if found.is_empty() {
-            return Err(file_error(path, ErrorKind::InvalidData));
+            return Err(file_error(path, "has no certificate in PEM"));
         }
         Ok(Some(found))
     }
@@ -84,19 +85,19 @@ impl Access {
         let token = self.read(path).await?;
         let field = [b"Bearer ", token.trim_ascii()].concat();
         let mut field = HeaderValue::from_bytes(&field)
-            .map_err(|_| file_error(path, ErrorKind::InvalidData))?;
+            .map_err(|_| file_error(path, "is not one line of text"))?;
         field.set_sensitive(true);
         Ok(Some(field))
     }
 
     async fn read(&self, path: &Path) -> Result<Vec<u8>, FetchError> {
         let document = self.reader.read(path).await;
-        document.map_err(|error| file_error(path, error.kind()))
+        document.map_err(|error| file_error(path, files::describe(error.kind())))
     }
 }
 
-fn file_error(path: &Path, kind: ErrorKind) -> FetchError {
-    FetchError::File(path.display().to_string(), kind)
+fn file_error(path: &Path, reason: impl Into<Cow<'static, str>>) -> FetchError {
+    FetchError::File(path.display().to_string(), reason.into())
 }
 
 #[derive(Debug, Clone)]
@@ -253,8 +254,8 @@ pub(crate) enum FetchError {
     Local { url: ShownUrl, address: ShownText },
     #[error("{0} has no usable key set: {1}")]
     NoKeys(ShownUrl, NoKeys),
-    #[error("{name} {why}", name = .0, why = files::describe(*.1))]
-    File(String, std::io::ErrorKind),
+    #[error("{0} {1}")]
+    File(String, Cow<'static, str>),
 }
 
 /// The stage at which a request failed without a complete response.
@@ -669,7 +670,7 @@ mod tests {
             FetchError::local(&Url::parse("https://a.example/").unwrap(), "127.0.0.1"),
             FetchError::NoKeys(url(), NoKeys::NotAKeySet("empty")),
             FetchError::NoKeys(url(), none_usable),
-            FetchError::File("a".to_owned(), ErrorKind::NotFound),
+            FetchError::File("a".to_owned(), "does not exist".into()),
         ];
         for error in errors {
             let word = format!("`{}`", error.word());

@@ -23,7 +23,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use crate::algorithm::Algorithm;
 use crate::auth::{
     display::ShownText,
-    files::FileReader,
+    files::{self, FileReader},
     keys::{
         discovery,
         fetch::{Answer, Document, FetchError, FetchUrl, in_trace},
@@ -316,7 +316,8 @@ impl Refresher {
     async fn read(&self, path: &Path) -> Result<Held, FetchError> {
         let name = path.display().to_string();
         let document = self.files.read(path).await;
-        let document = document.map_err(|error| FetchError::File(name.clone(), error.kind()))?;
+        let document = document
+            .map_err(|error| FetchError::File(name.clone(), files::describe(error.kind())))?;
         self.parse(document, None, &name, KeySet::parse_file)
     }
 

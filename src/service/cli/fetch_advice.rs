@@ -78,8 +78,8 @@ fn for_variables(error: &FetchError, wanted: Wanted<'_>, context: &Context<'_>) 
             "have the issuer, or the proxy before it, answer without a content coding; {from_file}"
         ),
         (FetchError::File(..), _) => {
-            "give the service permission to read the file that the issuer's table names as \
-             ca_file or fetch_token_file"
+            "correct the file, or the path that the issuer's table has in ca_file or \
+             fetch_token_file, and give the service permission to read it"
                 .to_owned()
         }
         (FetchError::WrongIssuer { found, .. }, _) if is_among_several => {

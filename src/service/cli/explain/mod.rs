@@ -300,7 +300,9 @@ fn build_auth_with_keys(config: &Config, path: &Path, issuer: &str) -> Result<Au
 /// Sets the options of a verifier that sees one token. Its own store accepts older proofs, because
 /// the service may have started before them.
 fn for_one_token(builder: Builder) -> Builder {
-    builder.token_cache(0).state_store(Store::unbegun())
+    builder
+        .token_cache(0)
+        .state_store(Store::memory_without_start())
 }
 
 /// Decodes UTF-8, or UTF-16 with a byte order mark, as PowerShell writes it into a file.
