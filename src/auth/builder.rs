@@ -687,7 +687,8 @@ impl Builder {
         self
     }
 
-    /// Reads revocations from your own source, such as a database, at the interval `every`. Until
+    /// Reads revocations from your own source, such as a database, at the interval `every`, or at a
+    /// third of [`revocation_stale`](Self::revocation_stale) if that is shorter. Until
     /// the first successful read, requests with a token get a 503, unless
     /// [`revocation_outage`](Self::revocation_outage) is set to accept them.
     #[must_use]
@@ -707,8 +708,9 @@ impl Builder {
         self
     }
 
-    /// Sets how long the last list of revoked tokens stays in use while a source fails. Defaults to
-    /// five minutes.
+    /// Sets how long the last list of revoked tokens stays in use while a source fails. For a
+    /// [`revocation_source`](Self::revocation_source), this is at least one second. Defaults to five
+    /// minutes.
     #[must_use]
     pub fn revocation_stale(mut self, stale: Duration) -> Self {
         self.staleness.limit = stale;

@@ -12,6 +12,7 @@ use std::{
 };
 
 use tokio::{
+    select,
     task::{JoinHandle, JoinSet},
     time::{Instant, sleep, timeout},
 };
@@ -82,6 +83,14 @@ pub(crate) struct Staleness {
     pub(crate) outage: RevocationOutage,
 }
 
+/// The shortest limit for the age of a list that is read at intervals. With a shorter one, requests
+/// would be rejected between two reads.
+const SHORTEST_LIMIT: Duration = Duration::from_secs(1);
+
+/// The number of times that a source is read, at least, before its list is too old. So neither a slow
+/// read nor a single failure makes the list too old.
+const READS_IN_LIMIT: u32 = 3;
+
 type Answer = Result<Vec<Revocation>, Box<dyn Error + Send + Sync>>;
 type Load = dyn Fn() -> Pin<Box<dyn Future<Output = Answer> + Send>> + Send + Sync;
 
@@ -115,40 +124,55 @@ impl Polled {
         clock: Clock,
         staleness: Staleness,
     ) -> (Arc<Watch>, Task) {
+        let limit = staleness.limit.max(SHORTEST_LIMIT);
+        let staleness = Staleness { limit, ..staleness };
         let watch = Watch::new(self.name, &list, Some(staleness));
         let watched = Arc::clone(&watch);
         let task = Task(tokio::spawn(async move {
-            // Reads more often if the list would otherwise be too old before a failure is noticed.
-            let every = self.every.min(staleness.limit.max(Duration::from_secs(1)));
-            loop {
-                // A source that hangs or panics counts as failed. It has a task of its own, because
-                // otherwise, it could end or block this one, and the list would never become too
-                // old.
-                let patience = staleness.limit.max(Duration::from_secs(1));
-                let load = Arc::clone(&self.load);
-                let mut reading = JoinSet::new();
-                reading.spawn(async move { load().await.map_err(|error| error.to_string()) });
-                while let Some(read) = timeout(patience, reading.join_next()).await.transpose() {
-                    match read {
-                        Err(_elapsed) => {
-                            watched.failed("no response in time");
-                            // Waits until the call has ended before the source is called again.
-                            reading.abort_all();
-                        }
-                        Ok(Ok(Ok(entries))) => {
-                            list.add(entries, clock.now());
-                            list.sweep(clock.now());
-                            watched.succeeded();
-                        }
-                        Ok(Ok(Err(error))) => watched.failed(&error),
-                        Ok(Err(error)) if error.is_panic() => watched.failed("the source panicked"),
-                        Ok(Err(_cancelled)) => {}
-                    }
-                }
-                sleep(every).await;
+            select! {
+                () = self.keep_reading(&list, &clock, &watched, limit) => {}
+                // Otherwise, a source that hangs or is rarely read would be noticed too late.
+                () = watched.keep_deciding(limit) => {}
             }
         }));
         (watch, task)
+    }
+
+    /// Reads the source at intervals until the task is aborted.
+    async fn keep_reading(
+        &self,
+        list: &Arc<RevocationList>,
+        clock: &Clock,
+        watch: &Watch,
+        limit: Duration,
+    ) {
+        let every = self.every.min(limit / READS_IN_LIMIT);
+        loop {
+            // A source that hangs or panics counts as failed. It has a task of its own, because
+            // otherwise, it could end or block this one, and the list would never become too
+            // old.
+            let load = Arc::clone(&self.load);
+            let mut reading = JoinSet::new();
+            reading.spawn(async move { load().await.map_err(|error| error.to_string()) });
+            while let Some(read) = timeout(limit, reading.join_next()).await.transpose() {
+                match read {
+                    Err(_elapsed) => {
+                        watch.failed("no response in time");
+                        // It is not started again before it has ended.
+                        reading.abort_all();
+                    }
+                    Ok(Ok(Ok(entries))) => {
+                        list.add(entries, clock.now());
+                        list.sweep(clock.now());
+                        watch.succeeded();
+                    }
+                    Ok(Ok(Err(error))) => watch.failed(&error),
+                    Ok(Err(error)) if error.is_panic() => watch.failed("the source panicked"),
+                    Ok(Err(_cancelled)) => {}
+                }
+            }
+            sleep(every).await;
+        }
     }
 }
 
@@ -241,6 +265,17 @@ impl Watch {
         self.decide(age);
     }
 
+    /// Decides again each time that the list may have reached `limit`. Runs until it is dropped.
+    async fn keep_deciding(&self, limit: Duration) {
+        loop {
+            let age = self.age();
+            self.decide(age);
+            // A read in the meantime makes the list younger, and the age is then checked again.
+            let remaining = age.and_then(|age| limit.checked_sub(age));
+            sleep(remaining.filter(|time| !time.is_zero()).unwrap_or(limit)).await;
+        }
+    }
+
     /// Decides whether a list of this age is too old.
     pub(crate) fn decide(&self, age: Option<Duration>) {
         let Some(staleness) = self.staleness else {
@@ -280,5 +315,99 @@ impl fmt::Debug for Polled {
         f.debug_struct("Polled")
             .field("every", &self.every)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+    use crate::auth::revocation::list::State;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const LIMIT: Duration = Duration::from_secs(100);
+
+    /// What a source does after its first answer.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    enum Then {
+        Fails,
+        Hangs,
+        TakesLong,
+    }
+
+    struct Source {
+        has_answered: AtomicBool,
+        then: Then,
+    }
+
+    impl RevocationSource for Source {
+        async fn revocations(&self) -> Answer {
+            if self.has_answered.swap(true, Ordering::Relaxed) {
+                match self.then {
+                    Then::Fails => return Err("down".into()),
+                    Then::Hangs => std::future::pending().await,
+                    Then::TakesLong => sleep(LIMIT / 4).await,
+                }
+            }
+            Ok(Vec::new())
+        }
+    }
+
+    fn start(then: Then, every: Duration, clock: Clock) -> (Arc<RevocationList>, Arc<Watch>, Task) {
+        let source = Source {
+            has_answered: AtomicBool::new(false),
+            then,
+        };
+        let list = Arc::new(RevocationList::new());
+        let staleness = Staleness {
+            limit: LIMIT,
+            outage: RevocationOutage::Refuse,
+        };
+        let (watch, task) = Polled::new(source, every).start(Arc::clone(&list), clock, staleness);
+        (list, watch, task)
+    }
+
+    /// Intervals at which a source is read, compared with the limit.
+    const INTERVALS: [Duration; 4] = [
+        Duration::from_secs(10),
+        Duration::from_secs(80),
+        LIMIT,
+        Duration::from_secs(1000),
+    ];
+
+    #[tokio::test(start_paused = true)]
+    async fn list_is_too_old_as_soon_as_its_age_reaches_the_limit() {
+        for then in [Then::Fails, Then::Hangs] {
+            for every in INTERVALS {
+                let (list, watch, _task) = start(then, every, Clock::default());
+                while list.state() == State::Unknown {
+                    sleep(SECOND).await;
+                }
+                while list.state() != State::Unknown {
+                    sleep(SECOND).await;
+                }
+                let age = watch.age().unwrap();
+                assert!(
+                    age >= LIMIT && age <= LIMIT + SECOND,
+                    "{then:?} {every:?} {age:?}"
+                );
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn list_of_a_slow_source_does_not_become_too_old() {
+        for every in INTERVALS {
+            let (list, _watch, _task) = start(Then::TakesLong, every, Clock::default());
+            while list.state() == State::Unknown {
+                sleep(SECOND).await;
+            }
+            let end = Instant::now() + 20 * LIMIT;
+            while Instant::now() < end {
+                assert_ne!(list.state(), State::Unknown, "{every:?}");
+                sleep(SECOND).await;
+            }
+        }
     }
 }
