@@ -267,7 +267,9 @@ impl TrustedIssuer {
     }
 
     /// Trusts only the certificate authorities in this PEM file when fetching the issuer's
-    /// documents. The file is read for each fetch. Defaults to the system's authorities.
+    /// documents. The file is read for each fetch. For introspection, whose connections stay open, it
+    /// is read again each day, at [`Auth::refresh`](crate::auth::Auth::refresh), and after a
+    /// connection fails. Defaults to the system's authorities.
     #[must_use]
     pub fn ca_file(mut self, path: impl AsRef<Path>) -> Self {
         self.own.ca_file = Some(path.as_ref().to_owned());

@@ -5,15 +5,26 @@ use std::{
     net::SocketAddr,
     path::PathBuf,
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rcgen::CertifiedKey;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
+use tokio_rustls::{
+    TlsAcceptor,
+    rustls::{ServerConfig, crypto::aws_lc_rs, pki_types::PrivatePkcs8KeyDer},
+};
 use warp::{Filter, reply::Response};
 use warp_bearer::{
-    auth::{Algorithm, Auth, TrustedIssuer, handle_rejection},
+    auth::{
+        Algorithm, Auth, AuthError, TrustedIssuer, claims::NoPrivate, handle_rejection,
+        introspection::Introspection,
+    },
     issuer::SigningKey,
     service::{
         Limits, Listener, RequestLog, Shutdown, Tls,
@@ -211,4 +222,112 @@ async fn unreadable_fetch_token_fails_the_fetch() {
         assert!(error.contains(reason), "{error}");
     }
     assert!(server.asked().is_empty());
+}
+
+/// An issuer with an introspection endpoint, which answers one request for each connection. Its
+/// certificate can be replaced.
+struct Introspecting {
+    address: SocketAddr,
+    certificate: Arc<Mutex<Arc<ServerConfig>>>,
+    ca_file: tempfile::NamedTempFile,
+}
+
+impl Introspecting {
+    async fn start() -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let (config, pem) = self_signed();
+        let ca_file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(&ca_file, pem).unwrap();
+        let started = Self {
+            address: listener.local_addr().unwrap(),
+            certificate: Arc::new(Mutex::new(config)),
+            ca_file,
+        };
+        let (origin, certificate) = (started.origin(), Arc::clone(&started.certificate));
+        let metadata = json!({
+            "issuer": origin,
+            "jwks_uri": format!("{origin}/jwks"),
+            "introspection_endpoint": format!("{origin}/introspect"),
+        });
+        tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let config = Arc::clone(&certificate.lock().unwrap());
+                let metadata = metadata.to_string();
+                tokio::spawn(async move {
+                    let mut stream = TlsAcceptor::from(config).accept(stream).await.unwrap();
+                    let mut head = vec![0; 4096];
+                    let read = stream.read(&mut head).await.unwrap_or_default();
+                    let body = match &head[..read] {
+                        head if head.starts_with(b"POST /introspect ") => r#"{"active":false}"#,
+                        head if head.starts_with(b"GET /.well-known/") => &metadata,
+                        _ => r#"{"keys":[]}"#,
+                    };
+                    let answer = format!(
+                        "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+                        body.len()
+                    );
+                    stream.write_all(answer.as_bytes()).await.unwrap();
+                    let _ = stream.shutdown().await;
+                });
+            }
+        });
+        started
+    }
+
+    fn origin(&self) -> String {
+        format!("https://localhost:{}", self.address.port())
+    }
+
+    /// Replaces the certificate, and then the file in which it is trusted.
+    fn replace_certificate(&self) {
+        let (config, pem) = self_signed();
+        *self.certificate.lock().unwrap() = config;
+        fs::write(&self.ca_file, pem).unwrap();
+    }
+}
+
+/// Returns a TLS server with a new certificate, and the certificate.
+fn self_signed() -> (Arc<ServerConfig>, String) {
+    let CertifiedKey { cert, signing_key } =
+        rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let key = PrivatePkcs8KeyDer::from(signing_key.serialize_der());
+    let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![cert.der().clone()], key.into())
+        .unwrap();
+    (Arc::new(config), cert.pem())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn introspection_rereads_the_authorities_after_a_failed_handshake() {
+    for is_configured in [false, true] {
+        let server = Introspecting::start().await;
+        let mut introspection = Introspection::opaque("api").client_secret("secret");
+        if is_configured {
+            introspection = introspection.uri(format!("{}/introspect", server.origin()));
+        }
+        let issuer = TrustedIssuer::new(server.origin())
+            .ca_file(server.ca_file.path())
+            .introspection(introspection);
+        let auth = auth(issuer);
+        // Each token is a new one, because the answer is cached.
+        let until_answered = async |prefix: &str| {
+            let begin = Instant::now();
+            for number in 0.. {
+                let token = format!("{prefix}-token-{number:08}");
+                match auth.verify::<NoPrivate>(&token).await.unwrap_err() {
+                    AuthError::TokenInactive => return,
+                    error => assert_eq!(error.code(), "introspection_unavailable"),
+                }
+                let waited = begin.elapsed();
+                assert!(waited < Duration::from_secs(20), "{prefix} {is_configured}");
+            }
+        };
+        until_answered("first").await;
+        server.replace_certificate();
+        until_answered("second").await;
+    }
 }

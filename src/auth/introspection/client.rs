@@ -1,7 +1,7 @@
 //! [`Client`]: sends introspection requests to one issuer (RFC 7662 §2).
 //!
 //! The client follows no redirects, reads at most 64 KiB, and times out after 2 s. It caches the
-//! URL of the endpoint, but no responses.
+//! URL of the endpoint and the certificate authorities that it trusts, but no responses.
 
 use std::{
     sync::{
@@ -42,13 +42,13 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 /// The maximum size of a response in bytes.
 const MAX_BODY: usize = 64 * 1024;
 
-/// How long a discovered endpoint is used before discovery is repeated.
-const DISCOVERED_TTL: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long an endpoint is used before it is discovered, or built, again.
+const ENDPOINT_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The age after which a 404 from a discovered endpoint triggers a new discovery.
 const MOVED_TTL: Duration = Duration::from_secs(60);
 
-/// The longest pause after a failed discovery while an endpoint is known.
+/// The longest pause after a discovery that did not help, while an endpoint is known.
 const MAX_PAUSE: Duration = Duration::from_secs(64);
 
 #[derive(Debug)]
@@ -62,26 +62,34 @@ pub(in crate::auth) struct Client {
     endpoint: ArcSwapOption<Endpoint>,
     /// True if discovery must be repeated before the known endpoint expires.
     wants_discovery: AtomicBool,
+    /// Like `wants_discovery`, but without waiting for the pause after a failure.
+    is_refresh_requested: AtomicBool,
     /// Held during discovery, so that only one runs at a time.
     discovery: Arc<Mutex<Discovery>>,
 }
 
-/// The failures since discovery last succeeded.
+/// The outcome of the last discovery. If the URL of the endpoint is configured, discovery only builds
+/// its HTTP client, which reads the certificate authorities.
 #[derive(Debug, Default)]
 struct Discovery {
+    /// The number of times in a row that discovery failed, or did not make the endpoint reachable.
     failures: u32,
-    /// The last failure and its time.
-    last: Option<(IntrospectionError, Instant)>,
+    error: Option<IntrospectionError>,
+    ended: Option<Instant>,
 }
 
-/// An endpoint, and the HTTP client that keeps connections to it.
+/// An endpoint, and the HTTP client that keeps connections to it. The client trusts the certificate
+/// authorities that it read when it was built.
 #[derive(Debug)]
 struct Endpoint {
     url: Url,
     client: reqwest::Client,
     placement: SecretPlacement,
-    /// `None` if the URL is configured.
-    discovered: Option<Instant>,
+    built: Instant,
+    has_answered: AtomicBool,
+    /// True if the last request could not connect, or its TLS handshake failed. The address or the
+    /// certificate authority may have changed.
+    is_unreachable: AtomicBool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -132,13 +140,14 @@ impl Client {
             access,
             endpoint: ArcSwapOption::empty(),
             wants_discovery: AtomicBool::new(false),
+            is_refresh_requested: AtomicBool::new(false),
             discovery: Arc::default(),
         }
     }
 
-    /// Makes the next request repeat discovery.
+    /// Makes the next request repeat discovery, and read the certificate authorities again.
     pub(super) fn refresh(&self) {
-        self.wants_discovery.store(true, Relaxed);
+        self.is_refresh_requested.store(true, Relaxed);
     }
 
     pub(super) async fn ask(self: &Arc<Self>, token: &str) -> Result<Answer, IntrospectionError> {
@@ -171,8 +180,18 @@ impl Client {
         if let Some(traceparent) = fetch::traceparent() {
             request = request.header("traceparent", traceparent);
         }
-        let failed = |error| IntrospectionError::Http(fetch::unreachable(url, &error));
-        let answer = request.send().await.map_err(failed)?;
+        let answer = match request.send().await {
+            Ok(answer) => answer,
+            Err(error) => {
+                let error = fetch::unreachable(url, &error);
+                if error.is_of_connection() {
+                    self.could_not_connect(&endpoint);
+                }
+                return Err(IntrospectionError::Http(error));
+            }
+        };
+        endpoint.has_answered.store(true, Relaxed);
+        endpoint.is_unreachable.store(false, Relaxed);
         match answer.status() {
             StatusCode::OK => {}
             status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
@@ -182,8 +201,9 @@ impl Client {
                 return Err(IntrospectionError::Http(FetchError::Redirect(url.into())));
             }
             status => {
-                if status == StatusCode::NOT_FOUND && endpoint.is_older_than(MOVED_TTL) {
-                    self.refresh();
+                let is_missing = status == StatusCode::NOT_FOUND && self.configured.is_none();
+                if is_missing && endpoint.built.elapsed() >= MOVED_TTL {
+                    self.wants_discovery.store(true, Relaxed);
                 }
                 return Err(IntrospectionError::Http(FetchError::Status {
                     url: url.into(),
@@ -216,12 +236,15 @@ impl Client {
         IntrospectionError::OtherToken(url.unwrap_or_else(|| ShownUrl::new(&self.issuer)))
     }
 
-    /// Returns the endpoint. It is discovered on first use and again each day. The known endpoint
-    /// stays in use during discovery, and if discovery fails.
+    /// Returns the endpoint. It is discovered on first use and again each day, and when it cannot
+    /// be reached. The known endpoint stays in use during discovery, and if discovery fails.
     async fn endpoint(self: &Arc<Self>) -> Result<Arc<Endpoint>, IntrospectionError> {
         if let Some(endpoint) = self.endpoint.load_full() {
-            let is_wanted = endpoint.discovered.is_some() && self.wants_discovery.load(Relaxed);
-            if is_wanted || endpoint.is_older_than(DISCOVERED_TTL) {
+            let is_due = self.is_refresh_requested.load(Relaxed)
+                || self.wants_discovery.load(Relaxed)
+                || endpoint.is_unreachable.load(Relaxed)
+                || endpoint.built.elapsed() >= ENDPOINT_TTL;
+            if is_due {
                 self.discover_in_background();
             }
             return Ok(endpoint);
@@ -234,12 +257,26 @@ impl Client {
             if let Some(endpoint) = self.endpoint.load_full() {
                 return Ok(endpoint);
             }
-            if let Some((error, at)) = &turn.last
-                && *at >= began
+            if let Some(error) = &turn.error
+                && turn.ended.is_some_and(|at| at >= began)
             {
                 return Err(error.clone());
             }
             self.start_discovery(turn);
+        }
+    }
+
+    /// Records that no request can be sent to this endpoint, and starts discovery, so that the next
+    /// request can succeed.
+    fn could_not_connect(self: &Arc<Self>, endpoint: &Arc<Endpoint>) {
+        endpoint.is_unreachable.store(true, Relaxed);
+        // Another request may have replaced the endpoint in the meantime.
+        let current = self.endpoint.load();
+        if current
+            .as_ref()
+            .is_some_and(|current| Arc::ptr_eq(current, endpoint))
+        {
+            self.discover_in_background();
         }
     }
 
@@ -248,7 +285,7 @@ impl Client {
         let Ok(turn) = Arc::clone(&self.discovery).try_lock_owned() else {
             return;
         };
-        if !turn.is_paused() {
+        if self.is_refresh_requested.load(Relaxed) || !turn.is_paused() {
             self.start_discovery(turn);
         }
     }
@@ -259,21 +296,23 @@ impl Client {
         let client = Arc::clone(self);
         tokio::spawn(async move {
             client.wants_discovery.store(false, Relaxed);
+            client.is_refresh_requested.store(false, Relaxed);
             let timed_out = |_| Err(IntrospectionError::Discovery(FetchError::TimedOut(TIMEOUT)));
             let found = timeout(TIMEOUT, client.find()).await;
             match found.unwrap_or_else(timed_out) {
                 Ok(endpoint) => {
-                    client.endpoint.store(Some(Arc::new(endpoint)));
-                    *turn = Discovery::default();
+                    let before = client.endpoint.swap(Some(Arc::new(endpoint)));
+                    turn.succeeded(before.as_deref());
                 }
                 Err(error) => {
                     let issuer = &*client.issuer;
-                    if turn.failures == 0 && client.endpoint.load().is_some() {
-                        tracing::warn!(issuer, %error, "introspection endpoint discovery failed; using the known one");
+                    if turn.error.is_none() && client.endpoint.load().is_some() {
+                        tracing::warn!(issuer, %error, "introspection endpoint not renewed; using the known one");
                     }
                     client.wants_discovery.store(true, Relaxed);
                     turn.failures += 1;
-                    turn.last = Some((error, Instant::now()));
+                    turn.error = Some(error);
+                    turn.ended = Some(Instant::now());
                 }
             }
         });
@@ -283,7 +322,7 @@ impl Client {
         match &self.configured {
             Some(url) => {
                 let target = FetchUrl::configured(url.clone()).with_access(self.access.clone());
-                Endpoint::new(&target, SecretPlacement::Basic, None).await
+                Endpoint::new(&target, SecretPlacement::Basic).await
             }
             None => self.discover().await,
         }
@@ -303,7 +342,7 @@ impl Client {
         let target =
             discovery::published(endpoint, at.url()).map_err(IntrospectionError::discovery)?;
         let target = target.with_access_of(&at);
-        Endpoint::new(&target, metadata.placement(), Some(Instant::now())).await
+        Endpoint::new(&target, metadata.placement()).await
     }
 }
 
@@ -322,9 +361,21 @@ impl Discovery {
     fn is_paused(&self) -> bool {
         let pause = Duration::from_secs(1 << self.failures.saturating_sub(1).min(6));
         let pause = pause.min(MAX_PAUSE);
-        self.last
-            .as_ref()
-            .is_some_and(|(_, at)| at.elapsed() < pause)
+        self.failures > 0 && self.ended.is_some_and(|at| at.elapsed() < pause)
+    }
+
+    /// Records a discovery that replaced the endpoint `before`. If that one could not be reached, the
+    /// new one may not be either, so the next discovery has to wait.
+    fn succeeded(&mut self, before: Option<&Endpoint>) {
+        self.failures = match before {
+            Some(before) if before.is_unreachable.load(Relaxed) => {
+                let is_first = before.has_answered.load(Relaxed);
+                if is_first { 1 } else { self.failures + 1 }
+            }
+            _ => 0,
+        };
+        self.error = None;
+        self.ended = Some(Instant::now());
     }
 }
 
@@ -345,18 +396,9 @@ impl Metadata {
 }
 
 impl Endpoint {
-    /// Returns `true` if the endpoint was discovered at least `age` ago.
-    fn is_older_than(&self, age: Duration) -> bool {
-        self.discovered.is_some_and(|at| at.elapsed() >= age)
-    }
-
     /// Builds the HTTP client on another thread, because reading the certificate authorities takes
     /// about 70 ms and would block a single-threaded runtime.
-    async fn new(
-        target: &FetchUrl,
-        placement: SecretPlacement,
-        discovered: Option<Instant>,
-    ) -> Result<Self, IntrospectionError> {
+    async fn new(target: &FetchUrl, placement: SecretPlacement) -> Result<Self, IntrospectionError> {
         let url = target.url();
         let builder = target.builder().await.map_err(IntrospectionError::Http)?;
         let built = if url.scheme() == "http" {
@@ -373,7 +415,9 @@ impl Endpoint {
             client: built.map_err(IntrospectionError::Http)?,
             url: url.clone(),
             placement,
-            discovered,
+            built: Instant::now(),
+            has_answered: AtomicBool::new(false),
+            is_unreachable: AtomicBool::new(false),
         })
     }
 }
@@ -393,9 +437,9 @@ mod tests {
 
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
-        net::{TcpListener, TcpStream},
+        net::{TcpListener, TcpSocket, TcpStream},
         task::JoinHandle,
-        time::sleep,
+        time::{advance, sleep},
     };
 
     use super::*;
@@ -406,6 +450,8 @@ mod tests {
     const RFC_8414_ONLY: u8 = 1;
     const FAILING: u8 = 2;
     const SILENT: u8 = 3;
+    /// The metadata name an endpoint that refuses connections.
+    const MOVED: u8 = 4;
 
     /// An issuer that answers every introspection request with `active: false`.
     struct Stub {
@@ -427,12 +473,16 @@ mod tests {
             let name = issuer.as_str().into();
             let client = Client::new(name, None, credentials, Arc::default(), access);
             let (of, counted) = (Arc::clone(&mode), Arc::clone(&discoveries));
+            // Keeps its port, and does not listen.
+            let refusing = TcpSocket::new_v4().unwrap();
+            refusing.bind(([127, 0, 0, 1], 0).into()).unwrap();
             let served = tokio::spawn(async move {
+                let closed = format!("http://{}", refusing.local_addr().unwrap());
                 loop {
                     let (stream, _) = listener.accept().await.unwrap();
                     let (issuer, mode) = (issuer.clone(), of.load(Relaxed));
-                    let counted = Arc::clone(&counted);
-                    tokio::spawn(answer(stream, issuer, mode, counted));
+                    let (closed, counted) = (closed.clone(), Arc::clone(&counted));
+                    tokio::spawn(answer(stream, issuer, closed, mode, counted));
                 }
             });
             Self {
@@ -457,6 +507,7 @@ mod tests {
     async fn answer(
         mut stream: TcpStream,
         issuer: String,
+        closed: String,
         mode: u8,
         discoveries: Arc<AtomicUsize>,
     ) {
@@ -472,6 +523,13 @@ mod tests {
                 RFC_8414_ONLY if !is_oauth => (404, String::new()),
                 FAILING => (500, String::new()),
                 SILENT => return sleep(Duration::from_secs(60)).await,
+                MOVED => {
+                    let endpoint = format!("{closed}/introspect");
+                    (
+                        200,
+                        format!(r#"{{"issuer":"{issuer}","introspection_endpoint":"{endpoint}"}}"#),
+                    )
+                }
                 _ => (
                     200,
                     format!(
@@ -525,6 +583,44 @@ mod tests {
         let turn = stub.client.discovery.lock().await;
         assert_eq!(turn.failures, 0);
         assert!(!stub.client.wants_discovery.load(Relaxed));
+    }
+
+    #[tokio::test]
+    async fn unreachable_endpoint_is_discovered_again_with_pauses() {
+        let stub = Stub::start(MOVED).await;
+        // Keeps the clock from advancing on its own.
+        let (_held, dropped) = std::sync::mpsc::channel::<()>();
+        let _blocking = spawn_blocking(move || dropped.recv());
+        tokio::time::pause();
+        let is_answered = async || {
+            let asked = stub.client.ask("token").await;
+            // Waits until discovery has ended.
+            drop(stub.client.discovery.lock().await);
+            asked.is_ok()
+        };
+        #[rustfmt::skip]
+        let rows = [
+            ("first request", 0, 2),
+            ("too early", 0, 2),
+            ("after a second", 1, 3),
+            ("too early again", 1, 3),
+            ("after two seconds", 1, 4),
+            ("too early once more", 3, 4),
+        ];
+        for (case, seconds, discoveries) in rows {
+            advance(Duration::from_secs(seconds)).await;
+            assert!(!is_answered().await, "{case}");
+            assert_eq!(stub.discoveries(), discoveries, "{case}");
+        }
+        stub.client.refresh();
+        assert!(!is_answered().await, "discovered during the request");
+        assert_eq!(stub.discoveries(), 5, "at once");
+        stub.mode.store(GOOD, Relaxed);
+        stub.client.refresh();
+        assert!(!is_answered().await, "discovered during the request");
+        assert!(is_answered().await);
+        assert!(is_answered().await);
+        assert_eq!(stub.discoveries(), 6);
     }
 
     #[tokio::test]

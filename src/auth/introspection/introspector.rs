@@ -246,7 +246,7 @@ impl Introspector {
         Ok(answered)
     }
 
-    /// Makes the next request repeat discovery.
+    /// Makes the next request repeat discovery, and read the certificate authorities again.
     pub(in crate::auth) fn refresh(&self) {
         self.shared.client.refresh();
     }

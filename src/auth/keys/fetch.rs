@@ -313,6 +313,15 @@ impl FetchError {
         }
     }
 
+    /// Returns `true` if no connection was established, or its TLS handshake failed. The address or
+    /// the certificate authority may have changed.
+    pub(in crate::auth) fn is_of_connection(&self) -> bool {
+        matches!(
+            self,
+            Self::Unreachable(_, _, Layer::Connect | Layer::Tls | Layer::Untrusted)
+        )
+    }
+
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Status { retry_after, .. } => *retry_after,
