@@ -1,7 +1,7 @@
 //! Opens a connection to Redis. TLS always uses `aws-lc-rs`, even if the build enables another
 //! provider.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use redis::{
     AsyncConnectionConfig, PushInfo, RedisError,
@@ -10,10 +10,10 @@ use redis::{
 use rustls_platform_verifier::BuilderVerifierExt;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
+    net::{TcpStream, lookup_host},
     sync::OnceCell,
-    task::{JoinHandle, spawn_blocking},
-    time::{Instant, timeout_at},
+    task::{JoinHandle, JoinSet, spawn_blocking},
+    time::{Instant, timeout, timeout_at},
 };
 use tokio_rustls::{
     TlsConnector,
@@ -25,6 +25,10 @@ use crate::auth::{display::ShownText, store::redis::url::Address};
 
 /// The timeout for connecting, including the TLS handshake and the login.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long one address may take before the next address of the same name is tried beside it. This is
+/// the value of RFC 8305 §5.
+const NEXT_ADDRESS_DELAY: Duration = Duration::from_millis(250);
 
 /// The number of commands that can be queued for the connection's task. With the crate's default of
 /// 50, claims would wait for each other.
@@ -93,7 +97,9 @@ impl Connection {
         command_timeout: Duration,
         on_push: impl Fn(PushInfo) + Send + Sync + 'static,
     ) -> Result<Self, OpenError> {
-        let tcp = TcpStream::connect((&*address.host, address.port)).await;
+        let addresses = lookup_host((&*address.host, address.port)).await;
+        let addresses = addresses.map_err(OpenError::Tcp)?.collect();
+        let tcp = connect_any(addresses, TcpStream::connect).await;
         let tcp = tcp.map_err(OpenError::Tcp)?;
         tcp.set_nodelay(true).map_err(OpenError::Tcp)?;
         let config = AsyncConnectionConfig::new()
@@ -140,6 +146,39 @@ impl Drop for Connection {
     }
 }
 
+/// Connects to the first address that accepts a connection. The next address is tried when the one
+/// before has failed or has not answered for a while, because the deadline covers all of them.
+async fn connect_any<S, F>(
+    addresses: Vec<SocketAddr>,
+    connect: impl Fn(SocketAddr) -> F,
+) -> io::Result<S>
+where
+    S: Send + 'static,
+    F: Future<Output = io::Result<S>> + Send + 'static,
+{
+    let mut addresses = addresses.into_iter();
+    let mut attempts = JoinSet::new();
+    let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    loop {
+        let ended = match addresses.next() {
+            Some(address) => {
+                attempts.spawn(connect(address));
+                let Ok(ended) = timeout(NEXT_ADDRESS_DELAY, attempts.join_next()).await else {
+                    continue;
+                };
+                ended
+            }
+            None => attempts.join_next().await,
+        };
+        match ended {
+            Some(Ok(Ok(stream))) => return Ok(stream),
+            Some(Ok(Err(error))) => failure = error,
+            Some(Err(panic)) => failure = panic.into(),
+            None => return Err(failure),
+        }
+    }
+}
+
 async fn handshake(
     address: &Address,
     tls: &Tls,
@@ -177,6 +216,62 @@ fn tls_connector() -> io::Result<TlsConnector> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn tries_the_next_address_while_one_does_not_answer() {
+        use Answer::{Accepts, Refuses, Silent};
+
+        /// What an address does with a connection.
+        #[derive(Debug, Clone, Copy)]
+        enum Answer {
+            Accepts(Duration),
+            Refuses,
+            Silent,
+        }
+
+        const AT_ONCE: Answer = Accepts(Duration::ZERO);
+        const SLOWLY: Answer = Accepts(Duration::from_millis(300));
+        #[rustfmt::skip]
+        let rows: [(&str, &[Answer], Result<usize, io::ErrorKind>, u64); 9] = [
+            ("only one", &[AT_ONCE], Ok(0), 0),
+            ("the first of two", &[AT_ONCE, AT_ONCE], Ok(0), 0),
+            ("after one that refuses", &[Refuses, AT_ONCE], Ok(1), 0),
+            ("after one that is silent", &[Silent, AT_ONCE], Ok(1), 250),
+            ("after three that are silent", &[Silent, Silent, Silent, AT_ONCE], Ok(3), 750),
+            ("after several", &[Silent, Refuses, Silent, AT_ONCE], Ok(3), 500),
+            ("the first one, late", &[SLOWLY, Silent], Ok(0), 300),
+            ("all refuse", &[Refuses, Refuses], Err(io::ErrorKind::ConnectionRefused), 0),
+            ("no address", &[], Err(io::ErrorKind::NotFound), 0),
+        ];
+        for (case, answers, expected, millis) in rows {
+            let ports = 0..u16::try_from(answers.len()).unwrap();
+            let addresses = ports.map(|port| ([127, 0, 0, 1], port).into());
+            let answers = answers.to_vec();
+            let begin = Instant::now();
+            let connected = connect_any(addresses.collect(), |address| {
+                let number = usize::from(address.port());
+                let answer = answers[number];
+                async move {
+                    match answer {
+                        Accepts(after) => tokio::time::sleep(after).await,
+                        Refuses => return Err(io::ErrorKind::ConnectionRefused.into()),
+                        Silent => std::future::pending().await,
+                    }
+                    Ok(number)
+                }
+            });
+            let connected = timeout(CONNECT_TIMEOUT, connected).await.unwrap();
+            assert_eq!(connected.map_err(|error| error.kind()), expected, "{case}");
+            let took = begin.elapsed();
+            // Timers have a resolution of a millisecond.
+            let slack = Duration::from_millis(5);
+            let expected = Duration::from_millis(millis);
+            assert!(
+                took >= expected && took <= expected + slack,
+                "{case}: {took:?}"
+            );
+        }
+    }
 
     #[tokio::test]
     async fn reads_the_certificate_authorities_once() {
