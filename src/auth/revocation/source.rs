@@ -13,7 +13,7 @@ use std::{
 
 use tokio::{
     select,
-    task::{JoinHandle, JoinSet},
+    task::{JoinHandle, JoinSet, spawn_blocking},
     time::{Instant, sleep, timeout},
 };
 
@@ -162,9 +162,17 @@ impl Polled {
                         reading.abort_all();
                     }
                     Ok(Ok(Ok(entries))) => {
-                        list.add(entries, clock.now());
-                        list.sweep(clock.now());
-                        watch.succeeded();
+                        let (list, clock) = (Arc::clone(list), clock.clone());
+                        // On a thread for blocking work, because 100,000 entries take about 0.1 s.
+                        let adding = spawn_blocking(move || {
+                            let now = clock.now();
+                            list.add(entries, now);
+                            list.sweep(now);
+                        });
+                        match adding.await {
+                            Ok(()) => watch.succeeded(),
+                            Err(_panic) => watch.failed("adding its entries panicked"),
+                        }
                     }
                     Ok(Ok(Err(error))) => watch.failed(&error),
                     Ok(Err(error)) if error.is_panic() => watch.failed("the source panicked"),
@@ -320,7 +328,13 @@ impl fmt::Debug for Polled {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::{
+        sync::atomic::{AtomicBool, Ordering},
+        thread,
+        time::SystemTime,
+    };
+
+    use tokio::sync::mpsc;
 
     use super::*;
     use crate::auth::revocation::list::State;
@@ -409,5 +423,16 @@ mod tests {
                 sleep(SECOND).await;
             }
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn changes_the_list_on_a_thread_for_blocking_work() {
+        let (called, mut calls) = mpsc::unbounded_channel();
+        let clock = Clock::new(move || {
+            let _ = called.send(thread::current().id());
+            SystemTime::now()
+        });
+        let (_list, _watch, _task) = start(Then::Fails, SECOND, clock);
+        assert_ne!(calls.recv().await.unwrap(), thread::current().id());
     }
 }

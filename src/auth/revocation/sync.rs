@@ -11,7 +11,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use tokio::time::{Instant, sleep};
+use tokio::{
+    task::{JoinHandle, spawn_blocking},
+    time::{Instant, sleep},
+};
 
 use crate::auth::{
     clock::Clock,
@@ -55,6 +58,7 @@ pub(in crate::auth) fn start(
         // Ends the subscription with this task. Another `Auth` may keep the store alive.
         let _subscription = subscription;
         let (mut looks, mut currency) = (0_u32, Currency::default());
+        let mut sweep: Option<JoinHandle<()>> = None;
         let begin = Instant::now();
         loop {
             let before = Instant::now();
@@ -70,8 +74,12 @@ pub(in crate::auth) fn start(
             })
             .await;
             looks = looks.wrapping_add(1);
-            if looks.is_multiple_of(SWEEP_AFTER) {
-                list.sweep(clock.now());
+            let is_sweeping = sweep.as_ref().is_some_and(|sweep| !sweep.is_finished());
+            if looks.is_multiple_of(SWEEP_AFTER) && !is_sweeping {
+                let (list, clock) = (Arc::clone(&list), clock.clone());
+                // On a thread for blocking work, because 100,000 entries take about 0.1 s. This task
+                // does not wait, so that it notices the loss of the connection meanwhile.
+                sweep = Some(spawn_blocking(move || list.sweep(clock.now())));
             }
         }
     });
@@ -150,7 +158,9 @@ fn subscriber(list: &Arc<RevocationList>, clock: &Clock) -> Subscriber {
 
 #[cfg(test)]
 mod tests {
-    use tokio::{task::yield_now, time::advance};
+    use std::thread;
+
+    use tokio::{sync::mpsc, task::yield_now, time::advance};
 
     use super::*;
     use crate::auth::revocation::RevocationOutage;
@@ -170,6 +180,34 @@ mod tests {
             yield_now().await;
             assert_eq!(Arc::strong_count(&list), 1);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn sweeps_on_a_thread_for_blocking_work() {
+        let (called, mut calls) = mpsc::unbounded_channel();
+        let clock = Clock::new(move || {
+            let _ = called.send(thread::current().id());
+            SystemTime::now()
+        });
+        let (store, list) = (Store::memory(1024), Arc::new(RevocationList::new()));
+        let staleness = Staleness {
+            limit: Duration::from_secs(300),
+            outage: RevocationOutage::Refuse,
+        };
+        let _shared = start(&store, &list, &clock, staleness);
+        assert_ne!(calls.recv().await.unwrap(), thread::current().id());
+    }
+
+    #[test]
+    fn lines_that_arrive_together_change_the_list_once() {
+        let list = Arc::new(RevocationList::new());
+        let subscriber = subscriber(&list, &Clock::default());
+        let changes = list.changes();
+        let before = *changes.borrow();
+        let lines = (0..1000).map(|n| line(&Revocation::token("https://a/", n.to_string())));
+        (subscriber.add)(lines.collect());
+        assert_eq!(list.len(), 1000);
+        assert_eq!(*changes.borrow(), before + 1);
     }
 
     #[tokio::test(start_paused = true)]

@@ -14,8 +14,8 @@ pub(crate) struct Line {
 
 /// The callbacks of a subscriber.
 pub(crate) struct Subscriber {
-    /// Called with lines of the list, including lines that the subscriber already has. Runs on the
-    /// store's task and must not block.
+    /// Called with lines of the list, including lines that the subscriber already has. May take
+    /// long, because a shared store calls it on a thread for blocking work.
     pub(crate) add: Box<dyn Fn(Vec<Line>) + Send + Sync>,
     /// Passes every line that the subscriber holds to a function, so missing ones can be written
     /// back to the store. May take long, because it runs on a thread for blocking work.

@@ -48,11 +48,30 @@ const CHUNK: usize = 1000;
 /// delete a line that others still need.
 const EXPIRED_RETENTION: Duration = Duration::from_secs(600);
 
-/// Maintains the connection until the task is aborted, which `Redis::drop` does.
+/// Maintains the connection, and passes new lines to the subscribers, until the task is aborted, which
+/// `Redis::drop` does.
 pub(super) async fn run(shared: Arc<Shared>) {
+    select! {
+        () = keep_connected(&shared) => {}
+        () = keep_adding(&shared) => {}
+    }
+}
+
+/// Passes pushed lines to the subscribers. While one call is under way, the next lines gather.
+async fn keep_adding(shared: &Shared) {
+    loop {
+        let lines = shared.pushed.take().await;
+        if shared.add_lines(lines).await.is_err() {
+            // A subscriber panicked, so some subscribers may lack the lines.
+            shared.resync.notify_one();
+        }
+    }
+}
+
+async fn keep_connected(shared: &Arc<Shared>) {
     let mut last_fault = None;
     loop {
-        let fault = match open(&shared).await {
+        let fault = match open(shared).await {
             Ok(Opened {
                 mut connection,
                 run_id,
@@ -60,7 +79,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
             }) => {
                 tracing::info!(address = %shared.address, "state store connected");
                 last_fault = None;
-                let fault = serve(&shared, &mut connection, &run_id, birth).await;
+                let fault = serve(shared, &mut connection, &run_id, birth).await;
                 shared.disconnected(run_id);
                 fault
             }
@@ -93,8 +112,9 @@ async fn open(shared: &Arc<Shared>) -> RedisResult<Opened> {
         if let Some(shared) = for_push.upgrade()
             && push.kind == PushKind::Message
             && let Some(line) = pushed_line(push.data)
+            && !shared.pushed.push(line)
         {
-            shared.subscribers.add(&[line]);
+            shared.resync.notify_one();
         }
     };
     let connection =
@@ -239,11 +259,11 @@ async fn resync(shared: &Shared, commands: &mut MultiplexedConnection) -> RedisR
     let subscribers = shared.subscribers.count();
     let hasher = RandomState::new();
     let mut present = HashSet::new();
-    read_list(shared, commands, |lines| {
+    let mut reader = ListReader::new(list);
+    while let Some(lines) = reader.read(commands).await? {
         present.extend(lines.iter().map(|line| hasher.hash_one(&line.text)));
-        shared.subscribers.add(&lines);
-    })
-    .await?;
+        shared.add_lines(lines).await.map_err(io::Error::from)?;
+    }
 
     let now = SystemTime::now();
     let holders = shared.subscribers.clone();
@@ -268,31 +288,41 @@ async fn resync(shared: &Shared, commands: &mut MultiplexedConnection) -> RedisR
     Ok(())
 }
 
-/// Reads the list in pieces. Returns at least all lines that are in the list during the whole read.
-pub(super) async fn read_list(
-    shared: &Shared,
-    commands: &mut MultiplexedConnection,
-    mut each: impl FnMut(Vec<Line>),
-) -> RedisResult<()> {
-    let mut cursor = "0".to_owned();
-    loop {
+/// Reads the list in pieces. Together, they have at least all lines that are in the list during the
+/// whole read.
+pub(super) struct ListReader<'n> {
+    name: &'n str,
+    /// `None` at the end.
+    cursor: Option<String>,
+}
+
+impl<'n> ListReader<'n> {
+    pub(super) fn new(name: &'n str) -> Self {
+        Self {
+            name,
+            cursor: Some("0".to_owned()),
+        }
+    }
+
+    /// Returns the next lines, which may be none. `None` at the end.
+    pub(super) async fn read(
+        &mut self,
+        commands: &mut MultiplexedConnection,
+    ) -> RedisResult<Option<Vec<Line>>> {
+        let Some(cursor) = &self.cursor else {
+            return Ok(None);
+        };
         let (next, members): (String, Vec<(Vec<u8>, String)>) = redis::cmd("ZSCAN")
-            .arg(&shared.names.list)
-            .arg(&cursor)
+            .arg(self.name)
+            .arg(cursor)
             .arg("COUNT")
             .arg(CHUNK)
             .query_async(commands)
             .await?;
+        self.cursor = (next != "0").then_some(next);
         let lines = members.into_iter();
-        each(
-            lines
-                .filter_map(|(text, score)| line(text, &score))
-                .collect(),
-        );
-        if next == "0" {
-            return Ok(());
-        }
-        cursor = next;
+        let lines = lines.filter_map(|(text, score)| line(text, &score));
+        Ok(Some(lines.collect()))
     }
 }
 

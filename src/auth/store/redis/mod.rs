@@ -15,6 +15,7 @@ mod link;
 mod options;
 #[cfg_attr(not(feature = "service"), allow(dead_code, reason = "`check` uses it"))]
 pub(super) mod probe;
+mod pushed;
 mod shared;
 #[cfg(test)]
 mod tests;
@@ -33,6 +34,7 @@ pub use self::{options::RedisOptions, url::InvalidStoreUrl};
 
 use self::{
     birth::Recorded,
+    link::ListReader,
     probe::MAX_SKEW,
     shared::{Link, Shared, score},
     url::Address,
@@ -149,16 +151,21 @@ impl Redis {
         if !replies.iter().all(|reply| matches!(reply, Value::Int(_))) {
             return Err(self.unusable());
         }
-        self.shared.subscribers.add(&[line]);
-        Ok(())
+        let added = self.shared.add_lines(vec![line]).await;
+        added.map_err(|_| self.unusable())
     }
 
     pub(super) async fn lines(&self) -> Result<Vec<Line>, Unavailable> {
         let mut link = self.shared.connection().ok_or(Unavailable::Connection)?;
         let mut lines = Vec::new();
-        let read = link::read_list(&self.shared, &mut link.commands, |more| lines.extend(more));
-        read.await.map_err(|error| self.failed(&error))?;
-        Ok(lines)
+        let mut reader = ListReader::new(&self.shared.names.list);
+        loop {
+            let read = reader.read(&mut link.commands).await;
+            match read.map_err(|error| self.failed(&error))? {
+                Some(more) => lines.extend(more),
+                None => return Ok(lines),
+            }
+        }
     }
 
     pub(super) fn watch(&self, subscriber: Subscriber) -> Subscription {

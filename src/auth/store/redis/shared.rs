@@ -10,7 +10,10 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use redis::{Pipeline, aio::MultiplexedConnection};
-use tokio::sync::{Notify, watch};
+use tokio::{
+    sync::{Notify, watch},
+    task::{JoinError, spawn_blocking},
+};
 
 use crate::auth::store::{
     lines::{Line, Subscribers},
@@ -19,6 +22,7 @@ use crate::auth::store::{
         birth::{self, Recorded},
         connect::Tls,
         options::RedisOptions,
+        pushed::Pushed,
         url::Address,
     },
 };
@@ -33,6 +37,8 @@ pub(super) struct Shared {
     /// The keys that this process has accepted. They are kept if the store loses its data.
     pub(super) accepted: Memory,
     pub(super) subscribers: Subscribers,
+    /// New lines that the subscribers do not have yet.
+    pub(super) pushed: Pushed,
     /// Makes the task read the whole list again.
     pub(super) resync: Notify,
     /// Makes the task check the connection.
@@ -109,6 +115,7 @@ impl Shared {
             now,
             server_ahead: AtomicU64::new(0),
             subscribers: Subscribers::default(),
+            pushed: Pushed::default(),
             resync: Notify::new(),
             check_requested: Notify::new(),
             connects: AtomicU64::new(0),
@@ -184,6 +191,17 @@ impl Shared {
     pub(super) fn set_server_ahead(&self, millis: i64) {
         let ahead = u64::try_from(millis).unwrap_or_default();
         self.server_ahead.store(ahead, Ordering::Relaxed);
+    }
+
+    /// Passes lines to the subscribers. Uses a thread for blocking work, because it takes time in
+    /// proportion to the list: 0.1 s for 100,000 lines, for which nothing else on this thread could
+    /// run.
+    pub(super) async fn add_lines(&self, lines: Vec<Line>) -> Result<(), JoinError> {
+        if lines.is_empty() {
+            return Ok(());
+        }
+        let subscribers = self.subscribers.clone();
+        spawn_blocking(move || subscribers.add(&lines)).await
     }
 
     /// Records that the first `subscribers` subscribers received the whole list.

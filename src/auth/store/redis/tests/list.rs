@@ -5,6 +5,7 @@ use std::{
 };
 
 use super::{
+    super::pushed::MAX_BYTES,
     claim, connected, connected_with,
     server::{Proxy, RedisServer, Replies},
     until,
@@ -276,4 +277,81 @@ async fn forgets_a_subscriber_that_is_dropped() {
     assert!(!store.health().is_synchronized);
     until(|| async { store.health().is_synchronized }).await;
     assert_eq!(next.len(), 0);
+}
+
+/// Adding lines to a long list takes long. Claims must not wait for it, and the lines that arrive in
+/// the meantime are added at once, because each call copies a part of the list.
+#[tokio::test]
+async fn claims_while_a_subscriber_adds_lines() {
+    const LONG: Duration = Duration::from_secs(5);
+    let Some(server) = RedisServer::start() else {
+        return;
+    };
+    let store = connected(&server.url()).await;
+    let (calls, mut called) = tokio::sync::mpsc::unbounded_channel();
+    let (go_on, end) = mpsc::channel::<()>();
+    let end = Mutex::new(Some(end));
+    let _subscription = store.watch(Subscriber {
+        add: Box::new(move |lines| {
+            let first = end.lock().unwrap().take();
+            let is_over = first.is_none_or(|end| end.recv_timeout(LONG).is_ok());
+            calls.send((lines.len(), is_over)).unwrap();
+        }),
+        held: Box::new(|_| {}),
+    });
+    until(|| async { store.health().is_synchronized }).await;
+    let push = async |text: String| {
+        server
+            .command(&["PUBLISH", "warp-bearer:list", &format!("\"inf {text}\"")])
+            .await
+    };
+    for number in 0..20 {
+        assert_eq!(push(number.to_string()).await, ":1");
+        // The replies to claims arrive after the lines that were published before.
+        let name = format!("meanwhile {number}");
+        assert_eq!(store.claim(claim(&name)).await, Ok(Claimed::First));
+    }
+    let _ = go_on.send(());
+    assert_eq!(
+        called.recv().await,
+        Some((1, true)),
+        "released before the timeout"
+    );
+    assert_eq!(called.recv().await, Some((19, true)), "all at once");
+}
+
+/// If lines arrive faster than they are added, those for which there is no room are read again.
+#[tokio::test]
+async fn reads_lines_again_for_which_there_was_no_room() {
+    const LINES: usize = 9;
+    let Some(server) = RedisServer::start() else {
+        return;
+    };
+    let slow = Duration::from_secs(5);
+    let one = connected_with(&server.url(), slow).await;
+    let other = connected_with(&server.url(), slow).await;
+    let held = Held::default();
+    let (calls, mut called) = tokio::sync::mpsc::unbounded_channel();
+    let (go_on, end) = mpsc::channel::<()>();
+    let end = Mutex::new(Some(end));
+    let added = held.clone();
+    let _subscription = other.watch(Subscriber {
+        add: Box::new(move |lines| {
+            if let Some(end) = end.lock().unwrap().take() {
+                calls.send(()).unwrap();
+                let _ = end.recv_timeout(slow);
+            }
+            lines.into_iter().for_each(|line| added.add(line));
+        }),
+        held: Box::new(|_| {}),
+    });
+    until(|| async { other.health().is_synchronized }).await;
+    one.publish(line("first")).await.unwrap();
+    called.recv().await.unwrap();
+    for number in 0..LINES {
+        let text = number.to_string().repeat(MAX_BYTES / (LINES - 1));
+        one.publish(line(&text)).await.unwrap();
+    }
+    go_on.send(()).unwrap();
+    until(|| async { held.len() == LINES + 1 }).await;
 }
