@@ -29,7 +29,7 @@ use crate::auth::token::json;
 pub struct Revocation {
     issuer: String,
     target: Target,
-    /// In seconds since the epoch.
+    /// In seconds since the epoch, and whole milliseconds.
     before: Option<f64>,
     until: Option<f64>,
 }
@@ -187,7 +187,8 @@ impl Revocation {
         if line.before.is_none() && !matches!(target, Target::Jti(_)) {
             return Err("before is missing, which is only allowed with jti");
         }
-        Ok(Self::from_parts(&line.iss, target, line.before, line.until))
+        let [before, until] = [line.before, line.until].map(|time| time.map(whole_millis));
+        Ok(Self::from_parts(&line.iss, target, before, until))
     }
 
     /// Returns the JSON line, without a line break.
@@ -228,9 +229,24 @@ impl fmt::Debug for Revocation {
     }
 }
 
+/// Returns the time in seconds since the epoch, rounded up to whole milliseconds.
 fn seconds(time: SystemTime) -> f64 {
     let since_epoch = time.duration_since(SystemTime::UNIX_EPOCH);
-    since_epoch.unwrap_or_default().as_secs_f64()
+    let up = since_epoch.unwrap_or_default() + Duration::from_nanos(999_999);
+    let millis = u64::try_from(up.as_millis()).unwrap_or(u64::MAX);
+    whole_millis(Duration::from_millis(millis).as_secs_f64())
+}
+
+/// Rounds to whole milliseconds. A JSON number with more digits may change its last digit each time
+/// that it is read and written, and the line would then be another one to the shared store.
+fn whole_millis(seconds: f64) -> f64 {
+    // Larger numbers have no exact milliseconds, and may be infinite when multiplied.
+    const MAX: f64 = 9e12;
+    if seconds.abs() < MAX {
+        (seconds * 1000.0).round() / 1000.0
+    } else {
+        seconds
+    }
 }
 
 /// Formats a whole number without a fraction.
@@ -241,5 +257,46 @@ fn number(seconds: f64) -> Value {
         json!(seconds as i64)
     } else {
         json!(seconds)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Replicas write back every line that the store lacks. A line that changes each time that it is
+    /// read would be written back as another line.
+    #[test]
+    fn a_line_that_was_read_is_written_as_the_same_line() {
+        for number in 0..10_000_u32 {
+            let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_790_000_000);
+            let time = time + number * Duration::from_nanos(123_456_789);
+            let entry = Revocation::subject("https://a/", "b");
+            let line = entry.before(time).until(time).to_json();
+            let read = Revocation::from_json(&line).unwrap();
+            assert_eq!(read.to_json(), line);
+        }
+    }
+
+    #[test]
+    fn times_have_whole_milliseconds() {
+        let read = |before: &str| {
+            let line = format!(r#"{{"iss":"https://a/","sub":"b","before":{before}}}"#);
+            Revocation::from_json(&line).unwrap().before_seconds()
+        };
+        for (text, expected) in [
+            ("1790000000", 1_790_000_000.0),
+            ("1790000000.0004", 1_790_000_000.0),
+            ("1790000000.9996", 1_790_000_001.0),
+            ("1790000000.1230000001", 1_790_000_000.123),
+            ("-0.25", -0.25),
+            ("1e300", 1e300),
+        ] {
+            assert_eq!(read(text), Some(expected), "{text}");
+        }
+        // Rounded up, so that the entry revokes what was issued before the time.
+        let time = SystemTime::UNIX_EPOCH + Duration::from_nanos(1_000_000_001);
+        let entry = Revocation::subject("https://a/", "b").before(time);
+        assert_eq!(entry.before_seconds(), Some(1.001));
     }
 }
