@@ -11,7 +11,7 @@ use rustls_platform_verifier::BuilderVerifierExt;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpStream, lookup_host},
-    sync::OnceCell,
+    sync::Mutex,
     task::{JoinHandle, JoinSet, spawn_blocking},
     time::{Instant, timeout, timeout_at},
 };
@@ -185,21 +185,50 @@ async fn handshake(
     tcp: TcpStream,
 ) -> io::Result<TlsStream<TcpStream>> {
     let name = ServerName::try_from(address.host.clone()).map_err(io::Error::other)?;
-    tls.connector().await?.connect(name, tcp).await
+    let shaken = tls.connector().await?.connect(name, tcp).await;
+    if shaken.is_err() {
+        tls.failed().await;
+    }
+    shaken
 }
+
+/// How long the certificate authorities are used at least. Reading them takes about 70 ms, and a
+/// server that is not trusted would cause it again and again.
+const AUTHORITIES_TTL: Duration = Duration::from_secs(60);
 
 /// The settings of TLS: the certificate authorities of the system or of `SSL_CERT_FILE` are
 /// trusted.
 #[derive(Default)]
-pub(super) struct Tls(OnceCell<TlsConnector>);
+pub(super) struct Tls(Mutex<Option<Authorities>>);
+
+/// The settings, and the time at which they were read.
+struct Authorities {
+    connector: TlsConnector,
+    read: Instant,
+}
 
 impl Tls {
-    /// Returns the settings. The first call reads the certificate authorities on a blocking thread,
-    /// because this takes about 70 ms. Later calls reuse them, so reconnecting to an unreachable
-    /// server does not read them each time.
-    async fn connector(&self) -> io::Result<&TlsConnector> {
-        let read = || async { spawn_blocking(tls_connector).await? };
-        self.0.get_or_try_init(read).await
+    /// Returns the settings. Reads them on a thread for blocking work, because nothing else on this
+    /// thread could run meanwhile.
+    async fn connector(&self) -> io::Result<TlsConnector> {
+        let mut authorities = self.0.lock().await;
+        if let Some(Authorities { connector, .. }) = &*authorities {
+            return Ok(connector.clone());
+        }
+        let connector = spawn_blocking(tls_connector).await??;
+        let read = Instant::now();
+        *authorities = Some(Authorities {
+            connector: connector.clone(),
+            read,
+        });
+        Ok(connector)
+    }
+
+    /// Makes the next connection read the settings again after a failed handshake, because the
+    /// certificate authority of the server may be a new one.
+    async fn failed(&self) {
+        let mut authorities = self.0.lock().await;
+        authorities.take_if(|authorities| authorities.read.elapsed() >= AUTHORITIES_TTL);
     }
 }
 
@@ -215,6 +244,8 @@ fn tls_connector() -> io::Result<TlsConnector> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::advance;
+
     use super::*;
 
     #[tokio::test(start_paused = true)]
@@ -273,12 +304,26 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn reads_the_certificate_authorities_once() {
+    #[tokio::test(start_paused = true)]
+    async fn reads_the_certificate_authorities_again_after_a_failed_handshake() {
         let tls = Tls::default();
-        let first = tls.connector().await.unwrap();
-        let again = tls.connector().await.unwrap();
-        assert!(std::ptr::eq(first, again));
+        let mut last = tls.connector().await.unwrap();
+        for (case, seconds, fails, expected) in [
+            ("at once", 0, false, false),
+            ("later", 100, false, false),
+            ("after a failure", 0, true, true),
+            ("after another one, too early", 59, true, false),
+            ("after a minute", 1, true, true),
+        ] {
+            advance(Duration::from_secs(seconds)).await;
+            if fails {
+                tls.failed().await;
+            }
+            let connector = tls.connector().await.unwrap();
+            let is_new = !Arc::ptr_eq(connector.config(), last.config());
+            assert_eq!(is_new, expected, "{case}");
+            last = connector;
+        }
     }
 
     #[test]
