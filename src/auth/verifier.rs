@@ -686,8 +686,8 @@ impl Auth {
         tokio::spawn(async move {
             for entry in added {
                 if store.publish(sync::line(&entry)).await.is_err() {
-                    // The entry is in the list of this process, and a later synchronization writes
-                    // it to the store.
+                    // The entries are in the list of this process, and the next synchronization
+                    // writes them to the store. The store begins it at once.
                     tracing::warn!("revocation not shared yet: the state store does not answer");
                     return;
                 }

@@ -182,7 +182,8 @@ impl Store {
     ///
     /// # Errors
     /// Returns [`Unavailable`] if the store did not confirm the line. The store may still have
-    /// added the line and notified subscribers.
+    /// added the line and notified subscribers. A connected store then reads the whole list again,
+    /// and writes back the lines that it lacks.
     #[cfg_attr(not(feature = "redis"), allow(clippy::unused_async))] // only Redis awaits
     pub(crate) async fn publish(&self, line: Line) -> Result<(), Unavailable> {
         match &self.0.backend {

@@ -147,9 +147,14 @@ impl Redis {
             .arg(score(&line))
             .arg(&line.text);
         pipeline.cmd("PUBLISH").arg(list).arg(link::push_of(&line));
-        let replies = self.send(connection, &pipeline, 2).await?;
-        if !replies.iter().all(|reply| matches!(reply, Value::Int(_))) {
-            return Err(self.unusable());
+        let sent = self.send(connection, &pipeline, 2).await;
+        let is_added =
+            |replies: &[Value]| replies.iter().all(|reply| matches!(reply, Value::Int(_)));
+        if !sent.as_ref().is_ok_and(|replies| is_added(replies)) {
+            // Writes the line back if the store lacks it, and with it those that the caller has not
+            // sent because of this error.
+            self.shared.resync.notify_one();
+            return Err(sent.err().unwrap_or_else(|| self.unusable()));
         }
         let added = self.shared.add_lines(vec![line]).await;
         added.map_err(|_| self.unusable())

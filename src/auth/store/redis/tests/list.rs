@@ -10,7 +10,7 @@ use super::{
     server::{Proxy, RedisServer, Replies},
     until,
 };
-use crate::auth::store::{Claimed, Line, Store, Subscriber, lines::Subscription};
+use crate::auth::store::{Claimed, Line, Store, Subscriber, Unavailable, lines::Subscription};
 
 /// The text and the expiry of each line.
 type Lines = BTreeSet<(Vec<u8>, Option<SystemTime>)>;
@@ -354,4 +354,24 @@ async fn reads_lines_again_for_which_there_was_no_room() {
     }
     go_on.send(()).unwrap();
     until(|| async { held.len() == LINES + 1 }).await;
+}
+
+/// A lost reply costs neither the connection nor a line: what this process holds is written back.
+#[tokio::test]
+async fn writes_back_lines_after_a_lost_reply() {
+    let Some(server) = RedisServer::start() else {
+        return;
+    };
+    let proxy = Proxy::start(server.address()).await;
+    let store = connected_with(&proxy.url(), Duration::from_millis(100)).await;
+    let held = Held::watch(&store);
+    until(|| async { store.health().is_synchronized }).await;
+    // A list that the process goes through stops at the first line that fails.
+    held.add(line("next"));
+    proxy.set(Replies::Late(Duration::from_millis(300)));
+    let published = store.publish(line("first")).await;
+    assert_eq!(published, Err(Unavailable::Timeout));
+    proxy.set(Replies::Pass);
+    let list = || async { server.command(&["ZCARD", "warp-bearer:list"]).await == ":2" };
+    until(list).await;
 }
