@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, SystemTime},
 };
@@ -797,6 +797,7 @@ impl Builder {
             clock: self.clock,
             logout_clients: self.logout_clients,
             revocations,
+            has_started: AtomicBool::default(),
         }))
     }
 

@@ -8,7 +8,10 @@
 use std::{
     fmt,
     pin::Pin,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
 };
 
 use arc_swap::ArcSwap;
@@ -88,6 +91,8 @@ pub(crate) struct Inner {
     /// The client IDs whose logout tokens are accepted.
     pub(crate) logout_clients: Vec<String>,
     pub(crate) revocations: Revocations,
+    /// Set once `is_ready` has found that the first fetch of every issuer has ended.
+    pub(crate) has_started: AtomicBool,
 }
 
 impl Auth {
@@ -630,7 +635,8 @@ impl Auth {
         self.inner.clock.now()
     }
 
-    /// Waits until the keys of every configured issuer are available. There is no timeout, so use
+    /// Waits until the keys of every configured issuer are available, also of issuers that
+    /// [`is_ready`](Self::is_ready) does not wait for. There is no timeout, so use
     /// `tokio::time::timeout`.
     pub async fn ready(&self) {
         for issuer in self.inner.issuers.load_full().iter() {
@@ -640,12 +646,26 @@ impl Auth {
         }
     }
 
-    /// Returns `true` if the keys of every configured issuer are available and every source of
-    /// revocations has been read. Ignores resolved issuers, because there may be thousands.
+    /// Returns `true` if tokens can be verified: the keys of at least one configured issuer are
+    /// available, and every source of revocations has been read.
+    ///
+    /// After the start, also waits for the first fetch of every issuer to succeed or fail, so that
+    /// the first requests find the keys of all issuers that can be reached. An issuer without keys
+    /// does not affect the tokens of the others; [`status`](Self::status) has the state of each.
+    /// Ignores resolved issuers, because there may be thousands.
     pub fn is_ready(&self) -> bool {
         let issuers = self.inner.issuers.load_full();
-        issuers.iter().all(|issuer| issuer.status().keys > 0)
-            && self.inner.revocations.is_synchronized()
+        let states: Vec<_> = issuers.iter().map(|issuer| issuer.status()).collect();
+        let has_keys = |state: &KeyStatus| state.keys > 0;
+        let was_fetched = |state: &KeyStatus| has_keys(state) || state.last_error.is_some();
+        // A reload may add an issuer that never answers. If the process waited for its first fetch
+        // again, one issuer would stop the requests of all others.
+        let has_started = &self.inner.has_started;
+        if states.iter().all(was_fetched) {
+            has_started.store(true, Relaxed);
+        }
+        let is_usable = states.is_empty() || states.iter().any(has_keys);
+        is_usable && has_started.load(Relaxed) && self.inner.revocations.is_synchronized()
     }
 
     /// Revokes tokens. Their next requests are rejected, and [`Claims::ended`] completes. If there

@@ -21,6 +21,8 @@ use warp_bearer::{
     issuer::{Fault, Issuer, Profile, SigningKey, TokenBuilder},
 };
 
+use crate::support::clock::until;
+
 async fn issuer() -> Issuer {
     Issuer::with_algorithm(Algorithm::ES256).await
 }
@@ -546,6 +548,38 @@ async fn unchanged_issuer_keeps_its_keys_and_tokens() {
     let moved = TrustedIssuer::new(stays.url()).jwks_uri(stays.jwks_uri());
     auth.replace_issuers(&builder().issuer(moved)).unwrap();
     assert!(!auth.is_ready());
+}
+
+#[tokio::test]
+async fn one_issuer_with_keys_is_enough_to_be_ready() {
+    let (up, down, slow) = (issuer().await, issuer().await, issuer().await);
+    down.fail(Fault::Status(500));
+    slow.fail(Fault::Hang);
+    let three = || {
+        let builder = builder().jwks_timeout(Duration::from_secs(2));
+        builder.issuer(up.url()).issuer(down.url())
+    };
+    let auth = three().issuer(slow.url()).build().unwrap();
+    assert!(!auth.is_ready(), "no keys yet");
+    let [first, second] = [0, 1].map(|at| move |auth: &Auth| auth.status()[at].clone());
+    until(|| first(&auth).keys > 0 && second(&auth).last_error.is_some()).await;
+    assert!(
+        !auth.is_ready(),
+        "the first fetch of an issuer is in flight"
+    );
+    until(|| auth.is_ready()).await;
+    assert_eq!(auth.status()[2].keys, 0, "its first fetch has failed");
+
+    // A process that is ready stays ready if a reload adds an issuer without keys.
+    let added = issuer().await;
+    added.fail(Fault::Hang);
+    auth.replace_issuers(&three().issuer(added.url())).unwrap();
+    assert_eq!(auth.status()[2].last_error, None, "not fetched yet");
+    assert!(auth.is_ready());
+
+    let without_keys = builder().issuer(down.url());
+    auth.replace_issuers(&without_keys).unwrap();
+    assert!(!auth.is_ready(), "no issuer has keys");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

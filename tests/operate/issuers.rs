@@ -8,11 +8,15 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
+use serde_json::{Value, json};
 use tokio::process::Command;
-use warp_bearer::{auth::Algorithm, issuer::Issuer};
+use warp_bearer::{
+    auth::Algorithm,
+    issuer::{Fault, Issuer},
+};
 
 #[cfg(target_os = "linux")]
 use crate::process::replace_by_pipe;
@@ -40,6 +44,24 @@ async fn serve_with(file: &Path, more: &[(&str, &str)]) -> Process {
         ("RUST_LOG", "info,warp_bearer::request=off"),
     ];
     Process::run(command.arg("serve"), &[&file[..], &others, more].concat()).await
+}
+
+/// Returns the status of `/readyz`, and its `last_error` and `keys` for each issuer.
+async fn readiness(service: &Process) -> (u16, Vec<(Value, u64)>) {
+    let url = format!("http://{}/readyz", service.address);
+    let answer = reqwest::get(url).await.unwrap();
+    let status = answer.status().as_u16();
+    let body = answer.text().await.unwrap();
+    let body: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(body["ready"], status == 200, "{body}");
+    let issuers = body["issuers"].as_array().unwrap().iter();
+    let state = |issuer: &Value| {
+        (
+            issuer["last_error"].clone(),
+            issuer["keys"].as_u64().unwrap(),
+        )
+    };
+    (status, issuers.map(state).collect())
 }
 
 async fn status(service: &Process, token: &str) -> u16 {
@@ -111,6 +133,60 @@ async fn sighup_reloads_the_issuers_file_without_losing_requests() {
         assert!(task.await.unwrap() > 0);
     }
     service.stop().await;
+}
+
+/// One tenant's issuer must not take the service away from the tenants of all others.
+#[tokio::test(flavor = "multi_thread")]
+async fn readyz_needs_the_keys_of_one_issuer_only() {
+    let (up, down, slow) = (issuer().await, issuer().await, issuer().await);
+    down.fail(Fault::Status(500));
+    slow.fail(Fault::Hang);
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("issuers.toml");
+    fs::write(&file, table(&up, "") + &table(&down, "")).unwrap();
+    let mut service = serve_with(&file, &[("AUTH0_JWKS_TIMEOUT", "30s")]).await;
+    service.logged("key set fetched").await;
+    service.logged("key set fetch failed").await;
+    let failed = (json!("status"), 0);
+    let has_keys = (Value::Null, 1);
+    let expected = (200, vec![has_keys.clone(), failed.clone()]);
+    assert_eq!(readiness(&service).await, expected, "one of two is down");
+
+    // The new issuer does not answer its first request until the test ends.
+    fs::write(
+        &file,
+        table(&up, "") + &table(&down, "") + &table(&slow, ""),
+    )
+    .unwrap();
+    service.hangup();
+    service.logged("issuers file reloaded").await;
+    until_asked(&slow).await;
+    let expected = (200, vec![has_keys, failed.clone(), (Value::Null, 0)]);
+    assert_eq!(readiness(&service).await, expected, "a reload adds one");
+    assert_eq!(status(&service, &up.token().sign()).await, 200);
+
+    // Without any keys, the service is not ready.
+    fs::write(&file, table(&down, "")).unwrap();
+    service.hangup();
+    service.logged("issuers file reloaded").await;
+    assert_eq!(readiness(&service).await, (503, vec![failed]));
+    down.recover();
+    service.hangup();
+    service.logged("key set fetched").await;
+    assert_eq!(readiness(&service).await.0, 200);
+    service.stop().await;
+}
+
+async fn until_asked(issuer: &Issuer) {
+    let requests = || {
+        let requests = issuer.requests();
+        requests.discovery + requests.jwks
+    };
+    let patience = Instant::now() + Duration::from_secs(20);
+    while requests() == 0 {
+        assert!(Instant::now() < patience, "it is never asked");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -97,7 +97,7 @@ impl Issuers {
 struct Service {
     process: Process,
     client: reqwest::Client,
-    /// The time from the start of the process until it is ready.
+    /// The time from the start of the process until it has the keys of every issuer.
     took: Duration,
 }
 
@@ -114,7 +114,11 @@ impl Service {
         let client = reqwest::Client::new();
         let ready = format!("http://{}/readyz", process.address);
         let patience = began + PATIENCE;
-        while client.get(&ready).send().await.unwrap().status() != 200 {
+        // The service is ready before a slow fetch has been retried.
+        while {
+            let answer = client.get(&ready).send().await.unwrap();
+            answer.status() != 200 || answer.text().await.unwrap().contains("\"keys\":0")
+        } {
             assert!(
                 Instant::now() < patience,
                 "the service does not become ready"

@@ -10,7 +10,7 @@ use crate::auth::keys::left_out::LeftOut;
 pub struct KeyStatus {
     /// The issuer.
     pub issuer: String,
-    /// The number of usable keys. The issuer is ready if it is not 0.
+    /// The number of usable keys. If it is 0, every token of this issuer gets a 503.
     pub keys: usize,
     /// The keys that were left out of the current set, and why. Valid keys for algorithms that are
     /// not allowed are not included here, nor counted in `keys`.

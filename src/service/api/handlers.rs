@@ -48,8 +48,8 @@ pub async fn livez() -> Response {
     json_text(r#"{"status":"alive"}"#)
 }
 
-/// Answers `GET /readyz` with 200 if there are keys, a shared store has been read, and the service
-/// is not stopping. Otherwise, answers with 503.
+/// Answers `GET /readyz` with 200 if an issuer has keys, a shared store has been read, and the
+/// service is not stopping. Otherwise, answers with 503.
 ///
 /// The response is public, so the reason for a failed fetch is only a word from a fixed list. The
 /// log has the details.

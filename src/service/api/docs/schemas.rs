@@ -42,7 +42,7 @@ pub(in crate::service) fn success(form: Form) -> Response {
                 text_header("The payload as base64url, without padding."),
             ),
         Form::Readiness => answer
-            .description("The service has keys of every issuer")
+            .description("The service has keys of at least one issuer, and is not stopping")
             .content(JSON, of("Readiness")),
         Form::Codes => answer
             .description("The codes, as HTML or JSON depending on `Accept`")
