@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout};
 use warp_bearer::service::{Limits, Shutdown};
 
 use crate::harness::{FOREVER, GET, Peer, Server, millis};
+use crate::support::frames::{preface, request};
 
 const GATE: &str = "GET /gate HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
@@ -181,6 +182,32 @@ async fn unfinished_requests_do_not_delay_shutdown() {
         println!("{case}: {took:?}");
         assert!(took < millis(2_000), "{case}: {took:?}");
         peer.hear_to_the_end().await;
+    }
+}
+
+/// The drain is for requests in flight. A peer without one cannot delay the end.
+#[tokio::test]
+async fn peers_without_a_request_do_not_use_up_the_drain() {
+    let answered = [preface(1 << 16), request("GET", "/", 1)].concat();
+    for (case, bytes) in [
+        ("silence", Vec::new()),
+        ("half a head", GET[..20].into()),
+        ("half a second head", format!("{GET}{}", &GET[..20]).into()),
+        ("half a preface of HTTP/2", "PRI * HT".into()),
+        ("HTTP/2 without an answer to PING", preface(1 << 16)),
+        ("the same after a request", answered),
+    ] {
+        let mut server = Server::start(hasty()).await;
+        let mut peer = server.peer().await;
+        peer.say(bytes).await;
+        let start = Instant::now();
+        server.shutdown.request();
+        server.stopped().await;
+
+        let took = start.elapsed();
+        println!("{case}: {took:?}");
+        assert!(took < millis(5_000), "{case}: {took:?}");
+        peer.hear_bytes_to_the_end().await;
     }
 }
 

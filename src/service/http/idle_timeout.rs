@@ -149,28 +149,29 @@ impl IdleTimeout {
     /// if the peer has not read a response for `limit` and there is no stream to reset, or if the
     /// socket has been blocked for [`BLOCKED_FACTOR`] times `limit`.
     pub(in crate::service) async fn expired(&self, limit: Duration) {
-        self.until_expired(limit, limit * BLOCKED_FACTOR).await;
+        self.until_expired(limit, limit, limit * BLOCKED_FACTOR).await;
     }
 
-    /// Like [`expired`](Self::expired), but a blocked socket only gets `limit`. Used during
-    /// shutdown.
-    pub(in crate::service) async fn expired_at_last(&self, limit: Duration) {
-        self.until_expired(limit, limit).await;
+    /// Like [`expired`](Self::expired), but a connection without an active request only gets
+    /// `idle`, and a blocked socket only gets `limit`. Used after hyper was told to close the
+    /// connection.
+    pub(in crate::service) async fn expired_at_last(&self, idle: Duration, limit: Duration) {
+        self.until_expired(idle, limit, limit).await;
     }
 
-    async fn until_expired(&self, limit: Duration, blocked: Duration) {
-        while let Some(due) = self.check(limit, blocked) {
+    async fn until_expired(&self, idle: Duration, limit: Duration, blocked: Duration) {
+        while let Some(due) = self.check(idle, limit, blocked) {
             sleep_until(due).await;
         }
     }
 
     /// Resets the streams whose responses have timed out. Returns the time of the next check, or
     /// `None` if the connection must be closed now.
-    fn check(&self, limit: Duration, blocked_limit: Duration) -> Option<Instant> {
+    fn check(&self, idle: Duration, limit: Duration, blocked_limit: Duration) -> Option<Instant> {
         let (mut state, now) = (self.state(), Instant::now());
         let is_blocked = state.blocked.is_some();
         // A blocked socket pauses a timer, but only up to this bound.
-        let due = |since: Instant, progressed: Instant| {
+        let due = |since: Instant, limit: Duration, progressed: Instant| {
             let bound = progressed + blocked_limit;
             if is_blocked {
                 bound
@@ -179,22 +180,22 @@ impl IdleTimeout {
             }
         };
         // Nothing that begins after this check can be due earlier.
-        let mut next = now + limit;
+        let mut next = now + limit.min(idle);
         if let Some(blocked) = state.blocked {
             next = next.min(blocked + blocked_limit);
         }
         if state.active == 0 && state.streams.iter().all(|stream| stream.pieces == 0) {
-            next = next.min(due(state.since, state.used));
+            next = next.min(due(state.since, idle, state.used));
         }
         for stream in state.streams.iter_mut().filter(|stream| stream.pieces > 0) {
-            if due(stream.since, stream.progressed) <= now
+            if due(stream.since, limit, stream.progressed) <= now
                 && let Some(abort) = &stream.abort
                 && !abort.is_aborted()
             {
                 abort.abort();
                 (stream.since, stream.progressed) = (now, now);
             }
-            next = next.min(due(stream.since, stream.progressed));
+            next = next.min(due(stream.since, limit, stream.progressed));
         }
         (next > now).then_some(next)
     }
@@ -412,6 +413,28 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn last_request_has_time_and_the_connection_then_closes_soon() {
+        const IDLE: Duration = Duration::from_secs(1);
+        let (start, idle_timeout) = (Instant::now(), IdleTimeout::new());
+        idle_timeout.expired_at_last(IDLE, LIMIT).await;
+        assert_eq!(start.elapsed(), IDLE, "no request");
+
+        let (start, idle_timeout) = (Instant::now(), IdleTimeout::new());
+        let request = idle_timeout.begin_request();
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_secs(17)).await;
+            drop(request);
+        });
+        idle_timeout.expired_at_last(IDLE, LIMIT).await;
+        assert_eq!(start.elapsed(), Duration::from_secs(18), "a request");
+
+        let (start, idle_timeout) = (Instant::now(), IdleTimeout::new());
+        idle_timeout.block();
+        idle_timeout.expired_at_last(IDLE, LIMIT).await;
+        assert_eq!(start.elapsed(), LIMIT, "a response in a blocked socket");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn blocked_socket_ends_a_busy_connection() {
         let (start, idle_timeout) = (Instant::now(), IdleTimeout::new());
         let _streaming = idle_timeout.begin_request();
@@ -436,7 +459,7 @@ mod tests {
         let _streaming = idle_timeout.begin_request();
 
         idle_timeout.block();
-        idle_timeout.expired_at_last(LIMIT).await;
+        idle_timeout.expired_at_last(LIMIT, LIMIT).await;
 
         assert_eq!(start.elapsed(), LIMIT);
     }

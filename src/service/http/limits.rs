@@ -39,7 +39,8 @@ pub struct Limits {
     /// How long new connections are still accepted after a shutdown is requested. During this time,
     /// responses have `Connection: close`. Defaults to 500 ms.
     pub grace: Duration,
-    /// The maximum time for requests in flight after [`grace`](Self::grace). Defaults to 25 s.
+    /// The maximum time for requests in flight after [`grace`](Self::grace). Connections without
+    /// an active request are closed within a second. Defaults to 25 s.
     pub drain: Duration,
 }
 

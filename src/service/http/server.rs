@@ -102,6 +102,11 @@ const MAX_UNREAD: u32 = 64 * 1024;
 /// KiB.
 const MAX_UNSENT: usize = 32 * 1024;
 
+/// How long a connection without an active request may stay open after hyper was told to close it.
+/// Long enough for an HTTP/2 peer to see the GOAWAY, and for the requests that it sent before that.
+/// Without this limit, a peer that never answers would use up the time of the requests in flight.
+const LAST_CALL: Duration = Duration::from_secs(1);
+
 fn http(limits: &Limits) -> auto::Builder<StreamExecutor> {
     let mut http = auto::Builder::new(StreamExecutor);
     http.http1()
@@ -218,9 +223,10 @@ where
         };
         connection.as_mut().graceful_shutdown();
         idle_timeout.restart();
+        let idle = self.middleware.limits.idle.min(patience).min(LAST_CALL);
         select! {
             end = connection => self.middleware.request_log.end(end),
-            () = idle_timeout.expired_at_last(patience) => {}
+            () = idle_timeout.expired_at_last(idle, patience) => {}
         }
     }
 }
