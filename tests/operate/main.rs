@@ -12,13 +12,16 @@ mod support;
 mod traces;
 mod untaken;
 
-use std::{fs, net::SocketAddr, process::Command, time::Duration};
+use std::{fs, net::SocketAddr, path::Path, process::Command, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
+    task::spawn_blocking,
     time::timeout,
 };
 
+#[cfg(target_os = "linux")]
+use crate::process::make_pipe;
 use crate::process::{BINARY, Process, until};
 use warp_bearer::issuer::{Fault, Issuer};
 
@@ -124,6 +127,49 @@ async fn sighup_fetches_keys_and_reloads_the_certificate() {
         .unwrap();
     assert!(status.unwrap().success(), "health connects with TLS");
     service.stop().await;
+}
+
+/// Starts a service that waits for its `.env`, a pipe, and waits until the service has opened the
+/// pipe. The start goes on when the file is closed.
+#[cfg(target_os = "linux")]
+async fn starting(issuer: &Issuer, directory: &Path) -> (Process, fs::File) {
+    let pipe = directory.join(".env");
+    make_pipe(&pipe);
+    let variables = [
+        ("AUTH0_ISSUER", issuer.url()),
+        ("AUTH0_API_AUDIENCE", issuer.audience()),
+    ];
+    let mut command = tokio::process::Command::new(BINARY);
+    let command = command.arg("serve").current_dir(directory);
+    let service = Process::begin(command, &variables);
+    let opening = move || fs::OpenOptions::new().write(true).open(pipe);
+    let opened = timeout(Duration::from_secs(20), spawn_blocking(opening)).await;
+    let opened = opened.expect("the service reads its .env");
+    (service, opened.unwrap().unwrap())
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn sighup_during_the_start_reloads_after_it() {
+    let issuer = Issuer::start().await;
+    let directory = tempfile::tempdir().unwrap();
+    let (mut service, env) = starting(&issuer, directory.path()).await;
+    service.hangup();
+    drop(env);
+    service.listens().await;
+    service.logged("reload requested").await;
+    service.stop().await;
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn sigterm_during_the_start_ends_the_process() {
+    let issuer = Issuer::start().await;
+    let directory = tempfile::tempdir().unwrap();
+    let (mut service, env) = starting(&issuer, directory.path()).await;
+    service.terminate();
+    service.ended().await;
+    drop(env);
 }
 
 #[tokio::test]

@@ -15,6 +15,9 @@ use tokio::{
 };
 use warp_bearer::issuer::Issuer;
 
+#[cfg(unix)]
+use crate::support::process::heed_hangups;
+
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_warp-bearer");
 
 const FOREVER: Duration = Duration::from_secs(20);
@@ -52,25 +55,36 @@ impl Process {
 
     /// Runs a command that serves, with only these variables set.
     pub(crate) async fn run(command: &mut Command, variables: &[(&str, &str)]) -> Self {
+        let mut process = Self::begin(command.current_dir(std::env::temp_dir()), variables);
+        process.listens().await;
+        process
+    }
+
+    /// Like [`run`](Self::run), but does not wait until the service listens.
+    pub(crate) fn begin(command: &mut Command, variables: &[(&str, &str)]) -> Self {
+        #[cfg(unix)]
+        heed_hangups();
         let mut child = command
             .env_clear()
             .env("LISTEN", "127.0.0.1:0")
             .envs(variables.iter().copied())
-            .current_dir(std::env::temp_dir())
             .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
             .unwrap();
         let log = BufReader::new(child.stderr.take().unwrap()).lines();
-        let mut process = Self {
+        Self {
             address: ([0, 0, 0, 0], 0).into(),
             id: child.id().unwrap(),
             child,
             log,
             skipped: Vec::new(),
-        };
-        process.address = process.logged("listening address=").await.parse().unwrap();
-        process
+        }
+    }
+
+    /// Waits until the service listens.
+    pub(crate) async fn listens(&mut self) {
+        self.address = self.logged("listening address=").await.parse().unwrap();
     }
 
     /// Returns the log lines that were read while the test waited for another line.
@@ -137,6 +151,12 @@ impl Process {
 #[cfg(target_os = "linux")]
 pub(crate) fn replace_by_pipe(file: &Path) {
     fs::remove_file(file).unwrap();
+    make_pipe(file);
+}
+
+/// Makes a named pipe.
+#[cfg(target_os = "linux")]
+pub(crate) fn make_pipe(file: &Path) {
     let made = std::process::Command::new("mkfifo").arg(file).status();
     assert!(made.unwrap().success());
 }

@@ -139,7 +139,7 @@ impl Drop for Process {
 /// Makes the binary start with SIGHUP's default action, even under `nohup`. A child inherits
 /// signals that its parent ignores, but not handlers.
 #[cfg(unix)]
-fn heed_hangups() {
+pub fn heed_hangups() {
     use tokio::{
         runtime::Builder,
         signal::unix::{SignalKind, signal},

@@ -7,6 +7,7 @@ use std::{
     convert::Infallible,
     future::{Future, pending, ready},
     net::SocketAddr,
+    panic::resume_unwind,
     time::Duration,
 };
 #[cfg(unix)]
@@ -18,8 +19,9 @@ use std::{
     },
 };
 
+use tokio::task::spawn_blocking;
 #[cfg(unix)]
-use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout};
+use tokio::{sync::Semaphore, time::timeout};
 use warp::{
     Filter,
     http::{
@@ -91,7 +93,14 @@ impl App {
         tls: Option<Files>,
         metrics_listen: Option<SocketAddr>,
     ) -> Result<Self, Failure> {
-        let tls = tls.map(Tls::load).transpose().map_err(Failure::Tls)?;
+        let tls = match tls {
+            Some(files) => Some(
+                without_blocking(move || Tls::load(files))
+                    .await
+                    .map_err(Failure::Tls)?,
+            ),
+            None => None,
+        };
         let metrics = match metrics_listen {
             Some(address) => Some(bind("METRICS_LISTEN", address).await?),
             None => None,
@@ -223,6 +232,17 @@ pub async fn serve_metrics(metrics: Metrics, listener: Listener) {
     tokio::select! {
         () = serve(listener, routes, limits, None, RequestLog::disabled(), Shutdown::new()) => {}
         () = metrics.upkeep() => {}
+    }
+}
+
+/// Runs a function that reads files. A file on a disk that is gone can keep its reader waiting
+/// forever, and a signal must be able to end the process meanwhile.
+pub(in crate::service) async fn without_blocking<T: Send + 'static>(
+    read: impl FnOnce() -> T + Send + 'static,
+) -> T {
+    match spawn_blocking(read).await {
+        Ok(read) => read,
+        Err(panicked) => resume_unwind(panicked.into_panic()),
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::service::{
     api::{docs::Docs, route::Access},
     cli::{
-        app::{App, HangupSignal},
+        app::{App, HangupSignal, without_blocking},
         auth,
         failure::Failure,
     },
@@ -19,36 +19,69 @@ Examples:
 
 /// Runs the service. It starts immediately, and fetches the keys in the background.
 pub(in crate::service) async fn run() -> Result<(), Failure> {
-    let (config, warnings) = Config::load().map_err(Failure::Config)?;
-    let _log = logging::init(&config.log);
-    for warning in warnings {
-        tracing::warn!("{warning}");
-    }
-    let access = Access {
-        auth: auth::builder(&config)
-            .state_store(auth::store(&config))
-            .build()
-            .map_err(Failure::Setup)?,
-        required: config.required_scope.clone(),
-        resource_scopes: config.resource_scopes.clone(),
-        docs: config.docs.then(Docs::default),
-        forward_auth_paths: config.forward_auth_paths,
-        demo_routes: config.demo_routes,
-        max_token_bytes: config.max_token_bytes,
-    };
-    let hangup = HangupSignal::new()?.with_issuers_of(&config);
+    // Registered before anything else: until then, SIGHUP ends the process, and a process that is
+    // the init of its container ignores SIGTERM. A SIGHUP during the start is handled after it.
+    let hangup = HangupSignal::new()?;
     let shutdown = Shutdown::on_signals().map_err(Failure::Process)?;
-    let app = App::bind(config.listen, config.tls, config.metrics_listen).await?;
+    let (service, app) = tokio::select! {
+        () = shutdown.requested() => return Ok(()),
+        started = start() => started?,
+    };
+    let hangup = Some(hangup.with_issuers_of(&service.config));
+    let Config { limits, cors, .. } = service.config;
+    Box::pin(app.serve(&service.access, limits, cors, hangup, shutdown)).await;
+    Ok(())
+}
+
+/// The configured service.
+struct Service {
+    config: Config,
+    access: Access,
+    /// Writes the log until it is dropped.
+    _log: logging::Log,
+}
+
+impl Service {
+    /// Reads the configuration, and starts the log and the fetches of keys.
+    fn configure() -> Result<Self, Failure> {
+        let (config, warnings) = Config::load().map_err(Failure::Config)?;
+        let log = logging::init(&config.log);
+        for warning in warnings {
+            tracing::warn!("{warning}");
+        }
+        let access = Access {
+            auth: auth::builder(&config)
+                .state_store(auth::store(&config))
+                .build()
+                .map_err(Failure::Setup)?,
+            required: config.required_scope.clone(),
+            resource_scopes: config.resource_scopes.clone(),
+            docs: config.docs.then(Docs::default),
+            forward_auth_paths: config.forward_auth_paths,
+            demo_routes: config.demo_routes,
+            max_token_bytes: config.max_token_bytes,
+        };
+        Ok(Self {
+            config,
+            access,
+            _log: log,
+        })
+    }
+}
+
+/// Configures the service and binds its sockets.
+async fn start() -> Result<(Service, App), Failure> {
+    let service = without_blocking(Service::configure).await?;
+    let config = &service.config;
+    let app = App::bind(config.listen, config.tls.clone(), config.metrics_listen).await?;
     tracing::info!(address = %app.service_address()?, "listening");
     if let Some(address) = app.metrics_address()? {
         tracing::info!(%address, "metrics");
     }
-    if access.auth.accepts_proofs() && config.state_store.url.is_none() {
+    if service.access.auth.accepts_proofs() && config.state_store.url.is_none() {
         tracing::info!(
             "only this process knows which DPoP proofs were used; replicas need a STATE_STORE"
         );
     }
-    let hangup = Some(hangup);
-    Box::pin(app.serve(&access, config.limits, config.cors, hangup, shutdown)).await;
-    Ok(())
+    Ok((service, app))
 }

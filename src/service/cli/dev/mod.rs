@@ -127,6 +127,8 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
              `warp-bearer serve`"
         )));
     }
+    // SIGHUP is not handled, so closing the terminal ends the process.
+    let shutdown = Shutdown::on_signals().map_err(Failure::Process)?;
     let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let (issuer, issuer_port_taken) = issuer(&environment).await?;
     issuer.profile(options.profile.into());
@@ -135,7 +137,6 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
     on_loopback("LISTEN", config.listen)?;
     on_loopback("METRICS_LISTEN", metrics_listen)?;
     let _log = logging::init(&config.log);
-    let shutdown = Shutdown::on_signals().map_err(Failure::Process)?;
     let app = App::bind(config.listen, None, Some(metrics_listen)).await?;
     let app = app.only_for_loopback()?;
     let service = app.service_address()?;
@@ -170,7 +171,6 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
         forward_auth_paths: config.forward_auth_paths,
         ..Access::from(&auth)
     };
-    // SIGHUP is not handled, so closing the terminal ends the process.
     tokio::select! {
         () = app.serve(&access, config.limits, config.cors, None, shutdown) => {}
         () = rotate(&issuer, options.rotate_every) => {}
