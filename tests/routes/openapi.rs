@@ -4,8 +4,10 @@ use std::{collections::BTreeSet, io::Read};
 
 use flate2::read::GzDecoder;
 use serde_json::{Value, json};
+use warp::http::HeaderName;
 use warp_bearer::{
-    auth::{AuthError, Problem, policy::Policy},
+    auth::{Auth, AuthError, Problem, dpop::Dpop, policy::Policy},
+    issuer::Issuer,
     service::{
         Access, Docs, Shutdown,
         api::{
@@ -133,6 +135,146 @@ async fn refusals_are_described() {
         let code = answer.json()["code"].as_str().unwrap().to_owned();
         let found = (answer.status.as_u16(), code);
         assert!(codes(operation).contains(&found), "{name}: {found:?}");
+    }
+}
+
+/// A service with every optional row, whose audiences share a metadata path.
+async fn with_all_rows() -> (Issuer, Access) {
+    let issuer = Issuer::start().await;
+    let auth = Auth::builder()
+        .issuer(issuer.url())
+        .audience("https://api.example.com/one")
+        .audience("https://api.example.com/two")
+        .resource("https://api.example.com")
+        .logout_client(issuer.client_id())
+        .build()
+        .unwrap();
+    auth.ready().await;
+    let access = Access::from(&auth);
+    (issuer, access)
+}
+
+/// Returns the operation with this name.
+fn operation<'o>(operations: &'o [(String, Value)], name: &str) -> &'o Value {
+    let found = operations.iter().find(|(found, _)| found == name);
+    &found.unwrap_or_else(|| panic!("{name}")).1
+}
+
+#[tokio::test]
+async fn rows_for_machines_are_described_as_they_behave() {
+    const FORM: &str = "application/x-www-form-urlencoded";
+    const LOGOUT: &str = "POST /backchannel-logout";
+    const METADATA: &str = "GET /.well-known/oauth-protected-resource";
+    let (issuer, access) = with_all_rows().await;
+    let routes = routes(&access, &Shutdown::new());
+    let document = warp::test::request().path("/openapi.json");
+    let document = answer(&document.reply(&routes).await).json();
+    let operations = operations(&document);
+
+    let logout = issuer.logout_token().claim("sid", "s1").sign();
+    let logout = format!("logout_token={logout}");
+    let long = format!("a={}", "a".repeat(128 * 1024));
+    let audience = |audience: &str| format!("{METADATA}?audience={audience}");
+    #[rustfmt::skip]
+    let rows = [
+        ("a logout", LOGOUT, FORM, &*logout, None),
+        ("the same again", LOGOUT, FORM, &logout, Some((400, "invalid_logout_token"))),
+        ("no token", LOGOUT, FORM, "", Some((400, "invalid_logout_token"))),
+        ("a long form", LOGOUT, FORM, &long, Some((413, "payload_too_large"))),
+        ("not a form", LOGOUT, "text/plain", &logout, Some((415, "unsupported_media_type"))),
+        ("metadata", METADATA, "", "", None),
+        ("of an audience", &audience("https://api.example.com/two"), "", "", None),
+        ("of an unknown audience", &audience("https://api.example.com/three"), "", "", Some((400, "bad_request"))),
+    ];
+    for (case, line, content_type, body, expected) in rows {
+        let (method, target) = line.split_once(' ').unwrap();
+        let request = warp::test::request().method(method).path(target).body(body);
+        let reply = request.header("content-type", content_type).reply(&routes);
+        let reply = reply.await;
+        let status = reply.status().as_u16();
+        let operation = operation(&operations, line.split('?').next().unwrap());
+        match expected {
+            None => {
+                assert_eq!(status, 200, "{case}");
+                let described = operation["responses"]["200"].get("content");
+                assert_eq!(described.is_some(), !reply.body().is_empty(), "{case}");
+            }
+            Some((expected, code)) => {
+                answer(&reply).assert_is_problem(case, expected, code);
+                let found = codes(operation);
+                assert!(
+                    found.contains(&(status, code.to_owned())),
+                    "{case}: {found:?}"
+                );
+            }
+        }
+    }
+
+    // These need an outage, a body that breaks off, or a reload at the wrong moment.
+    for (name, status, code) in [
+        (LOGOUT, 400, "invalid_body"),
+        (LOGOUT, 503, "keys_unavailable"),
+        (LOGOUT, 503, "state_unavailable"),
+        (METADATA, 404, "not_found"),
+    ] {
+        let found = codes(operation(&operations, name));
+        assert!(found.contains(&(status, code.to_owned())), "{name}: {code}");
+    }
+    let body = &operation(&operations, LOGOUT)["requestBody"];
+    assert_eq!(body["required"], true);
+    let form = &body["content"][FORM]["schema"];
+    assert_eq!(form["required"], json!(["logout_token"]));
+    assert_eq!(form["properties"]["logout_token"]["type"], "string");
+    let parameters = &operation(&operations, METADATA)["parameters"];
+    assert_eq!(parameters[0]["name"], "audience");
+    assert_eq!(parameters[0]["in"], "query");
+    assert_eq!(parameters.as_array().unwrap().len(), 1);
+}
+
+/// Only rows that read a body have a `requestBody`, and only they can reject one.
+#[tokio::test]
+async fn problems_with_bodies_are_described_where_a_body_is_read() {
+    let (_issuer, access) = with_all_rows().await;
+    let routes = routes(&access, &Shutdown::new());
+    let document = warp::test::request().path("/openapi.json");
+    let document = answer(&document.reply(&routes).await).json();
+    for (name, operation) in operations(&document) {
+        let codes = codes(&operation);
+        for code in [
+            "payload_too_large",
+            "unsupported_media_type",
+            "invalid_body",
+        ] {
+            let is_listed = codes.iter().any(|(_, found)| found == code);
+            let reads = operation.get("requestBody").is_some();
+            assert_eq!(is_listed, reads, "{name}: {code}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn proofs_are_described_with_the_field_of_the_token() {
+    let issuer = Issuer::start().await;
+    for (field, words) in [
+        (
+            None,
+            "in `Authorization`: the word DPoP, a space and the token",
+        ),
+        (Some("X-Token"), "in `x-token`, without a scheme"),
+    ] {
+        let mut builder = Auth::builder()
+            .issuer(issuer.url())
+            .audience(issuer.audience())
+            .dpop(Dpop::allowed("https://api.example.com"));
+        if let Some(field) = field {
+            builder = builder.token_field(HeaderName::from_bytes(field.as_bytes()).unwrap());
+        }
+        let auth = builder.build().unwrap();
+        let routes = routes(&Access::from(&auth), &Shutdown::new());
+        let document = warp::test::request().path("/openapi.json");
+        let document = answer(&document.reply(&routes).await).json();
+        let proof = &document["components"]["securitySchemes"]["dpop"]["description"];
+        assert!(proof.as_str().unwrap().contains(words), "{proof}");
     }
 }
 

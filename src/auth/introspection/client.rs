@@ -398,7 +398,10 @@ impl Metadata {
 impl Endpoint {
     /// Builds the HTTP client on another thread, because reading the certificate authorities takes
     /// about 70 ms and would block a single-threaded runtime.
-    async fn new(target: &FetchUrl, placement: SecretPlacement) -> Result<Self, IntrospectionError> {
+    async fn new(
+        target: &FetchUrl,
+        placement: SecretPlacement,
+    ) -> Result<Self, IntrospectionError> {
         let url = target.url();
         let builder = target.builder().await.map_err(IntrospectionError::Http)?;
         let built = if url.scheme() == "http" {

@@ -16,7 +16,7 @@ use warp::{
 
 use crate::{
     auth::{Auth, Claims, Problem, context, keys::KeyStatus},
-    service::api::{form, shared_document::SharedDocument},
+    service::api::shared_document::SharedDocument,
 };
 
 /// Answers `GET /api/public`.
@@ -91,16 +91,11 @@ impl Readiness {
 }
 
 /// Answers `POST /backchannel-logout`: revokes the session of a logout token.
-pub async fn logout(auth: Auth, form: Result<Bytes, Problem>) -> Response {
-    let form = match form {
-        Ok(form) => form,
+pub async fn logout(auth: Auth, token: Result<Option<String>, Problem>) -> Response {
+    let token = match token {
+        Ok(Some(token)) => token,
+        Ok(None) => return no_store(Problem::InvalidLogoutToken.response()),
         Err(problem) => return no_store(problem.response()),
-    };
-    let token = form::only_value(&form, "logout_token");
-    // The verification may wait for keys, and must hold no more than the token meanwhile.
-    drop(form);
-    let Some(token) = token else {
-        return no_store(Problem::InvalidLogoutToken.response());
     };
     let verdict = auth.log_out(&token).await;
     match verdict {

@@ -9,7 +9,6 @@
 
 use std::{convert::Infallible, fmt, future::Future, sync::Arc};
 
-use hyper::body::Bytes;
 use serde::de::DeserializeOwned;
 use warp::{
     Filter, Rejection, Reply,
@@ -110,8 +109,10 @@ pub struct Row {
     pub template: &'static str,
     /// The requirement of the row. `None` if it requires no token.
     pub requires: Option<Requires>,
-    /// True if the row reads a JSON body.
-    pub takes_json: bool,
+    /// The request body that the row reads.
+    pub reads: RequestBody,
+    /// The codes of the problems that only this row has, beyond those of its token, path and body.
+    pub problems: Vec<&'static str>,
     /// The purpose of the row, in a few words.
     pub summary: &'static str,
     /// The kind of a successful response.
@@ -124,6 +125,14 @@ impl Row {
     /// Returns the current additional paths.
     pub(crate) fn also(&self) -> Vec<String> {
         self.matcher.also()
+    }
+
+    /// Sets the codes of the problems that only this row has.
+    pub(crate) fn fails_with(self, problems: impl Into<Vec<&'static str>>) -> Self {
+        Self {
+            problems: problems.into(),
+            ..self
+        }
     }
 
     /// Sets the row's documentation: its purpose, and the kind of a successful response.
@@ -144,12 +153,28 @@ pub struct Requires {
     pub policy: Option<Policy>,
 }
 
+/// The request body that a row reads.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum RequestBody {
+    /// None.
+    #[default]
+    Nothing,
+    /// JSON.
+    Json,
+    /// A form with this field.
+    Form(&'static str),
+}
+
 /// The kind of a successful response.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Form {
     /// An object without a documented schema.
     #[default]
     Object,
+    /// An empty body.
+    Empty,
+    /// The metadata of a resource (RFC 9728). The query may name its audience.
+    Metadata,
     /// `status` and `msg`.
     Message,
     /// The claims of the token.
@@ -302,7 +327,7 @@ arguments!(One, Two, Three, Four);
 pub struct Route<F> {
     matcher: Matcher,
     requires: Option<Requires>,
-    takes_json: bool,
+    reads: RequestBody,
     filter: F,
 }
 
@@ -316,7 +341,7 @@ where
         filter: shallow(path.and(matcher.method())),
         matcher,
         requires: None,
-        takes_json: false,
+        reads: RequestBody::Nothing,
     }
 }
 
@@ -353,7 +378,7 @@ where
         filter: shallow(path.and(matcher.method()).map(|segment: S, ()| (segment,))),
         matcher,
         requires: None,
-        takes_json: false,
+        reads: RequestBody::Nothing,
     }
 }
 
@@ -370,7 +395,7 @@ impl<F: Extracts<()>> Route<F> {
             filter: shallow(self.filter.or(other).unify()),
             matcher,
             requires: self.requires,
-            takes_json: self.takes_json,
+            reads: self.reads,
         }
     }
 }
@@ -391,7 +416,7 @@ impl<F> Route<F> {
             ),
             matcher: self.matcher,
             requires: self.requires,
-            takes_json: self.takes_json,
+            reads: self.reads,
         }
     }
 
@@ -411,7 +436,7 @@ impl<F> Route<F> {
             ),
             matcher: self.matcher,
             requires: self.requires,
-            takes_json: self.takes_json,
+            reads: self.reads,
         }
     }
 
@@ -432,20 +457,25 @@ impl<F> Route<F> {
         B: DeserializeOwned + Send + 'static,
     {
         Route {
-            takes_json: true,
+            reads: RequestBody::Json,
             ..self.and(warp::body::json::<B>())
         }
     }
 
-    /// Extracts the body of a form of at most `limit` bytes, or the problem with it: 415, 413 or
-    /// 400.
+    /// Extracts a field of a form of at most `limit` bytes, or the problem with the body: 415, 413
+    /// or 400. The field is `None` if it is absent or repeated.
     ///
     /// For a route that needs no token, so the route sets the limit: with `MAX_BODY_BYTES` (1 MiB by
-    /// default), unfinished bodies would take about twenty times as much memory.
-    pub(crate) fn form<T>(self, limit: usize) -> Route<impl Extracts<T::Output>>
+    /// default), unfinished bodies would take about twenty times as much memory. The body is dropped
+    /// before the handler runs, because a handler that waits for keys must hold no more than the field.
+    pub(crate) fn form<T>(
+        self,
+        field: &'static str,
+        limit: usize,
+    ) -> Route<impl Extracts<T::Output>>
     where
         F: Extracts<T>,
-        T: Append<Result<Bytes, Problem>>,
+        T: Append<Result<Option<String>, Problem>>,
     {
         let content_type = warp::header::headers_cloned();
         let form = content_type.and(warp::body::stream()).then(
@@ -453,10 +483,14 @@ impl<F> Route<F> {
                 if !form::is_form(&headers) {
                     return Err(Problem::UnsupportedMediaType);
                 }
-                form::read(body, limit).await
+                let form = form::read(body, limit).await?;
+                Ok(form::only_value(&form, field))
             },
         );
-        self.and(form)
+        Route {
+            reads: RequestBody::Form(field),
+            ..self.and(form)
+        }
     }
 
     /// Answers with `handler`.
@@ -471,7 +505,7 @@ impl<F> Route<F> {
             filter: shallow(self.filter.then(answer)),
             matcher: self.matcher,
             requires: self.requires,
-            takes_json: self.takes_json,
+            reads: self.reads,
         };
         answered.row()
     }
@@ -487,7 +521,8 @@ impl<F> Route<F> {
             template: self.matcher.template,
             matcher: self.matcher,
             requires: self.requires,
-            takes_json: self.takes_json,
+            reads: self.reads,
+            problems: Vec::new(),
             summary: "",
             form: Form::default(),
             before: Prepend::new(closed(self.filter)),
@@ -511,7 +546,7 @@ impl<F> Route<F> {
             ),
             matcher: self.matcher,
             requires: self.requires,
-            takes_json: self.takes_json,
+            reads: self.reads,
         }
     }
 }
@@ -584,7 +619,7 @@ impl<'a, F> ProtectedRoute<'a, F> {
             requires: Some(Requires {
                 policy: self.policy,
             }),
-            takes_json: self.route.takes_json,
+            reads: self.route.reads,
         }
     }
 
@@ -644,7 +679,7 @@ impl<F> ProtectedJsonRoute<'_, F> {
             let filter = filter.and(warp::body::json::<B>()).then(answer);
             let row = self.0.answered(filter).row();
             return Row {
-                takes_json: true,
+                reads: RequestBody::Json,
                 ..row
             };
         }
@@ -733,7 +768,7 @@ impl<F> QueryPolicyRoute<'_, F> {
             filter: shallow(filter),
             matcher: route.matcher,
             requires: Some(Requires { policy }),
-            takes_json: false,
+            reads: RequestBody::Nothing,
         };
         answered.row()
     }

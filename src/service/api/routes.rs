@@ -1,6 +1,6 @@
 //! The route table, with every path, method and policy.
 
-use std::{convert::Infallible, future::ready, sync::Arc};
+use std::{convert::Infallible, future::ready, sync::Arc, time::Duration};
 
 use hyper::body::Bytes;
 use serde_json::json;
@@ -16,7 +16,7 @@ use crate::{
     service::api::docs::{Docs, openapi::Schemes},
 };
 use crate::{
-    auth::{Auth, Claims, Problem, policy::scope, resource::WELL_KNOWN},
+    auth::{Auth, AuthError, Claims, Problem, policy::scope, resource::WELL_KNOWN},
     service::api::{
         errors::show,
         forward_auth, handlers,
@@ -79,11 +79,12 @@ pub fn rows(
     if access.auth.accepts_logout() {
         let auth = access.auth.clone();
         let row = route!(POST, "backchannel-logout")
-            .form(max_form_bytes(access))
-            .then(move |form| handlers::logout(auth.clone(), form))
+            .form("logout_token", max_form_bytes(access))
+            .then(move |token| handlers::logout(auth.clone(), token))
+            .fails_with(logout_problems())
             .says(
                 "Revokes a session for the issuer (OpenID Connect Back-Channel Logout)",
-                Form::Object,
+                Form::Empty,
             );
         rows.push(row);
     }
@@ -127,6 +128,17 @@ fn gate<F: Extracts<()>>(
 /// escaped, and some other fields.
 fn max_form_bytes(access: &Access) -> usize {
     3 * access.max_token_bytes + 1024
+}
+
+/// Returns the codes of the problems of `/backchannel-logout`. The issuer's keys or the shared store
+/// may be unavailable; every other fault of the token has the same code.
+fn logout_problems() -> [&'static str; 3] {
+    let retry_after = Duration::ZERO;
+    [
+        Problem::InvalidLogoutToken.code(),
+        AuthError::KeysUnavailable { retry_after }.code(),
+        AuthError::StateUnavailable { retry_after }.code(),
+    ]
 }
 
 fn demo_rows(access: &Access) -> [Row; 3] {
@@ -222,9 +234,10 @@ fn metadata(access: &Access, rows: &[Row]) -> Option<Row> {
                 }
             }
         })
+        .fails_with([Problem::NotFound.code(), Problem::BadRequest.code()])
         .says(
             "Resource metadata: how a client gets a token (RFC 9728)",
-            Form::Object,
+            Form::Metadata,
         );
     Some(row)
 }

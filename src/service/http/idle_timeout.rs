@@ -149,7 +149,8 @@ impl IdleTimeout {
     /// if the peer has not read a response for `limit` and there is no stream to reset, or if the
     /// socket has been blocked for [`BLOCKED_FACTOR`] times `limit`.
     pub(in crate::service) async fn expired(&self, limit: Duration) {
-        self.until_expired(limit, limit, limit * BLOCKED_FACTOR).await;
+        self.until_expired(limit, limit, limit * BLOCKED_FACTOR)
+            .await;
     }
 
     /// Like [`expired`](Self::expired), but a connection without an active request only gets

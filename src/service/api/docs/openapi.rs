@@ -21,11 +21,11 @@ use crate::{
             Docs, TokenEndpoint,
             page::FILES,
             responses::{answers, catalogue},
-            schemas::{JSON, any_object, one_of, schemas, scope_list, text, text_like},
+            schemas::{FORM, JSON, any_object, form, one_of, schemas, scope_list, text, text_like},
         },
         errors::PAGES,
         matcher::Methods,
-        route::{Form, Requires, Row},
+        route::{self, Form, Requires, Row},
     },
 };
 
@@ -107,8 +107,8 @@ impl Docs {
         for parameter in segment(row.template).into_iter().chain(queries(row.form)) {
             operation = operation.parameter(parameter);
         }
-        if row.takes_json {
-            operation = operation.request_body(Some(json_body()));
+        if let Some(body) = request_body(row.reads) {
+            operation = operation.request_body(Some(body));
         }
         let Some(requires) = &row.requires else {
             return operation.build();
@@ -147,10 +147,14 @@ impl Docs {
             .security_scheme(BEARER, bearer);
         if schemes.dpop {
             // OpenAPI cannot describe that a proof belongs to a token.
-            let proof = ApiKeyValue::with_description(
-                "DPoP",
-                "A DPoP proof for this request (RFC 9449), together with a bound access token in `Authorization`: the word DPoP, a space and the token.",
+            let token = match schemes.field {
+                None => "`Authorization`: the word DPoP, a space and the token".to_owned(),
+                Some(name) => format!("`{name}`, without a scheme"),
+            };
+            let about = format!(
+                "A DPoP proof for this request (RFC 9449), together with a bound access token in {token}."
             );
+            let proof = ApiKeyValue::with_description("DPoP", &about);
             let proof = SecurityScheme::ApiKey(ApiKey::Header(proof));
             components = components.security_scheme(DPOP, proof);
         }
@@ -203,12 +207,15 @@ fn needs(row: &Row, scopes: &[String]) -> String {
     needs
 }
 
-/// A JSON body without a documented schema.
-fn json_body() -> RequestBody {
-    RequestBodyBuilder::new()
-        .content(JSON, any_object())
-        .required(Some(Required::True))
-        .build()
+/// Returns the body that a row reads. The schema of JSON is not documented.
+fn request_body(reads: route::RequestBody) -> Option<RequestBody> {
+    let (kind, content) = match reads {
+        route::RequestBody::Nothing => return None,
+        route::RequestBody::Json => (JSON, any_object()),
+        route::RequestBody::Form(field) => (FORM, form(field)),
+    };
+    let body = RequestBodyBuilder::new().content(kind, content);
+    Some(body.required(Some(Required::True)).build())
 }
 
 /// Returns the parameter for the segment in braces, and its values if there are only a few.
@@ -259,6 +266,10 @@ fn queries(form: Form) -> Vec<Parameter> {
                 "The seconds since the user's login that are allowed (RFC 9470).",
             ),
         ],
+        Form::Metadata => &[(
+            "audience",
+            "The audience whose metadata are returned: one of the configured audiences that is a URL.",
+        )],
         _ => &[],
     };
     let parameter = |(name, what): &(&str, &str)| {

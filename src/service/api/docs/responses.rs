@@ -17,7 +17,7 @@ use crate::{
     service::api::{
         docs::schemas::{JSON, of, one_of, success, text_header},
         errors::{PAGES, Page},
-        route::{Form, Row},
+        route::{Form, RequestBody, Row},
     },
 };
 
@@ -32,8 +32,8 @@ const ANYWHERE: [Problem; 5] = [
     Problem::RequestTimeout,
 ];
 
-/// Problems of rows that read a JSON body.
-const WITH_JSON: [Problem; 3] = [
+/// Problems of rows that read a body.
+const WITH_BODY: [Problem; 3] = [
     Problem::PayloadTooLarge,
     Problem::UnsupportedMediaType,
     Problem::InvalidBody,
@@ -60,8 +60,9 @@ fn codes(row: &Row) -> Vec<&'static str> {
     if row.template.contains('{') {
         codes.push(Problem::NotFound.code());
     }
-    if row.takes_json {
-        codes.extend(WITH_JSON.iter().map(|problem| problem.code()));
+    codes.extend(&row.problems);
+    if row.reads != RequestBody::Nothing {
+        codes.extend(WITH_BODY.iter().map(|problem| problem.code()));
     }
     // The query may be malformed, and may require any scope and permission.
     let by_query = row.form == Form::Forwarded;

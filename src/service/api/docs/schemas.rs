@@ -12,6 +12,7 @@ use crate::{
 };
 
 pub(in crate::service) const JSON: &str = "application/json";
+pub(in crate::service) const FORM: &str = "application/x-www-form-urlencoded";
 const HTML: &str = "text/html";
 
 /// Returns the response with status 200.
@@ -19,6 +20,10 @@ pub(in crate::service) fn success(form: Form) -> Response {
     let answer = ResponseBuilder::new();
     match form {
         Form::Object => answer.description("An object").content(JSON, any_object()),
+        Form::Empty => answer.description("No content"),
+        Form::Metadata => answer
+            .description("The metadata")
+            .content(JSON, any_object()),
         Form::Message => answer
             .description("The message")
             .content(JSON, of("Message")),
@@ -136,6 +141,11 @@ fn problem_members(code: &'static str) -> Map<String, Value> {
 /// An object without a documented schema.
 pub(in crate::service) fn any_object() -> Content {
     Content::new(Some(Schema::from(Object::with_type(Type::Object))))
+}
+
+/// A form with this field, which is required.
+pub(in crate::service) fn form(field: &str) -> Content {
+    Content::new(Some(Schema::from(object(&[(field, text())]))))
 }
 
 /// An object with these members, all of them required.
