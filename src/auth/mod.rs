@@ -122,6 +122,7 @@ pub use crate::algorithm::Algorithm;
 
 #[cfg(feature = "service")]
 pub(crate) use self::{
+    credential::target_uri::PublicUrl,
     keys::fetch::is_loopback,
     warp::filter::{closed, with_headers_only},
 };

@@ -67,7 +67,7 @@ impl fmt::Display for Failure {
         match self {
             Self::Usage(text) => f.write_str(text),
             Self::Config(faults) => writeln!(f, "{faults}"),
-            Self::Setup(error) => writeln!(f, "AUTH0_: {error}"),
+            Self::Setup(error) => writeln!(f, "{}", setup_fault(error)),
             Self::NotForDevelopment(text)
             | Self::NoDev(text)
             | Self::Health(text)
@@ -96,3 +96,9 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+/// Describes a configuration that the service has accepted and the library rejects. The library does
+/// not know the variable.
+pub(super) fn setup_fault(error: &SetupError) -> String {
+    format!("the configuration cannot be used: {error}")
+}

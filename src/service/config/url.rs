@@ -7,7 +7,7 @@ use reqwest::Url;
 use warp::http::HeaderValue;
 
 use crate::{
-    auth::is_loopback,
+    auth::{PublicUrl, is_loopback},
     service::config::invalid::{InvalidValue, Parsed},
 };
 
@@ -193,7 +193,28 @@ pub(super) fn resource(text: &str) -> Parsed<String> {
     if text.contains('?') {
         return Err(InvalidValue::new("has a query").hint("set the URL without it (RFC 9728 §1.2)"));
     }
+    // DPoP proofs are compared with this origin, and hosts in proofs are not decoded.
+    if authority(text).contains('%') {
+        return Err(InvalidValue::new("has a % in its host"));
+    }
     Ok(text.to_owned())
+}
+
+/// Parses the URL that clients use for the service. The URLs in DPoP proofs are compared with it.
+pub(super) fn public(text: &str) -> Parsed<String> {
+    let url = resource(text)?;
+    if PublicUrl::parse(&url).is_none() {
+        return Err(InvalidValue::new(
+            "has a % without two hexadecimal digits after it",
+        ));
+    }
+    Ok(url)
+}
+
+/// Returns the host and port of a URL, as written.
+fn authority(url: &str) -> &str {
+    let rest = url.split_once("://").map_or("", |(_, rest)| rest);
+    rest.split(['/', '?', '#']).next().unwrap_or_default()
 }
 
 /// Parses a URL to fetch from: https, or plain http on loopback, without a password.

@@ -354,7 +354,7 @@ variables! {
         meaning: "The URL that clients use for this service. The URL in a DPoP proof is compared with it, never with the Host that a caller sends.",
         example: "https://api.example.com",
         expects: "the URL that clients use for this service, such as https://api.example.com",
-        parse: url::resource,
+        parse: url::public,
     }
 
     AUTH0_DPOP: Optional<DpopMode> {

@@ -33,6 +33,29 @@ async fn broken_configuration_sends_no_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn check_and_serve_refuse_the_same_public_url() {
+    let world = World::start().await;
+    for (name, url) in [
+        ("PUBLIC_URL", "https://api.example.com/%zz"),
+        ("PUBLIC_URL", "https://api.example.com/%"),
+        ("PUBLIC_URL", "https://api.ex%61mple.com"),
+        ("AUTH0_RESOURCE", "https://api.ex%61mple.com/mcp"),
+    ] {
+        let world = World::of(world.issuer.clone()).set(name, url);
+        for command in ["check", "serve"] {
+            let told = world.run(&[command], "");
+            assert_eq!(told.code, Some(78), "{command}: {}", told.stdout);
+            let fault = format!("{name}: in the environment, found {url:?}, which has a %");
+            assert!(
+                told.stderr.starts_with(&fault),
+                "{command}: {}",
+                told.stderr
+            );
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn shows_environment_variables_without_passwords() {
     let proxy = "http://me:hunter2@proxy.example:3128";
     let world = World::start().await.set("HTTPS_PROXY", proxy);

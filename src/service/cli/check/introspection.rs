@@ -1,20 +1,12 @@
 //! Checks introspection with a made-up token. The expected response is `active: false`.
 
 use crate::{
-    auth::introspection::client::IntrospectionError,
-    service::{
-        cli::{auth, check::report::Section, terminal::Mark},
-        config::Config,
-    },
+    auth::{Auth, introspection::client::IntrospectionError},
+    service::cli::{check::report::Section, terminal::Mark},
 };
 
 /// Returns the findings. `None` if introspection is off.
-pub(in crate::service) async fn check(
-    config: &Config,
-    on_request: impl Fn(&str),
-) -> Option<Section> {
-    // If this fails, the reason is already a finding in the issuer's own section.
-    let auth = auth::builder(config).build().ok()?;
+pub(in crate::service) async fn check(auth: &Auth, on_request: impl Fn(&str)) -> Option<Section> {
     if auth.introspection_status().is_empty() {
         return None;
     }

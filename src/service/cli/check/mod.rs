@@ -1,7 +1,7 @@
 //! `warp-bearer check`: checks the configuration and its issuers before deployment.
 //!
-//! The checks send the same requests as the service and call the same functions, so a configuration
-//! that passes also works in the service. They change nothing, and continue after a failure, so one
+//! The checks send the same requests as the service and call the same functions, and build the same
+//! `Auth`, so a configuration that passes also works in the service. They change nothing, and continue after a failure, so one
 //! run reports all problems.
 
 mod certificate;
@@ -22,12 +22,13 @@ use clap::Args;
 
 use crate::service::{
     cli::{
+        auth,
         check::{
             progress::Progress,
             report::{Report, Section},
         },
         context::Context,
-        failure::Failure,
+        failure::{Failure, setup_fault},
         terminal::{self, Mark, Terminal, ascii},
     },
     config::{Config, Environment, Faults},
@@ -70,12 +71,17 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
         }
     };
     let mut section = Section::new("Configuration");
-    match config.check_external(&environment) {
-        Ok(more) => warnings.extend(more),
-        Err(faults) => add_faults(&faults, &mut section),
-    }
-    if warnings.is_empty() {
-        section.add(Mark::Good, "", "no mistakes found");
+    let external = config.check_external(&environment);
+    let auth = auth::builder(&config).build();
+    match (external, &auth) {
+        (Err(faults), _) => add_faults(&faults, &mut section),
+        (Ok(_), Err(error)) => section.add(Mark::Bad, "", setup_fault(error)),
+        (Ok(more), Ok(_)) => {
+            warnings.extend(more);
+            if warnings.is_empty() {
+                section.add(Mark::Good, "", "no mistakes found");
+            }
+        }
     }
     for warning in warnings {
         section.add(Mark::Note, "", warning.to_string());
@@ -100,7 +106,9 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
             report.add(section);
         }
     }
-    if let Some(section) = introspection::check(&config, |target| progress.show(target)).await {
+    if let Ok(auth) = &auth
+        && let Some(section) = introspection::check(auth, |target| progress.show(target)).await
+    {
         report.add(section.in_words_of(&config));
     }
     if let Some(section) = store::check(&config, |target| progress.show(target)).await {
