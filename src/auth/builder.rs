@@ -871,11 +871,8 @@ impl Builder {
             return Err(SetupError::AmbiguousIntrospection);
         }
         let by_default = resolver.map(|resolver| &*resolver.algorithms);
-        Ok(Issuers::new(
-            kept,
-            by_default,
-            self.offered(resolver.is_some()),
-        ))
+        let offered = self.offered(resolver.is_some());
+        Ok(Issuers::new(kept, by_default, offered))
     }
 
     /// Validates the options of an issuer and combines them with those of the builder. The slot is
@@ -1027,8 +1024,8 @@ impl Builder {
     }
 
     /// Returns the challenge with the schemes that at least one issuer accepts.
-    fn offered(&self, resolves: bool) -> Challenge {
-        let are_all = |wanted| self.dpop_modes(resolves).all(|mode| mode == wanted);
+    fn offered(&self, has_resolver: bool) -> Challenge {
+        let are_all = |wanted| self.dpop_modes(has_resolver).all(|mode| mode == wanted);
         if are_all(DpopMode::Off) {
             self.challenge().only(Scheme::Bearer)
         } else if are_all(DpopMode::Required) {
@@ -1046,9 +1043,9 @@ impl Builder {
 
     /// Returns the DPoP modes of all issuers. Resolved issuers have the default mode, unless they
     /// set their own.
-    fn dpop_modes(&self, resolves: bool) -> impl Iterator<Item = DpopMode> {
+    fn dpop_modes(&self, has_resolver: bool) -> impl Iterator<Item = DpopMode> {
         let all = self.dpop.as_ref().map(|dpop| dpop.mode);
-        let by_default = resolves.then(|| all.unwrap_or_default());
+        let resolved = has_resolver.then(|| all.unwrap_or_default());
         let issuers = self.issuers.iter().map(|issuer| self.dpop_mode(issuer));
         issuers.chain(by_default)
     }

@@ -1,7 +1,6 @@
 //! A reload that changes which tokens need a proof.
 
-use serde_json::json;
-use warp::{Filter, reply::Response};
+use warp::{Filter, filters::BoxedFilter, reply::Response};
 use warp_bearer::{
     auth::{
         Algorithm, Auth, AuthError, Builder, CertificateSource, SetupError, TrustedIssuer,
@@ -13,7 +12,10 @@ use warp_bearer::{
     service::{Access, Shutdown, routes},
 };
 
-use crate::{PRIVATE, PUBLIC_URL, challenges, support::answer};
+use crate::{
+    PUBLIC_URL, challenges,
+    support::{Answer, answer},
+};
 
 const MODES: [DpopMode; 3] = [DpopMode::Off, DpopMode::Allowed, DpopMode::Required];
 
@@ -33,128 +35,81 @@ fn of(issuer: impl Into<TrustedIssuer>) -> Builder {
 async fn answers_as_after_a_start_with_the_new_mode() {
     let issuer = issuer().await;
     let key = SigningKey::generate(Algorithm::ES256);
-    let (plain, bound) = (issuer.token().sign(), issuer.token().bound_to(&key).sign());
-    let with_mode = |mode, is_own: bool| {
-        let (issuer, dpop) = if is_own {
-            let own = TrustedIssuer::new(issuer.url()).dpop(mode);
-            (own, Dpop::allowed(PUBLIC_URL))
-        } else {
-            let dpop = Dpop::new(mode, PUBLIC_URL);
-            (TrustedIssuer::new(issuer.url()), dpop)
-        };
-        of(issuer).resource("https://api.example.com").dpop(dpop)
-    };
-    let scoped = PRIVATE.replace("private", "private-scoped");
-    let proofs = [PRIVATE, &scoped].map(|url| key.proof("GET", url).token(&bound).sign());
-    let (private, scoped) = ("/api/private", "/api/private-scoped");
-    let rows = [
-        ("no token", private, None, None),
-        ("plain", private, Some(format!("Bearer {plain}")), None),
-        (
-            "plain, under DPoP",
-            private,
-            Some(format!("DPoP {plain}")),
-            None,
-        ),
-        (
-            "bound, under Bearer",
-            private,
-            Some(format!("Bearer {bound}")),
-            None,
-        ),
-        (
-            "bound, no proof",
-            private,
-            Some(format!("DPoP {bound}")),
-            None,
-        ),
-        (
-            "bound",
-            private,
-            Some(format!("DPoP {bound}")),
-            Some(&proofs[0]),
-        ),
-        (
-            "no scope, plain",
-            scoped,
-            Some(format!("Bearer {plain}")),
-            None,
-        ),
-        (
-            "no scope, bound",
-            scoped,
-            Some(format!("DPoP {bound}")),
-            Some(&proofs[1]),
-        ),
-        ("no token for a scope", scoped, None, None),
-        ("a proxy, no token", "/auth", None, None),
-        (
-            "a proxy, bound",
-            "/auth",
-            Some(format!("DPoP {bound}")),
-            None,
-        ),
-        (
-            "metadata",
-            "/.well-known/oauth-protected-resource",
-            None,
-            None,
-        ),
-        ("description", "/openapi.json", None, None),
-    ];
-    for (from, to, is_own) in MODES.iter().flat_map(|from| {
-        let to = MODES
-            .iter()
-            .flat_map(move |to| [(from, to, false), (from, to, true)]);
-        to.collect::<Vec<_>>()
-    }) {
-        let auth = with_mode(*from, is_own).build().unwrap();
-        auth.ready().await;
-        let reloaded = routes(&Access::from(&auth), &Shutdown::new());
-        // The token is cached before the reload.
-        let _ = auth.verify::<NoPrivate>(&plain).await;
-        auth.replace_issuers(&with_mode(*to, is_own)).unwrap();
-        let fresh = with_mode(*to, is_own).build().unwrap();
-        fresh.ready().await;
-        let fresh = routes(&Access::from(&fresh), &Shutdown::new());
-        for (case, path, authorization, proof) in &rows {
-            let case = format!("{case}: {from:?} to {to:?}, own: {is_own}");
-            let mut request = json!({});
-            if let Some(authorization) = authorization {
-                request["authorization"] = json!(authorization);
+    let plain = issuer.token().sign();
+    let requests = requests(&plain, &issuer.token().bound_to(&key).sign(), &key);
+    for (from, to) in MODES.iter().flat_map(|from| MODES.map(|to| (*from, to))) {
+        for is_own in [false, true] {
+            let auth = with_mode(&issuer, from, is_own).build().unwrap();
+            auth.ready().await;
+            let reloaded = service(&auth);
+            // The token is cached before the reload.
+            let _ = auth.verify::<NoPrivate>(&plain).await;
+            let replacement = with_mode(&issuer, to, is_own);
+            auth.replace_issuers(&replacement).unwrap();
+            let auth = replacement.build().unwrap();
+            auth.ready().await;
+            let started = service(&auth);
+            for (case, path, fields) in &requests {
+                let case = format!("{case}: {from:?} to {to:?}, own: {is_own}");
+                let found = ask(&reloaded, path, fields).await;
+                let expected = ask(&started, path, fields).await;
+                assert_eq!(found.status, expected.status, "{case}: {found:?}");
+                assert_eq!(challenges(&found), challenges(&expected), "{case}");
+                assert_eq!(found.body, expected.body, "{case}");
             }
-            if let Some(proof) = proof {
-                request["dpop"] = json!(proof);
-            }
-            let (found, expected) = (
-                ask(&reloaded, path, &request).await,
-                ask(&fresh, path, &request).await,
-            );
-            let (found, expected) = (answer(&found), answer(&expected));
-            assert_eq!(found.status, expected.status, "{case}: {found:?}");
-            assert_eq!(challenges(&found), challenges(&expected), "{case}");
-            assert_eq!(found.body, expected.body, "{case}");
         }
     }
 }
 
-async fn ask<F>(
-    routes: &F,
-    path: &str,
-    fields: &serde_json::Value,
-) -> warp::http::Response<warp::hyper::body::Bytes>
-where
-    F: Filter<Extract = (Response,), Error = std::convert::Infallible>
-        + Clone
-        + Send
-        + Sync
-        + 'static,
-{
+fn service(auth: &Auth) -> BoxedFilter<(Response,)> {
+    routes(&Access::from(auth), &Shutdown::new()).boxed()
+}
+
+/// Returns a builder whose issuer has this mode: its own, or the default of the builder.
+fn with_mode(issuer: &Issuer, mode: DpopMode, is_own: bool) -> Builder {
+    let trusted = TrustedIssuer::new(issuer.url());
+    let builder = if is_own {
+        of(trusted.dpop(mode)).dpop(Dpop::allowed(PUBLIC_URL))
+    } else {
+        of(trusted).dpop(Dpop::new(mode, PUBLIC_URL))
+    };
+    builder.resource("https://api.example.com")
+}
+
+type Fields = Vec<(&'static str, String)>;
+
+/// Returns requests with a plain and a bound token: a name, a path and the header fields.
+#[rustfmt::skip]
+fn requests(plain: &str, bound: &str, key: &SigningKey) -> Vec<(&'static str, &'static str, Fields)> {
+    let (private, scoped) = ("/api/private", "/api/private-scoped");
+    let bearer = |token: &str| ("authorization", format!("Bearer {token}"));
+    let dpop = |token: &str| ("authorization", format!("DPoP {token}"));
+    let proof = |path: &str| ("dpop", key.proof("GET", &format!("{PUBLIC_URL}{path}")).token(bound).sign());
+    let (method, uri) = (("x-forwarded-method", "GET".to_owned()), ("x-forwarded-uri", "/v1/cart".to_owned()));
+    vec![
+        ("no token", private, vec![]),
+        ("plain", private, vec![bearer(plain)]),
+        ("plain, under DPoP", private, vec![dpop(plain)]),
+        ("bound, under Bearer", private, vec![bearer(bound), proof(private)]),
+        ("bound, no proof", private, vec![dpop(bound)]),
+        ("bound", private, vec![dpop(bound), proof(private)]),
+        ("no token for a scope", scoped, vec![]),
+        ("no scope, plain", scoped, vec![bearer(plain)]),
+        ("no scope, bound", scoped, vec![dpop(bound), proof(scoped)]),
+        ("a proxy, no token", "/auth", vec![]),
+        ("a proxy, plain", "/auth", vec![bearer(plain)]),
+        ("a proxy, bound", "/auth", vec![dpop(bound), proof("/cart"), method, uri]),
+        ("the metadata", "/.well-known/oauth-protected-resource", vec![]),
+        ("the description", "/openapi.json", vec![]),
+    ]
+}
+
+async fn ask(routes: &BoxedFilter<(Response,)>, path: &str, fields: &Fields) -> Answer {
     let mut request = warp::test::request().path(path);
-    for (name, value) in fields.as_object().unwrap() {
-        request = request.header(name, value.as_str().unwrap());
+    for (name, value) in fields {
+        request = request.header(*name, value);
     }
-    request.reply(routes).await
+    answer(&request.reply(routes).await)
 }
 
 #[tokio::test]
@@ -207,7 +162,7 @@ async fn rejects_options_that_only_a_new_auth_can_have() {
     let with = |dpop: Dpop| builder().dpop(dpop);
     let own = TrustedIssuer::new(issuer.url()).dpop(DpopMode::Required);
     #[rustfmt::skip]
-    let rows = [
+    let rows = vec![
         ("another URL", allowed(), with(other_url), Err(SetupError::Fixed(PublicUrl))),
         ("the same URL", allowed(), with(Dpop::required(format!("{PUBLIC_URL}/")).nonces_from([7; 32])), Ok(())),
         ("other algorithms", allowed(), with(nonces().algorithms([Algorithm::ES256])), Err(SetupError::Fixed(DpopAlgorithms))),

@@ -102,3 +102,17 @@ impl std::error::Error for Failure {}
 pub(super) fn setup_fault(error: &SetupError) -> String {
     format!("the configuration cannot be used: {error}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fault_without_a_variable_does_not_begin_with_one() {
+        let text = Failure::Setup(SetupError::NoAudience).to_string();
+        assert_eq!(
+            text,
+            "the configuration cannot be used: no audience is configured\n"
+        );
+    }
+}

@@ -230,7 +230,7 @@ pub(super) fn web_address(text: &str) -> Parsed<String> {
         let guess = format!("https://{text}{end}");
         return Err(InvalidValue::new("is not a URL").suggest(web_address(&guess).ok()));
     };
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
+    let authority = authority(text);
     if authority.contains('@') {
         return Err(InvalidValue::new("contains a user or a password"));
     }
