@@ -60,6 +60,38 @@ async fn explains_each_broken_proof() {
     assert_eq!((&alone["code"], &alone["cause"]), (&"token_bound".into(), &causes::DPOP_AS_BEARER.what.into()));
 }
 
+/// The proof beside a pasted token is verified with the request that is pasted with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn reads_the_proof_in_a_pasted_request() {
+    let world = World::start()
+        .await
+        .set("PUBLIC_URL", "https://api.example.com/v1");
+    let key = SigningKey::generate(Algorithm::ES256);
+    let token = world.issuer.token().bound_to(&key).sign();
+    let proof = key.proof("POST", URL).token(&token).sign();
+    let fields = format!("Authorization: DPoP {token}\nDPoP: {proof}\n");
+    let [curl, with_get] = ["-X POST ", ""].map(|method| {
+        format!("curl {method}-H 'Authorization: DPoP {token}' -H 'DPoP: {proof}' {URL}")
+    });
+    #[rustfmt::skip]
+    let rows = [
+        ("a request", format!("POST /api/private HTTP/1.1\nHost: a\n{fields}"), 0, "its request: POST /api/private"),
+        ("curl -v", format!("> POST /api/private HTTP/1.1\n> Host: a\n> {}\n", fields.trim_end().replace('\n', "\n> ")), 0, "its request: POST /api/private"),
+        ("curl", curl, 0, "its request: POST /api/private"),
+        ("another method", with_get, 1, "its request: GET /api/private"),
+        ("another path", format!("POST /api/other HTTP/1.1\nHost: a\n{fields}"), 1, "its request: POST /api/other"),
+        ("no request", fields.clone(), 1, "--proof PROOF --request METHOD URL"),
+    ];
+    for (case, text, status, note) in rows {
+        let told = world.run(&["explain", "--json"], &text);
+        assert_eq!(told.code, Some(status), "{case}: {}", told.stdout);
+        let json = told.json();
+        assert!(json["notes"].to_string().contains(note), "{case}: {json:#}");
+        let code = (status == 1).then_some("invalid_proof");
+        assert_eq!(json["code"].as_str(), code, "{case}: {json:#}");
+    }
+}
+
 /// If DPoP is required, no text recommends the scheme Bearer.
 #[tokio::test(flavor = "multi_thread")]
 async fn names_the_required_scheme() {

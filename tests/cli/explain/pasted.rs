@@ -162,6 +162,105 @@ async fn tells_how_to_read_a_file() {
     );
 }
 
+/// Each text has a valid token that the service does not read, or reads with a mistake.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_verdict_is_that_of_the_text_as_it_is_sent() {
+    let world = World::start().await;
+    let good = world.issuer.token().sign();
+    #[rustfmt::skip]
+    let rows = [
+        ("parameters", "Token token=\"<T>\"", 401, "missing_token", "a scheme other than Bearer"),
+        ("Digest", "Digest username=\"<T>\", realm=\"x\"", 401, "missing_token", "a scheme other than Bearer"),
+        ("a shared access signature", "SharedAccessSignature sr=x&sig=<T>", 401, "missing_token", "a scheme other than Bearer"),
+        ("an invisible character", "Bear\u{200b}er <T>", 401, "missing_token", "U+200B, at position 5"),
+        ("a mark of direction", "\u{200e}Bearer <T>", 401, "missing_token", "U+200E, at position 1"),
+        ("a byte order mark", "\u{feff}Bearer <T>", 401, "missing_token", "U+FEFF, at position 1"),
+        ("an invisible character in the name", "Author\u{200b}ization: Bearer <T>", 400, "malformed_authorization", "invisible character"),
+        ("a no-break space", "Bearer <T>\u{a0}", 400, "malformed_authorization", "U+00A0, a no-break space"),
+        ("a no-break space after the token", "<T>\u{a0}", 400, "malformed_authorization", "U+00A0, a no-break space"),
+        ("escaped quotes", "curl -H \"Authorization: Bearer \\\"<T>\\\"\" https://a.example", 400, "malformed_authorization", "Quotes around the token"),
+        ("another name", "GET /a HTTP/1.1\nAuthentication: Bearer <T>\n", 401, "missing_token", "no Authorization field"),
+        ("a user of curl", "curl -u user:<T> https://a.example", 401, "missing_token", "no Authorization field"),
+        ("data of curl", "curl -d access_token=<T> https://a.example", 401, "missing_token", "no Authorization field"),
+        ("a query of curl", "curl 'https://a.example/?access_token=<T>'", 401, "missing_token", "no Authorization field"),
+        ("DPoP, which is off", "GET /a HTTP/1.1\nAuthorization: DPoP <T>\nDPoP: a.b.c\n", 401, "missing_token", "a scheme other than Bearer"),
+    ];
+    for (case, text, status, code, cause) in rows {
+        let (told, json) = explained(&world, case, &["-"], &text.replace("<T>", &good));
+        assert_eq!(told.code, Some(1), "{case}: {json:#}");
+        assert_eq!(
+            (&json["status"], &json["code"]),
+            (&status.into(), &code.into()),
+            "{case}: {json:#}"
+        );
+        assert!(
+            json["cause"].as_str().unwrap().contains(cause),
+            "{case}: {json:#}"
+        );
+        assert_eq!(json["repair"]["accepted"], true, "{case}: {json:#}");
+    }
+    let text = "Authorization: DPoP <T>\nDPoP: a.b.c".replace("<T>", &good);
+    let (_, json) = explained(&world, "DPoP is off", &["-"], &text);
+    assert!(
+        json["notes"].to_string().contains("DPoP is off"),
+        "{json:#}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_the_part_of_a_token_that_is_padded() {
+    let world = World::start().await;
+    let good = world.issuer.token().sign();
+    let parts: Vec<_> = good.split('.').collect();
+    let padded = |part: &str| format!("{part}{}", "=".repeat((4 - part.len() % 4) % 4));
+    let payload = world.issuer.token().claim("more", "a").sign();
+    let payloads = [parts[1], payload.split('.').nth(1).unwrap()];
+    let payload = payloads
+        .into_iter()
+        .find(|part| part.len() % 4 != 0)
+        .unwrap();
+    let of_payload = format!("{}.{}.{}", parts[0], padded(payload), parts[2]);
+    let json = refuses(
+        &world,
+        "the payload",
+        &of_payload,
+        "malformed_authorization",
+        causes::PADDED,
+    );
+    assert!(
+        json["cause"].as_str().unwrap().ends_with("of the payload."),
+        "{json:#}"
+    );
+    let of_signature = format!("{}.{}.{}", parts[0], parts[1], padded(parts[2]));
+    let json = refuses(
+        &world,
+        "the signature",
+        &of_signature,
+        "token_malformed",
+        causes::RE_ENCODED,
+    );
+    assert!(
+        json["cause"]
+            .as_str()
+            .unwrap()
+            .ends_with("of the signature."),
+        "{json:#}"
+    );
+    let signer = "arn:aws:elasticloadbalancing:eu-west-1:1:loadbalancer/app/a/b";
+    let of_balancer = world
+        .issuer
+        .token()
+        .header("signer", signer)
+        .kid("of-the-balancer");
+    refuses(
+        &world,
+        "a load balancer",
+        &of_balancer.sign(),
+        "unknown_key",
+        causes::LOAD_BALANCER,
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn recognizes_unfilled_variables() {
     let world = World::start().await;

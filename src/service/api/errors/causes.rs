@@ -127,7 +127,7 @@ pub const RE_ENCODED: Cause = cause(
     "Pass the token on unchanged, character for character. Clients do not need to decode it.",
 );
 pub const LOAD_BALANCER: Cause = cause(
-    "This is the token that an AWS load balancer adds in the field x-amzn-oidc-data. Its parts are padded with =, which JWTs must not have (RFC 7515).",
+    "This is the token that an AWS load balancer adds in the field x-amzn-oidc-data. The load balancer signs it with its own key, and pads its parts with =, which JWTs must not have (RFC 7515).",
     "Do not send this token to an API. Send the access token, which the load balancer passes on in the field x-amzn-oidc-accesstoken.",
 );
 pub const PADDED: Cause = cause(

@@ -91,6 +91,10 @@ pub(in crate::service) fn of_authorization(
     let advice = of_form(cause, token, error);
     // Without a supported scheme, any scheme would do.
     if error == AuthError::MissingToken && cause != causes::NO_SPACE {
+        let advice = match invisible_character(field) {
+            Some(sentence) => advice.and(&sentence),
+            None => advice,
+        };
         return advice.with_schemes(schemes.as_str(), schemes.as_str());
     }
     advice.with_schemes(used, schemes.instead_of(used))
@@ -106,7 +110,7 @@ fn of_form(cause: Cause, token: &str, error: AuthError) -> Advice {
     if error == AuthError::MultipleCredentials && pasted::has_no_token(token) {
         return causes::NO_TOKEN_TEXT.into();
     }
-    match foreign_character(token.trim()) {
+    match foreign_character(token.trim_matches([' ', '\t'])) {
         Some(sentence) if cause == causes::FOREIGN_CHARACTER => Advice::from(cause).and(&sentence),
         _ => cause.into(),
     }
@@ -123,7 +127,7 @@ fn foreign_character(token: &str) -> Option<String> {
         '\u{1b}' => "U+001B, which begins the color codes of a terminal".to_owned(),
         '\u{2026}' => "U+2026, an ellipsis".to_owned(),
         '\u{2018}'..='\u{201f}' => format!("U+{:04X}, a typographic quote", u32::from(found)),
-        '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}' => {
+        _ if pasted::is_invisible(found) => {
             format!("U+{:04X}, which is invisible", u32::from(found))
         }
         _ if found.is_ascii_graphic() => found.to_string(),
@@ -131,6 +135,16 @@ fn foreign_character(token: &str) -> Option<String> {
     };
     let position = at + 1;
     Some(format!("The first one is {name}, at position {position}."))
+}
+
+/// Describes the first character of a value that a reader does not see.
+fn invisible_character(field: &str) -> Option<String> {
+    let mut characters = field.chars().enumerate();
+    let (at, found) = characters.find(|(_, c)| pasted::is_invisible(*c))?;
+    let (code, position) = (u32::from(found), at + 1);
+    Some(format!(
+        "It has an invisible character, U+{code:04X}, at position {position}."
+    ))
 }
 
 /// Returns the cause of an error in the syntax of `Authorization`. `used` is the scheme at its

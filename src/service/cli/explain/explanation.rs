@@ -131,6 +131,11 @@ const FRAGMENT: Cause = Cause {
     fix: "Remove the `#` and what follows it, or encode the `#` as %23.",
 };
 
+const INVISIBLE: Cause = Cause {
+    what: "The name of a field has an invisible character in it or before it, which HTTP forbids (RFC 9110 section 5.1). The service answers 400, without a code, and does not read the fields.",
+    fix: "Type the name of the field again, and do not paste it.",
+};
+
 const UNASKED: &str = "The service may also ask the issuer about this token, and the answer could change this verdict. To ask the issuer here too, use --introspect. This sends it the token.";
 
 impl Subject<'_> {
@@ -263,6 +268,12 @@ impl Subject<'_> {
                 malformed,
                 causes::SPACE_BEFORE_NAME,
             ),
+            (RequestFault::InvisibleInName(_), _) => (
+                "names of letters, digits and hyphens".to_owned(),
+                "an invisible character in a name",
+                malformed,
+                INVISIBLE,
+            ),
             (RequestFault::Fragment, _) => (
                 "a target without a fragment".to_owned(),
                 "a `#` in the request line",
@@ -282,7 +293,11 @@ impl Subject<'_> {
                 causes::NO_TOKEN_FIELD,
             ),
         };
-        self.refuse(&expected, found.to_owned(), error, cause)
+        let found = match fault {
+            RequestFault::InvisibleInName(c) => format!("{found}, U+{:04X}", u32::from(c)),
+            _ => found.to_owned(),
+        };
+        self.refuse(&expected, found, error, cause)
     }
 
     /// Returns a refusal because of the headers of a request, whatever token they contain.

@@ -201,7 +201,7 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
         Some(name) => Pasted::read_field(&text, name.as_str()),
         None => Pasted::read(&text),
     };
-    let pasted = pasted.map_err(|why| Failure::Input(format!("no token: {why}")))?;
+    let mut pasted = pasted.map_err(|why| Failure::Input(format!("no token: {why}")))?;
     let access = Access {
         auth: build_auth(&config, options.jwks.as_deref(), &pasted.issuer()).await?,
         required: config.required_scope.clone(),
@@ -211,6 +211,12 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
         demo_routes: config.demo_routes,
         max_token_bytes: config.max_token_bytes,
     };
+    let mut proof = options.proof(&access.auth)?;
+    if let Some(in_text) = pasted.proof.take().filter(|_| proof.is_none()) {
+        let (presented, note) = in_text.of_request(&access.auth, options.auth.is_some());
+        proof = presented;
+        pasted.notes.push(note);
+    }
     let offline = options.jwks.is_some();
     let subject = Subject {
         access: &access,
@@ -219,7 +225,7 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
         is_unasked,
         wanted: options.wanted(&config),
         proxy: options.proxy(&config),
-        proof: options.proof(&access.auth)?,
+        proof,
     };
     let skew = async || {
         if offline {

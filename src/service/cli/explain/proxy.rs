@@ -44,6 +44,10 @@ impl Proxy {
             asked: forward_auth::parse_query(query),
         };
         let Some(rest) = text.strip_prefix("/auth") else {
+            // A path of the client, without `/auth` before it.
+            if answers_below && text.starts_with('/') {
+                return Self::read(&format!("/auth{text}"), answers_below);
+            }
             return of_query(text.trim_start_matches('?'));
         };
         let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
@@ -101,6 +105,9 @@ mod tests {
             ("/auth//", true, "/auth//", Ok(nothing())),
             ("/auth//", false, "/auth//", Err(Problem::NotFound)),
             ("/auth//x", true, "/auth//x", Ok(nothing())),
+            ("/messages/1", true, "/auth/messages/1", Ok(nothing())),
+            ("/messages/1?scope=a", true, "/auth/messages/1?scope=a", Ok(nothing())),
+            ("/messages/1", false, "/auth?/messages/1", Err(Problem::BadRequest)),
             ("/authors", true, "/authors", Err(Problem::NotFound)),
         ];
         for (text, answers_below, target, asked) in rows {

@@ -33,7 +33,9 @@ pub(super) fn read(json: &Value) -> Result<Found, NoToken> {
         return Err(refusal);
     }
     add(&json["token"], "token", &mut found.others);
-    add(&json["id_token"], "id_token", &mut found.companions);
+    for name in ["id_token", "refresh_token", "refreshToken"] {
+        add(&json[name], name, &mut found.companions);
+    }
     if found.is_empty() {
         return Err(NoToken::OtherJson);
     }

@@ -31,6 +31,14 @@ pub(in crate::service) enum NoToken {
         "the input is a web page, often the login of the issuer, and has no token in it; correct the token request first"
     )]
     Page,
+    #[error(
+        "the input is the address to which the issuer sends a browser after a login, with a code and without a token; the application exchanges the code for an access token at the token endpoint"
+    )]
+    Code,
+    #[error(
+        "the input is the address to which the issuer sends a browser after a login that failed, {0}, and has no token in it; correct the login request first"
+    )]
+    FailedLogin(String),
     #[error("there is no token in the input; paste the token, or a text that contains it")]
     Nothing,
     #[error("there are {} tokens in the input; paste the one to explain:{}", .0.len(), .0.concat())]
@@ -67,6 +75,8 @@ pub(in crate::service) enum RequestFault {
     SpaceBeforeColon,
     /// There is a space, a quote or another character before the name of a header.
     BeforeName,
+    /// The name of a header has this invisible character in it or before it.
+    InvisibleInName(char),
     /// The target of the request has a fragment.
     Fragment,
     /// The request does not have the header with the token.

@@ -5,14 +5,21 @@
 //! `Bearer `. Any other text, such as a curl command or a token endpoint's JSON, is searched. A
 //! note then says where the token was found.
 
+mod command;
 mod document;
 mod found;
 mod jwt;
 mod placeholder;
+mod proof;
 mod request;
+mod scheme;
+mod strings;
 mod text;
 
+use reqwest::Url;
+
 use crate::auth::{
+    display::ShownText,
     explain::{check_default_form, unverified_claims},
     token::json,
 };
@@ -20,14 +27,17 @@ use crate::auth::{
 use self::{
     found::{Chosen, Found, FoundRequest},
     request::BLANKS,
-    text::unquoted,
+    scheme::is_bearer,
+    strings::unquoted,
+    text::value_of,
 };
 
 pub(in crate::service) use self::{
     found::{NoToken, RequestFault},
     jwt::{is_encoded_twice, shorten_all},
     placeholder::{has_no_token, is_placeholder},
-    text::after,
+    proof::PastedProof,
+    strings::{after, is_invisible},
 };
 
 /// The header to explain, and notes about the surrounding text.
@@ -42,21 +52,27 @@ pub(in crate::service) struct Pasted {
     pub(in crate::service) fault: Option<RequestFault>,
     /// The value of the other header with the token. `None` if the text is about `Authorization`.
     pub(in crate::service) bare: Option<String>,
+    /// The DPoP proof beside a token that is sent with the scheme `DPoP`, or without a scheme.
+    pub(in crate::service) proof: Option<PastedProof>,
     pub(in crate::service) notes: Vec<String>,
 }
 
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// Schemes that count as a field, and not as a token, if they are pasted alone. For `Bearer`, see
-/// [`is_credential`].
+/// [`is_bearer`].
 const SCHEMES: [&str; 4] = ["DPoP", "Basic", "Digest", "Negotiate"];
 
 const FIELD: &str = "The input is an Authorization field, and is explained exactly as it is.";
+const JOINED: &str =
+    "The input is an Authorization field on several lines, and is explained as if it were on one.";
+const CONTINUED: &str = "The sign at the end of a line, with which a shell continues a command, is not part of the field.";
 const ASSUMED: &str = "The input is explained as if it followed the word Bearer.";
 const QUOTES: &str = "The quotes around the token are not part of it. If they are sent, the answer is 400 malformed_authorization.";
 const LINES: &str =
     "The line breaks in the token are not part of it. A header field cannot carry them.";
 const MARK: &str = "The byte order mark at the beginning of the input is not part of the token. Some editors and shells write it into files.";
+const REFRESH: &str = "The input has no access token, so its refresh token is explained. A client sends a refresh token only to the issuer's token endpoint, to get an access token.";
 const REST: &str =
     "A header field carries only the token: Authorization, the scheme, a space and the token.";
 
@@ -79,9 +95,47 @@ impl Pasted {
 
     /// Finds the value of `Authorization` in a text.
     pub(in crate::service) fn read(text: &str) -> Result<Self, NoToken> {
+        Self::read_for(text, text::AUTHORIZATION)
+    }
+
+    /// Like [`read`](Self::read). `own` is the name of the header that the service reads.
+    fn read_for(text: &str, own: &str) -> Result<Self, NoToken> {
+        let mut pasted = match Self::with_invisible(text, text::AUTHORIZATION) {
+            Some(pasted) => pasted,
+            None => Self::find(text, own)?,
+        };
+        if after(&pasted.field, "dpop ").is_some() || own != text::AUTHORIZATION {
+            pasted.proof = PastedProof::find(text);
+        }
+        Ok(pasted)
+    }
+
+    /// Reads a line with invisible characters, which would be a value of `Authorization` without them, or the
+    /// header `name`. `None` if the text is something else.
+    fn with_invisible(text: &str, name: &str) -> Option<Self> {
+        let text = text.trim_matches(BLANKS);
+        let invisible = text.chars().find(|c| is_invisible(*c))?;
+        if text.contains(['\n', '\r']) {
+            return None;
+        }
+        let visible = text.chars().filter(|c| !is_invisible(*c));
+        let visible: String = visible.collect();
+        if value_of(&visible, name).is_some() && value_of(text, name).is_none() {
+            let (_, value) = text.split_once(':')?;
+            return Some(Self {
+                fault: Some(RequestFault::InvisibleInName(invisible)),
+                ..Self::field(value.trim_matches(BLANKS).to_owned(), FIELD.to_owned())
+            });
+        }
+        let pasted = Self::find(&visible, name).ok()?;
+        (pasted.field == visible && pasted.notes == [FIELD])
+            .then(|| Self::field(text.to_owned(), FIELD.to_owned()))
+    }
+
+    fn find(text: &str, own: &str) -> Result<Self, NoToken> {
         if text.starts_with(BYTE_ORDER_MARK) {
             let text = text.trim_start_matches(BYTE_ORDER_MARK);
-            return Self::read(text).map(|pasted| pasted.with_note(MARK));
+            return Self::find(text, own).map(|pasted| pasted.with_note(MARK));
         }
         let text = request::cleaned(text);
         let text = text.trim_matches(BLANKS);
@@ -89,7 +143,7 @@ impl Pasted {
             return Err(NoToken::Empty);
         }
         let is_one_line = !text.contains(['\n', '\r']);
-        let value = text::value_of(text, text::AUTHORIZATION);
+        let value = value_of(text, text::AUTHORIZATION);
         if let Some((value, fault)) = value.filter(|_| is_one_line) {
             return Ok(Self {
                 fault,
@@ -103,7 +157,7 @@ impl Pasted {
             return Err(NoToken::Page);
         }
         let is_scheme = || SCHEMES.iter().any(|name| text.eq_ignore_ascii_case(name));
-        if is_one_line && (is_credential(text) || is_scheme()) {
+        if is_one_line && (is_bearer(text) || is_scheme()) {
             return Ok(Self::field(text.to_owned(), FIELD.to_owned()));
         }
         if is_one_line && is_glued(text) {
@@ -130,9 +184,12 @@ impl Pasted {
             return Self::chosen(document::read(&json)?, text);
         }
         if !is_one_line {
-            return Self::of_lines(text);
+            return Self::of_lines(text, own);
         }
-        if let Some(found) = text::search(text) {
+        if let Some(why) = callback(text) {
+            return Err(why);
+        }
+        if let Some(found) = text::search(text, own) {
             return Self::chosen(found, text);
         }
         Self::of_value(text)
@@ -141,8 +198,12 @@ impl Pasted {
     /// Like [`read`](Self::read), for a service that reads the token from the header `name`. If the
     /// text contains this header, its value is explained unchanged.
     pub(in crate::service) fn read_field(text: &str, name: &str) -> Result<Self, NoToken> {
+        let text_with_mark = text;
         if text.starts_with(BYTE_ORDER_MARK) {
             let text = text.trim_start_matches(BYTE_ORDER_MARK);
+            if let Some(pasted) = Self::with_invisible(text_with_mark, name) {
+                return Ok(pasted);
+            }
             return Self::read_field(text, name).map(|pasted| pasted.with_note(MARK));
         }
         let whole = request::cleaned(text);
@@ -163,23 +224,24 @@ impl Pasted {
                 .map(|line| line.trim_start_matches(['>', '<', '*', ' ']));
             let mut request = FoundRequest::default();
             for line in lines {
-                if let Some((value, fault)) = text::value_of(line, name) {
+                if let Some((value, fault)) = value_of(line, name) {
                     request.add(value, format!("in {name}"), fault);
                 }
             }
             if request.fields.is_empty() {
-                return Self::read(text);
+                return Self::read_for(text, name);
             }
             found.requests.push(request);
         }
         let Chosen::Request(FoundRequest { fields, fault }) = found.choose()? else {
-            return Self::read(text);
+            return Self::read_for(text, name);
         };
         let mut values = fields.into_iter().map(|field| field.text);
         let first = values.next().unwrap_or_default();
         Ok(Self {
             further: values.collect(),
             fault,
+            proof: PastedProof::find(text),
             ..Self::bare(&first, vec![note])
         })
     }
@@ -195,6 +257,7 @@ impl Pasted {
             further: Vec::new(),
             fault: None,
             bare: None,
+            proof: None,
             notes: vec![note],
         }
     }
@@ -206,6 +269,7 @@ impl Pasted {
             further: Vec::new(),
             fault: None,
             bare: Some(token.to_owned()),
+            proof: None,
             notes,
         }
     }
@@ -234,7 +298,9 @@ impl Pasted {
                 let note = "The input is a request without an Authorization field.".to_owned();
                 let pasted = match token {
                     Some(token) => {
-                        Self::bare(&token.text, vec![note, format!("A token is {}.", token.at)])
+                        let place =
+                            format!("A token is {}, which the service does not read.", token.at);
+                        Self::bare(&token.text, vec![note, place])
                     }
                     None => Self::field(String::new(), note),
                 };
@@ -248,17 +314,29 @@ impl Pasted {
             let note = "The answer has no access_token, so its id_token is explained.";
             notes.push(note.to_owned());
         }
+        if is_refresh_token(&token.at) {
+            notes.push(REFRESH.to_owned());
+        }
         notes.push(as_sent(whole));
         Ok(Self::bare(&token.text, notes))
     }
 
-    fn of_lines(text: &str) -> Result<Self, NoToken> {
+    fn of_lines(text: &str, own: &str) -> Result<Self, NoToken> {
         if let Some(joined) = text::unwrapped(text) {
-            let mut pasted = Self::read(&joined)?;
+            let mut pasted = Self::find(&joined, own)?;
+            for note in &mut pasted.notes {
+                if note == FIELD {
+                    JOINED.clone_into(note);
+                }
+            }
             pasted.notes.push(LINES.to_owned());
+            let mut lines = text.lines().map(str::trim_end);
+            if lines.any(|line| line.ends_with(['\\', '^'])) {
+                pasted.notes.push(CONTINUED.to_owned());
+            }
             return Ok(pasted);
         }
-        match text::search(text) {
+        match text::search(text, own) {
             Some(found) => Self::chosen(found, text),
             None if text.starts_with(['{', '[']) => Err(NoToken::OtherJson),
             None => Err(NoToken::Nothing),
@@ -285,7 +363,15 @@ impl Pasted {
         // A broken token still counts as a token. No scheme begins like a JWT.
         let is_token = is_one_word || jwt::has_header(text);
         if is_token && after(text, "bearer").is_none() {
-            return Ok(Self::bare(text, Vec::new()));
+            let bare = text.trim_end_matches(['.', ',', ';']);
+            let mark = text[bare.len()..]
+                .chars()
+                .next()
+                .filter(|_| jwt::is_jwt(bare));
+            let note = mark.map(|mark| {
+                format!("The input ends in `{mark}`, which is explained as a part of the token.")
+            });
+            return Ok(Self::bare(text, note.into_iter().collect()));
         }
         Ok(Self::field(text.to_owned(), FIELD.to_owned()))
     }
@@ -306,10 +392,36 @@ fn as_sent(whole: &str) -> String {
     }
 }
 
-/// Returns `true` if the text begins with the scheme `Bearer`, in any case.
-fn is_credential(text: &str) -> bool {
-    let is_tchar = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
-    after(text, "bearer").is_some_and(|rest| !rest.starts_with(is_tchar))
+/// Returns `true` if a place has the name of a refresh token.
+fn is_refresh_token(place: &str) -> bool {
+    let place = place.to_ascii_lowercase().replace('_', "");
+    place.contains("refreshtoken")
+}
+
+/// Returns the reason if a line is the URL to which an issuer sends a browser after a login, with a code or an
+/// error.
+fn callback(text: &str) -> Option<NoToken> {
+    let is_url = text.contains("://") && !text.contains(char::is_whitespace);
+    let (_, query) = text.split_once(['?', '#']).filter(|_| is_url)?;
+    if !jwt::find_all(query).is_empty() {
+        return None;
+    }
+    let query = query.replace(['?', '#'], "&");
+    let url = Url::parse(&format!("https://callback.invalid/?{query}")).ok()?;
+    let value = |name: &str| {
+        let mut pairs = url.query_pairs();
+        let (_, value) = pairs.find(|(known, value)| known == name && !value.is_empty())?;
+        Some(ShownText::new(&value).to_string())
+    };
+    if value("access_token").is_some() {
+        return None;
+    }
+    if let Some(error) = value("error") {
+        let description = value("error_description");
+        let description = description.map_or_else(String::new, |text| format!(" ({text})"));
+        return Some(NoToken::FailedLogin(error + &description));
+    }
+    value("code").map(|_| NoToken::Code)
 }
 
 /// Returns `true` if a line is a header field other than `Authorization`: a name, a colon and a
@@ -386,6 +498,22 @@ mod tests {
             "ApiKey <T>",
             "Bearers <T>",
             "Basic, Bearer <T>",
+            "Token token=\"<T>\"",
+            "Token token=<T>",
+            "GoogleLogin auth=<T>",
+            "OAuth oauth_token=\"<T>\"",
+            "Digest username=\"<T>\", realm=\"x\"",
+            "ApiKey key=<T>",
+            "MAC id=\"<T>\"",
+            "Hawk id=\"<T>\"",
+            "Signature keyId=\"x\",signature=\"<T>\"",
+            "SharedAccessSignature sr=x&sig=<T>",
+            "Bear\u{200b}er <T>",
+            "\u{200e}Bearer <T>",
+            "\u{feff}Bearer <T>",
+            "\u{a0}Bearer <T>",
+            "Bearer \u{2060}<T>",
+            "\u{ad}DPoP <T>",
         ] {
             let value = filled(value);
             let alone = Pasted::read(&value).unwrap();
@@ -468,6 +596,18 @@ mod tests {
             ("a preflight and its request", "> OPTIONS / HTTP/1.1\n> Access-Control-Request-Headers: authorization, x\n>\n< HTTP/1.1 204\n<\n> GET / HTTP/1.1\n> Authorization: Bearer <T>\n>\n", "field is on line 7"),
             ("a request and its answer", "> POST /token HTTP/1.1\n> Cookie: s=<U>\n>\n< HTTP/1.1 200 OK\n<\n{\"access_token\":\"<T>\"}", "`access_token` on line 6"),
             ("a command after its route", "GET /api/private\ncurl -H 'Authorization: Bearer <T>' https://a.example", "field is on line 2"),
+            ("a browser's list of fields", ":path:\n/a\nauthorization:\nBearer <T>\naccept:\n*/*", "on line 3 and its value on line 4"),
+            ("a browser's list without colons", "authorization\nBearer <T>", "on line 1 and its value on line 2"),
+            ("a backslash in a quoted field", "curl -H \"Authorization: Bearer \\\n<T>\" https://a.example", "a backslash continues it on line 2"),
+            ("a backslash", "Bearer \\\n<T>", "with which a shell continues a command"),
+            ("two lines", "Bearer\n<T>", "as if it were on one"),
+            ("JSON in a string", r#""{\"Authorization\": \"Bearer <T>\"}""#, "field"),
+            ("a refresh token", r#"{"refresh_token":"<T>"}"#, "so its refresh token is explained"),
+            ("a refresh token as a variable", "refresh_token=<T>", "so its refresh token is explained"),
+            ("a form", "access_token=<T>&token_type=Bearer", "`access_token` on line 1"),
+            ("an answer after the request", "POST /token HTTP/1.1\nHost: a\n\ngrant_type=a\n\nHTTP/1.1 200 OK\n\n{\"access_token\":\"<T>\"}", "`access_token` on line 8"),
+            ("an answer after the command", "curl -d grant_type=a https://a.example\n{\"access_token\":\"<T>\"}", "`access_token` on line 2"),
+            ("a list with the field", "Host: a\nX-Auth: Bearer <U>\nAuthorization: Bearer <T>", "field is on line 3"),
             ("YAML with the field", "headers:\n  Authorization: \"Bearer <T>\"\n", "field is on line 2"),
         ];
         for (case, text, note) in rows {
@@ -486,6 +626,13 @@ mod tests {
             ("an unfilled variable", "curl -H 'Authorization: Bearer $TOKEN' https://a.example", "Bearer $TOKEN"),
             ("a colon", "curl -H \"Authorization: Bearer: <T>\" https://a.example", "Bearer: <T>"),
             ("no scheme", "curl -H \"Authorization: <T>\" https://a.example", "<T>"),
+            ("escaped quotes", r#"curl -H "Authorization: Bearer \"<T>\"" https://a.example"#, "Bearer \"<T>\""),
+            ("an invisible character", "curl -H 'Authorization: Bear\u{200b}er <T>' https://a.example", "Bear\u{200b}er <T>"),
+            ("a variable beside data", "curl -H \"Authorization: Bearer $A\" -d access_token=<T> https://a.example", "Bearer $A"),
+            ("opaque, padded", "kZ1abcdefghijklmnopqrstuvwxyz01=", "Bearer kZ1abcdefghijklmnopqrstuvwxyz01="),
+            ("in base64", "ZXlKaGJHY2lPaUpTVXpJMU5pSjkuZTMwLkFBQUE=", "Bearer ZXlKaGJHY2lPaUpTVXpJMU5pSjkuZTMwLkFBQUE="),
+            ("a full stop", "<T>.", "Bearer <T>."),
+            ("a comma", "<T>,", "Bearer <T>,"),
             ("opaque, as a variable", "TOKEN=kZ1abcdefghijklmnopqrstuvwxyz012", "Bearer kZ1abcdefghijklmnopqrstuvwxyz012"),
             ("opaque, in an answer", r#"{"access_token":"kZ1abcdefghijklmnopqrstuvwxyz012"}"#, "Bearer kZ1abcdefghijklmnopqrstuvwxyz012"),
             ("undefined, as a variable", "TOKEN=undefined", "Bearer undefined"),
@@ -510,6 +657,9 @@ mod tests {
             ("whitespace", " \n", "the input is empty"),
             ("quotes alone", "\"\"", "the input is empty"),
             ("an empty variable", "TOKEN=", "the input is empty"),
+            ("an empty variable with a long name", "MY_ACCESS_TOKEN_V2=", "the input is empty"),
+            ("a callback with a code", "https://a.example/callback?code=abc&state=x", "with a code and without a token"),
+            ("a callback with an error", "https://a.example/callback?error=access_denied&error_description=no%20login", "access_denied (no login)"),
             ("half an object", "{\"access_token\":", "JSON without an access token"),
             ("another object", "{}", "JSON without an access token"),
             ("a refusal", r#"{"error":"access_denied","error_description":"Client is not authorized"}"#, "access_denied (Client is not authorized)"),
@@ -628,6 +778,62 @@ mod tests {
         let cookie = filled("GET / HTTP/1.1\nCookie: s=<T>\n");
         let cookie = Pasted::read_field(&cookie, "X-Token").unwrap();
         assert_eq!(cookie.fault, Some(NoField));
+    }
+
+    /// A request that has its token in another place is answered as if it had none.
+    #[test]
+    fn finds_a_token_that_is_not_read() {
+        #[rustfmt::skip]
+        let rows = [
+            ("Authentication", "Authentication: Bearer <T>", "the field Authentication, on line 1"),
+            ("Authorisation in a list", "Host: a\nAuthorisation: Bearer <T>\nAccept: */*", "the field Authorisation, on line 2"),
+            ("Proxy-Authorization", "Proxy-Authorization: Bearer <T>", "the field Proxy-Authorization"),
+            ("a request", "GET / HTTP/1.1\nAuthentication: Bearer <T>\n", "the field Authentication, on line 2"),
+            ("a query", "GET /?access_token=<T> HTTP/1.1\nHost: a\n", "the request line"),
+            ("a body", "POST / HTTP/1.1\nHost: a\n\naccess_token=<T>\n", "the body, on line 4"),
+            ("a body in JSON", "POST https://a.example/\n\n{\n\"access_token\": \"<T>\"\n}", "the body, on line 4"),
+            ("curl with a user", "curl -u user:<T> https://a.example", "the option -u"),
+            ("curl with data", "curl -d access_token=<T> https://a.example", "the option -d"),
+            ("curl with a query", "curl 'https://a.example/?access_token=<T>'", "the URL"),
+            ("curl with cookies", "curl -b s=<T> https://a.example", "the option -b"),
+            ("curl with a cookie field", "curl https://a.example \\\n  -H 'Cookie: s=<T>'", "the field Cookie, on line 2"),
+            ("curl with another field", "$ curl -H 'X-Auth-Token: <T>' https://a.example", "the field X-Auth-Token"),
+            ("curl with a name in British English", "curl -H \"Authorisation: Bearer <T>\" https://a.example", "the field Authorisation"),
+            ("curl with a proxy", "curl --proxy-header 'Proxy-Authorization: Bearer <T>' https://a.example", "the field Proxy-Authorization"),
+        ];
+        for (case, text, place) in rows {
+            let pasted = Pasted::read(&filled(text)).unwrap_or_else(|why| panic!("{case}: {why}"));
+            assert_eq!(pasted.field, filled("Bearer <T>"), "{case}");
+            assert_eq!(pasted.fault, Some(RequestFault::NoField), "{case}");
+            let notes = pasted.notes.join(" ");
+            assert!(notes.contains(place), "{case}: {notes}");
+            assert!(
+                notes.contains("which the service does not read"),
+                "{case}: {notes}"
+            );
+        }
+        // A service that reads this field gets the token.
+        for text in [
+            "curl -H 'X-Auth-Token: <T>' https://a.example",
+            "X-Auth-Token: <T>",
+        ] {
+            let own = Pasted::read_field(&filled(text), "X-Auth-Token").unwrap();
+            assert_eq!((own.bare.as_deref(), own.fault), (Some(T), None), "{text}");
+        }
+        for name in [
+            "Author\u{200b}ization",
+            "\u{feff}Authorization",
+            "\u{200e}authorization",
+        ] {
+            let text = filled(&format!("{name}: Bearer <T>"));
+            let whole = format!("GET / HTTP/1.1\nHost: a\n{text}\n");
+            for text in [text, whole] {
+                let pasted = Pasted::read(&text).unwrap();
+                let is_invisible = matches!(pasted.fault, Some(RequestFault::InvisibleInName(_)));
+                assert!(is_invisible, "{text:?}: {pasted:?}");
+                assert_eq!(pasted.field, filled("Bearer <T>"), "{text:?}");
+            }
+        }
     }
 
     #[test]

@@ -7,7 +7,10 @@ use std::{borrow::Cow, fmt, ops::Range};
 
 use crate::{
     auth::display::ShownText,
-    service::cli::explain::pasted::found::{FoundRequest, RequestFault, line},
+    service::cli::explain::pasted::{
+        found::{FoundRequest, RequestFault, line},
+        strings::is_invisible,
+    },
 };
 
 /// The whitespace that a shell adds around a text, and that hyper removes from a header value.
@@ -26,6 +29,8 @@ pub(super) struct Head<'t> {
     pub(super) fault: Option<RequestFault>,
     /// `true` if the lines have the `> ` of `curl -v`.
     is_marked: bool,
+    /// The place of the body, up to an empty line. Empty if there is none.
+    body: Range<usize>,
 }
 
 /// One field of a request.
@@ -39,11 +44,12 @@ struct HeadField<'t> {
     value: Range<usize>,
 }
 
-/// A part of a request: one of its fields, or the request line.
+/// A part of a request.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Part<'h> {
     RequestLine,
     Field(&'h str),
+    Body,
 }
 
 impl Part<'_> {
@@ -57,11 +63,32 @@ impl fmt::Display for Part<'_> {
         match self {
             Self::RequestLine => f.write_str("the request line"),
             Self::Field(name) => write!(f, "the field {}", ShownText::new(name)),
+            Self::Body => f.write_str("the body"),
         }
     }
 }
 
 impl<'t> Head<'t> {
+    /// Returns the values of the field `name`.
+    pub(super) fn values<'h>(
+        &'h self,
+        text: &'h str,
+        name: &'h str,
+    ) -> impl Iterator<Item = &'h str> {
+        let fields = self.fields.iter();
+        let fields = fields.filter(move |field| field.name.eq_ignore_ascii_case(name));
+        fields.map(|field| &text[field.value.clone()])
+    }
+
+    /// Returns the method and the target of the request.
+    pub(super) fn request(&self, text: &str) -> (String, String) {
+        let mut words = text[self.request_line.clone()]
+            .split(' ')
+            .map(str::to_owned);
+        let method = words.next().unwrap_or_default();
+        (method, words.next().unwrap_or_default())
+    }
+
     /// Reads the line of a field, which begins at `start`.
     fn read_field(&mut self, line: &'t str, start: usize) {
         let Some((name, value)) = line.split_once(':') else {
@@ -69,6 +96,12 @@ impl<'t> Head<'t> {
         };
         let bare = name.trim_matches(BLANKS);
         let mut fault = None;
+        let invisible = name.chars().find(|c| is_invisible(*c));
+        if let Some(invisible) = invisible {
+            self.fault = self
+                .fault
+                .or(Some(RequestFault::InvisibleInName(invisible)));
+        }
         let bare = if is_field_name(bare) {
             if name.starts_with(BLANKS) {
                 fault = Some(RequestFault::BeforeName);
@@ -80,7 +113,7 @@ impl<'t> Head<'t> {
             fault = Some(RequestFault::BeforeName);
             bare.trim_matches(|c: char| !c.is_ascii_alphanumeric())
         };
-        if !is_field_name(bare) {
+        if !is_field_name(bare) && invisible.is_none() {
             return;
         }
         self.fault = self.fault.or(fault);
@@ -96,6 +129,7 @@ impl<'t> Head<'t> {
 pub(super) fn heads(text: &str) -> Vec<Head<'_>> {
     let mut heads: Vec<Head<'_>> = Vec::new();
     let mut is_open = false;
+    let mut is_body = false;
     let mut start = 0;
     for whole in text.split_inclusive('\n') {
         let (at, end) = (start, start + whole.len());
@@ -112,8 +146,19 @@ pub(super) fn heads(text: &str) -> Vec<Head<'_>> {
                 fields: Vec::new(),
                 fault: has_fragment.then_some(RequestFault::Fragment),
                 is_marked,
+                body: end..end,
             });
             is_open = true;
+            is_body = false;
+            continue;
+        }
+        if let Some(head) = heads.last_mut().filter(|_| is_body) {
+            // An answer may follow.
+            let ends = ["HTTP/", "<", "*", "###"];
+            is_body = !line.trim().is_empty() && !ends.iter().any(|end| line.starts_with(end));
+            if is_body {
+                head.body.end = end;
+            }
             continue;
         }
         let Some(head) = heads.last_mut().filter(|_| is_open) else {
@@ -125,6 +170,8 @@ pub(super) fn heads(text: &str) -> Vec<Head<'_>> {
         }
         if bare.trim_matches(BLANKS).is_empty() {
             is_open = false;
+            is_body = !is_marked && may_have_body(&text[head.request_line.clone()]);
+            head.body = end..end;
             continue;
         }
         head.lines.end = end;
@@ -133,12 +180,21 @@ pub(super) fn heads(text: &str) -> Vec<Head<'_>> {
     heads
 }
 
+/// Returns `true` if the request with this request line usually has a body.
+fn may_have_body(request_line: &str) -> bool {
+    let method = request_line.split(' ').next().unwrap_or_default();
+    ["POST", "PUT", "PATCH", "DELETE", "QUERY"].contains(&method)
+}
+
 /// Returns the part of a request that has this place in its line. `None` if the place is elsewhere.
 pub(super) fn part_at<'h>(heads: &'h [Head<'_>], place: usize) -> Option<Part<'h>> {
     let before = heads.partition_point(|head| head.lines.start <= place);
     let head = heads.get(before.checked_sub(1)?)?;
     if head.request_line.contains(&place) {
         return Some(Part::RequestLine);
+    }
+    if head.body.contains(&place) {
+        return Some(Part::Body);
     }
     let before = head
         .fields
@@ -266,7 +322,7 @@ fn is_request_line(line: &str) -> bool {
 }
 
 /// Returns `true` for the name of a field (RFC 9110 §5.1).
-fn is_field_name(name: &str) -> bool {
+pub(super) fn is_field_name(name: &str) -> bool {
     let fits = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
     !name.is_empty() && name.chars().all(fits)
 }

@@ -1,15 +1,18 @@
 //! Searches text that is not JSON, such as a command, a request, a URL, `NAME=value`, YAML or
 //! source code.
 
-use std::ops::Range;
+use std::{borrow::Cow, ops::Range};
 
 use crate::{
     auth::display::ShownText,
     service::cli::explain::pasted::{
+        command::{self, Command, CommandPart},
         found::{Found, FoundRequest, FoundText, RequestFault, line},
         jwt,
         placeholder::is_template,
         request::{self, BLANKS},
+        scheme::{is_credential, is_field_value},
+        strings::{after, unquoted},
     },
 };
 
@@ -17,15 +20,16 @@ use crate::{
 pub(super) const AUTHORIZATION: &str = "authorization";
 
 /// Finds the headers and tokens in a text. `None` if there are none, or if the text itself is a
-/// header value: a scheme and a token.
-pub(super) fn search(text: &str) -> Option<Found> {
+/// header value: a scheme and a token. `own` is the name of the header that the service reads.
+pub(super) fn search(text: &str, own: &str) -> Option<Found> {
     let mut found = Found::default();
     let heads = request::heads(text);
+    let commands = command::commands(text);
     let mut fields = fields(text);
     // A whole request is read as the server reads it.
     fields.retain(|field| request::part_at(&heads, field.name).is_none());
     let mut of_other_parts = FoundRequest::default();
-    let mut has_token_outside = false;
+    let (mut has_token_outside, mut has_token_in_head) = (false, false);
     for token in jwt::find_all(text) {
         let part = request::part_at(&heads, token.start);
         let is_of_head = part.is_some_and(|part| part.is_named(AUTHORIZATION));
@@ -33,6 +37,9 @@ pub(super) fn search(text: &str) -> Option<Found> {
         if is_of_head || fields.iter().any(is_in) {
             continue;
         }
+        has_token_in_head |= part.is_some();
+        let part = part.map(|part| part.to_string());
+        let part = part.or_else(|| unread_part(text, token.start, &commands, own));
         let (name, value) = (name_before(&text[..token.start]), &text[token.clone()]);
         let at = if let Some(part) = part {
             let at = format!("in {part}, on {}", line(text, token.start));
@@ -54,21 +61,20 @@ pub(super) fn search(text: &str) -> Option<Found> {
     found
         .requests
         .retain(|request| !(has_token_outside && has_variable(request)));
-    let has_token = has_token_outside || !of_other_parts.fields.is_empty();
+    let has_token = has_token_outside || has_token_in_head;
     let is_sent =
         |field: &&Field| !(has_token && is_variable(&text[field.value.clone()], field.quote));
     for request in requests(text, fields.iter().filter(is_sent)) {
         let mut one = FoundRequest::default();
         for field in request {
-            let value = text[field.value.clone()].trim();
-            let at = format!("on {}", line(text, field.value.start));
-            one.add(value, at, field.fault);
+            one.add(field.sent(text).trim(), field.at(text), field.fault);
         }
         found.requests.push(one);
     }
     let has_field = !found.requests.is_empty() || has_token_outside;
-    let has_part = !of_other_parts.fields.is_empty() || request::is_only(text, &heads);
-    if !heads.is_empty() && !has_field && has_part {
+    let has_part = !of_other_parts.fields.is_empty();
+    let is_request = has_part || !heads.is_empty() && request::is_only(text, &heads);
+    if is_request && !has_field {
         of_other_parts.fault = heads.iter().find_map(|head| head.fault);
         found.unsent = Some(of_other_parts);
         return Some(found);
@@ -78,6 +84,39 @@ pub(super) fn search(text: &str) -> Option<Found> {
     }
     let is_value = fields.is_empty() && !text.contains('\n') && is_field_value(text);
     (!is_value).then_some(found)
+}
+
+/// Describes the part of a request with the token at `place`, if the service does not read that part: a part
+/// of a curl command, or a field whose name resembles `Authorization`. `None` if the token is elsewhere.
+fn unread_part(text: &str, place: usize, commands: &[Command], own: &str) -> Option<String> {
+    match command::part_at(commands, place) {
+        Some(CommandPart::Bearer) => None,
+        Some(CommandPart::Field(name)) if name.eq_ignore_ascii_case(own) => None,
+        Some(part) => Some(part.to_string()),
+        None => {
+            let start = text[..place].rfind('\n').map_or(0, |end| end + 1);
+            let line = text[start..].lines().next().unwrap_or_default();
+            let name = similar_field(line).filter(|name| !name.eq_ignore_ascii_case(own))?;
+            Some(format!("the field {}", ShownText::new(name)))
+        }
+    }
+}
+
+/// Returns the name of a line such as `Authentication: Bearer …`, `Authorisation: Bearer …` or
+/// `X-Auth: Bearer …`.
+fn similar_field(line: &str) -> Option<&str> {
+    /// Longer than any name of a field.
+    const LONGEST: usize = 64;
+    let line = line.strip_prefix("> ").unwrap_or(line);
+    let (name, value) = line.split_once(':')?;
+    if name.len() > LONGEST {
+        return None;
+    }
+    let lower = name.to_ascii_lowercase();
+    let is_similar = lower.contains("auth") || lower.starts_with("aut") || lower.starts_with("x-");
+    let is_own = lower == AUTHORIZATION;
+    (is_similar && !is_own && request::is_field_name(name) && is_credential(value.trim()))
+        .then_some(name)
 }
 
 /// Returns the value in a line that begins with the header `name`, without surrounding whitespace.
@@ -102,6 +141,36 @@ struct Field {
     is_bracketed: bool,
 }
 
+impl Field {
+    /// Returns the value as it is sent, without the backslashes of a string in double quotes.
+    fn sent<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        let value = &text[self.value.clone()];
+        if self.quote != Some('"') || !value.contains('\\') {
+            return value.into();
+        }
+        let value = value.replace("\\\r\n", "").replace("\\\n", "");
+        value.replace("\\\"", "\"").into()
+    }
+
+    /// Returns the lines of the field.
+    fn at(&self, text: &str) -> String {
+        let (first, last) = (line(text, self.value.start), line(text, self.value.end));
+        if self.is_below_its_name(text) {
+            let name = line(text, self.name);
+            return format!("on {name} and its value on {last}, as browsers show it");
+        }
+        if first == last {
+            format!("on {first}")
+        } else {
+            format!("on {first}, and a backslash continues it on {last}")
+        }
+    }
+
+    fn is_below_its_name(&self, text: &str) -> bool {
+        self.quote.is_none() && text[self.name..self.value.start].contains('\n')
+    }
+}
+
 /// Returns the `Authorization` headers in a request, in quotes within a command, or in source code.
 fn fields(text: &str) -> Vec<Field> {
     let lower = text.to_ascii_lowercase();
@@ -115,6 +184,16 @@ fn fields(text: &str) -> Vec<Field> {
         // A line of a request has no quotes that are not sent.
         if begins_line(before) {
             let line = text[at..].lines().next().unwrap_or_default();
+            if let Some(value) = value_below(text, at, line) {
+                fields.push(Field {
+                    name: at,
+                    value,
+                    quote: None,
+                    fault: None,
+                    is_bracketed: false,
+                });
+                continue;
+            }
             if let Some((value, fault)) = value_of(line, AUTHORIZATION) {
                 let begin = at + line.trim_end_matches(BLANKS).len() - value.len();
                 fields.push(Field {
@@ -147,8 +226,7 @@ fn fields(text: &str) -> Vec<Field> {
         let quote = open.or_else(|| separator.chars().last().and_then(closing));
         let begin = at + AUTHORIZATION.len() + separator.len();
         let value = &text[begin..];
-        let end = value.find(|c: char| Some(c) == quote || c == '\n' || c == '\r');
-        let value = &value[..end.unwrap_or(value.len())];
+        let value = &value[..end_of_value(value, text[..begin].ends_with("\\\""), quote)];
         let is_empty = quote.is_some() && value.trim().is_empty();
         if is_empty || is_call(value) {
             continue;
@@ -164,6 +242,40 @@ fn fields(text: &str) -> Vec<Field> {
         });
     }
     fields
+}
+
+/// Returns the place of a value on the line below its name, as a browser's developer tools show it. `line` is
+/// the line of the name, which begins at `at`.
+fn value_below(text: &str, at: usize, line: &str) -> Option<Range<usize>> {
+    let rest = after(line.trim_end_matches(BLANKS), AUTHORIZATION)?;
+    if !rest.is_empty() && rest != ":" {
+        return None;
+    }
+    let begin = at + line.len();
+    let next = text[begin..].trim_start_matches(['\r', '\n', ' ', '\t']);
+    let begin = text.len() - next.len();
+    let value = next.lines().next()?.trim_end_matches(BLANKS);
+    is_credential(value).then(|| begin..begin + value.len())
+}
+
+/// Returns the length of a value up to its quote, or to the end of its line. In double quotes, a backslash
+/// escapes a quote, and continues a line. `is_escaped` is `true` if the quote before the value is escaped.
+fn end_of_value(value: &str, is_escaped: bool, quote: Option<char>) -> usize {
+    let mut is_after_backslash = false;
+    for (at, c) in value.char_indices() {
+        if quote == Some('"') && is_after_backslash {
+            if is_escaped && c == '"' {
+                return at - 1;
+            }
+            is_after_backslash = c == '\r';
+            continue;
+        }
+        if Some(c) == quote || c == '\n' || c == '\r' {
+            return at;
+        }
+        is_after_backslash = c == '\\';
+    }
+    value.len()
 }
 
 /// Returns `true` if a place is at the start of a line, or after the `> ` of `curl -v` there.
@@ -234,54 +346,6 @@ fn is_variable(value: &str, quote: Option<char>) -> bool {
     (token.is_empty() && quote.is_some()) || is_template(token) && !is_literal
 }
 
-/// Returns `true` if a line may be a header value: a token, or a scheme and a token, with or
-/// without quotes. `token: …` is a name and a value, but `Token …` is a scheme.
-fn is_field_value(text: &str) -> bool {
-    const SCHEMES: [&str; 9] = [
-        "bearer",
-        "token",
-        "jwt",
-        "dpop",
-        "basic",
-        "digest",
-        "oauth",
-        "mac",
-        "negotiate",
-    ];
-    let text = unquoted(text).unwrap_or(text);
-    let token = jwt::find_all(text).into_iter().next().unwrap_or_default();
-    let before = &text[..token.start];
-    let is_last = text[token.end..].trim().is_empty();
-    let words = before.split(|c: char| !c.is_ascii_alphanumeric() && !"-_".contains(c));
-    let words: Vec<_> = words
-        .filter(|word| !word.trim_matches('-').is_empty())
-        .collect();
-    // A marker of a list, a quotation or a link.
-    if words.is_empty()
-        && before
-            .trim_end()
-            .ends_with(['>', '-', '*', '(', '<', '|', '+'])
-    {
-        return false;
-    }
-    let is_scheme = |word: &&str| {
-        let mut schemes = SCHEMES.iter();
-        schemes.any(|scheme| word.eq_ignore_ascii_case(scheme))
-    };
-    // Any one word before a token may be meant as a scheme, in any script.
-    let is_word = before
-        .trim()
-        .chars()
-        .all(|c| c.is_alphanumeric() || "-_".contains(c));
-    match words[..] {
-        [word] if before.contains([':', '=']) => word.eq_ignore_ascii_case("bearer"),
-        [word] => is_word && (is_last || is_scheme(&word)),
-        // Two credentials: `Basic YTpi, Bearer …`.
-        [first, .., last] => is_scheme(&first) && last.eq_ignore_ascii_case("bearer"),
-        [] => true,
-    }
-}
-
 /// Finds a token that was base64-encoded again, on one line with its name.
 fn encoded(text: &str) -> Option<Found> {
     let word = text
@@ -308,7 +372,7 @@ fn assignment(text: &str) -> Option<Found> {
             && name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
     };
     // A token can look like a name, and can end in `=`.
-    if !is_name(name) || value.trim_matches('=').is_empty() && !value.is_empty() {
+    if !is_name(name) || value.trim_matches('=').is_empty() && looks_random(text) {
         return None;
     }
     if after(name, "bearer").is_some() {
@@ -320,6 +384,20 @@ fn assignment(text: &str) -> Option<Found> {
     let mut found = Found::default();
     found.add(Some(name), FoundText { text: value, at });
     Some(found)
+}
+
+/// Returns `true` if a text that ends in `=` is rather a token than the name of a variable.
+fn looks_random(text: &str) -> bool {
+    /// Longer than the name of any variable.
+    const LONG: usize = 40;
+    /// Opaque tokens are longer.
+    const SHORT: usize = 16;
+    let has = |kind: fn(&char) -> bool| text.chars().any(|c| kind(&c));
+    let is_mixed =
+        has(char::is_ascii_digit) && has(char::is_ascii_lowercase) && has(char::is_ascii_uppercase);
+    text.ends_with("==")
+        || text.len() >= LONG
+        || text.len() >= SHORT && text.len().is_multiple_of(4) && is_mixed
 }
 
 /// Joins a token wrapped over several lines. `None` if the text is not such a token.
@@ -420,17 +498,4 @@ pub(super) fn name_before(before: &str) -> Option<&str> {
     let is_name = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
     let name = before.rsplit(|c| !is_name(c)).next()?;
     (!name.is_empty()).then_some(name)
-}
-
-/// Returns the text without the quotes around it. `None` if it is not quoted.
-pub(super) fn unquoted(text: &str) -> Option<&str> {
-    ["\"", "'", "`"]
-        .into_iter()
-        .find_map(|quote| text.strip_prefix(quote)?.strip_suffix(quote))
-}
-
-/// Returns the text after `start`, ignoring case. `None` if the text does not begin with `start`.
-pub(in crate::service) fn after<'t>(text: &'t str, start: &str) -> Option<&'t str> {
-    let (head, rest) = text.split_at_checked(start.len())?;
-    head.eq_ignore_ascii_case(start).then_some(rest)
 }

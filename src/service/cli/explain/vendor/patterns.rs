@@ -48,7 +48,18 @@ pub(in crate::service) fn of_token(facts: &Facts<'_>, error: AuthError) -> Optio
     if is_token_of_github(facts, error) {
         return Some(words::GITHUB_TOKEN.into());
     }
-    // An AWS load balancer adds its own token, with any issuer.
+    // An AWS load balancer adds its own token, with any issuer. A client may have removed the padding.
+    let is_about_origin = matches!(
+        error,
+        AuthError::AlgorithmNotAllowed
+            | AuthError::UnknownIssuer
+            | AuthError::UnknownKey
+            | AuthError::BadSignature
+            | AuthError::MissingClaim
+    );
+    if is_about_origin && is_of_load_balancer(&facts.trace.header) {
+        return Some(causes::LOAD_BALANCER.into());
+    }
     if error == AuthError::TokenMalformed {
         // Google's access tokens may have two dots, like a JWT.
         let is_google = facts.token.starts_with("ya29.");
@@ -99,14 +110,35 @@ pub(in crate::service) fn of_padding(facts: &Facts<'_>) -> Option<Advice> {
         return None;
     }
     let header = facts.lenient_part(0);
-    let signer = header["signer"].as_str().unwrap_or_default();
-    if signer.starts_with("arn:aws") && signer.contains(":elasticloadbalancing:") {
+    if is_of_load_balancer(&header) {
         return Some(causes::LOAD_BALANCER.into());
     }
-    // Every part is correctly padded, so the issuer created the token like this.
     let parts: Vec<_> = facts.token.split('.').collect();
-    let is_consistent = parts.len() == 3 && parts.iter().all(|part| part.len() % 4 == 0);
-    (is_consistent && header.is_object()).then(|| causes::PADDED.into())
+    let is_correct = |part: &&str| !part.ends_with('=') || part.len().is_multiple_of(4);
+    if parts.len() != 3 || !header.is_object() || !parts.iter().all(is_correct) {
+        return None;
+    }
+    // If every part is padded, the issuer created the token like this.
+    if parts.iter().all(|part| part.len().is_multiple_of(4)) {
+        return Some(causes::PADDED.into());
+    }
+    let names = ["header", "payload", "signature"].into_iter().zip(&parts);
+    let padded = names.filter(|(_, part)| part.ends_with('='));
+    let padded: Vec<_> = padded.map(|(name, _)| name).collect();
+    let sentence = format!("Here, = is at the end of the {}.", padded.join(" and the "));
+    // The signature covers the header and the payload with their padding, but not itself.
+    let cause = if padded == ["signature"] {
+        causes::RE_ENCODED
+    } else {
+        causes::PADDED
+    };
+    Some(Advice::from(cause).and(&sentence))
+}
+
+/// Returns `true` for the header of a token that an AWS load balancer signs.
+fn is_of_load_balancer(header: &Value) -> bool {
+    let signer = header["signer"].as_str().unwrap_or_default();
+    signer.starts_with("arn:aws") && signer.contains(":elasticloadbalancing:")
 }
 
 /// Returns `true` if an audience is Microsoft Graph or another API of Microsoft.

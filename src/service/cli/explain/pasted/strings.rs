@@ -1,0 +1,21 @@
+//! Helpers for strings: quotes, prefixes without regard to case, and invisible characters.
+
+use crate::auth::display::is_visible;
+
+/// Returns the text without the quotes around it. `None` if it is not quoted.
+pub(super) fn unquoted(text: &str) -> Option<&str> {
+    ["\"", "'", "`"]
+        .into_iter()
+        .find_map(|quote| text.strip_prefix(quote)?.strip_suffix(quote))
+}
+
+/// Returns the text after `start`, ignoring case. `None` if the text does not begin with `start`.
+pub(in crate::service) fn after<'t>(text: &'t str, start: &str) -> Option<&'t str> {
+    let (head, rest) = text.split_at_checked(start.len())?;
+    head.eq_ignore_ascii_case(start).then_some(rest)
+}
+
+/// Returns `true` for a character that a reader does not see, except the usual whitespace.
+pub(in crate::service) fn is_invisible(c: char) -> bool {
+    !is_visible(c) && !matches!(c, '\t' | '\r' | '\n')
+}
