@@ -111,6 +111,41 @@ pub(super) fn issuers(reader: &mut Reader, issuers: &[String], needs_key_set: bo
     slash(reader, issuers);
 }
 
+/// Warns about audiences that tokens for other APIs have. Whoever can get such a token could use it here.
+pub(super) fn audiences(reader: &mut Reader, audiences: &[String], issuers: &[String]) {
+    /// The application ID of Microsoft Graph.
+    const GRAPH: &str = "00000003-0000-0000-c000-000000000000";
+    let is_keycloak = issuers.iter().any(|issuer| issuer.contains("/realms/"));
+    for audience in audiences {
+        let owner = match audience.as_str() {
+            "*" => {
+                reader.warn(
+                    AUTH0_API_AUDIENCE.name(),
+                    "* is compared with aud like any other name, and does not mean every audience",
+                );
+                continue;
+            }
+            "account" if is_keycloak => "of Keycloak's own account API, which most tokens have",
+            GRAPH | "https://graph.microsoft.com" | "https://graph.microsoft.com/" => {
+                "of Microsoft Graph"
+            }
+            name if name.starts_with("https://") && name.ends_with("/userinfo") => {
+                "of the issuer's own /userinfo, which most tokens of users have"
+            }
+            name if name.starts_with("https://") && name.ends_with("/api/v2/") => {
+                "of Auth0's Management API"
+            }
+            _ => continue,
+        };
+        reader.warn(
+            AUTH0_API_AUDIENCE.name(),
+            format_args!(
+                "{audience} is the audience {owner}, so tokens that are not for this API are accepted; have the issuer add an audience for this API, and set that"
+            ),
+        );
+    }
+}
+
 /// Points to `LISTEN` if `PORT` is set but `LISTEN` is not.
 pub(super) fn port(reader: &mut Reader) {
     let Some(port) = reader.port().filter(|_| !reader.is_set(LISTEN.name())) else {

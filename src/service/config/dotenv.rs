@@ -9,6 +9,7 @@
 
 use std::{
     cell::Cell,
+    env,
     io::{self, Read},
 };
 
@@ -80,6 +81,10 @@ fn readable_lines(bytes: &[u8], file: &str) -> Result<(Vec<String>, Vec<Warning>
         if names_ours(text) {
             return Err(wrong_line(text, (file, number), is_text));
         }
+        if let Some(name) = in_another_format(text) {
+            let right = format!("is not in the format of this file; write {name}=value");
+            return Err(fault(file, number, &right));
+        }
         let what = if is_text {
             "cannot be parsed"
         } else {
@@ -107,6 +112,29 @@ fn names_ours(line: &str) -> bool {
     variables::find(&line[..end.unwrap_or(line.len())]).is_some()
 }
 
+/// Returns the variable of this service that a line sets in the format of another program: of Windows' shells,
+/// a Dockerfile, a list in YAML, or JSON, or with hyphens in its name.
+fn in_another_format(line: &str) -> Option<&'static str> {
+    const STARTS: [&str; 9] = [
+        "set ", "setx ", "$env:", "$", "env ", "arg ", "export ", "- ", "let ",
+    ];
+    let mut rest = line.trim_start();
+    while let Some(start) = STARTS.iter().find(|start| {
+        let head = rest.get(..start.len());
+        head.is_some_and(|head| head.eq_ignore_ascii_case(start))
+    }) {
+        rest = rest[start.len()..].trim_start();
+    }
+    let rest = rest.trim_start_matches(['"', '\'', '`', '{', ' ']);
+    let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && !"_-".contains(c))?;
+    let after = rest[end..].trim_start_matches(['"', '\'', '`', ' ', '\t']);
+    // A line of prose may name a variable too. A Dockerfile needs no equals sign.
+    let is_set = after.starts_with(['=', ':']) || line.trim_start().starts_with("ENV ");
+    let name = rest[..end].replace('-', "_");
+    let known = variables::find(&name).filter(|_| is_set)?;
+    Some(known.name)
+}
+
 /// Returns the fault for an invalid line with one of our variables.
 fn wrong_line(line: &str, (file, number): (&str, usize), is_text: bool) -> Fault {
     if !is_text {
@@ -120,6 +148,11 @@ fn wrong_line(line: &str, (file, number): (&str, usize), is_text: bool) -> Fault
     {
         // dotenvy also rejects `"a$"`, because it does not find the closing quote after the `$`.
         _ if has_reference(value) => reference(line, (file, number)),
+        _ if value.starts_with('[') => fault(
+            file,
+            number,
+            "has a list in brackets; separate the items by commas, without brackets and quotes",
+        ),
         Some(quote) if !value[1..].contains(quote) => {
             fault(file, number, "has an unclosed quote; close it")
         }
@@ -180,8 +213,30 @@ fn check(
     }
     // Rejects `a$b`, because dotenvy would turn it into `a`. A secret would then be wrong.
     let source = source.split_once('=').map_or("", |(_, value)| value.trim());
-    if variable.is_secret && has_reference(source) {
+    let references = references(source);
+    if variable.is_secret && !references.is_empty() || references.contains(&"") {
         return Err(reference(name, (file, line)));
+    }
+    // Rejects a reference that dotenvy would replace with nothing. Like dotenvy, looks into the
+    // environment first.
+    let value_of = |name: &str| {
+        let earlier = || {
+            let entry = before.iter().rev().find(|entry| entry.name == name)?;
+            Some(entry.value.clone())
+        };
+        env::var(name).ok().or_else(earlier)
+    };
+    let is_empty = |name: &&&str| value_of(name).is_none_or(|value| value.is_empty());
+    if let Some(undefined) = references.iter().find(is_empty) {
+        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let end = undefined.find(|c| !is_name(c)).unwrap_or(undefined.len());
+        let undefined = &undefined[..end];
+        return Err(Fault::new(
+            name,
+            format_args!(
+                "found a reference to {undefined} on line {line} of {file}, and {undefined} has no value there; set {undefined} above that line or in the environment, or write the value itself"
+            ),
+        ));
     }
     Ok(())
 }
@@ -203,9 +258,15 @@ fn reference(source: &str, (file, line): (&str, usize)) -> Fault {
     )
 }
 
-/// Returns `true` if a value contains a `$` that is not escaped, not in single quotes, and not in a
-/// comment.
+/// Returns `true` if a value contains a reference to a variable.
 fn has_reference(value: &str) -> bool {
+    !references(value).is_empty()
+}
+
+/// Returns what follows each `$` that is not escaped, not in single quotes, and not in a comment: the name of
+/// a variable, or the text in braces. Empty if neither follows.
+fn references(value: &str) -> Vec<&str> {
+    let mut references = Vec::new();
     let (mut single, mut double, mut escaped) = (false, false, false);
     for (at, c) in value.char_indices() {
         if escaped {
@@ -217,12 +278,18 @@ fn has_reference(value: &str) -> bool {
             _ if single => {}
             '"' => double = !double,
             '\\' => escaped = true,
-            '$' => return true,
-            ' ' | '\t' if !double && value[at..].trim_start().starts_with('#') => return false,
+            '$' => {
+                let rest = &value[at + 1..];
+                let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+                let end = rest.find(|c| !is_name(c)).unwrap_or(rest.len());
+                let in_braces = rest.strip_prefix('{').and_then(|rest| rest.split_once('}'));
+                references.push(in_braces.map_or(&rest[..end], |(name, _)| name));
+            }
+            ' ' | '\t' if !double && value[at..].trim_start().starts_with('#') => break,
             _ => {}
         }
     }
-    false
+    references
 }
 
 /// Rewrites a line so that dotenvy can parse it.
@@ -379,6 +446,8 @@ mod tests {
             ("a key on several lines", b"KEY=\"-----BEGIN KEY-----\nAAAA==\n-----END KEY-----\"", 1),
             ("two of them", b"KEY='a\nb'\nOTHER='c\nd'", 2),
             ("ours among them", b"AUTH0=b c", 1),
+            ("prose about ours", b"see AUTH0_ISSUER", 1),
+            ("another list", b"- HOST=a b", 1),
         ];
         for (case, text, warned) in rows {
             let file = [b"LISTEN=a\r\n", text, b"\nRUST_LOG=b\n"].concat();
@@ -415,6 +484,7 @@ mod tests {
     #[test]
     fn reports_unreadable_lines_without_their_contents() {
         let cannot = "cannot be parsed; write NAME=value, and quote a value that has spaces, quotes, \"$\" or \"\\\"";
+        let other = |name| format!("is not in the format of this file; write {name}=value");
         let reference = "which begins a reference to a variable; put the";
         #[rustfmt::skip]
         let rows = [
@@ -428,6 +498,20 @@ mod tests {
             ("UTF-16", b"\xff\xfeA\0=\0", ".env: line 1 is not UTF-8; save the file as UTF-8".into()),
             ("two values", b"LISTEN=hunter2\nA=b\nLISTEN=c", "LISTEN: found twice in .env, the second time on line 3; keep one".into()),
             ("a secret with a $", b"A=b\nAUTH0_SIGNING_SECRET=hunter$2", format!("AUTH0_SIGNING_SECRET: found a \"$\" on line 2 of .env, {reference} secret in single quotes")),
+            ("an undefined variable", b"AUTH0_ISSUER=https://login.example/${UNDEFINED_TENANT}/v2.0", "AUTH0_ISSUER: found a reference to UNDEFINED_TENANT on line 1 of .env, and UNDEFINED_TENANT has no value there; set UNDEFINED_TENANT above that line or in the environment, or write the value itself".into()),
+            ("an undefined variable without braces", b"A=b\nAUTH0_API_AUDIENCE=api://$UNDEFINED_ID", "AUTH0_API_AUDIENCE: found a reference to UNDEFINED_ID on line 2 of .env, and UNDEFINED_ID has no value there; set UNDEFINED_ID above that line or in the environment, or write the value itself".into()),
+            ("a variable that is set later", b"AUTH0_ISSUER=https://${LATER_TENANT}/\nLATER_TENANT=a", "AUTH0_ISSUER: found a reference to LATER_TENANT on line 1 of .env, and LATER_TENANT has no value there; set LATER_TENANT above that line or in the environment, or write the value itself".into()),
+            ("an empty variable", b"EMPTY_TENANT=\nAUTH0_ISSUER=https://${EMPTY_TENANT}/", "AUTH0_ISSUER: found a reference to EMPTY_TENANT on line 2 of .env, and EMPTY_TENANT has no value there; set EMPTY_TENANT above that line or in the environment, or write the value itself".into()),
+            ("a default of a shell", b"LISTEN=${UNDEFINED_ADDRESS:-hunter2}", "LISTEN: found a reference to UNDEFINED_ADDRESS on line 1 of .env, and UNDEFINED_ADDRESS has no value there; set UNDEFINED_ADDRESS above that line or in the environment, or write the value itself".into()),
+            ("a $ alone", b"AUTH0_REALM=hunter2$", format!("AUTH0_REALM: found a \"$\" on line 1 of .env, {reference} value in single quotes")),
+            ("a list in JSON", b"AUTH0_API_AUDIENCE=[\"https://a\", \"https://b\"]", ".env: line 1 has a list in brackets; separate the items by commas, without brackets and quotes".into()),
+            ("cmd.exe", b"set AUTH0_ISSUER=hunter2", format!(".env: line 1 {}", other("AUTH0_ISSUER"))),
+            ("PowerShell", b"A=b\n$env:AUTH0_ISSUER = \"hunter2\"", format!(".env: line 2 {}", other("AUTH0_ISSUER"))),
+            ("a Dockerfile", b"ENV AUTH0_DOMAIN=hunter2", format!(".env: line 1 {}", other("AUTH0_DOMAIN"))),
+            ("a Dockerfile without =", b"ENV AUTH0_DOMAIN hunter2", format!(".env: line 1 {}", other("AUTH0_DOMAIN"))),
+            ("a list in YAML", b"  - AUTH0_DOMAIN=hunter2", format!(".env: line 1 {}", other("AUTH0_DOMAIN"))),
+            ("JSON", b"{\n  \"AUTH0_ISSUER\": \"hunter2\"\n}", format!(".env: line 2 {}", other("AUTH0_ISSUER"))),
+            ("hyphens", b"AUTH0-ISSUER=hunter2", format!(".env: line 1 {}", other("AUTH0_ISSUER"))),
             ("a value with a $", b"AUTH0_API_AUDIENCE=\"hunter2$x\"", format!("AUTH0_API_AUDIENCE: found a \"$\" on line 1 of .env, {reference} value in single quotes")),
         ];
         for (case, text, fault) in rows {

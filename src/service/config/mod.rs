@@ -405,6 +405,7 @@ impl Config {
         cross_checks::required(reader);
         cross_checks::port(reader);
         cross_checks::issuers(reader, &self.issuers, self.needs_key_set());
+        cross_checks::audiences(reader, &self.audiences, &self.issuers);
         cross_checks::key_sources(reader);
         cross_checks::resource(reader, self.resource.as_deref(), &self.audiences);
         cross_checks::resource_scopes(

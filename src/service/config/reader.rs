@@ -12,7 +12,7 @@ use crate::{
         invalid::{InvalidValue, Parsed},
         needed,
         terminal::TerminalVariables,
-        value::{is_placeholder, mangled},
+        value::{is_placeholder, json_list, mangled},
         variable::{Optional, Variable, WithDefault},
         variables,
     },
@@ -202,7 +202,7 @@ impl Reader {
     ) -> Option<T> {
         let parsed = if is_quoted(text) {
             Err(still_quoted())
-        } else if is_placeholder(text) {
+        } else if is_placeholder(text) && !is_null_origin(variable, text) {
             Err(InvalidValue::new("is a placeholder"))
         } else if let Some(invalid) = mangled(text, variable.form).filter(|_| !variable.is_secret) {
             Err(invalid)
@@ -221,6 +221,11 @@ impl Reader {
         text: &str,
         parse: fn(&str) -> Parsed<T>,
     ) -> Option<Vec<T>> {
+        // A `.env` loses the quotes of a list in JSON.
+        if text.starts_with('[') && text.ends_with(']') {
+            self.invalid(variable, text, &json_list(text));
+            return None;
+        }
         let (empty, items): (Vec<_>, Vec<_>) = text
             .split(',')
             .map(str::trim)
@@ -244,6 +249,12 @@ impl Reader {
     fn invalid(&mut self, variable: &Variable, text: &str, invalid: &InvalidValue) {
         self.faults.push(Fault::invalid(variable, text, invalid));
     }
+}
+
+/// Returns `true` for `null` in a list of origins. It is the origin of a sandboxed page there, and has its own
+/// fault.
+fn is_null_origin(variable: &Variable, text: &str) -> bool {
+    text == "null" && variable.name == variables::CORS_ORIGINS.name()
 }
 
 fn default_item<T>(row: &WithDefault<T>, text: &str) -> T {

@@ -305,6 +305,10 @@ fn rejects_domains_that_are_not_hosts() {
         ("another placeholder", "AUTH0_DOMAIN", "YOUR_DOMAIN", "is a placeholder"),
         ("a URL", "AUTH0_DOMAIN", "https://tenant.auth0.com/", "is more than a host; did you mean tenant.auth0.com?"),
         ("a slash", "AUTH0_DOMAIN", "tenant.auth0.com/", "is more than a host; did you mean tenant.auth0.com?"),
+        ("a URL of this machine", "AUTH0_DOMAIN", "http://127.0.0.1:8002/", "is a URL with http; set AUTH0_ISSUER=http://127.0.0.1:8002/ instead"),
+        ("a URL of this machine without a slash", "AUTH0_DOMAIN", "http://localhost:8002", "is a URL with http; set AUTH0_ISSUER=http://localhost:8002/ instead"),
+        ("an example of Auth0", "AUTH0_DOMAIN", "dev-xxxxxxxx.us.auth0.com", "is a placeholder"),
+        ("a missing value", "AUTH0_DOMAIN", "undefined", "is a placeholder"),
         ("two hosts", "AUTH0_DOMAIN", "a.auth0.com,b.auth0.com", "is more than one host; for several issuers, set AUTH0_ISSUER"),
         ("a space", "AUTH0_DOMAIN", "tenant auth0", "is not a host"),
         ("no such port", "AUTH0_DOMAIN", "tenant.auth0.com:70000", "is not a host"),
@@ -317,6 +321,9 @@ fn rejects_placeholders_and_empty_items_as_audiences() {
     #[rustfmt::skip]
     assert_refused(&[
         ("a placeholder", "AUTH0_API_AUDIENCE", "https://your.api.audience", "is a placeholder"),
+        ("null", "AUTH0_API_AUDIENCE", "null", "is a placeholder"),
+        ("to be changed", "AUTH0_API_AUDIENCE", "changeme", "is a placeholder"),
+        ("to be done", "AUTH0_API_AUDIENCE", "TODO", "is a placeholder"),
         ("an empty item", "AUTH0_API_AUDIENCE", "https://a,,https://b", "has an empty item; remove the comma"),
         ("a comma at the end", "AUTH0_API_AUDIENCE", "https://a,", "has an empty item; remove the comma"),
         ("spaces instead of commas", "AUTH0_API_AUDIENCE", "https://a https://b", "is a URI with a space in it; separate several audiences with commas"),
@@ -329,6 +336,10 @@ fn rejects_issuers_that_are_not_https_urls() {
     assert_refused(&[
         ("a placeholder", "AUTH0_ISSUER", "https://your.domain.auth0.com/", "is a placeholder"),
         ("an angle bracket", "AUTH0_ISSUER", "https://<tenant>.auth0.com/", "is a placeholder"),
+        ("an example of Cognito", "AUTH0_ISSUER", "https://cognito-idp.us-east-1.amazonaws.com/us-east-1_XXXXXXXXX", "is a placeholder"),
+        ("a tenant of zeros", "AUTH0_ISSUER", "https://login.microsoftonline.com/00000000-0000-0000-0000-000000000000/v2.0", "is a placeholder"),
+        ("this machine without a scheme", "AUTH0_ISSUER", "127.0.0.1:8002", "is not a URL; did you mean http://127.0.0.1:8002/? Or if iss is exactly this, set AUTH0_JWKS_URI to the https address of its keys, or AUTH0_JWKS_FILE to a file with them"),
+        ("localhost without a scheme", "AUTH0_ISSUER", "localhost:8002", "is not a URL; did you mean http://localhost:8002/? Or if iss is exactly this, set AUTH0_JWKS_URI to the https address of its keys, or AUTH0_JWKS_FILE to a file with them"),
         ("a brace", "AUTH0_ISSUER", "https://{yourDomain}/", "is a placeholder"),
         ("no scheme", "AUTH0_ISSUER", "tenant.auth0.com", "is not a URL; did you mean https://tenant.auth0.com/?"),
         ("no URL", "AUTH0_ISSUER", "https://not a url", "contains a space or a control character"),
@@ -581,7 +592,11 @@ fn rejects_quotes_comments_and_references_left_in_a_value() {
     const VARIABLE: &str =
         "has a variable in it; set the value itself, because no variable is replaced here";
     const QUOTE: &str = "begins or ends with a quote; remove the quotes";
-    const LIST: &str = "is a JSON list; separate the items by commas, without brackets and quotes";
+    let list = |right: &str| {
+        format!(
+            "is a JSON list; separate the items by commas, without brackets and quotes: {right}"
+        )
+    };
     const COMMENT: &str = "has a comment in it; remove it: docker --env-file and systemd read it as a part of the value";
     let invisible = |code: &str| {
         format!("has a character in it that is not visible; type the value again without {code}")
@@ -592,8 +607,11 @@ fn rejects_quotes_comments_and_references_left_in_a_value() {
         ("a quote at the end", "AUTH0_API_AUDIENCE", "urn:a'", QUOTE),
         ("typographic quotes", "AUTH0_API_AUDIENCE", "“urn:a”", QUOTE),
         ("backticks", "AUTH0_API_AUDIENCE", "`urn:a`", QUOTE),
-        ("a list in JSON", "AUTH0_ALGORITHMS", "[\"RS256\"]", LIST),
-        ("a list of audiences in JSON", "AUTH0_API_AUDIENCE", "['urn:a']", LIST),
+        ("a list in JSON", "AUTH0_ALGORITHMS", "[\"RS256\"]", &list("RS256")),
+        ("a list of audiences in JSON", "AUTH0_API_AUDIENCE", "['urn:a']", &list("urn:a")),
+        ("a list of several", "AUTH0_API_AUDIENCE", "[\"https://a\", \"https://b\"]", &list("https://a,https://b")),
+        ("a list without its quotes, as from .env", "AUTH0_API_AUDIENCE", "[https://a,https://b]", &list("https://a,https://b")),
+        ("a semicolon at the end", "AUTH0_ISSUER", "https://a.example/;", "ends in a semicolon; remove it"),
         ("a variable of compose", "AUTH0_API_AUDIENCE", "${API_AUDIENCE}", VARIABLE),
         ("a variable of a shell", "AUTH0_API_AUDIENCE", "$API_AUDIENCE", VARIABLE),
         ("a variable of Kubernetes", "AUTH0_API_AUDIENCE", "https://$(HOST)/", VARIABLE),
@@ -664,6 +682,8 @@ fn rejects_origins_that_browsers_do_not_send() {
         ("a pattern", "CORS_ORIGINS", "https://*.example", "is a pattern; origins are compared exactly; list each, or set * alone to allow all"),
         ("null", "CORS_ORIGINS", "null", "is the origin of every sandboxed page; serve the page from its own origin"),
         ("spaces instead of commas", "CORS_ORIGINS", "https://a.example https://b.example", "has a space in it; separate several origins by commas"),
+        ("semicolons instead of commas", "CORS_ORIGINS", "https://a.example;https://b.example", "is more than one origin; separate several origins by commas"),
+        ("this machine without a scheme", "CORS_ORIGINS", "localhost:3000", "has no scheme; did you mean http://localhost:3000?"),
         ("a switch", "CORS_ORIGINS", "true", "has no scheme"),
         ("an empty item", "CORS_ORIGINS", "https://a.example,", "has an empty item; remove the comma"),
     ]);
@@ -841,6 +861,35 @@ fn accepts_any_issuer_name_if_its_keys_are_configured() {
 }
 
 #[test]
+fn warns_about_audiences_that_tokens_for_other_apis_have() {
+    let keycloak = ("AUTH0_ISSUER", "https://id.example.com/realms/r");
+    #[rustfmt::skip]
+    let rows = [
+        ("account", Some(keycloak), Some("account is the audience of Keycloak's own account API")),
+        ("account", None, None),
+        ("*", None, Some("* is compared with aud like any other name")),
+        ("https://tenant.eu.auth0.com/userinfo", None, Some("https://tenant.eu.auth0.com/userinfo is the audience of the issuer's own /userinfo")),
+        ("https://tenant.eu.auth0.com/api/v2/", None, Some("https://tenant.eu.auth0.com/api/v2/ is the audience of Auth0's Management API")),
+        ("00000003-0000-0000-c000-000000000000", None, Some("00000003-0000-0000-c000-000000000000 is the audience of Microsoft Graph")),
+        ("https://api.example.com", Some(keycloak), None),
+    ];
+    for (audience, issuer, expected) in rows {
+        let vars = [Some(("AUTH0_API_AUDIENCE", audience)), issuer];
+        let found = warnings(&vars.into_iter().flatten().collect::<Vec<_>>());
+        assert_eq!(
+            found.len(),
+            usize::from(expected.is_some()),
+            "{audience}: {found:?}"
+        );
+        let is_as_expected = found
+            .iter()
+            .zip(expected)
+            .all(|(found, expected)| found.starts_with(&format!("AUTH0_API_AUDIENCE: {expected}")));
+        assert!(is_as_expected, "{audience}: {found:?}");
+    }
+}
+
+#[test]
 fn points_to_listen_if_only_port_is_set() {
     let warned = |vars: &[(&str, &str)]| {
         let (_, warnings) = with(vars).unwrap();
@@ -863,6 +912,8 @@ fn never_shows_a_secret() {
     #[rustfmt::skip]
     let rows = [
         ("too short", short, "found 15 bytes (not shown), which is too short for HS256 (RFC 7518 §3.2); use 32 bytes or more, for example from: openssl rand -base64 48"),
+        ("the example of jwt.io", "a-string-secret-at-least-256-bits-long", "found 38 bytes (not shown), which is a placeholder; give a secret of 32 bytes or more"),
+        ("a public key", "-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYI\n-----END PUBLIC KEY-----", "found 72 bytes (not shown), which is a key for another algorithm; a public key is not secret, so anyone could sign tokens with it; allow the algorithm of the key instead of HS256, such as RS256, and set AUTH0_JWKS_FILE to a file with the public key"),
         ("a placeholder", "YOUR_SIGNING_SECRET_OF_THIRTY_TWO_BYTES", "found 39 bytes (not shown), which is a placeholder; give a secret of 32 bytes or more"),
     ];
     for (case, secret, fault) in rows {
@@ -963,6 +1014,14 @@ fn warns_about_unused_and_unknown_variables() {
         ("a slip", &[("AUTH0_DOMIAN", "x")], "AUTH0_DOMIAN: not a known variable; did you mean AUTH0_DOMAIN?"),
         ("small letters", &[("auth0_issuer", "x")], "auth0_issuer: not a known variable; did you mean AUTH0_ISSUER?"),
         ("mixed letters", &[("AUTH0_Issuer", "x")], "AUTH0_Issuer: not a known variable; did you mean AUTH0_ISSUER?"),
+        ("a clock", &[("AUTH0_CLOCK_SKEW", "x")], "AUTH0_CLOCK_SKEW: not a known variable; did you mean AUTH0_LEEWAY?"),
+        ("express-openid-connect", &[("AUTH0_ISSUER_BASE_URL", "x")], "AUTH0_ISSUER_BASE_URL: not a known variable; did you mean AUTH0_ISSUER?"),
+        ("a tenant", &[("AUTH0_TENANT", "x")], "AUTH0_TENANT: not a known variable; did you mean AUTH0_DOMAIN?"),
+        ("DPoP", &[("AUTH0_DPOP_REQUIRED", "x")], "AUTH0_DPOP_REQUIRED: not a known variable; did you mean AUTH0_DPOP=required?"),
+        ("a public key", &[("AUTH0_PUBLIC_KEY", "x")], "AUTH0_PUBLIC_KEY: not a known variable; did you mean AUTH0_JWKS_FILE?"),
+        ("a secret of a session", &[("AUTH0_SECRET", "x")], "AUTH0_SECRET: not a known variable; see .env.example for the variables that exist"),
+        ("an address of an application", &[("AUTH0_BASE_URL", "x")], "AUTH0_BASE_URL: not a known variable; see .env.example for the variables that exist"),
+        ("an address after the login", &[("AUTH0_CALLBACK_URL", "x")], "AUTH0_CALLBACK_URL: not a known variable; see .env.example for the variables that exist"),
         ("twice the prefix", &[("AUTH0_AUTH0_DOMAIN", "x")], "AUTH0_AUTH0_DOMAIN: not a known variable; did you mean AUTH0_DOMAIN?"),
         ("far", &[("AUTH0_X", "x")], "AUTH0_X: not a known variable; see .env.example for the variables that exist"),
         ("two lines", &[("AUTH0_X\ny", "x")], r"AUTH0_X\ny: not a known variable; see .env.example for the variables that exist"),

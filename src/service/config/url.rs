@@ -17,6 +17,13 @@ pub(super) fn domain(text: &str) -> Parsed<String> {
         return Err(InvalidValue::new("is more than one host")
             .hint("for several issuers, set AUTH0_ISSUER"));
     }
+    if let Ok(issuer) = web_address(text)
+        && text.starts_with("http://")
+    {
+        let end = if issuer.ends_with('/') { "" } else { "/" };
+        return Err(InvalidValue::new("is a URL with http")
+            .hint(format!("set AUTH0_ISSUER={issuer}{end} instead")));
+    }
     if text.contains('/') {
         let after_scheme = text.split_once("://").map_or(text, |(_, rest)| rest);
         let host = after_scheme
@@ -93,7 +100,7 @@ fn with_name_hint(text: &str, invalid: InvalidValue, keys: &str) -> InvalidValue
     let (scheme, rest) = text.split_once("://").unwrap_or(("", text));
     let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
     let domain = host.split(':').next().unwrap_or_default();
-    let is_domain = domain.contains('.') && !text.contains('@');
+    let is_domain = (domain.contains('.') || domain == "localhost") && !text.contains('@');
     let user = rest.split_once('@').map_or("", |(user, _)| user);
     let has_password = user.contains(':');
     // Auth0's issuers are https URLs.
@@ -141,8 +148,13 @@ fn origin(text: &str) -> Parsed<HeaderValue> {
             InvalidValue::new("has a space in it").hint("separate several origins by commas")
         );
     }
+    if text.contains([';', '|']) {
+        return Err(
+            InvalidValue::new("is more than one origin").hint("separate several origins by commas")
+        );
+    }
     if !text.contains("://") {
-        let guess = format!("https://{text}");
+        let guess = with_scheme(text);
         let is_right = text.contains(['.', ':']) && origin(&guess).is_ok();
         return Err(InvalidValue::new("has no scheme").suggest(is_right.then_some(guess)));
     }
@@ -217,6 +229,17 @@ fn authority(url: &str) -> &str {
     rest.split(['/', '?', '#']).next().unwrap_or_default()
 }
 
+/// Adds the scheme that a host without one most likely has: http for this machine, otherwise https.
+fn with_scheme(text: &str) -> String {
+    let http = format!("http://{text}");
+    let is_local = Url::parse(&http).is_ok_and(|url| is_loopback(&url));
+    if is_local {
+        http
+    } else {
+        format!("https://{text}")
+    }
+}
+
 /// Parses a URL to fetch from: https, or plain http on loopback, without a password.
 pub(super) fn web_address(text: &str) -> Parsed<String> {
     let forbidden = |byte: u8| !byte.is_ascii_graphic() || b"\"<>\\^`{|}".contains(&byte);
@@ -227,7 +250,7 @@ pub(super) fn web_address(text: &str) -> Parsed<String> {
     }
     let Some((_, rest)) = text.split_once("://") else {
         let end = if text.contains('/') { "" } else { "/" };
-        let guess = format!("https://{text}{end}");
+        let guess = with_scheme(&format!("{text}{end}"));
         return Err(InvalidValue::new("is not a URL").suggest(web_address(&guess).ok()));
     };
     let authority = authority(text);

@@ -16,7 +16,10 @@ use warp::http::HeaderName;
 
 use crate::{
     algorithm::Algorithm,
-    auth::{self, AudienceClaim, CertificateSource, dpop::DpopMode, policy::Policy, store::Store},
+    auth::{
+        self, AudienceClaim, CertificateSource, display::ShownUrl, dpop::DpopMode, policy::Policy,
+        store::Store,
+    },
     service::config::{
         fault::PEM,
         invalid::{InvalidValue, Parsed},
@@ -39,11 +42,37 @@ pub(super) fn is_placeholder(text: &str) -> bool {
         "domain", "tenant", "api", "audience", "issuer", "auth0", "client", "secret", "app",
         "realm",
     ];
+    /// What programs write for a missing value, what people write to replace later, and the secrets in
+    /// the examples of jwt.io.
+    const WHOLE: [&str; 17] = [
+        "undefined",
+        "null",
+        "nil",
+        "changeme",
+        "change-me",
+        "change_me",
+        "replaceme",
+        "replace-me",
+        "replace_me",
+        "todo",
+        "tbd",
+        "fixme",
+        "your-256-bit-secret",
+        "your-384-bit-secret",
+        "your-512-bit-secret",
+        "a-string-secret-at-least-256-bits-long",
+        "a-valid-string-secret-that-is-at-least-512-bits-long-which-is-very-long",
+    ];
+    /// Parts of identifiers in documentation: `dev-xxxxxxxx`, `us-east-1_XXXXXXXXX`, an empty UUID.
+    const PARTS: [&str; 2] = ["xxxxx", "00000000-0000-0000-0000-000000000000"];
     let bare = text.strip_prefix("https://").unwrap_or(text);
     if bare.starts_with('<') && (bare.trim_end_matches('/').ends_with('>') || bare.contains(">.")) {
         return true;
     }
     let text = text.to_ascii_lowercase();
+    if WHOLE.contains(&&*text) || PARTS.iter().any(|part| text.contains(part)) {
+        return true;
+    }
     text.match_indices("your").any(|(at, your)| {
         let (before, after) = (&text[..at], &text[at + your.len()..]);
         let starts_word = !before.ends_with(|c: char| c.is_alphanumeric());
@@ -96,8 +125,7 @@ pub(super) fn mangled(text: &str, form: Form) -> Option<InvalidValue> {
             || (c.is_whitespace() && !c.is_ascii())
     };
     if is_list {
-        let hint = "separate the items by commas, without brackets and quotes";
-        return Some(InvalidValue::new("is a JSON list").hint(hint));
+        return Some(json_list(text));
     }
     if is_quoted {
         return Some(InvalidValue::new("begins or ends with a quote").hint("remove the quotes"));
@@ -110,9 +138,23 @@ pub(super) fn mangled(text: &str, form: Form) -> Option<InvalidValue> {
         let hint = "remove it: docker --env-file and systemd read it as a part of the value";
         return Some(InvalidValue::new("has a comment in it").hint(hint));
     }
+    if text.ends_with(';') && form == Form::Strict {
+        return Some(InvalidValue::new("ends in a semicolon").hint("remove it"));
+    }
     let found = text.chars().find(invisible)?;
     let hint = format!("type the value again without U+{:04X}", u32::from(found));
     Some(InvalidValue::new("has a character in it that is not visible").hint(hint))
+}
+
+/// Returns the reason why a list in the syntax of JSON is invalid, with the right value.
+pub(super) fn json_list(text: &str) -> InvalidValue {
+    let items = text.trim_matches(['[', ']', ' ']).split(',');
+    let items = items.map(|item| item.trim().trim_matches(['"', '\'']));
+    let right = items.collect::<Vec<_>>().join(",");
+    let right = ShownUrl::new(&right);
+    InvalidValue::new("is a JSON list").hint(format!(
+        "separate the items by commas, without brackets and quotes: {right}"
+    ))
 }
 
 /// Parses an audience. It is compared exactly, and is a URI if it contains a `:` (RFC 7519 §2).
@@ -161,6 +203,15 @@ pub(super) fn algorithm(text: &str) -> Parsed<Algorithm> {
 
 /// Parses a secret for HS256, which must be at least as long as the hash (RFC 7518 §3.2).
 pub(super) fn secret(text: &str) -> Parsed<Secret> {
+    /// The beginnings of public keys in base64: of RSA keys, and of keys on P-256.
+    const KEYS: [&str; 2] = ["MIIBIjANBgkqhkiG", "MFkwEwYHKoZIzj0"];
+    let is_jwk = text.trim_start().starts_with('{') && text.contains("\"kty\"");
+    if text.contains(PEM) || is_jwk || KEYS.iter().any(|start| text.starts_with(start)) {
+        return Err(InvalidValue::new(
+            "is a key for another algorithm; a public key is not secret, so anyone could sign tokens with it",
+        )
+        .hint("allow the algorithm of the key instead of HS256, such as RS256, and set AUTH0_JWKS_FILE to a file with the public key"));
+    }
     if text.len() < 32 {
         return Err(InvalidValue::new("is too short for HS256 (RFC 7518 §3.2)")
             .hint("use 32 bytes or more, for example from: openssl rand -base64 48"));

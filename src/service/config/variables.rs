@@ -662,18 +662,37 @@ pub(super) fn is_auth0(name: &str) -> bool {
         .is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
 }
 
-/// Returns the variable that a name in `.env` most likely means: one that differs by one edit,
-/// `RUST_LOG` for the name that many programs use instead, or one without its `AUTH0_`.
+/// Returns the variable that a name in `.env` most likely means: one that differs by one edit, one
+/// for which many programs use this name, or one without its `AUTH0_`.
 ///
 /// Names that other programs use, such as `DOMAIN`, match nothing.
 pub(super) fn near_miss(name: &str) -> Option<&'static str> {
     const COMMON: [&str; 5] = ["DOMAIN", "ISSUER", "RESOURCE", "REALM", "ALGORITHMS"];
+    /// Names that other programs use for the same setting.
+    const OTHERS: [(&str, &str); 16] = [
+        ("LOG_LEVEL", "RUST_LOG"),
+        ("LOGLEVEL", "RUST_LOG"),
+        ("LOG_FILTER", "RUST_LOG"),
+        ("AUDIENCE", "AUTH0_API_AUDIENCE"),
+        ("JWKS_URL", "AUTH0_JWKS_URI"),
+        ("TLS_CERT", "TLS_CERT_FILE"),
+        ("TLS_KEY", "TLS_KEY_FILE"),
+        ("STATE_STORE_URL", "STATE_STORE"),
+        ("LISTEN_ADDR", "LISTEN"),
+        ("LISTEN_ADDRESS", "LISTEN"),
+        ("METRICS_ADDR", "METRICS_LISTEN"),
+        ("METRICS_ADDRESS", "METRICS_LISTEN"),
+        ("CORS_ALLOWED_ORIGINS", "CORS_ORIGINS"),
+        ("CORS_ALLOWED_ORIGIN", "CORS_ORIGINS"),
+        ("CORS_ALLOW_ORIGINS", "CORS_ORIGINS"),
+        ("CORS_ALLOW_ORIGIN", "CORS_ORIGINS"),
+    ];
     if find(name).is_some() || is_auth0(name) {
         return None;
     }
     let name = name.to_ascii_uppercase();
-    if ["LOG_LEVEL", "LOGLEVEL", "LOG_FILTER"].contains(&&*name) {
-        return Some("RUST_LOG");
+    if let Some((_, known)) = OTHERS.iter().find(|(other, _)| *other == name) {
+        return Some(known);
     }
     let read = VARIABLES.iter().map(|variable| variable.name);
     let read = read.filter(|known| !known.starts_with("AUTH0_CLIENT_"));
@@ -685,19 +704,48 @@ pub(super) fn near_miss(name: &str) -> Option<&'static str> {
         .map(|(known, _)| known)
 }
 
+/// The names of Auth0's own libraries and of other programs, without `AUTH0_`, and the setting that means the
+/// same here. `None` if there is none, because this service logs nobody in.
+const OF_OTHERS: [(&str, Option<&str>); 19] = [
+    ("SECRET", None),
+    ("BASE_URL", None),
+    ("CALLBACK_URL", None),
+    ("CALLBACK", None),
+    ("REDIRECT_URI", None),
+    ("LOGOUT_URL", None),
+    ("SCOPE", None),
+    ("SESSION_SECRET", None),
+    ("ISSUER_BASE_URL", Some("AUTH0_ISSUER")),
+    ("ISSUER_URL", Some("AUTH0_ISSUER")),
+    ("TENANT", Some("AUTH0_DOMAIN")),
+    ("HOST", Some("AUTH0_DOMAIN")),
+    ("CLOCK_SKEW", Some("AUTH0_LEEWAY")),
+    ("CLOCK_TOLERANCE", Some("AUTH0_LEEWAY")),
+    ("DPOP_REQUIRED", Some("AUTH0_DPOP=required")),
+    ("PUBLIC_KEY", Some("AUTH0_JWKS_FILE")),
+    ("JWKS_URL", Some("AUTH0_JWKS_URI")),
+    ("HS256_SECRET", Some("AUTH0_SIGNING_SECRET")),
+    ("JWT_SECRET", Some("AUTH0_SIGNING_SECRET")),
+];
+
 /// Returns the known name that is most similar to a misspelt one, which starts with `AUTH0_`.
 ///
 /// Compares the pairs of letters that both names have. For `AUTH0_AUDIENCE`, this finds
 /// `AUTH0_API_AUDIENCE`, although many other names have a smaller edit distance.
 pub(super) fn nearest(name: &str) -> Option<&'static str> {
+    /// The least similarity of a misspelt name. `DOMIAN` and `DOMAIN` have it.
+    const LEAST: f64 = 0.4;
     let misspelt = name["AUTH0_".len()..].to_ascii_uppercase();
+    if let Some((_, known)) = OF_OTHERS.iter().find(|(other, _)| *other == misspelt) {
+        return *known;
+    }
     VARIABLES
         .iter()
         .filter_map(|variable| {
             let known = variable.name.strip_prefix("AUTH0_")?;
             Some((strsim::sorensen_dice(&misspelt, known), variable.name))
         })
-        .filter(|(similarity, _)| *similarity > 0.0)
+        .filter(|(similarity, _)| *similarity >= LEAST)
         .max_by(|(one, _), (other, _)| one.total_cmp(other))
         .map(|(_, name)| name)
 }
