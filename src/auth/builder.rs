@@ -1047,7 +1047,7 @@ impl Builder {
         let all = self.dpop.as_ref().map(|dpop| dpop.mode);
         let resolved = has_resolver.then(|| all.unwrap_or_default());
         let issuers = self.issuers.iter().map(|issuer| self.dpop_mode(issuer));
-        issuers.chain(by_default)
+        issuers.chain(resolved)
     }
 
     fn uses_dpop(&self) -> bool {
