@@ -28,6 +28,16 @@ const MAX_MESSAGE_CHARS: usize = 240;
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct ShownText(String);
 
+/// Returns a URL that can be recommended as the value of a setting. `None` if it may not be shown in
+/// full: it has user information, a query, a fragment, a character that a reader would not see, or more
+/// than 2048 bytes. A shortened or changed URL would be a wrong value.
+pub(crate) fn settable(url: &str) -> Option<&str> {
+    const MAX_BYTES: usize = 2048;
+    let is_plain = url.len() <= MAX_BYTES && url.bytes().all(|byte| byte.is_ascii_graphic());
+    let is_public = !url.contains(['@', '?', '#', '"', '\'', '`', '\\', '<', '>', '{', '}']);
+    (is_plain && is_public && url.contains("://")).then_some(url)
+}
+
 /// A URL without user information, query and fragment.
 ///
 /// It has at most 80 characters. An ellipsis marks each removed part.
@@ -201,6 +211,28 @@ fn without_secrets(address: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn recommends_only_whole_urls() {
+        let long = |bytes: usize| format!("https://a.example/{}", "b".repeat(bytes - 18));
+        #[rustfmt::skip]
+        let rows = [
+            ("plain", "https://a.example/b".to_owned(), true),
+            ("longer than what is shown elsewhere", long(200), true),
+            ("2048 bytes", long(2048), true),
+            ("more", long(2049), false),
+            ("user information", "https://me:hunter2@a.example/".to_owned(), false),
+            ("a query", "https://a.example/keys?p=hunter2".to_owned(), false),
+            ("a fragment", "https://a.example/#b".to_owned(), false),
+            ("an escape", "https://a.example/\u{1b}[2J".to_owned(), false),
+            ("a bidi character", "https://a.example/\u{202e}".to_owned(), false),
+            ("a space", "https://a.example/ b".to_owned(), false),
+            ("not a URL", "a.example".to_owned(), false),
+        ];
+        for (case, url, expected) in rows {
+            assert_eq!(settable(&url).is_some(), expected, "{case}");
+        }
+    }
 
     #[test]
     fn hides_secrets_in_addresses() {

@@ -18,13 +18,17 @@ use crate::auth::{
     },
     display::{ShownText, cut},
     error::AuthError,
-    introspection::client::IntrospectionError,
+    introspection::{
+        client::IntrospectionError,
+        introspector::{AnswerChecker, Introspector},
+    },
     issuers::Issuers,
     keys::fetch::FetchError,
     token::{
         audience::AudienceClaim,
         checks::{self, TimeRules, Times},
         claims::Claims,
+        confirmation::Methods,
         json,
         jws::{self, Header, Parts},
         payload::Verified,
@@ -144,6 +148,21 @@ struct SignedWith {
     kid: Option<String>,
     is_at_jwt: bool,
 }
+
+/// The rules for the claims of a token or of an introspection answer.
+struct ClaimRules<'a> {
+    claim: AudienceClaim,
+    audiences: &'a [String],
+    times: TimeRules,
+    strict: bool,
+    methods: Methods,
+}
+
+/// The rules for the dates of a token whose issuer is unknown.
+const DEFAULT_TIMES: TimeRules = TimeRules {
+    leeway: Duration::from_secs(30),
+    max_age: None,
+};
 
 /// Adds the steps for options that an issuer can override.
 fn issuer_steps(issuer: &Trusted, signed_with: &SignedWith, all: &Issuers, trace: &mut Trace) {
@@ -358,10 +377,12 @@ impl Auth {
         let dots = token.matches('.').count();
         let found = format!("{}", dots + 1);
         let parts = Parts::split(token.as_bytes());
-        if parts.is_err() && self.opaque_introspector().is_some() {
+        if let (Err(_), Some(introspector)) = (&parts, self.opaque_introspector()) {
             let expected = "3, or an opaque token";
             trace.add("parts", expected, found, Ok(()));
-            self.introspection_step(token, trace).await;
+            let answer = self.introspection_step(token, &introspector, true, trace);
+            let answer = answer.await;
+            trace.payload = answer.unwrap_or_default();
             return None;
         }
         let parts = trace.add("parts", "3", found, parts)?;
@@ -385,22 +406,85 @@ impl Auth {
         let found = if signed.is_ok() { "valid" } else { "not valid" };
         let expected = format!("valid for that key, {}", name(algorithm));
         trace.add("signature", expected, found, signed)?;
-        if issuer.context.introspects_jwts {
-            self.introspection_step(token, trace).await;
+        if let Some(introspector) = issuer.jwt_introspector() {
+            self.introspection_step(token, introspector, false, trace)
+                .await;
         }
         Some(())
     }
 
     /// Adds the introspection step. The response is cached, so computing the verdict does not send
-    /// a second request.
-    async fn introspection_step(&self, token: &str, trace: &mut Trace) {
+    /// a second request. If the token is active and rejected, adds the steps of the answer's claims,
+    /// and returns these claims.
+    async fn introspection_step(
+        &self,
+        token: &str,
+        introspector: &Introspector,
+        is_opaque: bool,
+        trace: &mut Trace,
+    ) -> Option<Value> {
         let outcome = self.verify_token(token.as_bytes()).await;
         let found = match &outcome {
             Ok(_) => "active",
             Err(AuthError::TokenInactive) => "inactive",
             Err(error) => error.code(),
         };
+        let was_asked = !matches!(
+            outcome,
+            Ok(_)
+                | Err(AuthError::TokenInactive
+                    | AuthError::TokenNotJwt
+                    | AuthError::IntrospectionUnavailable { .. })
+        );
+        if was_asked && let Some(answer) = introspector.active_answer(token).await {
+            let claimed = json::value(&answer).unwrap_or_default();
+            let mut steps = Trace {
+                payload: claimed.clone(),
+                ..Trace::default()
+            };
+            self.answer_steps(introspector.checker(), &answer, is_opaque, &mut steps);
+            // The second answer may be another one.
+            if steps.steps.iter().any(|step| step.outcome.is_err()) {
+                trace.add("introspection", "active", "active", Ok(()));
+                trace.steps.append(&mut steps.steps);
+                return Some(claimed);
+            }
+        }
         trace.add("introspection", "active", found, outcome);
+        None
+    }
+
+    /// Adds the steps of [`AnswerChecker::verified`].
+    fn answer_steps(
+        &self,
+        checker: &AnswerChecker,
+        answer: &str,
+        is_opaque: bool,
+        trace: &mut Trace,
+    ) {
+        let Ok(claims) = Registered::parse(answer) else {
+            return;
+        };
+        if claims.iss.is_some() {
+            let ours = &*checker.context.issuer;
+            let outcome = match checks::issuer(&claims) {
+                Ok(name) if name == ours => Ok(()),
+                Ok(_) => Err(AuthError::UnknownIssuer),
+                Err(error) => Err(error),
+            };
+            trace.add("iss", quoted(ours), trace.claimed("iss"), outcome);
+        }
+        let rules = ClaimRules {
+            claim: checker.audience_claim,
+            audiences: &checker.audiences,
+            times: TimeRules {
+                max_age: checker.context.rules.max_age.filter(|_| is_opaque),
+                ..checker.context.rules
+            },
+            strict: false,
+            methods: checker.methods,
+        };
+        self.rule_steps(&claims, &rules, trace);
     }
 
     fn header_steps(&self, text: &str, trace: &mut Trace) -> Option<SignedWith> {
@@ -475,12 +559,29 @@ impl Auth {
             all.dedup();
             (AudienceClaim::Aud, all)
         };
-        let outcome = checks::audience(claims, claim, &audiences);
-        let expected = any_of(audiences.iter().map(|audience| quoted(audience)));
-        let name = claim.as_str();
+        let rules = ClaimRules {
+            claim,
+            audiences: &audiences,
+            times: issuer
+                .as_ref()
+                .map_or(DEFAULT_TIMES, |issuer| issuer.rules.times),
+            strict: issuer.as_ref().is_some_and(|issuer| issuer.rules.strict),
+            methods: issuer
+                .as_ref()
+                .map(|issuer| issuer.rules.methods)
+                .unwrap_or_default(),
+        };
+        self.rule_steps(claims, &rules, trace);
+        issuer
+    }
+
+    /// Adds the steps for the claims that an issuer's rules apply to.
+    fn rule_steps(&self, claims: &Registered<'_>, rules: &ClaimRules<'_>, trace: &mut Trace) {
+        let outcome = checks::audience(claims, rules.claim, rules.audiences);
+        let expected = any_of(rules.audiences.iter().map(|audience| quoted(audience)));
+        let name = rules.claim.as_str();
         trace.add(name, expected, trace.claimed(name), outcome);
-        let times = issuer.as_ref().map(|issuer| issuer.rules.times);
-        self.date_steps(claims, times.as_ref(), trace);
+        self.date_steps(claims, &rules.times, trace);
         let found = ["sub", "jti", "client_id"].map(|member| trace.claimed(member));
         let outcome = checks::strings(claims);
         trace.add(
@@ -497,14 +598,13 @@ impl Auth {
         let expected = "absent, or an access token";
         let outcome = checks::kind(claims);
         trace.add("typ, token_use", expected, found.join(", "), outcome);
-        if issuer.as_ref().is_some_and(|issuer| issuer.rules.strict) {
+        if rules.strict {
             let members = ["sub", "client_id", "iat", "jti"];
             let found = members.map(|member| trace.claimed(member)).join(", ");
             let outcome = checks::rfc9068(claims);
             trace.add("RFC 9068", members.join(", "), found, outcome);
         }
-        let methods = issuer.as_ref().map(|issuer| issuer.rules.methods);
-        let methods = methods.unwrap_or_default();
+        let methods = rules.methods;
         let expected = match (methods.key, methods.certificate) {
             (true, true) => "absent, or a jkt or x5t#S256",
             (true, false) => "absent, or a jkt",
@@ -513,7 +613,6 @@ impl Auth {
         };
         let outcome = checks::binding(claims, methods);
         trace.add("cnf", expected, trace.claimed("cnf"), outcome);
-        issuer
     }
 
     async fn found_issuer(&self, name: &str) -> Result<Arc<Trusted>, AuthError> {
@@ -523,13 +622,7 @@ impl Auth {
         }
     }
 
-    /// Adds the steps for the dates, with the rules of the issuer, or the default rules if the
-    /// issuer is unknown.
-    fn date_steps(&self, claims: &Registered<'_>, rules: Option<&TimeRules>, trace: &mut Trace) {
-        const DEFAULT: TimeRules = TimeRules {
-            leeway: Duration::from_secs(30),
-            max_age: None,
-        };
+    fn date_steps(&self, claims: &Registered<'_>, rules: &TimeRules, trace: &mut Trace) {
         let times = match Times::of(claims) {
             Ok(times) => times,
             Err(error) => {
@@ -539,7 +632,7 @@ impl Auth {
                 return;
             }
         };
-        let (now, rules) = (self.now(), rules.unwrap_or(&DEFAULT));
+        let now = self.now();
         let leeway = rules.leeway.as_secs_f64();
         let outcome = times.not_expired(now, rules);
         let (expected, found) = (
@@ -964,7 +1057,6 @@ mod tests {
                 ("certificate", "token_bound"),
                 ("cnf", "token_bound"),
                 ("credential", "missing_token"),
-                ("introspection", "token_bound"),
                 ("proof", "invalid_proof"),
                 ("required scope", "insufficient_scope"),
                 ("revocation", "token_revoked"),

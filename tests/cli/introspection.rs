@@ -1,6 +1,11 @@
 //! Introspection, as an operator configures and tests it.
 
-use warp_bearer::{auth::Algorithm, issuer::Issuer};
+use serde_json::json;
+use warp_bearer::{
+    auth::Algorithm,
+    issuer::{Issuer, TokenBuilder},
+    service::api::errors::{Cause, Page, causes},
+};
 
 use crate::support::{process::Process, world::World};
 
@@ -65,6 +70,35 @@ async fn explain_introspects_only_on_request() {
     assert_eq!(told.code, Some(0), "{}{}", told.stdout, told.stderr);
     let note = "could change this verdict";
     assert!(told.stdout.contains(note), "{}", told.stdout);
+}
+
+/// The claim that makes the service reject an active answer is named.
+#[tokio::test(flavor = "multi_thread")]
+async fn explain_names_what_is_wrong_with_an_answer() {
+    type Change = fn(TokenBuilder) -> TokenBuilder;
+    let world = asking().await;
+    #[rustfmt::skip]
+    let rows: [(&str, Change, &str, &str, Cause, &[&str]); 7] = [
+        ("no aud", |t| t.without("aud").claim("client_id", "web"), "missing_claim", "aud", causes::ANSWER_WITHOUT_AUDIENCE, &["AUTH0_AUDIENCE_CLAIM=client_id"]),
+        ("neither aud nor client_id", |t| t.without("aud").without("client_id"), "missing_claim", "aud", causes::ANSWER_WITHOUT_AUDIENCE, &[]),
+        ("no exp", |t| t.without("exp"), "missing_claim", "exp, nbf, iat", causes::ANSWER_WITHOUT_EXPIRY, &[]),
+        ("another aud", |t| t.audience("https://other.example.com"), "wrong_audience", "aud", causes::OTHER_API, &[]),
+        ("a refresh token", |t| t.claim("token_use", "refresh_token"), "wrong_token_type", "typ, token_use", causes::OTHER_KIND, &[]),
+        ("bound by DPoP", |t| t.claim("cnf", json!({"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"})), "token_bound", "cnf", causes::DPOP_BOUND, &[]),
+        ("a date as text", |t| t.claim("exp", "2030-01-01"), "invalid_claim", "exp, nbf, iat", causes::WRONG_TYPE, &[]),
+    ];
+    for (case, change, code, step, cause, settings) in rows {
+        let token = world.issuer.opaque_token(change(world.issuer.token()));
+        let json = world.run(&["explain", "--introspect", "--json"], &token);
+        let json = json.json();
+        assert_eq!(json["code"], code, "{case}: {json:#}");
+        assert_eq!(json["cause"], cause.what, "{case}: {json:#}");
+        assert_eq!(json["settings"], json!(settings), "{case}: {json:#}");
+        let mut steps = json["steps"].as_array().unwrap().iter();
+        let failed = steps.find(|step| step["holds"] == false).unwrap();
+        assert_eq!(failed["step"], step, "{case}: {json:#}");
+        assert!(Page::of(code).unwrap().causes.contains(&cause), "{case}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

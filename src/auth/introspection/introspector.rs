@@ -264,6 +264,22 @@ impl Introspector {
         }
     }
 
+    /// Returns the rules for the answers.
+    #[cfg(feature = "service")]
+    pub(in crate::auth) fn checker(&self) -> &AnswerChecker {
+        &self.shared.checker
+    }
+
+    /// Asks again about a token whose active answer was rejected, and returns that answer. Only
+    /// `explain` does this, because rejected answers are not kept.
+    #[cfg(feature = "service")]
+    pub(in crate::auth) async fn active_answer(&self, token: &str) -> Option<String> {
+        match self.shared.client.ask(token).await {
+            Ok(Answer::Active(answer)) => Some(answer),
+            Ok(Answer::Inactive) | Err(_) => None,
+        }
+    }
+
     /// Introspects a made-up token to test the endpoint and the credentials.
     #[cfg(feature = "service")]
     pub(in crate::auth) async fn probe(&self) -> Result<(), IntrospectionError> {

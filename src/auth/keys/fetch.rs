@@ -23,7 +23,7 @@ use reqwest::{
 use tokio::task::spawn_blocking;
 
 use crate::auth::{
-    display::{ShownText, ShownUrl},
+    display::{ShownText, ShownUrl, settable},
     error::UrlFault,
     files::{self, FileReader},
     keys::{
@@ -242,6 +242,8 @@ pub(crate) enum FetchError {
     WrongIssuer {
         configured: ShownUrl,
         found: ShownUrl,
+        /// The whole name, if it can be recommended as the value of a setting.
+        name: Option<Box<str>>,
         differs_by_slash: bool,
     },
     #[error("the jwks_uri of the issuer, {0:?}, {1}")]
@@ -282,11 +284,12 @@ impl FetchError {
     }
 
     /// Returns the error for metadata of another issuer.
-    pub(in crate::auth) fn wrong_issuer(configured: &str, found: &str) -> Self {
+    pub(crate) fn wrong_issuer(configured: &str, found: &str) -> Self {
         let differs_by_slash = configured.trim_end_matches('/') == found.trim_end_matches('/');
         Self::WrongIssuer {
             configured: configured.into(),
             found: found.into(),
+            name: settable(found).map(Into::into),
             differs_by_slash,
         }
     }

@@ -9,6 +9,8 @@ pub(in crate::service) struct Context<'a> {
     pub(in crate::service) has_proxy: bool,
     /// The displayable value of `SSL_CERT_FILE`, if it is set.
     pub(in crate::service) authorities: Option<String>,
+    /// The variables that are set and that an issuers file replaces.
+    pub(in crate::service) replaced: Vec<&'static str>,
     /// The current time, in seconds since the epoch.
     pub(in crate::service) now: f64,
 }
@@ -23,6 +25,7 @@ impl<'a> Context<'a> {
                 .network_variables()
                 .find(|(name, ..)| *name == "SSL_CERT_FILE")
                 .map(|(_, path, _)| quoted(path)),
+            replaced: config.variables_of_issuers(environment),
             now,
         }
     }

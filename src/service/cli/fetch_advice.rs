@@ -3,14 +3,17 @@
 //! The advice only mentions settings that exist, and only suggests removing a setting that is set.
 //! For an issuer in the issuers file, it mentions the options of the file.
 
-use reqwest::StatusCode;
+use reqwest::{StatusCode, Url};
 
 use crate::{
     auth::{
-        display::ShownUrl,
-        keys::fetch::{FetchError, Layer},
+        display::settable,
+        keys::fetch::{FetchError, Layer, endpoint, is_loopback},
     },
-    service::{cli::context::Context, config::IssuerSettings},
+    service::{
+        cli::{check::entra, context::Context},
+        config::IssuerSettings,
+    },
 };
 
 /// The document that cannot be fetched.
@@ -34,33 +37,20 @@ pub(in crate::service) fn fetch_advice(
 
 /// Returns the advice in terms of variables.
 fn for_variables(error: &FetchError, wanted: Wanted<'_>, context: &Context<'_>) -> String {
-    let is_table = !context.config.tables.is_empty();
+    let config = context.config;
     // The variables for keys are for one issuer only.
-    let is_among_several = context.config.issuers.len() > 1 && !is_table;
-    let from_file = match &context.config.jwks_uri {
-        _ if is_among_several => {
-            "or list the issuers in ISSUERS_FILE instead of AUTH0_ISSUER, with jwks_file for this one"
-        }
-        Some(_) if !is_table => {
-            "or remove AUTH0_JWKS_URI and set AUTH0_JWKS_FILE to a file with its keys"
-        }
-        _ => "or set AUTH0_JWKS_FILE to a file with its keys",
-    };
-    if context.config.jwks_file.is_some() {
+    let is_among_several = config.issuers.len() > 1 && config.tables.is_empty();
+    let from_file = format!("or {}", with_file(context));
+    if config.jwks_file.is_some() {
         return "write the issuer's key set to the file of AUTH0_JWKS_FILE".to_owned();
     }
     match (error, wanted) {
         (FetchError::Unreachable(_, _, Layer::Untrusted), _) => untrusted(context),
         (FetchError::Unreachable(_, _, Layer::Tls), _) => {
-            "correct the certificate or the port, ".to_owned() + from_file
+            format!("correct the certificate or the port, {from_file}")
         }
         (FetchError::Unreachable(..) | FetchError::TimedOut(_), _) => {
-            let network = if context.has_proxy {
-                "check the proxy in HTTPS_PROXY, or add the host to NO_PROXY"
-            } else {
-                "set HTTPS_PROXY if this network needs a proxy"
-            };
-            format!("{network}; {from_file}")
+            format!("{}; {from_file}", network(error, context))
         }
         (
             FetchError::Status {
@@ -68,7 +58,12 @@ fn for_variables(error: &FetchError, wanted: Wanted<'_>, context: &Context<'_>) 
                 ..
             },
             _,
-        ) => login(context, is_among_several),
+        ) => login(context),
+        (FetchError::Status { status, .. }, _)
+            if *status == StatusCode::PROXY_AUTHENTICATION_REQUIRED =>
+        {
+            format!("{PROXY_LOGIN}; {from_file}")
+        }
         (FetchError::Status { status, .. }, _)
             if status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS =>
         {
@@ -82,22 +77,27 @@ fn for_variables(error: &FetchError, wanted: Wanted<'_>, context: &Context<'_>) 
              fetch_token_file, and give the service permission to read it"
                 .to_owned()
         }
-        (FetchError::WrongIssuer { found, .. }, _) if is_among_several => {
-            format!("configure the name that tokens have in iss, which may be {found}")
-        }
-        _ if is_among_several => {
-            "list the issuers in ISSUERS_FILE instead of AUTH0_ISSUER, with jwks_uri or jwks_file for this one"
+        (FetchError::WrongIssuer { .. }, _)
+            if config
+                .issuers
+                .iter()
+                .any(|name| entra::is_of_no_tenant(name)) =>
+        {
+            "write the tenant's ID into the issuer; to accept several tenants, list their issuers \
+             in AUTH0_ISSUER with commas between them"
                 .to_owned()
         }
-        (FetchError::WrongIssuer { found, .. }, Wanted::Metadata { jwks_uri }) => {
-            let keys = jwks_uri.map_or_else(
-                || "the address of its keys".to_owned(),
-                |address| ShownUrl::new(address).to_string(),
-            );
-            format!(
-                "configure the name that tokens have in iss; if that is {found}, set AUTH0_ISSUER to \
-                 it, and if it has no discovery document, set AUTH0_JWKS_URI to {keys}"
-            )
+        (FetchError::WrongIssuer { name, .. }, _) if is_among_several => format!(
+            "configure the name that tokens have in iss, which may be {}",
+            name.as_deref()
+                .unwrap_or("the issuer in its discovery document")
+        ),
+        _ if is_among_several => format!(
+            "list the issuers in ISSUERS_FILE instead of {}, with jwks_uri or jwks_file for this one",
+            and(&context.replaced)
+        ),
+        (FetchError::WrongIssuer { name, .. }, Wanted::Metadata { jwks_uri }) => {
+            renamed(name.as_deref(), jwks_uri)
         }
         (FetchError::Local { .. } | FetchError::JwksUri(..), _) => {
             format!("set AUTH0_JWKS_URI to the address of its keys, {from_file}")
@@ -105,17 +105,109 @@ fn for_variables(error: &FetchError, wanted: Wanted<'_>, context: &Context<'_>) 
         (_, Wanted::Metadata { .. }) => format!(
             "set AUTH0_JWKS_URI to the address of its keys, from its documentation, {from_file}"
         ),
-        (_, Wanted::KeySet) if context.config.jwks_uri.is_some() => {
+        (_, Wanted::KeySet) if config.jwks_uri.is_some() => {
             format!("correct AUTH0_JWKS_URI, {from_file}")
         }
         (_, Wanted::KeySet) => format!("set AUTH0_JWKS_URI if its keys are elsewhere, {from_file}"),
     }
 }
 
+/// Says how to use a file with the issuer's keys. The service does not start with two sources of keys.
+fn with_file(context: &Context<'_>) -> String {
+    let config = context.config;
+    let is_table = !config.tables.is_empty();
+    if config.issuers.len() > 1 && !is_table {
+        let variables = and(&context.replaced);
+        return format!(
+            "list the issuers in ISSUERS_FILE instead of {variables}, with jwks_file for this one"
+        );
+    }
+    match (&config.jwks_uri, is_table) {
+        (None, _) => "set AUTH0_JWKS_FILE to a file with its keys".to_owned(),
+        (Some(_), true) => {
+            "replace the option jwks_uri by jwks_file, with the path of a file with its keys"
+                .to_owned()
+        }
+        (Some(_), false) => {
+            "remove AUTH0_JWKS_URI and set AUTH0_JWKS_FILE to a file with its keys".to_owned()
+        }
+    }
+}
+
+const PROXY_LOGIN: &str = "the proxy requires a login; write its user and password into HTTPS_PROXY, as http://USER:PASSWORD@HOST:PORT";
+
+/// Returns the advice for an issuer that cannot be reached. Connections to this machine, and those
+/// without TLS, never go through a proxy.
+fn network(error: &FetchError, context: &Context<'_>) -> &'static str {
+    let config = context.config;
+    let url = match error {
+        FetchError::Unreachable(url, ..) => Some(url.to_string()),
+        _ => config.jwks_uri.clone().or(config.issuers.first().cloned()),
+    };
+    let url = url.and_then(|url| Url::parse(&url).ok());
+    let is_here = url.as_ref().is_some_and(is_loopback);
+    let is_plain = url.is_some_and(|url| url.scheme() == "http");
+    let is_denied = match error {
+        // The words of hyper-util for a 407.
+        FetchError::Unreachable(_, message, _) => {
+            message.to_string().contains("proxy authorization required")
+        }
+        _ => false,
+    };
+    if is_denied {
+        PROXY_LOGIN
+    } else if context.has_proxy && !is_plain {
+        "check the proxy in HTTPS_PROXY, or add the host to NO_PROXY"
+    } else if is_here {
+        "check that the issuer is running on this machine, and its port"
+    } else {
+        "set HTTPS_PROXY if this network needs a proxy"
+    }
+}
+
+/// Returns the advice for an issuer whose metadata have another name. `name` is that name, and
+/// `jwks_uri` the URL of its keys.
+fn renamed(name: Option<&str>, jwks_uri: Option<&str>) -> String {
+    let usable = |url: &&str| endpoint(url).is_ok();
+    let keys = jwks_uri.and_then(settable).filter(usable);
+    let keys = match (keys, jwks_uri) {
+        (Some(keys), _) => keys,
+        (None, Some(_)) => "the jwks_uri in its discovery document",
+        (None, None) => "the address of its keys",
+    };
+    match name {
+        Some(name) if usable(&name) => format!(
+            "configure the name that tokens have in iss; if that is {name}, set AUTH0_ISSUER to \
+             it, and if it has no discovery document, set AUTH0_JWKS_URI to {keys}"
+        ),
+        // Without a URL of its keys, an issuer has to be https.
+        Some(name) => format!(
+            "configure the name that tokens have in iss; if that is {name}, set AUTH0_ISSUER to it \
+             and AUTH0_JWKS_URI to {keys}"
+        ),
+        None => format!(
+            "configure the name that tokens have in iss, which may be the issuer in its discovery \
+             document; if it has no discovery document of its own, set AUTH0_JWKS_URI to {keys}"
+        ),
+    }
+}
+
+/// Joins names: `A`, `A and B`, `A, B and C`.
+fn and(names: &[&str]) -> String {
+    match names {
+        [] => "AUTH0_ISSUER".to_owned(),
+        [one] => (*one).to_owned(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
+}
+
 /// Returns the advice for a host whose name does not resolve.
 pub(in crate::service) fn name_advice(context: &Context<'_>) -> String {
-    let text = "check the spelling of the issuer; set HTTPS_PROXY if this network needs a proxy; or set AUTH0_JWKS_FILE to a file with its keys";
-    context.config.in_its_words(text).into_owned()
+    let text = format!(
+        "check the spelling of the issuer; set HTTPS_PROXY if this network needs a proxy; or {}",
+        with_file(context)
+    );
+    context.config.in_its_words(&text).into_owned()
 }
 
 fn untrusted(context: &Context<'_>) -> String {
@@ -142,24 +234,106 @@ fn own_authorities(table: &IssuerSettings) -> Option<String> {
 }
 
 /// Returns the advice for documents that require credentials, as on Kubernetes.
-fn login(context: &Context<'_>, is_among_several: bool) -> String {
-    if is_among_several {
-        return "it requires a login; list the issuers in ISSUERS_FILE instead of AUTH0_ISSUER, with \
-                fetch_token_file or jwks_file for this one"
-            .to_owned();
-    }
-    let file = "AUTH0_JWKS_FILE to a file with its keys (from Kubernetes: kubectl get --raw /openid/v1/jwks)";
+fn login(context: &Context<'_>) -> String {
+    let variables = and(&context.replaced);
+    let file = with_file(context);
+    let kubernetes = "(from Kubernetes: kubectl get --raw /openid/v1/jwks)";
     match context.config.tables.first() {
         Some(table) if table.fetch_token_file.is_some() => format!(
-            "it does not accept the token in fetch_token_file; give it one that it accepts, or set {file}"
+            "it does not accept the token in fetch_token_file; give it one that it accepts, or \
+             {file} {kubernetes}"
         ),
         Some(_) => format!(
-            "it requires a login; set fetch_token_file in the issuer's table to the file of a token that \
-             it accepts, or set {file}"
+            "it requires a login; set fetch_token_file in the issuer's table to the file of a token \
+             that it accepts, or {file} {kubernetes}"
+        ),
+        None if context.config.issuers.len() > 1 => format!(
+            "it requires a login; list the issuers in ISSUERS_FILE instead of {variables}, with \
+             fetch_token_file or jwks_file for this one"
         ),
         None => format!(
-            "it requires a login; set {file}, or list the issuer in ISSUERS_FILE instead of AUTH0_ISSUER, with \
-             fetch_token_file for a token that it accepts"
+            "it requires a login; {file} {kubernetes}, or list the issuer in ISSUERS_FILE instead \
+             of {variables}, with fetch_token_file for a token that it accepts"
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        auth::display::{ShownText, ShownUrl},
+        service::config::{Config, Environment},
+    };
+
+    const TENANT: &str = "https://tenant.example/";
+
+    fn advice(variables: &[(&str, &str)], error: &FetchError, wanted: Wanted<'_>) -> String {
+        let pairs = [
+            ("AUTH0_ISSUER", TENANT),
+            ("AUTH0_API_AUDIENCE", "https://api.example.com"),
+        ];
+        let pairs = pairs.into_iter().chain(variables.iter().copied());
+        let environment = Environment::of(pairs);
+        let (config, _) = Config::from_environment(&environment).unwrap();
+        fetch_advice(error, wanted, &Context::new(&config, &environment, 0.0))
+    }
+
+    #[test]
+    fn only_suggests_what_the_service_accepts() {
+        let status = |status| FetchError::Status {
+            url: TENANT.into(),
+            status,
+            retry_after: None,
+        };
+        let unreachable = |url: &str, words: &str| {
+            let message = ShownText::new(words);
+            FetchError::Unreachable(ShownUrl::new(url), message, Layer::Connect)
+        };
+        let long = format!("https://other.example/{}/", "b".repeat(100));
+        let keys = format!("{long}keys");
+        let named = |found: &str| FetchError::wrong_issuer(TENANT, found);
+        let uri = [("AUTH0_JWKS_URI", "https://tenant.example/keys")];
+        let common = [(
+            "AUTH0_ISSUER",
+            "https://login.microsoftonline.com/common/v2.0",
+        )];
+        let several = [("AUTH0_ISSUER", "https://a.example/,https://b.example/")];
+        let here = [("AUTH0_ISSUER", "http://127.0.0.1:9/")];
+        let proxy = [("HTTPS_PROXY", "http://127.0.0.1:9")];
+        let entra = named("https://login.microsoftonline.com/{tenantid}/v2.0");
+        let set = Wanted::KeySet;
+        let metadata = Wanted::Metadata { jwks_uri: None };
+        let with_keys = |jwks_uri| Wanted::Metadata {
+            jwks_uri: Some(jwks_uri),
+        };
+        let name_and_keys = format!(
+            "if that is {long}, set AUTH0_ISSUER to it, and if it has no discovery document, set \
+             AUTH0_JWKS_URI to {keys}"
+        );
+        #[rustfmt::skip]
+        let rows: [(&str, &[(&str, &str)], FetchError, Wanted<'_>, &[&str], &str); 14] = [
+            ("a login", &[], status(StatusCode::UNAUTHORIZED), metadata, &["; set AUTH0_JWKS_FILE to", "instead of AUTH0_ISSUER, with"], "remove"),
+            ("a login at a configured address", &uri, status(StatusCode::FORBIDDEN), set, &["; remove AUTH0_JWKS_URI and set AUTH0_JWKS_FILE", "instead of AUTH0_ISSUER and AUTH0_JWKS_URI, with"], "; set AUTH0_JWKS_FILE"),
+            ("a login, one of several", &several, status(StatusCode::FORBIDDEN), metadata, &["ISSUERS_FILE instead of AUTH0_ISSUER"], "set AUTH0_JWKS_FILE"),
+            ("no answer from a configured address", &uri, FetchError::TimedOut(std::time::Duration::ZERO), set, &["or remove AUTH0_JWKS_URI and set"], "or set AUTH0_JWKS_FILE"),
+            ("Entra's common", &common, entra.clone(), metadata, &["write the tenant's ID"], "{tenantid}"),
+            ("a name that is no issuer's", &[], entra, metadata, &["the issuer in its discovery document"], "{tenantid}"),
+            ("a long name", &[], named(&long), with_keys(&keys), &[&name_and_keys], "…"),
+            ("a name with a password", &[], named("https://me:hunter2@b.example/"), with_keys("https://b.example/k?hunter2"), &["the issuer in its discovery document", "to the jwks_uri in its"], "hunter2"),
+            ("a name without https", &[], named("http://keycloak:8080/realms/a"), with_keys("https://b.example/keys"), &["set AUTH0_ISSUER to it and AUTH0_JWKS_URI to https://b.example/keys"], "if it has no"),
+            ("on this machine", &here, unreachable("http://127.0.0.1:9/", "refused"), metadata, &["running on this machine"], "HTTPS_PROXY"),
+            ("late, on this machine", &here, FetchError::TimedOut(std::time::Duration::ZERO), metadata, &["running on this machine"], "HTTPS_PROXY"),
+            ("elsewhere", &[], unreachable(TENANT, "no route"), metadata, &["set HTTPS_PROXY if"], "this machine"),
+            ("a proxy that requires a login", &proxy, unreachable(TENANT, "tunnel error: proxy authorization required"), metadata, &["http://USER:PASSWORD@HOST:PORT"], "NO_PROXY"),
+            ("a 407", &proxy, status(StatusCode::PROXY_AUTHENTICATION_REQUIRED), metadata, &["http://USER:PASSWORD@HOST:PORT"], "discovery"),
+        ];
+        for (case, variables, error, wanted, words, other) in rows {
+            let told = advice(variables, &error, wanted);
+            for words in words {
+                assert!(told.contains(words), "{case}: {told}");
+            }
+            assert!(!told.contains(other), "{case}: {told}");
+        }
     }
 }

@@ -75,12 +75,13 @@ impl Terminal {
         }
     }
 
-    /// Escapes a whole line, and truncates it after 1000 characters.
+    /// Escapes a whole line, and truncates it after 6000 characters, which is more than the longest
+    /// advice with two URLs.
     ///
     /// This is a second line of defence. Untrusted parts of a line should already be a
     /// [`ShownText`](crate::auth::display::ShownText) or `ShownUrl`, which have lower limits.
     pub(crate) fn clean(text: &str) -> String {
-        escaped(&cut(text, 1000))
+        escaped(&cut(text, 6000))
     }
 }
 
@@ -169,7 +170,7 @@ mod tests {
         for (case, text, expected) in rows {
             assert_eq!(Terminal::clean(text), expected, "{case}");
         }
-        assert_eq!(Terminal::clean(&"a".repeat(2000)).chars().count(), 1001);
+        assert_eq!(Terminal::clean(&"a".repeat(9000)).chars().count(), 6001);
     }
 
     #[test]

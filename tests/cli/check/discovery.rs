@@ -306,15 +306,16 @@ async fn each_failure_names_a_helpful_setting() {
     let nowhere = format!("https://localhost:{closed}/");
     let uri = issuer.jwks_uri().to_owned();
     #[rustfmt::skip]
-    let rows: [(&str, Break, Vars<'_>, &[&str]); 9] = [
+    let rows: [(&str, Break, Vars<'_>, &[&str]); 10] = [
         ("no discovery document", |i| i.fail_discovery(Fault::Status(404)), &[], &["bad discovery: ", "answered 404", "set AUTH0_JWKS_URI to the address of its keys"]),
         ("a login for the document", |i| i.fail_discovery(Fault::Status(401)), &[], &["bad discovery: ", "set AUTH0_JWKS_FILE to a file with its keys"]),
         ("a login for the keys", |i| i.fail_jwks(Fault::Status(401)), &[], &["bad key set: ", "set AUTH0_JWKS_FILE to a file with its keys", "kubectl get --raw /openid/v1/jwks"]),
+        ("a login at a configured address", |i| i.fail_jwks(Fault::Status(403)), &[("AUTH0_JWKS_URI", &uri)], &["bad key set: ", "; remove AUTH0_JWKS_URI and set AUTH0_JWKS_FILE", "instead of AUTH0_ISSUER and AUTH0_JWKS_URI"]),
         ("a page", |i| i.fail_discovery(Fault::Html), &[], &["bad issuer: ", "set AUTH0_JWKS_URI"]),
         ("the key set is missing", |i| i.fail_jwks(Fault::Status(404)), &[], &["bad key set: ", "set AUTH0_JWKS_URI if its keys are elsewhere"]),
         ("a configured address", |i| i.fail_jwks(Fault::Status(404)), &[("AUTH0_JWKS_URI", &uri)], &["bad key set: ", "correct AUTH0_JWKS_URI"]),
         ("keys over http", |i| i.fail_discovery(Fault::JwksUri("http://a.example/keys".to_owned())), &[], &["bad issuer: ", "set AUTH0_JWKS_URI to the address of its keys"]),
-        ("no connection", |_| {}, &[("AUTH0_ISSUER", &nowhere)], &["bad discovery: ", "set HTTPS_PROXY if this network needs a proxy"]),
+        ("no connection", |_| {}, &[("AUTH0_ISSUER", &nowhere)], &["bad discovery: ", "check that the issuer is running on this machine"]),
         ("a proxy that is down", |_| {}, &[("AUTH0_ISSUER", &nowhere), ("HTTPS_PROXY", &proxy)], &["bad discovery: ", "check the proxy in HTTPS_PROXY"]),
     ];
     for (case, broken, more, words) in rows {

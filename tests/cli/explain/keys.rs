@@ -73,6 +73,9 @@ async fn failed_key_fetch_comes_with_advice() {
     let issuer = Issuer::start().await;
     let not_a_set = server(200, json!({})).await;
     let missing = server(404, json!({})).await;
+    let locked = server(401, json!({})).await;
+    let long = format!("https://other.example/{}/", "b".repeat(100));
+    let long_name = format!("if that is {long}, set AUTH0_ISSUER to it");
     #[rustfmt::skip]
     let rows = [
         ("no discovery document", server(404, json!({})).await, "", causes::NO_DISCOVERY, "Set AUTH0_JWKS_URI to the address of its keys, from its documentation, or set AUTH0_JWKS_FILE"),
@@ -81,6 +84,8 @@ async fn failed_key_fetch_comes_with_advice() {
         ("an issuer that fails", server(500, json!({})).await, "", causes::ISSUER_UNREACHABLE, "wait until it answers"),
         ("a redirect", server(302, json!({})).await, "", causes::ISSUER_REDIRECTS, "Set AUTH0_JWKS_URI to the address of its keys"),
         ("another issuer", server(200, json!({"issuer": "https://other.example/", "jwks_uri": "https://other.example/keys"})).await, "", causes::NOT_ITS_NAME, "if that is https://other.example/, set AUTH0_ISSUER to it, and if it has no discovery document, set AUTH0_JWKS_URI to the address of its keys"),
+        ("another issuer with a long name", server(200, json!({"issuer": long, "jwks_uri": "https://other.example/keys"})).await, "", causes::NOT_ITS_NAME, &long_name),
+        ("keys at a configured address for clients that log in", locked.clone(), &*locked, causes::KEYS_NEED_CREDENTIALS, "remove AUTH0_JWKS_URI and set AUTH0_JWKS_FILE to a file with its keys (from Kubernetes: kubectl get --raw /openid/v1/jwks), or list the issuer in ISSUERS_FILE instead of AUTH0_ISSUER and AUTH0_JWKS_URI"),
         ("no key set at the configured address", not_a_set.clone(), &*not_a_set, causes::NO_KEY_SET_URI, "Correct AUTH0_JWKS_URI, or remove AUTH0_JWKS_URI and set AUTH0_JWKS_FILE"),
         ("a key set that is not there", missing.clone(), &*missing, causes::NO_KEY_SET_URI, "Correct AUTH0_JWKS_URI, or remove AUTH0_JWKS_URI and set AUTH0_JWKS_FILE"),
     ];
@@ -94,13 +99,12 @@ async fn failed_key_fetch_comes_with_advice() {
         // The reason, including the address.
         let facts = json["facts"].to_string();
         assert!(facts.contains("http://127.0.0.1"), "{case}: {facts}");
-        // "Correct AUTH0_JWKS_URI" is only advised if it is set.
+        // "Correct AUTH0_JWKS_URI" and "remove AUTH0_JWKS_URI" are only advised if it is set.
         let says = format!("{}{}", json["cause"], json["fix"]);
-        assert_eq!(
-            says.contains("Correct AUTH0_JWKS_URI"),
-            !jwks_uri.is_empty(),
-            "{case}: {says}"
-        );
+        let names_uri = ["Correct AUTH0_JWKS_URI", "emove AUTH0_JWKS_URI"]
+            .iter()
+            .any(|words| says.contains(words));
+        assert_eq!(names_uri, !jwks_uri.is_empty(), "{case}: {says}");
     }
     issuer.fail_jwks(Fault::EmptySet);
     lacks_keys(
@@ -118,6 +122,7 @@ async fn failed_key_fetch_comes_with_advice() {
 async fn explains_an_issuer_of_the_file_with_its_own_options() {
     let (good, down) = (Issuer::start().await, server(500, json!({})).await);
     let (closed, locked) = (server(404, json!({})).await, server(401, json!({})).await);
+    let fixed = server(403, json!({})).await;
     let left_out = Issuer::with_algorithm(Algorithm::RS256).await;
     let mut weak = left_out.key().public_jwk();
     weak["use"] = json!("enc");
@@ -131,6 +136,7 @@ async fn explains_an_issuer_of_the_file_with_its_own_options() {
         table(good.url(), "algorithms = [\"RS256\", \"PS256\"]"),
         table(&closed, ""),
         table(&locked, ""),
+        table(&fixed, &format!("jwks_uri = \"{fixed}keys\"")),
         table(left_out.url(), "token_profile = \"any\""),
     ];
     let directory = world.directory.path();
@@ -153,6 +159,11 @@ async fn explains_an_issuer_of_the_file_with_its_own_options() {
             causes::KEYS_NEED_CREDENTIALS,
             "set fetch_token_file in the issuer's table",
         ),
+        (
+            of(&fixed),
+            causes::KEYS_NEED_CREDENTIALS,
+            "or replace the option jwks_uri by jwks_file, with the path of a file",
+        ),
     ];
     for (token, cause, words) in rows {
         let (_, json) = explained(&world, words, &[], &token);
@@ -161,6 +172,9 @@ async fn explains_an_issuer_of_the_file_with_its_own_options() {
         let fix = json["fix"].as_str().unwrap();
         assert!(fix.contains(words), "{fix}");
         assert!(!fix.contains("AUTH0_"), "{fix}");
+        // A table may not have both.
+        let says_both = fix.contains("set the option jwks_file") && fix.contains("replace");
+        assert!(!says_both, "{fix}");
         assert_eq!(json["facts"].as_array().unwrap().len(), 1, "{json:#}");
     }
     let token = left_out.token().sign();
@@ -194,4 +208,28 @@ async fn explains_an_issuer_of_the_file_with_its_own_options() {
         "{}",
         told.stdout
     );
+}
+
+/// Without a valid signature, the name of a stranger is not that of the configured tenant.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stranger_is_not_the_tenant_under_another_name() {
+    let world = World::start().await;
+    let keys = server(503, json!({})).await;
+    let token = |iss: &str| world.issuer.token().claim("iss", iss).sign();
+    for (ours, theirs) in [
+        ("https://tenant.eu.auth0.com/", "https://login.example.com/"),
+        ("https://login.example.com/", "https://tenant.eu.auth0.com/"),
+    ] {
+        let world = World::of(world.issuer.clone())
+            .set("AUTH0_ISSUER", ours)
+            .set("AUTH0_JWKS_URI", keys.clone());
+        let json = refuses(
+            &world,
+            ours,
+            &token(theirs),
+            "unknown_issuer",
+            causes::OTHER_TENANT,
+        );
+        assert_eq!(json["settings"], json!([]), "{json:#}");
+    }
 }

@@ -286,6 +286,14 @@ pub const NO_EXPIRY: Cause = cause(
     "The token has no exp, so it would never expire.",
     "Have the issuer write exp.",
 );
+pub const ANSWER_WITHOUT_AUDIENCE: Cause = cause(
+    "The issuer's introspection answer has no aud, so it does not say which API the token is for.",
+    "Have the issuer write the identifier of this API into the aud of its answers. If they have client_id and no aud, set AUTH0_AUDIENCE_CLAIM to client_id, and AUTH0_API_AUDIENCE to the clients whose tokens this API accepts.",
+);
+pub const ANSWER_WITHOUT_EXPIRY: Cause = cause(
+    "The issuer's introspection answer has no exp, so the token would never expire.",
+    "Have the issuer write exp into its answers (RFC 7662 section 2.2).",
+);
 pub const NO_AUDIENCE: Cause = cause(
     "The token has no aud, so it does not say which API it is for.",
     "Request the token for this API, and have the issuer write the identifier of this API into aud.",

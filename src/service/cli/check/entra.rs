@@ -12,6 +12,12 @@ pub(in crate::service) fn check(issuer: &str, context: &Context<'_>, section: &m
     let Some((tenant, version)) = version(issuer) else {
         return;
     };
+    if is_of_no_tenant(issuer) {
+        let text = "this issuer names no tenant, and every token names its own";
+        let more = format!("write the tenant's ID in the place of {tenant}");
+        section.add_more(Mark::Note, "Entra", text, more);
+        return;
+    }
     let (text, more) = if version == 2 {
         (
             "this issuer issues v2.0 tokens",
@@ -43,6 +49,13 @@ pub(in crate::service) fn check(issuer: &str, context: &Context<'_>, section: &m
         let more = format!("set AUTH0_API_AUDIENCE to {id} if that is the application's ID");
         section.add_more(Mark::Note, "Entra", text, more);
     }
+}
+
+/// Returns `true` if an issuer of Entra ID names no single tenant. No token has such an issuer.
+pub(in crate::service) fn is_of_no_tenant(issuer: &str) -> bool {
+    version(issuer).is_some_and(|(tenant, _)| {
+        ["common", "organizations", "consumers"].contains(&tenant.as_str())
+    })
 }
 
 /// Returns the tenant and the token version of an issuer. `None` if it is not Entra ID.

@@ -5,7 +5,7 @@
 //! run reports all problems.
 
 mod certificate;
-mod entra;
+pub(super) mod entra;
 mod introspection;
 mod issuer;
 mod issuers;

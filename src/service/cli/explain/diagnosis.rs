@@ -50,6 +50,9 @@ pub(in crate::service) fn advice(facts: &Facts<'_>, error: AuthError) -> Advice 
         },
         AuthError::TokenExpired => expired(facts),
         AuthError::TokenNotYetValid => not_yet(facts),
+        AuthError::MissingClaim if facts.trace.step("introspection").is_some() => {
+            return missing_in_answer(facts);
+        }
         AuthError::MissingClaim => missing(facts),
         AuthError::InvalidClaim => causes::WRONG_TYPE,
         AuthError::TokenBound => bound(facts),
@@ -341,18 +344,8 @@ fn issuer(facts: &Facts<'_>) -> Advice {
     if is_local(found) && facts.issuers().all(is_local) {
         return causes::OTHER_PORT.into();
     }
-    let is_foreign = facts.failed("signature") || is_unknown_key(facts);
-    let mut ours = facts.issuers();
-    if !is_foreign && !is_local(found) && ours.any(|our| auth0(our) != auth0(found)) && has_auth0 {
-        // Without keys, it is unknown whether the token is from this tenant.
-        return causes::CUSTOM_DOMAIN.into();
-    }
+    // Without a valid signature, nothing shows that the token is from a tenant that is trusted here.
     causes::OTHER_TENANT.into()
-}
-
-fn is_unknown_key(facts: &Facts<'_>) -> bool {
-    let key = facts.trace.step("key");
-    key.is_some_and(|key| key.outcome == Err(AuthError::UnknownKey))
 }
 
 fn audience(facts: &Facts<'_>) -> Cause {
@@ -457,6 +450,26 @@ fn missing(facts: &Facts<'_>) -> Cause {
         causes::NO_TIME_OF_ISSUE
     } else {
         causes::NOT_RFC9068
+    }
+}
+
+/// Returns the cause for an introspection answer without a claim that tokens need.
+fn missing_in_answer(facts: &Facts<'_>) -> Advice {
+    let claim = facts.config.audience_claim;
+    if claim != AudienceClaim::Aud && facts.failed(claim.as_str()) {
+        causes::NO_AUDIENCE_CLAIM.into()
+    } else if facts.failed("aud") {
+        // Names the client that requested the token, so `AUTH0_API_AUDIENCE` then lists clients.
+        let setting = Setting::new("AUTH0_AUDIENCE_CLAIM", "client_id");
+        let settings = match facts.text("client_id") {
+            Some(_) => facts.recommend(vec![setting]),
+            None => Vec::new(),
+        };
+        Advice::from(causes::ANSWER_WITHOUT_AUDIENCE).with(settings)
+    } else if facts.failed("age") {
+        causes::NO_TIME_OF_ISSUE.into()
+    } else {
+        causes::ANSWER_WITHOUT_EXPIRY.into()
     }
 }
 

@@ -82,8 +82,8 @@ impl<'a> Facts<'a> {
 
     /// Returns `true` if this step of verification failed.
     pub(in crate::service) fn failed(&self, step: &str) -> bool {
-        let step = self.trace.step(step);
-        step.is_some_and(|step| step.outcome.is_err())
+        let mut steps = self.trace.steps.iter();
+        steps.any(|one| one.name == step && one.outcome.is_err())
     }
 
     /// Returns `true` if this step of verification succeeded.
