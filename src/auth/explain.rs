@@ -23,7 +23,7 @@ use crate::auth::{
         introspector::{AnswerChecker, Introspector},
     },
     issuers::Issuers,
-    keys::fetch::FetchError,
+    keys::{fetch::FetchError, key_set::Unnamed},
     token::{
         audience::AudienceClaim,
         checks::{self, TimeRules, Times},
@@ -694,6 +694,21 @@ impl Auth {
     pub(crate) fn why_left_out(&self, issuer: &str, kid: &str) -> Option<String> {
         let issuer = self.trusted_issuer(issuer).ok()?;
         why_left_out(&issuer, kid)
+    }
+
+    /// Returns why the issuer's key set has no key for a header, although it may have the one that
+    /// signed the token.
+    pub(crate) fn why_unnamed(
+        &self,
+        issuer: &str,
+        algorithm: Algorithm,
+        kid: Option<&str>,
+    ) -> Option<Unnamed> {
+        match &self.trusted_issuer(issuer).ok()?.keys {
+            Some(Keys::Fetched(jwks)) => jwks.why_unnamed(algorithm, kid),
+            Some(Keys::Fixed(set)) => set.why_unnamed(algorithm, kid),
+            None => None,
+        }
     }
 
     /// Returns the current time by the verifier's clock, in seconds since the epoch.

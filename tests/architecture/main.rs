@@ -304,6 +304,7 @@ const ROOMS: &[Room] = &[
             "algorithm.rs",
             "auth/challenge.rs",
             "auth/clock.rs",
+            "auth/display.rs",
             "auth/error.rs",
             "auth/keys/key_set.rs",
             "auth/revocation/list.rs",

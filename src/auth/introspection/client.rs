@@ -198,7 +198,8 @@ impl Client {
                 return Err(IntrospectionError::Denied(url.into(), status));
             }
             status if status.is_redirection() => {
-                return Err(IntrospectionError::Http(FetchError::Redirect(url.into())));
+                let error = FetchError::redirect(url, answer.headers());
+                return Err(IntrospectionError::Http(error));
             }
             status => {
                 let is_missing = status == StatusCode::NOT_FOUND && self.configured.is_none();
@@ -331,8 +332,8 @@ impl Client {
     async fn discover(&self) -> Result<Endpoint, IntrospectionError> {
         let found = discovery::metadata(&self.fetcher, &self.issuer, &self.access).await;
         let (at, body) = found.map_err(IntrospectionError::discovery)?;
-        let metadata: Metadata =
-            discovery::parse(&body, at.url()).map_err(IntrospectionError::discovery)?;
+        let metadata: Metadata = discovery::parse(&body, at.url(), &["issuer"])
+            .map_err(IntrospectionError::discovery)?;
         if metadata.issuer != *self.issuer {
             let error = FetchError::wrong_issuer(&self.issuer, &metadata.issuer);
             return Err(IntrospectionError::Discovery(error));

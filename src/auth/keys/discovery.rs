@@ -66,7 +66,7 @@ pub(in crate::auth) fn is_not_found(error: &FetchError) -> bool {
 
 /// Returns the URL of the keys from the metadata of `issuer`, which was fetched from `url`.
 pub(in crate::auth) fn read(body: &[u8], url: &Url, issuer: &str) -> Result<FetchUrl, FetchError> {
-    let metadata: Metadata = parse(body, url)?;
+    let metadata: Metadata = parse(body, url, &["issuer", "jwks_uri"])?;
     // Compared exactly: issuers that differ only by a slash are different issuers (RFC 8414 §3.3).
     if metadata.issuer != issuer {
         return Err(FetchError::wrong_issuer(issuer, &metadata.issuer));
@@ -74,14 +74,15 @@ pub(in crate::auth) fn read(body: &[u8], url: &Url, issuer: &str) -> Result<Fetc
     published(&metadata.jwks_uri, url)
 }
 
-/// Parses the metadata that was fetched from `url`.
-pub(in crate::auth) fn parse<T: DeserializeOwned>(body: &[u8], url: &Url) -> Result<T, FetchError> {
+/// Parses the metadata that was fetched from `url`. They must have the `required` members.
+pub(in crate::auth) fn parse<T: DeserializeOwned>(
+    body: &[u8],
+    url: &Url,
+    required: &[&str],
+) -> Result<T, FetchError> {
     document::text(body)
         .and_then(|text| json::object_as(text).ok())
-        .ok_or_else(|| {
-            let lacking = "a JSON object in which a member is absent or has the wrong type";
-            FetchError::NoMetadata(url.into(), document::form(body, lacking))
-        })
+        .ok_or_else(|| FetchError::NoMetadata(url.into(), document::fault(body, required)))
 }
 
 /// Returns the URL of an issuer's metadata: the name without a trailing slash, and the well-known

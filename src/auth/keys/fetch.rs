@@ -224,17 +224,24 @@ pub(crate) enum FetchError {
         status: StatusCode,
         retry_after: Option<Duration>,
     },
-    #[error("{0} answered with a redirect, which is not followed")]
-    Redirect(ShownUrl),
+    #[error(
+        "{url} answered with a redirect{}, which is not followed",
+        to.as_ref().map(|to| format!(" to {to}")).unwrap_or_default()
+    )]
+    Redirect {
+        url: ShownUrl,
+        /// The target. `None` if there is none, or if it is not a URL.
+        to: Option<ShownUrl>,
+    },
     #[error("{0} answered with more than 512 KiB")]
     TooLarge(ShownUrl),
     #[error("{0} answered in the content coding {1:?}, and only gzip is supported")]
     Coding(ShownUrl, ShownText),
     #[error("{0} answered in the content coding gzip, but the body is not gzip")]
     NotGzip(ShownUrl),
-    /// The second field is the [form](crate::auth::keys::document::form) of the document.
-    #[error("{0} answered with a document that is not issuer metadata: it is {1}")]
-    NoMetadata(ShownUrl, &'static str),
+    /// The second field is the [fault](crate::auth::keys::document::fault) of the document.
+    #[error("{0} answered with a document that is not issuer metadata: {1}")]
+    NoMetadata(ShownUrl, Cow<'static, str>),
     #[error(
         "the issuer's name is {found:?}, but {configured:?} is configured{}",
         if *differs_by_slash { "; they differ only in the trailing slash" } else { "" }
@@ -283,6 +290,16 @@ impl FetchError {
         }
     }
 
+    /// Returns the error for a redirect, with these headers.
+    pub(in crate::auth) fn redirect(url: &Url, headers: &HeaderMap) -> Self {
+        let location = headers.get(header::LOCATION);
+        let to = location.and_then(|to| url.join(to.to_str().ok()?).ok());
+        Self::Redirect {
+            url: url.into(),
+            to: to.as_ref().map(Into::into),
+        }
+    }
+
     /// Returns the error for metadata of another issuer.
     pub(crate) fn wrong_issuer(configured: &str, found: &str) -> Self {
         let differs_by_slash = configured.trim_end_matches('/') == found.trim_end_matches('/');
@@ -302,15 +319,19 @@ impl FetchError {
             Self::Unreachable(_, _, Layer::Answer) => "broken_answer",
             Self::Unreachable(_, _, Layer::Timeout) | Self::TimedOut(_) => "timeout",
             Self::Status { .. } => "status",
-            Self::Redirect(_) => "redirect",
+            Self::Redirect { .. } => "redirect",
             Self::TooLarge(_) => "too_large",
             Self::Coding(..) | Self::NotGzip(_) => "content_coding",
             Self::NoMetadata(..) => "no_metadata",
             Self::WrongIssuer { .. } => "wrong_issuer",
             Self::JwksUri(..) | Self::Local { .. } => "bad_jwks_uri",
-            Self::NoKeys(_, NoKeys::NotAKeySet(_) | NoKeys::NoMember | NoKeys::NotAKeyFile) => {
-                "no_key_set"
-            }
+            Self::NoKeys(
+                _,
+                NoKeys::NotAKeySet(_)
+                | NoKeys::NoMember
+                | NoKeys::NotAKeyFile
+                | NoKeys::OtherFile(_),
+            ) => "no_key_set",
             Self::NoKeys(..) => "no_keys",
             Self::File(..) => "file",
         }
@@ -432,7 +453,7 @@ pub(in crate::auth) async fn document(url: &Url, answer: Response) -> Result<Doc
         });
     }
     if status.is_redirection() && status != StatusCode::NOT_MODIFIED {
-        return Err(FetchError::Redirect(url.into()));
+        return Err(FetchError::redirect(url, answer.headers()));
     }
     Err(FetchError::Status {
         url: url.into(),
@@ -672,11 +693,14 @@ mod tests {
                 status: StatusCode::NOT_FOUND,
                 retry_after: None,
             },
-            FetchError::Redirect(url()),
+            FetchError::Redirect {
+                url: url(),
+                to: None,
+            },
             FetchError::TooLarge(url()),
             FetchError::Coding(url(), ShownText::new("br")),
             FetchError::NotGzip(url()),
-            FetchError::NoMetadata(url(), "empty"),
+            FetchError::NoMetadata(url(), "it is empty".into()),
             FetchError::wrong_issuer("a", "b"),
             FetchError::JwksUri(url(), UrlFault::NotAUrl),
             FetchError::local(&Url::parse("https://a.example/").unwrap(), "127.0.0.1"),

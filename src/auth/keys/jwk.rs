@@ -217,6 +217,13 @@ impl Material {
         }
     }
 
+    /// Returns the algorithm of this key from its JWK: its `alg`, or the most common one for its type.
+    pub(in crate::auth::keys) fn algorithm_of(&self, jwk: &Value) -> Algorithm {
+        let own = jwk.get("alg").and_then(Value::as_str);
+        let own = own.and_then(|name| name.parse().ok());
+        own.unwrap_or(self.algorithms()[0])
+    }
+
     fn parse(&self, algorithm: Algorithm) -> Result<KeyVerifier, Reason> {
         #[cfg(test)]
         PARSED.set(PARSED.get() + 1);

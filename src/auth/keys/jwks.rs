@@ -16,7 +16,7 @@ use tokio::{
 
 use crate::algorithm::Algorithm;
 #[cfg(feature = "service")]
-use crate::auth::keys::fetch::FetchError;
+use crate::auth::keys::{fetch::FetchError, key_set::Unnamed};
 use crate::auth::{
     context,
     error::AuthError,
@@ -160,6 +160,14 @@ impl Jwks {
     pub(crate) fn why_left_out(&self, kid: &str) -> Option<String> {
         let held = self.shared.held.load();
         held.as_ref()?.why_left_out(kid).map(str::to_owned)
+    }
+
+    /// Returns why the current set has no key for a header, although it may have the one that signed
+    /// the token.
+    #[cfg(feature = "service")]
+    pub(crate) fn why_unnamed(&self, alg: Algorithm, kid: Option<&str>) -> Option<Unnamed> {
+        let held = self.shared.held.load();
+        held.as_ref()?.why_unnamed(alg, kid)
     }
 
     pub(crate) fn generation(&self) -> Option<u64> {

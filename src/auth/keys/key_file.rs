@@ -23,22 +23,46 @@ pub(in crate::auth) enum KeyFile<'a> {
     Pem(Vec<Result<Value, Reason>>),
 }
 
-/// Reads a key file. `None` if its format is not supported.
-pub(in crate::auth) fn read(file: &[u8]) -> Option<KeyFile<'_>> {
-    let text = document::text(file)?;
+/// Reads a key file.
+///
+/// # Errors
+/// Returns what the file is if its format is not supported. `None` if that is unknown.
+pub(in crate::auth) fn read(file: &[u8]) -> Result<KeyFile<'_>, Option<&'static str>> {
+    let text = document::text(file).ok_or(None)?;
     let blocks = pem_blocks(text);
     if !blocks.is_empty() {
-        return Some(KeyFile::Pem(blocks.iter().map(jwk_of).collect()));
+        return Ok(KeyFile::Pem(blocks.iter().map(jwk_of).collect()));
     }
     if json::array(text, 0).is_ok() {
-        return Some(KeyFile::Set(Cow::Owned(format!(r#"{{"keys":{text}}}"#))));
+        return Ok(KeyFile::Set(Cow::Owned(format!(r#"{{"keys":{text}}}"#))));
     }
-    let members = json::object(text).ok()?;
+    let members = json::object(text).map_err(|_| other_format(text))?;
     let has = |wanted: &str| members.iter().any(|(name, _)| name == wanted);
     if !has("keys") && has("kty") {
-        return Some(KeyFile::Set(Cow::Owned(format!(r#"{{"keys":[{text}]}}"#))));
+        return Ok(KeyFile::Set(Cow::Owned(format!(r#"{{"keys":[{text}]}}"#))));
     }
-    Some(KeyFile::Set(Cow::Borrowed(text)))
+    Ok(KeyFile::Set(Cow::Borrowed(text)))
+}
+
+/// Names the format of a file without keys that can be read. `None` if it is unknown.
+fn other_format(text: &str) -> Option<&'static str> {
+    let text = text.trim();
+    let begins = |prefixes: &[&str]| prefixes.iter().any(|prefix| text.starts_with(prefix));
+    Some(if text.is_empty() {
+        "empty"
+    } else if begins(&["<"]) {
+        "HTML or XML"
+    } else if text.contains("-----BEGIN ") && text.contains("\\n") {
+        "PEM with \\n in the place of line breaks (printf '%b' prints them)"
+    } else if text.contains("-----BEGIN ") {
+        "PEM in one line, and each marker needs a line of its own"
+    } else if begins(&["ssh-", "ecdsa-sha2-"]) {
+        "a public key for SSH (ssh-keygen -e -m PKCS8 -f FILE prints it as PEM)"
+    } else if begins(&["{"]) {
+        document::form(text.as_bytes(), "a JSON object")
+    } else {
+        return None;
+    })
 }
 
 /// A block of a PEM file (RFC 7468 §2).
@@ -54,7 +78,9 @@ fn pem_blocks(text: &str) -> Vec<Block<'_>> {
     let mut lines = text.lines().map(str::trim);
     while let Some(line) = lines.next() {
         let label = line.strip_prefix("-----BEGIN ");
-        let Some(label) = label.and_then(|label| label.strip_suffix("-----")) else {
+        // A file with all of its PEM in one line has no marker on a line of its own.
+        let label = label.and_then(|label| label.strip_suffix("-----"));
+        let Some(label) = label.filter(|label| !label.contains("-----")) else {
             continue;
         };
         let (mut contents, mut end) = (String::new(), None);
@@ -152,13 +178,13 @@ mod tests {
 
     fn jwks(file: &str) -> Vec<Result<Value, Reason>> {
         match read(file.as_bytes()) {
-            Some(KeyFile::Pem(blocks)) => blocks,
+            Ok(KeyFile::Pem(blocks)) => blocks,
             _ => panic!("not PEM: {file}"),
         }
     }
 
     fn set(file: &str) -> Option<String> {
-        match read(file.as_bytes())? {
+        match read(file.as_bytes()).ok()? {
             KeyFile::Set(set) => Some(set.into_owned()),
             KeyFile::Pem(_) => panic!("PEM: {file}"),
         }
@@ -182,6 +208,25 @@ mod tests {
         ];
         for (case, file, expected) in rows {
             assert_eq!(set(file), expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn names_the_format_of_another_file() {
+        let one_line = "-----BEGIN PUBLIC KEY-----\\nAAAA\\n-----END PUBLIC KEY-----";
+        #[rustfmt::skip]
+        let rows = [
+            ("empty", " \n", "empty"),
+            ("HTML", "<!DOCTYPE html><html>", "HTML or XML"),
+            ("PEM from a variable", one_line, "line breaks"),
+            ("PEM in one line", "-----BEGIN PUBLIC KEY----- AAAA -----END PUBLIC KEY-----x", "in one line"),
+            ("SSH", "ssh-rsa AAAA me@here", "ssh-keygen -e -m PKCS8"),
+            ("a member twice", r#"{"keys":[],"keys":[]}"#, "a JSON object with a member twice"),
+            ("text", "Not found", "unknown"),
+        ];
+        for (case, file, words) in rows {
+            let told = read(file.as_bytes()).err().unwrap().unwrap_or("unknown");
+            assert!(told.contains(words), "{case}: {told}");
         }
     }
 

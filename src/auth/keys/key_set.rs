@@ -12,13 +12,14 @@ use serde_json::Value;
 
 use crate::algorithm::Algorithm;
 use crate::auth::{
+    display::ShownText,
     keys::{
         document,
         jwk::{self, KeyVerifier, Material},
         key_file::{self, KeyFile},
         left_out::{LeftOut, Reason},
     },
-    token::json,
+    token::json::{self, Fault},
 };
 
 /// The maximum number of entries to read. Large issuers publish about a dozen.
@@ -38,6 +39,9 @@ pub(crate) struct KeySet {
     /// True if the keys are from a file and have no `kid`, as in PEM. In that case, the `kid` of a
     /// token is ignored.
     is_nameless: bool,
+    /// The reason of the first key that was left out and whose `kid` cannot be used.
+    #[cfg_attr(not(feature = "service"), allow(dead_code))]
+    hidden: Option<String>,
 }
 
 /// A key, and the algorithms that it may verify.
@@ -68,6 +72,20 @@ pub(crate) enum Miss {
     Ambiguous,
 }
 
+/// The reason why a set has no key for a token, although its keys may include the one that signed it.
+#[cfg(feature = "service")]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Unnamed {
+    /// Two different keys have the `kid` of the token.
+    SameKid,
+    /// The keys have no `kid`, and the token fits several, or names one.
+    WithoutKid,
+    /// The set has more entries than are read.
+    NotRead,
+    /// A key was left out, and its `kid` cannot be used. Contains the reason.
+    Hidden(String),
+}
+
 /// The reason why a document is not a usable key set.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -81,6 +99,22 @@ pub enum NoKeys {
     /// A file in none of the supported formats.
     #[error("not a JWK set, a JWK, an array of JWKs, or public keys in PEM")]
     NotAKeyFile,
+    /// A file in another format. The field says what it is, and what to do.
+    #[error("it is {0}; a JWK set, a JWK, an array of JWKs, or public keys in PEM can be read")]
+    OtherFile(&'static str),
+    /// The keys in the set are valid, but not for an allowed algorithm.
+    #[error(
+        "no usable key among {keys}; {} is for {algorithm}, which is not an allowed algorithm",
+        kid.as_deref().map_or("one".to_owned(), |kid| ShownText::new(kid).to_string())
+    )]
+    NotAllowed {
+        /// The number of keys in the set.
+        keys: usize,
+        /// The `kid` of the first valid key.
+        kid: Option<String>,
+        /// The algorithm of the first valid key.
+        algorithm: Algorithm,
+    },
     /// `keys` is empty.
     #[error("an empty key set")]
     Empty,
@@ -94,6 +128,13 @@ pub enum NoKeys {
     },
 }
 
+impl NoKeys {
+    /// Returns the error for a file in another format.
+    fn of_file(format: Option<&'static str>) -> Self {
+        format.map_or(Self::NotAKeyFile, Self::OtherFile)
+    }
+}
+
 impl KeySet {
     /// Imports the keys of a JWK set one by one.
     pub(crate) fn parse(
@@ -102,7 +143,7 @@ impl KeySet {
         generation: u64,
     ) -> Result<Self, NoKeys> {
         let entries = Entries::of(document)?;
-        let keys = entries.jwks().map(Ok);
+        let keys = entries.jwks();
         Self::empty(generation).filled(keys, entries.skipped, allowed)
     }
 
@@ -112,7 +153,7 @@ impl KeySet {
         allowed: &[Algorithm],
         generation: u64,
     ) -> Result<Self, NoKeys> {
-        let mut set = match key_file::read(file).ok_or(NoKeys::NotAKeyFile)? {
+        let mut set = match key_file::read(file).map_err(NoKeys::of_file)? {
             KeyFile::Set(set) => Self::parse(set.as_bytes(), allowed, generation)?,
             KeyFile::Pem(keys) => Self::empty(generation).filled(keys.into_iter(), 0, allowed)?,
         };
@@ -128,12 +169,28 @@ impl KeySet {
         allowed: &[Algorithm],
     ) -> Result<Self, NoKeys> {
         let (mut found, mut left_out) = (more, Vec::new());
+        let mut not_allowed = None;
         for jwk in keys {
             found += 1;
-            left_out.extend(match jwk {
+            let reason = match jwk {
                 Ok(jwk) => self.import(&jwk, allowed),
-                Err(reason) => Some(LeftOut::new(None, &reason)),
-            });
+                Err(reason) => {
+                    self.add_unread();
+                    Some((None, reason))
+                }
+            };
+            match reason {
+                None => {}
+                Some((kid, Reason::NotAllowed(algorithm))) => {
+                    not_allowed.get_or_insert((kid, algorithm));
+                }
+                Some((kid, reason)) => {
+                    if reason.hides_kid() {
+                        self.hidden.get_or_insert_with(|| reason.to_string());
+                    }
+                    left_out.push(LeftOut::new(kid.as_deref(), &reason));
+                }
+            }
         }
         if found == 0 {
             return Err(NoKeys::Empty);
@@ -143,11 +200,22 @@ impl KeySet {
             left_out.push(LeftOut::new(None, &Reason::TooMany));
         }
         self.left_out = left_out.into();
-        if self.usable() == 0 {
-            return Err(NoKeys::NoneUsable {
-                keys: found,
-                skipped: self.left_out.first().map(ToString::to_string),
-            });
+        match not_allowed {
+            Some((kid, algorithm)) if self.usable() == 0 => {
+                let keys = found;
+                return Err(NoKeys::NotAllowed {
+                    keys,
+                    kid,
+                    algorithm,
+                });
+            }
+            None if self.usable() == 0 => {
+                return Err(NoKeys::NoneUsable {
+                    keys: found,
+                    skipped: self.left_out.first().map(ToString::to_string),
+                });
+            }
+            _ => {}
         }
         Ok(self)
     }
@@ -160,29 +228,47 @@ impl KeySet {
             left_out: Arc::default(),
             has_unread: false,
             is_nameless: false,
+            hidden: None,
         }
     }
 
-    /// Adds a key. If it is left out, returns the reason, and only the `kid` is added.
-    fn import(&mut self, jwk: &Value, allowed: &[Algorithm]) -> Option<LeftOut> {
-        let mut left_out = None;
+    /// Adds a key. If no token can use it, returns its `kid` and the reason. Only the `kid` of a key that
+    /// is left out is added.
+    fn import(&mut self, jwk: &Value, allowed: &[Algorithm]) -> Option<(Option<String>, Reason)> {
+        let mut unused = None;
         let kid = jwk::kid(jwk).map(str::to_owned);
         let (material, verifiers, invalid) = match jwk::import(jwk, allowed) {
-            Ok((material, verifiers)) => (Some(material), verifiers, false),
+            Ok((material, verifiers)) => {
+                if verifiers.is_empty() {
+                    unused = Some(Reason::NotAllowed(material.algorithm_of(jwk)));
+                }
+                (Some(material), verifiers, false)
+            }
             Err(reason) => {
                 let invalid = reason.is_invalid();
-                left_out = Some(LeftOut::new(kid.as_deref(), &reason));
+                unused = Some(reason);
                 (None, Vec::new(), invalid)
             }
         };
         self.add(Arc::new(Key {
-            kid,
+            kid: kid.clone(),
             generation: self.generation,
             material,
             verifiers,
             invalid,
         }));
-        left_out
+        unused.map(|reason| (kid, reason))
+    }
+
+    /// Adds an entry that could not be parsed, so that a set with it is not equivalent to one without.
+    fn add_unread(&mut self) {
+        self.add(Arc::new(Key {
+            kid: None,
+            generation: self.generation,
+            material: None,
+            verifiers: Vec::new(),
+            invalid: true,
+        }));
     }
 
     fn add(&mut self, key: Arc<Key>) {
@@ -247,6 +333,25 @@ impl KeySet {
         Some(&left_out.reason)
     }
 
+    /// Returns why the set has no key for a header, although it may have the one that signed the token.
+    #[cfg(feature = "service")]
+    pub(crate) fn why_unnamed(&self, alg: Algorithm, kid: Option<&str>) -> Option<Unnamed> {
+        let mut usable = self.keys.iter().filter(|key| key.verifier(alg).is_some());
+        match (self.find(alg, kid), kid) {
+            (Err(Miss::Ambiguous), _) if self.is_nameless => Some(Unnamed::WithoutKid),
+            (Err(Miss::Ambiguous), Some(_)) => Some(Unnamed::SameKid),
+            (Err(Miss::Ambiguous), None) if usable.all(|key| key.kid.is_none()) => {
+                Some(Unnamed::WithoutKid)
+            }
+            (Err(Miss::UnknownKid), _) => match &self.hidden {
+                Some(reason) => Some(Unnamed::Hidden(reason.clone())),
+                None if usable.any(|key| key.kid.is_none()) => Some(Unnamed::WithoutKid),
+                None => self.has_unread.then_some(Unnamed::NotRead),
+            },
+            _ => None,
+        }
+    }
+
     /// Returns the key for a header's `alg` and `kid`.
     pub(crate) fn find(&self, alg: Algorithm, kid: Option<&str>) -> Result<&Arc<Key>, Miss> {
         let Some(kid) = kid.filter(|_| !self.is_nameless) else {
@@ -272,7 +377,10 @@ pub(crate) type Examined = (Value, Result<Vec<Algorithm>, Reason>);
 #[cfg(feature = "service")]
 pub(crate) fn examine(document: &[u8], allowed: &[Algorithm]) -> Result<Vec<Examined>, NoKeys> {
     let entries = Entries::of(document)?;
-    let examined = entries.jwks().map(|jwk| examine_key(jwk, allowed));
+    let examined = entries.jwks().map(|jwk| match jwk {
+        Ok(jwk) => examine_key(jwk, allowed),
+        Err(reason) => (Value::Null, Err(reason)),
+    });
     let beyond = (entries.skipped > 0).then_some((Value::Null, Err(Reason::TooMany)));
     Ok(examined.chain(beyond).collect())
 }
@@ -280,7 +388,7 @@ pub(crate) fn examine(document: &[u8], allowed: &[Algorithm]) -> Result<Vec<Exam
 /// Examines each key of a file as [`KeySet::parse_file`] would.
 #[cfg(feature = "service")]
 pub(crate) fn examine_file(file: &[u8], allowed: &[Algorithm]) -> Result<Vec<Examined>, NoKeys> {
-    match key_file::read(file).ok_or(NoKeys::NotAKeyFile)? {
+    match key_file::read(file).map_err(NoKeys::of_file)? {
         KeyFile::Set(set) => examine(set.as_bytes(), allowed),
         KeyFile::Pem(keys) => Ok(keys
             .into_iter()
@@ -290,6 +398,33 @@ pub(crate) fn examine_file(file: &[u8], allowed: &[Algorithm]) -> Result<Vec<Exa
             })
             .collect()),
     }
+}
+
+/// Returns the `kid`s that two different keys with a common algorithm have. `None` stands for keys
+/// without a `kid`, if no key has one.
+#[cfg(feature = "service")]
+pub(crate) fn shared_kids(examined: &[Examined]) -> Vec<Option<String>> {
+    let usable = examined.iter().filter_map(|(jwk, good_for)| {
+        let algorithms = good_for.as_ref().ok()?;
+        let (material, _) = jwk::import(jwk, &[]).ok()?;
+        Some((jwk::kid(jwk), algorithms, material))
+    });
+    let usable: Vec<_> = usable.collect();
+    let has_names = usable.iter().any(|(kid, ..)| kid.is_some());
+    let mut shared = Vec::new();
+    for (at, (kid, algorithms, material)) in usable.iter().enumerate() {
+        let conflicts = usable[..at].iter().any(|(other_kid, others, other)| {
+            let have_common = algorithms
+                .iter()
+                .any(|algorithm| others.contains(algorithm));
+            other_kid == kid && have_common && other != material
+        });
+        let kid = kid.map(str::to_owned);
+        if conflicts && (kid.is_some() || !has_names) && !shared.contains(&kid) {
+            shared.push(kid);
+        }
+    }
+    shared
 }
 
 #[cfg(feature = "service")]
@@ -327,10 +462,34 @@ impl<'a> Entries<'a> {
         Ok(Self { read, skipped })
     }
 
-    /// Parses the entries. An entry that is not strict JSON becomes null, which is not a valid key.
-    fn jwks(&self) -> impl Iterator<Item = Value> {
-        let read = |entry: &&str| json::value_below(Self::DEPTH, entry).unwrap_or_default();
+    /// Parses the entries, or returns what is wrong with an entry.
+    fn jwks(&self) -> impl Iterator<Item = Result<Value, Reason>> {
+        let read = |entry: &&str| {
+            let jwk = json::value_below(Self::DEPTH, entry);
+            let mut jwk = jwk.map_err(|_| Reason::Malformed(Fault::of(entry.as_bytes())))?;
+            restore_numbers(&mut jwk, entry);
+            Ok(jwk)
+        };
         self.read.iter().map(read)
+    }
+}
+
+/// Replaces each null that stands for a number outside the range of `f64` with a number. A null counts
+/// as absent, so the reason would otherwise be that a member such as `n` is missing.
+fn restore_numbers(jwk: &mut Value, entry: &str) {
+    let Some(members) = jwk.as_object_mut() else {
+        return;
+    };
+    if !members.values().any(Value::is_null) {
+        return;
+    }
+    for (name, text) in json::object(entry).unwrap_or_default() {
+        if text != "null"
+            && let Some(value) = members.get_mut(&*name)
+            && value.is_null()
+        {
+            *value = Value::from(0);
+        }
     }
 }
 
@@ -495,6 +654,69 @@ mod tests {
         );
         let named = error(br#"{"keys":[{"kid":"a","kty":"RSA","e":"AQAB"}]}"#);
         assert_eq!(named, "no usable key among 1; the first: a: `n` is missing");
+        let digits = "9".repeat(617);
+        let number = format!(r#"{{"keys":[{{"kid":"a","kty":"RSA","n":{digits},"e":"AQAB"}}]}}"#);
+        let number = said(number.as_bytes());
+        assert!(number.ends_with("a: `n` is not a string"), "{number}");
+        let other = said(format!(r#"{{"keys":[1,{KEY}]}}"#).as_bytes());
+        let reason = "a is for EdDSA, which is not an allowed algorithm";
+        assert_eq!(other, format!("no usable key among 2; {reason}"));
+    }
+
+    #[cfg(feature = "service")]
+    #[test]
+    fn says_why_no_key_has_the_kid_of_a_token() {
+        let eddsa = Algorithm::EdDSA;
+        let bare = KEY.replace(r#""kid":"a","#, "");
+        let other = KEY.replace("11qY", "12qY");
+        let number = KEY.replace(r#""a""#, "5");
+        let twice = KEY.replace(r#""kty""#, r#""kid":"b","kty""#);
+        let long = KEY.replace(r#""a""#, &format!("\"{}\"", "a".repeat(1025)));
+        let hidden = |words: &str| Some(Unnamed::Hidden(words.to_owned()));
+        let many = format!("{KEY}{}", format!(",{KEY}").repeat(MAX_ENTRIES));
+        #[rustfmt::skip]
+        let rows = [
+            ("rotated", KEY.to_owned(), Some("b"), None),
+            ("two under one kid", format!("{KEY},{other}"), Some("a"), Some(Unnamed::SameKid)),
+            ("two, and no kid in the token", format!("{KEY},{other}"), None, None),
+            ("without a kid", bare.clone(), Some("a"), Some(Unnamed::WithoutKid)),
+            ("two without a kid", format!("{bare},{}", other.replace(r#""kid":"a","#, "")), None, Some(Unnamed::WithoutKid)),
+            ("a number", format!("{KEY},{number}"), Some("5"), hidden("`kid` is not a string")),
+            ("a member twice", format!("{KEY},{twice}"), Some("b"), hidden("not a valid object: it has the member \"kid\" twice")),
+            ("too long", format!("{KEY},{long}"), Some("b"), hidden("`kid` is longer than 1024 bytes")),
+            ("not read", many, Some("b"), Some(Unnamed::NotRead)),
+        ];
+        for (case, keys, kid, expected) in rows {
+            let document = format!(r#"{{"keys":[{keys}]}}"#);
+            let set = KeySet::parse(document.as_bytes(), &[eddsa], 1).unwrap();
+            assert_eq!(set.why_unnamed(eddsa, kid), expected, "{case}");
+        }
+        let file = format!("[{bare},{}]", bare.replace("11qY", "12qY"));
+        let file = KeySet::parse_file(file.as_bytes(), &[eddsa], 1).unwrap();
+        let found = file.why_unnamed(eddsa, Some("b"));
+        assert_eq!(found, Some(Unnamed::WithoutKid));
+    }
+
+    #[cfg(feature = "service")]
+    #[test]
+    fn finds_kids_that_two_keys_share() {
+        let bare = KEY.replace(r#""kid":"a","#, "");
+        let differs = |key: &str| key.replace("11qY", "12qY");
+        let a = Some("a".to_owned());
+        #[rustfmt::skip]
+        let rows = [
+            ("one", KEY.to_owned(), vec![]),
+            ("the same twice", format!("{KEY},{KEY}"), vec![]),
+            ("two", format!("{KEY},{}", differs(KEY)), vec![a.clone()]),
+            ("three", format!("{KEY},{0},{0}", differs(KEY)), vec![a]),
+            ("two without a kid", format!("{bare},{}", differs(&bare)), vec![None]),
+            ("two without a kid beside one", format!("{KEY},{bare},{}", differs(&bare)), vec![]),
+        ];
+        for (case, keys, expected) in rows {
+            let document = format!(r#"{{"keys":[{keys}]}}"#);
+            let examined = examine(document.as_bytes(), &[Algorithm::EdDSA]).unwrap();
+            assert_eq!(shared_kids(&examined), expected, "{case}");
+        }
     }
 
     #[cfg(feature = "service")]

@@ -6,13 +6,20 @@
 
 use std::fmt;
 
-use crate::auth::display::ShownText;
+use crate::algorithm::Algorithm;
+use crate::auth::{display::ShownText, token::json::Fault};
 
 /// The reason why a key was left out. Displayed as a phrase, such as "`n` ends in `=`".
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Reason {
     #[error("not a valid object")]
     NotAnObject,
+    /// Not strict JSON. Contains what is wrong with it.
+    #[error("not a valid object: {0}")]
+    Malformed(Fault),
+    /// A valid key. Not a reason for leaving it out, but no token can use it.
+    #[error("it is for {0}, which is not an allowed algorithm")]
+    NotAllowed(Algorithm),
     #[error("entries after the first 512 are not read")]
     TooMany,
     #[error("the private member `{0}` is present")]
@@ -115,10 +122,21 @@ impl Reason {
             Self::Use(_)
                 | Self::KeyOps
                 | Self::Alg(_)
+                | Self::NotAllowed(_)
                 | Self::NoKty
                 | Self::Kty(_)
                 | Self::NoCrv
                 | Self::Crv(_)
+        )
+    }
+}
+
+impl Reason {
+    /// Returns `true` if the entry may have a `kid` that cannot be used. A token may name it.
+    pub(in crate::auth::keys) fn hides_kid(&self) -> bool {
+        matches!(
+            self,
+            Self::Malformed(_) | Self::KidNotText | Self::KidTooLong
         )
     }
 }

@@ -70,17 +70,18 @@ fn certificate(error: &CertificateError) -> Option<String> {
             "its certificate has no name in subjectAltName"
         }
         CertificateError::NotValidForNameContext { presented, .. } => {
-            let names = presented.iter().take(5).cloned().collect::<Vec<_>>();
+            let names: Vec<_> = presented.iter().take(5).map(|name| bare(name)).collect();
             return Some(format!("its certificate is for {}", names.join(", ")));
         }
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
             NOT_FOR_A_SERVER
         }
-        CertificateError::Other(other) if other.to_string().contains("EkuError") => {
+        // rustls-platform-verifier replaces `InvalidPurpose` with a type that only `Debug` names.
+        CertificateError::Other(other) if format!("{other:?}").contains("EkuError") => {
             NOT_FOR_A_SERVER
         }
         // rustls has no variant for this error of webpki.
-        CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
+        CertificateError::Other(other) if format!("{other:?}").contains("CaUsedAsEndEntity") => {
             "its certificate is that of a certificate authority (CA:TRUE); a server needs one with \
              CA:FALSE (openssl req -x509 -addext basicConstraints=critical,CA:FALSE)"
         }
@@ -89,13 +90,31 @@ fn certificate(error: &CertificateError) -> Option<String> {
     Some(words.to_owned())
 }
 
+/// Returns the name in a text of rustls such as `DnsName("a.example")` or `IpAddress(127.0.0.1)`.
+fn bare(name: &str) -> &str {
+    let (_, inner) = name.split_once('(').unwrap_or(("", name));
+    inner.trim_end_matches(')').trim_matches('"')
+}
+
 #[cfg(test)]
 mod tests {
-    use std::{sync::Arc, time::Duration};
+    use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
 
     use rustls::{OtherError, pki_types::UnixTime};
 
     use super::*;
+
+    /// The error of rustls-platform-verifier, which is private there.
+    #[derive(Debug)]
+    struct EkuError;
+
+    impl fmt::Display for EkuError {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("certificate had invalid extensions")
+        }
+    }
+
+    impl StdError for EkuError {}
 
     #[test]
     fn describes_each_certificate_error() {
@@ -121,7 +140,8 @@ mod tests {
             (names(&[]), Some("no name in subjectAltName")),
             (CertificateError::InvalidPurpose, Some("not for a server")),
             (other("CaUsedAsEndEntity"), Some("CA:FALSE")),
-            (other("EkuError"), Some("lacks serverAuth")),
+            (CertificateError::Other(OtherError(Arc::new(EkuError))), Some("lacks serverAuth")),
+            (names(&["DnsName(\"b.example\")", "IpAddress(127.0.0.1)"]), Some("is for b.example, 127.0.0.1")),
             (other("SomethingElse"), None),
             (CertificateError::BadEncoding, None),
         ];

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, KeyPair};
 use serde_json::json;
 use warp::Filter;
 use warp_bearer::{
@@ -27,8 +27,8 @@ async fn finds_each_broken_issuer() {
         ("without the trailing slash", |i| i.wrong_issuer(i.url().trim_end_matches('/')), "differ only in the trailing slash"),
         ("an error", |i| i.fail_discovery(Fault::Status(500)), "bad discovery: http://127.0.0.1"),
         ("an HTML page", |i| i.fail_discovery(Fault::Html), "answered with a document that is not issuer metadata: it is HTML or XML"),
-        ("a redirect", |i| i.fail_jwks(Fault::Redirect("https://a.example/".to_owned())), "answered with a redirect, which is not followed"),
-        ("an empty key set", |i| i.fail_jwks(Fault::EmptySet), "bad keys: 0 of 0 for RS256"),
+        ("a redirect", |i| i.fail_jwks(Fault::Redirect("https://a.example/".to_owned())), "answered with a redirect to https://a.example/, which is not followed"),
+        ("an empty key set", |i| i.fail_jwks(Fault::EmptySet), "has no usable key set: an empty key set (set AUTH0_JWKS_URI if its keys are elsewhere, or set AUTH0_JWKS_FILE"),
         ("not a key set", |i| i.fail_jwks(Fault::Html), "not a JSON object with an array \"keys\": it is HTML or XML"),
         ("too large", |i| i.fail_jwks(Fault::TooLarge), "bad key set: "),
         ("a weak key alone", |i| i.publish(json!({"keys": [weak()]})), "note key: weak: RSA 1024 bits RS256 (cannot be used: `n` has 1024 bits, not 2048 to 8192)"),
@@ -120,6 +120,11 @@ pub(super) async fn over_tls(world: &World) -> String {
 async fn over_tls_as(world: &World, is_ca: IsCa) -> String {
     let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
     params.is_ca = is_ca;
+    over_tls_with(world, params).await
+}
+
+/// Serves an issuer over https, with a self-signed certificate.
+async fn over_tls_with(world: &World, params: CertificateParams) -> String {
     let key = KeyPair::generate().unwrap();
     let certificate = params.self_signed(&key).unwrap();
     let in_directory = |name: &str| world.directory.path().join(name);
@@ -224,6 +229,34 @@ async fn rejects_a_ca_certificate_for_a_server() {
     let found = findings(&checked(&world), "Issuer https://localhost:");
     let words = ["bad TLS: ", "to \"tls.crt\", to which SSL_CERT_FILE is set"];
     assert_finds("another authority", &found, &words);
+}
+
+/// No message has the name of a type of the TLS library.
+#[tokio::test(flavor = "multi_thread")]
+async fn describes_a_certificate_that_does_not_fit() {
+    let for_other = CertificateParams::new(["other.example".to_owned()]).unwrap();
+    let mut for_clients = CertificateParams::new(["localhost".to_owned()]).unwrap();
+    for_clients.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    for (case, params, words) in [
+        (
+            "another name",
+            for_other,
+            "its certificate is for other.example ",
+        ),
+        (
+            "for clients",
+            for_clients,
+            "its certificate is not for a server",
+        ),
+    ] {
+        let world = World::start().await;
+        let url = over_tls_with(&world, params).await;
+        let world = world
+            .set("AUTH0_ISSUER", url)
+            .set("SSL_CERT_FILE", "tls.crt");
+        let found = findings(&checked(&world), "Issuer https://localhost:");
+        assert_finds(case, &found, &["bad TLS: ", words]);
+    }
 }
 
 /// Following the advice of `check` makes the next run pass.

@@ -14,7 +14,7 @@ use warp_bearer::{
 };
 
 use super::{assert_finds, checked, findings, site};
-use crate::support::world::World;
+use crate::support::world::{Told, World};
 
 /// Returns the JWK of an RSA key that is too short.
 pub(super) fn weak() -> Value {
@@ -171,7 +171,11 @@ async fn accepts_every_form_of_key_file() {
         ("PEM beside a certificate", pem(&jwk) + certificate, 0, "cannot be used: a certificate, not a public key"),
         ("a certificate", certificate.to_owned(), 1, "bad keys: 0 of 1"),
         ("an empty object", "{}".to_owned(), 1, "a JSON object without a member \"keys\""),
-        ("another file", "ssh-ed25519 AAAA".to_owned(), 1, "not a JWK set, a JWK, an array of JWKs, or public keys in PEM"),
+        ("a key for SSH", "ssh-ed25519 AAAA".to_owned(), 1, "a public key for SSH (ssh-keygen -e -m PKCS8"),
+        ("an empty file", String::new(), 1, "it is empty; a JWK set, a JWK"),
+        ("an empty set", r#"{"keys":[]}"#.to_owned(), 1, "keys: an empty key set"),
+        ("another file", "Not found".to_owned(), 1, "not a JWK set, a JWK, an array of JWKs, or public keys in PEM"),
+        ("two keys without a kid", pem(&jwk) + &pem(&SigningKey::generate(Algorithm::ES256).public_jwk()), 3, "note kid: several keys, and none has a kid"),
     ];
     for (case, file, code, finding) in rows {
         let world = World::of(issuer.clone())
@@ -179,13 +183,47 @@ async fn accepts_every_form_of_key_file() {
             .set("AUTH0_JWKS_FILE", "keys");
         fs::write(world.directory.path().join("keys"), file).unwrap();
         let told = checked(&world);
-        assert_eq!(told.code, Some(code), "{case}: {}", told.stdout);
+        // Two keys without a kid are only a warning, but no token is accepted.
+        let is_ambiguous = code == 3;
+        let expected = if is_ambiguous { 0 } else { code };
+        assert_eq!(told.code, Some(expected), "{case}: {}", told.stdout);
         assert_finds(case, &findings(&told, "Issuer "), &[finding]);
-        if code == 0 {
+        if expected == 0 {
             let explained = world.run(&["explain"], &token);
-            assert_eq!(explained.code, Some(0), "{case}: {}", explained.stdout);
+            let expected = Some(i32::from(is_ambiguous));
+            assert_eq!(explained.code, expected, "{case}: {}", explained.stdout);
         }
     }
+}
+
+/// The recommended algorithms include those that another issuer needs.
+#[tokio::test(flavor = "multi_thread")]
+async fn keeps_the_algorithms_of_other_issuers() {
+    let rsa = Issuer::with_algorithm(Algorithm::RS256).await;
+    let elliptic = Issuer::with_algorithm(Algorithm::ES256).await;
+    let both = format!("{},{}", rsa.url(), elliptic.url());
+    let world = World::of(rsa).set("AUTH0_ISSUER", both);
+    let told = checked(&world);
+    let line = "to accept: AUTH0_ALGORITHMS=RS256,ES256";
+    let finds = |told: &Told| told.stdout.contains(line);
+    assert!(finds(&told), "{}", told.stdout);
+    let told = checked(&world.set("AUTH0_ALGORITHMS", "RS256,ES256"));
+    assert_eq!(told.code, Some(0), "{}", told.stdout);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn warns_about_two_keys_with_one_kid() {
+    let world = World::start().await;
+    let own = world.issuer.key().public_jwk();
+    let kid = own["kid"].as_str().unwrap().to_owned();
+    world
+        .issuer
+        .publish(json!({"keys": [own, jwk(&kid, |_| {})]}));
+    let told = checked(&world);
+    let line = format!("note kid: two different keys have the kid \"{kid}\"");
+    assert_finds("two", &findings(&told, "Issuer "), &[&line]);
+    world.issuer.publish(json!({"keys": [own, own]}));
+    assert!(!checked(&world).stdout.contains("two different keys"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

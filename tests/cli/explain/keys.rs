@@ -84,6 +84,7 @@ async fn failed_key_fetch_comes_with_advice() {
         ("an issuer that fails", server(500, json!({})).await, "", causes::ISSUER_UNREACHABLE, "wait until it answers"),
         ("a redirect", server(302, json!({})).await, "", causes::ISSUER_REDIRECTS, "Set AUTH0_JWKS_URI to the address of its keys"),
         ("another issuer", server(200, json!({"issuer": "https://other.example/", "jwks_uri": "https://other.example/keys"})).await, "", causes::NOT_ITS_NAME, "if that is https://other.example/, set AUTH0_ISSUER to it, and if it has no discovery document, set AUTH0_JWKS_URI to the address of its keys"),
+        ("metadata without jwks_uri", server(200, json!({"issuer": "https://other.example/"})).await, "", causes::BAD_METADATA, "Set AUTH0_JWKS_URI to the address of its keys, from its documentation"),
         ("another issuer with a long name", server(200, json!({"issuer": long, "jwks_uri": "https://other.example/keys"})).await, "", causes::NOT_ITS_NAME, &long_name),
         ("keys at a configured address for clients that log in", locked.clone(), &*locked, causes::KEYS_NEED_CREDENTIALS, "remove AUTH0_JWKS_URI and set AUTH0_JWKS_FILE to a file with its keys (from Kubernetes: kubectl get --raw /openid/v1/jwks), or list the issuer in ISSUERS_FILE instead of AUTH0_ISSUER and AUTH0_JWKS_URI"),
         ("no key set at the configured address", not_a_set.clone(), &*not_a_set, causes::NO_KEY_SET_URI, "Correct AUTH0_JWKS_URI, or remove AUTH0_JWKS_URI and set AUTH0_JWKS_FILE"),
@@ -106,6 +107,14 @@ async fn failed_key_fetch_comes_with_advice() {
             .any(|words| says.contains(words));
         assert_eq!(names_uri, !jwks_uri.is_empty(), "{case}: {says}");
     }
+    issuer.fail_jwks(Fault::Status(404));
+    lacks_keys(
+        &World::of(issuer.clone()),
+        "no key set",
+        &issuer.token().sign(),
+        causes::NO_KEY_SET,
+        "Set AUTH0_JWKS_URI if its keys are elsewhere",
+    );
     issuer.fail_jwks(Fault::EmptySet);
     lacks_keys(
         &World::of(issuer.clone()),
@@ -114,6 +123,57 @@ async fn failed_key_fetch_comes_with_advice() {
         causes::NO_KEY_SET,
         "Set AUTH0_JWKS_URI if its keys are elsewhere",
     );
+}
+
+/// The key is in the set, but no `kid` names it.
+#[tokio::test(flavor = "multi_thread")]
+async fn names_why_a_published_key_is_not_found() {
+    let issuer = Issuer::with_algorithm(Algorithm::RS256).await;
+    let world = World::named(&issuer, issuer.url());
+    let file = world.directory.path().join("jwks.json");
+    let (key, other) = (issuer.key(), SigningKey::generate(Algorithm::RS256));
+    let named = |key: &SigningKey, kid: Value| {
+        let mut jwk = key.public_jwk();
+        jwk["kid"] = kid;
+        jwk
+    };
+    let null = || json!(null);
+    let good = named(&other, json!("good"));
+    let twice = named(&key, json!("a")).to_string();
+    let twice = twice.replacen('{', "{\"alg\":\"RS256\",", 1);
+    #[rustfmt::skip]
+    let rows = [
+        ("two without a kid", json!([named(&key, null()), named(&other, null())]).to_string(), causes::KEYS_WITHOUT_KID, ""),
+        ("one without a kid beside another", json!([named(&key, null()), good]).to_string(), causes::KEYS_WITHOUT_KID, ""),
+        ("two with one kid", json!([named(&key, json!("a")), named(&other, json!("a"))]).to_string(), causes::KID_TWICE, ""),
+        ("a kid that is a number", json!([named(&key, json!(5)), good]).to_string(), causes::KID_NOT_READ, "`kid` is not a string"),
+        ("a kid that is too long", json!([named(&key, json!("a".repeat(1025))), good]).to_string(), causes::KID_NOT_READ, "longer than 1024 bytes"),
+        ("a member twice", format!("[{twice},{good}]"), causes::KID_NOT_READ, "it has the member \"alg\" twice"),
+    ];
+    for (case, set, cause, words) in rows {
+        fs::write(&file, set).unwrap();
+        let token = issuer.token().key(&key).kid("a").sign();
+        let json = refuses(&world, case, &token, "unknown_key", cause);
+        let what = json["cause"].as_str().unwrap();
+        assert!(what.contains(words), "{case}: {what}");
+    }
+}
+
+/// A valid key for another algorithm comes with the line that allows it.
+#[tokio::test(flavor = "multi_thread")]
+async fn names_the_algorithm_of_keys_that_are_not_allowed() {
+    let issuer = Issuer::with_algorithm(Algorithm::RS256).await;
+    let world = World::of(issuer.clone()).set("AUTH0_ALGORITHMS", "ES256");
+    let key = SigningKey::generate(Algorithm::ES256);
+    let (_, json) = explained(&world, "RS256", &[], &issuer.token().key(&key).sign());
+    assert_eq!(json["code"], "keys_unavailable", "{json:#}");
+    let what = json["cause"].as_str().unwrap();
+    let expected = causes::KEYS_FOR_OTHER_ALGORITHM.what;
+    assert!(what.starts_with(expected), "{json:#}");
+    assert_eq!(json["settings"], json!(["AUTH0_ALGORITHMS=ES256,RS256"]));
+    let facts = json["facts"].to_string();
+    let reason = format!("{} is for RS256", issuer.key().kid());
+    assert!(facts.contains(&reason), "{facts}");
 }
 
 /// A message about one issuer of the file contains nothing about another, and names no variable

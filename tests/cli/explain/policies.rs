@@ -47,9 +47,12 @@ async fn checks_the_grants_that_a_route_requires() {
     let clerk = token().permissions(["messages:read"]).sign();
     let objects = token().claim("permissions", json!([{"name": "messages:read"}]));
     let objects = objects.sign();
+    let listed = token().claim("permissions", "messages:write,messages:read");
+    let listed = listed.sign();
     #[rustfmt::skip]
-    let rows: [(&str, &str, &[&str], Option<Refusal>); 9] = [
+    let rows: [(&str, &str, &[&str], Option<Refusal>); 10] = [
         ("a permission as a scope", &reader, &["--permission", "read:messages"], Some(("insufficient_permissions", causes::PERMISSION_AS_SCOPE))),
+        ("permissions in one string", &listed, &["--permission", "messages:read"], Some(("insufficient_permissions", causes::PERMISSIONS_FORM))),
         ("permissions that are objects", &objects, &["--permission", "messages:read"], Some(("insufficient_permissions", causes::PERMISSIONS_FORM))),
         ("a scope", &reader, &["--scope", "read:messages"], None),
         ("a permission", &clerk, &["--permission", "messages:read"], None),

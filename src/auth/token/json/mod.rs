@@ -20,8 +20,10 @@
 //! - `value.rs` is the type that both return, and `shape.rs` measures a text before it is parsed.
 //! - `document.rs` creates a [`serde_json::Value`] or a type, and has limits for whole documents.
 //! - `parts.rs` splits a text into pieces without parsing them.
+//! - `fault.rs` finds the reason why a text was rejected, for messages.
 
 mod document;
+mod fault;
 mod parts;
 mod plain;
 mod shape;
@@ -34,6 +36,7 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor}
 #[cfg(feature = "service")]
 pub(crate) use self::document::value;
 pub(crate) use self::document::{accepted, check_below, is_json, object_as, value_below};
+pub(crate) use self::fault::Fault;
 pub(crate) use self::parts::{array, member, object, transcode};
 pub(crate) use self::value::Value;
 use self::{shape::is_within_depth, value::mark};

@@ -114,6 +114,14 @@ pub const AUTH0_ENCRYPTED: Cause = cause(
     "The token is encrypted (JWE): the token request names no API, or the API is set to encrypt its tokens.",
     "Add audience, with the identifier of your API, to the token request. If it is there, turn off JSON Web Encryption in the API's settings under Applications, APIs.",
 );
+pub const SD_JWT: Cause = cause(
+    "This is an SD-JWT: a credential with selective disclosure, whose parts are joined with ~. It is not an access token.",
+    "Send the access_token of the token endpoint's answer, as a plain JWT.",
+);
+pub const PASETO: Cause = cause(
+    "This is a PASETO token (it begins with v1 to v4, and public or local), which is not a JWT.",
+    "Have the issuer make a JWT (RFC 9068) for this API.",
+);
 pub const NOT_WHOLE: Cause = cause(
     "The token is not complete: a JWT has three parts with two dots between them, and a part is missing.",
     "Copy the token again from its first character to its last. The part after the second dot is the signature.",
@@ -203,7 +211,7 @@ pub const SLASH: Cause = cause(
     "Write AUTH0_ISSUER exactly as the token has it in iss. Some issuers end in a slash, others do not.",
 );
 pub const SCHEME_OR_CASE: Cause = cause(
-    "The token's issuer and the configured one differ in http and https, or in upper and lower case, so they are two issuers.",
+    "The token's issuer and the configured one differ in their spelling only (http or https, a missing scheme, the port, white space, or upper and lower case), and they are two issuers.",
     "Write AUTH0_ISSUER exactly as the token has it in iss.",
 );
 pub const SAME_KEYS: Cause = cause(
@@ -239,7 +247,7 @@ pub const MANAGEMENT_API: Cause = cause(
     "In the token request, use the identifier of your own API as audience, instead of the address that ends in /api/v2/.",
 );
 pub const AUDIENCE_SPELLING: Cause = cause(
-    "The token's audience and the configured one differ in a slash at the end, in upper and lower case or in http and https, so they are two audiences.",
+    "The token's audience and the configured one differ in their spelling only (a slash at the end, upper and lower case, http or https, a missing scheme, the port, or white space), and they are two audiences.",
     "Write the identifier of the API the same way at the issuer, in the token request and in AUTH0_API_AUDIENCE.",
 );
 pub const OTHER_API: Cause = cause(
@@ -358,6 +366,14 @@ pub const NO_DISCOVERY: Cause = cause(
     "The issuer has no discovery document, so this service cannot find its keys.",
     "Set AUTH0_JWKS_URI to the address of the issuer's key set, from its documentation. Discovery is then not needed.",
 );
+pub const BAD_METADATA: Cause = cause(
+    "The issuer's discovery document cannot be used, so this service cannot find its keys.",
+    "Have the issuer correct the document, or set AUTH0_JWKS_URI to the address of the issuer's key set. Discovery is then not needed.",
+);
+pub const KEYS_FOR_OTHER_ALGORITHM: Cause = cause(
+    "The issuer's keys are valid, but none is for an algorithm that AUTH0_ALGORITHMS lists.",
+    "If the issuer signs the tokens of this API with that algorithm on purpose, add it to AUTH0_ALGORITHMS. If not, set the issuer to an algorithm of AUTH0_ALGORITHMS. warp-bearer check shows each key.",
+);
 pub const KEYS_NEED_CREDENTIALS: Cause = cause(
     "The issuer returns its discovery document or its keys only to clients that log in, as Kubernetes does.",
     "Save the key set to a file and set AUTH0_JWKS_FILE to its path. In Kubernetes, kubectl get --raw /openid/v1/jwks prints it. Or list the issuer in ISSUERS_FILE instead of AUTH0_ISSUER, with fetch_token_file for a token that it accepts.",
@@ -397,6 +413,22 @@ pub const LOCAL_KEY_SET: Cause = cause(
 pub const ROTATED: Cause = cause(
     "The issuer does not publish the key that the token names: the key was rotated or revoked, or a development issuer was restarted.",
     "Fetch a new token, which is signed with a current key.",
+);
+pub const KID_TWICE: Cause = cause(
+    "The issuer's key set has two different keys with the kid that the token names, so it is unclear which one is meant.",
+    "Have the issuer give each key a kid of its own. warp-bearer check names the kid.",
+);
+pub const KEYS_WITHOUT_KID: Cause = cause(
+    "The issuer's keys have no kid, or not all of them do, so this service cannot tell which key signed the token.",
+    "Have the issuer write a kid into each key, and into the header of its tokens. In a file of keys, write a JWK set with the kid of each key instead of PEM, or leave only the key that is in use: the kid of tokens is ignored if the file has none.",
+);
+pub const KEYS_NOT_READ: Cause = cause(
+    "The issuer's key set has more than 512 entries, and the key that the token names is not among the first 512, which are read.",
+    "Have the issuer remove keys that are not in use.",
+);
+pub const KID_NOT_READ: Cause = cause(
+    "No key in the issuer's key set has the kid that the token names, but the set has a key whose kid cannot be used, and which was left out.",
+    "Have the issuer correct the key. warp-bearer check shows every key that was left out, with the reason.",
 );
 pub const NO_KID: Cause = cause(
     "The token's header has no kid, and the issuer has more than one key that fits.",
@@ -577,6 +609,14 @@ pub const PROOF_MISSING: Cause = cause(
 pub const PROOF_FOR_OTHER_URL: Cause = cause(
     "The proof is for another URL (htu) or method (htm): PUBLIC_URL is not the URL that clients use, or a proxy changes the path.",
     "Set PUBLIC_URL to the scheme, host and path that clients use. warp-bearer explain --proof shows both URLs.",
+);
+pub const PROOF_WITHOUT_ID: Cause = cause(
+    "The proof has no jti, or one that is not a string of 1 to 256 bytes.",
+    "Have the client write a new random jti into each proof.",
+);
+pub const PROOF_WITHOUT_TIME: Cause = cause(
+    "The proof has no iat that is a number.",
+    "Have the client write the current time into the iat of each proof, as a number of seconds.",
 );
 pub const PROOF_TIME: Cause = cause(
     "The proof was made too long ago, or in the future (iat): it is reused, or a clock is off.",

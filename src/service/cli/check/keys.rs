@@ -12,7 +12,7 @@ use crate::{
         display::{ShownText, ShownUrl},
         keys::{
             fetch::FetchError,
-            key_set::{Examined, NoKeys},
+            key_set::{Examined, NoKeys, shared_kids},
         },
     },
     service::cli::{
@@ -34,6 +34,13 @@ pub(in crate::service) fn check(
     context: &Context<'_>,
 ) {
     let algorithms = &context.config.algorithms;
+    let examined = examined.and_then(|keys| {
+        if keys.is_empty() {
+            Err(NoKeys::Empty)
+        } else {
+            Ok(keys)
+        }
+    });
     let keys = match examined {
         Ok(keys) => keys,
         Err(error) if context.config.jwks_file.is_some() => {
@@ -49,14 +56,41 @@ pub(in crate::service) fn check(
     for examined in &keys {
         key(section, examined, context);
     }
-    not_allowed(section, &keys, offered, context);
+    for kid in shared_kids(&keys) {
+        shared(section, kid.as_deref());
+    }
+    let is_allowable = not_allowed(section, &keys, offered, context);
     let usable = keys
         .iter()
         .filter(|(_, good_for)| is_used(good_for))
         .count();
     let text = format!("{usable} of {} for {}", keys.len(), names(algorithms, ", "));
-    let mark = if usable == 0 { Mark::Bad } else { Mark::Good };
-    section.add(mark, "keys", text);
+    if usable > 0 {
+        return section.add(Mark::Good, "keys", text);
+    }
+    let advice = if is_allowable {
+        String::new()
+    } else {
+        let skipped = None;
+        let error = NoKeys::NoneUsable {
+            keys: keys.len(),
+            skipped,
+        };
+        let error = FetchError::NoKeys(ShownUrl::new(from), error);
+        fetch_advice(&error, Wanted::KeySet, context)
+    };
+    section.add_more(Mark::Bad, "keys", text, advice);
+}
+
+/// Adds the finding that tokens cannot name one key.
+fn shared(section: &mut Section, kid: Option<&str>) {
+    let text = match kid {
+        Some(kid) => format!("two different keys have the kid {:?}", ShownText::new(kid)),
+        None => "several keys, and none has a kid".to_owned(),
+    };
+    let more = "it is unclear which one a token names, so such tokens are rejected; have the issuer \
+                give each key a kid of its own";
+    section.add_more(Mark::Note, "kid", text, more);
 }
 
 fn is_used<E>(good_for: &Result<Vec<Algorithm>, E>) -> bool {
@@ -92,13 +126,14 @@ fn key(section: &mut Section, (jwk, good_for): &Examined, context: &Context<'_>)
 }
 
 /// Lists the offered algorithms that are not allowed, with a line of configuration that allows
-/// them. The line omits algorithms of `AUTH0_ALGORITHMS` that the issuer does not offer.
+/// them. The line omits algorithms of `AUTH0_ALGORITHMS` that the issuer does not offer, unless other
+/// issuers use the same variable. Returns `true` if a key is for such an algorithm.
 fn not_allowed(
     section: &mut Section,
     keys: &[Examined],
     offered: &[Algorithm],
     context: &Context<'_>,
-) {
+) -> bool {
     let allowed = &context.config.algorithms;
     let of_keys = keys.iter().filter(|(_, good_for)| good_for.is_ok());
     let of_keys: Vec<_> = of_keys.filter_map(|(jwk, _)| algorithm_of(jwk)).collect();
@@ -110,7 +145,7 @@ fn not_allowed(
         })
         .collect();
     if more.is_empty() {
-        return;
+        return false;
     }
     let is_signed_with = more.iter().any(|algorithm| of_keys.contains(algorithm));
     let mark = if is_signed_with {
@@ -118,7 +153,8 @@ fn not_allowed(
     } else {
         Mark::Plain
     };
-    let is_kept = |algorithm: &&Algorithm| has(algorithm) || algorithm.is_symmetric();
+    let is_shared = context.config.issuers.len() > 1;
+    let is_kept = |algorithm: &&Algorithm| is_shared || has(algorithm) || algorithm.is_symmetric();
     let kept = allowed.iter().filter(is_kept).copied();
     let line: Vec<_> = kept.chain(more.iter().copied()).collect();
     let text = format!(
@@ -131,6 +167,7 @@ fn not_allowed(
         format!("to accept: AUTH0_ALGORITHMS={}", names(&line, ","))
     };
     section.add_more(mark, "algorithms", text, more);
+    is_signed_with
 }
 
 fn names(algorithms: &[Algorithm], separator: &str) -> String {

@@ -15,8 +15,10 @@ use crate::{
         explain::{Schemes, Step, StepValue},
         keys::{
             fetch::{FetchError, Layer},
-            key_set::Key,
+            key_set::{Key, NoKeys, Unnamed},
+            probe,
         },
+        token::json::Fault,
     },
     service::{
         api::errors::{Cause, causes},
@@ -39,14 +41,17 @@ pub(in crate::service) fn advice(facts: &Facts<'_>, error: AuthError) -> Advice 
     let cause = match error {
         AuthError::TokenTooLarge => causes::TOO_LARGE,
         AuthError::TokenNotJwt => not_a_jwt(facts),
-        AuthError::TokenMalformed => malformed(facts),
+        AuthError::TokenMalformed => return malformed(facts),
         AuthError::AlgorithmNotAllowed => return algorithm(facts),
         AuthError::UnsupportedCriticalHeader => causes::EXTENSION,
         AuthError::WrongTokenType => wrong_type(facts),
         AuthError::UnknownIssuer => return issuer(facts),
         AuthError::WrongAudience => match of_resource(facts) {
             Some(advice) => return advice,
-            None => audience(facts),
+            None => match audience(facts) {
+                causes::AUDIENCE_SPELLING => return audience_spelling(facts),
+                cause => cause,
+            },
         },
         AuthError::TokenExpired => expired(facts),
         AuthError::TokenNotYetValid => not_yet(facts),
@@ -57,10 +62,10 @@ pub(in crate::service) fn advice(facts: &Facts<'_>, error: AuthError) -> Advice 
         AuthError::InvalidClaim => causes::WRONG_TYPE,
         AuthError::TokenBound => bound(facts),
         AuthError::KeysUnavailable { .. } => return no_keys(facts),
-        AuthError::UnknownKey => key(facts),
+        AuthError::UnknownKey => return key(facts),
         AuthError::BadSignature => signature(facts),
         AuthError::TokenNotBound => causes::NOT_BOUND,
-        AuthError::InvalidProof => proof(facts),
+        AuthError::InvalidProof => return proof(facts),
         AuthError::NonceRequired => causes::FIRST_NONCE,
         AuthError::ProofReplayed => causes::PROOF_REUSED,
         AuthError::StateUnavailable { .. } => causes::STATE_DOWN,
@@ -226,36 +231,70 @@ fn not_a_jwt(facts: &Facts<'_>) -> Cause {
     // Base64url of `{"`. Some opaque tokens contain dots too.
     let has_json = facts.token.contains("eyJ");
     let is_cut = facts.token.starts_with("ey") && facts.token.ends_with("...");
+    if let Some(cause) = other_format(facts.token) {
+        return cause;
+    }
     match facts.token.matches('.').count() {
         _ if pasted::is_placeholder(facts.token) => causes::UNFILLED,
         _ if facts.token.eq_ignore_ascii_case("bearer") => causes::UNFILLED,
         _ if pasted::has_no_token(facts.token) => causes::NO_TOKEN_TEXT,
         _ if pasted::is_encoded_twice(facts.token) => causes::ENCODED_TWICE,
         _ if is_cut => causes::NOT_WHOLE,
-        4 if has_json => causes::ENCRYPTED,
+        // The header of every JWE has enc (RFC 7516 section 4.1.2).
+        4 if facts.lenient_part(0).get("enc").is_some() => causes::ENCRYPTED,
         _ if has_json => causes::NOT_WHOLE,
         _ if facts.is_unasked => UNASKED,
         _ => causes::OPAQUE,
     }
 }
 
-/// If a lenient parser accepts every part, the issuer created the token like this. Otherwise, the
-/// token was damaged later.
-fn malformed(facts: &Facts<'_>) -> Cause {
+/// If the header or the payload has an error that no damage would cause, the issuer created the token
+/// like this. Otherwise, the token was damaged later.
+fn malformed(facts: &Facts<'_>) -> Advice {
     if pasted::is_placeholder(facts.token) {
-        return causes::UNFILLED;
+        return causes::UNFILLED.into();
+    }
+    if let Some(cause) = other_format(facts.token) {
+        return cause.into();
     }
     if pasted::has_no_token(facts.token) {
-        return causes::NO_TOKEN_TEXT;
+        return causes::NO_TOKEN_TEXT.into();
     }
     let kid = facts.trace.header.get("kid");
     if facts.failed("header") && kid.is_some_and(|kid| !kid.is_string()) {
-        return causes::KID_NOT_TEXT;
+        return causes::KID_NOT_TEXT.into();
     }
-    if !facts.failed("encoding") && !facts.trace.damaged {
-        return causes::NOT_STRICT;
+    if facts.failed("encoding") {
+        return causes::RE_ENCODED.into();
     }
-    causes::RE_ENCODED
+    let mut parts = facts.token.split('.');
+    for name in ["header", "payload"] {
+        let part = parts.next().unwrap_or_default();
+        let text = URL_SAFE_NO_PAD.decode(part).unwrap_or_default();
+        let fault = Fault::of(&text);
+        if facts.failed(name) && fault.is_of_the_writer() {
+            let sentence = format!("In the {name}: {fault}.");
+            return Advice::from(causes::NOT_STRICT).and(&sentence);
+        }
+    }
+    if facts.trace.damaged {
+        causes::RE_ENCODED.into()
+    } else {
+        causes::NOT_STRICT.into()
+    }
+}
+
+/// Recognizes tokens of other formats, which may look like a JWT.
+fn other_format(token: &str) -> Option<Cause> {
+    let is_paseto = ["v1", "v2", "v3", "v4"].iter().any(|version| {
+        let rest = token.strip_prefix(version);
+        rest.is_some_and(|rest| rest.starts_with(".public.") || rest.starts_with(".local."))
+    });
+    if is_paseto {
+        return Some(causes::PASETO);
+    }
+    // A disclosure follows each tilde, and the signature of a JWT has none.
+    (token.starts_with("eyJ") && token.contains('~')).then_some(causes::SD_JWT)
 }
 
 fn algorithm(facts: &Facts<'_>) -> Advice {
@@ -276,6 +315,11 @@ fn algorithm(facts: &Facts<'_>) -> Advice {
         _ if name.eq_ignore_ascii_case("none") => causes::UNSIGNED.into(),
         Ok(algorithm) if algorithm.is_symmetric() => in_its_words(facts, causes::HS256_API).into(),
         Ok(algorithm) => Advice::from(causes::OTHER_ALGORITHM).with(allowing(facts, algorithm)),
+        Err(_) if name.to_ascii_uppercase().parse::<Algorithm>().is_ok() => {
+            let right = name.to_ascii_uppercase();
+            let sentence = format!("Names are case-sensitive, and the right one is {right}.");
+            Advice::from(causes::UNSUPPORTED_ALGORITHM).and(&sentence)
+        }
         Err(_) => {
             let names: Vec<_> = Algorithm::ALL.iter().map(ToString::to_string).collect();
             let supported = format!("Supported are {}.", names.join(", "));
@@ -328,8 +372,9 @@ fn issuer(facts: &Facts<'_>) -> Advice {
     {
         return Advice::from(causes::SLASH).with(renamed());
     }
-    if facts.issuers().any(|our| loose(our) == loose(found)) {
-        return Advice::from(causes::SCHEME_OR_CASE).with(renamed());
+    if let Some(our) = facts.issuers().find(|our| loose(our) == loose(found)) {
+        let advice = Advice::from(causes::SCHEME_OR_CASE).with(renamed());
+        return advice.and(&difference(our, found));
     }
     let auth0 = |issuer: &str| loose(issuer).ends_with(".auth0.com");
     let has_auth0 = auth0(found) || facts.issuers().any(auth0);
@@ -377,6 +422,21 @@ fn audience(facts: &Facts<'_>) -> Cause {
     causes::OTHER_API
 }
 
+/// Names the differences between an audience of the token and the one that is configured.
+fn audience_spelling(facts: &Facts<'_>) -> Advice {
+    let found = facts.audiences();
+    let mut pairs = facts
+        .accepted
+        .iter()
+        .flat_map(|our| found.iter().map(move |one| (our, *one)));
+    let pair = pairs.find(|(our, one)| loose(our) == loose(one));
+    let advice = Advice::from(causes::AUDIENCE_SPELLING);
+    match pair {
+        Some((our, one)) => advice.and(&difference(our, one)),
+        None => advice,
+    }
+}
+
 /// Returns `true` if the token is an ID token. This is the case if it has claims that access tokens
 /// do not have (OpenID Connect Core §2 and §3.1.3.6), or if its audience is a client ID and it has
 /// claims of a user profile.
@@ -414,9 +474,10 @@ fn expired(facts: &Facts<'_>) -> Cause {
     }
 }
 
+/// The year 5138 in seconds. Current dates in milliseconds are larger.
+pub(super) const FAR: f64 = 1e11;
+
 fn not_yet(facts: &Facts<'_>) -> Cause {
-    // The year 5138 in seconds. Current dates in milliseconds are larger.
-    const FAR: f64 = 1e11;
     let begins = ["nbf", "iat"].map(|name| match facts.trace.step(name) {
         Some(step) if step.outcome.is_err() => match step.found {
             StepValue::Date(date) => date,
@@ -474,15 +535,23 @@ fn missing_in_answer(facts: &Facts<'_>) -> Advice {
 }
 
 /// Returns the cause for the first failed step of the proof.
-fn proof(facts: &Facts<'_>) -> Cause {
+fn proof(facts: &Facts<'_>) -> Advice {
     let mut steps = facts.trace.steps.iter();
     let first = steps.find(|step| step.outcome.is_err());
-    match first.map(|step| step.name) {
-        Some("proof") => causes::PROOF_MISSING,
-        Some("proof htm" | "proof htu") => causes::PROOF_FOR_OTHER_URL,
-        Some("proof iat") => causes::PROOF_TIME,
-        Some("proof ath") => causes::PROOF_FOR_OTHER_TOKEN,
-        _ => causes::PROOF_MALFORMED,
+    match first.map(|step| (step.name, &step.found)) {
+        Some(("proof", _)) => causes::PROOF_MISSING.into(),
+        Some(("proof htm" | "proof htu", _)) => causes::PROOF_FOR_OTHER_URL.into(),
+        Some(("proof iat", StepValue::Words(found))) => {
+            Advice::from(causes::PROOF_WITHOUT_TIME).and(&format!("Its iat is {found}."))
+        }
+        Some(("proof iat", StepValue::Date(date))) if *date > FAR => {
+            let sentence = "Its iat is in milliseconds, but RFC 7519 defines seconds.";
+            Advice::from(causes::PROOF_TIME).and(sentence)
+        }
+        Some(("proof iat", _)) => causes::PROOF_TIME.into(),
+        Some(("proof ath", _)) => causes::PROOF_FOR_OTHER_TOKEN.into(),
+        Some(("proof jti", _)) => causes::PROOF_WITHOUT_ID.into(),
+        _ => causes::PROOF_MALFORMED.into(),
     }
 }
 
@@ -516,12 +585,20 @@ fn no_keys(facts: &Facts<'_>) -> Advice {
     let Some(error) = facts.auth.fetch_error(issuer) else {
         return causes::ISSUER_UNREACHABLE.into();
     };
-    let cause = cause_of_fetch(facts, &error);
+    if let FetchError::NoKeys(_, NoKeys::NotAllowed { algorithm, .. }) = &error {
+        let settings = allowing(facts, *algorithm);
+        return Advice::from(causes::KEYS_FOR_OTHER_ALGORITHM)
+            .and(&format!("The key is for {algorithm}."))
+            .with(settings);
+    }
+    let is_of_metadata = is_of_metadata(&error, issuer);
+    let cause = cause_of_fetch(facts, &error, is_of_metadata);
     if cause == causes::CA_AS_SERVER {
         return cause.into();
     }
     let wanted = match (&error, &facts.config.jwks_uri) {
         (FetchError::NoKeys(..), _) | (_, Some(_)) => Wanted::KeySet,
+        _ if !is_of_metadata => Wanted::KeySet,
         _ => Wanted::Metadata { jwks_uri: None },
     };
     let advice = fetch_advice(&error, wanted, &facts.context());
@@ -529,10 +606,29 @@ fn no_keys(facts: &Facts<'_>) -> Advice {
     let first = advice.next().map(|first| first.to_ascii_uppercase());
     let advice: String = first.into_iter().chain(advice).collect();
     let sentences = format!("{advice}. warp-bearer check shows each request and its answer.");
-    Advice::from(cause).fixed_by(sentences)
+    let advice = Advice::from(cause).fixed_by(sentences);
+    match &error {
+        FetchError::NoMetadata(_, fault) => advice.and(&format!("The reason: {fault}.")),
+        _ => advice,
+    }
 }
 
-fn cause_of_fetch(facts: &Facts<'_>, error: &FetchError) -> Cause {
+/// Returns `true` if an error is about the issuer's metadata, and not about the key set that they lead to.
+fn is_of_metadata(error: &FetchError, issuer: &str) -> bool {
+    let url = match error {
+        FetchError::Status { url, .. }
+        | FetchError::Redirect { url, .. }
+        | FetchError::Unreachable(url, ..)
+        | FetchError::TooLarge(url)
+        | FetchError::Coding(url, _)
+        | FetchError::NotGzip(url) => url,
+        _ => return true,
+    };
+    let urls = [probe::metadata_of(issuer), probe::other_metadata_of(issuer)];
+    urls.iter().flatten().any(|one| *url == one.into())
+}
+
+fn cause_of_fetch(facts: &Facts<'_>, error: &FetchError, is_of_metadata: bool) -> Cause {
     let of_key_set = if facts.config.jwks_file.is_some() {
         causes::NO_KEY_SET_FILE
     } else if facts.config.jwks_uri.is_some() {
@@ -540,14 +636,14 @@ fn cause_of_fetch(facts: &Facts<'_>, error: &FetchError) -> Cause {
     } else {
         causes::NO_KEY_SET
     };
-    let is_discovered = facts.config.jwks_uri.is_none();
+    let is_discovered = facts.config.jwks_uri.is_none() && is_of_metadata;
     match error {
         FetchError::WrongIssuer { .. } => causes::NOT_ITS_NAME,
         FetchError::File(..) if facts.config.jwks_file.is_none() => causes::NO_FILE_FOR_FETCH,
         FetchError::NoKeys(..) | FetchError::File(..) | FetchError::JwksUri(..) => of_key_set,
-        FetchError::NoMetadata(..) => causes::NO_DISCOVERY,
+        FetchError::NoMetadata(..) => causes::BAD_METADATA,
         FetchError::Local { .. } => causes::LOCAL_KEY_SET,
-        FetchError::Redirect(_) => causes::ISSUER_REDIRECTS,
+        FetchError::Redirect { .. } => causes::ISSUER_REDIRECTS,
         FetchError::Coding(..) | FetchError::NotGzip(_) | FetchError::TooLarge(_) => {
             causes::ODD_ANSWER
         }
@@ -570,11 +666,21 @@ fn cause_of_fetch(facts: &Facts<'_>, error: &FetchError) -> Cause {
     }
 }
 
-fn key(facts: &Facts<'_>) -> Cause {
-    if facts.trace.header.get("kid").is_none() {
-        return causes::NO_KID;
+fn key(facts: &Facts<'_>) -> Advice {
+    let issuer = facts.text("iss").unwrap_or_default();
+    let algorithm = facts.header("alg").and_then(|name| name.parse().ok());
+    let kid = facts.header("kid");
+    let unnamed = algorithm.and_then(|alg| facts.auth.why_unnamed(issuer, alg, kid));
+    match unnamed {
+        Some(Unnamed::SameKid) => causes::KID_TWICE.into(),
+        Some(Unnamed::WithoutKid) => causes::KEYS_WITHOUT_KID.into(),
+        Some(Unnamed::NotRead) => causes::KEYS_NOT_READ.into(),
+        Some(Unnamed::Hidden(reason)) => {
+            Advice::from(causes::KID_NOT_READ).and(&format!("The reason: {reason}."))
+        }
+        None if facts.trace.header.get("kid").is_none() => causes::NO_KID.into(),
+        None => causes::ROTATED.into(),
     }
-    causes::ROTATED
 }
 
 fn signature(facts: &Facts<'_>) -> Cause {
@@ -640,11 +746,63 @@ fn without_slash(url: &str) -> &str {
     url.strip_suffix('/').unwrap_or(url)
 }
 
-/// Normalizes differences between URLs that are easily overlooked: scheme, case and trailing slash.
+/// Normalizes differences between URLs that are easily overlooked: scheme, default port, case, white
+/// space and trailing slash.
 fn loose(url: &str) -> String {
     let url = url.trim().to_ascii_lowercase();
-    let bare = url.strip_prefix("https://").or(url.strip_prefix("http://"));
-    without_slash(bare.unwrap_or(&url)).to_owned()
+    let (_, host, path) = split(&url);
+    format!("{}{}", without_port(host), without_slash(path))
+}
+
+/// Splits a URL into its scheme, its host with the port, and the rest.
+fn split(url: &str) -> (Option<&str>, &str, &str) {
+    let (scheme, rest) = match url.split_once("://") {
+        Some((scheme, rest)) => (Some(scheme), rest),
+        None => (None, url),
+    };
+    let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    (scheme, host, path)
+}
+
+fn without_port(host: &str) -> &str {
+    let bare = host.strip_suffix(":443").or(host.strip_suffix(":80"));
+    bare.unwrap_or(host)
+}
+
+/// Names the differences between two URLs that are the same after [`loose`], in a sentence.
+fn difference(our: &str, found: &str) -> String {
+    let (ours, theirs) = (split(our.trim()), split(found.trim()));
+    let lower = |text: &str| text.to_ascii_lowercase();
+    let schemes = (ours.0.map(lower), theirs.0.map(lower));
+    let paths = [ours.2, theirs.2].map(without_slash);
+    let hosts = [ours.1, theirs.1].map(without_port);
+    let are_cased = ours.0 != theirs.0 && schemes.0 == schemes.1
+        || hosts[0] != hosts[1]
+        || paths[0] != paths[1];
+    let has_port = [ours.1, theirs.1].map(|host| without_port(host) != host);
+    let rows = [
+        (
+            our.trim() != our || found.trim() != found,
+            "white space at an end",
+        ),
+        (
+            schemes.0.is_none() != schemes.1.is_none(),
+            "the scheme, such as https://, which one of them lacks",
+        ),
+        (
+            schemes.0 != schemes.1 && schemes.0.is_some() && schemes.1.is_some(),
+            "http and https",
+        ),
+        (has_port[0] != has_port[1], "the port"),
+        (
+            ours.2.ends_with('/') != theirs.2.ends_with('/'),
+            "the slash at the end",
+        ),
+        (are_cased, "upper and lower case"),
+    ];
+    let names = rows.into_iter().filter(|(differs, _)| *differs);
+    let names: Vec<_> = names.map(|(_, name)| name).collect();
+    format!("They differ in {}.", names.join(", and in "))
 }
 
 #[cfg(test)]
@@ -713,6 +871,36 @@ mod tests {
             );
         }
         assert_eq!(foreign_character("ab.c_d-e~f+g/h=="), None);
+    }
+
+    #[test]
+    fn names_each_difference_in_spelling() {
+        const URL: &str = "https://a.example/b";
+        #[rustfmt::skip]
+        let rows = [
+            ("https://a.example/b/", "the slash at the end"),
+            ("http://a.example/b", "http and https"),
+            ("a.example/b", "the scheme, such as https://, which one of them lacks"),
+            ("https://a.example:443/b", "the port"),
+            ("https://a.example/b ", "white space at an end"),
+            ("https://a.example/B", "upper and lower case"),
+            ("HTTPS://a.example/b", "upper and lower case"),
+            ("https://A.example/b/", "the slash at the end, and in upper and lower case"),
+        ];
+        for (other, expected) in rows {
+            assert_eq!(loose(URL), loose(other), "{other}");
+            assert_eq!(
+                difference(URL, other),
+                format!("They differ in {expected}.")
+            );
+        }
+        for other in [
+            "https://a.example:8443/b",
+            "https://b.example/b",
+            "https://a.example/c",
+        ] {
+            assert_ne!(loose(URL), loose(other), "{other}");
+        }
     }
 
     #[test]

@@ -136,6 +136,8 @@ const INVISIBLE: Cause = Cause {
     fix: "Type the name of the field again, and do not paste it.",
 };
 
+const MILLISECONDS: &str = "exp is in milliseconds, it seems. RFC 7519 defines seconds, so the token is valid for thousands of years. Have the issuer divide by 1000.";
+
 const UNASKED: &str = "The service may also ask the issuer about this token, and the answer could change this verdict. To ask the issuer here too, use --introspect. This sends it the token.";
 
 impl Subject<'_> {
@@ -204,6 +206,10 @@ impl Subject<'_> {
         let mut notes = pasted.notes;
         if self.is_unasked {
             notes.push(UNASKED.to_owned());
+        }
+        let expires = judged.trace.payload["exp"].as_f64();
+        if expires.is_some_and(|expires| expires > diagnosis::FAR) {
+            notes.push(MILLISECONDS.to_owned());
         }
         Explanation {
             notes,

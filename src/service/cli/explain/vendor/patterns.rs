@@ -228,6 +228,24 @@ fn entra_issuer(facts: &Facts<'_>) -> Option<Advice> {
     if facts.issuers().any(is_by_domain) {
         return Some(words::ENTRA_DOMAIN.into());
     }
+    // The issuers of Entra External ID have the tenant's name or its ID in the host.
+    let is_external = |issuer: &str| {
+        let host = issuer.strip_prefix("https://").unwrap_or_default();
+        let host = host.split('/').next().unwrap_or_default();
+        host.ends_with(".ciamlogin.com")
+    };
+    let has_other_host = |our: &str| {
+        is_external(our) && is_external(found) && entra_tenant(our) == entra_tenant(found)
+    };
+    if facts.issuers().any(has_other_host) {
+        let is_only = facts.issuers().count() == 1;
+        let settings = if is_only && facts.held("signature") {
+            facts.recommend(vec![Setting::new("AUTH0_ISSUER", found)])
+        } else {
+            Vec::new()
+        };
+        return Some(Advice::from(words::ENTRA_HOST).with(settings));
+    }
     let mut ours = facts.issuers().filter_map(entra_tenant);
     let is_ours = ours.any(|(our, our_v2)| our == tenant && our_v2 != is_v2);
     // With several issuers, it is unknown which one to replace.
@@ -451,6 +469,10 @@ pub(in crate::service) fn of_policy(
             Some(RuleKind::Permission(Some(name))) if scopes_of(facts).contains(&name) => {
                 causes::PERMISSION_AS_SCOPE
             }
+            Some(RuleKind::Permission(Some(name))) if is_in_list(permissions, name) => {
+                let sentence = "It has the name in a string with several names.";
+                return Advice::from(causes::PERMISSIONS_FORM).and(sentence);
+            }
             _ if permissions.is_some_and(|claim| !is_texts(claim)) => causes::PERMISSIONS_FORM,
             _ if permissions.is_none() => causes::RBAC_OFF,
             _ => causes::NOT_ASSIGNED,
@@ -503,6 +525,15 @@ fn scopes_of<'a>(facts: &Facts<'a>) -> Vec<&'a str> {
     let claims = ["scope", "scp"].into_iter();
     let texts = claims.flat_map(|name| texts(facts.claim(name)));
     texts.flat_map(|text| text.split(' ')).collect()
+}
+
+/// Returns `true` if a claim has `name` in a string with several names.
+fn is_in_list(claim: Option<&Value>, name: &str) -> bool {
+    let mut texts = texts(claim).into_iter();
+    texts.any(|text| {
+        let mut names = text.split([' ', ',', ';']);
+        text != name && names.any(|one| one.trim() == name)
+    })
 }
 
 /// Returns `true` if a claim is an array of strings, or one string.

@@ -81,6 +81,10 @@ pub(super) const ENTRA_DOMAIN: Cause = cause(
     "The configured issuer has the tenant's domain instead of its ID, but tokens always have the ID in iss.",
     "Write the issuer exactly as tokens have it in iss, with the tenant's ID.",
 );
+pub(super) const ENTRA_HOST: Cause = cause(
+    "The token is from the same tenant under another host: the issuers of Entra External ID have the tenant's name or its ID before .ciamlogin.com.",
+    "Write AUTH0_ISSUER exactly as the issuer's discovery document has it in issuer.",
+);
 pub(super) const ENTRA_TENANT: Cause = cause(
     "The token is from another tenant of Entra. Tenants share signing keys, and only iss tells them apart.",
     "Fetch the token from the tenant that is configured here. Configure the other tenant only if this API should trust it. AUTH0_ISSUER lists issuers with commas between them.",
