@@ -656,9 +656,9 @@ mod tests {
         assert_eq!(named, "no usable key among 1; the first: a: `n` is missing");
         let digits = "9".repeat(617);
         let number = format!(r#"{{"keys":[{{"kid":"a","kty":"RSA","n":{digits},"e":"AQAB"}}]}}"#);
-        let number = said(number.as_bytes());
+        let number = error(number.as_bytes());
         assert!(number.ends_with("a: `n` is not a string"), "{number}");
-        let other = said(format!(r#"{{"keys":[1,{KEY}]}}"#).as_bytes());
+        let other = error(format!(r#"{{"keys":[1,{KEY}]}}"#).as_bytes());
         let reason = "a is for EdDSA, which is not an allowed algorithm";
         assert_eq!(other, format!("no usable key among 2; {reason}"));
     }
