@@ -92,7 +92,7 @@ fn checks_that_configured_files_are_usable() {
     let rows = [
         ("no key set", "AUTH0_JWKS_FILE", &*absent, format!("found {absent:?}, which does not exist; {set}")),
         ("a directory", "AUTH0_JWKS_FILE", &folder, format!("found {folder:?}, which is a directory; {set}")),
-        ("not JSON", "AUTH0_JWKS_FILE", &nothing, format!("found {nothing:?}, which has no usable key: not a JWK set, a JWK, an array of JWKs, or public keys in PEM; {set}")),
+        ("empty", "AUTH0_JWKS_FILE", &nothing, format!("found {nothing:?}, which has no usable key: it is empty; a JWK set, a JWK, an array of JWKs, or public keys in PEM can be read; {set}")),
         ("no key", "AUTH0_JWKS_FILE", &empty, format!("found {empty:?}, which has no usable key: an empty key set; {set}")),
         ("no usable key", "AUTH0_JWKS_FILE", &odd, format!("found {odd:?}, which has no usable key: no usable key among 1; the first: the private member `k` is present; {set}")),
         ("no authorities", "SSL_CERT_FILE", &absent, format!("found {absent:?}, which does not exist; {pem}")),

@@ -615,14 +615,14 @@ fn no_keys(facts: &Facts<'_>) -> Advice {
 
 /// Returns `true` if an error is about the issuer's metadata, and not about the key set that they lead to.
 fn is_of_metadata(error: &FetchError, issuer: &str) -> bool {
-    let url = match error {
-        FetchError::Status { url, .. }
-        | FetchError::Redirect { url, .. }
-        | FetchError::Unreachable(url, ..)
-        | FetchError::TooLarge(url)
-        | FetchError::Coding(url, _)
-        | FetchError::NotGzip(url) => url,
-        _ => return true,
+    let (FetchError::Status { url, .. }
+    | FetchError::Redirect { url, .. }
+    | FetchError::Unreachable(url, ..)
+    | FetchError::TooLarge(url)
+    | FetchError::Coding(url, _)
+    | FetchError::NotGzip(url)) = error
+    else {
+        return true;
     };
     let urls = [probe::metadata_of(issuer), probe::other_metadata_of(issuer)];
     urls.iter().flatten().any(|one| *url == one.into())

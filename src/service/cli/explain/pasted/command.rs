@@ -260,7 +260,6 @@ fn words(text: &str, start: usize) -> (Vec<Word>, usize) {
                 }
                 continue;
             }
-            (Some(_), _) => Some(c),
             (None, '\\') => {
                 chars.next();
                 next
@@ -284,7 +283,7 @@ fn words(text: &str, start: usize) -> (Vec<Word>, usize) {
                 end = at;
                 break;
             }
-            (None, _) => Some(c),
+            _ => Some(c),
         };
         if !is_open {
             is_open = true;
