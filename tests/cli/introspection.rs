@@ -76,9 +76,10 @@ async fn explain_introspects_only_on_request() {
 #[tokio::test(flavor = "multi_thread")]
 async fn explain_names_what_is_wrong_with_an_answer() {
     type Change = fn(TokenBuilder) -> TokenBuilder;
+    type Row<'a> = (&'a str, Change, &'a str, &'a str, Cause, &'a [&'a str]);
     let world = asking().await;
     #[rustfmt::skip]
-    let rows: [(&str, Change, &str, &str, Cause, &[&str]); 7] = [
+    let rows: [Row<'_>; 7] = [
         ("no aud", |t| t.without("aud").claim("client_id", "web"), "missing_claim", "aud", causes::ANSWER_WITHOUT_AUDIENCE, &["AUTH0_AUDIENCE_CLAIM=client_id"]),
         ("neither aud nor client_id", |t| t.without("aud").without("client_id"), "missing_claim", "aud", causes::ANSWER_WITHOUT_AUDIENCE, &[]),
         ("no exp", |t| t.without("exp"), "missing_claim", "exp, nbf, iat", causes::ANSWER_WITHOUT_EXPIRY, &[]),

@@ -268,6 +268,17 @@ mod tests {
 
     const TENANT: &str = "https://tenant.example/";
 
+    /// A name, the variables that are set, the error, what was wanted, the words that the advice must
+    /// have, and words that it must not have.
+    type Row<'a> = (
+        &'a str,
+        &'a [(&'a str, &'a str)],
+        FetchError,
+        Wanted<'a>,
+        &'a [&'a str],
+        &'a str,
+    );
+
     fn advice(variables: &[(&str, &str)], error: &FetchError, wanted: Wanted<'_>) -> String {
         let pairs = [
             ("AUTH0_ISSUER", TENANT),
@@ -312,7 +323,7 @@ mod tests {
              AUTH0_JWKS_URI to {keys}"
         );
         #[rustfmt::skip]
-        let rows: [(&str, &[(&str, &str)], FetchError, Wanted<'_>, &[&str], &str); 14] = [
+        let rows: [Row<'_>; 14] = [
             ("a login", &[], status(StatusCode::UNAUTHORIZED), metadata, &["; set AUTH0_JWKS_FILE to", "instead of AUTH0_ISSUER, with"], "remove"),
             ("a login at a configured address", &uri, status(StatusCode::FORBIDDEN), set, &["; remove AUTH0_JWKS_URI and set AUTH0_JWKS_FILE", "instead of AUTH0_ISSUER and AUTH0_JWKS_URI, with"], "; set AUTH0_JWKS_FILE"),
             ("a login, one of several", &several, status(StatusCode::FORBIDDEN), metadata, &["ISSUERS_FILE instead of AUTH0_ISSUER"], "set AUTH0_JWKS_FILE"),

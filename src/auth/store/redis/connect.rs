@@ -260,10 +260,12 @@ mod tests {
             Silent,
         }
 
+        type Row<'a> = (&'a str, &'a [Answer], Result<usize, io::ErrorKind>, u64);
+
         const AT_ONCE: Answer = Accepts(Duration::ZERO);
         const SLOWLY: Answer = Accepts(Duration::from_millis(300));
         #[rustfmt::skip]
-        let rows: [(&str, &[Answer], Result<usize, io::ErrorKind>, u64); 9] = [
+        let rows: [Row<'_>; 9] = [
             ("only one", &[AT_ONCE], Ok(0), 0),
             ("the first of two", &[AT_ONCE, AT_ONCE], Ok(0), 0),
             ("after one that refuses", &[Refuses, AT_ONCE], Ok(1), 0),

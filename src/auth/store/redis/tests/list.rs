@@ -341,7 +341,9 @@ async fn reads_lines_again_for_which_there_was_no_room() {
                 calls.send(()).unwrap();
                 let _ = end.recv_timeout(slow);
             }
-            lines.into_iter().for_each(|line| added.add(line));
+            for line in lines {
+                added.add(line);
+            }
         }),
         held: Box::new(|_| {}),
     });
