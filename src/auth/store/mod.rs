@@ -2,7 +2,7 @@
 //! and a list that replicas share.
 //!
 //! A store knows nothing about tokens. Claims are atomic: if replicas that share a store claim the
-//! same key, exactly one claim returns [`Claimed::First`]. If the store is not sure, it returns an
+//! same key, exactly one of these claims is the first. If the store is not sure, it returns an
 //! error, and the request is rejected.
 
 #![cfg_attr(
