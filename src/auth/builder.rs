@@ -1026,7 +1026,9 @@ impl Builder {
     /// Returns the challenge with the schemes that at least one issuer accepts.
     fn offered(&self, has_resolver: bool) -> Challenge {
         let are_all = |wanted| self.dpop_modes(has_resolver).all(|mode| mode == wanted);
-        if are_all(DpopMode::Off) {
+        // A resolved issuer may turn DPoP on for itself.
+        let may_be_on = has_resolver && self.dpop.is_some();
+        if are_all(DpopMode::Off) && !may_be_on {
             self.challenge().only(Scheme::Bearer)
         } else if are_all(DpopMode::Required) {
             self.challenge().only(Scheme::Dpop)

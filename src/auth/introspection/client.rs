@@ -237,8 +237,8 @@ impl Client {
         IntrospectionError::OtherToken(url.unwrap_or_else(|| ShownUrl::new(&self.issuer)))
     }
 
-    /// Returns the endpoint. It is discovered on first use and again each day, and when it cannot
-    /// be reached. The known endpoint stays in use during discovery, and if discovery fails.
+    /// Returns the endpoint. It is discovered on first use, again each day, and after a connection was
+    /// refused or not trusted. The known endpoint stays in use during discovery, and if discovery fails.
     async fn endpoint(self: &Arc<Self>) -> Result<Arc<Endpoint>, IntrospectionError> {
         if let Some(endpoint) = self.endpoint.load_full() {
             let is_due = self.is_refresh_requested.load(Relaxed)

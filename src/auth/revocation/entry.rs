@@ -237,13 +237,16 @@ fn seconds(time: SystemTime) -> f64 {
     whole_millis(Duration::from_millis(millis).as_secs_f64())
 }
 
-/// Rounds to whole milliseconds. A JSON number with more digits may change its last digit each time
-/// that it is read and written, and the line would then be another one to the shared store.
+/// Rounds up to whole milliseconds, so that an entry still revokes what was issued before its time. A
+/// JSON number with more digits may change its last digit each time that it is read and written, and
+/// the line would then be another one to the shared store.
 fn whole_millis(seconds: f64) -> f64 {
     // Larger numbers have no exact milliseconds, and may be infinite when multiplied.
-    const MAX: f64 = 9e12;
+    const MAX: f64 = 1e10;
+    /// More than the error of reading and multiplying such a number.
+    const ERROR: f64 = 0.05;
     if seconds.abs() < MAX {
-        (seconds * 1000.0).round() / 1000.0
+        (seconds * 1000.0 - ERROR).ceil() / 1000.0
     } else {
         seconds
     }
@@ -286,7 +289,7 @@ mod tests {
         };
         for (text, expected) in [
             ("1790000000", 1_790_000_000.0),
-            ("1790000000.0004", 1_790_000_000.0),
+            ("1790000000.0004", 1_790_000_000.001),
             ("1790000000.9996", 1_790_000_001.0),
             ("1790000000.1230000001", 1_790_000_000.123),
             ("-0.25", -0.25),

@@ -298,7 +298,8 @@ pub trait BearerFilterExt: Filter + Clone + Send + Sync + Sized + 'static {
     /// would respond to a rejected request. A closed route still passes on rejections because of
     /// the path or the method, and your own custom rejections. Rejections of body filters become
     /// responses too. To handle them yourself, put a `recover` before `.route()`. You can also
-    /// close a group of routes at once.
+    /// close a group of routes at once, if no two of its routes match the same path and method:
+    /// within the group, warp still tries the next route after a rejection.
     ///
     /// The filter is boxed, so that a large number of routes compiles quickly.
     ///
