@@ -116,6 +116,11 @@ pub(super) fn audiences(reader: &mut Reader, audiences: &[String], issuers: &[St
     /// The application ID of Microsoft Graph.
     const GRAPH: &str = "00000003-0000-0000-c000-000000000000";
     let is_keycloak = issuers.iter().any(|issuer| issuer.contains("/realms/"));
+    // An API of one's own may have an audience that ends in the same way.
+    let is_of_issuer = |name: &str| {
+        let mut own = issuers.iter();
+        own.any(|issuer| name.starts_with(&**issuer)) || name.contains(".auth0.com/")
+    };
     for audience in audiences {
         let owner = match audience.as_str() {
             "*" => {
@@ -129,12 +134,10 @@ pub(super) fn audiences(reader: &mut Reader, audiences: &[String], issuers: &[St
             GRAPH | "https://graph.microsoft.com" | "https://graph.microsoft.com/" => {
                 "of Microsoft Graph"
             }
-            name if name.starts_with("https://") && name.ends_with("/userinfo") => {
+            name if is_of_issuer(name) && name.ends_with("/userinfo") => {
                 "of the issuer's own /userinfo, which most tokens of users have"
             }
-            name if name.starts_with("https://") && name.ends_with("/api/v2/") => {
-                "of Auth0's Management API"
-            }
+            name if is_of_issuer(name) && name.ends_with("/api/v2/") => "of Auth0's Management API",
             _ => continue,
         };
         reader.warn(

@@ -15,7 +15,7 @@ use std::{
 
 use crate::service::config::{
     fault::{Fault, Warning},
-    variables,
+    variables::{self, AUTH0_CLIENT_ID, AUTH0_CLIENT_SECRET},
 };
 
 #[derive(Default)]
@@ -132,7 +132,7 @@ fn in_another_format(line: &str) -> Option<&'static str> {
     let is_set = after.starts_with(['=', ':']) || line.trim_start().starts_with("ENV ");
     let name = rest[..end].replace('-', "_");
     let known = variables::find(&name).filter(|_| is_set)?;
-    Some(known.name)
+    is_read(known.name).then_some(known.name)
 }
 
 /// Returns the fault for an invalid line with one of our variables.
@@ -158,6 +158,15 @@ fn wrong_line(line: &str, (file, number): (&str, usize), is_text: bool) -> Fault
         }
         _ => fault(file, number, CANNOT_BE_READ),
     }
+}
+
+/// Returns `false` for the variables of the tutorial's client, which the service lists but never reads.
+fn is_read(name: &str) -> bool {
+    ![
+        AUTH0_CLIENT_ID.variable.name,
+        AUTH0_CLIENT_SECRET.variable.name,
+    ]
+    .contains(&name)
 }
 
 /// Returns how many of the following lines belong to the value of the first: those up to the
@@ -214,8 +223,28 @@ fn check(
     // Rejects `a$b`, because dotenvy would turn it into `a`. A secret would then be wrong.
     let source = source.split_once('=').map_or("", |(_, value)| value.trim());
     let references = references(source);
-    if variable.is_secret && !references.is_empty() || references.contains(&"") {
+    if variable.is_secret && !references.is_empty() {
         return Err(reference(name, (file, line)));
+    }
+    // A value that is not used needs no value for its references.
+    if !is_read(name) || env::var_os(name).is_some() {
+        return Ok(());
+    }
+    if references.contains(&"") {
+        return Err(reference(name, (file, line)));
+    }
+    // The default after an operator may be a secret.
+    let operand = |reference: &&str| {
+        let end = reference.find(|c: char| !c.is_ascii_alphanumeric() && c != '_')?;
+        Some(reference[..end].to_owned())
+    };
+    if let Some(operand) = references.iter().find_map(operand) {
+        return Err(Fault::new(
+            name,
+            format_args!(
+                "found ${{{operand}…}} with a default or another operator on line {line} of {file}, which is not supported; write ${{NAME}}, or the value itself"
+            ),
+        ));
     }
     // Rejects a reference that dotenvy would replace with nothing. Like dotenvy, looks into the
     // environment first.
@@ -228,9 +257,6 @@ fn check(
     };
     let is_empty = |name: &&&str| value_of(name).is_none_or(|value| value.is_empty());
     if let Some(undefined) = references.iter().find(is_empty) {
-        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        let end = undefined.find(|c| !is_name(c)).unwrap_or(undefined.len());
-        let undefined = &undefined[..end];
         return Err(Fault::new(
             name,
             format_args!(
@@ -365,6 +391,7 @@ mod tests {
             ("quotes", "LISTEN='a b' # c", "LISTEN", "a b"),
             ("a reference", "B=tenant\nAUTH0_ISSUER=https://${B}/", "AUTH0_ISSUER", "https://tenant/"),
             ("a secret in quotes", "AUTH0_SIGNING_SECRET='a$b'", "AUTH0_SIGNING_SECRET", "a$b"),
+            ("a reference in a variable that is not read", "AUTH0_CLIENT_ID=a${UNDEFINED}", "AUTH0_CLIENT_ID", "a"),
             ("empty", "LISTEN =", "LISTEN", ""),
             ("twice the same", "LISTEN=x\nLISTEN=x", "LISTEN", "x"),
         ];
@@ -502,7 +529,8 @@ mod tests {
             ("an undefined variable without braces", b"A=b\nAUTH0_API_AUDIENCE=api://$UNDEFINED_ID", "AUTH0_API_AUDIENCE: found a reference to UNDEFINED_ID on line 2 of .env, and UNDEFINED_ID has no value there; set UNDEFINED_ID above that line or in the environment, or write the value itself".into()),
             ("a variable that is set later", b"AUTH0_ISSUER=https://${LATER_TENANT}/\nLATER_TENANT=a", "AUTH0_ISSUER: found a reference to LATER_TENANT on line 1 of .env, and LATER_TENANT has no value there; set LATER_TENANT above that line or in the environment, or write the value itself".into()),
             ("an empty variable", b"EMPTY_TENANT=\nAUTH0_ISSUER=https://${EMPTY_TENANT}/", "AUTH0_ISSUER: found a reference to EMPTY_TENANT on line 2 of .env, and EMPTY_TENANT has no value there; set EMPTY_TENANT above that line or in the environment, or write the value itself".into()),
-            ("a default of a shell", b"LISTEN=${UNDEFINED_ADDRESS:-hunter2}", "LISTEN: found a reference to UNDEFINED_ADDRESS on line 1 of .env, and UNDEFINED_ADDRESS has no value there; set UNDEFINED_ADDRESS above that line or in the environment, or write the value itself".into()),
+            ("a default of a shell", b"LISTEN=${UNDEFINED_ADDRESS:-hunter2}", "LISTEN: found ${UNDEFINED_ADDRESS…} with a default or another operator on line 1 of .env, which is not supported; write ${NAME}, or the value itself".into()),
+            ("a default for a variable that is set", b"HERE=a\nLISTEN=${HERE:-hunter2}", "LISTEN: found ${HERE…} with a default or another operator on line 2 of .env, which is not supported; write ${NAME}, or the value itself".into()),
             ("a $ alone", b"AUTH0_REALM=hunter2$", format!("AUTH0_REALM: found a \"$\" on line 1 of .env, {reference} value in single quotes")),
             ("a list in JSON", b"AUTH0_API_AUDIENCE=[\"https://a\", \"https://b\"]", ".env: line 1 has a list in brackets; separate the items by commas, without brackets and quotes".into()),
             ("cmd.exe", b"set AUTH0_ISSUER=hunter2", format!(".env: line 1 {}", other("AUTH0_ISSUER"))),

@@ -867,6 +867,7 @@ fn warns_about_audiences_that_tokens_for_other_apis_have() {
         ("account", Some(keycloak), Some("account is the audience of Keycloak's own account API")),
         ("account", None, None),
         ("*", None, Some("* is compared with aud like any other name")),
+        ("https://api.example.com/api/v2/", None, None),
         ("https://tenant.eu.auth0.com/userinfo", None, Some("https://tenant.eu.auth0.com/userinfo is the audience of the issuer's own /userinfo")),
         ("https://tenant.eu.auth0.com/api/v2/", None, Some("https://tenant.eu.auth0.com/api/v2/ is the audience of Auth0's Management API")),
         ("00000003-0000-0000-c000-000000000000", None, Some("00000003-0000-0000-c000-000000000000 is the audience of Microsoft Graph")),

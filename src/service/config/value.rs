@@ -43,7 +43,7 @@ pub(super) fn is_placeholder(text: &str) -> bool {
         "realm",
     ];
     /// What programs write for a missing value, and what people write to replace later.
-    const WHOLE: [&str; 12] = [
+    const WHOLE: [&str; 9] = [
         "undefined",
         "null",
         "nil",
@@ -53,10 +53,11 @@ pub(super) fn is_placeholder(text: &str) -> bool {
         "replaceme",
         "replace-me",
         "replace_me",
-        "todo",
-        "tbd",
-        "fixme",
     ];
+    // Only in capitals: `todo` is a common name for a sample application.
+    if ["TODO", "TBD", "FIXME"].contains(&text) {
+        return true;
+    }
     let bare = text.strip_prefix("https://").unwrap_or(text);
     if bare.starts_with('<') && (bare.trim_end_matches('/').ends_with('>') || bare.contains(">.")) {
         return true;
