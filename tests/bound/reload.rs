@@ -35,8 +35,7 @@ fn of(issuer: impl Into<TrustedIssuer>) -> Builder {
 async fn answers_as_after_a_start_with_the_new_mode() {
     let issuer = issuer().await;
     let key = SigningKey::generate(Algorithm::ES256);
-    let plain = issuer.token().sign();
-    let requests = requests(&plain, &issuer.token().bound_to(&key).sign(), &key);
+    let (plain, bound) = (issuer.token().sign(), issuer.token().bound_to(&key).sign());
     for (from, to) in MODES.iter().flat_map(|from| MODES.map(|to| (*from, to))) {
         for is_own in [false, true] {
             let auth = with_mode(&issuer, from, is_own).build().unwrap();
@@ -49,7 +48,8 @@ async fn answers_as_after_a_start_with_the_new_mode() {
             let auth = replacement.build().unwrap();
             auth.ready().await;
             let started = service(&auth);
-            for (case, path, fields) in &requests {
+            // Both services must have started before the proofs are made.
+            for (case, path, fields) in &requests(&plain, &bound, &key) {
                 let case = format!("{case}: {from:?} to {to:?}, own: {is_own}");
                 let found = ask(&reloaded, path, fields).await;
                 let expected = ask(&started, path, fields).await;
