@@ -6,7 +6,7 @@ use crate::algorithm::Algorithm;
 use crate::auth::{
     credential::{
         dpop::Proofs,
-        nonce::{Nonces, SHORTEST_SECRET},
+        nonce::{MIN_SECRET, Nonces},
         target_uri::PublicUrl,
     },
     error::{DurationOption, FixedOption, SetupError},
@@ -177,7 +177,7 @@ impl Dpop {
         let nonces = match &self.nonces {
             NonceSource::None => None,
             NonceSource::Random => Some(Nonces::random().ok_or(SetupError::NoRandomness)?),
-            NonceSource::Secret(secret) if secret.len() < SHORTEST_SECRET => {
+            NonceSource::Secret(secret) if secret.len() < MIN_SECRET => {
                 return Err(SetupError::ShortNonceSecret);
             }
             NonceSource::Secret(secret) => Some(Nonces::new(secret)),

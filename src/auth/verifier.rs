@@ -125,7 +125,7 @@ impl Auth {
     }
 
     /// Returns the header that contains the token, if it is not `Authorization`.
-    #[cfg(feature = "service")]
+    #[cfg(feature = "docs")]
     pub(crate) fn token_field(&self) -> Option<&HeaderName> {
         self.inner.field.as_ref()
     }

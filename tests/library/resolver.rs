@@ -37,6 +37,16 @@ fn with_key(name: String, signer: &Issuer) -> TrustedIssuer {
     TrustedIssuer::new(name).jwks(jwks)
 }
 
+/// Builds an `Auth` that resolves every name to an issuer with the signer's key.
+fn resolves_any(signer: &Issuer) -> Auth {
+    let signer = signer.clone();
+    let auth = builder().resolve_issuers(move |name: String| {
+        let found = with_key(name, &signer);
+        async move { Some(found) }
+    });
+    auth.build().unwrap()
+}
+
 #[tokio::test(start_paused = true)]
 async fn caches_resolved_issuers_and_unknown_names() {
     let signer = signer().await;
@@ -242,14 +252,7 @@ async fn no_request_waits_longer_than_one_lookup() {
 #[tokio::test]
 async fn configured_issuer_replaces_a_resolved_one() {
     let signer = signer().await;
-    let auth = {
-        let signer = signer.clone();
-        builder().resolve_issuers(move |name: String| {
-            let found = with_key(name, &signer);
-            async move { Some(found) }
-        })
-    };
-    let auth = auth.build().unwrap();
+    let auth = resolves_any(&signer);
     let token = signer.token().claim("iss", "https://tenant.example/");
     let token = token.sign();
     let verdict = async || auth.verify(&token).await.map(|_: Claims| ());
@@ -284,13 +287,8 @@ async fn replaced_issuers_do_not_change_the_rules_of_resolved_ones() {
         ("another algorithm", own()),
         ("the strict profile", own().rfc9068(true)),
     ] {
-        let signer = signer.clone();
         let token = signer.token().claim("iss", "https://tenant.example/");
-        let auth = builder().resolve_issuers(move |name: String| {
-            let found = with_key(name, &signer);
-            async move { Some(found) }
-        });
-        let auth = auth.build().unwrap();
+        let auth = resolves_any(&signer);
         let replacement = Auth::builder()
             .audience("https://api.example.com")
             .algorithms([Algorithm::ES384])
@@ -362,14 +360,7 @@ async fn resolved_issuer_may_use_its_own_algorithms() {
 async fn drops_an_issuer_that_is_no_longer_used() {
     tokio::time::pause();
     let signer = signer().await;
-    let auth = {
-        let signer = signer.clone();
-        builder().resolve_issuers(move |name: String| {
-            let found = with_key(name, &signer);
-            async move { Some(found) }
-        })
-    };
-    let auth = auth.build().unwrap();
+    let auth = resolves_any(&signer);
     let token = |name: &str| {
         let token = signer.token().expires_in(Duration::from_secs(36_000));
         token.claim("iss", name).sign()

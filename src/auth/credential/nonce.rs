@@ -25,7 +25,7 @@ const RENEWED_FROM: u64 = 240;
 const SETTLED_FROM: u64 = 60;
 
 /// The minimum length of a secret in bytes: the length of the hash (RFC 2104 §3).
-pub(crate) const SHORTEST_SECRET: usize = 32;
+pub(crate) const MIN_SECRET: usize = 32;
 
 /// Keeps these HMACs different from others made with the same secret.
 const PURPOSE: &[u8] = b"warp-bearer dpop nonce";
@@ -48,7 +48,7 @@ impl Nonces {
     /// Creates a random secret, so only this process accepts its nonces. `None` if the system
     /// provides no random numbers.
     pub(crate) fn random() -> Option<Self> {
-        let mut secret = [0; SHORTEST_SECRET];
+        let mut secret = [0; MIN_SECRET];
         rand::fill(&mut secret).ok()?;
         Some(Self::new(&secret))
     }

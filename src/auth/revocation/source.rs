@@ -85,7 +85,7 @@ pub(crate) struct Staleness {
 
 /// The shortest limit for the age of a list that is read at intervals. With a shorter one, requests
 /// would be rejected between two reads.
-const SHORTEST_LIMIT: Duration = Duration::from_secs(1);
+const MIN_LIMIT: Duration = Duration::from_secs(1);
 
 /// The number of times that a source is read, at least, before its list is too old. So neither a slow
 /// read nor a single failure makes the list too old.
@@ -124,7 +124,7 @@ impl Polled {
         clock: Clock,
         staleness: Staleness,
     ) -> (Arc<Watch>, Task) {
-        let limit = staleness.limit.max(SHORTEST_LIMIT);
+        let limit = staleness.limit.max(MIN_LIMIT);
         let staleness = Staleness { limit, ..staleness };
         let watch = Watch::new(self.name, &list, Some(staleness));
         let watched = Arc::clone(&watch);
@@ -148,7 +148,7 @@ impl Polled {
     ) {
         let every = self.every.min(limit / READS_IN_LIMIT);
         loop {
-            // A source that hangs or panics counts as failed. It has a task of its own, because
+            // A source that hangs or panics counts as failed. It runs in a separate task, because
             // otherwise, it could end or block this one, and the list would never become too
             // old.
             let load = Arc::clone(&self.load);
@@ -158,7 +158,7 @@ impl Polled {
                 match read {
                     Err(_elapsed) => {
                         watch.failed("no response in time");
-                        // It is not started again before it has ended.
+                        // Waits until the call has ended before the source is called again.
                         reading.abort_all();
                     }
                     Ok(Ok(Ok(entries))) => {
@@ -342,7 +342,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
     const LIMIT: Duration = Duration::from_secs(100);
 
-    /// What a source does after its first answer.
+    /// The behaviour of a source after its first answer.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     enum Then {
         Fails,

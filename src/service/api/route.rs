@@ -123,6 +123,7 @@ pub struct Row {
 
 impl Row {
     /// Returns the current additional paths.
+    #[cfg(feature = "docs")]
     pub(crate) fn also(&self) -> Vec<String> {
         self.matcher.also()
     }

@@ -15,6 +15,7 @@ use std::{
 
 use crate::service::config::{
     fault::{Fault, Warning},
+    variable::is_of_name,
     variables::{self, AUTH0_CLIENT_ID, AUTH0_CLIENT_SECRET},
 };
 
@@ -108,7 +109,7 @@ fn is_readable(line: &str) -> bool {
 fn names_ours(line: &str) -> bool {
     let line = line.trim_start();
     let line = line.strip_prefix("export ").unwrap_or(line).trim_start();
-    let end = line.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    let end = line.find(|c| !is_of_name(c));
     variables::find(&line[..end.unwrap_or(line.len())]).is_some()
 }
 
@@ -235,7 +236,7 @@ fn check(
     }
     // The default after an operator may be a secret.
     let operand = |reference: &&str| {
-        let end = reference.find(|c: char| !c.is_ascii_alphanumeric() && c != '_')?;
+        let end = reference.find(|c| !is_of_name(c))?;
         Some(reference[..end].to_owned())
     };
     if let Some(operand) = references.iter().find_map(operand) {
@@ -306,8 +307,7 @@ fn references(value: &str) -> Vec<&str> {
             '\\' => escaped = true,
             '$' => {
                 let rest = &value[at + 1..];
-                let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
-                let end = rest.find(|c| !is_name(c)).unwrap_or(rest.len());
+                let end = rest.find(|c| !is_of_name(c)).unwrap_or(rest.len());
                 let in_braces = rest.strip_prefix('{').and_then(|rest| rest.split_once('}'));
                 references.push(in_braces.map_or(&rest[..end], |(name, _)| name));
             }

@@ -9,6 +9,7 @@ use crate::service::config::{
     Config,
     cross_checks::OF_ONE_ISSUER,
     issuers_file::options_of_variables,
+    variable::is_of_name,
     variables::{
         AUTH0_ALGORITHMS, AUTH0_API_AUDIENCE, AUTH0_DOMAIN, AUTH0_ISSUER, AUTH0_LEEWAY,
         AUTH0_TOKEN_MAX_AGE, AUTH0_TOKEN_PROFILE,
@@ -79,10 +80,6 @@ impl Config {
         renamed.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
         renamed
     }
-}
-
-fn is_of_name(c: char) -> bool {
-    c.is_ascii_alphanumeric() || c == '_'
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ use crate::{
         fault::PEM,
         invalid::{InvalidValue, Parsed},
         types::{IntrospectionMode, Secret, StoreOutage, TokenProfile},
-        variable::Form,
+        variable::{Form, is_of_name},
     },
     service::observe::logging::LogFormat,
 };
@@ -109,7 +109,7 @@ pub(super) fn mangled(text: &str, form: Form) -> Option<InvalidValue> {
     let is_list = text.starts_with("[\"") || text.starts_with("['");
     let is_named = |name: &str| {
         name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-            && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+            && name.chars().all(is_of_name)
     };
     let of_windows = text
         .strip_prefix('%')

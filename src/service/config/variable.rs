@@ -5,6 +5,11 @@
 
 use crate::service::config::invalid::Parsed;
 
+/// Returns `true` if the character may be a part of a variable's name.
+pub(super) fn is_of_name(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_'
+}
+
 /// A variable that the service knows, as documented for users.
 #[derive(Debug, Clone, Copy)]
 pub struct Variable {

@@ -734,7 +734,7 @@ const OF_OTHERS: [(&str, Option<&str>); 19] = [
 /// `AUTH0_API_AUDIENCE`, although many other names have a smaller edit distance.
 pub(super) fn nearest(name: &str) -> Option<&'static str> {
     /// The least similarity of a misspelt name. `DOMIAN` and `DOMAIN` have it.
-    const LEAST: f64 = 0.4;
+    const MIN_SIMILARITY: f64 = 0.4;
     let misspelt = name["AUTH0_".len()..].to_ascii_uppercase();
     if let Some((_, known)) = OF_OTHERS.iter().find(|(other, _)| *other == misspelt) {
         return *known;
@@ -745,7 +745,7 @@ pub(super) fn nearest(name: &str) -> Option<&'static str> {
             let known = variable.name.strip_prefix("AUTH0_")?;
             Some((strsim::sorensen_dice(&misspelt, known), variable.name))
         })
-        .filter(|(similarity, _)| *similarity >= LEAST)
+        .filter(|(similarity, _)| *similarity >= MIN_SIMILARITY)
         .max_by(|(one, _), (other, _)| one.total_cmp(other))
         .map(|(_, name)| name)
 }

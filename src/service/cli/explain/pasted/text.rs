@@ -106,10 +106,10 @@ fn unread_part(text: &str, place: usize, commands: &[Command], own: &str) -> Opt
 /// `X-Auth: Bearer …`.
 fn similar_field(line: &str) -> Option<&str> {
     /// Longer than any name of a field.
-    const LONGEST: usize = 64;
+    const MAX_LEN: usize = 64;
     let line = line.strip_prefix("> ").unwrap_or(line);
     let (name, value) = line.split_once(':')?;
-    if name.len() > LONGEST {
+    if name.len() > MAX_LEN {
         return None;
     }
     let lower = name.to_ascii_lowercase();
