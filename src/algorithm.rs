@@ -1,7 +1,6 @@
-//! [`Algorithm`]: the names of the signature algorithms, shared by the verifier and the test
-//! issuer.
+//! [`Algorithm`]: the names of the signature algorithms, which is all that the verifier and the test issuer share.
 //!
-//! Verification and signing share nothing else, so a bug in one cannot hide a bug in the other.
+//! Verification and signing have no other code in common, so a bug in one cannot hide a bug in the other.
 
 use std::{fmt, str::FromStr};
 
@@ -110,7 +109,7 @@ impl Algorithm {
         matches!(self, Self::HS256)
     }
 
-    /// Returns the `crv` of the algorithm's keys. `None` if they have none.
+    /// Returns the `crv` of the algorithm's keys, if they have one.
     #[cfg(feature = "service")]
     pub(crate) const fn curve(self) -> Option<&'static str> {
         Some(match self {
@@ -144,8 +143,8 @@ impl Algorithm {
     }
 }
 
-/// The names of the asymmetric algorithms, without those of the feature `pq`. A macro, for use in
-/// `concat!`.
+/// The names of the asymmetric algorithms, without those of the feature `pq`. This is a macro because `concat!` does
+/// not take constants.
 #[cfg(any(test, feature = "service"))]
 macro_rules! public_key_algorithms {
     () => {

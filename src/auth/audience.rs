@@ -17,18 +17,17 @@ use crate::auth::{
     verifier::Auth,
 };
 
-/// Verifies requests for a single audience.
 pub(crate) struct OneAudience<'a> {
     auth: &'a Auth,
     name: &'a str,
-    /// The spellings of `name`.
+    /// `name` and, if it is an origin, the same URL with or without its trailing slash.
     names: Vec<String>,
     /// Set if the audience is the URL of a resource with published metadata.
     resource: Option<Resource>,
 }
 
 impl Auth {
-    /// Returns the verifier for this audience. `None` if no issuer is configured for it.
+    /// `None` if no issuer is configured for `audience`.
     pub(crate) fn for_audience<'a>(&'a self, audience: &'a str) -> Option<OneAudience<'a>> {
         if !self.has_audience(audience) {
             return None;
@@ -113,14 +112,13 @@ impl OneAudience<'_> {
             .await
     }
 
-    /// Returns the audience, as the proxy has written it.
+    /// Returns the audience in the spelling that the proxy sent.
     pub(crate) fn name(&self) -> &str {
         self.name
     }
 
-    /// Returns `true` if the token has this audience and its issuer is trusted for this audience.
-    /// The issuer must be checked too, because an issuer that is trusted for another resource can
-    /// write any audience into its tokens.
+    /// Returns `true` if the token has this audience and its issuer is trusted for it. We have to check the issuer too:
+    /// one that is trusted only for another resource can write any audience into its tokens.
     fn is_for(&self, claims: &Claims) -> bool {
         let issuers = self.auth.inner.issuers.load_full();
         let Some(issuer) = issuers.named(claims.issuer()) else {
@@ -140,7 +138,6 @@ impl OneAudience<'_> {
         }
     }
 
-    /// Returns the issuers that are trusted for the audience.
     fn issuers(&self) -> Vec<String> {
         let issuers = self.auth.inner.issuers.load_full();
         let is_named = |audience: &String| self.names.contains(audience);

@@ -98,7 +98,7 @@ impl Auth {
     /// Returns [`SetupError::Fixed`] if an option cannot be replaced, or the first other
     /// [`SetupError`] among the options. In that case, nothing is replaced.
     pub fn replace_issuers(&self, builder: &Builder) -> Result<(), SetupError> {
-        // `builder` may have no issuers, but a resolver, which is not used.
+        // Allowed for a builder that has only a resolver, although its resolver is not used here.
         if builder.issuers.is_empty() && self.inner.resolver.is_none() {
             return Err(SetupError::NoIssuer);
         }
@@ -106,8 +106,8 @@ impl Auth {
         let mut current_dpop = lock.unwrap_or_else(PoisonError::into_inner);
         let before = self.inner.issuers.load_full();
         let mut builder = builder.clone();
-        // The checks need both options. Without them, the new issuers would treat bound tokens as
-        // plain bearer tokens, or reject all of them.
+        // Carry over both options before the checks. Otherwise, the new issuers would treat bound tokens as plain
+        // bearer tokens, or reject all of them.
         builder.dpop = self.replaced_dpop(current_dpop.as_ref(), builder.dpop.as_ref())?;
         builder.certificates = self.replaced_certificates(builder.certificates)?;
         builder.check()?;
@@ -144,7 +144,6 @@ impl Auth {
         Ok(Some(replaced))
     }
 
-    /// Returns the source of client certificates after a reload.
     fn replaced_certificates(
         &self,
         new: Option<CertificateSource>,
@@ -234,7 +233,6 @@ pub struct Builder {
     store: Option<Store>,
     certificates: Option<CertificateSource>,
     clock: Clock,
-    /// The revocation list of the `Auth` that is being built.
     revocation_list: Arc<RevocationList>,
     revocation_file: Option<PathBuf>,
     revocation_sources: Vec<Polled>,
@@ -308,9 +306,9 @@ impl Builder {
     // These apply to every issuer that does not set the option itself.
     options!();
 
-    /// Sets the time to live of a key set. Defaults to the `max-age` of the response, clamped to 5
-    /// min to 24 h. If the response has no `max-age`, the default is 10 min. A value set here is
-    /// not clamped. The set is refreshed after four fifths of its time to live.
+    /// Sets the time to live of a key set, which is refreshed after four fifths of this time. Defaults to the `max-age`
+    /// of the response, clamped to the range from 5 min to 24 h, or to 10 min if the response has no `max-age`. A value
+    /// set here is not clamped.
     #[must_use]
     pub fn jwks_ttl(mut self, ttl: Duration) -> Self {
         self.policy.ttl = Some(ttl);
@@ -801,7 +799,7 @@ impl Builder {
         }))
     }
 
-    /// Returns the names of the issuers. `None` if a resolver may add others.
+    /// `None` if a resolver may add others.
     fn names(&self, resolves: bool) -> Option<HashSet<String>> {
         let names = self.issuers.iter().map(|issuer| issuer.issuer.clone());
         (!resolves).then(|| names.collect())
@@ -829,10 +827,10 @@ impl Builder {
         Ok(Revocations::new(Arc::clone(list), sources))
     }
 
-    /// Returns the issuers of this builder. Reuses each issuer of `before` that has not changed. An
-    /// issuer that has changed keeps its keys if their source is the same.
+    /// Returns the issuers of this builder. Reuses each issuer of `before` that has not changed. A changed issuer keeps
+    /// its keys if their source is the same.
     ///
-    /// `resolver` is the resolver of the [`Auth`]. Its algorithms are allowed too.
+    /// `resolver` is the resolver of the [`Auth`], whose algorithms are allowed too.
     fn trusted_issuers(
         &self,
         fetcher: &Arc<Fetcher>,
@@ -875,8 +873,8 @@ impl Builder {
         Ok(Issuers::new(kept, by_default, offered))
     }
 
-    /// Validates the options of an issuer and combines them with those of the builder. The slot is
-    /// `NO_SLOT`; the caller assigns the real one.
+    /// Validates the options of an issuer and combines them with those of the builder. The caller must replace the
+    /// slot, which is `NO_SLOT`.
     fn parts(&self, trusted: &TrustedIssuer) -> Result<IssuerParts, SetupError> {
         let (mine, all, own) = (&trusted.options, &self.options, &trusted.own);
         let audiences = own_or(&mine.audiences, &all.audiences);
@@ -945,8 +943,7 @@ impl Builder {
         })
     }
 
-    /// Starts an issuer. It takes over the keys of the issuer that it replaces, if both have the
-    /// same source of keys.
+    /// Starts an issuer. Takes over the keys of the issuer it replaces if both have the same source of keys.
     fn start(
         parts: IssuerParts,
         fetcher: &Arc<Fetcher>,
@@ -961,7 +958,7 @@ impl Builder {
         };
         let secret = parts.rules.secret.as_deref();
         let context = Arc::new(parts.context);
-        // Keeps the longest lifetime, because tokens issued before the reload are still in use.
+        // Tokens issued before the reload are still in use, so the longest lifetime must not shrink.
         let longest = before.map(|before| before.context.longest_lifetime.load(Relaxed));
         context
             .longest_lifetime
@@ -993,8 +990,7 @@ impl Builder {
         })
     }
 
-    /// Returns the audiences. If a resource is configured, includes both spellings of URLs without
-    /// a path.
+    /// If a resource is configured, includes both spellings of each URL without a path.
     fn spellings(&self, audiences: &[String]) -> Arc<[String]> {
         if self.resource.is_none() {
             return audiences.into();
@@ -1008,7 +1004,7 @@ impl Builder {
         all.into()
     }
 
-    /// Returns the challenge of this API with every scheme that it knows.
+    /// Returns this API's challenge, with every scheme.
     fn challenge(&self) -> Challenge {
         let resource = self.resource.as_deref();
         let metadata = self.resource_metadata.clone();
@@ -1037,14 +1033,12 @@ impl Builder {
         }
     }
 
-    /// Returns the DPoP mode of an issuer: its own, or the builder's.
     fn dpop_mode(&self, issuer: &TrustedIssuer) -> DpopMode {
         let all = self.dpop.as_ref().map(|dpop| dpop.mode);
         issuer.own.dpop.or(all).unwrap_or_default()
     }
 
-    /// Returns the DPoP modes of all issuers. Resolved issuers have the default mode, unless they
-    /// set their own.
+    /// Resolved issuers have the default mode, unless they set their own.
     fn dpop_modes(&self, has_resolver: bool) -> impl Iterator<Item = DpopMode> {
         let all = self.dpop.as_ref().map(|dpop| dpop.mode);
         let resolved = has_resolver.then(|| all.unwrap_or_default());
@@ -1125,7 +1119,6 @@ impl Builder {
     }
 }
 
-/// The parts of a [`Trusted`] that its options determine.
 struct IssuerParts {
     context: IssuerContext,
     rules: Rules,
@@ -1133,8 +1126,8 @@ struct IssuerParts {
     place: Option<Arc<str>>,
 }
 
-/// Starts fetching the keys of an issuer. Until the first fetch, uses the document of `before`, if
-/// both have the same source of keys.
+/// Starts fetching the keys of an issuer. Until the first fetch succeeds, uses the document of `before`, if both have
+/// the same source of keys.
 fn start_keys(
     parts: &IssuerParts,
     fetcher: &Arc<Fetcher>,
@@ -1178,19 +1171,17 @@ fn own_or<'a, T>(own: &'a [T], all: &'a [T]) -> &'a [T] {
     if own.is_empty() { all } else { own }
 }
 
-/// Returns a seed for the jitter that spreads the fetches of replicas. Does not use aws-lc, because
-/// its first random number takes 50 ms and the seed need not be secret.
+/// Returns a seed for the jitter that spreads the fetches of replicas. We don't use aws-lc here: its first random
+/// number takes 50 ms, and the seed need not be secret.
 fn seed() -> u64 {
     RandomState::new().hash_one(())
 }
 
-/// Returns `true` if an algorithm needs a public key.
 fn needs_keys(algorithms: &[Algorithm]) -> bool {
     algorithms.iter().any(|alg| !alg.is_symmetric())
 }
 
-/// Checks the name of an issuer. Any string is allowed (RFC 7519 §4.1.1), but it must be a URL if
-/// its keys are discovered.
+/// Checks the name of an issuer. RFC 7519 §4.1.1 allows any string, but key discovery needs a URL.
 fn check_issuer(issuer: &str, discovers: bool) -> Result<(), SetupError> {
     if discovers {
         return check_bare_url(issuer);

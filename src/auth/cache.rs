@@ -1,11 +1,11 @@
 //! A cache of verified tokens, which only makes verification faster.
 //!
-//! A lookup hashes 16 bytes of the token under a random key, then compares the whole token byte for
-//! byte. On a hit, the times of the token are checked again. If the key set has changed, the whole
-//! token is verified again. Rejected tokens are not cached: an attacker must not fill the cache.
+//! A lookup hashes 16 bytes of the token under a random key, then compares the whole token byte for byte. On a hit, the
+//! times of the token are checked again, and if the key set has changed, the whole token is verified again. Rejected
+//! tokens are not cached, or an attacker could fill the cache with them.
 //!
-//! A second cache contains the headers of verified tokens. Many tokens share a header that need not
-//! be parsed again. Both caches have bounded memory.
+//! A second cache holds the headers of verified tokens, because many tokens share a header, which then need not be
+//! parsed again. Both caches have bounded memory.
 
 use std::{
     fmt,
@@ -39,7 +39,7 @@ pub(crate) struct Cache {
 }
 
 impl Cache {
-    /// Creates a cache for `tokens` tokens of average size. A larger token counts as several.
+    /// `tokens` counts tokens of average size. A larger token counts as several.
     pub(crate) fn new(tokens: usize) -> Self {
         let bytes = (tokens as u64).saturating_mul(AVERAGE);
         Self {
@@ -71,22 +71,20 @@ impl Cache {
         self.hits.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Caches a verified token. Only `verifier.rs` calls it, after it has verified the signature.
+    /// Caches a token. The caller must have verified its signature.
     pub(crate) fn remember(&self, token: &[u8], verified: &Arc<Verified>) {
         if let Some(tokens) = &self.tokens {
             tokens.insert(Token(token.into()), Arc::clone(verified));
         }
     }
 
-    /// Caches the header of a verified token. Only `verifier.rs` calls it, after it has verified
-    /// the signature.
+    /// Caches the header of a token. The caller must have verified the signature.
     pub(crate) fn remember_header(&self, segment: &[u8], header: &KnownHeader) {
         if segment.len() <= MAX_HEADER_LEN {
             self.headers.insert(segment.into(), header.clone());
         }
     }
 
-    /// Removes an entry that is no longer valid.
     pub(crate) fn forget(&self, token: &[u8]) {
         if let Some(tokens) = &self.tokens {
             tokens.remove(&Lookup(token));
@@ -94,11 +92,9 @@ impl Cache {
     }
 }
 
-/// The bytes of a verified token.
 #[derive(Debug, PartialEq, Eq)]
 struct Token(Box<[u8]>);
 
-/// The bytes of a token to look up.
 struct Lookup<'t>(&'t [u8]);
 
 impl Hash for Token {

@@ -59,7 +59,6 @@ impl Default for Challenge {
 }
 
 impl Challenge {
-    /// Returns the challenge with only this scheme.
     #[must_use]
     pub(crate) fn only(mut self, scheme: Scheme) -> Self {
         self.bearer = scheme == Scheme::Bearer;
@@ -158,7 +157,6 @@ impl Refusal {
         self
     }
 
-    /// Sets whether tokens are read from a header other than `Authorization`.
     #[must_use]
     pub(crate) fn in_own_field(mut self, is_in_own_field: bool) -> Self {
         self.is_in_own_field = is_in_own_field;
@@ -183,7 +181,7 @@ impl Refusal {
         self.nonce.as_deref()
     }
 
-    /// Logs an error if the refusal is dropped before it is turned into a response.
+    /// Makes dropping the refusal log an error, until it is turned into a response.
     #[cfg(feature = "warp")]
     pub(crate) fn expect_answer(&mut self) {
         self.pending.0.store(true, Relaxed);
@@ -203,10 +201,9 @@ impl Refusal {
         (!challenges.is_empty()).then(|| challenges.join(", "))
     }
 
-    /// Returns the value of each `WWW-Authenticate` header. Empty for a 503: another token would
-    /// not help.
+    /// Returns the value of each `WWW-Authenticate` header. Empty for a 503, because another token would not help.
     ///
-    /// Formatted challenges are cached, unless they depend on the token.
+    /// Formatted challenges are cached, except those that ask the user to authenticate again.
     pub(crate) fn fields(&self) -> impl Iterator<Item = Result<HeaderValue, InvalidHeaderValue>> {
         self.schemes().map(|scheme| {
             let challenge = &self.challenge;
@@ -281,7 +278,7 @@ impl Refusal {
     }
 }
 
-/// Returns the pieces of a challenge parameter. They are empty if there is no value.
+/// The pieces of a challenge parameter, all empty if there is no value.
 fn parameter<'v>(opening: &'static str, value: Option<&'v str>) -> [&'v str; 3] {
     value.map_or([""; 3], |value| [opening, value, "\""])
 }
@@ -297,8 +294,7 @@ struct CachedChallenge {
     field: HeaderValue,
 }
 
-/// The parameters that determine a formatted challenge. Challenges that ask the user to
-/// authenticate again are not cached.
+/// The parameters that determine a cached challenge.
 #[derive(Clone)]
 struct Parameters<S> {
     code: &'static str,
@@ -337,8 +333,7 @@ impl ChallengeCache {
 
 impl Parameters<Box<str>> {
     fn matches(&self, wanted: &Parameters<&str>) -> bool {
-        // Compares the codes first. They differ for most challenges, and equal codes usually have
-        // the same address.
+        // Compare the codes first: they differ for most challenges, and equal codes usually have the same address.
         (std::ptr::eq(self.code, wanted.code) || self.code == wanted.code)
             && self.scheme == wanted.scheme
             && *self.realm == *wanted.realm
@@ -362,7 +357,7 @@ impl Parameters<&str> {
 }
 
 impl PartialEq for ChallengeCache {
-    /// The cache does not matter when challenges are compared.
+    /// The cache is not part of a challenge's value.
     fn eq(&self, _: &Self) -> bool {
         true
     }
@@ -379,7 +374,7 @@ impl fmt::Debug for ChallengeCache {
 /// A flag that `Refusal::expect_answer` sets and a response clears. Logs an error if it is dropped
 /// while it is set.
 ///
-/// A clone takes over the flag. Only the last clone logs the error.
+/// A clone takes over the flag, so only the last clone logs the error.
 #[derive(Debug, Default)]
 struct Pending(AtomicBool);
 
@@ -395,7 +390,7 @@ impl Drop for Pending {
         if !*self.0.get_mut() {
             return;
         }
-        // Logged only once per process. Otherwise, an attacker could flood the log.
+        // Log this once per process, or an attacker could flood the log.
         if !REPORTED.swap(true, Relaxed) {
             tracing::error!(
                 "rejected request was answered by another route; close the route that rejected it \

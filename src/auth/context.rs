@@ -52,7 +52,7 @@ pub struct RequestContext {
     pub proof_fault: Option<&'static str>,
 }
 
-/// A wait of a request for another server.
+/// A time that a request spent waiting for another server.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct Wait {
@@ -60,7 +60,7 @@ pub struct Wait {
     pub reason: WaitReason,
     /// The start of the wait.
     pub began: Instant,
-    /// How long it took.
+    /// The length of the wait.
     pub duration: Duration,
 }
 
@@ -96,8 +96,7 @@ pub struct Authentication {
     pub began: Instant,
     /// Time spent on verification, including the wait for keys.
     pub duration: Duration,
-    /// The identity in the token. `None` if the token was rejected. A valid token that does not
-    /// meet the route's policy has one.
+    /// The identity in the token, even if the token does not meet the route's policy. `None` if the token was rejected.
     pub identity: Option<Identity>,
 }
 
@@ -203,7 +202,6 @@ impl Timer {
         Self(is_wanted.then(Instant::now))
     }
 
-    /// Records the time and the identity in the context.
     pub(crate) fn stop<X>(self, verdict: &Result<Claims<X>, AuthError>) {
         let Some(start) = self.0 else {
             return;

@@ -229,15 +229,15 @@ impl fmt::Display for AuthError {
 
 impl std::error::Error for AuthError {}
 
-/// The reason why an [`Auth`](crate::auth::Auth) could not be built. This is always a mistake in
-/// the configuration. Network failures are retried in the background and are not reported here.
+/// The reason why an [`Auth`](crate::auth::Auth) could not be built, which is nearly always a mistake in the
+/// configuration. Network failures are retried in the background and are not reported here.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SetupError {
     /// No issuer was given.
     #[error("no issuer is configured")]
     NoIssuer,
-    /// Two issuers have this name. It is not clear whose options apply.
+    /// Two issuers have this name, so it is not clear whose options apply.
     #[error("the issuer {0:?} is configured twice; keep one")]
     DuplicateIssuer(String),
     /// DPoP proofs cannot be compared with the [`public URL`](crate::auth::dpop::Dpop), because it

@@ -178,11 +178,11 @@ fn issuer_steps(issuer: &Trusted, signed_with: &SignedWith, all: &Issuers, trace
     }
 }
 
-/// Adds the step that shows why a valid token is rejected, or that it has the audience that a proxy
-/// asks for and the scope of its issuer. Adds none if an earlier step has failed.
+/// Adds the last step of a token whose earlier steps all passed: why the service rejects it, or else that it has the
+/// audience that a proxy asks for and the scope that its issuer requires.
 ///
-/// The service checks the binding first, then the list of revoked tokens, then the audience for a
-/// proxy, then the scope.
+/// The service checks the binding first, then the list of revoked tokens, then the audience for a proxy, then the
+/// scope.
 pub(super) fn last_steps(
     verified: Option<&Verified>,
     audience: Option<&OneAudience<'_>>,
@@ -224,7 +224,6 @@ pub(super) fn last_steps(
     trace.add(step, expected, found, error.map_or(Ok(()), Err));
 }
 
-/// Adds the step of the audience that a proxy asks for, if it asks for one.
 fn audience_step(
     audience: Option<&OneAudience<'_>>,
     outcome: Result<(), AuthError>,
@@ -236,7 +235,6 @@ fn audience_step(
     }
 }
 
-/// Adds the step of the scope that the token's issuer requires, if it requires one.
 fn scope_step(verified: Option<&Verified>, error: Option<AuthError>, trace: &mut Trace) {
     let Some(verified) = verified else {
         return;
@@ -249,8 +247,7 @@ fn scope_step(verified: Option<&Verified>, error: Option<AuthError>, trace: &mut
     }
 }
 
-/// Lists the trusted issuers. If there are many, returns only the one most similar to the token's
-/// issuer.
+/// Lists the trusted issuers. If there are more than five, names only the one most similar to the token's issuer.
 fn expected_issuers(ours: &[Arc<Trusted>], claims: &Registered<'_>) -> String {
     const MAX_LISTED: usize = 5;
     if ours.len() <= MAX_LISTED {
@@ -271,7 +268,6 @@ fn common_prefix(one: &str, other: &str) -> usize {
 }
 
 impl Auth {
-    /// Returns the schemes with which a token can be accepted.
     pub(crate) fn schemes(&self) -> Schemes {
         let challenge = &self.inner.issuers.load().challenge;
         match (challenge.bearer, &challenge.dpop) {
@@ -281,10 +277,10 @@ impl Auth {
         }
     }
 
-    /// Verifies a request with this value in `Authorization`, or in the header that is configured
-    /// instead. Returns the steps and the verdict, for this audience if a proxy asks for one.
+    /// Verifies a request with this value in `Authorization`, or in the header that is configured instead. Returns the
+    /// steps and the verdict. With `audience`, the verdict is that for a proxy which asks for this audience.
     ///
-    /// `value` must not have surrounding whitespace, because hyper removes it for the service.
+    /// The caller must trim `value`, as hyper does for the service.
     pub(crate) async fn trace(
         &self,
         value: &str,
@@ -300,7 +296,7 @@ impl Auth {
             }
             Some(name) => {
                 let form = bearer::check_credential(value, self.inner.max_token);
-                // The first step reports the size.
+                // `add_token_steps` reports the size.
                 let form = match form {
                     Err(AuthError::TokenTooLarge) => Ok(()),
                     form => form,
@@ -327,7 +323,6 @@ impl Auth {
         (trace, verdict)
     }
 
-    /// Returns the verdict of the service, for this audience if a proxy asks for one.
     pub(super) async fn verdict(
         &self,
         request: &RequestHead<'_>,
@@ -358,8 +353,7 @@ impl Auth {
 
     /// Checks the syntax of a header value, which is also the service's first check.
     pub(crate) fn check_form(&self, field: &str) -> Result<(), AuthError> {
-        // Header values cannot contain control characters. A server rejects such a request with
-        // 400.
+        // A header value cannot contain control characters. A server rejects such a request with 400.
         let malformed = AuthError::MalformedAuthorization;
         let field = HeaderValue::from_bytes(field.as_bytes()).map_err(|_| malformed)?;
         bearer::check_field(&field, self.inner.max_token, self.accepts_proofs()).map(|_| ())
@@ -575,7 +569,6 @@ impl Auth {
         issuer
     }
 
-    /// Adds the steps for the claims that an issuer's rules apply to.
     fn rule_steps(&self, claims: &Registered<'_>, rules: &ClaimRules<'_>, trace: &mut Trace) {
         let outcome = checks::audience(claims, rules.claim, rules.audiences);
         let expected = any_of(rules.audiences.iter().map(|audience| quoted(audience)));
@@ -689,15 +682,13 @@ impl Auth {
         self.trusted_issuer(issuer).ok()?.fetched()?.last_error()
     }
 
-    /// Returns why the key with this `kid` was left out of the issuer's key set. `None` if it was
-    /// not.
+    /// Returns why the key with this `kid` was left out of the issuer's key set. `None` if it was not left out.
     pub(crate) fn why_left_out(&self, issuer: &str, kid: &str) -> Option<String> {
         let issuer = self.trusted_issuer(issuer).ok()?;
         why_left_out(&issuer, kid)
     }
 
-    /// Returns why the issuer's key set has no key for a header, although it may have the one that
-    /// signed the token.
+    /// Returns why the issuer's key set has no key for a header, although it may have the key that signed the token.
     pub(crate) fn why_unnamed(
         &self,
         issuer: &str,
@@ -711,7 +702,6 @@ impl Auth {
         }
     }
 
-    /// Returns the current time by the verifier's clock, in seconds since the epoch.
     pub(crate) fn time(&self) -> f64 {
         self.now()
     }

@@ -3,9 +3,8 @@
 //! This module only checks the syntax of the header. `verifier.rs` verifies the token. Tokens in
 //! query parameters or bodies are never read (RFC 9700 §4.3.2).
 //!
-//! The characters of a token are only checked if it could not be parsed. A parsed token needs no
-//! check, because its parts are valid base64url, and a cached token equals a verified one byte for
-//! byte.
+//! The characters of a token are checked only if it could not be parsed. Otherwise there is no need to: the parts of a
+//! parsed token are valid base64url, and a cached token equals a verified one byte for byte.
 
 use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 
@@ -54,8 +53,8 @@ fn the_field(headers: &HeaderMap) -> Result<&HeaderValue, AuthError> {
     let Some(field) = fields.next() else {
         return Err(AuthError::MissingToken);
     };
-    // Two headers are an attack or a bug. If one was used and the other ignored, a proxy might have
-    // checked the other.
+    // Two headers are an attack or a bug. If we used one of them, a proxy in front of us might have checked only the
+    // other.
     if fields.next().is_some() {
         return Err(AuthError::MultipleCredentials);
     }
@@ -65,7 +64,7 @@ fn the_field(headers: &HeaderMap) -> Result<&HeaderValue, AuthError> {
 /// Checks a token as if it had been sent in `Authorization`.
 #[cfg(feature = "service")]
 pub(crate) fn check_credential(token: &str, limit: usize) -> Result<(), AuthError> {
-    // Fails if the token has bytes that are not allowed in a header.
+    // Fails if the token has bytes that a header cannot contain.
     let field = HeaderValue::from_bytes(format!("Bearer {token}").as_bytes())
         .map_err(|_| AuthError::MalformedAuthorization)?;
     let token = after_scheme(&field, BEARER)?;
@@ -84,7 +83,7 @@ pub(crate) fn check_field(
         Err(AuthError::MissingToken) if is_dpop_enabled => after_scheme(field, DPOP)?,
         token => token?,
     };
-    // Verification checks the size before it checks the characters.
+    // Leave a token that is too large to verification, which checks the size before the characters.
     if within_limit(token, limit).is_ok()
         && let Some(error) = ill_formed(token)
     {
@@ -93,9 +92,8 @@ pub(crate) fn check_field(
     Ok(token)
 }
 
-/// Returns the token after the name of the scheme.
 fn after_scheme<'a>(field: &'a HeaderValue, scheme: &[u8]) -> Result<&'a [u8], AuthError> {
-    // Fast path for what nearly every client sends. `after_any_scheme` takes 200 instructions more.
+    // Fast path for what nearly every client sends. `after_any_scheme` takes 200 more instructions.
     match field.as_bytes().strip_prefix(b"Bearer ") {
         Some(token @ [first, ..]) if *first != b' ' && scheme == BEARER => Ok(token),
         _ => after_any_scheme(field, scheme),
@@ -123,8 +121,8 @@ pub(crate) fn within_limit(token: &[u8], limit: usize) -> Result<(), AuthError> 
     Ok(())
 }
 
-/// Returns the error to report for a rejected token. If the token could not be parsed and has
-/// invalid characters, this is an error about the header.
+/// Returns the error to report for a rejected token: an error about the header if the token could not be parsed and has
+/// invalid characters, and otherwise `error`.
 pub(crate) fn error_to_report(token: &[u8], error: AuthError) -> AuthError {
     match error {
         AuthError::TokenNotJwt | AuthError::TokenMalformed => ill_formed(token).unwrap_or(error),

@@ -88,7 +88,7 @@ impl<'t> Pair<'t> {
     }
 }
 
-/// Returns the position of the first quote that no backslash escapes.
+/// Returns the position of the first quote that is not escaped with a backslash.
 fn closing_quote(text: &str) -> Option<usize> {
     let mut is_escaped = false;
     text.bytes().position(|c| {
@@ -98,7 +98,7 @@ fn closing_quote(text: &str) -> Option<usize> {
     })
 }
 
-/// Decodes percent-encoding. A `+` stays a `+`, which base64 uses.
+/// Decodes percent-encoding. A `+` stays a `+`, because it is a digit of base64.
 fn percent_decoded(text: &str) -> Option<Cow<'_, str>> {
     if !text.contains('%') {
         return Some(text.into());

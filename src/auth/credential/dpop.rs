@@ -151,8 +151,8 @@ pub(crate) struct Presented<'a> {
 }
 
 impl Proofs {
-    /// Validates the proof of a request, except whether it was used before. The caller runs its
-    /// other checks first, and then calls [`use_once`](Self::use_once).
+    /// Validates the proof of a request, except whether it was used before. Call [`use_once`](Self::use_once) for that,
+    /// after all other checks of the request.
     pub(crate) fn validate(
         &self,
         presented: Presented<'_>,
@@ -185,7 +185,6 @@ impl Proofs {
         })
     }
 
-    /// Validates a proof and records its use.
     #[cfg(test)]
     pub(crate) async fn check(
         &self,
@@ -268,10 +267,10 @@ impl Proofs {
 
 /// A valid proof that is not recorded as used yet.
 pub(crate) struct ProofUse {
-    /// The hash of the key's thumbprint and the proof's `jti`.
+    /// The hash of the key's thumbprint and the `jti`.
     key: [u8; 32],
     issued_at: SystemTime,
-    /// The nonce for the client's next proof, if that of this proof may soon expire.
+    /// The nonce for the client's next proof, if the one in this proof may soon expire.
     pub(crate) renewed_nonce: Option<Arc<str>>,
 }
 

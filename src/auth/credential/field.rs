@@ -18,7 +18,7 @@ pub(crate) fn token<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<&'h
     let Some(field) = fields.next() else {
         return Err(AuthError::MissingToken);
     };
-    // As with `Authorization`, a proxy might have checked the header that would be ignored here.
+    // As with `Authorization`, a proxy might have checked only the header that we would ignore.
     if fields.next().is_some() {
         return Err(AuthError::MultipleCredentials);
     }

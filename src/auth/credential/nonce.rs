@@ -16,12 +16,11 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 /// The length of a slot. A nonce is valid in its own slot and in the next one, for 5 to 10 minutes.
 const SLOT: Duration = Duration::from_secs(300);
 
-/// The second of a slot from which every successful response contains the nonce of the slot. This is
-/// its last fifth.
+/// From this second of a slot on, which is its last fifth, every successful response contains the slot's nonce.
 const RENEWED_FROM: u64 = 240;
 
-/// The second of a slot from which a nonce of the previous slot is renewed. Before that, a replica
-/// whose clock is behind would reject the new nonce.
+/// From this second of a slot on, a client that still uses the previous slot's nonce gets the new one. Any earlier, a
+/// replica whose clock is behind would reject it.
 const SETTLED_FROM: u64 = 60;
 
 /// The minimum length of a secret in bytes: the length of the hash (RFC 2104 §3).
@@ -53,17 +52,15 @@ impl Nonces {
         Some(Self::new(&secret))
     }
 
-    /// Returns the nonce of the current slot.
     pub(crate) fn current(&self, now: SystemTime) -> String {
         self.of(slot(now))
     }
 
-    /// Returns the nonce of the current slot for the response to a request, if the client should
-    /// have it now. `used` is the slot of the nonce in the proof of the request, if it has one.
+    /// Returns the nonce of the current slot, if the response to a request should contain it. `used` is the slot of the
+    /// nonce in the request's proof, if it has one.
     ///
-    /// A client gets the new nonce in the last fifth of a slot, and earlier if it still uses that of
-    /// the previous slot. A client that always uses its last nonce, and sends a request every four
-    /// minutes, therefore never sends an expired nonce.
+    /// A client gets the nonce in the last fifth of the slot, or earlier if it still uses that of the previous slot. So
+    /// a client that sends a request every four minutes and always uses its last nonce never sends an expired one.
     pub(crate) fn renewal(&self, used: Option<NonceSlot>, now: SystemTime) -> Option<String> {
         let into_slot = since_epoch(now).as_secs() % SLOT.as_secs();
         let from = match used {
@@ -73,7 +70,6 @@ impl Nonces {
         (into_slot >= from).then(|| self.current(now))
     }
 
-    /// Returns the slot of `nonce`, if it is the current or the previous one.
     pub(crate) fn slot_of(&self, nonce: &str, now: SystemTime) -> Option<NonceSlot> {
         let is_of =
             |slot| verify_slices_are_equal(self.of(slot).as_bytes(), nonce.as_bytes()).is_ok();

@@ -53,7 +53,6 @@ impl PublicUrl {
         is_below.then(|| at_least_a_slash(below.to_owned()))
     }
 
-    /// Returns the URL that a proof for `path` must contain.
     #[cfg(feature = "service")]
     pub(crate) fn of(&self, path: &str, is_at_origin: bool) -> String {
         let prefix = if is_at_origin { "" } else { &*self.path };
