@@ -42,9 +42,9 @@ pub(crate) struct ProofOfRequest {
 }
 
 impl Auth {
-    /// Returns the path of a request for `url` as this service receives it, or as a proxy sends it
-    /// to `/auth` with `is_forwarded`. If `url` is only a path, returns it unchanged. `None` if the
-    /// URL is not below the public URL, or not at its origin.
+    /// Returns the path of a request for `url`, as this service receives it or, with `is_forwarded`, as a proxy sends
+    /// it to `/auth`. If `url` is only a path, returns it unchanged. `None` if the URL is not below the public URL, or
+    /// not at its origin.
     pub(crate) fn path_of(&self, url: &str, is_forwarded: bool) -> Option<String> {
         if url.starts_with('/') {
             return Some(url.split(['?', '#']).next().unwrap_or_default().to_owned());
@@ -53,9 +53,9 @@ impl Auth {
         proofs.url.path_below(url, is_forwarded)
     }
 
-    /// Verifies a token and a proof as if a request had sent them with the `DPoP` scheme, or in the
-    /// field that is configured instead of `Authorization`. Returns the steps and the verdict, for
-    /// this audience if a proxy asks for one.
+    /// Verifies a token and a proof as if a request had sent them with the `DPoP` scheme, or in the field that is
+    /// configured instead of `Authorization`. Returns the steps and the verdict. With `audience`, the verdict is that
+    /// for a proxy which asks for this audience.
     pub(crate) async fn trace_with_proof(
         &self,
         token: &str,
@@ -71,7 +71,7 @@ impl Auth {
         };
         let mut trace = Trace::default();
         match bearer::check_credential(token, self.inner.max_token) {
-            // The first step reports the size.
+            // `add_token_steps` reports the size.
             Err(AuthError::TokenTooLarge) | Ok(()) => {}
             Err(error) => {
                 let expected = "only letters, digits and -._~+/";
@@ -107,8 +107,8 @@ impl Auth {
     }
 }
 
-/// Adds the steps of [`Proofs::validate`], up to the first step whose input is missing. Does not
-/// check for replay: this process has not seen the earlier uses of the proof.
+/// Adds the steps of [`Proofs::validate`], up to the first step whose input is missing. Cannot check for replay,
+/// because this process has not seen the earlier uses of the proof.
 fn add_proof_steps(
     proofs: &Proofs,
     request: &RequestHead<'_>,

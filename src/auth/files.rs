@@ -1,8 +1,8 @@
 //! [`FileReader`]: reads files without blocking the threads that serve requests.
 //!
-//! A read from a disk that is gone can block forever, and no timeout can end it. Files are
-//! therefore read on blocking threads, and only a few at a time. Only regular files are read: a
-//! pipe waits for a writer, perhaps forever, and its content cannot be read twice.
+//! A read from a disk that is gone can block forever, and no timeout can end it. We therefore read on blocking threads,
+//! and only a few files at a time. Only regular files are read: a pipe waits for a writer, perhaps forever, and its
+//! content cannot be read twice.
 
 use std::{
     borrow::Cow,
@@ -21,7 +21,6 @@ const MAX_READS: usize = 2;
 /// blocking threads, so that hung reads leave threads for other work.
 static ALL_READS: Semaphore = Semaphore::const_new(256);
 
-/// Reads files on blocking threads.
 #[derive(Debug, Clone)]
 pub(crate) struct FileReader {
     permits: Arc<Semaphore>,
@@ -47,7 +46,7 @@ impl FileReader {
         let shared = ALL_READS.acquire().await.map_err(io::Error::other)?;
         let path = path.to_owned();
         let reading = spawn_blocking(move || {
-            // Held until the read ends, even if the caller has timed out.
+            // Held until the read ends, even if the caller times out.
             let _permits = (permit, shared);
             read(&path)
         });
@@ -84,7 +83,7 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
     if kind.is_dir() {
         return Err(ErrorKind::IsADirectory.into());
     }
-    // Checked before opening: opening a pipe would wait for a writer.
+    // Check before opening, because opening a pipe would wait for a writer.
     if !kind.is_file() {
         return Err(ErrorKind::Unsupported.into());
     }

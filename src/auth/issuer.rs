@@ -80,8 +80,7 @@ pub(crate) enum KeySource {
     Nowhere,
 }
 
-/// Defines a method for each field of `self.options`. [`TrustedIssuer`] and the builder have the
-/// same methods for these.
+/// Defines the methods for `self.options`, which [`TrustedIssuer`] and the builder have in common.
 macro_rules! options {
     () => {
         /// Accepts tokens for this audience. Call this method again to accept several audiences. A
@@ -187,8 +186,8 @@ impl TrustedIssuer {
         tenants.into_iter().map(of).collect()
     }
 
-    /// Never looks for the keys of this issuer. For `explain --jwks`, which has the keys of another
-    /// issuer and uses no network.
+    /// Never fetches the keys of this issuer. For `explain --jwks`, which uses no network and has the keys of only one
+    /// issuer.
     #[cfg(feature = "service")]
     #[must_use]
     pub(crate) fn without_keys(mut self) -> Self {

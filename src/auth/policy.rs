@@ -761,8 +761,7 @@ impl<X> Requirement<X> {
     /// [`bound`] but is not.
     pub async fn grant(&self, claims: Claims<X>) -> Result<Claims<X>, Refusal> {
         let mut answers = Vec::new();
-        // `check` is not called here, because it would borrow the claims across an `await`, which
-        // requires `X: Sync`.
+        // We can't call `check` here: it would borrow the claims across an `await`, which requires `X: Sync`.
         let unmet = loop {
             match self.step(&claims, &answers) {
                 Step::Decided(Ok(())) => return Ok(claims),
@@ -795,7 +794,6 @@ impl<X> Requirement<X> {
     }
 }
 
-/// Joins names with spaces. `None` if there are none.
 fn joined(names: &[&str]) -> Option<String> {
     (!names.is_empty()).then(|| names.join(" "))
 }

@@ -71,7 +71,7 @@ impl Refusal {
     }
 }
 
-/// Rounds up to at least one second. `Retry-After: 0` would make clients retry in a loop.
+/// Rounds up to at least one second, because `Retry-After: 0` would make clients retry in a loop.
 fn whole_seconds(duration: Duration) -> String {
     let seconds = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
     seconds.max(1).to_string()

@@ -1,9 +1,8 @@
 //! [`Resolver`]: looks up issuers that are not configured, with a function that the user provides.
 //!
-//! Known and unknown names are cached for a limited time, in two bounded caches, so that made-up
-//! names can only evict each other. Concurrent requests for a name share one lookup, and at most
-//! [`MAX_LOOKUPS`] lookups run at once. Further requests get
-//! a 503, and so does each request that waits for a lookup longer than [`LOOKUP_TIMEOUT`].
+//! Known and unknown names are cached for a limited time, in two bounded caches, so that made-up names can only evict
+//! each other. Concurrent requests for a name share one lookup, and at most [`MAX_LOOKUPS`] lookups run at once.
+//! Further requests get a 503, and so does each request that waits for a lookup longer than [`LOOKUP_TIMEOUT`].
 //!
 //! A task drops the issuers that are no longer used, because the keys of each cached issuer are
 //! refreshed in the background.
@@ -33,9 +32,8 @@ use crate::auth::{
 const MAX_CACHED: usize = 1000;
 /// How long a resolved issuer is cached.
 const ISSUER_TTL: Duration = Duration::from_secs(10 * 60);
-/// How long an issuer is kept after [`ISSUER_TTL`]. If a request uses it within this time and it is
-/// resolved again, it keeps its keys. So the keys of an issuer in use are never fetched anew, even if
-/// the issuer is down.
+/// How long an issuer is kept after [`ISSUER_TTL`]. A request during this time resolves the issuer again, and the
+/// issuer keeps its keys. So an issuer that is in use works even while its keys cannot be fetched.
 const GRACE: Duration = ISSUER_TTL;
 /// The interval at which unused issuers are dropped.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
@@ -67,7 +65,6 @@ pub(crate) type Prescreen = Arc<dyn Fn(&str) -> bool + Send + Sync>;
 pub(crate) type Trust =
     Box<dyn Fn(&TrustedIssuer, Option<&Trusted>) -> Result<Trusted, SetupError> + Send + Sync>;
 
-/// Resolves issuer names.
 pub(crate) struct Resolver {
     resolve: Resolve,
     prescreen: Option<Prescreen>,
@@ -180,7 +177,7 @@ impl Resolver {
         before: Option<Arc<Trusted>>,
         deadline: Instant,
     ) -> Result<Lookup, AuthError> {
-        // This failure is not cached: a later try costs nothing.
+        // Don't cache this failure: the function was not called, so a later try costs nothing.
         let _permit = self.lookups.try_acquire().map_err(|_| UNAVAILABLE)?;
         let answer = timeout_at(deadline, (self.resolve)(name.to_owned())).await;
         let now = Instant::now();
@@ -219,7 +216,6 @@ impl Resolver {
         Ok(Lookup { outcome, until })
     }
 
-    /// Returns the cached issuers.
     pub(crate) fn held(&self) -> Vec<Arc<Trusted>> {
         let held = self.issuers.iter().map(|(_, held)| held.issuer);
         held.collect()

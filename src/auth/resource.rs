@@ -28,12 +28,11 @@ impl Resource {
         Self {
             identifier: identifier.into(),
             origin: origin.into(),
-            // Drops a path that is only a slash. Other trailing slashes are kept (RFC 9728 §3.1).
+            // Drop a path that is only a slash. Other trailing slashes are kept (RFC 9728 §3.1).
             path: if path == "/" { "" } else { path }.into(),
         }
     }
 
-    /// Returns the URL that the resource was created from.
     pub(crate) fn identifier(&self) -> String {
         self.identifier.clone()
     }
@@ -45,13 +44,11 @@ impl Resource {
         is_url(audience).then(|| Self::new(audience))
     }
 
-    /// Returns the path of the metadata.
     #[cfg(feature = "service")]
     pub(crate) fn metadata_path(&self) -> String {
         format!("{WELL_KNOWN}{}", self.path)
     }
 
-    /// Returns the URL of the metadata, for challenges.
     pub(crate) fn metadata_url(&self) -> String {
         format!("{}{WELL_KNOWN}{}", self.origin, self.path)
     }

@@ -46,8 +46,8 @@ pub(in crate::auth) struct AnswerChecker {
 impl AnswerChecker {
     /// Returns the claims in an active response if they pass the checks.
     ///
-    /// A response need not have `iat` (RFC 7662 §2.2). If the token is a JWT, its own age was
-    /// checked before.
+    /// A response need not have `iat` (RFC 7662 §2.2). So for a JWT, whose own age was already checked, this does not
+    /// check the maximum age.
     pub(super) fn verified(
         &self,
         answer: String,
@@ -91,8 +91,7 @@ impl AnswerChecker {
     }
 }
 
-/// Returns `true` if a response is about a token other than `jwt`, because its `sub` or `jti`
-/// differs.
+/// Returns `true` if a response is about a token other than `jwt`: its `sub` or `jti` differs.
 pub(super) fn is_about_another(jwt: &Verified, answer: &Verified) -> bool {
     ["sub", "jti"].into_iter().any(|name| {
         let claim = |verified: &Verified| -> Option<String> {

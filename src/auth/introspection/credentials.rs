@@ -24,7 +24,6 @@ use crate::auth::{
 /// How long a client assertion is valid.
 const ASSERTION_LIFETIME: Duration = Duration::from_secs(60);
 
-/// The client ID and the secret or key.
 pub(super) struct Credentials {
     id: String,
     secret: Secret,
@@ -139,7 +138,6 @@ pub(crate) fn is_client_key(pem: &str) -> bool {
     ClientKey::from_pem(pem).is_some()
 }
 
-/// A private key that signs client assertions.
 enum ClientKey {
     Rsa(RsaKeyPair),
     P256(EcdsaKeyPair),

@@ -6,8 +6,9 @@
 //! - At most 64 requests to the issuer are in flight, and each unknown token needs a unit of the
 //!   budget.
 //!
-//! Invariant: **only a valid response with `active: true` that passes every check becomes claims.**
-//! Everything else is an error. Invalid responses are not cached.
+//! Invariant: **only a valid response with `active: true` that passes every check becomes claims.** Everything else is
+//! an error. A valid response that is inactive or fails a check is cached as an error for 5 s; anything else is not
+//! cached.
 
 use std::{
     collections::HashMap,
@@ -51,7 +52,7 @@ const MAX_OPEN: usize = 64;
 /// How long a request waits for a unit of the budget while all units are reserved.
 const BUDGET_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The minimum length of a token. Shorter tokens are never introspected: they could be guessed.
+/// The minimum length of a token. Shorter tokens are never introspected, because they could be guessed.
 const MIN_TOKEN: usize = 16;
 
 /// Introspects the tokens of one issuer. Clones share their state.
@@ -71,7 +72,7 @@ struct Shared {
     /// Signals that a reservation has ended.
     reservation_ended: Notify,
     counts: Counts,
-    /// The last failure. A failure equal to the last one is logged at debug level.
+    /// The last failure, until a request succeeds.
     failure: Mutex<Option<IntrospectionError>>,
 }
 
@@ -86,8 +87,8 @@ struct State {
 impl State {
     /// Returns `true` if another request may be opened.
     ///
-    /// At most [`budget::MAX_UNITS`] requests about unknown tokens are in flight. The others wait
-    /// for the budget, so made-up tokens cannot block requests about known tokens.
+    /// At most [`budget::MAX_UNITS`] requests about unknown tokens are in flight. The rest wait for the budget, so
+    /// made-up tokens cannot block requests about known tokens.
     fn has_room(&self, is_known: bool) -> bool {
         let known = self.open.len() - self.unknown;
         let in_flight = known + self.unknown.min(budget::MAX_UNITS as usize);
@@ -111,10 +112,6 @@ struct Counts {
 }
 
 impl Introspector {
-    /// Creates an introspector.
-    ///
-    /// # Errors
-    /// Returns a [`SetupError`] if the credentials cannot be used.
     pub(in crate::auth) fn new(
         options: &Introspection,
         configured: Option<reqwest::Url>,
@@ -182,9 +179,9 @@ impl Introspector {
             Cached::WasActive => true,
             Cached::Unknown => false,
         };
-        // Boxed, so that the future of every other request stays small. A verified JWT is not made
-        // up. It counts as known, so that a flood of made-up tokens cannot block it.
+        // A verified JWT is not made up, so it counts as known, and a flood of made-up tokens cannot block it.
         let is_known = is_known || jwt.is_some();
+            // Boxed, so that the future of every other request stays small.
         Box::pin(self.ask(hash, token, jwt, is_known)).await
     }
 
@@ -217,7 +214,7 @@ impl Introspector {
         if let Some(open) = state.open.get(&hash) {
             return Ok(open.answered.clone());
         }
-        // Looks again under the lock. The response may have arrived since the first lookup.
+        // Look again under the lock: the response may have arrived since the first lookup.
         if let Cached::Fresh(verdict) = shared.answers.get(hash, Instant::now()) {
             return Ok(watch::channel(Some(verdict)).1);
         }
@@ -264,7 +261,6 @@ impl Introspector {
         }
     }
 
-    /// Returns the rules for the answers.
     #[cfg(feature = "service")]
     pub(in crate::auth) fn checker(&self) -> &AnswerChecker {
         &self.shared.checker
@@ -294,7 +290,7 @@ fn unavailable(retry_after: Duration) -> AuthError {
     AuthError::IntrospectionUnavailable { retry_after }
 }
 
-/// An open request. It is closed on drop, even after a panic.
+/// An open request, which is closed on drop, even after a panic.
 struct OpenRequest {
     shared: Arc<Shared>,
     hash: TokenHash,
@@ -337,7 +333,7 @@ impl<'s> Reserved<'s> {
         let deadline = Instant::now() + BUDGET_TIMEOUT;
         loop {
             let mut reservation_ended = pin!(shared.reservation_ended.notified());
-            // Registers before checking the budget, so no signal is missed.
+            // Register before checking the budget, so that no signal is missed.
             reservation_ended.as_mut().enable();
             let reservation = shared.state().budget.reserve(Instant::now());
             let retry_after = match reservation {

@@ -36,7 +36,6 @@ pub(in crate::auth) enum Mode {
     Always,
 }
 
-/// The credentials for the endpoint.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) enum ClientCredential {
     Secret(String),

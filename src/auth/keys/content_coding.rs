@@ -8,19 +8,15 @@ use std::io::Read;
 use flate2::read::MultiGzDecoder;
 use reqwest::header::{self, HeaderMap};
 
-/// The coding of a response's content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::auth) enum ContentCoding {
     Identity,
     Gzip,
 }
 
-/// The reason why content cannot be decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::auth) enum Undecodable {
-    /// The decoded content would have more bytes than allowed.
     TooLarge,
-    /// The bytes are not valid for the coding.
     Corrupt,
 }
 
@@ -55,7 +51,7 @@ impl ContentCoding {
         if self == Self::Identity {
             return Ok(content);
         }
-        // Stops one byte after the limit. The decoded content may be much larger.
+        // Stop one byte after the limit, because the decoded content may be much larger.
         let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
         let mut decoded = Vec::new();
         MultiGzDecoder::new(&*content)

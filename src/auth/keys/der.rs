@@ -6,7 +6,7 @@ pub(crate) fn expect(tag: u8, der: &[u8]) -> Option<(&[u8], &[u8])> {
     let (first, rest) = rest.split_first()?;
     let (length, rest) = match usize::from(*first) {
         short @ 0..=0x7f => (short, rest),
-        // Lengths of up to three bytes are enough for every key and certificate.
+        // Three bytes of length are enough for every key and certificate.
         long => {
             let (length, rest) = rest.split_at_checked(long & 0x7f)?;
             let digits = length

@@ -45,7 +45,7 @@ pub(in crate::auth) async fn metadata(
     };
     let url = well_known_oauth(issuer).map_err(no_url)?;
     let other = ask(fetcher, url, access).await;
-    // If that document does not exist either, returns the error for the first URL.
+    // If that document does not exist either, return the error for the first URL.
     other.map_err(|other| if is_not_found(&other) { error } else { other })
 }
 
@@ -59,7 +59,6 @@ async fn ask(
     Ok((target, document.body))
 }
 
-/// Returns `true` if the error means that the document does not exist.
 pub(in crate::auth) fn is_not_found(error: &FetchError) -> bool {
     matches!(error, FetchError::Status { status, .. } if *status == StatusCode::NOT_FOUND)
 }
@@ -67,14 +66,15 @@ pub(in crate::auth) fn is_not_found(error: &FetchError) -> bool {
 /// Returns the URL of the keys from the metadata of `issuer`, which was fetched from `url`.
 pub(in crate::auth) fn read(body: &[u8], url: &Url, issuer: &str) -> Result<FetchUrl, FetchError> {
     let metadata: Metadata = parse(body, url, &["issuer", "jwks_uri"])?;
-    // Compared exactly: issuers that differ only by a slash are different issuers (RFC 8414 §3.3).
+    // Compare exactly: issuers that differ only by a slash are different issuers (RFC 8414 §3.3).
     if metadata.issuer != issuer {
         return Err(FetchError::wrong_issuer(issuer, &metadata.issuer));
     }
     published(&metadata.jwks_uri, url)
 }
 
-/// Parses the metadata that was fetched from `url`. They must have the `required` members.
+/// Parses the metadata that was fetched from `url`. `required` names the members that `T` requires, for the error
+/// message.
 pub(in crate::auth) fn parse<T: DeserializeOwned>(
     body: &[u8],
     url: &Url,

@@ -116,8 +116,8 @@ impl PartialEq for FetchUrl {
 }
 
 impl FetchUrl {
-    /// Creates a URL that is configured, or has the same origin as a configured one. It may be
-    /// local.
+    /// Creates a URL without a guard, so it may be local: a configured URL, or a published one that
+    /// [`published`](crate::auth::keys::discovery::published) trusts like a configured one.
     pub(crate) fn configured(url: Url) -> Self {
         Self {
             url,
@@ -161,7 +161,6 @@ impl FetchUrl {
         self.guarded.is_some()
     }
 
-    /// Returns a builder for the client of this URL.
     pub(in crate::auth) async fn builder(&self) -> Result<ClientBuilder, FetchError> {
         let builder = match (self.url.scheme(), &self.guarded) {
             ("http", _) => return Ok(plain()),
@@ -300,7 +299,6 @@ impl FetchError {
         }
     }
 
-    /// Returns the error for metadata of another issuer.
     pub(crate) fn wrong_issuer(configured: &str, found: &str) -> Self {
         let differs_by_slash = configured.trim_end_matches('/') == found.trim_end_matches('/');
         Self::WrongIssuer {
@@ -399,8 +397,7 @@ impl Fetcher {
             let made = self.plain.get_or_try_init(|| plain().build());
             return made.cloned().map_err(failed);
         }
-        // The file of the authorities may change, so a client with its own authorities is built for
-        // each fetch.
+        // A configured file of authorities may change, so we build a new client for each fetch.
         let own = Arc::default();
         let cell = match &target.access.ca_file {
             Some(_) => &own,
@@ -409,11 +406,11 @@ impl Fetcher {
         if let Some(client) = cell.get() {
             return Ok(client.clone());
         }
-        // Runs on a blocking thread, because reading the certificate authorities and generating the
-        // first random number take about 70 ms, and would block a single-threaded runtime.
+        // Build on a blocking thread: reading the certificate authorities and generating the first random number take
+        // about 70 ms, which would block a single-threaded runtime.
         let (cell, builder) = (Arc::clone(cell), target.builder().await?);
         let build = move || {
-            // Generates the first random number. If this fails, the handshake fails too.
+            // Generate the first random number now. If this fails, the handshake fails too.
             let _ = aws_lc_rs::rand::fill(&mut [0]);
             cell.get_or_try_init(|| builder.build()).cloned()
         };
@@ -437,7 +434,6 @@ pub(in crate::auth) fn in_trace<F: Future>(
     TRACE.scope(traceparent, fetch)
 }
 
-/// Returns the `traceparent` of the trace that the current fetch belongs to.
 pub(in crate::auth) fn traceparent() -> Option<HeaderValue> {
     TRACE.try_with(Clone::clone).ok().flatten()
 }
@@ -462,12 +458,10 @@ pub(in crate::auth) async fn document(url: &Url, answer: Response) -> Result<Doc
     })
 }
 
-/// Returns a builder for an http client.
 pub(in crate::auth) fn plain() -> ClientBuilder {
     client().no_proxy().tls_certs_only([])
 }
 
-/// Returns a builder for an https client.
 pub(in crate::auth) fn secure() -> ClientBuilder {
     client().https_only(true)
 }
@@ -477,7 +471,7 @@ fn client() -> ClientBuilder {
         .user_agent(concat!("warp-bearer/", env!("CARGO_PKG_VERSION")))
         .redirect(redirect::Policy::none())
         .connect_timeout(CONNECT_TIMEOUT)
-        // Keeps no idle connections. Fetches are minutes apart, and the server would close them.
+        // Keep no idle connections. Fetches are minutes apart, and the server would close them.
         .pool_max_idle_per_host(0)
 }
 

@@ -49,14 +49,14 @@ pub(crate) fn import(jwk: &Value, allowed: &[Algorithm]) -> Result<Imported, Rea
     for algorithm in algorithms.iter().filter(is_wanted) {
         verifiers.push((*algorithm, key.parse(*algorithm)?));
     }
-    // Tries to parse the key even if none of its algorithms is allowed, to reject an invalid key.
+    // Parse the key even if none of its algorithms is allowed, to reject an invalid key.
     if let (true, Some(algorithm)) = (verifiers.is_empty(), algorithms.first()) {
         key.parse(*algorithm)?;
     }
     Ok((key, verifiers))
 }
 
-/// Rejects a key with private members. A key set is public, so the private key is compromised.
+/// Rejects a key with private members, because a private key in a public key set is compromised.
 ///
 /// An empty `oth` contains no primes. It is accepted, because .NET writes it into public keys.
 fn no_private_members(jwk: &Jwk<'_>) -> Result<(), Reason> {

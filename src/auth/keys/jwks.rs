@@ -122,14 +122,13 @@ impl Jwks {
     async fn fetched_until(&self, is_enough: impl Fn(&Shared) -> bool) {
         let mut fetch_ended = self.shared.fetch_ended.subscribe();
         while !is_enough(&self.shared) {
-            // Cannot fail: `self` owns the sender.
+            // Cannot fail, because `self` owns the sender.
             if fetch_ended.changed().await.is_err() {
                 return;
             }
         }
     }
 
-    /// Returns the error of the last fetch, if it failed.
     #[cfg(feature = "service")]
     pub(crate) fn last_error(&self) -> Option<FetchError> {
         self.shared.record().error.clone()
@@ -208,7 +207,7 @@ impl Jwks {
             match self.find(alg, kid) {
                 Lookup::Found(key) => return Ok(key),
                 Lookup::Refused(error) => return Err(error),
-                // Starts no fetch: this set was just fetched.
+                // Don't start a fetch: this set was just fetched.
                 Lookup::InvalidKey => return Err(AuthError::AlgorithmNotAllowed),
                 Lookup::Missing => {}
             }
@@ -224,8 +223,8 @@ impl Jwks {
     fn fetch_for(&self, alg: Algorithm, kid: Option<&str>, fetch_number: Option<u64>) -> KeyLookup {
         let shared = &self.shared;
         let mut schedule = shared.schedule();
-        // Looks again under the lock. If a fetch has ended since the first lookup, the request must
-        // use its result instead of spending the budget on another one.
+        // Look again under the lock. If a fetch has ended since the first lookup, the request must use its result
+        // instead of spending the budget on another one.
         if let Lookup::Found(key) = self.find(alg, kid) {
             return KeyLookup::Done(Ok(key));
         }
@@ -239,7 +238,7 @@ impl Jwks {
             started,
         } = decision
         {
-            // Subscribes while the schedule is locked, so the fetch cannot end in between.
+            // Subscribe while the schedule is locked, so that the fetch cannot end in between.
             let fetch_ended = shared.fetch_ended.subscribe();
             drop(schedule);
             if started {
@@ -252,7 +251,7 @@ impl Jwks {
             });
         }
         drop(schedule);
-        // Without a set, the `kid` is not necessarily unknown, so the refusal is not counted.
+        // Without a set, we don't know that the `kid` is unknown, so don't count the refusal.
         if decision == Decision::Refused && shared.held.load().is_some() {
             shared.count_over_budget();
         }

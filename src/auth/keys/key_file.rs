@@ -26,7 +26,7 @@ pub(in crate::auth) enum KeyFile<'a> {
 /// Reads a key file.
 ///
 /// # Errors
-/// Returns what the file is if its format is not supported. `None` if that is unknown.
+/// Returns a description of the file if its format is not supported, or `None` if the format is unknown.
 pub(in crate::auth) fn read(file: &[u8]) -> Result<KeyFile<'_>, Option<&'static str>> {
     let text = document::text(file).ok_or(None)?;
     let blocks = pem_blocks(text);
@@ -44,7 +44,7 @@ pub(in crate::auth) fn read(file: &[u8]) -> Result<KeyFile<'_>, Option<&'static 
     Ok(KeyFile::Set(Cow::Borrowed(text)))
 }
 
-/// Names the format of a file without keys that can be read. `None` if it is unknown.
+/// Names the format of a file that is not a key file. `None` if the format is unknown.
 fn other_format(text: &str) -> Option<&'static str> {
     let text = text.trim();
     let begins = |prefixes: &[&str]| prefixes.iter().any(|prefix| text.starts_with(prefix));
@@ -53,9 +53,9 @@ fn other_format(text: &str) -> Option<&'static str> {
     } else if begins(&["<"]) {
         "HTML or XML"
     } else if text.contains("-----BEGIN ") && text.contains("\\n") {
-        "PEM with \\n in the place of line breaks (printf '%b' prints them)"
+        "PEM with \\n instead of line breaks (printf '%b' converts them)"
     } else if text.contains("-----BEGIN ") {
-        "PEM in one line, and each marker needs a line of its own"
+        "PEM in one line, but each marker needs a separate line"
     } else if begins(&["ssh-", "ecdsa-sha2-"]) {
         "a public key for SSH (ssh-keygen -e -m PKCS8 -f FILE prints it as PEM)"
     } else if begins(&["{"]) {
@@ -78,7 +78,7 @@ fn pem_blocks(text: &str) -> Vec<Block<'_>> {
     let mut lines = text.lines().map(str::trim);
     while let Some(line) = lines.next() {
         let label = line.strip_prefix("-----BEGIN ");
-        // A file with all of its PEM in one line has no marker on a line of its own.
+        // If all of the PEM is in one line, the line contains both markers.
         let label = label.and_then(|label| label.strip_suffix("-----"));
         let Some(label) = label.filter(|label| !label.contains("-----")) else {
             continue;

@@ -51,8 +51,8 @@ pub(crate) struct Key {
     generation: u64,
     /// `None` for a secret, and for an entry that is not a key.
     material: Option<Material>,
-    /// A verifier for each allowed algorithm that the key supports. May be empty, because the `kid`
-    /// is indexed in any case, so that it never triggers a fetch.
+    /// A verifier for each allowed algorithm that the key supports. May be empty. The `kid` is indexed even then, so
+    /// that it never triggers a fetch.
     verifiers: Vec<(Algorithm, KeyVerifier)>,
     /// True if the entry is not a valid key. The issuer may correct it under the same `kid`.
     invalid: bool,
@@ -78,7 +78,7 @@ pub(crate) enum Miss {
 pub(crate) enum Unnamed {
     /// Two different keys have the `kid` of the token.
     SameKid,
-    /// The keys have no `kid`, and the token fits several, or names one.
+    /// The keys have no `kid`, and the token either has one or fits several keys.
     WithoutKid,
     /// The set has more entries than are read.
     NotRead,
@@ -129,7 +129,6 @@ pub enum NoKeys {
 }
 
 impl NoKeys {
-    /// Returns the error for a file in another format.
     fn of_file(format: Option<&'static str>) -> Self {
         format.map_or(Self::NotAKeyFile, Self::OtherFile)
     }
@@ -232,8 +231,8 @@ impl KeySet {
         }
     }
 
-    /// Adds a key. If no token can use it, returns its `kid` and the reason. Only the `kid` of a key that
-    /// is left out is added.
+    /// Adds a key. If no token can use it, returns its `kid` and the reason. Such a key has no verifiers, but its `kid`
+    /// counts as known.
     fn import(&mut self, jwk: &Value, allowed: &[Algorithm]) -> Option<(Option<String>, Reason)> {
         let mut unused = None;
         let kid = jwk::kid(jwk).map(str::to_owned);
@@ -260,7 +259,7 @@ impl KeySet {
         unused.map(|reason| (kid, reason))
     }
 
-    /// Adds an entry that could not be parsed, so that a set with it is not equivalent to one without.
+    /// Adds an entry that could not be parsed, so that a set with the entry is not equivalent to one without it.
     fn add_unread(&mut self) {
         self.add(Arc::new(Key {
             kid: None,
@@ -311,12 +310,10 @@ impl KeySet {
         usable.filter_map(|key| key.kid.clone()).collect()
     }
 
-    /// Returns `true` if the document has more entries than are read.
     pub(crate) fn has_unread(&self) -> bool {
         self.has_unread
     }
 
-    /// Returns the keys that were left out, in document order.
     pub(crate) fn left_out(&self) -> &Arc<[LeftOut]> {
         &self.left_out
     }
@@ -400,8 +397,8 @@ pub(crate) fn examine_file(file: &[u8], allowed: &[Algorithm]) -> Result<Vec<Exa
     }
 }
 
-/// Returns the `kid`s that two different keys with a common algorithm have. `None` stands for keys
-/// without a `kid`, if no key has one.
+/// Returns each `kid` that two different keys with a common algorithm share. Contains `None` if no key has a `kid` and
+/// two such keys exist.
 #[cfg(feature = "service")]
 pub(crate) fn shared_kids(examined: &[Examined]) -> Vec<Option<String>> {
     let usable = examined.iter().filter_map(|(jwk, good_for)| {
@@ -474,8 +471,8 @@ impl<'a> Entries<'a> {
     }
 }
 
-/// Replaces each null that stands for a number outside the range of `f64` with a number. A null counts
-/// as absent, so the reason would otherwise be that a member such as `n` is missing.
+/// Replaces each null that stands for a number outside the range of `f64` with a number. Nulls count as absent, so we
+/// would otherwise report a member such as `n` as missing.
 fn restore_numbers(jwk: &mut Value, entry: &str) {
     let Some(members) = jwk.as_object_mut() else {
         return;
@@ -522,7 +519,6 @@ impl Key {
         }
     }
 
-    /// Returns the `kid` of the key as the issuer publishes it.
     pub(crate) fn kid(&self) -> Option<&str> {
         self.kid.as_deref()
     }
@@ -543,7 +539,6 @@ impl Key {
         self.verifiers.iter().find(of).map(|(_, verifier)| verifier)
     }
 
-    /// Returns `true` if `signature` is a valid signature of `message` by this key.
     pub(crate) fn verify(&self, alg: Algorithm, message: &[u8], signature: &Vec<u8>) -> bool {
         self.verifier(alg)
             .is_some_and(|verifier| verifier.verify(message, signature))

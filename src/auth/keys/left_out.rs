@@ -17,7 +17,7 @@ pub(crate) enum Reason {
     /// Not strict JSON. Contains what is wrong with it.
     #[error("not a valid object: {0}")]
     Malformed(Fault),
-    /// A valid key. Not a reason for leaving it out, but no token can use it.
+    /// A valid key that no token can use. It is not listed as left out.
     #[error("it is for {0}, which is not an allowed algorithm")]
     NotAllowed(Algorithm),
     #[error("entries after the first 512 are not read")]
@@ -114,8 +114,8 @@ impl fmt::Display for Quoted {
 }
 
 impl Reason {
-    /// Returns `true` if the key is invalid. Its issuer may correct it under the same `kid`. The
-    /// other reasons are about valid keys with an unsupported use or algorithm.
+    /// Returns `true` if the key is invalid, so its issuer may correct it under the same `kid`. The other reasons are
+    /// an unsupported use, algorithm or type of key, which includes a missing `kty` or `crv`.
     pub(crate) fn is_invalid(&self) -> bool {
         !matches!(
             self,
@@ -132,7 +132,7 @@ impl Reason {
 }
 
 impl Reason {
-    /// Returns `true` if the entry may have a `kid` that cannot be used. A token may name it.
+    /// Returns `true` if the entry may have a `kid` that we cannot use, although a token may have it.
     pub(in crate::auth::keys) fn hides_kid(&self) -> bool {
         matches!(
             self,

@@ -61,10 +61,8 @@ struct Held {
     tag: Option<(Url, HeaderValue)>,
 }
 
-/// Parses a document as a key set, or as a key file.
 type Parse = fn(&[u8], &[Algorithm], u64) -> Result<KeySet, NoKeys>;
 
-/// A successful fetch.
 struct Fetched {
     /// The set to use from now on. This is the previous set if the keys have not changed.
     held: Held,
@@ -149,8 +147,7 @@ impl Refresher {
     }
 
     async fn sleeps_until(&self, at: Instant) -> bool {
-        // Does not use a timer for a fetch that is already due, because timers round up to the next
-        // tick.
+        // Don't use a timer for a fetch that is already due: timers round up to the next tick.
         if at <= Instant::now() {
             return true;
         }
@@ -282,7 +279,6 @@ impl Refresher {
         let limit = self.shared.settings.timeout / 2;
         let found = timeout(limit, self.discover()).await;
         let found = found.unwrap_or(Err(FetchError::TimedOut(limit)))?;
-        // If the URL has not changed, reuses its client.
         Ok(if found == *known {
             known.clone()
         } else {
@@ -388,8 +384,7 @@ impl Refresher {
 
     fn log_set(&self, set: &KeySet) {
         let issuer = &*self.shared.settings.issuer;
-        // A separate warning: the rate limit of the log drops all but the first of many equal
-        // warnings.
+        // Not one of the warnings below: the rate limit of the log drops all but the first of many equal warnings.
         let skipped = set.left_out().len() - usize::from(set.has_unread());
         if set.has_unread() {
             tracing::warn!(

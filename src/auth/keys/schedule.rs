@@ -26,8 +26,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The durations that control the fetches of a key set. The builder has an option for each, with
-/// the same default.
+/// The durations that control the fetches of a key set. Except for `max_backoff`, the builder has an option for each,
+/// with the same default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RefreshPolicy {
     /// The time to live. `None` uses the response's `max-age`, limited to between 5 min and 24 h.
@@ -45,7 +45,7 @@ impl RefreshPolicy {
     const MAX_TTL: Duration = Duration::from_secs(24 * 60 * 60);
     const DEFAULT_TTL: Duration = Duration::from_secs(10 * 60);
 
-    /// Returns the policy for a file. A file is checked often. Reading it costs almost nothing.
+    /// Returns the policy for a file, which is checked often, because reading it costs almost nothing.
     pub(crate) fn for_a_file(self) -> Self {
         Self {
             ttl: Some(Duration::from_millis(2500)),
@@ -398,7 +398,7 @@ impl Schedule {
         self.retry_after_until.is_some_and(|until| now < until)
     }
 
-    /// Returns the time until which the current set can be used. `None` if there is no set.
+    /// `None` if there is no set.
     pub(crate) fn usable_until(&self) -> Option<Instant> {
         self.usable_until
     }
@@ -408,12 +408,10 @@ impl Schedule {
         self.usable_until = self.usable_until.map(|held| held.min(until));
     }
 
-    /// Records that the current set was dropped.
     pub(crate) fn dropped(&mut self) {
         self.usable_until = None;
     }
 
-    /// Returns the time until the next scheduled fetch.
     pub(crate) fn until_next(&self, now: Instant) -> Duration {
         self.next.saturating_duration_since(now)
     }

@@ -39,7 +39,6 @@ pub(crate) enum Source {
     File(PathBuf),
 }
 
-/// The settings of one issuer's key set.
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) issuer: Arc<str>,
@@ -51,7 +50,6 @@ pub(crate) struct Settings {
     /// The seed of the schedule's jitter.
     pub(crate) seed: u64,
     pub(crate) fetcher: Arc<Fetcher>,
-    /// Settings for the issuer's own URLs.
     pub(crate) access: Access,
     /// The document of the previous refresher, if any.
     pub(crate) held: Option<Seed>,
@@ -69,13 +67,11 @@ pub(crate) struct Seed {
     pub(crate) usable_until: Instant,
 }
 
-/// The state that requests and the refresher share.
 #[derive(Debug)]
 pub(in crate::auth) struct Shared {
     pub(in crate::auth) settings: Settings,
     pub(in crate::auth) held: ArcSwapOption<KeySet>,
     schedule: Mutex<Schedule>,
-    /// Wakes the refresher task.
     pub(in crate::auth) wake: Notify,
     /// Signals to waiting requests that a fetch has ended.
     pub(in crate::auth) fetch_ended: watch::Sender<()>,
@@ -119,12 +115,10 @@ impl Shared {
         self.schedule.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sets the trace of the next fetch.
     pub(in crate::auth) fn set_traceparent(&self, traceparent: Option<HeaderValue>) {
         *self.traceparent() = traceparent;
     }
 
-    /// Takes the trace of the next fetch.
     pub(in crate::auth) fn take_traceparent(&self) -> Option<HeaderValue> {
         self.traceparent().take()
     }

@@ -47,7 +47,6 @@ pub struct Fetches {
 }
 
 impl KeyStatus {
-    /// Returns the status of fixed keys, which are never fetched.
     pub(crate) fn fixed(issuer: &str, keys: usize, left_out: Arc<[LeftOut]>) -> Self {
         Self {
             issuer: issuer.to_owned(),

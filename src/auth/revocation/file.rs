@@ -42,7 +42,6 @@ const MAX_CHECKS: usize = 4;
 /// The maximum size of the file in bytes, which is about two million entries.
 const MAX_BYTES: u64 = 256 * 1024 * 1024;
 
-/// The reason why a revocation file cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum FileError {
     #[error("{name} {why}", name = .0, why = files::describe(*.1))]
@@ -77,12 +76,12 @@ pub(crate) fn read(path: &Path) -> Result<Vec<Revocation>, FileError> {
 /// a large file would take more memory than the list itself.
 ///
 /// # Errors
-/// As for [`read`]. `with` has been called for the entries before that line.
+/// As for [`read`]. `with` was then called for the entries before that line.
 pub(crate) fn each(path: &Path, mut with: impl FnMut(Revocation)) -> Result<(), FileError> {
     let name = || path.display().to_string();
     let unreadable = |error: io::Error| FileError::Unreadable(name(), error.kind());
     let file = files::open(path).map_err(unreadable)?;
-    // Limits the bytes read instead of checking the size: the file may grow in the meantime.
+    // Limit the bytes read instead of checking the size, because the file may grow in the meantime.
     let mut file = BufReader::new(file.take(MAX_BYTES + 1));
     let (mut text, mut bytes) = (Vec::new(), 0);
     for number in 1.. {
@@ -145,7 +144,7 @@ impl RevocationFile {
                 let Ok(permit) = Arc::clone(&checks).acquire_owned().await else {
                     return;
                 };
-                // Runs on a blocking thread: 100,000 entries take about 0.1 s, and a disk can hang.
+                // Run on a blocking thread: 100,000 entries take about 0.1 s, and a disk can hang.
                 let mut checked = file.clone();
                 let mut checking = spawn_blocking(move || {
                     let _permit = permit;
@@ -168,9 +167,9 @@ impl RevocationFile {
                         Err(_elapsed) => file.watch.failed("reading the file takes too long"),
                     }
                     waited += TIMEOUT;
-                    // Starts another check, because the path may have moved to another disk by now.
-                    // Does not do this earlier, because two checks of a slow disk slow each other
-                    // down. If the first check still ends, it only adds entries.
+                    // Start another check, because the path may have moved to another disk by now. Don't start it any
+                    // earlier: two checks of a slow disk slow each other down. If the first check ends after all, it
+                    // only adds entries.
                     if waited >= RETRY_AFTER && checks.available_permits() > 0 {
                         break;
                     }
@@ -190,7 +189,6 @@ impl RevocationFile {
         self.load().map(|()| true)
     }
 
-    /// Reports the outcome of a check.
     fn report(&self, outcome: Result<bool, FileError>) {
         match outcome {
             Ok(is_read) => {
@@ -205,7 +203,7 @@ impl RevocationFile {
     }
 
     fn load(&mut self) -> Result<(), FileError> {
-        // Gets the stamp before reading, so a change during the read is noticed at the next check.
+        // Get the stamp before reading, so that the next check notices a change during the read.
         let stamp = Stamp::of(&self.path);
         let now = self.clock.now();
         self.list.sweep(now);

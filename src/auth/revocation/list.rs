@@ -285,7 +285,6 @@ impl RevocationList {
         }
     }
 
-    /// Returns the number of entries.
     pub(crate) fn len(&self) -> usize {
         let snapshot = self.snapshot.load();
         snapshot.base.len + snapshot.recent.len
@@ -329,7 +328,7 @@ impl RevocationList {
                 others.push(ShownUrl::new(name));
             }
         }
-        // Releases the lock before logging.
+        // Release the lock before logging.
         drop(issuers);
         for issuer in others {
             tracing::warn!(%issuer, "revocations of an issuer that is not configured have no effect");
@@ -369,7 +368,7 @@ impl Batch {
 
 impl Entries {
     fn insert(&mut self, entry: &Revocation, rule: Rule) {
-        // Avoids copying the name of the issuer, which nearly always exists.
+        // Don't copy the name of an issuer that is already there, as it nearly always is.
         if !self.issuers.contains_key(entry.issuer()) {
             self.issuers
                 .insert(entry.issuer().into(), IssuerEntries::default());
@@ -380,7 +379,6 @@ impl Entries {
         }
     }
 
-    /// Returns `true` if an entry has expired.
     fn has_expired(&self, now: f64) -> bool {
         let is_over = |rules: &Rules| rules.iter().any(|rule| rule.until <= now);
         self.issuers.values().any(|issuer| {
@@ -395,7 +393,6 @@ impl Entries {
         rules.is_some_and(|rules| rules.iter().any(|held| held.covers(rule)))
     }
 
-    /// Returns a copy of the entries in force.
     fn in_force(&self, now: f64) -> Self {
         let mut copy = Self::default();
         copy.extend(self, now);

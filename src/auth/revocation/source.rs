@@ -87,8 +87,8 @@ pub(crate) struct Staleness {
 /// would be rejected between two reads.
 const MIN_LIMIT: Duration = Duration::from_secs(1);
 
-/// The number of times that a source is read, at least, before its list is too old. So neither a slow
-/// read nor a single failure makes the list too old.
+/// The minimum number of times that a source is read before its list is too old, so that neither a slow read nor a
+/// single failure makes the list too old.
 const READS_IN_LIMIT: u32 = 3;
 
 type Answer = Result<Vec<Revocation>, Box<dyn Error + Send + Sync>>;
@@ -131,7 +131,7 @@ impl Polled {
         let task = Task(tokio::spawn(async move {
             select! {
                 () = self.keep_reading(&list, &clock, &watched, limit) => {}
-                // Otherwise, a source that hangs or is rarely read would be noticed too late.
+                // Without this, we would notice too late that a source hangs or is rarely read.
                 () = watched.keep_deciding(limit) => {}
             }
         }));
@@ -148,9 +148,8 @@ impl Polled {
     ) {
         let every = self.every.min(limit / READS_IN_LIMIT);
         loop {
-            // A source that hangs or panics counts as failed. It runs in a separate task, because
-            // otherwise, it could end or block this one, and the list would never become too
-            // old.
+            // A source that hangs or panics counts as failed. Run it in a separate task: in this one, it could end or
+            // block the task, and the list would never become too old.
             let load = Arc::clone(&self.load);
             let mut reading = JoinSet::new();
             reading.spawn(async move { load().await.map_err(|error| error.to_string()) });
@@ -158,7 +157,7 @@ impl Polled {
                 match read {
                     Err(_elapsed) => {
                         watch.failed("no response in time");
-                        // Waits until the call has ended before the source is called again.
+                        // Wait until the call has ended before calling the source again.
                         reading.abort_all();
                     }
                     Ok(Ok(Ok(entries))) => {
@@ -284,7 +283,6 @@ impl Watch {
         }
     }
 
-    /// Decides whether a list of this age is too old.
     pub(crate) fn decide(&self, age: Option<Duration>) {
         let Some(staleness) = self.staleness else {
             return;

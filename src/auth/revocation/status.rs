@@ -51,7 +51,6 @@ impl Revocations {
         }
     }
 
-    /// Adds entries, and returns the new ones.
     pub(in crate::auth) fn add(
         &self,
         revocations: impl IntoIterator<Item = Revocation>,

@@ -123,7 +123,6 @@ impl Currency {
     }
 }
 
-/// Converts an entry to a line.
 pub(crate) fn line(entry: &Revocation) -> Line {
     let until = entry.until_seconds();
     let until = until.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
@@ -146,7 +145,7 @@ fn subscriber(list: &Arc<RevocationList>, clock: &Clock) -> Subscriber {
     Subscriber {
         add: Box::new(move |lines| {
             let entries: Vec<_> = lines.iter().filter_map(entry).collect();
-            // Logged only once. There are probably many such lines.
+            // Log this once, because there are probably many such lines.
             if entries.len() < lines.len() && !reported.swap(true, Relaxed) {
                 tracing::error!("state store has lines that are not revocations; skipped");
             }

@@ -93,7 +93,6 @@ impl Memory {
         self.began.get_or_init(|| Began { at: now, instant });
     }
 
-    /// Claims a key, atomically.
     pub(crate) fn claim(&self, claim: &Claim) -> Result<Claimed, Unavailable> {
         if self.began.get().is_some_and(|began| began.is_after(claim)) {
             return Err(Unavailable::TooOld);

@@ -32,7 +32,6 @@ impl Stats {
         counter.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Passes the duration of a claim to the observer, if there is one.
     pub(crate) fn observe(&self, duration: Duration) {
         if let Some(observer) = self.observer.get() {
             observer(duration);

@@ -123,7 +123,6 @@ impl<X> Claims<X> {
         (age >= -leeway).then_some(age - leeway)
     }
 
-    /// Returns the authentication context class of the token.
     pub(crate) fn acr(&self) -> Option<String> {
         json::accepted(json::member(self.json(), "acr")?).ok()
     }

@@ -6,7 +6,7 @@ use tokio::time::sleep;
 
 use crate::auth::{error::AuthError, revocation::list::State, token::payload::Verified};
 
-/// The maximum sleep. A timer does not notice when the system clock changes.
+/// The maximum sleep, because a timer does not notice when the system clock changes.
 const MAX_SLEEP: Duration = Duration::from_secs(60);
 
 /// Waits until the token expires or is revoked, and returns the error.
@@ -14,8 +14,7 @@ pub(super) async fn ended(verified: Arc<Verified>) -> AuthError {
     let context = &verified.context;
     let mut changes = context.revocations.changes();
     loop {
-        // Marks the current version as seen before the lookup, so a change during the lookup is not
-        // missed.
+        // Mark the current version as seen before the lookup, so that a change during the lookup is not missed.
         changes.borrow_and_update();
         if context.revocations.state() != State::Empty && verified.is_revoked() {
             return AuthError::TokenRevoked;

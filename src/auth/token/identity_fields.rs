@@ -11,13 +11,11 @@ use std::sync::{
 
 use http::HeaderValue;
 
-/// The number of headers.
 const FIELDS: usize = 4;
 
 /// The memory limit for the headers of all tokens. When it is reached, headers are not cached.
 static LIMIT: MemoryLimit = MemoryLimit::new(8 * 1024 * 1024);
 
-/// The cached headers of a token.
 #[derive(Debug, Default)]
 pub(crate) struct IdentityFields(OnceLock<Option<Box<CachedFields>>>);
 

@@ -57,7 +57,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
     }
 }
 
-/// Passes pushed lines to the subscribers. While one call is under way, the next lines gather.
+/// Passes pushed lines to the subscribers. Lines that arrive during one call are passed in the next.
 async fn keep_adding(shared: &Shared) {
     loop {
         let lines = shared.pushed.take().await;
@@ -95,7 +95,6 @@ async fn keep_connected(shared: &Arc<Shared>) {
     }
 }
 
-/// A connection that can be used.
 struct Opened {
     connection: Connection,
     /// The `run_id` of the server process at the other end.
@@ -121,7 +120,7 @@ async fn open(shared: &Arc<Shared>) -> RedisResult<Opened> {
         Connection::open(&shared.address, &shared.tls, shared.timeout, on_push).await?;
     let mut commands = connection.commands.clone();
     commands.set_response_timeout(shared.check_timeout());
-    // Subscribes before reading the list, so no line is missed in between.
+    // Subscribe before reading the list, so that no line is missed in between.
     commands.subscribe(&shared.names.list).await?;
     compare_clocks(shared, &mut commands).await;
     let run_id: Arc<str> = birth::run_id(&mut commands).await?.into();
@@ -288,8 +287,7 @@ async fn resync(shared: &Shared, commands: &mut MultiplexedConnection) -> RedisR
     Ok(())
 }
 
-/// Reads the list in pieces. Together, they have at least all lines that are in the list during the
-/// whole read.
+/// Reads the list in pieces, which together contain every line that is in the list during the whole read.
 pub(super) struct ListReader<'n> {
     name: &'n str,
     /// `None` at the end.

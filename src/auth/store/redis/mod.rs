@@ -77,13 +77,11 @@ impl Redis {
         Ok(Self { shared, task })
     }
 
-    /// Checks a URL without connecting.
     #[cfg(feature = "service")]
     pub(super) fn check_url(url: &str) -> Result<(), InvalidStoreUrl> {
         Address::parse(url).map(drop)
     }
 
-    /// Connects once, and tries every command that the service needs.
     #[cfg(feature = "service")]
     pub(super) async fn probe(
         url: &str,
@@ -100,8 +98,8 @@ impl Redis {
         let link = shared.connection().ok_or(Unavailable::Connection)?;
         let run_id = Arc::clone(&link.run_id);
         let mut pipeline = redis::pipe();
-        // Claims the key before reading the birth. If the store is emptied in between, the birth is
-        // then later than the value, and the claim is rejected.
+        // Claim the key before reading the birth. If the store is emptied in between, the birth is then later than the
+        // value, and the claim is rejected.
         let remaining = claim.until.duration_since(claim.now).unwrap_or_default();
         // A replica whose clock is behind may accept the value for longer than this one.
         let ttl = remaining + Duration::from_millis(MAX_SKEW);
@@ -151,8 +149,8 @@ impl Redis {
         let is_added =
             |replies: &[Value]| replies.iter().all(|reply| matches!(reply, Value::Int(_)));
         if !sent.as_ref().is_ok_and(|replies| is_added(replies)) {
-            // Writes the line back if the store lacks it, and with it those that the caller has not
-            // sent because of this error.
+            // Make the task write the line back if the store lacks it, along with the lines that the caller no longer
+            // sends because of this error.
             self.shared.resync.notify_one();
             return Err(sent.err().unwrap_or_else(|| self.unusable()));
         }
@@ -183,7 +181,6 @@ impl Redis {
         self.shared.connection.borrow().is_some()
     }
 
-    /// Waits until the store is connected.
     pub(super) async fn connected(&self) {
         let mut connection = self.shared.connection.subscribe();
         // Cannot fail: `self` owns the sender.
@@ -194,7 +191,6 @@ impl Redis {
         self.shared.last_synchronized()
     }
 
-    /// Returns the number of connections opened so far.
     pub(super) fn connects(&self) -> u64 {
         self.shared.connects.load(Ordering::Relaxed)
     }

@@ -175,19 +175,17 @@ impl Shared {
         millis(time) + self.server_ahead.load(Ordering::Relaxed)
     }
 
-    /// Returns the timeout of the commands that check the connection. A single slow response must
-    /// not close the connection, so it may be longer than that of claims.
+    /// Returns the timeout of the commands that check the connection. It may be longer than that of claims, because a
+    /// single slow response must not close the connection.
     pub(super) fn check_timeout(&self) -> Duration {
         const MIN: Duration = Duration::from_millis(500);
         self.timeout.max(MIN)
     }
 
-    /// Returns the current time by the clock of this process.
     pub(super) fn now(&self) -> SystemTime {
         (self.now)()
     }
 
-    /// Records how far the server's clock is ahead, in milliseconds.
     pub(super) fn set_server_ahead(&self, millis: i64) {
         let ahead = u64::try_from(millis).unwrap_or_default();
         self.server_ahead.store(ahead, Ordering::Relaxed);
