@@ -22,7 +22,7 @@ pub(crate) struct Probe {
     /// The certificate of a TLS server, in DER.
     pub(crate) certificate: Option<Vec<u8>>,
     /// True if the TLS handshake failed.
-    pub(crate) lacks_tls: bool,
+    pub(crate) tls_failed: bool,
     pub(crate) body: Result<Vec<u8>, FetchError>,
     pub(crate) max_age: Option<Duration>,
 }
@@ -65,7 +65,7 @@ impl Probe {
             took,
             ahead: None,
             certificate: None,
-            lacks_tls: false,
+            tls_failed: false,
             body: Err(error),
             max_age: None,
         }
@@ -91,7 +91,7 @@ async fn ask(
         .send()
         .await
         .map_err(|error| {
-            probe.lacks_tls = url.scheme() == "https" && fetch::is_of_tls(&error);
+            probe.tls_failed = url.scheme() == "https" && fetch::is_of_tls(&error);
             fetch::unreachable(url, &error)
         })?;
     probe.ahead = ahead(answer.headers(), sent);

@@ -235,7 +235,7 @@ async fn resolve(
 
 /// Adds the finding that a document could not be fetched.
 fn failed(section: &mut Section, name: &str, response: &Probe, error: &FetchError, hint: &str) {
-    let name = if response.lacks_tls { "TLS" } else { name };
+    let name = if response.tls_failed { "TLS" } else { name };
     section.add_failure(name, error, hint);
 }
 
