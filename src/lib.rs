@@ -71,7 +71,7 @@
 
 // Shows on docs.rs which feature an item needs. This requires nightly, and docs.rs sets the flag.
 #![cfg_attr(docsrs, feature(doc_cfg))]
-// Without the feature `warp`, links to its items are broken. docs.rs builds with all features.
+// Without the feature `warp`, links to its items are broken. docs.rs enables this feature.
 #![cfg_attr(not(feature = "warp"), allow(rustdoc::broken_intra_doc_links))]
 // Only `auth::token::json` may parse untrusted JSON (see `clippy.toml`). Tests may parse their own.
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]

@@ -147,7 +147,6 @@ impl OneAudience<'_> {
         trusted.map(|issuer| issuer.name().to_owned()).collect()
     }
 
-    /// Returns the metadata of the audience, if it is a resource.
     pub(crate) fn metadata(&self, scopes: &[String]) -> Option<ResourceMetadata> {
         let metadata = self.auth.metadata(scopes)?;
         Some(metadata.of(self.resource.as_ref()?, self.issuers()))

@@ -280,7 +280,6 @@ impl Default for Builder {
     }
 }
 
-/// The maximum of [`Builder::leeway`].
 const MAX_LEEWAY: Duration = Duration::from_secs(300);
 
 /// The range of [`Builder::max_token_bytes`].
@@ -1166,7 +1165,6 @@ fn start_keys(
     })))))
 }
 
-/// Returns the issuer's own values, or the defaults for all issuers if it has none.
 fn own_or<'a, T>(own: &'a [T], all: &'a [T]) -> &'a [T] {
     if own.is_empty() { all } else { own }
 }

@@ -133,7 +133,6 @@ pub fn scope_in_trace<F: Future>(
     CURRENT.scope(context, answer)
 }
 
-/// Returns the `traceparent` for requests made on behalf of the current one.
 pub(crate) fn traceparent() -> Option<HeaderValue> {
     let found = CURRENT.try_with(|context| context.traceparent.clone());
     found.unwrap_or_default()

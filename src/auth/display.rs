@@ -56,7 +56,6 @@ impl ShownText {
 }
 
 impl ShownUrl {
-    /// Creates a URL from any string, valid or not.
     pub(crate) fn new(text: &str) -> Self {
         Self(ShownText(cut(&without_secrets(text), MAX_CHARS)))
     }

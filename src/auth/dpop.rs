@@ -65,7 +65,6 @@ enum NonceSource {
     Secret(Vec<u8>),
 }
 
-/// The maximum of [`Dpop::window`].
 const MAX_WINDOW: Duration = Duration::from_secs(60 * 60);
 
 impl Dpop {

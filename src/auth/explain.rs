@@ -38,7 +38,6 @@ use crate::auth::{
     verifier::Auth,
 };
 
-/// The steps of verifying one token.
 #[derive(Debug, Default)]
 pub(crate) struct Trace {
     pub(crate) steps: Vec<Step>,
@@ -677,7 +676,6 @@ impl Auth {
         }
     }
 
-    /// Returns the error of the last fetch of this issuer's keys, if it failed.
     pub(crate) fn fetch_error(&self, issuer: &str) -> Option<FetchError> {
         self.trusted_issuer(issuer).ok()?.fetched()?.last_error()
     }
@@ -706,7 +704,6 @@ impl Auth {
         self.now()
     }
 
-    /// Returns the trusted issuers and the accepted audiences of each.
     pub(crate) fn trusted_audiences(&self) -> impl Iterator<Item = (Arc<str>, Arc<[String]>)> {
         self.issuers().into_iter().map(|issuer| {
             let audiences = Arc::clone(&issuer.rules.audiences);
@@ -775,7 +772,6 @@ impl Trace {
 
 /// Formats a member of the token as JSON, with its strings as [`ShownText`] shows them.
 pub(super) fn shown(value: Option<&Value>) -> String {
-    /// The number of array items that are shown.
     const ITEMS: usize = 10;
     match value {
         None => "absent".to_owned(),
@@ -837,15 +833,14 @@ pub(crate) fn check_default_form(field: &str) -> Result<(), AuthError> {
     bearer::check_field(&field, bearer::MAX_TOKEN, false).map(|_| ())
 }
 
-/// Returns the claims of a token without verifying it.
 pub(crate) fn unverified_claims(token: &str) -> Option<Value> {
     let payload = Parts::split(token.as_bytes()).ok()?.payload;
     let text = jws::base64url(payload).and_then(jws::text).ok()?;
     json::value(&text).ok()
 }
 
-/// Quotes a string. Long words may be tokens, so only the beginning of each is shown. This way, no
-/// output contains a whole token.
+/// Quotes a string. Long words may be tokens, so only the beginning of each is shown, and no output contains a whole
+/// token.
 pub(crate) fn shortened(text: &str) -> String {
     const MAX_WORD: usize = 24;
     const SHOWN: usize = 10;

@@ -29,7 +29,6 @@ use crate::auth::{
     verifier::Auth,
 };
 
-/// A proof, and the request that it comes with.
 #[derive(Debug, Clone)]
 pub(crate) struct ProofOfRequest {
     pub(crate) proof: String,

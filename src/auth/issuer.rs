@@ -69,7 +69,6 @@ pub(super) struct Options {
     pub(super) introspection: Option<Introspection>,
 }
 
-/// The source of a key set.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) enum KeySource {
     Address(String),

@@ -1,7 +1,6 @@
 //! [`Needs`]: the scopes that a client must request to meet a policy, or the stronger or more
 //! recent authentication of the user (RFC 9470).
 
-/// The scopes and the authentication to request.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Needs<'r> {
     pub(super) scopes: Vec<&'r str>,

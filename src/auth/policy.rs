@@ -54,11 +54,9 @@ enum Rule {
     Claim(Cow<'static, str>, Wanted),
     /// Requires a token that was provably issued to a subject of this kind.
     IssuedTo(SubjectKind),
-    /// Requires this authentication context class.
     Acr(Cow<'static, str>),
     /// Requires that the user authenticated within this many seconds.
     MaxAuthAge(u64),
-    /// Requires a token bound to a key or a certificate.
     Bound,
     All(Vec<Rule>),
     Any(Vec<Rule>),
@@ -313,7 +311,8 @@ pub const fn machine() -> Policy {
 /// - Entra ID: `idtyp` is `user`, or `scp` is a string.
 /// - Keycloak: `preferred_username` is not that of a service account.
 ///
-/// In tokens of other issuers, these claims do not count.
+/// In tokens that do not have the other typical claims of Entra ID or Keycloak, `scp` and `preferred_username` do not
+/// count.
 ///
 /// Neither this policy nor [`machine`] accepts anonymous sessions (of Auth0, Firebase, Supabase and
 /// Cognito), or tokens whose `sub` equals `azp`.

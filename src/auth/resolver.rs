@@ -30,14 +30,11 @@ use crate::auth::{
 
 /// The maximum number of cached issuers, and of cached unknown names.
 const MAX_CACHED: usize = 1000;
-/// How long a resolved issuer is cached.
 const ISSUER_TTL: Duration = Duration::from_secs(10 * 60);
 /// How long an issuer is kept after [`ISSUER_TTL`]. A request during this time resolves the issuer again, and the
 /// issuer keeps its keys. So an issuer that is in use works even while its keys cannot be fetched.
 const GRACE: Duration = ISSUER_TTL;
-/// The interval at which unused issuers are dropped.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
-/// How long an unknown name is cached.
 const UNKNOWN_TTL: Duration = Duration::from_secs(60);
 /// The timeout of a request that waits for a lookup.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(3);
@@ -49,9 +46,8 @@ const FAILURE_TTL: Duration = Duration::from_secs(1);
 const UNAVAILABLE: AuthError = AuthError::KeysUnavailable {
     retry_after: FAILURE_TTL,
 };
-/// The maximum number of lookups in flight.
 const MAX_LOOKUPS: usize = 16;
-/// The maximum length of a name in bytes. Longer names are not looked up.
+/// In bytes. Longer names are not looked up.
 const MAX_NAME: usize = 1024;
 
 /// The slot of a resolved issuer, which is not in the list of issuers.

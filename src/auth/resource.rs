@@ -118,7 +118,6 @@ impl ResourceMetadata {
         }
     }
 
-    /// Returns the metadata for another resource of the same API.
     #[cfg(feature = "service")]
     pub(crate) fn of(self, resource: &Resource, issuers: Vec<String>) -> Self {
         Self {

@@ -24,7 +24,6 @@ use crate::auth::{
     },
 };
 
-/// A trusted issuer, with the audiences, algorithms and keys of its tokens.
 pub(crate) struct Trusted {
     pub(crate) context: Arc<IssuerContext>,
     pub(crate) keys: Option<Keys>,
@@ -32,7 +31,6 @@ pub(crate) struct Trusted {
     pub(crate) secret: Option<Arc<Key>>,
     pub(crate) introspector: Option<Introspector>,
     pub(crate) rules: Rules,
-    /// The source of `keys`.
     pub(crate) origin: KeyOrigin,
     /// The file and line where the issuer is configured, for `explain`. A reload does not compare
     /// it, because inserting a line into the file changes the numbers of later lines.
@@ -171,7 +169,6 @@ impl Trusted {
         }
     }
 
-    /// Returns the introspector for verified JWTs, if there is one.
     pub(crate) fn jwt_introspector(&self) -> Option<&Introspector> {
         let introspector = self.introspector.as_ref();
         introspector.filter(|_| self.context.introspects_jwts)

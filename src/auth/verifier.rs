@@ -1,9 +1,8 @@
 //! [`Auth`]: verifies a request or a token and returns its claims.
 //!
-//! All checks that do not need a key run first, so a token that fails one of them costs neither a
-//! fetch nor an RSA verification. [`Claims`] are only created after the signature is verified.
-//! [`Auth::verify_now`] and [`Auth::check_without_key`] define the order, with one step per line.
-//! Each step is a function in `token/checks.rs`.
+//! All checks that do not need a key run first, so a token that fails one of them costs neither a fetch nor an RSA
+//! verification. [`Claims`] are only created after the signature is verified. [`Auth::verify_now`] and
+//! [`Auth::check_without_key`] define the order, with one step per line. Most steps are functions in `token/checks.rs`.
 
 use std::{
     fmt,
@@ -69,7 +68,7 @@ pub(crate) struct Inner {
     pub(crate) resolver: Option<Resolver>,
     /// The header that contains the token instead of `Authorization`, without a scheme.
     pub(crate) field: Option<HeaderName>,
-    /// The maximum length of a token in bytes.
+    /// In bytes.
     pub(crate) max_token: usize,
     pub(crate) fetcher: Arc<Fetcher>,
     /// The DPoP options, with the mode of the current issuers. Locked while the issuers are
@@ -102,7 +101,6 @@ impl Auth {
         }
     }
 
-    /// Returns `true` if this is a clone of `other`.
     #[cfg(feature = "tower")]
     pub(super) fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.inner, &other.inner)
@@ -124,7 +122,6 @@ impl Auth {
         self.authenticate_by(request, Self::presented).await
     }
 
-    /// Returns the header that contains the token, if it is not `Authorization`.
     #[cfg(feature = "docs")]
     pub(crate) fn token_field(&self) -> Option<&HeaderName> {
         self.inner.field.as_ref()
@@ -170,9 +167,9 @@ impl Auth {
         self.authenticate_checked(request, credential, accept).await
     }
 
-    /// Like [`authenticate_by`](Self::authenticate_by), with a check of the verified claims. It runs
-    /// before the check of the scope that the token's issuer requires, because a token that does not
-    /// belong here gets 401, whatever it grants.
+    /// Like [`authenticate_by`](Self::authenticate_by), with a check of the verified claims. `check` runs before the
+    /// check of the scope that the token's issuer requires: a token that is not for this resource gets a 401, whatever
+    /// scopes it has.
     pub(crate) async fn authenticate_checked<X: DeserializeOwned>(
         &self,
         request: &RequestHead<'_>,
@@ -327,8 +324,8 @@ impl Auth {
         request: Option<&RequestHead<'_>>,
         verified: &Verified,
     ) -> Result<Option<Arc<str>>, AuthError> {
-        // Destructures every field, so that a new kind of binding does not compile until it is
-        // checked here. Otherwise, its tokens would be accepted without proof of possession.
+        // Destructure every field, so that a new kind of binding does not compile until it is checked here. Otherwise,
+        // its tokens would be accepted without proof of possession.
         let (key, x5t) = match verified.binding.as_deref() {
             Some(Binding { key, certificate }) => (*key, *certificate),
             None => (None, None),
@@ -368,8 +365,8 @@ impl Auth {
         };
         let now = self.inner.clock.time();
         let proof = proofs.validate(presented, now).map_err(refused)?;
-        // Checks this before the proof is recorded. Otherwise, a client with a revoked token could
-        // fill the record of used proofs.
+        // Check this before recording the proof. Otherwise, a client with a revoked token could fill the record of used
+        // proofs.
         verified.check_not_revoked()?;
         let began = std::time::Instant::now();
         let used = proofs.use_once(&proof, now).await;
@@ -419,7 +416,6 @@ impl Auth {
         }
     }
 
-    /// Verifies a token whose key is being fetched.
     async fn verify_with_fetched_key(
         &self,
         token: &[u8],
@@ -467,8 +463,8 @@ impl Auth {
             cache.remember_header(parts.header, &header);
         }
         cache.remember(token, &verified);
-        // Uses the introspector of this issuer, even if a reload has replaced it during the wait
-        // for a key. The new one must not cache claims that were verified by the old rules.
+        // Use the introspector of this issuer, even if a reload has replaced it during the wait for a key. The new one
+        // must not cache claims that were verified by the old rules.
         let introspector = issuer.jwt_introspector().cloned();
         Ok((verified, introspector))
     }
@@ -585,7 +581,6 @@ impl Auth {
         Ok(Some((verified, introspector)))
     }
 
-    /// Checks a header that is not in the cache.
     fn check_header(&self, segment: &[u8]) -> Result<KnownHeader, AuthError> {
         let text = jws::text(jws::base64url(segment)?)?;
         let header = Header::parse(&text)?;
@@ -658,8 +653,8 @@ impl Auth {
         let states: Vec<_> = issuers.iter().map(|issuer| issuer.status()).collect();
         let has_keys = |state: &KeyStatus| state.keys > 0;
         let was_fetched = |state: &KeyStatus| has_keys(state) || state.last_error.is_some();
-        // A reload may add an issuer that never answers. If the process waited for its first fetch
-        // again, one issuer would stop the requests of all others.
+        // A reload may add an issuer that never answers. If we waited for the first fetch again, that issuer would stop
+        // the requests of all others.
         let has_started = &self.inner.has_started;
         if states.iter().all(was_fetched) {
             has_started.store(true, Relaxed);
@@ -706,8 +701,8 @@ impl Auth {
         tokio::spawn(async move {
             for entry in added {
                 if store.publish(sync::line(&entry)).await.is_err() {
-                    // The entries are in the list of this process, and the next synchronization
-                    // writes them to the store. The store begins it at once.
+                    // The entries are in the list of this process, and the next synchronization, which the store begins
+                    // at once, writes them to the store.
                     tracing::warn!("revocation not shared yet: the state store does not answer");
                     return;
                 }
@@ -757,7 +752,6 @@ impl Auth {
         issuers.iter().map(|issuer| issuer.status()).collect()
     }
 
-    /// Returns the store for used proofs, logout tokens and shared revocations.
     #[cfg(feature = "service")]
     pub(crate) fn store(&self) -> &Store {
         &self.inner.store

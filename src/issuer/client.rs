@@ -4,7 +4,6 @@ use std::io;
 
 use crate::issuer::keys::random_name;
 
-/// The registered client.
 pub(super) struct Client {
     pub(super) id: String,
     pub(super) secret: String,

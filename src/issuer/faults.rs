@@ -105,7 +105,6 @@ impl fmt::Display for UnknownFault {
 
 impl Error for UnknownFault {}
 
-/// The current fault of each endpoint.
 #[derive(Default)]
 pub(super) struct Faults {
     pub(super) discovery: Option<Fault>,
@@ -114,7 +113,6 @@ pub(super) struct Faults {
 }
 
 impl Fault {
-    /// Returns the faulty response instead of `document`.
     pub(super) async fn answer(self, mut document: Value) -> Response {
         match self {
             Self::Status(status) => error(status).into_response(),
@@ -178,7 +176,7 @@ fn set(document: &mut Value, name: &str, value: Value) {
 fn half(body: &[u8]) -> Response {
     let first = Ok(body[..body.len() / 2].to_vec());
     let end = stream::once(async {
-        // Lets the server flush the first half. Otherwise, it would not even send the head.
+        // Let the server flush the first half. Otherwise, it would not even send the head.
         tokio::task::yield_now().await;
         Err(io::Error::from(io::ErrorKind::ConnectionAborted))
     });

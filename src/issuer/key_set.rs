@@ -4,7 +4,6 @@ use serde_json::{Value, json};
 
 use crate::issuer::keys::SigningKey;
 
-/// The signing key and the published keys.
 pub(super) struct KeySet {
     current: SigningKey,
     published: Vec<SigningKey>,

@@ -1,6 +1,6 @@
 //! [`TokenBuilder`]: builds valid and invalid tokens for tests.
 //!
-//! The builder checks nothing. Tests need tokens that a verifier must reject.
+//! The builder checks nothing, because tests need tokens that a verifier must reject.
 
 use std::{
     collections::BTreeMap,
@@ -143,7 +143,7 @@ impl TokenBuilder {
         self
     }
 
-    /// Makes the token expire one hour ago, one hour after it was issued.
+    /// Sets `exp` to one hour ago, and `iat` to two hours ago.
     pub fn expired(self) -> Self {
         self.expired_since(HOUR)
     }

@@ -1,6 +1,6 @@
 //! [`ProofBuilder`]: builds valid and invalid DPoP proofs for tests (RFC 9449 §4.2).
 //!
-//! The builder checks nothing. Tests need proofs that a verifier must reject.
+//! The builder checks nothing, because tests need proofs that a verifier must reject.
 
 use std::{fmt, time::SystemTime};
 

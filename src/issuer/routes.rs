@@ -25,7 +25,7 @@ use crate::issuer::{
 
 pub(super) const DISCOVERY: &str = "/.well-known/openid-configuration";
 
-/// Returns the routes. Requests that match none get a JSON error.
+/// Requests that match no route get a JSON error.
 pub(super) fn routes(
     state: Arc<State>,
 ) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + 'static {
@@ -110,7 +110,7 @@ async fn discovery(state: Arc<State>) -> Response {
         "jwks_uri": state.jwks_uri,
         "token_endpoint": state.token_endpoint,
         "grant_types_supported": ["client_credentials"],
-        // Required by RFC 8414. Empty: no user can sign in.
+        // Required by RFC 8414. Empty, because no user can sign in.
         "response_types_supported": [],
         "subject_types_supported": ["public"],
         "scopes_supported": grant::SCOPES,

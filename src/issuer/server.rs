@@ -62,7 +62,7 @@ impl Server {
     {
         let mut state = self.state.lock().await;
         if state.running.is_none() {
-            // If two sockets cannot share a port on this system, listens on the placeholder itself.
+            // If two sockets cannot share a port on this system, listen on the placeholder itself.
             let socket = bind(self.addr).or_else(|fault| state.placeholder.take().ok_or(fault))?;
             let listener = socket.listen(BACKLOG)?;
             let (stop, stopped) = oneshot::channel();
@@ -105,8 +105,7 @@ where
                 Ok((socket, _)) => {
                     connections.spawn(connection(socket, routes.clone()));
                 }
-                // There are no free descriptors, or the client has gone. Lets other tasks run
-                // before the next attempt.
+                // There are no free descriptors, or the client has gone. Let other tasks run before the next attempt.
                 Err(_) => tokio::task::yield_now().await,
             },
             Some(_) = connections.join_next() => {}
@@ -122,7 +121,7 @@ where
     F: Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + 'static,
 {
     let service = TowerToHyperService::new(warp::service(routes));
-    // Ignores errors. Many tests break connections on purpose.
+    // Ignore errors, because many tests break connections on purpose.
     let _ = Builder::new(TokioExecutor::new())
         .http1_only()
         .serve_connection(TokioIo::new(socket), service)

@@ -8,7 +8,6 @@ use serde_json::{Map, Value, json};
 /// The maximum number of known tokens, so that a long-running `dev` does not grow without limit.
 const MAX_TOKENS: usize = 100_000;
 
-/// The tokens that the issuer knows, with their claims.
 #[derive(Default)]
 pub(super) struct Tokens(HashMap<String, Map<String, Value>>);
 
@@ -42,7 +41,7 @@ fn is_current(claims: &Map<String, Value>) -> bool {
     expires.is_none_or(|expires| now.as_secs_f64() < expires)
 }
 
-/// Returns the claims of a JWT without verifying it.
+/// Does not verify the JWT.
 pub(super) fn claims_of(jwt: &str) -> Option<Map<String, Value>> {
     let payload = jwt.split('.').nth(1)?;
     let payload = URL_SAFE_NO_PAD.decode(payload).ok()?;

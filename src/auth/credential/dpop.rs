@@ -42,7 +42,7 @@ pub(crate) const MAX_PROOF: usize = 8 * 1024;
 /// The `typ` of a proof, compared exactly.
 pub(crate) const TYP: &str = "dpop+jwt";
 
-/// The maximum length of `jti` in bytes.
+/// In bytes.
 pub(crate) const MAX_JTI: usize = 256;
 
 /// The `Retry-After` of responses while the store is unavailable.

@@ -32,7 +32,6 @@ const PURPOSE: &[u8] = b"warp-bearer dpop nonce";
 #[derive(Clone)]
 pub(crate) struct Nonces(hmac::Key);
 
-/// The slot of an accepted nonce.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NonceSlot {
     Current,

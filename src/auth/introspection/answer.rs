@@ -14,7 +14,6 @@ use crate::auth::{
     },
 };
 
-/// A valid introspection response.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Answer {
     /// The response body, which is strict JSON.

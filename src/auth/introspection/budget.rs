@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The number of units in a full budget.
 pub(super) const MAX_UNITS: u32 = 16;
 
 /// The interval at which the budget gets a new unit.
@@ -24,7 +23,6 @@ pub(super) struct Budget {
     grown: Instant,
 }
 
-/// The result of trying to reserve a unit.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Reservation {
     Granted,

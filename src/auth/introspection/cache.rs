@@ -15,10 +15,9 @@ use crate::auth::{error::AuthError, token::payload::Verified};
 /// The number of entries of average size.
 const ENTRIES: usize = 10_000;
 
-/// The maximum memory of all entries, in bytes.
+/// For all entries, in bytes.
 const MEMORY: u64 = 16 * 1024 * 1024;
 
-/// How long a rejection is cached.
 pub(super) const REJECTION_TTL: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -45,9 +44,7 @@ struct Entry {
     until: Instant,
 }
 
-/// The cached information about a token.
 pub(super) enum Cached {
-    /// A result that has not expired.
     Fresh(Verdict),
     /// The token was active at the last introspection.
     WasActive,

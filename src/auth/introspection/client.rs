@@ -39,7 +39,7 @@ use crate::auth::{
 /// The timeout of a request, including discovery.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The maximum size of a response in bytes.
+/// Of a response, in bytes.
 const MAX_BODY: usize = 64 * 1024;
 
 /// How long an endpoint is used before it is discovered again or, if its URL is configured, built again.
@@ -54,7 +54,7 @@ const MAX_PAUSE: Duration = Duration::from_secs(64);
 #[derive(Debug)]
 pub(in crate::auth) struct Client {
     issuer: Arc<str>,
-    /// The configured URL. `None` if it is discovered.
+    /// `None` if the URL is discovered.
     configured: Option<Url>,
     credentials: Credentials,
     fetcher: Arc<Fetcher>,
@@ -228,7 +228,6 @@ impl Client {
         })
     }
 
-    /// Returns the error for a response about another token.
     pub(super) fn other_token(&self) -> IntrospectionError {
         let endpoint = self.endpoint.load();
         let url = endpoint

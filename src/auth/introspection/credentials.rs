@@ -21,7 +21,6 @@ use crate::auth::{
     introspection::options::{ClientCredential, Introspection},
 };
 
-/// How long a client assertion is valid.
 const ASSERTION_LIFETIME: Duration = Duration::from_secs(60);
 
 pub(super) struct Credentials {

@@ -69,7 +69,6 @@ struct Shared {
     ttl: Duration,
     answers: Answers,
     state: Mutex<State>,
-    /// Signals that a reservation has ended.
     reservation_ended: Notify,
     counts: Counts,
     /// The last failure, until a request succeeds.
@@ -181,7 +180,7 @@ impl Introspector {
         };
         // A verified JWT is not made up, so it counts as known, and a flood of made-up tokens cannot block it.
         let is_known = is_known || jwt.is_some();
-            // Boxed, so that the future of every other request stays small.
+        // Boxed, so that the future of every other request stays small.
         Box::pin(self.ask(hash, token, jwt, is_known)).await
     }
 
@@ -201,7 +200,6 @@ impl Introspector {
         verdict.unwrap_or(Err(unavailable(Duration::from_secs(1))))
     }
 
-    /// Joins the open request about this token, or opens a new one.
     fn join_or_open(
         &self,
         hash: TokenHash,
@@ -243,7 +241,6 @@ impl Introspector {
         Ok(answered)
     }
 
-    /// Makes the next request repeat discovery, and read the certificate authorities again.
     pub(in crate::auth) fn refresh(&self) {
         self.shared.client.refresh();
     }
@@ -276,7 +273,7 @@ impl Introspector {
         }
     }
 
-    /// Introspects a made-up token to test the endpoint and the credentials.
+    /// Tests the endpoint and the credentials with a made-up token.
     #[cfg(feature = "service")]
     pub(in crate::auth) async fn probe(&self) -> Result<(), IntrospectionError> {
         let mut random = [0; 16];

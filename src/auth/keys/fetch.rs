@@ -34,14 +34,13 @@ use crate::auth::{
     },
 };
 
-/// The maximum size of a document in bytes.
+/// Of a document, in bytes.
 const MAX_BODY: usize = 512 * 1024;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Fetches documents. Its TLS client is built on first use.
 #[derive(Debug, Default)]
 pub(crate) struct Fetcher {
-    /// The client for https.
     secure: Arc<OnceCell<Client>>,
     /// The client for plain http, which is only allowed on loopback. It uses no proxy, and loads no
     /// certificate authorities because a minimal container image may have none.
@@ -135,7 +134,6 @@ impl FetchUrl {
         }
     }
 
-    /// Adds the settings for the issuer's own URLs.
     pub(crate) fn with_access(self, access: Access) -> Self {
         Self { access, ..self }
     }
@@ -289,7 +287,6 @@ impl FetchError {
         }
     }
 
-    /// Returns the error for a redirect, with these headers.
     pub(in crate::auth) fn redirect(url: &Url, headers: &HeaderMap) -> Self {
         let location = headers.get(header::LOCATION);
         let to = location.and_then(|to| url.join(to.to_str().ok()?).ok());

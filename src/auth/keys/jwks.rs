@@ -103,7 +103,6 @@ impl Jwks {
         self.shared.wake.notify_one();
     }
 
-    /// Waits until there is a set.
     pub(crate) async fn ready(&self) {
         self.fetched_until(|shared| shared.held.load().is_some())
             .await;
@@ -281,11 +280,9 @@ impl Jwks {
     }
 }
 
-/// The outcome of a lookup in the current set.
 enum Lookup {
     Found(Arc<Key>),
     Refused(AuthError),
-    /// The key with this `kid` is invalid.
     InvalidKey,
     /// There is no set, or the set has no key with this `kid`.
     Missing,
@@ -296,7 +293,6 @@ pub(crate) enum KeyLookup {
     Waits(Waiter),
 }
 
-/// A request that waits for a fetch.
 pub(crate) struct Waiter {
     /// The number of the first fetch that begins after the request.
     fetch_number: u64,

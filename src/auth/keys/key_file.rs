@@ -129,7 +129,6 @@ fn public_key(der: &[u8]) -> Result<Value, Reason> {
     }
 }
 
-/// Returns the algorithm, its parameters, and the bytes of the key.
 fn split_public_key(der: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let (info, rest) = expect(SEQUENCE, der)?;
     let (algorithm, key) = expect(SEQUENCE, info)?;

@@ -135,7 +135,6 @@ impl NoKeys {
 }
 
 impl KeySet {
-    /// Imports the keys of a JWK set one by one.
     pub(crate) fn parse(
         document: &[u8],
         allowed: &[Algorithm],
@@ -303,7 +302,6 @@ impl KeySet {
             .count()
     }
 
-    /// Returns the `kid`s of the usable keys.
     #[cfg(feature = "service")]
     pub(crate) fn kids(&self) -> Vec<String> {
         let usable = self.keys.iter().filter(|key| !key.verifiers.is_empty());
@@ -349,7 +347,6 @@ impl KeySet {
         }
     }
 
-    /// Returns the key for a header's `alg` and `kid`.
     pub(crate) fn find(&self, alg: Algorithm, kid: Option<&str>) -> Result<&Arc<Key>, Miss> {
         let Some(kid) = kid.filter(|_| !self.is_nameless) else {
             return the_only(&self.keys, alg)?.ok_or(Miss::Ambiguous);
@@ -434,7 +431,6 @@ fn examine_key(jwk: Value, allowed: &[Algorithm]) -> Examined {
 /// The JSON text of each entry of `keys` in a document.
 struct Entries<'a> {
     read: Vec<&'a str>,
-    /// The number of entries that are not read.
     skipped: usize,
 }
 

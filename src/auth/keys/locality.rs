@@ -163,7 +163,6 @@ impl<R: Resolve> Resolve for Guard<R> {
     }
 }
 
-/// The resolver of the operating system.
 #[derive(Debug)]
 pub(in crate::auth) struct System;
 

@@ -43,7 +43,6 @@ pub(in crate::auth) struct Refresher {
     /// The last discovered URL that returned a usable set.
     address: Option<FetchUrl>,
     held: Option<Held>,
-    /// The generation of the last set.
     generation: u64,
     /// The last error of discovery while the known URL was used instead. An error equal to the last
     /// one is not logged again.

@@ -87,9 +87,7 @@ pub(crate) struct Schedule {
     /// still lacks its key, discovery may be repeated once without using the budget again.
     follow_up: bool,
     discovery: DiscoveryClock,
-    /// The time of the next scheduled fetch.
     next: Instant,
-    /// The time until which the current set can be used.
     usable_until: Option<Instant>,
     /// The number of failed scheduled fetches since the last success.
     failures: u32,
@@ -109,7 +107,6 @@ struct PendingFetch {
     discovery_failed: bool,
 }
 
-/// The cause of a fetch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Cause {
     Schedule,
@@ -160,7 +157,6 @@ pub(crate) enum Decision {
     Settled,
 }
 
-/// The next scheduled event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Due {
     Fetch(Instant),

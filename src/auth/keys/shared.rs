@@ -28,12 +28,10 @@ use crate::auth::keys::{
     status::{Fetches, KeyStatus},
 };
 
-/// The origin of a key set.
 #[derive(Debug, Clone)]
 pub(crate) enum Source {
     /// The URL in the issuer's metadata.
     Discovery,
-    /// A configured URL.
     Address(Url),
     /// A file, which is read at every refresh.
     File(PathBuf),
@@ -73,7 +71,6 @@ pub(in crate::auth) struct Shared {
     pub(in crate::auth) held: ArcSwapOption<KeySet>,
     schedule: Mutex<Schedule>,
     pub(in crate::auth) wake: Notify,
-    /// Signals to waiting requests that a fetch has ended.
     pub(in crate::auth) fetch_ended: watch::Sender<()>,
     record: Mutex<Record>,
     /// The `traceparent` of the request that started the next fetch.
@@ -87,7 +84,6 @@ pub(in crate::auth) struct Shared {
 pub(in crate::auth) struct Record {
     /// The start of the fetch that last confirmed the set.
     pub(in crate::auth) confirmed: Option<Instant>,
-    /// The document of the current set.
     pub(in crate::auth) document: Option<Arc<[u8]>>,
     pub(in crate::auth) error: Option<FetchError>,
     pub(in crate::auth) fetches: Fetches,

@@ -27,7 +27,6 @@ use crate::auth::{
     },
 };
 
-/// How often the file is checked for changes.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long a check may take before the file counts as unreadable.
@@ -36,7 +35,6 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// How long to wait for a check before another one starts in parallel.
 const RETRY_AFTER: Duration = Duration::from_secs(300);
 
-/// The maximum number of checks that have not ended.
 const MAX_CHECKS: usize = 4;
 
 /// The maximum size of the file in bytes, which is about two million entries.

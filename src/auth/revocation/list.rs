@@ -29,10 +29,8 @@ use crate::auth::{
 /// takes time in proportion to the size of the base.
 const MAX_RECENT: usize = 1024;
 
-/// The maximum number of issuers to warn about.
 const MAX_REPORTED: usize = 16;
 
-/// The state of an empty list.
 const EMPTY: u64 = 0;
 
 /// The state of a list that is too old to use.
@@ -60,11 +58,9 @@ struct Known {
 /// How a request must use the list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
-    /// The list is empty.
     Empty,
     /// Look up the token, unless it was already looked up in this version.
     Version(u64),
-    /// The list is too old to use.
     Unknown,
 }
 
@@ -150,7 +146,6 @@ impl RevocationList {
         }
     }
 
-    /// Returns `true` if a token of `issuer` with these claims is revoked.
     pub(crate) fn has(&self, issuer: &str, marks: &RevocableClaims<'_>, now: f64) -> bool {
         let snapshot = self.snapshot.load();
         let parts = [&snapshot.base, &snapshot.recent];
@@ -266,7 +261,6 @@ impl RevocationList {
         self.publish_state(&writer);
     }
 
-    /// Returns the revocations in force.
     pub(crate) fn entries(&self, now: f64) -> Vec<Revocation> {
         let mut entries = Vec::new();
         self.each(now, |entry| entries.push(entry));

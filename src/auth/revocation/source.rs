@@ -138,7 +138,6 @@ impl Polled {
         (watch, task)
     }
 
-    /// Reads the source at intervals until the task is aborted.
     async fn keep_reading(
         &self,
         list: &Arc<RevocationList>,
@@ -195,7 +194,6 @@ impl Drop for Task {
 
 const LIST_KEPT: &str = "the current list stays in use";
 
-/// The state of one source.
 #[derive(Debug)]
 pub(crate) struct Watch {
     pub(crate) name: &'static str,

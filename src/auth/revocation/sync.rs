@@ -92,7 +92,6 @@ pub(in crate::auth) fn start(
 /// read on a connection until that connection is lost.
 #[derive(Debug, Default)]
 struct Currency {
-    /// The number of connections so far.
     connects: u64,
     /// An upper bound for the last time that the list was read on an earlier connection.
     read_before: Option<Instant>,

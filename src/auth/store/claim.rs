@@ -12,21 +12,17 @@ pub(crate) struct Claim {
     /// The creation time in the value itself. If the store has lost its data since then, it cannot
     /// know whether the value was used.
     pub(crate) issued_at: SystemTime,
-    /// The time until which the store must remember the key.
     pub(crate) until: SystemTime,
 }
 
-/// The result of a claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Claimed {
-    /// The key was not claimed before.
     First,
-    /// The key was claimed before.
     Used,
 }
 
-/// The reason why a store cannot tell whether a key was used. The request must be rejected with
-/// 503: another request may have used the key.
+/// The reason why a store cannot tell whether a key was used. The request must be rejected with 503, because another
+/// request may have used the key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unavailable {
     /// The memory is full of keys that have not expired.

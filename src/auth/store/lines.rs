@@ -12,7 +12,6 @@ pub(crate) struct Line {
     pub(crate) until: Option<SystemTime>,
 }
 
-/// The callbacks of a subscriber.
 pub(crate) struct Subscriber {
     /// Called with lines of the list, including lines that the subscriber already has. May take
     /// long, because a shared store calls it on a thread for blocking work.
@@ -32,9 +31,7 @@ pub(crate) struct Subscribers(Arc<ArcSwap<Registered>>);
 
 #[derive(Clone, Default)]
 struct Registered {
-    /// The number of subscribers so far.
     count: u64,
-    /// The subscribers and their numbers.
     subscribers: Vec<(u64, Arc<Subscriber>)>,
 }
 

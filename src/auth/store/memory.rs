@@ -25,7 +25,7 @@ const MAX_SLOTS: usize = 4096;
 /// The minimum number of slots in a shard, for very small stores.
 const MIN_SLOTS: usize = 16;
 
-/// The initial capacity of a shard, in entries.
+/// Of a shard, in entries.
 const INITIAL_CAPACITY: usize = 14;
 
 /// The size of a slot in bytes: the entry, and the table's control byte for it.
@@ -39,7 +39,7 @@ pub(crate) struct Memory {
     began: OnceLock<Began>,
 }
 
-/// The start of a store, by the caller's clock and by the monotonic clock.
+/// The start of the store, by two clocks: the caller's and the monotonic one.
 #[derive(Debug)]
 struct Began {
     at: SystemTime,
@@ -203,7 +203,7 @@ impl Shard {
     }
 }
 
-/// Returns the time in seconds, rounded down.
+/// Rounds down.
 fn second(time: SystemTime) -> u32 {
     let seconds = time
         .duration_since(UNIX_EPOCH)
@@ -212,7 +212,7 @@ fn second(time: SystemTime) -> u32 {
     u32::try_from(seconds).unwrap_or(u32::MAX)
 }
 
-/// Returns the time in seconds, rounded up.
+/// Rounds up.
 fn second_after(time: SystemTime) -> u32 {
     let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     let rounded = since_epoch.as_secs() + u64::from(since_epoch.subsec_nanos() > 0);

@@ -43,7 +43,6 @@ impl Stats {
         let _ = self.observer.set(observer);
     }
 
-    /// Returns the number of claims per outcome.
     pub(crate) fn claims(&self) -> impl Iterator<Item = (&'static str, u64)> {
         let answered = [("first", &self.first), ("used", &self.used)];
         let unavailable = Unavailable::ALL.map(Unavailable::as_str);

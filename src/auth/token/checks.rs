@@ -32,7 +32,6 @@ pub(crate) fn algorithm(
         .ok_or(AuthError::AlgorithmNotAllowed)
 }
 
-/// Checks that `alg` is allowed for the issuer of the token.
 pub(crate) fn allowed(algorithm: Algorithm, of_issuer: &[Algorithm]) -> Result<(), AuthError> {
     if of_issuer.contains(&algorithm) {
         return Ok(());
@@ -107,10 +106,8 @@ pub(crate) fn audience(
     found.then_some(()).ok_or(AuthError::WrongAudience)
 }
 
-/// The rules for the times of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TimeRules {
-    /// The allowed clock skew.
     pub(crate) leeway: Duration,
     /// The maximum age of a token, counted from `iat`.
     pub(crate) max_age: Option<Duration>,

@@ -49,7 +49,6 @@ pub struct Binding {
     pub certificate: Option<Thumbprint>,
 }
 
-/// The confirmation methods that are enabled.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Methods {
     /// `jkt`.

@@ -34,7 +34,7 @@ impl IdentityFields {
     }
 }
 
-/// A memory limit in bytes.
+/// In bytes.
 #[derive(Debug)]
 struct MemoryLimit {
     limit: usize,

@@ -35,18 +35,16 @@ use crate::auth::{
     },
 };
 
-/// The payload of a verified token, and the positions of the claims that every request uses.
 pub(crate) struct Verified {
     /// The payload, followed by claims that had escapes and are therefore not slices of the
     /// payload.
     text: String,
-    /// The length of the payload in `text`.
     payload: Offset,
     claims: ClaimSpans,
     pub(crate) times: Times,
     pub(crate) context: Arc<IssuerContext>,
     pub(crate) source: VerifiedBy,
-    /// The key or certificate that the token is bound to. Boxed: few tokens have one.
+    /// The key or certificate that the token is bound to. Boxed, because few tokens have one.
     pub(crate) binding: Option<Box<Binding>>,
     /// Computed when it is first logged.
     pseudonym: OnceLock<Option<Pseudonym>>,
@@ -158,7 +156,6 @@ impl Verified {
         Ok(())
     }
 
-    /// Looks up the token in the revocation list.
     pub(crate) fn is_revoked(&self) -> bool {
         let context = &self.context;
         let mut marks = RevocableClaims {
@@ -169,10 +166,10 @@ impl Verified {
             .revocations
             .has_only_subject_entries(&context.issuer)
         {
-            // Avoids parsing the payload again.
+            // Don't parse the payload again.
             marks.sub = self.subject().map(Cow::Borrowed);
         } else {
-            // Succeeds: the payload was accepted before.
+            // This succeeds, because the payload was accepted before.
             let _ = json::members(self.payload(), |name, value| match (name, value) {
                 ("jti", Value::Text(jti)) => marks.jti = Some(jti),
                 ("sub", Value::Text(sub)) => marks.sub = Some(sub),
@@ -364,16 +361,12 @@ impl Extract {
 /// The source of trust in a token: a key, a secret, or introspection.
 #[derive(Debug, Clone)]
 pub(crate) enum VerifiedBy {
-    /// A key of the issuer's set.
     Key(Arc<Key>),
-    /// The secret shared with the issuer.
     Secret,
-    /// The issuer's introspection endpoint.
     Introspection,
 }
 
 impl VerifiedBy {
-    /// Returns the variant for a token that `key` has verified.
     pub(crate) fn of(algorithm: Algorithm, key: Arc<Key>) -> Self {
         if algorithm.is_symmetric() {
             Self::Secret
@@ -382,7 +375,6 @@ impl VerifiedBy {
         }
     }
 
-    /// Returns the `kid` of the key, if it has one.
     pub(crate) fn kid(&self) -> Option<&str> {
         match self {
             Self::Key(key) => key.kid(),
@@ -428,7 +420,8 @@ impl IssuerContext {
         }
     }
 
-    /// Returns `true` if both treat tokens in the same way. The slots may differ.
+    /// Returns `true` if both treat tokens in the same way, except for what the issuer's `Rules` determine. The slots
+    /// may differ.
     pub(crate) fn is_equivalent(&self, other: &Self) -> bool {
         self.issuer == other.issuer
             && self.challenge == other.challenge

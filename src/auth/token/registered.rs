@@ -60,15 +60,14 @@ impl<'a> Registered<'a> {
         })
         .map_err(|Malformed| AuthError::TokenMalformed)?;
         if is_bound {
-            // If `cnf` cannot be found again, uses an unsupported binding, so the token is
-            // rejected.
+            // If `cnf` cannot be found again, use an unsupported binding, so that the token is rejected.
             claims.cnf = json::member(payload, "cnf").or(Some("null"));
         }
         Ok(claims)
     }
 }
 
-/// Treats null as absent. Some issuers write it for absent claims.
+/// Treats null as absent, because some issuers write it for absent claims.
 fn unless_null(value: Value<'_>) -> Option<Value<'_>> {
     if let Value::Null = value {
         None

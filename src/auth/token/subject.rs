@@ -13,7 +13,6 @@
 
 use crate::auth::token::json::{self, Value};
 
-/// The kind of subject that a token was issued to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SubjectKind {
     /// A client that acts on its own behalf.

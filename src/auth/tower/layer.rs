@@ -346,7 +346,7 @@ struct Admitted {
 /// Returns the claims of a request, and stores them in the extensions. Verifies the request, unless
 /// `auth` has already verified it.
 pub(super) async fn verified(auth: &Auth, head: &mut Parts) -> Result<Claims, Refusal> {
-    // Claims from another `Auth` are not reused: its audience may differ.
+    // Claims from another `Auth` are not reused, because its audience may differ.
     let known = head.extensions.get::<Admitted>();
     if let Some(admitted) = known.filter(|admitted| admitted.auth.is(auth)) {
         return Ok(admitted.claims.clone());
@@ -374,7 +374,6 @@ fn path(head: &Parts) -> &str {
     head.uri.path()
 }
 
-/// Returns the same claims with private claims of another type.
 #[allow(clippy::result_large_err)] // a refusal is moved only once
 pub(super) fn typed<X: DeserializeOwned>(claims: &Claims) -> Result<Claims<X>, Refusal> {
     let refused = |error| Refusal::new(error, claims.challenge());

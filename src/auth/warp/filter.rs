@@ -102,7 +102,6 @@ where
     })
 }
 
-/// Requires a valid token, from the credential that `credential` extracts.
 pub(super) fn filter<X, C>(
     auth: &Auth,
     credential: C,

@@ -103,7 +103,6 @@ impl Subprotocol {
     }
 }
 
-/// Returns the credential in the headers of a handshake.
 fn credential<'h>(
     auth: &Auth,
     headers: &'h HeaderMap,
@@ -115,7 +114,7 @@ fn credential<'h>(
     }
     let token = offered.next().filter(|token| !token.is_empty());
     let token = token.ok_or(AuthError::MalformedAuthorization)?;
-    // There are two credentials. A proxy might have checked the one that would be ignored here.
+    // There are two credentials. A proxy might have checked only the one that we would ignore.
     let field = auth.inner.field.as_ref().unwrap_or(&AUTHORIZATION);
     if headers.contains_key(field) || offered.any(|name| name == BEARER.as_bytes()) {
         return Err(AuthError::MultipleCredentials);

@@ -188,7 +188,7 @@ async fn names_what_is_malformed_in_a_token() {
         ("a mark in the header", format!("\u{feff}{header}").into(), payload.clone().into(), "In the header: it begins with a byte order mark."),
         ("a comma", header.clone().into(), with("").into(), "In the payload: it has a comma before a closing bracket."),
         ("a comma in the header", header.replace('}', ",}").into(), payload.clone().into(), "In the header: it has a comma before a closing bracket."),
-        ("single quotes", header.clone().into(), payload.replace('"', "'").into(), "In the payload: it has single quotes in the place of double quotes."),
+        ("single quotes", header.clone().into(), payload.replace('"', "'").into(), "In the payload: it has single quotes instead of double quotes."),
         ("NaN", header.clone().into(), with("\"a\":NaN").into(), "In the payload: it has NaN or Infinity, which are not JSON."),
         ("Latin-1", header.clone().into(), [payload.trim_end_matches('}').as_bytes(), b",\"a\":\"\xe9\"}"].concat(), "In the payload: it is not UTF-8, but Latin-1 or a similar encoding."),
         ("nesting", header.clone().into(), with(&deep).into(), "In the payload: it has more than 128 levels of nesting."),

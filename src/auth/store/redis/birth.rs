@@ -23,7 +23,6 @@ pub(super) fn member_of<'i>(info: &'i str, name: &str) -> Option<&'i str> {
     lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
 }
 
-/// Returns the `run_id` of the server's process.
 pub(super) async fn run_id(commands: &mut MultiplexedConnection) -> RedisResult<String> {
     let info: String = redis::cmd("INFO")
         .arg("server")

@@ -34,7 +34,6 @@ const NEXT_ADDRESS_DELAY: Duration = Duration::from_millis(250);
 /// 50, claims would wait for each other.
 const QUEUE: usize = 1024;
 
-/// The stage at which connecting failed.
 #[derive(Debug)]
 pub(super) enum OpenError {
     Tcp(io::Error),
@@ -200,7 +199,6 @@ const AUTHORITIES_TTL: Duration = Duration::from_secs(60);
 #[derive(Default)]
 pub(super) struct Tls(Mutex<Option<Authorities>>);
 
-/// The settings, and the time at which they were read.
 struct Authorities {
     connector: TlsConnector,
     read: Instant,

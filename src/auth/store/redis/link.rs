@@ -33,7 +33,6 @@ use crate::auth::store::{
     },
 };
 
-/// The pause between attempts to connect.
 const RETRY_DELAY: Duration = Duration::from_millis(200);
 
 const CHECK_INTERVAL: Duration = Duration::from_millis(500);
@@ -41,7 +40,6 @@ const CHECK_INTERVAL: Duration = Duration::from_millis(500);
 /// How often the whole list is read, in addition to receiving new lines.
 const RESYNC_INTERVAL: Duration = Duration::from_secs(30);
 
-/// The number of lines to read or write at once.
 const CHUNK: usize = 1000;
 
 /// How long an expired line is kept in Redis. Without this, a replica whose clock is ahead could
@@ -97,7 +95,6 @@ async fn keep_connected(shared: &Arc<Shared>) {
 
 struct Opened {
     connection: Connection,
-    /// The `run_id` of the server process at the other end.
     run_id: Arc<str>,
     /// The time since which that process has recorded all keys, in milliseconds since the Unix
     /// epoch.

@@ -31,10 +31,8 @@ pub(super) const MAX_SKEW: u64 = 5000;
 /// A server that the service can use.
 #[derive(Debug)]
 pub(crate) struct Probed {
-    /// The host and the port.
     pub(crate) address: String,
     pub(crate) is_tls: bool,
-    /// How long one command took.
     pub(crate) took: Duration,
     /// The product and its version. `None` if the server does not report them.
     pub(crate) version: Option<Version>,

@@ -39,9 +39,7 @@ pub(super) struct Shared {
     pub(super) subscribers: Subscribers,
     /// New lines that the subscribers do not have yet.
     pub(super) pushed: Pushed,
-    /// Makes the task read the whole list again.
     pub(super) resync: Notify,
-    /// Makes the task check the connection.
     pub(super) check_requested: Notify,
     pub(super) connects: AtomicU64,
     /// The clock of this process.
@@ -67,7 +65,6 @@ struct LastDisconnect {
     at: u64,
 }
 
-/// The last complete read of the list.
 #[derive(Debug, Clone, Copy)]
 struct Synchronized {
     at: Instant,
@@ -128,7 +125,6 @@ impl Shared {
         self.connection.borrow().clone()
     }
 
-    /// Makes a new connection available to requests.
     pub(super) fn connected(&self, link: Link) {
         self.connects.fetch_add(1, Ordering::Relaxed);
         self.connection.send_replace(Some(link));

@@ -4,7 +4,6 @@ use std::fmt;
 
 use redis::{ConnectionAddr, IntoConnectionInfo, ProtocolVersion, RedisConnectionInfo};
 
-/// The address of a server, and the login.
 pub(super) struct Address {
     pub(super) host: String,
     pub(super) port: u16,

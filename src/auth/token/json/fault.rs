@@ -19,7 +19,7 @@ use crate::auth::{
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Fault {
     NotUtf8,
-    /// Each byte as one character would be JSON.
+    /// It would be JSON if each byte were one character.
     Latin1,
     ByteOrderMark,
     Empty,
@@ -36,7 +36,7 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
-    /// Finds the reason. `Other` if there is none, or an unknown one.
+    /// Finds the reason. `Other` if the text has no fault, or an unknown one.
     pub(crate) fn of(document: &[u8]) -> Self {
         let Ok(text) = std::str::from_utf8(document) else {
             let text: String = document.iter().map(|byte| char::from(*byte)).collect();
@@ -66,15 +66,14 @@ impl Fault {
         }
     }
 
-    /// Returns `true` if a text with this fault was written like that. Otherwise, it may have been
-    /// damaged later.
+    /// Returns `true` if the text was written with this fault. Any other fault may be damage that happened later.
     #[cfg(feature = "service")]
     pub(crate) fn is_of_the_writer(&self) -> bool {
         !matches!(self, Self::NotUtf8 | Self::Empty | Self::Cut | Self::Other)
     }
 }
 
-/// Displays the fault as a sentence about "it", without a full stop.
+/// Displays the fault as a sentence without a full stop, such as "it is empty".
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -91,7 +90,7 @@ impl fmt::Display for Fault {
             }
             Self::TooDeep => "it has more than 128 levels of nesting",
             Self::Comma => "it has a comma before a closing bracket",
-            Self::SingleQuotes => "it has single quotes in the place of double quotes",
+            Self::SingleQuotes => "it has single quotes instead of double quotes",
             Self::NotANumber => "it has NaN or Infinity, which are not JSON",
             Self::Cut => "its end is missing",
             Self::Other => "it is not JSON",
@@ -121,7 +120,7 @@ impl Finder<'_> {
     }
 }
 
-/// Interprets an error of `serde_json`, whose message is the only place of the reason.
+/// Interprets an error of `serde_json`, which gives the reason only in its message.
 fn of_error(text: &str, error: &serde_json::Error) -> Fault {
     if error.is_eof() {
         return Fault::Cut;

@@ -41,7 +41,7 @@ pub(crate) use self::parts::{array, member, object, transcode};
 pub(crate) use self::value::Value;
 use self::{shape::is_within_depth, value::mark};
 
-/// The prefix of the member names that `serde_json` reserves.
+/// The prefix of the names that `serde_json` reserves.
 const PRIVATE: &str = "$serde_json::private::";
 
 /// The member name for a number, if the feature `arbitrary_precision` of `serde_json` is enabled.
@@ -64,7 +64,7 @@ pub(crate) fn members<'a>(
     }
     match read(text, &mut member) {
         Err(error) if is_out_of_range(&error) => {
-            // Uses `false` because null would count as absent for some claims.
+            // Use `false`, because null would count as absent for some claims.
             let finite = replace_infinite(text, "false");
             read(&finite, |name, value| member(name, value.into_owned()))
         }
@@ -219,7 +219,7 @@ impl<'a> Names<'a> {
         }
         self.marks |= mark;
         if self.few.len() < Self::MAX_LINEAR {
-            // Allocates once, with room for the members of most tokens.
+            // Allocate once, with room for the members of most tokens.
             if self.few.is_empty() {
                 self.few.reserve(Self::MAX_LINEAR / 2);
             }
@@ -290,9 +290,8 @@ impl<'de> Visitor<'de> for ValueVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let first = map.next_key()?;
-        // With `arbitrary_precision`, `serde_json` passes a number as a map with this name. Only
-        // then is the name borrowed: `no_private_name` has rejected this name in the input, and an
-        // escaped name would be owned.
+        // With `arbitrary_precision`, `serde_json` passes a number as a map with this name. In any other case, the name
+        // is not borrowed: `no_private_name` has rejected it in the input, and an escaped name is owned.
         if let Some(Text(Cow::Borrowed(NUMBER))) = first {
             let Text(digits) = map.next_value()?;
             let number: f64 = digits.parse().map_err(A::Error::custom)?;

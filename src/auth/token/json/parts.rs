@@ -85,7 +85,6 @@ pub(crate) fn transcode<S: Serializer>(text: &str, to: S) -> Result<S::Ok, S::Er
     }
 }
 
-/// A piece of an accepted text, to be serialized.
 struct Piece<'a>(&'a str);
 
 impl serde::Serialize for Piece<'_> {
@@ -133,7 +132,6 @@ fn next(after: &str, end: char) -> Result<(&str, char), Malformed> {
     Ok((&here[1..], mark))
 }
 
-/// Splits a text after its first value.
 #[expect(
     clippy::disallowed_methods,
     reason = "it only finds the end of a value"

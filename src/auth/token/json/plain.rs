@@ -15,7 +15,6 @@ use smallvec::SmallVec;
 
 use crate::auth::token::json::value::{Value, mark};
 
-/// The maximum number of members of a plain object.
 const MAX_MEMBERS: usize = 24;
 
 /// The maximum number of levels of a plain object, including itself.
@@ -146,14 +145,14 @@ impl<'a> Reader<'a> {
         after.starts_with(rest.as_bytes()).then_some(value)
     }
 
-    /// Returns the next byte that is not whitespace (RFC 8259 §2), and moves past it.
+    /// Skips whitespace (RFC 8259 §2) and returns the byte after it, which is consumed.
     fn next(&mut self) -> Option<u8> {
         let next = self.peek()?;
         self.at += 1;
         Some(next)
     }
 
-    /// Returns the next byte that is not whitespace, and moves to it.
+    /// Like `next`, but does not consume the byte.
     fn peek(&mut self) -> Option<u8> {
         loop {
             let next = *self.text.as_bytes().get(self.at)?;
@@ -165,7 +164,6 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The member names of an object.
 #[derive(Default)]
 struct Names<'a> {
     /// The union of the marks of all names. A name with a new mark need not be compared.

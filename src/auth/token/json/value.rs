@@ -7,7 +7,6 @@ use std::borrow::Cow;
 pub(crate) enum Value<'a> {
     Text(Cow<'a, str>),
     Number(f64),
-    /// An array in which every item is a string.
     Texts(Vec<Cow<'a, str>>),
     Null,
     /// Everything else: booleans, objects, other arrays, and numbers outside the range of `f64`,
