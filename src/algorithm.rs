@@ -1,6 +1,8 @@
-//! [`Algorithm`]: the names of the signature algorithms, which is all that the verifier and the test issuer share.
+//! [`Algorithm`]: the names of the signature algorithms, which is all that the verifier and the
+//! test issuer share.
 //!
-//! Verification and signing have no other code in common, so a bug in one cannot hide a bug in the other.
+//! Verification and signing have no other code in common, so a bug in one cannot hide a bug in the
+//! other.
 
 use std::{fmt, str::FromStr};
 
@@ -143,8 +145,8 @@ impl Algorithm {
     }
 }
 
-/// The names of the asymmetric algorithms, without those of the feature `pq`. This is a macro because `concat!` does
-/// not take constants.
+/// The names of the asymmetric algorithms, without those of the feature `pq`. This is a macro
+/// because `concat!` does not take constants.
 #[cfg(any(test, feature = "service"))]
 macro_rules! public_key_algorithms {
     () => {

@@ -20,7 +20,7 @@ use crate::auth::{
 pub(crate) struct OneAudience<'a> {
     auth: &'a Auth,
     name: &'a str,
-    /// `name` and, if it is an origin, the same URL with or without its trailing slash.
+    /// `name`, in both spellings if it is a URL without a path.
     names: Vec<String>,
     /// Set if the audience is the URL of a resource with published metadata.
     resource: Option<Resource>,
@@ -117,8 +117,9 @@ impl OneAudience<'_> {
         self.name
     }
 
-    /// Returns `true` if the token has this audience and its issuer is trusted for it. We have to check the issuer too:
-    /// one that is trusted only for another resource can write any audience into its tokens.
+    /// Returns `true` if the token has this audience and its issuer is trusted for it. We have to
+    /// check the issuer too: one that is trusted only for another resource can write any audience
+    /// into its tokens.
     fn is_for(&self, claims: &Claims) -> bool {
         let issuers = self.auth.inner.issuers.load_full();
         let Some(issuer) = issuers.named(claims.issuer()) else {

@@ -106,8 +106,8 @@ impl Auth {
         let mut current_dpop = lock.unwrap_or_else(PoisonError::into_inner);
         let before = self.inner.issuers.load_full();
         let mut builder = builder.clone();
-        // Carry over both options before the checks. Otherwise, the new issuers would treat bound tokens as plain
-        // bearer tokens, or reject all of them.
+        // Carry over both options before the checks. Otherwise, the new issuers would treat bound
+        // tokens as plain bearer tokens, or reject all of them.
         builder.dpop = self.replaced_dpop(current_dpop.as_ref(), builder.dpop.as_ref())?;
         builder.certificates = self.replaced_certificates(builder.certificates)?;
         builder.check()?;
@@ -305,9 +305,9 @@ impl Builder {
     // These apply to every issuer that does not set the option itself.
     options!();
 
-    /// Sets the time to live of a key set, which is refreshed after four fifths of this time. Defaults to the `max-age`
-    /// of the response, clamped to the range from 5 min to 24 h, or to 10 min if the response has no `max-age`. A value
-    /// set here is not clamped.
+    /// Sets the time to live of a key set, which is refreshed after four fifths of this time.
+    /// Defaults to the `max-age` of the response, clamped to the range from 5 min to 24 h, or to 10
+    /// min if the response has no `max-age`. A value set here is not clamped.
     #[must_use]
     pub fn jwks_ttl(mut self, ttl: Duration) -> Self {
         self.policy.ttl = Some(ttl);
@@ -826,8 +826,8 @@ impl Builder {
         Ok(Revocations::new(Arc::clone(list), sources))
     }
 
-    /// Returns the issuers of this builder. Reuses each issuer of `before` that has not changed. A changed issuer keeps
-    /// its keys if their source is the same.
+    /// Returns the issuers of this builder. Reuses each issuer of `before` that has not changed. A
+    /// changed issuer keeps its keys if their source is the same.
     ///
     /// `resolver` is the resolver of the [`Auth`], whose algorithms are allowed too.
     fn trusted_issuers(
@@ -872,8 +872,8 @@ impl Builder {
         Ok(Issuers::new(kept, by_default, offered))
     }
 
-    /// Validates the options of an issuer and combines them with those of the builder. The caller must replace the
-    /// slot, which is `NO_SLOT`.
+    /// Validates the options of an issuer and combines them with those of the builder. The caller
+    /// must replace the slot, which is `NO_SLOT`.
     fn parts(&self, trusted: &TrustedIssuer) -> Result<IssuerParts, SetupError> {
         let (mine, all, own) = (&trusted.options, &self.options, &trusted.own);
         let audiences = own_or(&mine.audiences, &all.audiences);
@@ -942,7 +942,8 @@ impl Builder {
         })
     }
 
-    /// Starts an issuer. Takes over the keys of the issuer it replaces if both have the same source of keys.
+    /// Starts an issuer. Takes over the keys of the issuer it replaces if both have the same source
+    /// of keys.
     fn start(
         parts: IssuerParts,
         fetcher: &Arc<Fetcher>,
@@ -957,7 +958,8 @@ impl Builder {
         };
         let secret = parts.rules.secret.as_deref();
         let context = Arc::new(parts.context);
-        // Tokens issued before the reload are still in use, so the longest lifetime must not shrink.
+        // Tokens issued before the reload are still in use, so the longest lifetime must not
+        // shrink.
         let longest = before.map(|before| before.context.longest_lifetime.load(Relaxed));
         context
             .longest_lifetime
@@ -1125,8 +1127,8 @@ struct IssuerParts {
     place: Option<Arc<str>>,
 }
 
-/// Starts fetching the keys of an issuer. Until the first fetch succeeds, uses the document of `before`, if both have
-/// the same source of keys.
+/// Starts fetching the keys of an issuer. Until the first fetch succeeds, uses the document of
+/// `before`, if both have the same source of keys.
 fn start_keys(
     parts: &IssuerParts,
     fetcher: &Arc<Fetcher>,
@@ -1169,8 +1171,8 @@ fn own_or<'a, T>(own: &'a [T], all: &'a [T]) -> &'a [T] {
     if own.is_empty() { all } else { own }
 }
 
-/// Returns a seed for the jitter that spreads the fetches of replicas. We don't use aws-lc here: its first random
-/// number takes 50 ms, and the seed need not be secret.
+/// Returns a seed for the jitter that spreads the fetches of replicas. We don't use aws-lc here:
+/// its first random number takes 50 ms, and the seed need not be secret.
 fn seed() -> u64 {
     RandomState::new().hash_one(())
 }

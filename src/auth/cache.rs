@@ -1,11 +1,12 @@
 //! A cache of verified tokens, which only makes verification faster.
 //!
-//! A lookup hashes 16 bytes of the token under a random key, then compares the whole token byte for byte. On a hit, the
-//! times of the token are checked again, and if the key set has changed, the whole token is verified again. Rejected
-//! tokens are not cached, or an attacker could fill the cache with them.
+//! A lookup hashes 16 bytes of the token under a random key, then compares the whole token byte for
+//! byte. On a hit, the times of the token are checked again, and if the key set has changed, the
+//! whole token is verified again. Rejected tokens are not cached, or an attacker could fill the
+//! cache with them.
 //!
-//! A second cache holds the headers of verified tokens, because many tokens share a header, which then need not be
-//! parsed again. Both caches have bounded memory.
+//! A second cache holds the headers of verified tokens, because many tokens share a header, which
+//! then need not be parsed again. Both caches have bounded memory.
 
 use std::{
     fmt,

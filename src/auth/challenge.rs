@@ -181,7 +181,7 @@ impl Refusal {
         self.nonce.as_deref()
     }
 
-    /// Makes dropping the refusal log an error, until it is turned into a response.
+    /// From now on, dropping the refusal logs an error, unless it was turned into a response.
     #[cfg(feature = "warp")]
     pub(crate) fn expect_answer(&mut self) {
         self.pending.0.store(true, Relaxed);
@@ -201,7 +201,8 @@ impl Refusal {
         (!challenges.is_empty()).then(|| challenges.join(", "))
     }
 
-    /// Returns the value of each `WWW-Authenticate` header. Empty for a 503, because another token would not help.
+    /// Returns the value of each `WWW-Authenticate` header. Empty for a 503, because another token
+    /// would not help.
     ///
     /// Formatted challenges are cached, except those that ask the user to authenticate again.
     pub(crate) fn fields(&self) -> impl Iterator<Item = Result<HeaderValue, InvalidHeaderValue>> {
@@ -333,7 +334,8 @@ impl ChallengeCache {
 
 impl Parameters<Box<str>> {
     fn matches(&self, wanted: &Parameters<&str>) -> bool {
-        // Compare the codes first: they differ for most challenges, and equal codes usually have the same address.
+        // Compare the codes first: they differ for most challenges, and equal codes usually have
+        // the same address.
         (std::ptr::eq(self.code, wanted.code) || self.code == wanted.code)
             && self.scheme == wanted.scheme
             && *self.realm == *wanted.realm

@@ -96,7 +96,8 @@ pub struct Authentication {
     pub began: Instant,
     /// Time spent on verification, including the wait for keys.
     pub duration: Duration,
-    /// The identity in the token, even if the token does not meet the route's policy. `None` if the token was rejected.
+    /// The identity in the token, even if the token does not meet the route's policy. `None` if the
+    /// token was rejected.
     pub identity: Option<Identity>,
 }
 

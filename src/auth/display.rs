@@ -16,20 +16,21 @@ use reqwest::Url;
 /// The maximum number of characters to show of a URL or a string.
 const MAX_CHARS: usize = 80;
 
-/// The maximum number of characters to show of a library's error message. Larger than `MAX_CHARS`, because such a
-/// message has a fixed part: rustls, for example, writes 100 characters before the first certificate name.
+/// The maximum number of characters to show of a library's error message. Larger than `MAX_CHARS`,
+/// because such a message has a fixed part: rustls, for example, writes 100 characters before the
+/// first certificate name.
 const MAX_MESSAGE_CHARS: usize = 240;
 
 /// An untrusted string that is safe to display.
 ///
-/// It has at most 80 characters (240 for a library's error message), and each URL in it is reduced as in [`ShownUrl`].
-/// `Display` escapes control and bidi characters, and `Debug` also adds quotes.
+/// It has at most 80 characters (240 for a library's error message), and each URL in it is reduced
+/// as in [`ShownUrl`]. `Display` escapes control and bidi characters, and `Debug` also adds quotes.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct ShownText(String);
 
-/// Returns `url` if we can recommend it as the value of a setting. `None` if it must not be shown in full: it has user
-/// information, a query, a fragment, a character that a reader would not see, or more than 2048 bytes. A shortened or
-/// changed URL would be a wrong value.
+/// Returns `url` if we can recommend it as the value of a setting. `None` if it must not be shown
+/// in full: it has user information, a query, a fragment, a character that a reader would not see,
+/// or more than 2048 bytes. A shortened or changed URL would be a wrong value.
 pub(crate) fn settable(url: &str) -> Option<&str> {
     const MAX_BYTES: usize = 2048;
     let is_plain = url.len() <= MAX_BYTES && url.bytes().all(|byte| byte.is_ascii_graphic());
@@ -111,8 +112,8 @@ impl fmt::Debug for ShownUrl {
     }
 }
 
-/// Like [`ShownText`], for a log that escapes its values. Borrows a short string without a URL, because every request
-/// logs one.
+/// Like [`ShownText`], for a log that escapes its values. Borrows a short string without a URL,
+/// because every request logs one.
 #[cfg(feature = "service")]
 pub(crate) fn shown(text: &str) -> Cow<'_, str> {
     // Without a colon, there is no URL. A string has at least as many bytes as characters.

@@ -142,8 +142,8 @@ impl Dpop {
     /// Returns these options with the mode of `new`, for a reload.
     ///
     /// # Errors
-    /// Returns the first other option of `new` that differs. Those are fixed, because they determine which proofs were
-    /// recorded, and what clients were told about the proofs to send.
+    /// Returns the first other option of `new` that differs. Those are fixed, because they
+    /// determine which proofs were recorded, and what clients were told about the proofs to send.
     pub(super) fn with_mode_of(&self, new: &Self) -> Result<Self, FixedOption> {
         if PublicUrl::parse(&self.public_url) != PublicUrl::parse(&new.public_url) {
             return Err(FixedOption::PublicUrl);

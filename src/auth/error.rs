@@ -127,7 +127,8 @@ auth_errors! {
     NonceRequired => UNAUTHORIZED, Some(BearerError::UseDpopNonce), "nonce_required", "The DPoP proof needs the nonce in the DPoP-Nonce field of this response.";
     /// The proof was used before (RFC 9449 §11.1).
     ProofReplayed => UNAUTHORIZED, Some(BearerError::InvalidDpopProof), "proof_replayed", "The DPoP proof was used before; each request needs a new proof.";
-    /// The record of used proofs is full, the store does not respond, or the list of revoked tokens is too old.
+    /// The record of used proofs is full, the store does not respond, or the list of revoked tokens
+    /// is too old.
     StateUnavailable { retry_after: Duration = Duration::from_secs(1) } => SERVICE_UNAVAILABLE, None, "state_unavailable", "The record of used proofs and revoked tokens is not available at the moment.";
     /// The issuer's introspection endpoint says that the token is not active (RFC 7662 §2.2).
     TokenInactive => UNAUTHORIZED, Some(BearerError::InvalidToken), "token_inactive", "The issuer says that the access token is not active.";
@@ -228,8 +229,9 @@ impl fmt::Display for AuthError {
 
 impl std::error::Error for AuthError {}
 
-/// The reason why an [`Auth`](crate::auth::Auth) could not be built, which is nearly always a mistake in the
-/// configuration. Network failures are retried in the background and are not reported here.
+/// The reason why an [`Auth`](crate::auth::Auth) could not be built, which is nearly always a
+/// mistake in the configuration. Network failures are retried in the background and are not
+/// reported here.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SetupError {
@@ -319,7 +321,8 @@ pub enum SetupError {
     /// [`replace_issuers`](crate::auth::Auth::replace_issuers) got an option that it cannot replace.
     #[error("{0} cannot be replaced; build a new Auth")]
     Fixed(FixedOption),
-    /// There is no tokio runtime. An `Auth` needs one for the tasks that refresh its keys and read its revocations.
+    /// There is no tokio runtime. An `Auth` needs one for the tasks that refresh its keys and read
+    /// its revocations.
     #[error("an Auth that fetches keys or reads revocations must be built within a tokio runtime")]
     NoRuntime,
 }

@@ -177,11 +177,12 @@ fn issuer_steps(issuer: &Trusted, signed_with: &SignedWith, all: &Issuers, trace
     }
 }
 
-/// Adds the last step of a token whose earlier steps all passed: why the service rejects it, or else that it has the
-/// audience that a proxy asks for and the scope that its issuer requires.
+/// Adds the last steps, if all earlier ones passed: the reason why the service rejects the token
+/// or, if it accepts the token, the audience that a proxy asks for and the scope that the issuer
+/// requires.
 ///
-/// The service checks the binding first, then the list of revoked tokens, then the audience for a proxy, then the
-/// scope.
+/// The service checks the binding first, then the list of revoked tokens, then the audience for a
+/// proxy, then the scope.
 pub(super) fn last_steps(
     verified: Option<&Verified>,
     audience: Option<&OneAudience<'_>>,
@@ -246,7 +247,8 @@ fn scope_step(verified: Option<&Verified>, error: Option<AuthError>, trace: &mut
     }
 }
 
-/// Lists the trusted issuers. If there are more than five, names only the one most similar to the token's issuer.
+/// Lists the trusted issuers. If there are more than five, names only the one most similar to the
+/// token's issuer.
 fn expected_issuers(ours: &[Arc<Trusted>], claims: &Registered<'_>) -> String {
     const MAX_LISTED: usize = 5;
     if ours.len() <= MAX_LISTED {
@@ -276,8 +278,9 @@ impl Auth {
         }
     }
 
-    /// Verifies a request with this value in `Authorization`, or in the header that is configured instead. Returns the
-    /// steps and the verdict. With `audience`, the verdict is that for a proxy which asks for this audience.
+    /// Verifies a request with this value in `Authorization`, or in the header that is configured
+    /// instead. Returns the steps and the verdict. With `audience`, the verdict is that for a proxy
+    /// which asks for this audience.
     ///
     /// The caller must trim `value`, as hyper does for the service.
     pub(crate) async fn trace(
@@ -352,7 +355,8 @@ impl Auth {
 
     /// Checks the syntax of a header value, which is also the service's first check.
     pub(crate) fn check_form(&self, field: &str) -> Result<(), AuthError> {
-        // A header value cannot contain control characters. A server rejects such a request with 400.
+        // A header value cannot contain control characters. A server rejects such a request with
+        // 400.
         let malformed = AuthError::MalformedAuthorization;
         let field = HeaderValue::from_bytes(field.as_bytes()).map_err(|_| malformed)?;
         bearer::check_field(&field, self.inner.max_token, self.accepts_proofs()).map(|_| ())
@@ -680,13 +684,15 @@ impl Auth {
         self.trusted_issuer(issuer).ok()?.fetched()?.last_error()
     }
 
-    /// Returns why the key with this `kid` was left out of the issuer's key set. `None` if it was not left out.
+    /// Returns why the key with this `kid` was left out of the issuer's key set. `None` if it was
+    /// not left out.
     pub(crate) fn why_left_out(&self, issuer: &str, kid: &str) -> Option<String> {
         let issuer = self.trusted_issuer(issuer).ok()?;
         why_left_out(&issuer, kid)
     }
 
-    /// Returns why the issuer's key set has no key for a header, although it may have the key that signed the token.
+    /// Returns why the issuer's key set has no key for a header, although it may have the key that
+    /// signed the token.
     pub(crate) fn why_unnamed(
         &self,
         issuer: &str,
@@ -839,8 +845,8 @@ pub(crate) fn unverified_claims(token: &str) -> Option<Value> {
     json::value(&text).ok()
 }
 
-/// Quotes a string. Long words may be tokens, so only the beginning of each is shown, and no output contains a whole
-/// token.
+/// Quotes a string. Long words may be tokens, so only the beginning of each is shown, and no output
+/// contains a whole token.
 pub(crate) fn shortened(text: &str) -> String {
     const MAX_WORD: usize = 24;
     const SHOWN: usize = 10;

@@ -41,9 +41,9 @@ pub(crate) struct ProofOfRequest {
 }
 
 impl Auth {
-    /// Returns the path of a request for `url`, as this service receives it or, with `is_forwarded`, as a proxy sends
-    /// it to `/auth`. If `url` is only a path, returns it unchanged. `None` if the URL is not below the public URL, or
-    /// not at its origin.
+    /// Returns the path of a request for `url`, as this service receives it or, with
+    /// `is_forwarded`, as a proxy sends it to `/auth`. If `url` is only a path, returns it
+    /// unchanged. `None` if the URL is not below the public URL, or not at its origin.
     pub(crate) fn path_of(&self, url: &str, is_forwarded: bool) -> Option<String> {
         if url.starts_with('/') {
             return Some(url.split(['?', '#']).next().unwrap_or_default().to_owned());
@@ -52,9 +52,9 @@ impl Auth {
         proofs.url.path_below(url, is_forwarded)
     }
 
-    /// Verifies a token and a proof as if a request had sent them with the `DPoP` scheme, or in the field that is
-    /// configured instead of `Authorization`. Returns the steps and the verdict. With `audience`, the verdict is that
-    /// for a proxy which asks for this audience.
+    /// Verifies a token and a proof as if a request had sent them with the `DPoP` scheme, or in the
+    /// field that is configured instead of `Authorization`. Returns the steps and the verdict. With
+    /// `audience`, the verdict is that for a proxy which asks for this audience.
     pub(crate) async fn trace_with_proof(
         &self,
         token: &str,
@@ -106,8 +106,8 @@ impl Auth {
     }
 }
 
-/// Adds the steps of [`Proofs::validate`], up to the first step whose input is missing. Cannot check for replay,
-/// because this process has not seen the earlier uses of the proof.
+/// Adds the steps of [`Proofs::validate`], up to the first step whose input is missing. Cannot
+/// check for replay, because this process has not seen the earlier uses of the proof.
 fn add_proof_steps(
     proofs: &Proofs,
     request: &RequestHead<'_>,

@@ -1,8 +1,8 @@
 //! [`FileReader`]: reads files without blocking the threads that serve requests.
 //!
-//! A read from a disk that is gone can block forever, and no timeout can end it. We therefore read on blocking threads,
-//! and only a few files at a time. Only regular files are read: a pipe waits for a writer, perhaps forever, and its
-//! content cannot be read twice.
+//! A read from a disk that is gone can block forever, and no timeout can end it. We therefore read
+//! on blocking threads, and only a few files at a time. Only regular files are read: a pipe waits
+//! for a writer, perhaps forever, and its content cannot be read twice.
 
 use std::{
     borrow::Cow,

@@ -185,8 +185,8 @@ impl TrustedIssuer {
         tenants.into_iter().map(of).collect()
     }
 
-    /// Never fetches the keys of this issuer. For `explain --jwks`, which uses no network and has the keys of only one
-    /// issuer.
+    /// Never fetches the keys of this issuer. For `explain --jwks`, which uses no network and has
+    /// the keys of only one issuer.
     #[cfg(feature = "service")]
     #[must_use]
     pub(crate) fn without_keys(mut self) -> Self {

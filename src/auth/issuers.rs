@@ -17,8 +17,8 @@ pub(crate) struct Issuers {
     slots: Vec<Option<Arc<Trusted>>>,
     /// Maps a name to its slot. Empty if there are at most [`FEW`] issuers.
     by_name: HashMap<Arc<str>, usize>,
-    /// The algorithms that an issuer may use. A token with any other algorithm is rejected before its issuer is looked
-    /// up.
+    /// The algorithms that an issuer may use. A token with any other algorithm is rejected before
+    /// its issuer is looked up.
     pub(crate) algorithms: Arc<[Algorithm]>,
     /// True if every issuer uses the strict profile of RFC 9068.
     pub(crate) strict: bool,
@@ -29,8 +29,9 @@ pub(crate) struct Issuers {
 impl Issuers {
     /// Creates the list. No two issuers may have the same slot.
     ///
-    /// `resolved` has the default algorithms of resolved issuers, if there is a resolver. We cannot know which other
-    /// asymmetric algorithms such an issuer allows before it is resolved, so the list then allows all of them.
+    /// `resolved` has the default algorithms of resolved issuers, if there is a resolver. We cannot
+    /// know which other asymmetric algorithms such an issuer allows before it is resolved, so the
+    /// list then allows all of them.
     pub(crate) fn new(
         issuers: Vec<Arc<Trusted>>,
         resolved: Option<&[Algorithm]>,

@@ -112,9 +112,9 @@ impl Auth {
         // Both times come from the token, so that a repetition adds no entry.
         let revocation = revocation.before(time(before));
         let revocation = revocation.until(time(before + revocation_lifetime(&issuer)));
-        // Revoke the session before claiming the `jti`. In the other order, a logout could be lost: if the store
-        // records the `jti` but does not answer in time, the issuer's next attempt is rejected. Revoking twice is
-        // harmless, because `before` comes from the token.
+        // Revoke the session before claiming the `jti`. In the other order, a logout could be lost:
+        // if the store records the `jti` but does not answer in time, the issuer's next attempt is
+        // rejected. Revoking twice is harmless, because `before` comes from the token.
         self.revoke(revocation.clone());
         self.use_once(issuer.name(), &jti, time(issued_at), until)
             .await?;
@@ -143,8 +143,8 @@ impl Auth {
             until,
         };
         match self.inner.store.claim(claim).await {
-            // A token that is older than the store may be a repetition, but revoking the same session again changes
-            // nothing.
+            // A token that is older than the store may be a repetition, but revoking the same
+            // session again changes nothing.
             Ok(Claimed::First) | Err(Unavailable::TooOld) => Ok(()),
             Ok(Claimed::Used) => Err(AuthError::TokenRevoked),
             Err(_) => Err(AuthError::StateUnavailable {

@@ -30,9 +30,10 @@
 //! }
 //! ```
 //!
-//! This module exports the items that most services need. Everything else is in a submodule: [`policy`], [`claims`],
-//! [`error`], [`problem`], [`keys`], [`context`], [`dpop`], [`introspection`], [`revocation`], [`store`], [`resource`],
-//! [`tower`] and, for warp, `websocket`.
+//! This module exports the items that most services need. Everything else is in a submodule:
+//! [`policy`], [`claims`], [`error`], [`problem`], [`keys`], [`context`], [`dpop`],
+//! [`introspection`], [`revocation`], [`store`], [`resource`], [`tower`] and, for warp,
+//! `websocket`.
 //!
 //! The [cookbook] in `docs/` has recipes: several issuers, your own claims, comparing a claim with
 //! a path segment, keys from a file, tests without a tenant. `docs/` also has migration guides for

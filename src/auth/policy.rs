@@ -311,8 +311,8 @@ pub const fn machine() -> Policy {
 /// - Entra ID: `idtyp` is `user`, or `scp` is a string.
 /// - Keycloak: `preferred_username` is not that of a service account.
 ///
-/// In tokens that do not have the other typical claims of Entra ID or Keycloak, `scp` and `preferred_username` do not
-/// count.
+/// `scp` and `preferred_username` count only in tokens with the other typical claims of Entra ID
+/// and Keycloak, because other issuers write them for machines too.
 ///
 /// Neither this policy nor [`machine`] accepts anonymous sessions (of Auth0, Firebase, Supabase and
 /// Cognito), or tokens whose `sub` equals `azp`.
@@ -376,8 +376,8 @@ pub fn acr_values(list: &str) -> Option<Policy> {
     }
 }
 
-/// Requires that the user authenticated at most `age` ago, according to the claim `auth_time`. The
-/// leeway is added to `age`, and fractions of a second are dropped. A token without `auth_time`
+/// Requires that the user authenticated at most `age` ago, according to the claim `auth_time`.
+/// Fractions of a second in `age` are dropped, and the leeway is added. A token without `auth_time`
 /// does not meet this policy.
 ///
 /// A token that does not meet this policy is rejected with 401 `insufficient_user_authentication`,
@@ -760,7 +760,8 @@ impl<X> Requirement<X> {
     /// [`bound`] but is not.
     pub async fn grant(&self, claims: Claims<X>) -> Result<Claims<X>, Refusal> {
         let mut answers = Vec::new();
-        // We can't call `check` here: it would borrow the claims across an `await`, which requires `X: Sync`.
+        // We can't call `check` here: it would borrow the claims across an `await`, which requires
+        // `X: Sync`.
         let unmet = loop {
             match self.step(&claims, &answers) {
                 Step::Decided(Ok(())) => return Ok(claims),

@@ -1,8 +1,9 @@
 //! [`Resolver`]: looks up issuers that are not configured, with a function that the user provides.
 //!
-//! Known and unknown names are cached for a limited time, in two bounded caches, so that made-up names can only evict
-//! each other. Concurrent requests for a name share one lookup, and at most [`MAX_LOOKUPS`] lookups run at once.
-//! Further requests get a 503, and so does each request that waits for a lookup longer than [`LOOKUP_TIMEOUT`].
+//! Known and unknown names are cached for a limited time, in two bounded caches, so that made-up
+//! names can only evict each other. Concurrent requests for a name share one lookup, and at most
+//! [`MAX_LOOKUPS`] lookups run at once. Further requests get a 503, and so does each request that
+//! waits for a lookup longer than [`LOOKUP_TIMEOUT`].
 //!
 //! A task drops the issuers that are no longer used, because the keys of each cached issuer are
 //! refreshed in the background.
@@ -31,8 +32,9 @@ use crate::auth::{
 /// The maximum number of cached issuers, and of cached unknown names.
 const MAX_CACHED: usize = 1000;
 const ISSUER_TTL: Duration = Duration::from_secs(10 * 60);
-/// How long an issuer is kept after [`ISSUER_TTL`]. A request during this time resolves the issuer again, and the
-/// issuer keeps its keys. So an issuer that is in use works even while its keys cannot be fetched.
+/// How long an issuer is kept after [`ISSUER_TTL`]. A request during this time resolves the issuer
+/// again, and the issuer keeps its keys. So an issuer that is in use works even while its keys
+/// cannot be fetched.
 const GRACE: Duration = ISSUER_TTL;
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 const UNKNOWN_TTL: Duration = Duration::from_secs(60);

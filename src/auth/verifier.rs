@@ -1,8 +1,9 @@
 //! [`Auth`]: verifies a request or a token and returns its claims.
 //!
-//! All checks that do not need a key run first, so a token that fails one of them costs neither a fetch nor an RSA
-//! verification. [`Claims`] are only created after the signature is verified. [`Auth::verify_now`] and
-//! [`Auth::check_without_key`] define the order, with one step per line. Most steps are functions in `token/checks.rs`.
+//! All checks that do not need a key run first, so a token that fails one of them costs neither a
+//! fetch nor an RSA verification. [`Claims`] are only created after the signature is verified.
+//! [`Auth::verify_now`] and [`Auth::check_without_key`] define the order, with one step per line.
+//! Most steps are functions in `token/checks.rs`.
 
 use std::{
     fmt,
@@ -167,9 +168,9 @@ impl Auth {
         self.authenticate_checked(request, credential, accept).await
     }
 
-    /// Like [`authenticate_by`](Self::authenticate_by), with a check of the verified claims. `check` runs before the
-    /// check of the scope that the token's issuer requires: a token that is not for this resource gets a 401, whatever
-    /// scopes it has.
+    /// Like [`authenticate_by`](Self::authenticate_by), with a check of the verified claims.
+    /// `check` runs before the check of the scope that the token's issuer requires: a token that is
+    /// not for this resource gets a 401, whatever scopes it has.
     pub(crate) async fn authenticate_checked<X: DeserializeOwned>(
         &self,
         request: &RequestHead<'_>,
@@ -324,8 +325,8 @@ impl Auth {
         request: Option<&RequestHead<'_>>,
         verified: &Verified,
     ) -> Result<Option<Arc<str>>, AuthError> {
-        // Destructure every field, so that a new kind of binding does not compile until it is checked here. Otherwise,
-        // its tokens would be accepted without proof of possession.
+        // Destructure every field, so that a new kind of binding does not compile until it is
+        // checked here. Otherwise, its tokens would be accepted without proof of possession.
         let (key, x5t) = match verified.binding.as_deref() {
             Some(Binding { key, certificate }) => (*key, *certificate),
             None => (None, None),
@@ -365,8 +366,8 @@ impl Auth {
         };
         let now = self.inner.clock.time();
         let proof = proofs.validate(presented, now).map_err(refused)?;
-        // Check this before recording the proof. Otherwise, a client with a revoked token could fill the record of used
-        // proofs.
+        // Check this before recording the proof. Otherwise, a client with a revoked token could
+        // fill the record of used proofs.
         verified.check_not_revoked()?;
         let began = std::time::Instant::now();
         let used = proofs.use_once(&proof, now).await;
@@ -463,8 +464,8 @@ impl Auth {
             cache.remember_header(parts.header, &header);
         }
         cache.remember(token, &verified);
-        // Use the introspector of this issuer, even if a reload has replaced it during the wait for a key. The new one
-        // must not cache claims that were verified by the old rules.
+        // Use the introspector of this issuer, even if a reload has replaced it during the wait for
+        // a key. The new one must not cache claims that were verified by the old rules.
         let introspector = issuer.jwt_introspector().cloned();
         Ok((verified, introspector))
     }
@@ -653,8 +654,8 @@ impl Auth {
         let states: Vec<_> = issuers.iter().map(|issuer| issuer.status()).collect();
         let has_keys = |state: &KeyStatus| state.keys > 0;
         let was_fetched = |state: &KeyStatus| has_keys(state) || state.last_error.is_some();
-        // A reload may add an issuer that never answers. If we waited for the first fetch again, that issuer would stop
-        // the requests of all others.
+        // A reload may add an issuer that never answers. If we waited for the first fetch again,
+        // that issuer would stop the requests of all others.
         let has_started = &self.inner.has_started;
         if states.iter().all(was_fetched) {
             has_started.store(true, Relaxed);
@@ -701,8 +702,8 @@ impl Auth {
         tokio::spawn(async move {
             for entry in added {
                 if store.publish(sync::line(&entry)).await.is_err() {
-                    // The entries are in the list of this process, and the next synchronization, which the store begins
-                    // at once, writes them to the store.
+                    // The entries are in the list of this process, and the next synchronization,
+                    // which the store begins at once, writes them to the store.
                     tracing::warn!("revocation not shared yet: the state store does not answer");
                     return;
                 }

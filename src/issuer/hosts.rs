@@ -37,7 +37,8 @@ pub(crate) fn foreign(
 fn names(host: &Authority, address: SocketAddr) -> bool {
     let name = host.host().trim_matches(['[', ']']);
     let is_ours = |ip: IpAddr| {
-        // If the socket listens on all addresses, accept any IP address. DNS rebinding needs a name.
+        // If the socket listens on all addresses, accept any IP address. DNS rebinding needs a
+        // name.
         ip.is_loopback() || ip == address.ip() || address.ip().is_unspecified()
     };
     name.eq_ignore_ascii_case("localhost") || name.parse().is_ok_and(is_ours)

@@ -37,7 +37,8 @@ pub struct SigningKey {
 }
 
 impl SigningKey {
-    /// Generates a key: RSA of 2048 bits for `RS*` and `PS*`, P-256, P-384, P-521 or Ed25519.
+    /// Generates a key: RSA of 2048 bits for `RS*` and `PS*`, P-256, P-384, P-521, Ed25519 or, with
+    /// the feature `pq`, ML-DSA.
     ///
     /// Blocks for a moment to generate an RSA key.
     ///

@@ -170,9 +170,9 @@ impl Issuer {
 
     /// Starts an issuer at `addr`. Port 0 means any free port.
     ///
-    /// Requests are rejected with 421 unless their `Host` is `localhost`, a loopback address or `addr`, with any port
-    /// or none. If `addr` is unspecified (`0.0.0.0`), any IP address is accepted. This prevents web pages from fetching
-    /// a token by DNS rebinding.
+    /// Requests are rejected with 421 unless their `Host` is `localhost`, a loopback address or
+    /// `addr`, with any port or none. If `addr` is unspecified (`0.0.0.0`), any IP address is
+    /// accepted. This prevents web pages from fetching a token by DNS rebinding.
     ///
     /// # Errors
     /// Fails if the address cannot be bound, or if `algorithm` is an HMAC, which has no public key.

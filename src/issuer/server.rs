@@ -105,7 +105,8 @@ where
                 Ok((socket, _)) => {
                     connections.spawn(connection(socket, routes.clone()));
                 }
-                // There are no free descriptors, or the client has gone. Let other tasks run before the next attempt.
+                // There are no free descriptors, or the client has gone. Let other tasks run before
+                // the next attempt.
                 Err(_) => tokio::task::yield_now().await,
             },
             Some(_) = connections.join_next() => {}

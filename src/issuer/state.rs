@@ -37,8 +37,8 @@ pub struct Requests {
     pub introspection: u64,
 }
 
-/// The state that the routes share. It does not own the server, which would otherwise keep itself alive after the last
-/// `Issuer` is dropped.
+/// The state that the routes share. It does not own the server, which would otherwise keep itself
+/// alive after the last `Issuer` is dropped.
 pub(super) struct State {
     pub(super) addr: SocketAddr,
     pub(super) url: String,

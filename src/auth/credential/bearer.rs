@@ -3,8 +3,9 @@
 //! This module only checks the syntax of the header. `verifier.rs` verifies the token. Tokens in
 //! query parameters or bodies are never read (RFC 9700 §4.3.2).
 //!
-//! The characters of a token are checked only if it could not be parsed. Otherwise there is no need to: the parts of a
-//! parsed token are valid base64url, and a cached token equals a verified one byte for byte.
+//! The characters of a token are checked only if it could not be parsed. Otherwise there is no need
+//! to: the parts of a parsed token are valid base64url, and a cached token equals a verified one
+//! byte for byte.
 
 use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 
@@ -53,8 +54,8 @@ fn the_field(headers: &HeaderMap) -> Result<&HeaderValue, AuthError> {
     let Some(field) = fields.next() else {
         return Err(AuthError::MissingToken);
     };
-    // Two headers are an attack or a bug. If we used one of them, a proxy in front of us might have checked only the
-    // other.
+    // Two headers are an attack or a bug. If we used one of them, a proxy in front of us might have
+    // checked only the other.
     if fields.next().is_some() {
         return Err(AuthError::MultipleCredentials);
     }
@@ -121,8 +122,8 @@ pub(crate) fn within_limit(token: &[u8], limit: usize) -> Result<(), AuthError> 
     Ok(())
 }
 
-/// Returns the error to report for a rejected token: an error about the header if the token could not be parsed and has
-/// invalid characters, and otherwise `error`.
+/// Returns the error to report for a rejected token: an error about the header if the token could
+/// not be parsed and has invalid characters, and otherwise `error`.
 pub(crate) fn error_to_report(token: &[u8], error: AuthError) -> AuthError {
     match error {
         AuthError::TokenNotJwt | AuthError::TokenMalformed => ill_formed(token).unwrap_or(error),

@@ -19,7 +19,8 @@ use crate::auth::credential::{RequestHead, certificate_field};
 pub struct ClientCertificate(Arc<[u8]>);
 
 impl ClientCertificate {
-    /// Creates a certificate from DER. The TLS library must have verified that the client has the matching private key.
+    /// Creates a certificate from DER. The TLS library must have verified that the client has the
+    /// matching private key.
     pub fn new(der: impl Into<Arc<[u8]>>) -> Self {
         Self(der.into())
     }
@@ -50,8 +51,8 @@ pub enum CertificateSource {
     Connection,
     /// The header `Client-Cert` (RFC 9440).
     ClientCert,
-    /// The last element of Envoy's header `X-Forwarded-Client-Cert`. Envoy must replace the header and write only
-    /// `cert` into it: other fields contain names that the client chose.
+    /// The last element of Envoy's header `X-Forwarded-Client-Cert`. Envoy must replace the header
+    /// and write only `cert` into it: other fields contain names that the client chose.
     XForwardedClientCert,
     /// The header `X-SSL-Client-Cert`, with percent-encoded PEM such as nginx's
     /// `$ssl_client_escaped_cert`.

@@ -36,7 +36,7 @@ use crate::auth::{
 
 pub(crate) const PROOF: HeaderName = HeaderName::from_static("dpop");
 
-/// The maximum length of a proof in bytes. A proof with an 8192-bit RSA key has about 3 KiB.
+/// The maximum length of a proof in bytes. A proof with an 8192-bit RSA key has about 3.5 KiB.
 pub(crate) const MAX_PROOF: usize = 8 * 1024;
 
 /// The `typ` of a proof, compared exactly.
@@ -151,8 +151,8 @@ pub(crate) struct Presented<'a> {
 }
 
 impl Proofs {
-    /// Validates the proof of a request, except whether it was used before. Call [`use_once`](Self::use_once) for that,
-    /// after all other checks of the request.
+    /// Validates the proof of a request, except whether it was used before. Call
+    /// [`use_once`](Self::use_once) for that, after all other checks of the request.
     pub(crate) fn validate(
         &self,
         presented: Presented<'_>,

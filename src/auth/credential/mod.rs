@@ -76,8 +76,9 @@ impl<'a> RequestHead<'a> {
         }
     }
 
-    /// Creates a head without method and path, for warp's filters while DPoP is disabled. A warp filter has to copy
-    /// both to extract them, which takes 480 instructions: 1/40 of the cost of a request with a cached token.
+    /// Creates a head without method and path, for warp's filters while DPoP is disabled. A warp
+    /// filter has to copy both to extract them, which takes 480 instructions: 1/40 of the cost of a
+    /// request with a cached token.
     #[cfg(feature = "warp")]
     pub(crate) fn of_fields(headers: &'a HeaderMap) -> Self {
         Self {
@@ -89,9 +90,9 @@ impl<'a> RequestHead<'a> {
         }
     }
 
-    /// Creates the head of a client's request that a proxy asks about. `method` and `path` are those of the client's
-    /// request, and `headers` are those of the proxy's own request. The path is relative to the origin of the [public
-    /// URL](crate::auth::dpop::Dpop), not to its path.
+    /// Creates the head of a client's request that a proxy asks about. `method` and `path` are
+    /// those of the client's request, and `headers` are those of the proxy's own request. The path
+    /// is relative to the origin of the [public URL](crate::auth::dpop::Dpop), not to its path.
     pub fn forwarded(method: &'a Method, path: &'a str, headers: &'a HeaderMap) -> Self {
         Self {
             is_forwarded: true,
@@ -99,7 +100,8 @@ impl<'a> RequestHead<'a> {
         }
     }
 
-    /// Creates the head of a forwarded request whose method and path are unknown, so no proof matches it.
+    /// Creates the head of a forwarded request whose method and path are unknown, so no proof
+    /// matches it.
     #[cfg(feature = "service")]
     pub(crate) fn without_target(headers: &'a HeaderMap) -> Self {
         Self {

@@ -16,11 +16,12 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 /// The length of a slot. A nonce is valid in its own slot and in the next one, for 5 to 10 minutes.
 const SLOT: Duration = Duration::from_secs(300);
 
-/// From this second of a slot on, which is its last fifth, every successful response contains the slot's nonce.
+/// From this second of a slot on, which is its last fifth, every successful response contains the
+/// slot's nonce.
 const RENEWED_FROM: u64 = 240;
 
-/// From this second of a slot on, a client that still uses the previous slot's nonce gets the new one. Any earlier, a
-/// replica whose clock is behind would reject it.
+/// From this second of a slot on, a client that still uses the previous slot's nonce gets the new
+/// one. Any earlier, a replica whose clock is behind would reject it.
 const SETTLED_FROM: u64 = 60;
 
 /// The minimum length of a secret in bytes: the length of the hash (RFC 2104 §3).
@@ -55,11 +56,12 @@ impl Nonces {
         self.of(slot(now))
     }
 
-    /// Returns the nonce of the current slot, if the response to a request should contain it. `used` is the slot of the
-    /// nonce in the request's proof, if it has one.
+    /// Returns the nonce of the current slot, if the response to a request should contain it.
+    /// `used` is the slot of the nonce in the request's proof, if it has one.
     ///
-    /// A client gets the nonce in the last fifth of the slot, or earlier if it still uses that of the previous slot. So
-    /// a client that sends a request every four minutes and always uses its last nonce never sends an expired one.
+    /// A client gets the nonce in the last fifth of the slot, or earlier if it still uses that of
+    /// the previous slot. So a client that sends a request every four minutes and always uses its
+    /// last nonce never sends an expired one.
     pub(crate) fn renewal(&self, used: Option<NonceSlot>, now: SystemTime) -> Option<String> {
         let into_slot = since_epoch(now).as_secs() % SLOT.as_secs();
         let from = match used {

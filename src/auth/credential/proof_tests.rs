@@ -1,4 +1,5 @@
-//! Tests of proofs: each check in `dpop.rs` fails on its own, in several ways, and the examples of RFC 9449 pass.
+//! Tests of proofs: each check in `dpop.rs` is made to fail on its own, in several ways, and the
+//! examples of RFC 9449 pass.
 
 use std::{
     borrow::Cow,

@@ -45,8 +45,8 @@ pub(in crate::auth) struct AnswerChecker {
 impl AnswerChecker {
     /// Returns the claims in an active response if they pass the checks.
     ///
-    /// A response need not have `iat` (RFC 7662 §2.2). So for a JWT, whose own age was already checked, this does not
-    /// check the maximum age.
+    /// A response need not have `iat` (RFC 7662 §2.2). So for a JWT, whose own age was already
+    /// checked, this does not check the maximum age.
     pub(super) fn verified(
         &self,
         answer: String,

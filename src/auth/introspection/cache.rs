@@ -1,8 +1,8 @@
 //! [`Answers`]: a cache of introspection responses from one issuer.
 //!
-//! The key of an entry is the SHA-256 of the token, and the token itself is not stored. The budget limits how many
-//! entries an attacker can add, and therefore evict. An active entry is kept after it expires, because a new request
-//! about a token that is known to be real needs no budget.
+//! The key of an entry is the SHA-256 of the token, and the token itself is not stored. The budget
+//! limits how many entries an attacker can add, and therefore evict. An active entry is kept after
+//! it expires, because a new request about a token that is known to be real needs no budget.
 
 use std::{sync::Arc, time::Duration};
 

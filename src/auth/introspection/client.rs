@@ -42,7 +42,8 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 /// Of a response, in bytes.
 const MAX_BODY: usize = 64 * 1024;
 
-/// How long an endpoint is used before it is discovered again or, if its URL is configured, built again.
+/// How long an endpoint is used before it is discovered again or, if its URL is configured, built
+/// again.
 const ENDPOINT_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The age after which a 404 from a discovered endpoint triggers a new discovery.
@@ -236,8 +237,9 @@ impl Client {
         IntrospectionError::OtherToken(url.unwrap_or_else(|| ShownUrl::new(&self.issuer)))
     }
 
-    /// Returns the endpoint. It is discovered on first use, then daily, on request, after a connection or TLS failure,
-    /// and after a 404. The known endpoint stays in use during discovery, and if discovery fails.
+    /// Returns the endpoint. It is discovered on first use, then daily, on request, after a
+    /// connection or TLS failure, and after a 404. The known endpoint stays in use during
+    /// discovery, and if discovery fails.
     async fn endpoint(self: &Arc<Self>) -> Result<Arc<Endpoint>, IntrospectionError> {
         if let Some(endpoint) = self.endpoint.load_full() {
             let is_due = self.is_refresh_requested.load(Relaxed)
@@ -249,8 +251,8 @@ impl Client {
             }
             return Ok(endpoint);
         }
-        // While no endpoint is known, retry without a pause, so that the first request after the issuer has recovered
-        // succeeds. Concurrent requests share one discovery.
+        // While no endpoint is known, retry without a pause, so that the first request after the
+        // issuer has recovered succeeds. Concurrent requests share one discovery.
         let began = Instant::now();
         loop {
             let turn = Arc::clone(&self.discovery).lock_owned().await;
@@ -290,8 +292,9 @@ impl Client {
         }
     }
 
-    /// Discovers the endpoint in a separate task, which keeps running if the caller is dropped. Otherwise, a failure
-    /// would not be recorded, and the next request would repeat discovery immediately.
+    /// Discovers the endpoint in a separate task, which keeps running if the caller is dropped.
+    /// Otherwise, a failure would not be recorded, and the next request would repeat discovery
+    /// immediately.
     fn start_discovery(self: &Arc<Self>, mut turn: OwnedMutexGuard<Discovery>) {
         let client = Arc::clone(self);
         tokio::spawn(async move {
@@ -364,8 +367,8 @@ impl Discovery {
         self.failures > 0 && self.ended.is_some_and(|at| at.elapsed() < pause)
     }
 
-    /// Records a discovery that replaced the endpoint `before`. If `before` was unreachable, the new endpoint may be
-    /// unreachable too, so the next discovery has to wait.
+    /// Records a discovery that replaced the endpoint `before`. If `before` was unreachable, the
+    /// new endpoint may be unreachable too, so the next discovery has to wait.
     fn succeeded(&mut self, before: Option<&Endpoint>) {
         self.failures = match before {
             Some(before) if before.is_unreachable.load(Relaxed) => {
@@ -425,7 +428,8 @@ impl Endpoint {
     }
 }
 
-/// Builds a client that keeps connections open, because introspection is frequent, unlike key fetches.
+/// Builds a client that keeps connections open, because introspection is frequent, unlike key
+/// fetches.
 fn build(builder: ClientBuilder, target: &FetchUrl) -> Result<reqwest::Client, FetchError> {
     let builder = builder
         .pool_max_idle_per_host(16)

@@ -6,9 +6,9 @@
 //! - At most 64 requests to the issuer are in flight, and each unknown token needs a unit of the
 //!   budget.
 //!
-//! Invariant: **only a valid response with `active: true` that passes every check becomes claims.** Everything else is
-//! an error. A valid response that is inactive or fails a check is cached as an error for 5 s; anything else is not
-//! cached.
+//! Invariant: **only a valid response with `active: true` that passes every check becomes claims.**
+//! Everything else is an error. A response that says inactive, or whose claims fail a check, is
+//! cached as an error for 5 s. Nothing else is cached as an error.
 
 use std::{
     collections::HashMap,
@@ -52,7 +52,8 @@ const MAX_OPEN: usize = 64;
 /// How long a request waits for a unit of the budget while all units are reserved.
 const BUDGET_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The minimum length of a token. Shorter tokens are never introspected, because they could be guessed.
+/// The minimum length of a token. Shorter tokens are never introspected, because they could be
+/// guessed.
 const MIN_TOKEN: usize = 16;
 
 /// Introspects the tokens of one issuer. Clones share their state.
@@ -86,8 +87,8 @@ struct State {
 impl State {
     /// Returns `true` if another request may be opened.
     ///
-    /// At most [`budget::MAX_UNITS`] requests about unknown tokens are in flight. The rest wait for the budget, so
-    /// made-up tokens cannot block requests about known tokens.
+    /// At most [`budget::MAX_UNITS`] requests about unknown tokens are in flight. The rest wait for
+    /// the budget, so made-up tokens cannot block requests about known tokens.
     fn has_room(&self, is_known: bool) -> bool {
         let known = self.open.len() - self.unknown;
         let in_flight = known + self.unknown.min(budget::MAX_UNITS as usize);
@@ -178,7 +179,8 @@ impl Introspector {
             Cached::WasActive => true,
             Cached::Unknown => false,
         };
-        // A verified JWT is not made up, so it counts as known, and a flood of made-up tokens cannot block it.
+        // A verified JWT is not made up, so it counts as known, and a flood of made-up tokens
+        // cannot block it.
         let is_known = is_known || jwt.is_some();
         // Boxed, so that the future of every other request stays small.
         Box::pin(self.ask(hash, token, jwt, is_known)).await

@@ -73,8 +73,8 @@ pub(in crate::auth) fn read(body: &[u8], url: &Url, issuer: &str) -> Result<Fetc
     published(&metadata.jwks_uri, url)
 }
 
-/// Parses the metadata that was fetched from `url`. `required` names the members that `T` requires, for the error
-/// message.
+/// Parses the metadata that was fetched from `url`. `required` names the members that `T` requires,
+/// for the error message.
 pub(in crate::auth) fn parse<T: DeserializeOwned>(
     body: &[u8],
     url: &Url,

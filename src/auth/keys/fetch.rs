@@ -403,8 +403,8 @@ impl Fetcher {
         if let Some(client) = cell.get() {
             return Ok(client.clone());
         }
-        // Build on a blocking thread: reading the certificate authorities and generating the first random number take
-        // about 70 ms, which would block a single-threaded runtime.
+        // Build on a blocking thread: reading the certificate authorities and generating the first
+        // random number take about 70 ms, which would block a single-threaded runtime.
         let (cell, builder) = (Arc::clone(cell), target.builder().await?);
         let build = move || {
             // Generate the first random number now. If this fails, the handshake fails too.

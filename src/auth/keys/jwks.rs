@@ -222,8 +222,8 @@ impl Jwks {
     fn fetch_for(&self, alg: Algorithm, kid: Option<&str>, fetch_number: Option<u64>) -> KeyLookup {
         let shared = &self.shared;
         let mut schedule = shared.schedule();
-        // Look again under the lock. If a fetch has ended since the first lookup, the request must use its result
-        // instead of spending the budget on another one.
+        // Look again under the lock. If a fetch has ended since the first lookup, the request must
+        // use its result instead of spending the budget on another one.
         if let Lookup::Found(key) = self.find(alg, kid) {
             return KeyLookup::Done(Ok(key));
         }

@@ -26,7 +26,8 @@ pub(in crate::auth) enum KeyFile<'a> {
 /// Reads a key file.
 ///
 /// # Errors
-/// Returns a description of the file if its format is not supported, or `None` if the format is unknown.
+/// Returns a description of the file if its format is not supported, or `None` if the format is
+/// unknown.
 pub(in crate::auth) fn read(file: &[u8]) -> Result<KeyFile<'_>, Option<&'static str>> {
     let text = document::text(file).ok_or(None)?;
     let blocks = pem_blocks(text);

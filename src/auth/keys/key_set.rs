@@ -51,8 +51,8 @@ pub(crate) struct Key {
     generation: u64,
     /// `None` for a secret, and for an entry that is not a key.
     material: Option<Material>,
-    /// A verifier for each allowed algorithm that the key supports. May be empty. The `kid` is indexed even then, so
-    /// that it never triggers a fetch.
+    /// A verifier for each allowed algorithm that the key supports. May be empty. The `kid` is
+    /// indexed even then, so that it never triggers a fetch.
     verifiers: Vec<(Algorithm, KeyVerifier)>,
     /// True if the entry is not a valid key. The issuer may correct it under the same `kid`.
     invalid: bool,
@@ -230,8 +230,8 @@ impl KeySet {
         }
     }
 
-    /// Adds a key. If no token can use it, returns its `kid` and the reason. Such a key has no verifiers, but its `kid`
-    /// counts as known.
+    /// Adds a key. If no token can use it, returns its `kid` and the reason. Such a key has no
+    /// verifiers, but its `kid` counts as known.
     fn import(&mut self, jwk: &Value, allowed: &[Algorithm]) -> Option<(Option<String>, Reason)> {
         let mut unused = None;
         let kid = jwk::kid(jwk).map(str::to_owned);
@@ -258,7 +258,8 @@ impl KeySet {
         unused.map(|reason| (kid, reason))
     }
 
-    /// Adds an entry that could not be parsed, so that a set with the entry is not equivalent to one without it.
+    /// Adds an entry that could not be parsed, so that a set with the entry is not equivalent to
+    /// one without it.
     fn add_unread(&mut self) {
         self.add(Arc::new(Key {
             kid: None,
@@ -394,8 +395,8 @@ pub(crate) fn examine_file(file: &[u8], allowed: &[Algorithm]) -> Result<Vec<Exa
     }
 }
 
-/// Returns each `kid` that two different keys with a common algorithm share. Contains `None` if no key has a `kid` and
-/// two such keys exist.
+/// Returns each `kid` that two different keys with a common algorithm share. Contains `None` if no
+/// key has a `kid` and two such keys exist.
 #[cfg(feature = "service")]
 pub(crate) fn shared_kids(examined: &[Examined]) -> Vec<Option<String>> {
     let usable = examined.iter().filter_map(|(jwk, good_for)| {
@@ -467,8 +468,8 @@ impl<'a> Entries<'a> {
     }
 }
 
-/// Replaces each null that stands for a number outside the range of `f64` with a number. Nulls count as absent, so we
-/// would otherwise report a member such as `n` as missing.
+/// Replaces each null that stands for a number outside the range of `f64` with a number. Nulls
+/// count as absent, so we would otherwise report a member such as `n` as missing.
 fn restore_numbers(jwk: &mut Value, entry: &str) {
     let Some(members) = jwk.as_object_mut() else {
         return;

@@ -114,8 +114,9 @@ impl fmt::Display for Quoted {
 }
 
 impl Reason {
-    /// Returns `true` if the key is invalid, so its issuer may correct it under the same `kid`. The other reasons are
-    /// an unsupported use, algorithm or type of key, which includes a missing `kty` or `crv`.
+    /// Returns `true` if the key is invalid, so its issuer may correct it under the same `kid`. The
+    /// other reasons are an unsupported use, algorithm or type of key, which includes a missing
+    /// `kty` or `crv`.
     pub(crate) fn is_invalid(&self) -> bool {
         !matches!(
             self,
@@ -132,7 +133,8 @@ impl Reason {
 }
 
 impl Reason {
-    /// Returns `true` if the entry may have a `kid` that we cannot use, although a token may have it.
+    /// Returns `true` if the entry may have a `kid` that we cannot use, although a token may have
+    /// it.
     pub(in crate::auth::keys) fn hides_kid(&self) -> bool {
         matches!(
             self,

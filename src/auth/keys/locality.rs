@@ -53,8 +53,8 @@ fn is_link_local(ip: IpAddr) -> bool {
     }
 }
 
-/// Returns `true` if `ip` is a loopback address or an unspecified one, which connects to loopback. All of 0.0.0.0/8
-/// counts as unspecified ("this network", RFC 6890).
+/// Returns `true` if `ip` is a loopback address or an unspecified one, which connects to loopback.
+/// All of 0.0.0.0/8 counts as unspecified ("this network", RFC 6890).
 fn is_this_machine(ip: IpAddr) -> bool {
     let v4 = |ip: Ipv4Addr| ip.is_loopback() || ip.octets()[0] == 0;
     match ip {

@@ -383,7 +383,8 @@ impl Refresher {
 
     fn log_set(&self, set: &KeySet) {
         let issuer = &*self.shared.settings.issuer;
-        // Not one of the warnings below: the rate limit of the log drops all but the first of many equal warnings.
+        // Not one of the warnings below: the rate limit of the log drops all but the first of many
+        // equal warnings.
         let skipped = set.left_out().len() - usize::from(set.has_unread());
         if set.has_unread() {
             tracing::warn!(

@@ -26,8 +26,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The durations that control the fetches of a key set. Except for `max_backoff`, the builder has an option for each,
-/// with the same default.
+/// The durations that control the fetches of a key set. Except for `max_backoff`, the builder has
+/// an option for each, with the same default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RefreshPolicy {
     /// The time to live. `None` uses the response's `max-age`, limited to between 5 min and 24 h.
@@ -45,7 +45,8 @@ impl RefreshPolicy {
     const MAX_TTL: Duration = Duration::from_secs(24 * 60 * 60);
     const DEFAULT_TTL: Duration = Duration::from_secs(10 * 60);
 
-    /// Returns the policy for a file, which is checked often, because reading it costs almost nothing.
+    /// Returns the policy for a file, which is checked often, because reading it costs almost
+    /// nothing.
     pub(crate) fn for_a_file(self) -> Self {
         Self {
             ttl: Some(Duration::from_millis(2500)),

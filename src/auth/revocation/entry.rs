@@ -236,9 +236,9 @@ fn seconds(time: SystemTime) -> f64 {
     whole_millis(Duration::from_millis(millis).as_secs_f64())
 }
 
-/// Rounds up to whole milliseconds, so that an entry still revokes what was issued before its time. A JSON number with
-/// more digits may change its last digit each time that it is read and written, which would make it a different line in
-/// the shared store.
+/// Rounds up to whole milliseconds, so that an entry still revokes what was issued before its time.
+/// A JSON number with more digits may change its last digit each time that it is read and written,
+/// which would make it a different line in the shared store.
 fn whole_millis(seconds: f64) -> f64 {
     // Larger numbers have no exact milliseconds, and may be infinite when multiplied.
     const MAX: f64 = 1e10;

@@ -165,9 +165,9 @@ impl RevocationFile {
                         Err(_elapsed) => file.watch.failed("reading the file takes too long"),
                     }
                     waited += TIMEOUT;
-                    // Start another check, because the path may have moved to another disk by now. Don't start it any
-                    // earlier: two checks of a slow disk slow each other down. If the first check ends after all, it
-                    // only adds entries.
+                    // Start another check, because the path may have moved to another disk by now.
+                    // Don't start it any earlier: two checks of a slow disk slow each other down.
+                    // If the first check ends after all, it only adds entries.
                     if waited >= RETRY_AFTER && checks.available_permits() > 0 {
                         break;
                     }

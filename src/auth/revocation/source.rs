@@ -87,8 +87,8 @@ pub(crate) struct Staleness {
 /// would be rejected between two reads.
 const MIN_LIMIT: Duration = Duration::from_secs(1);
 
-/// The minimum number of times that a source is read before its list is too old, so that neither a slow read nor a
-/// single failure makes the list too old.
+/// The minimum number of times that a source is read before its list is too old, so that neither a
+/// slow read nor a single failure makes the list too old.
 const READS_IN_LIMIT: u32 = 3;
 
 type Answer = Result<Vec<Revocation>, Box<dyn Error + Send + Sync>>;
@@ -147,8 +147,8 @@ impl Polled {
     ) {
         let every = self.every.min(limit / READS_IN_LIMIT);
         loop {
-            // A source that hangs or panics counts as failed. Run it in a separate task: in this one, it could end or
-            // block the task, and the list would never become too old.
+            // A source that hangs or panics counts as failed. Run it in a separate task: in this
+            // one, it could end or block the task, and the list would never become too old.
             let load = Arc::clone(&self.load);
             let mut reading = JoinSet::new();
             reading.spawn(async move { load().await.map_err(|error| error.to_string()) });

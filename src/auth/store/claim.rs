@@ -21,8 +21,8 @@ pub(crate) enum Claimed {
     Used,
 }
 
-/// The reason why a store cannot tell whether a key was used. The request must be rejected with 503, because another
-/// request may have used the key.
+/// The reason why a store cannot tell whether a key was used. The request must be rejected with
+/// 503, because another request may have used the key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unavailable {
     /// The memory is full of keys that have not expired.

@@ -209,9 +209,9 @@ impl Store {
         }
     }
 
-    /// Adds a subscriber to the shared list, until the returned value is dropped. A shared store passes it the whole
-    /// list, then every new line, and the whole list again every 30 s and after each reconnection. A store in memory
-    /// passes it only new lines.
+    /// Adds a subscriber to the shared list, until the returned value is dropped. A shared store
+    /// passes it the whole list, then every new line, and the whole list again every 30 s and after
+    /// each reconnection. A store in memory passes it only new lines.
     pub(crate) fn watch(&self, subscriber: Subscriber) -> Subscription {
         match &self.0.backend {
             Backend::Memory(_, subscribers) => subscribers.push(subscriber),

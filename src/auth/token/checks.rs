@@ -39,8 +39,8 @@ pub(crate) fn allowed(algorithm: Algorithm, of_issuer: &[Algorithm]) -> Result<(
     Err(AuthError::AlgorithmNotAllowed)
 }
 
-/// Rejects header extensions (RFC 7515 §4.1.11), because none is implemented. An unencoded payload (RFC 7797) is
-/// rejected even if it is not marked as critical.
+/// Rejects header extensions (RFC 7515 §4.1.11), because none is implemented. An unencoded payload
+/// (RFC 7797) is rejected even if it is not marked as critical.
 pub(crate) fn no_extension(header: &Header<'_>) -> Result<(), AuthError> {
     if header.extended {
         return Err(AuthError::UnsupportedCriticalHeader);
@@ -48,9 +48,9 @@ pub(crate) fn no_extension(header: &Header<'_>) -> Result<(), AuthError> {
     Ok(())
 }
 
-/// Checks `typ`, so that another kind of JWT, such as a logout token or a DPoP proof, is not accepted as an access
-/// token (RFC 8725 §3.11, RFC 9068 §4). Many issuers write `JWT` or omit `typ`, and the strict profile rejects both.
-/// Returns `true` if the strict profile accepts `typ`.
+/// Checks `typ`, so that another kind of JWT, such as a logout token or a DPoP proof, is not
+/// accepted as an access token (RFC 8725 §3.11, RFC 9068 §4). Many issuers write `JWT` or omit
+/// `typ`, and the strict profile rejects both. Returns `true` if the strict profile accepts `typ`.
 pub(crate) fn access_token_type(header: &Header<'_>, strict: bool) -> Result<bool, AuthError> {
     const STRICT: [&str; 2] = ["at+jwt", "application/at+jwt"];
     match &header.typ {
@@ -78,7 +78,8 @@ pub(crate) fn issuer<'c>(claims: &'c Registered<'_>) -> Result<&'c str, AuthErro
     }
 }
 
-/// Checks that `aud`, or the claim that the issuer uses instead, contains a configured audience (RFC 7519 §4.1.3).
+/// Checks that `aud`, or the claim that the issuer uses instead, contains a configured audience
+/// (RFC 7519 §4.1.3).
 pub(crate) fn audience(
     claims: &Registered<'_>,
     claim: AudienceClaim,
@@ -219,9 +220,9 @@ pub(crate) fn scopes(claims: &Registered<'_>) -> Result<(), AuthError> {
 
 /// Rejects a token whose claims say that it is an ID token, a refresh token or a logout token.
 ///
-/// Some issuers sign these with the same keys and the same `typ` in the header. Then only the audience distinguishes an
-/// ID token from an access token, and not even that does if the API's audience is a client ID (RFC 8725 §3.12). A claim
-/// that is not a string is ignored.
+/// Some issuers sign these with the same keys and the same `typ` in the header. Then only the
+/// audience distinguishes an ID token from an access token, and if the API's audience is a client
+/// ID, both have the same (RFC 8725 §3.12). A claim that is not a string is ignored.
 pub(crate) fn kind(claims: &Registered<'_>) -> Result<(), AuthError> {
     #[rustfmt::skip]
     const OTHERS: [&str; 8] = [
@@ -238,8 +239,8 @@ pub(crate) fn kind(claims: &Registered<'_>) -> Result<(), AuthError> {
     Ok(())
 }
 
-/// Checks that the token has `sub`, `client_id`, `iat` and `jti`, which RFC 9068 §2.2 requires in addition to `iss`,
-/// `aud` and `exp`.
+/// Checks that the token has `sub`, `client_id`, `iat` and `jti`, which RFC 9068 §2.2 requires in
+/// addition to `iss`, `aud` and `exp`.
 pub(crate) fn rfc9068(claims: &Registered<'_>) -> Result<(), AuthError> {
     let required = [&claims.sub, &claims.client_id, &claims.iat, &claims.jti];
     if required.iter().any(|claim| claim.is_none()) {

@@ -14,7 +14,8 @@ pub(super) async fn ended(verified: Arc<Verified>) -> AuthError {
     let context = &verified.context;
     let mut changes = context.revocations.changes();
     loop {
-        // Mark the current version as seen before the lookup, so that a change during the lookup is not missed.
+        // Mark the current version as seen before the lookup, so that a change during the lookup is
+        // not missed.
         changes.borrow_and_update();
         if context.revocations.state() != State::Empty && verified.is_revoked() {
             return AuthError::TokenRevoked;

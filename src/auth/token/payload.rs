@@ -420,8 +420,8 @@ impl IssuerContext {
         }
     }
 
-    /// Returns `true` if both treat tokens in the same way, except for what the issuer's `Rules` determine. The slots
-    /// may differ.
+    /// Returns `true` if both treat tokens in the same way, except for what the issuer's `Rules`
+    /// determine. The slots may differ.
     pub(crate) fn is_equivalent(&self, other: &Self) -> bool {
         self.issuer == other.issuer
             && self.challenge == other.challenge

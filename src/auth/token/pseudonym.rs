@@ -20,8 +20,8 @@ impl Pseudonym {
         static KEY: LazyLock<Option<hmac::Key>> =
             LazyLock::new(|| hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new()).ok());
         let mut context = hmac::Context::with_key(KEY.as_ref()?);
-        // Prefix the issuer with its length, so that no two pairs produce the same bytes. A separator could also occur
-        // in a subject.
+        // Prefix the issuer with its length, so that no two pairs produce the same bytes. A
+        // separator could also occur in a subject.
         context.update(&(issuer.len() as u64).to_be_bytes());
         context.update(issuer.as_bytes());
         context.update(subject.as_bytes());

@@ -60,7 +60,8 @@ impl<'a> Registered<'a> {
         })
         .map_err(|Malformed| AuthError::TokenMalformed)?;
         if is_bound {
-            // If `cnf` cannot be found again, use an unsupported binding, so that the token is rejected.
+            // If `cnf` cannot be found again, use an unsupported binding, so that the token is
+            // rejected.
             claims.cnf = json::member(payload, "cnf").or(Some("null"));
         }
         Ok(claims)

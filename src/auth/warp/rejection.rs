@@ -100,11 +100,11 @@ pub async fn handle_refusal(rejection: Rejection) -> Result<Response, Rejection>
     answer.ok_or(rejection)
 }
 
-/// Turns a rejection into the final response of its route. Passes on rejections because of the path or the method, and
-/// custom rejections.
+/// Turns a rejection into the final response of its route. Passes on rejections because of the path
+/// or the method, and custom rejections.
 ///
-/// In a group of routes, one may reject the method, and another the token or the body. The latter decides the response.
-/// Otherwise, the next route would answer a request that was rejected.
+/// In a group of routes, one may reject the method, and another the token or the body. The latter
+/// decides the response. Otherwise, the next route would answer a request that was rejected.
 pub(super) fn final_answer(rejection: Rejection) -> Result<Response, Rejection> {
     if let Some(refusal) = rejection.find::<Refusal>() {
         return Ok(refusal.response());

@@ -26,8 +26,8 @@ use crate::auth::{display::ShownText, store::redis::url::Address};
 /// The timeout for connecting, including the TLS handshake and the login.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long one address may take before the next address of the same name is tried in parallel. This is the value of
-/// RFC 8305 §5.
+/// How long one address may take before the next address of the same name is tried in parallel.
+/// This is the value of RFC 8305 §5.
 const NEXT_ADDRESS_DELAY: Duration = Duration::from_millis(250);
 
 /// The number of commands that can be queued for the connection's task. With the crate's default of
@@ -190,8 +190,8 @@ async fn handshake(
     shaken
 }
 
-/// The minimum time for which the certificate authorities are used. Reading them takes about 70 ms, which every attempt
-/// to connect to an untrusted server would otherwise repeat.
+/// The minimum time for which the certificate authorities are used. Reading them takes about 70 ms,
+/// which every attempt to connect to an untrusted server would otherwise repeat.
 const AUTHORITIES_TTL: Duration = Duration::from_secs(60);
 
 /// The settings of TLS: the certificate authorities of the system or of `SSL_CERT_FILE` are

@@ -55,7 +55,8 @@ pub(super) async fn run(shared: Arc<Shared>) {
     }
 }
 
-/// Passes pushed lines to the subscribers. Lines that arrive during one call are passed in the next.
+/// Passes pushed lines to the subscribers. Lines that arrive during one call are passed in the
+/// next.
 async fn keep_adding(shared: &Shared) {
     loop {
         let lines = shared.pushed.take().await;
@@ -284,7 +285,8 @@ async fn resync(shared: &Shared, commands: &mut MultiplexedConnection) -> RedisR
     Ok(())
 }
 
-/// Reads the list in pieces, which together contain every line that is in the list during the whole read.
+/// Reads the list in pieces, which together contain every line that is in the list during the whole
+/// read.
 pub(super) struct ListReader<'n> {
     name: &'n str,
     /// `None` at the end.

@@ -98,8 +98,8 @@ impl Redis {
         let link = shared.connection().ok_or(Unavailable::Connection)?;
         let run_id = Arc::clone(&link.run_id);
         let mut pipeline = redis::pipe();
-        // Claim the key before reading the birth. If the store is emptied in between, the birth is then later than the
-        // value, and the claim is rejected.
+        // Claim the key before reading the birth. If the store is emptied in between, the birth is
+        // then later than the value, and the claim is rejected.
         let remaining = claim.until.duration_since(claim.now).unwrap_or_default();
         // A replica whose clock is behind may accept the value for longer than this one.
         let ttl = remaining + Duration::from_millis(MAX_SKEW);
@@ -149,8 +149,8 @@ impl Redis {
         let is_added =
             |replies: &[Value]| replies.iter().all(|reply| matches!(reply, Value::Int(_)));
         if !sent.as_ref().is_ok_and(|replies| is_added(replies)) {
-            // Make the task write the line back if the store lacks it, along with the lines that the caller no longer
-            // sends because of this error.
+            // Make the task write the line back if the store lacks it, along with the lines that
+            // the caller no longer sends because of this error.
             self.shared.resync.notify_one();
             return Err(sent.err().unwrap_or_else(|| self.unusable()));
         }

@@ -171,8 +171,8 @@ impl Shared {
         millis(time) + self.server_ahead.load(Ordering::Relaxed)
     }
 
-    /// Returns the timeout of the commands that check the connection. It may be longer than that of claims, because a
-    /// single slow response must not close the connection.
+    /// Returns the timeout of the commands that check the connection. It may be longer than that of
+    /// claims, because a single slow response must not close the connection.
     pub(super) fn check_timeout(&self) -> Duration {
         const MIN: Duration = Duration::from_millis(500);
         self.timeout.max(MIN)

@@ -48,8 +48,9 @@ pub(crate) fn object_as<T: DeserializeOwned>(text: &str) -> Result<T, Malformed>
 
 /// Parses JSON that this module has already accepted.
 ///
-/// Private claims are read this way from a verified payload, for each request. The caller must ensure that
-/// [`members`](super::members) has accepted the text, which is the case for every verified payload.
+/// Private claims are read this way from a verified payload, for each request. The caller must
+/// ensure that [`members`](super::members) has accepted the text, which is the case for every
+/// verified payload.
 #[expect(
     clippy::disallowed_methods,
     reason = "the text passed the strict check"

@@ -19,7 +19,7 @@ use crate::auth::{
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Fault {
     NotUtf8,
-    /// It would be JSON if each byte were one character.
+    /// The bytes would be JSON if each were one character.
     Latin1,
     ByteOrderMark,
     Empty,
@@ -66,7 +66,8 @@ impl Fault {
         }
     }
 
-    /// Returns `true` if the text was written with this fault. Any other fault may be damage that happened later.
+    /// Returns `true` if the text was written with this fault. Any other fault may be damage that
+    /// happened later.
     #[cfg(feature = "service")]
     pub(crate) fn is_of_the_writer(&self) -> bool {
         !matches!(self, Self::NotUtf8 | Self::Empty | Self::Cut | Self::Other)

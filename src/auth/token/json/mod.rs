@@ -290,8 +290,9 @@ impl<'de> Visitor<'de> for ValueVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let first = map.next_key()?;
-        // With `arbitrary_precision`, `serde_json` passes a number as a map with this name. In any other case, the name
-        // is not borrowed: `no_private_name` has rejected it in the input, and an escaped name is owned.
+        // With `arbitrary_precision`, `serde_json` passes a number as a map with this name. In any
+        // other case, the name is not borrowed: `no_private_name` has rejected it in the input, and
+        // an escaped name is owned.
         if let Some(Text(Cow::Borrowed(NUMBER))) = first {
             let Text(digits) = map.next_value()?;
             let number: f64 = digits.parse().map_err(A::Error::custom)?;
