@@ -98,7 +98,8 @@ impl Auth {
     /// Returns [`SetupError::Fixed`] if an option cannot be replaced, or the first other
     /// [`SetupError`] among the options. In that case, nothing is replaced.
     pub fn replace_issuers(&self, builder: &Builder) -> Result<(), SetupError> {
-        // Allowed for a builder that has only a resolver, although its resolver is not used here.
+        // `check` accepts a builder without issuers if it has a resolver, but that resolver is not
+        // used here.
         if builder.issuers.is_empty() && self.inner.resolver.is_none() {
             return Err(SetupError::NoIssuer);
         }
@@ -565,20 +566,21 @@ impl Builder {
 
     /// Trusts issuers that `resolve` finds by name, in addition to the configured ones.
     ///
-    /// The function is called with the `iss` of a token if that issuer is not configured. It
+    /// The function is called with the `iss` of a token if that issuer is not configured, and
     /// returns the issuer with exactly this name, or `None`. Note that an attacker can choose the
-    /// name. The function may query a database, and must return within 3 s. Otherwise, all requests
-    /// that wait for this name get a 503, and so do requests for this name in the next second. At
-    /// most 16 names are resolved at the same time, and concurrent requests for one name share one
-    /// call. A returned issuer is cached for 10 minutes and a `None` for one minute, up to 1,000 of
-    /// each. The keys of a cached issuer are refreshed in the background, until at most 21 minutes
-    /// after its last use. To reject names without calling the function, set
-    /// [`prescreen`](Self::prescreen).
+    /// name. To reject names without calling the function, set [`prescreen`](Self::prescreen).
     ///
-    /// The returned issuer inherits the options that it does not set from the builder. It may have
-    /// other [`algorithms`](TrustedIssuer::algorithms) than the builder. `HS256` is an exception:
-    /// the function is called for such a token only if the builder or a configured issuer allows
-    /// `HS256`.
+    /// The function may query a database, but must return within 3 s. Otherwise, all requests that
+    /// wait for this name get a 503, and so do requests for this name in the next second. At most
+    /// 16 names are resolved at the same time, and concurrent requests for one name share one call.
+    ///
+    /// A returned issuer is cached for 10 minutes and a `None` for one minute, up to 1,000 of each.
+    /// The keys of a cached issuer are refreshed in the background, until at most 21 minutes after
+    /// its last use.
+    ///
+    /// The returned issuer inherits from the builder the options that it does not set. It may have
+    /// other [`algorithms`](TrustedIssuer::algorithms) than the builder, but for a token with
+    /// `HS256`, the function is called only if the builder or a configured issuer allows `HS256`.
     ///
     #[cfg_attr(feature = "testing", doc = "```")]
     #[cfg_attr(not(feature = "testing"), doc = "```ignore")]

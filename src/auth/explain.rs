@@ -440,7 +440,7 @@ impl Auth {
                 ..Trace::default()
             };
             self.answer_steps(introspector.checker(), &answer, is_opaque, &mut steps);
-            // The second answer may be another one.
+            // `active_answer` has asked again, and the answer may have changed.
             if steps.steps.iter().any(|step| step.outcome.is_err()) {
                 trace.add("introspection", "active", "active", Ok(()));
                 trace.steps.append(&mut steps.steps);

@@ -191,7 +191,7 @@ impl Schedule {
             None => self.start_paid(discovery, now),
             Some(pending) => {
                 // A fetch that has already begun is too early for this request. A follow-up has no
-                // number, because it may not fetch the set at all.
+                // number, because it might not fetch the set at all.
                 let is_early = pending.has_begun && pending.discovery != Discovery::IfMoved;
                 Decision::Wait {
                     fetch_number: self.ended + 1 + u64::from(is_early),

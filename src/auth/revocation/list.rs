@@ -236,7 +236,7 @@ impl RevocationList {
     pub(crate) fn sweep(&self, now: f64) {
         let mut writer = self.writer();
         let held = self.snapshot.load_full();
-        // Avoids a copy if nothing has expired. The copy takes as much memory as the list.
+        // If nothing has expired, don't make a copy, which takes as much memory as the list.
         if !held.base.has_expired(now) && !held.recent.has_expired(now) {
             return;
         }

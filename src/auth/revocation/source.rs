@@ -147,8 +147,8 @@ impl Polled {
     ) {
         let every = self.every.min(limit / READS_IN_LIMIT);
         loop {
-            // A source that hangs or panics counts as failed. Run it in a separate task: in this
-            // one, it could end or block the task, and the list would never become too old.
+            // A source that hangs or panics counts as failed. Run it in a separate task. Here, it
+            // could end or block this one, and the list would never become too old.
             let load = Arc::clone(&self.load);
             let mut reading = JoinSet::new();
             reading.spawn(async move { load().await.map_err(|error| error.to_string()) });
@@ -161,7 +161,7 @@ impl Polled {
                     }
                     Ok(Ok(Ok(entries))) => {
                         let (list, clock) = (Arc::clone(list), clock.clone());
-                        // On a thread for blocking work, because 100,000 entries take about 0.1 s.
+                        // Add them on a blocking thread: 100,000 entries take about 0.1 s.
                         let adding = spawn_blocking(move || {
                             let now = clock.now();
                             list.add(entries, now);

@@ -55,7 +55,7 @@ pub(in crate::auth) fn start(
     let (store, watched) = (store.clone(), Arc::clone(&watch));
     let (list, clock) = (Arc::clone(list), clock.clone());
     let task = tokio::spawn(async move {
-        // Ends the subscription with this task. Another `Auth` may keep the store alive.
+        // End the subscription with this task, because another `Auth` may keep the store alive.
         let _subscription = subscription;
         let (mut looks, mut currency) = (0_u32, Currency::default());
         let mut sweep: Option<JoinHandle<()>> = None;
@@ -64,7 +64,7 @@ pub(in crate::auth) fn start(
             let before = Instant::now();
             let (health, list_age) = (store.health(), store.list_age());
             let age = currency.age(health, list_age, before);
-            // The first connection takes a moment, which is no failure.
+            // The first connection takes a moment, which is not a failure.
             let is_starting = health.connects == 0 && begin.elapsed() < START;
             watched.observe(age, health.ok || is_starting);
             sleep(if age.is_some() {
@@ -77,8 +77,8 @@ pub(in crate::auth) fn start(
             let is_sweeping = sweep.as_ref().is_some_and(|sweep| !sweep.is_finished());
             if looks.is_multiple_of(SWEEP_AFTER) && !is_sweeping {
                 let (list, clock) = (Arc::clone(&list), clock.clone());
-                // On a thread for blocking work, because 100,000 entries take about 0.1 s. This task
-                // does not wait, so that it notices the loss of the connection meanwhile.
+                // Sweep on a blocking thread, because 100,000 entries take about 0.1 s, and don't
+                // wait for it. This task must still notice when the connection is lost.
                 sweep = Some(spawn_blocking(move || list.sweep(clock.now())));
             }
         }

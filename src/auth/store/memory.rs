@@ -129,9 +129,9 @@ impl Memory {
 }
 
 impl Began {
-    /// Returns `true` if the value of a claim was issued in a second before the one in which the
-    /// store began. Most values have whole seconds, so those of the same second cannot be told
-    /// apart.
+    /// Returns `true` if the value of a claim was issued before the second in which the store
+    /// began. Most values have whole seconds, so within that second, we cannot tell which values
+    /// were issued first.
     ///
     /// If the caller's clock was set back since then, the monotonic clock decides how long ago the
     /// store began.

@@ -1,9 +1,9 @@
 //! [`Pushed`]: new lines that the server has sent, until they are passed to the subscribers.
 //!
-//! The task that reads replies from the connection only puts lines here. If it passed them to the
-//! subscribers itself, claims would wait meanwhile. Lines that arrive together are also passed
-//! together, because a subscriber copies a part of its list each time. The size is limited: if there is
-//! no room for a line, the whole list must be read again.
+//! The task that reads replies from the connection only puts lines here, because claims would have
+//! to wait while it passed the lines to the subscribers. Lines that arrive together are also passed
+//! together, because a subscriber copies a part of its list each time. The size is limited: if
+//! there is no room for a line, the whole list must be read again.
 
 use std::{
     mem,

@@ -151,9 +151,9 @@ impl Shared {
     /// They have two replies.
     ///
     /// The birth is dated ahead by the timeout of a check, because another replica may still get a
-    /// value accepted while the command is on its way. The time comes from the later of two clocks,
-    /// that of this process and that of the server. Otherwise, a replica whose clock is behind
-    /// would accept values that other replicas have accepted.
+    /// value accepted while the command is on its way. The time comes from this process's clock or
+    /// the server's, whichever is ahead. Otherwise, a replica whose clock is behind would accept
+    /// values that other replicas have accepted.
     pub(super) fn birth(
         &self,
         pipeline: &mut Pipeline,
