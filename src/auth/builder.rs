@@ -1154,7 +1154,7 @@ fn start_keys(
     if tokio::runtime::Handle::try_current().is_err() {
         return Err(SetupError::NoRuntime);
     }
-    let before = before.filter(|before| before.origin.leads_to_the_keys_of(origin));
+    let before = before.filter(|before| before.origin.has_same_source(origin));
     let held = before.and_then(|before| before.fetched()?.seed());
     Ok(Some(Keys::Fetched(Arc::new(Jwks::start(Settings {
         issuer: Arc::clone(&parts.context.issuer),

@@ -23,7 +23,7 @@ use crate::auth::{
         introspector::{AnswerChecker, Introspector},
     },
     issuers::Issuers,
-    keys::{fetch::FetchError, key_set::Unnamed},
+    keys::{fetch::FetchError, key_set::NoMatch},
     token::{
         audience::AudienceClaim,
         checks::{self, TimeRules, Times},
@@ -693,15 +693,15 @@ impl Auth {
 
     /// Returns why the issuer's key set has no key for a header, although it may have the key that
     /// signed the token.
-    pub(crate) fn why_unnamed(
+    pub(crate) fn why_no_match(
         &self,
         issuer: &str,
         algorithm: Algorithm,
         kid: Option<&str>,
-    ) -> Option<Unnamed> {
+    ) -> Option<NoMatch> {
         match &self.trusted_issuer(issuer).ok()?.keys {
-            Some(Keys::Fetched(jwks)) => jwks.why_unnamed(algorithm, kid),
-            Some(Keys::Fixed(set)) => set.why_unnamed(algorithm, kid),
+            Some(Keys::Fetched(jwks)) => jwks.why_no_match(algorithm, kid),
+            Some(Keys::Fixed(set)) => set.why_no_match(algorithm, kid),
             None => None,
         }
     }

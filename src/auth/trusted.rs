@@ -68,7 +68,7 @@ pub(crate) struct KeyOrigin {
 
 impl KeyOrigin {
     /// Returns `true` if both have the same source of keys. Other settings of fetches may differ.
-    pub(crate) fn leads_to_the_keys_of(&self, other: &Self) -> bool {
+    pub(crate) fn has_same_source(&self, other: &Self) -> bool {
         self.source == other.source
     }
 }

@@ -16,7 +16,7 @@ use tokio::{
 
 use crate::algorithm::Algorithm;
 #[cfg(feature = "service")]
-use crate::auth::keys::{fetch::FetchError, key_set::Unnamed};
+use crate::auth::keys::{fetch::FetchError, key_set::NoMatch};
 use crate::auth::{
     context,
     error::AuthError,
@@ -163,9 +163,9 @@ impl Jwks {
     /// Returns why the current set has no key for a header, although it may have the one that signed
     /// the token.
     #[cfg(feature = "service")]
-    pub(crate) fn why_unnamed(&self, alg: Algorithm, kid: Option<&str>) -> Option<Unnamed> {
+    pub(crate) fn why_no_match(&self, alg: Algorithm, kid: Option<&str>) -> Option<NoMatch> {
         let held = self.shared.held.load();
-        held.as_ref()?.why_unnamed(alg, kid)
+        held.as_ref()?.why_no_match(alg, kid)
     }
 
     pub(crate) fn generation(&self) -> Option<u64> {

@@ -75,7 +75,7 @@ pub(crate) enum Miss {
 /// The reason why a set has no key for a token, although its keys may include the one that signed it.
 #[cfg(feature = "service")]
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Unnamed {
+pub(crate) enum NoMatch {
     /// Two different keys have the `kid` of the token.
     SameKid,
     /// The keys have no `kid`, and the token either has one or fits several keys.
@@ -331,18 +331,18 @@ impl KeySet {
 
     /// Returns why the set has no key for a header, although it may have the one that signed the token.
     #[cfg(feature = "service")]
-    pub(crate) fn why_unnamed(&self, alg: Algorithm, kid: Option<&str>) -> Option<Unnamed> {
+    pub(crate) fn why_no_match(&self, alg: Algorithm, kid: Option<&str>) -> Option<NoMatch> {
         let mut usable = self.keys.iter().filter(|key| key.verifier(alg).is_some());
         match (self.find(alg, kid), kid) {
-            (Err(Miss::Ambiguous), _) if self.is_nameless => Some(Unnamed::WithoutKid),
-            (Err(Miss::Ambiguous), Some(_)) => Some(Unnamed::SameKid),
+            (Err(Miss::Ambiguous), _) if self.is_nameless => Some(NoMatch::WithoutKid),
+            (Err(Miss::Ambiguous), Some(_)) => Some(NoMatch::SameKid),
             (Err(Miss::Ambiguous), None) if usable.all(|key| key.kid.is_none()) => {
-                Some(Unnamed::WithoutKid)
+                Some(NoMatch::WithoutKid)
             }
             (Err(Miss::UnknownKid), _) => match &self.hidden {
-                Some(reason) => Some(Unnamed::Hidden(reason.clone())),
-                None if usable.any(|key| key.kid.is_none()) => Some(Unnamed::WithoutKid),
-                None => self.has_unread.then_some(Unnamed::NotRead),
+                Some(reason) => Some(NoMatch::Hidden(reason.clone())),
+                None if usable.any(|key| key.kid.is_none()) => Some(NoMatch::WithoutKid),
+                None => self.has_unread.then_some(NoMatch::NotRead),
             },
             _ => None,
         }
@@ -664,29 +664,29 @@ mod tests {
         let number = KEY.replace(r#""a""#, "5");
         let twice = KEY.replace(r#""kty""#, r#""kid":"b","kty""#);
         let long = KEY.replace(r#""a""#, &format!("\"{}\"", "a".repeat(1025)));
-        let hidden = |words: &str| Some(Unnamed::Hidden(words.to_owned()));
+        let hidden = |words: &str| Some(NoMatch::Hidden(words.to_owned()));
         let many = format!("{KEY}{}", format!(",{KEY}").repeat(MAX_ENTRIES));
         #[rustfmt::skip]
         let rows = [
             ("rotated", KEY.to_owned(), Some("b"), None),
-            ("two under one kid", format!("{KEY},{other}"), Some("a"), Some(Unnamed::SameKid)),
+            ("two under one kid", format!("{KEY},{other}"), Some("a"), Some(NoMatch::SameKid)),
             ("two, and no kid in the token", format!("{KEY},{other}"), None, None),
-            ("without a kid", bare.clone(), Some("a"), Some(Unnamed::WithoutKid)),
-            ("two without a kid", format!("{bare},{}", other.replace(r#""kid":"a","#, "")), None, Some(Unnamed::WithoutKid)),
+            ("without a kid", bare.clone(), Some("a"), Some(NoMatch::WithoutKid)),
+            ("two without a kid", format!("{bare},{}", other.replace(r#""kid":"a","#, "")), None, Some(NoMatch::WithoutKid)),
             ("a number", format!("{KEY},{number}"), Some("5"), hidden("`kid` is not a string")),
             ("a member twice", format!("{KEY},{twice}"), Some("b"), hidden("not a valid object: it has the member \"kid\" twice")),
             ("too long", format!("{KEY},{long}"), Some("b"), hidden("`kid` is longer than 1024 bytes")),
-            ("not read", many, Some("b"), Some(Unnamed::NotRead)),
+            ("not read", many, Some("b"), Some(NoMatch::NotRead)),
         ];
         for (case, keys, kid, expected) in rows {
             let document = format!(r#"{{"keys":[{keys}]}}"#);
             let set = KeySet::parse(document.as_bytes(), &[eddsa], 1).unwrap();
-            assert_eq!(set.why_unnamed(eddsa, kid), expected, "{case}");
+            assert_eq!(set.why_no_match(eddsa, kid), expected, "{case}");
         }
         let file = format!("[{bare},{}]", bare.replace("11qY", "12qY"));
         let file = KeySet::parse_file(file.as_bytes(), &[eddsa], 1).unwrap();
-        let found = file.why_unnamed(eddsa, Some("b"));
-        assert_eq!(found, Some(Unnamed::WithoutKid));
+        let found = file.why_no_match(eddsa, Some("b"));
+        assert_eq!(found, Some(NoMatch::WithoutKid));
     }
 
     #[cfg(feature = "service")]

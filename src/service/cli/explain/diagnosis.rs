@@ -15,7 +15,7 @@ use crate::{
         explain::{Schemes, Step, StepValue},
         keys::{
             fetch::{FetchError, Layer},
-            key_set::{Key, NoKeys, Unnamed},
+            key_set::{Key, NoKeys, NoMatch},
             probe,
         },
         token::json::Fault,
@@ -670,12 +670,12 @@ fn key(facts: &Facts<'_>) -> Advice {
     let issuer = facts.text("iss").unwrap_or_default();
     let algorithm = facts.header("alg").and_then(|name| name.parse().ok());
     let kid = facts.header("kid");
-    let unnamed = algorithm.and_then(|alg| facts.auth.why_unnamed(issuer, alg, kid));
+    let unnamed = algorithm.and_then(|alg| facts.auth.why_no_match(issuer, alg, kid));
     match unnamed {
-        Some(Unnamed::SameKid) => causes::KID_TWICE.into(),
-        Some(Unnamed::WithoutKid) => causes::KEYS_WITHOUT_KID.into(),
-        Some(Unnamed::NotRead) => causes::KEYS_NOT_READ.into(),
-        Some(Unnamed::Hidden(reason)) => {
+        Some(NoMatch::SameKid) => causes::KID_TWICE.into(),
+        Some(NoMatch::WithoutKid) => causes::KEYS_WITHOUT_KID.into(),
+        Some(NoMatch::NotRead) => causes::KEYS_NOT_READ.into(),
+        Some(NoMatch::Hidden(reason)) => {
             Advice::from(causes::KID_NOT_READ).and(&format!("The reason: {reason}."))
         }
         None if facts.trace.header.get("kid").is_none() => causes::NO_KID.into(),
