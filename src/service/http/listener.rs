@@ -119,7 +119,7 @@ where
     loop {
         match accept().await {
             Ok(accepted) => return accepted,
-            Err(error) if is_the_peers(&error) => {
+            Err(error) if concerns_one_connection(&error) => {
                 tracing::debug!(%error, "peer disconnected early");
             }
             Err(error) => {
@@ -132,7 +132,7 @@ where
 
 /// Returns `true` if the error is about a single connection, which `accept` has then removed from
 /// the queue.
-fn is_the_peers(error: &io::Error) -> bool {
+fn concerns_one_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         ErrorKind::ConnectionAborted
