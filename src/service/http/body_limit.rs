@@ -1,7 +1,7 @@
 //! Limits the size of a request's body.
 //!
-//! Reading a larger body fails, and no byte beyond the limit is passed on. [`Overflow`] records
-//! this, because warp's rejection does not contain the reason.
+//! Reading past the limit fails, and no byte beyond it is passed on. warp's rejection does not say
+//! why the read failed, so [`Overflow`] remembers that it was us.
 
 use std::{
     error::Error,
@@ -15,7 +15,6 @@ use std::{
 
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 
-/// A body with a limit on its size.
 #[derive(Debug)]
 pub(in crate::service) struct LimitedBody {
     inner: Incoming,
@@ -23,7 +22,7 @@ pub(in crate::service) struct LimitedBody {
     overflow: Overflow,
 }
 
-/// Records that a body has exceeded its limit. `None` if the request has no body.
+/// Set once a body has exceeded its limit. `None` if the request has no body.
 #[derive(Clone, Debug)]
 pub(in crate::service) struct Overflow(Option<Arc<AtomicBool>>);
 

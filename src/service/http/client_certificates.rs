@@ -1,9 +1,9 @@
 //! Client certificates (mutual TLS), for tokens bound to one.
 //!
-//! The handshake accepts any certificate, from any signer. The hash of the certificate identifies
-//! the client, and TLS proves that the client has the private key. If authorities are configured, a
-//! certificate from another authority is ignored. The handshake still succeeds, because the
-//! client's token may not need a certificate.
+//! The handshake accepts any certificate, from any signer. TLS proves that the client holds its
+//! private key, and the certificate's hash identifies the client. If authorities are configured, we
+//! ignore certificates from other authorities but still complete the handshake, because the
+//! client's token may not be bound to a certificate at all.
 
 use std::{
     fmt,
@@ -28,7 +28,6 @@ use crate::auth::ClientCertificate;
 /// The client certificate of a connection, which is set when the handshake is complete.
 pub(in crate::service) type CertificateSlot = Arc<OnceLock<ClientCertificate>>;
 
-/// Decides which client certificates to accept.
 #[derive(Clone)]
 pub(in crate::service) struct Clients {
     /// `None` if certificates from any signer are accepted.
@@ -36,7 +35,6 @@ pub(in crate::service) struct Clients {
 }
 
 impl Clients {
-    /// Accepts certificates from any signer.
     pub(super) fn any() -> Self {
         Self { authorities: None }
     }
@@ -93,8 +91,7 @@ impl AnyCertificate {
     }
 }
 
-/// The maximum size of a certificate chain in bytes, because it is kept in memory until the
-/// connection ends.
+/// In bytes. rustls keeps the chain in memory until the connection ends.
 const MAX_CHAIN: usize = 16 * 1024;
 
 impl ClientCertVerifier for AnyCertificate {
@@ -102,7 +99,7 @@ impl ClientCertVerifier for AnyCertificate {
         false
     }
 
-    /// Sends no list of authorities, so clients can send any certificate.
+    /// With no list of authorities, clients may send any certificate.
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         &[]
     }

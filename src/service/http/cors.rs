@@ -28,18 +28,18 @@ use crate::{
     service::observe::request_id::only,
 };
 
-/// The path on which preflights are not answered. Proxies forward a client's request if this path
-/// returns 2xx, and some proxies use the client's own method and headers for it. A successful
-/// preflight would let the client's `OPTIONS` through without a token.
+/// The path on which preflights are not answered. A proxy asks this path whether to forward a
+/// client's request, and forwards it on a 2xx. Some proxies ask with the client's own method and
+/// headers, so answering a preflight here would let the client's `OPTIONS` through without a token.
 pub(in crate::service) const GATE: &str = "/auth";
 
 /// Returns `true` if a path could be the gate, or a path below it, because some proxies append the
 /// client's own path.
 ///
-/// A proxy may interpret a path differently from this service, so this covers all interpretations:
-/// escapes are decoded repeatedly, case is ignored, and empty segments are skipped. A
-/// segment that begins with two dots could lead back to the gate. Browsers do not send such
-/// segments, so such paths need no preflight.
+/// A proxy may interpret a path differently from this service, so this errs on the side of caution:
+/// escapes are decoded repeatedly, case is ignored, and empty segments are skipped. A segment that
+/// begins with two dots could lead back to the gate, so such paths get no preflights either.
+/// Browsers resolve `..` before they send a request, so few pages will notice.
 fn is_gate(path: &str) -> bool {
     let path = decoded(path);
     let mut segments = path.split(|byte| matches!(byte, b'/' | b'\\'));
@@ -81,19 +81,17 @@ fn hex(digit: u8) -> Option<u8> {
     u8::try_from(digit).ok()
 }
 
-/// The route name of preflights in logs and metrics.
 const PREFLIGHT: &str = "preflight";
 
-// The methods that pages may send, for every path. If a path does not support a method, the page
-// can read the 405.
+/// Allowed on every path. If a path does not support the method, the page can read the 405.
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE");
-/// The maximum number of header names to allow in a preflight. Further names are not allowed.
+/// The maximum number of header names to allow in a preflight. We drop the others.
 const MAX_NAMES: usize = 64;
 /// The response headers that a page needs to handle errors.
 const EXPOSED: HeaderValue =
     HeaderValue::from_static("WWW-Authenticate, DPoP-Nonce, Retry-After, X-Request-Id");
-/// How long browsers cache a preflight, in seconds. If an origin is removed from the list, its
-/// pages may still send requests for this time, but cannot read the responses.
+/// In seconds. When an origin is removed from the list, its pages can still send requests for this
+/// long, but can no longer read the responses.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("600");
 
 /// The origins whose pages may read the service's responses.
@@ -108,17 +106,16 @@ pub enum Cors {
 }
 
 /// The path of the resource's metadata (RFC 9728 §3), or its prefix if the resource has a path.
-/// Clients need the metadata to get a token, so pages of any origin can read them.
+/// Clients need the metadata before they can get a token, so pages of any origin may read it.
 const METADATA: &str = "/.well-known/oauth-protected-resource";
 
-/// Returns `true` if this is the path of a resource's metadata.
 fn is_metadata(path: &str) -> bool {
     let rest = path.strip_prefix(METADATA);
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 impl Cors {
-    /// Evaluates a request. `None` if no page of another origin can read the response.
+    /// Returns `None` if no page of another origin may read the response.
     pub(in crate::service) fn evaluate(cors: Option<&Self>, head: &Parts) -> Option<CorsRequest> {
         let target = head.uri.path_and_query();
         let may_be_metadata = target.is_some_and(|target| target.as_str().starts_with(METADATA));
@@ -142,7 +139,7 @@ impl Cors {
 
     fn allowed(&self, origin: &HeaderValue) -> Option<HeaderValue> {
         match self {
-            // Sends `*` instead of the origin, because browsers never send credentials with `*`.
+            // Browsers never send credentials with `*`, so this is safer than echoing the origin.
             Self::Any => Some(HeaderValue::from_static("*")),
             Self::Only(origins) => origins.iter().find(|known| *known == origin).cloned(),
         }
@@ -151,8 +148,8 @@ impl Cors {
 
 /// Returns the valid header names that a preflight asks for.
 ///
-/// All of them are allowed. A fixed list would not protect anything, because credentials are never
-/// allowed. It would also block headers that clients add themselves, such as `mcp-protocol-version`
+/// We allow all of them. A fixed list would not protect anything, because credentials are never
+/// allowed, and it would block headers that clients add themselves, such as `mcp-protocol-version`
 /// and `baggage`.
 fn requested(headers: &HeaderMap) -> Option<HeaderValue> {
     let fields = headers.get_all(ACCESS_CONTROL_REQUEST_HEADERS).iter();
@@ -171,7 +168,6 @@ fn requested(headers: &HeaderMap) -> Option<HeaderValue> {
 
 #[derive(Debug)]
 struct Preflight {
-    /// The requested header names. `None` if there are none.
     names: Option<HeaderValue>,
 }
 
@@ -182,11 +178,11 @@ pub(in crate::service) struct CorsRequest {
 }
 
 impl CorsRequest {
-    /// Returns the response to a preflight. `None` if the request is not a preflight. No token is
-    /// required, because browsers send none, and the path need not exist.
+    /// Returns the response to a preflight, or `None` if the request is not one. Browsers send
+    /// preflights without a token, so none is required, and the path need not exist.
     ///
     /// An origin that is not listed gets a 403 with a reason. Browsers ignore the reason, but it
-    /// helps a developer who has forgotten to list the origin.
+    /// helps a developer who forgot to list the origin.
     pub(in crate::service) fn preflight(&self) -> Option<Response> {
         let preflight = self.preflight.as_ref()?;
         context::set_route(PREFLIGHT);
@@ -204,7 +200,7 @@ impl CorsRequest {
     }
 
     /// Sets the headers that let the page read the response, if its origin is allowed. `Vary` is
-    /// always set, because caches must know that the response depends on `Origin`.
+    /// set either way, because caches must know that the response depends on `Origin`.
     pub(in crate::service) fn set_headers(self, headers: &mut HeaderMap) {
         headers.append(VARY, HeaderValue::from_static("Origin"));
         if let Some(origin) = self.allowed {

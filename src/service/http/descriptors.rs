@@ -6,10 +6,9 @@
 
 use crate::service::http::limits::Limits;
 
-/// The number of descriptors that are never used for connections.
 const RESERVE: usize = 64;
 
-/// Raises the soft limit of descriptors to the hard limit. If that is not enough, lowers the
+/// Raises the soft limit of descriptors to the hard limit. If that still isn't enough, lowers the
 /// maximum number of connections and logs a warning.
 pub(in crate::service) fn fit(mut limits: Limits) -> Limits {
     let Some(descriptors) = raised() else {

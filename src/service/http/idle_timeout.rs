@@ -9,16 +9,16 @@
 //!   hyper has received the last byte of its response, so a handler can pause for any time
 //!   (server-sent events).
 //! - A response is cut off if the peer reads none of it for the limit. *Other requests on the
-//!   connection do not reset this timer.* In HTTP/2, only the stream is reset, as long as its task
-//!   is running. After that, the whole connection is closed.
+//!   connection do not reset this timer.* In HTTP/2, we reset only the stream if its task is still
+//!   running, and close the whole connection otherwise.
 //! - A connection is closed if its socket accepts no bytes for [`BLOCKED_FACTOR`] times the limit.
-//!   During this time, the timers of the other two rules are paused, but for at most
-//!   [`BLOCKED_FACTOR`] times the limit in total. Otherwise, a peer could keep its socket full with
-//!   pings, and read a few responses to them from time to time.
+//! During this time, the timers of the other two rules are paused, but for at most
+//! [`BLOCKED_FACTOR`] times the limit in total. Without that bound, a peer could keep its socket
+//! full with pings and read a few of the responses from time to time.
 //!
-//! Here, "reads" means that hyper has written the bytes to the socket. With a slow reader, this
-//! happens in large steps, because its kernel fills a receive buffer of 128 KiB or more at once,
-//! and only asks for more when that is nearly empty.
+//! "Reads" here means that hyper has written the bytes to the socket. With a slow reader this
+//! happens in large steps: its kernel fills a receive buffer of 128 KiB or more at once, and only
+//! asks for more when that is nearly empty.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -38,30 +38,28 @@ pub(in crate::service) struct IdleTimeout(Mutex<State>);
 
 #[derive(Debug)]
 struct State {
-    /// The number of requests for which hyper has not received the whole response.
     active: usize,
-    /// The last time that a request began or ended, or that the socket was unblocked.
+    /// The last time that a request began or ended, that hyper wrote a piece of an HTTP/2 response,
+    /// or that the socket was unblocked.
     since: Instant,
-    /// The last time that a request began or ended, or that hyper wrote a piece of a response.
-    /// Limits how far a blocked socket can postpone `since`.
+    /// Like `since`, but not reset when the socket is unblocked. Limits how far a blocked socket
+    /// can postpone `since`.
     used: Instant,
-    /// The time since which the socket is blocked. `None` if it accepts bytes.
     blocked: Option<Instant>,
     /// True if an HTTP/1.1 response is being passed to hyper and its next piece is available.
     hands_over: bool,
-    /// Wakes the reader when the response has been passed on. Set while the peer's end of stream is
-    /// held back.
+    /// Set while we hold back the peer's end of stream. Wakes the reader once the response has been
+    /// passed on.
     reader: Option<Waker>,
     /// True if the peer took the last HTTP/2 piece as a whole, and will probably take the next one
     /// too.
     is_wide: bool,
-    /// The HTTP/2 responses. Each [`StreamedAnswer`] has an index into this list.
+    /// Indexed by `StreamedAnswer::place`.
     streams: Vec<StreamState>,
 }
 
 #[derive(Debug)]
 struct StreamState {
-    /// The number of pieces that hyper has not written yet.
     pieces: usize,
     /// The last time that hyper wrote a piece, or received one while it had none, plus the time for
     /// which the socket has been blocked since then.
@@ -69,8 +67,8 @@ struct StreamState {
     /// Like `since`, but without the added time. Limits how far a blocked socket can postpone
     /// `since`.
     progressed: Instant,
-    /// Resets the stream. `None` after the stream's task has ended. hyper then holds the last
-    /// pieces, and only frees them when the connection ends.
+    /// Resets the stream. `None` once the stream's task has ended: hyper then holds the last
+    /// pieces, and only frees them with the connection.
     abort: Option<AbortHandle>,
     /// Wakes the task that ends the response when all its pieces are taken.
     end: Option<Waker>,
@@ -108,12 +106,10 @@ impl IdleTimeout {
         }
     }
 
-    /// Records that the socket no longer accepts bytes.
     pub(in crate::service) fn block(&self) {
         self.state().blocked.get_or_insert_with(Instant::now);
     }
 
-    /// Records that the socket accepts bytes again.
     pub(in crate::service) fn unblock(&self) {
         let (mut state, now) = (self.state(), Instant::now());
         let stood_still = state.blocked.take().map(|blocked| now - blocked);
@@ -123,10 +119,10 @@ impl IdleTimeout {
         state.since = now;
     }
 
-    /// Returns whether to hold back the peer's end of stream from hyper, which would cut off the
-    /// response that is being sent. The task is woken when the response has been passed on. If the
-    /// handler is silent, the end of stream is not held back, because it may be the only sign that
-    /// the peer has gone.
+    /// Returns whether to hide the peer's end of stream from hyper, which would otherwise stop
+    /// sending the current response. The task is woken once the response has been passed on. We
+    /// don't hide it while the handler is silent, because it may be the only sign that the peer has
+    /// gone.
     pub(in crate::service) fn keeps_back_end(&self, cx: &Context<'_>) -> bool {
         let mut state = self.state();
         let keeps = state.hands_over || state.blocked.is_some();
@@ -145,9 +141,9 @@ impl IdleTimeout {
         }
     }
 
-    /// Waits until the connection must be closed. This is the case if it has been idle for `limit`,
-    /// if the peer has not read a response for `limit` and there is no stream to reset, or if the
-    /// socket has been blocked for [`BLOCKED_FACTOR`] times `limit`.
+    /// Waits until the connection must be closed: it has been idle for `limit`, its peer has not
+    /// read a response for `limit` and there is no stream to reset, or its socket has been blocked
+    /// for [`BLOCKED_FACTOR`] times `limit`.
     pub(in crate::service) async fn expired(&self, limit: Duration) {
         self.until_expired(limit, limit, limit * BLOCKED_FACTOR)
             .await;
@@ -180,7 +176,7 @@ impl IdleTimeout {
                 bound.min(since + limit)
             }
         };
-        // Nothing that begins after this check can be due earlier.
+        // Whatever begins after this check cannot be due earlier than this.
         let mut next = now + limit.min(idle);
         if let Some(blocked) = state.blocked {
             next = next.min(blocked + blocked_limit);
@@ -218,14 +214,13 @@ impl ActiveRequest {
         self.since
     }
 
-    /// Records that the request has a response, and returns the current time, so that the clock is
-    /// only read once. This is the end of the request unless [`continues`](Self::continues) is
-    /// called.
+    /// Records that the request has a response. The request ends at the returned time, unless
+    /// [`continues`](Self::continues) is called. The caller reuses that time, so the clock is read
+    /// once.
     pub(in crate::service) fn answered(&mut self) -> Instant {
         *self.until.insert(Instant::now())
     }
 
-    /// Records that there are more pieces of the response.
     pub(in crate::service) fn continues(&mut self) {
         self.until = None;
     }
@@ -285,15 +280,14 @@ impl Drop for ActiveRequest {
     }
 }
 
-/// An HTTP/2 response while the task of its stream is running.
 #[derive(Debug)]
 pub(in crate::service) struct StreamedAnswer {
     idle_timeout: Arc<IdleTimeout>,
     place: usize,
-    /// True if `END_STREAM` must wait until the peer has taken all pieces. When hyper sends
-    /// `END_STREAM`, the stream's task ends, and the stream can no longer be reset. If the peer
-    /// does not read the last piece, it would only be freed when the connection ends. A response of
-    /// a single piece to a peer that takes whole pieces does not wait, because it would need a
+    /// True if `END_STREAM` must wait until the peer has taken all pieces. Sending `END_STREAM`
+    /// ends the stream's task, and without a task we can't reset the stream: a last piece that the
+    /// peer never reads would stay in memory until the connection ends. We don't wait after a
+    /// response of a single piece to a peer that takes whole pieces, because that would cost a
     /// second write.
     pub(in crate::service) keeps_end: bool,
 }
@@ -303,7 +297,7 @@ impl StreamedAnswer {
     pub(in crate::service) fn piece(&self) -> UnsentPiece {
         let mut state = self.idle_timeout.state();
         let stream = &mut state.streams[self.place];
-        // Another piece is not progress if the peer has not taken the previous one.
+        // If the peer hasn't taken the previous piece, another one is not progress.
         if stream.pieces == 0 {
             let now = Instant::now();
             (stream.since, stream.progressed) = (now, now);
@@ -322,7 +316,7 @@ impl StreamedAnswer {
         self.idle_timeout.state().is_wide
     }
 
-    /// Returns `true` if all pieces are taken. If not, the task is woken when they are.
+    /// If not all pieces are taken, the task is woken when they are.
     pub(in crate::service) fn is_taken(&self, cx: &Context<'_>) -> bool {
         let offer = &mut self.idle_timeout.state().streams[self.place];
         let is_taken = offer.pieces == 0;
@@ -348,7 +342,6 @@ pub(in crate::service) struct UnsentPiece {
 }
 
 impl UnsentPiece {
-    /// Records that the peer has taken part of the piece.
     pub(in crate::service) fn progress(&mut self) {
         self.is_cut = true;
         let mut state = self.idle_timeout.state();
@@ -357,7 +350,6 @@ impl UnsentPiece {
         (stream.since, stream.progressed) = (now, now);
     }
 
-    /// Records that the peer has taken the piece.
     pub(in crate::service) fn take(&mut self) {
         self.is_taken = true;
     }

@@ -1,7 +1,7 @@
 //! The stream between hyper and the socket.
 //!
-//! The stream checks the heads of requests, and closes a connection so that the peer still
-//! receives the last response.
+//! Checks the heads of requests, and closes a connection in a way that lets the peer still receive
+//! the last response.
 
 use std::{
     io,
@@ -24,13 +24,12 @@ use crate::service::http::{
 /// How long a peer may keep sending after the last response.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// A stream that checks the heads of requests, and lingers when it is closed.
 #[derive(Debug)]
 pub(in crate::service) struct LingeringClose<T> {
     stream: T,
     idle_timeout: Arc<IdleTimeout>,
     heads: StrictHeads,
-    /// Bytes that were read, but must not be passed to hyper yet.
+    /// Already read, but must not be passed to hyper yet.
     held: Vec<u8>,
     lingering: Option<Pin<Box<Sleep>>>,
 }
@@ -119,9 +118,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for LingeringClose<T> {
 }
 
 impl<T: AsyncRead + Unpin> LingeringClose<T> {
-    /// Reads and discards bytes until the peer closes the connection, or for [`LINGER`]. If a
-    /// socket is closed with unread bytes, TCP resets the connection, and the peer may lose the
-    /// response.
+    /// Reads and discards bytes until the peer closes the connection, or for [`LINGER`]. Closing a
+    /// socket with unread bytes makes TCP reset the connection, and the peer may lose the response.
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let patience = self
             .lingering

@@ -1,8 +1,8 @@
 //! Accepts connections.
 //!
-//! An error of `accept` never ends the service, and never makes it spin. After an error with a
-//! single connection, the next one is accepted immediately. After a local error, such as a lack of
-//! file descriptors, the listener pauses first.
+//! An error from `accept` never ends the service and never makes it spin. If the error concerns a
+//! single connection, we accept the next one right away. After a local error, such as running out
+//! of file descriptors, we pause first.
 
 use std::{
     future::Future,
@@ -68,7 +68,7 @@ impl Listener {
     }
 
     /// Closes the listener, and returns up to `room` connections that the kernel has already
-    /// established. Otherwise, the kernel would reset them.
+    /// established and would otherwise reset.
     pub(in crate::service) async fn close(self, room: usize) -> Vec<Stream> {
         if refuse_new(&self.tcp).is_ok() {
             sleep(HANDSHAKE_GRACE).await;
@@ -130,8 +130,8 @@ where
     }
 }
 
-/// Returns `true` if the error is about a single connection, which `accept` has then removed from
-/// the queue.
+/// Returns `true` if the error concerns a single connection, which `accept` has already removed
+/// from the queue.
 fn concerns_one_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),

@@ -1,8 +1,8 @@
 //! The middleware around all routes.
 //!
-//! The middleware rejects malformed requests, answers CORS preflights, limits the time and the body
-//! of a request, catches panics of handlers, and sets the headers of every response. It does not
-//! look at tokens, and ignores `Forwarded` and `X-Forwarded-*`, because clients can forge them.
+//! Rejects malformed requests, answers CORS preflights, limits the time and the body of a request,
+//! catches panics of handlers, and sets the headers of every response. It does not look at tokens,
+//! and ignores `Forwarded` and `X-Forwarded-*`, because clients can forge them.
 
 use std::{
     convert::Infallible, future::poll_fn, net::Ipv6Addr, panic::AssertUnwindSafe, pin::Pin,
@@ -48,8 +48,8 @@ where
 {
     /// Responds to a request. Calls the routes, unless the request is rejected here.
     ///
-    /// Steps that do not wait run before the future is created. Otherwise, the future would contain
-    /// the request during every step and take 3 KB, and hyper moves it several times per request.
+    /// Everything that doesn't wait runs before the future is created. Inside, each step would hold
+    /// the request, and the future would take 3 KB, which hyper moves several times per request.
     pub(in crate::service) fn answer(
         self: &Arc<Self>,
         request: Request<Incoming>,
@@ -72,10 +72,10 @@ where
                     None => middleware.outcome(routed, deadline).await,
                 },
             };
-            // The connection is closed after this response in three cases. After a rejection, the
+            // We close the connection after this response in three cases. After a rejection, the
             // rest of the request may still arrive. After a chunked body, `strict_heads` does not
-            // know where the next head begins. During a shutdown, the client must not send another
-            // request on a connection that is about to be closed.
+            // know where the next head begins. And during a shutdown, the client must not send
+            // another request on a connection that is about to close.
             let is_last = outcome.is_err() || is_chunked || middleware.shutdown.is_requested();
 
             let mut answer = outcome.unwrap_or_else(Problem::response);
@@ -105,10 +105,10 @@ where
         deadline: Instant,
     ) -> Result<Response, Problem> {
         match before(deadline, routed.answer).await {
-            // The route only got a broken body, but the caller should know the reason.
+            // The route only saw a broken body, but the caller should learn the reason.
             Some(Ok(_)) if routed.overflow.happened() => Err(Problem::PayloadTooLarge),
             Some(Ok(Ok(answer))) => Ok(answer),
-            // The message of the panic may contain a token, so only the panic hook handles it.
+            // The panic message may contain a token, so we leave it to the panic hook.
             Some(Err(_panic)) => {
                 self.request_log.panicked();
                 Err(Problem::Internal)
@@ -118,15 +118,15 @@ where
     }
 }
 
-/// A request passed to the routes. The first poll runs under `catch_unwind` too, because it
-/// may already panic.
+/// A request passed to the routes. Its first poll can already panic, so that runs under
+/// `catch_unwind` too.
 struct Routed<A> {
     answer: Pin<Box<CatchUnwind<AssertUnwindSafe<A>>>>,
     overflow: Overflow,
 }
 
-/// Returns the output of the future, or `None` after the deadline. Polls it once before creating a
-/// timer, because most responses are ready immediately.
+/// Returns the output of the future, or `None` after the deadline. Most responses are ready
+/// immediately, so we poll once before paying for a timer.
 async fn before<F: Future + Unpin>(deadline: Instant, mut future: F) -> Option<F::Output> {
     match poll_fn(|cx| Poll::Ready(future.poll_unpin(cx))).await {
         Poll::Ready(output) => Some(output),
@@ -194,7 +194,7 @@ fn is_plain_or_empty(host: &[u8]) -> bool {
         return true;
     };
     let port = bytes.as_slice();
-    // Leaves ports with more than five digits to the full check.
+    // The full check handles ports with more than five digits.
     let is_port = port.len() <= 5 && port.iter().all(u8::is_ascii_digit);
     let number = |port: &[u8]| port.iter().fold(0_u32, |n, c| n * 10 + u32::from(c - b'0'));
     host[colon] == b':' && colon > 0 && is_port && u16::try_from(number(port)).is_ok()
@@ -249,7 +249,7 @@ fn set_headers(answer: &mut Response, version: Version, is_last: bool) {
     }
 }
 
-/// Removes the body of a response to HEAD, and keeps its length. hyper only does this for HTTP/1.1.
+/// Removes the body of a response to HEAD, but keeps its length. hyper only does this for HTTP/1.1.
 fn without_body(mut answer: Response) -> Response {
     if let Some(length) = answer.body().size_hint().exact() {
         answer

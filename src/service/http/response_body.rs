@@ -1,9 +1,9 @@
 //! Passes the body of a response to hyper in small pieces.
 //!
 //! hyper copies the data of a body into its write buffer (HTTP/1.1), or keeps it until the peer's
-//! window has room (HTTP/2). To limit this memory, a body yields at most [`MAX_PIECE`] bytes at a
-//! time. The rest stays in the original buffer, which all requests for a constant document share.
-//! Slicing does not copy.
+//! window has room (HTTP/2). To bound that memory, a body yields at most [`MAX_PIECE`] bytes at a
+//! time. Slicing does not copy: the rest stays in the original buffer, which all requests for a
+//! constant document share.
 //!
 //! Each piece is counted until hyper has written it. The
 //! [`IdleTimeout`](crate::service::http::idle_timeout::IdleTimeout) uses this to end responses that
@@ -50,7 +50,7 @@ where
     }
 }
 
-/// The body of a response. The request is active until hyper has received the whole body.
+/// The request counts as active until hyper has received the whole body.
 #[derive(Debug)]
 pub(in crate::service) struct ResponseBody<B> {
     body: B,
@@ -60,7 +60,7 @@ pub(in crate::service) struct ResponseBody<B> {
     request: ActiveRequest,
     stream: Stream,
     has_begun: bool,
-    /// True if the body has ended, because some bodies must not be polled again.
+    /// We keep track of the end ourselves, because some bodies must not be polled after it.
     is_over: bool,
     /// In HTTP/1.1, true if hyper has a piece that it has not tried to write yet.
     is_unwritten: bool,
@@ -104,12 +104,13 @@ impl<B> ResponseBody<B> {
         }
     }
 
-    /// Returns `true` if hyper may get another piece. In HTTP/1.1, it must have written the
-    /// previous one. Otherwise, it would copy all pieces into a buffer that can become as large as
-    /// the limit of a request's head. In HTTP/2, hyper never asks for more than it can send.
+    /// Returns `true` if hyper may get another piece. In HTTP/1.1, hyper must first have written
+    /// the previous piece. It would otherwise copy one piece after another into a buffer that may
+    /// grow as large as the limit of a request's head. In HTTP/2, hyper never asks for more than it
+    /// can send.
     fn may_yield(&mut self, cx: &mut Context<'_>) -> bool {
         if take(&mut self.is_unwritten) {
-            // hyper writes after this poll, and then polls again because of the wake-up.
+            // hyper writes after this poll. The wake-up makes it poll again.
             cx.waker().wake_by_ref();
             return false;
         }
@@ -117,7 +118,7 @@ impl<B> ResponseBody<B> {
         !self.has_begun || self.stream.known().is_some() || !self.request.is_blocked()
     }
 
-    /// Returns the first piece of `data`, and stores the rest.
+    /// Splits off the first piece of `data`, and keeps the rest for later.
     fn piece(&mut self, mut data: Bytes) -> Piece {
         if let Stream::Unknown = self.stream {
             let stream = STREAM.try_with(AbortHandle::clone);
@@ -149,7 +150,6 @@ impl<B> ResponseBody<B> {
         self.stream.known().is_some_and(|stream| stream.keeps_end)
     }
 
-    /// Ends the response. If required, first waits until the peer has taken all pieces.
     fn poll_end<F>(&mut self, cx: &Context<'_>) -> Poll<Option<F>> {
         self.is_over = true;
         match self.stream.known() {

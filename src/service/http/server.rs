@@ -1,7 +1,7 @@
-//! The server, which accepts, limits, serves and drains connections.
+//! The server: accepts, limits, serves and drains connections.
 //!
-//! This server uses hyper directly, because `warp::serve` has no timeouts and no limits, and its
-//! drain may never end. This file handles connections, and every connection ends in bounded time.
+//! We use hyper directly because `warp::serve` has no timeouts, no limits, and a drain that may
+//! never end. Here, every connection ends in bounded time. This file handles connections, and
 //! `middleware.rs` handles requests.
 
 use std::{
@@ -54,8 +54,7 @@ use crate::service::{
 /// responses have `Connection: close`. Then it stops accepting connections, and returns when all
 /// requests in flight have ended, or after [`Limits::drain`]. If a shutdown is requested a second
 /// time, the server returns immediately. Dropping the future has the same effect.
-///
-/// If `cors` is set, every response has its headers. The routes must handle all rejections
+/// If `cors` is set, every response gets CORS headers. The routes must handle all rejections
 /// themselves, which the `Infallible` bound enforces.
 pub async fn serve<F>(
     listener: Listener,
@@ -93,27 +92,28 @@ struct Server<R> {
     middleware: Arc<Middleware<R>>,
 }
 
-/// The bytes of request bodies that an HTTP/2 connection may send before a handler reads them. This
-/// is the protocol's default. hyper's default of 1 MiB would be too much while handlers wait for
-/// keys and do not read.
+/// How many bytes of request bodies an HTTP/2 connection may send before a handler reads them. This
+/// is the protocol's default. With hyper's default of 1 MiB, bodies would pile up while handlers
+/// wait for keys.
 const MAX_UNREAD: u32 = 64 * 1024;
 
-/// The bytes that an HTTP/2 stream may buffer while the socket is blocked. hyper's default is 400
+/// How many bytes an HTTP/2 stream may buffer while the socket is blocked. hyper's default is 400
 /// KiB.
 const MAX_UNSENT: usize = 32 * 1024;
 
-/// How long a connection without an active request may stay open after hyper was told to close it.
-/// Long enough for an HTTP/2 peer to see the GOAWAY, and for the requests that it sent before that.
-/// Without this limit, a peer that never answers would use up the time of the requests in flight.
+/// How long a connection without an active request may stay open once hyper was told to close it.
+/// This leaves an HTTP/2 peer time to see the GOAWAY, and us time to receive the requests that it
+/// sent before. A peer that never reacts would otherwise hold its connection for as long as
+/// requests in flight may take.
 const LAST_CALL: Duration = Duration::from_secs(1);
 
 fn http(limits: &Limits) -> auto::Builder<StreamExecutor> {
     let mut http = auto::Builder::new(StreamExecutor);
     http.http1()
-        // Copies head and body into one buffer. Responses are short, and copying is cheaper than
-        // writing two buffers.
+        // Responses are short, so copying head and body into one buffer is cheaper than writing
+        // two.
         .writev(false)
-        // `IdleTimeout` replaces this timeout, and also covers cases for which hyper has none.
+        // `IdleTimeout` covers this timeout, and cases for which hyper has none.
         .header_read_timeout(None)
         .max_buf_size(limits.head.max(8 * 1024) as usize)
         .max_headers(limits.fields);
@@ -166,14 +166,13 @@ where
         }
     }
 
-    /// Waits until a shutdown is requested, and then for the grace period. Each connection waits
-    /// separately, so one that is accepted during the grace period also has a whole period.
+    /// Waits until a shutdown is requested, and then for the grace period. Connections wait
+    /// separately, so even one that is accepted late gets the whole period.
     async fn leave(&self) {
         self.middleware.shutdown.requested().await;
         sleep(self.middleware.limits.grace).await;
     }
 
-    /// Waits until the connection must be closed, and returns how long its last requests may take.
     async fn must_end(&self, idle_timeout: &IdleTimeout) -> Duration {
         let limits = &self.middleware.limits;
         select! {
@@ -194,13 +193,13 @@ where
             let mut active = idle_timeout.begin_request();
             let record = self.middleware.request_log.begin(active.since(), &request);
             let (recorded, version) = (record.recorded(), request.version());
-            // This is a single expression to avoid another copy of the future.
+            // A single expression saves another copy of the future.
             at_once(in_context(
                 recorded,
                 self.middleware
                     .answer(request, active.since())
                     .map(move |answer| {
-                        // Reads the clock once for both the record and the connection.
+                        // One reading of the clock serves both the record and the connection.
                         let answer = record.end(answer, || active.answered());
                         let body = |body| ResponseBody::new(body, active, version);
                         Ok::<_, Infallible>(answer.map(body))
@@ -211,12 +210,12 @@ where
         let stream = TokioIo::new(wire);
         let mut connection = pin!(self.http.serve_connection(stream, service));
 
-        // In the set, the timer is only polled when it is due, and not each time the peer sends
+        // Inside the set, the timer is only polled when it is due, not each time the peer sends
         // something. Boxed because the set allocates an unused slot of the future's size.
         let clock = Box::pin(self.must_end(&idle_timeout));
         let mut clock: FuturesUnordered<_> = [clock].into_iter().collect();
         let patience = select! {
-            // Reads available bytes first, before deciding that the connection is idle.
+            // `biased` reads the available bytes before we decide that the connection is idle.
             biased;
             end = connection.as_mut() => return self.middleware.request_log.end(end),
             Some(patience) = clock.next() => patience,
@@ -237,7 +236,7 @@ where
 /// buffer of 8 KB while the request holds the first one. Most responses are ready immediately and
 /// avoid this.
 ///
-/// A no-op waker is safe here, because hyper polls a pending future again right after its check.
+/// A no-op waker is safe here: hyper polls a pending future again right after its check.
 fn at_once<F: Future>(answer: F) -> Either<Ready<F::Output>, Pin<Box<F>>> {
     let mut answer = Box::pin(answer);
     match answer

@@ -1,12 +1,11 @@
-//! A handle to shut down the server, gracefully at the first request and immediately at the second.
-//!
-//! The signal handler, the server and the readiness route share it.
+//! A handle to shut down the server: gracefully the first time, and immediately the second time. It
+//! is shared by the signal handler, the server and the readiness route.
 
 use std::io;
 
 use tokio::sync::watch;
 
-/// A shutdown handle, shared by its clones.
+/// A shutdown handle. Clones share their state.
 ///
 /// ```
 /// use warp_bearer::service::Shutdown;

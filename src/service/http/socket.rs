@@ -1,7 +1,7 @@
 //! The TCP socket of a connection.
 //!
-//! [`Socket`] records when it is blocked, and limits how many bytes the kernel buffers for a peer
-//! that does not read.
+//! [`Socket`] records when it is blocked, and limits how much the kernel buffers for a peer that
+//! does not read.
 
 use std::{
     io,
@@ -18,11 +18,10 @@ use tokio::{
 use crate::service::http::idle_timeout::IdleTimeout;
 
 /// The maximum number of unsent bytes in the kernel, which would otherwise buffer megabytes. Bytes
-/// that were sent but not acknowledged do not count, so a fast but distant peer is not slowed down.
+/// in flight don't count, so a fast but distant peer is not slowed down.
 #[cfg(target_os = "linux")]
 const MAX_UNSENT: u32 = 16 * 1024;
 
-/// A socket that reports to its connection's [`IdleTimeout`] when it is blocked and unblocked.
 #[derive(Debug)]
 pub(in crate::service) struct Socket {
     tcp: TcpStream,
@@ -32,7 +31,7 @@ pub(in crate::service) struct Socket {
 
 impl Socket {
     pub(in crate::service) fn new(tcp: TcpStream) -> Self {
-        // Responses are written as a whole, so Nagle's algorithm would only delay them.
+        // We write responses whole, so Nagle's algorithm would only delay them.
         let _ = tcp.set_nodelay(true);
         #[cfg(target_os = "linux")]
         let _ = socket2::SockRef::from(&tcp).set_tcp_notsent_lowat(MAX_UNSENT);
@@ -54,7 +53,7 @@ impl Socket {
                 self.idle_timeout.block();
             } else {
                 self.idle_timeout.unblock();
-                // Wakes the response body, which waits for this before it yields its next piece.
+                // The response body waits for this before it yields its next piece.
                 cx.waker().wake_by_ref();
             }
         }

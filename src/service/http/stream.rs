@@ -22,14 +22,14 @@ use crate::service::http::{
     socket::Socket,
 };
 
-/// The bytes that TLS may buffer while the socket is blocked. rustls' default is 64 KiB.
+/// How many bytes TLS may buffer while the socket is blocked. rustls' default is 64 KiB.
 const MAX_UNSENT: usize = 16 * 1024;
 
 pub(in crate::service) struct Stream {
     state: State,
     idle_timeout: Arc<IdleTimeout>,
-    /// The check of the client's certificate, and the slot to store it in. `None` if no client
-    /// certificate is requested.
+    /// Checks the client's certificate and stores it in the slot. `None` if no certificate is
+    /// requested.
     clients: Option<(Clients, CertificateSlot)>,
 }
 
@@ -41,7 +41,6 @@ enum State {
 }
 
 impl Stream {
-    /// Creates the stream of an accepted socket, with TLS if there is an acceptor.
     pub(in crate::service) fn new(
         tcp: TcpStream,
         tls: Option<(TlsAcceptor, Option<Clients>)>,
@@ -59,14 +58,13 @@ impl Stream {
         }
     }
 
-    /// Returns the slot in which the client's certificate is stored after the handshake. `None` if
-    /// no client certificate is requested.
+    /// The slot is filled after the handshake. `None` if no client certificate is requested.
     pub(in crate::service) fn client_certificate(&self) -> Option<CertificateSlot> {
         let (_, presented) = self.clients.as_ref()?;
         Some(Arc::clone(presented))
     }
 
-    /// Returns the timeout of the connection, which starts when the connection is accepted.
+    /// The timeout has been running since the connection was accepted.
     pub(in crate::service) fn idle_timeout(&self) -> Arc<IdleTimeout> {
         Arc::clone(&self.idle_timeout)
     }
@@ -112,7 +110,7 @@ impl AsyncRead for Stream {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        // A fast path, because most connections are plain.
+        // Most connections are plain.
         if let State::Plain(tcp) = &mut self.state {
             return Pin::new(tcp).poll_read(cx, buf);
         }
@@ -145,7 +143,7 @@ impl AsyncWrite for Stream {
         match &mut self.state {
             State::Plain(tcp) => Pin::new(tcp).poll_shutdown(cx),
             State::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
-            // There is no session, so no `close_notify` is sent. Dropping the socket closes it.
+            // Without a session there is no `close_notify` to send. Dropping the socket closes it.
             State::Handshake(_) | State::Broken => Poll::Ready(Ok(())),
         }
     }

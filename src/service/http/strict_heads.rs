@@ -1,13 +1,13 @@
 //! Rejects HTTP/1.1 heads that hyper and other programs read differently.
 //!
-//! A parser may accept a lone LF as the end of a line (RFC 9112 §2.2), and hyper does. If a proxy
-//! in front of the service does not, it sees one header where hyper sees two, and the second may be
-//! `Transfer-Encoding` (request smuggling). A lone LF in a head is therefore replaced with NUL,
-//! which hyper rejects with 400.
+//! A parser may accept a lone LF as the end of a line (RFC 9112 §2.2), and hyper does. A proxy in
+//! front of the service that does not would see a single header where hyper sees two, and the
+//! second could be `Transfer-Encoding` (request smuggling). We replace a lone LF in a head with
+//! NUL, which hyper rejects with 400.
 //!
-//! The target of a request has no fragment (RFC 9112 §3.2), but hyper removes a `#` and what
-//! follows it. From `/auth?scope=a#&scope=b`, this would remove a part of the policy. So a `#` in
-//! the first line is replaced with NUL as well.
+//! The target of a request has no fragment (RFC 9112 §3.2), but hyper silently drops a `#` and
+//! whatever follows. In `/auth?scope=a#&scope=b`, that would remove a part of the policy, so we
+//! replace a `#` in the first line with NUL as well.
 //!
 //! hyper parses the head, and the length of its body tells this module where the next head begins.
 
@@ -22,14 +22,13 @@ use memchr::memchr;
 /// held back until hyper has read the head, so a connection never holds back more than this.
 const READ: u64 = 8 * 1024;
 
-/// The state of a connection, which tracks where heads begin and end.
 #[derive(Debug)]
 pub(in crate::service) struct StrictHeads {
     position: Position,
     framing: Framing,
 }
 
-/// The length of the body after the last head, which the server reports to [`StrictHeads`].
+/// Reported by the server.
 #[derive(Clone, Debug, Default)]
 pub(in crate::service) struct Framing(Arc<AtomicU64>);
 
@@ -47,8 +46,8 @@ enum Position {
 }
 
 impl Framing {
-    /// Reports that hyper has parsed a head, and the length of its body. If the length is unknown
-    /// (`None`), the response must be the last one on its connection.
+    /// Reports that hyper has parsed a head, and the length of its body. After `None`, an unknown
+    /// length, this response must be the last one on its connection.
     pub(in crate::service) fn set(&self, length: Option<u64>) {
         let or_none = length.and_then(|length| length.checked_add(1));
         self.0.store(or_none.unwrap_or(0), Ordering::Release);
@@ -67,7 +66,6 @@ impl StrictHeads {
         }
     }
 
-    /// Returns the maximum number of bytes to read at once.
     pub(in crate::service) fn most(&self) -> u64 {
         match self.position {
             Position::Head { .. } | Position::Between => READ,
@@ -76,8 +74,8 @@ impl StrictHeads {
         }
     }
 
-    /// Checks bytes, and returns how many of them can be passed to hyper now, which is at least
-    /// one. Call this method again with the rest.
+    /// Checks bytes, and returns how many of them can be passed to hyper now (at least one). Call
+    /// this again with the rest.
     pub(in crate::service) fn admit(&mut self, bytes: &mut [u8]) -> usize {
         if let Position::Between = self.position {
             self.position = self.framing.take().map_or(Position::Beyond, Position::body);

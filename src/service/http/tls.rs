@@ -1,7 +1,7 @@
 //! TLS with a certificate and a key from files, which can be replaced while the service runs.
 //!
-//! An unusable pair at the start is a configuration error. If the files become unusable later, a
-//! warning is logged and the previous pair stays in use.
+//! An unusable pair at the start is a configuration error. If the files become unusable later, we
+//! log a warning and keep using the previous pair.
 
 use std::{
     borrow::Cow,
@@ -135,7 +135,7 @@ impl Tls {
         loop {
             looks.tick().await;
             let tls = self.clone();
-            // Disks can be slow, so the files are read on a blocking thread.
+            // Disks can be slow, so we read on a blocking thread.
             let mut reload = tokio::task::spawn_blocking(move || tls.reload());
             while timeout(TIMEOUT, &mut reload).await.is_err() {
                 tracing::warn!("reading the certificate takes too long; the old one stays in use");
@@ -144,8 +144,8 @@ impl Tls {
     }
 
     fn replace(&self) -> Result<bool, TlsError> {
-        // Read without the lock, because a read can hang. If another thread has read newer files and
-        // stored them first, this thread replaces them with the older ones until the next check.
+        // We read without the lock, because a read can hang. If another thread reads newer files
+        // and stores them first, this one overwrites them, and the next check puts that right.
         let documents = Documents::read(&self.0.files)?;
         let mut seen = self.0.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if *seen == documents {
