@@ -2,8 +2,8 @@
 //! scrapers that accept the other format.
 //!
 //! Every label has a bounded set of values: routes are templates, codes are fixed, unknown methods
-//! share one name, and issuers are configured. No label contains data from a caller. `kid`s, which
-//! issuers choose, are only labels for keys that were left out, at most 16 per issuer.
+//! share one name, and issuers are configured. No label contains data from a caller. A `kid`, which
+//! the issuer chooses, is only a label for keys that were left out, at most 16 per issuer.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -58,7 +58,6 @@ struct Inner {
     exemplars: Exemplars,
 }
 
-/// The metrics whose labels are known in advance.
 struct Unlabelled {
     in_flight: Gauge,
     verified: Histogram,
@@ -83,16 +82,15 @@ pub(in crate::service) struct Outcome {
     pub(in crate::service) authentication: Option<Authentication>,
     /// The client's original request, if it was reported by a proxy.
     pub(in crate::service) original: Option<Box<Original>>,
-    /// Why the DPoP proof was rejected.
     pub(in crate::service) proof_fault: Option<&'static str>,
 }
 
-/// The key of a time series: the addresses of its static strings, and the status. If there are two
-/// copies of a string in the binary, two keys lead to the same series, which is harmless.
+/// Identifies a time series by the addresses of its static strings, and the status. If the binary
+/// has two copies of a string, two keys lead to the same series, which is harmless.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Series([usize; 4]);
 
-/// A fast hasher is safe, because callers cannot choose the keys. The default hasher would take as
+/// A fast hasher is safe here: callers cannot choose the keys. The default hasher would take as
 /// long as updating the metrics.
 type SeriesHandles = HashMap<Series, Handles, FixedState>;
 
@@ -130,7 +128,7 @@ impl Metrics {
     pub fn render(&self) -> String {
         self.update_from_auth();
         let text = self.0.recorder.handle().render() + &of_issuers(&self.0.auth);
-        // This counter is registered as a gauge, because the recorder's counters have no fractions.
+        // Registered as a gauge, because the recorder's counters have no fractions.
         let name = "# TYPE process_cpu_seconds_total ";
         text.replace(&format!("{name}gauge"), &format!("{name}counter"))
     }
@@ -140,8 +138,8 @@ impl Metrics {
         openmetrics::rewrite(&self.render(), &self.0.exemplars)
     }
 
-    /// Aggregates the histograms every 5 s, until the future is dropped. Otherwise, their samples
-    /// would pile up in memory while nothing scrapes them.
+    /// Aggregates the histograms every 5 s, until the future is dropped. Their samples would
+    /// otherwise pile up in memory while nobody scrapes them.
     pub(in crate::service) async fn upkeep(&self) {
         let mut ticks = interval(UPKEEP);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -196,12 +194,12 @@ impl Metrics {
         self.0.unlabelled.panics.increment(1);
     }
 
-    /// Copies the counters of the library, which is only done when the metrics are rendered.
+    /// Copies the library's counters. Only called when the metrics are rendered.
     fn update_from_auth(&self) {
         with_local_recorder(&self.0.recorder, || {
             let revocations = self.0.auth.revocation_status();
             gauge!("warp_bearer_revocations").set(number(revocations.entries));
-            // Of sources with the same name, the series shows the worst.
+            // If several sources share a name, their series shows the worst.
             let mut worst = BTreeMap::new();
             for source in revocations.sources {
                 let age = source.age.map_or(f64::NAN, |age| age.as_secs_f64());
@@ -250,14 +248,14 @@ impl Metrics {
     }
 }
 
-/// The maximum number of series per issuer for keys that were left out.
+/// Per issuer.
 const MAX_LEFT_OUT: usize = 16;
 
 /// Formats the metrics of the issuers.
 ///
-/// The recorder never forgets a series, but a reload may remove an issuer, and an issuer may change
-/// its keys for years. These metrics are therefore written directly, and a series disappears
-/// together with its issuer or its key. Otherwise an alert about a removed issuer would never end.
+/// The recorder never forgets a series, but a reload may remove an issuer, and an issuer may rotate
+/// its keys for years. An alert about a removed issuer would never end. We write these metrics
+/// ourselves, so that a series disappears together with its issuer or its key.
 #[rustfmt::skip]
 fn of_issuers(auth: &Auth) -> String {
     let mut text = String::new();
@@ -303,7 +301,6 @@ fn of_issuers(auth: &Auth) -> String {
     text
 }
 
-/// Appends a metric with these series, each with its labels and its value.
 fn add_family(
     text: &mut String,
     kind: &str,
@@ -358,7 +355,7 @@ impl Unlabelled {
 }
 
 impl Inner {
-    /// Creates the handles of a new series, which later requests find without a lock.
+    /// Registers a new series. Later requests find its handles without a lock.
     fn register(&self, outcome: &Outcome) -> Handles {
         let handles = with_local_recorder(&self.recorder, || Handles::of(outcome));
         self.series.rcu(|series| {
@@ -427,7 +424,7 @@ fn recorder() -> PrometheusRecorder {
         .build_recorder()
 }
 
-/// Returns the higher age. NaN means "never", and counts as the highest.
+/// NaN means "never", and counts as the highest age.
 fn worse_age(one: f64, other: f64) -> f64 {
     if one.is_nan() || other.is_nan() {
         f64::NAN

@@ -1,8 +1,7 @@
 //! The metrics in `OpenMetrics`' text format (version 1.0.0), with exemplars of request durations.
 //!
-//! An exemplar links a bucket of the histogram to the trace of a request. For each route and
-//! bucket, this is the newest request whose trace was sampled, because other traces are not stored
-//! anywhere.
+//! An exemplar links a bucket of the histogram to the trace of a request. Per route and bucket, we
+//! keep the newest request whose trace was sampled, because other traces are not stored anywhere.
 //!
 //! The text is converted from Prometheus' format, and has the same series.
 
@@ -13,10 +12,9 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-/// The newest request of each route and bucket. There are only a few, because routes are templates.
+/// The newest request of each route and bucket. Routes are templates, so there are only a few.
 #[derive(Debug)]
 pub(super) struct Exemplars {
-    /// The histogram, and the upper bounds of its buckets.
     histogram: &'static str,
     bounds: &'static [f64],
     newest: Mutex<HashMap<(&'static str, usize), Exemplar>>,
@@ -38,7 +36,6 @@ impl Exemplars {
         }
     }
 
-    /// Stores a request with a sampled trace.
     pub(super) fn keep(&self, route: &'static str, took: Duration, trace_id: &str) {
         let seconds = took.as_secs_f64();
         let bucket = self.bounds.partition_point(|bound| *bound < seconds);
@@ -54,7 +51,7 @@ impl Exemplars {
         self.newest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the exemplars by series, in the notation of Prometheus' format.
+    /// Keyed by series, in the notation of Prometheus' format.
     fn by_series(&self) -> HashMap<String, String> {
         let newest = self.newest();
         let all = newest.iter().map(|((route, bucket), exemplar)| {
@@ -86,7 +83,7 @@ pub(super) fn rewrite(text: &str, exemplars: &Exemplars) -> String {
         // Writing to a string cannot fail.
         let _ = if let Some(mut words) = line.strip_prefix("# ").map(|rest| rest.splitn(3, ' ')) {
             let (kind, name) = (words.next(), words.next().unwrap_or_default());
-            // The name of a counter does not have the suffix of its series.
+            // `OpenMetrics` names a counter without the `_total` of its series.
             let family = match name.strip_suffix("_total") {
                 Some(family) if counters.contains(&name) => family,
                 _ => name,
@@ -108,7 +105,7 @@ fn counter(line: &str) -> Option<&str> {
     line.strip_prefix("# TYPE ")?.strip_suffix(" counter")
 }
 
-/// Formats the upper bound of a bucket as a float, as the format requires: `le="1.0"`.
+/// The format requires the upper bound of a bucket to be a float: `le="1.0"`.
 fn with_float_bound(line: &str) -> String {
     let Some((before, after)) = line.split_once(r#"le=""#) else {
         return line.to_owned();

@@ -3,7 +3,7 @@
 //!
 //! OpenTelemetry's own variables configure the exporter and the sampler. A separate thread sends
 //! the spans in batches. If the collector does not respond, the queue fills up and further spans
-//! are dropped. Requests never wait.
+//! are dropped, but requests never wait.
 //!
 //! Like the request log, a span contains no token, no claim values and no query.
 
@@ -34,9 +34,9 @@ use crate::{
 /// The maximum time for sending the last spans at shutdown.
 const FLUSH: Duration = Duration::from_secs(2);
 
-/// The maximum length of a `tracestate` in bytes, which services should pass on (W3C Trace Context
-/// §3.3.1.5). A longer one is dropped, because the queue keeps one for each span, and a caller may
-/// send 30 KB.
+/// In bytes. W3C Trace Context §3.3.1.5 asks services to pass on at least this much of a
+/// `tracestate`. We drop longer ones: the queue keeps one for each span, and a caller may send 30
+/// KB.
 const MAX_STATE: usize = 512;
 
 /// The exporter of the service's spans. Cheap to clone.
@@ -64,8 +64,8 @@ impl Traces {
 
     fn with(exporter: SpanExporter) -> Self {
         let mut resource = Resource::builder();
-        // Sets the default name only if `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` do not
-        // set one, because it would override them.
+        // `with_service_name` would override `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES`, so
+        // we only call it if neither sets a name.
         let attributes = env::var("OTEL_RESOURCE_ATTRIBUTES").unwrap_or_default();
         if env::var_os("OTEL_SERVICE_NAME").is_none() && !attributes.contains("service.name=") {
             resource = resource.with_service_name(env!("CARGO_PKG_NAME"));
@@ -144,19 +144,19 @@ pub(in crate::service) struct RequestSpan {
 }
 
 impl RequestSpan {
-    /// Returns the `traceparent` for requests made on behalf of this one.
+    /// For requests made on behalf of this one.
     pub(in crate::service) fn traceparent(&self) -> Option<HeaderValue> {
         let mut fields = HashMap::<String, String>::new();
         TraceContextPropagator::new().inject_context(&self.context, &mut fields);
         HeaderValue::try_from(fields.remove("traceparent")?).ok()
     }
 
-    /// Returns the ID of the trace, 32 hexadecimal digits.
+    /// 32 hexadecimal digits.
     pub(in crate::service) fn trace_id(&self) -> String {
         self.context.span().span_context().trace_id().to_string()
     }
 
-    /// Ends the span, and creates the spans of the completed steps.
+    /// Ends the span, and adds child spans for the completed steps.
     pub(in crate::service) fn end(self, outcome: &Outcome, waits: &[Wait]) {
         if let Some(authentication) = &outcome.authentication {
             let is_verified = authentication.identity.is_some();
@@ -183,7 +183,7 @@ impl RequestSpan {
         if let Some(code) = outcome.code {
             span.set_attribute(KeyValue::new("error.type", code));
         }
-        // A rejected request is not a server error (OpenTelemetry's conventions for HTTP spans).
+        // Rejecting a request is not a server error (OpenTelemetry's conventions for HTTP spans).
         if outcome.status.is_none_or(|status| status.is_server_error()) {
             span.set_status(Status::error(""));
         }
@@ -213,7 +213,7 @@ impl RequestSpan {
     }
 
     /// Converts an instant of this request to wall-clock time, relative to the start of the
-    /// request, because the system clock may have been changed since then.
+    /// request. We don't ask the system clock again, because it may have been changed since then.
     fn at(&self, instant: Instant) -> SystemTime {
         self.since_epoch + instant.saturating_duration_since(self.since)
     }

@@ -1,22 +1,21 @@
 //! Metrics of the process, with the usual names of Prometheus client libraries (`process_*`).
 //!
-//! They are read from Linux's `/proc` on each scrape, and are not available on other systems.
+//! Read from Linux's `/proc` on each scrape, and not available on other systems.
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(in crate::service) struct ProcessFigures {
-    /// Processor time used, user and system, in seconds.
+    /// User and system.
     pub(in crate::service) cpu_seconds: f64,
-    /// Memory in use, in bytes.
     pub(in crate::service) resident_bytes: u64,
     pub(in crate::service) threads: u64,
     pub(in crate::service) open_files: u64,
     /// `None` if unlimited.
     pub(in crate::service) max_files: Option<u64>,
-    /// The start of the process, in seconds since 1970.
+    /// In seconds since 1970.
     pub(in crate::service) started: f64,
 }
 
-/// Reads the metrics. `None` if the system does not provide them.
+/// Returns `None` if the system does not provide these figures.
 #[cfg(target_os = "linux")]
 pub(in crate::service) fn figures() -> Option<ProcessFigures> {
     use std::{
@@ -31,14 +30,14 @@ pub(in crate::service) fn figures() -> Option<ProcessFigures> {
         time::{ClockId, clock_gettime},
     };
 
-    // Computed once: a metric that changes with each reading would look like a restart.
+    // A start time that changes with each reading would look like a restart.
     static STARTED: OnceLock<Option<f64>> = OnceLock::new();
 
     let stat = Stat::parse(&fs::read_to_string("/proc/self/stat").ok()?)?;
     let seconds = |ticks: u64| to_f64(ticks) / to_f64(clock_ticks_per_second());
     let started = *STARTED.get_or_init(|| {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
-        // Not from `/proc/stat`, which systemd's `ProcSubset=pid` hides.
+        // systemd's `ProcSubset=pid` hides `/proc/stat`.
         let since_boot = clock_gettime(ClockId::Boottime);
         let since_boot = Duration::new(
             u64::try_from(since_boot.tv_sec).ok()?,
@@ -50,7 +49,7 @@ pub(in crate::service) fn figures() -> Option<ProcessFigures> {
         cpu_seconds: seconds(stat.ticks),
         resident_bytes: stat.resident_pages * u64::try_from(page_size()).ok()?,
         threads: stat.threads,
-        // Includes the directory that is being read.
+        // This counts the directory that is being read.
         open_files: u64::try_from(fs::read_dir("/proc/self/fd").ok()?.count()).ok()?,
         max_files: getrlimit(Resource::Nofile).current,
         started: started?,

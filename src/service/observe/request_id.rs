@@ -1,7 +1,6 @@
 //! The request ID and the trace ID of a request, to correlate the logs of several services.
 //!
-//! A caller's request ID is only used if it is short and has plain characters, because it is
-//! logged.
+//! We log a caller's request ID, so we only use it if it is short and has plain characters.
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -16,7 +15,6 @@ use hyper::{
     header::{HeaderName, HeaderValue},
 };
 
-/// The header with the request ID, in requests and responses.
 pub(in crate::service) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -37,8 +35,8 @@ fn is_plain(id: &[u8]) -> bool {
     (1..=64).contains(&id.len()) && id.iter().all(plain)
 }
 
-/// Returns 32 unique hexadecimal digits. They need not be secret. The seed comes from the hash maps
-/// of the standard library, and a bijective mixer turns a counter into the ID.
+/// Returns 32 unique hexadecimal digits, which need not be secret. The seed comes from the standard
+/// library's hash maps, and a bijective mixer turns a counter into the ID.
 fn random() -> HeaderValue {
     static SEED: LazyLock<(u64, u64)> = LazyLock::new(|| {
         let random = RandomState::new();
@@ -93,13 +91,12 @@ impl TraceContext {
         is_traceparent(parent.as_bytes()).then(|| Self(parent.clone()))
     }
 
-    /// Returns the `traceparent` unchanged.
     #[cfg(feature = "otel")]
     pub(in crate::service) fn field(&self) -> &HeaderValue {
         &self.0
     }
 
-    /// Returns the trace ID, 32 hexadecimal digits.
+    /// 32 hexadecimal digits.
     pub(in crate::service) fn id(&self) -> &str {
         let text = self.0.to_str().ok();
         text.and_then(|text| text.get(3..35)).unwrap_or_default()
@@ -135,8 +132,8 @@ fn is_traceparent(value: &[u8]) -> bool {
         && some(parent)
 }
 
-/// Returns the value of a header that is present exactly once. If it is repeated, it is ignored,
-/// because it is unclear which value is meant.
+/// Returns the value of a header that is present exactly once. We can't know which value of a
+/// repeated header is meant, so we ignore it.
 pub(in crate::service) fn only<'h>(
     headers: &'h HeaderMap,
     name: &HeaderName,

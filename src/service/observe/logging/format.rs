@@ -1,7 +1,7 @@
 //! Formats each event as one line, as text or JSON.
 //!
-//! This module exists because the formats of tracing-subscriber take longer than the rest of a
-//! request. Spans are not shown, because the service has none.
+//! tracing-subscriber's own formats take longer than the rest of a request. We don't show spans,
+//! because the service has none.
 
 use std::{
     cell::RefCell,
@@ -131,8 +131,8 @@ fn message(line: &mut String, message: &dyn fmt::Debug) {
     }
 }
 
-/// Writes an event as text: its message, then its fields as `name=value`. A value is quoted if its
-/// end would be ambiguous.
+/// An event as text: its message, then its fields as `name=value`. A value is quoted if its end
+/// would be ambiguous.
 struct Text<'l>(&'l mut String);
 
 impl Text<'_> {
@@ -148,8 +148,8 @@ fn is_plain(value: &str) -> bool {
     !value.is_empty() && all(value, plain)
 }
 
-/// Returns `true` if `is` is true for every byte. There is no early return, so the compiler can
-/// check many bytes at a time.
+/// Returns `true` if `is` is true for every byte. Without an early return, the compiler can check
+/// many bytes at a time.
 fn all(value: &str, is: impl Fn(u8) -> bool) -> bool {
     value.bytes().fold(true, |all, byte| all & is(byte))
 }
@@ -213,7 +213,6 @@ fn json(line: &mut String, event: &Event<'_>, decision: Decision) {
     line.push('}');
 }
 
-/// Writes the fields and the message of an event as JSON members.
 struct Json<'l>(&'l mut String);
 
 impl Json<'_> {
@@ -225,8 +224,8 @@ impl Json<'_> {
     }
 }
 
-/// Writes a JSON string (RFC 8259 §7). Also escapes invisible characters that JSON allows, because
-/// people read logs on terminals.
+/// Writes a JSON string (RFC 8259 §7). JSON allows some invisible characters, but people read logs
+/// on terminals, so we escape those too.
 fn quote(line: &mut String, value: &str) {
     let plain = |byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
     if all(value, plain) {

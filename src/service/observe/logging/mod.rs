@@ -49,7 +49,8 @@ where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     let builder = tracing_subscriber::fmt()
-        // By default, if stderr is closed, an error would be printed to stderr, which panics.
+        // With the default, a closed stderr causes an error that is printed to stderr, which
+        // panics.
         .log_internal_errors(false)
         .with_env_filter(log.filter.clone())
         .with_ansi(color)

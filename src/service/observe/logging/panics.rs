@@ -1,7 +1,7 @@
 //! Logs panics in the configured format.
 //!
-//! A line contains the location of the panic. The message is only included if it is a literal in
-//! the source, because a formatted message may contain a token.
+//! A line contains the location of the panic. We include the message only if it is a literal in the
+//! source, because a formatted message may contain a token.
 
 use std::{
     backtrace::{Backtrace, BacktraceStatus},
@@ -9,7 +9,7 @@ use std::{
     thread,
 };
 
-/// Replaces the panic hook, so that panics are only logged.
+/// Replaces the panic hook: panics are logged, and no longer printed.
 pub(in crate::service) fn log_panics() {
     panic::set_hook(Box::new(log));
 }

@@ -1,9 +1,9 @@
 //! Rate limits for warnings and errors.
 //!
-//! Callers can cause any number of warnings, for example with invalid queries. These must not fill
-//! a disk or hide other lines. Each callsite, including those of dependencies, can therefore log
-//! [`LIMIT`] warnings or errors per [`PERIOD`], and further ones are only counted. Lower levels are
-//! not limited, because every request has an info line.
+//! Callers can cause any number of warnings, for example with invalid queries, and must not be able
+//! to fill a disk or hide other lines with them. Each callsite, including those of dependencies,
+//! can log [`LIMIT`] warnings or errors per [`PERIOD`], and further ones are only counted. Lower
+//! levels are not limited, because every request has an info line.
 
 use std::{
     collections::HashMap,
@@ -14,25 +14,21 @@ use std::{
 use tokio::time::Instant;
 use tracing::{Level, Metadata, callsite::Identifier};
 
-/// The maximum number of lines from one callsite per [`PERIOD`].
+/// Per callsite and [`PERIOD`].
 const LIMIT: u32 = 20;
 const PERIOD: Duration = Duration::from_secs(60);
 
-/// The decision about a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::service) enum Decision {
-    /// Write it.
     Write,
-    /// Write it. Further lines from its callsite are skipped for this number of seconds.
+    /// Write it, and skip further lines from its callsite for this number of seconds.
     WriteLast(u64),
-    /// Write it. This number of lines were skipped before it.
+    /// Write it, after this number of lines were skipped.
     WriteAfter(u64),
-    /// Skip and count it.
     Skip,
 }
 
 impl Decision {
-    /// Returns the field to add to the line.
     pub(in crate::service) fn field(self) -> Option<(&'static str, u64)> {
         match self {
             Self::Write | Self::Skip => None,
@@ -42,7 +38,7 @@ impl Decision {
     }
 }
 
-/// The state of every callsite that has logged a warning. The number of callsites is fixed.
+/// One window per callsite that has logged a warning. The number of callsites is fixed.
 #[derive(Debug, Default)]
 pub(in crate::service) struct RateLimits(Mutex<HashMap<Identifier, Window>>);
 
@@ -54,7 +50,6 @@ struct Window {
 }
 
 impl RateLimits {
-    /// Decides about the next line of a callsite.
     pub(in crate::service) fn decide(&self, from: &'static Metadata<'static>) -> Decision {
         if *from.level() > Level::WARN {
             return Decision::Write;
