@@ -1,9 +1,10 @@
 //! The request log: the log line, the `X-Request-Id` and the metrics of each request.
 //!
-//! A record contains the method, the route, the result and a pseudonym of the token's subject. It
-//! never contains a token or a claim, so neither can get into the log or a label. It only contains
-//! a path for `/auth`: the path of the client's request from the proxy, escaped and truncated,
-//! without the query.
+//! A record contains the method, the route, the result, the issuer, the `kid` and a pseudonym of
+//! the token's subject. It never contains a token or any other claim, so none can get into the log
+//! or a label. The only path it contains is for `/auth`: the method, the host and the path of the
+//! client's request, as reported by the proxy. That path is escaped and truncated, and has no
+//! query.
 
 use std::{error::Error, io};
 
@@ -34,7 +35,7 @@ use crate::{
 /// The log target of requests. `RUST_LOG=info,warp_bearer::request=off` turns them off.
 const TARGET: &str = "warp_bearer::request";
 
-/// Records a server's requests and connections.
+/// The record of a server's requests and connections.
 #[derive(Debug, Clone)]
 pub struct RequestLog {
     log: bool,
@@ -88,8 +89,8 @@ impl RequestLog {
         }
     }
 
-    /// Counts a connection that ended because its bytes were neither TLS nor HTTP. If there was a
-    /// response, hyper or rustls has already sent it.
+    /// Counts a connection that ended because its bytes were neither TLS nor HTTP. hyper or rustls
+    /// has already sent the response, if any.
     pub(in crate::service) fn end(&self, end: Result<(), Box<dyn Error + Send + Sync>>) {
         let no_http = |error: &hyper::Error| error.is_parse();
         let no_tls = |error: &io::Error| error.kind() == io::ErrorKind::InvalidData;
@@ -101,7 +102,7 @@ impl RequestLog {
         }
     }
 
-    /// Logs and counts a handler's panic, without its message, which may contain a token.
+    /// Logs and counts a handler's panic. The panic message may contain a token, so it is left out.
     pub(in crate::service) fn panicked(&self) {
         tracing::error!("handler panicked");
         if let Some(metrics) = &self.metrics {
@@ -109,7 +110,6 @@ impl RequestLog {
         }
     }
 
-    /// Begins the record of a request that arrived at `since`.
     pub(in crate::service) fn begin<B>(
         &self,
         since: Instant,
@@ -148,13 +148,13 @@ impl RequestLog {
 }
 
 /// Runs the future that handles a request and ends its [`RequestRecord`], in a request context if
-/// the record needs one. This is not an `async` block, because that would store `answer` twice.
+/// something is recorded. An `async` block would store `answer` twice.
 pub(in crate::service) fn in_context<F: Future>(
     recorded: Recorded,
     answer: F,
 ) -> impl Future<Output = F::Output> {
     if recorded.is_recorded {
-        // Boxed, so that a request that is not recorded has no room for a context.
+        // Boxed, so that an unrecorded request doesn't carry room for a context.
         Either::Left(Box::pin(context::scope_in_trace(
             recorded.traceparent,
             answer,
@@ -164,7 +164,7 @@ pub(in crate::service) fn in_context<F: Future>(
     }
 }
 
-/// Returns the label of a method. All unknown methods share one.
+/// All unknown methods share one label.
 fn method_name(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
@@ -180,8 +180,7 @@ fn method_name(method: &Method) -> &'static str {
     }
 }
 
-/// The record of a request in flight. If it is dropped before [`end`](Self::end) is called, the
-/// request counts as abandoned.
+/// A record that is dropped before [`end`](Self::end) is called counts as abandoned.
 #[derive(Debug)]
 pub(in crate::service) struct RequestRecord {
     metrics: Option<Metrics>,
@@ -222,7 +221,7 @@ impl RequestRecord {
         self.log || self.metrics.is_some() || is_traced
     }
 
-    /// Ends the record with the response. Logs it, updates the metrics, and sets `X-Request-Id`.
+    /// Ends the record with the response: logs it, updates the metrics, and sets `X-Request-Id`.
     ///
     /// `now` reads the clock, and is only called if something is recorded.
     pub(in crate::service) fn end(
@@ -280,7 +279,7 @@ impl RequestRecord {
         let kid = identity.and_then(Identity::kid).map(shown);
         let original = outcome.original.as_deref();
         let request_id = self.request_id.as_ref().and_then(|id| id.to_str().ok());
-        // This is a macro because the level of a callsite must be constant. Abandoned requests have the
+        // A macro, because the level of a callsite must be constant. Abandoned requests have the
         // same message, without a status and with the code `abandoned`.
         macro_rules! answered {
             ($level:expr) => {
@@ -313,8 +312,7 @@ impl RequestRecord {
     }
 }
 
-/// Records a request that ended without a response, because the peer has gone or the server has
-/// stopped.
+/// The request ended without a response: the peer has gone, or the server has stopped.
 impl Drop for RequestRecord {
     fn drop(&mut self) {
         if !self.is_over && self.is_recorded() {

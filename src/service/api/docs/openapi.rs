@@ -29,7 +29,6 @@ use crate::{
     },
 };
 
-/// Names of the security schemes.
 const BEARER: &str = "bearer";
 /// Sorts before [`BEARER`], so the page first lists the scheme that needs no pasted token.
 const FETCHED: &str = "access_token";
@@ -39,7 +38,6 @@ const ABOUT: &str = "Every error is `application/problem+json` with a stable `co
 explains. `HEAD` works wherever `GET` does. Other methods are answered with 405, `method_not_allowed`, \
 and `Allow`; other paths with 404, `not_found`.";
 
-/// The authentication schemes that protected rows accept.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::service) struct Schemes<'a> {
     pub(in crate::service) bearer: bool,
@@ -69,7 +67,7 @@ impl Docs {
     /// Like [`openapi`](Self::openapi), for these schemes.
     pub(in crate::service) fn openapi_with(&self, rows: &[&Row], schemes: Schemes<'_>) -> String {
         let mut paths = PathsBuilder::new();
-        // OpenAPI has no templates for all paths below a path.
+        // OpenAPI cannot describe all paths below a path.
         for row in rows.iter().filter(|row| !row.template.ends_with('*')) {
             let also = row.also();
             for path in iter::once(row.template).chain(also.iter().map(String::as_str)) {
@@ -168,7 +166,7 @@ impl Docs {
     }
 }
 
-/// Returns the scheme with which the page fetches tokens from the local issuer.
+/// The scheme with which the page fetches tokens from the local issuer.
 fn fetched(tokens: &TokenEndpoint, rows: &[&Row]) -> SecurityScheme {
     let policies = rows
         .iter()
@@ -207,7 +205,7 @@ fn needs(row: &Row, scopes: &[String]) -> String {
     needs
 }
 
-/// Returns the body that a row reads. The schema of JSON is not documented.
+/// The schema of JSON bodies is not documented.
 fn request_body(reads: route::RequestBody) -> Option<RequestBody> {
     let (kind, content) = match reads {
         route::RequestBody::Nothing => return None,
@@ -218,7 +216,7 @@ fn request_body(reads: route::RequestBody) -> Option<RequestBody> {
     Some(body.required(Some(Required::True)).build())
 }
 
-/// Returns the parameter for the segment in braces, and its values if there are only a few.
+/// Returns the parameter for the segment in braces. If it has only a few values, they are listed.
 fn segment(template: &str) -> Option<Parameter> {
     let (_, rest) = template.split_once('{')?;
     let (name, _) = rest.split_once('}')?;
@@ -235,7 +233,6 @@ fn segment(template: &str) -> Option<Parameter> {
     Some(parameter.build())
 }
 
-/// Returns the query parameters of a row.
 fn queries(form: Form) -> Vec<Parameter> {
     let asked: &[(&str, &str)] = match form {
         Form::Forwarded => &[
@@ -301,7 +298,6 @@ fn method(methods: &Methods) -> HttpMethod {
     }
 }
 
-/// Returns the group in which the page lists a path.
 fn tag(path: &str) -> &'static str {
     if path.starts_with("/api/") {
         "API"
@@ -310,7 +306,7 @@ fn tag(path: &str) -> &'static str {
     }
 }
 
-/// Returns the operation ID, such as `get_api_private_scoped`.
+/// For example `get_api_private_scoped`.
 fn operation_id(methods: &Methods, path: &str) -> String {
     let words = path.split(|c: char| !c.is_ascii_alphanumeric());
     let method = methods.to_string().to_ascii_lowercase();

@@ -31,7 +31,6 @@ pub const FILES: &[&str] = &[
     SETTINGS,
 ];
 
-/// The file generated from the settings.
 const SETTINGS: &str = "swagger-initializer.js";
 
 /// The paths are absolute, because the page is served at both `/docs` and `/docs/`.
@@ -50,7 +49,7 @@ const PAGE: &str = r#"<!doctype html>
 </html>
 "#;
 
-/// The page and its files, prepared once and shared by all requests.
+/// Prepared once, and shared by all requests.
 #[derive(Debug, Clone)]
 pub(in crate::service) struct Pages(Arc<PreparedPages>);
 
@@ -69,7 +68,6 @@ struct File {
 }
 
 impl Pages {
-    /// Answers `GET /docs`.
     pub(in crate::service) fn page(&self) -> Response {
         let mut response = HttpResponse::new(PAGE).into_response();
         set(&mut response, CONTENT_TYPE, "text/html; charset=utf-8");
@@ -80,7 +78,6 @@ impl Pages {
         response
     }
 
-    /// Answers `GET /docs/{file}`.
     pub(in crate::service) fn file(&self, name: &str) -> Response {
         let Some(file) = self.0.files.iter().find(|file| file.name == name) else {
             return Problem::NotFound.response();
@@ -102,7 +99,6 @@ impl Pages {
 }
 
 impl Docs {
-    /// Prepares the page and its files.
     pub(in crate::service) fn pages(&self) -> Pages {
         let settings = Arc::new(self.settings());
         let files = FILES.iter().filter_map(|name| file(name, &settings));
@@ -112,8 +108,7 @@ impl Docs {
         }))
     }
 
-    /// Returns the content security policy. Swagger UI uses inline styles, and its style sheet
-    /// embeds images as `data:` URLs.
+    /// Swagger UI uses inline styles, and its style sheet embeds images as `data:` URLs.
     fn policy(&self) -> HeaderValue {
         let issuer = self
             .tokens
@@ -125,7 +120,7 @@ impl Docs {
              frame-ancestors 'none'",
             issuer.unwrap_or_default()
         );
-        // The policy is ASCII unless the URL is not. In that case, nothing may be loaded.
+        // The policy is ASCII unless the URL is not. If it isn't, nothing may be loaded.
         HeaderValue::from_str(&policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))
     }
 
@@ -144,12 +139,12 @@ impl Docs {
             .use_base_layout()
             .display_request_duration(true)
             .try_it_out_enabled(true)
-            // Otherwise, Swagger UI sends the URL of the document to a public validator.
+            // By default, Swagger UI sends the URL of the document to a public validator.
             .validator_url("none")
     }
 }
 
-/// Returns a file from the binary. `None` if it cannot be prepared, which is logged.
+/// Returns a file from the binary. If it cannot be prepared, logs that and returns `None`.
 fn file(name: &'static str, settings: &Arc<Config<'static>>) -> Option<File> {
     match serve(name, Arc::clone(settings)) {
         Ok(found) => {

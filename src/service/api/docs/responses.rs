@@ -32,14 +32,12 @@ const ANYWHERE: [Problem; 5] = [
     Problem::RequestTimeout,
 ];
 
-/// Problems of rows that read a body.
 const WITH_BODY: [Problem; 3] = [
     Problem::PayloadTooLarge,
     Problem::UnsupportedMediaType,
     Problem::InvalidBody,
 ];
 
-/// Returns every response of a row.
 pub(in crate::service) fn answers(row: &Row) -> Responses {
     let mut by_status: BTreeMap<u16, Vec<&Page>> = BTreeMap::new();
     for page in PAGES.iter().filter(|page| codes(row).contains(&page.code)) {
@@ -53,7 +51,6 @@ pub(in crate::service) fn answers(row: &Row) -> Responses {
     answers.build()
 }
 
-/// Returns the codes that a row's problems can have.
 fn codes(row: &Row) -> Vec<&'static str> {
     let anywhere = ANYWHERE.iter().map(|problem| problem.code());
     let mut codes: Vec<_> = anywhere.collect();
@@ -64,7 +61,7 @@ fn codes(row: &Row) -> Vec<&'static str> {
     if row.reads != RequestBody::Nothing {
         codes.extend(WITH_BODY.iter().map(|problem| problem.code()));
     }
-    // The query may be malformed, and may require any scope and permission.
+    // The query may be malformed, and may require any scope or permission.
     let by_query = row.form == Form::Forwarded;
     if by_query {
         codes.push(Problem::BadRequest.code());
@@ -85,7 +82,7 @@ fn codes(row: &Row) -> Vec<&'static str> {
     codes
 }
 
-/// Returns the response with this status, with an example body for each code.
+/// Has an example body for each code.
 fn problem(status: u16, pages: &[&Page], form: Form) -> Response {
     let codes: Vec<_> = pages.iter().map(|page| page.code).collect();
     let challenged = status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN;
@@ -120,7 +117,6 @@ fn problem(status: u16, pages: &[&Page], form: Form) -> Response {
     response.build()
 }
 
-/// Returns the example body of every code.
 #[expect(clippy::disallowed_methods, reason = "the bodies are our own")]
 pub(in crate::service) fn catalogue() -> impl Iterator<Item = (&'static str, Example)> {
     PAGES.iter().map(|page| {

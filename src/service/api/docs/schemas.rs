@@ -69,7 +69,6 @@ pub(in crate::service) fn success(form: Form) -> Response {
     .build()
 }
 
-/// Returns the schemas that responses refer to, by name.
 pub(in crate::service) fn schemas() -> [(&'static str, Schema); 5] {
     let message = object(&[("status", text()), ("msg", text())]);
     let claims = object(&[
@@ -106,9 +105,9 @@ pub(in crate::service) fn schemas() -> [(&'static str, Schema); 5] {
     ]
 }
 
-/// The schema of a problem's body. Derived from two real bodies, one with `error` and one without,
-/// so it has the members of `auth::problem::ProblemBody`. A member that only one body has is
-/// optional.
+/// The schema of a problem's body. We derive it from two real bodies, one with `error` and one
+/// without, so it always has the members of `auth::problem::ProblemBody`. A member that only one of
+/// them has is optional.
 fn problem() -> Schema {
     let [with_error, without] =
         [AuthError::TokenExpired.code(), Problem::NotFound.code()].map(problem_members);
@@ -132,7 +131,7 @@ fn problem() -> Schema {
     object.into()
 }
 
-/// Returns the members of the body with this code. A test checks that every code has a body.
+/// A test checks that every code has a body.
 #[expect(clippy::disallowed_methods, reason = "the bodies are our own")]
 fn problem_members(code: &'static str) -> Map<String, Value> {
     serde_json::from_str(body(code)).unwrap_or_default()
@@ -143,12 +142,12 @@ pub(in crate::service) fn any_object() -> Content {
     Content::new(Some(Schema::from(Object::with_type(Type::Object))))
 }
 
-/// A form with this field, which is required.
+/// The field is required.
 pub(in crate::service) fn form(field: &str) -> Content {
     Content::new(Some(Schema::from(object(&[(field, text())]))))
 }
 
-/// An object with these members, all of them required.
+/// All members are required.
 fn object(members: &[(&str, Schema)]) -> ObjectBuilder {
     members.iter().fold(
         ObjectBuilder::new().schema_type(Type::Object),
@@ -156,7 +155,6 @@ fn object(members: &[(&str, Schema)]) -> ObjectBuilder {
     )
 }
 
-/// A string with a list of possible values.
 pub(in crate::service) fn one_of(values: Vec<&'static str>) -> Schema {
     ObjectBuilder::new()
         .schema_type(Type::String)
@@ -168,12 +166,11 @@ pub(in crate::service) fn text() -> Schema {
     Object::with_type(Type::String).into()
 }
 
-/// Returns the schema of scope tokens separated by single spaces (RFC 6749 §3.3).
+/// Scope tokens separated by single spaces (RFC 6749 §3.3).
 pub(in crate::service) fn scope_list() -> Schema {
     text_like(r"^[!#-\[\]-~]+( [!#-\[\]-~]+)*$")
 }
 
-/// Returns the schema of a string that matches a regular expression.
 pub(in crate::service) fn text_like(pattern: &str) -> Schema {
     ObjectBuilder::new()
         .schema_type(Type::String)
@@ -181,7 +178,6 @@ pub(in crate::service) fn text_like(pattern: &str) -> Schema {
         .into()
 }
 
-/// A response header.
 pub(in crate::service) fn text_header(description: &str) -> Header {
     HeaderBuilder::new()
         .schema(Some(text()))
@@ -213,7 +209,6 @@ fn or_null(kind: Type) -> Schema {
     ObjectBuilder::new().schema_type(either).into()
 }
 
-/// A JSON body with the named schema.
 pub(in crate::service) fn of(name: &str) -> Content {
     Content::new(Some(Ref::from_schema_name(name)))
 }

@@ -1,7 +1,7 @@
 //! A page for each error code: its meaning, its likely causes, and the fix for each cause.
 //!
-//! These texts are written only once. `/errors/{code}` shows them, `explain` picks one of the
-//! causes, and the table in `docs/errors.md` has a column with `when`.
+//! We write these texts only once. `/errors/{code}` shows them, `explain` picks one of the causes,
+//! and the table in `docs/errors.md` has a column with `when`.
 
 pub mod causes;
 mod pages;
