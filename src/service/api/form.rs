@@ -29,8 +29,8 @@ pub(super) async fn read<B: Buf, E>(
     limit: usize,
 ) -> Result<Bytes, Problem> {
     let mut body = pin!(body);
-    // One allocation, because a buffer that grows leaves holes of its former sizes. Memory that is
-    // not written yet is not resident.
+    // One allocation for the whole limit: a buffer that grows leaves holes of its former sizes in
+    // the heap. Memory that isn't written yet is not resident, so this costs nothing.
     let mut read = Vec::with_capacity(limit);
     while let Some(piece) = body.next().await {
         let mut piece = piece.map_err(|_| Problem::InvalidBody)?;

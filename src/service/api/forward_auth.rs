@@ -3,7 +3,7 @@
 //!
 //! The policy is in the query of `/auth`. The operator configures it in the proxy, next to the path
 //! that it protects. If a service protects several resources, the query also contains the audience.
-//! The policy never depends on headers with the client's own path (`X-Forwarded-Uri`,
+//! We never derive the policy from headers with the client's own path (`X-Forwarded-Uri`,
 //! `X-Original-URI`), for two reasons: a client can send these headers too, and the application
 //! might interpret the path in another way, which would bypass the policy. Only DPoP proofs need
 //! the client's path, which `forwarded_target.rs` reads.
@@ -40,11 +40,11 @@ const SCOPE: HeaderName = HeaderName::from_static("x-auth-scope");
 /// The payload in base64url without padding, as [`Claims::json`] returns it.
 const CLAIMS: HeaderName = HeaderName::from_static("x-auth-claims");
 
-/// The maximum number of scopes, of permissions and of other rules in a query. Anyone can send a
-/// query without a token, and the time to create a policy grows with the square of this number.
+/// The maximum number of scopes, of permissions, and of other rules in a query. Anyone can send a
+/// query without a token, and the time to create a policy grows with the square of its rules.
 const MAX_RULES: usize = 64;
 
-/// The maximum length of a parameter's name in the log, in bytes. Every token is longer.
+/// In bytes. Every token is longer, so the log never shows one.
 const MAX_SHOWN_NAME: usize = 15;
 
 /// Parses a query. The token must have everything that the query lists. An empty query only
@@ -64,8 +64,8 @@ pub(in crate::service) fn parse_query(query: &str) -> Result<QueryRequirements, 
     }
     let parse_query = parse(query);
     if parse_query.is_none() {
-        // Values may be tokens, so they are not logged. A name may be a token too, so a name that
-        // is longer than any parameter's is logged as `?`.
+        // A value may be a token, so we don't log values. A name may be a token too, so we log
+        // names longer than [`MAX_SHOWN_NAME`] as `?`.
         let names = query.split('&').map(|one| match one.split_once('=') {
             Some((name, _)) if name.len() <= MAX_SHOWN_NAME => name,
             _ => "?",
@@ -101,9 +101,9 @@ fn parse(query: &str) -> Option<QueryRequirements> {
             "role" => others.push(Policy::of_role(decoded(value)?)?),
             "group" => others.push(Policy::of_group(decoded(value)?)?),
             "claim" => {
-                // Splits before decoding, so that `%3A` is a colon within the value. If the query
-                // has no other colon, because a program has encoded all of them, splits at the last
-                // one.
+                // We split before decoding, so that `%3A` is a colon within the value. Some
+                // programs encode every colon. Without a literal one, we decode first and split at
+                // the last colon.
                 let (path, value) = if let Some((path, value)) = value.rsplit_once(':') {
                     (decoded(path)?, decoded(value)?)
                 } else {
@@ -116,7 +116,7 @@ fn parse(query: &str) -> Option<QueryRequirements> {
             // Two values could only contradict each other.
             "acr" if acr.is_none() => acr = Some(all(&[decoded(value)?], acr_values)?),
             "max_age" if max_age.is_none() => max_age = Some(max_auth_age(seconds(value)?)),
-            // It is unclear whether two audiences would mean either or both.
+            // Two audiences could mean either of them or both.
             "audience" if audience.is_none() => {
                 audience = Some(decoded(value)?).filter(|audience| !audience.is_empty());
                 audience.as_ref()?;
@@ -139,13 +139,13 @@ fn parse(query: &str) -> Option<QueryRequirements> {
     })
 }
 
-/// Parses whole seconds.
+/// Whole seconds only.
 fn seconds(text: &str) -> Option<Duration> {
     let is_number = !text.is_empty() && text.bytes().all(|digit| digit.is_ascii_digit());
     is_number.then_some(Duration::from_secs(u64::from(text.parse::<u32>().ok()?)))
 }
 
-/// Joins the lists into one policy. An empty list leads to two consecutive spaces, which `read`
+/// Joins the lists into one policy. An empty list leaves two consecutive spaces, which `read`
 /// rejects.
 fn all(lists: &[String], read: ReadList) -> Option<Policy> {
     let list = lists.join(" ");
@@ -190,13 +190,13 @@ pub(in crate::service) fn identity_answer(claims: &Claims) -> Response {
     answer
 }
 
-/// Returns the values of [`ISSUER`], [`SUBJECT`], [`SCOPE`] and [`CLAIMS`].
+/// The values of [`ISSUER`], [`SUBJECT`], [`SCOPE`] and [`CLAIMS`].
 ///
-/// All values are printable ASCII here. If one is not, returns `None`, and the response is a 500
-/// instead of an incomplete identity.
+/// All values are printable ASCII by now. If one is not, this returns `None`, and we answer 500
+/// rather than forward an incomplete identity.
 fn identity(claims: &Claims) -> Option<[HeaderValue; 4]> {
-    // Skips names that are not scope tokens. No policy can require them, and a name with a space
-    // would look like two.
+    // Names that are not scope tokens are skipped: no policy can require them, and a name with a
+    // space would look like two.
     let scopes: Vec<_> = claims
         .scopes()
         .filter(|name| is_scope_token(name))
@@ -210,8 +210,8 @@ fn identity(claims: &Claims) -> Option<[HeaderValue; 4]> {
     ])
 }
 
-/// Returns the value if a recipient of the header would see exactly the same value, and otherwise
-/// an empty string. Recipients strip surrounding whitespace (RFC 9110 §5.5), but `" admin"` is not
+/// Returns the value if the recipient of the header will see exactly this value, and otherwise an
+/// empty string. Recipients strip surrounding whitespace (RFC 9110 §5.5), but `" admin"` is not
 /// `"admin"`.
 fn unchanged(value: &str) -> &str {
     let is_printable = value.bytes().all(|byte| matches!(byte, b' '..=b'~'));
@@ -250,15 +250,15 @@ mod tests {
             ("an age below zero", "max_age=-1", Err(Problem::BadRequest)),
             ("an age in minutes", "max_age=5m", Err(Problem::BadRequest)),
             ("too large an age", "max_age=99999999999", Err(Problem::BadRequest)),
-            ("of each", "scope=a&permission=p", Ok(Some(scope("a") & permission("p")))),
+            ("a scope and a permission", "scope=a&permission=p", Ok(Some(scope("a") & permission("p")))),
             ("escaped", "scope=%72ead%2Ball%3d%26", Ok(Some(scope("read+all=&")))),
             ("an equals sign", "scope=a=b", Ok(Some(scope("a=b")))),
-            ("the most", &most, Ok(scopes(&[A; MAX_RULES].join(" ")))),
+            ("as many as allowed", &most, Ok(scopes(&[A; MAX_RULES].join(" ")))),
             ("one more", &format!("{most}+a"), Err(Problem::BadRequest)),
             ("one more, repeated", &format!("{most}&scope=a"), Err(Problem::BadRequest)),
             ("no value", "scope", Err(Problem::BadRequest)),
             ("an empty one first", "scope=&scope=a", Err(Problem::BadRequest)),
-            ("an empty one of the other", "scope=a&permission=", Err(Problem::BadRequest)),
+            ("a scope and an empty permission", "scope=a&permission=", Err(Problem::BadRequest)),
             ("an empty value", "scope=", Err(Problem::BadRequest)),
             ("an empty one besides", "scope=a&scope=", Err(Problem::BadRequest)),
             ("two spaces", "scope=a++b", Err(Problem::BadRequest)),
@@ -286,7 +286,7 @@ mod tests {
             ("an ampersand at the end", "scope=a&", Err(Problem::BadRequest)),
             ("an ampersand alone", "&", Err(Problem::BadRequest)),
             ("half an escape", "scope=a%2", Err(Problem::BadRequest)),
-            ("no escape", "scope=a%zz", Err(Problem::BadRequest)),
+            ("an invalid escape", "scope=a%zz", Err(Problem::BadRequest)),
             ("a signed escape", "scope=a%+2", Err(Problem::BadRequest)),
             ("a quote", "scope=%22", Err(Problem::BadRequest)),
             ("a line break", "scope=a%0d%0ab", Err(Problem::BadRequest)),

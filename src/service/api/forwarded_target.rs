@@ -1,7 +1,7 @@
 //! [`ForwardedTarget`]: the method and path of the client's request, which a proxy sends to
 //! `/auth`.
-//!
 //! They are only compared with a DPoP proof. The proxy must overwrite both headers, as in the
+//! examples, or a client could use a proof that was made for another request.
 //! examples. Otherwise, a client could use a proof made for another request.
 
 use warp::http::{HeaderMap, HeaderName, Method, header::HeaderValue};
@@ -17,12 +17,11 @@ const URI: HeaderName = HeaderName::from_static("x-forwarded-uri");
 pub(in crate::service) struct ForwardedTarget {
     method: Option<Method>,
     path: Option<String>,
-    /// True if a header is repeated, the method is invalid, or the URI is not a path. The method
-    /// and the path are then `None`.
+    /// A header is repeated, the method is invalid, or the URI is not a path. The method and the
+    /// path are then `None`.
     is_unreadable: bool,
 }
 
-/// The error for a repeated or invalid header.
 struct Unreadable;
 
 impl ForwardedTarget {
@@ -45,7 +44,8 @@ impl ForwardedTarget {
         })
     }
 
-    /// Returns the head of the client's request, with the headers of the proxy's request.
+    /// Takes the method and path from the proxy's report, and the headers from the proxy's own
+    /// request.
     pub(in crate::service) fn head<'a>(&'a self, headers: &'a HeaderMap) -> RequestHead<'a> {
         match (&self.method, &self.path) {
             (Some(method), Some(path)) => RequestHead::forwarded(method, path, headers),
@@ -53,8 +53,8 @@ impl ForwardedTarget {
         }
     }
 
-    /// Returns `true` if the proxy is the cause of `error`, because it sent invalid headers that no
-    /// proof can match.
+    /// Returns `true` if `error` is the proxy's fault: it sent invalid headers, which no proof can
+    /// match.
     pub(in crate::service) fn explains(&self, error: AuthError) -> bool {
         self.is_unreadable && error == AuthError::InvalidProof
     }

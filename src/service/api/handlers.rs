@@ -28,7 +28,7 @@ pub async fn public() -> Response {
 
 /// Answers `GET /api/private` with the claims.
 pub async fn private(claims: Claims) -> Response {
-    // Claims are personal data, so caches must not store them.
+    // Claims are personal data. Caches must not store them.
     let mut response = json_text(claims.json().to_owned());
     let no_store = HeaderValue::from_static("no-store");
     response.headers_mut().insert(CACHE_CONTROL, no_store);
@@ -51,8 +51,8 @@ pub async fn livez() -> Response {
 /// Answers `GET /readyz` with 200 if an issuer has keys, a shared store has been read, and the
 /// service is not stopping. Otherwise, answers with 503.
 ///
-/// The response is public, so the reason for a failed fetch is only a word from a fixed list. The
-/// log has the details.
+/// The response is public, so it gives only a word from a fixed list as the reason for a failed
+/// fetch. The log has the details.
 pub(super) async fn readyz(readiness: Arc<Readiness>, is_stopping: bool) -> Response {
     context::set_probe();
     let auth = &readiness.auth;
@@ -76,10 +76,10 @@ pub(super) async fn readyz(readiness: Arc<Readiness>, is_stopping: bool) -> Resp
     no_store(response)
 }
 
-/// The state behind `/readyz`.
 pub(super) struct Readiness {
     auth: Auth,
-    /// By whether the service is ready, whether it is stopping, and whether the store responds.
+    /// One document for each combination of: the service is ready, it is stopping, the store
+    /// responds.
     documents: SharedDocument<(bool, bool, bool)>,
 }
 
@@ -112,7 +112,7 @@ fn no_store(response: Response) -> Response {
     warp::reply::with_header(response, CACHE_CONTROL, "no-store").into_response()
 }
 
-/// Answers with a JSON document that is the same for every caller until the service restarts.
+/// Answers with a JSON document that is the same for every caller.
 pub async fn document(document: Bytes, caching: &'static str) -> Response {
     warp::reply::with_header(json_text(document), CACHE_CONTROL, caching).into_response()
 }

@@ -67,7 +67,6 @@ impl Matcher {
         }
     }
 
-    /// Returns the current additional paths.
     pub(crate) fn also(&self) -> Vec<String> {
         self.also.as_ref().map(|also| also()).unwrap_or_default()
     }
@@ -88,7 +87,6 @@ impl Matcher {
         })
     }
 
-    /// Accepts the additional paths.
     pub(crate) fn other_paths(
         &self,
     ) -> impl Filter<Extract = (), Error = Rejection> + Clone + Send + Sync + 'static + use<> {
@@ -101,7 +99,8 @@ impl Matcher {
     }
 
     fn is_at_other(&self, path: &str) -> bool {
-        // Checked first, because every request that no row above has answered comes here.
+        // Cheap, and checked first: every request that no row above has answered comes through
+        // here.
         let is_below = path.starts_with(self.template);
         is_below && self.also().iter().any(|also| is_at(also, path))
     }
@@ -116,7 +115,6 @@ impl fmt::Debug for Matcher {
     }
 }
 
-/// Accepts the paths that fit.
 pub(crate) fn at_path(
     fits: impl Fn(&str) -> bool + Clone + Send + Sync + 'static,
 ) -> impl Filter<Extract = (), Error = Rejection> + Clone + Send + Sync + 'static {
@@ -128,8 +126,8 @@ pub(crate) fn at_path(
         .untuple_one()
 }
 
-/// Answers a request that no row matches: with 405 and the allowed methods if the path exists, and
-/// otherwise with 404.
+/// Answers a request that no row matches: 405 with the allowed methods if the path exists, 404
+/// otherwise.
 pub(crate) fn unrouted(matchers: &[Matcher], path: &str) -> Response {
     let methods: Vec<&str> = matchers
         .iter()

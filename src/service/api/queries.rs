@@ -13,27 +13,24 @@ use crate::auth::{
     policy::{Policy, Requirement},
 };
 
-/// The requirements in a query.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct QueryRequirements {
-    /// The policy. `None` if a valid token is enough.
+    /// `None` if a valid token is enough.
     pub(crate) policy: Option<Policy>,
-    /// The audience, which must be a configured one. `None` if any configured audience is accepted.
+    /// One of the configured audiences. `None` if any of them is accepted.
     pub(crate) audience: Option<String>,
 }
 
-/// Parses the requirements in a query.
 pub(crate) type ReadPolicy = fn(&str) -> Result<QueryRequirements, Problem>;
 
-/// The cached queries. Requests look them up without a lock.
+/// Requests look them up without a lock.
 pub(crate) struct Queries {
     read: ReadPolicy,
-    /// The policy that is required in addition to each query.
+    /// Required in addition to the policy of each query.
     required: Option<Policy>,
     known: ArcSwap<Vec<Arc<Known>>>,
 }
 
-/// A query and its requirements.
 pub(crate) struct Known {
     query: Box<str>,
     pub(crate) audience: Option<String>,
@@ -41,8 +38,8 @@ pub(crate) struct Known {
 }
 
 impl Queries {
-    /// The maximum number of cached queries, and of bytes in each of them. A proxy has one query
-    /// for each policy, but a client that can send its own queries could send any number of them.
+    /// The maximum number of cached queries, and of bytes in each. A proxy has one query per
+    /// policy, but a client that gets to choose its own could send any number of them.
     const MAX_QUERIES: usize = 64;
     const MAX_LEN: usize = 2048;
 
@@ -74,7 +71,7 @@ impl Queries {
         if held.len() < Self::MAX_QUERIES && query.len() <= Self::MAX_LEN {
             self.known.rcu(|held| {
                 let mut held = Vec::clone(held);
-                // Another request may have taken the last place in the meantime, or read the same
+                // Another request may have taken the last place in the meantime, or parsed the same
                 // query.
                 let is_new = held.iter().all(|held| held.query != known.query);
                 if is_new && held.len() < Self::MAX_QUERIES {

@@ -1,8 +1,7 @@
 //! A row of the route table, and the builder that creates it.
 //!
-//! A row defines its path, method and policy in one place. Its filter answers requests. Its data is
-//! used for everything else: `Allow` in a 405, route names in logs, and scopes in the
-//! documentation.
+//! A row defines its path, method and policy in one place. Its filter answers requests. Everything
+//! else uses its data: `Allow` in a 405, route names in logs, and scopes in the documentation.
 //!
 //! The steps of the builder are in the order in which a request is checked: path, method, token,
 //! policy, body. Each step that extracts a value adds an argument to the handler.
@@ -128,7 +127,6 @@ impl Row {
         self.matcher.also()
     }
 
-    /// Sets the codes of the problems that only this row has.
     pub(crate) fn fails_with(self, problems: impl Into<Vec<&'static str>>) -> Self {
         Self {
             problems: problems.into(),
@@ -196,9 +194,9 @@ pub enum Form {
 
 /// Chains a row's filter before the filters of the rows below it.
 ///
-/// This is a function because the filters of the rows have different types. In a list, each filter
-/// would have to be boxed, and boxed again together with those below it. Each box allocates for
-/// every request that passes through it.
+/// A function, because the filters have different types. To put them into a list, we would have to
+/// box each filter, and box it again together with those below it, and each box allocates for every
+/// request that passes through it.
 #[derive(Clone)]
 struct Prepend(Arc<dyn Fn(Answers) -> Answers + Send + Sync>);
 
@@ -230,7 +228,7 @@ pub fn table(
     let nothing = warp::any()
         .and_then(|| async { Err::<Response, _>(warp::reject::not_found()) })
         .boxed();
-    // Starts with the last row, so that a request only passes through the rows above its own.
+    // We start with the last row, so that a request only passes through the rows above its own.
     rows.into_iter()
         .rfold(nothing, |below, row| (row.before.0)(below))
         .or(unrouted)
@@ -276,10 +274,10 @@ pub trait Handler<T>: Clone + Send + Sync + 'static {
 
 /// Boxes a filter in debug builds, and returns it unchanged in release builds.
 ///
-/// The compiler visits every layer of a filter's type for each function of each layer, so its time
-/// grows with the square of the depth. A box hides the layers inside it. Without boxes, a debug
-/// build takes 2.5 times as long. Release builds have none, because each costs an allocation for
-/// each request.
+/// For each function of each layer, the compiler visits every layer of the filter's type, so its
+/// time grows with the square of the depth. A box hides the layers inside it: without boxes, a
+/// debug build takes 2.5 times as long. We can't afford them in release builds, where each would
+/// cost an allocation per request.
 fn shallow<T: Send + 'static>(filter: impl Extracts<T>) -> impl Extracts<T> {
     #[cfg(debug_assertions)]
     let filter = filter.boxed();
@@ -359,7 +357,7 @@ pub(crate) fn at_below(
     at(methods, template, at_path(is_below))
 }
 
-/// Starts a row for exactly this path, unlike other rows without a slash after it.
+/// Starts a row for exactly this path. Other rows also accept a slash at the end.
 pub(crate) fn at_exactly(methods: Methods, path: &'static str) -> Route<impl Extracts<()>> {
     at(methods, path, at_path(move |full: &str| full == path))
 }
@@ -384,8 +382,8 @@ where
 }
 
 impl<F: Extracts<()>> Route<F> {
-    /// Answers the paths that `also` returns too, under the same route name. They may change at any
-    /// time, and are asked for only for a path below the row's own.
+    /// Also answers the paths that `also` returns, under the same route name. They may change at
+    /// any time, so we ask for them on each request to a path below the row's own.
     pub(crate) fn also_at(
         self,
         also: impl Fn() -> Vec<String> + Send + Sync + 'static,
@@ -408,7 +406,7 @@ impl<F> Route<F> {
         F: Extracts<T>,
         T: Append<HeaderMap>,
     {
-        // `and` is not needed, because this filter never rejects.
+        // This filter never rejects, so there is no need for `and`.
         Route {
             filter: shallow(
                 self.filter
@@ -421,7 +419,7 @@ impl<F> Route<F> {
         }
     }
 
-    /// Extracts the path and the query. The query is empty if the request has none.
+    /// The query is empty if the request has none.
     pub(crate) fn target<T>(self) -> Route<impl Extracts<T::Output>>
     where
         F: Extracts<T>,
@@ -466,9 +464,10 @@ impl<F> Route<F> {
     /// Extracts a field of a form of at most `limit` bytes, or the problem with the body: 415, 413
     /// or 400. The field is `None` if it is absent or repeated.
     ///
-    /// For a route that needs no token, so the route sets the limit: with `MAX_BODY_BYTES` (1 MiB by
-    /// default), unfinished bodies would take about twenty times as much memory. The body is dropped
-    /// before the handler runs, because a handler that waits for keys must hold no more than the field.
+    /// This is for a route that needs no token, so anyone can make us buffer a body. With
+    /// `MAX_BODY_BYTES` as the limit (1 MiB by default), unfinished bodies would take about twenty
+    /// times as much memory. The body is dropped before the handler runs: a handler that waits for
+    /// keys must hold no more than the field.
     pub(crate) fn form<T>(
         self,
         field: &'static str,
@@ -511,7 +510,6 @@ impl<F> Route<F> {
         answered.row()
     }
 
-    /// Finishes the row. Its filter extracts the response.
     fn row<A>(self) -> Row
     where
         F: Extracts<A>,
@@ -571,7 +569,7 @@ impl<'a, F> ProtectedRoute<'a, F> {
     }
 
     /// Also requires that the token meets the policy that `read` returns for the query. If `read`
-    /// fails, the response is that problem, even if the token is invalid.
+    /// fails, we respond with its problem, even if the token is invalid.
     pub(crate) fn require_by_query(self, read: ReadPolicy) -> QueryPolicyRoute<'a, F> {
         QueryPolicyRoute {
             protected: self,
@@ -601,7 +599,7 @@ impl<'a, F> ProtectedRoute<'a, F> {
             let filter = self.route.filter.clone().and(with_target).then(answer);
             return self.answered(filter).row();
         }
-        // The two filters have different types, so each needs its own branch.
+        // The two filters have different types, so each gets its own branch.
         let auth = with_headers_only(self.auth);
         match self.policy.clone() {
             None => self.authenticated(auth).then(handler),
@@ -609,7 +607,6 @@ impl<'a, F> ProtectedRoute<'a, F> {
         }
     }
 
-    /// Returns the row with a filter that answers its requests.
     fn answered<G>(self, filter: G) -> Route<impl Extracts<Response>>
     where
         G: Extracts<Response>,
@@ -624,8 +621,8 @@ impl<'a, F> ProtectedRoute<'a, F> {
         }
     }
 
-    /// Returns the filter for a row whose tokens come with proofs. Boxed, so that the type is the
-    /// same with and without a policy.
+    /// The filter for a row whose tokens come with proofs. Boxed, so that it has the same type with
+    /// and without a policy.
     fn with_target<X>(&self) -> BoxedFilter<(Claims<X>,)>
     where
         X: DeserializeOwned + Send + 'static,
@@ -695,9 +692,9 @@ impl<F> ProtectedJsonRoute<'_, F> {
     }
 }
 
-/// A row for a proxy that forwards the head of a client's request, without a handler. The policy is
-/// in the query. The client's method, path and certificate are in headers from the proxy, because
-/// the certificate of the connection is the proxy's own.
+/// A row for a proxy that forwards the head of a client's request. The policy is in the query. The
+/// client's method, path and certificate are in headers from the proxy, because the connection's
+/// own certificate is the proxy's.
 #[derive(Debug)]
 pub(crate) struct QueryPolicyRoute<'a, F> {
     protected: ProtectedRoute<'a, F>,
@@ -733,7 +730,7 @@ impl<F> QueryPolicyRoute<'_, F> {
                 } else {
                     ForwardedTarget::default()
                 };
-                // Does not include the certificate of the connection, which is the proxy's.
+                // Leaves out the certificate of the connection, which is the proxy's.
                 let request = forwarded.head(&headers);
                 let verdict = match (&asked.audience, &asked.requirement) {
                     (Some(audience), requirement) => {
@@ -775,8 +772,8 @@ impl<F> QueryPolicyRoute<'_, F> {
     }
 }
 
-/// Returns the client's original request, as reported by the proxy. It is only used for the log.
-/// The client controls these strings, so they are truncated and escaped.
+/// Returns the client's original request, as reported by the proxy, for the log only. The client
+/// controls these strings, so we truncate and escape them.
 fn original(headers: &HeaderMap) -> Original {
     let shown = |name: &str| {
         let mut values = headers.get_all(name).iter();
@@ -792,13 +789,12 @@ fn original(headers: &HeaderMap) -> Original {
     }
 }
 
-/// The path and the query of a request.
 pub(crate) struct Target {
     pub(crate) path: FullPath,
     pub(crate) query: String,
 }
 
-/// Returns the nonce for the client's next proof, if it may need a new one.
+/// Returns a nonce for the client's next proof, if it may need one.
 fn next_nonce<X>(auth: &Auth, claims: &Claims<X>) -> Option<HeaderValue> {
     if let Some(nonce) = claims.dpop_nonce() {
         return HeaderValue::try_from(nonce).ok();
@@ -816,7 +812,7 @@ async fn with_nonce(nonce: Option<HeaderValue>, answer: impl Future<Output: Repl
     answer
 }
 
-/// Extracts the query. It is empty if the request has none.
+/// Empty if the request has none.
 fn query() -> impl Filter<Extract = (String,), Error = Infallible> + Clone {
     warp::query::raw().or(warp::any().map(String::new)).unify()
 }

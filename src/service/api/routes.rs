@@ -58,7 +58,7 @@ pub fn rows(
         forward_auth::parse_query,
         "Forward authentication for a proxy: the identity of the caller",
     );
-    // If the service answers the paths below `/auth`, `/auth/` is one of them: the client's `/`.
+    // With the paths below `/auth`, `/auth/` is one of them: the client's `/`.
     rows.push(if access.forward_auth_paths {
         gate(access, at_exactly(Methods::Any, "/auth"), policy, says)
     } else {
@@ -110,7 +110,7 @@ pub fn rows(
     rows
 }
 
-/// A row for a proxy that asks about a request of its client.
+/// A proxy asks about a request of its client.
 fn gate<F: Extracts<()>>(
     access: &Access,
     route: Route<F>,
@@ -124,14 +124,14 @@ fn gate<F: Extracts<()>>(
         .says(says, Form::Forwarded)
 }
 
-/// Returns the limit for the body of `/backchannel-logout`: a token of which every character is
-/// escaped, and some other fields.
+/// A limit for the body of `/backchannel-logout`: room for a token whose every character is
+/// percent-encoded (three bytes each), and for some other fields.
 fn max_form_bytes(access: &Access) -> usize {
     3 * access.max_token_bytes + 1024
 }
 
-/// Returns the codes of the problems of `/backchannel-logout`. The issuer's keys or the shared store
-/// may be unavailable; every other fault of the token has the same code.
+/// The issuer's keys or the shared store may be unavailable. All other faults of a logout token
+/// share a code.
 fn logout_problems() -> [&'static str; 3] {
     let retry_after = Duration::ZERO;
     [
@@ -163,7 +163,7 @@ fn demo_rows(access: &Access) -> [Row; 3] {
     ]
 }
 
-/// A list of the rows above it, for users who open the service's URL. It shows less than
+/// Lists the rows above it, for people who open the service's URL. It shows less than
 /// `/openapi.json`, and is turned off together with it.
 fn index(rows: &[Row]) -> Row {
     let routes = rows.iter().map(|row| {
@@ -219,7 +219,7 @@ fn metadata(access: &Access, rows: &[Row]) -> Option<Row> {
         .also_at(paths)
         .target()
         .then(move |target: Target| {
-            // Created for each request, because a reload may have replaced the issuers.
+            // A reload may have replaced the issuers, so we create this for each request.
             let documents = Document::all(&auth);
             let found = Document::find(&documents, &target);
             let found = found.and_then(|document| {
@@ -242,20 +242,20 @@ fn metadata(access: &Access, rows: &[Row]) -> Option<Row> {
     Some(row)
 }
 
-/// Returns `true` if a row is a demo route. Its scopes are not listed in the metadata.
+/// The metadata do not list the scopes of demo routes.
 fn is_demo(row: &Row) -> bool {
     row.template.starts_with("/api/")
 }
 
-/// The path of the metadata of a resource.
+/// The metadata document of a resource.
 struct Document {
-    /// The audience. `None` for the configured resource.
+    /// `None` for the configured resource.
     audience: Option<String>,
     path: String,
 }
 
 impl Document {
-    /// Returns the documents of all resources, starting with the configured one.
+    /// The configured resource comes first.
     fn all(auth: &Auth) -> Vec<Self> {
         let named = |(audience, path)| Self {
             audience: Some(audience),
@@ -270,8 +270,8 @@ impl Document {
             .collect()
     }
 
-    /// Serializes the document. Not done in advance for all documents, because each lists its
-    /// issuers, and there may be as many documents as issuers.
+    /// We don't serialize all documents in advance: each lists its issuers, and there may be as
+    /// many documents as issuers.
     fn text(&self, auth: &Auth, scopes: &[String]) -> Option<Bytes> {
         let metadata = match &self.audience {
             None => auth.metadata(scopes),
@@ -281,9 +281,10 @@ impl Document {
         serde_json::to_vec(&metadata?).ok().map(Bytes::from)
     }
 
-    /// Returns the requested document. Without a query, this is the first one with the path. Some
-    /// clients only try the well-known path without a suffix, so it returns the configured resource
-    /// even if that has a path. `None` if the audience in the query is not a resource.
+    /// Returns the requested document, or `None` if the audience in the query is not a resource.
+    ///
+    /// Without a query, this is the first document with the path. Some clients only try the
+    /// well-known path without a suffix. They get the configured resource, even if it has a path.
     fn find<'d>(documents: &'d [Self], target: &Target) -> Option<&'d Self> {
         let path = target.path.as_str();
         if target.query.is_empty() {
@@ -303,8 +304,8 @@ fn docs_pages(access: &Access, rows: &[Row]) -> Vec<Row> {
     let Some(docs) = &access.docs else {
         return Vec::new();
     };
-    // The document describes these rows too, but they also serve it. They are first created with an
-    // empty document, because their data does not depend on it.
+    // These rows serve the document, and it describes them. Their descriptions do not depend on its
+    // content, so we describe copies that serve an empty document.
     let named = docs_rows(docs, Bytes::new);
     let all: Vec<&Row> = rows.iter().chain(&named).collect();
     let field = access.auth.token_field();
@@ -320,7 +321,7 @@ fn docs_pages(access: &Access, rows: &[Row]) -> Vec<Row> {
     if !access.auth.can_accept_proofs() {
         return docs_rows(docs, move || bearer.clone()).into();
     }
-    // One document for each choice of schemes, because a reload may change the schemes.
+    // A reload may change the schemes, so there is a document for each choice.
     let (both, dpop) = (describe(true, true), describe(false, true));
     let auth = access.auth.clone();
     let openapi = move || match auth.schemes() {

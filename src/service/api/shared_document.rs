@@ -1,9 +1,9 @@
 //! [`SharedDocument`]: a document whose size grows with the number of issuers.
 //!
-//! A client that requests such a document and does not read it keeps it in memory. Requests of the same
-//! second therefore share one copy, so that the documents need memory once a second and not once
-//! for each request. A short document is not shared: it is always up to date, and a connection has
-//! room for it.
+//! A client that requests such a document but does not read it keeps the document in memory.
+//! Requests within the same second therefore share a copy, so that a flood of them costs one copy
+//! per second instead of one per request. Short documents are not shared: they are always up to
+//! date, and a connection has room for them.
 
 use std::{
     collections::HashMap,
@@ -15,13 +15,12 @@ use std::{
 use hyper::body::Bytes;
 use tokio::time::Instant;
 
-/// The maximum size of an answer that the bound in `docs/production.md` allows for each request.
+/// The memory bound in `docs/production.md` allows each request an answer of this size.
 const SHORT: usize = 4 * 1024;
 
-/// How long a copy is shared.
 const AGE: Duration = Duration::from_secs(1);
 
-/// The last copies of a document, one for each variant.
+/// One per variant.
 #[derive(Debug)]
 pub(super) struct SharedDocument<K>(Mutex<HashMap<K, (Instant, Bytes)>>);
 
@@ -32,8 +31,8 @@ impl<K: Eq + Hash> SharedDocument<K> {
 
     /// Returns the document, which is at most a second old. `None` if `render` returns `None`.
     ///
-    /// The lock is held while a document is rendered. Otherwise, requests that arrive meanwhile
-    /// would each render their own.
+    /// We render under the lock. Without it, every request that arrives meanwhile would render its
+    /// own copy.
     pub(super) fn get(&self, variant: K, render: impl FnOnce() -> Option<Bytes>) -> Option<Bytes> {
         let mut copies = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
@@ -42,13 +41,13 @@ impl<K: Eq + Hash> SharedDocument<K> {
             Some((since, document)) if now - since < AGE => (since, document),
             held => {
                 let rendered = render()?;
-                // An unchanged document stays the same copy.
+                // If nothing has changed, we keep sharing the same copy.
                 let held = held.map(|(_, held)| held).filter(|held| *held == rendered);
                 (now, held.unwrap_or(rendered))
             }
         };
         if document.len() > SHORT {
-            // Drops variants that are not requested any more.
+            // Drop variants that are no longer requested.
             copies.retain(|_, (since, _)| now - *since < 60 * AGE);
             copies.insert(variant, (since, document.clone()));
         }

@@ -162,9 +162,9 @@ mod tests {
         #[rustfmt::skip]
         let rows = [
             ("a UUID", &["0198fe2a-6c1e-7b4e-9d4e-0a9d3d3f9a51"][..], true),
-            ("all that is plain", &["aZ09._-"], true),
+            ("every allowed character", &["aZ09._-"], true),
             ("one character", &["x"], true),
-            ("as long as may be", &[long.as_str()], true),
+            ("the maximum length", &[long.as_str()], true),
             ("none", &[], false),
             ("empty", &[""], false),
             ("too long", &[&format!("{long}x")], false),

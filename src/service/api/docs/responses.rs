@@ -121,7 +121,7 @@ fn problem(status: u16, pages: &[&Page], form: Form) -> Response {
 pub(in crate::service) fn catalogue() -> impl Iterator<Item = (&'static str, Example)> {
     PAGES.iter().map(|page| {
         let body: Value =
-            serde_json::from_str(body(page.code)).expect("a test holds that every code has a body");
+            serde_json::from_str(body(page.code)).expect("a test checks that every code has a body");
         let example = ExampleBuilder::new()
             .summary(page.answer().detail)
             .value(Some(body));

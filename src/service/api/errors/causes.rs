@@ -384,7 +384,7 @@ pub const ISSUER_REDIRECTS: Cause = cause(
 );
 pub const NOT_ITS_NAME: Cause = cause(
     "The issuer that answers has another name than the configured one, so its keys are not used.",
-    "Write AUTH0_ISSUER exactly as the discovery document has it in issuer, if tokens have the same in iss. If tokens have the configured name, keep it and set AUTH0_JWKS_URI to the document's jwks_uri.",
+    "If the iss of tokens equals the issuer of the discovery document, write AUTH0_ISSUER exactly like it. If it equals the configured name, keep that name and set AUTH0_JWKS_URI to the document's jwks_uri.",
 );
 pub const NO_KEY_SET: Cause = cause(
     "The issuer's discovery document leads to something that is not a key set with a usable key.",
@@ -419,7 +419,7 @@ pub const KID_TWICE: Cause = cause(
     "Have the issuer give each key a kid of its own. warp-bearer check names the kid.",
 );
 pub const KEYS_WITHOUT_KID: Cause = cause(
-    "The issuer's keys have no kid, or not all of them do, so this service cannot tell which key signed the token.",
+    "None or only some of the issuer's keys have a kid, so this service cannot tell which key signed the token.",
     "Have the issuer write a kid into each key, and into the header of its tokens. In a file of keys, write a JWK set with the kid of each key instead of PEM, or leave only the key that is in use: the kid of tokens is ignored if the file has none.",
 );
 pub const KEYS_NOT_READ: Cause = cause(
@@ -615,7 +615,7 @@ pub const PROOF_WITHOUT_ID: Cause = cause(
     "Have the client write a new random jti into each proof.",
 );
 pub const PROOF_WITHOUT_TIME: Cause = cause(
-    "The proof has no iat that is a number.",
+    "The proof has no iat, or one that is not a number.",
     "Have the client write the current time into the iat of each proof, as a number of seconds.",
 );
 pub const PROOF_TIME: Cause = cause(

@@ -1,6 +1,6 @@
 //! Serves the error pages as HTML or JSON, depending on `Accept`.
 //!
-//! Pages are the same for all callers, and are rendered once.
+//! Every caller gets the same pages, so we render them once.
 
 use std::{fmt::Write, sync::LazyLock};
 
@@ -30,7 +30,7 @@ static INDEX: LazyLock<RenderedPage> = LazyLock::new(|| RenderedPage {
         .into(),
 });
 
-/// The rendered pages, in the order of [`PAGES`].
+/// In the order of [`PAGES`].
 static RENDERED: LazyLock<Vec<RenderedPage>> = LazyLock::new(|| {
     let shown = |page| RenderedPage {
         html: page_html(page).into(),
@@ -49,7 +49,6 @@ pub(in crate::service) fn index(headers: &HeaderMap) -> Response {
     INDEX.answer(headers)
 }
 
-/// Answers `GET /errors/{code}`.
 pub(in crate::service) fn page(code: &str, headers: &HeaderMap) -> Response {
     match PAGES
         .iter()
@@ -141,7 +140,7 @@ fn page_html(page: &Page) -> String {
     document(code, &body)
 }
 
-/// Returns an HTML document without scripts and without resources to load.
+/// The document has no scripts, and loads no resources.
 fn document(title: &str, body: &str) -> String {
     const STYLE: &str = ":root{color-scheme:light dark}body{max-width:44em;margin:2em auto;padding:0 1em;font:1rem/1.5 system-ui,sans-serif}dt{font-weight:bold;margin-top:1em}";
     format!(
@@ -149,7 +148,7 @@ fn document(title: &str, body: &str) -> String {
     )
 }
 
-/// Formats text as HTML, with `<code>` for backticks.
+/// Formats text as HTML. Backticks become `<code>`.
 fn marked(text: &str) -> String {
     let mut html = String::new();
     for (at, part) in escaped(text).split('`').enumerate() {
@@ -175,8 +174,8 @@ fn set(response: &mut Response, name: HeaderName, value: &'static str) {
         .insert(name, HeaderValue::from_static(value));
 }
 
-/// Returns `true` if the caller prefers HTML to JSON (RFC 9110 §12.5.1). Without a preference, as
-/// with curl, the response is JSON.
+/// Returns `true` if the caller prefers HTML to JSON (RFC 9110 §12.5.1). Without a preference, curl
+/// for example gets JSON.
 fn wants_html(headers: &HeaderMap) -> bool {
     let accepted = headers.get_all(ACCEPT).iter();
     let ranges: Vec<&str> = accepted
