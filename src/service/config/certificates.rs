@@ -21,11 +21,11 @@ pub(super) fn client_auth(reader: &mut Reader) -> ClientAuth {
     }
 }
 
-/// Reads where client certificates come from. `None` if certificate-bound tokens are not accepted.
+/// Returns `None` if certificate-bound tokens are not accepted.
 pub(super) fn source(reader: &mut Reader, clients: &ClientAuth) -> Option<CertificateSource> {
     let (requested, certificate) = (TLS_CLIENT_CERT.name(), TLS_CERT_FILE.name());
     let is_requested = *clients != ClientAuth::Off;
-    // A value with a fault may be meant as one that needs the certificate.
+    // An invalid value may have been meant to request certificates.
     let may_be_requested = is_requested || reader.has_fault(requested);
     if may_be_requested && !reader.is_set(certificate) {
         reader.fault(
@@ -44,7 +44,7 @@ pub(super) fn source(reader: &mut Reader, clients: &ClientAuth) -> Option<Certif
         reader.fault(
             CLIENT_CERT_FIELD.name(),
             format_args!(
-                "set together with {requested}; keep the one by which the certificate comes"
+                "set together with {requested}; keep that if clients connect to this service over TLS, or this if a proxy passes their certificate on"
             ),
         );
     }

@@ -1,7 +1,7 @@
 //! Checks of combinations of variables, each of which is valid on its own.
 //!
-//! An ambiguous combination is rejected, instead of guessing its meaning. A value that is invalid
-//! on its own already has a fault, and no check adds a second one.
+//! We reject an ambiguous combination rather than guess its meaning. A value that is invalid on its
+//! own already has a fault, and no check adds a second one.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -24,7 +24,6 @@ use crate::{
     },
 };
 
-/// The variables that the issuers file replaces.
 pub(super) const OF_ONE_ISSUER: [&str; 12] = [
     AUTH0_DOMAIN.name(),
     AUTH0_ISSUER.name(),
@@ -55,7 +54,7 @@ pub(super) fn token_size(reader: &mut Reader, token: usize, head: u32) {
     }
 }
 
-/// The bytes to reserve in a head for everything except the token.
+/// Room for everything in a head except the token.
 pub(super) const HEAD_WITHOUT_TOKEN: u64 = 4 * 1024;
 
 /// Reports missing variables that are required to verify tokens.
@@ -80,8 +79,8 @@ pub(super) fn required(reader: &mut Reader) {
     }
 }
 
-/// Checks the names of the issuers. Keys can only be configured for a single issuer, because
-/// issuers that share a key could sign each other's tokens.
+/// Checks the names of the issuers. Keys can only be configured for a single issuer: if several
+/// shared a key, they could sign each other's tokens.
 pub(super) fn issuers(reader: &mut Reader, issuers: &[String], needs_key_set: bool) {
     if issuers.len() > 1 {
         for name in [
@@ -111,12 +110,13 @@ pub(super) fn issuers(reader: &mut Reader, issuers: &[String], needs_key_set: bo
     slash(reader, issuers);
 }
 
-/// Warns about audiences that tokens for other APIs have. Whoever can get such a token could use it here.
+/// Warns about audiences that tokens for other APIs have, because anyone who gets such a token
+/// could use it here.
 pub(super) fn audiences(reader: &mut Reader, audiences: &[String], issuers: &[String]) {
     /// The application ID of Microsoft Graph.
     const GRAPH: &str = "00000003-0000-0000-c000-000000000000";
     let is_keycloak = issuers.iter().any(|issuer| issuer.contains("/realms/"));
-    // An API of one's own may have an audience that ends in the same way.
+    // Your own API may have an audience with the same ending.
     let is_of_issuer = |name: &str| {
         let mut own = issuers.iter();
         own.any(|issuer| name.starts_with(&**issuer)) || name.contains(".auth0.com/")
@@ -163,8 +163,8 @@ pub(super) fn port(reader: &mut Reader) {
     reader.warn(PORT, format_args!("not read; set {listen}"));
 }
 
-/// Warns about an Auth0 issuer without the trailing slash. This is a common mistake, and every
-/// token is then rejected.
+/// Warns about an Auth0 issuer without the trailing slash. This is a common mistake, and causes
+/// every token to be rejected.
 fn slash(reader: &mut Reader, issuers: &[String]) {
     // If AUTH0_DOMAIN is set, the issuer is probably a custom domain of Auth0.
     let is_auth0 = reader.is_set(AUTH0_DOMAIN.name());
@@ -181,7 +181,6 @@ fn slash(reader: &mut Reader, issuers: &[String]) {
     }
 }
 
-/// Rejects two sources for one key set.
 pub(super) fn key_sources(reader: &mut Reader) {
     if reader.is_set(AUTH0_JWKS_URI.name()) && reader.is_set(AUTH0_JWKS_FILE.name()) {
         reader.fault(
@@ -191,8 +190,8 @@ pub(super) fn key_sources(reader: &mut Reader) {
     }
 }
 
-/// Warns if tokens for the resource would be rejected. A client that has read the metadata requests
-/// such a token (RFC 8707 §2).
+/// Warns if tokens for the resource would be rejected: a client that has read the metadata requests
+/// exactly such a token (RFC 8707 §2).
 pub(super) fn resource(reader: &mut Reader, resource: Option<&str>, audiences: &[String]) {
     let Some(resource) = resource.filter(|_| !reader.is_set(ISSUERS_FILE.name())) else {
         return;
@@ -257,7 +256,6 @@ pub(super) fn signing_secret(
     }
 }
 
-/// Rejects a certificate without a key, and a key without a certificate.
 pub(super) fn tls(reader: &mut Reader) {
     let (certificate, key) = (TLS_CERT_FILE.name(), TLS_KEY_FILE.name());
     for (set, missing) in [(certificate, key), (key, certificate)] {
@@ -270,7 +268,7 @@ pub(super) fn tls(reader: &mut Reader) {
     }
 }
 
-/// Rejects `*` together with other origins, because such a list is contradictory.
+/// Such a list contradicts itself.
 pub(super) fn any_origin_among_others(reader: &mut Reader) {
     reader.fault(
         CORS_ORIGINS.name(),
@@ -278,7 +276,7 @@ pub(super) fn any_origin_among_others(reader: &mut Reader) {
     );
 }
 
-/// Rejects two listeners on the same address and port, unless the port is 0.
+/// Two listeners can share an address and a port only if the port is 0.
 pub(super) fn listeners(reader: &mut Reader, listen: SocketAddr, metrics: Option<SocketAddr>) {
     let Some(metrics) = metrics else {
         return;

@@ -1,11 +1,11 @@
 //! Parses a `.env`, and returns its variables and warnings about invalid lines.
 //!
-//! Other programs can have variables in the same file, so an invalid line is only a fault if it
-//! contains a variable of this service. Each line is parsed separately, so an unclosed quote cannot
-//! hide the lines after it.
+//! Other programs may keep variables in the same file, so an invalid line is only a fault if it
+//! contains a variable of this service. We parse each line separately, so that an unclosed quote
+//! cannot hide our variables after it.
 //!
-//! dotenvy parses quotes, `export`, comments and `${NAME}`. This module does not change the
-//! environment of the process. Faults and warnings do not show the contents of a line.
+//! dotenvy does the parsing of quotes, `export`, comments and `${NAME}`. We do not change the
+//! environment of the process, and never show the contents of a line in a fault or a warning.
 
 use std::{
     cell::Cell,
@@ -21,9 +21,9 @@ use crate::service::config::{
 
 #[derive(Default)]
 pub(super) struct DotEnv {
-    /// The variables, in file order.
+    /// In file order.
     pub(super) entries: Vec<Entry>,
-    /// The lines that were skipped.
+    /// About the lines that were skipped.
     pub(super) warnings: Vec<Warning>,
 }
 
@@ -38,7 +38,7 @@ pub(super) struct Entry {
 /// # Errors
 /// Returns the fault of the first invalid line with a variable of this service.
 pub(super) fn parse(bytes: &[u8], file: &str) -> Result<DotEnv, Fault> {
-    // Rejects UTF-16, because every line would be skipped.
+    // In UTF-16, every line would be skipped.
     if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
         return Err(fault(file, 1, NOT_UTF8));
     }
@@ -49,7 +49,7 @@ pub(super) fn parse(bytes: &[u8], file: &str) -> Result<DotEnv, Fault> {
     let mut entries: Vec<Entry> = Vec::new();
     let mut done = 0;
     for item in dotenvy::from_read_iter(LineByLine::new(&lines, &at)) {
-        // Cannot fail, because each line was already parsed on its own.
+        // Cannot fail: we have already parsed each line on its own.
         let (name, value) = item.map_err(|_| fault(file, at.get(), CANNOT_BE_READ))?;
         let line = done + 1 + skipped(&lines[done..at.get()]);
         check(&name, &value, &entries, (file, line), &lines[line - 1])?;
@@ -62,7 +62,7 @@ pub(super) fn parse(bytes: &[u8], file: &str) -> Result<DotEnv, Fault> {
 const NOT_UTF8: &str = "is not UTF-8; save the file as UTF-8";
 const CANNOT_BE_READ: &str = "cannot be parsed; write NAME=value, and quote a value that has spaces, quotes, \"$\" or \"\\\"";
 
-/// Returns the lines for dotenvy. Replaces each invalid line with a blank one, and adds a warning.
+/// Returns the lines for dotenvy, with a blank line and a warning in place of each invalid one.
 fn readable_lines(bytes: &[u8], file: &str) -> Result<(Vec<String>, Vec<Warning>), Fault> {
     let texts: Vec<_> = bytes.split(|byte| *byte == b'\n').collect();
     let texts = texts.into_iter().map(String::from_utf8_lossy);
@@ -72,7 +72,7 @@ fn readable_lines(bytes: &[u8], file: &str) -> Result<(Vec<String>, Vec<Warning>
     let (mut lines, mut warnings) = (Vec::new(), Vec::new());
     while let Some(text) = texts.get(lines.len()) {
         let line = readable(text);
-        // Lines of other programs may contain bytes that are not UTF-8.
+        // Other programs' lines may contain bytes that are not UTF-8.
         let is_text = !text.contains(char::REPLACEMENT_CHARACTER);
         if is_text && is_readable(&line) {
             lines.push(line);
@@ -113,8 +113,8 @@ fn names_ours(line: &str) -> bool {
     variables::find(&line[..end.unwrap_or(line.len())]).is_some()
 }
 
-/// Returns the variable of this service that a line sets in the format of another program: of Windows' shells,
-/// a Dockerfile, a list in YAML, or JSON, or with hyphens in its name.
+/// Returns our variable if a line sets one in another program's format: a Windows shell's, a
+/// Dockerfile's, a YAML list, JSON, or with hyphens in the name.
 fn in_another_format(line: &str) -> Option<&'static str> {
     const STARTS: [&str; 9] = [
         "set ", "setx ", "$env:", "$", "env ", "arg ", "export ", "- ", "let ",
@@ -129,14 +129,14 @@ fn in_another_format(line: &str) -> Option<&'static str> {
     let rest = rest.trim_start_matches(['"', '\'', '`', '{', ' ']);
     let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && !"_-".contains(c))?;
     let after = rest[end..].trim_start_matches(['"', '\'', '`', ' ', '\t']);
-    // A line of prose may name a variable too. A Dockerfile needs no equals sign.
+    // Prose may mention a variable too, so there must be an equals sign or a colon, except in a
+    // Dockerfile.
     let is_set = after.starts_with(['=', ':']) || line.trim_start().starts_with("ENV ");
     let name = rest[..end].replace('-', "_");
     let known = variables::find(&name).filter(|_| is_set)?;
     is_read(known.name).then_some(known.name)
 }
 
-/// Returns the fault for an invalid line with one of our variables.
 fn wrong_line(line: &str, (file, number): (&str, usize), is_text: bool) -> Fault {
     if !is_text {
         return fault(file, number, NOT_UTF8);
@@ -147,7 +147,7 @@ fn wrong_line(line: &str, (file, number): (&str, usize), is_text: bool) -> Fault
         .next()
         .filter(|quote| ['\'', '"'].contains(quote))
     {
-        // dotenvy also rejects `"a$"`, because it does not find the closing quote after the `$`.
+        // dotenvy rejects `"a$"` too: it doesn't find the closing quote after the `$`.
         _ if has_reference(value) => reference(line, (file, number)),
         _ if value.starts_with('[') => fault(
             file,
@@ -161,7 +161,7 @@ fn wrong_line(line: &str, (file, number): (&str, usize), is_text: bool) -> Fault
     }
 }
 
-/// Returns `false` for the variables of the tutorial's client, which the service lists but never reads.
+/// The tutorial's client has variables that we list but never read.
 fn is_read(name: &str) -> bool {
     ![
         AUTH0_CLIENT_ID.variable.name,
@@ -170,8 +170,8 @@ fn is_read(name: &str) -> bool {
     .contains(&name)
 }
 
-/// Returns how many of the following lines belong to the value of the first: those up to the
-/// closing quote, or up to a line with one of our variables.
+/// Returns how many of the following lines belong to the first one's value: those up to the closing
+/// quote, or up to a line with one of our variables.
 fn continuation(lines: &[String]) -> usize {
     let Some((first, after)) = lines.split_first() else {
         return 0;
@@ -200,8 +200,8 @@ fn skipped(lines: &[String]) -> usize {
     lines.iter().take_while(is_empty).count()
 }
 
-/// Rejects an entry if dotenvy's value is probably not what the author meant. `source` is the line
-/// of the entry.
+/// Rejects an entry whose value in dotenvy is probably not what its author meant. `source` is the
+/// line of the entry.
 fn check(
     name: &str,
     value: &str,
@@ -212,7 +212,7 @@ fn check(
     let Some(variable) = variables::find(name) else {
         return Ok(());
     };
-    // Rejects a variable with two different values. dotenvy would use the first one, and a shell
+    // A variable with two different values is ambiguous: dotenvy would use the first, and a shell
     // the last.
     let differs = |entry: &Entry| entry.name == name && entry.value != value;
     if before.iter().any(differs) {
@@ -221,13 +221,13 @@ fn check(
             format_args!("found twice in {file}, the second time on line {line}; keep one"),
         ));
     }
-    // Rejects `a$b`, because dotenvy would turn it into `a`. A secret would then be wrong.
+    // dotenvy would turn `a$b` into `a`, and we would verify with the wrong secret.
     let source = source.split_once('=').map_or("", |(_, value)| value.trim());
     let references = references(source);
     if variable.is_secret && !references.is_empty() {
         return Err(reference(name, (file, line)));
     }
-    // A value that is not used needs no value for its references.
+    // If nobody uses the value, its references need no values either.
     if !is_read(name) || env::var_os(name).is_some() {
         return Ok(());
     }
@@ -247,7 +247,7 @@ fn check(
             ),
         ));
     }
-    // Rejects a reference that dotenvy would replace with nothing. Like dotenvy, looks into the
+    // dotenvy would replace such a reference with nothing. Like dotenvy, we look into the
     // environment first.
     let value_of = |name: &str| {
         let earlier = || {
@@ -268,8 +268,7 @@ fn check(
     Ok(())
 }
 
-/// Returns the fault for a `$` that dotenvy would expand. `source` begins with the name of the
-/// variable.
+/// The fault for a `$` that dotenvy would expand. `source` begins with the name of the variable.
 fn reference(source: &str, (file, line): (&str, usize)) -> Fault {
     let name = source.split('=').next().unwrap_or_default().trim();
     let name = name.strip_prefix("export ").unwrap_or(name).trim();
@@ -285,13 +284,12 @@ fn reference(source: &str, (file, line): (&str, usize)) -> Fault {
     )
 }
 
-/// Returns `true` if a value contains a reference to a variable.
 fn has_reference(value: &str) -> bool {
     !references(value).is_empty()
 }
 
-/// Returns what follows each `$` that is not escaped, not in single quotes, and not in a comment: the name of
-/// a variable, or the text in braces. Empty if neither follows.
+/// For each `$` that is not escaped, not in single quotes, and not in a comment, returns the name
+/// or the text in braces that follows it. Empty if neither follows.
 fn references(value: &str) -> Vec<&str> {
     let mut references = Vec::new();
     let (mut single, mut double, mut escaped) = (false, false, false);
@@ -320,8 +318,8 @@ fn references(value: &str) -> Vec<&str> {
 
 /// Rewrites a line so that dotenvy can parse it.
 ///
-/// dotenvy rejects a value with a space that is not in quotes, such as `RS256, ES256`. Adds the
-/// quotes if the variable is known and the value has no special characters.
+/// dotenvy rejects a value with a space that is not in quotes, such as `RS256, ES256`. We add the
+/// quotes if the variable is ours and the value has no special characters.
 fn readable(line: &str) -> String {
     quoted(line).unwrap_or_else(|| line.to_owned()) + "\n"
 }
@@ -342,7 +340,7 @@ fn fault(file: &str, line: usize, message: &str) -> Fault {
     Fault::new(file, format_args!("line {line} {message}"))
 }
 
-/// Returns one line per `read`, to know the number of the line that dotenvy is parsing.
+/// Returns one line per `read`, so that we know which line dotenvy is parsing.
 struct LineByLine<'a> {
     lines: std::slice::Iter<'a, String>,
     rest: &'a [u8],

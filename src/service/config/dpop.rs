@@ -54,7 +54,6 @@ pub(super) fn read(reader: &mut Reader, resource: Option<&str>) -> Dpop {
     }
 }
 
-/// Returns the scheme, host and port of a valid URL.
 fn origin(url: &str) -> String {
     let host = url.find("://").map_or(0, |at| at + 3);
     let end = url[host..].find('/').map_or(url.len(), |at| host + at);
@@ -66,7 +65,7 @@ pub(super) fn check(reader: &mut Reader, dpop: &Dpop) {
     let is_on = dpop.mode != DpopMode::Off;
     let url_has_fault =
         reader.has_fault(PUBLIC_URL.name()) || reader.has_fault(AUTH0_RESOURCE.name());
-    // A value with a fault may be meant as one that needs the URL.
+    // An invalid `AUTH0_DPOP` may have been meant to turn DPoP on.
     let may_be_on = is_on || reader.has_fault(AUTH0_DPOP.name());
     if may_be_on && dpop.public_url.is_none() && !url_has_fault {
         reader.missing(

@@ -24,14 +24,12 @@ use crate::{
     },
 };
 
-/// reqwest's variables for certificate authorities. They only have an effect in the process's
-/// environment.
+/// reqwest reads these. They only have an effect in the process's environment.
 const CERTIFICATE_AUTHORITIES: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
 
-/// reqwest's variables for https proxies. They only have an effect in the process's environment.
+/// For https. Like the ones above, only effective in the process's environment.
 pub(super) const PROXIES: [&str; 4] = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
 
-/// reqwest's variables for hosts without a proxy.
 const NO_PROXY: [&str; 2] = ["NO_PROXY", "no_proxy"];
 
 /// The variables for the service, with their values and origins.
@@ -87,7 +85,6 @@ impl Environment {
         Some((value, *origin))
     }
 
-    /// Returns the value of a variable set outside of `.env`.
     pub(super) fn get_from_process(&self, name: &str) -> Option<&str> {
         let (value, origin) = self.get(name)?;
         (origin == Origin::Environment).then_some(value)
@@ -198,11 +195,11 @@ impl Environment {
             .into_iter()
             .map(|entry| (entry.name, (entry.value, origin(entry.line))));
         let environment = environment.filter_map(|(name, value)| {
-            // Replaces bytes that are not UTF-8. The reader rejects the replacement character.
+            // Lossy on purpose: the reader rejects the replacement character.
             let value = value.to_string_lossy().into_owned();
             Some((name.into_string().ok()?, (value, Origin::Environment)))
         });
-        // If a name appears twice, keeps the later entry.
+        // The later entry of a name wins.
         let variables = dotenv
             .chain(environment)
             .filter(|(name, _)| is_relevant(name))
@@ -229,8 +226,8 @@ fn is_relevant(name: &str) -> bool {
         || name == PORT
 }
 
-/// Warns about a name in `.env` that is probably a misspelt variable of the service. Names in the
-/// environment are not checked, because most belong to other programs.
+/// Warns about a name in `.env` that is probably a misspelt variable of ours. We don't check names
+/// in the environment, because most belong to other programs.
 fn near_miss(entry: &Entry, origin: Origin) -> Option<Warning> {
     let known = variables::near_miss(&entry.name)?;
     let name = ShownText::new(&entry.name).to_string();
@@ -238,7 +235,7 @@ fn near_miss(entry: &Entry, origin: Origin) -> Option<Warning> {
     Some(Warning::new(&name, text).with_origin(|_| Some(origin)))
 }
 
-/// Returns the fault of a file that the command line names.
+/// The command line names the file, so it must exist.
 fn not_read(error: &io::Error, path: &Path) -> Fault {
     let path = ShownText::new(&path.to_string_lossy()).to_string();
     let why = files::describe(error.kind());
@@ -269,7 +266,7 @@ impl IntoIterator for Environment {
     }
 }
 
-/// Only shows names and origins, because a value may be a secret.
+/// Values may be secrets.
 impl fmt::Debug for Environment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let origins = self

@@ -1,7 +1,7 @@
 //! Checks of what the configuration refers to: key files, certificate authorities and proxies.
 //!
 //! The checks run at the start, if every value is valid, and call the same functions that later
-//! read these files. The results are not kept, because the files may change.
+//! read these files. We don't keep the results, because the files may change.
 
 use std::{env, fs, io, path::Path};
 
@@ -30,15 +30,15 @@ use crate::{
     },
 };
 
-/// Checks that the file contains a key for one of these algorithms. A missing file is a fault, even
-/// if it may be created later, because no private route works without keys.
+/// Checks that the file contains a key for one of these algorithms. A missing file is a fault even
+/// if it may be created later: no private route works without keys.
 pub(super) fn key_set_file(path: &Path, algorithms: &[Algorithm]) -> Option<Fault> {
     let invalid = parse_key_set_file(path, algorithms).err()?;
     let variable = &AUTH0_JWKS_FILE.variable;
     Some(Fault::invalid(variable, &path.to_string_lossy(), &invalid))
 }
 
-/// Checks the files named in a table of the issuers file.
+/// In a table of the issuers file.
 pub(super) fn files_of(issuer: &IssuerSettings, algorithms: &[Algorithm]) -> Vec<Fault> {
     let algorithms = issuer.algorithms_or(algorithms);
     let keys = issuer.jwks_file.as_deref();
@@ -183,7 +183,7 @@ pub(super) fn https_client(environment: &Environment) -> Vec<Fault> {
     authorities.into_iter().chain(proxies).flatten().collect()
 }
 
-/// Warns about variables of reqwest that are set in a file, where they have no effect.
+/// reqwest only reads these variables from the environment, so they have no effect in a file.
 pub(super) fn misplaced(environment: &Environment) -> Vec<Warning> {
     let misplaced = network_names().filter_map(|name| {
         let text = match environment.get(name)?.1 {
@@ -206,8 +206,8 @@ fn authority_file(path: &str) -> Parsed<()> {
     Ok(())
 }
 
-/// Checks that every directory can be read. If no file with certificates is set, also checks that
-/// one of the directories contains a certificate.
+/// Every directory must be readable. If no file with certificates is set, one of the directories
+/// must contain a certificate.
 fn authority_directories(paths: &str, has_file: bool) -> Parsed<()> {
     let mut found = has_file;
     for directory in env::split_paths(paths) {
@@ -232,7 +232,7 @@ fn no_authority() -> InvalidValue {
     InvalidValue::new("has no certificate of a certificate authority")
 }
 
-/// Checks a proxy by reqwest's rules. An empty value means no proxy.
+/// By reqwest's rules. An empty value means no proxy.
 fn proxy(value: &str) -> Parsed<()> {
     if value.is_empty() {
         return Ok(());

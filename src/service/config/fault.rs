@@ -19,11 +19,10 @@ pub struct Fault(Message);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warning(Message);
 
-/// A message about a variable or about `.env`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Message {
     subject: String,
-    /// The origin of the variable. `None` if it is not set or not known yet.
+    /// `None` if the variable is not set, or if its origin is not known yet.
     origin: Option<Origin>,
     text: String,
 }
@@ -58,12 +57,11 @@ impl fmt::Display for Message {
 }
 
 impl Fault {
-    /// Creates a message. `subject` is a variable, or `.env`.
+    /// The subject is a variable, or `.env`.
     pub(super) fn new(subject: &str, text: impl fmt::Display) -> Self {
         Self(Message::new(subject, text))
     }
 
-    /// Creates the message for an invalid value of a variable.
     pub(super) fn invalid(variable: &Variable, text: &str, invalid: &InvalidValue) -> Self {
         let found = if variable.is_secret {
             format!("{} bytes (not shown)", text.len())
@@ -73,7 +71,7 @@ impl Fault {
         Self::found(variable.name, &found, invalid, variable.expects)
     }
 
-    /// Creates the message for an invalid value of a variable that is not in the table.
+    /// For a variable that is not in the table.
     pub(super) fn found(name: &str, found: &str, invalid: &InvalidValue, expects: &str) -> Self {
         let hint = match &invalid.hint {
             Some(hint) => hint.clone(),
@@ -83,7 +81,6 @@ impl Fault {
         Self::new(name, format_args!("found {found}, which {reason}; {hint}"))
     }
 
-    /// Returns `true` if the fault is about this variable.
     pub(super) fn is_about(&self, name: &str) -> bool {
         self.0.subject == name
     }
@@ -142,11 +139,11 @@ impl fmt::Display for Faults {
 
 impl std::error::Error for Faults {}
 
-/// The start of a PEM document, to detect a key that is set instead of its path.
+/// Detects a key that is set instead of its path.
 pub(super) const PEM: &str = "-----BEGIN";
 
-/// Quotes a value. Removes passwords and queries as from a URL, because any variable may contain a
-/// URL by mistake. Of a PEM document, only shows the first word.
+/// Quotes a value. Any variable may contain a URL by mistake, so passwords and queries are removed
+/// as from a URL. Of a PEM document, only the first word is shown.
 pub(in crate::service) fn quoted(text: &str) -> String {
     if text.starts_with(PEM) {
         return format!("\"{PEM}…\"");

@@ -48,8 +48,8 @@ impl From<&IntrospectionConfig> for Introspection {
         } else {
             Self::opaque(&config.client_id)
         };
-        // The checks at the start have read these files. If one has been removed since, its text is
-        // empty here, which is a setup error.
+        // The checks at the start have read these files. If one was removed since then, its text is
+        // empty here, which causes a setup error.
         let read = |path| files::read_to_string(path).unwrap_or_default();
         options = match &config.proof {
             ClientProof::Secret(secret) => options.client_secret(secret.as_str()),
@@ -63,7 +63,7 @@ impl From<&IntrospectionConfig> for Introspection {
     }
 }
 
-/// Reads the variables. `None` if introspection is off or invalid.
+/// Returns `None` if introspection is off or invalid.
 pub(super) fn read(reader: &mut Reader, issuers: &[String]) -> Option<IntrospectionConfig> {
     let mode = reader.value(&AUTH0_INTROSPECTION);
     let uri = reader.optional(&AUTH0_INTROSPECTION_URI);
@@ -73,8 +73,8 @@ pub(super) fn read(reader: &mut Reader, issuers: &[String]) -> Option<Introspect
     let ttl = reader.value(&AUTH0_INTROSPECTION_TTL);
     let name = AUTH0_INTROSPECTION.name();
     if reader.is_set(ISSUERS_FILE.name()) {
-        // The issuers file has its own options. `cross_checks` has reported the variables that do
-        // not go with it.
+        // The issuers file has its own options. `cross_checks` has reported the variables that
+        // conflict with it.
         return None;
     }
     if mode == IntrospectionMode::Off {

@@ -4,14 +4,12 @@ use std::{borrow::Cow, fmt};
 
 use crate::auth::display::ShownUrl;
 
-/// A parsed value, or the reason why the text is invalid.
 pub(super) type Parsed<T> = Result<T, InvalidValue>;
 
-/// The reason why a value is invalid, and what to do about it.
 #[derive(Debug)]
 pub(super) struct InvalidValue {
     pub(super) reason: Cow<'static, str>,
-    /// `None` if the variable's general description is enough.
+    /// Replaces the variable's general description.
     pub(super) hint: Option<String>,
 }
 
@@ -24,7 +22,6 @@ impl InvalidValue {
         }
     }
 
-    /// Appends the error that explains the reason.
     pub(super) fn because(self, error: impl fmt::Display) -> Self {
         Self {
             reason: format!("{}: {error}", self.reason).into(),
@@ -32,7 +29,6 @@ impl InvalidValue {
         }
     }
 
-    /// Adds advice, which replaces the variable's general description.
     pub(super) fn hint(self, hint: impl Into<String>) -> Self {
         Self {
             hint: Some(hint.into()),

@@ -23,7 +23,6 @@ pub struct Preset {
     pub(super) url: Option<&'static str>,
     /// The form of the product's issuer names, for a warning.
     pub(super) form: &'static str,
-    /// Returns `true` if a name has this form.
     pub(super) fits: fn(&str) -> bool,
     /// The header with its tokens, if it is not `Authorization`.
     pub(super) field: Option<&'static str>,
@@ -97,7 +96,6 @@ pub struct IssuerSettings {
 }
 
 impl IssuerSettings {
-    /// Returns `true` if opaque tokens are introspected at this issuer.
     pub(super) fn asks_about_opaque(&self) -> bool {
         self.introspection == Some(IntrospectionMode::Opaque)
     }
@@ -114,7 +112,7 @@ impl IssuerSettings {
         );
         let id = self.introspection_client_id.clone();
         let always = match self.introspection {
-            // The other options are allowed, because this may only be temporary.
+            // Turning introspection off may only be temporary, so the other options are allowed.
             Some(IntrospectionMode::Off) => return Ok(None),
             None => {
                 let is_unused = id.is_some()
@@ -150,7 +148,6 @@ impl IssuerSettings {
         }))
     }
 
-    /// Removes the options for introspection.
     pub(super) fn forget_introspection(&mut self) {
         self.introspection = None;
         self.introspection_uri = None;
@@ -161,7 +158,7 @@ impl IssuerSettings {
         self.introspection_ttl = None;
     }
 
-    /// Returns `true` if an accepted algorithm needs a public key. `default` are the algorithms
+    /// Returns `true` if an accepted algorithm needs a public key. `default` holds the algorithms
     /// from the variables.
     pub(super) fn needs_key_set(&self, default: &[Algorithm]) -> bool {
         self.algorithms_or(default)
@@ -169,7 +166,6 @@ impl IssuerSettings {
             .any(|alg| *alg != Algorithm::HS256)
     }
 
-    /// Returns the issuer's own algorithms, or `default` if it has none.
     pub(super) fn algorithms_or<'a>(&'a self, default: &'a [Algorithm]) -> &'a [Algorithm] {
         if self.algorithms.is_empty() {
             default

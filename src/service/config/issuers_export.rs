@@ -39,8 +39,8 @@ impl Config {
         file
     }
 
-    /// Returns the other options that are set, with their values as TOML. An option has the same
-    /// parser as its variable, so the value is copied unchanged.
+    /// The other options that are set, with their values as TOML. An option has the same parser as
+    /// its variable, so we copy the value unchanged.
     fn options(&self, environment: &Environment) -> impl Iterator<Item = (&'static str, String)> {
         let rows = options_of_variables().filter(move |(_, variable)| self.is_exported(variable));
         rows.filter_map(move |(option, variable)| {
@@ -54,12 +54,11 @@ impl Config {
         })
     }
 
-    /// Returns `true` if a variable becomes an option.
     fn is_exported(&self, variable: &Variable) -> bool {
         let name = variable.name;
-        // Already written for every issuer, set or not.
+        // Already written for every issuer.
         let is_list = name == AUTH0_ALGORITHMS.name();
-        // This variable also applies to the routes and the metadata, so it stays a variable.
+        // Also applies to the routes and the metadata, so it stays a variable.
         let is_of_routes = name == AUTH0_REQUIRED_SCOPE.name();
         // A variable without effect only causes a warning, but an option without effect is a fault.
         let is_unused = self.introspection.is_none()
@@ -85,7 +84,7 @@ impl Config {
     }
 }
 
-/// Formats a TOML basic string. Its escapes are those of JSON.
+/// A TOML basic string has the escapes of JSON.
 fn string(text: &str) -> String {
     let quoted = serde_json::Value::from(text).to_string();
     quoted.replace('\u{7f}', "\\u007f")

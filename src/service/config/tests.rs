@@ -990,7 +990,7 @@ fn reads_the_source_of_client_certificates() {
     #[rustfmt::skip]
     let rows = [
         ("no TLS", &[request][..], "TLS_CERT_FILE: not set, but TLS_CLIENT_CERT is; a client shows its certificate in a TLS handshake with this service"),
-        ("two sources", &[tls[0], tls[1], request, field], "CLIENT_CERT_FIELD: set together with TLS_CLIENT_CERT; keep the one by which the certificate comes"),
+        ("two sources", &[tls[0], tls[1], request, field], "CLIENT_CERT_FIELD: set together with TLS_CLIENT_CERT; keep that if clients connect to this service over TLS, or this if a proxy passes their certificate on"),
         ("not asked", &[tls[0], tls[1], authorities], "TLS_CLIENT_CA_FILE: set, but TLS_CLIENT_CERT is off; set TLS_CLIENT_CERT=request, or remove it"),
         ("not asked, with a field", &[authorities, field], "TLS_CLIENT_CA_FILE: set, but TLS_CLIENT_CERT is off; set TLS_CLIENT_CERT=request, or remove it"),
         ("required", &[tls[0], tls[1], ("TLS_CLIENT_CERT", "required")], "TLS_CLIENT_CERT: found \"required\", which is neither off nor request; did you mean request?"),
