@@ -44,7 +44,7 @@ pub(super) fn source(reader: &mut Reader, clients: &ClientAuth) -> Option<Certif
         reader.fault(
             CLIENT_CERT_FIELD.name(),
             format_args!(
-                "set together with {requested}; keep that if clients connect to this service over TLS, or this if a proxy passes their certificate on"
+                "set together with {requested}; keep {requested} if clients connect to this service over TLS, or CLIENT_CERT_FIELD if a proxy passes their certificate on"
             ),
         );
     }

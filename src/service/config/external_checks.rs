@@ -120,7 +120,10 @@ fn parse_key_set_file(path: &Path, algorithms: &[Algorithm]) -> Parsed<()> {
 }
 
 /// Checks the revocation file, and the key for introspection.
-pub(super) fn ended(file: Option<&Path>, proof: Option<&ClientProof>) -> Vec<Fault> {
+pub(super) fn revocations_and_client_key(
+    file: Option<&Path>,
+    proof: Option<&ClientProof>,
+) -> Vec<Fault> {
     let check = |variable: &Variable, path: &Path, check: fn(&Path) -> Parsed<()>| {
         let invalid = check(path).err()?;
         Some(Fault::invalid(variable, &path.to_string_lossy(), &invalid))

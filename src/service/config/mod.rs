@@ -310,7 +310,7 @@ impl Config {
             faults.extend(external_checks::key_set_file(path, &self.algorithms));
         }
         let proof = self.introspection.as_ref().map(|asked| &asked.proof);
-        faults.extend(external_checks::ended(
+        faults.extend(external_checks::revocations_and_client_key(
             self.revocation_file.as_deref(),
             proof,
         ));

@@ -350,7 +350,7 @@ fn rejects_issuers_that_are_not_https_urls() {
         ("a URN", "AUTH0_ISSUER", "urn:issuer:a", "is not a URL; if iss is exactly this, set AUTH0_JWKS_URI to the https address of its keys, or AUTH0_JWKS_FILE to a file with them"),
         ("a DID", "AUTH0_ISSUER", "did:web:example.com", "is not a URL; if iss is exactly this, set AUTH0_JWKS_URI to the https address of its keys, or AUTH0_JWKS_FILE to a file with them"),
         ("a SPIFFE ID", "AUTH0_ISSUER", "spiffe://td/x", "is not https; if iss is exactly this, set AUTH0_JWKS_URI to the https address of its keys, or AUTH0_JWKS_FILE to a file with them"),
-        ("a name of a network", "AUTH0_ISSUER", "http://keycloak:8080/realms/r", "is not https; if iss is exactly this, set AUTH0_JWKS_URI to the https address of its keys, or AUTH0_JWKS_FILE to a file with them"),
+        ("a host name of a private network", "AUTH0_ISSUER", "http://keycloak:8080/realms/r", "is not https; if iss is exactly this, set AUTH0_JWKS_URI to the https address of its keys, or AUTH0_JWKS_FILE to a file with them"),
         ("not https", "AUTH0_ISSUER", "http://tenant.auth0.com/", "is not https; did you mean https://tenant.auth0.com/?"),
         ("almost loopback", "AUTH0_ISSUER", "http://127.0.0.1.example.com/", "is not https; did you mean https://127.0.0.1.example.com/? Or if iss is exactly this, set AUTH0_JWKS_URI to the https address of its keys, or AUTH0_JWKS_FILE to a file with them"),
         ("another scheme", "AUTH0_ISSUER", "ftp://tenant.auth0.com/", "is not https; if iss is exactly this, set AUTH0_JWKS_URI to the https address of its keys, or AUTH0_JWKS_FILE to a file with them"),
@@ -449,7 +449,7 @@ fn rejects_invalid_numbers_realms_addresses_and_log_settings() {
         ("a target without a level", "RUST_LOG", "info,warp_bearer", "has no level; did you mean warp_bearer=debug?"),
         ("the name of the package", "RUST_LOG", "info,warp-bearer=debug", "names a target with a hyphen; did you mean warp_bearer=debug?"),
         ("not ASCII", "RUST_LOG", "info, é=info", "is not a log filter"),
-        ("a word of another tongue", "DOCS", "False", "is neither on nor off; did you mean off?"),
+        ("the False of Python", "DOCS", "False", "is neither on nor off; did you mean off?"),
         ("neither", "DOCS", "maybe", "is neither on nor off"),
         ("capitals", "LOG_FORMAT", "JSON", "is not a log format; did you mean json?"),
         ("far off", "LOG_FORMAT", "xml", "is not a log format"),
@@ -534,7 +534,7 @@ fn rejects_invalid_settings_of_dpop() {
         ("no URL", "PUBLIC_URL", "api.example.com", "is not a URL; did you mean https://api.example.com/?"),
         ("no https", "PUBLIC_URL", "http://api.example.com", "is not https; did you mean https://api.example.com?"),
         ("two URLs", "PUBLIC_URL", "https://a.example,https://b.example", "has a comma in it; set one URL, the one that clients use"),
-        ("no escape", "PUBLIC_URL", "https://a.example/%zz", "has a % without two hexadecimal digits after it"),
+        ("an invalid escape", "PUBLIC_URL", "https://a.example/%zz", "has a % without two hexadecimal digits after it"),
         ("half an escape", "PUBLIC_URL", "https://a.example/%2", "has a % without two hexadecimal digits after it"),
         ("an escape in the host", "PUBLIC_URL", "https://%61.example/", "has a % in its host"),
         ("the same in the resource", "AUTH0_RESOURCE", "https://%61.example/mcp", "has a % in its host"),
@@ -730,9 +730,9 @@ fn rejects_values_that_contradict_each_other() {
         ("one address for two", &[("METRICS_LISTEN", "127.0.0.1:8000")], "METRICS_LISTEN: found \"127.0.0.1:8000\", but LISTEN is \"127.0.0.1:8000\", and each needs its own port; set another, such as 127.0.0.1:9090"),
         ("one address among all", &[("LISTEN", "0.0.0.0:80"), ("METRICS_LISTEN", "127.0.0.1:80")], "METRICS_LISTEN: found"),
         ("all, and one of them", &[("LISTEN", "[::1]:80"), ("METRICS_LISTEN", "[::]:80")], "METRICS_LISTEN: found"),
-        ("whose address", &[two, ("AUTH0_JWKS_URI", "https://a/keys")], "AUTH0_JWKS_URI: set, but AUTH0_ISSUER has several"),
-        ("whose file", &[two, ("AUTH0_JWKS_FILE", "keys")], "AUTH0_JWKS_FILE: set, but AUTH0_ISSUER has several"),
-        ("whose secret", &[two, ("AUTH0_ALGORITHMS", "HS256"), ("AUTH0_SIGNING_SECRET", SECRET)], "AUTH0_SIGNING_SECRET: set, but AUTH0_ISSUER has several"),
+        ("a key set URL for two issuers", &[two, ("AUTH0_JWKS_URI", "https://a/keys")], "AUTH0_JWKS_URI: set, but AUTH0_ISSUER has several"),
+        ("a key file for two issuers", &[two, ("AUTH0_JWKS_FILE", "keys")], "AUTH0_JWKS_FILE: set, but AUTH0_ISSUER has several"),
+        ("a secret for two issuers", &[two, ("AUTH0_ALGORITHMS", "HS256"), ("AUTH0_SIGNING_SECRET", SECRET)], "AUTH0_SIGNING_SECRET: set, but AUTH0_ISSUER has several"),
     ];
     for (case, vars, fault) in rows {
         let found = faults(with(vars));
@@ -990,7 +990,7 @@ fn reads_the_source_of_client_certificates() {
     #[rustfmt::skip]
     let rows = [
         ("no TLS", &[request][..], "TLS_CERT_FILE: not set, but TLS_CLIENT_CERT is; a client shows its certificate in a TLS handshake with this service"),
-        ("two sources", &[tls[0], tls[1], request, field], "CLIENT_CERT_FIELD: set together with TLS_CLIENT_CERT; keep that if clients connect to this service over TLS, or this if a proxy passes their certificate on"),
+        ("two sources", &[tls[0], tls[1], request, field], "CLIENT_CERT_FIELD: set together with TLS_CLIENT_CERT; keep TLS_CLIENT_CERT if clients connect to this service over TLS, or CLIENT_CERT_FIELD if a proxy passes their certificate on"),
         ("not asked", &[tls[0], tls[1], authorities], "TLS_CLIENT_CA_FILE: set, but TLS_CLIENT_CERT is off; set TLS_CLIENT_CERT=request, or remove it"),
         ("not asked, with a field", &[authorities, field], "TLS_CLIENT_CA_FILE: set, but TLS_CLIENT_CERT is off; set TLS_CLIENT_CERT=request, or remove it"),
         ("required", &[tls[0], tls[1], ("TLS_CLIENT_CERT", "required")], "TLS_CLIENT_CERT: found \"required\", which is neither off nor request; did you mean request?"),
@@ -1258,7 +1258,7 @@ fn reads_scope_inclusions() {
 fn rejects_unsuitable_token_fields_and_claims() {
     assert_refused(&[
         (
-            "the usual one",
+            "the default field",
             "AUTH0_TOKEN_FIELD",
             "Authorization",
             "is the default; remove it: by default, the token is in Authorization: Bearer",

@@ -120,8 +120,8 @@ fn problem(status: u16, pages: &[&Page], form: Form) -> Response {
 #[expect(clippy::disallowed_methods, reason = "the bodies are our own")]
 pub(in crate::service) fn catalogue() -> impl Iterator<Item = (&'static str, Example)> {
     PAGES.iter().map(|page| {
-        let body: Value =
-            serde_json::from_str(body(page.code)).expect("a test checks that every code has a body");
+        let body: Value = serde_json::from_str(body(page.code))
+            .expect("a test checks that every code has a body");
         let example = ExampleBuilder::new()
             .summary(page.answer().detail)
             .value(Some(body));
