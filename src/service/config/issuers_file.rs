@@ -1,8 +1,8 @@
 //! Parses the issuers file: TOML with a table `[[issuer]]` for each issuer.
 //!
-//! A fault contains the file, the line and the table. It never quotes the line, because it may
-//! contain a secret, and only quotes a value if the option is not secret. To add an option, add a
-//! row to [`OPTIONS`] and a field to [`IssuerSettings`].
+//! A fault contains the file, the line and the table. It never quotes the line, which may contain a
+//! secret, and quotes a value only if the option is not secret. To add an option, add a row to
+//! [`OPTIONS`] and a field to [`IssuerSettings`].
 
 use std::{
     collections::HashMap,
@@ -30,13 +30,12 @@ use crate::{
     },
 };
 
-/// The placeholder in the name of an issuer with `tenants`.
+/// In the name of an issuer with `tenants`.
 const TENANT: &str = "{tenantid}";
 
 /// Stores a value in the settings, or returns the problem with it.
 type Set = fn(&mut IssuerSettings, &Found<'_>) -> Result<(), Wrong>;
 
-/// The options that a table may have.
 #[rustfmt::skip]
 const OPTIONS: &[(&str, Set)] = &[
     ("url", |own, found| found.value(|v| own.url = v, url::issuer_name, variables::AUTH0_ISSUER.variable.expects)),
@@ -74,14 +73,14 @@ pub(super) fn options_of_variables() -> impl Iterator<Item = (&'static str, &'st
     })
 }
 
-/// The settings from variables that the tables depend on.
+/// From variables, for options that a table does not set.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Defaults<'a> {
     pub(super) audiences: &'a [String],
     pub(super) algorithms: &'a [Algorithm],
-    /// The name of the header with tokens, if it is not `Authorization`.
+    /// `None` if tokens are in `Authorization`.
     pub(super) field: Option<&'a str>,
-    /// True if the public URL for DPoP proofs is known.
+    /// For DPoP proofs.
     pub(super) has_public_url: bool,
 }
 
@@ -104,7 +103,7 @@ pub(super) fn read(
     parse(&text, &name.to_string_lossy(), defaults)
 }
 
-/// Parses the text of the file `name`.
+/// `name` is the name of the file.
 pub(super) fn parse(
     text: &str,
     name: &str,
@@ -130,7 +129,7 @@ struct Reader<'a> {
     text: &'a str,
     name: &'a str,
     defaults: Defaults<'a>,
-    /// The faults, with their line numbers.
+    /// By line number.
     faults: Vec<(usize, Fault)>,
     warnings: Vec<Warning>,
 }
@@ -138,7 +137,7 @@ struct Reader<'a> {
 #[derive(Clone)]
 struct Table {
     line: usize,
-    /// The URL of the issuer, or the number of the table.
+    /// The URL of the issuer. Without one, the number of the table.
     title: String,
 }
 
@@ -314,7 +313,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Reports an issuer whose keys cannot be discovered, because its name is not an https URL.
+    /// Without a source of keys, the name must be an https URL from which keys can be discovered.
     fn discovery(&mut self, own: &IssuerSettings, table: &Table) {
         let has_source = own.jwks_uri.is_some() || own.jwks_file.is_some();
         if has_source || !own.needs_key_set(self.defaults.algorithms) {
@@ -355,8 +354,9 @@ impl Reader<'_> {
         }
     }
 
-    /// Reports all issuers with introspection of opaque tokens, except the first. Opaque tokens
-    /// must not be sent to an issuer that did not issue them.
+    /// Opaque tokens must not be sent to an issuer that did not issue them, and we can't tell whose
+    /// they are. So only the first issuer may have introspection of opaque tokens, and we report
+    /// the others.
     fn report_opaque(&mut self, issuers: &[IssuerSettings]) {
         let mut asked = issuers.iter().filter(|one| one.asks_about_opaque());
         let Some(first) = asked.next() else {
@@ -373,7 +373,6 @@ impl Reader<'_> {
         }
     }
 
-    /// Reports issuers that appear in two tables.
     fn report_duplicates(&mut self, issuers: &[IssuerSettings]) {
         let mut seen: HashMap<&str, &str> = HashMap::new();
         for issuer in issuers {
@@ -412,7 +411,6 @@ struct Wrong(String);
 struct Found<'a>(&'a DeValue<'a>);
 
 impl Found<'_> {
-    /// Parses a string and stores it.
     fn value<T>(
         &self,
         store: impl FnOnce(T),
@@ -422,12 +420,11 @@ impl Found<'_> {
         self.parsed(store, parse, expects, Form::Strict, false)
     }
 
-    /// Like [`value`](Self::value), for the path of a file.
     fn path(&self, store: impl FnOnce(PathBuf), expects: &str) -> Result<(), Wrong> {
         self.parsed(store, value::file, expects, Form::Path, false)
     }
 
-    /// Like [`value`](Self::value), for a value that must never be displayed.
+    /// For a value that must never be displayed.
     fn secret<T>(
         &self,
         store: impl FnOnce(T),
@@ -528,7 +525,8 @@ fn unknown(key: &str) -> Wrong {
     })
 }
 
-/// Returns the key, or `a key` if it is long or unusual: it may be a secret, written without a key.
+/// The key may be a secret that was written without a key, so a long or unusual one is shown as `a
+/// key`.
 fn shown_key(key: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     if key.len() <= 40 && key.chars().all(is_plain) {
@@ -822,7 +820,7 @@ tenants = ["72f988bf-86f1-41af-91ab-2d7cd011db47", "cccc"]
         format!("{own:?} {secrets:?}")
     }
 
-    /// Iterates over all variables, so that no new one is forgotten.
+    /// Iterates over all variables, so that we can't forget a new one.
     #[test]
     fn the_written_file_has_every_option_whose_variable_is_set() {
         let variables = [
@@ -896,7 +894,7 @@ tenants = ["72f988bf-86f1-41af-91ab-2d7cd011db47", "cccc"]
         assert!(walked.len() > 8, "{walked:?}");
     }
 
-    /// Returns our texts that mention options: pages, advice and notes.
+    /// The texts in which we mention options: pages, advice and notes.
     fn texts() -> Vec<(String, String)> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let mut texts = Vec::new();

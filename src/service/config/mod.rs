@@ -327,7 +327,7 @@ impl Config {
         Err(environment.locate(faults.into()))
     }
 
-    /// Reads every field. If a variable is invalid or missing, its field gets a substitute, and the
+    /// Reads every field. An invalid or missing variable leaves a substitute in its field. The
     /// fault in the reader makes the caller discard the configuration.
     fn read(reader: &mut Reader) -> Self {
         let domain = reader.optional(&variables::AUTH0_DOMAIN);
@@ -418,7 +418,6 @@ impl Config {
         cross_checks::signing_secret(reader, &self.algorithms, self.signing_secret.as_ref());
     }
 
-    /// Returns `true` if an accepted algorithm needs a public key.
     fn needs_key_set(&self) -> bool {
         self.algorithms.iter().any(|alg| *alg != Algorithm::HS256)
     }

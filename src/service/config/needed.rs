@@ -2,14 +2,12 @@
 
 use crate::service::config::variables::{AUTH0_API_AUDIENCE, AUTH0_DOMAIN, AUTH0_ISSUER};
 
-/// The advice if no issuer is set.
 pub(super) const NO_ISSUER: &str = "set it to the host of your tenant, such as tenant.eu.auth0.com, or set AUTH0_ISSUER to the URL of your issuer; to try the service without either, run `warp-bearer dev`";
 
-/// The advice if no audience is set.
 pub(super) const NO_AUDIENCE: &str =
     "set it to the identifier of your API, such as https://api.example.com";
 
-/// Returns the advice for a variable with an empty value, if the service requires it.
+/// Only if the service requires the variable.
 pub(super) fn remedy(name: &str, is_set: impl Fn(&str) -> bool) -> Option<&'static str> {
     let (domain, issuer) = (AUTH0_DOMAIN.name(), AUTH0_ISSUER.name());
     match name {

@@ -1,6 +1,6 @@
 //! Replaces variables with options of the issuers file in messages.
 //!
-//! Advice is written for variables. If the issuers are in a file, these variables are rejected or
+//! We write our advice for variables. If the issuers are in a file, these variables are rejected or
 //! have no effect, so the advice must mention the option instead.
 
 use std::borrow::Cow;
@@ -33,7 +33,7 @@ const SENTENCES: [(&str, &str); 3] = [
 ];
 
 impl Config {
-    /// Replaces variables with options in a message about an issuer, if the issuers are in a file.
+    /// Only changes a message if the issuers are in a file.
     pub(in crate::service) fn in_its_words<'t>(&self, text: &'t str) -> Cow<'t, str> {
         if self.issuers_file.is_none() || !text.contains("AUTH0_") {
             return text.into();
@@ -57,7 +57,7 @@ impl Config {
         text.into()
     }
 
-    /// Returns the variables with an option, longer names before their own prefixes.
+    /// Longer names come before their own prefixes.
     fn renamed(&self) -> Vec<(&'static str, &'static str)> {
         let table = self.tables.first().filter(|_| self.tables.len() == 1);
         let is_own = |name: &str| match name {

@@ -2,10 +2,8 @@
 
 use std::fmt;
 
-/// The file in the current directory.
 pub(super) const DOT_ENV: &str = ".env";
 
-/// The option that names another file.
 pub(super) const ENV_FILE: &str = "--env-file";
 
 /// The source of a variable's value.

@@ -14,7 +14,6 @@ pub(super) fn preset(name: &str) -> Option<&'static Preset> {
     PRESETS.iter().find(|preset| preset.name == name)
 }
 
-/// Sets the claim with the audience, unless the table sets it.
 fn audience_claim(settings: &mut IssuerSettings, claim: AudienceClaim) {
     settings.audience_claim.get_or_insert(claim);
 }
@@ -25,7 +24,7 @@ fn algorithms(settings: &mut IssuerSettings, algorithms: &[Algorithm]) {
     }
 }
 
-/// Sets the URL of the key set, unless the table has a source of keys.
+/// The table may already have a source of keys.
 fn jwks_uri(settings: &mut IssuerSettings, url: &str) {
     if settings.jwks_uri.is_none() && settings.jwks_file.is_none() {
         settings.jwks_uri = Some(url.to_owned());
@@ -48,7 +47,7 @@ fn between(name: &str, before: &str, after: &str) -> bool {
     middle.is_some_and(|middle| !middle.is_empty() && !middle.contains('/'))
 }
 
-/// The files that Kubernetes mounts into each pod.
+/// Kubernetes mounts these files into each pod.
 const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 /// Every preset.
@@ -69,7 +68,7 @@ pub const PRESETS: &[Preset] = &[
         url: None,
         form: "https://login.microsoftonline.com/TENANT_ID/v2.0, or https://sts.windows.net/TENANT_ID/ for v1.0 tokens",
         fits: |name| {
-            // The others are national clouds, External ID and B2C.
+            // The last four are national clouds, External ID and B2C.
             between(name, "https://login.microsoftonline.com/", "/v2.0")
                 || between(name, "https://sts.windows.net/", "/")
                 || name.starts_with("https://login.microsoftonline.us/")

@@ -1,7 +1,8 @@
 //! [`Reader`]: reads variables according to their rows, and collects faults and warnings.
 //!
-//! The reader applies the rules that are the same for all variables: defaults, whitespace, quotes,
-//! placeholders, lists. It continues after an invalid value, so a single start reports every fault.
+//! The reader applies the rules that all variables share: defaults, whitespace, quotes,
+//! placeholders, lists. It continues after an invalid value, so that a single start reports every
+//! fault.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -18,14 +19,13 @@ use crate::{
     },
 };
 
-/// The variable for the port on many platforms.
+/// Many platforms set it.
 pub(super) const PORT: &str = "PORT";
 
-/// The variables that are set, and the faults and warnings found so far.
 pub(super) struct Reader {
     variables: BTreeMap<String, String>,
     terminal: TerminalVariables,
-    /// `PORT`, which platforms set but this service does not read.
+    /// Platforms set `PORT`, but we do not read it.
     port: Option<String>,
     /// Names with `AUTH0_` that are not in the table.
     unknown: Vec<String>,
@@ -34,7 +34,7 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    /// Creates a reader for these variables. If a name appears twice, uses the later value.
+    /// The later value of a name wins.
     pub(super) fn new(pairs: impl IntoIterator<Item = (String, String)>) -> Self {
         let pairs: BTreeMap<_, _> = pairs.into_iter().collect();
         let terminal = TerminalVariables::from_pairs(pairs.clone());
@@ -58,8 +58,8 @@ impl Reader {
         reader
     }
 
-    /// Adds a fault for each of the other programs' variables whose value still has its quotes. Our
-    /// own variables are checked when they are read.
+    /// The tutorial's two variables are never read, so nothing else would notice that their values
+    /// still have quotes.
     fn check_quotes_of_unread(&mut self) {
         let unread = [&variables::AUTH0_CLIENT_ID, &variables::AUTH0_CLIENT_SECRET];
         for variable in unread.map(|unread| &unread.variable) {
@@ -74,7 +74,6 @@ impl Reader {
         self.port.as_deref()
     }
 
-    /// Adds a fault if a value that has been read fails `check`.
     pub(super) fn check(&mut self, variable: &Variable, text: &str, check: fn(&str) -> Parsed<()>) {
         if let Err(invalid) = check(text) {
             self.invalid(variable, text, &invalid);
@@ -89,8 +88,8 @@ impl Reader {
         Err(self.faults.into())
     }
 
-    /// Returns a value. If it is invalid, adds a fault and returns the default, which is discarded
-    /// in [`finish`](Self::finish).
+    /// If the value is invalid, adds a fault and returns the default, which
+    /// [`finish`](Self::finish) discards.
     pub(super) fn value<T>(&mut self, row: &WithDefault<T>) -> T {
         let variable = &row.variable;
         let value = self
@@ -99,7 +98,7 @@ impl Reader {
         value.unwrap_or_else(|| default_item(row, row.variable.unset.text()))
     }
 
-    /// Returns a value. `None` if it is not set, or if it is invalid, which adds a fault.
+    /// `None` if the variable is not set, or if it is invalid, which adds a fault.
     pub(super) fn optional<T>(&mut self, row: &Optional<T>) -> Option<T> {
         let text = self.text(&row.variable)?;
         self.parse(&row.variable, &text, row.parse)
@@ -130,12 +129,11 @@ impl Reader {
         self.variables.contains_key(name)
     }
 
-    /// Returns `true` if a variable has a fault, and its value is only a substitute.
+    /// The value is then only a substitute.
     pub(super) fn has_fault(&self, name: &str) -> bool {
         self.faults.iter().any(|fault| fault.is_about(name))
     }
 
-    /// Returns the names of the variables that are set and start with `prefix`.
     pub(super) fn names(&self, prefix: &str) -> Vec<String> {
         let names = self
             .variables
@@ -145,7 +143,7 @@ impl Reader {
     }
 
     /// Adds a fault because none of `names` is set. If an unknown variable has a similar name,
-    /// suggests the right name.
+    /// suggests the right one.
     pub(super) fn missing(&mut self, names: &[&str], remedy: &str) {
         let suggestion = self.unknown.iter().find_map(|unknown| {
             let known = variables::nearest(unknown).filter(|known| names.contains(known))?;
@@ -156,7 +154,6 @@ impl Reader {
         self.fault(names[0], format_args!("not set; {remedy}{suggestion}"));
     }
 
-    /// Adds a fault that does not only depend on the value of this variable.
     pub(super) fn fault(&mut self, name: &str, text: impl fmt::Display) {
         self.faults.push(Fault::new(name, text));
     }
@@ -165,9 +162,9 @@ impl Reader {
         self.warnings.push(Warning::new(name, text));
     }
 
-    /// Returns the text of a variable, without surrounding whitespace unless it is a secret. `None`
-    /// if it is not set. Also `None`, with a fault, if the value is never valid, such as an empty
-    /// one.
+    /// Returns the text of a variable. Surrounding whitespace is removed, except from a secret.
+    /// `None` if the variable is not set. `None` with a fault if no variable can have this value,
+    /// for example an empty one.
     fn text(&mut self, variable: &Variable) -> Option<String> {
         let text = self.variables.get(variable.name)?.clone();
         let expects = variable.expects;
@@ -193,7 +190,7 @@ impl Reader {
         Some(text.trim().to_owned())
     }
 
-    /// Parses the text of a value or of a list item. `None` if it is invalid, which adds a fault.
+    /// `None` if the text is invalid, which adds a fault.
     fn parse<T>(
         &mut self,
         variable: &Variable,
@@ -214,7 +211,7 @@ impl Reader {
             .ok()
     }
 
-    /// Parses a list. `None` if an item is invalid or empty, which adds a fault for each.
+    /// Parses a list. Adds a fault for each invalid or empty item.
     fn items<T: PartialEq>(
         &mut self,
         variable: &Variable,
@@ -251,8 +248,8 @@ impl Reader {
     }
 }
 
-/// Returns `true` for `null` in a list of origins. It is the origin of a sandboxed page there, and has its own
-/// fault.
+/// In a list of origins, `null` is not a placeholder: it is the origin of a sandboxed page, and has
+/// its own fault.
 fn is_null_origin(variable: &Variable, text: &str) -> bool {
     text == "null" && variable.name == variables::CORS_ORIGINS.name()
 }
@@ -264,8 +261,8 @@ fn default_item<T>(row: &WithDefault<T>, text: &str) -> T {
     }
 }
 
-/// Returns `true` if a value still has the quotes that a shell or `.env` would remove. Docker's
-/// `--env-file` keeps them. No valid value begins and ends with quotes.
+/// A shell or `.env` would have removed the quotes, but Docker's `--env-file` keeps them. No valid
+/// value begins and ends with quotes.
 fn is_quoted(text: &str) -> bool {
     ["'", "\""].into_iter().any(|quote| {
         let inner = text.strip_prefix(quote);

@@ -1,6 +1,6 @@
 //! [`Setting`]: a recommended line of configuration.
 //!
-//! All recommendations of the form `NAME=value` are created here. [`Environment::recommend`] tries
+//! Every recommendation of the form `NAME=value` comes from here. [`Environment::recommend`] tries
 //! the configuration with these lines, and only returns them if the service would start.
 
 use std::fmt;

@@ -1,6 +1,6 @@
 //! `NO_COLOR` and `TERM`: the variables of the terminal.
 //!
-//! They are not specific to this service, so they are not in the table of variables and never cause
+//! They do not belong to this service, so they are not in the table of variables and never cause
 //! faults.
 
 use serde::Deserialize;
@@ -12,15 +12,13 @@ pub(super) struct TerminalVariables {
 }
 
 impl TerminalVariables {
-    /// Returns `true` if `name` is one of these variables.
     pub(super) fn include(name: &str) -> bool {
         ["NO_COLOR", "TERM"].contains(&name)
     }
 
-    /// Picks these variables from `pairs` and ignores the others.
     pub(super) fn from_pairs(pairs: impl IntoIterator<Item = (String, String)>) -> Self {
         let pairs = pairs.into_iter().filter(|(name, _)| Self::include(name));
-        // Cannot fail, because optional strings are always valid.
+        // Cannot fail: optional strings are always valid.
         envy::from_iter(pairs).unwrap_or_default()
     }
 
@@ -29,7 +27,7 @@ impl TerminalVariables {
         self.no_color.as_deref().is_none_or(str::is_empty) && !self.is_dumb()
     }
 
-    /// Returns `true` if the terminal can only append text, so that no output can be removed.
+    /// Such a terminal can't remove output, only append to it.
     pub(super) fn is_dumb(&self) -> bool {
         self.term.as_deref() == Some("dumb")
     }

@@ -546,7 +546,7 @@ fn rejects_invalid_settings_of_dpop() {
         ("another word", "AUTH0_DPOP_NONCE", "allowed", "is neither off nor required"),
         ("too small a store", "AUTH0_DPOP_STORE", "1KiB", "is out of range"),
     ]);
-    // What is suggested needs the URL as well, so both faults come at once.
+    // The suggested values need the URL too, so both faults are reported at once.
     for (mode, why) in [
         ("on", "did you mean allowed?"),
         ("require", "did you mean required?"),
@@ -753,7 +753,7 @@ fn accepts_listeners_on_different_addresses_or_ports() {
     }
 }
 
-/// An invalid LISTEN is replaced with its default, which is the same address.
+/// An invalid LISTEN falls back to its default, which is the same address.
 #[test]
 fn does_not_compare_listeners_with_substituted_defaults() {
     let vars = [("LISTEN", "nowhere"), ("METRICS_LISTEN", "127.0.0.1:8000")];

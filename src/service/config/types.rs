@@ -50,7 +50,6 @@ impl Secret {
         &self.0
     }
 
-    /// Returns `true` if the secret begins or ends with whitespace.
     pub(super) fn has_outer_blanks(&self) -> bool {
         self.0.trim() != self.0
     }

@@ -1,7 +1,7 @@
 //! Parsers of hosts, URLs and origins.
 //!
-//! The `url` crate repairs its input (whitespace, backslashes, missing slashes). Issuers are
-//! compared exactly, so these parsers reject everything that would have to be repaired.
+//! The `url` crate repairs its input (whitespace, backslashes, missing slashes). We compare issuers
+//! exactly, so these parsers reject whatever would need a repair.
 
 use reqwest::Url;
 use warp::http::HeaderValue;
@@ -68,8 +68,8 @@ pub(super) fn issuer_name(text: &str) -> Parsed<String> {
     Ok(text.to_owned())
 }
 
-/// Checks the name of an issuer whose keys are discovered. It must be a URL without query and
-/// fragment (RFC 8414 §2).
+/// The keys of this issuer are discovered, so its name must be a URL without query and fragment
+/// (RFC 8414 §2).
 pub(super) fn discoverable_issuer(text: &str) -> Parsed<()> {
     const KEYS: &str = "if iss is exactly this, set AUTH0_JWKS_URI to the https address of its keys, or AUTH0_JWKS_FILE to a file with them";
     discoverable(text, KEYS)
@@ -93,9 +93,8 @@ fn discoverable(text: &str, keys: &str) -> Parsed<()> {
     Ok(())
 }
 
-/// Adds a hint that the name may be correct, but its keys must come from elsewhere. Some issuers
-/// have names that are not https URLs, such as `stytch.com/project-1` and
-/// `http://keycloak:8080/realms/r`.
+/// The name may be correct, but then its keys must come from elsewhere: some issuers have names
+/// that are not https URLs, such as `stytch.com/project-1` and `http://keycloak:8080/realms/r`.
 fn with_name_hint(text: &str, invalid: InvalidValue, keys: &str) -> InvalidValue {
     let (scheme, rest) = text.split_once("://").unwrap_or(("", text));
     let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
@@ -124,7 +123,7 @@ fn with_name_hint(text: &str, invalid: InvalidValue, keys: &str) -> InvalidValue
     invalid.hint(hint)
 }
 
-/// Parses the origin of a page. Returns `None` for `*`, which means every origin.
+/// `None` is `*`, which means every origin.
 pub(super) fn origin_or_any(text: &str) -> Parsed<Option<HeaderValue>> {
     if text == "*" {
         return Ok(None);
@@ -132,8 +131,8 @@ pub(super) fn origin_or_any(text: &str) -> Parsed<Option<HeaderValue>> {
     origin(text).map(Some)
 }
 
-/// Parses an origin as browsers send it (RFC 6454 §6.2): scheme, host, and the port if it is not
-/// the default of the scheme.
+/// An origin as browsers send it (RFC 6454 §6.2): scheme, host, and the port if it is not the
+/// scheme's default.
 fn origin(text: &str) -> Parsed<HeaderValue> {
     if text == "null" {
         return Err(InvalidValue::new("is the origin of every sandboxed page")
@@ -168,8 +167,7 @@ fn origin(text: &str) -> Parsed<HeaderValue> {
     }
 }
 
-/// Parses the URL of a key set. It may contain a comma, but not one followed by another
-/// URL.
+/// The URL of a key set may contain a comma, but not one followed by another URL.
 pub(super) fn key_set(text: &str) -> Parsed<String> {
     let mut after_commas = text.split(',').skip(1);
     if after_commas.any(|rest| rest.trim_start().starts_with("http")) {
@@ -187,10 +185,10 @@ pub(super) fn key_set(text: &str) -> Parsed<String> {
     web_address(text)
 }
 
-/// Parses the URL of the resource, without query and fragment (RFC 9728 §1.2).
+/// The URL of the resource, without query and fragment (RFC 9728 §1.2).
 ///
-/// Rejects a comma. URLs can contain one, but here it probably separates two URLs, and only one is
-/// allowed.
+/// We reject commas. URLs can contain them, but here a comma probably separates two URLs, and only
+/// one is allowed.
 pub(super) fn resource(text: &str) -> Parsed<String> {
     if text.contains("/.well-known/") {
         return Err(InvalidValue::new("is the address of a document")
@@ -205,14 +203,14 @@ pub(super) fn resource(text: &str) -> Parsed<String> {
     if text.contains('?') {
         return Err(InvalidValue::new("has a query").hint("set the URL without it (RFC 9728 §1.2)"));
     }
-    // DPoP proofs are compared with this origin, and hosts in proofs are not decoded.
+    // We compare DPoP proofs with this origin, and do not decode hosts in proofs.
     if authority(text).contains('%') {
         return Err(InvalidValue::new("has a % in its host"));
     }
     Ok(text.to_owned())
 }
 
-/// Parses the URL that clients use for the service. The URLs in DPoP proofs are compared with it.
+/// DPoP proofs contain URLs, which are compared with this one.
 pub(super) fn public(text: &str) -> Parsed<String> {
     let url = resource(text)?;
     if PublicUrl::parse(&url).is_none() {
@@ -223,13 +221,13 @@ pub(super) fn public(text: &str) -> Parsed<String> {
     Ok(url)
 }
 
-/// Returns the host and port of a URL, as written.
+/// As written.
 fn authority(url: &str) -> &str {
     let rest = url.split_once("://").map_or("", |(_, rest)| rest);
     rest.split(['/', '?', '#']).next().unwrap_or_default()
 }
 
-/// Adds the scheme that a host without one most likely has: http for this machine, otherwise https.
+/// Guesses the scheme: http for this machine, https otherwise.
 fn with_scheme(text: &str) -> String {
     let http = format!("http://{text}");
     let is_local = Url::parse(&http).is_ok_and(|url| is_loopback(&url));

@@ -35,14 +35,14 @@ pub(super) const MIB: u64 = 1024 * KIB;
 /// Returns `true` if `text` is a placeholder from documentation: `your.domain.auth0.com`,
 /// `YOUR_API`, `{yourDomain}`, `<secret>`.
 ///
-/// `your` is only a placeholder before a known word, because a company may be called
-/// `your-energy.com`.
+/// `your` only counts before a known word, because a company may be called `your-energy.com`.
 pub(super) fn is_placeholder(text: &str) -> bool {
     const WORDS: [&str; 10] = [
         "domain", "tenant", "api", "audience", "issuer", "auth0", "client", "secret", "app",
         "realm",
     ];
-    /// What programs write for a missing value, and what people write to replace later.
+    /// Programs write the first three for a missing value, and people write the others to replace
+    /// later.
     const WHOLE: [&str; 9] = [
         "undefined",
         "null",
@@ -54,7 +54,7 @@ pub(super) fn is_placeholder(text: &str) -> bool {
         "replace-me",
         "replace_me",
     ];
-    // Only in capitals: `todo` is a common name for a sample application.
+    // In capitals only: `todo` is a common name for a sample application.
     if ["TODO", "TBD", "FIXME"].contains(&text) {
         return true;
     }
@@ -63,7 +63,7 @@ pub(super) fn is_placeholder(text: &str) -> bool {
         return true;
     }
     let text = text.to_ascii_lowercase();
-    // `dev-xxxxxxxx` and `us-east-1_XXXXXXXXX` are in documentation.
+    // Documentation has `dev-xxxxxxxx` and `us-east-1_XXXXXXXXX`.
     let mut words = text.split(|c: char| !c.is_alphanumeric());
     if WHOLE.contains(&&*text)
         || words.any(|word| word.len() > 4 && word.bytes().all(|b| b == b'x'))
@@ -84,10 +84,11 @@ pub(super) fn is_placeholder(text: &str) -> bool {
     })
 }
 
-/// Returns what a file or a program has left in a value: a quote, a comment, brackets, a variable
-/// or an invisible character. A service with such a value would start and then reject every token.
+/// Looks for leftovers of a file or a program in a value: a quote, a comment, brackets, a variable
+/// or an invisible character. With such a value, the service would start and then reject every
+/// token.
 ///
-/// `form` tells which quotes and comments may be parts of a valid value.
+/// `form` says which quotes and comments a valid value may contain.
 pub(super) fn mangled(text: &str, form: Form) -> Option<InvalidValue> {
     const QUOTES: [char; 10] = ['"', '\'', '`', '“', '”', '„', '‘', '’', '«', '»'];
     const PAIRS: [(char, char); 8] = [
@@ -143,7 +144,6 @@ pub(super) fn mangled(text: &str, form: Form) -> Option<InvalidValue> {
     Some(InvalidValue::new("has a character in it that is not visible").hint(hint))
 }
 
-/// Returns the reason why a list in the syntax of JSON is invalid, with the right value.
 pub(super) fn json_list(text: &str) -> InvalidValue {
     let items = text.trim_matches(['[', ']', ' ']).split(',');
     let items = items.map(|item| item.trim().trim_matches(['"', '\'']));
@@ -178,7 +178,7 @@ pub(super) fn algorithm(text: &str) -> Parsed<Algorithm> {
         let right = several.join(",");
         return Err(InvalidValue::new("is more than one algorithm").suggest(Some(right)));
     }
-    // HS256 is not suggested, because it needs a secret with which every verifier could also sign.
+    // We don't suggest HS256: it needs a secret with which every verifier could also sign.
     let known = Algorithm::ALL.iter().copied().map(Algorithm::as_str);
     let known = known.filter(|name| *name != "HS256" || text.starts_with(['H', 'h']));
     Err(match text.to_ascii_uppercase().as_str() {
@@ -216,13 +216,12 @@ pub(super) fn secret(text: &str) -> Parsed<Secret> {
     Ok(Secret::new(text))
 }
 
-/// Parses the secret of a client, of any length.
+/// Of any length.
 #[allow(clippy::unnecessary_wraps, reason = "the type of every parser")]
 pub(super) fn client_secret(text: &str) -> Parsed<Secret> {
     Ok(Secret::new(text))
 }
 
-/// Parses a string without control characters.
 pub(super) fn text(text: &str) -> Parsed<String> {
     if text.chars().any(char::is_control) {
         return Err(InvalidValue::new("contains a control character"));
@@ -230,7 +229,7 @@ pub(super) fn text(text: &str) -> Parsed<String> {
     Ok(text.to_owned())
 }
 
-/// Parses the URL of a state store. It may contain a password, so it is stored as a secret.
+/// May contain a password, so it is stored as a secret.
 pub(super) fn state_store(text: &str) -> Parsed<Secret> {
     match Store::check_url(text.trim()) {
         Ok(()) => Ok(Secret::new(text.trim())),
@@ -238,7 +237,6 @@ pub(super) fn state_store(text: &str) -> Parsed<Secret> {
     }
 }
 
-/// Parses `refuse` or `local`.
 pub(super) fn store_outage(text: &str) -> Parsed<StoreOutage> {
     match text {
         "refuse" => Ok(StoreOutage::Refuse),
@@ -248,7 +246,6 @@ pub(super) fn store_outage(text: &str) -> Parsed<StoreOutage> {
     }
 }
 
-/// Parses `off` or `request`.
 pub(super) fn client_certificates(text: &str) -> Parsed<bool> {
     match text {
         "off" => Ok(false),
@@ -289,7 +286,6 @@ pub(super) fn nonce_secret(text: &str) -> Parsed<Secret> {
     Ok(Secret::new(text))
 }
 
-/// Parses `off`, `allowed` or `required`.
 pub(super) fn dpop_mode(text: &str) -> Parsed<DpopMode> {
     match text {
         "off" => Ok(DpopMode::Off),
@@ -306,7 +302,6 @@ pub(super) fn dpop_mode(text: &str) -> Parsed<DpopMode> {
     }
 }
 
-/// Parses `off` or `required`.
 pub(super) fn nonce(text: &str) -> Parsed<bool> {
     match text {
         "off" => Ok(false),
@@ -322,7 +317,7 @@ pub(super) fn nonce(text: &str) -> Parsed<bool> {
     }
 }
 
-/// Parses an algorithm for proofs. It must be asymmetric, because a proof contains its public key.
+/// Must be asymmetric, because a proof contains its public key.
 pub(super) fn proof_algorithm(text: &str) -> Parsed<Algorithm> {
     let algorithm = algorithm(text)?;
     if algorithm.is_symmetric() {
@@ -333,7 +328,7 @@ pub(super) fn proof_algorithm(text: &str) -> Parsed<Algorithm> {
     Ok(algorithm)
 }
 
-/// The longest accepted duration. The limit keeps sums of times from overflowing.
+/// Keeps sums of times from overflowing.
 const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// Parses a duration of up to a year, which may be zero.
@@ -341,12 +336,10 @@ pub(super) fn duration(text: &str) -> Parsed<Duration> {
     duration_within(text, Duration::ZERO..=YEAR)
 }
 
-/// Parses a duration from a millisecond to a year.
 pub(super) fn positive_duration(text: &str) -> Parsed<Duration> {
     duration_from(text, Duration::from_millis(1))
 }
 
-/// Parses a duration from `least` to a year.
 pub(super) fn duration_from(text: &str, least: Duration) -> Parsed<Duration> {
     duration_within(text, least..=YEAR)
 }
@@ -386,7 +379,7 @@ fn in_unit(number: u64, unit: &str) -> Option<Duration> {
     })
 }
 
-/// Returns the unit that is meant, and how many of it are one.
+/// Returns the unit that is probably meant, and the factor from `unit` to it.
 fn guessed_unit(unit: &str) -> Option<(&'static str, u64)> {
     Some(match unit.trim().to_ascii_lowercase().as_str() {
         "ms" | "msec" | "millis" => ("ms", 1),
@@ -416,7 +409,7 @@ pub(super) fn number<T: TryFrom<u64> + Display>(
         let number = text.parse().ok().filter(|number| range.contains(number))?;
         T::try_from(number).ok()
     };
-    // `str::parse` accepts a leading `+`, so it is not enough.
+    // `str::parse` also accepts a leading `+`.
     if text.bytes().all(|byte| byte.is_ascii_digit()) {
         return number(text).ok_or_else(|| InvalidValue::new("is out of range"));
     }
@@ -469,7 +462,7 @@ pub(super) fn scopes(text: &str) -> Parsed<Policy> {
     auth::policy::scopes(text).ok_or_else(|| InvalidValue::new("is not a list of scopes"))
 }
 
-/// Parses the names of scopes separated by single spaces, as metadata list them.
+/// As metadata list them.
 pub(super) fn scope_names(text: &str) -> Parsed<Vec<String>> {
     scopes(text)?;
     let names: Vec<_> = text.split(' ').map(str::to_owned).collect();
@@ -481,7 +474,6 @@ pub(super) fn scope_names(text: &str) -> Parsed<Vec<String>> {
     Ok(names)
 }
 
-/// Parses `any` or `rfc9068`.
 pub(super) fn token_profile(text: &str) -> Parsed<TokenProfile> {
     match text {
         "any" => Ok(TokenProfile::Any),
@@ -493,7 +485,6 @@ pub(super) fn token_profile(text: &str) -> Parsed<TokenProfile> {
     }
 }
 
-/// Parses `off`, `opaque` or `always`.
 pub(super) fn introspection(text: &str) -> Parsed<IntrospectionMode> {
     match text {
         "off" => Ok(IntrospectionMode::Off),
@@ -522,7 +513,7 @@ pub(super) fn key_file(text: &str) -> Parsed<PathBuf> {
     file(text)
 }
 
-/// Parses a path. Does not check whether a file exists there.
+/// Does not check whether a file exists there.
 pub(super) fn file(text: &str) -> Parsed<PathBuf> {
     if text.contains("://") {
         return Err(InvalidValue::new("is a URL"));
@@ -534,13 +525,12 @@ pub(super) fn file(text: &str) -> Parsed<PathBuf> {
     Ok(PathBuf::from(text))
 }
 
-/// Parses an IP address and a port. Host names are rejected, because one may have several
-/// addresses.
+/// Host names are rejected, because one may have several addresses.
 pub(super) fn socket_address(text: &str) -> Parsed<SocketAddr> {
     address_or_port(text, 8000)
 }
 
-/// Like [`socket_address`], for the metrics, which need a port of their own.
+/// For the metrics, which need their own port.
 pub(super) fn metrics_address(text: &str) -> Parsed<SocketAddr> {
     address_or_port(text, 9090)
 }
@@ -569,8 +559,7 @@ fn address_or_port(text: &str, port: u16) -> Parsed<SocketAddr> {
     })
 }
 
-/// The log target of a dependency that logs an error for each untrusted certificate, on every
-/// retry. The service itself logs this only once.
+/// This dependency logs an error for each untrusted certificate, on every retry. We log it once.
 const NOISY: &str = "rustls_platform_verifier";
 
 /// Parses a log filter of tracing-subscriber. Turns off [`NOISY`] unless the filter contains it.
@@ -594,7 +583,7 @@ pub(super) fn log_filter(text: &str) -> Parsed<EnvFilter> {
 }
 
 /// Rejects a directive without `=`, unless it is a level or a span in brackets. tracing-subscriber
-/// would treat any other word as a target, and then only log that target.
+/// would take any other word for a target, and then log nothing else.
 fn check_level(directive: &str) -> Parsed<()> {
     const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
     let lower = directive.to_ascii_lowercase();
@@ -629,7 +618,6 @@ fn check_target(target: &str, level: &str) -> Parsed<()> {
     Err(InvalidValue::new("names a target with a hyphen").suggest(Some(guess)))
 }
 
-/// Parses `text` or `json`.
 pub(super) fn log_format(text: &str) -> Parsed<LogFormat> {
     match text {
         "text" => Ok(LogFormat::Text),
@@ -638,7 +626,6 @@ pub(super) fn log_format(text: &str) -> Parsed<LogFormat> {
     }
 }
 
-/// Parses `on` or `off`.
 pub(super) fn switch(text: &str) -> Parsed<bool> {
     match text {
         "on" => Ok(true),

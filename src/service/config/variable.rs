@@ -5,7 +5,6 @@
 
 use crate::service::config::invalid::Parsed;
 
-/// Returns `true` if the character may be a part of a variable's name.
 pub(super) fn is_of_name(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_'
 }
@@ -21,7 +20,7 @@ pub struct Variable {
     pub meaning: &'static str,
     /// The value in `.env.example`: a valid one, or a placeholder if no value suits every user.
     pub example: &'static str,
-    /// The description of a valid value. Faults show it after "give".
+    /// Faults show this after "give".
     pub(super) expects: &'static str,
     /// True if the value must never be displayed.
     pub is_secret: bool,
@@ -65,7 +64,6 @@ pub(super) struct WithDefault<T> {
     pub(super) parse: fn(&str) -> Parsed<T>,
 }
 
-/// A variable that may have no value.
 pub(super) struct Optional<T> {
     pub(super) variable: Variable,
     pub(super) parse: fn(&str) -> Parsed<T>,
