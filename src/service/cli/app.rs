@@ -1,7 +1,7 @@
 //! [`App`]: the running service, shared by `serve` and `dev`.
 //!
-//! The app binds the sockets, serves the routes and the metrics, and reloads the keys, the
-//! certificate and the issuers file on SIGHUP.
+//! Binds the sockets, serves the routes and the metrics, and reloads the keys, the certificate and
+//! the issuers file on SIGHUP.
 
 use std::{
     convert::Infallible,
@@ -57,15 +57,15 @@ use crate::{
     },
 };
 
-/// The maximum number of connections to the metrics listener. They use descriptors of the reserve,
-/// which key fetches also need.
+/// The metrics listener takes its connections from the reserve of descriptors, which key fetches
+/// also need.
 const MAX_SCRAPERS: usize = 16;
 
-/// How long a connection to the metrics listener may be open without an active request. Probes use
-/// this listener too, so unfinished requests must not hold its few connections for long.
+/// Probes use the metrics listener too, so unfinished requests must not hold its few connections
+/// for long.
 const SCRAPER_IDLE: Duration = Duration::from_secs(3);
 
-/// The maximum number of reloads of one kind that have not ended.
+/// For each kind of reload.
 #[cfg(unix)]
 const MAX_RELOADS: usize = 4;
 
@@ -74,7 +74,7 @@ const MAX_RELOADS: usize = 4;
 const RELOAD_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The maximum number of concurrent HTTP/2 requests of a scraper. Each answer is rendered anew, and
-/// its size grows with the number of issuers.
+/// grows with the number of issuers.
 const MAX_SCRAPES: u32 = 4;
 
 /// The service with its bound sockets, before it starts serving.
@@ -82,7 +82,7 @@ pub(in crate::service) struct App {
     service: Listener,
     metrics: Option<Listener>,
     tls: Option<Tls>,
-    /// Set by `dev`: only requests to this address or a loopback name are accepted.
+    /// Set by `dev`, which only accepts requests to this address or a loopback name.
     only_for: Option<SocketAddr>,
 }
 
@@ -117,19 +117,17 @@ impl App {
         })
     }
 
-    /// Accepts only requests whose `Host` is the service's address or a loopback name. This
-    /// prevents web pages from reading responses by DNS rebinding.
+    /// Accepts only requests whose `Host` is the service's address or a loopback name, so that web
+    /// pages cannot read responses by DNS rebinding.
     pub(in crate::service) fn only_for_loopback(self) -> Result<Self, Failure> {
         let only_for = Some(self.service_address()?);
         Ok(Self { only_for, ..self })
     }
 
-    /// Returns the address on which the service listens.
     pub(in crate::service) fn service_address(&self) -> Result<SocketAddr, Failure> {
         self.service.address().map_err(Failure::Process)
     }
 
-    /// Returns the address of the metrics listener, if there is one.
     pub(in crate::service) fn metrics_address(&self) -> Result<Option<SocketAddr>, Failure> {
         let address = self.metrics.as_ref().map(Listener::address);
         address.transpose().map_err(Failure::Process)
@@ -170,7 +168,7 @@ impl App {
     }
 }
 
-/// Starts tracing if the environment configures it. If this fails, the service runs without traces.
+/// If tracing cannot start, the service runs without it.
 #[cfg(feature = "otel")]
 fn traces() -> Option<Traces> {
     match Traces::from_environment() {
@@ -182,7 +180,7 @@ fn traces() -> Option<Traces> {
     }
 }
 
-/// Serves the routes. If `only_for` is set, a request to another host gets 400 `bad_host`.
+/// If `only_for` is set, a request to another host gets 400 `bad_host`.
 async fn serve_routes<F>(
     listener: Listener,
     routes: F,
@@ -204,12 +202,12 @@ async fn serve_routes<F>(
     }
 }
 
-/// Answers `GET /metrics` on its own listener, and `GET /livez`, so that a health check does not
-/// fail while the service has all its connections. Runs until it is dropped.
+/// Answers `GET /metrics` on its own listener, and `GET /livez`, so that a health check still
+/// passes when the service has no connections left. Runs until it is dropped.
 pub async fn serve_metrics(metrics: Metrics, listener: Listener) {
     let shown = metrics.clone();
     let page = move |headers: HeaderMap| {
-        // Ignores an `Accept` that is not text, instead of rejecting the scraper.
+        // We ignore an `Accept` that is not text rather than turn the scraper away.
         let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok());
         let (body, kind) = if accept.is_some_and(openmetrics::is_accepted) {
             let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -235,8 +233,8 @@ pub async fn serve_metrics(metrics: Metrics, listener: Listener) {
     }
 }
 
-/// Runs a function that reads files. A file on a disk that is gone can keep its reader waiting
-/// forever, and a signal must be able to end the process meanwhile.
+/// Runs a function that reads files on a blocking thread. If a disk is gone, a read can wait
+/// forever, and a signal must still be able to end the process.
 pub(in crate::service) async fn without_blocking<T: Send + 'static>(
     read: impl FnOnce() -> T + Send + 'static,
 ) -> T {
@@ -252,7 +250,7 @@ async fn bind(variable: &'static str, address: SocketAddr) -> Result<Listener, F
         .map_err(|error| Failure::Listen(variable, address, error))
 }
 
-/// Runs a task. `None` is pending forever, for use in `select!`.
+/// `None` is pending forever, for use in `select!`.
 async fn run_or_pend(task: Option<impl Future<Output = ()>>) {
     match task {
         Some(task) => task.await,
@@ -264,13 +262,13 @@ async fn run_or_pend(task: Option<impl Future<Output = ()>>) {
 #[cfg(unix)]
 pub(in crate::service) struct HangupSignal {
     signal: tokio::signal::unix::Signal,
-    /// The configuration with the issuers file to reload, if any.
+    /// `None` if there is no issuers file to reload.
     config: Option<Config>,
 }
 
 #[cfg(unix)]
 impl HangupSignal {
-    /// Registers the handler. Closing the terminal then does not end the process any more.
+    /// From now on, closing the terminal does not end the process.
     pub(in crate::service) fn new() -> Result<Self, Failure> {
         use tokio::signal::unix::{SignalKind, signal};
 
@@ -282,20 +280,19 @@ impl HangupSignal {
         })
     }
 
-    /// Also reloads the issuers file of this configuration.
     pub(in crate::service) fn with_issuers_of(self, config: &Config) -> Self {
         let config = config.issuers_file.is_some().then(|| config.clone());
         Self { config, ..self }
     }
 
-    /// Reloads on every signal. Runs until it is dropped.
+    /// Reloads on every signal, until it is dropped.
     ///
-    /// Reading a file can take long, or forever if it is on a disk that is gone. The task
-    /// that runs this also accepts connections, so files are read on blocking threads, and nothing
-    /// waits for them: not the keys, and not the next signal.
+    /// Reading a file can take long, or forever if its disk is gone. The task that runs this also
+    /// accepts connections, so we read files on blocking threads, and nothing waits for them: not
+    /// the keys, and not the next signal.
     async fn reload(mut self, auth: &Auth, tls: Option<&Tls>) {
         let (certificates, issuers) = (Reloads::default(), Reloads::default());
-        // The number of the last signal that has been handled.
+        // The last signal that has been handled.
         let applied = Arc::new(Mutex::new(0));
         for signal in 1_u64.. {
             if self.signal.recv().await.is_none() {
@@ -315,13 +312,12 @@ impl HangupSignal {
     }
 }
 
-/// Runs reloads on blocking threads, at most [`MAX_RELOADS`] at a time, so that signals cannot use
-/// up all threads while a disk hangs.
+/// Runs reloads on blocking threads, at most [`MAX_RELOADS`] at a time. If a disk hangs, repeated
+/// signals can't use up all threads.
 #[cfg(unix)]
 #[derive(Clone)]
 struct Reloads {
     permits: Arc<Semaphore>,
-    /// `true` while a reload waits for its permit.
     is_waiting: Arc<AtomicBool>,
 }
 
@@ -337,11 +333,11 @@ impl Default for Reloads {
 
 #[cfg(unix)]
 impl Reloads {
-    /// Starts a reload once a permit is free. Logs an error if it panics or takes longer than
-    /// [`RELOAD_PATIENCE`]; it may still succeed then.
+    /// Starts a reload once a permit is free. Logs an error if it panics, or if it takes longer
+    /// than [`RELOAD_PATIENCE`], in which case it may still succeed.
     fn start(&self, reload: impl FnOnce() + Send + 'static) {
-        // A reload that is still waiting will read the files after this call, so a second one is
-        // not needed.
+        // The reload that is already waiting has yet to read the files, so a second one would add
+        // nothing.
         if self.is_waiting.swap(true, AcqRel) {
             return;
         }

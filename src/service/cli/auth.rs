@@ -10,7 +10,6 @@ use crate::{
     service::config::{self, Config, StoreOutage, TokenProfile},
 };
 
-/// Returns the configured store, which may be shared.
 pub(in crate::service) fn store(config: &Config) -> Store {
     let memory = config.dpop.store;
     let Some(url) = &config.state_store.url else {
@@ -20,7 +19,6 @@ pub(in crate::service) fn store(config: &Config) -> Store {
     Store::redis(url.as_str(), &options).expect("the configuration has checked the URL")
 }
 
-/// Returns the options of the shared store.
 pub(in crate::service) fn store_options(config: &Config) -> RedisOptions {
     RedisOptions {
         timeout: config.state_store.timeout,
@@ -29,12 +27,11 @@ pub(in crate::service) fn store_options(config: &Config) -> RedisOptions {
     }
 }
 
-/// Returns a builder with every setting of the configuration.
 pub(in crate::service) fn builder(config: &Config) -> Builder {
     builder_with(config, |_, issuer| issuer)
 }
 
-/// Like [`builder`], with a function that gets the name of each issuer, and can change its options.
+/// Like [`builder`], but `change` gets the name of each issuer and can change its options.
 pub(in crate::service) fn builder_with(
     config: &Config,
     change: impl Fn(&str, TrustedIssuer) -> TrustedIssuer,

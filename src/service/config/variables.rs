@@ -23,7 +23,7 @@ use crate::{
     },
 };
 
-/// Returns the form of a row, which is strict by default.
+/// Strict by default.
 macro_rules! form {
     () => {
         Form::Strict
@@ -35,8 +35,8 @@ macro_rules! form {
 
 /// Creates a constant for each row, and [`VARIABLES`] with all of them.
 ///
-/// The constant has the name of the variable, so a misspelt name does not compile. For a list, the
-/// type is that of the items.
+/// The constant has the name of the variable, so a misspelt name does not compile. A list has the
+/// type of its items.
 macro_rules! variables {
     ($(
         $name:ident: $kind:ident $(<$type:ty>)? {
@@ -654,8 +654,7 @@ pub(super) fn find(name: &str) -> Option<&'static Variable> {
     VARIABLES.iter().find(|variable| variable.name == name)
 }
 
-/// Returns `true` if a name starts with `AUTH0_`, ignoring case. Such a name is meant for this
-/// service even if it is misspelt.
+/// Ignores case. Such a name is meant for this service even if it is misspelt.
 pub(super) fn is_auth0(name: &str) -> bool {
     const PREFIX: &str = "AUTH0_";
     name.get(..PREFIX.len())
@@ -663,12 +662,12 @@ pub(super) fn is_auth0(name: &str) -> bool {
 }
 
 /// Returns the variable that a name in `.env` most likely means: one that differs by one edit, one
-/// for which many programs use this name, or one without its `AUTH0_`.
+/// that many other programs call by this name, or one without its `AUTH0_`.
 ///
-/// Names that other programs use, such as `DOMAIN`, match nothing.
+/// Bare names that often mean something else, such as `DOMAIN`, match nothing.
 pub(super) fn near_miss(name: &str) -> Option<&'static str> {
     const COMMON: [&str; 5] = ["DOMAIN", "ISSUER", "RESOURCE", "REALM", "ALGORITHMS"];
-    /// Names that other programs use for the same setting.
+    /// Other programs use these names for the same settings.
     const OTHERS: [(&str, &str); 16] = [
         ("LOG_LEVEL", "RUST_LOG"),
         ("LOGLEVEL", "RUST_LOG"),
@@ -704,8 +703,8 @@ pub(super) fn near_miss(name: &str) -> Option<&'static str> {
         .map(|(known, _)| known)
 }
 
-/// The names of Auth0's own libraries and of other programs, without `AUTH0_`, and the setting that means the
-/// same here. `None` if there is none, because this service logs nobody in.
+/// Names that Auth0's own libraries and other programs use, without `AUTH0_`, and our setting with
+/// the same meaning. Many have `None`, because this service has no logins.
 const OF_OTHERS: [(&str, Option<&str>); 19] = [
     ("SECRET", None),
     ("BASE_URL", None),
@@ -730,10 +729,10 @@ const OF_OTHERS: [(&str, Option<&str>); 19] = [
 
 /// Returns the known name that is most similar to a misspelt one, which starts with `AUTH0_`.
 ///
-/// Compares the pairs of letters that both names have. For `AUTH0_AUDIENCE`, this finds
-/// `AUTH0_API_AUDIENCE`, although many other names have a smaller edit distance.
+/// Counts the pairs of letters that both names have. Many names have a smaller edit distance to
+/// `AUTH0_AUDIENCE` than `AUTH0_API_AUDIENCE`, which is almost always meant.
 pub(super) fn nearest(name: &str) -> Option<&'static str> {
-    /// The least similarity of a misspelt name. `DOMIAN` and `DOMAIN` have it.
+    /// `DOMIAN` is exactly this similar to `DOMAIN`.
     const MIN_SIMILARITY: f64 = 0.4;
     let misspelt = name["AUTH0_".len()..].to_ascii_uppercase();
     if let Some((_, known)) = OF_OTHERS.iter().find(|(other, _)| *other == misspelt) {

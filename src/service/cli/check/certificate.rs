@@ -1,6 +1,6 @@
 //! Reads the validity of a certificate from its DER (RFC 5280 §4.1.2.5).
 //!
-//! The certificate is not verified here, because the TLS connection has already verified it.
+//! We do not verify the certificate: the TLS connection has already done that.
 
 use jiff::{civil::DateTime, tz::TimeZone};
 
@@ -12,7 +12,7 @@ const GENERALIZED_TIME: u8 = 0x18;
 const SEQUENCE: u8 = 0x30;
 const VERSION: u8 = 0xa0;
 
-/// Returns the start and the end of the certificate's validity, in seconds since the epoch.
+/// In seconds since the epoch.
 pub(in crate::service) fn validity(certificate: &[u8]) -> Option<(f64, f64)> {
     let (certificate, _) = expect(SEQUENCE, certificate)?;
     let (mut rest, _) = expect(SEQUENCE, certificate)?;

@@ -1,13 +1,13 @@
 //! Checks an issuer of Microsoft Entra ID: the version of its tokens.
 //!
-//! An application gets tokens of version 1 unless its manifest requests version 2. The versions
-//! have different issuers and audiences but the same tenant, so no other check finds a mismatch.
+//! An application gets tokens of version 1 unless its manifest requests version 2. The two versions
+//! have different issuers and audiences but the same tenant, so no other check notices a mismatch.
 
 use reqwest::Url;
 
 use crate::service::cli::{check::report::Section, context::Context, terminal::Mark};
 
-/// Adds findings if the issuer is Entra ID.
+/// Does nothing if the issuer is not Entra ID.
 pub(in crate::service) fn check(issuer: &str, context: &Context<'_>, section: &mut Section) {
     let Some((tenant, version)) = version(issuer) else {
         return;
@@ -51,7 +51,8 @@ pub(in crate::service) fn check(issuer: &str, context: &Context<'_>, section: &m
     }
 }
 
-/// Returns `true` if an issuer of Entra ID names no single tenant. No token has such an issuer.
+/// Returns `true` if the name stands for many tenants, such as `common`. No token has such an
+/// issuer.
 pub(in crate::service) fn is_of_no_tenant(issuer: &str) -> bool {
     version(issuer).is_some_and(|(tenant, _)| {
         ["common", "organizations", "consumers"].contains(&tenant.as_str())

@@ -34,7 +34,7 @@ const SLOW: Duration = Duration::from_secs(1);
 /// Certificates that expire sooner are reported. In seconds.
 const SOON: f64 = 14.0 * 86400.0;
 
-/// Checks one issuer. Calls `on_request` with the target of each request before it is sent.
+/// Calls `on_request` with the target of each request before it is sent.
 pub(in crate::service) async fn check(
     issuer: &str,
     context: &Context<'_>,
@@ -109,7 +109,7 @@ pub(in crate::service) async fn check(
     section
 }
 
-/// Returns the settings for the issuer's own URLs from its table.
+/// The issuer's table may have its own settings for fetches.
 fn access(config: &Config) -> Access {
     let table = config.tables.first();
     table.map_or_else(Access::default, |table| {
@@ -118,7 +118,7 @@ fn access(config: &Config) -> Access {
 }
 
 /// Requests the discovery document. If it is usable, returns the URL of the keys, and the supported
-/// algorithms among those that the issuer offers.
+/// algorithms that the issuer offers.
 async fn discover(
     issuer: &str,
     context: &Context<'_>,
@@ -146,7 +146,7 @@ async fn discover(
         );
         on_request(other.as_str());
         let answer = probe::probe(other.as_str(), &access, limit).await;
-        // If this document does not exist either, reports the first URL.
+        // If neither document exists, we report the first URL.
         if !answer.body.as_ref().is_err_and(probe::is_not_found) {
             (url, response) = (other, answer);
         }
@@ -177,14 +177,14 @@ async fn discover(
     }
 }
 
-/// Parses metadata that may be invalid. Null if they are not strict JSON.
+/// The metadata may be invalid. Null if they are not strict JSON.
 fn metadata(body: &[u8]) -> Value {
     let text = std::str::from_utf8(body).ok();
     let read = text.and_then(|text| json::value(text).ok());
     read.unwrap_or_default()
 }
 
-/// Resolves the host of a URL. Returns `false` if this fails, because no request can then succeed.
+/// Returns `false` if the host cannot be resolved, because no request can then succeed.
 async fn resolve(
     url: &str,
     context: &Context<'_>,
@@ -233,13 +233,11 @@ async fn resolve(
     false
 }
 
-/// Adds the finding that a document could not be fetched.
 fn failed(section: &mut Section, name: &str, response: &Probe, error: &FetchError, hint: &str) {
     let name = if response.tls_failed { "TLS" } else { name };
     section.add_failure(name, error, hint);
 }
 
-/// Adds the findings about the certificate and the clock.
 fn connection(url: &str, response: &Probe, context: &Context<'_>, section: &mut Section) {
     if let Some(shown) = &response.certificate {
         match certificate::validity(shown) {
@@ -267,7 +265,7 @@ fn connection(url: &str, response: &Probe, context: &Context<'_>, section: &mut 
 
 fn clock(ahead: f64, took: Duration, context: &Context<'_>, section: &mut Section) {
     let leeway = context.config.leeway.as_secs_f64();
-    // `Date` has no fractions, and it is unknown how long the response took to arrive.
+    // `Date` has no fractions, and we don't know how long the response was on its way.
     let uncertainty = 0.5 + took.as_secs_f64() / 2.0;
     if ahead.abs() <= uncertainty + 0.5 {
         section.add(Mark::Good, "clock", "same as the issuer's");
@@ -303,8 +301,7 @@ fn millis(took: Duration) -> String {
 }
 
 /// Adds findings about the algorithms that the issuer offers for ID tokens, and returns the
-/// supported ones. None of the findings is an error, because access tokens may use other
-/// algorithms.
+/// supported ones. They are only notes, because access tokens may use other algorithms.
 fn offers(body: &[u8], context: &Context<'_>, section: &mut Section) -> Vec<Algorithm> {
     let metadata = metadata(body);
     let offered = metadata["id_token_signing_alg_values_supported"].as_array();

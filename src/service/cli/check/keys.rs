@@ -24,8 +24,8 @@ use crate::{
     },
 };
 
-/// Checks keys, which have been imported by the same function as in the service. `offered` are the
-/// algorithms in the issuer's metadata.
+/// The same function as in the service has imported these keys. `offered` are the algorithms in the
+/// issuer's metadata.
 pub(in crate::service) fn check(
     section: &mut Section,
     examined: Result<Vec<Examined>, NoKeys>,
@@ -82,7 +82,7 @@ pub(in crate::service) fn check(
     section.add_more(Mark::Bad, "keys", text, advice);
 }
 
-/// Adds the finding that tokens cannot name one key.
+/// Several keys share a `kid` or lack one, so a token cannot say which of them it means.
 fn shared(section: &mut Section, kid: Option<&str>) {
     let text = match kid {
         Some(kid) => format!("two different keys have the kid {:?}", ShownText::new(kid)),
@@ -126,8 +126,8 @@ fn key(section: &mut Section, (jwk, good_for): &Examined, context: &Context<'_>)
 }
 
 /// Lists the offered algorithms that are not allowed, with a line of configuration that allows
-/// them. The line omits algorithms of `AUTH0_ALGORITHMS` that the issuer does not offer, unless other
-/// issuers use the same variable. Returns `true` if a key is for such an algorithm.
+/// them. The line drops algorithms of `AUTH0_ALGORITHMS` that the issuer does not offer, unless
+/// other issuers share the variable. Returns `true` if a key is for such an algorithm.
 fn not_allowed(
     section: &mut Section,
     keys: &[Examined],
@@ -175,7 +175,7 @@ fn names(algorithms: &[Algorithm], separator: &str) -> String {
     names.join(separator)
 }
 
-/// Returns the algorithm of a usable key: its `alg`, or the most common one for its type.
+/// Without an `alg`, the most common algorithm for the key's type.
 fn algorithm_of(jwk: &Value) -> Option<Algorithm> {
     let text = |name: &str| jwk.get(name).and_then(Value::as_str);
     if let Some(name) = text("alg") {
@@ -189,7 +189,7 @@ fn algorithm_of(jwk: &Value) -> Option<Algorithm> {
     all.find(|algorithm| algorithm.curve() == Some(curve))
 }
 
-/// Returns the size of an RSA key. For other keys, the curve determines the size.
+/// Only for RSA. For other keys, the curve determines the size.
 fn bits(jwk: &Value) -> Option<String> {
     let modulus = URL_SAFE_NO_PAD.decode(jwk.get("n")?.as_str()?).ok()?;
     let first = modulus.iter().position(|byte| *byte != 0)?;
@@ -197,7 +197,7 @@ fn bits(jwk: &Value) -> Option<String> {
     Some(format!("{bits} bits"))
 }
 
-/// Formats the age of a key's certificate. Empty if the key has none.
+/// Empty if the key has no certificate.
 fn age(jwk: &Value, now: f64) -> String {
     let certificate = jwk.get("x5c").and_then(|chain| chain.get(0)?.as_str());
     let certificate = certificate.and_then(|text| STANDARD.decode(text).ok());

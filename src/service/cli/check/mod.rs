@@ -1,8 +1,8 @@
 //! `warp-bearer check`: checks the configuration and its issuers before deployment.
 //!
-//! The checks send the same requests as the service and call the same functions, and build the same
-//! `Auth`, so a configuration that passes also works in the service. They change nothing, and continue after a failure, so one
-//! run reports all problems.
+//! The checks send the same requests as the service, call the same functions and build the same
+//! `Auth`, so a configuration that passes also works in the service. They change nothing, and
+//! continue after a failure, so that one run reports all problems.
 
 mod certificate;
 pub(super) mod entra;
@@ -142,8 +142,8 @@ fn add_faults(faults: &Faults, section: &mut Section) {
     }
 }
 
-/// Adds a finding if connections could use up the descriptors that key fetches need. The service
-/// may run with another limit.
+/// Connections could use up the descriptors that key fetches need. This is only a note, because the
+/// service may run with another limit.
 fn descriptors(config: &Config, section: &mut Section) {
     let wanted = config.limits.connections;
     let Some((connections, descriptors)) = descriptors::shortfall(wanted) else {

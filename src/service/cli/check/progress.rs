@@ -4,21 +4,20 @@ use std::io::{self, IsTerminal, Write};
 
 use crate::auth::display::ShownUrl;
 
-/// A line on the terminal with the current request. It is removed at the end.
+/// Removed at the end.
 pub(in crate::service) struct Progress {
     is_shown: bool,
 }
 
 impl Progress {
-    /// Creates a line. It is only shown if standard error is a terminal that can remove lines.
+    /// Only visible if standard error is a terminal that can remove lines.
     pub(in crate::service) fn on_stderr(has_dumb_terminal: bool) -> Self {
         Self {
             is_shown: io::stderr().is_terminal() && !has_dumb_terminal,
         }
     }
 
-    /// Shows the URL of the current request. Turns off line wrapping, because a wrapped line cannot
-    /// be removed completely.
+    /// Line wrapping is off meanwhile, because we couldn't remove a wrapped line completely.
     pub(in crate::service) fn show(&self, target: &str) {
         let target = ShownUrl::new(target);
         self.write(&format!("\r\x1b[2K\x1b[?7lasking {target} …\x1b[?7h"));
@@ -28,7 +27,7 @@ impl Progress {
         self.write("\r\x1b[2K");
     }
 
-    /// Ignores errors, because nothing depends on this line.
+    /// Nothing depends on this line, so errors are ignored.
     fn write(&self, text: &str) {
         if self.is_shown {
             let mut terminal = io::stderr();

@@ -10,16 +10,14 @@ use crate::{
     },
 };
 
-/// The findings, in sections.
 #[derive(Debug, Default)]
 pub(in crate::service) struct Report(Vec<Section>);
 
-/// The findings about one topic.
 #[derive(Debug)]
 pub(in crate::service) struct Section {
     title: String,
     findings: Vec<Finding>,
-    /// Variables that are not set, which only the JSON lists.
+    /// Only the JSON lists these.
     unset: Vec<Finding>,
 }
 
@@ -29,7 +27,7 @@ struct Finding {
     name: String,
     text: String,
     more: String,
-    /// The reason as a word, as in `/readyz` and the log.
+    /// As in `/readyz` and the log.
     reason: Option<&'static str>,
 }
 
@@ -58,7 +56,7 @@ impl Section {
         self.add_more(mark, name, text, "");
     }
 
-    /// Adds a finding with additional, fainter text.
+    /// `more` is shown fainter.
     pub(in crate::service) fn add_more(
         &mut self,
         mark: Mark,
@@ -69,7 +67,7 @@ impl Section {
         self.findings.push(Finding::new(mark, name, text, more));
     }
 
-    /// Adds a variable that is not set, with its default. The text report only counts these.
+    /// The text report only counts unset variables.
     pub(in crate::service) fn add_unset(
         &mut self,
         name: &str,
@@ -79,7 +77,6 @@ impl Section {
         self.unset.push(Finding::new(Mark::Plain, name, text, more));
     }
 
-    /// Adds the finding that a fetch failed, with its word from `/readyz` and a hint.
     pub(in crate::service) fn add_failure(&mut self, name: &str, error: &FetchError, hint: &str) {
         let reason = Some(error.word());
         self.findings.push(Finding {
@@ -93,7 +90,7 @@ impl Section {
 }
 
 impl Section {
-    /// Replaces variables with options of the issuers file, if the issuers are in a file.
+    /// If the issuers are in a file, names its options instead of the variables.
     #[must_use]
     pub(in crate::service) fn in_words_of(mut self, config: &Config) -> Self {
         for finding in &mut self.findings {
@@ -104,7 +101,6 @@ impl Section {
         self
     }
 
-    /// Returns the worst mark of the findings.
     pub(in crate::service) fn mark(&self) -> Mark {
         let has = |mark| self.findings.iter().any(|finding| finding.mark == mark);
         if has(Mark::Bad) {
@@ -122,13 +118,12 @@ impl Report {
         self.0.push(section);
     }
 
-    /// Returns true unless a finding prevents the service from working.
+    /// No finding prevents the service from working.
     pub(in crate::service) fn is_good(&self) -> bool {
         let mut findings = self.0.iter().flat_map(|section| &section.findings);
         findings.all(|finding| finding.mark != Mark::Bad)
     }
 
-    /// Formats the report as text.
     pub(in crate::service) fn text(&self, terminal: Terminal) -> String {
         let mut lines = Vec::new();
         for section in &self.0 {
@@ -153,7 +148,6 @@ impl Report {
         lines.join("\n")
     }
 
-    /// Formats the verdict, which is printed after the text.
     pub(in crate::service) fn verdict(&self, terminal: Terminal) -> String {
         if self.is_good() {
             terminal.strong(Mark::Good, "The service would work.")
@@ -165,7 +159,6 @@ impl Report {
         }
     }
 
-    /// Formats the report as JSON.
     pub(in crate::service) fn json(&self) -> Value {
         let sections = self.0.iter().map(|section| {
             let findings = section.findings.iter().chain(&section.unset);

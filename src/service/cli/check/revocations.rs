@@ -10,11 +10,11 @@ use crate::{
     },
 };
 
-/// The maximum number of issuers in the message.
+/// In the message.
 const MAX_NAMED: usize = 5;
 
-/// Adds a finding for the file, and for each issuer in it that is not configured. An invalid file
-/// has already been reported as a fault of the configuration.
+/// Adds a finding for the file, and for each issuer in it that is not configured. The checks of the
+/// configuration have already reported an invalid file.
 pub(in crate::service) fn check(config: &Config, section: &mut Section) {
     let Some(path) = &config.revocation_file else {
         return;
