@@ -1,22 +1,20 @@
-//! [`Context`]: what messages about an issuer depend on, apart from the issuer itself.
+//! [`Context`]: the configuration and the environment that messages about an issuer depend on.
 
 use crate::service::config::{Config, Environment, quoted};
 
-/// The configuration of an issuer, and the current time.
 pub(in crate::service) struct Context<'a> {
     pub(in crate::service) config: &'a Config,
-    /// True if https requests go through a proxy, which resolves their host names.
+    /// The proxy then resolves host names.
     pub(in crate::service) has_proxy: bool,
-    /// The displayable value of `SSL_CERT_FILE`, if it is set.
+    /// The value of `SSL_CERT_FILE`, in displayable form.
     pub(in crate::service) authorities: Option<String>,
-    /// The variables that are set and that an issuers file replaces.
+    /// The set variables that an issuers file would replace.
     pub(in crate::service) replaced: Vec<&'static str>,
-    /// The current time, in seconds since the epoch.
+    /// In seconds since the epoch.
     pub(in crate::service) now: f64,
 }
 
 impl<'a> Context<'a> {
-    /// Creates the context of an issuer from its configuration.
     pub(in crate::service) fn new(config: &'a Config, environment: &Environment, now: f64) -> Self {
         Self {
             config,

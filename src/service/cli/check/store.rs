@@ -9,7 +9,7 @@ use crate::{
     },
 };
 
-/// Returns the findings. `None` if there is no shared store.
+/// Returns `None` if there is no shared store.
 pub(in crate::service) async fn check(
     config: &Config,
     on_request: impl Fn(&str),
@@ -96,7 +96,6 @@ fn is_here(address: &str) -> bool {
         .any(|start| address.starts_with(start))
 }
 
-/// Returns the advice for an error.
 fn way_out(error: &ProbeError) -> String {
     let text = match error {
         ProbeError::Url(_) => "write redis://[user][:password@]host[:port][/database]",
@@ -143,6 +142,6 @@ fn way_out(error: &ProbeError) -> String {
     text.to_owned()
 }
 
-/// The permissions that the service's user needs.
+/// The service's user needs these permissions.
 const RIGHTS: &str = "~warp-bearer:* &warp-bearer:* +set +get +zadd +zscan +zremrangebyscore \
                       +publish +subscribe +hello +select +time +info +ping";

@@ -1,9 +1,9 @@
 //! `warp-bearer dev`: runs the service together with a local issuer, without an account.
 //!
-//! The issuer works like a real one, with keys that only exist in this process. Both only listen on
-//! loopback, and the command fails if a real issuer is configured. The secret of the issuer's
-//! client is public, so scripts can get tokens. These tokens are only valid for this service on
-//! this machine, until the process ends.
+//! The issuer works like a real one, but its keys only exist in this process. Both listen on
+//! loopback only, and the command fails if a real issuer is configured. The secret of the issuer's
+//! client is public, so that scripts can get tokens. These tokens are only valid for this service
+//! on this machine, until the process ends.
 
 mod page;
 mod proof;
@@ -35,10 +35,8 @@ use crate::{
     },
 };
 
-/// The default port of the service.
 const SERVICE_PORT: u16 = 8000;
 
-/// The id of the client and its secret.
 const CLIENT: (&str, &str) = ("dev", "dev");
 
 const EXAMPLES: &str = "\
@@ -127,7 +125,7 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
              `warp-bearer serve`"
         )));
     }
-    // SIGHUP is not handled, so closing the terminal ends the process.
+    // We do not handle SIGHUP, so closing the terminal ends the process.
     let shutdown = Shutdown::on_signals().map_err(Failure::Process)?;
     let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let (issuer, issuer_port_taken) = issuer(&environment).await?;
@@ -145,7 +143,7 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
         format!("http://{service}"),
         format!("http://localhost:{}", service.port()),
     ]);
-    // Waits for the keys first, so that the printed commands work immediately.
+    // The printed commands work immediately, because we wait for the keys first.
     tokio::select! {
         () = auth.ready() => {}
         () = shutdown.requested() => return Ok(()),
@@ -178,8 +176,8 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Starts the issuer on its default port if the service uses its default port too, and otherwise on
-/// any free port. Returns whether the issuer's default port was taken.
+/// If the service uses its default port, the issuer tries its own default port, too. Otherwise, it
+/// gets any free port. Returns whether the issuer's default port was taken.
 async fn issuer(environment: &Environment) -> Result<(Issuer, bool), Failure> {
     let start = |port| {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
@@ -220,7 +218,7 @@ fn config(environment: &Environment, issuer: &Issuer) -> Result<Config, Failure>
     Ok(config)
 }
 
-/// Configures the documentation page to fetch tokens itself.
+/// The documentation page fetches its own tokens.
 fn docs(issuer: &Issuer) -> Docs {
     let (client_id, client_secret) = CLIENT;
     Docs {
@@ -233,7 +231,7 @@ fn docs(issuer: &Issuer) -> Docs {
 }
 
 fn auth(issuer: &Issuer, options: &Options, service: SocketAddr) -> Result<Auth, Failure> {
-    /// The time to live of keys with `--fail`. It is short, so that the failure has an effect soon.
+    /// Short, so that `--fail` soon has an effect.
     const SHORT_TTL: Duration = Duration::from_secs(5);
     let mut auth = Auth::builder()
         .issuer(issuer.url())
@@ -258,7 +256,7 @@ fn on_loopback(name: &str, address: SocketAddr) -> Result<(), Failure> {
     )))
 }
 
-/// Rotates the signing key of the issuer. Runs until it is dropped.
+/// Runs until it is dropped.
 async fn rotate(issuer: &Issuer, every: Option<Duration>) {
     let Some(every) = every else {
         return std::future::pending().await;
@@ -267,7 +265,7 @@ async fn rotate(issuer: &Issuer, every: Option<Duration>) {
         tokio::time::sleep(every).await;
         let issuer = issuer.clone();
         let rotated = tokio::task::spawn_blocking(move || {
-            // Like Auth0, the issuer only publishes the current and the previous key.
+            // Like Auth0, this issuer only publishes the current and the previous key.
             issuer.retire();
             issuer.rotate();
             issuer.key().kid().to_owned()

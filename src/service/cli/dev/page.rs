@@ -7,16 +7,14 @@ use crate::{
     service::cli::terminal::{Mark, Terminal},
 };
 
-/// The issuer's default port, which commands in the README use. `examples/hello.rs` uses 8001.
+/// Commands in the README use this port. `examples/hello.rs` uses 8001.
 pub(super) const ISSUER_PORT: u16 = 8002;
 
-/// The values that the text shows.
 #[allow(clippy::struct_excessive_bools)] // each adds a line of its own
 pub(in crate::service) struct Page<'a> {
     pub(in crate::service) issuer: &'a Issuer,
     pub(in crate::service) service: SocketAddr,
     pub(in crate::service) metrics: SocketAddr,
-    /// True if the issuer's default port is taken.
     pub(in crate::service) issuer_port_taken: bool,
     pub(in crate::service) docs: bool,
     pub(in crate::service) rotate_every: Option<Duration>,
@@ -26,8 +24,8 @@ pub(in crate::service) struct Page<'a> {
 }
 
 impl Page<'_> {
-    /// Formats the text. With default ports, it fits into a terminal of 80 by 24. Each command is a
-    /// line below a shell comment, so all commands can be pasted at once.
+    /// With default ports, the text fits into a terminal of 80 by 24. Each command is a line below
+    /// a shell comment, so all of them can be pasted at once.
     pub(in crate::service) fn text(&self) -> String {
         let title = "warp-bearer dev: the service and a local issuer, on this machine only.";
         let mut page = self.terminal.strong(Mark::Plain, title) + "\n\n";
@@ -70,7 +68,6 @@ impl Page<'_> {
         self.commands_of_bearer().into()
     }
 
-    /// The commands to try with a token bound to a key.
     fn commands_with_proofs(&self) -> [(&'static str, String); 6] {
         let url = format!("http://{}/api/private", self.service);
         let program = program();
@@ -134,7 +131,6 @@ impl Page<'_> {
         ]
     }
 
-    /// Explains the effects of the options.
     fn notices(&self) -> String {
         let mut notices = Vec::new();
         if self.issuer_port_taken {
@@ -154,7 +150,7 @@ impl Page<'_> {
         notices.collect()
     }
 
-    /// Returns the command to run this program with the environment of this `dev`.
+    /// With the environment of this `dev`.
     fn program(&self) -> String {
         match self.service.to_string().as_str() {
             "127.0.0.1:8000" => program(),
@@ -163,14 +159,14 @@ impl Page<'_> {
     }
 }
 
-/// Returns the command to run this program from another terminal: `cargo run` if cargo started it,
-/// and otherwise its path. If a shell would need quotes for the path, returns only the name.
+/// Returns the command to run this program from another terminal: `cargo run` if cargo started us,
+/// and otherwise our path. If a shell would need quotes for the path, only the name.
 fn program() -> String {
     if env::var_os("CARGO").is_some() {
         return "cargo run --quiet --".to_owned();
     }
     let called = env::args().next().unwrap_or_default();
-    // The path must be absolute, because the other terminal may be in another directory.
+    // The other terminal may be in another directory, so the path must be absolute.
     let path = env::current_exe().ok().filter(|_| called.contains('/'));
     let path = path.and_then(|path| path.into_os_string().into_string().ok());
     let program = path.unwrap_or(called);

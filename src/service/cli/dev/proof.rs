@@ -1,20 +1,19 @@
 //! `dev --proof`: prints a DPoP proof, because curl cannot sign.
 //!
-//! The key is fixed, so that `dev --token` and `dev --proof` can share it without a file. It is
-//! public, like the client's secret. Tokens bound to it are only valid for the `dev` on
-//! this machine.
+//! The key is fixed, so that `dev --token` and `dev --proof` can share it without a file. Like the
+//! client's secret, it is public, but tokens bound to it are only valid for the `dev` on this
+//! machine.
 
 use crate::{
     issuer::SigningKey,
     service::cli::{failure::Failure, terminal},
 };
 
-/// Returns the key of `dev`'s client.
 pub(in crate::service) fn key() -> SigningKey {
     SigningKey::from_seed(b"the DPoP key of warp-bearer dev.")
 }
 
-/// Prints the proof for a request. `target` is a method and a URL.
+/// `target` is a method and a URL.
 pub(in crate::service) fn run(
     target: &[String],
     token: &str,

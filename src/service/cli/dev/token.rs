@@ -1,7 +1,7 @@
 //! `dev --token`: prints a token from the running `dev`, for scripts.
 //!
-//! The command finds the issuer with `/readyz` of the service at `LISTEN`. It only connects to
-//! loopback addresses.
+//! We find the issuer with `/readyz` of the service at `LISTEN`, and only connect to loopback
+//! addresses.
 
 use std::time::Duration;
 
@@ -17,10 +17,10 @@ use crate::{
     },
 };
 
-/// The timeout for a `dev` on this machine, which normally responds immediately.
+/// A `dev` on this machine normally responds immediately.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Prints the token, and warns about requested words that are not valid scopes.
+/// Also warns about requested words that are not valid scopes.
 pub(in crate::service) async fn run(
     environment: &Environment,
     client: (&str, &str),
@@ -55,7 +55,6 @@ pub(in crate::service) async fn run(
     terminal::print_line(token)
 }
 
-/// Returns the response of the token endpoint. Fails if there is no response.
 async fn fetch(
     service: &str,
     (client_id, client_secret): (&str, &str),

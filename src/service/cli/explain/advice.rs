@@ -7,14 +7,14 @@ use crate::service::{
     config::{Config, Setting},
 };
 
-/// A likely cause and its fix, adapted to the configuration and the token.
+/// Adapted to the configuration and the token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::service) struct Advice {
-    /// The cause, as a sentence.
+    /// A sentence.
     pub(in crate::service) what: Cow<'static, str>,
-    /// The fix, as a sentence.
+    /// A sentence.
     pub(in crate::service) fix: Cow<'static, str>,
-    /// Lines of configuration for the fix, with which the service is known to start.
+    /// Lines of configuration for the fix. We have checked that the service starts with them.
     pub(in crate::service) settings: Vec<Setting>,
 }
 
@@ -29,14 +29,13 @@ impl From<Cause> for Advice {
 }
 
 impl Advice {
-    /// Adds lines of configuration.
     #[must_use]
     pub(in crate::service) fn with(mut self, settings: Vec<Setting>) -> Self {
         self.settings = settings;
         self
     }
 
-    /// Replaces variables with options of the issuers file, if the issuers are in a file.
+    /// If the issuers are in a file, names its options instead of the variables.
     #[must_use]
     pub(in crate::service) fn in_words_of(mut self, config: &Config) -> Self {
         for text in [&mut self.what, &mut self.fix] {
@@ -45,7 +44,7 @@ impl Advice {
         self
     }
 
-    /// Replaces `Bearer` with these schemes, in the cause and in the fix.
+    /// Replaces `Bearer` with `of_cause` in the cause, and with `of_fix` in the fix.
     #[must_use]
     pub(in crate::service) fn with_schemes(mut self, of_cause: &str, of_fix: &str) -> Self {
         self.what = self.what.replace("Bearer", of_cause).into();
@@ -53,14 +52,13 @@ impl Advice {
         self
     }
 
-    /// Replaces the fix with one for the current configuration.
+    /// The new fix suits the current configuration.
     #[must_use]
     pub(in crate::service) fn fixed_by(mut self, sentence: String) -> Self {
         self.fix = sentence.into();
         self
     }
 
-    /// Appends a sentence to the cause.
     #[must_use]
     pub(in crate::service) fn and(mut self, sentence: &str) -> Self {
         self.what = format!("{} {sentence}", self.what).into();

@@ -33,7 +33,6 @@ use crate::{
     },
 };
 
-/// Returns the likely cause of a rejection, and its fix.
 pub(in crate::service) fn advice(facts: &Facts<'_>, error: AuthError) -> Advice {
     if let Some(advice) = of_token(facts, error) {
         return advice;
@@ -87,7 +86,7 @@ pub(in crate::service) fn advice(facts: &Facts<'_>, error: AuthError) -> Advice 
 
 const BEARER: &str = "Bearer";
 
-/// Returns the advice about the syntax of `Authorization`.
+/// The credential has the wrong syntax in `Authorization`.
 pub(in crate::service) fn of_authorization(
     field: &str,
     schemes: Schemes,
@@ -97,7 +96,7 @@ pub(in crate::service) fn of_authorization(
     let cause = of_field(field, used, error);
     let token = after(field, used).unwrap_or(field);
     let advice = of_form(cause, token, error);
-    // Without a supported scheme, any scheme would do.
+    // Without a supported scheme, the advice may name any scheme that we accept.
     if error == AuthError::MissingToken && cause != causes::NO_SPACE {
         let advice = match invisible_character(field) {
             Some(sentence) => advice.and(&sentence),
@@ -108,12 +107,11 @@ pub(in crate::service) fn of_authorization(
     advice.with_schemes(used, schemes.instead_of(used))
 }
 
-/// Returns the advice about the syntax of another header with the token.
+/// The same for another header with the token.
 pub(in crate::service) fn of_token_field(value: &str, error: AuthError) -> Advice {
     of_form(of_bare_field(value, error), value, error)
 }
 
-/// Adds details to the cause of an error in the syntax.
 fn of_form(cause: Cause, token: &str, error: AuthError) -> Advice {
     if error == AuthError::MultipleCredentials && pasted::has_no_token(token) {
         return causes::NO_TOKEN_TEXT.into();
@@ -124,7 +122,7 @@ fn of_form(cause: Cause, token: &str, error: AuthError) -> Advice {
     }
 }
 
-/// Describes the first character that is not allowed in a token. It may be invisible.
+/// The first character that is not allowed in a token may be invisible.
 fn foreign_character(token: &str) -> Option<String> {
     let fits = |c: char| c.is_ascii_alphanumeric() || "-._~+/=".contains(c);
     let (at, found) = token.chars().enumerate().find(|(_, c)| !fits(*c))?;
@@ -145,7 +143,7 @@ fn foreign_character(token: &str) -> Option<String> {
     Some(format!("The first one is {name}, at position {position}."))
 }
 
-/// Describes the first character of a value that a reader does not see.
+/// A reader does not see this character.
 fn invisible_character(field: &str) -> Option<String> {
     let mut characters = field.chars().enumerate();
     let (at, found) = characters.find(|(_, c)| pasted::is_invisible(*c))?;
@@ -155,8 +153,7 @@ fn invisible_character(field: &str) -> Option<String> {
     ))
 }
 
-/// Returns the cause of an error in the syntax of `Authorization`. `used` is the scheme at its
-/// start, if it has a supported one.
+/// `used` is the supported scheme at the start of the field, if it has one.
 fn of_field(field: &str, used: &str, error: AuthError) -> Cause {
     if error == AuthError::MultipleCredentials {
         return causes::TWO_CREDENTIALS;
@@ -200,8 +197,8 @@ fn of_field(field: &str, used: &str, error: AuthError) -> Cause {
     }
 }
 
-/// Returns `true` if one token is in brackets or quotes, with or without a name before them:
-/// `Some("…")`, `b'…'`, `{"access_token":"…"}`.
+/// The text has one token in brackets or quotes, with or without a name before them: `Some("…")`,
+/// `b'…'`, `{"access_token":"…"}`.
 fn is_wrapped(text: &str) -> bool {
     let Some(token) = pasted::repaired(text) else {
         return false;
@@ -211,24 +208,23 @@ fn is_wrapped(text: &str) -> bool {
         && after.starts_with(['"', '\'', '`', ')', ']', '}', '>'])
 }
 
-/// Returns the cause of an error in the syntax of a header with a bare token.
 fn of_bare_field(value: &str, error: AuthError) -> Cause {
     let has_scheme = after(value, BEARER).is_some();
     if value.is_empty() || has_scheme && error == AuthError::MalformedAuthorization {
         return causes::NOT_BARE;
     }
-    // The remaining checks are the same as for a token after the scheme.
+    // From here on, the checks are the same as for a token after the scheme.
     of_field(&format!("Bearer {value}"), BEARER, error)
 }
 
-/// For an opaque token that the service may introspect, but this command did not.
+/// The service may introspect an opaque token, but this command did not.
 const UNASKED: Cause = Cause {
     what: "This is an opaque token. The service may ask the issuer about it, and the verdict then depends on the answer.",
     fix: "To ask the issuer here too, use --introspect. This sends it the token.",
 };
 
 fn not_a_jwt(facts: &Facts<'_>) -> Cause {
-    // Base64url of `{"`. Some opaque tokens contain dots too.
+    // Base64url of `{"`. Some opaque tokens have dots too, so dots prove nothing.
     let has_json = facts.token.contains("eyJ");
     let is_cut = facts.token.starts_with("ey") && facts.token.ends_with("...");
     if let Some(cause) = other_format(facts.token) {
@@ -248,8 +244,8 @@ fn not_a_jwt(facts: &Facts<'_>) -> Cause {
     }
 }
 
-/// If the header or the payload has an error that no damage would cause, the issuer created the token
-/// like this. Otherwise, the token was damaged later.
+/// Some errors in the header or the payload cannot come from damage: the issuer wrote the token
+/// like this. Everything else was damaged later.
 fn malformed(facts: &Facts<'_>) -> Advice {
     if pasted::is_placeholder(facts.token) {
         return causes::UNFILLED.into();
@@ -293,7 +289,7 @@ fn other_format(token: &str) -> Option<Cause> {
     if is_paseto {
         return Some(causes::PASETO);
     }
-    // A disclosure follows each tilde, and the signature of a JWT has none.
+    // A disclosure follows each tilde. A JWT's signature has no tilde.
     (token.starts_with("eyJ") && token.contains('~')).then_some(causes::SD_JWT)
 }
 
@@ -328,7 +324,7 @@ fn algorithm(facts: &Facts<'_>) -> Advice {
     }
 }
 
-/// Returns the line that also allows `algorithm`, if a configured issuer signs with it.
+/// Only helps if a configured issuer signs with the algorithm.
 fn allowing(facts: &Facts<'_>, algorithm: Algorithm) -> Vec<Setting> {
     if !facts.held("iss") {
         return Vec::new();
@@ -356,7 +352,7 @@ fn issuer(facts: &Facts<'_>) -> Advice {
         return causes::OTHER_TENANT.into();
     };
     let is_signed_by_ours = facts.held("signature");
-    // Only a valid signature proves that the other name belongs to the configured issuer.
+    // Only a valid signature proves that the other name belongs to our issuer.
     let renamed = || {
         let is_only = facts.issuers().count() == 1;
         let setting = Setting::new("AUTH0_ISSUER", found);
@@ -389,7 +385,7 @@ fn issuer(facts: &Facts<'_>) -> Advice {
     if is_local(found) && facts.issuers().all(is_local) {
         return causes::OTHER_PORT.into();
     }
-    // Without a valid signature, nothing shows that the token is from a tenant that is trusted here.
+    // Without a valid signature, nothing shows that the token comes from a tenant that we trust.
     causes::OTHER_TENANT.into()
 }
 
@@ -422,7 +418,6 @@ fn audience(facts: &Facts<'_>) -> Cause {
     causes::OTHER_API
 }
 
-/// Names the differences between an audience of the token and the one that is configured.
 fn audience_spelling(facts: &Facts<'_>) -> Advice {
     let found = facts.audiences();
     let mut pairs = facts
@@ -437,9 +432,8 @@ fn audience_spelling(facts: &Facts<'_>) -> Advice {
     }
 }
 
-/// Returns `true` if the token is an ID token. This is the case if it has claims that access tokens
-/// do not have (OpenID Connect Core §2 and §3.1.3.6), or if its audience is a client ID and it has
-/// claims of a user profile.
+/// ID tokens have claims that access tokens do not have (OpenID Connect Core §2 and §3.1.3.6), or a
+/// client ID as audience and claims of a user profile.
 fn is_id_token(facts: &Facts<'_>, audiences: &[&str]) -> bool {
     // ForgeRock names the kind of the token.
     if facts.text("tokenName") == Some("id_token") {
@@ -491,7 +485,7 @@ fn not_yet(facts: &Facts<'_>) -> Cause {
     }
     match facts.skew {
         Some(skew) if facts.auth.time() - skew >= latest - 1.0 => causes::CLOCK_BEHIND,
-        // An issuer does not issue tokens in the future, so this clock is behind.
+        // An issuer can't issue tokens in the future, so our clock is behind.
         None if facts.failed("iat") => causes::CLOCK_BEHIND,
         _ => causes::NOT_YET,
     }
@@ -514,13 +508,14 @@ fn missing(facts: &Facts<'_>) -> Cause {
     }
 }
 
-/// Returns the cause for an introspection answer without a claim that tokens need.
+/// The introspection answer lacks a claim that tokens need.
 fn missing_in_answer(facts: &Facts<'_>) -> Advice {
     let claim = facts.config.audience_claim;
     if claim != AudienceClaim::Aud && facts.failed(claim.as_str()) {
         causes::NO_AUDIENCE_CLAIM.into()
     } else if facts.failed("aud") {
-        // Names the client that requested the token, so `AUTH0_API_AUDIENCE` then lists clients.
+        // `client_id` is the client that requested the token, so `AUTH0_API_AUDIENCE` would then
+        // list clients.
         let setting = Setting::new("AUTH0_AUDIENCE_CLAIM", "client_id");
         let settings = match facts.text("client_id") {
             Some(_) => facts.recommend(vec![setting]),
@@ -534,7 +529,6 @@ fn missing_in_answer(facts: &Facts<'_>) -> Advice {
     }
 }
 
-/// Returns the cause for the first failed step of the proof.
 fn proof(facts: &Facts<'_>) -> Advice {
     let mut steps = facts.trace.steps.iter();
     let first = steps.find(|step| step.outcome.is_err());
@@ -579,7 +573,7 @@ fn bound(facts: &Facts<'_>) -> Cause {
     }
 }
 
-/// Returns why the keys of the token's issuer are missing, with the same advice as in `check`.
+/// The keys of the token's issuer are missing. The advice is the same as in `check`.
 fn no_keys(facts: &Facts<'_>) -> Advice {
     let issuer = facts.text("iss").unwrap_or_default();
     let Some(error) = facts.auth.fetch_error(issuer) else {
@@ -613,7 +607,7 @@ fn no_keys(facts: &Facts<'_>) -> Advice {
     }
 }
 
-/// Returns `true` if an error is about the issuer's metadata, and not about the key set that they lead to.
+/// The error is about the issuer's metadata, and not about the key set that they lead to.
 fn is_of_metadata(error: &FetchError, issuer: &str) -> bool {
     let (FetchError::Status { url, .. }
     | FetchError::Redirect { url, .. }
@@ -704,8 +698,7 @@ fn signature(facts: &Facts<'_>) -> Cause {
     causes::CHANGED
 }
 
-/// Returns `true` if the configured secret is the base64 or hexadecimal form of the secret that
-/// signed the token.
+/// The token is signed with the secret whose base64 or hexadecimal form is configured.
 fn is_secret_encoded(facts: &Facts<'_>) -> bool {
     let Some(secret) = &facts.config.signing_secret else {
         return false;
@@ -737,7 +730,7 @@ fn hex(text: &[u8]) -> Option<Vec<u8>> {
     pairs.collect()
 }
 
-/// Returns `true` if the issuer is for development, and may use plain http.
+/// Issuers for development may use plain http.
 fn is_local(issuer: &str) -> bool {
     issuer.starts_with("http://")
 }
@@ -746,8 +739,8 @@ fn without_slash(url: &str) -> &str {
     url.strip_suffix('/').unwrap_or(url)
 }
 
-/// Normalizes differences between URLs that are easily overlooked: scheme, default port, case, white
-/// space and trailing slash.
+/// Drops what is easily overlooked in a URL: scheme, default port, case, white space and trailing
+/// slash.
 fn loose(url: &str) -> String {
     let url = url.trim().to_ascii_lowercase();
     let (_, host, path) = split(&url);
@@ -769,7 +762,7 @@ fn without_port(host: &str) -> &str {
     bare.unwrap_or(host)
 }
 
-/// Names the differences between two URLs that are the same after [`loose`], in a sentence.
+/// The URLs must be the same after [`loose`].
 fn difference(our: &str, found: &str) -> String {
     let (ours, theirs) = (split(our.trim()), split(found.trim()));
     let lower = |text: &str| text.to_ascii_lowercase();

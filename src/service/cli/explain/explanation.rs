@@ -1,8 +1,7 @@
 //! [`Explanation`]: the verdict on a credential, the steps of its verification, and the cause of a
 //! rejection.
-//!
-//! The verdict comes from [`Auth::authenticate`], and this file only explains it. Requests are only
-//! sent to configured issuers, never to a URL from the token.
+//! The verdict comes from [`Auth::authenticate`], and this file only explains it. We only send
+//! requests to configured issuers, never to a URL from the token.
 
 use warp::http::HeaderName;
 
@@ -36,15 +35,14 @@ use crate::{
     },
 };
 
-/// The explanation of one credential.
 #[derive(Debug)]
 pub(in crate::service) struct Explanation {
-    /// Notes about the text around the credential.
+    /// About the text around the credential.
     pub(super) notes: Vec<String>,
     pub(super) trace: Trace,
-    /// The rejection and its likely cause. `None` if the service would accept the token.
+    /// `None` if the service would accept the token.
     pub(super) refusal: Option<Refused>,
-    /// Sentences about facts that the steps do not show.
+    /// What the steps do not show, as sentences.
     pub(super) facts: Vec<String>,
     /// The verdict on the token alone, if the header is not `Bearer`, a space and a token.
     pub(super) repair: Option<Repair>,
@@ -53,7 +51,6 @@ pub(in crate::service) struct Explanation {
     pub(super) now: f64,
 }
 
-/// A rejection and its likely cause.
 #[derive(Debug)]
 pub(super) struct Refused {
     pub(super) status: u16,
@@ -62,7 +59,7 @@ pub(super) struct Refused {
     pub(super) advice: Advice,
 }
 
-/// The verdict on a token that is sent with the wrong syntax.
+/// For a token that is sent with the wrong syntax.
 #[derive(Debug)]
 pub(super) struct Repair {
     pub(super) trace: Trace,
@@ -79,17 +76,16 @@ pub(super) struct RouteVerdict {
     pub(super) refusal: Option<Refused>,
 }
 
-/// The response of `/auth` to a proxy.
 #[derive(Debug)]
 pub(super) struct ProxyAnswer {
-    /// The path and the query of the proxy's request.
+    /// The proxy's request: its path here, its query below.
     pub(super) target: String,
     pub(super) query: String,
-    /// The identity for the proxy. Empty if the request is rejected.
+    /// Empty if the request is rejected.
     pub(super) fields: Vec<(String, String)>,
 }
 
-/// The seconds by which this machine's clock is ahead of the issuer's.
+/// How far this machine's clock is ahead of the issuer's.
 #[derive(Debug, Clone)]
 pub(in crate::service) struct Skew {
     pub(in crate::service) issuer: String,
@@ -103,22 +99,20 @@ pub(in crate::service) struct Wanted {
     pub(in crate::service) policy: Policy,
 }
 
-/// The service and the request to explain.
 pub(in crate::service) struct Subject<'a> {
     pub(in crate::service) access: &'a Access,
     pub(in crate::service) config: &'a Config,
     pub(in crate::service) environment: &'a Environment,
-    /// `true` if the service also asks the issuer about tokens, and this command does not.
+    /// The service also asks the issuer about tokens, but this command does not.
     pub(in crate::service) is_unasked: bool,
-    /// The requirements. Each has its own step, in this order.
+    /// Each requirement gets its own step, in this order.
     pub(in crate::service) wanted: Vec<Wanted>,
-    /// A proxy's request to `/auth`.
+    /// To `/auth`.
     pub(in crate::service) proxy: Option<Proxy>,
-    /// A DPoP proof. If set, the token is explained as if sent with the scheme `DPoP`.
+    /// With a proof, the token is explained as if it were sent with the scheme `DPoP`.
     pub(in crate::service) proof: Option<ProofOfRequest>,
 }
 
-/// A verdict and the steps of the verification.
 struct TracedVerdict {
     trace: Trace,
     claims: Option<Claims>,
@@ -141,7 +135,7 @@ const MILLISECONDS: &str = "exp is in milliseconds, it seems. RFC 7519 defines s
 const UNASKED: &str = "The service may also ask the issuer about this token, and the answer could change this verdict. To ask the issuer here too, use --introspect. This sends it the token.";
 
 impl Subject<'_> {
-    /// Explains the credential in a text. Calls `skew` if a date is the reason for a rejection.
+    /// Calls `skew` if a date is the reason for a rejection.
     pub(in crate::service) async fn explain(
         &self,
         pasted: Pasted,
@@ -223,14 +217,14 @@ impl Subject<'_> {
         }
     }
 
-    /// Returns the verifier for the audience that a proxy asks for. `None` if it asks for none, or for
-    /// one that is not configured.
+    /// The audience that a proxy asks for. `None` if it asks for none, or for one that is not
+    /// configured.
     fn audience(&self) -> Option<OneAudience<'_>> {
         let asked = self.proxy.as_ref()?.asked.as_ref().ok()?;
         self.access.auth.for_audience(asked.audience.as_deref()?)
     }
 
-    /// Replaces the verdict with the refusal of the proxy's query, which `/auth` checks first.
+    /// `/auth` checks the proxy's query first, so a problem with it replaces the verdict.
     fn refuse_query(&self, proxy: &Proxy, judged: &mut TracedVerdict) {
         let problem = match &proxy.asked {
             Err(problem) => *problem,
@@ -246,7 +240,7 @@ impl Subject<'_> {
         judged.refusal = Some(refusal);
     }
 
-    /// Returns the verdict on `Authorization` if the service reads another header.
+    /// The request has `Authorization`, but the service reads another header.
     fn not_read(&self, name: &HeaderName) -> TracedVerdict {
         let expected = format!("one token in {name}");
         let found = "Authorization alone".to_owned();
@@ -258,7 +252,7 @@ impl Subject<'_> {
         )
     }
 
-    /// Returns the refusal of a request that the service rejects without reading its token.
+    /// The service rejects such a request without reading its token.
     fn reject_unread(&self, fault: RequestFault) -> TracedVerdict {
         let malformed = AuthError::MalformedAuthorization;
         let (expected, found, error, cause) = match (fault, &self.config.token_field) {
@@ -306,7 +300,7 @@ impl Subject<'_> {
         self.refuse(&expected, found, error, cause)
     }
 
-    /// Returns a refusal because of the headers of a request, whatever token they contain.
+    /// The headers of the request are at fault, whatever token they contain.
     fn refuse(
         &self,
         expected: &str,
@@ -418,7 +412,7 @@ impl Subject<'_> {
         }
     }
 
-    /// Adds a step for each requirement. Returns the rejection if the token does not meet one.
+    /// Each requirement gets a step. Returns the rejection if the token does not meet one.
     fn grant(&self, token: &str, claims: &Claims, trace: &mut Trace) -> Option<Refused> {
         let found = ["scope", "scp", "permissions"].map(|name| (name, trace.claimed(name)));
         let found = found.into_iter().filter(|(_, value)| value != "absent");
@@ -434,7 +428,7 @@ impl Subject<'_> {
             let outcome = policy.check(claims).map_err(|unmet| unmet.error);
             trace.add("grants", words.clone(), found.clone(), outcome);
         }
-        // A route combines them into one policy.
+        // A route combines all requirements into one policy.
         let policies = self.wanted.iter().map(|wanted| wanted.policy.clone());
         let policy = policies.reduce(|one, other| one & other)?;
         let unmet = policy.check(claims).err()?;
@@ -481,7 +475,6 @@ impl Explanation {
     }
 }
 
-/// Returns sentences about facts that the steps do not show.
 fn sentences(auth: &Auth, error: AuthError, trace: &Trace, skew: Option<Skew>) -> Vec<String> {
     let mut facts = Vec::new();
     let now = auth.time();
@@ -512,7 +505,6 @@ fn sentences(auth: &Auth, error: AuthError, trace: &Trace, skew: Option<Skew>) -
     facts
 }
 
-/// Returns the responses of the service's own routes.
 fn routes(access: &Access, claims: &Claims, facts: &Facts<'_>) -> Vec<RouteVerdict> {
     let rows = rows(access, || false);
     let protected = rows.into_iter().filter_map(|row| {
@@ -532,7 +524,6 @@ fn routes(access: &Access, claims: &Claims, facts: &Facts<'_>) -> Vec<RouteVerdi
     protected.collect()
 }
 
-/// Returns the headers with the identity that a proxy receives.
 fn identity(claims: &Claims) -> Vec<(String, String)> {
     let answer = forward_auth::identity_answer(claims);
     let fields = answer.headers().iter();

@@ -16,58 +16,52 @@ use crate::{
     },
 };
 
-/// The facts for finding the cause.
 pub(in crate::service) struct Facts<'a> {
-    /// The text after `Bearer `, which may not be a JWT.
+    /// The text after `Bearer `. It may not be a JWT.
     pub(in crate::service) token: &'a str,
     pub(in crate::service) trace: &'a Trace,
     pub(in crate::service) auth: &'a Auth,
-    /// The configuration of the token's issuer, or of all issuers if its issuer is unknown.
+    /// Of the token's issuer, or of all issuers if its issuer is unknown.
     pub(in crate::service) config: Cow<'a, Config>,
     pub(in crate::service) environment: &'a Environment,
-    /// `true` if the service also asks the issuer about tokens, and this command does not.
+    /// The service also asks the issuer about tokens, but this command does not.
     pub(in crate::service) is_unasked: bool,
-    /// The names of the trusted issuers.
+    /// Trusted issuers, by name.
     pub(in crate::service) issuers: Vec<String>,
-    /// The accepted audiences of the token's issuer, or of all issuers if its issuer is unknown.
+    /// Of the token's issuer, or of all issuers if its issuer is unknown.
     pub(in crate::service) accepted: Vec<String>,
-    /// The seconds by which this clock is ahead of the issuer's. `None` if unknown.
+    /// How many seconds our clock is ahead of the issuer's. `None` if unknown.
     pub(in crate::service) skew: Option<f64>,
 }
 
 impl<'a> Facts<'a> {
-    /// Returns a member of the header that is a string.
     pub(in crate::service) fn header(&self, name: &str) -> Option<&'a str> {
         self.trace.header.get(name)?.as_str()
     }
 
-    /// Returns a claim. The payload may be unverified.
+    /// The payload may be unverified.
     pub(in crate::service) fn claim(&self, name: &str) -> Option<&'a Value> {
         self.trace.payload.get(name)
     }
 
-    /// Returns a claim that is a string.
     pub(in crate::service) fn text(&self, name: &str) -> Option<&'a str> {
         self.claim(name)?.as_str()
     }
 
-    /// Returns `true` if the token has at least one of these claims.
     pub(in crate::service) fn has(&self, names: &[&str]) -> bool {
         names.iter().any(|name| self.claim(name).is_some())
     }
 
-    /// Returns the audiences of the token.
     pub(in crate::service) fn audiences(&self) -> Vec<&'a str> {
         texts(self.claim("aud"))
     }
 
-    /// Returns the names of the trusted issuers.
     pub(in crate::service) fn issuers(&self) -> impl Iterator<Item = &str> {
         self.issuers.iter().map(String::as_str)
     }
 
-    /// Returns the lines if the service would start with them. Empty if there is an issuers file,
-    /// because variables cannot replace its settings.
+    /// Returns the lines if the service would start with them. Variables can't replace the settings
+    /// of an issuers file, so there are none if there is one.
     pub(in crate::service) fn recommend(&self, settings: Vec<Option<Setting>>) -> Vec<Setting> {
         if self.config.issuers_file.is_some() {
             return Vec::new();
@@ -75,30 +69,30 @@ impl<'a> Facts<'a> {
         self.environment.recommend(settings)
     }
 
-    /// Returns the context for messages about the token's issuer.
+    /// For messages about the token's issuer.
     pub(in crate::service) fn context(&self) -> Context<'_> {
         Context::new(&self.config, self.environment, self.auth.time())
     }
 
-    /// Returns `true` if this step of verification failed.
+    /// This step of verification failed.
     pub(in crate::service) fn failed(&self, step: &str) -> bool {
         let mut steps = self.trace.steps.iter();
         steps.any(|one| one.name == step && one.outcome.is_err())
     }
 
-    /// Returns `true` if this step of verification succeeded.
+    /// This step of verification succeeded.
     pub(in crate::service) fn held(&self, step: &str) -> bool {
         let step = self.trace.step(step);
         step.is_some_and(|step| step.outcome.is_ok())
     }
 
-    /// Returns `true` if a variable is set, in the environment or in `.env`.
+    /// In the environment or in `.env`.
     pub(in crate::service) fn is_set(&self, name: &str) -> bool {
         self.environment.get(name).is_some()
     }
 
-    /// Decodes a part of the token, and accepts padding and trailing bits, unlike verification.
-    /// Null if the part is not JSON.
+    /// Decodes a part of the token. Unlike verification, accepts padding and trailing bits. Null if
+    /// the part is not JSON.
     pub(in crate::service) fn lenient_part(&self, at: usize) -> Value {
         const LENIENT: GeneralPurpose = GeneralPurpose::new(
             &alphabet::URL_SAFE,
@@ -113,7 +107,7 @@ impl<'a> Facts<'a> {
     }
 }
 
-/// Returns the strings of a claim that is a string or an array.
+/// The claim may be a string or an array.
 pub(in crate::service) fn texts(claim: Option<&Value>) -> Vec<&str> {
     match claim {
         Some(Value::String(text)) => vec![text],
