@@ -20,7 +20,7 @@ pub(in crate::service) async fn check(
     match Store::probe(url.as_str(), &auth::store_options(config)).await {
         Ok(probed) => found(&probed, config, &mut section),
         Err(error) => {
-            let more = way_out(&error);
+            let more = remedy(&error);
             section.add_more(Mark::Bad, "connection", error.to_string(), more);
         }
     }
@@ -96,7 +96,7 @@ fn is_here(address: &str) -> bool {
         .any(|start| address.starts_with(start))
 }
 
-fn way_out(error: &ProbeError) -> String {
+fn remedy(error: &ProbeError) -> String {
     let text = match error {
         ProbeError::Url(_) => "write redis://[user][:password@]host[:port][/database]",
         ProbeError::Unreachable(..) => {

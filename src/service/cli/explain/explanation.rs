@@ -144,7 +144,7 @@ impl Subject<'_> {
         let auth = &self.access.auth;
         let all = pasted.fields();
         auth.first_fetch_ended(&pasted.issuer()).await;
-        let mut judged = match (&self.config.token_field, &pasted.bare, pasted.fault) {
+        let mut traced = match (&self.config.token_field, &pasted.bare, pasted.fault) {
             (_, _, Some(fault)) => self.reject_unread(fault),
             (Some(name), None, _) => self.not_read(name),
             _ if !pasted.further.is_empty() => {
@@ -152,19 +152,19 @@ impl Subject<'_> {
                 let error = AuthError::MultipleCredentials;
                 self.refuse("one field", found, error, causes::TWO_CREDENTIALS)
             }
-            (None, ..) => self.judge(&pasted.field, &skew).await,
-            (Some(_), Some(value), _) => self.judge(value, &skew).await,
+            (None, ..) => self.verdict_on(&pasted.field, &skew).await,
+            (Some(_), Some(value), _) => self.verdict_on(value, &skew).await,
         };
         let proxy = self.proxy.as_ref().map(|proxy| {
-            self.refuse_query(proxy, &mut judged);
-            let accepted = judged.claims.as_ref().filter(|_| judged.refusal.is_none());
+            self.refuse_query(proxy, &mut traced);
+            let accepted = traced.claims.as_ref().filter(|_| traced.refusal.is_none());
             ProxyAnswer {
                 target: proxy.target.clone(),
                 query: proxy.query.clone(),
                 fields: accepted.map_or_else(Vec::new, identity),
             }
         });
-        let is_malformed = judged.trace.step("credential").is_some();
+        let is_malformed = traced.trace.step("credential").is_some();
         let sent = match (&self.config.token_field, pasted.bare) {
             (Some(_), Some(value)) => value,
             _ => all.clone(),
@@ -182,8 +182,8 @@ impl Subject<'_> {
             .filter(|right| *right != sent || is_about_fields)
         {
             Some(right) => {
-                let repaired = self.judge(&right, &skew).await;
-                judged.facts.extend(repaired.facts);
+                let repaired = self.verdict_on(&right, &skew).await;
+                traced.facts.extend(repaired.facts);
                 Some(Repair {
                     trace: repaired.trace,
                     refusal: repaired.refusal,
@@ -195,25 +195,25 @@ impl Subject<'_> {
             }
             None => None,
         };
-        let accepted = judged.claims.filter(|_| judged.refusal.is_none());
-        let facts = self.facts("", &judged.trace, None);
+        let accepted = traced.claims.filter(|_| traced.refusal.is_none());
+        let facts = self.facts("", &traced.trace, None);
         let mut notes = pasted.notes;
         if self.is_unasked {
             notes.push(UNASKED.to_owned());
         }
-        let expires = judged.trace.payload["exp"].as_f64();
+        let expires = traced.trace.payload["exp"].as_f64();
         if expires.is_some_and(|expires| expires > diagnosis::FAR) {
             notes.push(MILLISECONDS.to_owned());
         }
         Explanation {
             notes,
             routes: accepted.map_or_else(Vec::new, |claims| routes(self.access, &claims, &facts)),
-            refusal: judged.refusal,
-            facts: judged.facts,
+            refusal: traced.refusal,
+            facts: traced.facts,
             repair,
             proxy,
             now: auth.time(),
-            trace: judged.trace,
+            trace: traced.trace,
         }
     }
 
@@ -225,7 +225,7 @@ impl Subject<'_> {
     }
 
     /// `/auth` checks the proxy's query first, so a problem with it replaces the verdict.
-    fn refuse_query(&self, proxy: &Proxy, judged: &mut TracedVerdict) {
+    fn refuse_query(&self, proxy: &Proxy, traced: &mut TracedVerdict) {
         let problem = match &proxy.asked {
             Err(problem) => *problem,
             Ok(asked) if asked.audience.is_some() && self.audience().is_none() => {
@@ -237,7 +237,7 @@ impl Subject<'_> {
         if proxy.has_fragment() {
             refusal.advice = FRAGMENT.into();
         }
-        judged.refusal = Some(refusal);
+        traced.refusal = Some(refusal);
     }
 
     /// The request has `Authorization`, but the service reads another header.
@@ -322,7 +322,11 @@ impl Subject<'_> {
         }
     }
 
-    async fn judge(&self, field: &str, skew: &impl AsyncFn() -> Option<Skew>) -> TracedVerdict {
+    async fn verdict_on(
+        &self,
+        field: &str,
+        skew: &impl AsyncFn() -> Option<Skew>,
+    ) -> TracedVerdict {
         let auth = &self.access.auth;
         let token = match &self.config.token_field {
             Some(_) => field,
