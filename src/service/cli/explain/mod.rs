@@ -1,8 +1,7 @@
 //! `warp-bearer explain`: explains why the configured service accepts or rejects a token.
 //!
-//! The command reads the token from standard input, which keeps it out of the shell's history. The
-//! token is not sent anywhere without `--introspect`. Keys are fetched in the same way as in the
-//! service.
+//! We read the token from standard input, which keeps it out of the shell's history. It is not sent
+//! anywhere without `--introspect`. Keys are fetched in the same way as in the service.
 
 mod advice;
 mod diagnosis;
@@ -93,12 +92,11 @@ pub(in crate::service) struct Options {
     json: bool,
 }
 
-/// The error for a key set that cannot be assigned to one of several issuers.
+/// With several issuers, the keys in a file must belong to the one that the token names.
 const OF_NO_ISSUER: &str = "several issuers are configured, and the token names none of them, so \
      the key set belongs to none; without --jwks, explain says what is wrong with the token";
 
-/// The error for an invalid list of scopes or permissions. Both have the same syntax (RFC 6749
-/// §3.3).
+/// Scopes and permissions have the same syntax (RFC 6749 §3.3).
 const INVALID_LIST: &str = "separate the names by single spaces";
 
 fn wanted_scopes(list: &str) -> Result<Wanted, &'static str> {
@@ -140,8 +138,7 @@ impl Options {
         }))
     }
 
-    /// Returns the requirements for the token: first those of every route, then those of the
-    /// options.
+    /// First the requirements of every route, then those of the options.
     fn wanted(&self, config: &Config) -> Vec<Wanted> {
         let required = config.required_scope.as_ref().map(|policy| {
             let scopes = policy.scopes().unwrap_or_default();
@@ -162,18 +159,16 @@ impl Options {
         required.into_iter().chain(options).chain(asked).collect()
     }
 
-    /// Returns the request of a proxy.
     fn proxy(&self, config: &Config) -> Option<Proxy> {
         let text = self.auth.as_deref()?;
         Some(Proxy::read(text, config.forward_auth_paths))
     }
 
-    /// Returns the text to explain.
     fn text(&self) -> Result<String, Failure> {
         match &self.token[..] {
             [] => standard_input(),
             [alone] if alone == "-" => standard_input(),
-            // A name with two dots may be a token, but no token is the name of a file.
+            // A name with two dots may be a token, but no token is also the name of a file.
             [alone] if Path::new(alone.trim_start_matches('@')).is_file() => {
                 let name = alone.trim_start_matches('@');
                 Err(Failure::Input(Terminal::clean(&format!(
@@ -246,8 +241,8 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
     Err(Failure::Reported)
 }
 
-/// Builds the verifier of the service, with the revocations that replicas share, for a token that
-/// names `issuer`.
+/// The verifier of the service, with the revocations that replicas share, for a token that names
+/// `issuer`.
 async fn build_auth(config: &Config, jwks: Option<&Path>, issuer: &str) -> Result<Auth, Failure> {
     if let Some(path) = jwks {
         return build_auth_with_keys(config, path, issuer);
@@ -257,7 +252,7 @@ async fn build_auth(config: &Config, jwks: Option<&Path>, issuer: &str) -> Resul
         return builder.build().map_err(Failure::Setup);
     }
     let store = auth::store(config);
-    // Copies the list, because a verifier that uses the store would also write to it.
+    // A copy, because a verifier that uses the store would also write to it.
     if let Ok(shared) = revocations::shared(&store).await {
         let auth = builder.build().map_err(Failure::Setup)?;
         auth.revoke_all(shared);
@@ -269,8 +264,8 @@ async fn build_auth(config: &Config, jwks: Option<&Path>, issuer: &str) -> Resul
     builder.state_store(store).build().map_err(Failure::Setup)
 }
 
-/// Builds the verifier of the service, with the key set in a file. It has the keys of `issuer`, or of
-/// the only configured issuer. The other issuers have no keys, because this uses no network.
+/// The verifier of the service, with the keys in a file as the keys of `issuer`, or of the only
+/// configured issuer. The other issuers have no keys, because we use no network here.
 fn build_auth_with_keys(config: &Config, path: &Path, issuer: &str) -> Result<Auth, Failure> {
     let failed =
         |why: &dyn std::fmt::Display| Failure::Input(format!("--jwks: {}: {why}", path.display()));
@@ -303,15 +298,15 @@ fn build_auth_with_keys(config: &Config, path: &Path, issuer: &str) -> Result<Au
     })
 }
 
-/// Sets the options of a verifier that sees one token. Its own store accepts older proofs, because
-/// the service may have started before them.
+/// This verifier only ever sees one token. Its own store accepts older proofs, because the service
+/// may have started before them.
 fn for_one_token(builder: Builder) -> Builder {
     builder
         .token_cache(0)
         .state_store(Store::memory_without_start())
 }
 
-/// Decodes UTF-8, or UTF-16 with a byte order mark, as PowerShell writes it into a file.
+/// UTF-8, or UTF-16 with a byte order mark, as PowerShell writes it into a file.
 fn decoded(bytes: &[u8]) -> String {
     let units = |unit: fn([u8; 2]) -> u16| {
         let pairs = bytes[2..]
@@ -328,7 +323,7 @@ fn decoded(bytes: &[u8]) -> String {
 
 /// Reads a pipe to its end, or lines from a terminal up to an empty line.
 fn standard_input() -> Result<String, Failure> {
-    /// More than any response that contains a token.
+    /// More than any response with a token in it.
     const MAX_BYTES: u64 = 1024 * 1024;
     /// Terminals cut lines at 4096 bytes, including the line break.
     const MAX_LINE: usize = 4095;

@@ -1,32 +1,28 @@
 //! [`Command`]: a `curl` command in a text, read as a shell reads it.
 //!
-//! Says which part of the command has a token. It knows the options that people put tokens into,
+//! Tells which part of the command has a token. We know the options that people put tokens into,
 //! and no others.
 
 use std::{fmt, ops::Range};
 
 use crate::auth::display::ShownText;
 
-/// The parts of one `curl` command.
 #[derive(Debug, Default)]
 pub(super) struct Command {
-    /// The place of the whole command.
     range: Range<usize>,
     parts: Vec<(Range<usize>, CommandPart)>,
-    /// The names and values of its fields.
+    /// Names and values.
     fields: Vec<(String, String)>,
-    /// The method that the command names.
     method: Option<String>,
     has_data: bool,
     url: Option<String>,
 }
 
-/// A part of a command that may have a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum CommandPart {
     Field(String),
     Url,
-    /// The option `--oauth2-bearer`, which curl sends as `Authorization: Bearer`.
+    /// curl sends this option as `Authorization: Bearer`.
     Bearer,
     Option(String),
 }
@@ -42,15 +38,15 @@ impl fmt::Display for CommandPart {
     }
 }
 
-/// A word of a command, without its quotes.
+/// Without its quotes.
 #[derive(Debug)]
 struct Word {
-    /// The place of the word, with its quotes.
+    /// Includes the quotes.
     range: Range<usize>,
     text: String,
 }
 
-/// The options with a value that a command has in its short and in its long form.
+/// Options with a value, in their short and long forms.
 const OPTIONS: [(&str, &[&str]); 8] = [
     ("-H", &["--header", "--proxy-header"]),
     ("-u", &["--user"]),
@@ -62,7 +58,6 @@ const OPTIONS: [(&str, &[&str]); 8] = [
     ("-o", &["--output"]),
 ];
 
-/// The options whose value is the body of the request.
 const DATA: [&str; 9] = [
     "-d",
     "-F",
@@ -75,7 +70,6 @@ const DATA: [&str; 9] = [
     "--form",
 ];
 
-/// Further long options with a value.
 const LONG: [&str; 5] = [
     "--oauth2-bearer",
     "--url",
@@ -84,7 +78,7 @@ const LONG: [&str; 5] = [
     "--connect-to",
 ];
 
-/// The short options with a value.
+/// All short options with a value.
 const SHORT: &str = "AbcCdDeEFhHKmoPQrtTuUwxXyYz";
 
 impl Command {
@@ -149,22 +143,20 @@ impl Command {
         self.parts.push((range, part));
     }
 
-    /// Returns the values of the field `name`.
     pub(super) fn values<'c>(&'c self, name: &'c str) -> impl Iterator<Item = &'c str> {
         let of_name = self
             .fields
             .iter()
             .filter(move |(known, _)| known.eq_ignore_ascii_case(name));
-        // Windows' shell has a caret before the quote at the end.
+        // In Windows' shell, a caret comes before the closing quote.
         of_name.map(|(_, value)| value.trim_end_matches('^'))
     }
 
-    /// Returns the method and the URL of the request.
     pub(super) fn request(&self) -> Option<(String, String)> {
         let default = if self.has_data { "POST" } else { "GET" };
         let method = self.method.as_deref().unwrap_or(default).to_owned();
         let url = self.url.clone()?;
-        // curl adds the scheme.
+        // curl adds the scheme, too.
         let url = if url.contains("://") || url.starts_with('/') {
             url
         } else {
@@ -174,7 +166,6 @@ impl Command {
     }
 }
 
-/// Finds the `curl` commands in a text.
 pub(super) fn commands(text: &str) -> Vec<Command> {
     let mut commands: Vec<Command> = Vec::new();
     for (at, name) in text.match_indices("curl") {
@@ -188,7 +179,7 @@ pub(super) fn commands(text: &str) -> Vec<Command> {
     commands
 }
 
-/// Returns the part of a command that has this place. `None` if the place is elsewhere.
+/// `None` if the place is not in a command.
 pub(super) fn part_at(commands: &[Command], place: usize) -> Option<&CommandPart> {
     let before = commands.partition_point(|command| command.range.start <= place);
     let command = commands.get(before.checked_sub(1)?)?;
@@ -197,8 +188,7 @@ pub(super) fn part_at(commands: &[Command], place: usize) -> Option<&CommandPart
     Some(part)
 }
 
-/// Returns `true` if a command may follow this text: at the start of a line, after a prompt, or after
-/// another command.
+/// A command may follow here: at the start of a line, after a prompt, or after another command.
 fn begins_command(before: &str) -> bool {
     let line = before.rsplit('\n').next().unwrap_or_default();
     let bare = line.trim_end_matches([' ', '\t']);
@@ -207,7 +197,7 @@ fn begins_command(before: &str) -> bool {
         || ["sudo", "time"].contains(&bare.trim_start())
 }
 
-/// Returns the option that a word begins with, and the value in the same word.
+/// The value may be in the same word.
 fn option(word: &str) -> Option<(String, Option<String>)> {
     if word.starts_with("--") {
         return Some((word.to_owned(), None));
@@ -231,7 +221,7 @@ fn takes_value(option: &str) -> bool {
         || OPTIONS.iter().any(|(_, long)| long.contains(&option))
 }
 
-/// Splits the command at `start` into words. Returns also its end.
+/// Also returns the end of the command.
 fn words(text: &str, start: usize) -> (Vec<Word>, usize) {
     let mut words: Vec<Word> = Vec::new();
     let mut is_open = false;
@@ -252,7 +242,7 @@ fn words(text: &str, start: usize) -> (Vec<Word>, usize) {
                 next
             }
             (Some('"') | None, '\\') | (None, '^' | '`') if is_line_break => {
-                // The next line belongs to the same command.
+                // The command continues on the next line.
                 chars.next();
                 chars.next_if(|(_, c)| next == Some('\r') && *c == '\n');
                 if quote.is_none() {

@@ -12,10 +12,9 @@ use crate::{
     },
 };
 
-/// Members with these names contain an access token, even if the value does not look like one.
+/// Such a member contains an access token, even if its value does not look like one.
 const ACCESS_TOKEN: [&str; 3] = ["access_token", "accessToken", "AccessToken"];
 
-/// Finds the headers and tokens in JSON.
 pub(super) fn read(json: &Value) -> Result<Found, NoToken> {
     let mut found = Found::default();
     walk(json, &mut String::new(), &mut found);
@@ -42,8 +41,8 @@ pub(super) fn read(json: &Value) -> Result<Found, NoToken> {
     Ok(found)
 }
 
-/// Returns the error that a JSON document reports: of a token endpoint, in the form of RFC 6749
-/// §5.2 or that of a vendor, or of a service that verifies tokens (RFC 9457).
+/// The document reports an error: of a token endpoint, in the form of RFC 6749 §5.2 or that of a
+/// vendor, or of a service that verifies tokens (RFC 9457).
 fn refusal(json: &Value) -> Option<NoToken> {
     let text = |value: &Value| value.as_str().map(|text| ShownText::new(text).to_string());
     let is_problem = json["status"].is_u64() && json["detail"].is_string();
@@ -62,8 +61,7 @@ fn refusal(json: &Value) -> Option<NoToken> {
     ))
 }
 
-/// Adds the headers and tokens in a value. `path` is the path from the root to the value, and is
-/// restored at the end.
+/// `path` leads from the root to the value, and is restored at the end.
 fn walk(value: &Value, path: &mut String, found: &mut Found) {
     let length = path.len();
     match value {
@@ -105,7 +103,7 @@ fn walk(value: &Value, path: &mut String, found: &mut Found) {
                 path.extend(["[", &at.to_string(), "]"]);
                 walk(item, path, found);
                 path.truncate(length);
-                // The fields of one list are those of one request.
+                // The fields of a list belong to one request.
                 if item.get("value").is_some() {
                     own.extend(found.requests.drain(before..).flat_map(|it| it.fields));
                 }
@@ -116,7 +114,7 @@ fn walk(value: &Value, path: &mut String, found: &mut Found) {
         }
         Value::String(text) => {
             for place in jwt::find_all(text) {
-                // The text may be JSON itself, as in a log.
+                // As in a log, the text may itself be JSON.
                 let name = name_before(&text[..place.start]).or_else(|| named(path));
                 let token = FoundText {
                     text: text[place].to_owned(),
@@ -136,8 +134,8 @@ fn add(value: &Value, path: &str, items: &mut Vec<FoundText>) {
     }
 }
 
-/// Returns the name that says what kind of token a member is: its own, or one on its path, such as
-/// that of an entry in a cache.
+/// Returns the name that says what kind of token a member is. If its own name does not, a name on
+/// its path may, such as that of an entry in a cache.
 fn named(path: &str) -> Option<&str> {
     const KINDS: [&str; 3] = ["accesstoken", "idtoken", "refreshtoken"];
     let (parents, own) = path.rsplit_once('.').unwrap_or(("", path));

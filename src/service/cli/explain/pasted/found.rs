@@ -10,7 +10,6 @@ use crate::{
     service::cli::time_format,
 };
 
-/// The reason why there is nothing to explain in a text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(in crate::service) enum NoToken {
     #[error("the input is empty")]
@@ -45,30 +44,30 @@ pub(in crate::service) enum NoToken {
     Several(Vec<String>),
 }
 
-/// The headers and tokens found in a text, in order, and their locations.
+/// In order, with their locations.
 #[derive(Debug, Default)]
 pub(super) struct Found {
-    /// The requests with `Authorization` headers.
+    /// Those with `Authorization` headers.
     pub(super) requests: Vec<FoundRequest>,
-    /// The tokens in whole requests, if none of these has an `Authorization` header, and the text
-    /// has no other token.
+    /// The tokens in whole requests. Only set if none of the requests has an `Authorization`
+    /// header, and there is no token outside of them.
     pub(super) unsent: Option<FoundRequest>,
-    /// Strings found where an access token is expected.
+    /// An access token is expected at these places.
     pub(super) access_tokens: Vec<FoundText>,
-    /// Other tokens, and strings found where a token is expected.
+    /// Other tokens, and strings at places where a token is expected.
     pub(super) others: Vec<FoundText>,
-    /// Tokens that are named ID tokens or refresh tokens.
+    /// These are named ID tokens or refresh tokens.
     pub(super) companions: Vec<FoundText>,
 }
 
-/// The values of the header with the token in one request.
+/// One request's values of the header with the token.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct FoundRequest {
     pub(super) fields: Vec<FoundText>,
     pub(super) fault: Option<RequestFault>,
 }
 
-/// The reason why a service rejects a request without reading the token in it.
+/// Why a service rejects a request without reading its token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::service) enum RequestFault {
     /// There is a space between the name of a header and its colon.
@@ -77,13 +76,10 @@ pub(in crate::service) enum RequestFault {
     BeforeName,
     /// The name of a header has this invisible character in it or before it.
     InvisibleInName(char),
-    /// The target of the request has a fragment.
     Fragment,
-    /// The request does not have the header with the token.
     NoField,
 }
 
-/// A string and its location.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct FoundText {
     pub(super) text: String,
@@ -97,7 +93,6 @@ impl FoundRequest {
         self.fault = self.fault.or(fault);
     }
 
-    /// Returns the values and the fault, without the locations.
     fn as_sent(&self) -> (Vec<&str>, Option<RequestFault>) {
         let values = self.fields.iter().map(|field| &*field.text);
         (values.collect(), self.fault)
@@ -120,7 +115,7 @@ impl Found {
         !has_request && lists.into_iter().all(Vec::is_empty)
     }
 
-    /// Adds a token to the list for its name.
+    /// The name decides which list gets the token.
     pub(super) fn add(&mut self, name: Option<&str>, token: FoundText) {
         let name = name.unwrap_or_default();
         let bare = name.chars().filter(char::is_ascii_alphanumeric);
@@ -135,8 +130,8 @@ impl Found {
         list.push(token);
     }
 
-    /// Returns what a client would send: the headers of a request if there is one, then the access
-    /// token, then the only token.
+    /// Returns what a client would send: the headers of a request if there is one, otherwise the
+    /// access token, otherwise the only token.
     pub(super) fn choose(mut self) -> Result<Chosen, NoToken> {
         if let Some(request) = self.unsent {
             let mut tokens = distinct(request.fields);
@@ -178,22 +173,18 @@ impl Found {
     }
 }
 
-/// The credential that a client would send.
 #[derive(Debug)]
 pub(super) enum Chosen {
-    /// The `Authorization` headers of one request.
     Request(FoundRequest),
-    /// The only token in a request whose `Authorization` header is missing. `None` if there are
-    /// none or several.
+    /// The request has no `Authorization` header. `None` if it has no token elsewhere, or several.
     Unsent {
         token: Option<FoundText>,
         fault: RequestFault,
     },
-    /// A token, to be sent after `Bearer`.
+    /// To be sent after `Bearer`.
     Token(FoundText),
 }
 
-/// Returns the only string, if there is one.
 fn only(items: &[FoundText]) -> Result<Option<&FoundText>, NoToken> {
     match items {
         [] => Ok(None),
@@ -212,12 +203,11 @@ fn distinct(items: Vec<FoundText>) -> Vec<FoundText> {
     distinct
 }
 
-/// Returns the number of the line with this place.
 pub(super) fn line(text: &str, at: usize) -> String {
     format!("line {}", text[..at].matches('\n').count() + 1)
 }
 
-/// Describes one of several tokens by its claims, on one line.
+/// By its claims, on one line.
 fn listed(item: &FoundText) -> String {
     struct Claim<'a>(&'a str, Option<&'a serde_json::Value>);
     impl fmt::Display for Claim<'_> {

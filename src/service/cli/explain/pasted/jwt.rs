@@ -9,7 +9,7 @@ use base64::{
 
 /// Returns the ranges of everything that looks like a JWT, even if it is damaged.
 ///
-/// Reads the text once, however many tokens it seems to contain.
+/// The time is linear, however many tokens the text seems to contain.
 pub(super) fn find_all(text: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     let mut at = 0;
@@ -37,8 +37,8 @@ fn find_in_word(text: &str, word: Range<usize>, found: &mut Vec<Range<usize>>) {
         }
         dots -= text[counted..begin].matches('.').count();
         counted = begin;
-        // Drops the full stop of a sentence. A token without a signature also ends in a dot, but
-        // only has two dots.
+        // The last dot may be the full stop of a sentence. A token without a signature also ends in
+        // a dot, but only has two.
         let dropped = dots_at_the_end.min(dots.saturating_sub(2));
         let end = word.end - dropped;
         if has_the_dots_of_a_jwt(dots - dropped) && has_header(&text[begin..end]) {
@@ -48,13 +48,11 @@ fn find_in_word(text: &str, word: Range<usize>, found: &mut Vec<Range<usize>>) {
     }
 }
 
-/// Returns `true` if a text ends in an escape of a URL.
 fn ends_in_escape(text: &str) -> bool {
     let bytes = text.as_bytes();
     matches!(bytes, [.., b'%', high, low] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit())
 }
 
-/// Returns `true` if `text` looks like a signed or encrypted JWT.
 pub(super) fn is_jwt(text: &str) -> bool {
     has_the_dots_of_a_jwt(text.matches('.').count()) && has_header(text)
 }
@@ -63,7 +61,7 @@ fn has_the_dots_of_a_jwt(dots: usize) -> bool {
     dots == 2 || dots == 4
 }
 
-/// Returns `true` if `text` is a JWT that was base64-encoded again, as in a Kubernetes Secret.
+/// As in a Kubernetes Secret.
 pub(in crate::service) fn is_encoded_twice(text: &str) -> bool {
     let engines = [&STANDARD, &STANDARD_NO_PAD, &URL_SAFE, &URL_SAFE_NO_PAD];
     let mut decoded = engines
@@ -72,7 +70,7 @@ pub(in crate::service) fn is_encoded_twice(text: &str) -> bool {
     decoded.any(|bytes| std::str::from_utf8(&bytes).is_ok_and(|text| is_jwt(text.trim())))
 }
 
-/// Returns `true` if `text` begins with the base64url of a JSON object, complete or not.
+/// Complete or not.
 pub(super) fn has_header(text: &str) -> bool {
     let end = text.find(|c: char| c == '.' || !is_token_character(c));
     let first = &text[..end.unwrap_or(text.len())];
@@ -90,7 +88,7 @@ pub(super) fn is_token_character(c: char) -> bool {
     c.is_ascii_alphanumeric() || "-_.".contains(c)
 }
 
-/// Shortens every JWT, and every long word that begins like one, to its first characters. This way,
+/// Shortens every JWT, and every long word that begins like one, to its first characters, so that
 /// an error message never contains a whole token.
 pub(in crate::service) fn shorten_all(text: &str) -> String {
     /// Less than the header of any token.
@@ -113,7 +111,8 @@ mod tests {
 
     const JWT: &str = "eyJhbGciOiJSUzI1NiJ9.e30.AA";
 
-    /// A text comes from anyone, and each place where a token could begin must not cost the rest.
+    /// Anyone can write this text, so a place where a token could begin must not cost a scan of the
+    /// rest.
     #[test]
     fn reads_a_long_text_once() {
         const LENGTH: usize = 40_000;

@@ -1,9 +1,9 @@
 //! [`Pasted`]: finds the value of `Authorization` in pasted text.
 //!
-//! If the text could be the value of the header, it is explained unchanged, including its mistakes,
-//! so that the verdict is the same as in the service. A token alone is explained as if it followed
-//! `Bearer `. Any other text, such as a curl command or a token endpoint's JSON, is searched. A
-//! note then says where the token was found.
+//! A text that could be the value of the header is explained unchanged, including its mistakes, so
+//! that the verdict is the same as in the service. A token alone is explained as if it followed
+//! `Bearer `. We search any other text, such as a curl command or a token endpoint's JSON, and a
+//! note says where we found the token.
 
 mod command;
 mod document;
@@ -40,26 +40,26 @@ pub(in crate::service) use self::{
     strings::{after, is_invisible},
 };
 
-/// The header to explain, and notes about the surrounding text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::service) struct Pasted {
-    /// The value of `Authorization`.
+    /// The first value of `Authorization`.
     pub(in crate::service) field: String,
-    /// The values of further `Authorization` headers of the same request.
+    /// Its further values in the same request.
     pub(in crate::service) further: Vec<String>,
-    /// The reason why the service rejects the request without reading this value. `None` if it
-    /// reads the value.
+    /// `None` if the service reads the value. Otherwise, why it rejects the request without doing
+    /// so.
     pub(in crate::service) fault: Option<RequestFault>,
-    /// The value of the other header with the token. `None` if the text is about `Authorization`.
+    /// `None` if the text is about `Authorization`. Otherwise, the value of the other header with
+    /// the token.
     pub(in crate::service) bare: Option<String>,
-    /// The DPoP proof beside a token that is sent with the scheme `DPoP`, or without a scheme.
+    /// Only beside a token that is sent with the scheme `DPoP`, or without a scheme.
     pub(in crate::service) proof: Option<PastedProof>,
     pub(in crate::service) notes: Vec<String>,
 }
 
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
-/// Schemes that count as a field, and not as a token, if they are pasted alone. For `Bearer`, see
+/// Pasted alone, these schemes count as a field and not as a token. For `Bearer`, see
 /// [`is_bearer`].
 const SCHEMES: [&str; 4] = ["DPoP", "Basic", "Digest", "Negotiate"];
 
@@ -77,14 +77,14 @@ const REST: &str =
     "A header field carries only the token: Authorization, the scheme, a space and the token.";
 
 impl Pasted {
-    /// Returns the values of all `Authorization` headers, as one list.
+    /// One list, as HTTP would combine them.
     pub(in crate::service) fn fields(&self) -> String {
         [std::slice::from_ref(&self.field), &self.further]
             .concat()
             .join(", ")
     }
 
-    /// Returns the issuer that the token names, whether it is valid or not. Empty if it names none.
+    /// The token may be invalid. Empty if it names no issuer.
     pub(in crate::service) fn issuer(&self) -> String {
         let fields = self.fields();
         let tokens = [fields.rsplit(' ').next(), repaired(&fields)];
@@ -93,12 +93,11 @@ impl Pasted {
         claims["iss"].as_str().unwrap_or_default().to_owned()
     }
 
-    /// Finds the value of `Authorization` in a text.
     pub(in crate::service) fn read(text: &str) -> Result<Self, NoToken> {
         Self::read_for(text, text::AUTHORIZATION)
     }
 
-    /// Like [`read`](Self::read). `own` is the name of the header that the service reads.
+    /// `own` is the header that the service reads.
     fn read_for(text: &str, own: &str) -> Result<Self, NoToken> {
         let mut pasted = match Self::with_invisible(text, text::AUTHORIZATION) {
             Some(pasted) => pasted,
@@ -110,8 +109,8 @@ impl Pasted {
         Ok(pasted)
     }
 
-    /// Reads a line with invisible characters, which would be a value of `Authorization` without them, or the
-    /// header `name`. `None` if the text is something else.
+    /// Without its invisible characters, the line would be a value of `Authorization`, or the
+    /// header `name`. `None` if it is something else.
     fn with_invisible(text: &str, name: &str) -> Option<Self> {
         let text = text.trim_matches(BLANKS);
         let invisible = text.chars().find(|c| is_invisible(*c))?;
@@ -195,8 +194,8 @@ impl Pasted {
         Self::of_value(text)
     }
 
-    /// Like [`read`](Self::read), for a service that reads the token from the header `name`. If the
-    /// text contains this header, its value is explained unchanged.
+    /// For a service that reads the token from the header `name`. If the text contains this header,
+    /// its value is explained unchanged.
     pub(in crate::service) fn read_field(text: &str, name: &str) -> Result<Self, NoToken> {
         let text_with_mark = text;
         if text.starts_with(BYTE_ORDER_MARK) {
@@ -218,7 +217,8 @@ impl Pasted {
             ..Found::default()
         };
         if found.requests.is_empty() {
-            // The lines of a request without its request line, such as some of those of `curl -v`.
+            // There may be lines of a request without its request line, such as some of those of
+            // `curl -v`.
             let lines = whole
                 .lines()
                 .map(|line| line.trim_start_matches(['>', '<', '*', ' ']));
@@ -262,7 +262,6 @@ impl Pasted {
         }
     }
 
-    /// Creates a header with the token after `Bearer `.
     fn bare(token: &str, notes: Vec<String>) -> Self {
         Self {
             field: format!("Bearer {token}"),
@@ -274,7 +273,7 @@ impl Pasted {
         }
     }
 
-    /// Creates a header from what was found in the text `whole`.
+    /// `whole` is the text that was searched.
     fn chosen(found: Found, whole: &str) -> Result<Self, NoToken> {
         let token = match found.choose()? {
             Chosen::Request(FoundRequest { fields, fault }) => {
@@ -343,7 +342,7 @@ impl Pasted {
         }
     }
 
-    /// Parses a line that only contains a token or the value of the header.
+    /// The line only contains a token or the value of the header.
     fn of_value(text: &str) -> Result<Self, NoToken> {
         if is_other_field(text) {
             return Err(NoToken::Nothing);
@@ -360,7 +359,7 @@ impl Pasted {
             return Err(NoToken::OtherJson);
         }
         let is_one_word = !text.contains(char::is_whitespace);
-        // A broken token still counts as a token. No scheme begins like a JWT.
+        // We treat a broken token as a token: no scheme begins like a JWT.
         let is_token = is_one_word || jwt::has_header(text);
         if is_token && after(text, "bearer").is_none() {
             let bare = text.trim_end_matches(['.', ',', ';']);
@@ -377,7 +376,7 @@ impl Pasted {
     }
 }
 
-/// Describes the response of the service if a client sends the whole text unchanged.
+/// Says how the service would respond to the whole text, sent unchanged.
 fn as_sent(whole: &str) -> String {
     if whole.contains(['\n', '\r']) {
         return REST.to_owned();
@@ -392,14 +391,13 @@ fn as_sent(whole: &str) -> String {
     }
 }
 
-/// Returns `true` if a place has the name of a refresh token.
+/// By the name of its place.
 fn is_refresh_token(place: &str) -> bool {
     let place = place.to_ascii_lowercase().replace('_', "");
     place.contains("refreshtoken")
 }
 
-/// Returns the reason if a line is the URL to which an issuer sends a browser after a login, with a code or an
-/// error.
+/// After a login, an issuer sends the browser to such a URL, with a code or an error.
 fn callback(text: &str) -> Option<NoToken> {
     let is_url = text.contains("://") && !text.contains(char::is_whitespace);
     let (_, query) = text.split_once(['?', '#']).filter(|_| is_url)?;
@@ -424,8 +422,7 @@ fn callback(text: &str) -> Option<NoToken> {
     value("code").map(|_| NoToken::Code)
 }
 
-/// Returns `true` if a line is a header field other than `Authorization`: a name, a colon and a
-/// space.
+/// The line is a header field other than `Authorization`: a name, a colon and a space.
 fn is_other_field(text: &str) -> bool {
     let Some((name, value)) = text.split_once(':') else {
         return false;
@@ -437,7 +434,7 @@ fn is_other_field(text: &str) -> bool {
         && after(name, "bearer").is_none()
 }
 
-/// Returns `true` if a token follows the word `Bearer` without a space: `Bearer%20…`, `Bearer+…`.
+/// A token follows the word `Bearer` without a space: `Bearer%20…`, `Bearer+…`.
 fn is_glued(text: &str) -> bool {
     let Some(rest) = after(text, "bearer") else {
         return false;
@@ -446,10 +443,10 @@ fn is_glued(text: &str) -> bool {
     start.is_some_and(|start| start <= "%20".len() && !rest[..start].contains([':', '=', ' ']))
 }
 
-/// Returns the only token in a header value that is not `Bearer`, a space and a token. `None` if
-/// there is not exactly one.
+/// The header value is not `Bearer`, a space and a token. `None` if there is not exactly one token
+/// in it.
 pub(in crate::service) fn repaired(field: &str) -> Option<&str> {
-    // There may be no space after the scheme, or an encoded one.
+    // After the scheme, the space may be missing or encoded.
     let rest = after(field, "bearer").unwrap_or(field);
     let rest = rest.strip_prefix("%20").unwrap_or(rest);
     let rest = rest.trim_start_matches(['-', '_', '.']);
@@ -780,7 +777,7 @@ mod tests {
         assert_eq!(cookie.fault, Some(NoField));
     }
 
-    /// A request that has its token in another place is answered as if it had none.
+    /// The token is in the wrong place, so the service responds as if there were none.
     #[test]
     fn finds_a_token_that_is_not_read() {
         #[rustfmt::skip]

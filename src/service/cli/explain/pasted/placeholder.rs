@@ -8,14 +8,14 @@ pub(in crate::service) fn is_placeholder(text: &str) -> bool {
     is_missing_value(&lower) || is_template(text) || is_name(&lower)
 }
 
-/// Returns `true` if a text cannot be a token, because no part of it looks random: it is a word, a
-/// sentence, the name of a type or a piece of source code.
+/// Returns `true` if a text cannot be a token, because no part of it looks random. It may be a
+/// word, a sentence, the name of a type or a piece of source code.
 pub(in crate::service) fn has_no_token(text: &str) -> bool {
-    /// The shortest token that the service introspects (RFC 7662).
+    /// The service does not introspect shorter tokens (RFC 7662).
     const MIN_RUN: usize = 16;
     /// Longer than any word.
     const LONG: usize = 24;
-    /// The prefixes of opaque tokens.
+    /// Opaque tokens begin like this.
     const PREFIXES: [&str; 13] = [
         "sk_",
         "pk_",
@@ -33,7 +33,7 @@ pub(in crate::service) fn has_no_token(text: &str) -> bool {
     ];
     let is_b64 = |c: char| c.is_ascii_alphanumeric() || "-._~+/".contains(c);
     let mut runs = text.split(|c: char| !is_b64(c));
-    // Of 32 random letters and digits, at least one is a digit in all but 3 of 1000 cases.
+    // Fewer than 4 in 1000 strings of 32 random letters and digits have no digit.
     let is_random = |run: &str| {
         run.len() >= MIN_RUN
             && run.contains(|c: char| c.is_ascii_digit())
@@ -49,8 +49,7 @@ pub(in crate::service) fn has_no_token(text: &str) -> bool {
         && !runs.any(|run| is_random(run) || is_long(run))
 }
 
-/// Returns `true` if this is what a language prints for a missing value, or for a value that is not
-/// a string.
+/// A language prints this for a missing value, or for a value that is not a string.
 fn is_missing_value(lower: &str) -> bool {
     const WORDS: [&str; 25] = [
         "undefined",
@@ -93,9 +92,9 @@ fn is_missing_value(lower: &str) -> bool {
         || lower.starts_with("%!")
 }
 
-/// Returns `true` if this is a variable that a shell, a template or a tool should have replaced.
+/// A shell, a template or a tool should have replaced this variable.
 pub(super) fn is_template(text: &str) -> bool {
-    /// The brackets for variables in shells, Windows, Ruby, Python and documentation.
+    /// Around variables in shells, Windows, Ruby, Python and documentation.
     const BRACKETS: [(&str, &str); 15] = [
         ("{", "}"),
         ("<", ">"),
@@ -143,8 +142,7 @@ pub(super) fn is_template(text: &str) -> bool {
         || (text.len() > 1 && text.chars().all(|c| "x.*X…-".contains(c)))
 }
 
-/// Returns `true` if this is the name of a token instead of a token, such as `YOUR_ACCESS_TOKEN` or
-/// `token`.
+/// The text is the name of a token, such as `YOUR_ACCESS_TOKEN` or `token`.
 fn is_name(lower: &str) -> bool {
     const WORDS: [&str; 19] = [
         "your", "my", "the", "an", "a", "access", "bearer", "id", "auth", "auth0", "api", "jwt",
@@ -154,7 +152,7 @@ fn is_name(lower: &str) -> bool {
         .split(['_', '-', ' ', '.'])
         .filter(|word| !word.is_empty());
     let words: Vec<_> = words.collect();
-    // `accessToken` in camel case counts as one word here.
+    // In camel case, `accessToken` is a single word here.
     let is_token = |word: &str| {
         let rest = word
             .strip_suffix("token")

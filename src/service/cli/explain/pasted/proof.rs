@@ -17,7 +17,6 @@ const NAME: &str = "DPoP";
 const OFF: &str = "The input has a DPoP proof, but DPoP is off in this configuration, so that only tokens after the word Bearer are accepted. PUBLIC_URL turns DPoP on.";
 const NO_REQUEST: &str = "The input has a DPoP proof, but not the request that it is for. To explain the proof too, name its request: --proof PROOF --request METHOD URL.";
 
-/// A DPoP proof in a pasted text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::service) struct PastedProof {
     proof: String,
@@ -26,7 +25,7 @@ pub(in crate::service) struct PastedProof {
 }
 
 impl PastedProof {
-    /// Finds the only proof in a text. `None` if there is none, or if there are several.
+    /// `None` if there is no proof, or more than one.
     pub(super) fn find(text: &str) -> Option<Self> {
         let heads = request::heads(text);
         let of_heads = heads.iter().flat_map(|head| {
@@ -52,7 +51,7 @@ impl PastedProof {
         (!proof.is_empty()).then_some(Self { proof, request })
     }
 
-    /// Returns the proof with its request, and a note for the reader.
+    /// With a note for the reader.
     pub(in crate::service) fn of_request(
         self,
         auth: &Auth,
@@ -63,7 +62,7 @@ impl PastedProof {
         }
         let presented = self.request.and_then(|(method, url)| {
             let method: Method = method.parse().ok()?;
-            // A request to this machine may have another origin than PUBLIC_URL.
+            // A request to this machine may not use the origin of PUBLIC_URL.
             let own_path = || Some(Url::parse(&url).ok()?.path().to_owned());
             let path = auth.path_of(&url, is_forwarded).or_else(own_path)?;
             let proof = self.proof;

@@ -1,7 +1,7 @@
 //! [`Head`]: the head of a whole request in a text, read line by line as the server reads it.
 //!
-//! A request begins with a request line, with or without the `> ` of `curl -v`. Lines without a
-//! colon are ignored, because people shorten what they paste.
+//! A request begins with a request line, with or without the `> ` of `curl -v`. We ignore lines
+//! without a colon, because people shorten what they paste.
 
 use std::{borrow::Cow, fmt, ops::Range};
 
@@ -13,38 +13,33 @@ use crate::{
     },
 };
 
-/// The whitespace that a shell adds around a text, and that hyper removes from a header value.
+/// A shell adds these around a text, and hyper removes them from a header value.
 pub(super) const BLANKS: [char; 4] = [' ', '\t', '\r', '\n'];
 
-/// The request line and the fields of one request.
 #[derive(Debug)]
 pub(super) struct Head<'t> {
-    /// The place of all its lines.
+    /// All lines.
     lines: Range<usize>,
-    /// The place of the request line.
     request_line: Range<usize>,
     fields: Vec<HeadField<'t>>,
-    /// The reason why a server rejects the request without reading its fields. `None` if there is
-    /// none.
+    /// Why a server rejects the request without reading its fields, if it does.
     pub(super) fault: Option<RequestFault>,
-    /// `true` if the lines have the `> ` of `curl -v`.
+    /// The lines have the `> ` of `curl -v`.
     is_marked: bool,
-    /// The place of the body, up to an empty line. Empty if there is none.
+    /// Up to an empty line. Empty if there is no body.
     body: Range<usize>,
 }
 
-/// One field of a request.
 #[derive(Debug)]
 struct HeadField<'t> {
-    /// The name, without spaces or quotes around it.
+    /// Without spaces or quotes around it.
     name: &'t str,
-    /// The place of the whole line.
+    /// The whole line.
     line: Range<usize>,
-    /// The place of the value, without surrounding whitespace.
+    /// Without surrounding whitespace.
     value: Range<usize>,
 }
 
-/// A part of a request.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Part<'h> {
     RequestLine,
@@ -69,7 +64,6 @@ impl fmt::Display for Part<'_> {
 }
 
 impl<'t> Head<'t> {
-    /// Returns the values of the field `name`.
     pub(super) fn values<'h>(
         &'h self,
         text: &'h str,
@@ -80,7 +74,6 @@ impl<'t> Head<'t> {
         fields.map(|field| &text[field.value.clone()])
     }
 
-    /// Returns the method and the target of the request.
     pub(super) fn request(&self, text: &str) -> (String, String) {
         let mut words = text[self.request_line.clone()]
             .split(' ')
@@ -89,7 +82,7 @@ impl<'t> Head<'t> {
         (method, words.next().unwrap_or_default())
     }
 
-    /// Reads the line of a field, which begins at `start`.
+    /// The line begins at `start`.
     fn read_field(&mut self, line: &'t str, start: usize) {
         let Some((name, value)) = line.split_once(':') else {
             return;
@@ -125,7 +118,6 @@ impl<'t> Head<'t> {
     }
 }
 
-/// Finds the head of each request in a text.
 pub(super) fn heads(text: &str) -> Vec<Head<'_>> {
     let mut heads: Vec<Head<'_>> = Vec::new();
     let mut is_open = false;
@@ -138,7 +130,7 @@ pub(super) fn heads(text: &str) -> Vec<Head<'_>> {
         let (is_marked, bare) = unmarked(line);
         let begin = at + line.len() - bare.len();
         if is_request_line(bare) {
-            // A client removes the fragment from a URL.
+            // Clients don't send the fragment of a URL.
             let has_fragment = is_as_sent(bare) && bare.contains('#');
             heads.push(Head {
                 lines: at..end,
@@ -153,7 +145,7 @@ pub(super) fn heads(text: &str) -> Vec<Head<'_>> {
             continue;
         }
         if let Some(head) = heads.last_mut().filter(|_| is_body) {
-            // An answer may follow.
+            // An answer may follow the body.
             let ends = ["HTTP/", "<", "*", "###"];
             is_body = !line.trim().is_empty() && !ends.iter().any(|end| line.starts_with(end));
             if is_body {
@@ -180,13 +172,13 @@ pub(super) fn heads(text: &str) -> Vec<Head<'_>> {
     heads
 }
 
-/// Returns `true` if the request with this request line usually has a body.
+/// Requests with these methods usually have a body.
 fn may_have_body(request_line: &str) -> bool {
     let method = request_line.split(' ').next().unwrap_or_default();
     ["POST", "PUT", "PATCH", "DELETE", "QUERY"].contains(&method)
 }
 
-/// Returns the part of a request that has this place in its line. `None` if the place is elsewhere.
+/// `None` if the place is not in a request.
 pub(super) fn part_at<'h>(heads: &'h [Head<'_>], place: usize) -> Option<Part<'h>> {
     let before = heads.partition_point(|head| head.lines.start <= place);
     let head = heads.get(before.checked_sub(1)?)?;
@@ -206,7 +198,6 @@ pub(super) fn part_at<'h>(heads: &'h [Head<'_>], place: usize) -> Option<Part<'h
         .then_some(Part::Field(field.name))
 }
 
-/// Returns the requests that have the field `name`, with its values.
 pub(super) fn with_field(text: &str, heads: &[Head<'_>], name: &str) -> Vec<FoundRequest> {
     let requests = heads.iter().map(|head| {
         let mut request = FoundRequest::default();
@@ -222,7 +213,7 @@ pub(super) fn with_field(text: &str, heads: &[Head<'_>], name: &str) -> Vec<Foun
         .collect()
 }
 
-/// Returns `true` if a text has nothing but the heads of requests.
+/// Nothing but the heads of requests.
 pub(super) fn is_only(text: &str, heads: &[Head<'_>]) -> bool {
     let mut end = 0;
     let is_blank = |between: &str| between.chars().all(|c| c.is_whitespace() || c == '>');
@@ -234,7 +225,7 @@ pub(super) fn is_only(text: &str, heads: &[Head<'_>]) -> bool {
     are_adjacent && is_blank(&text[end..])
 }
 
-/// Returns a line without the `> ` of `curl -v`, and `true` if it had one.
+/// Strips the `> ` of `curl -v`. `true` if there was one.
 fn unmarked(line: &str) -> (bool, &str) {
     match line.trim_start_matches(BLANKS).strip_prefix('>') {
         Some(rest) => (true, rest.strip_prefix(' ').unwrap_or(rest)),
@@ -242,14 +233,13 @@ fn unmarked(line: &str) -> (bool, &str) {
     }
 }
 
-/// Removes the common indentation of a request, and the comments of a REST client's file. The lines
+/// Removes the common indentation of a request, and the comments in a REST client's file. Lines
 /// keep their numbers.
 pub(super) fn cleaned(text: &str) -> String {
     uncommented(&dedented(text))
 }
 
-/// Removes the spaces before the lines of a request if all of them are indented like the request
-/// line.
+/// A request is indented if all its lines are indented like its request line.
 fn dedented(text: &str) -> Cow<'_, str> {
     let lines = text.trim_start_matches(['\r', '\n']);
     let empty_lines = &text[..text.len() - lines.len()];
@@ -265,8 +255,8 @@ fn dedented(text: &str) -> Cow<'_, str> {
     if !head.all(fits) {
         return text.into();
     }
-    // Lines below the head lose the indentation only if all of them have it, because they may be a
-    // request that is not indented.
+    // Below the head, there may be another request without an indentation. So these lines are only
+    // dedented if all of them are indented.
     let are_all = lines.lines().all(fits);
     let mut is_head = true;
     let lines = lines.split_inclusive('\n').map(|line| {
@@ -280,7 +270,7 @@ fn dedented(text: &str) -> Cow<'_, str> {
         .into()
 }
 
-/// Removes comments from the requests of a file of a REST client. A request as it is sent has none.
+/// A REST client's file may have comments in its requests, but a request as it is sent has none.
 /// Each comment becomes a single `#`.
 fn uncommented(text: &str) -> String {
     let mut is_of_file = false;
@@ -298,14 +288,13 @@ fn uncommented(text: &str) -> String {
     lines.collect()
 }
 
-/// Returns `true` for the request line of a request as it is sent, with a path and a version. A
-/// file of a REST client has a URL, or no version.
+/// As it is sent, a request line has a path and a version. In a REST client's file, it has a URL,
+/// or no version.
 fn is_as_sent(line: &str) -> bool {
     line.contains(" /") && line.contains(" HTTP/")
 }
 
-/// Returns `true` for a line such as `GET /path HTTP/1.1`. Files of REST clients leave out the
-/// version.
+/// For example `GET /path HTTP/1.1`. Files of REST clients leave out the version.
 fn is_request_line(line: &str) -> bool {
     let mut words = line.trim_end_matches(BLANKS).split(' ');
     let (Some(method), Some(target)) = (words.next(), words.next()) else {
@@ -321,7 +310,7 @@ fn is_request_line(line: &str) -> bool {
         && words.next().is_none()
 }
 
-/// Returns `true` for the name of a field (RFC 9110 §5.1).
+/// RFC 9110 §5.1.
 pub(super) fn is_field_name(name: &str) -> bool {
     let fits = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
     !name.is_empty() && name.chars().all(fits)
