@@ -7,20 +7,19 @@ use crate::{
     service::api::{forward_auth, queries::QueryRequirements},
 };
 
-/// A request to `/auth`, or to a path below it.
+/// To `/auth`, or to a path below it.
 #[derive(Debug)]
 pub(in crate::service) struct Proxy {
-    /// The path and the query.
     pub(in crate::service) target: String,
-    /// The query. Empty if the service ignores it.
+    /// Empty if the service ignores the query.
     pub(in crate::service) query: String,
-    /// The requirements in the request, or its rejection because of the query.
+    /// What the request requires, or why its query is rejected.
     pub(in crate::service) asked: Result<QueryRequirements, Problem>,
 }
 
 impl Proxy {
-    /// Parses a query, with or without a path before it. `answers_below` is true if the service
-    /// answers paths below `/auth`, for which the query comes from the client.
+    /// Parses a query, with or without a path before it. With `answers_below`, the service answers
+    /// paths below `/auth`, where the query comes from the client.
     pub(in crate::service) fn read(text: &str, answers_below: bool) -> Self {
         let proxy = Self::read_target(text, answers_below);
         if is_readable(&proxy.target) {
@@ -32,7 +31,7 @@ impl Proxy {
         }
     }
 
-    /// Returns `true` if the target contains a `#`, which HTTP forbids.
+    /// HTTP forbids a `#` in the target.
     pub(in crate::service) fn has_fragment(&self) -> bool {
         self.target.contains('#')
     }
@@ -44,7 +43,7 @@ impl Proxy {
             asked: forward_auth::parse_query(query),
         };
         let Some(rest) = text.strip_prefix("/auth") else {
-            // A path of the client, without `/auth` before it.
+            // A client's path, without `/auth` before it.
             if answers_below && text.starts_with('/') {
                 return Self::read(&format!("/auth{text}"), answers_below);
             }
@@ -52,7 +51,7 @@ impl Proxy {
         };
         let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
         let is_below = path.starts_with('/') && answers_below;
-        // As in warp, one trailing slash is ignored, unless it is the client's path.
+        // Like warp, we ignore one trailing slash, unless it is the client's path.
         if path.is_empty() || path == "/" && !is_below {
             return of_query(query);
         }
@@ -66,10 +65,10 @@ impl Proxy {
     }
 }
 
-/// Returns `true` if the server can read a request for this target. Otherwise, it answers 400 without
+/// The server must be able to read a request for this target. If not, it answers 400 without
 /// reading anything else.
 fn is_readable(target: &str) -> bool {
-    // The parser drops a `#` and what follows it, but the server refuses it (`strict_heads.rs`).
+    // The parser drops a `#` and whatever follows, but the server refuses it (`strict_heads.rs`).
     PathAndQuery::try_from(target).is_ok_and(|read| read.as_str() == target)
 }
 

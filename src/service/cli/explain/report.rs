@@ -20,11 +20,10 @@ use crate::{
     },
 };
 
-/// The length of the longest step name.
+/// Of the longest step name.
 const WIDTH: usize = 13;
 
 impl Explanation {
-    /// Formats the explanation as text: the steps, the verdict and the fix.
     pub(in crate::service) fn text(&self, terminal: Terminal) -> String {
         let mut lines = vec![String::new()];
         lines.extend(
@@ -63,7 +62,6 @@ impl Explanation {
         lines.join("\n")
     }
 
-    /// Formats the explanation as JSON.
     pub(in crate::service) fn json(&self) -> Value {
         let refusal = self.refusal.as_ref();
         let advice = refusal
@@ -137,7 +135,6 @@ impl Explanation {
         steps.collect()
     }
 
-    /// Returns the rejection by the first route that rejects the token.
     fn first_route(&self) -> Option<&Refused> {
         self.routes.iter().find_map(|route| route.refusal.as_ref())
     }
@@ -152,7 +149,6 @@ impl Explanation {
         terminal.line(mark(step.outcome.is_ok()), step.name, WIDTH, &found, &more)
     }
 
-    /// Formats the response of `/auth` to a proxy.
     fn proxy_lines(&self, proxy: &ProxyAnswer, terminal: Terminal) -> Vec<String> {
         let answer = match &self.refusal {
             None => "200 and these fields".to_owned(),
@@ -207,7 +203,6 @@ fn route_line(route: &RouteVerdict, terminal: Terminal) -> String {
     terminal.line(mark(route.refusal.is_none()), "", 0, &text, "")
 }
 
-/// Formats the verdict on a token that was sent with the wrong syntax.
 fn repair_lines(repair: &Repair, terminal: Terminal) -> Vec<String> {
     match &repair.refusal {
         None => {
@@ -231,7 +226,6 @@ fn repair_lines(repair: &Repair, terminal: Terminal) -> Vec<String> {
     }
 }
 
-/// Formats a cause and its fix, with lines of configuration.
 fn fix(advice: &Advice, terminal: Terminal) -> [String; 2] {
     let label = terminal.strong(Mark::Note, "To fix it:");
     let mut fix = format!("{label} {}", Terminal::clean(&advice.fix));

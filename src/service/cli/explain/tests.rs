@@ -33,10 +33,8 @@ use crate::{
     },
 };
 
-/// The second audience of the service.
 const SECOND: &str = "https://second.example/mcp";
 
-/// A service and its issuer.
 struct World {
     issuer: Issuer,
     environment: Environment,
@@ -44,7 +42,7 @@ struct World {
     access: Access,
 }
 
-/// A response: its status, its code, and the headers that `/auth` adds.
+/// The status, the code, and the headers that `/auth` adds.
 #[derive(Debug, PartialEq)]
 struct Answer {
     status: u16,
@@ -64,7 +62,7 @@ impl World {
         Self::of(issuer, required, &pairs).await
     }
 
-    /// Starts a service whose issuer has this table in the issuers file.
+    /// The issuers file has this table for the service's issuer.
     async fn with_table(options: &str) -> Self {
         let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
         let file = tempfile::NamedTempFile::new().unwrap();
@@ -101,18 +99,18 @@ impl World {
         }
     }
 
-    /// Sends a value of `Authorization` to the real routes.
+    /// To the real routes.
     async fn answer(&self, path: &str, field: &HeaderValue) -> Answer {
         self.answer_to(path, &AUTHORIZATION, field).await
     }
 
-    /// Sends a value of this header to the real routes.
+    /// To the real routes.
     async fn answer_to(&self, path: &str, name: &HeaderName, field: &HeaderValue) -> Answer {
         self.answer_to_fields(path, &[(name.clone(), field.clone())])
             .await
     }
 
-    /// Sends these headers to the real routes.
+    /// To the real routes.
     async fn answer_to_fields(&self, path: &str, fields: &[(HeaderName, HeaderValue)]) -> Answer {
         let body = http_body_util::Full::<Bytes>::default();
         let mut request = Request::get(path).body(body).unwrap();
@@ -154,7 +152,7 @@ impl World {
             client.write_all(&bytes).await.unwrap();
             client.read_to_end(&mut answer).await.unwrap();
         };
-        // The parser's own refusal is also an error of the connection.
+        // If the parser refuses the request, the connection fails too.
         let _ = tokio::join!(connection, exchange);
         let answer = String::from_utf8(answer).unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
@@ -223,7 +221,7 @@ fn said(explanation: &Explanation) -> Answer {
     }
 }
 
-/// Returns valid and invalid tokens of an issuer.
+/// Valid and invalid ones.
 fn tokens(issuer: &Issuer) -> Vec<String> {
     let token = || {
         let token = issuer.token().scope("read:messages a");
@@ -265,13 +263,13 @@ fn tokens(issuer: &Issuer) -> Vec<String> {
         ]
         .map(str::to_owned),
     );
-    // Half of the values have a valid token, so many are accepted.
+    // Half of the values get a valid token, so that many are accepted.
     let bad = tokens.len();
     tokens.extend(std::iter::repeat_n(good, bad));
     tokens
 }
 
-/// Generates header values: a scheme, a separator, a token and an end, each of them valid or not.
+/// A scheme, a separator, a token and an end, each of them valid or not.
 fn values(tokens: Vec<String>) -> impl Strategy<Value = String> {
     let right = |right: &'static str, wrong: Vec<&'static str>| prop_oneof![4 => Just(right.to_owned()), 1 => select(wrong).prop_map(str::to_owned)];
     let schemes = vec![
@@ -318,7 +316,7 @@ fn values(tokens: Vec<String>) -> impl Strategy<Value = String> {
     prop_oneof![9 => made, 1 => "[ -~\t\u{a0}-\u{ff}]{0,40}"]
 }
 
-/// Removes surrounding whitespace, as hyper does.
+/// hyper does this.
 fn as_received(value: &str) -> &str {
     value.trim_matches([' ', '\t'])
 }
@@ -353,7 +351,7 @@ fn k1_verdict_equals_the_services_for_any_field_value() {
                     .explain(&format!("Authorization: {value}"), None)
                     .await;
                 prop_assert_eq!(said(&explanation), expected, "{:?}", value);
-                // A value that begins with the scheme can be explained without the header's name.
+                // If a value begins with the scheme, it can be explained without the header's name.
                 if let Ok(alone) = Pasted::read(value) {
                     let explanation = world.explain(value, None).await;
                     let is_whole = alone.field == value;
@@ -377,7 +375,7 @@ fn k1_verdict_equals_the_services_for_any_field_value() {
             })
         });
         result.unwrap_or_else(|why| panic!("{required:?}: {why}"));
-        // Checks that there were many different verdicts, including acceptance.
+        // There must have been many different verdicts, including acceptance.
         let counts = counts.into_inner();
         let accepted = counts.get(&None).copied().unwrap_or_default();
         assert_eq!(accepted > 60, required != Some("none has it"), "{counts:?}");
@@ -451,14 +449,14 @@ fn k1_the_answer_to_a_proxy_is_that_of_the_service() {
                 "{code}: {seen:?}"
             );
         }
-        // With the paths below `/auth`, all of the targets have an answer.
+        // With the paths below `/auth`, every target has an answer.
         let is_unknown = seen.contains_key(&Some("not_found".to_owned()));
         assert_eq!(is_unknown, more.is_empty(), "{seen:?}");
         assert_eq!(seen.contains_key(&None), required != Some("none has it"));
     }
 }
 
-/// A target that the server cannot read is refused before the token is read.
+/// The server refuses a target that it cannot read before it reads the token.
 #[tokio::test]
 async fn k1_the_answer_to_a_target_is_that_of_the_server() {
     let world = World::with(None, &[("FORWARD_AUTH_PATHS", "on")]).await;
@@ -512,7 +510,7 @@ async fn k1_the_answer_to_a_target_is_that_of_the_server() {
             .await;
         let said = said(&explanation);
         assert_eq!(said.status, expected.status, "{target:?}: {expected:?}");
-        // A refusal of the parser has no code.
+        // The parser's own refusals have no code.
         if let Some(code) = expected.code {
             let said = said.code.unwrap_or_default();
             assert_eq!(said, code, "{target:?}");
@@ -520,8 +518,8 @@ async fn k1_the_answer_to_a_target_is_that_of_the_server() {
     }
 }
 
-/// A proof is for the URL of the client's request, which may be anywhere at the origin of
-/// `PUBLIC_URL` if a proxy asks `/auth` about it.
+/// A proof is for the URL of the client's request. If a proxy asks `/auth` about it, that may be
+/// anywhere at the origin of `PUBLIC_URL`.
 #[tokio::test]
 async fn k1_the_verdict_on_a_proof_is_that_of_the_service() {
     const ORIGIN: &str = "https://api.example.com";
@@ -566,7 +564,7 @@ async fn k1_the_verdict_on_a_proof_is_that_of_the_service() {
         let route = target.unwrap_or("/api/private");
         let expected = world.answer_to_fields(route, &fields).await;
         assert_eq!(expected.status, status, "{case}");
-        // A path is relative to this service, or at the origin if a proxy asks.
+        // A path is relative to this service. If a proxy asks, it is relative to the origin.
         let alone = match target {
             Some(_) => path,
             None => path.trim_start_matches("/v1"),
@@ -593,7 +591,7 @@ async fn k1_the_verdict_on_a_proof_is_that_of_the_service() {
     }
 }
 
-/// A token for another audience is rejected before the scope that its issuer requires is checked.
+/// For a token with another audience, the scope that its issuer requires is never checked.
 #[tokio::test]
 async fn k1_the_audience_is_checked_before_the_scope() {
     let world = World::with_table("required_scope = \"use:it\"").await;
@@ -643,7 +641,7 @@ async fn k1_the_audience_is_checked_before_the_scope() {
     }
 }
 
-/// If another header contains the token, `Authorization` is ignored.
+/// `Authorization` is then ignored.
 #[test]
 fn k1_the_verdict_is_that_of_the_service_for_another_field() {
     const NAME: HeaderName = HeaderName::from_static("x-forwarded-access-token");
@@ -652,7 +650,7 @@ fn k1_the_verdict_is_that_of_the_service_for_another_field() {
     let world = runtime.block_on(world);
     let mut runner = TestRunner::new(settings());
     let accepted = std::cell::Cell::new(0);
-    // This header contains the value without its scheme.
+    // This header has the value without a scheme.
     let strategy = (values(tokens(&world.issuer)), any::<bool>(), any::<bool>());
     let result = runner.run(&strategy, |(value, is_bare, is_own)| {
         let bare = value.strip_prefix("Bearer ").filter(|_| is_bare);
@@ -673,7 +671,7 @@ fn k1_the_verdict_is_that_of_the_service_for_another_field() {
     assert!(accepted.get() > 30, "{}", accepted.get());
 }
 
-/// Generates the lines of a whole request, each of them valid or not.
+/// Each line may be valid or not.
 fn request_lines(tokens: Vec<String>, name: &'static str) -> impl Strategy<Value = Vec<String>> {
     let right = |right: &'static str, wrong: Vec<&'static str>| prop_oneof![12 => Just(right), 1 => select(wrong)];
     let others = vec![
@@ -717,7 +715,7 @@ fn request_lines(tokens: Vec<String>, name: &'static str) -> impl Strategy<Value
     })
 }
 
-/// Whole requests, as they were sent and as people paste them.
+/// As they were sent, and as people paste them.
 fn k1_whole_requests(name: Option<&'static str>) {
     let runtime = runtime();
     let more = name.map(|name| ("AUTH0_TOKEN_FIELD", name));
@@ -739,7 +737,7 @@ fn k1_whole_requests(name: Option<&'static str>) {
         prop_oneof![12 => Just("/api/private"), 1 => select(targets)],
     );
     let result = runner.run(&strategy, |(mut lines, prefix, is_crlf, scheme, target)| {
-        // Another field usually has the token without a scheme.
+        // Other fields usually have the token without a scheme.
         if let Some(name) = name.filter(|_| scheme > 0) {
             for line in &mut lines {
                 *line = line.replace(&format!("{name}: Bearer "), &format!("{name}: "));
@@ -758,7 +756,7 @@ fn k1_whole_requests(name: Option<&'static str>) {
             let expected = world.answer_to_bytes(sent.as_bytes()).await;
             let said = said(&world.explain(&pasted, None).await);
             prop_assert_eq!(said.status, expected.status, "{:?}", pasted);
-            // A refusal of the parser has no code.
+            // The parser's own refusals have no code.
             if expected.status != 200 && expected.code.is_some() {
                 prop_assert_eq!(&said.code, &expected.code, "{:?}", pasted);
             }
@@ -769,7 +767,7 @@ fn k1_whole_requests(name: Option<&'static str>) {
     });
     result.unwrap_or_else(|why| panic!("{name:?}: {why}"));
     let counts = counts.into_inner();
-    // About 60 are usual. 48 have been seen, because the requests are random.
+    // The requests are random: about 60 are usually accepted, and once only 48 were.
     assert!(counts["accepted"] > 30, "{counts:?}");
     assert!(counts.len() > 7, "{counts:?}");
 }
@@ -784,7 +782,7 @@ fn k1_verdict_equals_the_services_for_whole_requests_with_another_field() {
     k1_whole_requests(Some("X-Token"));
 }
 
-/// The verifier of `explain` is younger than any proof, and must not reject a proof for that.
+/// The verifier of `explain` is younger than any proof, which is no reason to reject one.
 #[tokio::test]
 async fn accepts_a_proof_that_is_older_than_the_process() {
     let world = World::with(None, &[("PUBLIC_URL", "https://api.example.com")]).await;
@@ -809,7 +807,7 @@ async fn accepts_a_proof_that_is_older_than_the_process() {
     }
 }
 
-/// Each text names the schemes that the service accepts, and the one that the client used.
+/// The scheme that the client used, and those that the service accepts.
 #[tokio::test]
 async fn names_the_schemes_that_dpop_allows() {
     const URL: (&str, &str) = ("PUBLIC_URL", "https://api.example.com");
@@ -860,7 +858,7 @@ async fn names_the_schemes_that_dpop_allows() {
             );
         }
     }
-    // A valid token that is not bound does not become acceptable with the scheme Bearer.
+    // A token that is not bound is valid, but does not become acceptable with the scheme Bearer.
     let explanation = required.explain(&format!("Bearer {token}"), None).await;
     assert_eq!(said(&explanation).code.as_deref(), Some("token_not_bound"));
     let step = explanation.trace.step("scheme").unwrap();

@@ -5,7 +5,7 @@ use crate::service::cli::explain::pasted::{
     strings::{after, unquoted},
 };
 
-/// The schemes that people use with tokens, besides `Bearer`.
+/// People use these with tokens, besides `Bearer`.
 const SCHEMES: [&str; 16] = [
     "token",
     "jwt",
@@ -25,12 +25,12 @@ const SCHEMES: [&str; 16] = [
     "hmac",
 ];
 
-/// Returns `true` if the text begins with the scheme `Bearer`, in any case.
+/// In any case.
 pub(super) fn is_bearer(text: &str) -> bool {
     after(text, "bearer").is_some_and(|rest| !rest.starts_with(is_tchar))
 }
 
-/// Returns `true` if the text begins with `Bearer` or `DPoP`, and goes on.
+/// The scheme is `Bearer` or `DPoP`, and more follows it.
 pub(super) fn is_credential(text: &str) -> bool {
     let is_dpop = || after(text, "dpop").is_some_and(|rest| rest.starts_with(' '));
     is_bearer(text) || is_dpop()
@@ -45,8 +45,8 @@ fn is_scheme(word: &str) -> bool {
     is_known("bearer") || SCHEMES.iter().any(|scheme| is_known(scheme))
 }
 
-/// Returns `true` if a line may be a header value: a token, or a scheme and a token or parameters, with or
-/// without quotes. `token: …` is a name and a value, but `Token …` is a scheme.
+/// The line may be a header value: a token, or a scheme and a token or parameters, with or without
+/// quotes. `token: …` is a name and a value, but `Token …` is a scheme.
 pub(super) fn is_field_value(text: &str) -> bool {
     let text = unquoted(text).unwrap_or(text);
     if has_parameters(text) {
@@ -59,7 +59,7 @@ pub(super) fn is_field_value(text: &str) -> bool {
     let words: Vec<_> = words
         .filter(|word| !word.trim_matches('-').is_empty())
         .collect();
-    // A marker of a list, a quotation or a link.
+    // Before the token, there is a marker of a list, a quotation or a link.
     if words.is_empty()
         && before
             .trim_end()
@@ -67,7 +67,7 @@ pub(super) fn is_field_value(text: &str) -> bool {
     {
         return false;
     }
-    // Any one word before a token may be meant as a scheme, in any script.
+    // Any single word before a token may be meant as a scheme, in any script.
     let is_word = before
         .trim()
         .chars()
@@ -81,10 +81,10 @@ pub(super) fn is_field_value(text: &str) -> bool {
     }
 }
 
-/// Returns `true` for a scheme and its parameters (RFC 9110 §11.4): `Token token="…"`,
-/// `SharedAccessSignature sr=…&sig=…`. `export TOKEN=…` is a command.
+/// A scheme and its parameters (RFC 9110 §11.4): `Token token="…"`, `SharedAccessSignature
+/// sr=…&sig=…`. `export TOKEN=…` is a command instead.
 fn has_parameters(text: &str) -> bool {
-    /// Words before an assignment in shells and programming languages, and in sentences.
+    /// Before an assignment in shells and programming languages, and in sentences.
     const WORDS: [&str; 34] = [
         "export", "set", "setx", "let", "const", "var", "val", "local", "declare", "readonly",
         "static", "final", "string", "auto", "char", "def", "public", "private", "env", "make",
@@ -103,11 +103,11 @@ fn has_parameters(text: &str) -> bool {
     if is_scheme(word) {
         return is_name(name.trim_end()) && !value.starts_with('=');
     }
-    // Other words may be schemes too. `NAME=…` is a variable, and a blank before or after the equals
-    // sign is part of a program.
+    // Other words may be schemes too. But `NAME=…` sets a variable, and a program may have a blank
+    // before or after the equals sign.
     let is_variable = name.len() > 1 && !name.contains(|c: char| c.is_ascii_lowercase());
     let is_keyword = WORDS.contains(&word.to_ascii_lowercase().as_str());
-    // Blanks are in quotes, or between parameters.
+    // In a value, blanks are only in quotes or between parameters.
     let mut is_quoted = false;
     let mut last = ' ';
     let is_list = value.chars().all(|c| {

@@ -2,20 +2,20 @@
 
 use crate::auth::display::is_visible;
 
-/// Returns the text without the quotes around it. `None` if it is not quoted.
+/// `None` if the text has no quotes around it.
 pub(super) fn unquoted(text: &str) -> Option<&str> {
     ["\"", "'", "`"]
         .into_iter()
         .find_map(|quote| text.strip_prefix(quote)?.strip_suffix(quote))
 }
 
-/// Returns the text after `start`, ignoring case. `None` if the text does not begin with `start`.
+/// Ignores case. `None` if the text does not begin with `start`.
 pub(in crate::service) fn after<'t>(text: &'t str, start: &str) -> Option<&'t str> {
     let (head, rest) = text.split_at_checked(start.len())?;
     head.eq_ignore_ascii_case(start).then_some(rest)
 }
 
-/// Returns `true` for a character that a reader does not see, except the usual whitespace.
+/// A reader does not see these characters. The usual whitespace does not count.
 pub(in crate::service) fn is_invisible(c: char) -> bool {
     !is_visible(c) && !matches!(c, '\t' | '\r' | '\n')
 }

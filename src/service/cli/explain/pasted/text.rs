@@ -16,17 +16,17 @@ use crate::{
     },
 };
 
-/// The name of the header that usually has the token.
+/// Usually has the token.
 pub(super) const AUTHORIZATION: &str = "authorization";
 
 /// Finds the headers and tokens in a text. `None` if there are none, or if the text itself is a
-/// header value: a scheme and a token. `own` is the name of the header that the service reads.
+/// header value: a scheme and a token. `own` is the header that the service reads.
 pub(super) fn search(text: &str, own: &str) -> Option<Found> {
     let mut found = Found::default();
     let heads = request::heads(text);
     let commands = command::commands(text);
     let mut fields = fields(text);
-    // A whole request is read as the server reads it.
+    // We read a whole request as the server reads it.
     fields.retain(|field| request::part_at(&heads, field.name).is_none());
     let mut of_other_parts = FoundRequest::default();
     let (mut has_token_outside, mut has_token_in_head) = (false, false);
@@ -52,7 +52,8 @@ pub(super) fn search(text: &str, own: &str) -> Option<Found> {
         let text = value.to_owned();
         found.add(name, FoundText { text, at });
     }
-    // A variable in a field, with its value beside it, is replaced before it is sent.
+    // If a field has a variable, and the variable's value is next to it, the shell replaces it
+    // before sending.
     let has_variable = |request: &FoundRequest| {
         let mut fields = request.fields.iter();
         fields.any(|field| is_variable(&field.text, None))
@@ -86,8 +87,8 @@ pub(super) fn search(text: &str, own: &str) -> Option<Found> {
     (!is_value).then_some(found)
 }
 
-/// Describes the part of a request with the token at `place`, if the service does not read that part: a part
-/// of a curl command, or a field whose name resembles `Authorization`. `None` if the token is elsewhere.
+/// The token at `place` is in a part of a request that the service does not read: a part of a curl
+/// command, or a field with a name like `Authorization`. `None` if the token is elsewhere.
 fn unread_part(text: &str, place: usize, commands: &[Command], own: &str) -> Option<String> {
     match command::part_at(commands, place) {
         Some(CommandPart::Bearer) => None,
@@ -102,10 +103,9 @@ fn unread_part(text: &str, place: usize, commands: &[Command], own: &str) -> Opt
     }
 }
 
-/// Returns the name of a line such as `Authentication: Bearer …`, `Authorisation: Bearer …` or
-/// `X-Auth: Bearer …`.
+/// For lines such as `Authentication: Bearer …`, `Authorisation: Bearer …` or `X-Auth: Bearer …`.
 fn similar_field(line: &str) -> Option<&str> {
-    /// Longer than any name of a field.
+    /// No field has a longer name.
     const MAX_LEN: usize = 64;
     let line = line.strip_prefix("> ").unwrap_or(line);
     let (name, value) = line.split_once(':')?;
@@ -119,7 +119,7 @@ fn similar_field(line: &str) -> Option<&str> {
         .then_some(name)
 }
 
-/// Returns the value in a line that begins with the header `name`, without surrounding whitespace.
+/// The line begins with the header `name`. The value is trimmed.
 pub(super) fn value_of<'t>(line: &'t str, name: &str) -> Option<(&'t str, Option<RequestFault>)> {
     let rest = after(line, name)?;
     let value = rest.trim_start_matches([' ', '\t']).strip_prefix(':')?;
@@ -127,22 +127,18 @@ pub(super) fn value_of<'t>(line: &'t str, name: &str) -> Option<(&'t str, Option
     Some((value.trim_matches(BLANKS), fault))
 }
 
-/// An `Authorization` header in a text.
 #[derive(Debug)]
 struct Field {
-    /// The place of the name.
     name: usize,
-    /// The place of the value.
     value: Range<usize>,
-    /// The quote or bracket around the value.
     quote: Option<char>,
     fault: Option<RequestFault>,
-    /// `true` in the brackets of `curl -v`, which writes each field of HTTP/2 twice.
+    /// `curl -v` writes each field of HTTP/2 twice, once of them in brackets.
     is_bracketed: bool,
 }
 
 impl Field {
-    /// Returns the value as it is sent, without the backslashes of a string in double quotes.
+    /// As it is sent, the value lacks the backslashes of a string in double quotes.
     fn sent<'t>(&self, text: &'t str) -> Cow<'t, str> {
         let value = &text[self.value.clone()];
         if self.quote != Some('"') || !value.contains('\\') {
@@ -152,7 +148,6 @@ impl Field {
         value.replace("\\\"", "\"").into()
     }
 
-    /// Returns the lines of the field.
     fn at(&self, text: &str) -> String {
         let (first, last) = (line(text, self.value.start), line(text, self.value.end));
         if self.is_below_its_name(text) {
@@ -171,7 +166,7 @@ impl Field {
     }
 }
 
-/// Returns the `Authorization` headers in a request, in quotes within a command, or in source code.
+/// In a request, in quotes within a command, or in source code.
 fn fields(text: &str) -> Vec<Field> {
     let lower = text.to_ascii_lowercase();
     let mut fields = Vec::new();
@@ -181,7 +176,7 @@ fn fields(text: &str) -> Vec<Field> {
         if before.ends_with(|c: char| c.is_ascii_alphanumeric() || "-_".contains(c)) {
             continue;
         }
-        // A line of a request has no quotes that are not sent.
+        // In a line of a request, all quotes are sent.
         if begins_line(before) {
             let line = text[at..].lines().next().unwrap_or_default();
             if let Some(value) = value_below(text, at, line) {
@@ -217,7 +212,7 @@ fn fields(text: &str) -> Vec<Field> {
             '"' | '\'' | '`' => Some(c),
             _ => None,
         };
-        // Finds a quote before the name that is still open, or one before the value.
+        // A quote is still open before the name, or begins right before the value.
         let open = before.chars().last().and_then(closing);
         let open = open.filter(|quote| !separator[..colon].contains(*quote));
         if let Some(end) = open.and_then(|quote| separator.find(quote)) {
@@ -231,7 +226,7 @@ fn fields(text: &str) -> Vec<Field> {
         if is_empty || is_call(value) {
             continue;
         }
-        // In Windows' shell, a quote may have a caret before it.
+        // Windows' shell may have a caret before a quote.
         let value = value.strip_suffix('^').unwrap_or(value);
         fields.push(Field {
             name: at,
@@ -244,8 +239,8 @@ fn fields(text: &str) -> Vec<Field> {
     fields
 }
 
-/// Returns the place of a value on the line below its name, as a browser's developer tools show it. `line` is
-/// the line of the name, which begins at `at`.
+/// A browser's developer tools show a value on the line below its name. `line` is the line of the
+/// name, which begins at `at`.
 fn value_below(text: &str, at: usize, line: &str) -> Option<Range<usize>> {
     let rest = after(line.trim_end_matches(BLANKS), AUTHORIZATION)?;
     if !rest.is_empty() && rest != ":" {
@@ -258,8 +253,8 @@ fn value_below(text: &str, at: usize, line: &str) -> Option<Range<usize>> {
     is_credential(value).then(|| begin..begin + value.len())
 }
 
-/// Returns the length of a value up to its quote, or to the end of its line. In double quotes, a backslash
-/// escapes a quote, and continues a line. `is_escaped` is `true` if the quote before the value is escaped.
+/// The value ends at its quote, or at the end of its line. In double quotes, a backslash escapes a
+/// quote, and continues a line. `is_escaped` is `true` if the quote before the value is escaped.
 fn end_of_value(value: &str, is_escaped: bool, quote: Option<char>) -> usize {
     let mut is_after_backslash = false;
     for (at, c) in value.char_indices() {
@@ -278,14 +273,14 @@ fn end_of_value(value: &str, is_escaped: bool, quote: Option<char>) -> usize {
     value.len()
 }
 
-/// Returns `true` if a place is at the start of a line, or after the `> ` of `curl -v` there.
+/// Also after the `> ` of `curl -v`.
 fn begins_line(before: &str) -> bool {
     let is_start = |before: &str| before.is_empty() || before.ends_with('\n');
     let unmarked = before.strip_suffix(' ').unwrap_or(before).strip_suffix('>');
     is_start(before) || unmarked.is_some_and(is_start)
 }
 
-/// Groups the fields by the request that has them. `curl` and a proxy send every line of a name.
+/// Groups the fields by their requests. `curl` and a proxy send every line of a name.
 fn requests<'f>(text: &str, fields: impl Iterator<Item = &'f Field>) -> Vec<Vec<&'f Field>> {
     let mut requests: Vec<Vec<&Field>> = Vec::new();
     for field in fields {
@@ -303,15 +298,14 @@ fn requests<'f>(text: &str, fields: impl Iterator<Item = &'f Field>) -> Vec<Vec<
     requests
 }
 
-/// Returns `true` if another request begins within a text: after a blank line, with a method, or
-/// with a command.
+/// Another request begins within the text: after a blank line, with a method, or with a command.
 fn begins_request(text: &str) -> bool {
     const WORDS: [&str; 12] = [
         "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "QUERY", "curl", "wget",
         "fetch", "next",
     ];
     let mut lines = text.split('\n').skip(1);
-    // The text after the last line break is the beginning of the line of the next field.
+    // The last line is not whole: it is the beginning of the next field's line.
     let whole_lines = text.matches('\n').count().saturating_sub(1);
     let is_blank = |line: &str| {
         line.trim_matches(|c: char| c.is_whitespace() || "><*|".contains(c))
@@ -323,7 +317,7 @@ fn begins_request(text: &str) -> bool {
         || words.any(|word| WORDS.contains(&word.trim_start_matches('-')))
 }
 
-/// Returns `true` if a value in source code is a call: `new AuthenticationHeaderValue("Bearer", …`.
+/// Source code may have a call as the value: `new AuthenticationHeaderValue("Bearer", …`.
 fn is_call(value: &str) -> bool {
     let Some((name, _)) = value.split_once('(') else {
         return false;
@@ -335,8 +329,8 @@ fn is_call(value: &str) -> bool {
             .all(|c| c.is_ascii_alphanumeric() || "._:".contains(c))
 }
 
-/// Returns `true` if a field has a variable or nothing instead of the token. A shell does not replace
-/// variables in single quotes.
+/// The field has a variable or nothing instead of the token. A shell does not replace variables in
+/// single quotes.
 fn is_variable(value: &str, quote: Option<char>) -> bool {
     let Some(token) = after(value.trim(), "bearer") else {
         return false;
@@ -346,7 +340,7 @@ fn is_variable(value: &str, quote: Option<char>) -> bool {
     (token.is_empty() && quote.is_some()) || is_template(token) && !is_literal
 }
 
-/// Finds a token that was base64-encoded again, on one line with its name.
+/// The token was base64-encoded again, and is on one line with its name.
 fn encoded(text: &str) -> Option<Found> {
     let word = text
         .split_whitespace()
@@ -359,7 +353,7 @@ fn encoded(text: &str) -> Option<Found> {
     })
 }
 
-/// Parses `NAME=value` or `export NAME=value`. The value need not look like a token.
+/// Also with `export` and the like. The value need not look like a token.
 fn assignment(text: &str) -> Option<Found> {
     let text = ["export ", "set ", "setx ", "$env:", "let ", "const "]
         .iter()
@@ -386,9 +380,9 @@ fn assignment(text: &str) -> Option<Found> {
     Some(found)
 }
 
-/// Returns `true` if a text that ends in `=` is rather a token than the name of a variable.
+/// The text ends in `=`. Is it a token, rather than the name of a variable?
 fn looks_random(text: &str) -> bool {
-    /// Longer than the name of any variable.
+    /// No variable has a longer name.
     const LONG: usize = 40;
     /// Opaque tokens are longer.
     const SHORT: usize = 16;
@@ -400,9 +394,9 @@ fn looks_random(text: &str) -> bool {
         || text.len() >= SHORT && text.len().is_multiple_of(4) && is_mixed
 }
 
-/// Joins a token wrapped over several lines. `None` if the text is not such a token.
+/// Joins a token that was wrapped over several lines. `None` if the text is not such a token.
 pub(super) fn unwrapped(text: &str) -> Option<String> {
-    // The characters that quote a line, and those that continue one.
+    // Some characters quote a line, and others continue one.
     let bare = |line| {
         let line = str::trim(line).trim_start_matches(['>', '|']).trim_start();
         let line = line.strip_suffix(" \\").unwrap_or(line);
@@ -425,7 +419,7 @@ pub(super) fn unwrapped(text: &str) -> Option<String> {
     let fits = |c: char| c.is_ascii_alphanumeric() || "-_.~+/=".contains(c);
     let all_fit = words.chars().all(fits) && lines[1..].iter().all(|line| line.chars().all(fits));
     if scheme.is_some_and(|rest| rest.trim().is_empty()) {
-        // The scheme is alone on its line.
+        // The scheme has a line to itself.
         joined = format!("Bearer {}", lines[1..].concat());
     }
     let token = joined.split_whitespace().last().unwrap_or_default();
@@ -433,7 +427,8 @@ pub(super) fn unwrapped(text: &str) -> Option<String> {
     (all_fit && is_token).then_some(joined)
 }
 
-/// Joins the lines of the only JWT that continues on the next line. `None` unless there is exactly one.
+/// Joins the lines of the only JWT that continues on the next line. `None` if there is not exactly
+/// one.
 fn joined_token(lines: &[&str]) -> Option<String> {
     // Quoted-printable marks the end of a line with `=`.
     let is_marked = lines.iter().filter(|line| line.ends_with('=')).count() > 1;
@@ -469,10 +464,10 @@ fn joined_token(lines: &[&str]) -> Option<String> {
     (count == 1).then(|| joined.join("\n"))
 }
 
-/// Shorter lines are not wrapped.
+/// Nobody wraps shorter lines.
 const MIN_LINE: usize = 40;
 
-/// Returns whether a token continues on the next line: with the whole line, or up to a quote.
+/// The token continues on the next line: with the whole line, or up to a quote.
 fn goes_on(token: &str, next: &str) -> bool {
     let run = next.find(|c: char| !jwt::is_token_character(c));
     let begins_another = jwt::is_jwt(token) && jwt::has_header(next);
@@ -490,7 +485,7 @@ fn described(text: &str, at: usize) -> String {
     }
 }
 
-/// Returns the name that ends before a value: `name=`, `name: `, `"name": "`.
+/// For example `name=`, `name: `, `"name": "`.
 pub(super) fn name_before(before: &str) -> Option<&str> {
     let before = before.trim_end_matches(['"', '\'', '`', ' ', '\t']);
     let before = before.strip_suffix(['=', ':'])?;

@@ -1,13 +1,12 @@
 //! [`Vendor`]: the products for which `explain` has specific advice.
 //!
-//! The vendor is a guess that only affects the wording. No verdict depends on it.
+//! The vendor is a guess. It only affects the wording, and no verdict depends on it.
 
 pub(super) mod patterns;
 mod words;
 
 use serde_json::Value;
 
-/// A product that issues tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::service) enum Vendor {
     Auth0,
@@ -31,7 +30,7 @@ pub(in crate::service) enum Vendor {
 }
 
 impl Vendor {
-    /// Returns the vendor of an issuer, recognized by name.
+    /// By name.
     pub(in crate::service) fn of_issuer(issuer: &str) -> Option<Self> {
         let bare = issuer.strip_prefix("https://").unwrap_or(issuer);
         let (host, path) = bare.split_once('/').unwrap_or((bare, ""));
@@ -83,7 +82,7 @@ impl Vendor {
         })
     }
 
-    /// Returns the vendor of a payload, recognized by claims that only its tokens have.
+    /// By claims that only the vendor's tokens have.
     pub(in crate::service) fn of_claims(payload: &Value) -> Option<Self> {
         let text = |name: &str| payload[name].as_str().unwrap_or_default();
         if let Some(vendor) = Self::of_issuer(text("iss")) {
@@ -92,7 +91,7 @@ impl Vendor {
         if is_of_fastmcp(payload) {
             return Some(Self::FastMcp);
         }
-        // The issuer of `dev` writes Auth0's claims, but is not Auth0, which never uses plain http.
+        // The issuer of `dev` writes Auth0's claims, too. Unlike Auth0, it uses plain http.
         let is_auth0 = !text("iss").starts_with("http://")
             && (payload.get("gty").is_some() || text("sub").starts_with("auth0|"));
         let is_firebase =
@@ -120,8 +119,8 @@ impl Vendor {
     }
 }
 
-/// Returns `true` if a token is from `FastMCP`: from its test keys, or from its OAuth proxy. The
-/// proxy's tokens are for the endpoint `/mcp` of the server that issues them, and have no subject.
+/// `FastMCP` has test keys and an OAuth proxy. The proxy's tokens are for the endpoint `/mcp` of
+/// the server that issues them, and have no subject.
 fn is_of_fastmcp(payload: &Value) -> bool {
     let text = |name: &str| payload[name].as_str().unwrap_or_default();
     let server = text("iss").trim_end_matches('/');
@@ -134,7 +133,7 @@ fn is_of_fastmcp(payload: &Value) -> bool {
     is_of_proxy || server == "https://fastmcp.example.com"
 }
 
-/// The domains of Entra's issuers, including national clouds and customer domains.
+/// With national clouds and customer domains.
 const ENTRA: [&str; 7] = [
     "login.microsoftonline.com",
     "sts.windows.net",

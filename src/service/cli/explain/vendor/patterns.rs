@@ -18,18 +18,17 @@ use crate::{
     },
 };
 
-/// Returns the vendor of the token's issuer, or of the configured issuers if the token has no
-/// `iss`.
+/// The vendor of the token's issuer. If the token has no `iss`, that of the configured issuers.
 fn vendor_of(facts: &Facts<'_>) -> Option<Vendor> {
     Vendor::of_claims(&facts.trace.payload).or_else(|| match facts.text("iss") {
         None => configured(facts),
-        // A custom domain of Auth0 cannot be recognized by name.
+        // A custom domain of Auth0 has no recognizable name.
         Some(issuer) if facts.issuers().any(|our| our == issuer) => by_domain(facts),
         Some(_) => None,
     })
 }
 
-/// Returns the vendor of the configured issuers, if all have the same.
+/// `None` if the configured issuers have different vendors.
 fn configured(facts: &Facts<'_>) -> Option<Vendor> {
     let mut vendors = facts.issuers().map(Vendor::of_issuer);
     let first = vendors.next()?;
@@ -37,18 +36,19 @@ fn configured(facts: &Facts<'_>) -> Option<Vendor> {
     first.filter(|_| is_common).or_else(|| by_domain(facts))
 }
 
-/// Returns Auth0 if the issuer is configured with the variables of its tutorial.
+/// The variables of Auth0's tutorial configure the issuer.
 fn by_domain(facts: &Facts<'_>) -> Option<Vendor> {
     let is_auth0 = facts.is_set("AUTH0_DOMAIN") && !facts.is_set("AUTH0_ISSUER");
     is_auth0.then_some(Vendor::Auth0)
 }
 
-/// Returns advice for a mistake that a vendor's tokens show. `None` if there is no such mistake.
+/// `None` if the token shows no mistake that is typical of a vendor.
 pub(in crate::service) fn of_token(facts: &Facts<'_>, error: AuthError) -> Option<Advice> {
     if is_token_of_github(facts, error) {
         return Some(words::GITHUB_TOKEN.into());
     }
-    // An AWS load balancer adds its own token, with any issuer. A client may have removed the padding.
+    // An AWS load balancer adds its own token, whatever the issuer. A client may have removed the
+    // padding.
     let is_about_origin = matches!(
         error,
         AuthError::AlgorithmNotAllowed
@@ -66,7 +66,7 @@ pub(in crate::service) fn of_token(facts: &Facts<'_>, error: AuthError) -> Optio
         let of_google = is_google.then(|| words::GOOGLE_ACCESS_TOKEN.into());
         return of_google.or_else(|| of_padding(facts));
     }
-    // Another claim is compared instead of aud, so aud is not the problem.
+    // We compare another claim than aud, so aud is not the problem.
     let is_by_client = facts.config.audience_claim != AudienceClaim::Aud;
     if is_by_client && matches!(error, AuthError::WrongAudience | AuthError::MissingClaim) {
         return None;
@@ -83,8 +83,8 @@ pub(in crate::service) fn of_token(facts: &Facts<'_>, error: AuthError) -> Optio
     }
 }
 
-/// Returns `true` if the token is for GitHub's own API. Since 2026, some of these tokens contain a
-/// JWT after their prefix, so they may look like an incomplete or a malformed JWT.
+/// The token is for GitHub's own API. Since 2026, some of these tokens have a JWT after their
+/// prefix, so they may look like an incomplete or a malformed JWT.
 fn is_token_of_github(facts: &Facts<'_>, error: AuthError) -> bool {
     const PREFIXES: [&str; 5] = ["ghs_", "ghp_", "gho_", "ghu_", "github_pat_"];
     matches!(error, AuthError::TokenNotJwt | AuthError::TokenMalformed)
@@ -95,7 +95,6 @@ fn is_token_of_github(facts: &Facts<'_>, error: AuthError) -> bool {
         && !is_placeholder(facts.token)
 }
 
-/// Adapts the wording of a general cause to the token's vendor.
 pub(in crate::service) fn in_its_words(facts: &Facts<'_>, cause: Cause) -> Cause {
     match vendor_of(facts).and_then(|vendor| translated(vendor, cause)) {
         Some(cause) => cause,
@@ -103,7 +102,7 @@ pub(in crate::service) fn in_its_words(facts: &Facts<'_>, cause: Cause) -> Cause
     }
 }
 
-/// Recognizes tokens with padded parts, from an AWS load balancer or another issuer.
+/// An AWS load balancer pads the parts of its tokens, as some issuers do.
 pub(in crate::service) fn of_padding(facts: &Facts<'_>) -> Option<Advice> {
     let is_padded = facts.token.contains("=.") || facts.token.ends_with('=');
     if !is_padded {
@@ -118,7 +117,7 @@ pub(in crate::service) fn of_padding(facts: &Facts<'_>) -> Option<Advice> {
     if parts.len() != 3 || !header.is_object() || !parts.iter().all(is_correct) {
         return None;
     }
-    // If every part is padded, the issuer created the token like this.
+    // Every part is padded, so the issuer created the token like this.
     if parts.iter().all(|part| part.len().is_multiple_of(4)) {
         return Some(causes::PADDED.into());
     }
@@ -126,7 +125,7 @@ pub(in crate::service) fn of_padding(facts: &Facts<'_>) -> Option<Advice> {
     let padded = names.filter(|(_, part)| part.ends_with('='));
     let padded: Vec<_> = padded.map(|(name, _)| name).collect();
     let sentence = format!("Here, = is at the end of the {}.", padded.join(" and the "));
-    // The signature covers the header and the payload with their padding, but not itself.
+    // The signature covers the padding of the header and the payload, but not its own.
     let cause = if padded == ["signature"] {
         causes::RE_ENCODED
     } else {
@@ -135,13 +134,13 @@ pub(in crate::service) fn of_padding(facts: &Facts<'_>) -> Option<Advice> {
     Some(Advice::from(cause).and(&sentence))
 }
 
-/// Returns `true` for the header of a token that an AWS load balancer signs.
+/// The load balancer is one of AWS.
 fn is_of_load_balancer(header: &Value) -> bool {
     let signer = header["signer"].as_str().unwrap_or_default();
     signer.starts_with("arn:aws") && signer.contains(":elasticloadbalancing:")
 }
 
-/// Returns `true` if an audience is Microsoft Graph or another API of Microsoft.
+/// Microsoft Graph, or another API of Microsoft.
 fn is_microsoft(audience: &str) -> bool {
     const GRAPH: &str = "00000003-0000-0000-c000-000000000000";
     const HOSTS: [&str; 4] = [
@@ -196,7 +195,7 @@ fn entra(facts: &Facts<'_>, error: AuthError) -> Option<Advice> {
     }
 }
 
-/// Returns the ID of the tenant in an issuer's name, and whether the issuer is of version 2.0.
+/// The ID of the tenant, and whether the issuer is of version 2.0.
 fn entra_tenant(issuer: &str) -> Option<(&str, bool)> {
     let path = issuer.strip_prefix("https://")?.split_once('/')?.1;
     let tenant = path.split('/').next()?;
@@ -220,7 +219,7 @@ fn entra_issuer(facts: &Facts<'_>) -> Option<Advice> {
     if facts.issuers().any(is_common) {
         return Some(words::ENTRA_COMMON.into());
     }
-    // A domain instead of the tenant's ID.
+    // These have a domain instead of the tenant's ID.
     let is_by_domain = |issuer: &str| {
         let rest = issuer.strip_prefix("https://login.microsoftonline.com/");
         rest.is_some_and(|rest| entra_tenant(issuer).is_none() && rest.contains('.'))
@@ -228,7 +227,7 @@ fn entra_issuer(facts: &Facts<'_>) -> Option<Advice> {
     if facts.issuers().any(is_by_domain) {
         return Some(words::ENTRA_DOMAIN.into());
     }
-    // The issuers of Entra External ID have the tenant's name or its ID in the host.
+    // In Entra External ID, the host has the tenant's name or its ID.
     let is_external = |issuer: &str| {
         let host = issuer.strip_prefix("https://").unwrap_or_default();
         let host = host.split('/').next().unwrap_or_default();
@@ -248,7 +247,7 @@ fn entra_issuer(facts: &Facts<'_>) -> Option<Advice> {
     }
     let mut ours = facts.issuers().filter_map(entra_tenant);
     let is_ours = ours.any(|(our, our_v2)| our == tenant && our_v2 != is_v2);
-    // With several issuers, it is unknown which one to replace.
+    // With several issuers, we can't know which one to replace.
     let is_only = facts.issuers().count() == 1;
     let recommend = |settings| {
         if is_only {
@@ -278,8 +277,7 @@ fn entra_issuer(facts: &Facts<'_>) -> Option<Advice> {
     }
 }
 
-/// Recognizes other names of the configured application: `GUID`, `api://GUID` and
-/// `api://TENANT/GUID`.
+/// The same application may be named `GUID`, `api://GUID` or `api://TENANT/GUID`.
 fn entra_spelling(facts: &Facts<'_>, audiences: &[&str]) -> Option<Advice> {
     let is_guid =
         |name: &str| name.len() == 36 && name.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
@@ -308,7 +306,7 @@ fn keycloak(facts: &Facts<'_>, error: AuthError) -> Option<Cause> {
         _ => {}
     }
     let audiences = facts.audiences();
-    // Clients that exist in every realm.
+    // Every realm has these clients.
     let own = [
         "account",
         "realm-management",
@@ -344,7 +342,7 @@ fn of_vendor(vendor: Vendor, ours: Option<Vendor>, facts: &Facts<'_>, error: Aut
     use AuthError::{AlgorithmNotAllowed, BadSignature, KeysUnavailable, MissingClaim, TokenNotJwt, UnknownIssuer, UnknownKey, WrongAudience, WrongTokenType};
     let starts = |prefixes: &[&str]| prefixes.iter().any(|prefix| facts.token.starts_with(prefix));
     let without_audience = error == MissingClaim && facts.failed("aud");
-    // The vendor may be that of the configuration, and the token from elsewhere.
+    // The vendor may come from the configuration, and the token from elsewhere.
     let is_of = |vendor| Vendor::of_issuer(facts.text("iss").unwrap_or_default()) == Some(vendor);
     let has_audience = |test: &dyn Fn(&str) -> bool| facts.audiences().iter().any(|one| test(one));
     Some(match (vendor, error) {
@@ -383,27 +381,27 @@ fn of_vendor(vendor: Vendor, ours: Option<Vendor>, facts: &Facts<'_>, error: Aut
     })
 }
 
-/// Returns `true` if a token is one that a service account of Google has signed itself.
+/// A service account of Google has signed this token itself.
 fn is_service_account(facts: &Facts<'_>) -> bool {
     facts
         .text("iss")
         .is_some_and(|iss| iss.ends_with(".gserviceaccount.com"))
 }
 
-/// Returns `true` if a token is the one with which a runner calls the services of GitHub Actions.
+/// A runner calls the services of GitHub Actions with this token.
 fn is_runtime_token(facts: &Facts<'_>) -> bool {
     facts
         .text("iss")
         .is_some_and(|iss| iss.contains("actions.githubusercontent.com") && iss.contains("vstoken"))
 }
 
-/// Returns `true` if an access token is from Okta's org authorization server.
+/// Okta's org authorization server issues these access tokens for Okta itself.
 fn is_okta_org(facts: &Facts<'_>) -> bool {
     let issuer = facts.text("iss").unwrap_or_default();
     facts.has(&["cid"]) && !issuer.contains("/oauth2/")
 }
 
-/// Returns a vendor's wording for a general cause. `None` if the general wording fits.
+/// Returns `None` if the general wording fits.
 #[rustfmt::skip] // one line for each cause
 fn translated(vendor: Vendor, cause: Cause) -> Option<Cause> {
     if vendor == Vendor::Auth0 {
@@ -453,7 +451,7 @@ fn translated(vendor: Vendor, cause: Cause) -> Option<Cause> {
     })
 }
 
-/// Returns the likely cause of an authorization error on a route that requires `scope`.
+/// The route requires `scope`.
 pub(in crate::service) fn of_policy(
     facts: &Facts<'_>,
     error: AuthError,
@@ -510,8 +508,8 @@ pub(in crate::service) fn of_policy(
     in_its_words(facts, cause).into()
 }
 
-/// Returns `true` if a token has a scope with another case, in a list with other separators, or in
-/// the claim `scopes`.
+/// The token has the scope with another case, in a list with other separators, or in the claim
+/// `scopes`.
 fn is_spelled_otherwise(facts: &Facts<'_>, scope: &str) -> bool {
     let claims = ["scope", "scp", "scopes"].into_iter();
     let mut names = claims
@@ -520,14 +518,14 @@ fn is_spelled_otherwise(facts: &Facts<'_>, scope: &str) -> bool {
     names.any(|name| name.eq_ignore_ascii_case(scope))
 }
 
-/// Returns the names in `scope` and `scp`.
+/// From `scope` and `scp`.
 fn scopes_of<'a>(facts: &Facts<'a>) -> Vec<&'a str> {
     let claims = ["scope", "scp"].into_iter();
     let texts = claims.flat_map(|name| texts(facts.claim(name)));
     texts.flat_map(|text| text.split(' ')).collect()
 }
 
-/// Returns `true` if a claim has `name` in a string with several names.
+/// The claim has `name` in a string with several names.
 fn is_in_list(claim: Option<&Value>, name: &str) -> bool {
     let mut texts = texts(claim).into_iter();
     texts.any(|text| {
@@ -536,7 +534,7 @@ fn is_in_list(claim: Option<&Value>, name: &str) -> bool {
     })
 }
 
-/// Returns `true` if a claim is an array of strings, or one string.
+/// The claim is an array of strings, or one string.
 fn is_texts(claim: &Value) -> bool {
     claim.is_string()
         || claim
@@ -544,7 +542,7 @@ fn is_texts(claim: &Value) -> bool {
             .is_some_and(|items| items.iter().all(Value::is_string))
 }
 
-/// Recognizes scopes with a prefix, such as `api://GUID/read`, and scopes in another claim, such as
+/// The scope may have a prefix, such as `api://GUID/read`, or be in another claim, such as
 /// `SCOPE_read` in `authorities`.
 fn of_scope_elsewhere(facts: &Facts<'_>, wanted: &[&str]) -> Option<Advice> {
     let missing = |name: &&&str| !scopes_of(facts).contains(*name);
@@ -568,8 +566,7 @@ fn of_scope_elsewhere(facts: &Facts<'_>, wanted: &[&str]) -> Option<Advice> {
     Some(Advice::from(causes::SCOPE_ELSEWHERE).and(&sentence))
 }
 
-/// Returns the advice for a missing role or group. `variable` sets the claim that should contain
-/// it.
+/// The role or group is missing. `variable` sets the claim that should have it.
 fn of_role(facts: &Facts<'_>, name: &str, variable: &'static str) -> Advice {
     let is_group = variable == "AUTH0_GROUPS_AT";
     let is_overage = facts
@@ -579,7 +576,7 @@ fn of_role(facts: &Facts<'_>, name: &str, variable: &'static str) -> Advice {
         return words::ENTRA_OVERAGE.into();
     }
     match place_of(&facts.trace.payload, name, &mut Vec::new()) {
-        // A path cannot name a member of a claim whose name has a dot.
+        // If a claim's name has a dot, no path can name a member of it.
         Some(path) if path.len() > 1 && path.iter().any(|member| member.contains('.')) => {
             let sentence = format!(
                 "It is in {}, which no path can name, because a name on the way has a dot.",
@@ -602,9 +599,9 @@ fn of_role(facts: &Facts<'_>, name: &str, variable: &'static str) -> Advice {
     }
 }
 
-/// Returns the path of a claim with a name in another form, and that form: in other letters, with a
-/// prefix or a path before it, in a string with other names, as the name of a member, or in an
-/// object.
+/// Returns the path of a claim that has the name in another form, and that form: in other letters,
+/// with a prefix or a path before it, in a string with other names, as the name of a member, or in
+/// an object.
 fn form_of(value: &Value, name: &str, path: &mut Vec<String>) -> Option<(Vec<String>, String)> {
     let same = |found: &str| {
         let last = found.rsplit(['/', ':']).next().unwrap_or(found);
@@ -655,17 +652,17 @@ fn form_of(value: &Value, name: &str, path: &mut Vec<String>) -> Option<(Vec<Str
     })
 }
 
-/// The number of members on the longest path that is searched.
+/// How many members a path may have in a search.
 const MAX_DEPTH: usize = 3;
 
-/// Returns the path of a claim that contains this name, or is this name.
+/// The claim has this name as an item, or is this name.
 fn place_of(value: &Value, name: &str, path: &mut Vec<String>) -> Option<Vec<String>> {
     let members = value.as_object().filter(|_| path.len() < MAX_DEPTH)?;
     members.iter().find_map(|(member, value)| {
         path.push(member.clone());
         let lists = match value {
             Value::Array(items) => items.iter().any(|item| item == name),
-            // A text elsewhere, such as a user's name, is the same by chance.
+            // Other texts, such as a user's name, are only the same by chance.
             Value::String(text) => {
                 text == name
                     && ["role", "group", "scope"]
@@ -684,7 +681,7 @@ fn place_of(value: &Value, name: &str, path: &mut Vec<String>) -> Option<Vec<Str
     })
 }
 
-/// Returns the advice for a token whose audience is the configured resource.
+/// The audience of the token is the configured resource.
 pub(in crate::service) fn of_resource(facts: &Facts<'_>) -> Option<Advice> {
     let resource = facts.config.resource.as_deref()?;
     let is_for_resource = facts.audiences().contains(&resource);
