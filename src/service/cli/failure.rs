@@ -7,7 +7,7 @@ use crate::{
     service::{config::Faults, http::tls::TlsError},
 };
 
-/// The reason why a command failed. The message has one or more lines, and says what to do.
+/// Why a command failed. The message has one or more lines, and says what to do.
 #[derive(Debug)]
 pub enum Failure {
     /// The command line is invalid.
@@ -34,7 +34,8 @@ pub enum Failure {
     Reported,
     /// The address of this variable cannot be bound.
     Listen(&'static str, SocketAddr, io::Error),
-    /// The operating system refuses a basic resource, such as signal handlers or threads.
+    /// The operating system refuses something basic: a signal handler, a thread, or a write to
+    /// standard output.
     Process(io::Error),
 }
 
@@ -97,8 +98,8 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// Describes a configuration that the service has accepted and the library rejects. The library does
-/// not know the variable.
+/// The service has accepted this configuration, but the library rejects it, and does not know the
+/// variable.
 pub(super) fn setup_fault(error: &SetupError) -> String {
     format!("the configuration cannot be used: {error}")
 }

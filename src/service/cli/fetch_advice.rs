@@ -1,7 +1,7 @@
 //! Advice for an operator when an issuer's document cannot be fetched.
 //!
-//! The advice only mentions settings that exist, and only suggests removing a setting that is set.
-//! For an issuer in the issuers file, it mentions the options of the file.
+//! We only mention settings that exist, and only suggest removing a setting that is set. For an
+//! issuer in the issuers file, we mention the options of the file.
 
 use reqwest::{StatusCode, Url};
 
@@ -16,16 +16,14 @@ use crate::{
     },
 };
 
-/// The document that cannot be fetched.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::service) enum Wanted<'a> {
-    /// The metadata of the issuer, and the URL of the keys in them, if any.
+    /// The URL of the keys is from the metadata.
     Metadata { jwks_uri: Option<&'a str> },
-    /// The key set.
     KeySet,
 }
 
-/// Returns the advice for `error`, as a sentence without a full stop.
+/// A sentence without a full stop.
 pub(in crate::service) fn fetch_advice(
     error: &FetchError,
     wanted: Wanted<'_>,
@@ -35,10 +33,10 @@ pub(in crate::service) fn fetch_advice(
     context.config.in_its_words(&text).into_owned()
 }
 
-/// Returns the advice in terms of variables.
+/// In terms of variables.
 fn for_variables(error: &FetchError, wanted: Wanted<'_>, context: &Context<'_>) -> String {
     let config = context.config;
-    // The variables for keys are for one issuer only.
+    // With several issuers, these variables cannot be set.
     let is_among_several = config.issuers.len() > 1 && config.tables.is_empty();
     let from_file = format!("or {}", with_file(context));
     if config.jwks_file.is_some() {
@@ -112,7 +110,7 @@ fn for_variables(error: &FetchError, wanted: Wanted<'_>, context: &Context<'_>) 
     }
 }
 
-/// Says how to use a file with the issuer's keys. The service does not start with two sources of keys.
+/// The service does not start with two sources of keys, so a configured URL has to go first.
 fn with_file(context: &Context<'_>) -> String {
     let config = context.config;
     let is_table = !config.tables.is_empty();
@@ -136,8 +134,8 @@ fn with_file(context: &Context<'_>) -> String {
 
 const PROXY_LOGIN: &str = "the proxy requires a login; write its user and password into HTTPS_PROXY, as http://USER:PASSWORD@HOST:PORT";
 
-/// Returns the advice for an issuer that cannot be reached. Connections to this machine, and those
-/// without TLS, never go through a proxy.
+/// The issuer cannot be reached. Connections to this machine, and those without TLS, never go
+/// through a proxy.
 fn network(error: &FetchError, context: &Context<'_>) -> &'static str {
     let config = context.config;
     let url = match error {
@@ -148,7 +146,7 @@ fn network(error: &FetchError, context: &Context<'_>) -> &'static str {
     let is_here = url.as_ref().is_some_and(is_loopback);
     let is_plain = url.is_some_and(|url| url.scheme() == "http");
     let is_denied = match error {
-        // The words of hyper-util for a 407.
+        // hyper-util has these words for a 407.
         FetchError::Unreachable(_, message, _) => {
             message.to_string().contains("proxy authorization required")
         }
@@ -165,8 +163,7 @@ fn network(error: &FetchError, context: &Context<'_>) -> &'static str {
     }
 }
 
-/// Returns the advice for an issuer whose metadata have another name. `name` is that name, and
-/// `jwks_uri` the URL of its keys.
+/// The issuer's metadata have another name, `name`. `jwks_uri` is the URL of its keys.
 fn renamed(name: Option<&str>, jwks_uri: Option<&str>) -> String {
     let usable = |url: &&str| endpoint(url).is_ok();
     let keys = jwks_uri.and_then(settable).filter(usable);
@@ -180,7 +177,7 @@ fn renamed(name: Option<&str>, jwks_uri: Option<&str>) -> String {
             "configure the name that tokens have in iss; if that is {name}, set AUTH0_ISSUER to \
              it, and if it has no discovery document, set AUTH0_JWKS_URI to {keys}"
         ),
-        // Without a URL of its keys, an issuer has to be https.
+        // An issuer needs https, unless the URL of its keys is configured.
         Some(name) => format!(
             "configure the name that tokens have in iss; if that is {name}, set AUTH0_ISSUER to it \
              and AUTH0_JWKS_URI to {keys}"
@@ -192,7 +189,7 @@ fn renamed(name: Option<&str>, jwks_uri: Option<&str>) -> String {
     }
 }
 
-/// Joins names: `A`, `A and B`, `A, B and C`.
+/// For example `A`, `A and B`, `A, B and C`.
 fn and(names: &[&str]) -> String {
     match names {
         [] => "AUTH0_ISSUER".to_owned(),
@@ -201,7 +198,7 @@ fn and(names: &[&str]) -> String {
     }
 }
 
-/// Returns the advice for a host whose name does not resolve.
+/// The host's name does not resolve.
 pub(in crate::service) fn name_advice(context: &Context<'_>) -> String {
     let text = format!(
         "check the spelling of the issuer; set HTTPS_PROXY if this network needs a proxy; or {}",
@@ -233,7 +230,7 @@ fn own_authorities(table: &IssuerSettings) -> Option<String> {
     Some(path.to_string_lossy().into_owned())
 }
 
-/// Returns the advice for documents that require credentials, as on Kubernetes.
+/// The documents require credentials, as on Kubernetes.
 fn login(context: &Context<'_>) -> String {
     let variables = and(&context.replaced);
     let file = with_file(context);
@@ -268,7 +265,7 @@ mod tests {
 
     const TENANT: &str = "https://tenant.example/";
 
-    /// A name, the variables that are set, the error, what was wanted, the words that the advice must
+    /// A name, the variables that are set, the error, the document, the words that the advice must
     /// have, and words that it must not have.
     type Row<'a> = (
         &'a str,

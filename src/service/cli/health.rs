@@ -1,8 +1,8 @@
 //! `warp-bearer health`: checks whether the service at `LISTEN` is alive or ready, for container
 //! health checks.
 //!
-//! The command only reads the address of the service from the configuration, sends no requests to
-//! issuers, and works in an image without any other program.
+//! We read only the address of the service from the configuration, and send no requests to issuers.
+//! The command works in an image without any other program.
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -19,7 +19,7 @@ Examples:
   warp-bearer health
   until warp-bearer health --ready; do sleep 1; done";
 
-/// The timeout, after which the service counts as unhealthy.
+/// After this time, the service counts as unhealthy.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Requests `/readyz` if `ready`, and otherwise `/livez`.
@@ -35,7 +35,7 @@ pub(in crate::service) async fn run(ready: bool) -> Result<(), Failure> {
     request(&format!("{scheme}://{}/{path}", reachable(service.listen))).await
 }
 
-/// Returns the address on this machine to connect to, for a service that listens on `listen`.
+/// The service listens on `listen`, which may stand for all addresses.
 fn reachable(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
@@ -51,8 +51,7 @@ async fn request(url: &str) -> Result<(), Failure> {
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
         .timeout(TIMEOUT)
-        // The certificate is for the public name of the service, but this request uses a local
-        // address.
+        // The certificate is for the service's public name, but we connect to a local address.
         .tls_danger_accept_invalid_certs(true)
         .build()
         .map_err(|_| unhealthy("cannot be requested".to_owned()))?;

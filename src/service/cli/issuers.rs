@@ -54,8 +54,8 @@ pub(in crate::service) fn run(command: Command) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Reloads the issuers file for the signal with this number. If the file has a fault, or if a later
-/// signal has been handled, the issuers stay unchanged.
+/// `signal` is the number of the signal. If the file has a fault, or if a later signal has been
+/// handled, the issuers stay unchanged.
 pub(in crate::service) fn reload(config: &Config, auth: &Auth, signal: u64, applied: &Mutex<u64>) {
     let tables = read(config);
     let mut applied = applied.lock().unwrap_or_else(PoisonError::into_inner);
@@ -63,8 +63,8 @@ pub(in crate::service) fn reload(config: &Config, auth: &Auth, signal: u64, appl
         tracing::info!("issuers file ignored: a later SIGHUP was handled first");
         return;
     }
-    // Set even if the file has a fault, because the read of an earlier signal may still be running.
-    // It must not replace the issuers afterwards.
+    // Even if the file has a fault: the read of an earlier signal may still be running, and must
+    // not replace the issuers afterwards.
     *applied = signal;
     let tables = match tables {
         Ok(tables) => tables,
@@ -87,7 +87,6 @@ pub(in crate::service) fn reload(config: &Config, auth: &Auth, signal: u64, appl
     }
 }
 
-/// Returns the configuration with the current tables of the file.
 fn read(config: &Config) -> Result<Config, Faults> {
     let (tables, warnings) = config.read_issuers_file()?;
     config.check_issuers_files(&tables)?;

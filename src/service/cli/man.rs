@@ -18,7 +18,6 @@ Examples:
   warp-bearer man | man -l -
   warp-bearer man explain > warp-bearer-explain.1";
 
-/// The commands that have a page.
 pub(in crate::service) const PAGES: [&str; 10] = [
     "serve",
     "dev",
@@ -32,7 +31,6 @@ pub(in crate::service) const PAGES: [&str; 10] = [
     "man",
 ];
 
-/// Prints the page of a command, or of the whole program.
 pub(in crate::service) fn run(mut program: Command, name: Option<&str>) -> Result<(), Failure> {
     program.build();
     let command = name.and_then(|name| program.find_subcommand(name)).cloned();
@@ -40,7 +38,7 @@ pub(in crate::service) fn run(mut program: Command, name: Option<&str>) -> Resul
     terminal::print_bytes(&page)
 }
 
-/// Renders a page. The examples get their own section, to keep their line breaks.
+/// The examples get their own section, which keeps their line breaks.
 fn roff(command: Command) -> io::Result<Vec<u8>> {
     let after = command.get_after_help().map(ToString::to_string);
     let after = after.unwrap_or_default();
@@ -57,7 +55,7 @@ fn roff(command: Command) -> io::Result<Vec<u8>> {
 
     let mut page = Vec::new();
     Man::new(command.after_help(Resettable::from(rest)))
-        // Sets an empty date. Without the quotes, roff would take the next argument as the date.
+        // An empty date. Without the quotes, roff would take the next argument for the date.
         .date("\"\"")
         .source(concat!("warp-bearer ", env!("CARGO_PKG_VERSION")))
         .manual("warp-bearer")

@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-/// The error of a command that needs a revocation list.
+/// For a command that needs a revocation list.
 pub(in crate::service) const NO_SOURCE: &str = "AUTH0_REVOCATION_FILE: not set, and STATE_STORE is not set either; set one of them to the same value as for \
      the service";
 
@@ -75,14 +75,12 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Reads the revocations that replicas share.
 pub(in crate::service) async fn shared(store: &Store) -> Result<Vec<Revocation>, Failure> {
     connect(store).await?;
     let lines = store.lines().await.map_err(|_| unreachable())?;
     Ok(lines.iter().filter_map(sync::entry).collect())
 }
 
-/// Waits until the store is connected.
 pub(in crate::service) async fn connect(store: &Store) -> Result<(), Failure> {
     const TIMEOUT: Duration = Duration::from_secs(5);
     let connected = tokio::time::timeout(TIMEOUT, store.connected()).await;
@@ -93,7 +91,6 @@ fn unreachable() -> Failure {
     Failure::Source("STATE_STORE: cannot be reached".to_owned())
 }
 
-/// Describes an entry in one line.
 pub(in crate::service) fn described(entry: &Revocation) -> String {
     let target = match entry.target().claim() {
         Some((name, value)) => format!("{name} {value} of {}", entry.issuer()),

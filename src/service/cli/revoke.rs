@@ -79,7 +79,6 @@ fn named(text: &str) -> Result<String, &'static str> {
     Ok(text.to_owned())
 }
 
-/// Parses seconds since the epoch or an RFC 3339 time.
 fn time(text: &str) -> Result<u64, &'static str> {
     if let Ok(seconds) = text.parse() {
         return Ok(seconds);
@@ -149,7 +148,6 @@ impl Options {
     }
 }
 
-/// Adds the entry to the list that the replicas share and notifies them.
 async fn publish(store: &Store, entry: &Revocation) -> Result<(), Failure> {
     revocations::connect(store).await?;
     let published = store.publish(sync::line(entry)).await;
@@ -158,8 +156,8 @@ async fn publish(store: &Store, entry: &Revocation) -> Result<(), Failure> {
     })
 }
 
-/// Appends a line with a single write, so that concurrent commands do not mix up their lines. Does
-/// not create the file, because with a misspelt path, nothing would be revoked.
+/// A single write, so that concurrent commands do not mix up their lines. We don't create the file:
+/// with a misspelt path, nothing would be revoked.
 fn append(path: &Path, entry: &Revocation) -> io::Result<()> {
     file::read(path).map_err(io::Error::other)?;
     let mut file = OpenOptions::new().read(true).append(true).open(path)?;

@@ -17,10 +17,10 @@ Examples:
   warp-bearer serve
   LISTEN=0.0.0.0:8000 LOG_FORMAT=json warp-bearer";
 
-/// Runs the service. It starts immediately, and fetches the keys in the background.
+/// Starts immediately, and fetches the keys in the background.
 pub(in crate::service) async fn run() -> Result<(), Failure> {
-    // Registered before anything else: until then, SIGHUP ends the process, and a process that is
-    // the init of its container ignores SIGTERM. A SIGHUP during the start is handled after it.
+    // These come first. Without the handlers, SIGHUP ends the process, and the init process of a
+    // container ignores SIGTERM. A SIGHUP during the start is handled after it.
     let hangup = HangupSignal::new()?;
     let shutdown = Shutdown::on_signals().map_err(Failure::Process)?;
     let (service, app) = tokio::select! {
@@ -33,7 +33,6 @@ pub(in crate::service) async fn run() -> Result<(), Failure> {
     Ok(())
 }
 
-/// The configured service.
 struct Service {
     config: Config,
     access: Access,
@@ -69,7 +68,6 @@ impl Service {
     }
 }
 
-/// Configures the service and binds its sockets.
 async fn start() -> Result<(Service, App), Failure> {
     let service = without_blocking(Service::configure).await?;
     let config = &service.config;

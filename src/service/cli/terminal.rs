@@ -10,13 +10,12 @@ use crate::{
     service::cli::failure::Failure,
 };
 
-/// Formats text for standard output, which may be a terminal.
+/// Standard output may be a terminal.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Terminal {
     color: bool,
 }
 
-/// The meaning of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mark {
     Good,
@@ -26,16 +25,15 @@ pub(crate) enum Mark {
 }
 
 impl Terminal {
-    /// Creates a formatter for standard output, with colours if they are allowed and standard
-    /// output is a terminal.
+    /// With colours if they are allowed and standard output is a terminal.
     pub(crate) fn stdout(allow_color: bool) -> Self {
         Self {
             color: allow_color && io::stdout().is_terminal(),
         }
     }
 
-    /// Formats a line: a mark, a name padded to `width`, a text, and a second, fainter text.
-    /// Escapes and truncates both texts.
+    /// A mark, a name padded to `width`, a text, and a second, fainter text. Both texts are escaped
+    /// and truncated.
     pub(crate) fn line(
         self,
         mark: Mark,
@@ -53,7 +51,7 @@ impl Terminal {
         line
     }
 
-    /// Formats text in bold and in the colour of a mark.
+    /// Bold, and in the colour of the mark.
     pub(crate) fn strong(self, mark: Mark, text: &str) -> String {
         if !self.color {
             return text.to_owned();
@@ -78,7 +76,7 @@ impl Terminal {
     /// Escapes a whole line, and truncates it after 6000 characters, which is more than the longest
     /// advice with two URLs.
     ///
-    /// This is a second line of defence. Untrusted parts of a line should already be a
+    /// This is only the second line of defence: untrusted parts of a line should already be a
     /// [`ShownText`](crate::auth::display::ShownText) or `ShownUrl`, which have lower limits.
     pub(crate) fn clean(text: &str) -> String {
         escaped(&cut(text, 6000))
@@ -95,7 +93,7 @@ impl Mark {
         }
     }
 
-    /// Returns the name of the mark in JSON.
+    /// As JSON has it.
     pub(crate) const fn word(self) -> &'static str {
         match self {
             Self::Good => "good",
@@ -106,8 +104,8 @@ impl Mark {
     }
 }
 
-/// Formats JSON as ASCII, because other characters could control a terminal. For a JSON parser,
-/// escapes make no difference.
+/// Only ASCII, because other characters could control a terminal. For a JSON parser, escapes make
+/// no difference.
 pub(crate) fn ascii(json: &serde_json::Value) -> String {
     let mut ascii = String::new();
     for c in format!("{json:#}").chars() {
@@ -120,29 +118,25 @@ pub(crate) fn ascii(json: &serde_json::Value) -> String {
     ascii
 }
 
-/// Writes text to standard output. Use it instead of `print!`, which panics if the pipe is closed.
+/// Unlike `print!`, does not panic if the pipe is closed.
 pub(crate) fn print(text: impl Display) -> Result<(), Failure> {
     print_bytes(text.to_string().as_bytes())
 }
 
-/// Writes a line to standard error, which may be closed. Use it instead of `eprintln!`, which
-/// panics then.
+/// Unlike `eprintln!`, does not panic if standard error is closed.
 pub(crate) fn note(text: impl Display) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
-/// Writes a line to standard output.
 pub(crate) fn print_line(text: impl Display) -> Result<(), Failure> {
     print(format_args!("{text}\n"))
 }
 
-/// Writes to standard output.
 pub(crate) fn print_bytes(bytes: &[u8]) -> Result<(), Failure> {
     unless_closed(io::stdout().write_all(bytes))
 }
 
-/// Returns the result of writing to standard output. A closed pipe is not an error, because the
-/// reader may not need more.
+/// A closed pipe is not an error: the reader may not need more.
 pub(crate) fn unless_closed(written: io::Result<()>) -> Result<(), Failure> {
     match written {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
