@@ -19,7 +19,9 @@ use crate::{
 #[derive(Debug, Clone, Copy)]
 pub(in crate::service) enum Wanted<'a> {
     /// The URL of the keys is from the metadata.
-    Metadata { jwks_uri: Option<&'a str> },
+    Metadata {
+        jwks_uri: Option<&'a str>,
+    },
     KeySet,
 }
 
