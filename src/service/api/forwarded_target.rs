@@ -1,8 +1,8 @@
 //! [`ForwardedTarget`]: the method and path of the client's request, which a proxy sends to
 //! `/auth`.
+//!
 //! They are only compared with a DPoP proof. The proxy must overwrite both headers, as in the
 //! examples, or a client could use a proof that was made for another request.
-//! examples. Otherwise, a client could use a proof made for another request.
 
 use warp::http::{HeaderMap, HeaderName, Method, header::HeaderValue};
 

@@ -54,6 +54,7 @@ use crate::service::{
 /// responses have `Connection: close`. Then it stops accepting connections, and returns when all
 /// requests in flight have ended, or after [`Limits::drain`]. If a shutdown is requested a second
 /// time, the server returns immediately. Dropping the future has the same effect.
+///
 /// If `cors` is set, every response gets CORS headers. The routes must handle all rejections
 /// themselves, which the `Infallible` bound enforces.
 pub async fn serve<F>(

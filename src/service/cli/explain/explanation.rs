@@ -1,5 +1,6 @@
 //! [`Explanation`]: the verdict on a credential, the steps of its verification, and the cause of a
 //! rejection.
+//!
 //! The verdict comes from [`Auth::authenticate`], and this file only explains it. We only send
 //! requests to configured issuers, never to a URL from the token.
 

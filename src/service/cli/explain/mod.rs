@@ -1,6 +1,6 @@
 //! `warp-bearer explain`: explains why the configured service accepts or rejects a token.
 //!
-//! We read the token from standard input, which keeps it out of the shell's history. It is not sent
+//! The token comes from the command line, or from standard input, which keeps it out of the shell's
 //! anywhere without `--introspect`. Keys are fetched in the same way as in the service.
 
 mod advice;
