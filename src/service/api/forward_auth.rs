@@ -139,7 +139,7 @@ fn parse(query: &str) -> Option<QueryRequirements> {
     })
 }
 
-/// Whole seconds only.
+/// Parses a number of whole seconds.
 fn seconds(text: &str) -> Option<Duration> {
     let is_number = !text.is_empty() && text.bytes().all(|digit| digit.is_ascii_digit());
     is_number.then_some(Duration::from_secs(u64::from(text.parse::<u32>().ok()?)))
@@ -190,7 +190,7 @@ pub(in crate::service) fn identity_answer(claims: &Claims) -> Response {
     answer
 }
 
-/// The values of [`ISSUER`], [`SUBJECT`], [`SCOPE`] and [`CLAIMS`].
+/// Returns the values of [`ISSUER`], [`SUBJECT`], [`SCOPE`] and [`CLAIMS`].
 ///
 /// All values are printable ASCII by now. If one is not, this returns `None`, and we answer 500
 /// rather than forward an incomplete identity.

@@ -419,7 +419,7 @@ impl<F> Route<F> {
         }
     }
 
-    /// The query is empty if the request has none.
+    /// Extracts the path and the query. The query is empty if the request has none.
     pub(crate) fn target<T>(self) -> Route<impl Extracts<T::Output>>
     where
         F: Extracts<T>,
@@ -621,8 +621,8 @@ impl<'a, F> ProtectedRoute<'a, F> {
         }
     }
 
-    /// The filter for a row whose tokens come with proofs. Boxed, so that it has the same type with
-    /// and without a policy.
+    /// Returns the filter for a row whose tokens come with proofs. Boxed, so that it has the same
+    /// type with and without a policy.
     fn with_target<X>(&self) -> BoxedFilter<(Claims<X>,)>
     where
         X: DeserializeOwned + Send + 'static,
@@ -812,7 +812,7 @@ async fn with_nonce(nonce: Option<HeaderValue>, answer: impl Future<Output: Repl
     answer
 }
 
-/// Empty if the request has none.
+/// Extracts the query, which is empty if the request has none.
 fn query() -> impl Filter<Extract = (String,), Error = Infallible> + Clone {
     warp::query::raw().or(warp::any().map(String::new)).unify()
 }

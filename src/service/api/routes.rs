@@ -110,7 +110,7 @@ pub fn rows(
     rows
 }
 
-/// A proxy asks about a request of its client.
+/// A row for a proxy that asks about a request of its client.
 fn gate<F: Extracts<()>>(
     access: &Access,
     route: Route<F>,
@@ -242,7 +242,7 @@ fn metadata(access: &Access, rows: &[Row]) -> Option<Row> {
     Some(row)
 }
 
-/// The metadata do not list the scopes of demo routes.
+/// The metadata leave out the scopes of demo routes.
 fn is_demo(row: &Row) -> bool {
     row.template.starts_with("/api/")
 }
@@ -255,7 +255,7 @@ struct Document {
 }
 
 impl Document {
-    /// The configured resource comes first.
+    /// Returns the documents of all resources. The configured one comes first.
     fn all(auth: &Auth) -> Vec<Self> {
         let named = |(audience, path)| Self {
             audience: Some(audience),
@@ -270,8 +270,8 @@ impl Document {
             .collect()
     }
 
-    /// We don't serialize all documents in advance: each lists its issuers, and there may be as
-    /// many documents as issuers.
+    /// Serializes the document. We don't do this in advance for all of them: each lists its
+    /// issuers, and there may be as many documents as issuers.
     fn text(&self, auth: &Auth, scopes: &[String]) -> Option<Bytes> {
         let metadata = match &self.audience {
             None => auth.metadata(scopes),

@@ -168,7 +168,7 @@ impl App {
     }
 }
 
-/// If tracing cannot start, the service runs without it.
+/// Starts tracing if the environment configures it. If that fails, the service runs without it.
 #[cfg(feature = "otel")]
 fn traces() -> Option<Traces> {
     match Traces::from_environment() {
@@ -180,7 +180,7 @@ fn traces() -> Option<Traces> {
     }
 }
 
-/// If `only_for` is set, a request to another host gets 400 `bad_host`.
+/// Serves the routes. If `only_for` is set, a request to another host gets 400 `bad_host`.
 async fn serve_routes<F>(
     listener: Listener,
     routes: F,
@@ -250,7 +250,7 @@ async fn bind(variable: &'static str, address: SocketAddr) -> Result<Listener, F
         .map_err(|error| Failure::Listen(variable, address, error))
 }
 
-/// `None` is pending forever, for use in `select!`.
+/// Runs a task. `None` is pending forever, for use in `select!`.
 async fn run_or_pend(task: Option<impl Future<Output = ()>>) {
     match task {
         Some(task) => task.await,
@@ -268,7 +268,7 @@ pub(in crate::service) struct HangupSignal {
 
 #[cfg(unix)]
 impl HangupSignal {
-    /// From now on, closing the terminal does not end the process.
+    /// Registers the handler. From then on, closing the terminal does not end the process.
     pub(in crate::service) fn new() -> Result<Self, Failure> {
         use tokio::signal::unix::{SignalKind, signal};
 

@@ -31,7 +31,7 @@ pub(in crate::service) fn builder(config: &Config) -> Builder {
     builder_with(config, |_, issuer| issuer)
 }
 
-/// Like [`builder`], but `change` gets the name of each issuer and can change its options.
+/// Like [`builder`], but calls `change` with the name of each issuer, to change its options.
 pub(in crate::service) fn builder_with(
     config: &Config,
     change: impl Fn(&str, TrustedIssuer) -> TrustedIssuer,

@@ -98,8 +98,8 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// The service has accepted this configuration, but the library rejects it, and does not know the
-/// variable.
+/// Describes a configuration that we have accepted but the library rejects. The library does not
+/// know the variable.
 pub(super) fn setup_fault(error: &SetupError) -> String {
     format!("the configuration cannot be used: {error}")
 }

@@ -25,7 +25,7 @@ pub(in crate::service) enum Wanted<'a> {
     KeySet,
 }
 
-/// A sentence without a full stop.
+/// Returns a sentence without a full stop.
 pub(in crate::service) fn fetch_advice(
     error: &FetchError,
     wanted: Wanted<'_>,
@@ -35,7 +35,7 @@ pub(in crate::service) fn fetch_advice(
     context.config.in_its_words(&text).into_owned()
 }
 
-/// In terms of variables.
+/// Returns the advice in terms of variables.
 fn for_variables(error: &FetchError, wanted: Wanted<'_>, context: &Context<'_>) -> String {
     let config = context.config;
     // With several issuers, these variables cannot be set.
@@ -112,7 +112,8 @@ fn for_variables(error: &FetchError, wanted: Wanted<'_>, context: &Context<'_>) 
     }
 }
 
-/// The service does not start with two sources of keys, so a configured URL has to go first.
+/// Says how to use a file with the issuer's keys. The service does not start with two sources of
+/// keys, so a configured URL has to go first.
 fn with_file(context: &Context<'_>) -> String {
     let config = context.config;
     let is_table = !config.tables.is_empty();
@@ -136,8 +137,8 @@ fn with_file(context: &Context<'_>) -> String {
 
 const PROXY_LOGIN: &str = "the proxy requires a login; write its user and password into HTTPS_PROXY, as http://USER:PASSWORD@HOST:PORT";
 
-/// The issuer cannot be reached. Connections to this machine, and those without TLS, never go
-/// through a proxy.
+/// Returns advice for an issuer that cannot be reached. Connections to this machine, and those
+/// without TLS, never go through a proxy.
 fn network(error: &FetchError, context: &Context<'_>) -> &'static str {
     let config = context.config;
     let url = match error {
@@ -165,7 +166,8 @@ fn network(error: &FetchError, context: &Context<'_>) -> &'static str {
     }
 }
 
-/// The issuer's metadata have another name, `name`. `jwks_uri` is the URL of its keys.
+/// Returns advice for metadata with another issuer name, `name`. `jwks_uri` is the URL of that
+/// issuer's keys.
 fn renamed(name: Option<&str>, jwks_uri: Option<&str>) -> String {
     let usable = |url: &&str| endpoint(url).is_ok();
     let keys = jwks_uri.and_then(settable).filter(usable);
@@ -191,7 +193,7 @@ fn renamed(name: Option<&str>, jwks_uri: Option<&str>) -> String {
     }
 }
 
-/// For example `A`, `A and B`, `A, B and C`.
+/// Joins names: `A`, `A and B`, `A, B and C`.
 fn and(names: &[&str]) -> String {
     match names {
         [] => "AUTH0_ISSUER".to_owned(),
@@ -200,7 +202,7 @@ fn and(names: &[&str]) -> String {
     }
 }
 
-/// The host's name does not resolve.
+/// Returns advice for a host whose name does not resolve.
 pub(in crate::service) fn name_advice(context: &Context<'_>) -> String {
     let text = format!(
         "check the spelling of the issuer; set HTTPS_PROXY if this network needs a proxy; or {}",
@@ -232,7 +234,7 @@ fn own_authorities(table: &IssuerSettings) -> Option<String> {
     Some(path.to_string_lossy().into_owned())
 }
 
-/// The documents require credentials, as on Kubernetes.
+/// Returns advice for documents that require credentials, as on Kubernetes.
 fn login(context: &Context<'_>) -> String {
     let variables = and(&context.replaced);
     let file = with_file(context);

@@ -35,7 +35,7 @@ pub(in crate::service) async fn run(ready: bool) -> Result<(), Failure> {
     request(&format!("{scheme}://{}/{path}", reachable(service.listen))).await
 }
 
-/// The service listens on `listen`, which may stand for all addresses.
+/// Returns an address to connect to on this machine. `listen` may stand for all of its addresses.
 fn reachable(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),

@@ -54,8 +54,8 @@ pub(in crate::service) fn run(command: Command) -> Result<(), Failure> {
     Ok(())
 }
 
-/// `signal` is the number of the signal. If the file has a fault, or if a later signal has been
-/// handled, the issuers stay unchanged.
+/// Reloads the issuers file for the signal with this number. If the file has a fault, or if a later
+/// signal has been handled, the issuers stay unchanged.
 pub(in crate::service) fn reload(config: &Config, auth: &Auth, signal: u64, applied: &Mutex<u64>) {
     let tables = read(config);
     let mut applied = applied.lock().unwrap_or_else(PoisonError::into_inner);

@@ -38,7 +38,7 @@ pub(in crate::service) fn run(mut program: Command, name: Option<&str>) -> Resul
     terminal::print_bytes(&page)
 }
 
-/// The examples get their own section, which keeps their line breaks.
+/// Renders a page. The examples get their own section, which keeps their line breaks.
 fn roff(command: Command) -> io::Result<Vec<u8>> {
     let after = command.get_after_help().map(ToString::to_string);
     let after = after.unwrap_or_default();

@@ -121,8 +121,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure>
     })
 }
 
-/// Some threads may still be reading a file or resolving a name, possibly forever. We do not wait
-/// for them: they end with the process.
+/// Runs a command. Some threads may still be reading a file or resolving a name, possibly forever.
+/// We do not wait for them: they end with the process.
 fn run_on<T>(runtime: Runtime, command: impl Future<Output = T>) -> T {
     let result = runtime.block_on(command);
     // Dropping the runtime would wait for these threads.
@@ -130,8 +130,8 @@ fn run_on<T>(runtime: Runtime, command: impl Future<Output = T>) -> T {
     result
 }
 
-/// People paste commands such as `curl -H '…' URL` after `explain`. We join such a command into one
-/// argument, because clap would take its options for options of `explain`.
+/// Joins a command that was pasted after `explain`, such as `curl -H '…' URL`, into one argument.
+/// clap would take its options for options of `explain`.
 fn pasted_commands(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     const COMMANDS: [&str; 5] = ["curl", "wget", "http", "https", "xh"];
     let mut arguments: Vec<OsString> = arguments.into_iter().collect();
@@ -153,7 +153,8 @@ fn pasted_commands(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsStrin
     arguments
 }
 
-/// One thread per processor. If there is only one, the current-thread scheduler is faster.
+/// Creates a runtime with one thread per processor. With only one processor, the current-thread
+/// scheduler is faster.
 fn runtime() -> io::Result<Runtime> {
     let processors = thread::available_parallelism().map_or(1, NonZero::get);
     let mut builder = match processors {

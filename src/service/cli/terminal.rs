@@ -25,15 +25,15 @@ pub(crate) enum Mark {
 }
 
 impl Terminal {
-    /// With colours if they are allowed and standard output is a terminal.
+    /// Uses colours if they are allowed and standard output is a terminal.
     pub(crate) fn stdout(allow_color: bool) -> Self {
         Self {
             color: allow_color && io::stdout().is_terminal(),
         }
     }
 
-    /// A mark, a name padded to `width`, a text, and a second, fainter text. Both texts are escaped
-    /// and truncated.
+    /// Formats a mark, a name padded to `width`, a text, and a second, fainter text. Both texts are
+    /// escaped and truncated.
     pub(crate) fn line(
         self,
         mark: Mark,
@@ -51,7 +51,7 @@ impl Terminal {
         line
     }
 
-    /// Bold, and in the colour of the mark.
+    /// Formats text in bold, and in the colour of a mark.
     pub(crate) fn strong(self, mark: Mark, text: &str) -> String {
         if !self.color {
             return text.to_owned();
@@ -93,7 +93,7 @@ impl Mark {
         }
     }
 
-    /// As JSON has it.
+    /// Returns the name of the mark in JSON.
     pub(crate) const fn word(self) -> &'static str {
         match self {
             Self::Good => "good",
@@ -104,8 +104,8 @@ impl Mark {
     }
 }
 
-/// Only ASCII, because other characters could control a terminal. For a JSON parser, escapes make
-/// no difference.
+/// Formats JSON as ASCII, because other characters could control a terminal. For a JSON parser,
+/// escapes make no difference.
 pub(crate) fn ascii(json: &serde_json::Value) -> String {
     let mut ascii = String::new();
     for c in format!("{json:#}").chars() {
@@ -118,12 +118,12 @@ pub(crate) fn ascii(json: &serde_json::Value) -> String {
     ascii
 }
 
-/// Unlike `print!`, does not panic if the pipe is closed.
+/// Prints text. Unlike `print!`, does not panic if the pipe is closed.
 pub(crate) fn print(text: impl Display) -> Result<(), Failure> {
     print_bytes(text.to_string().as_bytes())
 }
 
-/// Unlike `eprintln!`, does not panic if standard error is closed.
+/// Prints a line to standard error. Unlike `eprintln!`, does not panic if that is closed.
 pub(crate) fn note(text: impl Display) {
     let _ = writeln!(io::stderr(), "{text}");
 }
@@ -136,7 +136,7 @@ pub(crate) fn print_bytes(bytes: &[u8]) -> Result<(), Failure> {
     unless_closed(io::stdout().write_all(bytes))
 }
 
-/// A closed pipe is not an error: the reader may not need more.
+/// Treats a closed pipe as success: the reader may not need more.
 pub(crate) fn unless_closed(written: io::Result<()>) -> Result<(), Failure> {
     match written {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),

@@ -2,12 +2,12 @@
 
 use jiff::{Timestamp, tz::TimeZone};
 
-/// In local time, and relative to `now`.
+/// Formats a date in local time, and relative to `now`.
 pub(crate) fn both(date: f64, now: f64) -> String {
     format!("{}, {}", local(date), relative(date - now))
 }
 
-/// In local time, to the second.
+/// Formats a date in local time, to the second.
 pub(crate) fn local(date: f64) -> String {
     in_zone(date, TimeZone::system())
 }
@@ -26,7 +26,7 @@ fn in_zone(date: f64, zone: TimeZone) -> String {
     }
 }
 
-/// For example `in 5 min 3 s`, `2 h 1 min ago`.
+/// Formats a time relative to now: `in 5 min 3 s`, `2 h 1 min ago`.
 pub(crate) fn relative(seconds: f64) -> String {
     let long = length(seconds.abs());
     if seconds > 0.0 {
@@ -36,7 +36,7 @@ pub(crate) fn relative(seconds: f64) -> String {
     }
 }
 
-/// For example `2 s ahead of`, `2 s behind`.
+/// Formats the difference between two clocks: `2 s ahead of`, `2 s behind`.
 pub(crate) fn ahead(seconds: f64) -> String {
     let long = length(seconds.abs());
     if seconds > 0.0 {
@@ -46,7 +46,7 @@ pub(crate) fn ahead(seconds: f64) -> String {
     }
 }
 
-/// In the two largest units.
+/// Formats a duration in its two largest units.
 pub(crate) fn length(seconds: f64) -> String {
     const UNITS: [(f64, &str); 4] = [(86400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s")];
     let mut rest = seconds.round();

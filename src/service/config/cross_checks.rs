@@ -268,7 +268,7 @@ pub(super) fn tls(reader: &mut Reader) {
     }
 }
 
-/// Such a list contradicts itself.
+/// Rejects `*` together with other origins, because such a list contradicts itself.
 pub(super) fn any_origin_among_others(reader: &mut Reader) {
     reader.fault(
         CORS_ORIGINS.name(),
@@ -276,7 +276,7 @@ pub(super) fn any_origin_among_others(reader: &mut Reader) {
     );
 }
 
-/// Two listeners can share an address and a port only if the port is 0.
+/// Rejects two listeners on the same address and port, unless the port is 0.
 pub(super) fn listeners(reader: &mut Reader, listen: SocketAddr, metrics: Option<SocketAddr>) {
     let Some(metrics) = metrics else {
         return;

@@ -161,7 +161,7 @@ fn wrong_line(line: &str, (file, number): (&str, usize), is_text: bool) -> Fault
     }
 }
 
-/// The tutorial's client has variables that we list but never read.
+/// Returns `false` for the variables of the tutorial's client, which we list but never read.
 fn is_read(name: &str) -> bool {
     ![
         AUTH0_CLIENT_ID.variable.name,
@@ -268,7 +268,8 @@ fn check(
     Ok(())
 }
 
-/// The fault for a `$` that dotenvy would expand. `source` begins with the name of the variable.
+/// Returns the fault for a `$` that dotenvy would expand. `source` begins with the name of the
+/// variable.
 fn reference(source: &str, (file, line): (&str, usize)) -> Fault {
     let name = source.split('=').next().unwrap_or_default().trim();
     let name = name.strip_prefix("export ").unwrap_or(name).trim();

@@ -235,7 +235,7 @@ fn near_miss(entry: &Entry, origin: Origin) -> Option<Warning> {
     Some(Warning::new(&name, text).with_origin(|_| Some(origin)))
 }
 
-/// The command line names the file, so it must exist.
+/// Returns the fault for a file that the command line names.
 fn not_read(error: &io::Error, path: &Path) -> Fault {
     let path = ShownText::new(&path.to_string_lossy()).to_string();
     let why = files::describe(error.kind());

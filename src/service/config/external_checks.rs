@@ -38,7 +38,7 @@ pub(super) fn key_set_file(path: &Path, algorithms: &[Algorithm]) -> Option<Faul
     Some(Fault::invalid(variable, &path.to_string_lossy(), &invalid))
 }
 
-/// In a table of the issuers file.
+/// Checks the files named in a table of the issuers file.
 pub(super) fn files_of(issuer: &IssuerSettings, algorithms: &[Algorithm]) -> Vec<Fault> {
     let algorithms = issuer.algorithms_or(algorithms);
     let keys = issuer.jwks_file.as_deref();
@@ -186,7 +186,7 @@ pub(super) fn https_client(environment: &Environment) -> Vec<Fault> {
     authorities.into_iter().chain(proxies).flatten().collect()
 }
 
-/// reqwest only reads these variables from the environment, so they have no effect in a file.
+/// Warns about reqwest's variables in a file: reqwest only reads them from the environment.
 pub(super) fn misplaced(environment: &Environment) -> Vec<Warning> {
     let misplaced = network_names().filter_map(|name| {
         let text = match environment.get(name)?.1 {
@@ -209,8 +209,8 @@ fn authority_file(path: &str) -> Parsed<()> {
     Ok(())
 }
 
-/// Every directory must be readable. If no file with certificates is set, one of the directories
-/// must contain a certificate.
+/// Checks that every directory can be read. If no file with certificates is set, one of the
+/// directories must contain a certificate.
 fn authority_directories(paths: &str, has_file: bool) -> Parsed<()> {
     let mut found = has_file;
     for directory in env::split_paths(paths) {
@@ -235,7 +235,7 @@ fn no_authority() -> InvalidValue {
     InvalidValue::new("has no certificate of a certificate authority")
 }
 
-/// By reqwest's rules. An empty value means no proxy.
+/// Checks a proxy by reqwest's rules. An empty value means no proxy.
 fn proxy(value: &str) -> Parsed<()> {
     if value.is_empty() {
         return Ok(());

@@ -57,7 +57,7 @@ impl fmt::Display for Message {
 }
 
 impl Fault {
-    /// The subject is a variable, or `.env`.
+    /// `subject` is a variable, or `.env`.
     pub(super) fn new(subject: &str, text: impl fmt::Display) -> Self {
         Self(Message::new(subject, text))
     }
@@ -71,7 +71,7 @@ impl Fault {
         Self::found(variable.name, &found, invalid, variable.expects)
     }
 
-    /// For a variable that is not in the table.
+    /// Creates the fault of a variable that is not in the table.
     pub(super) fn found(name: &str, found: &str, invalid: &InvalidValue, expects: &str) -> Self {
         let hint = match &invalid.hint {
             Some(hint) => hint.clone(),

@@ -39,8 +39,8 @@ impl Config {
         file
     }
 
-    /// The other options that are set, with their values as TOML. An option has the same parser as
-    /// its variable, so we copy the value unchanged.
+    /// Returns the other options that are set, with their values as TOML. An option has the same
+    /// parser as its variable, so we copy the value unchanged.
     fn options(&self, environment: &Environment) -> impl Iterator<Item = (&'static str, String)> {
         let rows = options_of_variables().filter(move |(_, variable)| self.is_exported(variable));
         rows.filter_map(move |(option, variable)| {
@@ -84,7 +84,7 @@ impl Config {
     }
 }
 
-/// A TOML basic string has the escapes of JSON.
+/// Formats a TOML basic string, which has the escapes of JSON.
 fn string(text: &str) -> String {
     let quoted = serde_json::Value::from(text).to_string();
     quoted.replace('\u{7f}', "\\u007f")

@@ -103,7 +103,7 @@ pub(super) fn read(
     parse(&text, &name.to_string_lossy(), defaults)
 }
 
-/// `name` is the name of the file.
+/// Parses the text of the file `name`.
 pub(super) fn parse(
     text: &str,
     name: &str,
@@ -313,7 +313,8 @@ impl Reader<'_> {
         }
     }
 
-    /// Without a source of keys, the name must be an https URL from which keys can be discovered.
+    /// Reports an issuer without a source of keys whose name is not an https URL, so that its keys
+    /// cannot be discovered.
     fn discovery(&mut self, own: &IssuerSettings, table: &Table) {
         let has_source = own.jwks_uri.is_some() || own.jwks_file.is_some();
         if has_source || !own.needs_key_set(self.defaults.algorithms) {
@@ -354,9 +355,8 @@ impl Reader<'_> {
         }
     }
 
-    /// Opaque tokens must not be sent to an issuer that did not issue them, and we can't tell whose
-    /// they are. So only the first issuer may have introspection of opaque tokens, and we report
-    /// the others.
+    /// Reports all issuers with introspection of opaque tokens, except the first: an opaque token
+    /// must not be sent to an issuer that did not issue it, and we can't tell who did.
     fn report_opaque(&mut self, issuers: &[IssuerSettings]) {
         let mut asked = issuers.iter().filter(|one| one.asks_about_opaque());
         let Some(first) = asked.next() else {
@@ -424,7 +424,7 @@ impl Found<'_> {
         self.parsed(store, value::file, expects, Form::Path, false)
     }
 
-    /// For a value that must never be displayed.
+    /// Like [`value`](Self::value), for a value that must never be displayed.
     fn secret<T>(
         &self,
         store: impl FnOnce(T),
@@ -525,8 +525,8 @@ fn unknown(key: &str) -> Wrong {
     })
 }
 
-/// The key may be a secret that was written without a key, so a long or unusual one is shown as `a
-/// key`.
+/// Returns the key, or `a key` if it is long or unusual: it may be a secret that was written
+/// without a key.
 fn shown_key(key: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     if key.len() <= 40 && key.chars().all(is_plain) {
@@ -894,7 +894,7 @@ tenants = ["72f988bf-86f1-41af-91ab-2d7cd011db47", "cccc"]
         assert!(walked.len() > 8, "{walked:?}");
     }
 
-    /// The texts in which we mention options: pages, advice and notes.
+    /// Returns the texts in which we mention options: pages, advice and notes.
     fn texts() -> Vec<(String, String)> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let mut texts = Vec::new();

@@ -33,7 +33,7 @@ const SENTENCES: [(&str, &str); 3] = [
 ];
 
 impl Config {
-    /// Only changes a message if the issuers are in a file.
+    /// If the issuers are in a file, replaces the names of variables with those of its options.
     pub(in crate::service) fn in_its_words<'t>(&self, text: &'t str) -> Cow<'t, str> {
         if self.issuers_file.is_none() || !text.contains("AUTH0_") {
             return text.into();
@@ -57,7 +57,7 @@ impl Config {
         text.into()
     }
 
-    /// Longer names come before their own prefixes.
+    /// Returns the variables with an option. Longer names come before their own prefixes.
     fn renamed(&self) -> Vec<(&'static str, &'static str)> {
         let table = self.tables.first().filter(|_| self.tables.len() == 1);
         let is_own = |name: &str| match name {

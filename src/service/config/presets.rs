@@ -24,7 +24,7 @@ fn algorithms(settings: &mut IssuerSettings, algorithms: &[Algorithm]) {
     }
 }
 
-/// The table may already have a source of keys.
+/// Sets the URL of the key set, unless the table already has a source of keys.
 fn jwks_uri(settings: &mut IssuerSettings, url: &str) {
     if settings.jwks_uri.is_none() && settings.jwks_file.is_none() {
         settings.jwks_uri = Some(url.to_owned());

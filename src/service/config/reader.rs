@@ -34,7 +34,7 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    /// The later value of a name wins.
+    /// If a name appears twice, the later value wins.
     pub(super) fn new(pairs: impl IntoIterator<Item = (String, String)>) -> Self {
         let pairs: BTreeMap<_, _> = pairs.into_iter().collect();
         let terminal = TerminalVariables::from_pairs(pairs.clone());
@@ -88,7 +88,7 @@ impl Reader {
         Err(self.faults.into())
     }
 
-    /// If the value is invalid, adds a fault and returns the default, which
+    /// Returns a value. If it is invalid, adds a fault and returns the default, which
     /// [`finish`](Self::finish) discards.
     pub(super) fn value<T>(&mut self, row: &WithDefault<T>) -> T {
         let variable = &row.variable;
@@ -98,7 +98,7 @@ impl Reader {
         value.unwrap_or_else(|| default_item(row, row.variable.unset.text()))
     }
 
-    /// `None` if the variable is not set, or if it is invalid, which adds a fault.
+    /// Returns a value. `None` if the variable is not set, or if it is invalid, which adds a fault.
     pub(super) fn optional<T>(&mut self, row: &Optional<T>) -> Option<T> {
         let text = self.text(&row.variable)?;
         self.parse(&row.variable, &text, row.parse)
@@ -129,7 +129,7 @@ impl Reader {
         self.variables.contains_key(name)
     }
 
-    /// The value is then only a substitute.
+    /// Returns `true` if a variable has a fault. Its value is then only a substitute.
     pub(super) fn has_fault(&self, name: &str) -> bool {
         self.faults.iter().any(|fault| fault.is_about(name))
     }
@@ -190,7 +190,7 @@ impl Reader {
         Some(text.trim().to_owned())
     }
 
-    /// `None` if the text is invalid, which adds a fault.
+    /// Parses a value or a list item. `None` if it is invalid, which adds a fault.
     fn parse<T>(
         &mut self,
         variable: &Variable,
@@ -248,8 +248,8 @@ impl Reader {
     }
 }
 
-/// In a list of origins, `null` is not a placeholder: it is the origin of a sandboxed page, and has
-/// its own fault.
+/// Returns `true` for `null` in a list of origins. It is not a placeholder there, but the origin of
+/// a sandboxed page, and has its own fault.
 fn is_null_origin(variable: &Variable, text: &str) -> bool {
     text == "null" && variable.name == variables::CORS_ORIGINS.name()
 }
@@ -261,8 +261,8 @@ fn default_item<T>(row: &WithDefault<T>, text: &str) -> T {
     }
 }
 
-/// A shell or `.env` would have removed the quotes, but Docker's `--env-file` keeps them. No valid
-/// value begins and ends with quotes.
+/// Returns `true` if a value still has the quotes that a shell or `.env` would have removed.
+/// Docker's `--env-file` keeps them. No valid value begins and ends with quotes.
 fn is_quoted(text: &str) -> bool {
     ["'", "\""].into_iter().any(|quote| {
         let inner = text.strip_prefix(quote);

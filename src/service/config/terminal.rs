@@ -27,7 +27,7 @@ impl TerminalVariables {
         self.no_color.as_deref().is_none_or(str::is_empty) && !self.is_dumb()
     }
 
-    /// Such a terminal can't remove output, only append to it.
+    /// Returns `true` if the terminal can only append output, and not remove it.
     pub(super) fn is_dumb(&self) -> bool {
         self.term.as_deref() == Some("dumb")
     }

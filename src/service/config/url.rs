@@ -68,8 +68,8 @@ pub(super) fn issuer_name(text: &str) -> Parsed<String> {
     Ok(text.to_owned())
 }
 
-/// The keys of this issuer are discovered, so its name must be a URL without query and fragment
-/// (RFC 8414 §2).
+/// Checks the name of an issuer whose keys are discovered. It must be a URL without query and
+/// fragment (RFC 8414 §2).
 pub(super) fn discoverable_issuer(text: &str) -> Parsed<()> {
     const KEYS: &str = "if iss is exactly this, set AUTH0_JWKS_URI to the https address of its keys, or AUTH0_JWKS_FILE to a file with them";
     discoverable(text, KEYS)
@@ -93,8 +93,9 @@ fn discoverable(text: &str, keys: &str) -> Parsed<()> {
     Ok(())
 }
 
-/// The name may be correct, but then its keys must come from elsewhere: some issuers have names
-/// that are not https URLs, such as `stytch.com/project-1` and `http://keycloak:8080/realms/r`.
+/// Adds a hint that the name may be correct, but that its keys must then come from elsewhere: some
+/// issuers have names that are not https URLs, such as `stytch.com/project-1` and
+/// `http://keycloak:8080/realms/r`.
 fn with_name_hint(text: &str, invalid: InvalidValue, keys: &str) -> InvalidValue {
     let (scheme, rest) = text.split_once("://").unwrap_or(("", text));
     let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
@@ -123,7 +124,7 @@ fn with_name_hint(text: &str, invalid: InvalidValue, keys: &str) -> InvalidValue
     invalid.hint(hint)
 }
 
-/// `None` is `*`, which means every origin.
+/// Parses the origin of a page. `None` is `*`, which means every origin.
 pub(super) fn origin_or_any(text: &str) -> Parsed<Option<HeaderValue>> {
     if text == "*" {
         return Ok(None);
@@ -131,8 +132,8 @@ pub(super) fn origin_or_any(text: &str) -> Parsed<Option<HeaderValue>> {
     origin(text).map(Some)
 }
 
-/// An origin as browsers send it (RFC 6454 §6.2): scheme, host, and the port if it is not the
-/// scheme's default.
+/// Parses an origin as browsers send it (RFC 6454 §6.2): scheme, host, and the port if it is not
+/// the scheme's default.
 fn origin(text: &str) -> Parsed<HeaderValue> {
     if text == "null" {
         return Err(InvalidValue::new("is the origin of every sandboxed page")
@@ -167,7 +168,7 @@ fn origin(text: &str) -> Parsed<HeaderValue> {
     }
 }
 
-/// The URL of a key set may contain a comma, but not one followed by another URL.
+/// Parses the URL of a key set. It may contain a comma, but not one followed by another URL.
 pub(super) fn key_set(text: &str) -> Parsed<String> {
     let mut after_commas = text.split(',').skip(1);
     if after_commas.any(|rest| rest.trim_start().starts_with("http")) {
@@ -185,7 +186,7 @@ pub(super) fn key_set(text: &str) -> Parsed<String> {
     web_address(text)
 }
 
-/// The URL of the resource, without query and fragment (RFC 9728 §1.2).
+/// Parses the URL of the resource, without query and fragment (RFC 9728 §1.2).
 ///
 /// We reject commas. URLs can contain them, but here a comma probably separates two URLs, and only
 /// one is allowed.
@@ -210,7 +211,7 @@ pub(super) fn resource(text: &str) -> Parsed<String> {
     Ok(text.to_owned())
 }
 
-/// DPoP proofs contain URLs, which are compared with this one.
+/// Parses the URL that clients use for the service. The URLs in DPoP proofs are compared with it.
 pub(super) fn public(text: &str) -> Parsed<String> {
     let url = resource(text)?;
     if PublicUrl::parse(&url).is_none() {
@@ -221,7 +222,7 @@ pub(super) fn public(text: &str) -> Parsed<String> {
     Ok(url)
 }
 
-/// As written.
+/// Returns the host and port of a URL, as written.
 fn authority(url: &str) -> &str {
     let rest = url.split_once("://").map_or("", |(_, rest)| rest);
     rest.split(['/', '?', '#']).next().unwrap_or_default()

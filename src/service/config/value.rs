@@ -216,7 +216,7 @@ pub(super) fn secret(text: &str) -> Parsed<Secret> {
     Ok(Secret::new(text))
 }
 
-/// Of any length.
+/// Parses the secret of a client, which may have any length.
 #[allow(clippy::unnecessary_wraps, reason = "the type of every parser")]
 pub(super) fn client_secret(text: &str) -> Parsed<Secret> {
     Ok(Secret::new(text))
@@ -229,7 +229,7 @@ pub(super) fn text(text: &str) -> Parsed<String> {
     Ok(text.to_owned())
 }
 
-/// May contain a password, so it is stored as a secret.
+/// Parses the URL of a state store. It may contain a password, so it is stored as a secret.
 pub(super) fn state_store(text: &str) -> Parsed<Secret> {
     match Store::check_url(text.trim()) {
         Ok(()) => Ok(Secret::new(text.trim())),
@@ -317,7 +317,7 @@ pub(super) fn nonce(text: &str) -> Parsed<bool> {
     }
 }
 
-/// Must be asymmetric, because a proof contains its public key.
+/// Parses an algorithm for proofs. It must be asymmetric, because a proof contains its public key.
 pub(super) fn proof_algorithm(text: &str) -> Parsed<Algorithm> {
     let algorithm = algorithm(text)?;
     if algorithm.is_symmetric() {
@@ -462,7 +462,7 @@ pub(super) fn scopes(text: &str) -> Parsed<Policy> {
     auth::policy::scopes(text).ok_or_else(|| InvalidValue::new("is not a list of scopes"))
 }
 
-/// As metadata list them.
+/// Parses the names of scopes separated by single spaces, as metadata list them.
 pub(super) fn scope_names(text: &str) -> Parsed<Vec<String>> {
     scopes(text)?;
     let names: Vec<_> = text.split(' ').map(str::to_owned).collect();
@@ -525,17 +525,17 @@ pub(super) fn file(text: &str) -> Parsed<PathBuf> {
     Ok(PathBuf::from(text))
 }
 
-/// Host names are rejected, because one may have several addresses.
+/// Parses an IP address and a port. We reject host names, because one may have several addresses.
 pub(super) fn socket_address(text: &str) -> Parsed<SocketAddr> {
     address_or_port(text, 8000)
 }
 
-/// For the metrics, which need their own port.
+/// Like [`socket_address`], for the metrics, which need their own port.
 pub(super) fn metrics_address(text: &str) -> Parsed<SocketAddr> {
     address_or_port(text, 9090)
 }
 
-/// `port` is suggested for an address without a port.
+/// For an address without a port, suggests `port`.
 fn address_or_port(text: &str, port: u16) -> Parsed<SocketAddr> {
     text.parse().map_err(|_| {
         let bare = text.strip_prefix("http://").or(text.strip_prefix("tcp://"));

@@ -99,7 +99,7 @@ impl ClientCertVerifier for AnyCertificate {
         false
     }
 
-    /// With no list of authorities, clients may send any certificate.
+    /// Sends no list of authorities, so that clients may send any certificate.
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         &[]
     }

@@ -316,7 +316,7 @@ impl StreamedAnswer {
         self.idle_timeout.state().is_wide
     }
 
-    /// If not all pieces are taken, the task is woken when they are.
+    /// Returns `true` if all pieces are taken. If not, the task is woken when they are.
     pub(in crate::service) fn is_taken(&self, cx: &Context<'_>) -> bool {
         let offer = &mut self.idle_timeout.state().streams[self.place];
         let is_taken = offer.pieces == 0;

@@ -424,7 +424,7 @@ fn recorder() -> PrometheusRecorder {
         .build_recorder()
 }
 
-/// NaN means "never", and counts as the highest age.
+/// Returns the higher age. NaN means "never", and counts as the highest.
 fn worse_age(one: f64, other: f64) -> f64 {
     if one.is_nan() || other.is_nan() {
         f64::NAN

@@ -51,7 +51,7 @@ impl Exemplars {
         self.newest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keyed by series, in the notation of Prometheus' format.
+    /// Returns the exemplars by series, in the notation of Prometheus' format.
     fn by_series(&self) -> HashMap<String, String> {
         let newest = self.newest();
         let all = newest.iter().map(|((route, bucket), exemplar)| {
@@ -105,7 +105,7 @@ fn counter(line: &str) -> Option<&str> {
     line.strip_prefix("# TYPE ")?.strip_suffix(" counter")
 }
 
-/// The format requires the upper bound of a bucket to be a float: `le="1.0"`.
+/// Formats the upper bound of a bucket as a float, which the format requires: `le="1.0"`.
 fn with_float_bound(line: &str) -> String {
     let Some((before, after)) = line.split_once(r#"le=""#) else {
         return line.to_owned();

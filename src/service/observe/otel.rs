@@ -144,7 +144,7 @@ pub(in crate::service) struct RequestSpan {
 }
 
 impl RequestSpan {
-    /// For requests made on behalf of this one.
+    /// Returns the `traceparent` for requests made on behalf of this one.
     pub(in crate::service) fn traceparent(&self) -> Option<HeaderValue> {
         let mut fields = HashMap::<String, String>::new();
         TraceContextPropagator::new().inject_context(&self.context, &mut fields);

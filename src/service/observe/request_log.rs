@@ -164,7 +164,7 @@ pub(in crate::service) fn in_context<F: Future>(
     }
 }
 
-/// All unknown methods share one label.
+/// Returns the label of a method. All unknown methods share one.
 fn method_name(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",

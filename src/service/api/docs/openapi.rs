@@ -166,7 +166,7 @@ impl Docs {
     }
 }
 
-/// The scheme with which the page fetches tokens from the local issuer.
+/// Returns the scheme with which the page fetches tokens from the local issuer.
 fn fetched(tokens: &TokenEndpoint, rows: &[&Row]) -> SecurityScheme {
     let policies = rows
         .iter()
@@ -205,7 +205,7 @@ fn needs(row: &Row, scopes: &[String]) -> String {
     needs
 }
 
-/// The schema of JSON bodies is not documented.
+/// Returns the body that a row reads. The schema of JSON is not documented.
 fn request_body(reads: route::RequestBody) -> Option<RequestBody> {
     let (kind, content) = match reads {
         route::RequestBody::Nothing => return None,
@@ -287,7 +287,7 @@ fn queries(form: Form) -> Vec<Parameter> {
     asked.iter().map(parameter).collect()
 }
 
-/// `OpenAPI` cannot describe a row for all methods, so such a row is described as `GET`.
+/// OpenAPI cannot describe a row for all methods, so we describe it as `GET`.
 fn method(methods: &Methods) -> HttpMethod {
     match methods {
         Methods::Only(Method::POST) => HttpMethod::Post,
@@ -306,7 +306,7 @@ fn tag(path: &str) -> &'static str {
     }
 }
 
-/// For example `get_api_private_scoped`.
+/// Returns an ID such as `get_api_private_scoped`.
 fn operation_id(methods: &Methods, path: &str) -> String {
     let words = path.split(|c: char| !c.is_ascii_alphanumeric());
     let method = methods.to_string().to_ascii_lowercase();

@@ -108,7 +108,7 @@ impl Docs {
         }))
     }
 
-    /// Swagger UI uses inline styles, and its style sheet embeds images as `data:` URLs.
+    /// Swagger UI needs inline styles, and its style sheet embeds images as `data:` URLs.
     fn policy(&self) -> HeaderValue {
         let issuer = self
             .tokens

@@ -131,7 +131,7 @@ fn problem() -> Schema {
     object.into()
 }
 
-/// A test checks that every code has a body.
+/// Cannot fail: a test checks that every code has a body.
 #[expect(clippy::disallowed_methods, reason = "the bodies are our own")]
 fn problem_members(code: &'static str) -> Map<String, Value> {
     serde_json::from_str(body(code)).unwrap_or_default()
@@ -142,12 +142,12 @@ pub(in crate::service) fn any_object() -> Content {
     Content::new(Some(Schema::from(Object::with_type(Type::Object))))
 }
 
-/// The field is required.
+/// A form with this field, which is required.
 pub(in crate::service) fn form(field: &str) -> Content {
     Content::new(Some(Schema::from(object(&[(field, text())]))))
 }
 
-/// All members are required.
+/// An object with these members, all of them required.
 fn object(members: &[(&str, Schema)]) -> ObjectBuilder {
     members.iter().fold(
         ObjectBuilder::new().schema_type(Type::Object),
@@ -166,7 +166,7 @@ pub(in crate::service) fn text() -> Schema {
     Object::with_type(Type::String).into()
 }
 
-/// Scope tokens separated by single spaces (RFC 6749 §3.3).
+/// Returns the schema of scope tokens separated by single spaces (RFC 6749 §3.3).
 pub(in crate::service) fn scope_list() -> Schema {
     text_like(r"^[!#-\[\]-~]+( [!#-\[\]-~]+)*$")
 }

@@ -140,7 +140,7 @@ fn page_html(page: &Page) -> String {
     document(code, &body)
 }
 
-/// The document has no scripts, and loads no resources.
+/// Wraps a page in a document without scripts and without resources to load.
 fn document(title: &str, body: &str) -> String {
     const STYLE: &str = ":root{color-scheme:light dark}body{max-width:44em;margin:2em auto;padding:0 1em;font:1rem/1.5 system-ui,sans-serif}dt{font-weight:bold;margin-top:1em}";
     format!(

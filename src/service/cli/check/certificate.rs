@@ -12,7 +12,7 @@ const GENERALIZED_TIME: u8 = 0x18;
 const SEQUENCE: u8 = 0x30;
 const VERSION: u8 = 0xa0;
 
-/// In seconds since the epoch.
+/// Returns when the certificate's validity starts and ends, in seconds since the epoch.
 pub(in crate::service) fn validity(certificate: &[u8]) -> Option<(f64, f64)> {
     let (certificate, _) = expect(SEQUENCE, certificate)?;
     let (mut rest, _) = expect(SEQUENCE, certificate)?;

@@ -109,7 +109,7 @@ pub(in crate::service) async fn check(
     section
 }
 
-/// The issuer's table may have its own settings for fetches.
+/// Returns the settings for fetches from the issuer's table, if it has any.
 fn access(config: &Config) -> Access {
     let table = config.tables.first();
     table.map_or_else(Access::default, |table| {
@@ -177,7 +177,7 @@ async fn discover(
     }
 }
 
-/// The metadata may be invalid. Null if they are not strict JSON.
+/// Parses metadata that may be invalid. Null if they are not strict JSON.
 fn metadata(body: &[u8]) -> Value {
     let text = std::str::from_utf8(body).ok();
     let read = text.and_then(|text| json::value(text).ok());

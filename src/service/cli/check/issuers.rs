@@ -13,7 +13,7 @@ pub(in crate::service) struct Row {
     place: String,
 }
 
-/// The row gets the worst mark of the issuer's section.
+/// Creates the row of an issuer, with the worst mark of its section.
 pub(in crate::service) fn row(table: &IssuerSettings, own: &Config, section: &Section) -> Row {
     let algorithms: Vec<_> = own.algorithms.iter().map(|alg| alg.as_str()).collect();
     let claim = table.audience_claim.unwrap_or_default();

@@ -24,8 +24,8 @@ use crate::{
     },
 };
 
-/// The same function as in the service has imported these keys. `offered` are the algorithms in the
-/// issuer's metadata.
+/// Checks keys, which were imported by the same function as in the service. `offered` are the
+/// algorithms in the issuer's metadata.
 pub(in crate::service) fn check(
     section: &mut Section,
     examined: Result<Vec<Examined>, NoKeys>,
@@ -82,7 +82,8 @@ pub(in crate::service) fn check(
     section.add_more(Mark::Bad, "keys", text, advice);
 }
 
-/// Several keys share a `kid` or lack one, so a token cannot say which of them it means.
+/// Notes that several keys share a `kid` or have none, so a token cannot say which of them it
+/// means.
 fn shared(section: &mut Section, kid: Option<&str>) {
     let text = match kid {
         Some(kid) => format!("two different keys have the kid {:?}", ShownText::new(kid)),
@@ -175,7 +176,7 @@ fn names(algorithms: &[Algorithm], separator: &str) -> String {
     names.join(separator)
 }
 
-/// Without an `alg`, the most common algorithm for the key's type.
+/// Returns the algorithm of a usable key: its `alg`, or the most common one for its type.
 fn algorithm_of(jwk: &Value) -> Option<Algorithm> {
     let text = |name: &str| jwk.get(name).and_then(Value::as_str);
     if let Some(name) = text("alg") {
@@ -189,7 +190,7 @@ fn algorithm_of(jwk: &Value) -> Option<Algorithm> {
     all.find(|algorithm| algorithm.curve() == Some(curve))
 }
 
-/// Only for RSA. For other keys, the curve determines the size.
+/// Returns the size of an RSA key. The curve determines the size of other keys.
 fn bits(jwk: &Value) -> Option<String> {
     let modulus = URL_SAFE_NO_PAD.decode(jwk.get("n")?.as_str()?).ok()?;
     let first = modulus.iter().position(|byte| *byte != 0)?;
@@ -197,7 +198,7 @@ fn bits(jwk: &Value) -> Option<String> {
     Some(format!("{bits} bits"))
 }
 
-/// Empty if the key has no certificate.
+/// Formats the age of a key's certificate. Empty if the key has none.
 fn age(jwk: &Value, now: f64) -> String {
     let certificate = jwk.get("x5c").and_then(|chain| chain.get(0)?.as_str());
     let certificate = certificate.and_then(|text| STANDARD.decode(text).ok());

@@ -10,14 +10,15 @@ pub(in crate::service) struct Progress {
 }
 
 impl Progress {
-    /// Only visible if standard error is a terminal that can remove lines.
+    /// Creates a line, which is only visible if standard error is a terminal that can remove lines.
     pub(in crate::service) fn on_stderr(has_dumb_terminal: bool) -> Self {
         Self {
             is_shown: io::stderr().is_terminal() && !has_dumb_terminal,
         }
     }
 
-    /// Line wrapping is off meanwhile, because we couldn't remove a wrapped line completely.
+    /// Shows the URL of the current request. We turn off line wrapping, because we couldn't remove
+    /// a wrapped line completely.
     pub(in crate::service) fn show(&self, target: &str) {
         let target = ShownUrl::new(target);
         self.write(&format!("\r\x1b[2K\x1b[?7lasking {target} …\x1b[?7h"));
@@ -27,7 +28,7 @@ impl Progress {
         self.write("\r\x1b[2K");
     }
 
-    /// Nothing depends on this line, so errors are ignored.
+    /// Nothing depends on this line, so we ignore errors.
     fn write(&self, text: &str) {
         if self.is_shown {
             let mut terminal = io::stderr();

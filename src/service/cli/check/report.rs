@@ -56,7 +56,7 @@ impl Section {
         self.add_more(mark, name, text, "");
     }
 
-    /// `more` is shown fainter.
+    /// Adds a finding with a second, fainter text.
     pub(in crate::service) fn add_more(
         &mut self,
         mark: Mark,
@@ -67,7 +67,7 @@ impl Section {
         self.findings.push(Finding::new(mark, name, text, more));
     }
 
-    /// The text report only counts unset variables.
+    /// Adds a variable that is not set. The text report only counts these.
     pub(in crate::service) fn add_unset(
         &mut self,
         name: &str,
@@ -90,7 +90,7 @@ impl Section {
 }
 
 impl Section {
-    /// If the issuers are in a file, names its options instead of the variables.
+    /// If the issuers are in a file, replaces the names of variables with those of its options.
     #[must_use]
     pub(in crate::service) fn in_words_of(mut self, config: &Config) -> Self {
         for finding in &mut self.findings {
@@ -118,7 +118,7 @@ impl Report {
         self.0.push(section);
     }
 
-    /// No finding prevents the service from working.
+    /// Returns `true` unless a finding prevents the service from working.
     pub(in crate::service) fn is_good(&self) -> bool {
         let mut findings = self.0.iter().flat_map(|section| &section.findings);
         findings.all(|finding| finding.mark != Mark::Bad)

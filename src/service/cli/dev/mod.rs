@@ -176,8 +176,8 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
     Ok(())
 }
 
-/// If the service uses its default port, the issuer tries its own default port, too. Otherwise, it
-/// gets any free port. Returns whether the issuer's default port was taken.
+/// Starts the issuer. It gets its default port if that is free and the service uses its own default
+/// port, and otherwise any free port. Returns whether the issuer's default port was taken.
 async fn issuer(environment: &Environment) -> Result<(Issuer, bool), Failure> {
     let start = |port| {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
@@ -218,7 +218,7 @@ fn config(environment: &Environment, issuer: &Issuer) -> Result<Config, Failure>
     Ok(config)
 }
 
-/// The documentation page fetches its own tokens.
+/// Lets the documentation page fetch its own tokens.
 fn docs(issuer: &Issuer) -> Docs {
     let (client_id, client_secret) = CLIENT;
     Docs {

@@ -24,8 +24,8 @@ pub(in crate::service) struct Page<'a> {
 }
 
 impl Page<'_> {
-    /// With default ports, the text fits into a terminal of 80 by 24. Each command is a line below
-    /// a shell comment, so all of them can be pasted at once.
+    /// Formats the text. With default ports, it fits into a terminal of 80 by 24. Each command is a
+    /// line below a shell comment, so all of them can be pasted at once.
     pub(in crate::service) fn text(&self) -> String {
         let title = "warp-bearer dev: the service and a local issuer, on this machine only.";
         let mut page = self.terminal.strong(Mark::Plain, title) + "\n\n";
@@ -150,7 +150,7 @@ impl Page<'_> {
         notices.collect()
     }
 
-    /// With the environment of this `dev`.
+    /// Returns the command to run this program with the environment of this `dev`.
     fn program(&self) -> String {
         match self.service.to_string().as_str() {
             "127.0.0.1:8000" => program(),

@@ -13,7 +13,7 @@ pub(in crate::service) fn key() -> SigningKey {
     SigningKey::from_seed(b"the DPoP key of warp-bearer dev.")
 }
 
-/// `target` is a method and a URL.
+/// Prints the proof for a request. `target` is a method and a URL.
 pub(in crate::service) fn run(
     target: &[String],
     token: &str,

@@ -20,7 +20,7 @@ use crate::{
 /// A `dev` on this machine normally responds immediately.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Also warns about requested words that are not valid scopes.
+/// Prints the token, and warns about requested words that are not valid scopes.
 pub(in crate::service) async fn run(
     environment: &Environment,
     client: (&str, &str),

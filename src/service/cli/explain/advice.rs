@@ -35,7 +35,7 @@ impl Advice {
         self
     }
 
-    /// If the issuers are in a file, names its options instead of the variables.
+    /// If the issuers are in a file, replaces the names of variables with those of its options.
     #[must_use]
     pub(in crate::service) fn in_words_of(mut self, config: &Config) -> Self {
         for text in [&mut self.what, &mut self.fix] {
@@ -52,7 +52,7 @@ impl Advice {
         self
     }
 
-    /// The new fix suits the current configuration.
+    /// Replaces the fix with one for the current configuration.
     #[must_use]
     pub(in crate::service) fn fixed_by(mut self, sentence: String) -> Self {
         self.fix = sentence.into();

@@ -86,7 +86,7 @@ pub(in crate::service) fn advice(facts: &Facts<'_>, error: AuthError) -> Advice 
 
 const BEARER: &str = "Bearer";
 
-/// The credential has the wrong syntax in `Authorization`.
+/// Returns advice for wrong syntax in `Authorization`.
 pub(in crate::service) fn of_authorization(
     field: &str,
     schemes: Schemes,
@@ -107,7 +107,7 @@ pub(in crate::service) fn of_authorization(
     advice.with_schemes(used, schemes.instead_of(used))
 }
 
-/// The same for another header with the token.
+/// Returns advice for wrong syntax in another header with the token.
 pub(in crate::service) fn of_token_field(value: &str, error: AuthError) -> Advice {
     of_form(of_bare_field(value, error), value, error)
 }
@@ -122,7 +122,7 @@ fn of_form(cause: Cause, token: &str, error: AuthError) -> Advice {
     }
 }
 
-/// The first character that is not allowed in a token may be invisible.
+/// Describes the first character that is not allowed in a token. It may be invisible.
 fn foreign_character(token: &str) -> Option<String> {
     let fits = |c: char| c.is_ascii_alphanumeric() || "-._~+/=".contains(c);
     let (at, found) = token.chars().enumerate().find(|(_, c)| !fits(*c))?;
@@ -143,7 +143,7 @@ fn foreign_character(token: &str) -> Option<String> {
     Some(format!("The first one is {name}, at position {position}."))
 }
 
-/// A reader does not see this character.
+/// Describes the first character that a reader does not see.
 fn invisible_character(field: &str) -> Option<String> {
     let mut characters = field.chars().enumerate();
     let (at, found) = characters.find(|(_, c)| pasted::is_invisible(*c))?;
@@ -153,7 +153,8 @@ fn invisible_character(field: &str) -> Option<String> {
     ))
 }
 
-/// `used` is the supported scheme at the start of the field, if it has one.
+/// Finds what is wrong with the syntax of `Authorization`. `used` is the supported scheme at the
+/// start of the field, if it has one.
 fn of_field(field: &str, used: &str, error: AuthError) -> Cause {
     if error == AuthError::MultipleCredentials {
         return causes::TWO_CREDENTIALS;
@@ -197,8 +198,8 @@ fn of_field(field: &str, used: &str, error: AuthError) -> Cause {
     }
 }
 
-/// The text has one token in brackets or quotes, with or without a name before them: `Some("…")`,
-/// `b'…'`, `{"access_token":"…"}`.
+/// Returns `true` if one token is in brackets or quotes, with or without a name before them:
+/// `Some("…")`, `b'…'`, `{"access_token":"…"}`.
 fn is_wrapped(text: &str) -> bool {
     let Some(token) = pasted::repaired(text) else {
         return false;
@@ -244,8 +245,8 @@ fn not_a_jwt(facts: &Facts<'_>) -> Cause {
     }
 }
 
-/// Some errors in the header or the payload cannot come from damage: the issuer wrote the token
-/// like this. Everything else was damaged later.
+/// Tells malformed tokens from damaged ones. Some errors in the header or the payload cannot come
+/// from damage, so the issuer must have written the token like this.
 fn malformed(facts: &Facts<'_>) -> Advice {
     if pasted::is_placeholder(facts.token) {
         return causes::UNFILLED.into();
@@ -324,7 +325,8 @@ fn algorithm(facts: &Facts<'_>) -> Advice {
     }
 }
 
-/// Only helps if a configured issuer signs with the algorithm.
+/// Returns the line that also allows `algorithm`. It only helps if a configured issuer signs with
+/// it.
 fn allowing(facts: &Facts<'_>, algorithm: Algorithm) -> Vec<Setting> {
     if !facts.held("iss") {
         return Vec::new();
@@ -432,8 +434,8 @@ fn audience_spelling(facts: &Facts<'_>) -> Advice {
     }
 }
 
-/// ID tokens have claims that access tokens do not have (OpenID Connect Core §2 and §3.1.3.6), or a
-/// client ID as audience and claims of a user profile.
+/// Returns `true` for an ID token. It has claims that access tokens do not have (OpenID Connect
+/// Core §2 and §3.1.3.6), or a client ID as audience and claims of a user profile.
 fn is_id_token(facts: &Facts<'_>, audiences: &[&str]) -> bool {
     // ForgeRock names the kind of the token.
     if facts.text("tokenName") == Some("id_token") {
@@ -508,7 +510,7 @@ fn missing(facts: &Facts<'_>) -> Cause {
     }
 }
 
-/// The introspection answer lacks a claim that tokens need.
+/// Finds the cause if an introspection answer lacks a claim that tokens need.
 fn missing_in_answer(facts: &Facts<'_>) -> Advice {
     let claim = facts.config.audience_claim;
     if claim != AudienceClaim::Aud && facts.failed(claim.as_str()) {
@@ -573,7 +575,7 @@ fn bound(facts: &Facts<'_>) -> Cause {
     }
 }
 
-/// The keys of the token's issuer are missing. The advice is the same as in `check`.
+/// Explains why the keys of the token's issuer are missing, with the same advice as in `check`.
 fn no_keys(facts: &Facts<'_>) -> Advice {
     let issuer = facts.text("iss").unwrap_or_default();
     let Some(error) = facts.auth.fetch_error(issuer) else {
@@ -607,7 +609,8 @@ fn no_keys(facts: &Facts<'_>) -> Advice {
     }
 }
 
-/// The error is about the issuer's metadata, and not about the key set that they lead to.
+/// Returns `true` if an error is about the issuer's metadata, and not about the key set that they
+/// lead to.
 fn is_of_metadata(error: &FetchError, issuer: &str) -> bool {
     let (FetchError::Status { url, .. }
     | FetchError::Redirect { url, .. }
@@ -698,7 +701,8 @@ fn signature(facts: &Facts<'_>) -> Cause {
     causes::CHANGED
 }
 
-/// The token is signed with the secret whose base64 or hexadecimal form is configured.
+/// Returns `true` if the token is signed with a secret whose base64 or hexadecimal form is
+/// configured.
 fn is_secret_encoded(facts: &Facts<'_>) -> bool {
     let Some(secret) = &facts.config.signing_secret else {
         return false;
@@ -762,7 +766,7 @@ fn without_port(host: &str) -> &str {
     bare.unwrap_or(host)
 }
 
-/// The URLs must be the same after [`loose`].
+/// Names the differences between two URLs that are the same after [`loose`].
 fn difference(our: &str, found: &str) -> String {
     let (ours, theirs) = (split(our.trim()), split(found.trim()));
     let lower = |text: &str| text.to_ascii_lowercase();

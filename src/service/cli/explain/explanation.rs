@@ -218,14 +218,14 @@ impl Subject<'_> {
         }
     }
 
-    /// The audience that a proxy asks for. `None` if it asks for none, or for one that is not
-    /// configured.
+    /// Returns the verifier for the audience that a proxy asks for. `None` if it asks for none, or
+    /// for one that is not configured.
     fn audience(&self) -> Option<OneAudience<'_>> {
         let asked = self.proxy.as_ref()?.asked.as_ref().ok()?;
         self.access.auth.for_audience(asked.audience.as_deref()?)
     }
 
-    /// `/auth` checks the proxy's query first, so a problem with it replaces the verdict.
+    /// Replaces the verdict if the proxy's query is at fault, which `/auth` checks first.
     fn refuse_query(&self, proxy: &Proxy, traced: &mut TracedVerdict) {
         let problem = match &proxy.asked {
             Err(problem) => *problem,
@@ -241,7 +241,7 @@ impl Subject<'_> {
         traced.refusal = Some(refusal);
     }
 
-    /// The request has `Authorization`, but the service reads another header.
+    /// Refuses a request that has `Authorization`, because the service reads another header.
     fn not_read(&self, name: &HeaderName) -> TracedVerdict {
         let expected = format!("one token in {name}");
         let found = "Authorization alone".to_owned();
@@ -253,7 +253,7 @@ impl Subject<'_> {
         )
     }
 
-    /// The service rejects such a request without reading its token.
+    /// Refuses a request that the service rejects without reading its token.
     fn reject_unread(&self, fault: RequestFault) -> TracedVerdict {
         let malformed = AuthError::MalformedAuthorization;
         let (expected, found, error, cause) = match (fault, &self.config.token_field) {
@@ -301,7 +301,7 @@ impl Subject<'_> {
         self.refuse(&expected, found, error, cause)
     }
 
-    /// The headers of the request are at fault, whatever token they contain.
+    /// Refuses a request because of its headers, whatever token they contain.
     fn refuse(
         &self,
         expected: &str,
@@ -417,7 +417,7 @@ impl Subject<'_> {
         }
     }
 
-    /// Each requirement gets a step. Returns the rejection if the token does not meet one.
+    /// Adds a step for each requirement. Returns the rejection if the token does not meet one.
     fn grant(&self, token: &str, claims: &Claims, trace: &mut Trace) -> Option<Refused> {
         let found = ["scope", "scp", "permissions"].map(|name| (name, trace.claimed(name)));
         let found = found.into_iter().filter(|(_, value)| value != "absent");

@@ -21,14 +21,13 @@ pub(in crate::service) struct Facts<'a> {
     pub(in crate::service) token: &'a str,
     pub(in crate::service) trace: &'a Trace,
     pub(in crate::service) auth: &'a Auth,
-    /// Of the token's issuer, or of all issuers if its issuer is unknown.
+    /// The configuration of the token's issuer, or of all issuers if its issuer is unknown.
     pub(in crate::service) config: Cow<'a, Config>,
     pub(in crate::service) environment: &'a Environment,
     /// The service also asks the issuer about tokens, but this command does not.
     pub(in crate::service) is_unasked: bool,
-    /// Trusted issuers, by name.
     pub(in crate::service) issuers: Vec<String>,
-    /// Of the token's issuer, or of all issuers if its issuer is unknown.
+    /// The accepted audiences of the token's issuer, or of all issuers if its issuer is unknown.
     pub(in crate::service) accepted: Vec<String>,
     /// How many seconds our clock is ahead of the issuer's. `None` if unknown.
     pub(in crate::service) skew: Option<f64>,
@@ -69,24 +68,21 @@ impl<'a> Facts<'a> {
         self.environment.recommend(settings)
     }
 
-    /// For messages about the token's issuer.
     pub(in crate::service) fn context(&self) -> Context<'_> {
         Context::new(&self.config, self.environment, self.auth.time())
     }
 
-    /// This step of verification failed.
     pub(in crate::service) fn failed(&self, step: &str) -> bool {
         let mut steps = self.trace.steps.iter();
         steps.any(|one| one.name == step && one.outcome.is_err())
     }
 
-    /// This step of verification succeeded.
     pub(in crate::service) fn held(&self, step: &str) -> bool {
         let step = self.trace.step(step);
         step.is_some_and(|step| step.outcome.is_ok())
     }
 
-    /// In the environment or in `.env`.
+    /// Returns `true` if a variable is set, in the environment or in `.env`.
     pub(in crate::service) fn is_set(&self, name: &str) -> bool {
         self.environment.get(name).is_some()
     }
@@ -107,7 +103,7 @@ impl<'a> Facts<'a> {
     }
 }
 
-/// The claim may be a string or an array.
+/// Returns the strings of a claim that is a string or an array.
 pub(in crate::service) fn texts(claim: Option<&Value>) -> Vec<&str> {
     match claim {
         Some(Value::String(text)) => vec![text],

@@ -1,7 +1,8 @@
 //! `warp-bearer explain`: explains why the configured service accepts or rejects a token.
 //!
 //! The token comes from the command line, or from standard input, which keeps it out of the shell's
-//! anywhere without `--introspect`. Keys are fetched in the same way as in the service.
+//! history. We send it nowhere without `--introspect`. Keys are fetched in the same way as in the
+//! service.
 
 mod advice;
 mod diagnosis;
@@ -138,7 +139,7 @@ impl Options {
         }))
     }
 
-    /// First the requirements of every route, then those of the options.
+    /// Returns the requirements of every route, then those of the options.
     fn wanted(&self, config: &Config) -> Vec<Wanted> {
         let required = config.required_scope.as_ref().map(|policy| {
             let scopes = policy.scopes().unwrap_or_default();
@@ -241,8 +242,8 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
     Err(Failure::Reported)
 }
 
-/// The verifier of the service, with the revocations that replicas share, for a token that names
-/// `issuer`.
+/// Builds the verifier of the service, with the revocations that replicas share, for a token that
+/// names `issuer`.
 async fn build_auth(config: &Config, jwks: Option<&Path>, issuer: &str) -> Result<Auth, Failure> {
     if let Some(path) = jwks {
         return build_auth_with_keys(config, path, issuer);
@@ -264,8 +265,8 @@ async fn build_auth(config: &Config, jwks: Option<&Path>, issuer: &str) -> Resul
     builder.state_store(store).build().map_err(Failure::Setup)
 }
 
-/// The verifier of the service, with the keys in a file as the keys of `issuer`, or of the only
-/// configured issuer. The other issuers have no keys, because we use no network here.
+/// Builds the verifier of the service, with the keys in a file as the keys of `issuer`, or of the
+/// only configured issuer. The other issuers have no keys, because we use no network here.
 fn build_auth_with_keys(config: &Config, path: &Path, issuer: &str) -> Result<Auth, Failure> {
     let failed =
         |why: &dyn std::fmt::Display| Failure::Input(format!("--jwks: {}: {why}", path.display()));
@@ -298,15 +299,15 @@ fn build_auth_with_keys(config: &Config, path: &Path, issuer: &str) -> Result<Au
     })
 }
 
-/// This verifier only ever sees one token. Its own store accepts older proofs, because the service
-/// may have started before them.
+/// Sets up a verifier that only ever sees one token. Its own store accepts older proofs, because
+/// the service may have started before them.
 fn for_one_token(builder: Builder) -> Builder {
     builder
         .token_cache(0)
         .state_store(Store::memory_without_start())
 }
 
-/// UTF-8, or UTF-16 with a byte order mark, as PowerShell writes it into a file.
+/// Decodes UTF-8, or UTF-16 with a byte order mark, as PowerShell writes it into a file.
 fn decoded(bytes: &[u8]) -> String {
     let units = |unit: fn([u8; 2]) -> u16| {
         let pairs = bytes[2..]

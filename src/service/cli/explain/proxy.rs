@@ -31,7 +31,6 @@ impl Proxy {
         }
     }
 
-    /// HTTP forbids a `#` in the target.
     pub(in crate::service) fn has_fragment(&self) -> bool {
         self.target.contains('#')
     }
@@ -65,7 +64,7 @@ impl Proxy {
     }
 }
 
-/// The server must be able to read a request for this target. If not, it answers 400 without
+/// Returns `true` if the server can read a request for this target. If not, it answers 400 without
 /// reading anything else.
 fn is_readable(target: &str) -> bool {
     // The parser drops a `#` and whatever follows, but the server refuses it (`strict_heads.rs`).

@@ -62,7 +62,7 @@ impl World {
         Self::of(issuer, required, &pairs).await
     }
 
-    /// The issuers file has this table for the service's issuer.
+    /// Starts a service whose issuer has this table in the issuers file.
     async fn with_table(options: &str) -> Self {
         let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
         let file = tempfile::NamedTempFile::new().unwrap();
@@ -99,18 +99,18 @@ impl World {
         }
     }
 
-    /// To the real routes.
+    /// Sends a value of `Authorization` to the real routes.
     async fn answer(&self, path: &str, field: &HeaderValue) -> Answer {
         self.answer_to(path, &AUTHORIZATION, field).await
     }
 
-    /// To the real routes.
+    /// Sends a value of this header to the real routes.
     async fn answer_to(&self, path: &str, name: &HeaderName, field: &HeaderValue) -> Answer {
         self.answer_to_fields(path, &[(name.clone(), field.clone())])
             .await
     }
 
-    /// To the real routes.
+    /// Sends these headers to the real routes.
     async fn answer_to_fields(&self, path: &str, fields: &[(HeaderName, HeaderValue)]) -> Answer {
         let body = http_body_util::Full::<Bytes>::default();
         let mut request = Request::get(path).body(body).unwrap();
@@ -221,7 +221,7 @@ fn said(explanation: &Explanation) -> Answer {
     }
 }
 
-/// Valid and invalid ones.
+/// Returns valid and invalid tokens.
 fn tokens(issuer: &Issuer) -> Vec<String> {
     let token = || {
         let token = issuer.token().scope("read:messages a");
@@ -269,7 +269,7 @@ fn tokens(issuer: &Issuer) -> Vec<String> {
     tokens
 }
 
-/// A scheme, a separator, a token and an end, each of them valid or not.
+/// Generates header values: a scheme, a separator, a token and an end, each of them valid or not.
 fn values(tokens: Vec<String>) -> impl Strategy<Value = String> {
     let right = |right: &'static str, wrong: Vec<&'static str>| prop_oneof![4 => Just(right.to_owned()), 1 => select(wrong).prop_map(str::to_owned)];
     let schemes = vec![
@@ -316,7 +316,7 @@ fn values(tokens: Vec<String>) -> impl Strategy<Value = String> {
     prop_oneof![9 => made, 1 => "[ -~\t\u{a0}-\u{ff}]{0,40}"]
 }
 
-/// hyper does this.
+/// Trims a value like hyper.
 fn as_received(value: &str) -> &str {
     value.trim_matches([' ', '\t'])
 }
@@ -671,7 +671,7 @@ fn k1_the_verdict_is_that_of_the_service_for_another_field() {
     assert!(accepted.get() > 30, "{}", accepted.get());
 }
 
-/// Each line may be valid or not.
+/// Generates the lines of a whole request, each of them valid or not.
 fn request_lines(tokens: Vec<String>, name: &'static str) -> impl Strategy<Value = Vec<String>> {
     let right = |right: &'static str, wrong: Vec<&'static str>| prop_oneof![12 => Just(right), 1 => select(wrong)];
     let others = vec![
@@ -715,7 +715,7 @@ fn request_lines(tokens: Vec<String>, name: &'static str) -> impl Strategy<Value
     })
 }
 
-/// As they were sent, and as people paste them.
+/// Tests whole requests, as they were sent and as people paste them.
 fn k1_whole_requests(name: Option<&'static str>) {
     let runtime = runtime();
     let more = name.map(|name| ("AUTH0_TOKEN_FIELD", name));

@@ -179,7 +179,7 @@ pub(super) fn commands(text: &str) -> Vec<Command> {
     commands
 }
 
-/// `None` if the place is not in a command.
+/// Returns the part of a command at this place. `None` if the place is not in a command.
 pub(super) fn part_at(commands: &[Command], place: usize) -> Option<&CommandPart> {
     let before = commands.partition_point(|command| command.range.start <= place);
     let command = commands.get(before.checked_sub(1)?)?;
@@ -188,7 +188,8 @@ pub(super) fn part_at(commands: &[Command], place: usize) -> Option<&CommandPart
     Some(part)
 }
 
-/// A command may follow here: at the start of a line, after a prompt, or after another command.
+/// Returns `true` if a command may follow: at the start of a line, after a prompt, or after another
+/// command.
 fn begins_command(before: &str) -> bool {
     let line = before.rsplit('\n').next().unwrap_or_default();
     let bare = line.trim_end_matches([' ', '\t']);
@@ -197,7 +198,7 @@ fn begins_command(before: &str) -> bool {
         || ["sudo", "time"].contains(&bare.trim_start())
 }
 
-/// The value may be in the same word.
+/// Splits a word into an option and the value attached to it, if any.
 fn option(word: &str) -> Option<(String, Option<String>)> {
     if word.starts_with("--") {
         return Some((word.to_owned(), None));
@@ -221,7 +222,7 @@ fn takes_value(option: &str) -> bool {
         || OPTIONS.iter().any(|(_, long)| long.contains(&option))
 }
 
-/// Also returns the end of the command.
+/// Splits the command at `start` into words. Also returns its end.
 fn words(text: &str, start: usize) -> (Vec<Word>, usize) {
     let mut words: Vec<Word> = Vec::new();
     let mut is_open = false;

@@ -41,7 +41,7 @@ pub(super) fn read(json: &Value) -> Result<Found, NoToken> {
     Ok(found)
 }
 
-/// The document reports an error: of a token endpoint, in the form of RFC 6749 §5.2 or that of a
+/// Returns the error in a document: of a token endpoint, in the form of RFC 6749 §5.2 or that of a
 /// vendor, or of a service that verifies tokens (RFC 9457).
 fn refusal(json: &Value) -> Option<NoToken> {
     let text = |value: &Value| value.as_str().map(|text| ShownText::new(text).to_string());
@@ -61,7 +61,8 @@ fn refusal(json: &Value) -> Option<NoToken> {
     ))
 }
 
-/// `path` leads from the root to the value, and is restored at the end.
+/// Collects the headers and tokens in a value. `path` leads from the root to the value, and is
+/// restored at the end.
 fn walk(value: &Value, path: &mut String, found: &mut Found) {
     let length = path.len();
     match value {

@@ -115,7 +115,7 @@ impl Found {
         !has_request && lists.into_iter().all(Vec::is_empty)
     }
 
-    /// The name decides which list gets the token.
+    /// Adds a token to the list that its name belongs to.
     pub(super) fn add(&mut self, name: Option<&str>, token: FoundText) {
         let name = name.unwrap_or_default();
         let bare = name.chars().filter(char::is_ascii_alphanumeric);
@@ -207,7 +207,7 @@ pub(super) fn line(text: &str, at: usize) -> String {
     format!("line {}", text[..at].matches('\n').count() + 1)
 }
 
-/// By its claims, on one line.
+/// Describes one of several tokens by its claims, on one line.
 fn listed(item: &FoundText) -> String {
     struct Claim<'a>(&'a str, Option<&'a serde_json::Value>);
     impl fmt::Display for Claim<'_> {

@@ -61,7 +61,7 @@ fn has_the_dots_of_a_jwt(dots: usize) -> bool {
     dots == 2 || dots == 4
 }
 
-/// As in a Kubernetes Secret.
+/// Returns `true` for a JWT that was base64-encoded again, as in a Kubernetes Secret.
 pub(in crate::service) fn is_encoded_twice(text: &str) -> bool {
     let engines = [&STANDARD, &STANDARD_NO_PAD, &URL_SAFE, &URL_SAFE_NO_PAD];
     let mut decoded = engines
@@ -70,7 +70,7 @@ pub(in crate::service) fn is_encoded_twice(text: &str) -> bool {
     decoded.any(|bytes| std::str::from_utf8(&bytes).is_ok_and(|text| is_jwt(text.trim())))
 }
 
-/// Complete or not.
+/// Returns `true` if `text` begins with the base64url of a JSON object, complete or not.
 pub(super) fn has_header(text: &str) -> bool {
     let end = text.find(|c: char| c == '.' || !is_token_character(c));
     let first = &text[..end.unwrap_or(text.len())];
@@ -111,8 +111,8 @@ mod tests {
 
     const JWT: &str = "eyJhbGciOiJSUzI1NiJ9.e30.AA";
 
-    /// Anyone can write this text, so a place where a token could begin must not cost a scan of the
-    /// rest.
+    /// Anyone can write this text, so a place where a token could begin must not make us scan the
+    /// rest again.
     #[test]
     fn reads_a_long_text_once() {
         const LENGTH: usize = 40_000;

@@ -77,14 +77,15 @@ const REST: &str =
     "A header field carries only the token: Authorization, the scheme, a space and the token.";
 
 impl Pasted {
-    /// One list, as HTTP would combine them.
+    /// Returns all values as one list, as HTTP would combine them.
     pub(in crate::service) fn fields(&self) -> String {
         [std::slice::from_ref(&self.field), &self.further]
             .concat()
             .join(", ")
     }
 
-    /// The token may be invalid. Empty if it names no issuer.
+    /// Returns the issuer that the token names, even if the token is invalid. Empty if it names
+    /// none.
     pub(in crate::service) fn issuer(&self) -> String {
         let fields = self.fields();
         let tokens = [fields.rsplit(' ').next(), repaired(&fields)];
@@ -97,7 +98,7 @@ impl Pasted {
         Self::read_for(text, text::AUTHORIZATION)
     }
 
-    /// `own` is the header that the service reads.
+    /// Like [`read`](Self::read). `own` is the header that the service reads.
     fn read_for(text: &str, own: &str) -> Result<Self, NoToken> {
         let mut pasted = match Self::with_invisible(text, text::AUTHORIZATION) {
             Some(pasted) => pasted,
@@ -109,8 +110,8 @@ impl Pasted {
         Ok(pasted)
     }
 
-    /// Without its invisible characters, the line would be a value of `Authorization`, or the
-    /// header `name`. `None` if it is something else.
+    /// Reads a line that would be a value of `Authorization`, or the header `name`, if it had no
+    /// invisible characters. `None` if it is something else.
     fn with_invisible(text: &str, name: &str) -> Option<Self> {
         let text = text.trim_matches(BLANKS);
         let invisible = text.chars().find(|c| is_invisible(*c))?;
@@ -194,8 +195,8 @@ impl Pasted {
         Self::of_value(text)
     }
 
-    /// For a service that reads the token from the header `name`. If the text contains this header,
-    /// its value is explained unchanged.
+    /// Like [`read`](Self::read), for a service that reads the token from the header `name`. If the
+    /// text contains this header, its value is explained unchanged.
     pub(in crate::service) fn read_field(text: &str, name: &str) -> Result<Self, NoToken> {
         let text_with_mark = text;
         if text.starts_with(BYTE_ORDER_MARK) {
@@ -273,7 +274,7 @@ impl Pasted {
         }
     }
 
-    /// `whole` is the text that was searched.
+    /// Explains what was found in the text `whole`.
     fn chosen(found: Found, whole: &str) -> Result<Self, NoToken> {
         let token = match found.choose()? {
             Chosen::Request(FoundRequest { fields, fault }) => {
@@ -342,7 +343,7 @@ impl Pasted {
         }
     }
 
-    /// The line only contains a token or the value of the header.
+    /// Reads a line that is only a token or the value of the header.
     fn of_value(text: &str) -> Result<Self, NoToken> {
         if is_other_field(text) {
             return Err(NoToken::Nothing);
@@ -391,13 +392,13 @@ fn as_sent(whole: &str) -> String {
     }
 }
 
-/// By the name of its place.
+/// Returns `true` if the token's place has the name of a refresh token.
 fn is_refresh_token(place: &str) -> bool {
     let place = place.to_ascii_lowercase().replace('_', "");
     place.contains("refreshtoken")
 }
 
-/// After a login, an issuer sends the browser to such a URL, with a code or an error.
+/// Recognizes the URL to which an issuer sends a browser after a login, with a code or an error.
 fn callback(text: &str) -> Option<NoToken> {
     let is_url = text.contains("://") && !text.contains(char::is_whitespace);
     let (_, query) = text.split_once(['?', '#']).filter(|_| is_url)?;
@@ -422,7 +423,7 @@ fn callback(text: &str) -> Option<NoToken> {
     value("code").map(|_| NoToken::Code)
 }
 
-/// The line is a header field other than `Authorization`: a name, a colon and a space.
+/// Returns `true` for a header field other than `Authorization`: a name, a colon and a space.
 fn is_other_field(text: &str) -> bool {
     let Some((name, value)) = text.split_once(':') else {
         return false;
@@ -434,7 +435,7 @@ fn is_other_field(text: &str) -> bool {
         && after(name, "bearer").is_none()
 }
 
-/// A token follows the word `Bearer` without a space: `Bearer%20…`, `Bearer+…`.
+/// Returns `true` if a token follows the word `Bearer` without a space: `Bearer%20…`, `Bearer+…`.
 fn is_glued(text: &str) -> bool {
     let Some(rest) = after(text, "bearer") else {
         return false;
@@ -443,8 +444,8 @@ fn is_glued(text: &str) -> bool {
     start.is_some_and(|start| start <= "%20".len() && !rest[..start].contains([':', '=', ' ']))
 }
 
-/// The header value is not `Bearer`, a space and a token. `None` if there is not exactly one token
-/// in it.
+/// Returns the only token in a header value that is not `Bearer`, a space and a token. `None`
+/// unless there is exactly one.
 pub(in crate::service) fn repaired(field: &str) -> Option<&str> {
     // After the scheme, the space may be missing or encoded.
     let rest = after(field, "bearer").unwrap_or(field);

@@ -49,7 +49,8 @@ pub(in crate::service) fn has_no_token(text: &str) -> bool {
         && !runs.any(|run| is_random(run) || is_long(run))
 }
 
-/// A language prints this for a missing value, or for a value that is not a string.
+/// Returns `true` for what a language prints for a missing value, or for a value that is not a
+/// string.
 fn is_missing_value(lower: &str) -> bool {
     const WORDS: [&str; 25] = [
         "undefined",
@@ -92,7 +93,7 @@ fn is_missing_value(lower: &str) -> bool {
         || lower.starts_with("%!")
 }
 
-/// A shell, a template or a tool should have replaced this variable.
+/// Returns `true` for a variable that a shell, a template or a tool should have replaced.
 pub(super) fn is_template(text: &str) -> bool {
     /// Around variables in shells, Windows, Ruby, Python and documentation.
     const BRACKETS: [(&str, &str); 15] = [
@@ -142,7 +143,7 @@ pub(super) fn is_template(text: &str) -> bool {
         || (text.len() > 1 && text.chars().all(|c| "x.*X…-".contains(c)))
 }
 
-/// The text is the name of a token, such as `YOUR_ACCESS_TOKEN` or `token`.
+/// Returns `true` for the name of a token, such as `YOUR_ACCESS_TOKEN` or `token`.
 fn is_name(lower: &str) -> bool {
     const WORDS: [&str; 19] = [
         "your", "my", "the", "an", "a", "access", "bearer", "id", "auth", "auth0", "api", "jwt",

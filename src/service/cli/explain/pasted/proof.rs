@@ -25,7 +25,7 @@ pub(in crate::service) struct PastedProof {
 }
 
 impl PastedProof {
-    /// `None` if there is no proof, or more than one.
+    /// Finds the only proof in a text. `None` if there is no proof, or more than one.
     pub(super) fn find(text: &str) -> Option<Self> {
         let heads = request::heads(text);
         let of_heads = heads.iter().flat_map(|head| {
@@ -51,7 +51,7 @@ impl PastedProof {
         (!proof.is_empty()).then_some(Self { proof, request })
     }
 
-    /// With a note for the reader.
+    /// Returns the proof with its request, and a note for the reader.
     pub(in crate::service) fn of_request(
         self,
         auth: &Auth,

@@ -18,13 +18,13 @@ pub(super) const BLANKS: [char; 4] = [' ', '\t', '\r', '\n'];
 
 #[derive(Debug)]
 pub(super) struct Head<'t> {
-    /// All lines.
+    /// The place of the request line and the fields.
     lines: Range<usize>,
     request_line: Range<usize>,
     fields: Vec<HeadField<'t>>,
     /// Why a server rejects the request without reading its fields, if it does.
     pub(super) fault: Option<RequestFault>,
-    /// The lines have the `> ` of `curl -v`.
+    /// True if the lines have the `> ` of `curl -v`.
     is_marked: bool,
     /// Up to an empty line. Empty if there is no body.
     body: Range<usize>,
@@ -82,7 +82,7 @@ impl<'t> Head<'t> {
         (method, words.next().unwrap_or_default())
     }
 
-    /// The line begins at `start`.
+    /// Reads the line of a field, which begins at `start`.
     fn read_field(&mut self, line: &'t str, start: usize) {
         let Some((name, value)) = line.split_once(':') else {
             return;
@@ -172,13 +172,12 @@ pub(super) fn heads(text: &str) -> Vec<Head<'_>> {
     heads
 }
 
-/// Requests with these methods usually have a body.
 fn may_have_body(request_line: &str) -> bool {
     let method = request_line.split(' ').next().unwrap_or_default();
     ["POST", "PUT", "PATCH", "DELETE", "QUERY"].contains(&method)
 }
 
-/// `None` if the place is not in a request.
+/// Returns the part of a request at this place. `None` if the place is not in a request.
 pub(super) fn part_at<'h>(heads: &'h [Head<'_>], place: usize) -> Option<Part<'h>> {
     let before = heads.partition_point(|head| head.lines.start <= place);
     let head = heads.get(before.checked_sub(1)?)?;
@@ -213,7 +212,7 @@ pub(super) fn with_field(text: &str, heads: &[Head<'_>], name: &str) -> Vec<Foun
         .collect()
 }
 
-/// Nothing but the heads of requests.
+/// Returns `true` if a text has nothing but the heads of requests.
 pub(super) fn is_only(text: &str, heads: &[Head<'_>]) -> bool {
     let mut end = 0;
     let is_blank = |between: &str| between.chars().all(|c| c.is_whitespace() || c == '>');
@@ -225,7 +224,7 @@ pub(super) fn is_only(text: &str, heads: &[Head<'_>]) -> bool {
     are_adjacent && is_blank(&text[end..])
 }
 
-/// Strips the `> ` of `curl -v`. `true` if there was one.
+/// Strips the `> ` of `curl -v` from a line. Returns `true` if there was one.
 fn unmarked(line: &str) -> (bool, &str) {
     match line.trim_start_matches(BLANKS).strip_prefix('>') {
         Some(rest) => (true, rest.strip_prefix(' ').unwrap_or(rest)),
@@ -239,7 +238,7 @@ pub(super) fn cleaned(text: &str) -> String {
     uncommented(&dedented(text))
 }
 
-/// A request is indented if all its lines are indented like its request line.
+/// Removes the indentation of a request if all its lines are indented like its request line.
 fn dedented(text: &str) -> Cow<'_, str> {
     let lines = text.trim_start_matches(['\r', '\n']);
     let empty_lines = &text[..text.len() - lines.len()];
@@ -270,8 +269,8 @@ fn dedented(text: &str) -> Cow<'_, str> {
         .into()
 }
 
-/// A REST client's file may have comments in its requests, but a request as it is sent has none.
-/// Each comment becomes a single `#`.
+/// Replaces comments with a single `#` in the requests of a REST client's file. A request as it is
+/// sent has no comments.
 fn uncommented(text: &str) -> String {
     let mut is_of_file = false;
     let lines = text.split_inclusive('\n').map(|whole| {
@@ -288,13 +287,14 @@ fn uncommented(text: &str) -> String {
     lines.collect()
 }
 
-/// As it is sent, a request line has a path and a version. In a REST client's file, it has a URL,
-/// or no version.
+/// Returns `true` for a request line with a path and a version, as it is sent. In a REST client's
+/// file, it has a URL, or no version.
 fn is_as_sent(line: &str) -> bool {
     line.contains(" /") && line.contains(" HTTP/")
 }
 
-/// For example `GET /path HTTP/1.1`. Files of REST clients leave out the version.
+/// Returns `true` for a line such as `GET /path HTTP/1.1`. Files of REST clients leave out the
+/// version.
 fn is_request_line(line: &str) -> bool {
     let mut words = line.trim_end_matches(BLANKS).split(' ');
     let (Some(method), Some(target)) = (words.next(), words.next()) else {

@@ -25,12 +25,12 @@ const SCHEMES: [&str; 16] = [
     "hmac",
 ];
 
-/// In any case.
+/// Ignores case.
 pub(super) fn is_bearer(text: &str) -> bool {
     after(text, "bearer").is_some_and(|rest| !rest.starts_with(is_tchar))
 }
 
-/// The scheme is `Bearer` or `DPoP`, and more follows it.
+/// Returns `true` if the text begins with `Bearer` or `DPoP`, and goes on.
 pub(super) fn is_credential(text: &str) -> bool {
     let is_dpop = || after(text, "dpop").is_some_and(|rest| rest.starts_with(' '));
     is_bearer(text) || is_dpop()
@@ -45,8 +45,8 @@ fn is_scheme(word: &str) -> bool {
     is_known("bearer") || SCHEMES.iter().any(|scheme| is_known(scheme))
 }
 
-/// The line may be a header value: a token, or a scheme and a token or parameters, with or without
-/// quotes. `token: …` is a name and a value, but `Token …` is a scheme.
+/// Returns `true` if a line may be a header value: a token, or a scheme and a token or parameters,
+/// with or without quotes. `token: …` is a name and a value, but `Token …` is a scheme.
 pub(super) fn is_field_value(text: &str) -> bool {
     let text = unquoted(text).unwrap_or(text);
     if has_parameters(text) {
@@ -81,8 +81,8 @@ pub(super) fn is_field_value(text: &str) -> bool {
     }
 }
 
-/// A scheme and its parameters (RFC 9110 §11.4): `Token token="…"`, `SharedAccessSignature
-/// sr=…&sig=…`. `export TOKEN=…` is a command instead.
+/// Returns `true` for a scheme and its parameters (RFC 9110 §11.4): `Token token="…"`,
+/// `SharedAccessSignature sr=…&sig=…`. `export TOKEN=…` is a command instead.
 fn has_parameters(text: &str) -> bool {
     /// Before an assignment in shells and programming languages, and in sentences.
     const WORDS: [&str; 34] = [

@@ -87,8 +87,9 @@ pub(super) fn search(text: &str, own: &str) -> Option<Found> {
     (!is_value).then_some(found)
 }
 
-/// The token at `place` is in a part of a request that the service does not read: a part of a curl
-/// command, or a field with a name like `Authorization`. `None` if the token is elsewhere.
+/// Describes the part of a request that has the token at `place`, if the service does not read that
+/// part: a part of a curl command, or a field with a name like `Authorization`. `None` if the token
+/// is elsewhere.
 fn unread_part(text: &str, place: usize, commands: &[Command], own: &str) -> Option<String> {
     match command::part_at(commands, place) {
         Some(CommandPart::Bearer) => None,
@@ -103,7 +104,8 @@ fn unread_part(text: &str, place: usize, commands: &[Command], own: &str) -> Opt
     }
 }
 
-/// For lines such as `Authentication: Bearer …`, `Authorisation: Bearer …` or `X-Auth: Bearer …`.
+/// Returns the name in a line such as `Authentication: Bearer …`, `Authorisation: Bearer …` or
+/// `X-Auth: Bearer …`.
 fn similar_field(line: &str) -> Option<&str> {
     /// No field has a longer name.
     const MAX_LEN: usize = 64;
@@ -119,7 +121,7 @@ fn similar_field(line: &str) -> Option<&str> {
         .then_some(name)
 }
 
-/// The line begins with the header `name`. The value is trimmed.
+/// Returns the trimmed value of a line that begins with the header `name`.
 pub(super) fn value_of<'t>(line: &'t str, name: &str) -> Option<(&'t str, Option<RequestFault>)> {
     let rest = after(line, name)?;
     let value = rest.trim_start_matches([' ', '\t']).strip_prefix(':')?;
@@ -138,7 +140,7 @@ struct Field {
 }
 
 impl Field {
-    /// As it is sent, the value lacks the backslashes of a string in double quotes.
+    /// Returns the value as it is sent, without the backslashes of a string in double quotes.
     fn sent<'t>(&self, text: &'t str) -> Cow<'t, str> {
         let value = &text[self.value.clone()];
         if self.quote != Some('"') || !value.contains('\\') {
@@ -166,7 +168,7 @@ impl Field {
     }
 }
 
-/// In a request, in quotes within a command, or in source code.
+/// Finds `Authorization` headers in a request, in quotes within a command, or in source code.
 fn fields(text: &str) -> Vec<Field> {
     let lower = text.to_ascii_lowercase();
     let mut fields = Vec::new();
@@ -239,8 +241,8 @@ fn fields(text: &str) -> Vec<Field> {
     fields
 }
 
-/// A browser's developer tools show a value on the line below its name. `line` is the line of the
-/// name, which begins at `at`.
+/// Returns the place of a value on the line below its name, as a browser's developer tools show it.
+/// `line` is the line of the name, which begins at `at`.
 fn value_below(text: &str, at: usize, line: &str) -> Option<Range<usize>> {
     let rest = after(line.trim_end_matches(BLANKS), AUTHORIZATION)?;
     if !rest.is_empty() && rest != ":" {
@@ -253,8 +255,9 @@ fn value_below(text: &str, at: usize, line: &str) -> Option<Range<usize>> {
     is_credential(value).then(|| begin..begin + value.len())
 }
 
-/// The value ends at its quote, or at the end of its line. In double quotes, a backslash escapes a
-/// quote, and continues a line. `is_escaped` is `true` if the quote before the value is escaped.
+/// Returns the length of a value up to its quote, or to the end of its line. In double quotes, a
+/// backslash escapes a quote, and continues a line. `is_escaped` is `true` if the quote before the
+/// value is escaped.
 fn end_of_value(value: &str, is_escaped: bool, quote: Option<char>) -> usize {
     let mut is_after_backslash = false;
     for (at, c) in value.char_indices() {
@@ -273,7 +276,7 @@ fn end_of_value(value: &str, is_escaped: bool, quote: Option<char>) -> usize {
     value.len()
 }
 
-/// Also after the `> ` of `curl -v`.
+/// Returns `true` at the start of a line, also after the `> ` of `curl -v`.
 fn begins_line(before: &str) -> bool {
     let is_start = |before: &str| before.is_empty() || before.ends_with('\n');
     let unmarked = before.strip_suffix(' ').unwrap_or(before).strip_suffix('>');
@@ -298,7 +301,8 @@ fn requests<'f>(text: &str, fields: impl Iterator<Item = &'f Field>) -> Vec<Vec<
     requests
 }
 
-/// Another request begins within the text: after a blank line, with a method, or with a command.
+/// Returns `true` if another request begins within the text: after a blank line, with a method, or
+/// with a command.
 fn begins_request(text: &str) -> bool {
     const WORDS: [&str; 12] = [
         "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "QUERY", "curl", "wget",
@@ -317,7 +321,7 @@ fn begins_request(text: &str) -> bool {
         || words.any(|word| WORDS.contains(&word.trim_start_matches('-')))
 }
 
-/// Source code may have a call as the value: `new AuthenticationHeaderValue("Bearer", …`.
+/// Returns `true` for a call in source code: `new AuthenticationHeaderValue("Bearer", …`.
 fn is_call(value: &str) -> bool {
     let Some((name, _)) = value.split_once('(') else {
         return false;
@@ -329,8 +333,8 @@ fn is_call(value: &str) -> bool {
             .all(|c| c.is_ascii_alphanumeric() || "._:".contains(c))
 }
 
-/// The field has a variable or nothing instead of the token. A shell does not replace variables in
-/// single quotes.
+/// Returns `true` if a field has a variable or nothing instead of the token. A shell does not
+/// replace variables in single quotes.
 fn is_variable(value: &str, quote: Option<char>) -> bool {
     let Some(token) = after(value.trim(), "bearer") else {
         return false;
@@ -340,7 +344,7 @@ fn is_variable(value: &str, quote: Option<char>) -> bool {
     (token.is_empty() && quote.is_some()) || is_template(token) && !is_literal
 }
 
-/// The token was base64-encoded again, and is on one line with its name.
+/// Finds a token that was base64-encoded again, on one line with its name.
 fn encoded(text: &str) -> Option<Found> {
     let word = text
         .split_whitespace()
@@ -353,7 +357,7 @@ fn encoded(text: &str) -> Option<Found> {
     })
 }
 
-/// Also with `export` and the like. The value need not look like a token.
+/// Parses `NAME=value`, also with `export` and the like. The value need not look like a token.
 fn assignment(text: &str) -> Option<Found> {
     let text = ["export ", "set ", "setx ", "$env:", "let ", "const "]
         .iter()
@@ -380,7 +384,7 @@ fn assignment(text: &str) -> Option<Found> {
     Some(found)
 }
 
-/// The text ends in `=`. Is it a token, rather than the name of a variable?
+/// Returns `true` if a text that ends in `=` is probably a token, and not the name of a variable.
 fn looks_random(text: &str) -> bool {
     /// No variable has a longer name.
     const LONG: usize = 40;
@@ -467,7 +471,7 @@ fn joined_token(lines: &[&str]) -> Option<String> {
 /// Nobody wraps shorter lines.
 const MIN_LINE: usize = 40;
 
-/// The token continues on the next line: with the whole line, or up to a quote.
+/// Returns `true` if a token continues on the next line: with the whole line, or up to a quote.
 fn goes_on(token: &str, next: &str) -> bool {
     let run = next.find(|c: char| !jwt::is_token_character(c));
     let begins_another = jwt::is_jwt(token) && jwt::has_header(next);
@@ -485,7 +489,7 @@ fn described(text: &str, at: usize) -> String {
     }
 }
 
-/// For example `name=`, `name: `, `"name": "`.
+/// Returns the name before a value: `name=`, `name: `, `"name": "`.
 pub(super) fn name_before(before: &str) -> Option<&str> {
     let before = before.trim_end_matches(['"', '\'', '`', ' ', '\t']);
     let before = before.strip_suffix(['=', ':'])?;

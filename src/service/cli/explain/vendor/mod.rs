@@ -30,7 +30,7 @@ pub(in crate::service) enum Vendor {
 }
 
 impl Vendor {
-    /// By name.
+    /// Recognizes a vendor by the name of its issuer.
     pub(in crate::service) fn of_issuer(issuer: &str) -> Option<Self> {
         let bare = issuer.strip_prefix("https://").unwrap_or(issuer);
         let (host, path) = bare.split_once('/').unwrap_or((bare, ""));
@@ -82,7 +82,7 @@ impl Vendor {
         })
     }
 
-    /// By claims that only the vendor's tokens have.
+    /// Recognizes a vendor by claims that only its tokens have.
     pub(in crate::service) fn of_claims(payload: &Value) -> Option<Self> {
         let text = |name: &str| payload[name].as_str().unwrap_or_default();
         if let Some(vendor) = Self::of_issuer(text("iss")) {
@@ -119,8 +119,8 @@ impl Vendor {
     }
 }
 
-/// `FastMCP` has test keys and an OAuth proxy. The proxy's tokens are for the endpoint `/mcp` of
-/// the server that issues them, and have no subject.
+/// Returns `true` for a token of `FastMCP`: from its test keys, or from its OAuth proxy. The
+/// proxy's tokens are for the endpoint `/mcp` of the server that issues them, and have no subject.
 fn is_of_fastmcp(payload: &Value) -> bool {
     let text = |name: &str| payload[name].as_str().unwrap_or_default();
     let server = text("iss").trim_end_matches('/');

@@ -18,7 +18,8 @@ use crate::{
     },
 };
 
-/// The vendor of the token's issuer. If the token has no `iss`, that of the configured issuers.
+/// Returns the vendor of the token's issuer. If the token has no `iss`, returns that of the
+/// configured issuers.
 fn vendor_of(facts: &Facts<'_>) -> Option<Vendor> {
     Vendor::of_claims(&facts.trace.payload).or_else(|| match facts.text("iss") {
         None => configured(facts),
@@ -28,7 +29,7 @@ fn vendor_of(facts: &Facts<'_>) -> Option<Vendor> {
     })
 }
 
-/// `None` if the configured issuers have different vendors.
+/// Returns the vendor of the configured issuers, if they all have the same.
 fn configured(facts: &Facts<'_>) -> Option<Vendor> {
     let mut vendors = facts.issuers().map(Vendor::of_issuer);
     let first = vendors.next()?;
@@ -36,13 +37,13 @@ fn configured(facts: &Facts<'_>) -> Option<Vendor> {
     first.filter(|_| is_common).or_else(|| by_domain(facts))
 }
 
-/// The variables of Auth0's tutorial configure the issuer.
+/// Returns Auth0 if its tutorial's variables configure the issuer.
 fn by_domain(facts: &Facts<'_>) -> Option<Vendor> {
     let is_auth0 = facts.is_set("AUTH0_DOMAIN") && !facts.is_set("AUTH0_ISSUER");
     is_auth0.then_some(Vendor::Auth0)
 }
 
-/// `None` if the token shows no mistake that is typical of a vendor.
+/// Returns advice for a mistake that is typical of a vendor's tokens, if the token shows one.
 pub(in crate::service) fn of_token(facts: &Facts<'_>, error: AuthError) -> Option<Advice> {
     if is_token_of_github(facts, error) {
         return Some(words::GITHUB_TOKEN.into());
@@ -83,8 +84,8 @@ pub(in crate::service) fn of_token(facts: &Facts<'_>, error: AuthError) -> Optio
     }
 }
 
-/// The token is for GitHub's own API. Since 2026, some of these tokens have a JWT after their
-/// prefix, so they may look like an incomplete or a malformed JWT.
+/// Returns `true` for a token for GitHub's own API. Since 2026, some of these tokens have a JWT
+/// after their prefix, so they may look like an incomplete or a malformed JWT.
 fn is_token_of_github(facts: &Facts<'_>, error: AuthError) -> bool {
     const PREFIXES: [&str; 5] = ["ghs_", "ghp_", "gho_", "ghu_", "github_pat_"];
     matches!(error, AuthError::TokenNotJwt | AuthError::TokenMalformed)
@@ -102,7 +103,7 @@ pub(in crate::service) fn in_its_words(facts: &Facts<'_>, cause: Cause) -> Cause
     }
 }
 
-/// An AWS load balancer pads the parts of its tokens, as some issuers do.
+/// Recognizes tokens with padded parts, from an AWS load balancer or another issuer.
 pub(in crate::service) fn of_padding(facts: &Facts<'_>) -> Option<Advice> {
     let is_padded = facts.token.contains("=.") || facts.token.ends_with('=');
     if !is_padded {
@@ -134,13 +135,13 @@ pub(in crate::service) fn of_padding(facts: &Facts<'_>) -> Option<Advice> {
     Some(Advice::from(cause).and(&sentence))
 }
 
-/// The load balancer is one of AWS.
+/// Returns `true` if an AWS load balancer has signed the token.
 fn is_of_load_balancer(header: &Value) -> bool {
     let signer = header["signer"].as_str().unwrap_or_default();
     signer.starts_with("arn:aws") && signer.contains(":elasticloadbalancing:")
 }
 
-/// Microsoft Graph, or another API of Microsoft.
+/// Returns `true` for Microsoft Graph, and for other APIs of Microsoft.
 fn is_microsoft(audience: &str) -> bool {
     const GRAPH: &str = "00000003-0000-0000-c000-000000000000";
     const HOSTS: [&str; 4] = [
@@ -195,7 +196,7 @@ fn entra(facts: &Facts<'_>, error: AuthError) -> Option<Advice> {
     }
 }
 
-/// The ID of the tenant, and whether the issuer is of version 2.0.
+/// Returns the ID of the tenant, and whether the issuer is of version 2.0.
 fn entra_tenant(issuer: &str) -> Option<(&str, bool)> {
     let path = issuer.strip_prefix("https://")?.split_once('/')?.1;
     let tenant = path.split('/').next()?;
@@ -277,7 +278,7 @@ fn entra_issuer(facts: &Facts<'_>) -> Option<Advice> {
     }
 }
 
-/// The same application may be named `GUID`, `api://GUID` or `api://TENANT/GUID`.
+/// Recognizes another name of the same application: `GUID`, `api://GUID` or `api://TENANT/GUID`.
 fn entra_spelling(facts: &Facts<'_>, audiences: &[&str]) -> Option<Advice> {
     let is_guid =
         |name: &str| name.len() == 36 && name.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
@@ -381,21 +382,21 @@ fn of_vendor(vendor: Vendor, ours: Option<Vendor>, facts: &Facts<'_>, error: Aut
     })
 }
 
-/// A service account of Google has signed this token itself.
+/// Returns `true` for a token that a service account of Google has signed itself.
 fn is_service_account(facts: &Facts<'_>) -> bool {
     facts
         .text("iss")
         .is_some_and(|iss| iss.ends_with(".gserviceaccount.com"))
 }
 
-/// A runner calls the services of GitHub Actions with this token.
+/// Returns `true` for the token with which a runner calls the services of GitHub Actions.
 fn is_runtime_token(facts: &Facts<'_>) -> bool {
     facts
         .text("iss")
         .is_some_and(|iss| iss.contains("actions.githubusercontent.com") && iss.contains("vstoken"))
 }
 
-/// Okta's org authorization server issues these access tokens for Okta itself.
+/// Returns `true` for an access token of Okta's org authorization server.
 fn is_okta_org(facts: &Facts<'_>) -> bool {
     let issuer = facts.text("iss").unwrap_or_default();
     facts.has(&["cid"]) && !issuer.contains("/oauth2/")
@@ -451,7 +452,7 @@ fn translated(vendor: Vendor, cause: Cause) -> Option<Cause> {
     })
 }
 
-/// The route requires `scope`.
+/// Finds out why a route that requires `scope` rejects the token.
 pub(in crate::service) fn of_policy(
     facts: &Facts<'_>,
     error: AuthError,
@@ -508,8 +509,8 @@ pub(in crate::service) fn of_policy(
     in_its_words(facts, cause).into()
 }
 
-/// The token has the scope with another case, in a list with other separators, or in the claim
-/// `scopes`.
+/// Returns `true` if the token has the scope with another case, in a list with other separators, or
+/// in the claim `scopes`.
 fn is_spelled_otherwise(facts: &Facts<'_>, scope: &str) -> bool {
     let claims = ["scope", "scp", "scopes"].into_iter();
     let mut names = claims
@@ -518,14 +519,14 @@ fn is_spelled_otherwise(facts: &Facts<'_>, scope: &str) -> bool {
     names.any(|name| name.eq_ignore_ascii_case(scope))
 }
 
-/// From `scope` and `scp`.
+/// Returns the names in `scope` and `scp`.
 fn scopes_of<'a>(facts: &Facts<'a>) -> Vec<&'a str> {
     let claims = ["scope", "scp"].into_iter();
     let texts = claims.flat_map(|name| texts(facts.claim(name)));
     texts.flat_map(|text| text.split(' ')).collect()
 }
 
-/// The claim has `name` in a string with several names.
+/// Returns `true` if a claim has `name` in a string with several names.
 fn is_in_list(claim: Option<&Value>, name: &str) -> bool {
     let mut texts = texts(claim).into_iter();
     texts.any(|text| {
@@ -534,7 +535,7 @@ fn is_in_list(claim: Option<&Value>, name: &str) -> bool {
     })
 }
 
-/// The claim is an array of strings, or one string.
+/// Returns `true` for an array of strings, and for one string.
 fn is_texts(claim: &Value) -> bool {
     claim.is_string()
         || claim
@@ -542,7 +543,7 @@ fn is_texts(claim: &Value) -> bool {
             .is_some_and(|items| items.iter().all(Value::is_string))
 }
 
-/// The scope may have a prefix, such as `api://GUID/read`, or be in another claim, such as
+/// Recognizes scopes with a prefix, such as `api://GUID/read`, and scopes in another claim, such as
 /// `SCOPE_read` in `authorities`.
 fn of_scope_elsewhere(facts: &Facts<'_>, wanted: &[&str]) -> Option<Advice> {
     let missing = |name: &&&str| !scopes_of(facts).contains(*name);
@@ -566,7 +567,7 @@ fn of_scope_elsewhere(facts: &Facts<'_>, wanted: &[&str]) -> Option<Advice> {
     Some(Advice::from(causes::SCOPE_ELSEWHERE).and(&sentence))
 }
 
-/// The role or group is missing. `variable` sets the claim that should have it.
+/// Returns advice for a missing role or group. `variable` sets the claim that should have it.
 fn of_role(facts: &Facts<'_>, name: &str, variable: &'static str) -> Advice {
     let is_group = variable == "AUTH0_GROUPS_AT";
     let is_overage = facts
@@ -655,7 +656,7 @@ fn form_of(value: &Value, name: &str, path: &mut Vec<String>) -> Option<(Vec<Str
 /// How many members a path may have in a search.
 const MAX_DEPTH: usize = 3;
 
-/// The claim has this name as an item, or is this name.
+/// Returns the path of a claim that has this name as an item, or is this name.
 fn place_of(value: &Value, name: &str, path: &mut Vec<String>) -> Option<Vec<String>> {
     let members = value.as_object().filter(|_| path.len() < MAX_DEPTH)?;
     members.iter().find_map(|(member, value)| {
@@ -681,7 +682,7 @@ fn place_of(value: &Value, name: &str, path: &mut Vec<String>) -> Option<Vec<Str
     })
 }
 
-/// The audience of the token is the configured resource.
+/// Returns advice for a token whose audience is the configured resource.
 pub(in crate::service) fn of_resource(facts: &Facts<'_>) -> Option<Advice> {
     let resource = facts.config.resource.as_deref()?;
     let is_for_resource = facts.audiences().contains(&resource);
