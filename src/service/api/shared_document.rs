@@ -20,7 +20,7 @@ const SHORT: usize = 4 * 1024;
 
 const AGE: Duration = Duration::from_secs(1);
 
-/// One per variant.
+/// The last copies of a document, one for each variant.
 #[derive(Debug)]
 pub(super) struct SharedDocument<K>(Mutex<HashMap<K, (Instant, Bytes)>>);
 

@@ -65,7 +65,7 @@ const MAX_SCRAPERS: usize = 16;
 /// for long.
 const SCRAPER_IDLE: Duration = Duration::from_secs(3);
 
-/// For each kind of reload.
+/// Unfinished reloads, for each kind.
 #[cfg(unix)]
 const MAX_RELOADS: usize = 4;
 

@@ -18,7 +18,7 @@ use crate::{
 
 #[derive(Debug, Clone, Copy)]
 pub(in crate::service) enum Wanted<'a> {
-    /// The URL of the keys is from the metadata.
+    /// The issuer's metadata, with the URL of the keys in them, if any.
     Metadata {
         jwks_uri: Option<&'a str>,
     },

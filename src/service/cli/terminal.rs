@@ -10,7 +10,7 @@ use crate::{
     service::cli::failure::Failure,
 };
 
-/// Standard output may be a terminal.
+/// Formats text for standard output, which may be a terminal.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Terminal {
     color: bool,

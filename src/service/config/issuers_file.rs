@@ -80,7 +80,7 @@ pub(super) struct Defaults<'a> {
     pub(super) algorithms: &'a [Algorithm],
     /// `None` if tokens are in `Authorization`.
     pub(super) field: Option<&'a str>,
-    /// For DPoP proofs.
+    /// True if the public URL for DPoP proofs is known.
     pub(super) has_public_url: bool,
 }
 
@@ -129,7 +129,7 @@ struct Reader<'a> {
     text: &'a str,
     name: &'a str,
     defaults: Defaults<'a>,
-    /// By line number.
+    /// With their line numbers.
     faults: Vec<(usize, Fault)>,
     warnings: Vec<Warning>,
 }

@@ -328,7 +328,7 @@ pub(super) fn proof_algorithm(text: &str) -> Parsed<Algorithm> {
     Ok(algorithm)
 }
 
-/// Keeps sums of times from overflowing.
+/// The longest accepted duration, which keeps sums of times from overflowing.
 const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// Parses a duration of up to a year, which may be zero.

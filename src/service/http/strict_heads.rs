@@ -28,7 +28,7 @@ pub(in crate::service) struct StrictHeads {
     framing: Framing,
 }
 
-/// Reported by the server.
+/// The length of the body after the last head, as reported by the server.
 #[derive(Clone, Debug, Default)]
 pub(in crate::service) struct Framing(Arc<AtomicU64>);
 

@@ -248,7 +248,7 @@ impl Metrics {
     }
 }
 
-/// Per issuer.
+/// Series per issuer.
 const MAX_LEFT_OUT: usize = 16;
 
 /// Formats the metrics of the issuers.

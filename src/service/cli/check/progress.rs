@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal, Write};
 
 use crate::auth::display::ShownUrl;
 
-/// Removed at the end.
+/// A line on the terminal with the current request, which is removed at the end.
 pub(in crate::service) struct Progress {
     is_shown: bool,
 }

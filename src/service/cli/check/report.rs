@@ -27,7 +27,7 @@ struct Finding {
     name: String,
     text: String,
     more: String,
-    /// As in `/readyz` and the log.
+    /// The word for the reason, as in `/readyz` and the log.
     reason: Option<&'static str>,
 }
 

@@ -60,7 +60,7 @@ pub(super) struct Refused {
     pub(super) advice: Advice,
 }
 
-/// For a token that is sent with the wrong syntax.
+/// The verdict on a token that is sent with the wrong syntax.
 #[derive(Debug)]
 pub(super) struct Repair {
     pub(super) trace: Trace,
@@ -79,7 +79,7 @@ pub(super) struct RouteVerdict {
 
 #[derive(Debug)]
 pub(super) struct ProxyAnswer {
-    /// The proxy's request: its path here, its query below.
+    /// The path and the query of the proxy's request.
     pub(super) target: String,
     pub(super) query: String,
     /// Empty if the request is rejected.
@@ -108,7 +108,7 @@ pub(in crate::service) struct Subject<'a> {
     pub(in crate::service) is_unasked: bool,
     /// Each requirement gets its own step, in this order.
     pub(in crate::service) wanted: Vec<Wanted>,
-    /// To `/auth`.
+    /// A proxy's request to `/auth`.
     pub(in crate::service) proxy: Option<Proxy>,
     /// With a proof, the token is explained as if it were sent with the scheme `DPoP`.
     pub(in crate::service) proof: Option<ProofOfRequest>,

@@ -7,9 +7,10 @@ use crate::{
     service::api::{forward_auth, queries::QueryRequirements},
 };
 
-/// To `/auth`, or to a path below it.
+/// A proxy's request to `/auth`, or to a path below it.
 #[derive(Debug)]
 pub(in crate::service) struct Proxy {
+    /// The path and the query.
     pub(in crate::service) target: String,
     /// Empty if the service ignores the query.
     pub(in crate::service) query: String,

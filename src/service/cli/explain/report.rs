@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-/// Of the longest step name.
+/// The length of the longest step name.
 const WIDTH: usize = 13;
 
 impl Explanation {

@@ -161,7 +161,7 @@ impl LogBuffer {
     }
 }
 
-/// tracing-subscriber writes each line with one call.
+/// Writes one line into the buffer: tracing-subscriber writes each line with one call.
 pub(in crate::service) struct LineWriter<'o> {
     buffer: &'o LogBuffer,
     urgent: bool,

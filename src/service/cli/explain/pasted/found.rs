@@ -44,10 +44,10 @@ pub(in crate::service) enum NoToken {
     Several(Vec<String>),
 }
 
-/// In order, with their locations.
+/// The headers and tokens in a text, in order and with their locations.
 #[derive(Debug, Default)]
 pub(super) struct Found {
-    /// Those with `Authorization` headers.
+    /// The requests with `Authorization` headers.
     pub(super) requests: Vec<FoundRequest>,
     /// The tokens in whole requests. Only set if none of the requests has an `Authorization`
     /// header, and there is no token outside of them.
@@ -60,7 +60,7 @@ pub(super) struct Found {
     pub(super) companions: Vec<FoundText>,
 }
 
-/// One request's values of the header with the token.
+/// The values of the header with the token, in one request.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct FoundRequest {
     pub(super) fields: Vec<FoundText>,

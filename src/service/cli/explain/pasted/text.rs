@@ -16,7 +16,7 @@ use crate::{
     },
 };
 
-/// Usually has the token.
+/// The header that usually has the token.
 pub(super) const AUTHORIZATION: &str = "authorization";
 
 /// Finds the headers and tokens in a text. `None` if there are none, or if the text itself is a

@@ -133,7 +133,7 @@ fn is_of_fastmcp(payload: &Value) -> bool {
     is_of_proxy || server == "https://fastmcp.example.com"
 }
 
-/// With national clouds and customer domains.
+/// Includes national clouds and customer domains.
 const ENTRA: [&str; 7] = [
     "login.microsoftonline.com",
     "sts.windows.net",
