@@ -30,7 +30,7 @@ pub(super) async fn read<B: Buf, E>(
 ) -> Result<Bytes, Problem> {
     let mut body = pin!(body);
     // One allocation for the whole limit: a buffer that grows leaves holes of its former sizes in
-    // the heap. Memory that isn't written yet is not resident, so this costs nothing.
+    // the heap. Memory that isn't written yet is not resident.
     let mut read = Vec::with_capacity(limit);
     while let Some(piece) = body.next().await {
         let mut piece = piece.map_err(|_| Problem::InvalidBody)?;

@@ -221,7 +221,7 @@ fn check(
             format_args!("found twice in {file}, the second time on line {line}; keep one"),
         ));
     }
-    // dotenvy would turn `a$b` into `a`, and we would verify with the wrong secret.
+    // dotenvy would turn `a$b` into `a`, and the secret would be wrong.
     let source = source.split_once('=').map_or("", |(_, value)| value.trim());
     let references = references(source);
     if variable.is_secret && !references.is_empty() {
