@@ -287,7 +287,7 @@ fn queries(form: Form) -> Vec<Parameter> {
     asked.iter().map(parameter).collect()
 }
 
-/// OpenAPI cannot describe a row for all methods, so we describe it as `GET`.
+/// `OpenAPI` cannot describe a row for all methods, so we describe it as `GET`.
 fn method(methods: &Methods) -> HttpMethod {
     match methods {
         Methods::Only(Method::POST) => HttpMethod::Post,
