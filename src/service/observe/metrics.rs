@@ -450,7 +450,7 @@ fn describe() {
     describe_histogram!("warp_bearer_verification_duration_seconds", "Time to verify one token, including the wait for keys.");
     describe_gauge!("warp_bearer_connections", "Connections being served.");
     describe_counter!("warp_bearer_connections_accepted_total", "Accepted connections.");
-    describe_counter!("warp_bearer_connections_waited_total", "Connections that were accepted only after waiting, because the limit of connections was reached.");
+    describe_counter!("warp_bearer_connections_waited_total", "Times that the limit of connections was reached, counted when the next connection is accepted. New connections may have waited.");
     describe_counter!("warp_bearer_connections_unreadable_total", "Connections that ended because of a failed TLS handshake, invalid HTTP, or a request head over its limits.");
     describe_counter!("warp_bearer_handler_panics_total", "Handlers that panicked.");
     describe_gauge!("warp_bearer_revocations", "Entries in the list of revoked tokens.");

@@ -82,7 +82,8 @@ impl RequestLog {
         self.metrics.clone().map(ConnectionRecord::new)
     }
 
-    /// Counts a connection that had to wait for another one to end.
+    /// Counts the end of a time at the limit of connections. Whether a new connection had to wait
+    /// is unknown, as the kernel's queue does not say.
     pub(in crate::service) fn waited(&self) {
         if let Some(metrics) = &self.metrics {
             metrics.connection_waited();
