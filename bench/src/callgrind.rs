@@ -1,7 +1,7 @@
-//! A server under callgrind, which counts the instructions that a request costs.
+//! Runs a server under callgrind, which counts the instructions of a request.
 //!
-//! Counting is off until the requests that warm the server up are answered: they run five times as
-//! fast without it.
+//! We turn counting on only after the warm-up, because the server runs five times as fast without
+//! it.
 
 use std::{
     cell::Cell,
@@ -18,18 +18,17 @@ pub struct Counted {
     dumps: Cell<usize>,
 }
 
-/// The requests of one count.
+/// The requests for one count.
 pub struct Asked<'a> {
-    /// Before anything counts, each once.
+    /// Warm-up requests, each sent once.
     pub warm: &'a [Vec<u8>],
-    /// In turn.
+    /// The counted requests, sent in turn.
     pub counted: &'a [Vec<u8>],
     pub count: usize,
     pub status: u16,
 }
 
 impl Counted {
-    /// Starts `service` under callgrind, and waits until it holds its keys.
     pub fn start(service: &Command) -> Self {
         let profile = std::env::temp_dir().join(format!("warp-bearer-calls-{}", process::id()));
         let mut command = Command::new("valgrind");
@@ -54,21 +53,22 @@ impl Counted {
         }
     }
 
-    /// Opens connections that say nothing.
+    /// Opens connections and sends nothing over them.
     pub fn open_idle(&self, connections: usize) -> Vec<Connection> {
         let open = |_| Connection::open(self.server.address);
         (0..connections).map(open).collect()
     }
 
-    /// Returns the instructions of one request, on one connection.
+    /// Returns the average number of instructions per request, on one connection.
     pub fn instructions(&self, asked: &Asked<'_>) -> f64 {
         let mut load = Load::open(self.server.address, 1);
-        // In parts, because a run must end within half a minute.
+        // In chunks, because one run must end within half a minute (`load::HUNG`).
         for part in asked.warm.chunks(1_000) {
             load.run_slowly(part, part.len(), asked.status);
         }
         self.control(&["--instr=on"]);
-        // What runs for the first time after counting began is translated anew, and does not count.
+        // valgrind translates code again when it first runs with counting on. These requests keep
+        // that out of the count.
         load.run_slowly(asked.counted, asked.count.min(20), asked.status);
         self.control(&["--zero"]);
         let rest = &asked.counted[20 % asked.counted.len()..];
@@ -88,7 +88,6 @@ impl Counted {
     }
 }
 
-/// Returns the instructions in a dump, and removes it.
 fn total(dump: &Path) -> f64 {
     let text = fs::read_to_string(dump).unwrap();
     let total = text.lines().find_map(|line| line.strip_prefix("totals: "));

@@ -91,13 +91,13 @@ fn paths(ground: &Ground) -> Vec<HotPath> {
         path("expired", expired.clone(), 401),
         path("seen token, at /auth", asked_at_auth(&seen), 200),
         path("expired, at /auth", asked_at_auth(&expired), 401),
-        // Come last, because they start key fetches in the background.
+        // These two come last, because they start key fetches in the background.
         path("unknown kid", ground.unknown().to_vec(), 401),
         path("bad signature", ground.forged()[..1].to_vec(), 401),
     ]
 }
 
-/// Returns the same requests as a proxy asks `/auth` about them.
+/// Turns requests for the private route into the ones that a proxy sends to `/auth`.
 pub fn asked_at_auth(requests: &[Vec<u8>]) -> Vec<Vec<u8>> {
     let asked = requests.iter().map(|request| {
         let request = String::from_utf8_lossy(request);

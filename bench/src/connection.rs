@@ -1,5 +1,5 @@
-//! A non-blocking HTTP/1.1 keep-alive connection: send a request, then poll until the response is
-//! complete.
+//! A non-blocking HTTP/1.1 keep-alive connection. After sending a request, poll until the response
+//! is complete.
 
 use std::{
     io::{ErrorKind, Read, Write},
@@ -7,7 +7,6 @@ use std::{
     time::Duration,
 };
 
-/// A connection and the part of the response received so far.
 pub struct Connection {
     stream: TcpStream,
     heard: Vec<u8>,

@@ -1,9 +1,9 @@
-//! What does it cost to ask us about each request?
+//! Measures what a proxy pays for asking the service about each request.
 //!
-//! A proxy forwards to an application: alone, with a verification of its own where it has one, and
-//! with the service as its gate. The application is the reference server, which answers at once. What
-//! is counted is requests per second of processor time of the proxy, the service and the application
-//! together, and how much longer a request takes at a fixed rate. All of them share one processor; the
+//! Each proxy forwards to an application in three setups: alone, verifying the token itself if it
+//! can, and asking `/auth` first. The application is the reference server, which answers at once.
+//! We report requests per second of the processor time of proxy, service and application together,
+//! and how much longer a request takes at a fixed rate. All of them share one processor; the load
 //! generator has the other.
 
 use std::{
@@ -31,7 +31,7 @@ pub struct Options {
     examples: PathBuf,
     #[arg(long, default_value_t = 5)]
     rounds: usize,
-    /// Requests in one measurement, unless a second is over before.
+    /// Requests in one measurement, which ends after a second at the latest.
     #[arg(long, default_value_t = 5_000)]
     requests: usize,
     /// The proxies, by name.
@@ -43,18 +43,17 @@ pub struct Options {
     proxies: Vec<String>,
 }
 
-/// Requests per second at which latency is taken.
+/// The rate, in requests per second, at which latency is measured.
 const RATE: f64 = 1_000.0;
 const CONNECTIONS: usize = 64;
 
-/// A proxy with what is behind it.
 struct Stack {
     proxy: Server,
     service: Option<Server>,
     application: Server,
 }
 
-/// Who verifies the token before the application gets the request.
+/// The program that verifies the token before the application gets the request.
 #[derive(Clone, Copy, PartialEq)]
 enum Gate {
     Nobody,
@@ -68,7 +67,7 @@ struct Case {
     name: &'static str,
     gate: Gate,
     status: u16,
-    /// The requests before anything counts, and those that count.
+    /// The warm-up requests, and the measured ones.
     requests: fn(&Ground) -> (Vec<Vec<u8>>, Vec<Vec<u8>>),
 }
 
@@ -119,7 +118,7 @@ fn expired(ground: &Ground) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
     (ground.expired().to_vec(), ground.expired().to_vec())
 }
 
-/// What was measured of a case, a value for each round.
+/// The measurements of one case, with a value for each round.
 #[derive(Default)]
 struct Values {
     rate: Vec<f64>,
@@ -140,7 +139,7 @@ pub fn run(options: &Options) {
         let mut values: [Values; 5] = Default::default();
         for round in 0..options.rounds {
             let mut order: Vec<_> = CASES.iter().zip(&mut values).collect();
-            // There and back again, as in `main.rs`.
+            // Reverses the order each round, as in `main.rs`.
             if round % 2 == 1 {
                 order.reverse();
             }
@@ -170,7 +169,6 @@ pub fn run(options: &Options) {
     fs::remove_dir_all(&folder).unwrap();
 }
 
-/// Whether the proxy can verify a JWT itself.
 fn verifies(proxy: &str) -> bool {
     matches!(proxy, "haproxy" | "envoy")
 }
@@ -179,7 +177,7 @@ fn pairs(of: &[f64], to: &[f64], with: fn(f64, f64) -> f64) -> impl Iterator<Ite
     of.iter().zip(to).map(move |(of, to)| with(*of, *to))
 }
 
-/// A dash for nothing.
+/// A dash if there are no values.
 fn median(values: impl Iterator<Item = f64>, digits: usize) -> String {
     let spread = Spread::of(values.collect());
     spread.map_or("–".to_owned(), |it| format!("{:.digits$}", it.median))
@@ -205,7 +203,7 @@ fn measure(
     values.rate.push(answered / took.as_secs_f64());
     drop(load);
     if case.status == 200 {
-        // Fresh tokens again: those that were not asked yet.
+        // The tokens must be fresh here too, so we take those that were not sent yet.
         let rest = &requests[options.requests.min(requests.len() / 2)..];
         let count = rest.len().min(1_500);
         let took = pace::run(stack.proxy.address, &rest[..count], RATE);
@@ -249,7 +247,6 @@ impl Stack {
         }
     }
 
-    /// Returns the processor time of the proxy, the service and the application.
     fn processor_time(&self) -> Duration {
         let servers = [
             Some(&self.proxy),
@@ -264,19 +261,18 @@ impl Stack {
     }
 }
 
-/// How one proxy is started.
 struct Setup<'s> {
     ground: &'s Ground,
     examples: &'s Path,
     folder: &'s Path,
     gate: Gate,
-    /// Each port in the configurations, and the one that replaces it.
+    /// Each port in the configurations, and its replacement.
     ports: [(&'static str, u16); 3],
 }
 
 impl Setup<'_> {
-    /// Reads an example, with the ports of this setup. The tokens of the benchmark grant the scopes
-    /// of its routes.
+    /// Reads an example and replaces its ports. Its routes need no other change: the tokens of the
+    /// benchmark grant their scopes.
     fn example(&self, name: &str) -> String {
         let path = self.examples.join(name);
         let text = fs::read_to_string(&path);
@@ -287,7 +283,7 @@ impl Setup<'_> {
     fn with_ports(&self, text: &str) -> String {
         let mut text = text.to_owned();
         for (documented, port) in self.ports {
-            // Envoy writes a port apart from its address.
+            // In Envoy's configuration, the port is a field of its own.
             for before in [":", "port_value: "] {
                 text = text.replace(&format!("{before}{documented}"), &format!("{before}{port}"));
             }
@@ -301,7 +297,7 @@ impl Setup<'_> {
         file
     }
 
-    /// nginx as in the example. Alone, it forwards and does nothing else.
+    /// nginx cannot verify a JWT, so any gate but the service means plain forwarding.
     fn nginx(&self) -> Command {
         let text = match self.gate {
             Gate::Service => self.example("nginx.conf"),
@@ -426,7 +422,8 @@ backend application
     server application 127.0.0.1:9000
 ";
 
-/// The proxy alone, with the checks of the peer, which answers by itself where this forwards.
+/// HAProxy without the service, but with the checks of the peer in `bench/peers`. The peer answers
+/// by itself where this one forwards.
 fn haproxy_verifying() -> String {
     let peer = peers::configuration("haproxy", "haproxy.cfg");
     let checks: String = peer
@@ -478,7 +475,7 @@ static_resources:
               - endpoint: { address: { socket_address: { address: 127.0.0.1, port_value: 9000 } } }
 "#;
 
-/// The proxy alone, with the filter of the peer before the router.
+/// Envoy without the service, but with the JWT filter of the peer in `bench/peers`.
 fn envoy_verifying(ground: &Ground) -> String {
     let peer = peers::configuration("envoy", "envoy.yaml");
     let between = |from: &str, to: &str| {

@@ -55,7 +55,6 @@ use Bound::{AtLeast, AtMost};
 use Section::{Cores, Footprint, Growth, Latency, Speed, Watched};
 
 impl Goal {
-    /// Returns the names of the rows that the goal is computed from.
     pub fn rows(&self) -> impl Iterator<Item = &str> {
         let (of, to) = match &self.is {
             Is::Times(of, to) | Is::Microseconds(of, to) => (of, Some(to)),
@@ -74,7 +73,6 @@ pub fn of(sections: &[Section], peers: &[&Peer]) -> Vec<Goal> {
         .collect()
 }
 
-/// Returns the service's own goals.
 #[rustfmt::skip]
 pub fn own() -> Vec<Goal> {
     vec![
@@ -107,7 +105,7 @@ pub fn own() -> Vec<Goal> {
         times(Watched, "fresh tokens, watched, of unwatched", "fresh, watched", "fresh", AtLeast(0.90, Some(0.80))),
         times(Watched, "seen tokens, watched, of unwatched", "seen, watched", "seen", AtLeast(0.90, Some(0.80))),
 
-        // Two processors reach 1.8 times the rate of one.
+        // 0.9 per processor means that two processors reach 1.8 times the rate of one.
         times(Cores, "fresh tokens, per processor of two, of one processor", "fresh, two processors", "fresh", AtLeast(0.90, None)),
         times(Cores, "seen tokens, per processor of two, of one processor", "seen, two processors", "seen", AtLeast(0.90, None)),
     ]

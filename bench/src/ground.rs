@@ -1,5 +1,5 @@
-//! The common base of all measurements: an issuer, its tokens, the references, and the commands
-//! that start servers. Everything is created on first use.
+//! What all measurements share: an issuer, its tokens, the reference servers, and the commands that
+//! start servers. Everything is created on first use.
 
 use std::{
     path::{Path, PathBuf},
@@ -24,12 +24,12 @@ use crate::{
 pub const SEEN: usize = 10_000;
 /// A number of tokens that needs a larger cache.
 pub const MANY: usize = 100_000;
-/// The number of warm-up requests, enough to fill the cache. Until then each token needs new pages
-/// from the system, which only happens in the first seconds of a service.
+/// The number of warm-up requests, which fill the cache. Until the cache is full, each token needs
+/// new pages from the system, and we don't want to measure the first seconds of a service.
 pub const WARM: usize = SEEN;
-/// Tokens that an issuer is asked about, each once.
+/// The number of opaque tokens. The service introspects each of them once.
 pub const SOME: usize = 1_000;
-/// The URL that proofs are for.
+/// The URL in DPoP proofs.
 pub const PUBLIC_URL: &str = "http://localhost:8000";
 const FEW: usize = 500;
 const LARGE: usize = 4_000;
@@ -40,7 +40,7 @@ pub struct Ground {
     pub without_docs: Option<PathBuf>,
     pub requests: usize,
     stranger: OnceLock<SigningKey>,
-    /// The client's, for proofs.
+    /// The client's key for DPoP proofs.
     prover: OnceLock<SigningKey>,
     callers: OnceLock<Vec<Vec<u8>>>,
     many: OnceLock<Vec<Vec<u8>>>,
@@ -53,7 +53,7 @@ pub struct Ground {
     rsa: OnceLock<Server>,
     p256: OnceLock<Server>,
     half_of_capacity: OnceLock<f64>,
-    /// Runs the issuer's thread.
+    /// Keeps the issuer running.
     _runtime: Runtime,
 }
 
@@ -87,7 +87,6 @@ impl Ground {
     }
 }
 
-/// The requests.
 impl Ground {
     /// Returns requests from different callers: as many as one measurement sends, plus `WARM`.
     pub fn callers(&self) -> &[Vec<u8>] {
@@ -124,7 +123,7 @@ impl Ground {
             .get_or_init(|| tokens::requests(FEW, unknown))
     }
 
-    /// Tokens that only the issuer can read, and that it knows.
+    /// Returns requests with opaque tokens that the issuer knows.
     pub fn opaque(&self) -> &[Vec<u8>] {
         self.opaque.get_or_init(|| {
             let opaque = |i| {
@@ -135,8 +134,8 @@ impl Ground {
         })
     }
 
-    /// One token that is bound to a key, each time with another proof. Made anew for each
-    /// measurement, because proofs are accepted for minutes only.
+    /// Returns requests with one bound token and a new proof each. Not cached, because a proof is
+    /// accepted for a few minutes only.
     pub fn proofs(&self, count: usize) -> Vec<Vec<u8>> {
         tokens::proofs(&self.issuer, self.prover(), PUBLIC_URL, count)
     }
@@ -152,7 +151,6 @@ impl Ground {
     }
 }
 
-/// The servers.
 impl Ground {
     pub fn bare(&self) -> &Server {
         self.bare.get_or_init(|| reference(&[]))
@@ -162,7 +160,8 @@ impl Ground {
         self.rsa.get_or_init(|| {
             let jwk = self.issuer.key().public_jwk();
             let part = |name: &str| jwk[name].as_str().unwrap().to_owned();
-            // A single argument, because base64url may begin with a hyphen.
+            // One argument with `=`, because base64url may begin with a hyphen, which would look
+            // like an option.
             reference(&[format!("--key={}.{}", part("n"), part("e"))])
         })
     }

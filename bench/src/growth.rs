@@ -1,8 +1,8 @@
-//! Does a request cost more where there is more of something?
+//! Counts how a request's cost grows with the number of issuers, revocations, tokens and the like.
 //!
 //! Each row compares the instructions of a request in a small setting with those in a large one.
-//! Memory that is not in the processor's caches costs time and no instructions, so the rows with
-//! many tokens are also measured in time, in `rows.rs`.
+//! Memory outside the processor's caches costs time but no instructions, so the rows with many
+//! tokens are also measured in time, in `rows.rs`.
 
 use std::{
     fmt::Write,
@@ -30,14 +30,15 @@ pub struct Options {
 
 const WARM: usize = 200;
 const COUNTED: usize = 500;
-/// As many as are asked in one count: each fresh token once.
+/// The number of fresh tokens for one count, in which each is sent once. The 20 extra ones are sent
+/// before the count starts.
 const FRESH: usize = COUNTED + 20;
 
-/// A setting of the service, and what is asked of it.
+/// The configuration of the service, and the requests that it gets.
 #[derive(Default)]
 struct Setting {
     environment: Vec<(&'static str, String)>,
-    /// Connections that are open and say nothing.
+    /// Idle connections.
     connections: usize,
     warm: Vec<Vec<u8>>,
     counted: Vec<Vec<u8>>,
@@ -47,7 +48,7 @@ struct Row {
     name: &'static str,
     small: fn(&Ground, &Path) -> Setting,
     large: fn(&Ground, &Path) -> Setting,
-    /// How many times a request may cost what it costs in the small setting.
+    /// The allowed ratio of the cost in the large setting to that in the small one.
     goal: f64,
     gate: f64,
 }
@@ -89,7 +90,7 @@ const ROWS: &[Row] = &[
         |g, _| seen(g, connections(10_000)),
     ),
     Row {
-        // A policy has to look at each of its names.
+        // Grows, because a policy has to look at each of its scopes.
         goal: 2.0,
         gate: 2.5,
         ..row(
@@ -99,8 +100,8 @@ const ROWS: &[Row] = &[
         )
     },
     Row {
-        // hyper looks at each byte of a head that arrives in pieces, which is two thirds of it; the
-        // rest copies and compares 15 KB.
+        // Two thirds of the growth are hyper, which looks at each byte of a head that arrives in
+        // pieces. The rest is for copying and comparing 15 KB.
         goal: 7.5,
         gate: 9.0,
         ..row(
@@ -110,8 +111,8 @@ const ROWS: &[Row] = &[
         )
     },
     Row {
-        // 15 KB of SHA-256, without the processor's own instructions for it, which valgrind does not
-        // know, are 500 thousand instructions.
+        // The SHA-256 of 15 KB takes 500 thousand instructions here, because valgrind does not
+        // support the processor's SHA instructions.
         goal: 3.6,
         gate: 4.5,
         ..row(
@@ -191,7 +192,7 @@ fn count(ground: &Ground, setting: Setting) -> f64 {
     })
 }
 
-/// The same token again and again.
+/// Sends the same token again and again.
 fn seen(ground: &Ground, setting: Setting) -> Setting {
     let token = ground.callers()[0].clone();
     Setting {
@@ -201,7 +202,7 @@ fn seen(ground: &Ground, setting: Setting) -> Setting {
     }
 }
 
-/// Each token once.
+/// Sends each token once.
 fn fresh(ground: &Ground, setting: Setting) -> Setting {
     let (warm, rest) = ground.callers().split_at(WARM);
     Setting {
@@ -211,7 +212,7 @@ fn fresh(ground: &Ground, setting: Setting) -> Setting {
     }
 }
 
-/// The issuer among others, whose keys are in a file.
+/// Adds `count - 1` other issuers. Their keys are in a file, so that nothing is fetched.
 fn issuers(ground: &Ground, folder: &Path, count: usize) -> Setting {
     let keys = folder.join("keys.json");
     fs::write(
@@ -236,7 +237,7 @@ fn issuers(ground: &Ground, folder: &Path, count: usize) -> Setting {
     }
 }
 
-/// Other people's tokens are revoked.
+/// Revokes the tokens of `count` other subjects.
 fn revocations(ground: &Ground, folder: &Path, count: usize) -> Setting {
     let mut lines = String::new();
     for i in 0..count {
@@ -266,7 +267,7 @@ fn connections(connections: usize) -> Setting {
     }
 }
 
-/// In a cache that has room for all of them.
+/// Cycles through `live` tokens, with a cache that has room for all of them.
 fn live(ground: &Ground, live: usize) -> Setting {
     let tokens = &ground.many()[..live];
     let warm = tokens.iter().cycle().take(live.max(WARM));
@@ -305,7 +306,7 @@ fn of_size(ground: &Ground, is_fresh: bool, permissions: usize) -> Setting {
     }
 }
 
-/// One token, which grants all that the largest policy asks for.
+/// Sends one token, which grants every scope of the largest policy.
 fn policy(ground: &Ground, terms: usize) -> Setting {
     let scopes = |count| -> Vec<_> { (0..count).map(|n| format!("read:item{n:02}")).collect() };
     let token = |i| tokens::of_caller(&ground.issuer, i).scope(scopes(64).join(" "));

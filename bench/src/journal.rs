@@ -1,5 +1,5 @@
-//! The measured values, one JSON line each, so that a long measurement can be split into several
-//! sessions and reported as one.
+//! Records measured values, one JSON line each, so that a long measurement can be split into
+//! several sessions and still be reported as one.
 
 use std::{
     collections::BTreeMap,
@@ -19,7 +19,6 @@ struct Line {
     value: f64,
 }
 
-/// The values of one session.
 pub struct Journal {
     file: File,
     sitting: u64,

@@ -1,6 +1,6 @@
 //! Generates the maximum load: each connection sends the next request as soon as it gets a
-//! response. One thread serves them all and never sleeps, because a generator that sleeps makes the
-//! server pay for waking it.
+//! response. One thread serves all connections and never sleeps. If it did, the server would pay
+//! for waking it.
 
 use std::{
     net::SocketAddr,
@@ -16,7 +16,7 @@ const ENOUGH: Duration = Duration::from_secs(1);
 /// The duration without a response after which the server counts as hung.
 const HUNG: Duration = Duration::from_secs(30);
 
-/// Open connections, and an epoll instance that reports responses.
+/// Open connections, and the epoll instance that watches them.
 pub struct Load {
     connections: Vec<Connection>,
     answered: Epoll,

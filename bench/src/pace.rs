@@ -1,7 +1,7 @@
-//! Sends requests at a fixed rate, whatever the server does, and measures the duration of each.
+//! Sends requests at a fixed rate, whatever the server does, and measures how long each takes.
 //!
-//! A duration is counted from when the request was due, not from when it was sent, so that a server
-//! that stalls is charged for every request that it delays (no coordinated omission).
+//! The time starts when a request was due, not when it was sent. If the server stalls, every
+//! request that it delays counts as slow (no coordinated omission).
 
 use std::{
     net::SocketAddr,
@@ -42,16 +42,16 @@ pub fn run(server: SocketAddr, requests: &[Vec<u8>], per_second: f64) -> Vec<Dur
             assert_eq!(status, 200, "the server's answer");
             let (connection, due) = busy.swap_remove(i);
             took.push(due.elapsed());
-            // Inserted at the other end, so that connections take turns.
+            // Goes to the end of the queue, so that connections take turns.
             free.insert(0, connection);
         }
     }
     took
 }
 
-/// Returns a percentile in microseconds, for the median part of the measurement. Otherwise a single
-/// pause of the machine, which takes the processor away for milliseconds, would determine the 99th
-/// percentile.
+/// Returns the median of the parts' percentiles, in microseconds. Over the whole measurement, a
+/// single pause of the machine would decide the 99th percentile: it takes the processor away for
+/// milliseconds.
 pub fn percentile(took: &[Duration], percent: usize) -> f64 {
     let parts = took.chunks(took.len().div_ceil(PARTS));
     let of_part = |part: &[Duration]| {

@@ -1,4 +1,4 @@
-//! The other servers: how each is started, and a check that it does what it is timed for.
+//! Starts the other servers, and checks that each really does what is timed.
 //!
 //! Each has a folder in `peers/` with its configuration, a script that installs it and one that
 //! starts it. It serves `/api/public` to everyone and `/api/private` for a valid token. The
@@ -37,7 +37,7 @@ pub struct Peer {
     pub title: &'static str,
     folder: &'static str,
     env: &'static [(&'static str, &'static str)],
-    /// True if it fetches its keys. False if it reads one from a file.
+    /// Fetches its keys. Otherwise, it reads one from a file.
     pub fetches: bool,
     /// The goal for the service's fresh tokens relative to its tokens. `None` if it caches tokens.
     pub fresh_to: Option<Bound>,
@@ -90,8 +90,8 @@ pub fn without_caches() -> Vec<&'static Peer> {
     peers.filter(|peer| peer.env.is_empty()).collect()
 }
 
-/// Returns the versions pinned in a peer's folder. For `HAProxy`, which the system provides, asks
-/// the program.
+/// Returns the versions pinned in a peer's folder. `HAProxy` comes from the system, so we ask the
+/// program.
 pub fn versions(peer: &Peer) -> String {
     if peer.name == "haproxy" {
         let said = Command::new("haproxy").arg("-v").output().unwrap();
@@ -106,8 +106,8 @@ pub fn versions(peer: &Peer) -> String {
     versions.join(", ")
 }
 
-/// Returns the name and the version in a line that pins one: `name = { version = "=1.2.3", …`,
-/// `name==1.2.3`, `"name": "1.2.3"`.
+/// Parses a line that pins a version: `name = { version = "=1.2.3", …`, `name==1.2.3` or `"name":
+/// "1.2.3"`.
 fn pin(line: &str) -> Option<String> {
     let line = line.trim();
     let (name, version) = if let Some((name, rest)) = line.split_once(" = { version = \"=") {
@@ -130,7 +130,7 @@ pub fn tokens_row(peer: &Peer) -> String {
     format!("{}: tokens", peer.name)
 }
 
-/// Running peers. Each has been checked.
+/// The running peers, all of which have passed `check`.
 pub struct Running(Vec<(&'static Peer, Rc<Server>)>);
 
 pub fn start(peers: &[&'static Peer], ground: &Ground) -> Running {
@@ -173,7 +173,6 @@ fn rate(server: &Server, requests: &[Vec<u8>], ground: &Ground) -> f64 {
     })
 }
 
-/// Returns the command that starts a peer with this issuer.
 pub fn command(peer: &Peer, issuer: &Issuer) -> Command {
     let keys = write_keys(issuer);
     let mut command = Command::new(folder(peer).join("start"));
@@ -194,7 +193,6 @@ fn folder(peer: &Peer) -> PathBuf {
         .join(peer.folder)
 }
 
-/// Reads a file of a peer's folder.
 pub fn configuration(peer: &str, file: &str) -> String {
     let path = folder(named(&[peer.to_owned()])[0]).join(file);
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
@@ -221,12 +219,11 @@ fn all_keys() -> PathBuf {
     std::env::temp_dir().join(format!("warp-bearer-bench-{}", process::id()))
 }
 
-/// Removes the files written for the peers, which must have ended.
+/// Removes the key files. The peers must have ended.
 pub fn forget_keys() {
     let _ = fs::remove_dir_all(all_keys());
 }
 
-/// Returns the issuer's key as PEM.
 pub fn public_pem(issuer: &Issuer) -> String {
     let jwk = issuer.key().public_jwk();
     let part = |name: &str| URL_SAFE_NO_PAD.decode(jwk[name].as_str().unwrap()).unwrap();
@@ -247,8 +244,8 @@ pub fn public_pem(issuer: &Issuer) -> String {
     )
 }
 
-/// Checks that a valid token is accepted and an invalid one is not. Otherwise timing would be
-/// meaningless.
+/// Checks that a valid token is accepted and invalid ones are not. There's no point in timing a
+/// server that accepts everything.
 fn check(peer: &Peer, server: &Server, ground: &Ground) {
     let token = || tokens::of_caller(&ground.issuer, 0);
     let ask = |request: &[u8]| status_of(server.address, request);

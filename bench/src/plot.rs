@@ -5,7 +5,7 @@ use std::fmt::Write;
 pub struct Bar<'a> {
     pub title: &'a str,
     pub share: f64,
-    /// True for the service itself.
+    /// `true` for the service itself.
     pub own: bool,
 }
 
@@ -15,15 +15,14 @@ const RIGHT: f64 = 60.0;
 const ROW: f64 = 24.0;
 const TOP: f64 = 34.0;
 
-/// Colours that are legible on both white and black, because the colour scheme of the page may
-/// differ from the reader's.
+/// Colours that are legible on both white and black. A page's colour scheme may differ from the
+/// reader's, so we cannot choose by `prefers-color-scheme`.
 const STYLE: &str = "\
 text { font: 13px system-ui, sans-serif; fill: #768390 }
 .note { font-size: 12px }
 .own { fill: #2f81f7 } .peer { fill: #8b949e }
 line { stroke: #768390; stroke-dasharray: 3 3 }";
 
-/// Returns the chart as SVG, fastest server first.
 #[expect(clippy::cast_precision_loss)]
 pub fn svg(bars: &[Bar<'_>]) -> String {
     let most = bars.iter().map(|bar| bar.share).fold(1.0, f64::max);

@@ -8,9 +8,8 @@ use nix::{
 /// The current thread. Processes that it starts inherit its processors.
 const SELF: Pid = Pid::from_raw(0);
 
-/// Returns the number of processors of the machine.
 fn count() -> usize {
-    // Does not use the affinity, which this module changes.
+    // Not from the affinity, which this module changes.
     let online = std::fs::read_to_string("/sys/devices/system/cpu/online").unwrap();
     let last = online.trim().rsplit(['-', ',']).next().unwrap();
     last.parse::<usize>().unwrap() + 1
@@ -24,14 +23,14 @@ fn keep_to(processors: impl IntoIterator<Item = usize>) {
     sched_setaffinity(SELF, &set).unwrap();
 }
 
-/// Moves this thread, and processes that it starts, to the processor on which no server is
+/// Moves this thread, and processes that it starts, to the last processor, on which no server is
 /// measured.
 pub fn keep_to_the_generators() {
     assert!(count() > 1, "a generator needs a processor of its own");
     keep_to([count() - 1]);
 }
 
-/// Runs `start` so that the process it starts has the first `servers` processors.
+/// Runs `start`, and gives the process that it starts the first `servers` processors.
 pub fn on_the_servers<T>(servers: usize, start: impl FnOnce() -> T) -> T {
     let before = sched_getaffinity(SELF).unwrap();
     keep_to(0..servers);

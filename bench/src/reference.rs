@@ -1,4 +1,4 @@
-//! The three reference servers. All answer with the same 200, and require no token for the public
+//! The three reference servers. All give the same 200, and none requires a token for the public
 //! route.
 
 use std::{
@@ -21,20 +21,20 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 
-/// As fast as the decoder of the service.
+/// As fast as the service's decoder, so that decoding does not affect the comparison.
 static BASE64URL: LazyLock<Simd> = LazyLock::new(|| Simd::url_safe(NO_PAD));
 
 const BODY: &[u8] = br#"{"status":"success","msg":"Hello from a public endpoint! You don't need to be authenticated to see this."}"#;
 
-/// The signature that is verified: of the token, or of the proof beside it.
+/// The signature to verify: that of the token, or that of the proof beside it.
 struct Signed {
     key: ParsedPublicKey,
     field: header::HeaderName,
     scheme: &'static [u8],
 }
 
-/// Serves on the port in PORT. If a key (`n.e`, base64url) is given, verifies each token with it; if
-/// a key of proofs (`x.y`, base64url) is given, each DPoP proof.
+/// Serves on the port in PORT. With `key` (`n.e`, base64url), verifies each token; with `proof_key`
+/// (`x.y`, base64url), each DPoP proof. If both are given, only the token is verified.
 #[tokio::main(flavor = "current_thread")]
 pub async fn serve(key: Option<&str>, proof_key: Option<&str>) {
     let of_tokens = key.map(|key| Signed {
@@ -91,7 +91,7 @@ fn parse_point(key: &str) -> ParsedPublicKey {
     ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point).unwrap()
 }
 
-/// Only verifies the signature, without reading any JSON.
+/// Verifies nothing but the signature, and reads no JSON.
 fn verify<B>(signed: &Signed, request: &Request<B>) -> Option<()> {
     let field = request.headers().get(&signed.field)?;
     let token = field.as_bytes().strip_prefix(signed.scheme)?;

@@ -1,4 +1,4 @@
-//! Formats the measured values as tables for people and as a verdict for CI.
+//! Formats the measured values as tables, and fails for CI if a gate is missed.
 
 use std::{fmt::Write, fs, path::PathBuf, process};
 
@@ -136,7 +136,6 @@ fn bars(servers: &[Server]) -> Vec<Bar<'_>> {
     servers.iter().filter_map(bar).collect()
 }
 
-/// A goal and its result.
 struct Judged {
     what: String,
     measured: String,

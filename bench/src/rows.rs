@@ -118,7 +118,7 @@ fn fresh_with_a_hundred_keys(ground: &Ground) -> f64 {
     fresh(ground, &server)
 }
 
-/// Measures with a cache that has room for all tokens.
+/// Cycles through `live` tokens, with a cache that has room for all of them.
 fn one_of_many(ground: &Ground, live: usize) -> f64 {
     let room = (2 * MANY).to_string();
     let server = ground.service_with(1, |command| {
@@ -166,7 +166,7 @@ fn paced(ground: &Ground, server: &Server, per_second: f64, percent: usize) -> f
     )
 }
 
-/// One token, with a proof for each request.
+/// Sends one token, with a new proof each time.
 fn with_proofs(ground: &Ground, server: &Server) -> f64 {
     let proofs = ground.proofs(ground.requests + 500);
     let (warm, requests) = proofs.split_at(500);
@@ -179,7 +179,7 @@ fn demands_proofs(command: &mut Command) {
         .env("PUBLIC_URL", PUBLIC_URL);
 }
 
-/// Each token was seen before.
+/// Measures tokens that the server has verified before.
 fn some(ground: &Ground, server: &Server, requests: &[Vec<u8>]) -> f64 {
     rate(ground, server, requests, requests, 200)
 }
@@ -215,7 +215,7 @@ fn all_on(ground: &Ground) -> Server {
     server
 }
 
-/// Measures the growth of resident memory per token, after connections and buffers exist.
+/// Measures how much the resident memory grows per token, once connections and buffers exist.
 fn memory_of_a_token(ground: &Ground) -> f64 {
     let server = ground.service_with(1, |command| {
         command.env("AUTH0_TOKEN_CACHE", (2 * SEEN).to_string());

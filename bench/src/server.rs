@@ -29,7 +29,6 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts the process, passes the port in `port_name`, and waits for the first response.
     pub fn start(command: Command, port_name: &str, processors: usize) -> Self {
         let began = Instant::now();
         let start = || Self::spawn(command, port_name);
@@ -43,7 +42,7 @@ impl Server {
         server
     }
 
-    /// Starts the process without waiting for a response.
+    /// Passes the port in `port_name`, and does not wait for a response.
     pub fn spawn(mut command: Command, port_name: &str) -> Self {
         let address = free_address();
         let value = match port_name {
@@ -56,7 +55,7 @@ impl Server {
 
     /// Starts a server that is configured to listen at this address, and does not wait for it.
     pub fn spawn_at(mut command: Command, address: SocketAddr) -> Self {
-        // Gets its own process group, so that its children end with it.
+        // A process group of its own, so that `drop` ends its children too.
         command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -74,7 +73,8 @@ impl Server {
         self.process.try_wait().unwrap().is_some()
     }
 
-    /// Polls without a pause, because the generator has its own processor.
+    /// Polls without a pause. The generator has its own processor, so this does not slow the server
+    /// down.
     pub fn await_status(&self, request: &[u8], status: u16) {
         let began = Instant::now();
         while status_of(self.address, request) != Some(status) {
@@ -83,7 +83,7 @@ impl Server {
         }
     }
 
-    /// Waits until the server, which must be the service, holds its keys.
+    /// Waits until the service holds its keys. Peers have no `/readyz`.
     pub fn await_ready(&self) {
         self.await_status(&tokens::get("/readyz", None), 200);
     }
@@ -105,7 +105,7 @@ impl Server {
         self.process.id()
     }
 
-    /// Returns the processor time of all its processes, in nanoseconds.
+    /// Returns the processor time of all its processes, in user and kernel mode.
     pub fn processor_time(&self) -> Duration {
         let processes = tree(self.id());
         processes.iter().map(|id| processor_time_of(*id)).sum()
@@ -154,7 +154,7 @@ pub fn service(binary: &Path, issuer: &str, audience: &str) -> Command {
     command
 }
 
-/// Turns on metrics, and a log line for each request, written to a file.
+/// Turns on metrics, and writes a log line for each request to a file.
 pub fn watched(command: &mut Command, log: &Path) {
     command
         .env("RUST_LOG", "info")
@@ -167,7 +167,6 @@ pub fn free_address() -> SocketAddr {
     listener.local_addr().unwrap()
 }
 
-/// Returns a process and all its descendants.
 fn tree(root: u32) -> Vec<u32> {
     let mut found = vec![root];
     let mut next = 0;

@@ -1,4 +1,4 @@
-//! The median of several values, and their range.
+//! The median and the range of several values.
 
 pub struct Spread {
     pub low: f64,

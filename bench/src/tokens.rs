@@ -21,7 +21,7 @@ pub fn private(token: &str) -> Vec<u8> {
     get("/api/private", Some(token))
 }
 
-/// Returns the token of caller `i`, similar to one of Auth0: 788 bytes.
+/// A token like Auth0's, of 788 bytes.
 pub fn of_caller(issuer: &Issuer, i: usize) -> TokenBuilder {
     issuer
         .token()
@@ -30,20 +30,19 @@ pub fn of_caller(issuer: &Issuer, i: usize) -> TokenBuilder {
         .claim("azp", "9h4-dtB1yMithMd1Z0tLrMe-IoKqsyDZ")
 }
 
-/// Returns the same token with permissions added, so that it has 8 KB.
+/// The token of [`of_caller`] with so many permissions that it has 8 KB.
 pub fn large(issuer: &Issuer, i: usize) -> TokenBuilder {
     let permissions = (0..340).map(|n| format!("read:item{n:03}"));
     of_caller(issuer, i).permissions(permissions)
 }
 
-/// Returns a token with the `kid` of the issuer's key, signed by a key that the issuer does not
-/// publish.
+/// A token that names the issuer's key in `kid`, but is signed by `stranger`.
 pub fn forged(issuer: &Issuer, stranger: &SigningKey, i: usize) -> TokenBuilder {
     let token = of_caller(issuer, i);
     token.key(stranger).kid(issuer.key().kid())
 }
 
-/// Returns requests with one token that is bound to the key of `prover`, each with its own proof.
+/// One token that is bound to the key of `prover`, with a new proof for each request.
 pub fn proofs(issuer: &Issuer, prover: &SigningKey, origin: &str, count: usize) -> Vec<Vec<u8>> {
     let token = of_caller(issuer, 0).bound_to(prover).sign();
     let url = format!("{origin}/api/private");
@@ -79,14 +78,13 @@ pub fn requests(count: usize, token: impl Fn(usize) -> TokenBuilder + Sync) -> V
     })
 }
 
-/// Returns a key set with the issuer's key and 99 others, which sign nothing.
 pub fn hundred_keys(issuer: &Issuer) -> Value {
     let own = issuer.key().public_jwk();
     let modulus = own["n"].as_str().unwrap();
     let others = (0..99).map(|i| {
         let mut other = own.clone();
         other["kid"] = json!(format!("other-{i}"));
-        // Changes only the middle of the modulus, so that it stays odd and keeps its size.
+        // Only the middle of the modulus changes, so that it stays odd and keeps its size.
         let (head, tail) = modulus.split_at(100);
         other["n"] = json!(format!("{head}{i:04}{}", &tail[4..]));
         other

@@ -1,8 +1,7 @@
-//! Measures the cost of each verification.
+//! Measures single verifications.
 //!
-//! A rejected token takes the time of all steps up to its rejection. `refused` lists the errors in
-//! the order of verification, so the difference between two lines is the time of the steps between
-//! them.
+//! A rejected token costs all steps up to its rejection. `refused` lists the errors in the order of
+//! verification, so the difference between two of its lines is the time of the steps between them.
 
 mod support;
 
@@ -16,7 +15,7 @@ fn main() {
     divan::main();
 }
 
-/// Verifies a token that was not seen before.
+/// The subject has no cache, so each verification is that of a fresh token.
 #[divan::bench(args = ALGORITHMS)]
 fn miss(bencher: Bencher, algorithm: Algorithm) {
     let subject = Subject::without_cache(algorithm);
@@ -24,7 +23,7 @@ fn miss(bencher: Bencher, algorithm: Algorithm) {
     bencher.bench(|| subject.accept(&token));
 }
 
-/// Verifies the same tokens with the function that one would call without this library.
+/// The same tokens with `jsonwebtoken::decode`, which you would call without this library.
 #[divan::bench(args = ALGORITHMS)]
 fn jsonwebtoken_decode(bencher: Bencher, algorithm: Algorithm) {
     let subject = Subject::without_cache(algorithm);
@@ -33,7 +32,7 @@ fn jsonwebtoken_decode(bencher: Bencher, algorithm: Algorithm) {
     bencher.bench(|| beside.accept(&token));
 }
 
-/// Verifies a token that was seen before. The algorithm no longer matters.
+/// Cached tokens. The algorithm makes no difference to them.
 #[divan::bench(args = [512, 2_048, 8_192])]
 fn hit_by_size(bencher: Bencher, bytes: usize) {
     let subject = Subject::new(Algorithm::RS256);
@@ -42,7 +41,7 @@ fn hit_by_size(bencher: Bencher, bytes: usize) {
     bencher.bench(|| subject.accept(&token));
 }
 
-/// Verifies one of 10,000 cached tokens, never the same one twice in a row.
+/// Cycles through 10,000 cached tokens.
 #[divan::bench]
 fn hit_among_many(bencher: Bencher) {
     let subject = Subject::new(Algorithm::ES256);
@@ -99,14 +98,13 @@ const WRONG: [Wrong; 14] = [
 #[divan::bench(args = WRONG)]
 fn refused(bencher: Bencher, wrong: Wrong) {
     let subject = Subject::new(Algorithm::RS256);
-    // Accepts one token first, as in a running service.
+    // A running service has accepted a token before.
     subject.accept(&subject.token().sign());
     let (token, code) = bad(&subject, wrong);
     assert_eq!(subject.refusal(&token), code);
     bencher.bench(|| subject.refusal(&token));
 }
 
-/// Returns the token and the code that it is rejected with.
 fn bad(subject: &Subject, wrong: Wrong) -> (String, &'static str) {
     let token = subject.token();
     let good = token.clone().sign();

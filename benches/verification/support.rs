@@ -27,7 +27,6 @@ static ISSUER: LazyLock<(Runtime, Issuer)> = LazyLock::new(|| {
     (runtime, issuer)
 });
 
-/// The verifier under measurement.
 pub(crate) struct Subject {
     auth: Auth,
     key: SigningKey,
@@ -62,7 +61,7 @@ impl Subject {
         Self { auth, key }
     }
 
-    /// Returns a token similar to one of Auth0: 788 bytes with RS256.
+    /// A token like Auth0's: 788 bytes with RS256.
     pub(crate) fn token(&self) -> TokenBuilder {
         ISSUER
             .1
@@ -85,7 +84,7 @@ impl Subject {
         self.verify(token).unwrap_err().code()
     }
 
-    /// With a fixed key set nothing is awaited, so no runtime is needed.
+    /// With a fixed key set, nothing is ever pending, so we need no runtime.
     fn verify(&self, token: &str) -> Result<Claims, AuthError> {
         self.auth.verify(token).now_or_never().unwrap()
     }
@@ -125,7 +124,7 @@ pub(crate) fn raw(header: &[u8], payload: &[u8]) -> String {
 
 /// Returns a valid token of exactly this size, or of the next size that base64url allows.
 pub(crate) fn sized(subject: &Subject, bytes: usize) -> String {
-    // The smallest token that is accepted. Half a kilobyte is little more than the signature.
+    // The smallest token that is accepted. At 512 bytes, most of a token is its signature.
     let least = || {
         let token = ISSUER.1.token().key(&subject.key);
         token.without_header("kid").without("iat").without("sub")

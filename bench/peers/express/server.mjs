@@ -1,4 +1,4 @@
-// Express with Auth0's own SDK, as its quickstart has it.
+// Express with Auth0's own SDK, as in its quickstart.
 import express from 'express';
 import { auth } from 'express-oauth2-jwt-bearer';
 

@@ -1,4 +1,4 @@
-// Fastify with its JWT plugin, whose verifier can keep what it has verified.
+// Fastify with its JWT plugin, whose verifier can cache the tokens that it has verified.
 import { readFileSync } from 'node:fs';
 
 import jwt from '@fastify/jwt';

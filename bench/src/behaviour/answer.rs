@@ -29,11 +29,12 @@ pub fn request(target: &str, fields: &[&str]) -> Vec<u8> {
 pub fn ask(server: SocketAddr, request: &[u8]) -> Option<Answer> {
     let began = Instant::now();
     let mut stream = TcpStream::connect(server).ok()?;
-    // A server may reject a request before reading all of it. The rest then cannot be written.
+    // A server may reject a request before it has read all of it, and then the rest cannot be
+    // written.
     let _ = stream.write_all(request);
     let mut heard = Vec::new();
     let mut bytes = [0; 4096];
-    // Some servers keep the connection open for a while, although the request asks to close it.
+    // Some servers keep the connection open for a while although we ask them to close it.
     while !is_whole(&heard)
         && let Some(left) = PATIENCE
             .checked_sub(began.elapsed())
@@ -48,7 +49,6 @@ pub fn ask(server: SocketAddr, request: &[u8]) -> Option<Answer> {
     Answer::read(&String::from_utf8_lossy(&heard))
 }
 
-/// Returns whether the whole body that the head announces has arrived.
 fn is_whole(heard: &[u8]) -> bool {
     let text = String::from_utf8_lossy(heard);
     let Some(answer) = Answer::read(&text) else {

@@ -25,7 +25,7 @@ const fn keys(text: &'static str) -> Question {
     }
 }
 
-/// The trials that wait longest come first.
+/// The trials that wait longest come first, so that they do not start last and delay the end.
 pub const TRIALS: &[Trial] = &[
     Trial {
         questions: &[
@@ -77,7 +77,7 @@ pub const TRIALS: &[Trial] = &[
     },
 ];
 
-/// The time to live of keys in trials that look at what happens after it.
+/// The time to live of keys, in trials about what happens after it.
 const TIME_TO_LIVE: Duration = Duration::from_secs(10);
 /// How long to wait for a key with the default time to live.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -103,7 +103,7 @@ fn flood(subject: &Subject<'_>) -> Vec<Cell> {
     vec![known, made_up, new]
 }
 
-/// Publishes a new key right after the set was fetched.
+/// Publishes a new key right after a fetch, when peers with a cooldown do not fetch again.
 fn new_key(subject: &Subject<'_>) -> Vec<Cell> {
     let key = another_key();
     let stage = subject.stage();
@@ -121,7 +121,7 @@ fn replaced(subject: &Subject<'_>) -> Vec<Cell> {
     vec![seconds_until(PATIENCE, || takes(&stage, &key))]
 }
 
-/// Generates a key. Called before the key is needed, because it takes a moment.
+/// Generating an RSA key takes a moment, so trials call this before the time that they measure.
 fn another_key() -> SigningKey {
     SigningKey::generate(Algorithm::RS256)
 }
@@ -183,7 +183,7 @@ fn takes(stage: &Stage<'_>, key: &SigningKey) -> bool {
     stage.status(&stage.issuer.token().key(key).sign()) == Some(200)
 }
 
-/// Checks a condition twice a second and returns the time until it holds.
+/// Polls twice a second until `there` holds.
 fn seconds_until(patience: Duration, there: impl Fn() -> bool) -> Cell {
     let began = Instant::now();
     loop {

@@ -1,8 +1,8 @@
 //! Sends the same requests to the service and its peers over HTTP, each with its own issuer, and
 //! compares the responses.
 //!
-//! All servers are treated alike. A cell of the table shows the result of this run, or that the
-//! question was not asked.
+//! All servers are treated alike. Each cell of the table is the result of this run, or says that
+//! the question was not asked.
 
 mod answer;
 mod keys;
@@ -39,12 +39,12 @@ pub struct Options {
 
 /// A test of a server that fetches its keys. It starts servers as needed.
 struct Trial {
-    /// The questions. The trial returns one cell for each, in this order.
+    /// `run` returns one cell for each question, in this order.
     questions: &'static [Question],
     run: fn(&Subject<'_>) -> Vec<Cell>,
 }
 
-/// The number of concurrent trials. A trial mostly waits.
+/// The number of concurrent trials. We can run this many because a trial mostly waits.
 const AT_A_TIME: usize = 8;
 
 pub fn run(options: &Options) {

@@ -1,7 +1,8 @@
-//! Notes on cells, so that each server is judged fairly.
+//! Footnotes for cells, so that the table is fair: they say when a default or the server in
+//! `bench/peers`, and not the library, is the cause.
 //!
-//! A note is shown if one of its servers was asked one of its questions and did not behave as the
-//! row expects.
+//! A cell gets a note if the note lists its server and its question, and the server did not behave
+//! as the row expects.
 
 use super::{
     subject::Subject,
@@ -156,7 +157,6 @@ const ANSWERS: &[&str] = &[
     "the answer repeats nothing of the token",
 ];
 
-/// Returns the name of the note for a cell, if there is one.
 pub fn of(subject: &Subject<'_>, question: &Question, cell: &Cell) -> Option<&'static str> {
     if matches!(cell, Cell::Yes) {
         return None;

@@ -46,7 +46,7 @@ pub const TRIALS: &[Trial] = &[
     trial!(Good, "a `null` in the set", "RFC 7517 §5", |subject| still_taken(subject, |set| beside(set, json!(null)))),
 ];
 
-/// Publishes a key that is meant for another use beside the issuer's own. Tests that its token is
+/// Publishes a second key that is not for signatures, and tests that a token signed with it is
 /// rejected.
 fn not_for_this(subject: &Subject<'_>, member: &str, value: &str) -> Cell {
     let key = SigningKey::generate(warp_bearer::auth::Algorithm::RS256);
@@ -74,12 +74,11 @@ fn weak(subject: &Subject<'_>) -> Cell {
     Cell::refused(stage.status(&format!("{signed}.{}", part(signature.to_vec()))))
 }
 
-/// Returns a key set with the issuer's own key and `jwk`.
 fn set(issuer: &Issuer, jwk: &Value) -> Value {
     json!({ "keys": [issuer.key().public_jwk(), jwk] })
 }
 
-/// Tests whether the issuer's key is still found after `change` was applied to the set.
+/// Tests whether the server still finds the issuer's key after `change`.
 fn still_taken(subject: &Subject<'_>, change: fn(&mut Vec<Value>)) -> Cell {
     let publish = |issuer: &Issuer| {
         let mut keys = vec![issuer.key().public_jwk()];

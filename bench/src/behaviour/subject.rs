@@ -1,4 +1,4 @@
-//! The servers under test: the service or a peer, each with its own issuer.
+//! The servers under test, which are the service and its peers, each with its own issuer.
 
 use std::{
     net::SocketAddr,
@@ -31,7 +31,6 @@ enum Start<'a> {
     Peer(&'static Peer),
 }
 
-/// A running server and its issuer.
 pub struct Stage<'a> {
     pub name: &'static str,
     pub issuer: Issuer,
@@ -62,7 +61,6 @@ impl<'a> Subject<'a> {
         }
     }
 
-    /// Returns the versions of the server's components.
     pub fn versions(&self) -> String {
         match self.start {
             Start::Service(binary) => {
@@ -77,7 +75,7 @@ impl<'a> Subject<'a> {
         self.stage_with(|_| {}, None)
     }
 
-    /// Starts the server after `prepare` has changed the issuer, with this time to live for keys.
+    /// Starts the server after `prepare` has changed the issuer. `ttl` is the time to live of keys.
     pub fn stage_with(&self, prepare: impl FnOnce(&Issuer), ttl: Option<Duration>) -> Stage<'a> {
         let issuer = self.issuer();
         prepare(&issuer);
@@ -100,8 +98,7 @@ impl<'a> Subject<'a> {
         self.runtime.block_on(issuer.go_down());
     }
 
-    /// Starts the server. `None` if it ends, or does not answer on its public route within 50
-    /// seconds.
+    /// Returns `None` if the server ends, or does not answer on its public route within 50 seconds.
     pub fn begin(&self, issuer: Issuer, ttl: Option<Duration>) -> Option<Stage<'a>> {
         let seconds = ttl.map(|ttl| ttl.as_secs().to_string());
         let (mut command, port_name, ttl_name) = match self.start {
@@ -115,7 +112,7 @@ impl<'a> Subject<'a> {
             let unit = if port_name == "LISTEN" { "s" } else { "" };
             command.env(ttl_name, format!("{seconds}{unit}"));
         }
-        // Discards its log, which would be full of the errors that the tests cause on purpose.
+        // Its log would be full of errors that the tests cause on purpose.
         command.stderr(Stdio::null());
         let mut server = Server::spawn(command, port_name);
         let began = Instant::now();
@@ -140,12 +137,10 @@ impl Stage<'_> {
         self.server.address
     }
 
-    /// Requests the private route with these header fields.
     pub fn with_fields(&self, fields: &[&str]) -> Option<Answer> {
         answer::ask(self.address(), &answer::request("/api/private", fields))
     }
 
-    /// Requests the private route with this token.
     pub fn answer(&self, token: &str) -> Option<Answer> {
         self.with_fields(&[&format!("authorization: Bearer {token}")])
     }
@@ -154,8 +149,8 @@ impl Stage<'_> {
         self.answer(token).map(|answer| answer.status)
     }
 
-    /// Repeats a request with a valid token until it is accepted, since the keys may still be being
-    /// fetched.
+    /// Repeats a request with a valid token until it is accepted. The server may still be fetching
+    /// its keys.
     pub fn await_taken(&self) {
         let began = Instant::now();
         while self.status(&self.issuer.token().sign()) != Some(200) {
@@ -165,8 +160,8 @@ impl Stage<'_> {
         }
     }
 
-    /// Checks that a valid token is accepted and that one with a foreign signature is not.
-    /// Otherwise the results would be meaningless.
+    /// Checks that a valid token is accepted and a forged one is not. Without this, a server that
+    /// always gives the same answer would get many good cells.
     pub fn check(&self) {
         self.await_taken();
         let stranger = SigningKey::generate(self.issuer.key().algorithm());

@@ -13,7 +13,7 @@ use super::{notes, subject::Subject};
 pub struct Question {
     pub group: Group,
     pub text: &'static str,
-    /// The specification that requires the behaviour.
+    /// The section of the specification that requires the behaviour.
     pub says: &'static str,
 }
 

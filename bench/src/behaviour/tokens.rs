@@ -1,7 +1,7 @@
-//! Requests with their expected responses: valid and invalid tokens, valid and invalid header
-//! fields.
+//! Requests with valid and invalid tokens and header fields, and the response that each should get.
 //!
-//! All are sent to one server in turn. Its issuer has a single key and does not fail.
+//! All of them go to one server, one after the other. Its issuer has a single key and does not
+//! fail.
 
 use std::ops::Not;
 
@@ -18,11 +18,9 @@ use super::{
 };
 
 pub enum Ask {
-    /// A token that must be rejected.
     Refused(fn(&Issuer) -> String),
-    /// A token that must be accepted.
     Taken(fn(&Issuer) -> String),
-    /// A function that sends its own request and returns the cell.
+    /// For everything else: the function sends its own request.
     Seen(fn(&Stage<'_>) -> Cell),
 }
 
@@ -156,7 +154,7 @@ fn body(answer: Option<Answer>) -> Cell {
     }
 }
 
-/// Tests whether the response repeats text that only the token contains.
+/// Tests whether the response repeats a text that it can only have from the token.
 fn echo(stage: &Stage<'_>) -> Cell {
     let token = || stage.issuer.token();
     let bad = [
@@ -200,7 +198,6 @@ fn taken_from(stage: &Stage<'_>, field: &str) -> Cell {
     Cell::taken(stage.with_fields(&[field]).map(|answer| answer.status))
 }
 
-/// Returns the header and the payload of a valid token.
 fn parts(issuer: &Issuer) -> (Value, Value) {
     let token = issuer.token().sign();
     let part = |part: &str| {
@@ -224,7 +221,8 @@ fn confused(issuer: &Issuer) -> String {
     token.kid(issuer.key().kid()).sign()
 }
 
-/// Repeats a member. The first one differs, so a parser that uses the last one notices nothing.
+/// Repeats a member. The first copy is the false one, so a parser that uses the last copy notices
+/// nothing.
 fn twice(issuer: &Issuer, in_header: bool) -> String {
     let (header, payload) = parts(issuer);
     let (mut header, mut payload) = (header.to_string(), payload.to_string());

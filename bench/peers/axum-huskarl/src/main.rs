@@ -1,5 +1,5 @@
-//! axum with huskarl-resource-server, which has no layer for axum yet: a middleware asks its validator, as its
-//! guide for tokens beyond RFC 9068 shows. It fetches its keys itself.
+//! axum with huskarl-resource-server. It has no layer for axum yet, so a middleware calls its validator, as its guide
+//! for tokens beyond RFC 9068 shows. It fetches its keys itself.
 
 use std::{env, sync::Arc, time::Duration};
 

@@ -1,4 +1,4 @@
-//! axum with oauth-resource-server's layer, whose keys it fetches itself.
+//! axum with oauth-resource-server's layer, which fetches the keys itself.
 
 use std::{env, sync::Arc};
 
@@ -21,7 +21,7 @@ async fn private(token: AuthorizedToken) -> Json<Value> {
 
 #[tokio::main]
 async fn main() {
-    // It has no setting for the life of its keys.
+    // There is no setting for the time to live of keys.
     let resolved = OAuthConfig {
         enabled: true,
         issuer: env::var("ISSUER").unwrap(),

@@ -1,5 +1,5 @@
-//! axum with the OAuth layer of tower-mcp, whose keys it fetches itself. It is made for MCP servers, and works
-//! around any route.
+//! axum with the OAuth layer of tower-mcp, which fetches the keys itself. It is made for MCP servers, but works around
+//! any route.
 
 use std::{env, time::Duration};
 

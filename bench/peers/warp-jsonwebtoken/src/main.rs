@@ -1,4 +1,4 @@
-//! warp with `jsonwebtoken::decode` for each request, as a first version would do it.
+//! warp with `jsonwebtoken::decode` for each request: what you would write first.
 
 use std::{env, sync::Arc};
 
