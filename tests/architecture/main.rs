@@ -18,21 +18,19 @@ use syn::{
 /// A module's path from the crate's root. Empty for the root.
 type ModulePath = Vec<String>;
 
-/// The files of `src/`, with the imports of each.
+/// Everything in `src/` except tests.
 struct Sources {
-    /// The parsed files by the path of their module.
     modules: BTreeMap<ModulePath, Module>,
 }
 
 #[derive(Default)]
 struct Module {
-    /// The file's path, relative to `src/`.
     file: String,
-    /// Maps each re-exported name to the path of the item.
+    /// The path of the item behind each re-exported name.
     exports: BTreeMap<String, ModulePath>,
-    /// Every path that the file names, in absolute form.
+    /// Every path in the file, in absolute form.
     paths: BTreeSet<ModulePath>,
-    /// The first segment of every path to another crate.
+    /// The crates that the file uses.
     crates: BTreeSet<String>,
 }
 
@@ -58,7 +56,7 @@ impl Sources {
         Self { modules }
     }
 
-    /// Returns the module whose file defines the item at `path`. `None` if there is no such item.
+    /// Follows re-exports to the module that defines the item. `None` if there is no such item.
     fn definition(&self, path: &[String]) -> Option<&Module> {
         let mut path = path.to_vec();
         for _ in 0..8 {
@@ -75,7 +73,7 @@ impl Sources {
         None
     }
 
-    /// Maps each file to the files that it imports, without itself.
+    /// For each file, the files that it imports, without itself.
     fn imports(&self) -> BTreeMap<&str, BTreeSet<&str>> {
         let mut imports = BTreeMap::new();
         for module in self.modules.values() {
@@ -117,8 +115,9 @@ impl Reader {
         if let Some(path) = self.absolute(segments) {
             self.found.paths.insert(path);
         } else if segments.len() > 1 {
-            // The name of a crate or a child module, such as `serve::run()` in `cli/mod.rs`. A
-            // child module that does not exist resolves to this file itself, which is ignored.
+            // This is a crate or a child module, such as `serve::run()` in `cli/mod.rs`, and we
+            // can't tell which. We can add it to both lists: a child module that does not exist
+            // resolves to this file itself, which is ignored.
             self.found.crates.insert(segments[0].clone());
             let child = [&self.module[..], segments].concat();
             self.found.paths.insert(child);
@@ -219,9 +218,10 @@ fn module_path(file: &str) -> ModulePath {
     segments.map(str::to_owned).collect()
 }
 
-/// Returns the import cycles: groups of files in which each one imports every other, directly or
-/// not. Tarjan's algorithm would do the same. For a hundred files, comparing reachability in both
-/// directions is shorter.
+/// Returns the import cycles: groups of files that all import each other, directly or not.
+///
+/// We don't use Tarjan's algorithm. For a hundred files, comparing reachability in both directions
+/// is shorter.
 fn circles<'a>(imports: &BTreeMap<&'a str, BTreeSet<&'a str>>) -> BTreeSet<BTreeSet<&'a str>> {
     let reachable = |from: &'a str| {
         let mut seen = BTreeSet::new();
@@ -267,11 +267,12 @@ fn there_are_no_import_cycles() {
     assert!(circles.is_empty(), "{} circles", circles.len());
 }
 
-/// A group of files, and the files of other groups that they may import.
+/// A group of files, which may import each other and some files of other groups.
 struct Room {
-    /// The path prefix of the files. A file belongs to the room with the longest matching prefix.
+    /// The path prefix of the files. The longest matching prefix decides to which room a file
+    /// belongs.
     files: &'static str,
-    /// The path prefixes of files that they may import, in addition to those of the same room.
+    /// The path prefixes of the files in other rooms that they may import.
     may_import: &'static [&'static str],
     /// Exceptions to `may_import`.
     but_not: &'static [&'static str],
@@ -285,19 +286,18 @@ const fn room(files: &'static str, may_import: &'static [&'static str]) -> Room 
     }
 }
 
-/// The rooms, and the files that each may import.
 const ROOMS: &[Room] = &[
     room("main.rs", &["service/cli/mod.rs"]),
     room("lib.rs", &[]),
     room("algorithm.rs", &[]),
-    // The library. Its core does not depend on the code that makes it a warp filter or a tower layer.
+    // The library. Its core must not depend on its adapters for warp and tower.
     Room {
         files: "auth/",
         may_import: &["algorithm.rs", "auth/"],
         but_not: &["auth/tower/", "auth/warp/"],
     },
-    // A claim that the caller could not have proved is refused with a `Refusal`, and a verified
-    // token remembers the key set that verified it.
+    // Two imports point upwards: a requirement that fails is refused with a `Refusal`, and a
+    // verified token remembers the key set that verified it.
     room(
         "auth/token/",
         &[
@@ -310,8 +310,8 @@ const ROOMS: &[Room] = &[
             "auth/revocation/list.rs",
         ],
     ),
-    // An introspection answer becomes claims in the same way as a payload, and its endpoint is
-    // fetched from in the same way as keys.
+    // An introspection answer becomes claims like a payload does, and we fetch from the endpoint
+    // like from a key set.
     room(
         "auth/introspection/",
         &[
@@ -323,7 +323,7 @@ const ROOMS: &[Room] = &[
             "auth/token/",
         ],
     ),
-    // Does not depend on tokens: it receives the claims to look up.
+    // Must not depend on tokens: callers pass the claims to look up.
     room(
         "auth/revocation/",
         &[
@@ -346,9 +346,9 @@ const ROOMS: &[Room] = &[
             "auth/token/json/",
         ],
     ),
-    // Exception: `check` asks an issuer with the options of an `Auth`, so the probe takes one.
+    // Exception: the probe takes an `Auth`, because `check` must use its options to ask an issuer.
     room("auth/keys/probe.rs", &["auth/keys/", "auth/verifier.rs"]),
-    // A proof is a JWT, and is parsed and verified with the same parts as tokens.
+    // A proof is a JWT, so it uses the parser and the verifier of tokens.
     room(
         "auth/credential/",
         &[
@@ -363,12 +363,12 @@ const ROOMS: &[Room] = &[
             "auth/token/jws.rs",
         ],
     ),
-    // Exception: these tests have their own file, and the test issuer creates their proofs.
+    // Exception: these tests have their own file, and need proofs from the test issuer.
     room(
         "auth/credential/proof_tests.rs",
         &["algorithm.rs", "auth/", "issuer/"],
     ),
-    // A store works with keys and lines, and does not depend on tokens.
+    // A store sees only keys and lines. It must not depend on tokens.
     room("auth/store/", &["auth/display.rs"]),
     Room {
         files: "auth/tower/",
@@ -380,14 +380,15 @@ const ROOMS: &[Room] = &[
         may_import: &["auth/"],
         but_not: &["auth/tower/"],
     },
-    // The test issuer. It shares only the names of algorithms with the code that it tests.
+    // The test issuer shares only the names of algorithms with the code that it tests. If it shared
+    // more, tests would not find a mistake that both have.
     room("issuer/", &["algorithm.rs"]),
-    // The service. `api` and `http` do not know each other, and `observe` knows neither.
+    // The service. `api` and `http` must not know each other, and `observe` must know neither.
     room("service/mod.rs", &["service/"]),
     room("service/api/", &["auth/"]),
     room("service/http/", &["auth/", "service/observe/"]),
     room("service/observe/", &["auth/"]),
-    // `config` creates the values that other rooms are started with. It starts nothing itself.
+    // `config` creates the values with which other rooms are started, but starts nothing itself.
     room(
         "service/config/",
         &[
@@ -404,7 +405,7 @@ const ROOMS: &[Room] = &[
         "service/cli/dev/",
         &["algorithm.rs", "auth/", "issuer/", "service/"],
     ),
-    // A test that compares `explain` with the routes, using real tokens.
+    // This test compares `explain` with the routes, and needs real tokens.
     room(
         "service/cli/explain/tests.rs",
         &["algorithm.rs", "auth/", "issuer/", "service/"],
@@ -467,7 +468,7 @@ fn every_room_row_is_used() {
     }
 }
 
-/// The adapters are thin: the core does the work.
+/// An adapter that grows contains logic that belongs in the core, where warp would get it too.
 #[test]
 fn the_adapters_for_tower_are_small() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/auth/tower");

@@ -1,5 +1,5 @@
-//! Tokens that are bound to the client's certificate, which comes from the service's own TLS or
-//! from the header fields of proxies.
+//! //! Tokens that are bound to the client's certificate. It comes from the service's own TLS, or
+//! from a header field of the proxy.
 
 use std::{fs, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -162,7 +162,7 @@ impl Mutual {
         TlsConnector::from(Arc::new(config))
     }
 
-    /// Sends a request over a new connection. Returns its status and code, or nothing if the
+    /// Sends a request over a new connection. Returns its status and code, or `None` if the
     /// handshake failed.
     async fn ask(&self, client: &TlsConnector, path: &str, token: &str) -> Option<String> {
         let tcp = TcpStream::connect(self.address).await.unwrap();
@@ -251,7 +251,7 @@ async fn auth_ignores_the_certificate_of_the_proxys_connection() {
     }
 }
 
-/// A connection keeps the chain until it closes, so a client must not choose its size.
+/// rustls keeps the chain for the life of the connection, so the client must not choose its size.
 #[tokio::test]
 async fn refuses_a_chain_of_more_than_16_kib() {
     const MAX_CHAIN: usize = 16 * 1024;
@@ -267,7 +267,7 @@ async fn refuses_a_chain_of_more_than_16_kib() {
             (3 * MAX_CHAIN, None),
         ] {
             let rest = length - mine.der().len();
-            // In two parts, because the sum is limited.
+            // Two certificates of half the size each: the limit is for the whole chain.
             let others =
                 [rest / 2, rest - rest / 2].map(|size| CertificateDer::from(vec![0; size]));
             let shown = Shown {
@@ -362,7 +362,7 @@ async fn rejects_unreadable_authorities() {
     assert_eq!(load(), Ok(()));
 }
 
-/// Returns the header field of each proxy, with the certificate in that proxy's format.
+/// The field of each proxy, with the certificate in that proxy's format.
 fn fields(der: &[u8]) -> [(CertificateSource, &'static str, String); 3] {
     let base64 = STANDARD.encode(der);
     let pem = format!("-----BEGIN CERTIFICATE-----\n{base64}\n-----END CERTIFICATE-----\n");

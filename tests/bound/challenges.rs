@@ -1,4 +1,5 @@
-//! The information for clients in challenges, in the metadata and in `/openapi.json`.
+//! //! What clients learn about bound tokens from challenges, from the metadata and from
+//! `/openapi.json`.
 
 use serde_json::json;
 use warp_bearer::auth::dpop::{Dpop, DpopMode};

@@ -1,4 +1,4 @@
-//! `/auth`: the proof must match the client's request, as the proxy reports it.
+//! //! At `/auth`, the proof must match the client's request, as the proxy reports it.
 
 use warp::http::HeaderName;
 use warp_bearer::auth::dpop::{Dpop, DpopMode};
@@ -7,7 +7,7 @@ use crate::{Bound, PUBLIC_URL, assert_refused};
 
 const SHOP: &str = "https://api.example.com/shop/cart";
 
-/// The gate, and the gate with the client's path appended, as some proxies do.
+/// `/auth`, and `/auth` with the client's path appended, as some proxies do.
 const GATES: [&str; 2] = ["GET /auth", "GET /auth/shop/cart?a=b"];
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! The library's API for bound tokens, and its options.
+//! //! The library's API and options for bound tokens.
 
 use std::time::Duration;
 
@@ -95,8 +95,8 @@ async fn route_can_require_a_bound_token() {
     }
 }
 
-/// The handshake of a WebSocket takes both schemes in `Authorization`. The subprotocols have the
-/// scheme `Bearer`. Every challenge is in the scheme that was used.
+/// A WebSocket handshake accepts both schemes in `Authorization`. A token in the subprotocols
+/// counts as `Bearer`. Each challenge has the scheme that was used.
 #[tokio::test]
 async fn a_handshake_keeps_the_scheme_of_its_token() {
     let World { issuer, auth, key } = world().await;

@@ -29,7 +29,8 @@ use crate::support::{
     raw::{Client, Service},
 };
 
-/// The URL under which clients know the service. It differs from the address of the test's socket.
+/// The URL that clients use. It's not the address of the test's socket, because the service must
+/// never derive it from `Host`.
 const PUBLIC_URL: &str = "https://api.example.com/v1";
 
 /// The URL of the route that most tests request.
@@ -84,30 +85,29 @@ impl Bound {
         }
     }
 
-    /// Returns a token that is bound to the client's key.
     fn token(&self) -> TokenBuilder {
         self.issuer.token().bound_to(&self.key)
     }
 
-    /// Returns a proof for a GET request of [`PRIVATE`] with this token.
+    /// A proof for GET [`PRIVATE`] with this token.
     fn proof(&self, token: &str) -> ProofBuilder {
         self.key.proof("GET", PRIVATE).token(token)
     }
 
-    /// Sends a GET request for the private route with the scheme `DPoP`.
+    /// Sends GET to the private route, with the scheme `DPoP`.
     async fn send(&mut self, token: &str, proof: &str) -> Answer {
         let lines = format!("Authorization: DPoP {token}\r\nDPoP: {proof}\r\n");
         self.client.with_lines(lines.as_bytes()).await
     }
 
-    /// Sends a request with these header lines.
+    /// Sends a request with these header lines, each ended by CRLF.
     async fn ask(&mut self, start: &str, lines: &str) -> Answer {
         let request = format!("{start} HTTP/1.1\r\nHost: evil.example\r\n{lines}\r\n");
         self.client.ask(request.as_bytes()).await
     }
 }
 
-/// Checks a refusal and its only challenge.
+/// Checks the code, and that there is exactly one challenge.
 fn assert_refused(answer: &Answer, case: &str, scheme: &str, code: &str, error: &str) {
     assert_eq!(answer.status.as_u16(), 401, "{case}: {answer:?}");
     assert_eq!(answer.code(), code, "{case}");

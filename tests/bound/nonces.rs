@@ -67,7 +67,8 @@ async fn accepts_the_nonce_from_the_refusal() {
     );
 }
 
-/// A second process with the same secret accepts the nonce; one with another secret does not.
+/// The secret makes the difference: a second process with it accepts the nonce, one with another
+/// secret does not.
 #[tokio::test]
 async fn replicas_with_one_secret_share_nonces() {
     let replica = |secret: [u8; 32]| {
@@ -92,7 +93,7 @@ async fn replicas_with_one_secret_share_nonces() {
 /// The length of a nonce's slot, in seconds.
 const SLOT: u64 = 300;
 
-/// A service with a clock that only the test advances, from the start of a slot on.
+/// A service whose clock only the test advances, starting at the beginning of a slot.
 struct Clocked {
     bound: Bound,
     clock: Arc<AtomicU64>,
@@ -124,12 +125,12 @@ impl Clocked {
         }
     }
 
-    /// Sends a request in this second, with a nonce if the client has one.
+    /// Sends a request at this second of the test, with a nonce if the client has one.
     async fn send(&mut self, second: u64, nonce: &str) -> Answer {
         self.send_to("GET /api/private", second, nonce).await
     }
 
-    /// Like [`send`](Self::send), for another route. The proof is for the private route.
+    /// Like [`send`](Self::send), but to another route. The proof is still for the private route.
     async fn send_to(&mut self, route: &str, second: u64, nonce: &str) -> Answer {
         let now = self.start + second;
         self.clock.store(now, Relaxed);
@@ -146,8 +147,8 @@ impl Clocked {
     }
 }
 
-/// The last minute of a slot renews every nonce. From the second minute on, a nonce of the slot
-/// before is renewed too.
+/// In its last minute, a slot renews every nonce. From its second minute on, it also renews a nonce
+/// of the slot before.
 #[tokio::test]
 async fn renews_a_nonce_that_may_soon_expire() {
     let mut service = Clocked::start().await;
@@ -183,7 +184,7 @@ async fn renews_a_nonce_that_may_soon_expire() {
     }
 }
 
-/// Rows with a JSON body add the nonce too.
+/// Rows with a JSON body have their own path to the answer, which must add the nonce too.
 #[tokio::test]
 async fn renews_the_nonce_of_a_request_with_a_body() {
     async fn note(_: Claims, note: Value) -> impl Reply {
@@ -218,8 +219,8 @@ async fn renews_the_nonce_of_a_request_with_a_body() {
     }
 }
 
-/// A client that always uses the last nonce is not rejected again, if no two of its requests are more
-/// than four minutes apart.
+/// If a client always uses the newest nonce, and never waits longer than four minutes, it is not
+/// rejected again.
 #[tokio::test]
 async fn client_with_a_request_every_four_minutes_always_has_a_good_nonce() {
     let mut service = Clocked::start().await;

@@ -1,5 +1,5 @@
-//! Proofs over HTTP: one row for each check, and the cases that need a real request. The unit tests
-//! in `auth/credential/` cover many more cases.
+//! //! Proofs over HTTP: a row for each check, and the cases that need a real request. The unit
+//! tests in `auth/credential/` cover many more.
 
 use serde_json::json;
 use warp_bearer::{

@@ -24,10 +24,10 @@ use crate::support::{
     redis::RedisServer,
 };
 
-/// The rounds of an ordinary run. Each starts the command once.
+/// The rounds of an ordinary run. Each starts a process for the command.
 const ROUNDS: usize = 10;
 
-/// The time in which a revocation takes effect, from the end of the command.
+/// The time after the end of the command in which a revocation must take effect.
 const AT_MOST: Duration = Duration::from_secs(1);
 
 /// Waits until the token ends, and closes with the code of the reason.
@@ -38,7 +38,6 @@ async fn until_ended(claims: Claims, mut socket: WebSocket) {
     let _ = socket.send(last).await;
 }
 
-/// Waits until the token is rejected. Returns the time.
 async fn refused(client: &mut Client, token: &str) -> Instant {
     loop {
         let answer = client.with_token(token).await;
@@ -96,7 +95,7 @@ async fn rounds(rounds: usize) -> Option<Duration> {
         );
         Instant::now()
     };
-    // Nothing can be decided before the list has been read once.
+    // The service answers 503 until it has read the list once.
     let first = issuer.token().sign();
     for client in [&mut one, &mut other] {
         while client.with_token(&first).await.status != 200 {
@@ -127,7 +126,7 @@ async fn rounds(rounds: usize) -> Option<Duration> {
             longest = longest.max(took);
             assert!(took < AT_MOST, "{round}: {took:?}");
         }
-        // The test client of warp reports the close, but not the code of the frame.
+        // warp's test client reports that the socket was closed, but not the code of the frame.
         timeout(AT_MOST, page.recv_closed()).await.unwrap().unwrap();
     }
     assert_eq!(

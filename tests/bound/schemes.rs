@@ -11,7 +11,7 @@ use warp_bearer::{
 
 use crate::{Bound, PUBLIC_URL, assert_refused};
 
-/// The result for each kind of token under each scheme: the code of a 401, or empty for a 200.
+/// Each kind of token under each scheme. The last column is the code of a 401, or empty for a 200.
 #[tokio::test]
 #[rustfmt::skip]
 async fn accepts_each_token_only_under_its_scheme() {

@@ -1,4 +1,4 @@
-//! Two processes of the service that share one Redis.
+//! //! Two processes of the service share one Redis.
 
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,6 @@ const USES: usize = 200;
 /// The number of proofs. The store's own tests use a hundred.
 const ROUNDS: usize = 30;
 
-/// An issuer and two processes of the service.
 struct Replicas {
     issuer: Issuer,
     key: SigningKey,
@@ -31,7 +30,7 @@ impl Replicas {
         Self::trusting(store, None).await
     }
 
-    /// Starts the processes with a CA file for TLS.
+    /// Starts the processes with a CA file for TLS to the store.
     async fn trusting(store: &str, authorities: Option<&str>) -> Self {
         let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
         let processes = [(); 2].map(|()| {
@@ -42,7 +41,8 @@ impl Replicas {
                 ("PUBLIC_URL", PUBLIC_URL),
                 ("AUTH0_DPOP", "required"),
                 ("STATE_STORE", store),
-                // Allows for two hundred requests at once on a busy machine.
+                // The default of 100 ms is too short for two hundred requests at once on a busy
+                // machine.
                 ("STATE_STORE_TIMEOUT", "1s"),
                 ("LISTEN", "127.0.0.1:0"),
             ];
@@ -72,7 +72,7 @@ impl Replicas {
         format!("Authorization: DPoP {token}\r\nDPoP: {proof}\r\n")
     }
 
-    /// Sends new proofs to a replica until one is accepted.
+    /// Sends new proofs to a replica until one is accepted. Returns how long that took.
     async fn recovered(&self, replica: usize, token: &str) -> Duration {
         let begin = Instant::now();
         let mut client = Client::to(self.addresses[replica]).await;
@@ -160,7 +160,7 @@ async fn answers_503_while_the_store_is_down_and_recovers_after_it() {
         "the store was reached before, so the service stays ready: {ready:?}"
     );
     server.restart();
-    // `iat` has whole seconds, so the first accepted proof is from the next second.
+    // `iat` has whole seconds, so a proof is accepted only from the next second on.
     let waited = replicas.recovered(1, &token).await;
     assert!(waited < Duration::from_secs(3), "{waited:?}");
     let mut other = Client::to(replicas.addresses[1]).await;
@@ -170,7 +170,7 @@ async fn answers_503_while_the_store_is_down_and_recovers_after_it() {
     assert_eq!(answer.code(), "proof_replayed", "{answer:?}");
 }
 
-/// TLS with a private CA, and a user with only the permissions of docs/production.md.
+/// Redis with TLS, a private CA, and a user that has only the permissions in docs/production.md.
 #[tokio::test]
 async fn shares_proofs_over_tls_as_a_restricted_user() {
     const RIGHTS: &str = "~warp-bearer:* &warp-bearer:* +set +get +zadd +zscan +zremrangebyscore \
@@ -201,7 +201,7 @@ async fn shares_proofs_over_tls_as_a_restricted_user() {
         let answer = client.with_lines(used.as_bytes()).await;
         assert_eq!(answer.status, status, "{answer:?}");
     }
-    // Without the CA, no request is accepted and nothing is sent.
+    // Without the CA, the handshake fails. No request is accepted, and nothing is sent.
     let strangers = Replicas::start(&url).await;
     let token = strangers.token();
     let mut client = Client::to(strangers.addresses[0]).await;

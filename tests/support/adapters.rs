@@ -1,5 +1,5 @@
-//! Sends the same request to every adapter of the library: an axum extractor, an axum layer, and a
-//! tonic service. [`Adapters::agree`] compares their responses with warp's.
+//! //! Sends the same request to every adapter of the library: an axum extractor, an axum layer,
+//! and a tonic service. [`Adapters::agree`] compares their answers with warp's.
 
 use std::{
     convert::Infallible,
@@ -42,7 +42,7 @@ impl Adapters {
         let layer = Router::new()
             .route("/", get(of_extension))
             .layer(AuthLayer::new(auth));
-        // Each alone verifies the token; both together must not verify it twice.
+        // Each verifies the token by itself. Together, they must not verify it twice.
         let both = extractor.clone().layer(AuthLayer::new(auth));
         let grpc = AuthLayer::grpc(auth).layer(Whose);
         Self {
@@ -51,7 +51,8 @@ impl Adapters {
         }
     }
 
-    /// Also requires `requirement`, which is called once for each adapter.
+    /// Like [`new`](Self::new), but with a requirement. `requirement` is called once for each
+    /// adapter.
     pub fn requiring<X>(auth: &Auth, requirement: impl Fn() -> Requirement<X>) -> Self
     where
         X: DeserializeOwned + Send + 'static,
@@ -70,8 +71,7 @@ impl Adapters {
         }
     }
 
-    /// Checks that every adapter gives the same response as warp to a request with these header
-    /// fields.
+    /// Checks that every adapter answers a request with these header fields as warp does.
     pub async fn agree(&self, headers: &HeaderMap, warp: &Answer) {
         for (name, router) in &self.http {
             let answer = self.ask(router, Method::GET, headers).await;
@@ -82,7 +82,7 @@ impl Adapters {
                 values.cloned().collect::<Vec<_>>()
             };
             assert_eq!(challenges(&answer), challenges(warp), "{name}");
-            // Its value decreases over time.
+            // `Retry-After` counts down, so we can't compare the values.
             let is_retried = |answer: &Answer| answer.headers.contains_key(header::RETRY_AFTER);
             assert_eq!(is_retried(&answer), is_retried(warp), "{name}");
             if !warp.status.is_success() {
@@ -135,7 +135,7 @@ impl Adapters {
             head.headers.extend(trailers.clone());
         }
         let mut body = body.to_bytes();
-        // A gRPC message consists of a compression byte, four length bytes, and the text.
+        // A gRPC message is a compression byte, four length bytes, and the text.
         if head.headers.contains_key("grpc-status") && !body.is_empty() {
             body.advance(5);
         }
@@ -155,7 +155,7 @@ async fn of_extension(claims: Extension<Claims>) -> String {
     json(&claims)
 }
 
-/// A gRPC service with one method, which returns the claims of the call.
+/// A gRPC service whose only method returns the claims of the call.
 #[derive(Clone)]
 struct Whose;
 
@@ -191,7 +191,7 @@ impl tonic::server::UnaryService<String> for Whose {
     }
 }
 
-/// A codec for plain text, which needs no generated code.
+/// A codec for plain text, so that we need no generated code.
 struct Text;
 
 impl Codec for Text {

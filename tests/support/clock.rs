@@ -1,7 +1,8 @@
-//! tokio's clock, stopped, so that only the test advances the time.
+//! //! tokio's clock, stopped, so that only the test advances it.
 //!
-//! A paused clock jumps to the next timer whenever the runtime is idle. With real sockets, the
-//! runtime is also idle while a response is on its way. A running blocking task prevents the jump.
+//! Pausing it is not enough. A paused clock jumps to the next timer whenever the runtime is idle,
+//! and with real sockets the runtime is also idle while a response is on its way. We prevent the
+//! jump with a blocking task that keeps running.
 
 use std::{sync::mpsc, time::Duration};
 
@@ -16,7 +17,7 @@ impl StoppedClock {
         Self(held)
     }
 
-    /// Advances the clock by `time`, and runs the tasks whose timers have expired.
+    /// Advances the clock, and runs the tasks whose timers have expired.
     pub async fn pass(&self, time: Duration) {
         tokio::time::advance(time).await;
         settle().await;
@@ -44,7 +45,7 @@ impl StoppedClock {
     }
 }
 
-/// Runs everything that can run without the clock. Loopback answers within a few turns.
+/// Runs everything that can run while the clock stands still. Loopback answers within a few turns.
 async fn settle() {
     for _ in 0..200 {
         tokio::task::yield_now().await;

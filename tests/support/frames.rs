@@ -18,7 +18,7 @@ pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     [&head, payload].concat()
 }
 
-/// Returns the connection preface of a client, whose streams get this initial window.
+/// The connection preface of a client that gives its streams this initial window.
 pub fn preface(window: u32) -> Vec<u8> {
     [
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
@@ -27,13 +27,13 @@ pub fn preface(window: u32) -> Vec<u8> {
     .concat()
 }
 
-/// Returns the SETTINGS frame that sets the initial window of the streams.
+/// The SETTINGS frame that changes the initial window of all streams.
 pub fn window(bytes: u32) -> Vec<u8> {
     let setting = [&[0, INITIAL_WINDOW_SIZE][..], &bytes.to_be_bytes()].concat();
     frame(SETTINGS, 0, 0, &setting)
 }
 
-/// Returns the number of complete frames of this kind.
+/// Counts the complete frames of this kind.
 pub fn count(mut heard: &[u8], kind: u8) -> usize {
     let mut count = 0;
     while let Some(head) = heard.get(..9) {
@@ -47,8 +47,8 @@ pub fn count(mut heard: &[u8], kind: u8) -> usize {
     count
 }
 
-/// Returns a request without a body. Its fields are literals under the names `:method`, `:path` and
-/// `:authority` of HPACK's static table.
+/// A request without a body. Its fields are literals, and the names `:method`, `:path` and
+/// `:authority` come from HPACK's static table.
 pub fn request(method: &str, path: &str, stream: u32) -> Vec<u8> {
     let literal = |name: u8, value: &str| {
         [

@@ -43,8 +43,8 @@ use warp_bearer::{
     issuer::Issuer,
 };
 
-/// The algorithms whose keys an issuer publishes; RSA's come first. A literal and not
-/// [`Algorithm::ALL`], so that a name that goes missing there is noticed.
+/// The algorithms whose keys an issuer publishes, RSA first. We list them here instead of using
+/// [`Algorithm::ALL`], to notice if one goes missing there.
 pub const ASYMMETRIC: [Algorithm; 10] = [
     Algorithm::RS256,
     Algorithm::RS384,
@@ -75,7 +75,6 @@ impl Tenant {
 
 #[cfg(feature = "service")]
 impl Tenant {
-    /// Returns the service's own routes.
     pub fn routes(
         &self,
     ) -> impl Filter<Extract = (Response,), Error = std::convert::Infallible>
@@ -100,7 +99,6 @@ impl Tenant {
     }
 }
 
-/// Converts a reply of `warp::test` into an [`Answer`].
 pub fn answer(reply: &warp::http::Response<impl AsRef<[u8]>>) -> Answer {
     Answer {
         status: reply.status(),
@@ -109,7 +107,7 @@ pub fn answer(reply: &warp::http::Response<impl AsRef<[u8]>>) -> Answer {
     }
 }
 
-/// A completely read answer.
+/// An answer with its whole body.
 #[derive(Debug)]
 pub struct Answer {
     pub status: StatusCode,
@@ -128,12 +126,12 @@ impl Answer {
         serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("not JSON: {self:?}"))
     }
 
-    /// Returns the stable error code of a refusal.
+    /// The `code` of a refusal.
     pub fn code(&self) -> String {
         self.json()["code"].as_str().unwrap_or_default().to_owned()
     }
 
-    /// Checks everything that each failure must have.
+    /// Checks what every failure must have.
     pub fn assert_is_problem(&self, case: &str, status: u16, code: &str) {
         assert_eq!(self.status.as_u16(), status, "{case}: {self:?}");
         assert_eq!(self.code(), code, "{case}: {self:?}");

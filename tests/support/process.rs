@@ -1,5 +1,5 @@
-//! Runs the binary as users do, in its own directory and without the environment of this process.
-//! It is killed when the test ends.
+//! //! Runs the binary as users do, in a directory of its own and without the environment of this
+//! process. The binary is killed when the test ends.
 
 use std::{
     fs,
@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-/// Far longer than any test takes. Reached only if something hangs.
+/// Far longer than any test takes, so only a hang gets here.
 const FOREVER: Duration = Duration::from_secs(60);
 
 /// A directory to start the binary in. It may contain a `.env`.
@@ -42,7 +42,7 @@ impl Directory {
         let mut command = Command::new(env!("CARGO_BIN_EXE_warp-bearer"));
         command
             .args(arguments)
-            // Passes on no configuration of this process.
+            // The configuration of this process must not leak into the test.
             .env_clear()
             .envs(vars.iter().copied())
             .current_dir(&self.0)
@@ -57,7 +57,7 @@ impl Drop for Directory {
     }
 }
 
-/// Runs a command of the binary that ends by itself, and returns its output.
+/// Runs a command that ends by itself.
 pub fn run(directory: &Directory, arguments: &[&str], vars: &[(&str, &str)]) -> Output {
     directory.command(arguments, vars).output().unwrap()
 }
@@ -77,7 +77,7 @@ impl Process {
         Self::launch(&mut command, Some(directory))
     }
 
-    /// Starts a command of a [`World`](super::world::World), which has its own directory.
+    /// Starts a command of a [`World`](super::world::World), which brings its own directory.
     pub fn spawn(command: &mut Command) -> Self {
         Self::launch(command, None)
     }
@@ -95,12 +95,12 @@ impl Process {
         }
     }
 
-    /// Returns the lines on stdout, up to the first one for which `last` holds.
+    /// Reads stdout up to the first line for which `last` holds.
     pub fn printed(&mut self, last: impl Fn(&str) -> bool) -> Vec<String> {
         self.stdout.until(last)
     }
 
-    /// Returns the lines on stderr, which is the log, up to the first one for which `last` holds.
+    /// Reads the log, on stderr, up to the first line for which `last` holds.
     pub fn logged(&mut self, last: impl Fn(&str) -> bool) -> Vec<String> {
         self.stderr.until(last)
     }
@@ -136,8 +136,8 @@ impl Drop for Process {
     }
 }
 
-/// Makes the binary start with SIGHUP's default action, even under `nohup`. A child inherits
-/// signals that its parent ignores, but not handlers.
+/// Makes the binary start with SIGHUP's default action, even if the tests run under `nohup`. A
+/// child inherits signals that its parent ignores, but not handlers.
 #[cfg(unix)]
 pub fn heed_hangups() {
     use tokio::{
@@ -147,8 +147,7 @@ pub fn heed_hangups() {
 
     static HANDLED: Once = Once::new();
     HANDLED.call_once(|| {
-        // A runtime can be neither entered nor dropped within another, so this one gets a new
-        // thread.
+        // We can neither enter nor drop a runtime inside another one, so this one gets a thread.
         let handle = || {
             let runtime = Builder::new_current_thread().enable_all().build().unwrap();
             let _handled = runtime

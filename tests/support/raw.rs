@@ -1,4 +1,4 @@
-//! The service on its own socket, and a client that sends exactly the bytes from a test.
+//! //! The service on a socket of its own, and a client that sends exactly the bytes of a test.
 
 use std::{convert::Infallible, net::SocketAddr, time::Duration};
 
@@ -21,10 +21,10 @@ use super::Answer;
 #[cfg(feature = "axum")]
 use super::adapters::Adapters;
 
-/// Far longer than any answer takes. Reached only if something hangs.
+/// Far longer than any answer takes, so only a hang gets here.
 const FOREVER: Duration = Duration::from_secs(20);
 
-/// The service's own routes behind its own server. It stops when this value is dropped.
+/// The service's own routes behind its own server. Dropping it stops the server.
 pub struct Service {
     pub address: SocketAddr,
     served: JoinHandle<()>,
@@ -82,7 +82,7 @@ impl Drop for Service {
     }
 }
 
-/// A client with one connection at a time, which is reused until the server closes it.
+/// A client with one connection at a time. It reuses the connection until the server closes it.
 pub struct Client {
     address: SocketAddr,
     stream: TcpStream,
@@ -104,12 +104,13 @@ impl Client {
 
     /// Sends `GET /api/private` with `Host` and these header lines, each ended by CRLF.
     ///
-    /// The service uses warp's filters. Axum and tonic, with the same `Auth`, must give the same
-    /// result.
+    /// warp's filters answer. We then send the request to axum and tonic, with the same `Auth`, and
+    /// require the same result.
     pub async fn with_lines(&mut self, lines: &[u8]) -> Answer {
         let start = b"GET /api/private HTTP/1.1\r\nHost: localhost\r\n";
         let answer = self.ask(&[start, lines, b"\r\n"].concat()).await;
-        // A response without a body comes from hyper, and no adapter has seen the request.
+        // A response without a body comes from hyper, which rejected the request before any adapter
+        // saw it.
         #[cfg(feature = "axum")]
         if let Some(adapters) = self.adapters.as_ref().filter(|_| !answer.body.is_empty()) {
             adapters.agree(&fields(lines), &answer).await;
@@ -122,7 +123,7 @@ impl Client {
         self.with_lines(line.as_bytes()).await
     }
 
-    /// Sends these bytes, which are one request, and returns the answer.
+    /// Sends the bytes of one request.
     pub async fn ask(&mut self, request: &[u8]) -> Answer {
         self.stream.write_all(request).await.unwrap();
         let answer = timeout(FOREVER, self.answer()).await.expect("no answer");
@@ -175,7 +176,7 @@ impl Client {
     }
 }
 
-/// Parses header lines that the server has accepted.
+/// Parses header lines. The server has accepted them, so they are valid.
 #[cfg(feature = "axum")]
 fn fields(lines: &[u8]) -> HeaderMap {
     let mut fields = HeaderMap::new();

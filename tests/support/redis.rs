@@ -1,4 +1,4 @@
-//! A real `redis-server`, and a proxy to put between it and its clients.
+//! //! A real `redis-server`, and a proxy to put in front of it.
 //!
 //! If `redis-server` is not installed, tests print that they were skipped. With
 //! `WARP_BEARER_REDIS=required`, as in CI, they fail instead.
@@ -24,8 +24,8 @@ use tokio::{
     time::sleep,
 };
 
-/// A `redis-server` for one test, which keeps only the data of its last `SAVE`. Dropping it kills
-/// the server.
+/// A `redis-server` for one test. It persists nothing unless the test sends `SAVE`. Dropping it
+/// kills the server.
 #[derive(Debug)]
 pub struct RedisServer {
     process: Child,
@@ -41,10 +41,9 @@ impl RedisServer {
         Self::start_with(&[])
     }
 
-    /// Starts a server with additional arguments.
     pub fn start_with(arguments: &[&str]) -> Option<Self> {
         let arguments: Vec<_> = arguments.iter().map(|&text| text.to_owned()).collect();
-        // Tries several ports, because another process may take one in the meantime.
+        // Another process may take the free port before the server does.
         for _ in 0..10 {
             let port = free_port();
             let folder = tempfile::tempdir().unwrap();
@@ -96,13 +95,12 @@ impl RedisServer {
         Some(server)
     }
 
-    /// Returns the CA file of a server with TLS.
     pub fn authority(&self) -> PathBuf {
         let folder = self.certificates.as_ref().unwrap();
         folder.path().join("ca.crt")
     }
 
-    /// Returns the URL of a server with TLS, with a user and a password.
+    /// The URL of a server with TLS. `login` is `user:password`.
     pub fn tls_url(&self, login: &str) -> String {
         format!("rediss://{login}@localhost:{}/0", self.port)
     }
@@ -127,7 +125,7 @@ impl RedisServer {
         assert!(self.is_ready(), "redis-server does not start again");
     }
 
-    /// Stops the server's process without ending it.
+    /// Stops the process with SIGSTOP, so that connections stay open but nothing answers.
     pub fn pause(&self) {
         self.signal("-STOP");
     }
@@ -142,7 +140,6 @@ impl RedisServer {
         assert!(sent.unwrap().success());
     }
 
-    /// Sends one command and returns the first line of the reply.
     pub async fn command(&self, words: &[&str]) -> String {
         let mut stream = TcpStream::connect(self.address()).await.unwrap();
         let command = format!("{}\r\nQUIT\r\n", words.join(" "));
@@ -157,7 +154,7 @@ impl RedisServer {
         let log = self.process.stdout.take().unwrap();
         let mut lines = BufReader::new(log).lines().map_while(Result::ok);
         let is_ready = lines.any(|line| line.contains("Ready to accept connections"));
-        // Reads the rest of the log, so that the server never blocks on it.
+        // Without a reader, the server would block once the pipe is full.
         std::thread::spawn(move || lines.for_each(drop));
         is_ready
     }
@@ -200,7 +197,7 @@ fn free_port() -> u16 {
     listener.local_addr().unwrap().port()
 }
 
-/// The way a proxy treats replies.
+/// What the proxy does with replies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Replies {
     Pass,
@@ -252,7 +249,7 @@ impl Proxy {
         self.replies.send_replace(replies);
     }
 
-    /// Closes all connections, and passes the next ones to another server.
+    /// Closes all connections. The next ones go to another server.
     pub fn fail_over(&self, server: SocketAddr) {
         self.server.send_replace(server);
     }
@@ -298,7 +295,7 @@ async fn pass(
             to_client.write_all(&buffer[..read]).await?;
         }
     };
-    // The end of either direction closes both sockets.
+    // When one direction ends, both sockets are closed.
     tokio::select! {
         _ = requests => {}
         _ = replies => {}

@@ -1,9 +1,9 @@
-//! JSON objects as text, in which a test can reorder, repeat and damage members.
+//! //! JSON as text. With `serde_json`, a test could not reorder, repeat or damage members.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use warp_bearer::issuer::{Issuer, SigningKey};
 
-/// A JSON object under construction. Names and values are written unchanged.
+/// A JSON object under construction. Names and values are written as they are, without escaping.
 #[derive(Clone)]
 pub struct Object(Vec<(String, String)>);
 
@@ -12,7 +12,7 @@ impl Object {
         Self(Vec::new())
     }
 
-    /// Returns a header as the issuer would write it. A token with it is accepted.
+    /// The header that the issuer would write. A token with it is accepted.
     pub fn header(issuer: &Issuer) -> Self {
         let key = issuer.key();
         let (alg, kid) = (format!("{:?}", key.algorithm()), key.kid().to_owned());
@@ -22,8 +22,7 @@ impl Object {
             .with("typ", quoted("JWT"))
     }
 
-    /// Returns a payload as the issuer would write it. A token with this payload is accepted until
-    /// 2100.
+    /// The payload that the issuer would write. A token with it is accepted until 2100.
     pub fn claims(issuer: &Issuer) -> Self {
         Self(Vec::new())
             .with("iss", quoted(issuer.url()))
@@ -72,12 +71,11 @@ pub fn base64url(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// Decodes base64url that a test wrote.
+/// Decodes base64url from a test, which is valid.
 pub fn bytes_of(base64url: &str) -> Vec<u8> {
     URL_SAFE_NO_PAD.decode(base64url).unwrap()
 }
 
-/// Returns the signature of a token, decoded.
 pub fn signature_of(token: &str) -> Vec<u8> {
     bytes_of(token.rsplit_once('.').unwrap().1)
 }
@@ -88,7 +86,6 @@ pub fn signed_by(key: &SigningKey, header: impl AsRef<[u8]>, payload: impl AsRef
     format!("{input}.{}", base64url(key.sign(input.as_bytes())))
 }
 
-/// Replaces the signature of a token.
 pub fn with_signature(token: &str, signature: impl AsRef<[u8]>) -> String {
     let (input, _) = token.rsplit_once('.').unwrap();
     format!("{input}.{}", base64url(signature))

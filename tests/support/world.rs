@@ -12,7 +12,6 @@ use warp_bearer::{auth::Algorithm, issuer::Issuer};
 
 use super::process::Directory;
 
-/// The exit code and the output of a run.
 pub struct Told {
     pub code: Option<i32>,
     pub stdout: String,
@@ -53,7 +52,7 @@ impl World {
         }
     }
 
-    /// Configures an issuer with this name. Its keys are those of the local issuer, in a file.
+    /// Configures an issuer with this name, whose keys are those of the local issuer, in a file.
     pub fn named(issuer: &Issuer, name: &str) -> Self {
         let world = Self::of(issuer.clone())
             .set("AUTH0_ISSUER", name)
@@ -74,18 +73,17 @@ impl World {
         self
     }
 
-    /// Returns a command that runs the binary with this configuration.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let vars: Vec<_> = self.vars.iter().map(|(n, v)| (&**n, &**v)).collect();
         self.directory.command(arguments, &vars)
     }
 
-    /// Returns the values of the variables that are set.
     pub fn variables(&self) -> Vec<(String, String)> {
         self.vars.clone()
     }
 
-    /// Runs the binary and waits for it to end. This blocks, so the issuer needs another thread.
+    /// Runs the binary and waits for it to end. This blocks the thread, so the issuer needs another
+    /// one.
     pub fn run(&self, arguments: &[&str], input: &str) -> Told {
         let mut command = self.command(arguments);
         command
@@ -93,7 +91,8 @@ impl World {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
-        // A command that rejects its arguments ends before it reads its input.
+        // If a command rejects its arguments, it ends before it reads its input, and the write
+        // fails.
         match child.stdin.take().unwrap().write_all(input.as_bytes()) {
             Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
             written => written.unwrap(),
