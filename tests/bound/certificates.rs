@@ -1,4 +1,4 @@
-//! //! Tokens that are bound to the client's certificate. It comes from the service's own TLS, or
+//! Tokens that are bound to the client's certificate. It comes from the service's own TLS, or
 //! from a header field of the proxy.
 
 use std::{fs, net::SocketAddr, sync::Arc, time::Duration};

@@ -1,4 +1,4 @@
-//! //! What clients learn about bound tokens from challenges, from the metadata and from
+//! What clients learn about bound tokens from challenges, from the metadata and from
 //! `/openapi.json`.
 
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! //! At `/auth`, the proof must match the client's request, as the proxy reports it.
+//! At `/auth`, the proof must match the client's request, as the proxy reports it.
 
 use warp::http::HeaderName;
 use warp_bearer::auth::dpop::{Dpop, DpopMode};

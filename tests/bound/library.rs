@@ -1,4 +1,4 @@
-//! //! The library's API and options for bound tokens.
+//! The library's API and options for bound tokens.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! //! Proofs over HTTP: a row for each check, and the cases that need a real request. The unit
+//! Proofs over HTTP: a row for each check, and the cases that need a real request. The unit
 //! tests in `auth/credential/` cover many more.
 
 use serde_json::json;

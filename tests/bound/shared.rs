@@ -1,4 +1,4 @@
-//! //! Two processes of the service share one Redis.
+//! Two processes of the service share one Redis.
 
 use std::time::{Duration, Instant};
 

@@ -112,7 +112,9 @@ fn checks_that_configured_files_are_usable() {
     }
 }
 
-/// Accepts invalid values of variables that have no effect here, and valid values of all others.
+/// An invalid value must not stop the start if it has no effect: for an issuer on loopback, we need
+/// neither CA certificates nor a proxy. The values in the other rows are valid. The address is
+/// taken, so exit status 69 means that the values were accepted.
 #[test]
 fn ignores_invalid_values_without_effect() {
     let directory = Directory::new();
@@ -177,7 +179,7 @@ fn port_in_use_is_one_line() {
     );
     let directory = Directory::new();
     let listen = ("LISTEN", &*address);
-    // The log is off, because it could report the unreachable issuer before the expected line.
+    // With the log on, a line about the unreachable issuer could come first.
     let issuer = ("AUTH0_ISSUER", "http://127.0.0.1:9/");
     let quiet = ("RUST_LOG", "off");
     let output = run(&directory, &["serve"], &[AUDIENCE, issuer, listen, quiet]);
@@ -218,7 +220,7 @@ fn invalid_command_line_exits_64_and_help_exits_0() {
     }
 }
 
-/// Returns what a program prints when it reads `input`. `None` if it is not installed.
+/// Runs a program with `input` on standard input. `None` if it is not installed.
 fn piped(program: &mut Command, input: &[u8]) -> Option<String> {
     let program = program.stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = program.spawn().ok()?;
@@ -241,13 +243,13 @@ fn shells_accept_their_completions() {
         for word in [word, "explain", "rotate-every"] {
             assert!(script.contains(word), "{shell}: {word}");
         }
-        // Checks the syntax with the shell itself. Skipped if the shell is not installed.
+        // The shell itself checks the syntax, if it is installed.
         piped(
             Command::new(shell).args(["-n", "/dev/stdin"]),
             script.as_bytes(),
         );
     }
-    // Asks bash and fish for completions. zsh completes only at an interactive prompt.
+    // bash and fish can be asked for completions. zsh completes only at an interactive prompt.
     let bash = "source /dev/stdin; offer() { COMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1)); \
                 _warp__bearer warp-bearer \"${@: -1}\" \"${@: -2:1}\"; echo \"${COMPREPLY[@]}\"; }; \
                 offer warp-bearer ex; offer warp-bearer dev --; offer warp-bearer dev --profile ''";
@@ -292,7 +294,7 @@ fn assert_ends(case: &str, output: &Output, code: i32, line: &str) {
     assert!(output.stdout.is_empty(), "{case}: {output:?}");
 }
 
-/// Starts the service for this issuer. Returns it with its address and its log so far.
+/// Starts the service for this issuer. Also returns its address and its log so far.
 fn serving(issuer: &Issuer, more: &[(&str, &str)]) -> (Process, String, Vec<String>) {
     let vars = [
         ("AUTH0_ISSUER", issuer.url()),
@@ -308,7 +310,7 @@ fn serving(issuer: &Issuer, more: &[(&str, &str)]) -> (Process, String, Vec<Stri
     (service, address, log)
 }
 
-// Needs several threads: one waits for the log while another runs the issuer.
+// Waiting for the log blocks a thread, and the issuer needs another one.
 #[tokio::test(flavor = "multi_thread")]
 async fn service_survives_an_issuer_outage_and_recovers() {
     let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
@@ -348,7 +350,7 @@ async fn get(url: &str, token: &str) -> Response {
     client.get(url).bearer_auth(token).send().await.unwrap()
 }
 
-/// Sets all of these variables together and checks that each one takes effect.
+/// All of these are set at once, and each must take effect.
 #[tokio::test(flavor = "multi_thread")]
 async fn token_and_client_variables_take_effect() {
     const PAGE: &str = "https://app.example.com";
@@ -389,7 +391,7 @@ async fn token_and_client_variables_take_effect() {
     assert_eq!(answer.headers()["access-control-allow-origin"], PAGE);
 }
 
-/// Sends `bytes` on a new connection and returns the response once it contains `last`.
+/// Sends `bytes` on a new connection, and reads until the response contains `last`.
 #[cfg(unix)]
 fn said_to(address: &str, bytes: &[u8], last: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
@@ -415,7 +417,8 @@ async fn callers_cannot_flood_the_log_with_warnings() {
     let answers = said_to(&address, queries.as_bytes(), "success");
     assert_eq!(answers.matches("HTTP/1.1 400 ").count(), TIMES, "{answers}");
 
-    // RFC 9113 §6.5 and §6.7: settings, and acknowledgements of pings that the server did not send.
+    // The settings (RFC 9113 §6.5), and then acknowledgements of pings that the server never sent
+    // (§6.7).
     let mut frames = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec();
     frames.extend(b"\0\0\x08\x06\x01\0\0\0\0stranger".repeat(TIMES));
     frames.extend(b"\0\0\x08\x06\0\0\0\0\0answered");

@@ -1,4 +1,4 @@
-//! The commands that `dev` prints and that the README shows have the documented results.
+//! The commands that `dev` prints, and those in the README, do what they are said to do.
 //!
 //! Each command runs twice: as pasted, with `sh` and curl, and as an equivalent request, so that
 //! the test also works on a machine without curl.
@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::support::process::{Directory, Process, run};
 
-/// The page that `dev` prints: each command with the line above it.
+/// The commands on the page that `dev` prints, each with the caption above it.
 struct Page(Vec<(String, String)>);
 
 impl Page {
@@ -20,7 +20,7 @@ impl Page {
     }
 
     fn of(lines: &[String]) -> Self {
-        // A block of lines that is pasted whole: each caption is a comment.
+        // Users paste a block as a whole, so each caption is a shell comment.
         let pairs = lines.windows(2).filter(|pair| pair[0].starts_with("# "));
         let pairs = pairs.map(|pair| (pair[0][2..].to_owned(), pair[1].clone()));
         Self(pairs.collect())
@@ -31,7 +31,7 @@ impl Page {
         commands.find(|command| command.ends_with(path)).unwrap()
     }
 
-    /// Returns the address of the service, `127.0.0.1:PORT`.
+    /// The service's address, as `127.0.0.1:PORT`.
     fn service(&self) -> &str {
         let address = self.command("/api/public").split("http://").nth(1).unwrap();
         address.split('/').next().unwrap()
@@ -69,7 +69,7 @@ async fn commands_printed_by_dev_work_when_pasted() {
     for ((above, command), (case, status, body)) in page.0.iter().zip(rows) {
         assert_eq!(above, case);
         if command.starts_with("curl") {
-            // With the usual port, the command fits into one line of a terminal of 80 columns.
+            // With the usual port, the command must fit into a terminal of 80 columns.
             assert!(command.len() <= 80 + page.service().len() - "127.0.0.1:8000".len());
             for answer in answers(command, &reader).await {
                 assert_eq!(answer.status, status, "{command}: {answer:?}");
@@ -98,7 +98,7 @@ async fn readme_requests_return_the_documented_status() {
     }
 }
 
-/// Repeats each command of `docs/session.txt`, with a new `dev` wherever the session starts one.
+/// Repeats each command of `docs/session.txt`. Where the session starts `dev`, we start one too.
 #[tokio::test(flavor = "multi_thread")]
 async fn recorded_session_is_up_to_date() {
     let session = include_str!("../../docs/session.txt");
@@ -196,7 +196,7 @@ async fn service_survives_rotation_and_issuer_faults() {
     assert!(ready.body.contains(r#""last_error":"status""#), "{ready:?}");
 }
 
-/// See `rejects_hosts_other_than_loopback` in `tests/issuer/server.rs`.
+/// DNS rebinding: see `rejects_hosts_other_than_loopback` in `tests/issuer/server.rs`.
 #[tokio::test(flavor = "multi_thread")]
 async fn accepts_only_loopback_hosts() {
     let mut dev = Process::start(&["dev"], &[("LISTEN", "127.0.0.1:0")]);
@@ -214,7 +214,7 @@ async fn accepts_only_loopback_hosts() {
         let body: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
         assert_eq!(body["code"], "bad_host", "{host}");
     }
-    // The attack needs a host name. A proxy may leave out the port, or send its own.
+    // The attack needs a host name, so any port is fine: a proxy may leave it out, or send its own.
     for host in ["localhost", "127.0.0.1", "127.0.0.1:1", "[::1]:8080"] {
         let answer = ready(host.to_owned()).await;
         assert_eq!(answer.status().as_u16(), 200, "{host}");
@@ -270,8 +270,8 @@ fn base64url(text: &str) -> Vec<u8> {
     URL_SAFE_NO_PAD.decode(text).unwrap()
 }
 
-/// Returns the README's requests to the service, with the status in the comment above each. The
-/// comment has its own line, because an interactive zsh passes what follows a `#` as arguments.
+/// The README's requests to the service, with the status in the comment above each. The comment has
+/// a line of its own, because an interactive zsh passes what follows a `#` as arguments.
 fn readme() -> Vec<(String, u16)> {
     let lines: Vec<_> = include_str!("../../README.md")
         .lines()
@@ -288,7 +288,6 @@ fn readme() -> Vec<(String, u16)> {
         .collect()
 }
 
-/// Returns the commands of one terminal, with the output of each.
 fn commands(terminal: &str) -> Vec<(&str, &str)> {
     let commands = terminal.split("\n$ ").skip(1);
     commands
@@ -296,7 +295,7 @@ fn commands(terminal: &str) -> Vec<(&str, &str)> {
         .collect()
 }
 
-/// Repeats the recorded commands against this `dev`, and compares their output.
+/// Repeats the recorded commands against this `dev`, and compares the output.
 fn replay(recorded: &[(&str, &str)], page: &Page, token: &str) {
     let curl = Command::new("curl").arg("--version").output().is_ok();
     let directory = Directory::new();
@@ -304,7 +303,7 @@ fn replay(recorded: &[(&str, &str)], page: &Page, token: &str) {
         if command.starts_with("curl") && !curl {
             continue;
         }
-        // Finds the command of this page that differs only in addresses and paths.
+        // The page has the same command with other addresses and paths.
         let mut printed = page.0.iter().map(|(_, printed)| printed);
         let printed = printed.find(|printed| masked(printed) == masked(command));
         let printed = printed.unwrap_or_else(|| panic!("dev does not print {command}"));
@@ -323,20 +322,20 @@ fn masked(text: &str) -> String {
         if line.starts_with("date: ") {
             return "date:".to_owned();
         }
-        // The port of the issuer, which is in the claims, has four or five digits.
+        // The claims contain the issuer's port, which has four or five digits, so lengths differ.
         for sized in ["content-length: ", "✓ size "] {
             if line.trim_start().starts_with(sized) {
                 return sized.to_owned();
             }
         }
-        // A date and its distance from now.
+        // These lines have a date, and how far it is from now.
         for dated in ["  ✓ exp", "  ✓ iat"] {
             if line.starts_with(dated) {
                 return dated.to_owned();
             }
         }
         let program = env!("CARGO_BIN_EXE_warp-bearer");
-        // `cargo run` prints the program, which prints its own path.
+        // The recording was made with `cargo run`. Here, the program prints its own path.
         let line = line.replace("cargo run --quiet --", program);
         let mut line = line.replace(program, "target/debug/warp-bearer");
         while let Some(start) = line.find("LISTEN=") {
@@ -361,7 +360,7 @@ struct Answer {
     body: String,
 }
 
-/// Returns the responses to a command: without curl, and with curl if it is installed.
+/// Runs a command without curl, and with curl if it is installed.
 async fn answers(command: &str, token: &str) -> Vec<Answer> {
     let mut answers = vec![by_hand(&command.replace("$TOKEN", token)).await];
     if Command::new("curl").arg("--version").output().is_ok() {
@@ -371,7 +370,7 @@ async fn answers(command: &str, token: &str) -> Vec<Answer> {
 }
 
 fn shell(command: &str) -> String {
-    // Requests to loopback must not go through a proxy configured on this machine.
+    // Ignores a proxy that is configured on this machine.
     let mut shell = Command::new("sh");
     shell.args(["-c", command]).env("no_proxy", "127.0.0.1");
     let output = shell.output().unwrap();
@@ -412,7 +411,7 @@ async fn by_hand(command: &str) -> Answer {
     }
 }
 
-/// Splits a command into words as the shell does, at blanks and by quotes.
+/// Splits a command into words as the shell does: at blanks, outside of quotes.
 fn words(command: &str) -> Vec<String> {
     let mut words = vec![String::new()];
     let mut quote = None;
@@ -428,7 +427,8 @@ fn words(command: &str) -> Vec<String> {
     words
 }
 
-/// Runs the printed commands in one shell, as a reader would, and again without a shell.
+/// The commands depend on each other's variables, so one shell runs all of them, as if pasted. Then
+/// they run again without a shell.
 #[tokio::test(flavor = "multi_thread")]
 async fn dpop_commands_printed_by_dev_work_when_pasted() {
     let mut dev = Process::start(&["dev", "--dpop"], &[("LISTEN", "127.0.0.1:0")]);

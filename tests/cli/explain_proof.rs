@@ -65,7 +65,7 @@ async fn explains_each_broken_proof() {
     assert_eq!((&alone["code"], &alone["cause"]), (&"token_bound".into(), &causes::DPOP_AS_BEARER.what.into()));
 }
 
-/// The proof beside a pasted token is verified with the request that is pasted with it.
+/// A pasted request has everything that a proof needs: the token, the method and the URL.
 #[tokio::test(flavor = "multi_thread")]
 async fn reads_the_proof_in_a_pasted_request() {
     let world = World::start()
@@ -97,7 +97,7 @@ async fn reads_the_proof_in_a_pasted_request() {
     }
 }
 
-/// If DPoP is required, no text recommends the scheme Bearer.
+/// If DPoP is required, no text may recommend the scheme `Bearer`.
 #[tokio::test(flavor = "multi_thread")]
 async fn names_the_required_scheme() {
     let world = World::start()

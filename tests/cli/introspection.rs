@@ -64,7 +64,7 @@ async fn explain_introspects_only_on_request() {
     assert_eq!(told.code, Some(1));
     assert_eq!(told.json()["code"], "token_inactive");
 
-    // The verdict on a JWT depends on the issuer too.
+    // With `always`, the issuer also decides about JWTs.
     let world = world.set("AUTH0_INTROSPECTION", "always");
     let told = world.run(&["explain"], &world.issuer.token().sign());
     assert_eq!(told.code, Some(0), "{}{}", told.stdout, told.stderr);
@@ -72,7 +72,7 @@ async fn explain_introspects_only_on_request() {
     assert!(told.stdout.contains(note), "{}", told.stdout);
 }
 
-/// The claim that makes the service reject an active answer is named.
+/// If an active answer is rejected because of a claim, `explain` must name the claim.
 #[tokio::test(flavor = "multi_thread")]
 async fn explain_names_what_is_wrong_with_an_answer() {
     type Change = fn(TokenBuilder) -> TokenBuilder;

@@ -85,7 +85,7 @@ async fn unterminated_line_is_not_joined_to_the_next() {
     assert_eq!(fs::read_to_string(path).unwrap().lines().count(), 2);
 }
 
-/// An entry of an issuer that is not configured revokes nothing; often its name is misspelt.
+/// An entry with an issuer that is not configured revokes nothing. Its name is probably misspelt.
 #[tokio::test(flavor = "multi_thread")]
 async fn entries_without_effect_are_warned_about() {
     let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
@@ -113,7 +113,7 @@ async fn entries_without_effect_are_warned_about() {
     let warning = lines.last().unwrap();
     assert!(warning.contains("WARN"), "{warning}");
     assert!(warning.contains(&misspelt), "{warning}");
-    // One warning for each issuer, not for each entry.
+    // There must be one warning for each issuer, not for each entry.
     let lines = service.logged(|line| line.contains("listening"));
     assert!(!lines.iter().any(|line| line.contains(words)), "{lines:?}");
 }
@@ -161,7 +161,7 @@ async fn exit_codes_distinguish_failures() {
     not_writable("a directory");
 }
 
-/// The list that replicas share is part of the configuration that `explain` and `check` try out.
+/// `explain` and `check` must also use the list in the store, because the service would.
 #[tokio::test(flavor = "multi_thread")]
 async fn explain_and_check_ask_the_state_store() {
     let Some(mut redis) = RedisServer::start() else {
@@ -221,7 +221,7 @@ async fn running_service_rejects_a_revoked_token_soon() {
     assert!(body.contains("token_revoked"), "{body}");
 }
 
-/// The issuers of the issuers file work like those of the variables.
+/// `revoke` must know the issuers of the issuers file as well as those of the variables.
 #[tokio::test(flavor = "multi_thread")]
 async fn revoke_accepts_issuers_from_the_issuers_file() {
     let world = World::of(Issuer::with_algorithm(Algorithm::ES256).await).unset("AUTH0_ISSUER");

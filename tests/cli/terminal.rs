@@ -1,7 +1,6 @@
-//! Behaviour that differs on a terminal: colors, progress, and a typed token.
+//! Behaviour that differs on a terminal: colours, progress, and a typed token.
 //!
-//! The tests run the binary on a pseudo-terminal, and interpret the bytes it receives as a terminal
-//! would.
+//! The tests run the binary on a pseudo-terminal, and interpret its output as a terminal would.
 
 use std::{
     fs::File,
@@ -26,14 +25,14 @@ fn terminal() -> (File, File) {
     (ours.into(), theirs.unwrap())
 }
 
-/// The output streams of a program that are connected to the terminal.
+/// The streams of a program that go to the terminal.
 #[derive(Clone, Copy, PartialEq)]
 enum Streams {
     Both,
     Errors,
 }
 
-/// Starts a program on a terminal. If its stdout is not the terminal, the child holds it.
+/// Starts a program on a terminal. With [`Streams::Errors`], its stdout is a pipe.
 fn start(mut command: Command, streams: Streams) -> (Child, File) {
     let (ours, theirs) = terminal();
     command
@@ -43,12 +42,12 @@ fn start(mut command: Command, streams: Streams) -> (Child, File) {
             Streams::Both => Stdio::from(theirs),
             Streams::Errors => Stdio::piped(),
         });
-    // Dropping the command closes the program's end here, so that the terminal closes when the
-    // program ends.
+    // Here we drop the command, and with it our copy of the program's end. Otherwise the terminal
+    // would stay open after the program ends.
     (command.spawn().unwrap(), ours)
 }
 
-/// Returns everything that the terminal received, up to `last` or to the end.
+/// Reads what the terminal receives, up to `last` or to the end.
 fn sent(terminal: &mut File, last: &str) -> String {
     let (mut bytes, mut some) = (Vec::new(), [0; 4096]);
     loop {
@@ -73,7 +72,7 @@ fn on_terminal(command: Command, streams: Streams) -> (String, String) {
     (text, elsewhere)
 }
 
-/// Returns the lines that a terminal of this width shows at the end (ECMA-48, and DEC's mode 7).
+/// Returns what a terminal of this width shows in the end (ECMA-48, and DEC's mode 7).
 fn shown(text: &str, columns: usize) -> String {
     let mut rows = vec![Vec::new()];
     let (mut column, mut wraps) = (0, true);
@@ -151,7 +150,7 @@ async fn terminal_shows_colours_and_temporary_progress() {
             timeless(&piped.stdout),
             "{case}"
         );
-        // A line longer than the terminal is wide must also be erased completely.
+        // A progress line that is wider than the terminal must be erased completely too.
         let narrow = shown(&text, 20);
         assert!(!narrow.contains("asking"), "{case}: {narrow}");
         assert!(narrow.starts_with("Variables\n"), "{case}: {narrow}");
@@ -177,7 +176,7 @@ async fn explain_and_help_have_colours_only_on_a_terminal() {
             command.env(name, value);
             let (text, _) = on_terminal(command, Streams::Both);
             assert_eq!(text.contains("\x1b[1"), colors, "{name}: {text:?}");
-            // Only `--help` is compared: the output of `explain` contains times, which change.
+            // We can compare only `--help`. The output of `explain` contains times.
             if arguments == ["--help"] {
                 assert_eq!(shown(&text, 1000), piped.stdout, "{name}");
             }
@@ -229,7 +228,7 @@ fn dev_has_colours_unless_disabled() {
     }
 }
 
-/// A reader such as `head -1` may end first.
+/// With `| head -1`, the reader ends before the program does.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_closed_standard_output_is_no_error() {
     let world = World::start().await;

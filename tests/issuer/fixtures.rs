@@ -1,4 +1,4 @@
-//! Requests to the issuer, and decoded tokens; `jsonwebtoken` verifies their signatures.
+//! Requests to the issuer, and tokens that `jsonwebtoken` has decoded and verified.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{DecodingKey, Validation, jwk::Jwk};
@@ -8,7 +8,7 @@ use warp_bearer::{auth::Algorithm, issuer::Issuer};
 
 pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
 
-/// Starts an issuer with an ES256 key. RSA keys take long to generate, and most tests do not need
+/// Starts an issuer with an ES256 key. Generating an RSA key takes long, and most tests don't need
 /// one.
 pub(crate) async fn elliptic() -> Issuer {
     Issuer::with_algorithm(Algorithm::ES256).await

@@ -69,8 +69,8 @@ async fn reports_a_port_that_is_taken() {
     assert_eq!(fault.kind(), std::io::ErrorKind::AddrInUse);
 }
 
-/// A page can point its own host name at this machine (DNS rebinding), but it cannot send the
-/// `Host` of another site.
+/// With DNS rebinding, a web page can point its own host name at this machine. But it cannot make
+/// the browser send another site's `Host`.
 #[tokio::test]
 async fn rejects_hosts_other_than_loopback() {
     let issuer = elliptic().await;
@@ -103,7 +103,7 @@ async fn rejects_hosts_other_than_loopback() {
         }
     }
     assert_eq!(issuer.requests(), Requests::default());
-    // The attack needs a host name. A proxy may leave out the port, or send its own.
+    // The attack needs a host name, so any port is fine: a proxy may leave it out, or send its own.
     let other = port ^ 1;
     for host in ["localhost", "LOCALHOST", "127.0.0.1", "127.9.9.9", "[::1]"] {
         for host in [

@@ -1,4 +1,4 @@
-//! //! Sends the same request to every adapter of the library: an axum extractor, an axum layer,
+//! Sends the same request to every adapter of the library: an axum extractor, an axum layer,
 //! and a tonic service. [`Adapters::agree`] compares their answers with warp's.
 
 use std::{

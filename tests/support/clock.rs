@@ -1,4 +1,4 @@
-//! //! tokio's clock, stopped, so that only the test advances it.
+//! tokio's clock, stopped, so that only the test advances it.
 //!
 //! Pausing it is not enough. A paused clock jumps to the next timer whenever the runtime is idle,
 //! and with real sockets the runtime is also idle while a response is on its way. We prevent the

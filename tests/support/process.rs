@@ -1,4 +1,4 @@
-//! //! Runs the binary as users do, in a directory of its own and without the environment of this
+//! Runs the binary as users do, in a directory of its own and without the environment of this
 //! process. The binary is killed when the test ends.
 
 use std::{

@@ -1,4 +1,4 @@
-//! //! The service on a socket of its own, and a client that sends exactly the bytes of a test.
+//! The service on a socket of its own, and a client that sends exactly the bytes of a test.
 
 use std::{convert::Infallible, net::SocketAddr, time::Duration};
 

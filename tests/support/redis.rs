@@ -1,4 +1,4 @@
-//! //! A real `redis-server`, and a proxy to put in front of it.
+//! A real `redis-server`, and a proxy to put in front of it.
 //!
 //! If `redis-server` is not installed, tests print that they were skipped. With
 //! `WARP_BEARER_REDIS=required`, as in CI, they fail instead.

@@ -1,4 +1,4 @@
-//! //! JSON as text. With `serde_json`, a test could not reorder, repeat or damage members.
+//! JSON as text. With `serde_json`, a test could not reorder, repeat or damage members.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use warp_bearer::issuer::{Issuer, SigningKey};

@@ -62,7 +62,7 @@ async fn finds_each_broken_issuer() {
     let told = checked(&world());
     assert_eq!(told.code, Some(1), "{}", told.stdout);
     assert!(told.stdout.contains("cannot be reached"), "{}", told.stdout);
-    // A label of more than 63 characters is invalid, so no name server is asked.
+    // A label of more than 63 characters is invalid, so the lookup fails without a name server.
     let nowhere = format!("https://{}.example/", "a".repeat(64));
     let told = checked(&world().set("AUTH0_ISSUER", nowhere));
     assert_eq!(told.code, Some(1), "{}", told.stdout);
@@ -102,7 +102,7 @@ async fn finds_a_wrong_clock() {
         let clock = clock
             .filter(|finding| finding.contains(" clock: "))
             .collect::<Vec<_>>();
-        // Allows a difference of one second, because a clock may have just changed.
+        // The two clocks may be read in different seconds.
         let near = |text: &str| {
             let text = text.replace("59 s", "1 min").replace("1 min 1 s", "1 min");
             text.replace("19 s", "20 s").replace("21 s", "20 s")
@@ -111,19 +111,19 @@ async fn finds_a_wrong_clock() {
     }
 }
 
-/// Serves an issuer over https, with a certificate in `tls.crt` that must be trusted.
+/// Serves an issuer over https. Clients have to trust the certificate in `tls.crt`.
 pub(super) async fn over_tls(world: &World) -> String {
     over_tls_as(world, IsCa::NoCa).await
 }
 
-/// Serves an issuer over https, with the certificate of a server or of an authority.
+/// Like [`over_tls`], with the certificate of a server or of an authority.
 async fn over_tls_as(world: &World, is_ca: IsCa) -> String {
     let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
     params.is_ca = is_ca;
     over_tls_with(world, params).await
 }
 
-/// Serves an issuer over https, with a self-signed certificate.
+/// Like [`over_tls`], with a self-signed certificate made from `params`.
 async fn over_tls_with(world: &World, params: CertificateParams) -> String {
     let key = KeyPair::generate().unwrap();
     let certificate = params.self_signed(&key).unwrap();
@@ -173,7 +173,7 @@ async fn checks_certificates_and_finds_untrusted_ones() {
     let told = checked(&world.set("SSL_CERT_FILE", "tls.crt"));
     assert_eq!(told.code, Some(0), "{}", told.stdout);
     let found = findings(&told);
-    // The certificate is valid until the year 4096, which is more than 700,000 days.
+    // The certificate is valid until the year 4096, so the number of days begins with 7.
     assert!(found.contains("good TLS: trusted; it ends in 7"), "{found}");
     assert!(found.contains("good keys: 1 of 1 for RS256"), "{found}");
 }
@@ -231,7 +231,8 @@ async fn rejects_a_ca_certificate_for_a_server() {
     assert_finds("another authority", &found, &words);
 }
 
-/// No message has the name of a type of the TLS library.
+/// rustls puts names of its types into messages, such as `EkuError`. `check` must describe the
+/// problem in words.
 #[tokio::test(flavor = "multi_thread")]
 async fn describes_a_certificate_that_does_not_fit() {
     let for_other = CertificateParams::new(["other.example".to_owned()]).unwrap();
@@ -259,7 +260,7 @@ async fn describes_a_certificate_that_does_not_fit() {
     }
 }
 
-/// Following the advice of `check` makes the next run pass.
+/// After we follow the advice of `check`, the next run passes.
 #[tokio::test(flavor = "multi_thread")]
 async fn advice_for_failed_discovery_works() {
     let issuer = Issuer::with_algorithm(warp_bearer::auth::Algorithm::RS256).await;

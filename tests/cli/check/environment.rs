@@ -1,4 +1,4 @@
-//! Variables, `.env` and descriptors.
+//! `check` and the process's environment: variables, `.env`, and the limit of file descriptors.
 
 use std::{fs, process::Command};
 
@@ -77,7 +77,6 @@ async fn shows_environment_variables_without_passwords() {
     );
 }
 
-/// Writes the `.env` of a world.
 fn write_env(world: &World, text: &str) {
     fs::write(world.directory.path().join(".env"), text).unwrap();
 }

@@ -1,4 +1,5 @@
-//! Keys that are left out, algorithms on offer, forms of a key file, and the bytes of a response.
+//! `check` and the issuer's keys: keys that are left out, algorithms that the issuer offers,
+//! forms of a key file, and the bytes of a response.
 
 use std::{fs, io::Write};
 
@@ -16,11 +17,12 @@ use warp_bearer::{
 use super::{assert_finds, checked, findings, site};
 use crate::support::world::{Told, World};
 
-/// Returns the JWK of an RSA key that is too short.
+/// An RSA key that is too short.
 pub(super) fn weak() -> Value {
     let mut jwk = SigningKey::generate(Algorithm::RS256).public_jwk();
     let modulus = jwk["n"].as_str().unwrap();
-    // Cuts the modulus to 128 bytes. Its first byte stays, so that it still has 1024 bits.
+    // Cuts the modulus to 128 bytes. Its first byte stays, and with it the highest bit, so the key
+    // has exactly 1024 bits.
     let cut = modulus[..170].to_owned() + "E";
     jwk["n"] = json!(cut);
     jwk["kid"] = json!("weak");
@@ -46,7 +48,7 @@ async fn harmless_oddities_are_notes() {
     );
 }
 
-/// Returns the JWK of a new RSA key with this `kid`, after `change`.
+/// A new RSA key with this `kid`, after `change`.
 fn jwk(kid: &str, change: impl FnOnce(&mut Value)) -> Value {
     let mut jwk = SigningKey::generate(Algorithm::RS256).public_jwk();
     jwk["kid"] = json!(kid);
@@ -137,7 +139,6 @@ async fn suggests_the_line_that_allows_an_offered_algorithm() {
     }
 }
 
-/// Returns a key of P-256 as PEM.
 fn pem(jwk: &Value) -> String {
     const SPKI: [u8; 27] = [
         0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08,
@@ -183,7 +184,8 @@ async fn accepts_every_form_of_key_file() {
             .set("AUTH0_JWKS_FILE", "keys");
         fs::write(world.directory.path().join("keys"), file).unwrap();
         let told = checked(&world);
-        // Two keys without a kid are only a warning, but no token is accepted.
+        // Two keys without a `kid` cause only a warning, but we can't tell which of them a token
+        // means, so none is accepted.
         let is_ambiguous = code == 3;
         let expected = if is_ambiguous { 0 } else { code };
         assert_eq!(told.code, Some(expected), "{case}: {}", told.stdout);
@@ -196,7 +198,8 @@ async fn accepts_every_form_of_key_file() {
     }
 }
 
-/// The recommended algorithms include those that another issuer needs.
+/// `AUTH0_ALGORITHMS` applies to all issuers, so the recommended value must keep what the others
+/// need.
 #[tokio::test(flavor = "multi_thread")]
 async fn keeps_the_algorithms_of_other_issuers() {
     let rsa = Issuer::with_algorithm(Algorithm::RS256).await;

@@ -102,7 +102,7 @@ async fn reports_a_correct_setup() {
     );
 }
 
-/// Asserts that each of `words` is in one of the findings.
+/// Checks that each of `words` is in one of the findings.
 fn assert_finds(case: &str, findings: &[String], words: &[&str]) {
     let has_all = |finding: &String| words.iter().all(|word| finding.contains(word));
     assert!(
@@ -114,7 +114,8 @@ fn assert_finds(case: &str, findings: &[String], words: &[&str]) {
 /// A fixed response: its path, status, content coding and body.
 type Fixed = (&'static str, u16, &'static str, Vec<u8>);
 
-/// Starts a server with fixed responses, and 404 for all other paths. `answers` gets its address.
+/// Starts a server with fixed responses, and 404 for all other paths. `answers` is called with its
+/// address.
 async fn site(answers: impl FnOnce(&str) -> Vec<Fixed>) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());

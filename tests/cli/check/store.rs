@@ -35,14 +35,14 @@ async fn reports_a_usable_store() {
         !found.iter().any(|line| line.contains(": none")),
         "loopback needs no TLS"
     );
-    // `check` leaves nothing behind but a key that expires within a second.
+    // `check` leaves nothing behind except a key that expires within a second.
     let list = server
         .command(&["EXISTS", "warp-bearer:list", "warp-bearer:birth"])
         .await;
     assert_eq!(list, ":0");
 }
 
-/// The user in the manifest has exactly the permissions that `check` lists.
+/// The manifest and the advice of `check` must agree about the user's permissions.
 #[test]
 fn valkey_manifest_grants_the_needed_permissions() {
     let path = concat!(

@@ -82,7 +82,7 @@ async fn explains_each_broken_configuration() {
     let told = world().run(&["explain"], &good);
     assert_eq!(told.code, Some(1), "{}", told.stdout);
     assert!(told.stdout.contains("cannot be reached"), "{}", told.stdout);
-    // Connections to this machine never go through a proxy.
+    // Connections to this machine never use a proxy, so the advice must not mention one.
     let advice = "Check that the issuer is running on this machine";
     assert!(told.stdout.contains(advice), "{}", told.stdout);
     assert!(!told.stdout.contains("HTTPS_PROXY"), "{}", told.stdout);

@@ -1,6 +1,7 @@
-//! Mistakes that are typical of an issuer. Compares the table of the most frequent ones in
-//! `docs/issuers.md` with the output. `UPDATE=1 cargo test --test cli explain::issuers` writes the
-//! table.
+//! Mistakes that are typical of one issuer's tokens.
+//!
+//! `docs/issuers.md` has a table of the most frequent ones, which must match the output. `UPDATE=1
+//! cargo test --test cli explain::issuers` writes the table.
 
 use std::{collections::HashSet, fmt::Write, fs, path::Path};
 
@@ -30,7 +31,7 @@ const CLOUDFLARE: &str = "https://team.cloudflareaccess.com";
 const IAP: &str = "https://cloud.google.com/iap";
 const FIREBASE: &str = "https://securetoken.google.com/shop-1";
 
-/// A mistake: the configured issuer and audience, a token of the issuer, and the code.
+/// A mistake: a configuration, a token, and the code of the rejection.
 struct Row {
     name: &'static str,
     issuer: &'static str,
@@ -43,12 +44,9 @@ struct Row {
 }
 
 enum Token {
-    /// The claims in addition to `iss` and the dates, which they may replace. The header is
-    /// `RS256`.
+    /// Claims in addition to `iss` and the dates, which they may replace. The header has `RS256`.
     Claims(Value),
-    /// The header and the claims.
     Whole(Value, Value),
-    /// Not a JWT.
     Opaque(&'static str),
 }
 
@@ -159,8 +157,8 @@ async fn table_of_mistakes_matches_explain() {
             row.name, row.mistake, row.code
         )
         .unwrap();
-        // The advice uses the words of one vendor only, and never accepts tokens that are for
-        // others.
+        // The advice must use the terms of one vendor only, and must never suggest accepting tokens
+        // that are for others.
         let is_auth0 = what.contains("Auth0") || fix.contains("Applications, APIs");
         assert!(!is_auth0 || row.name == "Auth0", "{case}: {what} {fix}");
         let lines = json["settings"].to_string();
@@ -268,7 +266,7 @@ async fn recognizes_other_vendor_patterns() {
         assert!(!text.contains("Auth0"), "{case}: {text}");
     }
 
-    // Parts with padding, as an AWS load balancer writes them.
+    // An AWS load balancer pads the parts of its tokens.
     let world = World::named(&issuer, OKTA);
     for (case, header, says) in [
         (
@@ -283,7 +281,7 @@ async fn recognizes_other_vendor_patterns() {
         ),
     ] {
         use base64::{Engine, engine::general_purpose::URL_SAFE};
-        // A space makes the length one that needs padding.
+        // With the space, the part has a length that needs padding.
         let padded = |part: String| {
             let blank = if part.len().is_multiple_of(3) {
                 " "
@@ -305,7 +303,7 @@ async fn recognizes_other_vendor_patterns() {
         assert!(text.contains(says), "{case}: {text}");
     }
 
-    // The resource of an MCP server that is not configured as an audience yet.
+    // An MCP server's resource that was not added to the audiences.
     let resource = "https://mcp.example.com/mcp";
     let world = World::named(&issuer, AUTH0).set("AUTH0_RESOURCE", resource);
     let token = sign(

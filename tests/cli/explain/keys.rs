@@ -1,4 +1,4 @@
-//! Keys that were left out, and discovery that fails.
+//! Rejections whose cause is the key set: keys that were left out, and discovery that fails.
 
 use std::fs;
 
@@ -100,7 +100,7 @@ async fn failed_key_fetch_comes_with_advice() {
         // The reason, including the address.
         let facts = json["facts"].to_string();
         assert!(facts.contains("http://127.0.0.1"), "{case}: {facts}");
-        // "Correct AUTH0_JWKS_URI" and "remove AUTH0_JWKS_URI" are only advised if it is set.
+        // Nothing should tell users to correct or remove `AUTH0_JWKS_URI` if they did not set it.
         let says = format!("{}{}", json["cause"], json["fix"]);
         let names_uri = ["Correct AUTH0_JWKS_URI", "emove AUTH0_JWKS_URI"]
             .iter()
@@ -125,7 +125,7 @@ async fn failed_key_fetch_comes_with_advice() {
     );
 }
 
-/// The key is in the set, but no `kid` names it.
+/// In each row, the key is published, but the token's `kid` does not find it.
 #[tokio::test(flavor = "multi_thread")]
 async fn names_why_a_published_key_is_not_found() {
     let issuer = Issuer::with_algorithm(Algorithm::RS256).await;
@@ -159,7 +159,7 @@ async fn names_why_a_published_key_is_not_found() {
     }
 }
 
-/// A valid key for another algorithm comes with the line that allows it.
+/// If the only keys are for another algorithm, the advice is the line that allows it.
 #[tokio::test(flavor = "multi_thread")]
 async fn names_the_algorithm_of_keys_that_are_not_allowed() {
     let issuer = Issuer::with_algorithm(Algorithm::RS256).await;
@@ -176,8 +176,8 @@ async fn names_the_algorithm_of_keys_that_are_not_allowed() {
     assert!(facts.contains(&reason), "{facts}");
 }
 
-/// A message about one issuer of the file contains nothing about another, and names no variable
-/// that the file replaces.
+/// A message about one issuer of the file must not mention another, or a variable that the file
+/// replaces.
 #[tokio::test(flavor = "multi_thread")]
 async fn explains_an_issuer_of_the_file_with_its_own_options() {
     let (good, down) = (Issuer::start().await, server(500, json!({})).await);
@@ -232,7 +232,7 @@ async fn explains_an_issuer_of_the_file_with_its_own_options() {
         let fix = json["fix"].as_str().unwrap();
         assert!(fix.contains(words), "{fix}");
         assert!(!fix.contains("AUTH0_"), "{fix}");
-        // A table may not have both.
+        // A table must not have both options.
         let says_both = fix.contains("set the option jwks_file") && fix.contains("replace");
         assert!(!says_both, "{fix}");
         assert_eq!(json["facts"].as_array().unwrap().len(), 1, "{json:#}");
@@ -270,7 +270,8 @@ async fn explains_an_issuer_of_the_file_with_its_own_options() {
     );
 }
 
-/// Without a valid signature, the name of a stranger is not that of the configured tenant.
+/// Anyone can write a tenant's name into a token. Only a valid signature shows that it is the
+/// configured tenant under another name.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stranger_is_not_the_tenant_under_another_name() {
     let world = World::start().await;

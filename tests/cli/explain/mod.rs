@@ -31,8 +31,8 @@ use warp_bearer::{
 
 use crate::support::world::{Told, World};
 
-/// Explains a text. Checks that the service starts with each recommended setting, and that the
-/// setting changes the verdict.
+/// Explains a text. Also checks that the service starts with the recommended settings, and that
+/// they change the verdict.
 fn explained(world: &World, case: &str, arguments: &[&str], input: &str) -> (Told, Value) {
     let arguments = [&["explain", "--json"], arguments].concat();
     let told = world.run(&arguments, input);
@@ -88,8 +88,8 @@ fn refuses(world: &World, case: &str, input: &str, code: &str, expected: Cause) 
     json
 }
 
-/// Checks the rejection of a token whose issuer's keys cannot be fetched: the cause, and that the
-/// advice contains `words` and is that of `check`.
+/// Checks the rejection of a token whose issuer's keys cannot be fetched: the cause, that the
+/// advice contains `words`, and that `check` gives the same advice.
 fn lacks_keys(world: &World, case: &str, input: &str, expected: Cause, words: &str) -> Value {
     let (_, json) = explained(world, case, &[], input);
     assert_eq!(json["code"], "keys_unavailable", "{case}: {json:#}");
@@ -104,7 +104,8 @@ fn lacks_keys(world: &World, case: &str, input: &str, expected: Cause, words: &s
     let findings = sections.flat_map(|section| section["findings"].as_array().unwrap());
     let failures = findings.filter(|finding| finding["reason"].is_string());
     for failure in failures {
-        // Only `check` knows the address of the keys of an issuer with another name.
+        // If the issuer has another name, only `check` looks for the address of its keys, so its
+        // advice differs.
         if failure["reason"] != "wrong_issuer" {
             let more = failure["more"].as_str().unwrap();
             assert!(fix[1..].starts_with(&more[1..]), "{case}: {fix}: {more}");
@@ -174,7 +175,8 @@ async fn explains_each_broken_token() {
     }
 }
 
-/// A mistake of the program that writes tokens is named, and not taken for damage on the way.
+/// If the issuer's own program writes malformed tokens, the advice must not say that the token was
+/// damaged on its way.
 #[tokio::test(flavor = "multi_thread")]
 async fn names_what_is_malformed_in_a_token() {
     let world = World::start().await;
@@ -214,7 +216,7 @@ async fn names_what_is_malformed_in_a_token() {
     }
 }
 
-/// A token with `exp` in milliseconds is accepted for a long time, which is a note.
+/// With `exp` in milliseconds, a token is accepted for thousands of years. That deserves a note.
 #[tokio::test(flavor = "multi_thread")]
 async fn notes_an_expiry_in_milliseconds() {
     let world = World::start().await;
@@ -225,7 +227,6 @@ async fn notes_an_expiry_in_milliseconds() {
     assert!(notes.contains("in milliseconds"), "{notes}");
 }
 
-/// Returns one part of a token, decoded.
 fn part(token: &str, at: usize) -> Value {
     use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 

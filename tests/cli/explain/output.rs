@@ -1,4 +1,4 @@
-//! The format of the output, the parts of a token that it shows, and the servers that the command
+//! The format of the output, how much of a token it shows, and which servers the command
 //! contacts.
 
 use std::{
@@ -155,7 +155,7 @@ async fn shows_steps_in_local_time() {
         .claim("iat", 1_699_990_000);
     let told = world.run(&["explain"], &token.sign());
     let exp = told.stdout.lines().find(|line| line.contains("✗")).unwrap();
-    // `TZ` is one hour ahead of UTC.
+    // `TZ` above is one hour ahead of UTC.
     assert!(
         exp.starts_with("  ✗ exp           2023-11-14 23:13:20 +01:00, "),
         "{exp}"
@@ -176,7 +176,7 @@ async fn shows_steps_in_local_time() {
     assert_eq!(told.stderr, "");
 }
 
-/// Accepts connections and never responds. Returns the address and all received bytes.
+/// A server that only listens. Returns its address and all bytes that it has received.
 async fn ear() -> (String, Arc<Mutex<Vec<u8>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());

@@ -162,7 +162,8 @@ async fn tells_how_to_read_a_file() {
     );
 }
 
-/// Each text has a valid token that the service does not read, or reads with a mistake.
+/// Each text has a valid token, but the service would not read it, or would read it with the
+/// mistake.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_verdict_is_that_of_the_text_as_it_is_sent() {
     let world = World::start().await;
@@ -231,7 +232,7 @@ async fn names_the_part_of_a_token_that_is_padded() {
         json["cause"].as_str().unwrap().ends_with("of the payload."),
         "{json:#}"
     );
-    // A payload whose length is a multiple of four would look padded as well.
+    // Not the payload: one whose length is a multiple of four would look as if it were padded.
     let of_signature = format!("{}.{payload}.{}", parts[0], padded(parts[2]));
     let json = refuses(
         &world,

@@ -10,7 +10,7 @@ use std::{
 
 use warp_bearer::service::config::{Config, VARIABLES};
 
-/// Returns the files in a folder with this extension, at any depth.
+/// Finds files with this extension, at any depth.
 fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder)
         .unwrap()
@@ -25,7 +25,7 @@ fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
     found.collect()
 }
 
-/// Returns our texts for users, without tests.
+/// Everything that users read, without tests.
 fn texts() -> Vec<(PathBuf, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut paths = files(&root.join("docs"), ".md");
@@ -54,7 +54,8 @@ fn texts() -> Vec<(PathBuf, String)> {
 /// Returns every `NAME=value` of a variable in a text, without placeholders (`{…}` or `$…`).
 fn settings(text: &str) -> Vec<(&'static str, String)> {
     let mut found = Vec::new();
-    // The issuers file must exist, and replaces most of the other variables.
+    // `ISSUERS_FILE` names a file that would have to exist, and it replaces most of the other
+    // variables.
     let variables = VARIABLES
         .iter()
         .filter(|variable| variable.name != "ISSUERS_FILE");
@@ -82,7 +83,6 @@ fn settings(text: &str) -> Vec<(&'static str, String)> {
     found
 }
 
-/// Returns the other settings that a setting needs.
 fn companions(name: &str, value: &str) -> Vec<(&'static str, &'static str)> {
     match name {
         "AUTH0_ALGORITHMS" if value.contains("HS256") => {
@@ -111,7 +111,8 @@ fn every_documented_setting_starts_the_service() {
     let mut faults = Vec::new();
     let examples = VARIABLES.iter().map(|variable| {
         let line = format!("{}={}", variable.name, variable.example);
-        // Values of `.env.example` that must be replaced are rejected at the start.
+        // The service rejects placeholders, and values of `.env.example` that must be replaced are
+        // placeholders.
         let is_placeholder = line.contains("your.") || line.contains("/etc/");
         (
             PathBuf::from(".env.example"),

@@ -1,4 +1,4 @@
-//! The verdict is the same as the service's response to the pasted text.
+//! The verdict of `explain` is the service's answer to the pasted text.
 
 use serde_json::json;
 use warp_bearer::service::api::errors::causes;
@@ -35,7 +35,7 @@ async fn explains_a_field_as_sent() {
     ];
     for (case, text, code, cause, of_token) in rows {
         let json = refuses(&world, case, &text, code, cause);
-        // The token in the text is explained too, as a separate text.
+        // `explain` also says whether the token in the text is valid by itself.
         assert_eq!(
             json["repair"]["accepted"],
             of_token.is_none(),
@@ -96,7 +96,7 @@ async fn explains_a_field_as_sent() {
         let (told, _) = explained(&world, case, &["-"], &text);
         assert_eq!(told.code, Some(0), "{case}");
     }
-    // A shell splits unquoted text into arguments.
+    // What the shell makes of a text without quotes.
     let told = world.run(&["explain", "Bearer", "Bearer", &good], "");
     assert_eq!(told.code, Some(1), "{}", told.stderr);
     let told = world.run(&["explain", "Bearer", &good], "");
@@ -127,7 +127,7 @@ async fn explains_a_whole_request_as_sent() {
     assert_eq!(json["status"], 401, "{json:#}");
     let notes = json["notes"].to_string();
     assert!(notes.contains("in the field X-Token, on line 3"), "{notes}");
-    // The field is the one that the service reads.
+    // Now the service reads this field.
     let reads_it = World::of(world.issuer.clone()).set("AUTH0_TOKEN_FIELD", "X-Token");
     let (told, _) = explained(&reads_it, "the configured field", &["-"], &request);
     assert_eq!(told.code, Some(0), "{}", told.stdout);
