@@ -1,4 +1,5 @@
-//! Settings for an issuer's own addresses: certificate authorities from a file, and a token.
+//! Options for fetches from one issuer: a file with certificate authorities, and a file with a
+//! token.
 
 use std::{
     fs,
@@ -33,7 +34,7 @@ use warp_bearer::{
     },
 };
 
-/// A TLS server that records the `Authorization` of each request for its key set and metadata.
+/// A TLS server that records the `Authorization` of each request for its metadata and its key set.
 struct Server {
     address: SocketAddr,
     directory: TempDir,
@@ -42,7 +43,8 @@ struct Server {
 }
 
 impl Server {
-    /// Starts a server whose metadata contain this address of the keys. `{}` is its own origin.
+    /// Starts a server whose metadata have this `jwks_uri`. `{}` in it becomes the server's own
+    /// origin.
     async fn start(jwks_uri: &str) -> Self {
         let directory = TempDir::new().unwrap();
         let CertifiedKey { cert, signing_key } =
@@ -121,7 +123,7 @@ fn auth(issuer: TrustedIssuer) -> Auth {
     auth.jwks_timeout(Duration::from_secs(20)).build().unwrap()
 }
 
-/// Waits until the keys are held. Returns the error of the last fetch if they are not.
+/// Waits for the keys. If there are none, returns the error of the last fetch.
 async fn outcome(auth: &Auth) -> Result<(), String> {
     loop {
         let status = &auth.status()[0];
@@ -189,7 +191,6 @@ async fn sends_the_token_to_the_issuers_addresses_and_rereads_it() {
 async fn does_not_send_the_token_to_addresses_from_metadata() {
     let keys = Server::start("{}/jwks").await;
     let server = Server::start(&format!("{}/jwks", keys.origin())).await;
-    // One file with both certificates.
     let both = server.directory.path().join("both.pem");
     let pem = |server: &Server| fs::read_to_string(server.ca_file()).unwrap();
     fs::write(&both, pem(&server) + &pem(&keys)).unwrap();
@@ -200,7 +201,7 @@ async fn does_not_send_the_token_to_addresses_from_metadata() {
     assert_eq!(server.asked()[0].1.as_deref(), Some("Bearer secret"));
     assert_eq!(keys.asked(), [("jwks".to_owned(), None)]);
 
-    // A configured address counts as the issuer's own.
+    // A configured address gets the token too, because the operator chose it.
     let configured = own().jwks_uri(format!("{}/jwks", keys.origin()));
     assert_eq!(outcome(&auth(configured)).await, Ok(()));
     assert_eq!(keys.asked()[1].1.as_deref(), Some("Bearer secret"));
@@ -224,8 +225,8 @@ async fn unreadable_fetch_token_fails_the_fetch() {
     assert!(server.asked().is_empty());
 }
 
-/// An issuer with an introspection endpoint, which answers one request for each connection. Its
-/// certificate can be replaced.
+/// An issuer whose introspection endpoint answers one request per connection, so that each request
+/// needs a new handshake. Its certificate can be replaced.
 struct Introspecting {
     address: SocketAddr,
     certificate: Arc<Mutex<Arc<ServerConfig>>>,
@@ -279,7 +280,7 @@ impl Introspecting {
         format!("https://localhost:{}", self.address.port())
     }
 
-    /// Replaces the certificate, and then the file in which it is trusted.
+    /// Replaces the certificate, then the file that makes it trusted.
     fn replace_certificate(&self) {
         let (config, pem) = self_signed();
         *self.certificate.lock().unwrap() = config;
@@ -287,7 +288,6 @@ impl Introspecting {
     }
 }
 
-/// Returns a TLS server with a new certificate, and the certificate.
 fn self_signed() -> (Arc<ServerConfig>, String) {
     let CertifiedKey { cert, signing_key } =
         rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
@@ -313,7 +313,7 @@ async fn introspection_rereads_the_authorities_after_a_failed_handshake() {
             .ca_file(server.ca_file.path())
             .introspection(introspection);
         let auth = auth(issuer);
-        // Each token is a new one, because the answer is cached.
+        // Answers are cached, so each request needs a new token.
         let until_answered = async |prefix: &str| {
             let begin = Instant::now();
             for number in 0.. {

@@ -1,5 +1,5 @@
 //! The key set stays usable while its issuer fails. The tests use real sockets, a real issuer that
-//! counts its requests, and a clock that only the tests advance.
+//! counts its requests, and a clock that only they advance.
 
 use std::{
     io::{self, Write},
@@ -22,7 +22,7 @@ use warp_bearer::{
 use crate::support::clock::{StoppedClock, until};
 
 const SECOND: Duration = Duration::from_secs(1);
-/// The longest duration of a cooldown of 15 s ± 20 %.
+/// The longest a cooldown can take: 15 s + 20 %.
 const COOLDOWN: Duration = Duration::from_secs(18);
 
 fn builder(issuer: &Issuer) -> Builder {
@@ -32,7 +32,7 @@ fn builder(issuer: &Issuer) -> Builder {
         .algorithms([Algorithm::ES256])
 }
 
-/// Starts an issuer with an ES256 key, which is quick to generate.
+/// Uses ES256, because generating an RSA key takes long.
 async fn issuer() -> Issuer {
     Issuer::with_algorithm(Algorithm::ES256).await
 }
@@ -47,7 +47,7 @@ async fn verify(auth: &Auth, token: &str) -> Result<(), AuthError> {
     auth.verify(token).await.map(|_: Claims| ())
 }
 
-/// Returns the result of a request. Panics if the request has to wait.
+/// Panics if the request has to wait.
 fn at_once(auth: &Auth, token: &str) -> Result<(), AuthError> {
     let verdict = verify(auth, token).now_or_never();
     verdict.expect("the request had to wait")
@@ -91,7 +91,7 @@ async fn made_up_kids_cost_four_fetches_then_one_per_cooldown() {
         clock.pass(COOLDOWN).await;
         let share = 2500 + (cooldowns - 1) * 800..2500 + cooldowns * 800;
         flood(share).await;
-        // Each cooldown took 12 s to 18 s.
+        // We waited 18 s per cooldown, but a cooldown may take only 12 s.
         let most = cooldowns as u64 * 18 / 12;
         let since = fetches(&issuer) - 5;
         assert!(
@@ -169,7 +169,8 @@ async fn requests_join_a_running_fetch_and_ask_again_if_needed() {
     });
     issuer.jwks_requested(2).await;
     clock.pass(SECOND / 100).await;
-    // The held fetch began before the following requests, so they need a fetch that begins later.
+    // The fetch that is held back began before these requests, so it cannot satisfy them. They need
+    // a later one.
     let (first, second) = (
         issuer.token().kid("a").sign(),
         issuer.token().kid("b").sign(),
@@ -229,7 +230,7 @@ async fn survives(case: &str, fault: Option<Fault>, clock: &StoppedClock) {
         None => issuer.go_down().await,
     }
 
-    // The set is fresh for 10 min and can be used for another 1 h.
+    // The set is fresh for 10 min, and usable for another hour.
     let mut passed = Duration::ZERO;
     while passed < SECOND * (600 + 3600 - 20) {
         clock.pass(SECOND * 10).await;
@@ -237,7 +238,7 @@ async fn survives(case: &str, fault: Option<Fault>, clock: &StoppedClock) {
         assert_eq!(at_once(&auth, &good), Ok(()), "{case} after {passed:?}");
     }
     let verdict = within(clock, SECOND * 3, verify(&auth, &made_up)).await;
-    // A fetch in flight may still bring the key.
+    // With these faults, a fetch is still in flight and may bring the key, so the answer is 503.
     let retry_after = SECOND;
     let expected = match case {
         "hanging" | "dripping" => AuthError::KeysUnavailable { retry_after },
@@ -254,7 +255,7 @@ async fn survives(case: &str, fault: Option<Fault>, clock: &StoppedClock) {
     assert!(retry_after <= SECOND * 72, "{case}: {retry_after:?}");
 
     match issuer.requests() {
-        // This issuer is down and must be started again.
+        // This issuer is not failing but down.
         _ if case == "refusing" => issuer.come_back().await,
         _ => issuer.recover(),
     }
@@ -263,7 +264,7 @@ async fn survives(case: &str, fault: Option<Fault>, clock: &StoppedClock) {
     assert_eq!(at_once(&auth, &good), Ok(()), "{case}: without a restart");
 }
 
-/// Runs `request` while at most `limit` of time passes.
+/// Runs `request`, and lets at most `limit` of time pass meanwhile.
 async fn within<T>(clock: &StoppedClock, limit: Duration, request: impl Future<Output = T>) -> T {
     let mut request = std::pin::pin!(request);
     let step = SECOND / 10;
@@ -320,14 +321,14 @@ async fn requests_wait_at_most_three_seconds_at_start() {
         } else {
             issuer.recover();
         }
-        // A request that hangs takes its timeout of five seconds, and one backoff follows.
+        // The fetch that hangs runs into its timeout of five seconds, then comes one backoff.
         let back = clock.pass_until(SECOND / 10, || auth.is_ready()).await;
         assert!(back <= SECOND * 5, "{case}: {back:?}");
         assert_eq!(at_once(&auth, &token), Ok(()), "{case}");
     }
 }
 
-/// Responses that leave no usable set. Each counts as a failed fetch, whatever its status.
+/// Responses without a usable set. Each must count as a failed fetch, whatever its status.
 const NOTHING_USABLE: [(&str, Fault); 5] = [
     ("an empty body", Fault::EmptyBody),
     ("a 304", Fault::NotModified),
@@ -379,8 +380,8 @@ async fn recovers_from_an_answer_without_keys_after_the_set_was_dropped() {
     }
 }
 
-/// Otherwise each reload would make the held document valid for another time to live while the
-/// issuer is down.
+/// A reload parses the held document again. If that counted as a fetch, repeated reloads would keep
+/// old keys alive for as long as the issuer is down.
 #[tokio::test]
 async fn reloads_do_not_make_a_set_younger() {
     const MINUTE: Duration = Duration::from_secs(60);
@@ -423,7 +424,8 @@ async fn without_keys_requests_fetch_from_the_budget() {
         "the budget allows four fetches"
     );
     assert_eq!(auth.status()[0].fetches.refused, 0, "no key was unknown");
-    // The backoff is at its maximum by now, and has just begun.
+    // By now the backoff is at its maximum. We then continue right after a failed fetch, when the
+    // next one is farthest away.
     for _ in 0..240 {
         clock.pass(SECOND).await;
     }
@@ -498,7 +500,7 @@ async fn refresh_during_a_fetch_starts_another_fetch() {
     issuer.fail_jwks(Fault::Drip);
     auth.refresh();
     issuer.jwks_requested(2).await;
-    // The slow response was created before the key was revoked.
+    // The slow response is from before the key was revoked.
     clock.pass(SECOND).await;
     issuer.recover();
     issuer.rotate();
@@ -534,8 +536,8 @@ async fn age_counts_from_when_the_confirming_fetch_began() {
     assert_eq!(auth.status()[0].age, Some(began.elapsed()));
 }
 
-/// Starts an issuer whose metadata name another issuer's key set from the second request on.
-/// `moved` has the keys from then on, and `issuer` keeps responding at the old address.
+/// Starts an issuer that moves its keys: from the second request for its metadata on, they name the
+/// key set of `moved`. `issuer` keeps answering at the old address.
 async fn moving() -> (Issuer, Issuer, Auth) {
     let (issuer, moved) = (
         issuer().await,
@@ -546,7 +548,6 @@ async fn moving() -> (Issuer, Issuer, Auth) {
     (issuer, moved, auth)
 }
 
-/// Returns a token of `issuer`, signed with the key of `other`.
 fn signed_by(issuer: &Issuer, other: &Issuer) -> String {
     let token = issuer.token().key(&other.key());
     token.expires_in(SECOND * 200_000).sign()
@@ -610,7 +611,7 @@ async fn follows_a_moved_key_set_within_a_day() {
         issuer.fail_discovery(Fault::JwksUri(moved.jwks_uri().to_owned()));
         let start = tokio::time::Instant::now();
         while fetches(&moved) == 0 {
-            // A timer rounds up to its next tick.
+            // The extra time is for timers, which round up to their next tick.
             clock
                 .pass(auth.status()[0].next_fetch.unwrap() + SECOND)
                 .await;
@@ -640,7 +641,7 @@ async fn refreshes_keys_while_only_discovery_fails() {
         let auth = ready(&issuer).await;
         issuer.fail_discovery(fault);
         let start = tokio::time::Instant::now();
-        // Longer than a discovered address is used without repeating discovery, and than a stale
+        // This is longer than an address is used without another discovery, and longer than a stale
         // set is kept.
         while start.elapsed() < SECOND * 16 * 3600 {
             clock.pass(auth.status()[0].next_fetch.unwrap()).await;
@@ -745,7 +746,7 @@ async fn wrong_signature_reveals_a_key_replaced_under_its_kid() {
     assert_eq!(fetches(&issuer), 2);
 }
 
-/// Returns the public key without its `kid`, as an issuer with one key may publish it.
+/// An issuer with a single key may publish it without a `kid`.
 fn without_kid(key: &SigningKey) -> serde_json::Value {
     let mut jwk = key.public_jwk();
     jwk.as_object_mut().unwrap().remove("kid");
@@ -928,7 +929,7 @@ async fn rereads_a_changed_key_file() {
     let file = directory.path().join("jwks.json");
     let write = |keys: &[&SigningKey]| {
         let keys: Vec<_> = keys.iter().map(|key| key.public_jwk()).collect();
-        // Written to another file and then renamed, so that no partial file is ever read.
+        // We rename a complete file into place, so that no partial file is ever read.
         let beside = directory.path().join("next");
         std::fs::write(&beside, json!({ "keys": keys }).to_string()).unwrap();
         std::fs::rename(&beside, &file).unwrap();
@@ -1015,7 +1016,7 @@ async fn honours_the_retry_after_of_discovery_while_the_key_set_answers() {
             auth.refresh();
             until(|| auth.status()[0].fetches.confirmed == 1).await;
         }
-        // A wrong signature repeats discovery at once.
+        // After a wrong signature, discovery is repeated at once.
         let stranger = SigningKey::generate(Algorithm::ES256);
         let forged = issuer.token().key(&stranger).kid(issuer.key().kid()).sign();
         asks_each_second(&clock, &issuer, &auth, 1).await;
@@ -1034,7 +1035,7 @@ async fn honours_the_retry_after_of_discovery_while_the_key_set_answers() {
     }
 }
 
-/// Runs a request for a new key while discovery hangs and the key set takes 0.8 s.
+/// Verifies a token of a new key while discovery hangs and the key set takes 0.8 s.
 async fn verify_by_a_slow_key_set(
     clock: &StoppedClock,
     issuer: &Issuer,
@@ -1117,7 +1118,7 @@ async fn retries_a_failed_refresh_until_it_succeeds() {
         issuer.retire();
         issuer.fail_jwks(fault);
         auth.refresh();
-        // More than one attempt fails.
+        // One retry must not be the last.
         let failed = || auth.status()[0].fetches.failed == 2;
         let passed = clock.pass_until(SECOND / 10, failed).await;
         assert_eq!(
@@ -1173,7 +1174,8 @@ async fn reordered_set_keeps_cached_tokens() {
     assert_eq!(auth.cache_hits(), hits, "the token is verified again");
 }
 
-/// A slow log writer does not delay requests, and may even call `status`.
+/// A slow log writer must not delay requests. It may even call `status`, which would deadlock if
+/// the library held a lock while it logs.
 #[tokio::test]
 async fn logs_without_holding_a_lock() {
     let clock = StoppedClock::stop();
@@ -1224,7 +1226,7 @@ async fn a_set_with_too_many_entries_is_logged_once() {
     assert!((1..511).contains(&skipped), "{skipped} is not limited");
 }
 
-/// Collects the log of this thread as text.
+/// The log of this thread.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -1241,8 +1243,8 @@ impl Write for Log {
 impl Log {
     /// Sends the log of this thread to a writer.
     fn capture<W: Write + 'static>(writer: impl Fn() -> W + Send + Sync + 'static) -> DefaultGuard {
-        // While there is only one dispatcher, `tracing` decides from the current thread whether an
-        // event is of interest, and caches a negative result for all threads.
+        // With a single dispatcher, `tracing` asks only the current thread whether an event is of
+        // interest, and caches a "no" for all threads. A second dispatcher prevents that.
         static SECOND: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(NoSubscriber::new()));
         LazyLock::force(&SECOND);
         let config = LogConfig {
@@ -1266,8 +1268,7 @@ impl Log {
     }
 }
 
-/// Waits for another thread to read a file. This takes real time, during which the clock is
-/// stopped.
+/// Gives another thread real time to read a file, while tokio's clock is stopped.
 async fn another_thread_reads() {
     let enough = std::time::Instant::now() + Duration::from_millis(20);
     while std::time::Instant::now() < enough {
@@ -1284,7 +1285,8 @@ async fn reports_a_missing_key_file_once_and_recovers() {
     let file = directory.path().join("jwks.json");
     let keys = json!({"keys": [issuer.key().public_jwk()]}).to_string();
     std::fs::write(&file, &keys).unwrap();
-    // Another thread reads the disk, and the stopped clock does not affect it.
+    // The stopped clock does not stop the thread that reads the disk, but it could time out the
+    // read.
     let auth = builder(&issuer)
         .jwks_file(&file)
         .jwks_timeout(SECOND * 9000)
@@ -1343,8 +1345,8 @@ async fn several_issuers_have_separate_keys() {
     assert_eq!(verify(&auth, &crossed).await, Err(AuthError::UnknownKey));
 }
 
-/// Runs rotations, outages, requests and time in random order. Checks the invariants after each
-/// step.
+/// Rotates keys, fails, recovers, sends requests and lets time pass, in random order. The
+/// invariants must hold after each step.
 #[tokio::test]
 async fn random_events_at_the_issuer_keep_the_invariants() {
     let clock = StoppedClock::stop();
@@ -1359,7 +1361,7 @@ async fn live(seed: u64, clock: &StoppedClock) {
     let issuer = issuer().await;
     let auth = ready(&issuer).await;
     let long = |issuer: &Issuer| issuer.token().expires_in(SECOND * 200_000).sign();
-    // The last accepted token, and the issuer's number of requests at that point.
+    // The token that was accepted last, and how often the issuer had been asked by then.
     let mut accepted = (long(&issuer), fetches(&issuer));
     let (mut passed, mut down) = (Duration::ZERO, false);
     for step in 0..150 {
@@ -1392,11 +1394,12 @@ async fn live(seed: u64, clock: &StoppedClock) {
             assert_eq!(
                 verdict,
                 Ok(()),
-                "seed {seed}, step {step}: nobody told us otherwise"
+                "seed {seed}, step {step}: no fetch since it was accepted"
             );
         }
     }
-    // Scheduled fetches: the first, each refresh and each retry. Fetches for requests: the budget.
+    // The upper bound: the first fetch, the budget of four, one fetch per cooldown of at least 12
+    // s, and one scheduled refresh or retry every 0.8 s.
     let seconds = passed.as_secs_f64() + 150.0 * 3.0;
     let most = 1.0 + 4.0 + seconds / 12.0 + seconds / 0.8;
     #[allow(clippy::cast_precision_loss)]
@@ -1404,8 +1407,7 @@ async fn live(seed: u64, clock: &StoppedClock) {
     assert!(fetched <= most, "seed {seed}: {fetched} in {seconds} s");
 }
 
-/// A linear congruential generator (Knuth's MMIX), so that each seed gives the same sequence of
-/// events.
+/// A linear congruential generator (Knuth's MMIX), so that a seed always gives the same events.
 struct Dice(u64);
 
 impl Dice {

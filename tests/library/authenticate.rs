@@ -1,5 +1,5 @@
-//! `Auth::authenticate` with an `http::Request` and fixed keys: no framework, no issuer, no
-//! feature.
+//! `Auth::authenticate` with an `http::Request` and fixed keys. Needs no framework, no issuer and
+//! no feature.
 
 use http::{HeaderMap, Method, Request};
 use serde_json::{Value, json};
@@ -34,7 +34,7 @@ impl Vector {
         Auth::builder().issuer(issuer).build().unwrap()
     }
 
-    /// Returns the token with its last signature bits changed.
+    /// The token, with changed bits at the end of its signature.
     fn forged(&self) -> String {
         let (rest, signature) = self.token.rsplit_once('.').unwrap();
         let first = if signature.starts_with('A') { "B" } else { "A" };
@@ -128,7 +128,7 @@ async fn method_and_path_do_not_change_the_result() {
     }
 }
 
-/// The filter and `authenticate` return the same result.
+/// The filter and `authenticate` must give the same result.
 #[cfg(feature = "warp")]
 #[tokio::test]
 async fn filter_gives_the_same_result() {
@@ -163,7 +163,7 @@ async fn filter_gives_the_same_result() {
     }
 }
 
-/// A complete token of each size, from an issuer that publishes the key.
+/// Tokens of all three parameter sets, from an issuer that publishes the key.
 #[cfg(all(feature = "pq", feature = "testing"))]
 #[tokio::test]
 async fn verifies_ml_dsa_tokens() {

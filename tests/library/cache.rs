@@ -1,4 +1,4 @@
-//! The cache of verified tokens only affects speed.
+//! The cache of verified tokens changes speed and nothing else.
 
 use std::{
     sync::{
@@ -45,7 +45,7 @@ async fn does_not_verify_a_cached_token_again() {
     assert_eq!(auth.cached_tokens(), 1);
 }
 
-/// Finds tokens with 600 different headers. The headers differ in `kid`, which HS256 ignores.
+/// The headers differ in `kid`, which HS256 ignores.
 #[tokio::test]
 async fn finds_tokens_of_any_number_of_headers() {
     const HEADERS: usize = 600;

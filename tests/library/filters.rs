@@ -1,4 +1,4 @@
-//! The filters in a warp service other than ours.
+//! The filters, in a warp service other than ours.
 
 use serde::Deserialize;
 use warp::Filter;
@@ -88,7 +88,8 @@ async fn no_other_route_answers_after_a_refusal() {
     }
 }
 
-/// Of the routes of a group, all but one reject the method.
+/// All routes of the group but one reject the method. warp combines these rejections with the
+/// refusal, and the refusal must win.
 #[tokio::test]
 async fn no_other_route_answers_after_a_refusal_in_a_group() {
     let tenant = Tenant::start().await;

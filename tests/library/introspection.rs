@@ -53,7 +53,6 @@ impl Asked {
         self.issuer.opaque_token(change(self.issuer.token()))
     }
 
-    /// Returns the error code, or `ok`.
     async fn code(&self, token: &str) -> &'static str {
         match self.auth.verify::<NoPrivate>(token).await {
             Ok(_) => "ok",
@@ -207,7 +206,7 @@ async fn without_introspection_opaque_tokens_are_rejected() {
     assert_eq!(issuer.requests().introspection, 0);
 }
 
-/// Returns answers that must not be accepted, each with the code that the caller gets.
+/// Answers that must not be accepted, each with the code that the caller gets.
 #[allow(clippy::too_many_lines)] // a row for each answer
 fn bad_answers(issuer: &Issuer) -> Vec<(&'static str, Fault, &'static str)> {
     const UNAVAILABLE: &str = "introspection_unavailable";
@@ -394,7 +393,7 @@ async fn rejects_invalid_answers() {
     let rows = bad_answers(&asked.issuer);
     assert!(rows.len() >= 40);
     for (case, fault, expected) in rows {
-        // Each row has its own verifier, so that no row uses the budget of the next.
+        // Each row has a verifier of its own, so that rows don't spend each other's budget.
         let builder = trusting(&asked.issuer).introspection(opaque(&asked.issuer));
         let auth = builder.build().unwrap();
         let token = asked.opaque_token(|token| token);
@@ -594,8 +593,8 @@ async fn decodes_an_answer_by_its_content_coding() {
     }
 }
 
-/// Starts an endpoint that answers one request with this content in this coding. Returns its URL,
-/// and the head of the request.
+/// Starts an endpoint that answers one request with this content in this coding. Also returns the
+/// head of the request.
 async fn endpoint(coding: &str, content: Vec<u8>) -> (String, JoinHandle<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let uri = format!("http://{}/introspect", listener.local_addr().unwrap());
@@ -611,7 +610,7 @@ async fn endpoint(coding: &str, content: Vec<u8>) -> (String, JoinHandle<String>
         }
         stream.write_all(head.as_bytes()).await.unwrap();
         stream.write_all(&content).await.unwrap();
-        // Closing a socket with unread bytes would reset the connection, so the rest is read.
+        // We read to the end, because closing a socket with unread bytes resets the connection.
         while stream.read_u8().await.is_ok() {}
         question
     });
@@ -625,7 +624,7 @@ async fn authenticates_in_the_form_if_required() {
     let auth = trusting(&issuer).introspection(opaque(&issuer)).build();
     let token = issuer.opaque_token(issuer.token());
     assert!(auth.unwrap().verify::<NoPrivate>(&token).await.is_ok());
-    // With a configured address there are no metadata to read, so Basic is used.
+    // With a configured address, the service reads no metadata and uses Basic.
     let uri = format!("{}oauth/introspect", issuer.url());
     let auth = trusting(&issuer).introspection(opaque(&issuer).uri(uri));
     let auth = auth.build().unwrap();
@@ -645,7 +644,7 @@ async fn wrong_client_credentials_are_a_503() {
     assert_eq!((status.failed, status.denied, status.active), (1, 1, 0));
 }
 
-/// A token with a valid signature does not count as made up.
+/// A valid signature shows that a token is not made up.
 #[tokio::test]
 async fn made_up_tokens_do_not_block_valid_jwts() {
     let asked = Asked::start(always).await;
@@ -678,7 +677,8 @@ async fn issuer_can_be_excluded_from_introspection() {
     assert_eq!(issuer.requests().introspection, 0);
 }
 
-/// An answer limits the scopes of a JWT even if it lists none; an unreadable list grants nothing.
+/// An answer limits the scopes of a JWT even if its list is empty. A list that cannot be read
+/// grants nothing.
 #[tokio::test]
 async fn scopes_of_an_answer_limit_those_of_a_jwt() {
     use AuthError::InvalidClaim;
@@ -879,7 +879,7 @@ async fn maximum_age_of_a_jwt_needs_no_iat_in_the_answer() {
             .build()
             .unwrap();
         issuer.fail_introspection(answer(iat));
-        // The second verdict is that of the cached answer.
+        // The second time, the answer is cached.
         for _ in 0..2 {
             let verdict = auth.verify::<NoPrivate>(&token).await;
             let code = verdict.map_or_else(AuthError::code, |_| "ok");
@@ -888,8 +888,8 @@ async fn maximum_age_of_a_jwt_needs_no_iat_in_the_answer() {
     }
 }
 
-/// A reader of the JSON claims, such as an application behind `/auth`, must not see more than the
-/// token grants.
+/// Applications behind `/auth` read the claims as JSON, which must not show more than the token
+/// grants.
 #[tokio::test]
 async fn an_answer_limits_the_json_of_a_jwt() {
     let asked = Asked::start(always).await;
@@ -924,7 +924,7 @@ async fn an_answer_limits_the_json_of_a_jwt() {
     assert_eq!(shown["scp"], json!(["pay"]));
 }
 
-/// An answer that limits nothing leaves every byte unchanged.
+/// If an answer limits nothing, the JSON must stay as it is, byte for byte.
 #[tokio::test]
 async fn an_answer_without_limits_leaves_the_json_as_it_was_signed() {
     let asked = Asked::start(always).await;
@@ -957,7 +957,7 @@ async fn a_reload_during_a_wait_for_keys_caches_no_verdict_of_the_old_rules() {
     };
     until(|| issuer.requests().jwks == 1).await;
     for _ in 0..100 {
-        // The request gets as far as its wait for the key.
+        // Lets the request run until it waits for the key.
         tokio::task::yield_now().await;
     }
     let strict = TrustedIssuer::new(issuer.url()).required_scope("admin");

@@ -1,5 +1,5 @@
-//! Several issuers, each with its own options. They do not affect each other, and can be replaced
-//! while requests are verified.
+//! Several issuers, each with options of its own. They must not affect each other, and can be
+//! replaced while requests are verified.
 
 use std::{
     sync::{
@@ -126,7 +126,7 @@ async fn the_challenge_names_the_scope_that_an_issuer_requires() {
     assert_eq!(refusal.error, AuthError::InsufficientScope);
     let challenge = refusal.www_authenticate().unwrap();
     assert!(challenge.contains(r#"scope="use:it""#), "{challenge}");
-    // The policy of a route adds its scopes, even if the token already has them.
+    // A route's policy adds its scopes to the challenge, even those that the token has.
     for (case, requirement, expected) in [
         ("a scope", scope("read:messages"), "use:it read:messages"),
         ("the same scope", scope("use:it"), "use:it"),
@@ -141,7 +141,7 @@ async fn the_challenge_names_the_scope_that_an_issuer_requires() {
     }
 }
 
-/// Only the issuers are taken from the other builder.
+/// `replace_issuers` takes only the issuers from the other builder.
 #[tokio::test]
 async fn replaced_issuers_keep_the_resource_and_the_realm() {
     let issuer = issuer().await;
@@ -166,7 +166,7 @@ async fn replaced_issuers_keep_the_resource_and_the_realm() {
     }
 }
 
-/// If only one of the two were used, the stricter options could be the ones that are ignored.
+/// If we used only one of the two, its options could be the less strict ones.
 #[tokio::test]
 async fn rejects_an_issuer_that_is_configured_twice() {
     let issuer = issuer().await;
@@ -184,7 +184,7 @@ async fn rejects_an_issuer_that_is_configured_twice() {
         assert_eq!(twice.build().map(|_| ()), Err(fault), "{case}");
     }
     assert_eq!(verify(&auth, issuer.token()).await, Ok(()));
-    // Names are compared exactly, so these are two issuers.
+    // Names are compared exactly: with another slash, it is another issuer.
     let other = format!("{}/", issuer.url().trim_end_matches('/'));
     let other = [issuer.url().trim_end_matches('/'), &other].map(TrustedIssuer::new);
     let [one, other] = other;
@@ -295,7 +295,7 @@ async fn reads_the_token_only_from_the_configured_field() {
     }
 }
 
-/// A token of 60 KB with escaped texts, so that all positions of its claims exceed 16 bits.
+/// The token has 60 KB and escaped texts, so the positions of its claims need more than 16 bits.
 #[tokio::test]
 async fn accepts_tokens_up_to_the_configured_size() {
     let issuer = issuer().await;
@@ -327,7 +327,7 @@ async fn accepts_tokens_up_to_the_configured_size() {
     assert!(accepted.is_ok());
 }
 
-/// The names of RFC 9864 in the header, in the key and in the configuration.
+/// The names of RFC 9864 work in the header, in the key and in the configuration.
 #[tokio::test]
 async fn accepts_rfc_9864_algorithm_names() {
     for (algorithm, other) in [
@@ -374,7 +374,7 @@ async fn shared_kid_or_key_does_not_connect_two_issuers() {
     let forged = other.token().claim("iss", one.url()).kid("k1");
     assert_eq!(verify(&auth, forged).await, Err(BadSignature));
 
-    // Both publish the same key. Each signs its own tokens, and the token names the issuer.
+    // Both publish the same key. Only the token's `iss` says whose token it is.
     let shared = SigningKey::generate(Algorithm::ES256).with_kid("shared");
     one.publish(json!({"keys": [shared.public_jwk()]}));
     other.publish(json!({"keys": [shared.public_jwk()]}));
@@ -388,7 +388,7 @@ async fn shared_kid_or_key_does_not_connect_two_issuers() {
             .unwrap();
         assert_eq!(claims.issuer(), issuer.url());
     }
-    // One of them unpublishes it, and the other keeps it.
+    // One issuer removes the shared key, the other keeps it.
     let next = SigningKey::generate(Algorithm::ES256).with_kid("next");
     one.publish(json!({"keys": [next.public_jwk()]}));
     auth.refresh();
@@ -430,8 +430,8 @@ async fn failing_issuer_does_not_affect_the_others() {
     assert_eq!(verify(&auth, good.token()).await, Ok(()));
 }
 
-/// A trusted issuer may publish any keys, and move them to any address. It can still sign only its
-/// own tokens.
+/// A trusted issuer can publish any keys and move them anywhere, but must not be able to sign
+/// tokens of another issuer.
 #[tokio::test]
 async fn a_malicious_issuer_can_sign_only_its_own_tokens() {
     use AuthError::{BadSignature, UnknownKey};
@@ -451,7 +451,8 @@ async fn a_malicious_issuer_can_sign_only_its_own_tokens() {
     };
     accepts_good().await;
 
-    // It publishes its own key under the name of the other's, and the other's key among its own.
+    // It publishes its own key under the `kid` of the other issuer, and the other issuer's key
+    // among its own.
     let posing = bad.key().with_kid(good.key().kid());
     bad.publish(json!({"keys": [posing.public_jwk(), bad.key().public_jwk()]}));
     auth.refresh();
@@ -459,7 +460,8 @@ async fn a_malicious_issuer_can_sign_only_its_own_tokens() {
     accepts_good().await;
     assert_eq!(verify(&auth, bad.token().key(&posing)).await, Ok(()));
 
-    // Its keys move to the other's address: the other's key then verifies its tokens, and no other.
+    // It moves its keys to the other issuer's address. From then on, its tokens are verified with
+    // the other issuer's key, and only its own tokens are affected.
     bad.fail_discovery(Fault::JwksUri(good.jwks_uri().to_owned()));
     let asked = good.requests().jwks;
     auth.refresh();
@@ -473,8 +475,8 @@ async fn a_malicious_issuer_can_sign_only_its_own_tokens() {
     assert_eq!(verify(&auth, bad.token()).await, Err(UnknownKey));
     bad.recover();
 
-    // 500 KB of keys, of which 512 keys are read, and an equally large answer that is not a key
-    // set.
+    // It publishes 500 KB of keys, of which we read 512, and then an answer of that size that is
+    // not a key set.
     let key = SigningKey::generate(Algorithm::ES256);
     let many = (0..3000).map(|number| {
         let mut jwk = key.public_jwk();
@@ -508,7 +510,7 @@ async fn unchanged_issuer_keeps_its_keys_and_tokens() {
     let old = leaves.token().sign();
     let _: Claims = auth.verify(&old).await.unwrap();
 
-    // The remaining issuer's data must come from memory.
+    // From here on, everything about this issuer must come from memory.
     stays.go_down().await;
     let after = builder().issuer(stays.url()).issuer(comes.url());
     auth.replace_issuers(&after).unwrap();
@@ -524,7 +526,7 @@ async fn unchanged_issuer_keeps_its_keys_and_tokens() {
     let removed: Result<Claims, _> = auth.verify(&old).await;
     assert_eq!(removed.map(|_| ()), Err(AuthError::UnknownIssuer));
 
-    // With other rules, the cached token is checked again, with the same keys.
+    // With other rules, the cached token must be checked again, with the same keys.
     let strict = TrustedIssuer::new(stays.url()).audience("https://other.example");
     auth.replace_issuers(&builder().issuer(strict)).unwrap();
     let refused: Result<Claims, _> = auth.verify(&token).await;
@@ -533,18 +535,19 @@ async fn unchanged_issuer_keeps_its_keys_and_tokens() {
     auth.replace_issuers(&builder().issuer(again)).unwrap();
     let _: Claims = auth.verify(&token).await.unwrap();
 
-    // With other algorithms, the held document is parsed again, because the issuer is still down.
+    // With other algorithms, the held document must be parsed again. It cannot be fetched, because
+    // the issuer is down.
     let more = builder().algorithms([Algorithm::ES256, Algorithm::RS256]);
     auth.replace_issuers(&more.issuer(stays.url())).unwrap();
     let _: Claims = auth.verify(&token).await.unwrap();
     assert!(auth.is_ready());
 
-    // A configuration error changes nothing.
+    // A configuration error must change nothing.
     let fault = auth.replace_issuers(&builder());
     assert_eq!(fault, Err(SetupError::NoIssuer));
     let _: Claims = auth.verify(&token).await.unwrap();
 
-    // Another source starts without keys, because the old keys may not be those of the new source.
+    // A new source starts without keys, because it may not have the old ones.
     let moved = TrustedIssuer::new(stays.url()).jwks_uri(stays.jwks_uri());
     auth.replace_issuers(&builder().issuer(moved)).unwrap();
     assert!(!auth.is_ready());
@@ -570,7 +573,7 @@ async fn one_issuer_with_keys_is_enough_to_be_ready() {
     until(|| auth.is_ready()).await;
     assert_eq!(auth.status()[2].keys, 0, "its first fetch has failed");
 
-    // A process that is ready stays ready if a reload adds an issuer without keys.
+    // A ready process stays ready, even if a reload adds an issuer without keys.
     let added = issuer().await;
     added.fail(Fault::Hang);
     auth.replace_issuers(&three().issuer(added.url())).unwrap();
@@ -638,7 +641,7 @@ async fn distinguishes_a_thousand_issuers() {
     }
     let unknown = signer.token().claim("iss", name(MANY));
     assert_eq!(verify(&auth, unknown).await, Err(AuthError::UnknownIssuer));
-    // The first issuer is removed, and a new one is added at the end.
+    // Removes the first issuer and adds one at the end.
     auth.replace_issuers(&issuers(1..MANY + 1)).unwrap();
     for (number, expected) in [
         (0, Err(AuthError::UnknownIssuer)),

@@ -1,4 +1,4 @@
-//! The layers for tower, in axum and on their own.
+//! The tower layers, in axum and on their own.
 
 use std::{
     sync::{
@@ -37,7 +37,7 @@ struct Tier {
     tier: String,
 }
 
-/// A router state that contains more than an `Auth`, as in real services.
+/// Real services have more than an `Auth` in their router's state.
 #[derive(Clone)]
 struct Service {
     auth: Auth,
@@ -137,7 +137,7 @@ async fn ignores_claims_verified_by_another_auth() {
         .build()
         .unwrap();
     other.ready().await;
-    // The outer layer accepts a token that is not for the inner layer's audience.
+    // The outer layer accepts a token for another audience than that of the inner layer.
     let app = Router::new()
         .route("/", get(|_: Claims| async { "in" }))
         .with_state(other.clone())
@@ -224,7 +224,8 @@ async fn handlers_can_return_refusals() {
     gone.assert_is_problem("a problem", 404, "not_found");
 }
 
-/// `route_layer` leaves 404 and 405 to the router; a layer around them would answer 401 instead.
+/// With `route_layer`, the router answers 404 and 405. With a layer around the whole router, these
+/// would be 401.
 #[tokio::test]
 async fn route_layer_keeps_404_and_405() {
     let tenant = Tenant::start().await;
@@ -235,7 +236,7 @@ async fn route_layer_keeps_404_and_405() {
     assert_eq!(ask(&app, "/messages", None).await.status, 405);
 }
 
-/// axum's `nest` removes the prefix from the path of an inner request.
+/// axum's `nest` removes the prefix from the path, but the client signed the whole URL.
 #[tokio::test]
 async fn compares_a_proof_with_the_path_that_the_client_sent() {
     let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
@@ -281,7 +282,7 @@ async fn compares_a_proof_with_the_path_that_the_client_sent() {
     }
 }
 
-/// A client that still uses the nonce of the slot before gets the new one.
+/// A client with the nonce of the slot before must get the current one.
 #[tokio::test]
 async fn renews_the_nonce_of_a_proof() {
     const START: u64 = 1_800_000_000; // the start of a slot
@@ -377,7 +378,8 @@ async fn services_can_format_refusals_themselves() {
     }
 }
 
-/// `poll_ready` reserves the service that is called. `tower::limit` relies on this.
+/// We must call the very service that was polled ready, not a clone: `tower::limit` reserves a
+/// permit in `poll_ready`.
 #[tokio::test]
 async fn calls_the_service_that_was_polled_ready() {
     #[derive(Debug)]

@@ -1,4 +1,5 @@
-//! The library in other services. Without features, only the tests of `authenticate` are built.
+//! The library, as other services use it. Without features, only the tests of `authenticate` are
+//! built.
 
 mod authenticate;
 #[cfg(feature = "testing")]

@@ -70,7 +70,7 @@ async fn ask(route: &BoxedFilter<(Response,)>, field: &str) -> Answer {
     answer(&request.header("authorization", field).reply(&routes).await)
 }
 
-/// Checks that axum and tonic give the same result under a policy as warp.
+/// Checks that axum and tonic apply a policy as warp does.
 #[cfg(feature = "axum")]
 async fn adapters_agree(
     auth: &Auth,
@@ -231,7 +231,8 @@ async fn refusal_names_sufficient_scopes_but_no_role() {
             let challenge = answer.header("www-authenticate").to_owned();
             let scope = named.map(|scope| format!("scope=\"{scope}\""));
             match scope {
-                // A request without a token may lack a permission, which no scope can grant.
+                // Without a token, all that is missing may be a permission, which no scope can
+                // grant.
                 None if token.is_none() => {}
                 Some(_) if token.is_none() && policy_needs_more => {}
                 Some(scope) => assert!(challenge.contains(&scope), "{challenge}"),

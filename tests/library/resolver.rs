@@ -1,4 +1,4 @@
-//! Issuers that a function finds by name.
+//! Issuers that the user's function resolves by name.
 
 use std::{
     sync::{
@@ -31,13 +31,12 @@ async fn verify(auth: &Auth, token: TokenBuilder) -> Result<(), AuthError> {
     auth.verify(&token.sign()).await.map(|_: Claims| ())
 }
 
-/// Returns an issuer of this name with the signer's key.
 fn with_key(name: String, signer: &Issuer) -> TrustedIssuer {
     let jwks = json!({"keys": [signer.key().public_jwk()]}).to_string();
     TrustedIssuer::new(name).jwks(jwks)
 }
 
-/// Builds an `Auth` that resolves every name to an issuer with the signer's key.
+/// Resolves every name to an issuer with the signer's key.
 fn resolves_any(signer: &Issuer) -> Auth {
     let signer = signer.clone();
     let auth = builder().resolve_issuers(move |name: String| {
@@ -179,7 +178,8 @@ async fn slow_or_overloaded_resolver_is_a_503() {
     assert!(auth.status().is_empty());
 }
 
-/// The next request asks again at once only after the time that `Retry-After` names.
+/// After a failed lookup, no request starts another one before the time in `Retry-After` has
+/// passed.
 #[tokio::test(start_paused = true)]
 async fn requests_for_one_name_wait_for_one_slow_lookup_together() {
     let signer = signer().await;
@@ -217,8 +217,8 @@ async fn requests_for_one_name_wait_for_one_slow_lookup_together() {
     assert_eq!(asked.load(Relaxed), 2);
 }
 
-/// A request that joins a lookup late, or takes it over from a request that was dropped, does not
-/// wait longer than a lookup may take.
+/// No request may wait longer than a lookup may take: not one that joins late, and not one that
+/// takes over the lookup of a dropped request.
 #[tokio::test(start_paused = true)]
 async fn no_request_waits_longer_than_one_lookup() {
     let signer = signer().await;
@@ -244,11 +244,12 @@ async fn no_request_waits_longer_than_one_lookup() {
     assert!(first.await.unwrap_err().is_cancelled());
     let waited = second.await.unwrap();
     assert!(waited <= Duration::from_secs(3), "{waited:?}");
-    // Its failure is shared, although it took the lookup over.
+    // It took the lookup over, and still shares its failure with the others.
     assert_eq!(request().await.unwrap(), Duration::ZERO);
 }
 
-/// The rules of a configured issuer also apply to tokens that were verified by the resolver's rules.
+/// Once an issuer is configured, its rules also apply to tokens that were verified by the
+/// resolver's rules.
 #[tokio::test]
 async fn configured_issuer_replaces_a_resolved_one() {
     let signer = signer().await;
@@ -272,7 +273,7 @@ async fn configured_issuer_replaces_a_resolved_one() {
     assert_eq!(verdict().await, Ok(()));
 }
 
-/// The options of resolved issuers are those of the builder that brought the resolver.
+/// Resolved issuers keep the options of the builder that brought the resolver.
 #[tokio::test]
 async fn replaced_issuers_do_not_change_the_rules_of_resolved_ones() {
     let signer = signer().await;
@@ -298,7 +299,7 @@ async fn replaced_issuers_do_not_change_the_rules_of_resolved_ones() {
     }
 }
 
-/// The replacement's own resolver is ignored, so it must not count as a source of issuers.
+/// The replacement's resolver is ignored, so it cannot make up for missing issuers.
 #[tokio::test]
 async fn replacement_without_issuers_needs_the_resolver_of_the_auth() {
     let signer = signer().await;
@@ -313,8 +314,9 @@ async fn replacement_without_issuers_needs_the_resolver_of_the_auth() {
     assert_eq!(verify(&auth, token).await, Ok(()));
 }
 
-/// The builder's algorithms are only the default of resolved issuers. HS256 needs a secret that each
-/// issuer shares with this API, so tokens signed with it are rejected before the lookup.
+/// For resolved issuers, the builder's algorithms are only a default. HS256 is the exception: it
+/// needs a secret that the issuer shares with this API, so its tokens are rejected before the
+/// lookup.
 #[tokio::test]
 async fn resolved_issuer_may_use_its_own_algorithms() {
     use Algorithm::{ES256, ES384, RS256};
@@ -342,10 +344,10 @@ async fn resolved_issuer_may_use_its_own_algorithms() {
     }
     assert_eq!(asked.load(Relaxed), 0, "no issuer could use these");
     assert_eq!(verify(&auth, own()).await, Ok(()));
-    // The algorithms of the issuer itself are still checked.
+    // The issuer's own list still applies.
     let other = || named(unusual.token(), "https://tenant.example/");
     assert_eq!(verify(&auth, other()).await, not_allowed);
-    // A reload does not limit the algorithms either.
+    // A reload must not limit the algorithms either.
     let configured =
         with_key("https://own.example/".to_owned(), &signer).algorithms([ES256, RS256]);
     let replacement = Auth::builder().audience("https://api.example.com");
@@ -355,7 +357,7 @@ async fn resolved_issuer_may_use_its_own_algorithms() {
     assert_eq!(verify(&auth, other()).await, not_allowed);
 }
 
-/// Its background task would otherwise fetch the tenant's keys for as long as the process runs.
+/// Otherwise, its background task would fetch the tenant's keys for as long as the process runs.
 #[tokio::test]
 async fn drops_an_issuer_that_is_no_longer_used() {
     tokio::time::pause();
@@ -376,7 +378,7 @@ async fn drops_an_issuer_that_is_no_longer_used() {
         held.sort();
         held.join(" ")
     };
-    // Wakes the tasks whose timers have expired.
+    // Advances the clock and wakes the tasks whose timers have expired.
     let pass = async |seconds| {
         tokio::time::advance(Duration::from_secs(seconds)).await;
         for _ in 0..10 {
@@ -392,7 +394,7 @@ async fn drops_an_issuer_that_is_no_longer_used() {
         }
     }
     assert_eq!(held(), "https://used.example/");
-    // The last one is dropped without another lookup.
+    // The last issuer must be dropped even if there are no more lookups.
     for _ in 0..40 {
         pass(60).await;
     }
@@ -477,7 +479,7 @@ async fn rejects_resolved_issuers_with_another_name_or_invalid_options() {
     }
 }
 
-/// With thousands of issuers, one that is down must not make the process unready.
+/// With thousands of issuers, a single one that is down must not make the process unready.
 #[tokio::test]
 async fn resolved_issuer_without_keys_does_not_affect_readiness() {
     let issuer = Issuer::with_algorithm(Algorithm::ES256).await;

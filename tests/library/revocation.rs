@@ -1,4 +1,4 @@
-//! The revocation list, its sources, and the end of tokens in use.
+//! The list of revocations, its sources, and what happens to tokens in use.
 
 use std::{
     error::Error,
@@ -104,7 +104,7 @@ async fn before_is_exclusive() {
     let (earlier, later) = (token(-101), token(-100));
     auth.revoke(Revocation::subject(issuer.url(), "auth0|alice").before(seconds(-100)));
     assert_eq!(code(&auth, &earlier).await, "token_revoked");
-    // The clock may tick between its two reads, so the later token is at most a second later.
+    // The clock may tick between the two reads, so the second token is at most a second later.
     let later = code(&auth, &later).await;
     let next = code(&auth, &token(-98)).await;
     assert!(later == "ok" || later == "token_revoked");
@@ -201,7 +201,7 @@ async fn reads_the_file_at_start_and_after_changes() {
     read_until(&auth, 2).await;
     assert_eq!(code(&auth, &second).await, "token_revoked");
 
-    // Neither a broken line nor a missing file changes the list.
+    // A broken line or a missing file must not change the list.
     writeln!(file, "{{").unwrap();
     file.flush().unwrap();
     while !auth.revocation_status().sources[0].is_failing {
@@ -215,7 +215,7 @@ async fn reads_the_file_at_start_and_after_changes() {
     )
     .unwrap();
     read_until(&auth, 3).await;
-    // The entries are in force before the source is marked as read.
+    // The entries take effect before the source stops counting as failing, so we wait for that too.
     while auth.revocation_status().sources[0].is_failing {
         clock.pass(Duration::from_millis(100)).await;
         std::thread::yield_now();
@@ -278,7 +278,7 @@ fn parses_entries_as_json_lines() {
     assert!(!format!("{entry:?}").contains("secret"));
 }
 
-/// Without its target, an entry would revoke every token of the issuer.
+/// If null counted as absent, the entry would revoke every token of the issuer.
 #[test]
 fn rejects_an_entry_with_a_null_member() {
     for name in ["jti", "sub", "client_id", "sid", "before", "until"] {
@@ -291,10 +291,10 @@ fn rejects_an_entry_with_a_null_member() {
     assert!(Revocation::from_json(line).is_err());
 }
 
-/// A timer rounds up to its next tick.
+/// Timers round up to their next tick.
 const TICK: Duration = Duration::from_millis(2);
 
-/// A source that returns what the test sets.
+/// A source that returns whatever the test has set.
 #[derive(Clone, Default)]
 struct Table {
     entries: Arc<Mutex<Vec<Revocation>>>,
@@ -310,8 +310,8 @@ impl RevocationSource for Table {
     }
 }
 
-/// Waits, with a stopped clock, until the source has been read at the current time. Its entries are
-/// added on another thread.
+/// Waits until the source has been read at the current time of the stopped clock. Another thread
+/// adds the entries.
 async fn until_read(auth: &Auth) {
     until(|| auth.revocation_status().sources[0].age == Some(Duration::ZERO)).await;
 }
@@ -566,11 +566,11 @@ async fn ended_completes_when_the_token_expires() {
     }
 }
 
-/// What a list of 100,000 entries costs a verification:
-/// `cargo test --release --test library -- --ignored a_long_list_costs --nocapture`.
+/// Measures how much slower a verification gets with a list of 100,000 entries: `cargo test
+/// --release --test library -- --ignored a_long_list_costs --nocapture`.
 ///
-/// Takes turns with an `Auth` without a list, so that both meet the same machine. The median of many
-/// short turns is compared.
+/// The `Auth` with the list and one without it take turns, so that load on the machine affects both
+/// alike. We compare the medians of many short turns.
 #[tokio::test]
 #[ignore = "measures speed"]
 async fn a_long_list_costs_a_verification_less_than_two_percent() {
@@ -615,7 +615,8 @@ async fn a_long_list_costs_a_verification_less_than_two_percent() {
                 without * 1e6,
                 with * 1e6
             );
-            // A cached verification takes less than a microsecond, and a request takes twenty.
+            // The limit for cached tokens is higher because such a verification takes less than a
+            // microsecond. A request takes twenty.
             let allowed = if cached == 0 { 1.02 } else { 1.05 };
             assert!(ratio < allowed, "{entries}: {ratio}");
         }

@@ -1,4 +1,4 @@
-//! Two replicas that share the revocation list through a real Redis.
+//! Two replicas share the list of revocations through a real Redis.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,6 @@ use warp_bearer::{
 
 use crate::support::redis::RedisServer;
 
-/// Returns a replica with a shared list.
 fn replica(issuer: &Issuer, url: &str, stale: Duration, outage: RevocationOutage) -> Auth {
     let store = Store::redis(url, &RedisOptions::default()).unwrap();
     Auth::builder()
@@ -35,7 +34,6 @@ async fn code(auth: &Auth, token: &str) -> &'static str {
     }
 }
 
-/// Waits until the code is `expected` and returns the time it took.
 async fn until_code(auth: &Auth, token: &str, expected: &str) -> Duration {
     let begin = Instant::now();
     while code(auth, token).await != expected {
@@ -101,7 +99,7 @@ async fn emptied_store_revives_no_token() {
         "the store is down"
     );
     server.restart();
-    // A replica that starts with the empty store receives the entry from those that have it.
+    // A replica that starts with the empty store must get the entry from the replicas that have it.
     let new = replica(&issuer, &server.url(), LONG, RevocationOutage::Refuse);
     until_code(&new, &token, "token_revoked").await;
     assert_eq!(code(&one, &token).await, "token_revoked");

@@ -1,4 +1,4 @@
-//! The counters and their labels, and the alerts and the dashboard built on them.
+//! Counters, their labels, and the alerts and the dashboard that use them.
 
 use std::{
     collections::BTreeSet,
@@ -108,7 +108,7 @@ async fn names_each_key_that_is_left_out_until_it_is_corrected() {
     let mut padded = SigningKey::generate(Algorithm::RS256).public_jwk();
     padded["n"] = json!(format!("{}=", padded["n"].as_str().unwrap()));
     padded["kid"] = json!("pad\"ded\n");
-    // Another key with the same `kid` and reason does not repeat the series.
+    // A second key with the same `kid` and reason must not repeat the series.
     issuer.publish(json!({"keys": [good, padded, padded]}));
     service.tenant.auth.refresh();
     let replaced = format!(

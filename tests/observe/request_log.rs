@@ -104,7 +104,7 @@ async fn logs_one_line_per_request() {
     }
 }
 
-/// The issuer chooses the `kid`, which can be any text of any length.
+/// The issuer chooses the `kid`, and it can be any text of any length.
 #[tokio::test]
 async fn shows_the_kid_as_untrusted_text() {
     let long = "k".repeat(100);
@@ -141,7 +141,7 @@ async fn shows_the_kid_as_untrusted_text() {
     }
 }
 
-/// Probes come every few seconds and their answers seldom change, so they are logged at debug.
+/// Probes come every few seconds and say the same each time, so we log them at debug.
 #[tokio::test]
 async fn counts_probes_and_logs_them_at_debug_only() {
     for (filter, lines) in [("info", 0), ("debug", 3)] {
@@ -199,12 +199,13 @@ async fn logs_one_pseudonym_per_subject() {
     assert_ne!(names[0], names[2]);
 }
 
-/// No token, path or field value is logged, whatever it contains.
+/// No token, path or field value may be logged, whatever it contains.
 #[tokio::test]
 async fn never_logs_a_token_or_a_claim() {
     const MARK: &str = "hunter2";
     for format in [LogFormat::Text, LogFormat::Json] {
-        // At trace level, warp itself logs the segments of a path.
+        // We can't use `trace` for everything: at that level, warp itself logs the segments of a
+        // path.
         let service = Service::logging("debug,warp_bearer=trace", format).await;
         let issuer = &service.tenant.issuer;
         let stranger = SigningKey::generate(Algorithm::RS256);
@@ -263,7 +264,7 @@ async fn never_logs_a_token_or_a_claim() {
             )
             .await;
         assert_eq!(answer.status(), 404);
-        // The log names the parameters of a query that is no policy, without their values.
+        // If a query is not a policy, the log names its parameters, without their values.
         let misread = "/auth?scop=hunter2&access_token=hunter2&hunter2";
         assert_eq!(service.send("GET", misread, &[]).await.status(), 400);
         let text = service.log.text();
@@ -320,7 +321,7 @@ async fn logs_the_trace_id_of_a_valid_traceparent() {
     }
 }
 
-/// A refusal of `/auth` can be correlated with the client's own request.
+/// Operators must be able to find the client's request for each refusal of `/auth`.
 #[tokio::test]
 async fn logs_the_request_that_a_proxy_asks_about() {
     let service = Service::start().await;

@@ -24,7 +24,6 @@ use warp_bearer::{
 
 use crate::support::Tenant;
 
-/// The service on a socket, with its log and its metrics.
 pub(crate) struct Service {
     pub(crate) tenant: Tenant,
     pub(crate) address: SocketAddr,
@@ -127,7 +126,7 @@ impl Service {
         self.send("GET", path, &[("authorization", &field)]).await
     }
 
-    /// Returns the value of a series. `None` if the metrics do not contain it.
+    /// The value of a series. `None` if the metrics do not have it.
     pub(crate) fn metric(&self, series: &str) -> Option<f64> {
         let text = self.metrics.render();
         let line = text.lines().find_map(|line| line.strip_prefix(series))?;
@@ -135,7 +134,7 @@ impl Service {
     }
 }
 
-/// Waits until `condition` holds. Use it for conditions that depend on sockets, not on time.
+/// Use this for conditions that depend on sockets, not on time.
 pub(crate) async fn until(mut condition: impl FnMut() -> bool) {
     let patience = Instant::now() + Duration::from_secs(20);
     while !condition() {
@@ -153,7 +152,7 @@ pub(crate) async fn listener() -> (Listener, SocketAddr) {
     (listener, address)
 }
 
-/// Collects the log of this thread.
+/// The log of this thread.
 pub(crate) struct Log {
     lines: Lines,
     _guard: DefaultGuard,
@@ -192,7 +191,7 @@ impl Log {
         String::from_utf8(self.lines.0.lock().unwrap().clone()).unwrap()
     }
 
-    /// Returns the lines of requests since the last call.
+    /// Takes the lines of requests since the last call.
     pub(crate) fn take(&self) -> Vec<Value> {
         let bytes = std::mem::take(&mut *self.lines.0.lock().unwrap());
         let text = String::from_utf8(bytes).unwrap();
