@@ -1,4 +1,4 @@
-//! The issuers file of a running service: reloaded at SIGHUP, under load.
+//! The issuers file of a running service, reloaded by SIGHUP and under load.
 
 use std::{
     fs,
@@ -40,13 +40,14 @@ async fn serve_with(file: &Path, more: &[(&str, &str)]) -> Process {
     let file = [("ISSUERS_FILE", file.to_str().unwrap())];
     let others = [
         ("AUTH0_API_AUDIENCE", "https://api.example.com"),
-        // A line for each request would displace the lines that the test waits for.
+        // With a line for each request, we would have to read thousands of lines to find the one
+        // that the test waits for.
         ("RUST_LOG", "info,warp_bearer::request=off"),
     ];
     Process::run(command.arg("serve"), &[&file[..], &others, more].concat()).await
 }
 
-/// Returns the status of `/readyz`, and its `last_error` and `keys` for each issuer.
+/// The status of `/readyz`, and `last_error` and `keys` of each issuer.
 async fn readiness(service: &Process) -> (u16, Vec<(Value, u64)>) {
     let url = format!("http://{}/readyz", service.address);
     let answer = reqwest::get(url).await.unwrap();
@@ -114,7 +115,7 @@ async fn sighup_reloads_the_issuers_file_without_losing_requests() {
         assert_eq!(status(&service, &token).await, expected, "{round}");
     }
 
-    // An invalid file: its fault is logged, and the service keeps running unchanged.
+    // With an invalid file, the fault must be logged, and nothing else may change.
     fs::write(
         &file,
         "[[issuer]]\nurl = \"https://a.example/\"\nleway = \"1s\"\n",
@@ -135,7 +136,7 @@ async fn sighup_reloads_the_issuers_file_without_losing_requests() {
     service.stop().await;
 }
 
-/// One tenant's issuer must not take the service away from the tenants of all others.
+/// One tenant's issuer must not make the service unready for the tenants of all others.
 #[tokio::test(flavor = "multi_thread")]
 async fn readyz_needs_the_keys_of_one_issuer_only() {
     let (up, down, slow) = (issuer().await, issuer().await, issuer().await);
@@ -165,7 +166,7 @@ async fn readyz_needs_the_keys_of_one_issuer_only() {
     assert_eq!(readiness(&service).await, expected, "a reload adds one");
     assert_eq!(status(&service, &up.token().sign()).await, 200);
 
-    // Without any keys, the service is not ready.
+    // Now no issuer has keys.
     fs::write(&file, table(&down, "")).unwrap();
     service.hangup();
     service.logged("issuers file reloaded").await;
@@ -203,7 +204,7 @@ async fn a_reload_follows_a_key_source_that_moves_and_keeps_what_works() {
     let old = moves.token().sign();
     assert_eq!(status(&service, &old).await, 200);
 
-    // The keys now come from another source. Tokens of the old keys are rejected, including those
+    // With keys from another source, tokens of the old keys must be rejected, even those that were
     // seen before.
     with(&format!("jwks_uri = \"{}\"", other.jwks_uri()));
     service.hangup();
@@ -213,7 +214,7 @@ async fn a_reload_follows_a_key_source_that_moves_and_keeps_what_works() {
     assert_eq!(status(&service, &old).await, 401);
     assert_eq!(status(&service, &stays.token().sign()).await, 200);
 
-    // A missing key file, two sources, bytes that are not text: the issuers are unchanged.
+    // A missing key file, two sources, or bytes that are not text must leave the issuers unchanged.
     let keys = directory.path().join("keys.json");
     #[rustfmt::skip]
     let faults = [
@@ -235,7 +236,7 @@ async fn a_reload_follows_a_key_source_that_moves_and_keeps_what_works() {
     service.logged("is not UTF-8").await;
     assert_eq!(status(&service, &stays.token().sign()).await, 200);
 
-    // A key set on disk, with the old key in it.
+    // A file with the old key.
     let set = serde_json::json!({"keys": [moves.key().public_jwk()]});
     fs::write(&keys, set.to_string()).unwrap();
     with(&format!("jwks_file = \"{}\"", keys.display()));

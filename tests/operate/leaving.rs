@@ -1,4 +1,4 @@
-//! Shutdown under load: after a signal, every accepted request still gets a response.
+//! Shutdown under load: after the signal, every accepted request is still answered.
 
 use std::{
     net::SocketAddr,
@@ -60,8 +60,8 @@ async fn leave_under_load(requests: usize) {
     assert_eq!(lost, 0);
 }
 
-/// Sends requests until the service refuses connections, and reconnects after each `Connection:
-/// close`. Returns how many requests got no complete 200.
+/// Sends requests until the service refuses connections, and reconnects after `Connection: close`.
+/// Returns how many requests got no complete 200.
 async fn ask_until_gone(service: SocketAddr, request: String, answered: Arc<AtomicUsize>) -> usize {
     let mut lost = 0;
     while let Ok(stream) = TcpStream::connect(service).await {
@@ -80,8 +80,8 @@ async fn ask_until_gone(service: SocketAddr, request: String, answered: Arc<Atom
     lost
 }
 
-/// Sends a request and reads the answer. Returns whether the server closes the connection after it.
-/// Fails unless the answer is a complete 200.
+/// Sends a request and requires a complete 200. Returns `true` if the server will close the
+/// connection.
 async fn ask(stream: &mut BufStream<TcpStream>, request: &str) -> std::io::Result<bool> {
     stream.write_all(request.as_bytes()).await?;
     stream.flush().await?;

@@ -1,4 +1,4 @@
-//! The running process from an operator's view: signals, health, certificates and a long run.
+//! The running process as an operator sees it: signals, health, certificates and a long run.
 
 mod issuers;
 mod leaving;
@@ -25,7 +25,6 @@ use crate::process::make_pipe;
 use crate::process::{BINARY, Process, until};
 use warp_bearer::issuer::{Fault, Issuer};
 
-/// Runs `health` against `listen`. Returns its exit code and its output.
 async fn health(listen: SocketAddr, arguments: &[&str]) -> (i32, String) {
     let mut command = Command::new(BINARY);
     command
@@ -129,8 +128,8 @@ async fn sighup_fetches_keys_and_reloads_the_certificate() {
     service.stop().await;
 }
 
-/// Starts a service that waits for its `.env`, a pipe, and waits until the service has opened the
-/// pipe. The start goes on when the file is closed.
+/// Starts a service whose `.env` is a pipe, and waits until it has opened the pipe. The start
+/// continues when the test closes the file.
 #[cfg(target_os = "linux")]
 async fn starting(issuer: &Issuer, directory: &Path) -> (Process, fs::File) {
     let pipe = directory.join(".env");
@@ -225,7 +224,7 @@ async fn second_signal_stops_at_once() {
     service.ended().await;
 }
 
-/// Without a store, a restart ends the revocation of a logout.
+/// Without a store, a restart would end the revocations of logouts.
 #[tokio::test]
 async fn warns_that_a_logout_does_not_outlive_the_process() {
     const WARNING: &str = "set, but STATE_STORE is not: a session";
@@ -261,7 +260,8 @@ async fn serves_metrics_at_the_configured_address() {
     service.stop().await;
 }
 
-/// Probes use the same listener, so it closes connections that send half a request, and soon.
+/// Probes use this listener too, so a connection with half a request must not take up its room for
+/// long.
 #[tokio::test]
 async fn unfinished_requests_leave_the_metrics_listener_soon() {
     let issuer = Issuer::start().await;

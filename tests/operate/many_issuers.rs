@@ -1,4 +1,5 @@
-//! A thousand issuers in one file: the cost at the start and in memory. Made-up names have no cost.
+//! A thousand issuers in one file: what they cost at the start and in memory. Made-up names must
+//! cost nothing.
 
 use std::{
     fmt::Write,
@@ -33,12 +34,11 @@ const MANY: usize = 1000;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Issuers at the paths of one server, each with its own key.
+/// Issuers at the paths of a single server, each with its own key.
 struct Issuers {
     origin: String,
     keys: Arc<Vec<SigningKey>>,
     requests: Arc<AtomicU64>,
-    /// Signs tokens.
     kit: Issuer,
 }
 
@@ -93,11 +93,10 @@ impl Issuers {
     }
 }
 
-/// A service with an issuers file.
 struct Service {
     process: Process,
     client: reqwest::Client,
-    /// The time from the start of the process until it has the keys of every issuer.
+    /// The time from the start of the process until it had the keys of every issuer.
     took: Duration,
 }
 
@@ -114,7 +113,7 @@ impl Service {
         let client = reqwest::Client::new();
         let ready = format!("http://{}/readyz", process.address);
         let patience = began + PATIENCE;
-        // The service is ready before a slow fetch has been retried.
+        // `ready` is not enough: the service is ready before a failed fetch has been retried.
         while {
             let answer = client.get(&ready).send().await.unwrap();
             answer.status() != 200 || answer.text().await.unwrap().contains("\"keys\":0")
@@ -168,7 +167,7 @@ async fn a_thousand_issuers_cost_little() {
         "each document is fetched once"
     );
 
-    // Seen and fresh tokens are accepted alike. `bench/gate` measures the cost of a request.
+    // Only that tokens are accepted, seen or fresh. `bench/gate` measures their cost.
     let seen = issuers.token(0, 0);
     for number in 0..800 {
         for service in [&one, &many] {
@@ -177,7 +176,7 @@ async fn a_thousand_issuers_cost_little() {
         }
     }
 
-    // Made-up names cause no request and need no memory.
+    // Made-up names must cause no request and take up no memory.
     let before = many.memory();
     for number in 0..3000 {
         let token = issuers.kit.token();
@@ -192,7 +191,7 @@ async fn a_thousand_issuers_cost_little() {
     assert!(grown < 2048, "{grown} KiB more");
     assert_eq!(issuers.requests(), fetched);
 
-    // One issuer is removed and one is added. Meanwhile, no request of another issuer fails.
+    // Removes one issuer and adds one. Meanwhile, no request of another issuer may fail.
     issuers.write(
         &file,
         (0..MANY).filter(|number| *number != 500).chain([MANY]),
@@ -220,7 +219,7 @@ async fn a_thousand_issuers_cost_little() {
     many.process.stop().await;
 }
 
-/// The documents list every issuer, whether its keys can be fetched or not.
+/// The documents list every issuer, even those whose keys cannot be fetched.
 #[tokio::test(flavor = "multi_thread")]
 async fn unread_answers_share_documents_that_list_many_issuers() {
     let directory = tempfile::tempdir().unwrap();
@@ -236,7 +235,7 @@ async fn unread_answers_share_documents_that_list_many_issuers() {
         ("RUST_LOG", "off,warp_bearer::service=info"),
     ];
     let mut process = Process::run(Command::new(BINARY).arg("serve"), &variables).await;
-    // The first fetches need memory too.
+    // The first fetches need memory too, so we wait for them before we measure.
     let ready = format!("http://{}/readyz", process.address);
     let patience = Instant::now() + PATIENCE;
     while {
@@ -269,8 +268,8 @@ async fn unread_answers_share_documents_that_list_many_issuers() {
         }
         let grown = kibibytes(process.id).saturating_sub(before);
         println!("{path}: {grown} KiB more for answers that are not read");
-        // The bound in docs/production.md, and room for rendering, which takes ten times the size of
-        // the document. If each answer had its own copy, the answers would take 12 MiB or more.
+        // The bound in docs/production.md, plus room for rendering, which takes ten times the size
+        // of the document. If each answer had a copy of its own, that would be 12 MiB or more.
         let bound = CONNECTIONS * (80 + STREAMS * 4) + 4096;
         assert!(grown < u64::from(bound), "{path}: {grown} KiB more");
         drop(peers);

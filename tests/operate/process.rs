@@ -22,14 +22,13 @@ pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_warp-bearer");
 
 const FOREVER: Duration = Duration::from_secs(20);
 
-/// A running `warp-bearer serve`. It is killed when this value is dropped.
 #[derive(Debug)]
 pub(crate) struct Process {
     pub(crate) address: SocketAddr,
     pub(crate) id: u32,
     child: Child,
     log: Lines<BufReader<ChildStderr>>,
-    /// Lines that were read while the test waited for another line.
+    /// Lines that the test has read but not looked for.
     skipped: Vec<String>,
 }
 
@@ -53,7 +52,7 @@ impl Process {
         Self::run(command, &[&own, variables].concat()).await
     }
 
-    /// Runs a command that serves, with only these variables set.
+    /// Runs a command that serves. The process gets only these variables.
     pub(crate) async fn run(command: &mut Command, variables: &[(&str, &str)]) -> Self {
         let mut process = Self::begin(command.current_dir(std::env::temp_dir()), variables);
         process.listens().await;
@@ -87,13 +86,13 @@ impl Process {
         self.address = self.logged("listening address=").await.parse().unwrap();
     }
 
-    /// Returns the log lines that were read while the test waited for another line.
+    /// The log lines that the test has read but not looked for.
     pub(crate) fn skipped(&self) -> &[String] {
         &self.skipped
     }
 
-    /// Waits for a log line that contains these words and returns the rest of the line. Each line
-    /// is found once, and the order does not matter, because lines of different tasks interleave.
+    /// Waits for a log line with these words, and returns the rest of it. Each line is found once.
+    /// The order does not matter, because different tasks write to the log.
     pub(crate) async fn logged(&mut self, words: &str) -> String {
         let known = self.skipped.iter().position(|line| line.contains(words));
         let mut found = known.map(|at| self.skipped.remove(at));
@@ -147,21 +146,20 @@ impl Process {
     }
 }
 
-/// Puts a named pipe in place of a file. Opening it would wait for a writer.
+/// Replaces a file by a named pipe. Opening the pipe would block until there is a writer.
 #[cfg(target_os = "linux")]
 pub(crate) fn replace_by_pipe(file: &Path) {
     fs::remove_file(file).unwrap();
     make_pipe(file);
 }
 
-/// Makes a named pipe.
 #[cfg(target_os = "linux")]
 pub(crate) fn make_pipe(file: &Path) {
     let made = std::process::Command::new("mkfifo").arg(file).status();
     assert!(made.unwrap().success());
 }
 
-/// Waits until `condition` holds. Use it for conditions that depend on sockets, not on time.
+/// Use this for conditions that depend on sockets, not on time.
 pub(crate) async fn until(mut condition: impl FnMut() -> bool) {
     let patience = Instant::now() + FOREVER;
     while !condition() {

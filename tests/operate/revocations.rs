@@ -1,4 +1,4 @@
-//! A long revocation list: its memory, and its effect on requests.
+//! A long list of revocations: its memory, and its effect on requests.
 
 use std::{
     fmt::Write as _,
@@ -17,14 +17,14 @@ use crate::{
     support::redis::RedisServer,
 };
 
-/// Fewer in a debug build, which takes ten times as long to read a line.
+/// A debug build takes ten times as long to read a line, so it gets fewer.
 const ENTRIES: usize = if cfg!(debug_assertions) {
     20_000
 } else {
     100_000
 };
 
-/// The memory of that many entries, in KiB: 160 bytes for each, and some for reading the file.
+/// The allowed memory in KiB: 160 bytes for each entry, and 2 MiB for reading the file.
 const AT_MOST: u64 = ENTRIES as u64 * 160 / 1024 + 2048;
 
 async fn status(client: &Client, address: SocketAddr, token: &str) -> u16 {
@@ -33,7 +33,8 @@ async fn status(client: &Client, address: SocketAddr, token: &str) -> u16 {
     answer.status().as_u16()
 }
 
-/// The memory that a process needs for requests is allocated before the measurement.
+/// Sends requests, so that what they need is allocated before the measurement. Returns the memory
+/// in KiB.
 async fn warm(client: &Client, service: &Process, token: &str) -> u64 {
     for _ in 0..50 {
         assert_eq!(status(client, service.address, token).await, 200);
@@ -51,7 +52,7 @@ async fn many_entries_use_little_memory_and_delay_no_request() {
     };
     let mut text = String::new();
     for number in 0..ENTRIES {
-        // As long as the subjects of Auth0.
+        // Subjects as long as Auth0's.
         write!(text, "{}", line(&format!("auth0|{number:024x}"))).unwrap();
     }
     let [short, long] = ["short", "long"].map(|name| folder.path().join(name));
@@ -95,7 +96,8 @@ async fn many_entries_use_little_memory_and_delay_no_request() {
     assert!(grown < AT_MOST, "{grown} KiB");
 }
 
-/// The list is read again every 30 s, but every new entry is pushed at once.
+/// The whole list is read only every 30 s, but new entries are pushed at once, so a connected
+/// replica is never behind.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn list_of_a_connected_store_is_never_too_old() {
     let Some(mut redis) = RedisServer::start() else {

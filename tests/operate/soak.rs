@@ -1,9 +1,9 @@
-//! A soak test with load and a new key every ten seconds. The memory must not grow.
+//! A soak test: under load, and with a new key every ten seconds, the memory must not grow.
 //!
 //! The issuer rotates keys as real issuers do: it publishes a key before it signs with it, and
-//! unpublishes a key when no valid token is signed with it any more. The service must find each new
-//! key with its ordinary refreshes, because the forged tokens in the load use up the budget for
-//! fetching unknown keys.
+//! unpublishes a key when no valid token is signed with it any more. The service has to find each
+//! new key with its ordinary refreshes, because the forged tokens in the load use up the fetch
+//! budget.
 
 use std::{
     net::SocketAddr,
@@ -25,7 +25,7 @@ use crate::process::{Process, kibibytes, until};
 
 const ROTATION: u64 = 10;
 const CLIENTS: usize = 8;
-/// Tokens per key. The token cache is smaller, so that it is full from the start.
+/// Tokens per key. That is more than the token cache holds, so the cache is full from the start.
 const TOKENS: usize = 500;
 
 /// Runs for `SOAK_SECONDS`, or 60 s if that is not set.
@@ -66,8 +66,7 @@ async fn memory_is_flat_and_no_request_fails_while_keys_rotate() {
     service.stop().await;
 
     let (good, refused) = (load.good.load(Relaxed), load.refused.load(Relaxed));
-    // The first rotation is part of the warm-up, because allocators keep memory that they once
-    // needed.
+    // The first rotation counts as warm-up, because allocators keep memory that was once needed.
     let settled = usize::try_from(2 * ROTATION)
         .unwrap()
         .min(resident.len() / 2);
@@ -82,8 +81,8 @@ async fn memory_is_flat_and_no_request_fails_while_keys_rotate() {
     assert!(*late <= early + early / 20 + 512, "{resident:?}");
 }
 
-/// Unpublishes the key before the current one, publishes the next one, and waits for the service to
-/// fetch the set.
+/// Unpublishes the previous key, publishes the next one, and waits until the service has fetched
+/// the set.
 async fn rotate(issuer: &Issuer) {
     issuer.retire();
     issuer.rotate();
@@ -108,7 +107,7 @@ impl Load {
         })
     }
 
-    /// Replaces the tokens with new ones, signed with the issuer's newest key.
+    /// Replaces the tokens by new ones, signed with the issuer's newest key.
     async fn renew(&self, issuer: &Arc<Issuer>) {
         let issuer = Arc::clone(issuer);
         let fresh = tokio::task::spawn_blocking(move || tokens(&issuer))

@@ -32,13 +32,13 @@ const TRACE: [u8; 16] = [
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string cannot fail.
+        // Writing to a `String` cannot fail.
         let _ = write!(text, "{byte:02x}");
         text
     })
 }
 
-/// Serves on a free port of loopback. Returns the address.
+/// Serves on a free port of loopback.
 async fn serve<F>(routes: F) -> String
 where
     F: Filter<Error = std::convert::Infallible> + Clone + Send + Sync + 'static,
@@ -50,7 +50,7 @@ where
     address
 }
 
-/// A receiver of OTLP that stores the requests.
+/// Receives OTLP and stores the requests.
 #[derive(Clone, Default)]
 struct Collector(Arc<Mutex<Vec<Bytes>>>);
 
@@ -68,8 +68,8 @@ impl Collector {
         serve(receive.or(nothing).unify()).await
     }
 
-    /// Returns whether these bytes were received. Texts and identifiers are unchanged in the
-    /// messages.
+    /// Looks for these bytes. Texts and identifiers are in the messages as they are, so we need no
+    /// decoder.
     fn has(&self, bytes: &[u8]) -> bool {
         let all = self.0.lock().unwrap();
         all.iter()
@@ -118,7 +118,7 @@ async fn collector_receives_one_trace_from_proxy_to_key_set() {
     ];
     let mut service = Process::serve(&issuer, &variables).await;
     service.logged("key set fetched").await;
-    // Its key is not held yet, so the request waits for a fetch.
+    // The service does not have this key yet, so the request has to wait for a fetch.
     issuer.rotate();
     set.keys.lock().unwrap().push(issuer.key().public_jwk());
     let token = issuer.token().subject("hunter2").sign();
@@ -130,7 +130,7 @@ async fn collector_receives_one_trace_from_proxy_to_key_set() {
              X-Forwarded-Uri: /notes/1?key=hunter2\r\nAuthorization: Bearer {token}\r\n"
         )
     };
-    // Not sampled, because the proxy decided so.
+    // The flag `00` says that the proxy does not sample this trace.
     let unsampled = of_trace("00").replace(&trace, &hex(&[7; 16]));
     assert_eq!(ask(&service, "Authorization: Bearer a.b.c\r\n").await, 401);
     assert_eq!(ask(&service, &of_trace("01")).await, 200);
@@ -222,7 +222,8 @@ async fn a_wait_for_introspection_or_for_the_store_is_a_span() {
              X-Forwarded-Method: GET\r\nX-Forwarded-Uri: /a\r\n"
         )
     };
-    // A store rejects proofs from before its own start, and both times are in whole seconds.
+    // The store rejects proofs from before its start, and times are in whole seconds, so the first
+    // second's proofs are rejected.
     while ask(&service, &bound()).await == 503 {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

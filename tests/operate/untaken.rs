@@ -1,4 +1,4 @@
-//! Memory use while peers request the largest response and do not read it.
+//! Memory use while peers request the largest response and don't read it.
 
 use std::{fs, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -25,9 +25,9 @@ use crate::{
 const BUNDLE: &str = "/docs/swagger-ui-bundle.js";
 const IDLE: Duration = Duration::from_secs(4);
 
-// The upper bounds in docs/production.md, in KiB: for an HTTP/1.1 connection with the default
-// `MAX_HEADER_BYTES`, for an HTTP/2 connection, for each response on it, and for the first requests
-// of the process.
+// The upper bounds in docs/production.md, in KiB: of an HTTP/1.1 connection with the default
+// `MAX_HEADER_BYTES`, of an HTTP/2 connection, of each response on it, of TLS, and of what the
+// process needs for its first requests.
 const HEAD: u64 = 32;
 const HTTP1: u64 = HEAD + 28;
 const HTTP2: u64 = 16 + 2 * HEAD;
@@ -35,8 +35,8 @@ const ANSWER: u64 = 4;
 const TLS: u64 = 48;
 const HELLO: u64 = 64;
 const PROCESS: u64 = 2 * 1024;
-/// The body limit of `/backchannel-logout` with the default `AUTH0_MAX_TOKEN_BYTES`, and as much for
-/// the buffer in which the connection receives the form.
+/// The form at `/backchannel-logout` with the default `AUTH0_MAX_TOKEN_BYTES`, and as much again
+/// for the buffer in which the connection receives it.
 const FORM: u64 = 2 * 49;
 /// The upper bound for the token cache at its default size.
 const TOKENS: u64 = 15 * 1024;
@@ -55,7 +55,7 @@ fn bounds_match_the_documentation() {
     }
 }
 
-/// The connections that the Kubernetes manifest allows fit into the memory limit of the pod.
+/// The connections that the Kubernetes manifest allows must fit into the pod's memory limit.
 #[test]
 fn manifest_fits_its_memory_limit() {
     let manifest = include_str!("../../deploy/kubernetes/base/warp-bearer.yaml");
@@ -93,7 +93,7 @@ async fn unfinished_logout_forms_stay_within_the_bound() {
         let mut peers = Vec::new();
         for _ in 0..CONNECTIONS {
             let mut peer = TcpStream::connect(service.address).await.unwrap();
-            // The service may have answered and closed before it has received everything.
+            // The service may answer and close before it has received everything.
             let _ = peer.write_all(&unfinished).await;
             peers.push(peer);
         }
@@ -120,14 +120,14 @@ async fn service_that_waits(idle: Duration) -> (Issuer, Process) {
         ("RUST_LOG", "info,warp_bearer::request=off"),
     ];
     let service = Process::serve(&issuer, &variables).await;
-    // The first request initializes everything that is created once.
+    // The first request creates what exists once per process.
     let url = format!("http://{}{BUNDLE}", service.address);
     let bundle = reqwest::get(url).await.unwrap().bytes().await.unwrap();
     assert!(bundle.len() > 256 * 1024, "{}", bundle.len());
     (issuer, service)
 }
 
-/// Opens a busy connection with this many answers and grants them no window.
+/// Opens a connection that requests this many answers, and grants them no window.
 async fn stall(address: SocketAddr, streams: u32) -> TcpStream {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let mut bytes = preface(0);
@@ -144,7 +144,8 @@ async fn unread_http2_responses_use_little_memory_and_free_it() {
     const STREAMS: u32 = 100;
 
     let (_issuer, mut service) = service().await;
-    // Warms up the process, which keeps some of the memory that its first connections need.
+    // The process keeps some of the memory of its first connections, so we open some before we
+    // measure.
     for _ in 0..CONNECTIONS {
         let mut first = stall(service.address, STREAMS).await;
         let mut heard = Vec::new();
@@ -220,7 +221,7 @@ async fn untaken_http1(connections: u64) {
         peers.push(peer);
     }
 
-    // Waits until each peer has received its first bytes, so that the service accepts the next one.
+    // Waits until the service has accepted every peer and begun to answer it.
     for peer in &peers {
         peer.peek(&mut [0]).await.unwrap();
     }
@@ -239,7 +240,6 @@ async fn untaken_http1(connections: u64) {
     service.stop().await;
 }
 
-/// Returns a request head of exactly this many bytes.
 fn head(path: &str, bytes: usize) -> Vec<u8> {
     let mut head = format!("GET {path} HTTP/1.1\r\nHost: a\r\nX: ").into_bytes();
     head.resize(bytes - 4, b'a');
@@ -247,7 +247,7 @@ fn head(path: &str, bytes: usize) -> Vec<u8> {
     head
 }
 
-/// Returns a request, then one whose answer is not read, then a request head that does not end.
+/// A complete request, then one whose answer is not read, then a request head that does not end.
 fn pipelined() -> Vec<u8> {
     let unfinished = &head("/livez", 40 * 1024)[..32 * 1024 - 100];
     [
@@ -258,7 +258,7 @@ fn pipelined() -> Vec<u8> {
     .concat()
 }
 
-/// Returns requests whose answers get this window, then a header block that does not end.
+/// Requests whose answers get this window, then a header block that does not end.
 fn streams(streams: u32, window: u32) -> Vec<u8> {
     let mut bytes = preface(window);
     for number in 0..streams {
@@ -276,7 +276,7 @@ fn streams(streams: u32, window: u32) -> Vec<u8> {
     bytes
 }
 
-/// Returns the TLS records of a handshake message that does not end.
+/// TLS records with a handshake message that does not end.
 fn hello() -> Vec<u8> {
     let message = [&[1, 0, 0xff, 0xf5, 3, 3][..], &vec![0; 64_000]].concat();
     let records = message.chunks(16 * 1024).map(|part| {
@@ -318,7 +318,7 @@ async fn connection_memory_stays_within_the_bound() {
         let connector = connector(&directory);
         let mut peers = Vec::new();
         let mut before = 0;
-        // The first connection initializes everything that is created once.
+        // The first connection creates what exists once per process.
         for number in 0..=connections {
             let mut peer = TcpStream::connect(service.address).await.unwrap();
             if is_tls && !words.is_empty() {
@@ -398,9 +398,9 @@ fn connector(directory: &TempDir) -> TlsConnector {
     TlsConnector::from(Arc::new(client))
 }
 
-/// The reader's kernel asks for more only after the reader has read most of its buffer, which takes
-/// more than 40 s here. An `IDLE_TIMEOUT` of 4 s would end the connection before that; one of 8 s
-/// does not.
+/// The reader's kernel asks for more only after most of its buffer has been read, which takes more
+/// than 40 s here. A connection that accepts nothing is kept for eight times `IDLE_TIMEOUT`: 4 s
+/// would be too short, 8 s is enough.
 #[ignore = "takes two minutes: just ci-full"]
 #[tokio::test]
 async fn reader_at_3_kilobytes_per_second_gets_everything() {

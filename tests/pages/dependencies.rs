@@ -1,5 +1,5 @@
 //! `docs/dependencies.md` has a row for each crate in `Cargo.toml`, and every crate in `Cargo.lock`
-//! is from crates.io. `just audit` checks licences and bans with cargo-deny.
+//! is from crates.io. Licences and bans are checked by `just audit`, with cargo-deny.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ const MANIFEST: &str = include_str!("../../Cargo.toml");
 const LOCK: &str = include_str!("../../Cargo.lock");
 const PAGE: &str = include_str!("../../docs/dependencies.md");
 
-/// Returns the crates in the manifest, in any notation.
+/// The crates in the manifest, whether they are keys or tables of their own.
 fn named() -> BTreeSet<&'static str> {
     let mut names = BTreeSet::new();
     let mut in_table = false;

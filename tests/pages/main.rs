@@ -1,4 +1,4 @@
-//! The pages match the code and the programs that they describe.
+//! The pages match the code, and the programs that they describe.
 
 mod dependencies;
 mod peers;

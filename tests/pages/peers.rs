@@ -1,4 +1,4 @@
-//! The migration pages describe correctly how the other libraries respond.
+//! What the migration pages say about other libraries is true.
 //!
 //! The other libraries' programs are in `tests/peers/`. `tests/peers/run` installs their
 //! dependencies and sends each of them the same requests as this library.
@@ -61,7 +61,7 @@ fn pages_show_the_code_that_runs() {
     }
 }
 
-/// A request of a client: the path, and each `Authorization` field.
+/// A request: the path, and the `Authorization` fields.
 type Sent = (&'static str, Vec<String>);
 
 /// Returns the request for the table row `case`.
@@ -130,7 +130,7 @@ fn sent(case: &str, issuer: &Issuer) -> Sent {
     }
 }
 
-/// Returns a status with its reason: the library's code, or the `error` of a challenge.
+/// A status with its reason: the library's `code`, or the `error` of a challenge.
 fn told(status: u16, headers: &HeaderMap, code: Option<&str>) -> String {
     let challenge = headers.get(header::WWW_AUTHENTICATE);
     let challenge = challenge.map_or("", |challenge| challenge.to_str().unwrap());
@@ -143,7 +143,7 @@ fn told(status: u16, headers: &HeaderMap, code: Option<&str>) -> String {
     }
 }
 
-/// Returns the routes that both pages describe.
+/// The routes on both pages.
 fn routes(auth: &Auth) -> BoxedFilter<(Response,)> {
     let open = |path, needs| {
         let route = warp::path(path).and(warp::path::end());
@@ -185,7 +185,7 @@ async fn ours(issuer: &Issuer, (path, fields): Sent) -> String {
     told(answer.status().as_u16(), answer.headers(), code)
 }
 
-/// A running server of another library. It is killed when this value is dropped.
+/// A running server with another library. It is killed when dropped.
 struct Peer {
     child: Child,
     url: String,
@@ -195,8 +195,7 @@ struct Peer {
 impl Peer {
     /// Runs `command` with a free port in `PORT`, and waits until the server answers.
     async fn start(command: &mut Command) -> Self {
-        // The port is free, because the listener that reserved it closes at the end of this
-        // statement.
+        // The listener reserves the port, and frees it at the end of this statement.
         let port = TcpListener::bind("127.0.0.1:0")
             .unwrap()
             .local_addr()
@@ -239,7 +238,7 @@ impl Peer {
         command
             .arg("server.mjs")
             .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/express"))
-            // Outside of tests, Express writes each error to the terminal.
+            // Unless this is `test`, Express writes each error to the terminal.
             .env("NODE_ENV", "test")
             .env("ISSUER_BASE_URL", issuer.url())
             .env("AUDIENCE", issuer.audience());
@@ -263,7 +262,7 @@ impl Drop for Peer {
     }
 }
 
-/// Returns the rows of the comparison table: the request, the other library's response, ours.
+/// The rows of the comparison: the request, the other library's answer, and ours.
 fn answers(page: &str) -> Vec<[&str; 3]> {
     let table = page
         .lines()
@@ -292,7 +291,7 @@ async fn tables_match_both_libraries() {
         let mut seen = Vec::new();
         let mut shown = Vec::new();
         for [case, theirs, here] in answers(page) {
-            // An outage is only visible in a server that holds no keys yet.
+            // A server that already holds keys would not notice an outage.
             let row = if case.ends_with("is down") {
                 let down = Issuer::start().await;
                 let fresh = start(&down).await;

@@ -1,4 +1,4 @@
-//! The README, its Japanese translation and the pages beside them match the code, and their links
+//! The README, its Japanese translation and the pages in `docs/` match the code, and their links
 //! resolve.
 //!
 //! `tests/cli/dev.rs` runs the README's shell commands and the recorded session. The documentation
@@ -28,7 +28,7 @@ const LIBRARY: &str = include_str!("../../docs/library.md");
 const SERVICE: &str = include_str!("../../docs/service.md");
 const JAPANESE_REFERENCE: &str = include_str!("../../docs/reference.ja.md");
 
-/// Returns the cells of the page's table whose first column has this heading.
+/// The cells of the page's table whose first column has this heading.
 fn table(page: &'static str, first_column: &str) -> Vec<Vec<&'static str>> {
     let header = format!("| {first_column} |");
     let table = page.lines().skip_while(|line| !line.starts_with(&header));
@@ -60,13 +60,12 @@ fn library_example_is_the_tested_one() {
         assert!(example.contains(block), "not in hello.rs:\n{block}");
         shown += block.lines().count();
     }
-    // The header of the example, and the blank line between the two blocks.
+    // The header of the example and the blank line between the two blocks are not shown.
     let not_shown = 6;
     assert_eq!(shown, example.lines().count() - not_shown);
 }
 
-/// Requires that a generated file has this text. If `UPDATE=1` is set in the environment, writes it
-/// first.
+/// Checks a generated file. With `UPDATE=1` in the environment, writes it first.
 fn assert_generated(file: &str, expected: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
     if std::env::var_os("UPDATE").is_some_and(|value| value == "1") {
@@ -199,8 +198,8 @@ fn first_screen_shows_the_output_of_dev() {
 
 #[test]
 fn commands_have_no_trailing_comments() {
-    // An interactive zsh passes a `#` comment as arguments: curl would send the token to a host
-    // named 200.
+    // An interactive zsh does not know `#` comments and passes them as arguments: curl would send
+    // the token to a host named 200.
     let pages = pages();
     for (path, page) in &pages {
         let blocks = page.split("```sh\n").skip(1);
@@ -313,13 +312,13 @@ fn readme_has_the_markers_for_the_benchmark() {
     }
 }
 
-/// Returns every Markdown page of the repository, by its path from the root.
+/// Every Markdown page of the repository, by its path.
 fn pages() -> BTreeMap<PathBuf, String> {
     fn read(directory: &Path, pages: &mut BTreeMap<PathBuf, String>) {
         for entry in fs::read_dir(directory).unwrap() {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_str().unwrap();
-            // Skips build output and what tools install.
+            // Build output, and what tools have installed.
             let others = ["target", "node_modules", ".git"].contains(&name);
             if path.is_dir() && !others {
                 read(&path, pages);
@@ -350,7 +349,7 @@ fn prose(page: &str) -> Vec<&str> {
 fn links(page: &str) -> Vec<String> {
     let mut links = Vec::new();
     for line in prose(page) {
-        // Every second piece is code.
+        // Drops code: every second piece is between backticks.
         let line: String = line.split('`').step_by(2).collect();
         let targets = line.split("](").skip(1);
         links.extend(targets.filter_map(|rest| Some(rest.split_once(')')?.0.to_owned())));

@@ -1,4 +1,4 @@
-//! CORS: a page of an allowed origin can read every response, including failures.
+//! CORS: pages of an allowed origin can read every response, including failures.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -24,7 +24,7 @@ fn listed() -> Cors {
     ])
 }
 
-/// Returns the service's routes, and additional ones that fail in other ways.
+/// The service's routes, and some that fail in other ways.
 fn routes(
     tenant: &Tenant,
 ) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + 'static + use<>
@@ -157,7 +157,7 @@ async fn preflight_needs_no_token_and_lists_what_is_allowed() {
         "/api/private",
         "/api/private-scoped",
         "/nowhere",
-        // These are not below `/auth`, where preflights need a token.
+        // These only look as if they were below `/auth`, where preflights need a token.
         "/authors",
         "/auth-callback",
         "/auth_callback",
@@ -217,7 +217,7 @@ async fn preflight_allows_valid_requested_names() {
     }
 }
 
-/// A client reads the metadata of a resource before it has a token (RFC 9728 §3).
+/// Clients read the metadata before they have a token (RFC 9728 §3).
 #[tokio::test]
 async fn pages_of_any_origin_may_read_the_metadata_of_the_resource() {
     for cors in [None, Some(listed()), Some(Cors::Any)] {
@@ -276,7 +276,7 @@ async fn recognizes_only_complete_preflights() {
             assert_eq!(answer.header("allow"), "GET, HEAD", "{case}");
         }
     }
-    // Each request is counted in its own series.
+    // Each of these requests has a series of its own.
     for series in [
         r#"warp_bearer_requests_total{route="preflight",method="OPTIONS",status="204"} 1"#,
         r#"warp_bearer_requests_total{route="preflight",method="OPTIONS",status="403"} 3"#,
@@ -285,7 +285,8 @@ async fn recognizes_only_complete_preflights() {
     }
 }
 
-/// `/auth` guards other applications: a proxy forwards every request that it answers with 2xx.
+/// A proxy forwards every request that `/auth` answers with 2xx. A preflight answered with 204
+/// would open the application.
 #[tokio::test]
 async fn preflight_to_auth_needs_a_token() {
     for cors in [Some(listed()), Some(Cors::Any), None] {
@@ -306,8 +307,8 @@ async fn preflight_to_auth_needs_a_token() {
                 assert_eq!(answer.header("access-control-allow-methods"), "", "{path}");
             }
         }
-        // Paths below `/auth` and other spellings of it have no route, and allow no preflight
-        // either.
+        // Paths below `/auth` and other spellings of it have no route here. They must not allow a
+        // preflight either.
         let page = format!("Origin: {PAGE}\r\n{ASKS}");
         for path in [
             "/auth/orders",
@@ -370,7 +371,7 @@ async fn any_origin_gets_a_star_and_no_cors_adds_nothing() {
     }
 }
 
-/// Uses warp's CORS filter as in the documentation of `handle_rejection`.
+/// As in the documentation of `handle_rejection`.
 #[tokio::test]
 async fn warps_cors_filter_works_with_recover_on_both_sides() {
     let tenant = Tenant::start().await;

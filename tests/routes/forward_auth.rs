@@ -164,8 +164,8 @@ async fn distinguishes_equal_subjects_of_two_issuers() {
         .token()
         .subject("7")
         .claim("iss", json!(beyond_ascii));
-    // The field is empty if it cannot represent the issuer, as for a subject. X-Auth-Claims
-    // contains the issuer.
+    // If the field cannot represent the issuer, it is empty, like that of a subject. X-Auth-Claims
+    // has the issuer anyway.
     let rows = [
         ("one", own, tenant.issuer.url()),
         ("the other audience", foreign, other.url()),
@@ -257,7 +257,7 @@ async fn accepts_and_passes_on_scopes_in_an_array() {
     }
 }
 
-/// Envoy's external authorization appends the client's path and query to its prefix.
+/// Envoy without `path_override` appends the client's path and query to a prefix.
 #[tokio::test]
 async fn paths_below_auth_answer_if_enabled() {
     let tenant = Tenant::start().await;
@@ -282,7 +282,7 @@ async fn paths_below_auth_answer_if_enabled() {
             "/auth//",
             "/auth/?scope=admin",
         ] {
-            // Otherwise, `/auth/` is `/auth` itself, and its query is the policy.
+            // With the option off, `/auth/` is `/auth` itself, and its query is the policy.
             if !forward_auth_paths && matches!(path.split('?').next(), Some("/auth/")) {
                 continue;
             }
@@ -342,8 +342,8 @@ async fn requires_the_scope_of_every_route() {
     }
 }
 
-/// An issuer can write any audience into its tokens. They open only the resources for which it is
-/// trusted.
+/// An issuer can write any audience into its tokens, but they must be accepted only for those that
+/// it is trusted for.
 #[tokio::test]
 async fn rejects_issuers_of_another_audience() {
     let (ours, other, client) = tokio::join!(Issuer::start(), Issuer::start(), Issuer::start());
@@ -421,7 +421,8 @@ async fn rejects_issuers_of_another_audience() {
     assert!(!metadata.contains(tenant.issuer.url()), "{metadata}");
 }
 
-/// One instance guards several resources, and a token for one of them does not open the others.
+/// One instance protects several resources. A token for one of them must not be accepted for the
+/// others.
 #[tokio::test]
 async fn query_selects_audience_and_metadata() {
     const METADATA: &str = "/.well-known/oauth-protected-resource";
@@ -484,7 +485,7 @@ async fn query_selects_audience_and_metadata() {
     }
 }
 
-/// Clients write the URL of a host with a trailing slash, because URL parsers add it.
+/// URL parsers add a slash to a URL without a path, so clients send both spellings.
 #[tokio::test]
 async fn accepts_a_resource_without_path_in_both_spellings() {
     let issuer = Issuer::start().await;

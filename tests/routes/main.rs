@@ -1,4 +1,4 @@
-//! The responses of the service's routes, for success and failure.
+//! The service's routes and what they answer, in success and failure.
 
 mod cors;
 mod errors;

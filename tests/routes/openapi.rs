@@ -1,4 +1,4 @@
-//! `/openapi.json` and `/docs` describe the actual behaviour of the routes.
+//! `/openapi.json` and `/docs` describe how the routes really behave.
 
 use std::{collections::BTreeSet, io::Read};
 
@@ -37,7 +37,6 @@ fn name(row: &Row) -> String {
     }
 }
 
-/// Returns each described operation with its method and path.
 fn operations(description: &Value) -> Vec<(String, Value)> {
     let paths = description["paths"].as_object().unwrap();
     let operations = paths.iter().flat_map(|(path, item)| {
@@ -138,7 +137,7 @@ async fn refusals_are_described() {
     }
 }
 
-/// A service with every optional row, whose audiences share a metadata path.
+/// A service with every optional row. Its audiences share a metadata path.
 async fn with_all_rows() -> (Issuer, Access) {
     let issuer = Issuer::start().await;
     let auth = Auth::builder()
@@ -154,7 +153,6 @@ async fn with_all_rows() -> (Issuer, Access) {
     (issuer, access)
 }
 
-/// Returns the operation with this name.
 fn operation<'o>(operations: &'o [(String, Value)], name: &str) -> &'o Value {
     let found = operations.iter().find(|(found, _)| found == name);
     &found.unwrap_or_else(|| panic!("{name}")).1
@@ -210,7 +208,8 @@ async fn rows_for_machines_are_described_as_they_behave() {
         }
     }
 
-    // These need an outage, a body that breaks off, or a reload at the wrong moment.
+    // We don't provoke these here: they need an outage, a body that breaks off, or a reload at the
+    // wrong moment.
     for (name, status, code) in [
         (LOGOUT, 400, "invalid_body"),
         (LOGOUT, 503, "keys_unavailable"),
@@ -231,7 +230,7 @@ async fn rows_for_machines_are_described_as_they_behave() {
     assert_eq!(parameters.as_array().unwrap().len(), 1);
 }
 
-/// Only rows that read a body have a `requestBody`, and only they can reject one.
+/// Only rows that read a body have a `requestBody`, and only they can answer that a body is wrong.
 #[tokio::test]
 async fn problems_with_bodies_are_described_where_a_body_is_read() {
     let (_issuer, access) = with_all_rows().await;
@@ -358,7 +357,7 @@ async fn page_loads_only_served_files() {
     }
 }
 
-/// Fetches a file as a browser would. Returns its media type and its decompressed bytes.
+/// Fetches a file as a browser would, and decompresses it. Also returns its media type.
 async fn file(tenant: &Tenant, name: &str) -> (String, Vec<u8>) {
     let routes = routes(&Access::from(&tenant.auth), &Shutdown::new());
     let request = warp::test::request().path(&format!("/docs/{name}"));

@@ -1,4 +1,4 @@
-//! The response to each failure: one row for each line of the table in `docs/errors.md`.
+//! The answer to each failure: a row for each line of the table in `docs/errors.md`.
 
 #![allow(clippy::too_many_lines)] // tables
 

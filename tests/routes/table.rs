@@ -1,4 +1,4 @@
-//! The responses of the service's routes, and of other routes that are declared in the same way.
+//! What the service's routes answer, and other routes that are declared in the same way.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -201,7 +201,7 @@ async fn not_ready_after_a_shutdown_request() {
     assert_eq!(reply.status().as_u16(), 503);
 }
 
-/// Starts a service under this public URL. Every token also needs the scope `use`.
+/// A service with metadata for this URL. Every token also needs the scope `use`.
 async fn described(resource: &str) -> (Issuer, Access) {
     let issuer = Issuer::start().await;
     let auth = Auth::builder()
@@ -386,12 +386,11 @@ struct Item {
     name: String,
 }
 
-/// Answers with the three arguments that the row extracts.
 async fn rename_item(id: String, claims: Claims, item: Item) -> impl Reply {
     warp::reply::json(&json!({"id": id, "by": claims.subject(), "name": item.name}))
 }
 
-/// Returns a route with a path segment, a token, a policy and a body.
+/// A route with everything: a path segment, a token, a policy and a body.
 fn item_row(access: &Access) -> Row {
     route!(POST, "items" / { id })
         .with_auth(access)
@@ -414,7 +413,7 @@ async fn checks_path_method_token_policy_and_body_in_order() {
     let service = raw::Service::with(rows, limits, None, RequestLog::disabled()).await;
     let large = format!(r#"{{"name":"{}"}}"#, "x".repeat(64));
     let (json, text) = ("application/json", "text/plain");
-    // Each row passes one more check than the previous one, and fails every check after that.
+    // Each row passes one more check than the row before, and would fail every later one.
     #[rustfmt::skip]
     let cases = [
         ("another path", "PUT", "/things/7", None, text, "{", 404, "not_found"),

@@ -1,4 +1,4 @@
-//! Request bodies: no bytes beyond the allowed size are read.
+//! Request bodies: nothing beyond the allowed size is read.
 
 use std::fmt::Write;
 

@@ -1,4 +1,4 @@
-//! A server to test, and a peer that sends exactly the bytes from a test.
+//! A server to test, and a peer that sends exactly the bytes of a test.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -19,13 +19,13 @@ use warp::http::{Response, StatusCode};
 use warp::{Filter, Rejection, Reply};
 use warp_bearer::service::{Limits, Listener, RequestLog, Shutdown, serve};
 
-/// Far longer than every limit under test. Reached only if something hangs.
+/// Far longer than any limit under test, so only a hang gets here.
 pub(crate) const FOREVER: Duration = Duration::from_secs(20);
 
 pub(crate) const GET: &str = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
-/// The length of the response of `/large`, which is one constant. It exceeds what a kernel buffers
-/// for a peer that does not read.
+/// The length of the response of `/large`. It is more than a kernel buffers for a peer that does
+/// not read.
 pub(crate) const LARGE: usize = 8 * 1024 * 1024;
 
 pub(crate) fn millis(millis: u64) -> Duration {
@@ -85,8 +85,8 @@ impl Server {
             .expect("the server does not accept connections")
     }
 
-    /// Connects a peer with a receive buffer of 64 KiB, so that its kernel reads only a little
-    /// ahead.
+    /// Connects a peer with a receive buffer of 64 KiB. With the usual, larger one, its kernel
+    /// would take most of a response before the peer reads anything.
     pub(crate) async fn narrow_peer(&self) -> Peer {
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_recv_buffer_size(64 * 1024).unwrap();
@@ -94,8 +94,8 @@ impl Server {
         Peer::of(stream)
     }
 
-    /// Connects peers until an attempt takes more than 20 ms or fails. Returns the last connected
-    /// peer.
+    /// Fills the server: connects peers until an attempt takes more than 20 ms or fails. Returns
+    /// the last one that connected.
     pub(crate) async fn last_peer(&self) -> Peer {
         let mut last = self.peer().await;
         while let Ok(Some(peer)) = timeout(millis(20), Peer::connect(self.address)).await {
@@ -104,7 +104,7 @@ impl Server {
         last
     }
 
-    /// Sends `words` on a new connection and returns everything received until it closes.
+    /// Sends `words` on a new connection and reads until it closes.
     pub(crate) async fn tell(&self, words: impl AsRef<[u8]>) -> String {
         let mut peer = self.peer().await;
         peer.say(words).await;
@@ -120,7 +120,6 @@ impl Server {
         client
     }
 
-    /// Waits for `serve` to return.
     pub(crate) async fn stopped(&mut self) {
         timeout(FOREVER, &mut self.served)
             .await
@@ -222,7 +221,7 @@ impl Peer {
         self.stream.write_all(words.as_ref()).await.is_ok()
     }
 
-    /// Closes the sending side of the connection. The peer can still receive.
+    /// Closes the sending side. The peer can still receive.
     pub(crate) async fn end_own_side(&mut self) {
         self.stream.shutdown().await.unwrap();
     }
@@ -256,7 +255,7 @@ impl Peer {
         self.hear().await
     }
 
-    /// Returns everything that arrives until the server closes the connection.
+    /// Reads until the server closes the connection.
     pub(crate) async fn hear_to_the_end(&mut self) -> String {
         while self.more().await.is_some() {}
         String::from_utf8_lossy(&std::mem::take(&mut self.heard)).into_owned()

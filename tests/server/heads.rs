@@ -1,4 +1,4 @@
-//! Request heads: large ones are rejected, and so is anything that two parsers could interpret
+//! Request heads: large ones are rejected, and so is everything that two parsers could read
 //! differently.
 
 use std::fmt::Write;
@@ -181,7 +181,7 @@ async fn expect(server: &Server, case: &str, request: &str, status: u16) {
     let request = format!("{request}\r\n\r\n");
     let answer = server.peer().await.ask(&request).await.expect(case);
     assert_eq!(answer.status, status, "{case}");
-    // hyper itself rejects an invalid target, without a body.
+    // hyper itself rejects an invalid target, so there is no body.
     assert_eq!(
         answer.body.contains(r#""code":"bad_host""#),
         status == 400 && !case.contains("without a host"),
@@ -189,7 +189,7 @@ async fn expect(server: &Server, case: &str, request: &str, status: u16) {
     );
 }
 
-/// Each row contains a second request that a parser with other rules would see.
+/// Each row hides a second request, which a parser with other rules would see.
 #[tokio::test]
 async fn rejects_ambiguous_requests() {
     let inner = GET;

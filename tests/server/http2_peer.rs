@@ -1,9 +1,8 @@
-//! An HTTP/2 peer that misbehaves in ways that client libraries do not allow.
+//! An HTTP/2 peer that misbehaves in ways that client libraries prevent.
 
 use crate::harness::{Peer, Server};
 use crate::support::frames::{WINDOW_UPDATE, frame, preface, request, window};
 
-/// A received frame.
 #[derive(Debug)]
 pub(crate) struct Frame {
     pub(crate) kind: u8,
@@ -36,7 +35,7 @@ impl Http2Peer {
         self.peer.say(request).await.then_some(stream)
     }
 
-    /// Enlarges the windows of the stream and of the connection by `bytes`.
+    /// Enlarges the windows of both the stream and the connection.
     pub(crate) async fn grant(&mut self, stream: u32, bytes: u32) -> bool {
         let update = |stream| frame(WINDOW_UPDATE, 0, stream, &bytes.to_be_bytes());
         self.peer.say([update(0), update(stream)].concat()).await

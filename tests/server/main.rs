@@ -1,9 +1,8 @@
-//! The server's limits on real sockets: the time and memory that a caller can use, the response if
-//! they are exceeded, and the shutdown.
+//! The server on real sockets: the time and memory that a caller can use, what happens at each
+//! limit, and the shutdown.
 //!
-//! The tests use limits of milliseconds, and numbers that a laptop can handle quickly. The full
-//! sizes are tested by `just ci-full`, which runs
-//! `cargo test --release --test server -- --ignored --test-threads=1`.
+//! The limits here are milliseconds, and the numbers are small enough for a laptop. `just ci-full`
+//! tests the full sizes with `cargo test --release --test server -- --ignored --test-threads=1`.
 
 mod bodies;
 mod harness;

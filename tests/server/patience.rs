@@ -1,4 +1,4 @@
-//! Timeouts: silent, slow and unfinished connections end, and do not slow down the others.
+//! Timeouts: silent, slow and unfinished connections must end, and must not slow down the others.
 
 use std::time::Duration;
 
@@ -45,11 +45,11 @@ struct Crowd {
     silent: usize,
     dripping: usize,
     half_sent: usize,
-    /// The time by which a latency may exceed its limit, because the machine may be busy.
+    /// By how much a latency may exceed its limit, because the machine may be busy.
     noise: Duration,
 }
 
-/// Measures a well-behaved peer alone, then among slow peers until the last of them is gone.
+/// Measures a well-behaved peer alone, then among slow peers until the last of those is gone.
 async fn crowd(
     Crowd {
         silent,
@@ -132,7 +132,7 @@ async fn drip(mut peer: Peer) -> String {
 async fn each_kind_of_idle_connection_ends() {
     let preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
     let settings = "\0\0\0\x04\0\0\0\0\0";
-    // HEADERS on stream 1 without END_HEADERS: no other frame may come before the rest of them.
+    // HEADERS on stream 1 without END_HEADERS: only CONTINUATION may follow.
     let open_headers = "\0\0\x01\x01\x01\0\0\0\x01\u{2}";
     let server = Server::start(impatient()).await;
 

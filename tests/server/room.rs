@@ -1,4 +1,5 @@
-//! Connection limits: further connections wait, and a lack of resources does not end the service.
+//! Connection limits: further connections wait, and a lack of file descriptors does not end the
+//! service.
 
 use std::process::Stdio;
 
@@ -45,7 +46,8 @@ async fn connection_over_the_limit_waits() {
     drop(second);
 }
 
-/// Runs the server in a child process with few file descriptors. The child is this same test.
+/// The server runs in a child process with few file descriptors. The child is this test, started
+/// again.
 #[tokio::test]
 async fn running_out_of_descriptors_does_not_end_the_service() {
     const CHILD: &str = "SERVER_TEST_CHILD";

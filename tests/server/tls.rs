@@ -52,7 +52,7 @@ impl Pair {
         }
     }
 
-    /// Writes another certificate, with its key.
+    /// Replaces the certificate and its key.
     fn renew(&self) -> CertificateDer<'static> {
         let CertifiedKey { cert, signing_key } =
             rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
@@ -106,7 +106,7 @@ impl Service {
     }
 }
 
-/// A client that trusts one certificate and offers the given TLS version and protocols.
+/// A client that trusts one certificate, and offers this TLS version and these protocols.
 #[derive(Clone, Copy)]
 struct Client<'a> {
     trusts: &'a CertificateDer<'static>,
@@ -314,7 +314,7 @@ async fn handshake_is_limited_by_the_idle_timeout() {
         ..Limits::default()
     };
     let service = Service::start(&pair, limits).await;
-    // A record of a handshake that announces 200 bytes.
+    // The beginning of a handshake record that announces 200 bytes.
     let hello = [22, 3, 1, 0, 200, 1, 0, 0, 196, 3, 3];
     for (case, words) in [
         ("silence", &hello[..0]),

@@ -1,5 +1,5 @@
-//! Responses that the peer does not read end in bounded time, even if there is other activity on
-//! the connection. Slow readers and silent handlers are not cut off.
+//! A response that the peer does not read must end in bounded time, even if there is other activity
+//! on the connection. Slow readers and silent handlers must not be cut off.
 
 use std::time::Duration;
 
@@ -54,7 +54,7 @@ async fn unread_http2_response_ends_with_its_stream() {
     }
 }
 
-/// The other responses on the connection, which are read, continue.
+/// The peer reads other responses on the connection, and these must continue.
 #[tokio::test]
 async fn unread_rest_of_an_http2_response_ends_with_its_stream() {
     const GRANT: u32 = 4096;
@@ -101,8 +101,8 @@ async fn unread_rest_of_an_http2_response_ends_with_its_stream() {
     }
 }
 
-/// After the peer has read whole responses, hyper gets the only piece of the next one together with
-/// its end. After that the stream cannot be reset, so the connection ends.
+/// The peer has read whole responses before, so hyper gets the only piece of the next one together
+/// with its end. hyper then no longer lets us reset the stream, so the connection has to end.
 #[tokio::test]
 async fn unread_rest_after_a_shrunk_window_ends_the_connection() {
     let server = Server::start(impatient()).await;
@@ -126,7 +126,7 @@ async fn unread_rest_after_a_shrunk_window_ends_the_connection() {
     );
 }
 
-/// A connection whose socket accepts no bytes ends after this many times `IDLE`.
+/// A connection whose socket accepts nothing ends after this many times `IDLE`.
 const BLOCKED: u32 = 8;
 
 #[tokio::test]
@@ -146,8 +146,8 @@ async fn unread_http1_response_ends_the_connection() {
     assert!(start.elapsed() >= IDLE * BLOCKED, "{:?}", start.elapsed());
 }
 
-/// The peer's kernel asks for more only after the peer has read most of its buffer, which takes
-/// this peer twice `IDLE`.
+/// The peer's kernel asks for more only after most of its buffer has been read, which takes this
+/// peer twice `IDLE`.
 #[tokio::test]
 async fn slow_http1_reader_gets_everything() {
     const STEP: usize = 3 * 1024;
@@ -169,8 +169,7 @@ async fn slow_http1_reader_gets_everything() {
     assert!(start.elapsed() > IDLE * BLOCKED, "{:?}", start.elapsed());
 }
 
-/// Returns limits for a single connection: the next one is served only after the previous one has
-/// ended.
+/// With these limits, a new connection is served only after the previous one has ended.
 fn impatient_with_one_connection() -> Limits {
     Limits {
         connections: 1,
@@ -226,7 +225,7 @@ async fn half_closed_peer_does_not_delay_shutdown() {
     assert!(start.elapsed() < millis(2_000), "{:?}", start.elapsed());
 }
 
-/// A handler may be silent indefinitely, so it must end when the peer disconnects.
+/// A handler may be silent for any time, so only the disconnect can end it.
 #[tokio::test]
 async fn disconnected_peer_ends_a_silent_http1_handler() {
     let server = Server::start(impatient_with_one_connection()).await;
@@ -253,7 +252,7 @@ async fn slow_http2_reader_gets_everything() {
         pulse.tick().await;
         assert!(peer.grant(stream, GRANT).await, "cut after {heard} bytes");
         let granted = LARGE.min(heard + GRANT as usize);
-        // The end of the stream follows automatically after the last piece is read.
+        // After the last piece, the end of the stream comes by itself, in an empty frame.
         while heard < granted || heard == LARGE && !is_over {
             let frame = peer.hear_until(|frame| frame.kind == DATA).await;
             let frame = frame.unwrap_or_else(|| panic!("cut after {heard} bytes"));
@@ -265,7 +264,7 @@ async fn slow_http2_reader_gets_everything() {
     assert!(start.elapsed() > IDLE * 2, "{:?}", start.elapsed());
 }
 
-/// Waits until a connection without a request has been closed as idle, `times` times in a row.
+/// Waits until idle connections were closed, `times` times in a row.
 async fn outlast_idle(server: &Server, times: usize) {
     for _ in 0..times {
         server.peer().await.hear_to_the_end().await;

@@ -1,6 +1,6 @@
 //! If another route answers a rejected request, an error is logged.
 //!
-//! This test has its own binary, because the error is logged only once per process.
+//! The error is logged only once per process, so this test has a binary of its own.
 
 use std::{
     io::{self, Write},

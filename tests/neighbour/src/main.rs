@@ -1,4 +1,4 @@
-//! Uses jsonwebtoken with its `rust_crypto` backend and the library in one process.
+//! Uses the library and jsonwebtoken's `rust_crypto` backend in one process.
 //!
 //! jsonwebtoken panics at its first signature if a build enables two of its backends. If this
 //! library enabled one, it would break every crate that uses the other.
@@ -14,7 +14,7 @@ const VECTORS: &str = include_str!("../../vectors/edge_keys.json");
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
-    // Runs before the first use of the library, and again after it.
+    // jsonwebtoken must work before the library is used, and after it.
     round_trip()?;
     verify().await?;
     round_trip()?;
@@ -22,7 +22,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Signs and verifies a token with jsonwebtoken alone.
 fn round_trip() -> Result<(), Box<dyn Error>> {
     let secret = b"0123456789abcdef0123456789abcdef";
     let claims = json!({"sub": "neighbour", "exp": 4_102_444_800_u64});
@@ -38,7 +37,6 @@ fn round_trip() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Verifies a token with the library, with keys that need no network.
 async fn verify() -> Result<(), Box<dyn Error>> {
     let vectors: Value = serde_json::from_str(VECTORS)?;
     let vector = &vectors["accepted"][0];
