@@ -1,4 +1,5 @@
-//! Accepted and rejected tokens: hostile ones, those of real issuers, and random ones.
+//! Which tokens are accepted and which are rejected: hostile ones, those of real issuers, and
+//! random ones.
 
 mod attacks;
 mod presets;

@@ -1,5 +1,5 @@
-//! The presets of the issuers file: each accepts its product's tokens as documented, and rejects
-//! those that are commonly confused with them.
+//! The presets of the issuers file. Each must accept its product's documented tokens, and reject
+//! those that are often confused with them.
 
 use std::{
     fs,
@@ -20,26 +20,25 @@ use warp_bearer::{
 #[derive(Deserialize)]
 struct Shape {
     kind: String,
-    /// The rest of the table in the issuers file.
+    /// The other lines of the table in the issuers file.
     table: String,
     source: String,
     header: Map<String, Value>,
     claims: Map<String, Value>,
-    /// The grants that the preset must find in the token.
+    /// The grants that must be found in the token with the preset's options.
     policy: Map<String, Value>,
     wrong: Vec<Wrong>,
 }
 
-/// A token that must be rejected.
 #[derive(Deserialize)]
 struct Wrong {
     case: String,
-    /// The members that differ. `null` removes a member.
+    /// The claims that differ. `null` removes a claim.
     change: Map<String, Value>,
     code: String,
 }
 
-/// Returns the mistakes that every preset rejects, each with its code.
+/// The mistakes that every preset must reject.
 #[rustfmt::skip]
 fn of_all(shape: &Shape, claim: &str) -> Vec<Wrong> {
     let row = |case: &str, change: Value, code: &str| Wrong {
@@ -62,7 +61,7 @@ fn shapes() -> Vec<Shape> {
     serde_json::from_str(include_str!("presets.json")).unwrap()
 }
 
-/// Reads the table of a shape in the same way as the service.
+/// Reads the table as the service would.
 fn settings(shape: &Shape) -> IssuerSettings {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("issuers.toml");
@@ -75,8 +74,8 @@ fn settings(shape: &Shape) -> IssuerSettings {
     tables.remove(0)
 }
 
-/// Signs with a key for the shape's algorithm. The published key has no `alg`, because some issuers
-/// omit it.
+/// Signs with a key for the shape's algorithm. The key is published without `alg`, as some issuers
+/// do.
 struct Signer {
     issuer: Issuer,
     ec: SigningKey,
@@ -103,7 +102,7 @@ impl Signer {
     fn sign(&self, shape: &Shape, change: &Map<String, Value>) -> String {
         let key = self.key(shape);
         let mut token = self.issuer.token().key(&key);
-        // The issuer's own claims are replaced by those of the shape.
+        // The test issuer would add these. Only the claims of the shape should be in the token.
         for name in [
             "iss", "sub", "aud", "exp", "iat", "azp", "gty", "scope", "jti", "nbf",
         ] {
@@ -189,7 +188,7 @@ async fn presets_accept_their_tokens_and_reject_common_mistakes() {
             assert_eq!(code, wrong.code, "{case}");
             rows += 1;
         }
-        // The correct token, but signed with an algorithm that the product does not use.
+        // The right token, signed with an algorithm that the product does not use.
         let key = SigningKey::generate(Algorithm::ES384);
         let token = signer.issuer.token().key(&key);
         let token = token.claim("iss", &shape.claims["iss"]).sign();
@@ -214,7 +213,7 @@ fn every_preset_has_a_shape_and_documentation() {
     );
 }
 
-/// The page has a row for each preset, with the options that it fills in and its note.
+/// The row must have the options that the preset sets, and its note.
 #[test]
 fn page_has_a_row_for_each_preset() {
     let page = include_str!("../../docs/issuers-file.md");

@@ -1,5 +1,5 @@
-//! Properties that must hold for every input, tested with thousands of random inputs and with each
-//! bit flipped.
+//! Properties that must hold for every input, tested with thousands of random inputs and with every
+//! single bit flipped.
 
 use std::{cell::RefCell, fmt::Write};
 
@@ -32,7 +32,7 @@ fn runner(cases: u32) -> TestRunner {
     })
 }
 
-/// The service for an issuer, a client of the service, and a token that it has accepted.
+/// The service, a client, and a token that the service has accepted.
 struct Wire {
     runtime: Runtime,
     client: RefCell<Client>,
@@ -60,7 +60,7 @@ impl Wire {
         }
     }
 
-    /// Checks the answer to an invalid token: 401 if the syntax is valid, 400 if it is not.
+    /// An invalid token must get 401 if its syntax is valid, and 400 if it is not.
     fn assert_refused(&self, credential: &[u8]) {
         let line = [b"Authorization: Bearer ", credential, b"\r\n"].concat();
         let mut client = self.client.borrow_mut();
@@ -74,9 +74,8 @@ impl Wire {
     }
 }
 
-/// Returns whether the credential is `1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="`
-/// (RFC 6750 §2.1) after one space or more. White space at the end of a field is not part of it
-/// (RFC 9110 §5.5).
+/// Matches `1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="` (RFC 6750 §2.1) after one
+/// space or more. White space at the end of a field does not belong to the value (RFC 9110 §5.5).
 fn is_b64token(credential: &[u8]) -> bool {
     let blanks = credential.iter().take_while(|byte| **byte == b' ').count();
     let token = credential[blanks..].trim_ascii_end();
@@ -108,7 +107,7 @@ fn base64url_text() -> impl Strategy<Value = String> {
     "[A-Za-z0-9_-]{0,60}"
 }
 
-/// Generates an object with some of the expected names, for use as a part of a token.
+/// An object with some of the expected names, to be used as a part of a token.
 fn an_object() -> impl Strategy<Value = String> {
     const NAMES: [&str; 9] = ["alg", "typ", "kid", "crit", "iss", "aud", "exp", "sub", ""];
     let values = prop_oneof![
@@ -123,7 +122,7 @@ fn an_object() -> impl Strategy<Value = String> {
     })
 }
 
-/// Generates the beginning of a valid token, random bytes, and its end.
+/// The beginning and the end of a valid token, with random bytes between them.
 fn spliced(good: Vec<u8>) -> impl Strategy<Value = Vec<u8>> {
     (any::<Index>(), vec(any::<u8>(), 0..8), any::<Index>()).prop_map(move |(to, new, from)| {
         let (to, from) = (to.index(good.len()), from.index(good.len()));
@@ -131,8 +130,7 @@ fn spliced(good: Vec<u8>) -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// Flips each bit of a token and sends it over HTTP while the valid token is cached. Skips line
-/// breaks, which would end the field.
+/// Over HTTP, and while the valid token is cached. We skip line breaks, which would end the field.
 #[test]
 fn rejects_a_token_with_any_bit_flipped() {
     let wire = Wire::start();
@@ -151,7 +149,7 @@ fn turned(token: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     })
 }
 
-/// Flips each bit for each algorithm, without HTTP, if the result is still text.
+/// For every algorithm, without HTTP, as long as the result is still text.
 #[tokio::test]
 async fn rejects_any_flipped_bit_for_every_algorithm() {
     use Algorithm::{ES256, ES384, ES512, EdDSA, HS256, PS256, PS384, PS512, RS256, RS384, RS512};
@@ -175,7 +173,6 @@ async fn rejects_any_flipped_bit_for_every_algorithm() {
     }
 }
 
-/// Builds an `Auth` that trusts only this key.
 fn auth(key: &SigningKey) -> Auth {
     let auth = Auth::builder()
         .issuer(ISSUER)
@@ -201,8 +198,8 @@ fn signed(key: &SigningKey, payload: &str) -> String {
     signed_by(key, header.to_string(), payload)
 }
 
-/// The claims of a valid token equal the values that `serde_json` reads from its payload, including
-/// escapes.
+/// The claims of a valid token must be the values that `serde_json` reads from its payload, escapes
+/// included.
 #[test]
 fn claims_equal_the_payload() {
     let runtime = Runtime::new().unwrap();
@@ -266,7 +263,7 @@ fn any_json() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Escapes every letter in every string, except those that are part of an escape.
+/// Escapes every letter of every string, except those that belong to an escape.
 fn escaped(json: &str) -> String {
     let mut out = String::new();
     let (mut within, mut skip) = (false, 0);

@@ -1,6 +1,6 @@
-//! Compares the results with an independent implementation. Writes ten thousand tokens and our
-//! results for `second_opinion/compare.py`, which compares them with those of `PyJWT`.
-//! `second_opinion/run` does both.
+//! Compares our verdicts with an independent implementation. Writes ten thousand tokens and our
+//! verdicts for `second_opinion/compare.py`, which compares them with PyJWT's. `second_opinion/run`
+//! does both.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -23,7 +23,7 @@ const ALGORITHMS: [Algorithm; 4] = [
 #[tokio::test]
 #[ignore = "run by tests/second_opinion/run, which needs Python and PyPI"]
 async fn writes_a_corpus_for_the_second_implementation() {
-    // Only the issuer's name and audience are used.
+    // We use only its name and its audience.
     let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
     let keys = ALGORITHMS.map(SigningKey::generate);
     let jwks = json!({"keys": keys.each_ref().map(SigningKey::public_jwk)});
@@ -61,7 +61,7 @@ async fn writes_a_corpus_for_the_second_implementation() {
     fs::write(path, corpus.to_string()).unwrap();
 }
 
-/// `SplitMix64`: makes the same corpus each time, except for keys and signatures.
+/// `SplitMix64`, so that the corpus is the same each time, except for keys and signatures.
 pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
@@ -78,7 +78,7 @@ impl Random {
     }
 }
 
-/// A token under construction: a valid token with at most one deviation.
+/// Builds a valid token with at most one deviation.
 struct Forge<'a> {
     random: &'a mut Random,
     issuer: &'a Issuer,
@@ -222,7 +222,7 @@ impl<'a> Forge<'a> {
         (class, token)
     }
 
-    /// Creates a header or claims that are invalid or unusual JSON.
+    /// Writes a header or claims in invalid or unusual JSON.
     fn bent_text(self) -> (&'static str, String) {
         let in_header = self.random.below(2) == 0;
         let text = if in_header {
@@ -261,7 +261,7 @@ impl<'a> Forge<'a> {
         (class, token)
     }
 
-    /// Changes the compact serialization, or its signature, after signing.
+    /// Changes the signed token, or its signature.
     fn bent_token(self) -> (&'static str, String) {
         let good = self.sign(self.header.text(), self.claims.text());
         let [header, payload, signature] = good.split('.').collect::<Vec<_>>().try_into().unwrap();

@@ -48,7 +48,8 @@ struct Client {
 #[ignore = "run by tests/second_opinion/run, which needs Python and PyPI"]
 async fn writes_a_corpus_of_proofs() {
     let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
-    // The record of used proofs begins an hour ago. It would reject proofs from before its start.
+    // The clock is an hour behind while we build, so that the record of used proofs accepts proofs
+    // from the last hour.
     let is_built = Arc::new(AtomicBool::new(false));
     let built = Arc::clone(&is_built);
     let clock = move || {
@@ -72,7 +73,7 @@ async fn writes_a_corpus_of_proofs() {
     let clients = ALGORITHMS.map(|algorithm| {
         let key = SigningKey::generate(algorithm);
         let token = issuer.token().bound_to(&key).sign();
-        // The kit computes `ath`, which `explain` and the service check.
+        // The test kit computes `ath` for us.
         let made = key.proof("GET", URL).token(&token).sign();
         let claims = crate::support::text::bytes_of(made.split('.').nth(1).unwrap());
         let claims: Value = serde_json::from_slice(&claims).unwrap();
@@ -117,7 +118,7 @@ fn now() -> u64 {
     SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs()
 }
 
-/// A proof under construction: a valid one, with at most one deviation.
+/// Builds a valid proof with at most one deviation.
 struct Forge<'a> {
     client: &'a Client,
     clients: &'a [Client],

@@ -1,8 +1,7 @@
 //! Tokens of widely used issuers, and the options with which they are accepted.
 //!
-//! `shapes.json` contains the tokens from the issuers' documentation, with other names and numbers
-//! of tenants. The local issuer signs them, and the clock is set to one minute after each token was
-//! issued.
+//! The tokens in `shapes.json` come from the issuers' documentation, with other names and tenant
+//! numbers. The local issuer signs them, and the clock shows one minute after each was issued.
 
 use std::{
     collections::BTreeMap,
@@ -20,8 +19,7 @@ use warp_bearer::{
     issuer::Issuer,
 };
 
-/// Adds options to a builder that is configured as `serve` does for `AUTH0_ISSUER` and
-/// `AUTH0_API_AUDIENCE`.
+/// What to add to the configuration that `serve` makes of `AUTH0_ISSUER` and `AUTH0_API_AUDIENCE`.
 type Options = fn(Builder) -> Builder;
 
 #[derive(Deserialize)]
@@ -49,8 +47,8 @@ impl Shape {
         issuer.sign_raw(header.to_string().as_bytes(), claims.to_string().as_bytes())
     }
 
-    /// Builds an `Auth` that trusts the issuer of this shape, with the local issuer's key. The key
-    /// has no `alg`, because several of these issuers publish theirs without one.
+    /// Trusts the issuer of this shape, with the local issuer's key. The key has no `alg`, because
+    /// several of these issuers publish theirs without one.
     fn auth(&self, issuer: &Issuer, audience: &str, options: Options) -> Auth {
         let mut key = issuer.key().public_jwk();
         key.as_object_mut().unwrap().remove("alg");
@@ -134,7 +132,7 @@ async fn finds_grants_in_the_issuers_claims() {
         assert!(more.is_err(), "{name}");
     }
 
-    // Zitadel's roles are the members of an object, not a list, so a function must check them.
+    // Zitadel's roles are the names in an object, not a list, so we need a function to check them.
     let shape = Shape::named("Zitadel");
     let auth = shape.auth(&issuer, "69234237810729019", |builder| builder);
     let claims: Claims<Zitadel> = auth.verify(&shape.signed(&issuer)).await.unwrap();
@@ -162,7 +160,8 @@ async fn reads_auth0_claims_in_both_profiles() {
     }
 }
 
-/// Google's access tokens, Zitadel's default ones, and Auth0's if no audience was requested.
+/// Google's access tokens are opaque, and so are Zitadel's by default, and Auth0's if no audience
+/// was requested.
 #[tokio::test]
 async fn rejects_opaque_tokens() {
     let issuer = Issuer::start().await;

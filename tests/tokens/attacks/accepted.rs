@@ -28,7 +28,7 @@ async fn accepts_each_algorithm() {
         let mut target = Target::of(algorithm).await;
         let token = target.good();
         target.accepts(&format!("{algorithm:?}"), &token).await;
-        // The same algorithm, but with all others allowed too.
+        // Again, with every other algorithm allowed as well.
         let all = [
             RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA,
         ];
@@ -175,7 +175,7 @@ async fn accepts_unusual_claims() {
     target.accepts("white space", &token).await;
 }
 
-/// The answer is not parsed: `serde_json` stops at 127 levels.
+/// We can't parse the answer here: `serde_json` stops at 127 levels.
 #[tokio::test]
 async fn accepts_claims_of_128_levels() {
     let mut target = Target::start().await;
@@ -189,7 +189,7 @@ async fn accepts_claims_of_128_levels() {
     }
 }
 
-/// Both profiles as issued by Auth0 (its documentation, "Access Token Profiles").
+/// Both profiles in the form that Auth0 issues (its documentation, "Access Token Profiles").
 #[tokio::test]
 async fn accepts_both_auth0_profiles() {
     let mut target = Target::start().await;

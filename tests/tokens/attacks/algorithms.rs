@@ -1,4 +1,5 @@
-//! The caller chooses `alg`, and the operator the allow-list (RFC 8725 §2.1, §3.1).
+//! The caller chooses `alg`, but the operator chooses which algorithms are allowed (RFC 8725 §2.1,
+//! §3.1).
 
 use serde_json::Value;
 use warp_bearer::{
@@ -116,7 +117,8 @@ async fn rejects_valid_signatures_by_disallowed_algorithms() {
     }
 }
 
-/// Everyone has the public key, so it must never be used as an HMAC secret (RFC 8725 §2.1).
+/// Everyone has the public key. If it were used as an HMAC secret, everyone could sign (RFC 8725
+/// §2.1).
 #[tokio::test]
 async fn rejects_hmac_with_the_public_key() {
     let issuer = Issuer::start().await;
@@ -172,7 +174,8 @@ async fn rejects_hmac_with_a_weak_secret() {
         .await;
 }
 
-/// Returns the forms in which an implementation may hold the public key.
+/// The forms in which an implementation may hold the public key, any of which it could use as a
+/// secret.
 fn forms(jwk: &Value) -> Vec<(&'static str, Vec<u8>)> {
     let text = |name: &str| jwk[name].as_str().unwrap();
     let (n, e) = (bytes_of(text("n")), bytes_of(text("e")));
@@ -206,7 +209,6 @@ fn sequence(content: &[u8]) -> Vec<u8> {
     tlv(0x30, content)
 }
 
-/// Encodes a positive INTEGER.
 fn integer(number: &[u8]) -> Vec<u8> {
     let sign = if number[0] & 0x80 == 0 {
         &[][..]
@@ -242,14 +244,15 @@ fn pem(label: &str, der: &[u8], end: &str) -> String {
     format!("-----BEGIN {label}-----{end}{body}{end}-----END {label}-----{end}")
 }
 
-/// Checks that the DER above equals the output of other encoders.
+/// If our own DER were wrong, the attacks above would prove nothing. The lengths are those of other
+/// encoders.
 #[test]
 fn key_forms_are_well_formed() {
     let jwk =
         serde_json::json!({"kty": "RSA", "n": base64url([0xff; 256]), "e": "AQAB", "kid": "a"});
     let forms = forms(&jwk);
     let lengths: Vec<_> = forms.iter().map(|(_, form)| form.len()).collect();
-    // A 2048-bit key is 294 bytes as SPKI and 270 as PKCS #1, and 451 as PEM.
+    // A 2048-bit key has 451 bytes as PEM, 294 as SPKI and 270 as PKCS #1.
     assert_eq!(lengths[0], 451);
     assert_eq!((lengths[5], lengths[6]), (294, 270));
 }

@@ -94,7 +94,8 @@ async fn rejects_invalid_and_wrong_dates() {
     }
 }
 
-/// RFC 7519 §4.1.4 to §4.1.6, to the millisecond, with a stopped clock.
+/// The limits of RFC 7519 §4.1.4 to §4.1.6 and the leeway, to the millisecond, with a stopped
+/// clock.
 #[tokio::test]
 async fn leeway_ends_exactly() {
     let issuer = Issuer::start().await;
@@ -269,7 +270,7 @@ async fn rejects_missing_required_claims() {
     }
     let token = target.sign_text(target.header().text(), "{}");
     target.refuses("no claims", &token, "missing_claim").await;
-    // RFC 7519 §5.3 allows claims in the header too, but only those in the payload count.
+    // RFC 7519 §5.3 allows copies of claims in the header, but only those in the payload count.
     let header = target.header().with("exp", FUTURE).with("aud", "\"x\"");
     let token = target.sign(&header, &target.claims().without("exp"));
     target
@@ -277,7 +278,7 @@ async fn rejects_missing_required_claims() {
         .await;
 }
 
-/// A token that is bound to a key but sent without a proof may be stolen (RFC 7800 §3).
+/// Whoever sends a bound token without a proof may have stolen it (RFC 7800 §3).
 #[tokio::test]
 async fn rejects_bound_tokens_as_bearer_tokens() {
     let mut target = Target::start().await;
@@ -366,7 +367,7 @@ async fn rejects_duplicate_claims() {
     }
 }
 
-/// Tokens that the right issuer signed for another audience, or for another purpose.
+/// The right issuer signed these, but for another audience or another purpose.
 #[tokio::test]
 async fn rejects_tokens_for_another_purpose() {
     let mut target = Target::start().await;
@@ -404,8 +405,9 @@ async fn rejects_tokens_for_another_purpose() {
     }
 }
 
-/// Keycloak (`typ`), Cognito and Ory Hydra (`token_use`) write the kind of a token into its claims.
-/// Such a token is rejected even if its audience is ours, because a client ID may be both.
+/// Keycloak (in `typ`), Cognito and Ory Hydra (in `token_use`) write the kind of a token into its
+/// claims. We can't rely on the audience to tell ID tokens apart, because a client ID may also be
+/// the audience of an API.
 #[tokio::test]
 async fn rejects_tokens_of_another_kind() {
     let mut target = Target::start().await;
@@ -454,7 +456,7 @@ async fn rejects_tokens_of_another_tenant() {
     for (case, token, code) in rows {
         one.refuses(case, &token, code).await;
     }
-    // If both issuers are trusted, each issuer's keys verify only its own tokens.
+    // Even if both issuers are trusted, each issuer's keys must verify only its own tokens.
     let mut both = Target::with(ours, |auth| auth.issuer(&their_url)).await;
     #[rustfmt::skip]
     let rows = [
@@ -470,7 +472,7 @@ async fn rejects_tokens_of_another_tenant() {
     assert_eq!(answer.status.as_u16(), 200, "{answer:?}");
 }
 
-/// The words of `scope` are separated by spaces and case-sensitive (RFC 6749 §3.3).
+/// The names in `scope` are case-sensitive and separated by spaces (RFC 6749 §3.3).
 #[tokio::test]
 async fn compares_scopes_exactly() {
     let mut target = Target::start().await;

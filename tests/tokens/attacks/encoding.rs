@@ -1,4 +1,5 @@
-//! Tokens that are encoded, cut or nested so that two parsers could interpret them differently.
+//! Tokens that are encoded, cut or nested in such a way that two parsers could read them
+//! differently.
 
 use crate::{
     attacks::Target,
@@ -45,7 +46,7 @@ fn parts(token: &str) -> [&str; 3] {
     token.split('.').collect::<Vec<_>>().try_into().unwrap()
 }
 
-/// A text has exactly one encoding (RFC 7515 §2, RFC 4648 §3.5).
+/// A text has exactly one valid encoding (RFC 7515 §2, RFC 4648 §3.5).
 #[tokio::test]
 async fn rejects_other_spellings_of_base64url() {
     let mut target = Target::start().await;
@@ -56,7 +57,7 @@ async fn rejects_other_spellings_of_base64url() {
         let input = format!("{header}.{payload}");
         format!("{input}.{}", base64url(target.issuer.sign_input(&input)))
     };
-    // Finds a token whose header, or payload, has unused bits in its last character.
+    // Tries tokens until the header, or the payload, has unused bits in its last character.
     let spare =
         |text: String| (0..3).map(move |blanks| base64url(text.clone() + &" ".repeat(blanks)));
     let header_to_spare = spare(target.header().text())
@@ -88,7 +89,6 @@ async fn rejects_other_spellings_of_base64url() {
     }
 }
 
-/// Sets the unused bits of the last character to other values.
 fn with_spare_bits(part: &str) -> String {
     const ALPHABET: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let (rest, last) = part.split_at(part.len() - 1);
@@ -207,7 +207,7 @@ async fn rejects_text_around_the_object() {
     }
 }
 
-/// A nested JWT (RFC 7519 §5.2) has a token as its payload, which is not a JSON object.
+/// The payload of a nested JWT (RFC 7519 §5.2) is a token, and not a JSON object.
 #[tokio::test]
 async fn rejects_nested_tokens() {
     let mut target = Target::start().await;

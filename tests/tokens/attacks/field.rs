@@ -16,7 +16,8 @@ use crate::{
     support::{Answer, text::quoted},
 };
 
-/// The expected code if hyper answers before there is a request: a bare status without a body.
+/// Stands for hyper's own answer, a bare status without a body. hyper gives it before there is a
+/// request.
 const BARE: &str = "";
 
 async fn expect(target: &mut Target, case: &str, lines: &[u8], status: u16, code: &str) {
@@ -139,7 +140,7 @@ async fn rejects_two_fields_with_any_content() {
     .await;
 }
 
-/// RFC 9700 §4.3.2: tokens in addresses end up in logs.
+/// Tokens in URLs end up in logs (RFC 9700 §4.3.2).
 #[tokio::test]
 async fn ignores_tokens_outside_the_field() {
     let mut target = Target::start().await;
@@ -179,7 +180,7 @@ async fn ignores_tokens_outside_the_field() {
     }
 }
 
-/// A path that almost matches a route must not bypass the token check.
+/// A path that only almost matches a route must not get past the token check.
 #[tokio::test]
 async fn no_spelling_of_a_path_bypasses_the_token() {
     let mut target = Target::start().await;
@@ -219,7 +220,7 @@ async fn no_spelling_of_a_path_bypasses_the_token() {
     assert_eq!(answer.header("www-authenticate"), r#"Bearer realm="api""#);
 }
 
-/// hyper refuses these before there is a request, with a bare status.
+/// hyper refuses these itself, with a bare status.
 #[tokio::test]
 async fn rejects_bytes_not_allowed_in_fields() {
     let mut target = Target::start().await;
@@ -272,7 +273,7 @@ async fn limits_are_exact_to_the_byte() {
         let lines = format!("Authorization: Bearer {}\r\n", "a".repeat(length));
         expect(&mut target, case, lines.as_bytes(), status, code).await;
     }
-    // These tokens are valid apart from their length.
+    // Apart from their length, these tokens are valid.
     for (case, length, status) in [
         ("good, one under", TOKEN - 1, 200),
         ("good, at the limit", TOKEN, 200),
@@ -286,7 +287,7 @@ async fn limits_are_exact_to_the_byte() {
             answer.assert_is_problem(case, 400, "token_too_large");
         }
     }
-    // The limit is for the whole head: its first line, `Host` and the empty line count too.
+    // The limit is for the whole head, with its first line, `Host` and the empty line.
     let around = "GET /api/private HTTP/1.1\r\nHost: localhost\r\nX: \r\n\r\n".len();
     for (case, length, status, code) in [
         ("a head, one under", HEAD - 1, 401, "missing_token"),
@@ -299,7 +300,7 @@ async fn limits_are_exact_to_the_byte() {
     }
 }
 
-/// The same rules apply to HTTP/2. Its fields are not lines of text, but two fields are still two.
+/// HTTP/2 has no lines of text, but two fields are still two.
 #[tokio::test]
 async fn applies_the_same_rules_over_http_2() {
     let target = Target::start().await;
@@ -353,7 +354,7 @@ async fn ask(client: &mut SendRequest<String>, fields: &[&[u8]]) -> Answer {
     }
 }
 
-/// The limit also applies to `verify`, which takes a token without a header field.
+/// `verify` takes a token without a field, and must apply the limit too.
 #[tokio::test]
 async fn token_limit_applies_without_a_field() {
     let key = SigningKey::generate(Algorithm::EdDSA).public_jwk();
@@ -368,9 +369,8 @@ async fn token_limit_applies_without_a_field() {
     }
 }
 
-/// Returns a valid token of exactly this many bytes.
 fn of_length(target: &Target, length: usize) -> String {
-    // Base64 cannot produce every fourth length; a longer header makes up for it.
+    // Base64 never has a length of 4n + 1. A longer header makes up for that.
     let padded = (0..4).find_map(|blanks| {
         let header = target.header().with("x", quoted("h".repeat(blanks)));
         let with = |pad| target.claims().with("x", quoted("c".repeat(pad)));

@@ -15,8 +15,7 @@ use crate::{
     },
 };
 
-/// A host of the attacker that serves a key. Tokens name it, and the service must never connect to
-/// it.
+/// A server of the attacker, with a key. Tokens name it, but the service must never connect to it.
 struct Attacker {
     listener: TcpListener,
     key: SigningKey,
@@ -36,7 +35,7 @@ impl Attacker {
         format!("http://{}{path}", self.listener.local_addr().unwrap())
     }
 
-    /// Checks that nothing has connected. A connection would be in the backlog by now.
+    /// A connection would be in the backlog by now.
     fn assert_not_asked(&self) {
         thread::yield_now();
         assert!(self.listener.accept().is_err(), "a connection was made");
@@ -102,8 +101,8 @@ async fn ignores_keys_in_the_token() {
     attacker.assert_not_asked();
 }
 
-/// If redirects were followed, anyone who can make an issuer redirect could choose its keys. An
-/// open redirect on the issuer's site would be enough.
+/// If we followed redirects, anyone who can make the issuer redirect could choose its keys. An open
+/// redirect anywhere on its site would do.
 #[tokio::test]
 async fn does_not_follow_issuer_redirects() {
     type Fail = fn(&Issuer, Fault);
@@ -241,7 +240,7 @@ async fn rejects_every_header_extension() {
     }
 }
 
-/// In RFC 7797, the payload in the token is not encoded. Only base64url is accepted here.
+/// With RFC 7797, the payload in a token is not encoded. We accept only base64url.
 #[tokio::test]
 async fn rejects_unencoded_payloads() {
     let mut target = Target::start().await;
@@ -298,8 +297,8 @@ async fn rejects_tokens_of_another_type() {
     }
 }
 
-/// Parsers differ in which of two equal members they use (RFC 7515 §4), so one could verify a
-/// header that another never sees.
+/// Of two members with the same name, some parsers use the first and some the last (RFC 7515 §4).
+/// We could verify one header while another parser sees the other.
 #[tokio::test]
 async fn rejects_duplicate_header_parameters() {
     let mut target = Target::start().await;
@@ -347,8 +346,8 @@ async fn rejects_duplicate_header_parameters() {
     }
 }
 
-/// With its features `raw_value` and `arbitrary_precision`, `serde_json` reads these names as
-/// another document or as a number. Two builds would read two different headers.
+/// With `raw_value` or `arbitrary_precision`, `serde_json` reads these names as another document or
+/// as a number. The same header would mean two things in two builds.
 #[tokio::test]
 async fn rejects_names_of_the_json_library() {
     let mut target = Target::start().await;

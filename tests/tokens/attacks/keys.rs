@@ -1,4 +1,4 @@
-//! Key sets with keys that must not be used, beside a valid key that must keep working.
+//! Key sets with a key that must not be used beside a valid one that must keep working.
 
 use std::time::{Duration, SystemTime};
 
@@ -28,7 +28,6 @@ pub(crate) fn auth(keys: &[Value]) -> Result<Auth, SetupError> {
         .build()
 }
 
-/// Builds an `Auth` that trusts the keys of this document.
 fn fixed(document: String) -> Result<Auth, SetupError> {
     Auth::builder()
         .issuer(ISSUER)
@@ -38,14 +37,13 @@ fn fixed(document: String) -> Result<Auth, SetupError> {
         .build()
 }
 
-/// Starts the service with these keys.
 async fn serve(keys: &[Value]) -> (Service, Client) {
     let service = Service::start(&auth(keys).unwrap()).await;
     let client = service.client().await;
     (service, client)
 }
 
-/// Returns a valid token that `key` signed, with this `kid` or without one.
+/// A valid token that `key` signed, with this `kid` or without one.
 pub(crate) fn token(key: &SigningKey, kid: Option<&str>) -> String {
     let mut header = json!({"alg": key.algorithm()});
     if let Some(kid) = kid {
@@ -59,7 +57,7 @@ fn assert_ok(case: &str, answer: &Answer) {
     assert_eq!(answer.status.as_u16(), 200, "{case}: {answer:?}");
 }
 
-/// Returns the key's JWK with these members replaced, or removed if `None`.
+/// The key's JWK with these members replaced. `None` removes a member.
 fn with(key: &SigningKey, members: &[(&str, Option<Value>)]) -> Value {
     let mut jwk = key.public_jwk();
     for (name, value) in members {
@@ -71,8 +69,8 @@ fn with(key: &SigningKey, members: &[(&str, Option<Value>)]) -> Value {
     jwk
 }
 
-/// Checks that the key is skipped: a token signed with it is refused, with or without its `kid`, in
-/// either order of the set. The valid key beside it still works.
+/// Checks that the odd key is skipped, in either order of the set: a token signed with it is
+/// refused, with or without its `kid`. The valid key beside it must still work.
 async fn is_left_out(case: &str, odd: &Value, by_odd: &str, without_kid: &str, code: &str) {
     let good = SigningKey::generate(Algorithm::ES384);
     let jwk = good.public_jwk();
@@ -136,7 +134,7 @@ async fn ignores_keys_that_are_not_for_signatures() {
         let odd = with(&key, &[(name, value)]);
         is_left_out(case, &odd, &named, &unnamed, "algorithm_not_allowed").await;
     }
-    // A `kid` must be a string. A null member counts as absent.
+    // A `kid` must be a string. If it is null, it counts as absent.
     let odd = with(&key, &[("kid", Some(json!(1)))]);
     is_left_out("kid: a number", &odd, &named, &unnamed, "unknown_key").await;
 }
@@ -207,7 +205,7 @@ async fn rejects_points_off_the_curve() {
     let (x, y) = coordinates(&ec);
     let mut off = y.clone();
     off[31] ^= 1;
-    // The prime of the field (FIPS 186-4 §D.1.2.3). Coordinates must be less than it.
+    // The prime of the field (FIPS 186-4 §D.1.2.3). A coordinate must be less than that.
     let p = bytes_of("_____wAAAAEAAAAAAAAAAAAAAAD_______________8");
     let longer = |bytes: &[u8]| base64url([&[0], bytes].concat());
     let of_p384 = SigningKey::generate(Algorithm::ES384);
@@ -288,8 +286,8 @@ async fn rejects_invalid_ed25519_points() {
     }
 }
 
-/// `aws-lc-rs` detects this during verification, not when it parses the key. The key is held, but
-/// verifies nothing.
+/// `aws-lc-rs` notices this only when it verifies, not when it parses the key. So we hold the key,
+/// but it verifies nothing.
 #[tokio::test]
 async fn ed25519_point_off_the_curve_verifies_nothing() {
     let (key, good) = (
@@ -316,7 +314,7 @@ async fn ed25519_point_off_the_curve_verifies_nothing() {
 }
 
 /// Each token in `edge_keys.json` is mathematically valid under its key. Only the check of the key
-/// prevents a 200.
+/// stands between it and a 200.
 #[tokio::test]
 async fn weak_keys_verify_nothing() {
     let vectors = include_str!("../../vectors/edge_keys.json");
@@ -337,7 +335,7 @@ async fn weak_keys_verify_nothing() {
     }
 }
 
-/// A secret in a public key set is known to everyone (RFC 8725 §3.2).
+/// Everyone can read a secret in a public key set (RFC 8725 §3.2).
 #[tokio::test]
 async fn secrets_in_the_key_set_verify_nothing() {
     let good = SigningKey::generate(Algorithm::ES256);
@@ -362,7 +360,7 @@ async fn secrets_in_the_key_set_verify_nothing() {
     assert_ok("next to it", &client.with_token(&es256).await);
 }
 
-/// If two different keys fit, it is ambiguous which one the issuer means.
+/// If two different keys fit, we can't know which one the issuer means.
 #[tokio::test]
 async fn uses_neither_of_two_keys_that_fit() {
     let (one, other) = (
@@ -390,8 +388,8 @@ async fn uses_neither_of_two_keys_that_fit() {
     answer.assert_is_problem("the other's kid", 401, "bad_signature");
 }
 
-/// Skips entries that are not keys or that not every JSON parser can read. The valid key still
-/// works.
+/// Entries that are not keys, or that not every JSON parser can read. The valid key must still
+/// work.
 #[tokio::test]
 async fn skips_entries_that_are_not_keys() {
     let good = SigningKey::generate(Algorithm::EdDSA);
@@ -430,14 +428,13 @@ async fn skips_entries_that_are_not_keys() {
     }
 }
 
-/// Returns a text that `serde_json`, with its feature `raw_value`, reads as the value in the
-/// string.
+/// With the feature `raw_value`, `serde_json` reads this as the value in the string.
 fn hidden(json: &str) -> String {
     json!({"$serde_json::private::RawValue": json}).to_string()
 }
 
-/// `raw_value` reads such a string with a fresh depth limit, so that sixty nested documents
-/// overflow the stack. A parser with the feature and one without it see two different keys.
+/// `raw_value` parses such a string with a fresh depth limit, so sixty nested documents overflow
+/// the stack. And a parser with the feature sees another key than one without it.
 #[tokio::test]
 async fn does_not_parse_documents_in_strings() {
     let good = SigningKey::generate(Algorithm::EdDSA);
@@ -469,7 +466,7 @@ async fn does_not_parse_documents_in_strings() {
     assert!(fixed(whole).is_err(), "a whole set");
 }
 
-/// Documents that are refused, and documents that are valid with unknown members beside `keys`.
+/// Documents that are refused, and valid ones with unknown members beside `keys`.
 #[test]
 fn requires_key_sets_to_be_strict_json() {
     let key = SigningKey::generate(Algorithm::EdDSA).public_jwk();
@@ -494,7 +491,7 @@ fn requires_key_sets_to_be_strict_json() {
     }
 }
 
-/// A fault in one entry skips only that entry. Its depth is counted from the document's root.
+/// A fault in an entry costs only that entry. Depth is counted from the root of the document.
 #[tokio::test]
 async fn skips_entries_that_are_not_strict_json() {
     let good = SigningKey::generate(Algorithm::EdDSA);
@@ -519,7 +516,7 @@ async fn skips_entries_that_are_not_strict_json() {
     }
 }
 
-/// Only the first 512 entries are read. They stay usable, whatever comes after them.
+/// Only the first 512 entries are read. They must work, whatever comes after them.
 #[tokio::test]
 async fn limits_the_entries_of_a_set() {
     let first = SigningKey::generate(Algorithm::EdDSA);
@@ -533,8 +530,8 @@ async fn limits_the_entries_of_a_set() {
     assert!(fixed(format!(r#"{{"keys":[{}1]}}"#, "1,".repeat(200_000))).is_err());
 }
 
-/// Two keys whose numbers, concatenated, are the same bytes: `n` and `e` of the second are split
-/// one byte later. A token without a `kid` names neither.
+/// Put together, `n` and `e` of both keys are the same bytes, but the second key splits them one
+/// byte later. They are different keys, so a token without a `kid` names neither.
 #[tokio::test]
 async fn compares_keys_number_by_number() {
     let key = SigningKey::generate(Algorithm::RS256);

@@ -1,8 +1,7 @@
 //! Hostile tokens and key sets, sent over HTTP to the real service.
 //!
-//! Each file in this folder covers one kind of attack. `accepted.rs` has tokens that only look like
-//! an attack. `keys.rs` and `signatures.rs` test key sets and cryptography, and the others test
-//! parsing.
+//! Each file here covers one kind of attack. `accepted.rs` has tokens that only look like one.
+//! `keys.rs` and `signatures.rs` test key sets and cryptography, the others parsing.
 
 mod accepted;
 mod algorithms;
@@ -24,7 +23,6 @@ use crate::support::{
     text::Object,
 };
 
-/// The service for an issuer, and a connection to the service.
 struct Target {
     issuer: Issuer,
     client: Client,
@@ -32,7 +30,7 @@ struct Target {
 }
 
 impl Target {
-    /// Starts the service with the usual options: only `RS256`, and discovery of the keys.
+    /// Starts the service with the usual options: `RS256` alone, and keys by discovery.
     async fn start() -> Self {
         Self::of(Algorithm::RS256).await
     }
@@ -68,7 +66,7 @@ impl Target {
         Object::claims(&self.issuer)
     }
 
-    /// Signs this header and payload with the issuer's key, whatever they contain.
+    /// Signs the header and payload as they are, however malformed.
     fn sign(&self, header: &Object, claims: &Object) -> String {
         self.sign_text(header.text(), claims.text())
     }
@@ -81,13 +79,13 @@ impl Target {
         self.sign(&self.header(), &self.claims())
     }
 
-    /// Checks for a 401 with this code and a complete error response.
+    /// Expects a 401 with this code, and everything that an error response must have.
     async fn refuses(&mut self, case: &str, token: &str, code: &str) {
         let answer = self.client.with_token(token).await;
         answer.assert_is_problem(case, 401, code);
     }
 
-    /// Checks for a 200 with the claims.
+    /// Expects a 200 with the claims.
     async fn accepts(&mut self, case: &str, token: &str) {
         let answer = self.client.with_token(token).await;
         assert_eq!(answer.status.as_u16(), 200, "{case}: {answer:?}");

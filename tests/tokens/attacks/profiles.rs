@@ -96,7 +96,7 @@ async fn maximum_age_ends_a_token_before_its_exp() {
     }
 }
 
-/// Each issuer's rules apply to its own tokens only.
+/// An issuer's rules must apply to its own tokens only.
 #[tokio::test]
 async fn rules_of_one_issuer_do_not_apply_to_others() {
     let ours = Issuer::with_algorithm(Algorithm::ES256).await;

@@ -71,7 +71,7 @@ async fn rejects_incomplete_signatures() {
     }
 }
 
-/// A key verifies only with the algorithm in the header.
+/// The algorithm in the header decides, even if the key supports others.
 #[tokio::test]
 async fn rejects_signatures_by_another_algorithm_of_the_key() {
     use Algorithm::{PS256, PS384, PS512, RS256, RS384, RS512};
@@ -119,7 +119,7 @@ async fn rejects_signatures_over_other_parts() {
     for (case, token) in rows {
         target.refuses(case, &token, "bad_signature").await;
     }
-    // The signed text differs slightly from the token.
+    // What was signed is not quite the text of the token.
     let (text, claims) = (target.header().text(), target.claims().text());
     #[rustfmt::skip]
     let inputs = [
@@ -144,7 +144,7 @@ fn parts(token: &str) -> [&str; 3] {
     token.split('.').collect::<Vec<_>>().try_into().unwrap()
 }
 
-/// RSA: numbers that a careless verifier reduces or pads (RFC 8017 §8.2.2).
+/// Numbers that a careless verifier would reduce or pad (RFC 8017 §8.2.2).
 #[tokio::test]
 async fn rejects_invalid_rsa_signatures() {
     let mut target = Target::start().await;
@@ -171,7 +171,7 @@ async fn rejects_invalid_rsa_signatures() {
     }
 }
 
-/// ECDSA: r and s from 1 to n - 1, each of the field's length (RFC 7518 §3.4).
+/// r and s must be from 1 to n - 1, and each have the length of the field (RFC 7518 §3.4).
 #[tokio::test]
 async fn rejects_invalid_ecdsa_signatures() {
     let mut target = Target::of(Algorithm::ES256).await;
@@ -217,8 +217,8 @@ async fn rejects_invalid_ecdsa_signatures() {
         let token = with_signature(&good, signature);
         target.refuses(case, &token, "bad_signature").await;
     }
-    // SEC 1 §4.1.4 accepts n - s instead of s, and no JWS specification forbids it. Nothing in this
-    // project identifies tokens by their signatures.
+    // n - s is as valid as s (SEC 1 §4.1.4), and no JWS specification forbids it. So nothing in
+    // this project may identify a token by its signature.
     let high = with_signature(&good, rs(r, &difference(&n, s)));
     target.accepts("-s is the same signature", &high).await;
 }
@@ -258,7 +258,7 @@ fn reversed(bytes: &[u8]) -> Vec<u8> {
     bytes.iter().rev().copied().collect()
 }
 
-/// Adds two big-endian numbers of the same length, and drops the carry.
+/// Adds two big-endian numbers of the same length, without the last carry.
 fn sum(a: &[u8], b: &[u8]) -> Vec<u8> {
     let mut carry = 0;
     let bytes = a.iter().zip(b).rev().map(|(a, b)| {
