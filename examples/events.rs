@@ -9,8 +9,8 @@ use warp_bearer::{
     issuer::Issuer,
 };
 
-/// Sends the time once a second until the token ends. The last event contains the reason, so that
-/// the page fetches a new token instead of reconnecting with the old one.
+/// Sends an event with a counter once a second until the token ends. The last event says why, so
+/// that the page fetches a new token and does not just reconnect with the old one.
 fn ticks(claims: &Claims) -> impl Stream<Item = Result<sse::Event, Infallible>> + Send + use<> {
     let ended = Box::pin(claims.ended());
     let ticks = stream::unfold(0_u64, |count| async move {
@@ -19,7 +19,7 @@ fn ticks(claims: &Claims) -> impl Stream<Item = Result<sse::Event, Infallible>> 
         Some((event, count + 1))
     });
     let last = stream::once(ended).map(|why| sse::Event::default().event("end").data(why.code()));
-    // Ends with whichever stream ends first, because the stream of ticks never does.
+    // The stream of ticks never ends, so the `None` after the last event ends the whole stream.
     stream::select(ticks.map(Some), last.map(Some).chain(stream::iter([None])))
         .take_while(|event| future::ready(event.is_some()))
         .filter_map(future::ready)

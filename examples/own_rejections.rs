@@ -1,4 +1,4 @@
-//! Handles your own rejections together with the library's, with either handler first.
+//! Your own rejections beside those of the library, with either handler first.
 
 use std::convert::Infallible;
 
@@ -11,7 +11,7 @@ use warp_bearer::{
     issuer::Issuer,
 };
 
-/// A rejection of the application: the shop is closed.
+/// Your own rejection: the shop is closed.
 #[derive(Debug)]
 struct Closed;
 impl Reject for Closed {}
@@ -23,7 +23,7 @@ async fn handle_closed(rejection: Rejection) -> Result<Response, Rejection> {
     }
 }
 
-/// The final handler of a service that already has one.
+/// The final handler that your service already has.
 async fn handle_anything(rejection: Rejection) -> Result<Response, Infallible> {
     Ok(handle_closed(rejection).await.unwrap_or_else(|_| {
         warp::reply::with_status("nothing here", StatusCode::NOT_FOUND).into_response()
@@ -39,7 +39,7 @@ fn shop(auth: &Auth) -> BoxedFilter<(Response,)> {
     closed.route().or(orders.route()).unify().boxed()
 }
 
-/// Your handler first: the library answers the remaining rejections in JSON.
+/// Your handler first. The library answers the remaining rejections in JSON.
 fn theirs_first(
     auth: &Auth,
 ) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + use<> {
@@ -50,7 +50,7 @@ fn theirs_first(
         .unify()
 }
 
-/// The library's handler first: it answers refusals of tokens and passes on the rest.
+/// The library's handler first. It answers refusals of tokens and passes on the rest.
 fn ours_first(
     auth: &Auth,
 ) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + use<> {

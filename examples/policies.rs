@@ -1,5 +1,5 @@
-//! Policies: what a route requires beyond a valid token. They can be combined, and the challenge
-//! lists their scopes.
+//! What routes can require beyond a valid token. Policies can be combined, and the challenge lists
+//! their scopes.
 
 use std::convert::Infallible;
 
@@ -23,7 +23,7 @@ const READ: Policy = scope("read:messages");
 fn routes(auth: &Auth) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + use<> {
     let write = READ & scope("write:messages") | role("admin");
     let gold = claim("https://my.app/tier", equals("gold")) & user();
-    // For rules that a policy cannot express.
+    // `check` is for rules that no other policy can express.
     let brief = check(|claims: &Claims| claims.scopes().count() < 3);
 
     open(auth, "read", READ | permission("messages:read"))

@@ -47,7 +47,7 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Returns the issuer's response, or advice without a response.
+/// Returns the issuer's response. The error is advice for the user.
 async fn token(vars: impl IntoIterator<Item = (String, String)>) -> Result<Value, String> {
     let vars: HashMap<String, String> = vars.into_iter().collect();
     complete(&vars)?;
@@ -100,7 +100,7 @@ fn complete(vars: &HashMap<String, String>) -> Result<(), String> {
     Err(format!("set in .env: {}", missing.join(", ")))
 }
 
-/// Uses the same settings as the service: redirects are not followed, and loopback needs no proxy.
+/// The same settings as in the service: no redirects, and no proxy for loopback.
 fn client(issuer: &str) -> Result<Client, String> {
     let mut client = Client::builder().redirect(redirect::Policy::none());
     if issuer.starts_with("http:") {
@@ -120,7 +120,7 @@ async fn read(url: &str, request: reqwest::RequestBuilder) -> Result<Value, Stri
     serde_json::from_str(&body).map_err(|_| format!("{url} did not answer with JSON"))
 }
 
-/// Formats an error with its causes. The last one says what happened.
+/// Formats an error with its causes, because only the last one says what really happened.
 fn chain(error: &dyn Error) -> String {
     let causes = iter::successors(error.source(), |&cause| cause.source());
     causes.fold(error.to_string(), |told, cause| format!("{told}: {cause}"))

@@ -1,8 +1,9 @@
-//! A gRPC service of tonic behind [`RequireLayer`]. A rejected call ends with a gRPC status, and
-//! its metadata contain the challenge.
+//! A gRPC service of tonic behind [`RequireLayer`]. A rejected call ends with a gRPC status and has
+//! the challenge in its metadata.
 //!
-//! The service is written by hand, because tonic's code generator needs `protoc`. With generated
-//! code, only `layer(..)` and the line that reads the claims from the extensions remain.
+//! We have written the service by hand, because tonic's code generator needs `protoc`. With
+//! generated code, all that remains is `layer(..)` and the line that reads the claims from the
+//! extensions.
 //!
 //! ```sh
 //! cargo run --example tonic
@@ -40,7 +41,7 @@ impl UnaryService<String> for Greeter {
     type Future = Ready<Result<Response<String>, Status>>;
 
     fn call(&mut self, request: Request<String>) -> Self::Future {
-        // The layer stores the claims. Without it, there are none.
+        // The layer has put the claims here. Without the layer, there are none.
         let greeting = match request.extensions().get::<Claims>() {
             Some(claims) => Ok(format!(
                 "{}, {}",
@@ -53,7 +54,7 @@ impl UnaryService<String> for Greeter {
     }
 }
 
-/// Serves the greeter on a free port. Returns its address.
+/// Serves the greeter on a free port.
 async fn serve(auth: &Auth) -> Result<(String, JoinHandle<()>), Box<dyn std::error::Error>> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = format!("http://{}", listener.local_addr()?);
@@ -97,7 +98,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-// The code from here on would otherwise be generated.
+// From here on, you would have generated code.
 
 impl NamedService for Greeter {
     const NAME: &'static str = "example.Greeter";

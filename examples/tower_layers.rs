@@ -1,4 +1,4 @@
-//! tower's layers around a warp service. They see the final responses, including those to rejected
+//! tower's layers around a warp service. They see the final answers, even those to rejected
 //! requests.
 
 use std::{convert::Infallible, io, time::Duration};
@@ -43,7 +43,7 @@ async fn serve(listener: TcpListener, auth: &Auth) -> io::Result<()> {
         .allow_headers([header::AUTHORIZATION])
         .expose_headers([header::WWW_AUTHENTICATE]); // without it, a page cannot read the challenge
     let service = ServiceBuilder::new()
-        // Layers that log heads write `Sensitive` instead of a token.
+        // Layers that log header fields then write `Sensitive` instead of the token.
         .layer(SetSensitiveRequestHeadersLayer::new([
             header::AUTHORIZATION,
             header::SEC_WEBSOCKET_PROTOCOL,
@@ -59,7 +59,7 @@ async fn serve(listener: TcpListener, auth: &Auth) -> io::Result<()> {
         let (stream, service) = (listener.accept().await?.0, service.clone());
         tokio::spawn(async move {
             let http = auto::Builder::new(TokioExecutor::new());
-            // An error means that the client has disconnected, so it is not reported.
+            // An error means that the client has disconnected, so there is nothing to report.
             let _ = http.serve_connection(TokioIo::new(stream), service).await;
         });
     }

@@ -33,7 +33,7 @@ async fn me(claims: Claims) -> String {
     claims.subject().unwrap_or("you").to_owned()
 }
 
-/// The routes that have moved, in front of the remaining ones.
+/// The routes that have moved. Unknown paths go to the remaining ones.
 fn app(auth: &Auth) -> Router {
     Router::new()
         .route("/me", get(me))
@@ -53,9 +53,9 @@ fn remaining(auth: &Auth) -> BoxedFilter<(warp::reply::Response,)> {
         .boxed()
 }
 
-/// Converts warp's filters to an axum service.
+/// Turns warp's filters into an axum service.
 ///
-/// The body types differ and warp's must be `Sync`, so a request's body is read completely before
+/// The body types differ and warp's must be `Sync`, so we read the whole body of a request before
 /// warp gets it.
 fn on_warp(
     auth: &Auth,

@@ -21,16 +21,16 @@ use warp_bearer::{
 /// Codes from 4000 to 4999 are reserved for applications (RFC 6455 §7.4.2). This one means 401.
 const UNAUTHORIZED: u16 = 4401;
 
-/// Echoes messages until the token expires or is revoked. Otherwise the socket would outlive the
-/// token.
+/// Echoes messages until the token expires or is revoked. Without the `select!`, the socket would
+/// outlive its token.
 async fn echo(claims: Claims, mut socket: WebSocket) {
     let mut ended = std::pin::pin!(claims.ended());
     loop {
         tokio::select! {
             why = &mut ended => {
-                // The reason is the error's code: token_expired or token_revoked.
+                // The reason is `token_expired` or `token_revoked`.
                 let last = Message::close_with(UNAUTHORIZED, why.code());
-                // An error means that the client has already disconnected.
+                // An error means that the client has left.
                 let _ = socket.send(last).await;
                 return;
             }
@@ -118,8 +118,8 @@ mod tests {
         }
     }
 
-    /// Connects a socket to the routes and returns the connection after the handshake. warp's own
-    /// client does not show how a socket was closed.
+    /// Connects a socket and returns the connection after the handshake. We can't use warp's own
+    /// client, because it does not show how a socket was closed.
     async fn open(auth: &Auth, token: TokenBuilder) -> TcpStream {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut socket = TcpStream::connect(listener.local_addr().unwrap())
@@ -161,11 +161,11 @@ mod tests {
         let auth = Auth::discover(issuer.url(), issuer.audience()).unwrap();
         auth.ready().await;
         let mut socket = open(&auth, issuer.token()).await;
-        // A text frame, masked with zeros, because clients must mask.
+        // A text frame. Clients must mask, so this one is masked with zeros.
         socket.write_all(b"\x81\x85\0\0\0\0hello").await.unwrap();
         assert_eq!(frame(&mut socket).await, (0x81, b"hello".to_vec()));
 
-        // The leeway allows it to open; it closes at the token's own `exp`.
+        // The leeway lets the socket open, but it closes at the token's own `exp`.
         let mut late = open(&auth, issuer.token().expires_in(Duration::ZERO)).await;
         assert_eq!(frame(&mut late).await, close("token_expired"));
         auth.revoke(Revocation::subject(issuer.url(), "auth0|alice"));

@@ -40,16 +40,16 @@ use warp_bearer::auth::{
     tower::RequireLayer,
 };
 
-/// The maximum size of a message. A message is read before its policy is known.
+/// The maximum size of a message. We have to read a message before we know which policy it needs.
 const MAX_BODY: usize = 1024 * 1024;
 
 /// The policy of every request.
 const READ: Policy = scope("notes:read");
 
-/// Returns the policy of a tool in addition to [`READ`].
+/// What a tool needs in addition to [`READ`].
 ///
 /// The policy of `write_note` repeats the scope for reading, so that the challenge names both.
-/// Older clients request exactly the scopes of the challenge and would lose those that they had.
+/// Older clients request exactly the scopes of the challenge, and would lose the ones they had.
 fn policy(tool: &str) -> Option<Policy> {
     (tool == "write_note").then(|| READ & scope("notes:write"))
 }
@@ -76,7 +76,7 @@ impl Notes {
 
     #[tool(description = "Returns all notes, and whose token it was.")]
     async fn read_notes(&self, Extension(request): Extension<Parts>) -> String {
-        // The layer has stored the claims here.
+        // `RequireLayer` has put the claims here.
         let claims = request.extensions.get::<Claims>();
         let reader = claims.and_then(Claims::subject).unwrap_or("you");
         let notes = self.written.lock().unwrap_or_else(PoisonError::into_inner);
@@ -94,8 +94,8 @@ impl Notes {
 #[tool_handler(router = self.tool_router)]
 impl ServerHandler for Notes {}
 
-/// Checks the policy of the tool that a message calls. A refusal is an HTTP response, as clients
-/// expect, and not a result of the tool.
+/// Checks the policy of the tool that a message calls. If it is not met, the answer is an HTTP
+/// response and not a result of the tool, because clients expect that.
 async fn check_tool(State(auth): State<Auth>, request: Request, next: Next) -> Response {
     let (head, body) = request.into_parts();
     let Ok(body) = to_bytes(body, MAX_BODY).await else {
@@ -114,7 +114,7 @@ async fn check_tool(State(auth): State<Auth>, request: Request, next: Next) -> R
     next.run(Request::from_parts(head, Body::from(body))).await
 }
 
-/// Returns the names of the tools that a message calls. Older protocol versions allow several messages.
+/// The tools that a message calls. Older protocol versions allow several messages in one body.
 fn tools(body: &Bytes) -> Vec<String> {
     #[derive(Deserialize)]
     struct Call {
@@ -141,8 +141,7 @@ fn app(auth: &Auth) -> Result<Router, Box<dyn Error>> {
     );
     let metadata = auth.metadata(["notes:read"]).ok_or("no resource")?;
     let path = metadata.path().to_owned();
-    // Pages of any origin may send requests, because a token is still required and no cookies are
-    // read.
+    // We can allow every origin: a token is still required, and we read no cookies.
     let cors = CorsLayer::new()
         .allow_origin(Any)
         .allow_methods([Method::GET, Method::POST, Method::DELETE])
