@@ -23,7 +23,7 @@ async function token(proofs) {
   return granted.access_token
 }
 
-// oauth4webapi gets a token. If the service requires a nonce, it repeats the request with the nonce.
+// oauth4webapi gets a token. If the service requires a nonce, oauth4webapi repeats the request with it.
 for (const algorithm of ['ES256', 'RS256', 'PS256']) {
   for (const api of [service, withNonces]) {
     const keys = await oauth.generateKeyPair(algorithm)
@@ -47,7 +47,7 @@ for (const algorithm of ['ES256', 'RS256', 'PS256']) {
   }
 }
 
-// dpop makes single proofs. Checks the error code for each wrong proof.
+// dpop makes single proofs, among them wrong ones, each of which must get its error code.
 const keys = await dpop.generateKeyPair('ES256')
 const accessToken = await token(oauth.DPoP(client, keys))
 const url = `${service}/api/private`

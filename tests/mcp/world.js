@@ -1,4 +1,4 @@
-// What the clients are tested with: an OpenID provider, an MCP server that does not verify tokens, the service, and
+// The environment of the clients under test: an OpenID provider, an MCP server that does not verify tokens, the service, and
 // the proxies of examples/proxies, with only their ports changed.
 
 import assert from 'node:assert/strict';

@@ -260,7 +260,7 @@ class Application(http.server.BaseHTTPRequestHandler):
     """Does not verify tokens. Answers with the request that it received. Accepts every Upgrade."""
 
     protocol_version = "HTTP/1.1"
-    # The target and the fields of each request, in order of arrival.
+    # The target and the fields of each request, in the order of their arrival.
     requests = []
 
     def answer(self):
