@@ -1,8 +1,8 @@
-//! The service with real issuers from other projects.
+//! The service with real issuers of other projects: npm's `oidc-provider`, `oauth2-mock-server` and
+//! `better-auth`, and Debian's Glewlwyd and `LemonLDAP::NG`.
 //!
-//! They are npm's `oidc-provider`, `oauth2-mock-server` and `better-auth`, and Debian's Glewlwyd and
-//! `LemonLDAP::NG`, which `tests/interop/run` installs. The service is the unchanged binary, and only its
-//! configuration is adapted.
+//! `tests/interop/run` installs them. The service is the unchanged binary; only its configuration
+//! is adapted.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -21,12 +21,11 @@ use support::process::Process;
 
 const ALGORITHMS: [&str; 4] = ["RS256", "PS256", "ES256", "EdDSA"];
 
-/// The running provider. It is killed when this value is dropped.
 struct Provider {
     child: Child,
     stdin: ChildStdin,
     stdout: BufReader<ChildStdout>,
-    /// The provider's address, and the clients that it issues tokens to.
+    /// The provider's address, and its clients.
     about: Value,
     client: Client,
 }
@@ -60,7 +59,7 @@ impl Provider {
         self.tell("rotate");
     }
 
-    /// Returns how many requests for the key set the provider has received.
+    /// The number of requests for the key set so far.
     fn asked(&mut self) -> u64 {
         self.tell("count")["asked"].as_u64().unwrap()
     }
@@ -98,7 +97,7 @@ impl Provider {
         serde_json::from_str(&answer).expect(&answer)
     }
 
-    /// Returns a request with a form of one of the clients.
+    /// A request with a form, authenticated as one of the clients.
     fn post(&self, path: &str, client: &str, body: String) -> RequestBuilder {
         self.client
             .post(format!("{}/{path}", self.say("issuer")))
@@ -132,7 +131,7 @@ impl Drop for Provider {
     }
 }
 
-/// Returns the provider's next line of JSON, skipping its messages for operators.
+/// Reads the provider's next line of JSON. Its other lines are for operators.
 fn heard(stdout: &mut BufReader<ChildStdout>) -> Value {
     loop {
         let mut line = String::new();
@@ -192,14 +191,13 @@ impl Service {
     }
 }
 
-/// Returns the status and the code of an answer.
 async fn verdict(answer: Response) -> (u16, String) {
     let status = answer.status().as_u16();
     let body: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
     (status, body["code"].as_str().unwrap_or_default().to_owned())
 }
 
-// Needs several threads: one waits for the output of a process.
+// Waiting for a process blocks a thread, so we need several.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Node.js: tests/interop/run"]
 async fn accepts_a_certified_provider_through_rotation_and_outage() {
@@ -232,7 +230,7 @@ async fn accepts_a_certified_provider_through_rotation_and_outage() {
     }
     assert_eq!(provider.asked(), 2, "one fetch for all the new keys");
 
-    // The service may have cached the tokens that it has seen, so these are new.
+    // The service may have cached the earlier tokens, so we need new ones.
     for algorithm in ALGORITHMS {
         good.push((
             algorithm,
@@ -250,12 +248,12 @@ async fn accepts_a_certified_provider_through_rotation_and_outage() {
     }
 }
 
-/// The URL by which clients know the service.
+/// The URL that clients use for the service.
 const PUBLIC_URL: &str = "https://api.example.com";
 const SCOPED: &str = "https://api.example.com/api/private-scoped";
 const SCOPE: Option<&str> = Some("read:messages");
 
-/// Returns the settings of a service that asks the provider about opaque tokens.
+/// The settings with which the service asks the provider about opaque tokens.
 fn asking(provider: &Provider) -> Vec<(&'static str, String)> {
     [
         ("AUTH0_ISSUER", provider.say("issuer")),
@@ -384,7 +382,8 @@ async fn rejects_an_opaque_token_after_its_revocation_at_the_issuer() {
     provider.tell("stop");
     let down = || (503, "introspection_unavailable".to_owned());
     assert_eq!(service.verdict(&unseen).await, down());
-    // A cached answer is used until its time to live is over. It never becomes a 401.
+    // A cached answer is used until its time to live is over. After that, the answer is 503 and
+    // never 401.
     let begin = Instant::now();
     while service.verdict(&lasting).await != down() {
         assert!(begin.elapsed() < Duration::from_secs(3), "the time to live");
@@ -472,13 +471,13 @@ impl Glewlwyd {
 
 impl Drop for Glewlwyd {
     fn drop(&mut self) {
-        // If it were killed, its server would keep running.
+        // We can't kill the script: its server would keep running.
         drop(self.stdin.take());
         let _ = self.child.wait();
     }
 }
 
-/// Its tokens are JWTs, so the service also introspects verified tokens.
+/// Glewlwyd's tokens are JWTs, so the service has to introspect verified tokens too.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Glewlwyd: tests/interop/run"]
 async fn rejects_a_jwt_after_its_revocation_at_glewlwyd() {
@@ -559,7 +558,7 @@ impl Others {
 
 impl Drop for Others {
     fn drop(&mut self) {
-        // The script also stops the server that it started.
+        // The script then also stops the server that it has started.
         drop(self.child.stdin.take());
         let _ = self.child.wait();
     }
@@ -599,7 +598,7 @@ async fn accepts_three_issuers_from_one_file() {
             others.say("mock", "token").to_owned(),
             200,
         ),
-        // Its tokens have no scope, so they are authenticated but not authorized.
+        // Its tokens have no scope, so they are valid but not sufficient.
         ("better-auth", others.say("better", "token").to_owned(), 403),
     ] {
         let answer = service.ask(&token).await;
@@ -620,7 +619,7 @@ async fn accepts_glewlwyd_tokens_with_a_resource_and_explains_others() {
     let service = Service::with(&variables);
     let answer = service.ask(say("token")).await;
     assert_eq!(answer.status(), 200, "{answer:?}");
-    // Without a resource, the list of scopes is in aud.
+    // Without a resource, `aud` has the list of scopes.
     let answer = service.ask(say("without_resource")).await;
     assert_eq!(answer.status(), 401, "{answer:?}");
     let mut explain = Command::new(env!("CARGO_BIN_EXE_warp-bearer"));
