@@ -56,7 +56,7 @@ struct Stack {
 /// The program that verifies the token before the application gets the request.
 #[derive(Clone, Copy, PartialEq)]
 enum Gate {
-    Nobody,
+    Open,
     /// The proxy itself, as `bench/peers` configures it.
     Proxy,
     /// The service, as `examples/proxies` configures it.
@@ -74,7 +74,7 @@ struct Case {
 const CASES: [Case; 5] = [
     Case {
         name: "alone",
-        gate: Gate::Nobody,
+        gate: Gate::Open,
         status: 200,
         requests: seen,
     },
@@ -320,7 +320,7 @@ impl Setup<'_> {
 
     fn haproxy(&self) -> Command {
         let text = match self.gate {
-            Gate::Nobody => self.with_ports(HAPROXY_ALONE),
+            Gate::Open => self.with_ports(HAPROXY_ALONE),
             Gate::Proxy => self.with_ports(&haproxy_verifying()),
             Gate::Service => {
                 let lua = self.write("haproxy.lua", self.example("haproxy.lua"));
@@ -367,7 +367,7 @@ impl Setup<'_> {
 
     fn envoy(&self) -> Command {
         let text = match self.gate {
-            Gate::Nobody => self.with_ports(ENVOY_ALONE),
+            Gate::Open => self.with_ports(ENVOY_ALONE),
             Gate::Proxy => self.with_ports(&envoy_verifying(self.ground)),
             Gate::Service => self.example("envoy.yaml"),
         };

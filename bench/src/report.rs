@@ -37,7 +37,7 @@ const UNIT: &str = "thousand requests per second of a server's own processor tim
 pub fn run(options: &Options) {
     let measured = Measured::read(&options.file);
     let servers = servers(&measured);
-    let (goals, missed) = judged(&measured);
+    let (goals, missed) = evaluated(&measured);
     let (machine, servers_table, goals_table) = (machine(), table_of(&servers), table(&goals));
     let in_readme = format!("{machine}, {UNIT}.\n\n{servers_table}");
     let in_goals = format!("{machine}.\n\n{goals_table}");
@@ -136,7 +136,7 @@ fn bars(servers: &[Server]) -> Vec<Bar<'_>> {
     servers.iter().filter_map(bar).collect()
 }
 
-struct Judged {
+struct GoalResult {
     what: String,
     measured: String,
     spread: String,
@@ -145,9 +145,9 @@ struct Judged {
 }
 
 /// Evaluates each goal that has measured values. Also returns the goals whose gate is missed.
-fn judged(measured: &Measured) -> (Vec<Judged>, Vec<String>) {
+fn evaluated(measured: &Measured) -> (Vec<GoalResult>, Vec<String>) {
     let peers = peers::named(&["all".to_owned()]);
-    let mut judged = Vec::new();
+    let mut evaluated = Vec::new();
     let mut missed = Vec::new();
     for goal in goals::own().into_iter().chain(goals::of(&[], &peers)) {
         let Some((bound, spread)) = goal.bound.zip(values(&goal, measured)) else {
@@ -158,7 +158,7 @@ fn judged(measured: &Measured) -> (Vec<Judged>, Vec<String>) {
             missed.push(goal.what.clone());
         }
         let mark = if reached { "" } else { " (not reached)" };
-        judged.push(Judged {
+        evaluated.push(GoalResult {
             what: goal.what,
             measured: format!("{}{mark}", number(spread.median)),
             spread: format!("{} to {}", number(spread.low), number(spread.high)),
@@ -166,7 +166,7 @@ fn judged(measured: &Measured) -> (Vec<Judged>, Vec<String>) {
             gate: bound.gate(),
         });
     }
-    (judged, missed)
+    (evaluated, missed)
 }
 
 fn values(goal: &Goal, measured: &Measured) -> Option<Spread> {
@@ -211,16 +211,16 @@ impl Bound {
     }
 }
 
-fn table(judged: &[Judged]) -> String {
+fn table(evaluated: &[GoalResult]) -> String {
     let mut table =
         String::from("| what | measured | spread | goal | gate |\n|---|---|---|---|---|\n");
-    for Judged {
+    for GoalResult {
         what,
         measured,
         spread,
         goal,
         gate,
-    } in judged
+    } in evaluated
     {
         writeln!(
             table,

@@ -222,7 +222,7 @@ fn module_path(file: &str) -> ModulePath {
 ///
 /// We don't use Tarjan's algorithm. For a hundred files, comparing reachability in both directions
 /// is shorter.
-fn circles<'a>(imports: &BTreeMap<&'a str, BTreeSet<&'a str>>) -> BTreeSet<BTreeSet<&'a str>> {
+fn cycles<'a>(imports: &BTreeMap<&'a str, BTreeSet<&'a str>>) -> BTreeSet<BTreeSet<&'a str>> {
     let reachable = |from: &'a str| {
         let mut seen = BTreeSet::new();
         let mut next = vec![from];
@@ -256,15 +256,15 @@ fn circles<'a>(imports: &BTreeMap<&'a str, BTreeSet<&'a str>>) -> BTreeSet<BTree
 fn there_are_no_import_cycles() {
     let sources = Sources::read();
     let imports = sources.imports();
-    let circles = circles(&imports);
-    for circle in &circles {
-        println!("circle: {circle:?}");
-        for file in circle {
-            let within: Vec<_> = imports[file].intersection(circle).collect();
+    let cycles = cycles(&imports);
+    for cycle in &cycles {
+        println!("cycle: {cycle:?}");
+        for file in cycle {
+            let within: Vec<_> = imports[file].intersection(cycle).collect();
             println!("    {file} -> {within:?}");
         }
     }
-    assert!(circles.is_empty(), "{} circles", circles.len());
+    assert!(cycles.is_empty(), "{} cycles", cycles.len());
 }
 
 /// A group of files, which may import each other and some files of other groups.

@@ -44,7 +44,7 @@ impl Adapters {
             .layer(AuthLayer::new(auth));
         // Each verifies the token by itself. Together, they must not verify it twice.
         let both = extractor.clone().layer(AuthLayer::new(auth));
-        let grpc = AuthLayer::grpc(auth).layer(Whose);
+        let grpc = AuthLayer::grpc(auth).layer(ClaimsService);
         Self {
             http: vec![("extractor", extractor), ("layer", layer), ("both", both)],
             grpc: Router::new().fallback_service(grpc),
@@ -64,7 +64,7 @@ impl Adapters {
             .route("/", get(of_extension))
             .layer(RequireLayer::new(auth, requirement()))
             .layer(AuthLayer::new(auth).optional());
-        let grpc = RequireLayer::grpc(auth, requirement()).layer(Whose);
+        let grpc = RequireLayer::grpc(auth, requirement()).layer(ClaimsService);
         Self {
             http: vec![("alone", alone), ("within", within)],
             grpc: Router::new().fallback_service(grpc),
@@ -157,13 +157,13 @@ async fn of_extension(claims: Extension<Claims>) -> String {
 
 /// A gRPC service whose only method returns the claims of the call.
 #[derive(Clone)]
-struct Whose;
+struct ClaimsService;
 
-impl NamedService for Whose {
-    const NAME: &'static str = "test.Whose";
+impl NamedService for ClaimsService {
+    const NAME: &'static str = "test.ClaimsService";
 }
 
-impl Service<Request> for Whose {
+impl Service<Request> for ClaimsService {
     type Response = Response;
     type Error = Infallible;
     type Future = std::pin::Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
@@ -174,13 +174,13 @@ impl Service<Request> for Whose {
 
     fn call(&mut self, request: Request) -> Self::Future {
         Box::pin(async {
-            let answer = Grpc::new(Text).unary(Whose, request).await;
+            let answer = Grpc::new(Text).unary(ClaimsService, request).await;
             Ok(answer.map(Body::new))
         })
     }
 }
 
-impl tonic::server::UnaryService<String> for Whose {
+impl tonic::server::UnaryService<String> for ClaimsService {
     type Response = String;
     type Future = Ready<Result<tonic::Response<String>, Status>>;
 

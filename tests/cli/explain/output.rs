@@ -177,7 +177,7 @@ async fn shows_steps_in_local_time() {
 }
 
 /// A server that only listens. Returns its address and all bytes that it has received.
-async fn ear() -> (String, Arc<Mutex<Vec<u8>>>) {
+async fn silent_server() -> (String, Arc<Mutex<Vec<u8>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
     let heard = Arc::new(Mutex::new(Vec::new()));
@@ -196,7 +196,7 @@ async fn ear() -> (String, Arc<Mutex<Vec<u8>>>) {
 #[tokio::test(flavor = "multi_thread")]
 async fn sends_the_token_nowhere_and_contacts_no_address_in_it() {
     let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
-    let ((ours, heard), (other, silence)) = (ear().await, ear().await);
+    let ((ours, heard), (other, silence)) = (silent_server().await, silent_server().await);
     let token = issuer.token().claim("iss", &other).expired();
     let token = token
         .header("jku", format!("{other}keys"))
