@@ -184,7 +184,7 @@ async fn renews_a_nonce_that_may_soon_expire() {
     }
 }
 
-/// Rows with a JSON body have their own path to the answer, which must add the nonce too.
+/// Rows that read a JSON body must add the nonce too.
 #[tokio::test]
 async fn renews_the_nonce_of_a_request_with_a_body() {
     async fn note(_: Claims, note: Value) -> impl Reply {

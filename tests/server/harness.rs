@@ -85,8 +85,8 @@ impl Server {
             .expect("the server does not accept connections")
     }
 
-    /// Connects a peer with a receive buffer of 64 KiB. With the usual, larger one, its kernel
-    /// would take most of a response before the peer reads anything.
+    /// Connects a peer with a receive buffer of 64 KiB, so that its kernel reads only a little
+    /// ahead of it.
     pub(crate) async fn narrow_peer(&self) -> Peer {
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_recv_buffer_size(64 * 1024).unwrap();
