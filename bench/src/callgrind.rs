@@ -18,7 +18,6 @@ pub struct Counted {
     dumps: Cell<usize>,
 }
 
-/// The requests for one count.
 pub struct Asked<'a> {
     /// Warm-up requests, each sent once.
     pub warm: &'a [Vec<u8>],

@@ -29,7 +29,6 @@ pub const MANY: usize = 100_000;
 pub const WARM: usize = SEEN;
 /// The number of opaque tokens. The service introspects each of them once.
 pub const SOME: usize = 1_000;
-/// The URL in DPoP proofs.
 pub const PUBLIC_URL: &str = "http://localhost:8000";
 const FEW: usize = 500;
 const LARGE: usize = 4_000;

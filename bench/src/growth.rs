@@ -38,7 +38,6 @@ const FRESH: usize = COUNTED + 20;
 #[derive(Default)]
 struct Setting {
     environment: Vec<(&'static str, String)>,
-    /// Idle connections.
     connections: usize,
     warm: Vec<Vec<u8>>,
     counted: Vec<Vec<u8>>,

@@ -5,7 +5,6 @@ use std::fmt::Write;
 pub struct Bar<'a> {
     pub title: &'a str,
     pub share: f64,
-    /// `true` for the service itself.
     pub own: bool,
 }
 

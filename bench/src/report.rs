@@ -60,7 +60,6 @@ pub fn run(options: &Options) {
     }
 }
 
-/// A server and its rates.
 struct Server {
     title: String,
     public: Option<Spread>,

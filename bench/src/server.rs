@@ -120,7 +120,6 @@ impl Server {
     }
 }
 
-/// The requests of a rate measurement.
 pub struct Asked<'a> {
     /// Warm-up requests, which are not counted.
     pub warm: &'a [Vec<u8>],

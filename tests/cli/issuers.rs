@@ -10,7 +10,6 @@ use crate::support::{
     world::{Told, World},
 };
 
-/// Two issuers, and an issuers file with both.
 async fn world() -> (World, Issuer) {
     let other = Issuer::with_algorithm(Algorithm::ES256).await;
     let world = World::start().await;

@@ -7,7 +7,6 @@ use warp_bearer::{auth::Algorithm, issuer::Issuer};
 
 use crate::support::{process::Process, redis::RedisServer, world::World};
 
-/// A configuration with a revocation file.
 async fn with_file(text: &str) -> (World, PathBuf) {
     let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
     let world = World::of(issuer).set("AUTH0_ALGORITHMS", "ES256");

@@ -185,7 +185,6 @@ impl Service {
         request.send().await.unwrap()
     }
 
-    /// Returns the status and the code of the answer.
     async fn verdict(&self, token: &str) -> (u16, String) {
         verdict(self.ask(token).await).await
     }
@@ -248,7 +247,6 @@ async fn accepts_a_certified_provider_through_rotation_and_outage() {
     }
 }
 
-/// The URL that clients use for the service.
 const PUBLIC_URL: &str = "https://api.example.com";
 const SCOPED: &str = "https://api.example.com/api/private-scoped";
 const SCOPE: Option<&str> = Some("read:messages");

@@ -1226,7 +1226,6 @@ async fn a_set_with_too_many_entries_is_logged_once() {
     assert!((1..511).contains(&skipped), "{skipped} is not limited");
 }
 
-/// The log of this thread.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 

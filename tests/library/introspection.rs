@@ -19,7 +19,6 @@ use warp_bearer::{
 
 use super::support::clock::{StoppedClock, until};
 
-/// An issuer, and an `Auth` that introspects its tokens.
 struct Asked {
     issuer: Issuer,
     auth: Auth,
@@ -65,7 +64,6 @@ impl Asked {
     }
 }
 
-/// Returns tokens that no issuer has issued.
 fn made_up(count: usize) -> Vec<String> {
     (0..count)
         .map(|n| format!("made-up-token-{n:08}"))

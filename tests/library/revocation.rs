@@ -383,7 +383,6 @@ async fn source_that_stops_answering_counts_as_down() {
     assert_eq!(code(&auth, &token).await, "state_unavailable");
 }
 
-/// A source that answers once, then panics.
 struct Panicking {
     has_answered: AtomicBool,
     panics: Panics,

@@ -152,7 +152,6 @@ pub(crate) async fn listener() -> (Listener, SocketAddr) {
     (listener, address)
 }
 
-/// The log of this thread.
 pub(crate) struct Log {
     lines: Lines,
     _guard: DefaultGuard,

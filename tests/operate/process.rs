@@ -81,7 +81,6 @@ impl Process {
         }
     }
 
-    /// Waits until the service listens.
     pub(crate) async fn listens(&mut self) {
         self.address = self.logged("listening address=").await.parse().unwrap();
     }

@@ -50,7 +50,6 @@ where
     address
 }
 
-/// Receives OTLP and stores the requests.
 #[derive(Clone, Default)]
 struct Collector(Arc<Mutex<Vec<Bytes>>>);
 

@@ -64,7 +64,6 @@ fn pages_show_the_code_that_runs() {
 /// A request: the path, and the `Authorization` fields.
 type Sent = (&'static str, Vec<String>);
 
-/// Returns the request for the table row `case`.
 fn sent(case: &str, issuer: &Issuer) -> Sent {
     let token = || issuer.token().scope("read:messages");
     let private = "/api/private";

@@ -40,7 +40,6 @@ fn table(page: &'static str, first_column: &str) -> Vec<Vec<&'static str>> {
     rows
 }
 
-/// Returns the page's code blocks in this language.
 fn code(page: &'static str, language: &str) -> Vec<&'static str> {
     let begin = format!("```{language}");
     let blocks = page.split(begin.as_str()).skip(1).map(|block| {
@@ -345,7 +344,6 @@ fn prose(page: &str) -> Vec<&str> {
     outside.collect()
 }
 
-/// Returns the targets of a page's links.
 fn links(page: &str) -> Vec<String> {
     let mut links = Vec::new();
     for line in prose(page) {

@@ -41,7 +41,6 @@ impl Http2Peer {
         self.peer.say([update(0), update(stream)].concat()).await
     }
 
-    /// Changes the initial window of the streams.
     pub(crate) async fn set_window(&mut self, bytes: u32) -> bool {
         self.peer.say(window(bytes)).await
     }

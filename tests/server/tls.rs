@@ -30,7 +30,6 @@ use crate::support::clock::StoppedClock;
 const GET: &str = "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n";
 const FOREVER: Duration = Duration::from_secs(20);
 
-/// A directory with a certificate and its key.
 struct Pair {
     directory: TempDir,
 }

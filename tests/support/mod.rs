@@ -107,7 +107,6 @@ pub fn answer(reply: &warp::http::Response<impl AsRef<[u8]>>) -> Answer {
     }
 }
 
-/// An answer with its whole body.
 #[derive(Debug)]
 pub struct Answer {
     pub status: StatusCode,
@@ -126,7 +125,6 @@ impl Answer {
         serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("not JSON: {self:?}"))
     }
 
-    /// The `code` of a refusal.
     pub fn code(&self) -> String {
         self.json()["code"].as_str().unwrap_or_default().to_owned()
     }

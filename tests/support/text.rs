@@ -71,7 +71,6 @@ pub fn base64url(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// Decodes base64url from a test, which is valid.
 pub fn bytes_of(base64url: &str) -> Vec<u8> {
     URL_SAFE_NO_PAD.decode(base64url).unwrap()
 }

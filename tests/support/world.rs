@@ -25,7 +25,6 @@ impl Told {
     }
 }
 
-/// An issuer and a matching configuration.
 pub struct World {
     pub issuer: Issuer,
     pub directory: Directory,

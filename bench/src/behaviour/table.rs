@@ -78,7 +78,6 @@ impl Cell {
         if yes { Self::Yes } else { Self::No }
     }
 
-    /// Returns whether the response has this status.
     pub fn status(answer: Option<super::answer::Answer>, wanted: u16) -> Self {
         match answer {
             Some(answer) if answer.status == wanted => Self::Yes,

@@ -10,7 +10,6 @@ use std::{
 
 use warp_bearer::service::config::{Config, VARIABLES};
 
-/// Finds files with this extension, at any depth.
 fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder)
         .unwrap()

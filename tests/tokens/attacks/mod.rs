@@ -85,7 +85,6 @@ impl Target {
         answer.assert_is_problem(case, 401, code);
     }
 
-    /// Expects a 200 with the claims.
     async fn accepts(&mut self, case: &str, token: &str) {
         let answer = self.client.with_token(token).await;
         assert_eq!(answer.status.as_u16(), 200, "{case}: {answer:?}");
