@@ -12,9 +12,9 @@
 //!   connection do not reset this timer.* In HTTP/2, we reset only the stream if its task is still
 //!   running, and close the whole connection otherwise.
 //! - A connection is closed if its socket accepts no bytes for [`BLOCKED_FACTOR`] times the limit.
-//! During this time, the timers of the other two rules are paused, but for at most
-//! [`BLOCKED_FACTOR`] times the limit in total. Without that bound, a peer could keep its socket
-//! full with pings and read a few of the responses from time to time.
+//!   During this time, the timers of the other two rules are paused, but for at most
+//!   [`BLOCKED_FACTOR`] times the limit in total. Without that bound, a peer could keep its socket
+//!   full with pings and read a few of the responses from time to time.
 //!
 //! "Reads" here means that hyper has written the bytes to the socket. With a slow reader this
 //! happens in large steps: its kernel fills a receive buffer of 128 KiB or more at once, and only
