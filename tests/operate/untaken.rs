@@ -139,6 +139,10 @@ async fn stall(address: SocketAddr, streams: u32) -> TcpStream {
 }
 
 #[tokio::test]
+#[cfg_attr(
+    not(feature = "docs"),
+    ignore = "needs a large response: the bundle of /docs"
+)]
 async fn unread_http2_responses_use_little_memory_and_free_it() {
     const CONNECTIONS: u64 = 4;
     const STREAMS: u32 = 100;
@@ -200,6 +204,10 @@ async fn unread_http2_responses_use_little_memory_and_free_it() {
 }
 
 #[tokio::test]
+#[cfg_attr(
+    not(feature = "docs"),
+    ignore = "needs a large response: the bundle of /docs"
+)]
 async fn http1_peers_that_do_not_read_stay_within_the_bound() {
     untaken_http1(100).await;
 }

@@ -180,8 +180,10 @@ fn table_of_routes_matches_the_code() {
             [format!("{} `{}`", row.methods, row.template), needs]
         })
         .collect();
+    let of_docs = |row: &&Vec<&str>| row[0].contains("/docs") || row[0].contains("/openapi.json");
     let shown: Vec<_> = table(SERVICE, "method and path")
         .iter()
+        .filter(|row| cfg!(feature = "docs") || !of_docs(row))
         .map(|row| [row[0].to_owned(), row[1].to_owned()])
         .collect();
     assert_eq!(shown, expected);
