@@ -8,7 +8,7 @@ use warp::http::{HeaderMap, header::CONTENT_TYPE};
 
 use crate::{auth::Problem, service::api::forward_auth::decoded};
 
-/// Returns whether the body is a form by its `Content-Type`, whatever its parameters.
+/// Returns `true` if the `Content-Type` is that of a form. Its parameters are ignored.
 pub(super) fn is_form(headers: &HeaderMap) -> bool {
     let value = headers.get(CONTENT_TYPE);
     let value = value.and_then(|value| value.to_str().ok());
@@ -42,7 +42,7 @@ pub(super) async fn read<B: Buf, E>(
     Ok(read.into())
 }
 
-/// Returns the value of a field. `None` if the form has it never or twice, or if it is not UTF-8.
+/// Returns the value of a field. `None` if the field is missing, repeated or not UTF-8.
 pub(super) fn only_value(form: &[u8], wanted: &str) -> Option<String> {
     let form = str::from_utf8(form).ok()?;
     let fields = form.split('&').filter_map(|field| field.split_once('='));

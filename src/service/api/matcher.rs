@@ -87,6 +87,7 @@ impl Matcher {
         })
     }
 
+    /// Accepts only the additional paths.
     pub(crate) fn other_paths(
         &self,
     ) -> impl Filter<Extract = (), Error = Rejection> + Clone + Send + Sync + 'static + use<> {

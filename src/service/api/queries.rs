@@ -23,7 +23,7 @@ pub(crate) struct QueryRequirements {
 
 pub(crate) type ReadPolicy = fn(&str) -> Result<QueryRequirements, Problem>;
 
-/// Requests look them up without a lock.
+/// The cache, in which requests look up their queries without a lock.
 pub(crate) struct Queries {
     read: ReadPolicy,
     /// Required in addition to the policy of each query.

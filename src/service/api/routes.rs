@@ -58,7 +58,7 @@ pub fn rows(
         forward_auth::parse_query,
         "Forward authentication for a proxy: the identity of the caller",
     );
-    // With the paths below `/auth`, `/auth/` is one of them: the client's `/`.
+    // If we also serve the paths below `/auth`, then `/auth/` stands for the client's path `/`.
     rows.push(if access.forward_auth_paths {
         gate(access, at_exactly(Methods::Any, "/auth"), policy, says)
     } else {
@@ -130,8 +130,8 @@ fn max_form_bytes(access: &Access) -> usize {
     3 * access.max_token_bytes + 1024
 }
 
-/// The issuer's keys or the shared store may be unavailable. All other faults of a logout token
-/// share a code.
+/// Returns the codes of a failed logout. If the issuer's keys or the shared store are unavailable,
+/// the codes are those of any token. All other faults share a code.
 fn logout_problems() -> [&'static str; 3] {
     let retry_after = Duration::ZERO;
     [
@@ -242,7 +242,7 @@ fn metadata(access: &Access, rows: &[Row]) -> Option<Row> {
     Some(row)
 }
 
-/// The metadata leave out the scopes of demo routes.
+/// Returns `true` for a demo route. The metadata does not list the scopes of such routes.
 fn is_demo(row: &Row) -> bool {
     row.template.starts_with("/api/")
 }

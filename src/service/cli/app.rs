@@ -65,7 +65,7 @@ const MAX_SCRAPERS: usize = 16;
 /// for long.
 const SCRAPER_IDLE: Duration = Duration::from_secs(3);
 
-/// Unfinished reloads, for each kind.
+/// The maximum number of unfinished reloads of each kind.
 #[cfg(unix)]
 const MAX_RELOADS: usize = 4;
 
@@ -351,7 +351,7 @@ impl Reloads {
                 Ok(permit) => permit,
                 Err(_elapsed) => {
                     tracing::error!(
-                        "reload waits for earlier reloads, which are still reading a file; restart the service if the file cannot be read again"
+                        "reload waits for earlier reloads, which are still reading a file; restart the service if that file stays unreadable"
                     );
                     acquiring.await
                 }
@@ -421,7 +421,7 @@ mod tests {
         ends.extend((10..20).map(start));
         tokio::task::yield_now().await;
         assert!(reloads.is_waiting.load(Acquire), "no permit is free");
-        // Ends one of the first.
+        // Ends the first reload, which frees its permit.
         ends.remove(0);
         assert_eq!(
             begins.recv().await,

@@ -18,7 +18,7 @@ use crate::{
 
 #[derive(Debug, Clone, Copy)]
 pub(in crate::service) enum Wanted<'a> {
-    /// The issuer's metadata, with the URL of the keys in them, if any.
+    /// The issuer's metadata, with the URL of the keys in it, if any.
     Metadata {
         jwks_uri: Option<&'a str>,
     },
@@ -113,7 +113,7 @@ fn for_variables(error: &FetchError, wanted: Wanted<'_>, context: &Context<'_>) 
 }
 
 /// Says how to use a file with the issuer's keys. The service does not start with two sources of
-/// keys, so a configured URL has to go first.
+/// keys, so a configured URL must be removed.
 fn with_file(context: &Context<'_>) -> String {
     let config = context.config;
     let is_table = !config.tables.is_empty();

@@ -46,7 +46,7 @@ pub(in crate::service) struct Options {
     /// now
     #[arg(long, value_name = "TIME", value_parser = time)]
     before: Option<u64>,
-    /// End the revocation after this time; choose a time when the last of the tokens has expired
+    /// End the revocation after this time, in which the last of the tokens must expire
     #[arg(long = "for", value_name = "DURATION", default_value = "24h", value_parser = config::duration)]
     lasts: Duration,
 }

@@ -11,7 +11,7 @@ use crate::{
     },
 };
 
-/// Reads whether the listener requests client certificates.
+/// Reads the setting for client certificates.
 pub(super) fn client_auth(reader: &mut Reader) -> ClientAuth {
     let authorities = reader.optional(&TLS_CLIENT_CA_FILE);
     if reader.value(&TLS_CLIENT_CERT) {

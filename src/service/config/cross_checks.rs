@@ -24,6 +24,7 @@ use crate::{
     },
 };
 
+/// The variables that the issuers file replaces.
 pub(super) const OF_ONE_ISSUER: [&str; 12] = [
     AUTH0_DOMAIN.name(),
     AUTH0_ISSUER.name(),
@@ -208,7 +209,7 @@ pub(super) fn resource(reader: &mut Reader, resource: Option<&str>, audiences: &
     }
 }
 
-/// Warns about scopes that no metadata would list.
+/// Warns about scopes for the metadata if there is no metadata.
 pub(super) fn resource_scopes(
     reader: &mut Reader,
     resource: Option<&str>,

@@ -152,7 +152,7 @@ fn wrong_line(line: &str, (file, number): (&str, usize), is_text: bool) -> Fault
         _ if value.starts_with('[') => fault(
             file,
             number,
-            "has a list in brackets; separate the items by commas, without brackets and quotes",
+            "has a list in brackets; separate the items by commas, without brackets or quotes",
         ),
         Some(quote) if !value[1..].contains(quote) => {
             fault(file, number, "has an unclosed quote; close it")
@@ -290,7 +290,7 @@ fn has_reference(value: &str) -> bool {
 }
 
 /// For each `$` that is not escaped, not in single quotes, and not in a comment, returns the name
-/// or the text in braces that follows it. Empty if neither follows.
+/// or the text in braces that follows it, or an empty string if neither follows.
 fn references(value: &str) -> Vec<&str> {
     let mut references = Vec::new();
     let (mut single, mut double, mut escaped) = (false, false, false);
@@ -341,7 +341,7 @@ fn fault(file: &str, line: usize, message: &str) -> Fault {
     Fault::new(file, format_args!("line {line} {message}"))
 }
 
-/// Returns one line per `read`, so that we know which line dotenvy is parsing.
+/// A reader that returns one line per `read`, so that we know which line dotenvy is parsing.
 struct LineByLine<'a> {
     lines: std::slice::Iter<'a, String>,
     rest: &'a [u8],
@@ -531,7 +531,7 @@ mod tests {
             ("a default of a shell", b"LISTEN=${UNDEFINED_ADDRESS:-hunter2}", "LISTEN: found ${UNDEFINED_ADDRESS…} with a default or another operator on line 1 of .env, which is not supported; write ${NAME}, or the value itself".into()),
             ("a default for a variable that is set", b"HERE=a\nLISTEN=${HERE:-hunter2}", "LISTEN: found ${HERE…} with a default or another operator on line 2 of .env, which is not supported; write ${NAME}, or the value itself".into()),
             ("a $ alone", b"AUTH0_REALM=hunter2$", format!("AUTH0_REALM: found a \"$\" on line 1 of .env, {reference} value in single quotes")),
-            ("a list in JSON", b"AUTH0_API_AUDIENCE=[\"https://a\", \"https://b\"]", ".env: line 1 has a list in brackets; separate the items by commas, without brackets and quotes".into()),
+            ("a list in JSON", b"AUTH0_API_AUDIENCE=[\"https://a\", \"https://b\"]", ".env: line 1 has a list in brackets; separate the items by commas, without brackets or quotes".into()),
             ("cmd.exe", b"set AUTH0_ISSUER=hunter2", format!(".env: line 1 {}", other("AUTH0_ISSUER"))),
             ("PowerShell", b"A=b\n$env:AUTH0_ISSUER = \"hunter2\"", format!(".env: line 2 {}", other("AUTH0_ISSUER"))),
             ("a Dockerfile", b"ENV AUTH0_DOMAIN=hunter2", format!(".env: line 1 {}", other("AUTH0_DOMAIN"))),

@@ -877,7 +877,7 @@ tenants = ["72f988bf-86f1-41af-91ab-2d7cd011db47", "cccc"]
         let mut walked = Vec::new();
         for (_, variable) in options_of_variables() {
             let name = variable.name;
-            // Those above, and the scopes that the routes require and the metadata list.
+            // `variables` has it already, or it also applies to the routes and the metadata.
             let is_set = variables.iter().any(|(set, _)| *set == name);
             if is_set || name == "AUTH0_REQUIRED_SCOPE" {
                 continue;
@@ -924,7 +924,7 @@ tenants = ["72f988bf-86f1-41af-91ab-2d7cd011db47", "cccc"]
         let (mut count, mut faults) = (0, Vec::new());
         for (page, text) in texts() {
             for line in text.split(['\n', '`']) {
-                // A comment, or the end of a cell.
+                // Drops a comment, or the end of a cell in a Markdown table.
                 let line = line.split(" #").next().unwrap_or_default().trim();
                 let line = line.trim_end_matches('|').trim_end();
                 let sentence = line.rsplit_once(". With").map_or(line, |(_, rest)| rest);

@@ -66,9 +66,10 @@ pub use self::{issuer_settings::Preset, presets::PRESETS};
 /// The configuration of the service. All values and their combinations are valid.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The trusted issuers, at least one. The `iss` of a token must be exactly one of them.
+    /// The trusted issuers. The `iss` of a token must be exactly one of them. At least one, unless
+    /// the issuers are in `tables`.
     pub issuers: Vec<String>,
-    /// The accepted audiences, at least one.
+    /// The accepted audiences. At least one, unless each table of the issuers file has its own.
     pub audiences: Vec<String>,
     /// The issuers file, which is used instead of `issuers`.
     pub issuers_file: Option<PathBuf>,
@@ -82,7 +83,8 @@ pub struct Config {
     pub jwks_uri: Option<String>,
     /// A file with the key set, to use instead of fetching it. Never set together with `jwks_uri`.
     pub jwks_file: Option<PathBuf>,
-    /// The secret of the single issuer. Always set if `algorithms` contains HS256.
+    /// The secret of the single issuer. Always set if `algorithms` contains HS256 and there is no
+    /// issuers file.
     pub signing_secret: Option<Secret>,
     /// The time to live of a fetched key set. Defaults to the response's `max-age`.
     pub jwks_ttl: Option<Duration>,
@@ -190,7 +192,7 @@ impl Config {
     /// Parses the configuration. Faults and warnings contain the origin of their variable.
     ///
     /// # Errors
-    /// Every fault.
+    /// Returns the faults of all variables. If there are none, returns those of the issuers file.
     pub fn from_environment(environment: &Environment) -> Result<(Self, Vec<Warning>), Faults> {
         let read = Self::from_variables(environment.clone());
         let (mut config, mut warnings) = read.map_err(|faults| environment.locate(faults))?;

@@ -170,7 +170,7 @@ pub const PRESETS: &[Preset] = &[
         url: Some("https://token.actions.githubusercontent.com"),
         form: "https://token.actions.githubusercontent.com",
         fits: |name| {
-            // An enterprise may have its name at the end.
+            // The issuer of an enterprise may end with the name of the enterprise.
             let rest = name.strip_prefix("https://token.actions.githubusercontent.com");
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         },

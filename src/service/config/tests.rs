@@ -593,9 +593,7 @@ fn rejects_quotes_comments_and_references_left_in_a_value() {
     const QUOTE: &str = "begins or ends with a quote; remove the quotes";
     const COMMENT: &str = "has a comment in it; remove it: docker --env-file and systemd read it as a part of the value";
     let list = |right: &str| {
-        format!(
-            "is a JSON list; separate the items by commas, without brackets and quotes: {right}"
-        )
+        format!("is a JSON list; separate the items by commas, without brackets or quotes: {right}")
     };
     let invisible = |code: &str| {
         format!("has a character in it that is not visible; type the value again without {code}")

@@ -68,8 +68,8 @@ pub(super) fn issuer_name(text: &str) -> Parsed<String> {
     Ok(text.to_owned())
 }
 
-/// Checks the name of an issuer whose keys are discovered. It must be a URL without query and
-/// fragment (RFC 8414 §2).
+/// Checks the name of an issuer whose keys are discovered. It must be a URL without a query
+/// or fragment (RFC 8414 §2).
 pub(super) fn discoverable_issuer(text: &str) -> Parsed<()> {
     const KEYS: &str = "if iss is exactly this, set AUTH0_JWKS_URI to the https address of its keys, or AUTH0_JWKS_FILE to a file with them";
     discoverable(text, KEYS)
@@ -186,7 +186,7 @@ pub(super) fn key_set(text: &str) -> Parsed<String> {
     web_address(text)
 }
 
-/// Parses the URL of the resource, without query and fragment (RFC 9728 §1.2).
+/// Parses the URL of the resource, which has no query or fragment (RFC 9728 §1.2).
 ///
 /// We reject commas. URLs can contain them, but here a comma probably separates two URLs, and only
 /// one is allowed.

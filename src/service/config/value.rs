@@ -41,8 +41,8 @@ pub(super) fn is_placeholder(text: &str) -> bool {
         "domain", "tenant", "api", "audience", "issuer", "auth0", "client", "secret", "app",
         "realm",
     ];
-    /// Programs write the first three for a missing value, and people write the others to replace
-    /// later.
+    /// Programs write the first three for a missing value. The others are reminders to fill in a
+    /// value.
     const WHOLE: [&str; 9] = [
         "undefined",
         "null",
@@ -150,7 +150,7 @@ pub(super) fn json_list(text: &str) -> InvalidValue {
     let right = items.collect::<Vec<_>>().join(",");
     let right = ShownUrl::new(&right);
     InvalidValue::new("is a JSON list").hint(format!(
-        "separate the items by commas, without brackets and quotes: {right}"
+        "separate the items by commas, without brackets or quotes: {right}"
     ))
 }
 
@@ -462,7 +462,7 @@ pub(super) fn scopes(text: &str) -> Parsed<Policy> {
     auth::policy::scopes(text).ok_or_else(|| InvalidValue::new("is not a list of scopes"))
 }
 
-/// Parses the names of scopes separated by single spaces, as metadata list them.
+/// Parses the scopes for the metadata, separated by single spaces.
 pub(super) fn scope_names(text: &str) -> Parsed<Vec<String>> {
     scopes(text)?;
     let names: Vec<_> = text.split(' ').map(str::to_owned).collect();

@@ -253,7 +253,7 @@ variables! {
         default: "api",
         meaning: "The realm in challenges.",
         example: "messages",
-        expects: "a short name in ASCII without quotes and backslashes, such as api",
+        expects: "a short name in ASCII without quotes or backslashes, such as api",
         parse: value::realm,
         form: FreeText,
     }
@@ -326,7 +326,7 @@ variables! {
 
     AUTH0_INTROSPECTION_TTL: WithDefault<Duration> {
         default: "30s",
-        meaning: "How long an active answer is cached, which is also how long a token may still be accepted after the issuer has revoked it. 0s: ask each time.",
+        meaning: "How long an active answer is cached, which is also how long a token may still be accepted after the issuer has revoked it. With 0s, the issuer is asked each time.",
         example: "10s",
         expects: "a duration, such as 30s",
         parse: value::duration,
@@ -408,7 +408,7 @@ variables! {
 
     STATE_STORE: Optional<Secret> {
         default: "none; each process has its own state",
-        meaning: "The URL of the Redis or Valkey server, 6.2 or later, that replicas share: redis://[user][:password@]host[:port][/database], or rediss:// for TLS. In single quotes if it has a password.",
+        meaning: "The URL of the Redis or Valkey server, 6.2 or later, that replicas share: redis://[user][:password@]host[:port][/database], or rediss:// for TLS. Put the URL in single quotes if it has a password.",
         example: "'<redis://:password@redis.internal:6379/0>'",
         expects: "a URL, such as redis://:password@redis.internal:6379/0",
         parse: value::state_store,
@@ -425,7 +425,7 @@ variables! {
 
     STATE_STORE_STALE: WithDefault<Duration> {
         default: "5m",
-        meaning: "How long the last list of revocations is used while the state store is unreachable. 0s: not at all.",
+        meaning: "How long the last list of revocations is used while the state store is unreachable. With 0s, it is not used at all.",
         example: "1h",
         expects: "a duration, such as 5m",
         parse: value::duration,
@@ -555,7 +555,7 @@ variables! {
 
     REQUEST_TIMEOUT: WithDefault<Duration> {
         default: "30s",
-        meaning: "The timeout of a request, including its body, at least 1s. After that: 503.",
+        meaning: "The timeout of a request, including its body, at least 1s. After that, the answer is 503.",
         example: "10s",
         expects: "a duration of at least 1s, such as 30s",
         parse: |text| value::duration_from(text, Duration::from_secs(1)),
@@ -571,7 +571,7 @@ variables! {
 
     MAX_HEADER_BYTES: WithDefault<u32> {
         default: "32KiB",
-        meaning: "The maximum size of a request's head, 8KiB to 1MiB. Above: 431.",
+        meaning: "The maximum size of a request's head, 8KiB to 1MiB. A larger head gets 431.",
         example: "64KiB",
         expects: "a size from 8KiB to 1MiB, such as 32KiB",
         parse: |text| value::size(text, 8 * KIB..=MIB),
@@ -579,7 +579,7 @@ variables! {
 
     MAX_HEADER_FIELDS: WithDefault<usize> {
         default: "100",
-        meaning: "The maximum number of header fields in a request, 16 to 10000. Above: 431.",
+        meaning: "The maximum number of header fields in a request, 16 to 10000. A request with more gets 431.",
         example: "50",
         expects: "a number from 16 to 10000, such as 100",
         parse: |text| value::number(text, 16..=10_000),
@@ -587,7 +587,7 @@ variables! {
 
     MAX_URI_BYTES: WithDefault<usize> {
         default: "8KiB",
-        meaning: "The maximum size of a request's target (path and query), 1KiB to 1MiB. Above: 414.",
+        meaning: "The maximum size of a request's target (path and query), 1KiB to 1MiB. A longer target gets 414.",
         example: "4KiB",
         expects: "a size from 1KiB to 1MiB, such as 8KiB",
         parse: |text| value::size(text, KIB..=MIB),
@@ -595,7 +595,7 @@ variables! {
 
     MAX_BODY_BYTES: WithDefault<u64> {
         default: "1MiB",
-        meaning: "The maximum size of a request's body. Above: 413.",
+        meaning: "The maximum size of a request's body. A larger body gets 413.",
         example: "64KiB",
         expects: "a size from 0 to 1GiB, such as 1MiB",
         parse: |text| value::size(text, 0..=1024 * MIB),
@@ -611,7 +611,7 @@ variables! {
 
     MAX_RESETS: WithDefault<usize> {
         default: "128",
-        meaning: "The number of HTTP/2 requests that a client may cancel before the service has read them. Above, the connection is closed.",
+        meaning: "The number of HTTP/2 requests that a client may cancel before the service has read them. If a client cancels more, the connection is closed.",
         example: "32",
         expects: "a number from 1 to 10000, such as 128",
         parse: |text| value::number(text, 1..=10_000),
@@ -654,7 +654,8 @@ pub(super) fn find(name: &str) -> Option<&'static Variable> {
     VARIABLES.iter().find(|variable| variable.name == name)
 }
 
-/// Ignores case. Such a name is meant for this service even if it is misspelt.
+/// Returns `true` if a name starts with `AUTH0_` in upper or lower case. We assume that such a name
+/// is meant for this service, even if it is misspelt.
 pub(super) fn is_auth0(name: &str) -> bool {
     const PREFIX: &str = "AUTH0_";
     name.get(..PREFIX.len())
@@ -729,8 +730,8 @@ const OF_OTHERS: [(&str, Option<&str>); 19] = [
 
 /// Returns the known name that is most similar to a misspelt one, which starts with `AUTH0_`.
 ///
-/// Counts the pairs of letters that both names have. Many names have a smaller edit distance to
-/// `AUTH0_AUDIENCE` than `AUTH0_API_AUDIENCE`, which is almost always meant.
+/// Counts the pairs of letters that both names have. The edit distance would be wrong for
+/// `AUTH0_AUDIENCE`, which almost always means `AUTH0_API_AUDIENCE`: many other names are closer.
 pub(super) fn nearest(name: &str) -> Option<&'static str> {
     /// `DOMIAN` is exactly this similar to `DOMAIN`.
     const MIN_SIMILARITY: f64 = 0.4;

@@ -139,7 +139,8 @@ impl Cors {
 
     fn allowed(&self, origin: &HeaderValue) -> Option<HeaderValue> {
         match self {
-            // Browsers never send credentials with `*`, so this is safer than echoing the origin.
+            // With `*`, browsers hide the response to a request with credentials from the page, so
+            // this is safer than echoing the origin.
             Self::Any => Some(HeaderValue::from_static("*")),
             Self::Only(origins) => origins.iter().find(|known| *known == origin).cloned(),
         }

@@ -3,14 +3,14 @@
 //! hyper's own timeout only covers the wait for an HTTP/1.1 head. It does not cover a peer that
 //! never sends its first byte, never finishes an HTTP/2 handshake or header block, keeps an empty
 //! HTTP/2 connection open with pings, or sends a request and does not read the response. Three
-//! rules cover all of these:
+//! rules cover all of these. "The limit" is `Limits::idle`:
 //!
 //! - A connection without an active request is closed after the limit. A request is active until
 //!   hyper has received the last byte of its response, so a handler can pause for any time
 //!   (server-sent events).
-//! - A response is cut off if the peer reads none of it for the limit. *Other requests on the
-//!   connection do not reset this timer.* In HTTP/2, we reset only the stream if its task is still
-//!   running, and close the whole connection otherwise.
+//! - A response is cut off if the peer reads none of it for as long as the limit. *Other requests
+//!   on the connection do not reset this timer.* In HTTP/2, we reset only the stream if its task is
+//!   still running, and close the whole connection otherwise.
 //! - A connection is closed if its socket accepts no bytes for [`BLOCKED_FACTOR`] times the limit.
 //!   During this time, the timers of the other two rules are paused, but for at most
 //!   [`BLOCKED_FACTOR`] times the limit in total. Without that bound, a peer could keep its socket
@@ -60,6 +60,7 @@ struct State {
 
 #[derive(Debug)]
 struct StreamState {
+    /// The number of pieces that hyper has not written yet.
     pieces: usize,
     /// The last time that hyper wrote a piece, or received one while it had none, plus the time for
     /// which the socket has been blocked since then.

@@ -48,8 +48,9 @@ where
 {
     /// Responds to a request. Calls the routes, unless the request is rejected here.
     ///
-    /// Everything that doesn't wait runs before the future is created. Inside, each step would hold
-    /// the request, and the future would take 3 KB, which hyper moves several times per request.
+    /// Everything that doesn't wait runs before the future is created. Inside the future, each step
+    /// would need its own space for the request. The future would then take 3 KB, and hyper moves
+    /// it several times per request.
     pub(in crate::service) fn answer(
         self: &Arc<Self>,
         request: Request<Incoming>,

@@ -50,7 +50,7 @@ where
     }
 }
 
-/// The request counts as active until hyper has received the whole body.
+/// The body of a response. The request counts as active until hyper has received all of it.
 #[derive(Debug)]
 pub(in crate::service) struct ResponseBody<B> {
     body: B,

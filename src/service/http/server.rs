@@ -94,7 +94,7 @@ struct Server<R> {
 }
 
 /// How many bytes of request bodies an HTTP/2 connection may send before a handler reads them. This
-/// is the protocol's default. With hyper's default of 1 MiB, bodies would pile up while handlers
+/// is one byte more than the protocol's default. With hyper's default of 1 MiB, bodies would pile up while handlers
 /// wait for keys.
 const MAX_UNREAD: u32 = 64 * 1024;
 
@@ -174,6 +174,7 @@ where
         sleep(self.middleware.limits.grace).await;
     }
 
+    /// Waits until the connection must be closed, and returns how long its last requests may take.
     async fn must_end(&self, idle_timeout: &IdleTimeout) -> Duration {
         let limits = &self.middleware.limits;
         select! {

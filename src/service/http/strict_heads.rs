@@ -66,6 +66,7 @@ impl StrictHeads {
         }
     }
 
+    /// Returns the maximum number of bytes to read at once.
     pub(in crate::service) fn most(&self) -> u64 {
         match self.position {
             Position::Head { .. } | Position::Between => READ,

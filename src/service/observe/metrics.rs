@@ -248,7 +248,7 @@ impl Metrics {
     }
 }
 
-/// Series per issuer.
+/// The maximum number of series of `warp_bearer_key_left_out` per issuer.
 const MAX_LEFT_OUT: usize = 16;
 
 /// Formats the metrics of the issuers.

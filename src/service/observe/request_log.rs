@@ -82,16 +82,16 @@ impl RequestLog {
         self.metrics.clone().map(ConnectionRecord::new)
     }
 
-    /// Counts the end of a time at the limit of connections. Whether a new connection had to wait
-    /// is unknown, as the kernel's queue does not say.
+    /// Counts a time at the limit of connections when it ends. The kernel does not tell us whether
+    /// a new connection had to wait.
     pub(in crate::service) fn waited(&self) {
         if let Some(metrics) = &self.metrics {
             metrics.connection_waited();
         }
     }
 
-    /// Counts a connection that ended because its bytes were neither TLS nor HTTP. hyper or rustls
-    /// has already sent the response, if any.
+    /// Counts a connection that ended because its bytes were not valid TLS or HTTP, or because a
+    /// head was too large. hyper or rustls has already sent the response, if any.
     pub(in crate::service) fn end(&self, end: Result<(), Box<dyn Error + Send + Sync>>) {
         let no_http = |error: &hyper::Error| error.is_parse();
         let no_tls = |error: &io::Error| error.kind() == io::ErrorKind::InvalidData;

@@ -1,8 +1,8 @@
 //! The documentation of the routes: `/openapi.json` for programs and `/docs` for people.
 //!
 //! Both are generated from the route table, so we don't repeat any path, method or policy here.
-//! They are public, and contain no configuration and no tokens. Without the feature `docs`, this
-//! module only has the types.
+//! They are public: they contain no tokens, and of the configuration only what callers see anyway.
+//! Without the feature `docs`, this module only has the types.
 
 #[cfg(feature = "docs")]
 pub(in crate::service) mod openapi;

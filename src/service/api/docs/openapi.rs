@@ -260,12 +260,12 @@ fn queries(form: Form) -> Vec<Parameter> {
             ),
             (
                 "max_age",
-                "The seconds since the user's login that are allowed (RFC 9470).",
+                "The maximum number of seconds since the user's login (RFC 9470).",
             ),
         ],
         Form::Metadata => &[(
             "audience",
-            "The audience whose metadata are returned: one of the configured audiences that is a URL.",
+            "The audience whose metadata is returned: one of the configured audiences that is a URL.",
         )],
         _ => &[],
     };

@@ -383,7 +383,7 @@ pub const ISSUER_REDIRECTS: Cause = cause(
     "Set AUTH0_ISSUER to the name that is in iss, and AUTH0_JWKS_URI to the final address of the key set.",
 );
 pub const NOT_ITS_NAME: Cause = cause(
-    "The issuer that answers has another name than the configured one, so its keys are not used.",
+    "The issuer that answers has a different name from the configured one, so its keys are not used.",
     "If the iss of tokens equals the issuer of the discovery document, write AUTH0_ISSUER exactly like it. If it equals the configured name, keep that name and set AUTH0_JWKS_URI to the document's jwks_uri.",
 );
 pub const NO_KEY_SET: Cause = cause(

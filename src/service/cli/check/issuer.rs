@@ -177,7 +177,7 @@ async fn discover(
     }
 }
 
-/// Parses metadata that may be invalid. Null if they are not strict JSON.
+/// Parses metadata that may be invalid. Null if it is not strict JSON.
 fn metadata(body: &[u8]) -> Value {
     let text = std::str::from_utf8(body).ok();
     let read = text.and_then(|text| json::value(text).ok());

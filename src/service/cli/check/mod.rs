@@ -142,8 +142,8 @@ fn add_faults(faults: &Faults, section: &mut Section) {
     }
 }
 
-/// Connections could use up the descriptors that key fetches need. This is only a note, because the
-/// service may run with another limit.
+/// Notes if connections could use up the file descriptors, which key fetches need too. This is only
+/// a note, because the service may run with another limit.
 fn descriptors(config: &Config, section: &mut Section) {
     let wanted = config.limits.connections;
     let Some((connections, descriptors)) = descriptors::shortfall(wanted) else {

@@ -37,6 +37,7 @@ use crate::{
 
 const SERVICE_PORT: u16 = 8000;
 
+/// The ID of the client, and its secret.
 const CLIENT: (&str, &str) = ("dev", "dev");
 
 const EXAMPLES: &str = "\

@@ -107,7 +107,7 @@ pub(in crate::service) fn of_authorization(
     advice.with_schemes(used, schemes.instead_of(used))
 }
 
-/// Returns advice for wrong syntax in another header with the token.
+/// Returns advice for wrong syntax in the header that `AUTH0_TOKEN_FIELD` names.
 pub(in crate::service) fn of_token_field(value: &str, error: AuthError) -> Advice {
     of_form(of_bare_field(value, error), value, error)
 }
@@ -609,8 +609,8 @@ fn no_keys(facts: &Facts<'_>) -> Advice {
     }
 }
 
-/// Returns `true` if an error is about the issuer's metadata, and not about the key set that they
-/// lead to.
+/// Returns `true` if an error is about the issuer's metadata, and not about the key set that it
+/// leads to.
 fn is_of_metadata(error: &FetchError, issuer: &str) -> bool {
     let (FetchError::Status { url, .. }
     | FetchError::Redirect { url, .. }
@@ -734,7 +734,7 @@ fn hex(text: &[u8]) -> Option<Vec<u8>> {
     pairs.collect()
 }
 
-/// Issuers for development may use plain http.
+/// Plain http suggests an issuer for development.
 fn is_local(issuer: &str) -> bool {
     issuer.starts_with("http://")
 }

@@ -100,11 +100,12 @@ pub(in crate::service) struct Wanted {
     pub(in crate::service) policy: Policy,
 }
 
+/// The service, and the request to explain.
 pub(in crate::service) struct Subject<'a> {
     pub(in crate::service) access: &'a Access,
     pub(in crate::service) config: &'a Config,
     pub(in crate::service) environment: &'a Environment,
-    /// The service also asks the issuer about tokens, but this command does not.
+    /// True if the service also asks the issuer about tokens, but this command does not.
     pub(in crate::service) is_unasked: bool,
     /// Each requirement gets its own step, in this order.
     pub(in crate::service) wanted: Vec<Wanted>,

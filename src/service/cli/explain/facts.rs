@@ -24,7 +24,7 @@ pub(in crate::service) struct Facts<'a> {
     /// The configuration of the token's issuer, or of all issuers if its issuer is unknown.
     pub(in crate::service) config: Cow<'a, Config>,
     pub(in crate::service) environment: &'a Environment,
-    /// The service also asks the issuer about tokens, but this command does not.
+    /// True if the service also asks the issuer about tokens, but this command does not.
     pub(in crate::service) is_unasked: bool,
     pub(in crate::service) issuers: Vec<String>,
     /// The accepted audiences of the token's issuer, or of all issuers if its issuer is unknown.
@@ -72,11 +72,13 @@ impl<'a> Facts<'a> {
         Context::new(&self.config, self.environment, self.auth.time())
     }
 
+    /// Returns `true` if this step failed. `false` if it was not reached.
     pub(in crate::service) fn failed(&self, step: &str) -> bool {
         let mut steps = self.trace.steps.iter();
         steps.any(|one| one.name == step && one.outcome.is_err())
     }
 
+    /// Returns `true` if this step succeeded. `false` if it was not reached.
     pub(in crate::service) fn held(&self, step: &str) -> bool {
         let step = self.trace.step(step);
         step.is_some_and(|step| step.outcome.is_ok())

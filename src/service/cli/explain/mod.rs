@@ -71,8 +71,8 @@ pub(in crate::service) struct Options {
     /// Check whether it also has these permissions, separated by spaces; exit 1 if not
     #[arg(long, value_name = "PERMISSIONS", value_parser = wanted_permissions)]
     permission: Option<Wanted>,
-    /// Show what a proxy gets that asks /auth with this query, such as 'scope=a&permission=b', or
-    /// this path below /auth; exit 1 unless it is 200
+    /// Show how /auth answers a proxy that sends this query, such as 'scope=a&permission=b', or
+    /// that asks for this path below /auth; exit 1 unless the answer is 200
     #[arg(long, value_name = "QUERY")]
     auth: Option<String>,
     /// Also ask the issuer about the token, as the service does; this sends the token to the issuer

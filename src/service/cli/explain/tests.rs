@@ -641,7 +641,7 @@ async fn k1_the_audience_is_checked_before_the_scope() {
     }
 }
 
-/// `Authorization` is then ignored.
+/// If `AUTH0_TOKEN_FIELD` is set, `Authorization` is ignored.
 #[test]
 fn k1_the_verdict_is_that_of_the_service_for_another_field() {
     const NAME: HeaderName = HeaderName::from_static("x-forwarded-access-token");
@@ -782,7 +782,7 @@ fn k1_verdict_equals_the_services_for_whole_requests_with_another_field() {
     k1_whole_requests(Some("X-Token"));
 }
 
-/// The verifier of `explain` is younger than any proof, which is no reason to reject one.
+/// `explain` creates its verifier after the proof was made, but must not reject the proof for that.
 #[tokio::test]
 async fn accepts_a_proof_that_is_older_than_the_process() {
     let world = World::with(None, &[("PUBLIC_URL", "https://api.example.com")]).await;
@@ -807,7 +807,7 @@ async fn accepts_a_proof_that_is_older_than_the_process() {
     }
 }
 
-/// The scheme that the client used, and those that the service accepts.
+/// The advice names the scheme that the client used, and the schemes that the service accepts.
 #[tokio::test]
 async fn names_the_schemes_that_dpop_allows() {
     const URL: (&str, &str) = ("PUBLIC_URL", "https://api.example.com");

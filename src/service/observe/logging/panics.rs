@@ -23,7 +23,7 @@ fn log(panic: &PanicHookInfo<'_>) {
     tracing::error!(
         location,
         thread = thread::current().name(),
-        said = said.copied().unwrap_or("not shown: it may quote anything"),
+        said = said.copied().unwrap_or("not shown: it may contain a token"),
         backtrace = has_backtrace.then(|| backtrace.to_string()),
         "panicked"
     );
@@ -84,7 +84,7 @@ mod tests {
             .iter()
             .map(|line| line["said"].as_str().unwrap())
             .collect();
-        assert_eq!(said, ["a fixed text", "not shown: it may quote anything"]);
+        assert_eq!(said, ["a fixed text", "not shown: it may contain a token"]);
         for line in lines {
             assert_eq!(line["level"], "ERROR");
             assert_eq!(line["message"], "panicked");

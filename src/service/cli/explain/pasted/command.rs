@@ -38,7 +38,7 @@ impl fmt::Display for CommandPart {
     }
 }
 
-/// Without its quotes.
+/// A word of a command, without its quotes.
 #[derive(Debug)]
 struct Word {
     /// Includes the quotes.
@@ -58,6 +58,7 @@ const OPTIONS: [(&str, &[&str]); 8] = [
     ("-o", &["--output"]),
 ];
 
+/// Options whose value is the body of the request.
 const DATA: [&str; 9] = [
     "-d",
     "-F",
@@ -70,6 +71,7 @@ const DATA: [&str; 9] = [
     "--form",
 ];
 
+/// Further long options with a value.
 const LONG: [&str; 5] = [
     "--oauth2-bearer",
     "--url",

@@ -52,11 +52,11 @@ pub(super) struct Found {
     /// The tokens in whole requests. Only set if none of the requests has an `Authorization`
     /// header, and there is no token outside of them.
     pub(super) unsent: Option<FoundRequest>,
-    /// An access token is expected at these places.
+    /// The strings at places where an access token is expected.
     pub(super) access_tokens: Vec<FoundText>,
     /// Other tokens, and strings at places where a token is expected.
     pub(super) others: Vec<FoundText>,
-    /// These are named ID tokens or refresh tokens.
+    /// Tokens whose name says that they are ID tokens or refresh tokens.
     pub(super) companions: Vec<FoundText>,
 }
 

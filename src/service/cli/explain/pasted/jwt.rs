@@ -22,7 +22,7 @@ pub(super) fn find_all(text: &str) -> Vec<Range<usize>> {
     found
 }
 
-/// Finds the JWT that ends with a word. It begins with `ey`, at the start of the word or after `=`.
+/// Finds the JWT at the end of a word. It begins with `ey`, at the start of the word or after `=`.
 fn find_in_word(text: &str, word: Range<usize>, found: &mut Vec<Range<usize>>) {
     let after_dots = text[word.clone()].trim_end_matches('.').len();
     let dots_at_the_end = word.len() - after_dots;
@@ -31,7 +31,7 @@ fn find_in_word(text: &str, word: Range<usize>, found: &mut Vec<Range<usize>>) {
     for (at, _) in text[word.clone()].match_indices("ey") {
         let begin = word.start + at;
         let before = &text[..begin];
-        // An escape such as `%22` ends in characters of a token.
+        // The last characters of an escape such as `%22` could be part of a token.
         if before.ends_with(is_token_character) && !ends_in_escape(before) {
             continue;
         }
@@ -91,7 +91,7 @@ pub(super) fn is_token_character(c: char) -> bool {
 /// Shortens every JWT, and every long word that begins like one, to its first characters, so that
 /// an error message never contains a whole token.
 pub(in crate::service) fn shorten_all(text: &str) -> String {
-    /// Less than the header of any token.
+    /// Shorter than the header of any token.
     const SHOWN: usize = 10;
     let mut shortened = String::new();
     let mut at = 0;

@@ -52,7 +52,7 @@ pub(in crate::service) struct Pasted {
     /// `None` if the text is about `Authorization`. Otherwise, the value of the other header with
     /// the token.
     pub(in crate::service) bare: Option<String>,
-    /// Only beside a token that is sent with the scheme `DPoP`, or without a scheme.
+    /// Only set if the token is sent with the scheme `DPoP`, or without a scheme.
     pub(in crate::service) proof: Option<PastedProof>,
     pub(in crate::service) notes: Vec<String>,
 }
@@ -110,8 +110,8 @@ impl Pasted {
         Ok(pasted)
     }
 
-    /// Reads a line that would be a value of `Authorization`, or the header `name`, if it had no
-    /// invisible characters. `None` if it is something else.
+    /// Reads a line that would be a value of `Authorization`, or the line of the header `name`, if
+    /// it had no invisible characters. `None` if it is something else.
     fn with_invisible(text: &str, name: &str) -> Option<Self> {
         let text = text.trim_matches(BLANKS);
         let invisible = text.chars().find(|c| is_invisible(*c))?;
@@ -731,7 +731,7 @@ mod tests {
                 assert_eq!(pasted.field, filled(value), "{case}, {prefix:?}");
                 assert_eq!(pasted.fault, fault, "{case}, {prefix:?}");
             }
-            // The lines of the fields alone.
+            // The same fields without a request line.
             let of_field = fields.to_lowercase().starts_with("authorization");
             if of_field && !fields.contains('\n') {
                 let text = filled(&format!("{fields}\nAccept: */*"));

@@ -62,7 +62,7 @@ impl PastedProof {
         }
         let presented = self.request.and_then(|(method, url)| {
             let method: Method = method.parse().ok()?;
-            // A request to this machine can have another origin than PUBLIC_URL.
+            // A request to this machine can have an origin other than that of PUBLIC_URL.
             let own_path = || Some(Url::parse(&url).ok()?.path().to_owned());
             let path = auth.path_of(&url, is_forwarded).or_else(own_path)?;
             let proof = self.proof;

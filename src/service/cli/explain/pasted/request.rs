@@ -310,7 +310,7 @@ fn is_request_line(line: &str) -> bool {
         && words.next().is_none()
 }
 
-/// RFC 9110 §5.1.
+/// Returns `true` for a valid name of a header field (RFC 9110 §5.1).
 pub(super) fn is_field_name(name: &str) -> bool {
     let fits = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
     !name.is_empty() && name.chars().all(fits)

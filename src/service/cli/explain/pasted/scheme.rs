@@ -30,7 +30,7 @@ pub(super) fn is_bearer(text: &str) -> bool {
     after(text, "bearer").is_some_and(|rest| !rest.starts_with(is_tchar))
 }
 
-/// Returns `true` if the text begins with `Bearer` or `DPoP`, and goes on.
+/// Returns `true` if the text begins with the word `Bearer`, or with the word `DPoP` and a space.
 pub(super) fn is_credential(text: &str) -> bool {
     let is_dpop = || after(text, "dpop").is_some_and(|rest| rest.starts_with(' '));
     is_bearer(text) || is_dpop()
@@ -84,7 +84,8 @@ pub(super) fn is_field_value(text: &str) -> bool {
 /// Returns `true` for a scheme and its parameters (RFC 9110 §11.4): `Token token="…"`,
 /// `SharedAccessSignature sr=…&sig=…`. `export TOKEN=…` is a command instead.
 fn has_parameters(text: &str) -> bool {
-    /// Before an assignment in shells and programming languages, and in sentences.
+    /// Words that are not schemes, but come before an assignment in a shell, in source code or in a
+    /// sentence.
     const WORDS: [&str; 34] = [
         "export", "set", "setx", "let", "const", "var", "val", "local", "declare", "readonly",
         "static", "final", "string", "auto", "char", "def", "public", "private", "env", "make",

@@ -52,8 +52,8 @@ pub(super) fn search(text: &str, own: &str) -> Option<Found> {
         let text = value.to_owned();
         found.add(name, FoundText { text, at });
     }
-    // If a field has a variable, and the variable's value is next to it, the shell replaces it
-    // before sending.
+    // If a field has a variable and there is a token elsewhere in the text, we explain that token:
+    // a shell replaces the variable before sending, probably with the token.
     let has_variable = |request: &FoundRequest| {
         let mut fields = request.fields.iter();
         fields.any(|field| is_variable(&field.text, None))
@@ -135,7 +135,7 @@ struct Field {
     value: Range<usize>,
     quote: Option<char>,
     fault: Option<RequestFault>,
-    /// `curl -v` writes each field of HTTP/2 twice, once of them in brackets.
+    /// `curl -v` writes each field of HTTP/2 twice, once in brackets.
     is_bracketed: bool,
 }
 
@@ -283,7 +283,8 @@ fn begins_line(before: &str) -> bool {
     is_start(before) || unmarked.is_some_and(is_start)
 }
 
-/// Groups the fields by their requests. `curl` and a proxy send every line of a name.
+/// Groups the fields by request. If a request has a field several times, `curl` and proxies send it
+/// as often.
 fn requests<'f>(text: &str, fields: impl Iterator<Item = &'f Field>) -> Vec<Vec<&'f Field>> {
     let mut requests: Vec<Vec<&Field>> = Vec::new();
     for field in fields {

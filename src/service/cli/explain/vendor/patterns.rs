@@ -67,7 +67,7 @@ pub(in crate::service) fn of_token(facts: &Facts<'_>, error: AuthError) -> Optio
         let of_google = is_google.then(|| words::GOOGLE_ACCESS_TOKEN.into());
         return of_google.or_else(|| of_padding(facts));
     }
-    // We compare another claim than aud, so aud is not the problem.
+    // We compare a claim other than aud, so aud is not the problem.
     let is_by_client = facts.config.audience_claim != AudienceClaim::Aud;
     if is_by_client && matches!(error, AuthError::WrongAudience | AuthError::MissingClaim) {
         return None;
@@ -220,7 +220,7 @@ fn entra_issuer(facts: &Facts<'_>) -> Option<Advice> {
     if facts.issuers().any(is_common) {
         return Some(words::ENTRA_COMMON.into());
     }
-    // These have a domain instead of the tenant's ID.
+    // The name of an issuer can be written with the tenant's domain instead of its ID.
     let is_by_domain = |issuer: &str| {
         let rest = issuer.strip_prefix("https://login.microsoftonline.com/");
         rest.is_some_and(|rest| entra_tenant(issuer).is_none() && rest.contains('.'))
@@ -580,7 +580,7 @@ fn of_role(facts: &Facts<'_>, name: &str, variable: &'static str) -> Advice {
         // If a claim's name has a dot, no path can name a member of it.
         Some(path) if path.len() > 1 && path.iter().any(|member| member.contains('.')) => {
             let sentence = format!(
-                "It is in {}, which no path can name, because a name on the way has a dot.",
+                "It is in {}, which no path can name, because one of its names contains a dot.",
                 ShownText::new(&path.join(" > "))
             );
             Advice::from(causes::ROLE_SPELLING).and(&sentence)
@@ -600,9 +600,9 @@ fn of_role(facts: &Facts<'_>, name: &str, variable: &'static str) -> Advice {
     }
 }
 
-/// Returns the path of a claim that has the name in another form, and that form: in other letters,
-/// with a prefix or a path before it, in a string with other names, as the name of a member, or in
-/// an object.
+/// Returns the path of a claim that has the name in another form, and that form. The name may have
+/// another case or a prefix, or be part of a string, an object or a path, or be the name of a
+/// member.
 fn form_of(value: &Value, name: &str, path: &mut Vec<String>) -> Option<(Vec<String>, String)> {
     let same = |found: &str| {
         let last = found.rsplit(['/', ':']).next().unwrap_or(found);
@@ -656,7 +656,7 @@ fn form_of(value: &Value, name: &str, path: &mut Vec<String>) -> Option<(Vec<Str
 /// How many members a path may have in a search.
 const MAX_DEPTH: usize = 3;
 
-/// Returns the path of a claim that has this name as an item, or is this name.
+/// Returns the path of a claim that is this name, or a list that contains it.
 fn place_of(value: &Value, name: &str, path: &mut Vec<String>) -> Option<Vec<String>> {
     let members = value.as_object().filter(|_| path.len() < MAX_DEPTH)?;
     members.iter().find_map(|(member, value)| {

@@ -134,7 +134,7 @@ pub(super) const FIREBASE_CUSTOM: Cause = cause(
     "Call signInWithCustomToken in the application, and send the ID token from getIdToken().",
 );
 pub(super) const FIREBASE_SESSION: Cause = cause(
-    "This is a session cookie of Firebase, which has another issuer and other keys than ID tokens.",
+    "This is a session cookie of Firebase, whose issuer and keys are not those of ID tokens.",
     "Send the ID token from getIdToken().",
 );
 pub(super) const FIREBASE_SCOPE: Cause = cause(
