@@ -22,8 +22,8 @@ pub(super) fn is_form(headers: &HeaderMap) -> bool {
 /// Reads a body of at most `limit` bytes.
 ///
 /// # Errors
-/// [`Problem::PayloadTooLarge`] as soon as the body is longer, and [`Problem::InvalidBody`] if it
-/// ends early.
+/// Returns [`Problem::PayloadTooLarge`] as soon as the body is longer, and
+/// [`Problem::InvalidBody`] if it ends early.
 pub(super) async fn read<B: Buf, E>(
     body: impl Stream<Item = Result<B, E>>,
     limit: usize,

@@ -194,9 +194,9 @@ pub enum Form {
 
 /// Chains a row's filter before the filters of the rows below it.
 ///
-/// A function, because the filters have different types. To put them into a list, we would have to
-/// box each filter, and box it again together with those below it, and each box allocates for every
-/// request that passes through it.
+/// This is a function because the filters have different types. To put them into a list, we would
+/// have to box each filter, and then box it again together with those below it. Each box allocates
+/// for every request that passes through it.
 #[derive(Clone)]
 struct Prepend(Arc<dyn Fn(Answers) -> Answers + Send + Sync>);
 
@@ -621,8 +621,8 @@ impl<'a, F> ProtectedRoute<'a, F> {
         }
     }
 
-    /// Returns the filter for a row whose tokens come with proofs. Boxed, so that it has the same
-    /// type with and without a policy.
+    /// Returns the filter for a row whose tokens come with proofs. It is boxed so that it has the
+    /// same type with and without a policy.
     fn with_target<X>(&self) -> BoxedFilter<(Claims<X>,)>
     where
         X: DeserializeOwned + Send + 'static,
@@ -730,7 +730,7 @@ impl<F> QueryPolicyRoute<'_, F> {
                 } else {
                     ForwardedTarget::default()
                 };
-                // Leaves out the certificate of the connection, which is the proxy's.
+                // We leave out the certificate of the connection, which is the proxy's.
                 let request = forwarded.head(&headers);
                 let verdict = match (&asked.audience, &asked.requirement) {
                     (Some(audience), requirement) => {

@@ -4,7 +4,7 @@ use crate::service::config::{Config, Environment, quoted};
 
 pub(in crate::service) struct Context<'a> {
     pub(in crate::service) config: &'a Config,
-    /// The proxy then resolves host names.
+    /// True if https requests go through a proxy, which then resolves host names.
     pub(in crate::service) has_proxy: bool,
     /// The value of `SSL_CERT_FILE`, in displayable form.
     pub(in crate::service) authorities: Option<String>,

@@ -103,7 +103,7 @@ impl IssuerSettings {
     /// Returns the settings for introspection.
     ///
     /// # Errors
-    /// The missing or unused setting.
+    /// Returns the setting that is missing or unused.
     pub(super) fn introspection(&self) -> Result<Option<IntrospectionConfig>, &'static str> {
         let (secret, file, key) = (
             self.introspection_client_secret.clone(),

@@ -73,7 +73,7 @@ pub(super) fn options_of_variables() -> impl Iterator<Item = (&'static str, &'st
     })
 }
 
-/// From variables, for options that a table does not set.
+/// The values from variables, for options that a table does not set.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Defaults<'a> {
     pub(super) audiences: &'a [String],
@@ -87,7 +87,7 @@ pub(super) struct Defaults<'a> {
 /// Reads the issuers from a file.
 ///
 /// # Errors
-/// Every fault.
+/// Returns every fault.
 pub(super) fn read(
     path: &Path,
     defaults: Defaults<'_>,
@@ -129,7 +129,7 @@ struct Reader<'a> {
     text: &'a str,
     name: &'a str,
     defaults: Defaults<'a>,
-    /// With their line numbers.
+    /// The faults, with their line numbers.
     faults: Vec<(usize, Fault)>,
     warnings: Vec<Warning>,
 }

@@ -167,7 +167,7 @@ impl Config {
     /// Like [`load`](Self::load), for an environment that was already read.
     ///
     /// # Errors
-    /// Every fault.
+    /// Returns every fault.
     pub fn load_from(environment: &Environment) -> Result<(Self, Vec<Warning>), Faults> {
         let (config, others) = Self::from_environment(environment)?;
         let mut warnings = config.check_external(environment)?;
@@ -227,7 +227,7 @@ impl Config {
     /// Checks the files named in the tables of the issuers file.
     ///
     /// # Errors
-    /// Every fault.
+    /// Returns every fault.
     pub fn check_issuers_files(&self, tables: &[IssuerSettings]) -> Result<(), Faults> {
         let files = |table| external_checks::files_of(table, &self.algorithms);
         let faults: Vec<_> = tables.iter().flat_map(files).collect();
@@ -291,7 +291,7 @@ impl Config {
     /// value.
     ///
     /// # Errors
-    /// Every fault.
+    /// Returns every fault.
     pub fn from_variables(
         variables: impl IntoIterator<Item = (String, String)>,
     ) -> Result<(Self, Vec<Warning>), Faults> {
@@ -305,7 +305,7 @@ impl Config {
     /// Checks what the configuration refers to: key files, certificate authorities and proxies.
     ///
     /// # Errors
-    /// Every fault.
+    /// Returns every fault.
     pub fn check_external(&self, environment: &Environment) -> Result<Vec<Warning>, Faults> {
         let mut faults = Vec::new();
         if let Some(path) = self.jwks_file.as_deref().filter(|_| self.needs_key_set()) {

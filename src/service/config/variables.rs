@@ -23,7 +23,7 @@ use crate::{
     },
 };
 
-/// Strict by default.
+/// The form of a row. Defaults to [`Form::Strict`].
 macro_rules! form {
     () => {
         Form::Strict
@@ -88,7 +88,7 @@ variables! {
 
     AUTH0_ISSUER: Optional<String> {
         default: "https://{AUTH0_DOMAIN}/",
-        meaning: "The issuer, exactly as tokens have it in iss; Auth0's ends with a slash. Separate several with commas. Must be an https URL, or http on this machine, unless AUTH0_JWKS_URI or AUTH0_JWKS_FILE is set.",
+        meaning: "The issuer, exactly as it appears in the iss of tokens; Auth0's ends with a slash. Separate several with commas. Must be an https URL, or http on this machine, unless AUTH0_JWKS_URI or AUTH0_JWKS_FILE is set.",
         example: "https://your.domain.auth0.com/",
         expects: "the URL of an issuer, such as https://tenant.eu.auth0.com/",
         parse: url::issuer_name,
@@ -195,7 +195,7 @@ variables! {
 
     AUTH0_TOKEN_MAX_AGE: Optional<Duration> {
         default: "none; the token's exp decides",
-        meaning: "The maximum age of a token, counted from iat, whatever its exp. Tokens without iat are then rejected.",
+        meaning: "The maximum age of a token, counted from iat, even if its exp is later. Tokens without iat are then rejected.",
         example: "24h",
         expects: "a duration of at least 1s, such as 24h",
         parse: |text| value::duration_from(text, Duration::from_secs(1)),
@@ -203,7 +203,7 @@ variables! {
 
     AUTH0_TOKEN_FIELD: Optional<HeaderName> {
         default: "none; tokens are in Authorization",
-        meaning: "Another header field that has the token, without a scheme, instead of Authorization: Cf-Access-Jwt-Assertion, X-Goog-Iap-Jwt-Assertion, X-Forwarded-Access-Token.",
+        meaning: "The header field that carries the token, without a scheme, instead of Authorization. Examples: Cf-Access-Jwt-Assertion, X-Goog-Iap-Jwt-Assertion, X-Forwarded-Access-Token.",
         example: "Cf-Access-Jwt-Assertion",
         expects: "the name of a header field, such as Cf-Access-Jwt-Assertion",
         parse: value::token_field,

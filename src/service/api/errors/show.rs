@@ -30,7 +30,7 @@ static INDEX: LazyLock<RenderedPage> = LazyLock::new(|| RenderedPage {
         .into(),
 });
 
-/// In the order of [`PAGES`].
+/// The rendered pages, in the order of [`PAGES`].
 static RENDERED: LazyLock<Vec<RenderedPage>> = LazyLock::new(|| {
     let shown = |page| RenderedPage {
         html: page_html(page).into(),
@@ -174,8 +174,8 @@ fn set(response: &mut Response, name: HeaderName, value: &'static str) {
         .insert(name, HeaderValue::from_static(value));
 }
 
-/// Returns `true` if the caller prefers HTML to JSON (RFC 9110 §12.5.1). Without a preference, curl
-/// for example gets JSON.
+/// Returns `true` if the caller prefers HTML to JSON (RFC 9110 §12.5.1). A client without a
+/// preference, such as curl, gets JSON.
 fn wants_html(headers: &HeaderMap) -> bool {
     let accepted = headers.get_all(ACCEPT).iter();
     let ranges: Vec<&str> = accepted

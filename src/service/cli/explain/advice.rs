@@ -7,7 +7,7 @@ use crate::service::{
     config::{Config, Setting},
 };
 
-/// Adapted to the configuration and the token.
+/// Advice for one token, adapted to the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::service) struct Advice {
     /// A sentence.

@@ -38,12 +38,12 @@ use crate::{
 
 #[derive(Debug)]
 pub(in crate::service) struct Explanation {
-    /// About the text around the credential.
+    /// Notes about the text around the credential.
     pub(super) notes: Vec<String>,
     pub(super) trace: Trace,
     /// `None` if the service would accept the token.
     pub(super) refusal: Option<Refused>,
-    /// What the steps do not show, as sentences.
+    /// Facts that the steps do not show, as sentences.
     pub(super) facts: Vec<String>,
     /// The verdict on the token alone, if the header is not `Bearer`, a space and a token.
     pub(super) repair: Option<Repair>,

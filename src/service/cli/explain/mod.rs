@@ -1,8 +1,8 @@
 //! `warp-bearer explain`: explains why the configured service accepts or rejects a token.
 //!
 //! The token comes from the command line, or from standard input, which keeps it out of the shell's
-//! history. We send it nowhere without `--introspect`. Keys are fetched in the same way as in the
-//! service.
+//! history. We send it nowhere, unless `--introspect` asks us to send it to the issuer. Keys are
+//! fetched in the same way as in the service.
 
 mod advice;
 mod diagnosis;
@@ -78,11 +78,11 @@ pub(in crate::service) struct Options {
     /// Also ask the issuer about the token, as the service does; this sends the token to the issuer
     #[arg(long, conflicts_with = "jwks")]
     introspect: bool,
-    /// Also explain this DPoP proof, as if token and proof had come with the scheme DPoP
+    /// Also explain this DPoP proof, as if both had been sent with the scheme DPoP
     #[arg(long, requires = "request", value_name = "PROOF")]
     proof: Option<String>,
     /// The request that the proof is for: its method, and its URL or its path on this service; with
-    /// --auth, that of the proxy's client
+    /// --auth, the request of the proxy's client
     #[arg(long, num_args = 2, requires = "proof", value_names = ["METHOD", "URL"])]
     request: Option<Vec<String>>,
     /// Read this file instead of .env, such as the `EnvironmentFile` of a systemd unit
@@ -253,14 +253,14 @@ async fn build_auth(config: &Config, jwks: Option<&Path>, issuer: &str) -> Resul
         return builder.build().map_err(Failure::Setup);
     }
     let store = auth::store(config);
-    // A copy, because a verifier that uses the store would also write to it.
+    // We copy the revocations, because a verifier that uses the store would also write to it.
     if let Ok(shared) = revocations::shared(&store).await {
         let auth = builder.build().map_err(Failure::Setup)?;
         auth.revoke_all(shared);
         return Ok(auth);
     }
     terminal::note(
-        "note: the state store cannot be reached, so the verdict is that of a service that starts now",
+        "note: the state store cannot be reached, so the verdict is that of a service that has just started",
     );
     builder.state_store(store).build().map_err(Failure::Setup)
 }
@@ -324,7 +324,7 @@ fn decoded(bytes: &[u8]) -> String {
 
 /// Reads a pipe to its end, or lines from a terminal up to an empty line.
 fn standard_input() -> Result<String, Failure> {
-    /// More than any response with a token in it.
+    /// Larger than any response that contains a token.
     const MAX_BYTES: u64 = 1024 * 1024;
     /// Terminals cut lines at 4096 bytes, including the line break.
     const MAX_LINE: usize = 4095;

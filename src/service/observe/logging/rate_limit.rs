@@ -14,7 +14,7 @@ use std::{
 use tokio::time::Instant;
 use tracing::{Level, Metadata, callsite::Identifier};
 
-/// Per callsite and [`PERIOD`].
+/// The maximum number of lines per callsite and [`PERIOD`].
 const LIMIT: u32 = 20;
 const PERIOD: Duration = Duration::from_secs(60);
 

@@ -95,7 +95,7 @@ fn is_missing_value(lower: &str) -> bool {
 
 /// Returns `true` for a variable that a shell, a template or a tool should have replaced.
 pub(super) fn is_template(text: &str) -> bool {
-    /// Around variables in shells, Windows, Ruby, Python and documentation.
+    /// The brackets around variables in shells, Windows, Ruby, Python and documentation.
     const BRACKETS: [(&str, &str); 15] = [
         ("{", "}"),
         ("<", ">"),

@@ -26,7 +26,7 @@ pub(super) struct Head<'t> {
     pub(super) fault: Option<RequestFault>,
     /// True if the lines have the `> ` of `curl -v`.
     is_marked: bool,
-    /// Up to an empty line. Empty if there is no body.
+    /// The body, up to an empty line. Empty if there is none.
     body: Range<usize>,
 }
 

@@ -5,7 +5,7 @@ use crate::service::cli::explain::pasted::{
     strings::{after, unquoted},
 };
 
-/// People use these with tokens, besides `Bearer`.
+/// The schemes that people use with tokens, besides `Bearer`.
 const SCHEMES: [&str; 16] = [
     "token",
     "jwt",
@@ -25,7 +25,7 @@ const SCHEMES: [&str; 16] = [
     "hmac",
 ];
 
-/// Ignores case.
+/// Returns `true` if the text begins with the word `Bearer`, in upper or lower case.
 pub(super) fn is_bearer(text: &str) -> bool {
     after(text, "bearer").is_some_and(|rest| !rest.starts_with(is_tchar))
 }

@@ -2,14 +2,14 @@
 
 use crate::auth::display::is_visible;
 
-/// `None` if the text has no quotes around it.
+/// Returns the text without the quotes around it. `None` if there are no quotes.
 pub(super) fn unquoted(text: &str) -> Option<&str> {
     ["\"", "'", "`"]
         .into_iter()
         .find_map(|quote| text.strip_prefix(quote)?.strip_suffix(quote))
 }
 
-/// Ignores case. `None` if the text does not begin with `start`.
+/// Returns the text after `start`, ignoring case. `None` if the text does not begin with `start`.
 pub(in crate::service) fn after<'t>(text: &'t str, start: &str) -> Option<&'t str> {
     let (head, rest) = text.split_at_checked(start.len())?;
     head.eq_ignore_ascii_case(start).then_some(rest)

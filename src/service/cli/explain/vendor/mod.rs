@@ -133,7 +133,7 @@ fn is_of_fastmcp(payload: &Value) -> bool {
     is_of_proxy || server == "https://fastmcp.example.com"
 }
 
-/// Includes national clouds and customer domains.
+/// The hosts of Entra ID, including national clouds, External ID and B2C.
 const ENTRA: [&str; 7] = [
     "login.microsoftonline.com",
     "sts.windows.net",
