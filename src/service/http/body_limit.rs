@@ -1,6 +1,6 @@
 //! Limits the size of a request's body.
 //!
-//! Reading past the limit fails, and no byte beyond it is passed on. warp's rejection does not say
+//! Reading past the limit fails, and no byte beyond it is passed on. warp's rejection doesn't say
 //! why the read failed, so [`Overflow`] remembers that it was us.
 
 use std::{
@@ -59,7 +59,7 @@ impl Body for LimitedBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        // Rejects a body with a larger `Content-Length` before hyper sends `100 Continue`.
+        // a larger `Content-Length`: reject it before hyper sends `100 Continue`
         if self.inner.size_hint().lower() > self.left {
             return Poll::Ready(Some(Err(self.overflow.raise())));
         }

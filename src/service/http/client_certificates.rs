@@ -1,9 +1,9 @@
 //! Client certificates (mutual TLS), for tokens bound to one.
 //!
 //! The handshake accepts any certificate, from any signer. TLS proves that the client holds its
-//! private key, and the certificate's hash identifies the client. If authorities are configured, we
-//! ignore certificates from other authorities but still complete the handshake, because the
-//! client's token may not be bound to a certificate at all.
+//! private key, and that's all we need: the certificate's hash identifies the client. If
+//! authorities are configured, we ignore certificates from other authorities but still complete the
+//! handshake. The client's token may not be bound to a certificate at all.
 
 use std::{
     fmt,
@@ -25,7 +25,7 @@ use tokio_rustls::rustls::{
 
 use crate::auth::ClientCertificate;
 
-/// The client certificate of a connection, which is set when the handshake is complete.
+/// The client certificate of a connection. Filled in once the handshake is complete.
 pub(in crate::service) type CertificateSlot = Arc<OnceLock<ClientCertificate>>;
 
 #[derive(Clone)]
@@ -39,7 +39,7 @@ impl Clients {
         Self { authorities: None }
     }
 
-    /// Accepts certificates from the authorities in `pem`. Returns the problem if `pem` is invalid.
+    /// The `Err` is the problem with `pem`.
     pub(super) fn of_authorities(
         pem: &[u8],
         provider: &Arc<CryptoProvider>,
@@ -58,7 +58,7 @@ impl Clients {
         })
     }
 
-    /// Returns the certificate from a handshake, if it is accepted.
+    /// The certificate from a handshake, if we accept it.
     pub(super) fn accept(&self, chain: &[CertificateDer<'_>]) -> Option<ClientCertificate> {
         let (certificate, intermediates) = chain.split_first()?;
         if let Some(authorities) = &self.authorities {
@@ -80,8 +80,8 @@ impl fmt::Debug for Clients {
     }
 }
 
-/// Requests a certificate without requiring one, and accepts any certificate whose private key the
-/// client has.
+/// Requests a certificate but doesn't require one, and accepts whichever certificate the client has
+/// the private key of.
 #[derive(Debug)]
 pub(super) struct AnyCertificate(Arc<CryptoProvider>);
 
@@ -99,7 +99,7 @@ impl ClientCertVerifier for AnyCertificate {
         false
     }
 
-    /// Sends no list of authorities, so that clients may send any certificate.
+    /// No list of authorities: clients filter their certificates by it, and we take any
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         &[]
     }

@@ -1,13 +1,13 @@
 //! CORS (Fetch standard): decides which pages of other origins can read a response.
 //!
-//! CORS does not protect routes, because only browsers obey it. Credentials are never allowed,
-//! because clients send tokens and the service has no cookies. CORS applies to all responses,
-//! including the server's own errors, so that pages can read a 401, a 413 or a 503 too.
+//! CORS doesn't protect routes, as only browsers obey it. Credentials are never allowed: clients
+//! send tokens, and the service has no cookies. The headers are set on all responses, including the
+//! server's own errors, so that pages can read a 401, a 413 or a 503 too.
 //!
-//! This module exists because warp's filter and tower-http's layer do not cover the server's own
-//! errors. In addition, warp's filter rejects all requests from origins that are not listed, even
-//! from the service's own pages, and does not send `Vary`. tower-http's layer treats every
-//! `OPTIONS` as a preflight.
+//! Why not warp's filter or tower-http's layer? Neither covers the server's own errors. In
+//! addition, warp's filter rejects all requests from origins that are not listed, even from the
+//! service's own pages, and doesn't send `Vary`. tower-http's layer treats every `OPTIONS` as a
+//! preflight.
 //!
 //! **Invariant**: a preflight to [`GATE`] without a token never gets a 2xx, with any spelling of
 //! the path.
@@ -28,18 +28,20 @@ use crate::{
     service::observe::request_id::only,
 };
 
-/// The path on which preflights are not answered. A proxy asks this path whether to forward a
-/// client's request, and forwards it on a 2xx. Some proxies ask with the client's own method and
-/// headers, so answering a preflight here would let the client's `OPTIONS` through without a token.
+/// The path on which preflights are not answered.
+///
+/// A proxy asks this path whether to forward a client's request, and forwards it on a 2xx. Some
+/// proxies ask with the client's own method and headers, so if we answered a preflight here, the
+/// client's `OPTIONS` would get through without a token.
 pub(in crate::service) const GATE: &str = "/auth";
 
-/// Returns `true` if a path could be the gate, or a path below it, because some proxies append the
-/// client's own path.
+/// Whether a path could be the gate or, since some proxies append the client's own path, a path
+/// below it.
 ///
-/// A proxy may interpret a path differently from this service, so this errs on the side of caution:
+/// A proxy may interpret a path differently from this service, so we err on the side of caution:
 /// escapes are decoded repeatedly, case is ignored, and empty segments are skipped. A segment that
 /// begins with two dots could lead back to the gate, so such paths get no preflights either.
-/// Browsers resolve `..` before they send a request, so few pages will notice.
+/// (Browsers resolve `..` before they send a request, so few pages should notice.).
 fn is_gate(path: &str) -> bool {
     let path = decoded(path);
     let mut segments = path.split(|byte| matches!(byte, b'/' | b'\\'));
@@ -48,8 +50,7 @@ fn is_gate(path: &str) -> bool {
         || segments.any(|segment| segment.starts_with(b".."))
 }
 
-/// Returns the leading letters, digits, `-` and `_` of a segment: `auth` for `auth;x`, `auth.` and
-/// ` auth`.
+/// The leading letters, digits, `-` and `_` of a segment: `auth` for `auth;x`, `auth.` and ` auth`.
 fn name(segment: &[u8]) -> &[u8] {
     let belongs = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
     let without_parameters = segment
@@ -83,9 +84,9 @@ fn hex(digit: u8) -> Option<u8> {
 
 const PREFLIGHT: &str = "preflight";
 
-/// Allowed on every path. If a path does not support the method, the page can read the 405.
+/// On every path. If a path doesn't support the method, the page gets to read the 405.
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE");
-/// The maximum number of header names to allow in a preflight. We drop the others.
+/// The maximum number of header names to allow in a preflight. The others are dropped.
 const MAX_NAMES: usize = 64;
 /// The response headers that a page needs to handle errors.
 const EXPOSED: HeaderValue =
@@ -115,7 +116,7 @@ fn is_metadata(path: &str) -> bool {
 }
 
 impl Cors {
-    /// Returns `None` if no page of another origin may read the response.
+    /// `None` if no page of another origin may read the response.
     pub(in crate::service) fn evaluate(cors: Option<&Self>, head: &Parts) -> Option<CorsRequest> {
         let target = head.uri.path_and_query();
         let may_be_metadata = target.is_some_and(|target| target.as_str().starts_with(METADATA));
@@ -147,11 +148,11 @@ impl Cors {
     }
 }
 
-/// Returns the valid header names that a preflight asks for.
+/// The valid header names that a preflight asks for.
 ///
-/// We allow all of them. A fixed list would not protect anything, because credentials are never
-/// allowed, and it would block headers that clients add themselves, such as `mcp-protocol-version`
-/// and `baggage`.
+/// We allow all of them. A fixed list wouldn't protect anything as long as credentials are never
+/// allowed, and it would block headers that clients add themselves, e.g. `mcp-protocol-version` and
+/// `baggage`.
 fn requested(headers: &HeaderMap) -> Option<HeaderValue> {
     let fields = headers.get_all(ACCESS_CONTROL_REQUEST_HEADERS).iter();
     let names = fields
@@ -179,8 +180,8 @@ pub(in crate::service) struct CorsRequest {
 }
 
 impl CorsRequest {
-    /// Returns the response to a preflight, or `None` if the request is not one. Browsers send
-    /// preflights without a token, so none is required, and the path need not exist.
+    /// The response to a preflight, or `None` if the request isn't one. Browsers send preflights
+    /// without a token, so we don't require one, and the path need not exist either.
     ///
     /// An origin that is not listed gets a 403 with a reason. Browsers ignore the reason, but it
     /// helps a developer who forgot to list the origin.
@@ -201,7 +202,7 @@ impl CorsRequest {
     }
 
     /// Sets the headers that let the page read the response, if its origin is allowed. `Vary` is
-    /// set either way, because caches must know that the response depends on `Origin`.
+    /// set either way: caches must know that the response depends on `Origin`.
     pub(in crate::service) fn set_headers(self, headers: &mut HeaderMap) {
         headers.append(VARY, HeaderValue::from_static("Origin"));
         if let Some(origin) = self.allowed {

@@ -8,8 +8,8 @@ use crate::service::http::limits::Limits;
 
 const RESERVE: usize = 64;
 
-/// Raises the soft limit of descriptors to the hard limit. If that still isn't enough, lowers the
-/// maximum number of connections and logs a warning.
+/// Raises the soft limit of descriptors to the hard limit. If that still isn't enough, we serve
+/// fewer connections and log a warning.
 pub(in crate::service) fn fit(mut limits: Limits) -> Limits {
     let Some(descriptors) = raised() else {
         return limits;
@@ -27,8 +27,8 @@ pub(in crate::service) fn fit(mut limits: Limits) -> Limits {
     limits
 }
 
-/// Returns the number of connections to which [`fit`] would lower `wanted`, and the number of
-/// available descriptors. `None` if there are enough.
+/// The number of connections to which [`fit`] would lower `wanted`, and the number of available
+/// descriptors, or `None` if there are enough.
 pub(in crate::service) fn shortfall(wanted: usize) -> Option<(usize, u64)> {
     let descriptors = hard_limit()?;
     let fitting = connections(wanted, descriptors);
@@ -52,7 +52,7 @@ fn connections(wanted: usize, descriptors: u64) -> usize {
     wanted.min(descriptors.saturating_sub(RESERVE)).max(1)
 }
 
-/// Raises the soft limit and returns it. `None` if it is unlimited.
+/// `None` if the limit is unlimited
 #[cfg(unix)]
 fn raised() -> Option<u64> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -64,7 +64,7 @@ fn raised() -> Option<u64> {
     };
     match setrlimit(Resource::Nofile, raised) {
         Ok(()) => maximum,
-        // Some systems report a hard limit that they do not grant.
+        // some systems report a hard limit that they don't grant
         Err(error) => {
             tracing::debug!(%error, "raising the soft limit of open files failed");
             current

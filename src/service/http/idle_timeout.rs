@@ -1,13 +1,13 @@
 //! The timeouts of a connection: for an idle peer, and for a peer that does not read.
 //!
-//! hyper's own timeout only covers the wait for an HTTP/1.1 head. It does not cover a peer that
+//! hyper's own timeout only covers the wait for an HTTP/1.1 head. It doesn't cover a peer that
 //! never sends its first byte, never finishes an HTTP/2 handshake or header block, keeps an empty
 //! HTTP/2 connection open with pings, or sends a request and does not read the response. Three
 //! rules cover all of these. "The limit" is `Limits::idle`:
 //!
 //! - A connection without an active request is closed after the limit. A request is active until
-//!   hyper has received the last byte of its response, so a handler can pause for any time
-//!   (server-sent events).
+//!   hyper has received the last byte of its response, so a handler can pause for any time (e.g.
+//!   server-sent events).
 //! - A response is cut off if the peer reads none of it for as long as the limit. *Other requests
 //!   on the connection do not reset this timer.* In HTTP/2, we reset only the stream if its task is
 //!   still running, and close the whole connection otherwise.
@@ -16,9 +16,9 @@
 //!   [`BLOCKED_FACTOR`] times the limit in total. Without that bound, a peer could keep its socket
 //!   full with pings and read a few of the responses from time to time.
 //!
-//! "Reads" here means that hyper has written the bytes to the socket. With a slow reader this
-//! happens in large steps: its kernel fills a receive buffer of 128 KiB or more at once, and only
-//! asks for more when that is nearly empty.
+//! Note that "reads" here means that hyper has written the bytes to the socket. With a slow reader
+//! this happens in large steps: its kernel fills a receive buffer of 128 KiB or more at once, and
+//! only asks for more when that is nearly empty.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -40,30 +40,29 @@ pub(in crate::service) struct IdleTimeout(Mutex<State>);
 struct State {
     active: usize,
     /// The last time that a request began or ended, that hyper wrote a piece of an HTTP/2 response,
-    /// or that the socket was unblocked.
+    /// or that the socket was unblocked
     since: Instant,
     /// Like `since`, but not reset when the socket is unblocked. Limits how far a blocked socket
     /// can postpone `since`.
     used: Instant,
     blocked: Option<Instant>,
-    /// True if an HTTP/1.1 response is being passed to hyper and its next piece is available.
+    /// An HTTP/1.1 response is being passed to hyper, and its next piece is available
     hands_over: bool,
     /// Set while we hold back the peer's end of stream. Wakes the reader once the response has been
     /// passed on.
     reader: Option<Waker>,
-    /// True if the peer took the last HTTP/2 piece as a whole, and will probably take the next one
-    /// too.
+    /// The peer took the last HTTP/2 piece as a whole, so it'll probably take the next one too
     is_wide: bool,
-    /// Indexed by `StreamedAnswer::place`.
+    /// Indexed by `StreamedAnswer::place`
     streams: Vec<StreamState>,
 }
 
 #[derive(Debug)]
 struct StreamState {
-    /// The number of pieces that hyper has not written yet.
+    /// How many pieces hyper hasn't written yet
     pieces: usize,
     /// The last time that hyper wrote a piece, or received one while it had none, plus the time for
-    /// which the socket has been blocked since then.
+    /// which the socket has been blocked since then
     since: Instant,
     /// Like `since`, but without the added time. Limits how far a blocked socket can postpone
     /// `since`.
@@ -95,7 +94,7 @@ impl IdleTimeout {
         })))
     }
 
-    /// Counts a request as active until the returned guard is dropped.
+    /// The request counts as active until the guard is dropped.
     pub(in crate::service) fn begin_request(self: &Arc<Self>) -> ActiveRequest {
         let mut state = self.state();
         let since = Instant::now();
@@ -120,10 +119,11 @@ impl IdleTimeout {
         state.since = now;
     }
 
-    /// Returns whether to hide the peer's end of stream from hyper, which would otherwise stop
-    /// sending the current response. The task is woken once the response has been passed on. We
-    /// don't hide it while the handler is silent, because it may be the only sign that the peer has
-    /// gone.
+    /// Whether to hide the peer's end of stream from hyper, which would otherwise stop sending the
+    /// current response. The task is woken once the response has been passed on.
+    ///
+    /// While the handler is silent, we don't hide it: the end of stream may be the only sign that
+    /// the peer has gone.
     pub(in crate::service) fn keeps_back_end(&self, cx: &Context<'_>) -> bool {
         let mut state = self.state();
         let keeps = state.hands_over || state.blocked.is_some();
@@ -163,12 +163,12 @@ impl IdleTimeout {
         }
     }
 
-    /// Resets the streams whose responses have timed out. Returns the time of the next check, or
-    /// `None` if the connection must be closed now.
+    /// Resets the streams whose responses have timed out. The result is the time of the next check,
+    /// or `None` if the connection must be closed now.
     fn check(&self, idle: Duration, limit: Duration, blocked_limit: Duration) -> Option<Instant> {
         let (mut state, now) = (self.state(), Instant::now());
         let is_blocked = state.blocked.is_some();
-        // A blocked socket pauses a timer, but only up to this bound.
+        // a blocked socket pauses a timer, but only up to this bound
         let due = |since: Instant, limit: Duration, progressed: Instant| {
             let bound = progressed + blocked_limit;
             if is_blocked {
@@ -177,7 +177,7 @@ impl IdleTimeout {
                 bound.min(since + limit)
             }
         };
-        // Whatever begins after this check cannot be due earlier than this.
+        // Whatever begins after this check can't be due earlier than this
         let mut next = now + limit.min(idle);
         if let Some(blocked) = state.blocked {
             next = next.min(blocked + blocked_limit);
@@ -216,8 +216,8 @@ impl ActiveRequest {
     }
 
     /// Records that the request has a response. The request ends at the returned time, unless
-    /// [`continues`](Self::continues) is called. The caller reuses that time, so the clock is read
-    /// once.
+    /// [`continues`](Self::continues) is called. The caller should reuse that time instead of
+    /// reading the clock again.
     pub(in crate::service) fn answered(&mut self) -> Instant {
         *self.until.insert(Instant::now())
     }
@@ -241,7 +241,7 @@ impl ActiveRequest {
         }
     }
 
-    /// Registers a response on an HTTP/2 stream, which `abort` resets.
+    /// `abort` resets the stream.
     pub(in crate::service) fn begin_stream(&self, abort: AbortHandle) -> StreamedAnswer {
         let mut state = self.idle_timeout.state();
         let new = StreamState {
@@ -285,20 +285,21 @@ impl Drop for ActiveRequest {
 pub(in crate::service) struct StreamedAnswer {
     idle_timeout: Arc<IdleTimeout>,
     place: usize,
-    /// True if `END_STREAM` must wait until the peer has taken all pieces. Sending `END_STREAM`
-    /// ends the stream's task, and without a task we can't reset the stream: a last piece that the
-    /// peer never reads would stay in memory until the connection ends. We don't wait after a
-    /// response of a single piece to a peer that takes whole pieces, because that would cost a
-    /// second write.
+    /// `END_STREAM` must wait until the peer has taken all pieces. Once we send it, the stream's
+    /// task ends, and without a task we can't reset the stream: a last piece that the peer never
+    /// reads would stay in memory until the connection ends.
+    ///
+    /// We don't wait after a response of a single piece to a peer that takes whole pieces. That
+    /// would only cost a second write.
     pub(in crate::service) keeps_end: bool,
 }
 
 impl StreamedAnswer {
-    /// Counts a piece as unwritten until the returned guard is dropped.
+    /// Counts as unwritten until the guard is dropped.
     pub(in crate::service) fn piece(&self) -> UnsentPiece {
         let mut state = self.idle_timeout.state();
         let stream = &mut state.streams[self.place];
-        // If the peer hasn't taken the previous piece, another one is not progress.
+        // If the peer hasn't taken the previous piece, another one isn't progress
         if stream.pieces == 0 {
             let now = Instant::now();
             (stream.since, stream.progressed) = (now, now);
@@ -312,12 +313,12 @@ impl StreamedAnswer {
         }
     }
 
-    /// Returns `true` if the peer took the previous piece, of this or another response, as a whole.
+    /// Whether the peer took the previous piece, of this or another response, as a whole.
     pub(in crate::service) fn is_wide(&self) -> bool {
         self.idle_timeout.state().is_wide
     }
 
-    /// Returns `true` if all pieces are taken. If not, the task is woken when they are.
+    /// If not all pieces are taken yet, the task is woken when they are.
     pub(in crate::service) fn is_taken(&self, cx: &Context<'_>) -> bool {
         let offer = &mut self.idle_timeout.state().streams[self.place];
         let is_taken = offer.pieces == 0;
@@ -333,7 +334,7 @@ impl Drop for StreamedAnswer {
     }
 }
 
-/// A piece of an HTTP/2 response that hyper has not written yet.
+/// A piece of an HTTP/2 response that hyper hasn't written yet
 #[derive(Debug)]
 pub(in crate::service) struct UnsentPiece {
     idle_timeout: Arc<IdleTimeout>,
@@ -476,7 +477,7 @@ mod tests {
         idle_timeout.unblock();
         assert!(!stream.is_aborted());
 
-        // 20 s of its limit remain.
+        // 20 s of its limit remain
         idle_timeout.expired(LIMIT).await;
         assert!(stream.is_aborted());
         assert_eq!(start.elapsed(), LIMIT * 2 + LIMIT * 2);
@@ -513,7 +514,7 @@ mod tests {
         assert!(after.is_err());
         assert!(abort.is_aborted());
 
-        // hyper still holds the piece.
+        // hyper still holds the piece
         idle_timeout.expired(LIMIT).await;
         assert_eq!(start.elapsed(), LIMIT * BLOCKED_FACTOR * 2);
     }
@@ -622,7 +623,7 @@ mod tests {
         );
         assert!(abort.is_aborted());
 
-        // hyper still holds the piece.
+        // hyper still holds the piece
         idle_timeout.expired(LIMIT).await;
         assert_eq!(start.elapsed(), LIMIT * 2);
     }

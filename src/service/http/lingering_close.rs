@@ -1,7 +1,7 @@
 //! The stream between hyper and the socket.
 //!
-//! Checks the heads of requests, and closes a connection in a way that lets the peer still receive
-//! the last response.
+//! Checks the heads of requests, and closes a connection such that the peer can still receive the
+//! last response.
 
 use std::{
     io,
@@ -29,13 +29,13 @@ pub(in crate::service) struct LingeringClose<T> {
     stream: T,
     idle_timeout: Arc<IdleTimeout>,
     heads: StrictHeads,
-    /// Already read, but must not be passed to hyper yet.
+    /// Already read, but we can't pass it to hyper yet
     held: Vec<u8>,
     lingering: Option<Pin<Box<Sleep>>>,
 }
 
 impl<T> LingeringClose<T> {
-    /// Creates the stream. The server must report each head that hyper has parsed to `framing`.
+    /// The server must report each head that hyper has parsed to `framing`.
     pub(in crate::service) fn new(
         stream: T,
         framing: Framing,
@@ -118,8 +118,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for LingeringClose<T> {
 }
 
 impl<T: AsyncRead + Unpin> LingeringClose<T> {
-    /// Reads and discards bytes until the peer closes the connection, or for [`LINGER`]. Closing a
-    /// socket with unread bytes makes TCP reset the connection, and the peer may lose the response.
+    /// Reads and discards bytes until the peer closes the connection, or for [`LINGER`]. If we
+    /// closed a socket with unread bytes, TCP would reset the connection and the peer might lose
+    /// the response.
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let patience = self
             .lingering

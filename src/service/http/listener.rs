@@ -1,8 +1,8 @@
 //! Accepts connections.
 //!
 //! An error from `accept` never ends the service and never makes it spin. If the error concerns a
-//! single connection, we accept the next one right away. After a local error, such as running out
-//! of file descriptors, we pause first.
+//! single connection, we accept the next one right away. After a local error (e.g. running out
+//! of file descriptors) we pause first.
 
 use std::{
     future::Future,
@@ -18,11 +18,10 @@ use tokio::{
 
 use crate::service::http::{stream::Stream, tls::Tls};
 
-/// The pause if there are no free descriptors or buffers. It ends early when a connection is
-/// closed.
+/// The pause if there are no free descriptors or buffers. Ends early when a connection is closed.
 const RETRY_DELAY: Duration = Duration::from_millis(100);
 
-/// How long to wait for TCP handshakes that are in flight when the listener closes.
+/// How long to wait for TCP handshakes that are in flight when the listener closes
 const HANDSHAKE_GRACE: Duration = Duration::from_millis(50);
 
 /// A bound address that accepts connections.
@@ -61,13 +60,13 @@ impl Listener {
         self.tcp.local_addr()
     }
 
-    /// Waits for the next connection. No connection is lost if the future is dropped.
+    /// No connection is lost if the future is dropped.
     pub(in crate::service) async fn accept(&self) -> Stream {
         let (tcp, _peer) = accept_until_ok(|| self.tcp.accept()).await;
         stream(tcp, self.tls.as_ref())
     }
 
-    /// Closes the listener, and returns up to `room` connections that the kernel has already
+    /// Closes the listener, and hands over up to `room` connections that the kernel has already
     /// established and would otherwise reset.
     pub(in crate::service) async fn close(self, room: usize) -> Vec<Stream> {
         if refuse_new(&self.tcp).is_ok() {
@@ -85,7 +84,8 @@ impl Listener {
 }
 
 /// Makes the kernel drop new SYNs, so that no connection is established between the last `accept`
-/// and the close. A client whose SYN is dropped retries after a second, and finds the port closed.
+/// and the close. A client whose SYN is dropped retries after a second or so, and finds the port
+/// closed.
 #[cfg(target_os = "linux")]
 fn refuse_new(tcp: &TcpListener) -> io::Result<()> {
     use socket2::{SockFilter, SockRef};
@@ -130,8 +130,8 @@ where
     }
 }
 
-/// Returns `true` if the error concerns a single connection, which `accept` has already removed
-/// from the queue.
+/// Whether the error concerns a single connection, which `accept` has already removed from the
+/// queue.
 fn concerns_one_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),

@@ -1,8 +1,8 @@
 //! The middleware around all routes.
 //!
 //! Rejects malformed requests, answers CORS preflights, limits the time and the body of a request,
-//! catches panics of handlers, and sets the headers of every response. It does not look at tokens,
-//! and ignores `Forwarded` and `X-Forwarded-*`, because clients can forge them.
+//! catches panics of handlers, and sets the headers of every response. It doesn't look at tokens.
+//! It ignores `Forwarded` and `X-Forwarded-*` too, since clients can forge them.
 
 use std::{
     convert::Infallible, future::poll_fn, net::Ipv6Addr, panic::AssertUnwindSafe, pin::Pin,
@@ -49,8 +49,8 @@ where
     /// Responds to a request. Calls the routes, unless the request is rejected here.
     ///
     /// Everything that doesn't wait runs before the future is created. Inside the future, each step
-    /// would need its own space for the request. The future would then take 3 KB, and hyper moves
-    /// it several times per request.
+    /// would need its own space for the request, and we'd end up with a future of 3 KB that hyper
+    /// moves several times per request.
     pub(in crate::service) fn answer(
         self: &Arc<Self>,
         request: Request<Incoming>,
@@ -74,9 +74,9 @@ where
                 },
             };
             // We close the connection after this response in three cases. After a rejection, the
-            // rest of the request may still arrive. After a chunked body, `strict_heads` does not
+            // rest of the request may still arrive. After a chunked body, `strict_heads` doesn't
             // know where the next head begins. And during a shutdown, the client must not send
-            // another request on a connection that is about to close.
+            // another request on a connection that's about to close.
             let is_last = outcome.is_err() || is_chunked || middleware.shutdown.is_requested();
 
             let mut answer = outcome.unwrap_or_else(Problem::response);
@@ -106,10 +106,10 @@ where
         deadline: Instant,
     ) -> Result<Response, Problem> {
         match before(deadline, routed.answer).await {
-            // The route only saw a broken body, but the caller should learn the reason.
+            // the route only saw a broken body, but the caller should learn the reason
             Some(Ok(_)) if routed.overflow.happened() => Err(Problem::PayloadTooLarge),
             Some(Ok(Ok(answer))) => Ok(answer),
-            // The panic message may contain a token, so we leave it to the panic hook.
+            // The panic message may contain a token, so we leave it to the panic hook
             Some(Err(_panic)) => {
                 self.request_log.panicked();
                 Err(Problem::Internal)
@@ -119,15 +119,15 @@ where
     }
 }
 
-/// A request passed to the routes. Its first poll can already panic, so that runs under
-/// `catch_unwind` too.
+/// A request passed to the routes. Even its first poll can panic, so that runs under `catch_unwind`
+/// too.
 struct Routed<A> {
     answer: Pin<Box<CatchUnwind<AssertUnwindSafe<A>>>>,
     overflow: Overflow,
 }
 
-/// Returns the output of the future, or `None` after the deadline. Most responses are ready
-/// immediately, so we poll once before paying for a timer.
+/// The output of the future, or `None` after the deadline. Most responses are ready immediately, so
+/// we poll once before paying for a timer.
 async fn before<F: Future + Unpin>(deadline: Instant, mut future: F) -> Option<F::Output> {
     match poll_fn(|cx| Poll::Ready(future.poll_unpin(cx))).await {
         Poll::Ready(output) => Some(output),
@@ -139,14 +139,14 @@ fn problem_with(head: &Parts, limits: &Limits) -> Option<Problem> {
     if target_length(head) > limits.uri {
         return Some(Problem::UriTooLong);
     }
-    // hyper only enforces this limit for HTTP/1.1.
+    // hyper only enforces this limit for HTTP/1.1
     if head.headers.len() > limits.fields {
         return Some(Problem::HeadersTooLarge);
     }
     if !has_one_host(head) {
         return Some(Problem::BadHost);
     }
-    // `CONNECT a:443` has no path, and warp would panic.
+    // `CONNECT a:443` has no path, and warp would panic
     head.uri
         .path_and_query()
         .is_none()
@@ -162,7 +162,7 @@ fn target_length(head: &Parts) -> usize {
     path + authority
 }
 
-/// Returns `true` if the request has exactly one valid host (RFC 9112 §3.2, RFC 9113 §8.3.1).
+/// Checks that there's exactly one valid host (RFC 9112 §3.2, RFC 9113 §8.3.1).
 ///
 /// In HTTP/1.0, the host is optional. An empty `Host` is valid, and means that the target has no
 /// authority (RFC 9110 §7.2). If the target is absolute in HTTP/1.1, `Host` is ignored but must be
@@ -186,22 +186,22 @@ fn has_one_host(head: &Parts) -> bool {
     }
 }
 
-/// Returns `true` if this is a name or an IPv4 address with an optional port, or empty. A fast path
-/// that avoids `Authority::try_from`, which copies the value.
+/// Fast path for a name or an IPv4 address with an optional port, or an empty value. Avoids
+/// `Authority::try_from`, which copies.
 fn is_plain_or_empty(host: &[u8]) -> bool {
     let mut bytes = host.iter();
-    // A lookup table takes a third of the time of comparing ranges.
+    // A lookup table takes a third of the time of comparing ranges
     let Some(colon) = bytes.position(|c| !IN_NAME[usize::from(*c)]) else {
         return true;
     };
     let port = bytes.as_slice();
-    // The full check handles ports with more than five digits.
+    // more than five digits: leave it to the full check
     let is_port = port.len() <= 5 && port.iter().all(u8::is_ascii_digit);
     let number = |port: &[u8]| port.iter().fold(0_u32, |n, c| n * 10 + u32::from(c - b'0'));
     host[colon] == b':' && colon > 0 && is_port && u16::try_from(number(port)).is_ok()
 }
 
-/// The bytes that occur in names and IPv4 addresses.
+/// The bytes that occur in names and IPv4 addresses
 const IN_NAME: [bool; 256] = {
     let mut table = [false; 256];
     let mut c = 0_u8;
@@ -217,10 +217,10 @@ fn parse_host(value: &HeaderValue) -> Option<Authority> {
     is_host(&host).then_some(host)
 }
 
-/// Returns `true` if an authority is a valid host with an optional port.
+/// The full check: a valid host with an optional port.
 ///
-/// HTTP does not allow `user@host` (RFC 9110 §4.2.4). Brackets must contain an IPv6 address
-/// (RFC 3986 §3.2.2). A port must fit 16 bits, and may be empty after its colon (§3.2.3).
+/// HTTP doesn't allow `user@host` (RFC 9110 §4.2.4). Brackets must contain an IPv6 address (RFC
+/// 3986 §3.2.2). A port must fit 16 bits, and may be empty after its colon (§3.2.3).
 fn is_host(authority: &Authority) -> bool {
     let (host, text) = (authority.host(), authority.as_str());
     if text.contains('@') {
@@ -250,7 +250,8 @@ fn set_headers(answer: &mut Response, version: Version, is_last: bool) {
     }
 }
 
-/// Removes the body of a response to HEAD, but keeps its length. hyper only does this for HTTP/1.1.
+/// Removes the body of a response to HEAD, but keeps its length (hyper only does this for
+/// HTTP/1.1).
 fn without_body(mut answer: Response) -> Response {
     if let Some(length) = answer.body().size_hint().exact() {
         answer
@@ -270,7 +271,8 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-        /// The fast check may leave a value to the full check, but must not accept an invalid one.
+        /// The fast check may leave a value to the full check, but it mustn't accept an invalid
+        /// one.
         #[test]
         fn fast_host_check_accepts_only_valid_hosts(host in "[a-zA-Z0-9.:@_%-]{0,6}(:[0-9]{0,6})?") {
             let value = HeaderValue::from_str(&host).unwrap();

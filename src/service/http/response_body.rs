@@ -1,8 +1,8 @@
 //! Passes the body of a response to hyper in small pieces.
 //!
 //! hyper copies the data of a body into its write buffer (HTTP/1.1), or keeps it until the peer's
-//! window has room (HTTP/2). To bound that memory, a body yields at most [`MAX_PIECE`] bytes at a
-//! time. Slicing does not copy: the rest stays in the original buffer, which all requests for a
+//! window has room (HTTP/2). To bound that memory, we never yield more than [`MAX_PIECE`] bytes at
+//! a time. Slicing doesn't copy: the rest stays in the original buffer, which all requests for a
 //! constant document share.
 //!
 //! Each piece is counted until hyper has written it. The
@@ -29,7 +29,7 @@ use crate::service::http::idle_timeout::{ActiveRequest, StreamedAnswer, UnsentPi
 const MAX_PIECE: usize = 8 * 1024;
 
 tokio::task_local! {
-    /// Resets the HTTP/2 stream of the current task.
+    /// Resets the HTTP/2 stream of the current task
     static STREAM: AbortHandle;
 }
 
@@ -54,15 +54,15 @@ where
 #[derive(Debug)]
 pub(in crate::service) struct ResponseBody<B> {
     body: B,
-    /// The part of the last frame that hyper has not received yet. Boxed because hyper moves a
-    /// response several times, and few responses need this.
+    /// What hyper hasn't received yet of the last frame. Boxed: hyper moves a response several
+    /// times, and few responses need this.
     rest: Option<Box<Bytes>>,
     request: ActiveRequest,
     stream: Stream,
     has_begun: bool,
-    /// We keep track of the end ourselves, because some bodies must not be polled after it.
+    /// We keep track of the end ourselves, since some bodies must not be polled after it
     is_over: bool,
-    /// In HTTP/1.1, true if hyper has a piece that it has not tried to write yet.
+    /// HTTP/1.1 only: hyper has a piece that it hasn't tried to write yet
     is_unwritten: bool,
 }
 
@@ -71,9 +71,9 @@ enum Stream {
     /// HTTP/1.1, without streams. [`Socket`](crate::service::http::socket::Socket) records whether
     /// the connection is blocked.
     None,
-    /// HTTP/2, before the stream's task has polled the body. Only that task knows its stream.
+    /// HTTP/2, before the stream's task has polled the body (only that task knows its stream)
     Unknown,
-    /// Boxed because hyper moves a response several times, and few responses have a stream.
+    /// Boxed for the same reason as `ResponseBody::rest`: few responses have a stream.
     Known(Box<StreamedAnswer>),
 }
 
@@ -87,7 +87,6 @@ impl Stream {
 }
 
 impl<B> ResponseBody<B> {
-    /// Wraps the body of a response to a request of `version`.
     pub(in crate::service) fn new(body: B, request: ActiveRequest, version: Version) -> Self {
         Self {
             body,
@@ -104,21 +103,22 @@ impl<B> ResponseBody<B> {
         }
     }
 
-    /// Returns `true` if hyper may get another piece. In HTTP/1.1, hyper must first have written
-    /// the previous piece. It would otherwise copy one piece after another into a buffer that may
-    /// grow as large as the limit of a request's head. In HTTP/2, hyper never asks for more than it
-    /// can send.
+    /// Whether hyper may get another piece.
+    ///
+    /// In HTTP/1.1, hyper must first have written the previous piece. It would otherwise copy one
+    /// piece after another into a buffer that may grow as large as the limit of a request's head.
+    /// In HTTP/2 there's nothing to do: hyper never asks for more than it can send.
     fn may_yield(&mut self, cx: &mut Context<'_>) -> bool {
         if take(&mut self.is_unwritten) {
-            // hyper writes after this poll. The wake-up makes it poll again.
+            // hyper writes after this poll. The wake-up makes it poll again
             cx.waker().wake_by_ref();
             return false;
         }
-        // The socket wakes this task when it accepts bytes again.
+        // the socket wakes this task when it accepts bytes again
         !self.has_begun || self.stream.known().is_some() || !self.request.is_blocked()
     }
 
-    /// Splits off the first piece of `data`, and keeps the rest for later.
+    /// Splits off the first piece of `data`, and keeps the rest for later
     fn piece(&mut self, mut data: Bytes) -> Piece {
         if let Stream::Unknown = self.stream {
             let stream = STREAM.try_with(AbortHandle::clone);
@@ -222,11 +222,11 @@ impl<B: Body<Data = Bytes> + Unpin> Body for ResponseBody<B> {
     }
 }
 
-/// A piece of a response, which hyper drops after writing it to the socket.
+/// A piece of a response. hyper drops it after writing it to the socket
 #[derive(Debug)]
 pub(in crate::service) struct Piece {
     bytes: Bytes,
-    /// `None` in HTTP/1.1. Boxed because hyper moves a piece several times.
+    /// `None` in HTTP/1.1. Boxed, as hyper moves a piece several times.
     unsent: Option<Box<UnsentPiece>>,
 }
 

@@ -1,8 +1,8 @@
 //! The server: accepts, limits, serves and drains connections.
 //!
-//! We use hyper directly because `warp::serve` has no timeouts, no limits, and a drain that may
-//! never end. Here, every connection ends in bounded time. This file handles connections, and
-//! `middleware.rs` handles requests.
+//! We use hyper directly, as `warp::serve` has no timeouts, no limits, and a drain that may never
+//! end. Here, every connection ends in bounded time. This file handles connections; for requests
+//! see `middleware.rs`.
 
 use std::{
     convert::Infallible,
@@ -84,7 +84,7 @@ pub async fn serve<F>(
         () = server.run(listener, &mut connections) => {}
         () = server.middleware.shutdown.forced() => {}
     }
-    // Dropping the set closes the remaining connections.
+    // dropping the set closes the remaining connections
     tracing::info!(cut = connections.len(), "stopped");
 }
 
@@ -93,28 +93,29 @@ struct Server<R> {
     middleware: Arc<Middleware<R>>,
 }
 
-/// How many bytes of request bodies an HTTP/2 connection may send before a handler reads them. This
-/// is one byte more than the protocol's default. With hyper's default of 1 MiB, bodies would pile up while handlers
-/// wait for keys.
+/// How many bytes of request bodies an HTTP/2 connection may send before a handler reads them.
+///
+/// This is one byte more than the protocol's default. hyper's default is 1 MiB, and with that,
+/// bodies would pile up while handlers wait for keys.
 const MAX_UNREAD: u32 = 64 * 1024;
 
-/// How many bytes an HTTP/2 stream may buffer while the socket is blocked. hyper's default is 400
-/// KiB.
+/// How many bytes an HTTP/2 stream may buffer while the socket is blocked (hyper's default: 400
+/// KiB)
 const MAX_UNSENT: usize = 32 * 1024;
 
 /// How long a connection without an active request may stay open once hyper was told to close it.
+///
 /// This leaves an HTTP/2 peer time to see the GOAWAY, and us time to receive the requests that it
-/// sent before. A peer that never reacts would otherwise hold its connection for as long as
-/// requests in flight may take.
+/// sent before. Without the limit, a peer that never reacts would hold its connection for as long
+/// as requests in flight may take.
 const LAST_CALL: Duration = Duration::from_secs(1);
 
 fn http(limits: &Limits) -> auto::Builder<StreamExecutor> {
     let mut http = auto::Builder::new(StreamExecutor);
     http.http1()
-        // Responses are short, so copying head and body into one buffer is cheaper than writing
-        // two.
+        // Responses are short: copying head and body into one buffer is cheaper than writing two
         .writev(false)
-        // `IdleTimeout` covers this timeout, and cases for which hyper has none.
+        // `IdleTimeout` covers this one, and cases for which hyper has none
         .header_read_timeout(None)
         .max_buf_size(limits.head.max(8 * 1024) as usize)
         .max_headers(limits.fields);
@@ -167,14 +168,15 @@ where
         }
     }
 
-    /// Waits until a shutdown is requested, and then for the grace period. Connections wait
-    /// separately, so even one that is accepted late gets the whole period.
+    /// Waits until a shutdown is requested, and then for the grace period. Each connection waits on
+    /// its own, so even one that's accepted late gets the whole period.
     async fn leave(&self) {
         self.middleware.shutdown.requested().await;
         sleep(self.middleware.limits.grace).await;
     }
 
-    /// Waits until the connection must be closed, and returns how long its last requests may take.
+    /// Waits until the connection must be closed. The result is how long its last requests may
+    /// take.
     async fn must_end(&self, idle_timeout: &IdleTimeout) -> Duration {
         let limits = &self.middleware.limits;
         select! {
@@ -195,13 +197,13 @@ where
             let mut active = idle_timeout.begin_request();
             let record = self.middleware.request_log.begin(active.since(), &request);
             let (recorded, version) = (record.recorded(), request.version());
-            // A single expression saves another copy of the future.
+            // a single expression saves another copy of the future
             at_once(in_context(
                 recorded,
                 self.middleware
                     .answer(request, active.since())
                     .map(move |answer| {
-                        // One reading of the clock serves both the record and the connection.
+                        // one reading of the clock serves both the record and the connection
                         let answer = record.end(answer, || active.answered());
                         let body = |body| ResponseBody::new(body, active, version);
                         Ok::<_, Infallible>(answer.map(body))
@@ -212,12 +214,12 @@ where
         let stream = TokioIo::new(wire);
         let mut connection = pin!(self.http.serve_connection(stream, service));
 
-        // Inside the set, the timer is only polled when it is due, not each time the peer sends
+        // Inside the set, the timer is only polled when it's due, not each time the peer sends
         // something. Boxed because the set allocates an unused slot of the future's size.
         let clock = Box::pin(self.must_end(&idle_timeout));
         let mut clock: FuturesUnordered<_> = [clock].into_iter().collect();
         let patience = select! {
-            // `biased` reads the available bytes before we decide that the connection is idle.
+            // `biased`: read the available bytes before we decide that the connection is idle
             biased;
             end = connection.as_mut() => return self.middleware.request_log.end(end),
             Some(patience) = clock.next() => patience,
@@ -235,8 +237,8 @@ where
 /// Polls the response once before hyper does.
 ///
 /// If a response is pending, hyper checks whether the peer is still there, and allocates a second
-/// buffer of 8 KB while the request holds the first one. Most responses are ready immediately and
-/// avoid this.
+/// buffer of 8 KB for that while the request still holds the first one. Most responses are ready
+/// immediately, so they avoid this.
 ///
 /// A no-op waker is safe here: hyper polls a pending future again right after its check.
 fn at_once<F: Future>(answer: F) -> Either<Ready<F::Output>, Pin<Box<F>>> {

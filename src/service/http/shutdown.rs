@@ -59,7 +59,7 @@ impl Shutdown {
             .send_modify(|requests| *requests = requests.saturating_add(1));
     }
 
-    /// Returns `true` if a shutdown was requested. The service is then not ready.
+    /// Whether a shutdown was requested. If so, the service isn't ready any more.
     pub fn is_requested(&self) -> bool {
         *self.0.borrow() > 0
     }
@@ -75,7 +75,7 @@ impl Shutdown {
     }
 
     async fn times(&self, times: u8) {
-        // Cannot fail: `self` owns the sender.
+        // can't fail: `self` owns the sender
         let _ = self
             .0
             .subscribe()

@@ -18,7 +18,7 @@ use tokio::{
 use crate::service::http::idle_timeout::IdleTimeout;
 
 /// The maximum number of unsent bytes in the kernel, which would otherwise buffer megabytes. Bytes
-/// in flight don't count, so a fast but distant peer is not slowed down.
+/// in flight don't count, so this shouldn't slow down a fast but distant peer.
 #[cfg(target_os = "linux")]
 const MAX_UNSENT: u32 = 16 * 1024;
 
@@ -31,7 +31,7 @@ pub(in crate::service) struct Socket {
 
 impl Socket {
     pub(in crate::service) fn new(tcp: TcpStream) -> Self {
-        // We write responses whole, so Nagle's algorithm would only delay them.
+        // We write responses whole, so Nagle's algorithm would only delay them
         let _ = tcp.set_nodelay(true);
         #[cfg(target_os = "linux")]
         let _ = socket2::SockRef::from(&tcp).set_tcp_notsent_lowat(MAX_UNSENT);
@@ -53,7 +53,7 @@ impl Socket {
                 self.idle_timeout.block();
             } else {
                 self.idle_timeout.unblock();
-                // The response body waits for this before it yields its next piece.
+                // The response body waits for this before it yields its next piece
                 cx.waker().wake_by_ref();
             }
         }

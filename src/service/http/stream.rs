@@ -1,7 +1,7 @@
 //! The stream of a connection, with or without TLS.
 //!
 //! The TLS handshake is part of the first read, so the limits of the connection apply to it. A peer
-//! that stops in the middle of a handshake is idle.
+//! that stops in the middle of a handshake is just another idle peer.
 
 use std::{
     fmt, io,
@@ -22,14 +22,14 @@ use crate::service::http::{
     socket::Socket,
 };
 
-/// How many bytes TLS may buffer while the socket is blocked. rustls' default is 64 KiB.
+/// How many bytes TLS may buffer while the socket is blocked. rustls' default is 64 KiB
 const MAX_UNSENT: usize = 16 * 1024;
 
 pub(in crate::service) struct Stream {
     state: State,
     idle_timeout: Arc<IdleTimeout>,
-    /// Checks the client's certificate and stores it in the slot. `None` if no certificate is
-    /// requested.
+    /// The check of the client's certificate, and the slot to store it in. `None` if we don't
+    /// request one.
     clients: Option<(Clients, CertificateSlot)>,
 }
 
@@ -58,18 +58,17 @@ impl Stream {
         }
     }
 
-    /// The slot is filled after the handshake. `None` if no client certificate is requested.
+    /// Empty until the handshake is done. `None` if we don't request a client certificate.
     pub(in crate::service) fn client_certificate(&self) -> Option<CertificateSlot> {
         let (_, presented) = self.clients.as_ref()?;
         Some(Arc::clone(presented))
     }
 
-    /// The timeout has been running since the connection was accepted.
+    /// Running since the connection was accepted.
     pub(in crate::service) fn idle_timeout(&self) -> Arc<IdleTimeout> {
         Arc::clone(&self.idle_timeout)
     }
 
-    /// Finishes the handshake, and returns the decrypted stream.
     fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Pin<&mut dyn Duplex>>> {
         if let State::Handshake(handshake) = &mut self.state {
             let shaken = ready!(Pin::new(handshake).poll(cx));
@@ -110,7 +109,7 @@ impl AsyncRead for Stream {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        // Most connections are plain.
+        // fast path: most connections are plain
         if let State::Plain(tcp) = &mut self.state {
             return Pin::new(tcp).poll_read(cx, buf);
         }
@@ -134,7 +133,7 @@ impl AsyncWrite for Stream {
         match &mut self.state {
             State::Plain(tcp) => Pin::new(tcp).poll_flush(cx),
             State::Tls(tls) => Pin::new(tls).poll_flush(cx),
-            // Nothing has been written.
+            // nothing has been written
             State::Handshake(_) | State::Broken => Poll::Ready(Ok(())),
         }
     }
@@ -143,7 +142,7 @@ impl AsyncWrite for Stream {
         match &mut self.state {
             State::Plain(tcp) => Pin::new(tcp).poll_shutdown(cx),
             State::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
-            // Without a session there is no `close_notify` to send. Dropping the socket closes it.
+            // Without a session there's no `close_notify` to send. Dropping the socket closes it.
             State::Handshake(_) | State::Broken => Poll::Ready(Ok(())),
         }
     }
@@ -157,7 +156,7 @@ impl AsyncWrite for Stream {
     }
 
     fn is_write_vectored(&self) -> bool {
-        // Both kinds of stream support vectored writes.
+        // both kinds of stream support vectored writes
         true
     }
 }

@@ -1,15 +1,16 @@
 //! Rejects HTTP/1.1 heads that hyper and other programs read differently.
 //!
-//! A parser may accept a lone LF as the end of a line (RFC 9112 §2.2), and hyper does. A proxy in
-//! front of the service that does not would see a single header where hyper sees two, and the
-//! second could be `Transfer-Encoding` (request smuggling). We replace a lone LF in a head with
-//! NUL, which hyper rejects with 400.
+//! A parser may accept a lone LF as the end of a line (RFC 9112 §2.2), and hyper does. If a proxy
+//! in front of the service doesn't, it sees a single header where hyper sees two, and the second
+//! could be `Transfer-Encoding` (request smuggling). So we replace a lone LF in a head with NUL,
+//! which hyper rejects with 400.
 //!
 //! The target of a request has no fragment (RFC 9112 §3.2), but hyper silently drops a `#` and
-//! whatever follows. In `/auth?scope=a#&scope=b`, that would remove a part of the policy, so we
-//! replace a `#` in the first line with NUL as well.
+//! whatever follows. In `/auth?scope=a#&scope=b`, that would remove a part of the policy, so a `#`
+//! in the first line becomes NUL as well.
 //!
-//! hyper parses the head, and the length of its body tells this module where the next head begins.
+//! We don't parse heads here. hyper does, and the length of the body it finds tells us where the
+//! next head begins.
 
 use std::sync::{
     Arc,
@@ -37,11 +38,11 @@ enum Position {
     /// In a head. `line` is the number of bytes of the current line so far, and `last` is the last
     /// of them. `begun` is true after the first non-empty line.
     Head { begun: bool, line: usize, last: u8 },
-    /// After a head, until [`Framing::set`] has reported the body's length.
+    /// After a head, until [`Framing::set`] has reported the body's length
     Between,
-    /// In a body, with this number of bytes left.
+    /// In a body, with this number of bytes left
     Body(u64),
-    /// In HTTP/2, in a chunked body, or in a head that hyper rejects. Nothing else is checked.
+    /// In HTTP/2, in a chunked body, or in a head that hyper rejects. We don't check anything else.
     Beyond,
 }
 
@@ -66,7 +67,7 @@ impl StrictHeads {
         }
     }
 
-    /// Returns the maximum number of bytes to read at once.
+    /// The maximum number of bytes to read at once
     pub(in crate::service) fn most(&self) -> u64 {
         match self.position {
             Position::Head { .. } | Position::Between => READ,
@@ -75,8 +76,8 @@ impl StrictHeads {
         }
     }
 
-    /// Checks bytes, and returns how many of them can be passed to hyper now (at least one). Call
-    /// this again with the rest.
+    /// Checks bytes. Only as many as the returned number can be passed to hyper now (at least one);
+    /// call this again with the rest.
     pub(in crate::service) fn admit(&mut self, bytes: &mut [u8]) -> usize {
         if let Position::Between = self.position {
             self.position = self.framing.take().map_or(Position::Beyond, Position::body);
@@ -109,8 +110,8 @@ impl StrictHeads {
                 self.position = Position::Beyond;
                 return from;
             }
-            // An empty line ends the head. Before the first line, it is ignored, because some
-            // clients send one after a body.
+            // An empty line ends the head. We ignore one before the first line, as some clients
+            // send one after a body.
             if line == 1 && begun {
                 self.position = Position::Between;
                 return from;
@@ -129,7 +130,7 @@ impl StrictHeads {
     }
 }
 
-/// Replaces a `#` with NUL. Returns `false` if there is none.
+/// Replaces a `#` with NUL. `false` if there's none.
 fn replaced_fragment(line: &mut [u8]) -> bool {
     let Some(at) = memchr(b'#', line) else {
         return false;
@@ -158,8 +159,8 @@ impl Position {
 mod tests {
     use super::*;
 
-    /// Returns the bytes that hyper receives, if `read` bytes arrive at a time and each head has a
-    /// body of 3 bytes.
+    /// The bytes that hyper receives if `read` bytes arrive at a time and each head has a body of 3
+    /// bytes
     fn through(bytes: &str, read: usize) -> String {
         let framing = Framing::default();
         let (mut heads, mut out) = (StrictHeads::new(framing.clone()), Vec::new());

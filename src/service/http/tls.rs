@@ -26,10 +26,10 @@ use crate::{
     service::http::client_certificates::{AnyCertificate, Clients},
 };
 
-/// How often the files are checked.
+/// How often we check the files
 const CHECK_INTERVAL: Duration = Duration::from_secs(2);
 
-/// How long a check may take before a warning is logged.
+/// How long a check may take before we log a warning
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The PEM files of a certificate with its chain, and of its key.
@@ -64,22 +64,21 @@ pub struct Tls(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     files: Files,
-    /// The last contents of the files, even if unusable, so that an unusable pair is only logged
-    /// once.
+    /// The last contents of the files, even if unusable. Without it, an unusable pair would be
+    /// logged at every check.
     seen: Mutex<Documents>,
     current: ArcSwap<Current>,
 }
 
-/// The configuration for new connections.
 #[derive(Debug)]
 struct Current {
     server: Arc<ServerConfig>,
-    /// `None` if no client certificate is requested.
+    /// `None` if we don't request a client certificate
     clients: Option<Clients>,
 }
 
-/// The contents of the files. Modification times are not enough to detect changes, because a file
-/// can be written twice within one tick of the clock.
+/// The contents of the files. Modification times wouldn't do to detect changes: a file can be
+/// written twice within one tick of the clock.
 #[derive(PartialEq, Eq)]
 struct Documents {
     certificate: Vec<u8>,
@@ -135,7 +134,7 @@ impl Tls {
         loop {
             looks.tick().await;
             let tls = self.clone();
-            // Disks can be slow, so we read on a blocking thread.
+            // Disks can be slow, so we read on a blocking thread
             let mut reload = tokio::task::spawn_blocking(move || tls.reload());
             while timeout(TIMEOUT, &mut reload).await.is_err() {
                 tracing::warn!("reading the certificate takes too long; the old one stays in use");
@@ -144,8 +143,8 @@ impl Tls {
     }
 
     fn replace(&self) -> Result<bool, TlsError> {
-        // We read without the lock, because a read can hang. If another thread reads newer files
-        // and stores them first, this one overwrites them, and the next check puts that right.
+        // We read without the lock, as a read can hang. If another thread reads newer files and
+        // stores them first, we overwrite them here, and the next check puts that right.
         let documents = Documents::read(&self.0.files)?;
         let mut seen = self.0.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if *seen == documents {
@@ -157,7 +156,6 @@ impl Tls {
         Ok(true)
     }
 
-    /// Returns the acceptor for a connection, and the check of its client's certificate.
     pub(in crate::service) fn acceptor(&self) -> (TlsAcceptor, Option<Clients>) {
         let current = self.0.current.load();
         (
