@@ -2,8 +2,9 @@
 //! scrapers that accept the other format.
 //!
 //! Every label has a bounded set of values: routes are templates, codes are fixed, unknown methods
-//! share one name, and issuers are configured. No label contains data from a caller. A `kid`, which
-//! the issuer chooses, is only a label for keys that were left out, at most 16 per issuer.
+//! share one name, and issuers are configured. Nothing that a caller sends ends up in a label. A
+//! `kid`, which the issuer chooses, is only a label for keys that were left out, at most 16 per
+//! issuer.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -35,12 +36,12 @@ const REQUEST_DURATION: &str = "warp_bearer_request_duration_seconds";
 const REQUEST_BUCKETS: [f64; 14] = [
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0,
 ];
-/// Ranges from a malformed token to a wait for keys.
+/// from a malformed token to a wait for keys
 const VERIFICATION_BUCKETS: [f64; 13] = [
     0.000_005, 0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.001, 0.005, 0.025, 0.1, 0.5,
     1.0, 3.0,
 ];
-/// Ranges from a store on the same machine to the longest timeout.
+/// from a store on the same machine to the longest timeout
 const CLAIM_BUCKETS: [f64; 12] = [
     0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0,
 ];
@@ -73,25 +74,25 @@ struct Unlabelled {
 pub(in crate::service) struct Outcome {
     pub(in crate::service) method: &'static str,
     pub(in crate::service) route: &'static str,
-    /// `None` if the request ended without a response.
+    /// `None` if the request ended without a response
     pub(in crate::service) status: Option<StatusCode>,
     pub(in crate::service) code: Option<&'static str>,
     pub(in crate::service) took: Duration,
     pub(in crate::service) is_probe: bool,
-    /// `None` if the request has no token, or if its route does not require one.
+    /// `None` if the request has no token, or if its route doesn't require one
     pub(in crate::service) authentication: Option<Authentication>,
-    /// The client's original request, if it was reported by a proxy.
+    /// The client's original request, if a proxy reported it
     pub(in crate::service) original: Option<Box<Original>>,
     pub(in crate::service) proof_fault: Option<&'static str>,
 }
 
 /// Identifies a time series by the addresses of its static strings, and the status. If the binary
-/// has two copies of a string, two keys lead to the same series, which is harmless.
+/// happens to have two copies of a string, two keys lead to the same series, which is harmless.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Series([usize; 4]);
 
-/// A fast hasher is safe here: callers cannot choose the keys. The default hasher would take as
-/// long as updating the metrics.
+/// A fast hasher is safe here, as callers can't choose the keys. The default one would take as long
+/// as updating the metrics.
 type SeriesHandles = HashMap<Series, Handles, FixedState>;
 
 #[derive(Clone)]
@@ -128,7 +129,7 @@ impl Metrics {
     pub fn render(&self) -> String {
         self.update_from_auth();
         let text = self.0.recorder.handle().render() + &of_issuers(&self.0.auth);
-        // Registered as a gauge, because the recorder's counters have no fractions.
+        // registered as a gauge, because the recorder's counters have no fractions
         let name = "# TYPE process_cpu_seconds_total ";
         text.replace(&format!("{name}gauge"), &format!("{name}counter"))
     }
@@ -153,7 +154,7 @@ impl Metrics {
         self.0.unlabelled.in_flight.increment(1);
     }
 
-    /// Counts a request. `trace_id` is set if its trace is sampled.
+    /// `trace_id` is set if the trace is sampled.
     pub(in crate::service) fn request_ends(&self, outcome: &Outcome, trace_id: Option<&str>) {
         self.0.unlabelled.in_flight.decrement(1);
         if let Some(trace_id) = trace_id {
@@ -194,12 +195,12 @@ impl Metrics {
         self.0.unlabelled.panics.increment(1);
     }
 
-    /// Copies the library's counters. Only called when the metrics are rendered.
+    /// Copies the library's counters, which only happens when the metrics are rendered.
     fn update_from_auth(&self) {
         with_local_recorder(&self.0.recorder, || {
             let revocations = self.0.auth.revocation_status();
             gauge!("warp_bearer_revocations").set(number(revocations.entries));
-            // If several sources share a name, their series shows the worst.
+            // If several sources share a name, their series shows the worst
             let mut worst = BTreeMap::new();
             for source in revocations.sources {
                 let age = source.age.map_or(f64::NAN, |age| age.as_secs_f64());
@@ -253,9 +254,10 @@ const MAX_LEFT_OUT: usize = 16;
 
 /// Formats the metrics of the issuers.
 ///
-/// The recorder never forgets a series, but a reload may remove an issuer, and an issuer may rotate
-/// its keys for years. An alert about a removed issuer would never end. We write these metrics
-/// ourselves, so that a series disappears together with its issuer or its key.
+/// We don't leave these to the recorder. It never forgets a series, but a reload may remove an
+/// issuer, and an issuer may rotate its keys for years, so an alert about a removed issuer would
+/// never end. If we write the metrics ourselves, a series disappears together with its issuer or
+/// its key.
 #[rustfmt::skip]
 fn of_issuers(auth: &Auth) -> String {
     let mut text = String::new();
@@ -277,7 +279,7 @@ fn of_issuers(auth: &Auth) -> String {
     add_family(&mut text, "counter", "warp_bearer_key_fetches_refused_total", "Unknown keys and wrong signatures that caused no fetch, because the fetch budget was spent.", refused);
     let left_out = status.iter().flat_map(|keys| {
         let left_out = keys.left_out.iter().take(MAX_LEFT_OUT);
-        // Several keys can have the same `kid` or none.
+        // several keys can have the same `kid` or none
         let series: BTreeSet<_> = left_out.map(|key| {
             let kid = ShownText::new(key.kid.as_deref().unwrap_or_default()).to_string();
             labels_of(&[("issuer", &*keys.issuer), ("kid", &*kid), ("reason", &*key.reason)])
@@ -308,7 +310,6 @@ fn add_family(
     help: &str,
     series: impl Iterator<Item = (String, f64)>,
 ) {
-    // Writing to a string cannot fail.
     let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
     for (labels, value) in series {
         let _ = writeln!(text, "{name}{{{labels}}} {value}");
@@ -424,7 +425,7 @@ fn recorder() -> PrometheusRecorder {
         .build_recorder()
 }
 
-/// Returns the higher age. NaN means "never", and counts as the highest.
+/// The higher age. NaN means "never", so it's the highest.
 fn worse_age(one: f64, other: f64) -> f64 {
     if one.is_nan() || other.is_nan() {
         f64::NAN

@@ -1,7 +1,8 @@
 //! The metrics in `OpenMetrics`' text format (version 1.0.0), with exemplars of request durations.
 //!
 //! An exemplar links a bucket of the histogram to the trace of a request. Per route and bucket, we
-//! keep the newest request whose trace was sampled, because other traces are not stored anywhere.
+//! keep the newest request whose trace was sampled (other traces are not stored anywhere, so a link
+//! to them would lead nowhere).
 //!
 //! The text is converted from Prometheus' format, and has the same series.
 
@@ -51,7 +52,7 @@ impl Exemplars {
         self.newest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the exemplars by series, in the notation of Prometheus' format.
+    /// The exemplars by series, in the notation of Prometheus' format
     fn by_series(&self) -> HashMap<String, String> {
         let newest = self.newest();
         let all = newest.iter().map(|((route, bucket), exemplar)| {
@@ -80,10 +81,9 @@ pub(super) fn rewrite(text: &str, exemplars: &Exemplars) -> String {
     let counters: Vec<&str> = text.lines().filter_map(counter).collect();
     let mut rewritten = String::with_capacity(text.len() + 128 * exemplars.len());
     for line in text.lines().filter(|line| !line.is_empty()) {
-        // Writing to a string cannot fail.
         let _ = if let Some(mut words) = line.strip_prefix("# ").map(|rest| rest.splitn(3, ' ')) {
             let (kind, name) = (words.next(), words.next().unwrap_or_default());
-            // `OpenMetrics` names a counter without the `_total` of its series.
+            // `OpenMetrics` names a counter without the `_total` of its series
             let family = match name.strip_suffix("_total") {
                 Some(family) if counters.contains(&name) => family,
                 _ => name,
@@ -100,12 +100,12 @@ pub(super) fn rewrite(text: &str, exemplars: &Exemplars) -> String {
     rewritten
 }
 
-/// Returns the name of the counter that a line describes.
+/// The counter that a line describes, if any.
 fn counter(line: &str) -> Option<&str> {
     line.strip_prefix("# TYPE ")?.strip_suffix(" counter")
 }
 
-/// Formats the upper bound of a bucket as a float, which the format requires: `le="1.0"`.
+/// Formats the upper bound of a bucket as a float: `le="1.0"`, never `le="1"`. The format insists.
 fn with_float_bound(line: &str) -> String {
     let Some((before, after)) = line.split_once(r#"le=""#) else {
         return line.to_owned();
@@ -118,7 +118,7 @@ fn with_float_bound(line: &str) -> String {
     }
 }
 
-/// Returns `true` if a scraper accepts this format (RFC 9110 §12.5.1).
+/// Whether a scraper accepts this format (RFC 9110 §12.5.1).
 pub(in crate::service) fn is_accepted(accept: &str) -> bool {
     accept.split(',').any(|range| {
         let mut parts = range.split(';').map(str::trim);

@@ -2,8 +2,8 @@
 //! spans for the verification of its token and for each wait for another server.
 //!
 //! OpenTelemetry's own variables configure the exporter and the sampler. A separate thread sends
-//! the spans in batches. If the collector does not respond, the queue fills up and further spans
-//! are dropped, but requests never wait.
+//! the spans in batches. If the collector doesn't respond, the queue fills up and we drop further
+//! spans, but requests never wait.
 //!
 //! Like the request log, a span contains no token, no claim values and no query.
 
@@ -65,7 +65,7 @@ impl Traces {
     fn with(exporter: SpanExporter) -> Self {
         let mut resource = Resource::builder();
         // `with_service_name` would override `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES`, so
-        // we only call it if neither sets a name.
+        // we only call it if neither sets a name
         let attributes = env::var("OTEL_RESOURCE_ATTRIBUTES").unwrap_or_default();
         if env::var_os("OTEL_SERVICE_NAME").is_none() && !attributes.contains("service.name=") {
             resource = resource.with_service_name(env!("CARGO_PKG_NAME"));
@@ -79,7 +79,7 @@ impl Traces {
         Self { provider, tracer }
     }
 
-    /// Begins the span of a request that arrived at `since`. `None` if the sampler drops it.
+    /// The request arrived at `since`. `None` if the sampler drops the span.
     pub(in crate::service) fn begin(
         &self,
         since: Instant,
@@ -122,9 +122,9 @@ impl Traces {
     }
 }
 
-/// Returns `true` if the environment enables traces (OpenTelemetry's "General SDK Configuration").
+/// Whether the environment enables traces (OpenTelemetry's "General SDK Configuration").
 fn is_wanted(variable: impl Fn(&str) -> Option<String>) -> bool {
-    // An empty variable counts as unset.
+    // an empty variable counts as unset
     let set = |name: &str| variable(name).filter(|value| !value.is_empty());
     let is =
         |name: &str, word: &str| set(name).is_some_and(|value| value.eq_ignore_ascii_case(word));
@@ -144,19 +144,19 @@ pub(in crate::service) struct RequestSpan {
 }
 
 impl RequestSpan {
-    /// Returns the `traceparent` for requests made on behalf of this one.
+    /// For requests made on behalf of this one.
     pub(in crate::service) fn traceparent(&self) -> Option<HeaderValue> {
         let mut fields = HashMap::<String, String>::new();
         TraceContextPropagator::new().inject_context(&self.context, &mut fields);
         HeaderValue::try_from(fields.remove("traceparent")?).ok()
     }
 
-    /// 32 hexadecimal digits.
+    /// 32 hexadecimal digits
     pub(in crate::service) fn trace_id(&self) -> String {
         self.context.span().span_context().trace_id().to_string()
     }
 
-    /// Ends the span, and adds child spans for the completed steps.
+    /// Ends the span, and adds child spans for the completed steps
     pub(in crate::service) fn end(self, outcome: &Outcome, waits: &[Wait]) {
         if let Some(authentication) = &outcome.authentication {
             let is_verified = authentication.identity.is_some();
@@ -183,7 +183,7 @@ impl RequestSpan {
         if let Some(code) = outcome.code {
             span.set_attribute(KeyValue::new("error.type", code));
         }
-        // Rejecting a request is not a server error (OpenTelemetry's conventions for HTTP spans).
+        // rejecting a request is not a server error (OpenTelemetry's conventions for HTTP spans)
         if outcome.status.is_none_or(|status| status.is_server_error()) {
             span.set_status(Status::error(""));
         }
@@ -213,7 +213,7 @@ impl RequestSpan {
     }
 
     /// Converts an instant of this request to wall-clock time, relative to the start of the
-    /// request. We don't ask the system clock again, because it may have been changed since then.
+    /// request. We don't ask the system clock again: someone may have changed it since then.
     fn at(&self, instant: Instant) -> SystemTime {
         self.since_epoch + instant.saturating_duration_since(self.since)
     }

@@ -4,18 +4,18 @@
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(in crate::service) struct ProcessFigures {
-    /// User and system.
+    /// User and system
     pub(in crate::service) cpu_seconds: f64,
     pub(in crate::service) resident_bytes: u64,
     pub(in crate::service) threads: u64,
     pub(in crate::service) open_files: u64,
-    /// `None` if unlimited.
+    /// `None` if unlimited
     pub(in crate::service) max_files: Option<u64>,
-    /// In seconds since 1970.
+    /// In seconds since 1970
     pub(in crate::service) started: f64,
 }
 
-/// Returns `None` if the system does not provide these figures.
+/// `None` if the system doesn't provide these figures.
 #[cfg(target_os = "linux")]
 pub(in crate::service) fn figures() -> Option<ProcessFigures> {
     use std::{
@@ -30,14 +30,14 @@ pub(in crate::service) fn figures() -> Option<ProcessFigures> {
         time::{ClockId, clock_gettime},
     };
 
-    // A start time that changes with each reading would look like a restart.
+    // A start time that changes with each reading would look like a restart
     static STARTED: OnceLock<Option<f64>> = OnceLock::new();
 
     let stat = Stat::parse(&fs::read_to_string("/proc/self/stat").ok()?)?;
     let seconds = |ticks: u64| to_f64(ticks) / to_f64(clock_ticks_per_second());
     let started = *STARTED.get_or_init(|| {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
-        // systemd's `ProcSubset=pid` hides `/proc/stat`.
+        // systemd's `ProcSubset=pid` hides `/proc/stat`
         let since_boot = clock_gettime(ClockId::Boottime);
         let since_boot = Duration::new(
             u64::try_from(since_boot.tv_sec).ok()?,
@@ -49,7 +49,7 @@ pub(in crate::service) fn figures() -> Option<ProcessFigures> {
         cpu_seconds: seconds(stat.ticks),
         resident_bytes: stat.resident_pages * u64::try_from(page_size()).ok()?,
         threads: stat.threads,
-        // This counts the directory that is being read.
+        // This counts the directory that's being read
         open_files: u64::try_from(fs::read_dir("/proc/self/fd").ok()?.count()).ok()?,
         max_files: getrlimit(Resource::Nofile).current,
         started: started?,
@@ -61,7 +61,7 @@ pub(in crate::service) fn figures() -> Option<ProcessFigures> {
     None
 }
 
-/// The fields of `/proc/self/stat` that are used, as described in the manual page `proc_pid_stat`.
+/// The fields of `/proc/self/stat` that we use, see the manual page `proc_pid_stat`
 #[cfg(target_os = "linux")]
 #[derive(Debug, PartialEq, Eq)]
 struct Stat {
@@ -74,10 +74,10 @@ struct Stat {
 #[cfg(target_os = "linux")]
 impl Stat {
     fn parse(text: &str) -> Option<Self> {
-        // The second field is the program's name in parentheses, which may contain any character.
+        // The second field is the program's name in parentheses, which may contain any character
         let (_, rest) = text.rsplit_once(") ")?;
         let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
-        // The first field of `rest` is the third one in the manual.
+        // the first field of `rest` is the third one in the manual
         let field = |number: usize| -> Option<u64> { fields.get(number - 3)?.parse().ok() };
         Some(Self {
             ticks: field(14)? + field(15)?,
@@ -88,7 +88,7 @@ impl Stat {
     }
 }
 
-/// Exact up to 2^53, which is more than any real number of ticks, seconds or bytes can be.
+/// Exact up to 2^53, which is more than any real number of ticks, seconds or bytes can be
 #[allow(clippy::cast_precision_loss)]
 pub(in crate::service) fn to_f64(number: u64) -> f64 {
     number as f64
@@ -124,7 +124,7 @@ mod tests {
                 .max_files
                 .is_none_or(|most| most >= figures.open_files)
         );
-        // A test process is younger than ten minutes.
+        // a test process is younger than ten minutes
         let now = std::time::SystemTime::now();
         let now = now
             .duration_since(std::time::UNIX_EPOCH)
@@ -134,7 +134,7 @@ mod tests {
             figures.started > now - 600.0 && figures.started < now + 2.0,
             "{figures:?}"
         );
-        // The clocks are read once, so the time of the start never changes.
+        // the clocks are read once, so the time of the start never changes
         let again = super::figures().unwrap().started;
         assert_eq!(again.to_bits(), figures.started.to_bits());
     }

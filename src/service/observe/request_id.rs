@@ -1,6 +1,6 @@
 //! The request ID and the trace ID of a request, to correlate the logs of several services.
 //!
-//! We log a caller's request ID, so we only use it if it is short and has plain characters.
+//! We log a caller's request ID, so we only use it if it's short and has plain characters.
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -19,12 +19,12 @@ pub(in crate::service) const X_REQUEST_ID: HeaderName = HeaderName::from_static(
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
-/// The header with vendor-specific trace data (W3C Trace Context §3.3).
+/// vendor-specific trace data (W3C Trace Context §3.3)
 #[cfg(feature = "otel")]
 pub(in crate::service) const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
-/// Returns the caller's request ID if there is exactly one and it matches `[A-Za-z0-9._-]{1,64}`.
-/// Otherwise, returns a random one.
+/// The caller's request ID if there is exactly one and it matches `[A-Za-z0-9._-]{1,64}`, otherwise
+/// a random one.
 pub(in crate::service) fn request_id(headers: &HeaderMap) -> HeaderValue {
     let given = only(headers, &X_REQUEST_ID).filter(|id| is_plain(id.as_bytes()));
     given.cloned().unwrap_or_else(random)
@@ -35,7 +35,7 @@ fn is_plain(id: &[u8]) -> bool {
     (1..=64).contains(&id.len()) && id.iter().all(plain)
 }
 
-/// Returns 32 unique hexadecimal digits, which need not be secret. The seed comes from the standard
+/// 32 unique hexadecimal digits, which don't have to be secret. The seed comes from the standard
 /// library's hash maps, and a bijective mixer turns a counter into the ID.
 fn random() -> HeaderValue {
     static SEED: LazyLock<(u64, u64)> = LazyLock::new(|| {
@@ -56,7 +56,7 @@ fn random() -> HeaderValue {
     {
         *pair = DIGITS[usize::from(*byte)];
     }
-    // Hexadecimal digits are always valid in a header.
+    // hexadecimal digits are always valid in a header
     HeaderValue::from_bytes(&digits).unwrap_or(HeaderValue::from_static("-"))
 }
 
@@ -84,8 +84,7 @@ fn mix(mut bits: u64) -> u64 {
 pub(in crate::service) struct TraceContext(HeaderValue);
 
 impl TraceContext {
-    /// Returns the trace of a valid `traceparent`. Ignores an invalid one (W3C Trace Context
-    /// §3.2.2.3).
+    /// An invalid `traceparent` is ignored (W3C Trace Context §3.2.2.3).
     pub(in crate::service) fn of(headers: &HeaderMap) -> Option<Self> {
         let parent = only(headers, &TRACEPARENT)?;
         is_traceparent(parent.as_bytes()).then(|| Self(parent.clone()))
@@ -96,21 +95,21 @@ impl TraceContext {
         &self.0
     }
 
-    /// 32 hexadecimal digits.
+    /// 32 hexadecimal digits
     pub(in crate::service) fn id(&self) -> &str {
         let text = self.0.to_str().ok();
         text.and_then(|text| text.get(3..35)).unwrap_or_default()
     }
 
-    /// Returns `true` if the caller has sampled the trace (W3C Trace Context §3.2.2.5.1).
+    /// Whether the caller has sampled the trace (W3C Trace Context §3.2.2.5.1).
     pub(in crate::service) fn is_sampled(&self) -> bool {
         let flags = self.0.to_str().ok().and_then(|text| text.get(53..55));
         flags.is_some_and(|flags| u8::from_str_radix(flags, 16).is_ok_and(|flags| flags & 1 == 1))
     }
 }
 
-/// Returns `true` if a value is `version "-" trace-id "-" parent-id "-" flags` in lower case.
-/// Versions above 00 may have a dash and more data at the end. The version ff is invalid.
+/// Checks for `version "-" trace-id "-" parent-id "-" flags` in lower case. Versions above 00 may
+/// have a dash and more data at the end. The version ff is invalid.
 fn is_traceparent(value: &[u8]) -> bool {
     let Some((known, rest)) = value.split_at_checked(55) else {
         return false;
@@ -132,8 +131,8 @@ fn is_traceparent(value: &[u8]) -> bool {
         && some(parent)
 }
 
-/// Returns the value of a header that is present exactly once. We can't know which value of a
-/// repeated header is meant, so we ignore it.
+/// The value of a header that is present exactly once. If a header is repeated, we can't know which
+/// value is meant, so we ignore it.
 pub(in crate::service) fn only<'h>(
     headers: &'h HeaderMap,
     name: &HeaderName,

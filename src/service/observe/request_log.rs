@@ -3,7 +3,7 @@
 //! A record contains the method, the route, the result, the issuer, the `kid` and a pseudonym of
 //! the token's subject. It never contains a token or any other claim, so none can get into the log
 //! or a label. The only path it contains is for `/auth`: the method, the host and the path of the
-//! client's request, as reported by the proxy. That path is escaped and truncated, and has no
+//! client's request, as reported by the proxy. We escape and truncate that path, and it has no
 //! query.
 
 use std::{error::Error, io};
@@ -77,20 +77,20 @@ impl RequestLog {
         }
     }
 
-    /// Counts a connection until the returned guard is dropped.
+    /// The connection counts as open until the guard is dropped.
     pub(in crate::service) fn connection(&self) -> Option<ConnectionRecord> {
         self.metrics.clone().map(ConnectionRecord::new)
     }
 
-    /// Counts a time at the limit of connections when it ends. The kernel does not tell us whether
-    /// a new connection had to wait.
+    /// Counts a time at the limit of connections when it ends. The kernel doesn't tell us whether a
+    /// new connection had to wait.
     pub(in crate::service) fn waited(&self) {
         if let Some(metrics) = &self.metrics {
             metrics.connection_waited();
         }
     }
 
-    /// Counts a connection that ended because its bytes were not valid TLS or HTTP, or because a
+    /// Counts a connection that ended because its bytes weren't valid TLS or HTTP, or because a
     /// head was too large. hyper or rustls has already sent the response, if any.
     pub(in crate::service) fn end(&self, end: Result<(), Box<dyn Error + Send + Sync>>) {
         let no_http = |error: &hyper::Error| error.is_parse();
@@ -103,7 +103,7 @@ impl RequestLog {
         }
     }
 
-    /// Logs and counts a handler's panic. The panic message may contain a token, so it is left out.
+    /// Logs and counts a handler's panic, without its message (which may contain a token).
     pub(in crate::service) fn panicked(&self) {
         tracing::error!("handler panicked");
         if let Some(metrics) = &self.metrics {
@@ -149,13 +149,13 @@ impl RequestLog {
 }
 
 /// Runs the future that handles a request and ends its [`RequestRecord`], in a request context if
-/// something is recorded. An `async` block would store `answer` twice.
+/// something is recorded. Not an `async fn`: an `async` block would store `answer` twice.
 pub(in crate::service) fn in_context<F: Future>(
     recorded: Recorded,
     answer: F,
 ) -> impl Future<Output = F::Output> {
     if recorded.is_recorded {
-        // Boxed, so that an unrecorded request doesn't carry room for a context.
+        // boxed, so that an unrecorded request doesn't carry room for a context
         Either::Left(Box::pin(context::scope_in_trace(
             recorded.traceparent,
             answer,
@@ -165,7 +165,7 @@ pub(in crate::service) fn in_context<F: Future>(
     }
 }
 
-/// Returns the label of a method. All unknown methods share one.
+/// The label of a method. All unknown methods share one.
 fn method_name(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
@@ -181,14 +181,14 @@ fn method_name(method: &Method) -> &'static str {
     }
 }
 
-/// A record that is dropped before [`end`](Self::end) is called counts as abandoned.
+/// If this is dropped before [`end`](Self::end) is called, the request counts as abandoned.
 #[derive(Debug)]
 pub(in crate::service) struct RequestRecord {
     metrics: Option<Metrics>,
     log: bool,
     since: Instant,
     method: &'static str,
-    /// `None` once it is in the response.
+    /// `None` once it's in the response
     request_id: Option<HeaderValue>,
     trace: Option<TraceContext>,
     #[cfg(feature = "otel")]
@@ -224,7 +224,7 @@ impl RequestRecord {
 
     /// Ends the record with the response: logs it, updates the metrics, and sets `X-Request-Id`.
     ///
-    /// `now` reads the clock, and is only called if something is recorded.
+    /// `now` reads the clock, so we only call it if something is recorded.
     pub(in crate::service) fn end(
         mut self,
         mut answer: Response,
@@ -276,7 +276,7 @@ impl RequestRecord {
         let authentication = outcome.authentication.as_ref();
         let identity = authentication.and_then(|it| it.identity.as_ref());
         let subject = identity.and_then(Identity::subject);
-        // The issuer chooses the `kid`, so it is untrusted text.
+        // the issuer chooses the `kid`, so it's untrusted text
         let kid = identity.and_then(Identity::kid).map(shown);
         let original = outcome.original.as_deref();
         let request_id = self.request_id.as_ref().and_then(|id| id.to_str().ok());

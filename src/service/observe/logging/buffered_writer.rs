@@ -2,13 +2,13 @@
 //!
 //! A request only copies its line into a buffer, which needs no system call. The thread writes the
 //! first line immediately, and collects later lines for [`FLUSH_INTERVAL`]. If whatever reads the
-//! log is too slow, we drop and count lines. A slow log never delays requests, and delays the exit
-//! of the process by at most [`CLOSE_TIMEOUT`].
+//! log is too slow, we drop and count lines. So a slow log never delays requests, and it delays the
+//! exit of the process by at most [`CLOSE_TIMEOUT`].
 //!
 //! `tracing-appender` works in a similar way, but allocates each line, sends it separately, and
 //! wakes its thread for it: at 20,000 lines per second, that costs 2.8 µs of processor time per
-//! line, against 0.5 µs here. It also limits lines rather than bytes, and counts dropped lines
-//! without logging them.
+//! line, against 0.5 µs here. It also limits lines rather than bytes, and doesn't log how many it
+//! has dropped.
 
 use std::{
     io::{self, Write},
@@ -21,13 +21,13 @@ use std::{
 use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
 
-/// How long lines are collected. These lines are lost if the process is killed.
+/// How long lines are collected. If the process is killed, these are lost.
 const FLUSH_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Once this many bytes are collected, they are written without waiting for [`FLUSH_INTERVAL`].
 const FLUSH_SIZE: usize = 64 * 1024;
 
-/// The maximum number of bytes to buffer for a slow reader. Further lines are dropped.
+/// The maximum number of bytes to buffer for a slow reader. We drop further lines.
 const CAPACITY: usize = 8 * 1024 * 1024;
 
 /// How long dropping [`Log`] waits for the last lines to be written.
@@ -56,7 +56,7 @@ struct State {
 enum Phase {
     #[default]
     Open,
-    /// The thread writes the buffered lines and ends.
+    /// The thread writes the buffered lines and ends
     Closing,
     Closed,
 }
@@ -74,7 +74,7 @@ impl Drop for Log {
             state.phase = Phase::Closing;
         }
         shared.wake.notify_one();
-        // The process exits anyway, so a timeout changes nothing.
+        // the process exits anyway, so a timeout changes nothing
         let _ = shared
             .closed
             .wait_timeout_while(state, CLOSE_TIMEOUT, |state| state.phase != Phase::Closed);
@@ -82,7 +82,7 @@ impl Drop for Log {
 }
 
 impl LogBuffer {
-    /// Starts the thread. `report_lost` logs the number of dropped lines.
+    /// `report_lost` logs the number of dropped lines.
     pub(in crate::service) fn open(
         self,
         to: impl Write + Send + 'static,
@@ -96,7 +96,7 @@ impl LogBuffer {
             buffer.0.closed.notify_all();
         });
         if writer.is_err() {
-            // Without the thread nothing is logged, but the service still runs.
+            // Without the thread nothing is logged, but that's no reason not to run the service
             self.state().phase = Phase::Closed;
         }
         Log(self)
@@ -188,8 +188,7 @@ impl<'o> MakeWriter<'o> for LogBuffer {
         }
     }
 
-    /// Warnings and errors are written without waiting, because they may be the last lines before
-    /// the process exits.
+    /// Warnings and errors don't wait. They may be the last lines before the process exits.
     fn make_writer_for(&'o self, metadata: &Metadata<'_>) -> Self::Writer {
         LineWriter {
             buffer: self,
@@ -207,7 +206,7 @@ mod tests {
 
     use super::*;
 
-    /// Accepts one write for each permit, and passes on its bytes.
+    /// Accepts one write for each permit, and passes on its bytes
     struct Reader {
         allowed: Receiver<()>,
         written: Sender<String>,
@@ -263,7 +262,7 @@ mod tests {
         let tell = move |lost| telling.put(format!("{lost} were lost").as_bytes(), true);
         let log = buffer.clone().open(reader, tell);
         buffer.put(b"first\n", true);
-        // The thread is blocked in its first write, so later lines stay in the buffer.
+        // The thread is blocked in its first write, so later lines stay in the buffer
         let line = vec![b'x'; 1024 * 1024];
         for _ in 0..20 {
             buffer.put(&line, false);

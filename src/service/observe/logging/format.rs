@@ -1,7 +1,7 @@
 //! Formats each event as one line, as text or JSON.
 //!
-//! tracing-subscriber's own formats take longer than the rest of a request. We don't show spans,
-//! because the service has none.
+//! tracing-subscriber's own formats take longer than the rest of a request. Spans aren't shown: the
+//! service has none.
 
 use std::{
     cell::RefCell,
@@ -131,8 +131,8 @@ fn message(line: &mut String, message: &dyn fmt::Debug) {
     }
 }
 
-/// An event as text: its message, then its fields as `name=value`. A value is quoted if its end
-/// would be ambiguous.
+/// An event as text: its message, then its fields as `name=value`, with quotes around a value whose
+/// end would be ambiguous.
 struct Text<'l>(&'l mut String);
 
 impl Text<'_> {
@@ -148,8 +148,8 @@ fn is_plain(value: &str) -> bool {
     !value.is_empty() && all(value, plain)
 }
 
-/// Returns `true` if `is` is true for every byte. Without an early return, the compiler can check
-/// many bytes at a time.
+/// Like `Iterator::all`, but without the early return, so that the compiler can check many bytes at
+/// a time.
 fn all(value: &str, is: impl Fn(u8) -> bool) -> bool {
     value.bytes().fold(true, |all, byte| all & is(byte))
 }
@@ -160,7 +160,7 @@ impl Visit for Text<'_> {
         if is_plain(value) {
             self.0.push_str(value);
         } else {
-            // `Debug` does not escape some invisible characters.
+            // `Debug` doesn't escape some invisible characters
             self.0.push_str(&escaped(&format!("{value:?}")));
         }
     }
@@ -218,7 +218,7 @@ struct Json<'l>(&'l mut String);
 impl Json<'_> {
     fn name(&mut self, field: &Field) {
         self.0.push_str(",\"");
-        // A Rust identifier needs no escaping.
+        // a Rust identifier needs no escaping
         self.0.push_str(field.name());
         self.0.push_str("\":");
     }
@@ -266,7 +266,7 @@ impl Visit for Json<'_> {
 
     fn record_f64(&mut self, field: &Field, value: f64) {
         self.name(field);
-        // NaN and infinities become null.
+        // NaN and infinities become null
         let _ = write!(self.0, "{}", serde_json::Value::from(value));
     }
 
@@ -283,10 +283,10 @@ impl Visit for Json<'_> {
     }
 }
 
-/// Writes the current time, such as `2026-11-23T02:11:34.169084Z` (RFC 3339).
+/// The current time, e.g. `2026-11-23T02:11:34.169084Z` (RFC 3339).
 fn now(line: &mut String) {
     thread_local! {
-        /// The last formatted second, which consecutive lines usually share.
+        /// The last formatted second. Consecutive lines usually share it.
         static SECOND: RefCell<(u64, String)> = const { RefCell::new((u64::MAX, String::new())) };
     }
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
@@ -319,7 +319,7 @@ fn date_and_time(line: &mut String, seconds: u64) {
     }
 }
 
-/// Converts days since 1970 to year, month and day, with Howard Hinnant's `civil_from_days`.
+/// Days since 1970 to year, month and day: Howard Hinnant's `civil_from_days`.
 fn date(days: u64) -> (u64, u64, u64) {
     let days = days + 719_468;
     let (era, day_of_era) = (days / 146_097, days % 146_097);
@@ -337,7 +337,7 @@ fn date(days: u64) -> (u64, u64, u64) {
     (year, month, day)
 }
 
-/// Writes a decimal number, padded with zeros to `width`.
+/// A decimal number, padded with zeros to `width`.
 #[allow(clippy::cast_possible_truncation)] // a digit
 fn digits(line: &mut String, mut value: u64, width: usize) {
     let mut digits = [b'0'; 20];

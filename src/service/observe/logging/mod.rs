@@ -43,14 +43,14 @@ pub fn init(log: &LogConfig) -> Log {
     })
 }
 
-/// Returns the subscriber that [`init`] sets, with another writer.
+/// What [`init`] sets, but with another writer.
 pub fn subscriber<W>(log: &LogConfig, color: bool, writer: W) -> Box<dyn Subscriber + Send + Sync>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     let builder = tracing_subscriber::fmt()
-        // With the default, a closed stderr causes an error that is printed to stderr, which
-        // panics.
+        // With the default, a closed stderr causes an error that is printed to stderr, and that
+        // panics
         .log_internal_errors(false)
         .with_env_filter(log.filter.clone())
         .with_ansi(color)
@@ -106,7 +106,7 @@ mod tests {
         lines.text()
     }
 
-    /// Every kind of value that an event can have.
+    /// Every kind of value that an event can have
     fn events() {
         let error = io::Error::other("no\nsuch \"thing\"");
         let error: &(dyn std::error::Error + 'static) = &error;
@@ -129,7 +129,7 @@ mod tests {
         tracing::debug!(nothing = "", back = "\\", smile = "\u{263a}", "café");
     }
 
-    /// Removes the timestamp after checking its form.
+    /// The line without its timestamp, whose form is checked.
     fn rest(line: &str) -> &str {
         let (time, rest) = line.split_at(27);
         let form: String = time

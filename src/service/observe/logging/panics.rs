@@ -1,7 +1,7 @@
 //! Logs panics in the configured format.
 //!
-//! A line contains the location of the panic. We include the message only if it is a literal in the
-//! source, because a formatted message may contain a token.
+//! A line has the location of the panic. It only has the message if that is a literal in the
+//! source: a formatted message may contain a token.
 
 use std::{
     backtrace::{Backtrace, BacktraceStatus},
@@ -17,7 +17,7 @@ pub(in crate::service) fn log_panics() {
 fn log(panic: &PanicHookInfo<'_>) {
     let location = panic.location().map(ToString::to_string);
     let said = panic.payload().downcast_ref::<&'static str>();
-    // `RUST_BACKTRACE` turns backtraces on.
+    // does nothing unless `RUST_BACKTRACE` turns it on
     let backtrace = Backtrace::capture();
     let has_backtrace = backtrace.status() == BacktraceStatus::Captured;
     tracing::error!(
@@ -40,7 +40,7 @@ mod tests {
 
     use crate::service::observe::logging::{self, LogConfig, LogFormat};
 
-    /// The hook is global to the process, so this test runs itself in another process.
+    /// The hook is global to the process, so this test runs itself in another one
     #[test]
     fn panic_is_logged_as_one_line_without_secrets() {
         const CHILD: &str = "PANICS_TEST_CHILD";

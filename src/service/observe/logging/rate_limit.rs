@@ -1,9 +1,9 @@
 //! Rate limits for warnings and errors.
 //!
-//! Callers can cause any number of warnings, for example with invalid queries, and must not be able
-//! to fill a disk or hide other lines with them. Each callsite, including those of dependencies,
-//! can log [`LIMIT`] warnings or errors per [`PERIOD`], and further ones are only counted. Lower
-//! levels are not limited, because every request has an info line.
+//! Callers can cause any number of warnings, e.g. with invalid queries, and must not be able to
+//! fill a disk or hide other lines that way. Each callsite, including those of dependencies, can
+//! log [`LIMIT`] warnings or errors per [`PERIOD`], and further ones are only counted. Lower levels
+//! have no limit, since every request has an info line.
 
 use std::{
     collections::HashMap,
@@ -38,7 +38,8 @@ impl Decision {
     }
 }
 
-/// One window per callsite that has logged a warning. The number of callsites is fixed.
+/// One window per callsite that has logged a warning. There's a fixed number of callsites, so we
+/// never remove any.
 #[derive(Debug, Default)]
 pub(in crate::service) struct RateLimits(Mutex<HashMap<Identifier, Window>>);
 
