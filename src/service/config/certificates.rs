@@ -11,7 +11,6 @@ use crate::{
     },
 };
 
-/// Reads the setting for client certificates.
 pub(super) fn client_auth(reader: &mut Reader) -> ClientAuth {
     let authorities = reader.optional(&TLS_CLIENT_CA_FILE);
     if reader.value(&TLS_CLIENT_CERT) {
@@ -21,11 +20,11 @@ pub(super) fn client_auth(reader: &mut Reader) -> ClientAuth {
     }
 }
 
-/// Returns `None` if certificate-bound tokens are not accepted.
+/// `None` if certificate-bound tokens are not accepted.
 pub(super) fn source(reader: &mut Reader, clients: &ClientAuth) -> Option<CertificateSource> {
     let (requested, certificate) = (TLS_CLIENT_CERT.name(), TLS_CERT_FILE.name());
     let is_requested = *clients != ClientAuth::Off;
-    // An invalid value may have been meant to request certificates.
+    // an invalid value may have been meant to request certificates
     let may_be_requested = is_requested || reader.has_fault(requested);
     if may_be_requested && !reader.is_set(certificate) {
         reader.fault(

@@ -1,7 +1,7 @@
 //! Checks of combinations of variables, each of which is valid on its own.
 //!
-//! We reject an ambiguous combination rather than guess its meaning. A value that is invalid on its
-//! own already has a fault, and no check adds a second one.
+//! We reject an ambiguous combination rather than guess its meaning. If a value is invalid on its
+//! own, it already has a fault, and no check here should add a second one.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -24,7 +24,7 @@ use crate::{
     },
 };
 
-/// The variables that the issuers file replaces.
+/// The variables that the issuers file replaces
 pub(super) const OF_ONE_ISSUER: [&str; 12] = [
     AUTH0_DOMAIN.name(),
     AUTH0_ISSUER.name(),
@@ -40,7 +40,7 @@ pub(super) const OF_ONE_ISSUER: [&str; 12] = [
     AUTH0_INTROSPECTION_TTL.name(),
 ];
 
-/// Rejects a limit for heads that is too small for the largest token.
+/// The limit for heads must leave room for the largest token.
 pub(super) fn token_size(reader: &mut Reader, token: usize, head: u32) {
     let least = token as u64 + HEAD_WITHOUT_TOKEN;
     let are_set =
@@ -55,10 +55,9 @@ pub(super) fn token_size(reader: &mut Reader, token: usize, head: u32) {
     }
 }
 
-/// Room for everything in a head except the token.
+/// Room for everything in a head except the token
 pub(super) const HEAD_WITHOUT_TOKEN: u64 = 4 * 1024;
 
-/// Reports missing variables that are required to verify tokens.
 pub(super) fn required(reader: &mut Reader) {
     if reader.is_set(ISSUERS_FILE.name()) {
         for name in OF_ONE_ISSUER {
@@ -69,7 +68,7 @@ pub(super) fn required(reader: &mut Reader) {
                 );
             }
         }
-        // The tables have audiences, or the file already has faults.
+        // the tables have audiences, or the file already has faults
         return;
     }
     if !reader.is_set(AUTH0_DOMAIN.name()) && !reader.is_set(AUTH0_ISSUER.name()) {
@@ -111,13 +110,13 @@ pub(super) fn issuers(reader: &mut Reader, issuers: &[String], needs_key_set: bo
     slash(reader, issuers);
 }
 
-/// Warns about audiences that tokens for other APIs have, because anyone who gets such a token
-/// could use it here.
+/// Warns about audiences that tokens for other APIs have. Anyone who gets such a token could use it
+/// here.
 pub(super) fn audiences(reader: &mut Reader, audiences: &[String], issuers: &[String]) {
-    /// The application ID of Microsoft Graph.
+    /// The application ID of Microsoft Graph
     const GRAPH: &str = "00000003-0000-0000-c000-000000000000";
     let is_keycloak = issuers.iter().any(|issuer| issuer.contains("/realms/"));
-    // Your own API may have an audience with the same ending.
+    // Your own API may have an audience with the same ending
     let is_of_issuer = |name: &str| {
         let mut own = issuers.iter();
         own.any(|issuer| name.starts_with(&**issuer)) || name.contains(".auth0.com/")
@@ -164,10 +163,10 @@ pub(super) fn port(reader: &mut Reader) {
     reader.warn(PORT, format_args!("not read; set {listen}"));
 }
 
-/// Warns about an Auth0 issuer without the trailing slash. This is a common mistake, and causes
-/// every token to be rejected.
+/// Warns about an Auth0 issuer without the trailing slash. People often forget it, and then every
+/// token is rejected.
 fn slash(reader: &mut Reader, issuers: &[String]) {
-    // If AUTH0_DOMAIN is set, the issuer is probably a custom domain of Auth0.
+    // If AUTH0_DOMAIN is set, the issuer is probably a custom domain of Auth0
     let is_auth0 = reader.is_set(AUTH0_DOMAIN.name());
     let is_bare = |issuer: &&String| issuer.matches('/').count() == 2;
     for issuer in issuers
@@ -191,7 +190,7 @@ pub(super) fn key_sources(reader: &mut Reader) {
     }
 }
 
-/// Warns if tokens for the resource would be rejected: a client that has read the metadata requests
+/// Warns if tokens for the resource would be rejected. A client that has read the metadata requests
 /// exactly such a token (RFC 8707 §2).
 pub(super) fn resource(reader: &mut Reader, resource: Option<&str>, audiences: &[String]) {
     let Some(resource) = resource.filter(|_| !reader.is_set(ISSUERS_FILE.name())) else {
@@ -223,7 +222,7 @@ pub(super) fn resource_scopes(
     }
 }
 
-/// Requires the secret if HS256 is allowed, and warns about settings that are then unused.
+/// HS256 needs the secret. Also warns about settings that are then unused.
 pub(super) fn signing_secret(
     reader: &mut Reader,
     algorithms: &[Algorithm],
@@ -269,7 +268,7 @@ pub(super) fn tls(reader: &mut Reader) {
     }
 }
 
-/// Rejects `*` together with other origins, because such a list contradicts itself.
+/// Rejects `*` together with other origins: such a list contradicts itself.
 pub(super) fn any_origin_among_others(reader: &mut Reader) {
     reader.fault(
         CORS_ORIGINS.name(),
@@ -277,12 +276,12 @@ pub(super) fn any_origin_among_others(reader: &mut Reader) {
     );
 }
 
-/// Rejects two listeners on the same address and port, unless the port is 0.
+/// Rejects two listeners on the same address and port, unless the port is 0
 pub(super) fn listeners(reader: &mut Reader, listen: SocketAddr, metrics: Option<SocketAddr>) {
     let Some(metrics) = metrics else {
         return;
     };
-    // An invalid LISTEN has been replaced with its default.
+    // LISTEN was invalid, so this would compare its default
     if reader.has_fault(LISTEN.name()) {
         return;
     }

@@ -1,10 +1,10 @@
 //! Parses a `.env`, and returns its variables and warnings about invalid lines.
 //!
 //! Other programs may keep variables in the same file, so an invalid line is only a fault if it
-//! contains a variable of this service. We parse each line separately, so that an unclosed quote
-//! cannot hide our variables after it.
+//! contains a variable of this service. We parse each line separately: otherwise an unclosed quote
+//! could hide our variables after it.
 //!
-//! dotenvy does the parsing of quotes, `export`, comments and `${NAME}`. We do not change the
+//! dotenvy does the parsing of quotes, `export`, comments and `${NAME}`. We don't change the
 //! environment of the process, and never show the contents of a line in a fault or a warning.
 
 use std::{
@@ -21,9 +21,9 @@ use crate::service::config::{
 
 #[derive(Default)]
 pub(super) struct DotEnv {
-    /// In file order.
+    /// In file order
     pub(super) entries: Vec<Entry>,
-    /// About the lines that were skipped.
+    /// About the lines that were skipped
     pub(super) warnings: Vec<Warning>,
 }
 
@@ -38,7 +38,7 @@ pub(super) struct Entry {
 /// # Errors
 /// Returns the fault of the first invalid line with a variable of this service.
 pub(super) fn parse(bytes: &[u8], file: &str) -> Result<DotEnv, Fault> {
-    // In UTF-16, every line would be skipped.
+    // in UTF-16, every line would be skipped
     if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
         return Err(fault(file, 1, NOT_UTF8));
     }
@@ -49,7 +49,7 @@ pub(super) fn parse(bytes: &[u8], file: &str) -> Result<DotEnv, Fault> {
     let mut entries: Vec<Entry> = Vec::new();
     let mut done = 0;
     for item in dotenvy::from_read_iter(LineByLine::new(&lines, &at)) {
-        // Cannot fail: we have already parsed each line on its own.
+        // can't fail, we've already parsed each line on its own
         let (name, value) = item.map_err(|_| fault(file, at.get(), CANNOT_BE_READ))?;
         let line = done + 1 + skipped(&lines[done..at.get()]);
         check(&name, &value, &entries, (file, line), &lines[line - 1])?;
@@ -62,7 +62,7 @@ pub(super) fn parse(bytes: &[u8], file: &str) -> Result<DotEnv, Fault> {
 const NOT_UTF8: &str = "is not UTF-8; save the file as UTF-8";
 const CANNOT_BE_READ: &str = "cannot be parsed; write NAME=value, and quote a value that has spaces, quotes, \"$\" or \"\\\"";
 
-/// Returns the lines for dotenvy, with a blank line and a warning in place of each invalid one.
+/// The lines for dotenvy, with a blank line and a warning in place of each invalid one.
 fn readable_lines(bytes: &[u8], file: &str) -> Result<(Vec<String>, Vec<Warning>), Fault> {
     let texts: Vec<_> = bytes.split(|byte| *byte == b'\n').collect();
     let texts = texts.into_iter().map(String::from_utf8_lossy);
@@ -72,7 +72,7 @@ fn readable_lines(bytes: &[u8], file: &str) -> Result<(Vec<String>, Vec<Warning>
     let (mut lines, mut warnings) = (Vec::new(), Vec::new());
     while let Some(text) = texts.get(lines.len()) {
         let line = readable(text);
-        // Other programs' lines may contain bytes that are not UTF-8.
+        // Other programs' lines may contain bytes that aren't UTF-8
         let is_text = !text.contains(char::REPLACEMENT_CHARACTER);
         if is_text && is_readable(&line) {
             lines.push(line);
@@ -105,7 +105,7 @@ fn is_readable(line: &str) -> bool {
     dotenvy::from_read_iter(line.as_bytes()).all(|item| item.is_ok())
 }
 
-/// Returns `true` if a line begins with the name of one of our variables.
+/// Whether a line begins with the name of one of our variables.
 fn names_ours(line: &str) -> bool {
     let line = line.trim_start();
     let line = line.strip_prefix("export ").unwrap_or(line).trim_start();
@@ -113,8 +113,8 @@ fn names_ours(line: &str) -> bool {
     variables::find(&line[..end.unwrap_or(line.len())]).is_some()
 }
 
-/// Returns our variable if a line sets one in another program's format: a Windows shell's, a
-/// Dockerfile's, a YAML list, JSON, or with hyphens in the name.
+/// Our variable, if a line sets one in another program's format: a Windows shell's, a Dockerfile's,
+/// a YAML list, JSON, or with hyphens in the name.
 fn in_another_format(line: &str) -> Option<&'static str> {
     const STARTS: [&str; 9] = [
         "set ", "setx ", "$env:", "$", "env ", "arg ", "export ", "- ", "let ",
@@ -129,8 +129,8 @@ fn in_another_format(line: &str) -> Option<&'static str> {
     let rest = rest.trim_start_matches(['"', '\'', '`', '{', ' ']);
     let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && !"_-".contains(c))?;
     let after = rest[end..].trim_start_matches(['"', '\'', '`', ' ', '\t']);
-    // Prose may mention a variable too, so there must be an equals sign or a colon, except in a
-    // Dockerfile.
+    // Prose may mention a variable too, so there must be an equals sign or a colon (except in a
+    // Dockerfile).
     let is_set = after.starts_with(['=', ':']) || line.trim_start().starts_with("ENV ");
     let name = rest[..end].replace('-', "_");
     let known = variables::find(&name).filter(|_| is_set)?;
@@ -147,7 +147,7 @@ fn wrong_line(line: &str, (file, number): (&str, usize), is_text: bool) -> Fault
         .next()
         .filter(|quote| ['\'', '"'].contains(quote))
     {
-        // dotenvy rejects `"a$"` too: it doesn't find the closing quote after the `$`.
+        // dotenvy rejects `"a$"` too, since it doesn't find the closing quote after the `$`
         _ if has_reference(value) => reference(line, (file, number)),
         _ if value.starts_with('[') => fault(
             file,
@@ -161,7 +161,7 @@ fn wrong_line(line: &str, (file, number): (&str, usize), is_text: bool) -> Fault
     }
 }
 
-/// Returns `false` for the variables of the tutorial's client, which we list but never read.
+/// `false` for the variables of the tutorial's client, which we list but never read.
 fn is_read(name: &str) -> bool {
     ![
         AUTH0_CLIENT_ID.variable.name,
@@ -170,8 +170,8 @@ fn is_read(name: &str) -> bool {
     .contains(&name)
 }
 
-/// Returns how many of the following lines belong to the first one's value: those up to the closing
-/// quote, or up to a line with one of our variables.
+/// How many of the following lines belong to the first one's value: those up to the closing quote,
+/// or up to a line with one of our variables.
 fn continuation(lines: &[String]) -> usize {
     let Some((first, after)) = lines.split_first() else {
         return 0;
@@ -194,7 +194,7 @@ fn continuation(lines: &[String]) -> usize {
     closing.map_or(0, |closing| closing + 1)
 }
 
-/// Counts the blank lines and comments before an entry.
+/// Counts the blank lines and comments before an entry
 fn skipped(lines: &[String]) -> usize {
     let is_empty = |line: &&String| matches!(line.trim_start().as_bytes(), [] | [b'#', ..]);
     lines.iter().take_while(is_empty).count()
@@ -221,20 +221,20 @@ fn check(
             format_args!("found twice in {file}, the second time on line {line}; keep one"),
         ));
     }
-    // dotenvy would turn `a$b` into `a`, and the secret would be wrong.
+    // dotenvy would turn `a$b` into `a`, and the secret would be wrong
     let source = source.split_once('=').map_or("", |(_, value)| value.trim());
     let references = references(source);
     if variable.is_secret && !references.is_empty() {
         return Err(reference(name, (file, line)));
     }
-    // If nobody uses the value, its references need no values either.
+    // If nobody uses the value, its references need no values either
     if !is_read(name) || env::var_os(name).is_some() {
         return Ok(());
     }
     if references.contains(&"") {
         return Err(reference(name, (file, line)));
     }
-    // The default after an operator may be a secret.
+    // the default after an operator may be a secret
     let operand = |reference: &&str| {
         let end = reference.find(|c| !is_of_name(c))?;
         Some(reference[..end].to_owned())
@@ -268,8 +268,7 @@ fn check(
     Ok(())
 }
 
-/// Returns the fault for a `$` that dotenvy would expand. `source` begins with the name of the
-/// variable.
+/// The fault for a `$` that dotenvy would expand. `source` begins with the name of the variable.
 fn reference(source: &str, (file, line): (&str, usize)) -> Fault {
     let name = source.split('=').next().unwrap_or_default().trim();
     let name = name.strip_prefix("export ").unwrap_or(name).trim();
@@ -289,8 +288,8 @@ fn has_reference(value: &str) -> bool {
     !references(value).is_empty()
 }
 
-/// For each `$` that is not escaped, not in single quotes, and not in a comment, returns the name
-/// or the text in braces that follows it, or an empty string if neither follows.
+/// What follows each `$`: the name, the text in braces, or an empty string if it's neither. Skips a
+/// `$` that is escaped, in single quotes, or in a comment.
 fn references(value: &str) -> Vec<&str> {
     let mut references = Vec::new();
     let (mut single, mut double, mut escaped) = (false, false, false);
@@ -319,7 +318,7 @@ fn references(value: &str) -> Vec<&str> {
 
 /// Rewrites a line so that dotenvy can parse it.
 ///
-/// dotenvy rejects a value with a space that is not in quotes, such as `RS256, ES256`. We add the
+/// dotenvy rejects a value with a space that isn't in quotes, e.g. `RS256, ES256`. We add the
 /// quotes if the variable is ours and the value has no special characters.
 fn readable(line: &str) -> String {
     quoted(line).unwrap_or_else(|| line.to_owned()) + "\n"
@@ -341,7 +340,7 @@ fn fault(file: &str, line: usize, message: &str) -> Fault {
     Fault::new(file, format_args!("line {line} {message}"))
 }
 
-/// A reader that returns one line per `read`, so that we know which line dotenvy is parsing.
+/// Yields one line per `read`, so we know which line dotenvy is at.
 struct LineByLine<'a> {
     lines: std::slice::Iter<'a, String>,
     rest: &'a [u8],
@@ -448,7 +447,7 @@ mod tests {
         assert_eq!(lines, [("A", 2), ("C", 5)]);
     }
 
-    /// Each row is an ordinary line in the `.env` of another program, or similar to one.
+    /// Each row is an ordinary line in the `.env` of another program, or similar to one
     #[test]
     fn skips_unreadable_lines_of_other_programs() {
         #[rustfmt::skip]

@@ -60,12 +60,12 @@ fn origin(url: &str) -> String {
     url[..end].to_owned()
 }
 
-/// Rejects DPoP without a public URL, and warns about settings that are unused or not shared.
+/// DPoP needs a public URL. Also warns about settings that are unused or not shared.
 pub(super) fn check(reader: &mut Reader, dpop: &Dpop) {
     let is_on = dpop.mode != DpopMode::Off;
     let url_has_fault =
         reader.has_fault(PUBLIC_URL.name()) || reader.has_fault(AUTH0_RESOURCE.name());
-    // An invalid `AUTH0_DPOP` may have been meant to turn DPoP on.
+    // An invalid `AUTH0_DPOP` may have been meant to turn DPoP on
     let may_be_on = is_on || reader.has_fault(AUTH0_DPOP.name());
     if may_be_on && dpop.public_url.is_none() && !url_has_fault {
         reader.missing(

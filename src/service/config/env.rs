@@ -1,7 +1,7 @@
 //! [`Environment`]: the variables of the environment and of `.env`, and their origins.
 //!
-//! Values are not checked here, but an invalid `.env` is rejected. The environment of the process
-//! is never changed.
+//! Values aren't checked here, but an invalid `.env` is rejected. The environment of the process is
+//! never changed.
 
 use std::{
     collections::BTreeMap,
@@ -39,13 +39,12 @@ const NO_PROXY: [&str; 2] = ["NO_PROXY", "no_proxy"];
 #[derive(Clone)]
 pub struct Environment {
     variables: BTreeMap<String, (String, Origin)>,
-    /// Warnings about lines in `.env`.
     warnings: Vec<Warning>,
 }
 
 impl Environment {
-    /// Reads the environment, and the `.env` in the current directory if there is one. Does not
-    /// search parent directories, because the configuration should not depend on where a service is
+    /// Reads the environment, and the `.env` in the current directory if there is one. Parent
+    /// directories are not searched: the configuration shouldn't depend on where a service is
     /// installed.
     ///
     /// # Errors
@@ -79,7 +78,7 @@ impl Environment {
         }
     }
 
-    /// Returns the value of a variable and its origin.
+    /// The value of a variable and its origin.
     pub fn get(&self, name: &str) -> Option<(&str, Origin)> {
         let (value, origin) = self.variables.get(name)?;
         Some((value, *origin))
@@ -90,7 +89,7 @@ impl Environment {
         (origin == Origin::Environment).then_some(value)
     }
 
-    /// Returns the first `AUTH0_` variable, known or not, and its origin.
+    /// The first `AUTH0_` variable, known or not, and its origin.
     pub fn first_auth0(&self) -> Option<(&str, Origin)> {
         self.variables
             .iter()
@@ -98,7 +97,7 @@ impl Environment {
             .map(|(name, (_, origin))| (name.as_str(), *origin))
     }
 
-    /// Returns the variables for certificate authorities and proxies that are set.
+    /// The variables for certificate authorities and proxies that are set.
     pub fn network_variables(&self) -> impl Iterator<Item = (&'static str, &str, Origin)> {
         network_names().filter_map(|name| {
             let (value, origin) = self.get(name)?;
@@ -114,12 +113,12 @@ impl Environment {
         values.any(|value| !value.is_empty())
     }
 
-    /// Returns `true` if the terminal may show colours.
+    /// Whether the terminal may show colours.
     pub fn allows_color(&self) -> bool {
         self.terminal().allow_color()
     }
 
-    /// Returns `true` if the terminal can only append text, so that no output can be removed.
+    /// `true` if the terminal can only append text, so that no output can be removed.
     pub fn has_dumb_terminal(&self) -> bool {
         self.terminal().is_dumb()
     }
@@ -128,7 +127,7 @@ impl Environment {
         TerminalVariables::from_pairs(self.clone())
     }
 
-    /// Returns the faults with the origin of each variable.
+    /// Adds the origin of each variable to its faults.
     #[must_use]
     pub fn locate(&self, faults: Faults) -> Faults {
         faults.with_origins(|name| self.origin(name))
@@ -148,7 +147,7 @@ impl Environment {
         Some(self.get(name)?.1)
     }
 
-    /// Returns the environment with these variables replaced.
+    /// The same environment with these variables replaced.
     #[must_use]
     pub(super) fn with<'a>(&self, lines: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
         let mut changed = self.clone();
@@ -159,7 +158,7 @@ impl Environment {
         changed
     }
 
-    /// Creates an environment with only these variables.
+    /// An environment with only these variables.
     #[cfg(test)]
     pub(in crate::service) fn of<'a>(
         variables: impl IntoIterator<Item = (&'a str, &'a str)>,
@@ -195,11 +194,11 @@ impl Environment {
             .into_iter()
             .map(|entry| (entry.name, (entry.value, origin(entry.line))));
         let environment = environment.filter_map(|(name, value)| {
-            // Lossy on purpose: the reader rejects the replacement character.
+            // lossy on purpose: the reader rejects the replacement character
             let value = value.to_string_lossy().into_owned();
             Some((name.into_string().ok()?, (value, Origin::Environment)))
         });
-        // The later entry of a name wins.
+        // the later entry of a name wins
         let variables = dotenv
             .chain(environment)
             .filter(|(name, _)| is_relevant(name))
@@ -227,7 +226,7 @@ fn is_relevant(name: &str) -> bool {
 }
 
 /// Warns about a name in `.env` that is probably a misspelt variable of ours. We don't check names
-/// in the environment, because most belong to other programs.
+/// in the environment, most of which belong to other programs.
 fn near_miss(entry: &Entry, origin: Origin) -> Option<Warning> {
     let known = variables::near_miss(&entry.name)?;
     let name = ShownText::new(&entry.name).to_string();
@@ -235,7 +234,7 @@ fn near_miss(entry: &Entry, origin: Origin) -> Option<Warning> {
     Some(Warning::new(&name, text).with_origin(|_| Some(origin)))
 }
 
-/// Returns the fault for a file that the command line names.
+/// The fault for a file that was named on the command line
 fn not_read(error: &io::Error, path: &Path) -> Fault {
     let path = ShownText::new(&path.to_string_lossy()).to_string();
     let why = files::describe(error.kind());
@@ -266,7 +265,7 @@ impl IntoIterator for Environment {
     }
 }
 
-/// Values may be secrets.
+/// Only the names: values may be secrets
 impl fmt::Debug for Environment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let origins = self

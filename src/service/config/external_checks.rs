@@ -1,7 +1,7 @@
 //! Checks of what the configuration refers to: key files, certificate authorities and proxies.
 //!
-//! The checks run at the start, if every value is valid, and call the same functions that later
-//! read these files. We don't keep the results, because the files may change.
+//! These run at the start if every value is valid, and call the same functions that later read the
+//! files. We don't keep the results, as the files may change.
 
 use std::{env, fs, io, path::Path};
 
@@ -38,7 +38,6 @@ pub(super) fn key_set_file(path: &Path, algorithms: &[Algorithm]) -> Option<Faul
     Some(Fault::invalid(variable, &path.to_string_lossy(), &invalid))
 }
 
-/// Checks the files named in a table of the issuers file.
 pub(super) fn files_of(issuer: &IssuerSettings, algorithms: &[Algorithm]) -> Vec<Fault> {
     let algorithms = issuer.algorithms_or(algorithms);
     let keys = issuer.jwks_file.as_deref();
@@ -119,7 +118,6 @@ fn parse_key_set_file(path: &Path, algorithms: &[Algorithm]) -> Parsed<()> {
     }
 }
 
-/// Checks the revocation file, and the key for introspection.
 pub(super) fn revocations_and_client_key(
     file: Option<&Path>,
     proof: Option<&ClientProof>,
@@ -160,7 +158,7 @@ fn client_key(path: &Path) -> Parsed<()> {
     Ok(())
 }
 
-/// Checks the certificate authorities and the proxies that reqwest uses for https.
+/// The certificate authorities and the proxies that reqwest uses for https.
 pub(super) fn https_client(environment: &Environment) -> Vec<Fault> {
     type Check<'c> = &'c dyn Fn(&str) -> Parsed<()>;
     let check = |name: &str, expects: &str, check: Check| {
@@ -186,7 +184,8 @@ pub(super) fn https_client(environment: &Environment) -> Vec<Fault> {
     authorities.into_iter().chain(proxies).flatten().collect()
 }
 
-/// Warns about reqwest's variables in a file: reqwest only reads them from the environment.
+/// Warns about reqwest's variables in a file. reqwest only reads them from the environment, so
+/// there they'd do nothing.
 pub(super) fn misplaced(environment: &Environment) -> Vec<Warning> {
     let misplaced = network_names().filter_map(|name| {
         let text = match environment.get(name)?.1 {
@@ -209,8 +208,8 @@ fn authority_file(path: &str) -> Parsed<()> {
     Ok(())
 }
 
-/// Checks that every directory can be read. If no file with certificates is set, one of the
-/// directories must contain a certificate.
+/// Every directory must be readable. If no file with certificates is set, one of the directories
+/// must contain a certificate.
 fn authority_directories(paths: &str, has_file: bool) -> Parsed<()> {
     let mut found = has_file;
     for directory in env::split_paths(paths) {
@@ -235,7 +234,7 @@ fn no_authority() -> InvalidValue {
     InvalidValue::new("has no certificate of a certificate authority")
 }
 
-/// Checks a proxy by reqwest's rules. An empty value means no proxy.
+/// Checks a proxy by reqwest's rules. Note that an empty value means no proxy.
 fn proxy(value: &str) -> Parsed<()> {
     if value.is_empty() {
         return Ok(());

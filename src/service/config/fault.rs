@@ -22,7 +22,7 @@ pub struct Warning(Message);
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Message {
     subject: String,
-    /// `None` if the variable is not set, or if its origin is not known yet.
+    /// `None` if the variable isn't set, or if we don't know its origin yet
     origin: Option<Origin>,
     text: String,
 }
@@ -57,7 +57,7 @@ impl fmt::Display for Message {
 }
 
 impl Fault {
-    /// `subject` is a variable, or `.env`.
+    /// `subject` is a variable, or `.env`
     pub(super) fn new(subject: &str, text: impl fmt::Display) -> Self {
         Self(Message::new(subject, text))
     }
@@ -71,7 +71,6 @@ impl Fault {
         Self::found(variable.name, &found, invalid, variable.expects)
     }
 
-    /// Creates the fault of a variable that is not in the table.
     pub(super) fn found(name: &str, found: &str, invalid: &InvalidValue, expects: &str) -> Self {
         let hint = match &invalid.hint {
             Some(hint) => hint.clone(),
@@ -103,7 +102,7 @@ impl fmt::Display for Warning {
 }
 
 impl Faults {
-    /// Returns the faults in the order in which they were found.
+    /// The faults in the order in which they were found.
     pub fn as_slice(&self) -> &[Fault] {
         &self.0
     }
@@ -139,11 +138,11 @@ impl fmt::Display for Faults {
 
 impl std::error::Error for Faults {}
 
-/// Detects a key that is set instead of its path.
+/// Someone has set the key itself instead of its path
 pub(super) const PEM: &str = "-----BEGIN";
 
 /// Quotes a value. Any variable may contain a URL by mistake, so passwords and queries are removed
-/// as from a URL. Of a PEM document, only the first word is shown.
+/// as from a URL. Of a PEM document, we only show the first word.
 pub(in crate::service) fn quoted(text: &str) -> String {
     if text.starts_with(PEM) {
         return format!("\"{PEM}…\"");

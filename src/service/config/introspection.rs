@@ -49,7 +49,7 @@ impl From<&IntrospectionConfig> for Introspection {
             Self::opaque(&config.client_id)
         };
         // The checks at the start have read these files. If one was removed since then, its text is
-        // empty here, which causes a setup error.
+        // empty here, and we get a setup error.
         let read = |path| files::read_to_string(path).unwrap_or_default();
         options = match &config.proof {
             ClientProof::Secret(secret) => options.client_secret(secret.as_str()),
@@ -63,7 +63,7 @@ impl From<&IntrospectionConfig> for Introspection {
     }
 }
 
-/// Returns `None` if introspection is off or invalid.
+/// `None` if introspection is off or invalid
 pub(super) fn read(reader: &mut Reader, issuers: &[String]) -> Option<IntrospectionConfig> {
     let mode = reader.value(&AUTH0_INTROSPECTION);
     let uri = reader.optional(&AUTH0_INTROSPECTION_URI);

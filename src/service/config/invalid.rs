@@ -9,12 +9,12 @@ pub(super) type Parsed<T> = Result<T, InvalidValue>;
 #[derive(Debug)]
 pub(super) struct InvalidValue {
     pub(super) reason: Cow<'static, str>,
-    /// Replaces the variable's general description.
+    /// Replaces the variable's general description
     pub(super) hint: Option<String>,
 }
 
 impl InvalidValue {
-    /// Creates a reason that continues the sentence "found …, which".
+    /// `reason` continues the sentence "found …, which".
     pub(super) fn new(reason: impl Into<Cow<'static, str>>) -> Self {
         Self {
             reason: reason.into(),
@@ -36,8 +36,8 @@ impl InvalidValue {
         }
     }
 
-    /// Suggests a valid value, if there is one. It may contain parts of the invalid value, so it is
-    /// quoted in the same way.
+    /// Suggests a valid value, if there is one. It's quoted in the same way as the invalid value,
+    /// since it may contain parts of that.
     pub(super) fn suggest(self, value: Option<impl fmt::Display>) -> Self {
         match value {
             Some(value) => {

@@ -100,7 +100,7 @@ impl IssuerSettings {
         self.introspection == Some(IntrospectionMode::Opaque)
     }
 
-    /// Returns the settings for introspection.
+    /// The settings for introspection.
     ///
     /// # Errors
     /// Returns the setting that is missing or unused.
@@ -112,7 +112,7 @@ impl IssuerSettings {
         );
         let id = self.introspection_client_id.clone();
         let always = match self.introspection {
-            // Turning introspection off may only be temporary, so the other options are allowed.
+            // Turning introspection off may only be temporary, so we allow the other options
             Some(IntrospectionMode::Off) => return Ok(None),
             None => {
                 let is_unused = id.is_some()
@@ -158,8 +158,8 @@ impl IssuerSettings {
         self.introspection_ttl = None;
     }
 
-    /// Returns `true` if an accepted algorithm needs a public key. `default` holds the algorithms
-    /// from the variables.
+    /// Whether an accepted algorithm needs a public key. `default` holds the algorithms from the
+    /// variables.
     pub(super) fn needs_key_set(&self, default: &[Algorithm]) -> bool {
         self.algorithms_or(default)
             .iter()

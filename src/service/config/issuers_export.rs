@@ -15,8 +15,8 @@ use crate::{
 };
 
 impl Config {
-    /// Returns an issuers file with the issuers of the variables. Each has every option whose
-    /// variable is set.
+    /// An issuers file with the issuers of the variables. Each has every option whose variable is
+    /// set.
     pub fn to_issuers_file(&self, environment: &Environment) -> String {
         let mut file = String::new();
         for issuer in &self.issuers {
@@ -32,15 +32,14 @@ impl Config {
             rows.extend(self.options(environment));
             file.push_str("[[issuer]]\n");
             for (name, value) in rows {
-                // Writing to a string cannot fail.
                 let _ = writeln!(file, "{name} = {value}");
             }
         }
         file
     }
 
-    /// Returns the other options that are set, with their values as TOML. An option has the same
-    /// parser as its variable, so we copy the value unchanged.
+    /// The other options that are set, with their values as TOML. An option has the same parser as
+    /// its variable, so we can copy the value unchanged.
     fn options(&self, environment: &Environment) -> impl Iterator<Item = (&'static str, String)> {
         let rows = options_of_variables().filter(move |(_, variable)| self.is_exported(variable));
         rows.filter_map(move |(option, variable)| {
@@ -56,18 +55,18 @@ impl Config {
 
     fn is_exported(&self, variable: &Variable) -> bool {
         let name = variable.name;
-        // Already written for every issuer.
+        // already written for every issuer
         let is_list = name == AUTH0_ALGORITHMS.name();
-        // Also applies to the routes and the metadata, so it stays a variable.
+        // also applies to the routes and the metadata, so it stays a variable
         let is_of_routes = name == AUTH0_REQUIRED_SCOPE.name();
-        // A variable without effect only causes a warning, but an option without effect is a fault.
+        // A variable without effect only causes a warning, but an option without effect is a fault
         let is_unused = self.introspection.is_none()
             && name.starts_with(AUTH0_INTROSPECTION.name())
             || name == AUTH0_SIGNING_SECRET.name() && !self.algorithms.contains(&Algorithm::HS256);
         !is_list && !is_of_routes && !is_unused
     }
 
-    /// Returns the names of the set variables that the file replaces.
+    /// The names of the set variables that the file replaces.
     pub fn variables_of_issuers(&self, environment: &Environment) -> Vec<&'static str> {
         let names = OF_ONE_ISSUER.into_iter();
         names
@@ -75,7 +74,7 @@ impl Config {
             .collect()
     }
 
-    /// Returns `true` if the file contains a secret.
+    /// Whether the file contains a secret.
     pub fn exports_a_secret(&self, environment: &Environment) -> bool {
         let mut secrets = options_of_variables().filter(|(_, variable)| variable.is_secret);
         secrets.any(|(_, variable)| {
@@ -84,7 +83,7 @@ impl Config {
     }
 }
 
-/// Formats a TOML basic string, which has the escapes of JSON.
+/// A TOML basic string has the same escapes as JSON
 fn string(text: &str) -> String {
     let quoted = serde_json::Value::from(text).to_string();
     quoted.replace('\u{7f}', "\\u007f")

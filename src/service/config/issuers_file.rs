@@ -30,10 +30,10 @@ use crate::{
     },
 };
 
-/// In the name of an issuer with `tenants`.
+/// In the name of an issuer with `tenants`
 const TENANT: &str = "{tenantid}";
 
-/// Stores a value in the settings, or returns the problem with it.
+/// Stores a value in the settings, or says what's wrong with it
 type Set = fn(&mut IssuerSettings, &Found<'_>) -> Result<(), Wrong>;
 
 #[rustfmt::skip]
@@ -65,7 +65,7 @@ const OPTIONS: &[(&str, Set)] = &[
     ("introspection_ttl", |own, found| found.value(|v| own.introspection_ttl = Some(v), value::duration, variables::AUTH0_INTROSPECTION_TTL.variable.expects)),
 ];
 
-/// Returns the options that have a variable of the same name, such as `leeway` and `AUTH0_LEEWAY`.
+/// The options that have a variable of the same name, such as `leeway` and `AUTH0_LEEWAY`.
 pub(super) fn options_of_variables() -> impl Iterator<Item = (&'static str, &'static Variable)> {
     OPTIONS.iter().filter_map(|(option, _)| {
         let name = format!("AUTH0_{}", option.to_ascii_uppercase());
@@ -103,7 +103,6 @@ pub(super) fn read(
     parse(&text, &name.to_string_lossy(), defaults)
 }
 
-/// Parses the text of the file `name`.
 pub(super) fn parse(
     text: &str,
     name: &str,
@@ -129,7 +128,7 @@ struct Reader<'a> {
     text: &'a str,
     name: &'a str,
     defaults: Defaults<'a>,
-    /// The faults, with their line numbers.
+    /// The faults, with their line numbers
     faults: Vec<(usize, Fault)>,
     warnings: Vec<Warning>,
 }
@@ -137,7 +136,7 @@ struct Reader<'a> {
 #[derive(Clone)]
 struct Table {
     line: usize,
-    /// The URL of the issuer. Without one, the number of the table.
+    /// The URL of the issuer or, without one, the number of the table
     title: String,
 }
 
@@ -147,7 +146,7 @@ impl Reader<'_> {
             Ok(document) => document.into_inner(),
             Err(error) => {
                 let line = self.line(error.span().map_or(0, |span| span.start));
-                // The parser's messages are fixed and never quote the file.
+                // the parser's messages are fixed and never quote the file
                 self.fault(
                     line,
                     "",
@@ -313,8 +312,8 @@ impl Reader<'_> {
         }
     }
 
-    /// Reports an issuer without a source of keys whose name is not an https URL, so that its keys
-    /// cannot be discovered.
+    /// An issuer without a source of keys needs a name that is an https URL. Otherwise there'd be
+    /// nothing to discover the keys from.
     fn discovery(&mut self, own: &IssuerSettings, table: &Table) {
         let has_source = own.jwks_uri.is_some() || own.jwks_file.is_some();
         if has_source || !own.needs_key_set(self.defaults.algorithms) {
@@ -355,8 +354,8 @@ impl Reader<'_> {
         }
     }
 
-    /// Reports all issuers with introspection of opaque tokens, except the first: an opaque token
-    /// must not be sent to an issuer that did not issue it, and we can't tell who did.
+    /// Reports all issuers with introspection of opaque tokens, except the first. We can't tell who
+    /// issued an opaque token, and it must not be sent to an issuer that did not issue it.
     fn report_opaque(&mut self, issuers: &[IssuerSettings]) {
         let mut asked = issuers.iter().filter(|one| one.asks_about_opaque());
         let Some(first) = asked.next() else {
@@ -405,7 +404,7 @@ fn line_of(issuer: &IssuerSettings) -> usize {
     line.and_then(|line| line.parse().ok()).unwrap_or(1)
 }
 
-/// The problem with an option, as the end of a sentence.
+/// What's wrong with an option, as the end of a sentence
 struct Wrong(String);
 
 struct Found<'a>(&'a DeValue<'a>);
@@ -424,7 +423,7 @@ impl Found<'_> {
         self.parsed(store, value::file, expects, Form::Path, false)
     }
 
-    /// Like [`value`](Self::value), for a value that must never be displayed.
+    /// Like [`value`](Self::value), for a value that must never be displayed
     fn secret<T>(
         &self,
         store: impl FnOnce(T),
@@ -447,7 +446,7 @@ impl Found<'_> {
         Ok(())
     }
 
-    /// Parses an array of strings and stores its distinct items.
+    /// Parses an array of strings and stores its distinct items
     fn list<T: PartialEq>(
         &self,
         list: &mut Vec<T>,
@@ -525,8 +524,7 @@ fn unknown(key: &str) -> Wrong {
     })
 }
 
-/// Returns the key, or `a key` if it is long or unusual: it may be a secret that was written
-/// without a key.
+/// The key, or `a key` if it is long or unusual: it may be a secret that was written without a key.
 fn shown_key(key: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     if key.len() <= 40 && key.chars().all(is_plain) {
@@ -741,7 +739,7 @@ tenants = ["72f988bf-86f1-41af-91ab-2d7cd011db47", "cccc"]
         );
     }
 
-    /// A table's own options override the preset, and a preset never removes an option.
+    /// A table's own options override the preset, and a preset never removes an option
     #[test]
     fn presets_do_not_override_given_options() {
         for preset in PRESETS {
@@ -813,14 +811,13 @@ tenants = ["72f988bf-86f1-41af-91ab-2d7cd011db47", "cccc"]
         assert!(warnings(text, Some("x-goog-iap-jwt-assertion")).is_empty());
     }
 
-    /// Returns the comparable options of a table.
     fn comparable(own: &IssuerSettings) -> String {
         let secrets = [&own.signing_secret, &own.introspection_client_secret];
         let secrets = secrets.map(|secret| secret.as_ref().map(|text| text.as_str().to_owned()));
         format!("{own:?} {secrets:?}")
     }
 
-    /// Iterates over all variables, so that we can't forget a new one.
+    /// Iterates over all variables, so we can't forget a new one
     #[test]
     fn the_written_file_has_every_option_whose_variable_is_set() {
         let variables = [
@@ -836,7 +833,7 @@ tenants = ["72f988bf-86f1-41af-91ab-2d7cd011db47", "cccc"]
             ("AUTH0_INTROSPECTION_CLIENT_SECRET", " a \\ secret "),
             ("PUBLIC_URL", "https://api.example.com"),
         ];
-        // A secret and a key cannot be set together.
+        // a secret and a key can't be set together
         let is_excluded = |name: &str, other: &str| {
             name == "AUTH0_INTROSPECTION_CLIENT_SECRET" && other == "AUTH0_INTROSPECTION_KEY_FILE"
         };
@@ -877,7 +874,7 @@ tenants = ["72f988bf-86f1-41af-91ab-2d7cd011db47", "cccc"]
         let mut walked = Vec::new();
         for (_, variable) in options_of_variables() {
             let name = variable.name;
-            // `variables` has it already, or it also applies to the routes and the metadata.
+            // `variables` has it already, or it also applies to the routes and the metadata
             let is_set = variables.iter().any(|(set, _)| *set == name);
             if is_set || name == "AUTH0_REQUIRED_SCOPE" {
                 continue;
@@ -894,7 +891,7 @@ tenants = ["72f988bf-86f1-41af-91ab-2d7cd011db47", "cccc"]
         assert!(walked.len() > 8, "{walked:?}");
     }
 
-    /// Returns the texts in which we mention options: pages, advice and notes.
+    /// The texts in which we mention options: pages, advice and notes
     fn texts() -> Vec<(String, String)> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let mut texts = Vec::new();
@@ -924,7 +921,7 @@ tenants = ["72f988bf-86f1-41af-91ab-2d7cd011db47", "cccc"]
         let (mut count, mut faults) = (0, Vec::new());
         for (page, text) in texts() {
             for line in text.split(['\n', '`']) {
-                // Drops a comment, or the end of a cell in a Markdown table.
+                // drop a comment, or the end of a cell in a Markdown table
                 let line = line.split(" #").next().unwrap_or_default().trim();
                 let line = line.trim_end_matches('|').trim_end();
                 let sentence = line.rsplit_once(". With").map_or(line, |(_, rest)| rest);

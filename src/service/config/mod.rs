@@ -1,7 +1,7 @@
 //! [`Config`]: the configuration of the service, from the environment and `.env`.
 //!
-//! All variables are read before any is rejected, so a single start reports every fault, each on
-//! its own line. Nothing is guessed: an empty value is a fault and not the default, and an unknown
+//! We read all variables before we reject any, so a single start reports every fault, each on its
+//! own line. Nothing is guessed: an empty value is a fault and not the default, and an unknown
 //! `AUTH0_` variable causes a warning. `variables.rs` has the table of variables.
 
 mod certificates;
@@ -237,13 +237,13 @@ impl Config {
         Err(faults.into())
     }
 
-    /// Returns `true` if any issuer's tokens are introspected.
+    /// Whether any issuer's tokens are introspected.
     pub fn introspects(&self) -> bool {
         let by_table = |table: &IssuerSettings| matches!(table.introspection(), Ok(Some(_)));
         self.introspection.is_some() || self.tables.iter().any(by_table)
     }
 
-    /// Returns the same configuration without introspection.
+    /// The same configuration without introspection.
     #[must_use]
     pub fn without_introspection(mut self) -> Self {
         self.introspection = None;
@@ -253,7 +253,7 @@ impl Config {
         self
     }
 
-    /// Returns a configuration for each issuer, in which its own options replace the variables.
+    /// A configuration for each issuer, in which its own options replace the variables.
     pub fn of_each_issuer(&self) -> Vec<Self> {
         if self.tables.is_empty() {
             return vec![self.clone()];
@@ -279,8 +279,8 @@ impl Config {
         self.tables.iter().map(of).collect()
     }
 
-    /// Returns the configuration for the issuer with this name, in which its own options replace
-    /// the variables. If there is no such table, returns the configuration of all issuers.
+    /// The configuration for the issuer with this name, in which its own options replace the
+    /// variables. If there is no such table, you get the configuration of all issuers.
     pub fn of_issuer(&self, name: &str) -> Cow<'_, Self> {
         let table = self.tables.iter().position(|table| table.url == name);
         let own = table.and_then(|at| self.of_each_issuer().into_iter().nth(at));
@@ -329,7 +329,7 @@ impl Config {
         Err(environment.locate(faults.into()))
     }
 
-    /// Reads every field. An invalid or missing variable leaves a substitute in its field. The
+    /// Reads every field. If a variable is invalid or missing, its field gets a substitute, and the
     /// fault in the reader makes the caller discard the configuration.
     fn read(reader: &mut Reader) -> Self {
         let domain = reader.optional(&variables::AUTH0_DOMAIN);
@@ -392,7 +392,7 @@ impl Config {
         }
     }
 
-    /// Raises the limit for heads to fit the largest token, unless the limit is set.
+    /// Raises the limit for heads to fit the largest token, unless the limit was set explicitly.
     fn grow_head(&mut self, reader: &Reader) {
         if !reader.is_set(variables::MAX_HEADER_BYTES.name()) {
             let needed = self.max_token_bytes as u64 + 2 * cross_checks::HEAD_WITHOUT_TOKEN;

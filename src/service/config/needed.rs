@@ -7,7 +7,7 @@ pub(super) const NO_ISSUER: &str = "set it to the host of your tenant, such as t
 pub(super) const NO_AUDIENCE: &str =
     "set it to the identifier of your API, such as https://api.example.com";
 
-/// Returns the advice for a variable with an empty value, if the service requires the variable.
+/// The advice for a variable with an empty value, if the service requires the variable.
 pub(super) fn remedy(name: &str, is_set: impl Fn(&str) -> bool) -> Option<&'static str> {
     let (domain, issuer) = (AUTH0_DOMAIN.name(), AUTH0_ISSUER.name());
     match name {

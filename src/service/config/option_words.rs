@@ -1,7 +1,7 @@
 //! Replaces variables with options of the issuers file in messages.
 //!
-//! We write our advice for variables. If the issuers are in a file, these variables are rejected or
-//! have no effect, so the advice must mention the option instead.
+//! We write our advice for variables. If the issuers are in a file, though, these variables are
+//! rejected or have no effect, so the advice must mention the option instead.
 
 use std::borrow::Cow;
 
@@ -16,7 +16,7 @@ use crate::service::config::{
     },
 };
 
-/// Sentences in which replacing only the name would be wrong.
+/// Here, replacing only the name would be wrong
 const SENTENCES: [(&str, &str); 3] = [
     (
         "AUTH0_ISSUER can list both, with a comma between them.",
@@ -57,7 +57,7 @@ impl Config {
         text.into()
     }
 
-    /// Returns the variables with an option. Longer names come before their own prefixes.
+    /// The variables with an option. Longer names come before their own prefixes.
     fn renamed(&self) -> Vec<(&'static str, &'static str)> {
         let table = self.tables.first().filter(|_| self.tables.len() == 1);
         let is_own = |name: &str| match name {

@@ -40,14 +40,14 @@ fn claims(settings: &mut IssuerSettings, roles: Option<&str>, groups: Option<&st
     }
 }
 
-/// Returns `true` if a name is `before`, one segment of a path or host, and `after`.
+/// Whether a name is `before`, one segment of a path or host, and `after`
 fn between(name: &str, before: &str, after: &str) -> bool {
     let middle = name.strip_prefix(before);
     let middle = middle.and_then(|rest| rest.strip_suffix(after));
     middle.is_some_and(|middle| !middle.is_empty() && !middle.contains('/'))
 }
 
-/// Kubernetes mounts these files into each pod.
+/// Kubernetes mounts these files into each pod
 const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 /// Every preset.
@@ -68,7 +68,7 @@ pub const PRESETS: &[Preset] = &[
         url: None,
         form: "https://login.microsoftonline.com/TENANT_ID/v2.0, or https://sts.windows.net/TENANT_ID/ for v1.0 tokens",
         fits: |name| {
-            // The last four are national clouds, External ID and B2C.
+            // the last four are national clouds, External ID and B2C
             between(name, "https://login.microsoftonline.com/", "/v2.0")
                 || between(name, "https://sts.windows.net/", "/")
                 || name.starts_with("https://login.microsoftonline.us/")
@@ -81,7 +81,7 @@ pub const PRESETS: &[Preset] = &[
         fill: |settings| {
             algorithms(settings, &[Algorithm::RS256]);
             claims(settings, Some("roles"), Some("groups"));
-            // Microsoft publishes the metadata of v1.0 tokens under another name.
+            // Microsoft publishes the metadata of v1.0 tokens under another name
             let url = settings.url.clone();
             let tenant = url.strip_prefix("https://sts.windows.net/");
             if let Some(tenant) = tenant.and_then(|rest| rest.strip_suffix('/')) {
@@ -156,7 +156,7 @@ pub const PRESETS: &[Preset] = &[
         fill: |settings| {
             algorithms(settings, &[Algorithm::RS256, Algorithm::ES256]);
             if settings.jwks_uri.is_none() && settings.jwks_file.is_none() {
-                // The API server requires a token even to fetch its keys.
+                // The API server requires a token even to fetch its keys
                 jwks_uri(settings, "https://kubernetes.default.svc/openid/v1/jwks");
                 let file = |name: &str| format!("{SERVICE_ACCOUNT}/{name}").into();
                 settings.ca_file.get_or_insert(file("ca.crt"));
@@ -170,7 +170,7 @@ pub const PRESETS: &[Preset] = &[
         url: Some("https://token.actions.githubusercontent.com"),
         form: "https://token.actions.githubusercontent.com",
         fits: |name| {
-            // The issuer of an enterprise may end with the name of the enterprise.
+            // The issuer of an enterprise may end with the name of the enterprise
             let rest = name.strip_prefix("https://token.actions.githubusercontent.com");
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         },

@@ -1,8 +1,7 @@
 //! [`Reader`]: reads variables according to their rows, and collects faults and warnings.
 //!
-//! The reader applies the rules that all variables share: defaults, whitespace, quotes,
-//! placeholders, lists. It continues after an invalid value, so that a single start reports every
-//! fault.
+//! The rules that all variables share are here: defaults, whitespace, quotes, placeholders, lists.
+//! We go on after an invalid value, so that a single start reports every fault.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -19,22 +18,22 @@ use crate::{
     },
 };
 
-/// Many platforms set it.
+/// Many platforms set it
 pub(super) const PORT: &str = "PORT";
 
 pub(super) struct Reader {
     variables: BTreeMap<String, String>,
     terminal: TerminalVariables,
-    /// Platforms set `PORT`, but we do not read it.
+    /// Platforms set `PORT`, but we don't read it
     port: Option<String>,
-    /// Names with `AUTH0_` that are not in the table.
+    /// Names with `AUTH0_` that aren't in the table
     unknown: Vec<String>,
     faults: Vec<Fault>,
     warnings: Vec<Warning>,
 }
 
 impl Reader {
-    /// If a name appears twice, the later value wins.
+    /// If a name appears twice, the later value wins
     pub(super) fn new(pairs: impl IntoIterator<Item = (String, String)>) -> Self {
         let pairs: BTreeMap<_, _> = pairs.into_iter().collect();
         let terminal = TerminalVariables::from_pairs(pairs.clone());
@@ -80,7 +79,7 @@ impl Reader {
         }
     }
 
-    /// Returns `read` and the warnings, or all faults if there are any.
+    /// `read` and the warnings, or all faults if there are any.
     pub(super) fn finish<T>(self, read: T) -> Result<(T, Vec<Warning>), Faults> {
         if self.faults.is_empty() {
             return Ok((read, self.warnings));
@@ -88,7 +87,7 @@ impl Reader {
         Err(self.faults.into())
     }
 
-    /// Returns a value. If it is invalid, adds a fault and returns the default, which
+    /// If the value is invalid, adds a fault and returns the default, which
     /// [`finish`](Self::finish) discards.
     pub(super) fn value<T>(&mut self, row: &WithDefault<T>) -> T {
         let variable = &row.variable;
@@ -98,13 +97,13 @@ impl Reader {
         value.unwrap_or_else(|| default_item(row, row.variable.unset.text()))
     }
 
-    /// Returns a value. `None` if the variable is not set, or if it is invalid, which adds a fault.
+    /// `None` if the variable is not set, or if it's invalid (which adds a fault).
     pub(super) fn optional<T>(&mut self, row: &Optional<T>) -> Option<T> {
         let text = self.text(&row.variable)?;
         self.parse(&row.variable, &text, row.parse)
     }
 
-    /// Returns the distinct items of a list, like [`value`](Self::value).
+    /// The distinct items of a list, like [`value`](Self::value).
     pub(super) fn list<T: PartialEq>(&mut self, row: &WithDefault<T>) -> Vec<T> {
         let variable = &row.variable;
         let list = self
@@ -114,7 +113,7 @@ impl Reader {
         list.unwrap_or_else(|| default().map(|item| default_item(row, item)).collect())
     }
 
-    /// Returns the distinct items of a list, like [`optional`](Self::optional).
+    /// The distinct items of a list, like [`optional`](Self::optional).
     pub(super) fn optional_list<T: PartialEq>(&mut self, row: &Optional<T>) -> Option<Vec<T>> {
         let text = self.text(&row.variable)?;
         self.items(&row.variable, &text, row.parse)
@@ -124,12 +123,12 @@ impl Reader {
         &self.terminal
     }
 
-    /// Returns `true` if a variable is set, even to an invalid value.
+    /// Even if it's set to an invalid value.
     pub(super) fn is_set(&self, name: &str) -> bool {
         self.variables.contains_key(name)
     }
 
-    /// Returns `true` if a variable has a fault. Its value is then only a substitute.
+    /// If so, its value is only a substitute.
     pub(super) fn has_fault(&self, name: &str) -> bool {
         self.faults.iter().any(|fault| fault.is_about(name))
     }
@@ -142,8 +141,8 @@ impl Reader {
         names.cloned().collect()
     }
 
-    /// Adds a fault because none of `names` is set. If an unknown variable has a similar name,
-    /// suggests the right one.
+    /// Adds a fault because none of `names` is set. If an unknown variable has a similar name, we
+    /// suggest the right one.
     pub(super) fn missing(&mut self, names: &[&str], remedy: &str) {
         let suggestion = self.unknown.iter().find_map(|unknown| {
             let known = variables::nearest(unknown).filter(|known| names.contains(known))?;
@@ -162,9 +161,9 @@ impl Reader {
         self.warnings.push(Warning::new(name, text));
     }
 
-    /// Returns the text of a variable. Surrounding whitespace is removed, except from a secret.
-    /// `None` if the variable is not set. `None` with a fault if no variable can have this value,
-    /// for example an empty one.
+    /// The text of a variable, without surrounding whitespace unless it's a secret. `None` if the
+    /// variable is not set, and `None` with a fault if no variable can have this value (e.g. an
+    /// empty one).
     fn text(&mut self, variable: &Variable) -> Option<String> {
         let text = self.variables.get(variable.name)?.clone();
         let expects = variable.expects;
@@ -190,7 +189,7 @@ impl Reader {
         Some(text.trim().to_owned())
     }
 
-    /// Parses a value or a list item. `None` if it is invalid, which adds a fault.
+    /// Parses a value or a list item. If that fails, adds a fault.
     fn parse<T>(
         &mut self,
         variable: &Variable,
@@ -211,14 +210,14 @@ impl Reader {
             .ok()
     }
 
-    /// Parses a list. Adds a fault for each invalid or empty item.
+    /// Adds a fault for each invalid or empty item.
     fn items<T: PartialEq>(
         &mut self,
         variable: &Variable,
         text: &str,
         parse: fn(&str) -> Parsed<T>,
     ) -> Option<Vec<T>> {
-        // A `.env` loses the quotes of a list in JSON.
+        // a `.env` loses the quotes of a list in JSON
         if text.starts_with('[') && text.ends_with(']') {
             self.invalid(variable, text, &json_list(text));
             return None;
@@ -248,8 +247,8 @@ impl Reader {
     }
 }
 
-/// Returns `true` for `null` in a list of origins. It is not a placeholder there, but the origin of
-/// a sandboxed page, and has its own fault.
+/// `null` in a list of origins isn't a placeholder but the origin of a sandboxed page. It has its
+/// own fault.
 fn is_null_origin(variable: &Variable, text: &str) -> bool {
     text == "null" && variable.name == variables::CORS_ORIGINS.name()
 }
@@ -261,8 +260,8 @@ fn default_item<T>(row: &WithDefault<T>, text: &str) -> T {
     }
 }
 
-/// Returns `true` if a value still has the quotes that a shell or `.env` would have removed.
-/// Docker's `--env-file` keeps them. No valid value begins and ends with quotes.
+/// Whether a value still has the quotes that a shell or `.env` would have removed. Docker's
+/// `--env-file` keeps them. No valid value begins and ends with quotes.
 fn is_quoted(text: &str) -> bool {
     ["'", "\""].into_iter().any(|quote| {
         let inner = text.strip_prefix(quote);

@@ -39,7 +39,7 @@ impl ServiceAddress {
     }
 }
 
-/// Reads the files for TLS. Both must be set, or neither.
+/// Both files must be set, or neither
 pub(super) fn tls(reader: &mut Reader, clients: ClientAuth) -> Option<Files> {
     let certificate = reader.optional(&TLS_CERT_FILE);
     let key = reader.optional(&TLS_KEY_FILE);

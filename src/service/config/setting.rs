@@ -15,8 +15,8 @@ pub struct Setting {
 }
 
 impl Setting {
-    /// Creates a line. `None` if the service has no such variable, or if the value would need
-    /// quotes in a shell or in `.env`.
+    /// `None` if the service has no such variable, or if the value would need quotes in a shell or
+    /// in `.env`.
     pub fn new(name: &str, value: impl Into<String>) -> Option<Self> {
         let name = variables::find(name)?.name;
         let value = value.into();
@@ -34,7 +34,7 @@ impl fmt::Display for Setting {
 
 impl Environment {
     /// Returns the lines if the service would start with them instead of the current values.
-    /// Otherwise returns none, because such a recommendation would not help.
+    /// Otherwise there's no point in recommending them, and the result is empty.
     #[must_use]
     pub fn recommend(&self, settings: Vec<Option<Setting>>) -> Vec<Setting> {
         let settings: Option<Vec<_>> = settings.into_iter().collect();

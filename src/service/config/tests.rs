@@ -32,7 +32,7 @@ fn dotenv(text: &str) -> Vec<(String, String)> {
     pairs.collect()
 }
 
-/// Reads a valid configuration with these variables added or replaced.
+/// Reads a valid configuration with these variables added or replaced
 fn with(vars: &[(&str, &str)]) -> Result<(Config, Vec<Warning>), Faults> {
     from(&[TENANT, vars].concat())
 }
@@ -278,8 +278,8 @@ fn accepts_every_asymmetric_algorithm() {
     assert_eq!(config(&[("AUTH0_ALGORITHMS", &again)]).algorithms.len(), 10);
 }
 
-/// Asserts that each value is rejected for the given reason. If a row has no hint, the message must
-/// end with the variable's general description.
+/// Each value must be rejected for the given reason. If a row has no hint, the message must end
+/// with the variable's general description.
 fn assert_refused(rows: &[(&str, &str, &str, &str)]) {
     for (case, name, value, why) in rows {
         let expects = variables::find(name).unwrap().expects;
@@ -546,7 +546,7 @@ fn rejects_invalid_settings_of_dpop() {
         ("another word", "AUTH0_DPOP_NONCE", "allowed", "is neither off nor required"),
         ("too small a store", "AUTH0_DPOP_STORE", "1KiB", "is out of range"),
     ]);
-    // The suggested values need the URL too, so both faults are reported at once.
+    // The suggested values need the URL too, so both faults are reported at once
     for (mode, why) in [
         ("on", "did you mean allowed?"),
         ("require", "did you mean required?"),
@@ -585,7 +585,7 @@ fn warns_about_unshared_and_unused_nonce_secrets() {
     }
 }
 
-/// docker, systemd, editors and templates leave quotes, comments and references in values.
+/// docker, systemd, editors and templates leave quotes, comments and references in values
 #[test]
 fn rejects_quotes_comments_and_references_left_in_a_value() {
     const VARIABLE: &str =
@@ -618,7 +618,7 @@ fn rejects_quotes_comments_and_references_left_in_a_value() {
     for (value, code) in [("\u{200b}urn:a", "U+200B"), ("urn:\u{a0}a", "U+00A0")] {
         assert_refused(&[(code, "AUTH0_API_AUDIENCE", value, &invisible(code))]);
     }
-    // The text after the `#` is not shown, because in a URL it may be a secret.
+    // The text after the `#` isn't shown, because in a URL it may be a secret
     for (name, value) in [
         ("AUTH0_REQUIRED_SCOPE", "use:it # mine"),
         ("LISTEN", "127.0.0.1:80 # mine"),
@@ -629,7 +629,7 @@ fn rejects_quotes_comments_and_references_left_in_a_value() {
     }
 }
 
-/// Free text may begin or end with a quote, and the name of a file may contain ` #`.
+/// Free text may begin or end with a quote, and the name of a file may contain ` #`
 #[test]
 fn accepts_quotes_and_number_signs_where_they_belong() {
     for realm in ["shop # 1", "Shop of the Joneses'", "'Tis the shop"] {
@@ -751,7 +751,7 @@ fn accepts_listeners_on_different_addresses_or_ports() {
     }
 }
 
-/// An invalid LISTEN falls back to its default, which is the same address.
+/// An invalid LISTEN falls back to its default, which is the same address
 #[test]
 fn does_not_compare_listeners_with_substituted_defaults() {
     let vars = [("LISTEN", "nowhere"), ("METRICS_LISTEN", "127.0.0.1:8000")];
@@ -792,7 +792,7 @@ fn reports_every_fault_at_once() {
 
 #[test]
 fn rejects_empty_values() {
-    // The service does not read these two.
+    // not read by the service
     let unread = ["AUTH0_CLIENT_ID", "AUTH0_CLIENT_SECRET"];
     for variable in VARIABLES.iter().filter(|v| !unread.contains(&v.name)) {
         let found = faults(with(&[(variable.name, "")]));

@@ -40,12 +40,12 @@ impl Secret {
         Self(text.to_owned())
     }
 
-    /// Returns the bytes of the secret, exactly as configured.
+    /// The bytes of the secret, exactly as configured.
     pub fn as_bytes(&self) -> &[u8] {
         self.0.as_bytes()
     }
 
-    /// Returns the text of the secret, exactly as configured.
+    /// The text of the secret, exactly as configured.
     pub fn as_str(&self) -> &str {
         &self.0
     }

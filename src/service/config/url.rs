@@ -1,7 +1,7 @@
 //! Parsers of hosts, URLs and origins.
 //!
 //! The `url` crate repairs its input (whitespace, backslashes, missing slashes). We compare issuers
-//! exactly, so these parsers reject whatever would need a repair.
+//! exactly, so we can't use that: these parsers reject whatever would need a repair.
 
 use reqwest::Url;
 use warp::http::HeaderValue;
@@ -11,7 +11,7 @@ use crate::{
     service::config::invalid::{InvalidValue, Parsed},
 };
 
-/// Parses the host of a tenant, with or without a port. Returns it in lower case.
+/// Parses the host of a tenant, with or without a port. The result is in lower case.
 pub(super) fn domain(text: &str) -> Parsed<String> {
     if text.contains(',') {
         return Err(InvalidValue::new("is more than one host")
@@ -39,7 +39,7 @@ pub(super) fn domain(text: &str) -> Parsed<String> {
     Ok(text.to_ascii_lowercase())
 }
 
-/// Parses the name of an issuer, which can be any string (RFC 7519 §4.1.1). Returns it unchanged.
+/// The name of an issuer can be any string (RFC 7519 §4.1.1), so it's returned unchanged.
 pub(super) fn issuer_name(text: &str) -> Parsed<String> {
     if text.contains("/.well-known/") {
         return Err(InvalidValue::new("is the address of a document")
@@ -51,7 +51,7 @@ pub(super) fn issuer_name(text: &str) -> Parsed<String> {
             InvalidValue::new("is more than one URL").hint("separate several issuers by commas")
         );
     }
-    // A name that is no URI may have spaces (RFC 7519 §2).
+    // a name that's no URI may have spaces (RFC 7519 §2)
     let is_odd_space = |c: char| c.is_whitespace() && (c != ' ' || text.contains(':'));
     if text.chars().any(|c| c.is_control() || is_odd_space(c)) {
         return Err(InvalidValue::new("contains a space or a control character"));
@@ -68,8 +68,8 @@ pub(super) fn issuer_name(text: &str) -> Parsed<String> {
     Ok(text.to_owned())
 }
 
-/// Checks the name of an issuer whose keys are discovered. It must be a URL without a query
-/// or fragment (RFC 8414 §2).
+/// If the keys of an issuer are discovered, its name must be a URL without a query or fragment (RFC
+/// 8414 §2).
 pub(super) fn discoverable_issuer(text: &str) -> Parsed<()> {
     const KEYS: &str = "if iss is exactly this, set AUTH0_JWKS_URI to the https address of its keys, or AUTH0_JWKS_FILE to a file with them";
     discoverable(text, KEYS)
@@ -82,7 +82,7 @@ pub(super) fn discoverable_among_several(text: &str) -> Parsed<()> {
     discoverable(text, KEYS)
 }
 
-/// `keys` describes the other source of keys.
+/// `keys` describes the other source of keys
 fn discoverable(text: &str, keys: &str) -> Parsed<()> {
     web_address(text).map_err(|invalid| with_name_hint(text, invalid, keys))?;
     if text.contains('?') {
@@ -93,8 +93,8 @@ fn discoverable(text: &str, keys: &str) -> Parsed<()> {
     Ok(())
 }
 
-/// Adds a hint that the name may be correct, but that its keys must then come from elsewhere: some
-/// issuers have names that are not https URLs, such as `stytch.com/project-1` and
+/// Adds a hint that the name may be correct, but that its keys must then come from elsewhere. Some
+/// issuers do have names that aren't https URLs, e.g. `stytch.com/project-1` and
 /// `http://keycloak:8080/realms/r`.
 fn with_name_hint(text: &str, invalid: InvalidValue, keys: &str) -> InvalidValue {
     let (scheme, rest) = text.split_once("://").unwrap_or(("", text));
@@ -103,7 +103,7 @@ fn with_name_hint(text: &str, invalid: InvalidValue, keys: &str) -> InvalidValue
     let is_domain = (domain.contains('.') || domain == "localhost") && !text.contains('@');
     let user = rest.split_once('@').map_or("", |(user, _)| user);
     let has_password = user.contains(':');
-    // Auth0's issuers are https URLs.
+    // Auth0's issuers are https URLs
     let is_auth0 = domain.ends_with(".auth0.com") && path.is_empty();
     let is_name = match scheme {
         "" | "http" => !host.is_empty() && !is_auth0 && !has_password,
@@ -124,7 +124,7 @@ fn with_name_hint(text: &str, invalid: InvalidValue, keys: &str) -> InvalidValue
     invalid.hint(hint)
 }
 
-/// Parses the origin of a page. `None` is `*`, which means every origin.
+/// `None` is `*`, which means every origin.
 pub(super) fn origin_or_any(text: &str) -> Parsed<Option<HeaderValue>> {
     if text == "*" {
         return Ok(None);
@@ -132,8 +132,8 @@ pub(super) fn origin_or_any(text: &str) -> Parsed<Option<HeaderValue>> {
     origin(text).map(Some)
 }
 
-/// Parses an origin as browsers send it (RFC 6454 §6.2): scheme, host, and the port if it is not
-/// the scheme's default.
+/// Parses an origin as browsers send it (RFC 6454 §6.2): scheme, host, and the port if it isn't the
+/// scheme's default.
 fn origin(text: &str) -> Parsed<HeaderValue> {
     if text == "null" {
         return Err(InvalidValue::new("is the origin of every sandboxed page")
@@ -168,7 +168,7 @@ fn origin(text: &str) -> Parsed<HeaderValue> {
     }
 }
 
-/// Parses the URL of a key set. It may contain a comma, but not one followed by another URL.
+/// The URL of a key set may contain a comma, but not one followed by another URL.
 pub(super) fn key_set(text: &str) -> Parsed<String> {
     let mut after_commas = text.split(',').skip(1);
     if after_commas.any(|rest| rest.trim_start().starts_with("http")) {
@@ -188,8 +188,8 @@ pub(super) fn key_set(text: &str) -> Parsed<String> {
 
 /// Parses the URL of the resource, which has no query or fragment (RFC 9728 §1.2).
 ///
-/// We reject commas. URLs can contain them, but here a comma probably separates two URLs, and only
-/// one is allowed.
+/// We reject commas. URLs can contain them, but here someone probably meant to separate two URLs,
+/// and only one is allowed.
 pub(super) fn resource(text: &str) -> Parsed<String> {
     if text.contains("/.well-known/") {
         return Err(InvalidValue::new("is the address of a document")
@@ -204,14 +204,14 @@ pub(super) fn resource(text: &str) -> Parsed<String> {
     if text.contains('?') {
         return Err(InvalidValue::new("has a query").hint("set the URL without it (RFC 9728 §1.2)"));
     }
-    // We compare DPoP proofs with this origin, and do not decode hosts in proofs.
+    // We compare DPoP proofs with this origin, and don't decode hosts in proofs
     if authority(text).contains('%') {
         return Err(InvalidValue::new("has a % in its host"));
     }
     Ok(text.to_owned())
 }
 
-/// Parses the URL that clients use for the service. The URLs in DPoP proofs are compared with it.
+/// The URL that clients use for the service. We compare the URLs in DPoP proofs with it.
 pub(super) fn public(text: &str) -> Parsed<String> {
     let url = resource(text)?;
     if PublicUrl::parse(&url).is_none() {
@@ -222,13 +222,13 @@ pub(super) fn public(text: &str) -> Parsed<String> {
     Ok(url)
 }
 
-/// Returns the host and port of a URL, as written.
+/// The host and port of a URL, as written
 fn authority(url: &str) -> &str {
     let rest = url.split_once("://").map_or("", |(_, rest)| rest);
     rest.split(['/', '?', '#']).next().unwrap_or_default()
 }
 
-/// Guesses the scheme: http for this machine, https otherwise.
+/// Guesses the scheme: http for this machine, https otherwise
 fn with_scheme(text: &str) -> String {
     let http = format!("http://{text}");
     let is_local = Url::parse(&http).is_ok_and(|url| is_loopback(&url));
@@ -239,7 +239,7 @@ fn with_scheme(text: &str) -> String {
     }
 }
 
-/// Parses a URL to fetch from: https, or plain http on loopback, without a password.
+/// Parses a URL to fetch from: https, or plain http on loopback, without a password
 pub(super) fn web_address(text: &str) -> Parsed<String> {
     let forbidden = |byte: u8| !byte.is_ascii_graphic() || b"\"<>\\^`{|}".contains(&byte);
     if text.bytes().any(forbidden) {

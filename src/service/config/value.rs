@@ -1,7 +1,7 @@
 //! Parsers: each converts the text of one value to its type.
 //!
-//! A parser does not know the name of its variable. It suggests only valid values, so a suggestion
-//! never repeats a mistake or a password.
+//! A parser doesn't know the name of its variable. It should never repeat a mistake or a password,
+//! so it only suggests valid values.
 
 use std::{
     fmt::Display,
@@ -32,17 +32,16 @@ use crate::{
 pub(super) const KIB: u64 = 1024;
 pub(super) const MIB: u64 = 1024 * KIB;
 
-/// Returns `true` if `text` is a placeholder from documentation: `your.domain.auth0.com`,
-/// `YOUR_API`, `{yourDomain}`, `<secret>`.
+/// Recognizes placeholders from documentation: `your.domain.auth0.com`, `YOUR_API`, `{yourDomain}`,
+/// `<secret>`.
 ///
-/// `your` only counts before a known word, because a company may be called `your-energy.com`.
+/// `your` only counts before a known word. A company may well be called `your-energy.com`.
 pub(super) fn is_placeholder(text: &str) -> bool {
     const WORDS: [&str; 10] = [
         "domain", "tenant", "api", "audience", "issuer", "auth0", "client", "secret", "app",
         "realm",
     ];
-    /// Programs write the first three for a missing value. The others are reminders to fill in a
-    /// value.
+    /// Programs write the first three for a missing value. The others are reminders to fill one in.
     const WHOLE: [&str; 9] = [
         "undefined",
         "null",
@@ -54,7 +53,7 @@ pub(super) fn is_placeholder(text: &str) -> bool {
         "replace-me",
         "replace_me",
     ];
-    // In capitals only: `todo` is a common name for a sample application.
+    // In capitals only: `todo` is a common name for a sample application
     if ["TODO", "TBD", "FIXME"].contains(&text) {
         return true;
     }
@@ -63,7 +62,7 @@ pub(super) fn is_placeholder(text: &str) -> bool {
         return true;
     }
     let text = text.to_ascii_lowercase();
-    // Documentation has `dev-xxxxxxxx` and `us-east-1_XXXXXXXXX`.
+    // Documentation has `dev-xxxxxxxx` and `us-east-1_XXXXXXXXX`
     let mut words = text.split(|c: char| !c.is_alphanumeric());
     if WHOLE.contains(&&*text)
         || words.any(|word| word.len() > 4 && word.bytes().all(|b| b == b'x'))
@@ -154,7 +153,7 @@ pub(super) fn json_list(text: &str) -> InvalidValue {
     ))
 }
 
-/// Parses an audience. It is compared exactly, and is a URI if it contains a `:` (RFC 7519 §2).
+/// An audience is compared exactly, and is a URI if it contains a `:` (RFC 7519 §2).
 pub(super) fn audience(text: &str) -> Parsed<String> {
     if text.chars().any(char::is_control) {
         return Err(InvalidValue::new("contains a control character"));
@@ -178,7 +177,7 @@ pub(super) fn algorithm(text: &str) -> Parsed<Algorithm> {
         let right = several.join(",");
         return Err(InvalidValue::new("is more than one algorithm").suggest(Some(right)));
     }
-    // We don't suggest HS256: it needs a secret with which every verifier could also sign.
+    // We don't suggest HS256: it needs a secret with which every verifier could also sign
     let known = Algorithm::ALL.iter().copied().map(Algorithm::as_str);
     let known = known.filter(|name| *name != "HS256" || text.starts_with(['H', 'h']));
     Err(match text.to_ascii_uppercase().as_str() {
@@ -198,9 +197,9 @@ pub(super) fn algorithm(text: &str) -> Parsed<Algorithm> {
     })
 }
 
-/// Parses a secret for HS256, which must be at least as long as the hash (RFC 7518 §3.2).
+/// A secret for HS256 must be at least as long as the hash (RFC 7518 §3.2).
 pub(super) fn secret(text: &str) -> Parsed<Secret> {
-    /// The beginnings of public keys in base64: of RSA keys, and of keys on P-256.
+    /// The beginnings of public keys in base64: of RSA keys, and of keys on P-256
     const KEYS: [&str; 2] = ["MIIBIjANBgkqhkiG", "MFkwEwYHKoZIzj0"];
     let is_jwk = text.trim_start().starts_with('{') && text.contains("\"kty\"");
     if text.contains(PEM) || is_jwk || KEYS.iter().any(|start| text.starts_with(start)) {
@@ -216,7 +215,7 @@ pub(super) fn secret(text: &str) -> Parsed<Secret> {
     Ok(Secret::new(text))
 }
 
-/// Parses the secret of a client, which may have any length.
+/// Any length will do
 #[allow(clippy::unnecessary_wraps, reason = "the type of every parser")]
 pub(super) fn client_secret(text: &str) -> Parsed<Secret> {
     Ok(Secret::new(text))
@@ -229,7 +228,7 @@ pub(super) fn text(text: &str) -> Parsed<String> {
     Ok(text.to_owned())
 }
 
-/// Parses the URL of a state store. It may contain a password, so it is stored as a secret.
+/// The URL may contain a password, so it's stored as a secret.
 pub(super) fn state_store(text: &str) -> Parsed<Secret> {
     match Store::check_url(text.trim()) {
         Ok(()) => Ok(Secret::new(text.trim())),
@@ -277,7 +276,7 @@ pub(super) fn certificate_field(text: &str) -> Parsed<CertificateSource> {
     }
 }
 
-/// Parses a secret for nonces, which must be at least as long as the hash.
+/// Must be at least as long as the hash
 pub(super) fn nonce_secret(text: &str) -> Parsed<Secret> {
     if text.len() < 32 {
         return Err(InvalidValue::new("is too short")
@@ -317,7 +316,8 @@ pub(super) fn nonce(text: &str) -> Parsed<bool> {
     }
 }
 
-/// Parses an algorithm for proofs. It must be asymmetric, because a proof contains its public key.
+/// Parses an algorithm for proofs. It must be asymmetric: a proof contains its own key, so that key
+/// has to be a public one.
 pub(super) fn proof_algorithm(text: &str) -> Parsed<Algorithm> {
     let algorithm = algorithm(text)?;
     if algorithm.is_symmetric() {
@@ -328,10 +328,10 @@ pub(super) fn proof_algorithm(text: &str) -> Parsed<Algorithm> {
     Ok(algorithm)
 }
 
-/// The longest accepted duration, which keeps sums of times from overflowing.
+/// The longest accepted duration, which keeps sums of times from overflowing
 const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// Parses a duration of up to a year, which may be zero.
+/// At most a year, and zero is fine.
 pub(super) fn duration(text: &str) -> Parsed<Duration> {
     duration_within(text, Duration::ZERO..=YEAR)
 }
@@ -379,7 +379,7 @@ fn in_unit(number: u64, unit: &str) -> Option<Duration> {
     })
 }
 
-/// Returns the unit that is probably meant, and the factor from `unit` to it.
+/// The unit that is probably meant, and the factor from `unit` to it.
 fn guessed_unit(unit: &str) -> Option<(&'static str, u64)> {
     Some(match unit.trim().to_ascii_lowercase().as_str() {
         "ms" | "msec" | "millis" => ("ms", 1),
@@ -409,7 +409,7 @@ pub(super) fn number<T: TryFrom<u64> + Display>(
         let number = text.parse().ok().filter(|number| range.contains(number))?;
         T::try_from(number).ok()
     };
-    // `str::parse` also accepts a leading `+`.
+    // `str::parse` also accepts a leading `+`
     if text.bytes().all(|byte| byte.is_ascii_digit()) {
         return number(text).ok_or_else(|| InvalidValue::new("is out of range"));
     }
@@ -417,7 +417,7 @@ pub(super) fn number<T: TryFrom<u64> + Display>(
     Err(InvalidValue::new("is not a whole number").suggest(number(&digits)))
 }
 
-/// Parses a number of bytes in this range: `1000`, `32KiB`, `1MiB`.
+/// Parses a number of bytes in this range: `1000`, `32KiB`, `1MiB`
 pub(super) fn size<T: TryFrom<u64>>(text: &str, range: RangeInclusive<u64>) -> Parsed<T> {
     let number_ends = text.find(|c: char| !c.is_ascii_digit());
     let (number, unit) = text.split_at(number_ends.unwrap_or(text.len()));
@@ -439,7 +439,7 @@ pub(super) fn size<T: TryFrom<u64>>(text: &str, range: RangeInclusive<u64>) -> P
     Err(InvalidValue::new("is not a size").suggest(guess))
 }
 
-/// Parses a realm that needs no escapes in a quoted string (RFC 9110 §5.6.4).
+/// A realm must need no escapes in a quoted string (RFC 9110 §5.6.4).
 pub(super) fn realm(text: &str) -> Parsed<String> {
     if text.len() > 128 {
         return Err(InvalidValue::new("is longer than 128 bytes"));
@@ -453,7 +453,7 @@ pub(super) fn realm(text: &str) -> Parsed<String> {
     Ok(text.to_owned())
 }
 
-/// Parses scopes separated by single spaces (RFC 6749 §3.3).
+/// Scopes are separated by single spaces (RFC 6749 §3.3).
 pub(super) fn scopes(text: &str) -> Parsed<Policy> {
     if text.contains(',') {
         let right = "separate several scopes by single spaces (RFC 6749 §3.3)";
@@ -462,7 +462,6 @@ pub(super) fn scopes(text: &str) -> Parsed<Policy> {
     auth::policy::scopes(text).ok_or_else(|| InvalidValue::new("is not a list of scopes"))
 }
 
-/// Parses the scopes for the metadata, separated by single spaces.
 pub(super) fn scope_names(text: &str) -> Parsed<Vec<String>> {
     scopes(text)?;
     let names: Vec<_> = text.split(' ').map(str::to_owned).collect();
@@ -493,7 +492,7 @@ pub(super) fn introspection(text: &str) -> Parsed<IntrospectionMode> {
         _ => {
             let invalid = InvalidValue::new("is not off, opaque or always");
             Err(match text.to_ascii_lowercase().as_str() {
-                // Could mean `opaque` or `always`.
+                // could mean `opaque` or `always`
                 "on" | "true" | "yes" | "1" => invalid,
                 "false" | "no" | "0" => invalid.suggest(Some("off")),
                 _ => invalid.suggest(nearest(text, ["off", "opaque", "always"])),
@@ -513,7 +512,7 @@ pub(super) fn key_file(text: &str) -> Parsed<PathBuf> {
     file(text)
 }
 
-/// Does not check whether a file exists there.
+/// Doesn't check whether a file exists there
 pub(super) fn file(text: &str) -> Parsed<PathBuf> {
     if text.contains("://") {
         return Err(InvalidValue::new("is a URL"));
@@ -525,23 +524,23 @@ pub(super) fn file(text: &str) -> Parsed<PathBuf> {
     Ok(PathBuf::from(text))
 }
 
-/// Parses an IP address and a port. We reject host names, because one may have several addresses.
+/// Parses an IP address and a port. Host names aren't accepted, as one may have several addresses.
 pub(super) fn socket_address(text: &str) -> Parsed<SocketAddr> {
     address_or_port(text, 8000)
 }
 
-/// Like [`socket_address`], for the metrics, which need their own port.
+/// Like [`socket_address`], for the metrics, which need their own port
 pub(super) fn metrics_address(text: &str) -> Parsed<SocketAddr> {
     address_or_port(text, 9090)
 }
 
-/// For an address without a port, suggests `port`.
+/// If the address has no port, suggests `port`
 fn address_or_port(text: &str, port: u16) -> Parsed<SocketAddr> {
     text.parse().map_err(|_| {
         let bare = text.strip_prefix("http://").or(text.strip_prefix("tcp://"));
         let bare = bare.unwrap_or(text);
         let bare = bare.trim_end_matches('/').replace("localhost", "127.0.0.1");
-        // In `::1:8000`, the last number is more likely a port than a part of the address.
+        // In `::1:8000`, the last number is more likely a port than a part of the address
         let of_ipv6 = bare
             .rsplit_once(':')
             .map(|(host, port)| format!("[{host}]:{port}"));
@@ -562,10 +561,10 @@ fn address_or_port(text: &str, port: u16) -> Parsed<SocketAddr> {
 /// This dependency logs an error for each untrusted certificate, on every retry. We log it once.
 const NOISY: &str = "rustls_platform_verifier";
 
-/// Parses a log filter of tracing-subscriber. Turns off [`NOISY`] unless the filter contains it.
+/// Parses a log filter of tracing-subscriber. Turns off [`NOISY`] unless the filter mentions it.
 pub(super) fn log_filter(text: &str) -> Parsed<EnvFilter> {
     let mut directives = Vec::new();
-    // tracing-subscriber 0.3.23 truncates a name that follows whitespace.
+    // tracing-subscriber 0.3.23 truncates a name that follows whitespace
     for directive in text.split(',').map(str::trim).filter(|d| !d.is_empty()) {
         match directive.split_once('=') {
             Some((target, level)) => check_target(target, level)?,
@@ -608,8 +607,8 @@ fn check_level(directive: &str) -> Parsed<()> {
     ))
 }
 
-/// Rejects a target with a hyphen. Targets are module paths, so `warp-bearer=debug` would match
-/// nothing.
+/// Rejects a target with a hyphen. Targets are module paths, so `warp-bearer=debug` wouldn't match
+/// anything.
 fn check_target(target: &str, level: &str) -> Parsed<()> {
     if target.contains('[') || !target.contains('-') {
         return Ok(());
@@ -690,7 +689,7 @@ pub(super) fn token_field(text: &str) -> Parsed<HeaderName> {
     }
 }
 
-/// Parses the name of a claim, or a path of members separated by dots.
+/// The name of a claim, or a path of members separated by dots
 pub(super) fn claim_path(text: &str) -> Parsed<String> {
     if text.chars().any(char::is_control) {
         return Err(InvalidValue::new("contains a control character"));
@@ -706,7 +705,7 @@ pub(super) fn claim_path(text: &str) -> Parsed<String> {
     Ok(text.to_owned())
 }
 
-/// Parses an entry of the table of scopes: `admin > read:messages write:messages`.
+/// An entry of the table of scopes: `admin > read:messages write:messages`
 pub(super) fn scope_inclusion(text: &str) -> Parsed<(String, Vec<String>)> {
     let form = "write a scope, a > and the scopes that it includes: admin > read:messages";
     let mut words = text.split_ascii_whitespace();
@@ -724,7 +723,7 @@ pub(super) fn scope_inclusion(text: &str) -> Parsed<(String, Vec<String>)> {
     Ok((scope.to_owned(), included))
 }
 
-/// Returns the most similar known name, with at most two edits.
+/// The most similar known name, with at most two edits.
 pub(super) fn nearest(
     text: &str,
     known: impl IntoIterator<Item = &'static str>,

@@ -20,22 +20,22 @@ pub struct Variable {
     pub meaning: &'static str,
     /// The value in `.env.example`: a valid one, or a placeholder if no value suits every user.
     pub example: &'static str,
-    /// Faults show this after "give".
+    /// Faults show this after "give"
     pub(super) expects: &'static str,
     /// True if the value must never be displayed.
     pub is_secret: bool,
-    /// Which quotes and number signs the value may have.
+    /// Which quotes and number signs the value may have
     pub(super) form: Form,
 }
 
 /// Which quotes and number signs a valid value may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
-    /// No ` #`, and no quotes at the start or the end.
+    /// No ` #`, and no quotes at the start or the end
     Strict,
-    /// Like [`Strict`](Self::Strict), but ` #` may be in the name of a file.
+    /// Like [`Strict`](Self::Strict), but ` #` may be in the name of a file
     Path,
-    /// Quotes and ` #` are allowed, but not quotes around the whole value.
+    /// Quotes and ` #` are allowed, but not quotes around the whole value
     FreeText,
 }
 
@@ -69,7 +69,7 @@ pub(super) struct Optional<T> {
     pub(super) parse: fn(&str) -> Parsed<T>,
 }
 
-/// A variable that the service does not read, and only documents.
+/// Documented, but not read by the service
 pub(super) struct Unread {
     pub(super) variable: Variable,
 }

@@ -23,7 +23,7 @@ use crate::{
     },
 };
 
-/// The form of a row. Defaults to [`Form::Strict`].
+/// The form of a row, [`Form::Strict`] unless the row says otherwise
 macro_rules! form {
     () => {
         Form::Strict
@@ -35,7 +35,7 @@ macro_rules! form {
 
 /// Creates a constant for each row, and [`VARIABLES`] with all of them.
 ///
-/// The constant has the name of the variable, so a misspelt name does not compile. A list has the
+/// The constant has the name of the variable, so a misspelt name doesn't compile. A list has the
 /// type of its items.
 macro_rules! variables {
     ($(
@@ -654,21 +654,21 @@ pub(super) fn find(name: &str) -> Option<&'static Variable> {
     VARIABLES.iter().find(|variable| variable.name == name)
 }
 
-/// Returns `true` if a name starts with `AUTH0_` in upper or lower case. We assume that such a name
-/// is meant for this service, even if it is misspelt.
+/// We assume that any name with `AUTH0_`, in upper or lower case, is meant for this service, even
+/// if it is misspelt.
 pub(super) fn is_auth0(name: &str) -> bool {
     const PREFIX: &str = "AUTH0_";
     name.get(..PREFIX.len())
         .is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
 }
 
-/// Returns the variable that a name in `.env` most likely means: one that differs by one edit, one
-/// that many other programs call by this name, or one without its `AUTH0_`.
+/// The variable that a name in `.env` most likely means: one that differs by one edit, one that
+/// many other programs call by this name, or one without its `AUTH0_`.
 ///
-/// Bare names that often mean something else, such as `DOMAIN`, match nothing.
+/// Bare names that often mean something else, e.g. `DOMAIN`, match nothing.
 pub(super) fn near_miss(name: &str) -> Option<&'static str> {
     const COMMON: [&str; 5] = ["DOMAIN", "ISSUER", "RESOURCE", "REALM", "ALGORITHMS"];
-    /// Other programs use these names for the same settings.
+    /// Other programs use these names for the same settings
     const OTHERS: [(&str, &str); 16] = [
         ("LOG_LEVEL", "RUST_LOG"),
         ("LOGLEVEL", "RUST_LOG"),
@@ -705,7 +705,7 @@ pub(super) fn near_miss(name: &str) -> Option<&'static str> {
 }
 
 /// Names that Auth0's own libraries and other programs use, without `AUTH0_`, and our setting with
-/// the same meaning. Many have `None`, because this service has no logins.
+/// the same meaning. Many have `None`, as this service has no logins.
 const OF_OTHERS: [(&str, Option<&str>); 19] = [
     ("SECRET", None),
     ("BASE_URL", None),
@@ -728,12 +728,12 @@ const OF_OTHERS: [(&str, Option<&str>); 19] = [
     ("JWT_SECRET", Some("AUTH0_SIGNING_SECRET")),
 ];
 
-/// Returns the known name that is most similar to a misspelt one, which starts with `AUTH0_`.
+/// The known name that is most similar to a misspelt one, which starts with `AUTH0_`.
 ///
-/// Counts the pairs of letters that both names have. The edit distance would be wrong for
+/// We count the pairs of letters that both names have. The edit distance would be wrong for
 /// `AUTH0_AUDIENCE`, which almost always means `AUTH0_API_AUDIENCE`: many other names are closer.
 pub(super) fn nearest(name: &str) -> Option<&'static str> {
-    /// `DOMIAN` is exactly this similar to `DOMAIN`.
+    /// `DOMIAN` is exactly this similar to `DOMAIN`
     const MIN_SIMILARITY: f64 = 0.4;
     let misspelt = name["AUTH0_".len()..].to_ascii_uppercase();
     if let Some((_, known)) = OF_OTHERS.iter().find(|(other, _)| *other == misspelt) {
