@@ -36,12 +36,12 @@ const REQUEST_DURATION: &str = "warp_bearer_request_duration_seconds";
 const REQUEST_BUCKETS: [f64; 14] = [
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0,
 ];
-/// from a malformed token to a wait for keys
+/// From a malformed token to a wait for keys
 const VERIFICATION_BUCKETS: [f64; 13] = [
     0.000_005, 0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.001, 0.005, 0.025, 0.1, 0.5,
     1.0, 3.0,
 ];
-/// from a store on the same machine to the longest timeout
+/// From a store on the same machine to the longest timeout
 const CLAIM_BUCKETS: [f64; 12] = [
     0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0,
 ];

@@ -19,7 +19,7 @@ pub(in crate::service) const X_REQUEST_ID: HeaderName = HeaderName::from_static(
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
-/// vendor-specific trace data (W3C Trace Context §3.3)
+/// Vendor-specific trace data (W3C Trace Context §3.3)
 #[cfg(feature = "otel")]
 pub(in crate::service) const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
