@@ -8,7 +8,7 @@ use warp::http::{HeaderMap, header::CONTENT_TYPE};
 
 use crate::{auth::Problem, service::api::forward_auth::decoded};
 
-/// Returns `true` if the `Content-Type` is that of a form. Its parameters are ignored.
+/// Looks at the `Content-Type`, without its parameters.
 pub(super) fn is_form(headers: &HeaderMap) -> bool {
     let value = headers.get(CONTENT_TYPE);
     let value = value.and_then(|value| value.to_str().ok());
@@ -30,7 +30,7 @@ pub(super) async fn read<B: Buf, E>(
 ) -> Result<Bytes, Problem> {
     let mut body = pin!(body);
     // One allocation for the whole limit: a buffer that grows leaves holes of its former sizes in
-    // the heap. Memory that isn't written yet is not resident.
+    // the heap. (Memory that isn't written yet is not resident, so this is cheaper than it looks.)
     let mut read = Vec::with_capacity(limit);
     while let Some(piece) = body.next().await {
         let mut piece = piece.map_err(|_| Problem::InvalidBody)?;
@@ -42,7 +42,7 @@ pub(super) async fn read<B: Buf, E>(
     Ok(read.into())
 }
 
-/// Returns the value of a field. `None` if the field is missing, repeated or not UTF-8.
+/// `None` if the field is missing, repeated or not UTF-8.
 pub(super) fn only_value(form: &[u8], wanted: &str) -> Option<String> {
     let form = str::from_utf8(form).ok()?;
     let fields = form.split('&').filter_map(|field| field.split_once('='));

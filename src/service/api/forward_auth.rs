@@ -8,7 +8,8 @@
 //! might interpret the path in another way, which would bypass the policy. Only DPoP proofs need
 //! the client's path, which `forwarded_target.rs` reads.
 //!
-//! A `sub` is only unique within its issuer (RFC 7519 §4.1.2), so the application always gets both.
+//! Note that a `sub` is only unique within its issuer (RFC 7519 §4.1.2), so the application always
+//! gets both.
 
 use std::time::Duration;
 
@@ -40,8 +41,8 @@ const SCOPE: HeaderName = HeaderName::from_static("x-auth-scope");
 /// The payload in base64url without padding, as [`Claims::json`] returns it.
 const CLAIMS: HeaderName = HeaderName::from_static("x-auth-claims");
 
-/// The maximum number of scopes, of permissions, and of other rules in a query. Anyone can send a
-/// query without a token, and the time to create a policy grows with the square of its rules.
+/// The maximum number of scopes, of permissions, and of other rules in a query. You don't need a
+/// token to send a query, and the time to create a policy grows with the square of its rules.
 const MAX_RULES: usize = 64;
 
 /// In bytes. Every token is longer, so the log never shows one.
@@ -79,7 +80,7 @@ pub(in crate::service) fn parse_query(query: &str) -> Result<QueryRequirements, 
     parse_query.ok_or(Problem::BadRequest)
 }
 
-/// Returns the audience, if the query contains nothing else.
+/// The audience, if the query contains nothing else.
 pub(in crate::service) fn audience(query: &str) -> Option<String> {
     let parse_query = parse(query)?;
     parse_query
@@ -102,8 +103,8 @@ fn parse(query: &str) -> Option<QueryRequirements> {
             "group" => others.push(Policy::of_group(decoded(value)?)?),
             "claim" => {
                 // We split before decoding, so that `%3A` is a colon within the value. Some
-                // programs encode every colon. Without a literal one, we decode first and split at
-                // the last colon.
+                // programs encode every colon, though. Without a literal one, we decode first and
+                // split at the last colon.
                 let (path, value) = if let Some((path, value)) = value.rsplit_once(':') {
                     (decoded(path)?, decoded(value)?)
                 } else {
@@ -113,10 +114,10 @@ fn parse(query: &str) -> Option<QueryRequirements> {
                 };
                 others.push(Policy::of_claim(path, value)?);
             }
-            // Two values could only contradict each other.
+            // Two values could only contradict each other
             "acr" if acr.is_none() => acr = Some(all(&[decoded(value)?], acr_values)?),
             "max_age" if max_age.is_none() => max_age = Some(max_auth_age(seconds(value)?)),
-            // Two audiences could mean either of them or both.
+            // Two audiences could mean either of them or both
             "audience" if audience.is_none() => {
                 audience = Some(decoded(value)?).filter(|audience| !audience.is_empty());
                 audience.as_ref()?;
@@ -139,14 +140,14 @@ fn parse(query: &str) -> Option<QueryRequirements> {
     })
 }
 
-/// Parses a number of whole seconds.
+/// Whole seconds only
 fn seconds(text: &str) -> Option<Duration> {
     let is_number = !text.is_empty() && text.bytes().all(|digit| digit.is_ascii_digit());
     is_number.then_some(Duration::from_secs(u64::from(text.parse::<u32>().ok()?)))
 }
 
-/// Joins the lists into one policy. An empty list leaves two consecutive spaces, which `read`
-/// rejects.
+/// Joins the lists into one policy. An empty list leaves two consecutive spaces, and `read` rejects
+/// those.
 fn all(lists: &[String], read: ReadList) -> Option<Policy> {
     let list = lists.join(" ");
     let fits = list.split(' ').count() <= MAX_RULES;
@@ -173,7 +174,7 @@ fn hex(digit: u8) -> Option<u8> {
     u8::try_from(char::from(digit).to_digit(16)?).ok()
 }
 
-/// Returns a 200 with the identity in four headers. Envoy accepts no other 2xx status.
+/// A 200 with the identity in four headers. It can't be another 2xx, which Envoy doesn't accept.
 ///
 /// Every header is present, and empty if it has no value. If a header were absent, a proxy might
 /// forward the client's own header with this name, or a placeholder (as Caddy 2.6 does).
@@ -190,12 +191,12 @@ pub(in crate::service) fn identity_answer(claims: &Claims) -> Response {
     answer
 }
 
-/// Returns the values of [`ISSUER`], [`SUBJECT`], [`SCOPE`] and [`CLAIMS`].
+/// The values of [`ISSUER`], [`SUBJECT`], [`SCOPE`] and [`CLAIMS`].
 ///
-/// All values are printable ASCII by now. If one is not, this returns `None`, and we answer 500
+/// All values should be printable ASCII by now. If one isn't, this is `None`, and we answer 500
 /// rather than forward an incomplete identity.
 fn identity(claims: &Claims) -> Option<[HeaderValue; 4]> {
-    // Names that are not scope tokens are skipped: no policy can require them, and a name with a
+    // Names that aren't scope tokens are skipped: no policy can require them, and a name with a
     // space would look like two.
     let scopes: Vec<_> = claims
         .scopes()
@@ -210,9 +211,8 @@ fn identity(claims: &Claims) -> Option<[HeaderValue; 4]> {
     ])
 }
 
-/// Returns the value if the recipient of the header will see exactly this value, and otherwise an
-/// empty string. Recipients strip surrounding whitespace (RFC 9110 §5.5), but `" admin"` is not
-/// `"admin"`.
+/// The value, if the recipient of the header will see exactly this value, and otherwise an empty
+/// string. Recipients strip surrounding whitespace (RFC 9110 §5.5), but `" admin"` isn't `"admin"`.
 fn unchanged(value: &str) -> &str {
     let is_printable = value.bytes().all(|byte| matches!(byte, b' '..=b'~'));
     if is_printable && value.trim() == value {

@@ -1,15 +1,15 @@
 //! [`ForwardedTarget`]: the method and path of the client's request, which a proxy sends to
 //! `/auth`.
 //!
-//! They are only compared with a DPoP proof. The proxy must overwrite both headers, as in the
-//! examples, or a client could use a proof that was made for another request.
+//! We only compare them with a DPoP proof. The proxy must overwrite both headers, as in the
+//! examples, or else a client could use a proof that was made for another request.
 
 use warp::http::{HeaderMap, HeaderName, Method, header::HeaderValue};
 
 use crate::auth::{AuthError, RequestHead};
 
 const METHOD: HeaderName = HeaderName::from_static("x-forwarded-method");
-/// The path and the query, as the client sent them.
+/// The path and the query, as the client sent them
 const URI: HeaderName = HeaderName::from_static("x-forwarded-uri");
 
 /// The client's method and path. Without them, no proof matches.
@@ -17,7 +17,7 @@ const URI: HeaderName = HeaderName::from_static("x-forwarded-uri");
 pub(in crate::service) struct ForwardedTarget {
     method: Option<Method>,
     path: Option<String>,
-    /// A header is repeated, the method is invalid, or the URI is not a path. The method and the
+    /// A header is repeated, the method is invalid, or the URI isn't a path. The method and the
     /// path are then `None`.
     is_unreadable: bool,
 }
@@ -25,7 +25,7 @@ pub(in crate::service) struct ForwardedTarget {
 struct Unreadable;
 
 impl ForwardedTarget {
-    /// Reads the headers. Invalid headers are only an error if the request needs a proof. See
+    /// Invalid headers are only an error if the request needs a proof, see
     /// [`explains`](Self::explains).
     pub(in crate::service) fn read(headers: &HeaderMap) -> Self {
         Self::try_read(headers).unwrap_or(Self {
@@ -44,8 +44,7 @@ impl ForwardedTarget {
         })
     }
 
-    /// Takes the method and path from the proxy's report, and the headers from the proxy's own
-    /// request.
+    /// The method and path are from the proxy's report, the headers from the proxy's own request.
     pub(in crate::service) fn head<'a>(&'a self, headers: &'a HeaderMap) -> RequestHead<'a> {
         match (&self.method, &self.path) {
             (Some(method), Some(path)) => RequestHead::forwarded(method, path, headers),
@@ -53,8 +52,7 @@ impl ForwardedTarget {
         }
     }
 
-    /// Returns `true` if `error` is the proxy's fault: it sent invalid headers, which no proof can
-    /// match.
+    /// Whether `error` is the proxy's fault: it sent invalid headers, which no proof can match.
     pub(in crate::service) fn explains(&self, error: AuthError) -> bool {
         self.is_unreadable && error == AuthError::InvalidProof
     }

@@ -28,7 +28,7 @@ pub async fn public() -> Response {
 
 /// Answers `GET /api/private` with the claims.
 pub async fn private(claims: Claims) -> Response {
-    // Claims are personal data. Caches must not store them.
+    // Claims are personal data, and caches must not store them
     let mut response = json_text(claims.json().to_owned());
     let no_store = HeaderValue::from_static("no-store");
     response.headers_mut().insert(CACHE_CONTROL, no_store);
@@ -49,7 +49,7 @@ pub async fn livez() -> Response {
 }
 
 /// Answers `GET /readyz` with 200 if an issuer has keys, a shared store has been read, and the
-/// service is not stopping. Otherwise, answers with 503.
+/// service isn't stopping. Otherwise, it's a 503.
 ///
 /// The response is public, so it gives only a word from a fixed list as the reason for a failed
 /// fetch. The log has the details.
@@ -79,7 +79,7 @@ pub(super) async fn readyz(readiness: Arc<Readiness>, is_stopping: bool) -> Resp
 pub(super) struct Readiness {
     auth: Auth,
     /// One document for each combination of: the service is ready, it is stopping, the store
-    /// responds.
+    /// responds
     documents: SharedDocument<(bool, bool, bool)>,
 }
 

@@ -16,7 +16,7 @@ pub enum Methods {
 }
 
 impl Methods {
-    /// Returns the methods for `Allow`. Empty for [`Any`](Self::Any).
+    /// For `Allow`. Empty for [`Any`](Self::Any).
     fn named(&self) -> &[Method] {
         const GET_AND_HEAD: &[Method] = &[Method::GET, Method::HEAD];
         match self {
@@ -45,7 +45,7 @@ impl fmt::Display for Methods {
 pub(crate) struct Matcher {
     pub(crate) methods: Methods,
     pub(crate) template: &'static str,
-    /// Returns additional paths below the template, which may change while the service runs.
+    /// Additional paths below the template, which may change while the service runs
     also: Option<Arc<dyn Fn() -> Vec<String> + Send + Sync>>,
 }
 
@@ -58,7 +58,7 @@ impl Matcher {
         }
     }
 
-    /// Accepts the paths that `also` returns too, if they are below the template.
+    /// Also accepts the paths that `also` returns, if they're below the template.
     pub(crate) fn also_at(self, also: impl Fn() -> Vec<String> + Send + Sync + 'static) -> Self {
         let also: Arc<dyn Fn() -> Vec<String> + Send + Sync> = Arc::new(also);
         Self {
@@ -72,7 +72,7 @@ impl Matcher {
     }
 
     /// Accepts the row's methods, and records the template as the name of the route. Extracts an
-    /// empty tuple, to which later steps append the handler's arguments.
+    /// empty tuple; later steps append the handler's arguments to it.
     pub(crate) fn method(
         &self,
     ) -> impl Filter<Extract = ((),), Error = Rejection> + Clone + Send + Sync + 'static + use<>
@@ -87,7 +87,6 @@ impl Matcher {
         })
     }
 
-    /// Accepts only the additional paths.
     pub(crate) fn other_paths(
         &self,
     ) -> impl Filter<Extract = (), Error = Rejection> + Clone + Send + Sync + 'static + use<> {
@@ -100,8 +99,8 @@ impl Matcher {
     }
 
     fn is_at_other(&self, path: &str) -> bool {
-        // Cheap, and checked first: every request that no row above has answered comes through
-        // here.
+        // Cheap, and checked first, since every request that no row above has answered comes
+        // through here.
         let is_below = path.starts_with(self.template);
         is_below && self.also().iter().any(|also| is_at(also, path))
     }
@@ -127,8 +126,7 @@ pub(crate) fn at_path(
         .untuple_one()
 }
 
-/// Answers a request that no row matches: 405 with the allowed methods if the path exists, 404
-/// otherwise.
+/// No row matches: 405 with the allowed methods if the path exists, 404 otherwise.
 pub(crate) fn unrouted(matchers: &[Matcher], path: &str) -> Response {
     let methods: Vec<&str> = matchers
         .iter()
@@ -142,8 +140,8 @@ pub(crate) fn unrouted(matchers: &[Matcher], path: &str) -> Response {
     Problem::method_not_allowed(&methods.join(", "))
 }
 
-/// Returns `true` if a path matches a template. A segment in braces matches any non-empty segment,
-/// and a final `*` matches any path below. As in warp, one trailing slash is ignored.
+/// Whether a path matches a template. A segment in braces matches any non-empty segment, and a
+/// final `*` matches any path below. As in warp, one trailing slash is ignored.
 pub(crate) fn is_at(template: &str, path: &str) -> bool {
     let template = template.strip_suffix('/').unwrap_or(template);
     let path = path.strip_suffix('/').unwrap_or(path);

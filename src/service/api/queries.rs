@@ -1,7 +1,7 @@
 //! [`Queries`]: a cache of parsed queries of `/auth`.
 //!
-//! A proxy sends the same query for all requests to a path, so there are only a few different
-//! queries. Parsing a query with 64 scopes takes half as long as the rest of a request.
+//! A proxy sends the same query for all requests to a path, so there are usually only a few
+//! different ones. Parsing a query with 64 scopes takes half as long as the rest of a request.
 
 use std::sync::Arc;
 
@@ -15,18 +15,18 @@ use crate::auth::{
 
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct QueryRequirements {
-    /// `None` if a valid token is enough.
+    /// `None` if a valid token is enough
     pub(crate) policy: Option<Policy>,
-    /// One of the configured audiences. `None` if any of them is accepted.
+    /// One of the configured audiences. `None` if we accept any of them.
     pub(crate) audience: Option<String>,
 }
 
 pub(crate) type ReadPolicy = fn(&str) -> Result<QueryRequirements, Problem>;
 
-/// The cache, in which requests look up their queries without a lock.
+/// Requests look up their queries without a lock.
 pub(crate) struct Queries {
     read: ReadPolicy,
-    /// Required in addition to the policy of each query.
+    /// Required in addition to the policy of each query
     required: Option<Policy>,
     known: ArcSwap<Vec<Arc<Known>>>,
 }
@@ -51,7 +51,7 @@ impl Queries {
         }
     }
 
-    /// Returns the requirements of a query.
+    /// The requirements of a query.
     ///
     /// # Errors
     /// Returns the problem with an invalid query. Problems are not cached.
@@ -71,7 +71,7 @@ impl Queries {
         if held.len() < Self::MAX_QUERIES && query.len() <= Self::MAX_LEN {
             self.known.rcu(|held| {
                 let mut held = Vec::clone(held);
-                // Another request may have taken the last place in the meantime, or parsed the same
+                // In the meantime, another request may have taken the last place or parsed the same
                 // query.
                 let is_new = held.iter().all(|held| held.query != known.query);
                 if is_new && held.len() < Self::MAX_QUERIES {
@@ -91,7 +91,7 @@ mod tests {
     use super::*;
     use crate::auth::policy::scope;
 
-    /// Requires the scope `b`, and the query as the audience.
+    /// Requires the scope `b`, and the query as the audience
     fn read(query: &str) -> Result<QueryRequirements, Problem> {
         if query == "wrong" {
             return Err(Problem::BadRequest);

@@ -121,7 +121,7 @@ pub struct Row {
 }
 
 impl Row {
-    /// Returns the current additional paths.
+    /// The current additional paths.
     #[cfg(feature = "docs")]
     pub(crate) fn also(&self) -> Vec<String> {
         self.matcher.also()
@@ -194,9 +194,9 @@ pub enum Form {
 
 /// Chains a row's filter before the filters of the rows below it.
 ///
-/// This is a function because the filters have different types. To put them into a list, we would
-/// have to box each filter, and then box it again together with those below it. Each box allocates
-/// for every request that passes through it.
+/// It's a function because the filters have different types. To put them into a list, we'd have to
+/// box each filter, and then box it again together with those below it, and each of these boxes
+/// would allocate for every request that passes through it.
 #[derive(Clone)]
 struct Prepend(Arc<dyn Fn(Answers) -> Answers + Send + Sync>);
 
@@ -228,14 +228,14 @@ pub fn table(
     let nothing = warp::any()
         .and_then(|| async { Err::<Response, _>(warp::reject::not_found()) })
         .boxed();
-    // We start with the last row, so that a request only passes through the rows above its own.
+    // We start with the last row, so that a request only passes through the rows above its own
     rows.into_iter()
         .rfold(nothing, |below, row| (row.before.0)(below))
         .or(unrouted)
         .unify()
 }
 
-/// Returns the scopes in the policies of the rows.
+/// The scopes in the policies of the rows.
 pub(crate) fn named_scopes<'r>(rows: impl Iterator<Item = &'r Row>) -> Vec<String> {
     rows.filter_map(|row| row.requires.as_ref()?.policy.as_ref())
         .flat_map(Policy::named_scopes)
@@ -276,8 +276,8 @@ pub trait Handler<T>: Clone + Send + Sync + 'static {
 ///
 /// For each function of each layer, the compiler visits every layer of the filter's type, so its
 /// time grows with the square of the depth. A box hides the layers inside it: without boxes, a
-/// debug build takes 2.5 times as long. We can't afford them in release builds, where each would
-/// cost an allocation per request.
+/// debug build takes 2.5 times as long. In release builds we can't afford them, as each would cost
+/// an allocation per request.
 fn shallow<T: Send + 'static>(filter: impl Extracts<T>) -> impl Extracts<T> {
     #[cfg(debug_assertions)]
     let filter = filter.boxed();
@@ -344,7 +344,7 @@ where
     }
 }
 
-/// Starts a row for all paths that begin with this path and a slash. Its template ends in `/*`.
+/// For all paths that begin with this path and a slash. The template ends in `/*`.
 pub(crate) fn at_below(
     methods: Methods,
     template: &'static str,
@@ -357,7 +357,7 @@ pub(crate) fn at_below(
     at(methods, template, at_path(is_below))
 }
 
-/// Starts a row for exactly this path. Other rows also accept a slash at the end.
+/// For exactly this path. Other rows also accept a slash at the end.
 pub(crate) fn at_exactly(methods: Methods, path: &'static str) -> Route<impl Extracts<()>> {
     at(methods, path, at_path(move |full: &str| full == path))
 }
@@ -406,7 +406,7 @@ impl<F> Route<F> {
         F: Extracts<T>,
         T: Append<HeaderMap>,
     {
-        // This filter never rejects, so there is no need for `and`.
+        // this filter never rejects, so there's no need for `and`
         Route {
             filter: shallow(
                 self.filter
@@ -419,7 +419,7 @@ impl<F> Route<F> {
         }
     }
 
-    /// Extracts the path and the query. The query is empty if the request has none.
+    /// Extracts the path and the query (empty if the request has none).
     pub(crate) fn target<T>(self) -> Route<impl Extracts<T::Output>>
     where
         F: Extracts<T>,
@@ -599,7 +599,7 @@ impl<'a, F> ProtectedRoute<'a, F> {
             let filter = self.route.filter.clone().and(with_target).then(answer);
             return self.answered(filter).row();
         }
-        // The two filters have different types, so each gets its own branch.
+        // The two filters have different types, so each gets its own branch
         let auth = with_headers_only(self.auth);
         match self.policy.clone() {
             None => self.authenticated(auth).then(handler),
@@ -621,8 +621,8 @@ impl<'a, F> ProtectedRoute<'a, F> {
         }
     }
 
-    /// Returns the filter for a row whose tokens come with proofs. It is boxed so that it has the
-    /// same type with and without a policy.
+    /// The filter for a row whose tokens come with proofs. Boxed, so that it has the same type with
+    /// and without a policy.
     fn with_target<X>(&self) -> BoxedFilter<(Claims<X>,)>
     where
         X: DeserializeOwned + Send + 'static,
@@ -693,8 +693,8 @@ impl<F> ProtectedJsonRoute<'_, F> {
 }
 
 /// A row for a proxy that forwards the head of a client's request. The policy is in the query. The
-/// client's method, path and certificate are in headers from the proxy, because the connection's
-/// own certificate is the proxy's.
+/// client's method, path and certificate are in headers from the proxy (the connection's own
+/// certificate would be the proxy's).
 #[derive(Debug)]
 pub(crate) struct QueryPolicyRoute<'a, F> {
     protected: ProtectedRoute<'a, F>,
@@ -702,7 +702,6 @@ pub(crate) struct QueryPolicyRoute<'a, F> {
 }
 
 impl<F> QueryPolicyRoute<'_, F> {
-    /// Answers with `handler`.
     pub(crate) fn then<T, H>(self, handler: H) -> Row
     where
         F: Extracts<T>,
@@ -724,13 +723,13 @@ impl<F> QueryPolicyRoute<'_, F> {
                     Err(problem) => return problem.response(),
                 };
                 context::set_original_with(|| original(&headers));
-                // Only needed if tokens come with proofs.
+                // only needed if tokens come with proofs
                 let forwarded = if auth.accepts_proofs() {
                     ForwardedTarget::read(&headers)
                 } else {
                     ForwardedTarget::default()
                 };
-                // We leave out the certificate of the connection, which is the proxy's.
+                // not the certificate of the connection, which is the proxy's
                 let request = forwarded.head(&headers);
                 let verdict = match (&asked.audience, &asked.requirement) {
                     (Some(audience), requirement) => {
@@ -772,7 +771,7 @@ impl<F> QueryPolicyRoute<'_, F> {
     }
 }
 
-/// Returns the client's original request, as reported by the proxy, for the log only. The client
+/// The client's original request, as reported by the proxy. It's for the log only: the client
 /// controls these strings, so we truncate and escape them.
 fn original(headers: &HeaderMap) -> Original {
     let shown = |name: &str| {
@@ -794,7 +793,7 @@ pub(crate) struct Target {
     pub(crate) query: String,
 }
 
-/// Returns a nonce for the client's next proof, if it may need one.
+/// A nonce for the client's next proof, if it may need one.
 fn next_nonce<X>(auth: &Auth, claims: &Claims<X>) -> Option<HeaderValue> {
     if let Some(nonce) = claims.dpop_nonce() {
         return HeaderValue::try_from(nonce).ok();
@@ -802,7 +801,6 @@ fn next_nonce<X>(auth: &Auth, claims: &Claims<X>) -> Option<HeaderValue> {
     HeaderValue::try_from(auth.dpop_nonce()?).ok()
 }
 
-/// Adds the nonce to a successful response.
 async fn with_nonce(nonce: Option<HeaderValue>, answer: impl Future<Output: Reply>) -> Response {
     const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
     let mut answer = answer.await.into_response();
@@ -812,7 +810,7 @@ async fn with_nonce(nonce: Option<HeaderValue>, answer: impl Future<Output: Repl
     answer
 }
 
-/// Extracts the query, which is empty if the request has none.
+/// The query, empty if the request has none
 fn query() -> impl Filter<Extract = (String,), Error = Infallible> + Clone {
     warp::query::raw().or(warp::any().map(String::new)).unify()
 }

@@ -58,7 +58,7 @@ pub fn rows(
         forward_auth::parse_query,
         "Forward authentication for a proxy: the identity of the caller",
     );
-    // If we also serve the paths below `/auth`, then `/auth/` stands for the client's path `/`.
+    // If we also serve the paths below `/auth`, then `/auth/` stands for the client's path `/`
     rows.push(if access.forward_auth_paths {
         gate(access, at_exactly(Methods::Any, "/auth"), policy, says)
     } else {
@@ -89,7 +89,7 @@ pub fn rows(
         rows.push(row);
     }
     if access.forward_auth_paths {
-        // The client controls the query here, so it must not contain the policy.
+        // The client controls the query here, so it must not contain the policy
         let says = "Forward authentication, with the client's path appended";
         let below = at_below(Methods::Any, "/auth/*", "/auth");
         rows.push(gate(
@@ -110,7 +110,7 @@ pub fn rows(
     rows
 }
 
-/// A row for a proxy that asks about a request of its client.
+/// A proxy asks about a request of its client
 fn gate<F: Extracts<()>>(
     access: &Access,
     route: Route<F>,
@@ -130,8 +130,8 @@ fn max_form_bytes(access: &Access) -> usize {
     3 * access.max_token_bytes + 1024
 }
 
-/// Returns the codes of a failed logout. If the issuer's keys or the shared store are unavailable,
-/// the codes are those of any token. All other faults share a code.
+/// The codes of a failed logout. If the issuer's keys or the shared store are unavailable, the
+/// codes are those of any token. All other faults share a code.
 fn logout_problems() -> [&'static str; 3] {
     let retry_after = Duration::ZERO;
     [
@@ -164,7 +164,7 @@ fn demo_rows(access: &Access) -> [Row; 3] {
 }
 
 /// Lists the rows above it, for people who open the service's URL. It shows less than
-/// `/openapi.json`, and is turned off together with it.
+/// `/openapi.json`, but we turn it off together with it anyway.
 fn index(rows: &[Row]) -> Row {
     let routes = rows.iter().map(|row| {
         json!({
@@ -204,7 +204,7 @@ fn error_pages() -> [Row; 2] {
 /// is a URL. `None` if no resource is configured.
 ///
 /// The path selects the document. If two resources have the same path, the proxy adds `audience` to
-/// the query. `Host` does not select a document, because a client can choose it.
+/// the query. We can't go by `Host`, because a client can choose it.
 fn metadata(access: &Access, rows: &[Row]) -> Option<Row> {
     let scopes = access.resource_scopes.clone();
     let scopes = scopes.unwrap_or_else(|| named_scopes(rows.iter().filter(|row| !is_demo(row))));
@@ -219,7 +219,7 @@ fn metadata(access: &Access, rows: &[Row]) -> Option<Row> {
         .also_at(paths)
         .target()
         .then(move |target: Target| {
-            // A reload may have replaced the issuers, so we create this for each request.
+            // A reload may have replaced the issuers, so we create this for each request
             let documents = Document::all(&auth);
             let found = Document::find(&documents, &target);
             let found = found.and_then(|document| {
@@ -228,7 +228,7 @@ fn metadata(access: &Access, rows: &[Row]) -> Option<Row> {
             async move {
                 match found {
                     Some(text) => handlers::document(text, "public, max-age=3600").await,
-                    // A reload has just removed the only audience with this path.
+                    // A reload has just removed the only audience with this path
                     None if target.query.is_empty() => Problem::NotFound.response(),
                     None => Problem::BadRequest.response(),
                 }
@@ -242,20 +242,20 @@ fn metadata(access: &Access, rows: &[Row]) -> Option<Row> {
     Some(row)
 }
 
-/// Returns `true` for a demo route. The metadata does not list the scopes of such routes.
+/// Demo routes: the metadata doesn't list their scopes.
 fn is_demo(row: &Row) -> bool {
     row.template.starts_with("/api/")
 }
 
 /// The metadata document of a resource.
 struct Document {
-    /// `None` for the configured resource.
+    /// `None` for the configured resource
     audience: Option<String>,
     path: String,
 }
 
 impl Document {
-    /// Returns the documents of all resources. The configured one comes first.
+    /// The documents of all resources. The configured one comes first.
     fn all(auth: &Auth) -> Vec<Self> {
         let named = |(audience, path)| Self {
             audience: Some(audience),
@@ -270,21 +270,22 @@ impl Document {
             .collect()
     }
 
-    /// Serializes the document. We don't do this in advance for all of them: each lists its
+    /// Serializes the document. We don't do this in advance for all of them, since each lists its
     /// issuers, and there may be as many documents as issuers.
     fn text(&self, auth: &Auth, scopes: &[String]) -> Option<Bytes> {
         let metadata = match &self.audience {
             None => auth.metadata(scopes),
             Some(audience) => auth.for_audience(audience)?.metadata(scopes),
         };
-        // Serialization cannot fail, because there are only strings.
+        // can't fail, there are only strings
         serde_json::to_vec(&metadata?).ok().map(Bytes::from)
     }
 
-    /// Returns the requested document, or `None` if the audience in the query is not a resource.
+    /// The requested document, or `None` if the audience in the query is not a resource.
     ///
-    /// Without a query, this is the first document with the path. Some clients only try the
-    /// well-known path without a suffix. They get the configured resource, even if it has a path.
+    /// Without a query, you get the first document with the path. Some clients only try the
+    /// well-known path without a suffix, and for them it's the configured resource, even if that
+    /// has a path.
     fn find<'d>(documents: &'d [Self], target: &Target) -> Option<&'d Self> {
         let path = target.path.as_str();
         if target.query.is_empty() {
@@ -298,13 +299,13 @@ impl Document {
     }
 }
 
-/// The rows for `/openapi.json`, which describes the rows above, and for `/docs`.
+/// The rows for `/openapi.json`, which describes the rows above, and for `/docs`
 #[cfg(feature = "docs")]
 fn docs_pages(access: &Access, rows: &[Row]) -> Vec<Row> {
     let Some(docs) = &access.docs else {
         return Vec::new();
     };
-    // These rows serve the document, and it describes them. Their descriptions do not depend on its
+    // These rows serve the document, and it describes them. Their descriptions don't depend on its
     // content, so we describe copies that serve an empty document.
     let named = docs_rows(docs, Bytes::new);
     let all: Vec<&Row> = rows.iter().chain(&named).collect();
@@ -321,7 +322,7 @@ fn docs_pages(access: &Access, rows: &[Row]) -> Vec<Row> {
     if !access.auth.can_accept_proofs() {
         return docs_rows(docs, move || bearer.clone()).into();
     }
-    // A reload may change the schemes, so there is a document for each choice.
+    // A reload may change the schemes, so there's a document for each choice
     let (both, dpop) = (describe(true, true), describe(false, true));
     let auth = access.auth.clone();
     let openapi = move || match auth.schemes() {

@@ -1,8 +1,8 @@
 //! [`SharedDocument`]: a document whose size grows with the number of issuers.
 //!
-//! A client that requests such a document but does not read it keeps the document in memory.
+//! A client that requests such a document but doesn't read it keeps the document in memory.
 //! Requests within the same second therefore share a copy, so that a flood of them costs one copy
-//! per second instead of one per request. Short documents are not shared: they are always up to
+//! per second instead of one per request. We don't share short documents: they're always up to
 //! date, and a connection has room for them.
 
 use std::{
@@ -15,12 +15,12 @@ use std::{
 use hyper::body::Bytes;
 use tokio::time::Instant;
 
-/// The memory bound in `docs/production.md` allows each request an answer of this size.
+/// The memory bound in `docs/production.md` allows each request a response of this size
 const SHORT: usize = 4 * 1024;
 
 const AGE: Duration = Duration::from_secs(1);
 
-/// The last copies of a document, one for each variant.
+/// The last copies of a document, one for each variant
 #[derive(Debug)]
 pub(super) struct SharedDocument<K>(Mutex<HashMap<K, (Instant, Bytes)>>);
 
@@ -29,7 +29,7 @@ impl<K: Eq + Hash> SharedDocument<K> {
         Self(Mutex::default())
     }
 
-    /// Returns the document, which is at most a second old. `None` if `render` returns `None`.
+    /// The document, at most a second old. `None` if `render` returns `None`.
     ///
     /// We render under the lock. Without it, every request that arrives meanwhile would render its
     /// own copy.
@@ -41,13 +41,13 @@ impl<K: Eq + Hash> SharedDocument<K> {
             Some((since, document)) if now - since < AGE => (since, document),
             held => {
                 let rendered = render()?;
-                // If nothing has changed, we keep sharing the same copy.
+                // If nothing has changed, we keep sharing the same copy
                 let held = held.map(|(_, held)| held).filter(|held| *held == rendered);
                 (now, held.unwrap_or(rendered))
             }
         };
         if document.len() > SHORT {
-            // Drop variants that are no longer requested.
+            // drop variants that are no longer requested
             copies.retain(|_, (since, _)| now - *since < 60 * AGE);
             copies.insert(variant, (since, document.clone()));
         }

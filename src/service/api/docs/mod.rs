@@ -1,7 +1,7 @@
 //! The documentation of the routes: `/openapi.json` for programs and `/docs` for people.
 //!
 //! Both are generated from the route table, so we don't repeat any path, method or policy here.
-//! They are public: they contain no tokens, and of the configuration only what callers see anyway.
+//! They're public: they contain no tokens, and of the configuration only what callers see anyway.
 //! Without the feature `docs`, this module only has the types.
 
 #[cfg(feature = "docs")]

@@ -30,7 +30,7 @@ use crate::{
 };
 
 const BEARER: &str = "bearer";
-/// Sorts before [`BEARER`], so the page first lists the scheme that needs no pasted token.
+/// Sorts before [`BEARER`], so that the page first lists the scheme that needs no pasted token
 const FETCHED: &str = "access_token";
 const DPOP: &str = "dpop";
 
@@ -42,7 +42,7 @@ and `Allow`; other paths with 404, `not_found`.";
 pub(in crate::service) struct Schemes<'a> {
     pub(in crate::service) bearer: bool,
     pub(in crate::service) dpop: bool,
-    /// The header with the token, if it is not `Authorization`.
+    /// The header with the token, if it isn't `Authorization`
     pub(in crate::service) field: Option<&'a HeaderName>,
 }
 
@@ -64,10 +64,10 @@ impl Docs {
         )
     }
 
-    /// Like [`openapi`](Self::openapi), for these schemes.
+    /// Like [`openapi`](Self::openapi), for these schemes
     pub(in crate::service) fn openapi_with(&self, rows: &[&Row], schemes: Schemes<'_>) -> String {
         let mut paths = PathsBuilder::new();
-        // OpenAPI cannot describe all paths below a path.
+        // OpenAPI can't describe all paths below a path
         for row in rows.iter().filter(|row| !row.template.ends_with('*')) {
             let also = row.also();
             for path in iter::once(row.template).chain(also.iter().map(String::as_str)) {
@@ -144,7 +144,7 @@ impl Docs {
             .schemas_from_iter(schemas())
             .security_scheme(BEARER, bearer);
         if schemes.dpop {
-            // OpenAPI cannot describe that a proof belongs to a token.
+            // OpenAPI can't describe that a proof belongs to a token
             let token = match schemes.field {
                 None => "`Authorization`: the word DPoP, a space and the token".to_owned(),
                 Some(name) => format!("`{name}`, without a scheme"),
@@ -166,7 +166,7 @@ impl Docs {
     }
 }
 
-/// Returns the scheme with which the page fetches tokens from the local issuer.
+/// The scheme with which the page fetches tokens from the local issuer.
 fn fetched(tokens: &TokenEndpoint, rows: &[&Row]) -> SecurityScheme {
     let policies = rows
         .iter()
@@ -205,7 +205,7 @@ fn needs(row: &Row, scopes: &[String]) -> String {
     needs
 }
 
-/// Returns the body that a row reads. The schema of JSON is not documented.
+/// The body that a row reads. The schema of JSON is not documented.
 fn request_body(reads: route::RequestBody) -> Option<RequestBody> {
     let (kind, content) = match reads {
         route::RequestBody::Nothing => return None,
@@ -216,7 +216,7 @@ fn request_body(reads: route::RequestBody) -> Option<RequestBody> {
     Some(body.required(Some(Required::True)).build())
 }
 
-/// Returns the parameter for the segment in braces. If it has only a few values, they are listed.
+/// The parameter for the segment in braces. If it has only a few values, we list them.
 fn segment(template: &str) -> Option<Parameter> {
     let (_, rest) = template.split_once('{')?;
     let (name, _) = rest.split_once('}')?;
@@ -287,7 +287,7 @@ fn queries(form: Form) -> Vec<Parameter> {
     asked.iter().map(parameter).collect()
 }
 
-/// `OpenAPI` cannot describe a row for all methods, so we describe it as `GET`.
+/// `OpenAPI` can't describe a row for all methods, so we describe it as `GET`.
 fn method(methods: &Methods) -> HttpMethod {
     match methods {
         Methods::Only(Method::POST) => HttpMethod::Post,
@@ -306,7 +306,7 @@ fn tag(path: &str) -> &'static str {
     }
 }
 
-/// Returns an ID such as `get_api_private_scoped`.
+/// An ID such as `get_api_private_scoped`.
 fn operation_id(methods: &Methods, path: &str) -> String {
     let words = path.split(|c: char| !c.is_ascii_alphanumeric());
     let method = methods.to_string().to_ascii_lowercase();

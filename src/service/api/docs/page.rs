@@ -33,7 +33,7 @@ pub const FILES: &[&str] = &[
 
 const SETTINGS: &str = "swagger-initializer.js";
 
-/// The paths are absolute, because the page is served at both `/docs` and `/docs/`.
+/// The paths are absolute, because the page is served at both `/docs` and `/docs/`
 const PAGE: &str = r#"<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -49,7 +49,7 @@ const PAGE: &str = r#"<!doctype html>
 </html>
 "#;
 
-/// Prepared once, and shared by all requests.
+/// Prepared once, and shared by all requests
 #[derive(Debug, Clone)]
 pub(in crate::service) struct Pages(Arc<PreparedPages>);
 
@@ -108,7 +108,7 @@ impl Docs {
         }))
     }
 
-    /// Swagger UI needs inline styles, and its style sheet embeds images as `data:` URLs.
+    /// Swagger UI needs inline styles, and its style sheet embeds images as `data:` URLs
     fn policy(&self) -> HeaderValue {
         let issuer = self
             .tokens
@@ -120,7 +120,7 @@ impl Docs {
              frame-ancestors 'none'",
             issuer.unwrap_or_default()
         );
-        // The policy is ASCII unless the URL is not. If it isn't, nothing may be loaded.
+        // The policy is ASCII unless the URL isn't. In that case, nothing may be loaded.
         HeaderValue::from_str(&policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))
     }
 
@@ -139,16 +139,16 @@ impl Docs {
             .use_base_layout()
             .display_request_duration(true)
             .try_it_out_enabled(true)
-            // By default, Swagger UI sends the URL of the document to a public validator.
+            // By default, Swagger UI sends the URL of the document to a public validator
             .validator_url("none")
     }
 }
 
-/// Returns a file from the binary. If it cannot be prepared, logs that and returns `None`.
+/// Gets a file from the binary. If it can't be prepared, we log that and go on without.
 fn file(name: &'static str, settings: &Arc<Config<'static>>) -> Option<File> {
     match serve(name, Arc::clone(settings)) {
         Ok(found) => {
-            // A test checks that every name exists.
+            // a test checks that every name exists
             let found = found?;
             Some(File {
                 name,

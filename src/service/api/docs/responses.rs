@@ -23,7 +23,7 @@ use crate::{
 
 const PROBLEM: &str = "application/problem+json";
 
-/// Problems that every row can respond with.
+/// Problems that every row can respond with
 const ANYWHERE: [Problem; 5] = [
     Problem::BadHost,
     Problem::UriTooLong,
@@ -61,7 +61,7 @@ fn codes(row: &Row) -> Vec<&'static str> {
     if row.reads != RequestBody::Nothing {
         codes.extend(WITH_BODY.iter().map(|problem| problem.code()));
     }
-    // The query may be malformed, and may require any scope or permission.
+    // the query may be malformed, and may require any scope or permission
     let by_query = row.form == Form::Forwarded;
     if by_query {
         codes.push(Problem::BadRequest.code());
@@ -82,7 +82,7 @@ fn codes(row: &Row) -> Vec<&'static str> {
     codes
 }
 
-/// Has an example body for each code.
+/// With an example body for each code.
 fn problem(status: u16, pages: &[&Page], form: Form) -> Response {
     let codes: Vec<_> = pages.iter().map(|page| page.code).collect();
     let challenged = status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN;

@@ -15,7 +15,7 @@ pub(in crate::service) const JSON: &str = "application/json";
 pub(in crate::service) const FORM: &str = "application/x-www-form-urlencoded";
 const HTML: &str = "text/html";
 
-/// Returns the response with status 200.
+/// The response with status 200
 pub(in crate::service) fn success(form: Form) -> Response {
     let answer = ResponseBuilder::new();
     match form {
@@ -105,9 +105,10 @@ pub(in crate::service) fn schemas() -> [(&'static str, Schema); 5] {
     ]
 }
 
-/// The schema of a problem's body. We derive it from two real bodies, one with `error` and one
-/// without, so it always has the members of `auth::problem::ProblemBody`. A member that only one of
-/// them has is optional.
+/// The schema of a problem's body.
+///
+/// We derive it from two real bodies, one with `error` and one without, so it always has the
+/// members of `auth::problem::ProblemBody`. A member that only one of them has is optional.
 fn problem() -> Schema {
     let [with_error, without] =
         [AuthError::TokenExpired.code(), Problem::NotFound.code()].map(problem_members);
@@ -131,23 +132,23 @@ fn problem() -> Schema {
     object.into()
 }
 
-/// Cannot fail: a test checks that every code has a body.
+/// Can't fail: a test checks that every code has a body
 #[expect(clippy::disallowed_methods, reason = "the bodies are our own")]
 fn problem_members(code: &'static str) -> Map<String, Value> {
     serde_json::from_str(body(code)).unwrap_or_default()
 }
 
-/// An object without a documented schema.
+/// An object without a documented schema
 pub(in crate::service) fn any_object() -> Content {
     Content::new(Some(Schema::from(Object::with_type(Type::Object))))
 }
 
-/// A form with this field, which is required.
+/// A form with this field, which is required
 pub(in crate::service) fn form(field: &str) -> Content {
     Content::new(Some(Schema::from(object(&[(field, text())]))))
 }
 
-/// An object with these members, all of them required.
+/// An object with these members, all of them required
 fn object(members: &[(&str, Schema)]) -> ObjectBuilder {
     members.iter().fold(
         ObjectBuilder::new().schema_type(Type::Object),
@@ -166,7 +167,7 @@ pub(in crate::service) fn text() -> Schema {
     Object::with_type(Type::String).into()
 }
 
-/// Returns the schema of scope tokens separated by single spaces (RFC 6749 §3.3).
+/// Scope tokens separated by single spaces (RFC 6749 §3.3).
 pub(in crate::service) fn scope_list() -> Schema {
     text_like(r"^[!#-\[\]-~]+( [!#-\[\]-~]+)*$")
 }

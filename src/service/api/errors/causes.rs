@@ -1,7 +1,7 @@
 //! The causes of errors, and their fixes.
 //!
-//! Most causes do not depend on the issuer. Those that begin with `AUTH0_` use the names of menus
-//! and settings in Auth0's dashboard. `explain` has the wording for other issuers.
+//! Most causes don't depend on the issuer. Those that begin with `AUTH0_` use the names of menus
+//! and settings in Auth0's dashboard. For other issuers, `explain` has its own wording.
 #![allow(missing_docs)] // the first sentence of each constant describes it
 
 use crate::service::api::errors::Cause;

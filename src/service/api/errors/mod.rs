@@ -45,12 +45,12 @@ pub struct Answer {
 }
 
 impl Page {
-    /// Returns the page of a code.
+    /// The page of a code.
     pub fn of(code: &str) -> Option<&'static Self> {
         PAGES.iter().find(|page| page.code == code)
     }
 
-    /// Returns the parts of a response with this code.
+    /// The parts of a response with this code.
     ///
     /// # Panics
     ///

@@ -30,7 +30,7 @@ static INDEX: LazyLock<RenderedPage> = LazyLock::new(|| RenderedPage {
         .into(),
 });
 
-/// The rendered pages, in the order of [`PAGES`].
+/// In the order of [`PAGES`]
 static RENDERED: LazyLock<Vec<RenderedPage>> = LazyLock::new(|| {
     let shown = |page| RenderedPage {
         html: page_html(page).into(),
@@ -104,7 +104,6 @@ fn index_html() -> String {
     let mut body = "<h1>Errors</h1>\n<dl>\n".to_owned();
     for page in PAGES {
         let (code, when) = (page.code, marked(page.when));
-        // Writing to a string cannot fail.
         let _ = writeln!(
             body,
             "<dt><a href=\"/errors/{code}\"><code>{code}</code></a> {}</dt>\n<dd>{when}</dd>",
@@ -140,7 +139,7 @@ fn page_html(page: &Page) -> String {
     document(code, &body)
 }
 
-/// Wraps a page in a document without scripts and without resources to load.
+/// No scripts in it, and no resources to load
 fn document(title: &str, body: &str) -> String {
     const STYLE: &str = ":root{color-scheme:light dark}body{max-width:44em;margin:2em auto;padding:0 1em;font:1rem/1.5 system-ui,sans-serif}dt{font-weight:bold;margin-top:1em}";
     format!(
@@ -174,8 +173,8 @@ fn set(response: &mut Response, name: HeaderName, value: &'static str) {
         .insert(name, HeaderValue::from_static(value));
 }
 
-/// Returns `true` if the caller prefers HTML to JSON (RFC 9110 §12.5.1). A client without a
-/// preference, such as curl, gets JSON.
+/// Whether the caller prefers HTML to JSON (RFC 9110 §12.5.1). A client without a preference, e.g.
+/// curl, gets JSON.
 fn wants_html(headers: &HeaderMap) -> bool {
     let accepted = headers.get_all(ACCEPT).iter();
     let ranges: Vec<&str> = accepted
@@ -186,7 +185,7 @@ fn wants_html(headers: &HeaderMap) -> bool {
         > weight_of(&ranges, "application/json", "application/*")
 }
 
-/// Returns the weight of the most specific media range that matches.
+/// The weight of the most specific media range that matches.
 fn weight_of(ranges: &[&str], exact: &str, family: &str) -> f32 {
     let of = |wanted: &str| {
         ranges.iter().find_map(|range| {
