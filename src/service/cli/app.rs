@@ -61,28 +61,28 @@ use crate::{
 /// also need.
 const MAX_SCRAPERS: usize = 16;
 
-/// Probes use the metrics listener too, so unfinished requests must not hold its few connections
-/// for long.
+/// Probes use the metrics listener too. Unfinished requests mustn't hold its few connections for
+/// long.
 const SCRAPER_IDLE: Duration = Duration::from_secs(3);
 
-/// The maximum number of unfinished reloads of each kind.
+/// The maximum number of unfinished reloads of each kind
 #[cfg(unix)]
 const MAX_RELOADS: usize = 4;
 
-/// How long a reload may take before an error is logged.
+/// How long a reload may take before we log an error
 #[cfg(unix)]
 const RELOAD_PATIENCE: Duration = Duration::from_secs(10);
 
-/// The maximum number of concurrent HTTP/2 requests of a scraper. Each answer is rendered anew, and
-/// grows with the number of issuers.
+/// The maximum number of concurrent HTTP/2 requests of a scraper. Each response is rendered anew,
+/// and grows with the number of issuers.
 const MAX_SCRAPES: u32 = 4;
 
-/// The service with its bound sockets, before it starts serving.
+/// Bound its sockets, but doesn't serve yet
 pub(in crate::service) struct App {
     service: Listener,
     metrics: Option<Listener>,
     tls: Option<Tls>,
-    /// Set by `dev`, which only accepts requests to this address or a loopback name.
+    /// Set by `dev`, which only accepts requests to this address or a loopback name
     only_for: Option<SocketAddr>,
 }
 
@@ -117,8 +117,8 @@ impl App {
         })
     }
 
-    /// Accepts only requests whose `Host` is the service's address or a loopback name, so that web
-    /// pages cannot read responses by DNS rebinding.
+    /// Accepts only requests whose `Host` is the service's address or a loopback name. Without this
+    /// check, web pages could read responses by DNS rebinding.
     pub(in crate::service) fn only_for_loopback(self) -> Result<Self, Failure> {
         let only_for = Some(self.service_address()?);
         Ok(Self { only_for, ..self })
@@ -168,7 +168,7 @@ impl App {
     }
 }
 
-/// Starts tracing if the environment configures it. If that fails, the service runs without it.
+/// Starts tracing if the environment configures it. If that fails, we run without it.
 #[cfg(feature = "otel")]
 fn traces() -> Option<Traces> {
     match Traces::from_environment() {
@@ -207,7 +207,7 @@ async fn serve_routes<F>(
 pub async fn serve_metrics(metrics: Metrics, listener: Listener) {
     let shown = metrics.clone();
     let page = move |headers: HeaderMap| {
-        // We ignore an `Accept` that is not text rather than turn the scraper away.
+        // if `Accept` isn't text, ignore it rather than turn the scraper away
         let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok());
         let (body, kind) = if accept.is_some_and(openmetrics::is_accepted) {
             let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -250,7 +250,7 @@ async fn bind(variable: &'static str, address: SocketAddr) -> Result<Listener, F
         .map_err(|error| Failure::Listen(variable, address, error))
 }
 
-/// Runs a task. `None` is pending forever, for use in `select!`.
+/// For use in `select!`: `None` is pending forever.
 async fn run_or_pend(task: Option<impl Future<Output = ()>>) {
     match task {
         Some(task) => task.await,
@@ -262,13 +262,13 @@ async fn run_or_pend(task: Option<impl Future<Output = ()>>) {
 #[cfg(unix)]
 pub(in crate::service) struct HangupSignal {
     signal: tokio::signal::unix::Signal,
-    /// `None` if there is no issuers file to reload.
+    /// `None` if there's no issuers file to reload
     config: Option<Config>,
 }
 
 #[cfg(unix)]
 impl HangupSignal {
-    /// Registers the handler. From then on, closing the terminal does not end the process.
+    /// Registers the handler. From then on, closing the terminal doesn't end the process.
     pub(in crate::service) fn new() -> Result<Self, Failure> {
         use tokio::signal::unix::{SignalKind, signal};
 
@@ -292,7 +292,7 @@ impl HangupSignal {
     /// the keys, and not the next signal.
     async fn reload(mut self, auth: &Auth, tls: Option<&Tls>) {
         let (certificates, issuers) = (Reloads::default(), Reloads::default());
-        // The last signal that has been handled.
+        // the last signal that we've handled
         let applied = Arc::new(Mutex::new(0));
         for signal in 1_u64.. {
             if self.signal.recv().await.is_none() {
@@ -336,7 +336,7 @@ impl Reloads {
     /// Starts a reload once a permit is free. Logs an error if it panics, or if it takes longer
     /// than [`RELOAD_PATIENCE`], in which case it may still succeed.
     fn start(&self, reload: impl FnOnce() + Send + 'static) {
-        // The reload that is already waiting has yet to read the files, so a second one would add
+        // The reload that's already waiting has yet to read the files, so a second one would add
         // nothing.
         if self.is_waiting.swap(true, AcqRel) {
             return;
@@ -363,7 +363,7 @@ impl Reloads {
             });
             match timeout(RELOAD_PATIENCE, &mut reload).await {
                 Ok(Ok(())) => {}
-                // The panic hook has logged why.
+                // the panic hook has logged why
                 Ok(Err(_panic)) => tracing::error!("reload failed"),
                 Err(_elapsed) => tracing::error!(
                     "reload still waits for a file; the old certificate or issuers stay in use; send SIGHUP again once the file can be read"
@@ -421,7 +421,7 @@ mod tests {
         ends.extend((10..20).map(start));
         tokio::task::yield_now().await;
         assert!(reloads.is_waiting.load(Acquire), "no permit is free");
-        // Ends the first reload, which frees its permit.
+        // ends the first reload, which frees its permit
         ends.remove(0);
         assert_eq!(
             begins.recv().await,

@@ -20,7 +20,7 @@ pub(in crate::service) fn run(mut command: Command, shell: Shell) -> Result<(), 
         .map_err(Failure::Process)?;
     if shell == Shell::Bash {
         // clap_complete takes the hyphen in the program's name for the start of a subcommand, so
-        // completion would not work after a command (clap-rs/clap#6421).
+        // completion wouldn't work after a command (clap-rs/clap#6421)
         let named = String::from_utf8_lossy(&script);
         script = named.replace("warp__subcmd__bearer", "warp__bearer").into();
     }

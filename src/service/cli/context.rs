@@ -4,13 +4,13 @@ use crate::service::config::{Config, Environment, quoted};
 
 pub(in crate::service) struct Context<'a> {
     pub(in crate::service) config: &'a Config,
-    /// True if https requests go through a proxy, which then resolves host names.
+    /// If https requests go through a proxy, the proxy resolves host names
     pub(in crate::service) has_proxy: bool,
-    /// The value of `SSL_CERT_FILE`, in displayable form.
+    /// The value of `SSL_CERT_FILE`, in displayable form
     pub(in crate::service) authorities: Option<String>,
-    /// The set variables that an issuers file would replace.
+    /// The set variables that an issuers file would replace
     pub(in crate::service) replaced: Vec<&'static str>,
-    /// In seconds since the epoch.
+    /// In seconds since the epoch
     pub(in crate::service) now: f64,
 }
 

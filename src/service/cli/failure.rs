@@ -40,7 +40,7 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// Returns the exit code: one from sysexits.h, or 1.
+    /// The exit code: one from sysexits.h, or 1.
     pub fn exit_code(&self) -> ExitCode {
         const NO: u8 = 1;
         const USAGE: u8 = 64;
@@ -98,8 +98,8 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// Describes a configuration that we have accepted but the library rejects. The library does not
-/// know the variable.
+/// We have accepted this configuration, but the library rejects it. The library doesn't know the
+/// variable.
 pub(super) fn setup_fault(error: &SetupError) -> String {
     format!("the configuration cannot be used: {error}")
 }

@@ -18,14 +18,14 @@ use crate::{
 
 #[derive(Debug, Clone, Copy)]
 pub(in crate::service) enum Wanted<'a> {
-    /// The issuer's metadata, with the URL of the keys in it, if any.
+    /// The issuer's metadata, with the URL of the keys in it, if any
     Metadata {
         jwks_uri: Option<&'a str>,
     },
     KeySet,
 }
 
-/// Returns a sentence without a full stop.
+/// A sentence without a full stop.
 pub(in crate::service) fn fetch_advice(
     error: &FetchError,
     wanted: Wanted<'_>,
@@ -35,10 +35,10 @@ pub(in crate::service) fn fetch_advice(
     context.config.in_its_words(&text).into_owned()
 }
 
-/// Returns the advice in terms of variables.
+/// The advice in terms of variables.
 fn for_variables(error: &FetchError, wanted: Wanted<'_>, context: &Context<'_>) -> String {
     let config = context.config;
-    // With several issuers, these variables cannot be set.
+    // With several issuers, these variables can't be set
     let is_among_several = config.issuers.len() > 1 && config.tables.is_empty();
     let from_file = format!("or {}", with_file(context));
     if config.jwks_file.is_some() {
@@ -112,8 +112,8 @@ fn for_variables(error: &FetchError, wanted: Wanted<'_>, context: &Context<'_>) 
     }
 }
 
-/// Says how to use a file with the issuer's keys. The service does not start with two sources of
-/// keys, so a configured URL must be removed.
+/// How to use a file with the issuer's keys. The service doesn't start with two sources of keys, so
+/// a configured URL must be removed.
 fn with_file(context: &Context<'_>) -> String {
     let config = context.config;
     let is_table = !config.tables.is_empty();
@@ -137,8 +137,8 @@ fn with_file(context: &Context<'_>) -> String {
 
 const PROXY_LOGIN: &str = "the proxy requires a login; write its user and password into HTTPS_PROXY, as http://USER:PASSWORD@HOST:PORT";
 
-/// Returns advice for an issuer that cannot be reached. Connections to this machine, and those
-/// without TLS, never go through a proxy.
+/// The issuer can't be reached. Note that connections to this machine, and those without TLS, never
+/// go through a proxy.
 fn network(error: &FetchError, context: &Context<'_>) -> &'static str {
     let config = context.config;
     let url = match error {
@@ -149,7 +149,7 @@ fn network(error: &FetchError, context: &Context<'_>) -> &'static str {
     let is_here = url.as_ref().is_some_and(is_loopback);
     let is_plain = url.is_some_and(|url| url.scheme() == "http");
     let is_denied = match error {
-        // hyper-util has these words for a 407.
+        // hyper-util has these words for a 407
         FetchError::Unreachable(_, message, _) => {
             message.to_string().contains("proxy authorization required")
         }
@@ -166,8 +166,7 @@ fn network(error: &FetchError, context: &Context<'_>) -> &'static str {
     }
 }
 
-/// Returns advice for metadata with another issuer name, `name`. `jwks_uri` is the URL of that
-/// issuer's keys.
+/// The metadata has another issuer name, `name`. `jwks_uri` is the URL of that issuer's keys.
 fn renamed(name: Option<&str>, jwks_uri: Option<&str>) -> String {
     let usable = |url: &&str| endpoint(url).is_ok();
     let keys = jwks_uri.and_then(settable).filter(usable);
@@ -181,7 +180,7 @@ fn renamed(name: Option<&str>, jwks_uri: Option<&str>) -> String {
             "configure the name that tokens have in iss; if that is {name}, set AUTH0_ISSUER to \
              it, and if it has no discovery document, set AUTH0_JWKS_URI to {keys}"
         ),
-        // An issuer needs https, unless the URL of its keys is configured.
+        // An issuer needs https, unless the URL of its keys is configured
         Some(name) => format!(
             "configure the name that tokens have in iss; if that is {name}, set AUTH0_ISSUER to it \
              and AUTH0_JWKS_URI to {keys}"
@@ -193,7 +192,7 @@ fn renamed(name: Option<&str>, jwks_uri: Option<&str>) -> String {
     }
 }
 
-/// Joins names: `A`, `A and B`, `A, B and C`.
+/// `A`, `A and B`, `A, B and C`
 fn and(names: &[&str]) -> String {
     match names {
         [] => "AUTH0_ISSUER".to_owned(),
@@ -202,7 +201,7 @@ fn and(names: &[&str]) -> String {
     }
 }
 
-/// Returns advice for a host whose name does not resolve.
+/// Advice for a host whose name doesn't resolve.
 pub(in crate::service) fn name_advice(context: &Context<'_>) -> String {
     let text = format!(
         "check the spelling of the issuer; set HTTPS_PROXY if this network needs a proxy; or {}",
@@ -234,7 +233,7 @@ fn own_authorities(table: &IssuerSettings) -> Option<String> {
     Some(path.to_string_lossy().into_owned())
 }
 
-/// Returns advice for documents that require credentials, as on Kubernetes.
+/// Some documents require credentials, e.g. on Kubernetes.
 fn login(context: &Context<'_>) -> String {
     let variables = and(&context.replaced);
     let file = with_file(context);
@@ -270,7 +269,7 @@ mod tests {
     const TENANT: &str = "https://tenant.example/";
 
     /// A name, the variables that are set, the error, the document, the words that the advice must
-    /// have, and words that it must not have.
+    /// have, and words that it must not have
     type Row<'a> = (
         &'a str,
         &'a [(&'a str, &'a str)],

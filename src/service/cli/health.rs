@@ -19,10 +19,10 @@ Examples:
   warp-bearer health
   until warp-bearer health --ready; do sleep 1; done";
 
-/// After this time, the service counts as unhealthy.
+/// After this time, the service counts as unhealthy
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Requests `/readyz` if `ready`, and otherwise `/livez`.
+/// `/readyz` if `ready`, and otherwise `/livez`.
 pub(in crate::service) async fn run(ready: bool) -> Result<(), Failure> {
     let environment = Environment::read().map_err(Failure::Config)?;
     let service = ServiceAddress::from_environment(&environment).map_err(Failure::Config)?;
@@ -35,7 +35,7 @@ pub(in crate::service) async fn run(ready: bool) -> Result<(), Failure> {
     request(&format!("{scheme}://{}/{path}", reachable(service.listen))).await
 }
 
-/// Returns an address to connect to on this machine. `listen` may stand for all of its addresses.
+/// An address to connect to on this machine. `listen` may stand for all of its addresses.
 fn reachable(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
@@ -51,7 +51,7 @@ async fn request(url: &str) -> Result<(), Failure> {
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
         .timeout(TIMEOUT)
-        // The certificate is for the service's public name, but we connect to a local address.
+        // The certificate is for the service's public name, but we connect to a local address
         .tls_danger_accept_invalid_certs(true)
         .build()
         .map_err(|_| unhealthy("cannot be requested".to_owned()))?;

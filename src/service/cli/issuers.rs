@@ -63,8 +63,8 @@ pub(in crate::service) fn reload(config: &Config, auth: &Auth, signal: u64, appl
         tracing::info!("issuers file ignored: a later SIGHUP was handled first");
         return;
     }
-    // We set this even if the file has a fault: the read of an earlier signal may still be running,
-    // and must not replace the issuers afterwards.
+    // Even if the file has a fault, we set this: the read of an earlier signal may still be
+    // running, and must not replace the issuers afterwards.
     *applied = signal;
     let tables = match tables {
         Ok(tables) => tables,

@@ -38,7 +38,7 @@ pub(in crate::service) fn run(mut program: Command, name: Option<&str>) -> Resul
     terminal::print_bytes(&page)
 }
 
-/// Renders a page. The examples get their own section, which keeps their line breaks.
+/// The examples get their own section, which keeps their line breaks.
 fn roff(command: Command) -> io::Result<Vec<u8>> {
     let after = command.get_after_help().map(ToString::to_string);
     let after = after.unwrap_or_default();
@@ -55,7 +55,7 @@ fn roff(command: Command) -> io::Result<Vec<u8>> {
 
     let mut page = Vec::new();
     Man::new(command.after_help(Resettable::from(rest)))
-        // An empty date. Without the quotes, roff would take the next argument for the date.
+        // An empty date. Without the quotes, roff would take the next argument for the date
         .date("\"\"")
         .source(concat!("warp-bearer ", env!("CARGO_PKG_VERSION")))
         .manual("warp-bearer")

@@ -97,11 +97,11 @@ enum Command {
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
     let command = match Cli::try_parse_from(pasted_commands(arguments)) {
         Ok(cli) => cli.command.unwrap_or(Command::Serve),
-        // clap's message repeats unknown arguments, and one of them may be a token.
+        // clap's message repeats unknown arguments, and one of them may be a token
         Err(error) if error.use_stderr() => {
             return Err(Failure::Usage(explain::shorten_all(&error.to_string())));
         }
-        // clap returns the help and the version as errors, too.
+        // clap returns the help and the version as errors, too
         Err(output) => return terminal::unless_closed(output.print()),
     };
     let runtime = runtime().map_err(Failure::Process)?;
@@ -122,16 +122,16 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure>
 }
 
 /// Runs a command. Some threads may still be reading a file or resolving a name, possibly forever.
-/// We do not wait for them: they end with the process.
+/// We don't wait for them: they end with the process.
 fn run_on<T>(runtime: Runtime, command: impl Future<Output = T>) -> T {
     let result = runtime.block_on(command);
-    // Dropping the runtime would wait for these threads.
+    // dropping the runtime would wait for these threads
     runtime.shutdown_background();
     result
 }
 
 /// Joins a command that was pasted after `explain`, such as `curl -H '…' URL`, into one argument.
-/// clap would take its options for options of `explain`.
+/// Otherwise clap would take its options for options of `explain`.
 fn pasted_commands(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     const COMMANDS: [&str; 5] = ["curl", "wget", "http", "https", "xh"];
     let mut arguments: Vec<OsString> = arguments.into_iter().collect();
@@ -153,8 +153,7 @@ fn pasted_commands(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsStrin
     arguments
 }
 
-/// Creates a runtime with one thread per processor. With only one processor, the current-thread
-/// scheduler is faster.
+/// One thread per processor. If there's only one processor, the current-thread scheduler is faster.
 fn runtime() -> io::Result<Runtime> {
     let processors = thread::available_parallelism().map_or(1, NonZero::get);
     let mut builder = match processors {

@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-/// The error of a command that needs a revocation list.
+/// The error of a command that needs a revocation list
 pub(in crate::service) const NO_SOURCE: &str = "AUTH0_REVOCATION_FILE: not set, and STATE_STORE is not set either; set one of them to the same value as for \
      the service";
 

@@ -156,7 +156,7 @@ async fn publish(store: &Store, entry: &Revocation) -> Result<(), Failure> {
     })
 }
 
-/// Appends a line with a single write, so that concurrent commands do not mix up their lines. We
+/// Appends a line with a single write, so that concurrent commands don't mix up their lines. We
 /// don't create the file: with a misspelt path, nothing would be revoked.
 fn append(path: &Path, entry: &Revocation) -> io::Result<()> {
     file::read(path).map_err(io::Error::other)?;

@@ -25,15 +25,15 @@ pub(crate) enum Mark {
 }
 
 impl Terminal {
-    /// Uses colours if they are allowed and standard output is a terminal.
+    /// Colours only if they're allowed and standard output is a terminal.
     pub(crate) fn stdout(allow_color: bool) -> Self {
         Self {
             color: allow_color && io::stdout().is_terminal(),
         }
     }
 
-    /// Formats a mark, a name padded to `width`, a text, and a second, fainter text. Both texts are
-    /// escaped and truncated.
+    /// A mark, a name padded to `width`, a text, and a second, fainter text. Both texts are escaped
+    /// and truncated.
     pub(crate) fn line(
         self,
         mark: Mark,
@@ -93,7 +93,7 @@ impl Mark {
         }
     }
 
-    /// Returns the name of the mark in JSON.
+    /// The name of the mark in JSON.
     pub(crate) const fn word(self) -> &'static str {
         match self {
             Self::Good => "good",
@@ -104,7 +104,7 @@ impl Mark {
     }
 }
 
-/// Formats JSON as ASCII, because other characters could control a terminal. For a JSON parser,
+/// Formats JSON as ASCII, since other characters could control a terminal. For a JSON parser,
 /// escapes make no difference.
 pub(crate) fn ascii(json: &serde_json::Value) -> String {
     let mut ascii = String::new();
@@ -118,12 +118,13 @@ pub(crate) fn ascii(json: &serde_json::Value) -> String {
     ascii
 }
 
-/// Prints text. Unlike `print!`, does not panic if the pipe is closed.
+/// Unlike `print!`, doesn't panic if the pipe is closed.
 pub(crate) fn print(text: impl Display) -> Result<(), Failure> {
     print_bytes(text.to_string().as_bytes())
 }
 
-/// Prints a line to standard error. Unlike `eprintln!`, does not panic if that is closed.
+/// Prints a line to standard error. Unlike `eprintln!`, this doesn't panic if standard error is
+/// closed.
 pub(crate) fn note(text: impl Display) {
     let _ = writeln!(io::stderr(), "{text}");
 }
@@ -136,7 +137,7 @@ pub(crate) fn print_bytes(bytes: &[u8]) -> Result<(), Failure> {
     unless_closed(io::stdout().write_all(bytes))
 }
 
-/// Treats a closed pipe as success: the reader may not need more.
+/// A closed pipe is a success: the reader may not need more.
 pub(crate) fn unless_closed(written: io::Result<()>) -> Result<(), Failure> {
     match written {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),

@@ -1,6 +1,6 @@
 //! Reads the validity of a certificate from its DER (RFC 5280 §4.1.2.5).
 //!
-//! We do not verify the certificate: the TLS connection has already done that.
+//! We don't verify the certificate, the TLS connection has already done that.
 
 use jiff::{civil::DateTime, tz::TimeZone};
 
@@ -12,14 +12,14 @@ const GENERALIZED_TIME: u8 = 0x18;
 const SEQUENCE: u8 = 0x30;
 const VERSION: u8 = 0xa0;
 
-/// Returns when the certificate's validity starts and ends, in seconds since the epoch.
+/// When the validity starts and ends, in seconds since the epoch
 pub(in crate::service) fn validity(certificate: &[u8]) -> Option<(f64, f64)> {
     let (certificate, _) = expect(SEQUENCE, certificate)?;
     let (mut rest, _) = expect(SEQUENCE, certificate)?;
     if let Some((_, after)) = expect(VERSION, rest) {
         rest = after;
     }
-    // Serial number, signature algorithm, issuer.
+    // serial number, signature algorithm, issuer
     for tag in [INTEGER, SEQUENCE, SEQUENCE] {
         (_, rest) = expect(tag, rest)?;
     }
@@ -32,7 +32,7 @@ pub(in crate::service) fn validity(certificate: &[u8]) -> Option<(f64, f64)> {
 fn time(der: &[u8]) -> Option<(f64, &[u8])> {
     let (text, rest, century) = if der.first()? == &UTC_TIME {
         let (text, rest) = expect(UTC_TIME, der)?;
-        // Years from 50 belong to the 20th century (RFC 5280 §4.1.2.5.1).
+        // Years from 50 belong to the 20th century (RFC 5280 §4.1.2.5.1)
         let century = if text.first()? < &b'5' { "20" } else { "19" };
         (text, rest, century)
     } else {
@@ -42,7 +42,7 @@ fn time(der: &[u8]) -> Option<(f64, &[u8])> {
     let text = format!("{century}{}", str::from_utf8(text).ok()?);
     let date = DateTime::strptime("%Y%m%d%H%M%SZ", text).ok()?;
     let zoned = date.to_zoned(TimeZone::UTC).ok()?;
-    // An `f64` represents the seconds of every four-digit year exactly.
+    // An `f64` represents the seconds of every four-digit year exactly
     #[allow(clippy::cast_precision_loss)]
     let seconds = zoned.timestamp().as_second() as f64;
     Some((seconds, rest))

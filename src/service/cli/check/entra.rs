@@ -7,7 +7,7 @@ use reqwest::Url;
 
 use crate::service::cli::{check::report::Section, context::Context, terminal::Mark};
 
-/// Does nothing if the issuer is not Entra ID.
+/// Does nothing if the issuer isn't Entra ID
 pub(in crate::service) fn check(issuer: &str, context: &Context<'_>, section: &mut Section) {
     let Some((tenant, version)) = version(issuer) else {
         return;
@@ -51,15 +51,14 @@ pub(in crate::service) fn check(issuer: &str, context: &Context<'_>, section: &m
     }
 }
 
-/// Returns `true` if the name stands for many tenants, such as `common`. No token has such an
-/// issuer.
+/// A name such as `common` stands for many tenants. No token has such an issuer.
 pub(in crate::service) fn is_of_no_tenant(issuer: &str) -> bool {
     version(issuer).is_some_and(|(tenant, _)| {
         ["common", "organizations", "consumers"].contains(&tenant.as_str())
     })
 }
 
-/// Returns the tenant and the token version of an issuer. `None` if it is not Entra ID.
+/// The tenant and the token version of an issuer, or `None` if it isn't Entra ID.
 fn version(issuer: &str) -> Option<(String, u8)> {
     let url = Url::parse(issuer).ok()?;
     let mut path = url.path_segments()?;

@@ -5,7 +5,7 @@ use crate::{
     service::cli::{check::report::Section, terminal::Mark},
 };
 
-/// Returns `None` if introspection is off.
+/// `None` if introspection is off.
 pub(in crate::service) async fn check(auth: &Auth, on_request: impl Fn(&str)) -> Option<Section> {
     if auth.introspection_status().is_empty() {
         return None;

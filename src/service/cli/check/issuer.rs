@@ -29,9 +29,9 @@ use crate::{
     },
 };
 
-/// Slower responses are reported.
+/// Report responses that are slower
 const SLOW: Duration = Duration::from_secs(1);
-/// Certificates that expire sooner are reported. In seconds.
+/// Report certificates that expire sooner. In seconds.
 const SOON: f64 = 14.0 * 86400.0;
 
 /// Calls `on_request` with the target of each request before it is sent.
@@ -109,7 +109,7 @@ pub(in crate::service) async fn check(
     section
 }
 
-/// Returns the settings for fetches from the issuer's table, if it has any.
+/// The settings for fetches from the issuer's table, if it has any.
 fn access(config: &Config) -> Access {
     let table = config.tables.first();
     table.map_or_else(Access::default, |table| {
@@ -146,7 +146,7 @@ async fn discover(
         );
         on_request(other.as_str());
         let answer = probe::probe(other.as_str(), &access, limit).await;
-        // If neither document exists, we report the first URL.
+        // if neither document exists, report the first URL
         if !answer.body.as_ref().is_err_and(probe::is_not_found) {
             (url, response) = (other, answer);
         }
@@ -177,14 +177,14 @@ async fn discover(
     }
 }
 
-/// Parses metadata that may be invalid. Null if it is not strict JSON.
+/// The metadata may be invalid. Null if it isn't strict JSON.
 fn metadata(body: &[u8]) -> Value {
     let text = std::str::from_utf8(body).ok();
     let read = text.and_then(|text| json::value(text).ok());
     read.unwrap_or_default()
 }
 
-/// Returns `false` if the host cannot be resolved, because no request can then succeed.
+/// `false` if the host can't be resolved. There's no point in sending a request then.
 async fn resolve(
     url: &str,
     context: &Context<'_>,
@@ -196,7 +196,7 @@ async fn resolve(
         let port = url.port_or_known_default()?;
         Some((url.scheme(), url.host_str()?, port))
     });
-    // The request itself reports an invalid URL.
+    // the request itself reports an invalid URL
     let Some((scheme, host, port)) = target else {
         return true;
     };
@@ -265,7 +265,7 @@ fn connection(url: &str, response: &Probe, context: &Context<'_>, section: &mut 
 
 fn clock(ahead: f64, took: Duration, context: &Context<'_>, section: &mut Section) {
     let leeway = context.config.leeway.as_secs_f64();
-    // `Date` has no fractions, and we don't know how long the response was on its way.
+    // `Date` has no fractions, and we don't know how long the response was on its way
     let uncertainty = 0.5 + took.as_secs_f64() / 2.0;
     if ahead.abs() <= uncertainty + 0.5 {
         section.add(Mark::Good, "clock", "same as the issuer's");
@@ -301,7 +301,7 @@ fn millis(took: Duration) -> String {
 }
 
 /// Adds findings about the algorithms that the issuer offers for ID tokens, and returns the
-/// supported ones. They are only notes, because access tokens may use other algorithms.
+/// supported ones. They're only notes, since access tokens may use other algorithms.
 fn offers(body: &[u8], context: &Context<'_>, section: &mut Section) -> Vec<Algorithm> {
     let metadata = metadata(body);
     let offered = metadata["id_token_signing_alg_values_supported"].as_array();

@@ -5,7 +5,7 @@ use crate::service::{
     config::{Config, IssuerSettings},
 };
 
-/// An issuer, and the requirements for its tokens.
+/// An issuer, and the requirements for its tokens
 pub(in crate::service) struct Row {
     mark: Mark,
     url: String,
@@ -13,7 +13,7 @@ pub(in crate::service) struct Row {
     place: String,
 }
 
-/// Creates the row of an issuer, with the worst mark of its section.
+/// The row has the worst mark of the issuer's section.
 pub(in crate::service) fn row(table: &IssuerSettings, own: &Config, section: &Section) -> Row {
     let algorithms: Vec<_> = own.algorithms.iter().map(|alg| alg.as_str()).collect();
     let claim = table.audience_claim.unwrap_or_default();

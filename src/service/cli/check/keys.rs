@@ -82,8 +82,7 @@ pub(in crate::service) fn check(
     section.add_more(Mark::Bad, "keys", text, advice);
 }
 
-/// Notes that several keys share a `kid` or have none, so a token cannot say which of them it
-/// means.
+/// Several keys share a `kid` or have none, so a token can't say which of them it means.
 fn shared(section: &mut Section, kid: Option<&str>) {
     let text = match kid {
         Some(kid) => format!("two different keys have the kid {:?}", ShownText::new(kid)),
@@ -176,7 +175,7 @@ fn names(algorithms: &[Algorithm], separator: &str) -> String {
     names.join(separator)
 }
 
-/// Returns the algorithm of a usable key: its `alg`, or the most common one for its type.
+/// The key's `alg` or, without one, the most common algorithm for its type.
 fn algorithm_of(jwk: &Value) -> Option<Algorithm> {
     let text = |name: &str| jwk.get(name).and_then(Value::as_str);
     if let Some(name) = text("alg") {
@@ -190,7 +189,7 @@ fn algorithm_of(jwk: &Value) -> Option<Algorithm> {
     all.find(|algorithm| algorithm.curve() == Some(curve))
 }
 
-/// Returns the size of an RSA key. The curve determines the size of other keys.
+/// Only for RSA keys: for others, the curve determines the size.
 fn bits(jwk: &Value) -> Option<String> {
     let modulus = URL_SAFE_NO_PAD.decode(jwk.get("n")?.as_str()?).ok()?;
     let first = modulus.iter().position(|byte| *byte != 0)?;
@@ -198,7 +197,7 @@ fn bits(jwk: &Value) -> Option<String> {
     Some(format!("{bits} bits"))
 }
 
-/// Formats the age of a key's certificate. Empty if the key has none.
+/// The age of a key's certificate. Empty if the key has none.
 fn age(jwk: &Value, now: f64) -> String {
     let certificate = jwk.get("x5c").and_then(|chain| chain.get(0)?.as_str());
     let certificate = certificate.and_then(|text| STANDARD.decode(text).ok());

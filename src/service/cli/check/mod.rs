@@ -1,8 +1,8 @@
 //! `warp-bearer check`: checks the configuration and its issuers before deployment.
 //!
 //! The checks send the same requests as the service, call the same functions and build the same
-//! `Auth`, so a configuration that passes also works in the service. They change nothing, and
-//! continue after a failure, so that one run reports all problems.
+//! `Auth`, so a configuration that passes should work in the service as well. They change nothing,
+//! and go on after a failure, so that one run reports all problems.
 
 mod certificate;
 pub(super) mod entra;
@@ -142,8 +142,8 @@ fn add_faults(faults: &Faults, section: &mut Section) {
     }
 }
 
-/// Notes if connections could use up the file descriptors, which key fetches need too. This is only
-/// a note, because the service may run with another limit.
+/// Connections could use up the file descriptors, which key fetches need too. We only note this, as
+/// the service may well run with another limit.
 fn descriptors(config: &Config, section: &mut Section) {
     let wanted = config.limits.connections;
     let Some((connections, descriptors)) = descriptors::shortfall(wanted) else {

@@ -4,21 +4,21 @@ use std::io::{self, IsTerminal, Write};
 
 use crate::auth::display::ShownUrl;
 
-/// A line on the terminal with the current request, which is removed at the end.
+/// A line on the terminal with the current request. It's removed at the end.
 pub(in crate::service) struct Progress {
     is_shown: bool,
 }
 
 impl Progress {
-    /// Creates a line, which is only visible if standard error is a terminal that can remove lines.
+    /// Only visible if standard error is a terminal that can remove lines.
     pub(in crate::service) fn on_stderr(has_dumb_terminal: bool) -> Self {
         Self {
             is_shown: io::stderr().is_terminal() && !has_dumb_terminal,
         }
     }
 
-    /// Shows the URL of the current request. We turn off line wrapping, because we couldn't remove
-    /// a wrapped line completely.
+    /// Shows the URL of the current request. We turn off line wrapping: a wrapped line couldn't be
+    /// removed completely.
     pub(in crate::service) fn show(&self, target: &str) {
         let target = ShownUrl::new(target);
         self.write(&format!("\r\x1b[2K\x1b[?7lasking {target} …\x1b[?7h"));
@@ -28,7 +28,7 @@ impl Progress {
         self.write("\r\x1b[2K");
     }
 
-    /// Nothing depends on this line, so we ignore errors.
+    /// Nothing depends on this line, so we ignore errors
     fn write(&self, text: &str) {
         if self.is_shown {
             let mut terminal = io::stderr();

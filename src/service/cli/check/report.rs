@@ -17,7 +17,7 @@ pub(in crate::service) struct Report(Vec<Section>);
 pub(in crate::service) struct Section {
     title: String,
     findings: Vec<Finding>,
-    /// Only the JSON lists these.
+    /// Only the JSON lists these
     unset: Vec<Finding>,
 }
 
@@ -27,7 +27,7 @@ struct Finding {
     name: String,
     text: String,
     more: String,
-    /// The word for the reason, as in `/readyz` and the log.
+    /// The word for the reason, as in `/readyz` and the log
     reason: Option<&'static str>,
 }
 
@@ -56,7 +56,7 @@ impl Section {
         self.add_more(mark, name, text, "");
     }
 
-    /// Adds a finding with a second, fainter text.
+    /// Adds a finding with a second, fainter text
     pub(in crate::service) fn add_more(
         &mut self,
         mark: Mark,
@@ -67,7 +67,7 @@ impl Section {
         self.findings.push(Finding::new(mark, name, text, more));
     }
 
-    /// Adds a variable that is not set. The text report only counts these.
+    /// Adds a variable that isn't set. The text report only counts these.
     pub(in crate::service) fn add_unset(
         &mut self,
         name: &str,
@@ -118,7 +118,7 @@ impl Report {
         self.0.push(section);
     }
 
-    /// Returns `true` unless a finding prevents the service from working.
+    /// `true` unless a finding prevents the service from working.
     pub(in crate::service) fn is_good(&self) -> bool {
         let mut findings = self.0.iter().flat_map(|section| &section.findings);
         findings.all(|finding| finding.mark != Mark::Bad)

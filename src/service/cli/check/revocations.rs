@@ -10,7 +10,7 @@ use crate::{
     },
 };
 
-/// The message names at most this many issuers.
+/// The message names at most this many issuers
 const MAX_NAMED: usize = 5;
 
 /// Adds a finding for the file, and for each issuer in it that is not configured. The checks of the

@@ -9,7 +9,7 @@ use crate::{
     },
 };
 
-/// Returns `None` if there is no shared store.
+/// `None` if there's no shared store
 pub(in crate::service) async fn check(
     config: &Config,
     on_request: impl Fn(&str),
@@ -142,6 +142,6 @@ fn remedy(error: &ProbeError) -> String {
     text.to_owned()
 }
 
-/// The service's user needs these permissions.
+/// The service's user needs these permissions
 const RIGHTS: &str = "~warp-bearer:* &warp-bearer:* +set +get +zadd +zscan +zremrangebyscore \
                       +publish +subscribe +hello +select +time +info +ping";

@@ -1,9 +1,9 @@
 //! `warp-bearer dev`: runs the service together with a local issuer, without an account.
 //!
 //! The issuer works like a real one, but its keys only exist in this process. Both listen on
-//! loopback only, and the command fails if a real issuer is configured. The secret of the issuer's
-//! client is public, so that scripts can get tokens. These tokens are only valid for this service
-//! on this machine, until the process ends.
+//! loopback only, and the command fails if a real issuer is configured. Anyone can know the secret
+//! of the issuer's client, so that scripts can get tokens, but these tokens are only valid for this
+//! service on this machine, and only until the process ends.
 
 mod page;
 mod proof;
@@ -37,7 +37,7 @@ use crate::{
 
 const SERVICE_PORT: u16 = 8000;
 
-/// The ID of the client, and its secret.
+/// The client's ID and its secret
 const CLIENT: (&str, &str) = ("dev", "dev");
 
 const EXAMPLES: &str = "\
@@ -126,7 +126,7 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
              `warp-bearer serve`"
         )));
     }
-    // We do not handle SIGHUP, so closing the terminal ends the process.
+    // We don't handle SIGHUP, so closing the terminal ends the process
     let shutdown = Shutdown::on_signals().map_err(Failure::Process)?;
     let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let (issuer, issuer_port_taken) = issuer(&environment).await?;
@@ -144,7 +144,7 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
         format!("http://{service}"),
         format!("http://localhost:{}", service.port()),
     ]);
-    // The printed commands work immediately, because we wait for the keys first.
+    // Wait for the keys first, so that the printed commands work immediately
     tokio::select! {
         () = auth.ready() => {}
         () = shutdown.requested() => return Ok(()),
@@ -184,7 +184,7 @@ async fn issuer(environment: &Environment) -> Result<(Issuer, bool), Failure> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         Issuer::with_known_client(address, Algorithm::RS256, CLIENT)
     };
-    // An invalid LISTEN is reported later, with all other faults.
+    // An invalid LISTEN is reported later, with all other faults
     let service = ServiceAddress::from_environment(environment);
     let is_usual = service.is_ok_and(|service| service.listen.port() == SERVICE_PORT);
     if is_usual && let Ok(issuer) = start(page::ISSUER_PORT).await {
@@ -219,7 +219,7 @@ fn config(environment: &Environment, issuer: &Issuer) -> Result<Config, Failure>
     Ok(config)
 }
 
-/// Lets the documentation page fetch its own tokens.
+/// Lets the documentation page fetch its own tokens
 fn docs(issuer: &Issuer) -> Docs {
     let (client_id, client_secret) = CLIENT;
     Docs {
@@ -232,7 +232,7 @@ fn docs(issuer: &Issuer) -> Docs {
 }
 
 fn auth(issuer: &Issuer, options: &Options, service: SocketAddr) -> Result<Auth, Failure> {
-    /// Short, so that `--fail` soon has an effect.
+    /// Short, so that `--fail` soon has an effect
     const SHORT_TTL: Duration = Duration::from_secs(5);
     let mut auth = Auth::builder()
         .issuer(issuer.url())
@@ -257,7 +257,7 @@ fn on_loopback(name: &str, address: SocketAddr) -> Result<(), Failure> {
     )))
 }
 
-/// Runs until it is dropped.
+/// Runs until it is dropped
 async fn rotate(issuer: &Issuer, every: Option<Duration>) {
     let Some(every) = every else {
         return std::future::pending().await;
@@ -266,7 +266,7 @@ async fn rotate(issuer: &Issuer, every: Option<Duration>) {
         tokio::time::sleep(every).await;
         let issuer = issuer.clone();
         let rotated = tokio::task::spawn_blocking(move || {
-            // Like Auth0, this issuer only publishes the current and the previous key.
+            // like Auth0, we only publish the current and the previous key
             issuer.retire();
             issuer.rotate();
             issuer.key().kid().to_owned()

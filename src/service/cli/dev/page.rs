@@ -7,7 +7,7 @@ use crate::{
     service::cli::terminal::{Mark, Terminal},
 };
 
-/// Commands in the README use this port. `examples/hello.rs` uses 8001.
+/// Commands in the README use this port, and `examples/hello.rs` uses 8001
 pub(super) const ISSUER_PORT: u16 = 8002;
 
 #[allow(clippy::struct_excessive_bools)] // each adds a line of its own
@@ -24,13 +24,12 @@ pub(in crate::service) struct Page<'a> {
 }
 
 impl Page<'_> {
-    /// Formats the text. With default ports, it fits into a terminal of 80 by 24. Each command is a
-    /// line below a shell comment, so all of them can be pasted at once.
+    /// With default ports, the text fits into a terminal of 80 by 24. Each command is a line below
+    /// a shell comment, so you can paste all of them at once.
     pub(in crate::service) fn text(&self) -> String {
         let title = "warp-bearer dev: the service and a local issuer, on this machine only.";
         let mut page = self.terminal.strong(Mark::Plain, title) + "\n\n";
         for (what, address) in self.addresses() {
-            // Writing to a string cannot fail.
             let _ = writeln!(page, "  {what:8} {address}");
         }
         page.push('\n');
@@ -150,7 +149,7 @@ impl Page<'_> {
         notices.collect()
     }
 
-    /// Returns the command to run this program with the environment of this `dev`.
+    /// Runs this program with the environment of this `dev`.
     fn program(&self) -> String {
         match self.service.to_string().as_str() {
             "127.0.0.1:8000" => program(),
@@ -159,14 +158,14 @@ impl Page<'_> {
     }
 }
 
-/// Returns the command to run this program from another terminal: `cargo run` if cargo started us,
-/// and otherwise our path. If a shell would need quotes for the path, only the name.
+/// The command to run this program from another terminal: `cargo run` if cargo started us, and
+/// otherwise our path. If a shell would need quotes for the path, only the name.
 fn program() -> String {
     if env::var_os("CARGO").is_some() {
         return "cargo run --quiet --".to_owned();
     }
     let called = env::args().next().unwrap_or_default();
-    // The other terminal may be in another directory, so the path must be absolute.
+    // The other terminal may be in another directory, so the path must be absolute
     let path = env::current_exe().ok().filter(|_| called.contains('/'));
     let path = path.and_then(|path| path.into_os_string().into_string().ok());
     let program = path.unwrap_or(called);

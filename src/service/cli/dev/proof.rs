@@ -1,4 +1,4 @@
-//! `dev --proof`: prints a DPoP proof, because curl cannot sign.
+//! `dev --proof`: prints a DPoP proof (curl can't sign one).
 //!
 //! The key is fixed, so that `dev --token` and `dev --proof` can share it without a file. Like the
 //! client's secret, it is public, but tokens bound to it are only valid for the `dev` on this
@@ -13,7 +13,7 @@ pub(in crate::service) fn key() -> SigningKey {
     SigningKey::from_seed(b"the DPoP key of warp-bearer dev.")
 }
 
-/// Prints the proof for a request. `target` is a method and a URL.
+/// `target` is a method and a URL.
 pub(in crate::service) fn run(
     target: &[String],
     token: &str,

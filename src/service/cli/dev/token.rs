@@ -17,10 +17,10 @@ use crate::{
     },
 };
 
-/// A `dev` on this machine normally responds immediately.
+/// A `dev` on this machine normally responds immediately
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Prints the token, and warns about requested words that are not valid scopes.
+/// Also warns about requested words that aren't valid scopes.
 pub(in crate::service) async fn run(
     environment: &Environment,
     client: (&str, &str),
@@ -86,7 +86,7 @@ async fn fetch(
         ("client_secret", client_secret),
         ("scope", scope),
     ];
-    // Forms use the same encoding as queries (WHATWG URL §5).
+    // Forms use the same encoding as queries (WHATWG URL §5)
     let form = Url::parse_with_params(endpoint.as_str(), parameters);
     let form = form.map_err(|_| "its issuer has no address")?;
     let proof = bound_to.map(|key| key.proof("POST", endpoint.as_str()).sign());

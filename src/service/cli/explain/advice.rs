@@ -10,11 +10,11 @@ use crate::service::{
 /// Advice for one token, adapted to the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::service) struct Advice {
-    /// A sentence.
+    /// A sentence
     pub(in crate::service) what: Cow<'static, str>,
-    /// A sentence.
+    /// A sentence
     pub(in crate::service) fix: Cow<'static, str>,
-    /// Lines of configuration for the fix. We have checked that the service starts with them.
+    /// Lines of configuration for the fix. We've checked that the service starts with them.
     pub(in crate::service) settings: Vec<Setting>,
 }
 
@@ -44,7 +44,7 @@ impl Advice {
         self
     }
 
-    /// Replaces `Bearer` with `of_cause` in the cause, and with `of_fix` in the fix.
+    /// Replaces `Bearer` with `of_cause` in the cause, and with `of_fix` in the fix
     #[must_use]
     pub(in crate::service) fn with_schemes(mut self, of_cause: &str, of_fix: &str) -> Self {
         self.what = self.what.replace("Bearer", of_cause).into();

@@ -1,6 +1,6 @@
 //! Finds the likely cause of a rejection.
 //!
-//! The cause is a guess and does not affect the verdict. Patterns of individual vendors are in
+//! This is a guess, and it never affects the verdict. Patterns of individual vendors are in
 //! `vendor/`.
 
 use base64::{
@@ -75,7 +75,7 @@ pub(in crate::service) fn advice(facts: &Facts<'_>, error: AuthError) -> Advice 
         AuthError::InsufficientScope | AuthError::InsufficientPermissions => {
             return of_policy(facts, error, None, None);
         }
-        // Without `--proof`, the syntax of the header is checked earlier.
+        // without `--proof`, the syntax of the header is checked earlier
         AuthError::MissingToken if facts.failed("scheme") => causes::DPOP_BOUND,
         AuthError::MissingToken
         | AuthError::MalformedAuthorization
@@ -86,7 +86,7 @@ pub(in crate::service) fn advice(facts: &Facts<'_>, error: AuthError) -> Advice 
 
 const BEARER: &str = "Bearer";
 
-/// Returns advice for wrong syntax in `Authorization`.
+/// Advice for wrong syntax in `Authorization`
 pub(in crate::service) fn of_authorization(
     field: &str,
     schemes: Schemes,
@@ -96,7 +96,7 @@ pub(in crate::service) fn of_authorization(
     let cause = of_field(field, used, error);
     let token = after(field, used).unwrap_or(field);
     let advice = of_form(cause, token, error);
-    // Without a supported scheme, the advice may name any scheme that we accept.
+    // Without a supported scheme, the advice may name any scheme that we accept
     if error == AuthError::MissingToken && cause != causes::NO_SPACE {
         let advice = match invisible_character(field) {
             Some(sentence) => advice.and(&sentence),
@@ -107,7 +107,7 @@ pub(in crate::service) fn of_authorization(
     advice.with_schemes(used, schemes.instead_of(used))
 }
 
-/// Returns advice for wrong syntax in the header that `AUTH0_TOKEN_FIELD` names.
+/// Advice for wrong syntax in the header that `AUTH0_TOKEN_FIELD` names
 pub(in crate::service) fn of_token_field(value: &str, error: AuthError) -> Advice {
     of_form(of_bare_field(value, error), value, error)
 }
@@ -122,7 +122,7 @@ fn of_form(cause: Cause, token: &str, error: AuthError) -> Advice {
     }
 }
 
-/// Describes the first character that is not allowed in a token. It may be invisible.
+/// Describes the first character that isn't allowed in a token. Note that it may be invisible.
 fn foreign_character(token: &str) -> Option<String> {
     let fits = |c: char| c.is_ascii_alphanumeric() || "-._~+/=".contains(c);
     let (at, found) = token.chars().enumerate().find(|(_, c)| !fits(*c))?;
@@ -154,7 +154,7 @@ fn invisible_character(field: &str) -> Option<String> {
 }
 
 /// Finds what is wrong with the syntax of `Authorization`. `used` is the supported scheme at the
-/// start of the field, if it has one.
+/// start of the value, if it has one.
 fn of_field(field: &str, used: &str, error: AuthError) -> Cause {
     if error == AuthError::MultipleCredentials {
         return causes::TWO_CREDENTIALS;
@@ -198,8 +198,8 @@ fn of_field(field: &str, used: &str, error: AuthError) -> Cause {
     }
 }
 
-/// Returns `true` if one token is in brackets or quotes, with or without a name before them:
-/// `Some("…")`, `b'…'`, `{"access_token":"…"}`.
+/// Whether one token is in brackets or quotes, with or without a name before them: `Some("…")`,
+/// `b'…'`, `{"access_token":"…"}`.
 fn is_wrapped(text: &str) -> bool {
     let Some(token) = pasted::repaired(text) else {
         return false;
@@ -214,11 +214,11 @@ fn of_bare_field(value: &str, error: AuthError) -> Cause {
     if value.is_empty() || has_scheme && error == AuthError::MalformedAuthorization {
         return causes::NOT_BARE;
     }
-    // From here on, the checks are the same as for a token after the scheme.
+    // From here on, the checks are the same as for a token after the scheme
     of_field(&format!("Bearer {value}"), BEARER, error)
 }
 
-/// The service may introspect an opaque token, but this command did not.
+/// The service may introspect an opaque token, but this command didn't
 const UNASKED: Cause = Cause {
     what: "This is an opaque token. The service may ask the issuer about it, and the verdict then depends on the answer.",
     fix: "To ask the issuer here too, use --introspect. This sends it the token.",
@@ -237,7 +237,7 @@ fn not_a_jwt(facts: &Facts<'_>) -> Cause {
         _ if pasted::has_no_token(facts.token) => causes::NO_TOKEN_TEXT,
         _ if pasted::is_encoded_twice(facts.token) => causes::ENCODED_TWICE,
         _ if is_cut => causes::NOT_WHOLE,
-        // The header of every JWE has enc (RFC 7516 section 4.1.2).
+        // the header of every JWE has enc (RFC 7516 section 4.1.2)
         4 if facts.lenient_part(0).get("enc").is_some() => causes::ENCRYPTED,
         _ if has_json => causes::NOT_WHOLE,
         _ if facts.is_unasked => UNASKED,
@@ -245,8 +245,9 @@ fn not_a_jwt(facts: &Facts<'_>) -> Cause {
     }
 }
 
-/// Tells malformed tokens from damaged ones. Some errors in the header or the payload cannot come
-/// from damage, so the issuer must have written the token like this.
+/// Tells malformed tokens from damaged ones. There are errors in the header or the payload that
+/// can't come from damage, so if we see one of those, the issuer must have written the token like
+/// this.
 fn malformed(facts: &Facts<'_>) -> Advice {
     if pasted::is_placeholder(facts.token) {
         return causes::UNFILLED.into();
@@ -290,7 +291,7 @@ fn other_format(token: &str) -> Option<Cause> {
     if is_paseto {
         return Some(causes::PASETO);
     }
-    // A disclosure follows each tilde. A JWT's signature has no tilde.
+    // a disclosure follows each tilde, and a JWT's signature has no tilde
     (token.starts_with("eyJ") && token.contains('~')).then_some(causes::SD_JWT)
 }
 
@@ -325,8 +326,7 @@ fn algorithm(facts: &Facts<'_>) -> Advice {
     }
 }
 
-/// Returns the line that also allows `algorithm`. It only helps if a configured issuer signs with
-/// it.
+/// The line that also allows `algorithm`. It only helps if a configured issuer signs with it.
 fn allowing(facts: &Facts<'_>, algorithm: Algorithm) -> Vec<Setting> {
     if !facts.held("iss") {
         return Vec::new();
@@ -354,7 +354,7 @@ fn issuer(facts: &Facts<'_>) -> Advice {
         return causes::OTHER_TENANT.into();
     };
     let is_signed_by_ours = facts.held("signature");
-    // Only a valid signature proves that the other name belongs to our issuer.
+    // only a valid signature proves that the other name belongs to our issuer
     let renamed = || {
         let is_only = facts.issuers().count() == 1;
         let setting = Setting::new("AUTH0_ISSUER", found);
@@ -387,7 +387,7 @@ fn issuer(facts: &Facts<'_>) -> Advice {
     if is_local(found) && facts.issuers().all(is_local) {
         return causes::OTHER_PORT.into();
     }
-    // Without a valid signature, nothing shows that the token comes from a tenant that we trust.
+    // without a valid signature, nothing shows that the token comes from a tenant that we trust
     causes::OTHER_TENANT.into()
 }
 
@@ -434,10 +434,10 @@ fn audience_spelling(facts: &Facts<'_>) -> Advice {
     }
 }
 
-/// Returns `true` for an ID token. It has claims that access tokens do not have (OpenID Connect
-/// Core §2 and §3.1.3.6), or a client ID as audience and claims of a user profile.
+/// An ID token has claims that access tokens do not have (OpenID Connect Core §2 and §3.1.3.6), or
+/// a client ID as audience and claims of a user profile.
 fn is_id_token(facts: &Facts<'_>, audiences: &[&str]) -> bool {
-    // ForgeRock names the kind of the token.
+    // ForgeRock names the kind of the token
     if facts.text("tokenName") == Some("id_token") {
         return true;
     }
@@ -487,7 +487,7 @@ fn not_yet(facts: &Facts<'_>) -> Cause {
     }
     match facts.skew {
         Some(skew) if facts.auth.time() - skew >= latest - 1.0 => causes::CLOCK_BEHIND,
-        // An issuer can't issue tokens in the future, so our clock is behind.
+        // an issuer can't issue tokens in the future, so it's our clock that's behind
         None if facts.failed("iat") => causes::CLOCK_BEHIND,
         _ => causes::NOT_YET,
     }
@@ -510,14 +510,14 @@ fn missing(facts: &Facts<'_>) -> Cause {
     }
 }
 
-/// Finds the cause if an introspection answer lacks a claim that tokens need.
+/// Finds the cause if an introspection response lacks a claim that tokens need.
 fn missing_in_answer(facts: &Facts<'_>) -> Advice {
     let claim = facts.config.audience_claim;
     if claim != AudienceClaim::Aud && facts.failed(claim.as_str()) {
         causes::NO_AUDIENCE_CLAIM.into()
     } else if facts.failed("aud") {
         // `client_id` is the client that requested the token, so `AUTH0_API_AUDIENCE` would then
-        // list clients.
+        // list clients
         let setting = Setting::new("AUTH0_AUDIENCE_CLAIM", "client_id");
         let settings = match facts.text("client_id") {
             Some(_) => facts.recommend(vec![setting]),
@@ -575,7 +575,7 @@ fn bound(facts: &Facts<'_>) -> Cause {
     }
 }
 
-/// Explains why the keys of the token's issuer are missing, with the same advice as in `check`.
+/// Why the keys of the token's issuer are missing, with the same advice as in `check`.
 fn no_keys(facts: &Facts<'_>) -> Advice {
     let issuer = facts.text("iss").unwrap_or_default();
     let Some(error) = facts.auth.fetch_error(issuer) else {
@@ -609,8 +609,7 @@ fn no_keys(facts: &Facts<'_>) -> Advice {
     }
 }
 
-/// Returns `true` if an error is about the issuer's metadata, and not about the key set that it
-/// leads to.
+/// Whether an error is about the issuer's metadata, and not about the key set that it leads to.
 fn is_of_metadata(error: &FetchError, issuer: &str) -> bool {
     let (FetchError::Status { url, .. }
     | FetchError::Redirect { url, .. }
@@ -701,8 +700,7 @@ fn signature(facts: &Facts<'_>) -> Cause {
     causes::CHANGED
 }
 
-/// Returns `true` if the token is signed with a secret whose base64 or hexadecimal form is
-/// configured.
+/// Whether the token is signed with a secret whose base64 or hexadecimal form is configured.
 fn is_secret_encoded(facts: &Facts<'_>) -> bool {
     let Some(secret) = &facts.config.signing_secret else {
         return false;
@@ -734,7 +732,7 @@ fn hex(text: &[u8]) -> Option<Vec<u8>> {
     pairs.collect()
 }
 
-/// Plain http suggests an issuer for development.
+/// Plain http suggests an issuer for development
 fn is_local(issuer: &str) -> bool {
     issuer.starts_with("http://")
 }
@@ -751,7 +749,7 @@ fn loose(url: &str) -> String {
     format!("{}{}", without_port(host), without_slash(path))
 }
 
-/// Splits a URL into its scheme, its host with the port, and the rest.
+/// Splits a URL into its scheme, its host with the port, and the rest
 fn split(url: &str) -> (Option<&str>, &str, &str) {
     let (scheme, rest) = match url.split_once("://") {
         Some((scheme, rest)) => (Some(scheme), rest),

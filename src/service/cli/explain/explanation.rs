@@ -38,14 +38,14 @@ use crate::{
 
 #[derive(Debug)]
 pub(in crate::service) struct Explanation {
-    /// Notes about the text around the credential.
+    /// About the text around the credential
     pub(super) notes: Vec<String>,
     pub(super) trace: Trace,
-    /// `None` if the service would accept the token.
+    /// `None` if the service would accept the token
     pub(super) refusal: Option<Refused>,
-    /// Facts that the steps do not show, as sentences.
+    /// Facts that the steps don't show, as sentences
     pub(super) facts: Vec<String>,
-    /// The verdict on the token alone, if the header is not `Bearer`, a space and a token.
+    /// The verdict on the token alone, if the header is not `Bearer`, a space and a token
     pub(super) repair: Option<Repair>,
     pub(super) routes: Vec<RouteVerdict>,
     pub(super) proxy: Option<ProxyAnswer>,
@@ -60,16 +60,16 @@ pub(super) struct Refused {
     pub(super) advice: Advice,
 }
 
-/// The verdict on a token that is sent with the wrong syntax.
+/// The verdict on a token that's sent with the wrong syntax
 #[derive(Debug)]
 pub(super) struct Repair {
     pub(super) trace: Trace,
     pub(super) refusal: Option<Refused>,
-    /// The right syntax, as the end of a sentence.
+    /// The right syntax, as the end of a sentence
     pub(super) form: String,
 }
 
-/// The response of one of the service's routes to an accepted token.
+/// What one of the service's routes responds to an accepted token
 #[derive(Debug)]
 pub(super) struct RouteVerdict {
     pub(super) route: String,
@@ -79,21 +79,21 @@ pub(super) struct RouteVerdict {
 
 #[derive(Debug)]
 pub(super) struct ProxyAnswer {
-    /// The path and the query of the proxy's request.
+    /// The path and the query of the proxy's request
     pub(super) target: String,
     pub(super) query: String,
-    /// Empty if the request is rejected.
+    /// Empty if the request is rejected
     pub(super) fields: Vec<(String, String)>,
 }
 
-/// How far this machine's clock is ahead of the issuer's.
+/// How far this machine's clock is ahead of the issuer's
 #[derive(Debug, Clone)]
 pub(in crate::service) struct Skew {
     pub(in crate::service) issuer: String,
     pub(in crate::service) seconds: f64,
 }
 
-/// Something that the options require of the token.
+/// Something that the options require of the token
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::service) struct Wanted {
     pub(in crate::service) words: String,
@@ -105,13 +105,13 @@ pub(in crate::service) struct Subject<'a> {
     pub(in crate::service) access: &'a Access,
     pub(in crate::service) config: &'a Config,
     pub(in crate::service) environment: &'a Environment,
-    /// True if the service also asks the issuer about tokens, but this command does not.
+    /// The service also asks the issuer about tokens, but this command doesn't
     pub(in crate::service) is_unasked: bool,
-    /// Each requirement gets its own step, in this order.
+    /// Each requirement gets its own step, in this order
     pub(in crate::service) wanted: Vec<Wanted>,
-    /// A proxy's request to `/auth`.
+    /// A proxy's request to `/auth`
     pub(in crate::service) proxy: Option<Proxy>,
-    /// With a proof, the token is explained as if it were sent with the scheme `DPoP`.
+    /// With a proof, we explain the token as if it were sent with the scheme `DPoP`.
     pub(in crate::service) proof: Option<ProofOfRequest>,
 }
 
@@ -219,14 +219,14 @@ impl Subject<'_> {
         }
     }
 
-    /// Returns the verifier for the audience that a proxy asks for. `None` if it asks for none, or
-    /// for one that is not configured.
+    /// The verifier for the audience that a proxy asks for. `None` if it asks for none, or for one
+    /// that isn't configured.
     fn audience(&self) -> Option<OneAudience<'_>> {
         let asked = self.proxy.as_ref()?.asked.as_ref().ok()?;
         self.access.auth.for_audience(asked.audience.as_deref()?)
     }
 
-    /// Replaces the verdict if the proxy's query is at fault, which `/auth` checks first.
+    /// If the proxy's query is at fault, that replaces the verdict: `/auth` checks the query first.
     fn refuse_query(&self, proxy: &Proxy, traced: &mut TracedVerdict) {
         let problem = match &proxy.asked {
             Err(problem) => *problem,
@@ -242,7 +242,7 @@ impl Subject<'_> {
         traced.refusal = Some(refusal);
     }
 
-    /// Refuses a request that has `Authorization`, because the service reads another header.
+    /// Refuses a request that has `Authorization`, because the service reads another header
     fn not_read(&self, name: &HeaderName) -> TracedVerdict {
         let expected = format!("one token in {name}");
         let found = "Authorization alone".to_owned();
@@ -302,7 +302,7 @@ impl Subject<'_> {
         self.refuse(&expected, found, error, cause)
     }
 
-    /// Refuses a request because of its headers, whatever token they contain.
+    /// Refuses a request because of its headers, whatever token they contain
     fn refuse(
         &self,
         expected: &str,
@@ -434,7 +434,7 @@ impl Subject<'_> {
             let outcome = policy.check(claims).map_err(|unmet| unmet.error);
             trace.add("grants", words.clone(), found.clone(), outcome);
         }
-        // A route combines all requirements into one policy.
+        // a route combines all requirements into one policy
         let policies = self.wanted.iter().map(|wanted| wanted.policy.clone());
         let policy = policies.reduce(|one, other| one & other)?;
         let unmet = policy.check(claims).err()?;

@@ -17,17 +17,17 @@ use crate::{
 };
 
 pub(in crate::service) struct Facts<'a> {
-    /// The text after `Bearer `. It may not be a JWT.
+    /// The text after `Bearer `, which may not be a JWT at all
     pub(in crate::service) token: &'a str,
     pub(in crate::service) trace: &'a Trace,
     pub(in crate::service) auth: &'a Auth,
-    /// The configuration of the token's issuer, or of all issuers if its issuer is unknown.
+    /// The configuration of the token's issuer, or of all issuers if its issuer is unknown
     pub(in crate::service) config: Cow<'a, Config>,
     pub(in crate::service) environment: &'a Environment,
-    /// True if the service also asks the issuer about tokens, but this command does not.
+    /// The service also asks the issuer about tokens, but this command doesn't
     pub(in crate::service) is_unasked: bool,
     pub(in crate::service) issuers: Vec<String>,
-    /// The accepted audiences of the token's issuer, or of all issuers if its issuer is unknown.
+    /// The accepted audiences of the token's issuer, or of all issuers if its issuer is unknown
     pub(in crate::service) accepted: Vec<String>,
     /// How many seconds our clock is ahead of the issuer's. `None` if unknown.
     pub(in crate::service) skew: Option<f64>,
@@ -38,7 +38,7 @@ impl<'a> Facts<'a> {
         self.trace.header.get(name)?.as_str()
     }
 
-    /// The payload may be unverified.
+    /// Note that the payload may be unverified.
     pub(in crate::service) fn claim(&self, name: &str) -> Option<&'a Value> {
         self.trace.payload.get(name)
     }
@@ -72,25 +72,25 @@ impl<'a> Facts<'a> {
         Context::new(&self.config, self.environment, self.auth.time())
     }
 
-    /// Returns `true` if this step failed. `false` if it was not reached.
+    /// `false` if the step wasn't reached.
     pub(in crate::service) fn failed(&self, step: &str) -> bool {
         let mut steps = self.trace.steps.iter();
         steps.any(|one| one.name == step && one.outcome.is_err())
     }
 
-    /// Returns `true` if this step succeeded. `false` if it was not reached.
+    /// `false` if the step wasn't reached.
     pub(in crate::service) fn held(&self, step: &str) -> bool {
         let step = self.trace.step(step);
         step.is_some_and(|step| step.outcome.is_ok())
     }
 
-    /// Returns `true` if a variable is set, in the environment or in `.env`.
+    /// In the environment or in `.env`.
     pub(in crate::service) fn is_set(&self, name: &str) -> bool {
         self.environment.get(name).is_some()
     }
 
-    /// Decodes a part of the token. Unlike verification, accepts padding and trailing bits. Null if
-    /// the part is not JSON.
+    /// Decodes a part of the token. Unlike verification, this accepts padding and trailing bits.
+    /// Null if the part isn't JSON.
     pub(in crate::service) fn lenient_part(&self, at: usize) -> Value {
         const LENIENT: GeneralPurpose = GeneralPurpose::new(
             &alphabet::URL_SAFE,
@@ -105,7 +105,7 @@ impl<'a> Facts<'a> {
     }
 }
 
-/// Returns the strings of a claim that is a string or an array.
+/// The strings of a claim that is a string or an array.
 pub(in crate::service) fn texts(claim: Option<&Value>) -> Vec<&str> {
     match claim {
         Some(Value::String(text)) => vec![text],

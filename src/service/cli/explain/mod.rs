@@ -93,11 +93,11 @@ pub(in crate::service) struct Options {
     json: bool,
 }
 
-/// With several issuers, the keys in a file must belong to the one that the token names.
+/// With several issuers, the keys in a file must belong to the one that the token names
 const OF_NO_ISSUER: &str = "several issuers are configured, and the token names none of them, so \
      the key set belongs to none; without --jwks, explain says what is wrong with the token";
 
-/// Scopes and permissions have the same syntax (RFC 6749 §3.3).
+/// Scopes and permissions have the same syntax (RFC 6749 §3.3)
 const INVALID_LIST: &str = "separate the names by single spaces";
 
 fn wanted_scopes(list: &str) -> Result<Wanted, &'static str> {
@@ -139,7 +139,7 @@ impl Options {
         }))
     }
 
-    /// Returns the requirements of every route, then those of the options.
+    /// The requirements of every route, then those of the options.
     fn wanted(&self, config: &Config) -> Vec<Wanted> {
         let required = config.required_scope.as_ref().map(|policy| {
             let scopes = policy.scopes().unwrap_or_default();
@@ -169,14 +169,14 @@ impl Options {
         match &self.token[..] {
             [] => standard_input(),
             [alone] if alone == "-" => standard_input(),
-            // A name with two dots may be a token, but no token is also the name of a file.
+            // A name with two dots may be a token, but no token is also the name of a file
             [alone] if Path::new(alone.trim_start_matches('@')).is_file() => {
                 let name = alone.trim_start_matches('@');
                 Err(Failure::Input(Terminal::clean(&format!(
                     "no token: {name} is a file; read it with warp-bearer explain < {name}"
                 ))))
             }
-            // The shell has split the text at its spaces.
+            // the shell has split the text at its spaces
             words => Ok(words.join(" ")),
         }
     }
@@ -253,7 +253,7 @@ async fn build_auth(config: &Config, jwks: Option<&Path>, issuer: &str) -> Resul
         return builder.build().map_err(Failure::Setup);
     }
     let store = auth::store(config);
-    // We copy the revocations, because a verifier that uses the store would also write to it.
+    // We copy the revocations, because a verifier that uses the store would also write to it
     if let Ok(shared) = revocations::shared(&store).await {
         let auth = builder.build().map_err(Failure::Setup)?;
         auth.revoke_all(shared);
@@ -266,7 +266,7 @@ async fn build_auth(config: &Config, jwks: Option<&Path>, issuer: &str) -> Resul
 }
 
 /// Builds the verifier of the service, with the keys in a file as the keys of `issuer`, or of the
-/// only configured issuer. The other issuers have no keys, because we use no network here.
+/// only configured issuer. The other issuers have no keys, as we use no network here.
 fn build_auth_with_keys(config: &Config, path: &Path, issuer: &str) -> Result<Auth, Failure> {
     let failed =
         |why: &dyn std::fmt::Display| Failure::Input(format!("--jwks: {}: {why}", path.display()));
@@ -299,8 +299,8 @@ fn build_auth_with_keys(config: &Config, path: &Path, issuer: &str) -> Result<Au
     })
 }
 
-/// Sets up a verifier that only ever sees one token. Its own store accepts older proofs, because
-/// the service may have started before them.
+/// Sets up a verifier that only ever sees one token. Its own store accepts older proofs: the
+/// service may have started before them.
 fn for_one_token(builder: Builder) -> Builder {
     builder
         .token_cache(0)
@@ -324,9 +324,9 @@ fn decoded(bytes: &[u8]) -> String {
 
 /// Reads a pipe to its end, or lines from a terminal up to an empty line.
 fn standard_input() -> Result<String, Failure> {
-    /// Larger than any response that contains a token.
+    /// Larger than any response that contains a token
     const MAX_BYTES: u64 = 1024 * 1024;
-    /// Terminals cut lines at 4096 bytes, including the line break.
+    /// Terminals cut lines at 4096 bytes, including the line break
     const MAX_LINE: usize = 4095;
     let input = io::stdin().lock();
     let failed = |error: io::Error| Failure::Input(format!("standard input: {error}"));

@@ -7,14 +7,14 @@ use crate::{
     service::api::{forward_auth, queries::QueryRequirements},
 };
 
-/// A proxy's request to `/auth`, or to a path below it.
+/// A proxy's request to `/auth`, or to a path below it
 #[derive(Debug)]
 pub(in crate::service) struct Proxy {
-    /// The path and the query.
+    /// The path and the query
     pub(in crate::service) target: String,
-    /// Empty if the service ignores the query.
+    /// Empty if the service ignores the query
     pub(in crate::service) query: String,
-    /// What the request requires, or why its query is rejected.
+    /// What the request requires, or why its query is rejected
     pub(in crate::service) asked: Result<QueryRequirements, Problem>,
 }
 
@@ -43,7 +43,7 @@ impl Proxy {
             asked: forward_auth::parse_query(query),
         };
         let Some(rest) = text.strip_prefix("/auth") else {
-            // A client's path, without `/auth` before it.
+            // a client's path, without `/auth` before it
             if answers_below && text.starts_with('/') {
                 return Self::read(&format!("/auth{text}"), answers_below);
             }
@@ -51,7 +51,7 @@ impl Proxy {
         };
         let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
         let is_below = path.starts_with('/') && answers_below;
-        // Like warp, we ignore one trailing slash, unless it is the client's path.
+        // like warp, we ignore one trailing slash, unless it's the client's path
         if path.is_empty() || path == "/" && !is_below {
             return of_query(query);
         }
@@ -65,10 +65,10 @@ impl Proxy {
     }
 }
 
-/// Returns `true` if the server can read a request for this target. If not, it answers 400 without
-/// reading anything else.
+/// Whether the server can read a request for this target. If not, it answers 400 without reading
+/// anything else.
 fn is_readable(target: &str) -> bool {
-    // The parser drops a `#` and whatever follows, but the server refuses it (`strict_heads.rs`).
+    // The parser drops a `#` and whatever follows, but the server refuses it (`strict_heads.rs`)
     PathAndQuery::try_from(target).is_ok_and(|read| read.as_str() == target)
 }
 

@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-/// The length of the longest step name.
+/// The length of the longest step name
 const WIDTH: usize = 13;
 
 impl Explanation {
@@ -230,7 +230,6 @@ fn fix(advice: &Advice, terminal: Terminal) -> [String; 2] {
     let label = terminal.strong(Mark::Note, "To fix it:");
     let mut fix = format!("{label} {}", Terminal::clean(&advice.fix));
     for setting in &advice.settings {
-        // Writing to a string cannot fail.
         let _ = write!(fix, "\n  {}", Terminal::clean(&setting.to_string()));
     }
     [Terminal::clean(&advice.what), fix]

@@ -62,7 +62,7 @@ impl World {
         Self::of(issuer, required, &pairs).await
     }
 
-    /// Starts a service whose issuer has this table in the issuers file.
+    /// The issuer has this table in the issuers file
     async fn with_table(options: &str) -> Self {
         let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
         let file = tempfile::NamedTempFile::new().unwrap();
@@ -99,18 +99,18 @@ impl World {
         }
     }
 
-    /// Sends a value of `Authorization` to the real routes.
+    /// Sends a value of `Authorization` to the real routes
     async fn answer(&self, path: &str, field: &HeaderValue) -> Answer {
         self.answer_to(path, &AUTHORIZATION, field).await
     }
 
-    /// Sends a value of this header to the real routes.
+    /// Sends a value of this header to the real routes
     async fn answer_to(&self, path: &str, name: &HeaderName, field: &HeaderValue) -> Answer {
         self.answer_to_fields(path, &[(name.clone(), field.clone())])
             .await
     }
 
-    /// Sends these headers to the real routes.
+    /// Sends these headers to the real routes
     async fn answer_to_fields(&self, path: &str, fields: &[(HeaderName, HeaderValue)]) -> Answer {
         let body = http_body_util::Full::<Bytes>::default();
         let mut request = Request::get(path).body(body).unwrap();
@@ -152,7 +152,7 @@ impl World {
             client.write_all(&bytes).await.unwrap();
             client.read_to_end(&mut answer).await.unwrap();
         };
-        // If the parser refuses the request, the connection fails too.
+        // if the parser refuses the request, the connection fails too
         let _ = tokio::join!(connection, exchange);
         let answer = String::from_utf8(answer).unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
@@ -221,7 +221,7 @@ fn said(explanation: &Explanation) -> Answer {
     }
 }
 
-/// Returns valid and invalid tokens.
+/// Valid and invalid ones
 fn tokens(issuer: &Issuer) -> Vec<String> {
     let token = || {
         let token = issuer.token().scope("read:messages a");
@@ -263,7 +263,7 @@ fn tokens(issuer: &Issuer) -> Vec<String> {
         ]
         .map(str::to_owned),
     );
-    // Half of the values get a valid token, so that many are accepted.
+    // half of the values get a valid token, so that many are accepted
     let bad = tokens.len();
     tokens.extend(std::iter::repeat_n(good, bad));
     tokens
@@ -316,7 +316,7 @@ fn values(tokens: Vec<String>) -> impl Strategy<Value = String> {
     prop_oneof![9 => made, 1 => "[ -~\t\u{a0}-\u{ff}]{0,40}"]
 }
 
-/// Trims a value like hyper.
+/// Trims a value like hyper
 fn as_received(value: &str) -> &str {
     value.trim_matches([' ', '\t'])
 }
@@ -351,7 +351,7 @@ fn k1_verdict_equals_the_services_for_any_field_value() {
                     .explain(&format!("Authorization: {value}"), None)
                     .await;
                 prop_assert_eq!(said(&explanation), expected, "{:?}", value);
-                // If a value begins with the scheme, it can be explained without the header's name.
+                // If a value begins with the scheme, we can explain it without the header's name
                 if let Ok(alone) = Pasted::read(value) {
                     let explanation = world.explain(value, None).await;
                     let is_whole = alone.field == value;
@@ -375,7 +375,7 @@ fn k1_verdict_equals_the_services_for_any_field_value() {
             })
         });
         result.unwrap_or_else(|why| panic!("{required:?}: {why}"));
-        // There must have been many different verdicts, including acceptance.
+        // There must have been many different verdicts, including acceptance
         let counts = counts.into_inner();
         let accepted = counts.get(&None).copied().unwrap_or_default();
         assert_eq!(accepted > 60, required != Some("none has it"), "{counts:?}");
@@ -449,14 +449,14 @@ fn k1_the_answer_to_a_proxy_is_that_of_the_service() {
                 "{code}: {seen:?}"
             );
         }
-        // With the paths below `/auth`, every target has an answer.
+        // With the paths below `/auth`, every target has a response
         let is_unknown = seen.contains_key(&Some("not_found".to_owned()));
         assert_eq!(is_unknown, more.is_empty(), "{seen:?}");
         assert_eq!(seen.contains_key(&None), required != Some("none has it"));
     }
 }
 
-/// The server refuses a target that it cannot read before it reads the token.
+/// If the server can't read a target, it refuses it before it reads the token.
 #[tokio::test]
 async fn k1_the_answer_to_a_target_is_that_of_the_server() {
     let world = World::with(None, &[("FORWARD_AUTH_PATHS", "on")]).await;
@@ -510,7 +510,7 @@ async fn k1_the_answer_to_a_target_is_that_of_the_server() {
             .await;
         let said = said(&explanation);
         assert_eq!(said.status, expected.status, "{target:?}: {expected:?}");
-        // The parser's own refusals have no code.
+        // the parser's own refusals have no code
         if let Some(code) = expected.code {
             let said = said.code.unwrap_or_default();
             assert_eq!(said, code, "{target:?}");
@@ -564,7 +564,7 @@ async fn k1_the_verdict_on_a_proof_is_that_of_the_service() {
         let route = target.unwrap_or("/api/private");
         let expected = world.answer_to_fields(route, &fields).await;
         assert_eq!(expected.status, status, "{case}");
-        // A path is relative to this service. If a proxy asks, it is relative to the origin.
+        // A path is relative to this service. If a proxy asks, it's relative to the origin.
         let alone = match target {
             Some(_) => path,
             None => path.trim_start_matches("/v1"),
@@ -591,7 +591,7 @@ async fn k1_the_verdict_on_a_proof_is_that_of_the_service() {
     }
 }
 
-/// For a token with another audience, the scope that its issuer requires is never checked.
+/// For a token with another audience, the scope that its issuer requires is never checked
 #[tokio::test]
 async fn k1_the_audience_is_checked_before_the_scope() {
     let world = World::with_table("required_scope = \"use:it\"").await;
@@ -632,7 +632,7 @@ async fn k1_the_audience_is_checked_before_the_scope() {
             let steps = &explanation.trace.steps;
             let failed = steps.iter().find_map(|step| step.outcome.err());
             assert_eq!(said(&explanation), expected, "{case}: {target}: {steps:#?}");
-            // The first failed step has the code of the verdict, unless the query itself is wrong.
+            // The first failed step has the code of the verdict, unless the query itself is wrong
             if let Some(code) = expected.code.filter(|code| code != "bad_request") {
                 let failed = failed.map(AuthError::code);
                 assert_eq!(failed, Some(&*code), "{case}: {target}: {steps:#?}");
@@ -650,7 +650,7 @@ fn k1_the_verdict_is_that_of_the_service_for_another_field() {
     let world = runtime.block_on(world);
     let mut runner = TestRunner::new(settings());
     let accepted = std::cell::Cell::new(0);
-    // This header has the value without a scheme.
+    // this header has the value without a scheme
     let strategy = (values(tokens(&world.issuer)), any::<bool>(), any::<bool>());
     let result = runner.run(&strategy, |(value, is_bare, is_own)| {
         let bare = value.strip_prefix("Bearer ").filter(|_| is_bare);
@@ -737,7 +737,7 @@ fn k1_whole_requests(name: Option<&'static str>) {
         prop_oneof![12 => Just("/api/private"), 1 => select(targets)],
     );
     let result = runner.run(&strategy, |(mut lines, prefix, is_crlf, scheme, target)| {
-        // Other fields usually have the token without a scheme.
+        // other headers usually have the token without a scheme
         if let Some(name) = name.filter(|_| scheme > 0) {
             for line in &mut lines {
                 *line = line.replace(&format!("{name}: Bearer "), &format!("{name}: "));
@@ -756,7 +756,7 @@ fn k1_whole_requests(name: Option<&'static str>) {
             let expected = world.answer_to_bytes(sent.as_bytes()).await;
             let said = said(&world.explain(&pasted, None).await);
             prop_assert_eq!(said.status, expected.status, "{:?}", pasted);
-            // The parser's own refusals have no code.
+            // the parser's own refusals have no code
             if expected.status != 200 && expected.code.is_some() {
                 prop_assert_eq!(&said.code, &expected.code, "{:?}", pasted);
             }
@@ -767,7 +767,7 @@ fn k1_whole_requests(name: Option<&'static str>) {
     });
     result.unwrap_or_else(|why| panic!("{name:?}: {why}"));
     let counts = counts.into_inner();
-    // The requests are random: about 60 are usually accepted, and once only 48 were.
+    // The requests are random: about 60 are usually accepted, and once only 48 were
     assert!(counts["accepted"] > 30, "{counts:?}");
     assert!(counts.len() > 7, "{counts:?}");
 }
@@ -782,7 +782,8 @@ fn k1_verdict_equals_the_services_for_whole_requests_with_another_field() {
     k1_whole_requests(Some("X-Token"));
 }
 
-/// `explain` creates its verifier after the proof was made, but must not reject the proof for that.
+/// `explain` creates its verifier after the proof was made, but that's no reason to reject the
+/// proof.
 #[tokio::test]
 async fn accepts_a_proof_that_is_older_than_the_process() {
     let world = World::with(None, &[("PUBLIC_URL", "https://api.example.com")]).await;
@@ -858,7 +859,7 @@ async fn names_the_schemes_that_dpop_allows() {
             );
         }
     }
-    // A token that is not bound is valid, but does not become acceptable with the scheme Bearer.
+    // A token that isn't bound is valid, but doesn't become acceptable with the scheme Bearer
     let explanation = required.explain(&format!("Bearer {token}"), None).await;
     assert_eq!(said(&explanation).code.as_deref(), Some("token_not_bound"));
     let step = explanation.trace.step("scheme").unwrap();

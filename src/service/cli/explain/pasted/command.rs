@@ -1,7 +1,7 @@
 //! [`Command`]: a `curl` command in a text, read as a shell reads it.
 //!
-//! Tells which part of the command has a token. We know the options that people put tokens into,
-//! and no others.
+//! Tells which part of the command has a token. We only know the options that people put tokens
+//! into.
 
 use std::{fmt, ops::Range};
 
@@ -11,7 +11,7 @@ use crate::auth::display::ShownText;
 pub(super) struct Command {
     range: Range<usize>,
     parts: Vec<(Range<usize>, CommandPart)>,
-    /// Names and values.
+    /// Names and values
     fields: Vec<(String, String)>,
     method: Option<String>,
     has_data: bool,
@@ -22,7 +22,7 @@ pub(super) struct Command {
 pub(super) enum CommandPart {
     Field(String),
     Url,
-    /// curl sends this option as `Authorization: Bearer`.
+    /// curl sends this option as `Authorization: Bearer`
     Bearer,
     Option(String),
 }
@@ -38,15 +38,15 @@ impl fmt::Display for CommandPart {
     }
 }
 
-/// A word of a command, without its quotes.
+/// Without its quotes
 #[derive(Debug)]
 struct Word {
-    /// Includes the quotes.
+    /// Includes the quotes
     range: Range<usize>,
     text: String,
 }
 
-/// Options with a value, in their short and long forms.
+/// Options with a value, in their short and long forms
 const OPTIONS: [(&str, &[&str]); 8] = [
     ("-H", &["--header", "--proxy-header"]),
     ("-u", &["--user"]),
@@ -58,7 +58,7 @@ const OPTIONS: [(&str, &[&str]); 8] = [
     ("-o", &["--output"]),
 ];
 
-/// Options whose value is the body of the request.
+/// Options whose value is the body of the request
 const DATA: [&str; 9] = [
     "-d",
     "-F",
@@ -71,7 +71,7 @@ const DATA: [&str; 9] = [
     "--form",
 ];
 
-/// Further long options with a value.
+/// Further long options with a value
 const LONG: [&str; 5] = [
     "--oauth2-bearer",
     "--url",
@@ -80,7 +80,7 @@ const LONG: [&str; 5] = [
     "--connect-to",
 ];
 
-/// All short options with a value.
+/// All short options with a value
 const SHORT: &str = "AbcCdDeEFhHKmoPQrtTuUwxXyYz";
 
 impl Command {
@@ -150,7 +150,7 @@ impl Command {
             .fields
             .iter()
             .filter(move |(known, _)| known.eq_ignore_ascii_case(name));
-        // In Windows' shell, a caret comes before the closing quote.
+        // in Windows' shell, a caret comes before the closing quote
         of_name.map(|(_, value)| value.trim_end_matches('^'))
     }
 
@@ -158,7 +158,7 @@ impl Command {
         let default = if self.has_data { "POST" } else { "GET" };
         let method = self.method.as_deref().unwrap_or(default).to_owned();
         let url = self.url.clone()?;
-        // curl adds the scheme, too.
+        // curl adds the scheme, too
         let url = if url.contains("://") || url.starts_with('/') {
             url
         } else {
@@ -181,7 +181,7 @@ pub(super) fn commands(text: &str) -> Vec<Command> {
     commands
 }
 
-/// Returns the part of a command at this place. `None` if the place is not in a command.
+/// The part of a command at this place. `None` if the place isn't in a command.
 pub(super) fn part_at(commands: &[Command], place: usize) -> Option<&CommandPart> {
     let before = commands.partition_point(|command| command.range.start <= place);
     let command = commands.get(before.checked_sub(1)?)?;
@@ -190,8 +190,7 @@ pub(super) fn part_at(commands: &[Command], place: usize) -> Option<&CommandPart
     Some(part)
 }
 
-/// Returns `true` if a command may follow: at the start of a line, after a prompt, or after another
-/// command.
+/// Whether a command may follow: at the start of a line, after a prompt, or after another command.
 fn begins_command(before: &str) -> bool {
     let line = before.rsplit('\n').next().unwrap_or_default();
     let bare = line.trim_end_matches([' ', '\t']);
@@ -200,7 +199,7 @@ fn begins_command(before: &str) -> bool {
         || ["sudo", "time"].contains(&bare.trim_start())
 }
 
-/// Splits a word into an option and the value attached to it, if any.
+/// Splits a word into an option and the value attached to it, if any
 fn option(word: &str) -> Option<(String, Option<String>)> {
     if word.starts_with("--") {
         return Some((word.to_owned(), None));
@@ -245,7 +244,7 @@ fn words(text: &str, start: usize) -> (Vec<Word>, usize) {
                 next
             }
             (Some('"') | None, '\\') | (None, '^' | '`') if is_line_break => {
-                // The command continues on the next line.
+                // the command continues on the next line
                 chars.next();
                 chars.next_if(|(_, c)| next == Some('\r') && *c == '\n');
                 if quote.is_none() {
@@ -261,7 +260,7 @@ fn words(text: &str, start: usize) -> (Vec<Word>, usize) {
                 quote = Some(c);
                 None
             }
-            // Windows' shell has a caret before a quote, and `$'…'` is a quotation too.
+            // Windows' shell has a caret before a quote, and `$'…'` is a quotation too
             (None, '^') => continue,
             (None, '$') if next == Some('\'') => continue,
             (None, ' ' | '\t') => {

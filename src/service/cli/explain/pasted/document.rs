@@ -1,5 +1,4 @@
-//! Searches JSON, such as a token endpoint's response, a HAR file, an `ExecCredential` or a log
-//! line.
+//! Searches JSON, e.g. a token endpoint's response, a HAR file, an `ExecCredential` or a log line.
 
 use serde_json::Value;
 
@@ -12,7 +11,7 @@ use crate::{
     },
 };
 
-/// Members with these names contain an access token, even if the value does not look like one.
+/// Members with these names contain an access token, even if the value doesn't look like one
 const ACCESS_TOKEN: [&str; 3] = ["access_token", "accessToken", "AccessToken"];
 
 pub(super) fn read(json: &Value) -> Result<Found, NoToken> {
@@ -41,8 +40,8 @@ pub(super) fn read(json: &Value) -> Result<Found, NoToken> {
     Ok(found)
 }
 
-/// Returns the error in a document: of a token endpoint, in the form of RFC 6749 §5.2 or that of a
-/// vendor, or of a service that verifies tokens (RFC 9457).
+/// The error in a document: of a token endpoint, in the form of RFC 6749 §5.2 or that of a vendor,
+/// or of a service that verifies tokens (RFC 9457).
 fn refusal(json: &Value) -> Option<NoToken> {
     let text = |value: &Value| value.as_str().map(|text| ShownText::new(text).to_string());
     let is_problem = json["status"].is_u64() && json["detail"].is_string();
@@ -67,7 +66,7 @@ fn walk(value: &Value, path: &mut String, found: &mut Found) {
     let length = path.len();
     match value {
         Value::Object(members) => {
-            // A header in a HAR file.
+            // a header in a HAR file
             let name = members.get("name").and_then(Value::as_str);
             if name.is_some_and(|name| name.eq_ignore_ascii_case("authorization")) {
                 let field = members.get("value").unwrap_or(&Value::Null);
@@ -104,7 +103,7 @@ fn walk(value: &Value, path: &mut String, found: &mut Found) {
                 path.extend(["[", &at.to_string(), "]"]);
                 walk(item, path, found);
                 path.truncate(length);
-                // The fields of a list belong to one request.
+                // the headers of a list belong to one request
                 if item.get("value").is_some() {
                     own.extend(found.requests.drain(before..).flat_map(|it| it.fields));
                 }
@@ -115,7 +114,7 @@ fn walk(value: &Value, path: &mut String, found: &mut Found) {
         }
         Value::String(text) => {
             for place in jwt::find_all(text) {
-                // As in a log, the text may itself be JSON.
+                // as in a log, the text may itself be JSON
                 let name = name_before(&text[..place.start]).or_else(|| named(path));
                 let token = FoundText {
                     text: text[place].to_owned(),
@@ -135,8 +134,8 @@ fn add(value: &Value, path: &str, items: &mut Vec<FoundText>) {
     }
 }
 
-/// Returns the name that says what kind of token a member is. If its own name does not, a name on
-/// its path may, such as that of an entry in a cache.
+/// The name that says what kind of token a member is. If its own name doesn't, a name on its path
+/// may, e.g. that of an entry in a cache.
 fn named(path: &str) -> Option<&str> {
     const KINDS: [&str; 3] = ["accesstoken", "idtoken", "refreshtoken"];
     let (parents, own) = path.rsplit_once('.').unwrap_or(("", path));

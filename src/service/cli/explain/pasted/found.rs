@@ -44,37 +44,37 @@ pub(in crate::service) enum NoToken {
     Several(Vec<String>),
 }
 
-/// The headers and tokens in a text, in order and with their locations.
+/// The headers and tokens in a text, in order and with their locations
 #[derive(Debug, Default)]
 pub(super) struct Found {
-    /// The requests with `Authorization` headers.
+    /// The requests with `Authorization` headers
     pub(super) requests: Vec<FoundRequest>,
     /// The tokens in whole requests. Only set if none of the requests has an `Authorization`
     /// header, and there is no token outside of them.
     pub(super) unsent: Option<FoundRequest>,
-    /// The strings at places where an access token is expected.
+    /// The strings at places where we expect an access token
     pub(super) access_tokens: Vec<FoundText>,
-    /// Other tokens, and strings at places where a token is expected.
+    /// Other tokens, and strings at places where we expect a token
     pub(super) others: Vec<FoundText>,
-    /// Tokens whose name says that they are ID tokens or refresh tokens.
+    /// Tokens whose name says that they're ID tokens or refresh tokens
     pub(super) companions: Vec<FoundText>,
 }
 
-/// The values of the header with the token, in one request.
+/// The values of the header with the token, in one request
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct FoundRequest {
     pub(super) fields: Vec<FoundText>,
     pub(super) fault: Option<RequestFault>,
 }
 
-/// Why a service rejects a request without reading its token.
+/// Why a service rejects a request without reading its token
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::service) enum RequestFault {
-    /// There is a space between the name of a header and its colon.
+    /// There's a space between the name of a header and its colon
     SpaceBeforeColon,
-    /// There is a space, a quote or another character before the name of a header.
+    /// There's a space, a quote or another character before the name of a header
     BeforeName,
-    /// The name of a header has this invisible character in it or before it.
+    /// The name of a header has this invisible character in it or before it
     InvisibleInName(char),
     Fragment,
     NoField,
@@ -115,7 +115,7 @@ impl Found {
         !has_request && lists.into_iter().all(Vec::is_empty)
     }
 
-    /// Adds a token to the list that its name belongs to.
+    /// Adds a token to the list that its name belongs to
     pub(super) fn add(&mut self, name: Option<&str>, token: FoundText) {
         let name = name.unwrap_or_default();
         let bare = name.chars().filter(char::is_ascii_alphanumeric);
@@ -130,8 +130,8 @@ impl Found {
         list.push(token);
     }
 
-    /// Returns what a client would send: the headers of a request if there is one, otherwise the
-    /// access token, otherwise the only token.
+    /// What a client would send: the headers of a request if there is one, otherwise the access
+    /// token, otherwise the only token.
     pub(super) fn choose(mut self) -> Result<Chosen, NoToken> {
         if let Some(request) = self.unsent {
             let mut tokens = distinct(request.fields);
@@ -181,7 +181,7 @@ pub(super) enum Chosen {
         token: Option<FoundText>,
         fault: RequestFault,
     },
-    /// To be sent after `Bearer`.
+    /// To be sent after `Bearer`
     Token(FoundText),
 }
 

@@ -31,14 +31,14 @@ fn find_in_word(text: &str, word: Range<usize>, found: &mut Vec<Range<usize>>) {
     for (at, _) in text[word.clone()].match_indices("ey") {
         let begin = word.start + at;
         let before = &text[..begin];
-        // The last characters of an escape such as `%22` could be part of a token.
+        // the last characters of an escape such as `%22` could be part of a token
         if before.ends_with(is_token_character) && !ends_in_escape(before) {
             continue;
         }
         dots -= text[counted..begin].matches('.').count();
         counted = begin;
         // The last dot may be the full stop of a sentence. A token without a signature also ends in
-        // a dot, but only has two.
+        // a dot, but it only has two.
         let dropped = dots_at_the_end.min(dots.saturating_sub(2));
         let end = word.end - dropped;
         if has_the_dots_of_a_jwt(dots - dropped) && has_header(&text[begin..end]) {
@@ -61,7 +61,7 @@ fn has_the_dots_of_a_jwt(dots: usize) -> bool {
     dots == 2 || dots == 4
 }
 
-/// Returns `true` for a JWT that was base64-encoded again, as in a Kubernetes Secret.
+/// A JWT that was base64-encoded again, as in a Kubernetes Secret.
 pub(in crate::service) fn is_encoded_twice(text: &str) -> bool {
     let engines = [&STANDARD, &STANDARD_NO_PAD, &URL_SAFE, &URL_SAFE_NO_PAD];
     let mut decoded = engines
@@ -70,16 +70,16 @@ pub(in crate::service) fn is_encoded_twice(text: &str) -> bool {
     decoded.any(|bytes| std::str::from_utf8(&bytes).is_ok_and(|text| is_jwt(text.trim())))
 }
 
-/// Returns `true` if `text` begins with the base64url of a JSON object, complete or not.
+/// Whether `text` begins with the base64url of a JSON object, complete or not.
 pub(super) fn has_header(text: &str) -> bool {
     let end = text.find(|c: char| c == '.' || !is_token_character(c));
     let first = &text[..end.unwrap_or(text.len())];
-    // Four characters encode three bytes.
+    // four characters encode three bytes
     let decoded = URL_SAFE_NO_PAD.decode(&first[..first.len() / 4 * 4]);
     decoded.is_ok_and(|bytes| matches!(bytes[..], [b'{', b'"' | b' ' | b'\t' | b'\r' | b'\n', ..]))
 }
 
-/// A damaged token may have padding.
+/// A damaged token may have padding
 fn is_word_character(c: char) -> bool {
     is_token_character(c) || c == '='
 }
@@ -88,10 +88,10 @@ pub(super) fn is_token_character(c: char) -> bool {
     c.is_ascii_alphanumeric() || "-_.".contains(c)
 }
 
-/// Shortens every JWT, and every long word that begins like one, to its first characters, so that
-/// an error message never contains a whole token.
+/// Shortens every JWT, and every long word that begins like one, to its first characters. An error
+/// message should never contain a whole token.
 pub(in crate::service) fn shorten_all(text: &str) -> String {
-    /// Shorter than the header of any token.
+    /// Shorter than the header of any token
     const SHOWN: usize = 10;
     let mut shortened = String::new();
     let mut at = 0;
@@ -121,7 +121,7 @@ mod tests {
             ("eyJh=", 1),
             ("eyJh.", 1),
             ("eyJh=.", 1),
-            // All but two of the dots end the sentence.
+            // all but two of the dots end the sentence
             (".", 2),
         ] {
             let text = format!("eyJh{} {JWT}", part.repeat(LENGTH / part.len()));

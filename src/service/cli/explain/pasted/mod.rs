@@ -1,9 +1,9 @@
 //! [`Pasted`]: finds the value of `Authorization` in pasted text.
 //!
-//! A text that could be the value of the header is explained unchanged, including its mistakes, so
-//! that the verdict is the same as in the service. A token alone is explained as if it followed
-//! `Bearer `. We search any other text, such as a curl command or a token endpoint's JSON, and a
-//! note says where we found the token.
+//! A text that could be the value of the header is explained unchanged, mistakes and all, so that
+//! the verdict is the same as in the service. A token alone is explained as if it followed `Bearer
+//! `. We search any other text, e.g. a curl command or a token endpoint's JSON, and a note says
+//! where we found the token.
 
 mod command;
 mod document;
@@ -42,9 +42,9 @@ pub(in crate::service) use self::{
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::service) struct Pasted {
-    /// The first value of `Authorization`.
+    /// The first value of `Authorization`
     pub(in crate::service) field: String,
-    /// Its further values in the same request.
+    /// Its further values in the same request
     pub(in crate::service) further: Vec<String>,
     /// `None` if the service reads the value. Otherwise, why it rejects the request without doing
     /// so.
@@ -59,7 +59,7 @@ pub(in crate::service) struct Pasted {
 
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
-/// Pasted alone, these schemes count as a field and not as a token. For `Bearer`, see
+/// Pasted alone, these schemes count as a header value and not as a token. For `Bearer`, see
 /// [`is_bearer`].
 const SCHEMES: [&str; 4] = ["DPoP", "Basic", "Digest", "Negotiate"];
 
@@ -77,15 +77,14 @@ const REST: &str =
     "A header field carries only the token: Authorization, the scheme, a space and the token.";
 
 impl Pasted {
-    /// Returns all values as one list, as HTTP would combine them.
+    /// All values as one list, as HTTP would combine them.
     pub(in crate::service) fn fields(&self) -> String {
         [std::slice::from_ref(&self.field), &self.further]
             .concat()
             .join(", ")
     }
 
-    /// Returns the issuer that the token names, even if the token is invalid. Empty if it names
-    /// none.
+    /// The issuer that the token names, even if the token is invalid. Empty if it names none.
     pub(in crate::service) fn issuer(&self) -> String {
         let fields = self.fields();
         let tokens = [fields.rsplit(' ').next(), repaired(&fields)];
@@ -111,7 +110,7 @@ impl Pasted {
     }
 
     /// Reads a line that would be a value of `Authorization`, or the line of the header `name`, if
-    /// it had no invisible characters. `None` if it is something else.
+    /// only it had no invisible characters. `None` if it's something else.
     fn with_invisible(text: &str, name: &str) -> Option<Self> {
         let text = text.trim_matches(BLANKS);
         let invisible = text.chars().find(|c| is_invisible(*c))?;
@@ -218,8 +217,8 @@ impl Pasted {
             ..Found::default()
         };
         if found.requests.is_empty() {
-            // There may be lines of a request without its request line, such as some of those of
-            // `curl -v`.
+            // There may be lines of a request without its request line, e.g. some of those of `curl
+            // -v`
             let lines = whole
                 .lines()
                 .map(|line| line.trim_start_matches(['>', '<', '*', ' ']));
@@ -274,7 +273,7 @@ impl Pasted {
         }
     }
 
-    /// Explains what was found in the text `whole`.
+    /// Explains what we found in the text `whole`.
     fn chosen(found: Found, whole: &str) -> Result<Self, NoToken> {
         let token = match found.choose()? {
             Chosen::Request(FoundRequest { fields, fault }) => {
@@ -343,7 +342,7 @@ impl Pasted {
         }
     }
 
-    /// Reads a line that is only a token or the value of the header.
+    /// Reads a line that's only a token or the value of the header
     fn of_value(text: &str) -> Result<Self, NoToken> {
         if is_other_field(text) {
             return Err(NoToken::Nothing);
@@ -360,7 +359,7 @@ impl Pasted {
             return Err(NoToken::OtherJson);
         }
         let is_one_word = !text.contains(char::is_whitespace);
-        // We treat a broken token as a token: no scheme begins like a JWT.
+        // We treat a broken token as a token: no scheme begins like a JWT
         let is_token = is_one_word || jwt::has_header(text);
         if is_token && after(text, "bearer").is_none() {
             let bare = text.trim_end_matches(['.', ',', ';']);
@@ -377,7 +376,7 @@ impl Pasted {
     }
 }
 
-/// Says how the service would respond to the whole text, sent unchanged.
+/// How the service would respond to the whole text, sent unchanged
 fn as_sent(whole: &str) -> String {
     if whole.contains(['\n', '\r']) {
         return REST.to_owned();
@@ -392,13 +391,13 @@ fn as_sent(whole: &str) -> String {
     }
 }
 
-/// Returns `true` if the token's place has the name of a refresh token.
+/// Whether the token's place has the name of a refresh token.
 fn is_refresh_token(place: &str) -> bool {
     let place = place.to_ascii_lowercase().replace('_', "");
     place.contains("refreshtoken")
 }
 
-/// Recognizes the URL to which an issuer sends a browser after a login, with a code or an error.
+/// After a login, an issuer sends a browser to a URL with a code or an error. Recognizes that URL.
 fn callback(text: &str) -> Option<NoToken> {
     let is_url = text.contains("://") && !text.contains(char::is_whitespace);
     let (_, query) = text.split_once(['?', '#']).filter(|_| is_url)?;
@@ -423,7 +422,7 @@ fn callback(text: &str) -> Option<NoToken> {
     value("code").map(|_| NoToken::Code)
 }
 
-/// Returns `true` for a header field other than `Authorization`: a name, a colon and a space.
+/// A header other than `Authorization`: a name, a colon and a space
 fn is_other_field(text: &str) -> bool {
     let Some((name, value)) = text.split_once(':') else {
         return false;
@@ -435,7 +434,7 @@ fn is_other_field(text: &str) -> bool {
         && after(name, "bearer").is_none()
 }
 
-/// Returns `true` if a token follows the word `Bearer` without a space: `Bearer%20…`, `Bearer+…`.
+/// A token follows the word `Bearer` without a space: `Bearer%20…`, `Bearer+…`
 fn is_glued(text: &str) -> bool {
     let Some(rest) = after(text, "bearer") else {
         return false;
@@ -447,7 +446,7 @@ fn is_glued(text: &str) -> bool {
 /// Returns the only token in a header value that is not `Bearer`, a space and a token. `None`
 /// unless there is exactly one.
 pub(in crate::service) fn repaired(field: &str) -> Option<&str> {
-    // After the scheme, the space may be missing or encoded.
+    // after the scheme, the space may be missing or encoded
     let rest = after(field, "bearer").unwrap_or(field);
     let rest = rest.strip_prefix("%20").unwrap_or(rest);
     let rest = rest.trim_start_matches(['-', '_', '.']);
@@ -731,7 +730,7 @@ mod tests {
                 assert_eq!(pasted.field, filled(value), "{case}, {prefix:?}");
                 assert_eq!(pasted.fault, fault, "{case}, {prefix:?}");
             }
-            // The same fields without a request line.
+            // the same headers without a request line
             let of_field = fields.to_lowercase().starts_with("authorization");
             if of_field && !fields.contains('\n') {
                 let text = filled(&format!("{fields}\nAccept: */*"));
@@ -778,7 +777,7 @@ mod tests {
         assert_eq!(cookie.fault, Some(NoField));
     }
 
-    /// The token is in the wrong place, so the service responds as if there were none.
+    /// The token is in the wrong place, so the service responds as if there were none
     #[test]
     fn finds_a_token_that_is_not_read() {
         #[rustfmt::skip]
@@ -810,7 +809,7 @@ mod tests {
                 "{case}: {notes}"
             );
         }
-        // A service that reads this field gets the token.
+        // a service that reads this header gets the token
         for text in [
             "curl -H 'X-Auth-Token: <T>' https://a.example",
             "X-Auth-Token: <T>",

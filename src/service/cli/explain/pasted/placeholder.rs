@@ -1,21 +1,21 @@
 //! Recognizes placeholders, such as a variable that was not replaced with its value.
 
-/// Returns `true` if `text` is a placeholder for a token, or what a language prints for a missing
-/// value: `undefined`, `[object Object]`, `{{token}}`, `${TOKEN}`, `<token>`.
+/// A placeholder for a token, or what a language prints for a missing value: `undefined`, `[object
+/// Object]`, `{{token}}`, `${TOKEN}`, `<token>`.
 pub(in crate::service) fn is_placeholder(text: &str) -> bool {
     let text = text.trim_matches(|c: char| c.is_whitespace() || "\"'`".contains(c));
     let lower = text.to_ascii_lowercase();
     is_missing_value(&lower) || is_template(text) || is_name(&lower)
 }
 
-/// Returns `true` if a text cannot be a token, because no part of it looks random. It may be a
+/// Returns `true` if a text can't be a token, because no part of it looks random. It's probably a
 /// word, a sentence, the name of a type or a piece of source code.
 pub(in crate::service) fn has_no_token(text: &str) -> bool {
-    /// The service does not introspect shorter tokens (RFC 7662).
+    /// The service doesn't introspect shorter tokens (RFC 7662)
     const MIN_RUN: usize = 16;
-    /// Longer than any word.
+    /// Longer than any word
     const LONG: usize = 24;
-    /// Opaque tokens begin like this.
+    /// Opaque tokens begin like this
     const PREFIXES: [&str; 13] = [
         "sk_",
         "pk_",
@@ -33,7 +33,7 @@ pub(in crate::service) fn has_no_token(text: &str) -> bool {
     ];
     let is_b64 = |c: char| c.is_ascii_alphanumeric() || "-._~+/".contains(c);
     let mut runs = text.split(|c: char| !is_b64(c));
-    // Fewer than 4 in 1000 strings of 32 random letters and digits have no digit.
+    // Fewer than 4 in 1000 strings of 32 random letters and digits have no digit
     let is_random = |run: &str| {
         run.len() >= MIN_RUN
             && run.contains(|c: char| c.is_ascii_digit())
@@ -43,14 +43,13 @@ pub(in crate::service) fn has_no_token(text: &str) -> bool {
         run.split(['.', '_', '-', '/'])
             .any(|word| word.len() >= LONG)
     };
-    // A shortened token begins like one.
+    // a shortened token begins like one
     !text.contains("eyJ")
         && !PREFIXES.iter().any(|prefix| text.starts_with(prefix))
         && !runs.any(|run| is_random(run) || is_long(run))
 }
 
-/// Returns `true` for what a language prints for a missing value, or for a value that is not a
-/// string.
+/// What a language prints for a missing value, or for a value that isn't a string.
 fn is_missing_value(lower: &str) -> bool {
     const WORDS: [&str; 25] = [
         "undefined",
@@ -79,7 +78,7 @@ fn is_missing_value(lower: &str) -> bool {
         "placeholder",
         "(intermediate value)",
     ];
-    // JavaScript: `[object Promise]`. Python and Rust: `<function f at 0x…>`, `Some("…")`.
+    // JavaScript: `[object Promise]`. Python and Rust: `<function f at 0x…>`, `Some("…")`
     WORDS.contains(&lower)
         || lower.starts_with("[object ")
         || lower.starts_with("[function")
@@ -93,9 +92,9 @@ fn is_missing_value(lower: &str) -> bool {
         || lower.starts_with("%!")
 }
 
-/// Returns `true` for a variable that a shell, a template or a tool should have replaced.
+/// A shell, a template or a tool should have replaced this variable.
 pub(super) fn is_template(text: &str) -> bool {
-    /// The brackets around variables in shells, Windows, Ruby, Python and documentation.
+    /// The brackets around variables in shells, Windows, Ruby, Python and documentation
     const BRACKETS: [(&str, &str); 15] = [
         ("{", "}"),
         ("<", ">"),
@@ -113,10 +112,10 @@ pub(super) fn is_template(text: &str) -> bool {
         ("<%", "%>"),
         ("~", "~"),
     ];
-    /// Environment variables in source code.
+    /// Environment variables in source code
     const OF_ENVIRONMENT: [&str; 4] = ["process.env.", "import.meta.env.", "os.environ", "env."];
     const FORMATS: [&str; 5] = ["%s", "%v", "%@", "{}", "%d"];
-    /// Names in brackets are shorter, and tokens are longer.
+    /// Names in brackets are shorter, and tokens are longer
     const MAX_LEN: usize = 64;
     if text.len() > MAX_LEN {
         return false;
@@ -139,11 +138,11 @@ pub(super) fn is_template(text: &str) -> bool {
         || FORMATS.contains(&text)
         || ["$", "@", ":"].iter().any(|start| text.strip_prefix(start).is_some_and(is_word))
         || OF_ENVIRONMENT.iter().any(|start| text.starts_with(start))
-        // An ellipsis, or a row of crosses.
+        // an ellipsis, or a row of crosses
         || (text.len() > 1 && text.chars().all(|c| "x.*X…-".contains(c)))
 }
 
-/// Returns `true` for the name of a token, such as `YOUR_ACCESS_TOKEN` or `token`.
+/// The name of a token, such as `YOUR_ACCESS_TOKEN` or `token`
 fn is_name(lower: &str) -> bool {
     const WORDS: [&str; 19] = [
         "your", "my", "the", "an", "a", "access", "bearer", "id", "auth", "auth0", "api", "jwt",
@@ -153,7 +152,7 @@ fn is_name(lower: &str) -> bool {
         .split(['_', '-', ' ', '.'])
         .filter(|word| !word.is_empty());
     let words: Vec<_> = words.collect();
-    // In camel case, `accessToken` is a single word here.
+    // in camel case, `accessToken` is a single word here
     let is_token = |word: &str| {
         let rest = word
             .strip_suffix("token")

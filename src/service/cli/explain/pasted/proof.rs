@@ -20,12 +20,12 @@ const NO_REQUEST: &str = "The input has a DPoP proof, but not the request that i
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::service) struct PastedProof {
     proof: String,
-    /// The method, and the path or the URL. `None` if the text does not have them.
+    /// The method, and the path or the URL. `None` if the text doesn't have them.
     request: Option<(String, String)>,
 }
 
 impl PastedProof {
-    /// Finds the only proof in a text. `None` if there is no proof, or more than one.
+    /// Finds the only proof in a text. `None` if there's no proof, or more than one.
     pub(super) fn find(text: &str) -> Option<Self> {
         let heads = request::heads(text);
         let of_heads = heads.iter().flat_map(|head| {
@@ -51,7 +51,7 @@ impl PastedProof {
         (!proof.is_empty()).then_some(Self { proof, request })
     }
 
-    /// Returns the proof with its request, and a note for the reader.
+    /// The proof with its request, and a note for the reader.
     pub(in crate::service) fn of_request(
         self,
         auth: &Auth,
@@ -62,7 +62,7 @@ impl PastedProof {
         }
         let presented = self.request.and_then(|(method, url)| {
             let method: Method = method.parse().ok()?;
-            // A request to this machine can have an origin other than that of PUBLIC_URL.
+            // A request to this machine can have an origin other than that of PUBLIC_URL
             let own_path = || Some(Url::parse(&url).ok()?.path().to_owned());
             let path = auth.path_of(&url, is_forwarded).or_else(own_path)?;
             let proof = self.proof;

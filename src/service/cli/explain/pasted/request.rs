@@ -13,18 +13,18 @@ use crate::{
     },
 };
 
-/// A shell adds these around a text, and hyper removes them from a header value.
+/// A shell adds these around a text, and hyper removes them from a header value
 pub(super) const BLANKS: [char; 4] = [' ', '\t', '\r', '\n'];
 
 #[derive(Debug)]
 pub(super) struct Head<'t> {
-    /// The place of the request line and the fields.
+    /// The place of the request line and the headers
     lines: Range<usize>,
     request_line: Range<usize>,
     fields: Vec<HeadField<'t>>,
-    /// Why a server rejects the request without reading its fields, if it does.
+    /// Why a server rejects the request without reading its headers, if it does
     pub(super) fault: Option<RequestFault>,
-    /// True if the lines have the `> ` of `curl -v`.
+    /// The lines have the `> ` of `curl -v`
     is_marked: bool,
     /// The body, up to an empty line. Empty if there is none.
     body: Range<usize>,
@@ -32,11 +32,11 @@ pub(super) struct Head<'t> {
 
 #[derive(Debug)]
 struct HeadField<'t> {
-    /// Without spaces or quotes around it.
+    /// Without spaces or quotes around it
     name: &'t str,
-    /// The whole line.
+    /// The whole line
     line: Range<usize>,
-    /// Without surrounding whitespace.
+    /// Without surrounding whitespace
     value: Range<usize>,
 }
 
@@ -82,7 +82,7 @@ impl<'t> Head<'t> {
         (method, words.next().unwrap_or_default())
     }
 
-    /// Reads the line of a field, which begins at `start`.
+    /// The line of a header, which begins at `start`
     fn read_field(&mut self, line: &'t str, start: usize) {
         let Some((name, value)) = line.split_once(':') else {
             return;
@@ -130,7 +130,7 @@ pub(super) fn heads(text: &str) -> Vec<Head<'_>> {
         let (is_marked, bare) = unmarked(line);
         let begin = at + line.len() - bare.len();
         if is_request_line(bare) {
-            // Clients don't send the fragment of a URL.
+            // clients don't send the fragment of a URL
             let has_fragment = is_as_sent(bare) && bare.contains('#');
             heads.push(Head {
                 lines: at..end,
@@ -145,7 +145,7 @@ pub(super) fn heads(text: &str) -> Vec<Head<'_>> {
             continue;
         }
         if let Some(head) = heads.last_mut().filter(|_| is_body) {
-            // An answer may follow the body.
+            // a response may follow the body
             let ends = ["HTTP/", "<", "*", "###"];
             is_body = !line.trim().is_empty() && !ends.iter().any(|end| line.starts_with(end));
             if is_body {
@@ -157,7 +157,7 @@ pub(super) fn heads(text: &str) -> Vec<Head<'_>> {
             continue;
         };
         if head.is_marked && !is_marked {
-            // `curl -v` also writes lines about the connection.
+            // `curl -v` also writes lines about the connection
             continue;
         }
         if bare.trim_matches(BLANKS).is_empty() {
@@ -177,7 +177,7 @@ fn may_have_body(request_line: &str) -> bool {
     ["POST", "PUT", "PATCH", "DELETE", "QUERY"].contains(&method)
 }
 
-/// Returns the part of a request at this place. `None` if the place is not in a request.
+/// The part of a request at this place. `None` if the place isn't in a request.
 pub(super) fn part_at<'h>(heads: &'h [Head<'_>], place: usize) -> Option<Part<'h>> {
     let before = heads.partition_point(|head| head.lines.start <= place);
     let head = heads.get(before.checked_sub(1)?)?;
@@ -212,7 +212,7 @@ pub(super) fn with_field(text: &str, heads: &[Head<'_>], name: &str) -> Vec<Foun
         .collect()
 }
 
-/// Returns `true` if a text has nothing but the heads of requests.
+/// Whether a text has nothing but the heads of requests
 pub(super) fn is_only(text: &str, heads: &[Head<'_>]) -> bool {
     let mut end = 0;
     let is_blank = |between: &str| between.chars().all(|c| c.is_whitespace() || c == '>');
@@ -224,7 +224,7 @@ pub(super) fn is_only(text: &str, heads: &[Head<'_>]) -> bool {
     are_adjacent && is_blank(&text[end..])
 }
 
-/// Strips the `> ` of `curl -v` from a line. Returns `true` if there was one.
+/// Strips the `> ` of `curl -v` from a line. `true` if there was one.
 fn unmarked(line: &str) -> (bool, &str) {
     match line.trim_start_matches(BLANKS).strip_prefix('>') {
         Some(rest) => (true, rest.strip_prefix(' ').unwrap_or(rest)),
@@ -238,7 +238,7 @@ pub(super) fn cleaned(text: &str) -> String {
     uncommented(&dedented(text))
 }
 
-/// Removes the indentation of a request if all its lines are indented like its request line.
+/// All lines must be indented like the request line, or else the text is returned unchanged.
 fn dedented(text: &str) -> Cow<'_, str> {
     let lines = text.trim_start_matches(['\r', '\n']);
     let empty_lines = &text[..text.len() - lines.len()];
@@ -254,8 +254,8 @@ fn dedented(text: &str) -> Cow<'_, str> {
     if !head.all(fits) {
         return text.into();
     }
-    // Below the head, there may be another request without an indentation. So these lines are only
-    // dedented if all of them are indented.
+    // Below the head, there may be another request without an indentation, so we only dedent these
+    // lines if all of them are indented.
     let are_all = lines.lines().all(fits);
     let mut is_head = true;
     let lines = lines.split_inclusive('\n').map(|line| {
@@ -287,14 +287,13 @@ fn uncommented(text: &str) -> String {
     lines.collect()
 }
 
-/// Returns `true` for a request line with a path and a version, as it is sent. In a REST client's
+/// Whether this is a request line as it's sent, i.e. with a path and a version. In a REST client's
 /// file, it has a URL, or no version.
 fn is_as_sent(line: &str) -> bool {
     line.contains(" /") && line.contains(" HTTP/")
 }
 
-/// Returns `true` for a line such as `GET /path HTTP/1.1`. Files of REST clients leave out the
-/// version.
+/// A line such as `GET /path HTTP/1.1`. Files of REST clients leave out the version.
 fn is_request_line(line: &str) -> bool {
     let mut words = line.trim_end_matches(BLANKS).split(' ');
     let (Some(method), Some(target)) = (words.next(), words.next()) else {
@@ -310,7 +309,7 @@ fn is_request_line(line: &str) -> bool {
         && words.next().is_none()
 }
 
-/// Returns `true` for a valid name of a header field (RFC 9110 §5.1).
+/// Checks the name of a header (RFC 9110 §5.1).
 pub(super) fn is_field_name(name: &str) -> bool {
     let fits = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
     !name.is_empty() && name.chars().all(fits)

@@ -5,7 +5,7 @@ use crate::service::cli::explain::pasted::{
     strings::{after, unquoted},
 };
 
-/// The schemes that people use with tokens, besides `Bearer`.
+/// The schemes that people use with tokens, besides `Bearer`
 const SCHEMES: [&str; 16] = [
     "token",
     "jwt",
@@ -25,12 +25,12 @@ const SCHEMES: [&str; 16] = [
     "hmac",
 ];
 
-/// Returns `true` if the text begins with the word `Bearer`, in upper or lower case.
+/// In upper or lower case
 pub(super) fn is_bearer(text: &str) -> bool {
     after(text, "bearer").is_some_and(|rest| !rest.starts_with(is_tchar))
 }
 
-/// Returns `true` if the text begins with the word `Bearer`, or with the word `DPoP` and a space.
+/// The word `Bearer`, or the word `DPoP` and a space.
 pub(super) fn is_credential(text: &str) -> bool {
     let is_dpop = || after(text, "dpop").is_some_and(|rest| rest.starts_with(' '));
     is_bearer(text) || is_dpop()
@@ -46,7 +46,7 @@ fn is_scheme(word: &str) -> bool {
 }
 
 /// Returns `true` if a line may be a header value: a token, or a scheme and a token or parameters,
-/// with or without quotes. `token: …` is a name and a value, but `Token …` is a scheme.
+/// with or without quotes. Note that `token: …` is a name and a value, but `Token …` is a scheme.
 pub(super) fn is_field_value(text: &str) -> bool {
     let text = unquoted(text).unwrap_or(text);
     if has_parameters(text) {
@@ -59,7 +59,7 @@ pub(super) fn is_field_value(text: &str) -> bool {
     let words: Vec<_> = words
         .filter(|word| !word.trim_matches('-').is_empty())
         .collect();
-    // Before the token, there is a marker of a list, a quotation or a link.
+    // before the token, there's a marker of a list, a quotation or a link
     if words.is_empty()
         && before
             .trim_end()
@@ -67,7 +67,7 @@ pub(super) fn is_field_value(text: &str) -> bool {
     {
         return false;
     }
-    // Any single word before a token may be meant as a scheme, in any script.
+    // any single word before a token may be meant as a scheme, in any script
     let is_word = before
         .trim()
         .chars()
@@ -75,17 +75,17 @@ pub(super) fn is_field_value(text: &str) -> bool {
     match words[..] {
         [word] if before.contains([':', '=']) => word.eq_ignore_ascii_case("bearer"),
         [word] => is_word && (is_last || is_scheme(word)),
-        // Two credentials: `Basic YTpi, Bearer …`.
+        // two credentials: `Basic YTpi, Bearer …`
         [first, .., last] => is_scheme(first) && last.eq_ignore_ascii_case("bearer"),
         [] => true,
     }
 }
 
-/// Returns `true` for a scheme and its parameters (RFC 9110 §11.4): `Token token="…"`,
-/// `SharedAccessSignature sr=…&sig=…`. `export TOKEN=…` is a command instead.
+/// Looks for a scheme and its parameters (RFC 9110 §11.4): `Token token="…"`,
+/// `SharedAccessSignature sr=…&sig=…`. But `export TOKEN=…` is a command.
 fn has_parameters(text: &str) -> bool {
-    /// Words that are not schemes, but come before an assignment in a shell, in source code or in a
-    /// sentence.
+    /// Words that aren't schemes, but come before an assignment in a shell, in source code or in a
+    /// sentence
     const WORDS: [&str; 34] = [
         "export", "set", "setx", "let", "const", "var", "val", "local", "declare", "readonly",
         "static", "final", "string", "auto", "char", "def", "public", "private", "env", "make",
@@ -108,7 +108,7 @@ fn has_parameters(text: &str) -> bool {
     // before or after the equals sign.
     let is_variable = name.len() > 1 && !name.contains(|c: char| c.is_ascii_lowercase());
     let is_keyword = WORDS.contains(&word.to_ascii_lowercase().as_str());
-    // In a value, blanks are only in quotes or between parameters.
+    // in a value, blanks are only in quotes or between parameters
     let mut is_quoted = false;
     let mut last = ' ';
     let is_list = value.chars().all(|c| {

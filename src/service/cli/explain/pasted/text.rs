@@ -1,5 +1,5 @@
-//! Searches text that is not JSON, such as a command, a request, a URL, `NAME=value`, YAML or
-//! source code.
+//! Searches text that isn't JSON, e.g. a command, a request, a URL, `NAME=value`, YAML or source
+//! code.
 
 use std::{borrow::Cow, ops::Range};
 
@@ -16,7 +16,7 @@ use crate::{
     },
 };
 
-/// The header that usually has the token.
+/// The header that usually has the token
 pub(super) const AUTHORIZATION: &str = "authorization";
 
 /// Finds the headers and tokens in a text. `None` if there are none, or if the text itself is a
@@ -26,7 +26,7 @@ pub(super) fn search(text: &str, own: &str) -> Option<Found> {
     let heads = request::heads(text);
     let commands = command::commands(text);
     let mut fields = fields(text);
-    // We read a whole request as the server reads it.
+    // we read a whole request as the server reads it
     fields.retain(|field| request::part_at(&heads, field.name).is_none());
     let mut of_other_parts = FoundRequest::default();
     let (mut has_token_outside, mut has_token_in_head) = (false, false);
@@ -52,7 +52,7 @@ pub(super) fn search(text: &str, own: &str) -> Option<Found> {
         let text = value.to_owned();
         found.add(name, FoundText { text, at });
     }
-    // If a field has a variable and there is a token elsewhere in the text, we explain that token:
+    // If a header has a variable and there's a token elsewhere in the text, we explain that token:
     // a shell replaces the variable before sending, probably with the token.
     let has_variable = |request: &FoundRequest| {
         let mut fields = request.fields.iter();
@@ -88,8 +88,8 @@ pub(super) fn search(text: &str, own: &str) -> Option<Found> {
 }
 
 /// Describes the part of a request that has the token at `place`, if the service does not read that
-/// part: a part of a curl command, or a field with a name like `Authorization`. `None` if the token
-/// is elsewhere.
+/// part: a part of a curl command, or a header with a name like `Authorization`. `None` if the
+/// token is elsewhere.
 fn unread_part(text: &str, place: usize, commands: &[Command], own: &str) -> Option<String> {
     match command::part_at(commands, place) {
         Some(CommandPart::Bearer) => None,
@@ -104,10 +104,10 @@ fn unread_part(text: &str, place: usize, commands: &[Command], own: &str) -> Opt
     }
 }
 
-/// Returns the name in a line such as `Authentication: Bearer …`, `Authorisation: Bearer …` or
-/// `X-Auth: Bearer …`.
+/// The name in a line such as `Authentication: Bearer …`, `Authorisation: Bearer …` or `X-Auth:
+/// Bearer …`.
 fn similar_field(line: &str) -> Option<&str> {
-    /// No field has a longer name.
+    /// No header has a longer name
     const MAX_LEN: usize = 64;
     let line = line.strip_prefix("> ").unwrap_or(line);
     let (name, value) = line.split_once(':')?;
@@ -121,7 +121,7 @@ fn similar_field(line: &str) -> Option<&str> {
         .then_some(name)
 }
 
-/// Returns the trimmed value of a line that begins with the header `name`.
+/// The trimmed value of a line that begins with the header `name`.
 pub(super) fn value_of<'t>(line: &'t str, name: &str) -> Option<(&'t str, Option<RequestFault>)> {
     let rest = after(line, name)?;
     let value = rest.trim_start_matches([' ', '\t']).strip_prefix(':')?;
@@ -135,12 +135,12 @@ struct Field {
     value: Range<usize>,
     quote: Option<char>,
     fault: Option<RequestFault>,
-    /// `curl -v` writes each field of HTTP/2 twice, once in brackets.
+    /// `curl -v` writes each header of HTTP/2 twice, once in brackets
     is_bracketed: bool,
 }
 
 impl Field {
-    /// Returns the value as it is sent, without the backslashes of a string in double quotes.
+    /// The value as it's sent, without the backslashes of a string in double quotes.
     fn sent<'t>(&self, text: &'t str) -> Cow<'t, str> {
         let value = &text[self.value.clone()];
         if self.quote != Some('"') || !value.contains('\\') {
@@ -168,17 +168,17 @@ impl Field {
     }
 }
 
-/// Finds `Authorization` headers in a request, in quotes within a command, or in source code.
+/// Finds `Authorization` headers in a request, in quotes within a command, or in source code
 fn fields(text: &str) -> Vec<Field> {
     let lower = text.to_ascii_lowercase();
     let mut fields = Vec::new();
     for (at, _) in lower.match_indices(AUTHORIZATION) {
         let before = &text[..at];
-        // `Proxy-Authorization` is a different header.
+        // `Proxy-Authorization` is a different header
         if before.ends_with(|c: char| c.is_ascii_alphanumeric() || "-_".contains(c)) {
             continue;
         }
-        // In a line of a request, all quotes are sent.
+        // in a line of a request, all quotes are sent
         if begins_line(before) {
             let line = text[at..].lines().next().unwrap_or_default();
             if let Some(value) = value_below(text, at, line) {
@@ -214,7 +214,7 @@ fn fields(text: &str) -> Vec<Field> {
             '"' | '\'' | '`' => Some(c),
             _ => None,
         };
-        // A quote is still open before the name, or begins right before the value.
+        // A quote is still open before the name, or begins right before the value
         let open = before.chars().last().and_then(closing);
         let open = open.filter(|quote| !separator[..colon].contains(*quote));
         if let Some(end) = open.and_then(|quote| separator.find(quote)) {
@@ -228,7 +228,7 @@ fn fields(text: &str) -> Vec<Field> {
         if is_empty || is_call(value) {
             continue;
         }
-        // Windows' shell may have a caret before a quote.
+        // Windows' shell may have a caret before a quote
         let value = value.strip_suffix('^').unwrap_or(value);
         fields.push(Field {
             name: at,
@@ -241,8 +241,8 @@ fn fields(text: &str) -> Vec<Field> {
     fields
 }
 
-/// Returns the place of a value on the line below its name, as a browser's developer tools show it.
-/// `line` is the line of the name, which begins at `at`.
+/// The place of a value on the line below its name, which is how a browser's developer tools show
+/// it. `line` is the line of the name, and begins at `at`.
 fn value_below(text: &str, at: usize, line: &str) -> Option<Range<usize>> {
     let rest = after(line.trim_end_matches(BLANKS), AUTHORIZATION)?;
     if !rest.is_empty() && rest != ":" {
@@ -255,9 +255,9 @@ fn value_below(text: &str, at: usize, line: &str) -> Option<Range<usize>> {
     is_credential(value).then(|| begin..begin + value.len())
 }
 
-/// Returns the length of a value up to its quote, or to the end of its line. In double quotes, a
-/// backslash escapes a quote, and continues a line. `is_escaped` is `true` if the quote before the
-/// value is escaped.
+/// The length of a value up to its quote, or to the end of its line. In double quotes, a backslash
+/// escapes a quote, and continues a line. `is_escaped` is `true` if the quote before the value is
+/// escaped.
 fn end_of_value(value: &str, is_escaped: bool, quote: Option<char>) -> usize {
     let mut is_after_backslash = false;
     for (at, c) in value.char_indices() {
@@ -276,15 +276,15 @@ fn end_of_value(value: &str, is_escaped: bool, quote: Option<char>) -> usize {
     value.len()
 }
 
-/// Returns `true` at the start of a line, also after the `> ` of `curl -v`.
+/// Also after the `> ` of `curl -v`
 fn begins_line(before: &str) -> bool {
     let is_start = |before: &str| before.is_empty() || before.ends_with('\n');
     let unmarked = before.strip_suffix(' ').unwrap_or(before).strip_suffix('>');
     is_start(before) || unmarked.is_some_and(is_start)
 }
 
-/// Groups the fields by request. If a request has a field several times, `curl` and proxies send it
-/// as often.
+/// Groups the headers by request. If a request has a header several times, `curl` and proxies send
+/// it as often.
 fn requests<'f>(text: &str, fields: impl Iterator<Item = &'f Field>) -> Vec<Vec<&'f Field>> {
     let mut requests: Vec<Vec<&Field>> = Vec::new();
     for field in fields {
@@ -310,7 +310,7 @@ fn begins_request(text: &str) -> bool {
         "fetch", "next",
     ];
     let mut lines = text.split('\n').skip(1);
-    // The last line is not whole: it is the beginning of the next field's line.
+    // The last line isn't whole: it's the beginning of the next header's line
     let whole_lines = text.matches('\n').count().saturating_sub(1);
     let is_blank = |line: &str| {
         line.trim_matches(|c: char| c.is_whitespace() || "><*|".contains(c))
@@ -322,7 +322,7 @@ fn begins_request(text: &str) -> bool {
         || words.any(|word| WORDS.contains(&word.trim_start_matches('-')))
 }
 
-/// Returns `true` for a call in source code: `new AuthenticationHeaderValue("Bearer", …`.
+/// A call in source code: `new AuthenticationHeaderValue("Bearer", …`
 fn is_call(value: &str) -> bool {
     let Some((name, _)) = value.split_once('(') else {
         return false;
@@ -334,8 +334,8 @@ fn is_call(value: &str) -> bool {
             .all(|c| c.is_ascii_alphanumeric() || "._:".contains(c))
 }
 
-/// Returns `true` if a field has a variable or nothing instead of the token. A shell does not
-/// replace variables in single quotes.
+/// There's a variable or nothing where the token should be. A shell doesn't replace variables in
+/// single quotes.
 fn is_variable(value: &str, quote: Option<char>) -> bool {
     let Some(token) = after(value.trim(), "bearer") else {
         return false;
@@ -345,7 +345,7 @@ fn is_variable(value: &str, quote: Option<char>) -> bool {
     (token.is_empty() && quote.is_some()) || is_template(token) && !is_literal
 }
 
-/// Finds a token that was base64-encoded again, on one line with its name.
+/// Finds a token that was base64-encoded again, on one line with its name
 fn encoded(text: &str) -> Option<Found> {
     let word = text
         .split_whitespace()
@@ -370,7 +370,7 @@ fn assignment(text: &str) -> Option<Found> {
         name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
             && name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
     };
-    // A token can look like a name, and can end in `=`.
+    // a token can look like a name, and can end in `=`
     if !is_name(name) || value.trim_matches('=').is_empty() && looks_random(text) {
         return None;
     }
@@ -385,11 +385,11 @@ fn assignment(text: &str) -> Option<Found> {
     Some(found)
 }
 
-/// Returns `true` if a text that ends in `=` is probably a token, and not the name of a variable.
+/// A text that ends in `=`: probably a token, or just the name of a variable?
 fn looks_random(text: &str) -> bool {
-    /// No variable has a longer name.
+    /// No variable has a longer name
     const LONG: usize = 40;
-    /// Opaque tokens are longer.
+    /// Opaque tokens are longer
     const SHORT: usize = 16;
     let has = |kind: fn(&char) -> bool| text.chars().any(|c| kind(&c));
     let is_mixed =
@@ -399,9 +399,9 @@ fn looks_random(text: &str) -> bool {
         || text.len() >= SHORT && text.len().is_multiple_of(4) && is_mixed
 }
 
-/// Joins a token that was wrapped over several lines. `None` if the text is not such a token.
+/// Joins a token that was wrapped over several lines. `None` if the text isn't such a token.
 pub(super) fn unwrapped(text: &str) -> Option<String> {
-    // Some characters quote a line, and others continue one.
+    // some characters quote a line, and others continue one
     let bare = |line| {
         let line = str::trim(line).trim_start_matches(['>', '|']).trim_start();
         let line = line.strip_suffix(" \\").unwrap_or(line);
@@ -424,7 +424,7 @@ pub(super) fn unwrapped(text: &str) -> Option<String> {
     let fits = |c: char| c.is_ascii_alphanumeric() || "-_.~+/=".contains(c);
     let all_fit = words.chars().all(fits) && lines[1..].iter().all(|line| line.chars().all(fits));
     if scheme.is_some_and(|rest| rest.trim().is_empty()) {
-        // The scheme has a line to itself.
+        // the scheme has a line to itself
         joined = format!("Bearer {}", lines[1..].concat());
     }
     let token = joined.split_whitespace().last().unwrap_or_default();
@@ -435,7 +435,7 @@ pub(super) fn unwrapped(text: &str) -> Option<String> {
 /// Joins the lines of the only JWT that continues on the next line. `None` if there is not exactly
 /// one.
 fn joined_token(lines: &[&str]) -> Option<String> {
-    // Quoted-printable marks the end of a line with `=`.
+    // quoted-printable marks the end of a line with `=`
     let is_marked = lines.iter().filter(|line| line.ends_with('=')).count() > 1;
     let unmarked = |line: &&str| match line.strip_suffix('=') {
         Some(rest) if is_marked => rest.to_owned(),
@@ -469,10 +469,10 @@ fn joined_token(lines: &[&str]) -> Option<String> {
     (count == 1).then(|| joined.join("\n"))
 }
 
-/// Nobody wraps shorter lines.
+/// Nobody wraps shorter lines
 const MIN_LINE: usize = 40;
 
-/// Returns `true` if a token continues on the next line: with the whole line, or up to a quote.
+/// A token continues on the next line with the whole line, or up to a quote
 fn goes_on(token: &str, next: &str) -> bool {
     let run = next.find(|c: char| !jwt::is_token_character(c));
     let begins_another = jwt::is_jwt(token) && jwt::has_header(next);
@@ -490,7 +490,7 @@ fn described(text: &str, at: usize) -> String {
     }
 }
 
-/// Returns the name before a value: `name=`, `name: `, `"name": "`.
+/// The name before a value: `name=`, `name: `, `"name": "`
 pub(super) fn name_before(before: &str) -> Option<&str> {
     let before = before.trim_end_matches(['"', '\'', '`', ' ', '\t']);
     let before = before.strip_suffix(['=', ':'])?;

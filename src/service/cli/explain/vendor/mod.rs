@@ -1,6 +1,6 @@
 //! [`Vendor`]: the products for which `explain` has specific advice.
 //!
-//! The vendor is a guess. It only affects the wording, and no verdict depends on it.
+//! We guess the vendor. It only affects the wording, and no verdict depends on it.
 
 pub(super) mod patterns;
 mod words;
@@ -30,7 +30,7 @@ pub(in crate::service) enum Vendor {
 }
 
 impl Vendor {
-    /// Recognizes a vendor by the name of its issuer.
+    /// Recognizes a vendor by the name of its issuer
     pub(in crate::service) fn of_issuer(issuer: &str) -> Option<Self> {
         let bare = issuer.strip_prefix("https://").unwrap_or(issuer);
         let (host, path) = bare.split_once('/').unwrap_or((bare, ""));
@@ -82,7 +82,7 @@ impl Vendor {
         })
     }
 
-    /// Recognizes a vendor by claims that only its tokens have.
+    /// Recognizes a vendor by claims that only its tokens have
     pub(in crate::service) fn of_claims(payload: &Value) -> Option<Self> {
         let text = |name: &str| payload[name].as_str().unwrap_or_default();
         if let Some(vendor) = Self::of_issuer(text("iss")) {
@@ -91,7 +91,7 @@ impl Vendor {
         if is_of_fastmcp(payload) {
             return Some(Self::FastMcp);
         }
-        // The issuer of `dev` writes Auth0's claims, too. Unlike Auth0, it uses plain http.
+        // the issuer of `dev` writes Auth0's claims too, but unlike Auth0 it uses plain http
         let is_auth0 = !text("iss").starts_with("http://")
             && (payload.get("gty").is_some() || text("sub").starts_with("auth0|"));
         let is_firebase =
@@ -119,8 +119,8 @@ impl Vendor {
     }
 }
 
-/// Returns `true` for a token of `FastMCP`: from its test keys, or from its OAuth proxy. The
-/// proxy's tokens are for the endpoint `/mcp` of the server that issues them, and have no subject.
+/// A token of `FastMCP`, from its test keys or from its OAuth proxy. The proxy's tokens are for the
+/// endpoint `/mcp` of the server that issues them, and have no subject.
 fn is_of_fastmcp(payload: &Value) -> bool {
     let text = |name: &str| payload[name].as_str().unwrap_or_default();
     let server = text("iss").trim_end_matches('/');
@@ -133,7 +133,7 @@ fn is_of_fastmcp(payload: &Value) -> bool {
     is_of_proxy || server == "https://fastmcp.example.com"
 }
 
-/// The hosts of Entra ID, including national clouds, External ID and B2C.
+/// The hosts of Entra ID, including national clouds, External ID and B2C
 const ENTRA: [&str; 7] = [
     "login.microsoftonline.com",
     "sts.windows.net",

@@ -23,13 +23,13 @@ use crate::{
 fn vendor_of(facts: &Facts<'_>) -> Option<Vendor> {
     Vendor::of_claims(&facts.trace.payload).or_else(|| match facts.text("iss") {
         None => configured(facts),
-        // A custom domain of Auth0 has no recognizable name.
+        // a custom domain of Auth0 has no recognizable name
         Some(issuer) if facts.issuers().any(|our| our == issuer) => by_domain(facts),
         Some(_) => None,
     })
 }
 
-/// Returns the vendor of the configured issuers, if they all have the same.
+/// `None` unless all configured issuers have the same vendor
 fn configured(facts: &Facts<'_>) -> Option<Vendor> {
     let mut vendors = facts.issuers().map(Vendor::of_issuer);
     let first = vendors.next()?;
@@ -37,7 +37,7 @@ fn configured(facts: &Facts<'_>) -> Option<Vendor> {
     first.filter(|_| is_common).or_else(|| by_domain(facts))
 }
 
-/// Returns Auth0 if its tutorial's variables configure the issuer.
+/// Auth0, if its tutorial's variables configure the issuer
 fn by_domain(facts: &Facts<'_>) -> Option<Vendor> {
     let is_auth0 = facts.is_set("AUTH0_DOMAIN") && !facts.is_set("AUTH0_ISSUER");
     is_auth0.then_some(Vendor::Auth0)
@@ -62,12 +62,12 @@ pub(in crate::service) fn of_token(facts: &Facts<'_>, error: AuthError) -> Optio
         return Some(causes::LOAD_BALANCER.into());
     }
     if error == AuthError::TokenMalformed {
-        // Google's access tokens may have two dots, like a JWT.
+        // Google's access tokens may have two dots, like a JWT
         let is_google = facts.token.starts_with("ya29.");
         let of_google = is_google.then(|| words::GOOGLE_ACCESS_TOKEN.into());
         return of_google.or_else(|| of_padding(facts));
     }
-    // We compare a claim other than aud, so aud is not the problem.
+    // We compare a claim other than aud, so aud isn't the problem
     let is_by_client = facts.config.audience_claim != AudienceClaim::Aud;
     if is_by_client && matches!(error, AuthError::WrongAudience | AuthError::MissingClaim) {
         return None;
@@ -84,8 +84,8 @@ pub(in crate::service) fn of_token(facts: &Facts<'_>, error: AuthError) -> Optio
     }
 }
 
-/// Returns `true` for a token for GitHub's own API. Since 2026, some of these tokens have a JWT
-/// after their prefix, so they may look like an incomplete or a malformed JWT.
+/// A token for GitHub's own API. Since 2026, some of these have a JWT after their prefix, so they
+/// may look like an incomplete or a malformed JWT.
 fn is_token_of_github(facts: &Facts<'_>, error: AuthError) -> bool {
     const PREFIXES: [&str; 5] = ["ghs_", "ghp_", "gho_", "ghu_", "github_pat_"];
     matches!(error, AuthError::TokenNotJwt | AuthError::TokenMalformed)
@@ -103,7 +103,7 @@ pub(in crate::service) fn in_its_words(facts: &Facts<'_>, cause: Cause) -> Cause
     }
 }
 
-/// Recognizes tokens with padded parts, from an AWS load balancer or another issuer.
+/// Recognizes tokens with padded parts, which are usually from an AWS load balancer.
 pub(in crate::service) fn of_padding(facts: &Facts<'_>) -> Option<Advice> {
     let is_padded = facts.token.contains("=.") || facts.token.ends_with('=');
     if !is_padded {
@@ -118,7 +118,7 @@ pub(in crate::service) fn of_padding(facts: &Facts<'_>) -> Option<Advice> {
     if parts.len() != 3 || !header.is_object() || !parts.iter().all(is_correct) {
         return None;
     }
-    // Every part is padded, so the issuer created the token like this.
+    // every part is padded, so the issuer created the token like this
     if parts.iter().all(|part| part.len().is_multiple_of(4)) {
         return Some(causes::PADDED.into());
     }
@@ -126,7 +126,7 @@ pub(in crate::service) fn of_padding(facts: &Facts<'_>) -> Option<Advice> {
     let padded = names.filter(|(_, part)| part.ends_with('='));
     let padded: Vec<_> = padded.map(|(name, _)| name).collect();
     let sentence = format!("Here, = is at the end of the {}.", padded.join(" and the "));
-    // The signature covers the padding of the header and the payload, but not its own.
+    // The signature covers the padding of the header and the payload, but not its own
     let cause = if padded == ["signature"] {
         causes::RE_ENCODED
     } else {
@@ -135,13 +135,13 @@ pub(in crate::service) fn of_padding(facts: &Facts<'_>) -> Option<Advice> {
     Some(Advice::from(cause).and(&sentence))
 }
 
-/// Returns `true` if an AWS load balancer has signed the token.
+/// Signed by an AWS load balancer
 fn is_of_load_balancer(header: &Value) -> bool {
     let signer = header["signer"].as_str().unwrap_or_default();
     signer.starts_with("arn:aws") && signer.contains(":elasticloadbalancing:")
 }
 
-/// Returns `true` for Microsoft Graph, and for other APIs of Microsoft.
+/// Microsoft Graph, and other APIs of Microsoft
 fn is_microsoft(audience: &str) -> bool {
     const GRAPH: &str = "00000003-0000-0000-c000-000000000000";
     const HOSTS: [&str; 4] = [
@@ -196,7 +196,7 @@ fn entra(facts: &Facts<'_>, error: AuthError) -> Option<Advice> {
     }
 }
 
-/// Returns the ID of the tenant, and whether the issuer is of version 2.0.
+/// The ID of the tenant, and whether the issuer is of version 2.0.
 fn entra_tenant(issuer: &str) -> Option<(&str, bool)> {
     let path = issuer.strip_prefix("https://")?.split_once('/')?.1;
     let tenant = path.split('/').next()?;
@@ -220,7 +220,7 @@ fn entra_issuer(facts: &Facts<'_>) -> Option<Advice> {
     if facts.issuers().any(is_common) {
         return Some(words::ENTRA_COMMON.into());
     }
-    // The name of an issuer can be written with the tenant's domain instead of its ID.
+    // You can write the name of an issuer with the tenant's domain instead of its ID
     let is_by_domain = |issuer: &str| {
         let rest = issuer.strip_prefix("https://login.microsoftonline.com/");
         rest.is_some_and(|rest| entra_tenant(issuer).is_none() && rest.contains('.'))
@@ -228,7 +228,7 @@ fn entra_issuer(facts: &Facts<'_>) -> Option<Advice> {
     if facts.issuers().any(is_by_domain) {
         return Some(words::ENTRA_DOMAIN.into());
     }
-    // In Entra External ID, the host has the tenant's name or its ID.
+    // In Entra External ID, the host has the tenant's name or its ID
     let is_external = |issuer: &str| {
         let host = issuer.strip_prefix("https://").unwrap_or_default();
         let host = host.split('/').next().unwrap_or_default();
@@ -248,7 +248,7 @@ fn entra_issuer(facts: &Facts<'_>) -> Option<Advice> {
     }
     let mut ours = facts.issuers().filter_map(entra_tenant);
     let is_ours = ours.any(|(our, our_v2)| our == tenant && our_v2 != is_v2);
-    // With several issuers, we can't know which one to replace.
+    // With several issuers, we can't know which one to replace
     let is_only = facts.issuers().count() == 1;
     let recommend = |settings| {
         if is_only {
@@ -307,7 +307,7 @@ fn keycloak(facts: &Facts<'_>, error: AuthError) -> Option<Cause> {
         _ => {}
     }
     let audiences = facts.audiences();
-    // Every realm has these clients.
+    // every realm has these clients
     let own = [
         "account",
         "realm-management",
@@ -331,7 +331,7 @@ fn keycloak(facts: &Facts<'_>, error: AuthError) -> Option<Cause> {
             let is_slash = |our: &str| our.trim_end_matches('/') == found.trim_end_matches('/');
             let mut ours = facts.issuers();
             let is_same = ours.any(|our| realm(our).as_ref() == Some(&theirs) && !is_slash(our));
-            // Another environment may have a realm with the same name but different keys.
+            // Another environment may have a realm with the same name but different keys
             (is_same && facts.held("signature")).then_some(words::KEYCLOAK_HOSTNAME)
         }
         _ => None,
@@ -343,7 +343,7 @@ fn of_vendor(vendor: Vendor, ours: Option<Vendor>, facts: &Facts<'_>, error: Aut
     use AuthError::{AlgorithmNotAllowed, BadSignature, KeysUnavailable, MissingClaim, TokenNotJwt, UnknownIssuer, UnknownKey, WrongAudience, WrongTokenType};
     let starts = |prefixes: &[&str]| prefixes.iter().any(|prefix| facts.token.starts_with(prefix));
     let without_audience = error == MissingClaim && facts.failed("aud");
-    // The vendor may come from the configuration, and the token from elsewhere.
+    // The vendor may come from the configuration, and the token from elsewhere
     let is_of = |vendor| Vendor::of_issuer(facts.text("iss").unwrap_or_default()) == Some(vendor);
     let has_audience = |test: &dyn Fn(&str) -> bool| facts.audiences().iter().any(|one| test(one));
     Some(match (vendor, error) {
@@ -382,27 +382,27 @@ fn of_vendor(vendor: Vendor, ours: Option<Vendor>, facts: &Facts<'_>, error: Aut
     })
 }
 
-/// Returns `true` for a token that a service account of Google has signed itself.
+/// A service account of Google signs such tokens itself
 fn is_service_account(facts: &Facts<'_>) -> bool {
     facts
         .text("iss")
         .is_some_and(|iss| iss.ends_with(".gserviceaccount.com"))
 }
 
-/// Returns `true` for the token with which a runner calls the services of GitHub Actions.
+/// With this token, a runner calls the services of GitHub Actions
 fn is_runtime_token(facts: &Facts<'_>) -> bool {
     facts
         .text("iss")
         .is_some_and(|iss| iss.contains("actions.githubusercontent.com") && iss.contains("vstoken"))
 }
 
-/// Returns `true` for an access token of Okta's org authorization server.
+/// Is this an access token of Okta's org authorization server?
 fn is_okta_org(facts: &Facts<'_>) -> bool {
     let issuer = facts.text("iss").unwrap_or_default();
     facts.has(&["cid"]) && !issuer.contains("/oauth2/")
 }
 
-/// Returns `None` if the general wording fits.
+/// `None` if the general wording fits
 #[rustfmt::skip] // one line for each cause
 fn translated(vendor: Vendor, cause: Cause) -> Option<Cause> {
     if vendor == Vendor::Auth0 {
@@ -452,7 +452,7 @@ fn translated(vendor: Vendor, cause: Cause) -> Option<Cause> {
     })
 }
 
-/// Finds out why a route that requires `scope` rejects the token.
+/// Finds out why a route that requires `scope` rejects the token
 pub(in crate::service) fn of_policy(
     facts: &Facts<'_>,
     error: AuthError,
@@ -509,8 +509,8 @@ pub(in crate::service) fn of_policy(
     in_its_words(facts, cause).into()
 }
 
-/// Returns `true` if the token has the scope with another case, in a list with other separators, or
-/// in the claim `scopes`.
+/// The token has the scope with another case, in a list with other separators, or in the claim
+/// `scopes`.
 fn is_spelled_otherwise(facts: &Facts<'_>, scope: &str) -> bool {
     let claims = ["scope", "scp", "scopes"].into_iter();
     let mut names = claims
@@ -519,14 +519,14 @@ fn is_spelled_otherwise(facts: &Facts<'_>, scope: &str) -> bool {
     names.any(|name| name.eq_ignore_ascii_case(scope))
 }
 
-/// Returns the names in `scope` and `scp`.
+/// The names in `scope` and `scp`
 fn scopes_of<'a>(facts: &Facts<'a>) -> Vec<&'a str> {
     let claims = ["scope", "scp"].into_iter();
     let texts = claims.flat_map(|name| texts(facts.claim(name)));
     texts.flat_map(|text| text.split(' ')).collect()
 }
 
-/// Returns `true` if a claim has `name` in a string with several names.
+/// Whether a claim has `name` in a string with several names
 fn is_in_list(claim: Option<&Value>, name: &str) -> bool {
     let mut texts = texts(claim).into_iter();
     texts.any(|text| {
@@ -535,7 +535,7 @@ fn is_in_list(claim: Option<&Value>, name: &str) -> bool {
     })
 }
 
-/// Returns `true` for an array of strings, and for one string.
+/// An array of strings, or one string
 fn is_texts(claim: &Value) -> bool {
     claim.is_string()
         || claim
@@ -567,7 +567,7 @@ fn of_scope_elsewhere(facts: &Facts<'_>, wanted: &[&str]) -> Option<Advice> {
     Some(Advice::from(causes::SCOPE_ELSEWHERE).and(&sentence))
 }
 
-/// Returns advice for a missing role or group. `variable` sets the claim that should have it.
+/// Advice for a missing role or group. `variable` sets the claim that should have it.
 fn of_role(facts: &Facts<'_>, name: &str, variable: &'static str) -> Advice {
     let is_group = variable == "AUTH0_GROUPS_AT";
     let is_overage = facts
@@ -577,7 +577,7 @@ fn of_role(facts: &Facts<'_>, name: &str, variable: &'static str) -> Advice {
         return words::ENTRA_OVERAGE.into();
     }
     match place_of(&facts.trace.payload, name, &mut Vec::new()) {
-        // If a claim's name has a dot, no path can name a member of it.
+        // if a claim's name has a dot, no path can name a member of it
         Some(path) if path.len() > 1 && path.iter().any(|member| member.contains('.')) => {
             let sentence = format!(
                 "It is in {}, which no path can name, because one of its names contains a dot.",
@@ -653,17 +653,17 @@ fn form_of(value: &Value, name: &str, path: &mut Vec<String>) -> Option<(Vec<Str
     })
 }
 
-/// How many members a path may have in a search.
+/// How many members a path may have in a search
 const MAX_DEPTH: usize = 3;
 
-/// Returns the path of a claim that is this name, or a list that contains it.
+/// The path of a claim that is this name, or a list that contains it.
 fn place_of(value: &Value, name: &str, path: &mut Vec<String>) -> Option<Vec<String>> {
     let members = value.as_object().filter(|_| path.len() < MAX_DEPTH)?;
     members.iter().find_map(|(member, value)| {
         path.push(member.clone());
         let lists = match value {
             Value::Array(items) => items.iter().any(|item| item == name),
-            // Other texts, such as a user's name, are only the same by chance.
+            // Other texts, e.g. a user's name, are only the same by chance
             Value::String(text) => {
                 text == name
                     && ["role", "group", "scope"]
@@ -682,7 +682,7 @@ fn place_of(value: &Value, name: &str, path: &mut Vec<String>) -> Option<Vec<Str
     })
 }
 
-/// Returns advice for a token whose audience is the configured resource.
+/// The token's audience is the configured resource.
 pub(in crate::service) fn of_resource(facts: &Facts<'_>) -> Option<Advice> {
     let resource = facts.config.resource.as_deref()?;
     let is_for_resource = facts.audiences().contains(&resource);
