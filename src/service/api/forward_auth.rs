@@ -174,7 +174,7 @@ fn hex(digit: u8) -> Option<u8> {
     u8::try_from(char::from(digit).to_digit(16)?).ok()
 }
 
-/// A 200 with the identity in four headers. It can't be another 2xx, which Envoy doesn't accept.
+/// A 200 with the identity in four headers. It cannot be another 2xx, which Envoy does not accept.
 ///
 /// Every header is present, and empty if it has no value. If a header were absent, a proxy might
 /// forward the client's own header with this name, or a placeholder (as Caddy 2.6 does).
@@ -193,7 +193,7 @@ pub(in crate::service) fn identity_answer(claims: &Claims) -> Response {
 
 /// The values of [`ISSUER`], [`SUBJECT`], [`SCOPE`] and [`CLAIMS`].
 ///
-/// All values should be printable ASCII by now. If one isn't, this is `None`, and we answer 500
+/// All values should be printable ASCII by now. If one is not, this is `None`, and we answer 500
 /// rather than forward an incomplete identity.
 fn identity(claims: &Claims) -> Option<[HeaderValue; 4]> {
     // Names that aren't scope tokens are skipped: no policy can require them, and a name with a

@@ -49,7 +49,7 @@ pub async fn livez() -> Response {
 }
 
 /// Answers `GET /readyz` with 200 if an issuer has keys, a shared store has been read, and the
-/// service isn't stopping. Otherwise, it's a 503.
+/// service isn't stopping. Otherwise, it is a 503.
 ///
 /// The response is public, so it gives only a word from a fixed list as the reason for a failed
 /// fetch. The log has the details.

@@ -91,7 +91,7 @@ mod tests {
     use super::*;
     use crate::auth::policy::scope;
 
-    /// Requires the scope `b`, and the query as the audience
+    /// Requires the scope `b`, and the query as the audience.
     fn read(query: &str) -> Result<QueryRequirements, Problem> {
         if query == "wrong" {
             return Err(Problem::BadRequest);

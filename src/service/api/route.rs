@@ -194,7 +194,7 @@ pub enum Form {
 
 /// Chains a row's filter before the filters of the rows below it.
 ///
-/// It's a function because the filters have different types. To put them into a list, we'd have to
+/// It is a function because the filters have different types. To put them into a list, we'd have to
 /// box each filter, and then box it again together with those below it, and each of these boxes
 /// would allocate for every request that passes through it.
 #[derive(Clone)]
@@ -276,7 +276,7 @@ pub trait Handler<T>: Clone + Send + Sync + 'static {
 ///
 /// For each function of each layer, the compiler visits every layer of the filter's type, so its
 /// time grows with the square of the depth. A box hides the layers inside it: without boxes, a
-/// debug build takes 2.5 times as long. In release builds we can't afford them, as each would cost
+/// debug build takes 2.5 times as long. In release builds we cannot afford them, as each would cost
 /// an allocation per request.
 fn shallow<T: Send + 'static>(filter: impl Extracts<T>) -> impl Extracts<T> {
     #[cfg(debug_assertions)]

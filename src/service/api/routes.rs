@@ -270,7 +270,7 @@ impl Document {
             .collect()
     }
 
-    /// Serializes the document. We don't do this in advance for all of them, since each lists its
+    /// Serializes the document. We do not do this in advance for all of them, since each lists its
     /// issuers, and there may be as many documents as issuers.
     fn text(&self, auth: &Auth, scopes: &[String]) -> Option<Bytes> {
         let metadata = match &self.audience {
@@ -284,7 +284,7 @@ impl Document {
     /// The requested document, or `None` if the audience in the query is not a resource.
     ///
     /// Without a query, you get the first document with the path. Some clients only try the
-    /// well-known path without a suffix, and for them it's the configured resource, even if that
+    /// well-known path without a suffix, and for them it is the configured resource, even if that
     /// has a path.
     fn find<'d>(documents: &'d [Self], target: &Target) -> Option<&'d Self> {
         let path = target.path.as_str();

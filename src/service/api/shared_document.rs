@@ -2,7 +2,7 @@
 //!
 //! A client that requests such a document but doesn't read it keeps the document in memory.
 //! Requests within the same second therefore share a copy, so that a flood of them costs one copy
-//! per second instead of one per request. We don't share short documents: they're always up to
+//! per second instead of one per request. We do not share short documents: they are always up to
 //! date, and a connection has room for them.
 
 use std::{

@@ -77,7 +77,7 @@ const RELOAD_PATIENCE: Duration = Duration::from_secs(10);
 /// and grows with the number of issuers.
 const MAX_SCRAPES: u32 = 4;
 
-/// Bound its sockets, but doesn't serve yet
+/// Bound its sockets, but does not serve yet
 pub(in crate::service) struct App {
     service: Listener,
     metrics: Option<Listener>,
@@ -262,13 +262,13 @@ async fn run_or_pend(task: Option<impl Future<Output = ()>>) {
 #[cfg(unix)]
 pub(in crate::service) struct HangupSignal {
     signal: tokio::signal::unix::Signal,
-    /// `None` if there's no issuers file to reload
+    /// `None` if there is no issuers file to reload
     config: Option<Config>,
 }
 
 #[cfg(unix)]
 impl HangupSignal {
-    /// Registers the handler. From then on, closing the terminal doesn't end the process.
+    /// Registers the handler. From then on, closing the terminal does not end the process.
     pub(in crate::service) fn new() -> Result<Self, Failure> {
         use tokio::signal::unix::{SignalKind, signal};
 
@@ -313,7 +313,7 @@ impl HangupSignal {
 }
 
 /// Runs reloads on blocking threads, at most [`MAX_RELOADS`] at a time. If a disk hangs, repeated
-/// signals can't use up all threads.
+/// signals cannot use up all threads.
 #[cfg(unix)]
 #[derive(Clone)]
 struct Reloads {

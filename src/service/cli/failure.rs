@@ -98,7 +98,7 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// We have accepted this configuration, but the library rejects it. The library doesn't know the
+/// We have accepted this configuration, but the library rejects it. The library does not know the
 /// variable.
 pub(super) fn setup_fault(error: &SetupError) -> String {
     format!("the configuration cannot be used: {error}")

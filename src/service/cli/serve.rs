@@ -36,12 +36,12 @@ pub(in crate::service) async fn run() -> Result<(), Failure> {
 struct Service {
     config: Config,
     access: Access,
-    /// Writes the log until it is dropped
+    /// Writes the log until it is dropped.
     _log: logging::Log,
 }
 
 impl Service {
-    /// Reads the configuration, and starts the log and the fetches of keys
+    /// Reads the configuration, and starts the log and the fetches of keys.
     fn configure() -> Result<Self, Failure> {
         let (config, warnings) = Config::load().map_err(Failure::Config)?;
         let log = logging::init(&config.log);

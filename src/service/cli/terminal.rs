@@ -118,12 +118,12 @@ pub(crate) fn ascii(json: &serde_json::Value) -> String {
     ascii
 }
 
-/// Unlike `print!`, doesn't panic if the pipe is closed.
+/// Unlike `print!`, does not panic if the pipe is closed.
 pub(crate) fn print(text: impl Display) -> Result<(), Failure> {
     print_bytes(text.to_string().as_bytes())
 }
 
-/// Prints a line to standard error. Unlike `eprintln!`, this doesn't panic if standard error is
+/// Prints a line to standard error. Unlike `eprintln!`, this does not panic if standard error is
 /// closed.
 pub(crate) fn note(text: impl Display) {
     let _ = writeln!(io::stderr(), "{text}");

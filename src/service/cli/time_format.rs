@@ -26,7 +26,7 @@ fn in_zone(date: f64, zone: TimeZone) -> String {
     }
 }
 
-/// Formats a time relative to now: `in 5 min 3 s`, `2 h 1 min ago`
+/// Formats a time relative to now: `in 5 min 3 s`, `2 h 1 min ago`.
 pub(crate) fn relative(seconds: f64) -> String {
     let long = length(seconds.abs());
     if seconds > 0.0 {
@@ -36,7 +36,7 @@ pub(crate) fn relative(seconds: f64) -> String {
     }
 }
 
-/// Formats the difference between two clocks: `2 s ahead of`, `2 s behind`
+/// Formats the difference between two clocks: `2 s ahead of`, `2 s behind`.
 pub(crate) fn ahead(seconds: f64) -> String {
     let long = length(seconds.abs());
     if seconds > 0.0 {

@@ -276,7 +276,7 @@ pub(super) fn any_origin_among_others(reader: &mut Reader) {
     );
 }
 
-/// Rejects two listeners on the same address and port, unless the port is 0
+/// Rejects two listeners on the same address and port, unless the port is 0.
 pub(super) fn listeners(reader: &mut Reader, listen: SocketAddr, metrics: Option<SocketAddr>) {
     let Some(metrics) = metrics else {
         return;

@@ -194,7 +194,7 @@ fn continuation(lines: &[String]) -> usize {
     closing.map_or(0, |closing| closing + 1)
 }
 
-/// Counts the blank lines and comments before an entry
+/// Counts the blank lines and comments before an entry.
 fn skipped(lines: &[String]) -> usize {
     let is_empty = |line: &&String| matches!(line.trim_start().as_bytes(), [] | [b'#', ..]);
     lines.iter().take_while(is_empty).count()
@@ -288,8 +288,8 @@ fn has_reference(value: &str) -> bool {
     !references(value).is_empty()
 }
 
-/// What follows each `$`: the name, the text in braces, or an empty string if it's neither. Skips a
-/// `$` that is escaped, in single quotes, or in a comment.
+/// What follows each `$`: the name, the text in braces, or an empty string if it is neither. Skips
+/// a `$` that is escaped, in single quotes, or in a comment.
 fn references(value: &str) -> Vec<&str> {
     let mut references = Vec::new();
     let (mut single, mut double, mut escaped) = (false, false, false);

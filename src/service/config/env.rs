@@ -225,7 +225,7 @@ fn is_relevant(name: &str) -> bool {
         || name == PORT
 }
 
-/// Warns about a name in `.env` that is probably a misspelt variable of ours. We don't check names
+/// Warns about a name in `.env` that is probably a misspelt variable of ours. We do not check names
 /// in the environment, most of which belong to other programs.
 fn near_miss(entry: &Entry, origin: Origin) -> Option<Warning> {
     let known = variables::near_miss(&entry.name)?;

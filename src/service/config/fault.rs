@@ -22,7 +22,7 @@ pub struct Warning(Message);
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Message {
     subject: String,
-    /// `None` if the variable isn't set, or if we don't know its origin yet
+    /// `None` if the variable is not set, or if we do not know its origin yet
     origin: Option<Origin>,
     text: String,
 }

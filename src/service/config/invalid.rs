@@ -9,7 +9,7 @@ pub(super) type Parsed<T> = Result<T, InvalidValue>;
 #[derive(Debug)]
 pub(super) struct InvalidValue {
     pub(super) reason: Cow<'static, str>,
-    /// Replaces the variable's general description
+    /// Replaces the variable's general description.
     pub(super) hint: Option<String>,
 }
 

@@ -33,7 +33,7 @@ use crate::{
 /// In the name of an issuer with `tenants`
 const TENANT: &str = "{tenantid}";
 
-/// Stores a value in the settings, or says what's wrong with it
+/// Stores a value in the settings, or says what's wrong with it.
 type Set = fn(&mut IssuerSettings, &Found<'_>) -> Result<(), Wrong>;
 
 #[rustfmt::skip]
@@ -354,8 +354,8 @@ impl Reader<'_> {
         }
     }
 
-    /// Reports all issuers with introspection of opaque tokens, except the first. We can't tell who
-    /// issued an opaque token, and it must not be sent to an issuer that did not issue it.
+    /// Reports all issuers with introspection of opaque tokens, except the first. We cannot tell
+    /// who issued an opaque token, and it must not be sent to an issuer that did not issue it.
     fn report_opaque(&mut self, issuers: &[IssuerSettings]) {
         let mut asked = issuers.iter().filter(|one| one.asks_about_opaque());
         let Some(first) = asked.next() else {
@@ -446,7 +446,7 @@ impl Found<'_> {
         Ok(())
     }
 
-    /// Parses an array of strings and stores its distinct items
+    /// Parses an array of strings and stores its distinct items.
     fn list<T: PartialEq>(
         &self,
         list: &mut Vec<T>,
@@ -817,7 +817,7 @@ tenants = ["72f988bf-86f1-41af-91ab-2d7cd011db47", "cccc"]
         format!("{own:?} {secrets:?}")
     }
 
-    /// Iterates over all variables, so we can't forget a new one
+    /// Iterates over all variables, so we can't forget a new one.
     #[test]
     fn the_written_file_has_every_option_whose_variable_is_set() {
         let variables = [

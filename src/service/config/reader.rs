@@ -24,7 +24,7 @@ pub(super) const PORT: &str = "PORT";
 pub(super) struct Reader {
     variables: BTreeMap<String, String>,
     terminal: TerminalVariables,
-    /// Platforms set `PORT`, but we don't read it
+    /// Platforms set `PORT`, but we do not read it
     port: Option<String>,
     /// Names with `AUTH0_` that aren't in the table
     unknown: Vec<String>,
@@ -97,7 +97,7 @@ impl Reader {
         value.unwrap_or_else(|| default_item(row, row.variable.unset.text()))
     }
 
-    /// `None` if the variable is not set, or if it's invalid (which adds a fault).
+    /// `None` if the variable is not set, or if it is invalid (which adds a fault).
     pub(super) fn optional<T>(&mut self, row: &Optional<T>) -> Option<T> {
         let text = self.text(&row.variable)?;
         self.parse(&row.variable, &text, row.parse)
@@ -161,7 +161,7 @@ impl Reader {
         self.warnings.push(Warning::new(name, text));
     }
 
-    /// The text of a variable, without surrounding whitespace unless it's a secret. `None` if the
+    /// The text of a variable, without surrounding whitespace unless it is a secret. `None` if the
     /// variable is not set, and `None` with a fault if no variable can have this value (e.g. an
     /// empty one).
     fn text(&mut self, variable: &Variable) -> Option<String> {

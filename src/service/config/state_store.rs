@@ -35,7 +35,7 @@ pub(super) fn read(reader: &mut Reader) -> StateStore {
     }
 }
 
-/// Warns about settings for a store that isn't configured, and about state that is lost without
+/// Warns about settings for a store that is not configured, and about state that is lost without
 /// one.
 pub(super) fn check(reader: &mut Reader) {
     if reader.is_set(STATE_STORE.name()) {

@@ -32,7 +32,7 @@ fn dotenv(text: &str) -> Vec<(String, String)> {
     pairs.collect()
 }
 
-/// Reads a valid configuration with these variables added or replaced
+/// Reads a valid configuration with these variables added or replaced.
 fn with(vars: &[(&str, &str)]) -> Result<(Config, Vec<Warning>), Faults> {
     from(&[TENANT, vars].concat())
 }

@@ -228,7 +228,7 @@ fn authority(url: &str) -> &str {
     rest.split(['/', '?', '#']).next().unwrap_or_default()
 }
 
-/// Guesses the scheme: http for this machine, https otherwise
+/// Guesses the scheme: http for this machine, https otherwise.
 fn with_scheme(text: &str) -> String {
     let http = format!("http://{text}");
     let is_local = Url::parse(&http).is_ok_and(|url| is_loopback(&url));
@@ -239,7 +239,7 @@ fn with_scheme(text: &str) -> String {
     }
 }
 
-/// Parses a URL to fetch from: https, or plain http on loopback, without a password
+/// Parses a URL to fetch from: https, or plain http on loopback, without a password.
 pub(super) fn web_address(text: &str) -> Parsed<String> {
     let forbidden = |byte: u8| !byte.is_ascii_graphic() || b"\"<>\\^`{|}".contains(&byte);
     if text.bytes().any(forbidden) {

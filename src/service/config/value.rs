@@ -417,7 +417,7 @@ pub(super) fn number<T: TryFrom<u64> + Display>(
     Err(InvalidValue::new("is not a whole number").suggest(number(&digits)))
 }
 
-/// Parses a number of bytes in this range: `1000`, `32KiB`, `1MiB`
+/// Parses a number of bytes in this range: `1000`, `32KiB`, `1MiB`.
 pub(super) fn size<T: TryFrom<u64>>(text: &str, range: RangeInclusive<u64>) -> Parsed<T> {
     let number_ends = text.find(|c: char| !c.is_ascii_digit());
     let (number, unit) = text.split_at(number_ends.unwrap_or(text.len()));
@@ -607,7 +607,7 @@ fn check_level(directive: &str) -> Parsed<()> {
     ))
 }
 
-/// Rejects a target with a hyphen. Targets are module paths, so `warp-bearer=debug` wouldn't match
+/// Rejects a target with a hyphen. Targets are module paths, so `warp-bearer=debug` would not match
 /// anything.
 fn check_target(target: &str, level: &str) -> Parsed<()> {
     if target.contains('[') || !target.contains('-') {

@@ -35,7 +35,7 @@ macro_rules! form {
 
 /// Creates a constant for each row, and [`VARIABLES`] with all of them.
 ///
-/// The constant has the name of the variable, so a misspelt name doesn't compile. A list has the
+/// The constant has the name of the variable, so a misspelt name does not compile. A list has the
 /// type of its items.
 macro_rules! variables {
     ($(

@@ -1,6 +1,6 @@
 //! Limits the size of a request's body.
 //!
-//! Reading past the limit fails, and no byte beyond it is passed on. warp's rejection doesn't say
+//! Reading past the limit fails, and no byte beyond it is passed on. warp's rejection does not say
 //! why the read failed, so [`Overflow`] remembers that it was us.
 
 use std::{

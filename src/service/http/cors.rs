@@ -1,6 +1,6 @@
 //! CORS (Fetch standard): decides which pages of other origins can read a response.
 //!
-//! CORS doesn't protect routes, as only browsers obey it. Credentials are never allowed: clients
+//! CORS does not protect routes, as only browsers obey it. Credentials are never allowed: clients
 //! send tokens, and the service has no cookies. The headers are set on all responses, including the
 //! server's own errors, so that pages can read a 401, a 413 or a 503 too.
 //!
@@ -84,7 +84,7 @@ fn hex(digit: u8) -> Option<u8> {
 
 const PREFLIGHT: &str = "preflight";
 
-/// On every path. If a path doesn't support the method, the page gets to read the 405.
+/// On every path. If a path does not support the method, the page gets to read the 405.
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE");
 /// The maximum number of header names to allow in a preflight. The others are dropped.
 const MAX_NAMES: usize = 64;
@@ -150,7 +150,7 @@ impl Cors {
 
 /// The valid header names that a preflight asks for.
 ///
-/// We allow all of them. A fixed list wouldn't protect anything as long as credentials are never
+/// We allow all of them. A fixed list would not protect anything as long as credentials are never
 /// allowed, and it would block headers that clients add themselves, e.g. `mcp-protocol-version` and
 /// `baggage`.
 fn requested(headers: &HeaderMap) -> Option<HeaderValue> {

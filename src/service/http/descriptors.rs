@@ -8,7 +8,7 @@ use crate::service::http::limits::Limits;
 
 const RESERVE: usize = 64;
 
-/// Raises the soft limit of descriptors to the hard limit. If that still isn't enough, we serve
+/// Raises the soft limit of descriptors to the hard limit. If that still is not enough, we serve
 /// fewer connections and log a warning.
 pub(in crate::service) fn fit(mut limits: Limits) -> Limits {
     let Some(descriptors) = raised() else {

@@ -59,7 +59,7 @@ struct State {
 
 #[derive(Debug)]
 struct StreamState {
-    /// How many pieces hyper hasn't written yet
+    /// How many pieces hyper has not written yet
     pieces: usize,
     /// The last time that hyper wrote a piece, or received one while it had none, plus the time for
     /// which the socket has been blocked since then
@@ -122,7 +122,7 @@ impl IdleTimeout {
     /// Whether to hide the peer's end of stream from hyper, which would otherwise stop sending the
     /// current response. The task is woken once the response has been passed on.
     ///
-    /// While the handler is silent, we don't hide it: the end of stream may be the only sign that
+    /// While the handler is silent, we do not hide it: the end of stream may be the only sign that
     /// the peer has gone.
     pub(in crate::service) fn keeps_back_end(&self, cx: &Context<'_>) -> bool {
         let mut state = self.state();
@@ -289,7 +289,7 @@ pub(in crate::service) struct StreamedAnswer {
     /// task ends, and without a task we can't reset the stream: a last piece that the peer never
     /// reads would stay in memory until the connection ends.
     ///
-    /// We don't wait after a response of a single piece to a peer that takes whole pieces. That
+    /// We do not wait after a response of a single piece to a peer that takes whole pieces. That
     /// would only cost a second write.
     pub(in crate::service) keeps_end: bool,
 }

@@ -29,7 +29,7 @@ pub(in crate::service) struct LingeringClose<T> {
     stream: T,
     idle_timeout: Arc<IdleTimeout>,
     heads: StrictHeads,
-    /// Already read, but we can't pass it to hyper yet
+    /// Already read, but we cannot pass it to hyper yet
     held: Vec<u8>,
     lingering: Option<Pin<Box<Sleep>>>,
 }

@@ -48,9 +48,9 @@ where
 {
     /// Responds to a request. Calls the routes, unless the request is rejected here.
     ///
-    /// Everything that doesn't wait runs before the future is created. Inside the future, each step
-    /// would need its own space for the request, and we'd end up with a future of 3 KB that hyper
-    /// moves several times per request.
+    /// Everything that does not wait runs before the future is created. Inside the future, each
+    /// step would need its own space for the request, and we'd end up with a future of 3 KB that
+    /// hyper moves several times per request.
     pub(in crate::service) fn answer(
         self: &Arc<Self>,
         request: Request<Incoming>,
@@ -219,7 +219,7 @@ fn parse_host(value: &HeaderValue) -> Option<Authority> {
 
 /// The full check: a valid host with an optional port.
 ///
-/// HTTP doesn't allow `user@host` (RFC 9110 §4.2.4). Brackets must contain an IPv6 address (RFC
+/// HTTP does not allow `user@host` (RFC 9110 §4.2.4). Brackets must contain an IPv6 address (RFC
 /// 3986 §3.2.2). A port must fit 16 bits, and may be empty after its colon (§3.2.3).
 fn is_host(authority: &Authority) -> bool {
     let (host, text) = (authority.host(), authority.as_str());

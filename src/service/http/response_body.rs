@@ -118,7 +118,7 @@ impl<B> ResponseBody<B> {
         !self.has_begun || self.stream.known().is_some() || !self.request.is_blocked()
     }
 
-    /// Splits off the first piece of `data`, and keeps the rest for later
+    /// Splits off the first piece of `data`, and keeps the rest for later.
     fn piece(&mut self, mut data: Bytes) -> Piece {
         if let Stream::Unknown = self.stream {
             let stream = STREAM.try_with(AbortHandle::clone);

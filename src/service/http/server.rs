@@ -169,7 +169,7 @@ where
     }
 
     /// Waits until a shutdown is requested, and then for the grace period. Each connection waits on
-    /// its own, so even one that's accepted late gets the whole period.
+    /// its own, so even one that is accepted late gets the whole period.
     async fn leave(&self) {
         self.middleware.shutdown.requested().await;
         sleep(self.middleware.limits.grace).await;

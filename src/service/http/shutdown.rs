@@ -59,7 +59,7 @@ impl Shutdown {
             .send_modify(|requests| *requests = requests.saturating_add(1));
     }
 
-    /// Whether a shutdown was requested. If so, the service isn't ready any more.
+    /// Whether a shutdown was requested. If so, the service is not ready any more.
     pub fn is_requested(&self) -> bool {
         *self.0.borrow() > 0
     }

@@ -58,7 +58,7 @@ impl Stream {
         }
     }
 
-    /// Empty until the handshake is done. `None` if we don't request a client certificate.
+    /// Empty until the handshake is done. `None` if we do not request a client certificate.
     pub(in crate::service) fn client_certificate(&self) -> Option<CertificateSlot> {
         let (_, presented) = self.clients.as_ref()?;
         Some(Arc::clone(presented))

@@ -42,7 +42,8 @@ enum Position {
     Between,
     /// In a body, with this number of bytes left
     Body(u64),
-    /// In HTTP/2, in a chunked body, or in a head that hyper rejects. We don't check anything else.
+    /// In HTTP/2, in a chunked body, or in a head that hyper rejects. We do not check anything
+    /// else.
     Beyond,
 }
 
@@ -130,7 +131,7 @@ impl StrictHeads {
     }
 }
 
-/// Replaces a `#` with NUL. `false` if there's none.
+/// Replaces a `#` with NUL. `false` if there is none.
 fn replaced_fragment(line: &mut [u8]) -> bool {
     let Some(at) = memchr(b'#', line) else {
         return false;

@@ -79,7 +79,7 @@ pub(in crate::service) struct Outcome {
     pub(in crate::service) code: Option<&'static str>,
     pub(in crate::service) took: Duration,
     pub(in crate::service) is_probe: bool,
-    /// `None` if the request has no token, or if its route doesn't require one
+    /// `None` if the request has no token, or if its route does not require one
     pub(in crate::service) authentication: Option<Authentication>,
     /// The client's original request, if a proxy reported it
     pub(in crate::service) original: Option<Box<Original>>,
@@ -254,7 +254,7 @@ const MAX_LEFT_OUT: usize = 16;
 
 /// Formats the metrics of the issuers.
 ///
-/// We don't leave these to the recorder. It never forgets a series, but a reload may remove an
+/// We do not leave these to the recorder. It never forgets a series, but a reload may remove an
 /// issuer, and an issuer may rotate its keys for years, so an alert about a removed issuer would
 /// never end. If we write the metrics ourselves, a series disappears together with its issuer or
 /// its key.
@@ -425,7 +425,7 @@ fn recorder() -> PrometheusRecorder {
         .build_recorder()
 }
 
-/// The higher age. NaN means "never", so it's the highest.
+/// The higher age. NaN means "never", so it is the highest.
 fn worse_age(one: f64, other: f64) -> f64 {
     if one.is_nan() || other.is_nan() {
         f64::NAN

@@ -2,7 +2,7 @@
 //! spans for the verification of its token and for each wait for another server.
 //!
 //! OpenTelemetry's own variables configure the exporter and the sampler. A separate thread sends
-//! the spans in batches. If the collector doesn't respond, the queue fills up and we drop further
+//! the spans in batches. If the collector does not respond, the queue fills up and we drop further
 //! spans, but requests never wait.
 //!
 //! Like the request log, a span contains no token, no claim values and no query.
@@ -156,7 +156,7 @@ impl RequestSpan {
         self.context.span().span_context().trace_id().to_string()
     }
 
-    /// Ends the span, and adds child spans for the completed steps
+    /// Ends the span, and adds child spans for the completed steps.
     pub(in crate::service) fn end(self, outcome: &Outcome, waits: &[Wait]) {
         if let Some(authentication) = &outcome.authentication {
             let is_verified = authentication.identity.is_some();
@@ -213,7 +213,7 @@ impl RequestSpan {
     }
 
     /// Converts an instant of this request to wall-clock time, relative to the start of the
-    /// request. We don't ask the system clock again: someone may have changed it since then.
+    /// request. We do not ask the system clock again: someone may have changed it since then.
     fn at(&self, instant: Instant) -> SystemTime {
         self.since_epoch + instant.saturating_duration_since(self.since)
     }

@@ -15,7 +15,7 @@ pub(in crate::service) struct ProcessFigures {
     pub(in crate::service) started: f64,
 }
 
-/// `None` if the system doesn't provide these figures.
+/// `None` if the system does not provide these figures.
 #[cfg(target_os = "linux")]
 pub(in crate::service) fn figures() -> Option<ProcessFigures> {
     use std::{

@@ -35,7 +35,7 @@ fn is_plain(id: &[u8]) -> bool {
     (1..=64).contains(&id.len()) && id.iter().all(plain)
 }
 
-/// 32 unique hexadecimal digits, which don't have to be secret. The seed comes from the standard
+/// 32 unique hexadecimal digits, which do not have to be secret. The seed comes from the standard
 /// library's hash maps, and a bijective mixer turns a counter into the ID.
 fn random() -> HeaderValue {
     static SEED: LazyLock<(u64, u64)> = LazyLock::new(|| {
@@ -131,8 +131,8 @@ fn is_traceparent(value: &[u8]) -> bool {
         && some(parent)
 }
 
-/// The value of a header that is present exactly once. If a header is repeated, we can't know which
-/// value is meant, so we ignore it.
+/// The value of a header that is present exactly once. If a header is repeated, we cannot know
+/// which value is meant, so we ignore it.
 pub(in crate::service) fn only<'h>(
     headers: &'h HeaderMap,
     name: &HeaderName,

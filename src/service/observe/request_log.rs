@@ -82,8 +82,8 @@ impl RequestLog {
         self.metrics.clone().map(ConnectionRecord::new)
     }
 
-    /// Counts a time at the limit of connections when it ends. The kernel doesn't tell us whether a
-    /// new connection had to wait.
+    /// Counts a time at the limit of connections when it ends. The kernel does not tell us whether
+    /// a new connection had to wait.
     pub(in crate::service) fn waited(&self) {
         if let Some(metrics) = &self.metrics {
             metrics.connection_waited();

@@ -144,7 +144,7 @@ impl Docs {
     }
 }
 
-/// Gets a file from the binary. If it can't be prepared, we log that and go on without.
+/// Gets a file from the binary. If it cannot be prepared, we log that and go on without.
 fn file(name: &'static str, settings: &Arc<Config<'static>>) -> Option<File> {
     match serve(name, Arc::clone(settings)) {
         Ok(found) => {

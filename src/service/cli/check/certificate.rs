@@ -1,6 +1,6 @@
 //! Reads the validity of a certificate from its DER (RFC 5280 §4.1.2.5).
 //!
-//! We don't verify the certificate, the TLS connection has already done that.
+//! We do not verify the certificate: the TLS connection has already done that.
 
 use jiff::{civil::DateTime, tz::TimeZone};
 

@@ -7,7 +7,7 @@ use reqwest::Url;
 
 use crate::service::cli::{check::report::Section, context::Context, terminal::Mark};
 
-/// Does nothing if the issuer isn't Entra ID
+/// Does nothing if the issuer is not Entra ID
 pub(in crate::service) fn check(issuer: &str, context: &Context<'_>, section: &mut Section) {
     let Some((tenant, version)) = version(issuer) else {
         return;

@@ -177,14 +177,14 @@ async fn discover(
     }
 }
 
-/// The metadata may be invalid. Null if it isn't strict JSON.
+/// The metadata may be invalid. Null if it is not strict JSON.
 fn metadata(body: &[u8]) -> Value {
     let text = std::str::from_utf8(body).ok();
     let read = text.and_then(|text| json::value(text).ok());
     read.unwrap_or_default()
 }
 
-/// `false` if the host can't be resolved. There's no point in sending a request then.
+/// `false` if the host cannot be resolved. There's no point in sending a request then.
 async fn resolve(
     url: &str,
     context: &Context<'_>,
@@ -301,7 +301,7 @@ fn millis(took: Duration) -> String {
 }
 
 /// Adds findings about the algorithms that the issuer offers for ID tokens, and returns the
-/// supported ones. They're only notes, since access tokens may use other algorithms.
+/// supported ones. They are only notes, since access tokens may use other algorithms.
 fn offers(body: &[u8], context: &Context<'_>, section: &mut Section) -> Vec<Algorithm> {
     let metadata = metadata(body);
     let offered = metadata["id_token_signing_alg_values_supported"].as_array();

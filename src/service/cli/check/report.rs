@@ -56,7 +56,7 @@ impl Section {
         self.add_more(mark, name, text, "");
     }
 
-    /// Adds a finding with a second, fainter text
+    /// Adds a finding with a second, fainter text.
     pub(in crate::service) fn add_more(
         &mut self,
         mark: Mark,

@@ -219,7 +219,7 @@ fn config(environment: &Environment, issuer: &Issuer) -> Result<Config, Failure>
     Ok(config)
 }
 
-/// Lets the documentation page fetch its own tokens
+/// Lets the documentation page fetch its own tokens.
 fn docs(issuer: &Issuer) -> Docs {
     let (client_id, client_secret) = CLIENT;
     Docs {
@@ -257,7 +257,7 @@ fn on_loopback(name: &str, address: SocketAddr) -> Result<(), Failure> {
     )))
 }
 
-/// Runs until it is dropped
+/// Runs until it is dropped.
 async fn rotate(issuer: &Issuer, every: Option<Duration>) {
     let Some(every) = every else {
         return std::future::pending().await;

@@ -44,7 +44,7 @@ impl Advice {
         self
     }
 
-    /// Replaces `Bearer` with `of_cause` in the cause, and with `of_fix` in the fix
+    /// Replaces `Bearer` with `of_cause` in the cause, and with `of_fix` in the fix.
     #[must_use]
     pub(in crate::service) fn with_schemes(mut self, of_cause: &str, of_fix: &str) -> Self {
         self.what = self.what.replace("Bearer", of_cause).into();

@@ -246,7 +246,7 @@ fn not_a_jwt(facts: &Facts<'_>) -> Cause {
 }
 
 /// Tells malformed tokens from damaged ones. There are errors in the header or the payload that
-/// can't come from damage, so if we see one of those, the issuer must have written the token like
+/// cannot come from damage, so if we see one of those, the issuer must have written the token like
 /// this.
 fn malformed(facts: &Facts<'_>) -> Advice {
     if pasted::is_placeholder(facts.token) {
@@ -749,7 +749,7 @@ fn loose(url: &str) -> String {
     format!("{}{}", without_port(host), without_slash(path))
 }
 
-/// Splits a URL into its scheme, its host with the port, and the rest
+/// Splits a URL into its scheme, its host with the port, and the rest.
 fn split(url: &str) -> (Option<&str>, &str, &str) {
     let (scheme, rest) = match url.split_once("://") {
         Some((scheme, rest)) => (Some(scheme), rest),

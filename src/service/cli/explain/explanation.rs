@@ -43,7 +43,7 @@ pub(in crate::service) struct Explanation {
     pub(super) trace: Trace,
     /// `None` if the service would accept the token
     pub(super) refusal: Option<Refused>,
-    /// Facts that the steps don't show, as sentences
+    /// Facts that the steps do not show, as sentences
     pub(super) facts: Vec<String>,
     /// The verdict on the token alone, if the header is not `Bearer`, a space and a token
     pub(super) repair: Option<Repair>,
@@ -105,7 +105,7 @@ pub(in crate::service) struct Subject<'a> {
     pub(in crate::service) access: &'a Access,
     pub(in crate::service) config: &'a Config,
     pub(in crate::service) environment: &'a Environment,
-    /// The service also asks the issuer about tokens, but this command doesn't
+    /// The service also asks the issuer about tokens, but this command does not
     pub(in crate::service) is_unasked: bool,
     /// Each requirement gets its own step, in this order
     pub(in crate::service) wanted: Vec<Wanted>,
@@ -242,7 +242,7 @@ impl Subject<'_> {
         traced.refusal = Some(refusal);
     }
 
-    /// Refuses a request that has `Authorization`, because the service reads another header
+    /// Refuses a request that has `Authorization`, because the service reads another header.
     fn not_read(&self, name: &HeaderName) -> TracedVerdict {
         let expected = format!("one token in {name}");
         let found = "Authorization alone".to_owned();
@@ -302,7 +302,7 @@ impl Subject<'_> {
         self.refuse(&expected, found, error, cause)
     }
 
-    /// Refuses a request because of its headers, whatever token they contain
+    /// Refuses a request because of its headers, whatever token they contain.
     fn refuse(
         &self,
         expected: &str,

@@ -59,8 +59,8 @@ impl<'a> Facts<'a> {
         self.issuers.iter().map(String::as_str)
     }
 
-    /// Returns the lines if the service would start with them. Variables can't replace the settings
-    /// of an issuers file, so there are none if there is one.
+    /// Returns the lines if the service would start with them. Variables cannot replace the
+    /// settings of an issuers file, so there are none if there is one.
     pub(in crate::service) fn recommend(&self, settings: Vec<Option<Setting>>) -> Vec<Setting> {
         if self.config.issuers_file.is_some() {
             return Vec::new();
@@ -72,13 +72,13 @@ impl<'a> Facts<'a> {
         Context::new(&self.config, self.environment, self.auth.time())
     }
 
-    /// `false` if the step wasn't reached.
+    /// `false` if the step was not reached.
     pub(in crate::service) fn failed(&self, step: &str) -> bool {
         let mut steps = self.trace.steps.iter();
         steps.any(|one| one.name == step && one.outcome.is_err())
     }
 
-    /// `false` if the step wasn't reached.
+    /// `false` if the step was not reached.
     pub(in crate::service) fn held(&self, step: &str) -> bool {
         let step = self.trace.step(step);
         step.is_some_and(|step| step.outcome.is_ok())

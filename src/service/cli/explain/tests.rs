@@ -99,18 +99,18 @@ impl World {
         }
     }
 
-    /// Sends a value of `Authorization` to the real routes
+    /// Sends a value of `Authorization` to the real routes.
     async fn answer(&self, path: &str, field: &HeaderValue) -> Answer {
         self.answer_to(path, &AUTHORIZATION, field).await
     }
 
-    /// Sends a value of this header to the real routes
+    /// Sends a value of this header to the real routes.
     async fn answer_to(&self, path: &str, name: &HeaderName, field: &HeaderValue) -> Answer {
         self.answer_to_fields(path, &[(name.clone(), field.clone())])
             .await
     }
 
-    /// Sends these headers to the real routes
+    /// Sends these headers to the real routes.
     async fn answer_to_fields(&self, path: &str, fields: &[(HeaderName, HeaderValue)]) -> Answer {
         let body = http_body_util::Full::<Bytes>::default();
         let mut request = Request::get(path).body(body).unwrap();
@@ -316,7 +316,7 @@ fn values(tokens: Vec<String>) -> impl Strategy<Value = String> {
     prop_oneof![9 => made, 1 => "[ -~\t\u{a0}-\u{ff}]{0,40}"]
 }
 
-/// Trims a value like hyper
+/// Trims a value like hyper.
 fn as_received(value: &str) -> &str {
     value.trim_matches([' ', '\t'])
 }
@@ -456,7 +456,7 @@ fn k1_the_answer_to_a_proxy_is_that_of_the_service() {
     }
 }
 
-/// If the server can't read a target, it refuses it before it reads the token.
+/// If the server cannot read a target, it refuses it before it reads the token.
 #[tokio::test]
 async fn k1_the_answer_to_a_target_is_that_of_the_server() {
     let world = World::with(None, &[("FORWARD_AUTH_PATHS", "on")]).await;
@@ -782,7 +782,7 @@ fn k1_verdict_equals_the_services_for_whole_requests_with_another_field() {
     k1_whole_requests(Some("X-Token"));
 }
 
-/// `explain` creates its verifier after the proof was made, but that's no reason to reject the
+/// `explain` creates its verifier after the proof was made, but that is no reason to reject the
 /// proof.
 #[tokio::test]
 async fn accepts_a_proof_that_is_older_than_the_process() {

@@ -188,7 +188,7 @@ impl<'o> MakeWriter<'o> for LogBuffer {
         }
     }
 
-    /// Warnings and errors don't wait. They may be the last lines before the process exits.
+    /// Warnings and errors do not wait. They may be the last lines before the process exits.
     fn make_writer_for(&'o self, metadata: &Metadata<'_>) -> Self::Writer {
         LineWriter {
             buffer: self,
@@ -206,7 +206,7 @@ mod tests {
 
     use super::*;
 
-    /// Accepts one write for each permit, and passes on its bytes
+    /// Accepts one write for each permit, and passes on its bytes.
     struct Reader {
         allowed: Receiver<()>,
         written: Sender<String>,

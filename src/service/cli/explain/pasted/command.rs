@@ -199,7 +199,7 @@ fn begins_command(before: &str) -> bool {
         || ["sudo", "time"].contains(&bare.trim_start())
 }
 
-/// Splits a word into an option and the value attached to it, if any
+/// Splits a word into an option and the value attached to it, if any.
 fn option(word: &str) -> Option<(String, Option<String>)> {
     if word.starts_with("--") {
         return Some((word.to_owned(), None));

@@ -11,7 +11,7 @@ use crate::{
     },
 };
 
-/// Members with these names contain an access token, even if the value doesn't look like one
+/// Members with these names contain an access token, even if the value does not look like one
 const ACCESS_TOKEN: [&str; 3] = ["access_token", "accessToken", "AccessToken"];
 
 pub(super) fn read(json: &Value) -> Result<Found, NoToken> {

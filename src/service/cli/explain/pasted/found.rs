@@ -115,7 +115,7 @@ impl Found {
         !has_request && lists.into_iter().all(Vec::is_empty)
     }
 
-    /// Adds a token to the list that its name belongs to
+    /// Adds a token to the list that its name belongs to.
     pub(super) fn add(&mut self, name: Option<&str>, token: FoundText) {
         let name = name.unwrap_or_default();
         let bare = name.chars().filter(char::is_ascii_alphanumeric);

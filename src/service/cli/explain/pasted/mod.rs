@@ -342,7 +342,7 @@ impl Pasted {
         }
     }
 
-    /// Reads a line that's only a token or the value of the header
+    /// Reads a line that's only a token or the value of the header.
     fn of_value(text: &str) -> Result<Self, NoToken> {
         if is_other_field(text) {
             return Err(NoToken::Nothing);

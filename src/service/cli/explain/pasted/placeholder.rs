@@ -11,7 +11,7 @@ pub(in crate::service) fn is_placeholder(text: &str) -> bool {
 /// Returns `true` if a text can't be a token, because no part of it looks random. It's probably a
 /// word, a sentence, the name of a type or a piece of source code.
 pub(in crate::service) fn has_no_token(text: &str) -> bool {
-    /// The service doesn't introspect shorter tokens (RFC 7662)
+    /// The service does not introspect shorter tokens (RFC 7662)
     const MIN_RUN: usize = 16;
     /// Longer than any word
     const LONG: usize = 24;

@@ -20,12 +20,12 @@ const NO_REQUEST: &str = "The input has a DPoP proof, but not the request that i
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::service) struct PastedProof {
     proof: String,
-    /// The method, and the path or the URL. `None` if the text doesn't have them.
+    /// The method, and the path or the URL. `None` if the text does not have them.
     request: Option<(String, String)>,
 }
 
 impl PastedProof {
-    /// Finds the only proof in a text. `None` if there's no proof, or more than one.
+    /// Finds the only proof in a text. `None` if there is no proof, or more than one.
     pub(super) fn find(text: &str) -> Option<Self> {
         let heads = request::heads(text);
         let of_heads = heads.iter().flat_map(|head| {

@@ -287,7 +287,7 @@ fn uncommented(text: &str) -> String {
     lines.collect()
 }
 
-/// Whether this is a request line as it's sent, i.e. with a path and a version. In a REST client's
+/// Whether this is a request line as it is sent, i.e. with a path and a version. In a REST client's
 /// file, it has a URL, or no version.
 fn is_as_sent(line: &str) -> bool {
     line.contains(" /") && line.contains(" HTTP/")

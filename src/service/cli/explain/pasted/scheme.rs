@@ -84,7 +84,7 @@ pub(super) fn is_field_value(text: &str) -> bool {
 /// Looks for a scheme and its parameters (RFC 9110 §11.4): `Token token="…"`,
 /// `SharedAccessSignature sr=…&sig=…`. But `export TOKEN=…` is a command.
 fn has_parameters(text: &str) -> bool {
-    /// Words that aren't schemes, but come before an assignment in a shell, in source code or in a
+    /// Words that are not schemes, but come before an assignment in a shell, in source code or in a
     /// sentence
     const WORDS: [&str; 34] = [
         "export", "set", "setx", "let", "const", "var", "val", "local", "declare", "readonly",

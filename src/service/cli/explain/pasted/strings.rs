@@ -15,7 +15,7 @@ pub(in crate::service) fn after<'t>(text: &'t str, start: &str) -> Option<&'t st
     head.eq_ignore_ascii_case(start).then_some(rest)
 }
 
-/// A character that a reader doesn't see. The usual whitespace doesn't count.
+/// A character that a reader does not see. The usual whitespace does not count.
 pub(in crate::service) fn is_invisible(c: char) -> bool {
     !is_visible(c) && !matches!(c, '\t' | '\r' | '\n')
 }

@@ -168,7 +168,7 @@ impl Field {
     }
 }
 
-/// Finds `Authorization` headers in a request, in quotes within a command, or in source code
+/// Finds `Authorization` headers in a request, in quotes within a command, or in source code.
 fn fields(text: &str) -> Vec<Field> {
     let lower = text.to_ascii_lowercase();
     let mut fields = Vec::new();
@@ -345,7 +345,7 @@ fn is_variable(value: &str, quote: Option<char>) -> bool {
     (token.is_empty() && quote.is_some()) || is_template(token) && !is_literal
 }
 
-/// Finds a token that was base64-encoded again, on one line with its name
+/// Finds a token that was base64-encoded again, on one line with its name.
 fn encoded(text: &str) -> Option<Found> {
     let word = text
         .split_whitespace()
@@ -399,7 +399,7 @@ fn looks_random(text: &str) -> bool {
         || text.len() >= SHORT && text.len().is_multiple_of(4) && is_mixed
 }
 
-/// Joins a token that was wrapped over several lines. `None` if the text isn't such a token.
+/// Joins a token that was wrapped over several lines. `None` if the text is not such a token.
 pub(super) fn unwrapped(text: &str) -> Option<String> {
     // some characters quote a line, and others continue one
     let bare = |line| {

@@ -30,7 +30,7 @@ pub(in crate::service) enum Vendor {
 }
 
 impl Vendor {
-    /// Recognizes a vendor by the name of its issuer
+    /// Recognizes a vendor by the name of its issuer.
     pub(in crate::service) fn of_issuer(issuer: &str) -> Option<Self> {
         let bare = issuer.strip_prefix("https://").unwrap_or(issuer);
         let (host, path) = bare.split_once('/').unwrap_or((bare, ""));
@@ -82,7 +82,7 @@ impl Vendor {
         })
     }
 
-    /// Recognizes a vendor by claims that only its tokens have
+    /// Recognizes a vendor by claims that only its tokens have.
     pub(in crate::service) fn of_claims(payload: &Value) -> Option<Self> {
         let text = |name: &str| payload[name].as_str().unwrap_or_default();
         if let Some(vendor) = Self::of_issuer(text("iss")) {

@@ -452,7 +452,7 @@ fn translated(vendor: Vendor, cause: Cause) -> Option<Cause> {
     })
 }
 
-/// Finds out why a route that requires `scope` rejects the token
+/// Finds out why a route that requires `scope` rejects the token.
 pub(in crate::service) fn of_policy(
     facts: &Facts<'_>,
     error: AuthError,
