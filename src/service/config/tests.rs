@@ -1277,7 +1277,7 @@ fn rejects_unsuitable_token_fields_and_claims() {
             "a space",
             "AUTH0_TOKEN_FIELD",
             "my token",
-            "is not the name of a header field",
+            "is not the name of a header",
         ),
         (
             "misspelt",

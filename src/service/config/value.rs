@@ -655,7 +655,7 @@ pub(super) fn token_field(text: &str) -> Parsed<HeaderName> {
         let bare = text
             .strip_suffix(':')
             .filter(|bare| token_field(bare).is_ok());
-        InvalidValue::new("is not the name of a header field").suggest(bare)
+        InvalidValue::new("is not the name of a header").suggest(bare)
     })?;
     match name.as_str() {
         "authorization" => Err(InvalidValue::new("is the default")

@@ -146,7 +146,7 @@ variables! {
     }
 
     AUTH0_JWKS_TTL: Optional<Duration> {
-        default: "the answer's max-age, limited to 5m to 24h; 10m without one",
+        default: "the response's max-age, limited to 5m to 24h; 10m without one",
         meaning: "The time to live of a fetched key set, at least 1s. If set, it overrides the issuer's max-age.",
         example: "1h",
         expects: "a duration of at least 1s, such as 10m",
@@ -203,9 +203,9 @@ variables! {
 
     AUTH0_TOKEN_FIELD: Optional<HeaderName> {
         default: "none; tokens are in Authorization",
-        meaning: "The header field that carries the token, without a scheme, instead of Authorization. Examples: Cf-Access-Jwt-Assertion, X-Goog-Iap-Jwt-Assertion, X-Forwarded-Access-Token.",
+        meaning: "The header that carries the token, without a scheme, instead of Authorization. Examples: Cf-Access-Jwt-Assertion, X-Goog-Iap-Jwt-Assertion, X-Forwarded-Access-Token.",
         example: "Cf-Access-Jwt-Assertion",
-        expects: "the name of a header field, such as Cf-Access-Jwt-Assertion",
+        expects: "the name of a header, such as Cf-Access-Jwt-Assertion",
         parse: value::token_field,
     }
 
@@ -326,7 +326,7 @@ variables! {
 
     AUTH0_INTROSPECTION_TTL: WithDefault<Duration> {
         default: "30s",
-        meaning: "How long an active answer is cached, which is also how long a token may still be accepted after the issuer has revoked it. With 0s, the issuer is asked each time.",
+        meaning: "How long an active response is cached, which is also how long a token may still be accepted after the issuer has revoked it. With 0s, the issuer is asked each time.",
         example: "10s",
         expects: "a duration, such as 30s",
         parse: value::duration,
@@ -514,7 +514,7 @@ variables! {
     }
 
     CORS_ORIGINS: Optional<Option<HeaderValue>> {
-        default: "none; pages of other origins cannot read answers",
+        default: "none; pages of other origins cannot read responses",
         meaning: "The origins whose pages may read responses in a browser, separated by commas and compared exactly. * alone allows every origin.",
         example: "https://app.example.com,http://localhost:3000",
         expects: "origins, such as https://app.example.com",
@@ -555,7 +555,7 @@ variables! {
 
     REQUEST_TIMEOUT: WithDefault<Duration> {
         default: "30s",
-        meaning: "The timeout of a request, including its body, at least 1s. After that, the answer is 503.",
+        meaning: "The timeout of a request, including its body, at least 1s. After that, the response is 503.",
         example: "10s",
         expects: "a duration of at least 1s, such as 30s",
         parse: |text| value::duration_from(text, Duration::from_secs(1)),
@@ -579,7 +579,7 @@ variables! {
 
     MAX_HEADER_FIELDS: WithDefault<usize> {
         default: "100",
-        meaning: "The maximum number of header fields in a request, 16 to 10000. A request with more gets 431.",
+        meaning: "The maximum number of headers in a request, 16 to 10000. A request with more gets 431.",
         example: "50",
         expects: "a number from 16 to 10000, such as 100",
         parse: |text| value::number(text, 16..=10_000),

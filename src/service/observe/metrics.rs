@@ -293,13 +293,13 @@ fn of_issuers(auth: &Auth) -> String {
         let outcomes = [("active", asked.active), ("inactive", asked.inactive), ("failed", asked.failed)];
         with_outcomes(&asked.issuer, outcomes)
     });
-    add_family(&mut text, "counter", "warp_bearer_introspections_total", "Requests to an issuer's introspection endpoint by outcome. failed: no valid answer.", outcomes);
+    add_family(&mut text, "counter", "warp_bearer_introspections_total", "Requests to an issuer's introspection endpoint by outcome. failed: no valid response.", outcomes);
     let denied = asked.iter().map(|asked| (of_issuer(&asked.issuer), to_f64(asked.denied)));
     add_family(&mut text, "counter", "warp_bearer_introspections_denied_total", "Introspection requests that were answered with 401 or 403: the endpoint rejects the service's credentials.", denied);
     let refused = asked.iter().map(|asked| (of_issuer(&asked.issuer), to_f64(asked.refused)));
     add_family(&mut text, "counter", "warp_bearer_introspections_refused_total", "Unknown tokens for which no introspection request was made, because the budget was spent or too many requests were in flight.", refused);
     let cached = asked.iter().map(|asked| (of_issuer(&asked.issuer), number(asked.cached)));
-    add_family(&mut text, "gauge", "warp_bearer_introspection_cache_entries", "Cached answers of an issuer's introspection endpoint.", cached);
+    add_family(&mut text, "gauge", "warp_bearer_introspection_cache_entries", "Cached responses of an issuer's introspection endpoint.", cached);
     text
 }
 
@@ -444,9 +444,9 @@ fn describe() {
     use metrics::{describe_counter, describe_gauge, describe_histogram};
 
     describe_gauge!("warp_bearer_build_info", "The running version; always 1.");
-    describe_counter!("warp_bearer_requests_total", "Requests by route template, method and status. Status none: the peer disconnected, or the service shut down, before there was an answer.");
-    describe_counter!("warp_bearer_refusals_total", "Error answers by code.");
-    describe_histogram!("warp_bearer_request_duration_seconds", "Time from a request's head to its answer.");
+    describe_counter!("warp_bearer_requests_total", "Requests by route template, method and status. Status none: the peer disconnected, or the service shut down, before there was a response.");
+    describe_counter!("warp_bearer_refusals_total", "Error responses by code.");
+    describe_histogram!("warp_bearer_request_duration_seconds", "Time from a request's head to its response.");
     describe_gauge!("warp_bearer_requests_in_flight", "Requests in flight.");
     describe_histogram!("warp_bearer_verification_duration_seconds", "Time to verify one token, including the wait for keys.");
     describe_gauge!("warp_bearer_connections", "Connections being served.");

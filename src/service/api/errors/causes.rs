@@ -44,7 +44,7 @@ pub const QUOTED_FIELD: Cause = cause(
 );
 pub const NOTHING_SENT: Cause = cause(
     "There is no token after the word Bearer: the variable that should hold it is empty.",
-    "Check the answer of the token endpoint. If it has no access_token, its error_description says why.",
+    "Check the response of the token endpoint. If it has no access_token, its error_description says why.",
 );
 pub const UNFILLED: Cause = cause(
     "The client sent a variable without a value: a placeholder, or a word such as undefined or null, was sent instead of the token.",
@@ -83,8 +83,8 @@ pub const SPACE_BEFORE_NAME: Cause = cause(
     "Begin the line with the name of the field, without quotes.",
 );
 pub const WRAPPED: Cause = cause(
-    "The token is inside other text, which is sent with it: a whole JSON answer, or the text that a program prints for a value, such as Optional(..), Some(..) or b'..'.",
-    "Take the token out of the value first: the member access_token of an answer, the content of an optional value, the decoded form of bytes.",
+    "The token is inside other text, which is sent with it: a whole JSON response, or the text that a program prints for a value, such as Optional(..), Some(..) or b'..'.",
+    "Take the token out of the value first: the member access_token of a response, the content of an optional value, the decoded form of bytes.",
 );
 pub const NO_TOKEN_TEXT: Cause = cause(
     "The client sent other text instead of a token: a variable without a value, a placeholder, or what a program prints for an object, a function or an error.",
@@ -116,7 +116,7 @@ pub const AUTH0_ENCRYPTED: Cause = cause(
 );
 pub const SD_JWT: Cause = cause(
     "This is an SD-JWT: a credential with selective disclosure, whose parts are joined with ~. It is not an access token.",
-    "Send the access_token of the token endpoint's answer, as a plain JWT.",
+    "Send the access_token of the token endpoint's response, as a plain JWT.",
 );
 pub const PASETO: Cause = cause(
     "This is a PASETO token (it begins with v1 to v4, and public or local), which is not a JWT.",
@@ -184,7 +184,7 @@ pub const EXTENSION: Cause = cause(
 );
 pub const LOGOUT_TOKEN: Cause = cause(
     "This is a logout token, which an issuer sends to applications to end a session.",
-    "Send the access_token of the token endpoint's answer. A logout token does not give access to an API.",
+    "Send the access_token of the token endpoint's response. A logout token does not give access to an API.",
 );
 pub const DPOP_PROOF: Cause = cause(
     "This is a DPoP proof, which a client signs itself and sends beside an access token.",
@@ -192,11 +192,11 @@ pub const DPOP_PROOF: Cause = cause(
 );
 pub const OTHER_TYPE: Cause = cause(
     "The typ of the header is not that of an access token. This service accepts JWT, at+jwt and application/at+jwt, and tokens without typ.",
-    "Send the access_token of the token endpoint's answer. If it is that token, have the issuer write one of these types.",
+    "Send the access_token of the token endpoint's response. If it is that token, have the issuer write one of these types.",
 );
 pub const OTHER_KIND: Cause = cause(
     "A claim says that the token is not an access token, but an ID, refresh or logout token: typ, as Keycloak writes it, or token_use, as Amazon Cognito and Ory Hydra do.",
-    "Send the access_token of the token endpoint's answer.",
+    "Send the access_token of the token endpoint's response.",
 );
 pub const NOT_AT_JWT: Cause = cause(
     "AUTH0_TOKEN_PROFILE is rfc9068, which accepts only tokens with the typ at+jwt, and this token has another typ or none.",
@@ -232,11 +232,11 @@ pub const OTHER_PORT: Cause = cause(
 );
 pub const ID_TOKEN: Cause = cause(
     "This is an ID token. It tells an application who has logged in, and is not meant for an API.",
-    "Send the access_token of the token endpoint's answer and not its id_token.",
+    "Send the access_token of the token endpoint's response and not its id_token.",
 );
 pub const AUTH0_ID_TOKEN: Cause = cause(
     "This is an ID token. It tells an application who has logged in, and is not meant for an API.",
-    "Send the access_token of the token endpoint's answer and not its id_token, and name audience, the identifier of your API, in the login (/authorize) or, without a user, in the token request.",
+    "Send the access_token of the token endpoint's response and not its id_token, and name audience, the identifier of your API, in the login (/authorize) or, without a user, in the token request.",
 );
 pub const USERINFO_ONLY: Cause = cause(
     "The token is only for the issuer's /userinfo: the request named no audience.",
@@ -295,12 +295,12 @@ pub const NO_EXPIRY: Cause = cause(
     "Have the issuer write exp.",
 );
 pub const ANSWER_WITHOUT_AUDIENCE: Cause = cause(
-    "The issuer's introspection answer has no aud, so it does not say which API the token is for.",
-    "Have the issuer write the identifier of this API into the aud of its answers. If they have client_id and no aud, set AUTH0_AUDIENCE_CLAIM to client_id, and AUTH0_API_AUDIENCE to the clients whose tokens this API accepts.",
+    "The issuer's introspection response has no aud, so it does not say which API the token is for.",
+    "Have the issuer write the identifier of this API into the aud of its responses. If they have client_id and no aud, set AUTH0_AUDIENCE_CLAIM to client_id, and AUTH0_API_AUDIENCE to the clients whose tokens this API accepts.",
 );
 pub const ANSWER_WITHOUT_EXPIRY: Cause = cause(
-    "The issuer's introspection answer has no exp, so the token would never expire.",
-    "Have the issuer write exp into its answers (RFC 7662 section 2.2).",
+    "The issuer's introspection response has no exp, so the token would never expire.",
+    "Have the issuer write exp into its responses (RFC 7662 section 2.2).",
 );
 pub const NO_AUDIENCE: Cause = cause(
     "The token has no aud, so it does not say which API it is for.",
@@ -352,7 +352,7 @@ pub const BOUND: Cause = cause(
 );
 pub const ISSUER_UNREACHABLE: Cause = cause(
     "The issuer cannot be reached from here, or answers with an error, so this service has no keys. The caller's token is not the problem.",
-    "Run warp-bearer check on the machine of the service. It shows whether the name, the connection, TLS or the answer is the problem. Behind a proxy, set HTTPS_PROXY. If this network has no connection to the issuer, set AUTH0_JWKS_FILE to a file with its keys.",
+    "Run warp-bearer check on the machine of the service. It shows whether the name, the connection, TLS or the response is the problem. Behind a proxy, set HTTPS_PROXY. If this network has no connection to the issuer, set AUTH0_JWKS_FILE to a file with its keys.",
 );
 pub const ISSUER_CERTIFICATE: Cause = cause(
     "The TLS connection to the issuer failed, so this service has no keys. The caller's token is not the problem.",
@@ -540,10 +540,10 @@ pub const BELOW_AUTH: Cause = cause(
 );
 pub const OTHER_METHOD: Cause = cause(
     "The path is right, but the method is not.",
-    "Use one of the methods that the answer lists in Allow.",
+    "Use one of the methods that the response lists in Allow.",
 );
 pub const UNREADABLE_PART: Cause = cause(
-    "A query, a header field or a cookie that the route needs is missing, or does not have the expected form.",
+    "A query, a header or a cookie that the route needs is missing, or does not have the expected form.",
     "Compare the request with the documentation of the route.",
 );
 pub const ODD_POLICY: Cause = cause(
@@ -567,7 +567,7 @@ pub const UNREADABLE_BODY: Cause = cause(
     "Compare the body with the documentation of the route.",
 );
 pub const OTHER_ORIGIN: Cause = cause(
-    "A page of another origin sent the request, and its origin, method or header field is not allowed.",
+    "A page of another origin sent the request, and its origin, method or header is not allowed.",
     "Add the origin to those that the service allows (CORS_ORIGINS).",
 );
 pub const ODD_HOST: Cause = cause(
@@ -579,7 +579,7 @@ pub const LONG_TARGET: Cause = cause(
     "Send long data in a body, or raise the limit.",
 );
 pub const LARGE_HEAD: Cause = cause(
-    "The header fields exceed MAX_HEADER_BYTES or MAX_HEADER_FIELDS, often because of cookies.",
+    "The headers exceed MAX_HEADER_BYTES or MAX_HEADER_FIELDS, often because of cookies.",
     "Clear the cookies of the host, send fewer fields, or raise the limit.",
 );
 pub const SLOW_REQUEST: Cause = cause(
@@ -587,7 +587,7 @@ pub const SLOW_REQUEST: Cause = cause(
     "Try again, send the body faster, or raise the limit.",
 );
 pub const OUR_FAULT: Cause = cause(
-    "The service has a bug. Its log has an entry with the X-Request-Id of the answer.",
+    "The service has a bug. Its log has an entry with the X-Request-Id of the response.",
     "Report this id to the people who run the service.",
 );
 pub const DPOP_AS_BEARER: Cause = cause(
@@ -631,7 +631,7 @@ pub const PROOF_MALFORMED: Cause = cause(
     "Use a library for DPoP, and an algorithm that AUTH0_DPOP_ALGORITHMS lists.",
 );
 pub const FIRST_NONCE: Cause = cause(
-    "The proof has no nonce, an expired one, or one from another server. This is the normal answer to a client's first request.",
+    "The proof has no nonce, an expired one, or one from another server. This is the normal response to a client's first request.",
     "Repeat the request with a new proof that has the value of DPoP-Nonce as its nonce, and always use the newest DPoP-Nonce that you received.",
 );
 pub const OTHER_REPLICA: Cause = cause(
@@ -644,7 +644,7 @@ pub const PROOF_REUSED: Cause = cause(
 );
 pub const PROOF_STOLEN: Cause = cause(
     "Someone copied the request and sent it again.",
-    "The service rejected it. Find out whether a log or a proxy shows the header fields of requests.",
+    "The service rejected it. Find out whether a log or a proxy shows the headers of requests.",
 );
 pub const STATE_FULL: Cause = cause(
     "The record of used proofs is full: it keeps each proof until the proof expires, and never drops one earlier.",
@@ -663,7 +663,7 @@ pub const WRONG_ASKER: Cause = cause(
     "Create a client for this API, set AUTH0_INTROSPECTION_CLIENT_ID to it, and have the token's audience include it.",
 );
 pub const INTROSPECTION_FAILS: Cause = cause(
-    "The issuer's introspection endpoint cannot be reached, or its answer is an error or not a valid introspection answer.",
+    "The issuer's introspection endpoint cannot be reached, or its response is an error or not a valid introspection response.",
     "Run warp-bearer check on the service's machine: it asks the endpoint about a made-up token. The caller's token is not the problem.",
 );
 pub const INTROSPECTION_DENIED: Cause = cause(

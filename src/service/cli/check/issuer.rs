@@ -226,7 +226,7 @@ async fn resolve(
             );
         }
         Err(_) => {
-            let text = format!("{}: no answer in time", ShownText::new(host));
+            let text = format!("{}: no response in time", ShownText::new(host));
             section.add_more(Mark::Bad, "name", text, name_advice(context));
         }
     }

@@ -63,7 +63,7 @@ fn found(probed: &Probed, config: &Config, section: &mut Section) {
         None => section.add(
             Mark::Note,
             "version",
-            "unknown: the answer to INFO does not contain it",
+            "unknown: the response to INFO does not contain it",
         ),
     }
     match probed.eviction.as_deref() {

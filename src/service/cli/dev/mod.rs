@@ -74,7 +74,7 @@ pub(in crate::service) struct Options {
     /// The token for which the proof is made
     #[arg(long, requires = "proof", value_name = "TOKEN")]
     for_token: Option<String>,
-    /// The nonce for the proof, from the field DPoP-Nonce of an answer
+    /// The nonce for the proof, from the header DPoP-Nonce of a response
     #[arg(long, requires = "proof", value_name = "NONCE")]
     nonce: Option<String>,
     /// The token profile: Auth0's own, or that of RFC 9068

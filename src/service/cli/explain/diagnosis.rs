@@ -220,7 +220,7 @@ fn of_bare_field(value: &str, error: AuthError) -> Cause {
 
 /// The service may introspect an opaque token, but this command didn't
 const UNASKED: Cause = Cause {
-    what: "This is an opaque token. The service may ask the issuer about it, and the verdict then depends on the answer.",
+    what: "This is an opaque token. The service may ask the issuer about it, and the verdict then depends on the response.",
     fix: "To ask the issuer here too, use --introspect. This sends it the token.",
 };
 
@@ -601,7 +601,7 @@ fn no_keys(facts: &Facts<'_>) -> Advice {
     let mut advice = advice.chars();
     let first = advice.next().map(|first| first.to_ascii_uppercase());
     let advice: String = first.into_iter().chain(advice).collect();
-    let sentences = format!("{advice}. warp-bearer check shows each request and its answer.");
+    let sentences = format!("{advice}. warp-bearer check shows each request and its response.");
     let advice = Advice::from(cause).fixed_by(sentences);
     match &error {
         FetchError::NoMetadata(_, fault) => advice.and(&format!("The reason: {fault}.")),

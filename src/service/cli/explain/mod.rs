@@ -72,7 +72,7 @@ pub(in crate::service) struct Options {
     #[arg(long, value_name = "PERMISSIONS", value_parser = wanted_permissions)]
     permission: Option<Wanted>,
     /// Show how /auth answers a proxy that sends this query, such as 'scope=a&permission=b', or
-    /// that asks for this path below /auth; exit 1 unless the answer is 200
+    /// that asks for this path below /auth; exit 1 unless the response is 200
     #[arg(long, value_name = "QUERY")]
     auth: Option<String>,
     /// Also ask the issuer about the token, as the service does; this sends the token to the issuer

@@ -217,11 +217,11 @@ pub(super) const KEYCLOAK_OTHER_API: Cause = cause(
 );
 pub(super) const KEYCLOAK_ID_TOKEN: Cause = cause(
     "This is an ID token (its claim typ is ID), which is for the client in aud, not for an API.",
-    "Send the access_token of the token endpoint's answer, whose claim typ is Bearer or DPoP.",
+    "Send the access_token of the token endpoint's response, whose claim typ is Bearer or DPoP.",
 );
 pub(super) const KEYCLOAK_REFRESH: Cause = cause(
     "This is a refresh token of Keycloak (its claim typ is Refresh or Offline), which only Keycloak itself reads.",
-    "Send the access_token of the token endpoint's answer, not its refresh_token.",
+    "Send the access_token of the token endpoint's response, not its refresh_token.",
 );
 pub(super) const KEYCLOAK_HOSTNAME: Cause = cause(
     "The token is from the same realm under another address: Keycloak uses the address of the request as its name, unless a hostname is set.",
@@ -263,7 +263,7 @@ pub(super) const OKTA_ORG: Cause = cause(
 );
 pub(super) const OKTA_ID_TOKEN: Cause = cause(
     "This is an ID token: its aud is the client ID of the application. Access tokens of Okta have cid and scp.",
-    "Send the access_token of the token endpoint's answer and not its id_token.",
+    "Send the access_token of the token endpoint's response and not its id_token.",
 );
 pub(super) const OKTA_SCOPE: Cause = cause(
     "The token lacks the scope: scp has only the scopes that the client requested and that an access policy allows.",
