@@ -1,7 +1,7 @@
 //! [`Queries`]: a cache of parsed queries of `/auth`.
 //!
 //! A proxy sends the same query for all requests to a path, so there are usually only a few
-//! different ones. Parsing a query with 64 scopes takes half as long as the rest of a request.
+//! different ones, and parsing a query with 64 scopes takes half as long as the rest of a request.
 
 use std::sync::Arc;
 

@@ -194,7 +194,7 @@ pub enum Form {
 
 /// Chains a row's filter before the filters of the rows below it.
 ///
-/// It is a function because the filters have different types. To put them into a list, we'd have to
+/// It's a function because the filters have different types. To put them into a list, we'd have to
 /// box each filter, and then box it again together with those below it, and each of these boxes
 /// would allocate for every request that passes through it.
 #[derive(Clone)]

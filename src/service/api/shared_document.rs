@@ -1,9 +1,9 @@
 //! [`SharedDocument`]: a document whose size grows with the number of issuers.
 //!
-//! A client that requests such a document but doesn't read it keeps the document in memory.
-//! Requests within the same second therefore share a copy, so that a flood of them costs one copy
-//! per second instead of one per request. We do not share short documents: they are always up to
-//! date, and a connection has room for them.
+//! A client that requests such a document but doesn't read it keeps the document in memory, so
+//! requests within the same second share a copy, and a flood of them only costs one copy per second
+//! instead of one per request. We do not share short documents: they are always up to date, and a
+//! connection has room for them.
 
 use std::{
     collections::HashMap,

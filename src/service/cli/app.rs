@@ -77,7 +77,7 @@ const RELOAD_PATIENCE: Duration = Duration::from_secs(10);
 /// and grows with the number of issuers.
 const MAX_SCRAPES: u32 = 4;
 
-/// Bound its sockets, but does not serve yet
+/// The service with its bound sockets, before it starts serving
 pub(in crate::service) struct App {
     service: Listener,
     metrics: Option<Listener>,
@@ -288,8 +288,8 @@ impl HangupSignal {
     /// Reloads on every signal, until it is dropped.
     ///
     /// Reading a file can take long, or forever if its disk is gone. The task that runs this also
-    /// accepts connections, so we read files on blocking threads, and nothing waits for them: not
-    /// the keys, and not the next signal.
+    /// accepts connections, so we should never block it: we read files on blocking threads, and
+    /// nothing waits for them, neither the keys nor the next signal.
     async fn reload(mut self, auth: &Auth, tls: Option<&Tls>) {
         let (certificates, issuers) = (Reloads::default(), Reloads::default());
         // the last signal that we've handled

@@ -1,7 +1,7 @@
 //! Advice for an operator when an issuer's document cannot be fetched.
 //!
-//! We only mention settings that exist, and only suggest removing a setting that is set. For an
-//! issuer in the issuers file, we mention the options of the file.
+//! We should only mention settings that exist, and only suggest removing a setting that is set. For
+//! an issuer in the issuers file, that means the options of the file.
 
 use reqwest::{StatusCode, Url};
 

@@ -130,7 +130,7 @@ fn run_on<T>(runtime: Runtime, command: impl Future<Output = T>) -> T {
     result
 }
 
-/// Joins a command that was pasted after `explain`, such as `curl -H '…' URL`, into one argument.
+/// Joins a command that was pasted after `explain`, e.g. `curl -H '…' URL`, into one argument.
 /// Otherwise clap would take its options for options of `explain`.
 fn pasted_commands(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     const COMMANDS: [&str; 5] = ["curl", "wget", "http", "https", "xh"];

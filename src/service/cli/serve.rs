@@ -19,8 +19,9 @@ Examples:
 
 /// Starts immediately, and fetches the keys in the background.
 pub(in crate::service) async fn run() -> Result<(), Failure> {
-    // These come first. Without the handlers, SIGHUP ends the process, and the init process of a
-    // container ignores SIGTERM. A SIGHUP during the start is handled after it.
+    // These come first. Without the handlers, SIGHUP would end the process, and the init process of
+    // a container would ignore SIGTERM. If a SIGHUP arrives during the start, it's handled after
+    // it.
     let hangup = HangupSignal::new()?;
     let shutdown = Shutdown::on_signals().map_err(Failure::Process)?;
     let (service, app) = tokio::select! {

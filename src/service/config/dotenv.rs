@@ -1,8 +1,8 @@
 //! Parses a `.env`, and returns its variables and warnings about invalid lines.
 //!
 //! Other programs may keep variables in the same file, so an invalid line is only a fault if it
-//! contains a variable of this service. We parse each line separately: otherwise an unclosed quote
-//! could hide our variables after it.
+//! contains a variable of this service. We parse each line separately, since an unclosed quote
+//! somewhere in another program's variables might otherwise hide ours after it.
 //!
 //! dotenvy does the parsing of quotes, `export`, comments and `${NAME}`. We don't change the
 //! environment of the process, and never show the contents of a line in a fault or a warning.

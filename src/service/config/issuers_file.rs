@@ -524,7 +524,8 @@ fn unknown(key: &str) -> Wrong {
     })
 }
 
-/// The key, or `a key` if it is long or unusual: it may be a secret that was written without a key.
+/// The key, or `a key` if it is long or unusual: it might be a secret that was written without a
+/// key.
 fn shown_key(key: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     if key.len() <= 40 && key.chars().all(is_plain) {

@@ -34,7 +34,7 @@ impl fmt::Display for Setting {
 
 impl Environment {
     /// Returns the lines if the service would start with them instead of the current values.
-    /// Otherwise there is no point in recommending them, and the result is empty.
+    /// Otherwise there's no point in recommending them, so you get none.
     #[must_use]
     pub fn recommend(&self, settings: Vec<Option<Setting>>) -> Vec<Setting> {
         let settings: Option<Vec<_>> = settings.into_iter().collect();

@@ -1,7 +1,7 @@
 //! Parsers: each converts the text of one value to its type.
 //!
-//! A parser doesn't know the name of its variable. It should never repeat a mistake or a password,
-//! so it only suggests valid values.
+//! A parser doesn't know the name of its variable. It only suggests valid values, so a suggestion
+//! never repeats a mistake or (worse) a password.
 
 use std::{
     fmt::Display,

@@ -3,7 +3,7 @@
 //! The handshake accepts any certificate, from any signer. TLS proves that the client holds its
 //! private key, and that is all we need: the certificate's hash identifies the client. If
 //! authorities are configured, we ignore certificates from other authorities but still complete the
-//! handshake. The client's token may not be bound to a certificate at all.
+//! handshake, because for all we know the client's token isn't bound to a certificate at all.
 
 use std::{
     fmt,

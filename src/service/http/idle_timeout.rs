@@ -289,8 +289,8 @@ pub(in crate::service) struct StreamedAnswer {
     /// task ends, and without a task we can't reset the stream: a last piece that the peer never
     /// reads would stay in memory until the connection ends.
     ///
-    /// We do not wait after a response of a single piece to a peer that takes whole pieces. That
-    /// would only cost a second write.
+    /// There's one exception: after a response of a single piece, to a peer that takes whole
+    /// pieces, waiting would only cost a second write.
     pub(in crate::service) keeps_end: bool,
 }
 

@@ -84,7 +84,7 @@ impl Listener {
 }
 
 /// Makes the kernel drop new SYNs, so that no connection is established between the last `accept`
-/// and the close. A client whose SYN is dropped retries after a second or so, and finds the port
+/// and the close. A client whose SYN is dropped usually retries after a second, and finds the port
 /// closed.
 #[cfg(target_os = "linux")]
 fn refuse_new(tcp: &TcpListener) -> io::Result<()> {

@@ -1,8 +1,8 @@
 //! The middleware around all routes.
 //!
 //! Rejects malformed requests, answers CORS preflights, limits the time and the body of a request,
-//! catches panics of handlers, and sets the headers of every response. It doesn't look at tokens.
-//! It ignores `Forwarded` and `X-Forwarded-*` too, since clients can forge them.
+//! catches panics of handlers, and sets the headers of every response. It doesn't look at tokens,
+//! and it doesn't look at `Forwarded` or `X-Forwarded-*` either, since clients can forge them.
 
 use std::{
     convert::Infallible, future::poll_fn, net::Ipv6Addr, panic::AssertUnwindSafe, pin::Pin,
@@ -74,8 +74,8 @@ where
                 },
             };
             // We close the connection after this response in three cases. After a rejection, the
-            // rest of the request may still arrive. After a chunked body, `strict_heads` doesn't
-            // know where the next head begins. And during a shutdown, the client must not send
+            // rest of the request may still arrive; after a chunked body, `strict_heads` doesn't
+            // know where the next head begins; and during a shutdown, the client must not send
             // another request on a connection that's about to close.
             let is_last = outcome.is_err() || is_chunked || middleware.shutdown.is_requested();
 

@@ -6,8 +6,8 @@
 //! which hyper rejects with 400.
 //!
 //! The target of a request has no fragment (RFC 9112 §3.2), but hyper silently drops a `#` and
-//! whatever follows. In `/auth?scope=a#&scope=b`, that would remove a part of the policy, so a `#`
-//! in the first line becomes NUL as well.
+//! whatever follows. In e.g. `/auth?scope=a#&scope=b`, that would remove a part of the policy, so a
+//! `#` in the first line becomes NUL as well.
 //!
 //! We don't parse heads here. hyper does, and the length of the body it finds tells us where the
 //! next head begins.

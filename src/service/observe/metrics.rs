@@ -2,9 +2,9 @@
 //! scrapers that accept the other format.
 //!
 //! Every label has a bounded set of values: routes are templates, codes are fixed, unknown methods
-//! share one name, and issuers are configured. Nothing that a caller sends ends up in a label. A
-//! `kid`, which the issuer chooses, is only a label for keys that were left out, at most 16 per
-//! issuer.
+//! share one name, and issuers are configured. Nothing that a caller sends ends up in a label. Note
+//! that a `kid`, which the issuer chooses, is only a label for keys that were left out, at most 16
+//! per issuer.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},

@@ -1,6 +1,7 @@
 //! The request ID and the trace ID of a request, to correlate the logs of several services.
 //!
-//! We log a caller's request ID, so we only use it if it's short and has plain characters.
+//! A caller's request ID ends up in our log, so we should only use it if it's short and has plain
+//! characters. Otherwise we make one up.
 
 use std::{
     hash::{BuildHasher, RandomState},

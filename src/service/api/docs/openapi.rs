@@ -306,7 +306,7 @@ fn tag(path: &str) -> &'static str {
     }
 }
 
-/// An ID such as `get_api_private_scoped`.
+/// E.g. `get_api_private_scoped`.
 fn operation_id(methods: &Methods, path: &str) -> String {
     let words = path.split(|c: char| !c.is_ascii_alphanumeric());
     let method = methods.to_string().to_ascii_lowercase();

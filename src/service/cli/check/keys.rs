@@ -82,7 +82,7 @@ pub(in crate::service) fn check(
     section.add_more(Mark::Bad, "keys", text, advice);
 }
 
-/// Several keys share a `kid` or have none, so a token can't say which of them it means.
+/// Notes that several keys share a `kid` or have none, so a token can't say which of them it means.
 fn shared(section: &mut Section, kid: Option<&str>) {
     let text = match kid {
         Some(kid) => format!("two different keys have the kid {:?}", ShownText::new(kid)),

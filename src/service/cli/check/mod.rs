@@ -1,8 +1,8 @@
 //! `warp-bearer check`: checks the configuration and its issuers before deployment.
 //!
 //! The checks send the same requests as the service, call the same functions and build the same
-//! `Auth`, so a configuration that passes should work in the service as well. They change nothing,
-//! and go on after a failure, so that one run reports all problems.
+//! `Auth`, so a configuration that passes also works in the service. They change nothing, and go on
+//! after a failure, so that one run reports all problems.
 
 mod certificate;
 pub(super) mod entra;

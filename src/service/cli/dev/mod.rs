@@ -1,8 +1,8 @@
 //! `warp-bearer dev`: runs the service together with a local issuer, without an account.
 //!
 //! The issuer works like a real one, but its keys only exist in this process. Both listen on
-//! loopback only, and the command fails if a real issuer is configured. Anyone can know the secret
-//! of the issuer's client, so that scripts can get tokens, but these tokens are only valid for this
+//! loopback only, and the command fails if a real issuer is configured. The secret of the issuer's
+//! client is public, so that scripts can get tokens, but then these tokens are only valid for this
 //! service on this machine, and only until the process ends.
 
 mod page;

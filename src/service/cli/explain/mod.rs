@@ -1,8 +1,8 @@
 //! `warp-bearer explain`: explains why the configured service accepts or rejects a token.
 //!
 //! The token comes from the command line, or from standard input, which keeps it out of the shell's
-//! history. We send it nowhere, unless `--introspect` asks us to send it to the issuer. Keys are
-//! fetched in the same way as in the service.
+//! history. We don't send it anywhere, unless `--introspect` asks us to send it to the issuer. Keys
+//! are fetched in the same way as in the service.
 
 mod advice;
 mod diagnosis;

@@ -1,7 +1,7 @@
 //! Logs panics in the configured format.
 //!
-//! A line has the location of the panic. It only has the message if that is a literal in the
-//! source: a formatted message may contain a token.
+//! A line has the location of the panic. It should have the message too, but a formatted message
+//! may contain a token, so we only include the message if it's a literal in the source.
 
 use std::{
     backtrace::{Backtrace, BacktraceStatus},

@@ -1,7 +1,7 @@
 //! Rate limits for warnings and errors.
 //!
-//! Callers can cause any number of warnings, e.g. with invalid queries, and must not be able to
-//! fill a disk or hide other lines that way. Each callsite, including those of dependencies, can
+//! Callers can cause any number of warnings, e.g. with invalid queries, and they must not be able
+//! to fill a disk or hide other lines that way. Each callsite, including those of dependencies, can
 //! log [`LIMIT`] warnings or errors per [`PERIOD`], and further ones are only counted. Lower levels
 //! have no limit, since every request has an info line.
 

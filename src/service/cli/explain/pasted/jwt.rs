@@ -89,7 +89,7 @@ pub(super) fn is_token_character(c: char) -> bool {
 }
 
 /// Shortens every JWT, and every long word that begins like one, to its first characters. An error
-/// message should never contain a whole token.
+/// message must never contain a whole token.
 pub(in crate::service) fn shorten_all(text: &str) -> String {
     /// Shorter than the header of any token
     const SHOWN: usize = 10;

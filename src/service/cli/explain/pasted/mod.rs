@@ -1,9 +1,9 @@
 //! [`Pasted`]: finds the value of `Authorization` in pasted text.
 //!
 //! A text that could be the value of the header is explained unchanged, mistakes and all, so that
-//! the verdict is the same as in the service. A token alone is explained as if it followed `Bearer
-//! `. We search any other text, e.g. a curl command or a token endpoint's JSON, and a note says
-//! where we found the token.
+//! the verdict is the same as in the service. A token alone is explained as if it followed
+//! `Bearer `. We search any other text, e.g. a curl command or a token endpoint's JSON, and a note
+//! says where we found the token.
 
 mod command;
 mod document;
@@ -217,8 +217,8 @@ impl Pasted {
             ..Found::default()
         };
         if found.requests.is_empty() {
-            // There may be lines of a request without its request line, e.g. some of those of `curl
-            // -v`
+            // There may be lines of a request without its request line, e.g. some of those of
+            // `curl -v`
             let lines = whole
                 .lines()
                 .map(|line| line.trim_start_matches(['>', '<', '*', ' ']));

@@ -1,7 +1,7 @@
-//! Recognizes placeholders, such as a variable that was not replaced with its value.
+//! Recognizes placeholders, e.g. a variable that wasn't replaced with its value.
 
-/// A placeholder for a token, or what a language prints for a missing value: `undefined`, `[object
-/// Object]`, `{{token}}`, `${TOKEN}`, `<token>`.
+/// A placeholder for a token, or what a language prints for a missing value: `undefined`,
+/// `[object Object]`, `{{token}}`, `${TOKEN}`, `<token>`.
 pub(in crate::service) fn is_placeholder(text: &str) -> bool {
     let text = text.trim_matches(|c: char| c.is_whitespace() || "\"'`".contains(c));
     let lower = text.to_ascii_lowercase();

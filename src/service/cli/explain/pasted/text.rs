@@ -104,8 +104,8 @@ fn unread_part(text: &str, place: usize, commands: &[Command], own: &str) -> Opt
     }
 }
 
-/// The name in a line such as `Authentication: Bearer …`, `Authorisation: Bearer …` or `X-Auth:
-/// Bearer …`.
+/// The name in a line like `Authentication: Bearer …`, `Authorisation: Bearer …` or
+/// `X-Auth: Bearer …`.
 fn similar_field(line: &str) -> Option<&str> {
     /// No header has a longer name
     const MAX_LEN: usize = 64;

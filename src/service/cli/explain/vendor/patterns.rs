@@ -543,7 +543,7 @@ fn is_texts(claim: &Value) -> bool {
             .is_some_and(|items| items.iter().all(Value::is_string))
 }
 
-/// Recognizes scopes with a prefix, such as `api://GUID/read`, and scopes in another claim, such as
+/// Recognizes scopes with a prefix, e.g. `api://GUID/read`, and scopes in another claim, e.g.
 /// `SCOPE_read` in `authorities`.
 fn of_scope_elsewhere(facts: &Facts<'_>, wanted: &[&str]) -> Option<Advice> {
     let missing = |name: &&&str| !scopes_of(facts).contains(*name);
