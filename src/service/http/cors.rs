@@ -41,7 +41,7 @@ pub(in crate::service) const GATE: &str = "/auth";
 /// A proxy may interpret a path differently from this service, so we err on the side of caution:
 /// escapes are decoded repeatedly, case is ignored, and empty segments are skipped. A segment that
 /// begins with two dots could lead back to the gate, so such paths get no preflights either.
-/// (Browsers resolve `..` before they send a request, so few pages should notice.).
+/// (Browsers resolve `..` before they send a request, so few pages should notice.)
 fn is_gate(path: &str) -> bool {
     let path = decoded(path);
     let mut segments = path.split(|byte| matches!(byte, b'/' | b'\\'));
