@@ -20,14 +20,14 @@ use crate::auth::{
 pub(crate) struct OneAudience<'a> {
     auth: &'a Auth,
     name: &'a str,
-    /// `name`, in both spellings if it is a URL without a path.
+    /// `name`. With and without a trailing slash if it is a URL without a path.
     names: Vec<String>,
     /// Set if the audience is the URL of a resource with published metadata.
     resource: Option<Resource>,
 }
 
 impl Auth {
-    /// `None` if no issuer is configured for `audience`.
+    /// Returns the verifier for `audience`. `None` if no issuer is configured for it.
     pub(crate) fn for_audience<'a>(&'a self, audience: &'a str) -> Option<OneAudience<'a>> {
         if !self.has_audience(audience) {
             return None;

@@ -800,7 +800,7 @@ impl Builder {
         }))
     }
 
-    /// `None` if a resolver may add others.
+    /// Returns the names of the issuers. `None` if a resolver may add more of them.
     fn names(&self, resolves: bool) -> Option<HashSet<String>> {
         let names = self.issuers.iter().map(|issuer| issuer.issuer.clone());
         (!resolves).then(|| names.collect())
@@ -831,7 +831,7 @@ impl Builder {
     /// Returns the issuers of this builder. Reuses each issuer of `before` that has not changed. A
     /// changed issuer keeps its keys if their source is the same.
     ///
-    /// `resolver` is the resolver of the [`Auth`], whose algorithms are allowed too.
+    /// `resolver` is the resolver of the [`Auth`]. The algorithms of the resolver are allowed too.
     fn trusted_issuers(
         &self,
         fetcher: &Arc<Fetcher>,
@@ -993,7 +993,8 @@ impl Builder {
         })
     }
 
-    /// If a resource is configured, includes both spellings of each URL without a path.
+    /// Returns the audiences. If a resource is configured, each URL without a path is included with
+    /// and without a trailing slash.
     fn spellings(&self, audiences: &[String]) -> Arc<[String]> {
         if self.resource.is_none() {
             return audiences.into();
@@ -1068,7 +1069,7 @@ impl Builder {
         }
         let without_keys = |issuer: &&TrustedIssuer| issuer.options.source.is_none();
         let without_secret = |issuer: &&TrustedIssuer| issuer.options.secret.is_none();
-        // A resolved issuer would share its key with other issuers.
+        // A resolver may return several issuers, which would all share this key set or secret.
         let is_resolved = self.resolve.is_some();
         let shared_keys = self.options.source.is_some()
             && (is_resolved || self.issuers.iter().filter(without_keys).count() > 1);

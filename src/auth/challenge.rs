@@ -181,7 +181,7 @@ impl Refusal {
         self.nonce.as_deref()
     }
 
-    /// From now on, dropping the refusal logs an error, unless it was turned into a response.
+    /// Makes the refusal log an error if it is dropped before it is turned into a response.
     #[cfg(feature = "warp")]
     pub(crate) fn expect_answer(&mut self) {
         self.pending.0.store(true, Relaxed);

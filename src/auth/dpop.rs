@@ -123,8 +123,8 @@ impl Dpop {
     /// A client gets its first nonce from the `DPoP-Nonce` header of a 401 with `use_dpop_nonce`. If
     /// your successful responses carry the nonce from
     /// [`Claims::dpop_nonce`](crate::auth::Claims::dpop_nonce), a client that sends a request at
-    /// least every four minutes does not have to repeat one because its nonce has expired. The
-    /// layers for tower do this.
+    /// least every four minutes never has to repeat a request because of an expired nonce. The
+    /// layers for tower add this header.
     #[must_use]
     pub fn nonces(mut self) -> Self {
         self.nonces = NonceSource::Random;

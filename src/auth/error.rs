@@ -311,8 +311,9 @@ pub enum SetupError {
     /// Opaque tokens are enabled for several issuers, so one issuer would see another's tokens.
     #[error("introspection of opaque tokens can be enabled for only one issuer")]
     AmbiguousIntrospection,
-    /// A scope that an issuer requires, or that another scope includes, is not a scope token
-    /// (RFC 6749 §3.3).
+    /// A scope that an issuer requires, or one passed to
+    /// [`scope_includes`](crate::auth::Builder::scope_includes), is not a scope token (RFC 6749
+    /// §3.3).
     #[error("a scope may contain only printable ASCII without spaces, quotes and backslashes")]
     Scope,
     /// [`max_token_bytes`](crate::auth::Builder::max_token_bytes) is out of range.

@@ -411,8 +411,8 @@ impl Auth {
     }
 
     /// Adds the introspection step. The response is cached, so computing the verdict does not send
-    /// a second request. If the token is active and rejected, adds the steps of the answer's claims,
-    /// and returns these claims.
+    /// a second request. If the token is active but its claims are rejected, adds the steps for the
+    /// claims in the response, and returns these claims.
     async fn introspection_step(
         &self,
         token: &str,
@@ -668,8 +668,8 @@ impl Auth {
     }
 
     /// Waits until the first fetch of this issuer's keys has succeeded or failed. If the name is
-    /// unknown, waits for the keys of the only trusted issuer, which may have signed the token
-    /// under this other name.
+    /// unknown and only one issuer is trusted, waits for the keys of that issuer, which may have
+    /// signed the token under this other name.
     pub(crate) async fn first_fetch_ended(&self, issuer: &str) {
         let named = self.trusted_issuer(issuer).ok();
         let issuers = named.map_or_else(|| self.issuers(), |issuer| vec![issuer]);

@@ -43,7 +43,8 @@ pub(crate) struct ProofOfRequest {
 impl Auth {
     /// Returns the path of a request for `url`, as this service receives it or, with
     /// `is_forwarded`, as a proxy sends it to `/auth`. If `url` is only a path, returns it
-    /// unchanged. `None` if the URL is not below the public URL, or not at its origin.
+    /// unchanged. `None` if `url` is not below the public URL or, with `is_forwarded`, has another
+    /// origin.
     pub(crate) fn path_of(&self, url: &str, is_forwarded: bool) -> Option<String> {
         if url.starts_with('/') {
             return Some(url.split(['?', '#']).next().unwrap_or_default().to_owned());

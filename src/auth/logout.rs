@@ -43,7 +43,7 @@ impl Auth {
     ///
     /// The revocation ends 24 hours after the `iat` of the logout token, or later if tokens live
     /// longer: after the [maximum age](crate::auth::Builder::max_age) if one is configured, and
-    /// otherwise after the longest lifetime seen in a token of this issuer.
+    /// otherwise after the longest lifetime seen in a token of this issuer. The leeway is added.
     ///
     #[cfg_attr(feature = "testing", doc = "```")]
     #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
@@ -155,7 +155,7 @@ impl Auth {
 }
 
 /// Returns how long a revocation must last, in seconds: the longest lifetime of the issuer's
-/// tokens, but at least [`REVOKED_FOR`].
+/// tokens, but at least [`REVOKED_FOR`], plus the leeway.
 #[allow(clippy::cast_precision_loss)] // exact for millions of years
 fn revocation_lifetime(issuer: &Trusted) -> f64 {
     let seen = issuer.context.longest_lifetime.load(Relaxed) as f64;

@@ -241,7 +241,8 @@ pub(crate) enum RuleKind<'p> {
     Other,
 }
 
-/// Policies whose names are only known at run time. `None` if a name is empty.
+/// For the service, which only knows the names in its policies at run time. A constructor returns
+/// `None` if the name is empty.
 #[cfg(feature = "service")]
 impl Policy {
     /// Returns the first mandatory rule that the claims do not meet. `None` if they meet the

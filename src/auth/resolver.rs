@@ -49,7 +49,7 @@ const UNAVAILABLE: AuthError = AuthError::KeysUnavailable {
     retry_after: FAILURE_TTL,
 };
 const MAX_LOOKUPS: usize = 16;
-/// In bytes. Longer names are not looked up.
+/// The maximum length of a name in bytes. Longer names are not looked up.
 const MAX_NAME: usize = 1024;
 
 /// The slot of a resolved issuer, which is not in the list of issuers.

@@ -631,9 +631,9 @@ impl Auth {
         self.inner.clock.now()
     }
 
-    /// Waits until the keys of every configured issuer are available, also of issuers that
-    /// [`is_ready`](Self::is_ready) does not wait for. There is no timeout, so use
-    /// `tokio::time::timeout`.
+    /// Waits until the keys of every configured issuer are available. This may take longer than
+    /// until [`is_ready`](Self::is_ready) returns `true`, which needs the keys of only one issuer.
+    /// There is no timeout, so use `tokio::time::timeout`.
     pub async fn ready(&self) {
         for issuer in self.inner.issuers.load_full().iter() {
             if let Some(jwks) = issuer.fetched() {
@@ -645,10 +645,10 @@ impl Auth {
     /// Returns `true` if tokens can be verified: the keys of at least one configured issuer are
     /// available, and every source of revocations has been read.
     ///
-    /// After the start, also waits for the first fetch of every issuer to succeed or fail, so that
-    /// the first requests find the keys of all issuers that can be reached. An issuer without keys
-    /// does not affect the tokens of the others; [`status`](Self::status) has the state of each.
-    /// Ignores resolved issuers, because there may be thousands.
+    /// After the start, this is `false` until the first fetch of every issuer has succeeded or
+    /// failed, so that the first requests find the keys of all issuers that can be reached. An
+    /// issuer without keys does not affect the tokens of the others; [`status`](Self::status) has
+    /// the state of each. Resolved issuers are ignored, because there may be thousands.
     pub fn is_ready(&self) -> bool {
         let issuers = self.inner.issuers.load_full();
         let states: Vec<_> = issuers.iter().map(|issuer| issuer.status()).collect();

@@ -17,7 +17,7 @@ use warp::{
 
 use crate::issuer::{faults::Fault, grant, state::State};
 
-/// Of a request body, in bytes.
+/// The maximum size of a request body in bytes.
 const MAX_BODY: u64 = 128 * 1024;
 
 /// Extracts the parameters of a form. Empty if the form cannot be parsed.

@@ -7,7 +7,7 @@ use crate::issuer::keys::SigningKey;
 pub(super) struct KeySet {
     current: SigningKey,
     published: Vec<SigningKey>,
-    /// Published instead of the keys, if set.
+    /// The document to publish instead of the keys, if there is one.
     document: Option<Value>,
 }
 

@@ -95,7 +95,7 @@ impl SigningKey {
     }
 
     /// Returns the public half as a JWK (RFC 7517 §4) with `kid`, `use` and `alg`. A secret has no
-    /// public half, so its JWK only has `kty` in addition.
+    /// public half, so the only other member of its JWK is `kty`.
     pub fn public_jwk(&self) -> Value {
         let mut jwk = self.private.public();
         jwk["kid"] = json!(self.kid);

@@ -356,7 +356,7 @@ impl Issuer {
     }
 
     /// Publishes `document` instead of the key set, until [`restore`](Self::restore) is called.
-    /// Changes of the keys do not affect it.
+    /// Changes to the keys do not affect it.
     ///
     /// ```
     /// use serde_json::json;

@@ -16,7 +16,7 @@ use crate::issuer::{
 /// Builds a proof for one request. Created by [`SigningKey::proof`].
 ///
 /// By default, the proof is valid for a request without a token. It has `typ`, `alg` and the public
-/// `jwk` in the header, and a random `jti`, `htm`, `htu` and `iat` as claims. Each method changes
+/// `jwk` in the header, and the claims `htm`, `htu`, `iat` and a random `jti`. Each method changes
 /// one part of the proof, and the last call wins. [`sign`](Self::sign) returns the proof.
 #[derive(Clone)]
 #[must_use = "call `sign` to get the proof"]

@@ -42,7 +42,7 @@ pub(crate) const MAX_PROOF: usize = 8 * 1024;
 /// The `typ` of a proof, compared exactly.
 pub(crate) const TYP: &str = "dpop+jwt";
 
-/// In bytes.
+/// The maximum length of `jti` in bytes.
 pub(crate) const MAX_JTI: usize = 256;
 
 /// The `Retry-After` of responses while the store is unavailable.
@@ -151,8 +151,8 @@ pub(crate) struct Presented<'a> {
 }
 
 impl Proofs {
-    /// Validates the proof of a request, except whether it was used before. Call
-    /// [`use_once`](Self::use_once) for that, after all other checks of the request.
+    /// Validates the proof of a request, but does not check whether it was used before. For that,
+    /// call [`use_once`](Self::use_once) after all other checks of the request.
     pub(crate) fn validate(
         &self,
         presented: Presented<'_>,

@@ -21,7 +21,7 @@ const SLOT: Duration = Duration::from_secs(300);
 const RENEWED_FROM: u64 = 240;
 
 /// From this second of a slot on, a client that still uses the previous slot's nonce gets the new
-/// one. Any earlier, a replica whose clock is behind would reject it.
+/// one. If it got the new one earlier, a replica whose clock is behind would reject it.
 const SETTLED_FROM: u64 = 60;
 
 /// The minimum length of a secret in bytes: the length of the hash (RFC 2104 §3).

@@ -644,7 +644,7 @@ async fn agrees_with_the_examples_of_rfc_9449() {
     assert_eq!(verdict(AT_A_RESOURCE, then).await, Err(ProofFault::Used));
 }
 
-/// If the proof was recorded, a client with a revoked token could fill the store.
+/// If the proof were recorded, a client with a revoked token could fill the store.
 #[cfg(feature = "service")]
 #[tokio::test]
 async fn does_not_use_up_the_proof_of_a_revoked_token() {

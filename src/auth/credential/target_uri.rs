@@ -41,8 +41,8 @@ impl PublicUrl {
             && normalized(named).map(at_least_a_slash) == wanted
     }
 
-    /// Returns the path of `url` relative to this URL, or to its origin with `is_at_origin`. `None`
-    /// if `url` is not below this URL, or not at its origin.
+    /// Returns the path of `url` below this URL. `None` if `url` is not below it. With
+    /// `is_at_origin`, uses only the origin of this URL.
     #[cfg(feature = "service")]
     pub(crate) fn path_below(&self, url: &str, is_at_origin: bool) -> Option<String> {
         let (_, path) = split(url).filter(|(origin, _)| *origin == self.origin)?;

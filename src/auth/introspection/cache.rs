@@ -12,10 +12,10 @@ use tokio::time::Instant;
 
 use crate::auth::{error::AuthError, token::payload::Verified};
 
-/// The number of entries of average size.
+/// The maximum number of entries, if they have the average size.
 const ENTRIES: usize = 10_000;
 
-/// For all entries, in bytes.
+/// The maximum memory of all entries in bytes.
 const MEMORY: u64 = 16 * 1024 * 1024;
 
 pub(super) const REJECTION_TTL: Duration = Duration::from_secs(5);

@@ -39,7 +39,7 @@ use crate::auth::{
 /// The timeout of a request, including discovery.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Of a response, in bytes.
+/// The maximum size of a response in bytes.
 const MAX_BODY: usize = 64 * 1024;
 
 /// How long an endpoint is used before it is discovered again or, if its URL is configured, built
@@ -223,7 +223,7 @@ impl Client {
             let form = if body.starts_with(b"\xef\xbb\xbf") {
                 "text with a byte order mark"
             } else {
-                document::form(&body, "a JSON object without it")
+                document::form(&body, "a JSON object without such a member")
             };
             IntrospectionError::Unreadable(url.into(), form)
         })
@@ -457,7 +457,7 @@ mod tests {
     const RFC_8414_ONLY: u8 = 1;
     const FAILING: u8 = 2;
     const SILENT: u8 = 3;
-    /// The metadata name an endpoint that refuses connections.
+    /// The metadata names an endpoint that refuses connections.
     const MOVED: u8 = 4;
 
     /// An issuer that answers every introspection request with `active: false`.

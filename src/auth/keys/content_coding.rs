@@ -24,7 +24,7 @@ impl ContentCoding {
     /// Parses `Content-Encoding`.
     ///
     /// # Errors
-    /// Returns the value if it is another coding, or several.
+    /// Returns the value if it has a coding other than gzip and `identity`, or gzip more than once.
     pub(in crate::auth) fn of(headers: &HeaderMap) -> Result<Self, String> {
         let fields = headers.get_all(header::CONTENT_ENCODING).iter();
         let fields: Vec<_> = fields

@@ -34,7 +34,7 @@ use crate::auth::{
     },
 };
 
-/// Of a document, in bytes.
+/// The maximum size of a document in bytes.
 const MAX_BODY: usize = 512 * 1024;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 

@@ -160,8 +160,8 @@ impl Jwks {
         held.as_ref()?.why_left_out(kid).map(str::to_owned)
     }
 
-    /// Returns why the current set has no key for a header, although it may have the one that signed
-    /// the token.
+    /// Returns why the current set has no key for a header, although it may have the key that
+    /// signed the token.
     #[cfg(feature = "service")]
     pub(crate) fn why_no_match(&self, alg: Algorithm, kid: Option<&str>) -> Option<NoMatch> {
         let held = self.shared.held.load();

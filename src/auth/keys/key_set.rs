@@ -39,7 +39,7 @@ pub(crate) struct KeySet {
     /// True if the keys are from a file and have no `kid`, as in PEM. In that case, the `kid` of a
     /// token is ignored.
     is_nameless: bool,
-    /// The reason of the first key that was left out and whose `kid` cannot be used.
+    /// Why a key was left out whose `kid` cannot be used. The first such key, if there are several.
     #[cfg_attr(not(feature = "service"), allow(dead_code))]
     hidden: Option<String>,
 }
@@ -72,7 +72,7 @@ pub(crate) enum Miss {
     Ambiguous,
 }
 
-/// The reason why a set has no key for a token, although its keys may include the one that signed it.
+/// The reason why a set has no key for a token, although it may have the key that signed the token.
 #[cfg(feature = "service")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum NoMatch {
@@ -329,7 +329,8 @@ impl KeySet {
         Some(&left_out.reason)
     }
 
-    /// Returns why the set has no key for a header, although it may have the one that signed the token.
+    /// Returns why the set has no key for a header, although it may have the key that signed the
+    /// token.
     #[cfg(feature = "service")]
     pub(crate) fn why_no_match(&self, alg: Algorithm, kid: Option<&str>) -> Option<NoMatch> {
         let mut usable = self.keys.iter().filter(|key| key.verifier(alg).is_some());
@@ -395,8 +396,8 @@ pub(crate) fn examine_file(file: &[u8], allowed: &[Algorithm]) -> Result<Vec<Exa
     }
 }
 
-/// Returns each `kid` that two different keys with a common algorithm share. Contains `None` if no
-/// key has a `kid` and two such keys exist.
+/// Returns each `kid` that two different keys with a common algorithm share. If no key has a `kid`,
+/// `None` stands for the missing `kid` of two such keys.
 #[cfg(feature = "service")]
 pub(crate) fn shared_kids(examined: &[Examined]) -> Vec<Option<String>> {
     let usable = examined.iter().filter_map(|(jwk, good_for)| {

@@ -85,7 +85,7 @@ pub(crate) enum Reason {
     Pem,
     #[error("a public key in PEM of an algorithm that is not supported")]
     PemAlgorithm,
-    #[error("a compressed point (openssl ec -pubin -conv_form uncompressed)")]
+    #[error("a compressed point (openssl ec -pubin -conv_form uncompressed converts it)")]
     CompressedPoint,
     #[error("a certificate, not a public key (openssl x509 -pubkey -noout prints its key)")]
     Certificate,

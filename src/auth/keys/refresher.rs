@@ -278,6 +278,7 @@ impl Refresher {
         let limit = self.shared.settings.timeout / 2;
         let found = timeout(limit, self.discover()).await;
         let found = found.unwrap_or(Err(FetchError::TimedOut(limit)))?;
+        // If the URL has not changed, keep the known one, which owns the HTTP client.
         Ok(if found == *known {
             known.clone()
         } else {
@@ -383,8 +384,9 @@ impl Refresher {
 
     fn log_set(&self, set: &KeySet) {
         let issuer = &*self.shared.settings.issuer;
-        // Not one of the warnings below: the rate limit of the log drops all but the first of many
-        // equal warnings.
+        // The last element of `left_out` stands for the entries that were not read. Log it on its
+        // own: as one more "key skipped" it could get lost, because the rate limit of the log drops
+        // all but the first of many equal warnings.
         let skipped = set.left_out().len() - usize::from(set.has_unread());
         if set.has_unread() {
             tracing::warn!(

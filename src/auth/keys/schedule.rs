@@ -127,7 +127,7 @@ struct DiscoveryClock {
     /// True after a failed fetch, because the key set may have moved. The next scheduled fetch then
     /// repeats discovery.
     is_due: bool,
-    /// The latest time at which a refresh must repeat discovery.
+    /// The time by which a refresh must begin, so that discovery is repeated.
     repeat_by: Instant,
     /// The end of the discovery endpoint's `Retry-After`.
     retry_after_until: Option<Instant>,
@@ -432,7 +432,8 @@ impl Schedule {
 }
 
 impl DiscoveryClock {
-    /// The maximum age of a discovered URL. After that, a refresh repeats discovery.
+    /// The maximum age of a discovered URL. A refresh is due by then, even if the time to live of
+    /// the key set is longer.
     const MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
     /// A refresh repeats discovery if the last one is at least this old. This is half of `MAX_AGE`,
     /// so discovery never shortens a time to live of up to 12 hours.

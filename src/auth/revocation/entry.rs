@@ -29,7 +29,7 @@ use crate::auth::token::json;
 pub struct Revocation {
     issuer: String,
     target: Target,
-    /// In seconds since the epoch, and whole milliseconds.
+    /// In seconds since the epoch, rounded up to whole milliseconds.
     before: Option<f64>,
     until: Option<f64>,
 }

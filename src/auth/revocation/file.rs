@@ -35,6 +35,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// How long to wait for a check before another one starts in parallel.
 const RETRY_AFTER: Duration = Duration::from_secs(300);
 
+/// The maximum number of unfinished checks, because each one keeps a blocking thread busy.
 const MAX_CHECKS: usize = 4;
 
 /// The maximum size of the file in bytes, which is about two million entries.

@@ -29,6 +29,7 @@ use crate::auth::{
 /// takes time in proportion to the size of the base.
 const MAX_RECENT: usize = 1024;
 
+/// The maximum number of issuers to warn about. A file may have thousands of wrong names.
 const MAX_REPORTED: usize = 16;
 
 const EMPTY: u64 = 0;
@@ -51,7 +52,7 @@ pub(crate) struct RevocationList {
 struct Known {
     /// `None` if any issuer may be trusted later.
     trusted: Option<HashSet<String>>,
-    /// Other issuers that have been warned about.
+    /// Other issuers, for which a warning was logged.
     reported: HashSet<String>,
 }
 
@@ -104,7 +105,7 @@ struct IssuerEntries {
     sid: HashMap<Arc<str>, Rules>,
 }
 
-/// The rules for one name. Almost always one.
+/// The rules for one name. There is almost always only one rule.
 type Rules = SmallVec<[Rule; 1]>;
 
 type MakeTarget = fn(String) -> Target;
@@ -309,7 +310,7 @@ impl RevocationList {
         self.state.store(state, Ordering::Release);
     }
 
-    /// Logs one warning for each issuer that is not trusted.
+    /// Logs one warning for each issuer that is not trusted, up to [`MAX_REPORTED`].
     fn warn_of_others<'n>(&self, names: impl Iterator<Item = &'n str>) {
         let mut issuers = self.issuers();
         let Known { trusted, reported } = &mut *issuers;

@@ -222,7 +222,7 @@ pub(crate) fn scopes(claims: &Registered<'_>) -> Result<(), AuthError> {
 ///
 /// Some issuers sign these with the same keys and the same `typ` in the header. Then only the
 /// audience distinguishes an ID token from an access token, and if the API's audience is a client
-/// ID, both have the same (RFC 8725 §3.12). A claim that is not a string is ignored.
+/// ID, both have the same audience (RFC 8725 §3.12). A claim that is not a string is ignored.
 pub(crate) fn kind(claims: &Registered<'_>) -> Result<(), AuthError> {
     #[rustfmt::skip]
     const OTHERS: [&str; 8] = [

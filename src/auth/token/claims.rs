@@ -73,7 +73,8 @@ impl<X> Claims<X> {
         self.verified.subject()
     }
 
-    /// Returns `aud`, the audiences of the token. At least one of them is a configured audience.
+    /// Returns `aud`, the audiences of the token. At least one of them is a configured audience,
+    /// unless the issuer has another [audience claim](crate::auth::TrustedIssuer::audience_claim).
     pub fn audience(&self) -> impl Iterator<Item = &str> {
         self.verified.audience()
     }
@@ -104,7 +105,7 @@ impl<X> Claims<X> {
     /// # let issuer = Issuer::start().await;
     /// # let auth = Auth::discover(issuer.url(), issuer.audience())?;
     /// let claims: Claims = auth.verify(&issuer.token().sign()).await?;
-    /// let ended = claims.ended(); // in a stream: tokio::select! with what it waits for
+    /// let ended = claims.ended(); // in a stream, wait for this too, with tokio::select!
     /// auth.revoke(Revocation::subject(issuer.url(), "auth0|alice"));
     /// assert_eq!(ended.await, AuthError::TokenRevoked);
     /// # Ok(())

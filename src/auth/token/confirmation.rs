@@ -49,6 +49,7 @@ pub struct Binding {
     pub certificate: Option<Thumbprint>,
 }
 
+/// The enabled methods for binding a token.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Methods {
     /// `jkt`.

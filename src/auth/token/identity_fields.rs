@@ -34,7 +34,7 @@ impl IdentityFields {
     }
 }
 
-/// In bytes.
+/// A limit on the memory of all cached headers, in bytes.
 #[derive(Debug)]
 struct MemoryLimit {
     limit: usize,

@@ -39,6 +39,7 @@ pub(crate) struct Verified {
     /// The payload, followed by claims that had escapes and are therefore not slices of the
     /// payload.
     text: String,
+    /// The length of the payload in `text`.
     payload: Offset,
     claims: ClaimSpans,
     pub(crate) times: Times,
@@ -58,7 +59,7 @@ pub(crate) struct Verified {
     pub(crate) fields: IdentityFields,
 }
 
-/// The position of each claim. Every cached token has one, so it is small.
+/// The position of each claim. It must stay small, because every cached token contains one.
 #[derive(Clone)]
 struct ClaimSpans {
     subject: Option<Span>,

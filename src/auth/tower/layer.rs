@@ -303,7 +303,8 @@ impl<A> Gate<A> {
         }
     }
 
-    /// Verifies a request. Returns the nonce for the client's next proof, if it needs a new one.
+    /// Verifies a request and checks the requirement. Returns the nonce for the client's next proof,
+    /// if it needs a new one.
     async fn admit(&self, head: &mut Parts) -> Result<Option<HeaderValue>, Refusal> {
         let claims = match verified(&self.auth, head).await {
             Ok(claims) => claims,

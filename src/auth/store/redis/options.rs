@@ -8,9 +8,10 @@ use crate::auth::store::memory::DEFAULT_BYTES;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RedisOptions {
-    /// The timeout of a claim. Defaults to 100 ms. After the store was emptied, restarted or failed
-    /// over, it rejects values that were issued before its recovery, and also those issued within
-    /// this timeout after it (within 500 ms if the timeout is shorter).
+    /// The timeout of a claim. Defaults to 100 ms.
+    ///
+    /// After the store was emptied, restarted or failed over, it rejects values that were issued
+    /// before its recovery or shortly after: within 500 ms, or within this timeout if it is longer.
     pub timeout: Duration,
     /// The prefix of all key names in Redis. Services with the same prefix share their state.
     /// Defaults to `warp-bearer:`.

@@ -33,6 +33,7 @@ pub(super) const MAX_SKEW: u64 = 5000;
 pub(crate) struct Probed {
     pub(crate) address: String,
     pub(crate) is_tls: bool,
+    /// How long one command took.
     pub(crate) took: Duration,
     /// The product and its version. `None` if the server does not report them.
     pub(crate) version: Option<Version>,

@@ -14,8 +14,8 @@ use crate::auth::token::json::{
     shape::{MAX_DEPTH, Shape},
 };
 
-/// The maximum number of values in a document: 32,768, which is more than fit into the largest
-/// token.
+/// The maximum number of values in a document: 32,768, which is more than the largest token can
+/// contain.
 const MAX_VALUES: usize = 1 << 15;
 
 /// Parses `text` as a value. A number outside the range of `f64` becomes null.

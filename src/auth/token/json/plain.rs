@@ -17,7 +17,7 @@ use crate::auth::token::json::value::{Value, mark};
 
 const MAX_MEMBERS: usize = 24;
 
-/// The maximum number of levels of a plain object, including itself.
+/// The maximum number of levels of a plain object, including the object itself.
 const MAX_DEPTH: usize = 8;
 
 /// Parses `text` as a plain object, and calls `member` for each member. Returns false if the text

@@ -1,7 +1,7 @@
 //! [`Shape`]: measures the depth and the size of a JSON text before it is parsed.
 
-/// The maximum nesting depth of a whole document. The limit of `serde_json` is 127, so it is
-/// disabled after this limit has been checked.
+/// The maximum nesting depth of a whole document. `serde_json` has its own limit of 127, which is
+/// disabled once this limit has been checked.
 pub(super) const MAX_DEPTH: usize = 128;
 
 /// Returns `true` if the depth of a text is allowed. The text need not be valid JSON.

@@ -44,7 +44,7 @@ async fn accepts_one_of_many_concurrent_claims_over_two_stores() {
     }
 }
 
-/// Another replica's clock may be behind this one's. It may accept a value for longer.
+/// A replica whose clock is behind this one's may accept a value for longer.
 #[tokio::test]
 async fn keeps_a_key_longer_by_the_allowed_clock_skew() {
     let Some(server) = RedisServer::start() else {

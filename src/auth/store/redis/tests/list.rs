@@ -271,7 +271,7 @@ async fn forgets_a_subscriber_that_is_dropped() {
     assert!(Arc::strong_count(&held.0) > 1);
     drop(subscription);
     until(|| async { Arc::strong_count(&held.0) == 1 }).await;
-    // The next subscriber takes its place and has received nothing yet.
+    // A new subscriber must not count as synchronized because the dropped one was.
     until(|| async { store.health().is_synchronized }).await;
     let next = Held::watch(&store);
     assert!(!store.health().is_synchronized);
@@ -368,7 +368,7 @@ async fn writes_back_lines_after_a_lost_reply() {
     let store = connected_with(&proxy.url(), Duration::from_millis(100)).await;
     let held = Held::watch(&store);
     until(|| async { store.health().is_synchronized }).await;
-    // A list that the process goes through stops at the first line that fails.
+    // A caller that publishes several lines stops when one fails. This is the line after `first`.
     held.add(line("next"));
     proxy.set(Replies::Late(Duration::from_millis(300)));
     let published = store.publish(line("first")).await;
