@@ -68,7 +68,7 @@ enum NonceSource {
 const MAX_WINDOW: Duration = Duration::from_secs(60 * 60);
 
 impl Dpop {
-    /// Accepts tokens bound to a key, with a proof, and also plain bearer tokens.
+    /// Accepts tokens bound to a key, which need a proof, and plain bearer tokens.
     ///
     /// `public_url` is the URL that clients use for this service: https, or http on loopback. A
     /// trailing slash is ignored.
@@ -76,7 +76,7 @@ impl Dpop {
         Self::new(DpopMode::Allowed, public_url)
     }
 
-    /// Accepts only tokens bound to a key, with a proof.
+    /// Accepts only tokens bound to a key, which need a proof.
     pub fn required(public_url: impl Into<String>) -> Self {
         Self::new(DpopMode::Required, public_url)
     }
@@ -108,8 +108,8 @@ impl Dpop {
     }
 
     /// Sets how long a proof is accepted after its `iat`. The leeway is added to this. Defaults to
-    /// 5 min. A longer window takes more memory, because the
-    /// [store](crate::auth::Builder::state_store) records each proof for this time.
+    /// 5 min. A longer window takes more memory, since the
+    /// [store](crate::auth::Builder::state_store) remembers each proof for that long.
     #[must_use]
     pub fn window(mut self, window: Duration) -> Self {
         self.window = window;
@@ -117,7 +117,7 @@ impl Dpop {
     }
 
     /// Requires each proof to contain a nonce from this process (RFC 9449 §9), so an attacker
-    /// cannot prepare proofs for later. Defaults to off. Replicas need
+    /// cannot prepare proofs for later. Defaults to off. If you run several replicas, use
     /// [`nonces_from`](Self::nonces_from) instead.
     ///
     /// A client gets its first nonce from the `DPoP-Nonce` header of a 401 with `use_dpop_nonce`. If
@@ -131,8 +131,8 @@ impl Dpop {
         self
     }
 
-    /// Like [`nonces`](Self::nonces), for replicas with the same `secret`, which must have at least
-    /// 32 bytes.
+    /// Like [`nonces`](Self::nonces), but all replicas with the same `secret` accept each other's
+    /// nonces. The secret must have at least 32 bytes.
     #[must_use]
     pub fn nonces_from(mut self, secret: impl Into<Vec<u8>>) -> Self {
         self.nonces = NonceSource::Secret(secret.into());
@@ -142,8 +142,8 @@ impl Dpop {
     /// Returns these options with the mode of `new`, for a reload.
     ///
     /// # Errors
-    /// Returns the first other option of `new` that differs. Those are fixed, because they
-    /// determine which proofs were recorded, and what clients were told about the proofs to send.
+    /// Returns the first option other than the mode that differs. A reload can't change these
+    /// options: we have already recorded proofs and told clients which proofs to send.
     pub(super) fn with_mode_of(&self, new: &Self) -> Result<Self, FixedOption> {
         if PublicUrl::parse(&self.public_url) != PublicUrl::parse(&new.public_url) {
             return Err(FixedOption::PublicUrl);

@@ -82,8 +82,8 @@ pub(crate) enum KeySource {
 /// Defines the methods for `self.options`, which [`TrustedIssuer`] and the builder have in common.
 macro_rules! options {
     () => {
-        /// Accepts tokens for this audience. Call this method again to accept several audiences. A
-        /// token is accepted if `aud` contains one of them.
+        /// Accepts tokens for this audience. To accept several audiences, call this method once for
+        /// each. A token is accepted if `aud` contains any of them.
         #[must_use]
         pub fn audience(mut self, audience: impl Into<String>) -> Self {
             self.options.audiences.push(audience.into());
@@ -185,8 +185,8 @@ impl TrustedIssuer {
         tenants.into_iter().map(of).collect()
     }
 
-    /// Never fetches the keys of this issuer. For `explain --jwks`, which uses no network and has
-    /// the keys of only one issuer.
+    /// Never fetches the keys of this issuer. `explain --jwks` needs this: it must not use the
+    /// network, and it is given the keys of only one issuer.
     #[cfg(feature = "service")]
     #[must_use]
     pub(crate) fn without_keys(mut self) -> Self {

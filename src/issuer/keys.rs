@@ -43,8 +43,8 @@ impl SigningKey {
     /// Blocks for a moment to generate an RSA key.
     ///
     /// # Panics
-    /// Panics if `algorithm` is an HMAC, or if the system provides no random numbers. For an HMAC,
-    /// use [`SigningKey::from_secret`].
+    /// Panics if `algorithm` is an HMAC, or if the system's random number generator fails. For an
+    /// HMAC, use [`SigningKey::from_secret`].
     pub fn generate(algorithm: Algorithm) -> Self {
         match Self::try_generate(algorithm) {
             Ok(key) => key,
@@ -108,7 +108,7 @@ impl SigningKey {
     /// this is `r` and `s` concatenated.
     ///
     /// # Panics
-    /// Panics if the system provides no random numbers.
+    /// Panics if the system's random number generator fails.
     pub fn sign(&self, message: &[u8]) -> Vec<u8> {
         self.sign_as(self.algorithm, message)
     }

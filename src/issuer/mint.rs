@@ -1,6 +1,6 @@
 //! [`TokenBuilder`]: builds valid and invalid tokens for tests.
 //!
-//! The builder checks nothing, because tests need tokens that a verifier must reject.
+//! The builder doesn't check anything, because tests need tokens that a verifier must reject.
 
 use std::{
     collections::BTreeMap,
@@ -74,7 +74,7 @@ impl TokenBuilder {
         self.claim("aud", audience.into())
     }
 
-    /// Sets `aud` to an array, which may have one item or none.
+    /// Sets `aud` to an array, which may be empty.
     pub fn audiences<S: Into<String>>(self, audiences: impl IntoIterator<Item = S>) -> Self {
         self.claim("aud", strings(audiences))
     }
@@ -84,7 +84,7 @@ impl TokenBuilder {
         self.claim("scope", scope.into())
     }
 
-    /// Sets `permissions`, an array that Auth0 adds to the tokens of an API with RBAC.
+    /// Sets `permissions`, which Auth0 adds to tokens if RBAC is enabled for the API.
     pub fn permissions<S: Into<String>>(self, permissions: impl IntoIterator<Item = S>) -> Self {
         self.claim("permissions", strings(permissions))
     }
@@ -92,7 +92,7 @@ impl TokenBuilder {
     /// Changes the token to this profile, issued to the client `client_id`.
     ///
     /// # Panics
-    /// Panics if the system provides no random numbers for `jti`.
+    /// Panics if the system's random number generator fails for `jti`.
     pub fn profile(self, profile: Profile, client_id: &str) -> Self {
         match profile {
             Profile::Auth0 => self.typ("JWT").claim("azp", client_id),
@@ -127,8 +127,8 @@ impl TokenBuilder {
         self
     }
 
-    /// Sets any claim to any JSON value. For example, `claim("exp", 0)` sets a date that the other
-    /// methods cannot set.
+    /// Sets a claim to any JSON value. Use this for values that the other methods can't set, such
+    /// as `claim("exp", 0)`.
     ///
     /// # Panics
     /// Panics if `value` cannot be serialized as JSON.
@@ -173,8 +173,8 @@ impl TokenBuilder {
         self.claim("iat", iat)
     }
 
-    /// Sets any header parameter to any JSON value. `header("alg", ..)` only changes the header,
-    /// and not the algorithm that signs.
+    /// Sets a header parameter to any JSON value. Note that `header("alg", ..)` only changes the
+    /// header. To sign with another algorithm, use [`algorithm`](Self::algorithm).
     ///
     /// # Panics
     /// Panics if `value` cannot be serialized as JSON.
@@ -209,8 +209,8 @@ impl TokenBuilder {
         self
     }
 
-    /// Sets the key that signs, and the defaults of `kid` and `alg`. Defaults to the key that was
-    /// the issuer's current key when [`Issuer::token`](crate::issuer::Issuer::token) was called.
+    /// Signs with `key`, which also determines the defaults of `kid` and `alg`. Defaults to the key
+    /// that was current when [`Issuer::token`](crate::issuer::Issuer::token) was called.
     ///
     /// ```
     /// use warp_bearer::{
@@ -233,10 +233,10 @@ impl TokenBuilder {
         self
     }
 
-    /// Returns the signed token, in compact form (RFC 7515 §7.1).
+    /// Signs the token and returns it in compact form (RFC 7515 §7.1).
     ///
     /// # Panics
-    /// Panics if the system provides no random numbers.
+    /// Panics if the system's random number generator fails.
     pub fn sign(self) -> String {
         let algorithm = self.algorithm.unwrap_or(self.key.algorithm());
         let mut header = Map::from_iter([
@@ -268,7 +268,7 @@ impl fmt::Debug for TokenBuilder {
     }
 }
 
-/// Returns a token with exactly this header and payload, and their signature.
+/// Signs the header and the payload exactly as given, and returns the token.
 pub(super) fn compact(
     key: &SigningKey,
     algorithm: Algorithm,

@@ -285,7 +285,7 @@ impl Issuer {
     /// ```
     ///
     /// # Panics
-    /// Panics if the system provides no random numbers.
+    /// Panics if the system's random number generator fails.
     pub fn sign_raw(&self, header: &[u8], payload: &[u8]) -> String {
         let key = self.key();
         mint::compact(&key, key.algorithm(), header, payload)
@@ -294,7 +294,7 @@ impl Issuer {
     /// Signs `signing_input`, the part of a token before its last dot, with the current key.
     ///
     /// # Panics
-    /// Panics if the system provides no random numbers.
+    /// Panics if the system's random number generator fails.
     pub fn sign_input(&self, signing_input: &str) -> Vec<u8> {
         self.key().sign(signing_input.as_bytes())
     }
@@ -310,7 +310,7 @@ impl Issuer {
     /// Signs with a new key of the same algorithm from now on. Earlier keys stay published.
     ///
     /// # Panics
-    /// Panics if the system provides no random numbers.
+    /// Panics if the system's random number generator fails.
     pub fn rotate(&self) {
         let next = self.next_key();
         self.state.settings().keys.rotate(next);
@@ -344,7 +344,7 @@ impl Issuer {
     /// ```
     ///
     /// # Panics
-    /// Panics if the system provides no random numbers.
+    /// Panics if the system's random number generator fails.
     pub fn replace(&self) {
         let next = self.next_key();
         self.state.settings().keys.replace(next);

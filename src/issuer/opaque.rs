@@ -36,7 +36,7 @@ impl Issuer {
     /// ```
     ///
     /// # Panics
-    /// Panics if the system provides no random numbers.
+    /// Panics if the system's random number generator fails.
     #[allow(
         clippy::needless_pass_by_value,
         reason = "as the builder's own methods take it"
@@ -76,7 +76,7 @@ impl Issuer {
     /// registered client and the subject `auth0|alice`.
     ///
     /// # Panics
-    /// Panics if the system provides no random numbers.
+    /// Panics if the system's random number generator fails.
     pub fn logout_token(&self) -> TokenBuilder {
         let event = "http://schemas.openid.net/event/backchannel-logout";
         self.token()

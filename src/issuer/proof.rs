@@ -46,7 +46,7 @@ impl SigningKey {
     /// ```
     ///
     /// # Panics
-    /// Panics if the system provides no random numbers for `jti`.
+    /// Panics if the system's random number generator fails for `jti`.
     pub fn proof(&self, method: &str, url: &str) -> ProofBuilder {
         let id = match random_name(16) {
             Ok(id) => id,
@@ -134,7 +134,7 @@ impl ProofBuilder {
     /// Returns the signed proof, in compact form.
     ///
     /// # Panics
-    /// Panics if the system provides no random numbers.
+    /// Panics if the system's random number generator fails.
     pub fn sign(self) -> String {
         let header = Value::Object(self.header).to_string();
         let claims = Value::Object(self.claims).to_string();
@@ -146,7 +146,7 @@ impl SigningKey {
     /// Returns a proof with exactly these texts as header and claims. They need not be JSON.
     ///
     /// # Panics
-    /// Panics if the system provides no random numbers.
+    /// Panics if the system's random number generator fails.
     pub fn sign_proof(&self, header: &[u8], claims: &[u8]) -> String {
         compact(self, self.algorithm(), header, claims)
     }

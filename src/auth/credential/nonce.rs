@@ -44,8 +44,8 @@ impl Nonces {
         Self(hmac::Key::new(HMAC_SHA256, secret))
     }
 
-    /// Creates a random secret, so only this process accepts its nonces. `None` if the system
-    /// provides no random numbers.
+    /// Creates a random secret, so only this process accepts its nonces. `None` if the
+    /// system's random number generator fails.
     pub(crate) fn random() -> Option<Self> {
         let mut secret = [0; MIN_SECRET];
         rand::fill(&mut secret).ok()?;

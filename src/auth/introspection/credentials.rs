@@ -77,7 +77,7 @@ impl Credentials {
     }
 
     /// Returns the form parameters that authenticate the client to this issuer. `None` if the
-    /// system provides no random numbers.
+    /// system's random number generator fails.
     pub(super) fn parameters(
         &self,
         placement: SecretPlacement,

@@ -23,8 +23,8 @@ impl Identity {
         self.0.source.kid()
     }
 
-    /// Returns a pseudonym for the subject. `None` if the token has no `sub`, or if the system
-    /// provides no random numbers.
+    /// Returns a pseudonym for the subject. `None` if the token has no `sub`, or if the
+    /// system's random number generator fails.
     pub fn subject(&self) -> Option<Pseudonym> {
         self.0.pseudonym()
     }

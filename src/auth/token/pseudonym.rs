@@ -14,8 +14,8 @@ use aws_lc_rs::{hmac, rand::SystemRandom};
 pub struct Pseudonym([u8; 16]);
 
 impl Pseudonym {
-    /// Returns the pseudonym of a subject. `None` if the system provides no random numbers for the
-    /// key.
+    /// Returns the pseudonym of a subject. `None` if the system's random number generator
+    /// fails.
     pub(crate) fn of(issuer: &str, subject: &str) -> Option<Self> {
         static KEY: LazyLock<Option<hmac::Key>> =
             LazyLock::new(|| hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new()).ok());

@@ -1,8 +1,8 @@
-//! Decides whether a token was issued to a machine or to a user, if its payload shows it.
+//! Decides from the payload of a token whether it was issued to a machine or to a user.
 //!
 //! [`machine()`](crate::auth::policy::machine), [`user()`](crate::auth::policy::user) and `explain`
 //! share this definition. A wrong guess in either direction would open a route to a caller that
-//! must not use it. If the payload shows neither, or both, the result is therefore
+//! must not use it. So if the payload shows neither or both, the result is
 //! [`Unknown`](SubjectKind::Unknown), which meets neither policy. `docs/decisions.md` lists the
 //! signs and their sources.
 //!
@@ -23,7 +23,7 @@ pub(crate) enum SubjectKind {
     Unknown,
 }
 
-/// The claims that show the kind of a subject.
+/// The claims that we look at to find out the kind of subject.
 #[derive(Default)]
 struct Signs<'a> {
     iss: Option<Value<'a>>,
@@ -46,7 +46,7 @@ struct Signs<'a> {
 }
 
 impl SubjectKind {
-    /// Returns the kind of a payload's subject. `Unknown` if the payload is not strict JSON.
+    /// Returns the kind of subject that a payload shows. `Unknown` if it isn't strict JSON.
     pub(crate) fn of(payload: &str) -> Self {
         let mut signs = Signs::default();
         let read = json::members(payload, |name, value| match name {
@@ -117,7 +117,7 @@ impl Signs<'_> {
             || text(self.idtyp.as_ref()) == Some("app")
     }
 
-    /// Returns `true` if `sub` equals `azp`. No standard says that this is a machine, but it is not
+    /// Returns `true` if `sub` equals `azp`. No standard says that this is a machine, but it isn't
     /// a user either.
     fn sub_is_azp(&self) -> bool {
         let azp = text(self.azp.as_ref());
@@ -133,8 +133,8 @@ impl Signs<'_> {
                 .is_some()
     }
 
-    /// Returns `true` if there are claims that only a login adds. `sid` and `acr` are not among
-    /// them, because Keycloak writes both for service accounts.
+    /// Returns `true` if there are claims that only a login adds. `sid` and `acr` don't count,
+    /// because Keycloak writes both for service accounts too.
     fn has_login_claim(&self) -> bool {
         let name = text(self.preferred_username.as_ref());
         if name.is_some_and(|name| name.starts_with("service-account-")) {
@@ -152,8 +152,7 @@ impl Signs<'_> {
     }
 
     /// Returns `true` if Auth0 issued the token to a user. This is the case for a password grant,
-    /// or if `sub` is the strategy of a connection, a bar, and a name. Such a token also has the
-    /// client in `azp` or in `client_id`.
+    /// or if `sub` has the form `strategy|name` and there is a client in `azp` or `client_id`.
     fn has_login_at_auth0(&self) -> bool {
         let password = [
             "password",
@@ -169,9 +168,9 @@ impl Signs<'_> {
                 .any(|grant| contains(self.gty.as_ref(), grant))
     }
 
-    /// Returns `true` if Entra ID issued the token on behalf of a user. It only writes `scp` in
-    /// this case. Tokens of Entra ID have `oid`, `ver` and `tid`, and the tenant is in the path of
-    /// `iss`.
+    /// Returns `true` if Entra ID issued the token on behalf of a user, which is the only case in
+    /// which it writes `scp`. We recognize its tokens by `oid`, `ver` and `tid`, and by the tenant
+    /// in the path of `iss`.
     fn has_login_at_entra(&self) -> bool {
         let (Some(issuer), Some(tenant)) = (text(self.iss.as_ref()), text(self.tid.as_ref()))
         else {
@@ -184,9 +183,9 @@ impl Signs<'_> {
             && text(self.scp.as_ref()).is_some_and(|scopes| !scopes.is_empty())
     }
 
-    /// Returns `true` if Keycloak issued the token to a user. Its access tokens have a `typ` and an
-    /// `azp`, and the realm is in the path of `iss`. Other issuers write `preferred_username` for
-    /// machines too, so these marks are needed.
+    /// Returns `true` if Keycloak issued the token to a user. Other issuers write
+    /// `preferred_username` for machines too, so we also require what is typical of Keycloak's
+    /// access tokens: `typ`, `azp`, and the realm in the path of `iss`.
     fn has_login_at_keycloak(&self) -> bool {
         let name = text(self.preferred_username.as_ref());
         let issuer = text(self.iss.as_ref());

@@ -205,8 +205,8 @@ struct Authorities {
 }
 
 impl Tls {
-    /// Returns the settings. Reads them on a thread for blocking work, because nothing else on this
-    /// thread could run meanwhile.
+    /// Returns the settings. Reads them on a blocking thread, because reading them here would stop
+    /// everything else on this thread.
     async fn connector(&self) -> io::Result<TlsConnector> {
         let mut authorities = self.0.lock().await;
         if let Some(Authorities { connector, .. }) = &*authorities {

@@ -187,9 +187,8 @@ impl Shared {
         self.server_ahead.store(ahead, Ordering::Relaxed);
     }
 
-    /// Passes lines to the subscribers. Uses a thread for blocking work, because it takes time in
-    /// proportion to the list: 0.1 s for 100,000 lines, for which nothing else on this thread could
-    /// run.
+    /// Passes lines to the subscribers. Runs on a blocking thread, because it takes time in
+    /// proportion to the list: 100,000 lines would stop everything else on this thread for 0.1 s.
     pub(super) async fn add_lines(&self, lines: Vec<Line>) -> Result<(), JoinError> {
         if lines.is_empty() {
             return Ok(());
