@@ -1,7 +1,7 @@
-//! [`Algorithm`]: the names of the signature algorithms, which is all that the verifier and the
-//! test issuer share.
+//! [`Algorithm`]: the names of the signature algorithms. They're all that the verifier and the test
+//! issuer share.
 //!
-//! Verification and signing have no other code in common, so a bug in one cannot hide a bug in the
+//! Verification and signing have no other code in common, so a bug in one can't hide a bug in the
 //! other.
 
 use std::{fmt, str::FromStr};
@@ -111,7 +111,7 @@ impl Algorithm {
         matches!(self, Self::HS256)
     }
 
-    /// Returns the `crv` of the algorithm's keys, if they have one.
+    /// The `crv` of the algorithm's keys, if they have one.
     #[cfg(feature = "service")]
     pub(crate) const fn curve(self) -> Option<&'static str> {
         Some(match self {
@@ -123,7 +123,7 @@ impl Algorithm {
         })
     }
 
-    /// Returns the minimum length of a signature in bytes.
+    /// The minimum length of a signature in bytes.
     #[cfg(feature = "service")]
     pub(crate) const fn min_signature_len(self) -> usize {
         match self {
@@ -131,10 +131,10 @@ impl Algorithm {
             Self::ES256 | Self::EdDSA => 64,
             Self::ES384 => 96,
             Self::ES512 => 132,
-            // RSA with 2048 bits or more.
+            // 2048 bits or more
             Self::RS256 | Self::RS384 | Self::RS512 => 256,
             Self::PS256 | Self::PS384 | Self::PS512 => 256,
-            // FIPS 204, table 2.
+            // FIPS 204, table 2
             #[cfg(feature = "pq")]
             Self::MlDsa44 => 2420,
             #[cfg(feature = "pq")]
@@ -145,8 +145,8 @@ impl Algorithm {
     }
 }
 
-/// The names of the asymmetric algorithms, without those of the feature `pq`. This is a macro
-/// because `concat!` does not take constants.
+/// The names of the asymmetric algorithms, without those of the feature `pq`. A macro, since
+/// `concat!` doesn't take constants.
 #[cfg(any(test, feature = "service"))]
 macro_rules! public_key_algorithms {
     () => {

@@ -69,9 +69,9 @@
 //!
 //! The minimum supported Rust version is 1.88. It is only raised in a new minor version.
 
-// Shows on docs.rs which feature an item needs. This requires nightly, and docs.rs sets the flag.
+// Shows on docs.rs which feature an item needs. Nightly only; docs.rs sets the flag.
 #![cfg_attr(docsrs, feature(doc_cfg))]
-// Without the feature `warp`, links to its items are broken. docs.rs enables this feature.
+// Without the feature `warp`, links to its items are broken (docs.rs enables it)
 #![cfg_attr(not(feature = "warp"), allow(rustdoc::broken_intra_doc_links))]
 // Only `auth::token::json` may parse untrusted JSON (see `clippy.toml`). Tests may parse their own.
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
@@ -80,7 +80,7 @@ mod algorithm;
 pub mod auth;
 #[cfg(feature = "testing")]
 pub mod issuer;
-// Public only for the binary and the tests. Not part of the API, and may change at any time.
+// Public only for the binary and the tests: not part of the API, may change at any time
 #[cfg(feature = "service")]
 #[doc(hidden)]
 pub mod service;

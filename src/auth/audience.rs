@@ -27,7 +27,7 @@ pub(crate) struct OneAudience<'a> {
 }
 
 impl Auth {
-    /// Returns the verifier for `audience`. `None` if no issuer is configured for it.
+    /// `None` if no issuer is configured for `audience`.
     pub(crate) fn for_audience<'a>(&'a self, audience: &'a str) -> Option<OneAudience<'a>> {
         if !self.has_audience(audience) {
             return None;
@@ -41,8 +41,8 @@ impl Auth {
         })
     }
 
-    /// Returns all configured audiences. An audience that is accepted with and without a trailing
-    /// slash is returned in both forms.
+    /// All configured audiences. One that is accepted with and without a trailing slash is listed
+    /// in both forms.
     pub(crate) fn audiences(&self) -> Vec<String> {
         let mut all: Vec<_> = Vec::new();
         for issuer in self.inner.issuers.load_full().iter() {
@@ -53,7 +53,7 @@ impl Auth {
         all
     }
 
-    /// Returns the audiences that are resources, each with the path of its metadata.
+    /// The audiences that are resources, each with the path of its metadata.
     pub(crate) fn resources(&self) -> Vec<(String, String)> {
         if self.inner.resource.is_none() {
             return Vec::new();
@@ -112,13 +112,13 @@ impl OneAudience<'_> {
             .await
     }
 
-    /// Returns the audience in the spelling that the proxy sent.
+    /// The audience, spelled as the proxy sent it.
     pub(crate) fn name(&self) -> &str {
         self.name
     }
 
-    /// Returns `true` if the token has this audience and its issuer is trusted for it. We have to
-    /// check the issuer too: one that is trusted only for another resource can write any audience
+    /// True if the token has this audience and its issuer is trusted for it. We have to check the
+    /// issuer too: one that's trusted only for another resource can write any audience it likes
     /// into its tokens.
     fn is_for(&self, claims: &Claims) -> bool {
         let issuers = self.auth.inner.issuers.load_full();

@@ -98,8 +98,8 @@ impl Auth {
     /// Returns [`SetupError::Fixed`] if an option cannot be replaced, or the first other
     /// [`SetupError`] among the options. In that case, nothing is replaced.
     pub fn replace_issuers(&self, builder: &Builder) -> Result<(), SetupError> {
-        // `check` accepts a builder without issuers if it has a resolver, but that resolver is not
-        // used here.
+        // `check` lets a builder without issuers pass if it has a resolver, but we don't use that
+        // resolver here
         if builder.issuers.is_empty() && self.inner.resolver.is_none() {
             return Err(SetupError::NoIssuer);
         }
@@ -107,8 +107,8 @@ impl Auth {
         let mut current_dpop = lock.unwrap_or_else(PoisonError::into_inner);
         let before = self.inner.issuers.load_full();
         let mut builder = builder.clone();
-        // Carry over both options before the checks. Otherwise, the new issuers would treat bound
-        // tokens as plain bearer tokens, or reject all of them.
+        // Carry over both options before the checks. If we didn't, the new issuers would treat
+        // bound tokens as plain bearer tokens, or reject all of them.
         builder.dpop = self.replaced_dpop(current_dpop.as_ref(), builder.dpop.as_ref())?;
         builder.certificates = self.replaced_certificates(builder.certificates)?;
         builder.check()?;
@@ -128,7 +128,7 @@ impl Auth {
         Ok(())
     }
 
-    /// Returns the DPoP options after a reload: the current ones, with the mode of `new`.
+    /// The DPoP options after a reload, which are the current ones with the mode of `new`.
     fn replaced_dpop(
         &self,
         current: Option<&Dpop>,
@@ -303,7 +303,7 @@ impl Builder {
         self
     }
 
-    // These apply to every issuer that does not set the option itself.
+    // for every issuer that doesn't set the option itself
     options!();
 
     /// Sets the time to live of a key set, which is refreshed after four fifths of this time.
@@ -760,14 +760,14 @@ impl Builder {
     /// Returns the first [`SetupError`] among the options. Network failures are not errors here.
     pub fn build(mut self) -> Result<Auth, SetupError> {
         self.check()?;
-        // Each `Auth` gets its own list, even if several are built from clones of one builder.
+        // Each `Auth` gets its own list, even if we build several from clones of one builder
         self.revocation_list = Arc::new(RevocationList::new());
         let names = self.names(self.resolve.is_some());
         self.revocation_list.trust(names);
         let revocations = self.revocations()?;
         let store = self.store.clone().unwrap_or_default();
         store.begin(self.clock.time());
-        // Needed even if no issuer uses DPoP, because a reload may turn it on.
+        // Needed even if no issuer uses DPoP: a reload may turn it on.
         let dpop = self.dpop.as_ref();
         let proofs = dpop.map(|dpop| dpop.proofs(store.clone(), self.leeway));
         let proofs = proofs.transpose()?;
@@ -800,13 +800,12 @@ impl Builder {
         }))
     }
 
-    /// Returns the names of the issuers. `None` if a resolver may add more of them.
+    /// The names of the issuers, or `None` if a resolver may add more of them.
     fn names(&self, resolves: bool) -> Option<HashSet<String>> {
         let names = self.issuers.iter().map(|issuer| issuer.issuer.clone());
         (!resolves).then(|| names.collect())
     }
 
-    /// Starts reading the sources of the revocation list.
     fn revocations(&self) -> Result<Revocations, SetupError> {
         let list = &self.revocation_list;
         let has_sources = self.revocation_file.is_some() || !self.revocation_sources.is_empty();
@@ -828,10 +827,10 @@ impl Builder {
         Ok(Revocations::new(Arc::clone(list), sources))
     }
 
-    /// Returns the issuers of this builder. Reuses each issuer of `before` that has not changed. A
+    /// The issuers of this builder. We reuse each issuer of `before` that hasn't changed, and a
     /// changed issuer keeps its keys if their source is the same.
     ///
-    /// `resolver` is the resolver of the [`Auth`]. The algorithms of the resolver are allowed too.
+    /// `resolver` is the resolver of the [`Auth`]. Its algorithms are allowed too.
     fn trusted_issuers(
         &self,
         fetcher: &Arc<Fetcher>,
@@ -874,8 +873,8 @@ impl Builder {
         Ok(Issuers::new(kept, by_default, offered))
     }
 
-    /// Validates the options of an issuer and combines them with those of the builder. The caller
-    /// must replace the slot, which is `NO_SLOT`.
+    /// Validates the options of an issuer and combines them with those of the builder. Note that
+    /// the slot is still `NO_SLOT`, and the caller must replace it.
     fn parts(&self, trusted: &TrustedIssuer) -> Result<IssuerParts, SetupError> {
         let (mine, all, own) = (&trusted.options, &self.options, &trusted.own);
         let audiences = own_or(&mine.audiences, &all.audiences);
@@ -960,7 +959,7 @@ impl Builder {
         };
         let secret = parts.rules.secret.as_deref();
         let context = Arc::new(parts.context);
-        // Tokens issued before the reload are still in use, so the longest lifetime must not
+        // Tokens issued before the reload are still around, so the longest lifetime must not
         // shrink.
         let longest = before.map(|before| before.context.longest_lifetime.load(Relaxed));
         context
@@ -993,8 +992,8 @@ impl Builder {
         })
     }
 
-    /// Returns the audiences. If a resource is configured, each URL without a path is included with
-    /// and without a trailing slash.
+    /// The audiences. If a resource is configured, each URL without a path is listed both with and
+    /// without a trailing slash.
     fn spellings(&self, audiences: &[String]) -> Arc<[String]> {
         if self.resource.is_none() {
             return audiences.into();
@@ -1008,7 +1007,6 @@ impl Builder {
         all.into()
     }
 
-    /// Returns this API's challenge, with every scheme.
     fn challenge(&self) -> Challenge {
         let resource = self.resource.as_deref();
         let metadata = self.resource_metadata.clone();
@@ -1023,10 +1021,10 @@ impl Builder {
         }
     }
 
-    /// Returns the challenge with the schemes that at least one issuer accepts.
+    /// The challenge with the schemes that at least one issuer accepts.
     fn offered(&self, has_resolver: bool) -> Challenge {
         let are_all = |wanted| self.dpop_modes(has_resolver).all(|mode| mode == wanted);
-        // A resolved issuer may turn DPoP on for itself.
+        // a resolved issuer may turn DPoP on for itself
         let may_be_on = has_resolver && self.dpop.is_some();
         if are_all(DpopMode::Off) && !may_be_on {
             self.challenge().only(Scheme::Bearer)
@@ -1042,7 +1040,7 @@ impl Builder {
         issuer.own.dpop.or(all).unwrap_or_default()
     }
 
-    /// Resolved issuers have the default mode, unless they set their own.
+    /// Resolved issuers have the default mode unless they set their own.
     fn dpop_modes(&self, has_resolver: bool) -> impl Iterator<Item = DpopMode> {
         let all = self.dpop.as_ref().map(|dpop| dpop.mode);
         let resolved = has_resolver.then(|| all.unwrap_or_default());
@@ -1069,7 +1067,7 @@ impl Builder {
         }
         let without_keys = |issuer: &&TrustedIssuer| issuer.options.source.is_none();
         let without_secret = |issuer: &&TrustedIssuer| issuer.options.secret.is_none();
-        // A resolver may return several issuers, which would all share this key set or secret.
+        // A resolver may return several issuers, and they'd all share this key set or secret.
         let is_resolved = self.resolve.is_some();
         let shared_keys = self.options.source.is_some()
             && (is_resolved || self.issuers.iter().filter(without_keys).count() > 1);
@@ -1130,8 +1128,8 @@ struct IssuerParts {
     place: Option<Arc<str>>,
 }
 
-/// Starts fetching the keys of an issuer. Until the first fetch succeeds, uses the document of
-/// `before`, if both have the same source of keys.
+/// Starts fetching the keys of an issuer. Until the first fetch succeeds we use the document of
+/// `before`, provided that both have the same source of keys.
 fn start_keys(
     parts: &IssuerParts,
     fetcher: &Arc<Fetcher>,
@@ -1174,8 +1172,8 @@ fn own_or<'a, T>(own: &'a [T], all: &'a [T]) -> &'a [T] {
     if own.is_empty() { all } else { own }
 }
 
-/// Returns a seed for the jitter that spreads the fetches of replicas. We don't use aws-lc here:
-/// its first random number takes 50 ms, and the seed need not be secret.
+/// A seed for the jitter that spreads the fetches of replicas. It needn't be secret, so we don't
+/// use aws-lc here: its first random number takes 50 ms.
 fn seed() -> u64 {
     RandomState::new().hash_one(())
 }
@@ -1184,7 +1182,7 @@ fn needs_keys(algorithms: &[Algorithm]) -> bool {
     algorithms.iter().any(|alg| !alg.is_symmetric())
 }
 
-/// Checks the name of an issuer. RFC 7519 §4.1.1 allows any string, but key discovery needs a URL.
+/// RFC 7519 §4.1.1 allows any string as a name, but key discovery needs a URL.
 fn check_issuer(issuer: &str, discovers: bool) -> Result<(), SetupError> {
     if discovers {
         return check_bare_url(issuer);

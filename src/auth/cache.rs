@@ -1,12 +1,12 @@
 //! A cache of verified tokens, which only makes verification faster.
 //!
 //! A lookup hashes 16 bytes of the token under a random key, then compares the whole token byte for
-//! byte. On a hit, the times of the token are checked again, and if the key set has changed, the
-//! whole token is verified again. Rejected tokens are not cached, or an attacker could fill the
-//! cache with them.
+//! byte. On a hit we check the times of the token again, and if the key set has changed, we verify
+//! the whole token again. Rejected tokens aren't cached, or else an attacker could fill the cache
+//! with them.
 //!
-//! A second cache holds the headers of verified tokens, because many tokens share a header, which
-//! then need not be parsed again. Both caches have bounded memory.
+//! A second cache holds the headers of verified tokens. Many tokens share a header, so this saves
+//! parsing it every time. Both caches have bounded memory.
 
 use std::{
     fmt,
@@ -50,7 +50,7 @@ impl Cache {
         }
     }
 
-    /// Returns the parsed header of this segment, if a verified token had the same one.
+    /// The parsed header of this segment, if a verified token had the same one.
     pub(crate) fn header(&self, segment: &[u8]) -> Option<KnownHeader> {
         self.headers.get(segment)
     }
@@ -63,7 +63,6 @@ impl Cache {
         self.tokens.as_ref().map_or(0, sync::Cache::len)
     }
 
-    /// Returns the number of lookups that found a valid token.
     pub(crate) fn hits(&self) -> u64 {
         self.hits.load(Ordering::Relaxed)
     }
@@ -72,14 +71,14 @@ impl Cache {
         self.hits.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Caches a token. The caller must have verified its signature.
+    /// The caller must have verified the token's signature.
     pub(crate) fn remember(&self, token: &[u8], verified: &Arc<Verified>) {
         if let Some(tokens) = &self.tokens {
             tokens.insert(Token(token.into()), Arc::clone(verified));
         }
     }
 
-    /// Caches the header of a token. The caller must have verified the signature.
+    /// As above, only for tokens with a verified signature.
     pub(crate) fn remember_header(&self, segment: &[u8], header: &KnownHeader) {
         if segment.len() <= MAX_HEADER_LEN {
             self.headers.insert(segment.into(), header.clone());
@@ -105,7 +104,7 @@ impl Hash for Token {
 }
 
 /// Hashes only the last 16 bytes, which belong to the signature and differ between verified tokens.
-/// Hashing the whole token would cost more than comparing it, which a hit does anyway.
+/// Hashing the whole token would cost more than comparing it, and a hit has to do that anyway.
 impl Hash for Lookup<'_> {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
         const END: usize = 16;
@@ -119,7 +118,7 @@ impl Equivalent<Token> for Lookup<'_> {
     }
 }
 
-/// Weighs an entry by its memory, but at least 1 KiB, which also limits the number of entries.
+/// Weighs an entry by its memory, but never below 1 KiB, which also limits the number of entries.
 #[derive(Debug, Clone)]
 struct Bytes;
 

@@ -130,7 +130,7 @@ impl Refusal {
         }
     }
 
-    /// Adds scopes that the client must request. The refusal may already have scopes from the
+    /// Adds scopes that the client must request. The refusal may already have some, either from the
     /// token's issuer or from another policy of the route.
     #[must_use]
     pub(crate) fn with_scope(mut self, more: Option<Arc<str>>) -> Self {
@@ -181,13 +181,13 @@ impl Refusal {
         self.nonce.as_deref()
     }
 
-    /// Makes the refusal log an error if it is dropped before it is turned into a response.
+    /// From here on, the refusal logs an error if it's dropped before it is turned into a response.
     #[cfg(feature = "warp")]
     pub(crate) fn expect_answer(&mut self) {
         self.pending.0.store(true, Relaxed);
     }
 
-    /// Marks the refusal as turned into a response, so dropping it does not log an error.
+    /// The refusal has become a response, so dropping it is fine.
     pub(crate) fn answered(&self) {
         self.pending.0.store(false, Relaxed);
     }
@@ -201,8 +201,8 @@ impl Refusal {
         (!challenges.is_empty()).then(|| challenges.join(", "))
     }
 
-    /// Returns the value of each `WWW-Authenticate` header. Empty for a 503, because another token
-    /// would not help.
+    /// The value of each `WWW-Authenticate` header. Empty for a 503, where another token wouldn't
+    /// help.
     ///
     /// Formatted challenges are cached, except those that ask the user to authenticate again.
     pub(crate) fn fields(&self) -> impl Iterator<Item = Result<HeaderValue, InvalidHeaderValue>> {
@@ -228,7 +228,7 @@ impl Refusal {
         })
     }
 
-    /// Returns the scheme of each challenge, and marks the refusal as answered. Empty for a 503.
+    /// The scheme of each challenge; empty for a 503. Also marks the refusal as answered.
     fn schemes(&self) -> impl Iterator<Item = Scheme> {
         self.answered();
         let helps = !self.error.status().is_server_error();
@@ -267,8 +267,8 @@ impl Refusal {
         algorithms.filter(|_| scheme == Scheme::Dpop)
     }
 
-    /// Returns the scope for the challenge. A client needs it if it has no token, or if its token
-    /// grants too few scopes. It would mislead a client that lacks a permission or a role.
+    /// The scope for the challenge. A client needs it if it has no token, or if its token grants
+    /// too few scopes. It would only mislead a client that lacks a permission or a role.
     fn scope(&self) -> Option<&str> {
         match self.error {
             AuthError::MissingToken
@@ -284,8 +284,8 @@ fn parameter<'v>(opening: &'static str, value: Option<&'v str>) -> [&'v str; 3] 
     value.map_or([""; 3], |value| [opening, value, "\""])
 }
 
-/// A cache of formatted challenges, shared by all clones of a [`Challenge`]. Requests read it
-/// without a lock.
+/// A cache of formatted challenges, shared by all clones of a [`Challenge`] and read without a
+/// lock.
 #[derive(Clone, Default)]
 pub(crate) struct ChallengeCache(Arc<ArcSwap<Vec<CachedChallenge>>>);
 
@@ -307,8 +307,8 @@ struct Parameters<S> {
 }
 
 impl ChallengeCache {
-    /// The maximum number of cached challenges. A service has only a few, but the queries of
-    /// `/auth` could contain any number of different scopes.
+    /// The maximum number of cached challenges. A service usually has just a few, but the queries
+    /// of `/auth` could contain any number of different scopes.
     const MAX_ENTRIES: usize = 64;
 
     fn find(&self, wanted: &Parameters<&str>) -> Option<HeaderValue> {
@@ -334,8 +334,8 @@ impl ChallengeCache {
 
 impl Parameters<Box<str>> {
     fn matches(&self, wanted: &Parameters<&str>) -> bool {
-        // Compare the codes first: they differ for most challenges, and equal codes usually have
-        // the same address.
+        // codes first: they differ for most challenges, and equal ones usually have the same
+        // address
         (std::ptr::eq(self.code, wanted.code) || self.code == wanted.code)
             && self.scheme == wanted.scheme
             && *self.realm == *wanted.realm
@@ -359,7 +359,7 @@ impl Parameters<&str> {
 }
 
 impl PartialEq for ChallengeCache {
-    /// The cache is not part of a challenge's value.
+    /// We leave out the cache, which isn't part of a challenge's value.
     fn eq(&self, _: &Self) -> bool {
         true
     }
@@ -373,10 +373,10 @@ impl fmt::Debug for ChallengeCache {
     }
 }
 
-/// A flag that `Refusal::expect_answer` sets and a response clears. Logs an error if it is dropped
-/// while it is set.
+/// A flag that `Refusal::expect_answer` sets and a response clears. If it's still set on drop, we
+/// log an error.
 ///
-/// A clone takes over the flag, so only the last clone logs the error.
+/// A clone takes over the flag, so only the last clone logs.
 #[derive(Debug, Default)]
 struct Pending(AtomicBool);
 
@@ -392,7 +392,7 @@ impl Drop for Pending {
         if !*self.0.get_mut() {
             return;
         }
-        // Log this once per process, or an attacker could flood the log.
+        // Once per process, or an attacker could flood the log.
         if !REPORTED.swap(true, Relaxed) {
             tracing::error!(
                 "rejected request was answered by another route; close the route that rejected it \
@@ -485,8 +485,8 @@ mod tests {
             |challenge| challenge.dpop = Some("EdDSA".into()),
             |challenge| challenge.acr_values = Some("gold".into()),
         ];
-        // The second time, every challenge comes from the cache and must not be confused with
-        // another.
+        // The second time, every challenge comes from the cache and mustn't be confused with
+        // another
         for _ in 0..2 {
             for (variant, change) in variants.iter().enumerate() {
                 for error in AuthError::ALL {

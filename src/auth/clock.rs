@@ -15,7 +15,7 @@ impl Clock {
         (self.0)()
     }
 
-    /// Returns the current time in seconds since the epoch.
+    /// Seconds since the epoch.
     pub(crate) fn now(&self) -> f64 {
         let since_epoch = self.time().duration_since(SystemTime::UNIX_EPOCH);
         since_epoch.unwrap_or_default().as_secs_f64()

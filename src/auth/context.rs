@@ -28,7 +28,7 @@ struct Context {
     authentication: Cell<Option<Authentication>>,
     waits: Cell<Vec<Wait>>,
     original: Cell<Option<Box<Original>>>,
-    /// The `traceparent` for requests made on behalf of this one.
+    /// The `traceparent` for requests that we make on behalf of this one.
     traceparent: Option<HeaderValue>,
     proof_fault: Cell<Option<&'static str>>,
 }
@@ -173,7 +173,7 @@ pub(crate) fn set_original_with(read: impl FnOnce() -> Original) {
     let _ = CURRENT.try_with(|context| context.original.set(Some(Box::new(read()))));
 }
 
-/// Records a wait that began at `began` and ends now. Only the first wait of each kind counts.
+/// Records a wait from `began` until now. Only the first wait of each kind counts.
 pub(crate) fn waited(reason: WaitReason, began: Instant) {
     let _ = CURRENT.try_with(|context| {
         let mut waits = context.waits.take();
@@ -188,7 +188,7 @@ pub(crate) fn waited(reason: WaitReason, began: Instant) {
     });
 }
 
-/// Records why the proof of the request was rejected. Does nothing outside of [`scope`].
+/// Does nothing outside of [`scope`].
 pub(crate) fn set_proof_fault(reason: &'static str) {
     let _ = CURRENT.try_with(|context| context.proof_fault.set(Some(reason)));
 }

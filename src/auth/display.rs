@@ -1,11 +1,11 @@
 //! Makes untrusted URLs and strings safe to display in the log, in `check` and in `explain`.
 //!
 //! A URL may contain a password in its user information or a key in its query. A string may move a
-//! terminal's cursor, reverse the direction of writing, or be half a megabyte long. When created,
-//! [`ShownUrl`] and [`ShownText`] drop everything that must not be shown, so code that prints them
-//! cannot leak it. `FetchError` stores untrusted strings only as these types.
+//! terminal's cursor, reverse the direction of writing, or be half a megabyte long. [`ShownUrl`]
+//! and [`ShownText`] drop everything that mustn't be shown when they are created, so code that
+//! prints them can't leak it. `FetchError` stores untrusted strings only as these types.
 //!
-//! `/readyz` does not use them. It only shows a word from a fixed list (`FetchError::word`).
+//! `/readyz` doesn't need them: it only shows a word from a fixed list (`FetchError::word`).
 
 use std::fmt;
 #[cfg(feature = "service")]
@@ -16,9 +16,9 @@ use reqwest::Url;
 /// The maximum number of characters to show of a URL or a string.
 const MAX_CHARS: usize = 80;
 
-/// The maximum number of characters to show of a library's error message. Larger than `MAX_CHARS`,
-/// because such a message has a fixed part: rustls, for example, writes 100 characters before the
-/// first certificate name.
+/// The maximum number of characters to show of a library's error message. Such a message has a
+/// fixed part (rustls, for example, writes 100 characters before the first certificate name), so
+/// this is larger than `MAX_CHARS`.
 const MAX_MESSAGE_CHARS: usize = 240;
 
 /// An untrusted string that is safe to display.
@@ -28,9 +28,9 @@ const MAX_MESSAGE_CHARS: usize = 240;
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct ShownText(String);
 
-/// Returns `url` if we can recommend it as the value of a setting. `None` if it must not be shown
-/// in full: it has user information, a query, a fragment, a character that a reader would not see,
-/// or more than 2048 bytes. A shortened or changed URL would be a wrong value.
+/// `url`, if we can recommend it as the value of a setting. `None` if it mustn't be shown in full:
+/// it has user information, a query, a fragment, a character that a reader wouldn't see, or more
+/// than 2048 bytes. A shortened or changed URL would be a wrong value.
 pub(crate) fn settable(url: &str) -> Option<&str> {
     const MAX_BYTES: usize = 2048;
     let is_plain = url.len() <= MAX_BYTES && url.bytes().all(|byte| byte.is_ascii_graphic());
@@ -61,7 +61,7 @@ impl ShownUrl {
         Self(ShownText(cut(&without_secrets(text), MAX_CHARS)))
     }
 
-    /// Returns the reduced URL for a public error. Its control characters are not escaped yet.
+    /// The reduced URL for a public error. Note that its control characters aren't escaped yet.
     /// Passing it to [`new`](Self::new) again changes nothing.
     pub(crate) fn into_text(self) -> String {
         self.0.0
@@ -71,7 +71,7 @@ impl ShownUrl {
 impl From<&Url> for ShownUrl {
     fn from(url: &Url) -> Self {
         let mut bare = url.clone();
-        // These fail only for a URL that cannot have user information.
+        // only fails for a URL that can't have user information
         let _ = bare.set_username("");
         let _ = bare.set_password(None);
         bare.set_query(None);
@@ -112,19 +112,19 @@ impl fmt::Debug for ShownUrl {
     }
 }
 
-/// Like [`ShownText`], for a log that escapes its values. Borrows a short string without a URL,
-/// because every request logs one.
+/// Like [`ShownText`], for a log that escapes its values. Every request logs one, so we borrow a
+/// short string without a URL.
 #[cfg(feature = "service")]
 pub(crate) fn shown(text: &str) -> Cow<'_, str> {
-    // Without a colon, there is no URL. A string has at least as many bytes as characters.
+    // No colon, no URL. (And a string has at least as many bytes as characters.)
     if text.len() <= MAX_CHARS && memchr::memchr(b':', text.as_bytes()).is_none() {
         return text.into();
     }
     ShownText::new(text).0.into()
 }
 
-/// Escapes every character that a reader would not see: control characters, bidi overrides, and
-/// zero-width, blank and unassigned characters. Does not escape spaces, quotes and backslashes.
+/// Escapes every character that a reader wouldn't see: control characters, bidi overrides, and
+/// zero-width, blank and unassigned characters. Spaces, quotes and backslashes stay as they are.
 pub(crate) fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
@@ -139,7 +139,7 @@ pub(crate) fn escaped(text: &str) -> String {
     escaped
 }
 
-/// Returns `true` if a terminal shows a glyph for `c` and does nothing else.
+/// True if a terminal shows a glyph for `c` and does nothing else.
 pub(crate) fn is_visible(c: char) -> bool {
     matches!(c, ' '..='~') || !is_blank(c) && c.escape_debug().len() == 1
 }
@@ -148,14 +148,14 @@ pub(crate) fn is_visible(c: char) -> bool {
 #[cfg(feature = "service")]
 pub(crate) fn push_json_escape(json: &mut String, c: char) {
     for unit in c.encode_utf16(&mut [0; 2]) {
-        // Writing to a string cannot fail.
+        // writing to a string can't fail
         let _ = write!(json, "\\u{unit:04x}");
     }
 }
 
-/// Returns `true` if `c` is a blank character that `char::escape_debug` does not escape: a Hangul
-/// filler (which Unicode classifies as an ignorable letter), or a blank of Braille, Egyptian
-/// hieroglyphs or musical notation.
+/// Blank characters that `char::escape_debug` doesn't escape: a Hangul filler (which Unicode
+/// classifies as an ignorable letter), or a blank of Braille, Egyptian hieroglyphs or musical
+/// notation.
 fn is_blank(c: char) -> bool {
     matches!(
         c,
@@ -188,8 +188,8 @@ fn without_secrets_in_words(text: &str) -> String {
         .collect()
 }
 
-/// Removes user information, query and fragment from a URL, without parsing it. If it is unclear
-/// where a password ends, removes everything after the scheme.
+/// Removes user information, query and fragment from a URL, without parsing it. If we can't tell
+/// where a password ends, everything after the scheme goes.
 fn without_secrets(address: &str) -> String {
     let (scheme, rest) = match address.find("://") {
         Some(at) => address.split_at(at + 3),

@@ -139,11 +139,11 @@ impl Dpop {
         self
     }
 
-    /// Returns these options with the mode of `new`, for a reload.
+    /// These options with the mode of `new`, for a reload.
     ///
     /// # Errors
-    /// Returns the first option other than the mode that differs. A reload can't change these
-    /// options: we have already recorded proofs and told clients which proofs to send.
+    /// Returns the first option other than the mode that differs. A reload can't change those: we
+    /// have already recorded proofs and told clients which proofs to send.
     pub(super) fn with_mode_of(&self, new: &Self) -> Result<Self, FixedOption> {
         if PublicUrl::parse(&self.public_url) != PublicUrl::parse(&new.public_url) {
             return Err(FixedOption::PublicUrl);
@@ -191,8 +191,7 @@ impl Dpop {
         })
     }
 
-    /// Returns the value of `algs` in a challenge: the names of the algorithms, separated by
-    /// spaces.
+    /// `algs` of a challenge: the names of the algorithms, separated by spaces.
     pub(super) fn algs(&self) -> Arc<str> {
         let names: Vec<_> = self.algorithms.iter().map(|alg| alg.as_str()).collect();
         names.join(" ").into()

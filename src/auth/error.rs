@@ -49,7 +49,7 @@ impl AuthError {
 }
 
 impl AuthError {
-    /// Like [`detail`](Self::detail), for services that read tokens from a header other than
+    /// [`detail`](Self::detail) for services that read tokens from a header other than
     /// `Authorization`.
     pub(crate) const fn detail_for_own_field(self) -> &'static str {
         match self {
@@ -425,7 +425,7 @@ mod tests {
         );
     }
 
-    /// `unwrap` and `expect` print `Debug`.
+    /// `unwrap` and `expect` print `Debug`
     #[test]
     fn debug_shows_a_url_without_its_secrets() {
         type Change = fn(Builder, &str) -> Builder;

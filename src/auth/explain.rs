@@ -1,8 +1,8 @@
 //! [`Trace`]: the steps of verifying a credential, with the expected and the actual value of each.
 //!
 //! The steps call the same functions as `verifier.rs`, in the same order. The verdict itself comes
-//! from [`Auth::authenticate`], and the trace only explains it. After a failed step, the trace
-//! continues as far as the token can be parsed, because a later step may show the cause.
+//! from [`Auth::authenticate`]; the trace only explains it. After a failed step we continue as far
+//! as the token can be parsed, since a later step may show the cause.
 
 use std::{sync::Arc, time::Duration};
 
@@ -41,9 +41,9 @@ use crate::auth::{
 #[derive(Debug, Default)]
 pub(crate) struct Trace {
     pub(crate) steps: Vec<Step>,
-    /// The header. Null if it is not strict JSON.
+    /// Null if it isn't strict JSON.
     pub(crate) header: Value,
-    /// The payload, verified or not. Null if it is not strict JSON.
+    /// Verified or not. Null if it isn't strict JSON.
     pub(crate) payload: Value,
     /// True if even a lenient parser rejects the header or the payload.
     pub(crate) damaged: bool,
@@ -86,8 +86,8 @@ impl Schemes {
         }
     }
 
-    /// Returns the supported scheme at the start of a header value, which may be malformed. Returns
-    /// `Bearer` if there is none.
+    /// The supported scheme at the start of a header value, which may be malformed, or `Bearer` if
+    /// there is none.
     pub(crate) fn used_in(self, field: &str) -> &'static str {
         let start = field.get(.."dpop".len()).unwrap_or_default();
         if self != Self::Bearer && start.eq_ignore_ascii_case("dpop") {
@@ -97,7 +97,7 @@ impl Schemes {
         }
     }
 
-    /// Returns `used` if this scheme is accepted, and otherwise the scheme to use instead.
+    /// `used` if this scheme is accepted, otherwise the scheme to use instead.
     pub(crate) fn instead_of(self, used: &'static str) -> &'static str {
         if self == Self::Dpop { "DPoP" } else { used }
     }
@@ -183,6 +183,7 @@ fn issuer_steps(issuer: &Trusted, signed_with: &SignedWith, all: &Issuers, trace
 ///
 /// The service checks the binding first, then the list of revoked tokens, then the audience for a
 /// proxy, then the scope.
+/// proxy, then the scope.
 pub(super) fn last_steps(
     verified: Option<&Verified>,
     audience: Option<&OneAudience<'_>>,
@@ -217,7 +218,7 @@ pub(super) fn last_steps(
             let expected = "a current list of revoked tokens, and a record of used proofs";
             ("state", expected, "not available")
         }
-        // The verdict is computed after the steps, and the issuer's keys or its introspection
+        // We compute the verdict after the steps, and the issuer's keys or its introspection
         // response may have changed in between.
         Some(error) => ("verdict", "accepted", error.code()),
     };
@@ -247,8 +248,8 @@ fn scope_step(verified: Option<&Verified>, error: Option<AuthError>, trace: &mut
     }
 }
 
-/// Lists the trusted issuers. If there are more than five, names only the one most similar to the
-/// token's issuer.
+/// Lists the trusted issuers. With more than five, we only name the one most similar to the token's
+/// issuer.
 fn expected_issuers(ours: &[Arc<Trusted>], claims: &Registered<'_>) -> String {
     const MAX_LISTED: usize = 5;
     if ours.len() <= MAX_LISTED {
@@ -279,8 +280,8 @@ impl Auth {
     }
 
     /// Verifies a request with this value in `Authorization`, or in the header that is configured
-    /// instead. Returns the steps and the verdict. With `audience`, the verdict is that for a proxy
-    /// which asks for this audience.
+    /// instead. Returns the steps and the verdict, which with `audience` is that for a proxy asking
+    /// for this audience.
     ///
     /// The caller must trim `value`, as hyper does for the service.
     pub(crate) async fn trace(
@@ -298,7 +299,7 @@ impl Auth {
             }
             Some(name) => {
                 let form = bearer::check_credential(value, self.inner.max_token);
-                // `add_token_steps` reports the size.
+                // `add_token_steps` reports the size
                 let form = match form {
                     Err(AuthError::TokenTooLarge) => Ok(()),
                     form => form,
@@ -337,8 +338,8 @@ impl Auth {
         verdict.map_err(|refusal| refusal.error)
     }
 
-    /// Verifies the token itself. If the token is bound to a certificate, adds a failed step,
-    /// because `explain` gets no certificate.
+    /// Verifies the token itself. A token that's bound to a certificate gets a failed step:
+    /// `explain` has no certificate.
     pub(crate) async fn certificate_step(
         &self,
         token: &str,
@@ -353,17 +354,16 @@ impl Auth {
         Some(verified)
     }
 
-    /// Checks the syntax of a header value, which is also the service's first check.
+    /// Checks the syntax of a header value, which is what the service checks first, too.
     pub(crate) fn check_form(&self, field: &str) -> Result<(), AuthError> {
-        // A header value cannot contain control characters. A server rejects such a request with
+        // A header value can't contain control characters; a server answers such a request with
         // 400.
         let malformed = AuthError::MalformedAuthorization;
         let field = HeaderValue::from_bytes(field.as_bytes()).map_err(|_| malformed)?;
         bearer::check_field(&field, self.inner.max_token, self.accepts_proofs()).map(|_| ())
     }
 
-    /// Adds the steps of verifying the token itself. Stops at the first step whose input is
-    /// missing.
+    /// Adds the steps of verifying the token itself, up to the first one whose input is missing.
     pub(crate) async fn add_token_steps(&self, token: &str, trace: &mut Trace) -> Option<()> {
         trace.add(
             "size",
@@ -410,9 +410,9 @@ impl Auth {
         Some(())
     }
 
-    /// Adds the introspection step. The response is cached, so computing the verdict does not send
-    /// a second request. If the token is active but its claims are rejected, adds the steps for the
-    /// claims in the response, and returns these claims.
+    /// Adds the introspection step. The response is cached, so computing the verdict doesn't send a
+    /// second request. If the token is active but its claims are rejected, this adds the steps for
+    /// the claims in the response, and returns these claims.
     async fn introspection_step(
         &self,
         token: &str,
@@ -440,7 +440,7 @@ impl Auth {
                 ..Trace::default()
             };
             self.answer_steps(introspector.checker(), &answer, is_opaque, &mut steps);
-            // `active_answer` has asked again, and the answer may have changed.
+            // `active_answer` has asked again, so the answer may have changed
             if steps.steps.iter().any(|step| step.outcome.is_err()) {
                 trace.add("introspection", "active", "active", Ok(()));
                 trace.steps.append(&mut steps.steps);
@@ -537,7 +537,7 @@ impl Auth {
             Err(_) => trace.claimed("iss"),
         };
         let issuer = trace.add("iss", expected_issuers(&ours, claims), shown, found);
-        // If the only trusted issuer is not the one in the token, its keys may still show that it
+        // If the only trusted issuer isn't the one in the token, its keys may still show that it
         // issued the token under a different name.
         let only = || match &ours[..] {
             [only] => Some(Arc::clone(only)),
@@ -667,8 +667,8 @@ impl Auth {
         probed
     }
 
-    /// Waits until the first fetch of this issuer's keys has succeeded or failed. If the name is
-    /// unknown and only one issuer is trusted, waits for the keys of that issuer, which may have
+    /// Waits until the first fetch of this issuer's keys has succeeded or failed. If we don't know
+    /// the name and trust only one issuer, we wait for the keys of that issuer, which may have
     /// signed the token under this other name.
     pub(crate) async fn first_fetch_ended(&self, issuer: &str) {
         let named = self.trusted_issuer(issuer).ok();
@@ -684,15 +684,14 @@ impl Auth {
         self.trusted_issuer(issuer).ok()?.fetched()?.last_error()
     }
 
-    /// Returns why the key with this `kid` was left out of the issuer's key set. `None` if it was
-    /// not left out.
+    /// `None` if the key wasn't left out.
     pub(crate) fn why_left_out(&self, issuer: &str, kid: &str) -> Option<String> {
         let issuer = self.trusted_issuer(issuer).ok()?;
         why_left_out(&issuer, kid)
     }
 
-    /// Returns why the issuer's key set has no key for a header, although it may have the key that
-    /// signed the token.
+    /// Why the issuer's key set has no key for a header, although it may have the key that signed
+    /// the token.
     pub(crate) fn why_no_match(
         &self,
         issuer: &str,
@@ -719,7 +718,7 @@ impl Auth {
 }
 
 impl Trace {
-    /// Adds the decoding step. Returns the signature if every part is base64url.
+    /// Adds the decoding step. If every part is base64url, we get the signature.
     fn encoding(&mut self, parts: &Parts<'_>) -> Option<Vec<u8>> {
         let names = ["header", "payload", "signature"];
         let decoded = [parts.header, parts.payload, parts.signature].map(jws::base64url);
@@ -845,7 +844,7 @@ pub(crate) fn unverified_claims(token: &str) -> Option<Value> {
     json::value(&text).ok()
 }
 
-/// Quotes a string. Long words may be tokens, so only the beginning of each is shown, and no output
+/// Quotes a string. Long words may be tokens, so we only show the beginning of each, and no output
 /// contains a whole token.
 pub(crate) fn shortened(text: &str) -> String {
     const MAX_WORD: usize = 24;
@@ -901,8 +900,8 @@ mod tests {
             verdict.err().map(code),
             "{case}: {trace:#?}"
         );
-        // `verify` returns the same error, unless the token has characters that are not allowed in
-        // a header. Those are rejected earlier.
+        // `verify` returns the same error, unless the token has characters that aren't allowed in a
+        // header. Those are rejected earlier.
         if !matches!(
             verdict,
             Err(AuthError::MalformedAuthorization | AuthError::MultipleCredentials)
@@ -988,7 +987,7 @@ mod tests {
                 }
             }
         }
-        // The rows cover every error that a token alone can cause.
+        // the rows cover every error that a token alone can cause
         assert_eq!(refused.len(), 13, "{refused:?}");
     }
 

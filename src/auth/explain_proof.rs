@@ -1,8 +1,8 @@
 //! The steps of validating a DPoP proof, for `warp-bearer explain --proof`.
 //!
 //! The steps call the same functions as `credential/dpop.rs`, in the same order. The verdict
-//! applies to the whole request. After a failed step, the trace continues as far as the proof can
-//! be parsed, because a later step may show the cause.
+//! applies to the whole request. After a failed step we continue as far as the proof can be parsed,
+//! since a later step may show the cause.
 
 use std::time::SystemTime;
 
@@ -41,10 +41,9 @@ pub(crate) struct ProofOfRequest {
 }
 
 impl Auth {
-    /// Returns the path of a request for `url`, as this service receives it or, with
-    /// `is_forwarded`, as a proxy sends it to `/auth`. If `url` is only a path, returns it
-    /// unchanged. `None` if `url` is not below the public URL or, with `is_forwarded`, has another
-    /// origin.
+    /// The path of a request for `url`, as this service receives it or, with `is_forwarded`, as a
+    /// proxy sends it to `/auth`. A `url` that is only a path stays as it is. `None` if `url` isn't
+    /// below the public URL or, with `is_forwarded`, has another origin.
     pub(crate) fn path_of(&self, url: &str, is_forwarded: bool) -> Option<String> {
         if url.starts_with('/') {
             return Some(url.split(['?', '#']).next().unwrap_or_default().to_owned());
@@ -54,8 +53,8 @@ impl Auth {
     }
 
     /// Verifies a token and a proof as if a request had sent them with the `DPoP` scheme, or in the
-    /// field that is configured instead of `Authorization`. Returns the steps and the verdict. With
-    /// `audience`, the verdict is that for a proxy which asks for this audience.
+    /// field that is configured instead of `Authorization`. Returns the steps and the verdict,
+    /// which with `audience` is that for a proxy asking for this audience.
     pub(crate) async fn trace_with_proof(
         &self,
         token: &str,
@@ -71,7 +70,7 @@ impl Auth {
         };
         let mut trace = Trace::default();
         match bearer::check_credential(token, self.inner.max_token) {
-            // `add_token_steps` reports the size.
+            // `add_token_steps` reports the size
             Err(AuthError::TokenTooLarge) | Ok(()) => {}
             Err(error) => {
                 let expected = "only letters, digits and -._~+/";
@@ -107,8 +106,8 @@ impl Auth {
     }
 }
 
-/// Adds the steps of [`Proofs::validate`], up to the first step whose input is missing. Cannot
-/// check for replay, because this process has not seen the earlier uses of the proof.
+/// Adds the steps of [`Proofs::validate`], up to the first one whose input is missing. We can't
+/// check for replay here, as this process hasn't seen the earlier uses of the proof.
 fn add_proof_steps(
     proofs: &Proofs,
     request: &RequestHead<'_>,
@@ -381,7 +380,7 @@ mod tests {
         }
     }
 
-    /// `explain` returns the same verdict as a service that receives the same token and proof. The
+    /// `explain` returns the same verdict as a service that gets the same token and proof, and the
     /// first failed step has the code of the verdict.
     #[tokio::test]
     async fn explain_agrees_with_the_service_on_valid_tokens() {
@@ -486,7 +485,7 @@ mod tests {
             let (_, verdict) = off.trace_with_proof(&token, &presented, None).await;
             assert_eq!(verdict.unwrap_err(), AuthError::MissingToken);
         }
-        // Without a proof, the scheme is the step that fails.
+        // without a proof, the scheme is the step that fails
         let (trace, verdict) = on.trace(&format!("Bearer {token}"), None).await;
         assert_eq!(verdict.unwrap_err(), AuthError::TokenBound);
         assert!(

@@ -1,8 +1,8 @@
 //! [`FileReader`]: reads files without blocking the threads that serve requests.
 //!
-//! A read from a disk that is gone can block forever, and no timeout can end it. We therefore read
-//! on blocking threads, and only a few files at a time. Only regular files are read: a pipe waits
-//! for a writer, perhaps forever, and its content cannot be read twice.
+//! A read from a disk that is gone can block forever, and no timeout can end it. So we read on
+//! blocking threads, and only a few files at a time. We also insist on regular files: a pipe waits
+//! for a writer, perhaps forever, and its content can't be read twice.
 
 use std::{
     borrow::Cow,
@@ -17,7 +17,7 @@ use tokio::{sync::Semaphore, task::spawn_blocking};
 /// The maximum number of unfinished reads per reader.
 const MAX_READS: usize = 2;
 
-/// The maximum number of unfinished reads of all readers. This is half of tokio's default of 512
+/// The maximum number of unfinished reads of all readers. It's half of tokio's default of 512
 /// blocking threads, so that hung reads leave threads for other work.
 static ALL_READS: Semaphore = Semaphore::const_new(256);
 
@@ -35,7 +35,7 @@ impl Default for FileReader {
 }
 
 impl FileReader {
-    /// Reads a regular file. If too many earlier reads are unfinished, waits for one of them to
+    /// Reads a regular file. If too many earlier reads are unfinished we wait for one of them to
     /// end, so the caller needs a timeout.
     ///
     /// # Errors
@@ -46,7 +46,7 @@ impl FileReader {
         let shared = ALL_READS.acquire().await.map_err(io::Error::other)?;
         let path = path.to_owned();
         let reading = spawn_blocking(move || {
-            // Held until the read ends, even if the caller times out.
+            // held until the read ends, even if the caller times out
             let _permits = (permit, shared);
             read(&path)
         });
@@ -54,11 +54,11 @@ impl FileReader {
     }
 }
 
-/// Reads a regular file.
+/// Reads a regular file, blocking the thread.
 ///
 /// # Errors
 /// Fails with [`ErrorKind::IsADirectory`] for a directory, and with [`ErrorKind::Unsupported`] for
-/// anything else that is not a regular file.
+/// anything else that isn't a regular file.
 pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut document = Vec::new();
     open(path)?.read_to_end(&mut document)?;
@@ -83,14 +83,14 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
     if kind.is_dir() {
         return Err(ErrorKind::IsADirectory.into());
     }
-    // Check before opening, because opening a pipe would wait for a writer.
+    // Check before opening. Opening a pipe would wait for a writer.
     if !kind.is_file() {
         return Err(ErrorKind::Unsupported.into());
     }
     File::open(path)
 }
 
-/// Returns the reason why a file cannot be read, as the end of a sentence.
+/// Why a file can't be read, as the end of a sentence.
 pub(crate) fn describe(kind: ErrorKind) -> Cow<'static, str> {
     match kind {
         ErrorKind::NotFound => "does not exist".into(),

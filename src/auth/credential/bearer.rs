@@ -1,9 +1,9 @@
 //! Extracts the token from the `Authorization` header field (RFC 6750 §2.1).
 //!
-//! This module only checks the syntax of the header. `verifier.rs` verifies the token. Tokens in
-//! query parameters or bodies are never read (RFC 9700 §4.3.2).
+//! This module only looks at the syntax of the header; the token itself is verified in
+//! `verifier.rs`. We never read tokens from query parameters or bodies (RFC 9700 §4.3.2).
 //!
-//! The characters of a token are checked only if it could not be parsed. Otherwise there is no need
+//! The characters of a token are checked only if it couldn't be parsed. Otherwise there's no need
 //! to: the parts of a parsed token are valid base64url, and a cached token equals a verified one
 //! byte for byte.
 
@@ -15,11 +15,11 @@ use crate::auth::{challenge::Scheme, credential::Credential, error::AuthError};
 /// [`Builder::max_token_bytes`](crate::auth::Builder::max_token_bytes).
 pub const MAX_TOKEN: usize = 16 * 1024;
 
-/// Returns the credential in `Authorization`. The scheme is `Bearer`, or `DPoP` if it is enabled.
+/// The credential in `Authorization`. The scheme is `Bearer`, or `DPoP` if it is enabled.
 ///
 /// # Errors
-/// Returns [`AuthError::MissingToken`] if there is no credential, or if it has another scheme.
-/// Returns an `invalid_request` error if there are several credentials, or a malformed one.
+/// [`AuthError::MissingToken`] if there is no credential, or if it has another scheme. An
+/// `invalid_request` error if there are several credentials, or a malformed one.
 pub(crate) fn credential(
     headers: &HeaderMap,
     is_dpop_enabled: bool,
@@ -35,7 +35,7 @@ pub(crate) fn credential(
     Ok(Credential { token, scheme })
 }
 
-/// Returns the scheme in `Authorization` if it is supported, even if the credential is malformed.
+/// The scheme in `Authorization` if we support it, even if the credential is malformed.
 pub(crate) fn scheme(headers: &HeaderMap) -> Option<Scheme> {
     let field = headers.get(AUTHORIZATION)?;
     let is_of = |scheme| after_scheme(field, scheme) != Err(AuthError::MissingToken);
@@ -54,8 +54,8 @@ fn the_field(headers: &HeaderMap) -> Result<&HeaderValue, AuthError> {
     let Some(field) = fields.next() else {
         return Err(AuthError::MissingToken);
     };
-    // Two headers are an attack or a bug. If we used one of them, a proxy in front of us might have
-    // checked only the other.
+    // Two headers are an attack or a bug. If we picked one of them, a proxy in front of us might
+    // have checked only the other.
     if fields.next().is_some() {
         return Err(AuthError::MultipleCredentials);
     }
@@ -65,7 +65,7 @@ fn the_field(headers: &HeaderMap) -> Result<&HeaderValue, AuthError> {
 /// Checks a token as if it had been sent in `Authorization`.
 #[cfg(feature = "service")]
 pub(crate) fn check_credential(token: &str, limit: usize) -> Result<(), AuthError> {
-    // Fails if the token has bytes that a header cannot contain.
+    // fails for bytes that a header can't contain
     let field = HeaderValue::from_bytes(format!("Bearer {token}").as_bytes())
         .map_err(|_| AuthError::MalformedAuthorization)?;
     let token = after_scheme(&field, BEARER)?;
@@ -73,7 +73,7 @@ pub(crate) fn check_credential(token: &str, limit: usize) -> Result<(), AuthErro
     ill_formed(token).map_or(Ok(()), Err)
 }
 
-/// Checks the syntax of a header value. Returns the token, which may be too large.
+/// Checks the syntax of a header value. The token may still be too large.
 #[cfg(feature = "service")]
 pub(crate) fn check_field(
     field: &HeaderValue,
@@ -84,7 +84,8 @@ pub(crate) fn check_field(
         Err(AuthError::MissingToken) if is_dpop_enabled => after_scheme(field, DPOP)?,
         token => token?,
     };
-    // Leave a token that is too large to verification, which checks the size before the characters.
+    // Verification rejects a token that's too large before it looks at the characters, so leave it
+    // alone.
     if within_limit(token, limit).is_ok()
         && let Some(error) = ill_formed(token)
     {
@@ -104,7 +105,7 @@ fn after_scheme<'a>(field: &'a HeaderValue, scheme: &[u8]) -> Result<&'a [u8], A
 fn after_any_scheme<'a>(field: &'a HeaderValue, scheme: &[u8]) -> Result<&'a [u8], AuthError> {
     let parts = field.as_bytes().split_at_checked(scheme.len());
     let named = parts.filter(|(name, _)| name.eq_ignore_ascii_case(scheme));
-    // A word that only begins with the name is another scheme.
+    // a word that only begins with the name is another scheme
     let named = named.filter(|(_, rest)| !rest.first().copied().is_some_and(is_tchar));
     let (_, rest) = named.ok_or(AuthError::MissingToken)?;
     let spaces = rest.iter().take_while(|c| **c == b' ').count();
@@ -122,8 +123,8 @@ pub(crate) fn within_limit(token: &[u8], limit: usize) -> Result<(), AuthError> 
     Ok(())
 }
 
-/// Returns the error to report for a rejected token: an error about the header if the token could
-/// not be parsed and has invalid characters, and otherwise `error`.
+/// Picks the error for a rejected token: an error about the header if the token couldn't be parsed
+/// and has invalid characters, and otherwise `error`.
 pub(crate) fn error_to_report(token: &[u8], error: AuthError) -> AuthError {
     match error {
         AuthError::TokenNotJwt | AuthError::TokenMalformed => ill_formed(token).unwrap_or(error),
@@ -131,8 +132,8 @@ pub(crate) fn error_to_report(token: &[u8], error: AuthError) -> AuthError {
     }
 }
 
-/// Returns an error if the token has characters that are not allowed in a bearer token. A comma
-/// means that a proxy has joined two headers (RFC 9110 §5.3).
+/// An error if the token has characters that a bearer token can't have. A comma means that a proxy
+/// has joined two headers (RFC 9110 §5.3).
 fn ill_formed(token: &[u8]) -> Option<AuthError> {
     if is_b64token(token) {
         None
@@ -143,15 +144,15 @@ fn ill_formed(token: &[u8]) -> Option<AuthError> {
     }
 }
 
-/// Returns `true` if `token` is a `b64token` (RFC 6750 §2.1):
+/// `b64token` (RFC 6750 §2.1):
 /// `1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="`
 pub(crate) fn is_b64token(token: &[u8]) -> bool {
     let padding = token.iter().rev().take_while(|c| **c == b'=').count();
     let body = &token[..token.len() - padding];
     #[allow(clippy::needless_bitwise_bool)]
-    // Has no branches and few ranges, so the compiler can check 16 bytes at once. (A token has
-    // about 1,000.) `-`, `.` and `/` come directly before the digits, and upper and lower case
-    // letters differ only in bit 5.
+    // No branches and few ranges, so the compiler can check 16 bytes at once (a token has about
+    // 1,000). `-`, `.` and `/` come right before the digits, and upper and lower case letters
+    // differ only in bit 5.
     let fits = |c: u8| {
         (c.wrapping_sub(b'-') <= b'9' - b'-')
             | ((c | 0x20).wrapping_sub(b'a') < 26)
@@ -162,7 +163,7 @@ pub(crate) fn is_b64token(token: &[u8]) -> bool {
     !body.is_empty() && body.iter().fold(true, |all, c| all & fits(*c))
 }
 
-/// Returns `true` if `c` is a `tchar` (RFC 9110 §5.6.2).
+/// `tchar` of RFC 9110 §5.6.2.
 fn is_tchar(c: u8) -> bool {
     c.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&c)
 }
@@ -207,7 +208,7 @@ mod tests {
         }
     }
 
-    /// Reads a header as if its token could not be parsed, so that the characters are checked.
+    /// Reads a header as if its token couldn't be parsed, so that the characters are checked.
     fn read(field: &HeaderValue) -> Result<&[u8], AuthError> {
         let token = after_scheme(field, BEARER)?;
         match error_to_report(token, AuthError::TokenNotJwt) {

@@ -1,7 +1,7 @@
 //! Client certificates, which prove possession for certificate-bound tokens (RFC 8705).
 //!
-//! TLS has already verified that the client has the certificate's private key. The signer of the
-//! certificate does not matter, because the token contains the hash of one specific certificate.
+//! TLS has already verified that the client has the certificate's private key. We don't care who
+//! signed the certificate, since the token contains the hash of one specific certificate.
 
 use std::{borrow::Cow, fmt, sync::Arc};
 
@@ -60,8 +60,7 @@ pub enum CertificateSource {
 }
 
 impl CertificateSource {
-    /// Returns the certificate of a request. `None` if there is not exactly one, or if it cannot be
-    /// parsed.
+    /// The certificate of a request. `None` unless there is exactly one and we can parse it.
     pub(crate) fn read<'a>(self, request: &RequestHead<'a>) -> Option<Cow<'a, [u8]>> {
         let read = match self {
             Self::Connection => return request.certificate.map(Cow::Borrowed),
@@ -73,8 +72,8 @@ impl CertificateSource {
     }
 }
 
-/// Returns the value of `x5t#S256` for a certificate in DER: its SHA-256, as base64url without
-/// padding (RFC 8705 §3.1).
+/// The value of `x5t#S256` for a certificate in DER: its SHA-256, as base64url without padding (RFC
+/// 8705 §3.1).
 pub(crate) fn thumbprint(der: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(digest(&SHA256, der))
 }

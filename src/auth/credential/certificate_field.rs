@@ -16,11 +16,11 @@ pub(super) fn client_cert(headers: &HeaderMap) -> Option<Vec<u8>> {
 }
 
 /// Reads Envoy's `X-Forwarded-Client-Cert`, a comma-separated list with an element from each proxy
-/// that received a certificate. The last one is from the proxy directly in front of this service.
-/// Its `Cert` is percent-encoded PEM.
+/// that received a certificate. We want the last one, which is from the proxy directly in front of
+/// this service. Its `Cert` is percent-encoded PEM.
 ///
-/// Envoy can be configured to append its element to the header that the client sent. The client
-/// then controls the earlier elements, so [`Pair`] is parsed strictly.
+/// Note that Envoy can be configured to append its element to the header that the client sent. The
+/// client then controls the earlier elements, so [`Pair`] has to be strict.
 pub(super) fn x_forwarded_client_cert(headers: &HeaderMap) -> Option<Vec<u8>> {
     let mut rest = single(headers, "x-forwarded-client-cert")?;
     let mut certificates = Vec::new();
@@ -32,7 +32,7 @@ pub(super) fn x_forwarded_client_cert(headers: &HeaderMap) -> Option<Vec<u8>> {
         match end.split_at_checked(1) {
             None => break,
             Some((";", next)) => rest = next,
-            // A comma begins the next element.
+            // a comma begins the next element
             Some((_, next)) => {
                 certificates.clear();
                 rest = next;
@@ -40,7 +40,7 @@ pub(super) fn x_forwarded_client_cert(headers: &HeaderMap) -> Option<Vec<u8>> {
         }
     }
     match &*certificates {
-        // Percent-encoded PEM contains no character that needs a backslash.
+        // percent-encoded PEM has no character that needs a backslash
         [certificate] if !certificate.contains('\\') => pem(&percent_decoded(certificate)?),
         _ => None,
     }
@@ -67,12 +67,12 @@ struct Pair<'t> {
 }
 
 impl<'t> Pair<'t> {
-    /// Reads the pair at the beginning of a text. Returns it and the rest of the text, which is
-    /// empty or begins with `;` or `,`.
+    /// Reads the pair at the beginning of a text. Also returns the rest of the text, which is empty
+    /// or begins with `;` or `,`.
     ///
     /// A value is quoted only if a quote follows the `=` directly, and only `;`, `,` or the end may
-    /// follow the closing quote. Otherwise, an unclosed quote in one element would end at the first
-    /// quote of the next one, and both would be parsed as one element.
+    /// follow the closing quote. If we were any laxer, an unclosed quote in one element would end
+    /// at the first quote of the next one, and we'd parse both as one element.
     fn read(text: &'t str) -> Option<(Self, &'t str)> {
         let (name, rest) = text.trim_start_matches(' ').split_once('=')?;
         let (value, rest) = if let Some(quoted) = rest.strip_prefix('"') {
@@ -88,7 +88,7 @@ impl<'t> Pair<'t> {
     }
 }
 
-/// Returns the position of the first quote that is not escaped with a backslash.
+/// The position of the first quote that isn't escaped with a backslash.
 fn closing_quote(text: &str) -> Option<usize> {
     let mut is_escaped = false;
     text.bytes().position(|c| {
@@ -98,7 +98,7 @@ fn closing_quote(text: &str) -> Option<usize> {
     })
 }
 
-/// Decodes percent-encoding. A `+` stays a `+`, because it is a digit of base64.
+/// A `+` stays a `+`, since it's a digit of base64.
 fn percent_decoded(text: &str) -> Option<Cow<'_, str>> {
     if !text.contains('%') {
         return Some(text.into());
@@ -108,7 +108,7 @@ fn percent_decoded(text: &str) -> Option<Cow<'_, str>> {
     decoded.push_str(parts.next()?);
     for part in parts {
         let (digits, rest) = part.split_at_checked(2)?;
-        // `from_str_radix` would accept a sign.
+        // `from_str_radix` would accept a sign
         if !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return None;
         }
@@ -126,7 +126,7 @@ fn pem(text: &str) -> Option<Vec<u8>> {
     der(&inner.split_ascii_whitespace().collect::<String>())
 }
 
-/// Decodes base64. `None` if the result is empty.
+/// `None` if the result is empty.
 fn der(base64: &str) -> Option<Vec<u8>> {
     let der = STANDARD.decode(base64).ok()?;
     (!der.is_empty()).then_some(der)
@@ -270,7 +270,7 @@ mod tests {
             ("no pairs", vec!["Cert".to_owned()], false),
             ("absent", vec![], false),
             ("the chain only", vec![cert.replace("Cert", "Chain")], false),
-            // With Envoy's `APPEND_FORWARD`, the client writes the beginning of the field.
+            // with Envoy's `APPEND_FORWARD`, the client writes the beginning of the field
             (
                 "a quote that the client opened and its own subject closes",
                 vec![format!("{cert};X=\",Hash=1;Subject=\"CN=\\\"a\"")],

@@ -1,10 +1,10 @@
 //! [`Proofs`]: validates the DPoP proof of a request (RFC 9449 §4.3 and §7.1).
 //!
-//! A proof is a JWT for one request, signed with the key that the token is bound to.
-//! [`Proofs::validate`] defines the order of the checks, and `explain` calls the same functions. A
-//! proof is recorded as used after all other checks, so invalid proofs take no memory.
+//! A proof is a JWT for one request, signed with the key that the token is bound to. The order of
+//! the checks is in [`Proofs::validate`], and `explain` calls the same functions. We record a proof
+//! as used only after all other checks, so invalid proofs take no memory.
 //!
-//! This module does not verify the token, and only uses its hash.
+//! This module doesn't verify the token, it only uses its hash.
 
 use std::{
     borrow::Cow,
@@ -73,7 +73,7 @@ pub(crate) enum ProofFault {
     /// `jwk` is absent or not a usable public key. Contains the reason.
     Key(Cow<'static, str>),
     Signature,
-    /// The framework's adapter does not pass the method and the path.
+    /// The framework's adapter doesn't pass the method and the path.
     NoTarget,
     Method,
     Url,
@@ -103,7 +103,7 @@ impl ProofFault {
         }
     }
 
-    /// Returns the reason for the log. It contains nothing from the proof, unlike [`Self::detail`].
+    /// For the log. Unlike [`Self::detail`], this contains nothing from the proof.
     pub(crate) const fn reason(&self) -> &'static str {
         match self {
             Self::Absent => "there is no DPoP field",
@@ -131,7 +131,7 @@ impl ProofFault {
         }
     }
 
-    /// Returns the reason with details from the proof, for `explain`.
+    /// For `explain`: the reason, with details from the proof.
     #[cfg(feature = "service")]
     pub(crate) fn detail(&self) -> &str {
         match self {
@@ -151,8 +151,8 @@ pub(crate) struct Presented<'a> {
 }
 
 impl Proofs {
-    /// Validates the proof of a request, but does not check whether it was used before. For that,
-    /// call [`use_once`](Self::use_once) after all other checks of the request.
+    /// Validates the proof of a request, but doesn't check whether it was used before. That's
+    /// [`use_once`](Self::use_once), which must come after all other checks of the request.
     pub(crate) fn validate(
         &self,
         presented: Presented<'_>,
@@ -228,7 +228,7 @@ impl Proofs {
         Ok(())
     }
 
-    /// Returns the slot of the proof's nonce. `None` if nonces are not required.
+    /// The slot of the proof's nonce, or `None` if nonces aren't required.
     pub(crate) fn nonce_slot(
         &self,
         claims: &ProofClaims<'_>,
@@ -244,8 +244,8 @@ impl Proofs {
         slot.map(Some).ok_or(ProofFault::Nonce)
     }
 
-    /// Records the use of a proof, and fails if the proof was used before. The record is kept until
-    /// no proof with this `jti` can be accepted any more.
+    /// Records the use of a proof, and fails if it was used before. The record is kept until no
+    /// proof with this `jti` can be accepted any more.
     pub(crate) async fn use_once(
         &self,
         proof: &ProofUse,
@@ -265,7 +265,7 @@ impl Proofs {
     }
 }
 
-/// A valid proof that is not recorded as used yet.
+/// A valid proof that we haven't recorded as used yet.
 pub(crate) struct ProofUse {
     /// The hash of the key's thumbprint and the `jti`.
     key: [u8; 32],
@@ -304,8 +304,8 @@ fn seconds(time: SystemTime) -> f64 {
     since_epoch.unwrap_or_default().as_secs_f64()
 }
 
-/// Returns the proof of a request, if it has exactly one. A comma means that a proxy has joined two
-/// headers.
+/// The proof of a request, if it has exactly one. (A comma means that a proxy has joined two
+/// headers.)
 pub(crate) fn field(headers: &HeaderMap) -> Result<&[u8], ProofFault> {
     let mut fields = headers.get_all(PROOF).iter().map(HeaderValue::as_bytes);
     let proof = fields.next().ok_or(ProofFault::Absent)?;
@@ -323,7 +323,7 @@ pub(crate) fn decoded(part: &[u8]) -> Result<String, ProofFault> {
     text.map_err(|_| ProofFault::NotStrict)
 }
 
-/// The header of a proof. Members such as `kid` and `x5c` are ignored, because the key is in `jwk`.
+/// The header of a proof. We ignore members such as `kid` and `x5c`: the key is in `jwk`.
 #[derive(Debug, Default)]
 pub(crate) struct ProofHeader<'a> {
     alg: Option<Value<'a>>,
@@ -362,8 +362,8 @@ impl<'a> ProofHeader<'a> {
     }
 }
 
-/// The public key of a proof. The client chooses it, so it must not be trusted until its thumbprint
-/// is compared with the one in the token.
+/// The public key of a proof. The client chose it, so don't trust it until its thumbprint has been
+/// compared with the one in the token.
 pub(crate) struct ProofKey {
     verifier: KeyVerifier,
     pub(crate) thumbprint: Thumbprint,
@@ -401,7 +401,7 @@ impl ProofKey {
     }
 }
 
-/// The claims of a proof. `exp` and `nbf` are ignored, because RFC 9449 does not define them.
+/// The claims of a proof. RFC 9449 doesn't define `exp` and `nbf`, so we ignore them.
 #[derive(Debug, Default)]
 pub(crate) struct ProofClaims<'a> {
     htm: Option<Value<'a>>,
@@ -458,7 +458,7 @@ impl<'a> ProofClaims<'a> {
     }
 }
 
-/// Returns the value of `ath` for a token: its hash in base64url (RFC 9449 §4.2).
+/// `ath`, the hash of a token in base64url (RFC 9449 §4.2).
 pub(crate) fn token_hash(token: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(digest(&SHA256, token))
 }

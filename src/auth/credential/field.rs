@@ -1,24 +1,25 @@
 //! Extracts the token from a header that is configured instead of `Authorization`. Its value has no
 //! scheme.
 //!
-//! Identity-aware proxies send such headers: `Cf-Access-Jwt-Assertion`, `X-Goog-Iap-Jwt-Assertion`,
-//! `X-Forwarded-Access-Token`. The characters of the token are checked as in `bearer.rs`.
+//! Identity-aware proxies send such headers, e.g. `Cf-Access-Jwt-Assertion`,
+//! `X-Goog-Iap-Jwt-Assertion` or `X-Forwarded-Access-Token`. The characters of the token are
+//! checked as in `bearer.rs`.
 
 use http::{HeaderMap, HeaderName};
 
 use crate::auth::error::AuthError;
 
-/// Returns the token in the header `name`.
+/// The token in the header `name`.
 ///
 /// # Errors
-/// Returns [`AuthError::MissingToken`] if the header is absent, and an `invalid_request` error if
-/// it is empty or repeated.
+/// [`AuthError::MissingToken`] if the header is absent, and an `invalid_request` error if it is
+/// empty or repeated.
 pub(crate) fn token<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<&'h [u8], AuthError> {
     let mut fields = headers.get_all(name).iter();
     let Some(field) = fields.next() else {
         return Err(AuthError::MissingToken);
     };
-    // As with `Authorization`, a proxy might have checked only the header that we would ignore.
+    // As with `Authorization`: a proxy might have checked only the one we'd ignore.
     if fields.next().is_some() {
         return Err(AuthError::MultipleCredentials);
     }
@@ -49,7 +50,7 @@ mod tests {
             for field in fields {
                 headers.append(NAME, HeaderValue::from_static(field));
             }
-            // `Authorization` is never read.
+            // `Authorization` is never read
             let authorization = HeaderValue::from_static("Bearer x.y.z");
             headers.insert(http::header::AUTHORIZATION, authorization);
             assert_eq!(token(&headers, &NAME), expected, "{case}");

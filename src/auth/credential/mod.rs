@@ -76,9 +76,9 @@ impl<'a> RequestHead<'a> {
         }
     }
 
-    /// Creates a head with only the headers, for warp's filters if authentication needs nothing
-    /// else. A warp filter has to copy the method and the path to extract them, which takes 480
-    /// instructions: 1/40 of the cost of a request with a cached token.
+    /// Creates a head with only the headers, for warp's filters if authentication doesn't need
+    /// anything else. To extract the method and the path, a warp filter has to copy them, which
+    /// takes 480 instructions: 1/40 of the cost of a request with a cached token.
     #[cfg(feature = "warp")]
     pub(crate) fn of_fields(headers: &'a HeaderMap) -> Self {
         Self {
@@ -100,8 +100,7 @@ impl<'a> RequestHead<'a> {
         }
     }
 
-    /// Creates the head of a forwarded request whose method and path are unknown, so no proof
-    /// matches it.
+    /// For a forwarded request whose method and path we don't know. No proof matches it.
     #[cfg(feature = "service")]
     pub(crate) fn without_target(headers: &'a HeaderMap) -> Self {
         Self {

@@ -1,7 +1,7 @@
 //! [`Nonces`]: stateless nonces for DPoP proofs (RFC 9449 §8 and §9).
 //!
-//! A nonce is the HMAC of the current five-minute slot. All replicas with the same secret create
-//! and accept the same nonces. Nonces limit how long in advance a proof can be made. They do not
+//! A nonce is the HMAC of the current five-minute slot, so all replicas with the same secret create
+//! and accept the same nonces. They limit how long in advance a proof can be made. They don't
 //! replace the record of used proofs.
 
 use std::time::{Duration, SystemTime};
@@ -16,18 +16,18 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 /// The length of a slot. A nonce is valid in its own slot and in the next one, for 5 to 10 minutes.
 const SLOT: Duration = Duration::from_secs(300);
 
-/// From this second of a slot on, which is its last fifth, every successful response contains the
-/// slot's nonce.
+/// From this second of a slot on (its last fifth), every successful response contains the slot's
+/// nonce.
 const RENEWED_FROM: u64 = 240;
 
 /// From this second of a slot on, a client that still uses the previous slot's nonce gets the new
-/// one. If it got the new one earlier, a replica whose clock is behind would reject it.
+/// one. Any earlier, and a replica whose clock is behind would reject it.
 const SETTLED_FROM: u64 = 60;
 
 /// The minimum length of a secret in bytes: the length of the hash (RFC 2104 §3).
 pub(crate) const MIN_SECRET: usize = 32;
 
-/// Keeps these HMACs different from others made with the same secret.
+/// Keeps these HMACs apart from others made with the same secret.
 const PURPOSE: &[u8] = b"warp-bearer dpop nonce";
 
 #[derive(Clone)]
@@ -44,8 +44,8 @@ impl Nonces {
         Self(hmac::Key::new(HMAC_SHA256, secret))
     }
 
-    /// Creates a random secret, so only this process accepts its nonces. `None` if the
-    /// system's random number generator fails.
+    /// A random secret, so only this process accepts its nonces. `None` if the system's random
+    /// number generator fails.
     pub(crate) fn random() -> Option<Self> {
         let mut secret = [0; MIN_SECRET];
         rand::fill(&mut secret).ok()?;
@@ -56,8 +56,8 @@ impl Nonces {
         self.of(slot(now))
     }
 
-    /// Returns the nonce of the current slot, if the response to a request should contain it.
-    /// `used` is the slot of the nonce in the request's proof, if it has one.
+    /// The nonce of the current slot, if the response to a request should contain it. `used` is the
+    /// slot of the nonce in the request's proof, if it has one.
     ///
     /// A client gets the nonce in the last fifth of the slot, or earlier if it still uses that of
     /// the previous slot. So a client that sends a request every four minutes and always uses its

@@ -64,7 +64,7 @@ fn proof() -> ProofBuilder {
     KEY.proof("GET", URL).token(TOKEN)
 }
 
-/// Checks a GET request for [`URL`] with these fields and [`TOKEN`], which is bound to `bound_to`.
+/// A GET request for [`URL`] with these fields and [`TOKEN`], which is bound to `bound_to`.
 async fn check_fields(
     proofs: &Proofs,
     fields: &[&[u8]],
@@ -218,7 +218,7 @@ async fn check_raw(header: &[u8], claims: &[u8]) -> Result<(), ProofFault> {
     check(&proofs(), &KEY.sign_proof(header, claims)).await
 }
 
-/// Returns the JSON texts of a valid header and of valid claims.
+/// The JSON texts of a valid header and of valid claims.
 fn texts() -> (String, String) {
     let proof = proof().sign();
     let mut parts = proof.split('.').map(|part| {
@@ -400,7 +400,7 @@ async fn rejects_wrong_signatures() {
         let refused = check(&proofs(), &format!("{input}.{signature}")).await;
         assert_eq!(refused, Err(Signature), "{case}");
     }
-    // The signature covers every part of the proof.
+    // the signature covers every part of the proof
     let (header, claims) = texts();
     let other = claims.replace("GET", "PUT");
     let forged = format!("{}.{}.{signature}", URL_SAFE_NO_PAD.encode(&header), URL_SAFE_NO_PAD.encode(other));
@@ -644,7 +644,7 @@ async fn agrees_with_the_examples_of_rfc_9449() {
     assert_eq!(verdict(AT_A_RESOURCE, then).await, Err(ProofFault::Used));
 }
 
-/// If the proof were recorded, a client with a revoked token could fill the store.
+/// If we recorded the proof, a client with a revoked token could fill the store.
 #[cfg(feature = "service")]
 #[tokio::test]
 async fn does_not_use_up_the_proof_of_a_revoked_token() {

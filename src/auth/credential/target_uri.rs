@@ -1,11 +1,11 @@
 //! [`PublicUrl`]: compares the `htu` of a proof with the URL of the request (RFC 9449 §4.3).
 //!
-//! The origin comes from the configuration. The `Host` header is not used, because an attacker
-//! could set it to replay a proof made for another server.
+//! The origin comes from the configuration. We don't use the `Host` header, which an attacker could
+//! set to replay a proof made for another server.
 //!
 //! URLs are compared after normalization: the case of scheme and host, a default port,
 //! percent-encoding (RFC 3986 §6.2.2.1 and §6.2.2.2), and an empty path make no difference. Query
-//! and fragment are ignored. Dot segments are kept, so `/a/../b` is not `/b`. warp's routes do the
+//! and fragment are ignored. Dot segments are kept, so `/a/../b` isn't `/b`. warp's routes do the
 //! same.
 
 /// The URL that clients use for this service, normalized.
@@ -17,8 +17,8 @@ pub(crate) struct PublicUrl {
 }
 
 impl PublicUrl {
-    /// Parses an absolute http or https URL without user information, and drops a trailing slash.
-    /// `None` for anything else.
+    /// Parses an absolute http or https URL without user information (anything else is `None`), and
+    /// drops a trailing slash.
     pub(crate) fn parse(url: &str) -> Option<Self> {
         let (origin, path) = split(url)?;
         Some(Self {
@@ -27,8 +27,8 @@ impl PublicUrl {
         })
     }
 
-    /// Returns `true` if `htu` is the URL of a request for `path`. With `is_at_origin`, `path` is
-    /// relative to the origin instead of to this URL.
+    /// Compares `htu` with the URL of a request for `path`. With `is_at_origin`, `path` is relative
+    /// to the origin instead of to this URL.
     pub(crate) fn is_at(&self, htu: &str, path: &str, is_at_origin: bool) -> bool {
         let Some((origin, named)) = split(htu) else {
             return false;
@@ -41,8 +41,8 @@ impl PublicUrl {
             && normalized(named).map(at_least_a_slash) == wanted
     }
 
-    /// Returns the path of `url` below this URL. `None` if `url` is not below it. With
-    /// `is_at_origin`, uses only the origin of this URL.
+    /// The path of `url` below this URL, or `None` if `url` isn't below it. With `is_at_origin`,
+    /// only the origin of this URL counts.
     #[cfg(feature = "service")]
     pub(crate) fn path_below(&self, url: &str, is_at_origin: bool) -> Option<String> {
         let (_, path) = split(url).filter(|(origin, _)| *origin == self.origin)?;
@@ -68,7 +68,7 @@ fn at_least_a_slash(path: String) -> String {
     path
 }
 
-/// Returns the normalized origin of a URL, and its path without query and fragment.
+/// The normalized origin of a URL, and its path without query and fragment.
 fn split(url: &str) -> Option<(String, &str)> {
     let is_fine = |byte: u8| byte.is_ascii_graphic() && byte != b'\\';
     if !url.bytes().all(is_fine) {
@@ -92,8 +92,8 @@ fn split(url: &str) -> Option<(String, &str)> {
     Some((format!("{scheme}://{host}{colon}{port}"), path))
 }
 
-/// Splits an authority at its port, which may be empty. `None` if it has user information, an
-/// escape, or no host.
+/// Splits an authority at its port, which may be empty. `None` for user information, an escape, or
+/// a missing host.
 fn host_and_port(authority: &str) -> Option<(&str, &str)> {
     let port_at = match authority.rfind(']') {
         Some(end) => end + 1,

@@ -21,8 +21,8 @@ pub(super) enum Answer {
     Inactive,
 }
 
-/// Parses the body of a 200. `None` if it is not a strict JSON object with a boolean `active`. A
-/// byte order mark is an error too.
+/// Parses the body of a 200. `None` unless it is a strict JSON object with a boolean `active`. We
+/// don't accept a byte order mark either.
 pub(super) fn read(body: &[u8]) -> Option<Answer> {
     let text = std::str::from_utf8(body).ok()?;
     Registered::parse(text).ok()?;
@@ -43,10 +43,10 @@ pub(in crate::auth) struct AnswerChecker {
 }
 
 impl AnswerChecker {
-    /// Returns the claims in an active response if they pass the checks.
+    /// The claims in an active response, if they pass the checks.
     ///
-    /// A response need not have `iat` (RFC 7662 §2.2). So for a JWT, whose own age was already
-    /// checked, this does not check the maximum age.
+    /// A response need not have `iat` (RFC 7662 §2.2). So for a JWT, whose own age we have already
+    /// checked, we don't check the maximum age again.
     pub(super) fn verified(
         &self,
         answer: String,
@@ -84,13 +84,13 @@ impl AnswerChecker {
             .check(self.context.clock.now(), &self.context.rules)
     }
 
-    /// Returns the seconds until the token expires. Negative during the leeway.
+    /// Seconds until the token expires. Negative during the leeway.
     pub(super) fn lifetime(&self, verified: &Verified) -> f64 {
         verified.times.expires - self.context.clock.now()
     }
 }
 
-/// Returns `true` if a response is about a token other than `jwt`: its `sub` or `jti` differs.
+/// True if a response is about a token other than `jwt`: its `sub` or `jti` differs.
 pub(super) fn is_about_another(jwt: &Verified, answer: &Verified) -> bool {
     ["sub", "jti"].into_iter().any(|name| {
         let claim = |verified: &Verified| -> Option<String> {

@@ -1,9 +1,9 @@
 //! [`Budget`]: limits the introspection requests that an attacker can cause with made-up tokens.
 //!
-//! Every request about an unknown token reserves a unit. If the token turns out to be active, the
-//! unit is returned, and otherwise it is spent. Callers with valid tokens therefore never use up
-//! the budget. The caller passes the time, so tests need no clock. The limit of requests in flight
-//! is in `introspector.rs`.
+//! Every request about an unknown token reserves a unit. If the token turns out to be active we
+//! give the unit back, otherwise it's spent, so callers with valid tokens never use up the budget.
+//! The caller passes the time, which means that tests need no clock. (The limit of requests in
+//! flight is in `introspector.rs`.)
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ pub(super) struct Budget {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Reservation {
     Granted,
-    /// All units are reserved, but some may be returned.
+    /// All units are reserved, but some may come back.
     Wait,
     /// All units are spent. The next one is available after this time.
     Empty(Duration),
@@ -53,7 +53,7 @@ impl Budget {
         Reservation::Empty(GROWTH.saturating_sub(now - self.grown))
     }
 
-    /// Ends a reservation, and either spends or returns the unit.
+    /// Ends a reservation: the unit is either spent or returned.
     pub(super) fn settle(&mut self, is_spent: bool) {
         self.reserved = self.reserved.saturating_sub(1);
         if is_spent {

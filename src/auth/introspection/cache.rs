@@ -1,8 +1,8 @@
 //! [`Answers`]: a cache of introspection responses from one issuer.
 //!
-//! The key of an entry is the SHA-256 of the token, and the token itself is not stored. The budget
-//! limits how many entries an attacker can add, and therefore evict. An active entry is kept after
-//! it expires, because a new request about a token that is known to be real needs no budget.
+//! The key of an entry is the SHA-256 of the token; we don't store the token itself. The budget
+//! limits how many entries an attacker can add, and therefore evict. We keep an active entry even
+//! after it expires, since a new request about a token that's known to be real needs no budget.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use crate::auth::{error::AuthError, token::payload::Verified};
 
-/// The maximum number of entries, if they have the average size.
+/// The maximum number of entries, at the average size.
 const ENTRIES: usize = 10_000;
 
 /// The maximum memory of all entries in bytes.
@@ -32,7 +32,7 @@ impl TokenHash {
     }
 }
 
-/// The result of verification: the claims of a token, or the error.
+/// The claims of a token, or the error.
 pub(super) type Verdict = Result<Arc<Verified>, AuthError>;
 
 #[derive(Debug)]

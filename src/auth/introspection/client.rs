@@ -1,7 +1,7 @@
 //! [`Client`]: sends introspection requests to one issuer (RFC 7662 §2).
 //!
 //! The client follows no redirects, reads at most 64 KiB, and times out after 2 s. It caches the
-//! URL of the endpoint and the certificate authorities that it trusts, but no responses.
+//! URL of the endpoint and the certificate authorities that it trusts, but never a response.
 
 use std::{
     sync::{
@@ -42,14 +42,14 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 /// The maximum size of a response in bytes.
 const MAX_BODY: usize = 64 * 1024;
 
-/// How long an endpoint is used before it is discovered again or, if its URL is configured, built
+/// How long an endpoint is used before we discover it again or, if its URL is configured, build it
 /// again.
 const ENDPOINT_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The age after which a 404 from a discovered endpoint triggers a new discovery.
 const MOVED_TTL: Duration = Duration::from_secs(60);
 
-/// The longest pause after a discovery that did not help, while an endpoint is known.
+/// The longest pause after a discovery that didn't help, while an endpoint is known.
 const MAX_PAUSE: Duration = Duration::from_secs(64);
 
 #[derive(Debug)]
@@ -65,15 +65,15 @@ pub(in crate::auth) struct Client {
     wants_discovery: AtomicBool,
     /// Like `wants_discovery`, but without waiting for the pause after a failure.
     is_refresh_requested: AtomicBool,
-    /// Held during discovery, so that only one runs at a time.
+    /// Held during discovery, so only one runs at a time.
     discovery: Arc<Mutex<Discovery>>,
 }
 
-/// The outcome of the last discovery. If the URL of the endpoint is configured, discovery only builds
-/// its HTTP client, which reads the certificate authorities.
+/// The outcome of the last discovery. If the URL of the endpoint is configured, discovery only
+/// builds its HTTP client, which reads the certificate authorities.
 #[derive(Debug, Default)]
 struct Discovery {
-    /// The number of times in a row that discovery failed, or did not make the endpoint reachable.
+    /// How many times in a row discovery failed, or didn't make the endpoint reachable.
     failures: u32,
     error: Option<IntrospectionError>,
     ended: Option<Instant>,
@@ -88,7 +88,7 @@ struct Endpoint {
     placement: SecretPlacement,
     built: Instant,
     has_answered: AtomicBool,
-    /// True if the last request could not connect, or its TLS handshake failed. The address or the
+    /// True if the last request couldn't connect, or its TLS handshake failed. The address or the
     /// certificate authority may have changed.
     is_unreachable: AtomicBool,
 }
@@ -237,9 +237,9 @@ impl Client {
         IntrospectionError::OtherToken(url.unwrap_or_else(|| ShownUrl::new(&self.issuer)))
     }
 
-    /// Returns the endpoint. It is discovered on first use, then daily, on request, after a
-    /// connection or TLS failure, and after a 404. The known endpoint stays in use during
-    /// discovery, and if discovery fails.
+    /// The endpoint. We discover it on first use, then daily, on request, after a connection or TLS
+    /// failure, and after a 404. The known endpoint stays in use during discovery, and also if
+    /// discovery fails.
     async fn endpoint(self: &Arc<Self>) -> Result<Arc<Endpoint>, IntrospectionError> {
         if let Some(endpoint) = self.endpoint.load_full() {
             let is_due = self.is_refresh_requested.load(Relaxed)
@@ -268,11 +268,11 @@ impl Client {
         }
     }
 
-    /// Records that no request can be sent to this endpoint, and starts discovery, so that the next
+    /// Records that we can't send requests to this endpoint, and starts discovery so that the next
     /// request can succeed.
     fn could_not_connect(self: &Arc<Self>, endpoint: &Arc<Endpoint>) {
         endpoint.is_unreachable.store(true, Relaxed);
-        // Another request may have replaced the endpoint in the meantime.
+        // another request may have replaced the endpoint in the meantime
         let current = self.endpoint.load();
         if current
             .as_ref()
@@ -292,9 +292,9 @@ impl Client {
         }
     }
 
-    /// Discovers the endpoint in a separate task, which keeps running if the caller is dropped.
-    /// Otherwise, a failure would not be recorded, and the next request would repeat discovery
-    /// immediately.
+    /// Discovers the endpoint in a separate task, which keeps running if the caller is dropped. If
+    /// it didn't, a failure wouldn't be recorded, and the next request would repeat discovery right
+    /// away.
     fn start_discovery(self: &Arc<Self>, mut turn: OwnedMutexGuard<Discovery>) {
         let client = Arc::clone(self);
         tokio::spawn(async move {
@@ -359,16 +359,16 @@ impl IntrospectionError {
 }
 
 impl Discovery {
-    /// Returns `true` if the last failure was too recent for a retry. The pause doubles with each
-    /// failure, from 1 s to 64 s.
+    /// True if the last failure was too recent for a retry. The pause doubles with each failure,
+    /// from 1 s to 64 s.
     fn is_paused(&self) -> bool {
         let pause = Duration::from_secs(1 << self.failures.saturating_sub(1).min(6));
         let pause = pause.min(MAX_PAUSE);
         self.failures > 0 && self.ended.is_some_and(|at| at.elapsed() < pause)
     }
 
-    /// Records a discovery that replaced the endpoint `before`. If `before` was unreachable, the
-    /// new endpoint may be unreachable too, so the next discovery has to wait.
+    /// Records a discovery that replaced the endpoint `before`. If `before` was unreachable the new
+    /// endpoint may be too, so the next discovery has to wait.
     fn succeeded(&mut self, before: Option<&Endpoint>) {
         self.failures = match before {
             Some(before) if before.is_unreachable.load(Relaxed) => {
@@ -383,9 +383,9 @@ impl Discovery {
 }
 
 impl Metadata {
-    /// Returns where to send the secret: in the form if the metadata allows `client_secret_post`
-    /// but not `client_secret_basic`, and otherwise by HTTP Basic. If the metadata lists no methods
-    /// for this endpoint, uses the list for the token endpoint, which is usually the same.
+    /// Where to send the secret: in the form if the metadata allows `client_secret_post` but not
+    /// `client_secret_basic`, and otherwise by HTTP Basic. If the metadata lists no methods for
+    /// this endpoint, we use the list for the token endpoint, which is usually the same.
     fn placement(&self) -> SecretPlacement {
         let methods = self.introspection_endpoint_auth_methods_supported.as_ref();
         let methods = methods.or(self.token_endpoint_auth_methods_supported.as_ref());
@@ -399,8 +399,8 @@ impl Metadata {
 }
 
 impl Endpoint {
-    /// Builds the HTTP client on another thread, because reading the certificate authorities takes
-    /// about 70 ms and would block a single-threaded runtime.
+    /// Builds the HTTP client on another thread. Reading the certificate authorities takes about 70
+    /// ms and would block a single-threaded runtime.
     async fn new(
         target: &FetchUrl,
         placement: SecretPlacement,
@@ -428,8 +428,7 @@ impl Endpoint {
     }
 }
 
-/// Builds a client that keeps connections open, because introspection is frequent, unlike key
-/// fetches.
+/// Keeps connections open. Introspection is frequent, unlike key fetches.
 fn build(builder: ClientBuilder, target: &FetchUrl) -> Result<reqwest::Client, FetchError> {
     let builder = builder
         .pool_max_idle_per_host(16)
@@ -452,7 +451,7 @@ mod tests {
     use super::*;
     use crate::auth::introspection::options::Introspection;
 
-    /// The responses of the issuer to requests for its metadata.
+    /// How the issuer responds to requests for its metadata.
     const GOOD: u8 = 0;
     const RFC_8414_ONLY: u8 = 1;
     const FAILING: u8 = 2;
@@ -480,7 +479,7 @@ mod tests {
             let name = issuer.as_str().into();
             let client = Client::new(name, None, credentials, Arc::default(), access);
             let (of, counted) = (Arc::clone(&mode), Arc::clone(&discoveries));
-            // Keeps its port, and does not listen.
+            // keeps its port, but doesn't listen
             let refusing = TcpSocket::new_v4().unwrap();
             refusing.bind(([127, 0, 0, 1], 0).into()).unwrap();
             let served = tokio::spawn(async move {
@@ -576,7 +575,7 @@ mod tests {
                 assert_eq!(stub.client.ask("token").await, Ok(Answer::Inactive));
             }
             assert!(begin.elapsed() < TIMEOUT / 2, "{:?}", begin.elapsed());
-            // Waits until discovery has ended.
+            // wait until discovery has ended
             let turn = stub.client.discovery.lock().await;
             assert_eq!(stub.discoveries() - before, requests, "{mode}");
             assert!(turn.failures > 0, "{mode}");
@@ -595,13 +594,13 @@ mod tests {
     #[tokio::test]
     async fn unreachable_endpoint_is_discovered_again_with_pauses() {
         let stub = Stub::start(MOVED).await;
-        // Keeps the clock from advancing on its own.
+        // keeps the clock from advancing on its own
         let (_held, dropped) = std::sync::mpsc::channel::<()>();
         let _blocking = spawn_blocking(move || dropped.recv());
         tokio::time::pause();
         let is_answered = async || {
             let asked = stub.client.ask("token").await;
-            // Waits until discovery has ended.
+            // wait until discovery has ended
             drop(stub.client.discovery.lock().await);
             asked.is_ok()
         };

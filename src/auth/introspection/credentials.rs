@@ -61,23 +61,23 @@ impl Credentials {
         Ok(Self { id, secret })
     }
 
-    /// Returns the value of `Authorization`, if the secret is sent there. The ID and the secret are
-    /// form-encoded first (RFC 6749 §2.3.1), so neither contains a colon. The value is marked as
-    /// sensitive, so `Debug` does not show it and HTTP/2 does not index it.
+    /// The value of `Authorization`, if that's where the secret goes. The ID and the secret are
+    /// form-encoded first (RFC 6749 §2.3.1), so neither contains a colon. We mark the value as
+    /// sensitive, so `Debug` doesn't show it and HTTP/2 doesn't index it.
     pub(super) fn authorization(&self, placement: SecretPlacement) -> Option<HeaderValue> {
         let (Secret::Text(secret), SecretPlacement::Basic) = (&self.secret, placement) else {
             return None;
         };
         let pair = format!("{}:{}", encoded(&self.id), encoded(secret));
         let field = format!("Basic {}", BASE64_STANDARD.encode(pair));
-        // Base64 is always a valid header value.
+        // base64 is always a valid header value
         let mut field = HeaderValue::try_from(field).ok()?;
         field.set_sensitive(true);
         Some(field)
     }
 
-    /// Returns the form parameters that authenticate the client to this issuer. `None` if the
-    /// system's random number generator fails.
+    /// The form parameters that authenticate the client to this issuer. `None` if the system's
+    /// random number generator fails.
     pub(super) fn parameters(
         &self,
         placement: SecretPlacement,
@@ -131,7 +131,7 @@ fn encoded(text: &str) -> String {
     encoded
 }
 
-/// Returns `true` if `pem` is a private key that can sign client assertions.
+/// True if `pem` is a private key that can sign client assertions.
 #[cfg(feature = "service")]
 pub(crate) fn is_client_key(pem: &str) -> bool {
     ClientKey::from_pem(pem).is_some()
@@ -173,7 +173,7 @@ impl ClientKey {
         }
     }
 
-    /// Returns a client assertion (RFC 7523 §3). Its audience is the issuer's name, because every
+    /// A client assertion (RFC 7523 §3). We use the issuer's name as the audience, as every
     /// endpoint of the issuer accepts it.
     fn assertion(&self, client_id: &str, issuer: &str) -> Option<String> {
         let mut id = [0; 16];
@@ -211,7 +211,7 @@ impl ClientKey {
     }
 }
 
-/// Returns the label and the bytes of the first private key in `pem` (RFC 7468).
+/// The label and the bytes of the first private key in `pem` (RFC 7468).
 fn private_key(pem: &str) -> Option<(&str, Vec<u8>)> {
     const BEGIN: &str = "-----BEGIN ";
     let mut rest = pem;

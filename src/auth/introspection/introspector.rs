@@ -7,8 +7,8 @@
 //!   budget.
 //!
 //! Invariant: **only a valid response with `active: true` that passes every check becomes claims.**
-//! Everything else is an error. A response that says inactive, or whose claims fail a check, is
-//! cached as an error for 5 s. Nothing else is cached as an error.
+//! Everything else is an error. If a response says inactive, or its claims fail a check, we cache
+//! that as an error for 5 s. No other error is cached.
 
 use std::{
     collections::HashMap,
@@ -52,8 +52,7 @@ const MAX_OPEN: usize = 64;
 /// How long a request waits for a unit of the budget while all units are reserved.
 const BUDGET_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The minimum length of a token. Shorter tokens are never introspected, because they could be
-/// guessed.
+/// The minimum length of a token. Shorter ones could be guessed, so we never introspect them.
 const MIN_TOKEN: usize = 16;
 
 /// Introspects the tokens of one issuer. Clones share their state.
@@ -85,10 +84,10 @@ struct State {
 }
 
 impl State {
-    /// Returns `true` if another request may be opened.
+    /// Is there room for another request?
     ///
     /// At most [`budget::MAX_UNITS`] requests about unknown tokens are in flight. The rest wait for
-    /// the budget, so made-up tokens cannot block requests about known tokens.
+    /// the budget, so made-up tokens can't block requests about known ones.
     fn has_room(&self, is_known: bool) -> bool {
         let known = self.open.len() - self.unknown;
         let in_flight = known + self.unknown.min(budget::MAX_UNITS as usize);
@@ -150,7 +149,7 @@ impl Introspector {
         self.mode
     }
 
-    /// Returns the claims of an opaque token.
+    /// The claims of an opaque token.
     ///
     /// # Errors
     /// Returns [`AuthError::TokenNotJwt`] if the token is too short or not UTF-8.
@@ -162,7 +161,7 @@ impl Introspector {
         self.verdict(text, None).await
     }
 
-    /// Returns the claims of a verified JWT, limited to what the introspection response grants.
+    /// The claims of a verified JWT, limited to what the introspection response grants.
     pub(in crate::auth) async fn jwt(&self, token: &[u8], jwt: &Arc<Verified>) -> Verdict {
         let text = str::from_utf8(token).map_err(|_| AuthError::TokenMalformed)?;
         self.verdict(text, Some(jwt)).await
@@ -179,10 +178,10 @@ impl Introspector {
             Cached::WasActive => true,
             Cached::Unknown => false,
         };
-        // A verified JWT is not made up, so it counts as known, and a flood of made-up tokens
-        // cannot block it.
+        // We have verified the JWT, so it isn't made up. Count it as known, so that a flood of
+        // made-up tokens can't block it.
         let is_known = is_known || jwt.is_some();
-        // Boxed, so that the future of every other request stays small.
+        // boxed, so that the future of every other request stays small
         Box::pin(self.ask(hash, token, jwt, is_known)).await
     }
 
@@ -197,7 +196,7 @@ impl Introspector {
         let began = std::time::Instant::now();
         let verdict = answered.wait_for(Option::is_some).await;
         context::waited(context::WaitReason::Introspection, began);
-        // The sender is dropped without a verdict only if the task panicked.
+        // If the sender is gone without a verdict, the task must have panicked.
         let verdict = verdict.ok().and_then(|verdict| verdict.clone());
         verdict.unwrap_or(Err(unavailable(Duration::from_secs(1))))
     }
@@ -214,7 +213,8 @@ impl Introspector {
         if let Some(open) = state.open.get(&hash) {
             return Ok(open.answered.clone());
         }
-        // Look again under the lock: the response may have arrived since the first lookup.
+        // Look again now that we have the lock: the response may have arrived since the first
+        // lookup.
         if let Cached::Fresh(verdict) = shared.answers.get(hash, Instant::now()) {
             return Ok(watch::channel(Some(verdict)).1);
         }
@@ -265,8 +265,8 @@ impl Introspector {
         &self.shared.checker
     }
 
-    /// Asks again about a token whose active answer was rejected, and returns that answer. Only
-    /// `explain` does this, because rejected answers are not kept.
+    /// Asks again about a token whose active answer was rejected, and returns that answer. We don't
+    /// keep rejected answers; only `explain` needs this.
     #[cfg(feature = "service")]
     pub(in crate::auth) async fn active_answer(&self, token: &str) -> Option<String> {
         match self.shared.client.ask(token).await {
@@ -289,7 +289,7 @@ fn unavailable(retry_after: Duration) -> AuthError {
     AuthError::IntrospectionUnavailable { retry_after }
 }
 
-/// An open request, which is closed on drop, even after a panic.
+/// An open request. Closed on drop, even after a panic.
 struct OpenRequest {
     shared: Arc<Shared>,
     hash: TokenHash,
@@ -320,19 +320,19 @@ impl OpenRequest {
     }
 }
 
-/// A reserved unit of the budget. It is spent on drop unless the token is active.
+/// A reserved unit of the budget, spent on drop unless the token is active.
 struct Reserved<'s> {
     shared: &'s Shared,
     is_spent: bool,
 }
 
 impl<'s> Reserved<'s> {
-    /// Reserves a unit. Waits while all units are reserved but some may still be returned.
+    /// Reserves a unit. Waits as long as all units are reserved but some may still come back.
     async fn wait(shared: &'s Shared) -> Result<Self, AuthError> {
         let deadline = Instant::now() + BUDGET_TIMEOUT;
         loop {
             let mut reservation_ended = pin!(shared.reservation_ended.notified());
-            // Register before checking the budget, so that no signal is missed.
+            // register before checking the budget, so that we don't miss a signal
             reservation_ended.as_mut().enable();
             let reservation = shared.state().budget.reserve(Instant::now());
             let retry_after = match reservation {
@@ -366,7 +366,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sends the request and caches a valid response. Also returns whether the token is active.
+    /// Sends the request and caches a valid response. The flag says whether the token is active.
     async fn ask(&self, token: &str, jwt: Option<&Verified>, hash: TokenHash) -> (Verdict, bool) {
         match self.client.ask(token).await {
             Ok(Answer::Inactive) => {
@@ -398,8 +398,8 @@ impl Shared {
         }
     }
 
-    /// Caches the result of checking an active response. Claims are cached for the time to live,
-    /// but not longer than the token is valid. An error is cached for a few seconds.
+    /// Caches the result of checking an active response. Claims are kept for the time to live, but
+    /// never longer than the token is valid; an error is kept for a few seconds.
     fn remember(&self, hash: TokenHash, verdict: Result<Verified, AuthError>) -> Verdict {
         let time = match &verdict {
             Ok(verified) => {
@@ -423,7 +423,7 @@ impl Shared {
         }
     }
 
-    /// Counts and logs a failure. A failure equal to the last one is logged at debug level.
+    /// Counts and logs a failure. If it equals the last one, we log it at debug level.
     fn failed(&self, error: &IntrospectionError) -> AuthError {
         self.counts.failed.fetch_add(1, Relaxed);
         let is_denied = matches!(error, IntrospectionError::Denied(..));

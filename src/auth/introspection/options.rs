@@ -32,7 +32,7 @@ pub struct Introspection {
 pub(in crate::auth) enum Mode {
     /// Tokens that are not JWTs.
     Opaque,
-    /// Tokens that are not JWTs, and JWTs after they are verified.
+    /// Tokens that aren't JWTs, and also JWTs once they are verified.
     Always,
 }
 
