@@ -42,7 +42,7 @@ pub struct TrustedIssuer {
     pub(super) own: Own,
 }
 
-/// The options of an issuer that `options!` does not define.
+/// The options of an issuer that `options!` doesn't define.
 #[derive(Clone, Default)]
 pub(super) struct Own {
     pub(super) audience_claim: AudienceClaim,
@@ -59,7 +59,7 @@ pub(super) struct Own {
     pub(super) without_introspection: bool,
 }
 
-/// The options of an issuer, or the builder's options for issuers that do not set them.
+/// The options of an issuer, or the builder's options for issuers that don't set them.
 #[derive(Clone, Default)]
 pub(super) struct Options {
     pub(super) audiences: Vec<String>,
@@ -74,12 +74,12 @@ pub(crate) enum KeySource {
     Address(String),
     File(PathBuf),
     Fixed(String),
-    /// There are no keys, so no token with an asymmetric signature is accepted.
+    /// No keys at all, so we accept no token with an asymmetric signature.
     #[cfg(feature = "service")]
     Nowhere,
 }
 
-/// Defines the methods for `self.options`, which [`TrustedIssuer`] and the builder have in common.
+/// Defines the methods for `self.options`. The builder has the same ones as [`TrustedIssuer`].
 macro_rules! options {
     () => {
         /// Accepts tokens for this audience. To accept several audiences, call this method once for
@@ -185,8 +185,8 @@ impl TrustedIssuer {
         tenants.into_iter().map(of).collect()
     }
 
-    /// Never fetches the keys of this issuer. `explain --jwks` needs this: it must not use the
-    /// network, and it is given the keys of only one issuer.
+    /// Never fetches the keys of this issuer. `explain --jwks` needs this: it mustn't use the
+    /// network, and it's given the keys of only one issuer.
     #[cfg(feature = "service")]
     #[must_use]
     pub(crate) fn without_keys(mut self) -> Self {
@@ -210,7 +210,7 @@ impl TrustedIssuer {
         self
     }
 
-    // These override the builder's options.
+    // these override the builder's options
     options!();
 
     /// Sets the claim to compare with the audiences. Defaults to [`AudienceClaim::Aud`]. Every

@@ -1,6 +1,6 @@
 //! [`Issuers`]: the trusted issuers of an `Auth`. A reload replaces the whole list at once.
 //!
-//! Lookups take constant time for any number of issuers. The issuer of a new token is looked up by
+//! Lookups take constant time for any number of issuers. We look up the issuer of a new token by
 //! name, and the issuer of a cached token by slot.
 
 use std::{collections::HashMap, sync::Arc};
@@ -12,8 +12,8 @@ use crate::auth::{challenge::Challenge, token::payload::IssuerContext, trusted::
 const FEW: usize = 4;
 
 pub(crate) struct Issuers {
-    /// The issuers, indexed by slot. The context of each issuer contains its slot. The slot of a
-    /// removed issuer stays empty, so the other issuers keep their slots.
+    /// The issuers, indexed by slot. The context of each issuer contains its slot. When an issuer
+    /// is removed, its slot stays empty, so that the others keep theirs.
     slots: Vec<Option<Arc<Trusted>>>,
     /// Maps a name to its slot. Empty if there are at most [`FEW`] issuers.
     by_name: HashMap<Arc<str>, usize>,
@@ -29,9 +29,9 @@ pub(crate) struct Issuers {
 impl Issuers {
     /// Creates the list. No two issuers may have the same slot.
     ///
-    /// `resolved` has the default algorithms of resolved issuers, if there is a resolver. We cannot
-    /// know which other asymmetric algorithms such an issuer allows before it is resolved, so the
-    /// list then allows all of them.
+    /// `resolved` has the default algorithms of resolved issuers, if there is a resolver. Until
+    /// such an issuer is resolved we can't know which other asymmetric algorithms it allows, so the
+    /// list then has to allow all of them.
     pub(crate) fn new(
         issuers: Vec<Arc<Trusted>>,
         resolved: Option<&[Algorithm]>,
@@ -72,7 +72,7 @@ impl Issuers {
         self.slots.iter().flatten()
     }
 
-    /// Returns the issuer with this name, compared exactly (RFC 7519 §4.1.1).
+    /// Names are compared exactly (RFC 7519 §4.1.1).
     pub(crate) fn named(&self, name: &str) -> Option<&Arc<Trusted>> {
         if self.slots.len() <= FEW {
             return self.iter().find(|issuer| issuer.name() == name);
@@ -80,13 +80,13 @@ impl Issuers {
         self.slots[*self.by_name.get(name)?].as_ref()
     }
 
-    /// Returns the issuer that owns this context. `None` if the issuer was replaced.
+    /// The issuer that owns this context, or `None` if it was replaced.
     pub(crate) fn with_context(&self, context: &Arc<IssuerContext>) -> Option<&Trusted> {
         let issuer = self.slots.get(context.slot)?.as_deref()?;
         Arc::ptr_eq(&issuer.context, context).then_some(issuer)
     }
 
-    /// Returns the slots that no issuer uses, in ascending order.
+    /// The slots that no issuer uses, in ascending order.
     pub(crate) fn free_slots(taken: &[Arc<Trusted>]) -> impl Iterator<Item = usize> {
         let taken: std::collections::HashSet<_> =
             taken.iter().map(|issuer| issuer.context.slot).collect();

@@ -27,7 +27,7 @@ use crate::auth::{
 /// The member of `events` that makes a token a logout token (§2.4).
 const EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
 
-/// The minimum time for which a session stays revoked. A logout token does not contain the lifetime
+/// The minimum time for which a session stays revoked. A logout token doesn't contain the lifetime
 /// of the access tokens. Auth0's default is 24 hours.
 const REVOKED_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -79,7 +79,7 @@ impl Auth {
         let header = jws::text(jws::base64url(parts.header)?)?;
         let header = Header::parse(&header)?;
         let algorithm = checks::algorithm(&header, &self.inner.issuers.load().algorithms)?;
-        // Every holder of the secret for access tokens could forge a logout token with it.
+        // Anyone with the secret for access tokens could forge a logout token with it.
         if algorithm.is_symmetric() {
             return Err(AuthError::AlgorithmNotAllowed);
         }
@@ -109,12 +109,12 @@ impl Auth {
         // `iat` has whole seconds. A token issued in the same second still belongs to the ended
         // session.
         let before = issued_at.floor() + 1.0;
-        // Both times come from the token, so that a repetition adds no entry.
+        // both times come from the token, so that a repetition adds no entry
         let revocation = revocation.before(time(before));
         let revocation = revocation.until(time(before + revocation_lifetime(&issuer)));
-        // Revoke the session before claiming the `jti`. In the other order, a logout could be lost:
-        // if the store records the `jti` but does not answer in time, the issuer's next attempt is
-        // rejected. Revoking twice is harmless, because `before` comes from the token.
+        // Revoke the session before claiming the `jti`. The other way round we could lose a logout:
+        // if the store records the `jti` but doesn't answer in time, we'd reject the issuer's next
+        // attempt. Revoking twice is harmless, as `before` comes from the token.
         self.revoke(revocation.clone());
         self.use_once(issuer.name(), &jti, time(issued_at), until)
             .await?;
@@ -143,7 +143,7 @@ impl Auth {
             until,
         };
         match self.inner.store.claim(claim).await {
-            // A token that is older than the store may be a repetition, but revoking the same
+            // A token that's older than the store may be a repetition, but revoking the same
             // session again changes nothing.
             Ok(Claimed::First) | Err(Unavailable::TooOld) => Ok(()),
             Ok(Claimed::Used) => Err(AuthError::TokenRevoked),
@@ -154,8 +154,8 @@ impl Auth {
     }
 }
 
-/// Returns how long a revocation must last, in seconds: the longest lifetime of the issuer's
-/// tokens, but at least [`REVOKED_FOR`], plus the leeway.
+/// How long a revocation must last, in seconds: the longest lifetime of the issuer's tokens, but at
+/// least [`REVOKED_FOR`], plus the leeway.
 #[allow(clippy::cast_precision_loss)] // exact for millions of years
 fn revocation_lifetime(issuer: &Trusted) -> f64 {
     let seen = issuer.context.longest_lifetime.load(Relaxed) as f64;
@@ -164,8 +164,8 @@ fn revocation_lifetime(issuer: &Trusted) -> f64 {
     longest.max(REVOKED_FOR.as_secs_f64()) + rules.leeway.as_secs_f64()
 }
 
-/// Checks `typ`. Some issuers do not follow the recommendation of §2.4 and write `JWT` or nothing.
-/// The event in the payload then distinguishes a logout token from an access token.
+/// Checks `typ`. Some issuers don't follow the recommendation of §2.4 and write `JWT` or nothing.
+/// We can still tell a logout token from an access token by the event in its payload.
 fn check_logout_type(header: &Header<'_>) -> Result<(), AuthError> {
     const TYPES: [&str; 3] = ["logout+jwt", "application/logout+jwt", "JWT"];
     match &header.typ {
@@ -190,7 +190,7 @@ impl LogoutClaims {
             let text: Result<String, _> = json::accepted(member);
             text.map(Some).map_err(|_| AuthError::InvalidClaim)
         };
-        // A token with a `nonce` is an ID token (§2.6).
+        // a token with a `nonce` is an ID token (§2.6)
         if json::member(payload, "nonce").is_some() {
             return Err(AuthError::InvalidClaim);
         }

@@ -32,7 +32,7 @@ impl<'r> Needs<'r> {
         }
     }
 
-    /// Returns `true` if the user must authenticate again.
+    /// Must the user authenticate again?
     pub(super) fn is_step_up(&self) -> bool {
         !self.acr_values.is_empty() || self.max_age.is_some()
     }
@@ -41,7 +41,7 @@ impl<'r> Needs<'r> {
         self.scopes.is_empty() && self.max_age.is_none() && !self.acr_values.is_empty()
     }
 
-    /// Returns what is needed to meet every rule. `None` if a rule cannot be met.
+    /// What is needed to meet every rule. `None` if a rule can't be met.
     pub(super) fn all(rules: impl Iterator<Item = Option<Self>>) -> Option<Self> {
         let mut all = Self::default();
         for needs in rules {
@@ -56,8 +56,8 @@ impl<'r> Needs<'r> {
         Some(all)
     }
 
-    /// Returns what is needed to meet the first rule that can be met. If only a context class is
-    /// missing, adds the classes of the other alternatives.
+    /// What is needed to meet the first rule that can be met. If only a context class is missing,
+    /// we add the classes of the other alternatives.
     pub(super) fn any(rules: impl Iterator<Item = Option<Self>>) -> Option<Self> {
         let mut others = rules.flatten();
         let mut first = others.next()?;

@@ -1,7 +1,7 @@
 //! Decodes the `Content-Encoding` of a response (RFC 9110 §8.4).
 //!
-//! Requests ask for `identity`, but some servers and proxies compress the response anyway. gzip is
-//! therefore supported, and any other coding is an error.
+//! We ask for `identity`, but some servers and proxies compress the response anyway. So gzip is
+//! supported, and any other coding is an error.
 
 use std::io::Read;
 
@@ -51,7 +51,7 @@ impl ContentCoding {
         if self == Self::Identity {
             return Ok(content);
         }
-        // Stop one byte after the limit, because the decoded content may be much larger.
+        // Stop one byte after the limit: the decoded content may be much larger.
         let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
         let mut decoded = Vec::new();
         MultiGzDecoder::new(&*content)

@@ -1,12 +1,12 @@
 //! A minimal DER parser (X.690) for public keys and the dates of certificates.
 
-/// Returns the contents of the first element and the remaining bytes. `None` if the tag differs.
+/// The contents of the first element and the remaining bytes. `None` if the tag differs.
 pub(crate) fn expect(tag: u8, der: &[u8]) -> Option<(&[u8], &[u8])> {
     let (found, rest) = der.split_first()?;
     let (first, rest) = rest.split_first()?;
     let (length, rest) = match usize::from(*first) {
         short @ 0..=0x7f => (short, rest),
-        // Three bytes of length are enough for every key and certificate.
+        // three bytes of length are enough for every key and certificate
         long => {
             let (length, rest) = rest.split_at_checked(long & 0x7f)?;
             let digits = length

@@ -30,7 +30,7 @@ pub(crate) async fn jwks_uri(
     Ok(found.with_access_of(&at))
 }
 
-/// Fetches the issuer's metadata and returns it with its URL. If there is no OpenID document, tries
+/// Fetches the issuer's metadata, and returns its URL too. If there's no OpenID document, we try
 /// the URL of RFC 8414.
 pub(in crate::auth) async fn metadata(
     fetcher: &Fetcher,
@@ -45,7 +45,7 @@ pub(in crate::auth) async fn metadata(
     };
     let url = well_known_oauth(issuer).map_err(no_url)?;
     let other = ask(fetcher, url, access).await;
-    // If that document does not exist either, return the error for the first URL.
+    // if that one doesn't exist either, return the error for the first URL
     other.map_err(|other| if is_not_found(&other) { error } else { other })
 }
 
@@ -63,7 +63,7 @@ pub(in crate::auth) fn is_not_found(error: &FetchError) -> bool {
     matches!(error, FetchError::Status { status, .. } if *status == StatusCode::NOT_FOUND)
 }
 
-/// Returns the URL of the keys from the metadata of `issuer`, which was fetched from `url`.
+/// The URL of the keys from the metadata of `issuer`, which was fetched from `url`.
 pub(in crate::auth) fn read(body: &[u8], url: &Url, issuer: &str) -> Result<FetchUrl, FetchError> {
     let metadata: Metadata = parse(body, url, &["issuer", "jwks_uri"])?;
     // Compare exactly: issuers that differ only by a slash are different issuers (RFC 8414 §3.3).
@@ -73,8 +73,8 @@ pub(in crate::auth) fn read(body: &[u8], url: &Url, issuer: &str) -> Result<Fetc
     published(&metadata.jwks_uri, url)
 }
 
-/// Parses the metadata that was fetched from `url`. `required` names the members that `T` requires,
-/// for the error message.
+/// Parses the metadata that was fetched from `url`. `required` names the members that `T` requires
+/// (only for the error message).
 pub(in crate::auth) fn parse<T: DeserializeOwned>(
     body: &[u8],
     url: &Url,
@@ -85,15 +85,15 @@ pub(in crate::auth) fn parse<T: DeserializeOwned>(
         .ok_or_else(|| FetchError::NoMetadata(url.into(), document::fault(body, required)))
 }
 
-/// Returns the URL of an issuer's metadata: the name without a trailing slash, and the well-known
-/// suffix (OpenID Connect Discovery §4).
+/// The URL of an issuer's metadata: the name without a trailing slash, and the well-known suffix
+/// (OpenID Connect Discovery §4).
 pub(in crate::auth) fn well_known(issuer: &str) -> Result<Url, UrlFault> {
     let base = issuer.strip_suffix('/').unwrap_or(issuer);
     endpoint(&format!("{base}/.well-known/openid-configuration"))
 }
 
-/// Returns the URL of an issuer's metadata according to RFC 8414 §3.1. The well-known path is
-/// inserted before the path of the issuer, and a trailing slash is removed.
+/// The same for RFC 8414 §3.1. Here the well-known path is inserted before the path of the issuer,
+/// and a trailing slash is removed.
 pub(in crate::auth) fn well_known_oauth(issuer: &str) -> Result<Url, UrlFault> {
     let mut url = endpoint(issuer)?;
     let path = url.path().strip_suffix('/').unwrap_or(url.path());
@@ -105,8 +105,8 @@ pub(in crate::auth) fn well_known_oauth(issuer: &str) -> Result<Url, UrlFault> {
 /// Creates the [`FetchUrl`] for a URL in an issuer's metadata, and decides whether it is
 /// [guarded](crate::auth::keys::locality). `metadata` is the configured URL of the metadata.
 ///
-/// Two kinds of URLs are not guarded: URLs on this machine if the issuer is on this machine, and
-/// URLs with the same origin as the metadata, because requests to that origin are sent anyway.
+/// Two kinds of URLs aren't guarded: URLs on this machine if the issuer is on this machine, and
+/// URLs with the same origin as the metadata. We send requests to that origin anyway.
 pub(in crate::auth) fn published(jwks_uri: &str, metadata: &Url) -> Result<FetchUrl, FetchError> {
     let is_trusted = |url: &Url| is_here(metadata) || url.origin() == metadata.origin();
     if let Ok(url) = Url::parse(jwks_uri)
@@ -225,7 +225,7 @@ mod tests {
 
     #[tokio::test]
     async fn refuses_to_connect_to_a_name_that_resolves_to_loopback() {
-        // `localhost` would be rejected by its name, so this test skips that check and resolves it.
+        // `localhost` would be rejected by its name, so skip that check and resolve it
         let target = FetchUrl::guarded(Url::parse("https://localhost:1/keys").unwrap());
         let refused = Fetcher::default().get(&target).await.unwrap_err();
         assert!(matches!(refused, FetchError::Local { .. }), "{refused}");

@@ -4,17 +4,17 @@ use std::borrow::Cow;
 
 use crate::auth::token::json::{self, Fault};
 
-/// Returns the document as text, without a leading byte order mark. `None` if the document is not
-/// UTF-8.
+/// The document as text, without a leading byte order mark. `None` if it isn't UTF-8.
 ///
-/// Some editors and servers add the mark, and RFC 8259 §8.1 allows parsers to ignore it. In a part
-/// of a token, the mark is not ignored and makes the token malformed.
+/// Some editors and servers add the mark, and RFC 8259 §8.1 allows parsers to ignore it. Note that
+/// this is only for documents: in a part of a token, the mark isn't ignored and makes the token
+/// malformed.
 pub(in crate::auth) fn text(document: &[u8]) -> Option<&str> {
     let text = std::str::from_utf8(document).ok()?;
     Some(text.strip_prefix('\u{feff}').unwrap_or(text))
 }
 
-/// Describes an unexpected document for an error message. Returns `lacking` if the document is a
+/// Describes an unexpected document for an error message, which is `lacking` if the document is a
 /// valid JSON object.
 pub(in crate::auth) fn form(document: &[u8], lacking: &'static str) -> &'static str {
     let Some(text) = text(document) else {
@@ -38,8 +38,8 @@ pub(in crate::auth) fn form(document: &[u8], lacking: &'static str) -> &'static 
     }
 }
 
-/// Describes what is wrong with a document that should be a JSON object with the `required`
-/// members, each a string. Returns a sentence such as "it lacks the member issuer".
+/// What is wrong with a document that should be a JSON object with the `required` members, each a
+/// string, e.g. "it lacks the member issuer".
 pub(in crate::auth) fn fault(document: &[u8], required: &[&str]) -> Cow<'static, str> {
     let text = text(document).unwrap_or_default().trim();
     if !text.starts_with('{') {

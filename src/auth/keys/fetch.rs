@@ -42,8 +42,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 #[derive(Debug, Default)]
 pub(crate) struct Fetcher {
     secure: Arc<OnceCell<Client>>,
-    /// The client for plain http, which is only allowed on loopback. It uses no proxy, and loads no
-    /// certificate authorities because a minimal container image may have none.
+    /// The client for plain http, which is only allowed on loopback. It uses no proxy. It also
+    /// loads no certificate authorities, since a minimal container image may have none.
     plain: OnceCell<Client>,
 }
 
@@ -64,7 +64,7 @@ impl Access {
         }
     }
 
-    /// Returns the authorities in the file. `None` if no file is configured.
+    /// The authorities in the file, if one is configured.
     async fn authorities(&self) -> Result<Option<Vec<Certificate>>, FetchError> {
         let Some(path) = &self.ca_file else {
             return Ok(None);
@@ -76,7 +76,7 @@ impl Access {
         Ok(Some(found))
     }
 
-    /// Returns the value of `Authorization`. `None` if no token is configured.
+    /// The value of `Authorization`, if a token is configured.
     async fn authorization(&self) -> Result<Option<HeaderValue>, FetchError> {
         let Some(path) = &self.token_file else {
             return Ok(None);
@@ -115,8 +115,9 @@ impl PartialEq for FetchUrl {
 }
 
 impl FetchUrl {
-    /// Creates a URL without a guard, so it may be local: a configured URL, or a published one that
-    /// [`published`](crate::auth::keys::discovery::published) trusts like a configured one.
+    /// A URL without a guard, which means that it may be local. It's either configured, or a
+    /// published one that [`published`](crate::auth::keys::discovery::published) trusts like a
+    /// configured one.
     pub(crate) fn configured(url: Url) -> Self {
         Self {
             url,
@@ -125,7 +126,7 @@ impl FetchUrl {
         }
     }
 
-    /// Creates a URL from an issuer's metadata. Fetching fails if its host resolves to a
+    /// A URL from an issuer's metadata. Fetching it fails if its host resolves to a
     /// [local](crate::auth::keys::locality) address.
     pub(in crate::auth) fn guarded(url: Url) -> Self {
         Self {
@@ -138,8 +139,8 @@ impl FetchUrl {
         Self { access, ..self }
     }
 
-    /// Copies the settings from `metadata`, the URL of the document that contains this URL. The
-    /// token is only copied if both have the same origin.
+    /// Copies the settings from `metadata`, the URL of the document that contains this URL. We only
+    /// copy the token if both have the same origin.
     pub(in crate::auth) fn with_access_of(self, metadata: &Self) -> Self {
         let is_own = self.url.origin() == metadata.url.origin();
         let access = Access {
@@ -204,11 +205,11 @@ pub(crate) enum Answer {
     NotModified { max_age: Option<Duration> },
 }
 
-/// The reason why a fetch failed.
+/// Why a fetch failed.
 ///
-/// The message is for the log, `check` and `explain`. `/readyz` is public and only shows the
-/// [`word`](Self::word). URLs and untrusted strings are stored as [`ShownUrl`] and [`ShownText`],
-/// so no variant contains a secret or a very long string.
+/// The message is for the log, `check` and `explain`; `/readyz` is public and only shows the
+/// [`word`](Self::word). We store URLs and untrusted strings as [`ShownUrl`] and [`ShownText`], so
+/// no variant contains a secret or a very long string.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum FetchError {
     #[error("{0} cannot be reached: {1}")]
@@ -227,7 +228,7 @@ pub(crate) enum FetchError {
     )]
     Redirect {
         url: ShownUrl,
-        /// The target. `None` if there is none, or if it is not a URL.
+        /// The target. `None` if there isn't one, or it isn't a URL.
         to: Option<ShownUrl>,
     },
     #[error("{0} answered with more than 512 KiB")]
@@ -246,7 +247,7 @@ pub(crate) enum FetchError {
     WrongIssuer {
         configured: ShownUrl,
         found: ShownUrl,
-        /// The whole name, if it can be recommended as the value of a setting.
+        /// The whole name, if we can recommend it as the value of a setting.
         name: Option<Box<str>>,
         differs_by_slash: bool,
     },
@@ -267,7 +268,7 @@ pub(crate) enum FetchError {
 /// The stage at which a request failed without a complete response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Layer {
-    /// Not connected: the name does not resolve, the connection was refused, or there is no route.
+    /// Not connected: the name doesn't resolve, the connection was refused, or there's no route.
     Connect,
     /// Connected, but the TLS handshake failed.
     Tls,
@@ -306,7 +307,7 @@ impl FetchError {
         }
     }
 
-    /// Returns the error as a word from a fixed list. `docs/production.md` explains each word.
+    /// The error as a word from a fixed list. `docs/production.md` explains each word.
     pub(crate) fn word(&self) -> &'static str {
         match self {
             Self::Unreachable(_, _, Layer::Connect) => "connect",
@@ -332,8 +333,8 @@ impl FetchError {
         }
     }
 
-    /// Returns `true` if no connection was established, or its TLS handshake failed. The address or
-    /// the certificate authority may have changed.
+    /// No connection was established, or its TLS handshake failed. The address or the certificate
+    /// authority may have changed.
     pub(in crate::auth) fn is_of_connection(&self) -> bool {
         matches!(
             self,
@@ -350,13 +351,13 @@ impl FetchError {
 }
 
 impl Fetcher {
-    /// Fetches the document at `target`. The request is not conditional, so a 304 is an error.
+    /// Fetches the document at `target`. The request isn't conditional, so a 304 is an error.
     pub(crate) async fn get(&self, target: &FetchUrl) -> Result<Document, FetchError> {
         let answer = self.send(target, None).await?;
         document(&target.url, answer).await
     }
 
-    /// Fetches the document at `target` if its entity tag is not `etag`.
+    /// The conditional request: fetches only if the entity tag is not `etag`.
     pub(crate) async fn get_unless(
         &self,
         target: &FetchUrl,
@@ -394,7 +395,7 @@ impl Fetcher {
             let made = self.plain.get_or_try_init(|| plain().build());
             return made.cloned().map_err(failed);
         }
-        // A configured file of authorities may change, so we build a new client for each fetch.
+        // A configured file of authorities may change, so build a new client for each fetch.
         let own = Arc::default();
         let cell = match &target.access.ca_file {
             Some(_) => &own,
@@ -404,10 +405,10 @@ impl Fetcher {
             return Ok(client.clone());
         }
         // Build on a blocking thread: reading the certificate authorities and generating the first
-        // random number take about 70 ms, which would block a single-threaded runtime.
+        // random number take about 70 ms, and we'd block a single-threaded runtime for that long.
         let (cell, builder) = (Arc::clone(cell), target.builder().await?);
         let build = move || {
-            // Generate the first random number now. If this fails, the handshake fails too.
+            // Generate the first random number now. If that fails, the handshake fails too.
             let _ = aws_lc_rs::rand::fill(&mut [0]);
             cell.get_or_try_init(|| builder.build()).cloned()
         };
@@ -468,14 +469,15 @@ fn client() -> ClientBuilder {
         .user_agent(concat!("warp-bearer/", env!("CARGO_PKG_VERSION")))
         .redirect(redirect::Policy::none())
         .connect_timeout(CONNECT_TIMEOUT)
-        // Keep no idle connections. Fetches are minutes apart, and the server would close them.
+        // No idle connections. Fetches are minutes apart, and the server would close them anyway.
         .pool_max_idle_per_host(0)
 }
 
 /// Reads and decodes the body of a response. `limit` applies both before and after decoding.
 ///
 /// # Errors
-/// Returns [`FetchError::TooLarge`] if the limit is exceeded. Its message says 512 KiB, so a caller
+/// Returns [`FetchError::TooLarge`] if the limit is exceeded. Note that its message says 512 KiB,
+/// so a caller with another limit must replace the message.
 /// with another limit must replace the message.
 pub(in crate::auth) async fn body(
     mut answer: Response,
@@ -501,8 +503,8 @@ pub(in crate::auth) async fn body(
     })
 }
 
-/// Converts an error of `reqwest`. Keeps only the innermost cause, because the outer ones do not
-/// say what happened. TLS errors get our own description.
+/// Converts an error of `reqwest`. We only keep the innermost cause: the outer ones don't say what
+/// happened. TLS errors get our own description.
 pub(in crate::auth) fn unreachable(url: &Url, error: &reqwest::Error) -> FetchError {
     let mut cause: &dyn Error = error;
     while let Some(deeper) = cause.source() {
@@ -529,8 +531,8 @@ pub(in crate::auth) fn unreachable(url: &Url, error: &reqwest::Error) -> FetchEr
     FetchError::Unreachable(url.into(), message, layer)
 }
 
-/// Returns `true` if `error` is a TLS failure, which rustls reports as an I/O error. Causes are an
-/// untrusted certificate, and a peer that does not speak TLS or closes during the handshake.
+/// True for a TLS failure, which rustls reports as an I/O error. Causes are an untrusted
+/// certificate, and a peer that doesn't speak TLS or closes during the handshake.
 pub(in crate::auth) fn is_of_tls(error: &reqwest::Error) -> bool {
     let first: &dyn Error = error;
     let mut causes = iter::successors(Some(first), |&cause| cause.source());
@@ -542,14 +544,14 @@ pub(in crate::auth) fn is_of_tls(error: &reqwest::Error) -> bool {
     })
 }
 
-/// Returns the kind of the innermost I/O error, because the kind of an error that wraps another is
-/// `Other`.
+/// The kind of the innermost I/O error. (For an error that wraps another, the kind is just
+/// `Other`.)
 fn innermost_kind(error: &io::Error) -> ErrorKind {
     let within = error.get_ref().and_then(|within| within.downcast_ref());
     within.map_or(error.kind(), innermost_kind)
 }
 
-/// Returns `max-age` minus the `Age` of the response (RFC 9111 §4.2).
+/// `max-age` minus the `Age` of the response (RFC 9111 §4.2).
 fn max_age(headers: &HeaderMap) -> Option<Duration> {
     let fields = headers.get_all(header::CACHE_CONTROL).iter();
     let mut directives = fields
@@ -575,8 +577,8 @@ fn delta_seconds(text: &str) -> Option<Duration> {
     is_number.then(|| Duration::from_secs(text.parse().unwrap_or(u64::from(u32::MAX))))
 }
 
-/// Parses `Retry-After` (RFC 9110 §10.2.3): a number of seconds, or a date, which is compared with
-/// the `Date` of the response.
+/// `Retry-After` (RFC 9110 §10.2.3) is a number of seconds, or a date, which we compare with the
+/// `Date` of the response.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let field = headers.get(header::RETRY_AFTER);
     if let Some(seconds) = seconds(field) {
@@ -587,7 +589,7 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     until.duration_since(now).ok()
 }
 
-/// Parses the URL of an issuer or a key set. It must be https, or http on loopback.
+/// Parses the URL of an issuer or a key set. Must be https, or http on loopback.
 pub(crate) fn endpoint(url: &str) -> Result<Url, UrlFault> {
     let url = Url::parse(url).map_err(|_| UrlFault::NotAUrl)?;
     if !url.has_host() {
@@ -640,7 +642,7 @@ mod tests {
         }
     }
 
-    /// With a proxy, only the proxy's name is resolved here, and it resolves to loopback.
+    /// With a proxy, we only resolve the proxy's name, and here it resolves to loopback.
     #[tokio::test]
     async fn reaches_a_guarded_address_through_a_local_proxy() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

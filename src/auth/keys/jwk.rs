@@ -1,10 +1,10 @@
-//! Imports a JWK as a public key, or returns the reason why this is not possible (RFC 7517 §4, RFC
-//! 7518 §6, RFC 8037 §2).
+//! Imports a JWK as a public key, or returns the reason why we can't (RFC 7517 §4, RFC 7518 §6, RFC
+//! 8037 §2).
 //!
-//! This module replaces the import of `jsonwebtoken`, which ignores `alg`, `use`, `key_ops` and
-//! `crv`, accepts `oct` keys for HMAC, does not check lengths, and rebuilds the key for each token.
-//! Here, each key is parsed once, and implements `jsonwebtoken`'s [`Verifier`]. No backend of
-//! `jsonwebtoken` is enabled, because it panics if two crates in a build enable different backends.
+//! This replaces the import of `jsonwebtoken`, which ignores `alg`, `use`, `key_ops` and `crv`,
+//! accepts `oct` keys for HMAC, doesn't check lengths, and rebuilds the key for each token. Here,
+//! each key is parsed once, and implements `jsonwebtoken`'s [`Verifier`]. We don't enable any
+//! backend of `jsonwebtoken` either: it panics if two crates in a build enable different ones.
 
 use aws_lc_rs::{
     digest::{self, SHA256, SHA384, SHA512},
@@ -32,7 +32,7 @@ impl<'a> Jwk<'a> {
 
 type Imported = (Material, Vec<(Algorithm, KeyVerifier)>);
 
-/// Returns the key material, and a verifier for each allowed algorithm that the key supports.
+/// The key material, and a verifier for each allowed algorithm that the key supports.
 pub(crate) fn import(jwk: &Value, allowed: &[Algorithm]) -> Result<Imported, Reason> {
     let jwk = jwk.as_object().ok_or(Reason::NotAnObject)?;
     let jwk = &Jwk(jwk);
@@ -49,16 +49,17 @@ pub(crate) fn import(jwk: &Value, allowed: &[Algorithm]) -> Result<Imported, Rea
     for algorithm in algorithms.iter().filter(is_wanted) {
         verifiers.push((*algorithm, key.parse(*algorithm)?));
     }
-    // Parse the key even if none of its algorithms is allowed, to reject an invalid key.
+    // Parse the key even if none of its algorithms is allowed: we still want to reject an invalid
+    // one.
     if let (true, Some(algorithm)) = (verifiers.is_empty(), algorithms.first()) {
         key.parse(*algorithm)?;
     }
     Ok((key, verifiers))
 }
 
-/// Rejects a key with private members, because a private key in a public key set is compromised.
+/// A private key in a public key set is compromised, so we reject it.
 ///
-/// An empty `oth` contains no primes. It is accepted, because .NET writes it into public keys.
+/// An empty `oth` contains no primes. We have to let it pass, .NET writes it into public keys.
 fn no_private_members(jwk: &Jwk<'_>) -> Result<(), Reason> {
     const PRIVATE: [&str; 9] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"];
     let is_private = |member: &&&'static str| match (**member, jwk.get(member)) {
@@ -72,10 +73,10 @@ fn no_private_members(jwk: &Jwk<'_>) -> Result<(), Reason> {
     }
 }
 
-/// The maximum length of a `kid` in bytes. It is kept in memory and logged.
+/// The maximum length of a `kid` in bytes. We keep it in memory and log it.
 const MAX_KID: usize = 1024;
 
-/// Returns the `kid`. `None` if it is absent or too long.
+/// `None` if the `kid` is absent or too long.
 pub(crate) fn kid(jwk: &Value) -> Option<&str> {
     let kid = jwk.get("kid").and_then(Value::as_str);
     kid.filter(|kid| kid.len() <= MAX_KID)
@@ -101,8 +102,8 @@ fn for_signatures(jwk: &Jwk<'_>) -> Result<(), Reason> {
     }
 }
 
-/// Returns the key's `alg`, if it has one. The key must not be used with another algorithm (RFC
-/// 8725 §3.1).
+/// The key's `alg`, if it has one. The key must not be used with any other algorithm (RFC 8725
+/// §3.1).
 fn own_algorithm(jwk: &Jwk<'_>, key: &Material) -> Result<Option<Algorithm>, Reason> {
     let Some(alg) = jwk.get("alg") else {
         return Ok(None);
@@ -119,7 +120,7 @@ fn own_algorithm(jwk: &Jwk<'_>, key: &Material) -> Result<Option<Algorithm>, Rea
     Ok(Some(algorithm))
 }
 
-/// The validated numbers of a public key. The same key always has equal material, regardless of its
+/// The validated numbers of a public key. The same key always has equal material, whatever its
 /// `kid`.
 #[derive(PartialEq, Eq, Hash)]
 pub(crate) enum Material {
@@ -185,7 +186,7 @@ impl Material {
         }
     }
 
-    /// Returns the name and value of the member that determines the key's algorithms.
+    /// The name and value of the member that determines the key's algorithms.
     fn kind(&self) -> (&'static str, &'static str) {
         match self {
             Self::Rsa { .. } => ("`kty`", "`RSA`"),
@@ -217,7 +218,7 @@ impl Material {
         }
     }
 
-    /// Returns the algorithm of this key from its JWK: its `alg`, or the most common one for its type.
+    /// The `alg` in the JWK, or the most common algorithm for this type of key.
     pub(in crate::auth::keys) fn algorithm_of(&self, jwk: &Value) -> Algorithm {
         let own = jwk.get("alg").and_then(Value::as_str);
         let own = own.and_then(|name| name.parse().ok());
@@ -266,14 +267,14 @@ fn rsa_parameters(algorithm: Algorithm) -> Result<RsaAlgorithm, Reason> {
         Algorithm::PS256 => Ok((&aws::RSA_PSS_2048_8192_SHA256, &SHA256)),
         Algorithm::PS384 => Ok((&aws::RSA_PSS_2048_8192_SHA384, &SHA384)),
         Algorithm::PS512 => Ok((&aws::RSA_PSS_2048_8192_SHA512, &SHA512)),
-        // Unreachable: `Material::algorithms` has no other algorithm for RSA.
+        // unreachable: `Material::algorithms` has no other algorithm for RSA
         _ => Err(Reason::NoPublicKey),
     }
 }
 
 /// Accepts 2048 to 8192 bits and an odd exponent from 3 to 2^33 - 1. `aws-lc-rs` has the same
-/// limits, but only checks them during verification. Without this check, a key outside of these
-/// limits would be imported and then reject every token.
+/// limits but only checks them during verification, so without this check we'd import a key outside
+/// of them, and it would then reject every token.
 fn rsa(n: Vec<u8>, e: Vec<u8>) -> Result<Material, Reason> {
     if !(2048..=8192).contains(&bits(&n)) {
         return Err(Reason::Bits(bits(&n)));
@@ -300,8 +301,8 @@ fn is_odd(number: &[u8]) -> bool {
     number.last().is_some_and(|last| last & 1 == 1)
 }
 
-/// Returns an uncompressed point (SEC 1 §2.3.3). The coordinates must have the full length of the
-/// field (RFC 7518 §6.2.1.2).
+/// An uncompressed point (SEC 1 §2.3.3). The coordinates must have the full length of the field
+/// (RFC 7518 §6.2.1.2).
 fn point(jwk: &Jwk<'_>, length: usize) -> Result<Vec<u8>, Reason> {
     let (x, y) = (bytes(jwk, "x")?, bytes(jwk, "y")?);
     check_length("x", &x, length)?;
@@ -333,10 +334,9 @@ fn ml_dsa(jwk: &Jwk<'_>) -> Result<Material, Reason> {
     Ok(Material::MlDsa(size, key))
 }
 
-/// Accepts a point of the right length that does not have small order. Does not check that the
-/// point is on the curve, because `aws-lc-rs` checks this during verification and rejects the
-/// token. Implementing that arithmetic here would be riskier than holding a key that verifies
-/// nothing.
+/// Accepts a point of the right length that doesn't have small order. We don't check that the point
+/// is on the curve. `aws-lc-rs` does that during verification, and rejects the token; doing that
+/// arithmetic ourselves would be riskier than holding a key that verifies nothing.
 fn ed25519(point: Vec<u8>) -> Result<Material, Reason> {
     check_length("x", &point, 32)?;
     if is_small_order(&point) {
@@ -345,9 +345,8 @@ fn ed25519(point: Vec<u8>) -> Result<Material, Reason> {
     Ok(Material::Ed25519(point))
 }
 
-/// Returns `true` if `point` has order 1, 2, 4 or 8, in any encoding and with either sign bit. With
-/// such a key, one signature is valid for many messages. RFC 8032 §8.9 leaves this check to the
-/// caller.
+/// Does `point` have order 1, 2, 4 or 8, in any encoding and with either sign bit? With such a key,
+/// one signature is valid for many messages. RFC 8032 §8.9 leaves this check to the caller.
 fn is_small_order(point: &[u8]) -> bool {
     const ORDER_8_A: [u8; 32] = [
         0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98,
@@ -362,15 +361,15 @@ fn is_small_order(point: &[u8]) -> bool {
     let mut y = [0; 32];
     y.copy_from_slice(point);
     y[31] &= 0x7f;
-    // 0 and 1, and p - 1, p and p + 1, where p = 2^255 - 19.
+    // 0 and 1, and p - 1, p and p + 1, where p = 2^255 - 19
     let low = y[1..].iter().all(|byte| *byte == 0) && y[0] <= 1;
     let high =
         y[31] == 0x7f && y[1..31].iter().all(|byte| *byte == 0xff) && (0xec..=0xee).contains(&y[0]);
     low || high || y == ORDER_8_A || y == ORDER_8_B
 }
 
-/// Parses a positive big-endian number. Drops leading zeros, because some issuers write them
-/// although RFC 7518 §6.3.1.1 forbids it.
+/// Parses a positive big-endian number. We drop leading zeros, which some issuers write although
+/// RFC 7518 §6.3.1.1 forbids them.
 fn number(jwk: &Jwk<'_>, member: &'static str) -> Result<Vec<u8>, Reason> {
     let bytes = bytes(jwk, member)?;
     let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
@@ -378,7 +377,7 @@ fn number(jwk: &Jwk<'_>, member: &'static str) -> Result<Vec<u8>, Reason> {
 }
 
 /// Decodes base64url without padding (RFC 7515 §2). Padding and the standard alphabet are rejected
-/// with their own reasons. If they were accepted, one key could be written in two ways.
+/// with their own reasons. If we let them pass, one key could be written in two ways.
 fn bytes(jwk: &Jwk<'_>, member: &'static str) -> Result<Vec<u8>, Reason> {
     let text = match jwk.get(member) {
         None => return Err(Reason::Missing(member)),
@@ -396,7 +395,7 @@ fn bytes(jwk: &Jwk<'_>, member: &'static str) -> Result<Vec<u8>, Reason> {
     })
 }
 
-/// Returns `true` if an RSA key only has a certificate, which is not supported.
+/// An RSA key with nothing but a certificate, which we don't support.
 fn is_certificate_only(jwk: &Jwk<'_>) -> bool {
     let has_chain = |chain: &Value| chain.as_array().is_none_or(|chain| !chain.is_empty());
     jwk.get("n").is_none() && jwk.get("e").is_none() && jwk.get("x5c").is_some_and(has_chain)
@@ -483,7 +482,7 @@ mod tests {
         }
     }
 
-    /// The key of a DPoP proof is imported at each request, for only one algorithm.
+    /// We import the key of a DPoP proof at each request, for only one algorithm.
     #[test]
     fn parses_an_rsa_key_once_per_allowed_algorithm() {
         let n = URL_SAFE_NO_PAD.encode([0xff; 256]);

@@ -3,8 +3,8 @@
 //! Requests read the set without a lock, and never wait for a known key. Only one task, the
 //! refresher, replaces the set. If a request has an unknown key, or there is no set, it asks the
 //! refresher for a fetch. Such fetches run one at a time and use up a small budget, so a flood of
-//! made-up `kid`s causes only a few requests to the issuer. If a fetch fails, the last good set
-//! stays in use for as long as `schedule.rs` allows.
+//! made-up `kid`s causes only a few requests to the issuer. If a fetch fails, we keep the last good
+//! set for as long as `schedule.rs` allows.
 
 use std::{sync::Arc, time::Duration};
 
@@ -46,7 +46,7 @@ impl Drop for Jwks {
 }
 
 impl Jwks {
-    /// Starts the refresher, which begins with a fetch. Needs a tokio runtime.
+    /// Starts the refresher, which begins with a fetch. Needs a tokio runtime!
     pub(crate) fn start(settings: Settings) -> Self {
         let shared = Arc::new(Shared::new(settings));
         let refresher = Refresher::new(Arc::clone(&shared)).with_seed();
@@ -54,8 +54,8 @@ impl Jwks {
         Self { shared, refresher }
     }
 
-    /// Returns the key for a header's `alg` and `kid`. If there is none and the budget allows it,
-    /// starts a fetch.
+    /// Looks up the key for a header's `alg` and `kid`. If there is none and the budget allows it,
+    /// this starts a fetch.
     pub(crate) fn look_up(&self, alg: Algorithm, kid: Option<&str>) -> KeyLookup {
         match self.find(alg, kid) {
             Lookup::Found(key) => KeyLookup::Done(Ok(key)),
@@ -83,7 +83,7 @@ impl Jwks {
 
     /// Starts a fetch in the background, if the budget allows it. The issuer may have replaced a
     /// key under the same `kid`, or corrected an invalid key. No request waits for this fetch, so
-    /// it includes discovery instead of leaving it to a follow-up.
+    /// it may as well include discovery instead of leaving it to a follow-up.
     pub(crate) fn refetch_in_background(&self, why: &'static str) {
         let decision = {
             let mut schedule = self.shared.schedule();
@@ -117,11 +117,11 @@ impl Jwks {
         .await;
     }
 
-    /// Waits until `is_enough` returns true. Checks it after each fetch.
+    /// Waits until `is_enough` returns true. We ask it again after each fetch.
     async fn fetched_until(&self, is_enough: impl Fn(&Shared) -> bool) {
         let mut fetch_ended = self.shared.fetch_ended.subscribe();
         while !is_enough(&self.shared) {
-            // Cannot fail, because `self` owns the sender.
+            // can't fail, `self` owns the sender
             if fetch_ended.changed().await.is_err() {
                 return;
             }
@@ -133,14 +133,14 @@ impl Jwks {
         self.shared.record().error.clone()
     }
 
-    /// Returns the `kid`s of the usable keys in the set.
+    /// The `kid`s of the usable keys in the set.
     #[cfg(feature = "service")]
     pub(crate) fn kids(&self) -> Vec<String> {
         let held = self.shared.held.load();
         held.as_ref().map_or_else(Vec::new, |held| held.kids())
     }
 
-    /// Returns the current document, for the refresher that replaces this one.
+    /// For the refresher that replaces this one.
     pub(crate) fn seed(&self) -> Option<Seed> {
         let generation = self.generation()?;
         let usable_until = self.shared.schedule().usable_until()?;
@@ -153,15 +153,15 @@ impl Jwks {
         })
     }
 
-    /// Returns why a key was left out of the current set. `None` if it was not left out.
+    /// `None` if the key wasn't left out of the current set.
     #[cfg(feature = "service")]
     pub(crate) fn why_left_out(&self, kid: &str) -> Option<String> {
         let held = self.shared.held.load();
         held.as_ref()?.why_left_out(kid).map(str::to_owned)
     }
 
-    /// Returns why the current set has no key for a header, although it may have the key that
-    /// signed the token.
+    /// Why the current set has no key for a header, although it may have the key that signed the
+    /// token.
     #[cfg(feature = "service")]
     pub(crate) fn why_no_match(&self, alg: Algorithm, kid: Option<&str>) -> Option<NoMatch> {
         let held = self.shared.held.load();
@@ -206,7 +206,7 @@ impl Jwks {
             match self.find(alg, kid) {
                 Lookup::Found(key) => return Ok(key),
                 Lookup::Refused(error) => return Err(error),
-                // Don't start a fetch: this set was just fetched.
+                // Don't start a fetch, we've just fetched this set.
                 Lookup::InvalidKey => return Err(AuthError::AlgorithmNotAllowed),
                 Lookup::Missing => {}
             }
@@ -217,8 +217,8 @@ impl Jwks {
         }
     }
 
-    /// Joins the fetch in flight, or starts one if the budget allows it. If the request has already
-    /// waited for a fetch, `fetch_number` comes from its [`Waiter`].
+    /// Joins the fetch in flight, or starts one if the budget allows it. `fetch_number` comes from
+    /// the request's [`Waiter`] if it has already waited for a fetch.
     fn fetch_for(&self, alg: Algorithm, kid: Option<&str>, fetch_number: Option<u64>) -> KeyLookup {
         let shared = &self.shared;
         let mut schedule = shared.schedule();
@@ -237,7 +237,7 @@ impl Jwks {
             started,
         } = decision
         {
-            // Subscribe while the schedule is locked, so that the fetch cannot end in between.
+            // subscribe while we hold the schedule, so that the fetch can't end in between
             let fetch_ended = shared.fetch_ended.subscribe();
             drop(schedule);
             if started {
@@ -250,15 +250,15 @@ impl Jwks {
             });
         }
         drop(schedule);
-        // Without a set, we don't know that the `kid` is unknown, so don't count the refusal.
+        // Without a set we can't say that the `kid` is unknown, so don't count the refusal.
         if decision == Decision::Refused && shared.held.load().is_some() {
             shared.count_over_budget();
         }
         KeyLookup::Done(Err(self.missing()))
     }
 
-    /// Returns the error for a request whose fetch did not end in time. The fetch may still return
-    /// the key, so this is a 503, and the client should retry instead of discarding the token.
+    /// The error for a request whose fetch didn't end in time. The fetch may still return the key,
+    /// so this is a 503: the client should retry instead of discarding the token.
     fn not_fetched_in_time(&self) -> AuthError {
         match self.missing() {
             AuthError::UnknownKey => AuthError::KeysUnavailable {
@@ -268,8 +268,8 @@ impl Jwks {
         }
     }
 
-    /// Returns the error for a request without a key. If there is no set, this is a 503, because
-    /// the token may be valid.
+    /// The error for a request without a key. If we have no set the token may well be valid, so
+    /// this is a 503.
     fn missing(&self) -> AuthError {
         if self.shared.held.load().is_some() {
             return AuthError::UnknownKey;

@@ -1,7 +1,7 @@
 //! Reads public keys from a file: a JWK set, one JWK, an array of JWKs, or PEM.
 //!
-//! PEM is converted to JWKs, so the same checks apply to all keys. Fetched key sets do not go
-//! through this module and must be JWK sets.
+//! PEM is converted to JWKs, so the same checks apply to all keys. Fetched key sets don't go
+//! through this module; they must be JWK sets.
 
 use std::borrow::Cow;
 
@@ -45,7 +45,7 @@ pub(in crate::auth) fn read(file: &[u8]) -> Result<KeyFile<'_>, Option<&'static 
     Ok(KeyFile::Set(Cow::Borrowed(text)))
 }
 
-/// Names the format of a file that is not a key file. `None` if the format is unknown.
+/// Names the format of a file that isn't a key file, if we know it.
 fn other_format(text: &str) -> Option<&'static str> {
     let text = text.trim();
     let begins = |prefixes: &[&str]| prefixes.iter().any(|prefix| text.starts_with(prefix));
@@ -69,17 +69,17 @@ fn other_format(text: &str) -> Option<&'static str> {
 /// A block of a PEM file (RFC 7468 §2).
 struct Block<'a> {
     label: &'a str,
-    /// `None` if the contents are not base64, or if the end marker is missing.
+    /// `None` if the contents aren't base64, or the end marker is missing.
     der: Option<Vec<u8>>,
 }
 
-/// Returns the blocks of a PEM file. Text outside of blocks is ignored.
+/// The blocks of a PEM file. We ignore text outside of them.
 fn pem_blocks(text: &str) -> Vec<Block<'_>> {
     let mut blocks = Vec::new();
     let mut lines = text.lines().map(str::trim);
     while let Some(line) = lines.next() {
         let label = line.strip_prefix("-----BEGIN ");
-        // If all of the PEM is in one line, the line contains both markers.
+        // if all of the PEM is in one line, the line contains both markers
         let label = label.and_then(|label| label.strip_suffix("-----"));
         let Some(label) = label.filter(|label| !label.contains("-----")) else {
             continue;
@@ -135,7 +135,7 @@ fn split_public_key(der: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let (algorithm, key) = expect(SEQUENCE, info)?;
     let (algorithm, parameters) = expect(OID, algorithm)?;
     let (key, after) = expect(BIT_STRING, key)?;
-    // The first byte is the number of unused bits in the last byte.
+    // the first byte is the number of unused bits in the last byte
     let key = key.strip_prefix(&[0])?;
     (rest.is_empty() && after.is_empty()).then_some((algorithm, parameters, key))
 }
@@ -160,7 +160,7 @@ fn ec(parameters: &[u8], point: &[u8]) -> Result<Value, Reason> {
         P521 => "P-521",
         _ => return Err(Reason::PemAlgorithm),
     };
-    // Only uncompressed points begin with 4 (SEC 1 §2.3.3).
+    // only uncompressed points begin with 4 (SEC 1 §2.3.3)
     let coordinates = point.strip_prefix(&[4]).ok_or(Reason::CompressedPoint)?;
     let (x, y) = coordinates.split_at(coordinates.len() / 2);
     Ok(json!({"kty": "EC", "crv": curve, "x": base64url(x), "y": base64url(y)}))

@@ -1,10 +1,10 @@
 //! A key set in memory. Finds the key for a token's header.
 //!
-//! A key is checked when it is imported, and parsed once for each algorithm that it supports. An
-//! invalid entry is left out, and the reason is kept. The other entries stay usable.
+//! A key is checked when it is imported, and parsed once for each algorithm that it supports. We
+//! leave out an invalid entry, and keep the reason; the other entries stay usable.
 //!
 //! The document is untrusted. The strict JSON parser parses each entry separately, and counts its
-//! depth from the root of the document. At most [`MAX_ENTRIES`] entries are read.
+//! depth from the root of the document. We don't read more than [`MAX_ENTRIES`] entries.
 
 use std::{collections::HashMap, fmt, hash::Hash, sync::Arc};
 
@@ -22,7 +22,7 @@ use crate::auth::{
     token::json::{self, Fault},
 };
 
-/// The maximum number of entries to read. Large issuers publish about a dozen.
+/// The maximum number of entries to read. Large issuers usually publish about a dozen.
 const MAX_ENTRIES: usize = 512;
 
 /// One version of an issuer's keys (RFC 7517 §5).
@@ -33,11 +33,11 @@ pub(crate) struct KeySet {
     by_kid: HashMap<String, Vec<Arc<Key>>>,
     /// The keys that were left out, in document order.
     left_out: Arc<[LeftOut]>,
-    /// True if the document has more entries than are read. The last element of `left_out`
+    /// True if the document has more entries than we read. The last element of `left_out`
     /// represents them.
     has_unread: bool,
-    /// True if the keys are from a file and have no `kid`, as in PEM. In that case, the `kid` of a
-    /// token is ignored.
+    /// True if the keys are from a file and have no `kid`, as in PEM. We then ignore the `kid` of a
+    /// token.
     is_nameless: bool,
     /// Why a key was left out whose `kid` cannot be used. The first such key, if there are several.
     #[cfg_attr(not(feature = "service"), allow(dead_code))]
@@ -51,10 +51,10 @@ pub(crate) struct Key {
     generation: u64,
     /// `None` for a secret, and for an entry that is not a key.
     material: Option<Material>,
-    /// A verifier for each allowed algorithm that the key supports. May be empty. The `kid` is
-    /// indexed even then, so that it never triggers a fetch.
+    /// A verifier for each allowed algorithm that the key supports. May be empty. Even then we
+    /// index the `kid`, so that it never triggers a fetch.
     verifiers: Vec<(Algorithm, KeyVerifier)>,
-    /// True if the entry is not a valid key. The issuer may correct it under the same `kid`.
+    /// True if the entry isn't a valid key. The issuer may correct it under the same `kid`.
     invalid: bool,
 }
 
@@ -63,12 +63,12 @@ pub(crate) struct Key {
 pub(crate) enum Miss {
     /// No key has this `kid`. A newer set may have one.
     UnknownKid,
-    /// The key with this `kid` does not support the algorithm.
+    /// The key with this `kid` doesn't support the algorithm.
     AlgorithmMismatch,
     /// The key with this `kid` is invalid. A newer set may have a valid one.
     InvalidKey,
-    /// It is unclear which key to use. Either the token has no `kid` and the number of keys for its
-    /// algorithm is not one, or two different keys with its `kid` support its algorithm.
+    /// We can't tell which key to use. Either the token has no `kid` and the number of keys for its
+    /// algorithm isn't one, or two different keys with its `kid` support its algorithm.
     Ambiguous,
 }
 
@@ -80,9 +80,9 @@ pub(crate) enum NoMatch {
     SameKid,
     /// The keys have no `kid`, and the token either has one or fits several keys.
     WithoutKid,
-    /// The set has more entries than are read.
+    /// The set has more entries than we read.
     NotRead,
-    /// A key was left out, and its `kid` cannot be used. Contains the reason.
+    /// A key was left out, and we can't use its `kid`. Contains the reason.
     Hidden(String),
 }
 
@@ -159,7 +159,7 @@ impl KeySet {
         Ok(set)
     }
 
-    /// Imports `keys`. The document has `more` keys that are not read.
+    /// Imports `keys`. The document has `more` keys that we don't read.
     fn filled(
         mut self,
         keys: impl Iterator<Item = Result<Value, Reason>>,
@@ -230,7 +230,7 @@ impl KeySet {
         }
     }
 
-    /// Adds a key. If no token can use it, returns its `kid` and the reason. Such a key has no
+    /// Adds a key. If no token can use it, we get its `kid` and the reason. Such a key has no
     /// verifiers, but its `kid` counts as known.
     fn import(&mut self, jwk: &Value, allowed: &[Algorithm]) -> Option<(Option<String>, Reason)> {
         let mut unused = None;
@@ -258,8 +258,8 @@ impl KeySet {
         unused.map(|reason| (kid, reason))
     }
 
-    /// Adds an entry that could not be parsed, so that a set with the entry is not equivalent to
-    /// one without it.
+    /// Adds an entry that couldn't be parsed. A set with that entry must not be equivalent to one
+    /// without it.
     fn add_unread(&mut self) {
         self.add(Arc::new(Key {
             kid: None,
@@ -282,8 +282,8 @@ impl KeySet {
         self.generation
     }
 
-    /// Returns `true` if both sets have the same entries, in any order. Every token then has the
-    /// same result with both.
+    /// Do both sets have the same entries, in any order? Then every token has the same result with
+    /// both.
     pub(crate) fn is_equivalent(&self, other: &Self) -> bool {
         self.entries() == other.entries()
     }
@@ -317,7 +317,7 @@ impl KeySet {
         &self.left_out
     }
 
-    /// Returns why the key with this `kid` was left out. `None` if a valid key has this `kid`.
+    /// `None` if a valid key has this `kid`.
     #[cfg(feature = "service")]
     pub(crate) fn why_left_out(&self, kid: &str) -> Option<&str> {
         let named = self.by_kid.get(kid)?;
@@ -329,8 +329,7 @@ impl KeySet {
         Some(&left_out.reason)
     }
 
-    /// Returns why the set has no key for a header, although it may have the key that signed the
-    /// token.
+    /// Why the set has no key for a header, although it may have the key that signed the token.
     #[cfg(feature = "service")]
     pub(crate) fn why_no_match(&self, alg: Algorithm, kid: Option<&str>) -> Option<NoMatch> {
         let mut usable = self.keys.iter().filter(|key| key.verifier(alg).is_some());
@@ -396,8 +395,8 @@ pub(crate) fn examine_file(file: &[u8], allowed: &[Algorithm]) -> Result<Vec<Exa
     }
 }
 
-/// Returns each `kid` that two different keys with a common algorithm share. If no key has a `kid`,
-/// `None` stands for the missing `kid` of two such keys.
+/// Each `kid` that two different keys with a common algorithm share. If no key has a `kid`, `None`
+/// stands for the missing `kid` of two such keys.
 #[cfg(feature = "service")]
 pub(crate) fn shared_kids(examined: &[Examined]) -> Vec<Option<String>> {
     let usable = examined.iter().filter_map(|(jwk, good_for)| {
@@ -470,7 +469,7 @@ impl<'a> Entries<'a> {
 }
 
 /// Replaces each null that stands for a number outside the range of `f64` with a number. Nulls
-/// count as absent, so we would otherwise report a member such as `n` as missing.
+/// count as absent, so without this we'd report a member such as `n` as missing.
 fn restore_numbers(jwk: &mut Value, entry: &str) {
     let Some(members) = jwk.as_object_mut() else {
         return;
@@ -488,9 +487,8 @@ fn restore_numbers(jwk: &mut Value, entry: &str) {
     }
 }
 
-/// Returns the key that supports `alg`, if there is exactly one. Copies of a key count as one. If
-/// two different keys support it, neither is used, because it is unclear which one the issuer
-/// means.
+/// The key that supports `alg`, if there is exactly one (copies of a key count as one). If two
+/// different keys support it we use neither, as we can't tell which one the issuer means.
 fn the_only(keys: &[Arc<Key>], alg: Algorithm) -> Result<Option<&Arc<Key>>, Miss> {
     let mut fitting = keys.iter().filter(|key| key.verifier(alg).is_some());
     let Some(first) = fitting.next() else {
@@ -503,7 +501,7 @@ fn the_only(keys: &[Arc<Key>], alg: Algorithm) -> Result<Option<&Arc<Key>>, Miss
 }
 
 impl Key {
-    /// The generation of keys that are never fetched. The generations of fetched sets start at 1.
+    /// The generation of keys that we never fetch. Fetched sets start at 1.
     pub(crate) const FIXED: u64 = 0;
 
     /// Creates a key from the configured secret for `HS256`.
@@ -525,7 +523,7 @@ impl Key {
         self.generation
     }
 
-    /// Returns everything about this key that can change the result for a token.
+    /// Everything about this key that can change the result for a token.
     fn identity(&self) -> impl Eq + Hash {
         let algorithms = self.verifiers.iter().map(|(algorithm, _)| *algorithm);
         let algorithms: Vec<_> = algorithms.collect();

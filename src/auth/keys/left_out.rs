@@ -9,7 +9,7 @@ use std::fmt;
 use crate::algorithm::Algorithm;
 use crate::auth::{display::ShownText, token::json::Fault};
 
-/// The reason why a key was left out. Displayed as a phrase, such as "`n` ends in `=`".
+/// Why a key was left out. Displayed as a phrase, e.g. "`n` ends in `=`".
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Reason {
     #[error("not a valid object")]
@@ -17,7 +17,7 @@ pub(crate) enum Reason {
     /// Not strict JSON. Contains what is wrong with it.
     #[error("not a valid object: {0}")]
     Malformed(Fault),
-    /// A valid key that no token can use. It is not listed as left out.
+    /// A valid key that no token can use. We don't list it as left out.
     #[error("it is for {0}, which is not an allowed algorithm")]
     NotAllowed(Algorithm),
     #[error("entries after the first 512 are not read")]
@@ -114,9 +114,8 @@ impl fmt::Display for Quoted {
 }
 
 impl Reason {
-    /// Returns `true` if the key is invalid, so its issuer may correct it under the same `kid`. The
-    /// other reasons are an unsupported use, algorithm or type of key, which includes a missing
-    /// `kty` or `crv`.
+    /// The key is invalid, so its issuer may correct it under the same `kid`. The other reasons are
+    /// an unsupported use, algorithm or type of key, which includes a missing `kty` or `crv`.
     pub(crate) fn is_invalid(&self) -> bool {
         !matches!(
             self,
@@ -133,8 +132,7 @@ impl Reason {
 }
 
 impl Reason {
-    /// Returns `true` if the entry may have a `kid` that we cannot use, although a token may have
-    /// it.
+    /// The entry may have a `kid` that we can't use, although a token may have it.
     pub(in crate::auth::keys) fn hides_kid(&self) -> bool {
         matches!(
             self,
@@ -162,7 +160,7 @@ impl LeftOut {
     }
 }
 
-/// Displays the key and the reason on one line, such as "abc: `n` ends in `=`".
+/// The key and the reason on one line, e.g. "abc: `n` ends in `=`".
 impl fmt::Display for LeftOut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(kid) = &self.kid {

@@ -2,8 +2,8 @@
 //!
 //! Local addresses are those of this machine, link-local addresses, and those of cloud metadata
 //! services. A remote issuer could put one into its discovery document to make us send requests
-//! there (SSRF). [`Guard`] checks the addresses after name resolution, because any name can resolve
-//! to a local address. Configured URLs are not checked. See
+//! there (SSRF). [`Guard`] checks the addresses after name resolution, since any name can resolve
+//! to a local address. We don't check configured URLs. See
 //! [`FetchUrl`](crate::auth::keys::fetch::FetchUrl).
 
 use std::{
@@ -40,7 +40,7 @@ const METADATA_SERVICES: [IpAddr; 8] = [
     IpAddr::V4(Ipv4Addr::new(192, 0, 0, 192)),
 ];
 
-/// Returns `true` if `ip` belongs to this machine or a cloud metadata service, or is link-local.
+/// True if `ip` belongs to this machine or a cloud metadata service, or is link-local.
 pub(in crate::auth) fn is_local(ip: IpAddr) -> bool {
     let is_near = |ip: IpAddr| is_link_local(ip) || METADATA_SERVICES.contains(&ip);
     is_this_machine(ip) || is_near(ip) || embedded(ip).into_iter().any(|v4| is_near(v4.into()))
@@ -53,8 +53,8 @@ fn is_link_local(ip: IpAddr) -> bool {
     }
 }
 
-/// Returns `true` if `ip` is a loopback address or an unspecified one, which connects to loopback.
-/// All of 0.0.0.0/8 counts as unspecified ("this network", RFC 6890).
+/// A loopback address, or an unspecified one, which connects to loopback. All of 0.0.0.0/8 counts
+/// as unspecified ("this network", RFC 6890).
 fn is_this_machine(ip: IpAddr) -> bool {
     let v4 = |ip: Ipv4Addr| ip.is_loopback() || ip.octets()[0] == 0;
     match ip {
@@ -65,8 +65,8 @@ fn is_this_machine(ip: IpAddr) -> bool {
     }
 }
 
-/// Returns the IPv4 addresses that an IPv6 address may represent: mapped and compatible (RFC 4291
-/// §2.5.5), translated (SIIT, RFC 2765 §2.1), NAT64 (RFC 6052 §2.1, RFC 8215), or 6to4 (RFC 3056).
+/// The IPv4 addresses that an IPv6 address may represent: mapped and compatible (RFC 4291 §2.5.5),
+/// translated (SIIT, RFC 2765 §2.1), NAT64 (RFC 6052 §2.1, RFC 8215), or 6to4 (RFC 3056).
 fn embedded(ip: IpAddr) -> Vec<Ipv4Addr> {
     let IpAddr::V6(v6) = ip else {
         return Vec::new();
@@ -78,9 +78,9 @@ fn embedded(ip: IpAddr) -> Vec<Ipv4Addr> {
         [0, 0, 0, 0, 0, 0 | 0xffff, ..]
         | [0, 0, 0, 0, 0xffff, 0, ..]
         | [0x64, 0xff9b, 0, 0, 0, 0, ..] => vec![last],
-        // Each network chooses a prefix of 48, 56, 64 or 96 bits (RFC 6052 §2.2), so all of them
-        // are tried. An address that begins with zeros is ignored, because it is the result of a
-        // wrong length.
+        // Each network chooses a prefix of 48, 56, 64 or 96 bits (RFC 6052 §2.2), so we have to try
+        // all of them. An address that begins with zeros is the result of a wrong length; ignore
+        // it.
         [0x64, 0xff9b, 1, ..] => {
             let lengths = [[6, 7, 9, 10], [7, 9, 10, 11], [9, 10, 11, 12]];
             let all = lengths.into_iter().map(at).chain([last]);
@@ -91,14 +91,14 @@ fn embedded(ip: IpAddr) -> Vec<Ipv4Addr> {
     }
 }
 
-/// Returns the host of `url` if it is a local address or a `localhost` name (RFC 6761 §6.3). The
+/// The host of `url` if it is a local address or a `localhost` name (RFC 6761 §6.3). Note that the
 /// URL parser has already normalized addresses such as `0x7f.1`.
 pub(in crate::auth) fn local_host(url: &Url) -> Option<&str> {
     let is_local = is_localhost(url) || address(url).is_some_and(is_local);
     url.host_str().filter(|_| is_local)
 }
 
-/// Returns `true` if the host of `url` is this machine, without resolving its name.
+/// True if the host of `url` is this machine. We don't resolve its name for that.
 pub(in crate::auth) fn is_here(url: &Url) -> bool {
     is_localhost(url) || address(url).is_some_and(is_this_machine)
 }
@@ -131,8 +131,8 @@ impl std::error::Error for Local {}
 
 /// A resolver that removes the local addresses of one host name.
 ///
-/// Other names are not filtered. With a forward proxy, only the proxy's name is resolved here, and
-/// the proxy may be on this machine.
+/// It leaves other names alone. With a forward proxy we only resolve the proxy's name here, and the
+/// proxy may well be on this machine.
 pub(in crate::auth) struct Guard<R> {
     host: String,
     resolver: R,

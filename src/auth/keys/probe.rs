@@ -1,5 +1,5 @@
-//! Fetches a document of an issuer for `check`, as the refresher would. Also measures the duration
-//! and the difference between the clocks, and returns the certificate.
+//! Fetches a document of an issuer for `check`, just as the refresher would. Also measures the
+//! duration and the difference between the clocks, and returns the certificate.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -16,8 +16,8 @@ use crate::auth::{
 #[derive(Debug)]
 pub(crate) struct Probe {
     pub(crate) took: Duration,
-    /// The seconds by which our clock is ahead of the issuer's. The error is at most half the
-    /// duration of the request plus half a second, because `Date` has no fractions.
+    /// The seconds by which our clock is ahead of the issuer's. `Date` has no fractions, so the
+    /// error can be up to half the duration of the request plus half a second.
     pub(crate) ahead: Option<f64>,
     /// The certificate of a TLS server, in DER.
     pub(crate) certificate: Option<Vec<u8>>,
@@ -102,13 +102,13 @@ async fn ask(
     fetch::document(url, answer).await
 }
 
-/// Returns how far our clock is ahead of the issuer's, in seconds. Compares `Date` with the
-/// midpoint between request and response. If the response comes from a cache, adds its `Age`.
+/// How far our clock is ahead of the issuer's, in seconds. We compare `Date` with the midpoint
+/// between request and response. If the response comes from a cache, we add its `Age`.
 fn ahead(headers: &header::HeaderMap, sent: SystemTime) -> Option<f64> {
     let date = headers.get(header::DATE)?.to_str().ok()?;
     let date = httpdate::parse_http_date(date).ok()?;
     let age = fetch::seconds(headers.get(header::AGE)).unwrap_or_default();
-    // `Age` can be as large as `u64::MAX`, and the sum is then not a valid date.
+    // `Age` can be as large as `u64::MAX`, and then the sum isn't a valid date.
     let there = date
         .checked_add(age)?
         .checked_add(Duration::from_millis(500))?;
@@ -123,17 +123,17 @@ pub(crate) fn metadata_of(issuer: &str) -> Option<Url> {
     discovery::well_known(issuer).ok()
 }
 
-/// Returns the second URL of an issuer's metadata, to try if the first one does not exist.
+/// The second URL of an issuer's metadata, to try if the first one doesn't exist.
 pub(crate) fn other_metadata_of(issuer: &str) -> Option<Url> {
     discovery::well_known_oauth(issuer).ok()
 }
 
-/// Returns `true` if `error` makes the service try [`other_metadata_of`].
+/// True if `error` makes the service try [`other_metadata_of`].
 pub(crate) fn is_not_found(error: &FetchError) -> bool {
     discovery::is_not_found(error)
 }
 
-/// Returns the URL of the keys in the issuer's metadata, or the problem with the metadata.
+/// The URL of the keys in the issuer's metadata, or the problem with the metadata.
 pub(crate) fn jwks_uri(
     body: &[u8],
     url: &Url,
@@ -146,8 +146,7 @@ pub(crate) fn jwks_uri(
 }
 
 impl Auth {
-    /// Returns the first issuer that sends a `Date`, and how far our clock is ahead of it, in
-    /// seconds.
+    /// The first issuer that sends a `Date`, and how far our clock is ahead of it, in seconds.
     pub(crate) async fn ahead(&self, limit: Duration) -> Option<(String, f64)> {
         for (issuer, _) in self.trusted_audiences() {
             let Some(url) = metadata_of(&issuer) else {
@@ -190,7 +189,7 @@ mod tests {
                 headers.insert(header::AGE, age.parse().unwrap());
             }
             let found = ahead(&headers, sent);
-            // The difference may be off by a second: `Date` has no fractions.
+            // may be off by a second, `Date` has no fractions
             let is_near = found
                 .zip(expected)
                 .map(|(found, expected)| f64::abs(found - expected) < 2.0);

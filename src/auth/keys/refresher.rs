@@ -1,19 +1,19 @@
 //! The refresher: the only task that fetches an issuer's key set.
 //!
 //! The task sleeps until `schedule.rs` starts a fetch or a request asks for one. Then it fetches
-//! the set and makes it available to requests (`jwks.rs`). If the fetch fails, the current set
-//! stays.
+//! the set and makes it available to requests (`jwks.rs`). If the fetch fails, we keep the current
+//! set.
 //!
 //! Invariants:
 //!
 //! - **After a successful fetch, there is a set.** A [`Fetched`] always contains a [`Held`] set,
 //!   which is new or the previous one. A response can only mean "unchanged" if there is a `Held`
-//!   set to compare with. Without one, requests are not conditional, and an empty body or a 304 is
-//!   an error.
+//!   set to compare with. Without one, our requests aren't conditional, and an empty body or a 304
+//!   is an error.
 //! - **A document with the same keys does not replace the set.** The set keeps its generation, so
 //!   tokens stay cached even if the order of entries or the whitespace has changed.
-//! - **Discovery never prevents a fetch that could succeed.** If discovery fails, the known URL is
-//!   used. If discovery is slow, the known URL is fetched at the same time.
+//! - **Discovery never prevents a fetch that could succeed.** If discovery fails, we use the known
+//!   URL. If it is slow, we fetch the known URL at the same time.
 
 use std::{path::Path, pin::pin, sync::Arc, time::Duration};
 
@@ -33,7 +33,7 @@ use crate::auth::{
     },
 };
 
-/// How long discovery may take before the known URL is fetched in parallel. Requests only wait 3 s
+/// How long discovery may take before we fetch the known URL in parallel. Requests only wait 3 s
 /// for a fetch.
 const HEAD_START: Duration = Duration::from_secs(1);
 
@@ -44,8 +44,8 @@ pub(in crate::auth) struct Refresher {
     address: Option<FetchUrl>,
     held: Option<Held>,
     generation: u64,
-    /// The last error of discovery while the known URL was used instead. An error equal to the last
-    /// one is not logged again.
+    /// The last error of discovery while we used the known URL instead. If we get the same error
+    /// again we don't log it.
     discovery_error: Option<FetchError>,
     files: FileReader,
 }
@@ -73,7 +73,7 @@ struct Fetched {
 
 enum Outcome {
     Fetched(Box<Fetched>),
-    /// A follow-up found that the URL has not changed, or could not discover it.
+    /// A follow-up found that the URL hasn't changed, or couldn't discover it.
     Unmoved {
         discovered: bool,
     },
@@ -91,8 +91,8 @@ impl Refresher {
         }
     }
 
-    /// Starts with the document of the previous refresher, if it has a usable key. The first fetch
-    /// still happens.
+    /// Starts with the document of the previous refresher, if it has a usable key. We still do the
+    /// first fetch.
     pub(in crate::auth) fn with_seed(mut self) -> Self {
         let Some(seed) = &self.shared.settings.held else {
             return self;
@@ -146,7 +146,7 @@ impl Refresher {
     }
 
     async fn sleeps_until(&self, at: Instant) -> bool {
-        // Don't use a timer for a fetch that is already due: timers round up to the next tick.
+        // No timer for a fetch that's already due: timers round up to the next tick.
         if at <= Instant::now() {
             return true;
         }
@@ -175,7 +175,7 @@ impl Refresher {
         self.shared.fetch_ended.send_replace(());
     }
 
-    /// The future may be dropped at any await, so only [`succeed`](Self::succeed) changes the
+    /// This future may be dropped at any await, so only [`succeed`](Self::succeed) changes the
     /// current set.
     async fn fetch(&mut self, discovery: Discovery) -> Result<Outcome, FetchError> {
         let shared = Arc::clone(&self.shared);
@@ -220,7 +220,7 @@ impl Refresher {
     }
 
     /// Repeats discovery and fetches the discovered URL, or the known URL if discovery fails. If
-    /// both fail, returns the error of the fetch and logs the error of discovery.
+    /// both fail, we return the error of the fetch and log the error of discovery.
     async fn discover_and_fetch(&mut self, known: FetchUrl) -> Result<Fetched, FetchError> {
         let (found, fetched) = self.discover_beside_fetching(&known).await;
         let (address, discovered) = match found {
@@ -273,12 +273,13 @@ impl Refresher {
         discovery::jwks_uri(&settings.fetcher, &settings.issuer, &settings.access).await
     }
 
-    /// Repeats discovery. The timeout is half of the total, to leave the other half for the fetch.
+    /// Repeats discovery. The timeout is half of the total, which leaves the other half for the
+    /// fetch.
     async fn discover_again(&self, known: &FetchUrl) -> Result<FetchUrl, FetchError> {
         let limit = self.shared.settings.timeout / 2;
         let found = timeout(limit, self.discover()).await;
         let found = found.unwrap_or(Err(FetchError::TimedOut(limit)))?;
-        // If the URL has not changed, keep the known one, which owns the HTTP client.
+        // If the URL hasn't changed, keep the known one: it owns the HTTP client.
         Ok(if found == *known {
             known.clone()
         } else {
@@ -317,8 +318,8 @@ impl Refresher {
         self.parse(document, None, &name, KeySet::parse_file)
     }
 
-    /// Parses a set that has a usable key. If the keys have not changed, returns the current set,
-    /// so cached tokens stay valid.
+    /// Parses a set that has a usable key. If the keys haven't changed we get the current set, so
+    /// cached tokens stay valid.
     fn parse(
         &self,
         document: Vec<u8>,
@@ -367,7 +368,7 @@ impl Refresher {
             }
             schedule.succeeded(now, fetched.max_age);
             record.document = Some(Arc::clone(&held.document));
-            // The response may be as old as the start of the fetch.
+            // the response may be as old as the start of the fetch
             record.confirmed = Some(began);
             record.error.take().is_some()
         };
@@ -384,9 +385,9 @@ impl Refresher {
 
     fn log_set(&self, set: &KeySet) {
         let issuer = &*self.shared.settings.issuer;
-        // The last element of `left_out` stands for the entries that were not read. Log it on its
-        // own: as one more "key skipped" it could get lost, because the rate limit of the log drops
-        // all but the first of many equal warnings.
+        // The last element of `left_out` stands for the entries that we didn't read. Log it on its
+        // own: as one more "key skipped" it could get lost, as the rate limit of the log drops all
+        // but the first of many equal warnings.
         let skipped = set.left_out().len() - usize::from(set.has_unread());
         if set.has_unread() {
             tracing::warn!(
@@ -423,8 +424,8 @@ impl Refresher {
         }
     }
 
-    /// Logs a failure that differs from the last one, so an outage of an hour is usually one line.
-    /// `/readyz` and the metrics show every attempt.
+    /// Logs a failure only if it differs from the last one, so an outage of an hour is usually one
+    /// line. (`/readyz` and the metrics show every attempt.)
     fn log_failure(&self, error: &FetchError, next: Duration) {
         let issuer = &*self.shared.settings.issuer;
         let reason = error.word();
@@ -436,8 +437,8 @@ impl Refresher {
         }
     }
 
-    /// Records that discovery failed although the URL of the key set is known. An error equal to
-    /// the last one is not logged again.
+    /// Records that discovery failed although we know the URL of the key set. If the error equals
+    /// the last one, we don't log it again.
     fn discovery_failed(&mut self, error: FetchError) {
         let retry_after = error.retry_after();
         let mut schedule = self.shared.schedule();

@@ -1,7 +1,7 @@
 //! A state machine that decides when the key set of an issuer is fetched. The time is an argument.
 //!
-//! The state machine does no I/O and reads no clock, so tests can simulate years in a second. At
-//! most one fetch is in flight at a time. It can have three causes:
+//! The state machine does no I/O and reads no clock, so tests can simulate years in a second.
+//! There's at most one fetch in flight. It can have three causes:
 //!
 //! - the schedule: the first fetch, a refresh before the time to live ends, or a retry after a
 //!   failure
@@ -12,13 +12,13 @@
 //!
 //! - **A request that needs a newer set waits for a fetch that begins after the request.** Fetches
 //!   are numbered, and [`Decision::Wait`] contains the number of the first one that begins later. A
-//!   fetch that is already in flight may return the key too, but a request is never rejected only
+//!   fetch that is already in flight may return the key too, but we never reject a request only
 //!   because that fetch failed.
 //! - **Requests cannot exceed the budget.** One unit pays for a fetch and at most one
 //!   [`follow-up`](Discovery::IfMoved), which together make at most four HTTP requests.
 //! - **The `Retry-After` of each endpoint is honoured**, up to a minute, except by an operator's
-//!   refresh. The `Retry-After` of the discovery endpoint is tracked separately, because the key
-//!   set may still be available.
+//!   refresh. We track the `Retry-After` of the discovery endpoint separately, since the key set
+//!   may still be available.
 //! - **A refresh by an operator is retried until it succeeds.** Otherwise, a single failed fetch
 //!   could keep a revoked key in use for hours.
 
@@ -45,8 +45,7 @@ impl RefreshPolicy {
     const MAX_TTL: Duration = Duration::from_secs(24 * 60 * 60);
     const DEFAULT_TTL: Duration = Duration::from_secs(10 * 60);
 
-    /// Returns the policy for a file, which is checked often, because reading it costs almost
-    /// nothing.
+    /// The policy for a file. Reading it costs almost nothing, so we check it often.
     pub(crate) fn for_a_file(self) -> Self {
         Self {
             ttl: Some(Duration::from_millis(2500)),
@@ -80,12 +79,12 @@ pub(crate) struct Schedule {
     budget: Budget,
     jitter: Jitter,
     pending: Option<PendingFetch>,
-    /// The number of the last fetch that has ended. Numbers are consecutive.
+    /// The number of the last fetch that has ended. Consecutive.
     ended: u64,
     /// True if `refresh` was called while a fetch was in flight, so another fetch must follow.
     refresh_again: bool,
     /// True if the last fetch for a request used a URL that was discovered earlier. If a request
-    /// still lacks its key, discovery may be repeated once without using the budget again.
+    /// still lacks its key, we may repeat discovery once without using the budget again.
     follow_up: bool,
     discovery: DiscoveryClock,
     next: Instant,
@@ -122,10 +121,10 @@ enum Cause {
 struct DiscoveryClock {
     /// True if the URL of the key set comes from the issuer's metadata.
     enabled: bool,
-    /// The time of the last success. `None` if the URL of the key set is not known.
+    /// The time of the last success. `None` if we don't know the URL of the key set.
     succeeded: Option<Instant>,
-    /// True after a failed fetch, because the key set may have moved. The next scheduled fetch then
-    /// repeats discovery.
+    /// True after a failed fetch: the key set may have moved, so the next scheduled fetch repeats
+    /// discovery.
     is_due: bool,
     /// The time by which a refresh must begin, so that discovery is repeated.
     repeat_by: Instant,
@@ -140,8 +139,8 @@ pub(crate) enum Discovery {
     Skip,
     /// Repeats discovery, then fetches the discovered URL.
     First,
-    /// A follow-up: repeats discovery, and fetches only if the URL has changed, because the old URL
-    /// was just fetched.
+    /// A follow-up: repeats discovery, but fetches only if the URL has changed (the old one was
+    /// just fetched).
     IfMoved,
 }
 
@@ -152,16 +151,17 @@ pub(crate) enum Decision {
     /// call. Pass it to [`Schedule::request_again`]. If `started` is true, the caller must wake the
     /// refresher.
     Wait { fetch_number: u64, started: bool },
-    /// No fetch, because the budget is spent or the issuer's `Retry-After` has not passed.
+    /// No fetch: the budget is spent, or the issuer's `Retry-After` hasn't passed.
     Refused,
-    /// Do not wait. The fetch that the request waited for is over, and no other attempt is left.
+    /// Don't wait. The fetch that the request waited for is over, and there's no other attempt
+    /// left.
     Settled,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Due {
     Fetch(Instant),
-    /// The current set must be dropped, because it has been expired for too long.
+    /// The current set must be dropped. It has been expired for too long.
     Drop(Instant),
 }
 
@@ -191,7 +191,7 @@ impl Schedule {
             None => self.start_paid(discovery, now),
             Some(pending) => {
                 // A fetch that has already begun is too early for this request. A follow-up has no
-                // number, because it might not fetch the set at all.
+                // number, as it might not fetch the set at all.
                 let is_early = pending.has_begun && pending.discovery != Discovery::IfMoved;
                 Decision::Wait {
                     fetch_number: self.ended + 1 + u64::from(is_early),
@@ -201,7 +201,7 @@ impl Schedule {
         }
     }
 
-    /// Decides again about a request, after a fetch that did not return its key. `fetch_number`
+    /// Decides again about a request, after a fetch that didn't return its key. `fetch_number`
     /// comes from the request's [`Decision::Wait`].
     pub(crate) fn request_again(&mut self, fetch_number: u64, now: Instant) -> Decision {
         if self.pending.is_some() {
@@ -241,15 +241,15 @@ impl Schedule {
         }
     }
 
-    /// Starts a scheduled fetch. Does not use the budget.
+    /// Starts a scheduled fetch, which doesn't use the budget.
     pub(crate) fn fetch(&mut self) {
         if self.pending.is_none() {
             self.enqueue(Discovery::Skip, Cause::Schedule);
         }
     }
 
-    /// Starts a fetch for an operator, which begins after this call and includes discovery. Does
-    /// not use the budget, and ignores `Retry-After`. All calls during a fetch share the next one.
+    /// Starts a fetch for an operator. It begins after this call and includes discovery, doesn't
+    /// use the budget, and ignores `Retry-After`. All calls during a fetch share the next one.
     pub(crate) fn refresh(&mut self) {
         self.refresh_unsatisfied = true;
         if self.pending.is_none() {
@@ -277,8 +277,8 @@ impl Schedule {
     /// Begins the pending fetch, if there is one. It ends with a call to
     /// [`succeeded`](Self::succeeded), [`failed`](Self::failed) or [`unmoved`](Self::unmoved).
     ///
-    /// A fetch for a request skips discovery if the URL is known. If the fetched set does not
-    /// contain the key, a follow-up repeats discovery.
+    /// If we know the URL, a fetch for a request skips discovery. If it then turns out that the
+    /// fetched set doesn't contain the key, a follow-up repeats discovery.
     pub(crate) fn begin(&mut self, now: Instant) -> Option<Discovery> {
         let clock = &self.discovery;
         let pending = self.pending.as_mut()?;
@@ -301,7 +301,7 @@ impl Schedule {
         self.pending.is_some()
     }
 
-    /// Returns the next event to wait for while no fetch is in flight.
+    /// What to wait for while no fetch is in flight.
     pub(crate) fn due(&self) -> Due {
         match self.usable_until {
             Some(until) if until <= self.next => Due::Drop(until),
@@ -322,7 +322,7 @@ impl Schedule {
     pub(crate) fn discovery_failed(&mut self, now: Instant, retry_after: Option<Duration>) {
         let clock = &mut self.discovery;
         clock.retry_after_until = retry_after_until(now, retry_after);
-        // The failed attempt counts too, so the next one is not due immediately.
+        // The failed attempt counts too, or else the next one would be due immediately.
         clock.repeat_by = clock.repeat_by.max(now + DiscoveryClock::REPEAT_AFTER);
         if let Some(pending) = &mut self.pending {
             pending.discovery_failed = true;
@@ -334,7 +334,7 @@ impl Schedule {
         let ttl = self.policy.time_to_live(max_age);
         self.failures = 0;
         self.retry_after_until = None;
-        // A refresh that was requested during this fetch is in `refresh_again`.
+        // a refresh that was requested during this fetch is in `refresh_again`
         self.refresh_unsatisfied = false;
         let wait = self.jitter.around(ttl.mul_f64(0.8), 0.1);
         self.next = now + wait.min(self.discovery.longest_wait(now));
@@ -342,8 +342,8 @@ impl Schedule {
         self.end();
     }
 
-    /// Ends the current fetch, which failed. The next refresh repeats discovery, because the key
-    /// set may have moved. If both discovery and the key set sent a `Retry-After`, the longer one
+    /// Ends the current fetch, which failed. The key set may have moved, so the next refresh
+    /// repeats discovery. If both discovery and the key set sent a `Retry-After`, the longer one
     /// applies.
     pub(crate) fn failed(&mut self, now: Instant, retry_after: Option<Duration>) {
         let mut retry_after_until = retry_after_until(now, retry_after);
@@ -360,8 +360,8 @@ impl Schedule {
             self.failures += 1;
             self.next = (now + self.backoff()).max(allowed);
         } else {
-            // A failed fetch for a request or an operator does not increase the backoff. Only a
-            // refresh by an operator is retried early.
+            // A failed fetch for a request or an operator doesn't increase the backoff. We only
+            // retry early for a refresh by an operator.
             if self.refresh_unsatisfied {
                 self.next = self.next.min(now + self.backoff());
             }
@@ -371,7 +371,7 @@ impl Schedule {
         self.end();
     }
 
-    /// Ends the current follow-up, which found the URL unchanged or could not discover it.
+    /// Ends the current follow-up, which found the URL unchanged or couldn't discover it.
     pub(crate) fn unmoved(&mut self) {
         self.end();
     }
@@ -400,7 +400,7 @@ impl Schedule {
         self.usable_until
     }
 
-    /// Limits the use of the current set to this time. A reload does not make the set any newer.
+    /// Limits the use of the current set to this time. A reload doesn't make the set any newer.
     pub(crate) fn use_no_longer_than(&mut self, until: Instant) {
         self.usable_until = self.usable_until.map(|held| held.min(until));
     }
@@ -413,9 +413,9 @@ impl Schedule {
         self.next.saturating_duration_since(now)
     }
 
-    /// Returns the `Retry-After` for a request while there is no set: the time until the next
-    /// scheduled fetch or the next unit of the budget, whichever is earlier. At least one second,
-    /// unless a fetch is due sooner.
+    /// The `Retry-After` for a request while there is no set: the time until the next scheduled
+    /// fetch or the next unit of the budget, whichever is earlier. At least one second, unless a
+    /// fetch is due sooner.
     pub(crate) fn retry_after(&self, now: Instant) -> Duration {
         let affordable = self.budget.refilled_at().unwrap_or(now);
         let allowed = self.retry_after_until.unwrap_or(now).max(affordable);
@@ -423,7 +423,7 @@ impl Schedule {
         self.until_next(now).min(paid.max(Duration::from_secs(1)))
     }
 
-    /// Returns the pause before the next retry: 1 s, 2 s, 4 s … 60 s, ± 20 %.
+    /// The pause before the next retry: 1 s, 2 s, 4 s … 60 s, ± 20 %.
     fn backoff(&mut self) -> Duration {
         let doubled = Duration::from_secs(1 << self.failures.saturating_sub(1).min(6));
         self.jitter
@@ -435,7 +435,7 @@ impl DiscoveryClock {
     /// The maximum age of a discovered URL. A refresh is due by then, even if the time to live of
     /// the key set is longer.
     const MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
-    /// A refresh repeats discovery if the last one is at least this old. This is half of `MAX_AGE`,
+    /// A refresh repeats discovery if the last one is at least this old. That's half of `MAX_AGE`,
     /// so discovery never shortens a time to live of up to 12 hours.
     const REPEAT_AFTER: Duration = Duration::from_secs(12 * 60 * 60);
 
@@ -449,7 +449,7 @@ impl DiscoveryClock {
         }
     }
 
-    /// Returns `true` if a scheduled fetch must repeat discovery.
+    /// Must a scheduled fetch repeat discovery?
     fn wants_repetition(&self, now: Instant) -> bool {
         let is_old = |at: Instant| now.saturating_duration_since(at) >= Self::REPEAT_AFTER;
         self.enabled
@@ -461,7 +461,7 @@ impl DiscoveryClock {
         self.retry_after_until.is_some_and(|until| now < until)
     }
 
-    /// Returns the maximum wait for the next refresh, so that discovery is repeated within a day.
+    /// The maximum wait for the next refresh, so that we repeat discovery within a day.
     fn longest_wait(&self, now: Instant) -> Duration {
         if !self.enabled {
             return Duration::MAX;
@@ -471,18 +471,18 @@ impl DiscoveryClock {
     }
 }
 
-/// The maximum `Retry-After`. Longer values are capped.
+/// The maximum `Retry-After`. We cap longer values.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
 
-/// Returns when a `Retry-After` ends. `None` if it is absent or 0.
+/// When a `Retry-After` ends. `None` if it is absent or 0.
 fn retry_after_until(now: Instant, retry_after: Option<Duration>) -> Option<Instant> {
     let wait = retry_after?.min(MAX_RETRY_AFTER);
     (!wait.is_zero()).then(|| now + wait)
 }
 
-/// The budget for fetches that requests cause: up to four at once, then one per cooldown. This lets
-/// a new key be fetched immediately, even right after another fetch, and limits the fetches that a
-/// flood of made-up `kid`s can cause.
+/// The budget for fetches that requests cause: up to four at once, then one per cooldown. That way
+/// we can fetch a new key immediately, even right after another fetch, while a flood of made-up
+/// `kid`s can't cause more than a few.
 #[derive(Debug)]
 struct Budget {
     left: u32,
@@ -499,7 +499,7 @@ impl Budget {
         }
     }
 
-    /// Returns when an empty budget gets its next unit. `None` if the budget is not empty.
+    /// When an empty budget gets its next unit. `None` if it isn't empty.
     fn refilled_at(&self) -> Option<Instant> {
         self.refill.filter(|_| self.left == 0)
     }
@@ -520,18 +520,18 @@ impl Budget {
     }
 }
 
-/// Spreads the fetches of replicas that started together. Uses Steele and Vigna's `SplitMix64`,
-/// because the numbers need not be secret.
+/// Spreads the fetches of replicas that started together. The numbers needn't be secret, so Steele
+/// and Vigna's `SplitMix64` will do.
 #[derive(Debug)]
 struct Jitter(u64);
 
 impl Jitter {
-    /// Returns `duration`, randomly increased or decreased by up to `share` of it.
+    /// `duration`, randomly increased or decreased by up to `share` of it.
     fn around(&mut self, duration: Duration, share: f64) -> Duration {
         duration.mul_f64(1.0 + share * (2.0 * self.unit() - 1.0))
     }
 
-    /// Returns a number from 0 to 1.
+    /// A number from 0 to 1.
     fn unit(&mut self) -> f64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut bits = self.0;
@@ -554,7 +554,7 @@ mod tests {
         (Schedule::new(RefreshPolicy::default(), true, now, 7), now)
     }
 
-    /// Returns a schedule whose set was just discovered and fetched, and the current time.
+    /// A schedule whose set was just discovered and fetched, and the current time.
     fn holding() -> (Schedule, Instant) {
         let (mut schedule, now) = schedule();
         schedule.fetch();
@@ -617,7 +617,7 @@ mod tests {
                 schedule.succeeded(now, None);
             }
         }
-        // On average, one in 15 s ± 20 %.
+        // on average, one in 15 s ± 20 %
         assert!((4 + 225..=4 + 265).contains(&fetches), "{fetches}");
     }
 
@@ -1127,8 +1127,8 @@ mod tests {
             self.answer();
         }
 
-        /// Every waiting request asks again. It must not be settled by a fetch that began before it
-        /// first asked.
+        /// Every waiting request asks again. A fetch that began before it first asked must not
+        /// settle it.
         fn answer(&mut self) {
             for (asked_at, fetch_number) in std::mem::take(&mut self.waiting) {
                 let was_in_flight = self.schedule.is_in_flight();

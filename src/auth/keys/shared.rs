@@ -1,7 +1,7 @@
 //! The state that requests share with the refresher of an issuer.
 //!
 //! Requests read the set without a lock. Code that needs both mutexes must lock the schedule before
-//! the record. Nothing is logged while either is locked: slow log output would delay requests.
+//! the record. Don't log anything while either is locked: slow log output would delay requests.
 
 use std::{
     path::PathBuf,
@@ -61,7 +61,7 @@ pub(crate) struct Seed {
     pub(crate) generation: u64,
     /// The start of the fetch that last confirmed it.
     pub(crate) confirmed: Instant,
-    /// The time after which it is not used any more, unless a fetch confirms it.
+    /// The time after which we don't use it any more, unless a fetch confirms it.
     pub(crate) usable_until: Instant,
 }
 
@@ -75,7 +75,7 @@ pub(in crate::auth) struct Shared {
     record: Mutex<Record>,
     /// The `traceparent` of the request that started the next fetch.
     traceparent: Mutex<Option<HeaderValue>>,
-    /// The number of fetches that the budget or the issuer's `Retry-After` did not allow.
+    /// The number of fetches that the budget or the issuer's `Retry-After` didn't allow.
     over_budget: AtomicU64,
 }
 
@@ -93,7 +93,7 @@ impl Shared {
     pub(in crate::auth) fn new(settings: Settings) -> Self {
         let discovers = matches!(settings.source, Source::Discovery);
         let mut schedule = Schedule::new(settings.policy, discovers, Instant::now(), settings.seed);
-        // A request that arrives before the refresher first runs waits for this fetch.
+        // a request that arrives before the refresher first runs waits for this fetch
         schedule.fetch();
         Self {
             settings,

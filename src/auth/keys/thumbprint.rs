@@ -6,8 +6,8 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use crate::auth::keys::jwk::Material;
 
 impl Material {
-    /// Returns the thumbprint. The members are sorted by name, without whitespace (RFC 7638 §3.1).
-    /// No value needs escapes.
+    /// The members are sorted by name, without whitespace (RFC 7638 §3.1). None of the values needs
+    /// escapes.
     pub(crate) fn thumbprint(&self) -> [u8; 32] {
         let members = match self {
             Self::Rsa { n, e } => {
@@ -23,7 +23,7 @@ impl Material {
             }
             #[cfg(feature = "pq")]
             Self::MlDsa(_, key) => {
-                // RFC 9964 §6: `alg`, `kty` and `pub`.
+                // RFC 9964 §6: `alg`, `kty` and `pub`
                 let (alg, key) = (self.algorithms()[0], base64url(key));
                 format!(r#"{{"alg":"{alg}","kty":"AKP","pub":"{key}"}}"#)
             }
@@ -34,7 +34,7 @@ impl Material {
     }
 }
 
-/// Returns the members of an uncompressed point: 0x04, then x and y of equal length.
+/// The members of an uncompressed point: 0x04, then x and y of equal length.
 fn ec(curve: &str, point: &[u8]) -> String {
     let coordinates = point.get(1..).unwrap_or_default();
     let (x, y) = coordinates.split_at(coordinates.len() / 2);

@@ -1,14 +1,14 @@
 //! Describes why a TLS handshake failed, so that an operator can act on it.
 //!
-//! The messages of rustls contain the names of its types, such as
+//! rustls puts the names of its types into its messages, e.g.
 //! `Other(OtherError(CaUsedAsEndEntity))`.
 
 use std::{error::Error, io, iter};
 
 use rustls::{CertificateError, Error as TlsError};
 
-/// Returns a description of the TLS error among the causes of `error`. `None` if there is no TLS
-/// error, or if its own message is clear enough.
+/// Describes the TLS error among the causes of `error`. `None` if there isn't one, or if its own
+/// message is clear enough.
 pub(in crate::auth) fn describe(error: &(dyn Error + 'static)) -> Option<String> {
     match find(error)? {
         TlsError::InvalidCertificate(error) => certificate(error),
@@ -20,10 +20,10 @@ pub(in crate::auth) fn describe(error: &(dyn Error + 'static)) -> Option<String>
     }
 }
 
-/// Returns `true` if the certificate was signed by an untrusted authority.
+/// True if the certificate was signed by an untrusted authority.
 pub(in crate::auth) fn is_untrusted(error: &(dyn Error + 'static)) -> bool {
     use CertificateError::{BadSignature, UnknownIssuer};
-    // A signature is also invalid if it is from another authority with the same name.
+    // a signature is also invalid if it's from another authority with the same name
     let untrusted = |error: &TlsError| {
         matches!(
             error,
@@ -33,8 +33,8 @@ pub(in crate::auth) fn is_untrusted(error: &(dyn Error + 'static)) -> bool {
     find(error).is_some_and(untrusted)
 }
 
-/// Finds the rustls error. Uses `get_ref` on I/O errors, because `io::Error::source` skips the
-/// error that it wraps.
+/// Finds the rustls error. Note the `get_ref` on I/O errors: `io::Error::source` skips the error
+/// that it wraps.
 fn find<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e TlsError> {
     let mut causes = iter::successors(Some(error), |&cause| cause.source());
     causes.find_map(|cause| {
@@ -76,11 +76,11 @@ fn certificate(error: &CertificateError) -> Option<String> {
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
             NOT_FOR_A_SERVER
         }
-        // rustls-platform-verifier replaces `InvalidPurpose` with a type that only `Debug` names.
+        // rustls-platform-verifier replaces `InvalidPurpose` with a type that only `Debug` names
         CertificateError::Other(other) if format!("{other:?}").contains("EkuError") => {
             NOT_FOR_A_SERVER
         }
-        // rustls has no variant for this error of webpki.
+        // rustls has no variant for this error of webpki
         CertificateError::Other(other) if format!("{other:?}").contains("CaUsedAsEndEntity") => {
             "its certificate is that of a certificate authority (CA:TRUE); a server needs one with \
              CA:FALSE (openssl req -x509 -addext basicConstraints=critical,CA:FALSE)"
@@ -90,7 +90,7 @@ fn certificate(error: &CertificateError) -> Option<String> {
     Some(words.to_owned())
 }
 
-/// Returns the name in a text of rustls such as `DnsName("a.example")` or `IpAddress(127.0.0.1)`.
+/// The name in a text of rustls such as `DnsName("a.example")` or `IpAddress(127.0.0.1)`.
 fn bare(name: &str) -> &str {
     let (_, inner) = name.split_once('(').unwrap_or(("", name));
     inner.trim_end_matches(')').trim_matches('"')
@@ -104,7 +104,7 @@ mod tests {
 
     use super::*;
 
-    /// The error of rustls-platform-verifier, which is private there.
+    /// The error of rustls-platform-verifier (private there).
     #[derive(Debug)]
     struct EkuError;
 
