@@ -233,7 +233,7 @@ pub const fn claim(name: &'static str, wanted: Wanted) -> Policy {
 #[cfg(feature = "service")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RuleKind<'p> {
-    /// The name of the permission. `None` if one of several would be enough.
+    /// The name of the permission, or `None` if one of several would be enough.
     Permission(Option<&'p str>),
     Role(&'p str),
     Group(&'p str),
@@ -241,12 +241,12 @@ pub(crate) enum RuleKind<'p> {
     Other,
 }
 
-/// For the service, which only knows the names in its policies at run time. A constructor returns
-/// `None` if the name is empty.
+/// For the service, which only knows the names in its policies at run time. The constructors return
+/// `None` for an empty name.
 #[cfg(feature = "service")]
 impl Policy {
-    /// Returns the first mandatory rule that the claims do not meet. `None` if they meet the
-    /// policy, or if they lack a scope.
+    /// The first mandatory rule that the claims don't meet. `None` if they meet the policy, or if
+    /// they lack a scope.
     pub(crate) fn unmet_kind<X>(&self, claims: &Claims<X>) -> Option<RuleKind<'_>> {
         self.0.unmet_kind(claims)
     }
@@ -260,7 +260,7 @@ impl Policy {
     }
 
     /// Requires that a claim is this string or an array that contains it. Numbers and booleans are
-    /// compared in their JSON form.
+    /// compared in their JSON form, e.g. `true`.
     pub(crate) fn of_claim(path: String, text: String) -> Option<Self> {
         (!path.is_empty()).then(|| Self(Rule::Claim(path.into(), Wanted(Match::Text(text)))))
     }
@@ -404,7 +404,7 @@ pub const fn bound() -> Policy {
     Policy(Rule::Bound)
 }
 
-/// Returns `true` if `name` is a scope token (RFC 6749 §3.3): `1*( %x21 / %x23-5B / %x5D-7E )`
+/// A scope token of RFC 6749 §3.3: `1*( %x21 / %x23-5B / %x5D-7E )`
 pub(crate) const fn is_scope_token(name: &str) -> bool {
     let bytes = name.as_bytes();
     let mut at = 0;
@@ -489,7 +489,7 @@ impl Rule {
         }
     }
 
-    /// Returns `true` if a token that meets the rule now may no longer meet it later.
+    /// True if a token that meets the rule now may no longer meet it later.
     fn depends_on_time(&self) -> bool {
         match self {
             Self::MaxAuthAge(_) => true,
@@ -505,7 +505,7 @@ impl Rule {
         }
     }
 
-    /// Returns `true` if the rule requires a bound token and this token is not bound.
+    /// The rule requires a bound token, and this one isn't bound.
     fn lacks_binding<X>(&self, claims: &Claims<X>) -> bool {
         match self {
             Self::Bound => claims.binding().is_none(),
@@ -515,8 +515,8 @@ impl Rule {
         }
     }
 
-    /// Returns the scopes and the authentication with which the token would meet the rule. `None`
-    /// if the token lacks anything else.
+    /// The scopes and the authentication with which the token would meet the rule. `None` if the
+    /// token lacks anything else.
     fn needs<X>(&self, claims: &Claims<X>) -> Option<Needs<'_>> {
         match self {
             Self::Scope(name) => Some(Needs::scope(name)),
@@ -538,8 +538,8 @@ impl Rule {
             | Self::Claim(..)
             | Self::IssuedTo(_)
             | Self::Bound => None,
-            // A client requests scopes and authentication together, so the challenge still lists
-            // the scopes.
+            // A client requests scopes and authentication together, so the challenge still has to
+            // list the scopes.
             Self::Acr(_) | Self::MaxAuthAge(_) => Some(Vec::new()),
             Self::Any(rules) => rules.iter().find_map(Self::scopes),
             Self::All(rules) => all_scopes(rules.iter().map(Self::scopes)),
@@ -613,8 +613,8 @@ enum Node<X> {
     Any(Vec<Node<X>>),
 }
 
-/// A rule and its unique number. A cached token stores the number of the rule that it last met, so
-/// checking the same token again takes the same time for 64 scopes as for one.
+/// A rule and its unique number. In a cached token we store the number of the rule that it last
+/// met, so checking the same token again takes the same time for 64 scopes as for one.
 struct Numbered {
     rule: Rule,
     /// `None` if the rule depends on the time.
@@ -775,7 +775,7 @@ impl<X> Requirement<X> {
         Err(refusal.with_scope(unmet.scopes.map(Into::into)))
     }
 
-    /// Returns the result, or the next async check to run.
+    /// The result, or the next async check to run.
     fn step<'n>(&'n self, claims: &Claims<X>, answers: &Answers<'n, X>) -> Step<'n, X> {
         match self.0.is_met(claims, answers) {
             Ok(true) => Step::Decided(Ok(())),
@@ -808,7 +808,7 @@ enum Step<'n, X> {
     Ask(&'n AsyncCheck<X>, Answer),
 }
 
-/// An async check that must run before the requirement can be decided.
+/// An async check that must run before we can decide the requirement.
 struct Pending<'n, X>(&'n AsyncCheck<X>);
 
 impl<X> Node<X> {
@@ -840,8 +840,8 @@ impl<X> Node<X> {
         }
     }
 
-    /// Returns the scopes and the authentication with which the token would meet the requirement.
-    /// An async check that has not run counts as passed. It only runs after the rest of the
+    /// The scopes and the authentication with which the token would meet the requirement. An async
+    /// check that hasn't run counts as passed, since we only run it after the rest of the
     /// requirement is met.
     fn needs<'n>(&'n self, claims: &Claims<X>, answers: &Answers<'n, X>) -> Option<Needs<'n>> {
         let each = |node: &'n Self| node.needs(claims, answers);
@@ -1012,8 +1012,8 @@ mod tests {
                 (permission("a"), false),
             ];
             let policies = policies.map(|(policy, is_met)| (Requirement::from(policy), is_met));
-            // Checks every policy right after every other one, so that a stored number of the wrong
-            // policy would be noticed.
+            // Check every policy right after every other one, so that we'd notice a stored number
+            // of the wrong policy.
             for (first, _) in &policies {
                 for (policy, is_met) in &policies {
                     let claims: Claims = auth.verify(&token).await.unwrap();

@@ -1,8 +1,8 @@
 //! JSON responses for failures (RFC 9457), for any framework built on the `http` crate.
 //!
 //! Responses only contain fixed messages, and never part of the request or an error message of
-//! another library. The messages and statuses of [`AuthError`] are in `error.rs`, and all others
-//! are in this file.
+//! another library. The messages and statuses of [`AuthError`] are in `error.rs`; all others are in
+//! this file.
 
 use std::time::Duration;
 
@@ -71,7 +71,7 @@ impl Refusal {
     }
 }
 
-/// Rounds up to at least one second, because `Retry-After: 0` would make clients retry in a loop.
+/// Rounds up to at least one second: `Retry-After: 0` would make clients retry in a loop.
 fn whole_seconds(duration: Duration) -> String {
     let seconds = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
     seconds.max(1).to_string()
@@ -124,7 +124,7 @@ macro_rules! problems {
     };
 }
 
-// Each row has the meaning, the status, the code, and a sentence for the caller.
+// each row: the meaning, the status, the code, and a sentence for the caller
 #[rustfmt::skip]
 problems! {
     /// 404: no route has this path.
@@ -219,8 +219,8 @@ impl Code {
 }
 
 /// The body of every failure (RFC 9457 §3). FastAPI's clients expect the message in `detail`.
-/// `error` is the error code of RFC 6750. The service derives its `OpenAPI` schema from two of
-/// these bodies.
+/// `error` is the error code of RFC 6750. Note that the service derives its `OpenAPI` schema from
+/// two of these bodies.
 #[derive(Serialize)]
 struct ProblemBody {
     title: &'static str,
@@ -273,13 +273,13 @@ fn refused(error: AuthError, detail: &'static str) -> (&'static str, String) {
     (error.code(), body)
 }
 
-/// Returns the body of responses with this code, for tokens in `Authorization`.
+/// The body of responses with this code, for tokens in `Authorization`.
 pub(crate) fn body(code: &'static str) -> &'static str {
     found(&BODIES, code)
 }
 
 fn found(bodies: &'static Bodies, code: &'static str) -> &'static str {
-    // Comparing addresses is enough, unless the linker has kept two copies of the string.
+    // Comparing addresses is usually enough, but the linker may have kept two copies of the string.
     let at = bodies.iter().find(|(at, _)| std::ptr::eq(*at, code));
     let found = at.or_else(|| bodies.iter().find(|(written, _)| *written == code));
     found.map_or("", |(_, body)| body)
@@ -298,12 +298,12 @@ fn write(
         error,
         code,
     };
-    // serde_json cannot fail on strings and a number.
+    // serde_json can't fail on strings and a number
     serde_json::to_string(&body).unwrap_or_default()
 }
 
-/// Adds a header. The values come from the code and the configuration, so they are valid. An
-/// invalid value is a bug, which is logged instead of causing a panic.
+/// Adds a header. The values come from the code and the configuration, so they should be valid. If
+/// one isn't, that's a bug, and we log it instead of panicking.
 fn add<B>(response: &mut Response<B>, name: HeaderName, value: String) {
     match HeaderValue::try_from(value) {
         Ok(value) => {

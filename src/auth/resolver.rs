@@ -2,11 +2,11 @@
 //!
 //! Known and unknown names are cached for a limited time, in two bounded caches, so that made-up
 //! names can only evict each other. Concurrent requests for a name share one lookup, and at most
-//! [`MAX_LOOKUPS`] lookups run at once. Further requests get a 503, and so does each request that
-//! waits for a lookup longer than [`LOOKUP_TIMEOUT`].
+//! [`MAX_LOOKUPS`] lookups run at once. Beyond that, requests get a 503, and so does each request
+//! that waits for a lookup longer than [`LOOKUP_TIMEOUT`].
 //!
-//! A task drops the issuers that are no longer used, because the keys of each cached issuer are
-//! refreshed in the background.
+//! We refresh the keys of each cached issuer in the background, so there's also a task that drops
+//! the issuers that are no longer used.
 
 use std::{
     pin::Pin,
@@ -33,8 +33,8 @@ use crate::auth::{
 const MAX_CACHED: usize = 1000;
 const ISSUER_TTL: Duration = Duration::from_secs(10 * 60);
 /// How long an issuer is kept after [`ISSUER_TTL`]. A request during this time resolves the issuer
-/// again, and the issuer keeps its keys. So an issuer that is in use works even while its keys
-/// cannot be fetched.
+/// again, and the issuer keeps its keys. So an issuer that's in use works even while we can't fetch
+/// its keys.
 const GRACE: Duration = ISSUER_TTL;
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 const UNKNOWN_TTL: Duration = Duration::from_secs(60);
@@ -42,24 +42,23 @@ const UNKNOWN_TTL: Duration = Duration::from_secs(60);
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(3);
 /// A lookup times out this much earlier than the request that waits for it.
 const MARGIN: Duration = Duration::from_millis(50);
-/// How long a lookup without an answer is cached. It is also the `Retry-After` of the requests that
+/// How long a lookup without an answer is cached. Also the `Retry-After` of the requests that
 /// waited for it.
 const FAILURE_TTL: Duration = Duration::from_secs(1);
 const UNAVAILABLE: AuthError = AuthError::KeysUnavailable {
     retry_after: FAILURE_TTL,
 };
 const MAX_LOOKUPS: usize = 16;
-/// The maximum length of a name in bytes. Longer names are not looked up.
+/// The maximum length of a name in bytes. We don't look up longer ones.
 const MAX_NAME: usize = 1024;
 
-/// The slot of a resolved issuer, which is not in the list of issuers.
+/// The slot of a resolved issuer, which isn't in the list of issuers.
 pub(crate) const NO_SLOT: usize = usize::MAX;
 
 pub(crate) type Answer = Pin<Box<dyn Future<Output = Option<TrustedIssuer>> + Send>>;
 pub(crate) type Resolve = Arc<dyn Fn(String) -> Answer + Send + Sync>;
 pub(crate) type Prescreen = Arc<dyn Fn(&str) -> bool + Send + Sync>;
-/// Creates an issuer from its options. Reuses the keys and rules of the previous issuer if
-/// possible.
+/// Creates an issuer from its options, with the keys and rules of the previous issuer if possible.
 pub(crate) type Trust =
     Box<dyn Fn(&TrustedIssuer, Option<&Trusted>) -> Result<Trusted, SetupError> + Send + Sync>;
 
@@ -110,19 +109,18 @@ impl Resolver {
         }
     }
 
-    /// Returns the issuer that owns this context, if it is still cached.
+    /// The issuer that owns this context, if it's still cached.
     pub(crate) fn with_context(&self, context: &Arc<IssuerContext>) -> Option<Arc<Trusted>> {
         let held = self.issuers.get(&*context.issuer)?;
         let is_current = held.until > Instant::now() && Arc::ptr_eq(&held.issuer.context, context);
         is_current.then_some(held.issuer)
     }
 
-    /// Returns the issuer with this name.
+    /// Finds an issuer by its name, in the cache or with a lookup.
     ///
     /// # Errors
-    /// Returns [`AuthError::UnknownIssuer`] if the name is unknown, and
-    /// [`AuthError::KeysUnavailable`] if the function does not return in time or too many lookups
-    /// are in flight.
+    /// [`AuthError::UnknownIssuer`] if the name is unknown, and [`AuthError::KeysUnavailable`] if
+    /// the function doesn't return in time or too many lookups are in flight.
     pub(crate) async fn issuer(&self, name: &str) -> Result<Arc<Trusted>, AuthError> {
         let now = Instant::now();
         let held = self.issuers.get(name);
@@ -142,8 +140,8 @@ impl Resolver {
         }
         let before = held.map(|held| held.issuer);
         // The cache runs one lookup for concurrent requests with the same name. If the request that
-        // runs it is dropped, the next one starts a new lookup. `timeout_at` limits the whole wait. A
-        // lookup ends `MARGIN` before its request, so that its failure is cached and shared.
+        // runs it is dropped, the next one starts a new lookup. `timeout_at` limits the whole wait.
+        // A lookup ends `MARGIN` before its request, so that we can cache its failure and share it.
         let deadline = now + LOOKUP_TIMEOUT;
         let lookup = self
             .unknown
@@ -175,7 +173,7 @@ impl Resolver {
         before: Option<Arc<Trusted>>,
         deadline: Instant,
     ) -> Result<Lookup, AuthError> {
-        // Don't cache this failure: the function was not called, so a later try costs nothing.
+        // Don't cache this failure. We haven't called the function, so a later try costs nothing.
         let _permit = self.lookups.try_acquire().map_err(|_| UNAVAILABLE)?;
         let answer = timeout_at(deadline, (self.resolve)(name.to_owned())).await;
         let now = Instant::now();

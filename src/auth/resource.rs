@@ -1,7 +1,6 @@
 //! The metadata of the protected resource (RFC 9728). A client that only knows the resource's URL
 //! uses it to find the issuer and the scopes.
-//!
-//! The metadata never depends on a request. If the resource's URL came from `Host`, an attacker
+//! The metadata never depends on a request. If we took the resource's URL from `Host`, an attacker
 //! could forge it and choose the audience that clients request from the issuer.
 
 use serde::Serialize;
@@ -28,7 +27,7 @@ impl Resource {
         Self {
             identifier: identifier.into(),
             origin: origin.into(),
-            // Drop a path that is only a slash. Other trailing slashes are kept (RFC 9728 §3.1).
+            // a path that's only a slash goes; other trailing slashes stay (RFC 9728 §3.1)
             path: if path == "/" { "" } else { path }.into(),
         }
     }
@@ -37,8 +36,7 @@ impl Resource {
         self.identifier.clone()
     }
 
-    /// Returns the resource for an audience. `None` if the audience is not an http or https URL
-    /// without query and fragment.
+    /// `None` if the audience isn't an http or https URL without query and fragment.
     #[cfg(feature = "service")]
     pub(crate) fn of_audience(audience: &str) -> Option<Self> {
         is_url(audience).then(|| Self::new(audience))
@@ -73,8 +71,8 @@ pub struct ResourceMetadata {
     path: String,
 }
 
-/// Returns the spellings of an audience. There are two if it is a URL without a path, because URL
-/// parsers turn `https://host` into `https://host/`.
+/// The spellings of an audience. A URL without a path has two, since URL parsers turn
+/// `https://host` into `https://host/`.
 pub(crate) fn spellings(audience: &str) -> Vec<String> {
     let bare = audience.strip_suffix('/').unwrap_or(audience);
     if is_url(audience) && !bare.ends_with('/') && Resource::new(bare).path.is_empty() {
@@ -92,8 +90,7 @@ fn is_url(audience: &str) -> bool {
     })
 }
 
-/// The scope that requests a refresh token. It is not listed, because it is not a scope of the
-/// resource.
+/// The scope that requests a refresh token. It isn't a scope of the resource, so we don't list it.
 const OFFLINE_ACCESS: &str = "offline_access";
 
 impl ResourceMetadata {

@@ -63,7 +63,7 @@ struct Line {
 }
 
 /// Rejects null. If a null target counted as absent, the entry would revoke every token of the
-/// issuer.
+/// issuer!
 fn not_null<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<T>, D::Error> {
@@ -72,7 +72,7 @@ fn not_null<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
 
 impl Revocation {
     fn new(issuer: impl Into<String>, target: Target) -> Self {
-        // `iat` has whole seconds, so this also includes tokens issued in the current second.
+        // `iat` has whole seconds, so this also includes tokens issued in the current second
         let now = SystemTime::now() + Duration::from_secs(1);
         Self {
             issuer: issuer.into(),
@@ -207,7 +207,7 @@ impl Revocation {
 }
 
 impl Target {
-    /// Returns the name and value of the claim that selects the tokens. `None` for a whole issuer.
+    /// The name and value of the claim that selects the tokens. `None` for a whole issuer.
     pub(crate) fn claim(&self) -> Option<(&'static str, &str)> {
         match self {
             Self::All => None,
@@ -219,7 +219,7 @@ impl Target {
     }
 }
 
-/// Shows no claim values.
+/// Doesn't show claim values.
 impl fmt::Debug for Revocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Revocation")
@@ -228,7 +228,7 @@ impl fmt::Debug for Revocation {
     }
 }
 
-/// Returns the time in seconds since the epoch, rounded up to whole milliseconds.
+/// Seconds since the epoch, rounded up to whole milliseconds.
 fn seconds(time: SystemTime) -> f64 {
     let since_epoch = time.duration_since(SystemTime::UNIX_EPOCH);
     let up = since_epoch.unwrap_or_default() + Duration::from_nanos(999_999);
@@ -237,10 +237,10 @@ fn seconds(time: SystemTime) -> f64 {
 }
 
 /// Rounds up to whole milliseconds, so that an entry still revokes what was issued before its time.
-/// A JSON number with more digits may change its last digit each time that it is read and written,
-/// which would make it a different line in the shared store.
+/// A JSON number with more digits may change its last digit each time that we read and write it,
+/// and it would then be a different line in the shared store.
 fn whole_millis(seconds: f64) -> f64 {
-    // Larger numbers have no exact milliseconds, and may be infinite when multiplied.
+    // larger numbers have no exact milliseconds, and may be infinite when multiplied
     const MAX: f64 = 1e10;
     /// More than the error of reading and multiplying such a number.
     const ERROR: f64 = 0.05;
@@ -266,8 +266,8 @@ fn number(seconds: f64) -> Value {
 mod tests {
     use super::*;
 
-    /// Replicas write back every line that the store lacks. A line that changes each time that it is
-    /// read would be written back as another line.
+    /// Replicas write back every line that the store lacks. If a line changed each time we read it,
+    /// we'd write it back as another line.
     #[test]
     fn a_line_that_was_read_is_written_as_the_same_line() {
         for number in 0..10_000_u32 {
@@ -296,7 +296,7 @@ mod tests {
         ] {
             assert_eq!(read(text), Some(expected), "{text}");
         }
-        // Rounded up, so that the entry revokes what was issued before the time.
+        // rounded up, so that the entry revokes what was issued before the time
         let time = SystemTime::UNIX_EPOCH + Duration::from_nanos(1_000_000_001);
         let entry = Revocation::subject("https://a/", "b").before(time);
         assert_eq!(entry.before_seconds(), Some(1.001));

@@ -1,7 +1,8 @@
 //! [`RevocationFile`]: reads revocations from a file of JSON lines.
 //!
-//! The file is checked every second, and read again when it has changed. Removing a line from the
-//! file, or the whole file, does not remove entries from the list. They stay until they expire.
+//! We check the file every second, and read it again when it has changed. Note that removing a line
+//! from the file, or the whole file, doesn't remove entries from the list. They stay until they
+//! expire.
 
 use std::{
     fs,
@@ -32,13 +33,13 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// How long a check may take before the file counts as unreadable.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long to wait for a check before another one starts in parallel.
+/// How long we wait for a check before we start another one in parallel.
 const RETRY_AFTER: Duration = Duration::from_secs(300);
 
-/// The maximum number of unfinished checks, because each one keeps a blocking thread busy.
+/// The maximum number of unfinished checks. Each one keeps a blocking thread busy.
 const MAX_CHECKS: usize = 4;
 
-/// The maximum size of the file in bytes, which is about two million entries.
+/// The maximum size of the file in bytes (about two million entries).
 const MAX_BYTES: u64 = 256 * 1024 * 1024;
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -71,16 +72,16 @@ pub(crate) fn read(path: &Path) -> Result<Vec<Revocation>, FileError> {
     Ok(entries)
 }
 
-/// Calls `with` for each entry of the file. Reads line by line: the text and the parsed entries of
-/// a large file would take more memory than the list itself.
+/// Calls `with` for each entry of the file. We read line by line: the text and the parsed entries
+/// of a large file would take more memory than the list itself.
 ///
 /// # Errors
-/// As for [`read`]. `with` was then called for the entries before that line.
+/// As for [`read`]. By then, `with` has been called for the entries before that line.
 pub(crate) fn each(path: &Path, mut with: impl FnMut(Revocation)) -> Result<(), FileError> {
     let name = || path.display().to_string();
     let unreadable = |error: io::Error| FileError::Unreadable(name(), error.kind());
     let file = files::open(path).map_err(unreadable)?;
-    // Limit the bytes read instead of checking the size, because the file may grow in the meantime.
+    // Limit the bytes read instead of checking the size: the file may grow in the meantime.
     let mut file = BufReader::new(file.take(MAX_BYTES + 1));
     let (mut text, mut bytes) = (Vec::new(), 0);
     for number in 1.. {
@@ -118,7 +119,7 @@ impl RevocationFile {
     /// Reads the file into the list and starts watching it. Needs a tokio runtime.
     ///
     /// # Errors
-    /// Returns a [`FileError`] if the file cannot be read.
+    /// Returns a [`FileError`] if we can't read the file.
     pub(crate) fn start(
         path: PathBuf,
         list: &Arc<RevocationList>,
@@ -143,7 +144,7 @@ impl RevocationFile {
                 let Ok(permit) = Arc::clone(&checks).acquire_owned().await else {
                     return;
                 };
-                // Run on a blocking thread: 100,000 entries take about 0.1 s, and a disk can hang.
+                // On a blocking thread: 100,000 entries take about 0.1 s, and a disk can hang.
                 let mut checked = file.clone();
                 let mut checking = spawn_blocking(move || {
                     let _permit = permit;
@@ -166,9 +167,9 @@ impl RevocationFile {
                         Err(_elapsed) => file.watch.failed("reading the file takes too long"),
                     }
                     waited += TIMEOUT;
-                    // Start another check, because the path may have moved to another disk by now.
-                    // Don't start it any earlier: two checks of a slow disk slow each other down.
-                    // If the first check ends after all, it only adds entries.
+                    // Start another check, as the path may have moved to another disk by now. Don't
+                    // start it any earlier: two checks of a slow disk slow each other down. If the
+                    // first check ends after all, it only adds entries.
                     if waited >= RETRY_AFTER && checks.available_permits() > 0 {
                         break;
                     }
@@ -178,8 +179,7 @@ impl RevocationFile {
         Ok((watch, Task(task)))
     }
 
-    /// Reads the file again if it has changed, or if the last attempt failed. Returns whether it
-    /// was read.
+    /// Reads the file again if it has changed, or if the last attempt failed. True if it was read.
     fn check(&mut self) -> Result<bool, FileError> {
         if self.read.is_some() && self.read == Stamp::of(&self.path) {
             return Ok(false);
@@ -202,7 +202,7 @@ impl RevocationFile {
     }
 
     fn load(&mut self) -> Result<(), FileError> {
-        // Get the stamp before reading, so that the next check notices a change during the read.
+        // Get the stamp first, so that the next check notices a change during the read.
         let stamp = Stamp::of(&self.path);
         let now = self.clock.now();
         self.list.sweep(now);
@@ -217,7 +217,7 @@ impl RevocationFile {
 }
 
 impl Stamp {
-    /// `None` if the metadata of the file cannot be read.
+    /// `None` if we can't read the metadata of the file.
     fn of(path: &Path) -> Option<Self> {
         let metadata = fs::metadata(path).ok()?;
         Some(Self {
@@ -242,7 +242,7 @@ mod tests {
         let list = Arc::new(RevocationList::new());
         let (watch, _task) = RevocationFile::start(path.clone(), &list, &Clock::default()).unwrap();
         let is_failing_after = async |expected: bool| {
-            // The paused clock does not advance by itself while a blocking thread is busy.
+            // the paused clock doesn't advance by itself while a blocking thread is busy
             for _ in 0..1000 {
                 tokio::time::advance(CHECK_INTERVAL).await;
                 if watch.is_failing() == expected {
@@ -265,7 +265,7 @@ mod tests {
     #[test]
     fn reads_no_more_than_the_limit() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        // The file is sparse, so it takes no space on the disk.
+        // sparse, so the file takes no space on the disk
         file.as_file().set_len(MAX_BYTES + 2).unwrap();
         let found = read(file.path());
         let name = file.path().display().to_string();

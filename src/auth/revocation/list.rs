@@ -1,8 +1,8 @@
 //! [`RevocationList`]: the revocations in force, indexed for fast lookups.
 //!
 //! A lookup reads an immutable snapshot and never waits for a lock or a writer. If the list is
-//! empty, a lookup is a single atomic load. The list has two parts, and adding an entry only copies
-//! the part with the recent ones.
+//! empty, it's a single atomic load. The list has two parts: one for the recent entries and a base
+//! for the rest, so that to add an entry we only have to copy the recent part.
 //!
 //! Invariant: **an entry stays in the list until it expires.** Sources can only add entries.
 
@@ -25,11 +25,11 @@ use crate::auth::{
 };
 
 /// The maximum number of recent entries, or a sixteenth of the base entries if that is more. Adding
-/// an entry copies the recent ones. When there are too many, they are merged into the base, which
+/// an entry copies the recent ones. When there are too many we merge them into the base, which
 /// takes time in proportion to the size of the base.
 const MAX_RECENT: usize = 1024;
 
-/// The maximum number of issuers to warn about. A file may have thousands of wrong names.
+/// The maximum number of issuers that we warn about. A file may have thousands of wrong names.
 const MAX_REPORTED: usize = 16;
 
 const EMPTY: u64 = 0;
@@ -52,7 +52,7 @@ pub(crate) struct RevocationList {
 struct Known {
     /// `None` if any issuer may be trusted later.
     trusted: Option<HashSet<String>>,
-    /// Other issuers, for which a warning was logged.
+    /// Other issuers, for which we have logged a warning.
     reported: HashSet<String>,
 }
 
@@ -130,8 +130,8 @@ impl RevocationList {
         }
     }
 
-    /// Sets the trusted issuers, or `None` if they are not known in advance. Entries of other
-    /// issuers have no effect. Their names may be misspelt, so they cause a warning.
+    /// Sets the trusted issuers, or `None` if they're not known in advance. Entries of other
+    /// issuers have no effect. Their names may be misspelt, so we log a warning.
     pub(crate) fn trust(&self, issuers: Option<HashSet<String>>) {
         self.issuers().trusted = issuers;
         let snapshot = self.snapshot.load();
@@ -156,7 +156,7 @@ impl RevocationList {
         })
     }
 
-    /// Returns `true` if all entries of the issuer are for subjects or for the whole issuer.
+    /// True if all entries of the issuer are for subjects or for the whole issuer.
     pub(crate) fn has_only_subject_entries(&self, issuer: &str) -> bool {
         let snapshot = self.snapshot.load();
         let parts = [&snapshot.base, &snapshot.recent].into_iter();
@@ -186,7 +186,7 @@ impl RevocationList {
         added
     }
 
-    /// Returns an empty batch, to add many entries at once or none of them.
+    /// An empty batch, to add many entries at once or none of them.
     pub(crate) fn batch(&self, now: f64) -> Batch {
         Batch {
             held: self.snapshot.load_full(),
@@ -237,7 +237,7 @@ impl RevocationList {
     pub(crate) fn sweep(&self, now: f64) {
         let mut writer = self.writer();
         let held = self.snapshot.load_full();
-        // If nothing has expired, don't make a copy, which takes as much memory as the list.
+        // If nothing has expired, don't make a copy. It takes as much memory as the list.
         if !held.base.has_expired(now) && !held.recent.has_expired(now) {
             return;
         }
@@ -250,8 +250,8 @@ impl RevocationList {
         self.publish(&mut writer, swept);
     }
 
-    /// Records that a source is too old, or has been read again. No token can be accepted while any
-    /// source is too old.
+    /// Records that a source is too old, or has been read again. While any source is too old, we
+    /// can't accept any token.
     pub(crate) fn source_became(&self, is_unknown: bool) {
         let mut writer = self.writer();
         writer.unknown = if is_unknown {
@@ -285,12 +285,12 @@ impl RevocationList {
         snapshot.base.len + snapshot.recent.len
     }
 
-    /// Returns a receiver that is notified of each change.
+    /// The receiver is notified of each change.
     pub(crate) fn changes(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
     }
 
-    /// Publishes the snapshot first and its version second. In the other order, a request could
+    /// Publishes the snapshot first and its version second. The other way round, a request could
     /// look up a token in the old snapshot and mark it as looked up in the new version.
     fn publish(&self, writer: &mut Writer, snapshot: Snapshot) {
         writer.version += 1;
@@ -323,7 +323,7 @@ impl RevocationList {
                 others.push(ShownUrl::new(name));
             }
         }
-        // Release the lock before logging.
+        // don't log under the lock
         drop(issuers);
         for issuer in others {
             tracing::warn!(%issuer, "revocations of an issuer that is not configured have no effect");
@@ -363,7 +363,7 @@ impl Batch {
 
 impl Entries {
     fn insert(&mut self, entry: &Revocation, rule: Rule) {
-        // Don't copy the name of an issuer that is already there, as it nearly always is.
+        // Don't copy the name of an issuer that's already there, which it nearly always is.
         if !self.issuers.contains_key(entry.issuer()) {
             self.issuers
                 .insert(entry.issuer().into(), IssuerEntries::default());
@@ -478,7 +478,7 @@ impl IssuerEntries {
 
 trait AddRule {
     /// Adds a rule. Returns the number of redundant rules: those that the new rule covers, or 1 if
-    /// the new rule itself is covered by another one.
+    /// another rule covers the new one.
     fn add(&mut self, rule: Rule) -> usize;
 }
 

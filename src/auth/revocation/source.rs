@@ -83,12 +83,12 @@ pub(crate) struct Staleness {
     pub(crate) outage: RevocationOutage,
 }
 
-/// The shortest limit for the age of a list that is read at intervals. With a shorter one, requests
-/// would be rejected between two reads.
+/// The shortest limit for the age of a list that is read at intervals. Any shorter, and we'd reject
+/// requests between two reads.
 const MIN_LIMIT: Duration = Duration::from_secs(1);
 
-/// The minimum number of times that a source is read before its list is too old, so that neither a
-/// slow read nor a single failure makes the list too old.
+/// The minimum number of times that we read a source before its list is too old. Neither a slow
+/// read nor a single failure should be enough for that.
 const READS_IN_LIMIT: u32 = 3;
 
 type Answer = Result<Vec<Revocation>, Box<dyn Error + Send + Sync>>;
@@ -131,7 +131,7 @@ impl Polled {
         let task = Task(tokio::spawn(async move {
             select! {
                 () = self.keep_reading(&list, &clock, &watched, limit) => {}
-                // Without this, we would notice too late that a source hangs or is rarely read.
+                // Without this, we'd notice too late that a source hangs or is rarely read.
                 () = watched.keep_deciding(limit) => {}
             }
         }));
@@ -147,8 +147,8 @@ impl Polled {
     ) {
         let every = self.every.min(limit / READS_IN_LIMIT);
         loop {
-            // A source that hangs or panics counts as failed. Run it in a separate task. Here, it
-            // could end or block this one, and the list would never become too old.
+            // A source that hangs or panics counts as failed. It needs a task of its own: in this
+            // one it could end or block everything, and the list would never become too old.
             let load = Arc::clone(&self.load);
             let mut reading = JoinSet::new();
             reading.spawn(async move { load().await.map_err(|error| error.to_string()) });
@@ -156,12 +156,12 @@ impl Polled {
                 match read {
                     Err(_elapsed) => {
                         watch.failed("no response in time");
-                        // Wait until the call has ended before calling the source again.
+                        // wait until the call has ended before calling the source again
                         reading.abort_all();
                     }
                     Ok(Ok(Ok(entries))) => {
                         let (list, clock) = (Arc::clone(list), clock.clone());
-                        // Add them on a blocking thread: 100,000 entries take about 0.1 s.
+                        // On a blocking thread, since 100,000 entries take about 0.1 s.
                         let adding = spawn_blocking(move || {
                             let now = clock.now();
                             list.add(entries, now);
@@ -222,7 +222,7 @@ impl Watch {
             staleness,
             state: Mutex::default(),
         });
-        // Until the source is first read, the list is too old.
+        // until we have read the source once, the list is too old
         watch.decide(None);
         watch
     }
@@ -240,7 +240,7 @@ impl Watch {
         self.decide(Some(Duration::ZERO));
     }
 
-    /// Records a failure. A reason equal to the last one is not logged again.
+    /// Records a failure. If the reason equals the last one, we don't log it again.
     pub(crate) fn failed(&self, why: &str) {
         let (age, is_new) = {
             let mut state = self.state();
@@ -251,7 +251,7 @@ impl Watch {
         let source = self.name;
         match self.staleness {
             _ if !is_new => {}
-            // Logged as an error: nothing else shows that new entries have no effect.
+            // An error, because nothing else shows that new entries have no effect.
             None => tracing::error!(source, error = why, "revocations not read; {LIST_KEPT}"),
             Some(_) => tracing::warn!(source, error = why, "revocations not read; {LIST_KEPT}"),
         }
@@ -275,7 +275,7 @@ impl Watch {
         loop {
             let age = self.age();
             self.decide(age);
-            // A read in the meantime makes the list younger, and the age is then checked again.
+            // If there was a read in the meantime the list is younger, and we check the age again.
             let remaining = age.and_then(|age| limit.checked_sub(age));
             sleep(remaining.filter(|time| !time.is_zero()).unwrap_or(limit)).await;
         }
@@ -300,7 +300,7 @@ impl Watch {
         }
     }
 
-    /// Returns the time since the source was last read. `None` if it never was.
+    /// The time since the source was last read, or `None` if it never was.
     pub(crate) fn age(&self) -> Option<Duration> {
         self.state().synchronized.map(|at| at.elapsed())
     }

@@ -1,7 +1,7 @@
 //! Shares the list with other processes through a store.
 //!
-//! Synchronization only adds entries. It reads the lines in the store, and writes back the lines
-//! that are missing there. If the store loses its data, no revoked token becomes valid again.
+//! Synchronization only adds entries. We read the lines in the store, and write back the ones that
+//! are missing there. So even if the store loses its data, no revoked token becomes valid again.
 
 use std::{
     sync::{
@@ -29,8 +29,8 @@ use crate::auth::{
 /// How long the first connection may take before it counts as a failure.
 const START: Duration = Duration::from_secs(1);
 
-/// How often the connection is checked. Must be shorter than the pause before the store reconnects,
-/// so that every loss of the connection is noticed.
+/// How often we check the connection. Must be shorter than the pause before the store reconnects,
+/// or we could miss a loss of the connection.
 const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// How often the age is checked until the list is first read.
@@ -46,8 +46,8 @@ pub(in crate::auth) fn start(
     clock: &Clock,
     staleness: Staleness,
 ) -> (Arc<Watch>, Task) {
-    // A list is too old if its age is at least the limit. A current list has the age zero, so a
-    // limit of zero would reject it.
+    // A list is too old if its age is at least the limit. A current list has the age zero, so with
+    // a limit of zero we'd reject it.
     let limit = staleness.limit.max(Duration::from_nanos(1));
     let staleness = Staleness { limit, ..staleness };
     let watch = Watch::new("store", list, Some(staleness));
@@ -55,7 +55,7 @@ pub(in crate::auth) fn start(
     let (store, watched) = (store.clone(), Arc::clone(&watch));
     let (list, clock) = (Arc::clone(list), clock.clone());
     let task = tokio::spawn(async move {
-        // End the subscription with this task, because another `Auth` may keep the store alive.
+        // End the subscription with this task: another `Auth` may keep the store alive.
         let _subscription = subscription;
         let (mut looks, mut currency) = (0_u32, Currency::default());
         let mut sweep: Option<JoinHandle<()>> = None;
@@ -64,7 +64,7 @@ pub(in crate::auth) fn start(
             let before = Instant::now();
             let (health, list_age) = (store.health(), store.list_age());
             let age = currency.age(health, list_age, before);
-            // The first connection takes a moment, which is not a failure.
+            // the first connection takes a moment, which isn't a failure
             let is_starting = health.connects == 0 && begin.elapsed() < START;
             watched.observe(age, health.ok || is_starting);
             sleep(if age.is_some() {
@@ -77,8 +77,8 @@ pub(in crate::auth) fn start(
             let is_sweeping = sweep.as_ref().is_some_and(|sweep| !sweep.is_finished());
             if looks.is_multiple_of(SWEEP_AFTER) && !is_sweeping {
                 let (list, clock) = (Arc::clone(&list), clock.clone());
-                // Sweep on a blocking thread, because 100,000 entries take about 0.1 s, and don't
-                // wait for it. This task must still notice when the connection is lost.
+                // On a blocking thread, since 100,000 entries take about 0.1 s, and without waiting
+                // for it: this task must still notice when the connection is lost.
                 sweep = Some(spawn_blocking(move || list.sweep(clock.now())));
             }
         }
@@ -100,8 +100,8 @@ struct Currency {
 }
 
 impl Currency {
-    /// Returns the time since the list was current: zero if it is, `None` if it never was. `before`
-    /// is a time before the age of the list was determined.
+    /// The time since the list was current: zero if it is, `None` if it never was. `before` is a
+    /// time before the age of the list was determined.
     fn age(
         &mut self,
         health: Health,
@@ -131,7 +131,7 @@ pub(crate) fn line(entry: &Revocation) -> Line {
     }
 }
 
-/// Converts a line to an entry. `None` if it is not one.
+/// `None` if the line isn't an entry.
 pub(crate) fn entry(line: &Line) -> Option<Revocation> {
     let text = str::from_utf8(&line.text).ok()?;
     Revocation::from_json(text).ok()
@@ -144,7 +144,7 @@ fn subscriber(list: &Arc<RevocationList>, clock: &Clock) -> Subscriber {
     Subscriber {
         add: Box::new(move |lines| {
             let entries: Vec<_> = lines.iter().filter_map(entry).collect();
-            // Log this once, because there are probably many such lines.
+            // Only once, as there are probably many such lines.
             if entries.len() < lines.len() && !reported.swap(true, Relaxed) {
                 tracing::error!("state store has lines that are not revocations; skipped");
             }
@@ -213,7 +213,7 @@ mod tests {
         const SECOND: Duration = Duration::from_secs(1);
         let mut currency = Currency::default();
         let mut read_at = None;
-        // Each row is a second after the one before it.
+        // each row is a second after the one before it
         #[rustfmt::skip]
         let rows = [
             ("not connected yet", false, 0, false, None),

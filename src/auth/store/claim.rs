@@ -9,7 +9,7 @@ pub(crate) struct Claim {
     pub(crate) key: [u8; 32],
     /// The current time of the caller's clock.
     pub(crate) now: SystemTime,
-    /// The creation time in the value itself. If the store has lost its data since then, it cannot
+    /// The creation time in the value itself. If the store has lost its data since then, it can't
     /// know whether the value was used.
     pub(crate) issued_at: SystemTime,
     pub(crate) until: SystemTime,
@@ -21,8 +21,8 @@ pub(crate) enum Claimed {
     Used,
 }
 
-/// The reason why a store cannot tell whether a key was used. The request must be rejected with
-/// 503, because another request may have used the key.
+/// Why a store can't tell whether a key was used. The request must be rejected with 503, because
+/// another request may have used the key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unavailable {
     /// The memory is full of keys that have not expired.
@@ -38,7 +38,7 @@ pub(crate) enum Unavailable {
 impl Unavailable {
     pub(crate) const ALL: [Self; 4] = [Self::Full, Self::Timeout, Self::Connection, Self::TooOld];
 
-    /// Returns the name for logs and metrics.
+    /// The name for logs and metrics.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Full => "full",

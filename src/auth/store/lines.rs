@@ -14,18 +14,18 @@ pub(crate) struct Line {
 
 pub(crate) struct Subscriber {
     /// Called with lines of the list, including lines that the subscriber already has. May take
-    /// long, because a shared store calls it on a thread for blocking work.
+    /// long: a shared store calls it on a thread for blocking work.
     pub(crate) add: Box<dyn Fn(Vec<Line>) + Send + Sync>,
-    /// Passes every line that the subscriber holds to a function, so missing ones can be written
-    /// back to the store. May take long, because it runs on a thread for blocking work.
+    /// Passes every line that the subscriber holds to a function, so that we can write missing ones
+    /// back to the store. May take long too, since it also runs on a thread for blocking work.
     pub(crate) held: Box<EachHeld>,
 }
 
 /// A function that passes each held line to another function.
 pub(crate) type EachHeld = dyn Fn(&mut dyn FnMut(Line)) + Send + Sync;
 
-/// The subscribers of a store. Cheap to clone; clones share their state. No lock is held while a
-/// subscriber is called, so that a slow one does not hold up the others.
+/// The subscribers of a store. Cheap to clone; clones share their state. We hold no lock while we
+/// call a subscriber, so that a slow one doesn't hold up the others.
 #[derive(Clone, Default)]
 pub(crate) struct Subscribers(Arc<ArcSwap<Registered>>);
 
@@ -70,7 +70,7 @@ impl Subscribers {
         }
     }
 
-    /// Returns the number of subscribers so far, including those that were removed.
+    /// Counts every subscriber so far, including those that were removed.
     #[cfg(feature = "redis")]
     pub(crate) fn count(&self) -> u64 {
         self.0.load().count
@@ -82,7 +82,7 @@ impl Subscribers {
         }
     }
 
-    /// Returns the lines of all subscribers for which `is_wanted` returns true.
+    /// The lines of all subscribers for which `is_wanted` returns true.
     pub(crate) fn held(&self, mut is_wanted: impl FnMut(&Line) -> bool) -> Vec<Line> {
         let mut held = Vec::new();
         for (_, subscriber) in &self.0.load_full().subscribers {

@@ -2,9 +2,9 @@
 //!
 //! A random hash distributes the keys over shards. Each shard has its own lock, so a claim is
 //! atomic and threads rarely wait for each other. A shard is a hash table that never grows beyond
-//! its share of the memory. Only expired entries are removed: when a shard has no room for another
-//! entry, it is rebuilt without the expired ones, but at most once a second while it is full. A
-//! shard that is full of unexpired entries rejects claims.
+//! its share of the memory. We only ever remove expired entries: when a shard has no room for
+//! another entry, it's rebuilt without the expired ones, but at most once a second while it is
+//! full. A shard that is full of unexpired entries rejects claims.
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -48,9 +48,9 @@ struct Began {
 
 #[derive(Debug)]
 struct Shard {
-    /// Does not grow by itself, and no single entry is removed from it. Removals would leave
-    /// tombstones, with which the table could exceed its memory. `rebuild` replaces the whole table
-    /// instead.
+    /// Doesn't grow by itself, and we never remove a single entry from it. Removals would leave
+    /// tombstones, with which the table could exceed its memory. That's why `rebuild` replaces the
+    /// whole table instead.
     entries: HashTable<Entry>,
     /// The number of entries that fit into the shard's share of the memory.
     limit: usize,
@@ -60,7 +60,7 @@ struct Shard {
 
 #[derive(Debug, Clone, Copy)]
 struct Entry {
-    /// The first half of the key. Another key with the same half is rejected, which is safe.
+    /// The first half of the key. Another key with the same half is rejected, but that's safe.
     key: [u8; 16],
     /// The last second in which the key must be remembered.
     until: u32,
@@ -74,7 +74,7 @@ impl Memory {
         let shard = || {
             Mutex::new(Shard {
                 entries: HashTable::new(),
-                // The table keeps at least one of eight slots free.
+                // the table keeps at least one of eight slots free
                 limit: slots_per_shard / 8 * 7,
                 earliest: u32::MAX,
             })
@@ -86,7 +86,7 @@ impl Memory {
         }
     }
 
-    /// Rejects, from now on, values that were issued before `now`, which another process may have
+    /// From now on, rejects values that were issued before `now`, which another process may have
     /// accepted. Only the first call has an effect.
     pub(crate) fn begin(&self, now: SystemTime) {
         let instant = Instant::now();
@@ -104,7 +104,7 @@ impl Memory {
         shard.claim(entry, hash, second(claim.now), hasher)
     }
 
-    /// Returns `true` if a key was claimed and has not expired.
+    /// True if a key was claimed and hasn't expired.
     #[cfg(feature = "redis")]
     pub(crate) fn holds(&self, claim: &Claim) -> bool {
         let key = Entry::of(claim).key;
@@ -114,14 +114,14 @@ impl Memory {
         held.is_some_and(|held| held.until >= second(claim.now))
     }
 
-    /// Returns the number of stored keys, including expired ones.
+    /// Also counts expired keys.
     pub(crate) fn len(&self) -> usize {
         let shards = self.shards.iter().map(lock);
         shards.map(|shard| shard.entries.len()).sum()
     }
 
     /// Locks the shard of a hash. The table uses the lowest bits and the seven highest ones, so
-    /// this uses the bits in between.
+    /// here we take the bits in between.
     fn shard_of(&self, hash: u64) -> MutexGuard<'_, Shard> {
         let middle = usize::try_from((hash >> 24) & 0xffff_ffff).unwrap_or_default();
         lock(&self.shards[middle % self.shards.len()])
@@ -129,9 +129,9 @@ impl Memory {
 }
 
 impl Began {
-    /// Returns `true` if the value of a claim was issued before the second in which the store
-    /// began. Most values have whole seconds, so within that second, we cannot tell which values
-    /// were issued first.
+    /// True if the value of a claim was issued before the second in which the store began. Most
+    /// values have whole seconds, so within that second we can't tell which values were issued
+    /// first.
     ///
     /// If the caller's clock was set back since then, the monotonic clock decides how long ago the
     /// store began.
@@ -141,8 +141,8 @@ impl Began {
     }
 }
 
-/// Ignores poisoning. Only a failed allocation can panic under the lock, and the shard is intact
-/// then.
+/// Ignores poisoning. Only a failed allocation can panic under the lock, and then the shard is
+/// still intact.
 fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
     shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -236,8 +236,7 @@ mod tests {
         UNIX_EPOCH + Duration::from_secs(second)
     }
 
-    /// Returns a claim of the key with this number, made at the second `now` and kept for ten
-    /// seconds.
+    /// A claim of the key with this number, made at the second `now` and kept for ten seconds.
     fn claim(number: u64, now: u64) -> Claim {
         let mut key = [0; 32];
         key[..8].copy_from_slice(&number.to_be_bytes());
@@ -277,7 +276,7 @@ mod tests {
         }
         assert_eq!(store.claim(&issued(100, 102)), Ok(Claimed::First));
         assert_eq!(store.claim(&issued(100, 102)), Ok(Claimed::Used));
-        // The clock was set back by a minute.
+        // the clock was set back by a minute
         assert_eq!(store.claim(&issued(41, 42)), Ok(Claimed::First));
         let before = Memory::new(1 << 20);
         assert_eq!(before.claim(&issued(1, 102)), Ok(Claimed::First));
@@ -359,7 +358,7 @@ mod tests {
                     let store = &store;
                     scope.spawn(move || {
                         for number in thread * CLAIMS..(thread + 1) * CLAIMS {
-                            // Spreads the keys like hashes.
+                            // spreads the keys like hashes
                             let number = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
                             let claimed = store.claim(&claim(number, 100));
                             assert_eq!(claimed, Ok(Claimed::First));

@@ -2,8 +2,8 @@
 //! and a list that replicas share.
 //!
 //! A store knows nothing about tokens. Claims are atomic: if replicas that share a store claim the
-//! same key, exactly one of these claims is the first. If the store is not sure, it returns an
-//! error, and the request is rejected.
+//! same key, exactly one of these claims is the first. If the store isn't sure it returns an error,
+//! and the request is rejected.
 
 #![cfg_attr(
     not(feature = "service"),
@@ -77,12 +77,12 @@ impl Store {
     }
 
     /// Creates a store in memory that also accepts proofs from before its creation. Only for an
-    /// `Auth` that answers no requests, because a service with this store would accept a proof
-    /// again after a restart.
+    /// `Auth` that answers no requests! A service with this store would accept a proof again after
+    /// a restart.
     #[cfg(feature = "service")]
     pub(crate) fn memory_without_start() -> Self {
         let store = Self::default();
-        // Only the first call has an effect, so the store stays older than every proof.
+        // only the first call has an effect, so the store stays older than every proof
         store.begin(SystemTime::UNIX_EPOCH);
         store
     }
@@ -119,7 +119,7 @@ impl Store {
         Ok(Self::of(Backend::Redis(redis::Redis::start(url, options)?)))
     }
 
-    /// Like [`redis`](Self::redis), with this clock for the process.
+    /// [`redis`](Self::redis) with this clock for the process.
     #[cfg(all(test, feature = "redis"))]
     fn redis_with_clock(
         url: &str,
@@ -160,8 +160,8 @@ impl Store {
     /// Claims a key. Exactly one claim of each key returns [`Claimed::First`].
     ///
     /// # Errors
-    /// Returns [`Unavailable`] if the store cannot tell whether the key was used. It may still have
-    /// recorded the key, so a retry may return [`Claimed::Used`].
+    /// Returns [`Unavailable`] if the store can't tell whether the key was used. Note that it may
+    /// have recorded the key all the same, so a retry may return [`Claimed::Used`].
     #[cfg_attr(not(feature = "redis"), allow(clippy::unused_async))] // only Redis awaits
     pub(crate) async fn claim(&self, claim: Claim) -> Result<Claimed, Unavailable> {
         let claimed = match &self.0.backend {
@@ -181,9 +181,9 @@ impl Store {
     /// Adds a line to the shared list, and notifies the subscribers of all replicas.
     ///
     /// # Errors
-    /// Returns [`Unavailable`] if the store did not confirm the line. The store may still have
-    /// added the line and notified subscribers. A connected store then reads the whole list again,
-    /// and writes back the lines that it lacks.
+    /// Returns [`Unavailable`] if the store didn't confirm the line. It may still have added the
+    /// line and notified subscribers. A connected store then reads the whole list again, and writes
+    /// back the lines that it lacks.
     #[cfg_attr(not(feature = "redis"), allow(clippy::unused_async))] // only Redis awaits
     pub(crate) async fn publish(&self, line: Line) -> Result<(), Unavailable> {
         match &self.0.backend {
@@ -196,10 +196,10 @@ impl Store {
         }
     }
 
-    /// Reads the list once. A store in memory only has the lines of its subscribers.
+    /// Reads the list once. (A store in memory only has the lines of its subscribers.)
     ///
     /// # Errors
-    /// Returns [`Unavailable`] if the list could not be read completely.
+    /// Returns [`Unavailable`] if the list couldn't be read completely.
     #[cfg_attr(not(feature = "redis"), allow(clippy::unused_async))] // only Redis awaits
     pub(crate) async fn lines(&self) -> Result<Vec<Line>, Unavailable> {
         match &self.0.backend {
@@ -209,9 +209,9 @@ impl Store {
         }
     }
 
-    /// Adds a subscriber to the shared list, until the returned value is dropped. A shared store
-    /// passes it the whole list, then every new line, and the whole list again every 30 s and after
-    /// each reconnection. A store in memory passes it only new lines.
+    /// Adds a subscriber to the shared list, until the returned value is dropped. From a shared
+    /// store it gets the whole list, then every new line, and the whole list again every 30 s and
+    /// after each reconnection. From a store in memory it only gets new lines.
     pub(crate) fn watch(&self, subscriber: Subscriber) -> Subscription {
         match &self.0.backend {
             Backend::Memory(_, subscribers) => subscribers.push(subscriber),
@@ -220,7 +220,7 @@ impl Store {
         }
     }
 
-    /// Waits until the store is connected. Has no timeout; wrap the call in one.
+    /// Waits until the store is connected. There's no timeout, so wrap the call in one.
     #[cfg_attr(not(feature = "redis"), allow(clippy::unused_async))] // only Redis awaits
     pub(crate) async fn connected(&self) {
         match &self.0.backend {
@@ -230,7 +230,7 @@ impl Store {
         }
     }
 
-    /// Returns `true` if other processes use the same store.
+    /// True if other processes use the same store.
     pub(crate) fn is_shared(&self) -> bool {
         !matches!(self.0.backend, Backend::Memory(..))
     }
@@ -253,8 +253,8 @@ impl Store {
         }
     }
 
-    /// Returns the time since all subscribers received the whole list. `None` if they have not
-    /// received it yet.
+    /// The time since all subscribers received the whole list. `None` if they haven't received it
+    /// yet.
     #[cfg_attr(not(feature = "redis"), allow(clippy::unnecessary_wraps))] // only for Redis
     pub(crate) fn list_age(&self) -> Option<Duration> {
         match &self.0.backend {

@@ -1,12 +1,12 @@
 //! The birth of a store: the time since which one server process has recorded all keys.
 //!
-//! The store holds one such record. The record identifies the server process by its `run_id`, which
+//! The store holds one such record, which identifies the server process by its `run_id`. That
 //! changes at every start. A server that starts from a snapshot and a replica that is promoted have
 //! the record of another process, and may lack keys. Their `run_id` differs from the one in the
-//! record, so a new birth is recorded.
+//! record, so we record a new birth.
 //!
-//! A connection never changes to another server process. `INFO` is therefore sent once for each
-//! connection, and each claim compares the record that it reads with that `run_id`.
+//! A connection never changes to another server process. So it's enough to send `INFO` once for
+//! each connection, and each claim compares the record that it reads with that `run_id`.
 
 use redis::{ErrorKind, Pipeline, RedisError, RedisResult, aio::MultiplexedConnection};
 
@@ -17,7 +17,7 @@ pub(super) enum Recorded {
     Replace,
 }
 
-/// Returns the value of a line `name:value` of `INFO`.
+/// The value of a line `name:value` of `INFO`.
 pub(super) fn member_of<'i>(info: &'i str, name: &str) -> Option<&'i str> {
     let mut lines = info.lines();
     lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
@@ -52,7 +52,7 @@ pub(super) fn record(
     pipeline.cmd("GET").arg(name);
 }
 
-/// Parses a record. `None` if it is not a record, or belongs to a process other than `run_id`.
+/// `None` if this isn't a record, or belongs to a process other than `run_id`.
 pub(super) fn parse(record: &[u8], run_id: &str) -> Option<u64> {
     let (at, of) = std::str::from_utf8(record).ok()?.split_once(' ')?;
     at.parse().ok().filter(|_| of == run_id)

@@ -26,12 +26,12 @@ use crate::auth::{display::ShownText, store::redis::url::Address};
 /// The timeout for connecting, including the TLS handshake and the login.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long one address may take before the next address of the same name is tried in parallel.
-/// This is the value of RFC 8305 §5.
+/// How long one address may take before we try the next address of the same name in parallel. The
+/// value is that of RFC 8305 §5.
 const NEXT_ADDRESS_DELAY: Duration = Duration::from_millis(250);
 
-/// The number of commands that can be queued for the connection's task. With the crate's default of
-/// 50, claims would wait for each other.
+/// The number of commands that can be queued for the connection's task. The crate's default is 50,
+/// with which claims would wait for each other.
 const QUEUE: usize = 1024;
 
 #[derive(Debug)]
@@ -59,8 +59,8 @@ pub(super) struct Connection {
     driver: JoinHandle<()>,
 }
 
-/// Formats an error of the connection to this address. The server's text may repeat the password: a
-/// server that does not know `HELLO` repeats the arguments.
+/// Formats an error of the connection to this address. The server's text may repeat the password:
+/// if a server doesn't know `HELLO`, it repeats the arguments.
 pub(super) fn shown(address: &Address, error: &RedisError) -> ShownText {
     let text = error.to_string();
     let text = text.split(", with args").next().unwrap_or_default();
@@ -109,7 +109,7 @@ impl Connection {
                 Ok::<_, SendError>(())
             });
         let logged_in = if address.tls {
-            // A server without TLS may never respond, because it waits for the end of a line.
+            // A server without TLS may never respond, since it waits for the end of a line.
             let handshake = timeout_at(deadline, handshake(address, tls, tcp)).await;
             let stream = handshake.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
             let stream = stream.map_err(OpenError::Tls)?;
@@ -144,8 +144,8 @@ impl Drop for Connection {
     }
 }
 
-/// Connects to the first address that accepts a connection. The next address is tried when the one
-/// before has failed or has not answered for a while, because the deadline covers all of them.
+/// Connects to the first address that accepts a connection. The deadline covers all of them, so we
+/// try the next address when the one before has failed, or hasn't answered for a while.
 async fn connect_any<S, F>(
     addresses: Vec<SocketAddr>,
     connect: impl Fn(SocketAddr) -> F,
@@ -190,12 +190,11 @@ async fn handshake(
     shaken
 }
 
-/// The minimum time for which the certificate authorities are used. Reading them takes about 70 ms,
+/// The minimum time for which we use the certificate authorities. Reading them takes about 70 ms,
 /// which every attempt to connect to an untrusted server would otherwise repeat.
 const AUTHORITIES_TTL: Duration = Duration::from_secs(60);
 
-/// The settings of TLS: the certificate authorities of the system or of `SSL_CERT_FILE` are
-/// trusted.
+/// The settings of TLS: we trust the certificate authorities of the system or of `SSL_CERT_FILE`.
 #[derive(Default)]
 pub(super) struct Tls(Mutex<Option<Authorities>>);
 
@@ -205,7 +204,7 @@ struct Authorities {
 }
 
 impl Tls {
-    /// Returns the settings. Reads them on a blocking thread, because reading them here would stop
+    /// Gets the settings, reading them on a blocking thread. Reading them here would stop
     /// everything else on this thread.
     async fn connector(&self) -> io::Result<TlsConnector> {
         let mut authorities = self.0.lock().await;
@@ -221,8 +220,8 @@ impl Tls {
         Ok(connector)
     }
 
-    /// Makes the next connection read the settings again after a failed handshake, because the
-    /// certificate authority of the server may be a new one.
+    /// Makes the next connection read the settings again after a failed handshake. The certificate
+    /// authority of the server may be a new one.
     async fn failed(&self) {
         let mut authorities = self.0.lock().await;
         authorities.take_if(|authorities| authorities.read.elapsed() >= AUTHORITIES_TTL);
@@ -293,7 +292,7 @@ mod tests {
             let connected = timeout(CONNECT_TIMEOUT, connected).await.unwrap();
             assert_eq!(connected.map_err(|error| error.kind()), expected, "{case}");
             let took = begin.elapsed();
-            // Timers have a resolution of a millisecond.
+            // timers have a resolution of a millisecond
             let slack = Duration::from_millis(5);
             let expected = Duration::from_millis(millis);
             assert!(

@@ -2,8 +2,8 @@
 //! synchronizes the list.
 //!
 //! Requests use a connection as soon as the server has responded once. Twice a second, the task
-//! records the store's birth if there is none. This detects a server that is gone, unresponsive
-//! or read-only, and it gives an emptied store a new birth.
+//! records the store's birth if there is none. That way we detect a server that is gone,
+//! unresponsive or read-only, and an emptied store gets a new birth.
 
 use std::{
     collections::HashSet,
@@ -42,7 +42,7 @@ const RESYNC_INTERVAL: Duration = Duration::from_secs(30);
 
 const CHUNK: usize = 1000;
 
-/// How long an expired line is kept in Redis. Without this, a replica whose clock is ahead could
+/// How long we keep an expired line in Redis. Without this, a replica whose clock is ahead could
 /// delete a line that others still need.
 const EXPIRED_RETENTION: Duration = Duration::from_secs(600);
 
@@ -55,13 +55,12 @@ pub(super) async fn run(shared: Arc<Shared>) {
     }
 }
 
-/// Passes pushed lines to the subscribers. Lines that arrive during one call are passed in the
-/// next.
+/// Passes pushed lines to the subscribers. Lines that arrive during one call go into the next.
 async fn keep_adding(shared: &Shared) {
     loop {
         let lines = shared.pushed.take().await;
         if shared.add_lines(lines).await.is_err() {
-            // A subscriber panicked, so some subscribers may lack the lines.
+            // a subscriber panicked, so some subscribers may lack the lines
             shared.resync.notify_one();
         }
     }
@@ -118,7 +117,7 @@ async fn open(shared: &Arc<Shared>) -> RedisResult<Opened> {
         Connection::open(&shared.address, &shared.tls, shared.timeout, on_push).await?;
     let mut commands = connection.commands.clone();
     commands.set_response_timeout(shared.check_timeout());
-    // Subscribe before reading the list, so that no line is missed in between.
+    // subscribe before reading the list, so that we don't miss a line in between
     commands.subscribe(&shared.names.list).await?;
     compare_clocks(shared, &mut commands).await;
     let run_id: Arc<str> = birth::run_id(&mut commands).await?.into();
@@ -196,10 +195,9 @@ async fn keep_alive(
     }
 }
 
-/// Returns the time since which the server process `run_id` has recorded all claims. If the store
-/// has no record, or the record is replaced, this is a new birth, dated ahead by the timeout of a
-/// check. `None` if the record belongs to another process. Fails if the server does not respond or
-/// is read-only.
+/// The time since which the server process `run_id` has recorded all claims. If the store has no
+/// record, or we replace it, this is a new birth, dated ahead by the timeout of a check. `None` if
+/// the record belongs to another process. Fails if the server doesn't respond or is read-only.
 async fn read_birth(
     shared: &Shared,
     commands: &mut MultiplexedConnection,
@@ -212,8 +210,8 @@ async fn read_birth(
     Ok(birth::parse(&record, run_id))
 }
 
-/// Compares the server's clock with that of this process. If the user is not allowed to read the
-/// server's clock, or the response is lost, the clocks are treated as equal.
+/// Compares the server's clock with that of this process. If the user isn't allowed to read the
+/// server's clock, or the response is lost, we treat the clocks as equal.
 async fn compare_clocks(shared: &Shared, commands: &mut MultiplexedConnection) {
     let ahead_ms = ahead_of(commands, || shared.now()).await;
     let ahead_ms = ahead_ms.unwrap_or_default();
@@ -242,7 +240,7 @@ async fn keep_synchronized(
 }
 
 /// Passes the whole list to the subscribers, and writes back those of their lines that are missing
-/// in the store. Never removes a line from a subscriber.
+/// in the store. We never remove a line from a subscriber.
 async fn resync(shared: &Shared, commands: &mut MultiplexedConnection) -> RedisResult<()> {
     let list = &shared.names.list;
     let expired = millis(SystemTime::now() - EXPIRED_RETENTION);
@@ -264,7 +262,8 @@ async fn resync(shared: &Shared, commands: &mut MultiplexedConnection) -> RedisR
 
     let now = SystemTime::now();
     let holders = shared.subscribers.clone();
-    // Collecting 100,000 lines takes 100 ms, during which this thread could not answer a claim.
+    // Collecting 100,000 lines takes 100 ms, and in the meantime this thread couldn't answer a
+    // claim.
     let collecting = spawn_blocking(move || {
         holders.held(|line| {
             line.until.is_none_or(|until| until > now)
@@ -285,7 +284,7 @@ async fn resync(shared: &Shared, commands: &mut MultiplexedConnection) -> RedisR
     Ok(())
 }
 
-/// Reads the list in pieces, which together contain every line that is in the list during the whole
+/// Reads the list in pieces. Together they contain every line that is in the list during the whole
 /// read.
 pub(super) struct ListReader<'n> {
     name: &'n str,
@@ -301,7 +300,7 @@ impl<'n> ListReader<'n> {
         }
     }
 
-    /// Returns the next lines, which may be none. `None` at the end.
+    /// The next lines, of which there may be none. `None` at the end.
     pub(super) async fn read(
         &mut self,
         commands: &mut MultiplexedConnection,
@@ -350,7 +349,7 @@ async fn write_back(
     Ok(())
 }
 
-/// Returns the message that publishes a line: its score, a space and its text.
+/// The message that publishes a line: its score, a space and its text.
 pub(super) fn push_of(line: &Line) -> Vec<u8> {
     let mut message = score(line).into_bytes();
     message.push(b' ');

@@ -2,12 +2,12 @@
 //!
 //! A claim takes one round trip. `SET … NX` decides which of all replicas claims a key first. The
 //! store's [birth] shows how far back the store remembers keys: a server that was emptied,
-//! restarted or failed over has a new birth, and everything issued before is rejected. In addition,
-//! each process remembers the keys that it has accepted itself. Commands are never repeated, so a
+//! restarted or failed over has a new birth, and we reject everything issued before. In addition,
+//! each process remembers the keys that it has accepted itself. We never repeat a command, so a
 //! lost reply is an error.
 //!
-//! There is one known gap: two servers that are in use at the same time, such as an old primary
-//! that some processes still reach after a failover.
+//! There's one known gap: two servers that are in use at the same time, e.g. an old primary that
+//! some processes still reach after a failover.
 
 mod birth;
 mod connect;
@@ -99,9 +99,9 @@ impl Redis {
         let run_id = Arc::clone(&link.run_id);
         let mut pipeline = redis::pipe();
         // Claim the key before reading the birth. If the store is emptied in between, the birth is
-        // then later than the value, and the claim is rejected.
+        // later than the value, and we reject the claim.
         let remaining = claim.until.duration_since(claim.now).unwrap_or_default();
-        // A replica whose clock is behind may accept the value for longer than this one.
+        // A replica whose clock is behind may accept the value for longer than we do.
         let ttl = remaining + Duration::from_millis(MAX_SKEW);
         pipeline
             .cmd("SET")
@@ -124,13 +124,13 @@ impl Redis {
             Value::BulkString(record) => birth::parse(record, &run_id),
             _ => None,
         };
-        // The task replaces a record of another process when it connects again.
+        // the task replaces a record of another process when it connects again
         let birth = birth.ok_or_else(|| self.unusable())?;
         if claim.issued_at <= UNIX_EPOCH + Duration::from_millis(birth) {
             return Err(Unavailable::TooOld);
         }
-        // If the store is emptied between two claims, it accepts both. The local record rejects the
-        // second one.
+        // If the store is emptied between two claims, it accepts both. We still have the local
+        // record, which rejects the second one.
         shared.accepted.claim(claim)
     }
 
@@ -183,7 +183,7 @@ impl Redis {
 
     pub(super) async fn connected(&self) {
         let mut connection = self.shared.connection.subscribe();
-        // Cannot fail: `self` owns the sender.
+        // can't fail: `self` owns the sender
         let _ = connection.wait_for(Option::is_some).await;
     }
 
@@ -195,12 +195,12 @@ impl Redis {
         self.shared.connects.load(Ordering::Relaxed)
     }
 
-    /// Returns the number of keys that this process has accepted.
+    /// The number of keys that this process has accepted.
     pub(super) fn keys(&self) -> usize {
         self.shared.accepted.len()
     }
 
-    /// Sends commands without retries, and returns their replies.
+    /// Sends commands and returns their replies. No retries.
     async fn send(
         &self,
         mut link: Link,

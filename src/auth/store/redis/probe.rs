@@ -1,6 +1,6 @@
 //! [`probe`]: tests a server for `check`.
 //!
-//! The probe connects in the same way as the service and sends the same commands. It only writes a
+//! It connects the way the service does and sends the same commands. The only thing it writes is a
 //! key that expires within a second.
 
 use std::{
@@ -24,7 +24,7 @@ use crate::auth::{
 /// The timeout of each command. The service uses a shorter one.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The difference between the clocks that is tolerated, in milliseconds. A larger one is reported.
+/// The difference between the clocks that we tolerate, in milliseconds. A larger one is reported.
 /// Claims are kept for this much longer.
 pub(super) const MAX_SKEW: u64 = 5000;
 
@@ -35,7 +35,7 @@ pub(crate) struct Probed {
     pub(crate) is_tls: bool,
     /// How long one command took.
     pub(crate) took: Duration,
-    /// The product and its version. `None` if the server does not report them.
+    /// The product and its version, if the server reports them.
     pub(crate) version: Option<Version>,
     /// The eviction policy when memory is full. `None` if the user may not read it.
     pub(crate) eviction: Option<String>,
@@ -44,7 +44,7 @@ pub(crate) struct Probed {
 }
 
 impl Probed {
-    /// Returns how far the server's clock is ahead in milliseconds, if this is worth reporting.
+    /// How far the server's clock is ahead in milliseconds, if that's worth reporting.
     pub(crate) fn skew(&self) -> Option<i64> {
         self.ahead.filter(|ahead| ahead.unsigned_abs() > MAX_SKEW)
     }
@@ -72,8 +72,8 @@ pub(crate) enum ProbeError {
 }
 
 impl Version {
-    /// Parses the reply to `INFO`. Valkey also reports the version of Redis that it is compatible
-    /// with.
+    /// Parses the reply to `INFO`. Note that Valkey also reports the version of Redis that it is
+    /// compatible with.
     fn read(info: &str) -> Option<Self> {
         let of = |member, product| {
             let number = member_of(info, member)?.to_owned();
@@ -82,7 +82,7 @@ impl Version {
         of("valkey_version", "Valkey").or_else(|| of("redis_version", "Redis"))
     }
 
-    /// Returns `true` if the server supports every command of the service.
+    /// True if the server supports every command that we need.
     pub(crate) fn is_supported(&self) -> bool {
         let mut parts = self.number.split('.').map(|part| part.parse().unwrap_or(0));
         let version: (u32, u32) = (
@@ -115,8 +115,7 @@ pub(super) async fn probe(url: &str, options: &RedisOptions) -> Result<Probed, P
     let took = begin.elapsed();
     let names = Names::new(&options.prefix);
     let (key, list) = (format!("{}check", options.prefix), names.list.as_str());
-    // These commands do not change the list: `XX` does not add lines, and no line expired before
-    // 1970.
+    // These don't change the list: `XX` doesn't add lines, and no line expired before 1970.
     run::<Value>(&name, &mut commands, "SET", &[&key, "1", "NX", "PX", "500"]).await?;
     run::<Value>(&name, &mut commands, "GET", &[&names.birth]).await?;
     run::<Value>(&name, &mut commands, "ZSCAN", &[list, "0"]).await?;
@@ -128,7 +127,7 @@ pub(super) async fn probe(url: &str, options: &RedisOptions) -> Result<Probed, P
         &[list, "-inf", "0"],
     )
     .await?;
-    // Subscribers ignore messages without a space.
+    // subscribers ignore messages without a space
     run::<Value>(&name, &mut commands, "PUBLISH", &[list, "check"]).await?;
     let subscribed = commands.subscribe(list).await;
     subscribed.map_err(|error| refused(&name, "SUBSCRIBE", &error))?;
@@ -145,8 +144,8 @@ pub(super) async fn probe(url: &str, options: &RedisOptions) -> Result<Probed, P
     })
 }
 
-/// Returns a lower bound for how far the server's clock is ahead, in milliseconds. The exact value
-/// is unknown, because the reply takes time to arrive. `None` if the server does not respond.
+/// A lower bound for how far the server's clock is ahead, in milliseconds. We can't know the exact
+/// value, since the reply takes time to arrive. `None` if the server doesn't respond.
 pub(super) async fn ahead_of(
     commands: &mut MultiplexedConnection,
     now: impl Fn() -> SystemTime,
@@ -156,8 +155,7 @@ pub(super) async fn ahead_of(
     Some(server_millis(seconds, micros).saturating_sub_unsigned(millis(now())))
 }
 
-/// Returns the time of a server in milliseconds, at most `i64::MAX`. The server may send any
-/// numbers.
+/// The time of a server in milliseconds, at most `i64::MAX`. (The server may send any numbers.)
 fn server_millis(seconds: u64, micros: u64) -> i64 {
     let server = Duration::from_secs(seconds).saturating_add(Duration::from_micros(micros));
     i64::try_from(server.as_millis()).unwrap_or(i64::MAX)

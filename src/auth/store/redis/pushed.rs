@@ -1,9 +1,9 @@
 //! [`Pushed`]: new lines that the server has sent, until they are passed to the subscribers.
 //!
-//! The task that reads replies from the connection only puts lines here, because claims would have
-//! to wait while it passed the lines to the subscribers. Lines that arrive together are also passed
+//! The task that reads replies from the connection only puts lines here. If it passed them to the
+//! subscribers itself, claims would have to wait. Lines that arrive together are also passed
 //! together, because a subscriber copies a part of its list each time. The size is limited: if
-//! there is no room for a line, the whole list must be read again.
+//! there's no room for a line, we have to read the whole list again.
 
 use std::{
     mem,
@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 
 use crate::auth::store::lines::Line;
 
-/// The maximum size of all lines in bytes. This is enough for about 20,000 lines.
+/// The maximum size of all lines in bytes, enough for about 20,000 of them.
 pub(super) const MAX_BYTES: usize = 4 * 1024 * 1024;
 
 #[derive(Default)]
@@ -30,7 +30,7 @@ struct Waiting {
 }
 
 impl Pushed {
-    /// Adds a line. Returns `false` if there is no room for it.
+    /// `false` if there is no room for the line.
     #[must_use = "a line that was not added is only in the store"]
     pub(super) fn push(&self, line: Line) -> bool {
         let mut waiting = self.waiting();
@@ -45,7 +45,7 @@ impl Pushed {
         true
     }
 
-    /// Removes all lines and returns them. Waits if there are none.
+    /// Takes all lines. Waits if there are none.
     pub(super) async fn take(&self) -> Vec<Line> {
         loop {
             self.arrived.notified().await;

@@ -34,10 +34,10 @@ pub(super) struct Shared {
     pub(super) names: Names,
     /// The open connection. `None` while disconnected.
     pub(super) connection: watch::Sender<Option<Link>>,
-    /// The keys that this process has accepted. They are kept if the store loses its data.
+    /// The keys that this process has accepted. We keep them even if the store loses its data.
     pub(super) accepted: Memory,
     pub(super) subscribers: Subscribers,
-    /// New lines that the subscribers do not have yet.
+    /// New lines that the subscribers don't have yet.
     pub(super) pushed: Pushed,
     pub(super) resync: Notify,
     pub(super) check_requested: Notify,
@@ -137,9 +137,9 @@ impl Shared {
         *lock(&self.last_disconnect) = Some(LastDisconnect { run_id, at });
     }
 
-    /// Returns `true` if this process was connected to a server process other than `run_id` at or
-    /// after `time`, in milliseconds since the Unix epoch. Keys that were claimed there are unknown
-    /// to `run_id`.
+    /// True if this process was connected to a server process other than `run_id` at or after
+    /// `time`, in milliseconds since the Unix epoch. `run_id` doesn't know the keys that were
+    /// claimed there.
     pub(super) fn was_connected_elsewhere_after(&self, time: u64, run_id: &str) -> bool {
         let last_disconnect = lock(&self.last_disconnect);
         last_disconnect
@@ -151,8 +151,8 @@ impl Shared {
     /// They have two replies.
     ///
     /// The birth is dated ahead by the timeout of a check, because another replica may still get a
-    /// value accepted while the command is on its way. The time comes from this process's clock or
-    /// the server's, whichever is ahead. Otherwise, a replica whose clock is behind would accept
+    /// value accepted while the command is on its way. We take the time from this process's clock
+    /// or the server's, whichever is ahead. Otherwise, a replica whose clock is behind would accept
     /// values that other replicas have accepted.
     pub(super) fn birth(
         &self,
@@ -171,8 +171,8 @@ impl Shared {
         millis(time) + self.server_ahead.load(Ordering::Relaxed)
     }
 
-    /// Returns the timeout of the commands that check the connection. It may be longer than that of
-    /// claims, because a single slow response must not close the connection.
+    /// The timeout of the commands that check the connection. It may be longer than that of claims:
+    /// a single slow response mustn't close the connection.
     pub(super) fn check_timeout(&self) -> Duration {
         const MIN: Duration = Duration::from_millis(500);
         self.timeout.max(MIN)
@@ -187,8 +187,8 @@ impl Shared {
         self.server_ahead.store(ahead, Ordering::Relaxed);
     }
 
-    /// Passes lines to the subscribers. Runs on a blocking thread, because it takes time in
-    /// proportion to the list: 100,000 lines would stop everything else on this thread for 0.1 s.
+    /// Passes lines to the subscribers, on a blocking thread. This takes time in proportion to the
+    /// list: 100,000 lines would stop everything else on this thread for 0.1 s.
     pub(super) async fn add_lines(&self, lines: Vec<Line>) -> Result<(), JoinError> {
         if lines.is_empty() {
             return Ok(());
@@ -203,7 +203,7 @@ impl Shared {
         *lock(&self.synchronized) = Some(Synchronized { at, subscribers });
     }
 
-    /// Returns when every subscriber last received the whole list.
+    /// When every subscriber last received the whole list.
     pub(super) fn last_synchronized(&self) -> Option<Instant> {
         let last = (*lock(&self.synchronized))?;
         (last.subscribers >= self.subscribers.count()).then_some(last.at)
@@ -214,16 +214,16 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Returns the time in milliseconds since the Unix epoch.
+/// Milliseconds since the Unix epoch.
 pub(super) fn millis(time: SystemTime) -> u64 {
     let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Scores from this value on mean that a line does not expire. Redis formats them with an exponent.
+/// From this score on, a line doesn't expire. Redis formats such numbers with an exponent.
 const FOREVER: u64 = 10_000_000_000_000_000;
 
-/// Returns the score of a line in the sorted set: its expiry in milliseconds, or `inf`.
+/// The score of a line in the sorted set: its expiry in milliseconds, or `inf`.
 pub(super) fn score(line: &Line) -> String {
     match line.until.map(millis) {
         Some(until) if until < FOREVER => until.to_string(),
@@ -231,7 +231,7 @@ pub(super) fn score(line: &Line) -> String {
     }
 }
 
-/// Converts a member of the sorted set to a line. `None` if the score is not a valid time.
+/// Converts a member of the sorted set to a line. `None` if the score isn't a valid time.
 pub(super) fn line(text: Vec<u8>, score: &str) -> Option<Line> {
     let until = match score {
         "inf" => None,

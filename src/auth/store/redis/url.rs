@@ -26,13 +26,13 @@ pub enum InvalidStoreUrl {
     /// The path is not a database number.
     #[error("has a path that is not the number of a database, such as /0")]
     Database,
-    /// The URL cannot be parsed or has no host. A password must be percent-encoded.
+    /// The URL has no host, or we can't parse it. A password must be percent-encoded.
     #[error("is not a URL with a host; is a special character of the password percent-encoded?")]
     NotAUrl,
 }
 
 impl InvalidStoreUrl {
-    /// Returns the problem as a phrase, to append to the name of a setting.
+    /// The problem as a phrase, to append to the name of a setting.
     #[cfg(feature = "service")]
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
@@ -66,7 +66,7 @@ impl Address {
         {
             return Err(InvalidStoreUrl::Database);
         }
-        // We establish TLS ourselves, so the crate gets the URL of a plain connection.
+        // We do TLS ourselves, so the crate gets the URL of a plain connection.
         let info = format!("redis://{rest}").into_connection_info();
         let info = info.map_err(|_| InvalidStoreUrl::NotAUrl)?;
         let ConnectionAddr::Tcp(host, port) = info.addr() else {
@@ -89,7 +89,7 @@ fn strip_scheme<'t>(url: &'t str, scheme: &str) -> Option<&'t str> {
     found.eq_ignore_ascii_case(scheme).then_some(rest)
 }
 
-/// Displays only the host and the port.
+/// Only the host and the port.
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.host, self.port)

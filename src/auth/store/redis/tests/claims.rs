@@ -44,7 +44,7 @@ async fn accepts_one_of_many_concurrent_claims_over_two_stores() {
     }
 }
 
-/// A replica whose clock is behind this one's may accept a value for longer.
+/// A replica whose clock is behind ours may accept a value for longer.
 #[tokio::test]
 async fn keeps_a_key_longer_by_the_allowed_clock_skew() {
     let Some(server) = RedisServer::start() else {
@@ -65,7 +65,7 @@ async fn keeps_a_key_longer_by_the_allowed_clock_skew() {
     let left = server.command(&["PTTL", &name]).await;
     let left: u64 = left.trim_start_matches(':').parse().unwrap();
     assert!((14_000..=15_001).contains(&left), "{left} ms");
-    // Then the server forgets it.
+    // then the server forgets it
     assert_eq!(server.command(&["PEXPIRE", &name, "1"]).await, ":1");
     until(|| async { server.command(&["EXISTS", &name]).await == ":0" }).await;
     let issued_at = SystemTime::now();
@@ -204,13 +204,13 @@ async fn rejects_a_used_value_after_a_failover_and_back() {
     }
     recovered(&other).await;
     assert_eq!(other.claim(lost[0]).await, Err(Unavailable::TooOld));
-    // A process that was never connected to the second server learns about it from those that were.
+    // a process that was never connected to the second server learns about it from those that were
     let new = connected(&proxy.url()).await;
     assert_eq!(new.claim(lost[1]).await, Err(Unavailable::TooOld));
 }
 
 /// The first replica that finds the store empty sets the birth time. Even if its clock is behind,
-/// values that were used before must be rejected.
+/// we must reject values that were used before.
 #[tokio::test]
 async fn replica_with_a_slow_clock_does_not_date_the_birth_too_early() {
     fn behind() -> SystemTime {
@@ -322,7 +322,7 @@ async fn is_unavailable_while_the_server_hangs() {
     server.resume();
     let waited = recovered(&store).await;
     assert!(waited < RECOVERY, "{waited:?}");
-    // The server may have run the first command, so the store cannot tell whether the key was used.
+    // The server may have run the first command, so the store can't tell whether the key was used.
     let claimed = store.claim(during).await;
     assert_eq!(claimed, Ok(Claimed::Used));
 }
@@ -365,7 +365,7 @@ async fn is_unavailable_if_a_reply_is_truncated() {
             "after {bytes} bytes: {claimed:?}"
         );
         proxy.set(Replies::Pass);
-        // The server may or may not have recorded the key. In both cases, no two claims succeed.
+        // The server may or may not have recorded the key. Either way, no two claims succeed.
         let after = [direct.claim(cut).await, direct.claim(cut).await];
         assert_eq!(after[1], Ok(Claimed::Used), "after {bytes} bytes");
         until(|| async { store.claim(cut).await == Ok(Claimed::Used) }).await;
@@ -394,7 +394,7 @@ async fn never_accepts_a_key_twice_whatever_happens_to_the_server() {
                 }
                 let claim = claim(&format!("{client}/{number}"));
                 let mut outcomes = Vec::new();
-                // Without a connection, no other call in this loop yields.
+                // without a connection, no other call in this loop yields
                 tokio::task::yield_now().await;
                 for attempt in 0..6 {
                     outcomes.push(stores[attempt % 2].claim(claim).await);

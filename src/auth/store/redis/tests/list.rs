@@ -78,7 +78,7 @@ async fn pushes_a_line_to_every_process() {
     until(|| async { one.health().is_synchronized && other.health().is_synchronized }).await;
     for round in 0..100 {
         let text = format!(r#"{{"jti":"{round} with blanks"}}"#);
-        // Redis stores milliseconds.
+        // Redis stores milliseconds
         let until_then = SystemTime::UNIX_EPOCH + Duration::from_millis(4_000_000_000_123 + round);
         let line = Line {
             text: text.clone().into(),
@@ -142,7 +142,7 @@ async fn writes_back_lines_after_a_restart_without_data() {
         "no line is removed while the store is down"
     );
     server.restart();
-    // A new process, which holds nothing, receives the list again.
+    // a new process, which holds nothing, receives the list again
     let new = connected(&server.url()).await;
     let restored = Held::watch(&new);
     until(|| async { restored.len() == 2500 }).await;
@@ -231,7 +231,8 @@ async fn reads_the_list_slowly_over_the_same_connection() {
     assert_eq!(store.health().connects, connects);
 }
 
-/// A subscriber may take long to collect its lines. Claims and new lines must not wait for it.
+/// A subscriber may take long to collect its lines. Claims and new lines shouldn't have to wait for
+/// it.
 #[tokio::test]
 async fn claims_while_a_subscriber_collects_its_lines() {
     const LONG: Duration = Duration::from_secs(5);
@@ -271,7 +272,7 @@ async fn forgets_a_subscriber_that_is_dropped() {
     assert!(Arc::strong_count(&held.0) > 1);
     drop(subscription);
     until(|| async { Arc::strong_count(&held.0) == 1 }).await;
-    // A new subscriber must not count as synchronized because the dropped one was.
+    // A new subscriber mustn't count as synchronized just because the dropped one was.
     until(|| async { store.health().is_synchronized }).await;
     let next = Held::watch(&store);
     assert!(!store.health().is_synchronized);
@@ -279,7 +280,7 @@ async fn forgets_a_subscriber_that_is_dropped() {
     assert_eq!(next.len(), 0);
 }
 
-/// Adding lines to a long list takes long. Claims must not wait for it, and the lines that arrive in
+/// Adding lines to a long list takes long. Claims don't wait for it, and the lines that arrive in
 /// the meantime are added at once, because each call copies a part of the list.
 #[tokio::test]
 async fn claims_while_a_subscriber_adds_lines() {
@@ -307,7 +308,7 @@ async fn claims_while_a_subscriber_adds_lines() {
     };
     for number in 0..20 {
         assert_eq!(push(number.to_string()).await, ":1");
-        // The replies to claims arrive after the lines that were published before.
+        // the replies to claims arrive after the lines that were published before
         let name = format!("meanwhile {number}");
         assert_eq!(store.claim(claim(&name)).await, Ok(Claimed::First));
     }
@@ -320,7 +321,7 @@ async fn claims_while_a_subscriber_adds_lines() {
     assert_eq!(called.recv().await, Some((19, true)), "all at once");
 }
 
-/// If lines arrive faster than they are added, those for which there is no room are read again.
+/// If lines arrive faster than we add them, those for which there's no room are read again.
 #[tokio::test]
 async fn reads_lines_again_for_which_there_was_no_room() {
     const LINES: usize = 9;
@@ -368,7 +369,7 @@ async fn writes_back_lines_after_a_lost_reply() {
     let store = connected_with(&proxy.url(), Duration::from_millis(100)).await;
     let held = Held::watch(&store);
     until(|| async { store.health().is_synchronized }).await;
-    // A caller that publishes several lines stops when one fails. This is the line after `first`.
+    // A caller that publishes several lines stops when one fails. This is the one after `first`.
     held.add(line("next"));
     proxy.set(Replies::Late(Duration::from_millis(300)));
     let published = store.publish(line("first")).await;

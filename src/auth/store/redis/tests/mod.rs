@@ -19,7 +19,7 @@ use crate::auth::store::{Claim, Claimed, RedisOptions, Store};
 /// The command timeout. The default is too short for a machine that runs all tests at once.
 const TIMEOUT: Duration = Duration::from_millis(250);
 
-/// Returns a store that is connected and older than any value issued now.
+/// Connected, and older than any value issued now.
 async fn connected(url: &str) -> Store {
     connected_with(url, TIMEOUT).await
 }
@@ -47,7 +47,7 @@ async fn recovered(store: &Store) -> Duration {
     .await
 }
 
-/// Returns a claim of a key with this name that was issued just now.
+/// A claim of a key with this name that was issued just now.
 fn claim(name: &str) -> Claim {
     let now = SystemTime::now();
     Claim {
