@@ -32,14 +32,14 @@ pub(crate) struct Trusted {
     pub(crate) introspector: Option<Introspector>,
     pub(crate) rules: Rules,
     pub(crate) origin: KeyOrigin,
-    /// The file and line where the issuer is configured, for `explain`. A reload does not compare
-    /// it, because inserting a line into the file changes the numbers of later lines.
+    /// The file and line where the issuer is configured, for `explain`. We don't compare this in a
+    /// reload: inserting a line into the file changes the numbers of later lines.
     #[cfg_attr(not(feature = "service"), allow(dead_code))]
     pub(crate) place: Option<Arc<str>>,
 }
 
-/// The rules for the tokens of an issuer. If a reload does not change the rules, the cached tokens
-/// of the issuer are kept.
+/// The rules for the tokens of an issuer. If a reload doesn't change them, we keep the cached
+/// tokens of the issuer.
 #[derive(Clone, PartialEq)]
 pub(crate) struct Rules {
     pub(crate) audiences: Arc<[String]>,
@@ -67,7 +67,7 @@ pub(crate) struct KeyOrigin {
 }
 
 impl KeyOrigin {
-    /// Returns `true` if both have the same source of keys. Other settings of fetches may differ.
+    /// True if both have the same source of keys. Other settings of fetches may differ.
     pub(crate) fn has_same_source(&self, other: &Self) -> bool {
         self.source == other.source
     }
@@ -84,7 +84,7 @@ impl Trusted {
         &self.context.issuer
     }
 
-    /// Returns `true` if the options are the same, so that a reload keeps this issuer.
+    /// True if the options are the same, in which case a reload keeps this issuer.
     pub(crate) fn is_same(
         &self,
         context: &IssuerContext,
@@ -94,7 +94,7 @@ impl Trusted {
         self.context.is_equivalent(context) && self.rules == *rules && self.origin == *origin
     }
 
-    /// Returns the key for a header's `alg` and `kid`, after a fetch if necessary.
+    /// The key for a header's `alg` and `kid`, after a fetch if necessary.
     pub(crate) async fn key(
         &self,
         alg: Algorithm,
@@ -106,7 +106,7 @@ impl Trusted {
         }
     }
 
-    /// Returns the key for a header's `alg` and `kid`, or a fetch to wait for.
+    /// The key for a header's `alg` and `kid`, or a fetch to wait for.
     pub(crate) fn look_up(&self, alg: Algorithm, kid: Option<&str>) -> KeyLookup {
         if alg == Algorithm::HS256 {
             let secret = self.secret.clone().ok_or(AuthError::AlgorithmNotAllowed);
@@ -135,8 +135,8 @@ impl Trusted {
         }
     }
 
-    /// Verifies the signature. If it is wrong, starts a fetch in the background, because the issuer
-    /// may have replaced the key under the same `kid`.
+    /// Verifies the signature. If it is wrong, the issuer may have replaced the key under the same
+    /// `kid`, so we start a fetch in the background.
     pub(crate) fn verify_signature(
         &self,
         key: &Key,
@@ -147,7 +147,7 @@ impl Trusted {
         if key.verify(alg, parts.signing_input, signature) {
             return Ok(());
         }
-        // Also done for tokens without a `kid`, but not for a secret, which is not in a key set.
+        // Also for tokens without a `kid`, but not for a secret: that isn't in a key set.
         if let Some(Keys::Fetched(jwks)) = &self.keys
             && key.generation() != Key::FIXED
         {
@@ -156,7 +156,7 @@ impl Trusted {
         Err(AuthError::BadSignature)
     }
 
-    /// Returns `true` if a cached token that was verified by `source` can still be trusted.
+    /// Can we still trust a cached token that was verified by `source`?
     pub(crate) fn still_trusts(&self, source: &VerifiedBy) -> bool {
         match (source, &self.keys) {
             (VerifiedBy::Secret, _) => self.secret.is_some(),
@@ -164,7 +164,7 @@ impl Trusted {
                 jwks.generation() == Some(key.generation())
             }
             (VerifiedBy::Key(_), Some(Keys::Fixed(_))) => true,
-            // Introspection responses have their own cache.
+            // introspection responses have their own cache
             (VerifiedBy::Key(_), None) | (VerifiedBy::Introspection, _) => false,
         }
     }

@@ -1,5 +1,5 @@
-//! Tests with published test vectors for JWS and its keys. The payloads are not access tokens, so
-//! the tests skip the checks of the claims.
+//! Tests with published test vectors for JWS and its keys. The payloads aren't access tokens, so we
+//! skip the checks of the claims.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
@@ -77,8 +77,8 @@ fn alg(token: &str) -> String {
     }
 }
 
-/// Returns two forgeries of the token: one with a changed letter in the payload, one with a changed
-/// letter in the signature.
+/// Two forgeries of the token: one with a changed letter in the payload, one with a changed letter
+/// in the signature.
 fn forgeries(token: &str) -> [String; 2] {
     let [first, last] = [token.find('.').unwrap() + 1, token.rfind('.').unwrap() + 1];
     [first, last].map(|at| {
@@ -152,7 +152,7 @@ impl Tally {
             };
             let own = algorithm(group) == Some(alg);
             for test in group["tests"].as_array().unwrap() {
-                // A signature that is invalid for its own algorithm may be valid for another one.
+                // a signature that's invalid for its own algorithm may be valid for another one
                 if !own && test["result"] != "valid" {
                     continue;
                 }
@@ -169,8 +169,8 @@ impl Tally {
     }
 }
 
-/// Returns the JWS algorithm of a group of signatures (RFC 7518 §3.1, RFC 8037 §3.1). `None` if JWS
-/// does not allow them: it requires a salt as long as the hash, and does not use DER for ECDSA.
+/// The JWS algorithm of a group of signatures (RFC 7518 §3.1, RFC 8037 §3.1). `None` if JWS doesn't
+/// allow them: it requires a salt as long as the hash, and doesn't use DER for ECDSA.
 fn algorithm(group: &Value) -> Option<Algorithm> {
     let text = |name: &str| group[name].as_str().unwrap_or_default();
     let curve = group["publicKey"]["curve"].as_str().unwrap_or_default();
@@ -195,7 +195,7 @@ fn algorithm(group: &Value) -> Option<Algorithm> {
     }
 }
 
-/// Returns the key of a group as a JWK. RSA numbers have leading zeros, which must be accepted.
+/// The key of a group as a JWK. RSA numbers have leading zeros, which we must accept.
 fn jwk(group: &Value) -> Value {
     let key = &group["publicKey"];
     let number = |name: &str| base64url(&hex(&key[name]));

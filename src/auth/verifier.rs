@@ -1,6 +1,6 @@
 //! [`Auth`]: verifies a request or a token and returns its claims.
 //!
-//! All checks that do not need a key run first, so a token that fails one of them costs neither a
+//! All checks that don't need a key run first, so a token that fails one of them costs neither a
 //! fetch nor an RSA verification. [`Claims`] are only created after the signature is verified.
 //! [`Auth::verify_now`] and [`Auth::check_without_key`] define the order, with one step per line.
 //! Most steps are functions in `token/checks.rs`.
@@ -69,13 +69,13 @@ pub(crate) struct Inner {
     pub(crate) resolver: Option<Resolver>,
     /// The header that contains the token instead of `Authorization`, without a scheme.
     pub(crate) field: Option<HeaderName>,
-    /// In bytes.
+    /// in bytes
     pub(crate) max_token: usize,
     pub(crate) fetcher: Arc<Fetcher>,
     /// The DPoP options, with the mode of the current issuers. Locked while the issuers are
     /// replaced.
     pub(crate) dpop: Mutex<Option<Dpop>>,
-    /// The source of client certificates. `None` if certificate-bound tokens are not accepted.
+    /// Where client certificates come from. `None` if we don't accept certificate-bound tokens.
     pub(crate) certificates: Option<CertificateSource>,
     /// `None` if no public URL is configured, so that no issuer can use DPoP. If there are proofs,
     /// [`Auth::accepts_proofs`] says whether an issuer uses them now.
@@ -128,7 +128,7 @@ impl Auth {
         self.inner.field.as_ref()
     }
 
-    /// Returns the credential in the headers. A token outside of `Authorization` has no scheme.
+    /// The credential in the headers. A token outside of `Authorization` has no scheme.
     pub(crate) fn presented<'h>(
         &self,
         headers: &'h HeaderMap,
@@ -158,7 +158,7 @@ impl Auth {
         }
     }
 
-    /// Like [`authenticate`](Self::authenticate), with a function that extracts the credential.
+    /// [`authenticate`](Self::authenticate) with a function that extracts the credential.
     pub(crate) async fn authenticate_by<X: DeserializeOwned>(
         &self,
         request: &RequestHead<'_>,
@@ -201,8 +201,8 @@ impl Auth {
         self.refusal_in(None, error)
     }
 
-    /// Returns a refusal whose challenge has the scheme of the request, or every scheme if the
-    /// request has no token.
+    /// A refusal whose challenge has the scheme of the request, or every scheme if the request has
+    /// no token.
     fn refusal_in(&self, used: Option<Scheme>, error: AuthError) -> Refusal {
         let offered = self.inner.issuers.load().challenge.clone();
         let is_in_own_field = self.inner.field.is_some();
@@ -230,22 +230,22 @@ impl Auth {
             .in_own_field(is_in_own_field)
     }
 
-    /// Returns `true` if authentication needs the method, the path or the certificate of a request,
-    /// now or after a reload.
+    /// True if authentication needs the method, the path or the certificate of a request, now or
+    /// after a reload.
     #[cfg(feature = "warp")]
     pub(crate) fn reads_target(&self) -> bool {
         self.inner.proofs.is_some()
             || self.inner.certificates == Some(CertificateSource::Connection)
     }
 
-    /// Returns `true` if requests may use the scheme `DPoP`. A reload may change this.
+    /// True if requests may use the scheme `DPoP`. A reload may change this.
     pub(crate) fn accepts_proofs(&self) -> bool {
-        // Without a public URL, this is constant. Most services have none, and need not load the
-        // list of issuers.
+        // Without a public URL, this is constant. Most services have none, and don't have to load
+        // the list of issuers.
         self.inner.proofs.is_some() && self.inner.issuers.load().challenge.dpop.is_some()
     }
 
-    /// Returns `true` if a reload can change whether requests may use the scheme `DPoP`.
+    /// True if a reload can change whether requests may use the scheme `DPoP`.
     #[cfg(feature = "docs")]
     pub(crate) fn can_accept_proofs(&self) -> bool {
         self.inner.proofs.is_some()
@@ -309,24 +309,24 @@ impl Auth {
             || credential.scheme == Some(Scheme::Dpop)
             || verified.context.requires_key
         {
-            // Boxed, so that the future of a request with a plain bearer token stays small.
+            // boxed, so that the future of a request with a plain bearer token stays small
             nonce = Box::pin(self.check_binding(credential, request, &verified)).await?;
         }
         verified.check_not_revoked()?;
         Claims::new(verified, nonce)
     }
 
-    /// Checks that a request proves possession of everything that its token is bound to. Checks the
-    /// DPoP proof last, because it can only be used once. Returns the nonce for the client's next
-    /// proof, if it needs a new one.
+    /// Checks that a request proves possession of everything that its token is bound to. The DPoP
+    /// proof comes last, because it can only be used once. If the client needs a new nonce for its
+    /// next proof, we get that too.
     async fn check_binding(
         &self,
         credential: Credential<'_>,
         request: Option<&RequestHead<'_>>,
         verified: &Verified,
     ) -> Result<Option<Arc<str>>, AuthError> {
-        // Destructure every field, so that a new kind of binding does not compile until it is
-        // checked here. Otherwise, its tokens would be accepted without proof of possession.
+        // Destructure every field, so that a new kind of binding doesn't compile until we check it
+        // here. Otherwise, we'd accept its tokens without proof of possession.
         let (key, x5t) = match verified.binding.as_deref() {
             Some(Binding { key, certificate }) => (*key, *certificate),
             None => (None, None),
@@ -366,8 +366,8 @@ impl Auth {
         };
         let now = self.inner.clock.time();
         let proof = proofs.validate(presented, now).map_err(refused)?;
-        // Check this before recording the proof. Otherwise, a client with a revoked token could
-        // fill the record of used proofs.
+        // Check this before recording the proof, or else a client with a revoked token could fill
+        // the record of used proofs.
         verified.check_not_revoked()?;
         let began = std::time::Instant::now();
         let used = proofs.use_once(&proof, now).await;
@@ -385,7 +385,7 @@ impl Auth {
         }
     }
 
-    /// Verifies a token, or returns a future if verification has to wait. Most tokens need no wait.
+    /// Verifies a token, or returns a future if verification has to wait (most tokens don't)
     fn verify_now<'a>(&'a self, token: &'a [u8]) -> Result<Progress<'a>, AuthError> {
         within_limit(token, self.inner.max_token)?;
         if let Some(known) = self.cached(token)? {
@@ -464,14 +464,13 @@ impl Auth {
             cache.remember_header(parts.header, &header);
         }
         cache.remember(token, &verified);
-        // Use the introspector of this issuer, even if a reload has replaced it during the wait for
+        // Use the introspector of this issuer, even if a reload has replaced it while we waited for
         // a key. The new one must not cache claims that were verified by the old rules.
         let introspector = issuer.jwt_introspector().cloned();
         Ok((verified, introspector))
     }
 
-    /// Introspects a token that is not a JWT. Returns `error` if no issuer introspects opaque
-    /// tokens.
+    /// Introspects a token that isn't a JWT. `error` if no issuer introspects opaque tokens.
     fn introspect_opaque<'a>(
         &self,
         token: &'a [u8],
@@ -486,7 +485,7 @@ impl Auth {
         }
     }
 
-    /// Returns the introspector for opaque tokens. If none is configured for them, returns the only
+    /// The introspector for opaque tokens. If none is configured for them, we take the only
     /// introspector.
     pub(super) fn opaque_introspector(&self) -> Option<Introspector> {
         let issuers = self.inner.issuers.load();
@@ -503,7 +502,7 @@ impl Auth {
         opaque.or_else(only).cloned()
     }
 
-    /// Runs every check that does not need a key, in this order. The result is not trusted yet.
+    /// Runs every check that doesn't need a key, in this order. Don't trust the result yet!
     ///
     /// `resolved` is the issuer of the token if it is not configured.
     fn check_without_key(
@@ -551,8 +550,8 @@ impl Auth {
         })
     }
 
-    /// Returns a cached token that is still valid, and the introspector that must confirm it, if
-    /// there is one.
+    /// A cached token that is still valid, and the introspector that must confirm it, if there is
+    /// one.
     fn cached(&self, token: &[u8]) -> Result<Option<Known>, AuthError> {
         let Some(verified) = self.inner.cache.token(token) else {
             return Ok(None);
@@ -560,7 +559,7 @@ impl Auth {
         let issuers = self.inner.issuers.load();
         let found;
         let issuer = if verified.context.slot == NO_SLOT {
-            // A configured issuer takes precedence over a resolved one with the same name.
+            // a configured issuer takes precedence over a resolved one with the same name
             let resolver = self.inner.resolver.as_ref();
             let resolver = resolver.filter(|_| issuers.named(&verified.context.issuer).is_none());
             found = resolver.and_then(|resolver| resolver.with_context(&verified.context));
@@ -596,8 +595,8 @@ impl Auth {
         })
     }
 
-    /// Returns the issuer with this name, compared exactly (RFC 7519 §4.1.1). An unknown issuer
-    /// never causes a network request.
+    /// Names are compared exactly (RFC 7519 §4.1.1). An unknown issuer never causes a network
+    /// request.
     pub(super) fn trusted_issuer(&self, issuer: &str) -> Result<Arc<Trusted>, AuthError> {
         let issuers = self.inner.issuers.load();
         issuers
@@ -616,7 +615,7 @@ impl Auth {
         }
     }
 
-    /// Returns the configured issuers, and those cached by the resolver under other names.
+    /// The configured issuers, and those cached by the resolver under other names.
     pub(super) fn issuers(&self) -> Vec<Arc<Trusted>> {
         let configured = self.inner.issuers.load_full();
         let mut all: Vec<_> = configured.iter().cloned().collect();
@@ -840,7 +839,7 @@ impl Auth {
 /// The result of verifying a token without waiting.
 enum Progress<'a> {
     Done(Arc<Verified>),
-    /// Boxed because it is rare, and would make the future of every request larger.
+    /// Rare, and would make the future of every request larger, hence the box.
     Waits(Pin<Box<dyn Future<Output = Result<Arc<Verified>, AuthError>> + Send + 'a>>),
 }
 

@@ -10,8 +10,8 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// Creates a client with a random id and secret. Form encoding does not change their
-    /// characters, so they need not be encoded for HTTP Basic (RFC 6749 §2.3.1).
+    /// A client with a random id and secret. Form encoding doesn't change their characters, so we
+    /// needn't encode them for HTTP Basic (RFC 6749 §2.3.1).
     pub(super) fn register() -> io::Result<Self> {
         Ok(Self {
             id: random_name(24)?,

@@ -165,8 +165,8 @@ fn ok(body: String) -> Response {
     reply::with_header(body, CONTENT_TYPE, "application/json").into_response()
 }
 
-/// Changes a member if the document has it. Discovery documents and key sets have different
-/// members.
+/// Changes a member if the document has it. (Discovery documents and key sets have different
+/// members.)
 fn set(document: &mut Value, name: &str, value: Value) {
     if let Some(member) = document.get_mut(name) {
         *member = value;
@@ -176,7 +176,7 @@ fn set(document: &mut Value, name: &str, value: Value) {
 fn half(body: &[u8]) -> Response {
     let first = Ok(body[..body.len() / 2].to_vec());
     let end = stream::once(async {
-        // Let the server flush the first half. Otherwise, it would not even send the head.
+        // Let the server flush the first half. Otherwise, it wouldn't even send the head.
         tokio::task::yield_now().await;
         Err(io::Error::from(io::ErrorKind::ConnectionAborted))
     });
@@ -192,7 +192,7 @@ fn drip(body: Vec<u8>) -> Response {
     streamed(length, bytes)
 }
 
-/// Returns a JSON response with this `Content-Length`, even if `body` has another length.
+/// A JSON response with this `Content-Length`, even if `body` has another length.
 fn streamed<S>(length: usize, body: S) -> Response
 where
     S: stream::Stream<Item = io::Result<Vec<u8>>> + Send + Sync + 'static,

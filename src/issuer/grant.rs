@@ -1,6 +1,5 @@
-//! The client credentials grant (RFC 6749 §4.4), with Auth0's parameters and claims.
-//!
-//! Only one client is registered.
+//! The client credentials grant (RFC 6749 §4.4), with Auth0's parameters and claims. There's only
+//! one client.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -131,8 +130,8 @@ fn grant(state: &State, headers: &HeaderMap, requested: &Parameters) -> Result<V
     Ok(answer)
 }
 
-/// Returns the thumbprint of the key to bind the token to. `None` if the request has no DPoP proof
-/// (RFC 9449 §5).
+/// The thumbprint of the key to bind the token to. `None` if the request has no DPoP proof (RFC
+/// 9449 §5).
 fn bound_to(state: &State, headers: &HeaderMap) -> Result<Option<String>, Refusal> {
     let mut proofs = headers.get_all("dpop").iter();
     let Some(proof) = proofs.next() else {
@@ -171,7 +170,7 @@ fn authenticate(
     ))
 }
 
-/// Returns `true` if the credentials in the header or in the body are those of the client.
+/// The credentials in the header or in the body are those of the client.
 pub(super) fn is_client(
     client: &Client,
     headers: &HeaderMap,
@@ -188,9 +187,9 @@ pub(super) fn is_client(
     })
 }
 
-/// Returns the scopes to grant: the requested ones, without duplicates and invalid scope tokens
-/// (RFC 6749 §3.3). Auth0 has a list of scopes for each API, but this issuer grants everything, so
-/// that any route can be tried.
+/// The scopes to grant: the requested ones, without duplicates and invalid scope tokens (RFC 6749
+/// §3.3). Auth0 has a list of scopes for each API, but here we grant everything, so that you can
+/// try any route.
 fn granted(requested: &Parameters) -> String {
     let mut granted = Vec::new();
     for scope in given(requested.scope.as_deref())
@@ -209,8 +208,7 @@ fn is_scope(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(fits)
 }
 
-/// Returns the value of a parameter. `None` if it is empty, because empty parameters count as
-/// omitted (RFC 6749 §3.2).
+/// Empty parameters count as omitted (RFC 6749 §3.2).
 fn given(parameter: Option<&str>) -> Option<&str> {
     parameter.filter(|value| !value.is_empty())
 }

@@ -1,21 +1,21 @@
 //! Decides which `Host` values are accepted by an issuer, and by the service under `dev`: their own
 //! address and the names of loopback, with any port or none.
 //!
-//! A web page cannot read responses from another origin, but it can make its own host name resolve
+//! A web page can't read responses from another origin, but it can make its own host name resolve
 //! to 127.0.0.1 (DNS rebinding), and then has the same origin. Its requests have that name in
-//! `Host` and are rejected here, before a token is issued. `origins.rs` does not prevent this,
-//! because CORS does not apply within an origin.
+//! `Host`, and we reject them here, before a token is issued. `origins.rs` is no help against this:
+//! CORS doesn't apply within an origin.
 //!
-//! The port is not compared, because a proxy may send `Host` without a port, or with its own port.
-//! This is safe: the attack needs a host name, because a page at `127.0.0.1` with another port is
+//! We don't compare the port, as a proxy may send `Host` without a port, or with its own port.
+//! That's safe: the attack needs a host name, because a page at `127.0.0.1` with another port is
 //! another origin.
 
 use std::net::{IpAddr, SocketAddr};
 
 use warp::{Filter, Rejection, http::uri::Authority, reject};
 
-/// Matches requests whose `Host` is not the address of the socket or a name of loopback. Also
-/// matches requests without a valid `Host`.
+/// Matches requests whose `Host` is not the address of the socket or a name of loopback, and
+/// requests without a valid `Host`.
 pub(crate) fn foreign(
     address: SocketAddr,
 ) -> impl Filter<Extract = (), Error = Rejection> + Clone + Send + Sync + 'static {
@@ -33,11 +33,11 @@ pub(crate) fn foreign(
         .untuple_one()
 }
 
-/// Returns `true` if the host, without its port, belongs to the socket at `address`.
+/// True if the host, without its port, belongs to the socket at `address`.
 fn names(host: &Authority, address: SocketAddr) -> bool {
     let name = host.host().trim_matches(['[', ']']);
     let is_ours = |ip: IpAddr| {
-        // If the socket listens on all addresses, accept any IP address. DNS rebinding needs a
+        // If the socket listens on all addresses, any IP address will do. DNS rebinding needs a
         // name.
         ip.is_loopback() || ip == address.ip() || address.ip().is_unspecified()
     };

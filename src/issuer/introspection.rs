@@ -20,7 +20,7 @@ use crate::issuer::{faults::Fault, grant, state::State};
 /// The maximum size of a request body in bytes.
 const MAX_BODY: u64 = 128 * 1024;
 
-/// Extracts the parameters of a form. Empty if the form cannot be parsed.
+/// Extracts the parameters of a form. Empty if we can't parse it.
 pub(super) fn parameters()
 -> impl Filter<Extract = (Vec<(String, String)>,), Error = Infallible> + Clone {
     warp::body::content_length_limit(MAX_BODY)

@@ -7,7 +7,7 @@ use crate::issuer::keys::SigningKey;
 pub(super) struct KeySet {
     current: SigningKey,
     published: Vec<SigningKey>,
-    /// The document to publish instead of the keys, if there is one.
+    /// What to publish instead of the keys, if anything.
     document: Option<Value>,
 }
 
@@ -47,7 +47,7 @@ impl KeySet {
         self.document = document;
     }
 
-    /// Returns the JWK set (RFC 7517 §5), or the document that is published instead.
+    /// The JWK set (RFC 7517 §5), or the document that is published instead.
     pub(super) fn document(&self) -> Value {
         self.document.clone().unwrap_or_else(|| {
             let keys: Vec<_> = self.published.iter().map(SigningKey::public_jwk).collect();

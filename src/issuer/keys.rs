@@ -114,7 +114,7 @@ impl SigningKey {
     }
 
     /// Signs with `algorithm` if the key supports it, and otherwise with the key's own algorithm.
-    /// An RSA key supports `RS*` and `PS*`.
+    /// (An RSA key supports `RS*` and `PS*`.)
     pub(super) fn sign_as(&self, algorithm: Algorithm, message: &[u8]) -> Vec<u8> {
         match self.private.sign(algorithm, message) {
             Ok(signature) => signature,
@@ -122,7 +122,7 @@ impl SigningKey {
         }
     }
 
-    /// Like [`generate`](Self::generate), but returns the error instead of panicking.
+    /// [`generate`](Self::generate), but with the error instead of a panic.
     pub(super) fn try_generate(algorithm: Algorithm) -> io::Result<Self> {
         Ok(Self::new(algorithm, Private::generate(algorithm)?))
     }
@@ -210,7 +210,7 @@ impl Private {
         })
     }
 
-    /// Returns the members that define the key, in the order of a thumbprint (RFC 7638 §3.2).
+    /// The members that define the key, in the order of a thumbprint (RFC 7638 §3.2).
     fn public(&self) -> Value {
         match self {
             Self::Rsa(pair) => {
@@ -218,7 +218,7 @@ impl Private {
                 json!({"e": base64url(public.e), "kty": "RSA", "n": base64url(public.n)})
             }
             Self::Ec(pair) => {
-                // An uncompressed point: 0x04, then x and y of equal length (SEC 1 §2.3.3).
+                // an uncompressed point: 0x04, then x and y of equal length (SEC 1 §2.3.3)
                 let point = &pair.public_key().as_ref()[1..];
                 let (x, y) = point.split_at(point.len() / 2);
                 let crv = match x.len() {
@@ -257,7 +257,7 @@ fn rsa_encoding(algorithm: Algorithm) -> &'static dyn RsaEncoding {
     }
 }
 
-/// Returns an unguessable name from `bytes` random bytes.
+/// An unguessable name from `bytes` random bytes.
 pub(super) fn random_name(bytes: usize) -> io::Result<String> {
     let mut random = vec![0; bytes];
     rand::fill(&mut random).map_err(io::Error::other)?;

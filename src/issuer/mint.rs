@@ -1,6 +1,6 @@
 //! [`TokenBuilder`]: builds valid and invalid tokens for tests.
 //!
-//! The builder doesn't check anything, because tests need tokens that a verifier must reject.
+//! The builder doesn't check anything. Tests need tokens that a verifier must reject.
 
 use std::{
     collections::BTreeMap,
@@ -268,7 +268,7 @@ impl fmt::Debug for TokenBuilder {
     }
 }
 
-/// Signs the header and the payload exactly as given, and returns the token.
+/// Signs the header and the payload exactly as given.
 pub(super) fn compact(
     key: &SigningKey,
     algorithm: Algorithm,

@@ -200,7 +200,7 @@ impl Issuer {
         client: Client,
     ) -> io::Result<Self> {
         let server = Server::bind(addr)?;
-        // Generate the key on a blocking thread, because this takes long for RSA.
+        // Generate the key on a blocking thread, since this takes long for RSA.
         let key = tokio::task::spawn_blocking(move || SigningKey::try_generate(algorithm));
         let key = key.await.map_err(io::Error::other)??;
         let issuer = Self {
@@ -501,7 +501,7 @@ impl Issuer {
     /// Waits until [`Requests::jwks`] is at least `count`.
     pub async fn jwks_requested(&self, count: u64) {
         let mut requests = self.state.requests.subscribe();
-        // Cannot fail: `self` owns the sender.
+        // can't fail, `self` owns the sender
         let _ = requests.wait_for(|requests| requests.jwks >= count).await;
     }
 }

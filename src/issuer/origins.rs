@@ -1,6 +1,6 @@
 //! CORS for the token endpoint: only pages of the configured origins can fetch a token.
 //!
-//! A page only needs the token, so the other endpoints have no CORS.
+//! The token is all that a page needs, so the other endpoints have no CORS.
 
 use warp::{
     Reply,
@@ -16,7 +16,7 @@ use warp::{
 
 use crate::issuer::state::State;
 
-/// Returns the response to a preflight request. `None` if the page's origin is not allowed.
+/// `None` if the page's origin is not allowed.
 pub(super) fn preflight(state: &State, headers: &HeaderMap) -> Option<Response> {
     allowed(state, headers)?;
     let mut answer = allow_origin(state, headers, StatusCode::NO_CONTENT.into_response());

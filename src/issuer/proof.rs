@@ -1,6 +1,6 @@
 //! [`ProofBuilder`]: builds valid and invalid DPoP proofs for tests (RFC 9449 §4.2).
 //!
-//! The builder checks nothing, because tests need proofs that a verifier must reject.
+//! Like the token builder, this one checks nothing: tests need proofs that a verifier must reject.
 
 use std::{fmt, time::SystemTime};
 
@@ -151,7 +151,7 @@ impl SigningKey {
         compact(self, self.algorithm(), header, claims)
     }
 
-    /// Returns the members that define the public half.
+    /// The members that define the public half.
     fn public(&self) -> Value {
         let mut jwk = self.public_jwk();
         if let Some(members) = jwk.as_object_mut() {

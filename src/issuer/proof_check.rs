@@ -1,7 +1,7 @@
 //! Checks the DPoP proof of a token request (RFC 9449 §5), without sharing code with the verifier.
 //!
-//! If the issuer and the verifier shared code, a bug in one could hide a bug in the other. There is
-//! no check for replay, because the issuer is only for tests.
+//! If the issuer and the verifier shared code, a bug in one could hide a bug in the other. There's
+//! no check for replay, as the issuer is only for tests.
 
 use std::time::SystemTime;
 
@@ -20,8 +20,7 @@ use crate::issuer::keys::base64url;
 /// The maximum difference between `iat` and the current time, in seconds.
 const WINDOW: u64 = 300;
 
-/// Returns the thumbprint of the key that signed a proof for `POST url`. `None` if the proof is
-/// invalid.
+/// The thumbprint of the key that signed a proof for `POST url`, or `None` if the proof is invalid.
 pub(super) fn thumbprint(proof: &str, url: &str) -> Option<String> {
     let (input, signature) = proof.rsplit_once('.')?;
     let (header, claims) = input.split_once('.')?;

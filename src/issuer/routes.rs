@@ -78,7 +78,7 @@ pub(super) fn routes(
             origins::preflight(&state, &headers).unwrap_or_else(|| refuse(TOKEN))
         });
 
-    // Boxed, because the time to compile a filter grows with the square of its depth.
+    // Boxed, because the time to compile a filter grows with the square of its depth
     let known = [
         discovery.boxed(),
         jwks.boxed(),
@@ -96,7 +96,7 @@ pub(super) fn routes(
         .unify()
 }
 
-/// Returns the metadata of the issuer (`OpenID` Connect Discovery 1.0 §3, RFC 8414 §2).
+/// The metadata of the issuer (`OpenID` Connect Discovery 1.0 §3, RFC 8414 §2).
 async fn discovery(state: Arc<State>) -> Response {
     state.count(|requests| requests.discovery += 1);
     let fault = state.fault(|faults| &faults.discovery).await;
@@ -110,7 +110,7 @@ async fn discovery(state: Arc<State>) -> Response {
         "jwks_uri": state.jwks_uri,
         "token_endpoint": state.token_endpoint,
         "grant_types_supported": ["client_credentials"],
-        // Required by RFC 8414. Empty, because no user can sign in.
+        // required by RFC 8414; empty, since no user can sign in
         "response_types_supported": [],
         "subject_types_supported": ["public"],
         "scopes_supported": grant::SCOPES,
@@ -126,8 +126,7 @@ async fn discovery(state: Arc<State>) -> Response {
     }
 }
 
-/// Returns the key set. Supports conditional requests (RFC 9110 §13.1.2) if entity tags are
-/// enabled.
+/// The key set. Supports conditional requests (RFC 9110 §13.1.2) if entity tags are enabled.
 async fn jwks(state: Arc<State>, headers: HeaderMap) -> Response {
     state.count(|requests| requests.jwks += 1);
     let fault = state.fault(|faults| &faults.jwks).await;
@@ -159,13 +158,13 @@ async fn jwks(state: Arc<State>, headers: HeaderMap) -> Response {
     response
 }
 
-/// Returns a strong entity tag (RFC 9110 §8.8.3). Equal bytes have equal tags.
+/// A strong entity tag (RFC 9110 §8.8.3). Equal bytes have equal tags.
 fn entity_tag(body: &str) -> String {
     let digest = digest::digest(&digest::SHA256, body.as_bytes());
     format!("\"{}\"", base64url(digest))
 }
 
-/// Returns `true` if `If-None-Match` contains `tag`, using weak comparison (RFC 9110 §13.1.2).
+/// True if `If-None-Match` contains `tag`, using weak comparison (RFC 9110 §13.1.2).
 fn is_named(headers: &HeaderMap, tag: &str) -> bool {
     headers
         .get_all(IF_NONE_MATCH)

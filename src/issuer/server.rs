@@ -1,6 +1,6 @@
 //! The issuer's server, which can be stopped and started again on the same port.
 //!
-//! The server has no timers except in `Fault::Drip`, so it does not advance tokio's paused clock.
+//! It has no timers except in `Fault::Drip`, so it doesn't advance tokio's paused clock.
 
 use std::{convert::Infallible, io, net::SocketAddr};
 
@@ -26,8 +26,8 @@ pub(super) struct Server {
 }
 
 struct State {
-    /// A socket that is bound but does not listen. While the server is closed, connections are
-    /// refused, and the system does not give the port to a socket that requests any free port.
+    /// A socket that is bound but doesn't listen. While the server is closed, connections are
+    /// refused, and the system won't give the port to a socket that requests any free port.
     placeholder: Option<TcpSocket>,
     running: Option<Running>,
 }
@@ -39,7 +39,7 @@ struct Running {
 }
 
 impl Server {
-    /// Reserves `addr`, and does not listen yet. Port 0 means any free port.
+    /// Reserves `addr`, but doesn't listen yet. Port 0 means any free port.
     pub(super) fn bind(addr: SocketAddr) -> io::Result<Self> {
         let placeholder = bind(addr)?;
         Ok(Self {
@@ -62,7 +62,7 @@ impl Server {
     {
         let mut state = self.state.lock().await;
         if state.running.is_none() {
-            // If two sockets cannot share a port on this system, listen on the placeholder itself.
+            // if two sockets can't share a port on this system, listen on the placeholder itself
             let socket = bind(self.addr).or_else(|fault| state.placeholder.take().ok_or(fault))?;
             let listener = socket.listen(BACKLOG)?;
             let (stop, stopped) = oneshot::channel();
@@ -77,7 +77,7 @@ impl Server {
         let mut state = self.state.lock().await;
         if let Some(Running { stop, task }) = state.running.take() {
             drop(stop);
-            // The task can only fail by a panic, which also closes everything.
+            // the task can only fail by a panic, which also closes everything
             let _ = task.await;
         }
     }
@@ -88,7 +88,7 @@ fn bind(addr: SocketAddr) -> io::Result<TcpSocket> {
         SocketAddr::V4(_) => TcpSocket::new_v4()?,
         SocketAddr::V6(_) => TcpSocket::new_v6()?,
     };
-    // On Windows, this option would let another process use the port.
+    // on Windows, this option would let another process use the port
     socket.set_reuseaddr(cfg!(not(windows)))?;
     socket.bind(addr)?;
     Ok(socket)
@@ -106,7 +106,7 @@ where
                     connections.spawn(connection(socket, routes.clone()));
                 }
                 // There are no free descriptors, or the client has gone. Let other tasks run before
-                // the next attempt.
+                // we try again.
                 Err(_) => tokio::task::yield_now().await,
             },
             Some(_) = connections.join_next() => {}
@@ -122,7 +122,7 @@ where
     F: Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + 'static,
 {
     let service = TowerToHyperService::new(warp::service(routes));
-    // Ignore errors, because many tests break connections on purpose.
+    // ignore errors, many tests break connections on purpose
     let _ = Builder::new(TokioExecutor::new())
         .http1_only()
         .serve_connection(TokioIo::new(socket), service)

@@ -37,8 +37,8 @@ pub struct Requests {
     pub introspection: u64,
 }
 
-/// The state that the routes share. It does not own the server, which would otherwise keep itself
-/// alive after the last `Issuer` is dropped.
+/// The state that the routes share. It mustn't own the server, which would then keep itself alive
+/// after the last `Issuer` is dropped.
 pub(super) struct State {
     pub(super) addr: SocketAddr,
     pub(super) url: String,
@@ -93,8 +93,8 @@ impl State {
         TokenBuilder::new(key, &self.url, &self.audience)
     }
 
-    /// Issues a token for a client: an opaque token if `opaque` is set, and otherwise a JWT. The
-    /// token is active at introspection.
+    /// Issues a token for a client: an opaque one if `opaque` is set, otherwise a JWT. The token is
+    /// active at introspection.
     pub(super) fn granted(&self, token: TokenBuilder) -> String {
         let claims = token.claims().clone();
         let token = if self.settings().opaque {

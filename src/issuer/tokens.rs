@@ -22,7 +22,7 @@ impl Tokens {
         self.0.remove(token);
     }
 
-    /// Returns the introspection response for a token (RFC 7662 §2.2).
+    /// The introspection response for a token (RFC 7662 §2.2).
     pub(super) fn answer(&self, token: &str) -> Value {
         let claims = self.0.get(token).filter(|claims| is_current(claims));
         let Some(claims) = claims else {
@@ -41,7 +41,7 @@ fn is_current(claims: &Map<String, Value>) -> bool {
     expires.is_none_or(|expires| now.as_secs_f64() < expires)
 }
 
-/// Does not verify the JWT.
+/// Doesn't verify the JWT!
 pub(super) fn claims_of(jwt: &str) -> Option<Map<String, Value>> {
     let payload = jwt.split('.').nth(1)?;
     let payload = URL_SAFE_NO_PAD.decode(payload).ok()?;

@@ -1,4 +1,4 @@
-//! The verification steps that do not need a key, as functions of a token's header and claims.
+//! The verification steps that don't need a key, as functions of a token's header and claims.
 //!
 //! `verifier.rs` defines their order.
 
@@ -25,7 +25,7 @@ pub(crate) fn algorithm(
     let Some(Value::Text(name)) = &header.alg else {
         return Err(AuthError::AlgorithmNotAllowed);
     };
-    // `none` is not an `Algorithm`, and names are case-sensitive.
+    // `none` isn't an `Algorithm`, and names are case-sensitive
     name.parse()
         .ok()
         .filter(|algorithm| allowed.contains(algorithm))
@@ -39,8 +39,8 @@ pub(crate) fn allowed(algorithm: Algorithm, of_issuer: &[Algorithm]) -> Result<(
     Err(AuthError::AlgorithmNotAllowed)
 }
 
-/// Rejects header extensions (RFC 7515 §4.1.11), because none is implemented. An unencoded payload
-/// (RFC 7797) is rejected even if it is not marked as critical.
+/// Rejects header extensions (RFC 7515 §4.1.11); we implement none. An unencoded payload (RFC 7797)
+/// is rejected even if it is not marked as critical.
 pub(crate) fn no_extension(header: &Header<'_>) -> Result<(), AuthError> {
     if header.extended {
         return Err(AuthError::UnsupportedCriticalHeader);
@@ -48,9 +48,9 @@ pub(crate) fn no_extension(header: &Header<'_>) -> Result<(), AuthError> {
     Ok(())
 }
 
-/// Checks `typ`, so that another kind of JWT, such as a logout token or a DPoP proof, is not
-/// accepted as an access token (RFC 8725 §3.11, RFC 9068 §4). Many issuers write `JWT` or omit
-/// `typ`, and the strict profile rejects both. Returns `true` if the strict profile accepts `typ`.
+/// Checks `typ`, so that another kind of JWT (a logout token or a DPoP proof, say) is not accepted
+/// as an access token (RFC 8725 §3.11, RFC 9068 §4). Many issuers write `JWT` or omit `typ`, and
+/// the strict profile rejects both. Returns `true` if the strict profile accepts `typ`.
 pub(crate) fn access_token_type(header: &Header<'_>, strict: bool) -> Result<bool, AuthError> {
     const STRICT: [&str; 2] = ["at+jwt", "application/at+jwt"];
     match &header.typ {
@@ -69,7 +69,7 @@ pub(crate) fn profile(is_at_jwt: bool, strict: bool) -> Result<(), AuthError> {
     Ok(())
 }
 
-/// Returns `iss`, which must be present and a string.
+/// `iss` must be present and a string.
 pub(crate) fn issuer<'c>(claims: &'c Registered<'_>) -> Result<&'c str, AuthError> {
     match &claims.iss {
         None => Err(AuthError::MissingClaim),
@@ -92,7 +92,8 @@ pub(crate) fn audience(
         AudienceClaim::Cid => &claims.cid,
     };
     if claim != AudienceClaim::Aud {
-        // `aud` is not compared here, but must still have a valid type. Only `aud` can be an array.
+        // We don't compare `aud` here, but it must still have a valid type. Only `aud` can be an
+        // array.
         let is_audience = |aud: &Value<'_>| matches!(aud, Value::Text(_) | Value::Texts(_));
         if !claims.aud.as_ref().is_none_or(is_audience) || matches!(value, Some(Value::Texts(_))) {
             return Err(AuthError::InvalidClaim);
@@ -141,7 +142,7 @@ impl Times {
         begun(self.issued, now, rules)
     }
 
-    /// Returns the time at which the token expires, without leeway.
+    /// The time at which the token expires, without leeway.
     pub(crate) fn end(&self, rules: &TimeRules) -> f64 {
         let too_old = rules
             .max_age
@@ -155,7 +156,7 @@ impl Times {
         now: f64,
         rules: &TimeRules,
     ) -> Result<(), AuthError> {
-        // RFC 7519 §4.1.4: "on or after which the JWT MUST NOT be accepted".
+        // RFC 7519 §4.1.4: "on or after which the JWT MUST NOT be accepted"
         if now >= self.expires + rules.leeway.as_secs_f64() {
             return Err(AuthError::TokenExpired);
         }
@@ -221,8 +222,8 @@ pub(crate) fn scopes(claims: &Registered<'_>) -> Result<(), AuthError> {
 /// Rejects a token whose claims say that it is an ID token, a refresh token or a logout token.
 ///
 /// Some issuers sign these with the same keys and the same `typ` in the header. Then only the
-/// audience distinguishes an ID token from an access token, and if the API's audience is a client
-/// ID, both have the same audience (RFC 8725 §3.12). A claim that is not a string is ignored.
+/// audience tells an ID token from an access token, and if the API's audience is a client ID, both
+/// have the same audience (RFC 8725 §3.12). We ignore a claim that isn't a string.
 pub(crate) fn kind(claims: &Registered<'_>) -> Result<(), AuthError> {
     #[rustfmt::skip]
     const OTHERS: [&str; 8] = [
@@ -249,9 +250,9 @@ pub(crate) fn rfc9068(claims: &Registered<'_>) -> Result<(), AuthError> {
     Ok(())
 }
 
-/// Returns the key (DPoP) or certificate (mutual TLS) that the token is bound to. If the method is
-/// not enabled, rejects the token, because it must not be accepted as a plain bearer token (RFC
-/// 7800 §3).
+/// The key (DPoP) or certificate (mutual TLS) that the token is bound to. If the method isn't
+/// enabled we have to reject the token, because it must not be accepted as a plain bearer token
+/// (RFC 7800 §3).
 pub(crate) fn binding(
     claims: &Registered<'_>,
     enabled: Methods,

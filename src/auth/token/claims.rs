@@ -1,7 +1,7 @@
 //! [`Claims`]: the claims of a verified token.
 //!
 //! [`Claims`] has no public constructor. Only verification creates it, so a handler that takes
-//! claims does not have to check that they are verified.
+//! claims doesn't have to check that they are verified.
 
 use std::{
     fmt,
@@ -115,8 +115,8 @@ impl<X> Claims<X> {
         ended(Arc::clone(&self.verified))
     }
 
-    /// Returns the seconds since the user authenticated, from `auth_time`, minus the leeway. `None`
-    /// if `auth_time` is missing or in the future.
+    /// Seconds since the user authenticated, from `auth_time`, minus the leeway. `None` if
+    /// `auth_time` is missing or in the future.
     pub(crate) fn authentication_age(&self) -> Option<f64> {
         let at: f64 = json::accepted(json::member(self.json(), "auth_time")?).ok()?;
         let age = self.verified.context.clock.now() - at;
@@ -189,7 +189,7 @@ impl<X> Claims<X> {
         }
     }
 
-    /// Returns `true` if the token has the scope `wanted`, or a scope that
+    /// True if the token has the scope `wanted`, or a scope that
     /// [includes](crate::auth::Builder::scope_includes) it.
     pub(crate) fn grants_scope(&self, wanted: &str) -> bool {
         let implied = &self.verified.context.implied;
@@ -197,8 +197,8 @@ impl<X> Claims<X> {
             .any(|granted| implied.satisfies(granted, wanted))
     }
 
-    /// Returns `true` if the token meets the policy with this number. Calls `is_met` to find out,
-    /// unless this policy is the last one that the token met.
+    /// Does the token meet the policy with this number? We only call `is_met` if this policy isn't
+    /// the last one that the token met.
     pub(crate) fn meet(&self, policy: NonZeroU64, is_met: impl FnOnce() -> bool) -> bool {
         let last = &self.verified.met_last;
         if last.load(Relaxed) == policy.get() {
@@ -211,7 +211,7 @@ impl<X> Claims<X> {
         is_met
     }
 
-    /// Returns the scopes that are required of all tokens of this issuer, if this token lacks any.
+    /// The scopes that are required of all tokens of this issuer, if this token lacks any.
     pub(crate) fn lacks_required_scope(&self) -> Option<Arc<str>> {
         let required = self.verified.context.required_scope.as_ref()?;
         let mut each = required.split(' ');
@@ -291,8 +291,8 @@ impl<X> Claims<X> {
         Identity::new(Arc::clone(&self.verified))
     }
 
-    /// Returns the header fields that `build` creates from the claims. Cached fields of the same
-    /// token are returned without calling `build`. `None` if `build` fails.
+    /// The header fields that `build` creates from the claims. If there are cached fields of the
+    /// same token, we don't call `build`. `None` if `build` fails.
     #[cfg(feature = "service")]
     pub(crate) fn identity_fields(
         &self,
@@ -330,8 +330,8 @@ impl<X> Claims<X> {
         self.nonce.as_deref()
     }
 
-    /// Returns the challenge for a token that does not meet a policy. Uses the scheme of the
-    /// request, which was `DPoP` if the token is bound to a key.
+    /// The challenge for a token that doesn't meet a policy. It has the scheme of the request,
+    /// which was `DPoP` if the token is bound to a key.
     pub(crate) fn challenge(&self) -> Challenge {
         let is_bound_to_key = self.binding().is_some_and(|binding| binding.key.is_some());
         let scheme = if is_bound_to_key {
@@ -392,7 +392,7 @@ impl<X> Claims<X> {
 
 impl<X: DeserializeOwned> Claims<X> {
     pub(crate) fn new(verified: Arc<Verified>, nonce: Option<Arc<str>>) -> Result<Self, AuthError> {
-        // The payload is strict JSON, because `Registered::parse` has accepted it.
+        // `Registered::parse` has accepted the payload, so it's strict JSON.
         let private = json::accepted(verified.payload()).map_err(|_| AuthError::InvalidClaim)?;
         Ok(Self {
             verified,
@@ -419,8 +419,7 @@ impl<X> fmt::Debug for Claims<X> {
 pub struct NoPrivate;
 
 impl<'de> Deserialize<'de> for NoPrivate {
-    // Skips the payload, which verification has already checked. Most routes need no private
-    // claims.
+    // Skip the payload, which verification has already checked. Most routes need no private claims.
     fn deserialize<D: Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
         Ok(Self)
     }

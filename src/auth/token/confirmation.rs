@@ -1,6 +1,6 @@
 //! [`Binding`]: the key or certificate in `cnf` that a token is bound to (RFC 7800 §3).
 //!
-//! This module only reads the claim. `credential/` checks the proof of possession.
+//! We only read the claim here. `credential/` checks the proof of possession.
 
 use std::fmt;
 
@@ -18,7 +18,7 @@ impl Thumbprint {
         &self.0
     }
 
-    /// Parses the JSON string in `text`. `None` if it is not base64url of 32 bytes.
+    /// Parses the JSON string in `text`, which should be base64url of 32 bytes.
     fn read(text: &str) -> Option<Self> {
         let text: String = json::accepted(text).ok()?;
         let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
@@ -49,7 +49,6 @@ pub struct Binding {
     pub certificate: Option<Thumbprint>,
 }
 
-/// The enabled methods for binding a token.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Methods {
     /// `jkt`.
@@ -82,9 +81,9 @@ impl Binding {
 
     /// Parses the JSON text of `cnf`.
     ///
-    /// If there is a supported member, unsupported ones are ignored. If there is none, the token is
-    /// bound by a method that cannot be checked. It is rejected, because it must not be accepted as
-    /// a plain bearer token.
+    /// If there is a supported member, we ignore unsupported ones. If there is none, the token is
+    /// bound by a method that we can't check, and it is rejected: it must not be accepted as a
+    /// plain bearer token.
     ///
     /// # Errors
     /// Returns [`AuthError::TokenBound`] if there is no supported member, or one that is not

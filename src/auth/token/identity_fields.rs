@@ -1,8 +1,8 @@
 //! [`IdentityFields`]: a cache for the response headers with the identity in a token.
 //!
-//! A proxy sends many requests with the same token, and gets the same headers for the application
-//! each time. Creating them takes a sixth of such a request, so they are stored with the token. The
-//! total memory is limited.
+//! A proxy sends many requests with the same token, and usually wants the same headers for the
+//! application each time. Creating them takes a sixth of such a request, so we store them with the
+//! token. The total memory is limited.
 
 use std::sync::{
     OnceLock,
@@ -13,15 +13,15 @@ use http::HeaderValue;
 
 const FIELDS: usize = 4;
 
-/// The memory limit for the headers of all tokens. When it is reached, headers are not cached.
+/// The memory limit for the headers of all tokens. Once it's reached, we don't cache headers any
+/// more.
 static LIMIT: MemoryLimit = MemoryLimit::new(8 * 1024 * 1024);
 
 #[derive(Debug, Default)]
 pub(crate) struct IdentityFields(OnceLock<Option<Box<CachedFields>>>);
 
 impl IdentityFields {
-    /// Returns the cached headers, or calls `build` to create them. `None` if `build` returns
-    /// `None`.
+    /// The cached headers, or new ones from `build`. `None` if `build` returns `None`.
     pub(crate) fn get_or_build(
         &self,
         build: impl Fn() -> Option<[HeaderValue; FIELDS]>,
@@ -57,12 +57,12 @@ impl MemoryLimit {
         }
     }
 
-    /// Stores the headers. `None` if they would exceed the limit.
+    /// `None` if the headers would exceed the limit.
     fn keep(&'static self, fields: [HeaderValue; FIELDS]) -> Option<CachedFields> {
         let values: usize = fields.iter().map(HeaderValue::len).sum();
         let bytes = size_of::<CachedFields>() + values;
         let used = self.used.fetch_add(bytes, Relaxed);
-        // Dropping this value subtracts its bytes again.
+        // dropping this value subtracts its bytes again
         let kept = CachedFields {
             fields,
             bytes,

@@ -31,7 +31,7 @@ impl ImpliedScopes {
         Self(table)
     }
 
-    /// Returns `true` if the scope `granted` is `wanted` or includes it.
+    /// The scope `granted` is `wanted` or includes it.
     pub(crate) fn satisfies(&self, granted: &str, wanted: &str) -> bool {
         granted == wanted
             || (!self.0.is_empty()

@@ -1,8 +1,8 @@
 //! [`Verified`]: the payload of a verified token, with fast access to the claims that every request
 //! uses.
 //!
-//! Claims are stored as positions in the payload, so only strings with JSON escapes are copied.
-//! `checks.rs` checks the claims.
+//! We store claims as positions in the payload, so only strings with JSON escapes have to be
+//! copied. The claims are checked in `checks.rs`.
 
 use std::{
     borrow::Cow,
@@ -36,8 +36,7 @@ use crate::auth::{
 };
 
 pub(crate) struct Verified {
-    /// The payload, followed by claims that had escapes and are therefore not slices of the
-    /// payload.
+    /// The payload, followed by claims that had escapes and therefore aren't slices of the payload.
     text: String,
     /// The length of the payload in `text`.
     payload: Offset,
@@ -45,12 +44,12 @@ pub(crate) struct Verified {
     pub(crate) times: Times,
     pub(crate) context: Arc<IssuerContext>,
     pub(crate) source: VerifiedBy,
-    /// The key or certificate that the token is bound to. Boxed, because few tokens have one.
+    /// The key or certificate that the token is bound to. Boxed, since few tokens have one.
     pub(crate) binding: Option<Box<Binding>>,
-    /// Computed when it is first logged.
+    /// Computed when we first log it.
     pseudonym: OnceLock<Option<Pseudonym>>,
-    /// The last version of the revocation list in which the token was looked up and not found. 0 if
-    /// it was never looked up.
+    /// The last version of the revocation list in which we looked up the token and didn't find it.
+    /// 0 if we never did.
     not_revoked_in: AtomicU64,
     /// The number of the policy that the token last met. 0 if there is none.
     pub(crate) met_last: AtomicU64,
@@ -59,7 +58,7 @@ pub(crate) struct Verified {
     pub(crate) fields: IdentityFields,
 }
 
-/// The position of each claim. It must stay small, because every cached token contains one.
+/// The position of each claim. Keep this small: every cached token contains one.
 #[derive(Clone)]
 struct ClaimSpans {
     subject: Option<Span>,
@@ -79,18 +78,18 @@ struct ClaimSpans {
 /// The maximum lifetime to record, in seconds: 100 years.
 const CENTURY: u64 = 100 * 365 * 86_400;
 
-/// Most tokens have at most this number of items. More items are stored on the heap.
+/// Most tokens have at most this number of items. If there are more, they go on the heap.
 const INLINE_ITEMS: usize = 4;
 
 /// The start and the end of a text.
 type Span = (Offset, Offset);
 
-/// A position in a text. 16 bits are not enough, because a token or an introspection response may
-/// have 64 KiB, plus the claims that had escapes.
+/// A position in a text. 16 bits aren't enough: a token or an introspection response may have 64
+/// KiB, plus the claims that had escapes.
 type Offset = u32;
 
 impl Verified {
-    /// Returns the payload as the issuer signed it, unless introspection has limited it.
+    /// The payload as the issuer signed it, unless introspection has limited it.
     pub(crate) fn payload(&self) -> &str {
         self.read((0, self.payload))
     }
@@ -107,13 +106,13 @@ impl Verified {
         self.list(self.claims.permissions, Offset::MAX)
     }
 
-    /// Returns `scope` and `scp` if they are strings of scopes separated by spaces.
+    /// `scope` and `scp` if they are strings of scopes separated by spaces.
     pub(crate) fn scopes(&self) -> impl Iterator<Item = &str> {
         let strings = [self.claims.scope, self.claims.scp].into_iter();
         strings.flatten().map(|string| self.read(string))
     }
 
-    /// Returns the items of `scope` and `scp` if they are arrays.
+    /// The items of `scope` and `scp` if they are arrays.
     pub(crate) fn scopes_one_by_one(&self) -> impl Iterator<Item = &str> {
         self.list(0, self.claims.audience)
     }
@@ -123,7 +122,7 @@ impl Verified {
         *self.pseudonym.get_or_init(of)
     }
 
-    /// Returns the memory used in bytes, without the allocator's overhead.
+    /// In bytes, without the allocator's overhead.
     pub(crate) fn size(&self) -> usize {
         let lists = &self.claims.lists;
         let lists = if lists.spilled() {
@@ -135,7 +134,7 @@ impl Verified {
         size_of::<Self>() + self.text.len() + lists + binding
     }
 
-    /// Checks that the token is not revoked. Only looks it up once for each version of the
+    /// Checks that the token isn't revoked. We only look it up once for each version of the
     /// revocation list, so a cached token usually needs no lookup.
     pub(crate) fn check_not_revoked(&self) -> Result<(), AuthError> {
         let version = match self.context.revocations.state() {
@@ -167,10 +166,10 @@ impl Verified {
             .revocations
             .has_only_subject_entries(&context.issuer)
         {
-            // Don't parse the payload again.
+            // don't parse the payload again
             marks.sub = self.subject().map(Cow::Borrowed);
         } else {
-            // This succeeds, because the payload was accepted before.
+            // The payload was accepted before, so this should always succeed.
             let _ = json::members(self.payload(), |name, value| match (name, value) {
                 ("jti", Value::Text(jti)) => marks.jti = Some(jti),
                 ("sub", Value::Text(sub)) => marks.sub = Some(sub),
@@ -183,10 +182,9 @@ impl Verified {
         context.revocations.has(&context.issuer, &marks, now)
     }
 
-    /// Returns these claims, limited by an introspection response about the same token. The result
-    /// expires at the earlier of both times, and grants only scopes that are in both. A response
-    /// without scopes does not limit them. The payload is changed too, because applications read
-    /// it.
+    /// These claims, limited by an introspection response about the same token. The result expires
+    /// at the earlier of both times, and grants only scopes that are in both. A response without
+    /// scopes doesn't limit them. Applications read the payload, so we have to change that too.
     ///
     /// # Errors
     /// Returns [`AuthError::TokenBound`] if they are bound to different keys.
@@ -204,8 +202,8 @@ impl Verified {
         Ok(extract.verified(payload, context, self.source.clone()))
     }
 
-    /// Returns the payload with `scope`, `scp` and `exp` limited by a response. If nothing is
-    /// limited, returns the payload as it was signed.
+    /// The payload with `scope`, `scp` and `exp` limited by a response. If there's nothing to
+    /// limit, it stays as it was signed.
     fn payload_limited_by(&self, answer: &Self) -> Result<String, AuthError> {
         let limits_scopes = answer.lists_scopes();
         let expires_earlier = answer.times.expires < self.times.expires;
@@ -260,7 +258,7 @@ impl Verified {
         (limited != scopes).then(|| Cow::Owned(limited.to_string()))
     }
 
-    /// Returns `true` if the payload has a claim for scopes, which may be an empty list.
+    /// The payload has a claim for scopes, which may be an empty list.
     fn lists_scopes(&self) -> bool {
         let claims = ["scope", "scp"].map(|name| json::member(self.payload(), name));
         claims
@@ -330,8 +328,8 @@ impl Extract {
         }
     }
 
-    /// Combines the claims with their payload. Call this only after the signature is verified, or
-    /// with an introspection answer that is active.
+    /// Combines the claims with their payload. Only call this once the signature is verified, or
+    /// with an introspection answer that is active!
     pub(crate) fn verified(
         self,
         payload: String,
@@ -409,20 +407,20 @@ pub(crate) struct IssuerContext {
 }
 
 impl IssuerContext {
-    /// Records the lifetime of the token, if it is the longest so far. A token without `iat` counts
-    /// as issued now.
+    /// Records the lifetime of the token, if it's the longest so far. Without `iat` we assume that
+    /// the token was issued now.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // saturates
     fn record_lifetime(&self, times: &Times) {
         let issued = times.issued.unwrap_or_else(|| self.clock.now());
         let lifetime = ((times.expires - issued).ceil() as u64).min(CENTURY);
-        // Almost all tokens have the same lifetime, so writes are rare.
+        // almost all tokens have the same lifetime, so writes are rare
         if lifetime > self.longest_lifetime.load(Relaxed) {
             self.longest_lifetime.fetch_max(lifetime, Relaxed);
         }
     }
 
-    /// Returns `true` if both treat tokens in the same way, except for what the issuer's `Rules`
-    /// determine. The slots may differ.
+    /// Do both treat tokens in the same way, apart from what the issuer's `Rules` determine? (The
+    /// slots may differ.)
     pub(crate) fn is_equivalent(&self, other: &Self) -> bool {
         self.issuer == other.issuer
             && self.challenge == other.challenge
@@ -474,7 +472,7 @@ fn is_list(claim: &Value<'_>) -> bool {
     matches!(claim, Value::Texts(_))
 }
 
-/// Returns the items of an array of strings. A single string counts as one item.
+/// The items of an array of strings. A single string counts as one item.
 fn texts<'v, 'a>(claim: Option<&'v Value<'a>>) -> &'v [Cow<'a, str>] {
     match claim {
         Some(Value::Text(text)) => slice::from_ref(text),

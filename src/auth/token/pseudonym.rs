@@ -14,14 +14,13 @@ use aws_lc_rs::{hmac, rand::SystemRandom};
 pub struct Pseudonym([u8; 16]);
 
 impl Pseudonym {
-    /// Returns the pseudonym of a subject. `None` if the system's random number generator
-    /// fails.
+    /// `None` if the system's random number generator fails.
     pub(crate) fn of(issuer: &str, subject: &str) -> Option<Self> {
         static KEY: LazyLock<Option<hmac::Key>> =
             LazyLock::new(|| hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new()).ok());
         let mut context = hmac::Context::with_key(KEY.as_ref()?);
         // Prefix the issuer with its length, so that no two pairs produce the same bytes. A
-        // separator could also occur in a subject.
+        // separator won't do, it could also occur in a subject.
         context.update(&(issuer.len() as u64).to_be_bytes());
         context.update(issuer.as_bytes());
         context.update(subject.as_bytes());

@@ -60,7 +60,7 @@ impl<'a> Registered<'a> {
         })
         .map_err(|Malformed| AuthError::TokenMalformed)?;
         if is_bound {
-            // If `cnf` cannot be found again, use an unsupported binding, so that the token is
+            // If we can't find `cnf` again, use an unsupported binding, so that the token is
             // rejected.
             claims.cnf = json::member(payload, "cnf").or(Some("null"));
         }
@@ -68,7 +68,7 @@ impl<'a> Registered<'a> {
     }
 }
 
-/// Treats null as absent, because some issuers write it for absent claims.
+/// Null counts as absent. Some issuers write it for absent claims.
 fn unless_null(value: Value<'_>) -> Option<Value<'_>> {
     if let Value::Null = value {
         None

@@ -2,14 +2,13 @@
 //!
 //! [`machine()`](crate::auth::policy::machine), [`user()`](crate::auth::policy::user) and `explain`
 //! share this definition. A wrong guess in either direction would open a route to a caller that
-//! must not use it. So if the payload shows neither or both, the result is
-//! [`Unknown`](SubjectKind::Unknown), which meets neither policy. `docs/decisions.md` lists the
-//! signs and their sources.
+//! must not use it, so if the payload shows neither or both, we say
+//! [`Unknown`](SubjectKind::Unknown), which meets neither policy. The signs and their sources are
+//! listed in `docs/decisions.md`.
 //!
 //! Invariant: **a claim is only a sign of a user if the standard that defines it says so, or if the
 //! token has the marks of the one vendor that uses the claim in this way.** Other issuers write the
-//! same claims, such as `preferred_username` or `x|y` as `sub`, for machines and anonymous
-//! visitors.
+//! same claims (e.g. `preferred_username`, or `x|y` as `sub`) for machines and anonymous visitors.
 
 use crate::auth::token::json::{self, Value};
 
@@ -46,7 +45,7 @@ struct Signs<'a> {
 }
 
 impl SubjectKind {
-    /// Returns the kind of subject that a payload shows. `Unknown` if it isn't strict JSON.
+    /// `Unknown` if the payload isn't strict JSON.
     pub(crate) fn of(payload: &str) -> Self {
         let mut signs = Signs::default();
         let read = json::members(payload, |name, value| match name {
@@ -77,7 +76,7 @@ impl SubjectKind {
             (false, _) if signs.sub_is_azp() => Self::Unknown,
             (false, true) => Self::User,
             (false, false) if signs.has_login_claim() => Self::User,
-            // There is no sign, or two contradictory ones.
+            // no sign, or two contradictory ones
             _ => Self::Unknown,
         }
     }
@@ -88,8 +87,8 @@ impl SubjectKind {
 const ANONYMOUS: [&str; 2] = ["anonymous", "unauthenticated"];
 
 impl Signs<'_> {
-    /// Returns `true` if the token is for a visitor who has not logged in. Auth0 writes `anon@…`,
-    /// and Firebase writes `provider_id`.
+    /// The token is for a visitor who hasn't logged in. Auth0 writes `anon@…`, and Firebase writes
+    /// `provider_id`.
     fn is_anonymous(&self) -> bool {
         text(self.sub.as_ref()).is_some_and(|sub| sub.starts_with("anon@"))
             || text(self.provider_id.as_ref()) == Some("anonymous")
@@ -98,9 +97,8 @@ impl Signs<'_> {
                 .any(|method| contains(self.amr.as_ref(), method))
     }
 
-    /// Returns `true` if the token is for a client that acts on its own behalf. The suffix
-    /// `@clients` is not enough: some issuers let users choose their names, and a user could choose
-    /// `eve@clients`.
+    /// The token is for a client that acts on its own behalf. The suffix `@clients` isn't enough:
+    /// some issuers let users choose their names, and a user could choose `eve@clients`.
     fn is_machine(&self) -> bool {
         let sub = text(self.sub.as_ref());
         let auth0 = [self.azp.as_ref(), self.client_id.as_ref()]
@@ -117,15 +115,14 @@ impl Signs<'_> {
             || text(self.idtyp.as_ref()) == Some("app")
     }
 
-    /// Returns `true` if `sub` equals `azp`. No standard says that this is a machine, but it isn't
-    /// a user either.
+    /// No standard says that `sub` = `azp` is a machine, but it isn't a user either.
     fn sub_is_azp(&self) -> bool {
         let azp = text(self.azp.as_ref());
         azp.is_some() && azp == text(self.sub.as_ref())
     }
 
-    /// Returns `true` if a claim explicitly says that the subject is a user: Entra's `idtyp`, or
-    /// Okta's `uid`, which tokens for clients do not have.
+    /// A claim explicitly says that the subject is a user: Entra's `idtyp`, or Okta's `uid`, which
+    /// tokens for clients don't have.
     fn has_user_claim(&self) -> bool {
         text(self.idtyp.as_ref()) == Some("user")
             || text(self.cid.as_ref())
@@ -133,8 +130,8 @@ impl Signs<'_> {
                 .is_some()
     }
 
-    /// Returns `true` if there are claims that only a login adds. `sid` and `acr` don't count,
-    /// because Keycloak writes both for service accounts too.
+    /// There are claims that only a login adds. `sid` and `acr` don't count. Keycloak writes both
+    /// for service accounts too.
     fn has_login_claim(&self) -> bool {
         let name = text(self.preferred_username.as_ref());
         if name.is_some_and(|name| name.starts_with("service-account-")) {
@@ -151,8 +148,8 @@ impl Signs<'_> {
                 .any(|method| contains(self.amr.as_ref(), method))
     }
 
-    /// Returns `true` if Auth0 issued the token to a user. This is the case for a password grant,
-    /// or if `sub` has the form `strategy|name` and there is a client in `azp` or `client_id`.
+    /// Auth0 issued the token to a user. That's the case for a password grant, or if `sub` has the
+    /// form `strategy|name` and there is a client in `azp` or `client_id`.
     fn has_login_at_auth0(&self) -> bool {
         let password = [
             "password",
@@ -168,9 +165,9 @@ impl Signs<'_> {
                 .any(|grant| contains(self.gty.as_ref(), grant))
     }
 
-    /// Returns `true` if Entra ID issued the token on behalf of a user, which is the only case in
-    /// which it writes `scp`. We recognize its tokens by `oid`, `ver` and `tid`, and by the tenant
-    /// in the path of `iss`.
+    /// Entra ID issued the token on behalf of a user, which is the only case in which it writes
+    /// `scp`. We recognize its tokens by `oid`, `ver` and `tid`, and by the tenant in the path of
+    /// `iss`.
     fn has_login_at_entra(&self) -> bool {
         let (Some(issuer), Some(tenant)) = (text(self.iss.as_ref()), text(self.tid.as_ref()))
         else {
@@ -183,9 +180,9 @@ impl Signs<'_> {
             && text(self.scp.as_ref()).is_some_and(|scopes| !scopes.is_empty())
     }
 
-    /// Returns `true` if Keycloak issued the token to a user. Other issuers write
-    /// `preferred_username` for machines too, so we also require what is typical of Keycloak's
-    /// access tokens: `typ`, `azp`, and the realm in the path of `iss`.
+    /// Keycloak issued the token to a user. Other issuers write `preferred_username` for machines
+    /// too, so we also require what is typical of Keycloak's access tokens: `typ`, `azp`, and the
+    /// realm in the path of `iss`.
     fn has_login_at_keycloak(&self) -> bool {
         let name = text(self.preferred_username.as_ref());
         let issuer = text(self.iss.as_ref());
@@ -196,8 +193,8 @@ impl Signs<'_> {
     }
 }
 
-/// Returns `true` if the token is for an anonymous session of Firebase
-/// (`firebase.sign_in_provider`) or Supabase (`is_anonymous`). `payload` must be strict JSON.
+/// An anonymous session of Firebase (`firebase.sign_in_provider`) or Supabase (`is_anonymous`).
+/// `payload` must be strict JSON.
 fn is_anonymous_session(payload: &str) -> bool {
     let firebase = json::member(payload, "firebase");
     let provider = firebase.and_then(|firebase| json::member(firebase, "sign_in_provider"));
@@ -283,7 +280,7 @@ fn text<'v>(claim: Option<&'v Value<'_>>) -> Option<&'v str> {
     }
 }
 
-/// Returns `true` if the claim is this string or an array that contains it.
+/// The claim is this string, or an array that contains it.
 fn contains(claim: Option<&Value<'_>>, wanted: &str) -> bool {
     match claim {
         Some(Value::Text(text)) => text == wanted,

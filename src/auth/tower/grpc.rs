@@ -1,4 +1,4 @@
-//! Turns a [`Refusal`] into a gRPC status. This needs no gRPC library, because the response to a
+//! Turns a [`Refusal`] into a gRPC status. We don't need a gRPC library for that: the response to a
 //! call that fails before its first message has only headers (gRPC over HTTP/2, "Trailers-Only").
 
 use http::{
@@ -63,7 +63,7 @@ impl Refusal {
     /// # }
     /// ```
     pub fn grpc_response<B: Default>(&self) -> Response<B> {
-        // Every header of the HTTP response except its content type becomes metadata.
+        // every header of the HTTP response except its content type becomes metadata
         let mut response = self.response::<&'static str>().map(|_| B::default());
         let status = grpc_status(response.status());
         *response.status_mut() = StatusCode::OK;
@@ -71,7 +71,7 @@ impl Refusal {
         let pushback = headers.get(RETRY_AFTER).and_then(milliseconds);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
         headers.insert(STATUS, status.into());
-        // The messages contain no `%`, which would have to be escaped.
+        // The messages contain no `%`, which we'd have to escape.
         headers.insert(MESSAGE, HeaderValue::from_static(self.detail()));
         if let Some(pushback) = pushback {
             headers.insert(PUSHBACK, pushback.into());
@@ -80,7 +80,7 @@ impl Refusal {
     }
 }
 
-/// Returns the gRPC code for a status (google.rpc.Code).
+/// The codes are those of google.rpc.Code.
 fn grpc_status(status: StatusCode) -> u16 {
     const PERMISSION_DENIED: u16 = 7;
     const INTERNAL: u16 = 13;

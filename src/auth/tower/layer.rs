@@ -1,7 +1,7 @@
 //! [`AuthLayer`] and [`RequireLayer`], and the service that they create.
 //!
-//! Verified claims are stored in the extensions of the request. An inner layer or an extractor
-//! reuses them if it has the same [`Auth`]. A request must not be verified twice, because a DPoP
+//! We store verified claims in the extensions of the request. An inner layer or an extractor reuses
+//! them if it has the same [`Auth`]. Note that a request must not be verified twice, because a DPoP
 //! proof can only be used once.
 
 use std::{
@@ -247,8 +247,8 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        // `self.inner` is ready but its clone may not be, so the original handles the request and
-        // the clone takes its place.
+        // `self.inner` is ready but its clone may not be, so let the original handle the request
+        // and put the clone in its place.
         let clone = self.inner.clone();
         let mut inner = mem::replace(&mut self.inner, clone);
         let gate = self.gate.clone();
@@ -303,8 +303,8 @@ impl<A> Gate<A> {
         }
     }
 
-    /// Verifies a request and checks the requirement. Returns the nonce for the client's next proof,
-    /// if it needs a new one.
+    /// Verifies a request and checks the requirement. Gives us the nonce for the client's next
+    /// proof, if it needs a new one.
     async fn admit(&self, head: &mut Parts) -> Result<Option<HeaderValue>, Refusal> {
         let claims = match verified(&self.auth, head).await {
             Ok(claims) => claims,
@@ -323,8 +323,8 @@ impl<A> Gate<A> {
         Ok(nonce.and_then(Result::ok))
     }
 
-    /// Adds `nonce` to a successful response (RFC 9449 §8.2), or the nonce that every successful
-    /// response contains at this time.
+    /// Adds `nonce` to a successful response (RFC 9449 §8.2), or else the nonce that every
+    /// successful response contains at this time.
     fn renew_nonce<C>(&self, nonce: Option<HeaderValue>, answer: &mut Response<C>) {
         const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
         if !answer.status().is_success() {
@@ -344,10 +344,10 @@ struct Admitted {
     claims: Claims,
 }
 
-/// Returns the claims of a request, and stores them in the extensions. Verifies the request, unless
-/// `auth` has already verified it.
+/// The claims of a request, which are also stored in the extensions. Verifies the request, unless
+/// `auth` has already done so.
 pub(super) async fn verified(auth: &Auth, head: &mut Parts) -> Result<Claims, Refusal> {
-    // Claims from another `Auth` are not reused, because its audience may differ.
+    // don't reuse claims from another `Auth`, its audience may differ
     let known = head.extensions.get::<Admitted>();
     if let Some(admitted) = known.filter(|admitted| admitted.auth.is(auth)) {
         return Ok(admitted.claims.clone());
@@ -365,7 +365,7 @@ pub(super) async fn verified(auth: &Auth, head: &mut Parts) -> Result<Claims, Re
     Ok(claims)
 }
 
-/// Returns the path as the client sent it, to compare it with the proof. Inside axum's `nest`, the
+/// The path as the client sent it, for comparing it with the proof. Inside axum's `nest`, the
 /// request's own path lacks the prefix.
 fn path(head: &Parts) -> &str {
     #[cfg(feature = "axum")]

@@ -133,12 +133,12 @@ where
             verdict.map_err(reject)
         }
     });
-    // Boxed, because the time to compile a filter grows with the square of its depth. The box costs
+    // Boxed, because the time to compile a filter grows with the square of its depth. The price is
     // an allocation for each request.
     filter.boxed()
 }
 
-/// Like [`with_auth`], for an [`Auth`] that does not need the method and the path. Saves the 260
+/// [`with_auth`] for an [`Auth`] that doesn't need the method and the path. Saves the 260
 /// instructions of the filter that checks whether to copy them.
 #[cfg(feature = "service")]
 pub(crate) fn with_headers_only<X>(

@@ -100,11 +100,12 @@ pub async fn handle_refusal(rejection: Rejection) -> Result<Response, Rejection>
     answer.ok_or(rejection)
 }
 
-/// Turns a rejection into the final response of its route. Passes on rejections because of the path
-/// or the method, and custom rejections.
+/// Turns a rejection into the final response of its route. Rejections because of the path or the
+/// method are passed on, and so are custom ones.
 ///
-/// In a group of routes, one may reject the method, and another the token or the body. The latter
-/// decides the response. Otherwise, the next route would answer a request that was rejected.
+/// In a group of routes, one may reject the method, and another the token or the body. It's the
+/// latter that decides the response. Otherwise, the next route would answer a request that we have
+/// rejected.
 pub(super) fn final_answer(rejection: Rejection) -> Result<Response, Rejection> {
     if let Some(refusal) = rejection.find::<Refusal>() {
         return Ok(refusal.response());
@@ -122,8 +123,8 @@ fn answer_to(rejection: &Rejection) -> Option<Response> {
     problem_of(rejection).map(Problem::response)
 }
 
-/// Returns the problem for one of warp's own rejections. Looks for body errors first, because a
-/// body error in one route says more than a wrong method for another route.
+/// The problem for one of warp's own rejections. We look for body errors first: a body error in one
+/// route says more than a wrong method for another route.
 fn problem_of(rejection: &Rejection) -> Option<Problem> {
     let if_found = |found: bool, problem| found.then_some(problem);
     let rows = [

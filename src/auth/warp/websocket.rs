@@ -1,8 +1,8 @@
 //! Filters for WebSocket handshakes: [`with_websocket_auth`] and [`subprotocol`].
 //!
-//! A page cannot set `Authorization` for a WebSocket, but it can set the list of subprotocols. A
-//! token can therefore also be in that list, after the name `bearer`. Tokens in the URL are not
-//! supported: servers and proxies log URLs.
+//! A page can't set `Authorization` for a WebSocket, but it can set the list of subprotocols. So a
+//! token can also be in that list, after the name `bearer`. We don't support tokens in the URL:
+//! servers and proxies log URLs.
 
 use std::convert::Infallible;
 
@@ -114,7 +114,7 @@ fn credential<'h>(
     }
     let token = offered.next().filter(|token| !token.is_empty());
     let token = token.ok_or(AuthError::MalformedAuthorization)?;
-    // There are two credentials. A proxy might have checked only the one that we would ignore.
+    // There are two credentials. A proxy might have checked only the one that we'd ignore.
     let field = auth.inner.field.as_ref().unwrap_or(&AUTHORIZATION);
     if headers.contains_key(field) || offered.any(|name| name == BEARER.as_bytes()) {
         return Err(AuthError::MultipleCredentials);
@@ -123,7 +123,7 @@ fn credential<'h>(
     Ok(Credential { token, scheme })
 }
 
-/// Returns the names in `Sec-WebSocket-Protocol`, which may be split over several headers (RFC 6455
+/// The names in `Sec-WebSocket-Protocol`, which may be split over several headers (RFC 6455
 /// §11.3.4).
 fn offered(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
     let fields = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter();
@@ -188,7 +188,7 @@ mod tests {
             SEC_WEBSOCKET_PROTOCOL,
             HeaderValue::from_static("bearer, a.b.c"),
         );
-        // A header without a token is not a second credential.
+        // a header without a token isn't a second credential
         headers.insert(AUTHORIZATION, HeaderValue::from_static("Bearer d.e.f"));
         let found = credential(&auth, &headers, false);
         assert_eq!(found.unwrap().token, b"a.b.c");

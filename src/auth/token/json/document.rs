@@ -2,7 +2,7 @@
 //! check.
 //!
 //! Tokens are small, but a document may have half a megabyte, and the parsed values can take 100
-//! times as much memory as the text. The number of values in a document is therefore limited too.
+//! times as much memory as the text. So we limit the number of values in a document too.
 
 use serde::{
     Deserialize,
@@ -36,8 +36,8 @@ pub(crate) fn value_below(depth: usize, text: &str) -> Result<serde_json::Value,
 
 /// Parses `text` as an object of type `T`.
 ///
-/// The text must begin with a brace, because a derived struct can also be deserialized from an
-/// array.
+/// The text must begin with a brace. Without that check, a derived struct could also be
+/// deserialized from an array.
 pub(crate) fn object_as<T: DeserializeOwned>(text: &str) -> Result<T, Malformed> {
     if !text.trim_start().starts_with('{') {
         return Err(Malformed);
@@ -48,7 +48,7 @@ pub(crate) fn object_as<T: DeserializeOwned>(text: &str) -> Result<T, Malformed>
 
 /// Parses JSON that this module has already accepted.
 ///
-/// Private claims are read this way from a verified payload, for each request. The caller must
+/// This is how we read private claims from a verified payload, for each request. The caller must
 /// ensure that [`members`](super::members) has accepted the text, which is the case for every
 /// verified payload.
 #[expect(
@@ -61,7 +61,7 @@ pub(crate) fn accepted<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, serde
     T::deserialize(&mut reader)
 }
 
-/// Returns `true` if a lenient parser accepts `text`.
+/// Would a lenient parser accept `text`?
 #[expect(clippy::disallowed_methods, reason = "it only checks the syntax")]
 pub(crate) fn is_json(text: &str) -> bool {
     serde_json::from_str::<IgnoredAny>(text).is_ok()
@@ -82,7 +82,7 @@ pub(crate) fn check_below(depth: usize, text: &str) -> Result<(), Malformed> {
     .map_err(|_| Malformed)
 }
 
-/// Checks a text whose depth has already been checked.
+/// Checks a text whose depth we have already checked.
 #[expect(clippy::disallowed_methods, reason = "this is the strict reader")]
 fn read(text: &str) -> serde_json::Result<()> {
     let mut reader = serde_json::Deserializer::from_str(text);
@@ -191,7 +191,7 @@ mod tests {
         ] {
             assert_eq!(value(text), expected, "{case}");
         }
-        // With `arbitrary_precision`, this is a number instead of null.
+        // with `arbitrary_precision`, this is a number instead of null
         let beyond = value(r#"{"a":1e400,"b":1}"#).unwrap();
         assert!(beyond["a"].is_null() || beyond["a"].is_number());
         assert_eq!(beyond["b"], 1);

@@ -1,7 +1,7 @@
 //! [`Fault`]: what is wrong with a text that is not strict JSON, for messages to operators.
 //!
-//! The parsers only say that a text is malformed. This module reads the text again to find the reason.
-//! Nothing here decides whether a text is accepted.
+//! The parsers only say that a text is malformed. To find the reason, we read the text again here.
+//! Note that nothing in this module decides whether a text is accepted.
 
 use std::{borrow::Cow, cell::RefCell, collections::HashSet, fmt};
 
@@ -36,7 +36,7 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
-    /// Finds the reason. `Other` if the text has no fault, or an unknown one.
+    /// Finds the reason. `Other` if the text has no fault, or one that we don't know.
     pub(crate) fn of(document: &[u8]) -> Self {
         let Ok(text) = std::str::from_utf8(document) else {
             let text: String = document.iter().map(|byte| char::from(*byte)).collect();
@@ -66,15 +66,15 @@ impl Fault {
         }
     }
 
-    /// Returns `true` if the text was written with this fault. Any other fault may be damage that
-    /// happened later.
+    /// True if the text was written with this fault. Any other fault may be damage that happened
+    /// later.
     #[cfg(feature = "service")]
     pub(crate) fn is_of_the_writer(&self) -> bool {
         !matches!(self, Self::NotUtf8 | Self::Empty | Self::Cut | Self::Other)
     }
 }
 
-/// Displays the fault as a sentence without a full stop, such as "it is empty".
+/// A sentence without a full stop, e.g. "it is empty".
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -109,7 +109,7 @@ impl Finder<'_> {
     fn search(text: &str) -> Result<(), Fault> {
         let found = RefCell::new(None);
         let mut reader = serde_json::Deserializer::from_str(text);
-        // The depth was checked before.
+        // the depth was checked before
         reader.disable_recursion_limit();
         let finder = Finder { found: &found };
         let read = finder.deserialize(&mut reader).and_then(|()| reader.end());
@@ -121,7 +121,7 @@ impl Finder<'_> {
     }
 }
 
-/// Interprets an error of `serde_json`, which gives the reason only in its message.
+/// Interprets an error of `serde_json`, which only gives the reason in its message.
 fn of_error(text: &str, error: &serde_json::Error) -> Fault {
     if error.is_eof() {
         return Fault::Cut;

@@ -1,16 +1,16 @@
-//! The strict JSON parser. All untrusted JSON is parsed by this module.
+//! The strict JSON parser. All untrusted JSON goes through this module.
 //!
 //! RFC 7515 §4 and RFC 7519 §4 let a parser choose between rejecting duplicate members and using
-//! the last one. If two parsers choose differently, they see different tokens in the same bytes.
-//! This parser therefore rejects duplicates at any depth. It also rejects trailing text, more than
-//! 128 levels of nesting in the whole document, and member names that `serde_json` reserves.
+//! the last one. If two parsers choose differently, they see different tokens in the same bytes. So
+//! we reject duplicates at any depth. We also reject trailing text, more than 128 levels of nesting
+//! in the whole document, and member names that `serde_json` reserves.
 //!
 //! Those names are the reason why no other code may parse untrusted JSON. With its feature
 //! `raw_value`, `serde_json` replaces the object `{"$serde_json::private::RawValue": "…"}` with the
 //! value in the string. It parses that string with a new depth limit, and sees a different document
 //! than other parsers. With the feature `arbitrary_precision`, `$serde_json::private::Number` has a
-//! similar effect. Cargo unifies features, so any crate in a build can enable them. This parser
-//! always rejects the names.
+//! similar effect. Cargo unifies features, so any crate in a build can enable them, and we can't
+//! rely on their being off. This parser always rejects the names.
 //!
 //! **Invariant**: only this module passes untrusted JSON to `serde_json`. `clippy.toml` enforces
 //! this.
@@ -64,7 +64,7 @@ pub(crate) fn members<'a>(
     }
     match read(text, &mut member) {
         Err(error) if is_out_of_range(&error) => {
-            // Use `false`, because null would count as absent for some claims.
+            // `false` rather than null, which would count as absent for some claims
             let finite = replace_infinite(text, "false");
             read(&finite, |name, value| member(name, value.into_owned()))
         }
@@ -75,8 +75,8 @@ pub(crate) fn members<'a>(
 
 /// Parses `text` as an object with `serde_json`.
 ///
-/// `serde_json` allows one level less than this parser. If it fails because of the depth, the depth
-/// is measured and the text is parsed again. All other texts are parsed only once.
+/// `serde_json` allows one level less than we do. If it fails because of the depth, we measure the
+/// depth and parse the text again. All other texts are parsed only once.
 #[expect(clippy::disallowed_methods, reason = "this is the strict reader")]
 fn read<'a>(text: &'a str, mut member: impl FnMut(&str, Value<'a>)) -> serde_json::Result<()> {
     let mut reader = serde_json::Deserializer::from_str(text);
@@ -93,10 +93,9 @@ fn read<'a>(text: &'a str, mut member: impl FnMut(&str, Value<'a>)) -> serde_jso
 
 /// Rejects a text that contains a reserved name of `serde_json` without escapes.
 ///
-/// The visitors below reject names with escapes. Names without escapes must be found in the text,
-/// because with `arbitrary_precision`, a visitor cannot distinguish
-/// `{"$serde_json::private::Number": "1"}` from `1`. Searching for `$` takes about 50 instructions,
-/// and few tokens contain a `$`.
+/// Names with escapes are rejected by the visitors below. Names without escapes have to be found in
+/// the text: with `arbitrary_precision`, a visitor can't tell `{"$serde_json::private::Number":
+/// "1"}` from `1`. Searching for `$` takes about 50 instructions, and few tokens contain one.
 fn no_private_name(text: &str) -> Result<(), Malformed> {
     let bytes = text.as_bytes();
     let is_name = |at: usize| at > 0 && bytes[at - 1] == b'"' && is_private(&text[at..]);
@@ -110,20 +109,19 @@ fn is_private(name: &str) -> bool {
     name.starts_with(PRIVATE)
 }
 
-/// Returns `true` if the error means that the text has more than 127 levels. Compares the message,
-/// as [`is_out_of_range`] does.
+/// The error means that the text has more than 127 levels. We compare the message, as in
+/// [`is_out_of_range`].
 fn is_too_deep(error: &serde_json::Error) -> bool {
     error.to_string().starts_with("recursion limit exceeded")
 }
 
-/// Returns `true` if the error means that a number is outside the range of `f64`. `serde_json` has
-/// no category for this error, so this function compares the message. A test checks that the
-/// message has not changed.
+/// The error means that a number is outside the range of `f64`. `serde_json` has no category for
+/// that, so we have to compare the message. A test checks that the message hasn't changed.
 fn is_out_of_range(error: &serde_json::Error) -> bool {
     error.to_string().starts_with("number out of range")
 }
 
-/// Returns the text with each number outside the range of `f64` replaced by `instead`.
+/// The text with each number outside the range of `f64` replaced by `instead`.
 fn replace_infinite(text: &str, instead: &str) -> String {
     let mut finite = String::with_capacity(text.len());
     let mut rest = text;
@@ -135,7 +133,7 @@ fn replace_infinite(text: &str, instead: &str) -> String {
     finite
 }
 
-/// Returns the length of the string, number or single character that `text` begins with.
+/// The length of the string, number or single character that `text` begins with.
 fn token_length(text: &str, first: char) -> usize {
     let mut bytes = text.bytes();
     let end = match first {
@@ -156,8 +154,8 @@ fn token_length(text: &str, first: char) -> usize {
     end.map_or(text.len(), |last| last + 1)
 }
 
-/// Returns `true` if a number is valid JSON and outside the range of `f64`. Rust accepts numbers
-/// that JSON does not allow, so this also checks the syntax of JSON.
+/// True if a number is valid JSON and outside the range of `f64`. Rust accepts numbers that JSON
+/// doesn't allow, so we check the syntax of JSON as well.
 fn is_infinite(number: &str) -> bool {
     number.parse().is_ok_and(f64::is_infinite) && is_json(number)
 }
@@ -198,11 +196,11 @@ impl<'a, F: FnMut(&str, Value<'a>)> Members<'a, F> {
     }
 }
 
-/// The member names seen so far in an object. A few names are compared directly. More names are
-/// hashed, because an object with thousands of members would take quadratic time.
+/// The member names seen so far in an object. We compare a few names directly, and hash more, as an
+/// object with thousands of members would take quadratic time otherwise.
 #[derive(Default)]
 struct Names<'a> {
-    /// The union of the marks of all names. A name with a new mark need not be compared.
+    /// The union of the marks of all names. A name with a new mark needn't be compared.
     marks: u64,
     few: Vec<Cow<'a, str>>,
     many: HashSet<Cow<'a, str>>,
@@ -219,7 +217,7 @@ impl<'a> Names<'a> {
         }
         self.marks |= mark;
         if self.few.len() < Self::MAX_LINEAR {
-            // Allocate once, with room for the members of most tokens.
+            // allocate once, with room for the members of most tokens
             if self.few.is_empty() {
                 self.few.reserve(Self::MAX_LINEAR / 2);
             }
@@ -258,7 +256,7 @@ impl<'de> Visitor<'de> for ValueVisitor {
         Ok(Value::Number(number))
     }
 
-    // Dates beyond 2^53 seconds, about 285 million years from now, lose precision.
+    // Dates beyond 2^53 seconds (about 285 million years from now) lose precision.
     #[allow(clippy::cast_precision_loss)]
     fn visit_u64<E: Error>(self, number: u64) -> Result<Self::Value, E> {
         Ok(Value::Number(number as f64))
@@ -291,7 +289,7 @@ impl<'de> Visitor<'de> for ValueVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let first = map.next_key()?;
         // With `arbitrary_precision`, `serde_json` passes a number as a map with this name. In any
-        // other case, the name is not borrowed: `no_private_name` has rejected it in the input, and
+        // other case the name isn't borrowed: `no_private_name` has rejected it in the input, and
         // an escaped name is owned.
         if let Some(Text(Cow::Borrowed(NUMBER))) = first {
             let Text(digits) = map.next_value()?;
@@ -304,7 +302,7 @@ impl<'de> Visitor<'de> for ValueVisitor {
     }
 }
 
-/// A string that is borrowed if it has no escapes. serde always copies into a `Cow`.
+/// A string that is borrowed if it has no escapes (serde always copies into a `Cow`)
 struct Text<'a>(Cow<'a, str>);
 
 impl<'de> Deserialize<'de> for Text<'de> {
@@ -341,7 +339,7 @@ mod tests {
     fn seen(text: &str) -> Result<Vec<(String, Value<'_>)>, Malformed> {
         let mut seen: Vec<(String, Value<'_>)> = Vec::new();
         members(text, |name, value| {
-            // The fast parser has already passed this member.
+            // the fast parser has already passed this member
             seen.retain(|(known, _)| known != name);
             seen.push((name.to_owned(), value));
         })?;
@@ -500,7 +498,7 @@ mod tests {
             let object: HashMap<String, Box<RawValue>> = serde_json::from_str(&text).unwrap();
             prop_assert_eq!(members.len(), object.len());
             for (name, value) in members {
-                // `serde_json` cannot read a number outside the range of `f64`.
+                // `serde_json` can't read a number outside the range of `f64`
                 let other = serde_json::from_str(object[&name].get());
                 let other = other.unwrap_or(serde_json::Value::Bool(false));
                 let other = match &other {

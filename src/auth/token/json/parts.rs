@@ -1,6 +1,6 @@
 //! Splits a JSON text into its members or items without parsing their values.
 //!
-//! An invalid entry of a key set must not make the other entries unusable, so each entry is parsed
+//! An invalid entry of a key set must not make the other entries unusable, so we parse each entry
 //! separately. The `RawValue` of `serde_json` could do this too, but enabling its feature changes
 //! how every `serde_json::Value` in the build is parsed.
 
@@ -13,7 +13,7 @@ use serde::{
 
 use crate::auth::token::json::{Malformed, Names, Text, document::accepted, is_private};
 
-/// Returns the name and the value, as text, of each member of the object in `text`.
+/// The name and the value, as text, of each member of the object in `text`.
 pub(crate) fn object(text: &str) -> Result<Vec<(Cow<'_, str>, &str)>, Malformed> {
     let mut rest = opened(text, '{')?;
     let (mut members, mut names) = (Vec::new(), Names::default());
@@ -34,7 +34,7 @@ pub(crate) fn object(text: &str) -> Result<Vec<(Cow<'_, str>, &str)>, Malformed>
     Ok(members)
 }
 
-/// Returns the first `most` items of the array in `text`, and the number of items after them.
+/// The first `most` items of the array in `text`, and the number of items after them.
 pub(crate) fn array(text: &str, most: usize) -> Result<(Vec<&str>, usize), Malformed> {
     let mut rest = opened(text, '[')?;
     let (mut items, mut more) = (Vec::new(), 0);
@@ -50,7 +50,7 @@ pub(crate) fn array(text: &str, most: usize) -> Result<(Vec<&str>, usize), Malfo
     Ok((items, more))
 }
 
-/// Returns the value of the member `name` of the object in `text`, if there is one.
+/// The value of the member `name` of the object in `text`, if there is one.
 pub(crate) fn member<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     let members = object(text).ok()?;
     let found = members.into_iter().find(|(found, _)| found == name);
@@ -96,19 +96,19 @@ impl serde::Serialize for Piece<'_> {
 /// The whitespace of JSON (RFC 8259 §2).
 const BLANKS: [char; 4] = [' ', '\t', '\n', '\r'];
 
-/// Returns the text after the opening bracket, without surrounding whitespace.
+/// The text after the opening bracket, without surrounding whitespace.
 fn opened(text: &str, bracket: char) -> Result<&str, Malformed> {
     text.trim_matches(BLANKS)
         .strip_prefix(bracket)
         .ok_or(Malformed)
 }
 
-/// Returns the next value and the text after it. `None` at the end. `last` is the comma or bracket
+/// The next value and the text after it, or `None` at the end. `last` is the comma or bracket
 /// before the value.
 fn item(rest: &str, last: char, end: char) -> Result<Option<(&str, &str)>, Malformed> {
     let here = rest.trim_start_matches(BLANKS);
     if last == end {
-        // Nothing may follow the closing bracket.
+        // nothing may follow the closing bracket
         return if here.is_empty() {
             Ok(None)
         } else {
@@ -121,7 +121,7 @@ fn item(rest: &str, last: char, end: char) -> Result<Option<(&str, &str)>, Malfo
     }
 }
 
-/// Returns the text after the next comma or closing bracket, and that character.
+/// The text after the next comma or closing bracket, and that character.
 fn next(after: &str, end: char) -> Result<(&str, char), Malformed> {
     let here = after.trim_start_matches(BLANKS);
     let mark = here
@@ -178,7 +178,7 @@ mod tests {
         assert_eq!(array("[\n]", 1), Ok((vec![], 0)));
     }
 
-    /// The grammar is the same as in `serde_json`, without duplicate and reserved names.
+    /// The grammar is that of `serde_json`, minus duplicate and reserved names.
     #[test]
     fn rejects_texts_that_are_not_objects_or_arrays() {
         for text in [

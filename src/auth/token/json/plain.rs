@@ -20,8 +20,8 @@ const MAX_MEMBERS: usize = 24;
 /// The maximum number of levels of a plain object, including the object itself.
 const MAX_DEPTH: usize = 8;
 
-/// Parses `text` as a plain object, and calls `member` for each member. Returns false if the text
-/// is not plain. `member` may have been called for some members even then.
+/// Parses `text` as a plain object, and calls `member` for each member. If the text turns out not
+/// to be plain we get false, but by then `member` may have been called for some members.
 ///
 /// `text` must not contain a member name that `serde_json` reserves.
 pub(super) fn members<'a>(text: &'a str, member: impl FnMut(&str, Value<'a>)) -> bool {
@@ -30,7 +30,7 @@ pub(super) fn members<'a>(text: &'a str, member: impl FnMut(&str, Value<'a>)) ->
     is_object && reader.peek().is_none()
 }
 
-/// A text, and the current position in it. Every method returns `None` if the text is not plain.
+/// A text, and the current position in it. Every method returns `None` if the text isn't plain.
 struct Reader<'a> {
     text: &'a str,
     at: usize,
@@ -120,7 +120,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Parses the rest of an integer, after its first digit. Stops before a fraction or an
-    /// exponent, and the caller then rejects the text, because it expects a comma or a bracket.
+    /// exponent. The caller expects a comma or a bracket there, and rejects the text.
     fn number(&mut self, first: u8) -> Option<Value<'a>> {
         /// An `f64` represents every integer with this number of digits exactly.
         const DIGITS: usize = 15;
@@ -152,7 +152,7 @@ impl<'a> Reader<'a> {
         Some(next)
     }
 
-    /// Like `next`, but does not consume the byte.
+    /// [`next`](Self::next) without consuming the byte.
     fn peek(&mut self) -> Option<u8> {
         loop {
             let next = *self.text.as_bytes().get(self.at)?;
@@ -166,7 +166,7 @@ impl<'a> Reader<'a> {
 
 #[derive(Default)]
 struct Names<'a> {
-    /// The union of the marks of all names. A name with a new mark need not be compared.
+    /// The union of the marks of all names. A name with a new mark needn't be compared.
     marks: u64,
     names: SmallVec<[&'a str; MAX_MEMBERS]>,
 }
@@ -184,18 +184,17 @@ impl<'a> Names<'a> {
     }
 }
 
-/// Returns `true` if a byte ends a plain string: a quote, or a byte that plain strings do not
-/// contain.
+/// The byte ends a plain string: a quote, or a byte that plain strings don't contain.
 fn ends_or_escapes(byte: u8) -> bool {
     matches!(byte, b'"' | b'\\' | 0..0x20)
 }
 
-/// Like [`ends_or_escapes`], for eight bytes at once. The lowest set bit is in the first such byte.
+/// [`ends_or_escapes`] for eight bytes at once. The lowest set bit is in the first such byte.
 fn ends_or_escapes_of_eight(bytes: u64) -> u64 {
     const fn each(byte: u8) -> u64 {
         u64::from_ne_bytes([byte; 8])
     }
-    // A borrow starts in a byte that is below the limit, and only affects later bytes, so the
+    // A borrow starts in a byte that is below the limit, and only affects later bytes. So the
     // lowest set bit is always right.
     let below = |bytes: u64, limit: u8| bytes.wrapping_sub(each(limit)) & !bytes & each(0x80);
     below(bytes, 0x20) | below(bytes ^ each(b'"'), 1) | below(bytes ^ each(b'\\'), 1)
@@ -282,7 +281,7 @@ mod tests {
             prop_assert_eq!(found, bytes.iter().position(|byte| ends_or_escapes(*byte)));
         }
 
-        /// Uses bytes whose values are next to those that are searched for.
+        /// uses bytes whose values are next to those that we search for
         #[test]
         fn finds_the_byte_among_neighbouring_values(
             bytes in proptest::array::uniform8(proptest::sample::select(b"\0\x1f !\"#[\\]\x7f\x80\xff".as_slice())),

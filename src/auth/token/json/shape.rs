@@ -1,16 +1,16 @@
 //! [`Shape`]: measures the depth and the size of a JSON text before it is parsed.
 
-/// The maximum nesting depth of a whole document. `serde_json` has its own limit of 127, which is
-/// disabled once this limit has been checked.
+/// The maximum nesting depth of a whole document. `serde_json` has its own limit of 127, which we
+/// disable once this one has been checked.
 pub(super) const MAX_DEPTH: usize = 128;
 
-/// Returns `true` if the depth of a text is allowed. The text need not be valid JSON.
+/// The text need not be valid JSON.
 pub(super) fn is_within_depth(text: &str) -> bool {
     Shape::of(text).depth <= MAX_DEPTH
 }
 
-/// The depth and the number of values of a JSON text. Only counts brackets and commas, so that no
-/// parser recurses before the limits are checked.
+/// The depth and the number of values of a JSON text. We only count brackets and commas here, so
+/// that no parser recurses before the limits are checked.
 pub(super) struct Shape {
     pub(super) depth: usize,
     pub(super) values: usize,

@@ -10,7 +10,7 @@ pub(crate) enum Value<'a> {
     Texts(Vec<Cow<'a, str>>),
     Null,
     /// Everything else: booleans, objects, other arrays, and numbers outside the range of `f64`,
-    /// such as `1e400`.
+    /// e.g. `1e400`.
     Other,
 }
 
@@ -27,8 +27,8 @@ impl Value<'_> {
     }
 }
 
-/// Returns a mask with one of 64 bits set, chosen by the first byte, the last byte and the length
-/// of a name.
+/// A mask with one of 64 bits set, chosen by the first byte, the last byte and the length of a
+/// name.
 pub(super) fn mark(name: &str) -> u64 {
     let name = name.as_bytes();
     let end = |byte: Option<&u8>| byte.map_or(0, |byte| usize::from(*byte));
