@@ -1,7 +1,7 @@
 //! [`Algorithm`]: the names of the signature algorithms. They're all that the verifier and the test
 //! issuer share.
 //!
-//! Verification and signing have no other code in common, so a bug in one can't hide a bug in the
+//! Verification and signing have no other code in common, so a bug in one cannot hide a bug in the
 //! other.
 
 use std::{fmt, str::FromStr};
@@ -146,7 +146,7 @@ impl Algorithm {
 }
 
 /// The names of the asymmetric algorithms, without those of the feature `pq`. A macro, since
-/// `concat!` doesn't take constants.
+/// `concat!` does not take constants.
 #[cfg(any(test, feature = "service"))]
 macro_rules! public_key_algorithms {
     () => {

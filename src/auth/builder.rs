@@ -1024,7 +1024,7 @@ impl Builder {
     /// The challenge with the schemes that at least one issuer accepts.
     fn offered(&self, has_resolver: bool) -> Challenge {
         let are_all = |wanted| self.dpop_modes(has_resolver).all(|mode| mode == wanted);
-        // a resolved issuer may turn DPoP on for itself
+        // a resolved issuer might turn DPoP on for itself
         let may_be_on = has_resolver && self.dpop.is_some();
         if are_all(DpopMode::Off) && !may_be_on {
             self.challenge().only(Scheme::Bearer)
@@ -1067,7 +1067,7 @@ impl Builder {
         }
         let without_keys = |issuer: &&TrustedIssuer| issuer.options.source.is_none();
         let without_secret = |issuer: &&TrustedIssuer| issuer.options.secret.is_none();
-        // A resolver may return several issuers, and they'd all share this key set or secret.
+        // A resolver might return several issuers, and they'd all share this key set or secret.
         let is_resolved = self.resolve.is_some();
         let shared_keys = self.options.source.is_some()
             && (is_resolved || self.issuers.iter().filter(without_keys).count() > 1);
@@ -1172,7 +1172,7 @@ fn own_or<'a, T>(own: &'a [T], all: &'a [T]) -> &'a [T] {
     if own.is_empty() { all } else { own }
 }
 
-/// A seed for the jitter that spreads the fetches of replicas. It needn't be secret, so we don't
+/// A seed for the jitter that spreads the fetches of replicas. It need not be secret, so we don't
 /// use aws-lc here: its first random number takes 50 ms.
 fn seed() -> u64 {
     RandomState::new().hash_one(())

@@ -5,7 +5,7 @@
 //! the whole token again. Rejected tokens aren't cached, or else an attacker could fill the cache
 //! with them.
 //!
-//! A second cache holds the headers of verified tokens. Many tokens share a header, so this saves
+//! A second cache holds the headers of verified tokens. Tokens often share a header, so this saves
 //! parsing it every time. Both caches have bounded memory.
 
 use std::{

@@ -181,7 +181,8 @@ impl Refusal {
         self.nonce.as_deref()
     }
 
-    /// From here on, the refusal logs an error if it's dropped before it is turned into a response.
+    /// From here on, the refusal logs an error if it is dropped before it is turned into a
+    /// response.
     #[cfg(feature = "warp")]
     pub(crate) fn expect_answer(&mut self) {
         self.pending.0.store(true, Relaxed);
@@ -201,7 +202,7 @@ impl Refusal {
         (!challenges.is_empty()).then(|| challenges.join(", "))
     }
 
-    /// The value of each `WWW-Authenticate` header. Empty for a 503, where another token wouldn't
+    /// The value of each `WWW-Authenticate` header. Empty for a 503, where another token would not
     /// help.
     ///
     /// Formatted challenges are cached, except those that ask the user to authenticate again.
@@ -359,7 +360,7 @@ impl Parameters<&str> {
 }
 
 impl PartialEq for ChallengeCache {
-    /// We leave out the cache, which isn't part of a challenge's value.
+    /// We leave out the cache, which is not part of a challenge's value.
     fn eq(&self, _: &Self) -> bool {
         true
     }
@@ -373,7 +374,7 @@ impl fmt::Debug for ChallengeCache {
     }
 }
 
-/// A flag that `Refusal::expect_answer` sets and a response clears. If it's still set on drop, we
+/// A flag that `Refusal::expect_answer` sets and a response clears. If it is still set on drop, we
 /// log an error.
 ///
 /// A clone takes over the flag, so only the last clone logs.
@@ -485,7 +486,7 @@ mod tests {
             |challenge| challenge.dpop = Some("EdDSA".into()),
             |challenge| challenge.acr_values = Some("gold".into()),
         ];
-        // The second time, every challenge comes from the cache and mustn't be confused with
+        // The second time, every challenge comes from the cache and must not be confused with
         // another
         for _ in 0..2 {
             for (variant, change) in variants.iter().enumerate() {

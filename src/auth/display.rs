@@ -2,10 +2,10 @@
 //!
 //! A URL may contain a password in its user information or a key in its query. A string may move a
 //! terminal's cursor, reverse the direction of writing, or be half a megabyte long. [`ShownUrl`]
-//! and [`ShownText`] drop everything that mustn't be shown when they are created, so code that
-//! prints them can't leak it. `FetchError` stores untrusted strings only as these types.
+//! and [`ShownText`] drop everything that must not be shown when they are created, so code that
+//! prints them cannot leak it. `FetchError` stores untrusted strings only as these types.
 //!
-//! `/readyz` doesn't need them: it only shows a word from a fixed list (`FetchError::word`).
+//! `/readyz` does not need them: it only shows a word from a fixed list (`FetchError::word`).
 
 use std::fmt;
 #[cfg(feature = "service")]
@@ -17,8 +17,8 @@ use reqwest::Url;
 const MAX_CHARS: usize = 80;
 
 /// The maximum number of characters to show of a library's error message. Such a message has a
-/// fixed part (rustls, for example, writes 100 characters before the first certificate name), so
-/// this is larger than `MAX_CHARS`.
+/// fixed part (e.g. rustls writes 100 characters before the first certificate name), so this is
+/// larger than `MAX_CHARS`.
 const MAX_MESSAGE_CHARS: usize = 240;
 
 /// An untrusted string that is safe to display.
@@ -28,8 +28,8 @@ const MAX_MESSAGE_CHARS: usize = 240;
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct ShownText(String);
 
-/// `url`, if we can recommend it as the value of a setting. `None` if it mustn't be shown in full:
-/// it has user information, a query, a fragment, a character that a reader wouldn't see, or more
+/// `url`, if we can recommend it as the value of a setting. `None` if it must not be shown in full:
+/// it has user information, a query, a fragment, a character that a reader would not see, or more
 /// than 2048 bytes. A shortened or changed URL would be a wrong value.
 pub(crate) fn settable(url: &str) -> Option<&str> {
     const MAX_BYTES: usize = 2048;
@@ -61,7 +61,7 @@ impl ShownUrl {
         Self(ShownText(cut(&without_secrets(text), MAX_CHARS)))
     }
 
-    /// The reduced URL for a public error. Note that its control characters aren't escaped yet.
+    /// The reduced URL for a public error. Note that its control characters are not escaped yet.
     /// Passing it to [`new`](Self::new) again changes nothing.
     pub(crate) fn into_text(self) -> String {
         self.0.0
@@ -123,7 +123,7 @@ pub(crate) fn shown(text: &str) -> Cow<'_, str> {
     ShownText::new(text).0.into()
 }
 
-/// Escapes every character that a reader wouldn't see: control characters, bidi overrides, and
+/// Escapes every character that a reader would not see: control characters, bidi overrides, and
 /// zero-width, blank and unassigned characters. Spaces, quotes and backslashes stay as they are.
 pub(crate) fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
@@ -153,7 +153,7 @@ pub(crate) fn push_json_escape(json: &mut String, c: char) {
     }
 }
 
-/// Blank characters that `char::escape_debug` doesn't escape: a Hangul filler (which Unicode
+/// Blank characters that `char::escape_debug` does not escape: a Hangul filler (which Unicode
 /// classifies as an ignorable letter), or a blank of Braille, Egyptian hieroglyphs or musical
 /// notation.
 fn is_blank(c: char) -> bool {
@@ -188,7 +188,7 @@ fn without_secrets_in_words(text: &str) -> String {
         .collect()
 }
 
-/// Removes user information, query and fragment from a URL, without parsing it. If we can't tell
+/// Removes user information, query and fragment from a URL, without parsing it. If we cannot tell
 /// where a password ends, everything after the scheme goes.
 fn without_secrets(address: &str) -> String {
     let (scheme, rest) = match address.find("://") {

@@ -183,7 +183,6 @@ fn issuer_steps(issuer: &Trusted, signed_with: &SignedWith, all: &Issuers, trace
 ///
 /// The service checks the binding first, then the list of revoked tokens, then the audience for a
 /// proxy, then the scope.
-/// proxy, then the scope.
 pub(super) fn last_steps(
     verified: Option<&Verified>,
     audience: Option<&OneAudience<'_>>,
@@ -219,7 +218,7 @@ pub(super) fn last_steps(
             ("state", expected, "not available")
         }
         // We compute the verdict after the steps, and the issuer's keys or its introspection
-        // response may have changed in between.
+        // response might have changed in between.
         Some(error) => ("verdict", "accepted", error.code()),
     };
     trace.add(step, expected, found, error.map_or(Ok(()), Err));
@@ -440,7 +439,7 @@ impl Auth {
                 ..Trace::default()
             };
             self.answer_steps(introspector.checker(), &answer, is_opaque, &mut steps);
-            // `active_answer` has asked again, so the answer may have changed
+            // `active_answer` has asked again, so the answer might have changed
             if steps.steps.iter().any(|step| step.outcome.is_err()) {
                 trace.add("introspection", "active", "active", Ok(()));
                 trace.steps.append(&mut steps.steps);

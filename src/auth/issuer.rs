@@ -185,7 +185,7 @@ impl TrustedIssuer {
         tenants.into_iter().map(of).collect()
     }
 
-    /// Never fetches the keys of this issuer. `explain --jwks` needs this: it mustn't use the
+    /// Never fetches the keys of this issuer. `explain --jwks` needs this: it must not use the
     /// network, and it's given the keys of only one issuer.
     #[cfg(feature = "service")]
     #[must_use]

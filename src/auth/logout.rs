@@ -143,7 +143,7 @@ impl Auth {
             until,
         };
         match self.inner.store.claim(claim).await {
-            // A token that's older than the store may be a repetition, but revoking the same
+            // A token that's older than the store might be a repetition, but revoking the same
             // session again changes nothing.
             Ok(Claimed::First) | Err(Unavailable::TooOld) => Ok(()),
             Ok(Claimed::Used) => Err(AuthError::TokenRevoked),

@@ -41,7 +41,7 @@ impl<'r> Needs<'r> {
         self.scopes.is_empty() && self.max_age.is_none() && !self.acr_values.is_empty()
     }
 
-    /// What is needed to meet every rule. `None` if a rule can't be met.
+    /// What is needed to meet every rule. `None` if a rule cannot be met.
     pub(super) fn all(rules: impl Iterator<Item = Option<Self>>) -> Option<Self> {
         let mut all = Self::default();
         for needs in rules {

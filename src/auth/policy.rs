@@ -245,7 +245,7 @@ pub(crate) enum RuleKind<'p> {
 /// `None` for an empty name.
 #[cfg(feature = "service")]
 impl Policy {
-    /// The first mandatory rule that the claims don't meet. `None` if they meet the policy, or if
+    /// The first mandatory rule that the claims do not meet. `None` if they meet the policy, or if
     /// they lack a scope.
     pub(crate) fn unmet_kind<X>(&self, claims: &Claims<X>) -> Option<RuleKind<'_>> {
         self.0.unmet_kind(claims)
@@ -505,7 +505,7 @@ impl Rule {
         }
     }
 
-    /// The rule requires a bound token, and this one isn't bound.
+    /// The rule requires a bound token, and this one is not bound.
     fn lacks_binding<X>(&self, claims: &Claims<X>) -> bool {
         match self {
             Self::Bound => claims.binding().is_none(),
@@ -841,7 +841,7 @@ impl<X> Node<X> {
     }
 
     /// The scopes and the authentication with which the token would meet the requirement. An async
-    /// check that hasn't run counts as passed, since we only run it after the rest of the
+    /// check that has not run counts as passed, since we only run it after the rest of the
     /// requirement is met.
     fn needs<'n>(&'n self, claims: &Claims<X>, answers: &Answers<'n, X>) -> Option<Needs<'n>> {
         let each = |node: &'n Self| node.needs(claims, answers);

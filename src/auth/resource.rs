@@ -1,5 +1,6 @@
 //! The metadata of the protected resource (RFC 9728). A client that only knows the resource's URL
 //! uses it to find the issuer and the scopes.
+//!
 //! The metadata never depends on a request. If we took the resource's URL from `Host`, an attacker
 //! could forge it and choose the audience that clients request from the issuer.
 

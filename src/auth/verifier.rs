@@ -3,7 +3,7 @@
 //! All checks that don't need a key run first, so a token that fails one of them costs neither a
 //! fetch nor an RSA verification. [`Claims`] are only created after the signature is verified.
 //! [`Auth::verify_now`] and [`Auth::check_without_key`] define the order, with one step per line.
-//! Most steps are functions in `token/checks.rs`.
+//! The steps are mostly functions in `token/checks.rs`.
 
 use std::{
     fmt,
@@ -240,8 +240,8 @@ impl Auth {
 
     /// True if requests may use the scheme `DPoP`. A reload may change this.
     pub(crate) fn accepts_proofs(&self) -> bool {
-        // Without a public URL, this is constant. Most services have none, and don't have to load
-        // the list of issuers.
+        // Without a public URL, this is constant. Services usually have none, and don't have to
+        // load the list of issuers.
         self.inner.proofs.is_some() && self.inner.issuers.load().challenge.dpop.is_some()
     }
 
@@ -385,7 +385,7 @@ impl Auth {
         }
     }
 
-    /// Verifies a token, or returns a future if verification has to wait (most tokens don't)
+    /// Verifies a token, or returns a future if verification has to wait (it usually doesn't)
     fn verify_now<'a>(&'a self, token: &'a [u8]) -> Result<Progress<'a>, AuthError> {
         within_limit(token, self.inner.max_token)?;
         if let Some(known) = self.cached(token)? {
@@ -653,7 +653,7 @@ impl Auth {
         let states: Vec<_> = issuers.iter().map(|issuer| issuer.status()).collect();
         let has_keys = |state: &KeyStatus| state.keys > 0;
         let was_fetched = |state: &KeyStatus| has_keys(state) || state.last_error.is_some();
-        // A reload may add an issuer that never answers. If we waited for the first fetch again,
+        // A reload might add an issuer that never answers. If we waited for the first fetch again,
         // that issuer would stop the requests of all others.
         let has_started = &self.inner.has_started;
         if states.iter().all(was_fetched) {

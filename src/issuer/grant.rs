@@ -1,4 +1,4 @@
-//! The client credentials grant (RFC 6749 §4.4), with Auth0's parameters and claims. There's only
+//! The client credentials grant (RFC 6749 §4.4), with Auth0's parameters and claims. There is only
 //! one client.
 
 use std::{convert::Infallible, time::Duration};

@@ -1,6 +1,6 @@
 //! [`TokenBuilder`]: builds valid and invalid tokens for tests.
 //!
-//! The builder doesn't check anything. Tests need tokens that a verifier must reject.
+//! The builder does not check anything. Tests need tokens that a verifier must reject.
 
 use std::{
     collections::BTreeMap,
@@ -127,7 +127,7 @@ impl TokenBuilder {
         self
     }
 
-    /// Sets a claim to any JSON value. Use this for values that the other methods can't set, such
+    /// Sets a claim to any JSON value. Use this for values that the other methods cannot set, such
     /// as `claim("exp", 0)`.
     ///
     /// # Panics

@@ -37,7 +37,7 @@ pub struct Requests {
     pub introspection: u64,
 }
 
-/// The state that the routes share. It mustn't own the server, which would then keep itself alive
+/// The state that the routes share. It must not own the server, which would then keep itself alive
 /// after the last `Issuer` is dropped.
 pub(super) struct State {
     pub(super) addr: SocketAddr,

@@ -95,7 +95,7 @@ pub(crate) fn check_field(
 }
 
 fn after_scheme<'a>(field: &'a HeaderValue, scheme: &[u8]) -> Result<&'a [u8], AuthError> {
-    // Fast path for what nearly every client sends. `after_any_scheme` takes 200 more instructions.
+    // Fast path for what clients usually send. `after_any_scheme` takes 200 more instructions.
     match field.as_bytes().strip_prefix(b"Bearer ") {
         Some(token @ [first, ..]) if *first != b' ' && scheme == BEARER => Ok(token),
         _ => after_any_scheme(field, scheme),

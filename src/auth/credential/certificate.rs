@@ -1,6 +1,6 @@
 //! Client certificates, which prove possession for certificate-bound tokens (RFC 8705).
 //!
-//! TLS has already verified that the client has the certificate's private key. We don't care who
+//! TLS has already verified that the client has the certificate's private key. We do not care who
 //! signed the certificate, since the token contains the hash of one specific certificate.
 
 use std::{borrow::Cow, fmt, sync::Arc};
@@ -54,7 +54,7 @@ pub enum CertificateSource {
     /// The last element of Envoy's header `X-Forwarded-Client-Cert`. Envoy must replace the header
     /// and write only `cert` into it: other fields contain names that the client chose.
     XForwardedClientCert,
-    /// The header `X-SSL-Client-Cert`, with percent-encoded PEM such as nginx's
+    /// The header `X-SSL-Client-Cert`, with percent-encoded PEM, e.g. nginx's
     /// `$ssl_client_escaped_cert`.
     XSslClientCert,
 }

@@ -46,7 +46,7 @@ pub(super) fn x_forwarded_client_cert(headers: &HeaderMap) -> Option<Vec<u8>> {
     }
 }
 
-/// Reads `X-SSL-Client-Cert`: percent-encoded PEM, such as nginx's `$ssl_client_escaped_cert`.
+/// Reads `X-SSL-Client-Cert`: percent-encoded PEM, e.g. nginx's `$ssl_client_escaped_cert`.
 pub(super) fn x_ssl_client_cert(headers: &HeaderMap) -> Option<Vec<u8>> {
     pem(&percent_decoded(single(headers, "x-ssl-client-cert")?)?)
 }

@@ -323,7 +323,7 @@ pub(crate) fn decoded(part: &[u8]) -> Result<String, ProofFault> {
     text.map_err(|_| ProofFault::NotStrict)
 }
 
-/// The header of a proof. We ignore members such as `kid` and `x5c`: the key is in `jwk`.
+/// The header of a proof. We ignore other members (e.g. `kid` and `x5c`): the key is in `jwk`.
 #[derive(Debug, Default)]
 pub(crate) struct ProofHeader<'a> {
     alg: Option<Value<'a>>,

@@ -1,11 +1,11 @@
 //! [`PublicUrl`]: compares the `htu` of a proof with the URL of the request (RFC 9449 §4.3).
 //!
-//! The origin comes from the configuration. We don't use the `Host` header, which an attacker could
-//! set to replay a proof made for another server.
+//! The origin comes from the configuration. We do not use the `Host` header, which an attacker
+//! could set to replay a proof made for another server.
 //!
 //! URLs are compared after normalization: the case of scheme and host, a default port,
 //! percent-encoding (RFC 3986 §6.2.2.1 and §6.2.2.2), and an empty path make no difference. Query
-//! and fragment are ignored. Dot segments are kept, so `/a/../b` isn't `/b`. warp's routes do the
+//! and fragment are ignored. Dot segments are kept, so `/a/../b` is not `/b`. warp's routes do the
 //! same.
 
 /// The URL that clients use for this service, normalized.
@@ -41,7 +41,7 @@ impl PublicUrl {
             && normalized(named).map(at_least_a_slash) == wanted
     }
 
-    /// The path of `url` below this URL, or `None` if `url` isn't below it. With `is_at_origin`,
+    /// The path of `url` below this URL, or `None` if `url` is not below it. With `is_at_origin`,
     /// only the origin of this URL counts.
     #[cfg(feature = "service")]
     pub(crate) fn path_below(&self, url: &str, is_at_origin: bool) -> Option<String> {

@@ -272,7 +272,7 @@ impl Client {
     /// request can succeed.
     fn could_not_connect(self: &Arc<Self>, endpoint: &Arc<Endpoint>) {
         endpoint.is_unreachable.store(true, Relaxed);
-        // another request may have replaced the endpoint in the meantime
+        // another request might have replaced the endpoint in the meantime
         let current = self.endpoint.load();
         if current
             .as_ref()
@@ -368,7 +368,7 @@ impl Discovery {
     }
 
     /// Records a discovery that replaced the endpoint `before`. If `before` was unreachable the new
-    /// endpoint may be too, so the next discovery has to wait.
+    /// endpoint might be too, so the next discovery has to wait.
     fn succeeded(&mut self, before: Option<&Endpoint>) {
         self.failures = match before {
             Some(before) if before.is_unreachable.load(Relaxed) => {

@@ -61,9 +61,9 @@ impl Credentials {
         Ok(Self { id, secret })
     }
 
-    /// The value of `Authorization`, if that's where the secret goes. The ID and the secret are
+    /// The value of `Authorization`, if that is where the secret goes. The ID and the secret are
     /// form-encoded first (RFC 6749 §2.3.1), so neither contains a colon. We mark the value as
-    /// sensitive, so `Debug` doesn't show it and HTTP/2 doesn't index it.
+    /// sensitive, so `Debug` does not show it and HTTP/2 does not index it.
     pub(super) fn authorization(&self, placement: SecretPlacement) -> Option<HeaderValue> {
         let (Secret::Text(secret), SecretPlacement::Basic) = (&self.secret, placement) else {
             return None;

@@ -87,7 +87,7 @@ impl State {
     /// Is there room for another request?
     ///
     /// At most [`budget::MAX_UNITS`] requests about unknown tokens are in flight. The rest wait for
-    /// the budget, so made-up tokens can't block requests about known ones.
+    /// the budget, so made-up tokens cannot block requests about known ones.
     fn has_room(&self, is_known: bool) -> bool {
         let known = self.open.len() - self.unknown;
         let in_flight = known + self.unknown.min(budget::MAX_UNITS as usize);
@@ -213,7 +213,7 @@ impl Introspector {
         if let Some(open) = state.open.get(&hash) {
             return Ok(open.answered.clone());
         }
-        // Look again now that we have the lock: the response may have arrived since the first
+        // Look again now that we have the lock: the response might have arrived since the first
         // lookup.
         if let Cached::Fresh(verdict) = shared.answers.get(hash, Instant::now()) {
             return Ok(watch::channel(Some(verdict)).1);
@@ -265,8 +265,8 @@ impl Introspector {
         &self.shared.checker
     }
 
-    /// Asks again about a token whose active answer was rejected, and returns that answer. We don't
-    /// keep rejected answers; only `explain` needs this.
+    /// Asks again about a token whose active answer was rejected, and returns that answer. We do
+    /// not keep rejected answers; only `explain` needs this.
     #[cfg(feature = "service")]
     pub(in crate::auth) async fn active_answer(&self, token: &str) -> Option<String> {
         match self.shared.client.ask(token).await {

@@ -395,7 +395,7 @@ impl Fetcher {
             let made = self.plain.get_or_try_init(|| plain().build());
             return made.cloned().map_err(failed);
         }
-        // A configured file of authorities may change, so build a new client for each fetch.
+        // A configured file of authorities might change, so build a new client for each fetch.
         let own = Arc::default();
         let cell = match &target.access.ca_file {
             Some(_) => &own,
@@ -478,7 +478,6 @@ fn client() -> ClientBuilder {
 /// # Errors
 /// Returns [`FetchError::TooLarge`] if the limit is exceeded. Note that its message says 512 KiB,
 /// so a caller with another limit must replace the message.
-/// with another limit must replace the message.
 pub(in crate::auth) async fn body(
     mut answer: Response,
     limit: usize,

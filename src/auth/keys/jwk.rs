@@ -1,9 +1,9 @@
-//! Imports a JWK as a public key, or returns the reason why we can't (RFC 7517 §4, RFC 7518 §6, RFC
-//! 8037 §2).
+//! Imports a JWK as a public key, or returns the reason why we cannot (RFC 7517 §4, RFC 7518 §6,
+//! RFC 8037 §2).
 //!
 //! This replaces the import of `jsonwebtoken`, which ignores `alg`, `use`, `key_ops` and `crv`,
-//! accepts `oct` keys for HMAC, doesn't check lengths, and rebuilds the key for each token. Here,
-//! each key is parsed once, and implements `jsonwebtoken`'s [`Verifier`]. We don't enable any
+//! accepts `oct` keys for HMAC, does not check lengths, and rebuilds the key for each token. Here,
+//! each key is parsed once, and implements `jsonwebtoken`'s [`Verifier`]. We do not enable any
 //! backend of `jsonwebtoken` either: it panics if two crates in a build enable different ones.
 
 use aws_lc_rs::{
@@ -59,7 +59,7 @@ pub(crate) fn import(jwk: &Value, allowed: &[Algorithm]) -> Result<Imported, Rea
 
 /// A private key in a public key set is compromised, so we reject it.
 ///
-/// An empty `oth` contains no primes. We have to let it pass, .NET writes it into public keys.
+/// An empty `oth` contains no primes. It should pass, since .NET writes it into public keys.
 fn no_private_members(jwk: &Jwk<'_>) -> Result<(), Reason> {
     const PRIVATE: [&str; 9] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"];
     let is_private = |member: &&&'static str| match (**member, jwk.get(member)) {
@@ -334,9 +334,9 @@ fn ml_dsa(jwk: &Jwk<'_>) -> Result<Material, Reason> {
     Ok(Material::MlDsa(size, key))
 }
 
-/// Accepts a point of the right length that doesn't have small order. We don't check that the point
-/// is on the curve. `aws-lc-rs` does that during verification, and rejects the token; doing that
-/// arithmetic ourselves would be riskier than holding a key that verifies nothing.
+/// Accepts a point of the right length that does not have small order. We do not check that the
+/// point is on the curve. `aws-lc-rs` does that during verification, and rejects the token; doing
+/// that arithmetic ourselves would be riskier than holding a key that verifies nothing.
 fn ed25519(point: Vec<u8>) -> Result<Material, Reason> {
     check_length("x", &point, 32)?;
     if is_small_order(&point) {
@@ -368,8 +368,8 @@ fn is_small_order(point: &[u8]) -> bool {
     low || high || y == ORDER_8_A || y == ORDER_8_B
 }
 
-/// Parses a positive big-endian number. We drop leading zeros, which some issuers write although
-/// RFC 7518 §6.3.1.1 forbids them.
+/// Parses a positive big-endian number. We drop leading zeros. They shouldn't be there, but some
+/// issuers write them although RFC 7518 §6.3.1.1 forbids them.
 fn number(jwk: &Jwk<'_>, member: &'static str) -> Result<Vec<u8>, Reason> {
     let bytes = bytes(jwk, member)?;
     let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
@@ -395,7 +395,7 @@ fn bytes(jwk: &Jwk<'_>, member: &'static str) -> Result<Vec<u8>, Reason> {
     })
 }
 
-/// An RSA key with nothing but a certificate, which we don't support.
+/// An RSA key with nothing but a certificate, which we do not support.
 fn is_certificate_only(jwk: &Jwk<'_>) -> bool {
     let has_chain = |chain: &Value| chain.as_array().is_none_or(|chain| !chain.is_empty());
     jwk.get("n").is_none() && jwk.get("e").is_none() && jwk.get("x5c").is_some_and(has_chain)

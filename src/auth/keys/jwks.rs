@@ -81,7 +81,7 @@ impl Jwks {
         verdict
     }
 
-    /// Starts a fetch in the background, if the budget allows it. The issuer may have replaced a
+    /// Starts a fetch in the background, if the budget allows it. The issuer might have replaced a
     /// key under the same `kid`, or corrected an invalid key. No request waits for this fetch, so
     /// it may as well include discovery instead of leaving it to a follow-up.
     pub(crate) fn refetch_in_background(&self, why: &'static str) {
@@ -153,7 +153,7 @@ impl Jwks {
         })
     }
 
-    /// `None` if the key wasn't left out of the current set.
+    /// `None` if the key was not left out of the current set.
     #[cfg(feature = "service")]
     pub(crate) fn why_left_out(&self, kid: &str) -> Option<String> {
         let held = self.shared.held.load();
@@ -257,7 +257,7 @@ impl Jwks {
         KeyLookup::Done(Err(self.missing()))
     }
 
-    /// The error for a request whose fetch didn't end in time. The fetch may still return the key,
+    /// The error for a request whose fetch did not end in time. The fetch may still return the key,
     /// so this is a 503: the client should retry instead of discarding the token.
     fn not_fetched_in_time(&self) -> AuthError {
         match self.missing() {
@@ -268,7 +268,7 @@ impl Jwks {
         }
     }
 
-    /// The error for a request without a key. If we have no set the token may well be valid, so
+    /// The error for a request without a key. If we have no set the token might well be valid, so
     /// this is a 503.
     fn missing(&self) -> AuthError {
         if self.shared.held.load().is_some() {

@@ -4,7 +4,7 @@
 //! leave out an invalid entry, and keep the reason; the other entries stay usable.
 //!
 //! The document is untrusted. The strict JSON parser parses each entry separately, and counts its
-//! depth from the root of the document. We don't read more than [`MAX_ENTRIES`] entries.
+//! depth from the root of the document. We do not read more than [`MAX_ENTRIES`] entries.
 
 use std::{collections::HashMap, fmt, hash::Hash, sync::Arc};
 
@@ -54,7 +54,7 @@ pub(crate) struct Key {
     /// A verifier for each allowed algorithm that the key supports. May be empty. Even then we
     /// index the `kid`, so that it never triggers a fetch.
     verifiers: Vec<(Algorithm, KeyVerifier)>,
-    /// True if the entry isn't a valid key. The issuer may correct it under the same `kid`.
+    /// True if the entry is not a valid key. The issuer may correct it under the same `kid`.
     invalid: bool,
 }
 
@@ -63,12 +63,12 @@ pub(crate) struct Key {
 pub(crate) enum Miss {
     /// No key has this `kid`. A newer set may have one.
     UnknownKid,
-    /// The key with this `kid` doesn't support the algorithm.
+    /// The key with this `kid` does not support the algorithm.
     AlgorithmMismatch,
     /// The key with this `kid` is invalid. A newer set may have a valid one.
     InvalidKey,
-    /// We can't tell which key to use. Either the token has no `kid` and the number of keys for its
-    /// algorithm isn't one, or two different keys with its `kid` support its algorithm.
+    /// We cannot tell which key to use. Either the token has no `kid` and the number of keys for
+    /// its algorithm is not one, or two different keys with its `kid` support its algorithm.
     Ambiguous,
 }
 
@@ -82,7 +82,7 @@ pub(crate) enum NoMatch {
     WithoutKid,
     /// The set has more entries than we read.
     NotRead,
-    /// A key was left out, and we can't use its `kid`. Contains the reason.
+    /// A key was left out, and we cannot use its `kid`. Contains the reason.
     Hidden(String),
 }
 
@@ -159,7 +159,7 @@ impl KeySet {
         Ok(set)
     }
 
-    /// Imports `keys`. The document has `more` keys that we don't read.
+    /// Imports `keys`. The document has `more` keys that we do not read.
     fn filled(
         mut self,
         keys: impl Iterator<Item = Result<Value, Reason>>,
@@ -258,7 +258,7 @@ impl KeySet {
         unused.map(|reason| (kid, reason))
     }
 
-    /// Adds an entry that couldn't be parsed. A set with that entry must not be equivalent to one
+    /// Adds an entry that could not be parsed. A set with that entry must not be equivalent to one
     /// without it.
     fn add_unread(&mut self) {
         self.add(Arc::new(Key {
@@ -469,7 +469,7 @@ impl<'a> Entries<'a> {
 }
 
 /// Replaces each null that stands for a number outside the range of `f64` with a number. Nulls
-/// count as absent, so without this we'd report a member such as `n` as missing.
+/// count as absent, so without this we'd report a member (e.g. `n`) as missing.
 fn restore_numbers(jwk: &mut Value, entry: &str) {
     let Some(members) = jwk.as_object_mut() else {
         return;
@@ -488,7 +488,7 @@ fn restore_numbers(jwk: &mut Value, entry: &str) {
 }
 
 /// The key that supports `alg`, if there is exactly one (copies of a key count as one). If two
-/// different keys support it we use neither, as we can't tell which one the issuer means.
+/// different keys support it we use neither, as we cannot tell which one the issuer means.
 fn the_only(keys: &[Arc<Key>], alg: Algorithm) -> Result<Option<&Arc<Key>>, Miss> {
     let mut fitting = keys.iter().filter(|key| key.verifier(alg).is_some());
     let Some(first) = fitting.next() else {

@@ -17,7 +17,7 @@ pub(crate) enum Reason {
     /// Not strict JSON. Contains what is wrong with it.
     #[error("not a valid object: {0}")]
     Malformed(Fault),
-    /// A valid key that no token can use. We don't list it as left out.
+    /// A valid key that no token can use. We do not list it as left out.
     #[error("it is for {0}, which is not an allowed algorithm")]
     NotAllowed(Algorithm),
     #[error("entries after the first 512 are not read")]
@@ -132,7 +132,7 @@ impl Reason {
 }
 
 impl Reason {
-    /// The entry may have a `kid` that we can't use, although a token may have it.
+    /// The entry may have a `kid` that we cannot use, although a token may have it.
     pub(in crate::auth::keys) fn hides_kid(&self) -> bool {
         matches!(
             self,
@@ -147,7 +147,7 @@ impl Reason {
 pub struct LeftOut {
     /// The key's `kid` as the issuer wrote it. `None` if it is absent or longer than 1024 bytes.
     pub kid: Option<String>,
-    /// The reason as a phrase, such as "`n` ends in `=`". Control characters are escaped.
+    /// The reason as a phrase, e.g. "`n` ends in `=`". Control characters are escaped.
     pub reason: String,
 }
 

@@ -3,7 +3,7 @@
 //! Local addresses are those of this machine, link-local addresses, and those of cloud metadata
 //! services. A remote issuer could put one into its discovery document to make us send requests
 //! there (SSRF). [`Guard`] checks the addresses after name resolution, since any name can resolve
-//! to a local address. We don't check configured URLs. See
+//! to a local address. We do not check configured URLs. See
 //! [`FetchUrl`](crate::auth::keys::fetch::FetchUrl).
 
 use std::{
@@ -92,13 +92,13 @@ fn embedded(ip: IpAddr) -> Vec<Ipv4Addr> {
 }
 
 /// The host of `url` if it is a local address or a `localhost` name (RFC 6761 §6.3). Note that the
-/// URL parser has already normalized addresses such as `0x7f.1`.
+/// URL parser has already normalized the address, e.g. `0x7f.1`.
 pub(in crate::auth) fn local_host(url: &Url) -> Option<&str> {
     let is_local = is_localhost(url) || address(url).is_some_and(is_local);
     url.host_str().filter(|_| is_local)
 }
 
-/// True if the host of `url` is this machine. We don't resolve its name for that.
+/// True if the host of `url` is this machine. We do not resolve its name for that.
 pub(in crate::auth) fn is_here(url: &Url) -> bool {
     is_localhost(url) || address(url).is_some_and(is_this_machine)
 }

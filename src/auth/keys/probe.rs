@@ -123,7 +123,7 @@ pub(crate) fn metadata_of(issuer: &str) -> Option<Url> {
     discovery::well_known(issuer).ok()
 }
 
-/// The second URL of an issuer's metadata, to try if the first one doesn't exist.
+/// The second URL of an issuer's metadata, to try if the first one does not exist.
 pub(crate) fn other_metadata_of(issuer: &str) -> Option<Url> {
     discovery::well_known_oauth(issuer).ok()
 }
@@ -189,7 +189,7 @@ mod tests {
                 headers.insert(header::AGE, age.parse().unwrap());
             }
             let found = ahead(&headers, sent);
-            // may be off by a second, `Date` has no fractions
+            // might be off by a second, `Date` has no fractions
             let is_near = found
                 .zip(expected)
                 .map(|(found, expected)| f64::abs(found - expected) < 2.0);

@@ -8,7 +8,7 @@
 //!
 //! - **After a successful fetch, there is a set.** A [`Fetched`] always contains a [`Held`] set,
 //!   which is new or the previous one. A response can only mean "unchanged" if there is a `Held`
-//!   set to compare with. Without one, our requests aren't conditional, and an empty body or a 304
+//!   set to compare with. Without one, our requests are not conditional, and an empty body or a 304
 //!   is an error.
 //! - **A document with the same keys does not replace the set.** The set keeps its generation, so
 //!   tokens stay cached even if the order of entries or the whitespace has changed.
@@ -45,7 +45,7 @@ pub(in crate::auth) struct Refresher {
     held: Option<Held>,
     generation: u64,
     /// The last error of discovery while we used the known URL instead. If we get the same error
-    /// again we don't log it.
+    /// again we do not log it.
     discovery_error: Option<FetchError>,
     files: FileReader,
 }
@@ -73,7 +73,7 @@ struct Fetched {
 
 enum Outcome {
     Fetched(Box<Fetched>),
-    /// A follow-up found that the URL hasn't changed, or couldn't discover it.
+    /// A follow-up found that the URL has not changed, or could not discover it.
     Unmoved {
         discovered: bool,
     },
@@ -318,7 +318,7 @@ impl Refresher {
         self.parse(document, None, &name, KeySet::parse_file)
     }
 
-    /// Parses a set that has a usable key. If the keys haven't changed we get the current set, so
+    /// Parses a set that has a usable key. If the keys have not changed we get the current set, so
     /// cached tokens stay valid.
     fn parse(
         &self,
@@ -438,7 +438,7 @@ impl Refresher {
     }
 
     /// Records that discovery failed although we know the URL of the key set. If the error equals
-    /// the last one, we don't log it again.
+    /// the last one, we do not log it again.
     fn discovery_failed(&mut self, error: FetchError) {
         let retry_after = error.retry_after();
         let mut schedule = self.shared.schedule();

@@ -123,7 +123,7 @@ struct DiscoveryClock {
     enabled: bool,
     /// The time of the last success. `None` if we don't know the URL of the key set.
     succeeded: Option<Instant>,
-    /// True after a failed fetch: the key set may have moved, so the next scheduled fetch repeats
+    /// True after a failed fetch: the key set might have moved, so the next scheduled fetch repeats
     /// discovery.
     is_due: bool,
     /// The time by which a refresh must begin, so that discovery is repeated.
@@ -414,8 +414,8 @@ impl Schedule {
     }
 
     /// The `Retry-After` for a request while there is no set: the time until the next scheduled
-    /// fetch or the next unit of the budget, whichever is earlier. At least one second, unless a
-    /// fetch is due sooner.
+    /// fetch or the next unit of the budget, whichever is earlier. Usually at least one second, but
+    /// less if a fetch is due sooner.
     pub(crate) fn retry_after(&self, now: Instant) -> Duration {
         let affordable = self.budget.refilled_at().unwrap_or(now);
         let allowed = self.retry_after_until.unwrap_or(now).max(affordable);
@@ -520,7 +520,7 @@ impl Budget {
     }
 }
 
-/// Spreads the fetches of replicas that started together. The numbers needn't be secret, so Steele
+/// Spreads the fetches of replicas that started together. The numbers need not be secret, so Steele
 /// and Vigna's `SplitMix64` will do.
 #[derive(Debug)]
 struct Jitter(u64);

@@ -1,7 +1,8 @@
 //! The state that requests share with the refresher of an issuer.
 //!
 //! Requests read the set without a lock. Code that needs both mutexes must lock the schedule before
-//! the record. Don't log anything while either is locked: slow log output would delay requests.
+//! the record. Nothing should be logged while either is locked: slow log output would delay
+//! requests.
 
 use std::{
     path::PathBuf,
@@ -61,7 +62,7 @@ pub(crate) struct Seed {
     pub(crate) generation: u64,
     /// The start of the fetch that last confirmed it.
     pub(crate) confirmed: Instant,
-    /// The time after which we don't use it any more, unless a fetch confirms it.
+    /// The time after which we do not use it any more, unless a fetch confirms it.
     pub(crate) usable_until: Instant,
 }
 
@@ -75,7 +76,7 @@ pub(in crate::auth) struct Shared {
     record: Mutex<Record>,
     /// The `traceparent` of the request that started the next fetch.
     traceparent: Mutex<Option<HeaderValue>>,
-    /// The number of fetches that the budget or the issuer's `Retry-After` didn't allow.
+    /// The number of fetches that the budget or the issuer's `Retry-After` did not allow.
     over_budget: AtomicU64,
 }
 

@@ -90,7 +90,7 @@ fn certificate(error: &CertificateError) -> Option<String> {
     Some(words.to_owned())
 }
 
-/// The name in a text of rustls such as `DnsName("a.example")` or `IpAddress(127.0.0.1)`.
+/// The name in a text of rustls, e.g. `DnsName("a.example")` or `IpAddress(127.0.0.1)`.
 fn bare(name: &str) -> &str {
     let (_, inner) = name.split_once('(').unwrap_or(("", name));
     inner.trim_end_matches(')').trim_matches('"')

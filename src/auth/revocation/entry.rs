@@ -219,7 +219,7 @@ impl Target {
     }
 }
 
-/// Doesn't show claim values.
+/// Does not show claim values.
 impl fmt::Debug for Revocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Revocation")

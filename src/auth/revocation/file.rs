@@ -1,7 +1,7 @@
 //! [`RevocationFile`]: reads revocations from a file of JSON lines.
 //!
 //! We check the file every second, and read it again when it has changed. Note that removing a line
-//! from the file, or the whole file, doesn't remove entries from the list. They stay until they
+//! from the file, or the whole file, does not remove entries from the list. They stay until they
 //! expire.
 
 use std::{
@@ -81,7 +81,7 @@ pub(crate) fn each(path: &Path, mut with: impl FnMut(Revocation)) -> Result<(), 
     let name = || path.display().to_string();
     let unreadable = |error: io::Error| FileError::Unreadable(name(), error.kind());
     let file = files::open(path).map_err(unreadable)?;
-    // Limit the bytes read instead of checking the size: the file may grow in the meantime.
+    // Limit the bytes read instead of checking the size: the file might grow in the meantime.
     let mut file = BufReader::new(file.take(MAX_BYTES + 1));
     let (mut text, mut bytes) = (Vec::new(), 0);
     for number in 1.. {
@@ -119,7 +119,7 @@ impl RevocationFile {
     /// Reads the file into the list and starts watching it. Needs a tokio runtime.
     ///
     /// # Errors
-    /// Returns a [`FileError`] if we can't read the file.
+    /// Returns a [`FileError`] if we cannot read the file.
     pub(crate) fn start(
         path: PathBuf,
         list: &Arc<RevocationList>,
@@ -167,9 +167,9 @@ impl RevocationFile {
                         Err(_elapsed) => file.watch.failed("reading the file takes too long"),
                     }
                     waited += TIMEOUT;
-                    // Start another check, as the path may have moved to another disk by now. Don't
-                    // start it any earlier: two checks of a slow disk slow each other down. If the
-                    // first check ends after all, it only adds entries.
+                    // Start another check, as the path might have moved to another disk by now.
+                    // Don't start it any earlier: two checks of a slow disk slow each other down.
+                    // If the first check ends after all, it only adds entries.
                     if waited >= RETRY_AFTER && checks.available_permits() > 0 {
                         break;
                     }
@@ -217,7 +217,7 @@ impl RevocationFile {
 }
 
 impl Stamp {
-    /// `None` if we can't read the metadata of the file.
+    /// `None` if we cannot read the metadata of the file.
     fn of(path: &Path) -> Option<Self> {
         let metadata = fs::metadata(path).ok()?;
         Some(Self {

@@ -105,7 +105,7 @@ struct IssuerEntries {
     sid: HashMap<Arc<str>, Rules>,
 }
 
-/// The rules for one name. There is almost always only one rule.
+/// The rules for one name. Usually just one.
 type Rules = SmallVec<[Rule; 1]>;
 
 type MakeTarget = fn(String) -> Target;
@@ -363,7 +363,7 @@ impl Batch {
 
 impl Entries {
     fn insert(&mut self, entry: &Revocation, rule: Rule) {
-        // Don't copy the name of an issuer that's already there, which it nearly always is.
+        // Don't copy the name of an issuer that's already there, which it usually is.
         if !self.issuers.contains_key(entry.issuer()) {
             self.issuers
                 .insert(entry.issuer().into(), IssuerEntries::default());

@@ -240,7 +240,7 @@ impl Watch {
         self.decide(Some(Duration::ZERO));
     }
 
-    /// Records a failure. If the reason equals the last one, we don't log it again.
+    /// Records a failure. If the reason equals the last one, we do not log it again.
     pub(crate) fn failed(&self, why: &str) {
         let (age, is_new) = {
             let mut state = self.state();

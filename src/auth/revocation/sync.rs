@@ -55,7 +55,7 @@ pub(in crate::auth) fn start(
     let (store, watched) = (store.clone(), Arc::clone(&watch));
     let (list, clock) = (Arc::clone(list), clock.clone());
     let task = tokio::spawn(async move {
-        // End the subscription with this task: another `Auth` may keep the store alive.
+        // End the subscription with this task: another `Auth` might keep the store alive.
         let _subscription = subscription;
         let (mut looks, mut currency) = (0_u32, Currency::default());
         let mut sweep: Option<JoinHandle<()>> = None;

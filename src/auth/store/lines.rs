@@ -25,7 +25,7 @@ pub(crate) struct Subscriber {
 pub(crate) type EachHeld = dyn Fn(&mut dyn FnMut(Line)) + Send + Sync;
 
 /// The subscribers of a store. Cheap to clone; clones share their state. We hold no lock while we
-/// call a subscriber, so that a slow one doesn't hold up the others.
+/// call a subscriber, so that a slow one does not hold up the others.
 #[derive(Clone, Default)]
 pub(crate) struct Subscribers(Arc<ArcSwap<Registered>>);
 

@@ -1,9 +1,9 @@
 //! [`Memory`]: a store in the memory of this process.
 //!
 //! A random hash distributes the keys over shards. Each shard has its own lock, so a claim is
-//! atomic and threads rarely wait for each other. A shard is a hash table that never grows beyond
-//! its share of the memory. We only ever remove expired entries: when a shard has no room for
-//! another entry, it's rebuilt without the expired ones, but at most once a second while it is
+//! atomic and threads shouldn't wait for each other often. A shard is a hash table that never grows
+//! beyond its share of the memory. We only ever remove expired entries: when a shard has no room
+//! for another entry, it's rebuilt without the expired ones, but at most once a second while it is
 //! full. A shard that is full of unexpired entries rejects claims.
 
 use std::{

@@ -1,4 +1,4 @@
-//! The verification steps that don't need a key, as functions of a token's header and claims.
+//! The verification steps that do not need a key, as functions of a token's header and claims.
 //!
 //! `verifier.rs` defines their order.
 
@@ -49,7 +49,7 @@ pub(crate) fn no_extension(header: &Header<'_>) -> Result<(), AuthError> {
 }
 
 /// Checks `typ`, so that another kind of JWT (a logout token or a DPoP proof, say) is not accepted
-/// as an access token (RFC 8725 §3.11, RFC 9068 §4). Many issuers write `JWT` or omit `typ`, and
+/// as an access token (RFC 8725 §3.11, RFC 9068 §4). Issuers often write `JWT` or omit `typ`, and
 /// the strict profile rejects both. Returns `true` if the strict profile accepts `typ`.
 pub(crate) fn access_token_type(header: &Header<'_>, strict: bool) -> Result<bool, AuthError> {
     const STRICT: [&str; 2] = ["at+jwt", "application/at+jwt"];
@@ -223,7 +223,7 @@ pub(crate) fn scopes(claims: &Registered<'_>) -> Result<(), AuthError> {
 ///
 /// Some issuers sign these with the same keys and the same `typ` in the header. Then only the
 /// audience tells an ID token from an access token, and if the API's audience is a client ID, both
-/// have the same audience (RFC 8725 §3.12). We ignore a claim that isn't a string.
+/// have the same audience (RFC 8725 §3.12). We ignore a claim that is not a string.
 pub(crate) fn kind(claims: &Registered<'_>) -> Result<(), AuthError> {
     #[rustfmt::skip]
     const OTHERS: [&str; 8] = [
@@ -250,7 +250,7 @@ pub(crate) fn rfc9068(claims: &Registered<'_>) -> Result<(), AuthError> {
     Ok(())
 }
 
-/// The key (DPoP) or certificate (mutual TLS) that the token is bound to. If the method isn't
+/// The key (DPoP) or certificate (mutual TLS) that the token is bound to. If the method is not
 /// enabled we have to reject the token, because it must not be accepted as a plain bearer token
 /// (RFC 7800 §3).
 pub(crate) fn binding(

@@ -1,7 +1,7 @@
 //! [`Claims`]: the claims of a verified token.
 //!
 //! [`Claims`] has no public constructor. Only verification creates it, so a handler that takes
-//! claims doesn't have to check that they are verified.
+//! claims does not have to check that they are verified.
 
 use std::{
     fmt,
@@ -197,7 +197,7 @@ impl<X> Claims<X> {
             .any(|granted| implied.satisfies(granted, wanted))
     }
 
-    /// Does the token meet the policy with this number? We only call `is_met` if this policy isn't
+    /// Does the token meet the policy with this number? We only call `is_met` if this policy is not
     /// the last one that the token met.
     pub(crate) fn meet(&self, policy: NonZeroU64, is_met: impl FnOnce() -> bool) -> bool {
         let last = &self.verified.met_last;
@@ -292,7 +292,7 @@ impl<X> Claims<X> {
     }
 
     /// The header fields that `build` creates from the claims. If there are cached fields of the
-    /// same token, we don't call `build`. `None` if `build` fails.
+    /// same token, we do not call `build`. `None` if `build` fails.
     #[cfg(feature = "service")]
     pub(crate) fn identity_fields(
         &self,
@@ -330,7 +330,7 @@ impl<X> Claims<X> {
         self.nonce.as_deref()
     }
 
-    /// The challenge for a token that doesn't meet a policy. It has the scheme of the request,
+    /// The challenge for a token that does not meet a policy. It has the scheme of the request,
     /// which was `DPoP` if the token is bound to a key.
     pub(crate) fn challenge(&self) -> Challenge {
         let is_bound_to_key = self.binding().is_some_and(|binding| binding.key.is_some());
@@ -419,7 +419,8 @@ impl<X> fmt::Debug for Claims<X> {
 pub struct NoPrivate;
 
 impl<'de> Deserialize<'de> for NoPrivate {
-    // Skip the payload, which verification has already checked. Most routes need no private claims.
+    // Skip the payload, which verification has already checked. Routes usually need no private
+    // claims.
     fn deserialize<D: Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
         Ok(Self)
     }

@@ -82,7 +82,7 @@ impl Binding {
     /// Parses the JSON text of `cnf`.
     ///
     /// If there is a supported member, we ignore unsupported ones. If there is none, the token is
-    /// bound by a method that we can't check, and it is rejected: it must not be accepted as a
+    /// bound by a method that we cannot check, and it is rejected: it must not be accepted as a
     /// plain bearer token.
     ///
     /// # Errors

@@ -13,7 +13,7 @@ use http::HeaderValue;
 
 const FIELDS: usize = 4;
 
-/// The memory limit for the headers of all tokens. Once it's reached, we don't cache headers any
+/// The memory limit for the headers of all tokens. Once it is reached, we do not cache headers any
 /// more.
 static LIMIT: MemoryLimit = MemoryLimit::new(8 * 1024 * 1024);
 

@@ -36,7 +36,8 @@ use crate::auth::{
 };
 
 pub(crate) struct Verified {
-    /// The payload, followed by claims that had escapes and therefore aren't slices of the payload.
+    /// The payload, followed by claims that had escapes and therefore are not slices of the
+    /// payload.
     text: String,
     /// The length of the payload in `text`.
     payload: Offset,
@@ -48,7 +49,7 @@ pub(crate) struct Verified {
     pub(crate) binding: Option<Box<Binding>>,
     /// Computed when we first log it.
     pseudonym: OnceLock<Option<Pseudonym>>,
-    /// The last version of the revocation list in which we looked up the token and didn't find it.
+    /// The last version of the revocation list in which we looked up the token and did not find it.
     /// 0 if we never did.
     not_revoked_in: AtomicU64,
     /// The number of the policy that the token last met. 0 if there is none.
@@ -78,13 +79,13 @@ struct ClaimSpans {
 /// The maximum lifetime to record, in seconds: 100 years.
 const CENTURY: u64 = 100 * 365 * 86_400;
 
-/// Most tokens have at most this number of items. If there are more, they go on the heap.
+/// Tokens usually have at most this number of items. If there are more, they go on the heap.
 const INLINE_ITEMS: usize = 4;
 
 /// The start and the end of a text.
 type Span = (Offset, Offset);
 
-/// A position in a text. 16 bits aren't enough: a token or an introspection response may have 64
+/// A position in a text. 16 bits are not enough: a token or an introspection response may have 64
 /// KiB, plus the claims that had escapes.
 type Offset = u32;
 
@@ -134,7 +135,7 @@ impl Verified {
         size_of::<Self>() + self.text.len() + lists + binding
     }
 
-    /// Checks that the token isn't revoked. We only look it up once for each version of the
+    /// Checks that the token is not revoked. We only look it up once for each version of the
     /// revocation list, so a cached token usually needs no lookup.
     pub(crate) fn check_not_revoked(&self) -> Result<(), AuthError> {
         let version = match self.context.revocations.state() {
@@ -184,7 +185,7 @@ impl Verified {
 
     /// These claims, limited by an introspection response about the same token. The result expires
     /// at the earlier of both times, and grants only scopes that are in both. A response without
-    /// scopes doesn't limit them. Applications read the payload, so we have to change that too.
+    /// scopes does not limit them. Applications read the payload, so we have to change that too.
     ///
     /// # Errors
     /// Returns [`AuthError::TokenBound`] if they are bound to different keys.
@@ -202,7 +203,7 @@ impl Verified {
         Ok(extract.verified(payload, context, self.source.clone()))
     }
 
-    /// The payload with `scope`, `scp` and `exp` limited by a response. If there's nothing to
+    /// The payload with `scope`, `scp` and `exp` limited by a response. If there is nothing to
     /// limit, it stays as it was signed.
     fn payload_limited_by(&self, answer: &Self) -> Result<String, AuthError> {
         let limits_scopes = answer.lists_scopes();
@@ -328,8 +329,8 @@ impl Extract {
         }
     }
 
-    /// Combines the claims with their payload. Only call this once the signature is verified, or
-    /// with an introspection answer that is active!
+    /// Combines the claims with their payload. Call this only after the signature is verified, or
+    /// with an introspection answer that is active.
     pub(crate) fn verified(
         self,
         payload: String,
@@ -407,13 +408,13 @@ pub(crate) struct IssuerContext {
 }
 
 impl IssuerContext {
-    /// Records the lifetime of the token, if it's the longest so far. Without `iat` we assume that
+    /// Records the lifetime of the token, if it is the longest so far. Without `iat` we assume that
     /// the token was issued now.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // saturates
     fn record_lifetime(&self, times: &Times) {
         let issued = times.issued.unwrap_or_else(|| self.clock.now());
         let lifetime = ((times.expires - issued).ceil() as u64).min(CENTURY);
-        // almost all tokens have the same lifetime, so writes are rare
+        // usually all tokens have the same lifetime, so writes are rare
         if lifetime > self.longest_lifetime.load(Relaxed) {
             self.longest_lifetime.fetch_max(lifetime, Relaxed);
         }

@@ -1,7 +1,7 @@
 //! [`Claims`] as an extractor of axum 0.8, and [`Refusal`] and [`Problem`] as responses.
 //!
 //! The extractor gets its [`Auth`] from the router's state. If the state has none, a route that
-//! needs claims doesn't compile.
+//! needs claims does not compile.
 
 use axum::{
     extract::{FromRef, FromRequestParts, OptionalFromRequestParts},

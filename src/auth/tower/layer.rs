@@ -347,7 +347,7 @@ struct Admitted {
 /// The claims of a request, which are also stored in the extensions. Verifies the request, unless
 /// `auth` has already done so.
 pub(super) async fn verified(auth: &Auth, head: &mut Parts) -> Result<Claims, Refusal> {
-    // don't reuse claims from another `Auth`, its audience may differ
+    // don't reuse claims from another `Auth`, its audience might differ
     let known = head.extensions.get::<Admitted>();
     if let Some(admitted) = known.filter(|admitted| admitted.auth.is(auth)) {
         return Ok(admitted.claims.clone());

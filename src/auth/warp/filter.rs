@@ -138,7 +138,7 @@ where
     filter.boxed()
 }
 
-/// [`with_auth`] for an [`Auth`] that doesn't need the method and the path. Saves the 260
+/// [`with_auth`] for an [`Auth`] that does not need the method and the path. Saves the 260
 /// instructions of the filter that checks whether to copy them.
 #[cfg(feature = "service")]
 pub(crate) fn with_headers_only<X>(

@@ -5,7 +5,7 @@
 //! the record of another process, and may lack keys. Their `run_id` differs from the one in the
 //! record, so we record a new birth.
 //!
-//! A connection never changes to another server process. So it's enough to send `INFO` once for
+//! A connection never changes to another server process. So it is enough to send `INFO` once for
 //! each connection, and each claim compares the record that it reads with that `run_id`.
 
 use redis::{ErrorKind, Pipeline, RedisError, RedisResult, aio::MultiplexedConnection};
@@ -52,7 +52,7 @@ pub(super) fn record(
     pipeline.cmd("GET").arg(name);
 }
 
-/// `None` if this isn't a record, or belongs to a process other than `run_id`.
+/// `None` if this is not a record, or belongs to a process other than `run_id`.
 pub(super) fn parse(record: &[u8], run_id: &str) -> Option<u64> {
     let (at, of) = std::str::from_utf8(record).ok()?.split_once(' ')?;
     at.parse().ok().filter(|_| of == run_id)

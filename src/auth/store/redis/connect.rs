@@ -109,7 +109,7 @@ impl Connection {
                 Ok::<_, SendError>(())
             });
         let logged_in = if address.tls {
-            // A server without TLS may never respond, since it waits for the end of a line.
+            // A server without TLS might never respond; it typically waits for the end of a line.
             let handshake = timeout_at(deadline, handshake(address, tls, tcp)).await;
             let stream = handshake.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
             let stream = stream.map_err(OpenError::Tls)?;
@@ -220,8 +220,8 @@ impl Tls {
         Ok(connector)
     }
 
-    /// Makes the next connection read the settings again after a failed handshake. The certificate
-    /// authority of the server may be a new one.
+    /// Makes the next connection read the settings again after a failed handshake. The server might
+    /// have a new certificate authority.
     async fn failed(&self) {
         let mut authorities = self.0.lock().await;
         authorities.take_if(|authorities| authorities.read.elapsed() >= AUTHORITIES_TTL);

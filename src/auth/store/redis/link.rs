@@ -60,7 +60,7 @@ async fn keep_adding(shared: &Shared) {
     loop {
         let lines = shared.pushed.take().await;
         if shared.add_lines(lines).await.is_err() {
-            // a subscriber panicked, so some subscribers may lack the lines
+            // a subscriber panicked, so some subscribers might lack the lines
             shared.resync.notify_one();
         }
     }

@@ -6,7 +6,7 @@
 //! each process remembers the keys that it has accepted itself. We never repeat a command, so a
 //! lost reply is an error.
 //!
-//! There's one known gap: two servers that are in use at the same time, e.g. an old primary that
+//! There is one known gap: two servers that are in use at the same time, e.g. an old primary that
 //! some processes still reach after a failover.
 
 mod birth;

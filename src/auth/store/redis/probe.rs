@@ -44,7 +44,7 @@ pub(crate) struct Probed {
 }
 
 impl Probed {
-    /// How far the server's clock is ahead in milliseconds, if that's worth reporting.
+    /// How far the server's clock is ahead in milliseconds, if that is worth reporting.
     pub(crate) fn skew(&self) -> Option<i64> {
         self.ahead.filter(|ahead| ahead.unsigned_abs() > MAX_SKEW)
     }
@@ -144,8 +144,8 @@ pub(super) async fn probe(url: &str, options: &RedisOptions) -> Result<Probed, P
     })
 }
 
-/// A lower bound for how far the server's clock is ahead, in milliseconds. We can't know the exact
-/// value, since the reply takes time to arrive. `None` if the server doesn't respond.
+/// A lower bound for how far the server's clock is ahead, in milliseconds. We cannot know the exact
+/// value, since the reply takes time to arrive. `None` if the server does not respond.
 pub(super) async fn ahead_of(
     commands: &mut MultiplexedConnection,
     now: impl Fn() -> SystemTime,

@@ -150,8 +150,8 @@ impl Shared {
     /// Adds the commands that record the birth, if it is absent or to be replaced, and return it.
     /// They have two replies.
     ///
-    /// The birth is dated ahead by the timeout of a check, because another replica may still get a
-    /// value accepted while the command is on its way. We take the time from this process's clock
+    /// The birth is dated ahead by the timeout of a check, because another replica might still get
+    /// a value accepted while the command is on its way. We take the time from this process's clock
     /// or the server's, whichever is ahead. Otherwise, a replica whose clock is behind would accept
     /// values that other replicas have accepted.
     pub(super) fn birth(
@@ -172,7 +172,7 @@ impl Shared {
     }
 
     /// The timeout of the commands that check the connection. It may be longer than that of claims:
-    /// a single slow response mustn't close the connection.
+    /// a single slow response must not close the connection.
     pub(super) fn check_timeout(&self) -> Duration {
         const MIN: Duration = Duration::from_millis(500);
         self.timeout.max(MIN)

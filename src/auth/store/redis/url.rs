@@ -20,7 +20,7 @@ pub enum InvalidStoreUrl {
     /// The scheme is neither `redis` nor `rediss`.
     #[error("does not begin with redis:// or rediss://")]
     Scheme,
-    /// The URL has a query or a fragment. Other clients read options there, such as `#insecure`.
+    /// The URL has a query or a fragment. Other clients read options there, e.g. `#insecure`.
     #[error("has a query or a fragment, which a store's URL must not have")]
     Decorated,
     /// The path is not a database number.

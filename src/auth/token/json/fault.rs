@@ -36,7 +36,7 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
-    /// Finds the reason. `Other` if the text has no fault, or one that we don't know.
+    /// Finds the reason. `Other` if the text has no fault, or one that we do not know.
     pub(crate) fn of(document: &[u8]) -> Self {
         let Ok(text) = std::str::from_utf8(document) else {
             let text: String = document.iter().map(|byte| char::from(*byte)).collect();

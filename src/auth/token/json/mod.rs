@@ -9,7 +9,7 @@
 //! `raw_value`, `serde_json` replaces the object `{"$serde_json::private::RawValue": "…"}` with the
 //! value in the string. It parses that string with a new depth limit, and sees a different document
 //! than other parsers. With the feature `arbitrary_precision`, `$serde_json::private::Number` has a
-//! similar effect. Cargo unifies features, so any crate in a build can enable them, and we can't
+//! similar effect. Cargo unifies features, so any crate in a build can enable them, and we cannot
 //! rely on their being off. This parser always rejects the names.
 //!
 //! **Invariant**: only this module passes untrusted JSON to `serde_json`. `clippy.toml` enforces
@@ -94,8 +94,9 @@ fn read<'a>(text: &'a str, mut member: impl FnMut(&str, Value<'a>)) -> serde_jso
 /// Rejects a text that contains a reserved name of `serde_json` without escapes.
 ///
 /// Names with escapes are rejected by the visitors below. Names without escapes have to be found in
-/// the text: with `arbitrary_precision`, a visitor can't tell `{"$serde_json::private::Number":
-/// "1"}` from `1`. Searching for `$` takes about 50 instructions, and few tokens contain one.
+/// the text: with `arbitrary_precision`, a visitor cannot tell `{"$serde_json::private::Number":
+/// "1"}` from `1`. Searching for `$` takes about 50 instructions, and tokens usually do not contain
+/// one.
 fn no_private_name(text: &str) -> Result<(), Malformed> {
     let bytes = text.as_bytes();
     let is_name = |at: usize| at > 0 && bytes[at - 1] == b'"' && is_private(&text[at..]);
@@ -116,7 +117,7 @@ fn is_too_deep(error: &serde_json::Error) -> bool {
 }
 
 /// The error means that a number is outside the range of `f64`. `serde_json` has no category for
-/// that, so we have to compare the message. A test checks that the message hasn't changed.
+/// that, so we have to compare the message. A test checks that the message has not changed.
 fn is_out_of_range(error: &serde_json::Error) -> bool {
     error.to_string().starts_with("number out of range")
 }
@@ -155,7 +156,7 @@ fn token_length(text: &str, first: char) -> usize {
 }
 
 /// True if a number is valid JSON and outside the range of `f64`. Rust accepts numbers that JSON
-/// doesn't allow, so we check the syntax of JSON as well.
+/// does not allow, so we check the syntax of JSON as well.
 fn is_infinite(number: &str) -> bool {
     number.parse().is_ok_and(f64::is_infinite) && is_json(number)
 }
@@ -200,7 +201,7 @@ impl<'a, F: FnMut(&str, Value<'a>)> Members<'a, F> {
 /// object with thousands of members would take quadratic time otherwise.
 #[derive(Default)]
 struct Names<'a> {
-    /// The union of the marks of all names. A name with a new mark needn't be compared.
+    /// The union of the marks of all names. A name with a new mark need not be compared.
     marks: u64,
     few: Vec<Cow<'a, str>>,
     many: HashSet<Cow<'a, str>>,
@@ -217,7 +218,7 @@ impl<'a> Names<'a> {
         }
         self.marks |= mark;
         if self.few.len() < Self::MAX_LINEAR {
-            // allocate once, with room for the members of most tokens
+            // allocate once; a token typically has no more members than this
             if self.few.is_empty() {
                 self.few.reserve(Self::MAX_LINEAR / 2);
             }

@@ -1,5 +1,4 @@
-//! A fast parser for plain objects. For most tokens, it takes a third of the time of the strict
-//! parser.
+//! A fast parser for plain objects. It typically takes a third of the time of the strict parser.
 //!
 //! An object is plain if its strings have no escapes, its numbers are integers with at most 15
 //! digits, and it has at most [`MAX_MEMBERS`] members at each level and at most [`MAX_DEPTH`]
@@ -166,7 +165,7 @@ impl<'a> Reader<'a> {
 
 #[derive(Default)]
 struct Names<'a> {
-    /// The union of the marks of all names. A name with a new mark needn't be compared.
+    /// The union of the marks of all names. A name with a new mark need not be compared.
     marks: u64,
     names: SmallVec<[&'a str; MAX_MEMBERS]>,
 }

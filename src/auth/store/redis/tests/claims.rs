@@ -322,7 +322,8 @@ async fn is_unavailable_while_the_server_hangs() {
     server.resume();
     let waited = recovered(&store).await;
     assert!(waited < RECOVERY, "{waited:?}");
-    // The server may have run the first command, so the store can't tell whether the key was used.
+    // The server might have run the first command, so the store can't tell whether the key was
+    // used.
     let claimed = store.claim(during).await;
     assert_eq!(claimed, Ok(Claimed::Used));
 }

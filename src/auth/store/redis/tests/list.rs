@@ -231,8 +231,7 @@ async fn reads_the_list_slowly_over_the_same_connection() {
     assert_eq!(store.health().connects, connects);
 }
 
-/// A subscriber may take long to collect its lines. Claims and new lines shouldn't have to wait for
-/// it.
+/// A subscriber may take long to collect its lines. Claims and new lines must not wait for it.
 #[tokio::test]
 async fn claims_while_a_subscriber_collects_its_lines() {
     const LONG: Duration = Duration::from_secs(5);
@@ -272,7 +271,7 @@ async fn forgets_a_subscriber_that_is_dropped() {
     assert!(Arc::strong_count(&held.0) > 1);
     drop(subscription);
     until(|| async { Arc::strong_count(&held.0) == 1 }).await;
-    // A new subscriber mustn't count as synchronized just because the dropped one was.
+    // A new subscriber must not count as synchronized just because the dropped one was.
     until(|| async { store.health().is_synchronized }).await;
     let next = Held::watch(&store);
     assert!(!store.health().is_synchronized);
@@ -280,7 +279,7 @@ async fn forgets_a_subscriber_that_is_dropped() {
     assert_eq!(next.len(), 0);
 }
 
-/// Adding lines to a long list takes long. Claims don't wait for it, and the lines that arrive in
+/// Adding lines to a long list takes long. Claims do not wait for it, and the lines that arrive in
 /// the meantime are added at once, because each call copies a part of the list.
 #[tokio::test]
 async fn claims_while_a_subscriber_adds_lines() {
@@ -321,7 +320,7 @@ async fn claims_while_a_subscriber_adds_lines() {
     assert_eq!(called.recv().await, Some((19, true)), "all at once");
 }
 
-/// If lines arrive faster than we add them, those for which there's no room are read again.
+/// If lines arrive faster than we add them, those for which there is no room are read again.
 #[tokio::test]
 async fn reads_lines_again_for_which_there_was_no_room() {
     const LINES: usize = 9;
