@@ -98,7 +98,6 @@ impl OneAudience<'_> {
         })
     }
 
-    /// Like [`Auth::authenticate`], for this audience.
     pub(crate) async fn authenticate(&self, request: &RequestHead<'_>) -> Result<Claims, Refusal> {
         let check = |claims: &Claims| {
             if self.is_for(claims) {

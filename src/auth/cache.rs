@@ -129,7 +129,6 @@ impl Weighter<Token, Arc<Verified>> for Bytes {
     }
 }
 
-/// The fields of a header that passed its checks.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct KnownHeader {
     pub(crate) algorithm: Algorithm,

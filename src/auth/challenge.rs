@@ -296,7 +296,6 @@ struct CachedChallenge {
     field: HeaderValue,
 }
 
-/// The parameters that determine a cached challenge.
 #[derive(Clone)]
 struct Parameters<S> {
     code: &'static str,

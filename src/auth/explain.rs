@@ -68,7 +68,6 @@ pub(crate) enum StepValue {
     After(f64, f64),
 }
 
-/// The schemes with which a token can be accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Schemes {
     Bearer,
@@ -141,7 +140,6 @@ impl Trace {
     }
 }
 
-/// The parts of the header that later steps need.
 struct SignedWith {
     algorithm: Algorithm,
     kid: Option<String>,
@@ -450,7 +448,6 @@ impl Auth {
         None
     }
 
-    /// Adds the steps of [`AnswerChecker::verified`].
     fn answer_steps(
         &self,
         checker: &AnswerChecker,
@@ -888,7 +885,6 @@ mod tests {
     };
     use crate::issuer::{Issuer, SigningKey, TokenBuilder};
 
-    /// Verifies a token and compares the first failed step with the verdict.
     async fn traced(auth: &Auth, case: &str, token: &str) -> Result<(), AuthError> {
         let code = |error: AuthError| error.code();
         let (trace, verdict) = auth.trace(&format!("Bearer {token}"), None).await;

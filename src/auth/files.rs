@@ -14,7 +14,6 @@ use std::{
 
 use tokio::{sync::Semaphore, task::spawn_blocking};
 
-/// The maximum number of unfinished reads per reader.
 const MAX_READS: usize = 2;
 
 /// The maximum number of unfinished reads of all readers. It's half of tokio's default of 512

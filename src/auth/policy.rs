@@ -229,7 +229,6 @@ pub const fn claim(name: &'static str, wanted: Wanted) -> Policy {
     Policy(Rule::Claim(Cow::Borrowed(name), wanted))
 }
 
-/// A rule of a policy, as `explain` describes it.
 #[cfg(feature = "service")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RuleKind<'p> {
@@ -775,7 +774,6 @@ impl<X> Requirement<X> {
         Err(refusal.with_scope(unmet.scopes.map(Into::into)))
     }
 
-    /// The result, or the next async check to run.
     fn step<'n>(&'n self, claims: &Claims<X>, answers: &Answers<'n, X>) -> Step<'n, X> {
         match self.0.is_met(claims, answers) {
             Ok(true) => Step::Decided(Ok(())),

@@ -244,7 +244,6 @@ fn answer<B: From<&'static str>>(
     response
 }
 
-/// Bodies by code, each serialized once.
 type Bodies = Vec<(&'static str, String)>;
 
 static BODIES: Lazy<Bodies> = Lazy::new(|| {

@@ -48,7 +48,6 @@ pub(crate) struct Rules {
     pub(crate) times: TimeRules,
     /// True for the strict profile of RFC 9068.
     pub(crate) strict: bool,
-    /// The enabled methods for binding a token.
     pub(crate) methods: Methods,
     /// The bytes of the secret, to compare them in a reload.
     pub(crate) secret: Option<Arc<[u8]>>,

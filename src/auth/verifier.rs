@@ -88,7 +88,6 @@ pub(crate) struct Inner {
     )]
     pub(crate) store: Store,
     pub(crate) clock: Clock,
-    /// The client IDs whose logout tokens are accepted.
     pub(crate) logout_clients: Vec<String>,
     pub(crate) revocations: Revocations,
     /// Set once `is_ready` has found that the first fetch of every issuer has ended.
@@ -836,7 +835,6 @@ impl Auth {
     }
 }
 
-/// The result of verifying a token without waiting.
 enum Progress<'a> {
     Done(Arc<Verified>),
     /// Rare, and would make the future of every request larger, hence the box.

@@ -69,7 +69,6 @@ pub(super) fn parameters()
         .unify()
 }
 
-/// Answers `POST /oauth/token`.
 pub(super) fn token(
     state: &State,
     headers: &HeaderMap,
@@ -170,7 +169,6 @@ fn authenticate(
     ))
 }
 
-/// The credentials in the header or in the body are those of the client.
 pub(super) fn is_client(
     client: &Client,
     headers: &HeaderMap,

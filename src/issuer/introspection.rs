@@ -17,7 +17,6 @@ use warp::{
 
 use crate::issuer::{faults::Fault, grant, state::State};
 
-/// The maximum size of a request body in bytes.
 const MAX_BODY: u64 = 128 * 1024;
 
 /// Extracts the parameters of a form. Empty if we can't parse it.
@@ -29,7 +28,6 @@ pub(super) fn parameters()
         .unify()
 }
 
-/// Answers `POST /oauth/introspect`.
 pub(super) async fn introspect(
     state: Arc<State>,
     headers: HeaderMap,

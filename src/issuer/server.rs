@@ -16,7 +16,6 @@ use tokio::{
 };
 use warp::{Filter, reply::Response};
 
-/// The maximum number of connections that are waiting to be accepted.
 const BACKLOG: u32 = 1024;
 
 /// A port, which stays reserved while the server does not listen on it.

@@ -58,7 +58,6 @@ pub(super) struct Settings {
     pub(super) etag: bool,
     pub(super) profile: Profile,
     pub(super) origins: Vec<String>,
-    /// True if the token endpoint grants opaque tokens.
     pub(super) opaque: bool,
     /// True if clients must send their credentials in the form, and not by HTTP Basic.
     pub(super) form_only: bool,

@@ -141,7 +141,6 @@ impl ProofFault {
     }
 }
 
-/// The request that a proof must match.
 #[derive(Clone, Copy)]
 pub(crate) struct Presented<'a> {
     pub(crate) request: &'a RequestHead<'a>,
@@ -328,7 +327,6 @@ pub(crate) fn decoded(part: &[u8]) -> Result<String, ProofFault> {
 pub(crate) struct ProofHeader<'a> {
     alg: Option<Value<'a>>,
     typ: Option<Value<'a>>,
-    /// The JSON text of `jwk`.
     jwk: Option<&'a str>,
     is_extended: bool,
 }

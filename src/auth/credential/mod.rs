@@ -15,7 +15,6 @@ use http::{HeaderMap, Method};
 
 use crate::auth::challenge::Scheme;
 
-/// A token, and how the request presented it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Credential<'a> {
     pub(crate) token: &'a [u8],

@@ -33,7 +33,6 @@ pub(super) fn read(body: &[u8]) -> Option<Answer> {
     }
 }
 
-/// The rules for the introspection responses of one issuer.
 #[derive(Debug)]
 pub(in crate::auth) struct AnswerChecker {
     pub(in crate::auth) context: Arc<IssuerContext>,
@@ -77,7 +76,6 @@ impl AnswerChecker {
         Ok(extract.verified(answer, context, VerifiedBy::Introspection))
     }
 
-    /// Checks the times of a cached response again.
     pub(super) fn check_times(&self, verified: &Verified) -> Result<(), AuthError> {
         verified
             .times

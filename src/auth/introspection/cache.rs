@@ -15,7 +15,6 @@ use crate::auth::{error::AuthError, token::payload::Verified};
 /// The maximum number of entries, at the average size.
 const ENTRIES: usize = 10_000;
 
-/// The maximum memory of all entries in bytes.
 const MEMORY: u64 = 16 * 1024 * 1024;
 
 pub(super) const REJECTION_TTL: Duration = Duration::from_secs(5);
@@ -32,7 +31,6 @@ impl TokenHash {
     }
 }
 
-/// The claims of a token, or the error.
 pub(super) type Verdict = Result<Arc<Verified>, AuthError>;
 
 #[derive(Debug)]

@@ -39,7 +39,6 @@ use crate::auth::{
 /// The timeout of a request, including discovery.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The maximum size of a response in bytes.
 const MAX_BODY: usize = 64 * 1024;
 
 /// How long an endpoint is used before we discover it again or, if its URL is configured, build it
@@ -463,7 +462,6 @@ mod tests {
     struct Stub {
         client: Arc<Client>,
         mode: Arc<AtomicU8>,
-        /// The number of requests for metadata.
         discoveries: Arc<AtomicUsize>,
         served: JoinHandle<()>,
     }

@@ -27,7 +27,6 @@ pub struct Introspection {
     pub(in crate::auth) ttl: Duration,
 }
 
-/// Selects the tokens to introspect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::auth) enum Mode {
     /// Tokens that are not JWTs.

@@ -34,7 +34,6 @@ use crate::auth::{
     },
 };
 
-/// The maximum size of a document in bytes.
 const MAX_BODY: usize = 512 * 1024;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -198,7 +197,6 @@ pub(crate) struct Document {
     pub(crate) max_age: Option<Duration>,
 }
 
-/// The response to a conditional request.
 #[derive(Debug)]
 pub(crate) enum Answer {
     Document(Document),

@@ -163,7 +163,6 @@ static ML_DSA: [MlDsa; 3] = [
 
 #[cfg(test)]
 thread_local! {
-    /// The number of keys that this thread has parsed.
     static PARSED: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }
 

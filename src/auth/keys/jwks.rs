@@ -29,7 +29,6 @@ use crate::auth::{
     },
 };
 
-/// The maximum time that a request waits for a fetch.
 const FETCH_WAIT: Duration = Duration::from_secs(3);
 
 /// A key set and the task that refreshes it. The task ends when this value is dropped.
@@ -108,7 +107,6 @@ impl Jwks {
             .await;
     }
 
-    /// Waits until the first fetch has succeeded or failed.
     #[cfg(feature = "service")]
     pub(crate) async fn first_fetch_ended(&self) {
         self.fetched_until(|shared| {

@@ -429,7 +429,6 @@ fn examine_key(jwk: Value, allowed: &[Algorithm]) -> Examined {
     (jwk, good_for)
 }
 
-/// The JSON text of each entry of `keys` in a document.
 struct Entries<'a> {
     read: Vec<&'a str>,
     skipped: usize,
@@ -504,7 +503,6 @@ impl Key {
     /// The generation of keys that we never fetch. Fetched sets start at 1.
     pub(crate) const FIXED: u64 = 0;
 
-    /// Creates a key from the configured secret for `HS256`.
     pub(crate) fn secret(secret: &[u8]) -> Self {
         Self {
             kid: None,

@@ -304,7 +304,6 @@ mod tests {
         }
     }
 
-    /// Resolves every name to these addresses.
     struct Always(&'static [&'static str]);
 
     impl Resolve for Always {

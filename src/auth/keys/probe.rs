@@ -21,7 +21,6 @@ pub(crate) struct Probe {
     pub(crate) ahead: Option<f64>,
     /// The certificate of a TLS server, in DER.
     pub(crate) certificate: Option<Vec<u8>>,
-    /// True if the TLS handshake failed.
     pub(crate) tls_failed: bool,
     pub(crate) body: Result<Vec<u8>, FetchError>,
     pub(crate) max_age: Option<Duration>,

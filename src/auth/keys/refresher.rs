@@ -37,7 +37,6 @@ use crate::auth::{
 /// for a fetch.
 const HEAD_START: Duration = Duration::from_secs(1);
 
-/// The state that only the refresher uses.
 pub(in crate::auth) struct Refresher {
     shared: Arc<Shared>,
     /// The last discovered URL that returned a usable set.
@@ -66,7 +65,6 @@ struct Fetched {
     /// The set to use from now on. This is the previous set if the keys have not changed.
     held: Held,
     max_age: Option<Duration>,
-    /// The URL of the set, if it was discovered.
     address: Option<FetchUrl>,
     discovered: bool,
 }

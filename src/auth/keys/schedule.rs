@@ -103,7 +103,6 @@ struct PendingFetch {
     discovery: Discovery,
     cause: Cause,
     has_begun: bool,
-    /// True if discovery has failed in this fetch.
     discovery_failed: bool,
 }
 
@@ -144,7 +143,6 @@ pub(crate) enum Discovery {
     IfMoved,
 }
 
-/// The decision about a request that needs a newer set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Decision {
     /// Wait for a fetch. `fetch_number` is the number of the first fetch that begins after this
@@ -309,7 +307,6 @@ impl Schedule {
         }
     }
 
-    /// Records that discovery succeeded in the current fetch.
     pub(crate) fn discovered(&mut self, now: Instant) {
         let clock = &mut self.discovery;
         clock.succeeded = Some(now);
@@ -1000,7 +997,6 @@ mod tests {
         }
     }
 
-    /// A schedule, and a model of what it must do.
     struct Simulation {
         dice: Jitter,
         start: Instant,

@@ -46,11 +46,9 @@ pub(crate) struct Settings {
     pub(crate) policy: RefreshPolicy,
     /// The timeout of a whole fetch, including discovery.
     pub(crate) timeout: Duration,
-    /// The seed of the schedule's jitter.
     pub(crate) seed: u64,
     pub(crate) fetcher: Arc<Fetcher>,
     pub(crate) access: Access,
-    /// The document of the previous refresher, if any.
     pub(crate) held: Option<Seed>,
 }
 

@@ -38,7 +38,6 @@ pub(crate) enum Unavailable {
 impl Unavailable {
     pub(crate) const ALL: [Self; 4] = [Self::Full, Self::Timeout, Self::Connection, Self::TooOld];
 
-    /// The name for logs and metrics.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Full => "full",

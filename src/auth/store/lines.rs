@@ -21,7 +21,6 @@ pub(crate) struct Subscriber {
     pub(crate) held: Box<EachHeld>,
 }
 
-/// A function that passes each held line to another function.
 pub(crate) type EachHeld = dyn Fn(&mut dyn FnMut(Line)) + Send + Sync;
 
 /// The subscribers of a store. Cheap to clone; clones share their state. We hold no lock while we

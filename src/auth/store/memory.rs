@@ -25,7 +25,6 @@ const MAX_SLOTS: usize = 4096;
 /// The minimum number of slots in a shard, for very small stores.
 const MIN_SLOTS: usize = 16;
 
-/// The initial capacity of a shard in entries.
 const INITIAL_CAPACITY: usize = 14;
 
 /// The size of a slot in bytes: the entry, and the table's control byte for it.

@@ -54,14 +54,12 @@ enum Backend {
     Redis(redis::Redis),
 }
 
-/// The state of a store for operators.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Health {
     /// False while disconnected. Always true for a store in memory.
     pub(crate) ok: bool,
     /// True once the whole shared list has been read.
     pub(crate) is_synchronized: bool,
-    /// The number of connections opened so far.
     pub(crate) connects: u64,
     /// The number of keys that this process keeps in memory.
     pub(crate) keys: usize,

@@ -56,7 +56,6 @@ use crate::auth::{
 pub struct Claims<X = NoPrivate> {
     verified: Arc<Verified>,
     private: X,
-    /// The nonce for the client's next DPoP proof, if it needs a new one.
     nonce: Option<Arc<str>>,
 }
 

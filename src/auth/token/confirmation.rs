@@ -51,9 +51,7 @@ pub struct Binding {
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Methods {
-    /// `jkt`.
     pub(crate) key: bool,
-    /// `x5t#S256`.
     pub(crate) certificate: bool,
 }
 

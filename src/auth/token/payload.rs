@@ -39,7 +39,6 @@ pub(crate) struct Verified {
     /// The payload, followed by claims that had escapes and therefore are not slices of the
     /// payload.
     text: String,
-    /// The length of the payload in `text`.
     payload: Offset,
     claims: ClaimSpans,
     pub(crate) times: Times,
@@ -82,7 +81,6 @@ const CENTURY: u64 = 100 * 365 * 86_400;
 /// Tokens usually have at most this number of items. If there are more, they go on the heap.
 const INLINE_ITEMS: usize = 4;
 
-/// The start and the end of a text.
 type Span = (Offset, Offset);
 
 /// A position in a text. 16 bits are not enough: a token or an introspection response may have 64
@@ -388,7 +386,6 @@ impl VerifiedBy {
 #[derive(Debug)]
 pub(crate) struct IssuerContext {
     pub(crate) issuer: Arc<str>,
-    /// The slot of the issuer in the list of issuers.
     pub(crate) slot: usize,
     pub(crate) challenge: Challenge,
     pub(crate) roles_at: Arc<str>,

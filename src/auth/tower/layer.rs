@@ -284,7 +284,6 @@ impl<X: DeserializeOwned + Send + 'static> Grant for Requirement<X> {
     }
 }
 
-/// The requirements for a request, and how to respond if they are not met.
 #[derive(Debug, Clone)]
 struct Gate<A> {
     auth: Auth,

@@ -21,7 +21,6 @@ use crate::auth::{
     verifier::Auth, warp::filter::filter,
 };
 
-/// The name of the subprotocol that precedes the token in the list.
 const BEARER: &str = "bearer";
 
 /// Like [`with_auth`](crate::auth::with_auth), for the handshake of a WebSocket (RFC 6455 §4).

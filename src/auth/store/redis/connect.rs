@@ -55,7 +55,6 @@ impl From<OpenError> for RedisError {
 /// An open connection. Dropping it closes the socket.
 pub(super) struct Connection {
     pub(super) commands: MultiplexedConnection,
-    /// Drives reads and writes until the connection ends.
     driver: JoinHandle<()>,
 }
 

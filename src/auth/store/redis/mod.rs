@@ -45,7 +45,6 @@ use crate::auth::store::{
     lines::{Line, Subscriber, Subscription},
 };
 
-/// A store in Redis, and the task that maintains its connection.
 pub(super) struct Redis {
     shared: Arc<Shared>,
     task: JoinHandle<()>,
@@ -195,7 +194,6 @@ impl Redis {
         self.shared.connects.load(Ordering::Relaxed)
     }
 
-    /// The number of keys that this process has accepted.
     pub(super) fn keys(&self) -> usize {
         self.shared.accepted.len()
     }

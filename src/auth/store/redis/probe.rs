@@ -28,12 +28,10 @@ const TIMEOUT: Duration = Duration::from_secs(1);
 /// Claims are kept for this much longer.
 pub(super) const MAX_SKEW: u64 = 5000;
 
-/// A server that the service can use.
 #[derive(Debug)]
 pub(crate) struct Probed {
     pub(crate) address: String,
     pub(crate) is_tls: bool,
-    /// How long one command took.
     pub(crate) took: Duration,
     /// The product and its version, if the server reports them.
     pub(crate) version: Option<Version>,
@@ -56,7 +54,6 @@ pub(crate) struct Version {
     pub(crate) number: String,
 }
 
-/// The reason why the service cannot use a server.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ProbeError {
     #[error("{0}")]

@@ -42,7 +42,6 @@ pub(super) struct Shared {
     pub(super) resync: Notify,
     pub(super) check_requested: Notify,
     pub(super) connects: AtomicU64,
-    /// The clock of this process.
     now: fn() -> SystemTime,
     /// The milliseconds by which the server's clock is ahead of `now`. 0 if it is behind.
     server_ahead: AtomicU64,
@@ -73,7 +72,6 @@ struct Synchronized {
     subscribers: u64,
 }
 
-/// The names of the keys in Redis.
 pub(super) struct Names {
     prefix: String,
     /// The key of the birth record. The record contains the time since which the store has recorded

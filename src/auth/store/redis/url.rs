@@ -8,7 +8,6 @@ pub(super) struct Address {
     pub(super) host: String,
     pub(super) port: u16,
     pub(super) tls: bool,
-    /// The user, the password and the number of the database.
     pub(super) login: RedisConnectionInfo,
 }
 

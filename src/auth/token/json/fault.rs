@@ -15,7 +15,6 @@ use crate::auth::{
     },
 };
 
-/// The reason why a text is not a strict JSON object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Fault {
     NotUtf8,

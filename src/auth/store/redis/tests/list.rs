@@ -12,10 +12,8 @@ use super::{
 };
 use crate::auth::store::{Claimed, Line, Store, Subscriber, Unavailable, lines::Subscription};
 
-/// The text and the expiry of each line.
 type Lines = BTreeSet<(Vec<u8>, Option<SystemTime>)>;
 
-/// The lines that one process holds.
 #[derive(Debug, Clone, Default)]
 struct Held(Arc<Mutex<Lines>>);
 
