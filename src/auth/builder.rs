@@ -800,7 +800,7 @@ impl Builder {
         }))
     }
 
-    /// The names of the issuers, or `None` if a resolver may add more of them.
+    /// The names of the issuers, or `None` if a resolver may add more of them
     fn names(&self, resolves: bool) -> Option<HashSet<String>> {
         let names = self.issuers.iter().map(|issuer| issuer.issuer.clone());
         (!resolves).then(|| names.collect())

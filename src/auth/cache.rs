@@ -78,7 +78,7 @@ impl Cache {
         }
     }
 
-    /// As above, only for tokens with a verified signature.
+    /// As above, only for tokens with a verified signature
     pub(crate) fn remember_header(&self, segment: &[u8], header: &KnownHeader) {
         if segment.len() <= MAX_HEADER_LEN {
             self.headers.insert(segment.into(), header.clone());

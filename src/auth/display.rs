@@ -13,7 +13,7 @@ use std::{borrow::Cow, fmt::Write as _};
 
 use reqwest::Url;
 
-/// The maximum number of characters to show of a URL or a string.
+/// The maximum number of characters to show of a URL or a string
 const MAX_CHARS: usize = 80;
 
 /// The maximum number of characters to show of a library's error message. Such a message has a
@@ -139,12 +139,12 @@ pub(crate) fn escaped(text: &str) -> String {
     escaped
 }
 
-/// True if a terminal shows a glyph for `c` and does nothing else.
+/// True if a terminal shows a glyph for `c` and does nothing else
 pub(crate) fn is_visible(c: char) -> bool {
     matches!(c, ' '..='~') || !is_blank(c) && c.escape_debug().len() == 1
 }
 
-/// Appends `c` as an escape of a JSON string (RFC 8259 §7).
+/// Appends `c` as an escape of a JSON string (RFC 8259 §7)
 #[cfg(feature = "service")]
 pub(crate) fn push_json_escape(json: &mut String, c: char) {
     for unit in c.encode_utf16(&mut [0; 2]) {

@@ -161,7 +161,7 @@ const DEFAULT_TIMES: TimeRules = TimeRules {
     max_age: None,
 };
 
-/// Adds the steps for options that an issuer can override.
+/// Adds the steps for options that an issuer can override
 fn issuer_steps(issuer: &Trusted, signed_with: &SignedWith, all: &Issuers, trace: &mut Trace) {
     let rules = &issuer.rules;
     if rules.algorithms != all.algorithms {
@@ -216,7 +216,7 @@ pub(super) fn last_steps(
             ("state", expected, "not available")
         }
         // We compute the verdict after the steps, and the issuer's keys or its introspection
-        // response might have changed in between.
+        // response might have changed in between
         Some(error) => ("verdict", "accepted", error.code()),
     };
     trace.add(step, expected, found, error.map_or(Ok(()), Err));
@@ -680,7 +680,7 @@ impl Auth {
         self.trusted_issuer(issuer).ok()?.fetched()?.last_error()
     }
 
-    /// `None` if the key wasn't left out.
+    /// `None` if the key wasn't left out
     pub(crate) fn why_left_out(&self, issuer: &str, kid: &str) -> Option<String> {
         let issuer = self.trusted_issuer(issuer).ok()?;
         why_left_out(&issuer, kid)

@@ -12,7 +12,7 @@ use crate::{
     auth::{dpop::DpopMode, introspection::Introspection, token::audience::AudienceClaim},
 };
 
-/// The placeholder in the issuer names of Entra ID.
+/// The placeholder in the issuer names of Entra ID
 pub(super) const TENANT: &str = "{tenantid}";
 
 /// An issuer to trust, with options that override those of the [`Builder`](crate::auth::Builder).
@@ -285,7 +285,7 @@ impl TrustedIssuer {
         self
     }
 
-    /// Sets where the issuer is configured, for `explain`.
+    /// Sets where the issuer is configured, for `explain`
     #[cfg(feature = "service")]
     pub(crate) fn place(mut self, place: &str) -> Self {
         self.own.place = Some(place.into());

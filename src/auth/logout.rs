@@ -24,7 +24,7 @@ use crate::auth::{
     verifier::Auth,
 };
 
-/// The member of `events` that makes a token a logout token (§2.4).
+/// The member of `events` that makes a token a logout token (§2.4)
 const EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
 
 /// The minimum time for which a session stays revoked. A logout token doesn't contain the lifetime
@@ -121,7 +121,7 @@ impl Auth {
         Ok(revocation)
     }
 
-    /// Claims the `jti` of a logout token, so it is accepted only once by all replicas.
+    /// Claims the `jti` of a logout token, so it is accepted only once by all replicas
     async fn use_once(
         &self,
         issuer: &str,
@@ -144,7 +144,7 @@ impl Auth {
         };
         match self.inner.store.claim(claim).await {
             // A token that's older than the store might be a repetition, but revoking the same
-            // session again changes nothing.
+            // session again changes nothing
             Ok(Claimed::First) | Err(Unavailable::TooOld) => Ok(()),
             Ok(Claimed::Used) => Err(AuthError::TokenRevoked),
             Err(_) => Err(AuthError::StateUnavailable {

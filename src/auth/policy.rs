@@ -538,7 +538,7 @@ impl Rule {
             | Self::IssuedTo(_)
             | Self::Bound => None,
             // A client requests scopes and authentication together, so the challenge still has to
-            // list the scopes.
+            // list the scopes
             Self::Acr(_) | Self::MaxAuthAge(_) => Some(Vec::new()),
             Self::Any(rules) => rules.iter().find_map(Self::scopes),
             Self::All(rules) => all_scopes(rules.iter().map(Self::scopes)),
@@ -1011,7 +1011,7 @@ mod tests {
             ];
             let policies = policies.map(|(policy, is_met)| (Requirement::from(policy), is_met));
             // Check every policy right after every other one, so that we'd notice a stored number
-            // of the wrong policy.
+            // of the wrong policy
             for (first, _) in &policies {
                 for (policy, is_met) in &policies {
                     let claims: Claims = auth.verify(&token).await.unwrap();

@@ -20,7 +20,7 @@ use crate::auth::{
     error::{AuthError, BearerError},
 };
 
-/// The header with a nonce for the next proof (RFC 9449 §8.1).
+/// The header with a nonce for the next proof (RFC 9449 §8.1)
 const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
 
 impl Refusal {
@@ -272,7 +272,7 @@ fn refused(error: AuthError, detail: &'static str) -> (&'static str, String) {
     (error.code(), body)
 }
 
-/// The body of responses with this code, for tokens in `Authorization`.
+/// The body of responses with this code, for tokens in `Authorization`
 pub(crate) fn body(code: &'static str) -> &'static str {
     found(&BODIES, code)
 }

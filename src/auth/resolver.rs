@@ -109,7 +109,7 @@ impl Resolver {
         }
     }
 
-    /// The issuer that owns this context, if it's still cached.
+    /// The issuer that owns this context, if it's still cached
     pub(crate) fn with_context(&self, context: &Arc<IssuerContext>) -> Option<Arc<Trusted>> {
         let held = self.issuers.get(&*context.issuer)?;
         let is_current = held.until > Instant::now() && Arc::ptr_eq(&held.issuer.context, context);

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::algorithm::Algorithm;
 
-/// The path segment that is inserted between host and path (RFC 9728 §3).
+/// The path segment that is inserted between host and path (RFC 9728 §3)
 pub(crate) const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
 
 /// The identifier of a resource, split before its path.

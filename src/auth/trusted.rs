@@ -49,7 +49,7 @@ pub(crate) struct Rules {
     /// True for the strict profile of RFC 9068.
     pub(crate) strict: bool,
     pub(crate) methods: Methods,
-    /// The bytes of the secret, to compare them in a reload.
+    /// The bytes of the secret, to compare them in a reload
     pub(crate) secret: Option<Arc<[u8]>>,
     pub(crate) introspection: Option<Introspection>,
 }

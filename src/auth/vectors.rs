@@ -129,11 +129,11 @@ fn accepts_exactly_the_valid_wycheproof_signatures() {
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Tally {
     keys: usize,
-    /// The number of keys that were not imported for any algorithm.
+    /// The number of keys that were not imported for any algorithm
     left_out: usize,
-    /// The number of accepted signatures, counted for each algorithm of their key.
+    /// The number of accepted signatures, counted for each algorithm of their key
     accepted: usize,
-    /// The number of rejected signatures, counted in the same way.
+    /// The number of rejected signatures, counted in the same way
     refused: usize,
 }
 

@@ -67,7 +67,7 @@ pub struct Auth {
 pub(crate) struct Inner {
     pub(crate) issuers: ArcSwap<Issuers>,
     pub(crate) resolver: Option<Resolver>,
-    /// The header that contains the token instead of `Authorization`, without a scheme.
+    /// The header that contains the token instead of `Authorization`, without a scheme
     pub(crate) field: Option<HeaderName>,
     /// in bytes
     pub(crate) max_token: usize,
@@ -366,7 +366,7 @@ impl Auth {
         let now = self.inner.clock.time();
         let proof = proofs.validate(presented, now).map_err(refused)?;
         // Check this before recording the proof, or else a client with a revoked token could fill
-        // the record of used proofs.
+        // the record of used proofs
         verified.check_not_revoked()?;
         let began = std::time::Instant::now();
         let used = proofs.use_once(&proof, now).await;
@@ -701,7 +701,7 @@ impl Auth {
             for entry in added {
                 if store.publish(sync::line(&entry)).await.is_err() {
                     // The entries are in the list of this process, and the next synchronization,
-                    // which the store begins at once, writes them to the store.
+                    // which the store begins at once, writes them to the store
                     tracing::warn!("revocation not shared yet: the state store does not answer");
                     return;
                 }
@@ -854,7 +854,7 @@ impl<'a> Progress<'a> {
     }
 }
 
-/// Introspects a verified JWT, if there is an introspector.
+/// Introspects a verified JWT, if there is an introspector
 async fn introspected(
     token: &[u8],
     (verified, introspector): Known,

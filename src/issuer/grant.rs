@@ -35,7 +35,7 @@ pub(super) struct Parameters {
     scope: Option<String>,
 }
 
-/// An error response of the token endpoint (RFC 6749 §5.2).
+/// An error response of the token endpoint (RFC 6749 §5.2)
 pub(super) struct Refusal {
     status: StatusCode,
     error: &'static str,

@@ -33,7 +33,7 @@ pub(crate) fn foreign(
         .untuple_one()
 }
 
-/// True if the host, without its port, belongs to the socket at `address`.
+/// True if the host, without its port, belongs to the socket at `address`
 fn names(host: &Authority, address: SocketAddr) -> bool {
     let name = host.host().trim_matches(['[', ']']);
     let is_ours = |ip: IpAddr| {

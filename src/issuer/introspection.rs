@@ -68,7 +68,7 @@ pub(super) fn revoke(
     StatusCode::OK.into_response()
 }
 
-/// Checks the client's credentials, which must be sent by a method in the metadata.
+/// Checks the client's credentials, which must be sent by a method in the metadata
 fn is_authenticated(state: &State, headers: &HeaderMap, parameters: &[(String, String)]) -> bool {
     let form_only = state.settings().form_only;
     if form_only && headers.contains_key(AUTHORIZATION) {

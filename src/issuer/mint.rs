@@ -268,7 +268,7 @@ impl fmt::Debug for TokenBuilder {
     }
 }
 
-/// Signs the header and the payload exactly as given.
+/// Signs the header and the payload exactly as given
 pub(super) fn compact(
     key: &SigningKey,
     algorithm: Algorithm,

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use crate::issuer::keys::base64url;
 
-/// The maximum difference between `iat` and the current time, in seconds.
+/// The maximum difference between `iat` and the current time, in seconds
 const WINDOW: u64 = 300;
 
 /// The thumbprint of the key that signed a proof for `POST url`, or `None` if the proof is invalid.
@@ -64,7 +64,7 @@ fn is_signed(alg: &str, jwk: &Value, input: &str, signature: &[u8]) -> Option<bo
     Some(verdict.is_ok())
 }
 
-/// Hashes the required members in the order of their names (RFC 7638 §3).
+/// Hashes the required members in the order of their names (RFC 7638 §3)
 fn thumbprint_of(jwk: &Value) -> Option<String> {
     let members: &[&str] = match jwk["kty"].as_str()? {
         "EC" => &["crv", "kty", "x", "y"],

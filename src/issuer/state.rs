@@ -59,7 +59,7 @@ pub(super) struct Settings {
     pub(super) profile: Profile,
     pub(super) origins: Vec<String>,
     pub(super) opaque: bool,
-    /// True if clients must send their credentials in the form, and not by HTTP Basic.
+    /// True if clients must send their credentials in the form, and not by HTTP Basic
     pub(super) form_only: bool,
 }
 

@@ -22,7 +22,7 @@ impl Tokens {
         self.0.remove(token);
     }
 
-    /// The introspection response for a token (RFC 7662 §2.2).
+    /// The introspection response for a token (RFC 7662 §2.2)
     pub(super) fn answer(&self, token: &str) -> Value {
         let claims = self.0.get(token).filter(|claims| is_current(claims));
         let Some(claims) = claims else {

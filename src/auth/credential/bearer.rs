@@ -85,7 +85,7 @@ pub(crate) fn check_field(
         token => token?,
     };
     // Verification rejects a token that's too large before it looks at the characters, so leave it
-    // alone.
+    // alone
     if within_limit(token, limit).is_ok()
         && let Some(error) = ill_formed(token)
     {

@@ -59,7 +59,7 @@ fn single<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     }
 }
 
-/// A name and its value in `X-Forwarded-Client-Cert`.
+/// A name and its value in `X-Forwarded-Client-Cert`
 struct Pair<'t> {
     name: &'t str,
     /// The value, without the quotes around it. Backslashes are not decoded.

@@ -39,7 +39,7 @@ pub(crate) const PROOF: HeaderName = HeaderName::from_static("dpop");
 /// The maximum length of a proof in bytes. A proof with an 8192-bit RSA key has about 3.5 KiB.
 pub(crate) const MAX_PROOF: usize = 8 * 1024;
 
-/// The `typ` of a proof, compared exactly.
+/// The `typ` of a proof, compared exactly
 pub(crate) const TYP: &str = "dpop+jwt";
 
 /// The maximum length of `jti` in bytes.
@@ -145,7 +145,7 @@ impl ProofFault {
 pub(crate) struct Presented<'a> {
     pub(crate) request: &'a RequestHead<'a>,
     pub(crate) token: &'a [u8],
-    /// The thumbprint of the key that the token is bound to.
+    /// The thumbprint of the key that the token is bound to
     pub(crate) bound_to: Thumbprint,
 }
 
@@ -266,7 +266,7 @@ impl Proofs {
 
 /// A valid proof that we haven't recorded as used yet.
 pub(crate) struct ProofUse {
-    /// The hash of the key's thumbprint and the `jti`.
+    /// The hash of the key's thumbprint and the `jti`
     key: [u8; 32],
     issued_at: SystemTime,
     /// The nonce for the client's next proof, if the one in this proof may soon expire.
@@ -456,7 +456,7 @@ impl<'a> ProofClaims<'a> {
     }
 }
 
-/// `ath`, the hash of a token in base64url (RFC 9449 §4.2).
+/// `ath`, the hash of a token in base64url (RFC 9449 §4.2)
 pub(crate) fn token_hash(token: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(digest(&SHA256, token))
 }

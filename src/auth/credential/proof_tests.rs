@@ -213,12 +213,12 @@ async fn rejects_missing_and_repeated_proofs() {
     }
 }
 
-/// Signs a header and claims exactly as given.
+/// Signs a header and claims exactly as given
 async fn check_raw(header: &[u8], claims: &[u8]) -> Result<(), ProofFault> {
     check(&proofs(), &KEY.sign_proof(header, claims)).await
 }
 
-/// The JSON texts of a valid header and of valid claims.
+/// The JSON texts of a valid header and of valid claims
 fn texts() -> (String, String) {
     let proof = proof().sign();
     let mut parts = proof.split('.').map(|part| {
@@ -644,7 +644,7 @@ async fn agrees_with_the_examples_of_rfc_9449() {
     assert_eq!(verdict(AT_A_RESOURCE, then).await, Err(ProofFault::Used));
 }
 
-/// If we recorded the proof, a client with a revoked token could fill the store.
+/// If we recorded the proof, a client with a revoked token could fill the store
 #[cfg(feature = "service")]
 #[tokio::test]
 async fn does_not_use_up_the_proof_of_a_revoked_token() {

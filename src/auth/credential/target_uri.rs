@@ -68,7 +68,7 @@ fn at_least_a_slash(path: String) -> String {
     path
 }
 
-/// The normalized origin of a URL, and its path without query and fragment.
+/// The normalized origin of a URL, and its path without query and fragment
 fn split(url: &str) -> Option<(String, &str)> {
     let is_fine = |byte: u8| byte.is_ascii_graphic() && byte != b'\\';
     if !url.bytes().all(is_fine) {

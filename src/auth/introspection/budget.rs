@@ -19,7 +19,7 @@ pub(super) struct Budget {
     /// The units that are not spent, including reserved ones.
     units: u32,
     reserved: u32,
-    /// The time up to which growth has been added to `units`.
+    /// The time up to which growth has been added to `units`
     grown: Instant,
 }
 

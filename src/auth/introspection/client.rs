@@ -45,7 +45,7 @@ const MAX_BODY: usize = 64 * 1024;
 /// again.
 const ENDPOINT_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The age after which a 404 from a discovered endpoint triggers a new discovery.
+/// The age after which a 404 from a discovered endpoint triggers a new discovery
 const MOVED_TTL: Duration = Duration::from_secs(60);
 
 /// The longest pause after a discovery that didn't help, while an endpoint is known.

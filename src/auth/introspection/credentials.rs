@@ -33,7 +33,7 @@ enum Secret {
     Key(Box<ClientKey>),
 }
 
-/// The part of a request that contains the secret.
+/// The part of a request that contains the secret
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SecretPlacement {
     /// HTTP Basic, in `Authorization`.
@@ -107,7 +107,7 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// Serializes parameters as a form (`application/x-www-form-urlencoded`).
+/// Serializes parameters as a form (`application/x-www-form-urlencoded`)
 pub(super) fn form<'p>(parameters: impl IntoIterator<Item = (&'p str, &'p str)>) -> String {
     let pairs = parameters.into_iter();
     let pairs = pairs.map(|(name, value)| format!("{}={}", encoded(name), encoded(value)));
@@ -211,7 +211,7 @@ impl ClientKey {
     }
 }
 
-/// The label and the bytes of the first private key in `pem` (RFC 7468).
+/// The label and the bytes of the first private key in `pem` (RFC 7468)
 fn private_key(pem: &str) -> Option<(&str, Vec<u8>)> {
     const BEGIN: &str = "-----BEGIN ";
     let mut rest = pem;

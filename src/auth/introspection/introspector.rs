@@ -49,7 +49,7 @@ pub(in crate::auth) use crate::auth::introspection::answer::AnswerChecker;
 /// tokens, including those that wait for the budget.
 const MAX_OPEN: usize = 64;
 
-/// How long a request waits for a unit of the budget while all units are reserved.
+/// How long a request waits for a unit of the budget while all units are reserved
 const BUDGET_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The minimum length of a token. Shorter ones could be guessed, so we never introspect them.
@@ -71,7 +71,7 @@ struct Shared {
     state: Mutex<State>,
     reservation_ended: Notify,
     counts: Counts,
-    /// The last failure, until a request succeeds.
+    /// The last failure, until a request succeeds
     failure: Mutex<Option<IntrospectionError>>,
 }
 
@@ -79,7 +79,7 @@ struct Shared {
 struct State {
     budget: Budget,
     open: HashMap<TokenHash, Open>,
-    /// The number of open requests about tokens that were not active before.
+    /// The number of open requests about tokens that were not active before
     unknown: usize,
 }
 
@@ -161,7 +161,7 @@ impl Introspector {
         self.verdict(text, None).await
     }
 
-    /// The claims of a verified JWT, limited to what the introspection response grants.
+    /// The claims of a verified JWT, limited to what the introspection response grants
     pub(in crate::auth) async fn jwt(&self, token: &[u8], jwt: &Arc<Verified>) -> Verdict {
         let text = str::from_utf8(token).map_err(|_| AuthError::TokenMalformed)?;
         self.verdict(text, Some(jwt)).await
@@ -196,7 +196,7 @@ impl Introspector {
         let began = std::time::Instant::now();
         let verdict = answered.wait_for(Option::is_some).await;
         context::waited(context::WaitReason::Introspection, began);
-        // If the sender is gone without a verdict, the task must have panicked.
+        // If the sender is gone without a verdict, the task must have panicked
         let verdict = verdict.ok().and_then(|verdict| verdict.clone());
         verdict.unwrap_or(Err(unavailable(Duration::from_secs(1))))
     }
@@ -275,7 +275,7 @@ impl Introspector {
         }
     }
 
-    /// Tests the endpoint and the credentials with a made-up token.
+    /// Tests the endpoint and the credentials with a made-up token
     #[cfg(feature = "service")]
     pub(in crate::auth) async fn probe(&self) -> Result<(), IntrospectionError> {
         let mut random = [0; 16];
@@ -320,7 +320,7 @@ impl OpenRequest {
     }
 }
 
-/// A reserved unit of the budget, spent on drop unless the token is active.
+/// A reserved unit of the budget, spent on drop unless the token is active
 struct Reserved<'s> {
     shared: &'s Shared,
     is_spent: bool,

@@ -63,7 +63,7 @@ impl Access {
         }
     }
 
-    /// The authorities in the file, if one is configured.
+    /// The authorities in the file, if one is configured
     async fn authorities(&self) -> Result<Option<Vec<Certificate>>, FetchError> {
         let Some(path) = &self.ca_file else {
             return Ok(None);
@@ -75,7 +75,7 @@ impl Access {
         Ok(Some(found))
     }
 
-    /// The value of `Authorization`, if a token is configured.
+    /// The value of `Authorization`, if a token is configured
     async fn authorization(&self) -> Result<Option<HeaderValue>, FetchError> {
         let Some(path) = &self.token_file else {
             return Ok(None);
@@ -189,7 +189,7 @@ impl FetchUrl {
     }
 }
 
-/// A fetched document, and the parts of the response headers that are used.
+/// A fetched document, and the parts of the response headers that are used
 #[derive(Debug)]
 pub(crate) struct Document {
     pub(crate) body: Vec<u8>,
@@ -245,7 +245,7 @@ pub(crate) enum FetchError {
     WrongIssuer {
         configured: ShownUrl,
         found: ShownUrl,
-        /// The whole name, if we can recommend it as the value of a setting.
+        /// The whole name, if we can recommend it as the value of a setting
         name: Option<Box<str>>,
         differs_by_slash: bool,
     },
@@ -263,7 +263,7 @@ pub(crate) enum FetchError {
     File(String, Cow<'static, str>),
 }
 
-/// The stage at which a request failed without a complete response.
+/// The stage at which a request failed without a complete response
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Layer {
     /// Not connected: the name doesn't resolve, the connection was refused, or there's no route.
@@ -369,7 +369,7 @@ impl Fetcher {
         document(&target.url, answer).await.map(Answer::Document)
     }
 
-    /// Sends a request, as part of the trace set by [`in_trace`].
+    /// Sends a request, as part of the trace set by [`in_trace`]
     async fn send(
         &self,
         target: &FetchUrl,
@@ -422,7 +422,7 @@ tokio::task_local! {
     static TRACE: Option<HeaderValue>;
 }
 
-/// Runs a fetch as part of the trace with this `traceparent`.
+/// Runs a fetch as part of the trace with this `traceparent`
 pub(in crate::auth) fn in_trace<F: Future>(
     traceparent: Option<HeaderValue>,
     fetch: F,
@@ -434,7 +434,7 @@ pub(in crate::auth) fn traceparent() -> Option<HeaderValue> {
     TRACE.try_with(Clone::clone).ok().flatten()
 }
 
-/// Reads the response to an unconditional request for `url`.
+/// Reads the response to an unconditional request for `url`
 pub(in crate::auth) async fn document(url: &Url, answer: Response) -> Result<Document, FetchError> {
     let status = answer.status();
     if status == StatusCode::OK {
@@ -548,7 +548,7 @@ fn innermost_kind(error: &io::Error) -> ErrorKind {
     within.map_or(error.kind(), innermost_kind)
 }
 
-/// `max-age` minus the `Age` of the response (RFC 9111 §4.2).
+/// `max-age` minus the `Age` of the response (RFC 9111 §4.2)
 fn max_age(headers: &HeaderMap) -> Option<Duration> {
     let fields = headers.get_all(header::CACHE_CONTROL).iter();
     let mut directives = fields

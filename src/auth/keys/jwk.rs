@@ -76,7 +76,7 @@ fn no_private_members(jwk: &Jwk<'_>) -> Result<(), Reason> {
 /// The maximum length of a `kid` in bytes. We keep it in memory and log it.
 const MAX_KID: usize = 1024;
 
-/// `None` if the `kid` is absent or too long.
+/// `None` if the `kid` is absent or too long
 pub(crate) fn kid(jwk: &Value) -> Option<&str> {
     let kid = jwk.get("kid").and_then(Value::as_str);
     kid.filter(|kid| kid.len() <= MAX_KID)

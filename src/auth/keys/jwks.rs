@@ -131,7 +131,7 @@ impl Jwks {
         self.shared.record().error.clone()
     }
 
-    /// The `kid`s of the usable keys in the set.
+    /// The `kid`s of the usable keys in the set
     #[cfg(feature = "service")]
     pub(crate) fn kids(&self) -> Vec<String> {
         let held = self.shared.held.load();
@@ -248,7 +248,7 @@ impl Jwks {
             });
         }
         drop(schedule);
-        // Without a set we can't say that the `kid` is unknown, so don't count the refusal.
+        // Without a set we can't say that the `kid` is unknown, so don't count the refusal
         if decision == Decision::Refused && shared.held.load().is_some() {
             shared.count_over_budget();
         }
@@ -292,7 +292,7 @@ pub(crate) enum KeyLookup {
 }
 
 pub(crate) struct Waiter {
-    /// The number of the first fetch that begins after the request.
+    /// The number of the first fetch that begins after the request
     fetch_number: u64,
     fetch_ended: watch::Receiver<()>,
 }

@@ -45,7 +45,7 @@ pub(in crate::auth) fn read(file: &[u8]) -> Result<KeyFile<'_>, Option<&'static 
     Ok(KeyFile::Set(Cow::Borrowed(text)))
 }
 
-/// Names the format of a file that isn't a key file, if we know it.
+/// Names the format of a file that isn't a key file, if we know it
 fn other_format(text: &str) -> Option<&'static str> {
     let text = text.trim();
     let begins = |prefixes: &[&str]| prefixes.iter().any(|prefix| text.starts_with(prefix));
@@ -66,10 +66,10 @@ fn other_format(text: &str) -> Option<&'static str> {
     })
 }
 
-/// A block of a PEM file (RFC 7468 §2).
+/// A block of a PEM file (RFC 7468 §2)
 struct Block<'a> {
     label: &'a str,
-    /// `None` if the contents aren't base64, or the end marker is missing.
+    /// `None` if the contents aren't base64, or the end marker is missing
     der: Option<Vec<u8>>,
 }
 
@@ -116,7 +116,7 @@ const BIT_STRING: u8 = 0x03;
 const OID: u8 = 0x06;
 const SEQUENCE: u8 = 0x30;
 
-/// Parses a `SubjectPublicKeyInfo` (RFC 5280 §4.1.2.7).
+/// Parses a `SubjectPublicKeyInfo` (RFC 5280 §4.1.2.7)
 fn public_key(der: &[u8]) -> Result<Value, Reason> {
     const RSA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];
     const EC: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01];
@@ -140,7 +140,7 @@ fn split_public_key(der: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     (rest.is_empty() && after.is_empty()).then_some((algorithm, parameters, key))
 }
 
-/// Parses an `RSAPublicKey` (RFC 8017 §A.1.1).
+/// Parses an `RSAPublicKey` (RFC 8017 §A.1.1)
 fn rsa(der: &[u8]) -> Option<Value> {
     let (key, _) = expect(SEQUENCE, der)?;
     let (n, rest) = expect(INTEGER, key)?;
@@ -148,7 +148,7 @@ fn rsa(der: &[u8]) -> Option<Value> {
     Some(json!({"kty": "RSA", "n": base64url(n), "e": base64url(e)}))
 }
 
-/// Parses a point on a named curve (RFC 5480 §2).
+/// Parses a point on a named curve (RFC 5480 §2)
 fn ec(parameters: &[u8], point: &[u8]) -> Result<Value, Reason> {
     const P256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
     const P384: &[u8] = &[0x2b, 0x81, 0x04, 0x00, 0x22];

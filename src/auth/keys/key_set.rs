@@ -31,7 +31,7 @@ pub(crate) struct KeySet {
     generation: u64,
     keys: Vec<Arc<Key>>,
     by_kid: HashMap<String, Vec<Arc<Key>>>,
-    /// The keys that were left out, in document order.
+    /// The keys that were left out, in document order
     left_out: Arc<[LeftOut]>,
     /// True if the document has more entries than we read. The last element of `left_out`
     /// represents them.
@@ -44,7 +44,7 @@ pub(crate) struct KeySet {
     hidden: Option<String>,
 }
 
-/// A key, and the algorithms that it may verify.
+/// A key, and the algorithms that it may verify
 pub(crate) struct Key {
     kid: Option<String>,
     /// The generation of the set that contains the key. Every new set gets a new generation.

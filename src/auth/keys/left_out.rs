@@ -93,7 +93,7 @@ pub(crate) enum Reason {
     PrivatePem,
 }
 
-/// A part of an untrusted JSON document that is safe to display.
+/// A part of an untrusted JSON document that is safe to display
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Quoted(ShownText);
 
@@ -132,7 +132,7 @@ impl Reason {
 }
 
 impl Reason {
-    /// The entry may have a `kid` that we cannot use, although a token may have it.
+    /// The entry may have a `kid` that we cannot use, although a token may have it
     pub(in crate::auth::keys) fn hides_kid(&self) -> bool {
         matches!(
             self,

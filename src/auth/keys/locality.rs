@@ -113,7 +113,7 @@ fn address(url: &Url) -> Option<IpAddr> {
     url.host_str()?.trim_matches(['[', ']']).parse().ok()
 }
 
-/// The error for a name that resolves only to local addresses.
+/// The error for a name that resolves only to local addresses
 #[derive(Debug)]
 pub(in crate::auth) struct Local(pub(in crate::auth) IpAddr);
 

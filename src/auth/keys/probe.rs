@@ -107,7 +107,7 @@ fn ahead(headers: &header::HeaderMap, sent: SystemTime) -> Option<f64> {
     let date = headers.get(header::DATE)?.to_str().ok()?;
     let date = httpdate::parse_http_date(date).ok()?;
     let age = fetch::seconds(headers.get(header::AGE)).unwrap_or_default();
-    // `Age` can be as large as `u64::MAX`, and then the sum isn't a valid date.
+    // `Age` can be as large as `u64::MAX`, and then the sum isn't a valid date
     let there = date
         .checked_add(age)?
         .checked_add(Duration::from_millis(500))?;

@@ -39,7 +39,7 @@ const HEAD_START: Duration = Duration::from_secs(1);
 
 pub(in crate::auth) struct Refresher {
     shared: Arc<Shared>,
-    /// The last discovered URL that returned a usable set.
+    /// The last discovered URL that returned a usable set
     address: Option<FetchUrl>,
     held: Option<Held>,
     generation: u64,
@@ -49,11 +49,11 @@ pub(in crate::auth) struct Refresher {
     files: FileReader,
 }
 
-/// The current set, and the data that later responses are compared with.
+/// The current set, and the data that later responses are compared with
 #[derive(Clone)]
 struct Held {
     set: Arc<KeySet>,
-    /// The bytes that the set was parsed from.
+    /// The bytes that the set was parsed from
     document: Arc<[u8]>,
     /// The entity tag of the document, and its URL.
     tag: Option<(Url, HeaderValue)>,
@@ -154,7 +154,7 @@ impl Refresher {
         }
     }
 
-    /// Runs one fetch, then wakes the requests that wait for it.
+    /// Runs one fetch, then wakes the requests that wait for it
     async fn run_fetch(&mut self, discovery: Discovery, began: Instant) {
         let limit = self.shared.settings.timeout;
         let traceparent = self.shared.take_traceparent();

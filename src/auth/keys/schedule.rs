@@ -32,11 +32,11 @@ use tokio::time::Instant;
 pub(crate) struct RefreshPolicy {
     /// The time to live. `None` uses the response's `max-age`, limited to between 5 min and 24 h.
     pub(crate) ttl: Option<Duration>,
-    /// The interval at which the budget gets a new unit, ± 20 %.
+    /// The interval at which the budget gets a new unit, ± 20 %
     pub(crate) cooldown: Duration,
-    /// How long an expired set is still used while fetches fail.
+    /// How long an expired set is still used while fetches fail
     pub(crate) stale: Duration,
-    /// The maximum pause between two attempts while fetches fail.
+    /// The maximum pause between two attempts while fetches fail
     pub(crate) max_backoff: Duration,
 }
 
@@ -89,15 +89,15 @@ pub(crate) struct Schedule {
     discovery: DiscoveryClock,
     next: Instant,
     usable_until: Option<Instant>,
-    /// The number of failed scheduled fetches since the last success.
+    /// The number of failed scheduled fetches since the last success
     failures: u32,
-    /// True from an operator's refresh until a fetch that began after it has succeeded.
+    /// True from an operator's refresh until a fetch that began after it has succeeded
     refresh_unsatisfied: bool,
-    /// The end of the `Retry-After` of the key set.
+    /// The end of the `Retry-After` of the key set
     retry_after_until: Option<Instant>,
 }
 
-/// A fetch that has been requested or is in flight.
+/// A fetch that has been requested or is in flight
 #[derive(Debug)]
 struct PendingFetch {
     discovery: Discovery,
@@ -115,23 +115,23 @@ enum Cause {
     Operator,
 }
 
-/// The time of the last discovery, and the times for the next one.
+/// The time of the last discovery, and the times for the next one
 #[derive(Debug)]
 struct DiscoveryClock {
-    /// True if the URL of the key set comes from the issuer's metadata.
+    /// True if the URL of the key set comes from the issuer's metadata
     enabled: bool,
     /// The time of the last success. `None` if we don't know the URL of the key set.
     succeeded: Option<Instant>,
     /// True after a failed fetch: the key set might have moved, so the next scheduled fetch repeats
     /// discovery.
     is_due: bool,
-    /// The time by which a refresh must begin, so that discovery is repeated.
+    /// The time by which a refresh must begin, so that discovery is repeated
     repeat_by: Instant,
-    /// The end of the discovery endpoint's `Retry-After`.
+    /// The end of the discovery endpoint's `Retry-After`
     retry_after_until: Option<Instant>,
 }
 
-/// How a fetch finds the URL of the key set.
+/// How a fetch finds the URL of the key set
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Discovery {
     /// Uses the known URL, if there is one.
@@ -183,7 +183,7 @@ impl Schedule {
         }
     }
 
-    /// Decides whether a request that needs a newer set gets a fetch.
+    /// Decides whether a request that needs a newer set gets a fetch
     pub(crate) fn request(&mut self, discovery: Discovery, now: Instant) -> Decision {
         match &self.pending {
             None => self.start_paid(discovery, now),
@@ -239,7 +239,7 @@ impl Schedule {
         }
     }
 
-    /// Starts a scheduled fetch, which doesn't use the budget.
+    /// Starts a scheduled fetch, which doesn't use the budget
     pub(crate) fn fetch(&mut self) {
         if self.pending.is_none() {
             self.enqueue(Discovery::Skip, Cause::Schedule);
@@ -299,7 +299,7 @@ impl Schedule {
         self.pending.is_some()
     }
 
-    /// What to wait for while no fetch is in flight.
+    /// What to wait for while no fetch is in flight
     pub(crate) fn due(&self) -> Due {
         match self.usable_until {
             Some(until) if until <= self.next => Due::Drop(until),
@@ -458,7 +458,7 @@ impl DiscoveryClock {
         self.retry_after_until.is_some_and(|until| now < until)
     }
 
-    /// The maximum wait for the next refresh, so that we repeat discovery within a day.
+    /// The maximum wait for the next refresh, so that we repeat discovery within a day
     fn longest_wait(&self, now: Instant) -> Duration {
         if !self.enabled {
             return Duration::MAX;
@@ -523,12 +523,12 @@ impl Budget {
 struct Jitter(u64);
 
 impl Jitter {
-    /// `duration`, randomly increased or decreased by up to `share` of it.
+    /// `duration`, randomly increased or decreased by up to `share` of it
     fn around(&mut self, duration: Duration, share: f64) -> Duration {
         duration.mul_f64(1.0 + share * (2.0 * self.unit() - 1.0))
     }
 
-    /// A number from 0 to 1.
+    /// A number from 0 to 1
     fn unit(&mut self) -> f64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut bits = self.0;
@@ -1002,11 +1002,11 @@ mod tests {
         start: Instant,
         now: Instant,
         schedule: Schedule,
-        /// The start of each fetch, not counting follow-ups.
+        /// The start of each fetch, not counting follow-ups
         begun: Vec<Instant>,
         /// The start of each waiting request, and the number of the fetch that it waits for.
         waiting: Vec<(Instant, u64)>,
-        /// The last refresh of an operator, until a fetch begins after it.
+        /// The last refresh of an operator, until a fetch begins after it
         refresh: Option<Instant>,
         good_until: Option<Instant>,
         paid: u32,
@@ -1082,7 +1082,7 @@ mod tests {
             self.schedule.refresh();
         }
 
-        /// Runs one fetch, during which other requests arrive.
+        /// Runs one fetch, during which other requests arrive
         fn run_fetch(&mut self) {
             let discovery = self.schedule.begin(self.now).unwrap();
             let began = self.now;

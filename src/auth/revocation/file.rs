@@ -217,7 +217,7 @@ impl RevocationFile {
 }
 
 impl Stamp {
-    /// `None` if we cannot read the metadata of the file.
+    /// `None` if we cannot read the metadata of the file
     fn of(path: &Path) -> Option<Self> {
         let metadata = fs::metadata(path).ok()?;
         Some(Self {

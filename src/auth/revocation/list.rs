@@ -50,7 +50,7 @@ pub(crate) struct RevocationList {
 /// The issuers whose entries are used.
 #[derive(Debug, Default)]
 struct Known {
-    /// `None` if any issuer may be trusted later.
+    /// `None` if any issuer may be trusted later
     trusted: Option<HashSet<String>>,
     /// Other issuers, for which we have logged a warning.
     reported: HashSet<String>,
@@ -65,7 +65,7 @@ pub(crate) enum State {
     Unknown,
 }
 
-/// The claims that revocations are compared with.
+/// The claims that revocations are compared with
 #[derive(Debug, Default)]
 pub(crate) struct RevocableClaims<'a> {
     pub(crate) jti: Option<Cow<'a, str>>,

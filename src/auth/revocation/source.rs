@@ -182,7 +182,7 @@ impl Polled {
     }
 }
 
-/// A task that is aborted when this value is dropped.
+/// A task that is aborted when this value is dropped
 #[derive(Debug)]
 pub(crate) struct Task(pub(super) JoinHandle<()>);
 

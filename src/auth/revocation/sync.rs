@@ -33,7 +33,7 @@ const START: Duration = Duration::from_secs(1);
 /// or we could miss a loss of the connection.
 const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
-/// How often the age is checked until the list is first read.
+/// How often the age is checked until the list is first read
 const INITIAL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// The number of checks after which expired entries are removed: about a minute.
@@ -95,7 +95,7 @@ struct Currency {
     connects: u64,
     /// An upper bound for the last time that the list was read on an earlier connection.
     read_before: Option<Instant>,
-    /// The last time that the list was current.
+    /// The last time that the list was current
     current_at: Option<Instant>,
 }
 
@@ -131,7 +131,7 @@ pub(crate) fn line(entry: &Revocation) -> Line {
     }
 }
 
-/// `None` if the line isn't an entry.
+/// `None` if the line isn't an entry
 pub(crate) fn entry(line: &Line) -> Option<Revocation> {
     let text = str::from_utf8(&line.text).ok()?;
     Revocation::from_json(text).ok()
@@ -144,7 +144,7 @@ fn subscriber(list: &Arc<RevocationList>, clock: &Clock) -> Subscriber {
     Subscriber {
         add: Box::new(move |lines| {
             let entries: Vec<_> = lines.iter().filter_map(entry).collect();
-            // Only once, as there are probably many such lines.
+            // Only once, as there are probably many such lines
             if entries.len() < lines.len() && !reported.swap(true, Relaxed) {
                 tracing::error!("state store has lines that are not revocations; skipped");
             }

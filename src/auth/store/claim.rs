@@ -5,7 +5,7 @@ use std::time::SystemTime;
 /// A key that can be used only once, and how long the store must remember it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Claim {
-    /// The SHA-256 of the value.
+    /// The SHA-256 of the value
     pub(crate) key: [u8; 32],
     /// The current time of the caller's clock.
     pub(crate) now: SystemTime,

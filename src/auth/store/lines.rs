@@ -81,7 +81,7 @@ impl Subscribers {
         }
     }
 
-    /// The lines of all subscribers for which `is_wanted` returns true.
+    /// The lines of all subscribers for which `is_wanted` returns true
     pub(crate) fn held(&self, mut is_wanted: impl FnMut(&Line) -> bool) -> Vec<Line> {
         let mut held = Vec::new();
         for (_, subscriber) in &self.0.load_full().subscribers {

@@ -51,7 +51,7 @@ struct Shard {
     /// tombstones, with which the table could exceed its memory. That's why `rebuild` replaces the
     /// whole table instead.
     entries: HashTable<Entry>,
-    /// The number of entries that fit into the shard's share of the memory.
+    /// The number of entries that fit into the shard's share of the memory
     limit: usize,
     /// No entry expires before this time, in seconds.
     earliest: u32,

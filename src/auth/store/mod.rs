@@ -58,10 +58,10 @@ enum Backend {
 pub(crate) struct Health {
     /// False while disconnected. Always true for a store in memory.
     pub(crate) ok: bool,
-    /// True once the whole shared list has been read.
+    /// True once the whole shared list has been read
     pub(crate) is_synchronized: bool,
     pub(crate) connects: u64,
-    /// The number of keys that this process keeps in memory.
+    /// The number of keys that this process keeps in memory
     pub(crate) keys: usize,
 }
 
@@ -128,13 +128,13 @@ impl Store {
         Ok(Self::of(Backend::Redis(redis)))
     }
 
-    /// Connects to a store once, and tries every command that the service needs.
+    /// Connects to a store once, and tries every command that the service needs
     #[cfg(feature = "service")]
     pub(crate) async fn probe(url: &str, options: &RedisOptions) -> Result<Probed, ProbeError> {
         redis::Redis::probe(url, options).await
     }
 
-    /// Checks the URL of a store without connecting to it.
+    /// Checks the URL of a store without connecting to it
     #[cfg(feature = "service")]
     pub(crate) fn check_url(url: &str) -> Result<(), InvalidStoreUrl> {
         redis::Redis::check_url(url)
@@ -228,7 +228,7 @@ impl Store {
         }
     }
 
-    /// True if other processes use the same store.
+    /// True if other processes use the same store
     pub(crate) fn is_shared(&self) -> bool {
         !matches!(self.0.backend, Backend::Memory(..))
     }

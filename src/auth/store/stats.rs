@@ -11,7 +11,7 @@ use std::{
 
 use crate::auth::store::claim::{Claimed, Unavailable};
 
-/// A function that receives the duration of each claim.
+/// A function that receives the duration of each claim
 type Observer = Box<dyn Fn(Duration) + Send + Sync>;
 
 #[derive(Default)]

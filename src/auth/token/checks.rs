@@ -69,7 +69,7 @@ pub(crate) fn profile(is_at_jwt: bool, strict: bool) -> Result<(), AuthError> {
     Ok(())
 }
 
-/// `iss` must be present and a string.
+/// `iss` must be present and a string
 pub(crate) fn issuer<'c>(claims: &'c Registered<'_>) -> Result<&'c str, AuthError> {
     match &claims.iss {
         None => Err(AuthError::MissingClaim),
@@ -111,11 +111,11 @@ pub(crate) fn audience(
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TimeRules {
     pub(crate) leeway: Duration,
-    /// The maximum age of a token, counted from `iat`.
+    /// The maximum age of a token, counted from `iat`
     pub(crate) max_age: Option<Duration>,
 }
 
-/// `exp`, `nbf` and `iat`, in seconds since the epoch (RFC 7519 §4.1.4 to §4.1.6).
+/// `exp`, `nbf` and `iat`, in seconds since the epoch (RFC 7519 §4.1.4 to §4.1.6)
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Times {
     pub(crate) expires: f64,
@@ -134,7 +134,7 @@ impl Times {
         })
     }
 
-    /// Checks the times against the clock, with `leeway` in both directions.
+    /// Checks the times against the clock, with `leeway` in both directions
     pub(crate) fn check(&self, now: f64, rules: &TimeRules) -> Result<(), AuthError> {
         self.not_expired(now, rules)?;
         self.not_too_old(now, rules)?;
@@ -142,7 +142,7 @@ impl Times {
         begun(self.issued, now, rules)
     }
 
-    /// The time at which the token expires, without leeway.
+    /// The time at which the token expires, without leeway
     pub(crate) fn end(&self, rules: &TimeRules) -> f64 {
         let too_old = rules
             .max_age
@@ -179,7 +179,7 @@ impl Times {
     }
 }
 
-/// Checks that `nbf` or `iat`, if present, is not in the future.
+/// Checks that `nbf` or `iat`, if present, is not in the future
 pub(in crate::auth) fn begun(
     begins: Option<f64>,
     now: f64,
@@ -199,7 +199,7 @@ fn date(claim: Option<&Value<'_>>) -> Result<Option<f64>, AuthError> {
     }
 }
 
-/// Checks that `sub`, `jti` and `client_id`, if present, are strings.
+/// Checks that `sub`, `jti` and `client_id`, if present, are strings
 pub(crate) fn strings(claims: &Registered<'_>) -> Result<(), AuthError> {
     for claim in [&claims.sub, &claims.jti, &claims.client_id] {
         if !matches!(claim, None | Some(Value::Text(_))) {
@@ -209,7 +209,7 @@ pub(crate) fn strings(claims: &Registered<'_>) -> Result<(), AuthError> {
     Ok(())
 }
 
-/// Checks that `scope` and `scp`, if present, are strings or arrays of strings.
+/// Checks that `scope` and `scp`, if present, are strings or arrays of strings
 pub(crate) fn scopes(claims: &Registered<'_>) -> Result<(), AuthError> {
     for claim in [&claims.scope, &claims.scp] {
         if !matches!(claim, None | Some(Value::Text(_) | Value::Texts(_))) {

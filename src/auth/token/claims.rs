@@ -391,7 +391,7 @@ impl<X> Claims<X> {
 
 impl<X: DeserializeOwned> Claims<X> {
     pub(crate) fn new(verified: Arc<Verified>, nonce: Option<Arc<str>>) -> Result<Self, AuthError> {
-        // `Registered::parse` has accepted the payload, so it's strict JSON.
+        // `Registered::parse` has accepted the payload, so it's strict JSON
         let private = json::accepted(verified.payload()).map_err(|_| AuthError::InvalidClaim)?;
         Ok(Self {
             verified,

@@ -57,7 +57,7 @@ impl MemoryLimit {
         }
     }
 
-    /// `None` if the headers would exceed the limit.
+    /// `None` if the headers would exceed the limit
     fn keep(&'static self, fields: [HeaderValue; FIELDS]) -> Option<CachedFields> {
         let values: usize = fields.iter().map(HeaderValue::len).sum();
         let bytes = size_of::<CachedFields>() + values;

@@ -88,7 +88,7 @@ type Span = (Offset, Offset);
 type Offset = u32;
 
 impl Verified {
-    /// The payload as the issuer signed it, unless introspection has limited it.
+    /// The payload as the issuer signed it, unless introspection has limited it
     pub(crate) fn payload(&self) -> &str {
         self.read((0, self.payload))
     }
@@ -168,7 +168,7 @@ impl Verified {
             // don't parse the payload again
             marks.sub = self.subject().map(Cow::Borrowed);
         } else {
-            // The payload was accepted before, so this should always succeed.
+            // The payload was accepted before, so this should always succeed
             let _ = json::members(self.payload(), |name, value| match (name, value) {
                 ("jti", Value::Text(jti)) => marks.jti = Some(jti),
                 ("sub", Value::Text(sub)) => marks.sub = Some(sub),
@@ -400,7 +400,7 @@ pub(crate) struct IssuerContext {
     pub(crate) implied: Arc<ImpliedScopes>,
     /// True if a token must be bound to the key of a DPoP proof.
     pub(crate) requires_key: bool,
-    /// The longest lifetime of any verified token, in whole seconds.
+    /// The longest lifetime of any verified token, in whole seconds
     pub(crate) longest_lifetime: AtomicU64,
 }
 

@@ -14,7 +14,7 @@ use aws_lc_rs::{hmac, rand::SystemRandom};
 pub struct Pseudonym([u8; 16]);
 
 impl Pseudonym {
-    /// `None` if the system's random number generator fails.
+    /// `None` if the system's random number generator fails
     pub(crate) fn of(issuer: &str, subject: &str) -> Option<Self> {
         static KEY: LazyLock<Option<hmac::Key>> =
             LazyLock::new(|| hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new()).ok());

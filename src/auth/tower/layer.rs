@@ -268,7 +268,7 @@ where
 
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// A type-erased [`Requirement`], so that the layers need no type parameter.
+/// A type-erased [`Requirement`], so that the layers need no type parameter
 trait Grant: fmt::Debug + Send + Sync {
     fn scopes(&self) -> Option<String>;
     fn grant<'a>(&'a self, claims: &'a Claims) -> BoxFuture<'a, Result<(), Refusal>>;

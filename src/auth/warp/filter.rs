@@ -158,7 +158,7 @@ where
     })
 }
 
-/// The method and path of a request, and the client certificate of its connection.
+/// The method and path of a request, and the client certificate of its connection
 type Target = (Method, FullPath, Option<ClientCertificate>);
 
 /// Extracts the headers and, if `with_target` is set, the target. Copying method and path takes 480
@@ -363,7 +363,7 @@ fn with_scope(rejection: Rejection, scope: Option<Arc<str>>) -> Rejection {
     }
 }
 
-/// Closes a route without boxing it.
+/// Closes a route without boxing it
 pub(crate) fn closed<R, F>(
     route: F,
 ) -> impl Filter<Extract = (Response,), Error = Rejection> + Clone + Send + Sync + 'static

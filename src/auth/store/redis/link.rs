@@ -37,7 +37,7 @@ const RETRY_DELAY: Duration = Duration::from_millis(200);
 
 const CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
-/// How often the whole list is read, in addition to receiving new lines.
+/// How often the whole list is read, in addition to receiving new lines
 const RESYNC_INTERVAL: Duration = Duration::from_secs(30);
 
 const CHUNK: usize = 1000;
@@ -101,7 +101,7 @@ struct Opened {
     birth: u64,
 }
 
-/// Connects, subscribes to new lines, and finds out the store's birth.
+/// Connects, subscribes to new lines, and finds out the store's birth
 async fn open(shared: &Arc<Shared>) -> RedisResult<Opened> {
     let for_push = Arc::downgrade(shared);
     let on_push = move |push: PushInfo| {
@@ -137,7 +137,7 @@ async fn open(shared: &Arc<Shared>) -> RedisResult<Opened> {
     })
 }
 
-/// Serves requests until the connection fails, and returns the reason.
+/// Serves requests until the connection fails, and returns the reason
 async fn serve(
     shared: &Shared,
     connection: &mut Connection,
@@ -171,7 +171,7 @@ fn another_process() -> RedisError {
     (ErrorKind::UnexpectedReturnType, error).into()
 }
 
-/// Checks the connection at intervals, and whenever a command has failed.
+/// Checks the connection at intervals, and whenever a command has failed
 async fn keep_alive(
     shared: &Shared,
     mut commands: MultiplexedConnection,
@@ -263,7 +263,7 @@ async fn resync(shared: &Shared, commands: &mut MultiplexedConnection) -> RedisR
     let now = SystemTime::now();
     let holders = shared.subscribers.clone();
     // Collecting 100,000 lines takes 100 ms, and in the meantime this thread couldn't answer a
-    // claim.
+    // claim
     let collecting = spawn_blocking(move || {
         holders.held(|line| {
             line.until.is_none_or(|until| until > now)
@@ -288,7 +288,7 @@ async fn resync(shared: &Shared, commands: &mut MultiplexedConnection) -> RedisR
 /// read.
 pub(super) struct ListReader<'n> {
     name: &'n str,
-    /// `None` at the end.
+    /// `None` at the end
     cursor: Option<String>,
 }
 
@@ -357,7 +357,7 @@ pub(super) fn push_of(line: &Line) -> Vec<u8> {
     message
 }
 
-/// Parses the line in a message, whose data are the channel and the text.
+/// Parses the line in a message, whose data are the channel and the text
 fn pushed_line(data: Vec<Value>) -> Option<Line> {
     let Some(Value::BulkString(message)) = data.into_iter().nth(1) else {
         return None;

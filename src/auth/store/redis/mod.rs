@@ -149,7 +149,7 @@ impl Redis {
             |replies: &[Value]| replies.iter().all(|reply| matches!(reply, Value::Int(_)));
         if !sent.as_ref().is_ok_and(|replies| is_added(replies)) {
             // Make the task write the line back if the store lacks it, along with the lines that
-            // the caller no longer sends because of this error.
+            // the caller no longer sends because of this error
             self.shared.resync.notify_one();
             return Err(sent.err().unwrap_or_else(|| self.unusable()));
         }

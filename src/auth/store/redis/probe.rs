@@ -37,7 +37,7 @@ pub(crate) struct Probed {
     pub(crate) version: Option<Version>,
     /// The eviction policy when memory is full. `None` if the user may not read it.
     pub(crate) eviction: Option<String>,
-    /// The milliseconds by which the server's clock is ahead of this machine's.
+    /// The milliseconds by which the server's clock is ahead of this machine's
     ahead: Option<i64>,
 }
 

@@ -120,7 +120,7 @@ impl Finder<'_> {
     }
 }
 
-/// Interprets an error of `serde_json`, which only gives the reason in its message.
+/// Interprets an error of `serde_json`, which only gives the reason in its message
 fn of_error(text: &str, error: &serde_json::Error) -> Fault {
     if error.is_eof() {
         return Fault::Cut;

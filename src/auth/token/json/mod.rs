@@ -41,13 +41,13 @@ pub(crate) use self::parts::{array, member, object, transcode};
 pub(crate) use self::value::Value;
 use self::{shape::is_within_depth, value::mark};
 
-/// The prefix of the names that `serde_json` reserves.
+/// The prefix of the names that `serde_json` reserves
 const PRIVATE: &str = "$serde_json::private::";
 
 /// The member name for a number, if the feature `arbitrary_precision` of `serde_json` is enabled.
 const NUMBER: &str = "$serde_json::private::Number";
 
-/// The error for a text that is not strict JSON, or not of the expected type.
+/// The error for a text that is not strict JSON, or not of the expected type
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Malformed;
 
@@ -122,7 +122,7 @@ fn is_out_of_range(error: &serde_json::Error) -> bool {
     error.to_string().starts_with("number out of range")
 }
 
-/// The text with each number outside the range of `f64` replaced by `instead`.
+/// The text with each number outside the range of `f64` replaced by `instead`
 fn replace_infinite(text: &str, instead: &str) -> String {
     let mut finite = String::with_capacity(text.len());
     let mut rest = text;
@@ -134,7 +134,7 @@ fn replace_infinite(text: &str, instead: &str) -> String {
     finite
 }
 
-/// The length of the string, number or single character that `text` begins with.
+/// The length of the string, number or single character that `text` begins with
 fn token_length(text: &str, first: char) -> usize {
     let mut bytes = text.bytes();
     let end = match first {

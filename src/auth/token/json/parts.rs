@@ -121,7 +121,7 @@ fn item(rest: &str, last: char, end: char) -> Result<Option<(&str, &str)>, Malfo
     }
 }
 
-/// The text after the next comma or closing bracket, and that character.
+/// The text after the next comma or closing bracket, and that character
 fn next(after: &str, end: char) -> Result<(&str, char), Malformed> {
     let here = after.trim_start_matches(BLANKS);
     let mark = here

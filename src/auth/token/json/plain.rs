@@ -16,7 +16,7 @@ use crate::auth::token::json::value::{Value, mark};
 
 const MAX_MEMBERS: usize = 24;
 
-/// The maximum number of levels of a plain object, including the object itself.
+/// The maximum number of levels of a plain object, including the object itself
 const MAX_DEPTH: usize = 8;
 
 /// Parses `text` as a plain object, and calls `member` for each member. If the text turns out not
@@ -36,7 +36,7 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// Parses the rest of an object, after its opening brace.
+    /// Parses the rest of an object, after its opening brace
     fn object(&mut self, levels: usize, mut member: impl FnMut(&str, Value<'a>)) -> Option<()> {
         let levels = levels.checked_sub(1)?;
         let mut names = Names::default();
@@ -75,7 +75,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Parses the rest of an array, after its opening bracket.
+    /// Parses the rest of an array, after its opening bracket
     fn array(&mut self, levels: usize) -> Option<Value<'a>> {
         let levels = levels.checked_sub(1)?;
         let mut texts = Some(Vec::new());
@@ -121,7 +121,7 @@ impl<'a> Reader<'a> {
     /// Parses the rest of an integer, after its first digit. Stops before a fraction or an
     /// exponent. The caller expects a comma or a bracket there, and rejects the text.
     fn number(&mut self, first: u8) -> Option<Value<'a>> {
-        /// An `f64` represents every integer with this number of digits exactly.
+        /// An `f64` represents every integer with this number of digits exactly
         const DIGITS: usize = 15;
         let value = |digit: u8| u64::from(digit - b'0');
         let (from, mut number) = (self.at, value(first));
@@ -137,14 +137,14 @@ impl<'a> Reader<'a> {
         Some(Value::Number(number))
     }
 
-    /// Parses the rest of a word, after its first letter.
+    /// Parses the rest of a word, after its first letter
     fn word(&mut self, rest: &str, value: Value<'a>) -> Option<Value<'a>> {
         let after = self.text.as_bytes().get(self.at..)?;
         self.at += rest.len();
         after.starts_with(rest.as_bytes()).then_some(value)
     }
 
-    /// Skips whitespace (RFC 8259 §2) and returns the byte after it, which is consumed.
+    /// Skips whitespace (RFC 8259 §2) and returns the byte after it, which is consumed
     fn next(&mut self) -> Option<u8> {
         let next = self.peek()?;
         self.at += 1;
