@@ -116,9 +116,9 @@ impl OneAudience<'_> {
         self.name
     }
 
-    /// True if the token has this audience and its issuer is trusted for it. We have to check the
-    /// issuer too: one that's trusted only for another resource can write any audience it likes
-    /// into its tokens.
+    /// Returns true if the token has this audience and its issuer is trusted for it. We have to
+    /// check the issuer too -- one that's trusted only for another resource can write any audience
+    /// it likes into its tokens.
     fn is_for(&self, claims: &Claims) -> bool {
         let issuers = self.auth.inner.issuers.load_full();
         let Some(issuer) = issuers.named(claims.issuer()) else {

@@ -767,7 +767,7 @@ impl Builder {
         let revocations = self.revocations()?;
         let store = self.store.clone().unwrap_or_default();
         store.begin(self.clock.time());
-        // Needed even if no issuer uses DPoP: a reload may turn it on.
+        // Needed even if no issuer uses DPoP right now, a reload may turn it on
         let dpop = self.dpop.as_ref();
         let proofs = dpop.map(|dpop| dpop.proofs(store.clone(), self.leeway));
         let proofs = proofs.transpose()?;
@@ -1172,8 +1172,8 @@ fn own_or<'a, T>(own: &'a [T], all: &'a [T]) -> &'a [T] {
     if own.is_empty() { all } else { own }
 }
 
-/// A seed for the jitter that spreads the fetches of replicas. It need not be secret, so we don't
-/// use aws-lc here: its first random number takes 50 ms.
+/// A seed for the jitter that spreads the fetches of replicas. It does not have to be secret. We
+/// don't use aws-lc for this, as its first random number takes 50 ms.
 fn seed() -> u64 {
     RandomState::new().hash_one(())
 }

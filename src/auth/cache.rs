@@ -5,8 +5,8 @@
 //! the whole token again. Rejected tokens aren't cached, or else an attacker could fill the cache
 //! with them.
 //!
-//! A second cache holds the headers of verified tokens. Tokens often share a header, so this saves
-//! parsing it every time. Both caches have bounded memory.
+//! A second cache holds the headers of verified tokens. Tokens often share a header, and this will
+//! save parsing it every time. Both caches have bounded memory.
 
 use std::{
     fmt,

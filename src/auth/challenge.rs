@@ -376,7 +376,7 @@ impl fmt::Debug for ChallengeCache {
 /// A flag that `Refusal::expect_answer` sets and a response clears. If it is still set on drop, we
 /// log an error.
 ///
-/// A clone takes over the flag, so only the last clone logs.
+/// A clone takes over the flag. This way only the last clone will log.
 #[derive(Debug, Default)]
 struct Pending(AtomicBool);
 

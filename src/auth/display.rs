@@ -5,7 +5,7 @@
 //! and [`ShownText`] drop everything that must not be shown when they are created, so code that
 //! prints them cannot leak it. `FetchError` stores untrusted strings only as these types.
 //!
-//! `/readyz` does not need them: it only shows a word from a fixed list (`FetchError::word`).
+//! `/readyz` does not need this, it only shows a word from a fixed list (`FetchError::word`).
 
 use std::fmt;
 #[cfg(feature = "service")]
@@ -112,8 +112,8 @@ impl fmt::Debug for ShownUrl {
     }
 }
 
-/// Like [`ShownText`], for a log that escapes its values. Every request logs one, so we borrow a
-/// short string without a URL.
+/// Like [`ShownText`], for a log that escapes its values. Every request logs one, so a short string
+/// without a URL is just borrowed.
 #[cfg(feature = "service")]
 pub(crate) fn shown(text: &str) -> Cow<'_, str> {
     // No colon, no URL. (And a string has at least as many bytes as characters.)
@@ -139,7 +139,7 @@ pub(crate) fn escaped(text: &str) -> String {
     escaped
 }
 
-/// True if a terminal shows a glyph for `c` and does nothing else
+/// Checks whether a terminal shows a glyph for `c` and does nothing else
 pub(crate) fn is_visible(c: char) -> bool {
     matches!(c, ' '..='~') || !is_blank(c) && c.escape_debug().len() == 1
 }

@@ -142,8 +142,8 @@ impl Dpop {
     /// These options with the mode of `new`, for a reload.
     ///
     /// # Errors
-    /// Returns the first option other than the mode that differs. A reload can't change those: we
-    /// have already recorded proofs and told clients which proofs to send.
+    /// Returns the first option other than the mode that differs. A reload can't change those -- at
+    /// that point we'll already have recorded proofs and told clients which proofs to send.
     pub(super) fn with_mode_of(&self, new: &Self) -> Result<Self, FixedOption> {
         if PublicUrl::parse(&self.public_url) != PublicUrl::parse(&new.public_url) {
             return Err(FixedOption::PublicUrl);

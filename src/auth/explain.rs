@@ -1,8 +1,8 @@
 //! [`Trace`]: the steps of verifying a credential, with the expected and the actual value of each.
 //!
 //! The steps call the same functions as `verifier.rs`, in the same order. The verdict itself comes
-//! from [`Auth::authenticate`]; the trace only explains it. After a failed step we continue as far
-//! as the token can be parsed, since a later step may show the cause.
+//! from [`Auth::authenticate`], and the trace only explains it. After a failed step we'll continue
+//! as far as the token can be parsed. A later step might show the actual cause.
 
 use std::{sync::Arc, time::Duration};
 
@@ -353,7 +353,7 @@ impl Auth {
 
     /// Checks the syntax of a header value, which is what the service checks first, too.
     pub(crate) fn check_form(&self, field: &str) -> Result<(), AuthError> {
-        // A header value can't contain control characters; a server answers such a request with
+        // A header value can't contain control characters. A server will answer such a request with
         // 400.
         let malformed = AuthError::MalformedAuthorization;
         let field = HeaderValue::from_bytes(field.as_bytes()).map_err(|_| malformed)?;
@@ -407,9 +407,9 @@ impl Auth {
         Some(())
     }
 
-    /// Adds the introspection step. The response is cached, so computing the verdict doesn't send a
-    /// second request. If the token is active but its claims are rejected, this adds the steps for
-    /// the claims in the response, and returns these claims.
+    /// Adds the introspection step. The response will be in the cache by then, i.e. computing the
+    /// verdict doesn't send a second request. If the token is active but its claims are rejected,
+    /// this adds the steps for the claims in the response, and returns these claims.
     async fn introspection_step(
         &self,
         token: &str,

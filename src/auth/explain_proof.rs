@@ -1,8 +1,8 @@
 //! The steps of validating a DPoP proof, for `warp-bearer explain --proof`.
 //!
 //! The steps call the same functions as `credential/dpop.rs`, in the same order. The verdict
-//! applies to the whole request. After a failed step we continue as far as the proof can be parsed,
-//! since a later step may show the cause.
+//! applies to the whole request. After a failed step the trace continues as far as the proof can be
+//! parsed, as a later step may show the cause.
 
 use std::time::SystemTime;
 
@@ -106,8 +106,8 @@ impl Auth {
     }
 }
 
-/// Adds the steps of [`Proofs::validate`], up to the first one whose input is missing. We can't
-/// check for replay here, as this process hasn't seen the earlier uses of the proof.
+/// Adds the steps of [`Proofs::validate`], up to the first one whose input is missing. Note that we
+/// can't check for replay here: this process hasn't seen the earlier uses of the proof.
 fn add_proof_steps(
     proofs: &Proofs,
     request: &RequestHead<'_>,

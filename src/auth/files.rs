@@ -1,8 +1,8 @@
 //! [`FileReader`]: reads files without blocking the threads that serve requests.
 //!
-//! A read from a disk that is gone can block forever, and no timeout can end it. So we read on
-//! blocking threads, and only a few files at a time. We also insist on regular files: a pipe waits
-//! for a writer, perhaps forever, and its content can't be read twice.
+//! A read from a disk that is gone can block forever, and no timeout can end it. This is why we
+//! read on blocking threads, and only a few files at a time. We also insist on regular files -- a
+//! pipe will wait for a writer, perhaps forever, and its content can't be read twice.
 
 use std::{
     borrow::Cow,
@@ -17,7 +17,7 @@ use tokio::{sync::Semaphore, task::spawn_blocking};
 const MAX_READS: usize = 2;
 
 /// The maximum number of unfinished reads of all readers. It's half of tokio's default of 512
-/// blocking threads, so that hung reads leave threads for other work.
+/// blocking threads, which should leave enough threads for other work even if all of these hang.
 static ALL_READS: Semaphore = Semaphore::const_new(256);
 
 #[derive(Debug, Clone)]

@@ -185,8 +185,8 @@ impl TrustedIssuer {
         tenants.into_iter().map(of).collect()
     }
 
-    /// Never fetches the keys of this issuer. `explain --jwks` needs this: it must not use the
-    /// network, and it's given the keys of only one issuer.
+    /// Never fetches the keys of this issuer. This is for `explain --jwks`, which must not use the
+    /// network and is given the keys of only one issuer.
     #[cfg(feature = "service")]
     #[must_use]
     pub(crate) fn without_keys(mut self) -> Self {

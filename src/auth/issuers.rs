@@ -30,8 +30,8 @@ impl Issuers {
     /// Creates the list. No two issuers may have the same slot.
     ///
     /// `resolved` has the default algorithms of resolved issuers, if there is a resolver. Until
-    /// such an issuer is resolved we cannot know which other asymmetric algorithms it allows, so
-    /// the list then has to allow all of them.
+    /// such an issuer is resolved we cannot know which other asymmetric algorithms it allows, so in
+    /// this case the list has to allow all of them.
     pub(crate) fn new(
         issuers: Vec<Arc<Trusted>>,
         resolved: Option<&[Algorithm]>,

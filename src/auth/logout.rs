@@ -113,8 +113,8 @@ impl Auth {
         let revocation = revocation.before(time(before));
         let revocation = revocation.until(time(before + revocation_lifetime(&issuer)));
         // Revoke the session before claiming the `jti`. The other way round we could lose a logout:
-        // if the store records the `jti` but doesn't answer in time, we'd reject the issuer's next
-        // attempt. Revoking twice is harmless, as `before` comes from the token.
+        // if the store records the `jti` but doesn't answer in time, the issuer's next attempt will
+        // be rejected. Revoking twice is harmless, since `before` comes from the token.
         self.revoke(revocation.clone());
         self.use_once(issuer.name(), &jti, time(issued_at), until)
             .await?;

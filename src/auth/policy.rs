@@ -488,7 +488,7 @@ impl Rule {
         }
     }
 
-    /// True if a token that meets the rule now may no longer meet it later.
+    /// Checks whether a token that meets the rule now may no longer meet it later.
     fn depends_on_time(&self) -> bool {
         match self {
             Self::MaxAuthAge(_) => true,
@@ -613,7 +613,7 @@ enum Node<X> {
 }
 
 /// A rule and its unique number. In a cached token we store the number of the rule that it last
-/// met, so checking the same token again takes the same time for 64 scopes as for one.
+/// met. This way, checking the same token again takes the same time for 64 scopes as for one.
 struct Numbered {
     rule: Rule,
     /// `None` if the rule depends on the time.
@@ -760,8 +760,8 @@ impl<X> Requirement<X> {
     /// [`bound`] but is not.
     pub async fn grant(&self, claims: Claims<X>) -> Result<Claims<X>, Refusal> {
         let mut answers = Vec::new();
-        // We can't call `check` here: it would borrow the claims across an `await`, which requires
-        // `X: Sync`.
+        // We can't call `check` here, this would borrow the claims across an `await`, which
+        // requires `X: Sync`.
         let unmet = loop {
             match self.step(&claims, &answers) {
                 Step::Decided(Ok(())) => return Ok(claims),

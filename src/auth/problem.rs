@@ -1,7 +1,7 @@
 //! JSON responses for failures (RFC 9457), for any framework built on the `http` crate.
 //!
 //! Responses only contain fixed messages, and never part of the request or an error message of
-//! another library. The messages and statuses of [`AuthError`] are in `error.rs`; all others are in
+//! another library. The messages and statuses of [`AuthError`] are in `error.rs`, all others are in
 //! this file.
 
 use std::time::Duration;
@@ -302,7 +302,7 @@ fn write(
 }
 
 /// Adds a header. The values come from the code and the configuration, so they should be valid. If
-/// one isn't, that's a bug, and we log it instead of panicking.
+/// one isn't, this is a bug, and we log it instead of panicking.
 fn add<B>(response: &mut Response<B>, name: HeaderName, value: String) {
     match HeaderValue::try_from(value) {
         Ok(value) => {

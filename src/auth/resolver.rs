@@ -33,8 +33,8 @@ use crate::auth::{
 const MAX_CACHED: usize = 1000;
 const ISSUER_TTL: Duration = Duration::from_secs(10 * 60);
 /// How long an issuer is kept after [`ISSUER_TTL`]. A request during this time resolves the issuer
-/// again, and the issuer keeps its keys. So an issuer that's in use works even while we can't fetch
-/// its keys.
+/// again, and the issuer keeps its keys. This means that an issuer that's in use will work even
+/// while we can't fetch its keys.
 const GRACE: Duration = ISSUER_TTL;
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 const UNKNOWN_TTL: Duration = Duration::from_secs(60);
@@ -173,7 +173,8 @@ impl Resolver {
         before: Option<Arc<Trusted>>,
         deadline: Instant,
     ) -> Result<Lookup, AuthError> {
-        // Don't cache this failure. We haven't called the function, so a later try costs nothing.
+        // Don't cache this failure -- we haven't called the function, so a later try will cost
+        // nothing.
         let _permit = self.lookups.try_acquire().map_err(|_| UNAVAILABLE)?;
         let answer = timeout_at(deadline, (self.resolve)(name.to_owned())).await;
         let now = Instant::now();

@@ -72,7 +72,7 @@ pub struct ResourceMetadata {
     path: String,
 }
 
-/// The spellings of an audience. A URL without a path has two, since URL parsers turn
+/// The spellings of an audience. A URL without a path has two, because URL parsers typically turn
 /// `https://host` into `https://host/`.
 pub(crate) fn spellings(audience: &str) -> Vec<String> {
     let bare = audience.strip_suffix('/').unwrap_or(audience);
@@ -91,7 +91,7 @@ fn is_url(audience: &str) -> bool {
     })
 }
 
-/// The scope that requests a refresh token. It isn't a scope of the resource, so we don't list it.
+/// The scope that requests a refresh token. We don't list this, it isn't a scope of the resource.
 const OFFLINE_ACCESS: &str = "offline_access";
 
 impl ResourceMetadata {

@@ -32,8 +32,8 @@ pub(crate) struct Trusted {
     pub(crate) introspector: Option<Introspector>,
     pub(crate) rules: Rules,
     pub(crate) origin: KeyOrigin,
-    /// The file and line where the issuer is configured, for `explain`. We don't compare this in a
-    /// reload: inserting a line into the file changes the numbers of later lines.
+    /// The file and line where the issuer is configured, for `explain`. This should not be compared
+    /// in a reload, as inserting a line into the file will change the numbers of later lines.
     #[cfg_attr(not(feature = "service"), allow(dead_code))]
     pub(crate) place: Option<Arc<str>>,
 }
@@ -83,7 +83,7 @@ impl Trusted {
         &self.context.issuer
     }
 
-    /// True if the options are the same, in which case a reload keeps this issuer.
+    /// Checks whether the options are the same, in which case a reload keeps this issuer.
     pub(crate) fn is_same(
         &self,
         context: &IssuerContext,
@@ -135,7 +135,7 @@ impl Trusted {
     }
 
     /// Verifies the signature. If it is wrong, the issuer may have replaced the key under the same
-    /// `kid`, so we start a fetch in the background.
+    /// `kid`, so this starts a fetch in the background.
     pub(crate) fn verify_signature(
         &self,
         key: &Key,
@@ -146,7 +146,7 @@ impl Trusted {
         if key.verify(alg, parts.signing_input, signature) {
             return Ok(());
         }
-        // Also for tokens without a `kid`, but not for a secret: that isn't in a key set.
+        // Also for tokens without a `kid`, but not for a secret, which isn't in a key set
         if let Some(Keys::Fetched(jwks)) = &self.keys
             && key.generation() != Key::FIXED
         {

@@ -1,7 +1,7 @@
 //! [`Auth`]: verifies a request or a token and returns its claims.
 //!
-//! All checks that don't need a key run first, so a token that fails one of them costs neither a
-//! fetch nor an RSA verification. [`Claims`] are only created after the signature is verified.
+//! All checks that don't need a key run first, so a token that fails one of them will cost neither
+//! a fetch nor an RSA verification. [`Claims`] are only created after the signature is verified.
 //! [`Auth::verify_now`] and [`Auth::check_without_key`] define the order, with one step per line.
 //! The steps are mostly functions in `token/checks.rs`.
 
@@ -229,8 +229,8 @@ impl Auth {
             .in_own_field(is_in_own_field)
     }
 
-    /// True if authentication needs the method, the path or the certificate of a request, now or
-    /// after a reload.
+    /// Checks whether authentication needs the method, the path or the certificate of a request,
+    /// now or after a reload.
     #[cfg(feature = "warp")]
     pub(crate) fn reads_target(&self) -> bool {
         self.inner.proofs.is_some()
@@ -244,7 +244,7 @@ impl Auth {
         self.inner.proofs.is_some() && self.inner.issuers.load().challenge.dpop.is_some()
     }
 
-    /// True if a reload can change whether requests may use the scheme `DPoP`.
+    /// Returns true if a reload can change whether requests may use the scheme `DPoP`.
     #[cfg(feature = "docs")]
     pub(crate) fn can_accept_proofs(&self) -> bool {
         self.inner.proofs.is_some()
@@ -324,8 +324,8 @@ impl Auth {
         request: Option<&RequestHead<'_>>,
         verified: &Verified,
     ) -> Result<Option<Arc<str>>, AuthError> {
-        // Destructure every field, so that a new kind of binding doesn't compile until we check it
-        // here. Otherwise, we'd accept its tokens without proof of possession.
+        // Destructure every field, so that a new kind of binding won't compile until we check it
+        // here. Without this, its tokens would be accepted without proof of possession.
         let (key, x5t) = match verified.binding.as_deref() {
             Some(Binding { key, certificate }) => (*key, *certificate),
             None => (None, None),

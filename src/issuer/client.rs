@@ -10,8 +10,8 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// A client with a random id and secret. Form encoding doesn't change their characters, so we
-    /// need not encode them for HTTP Basic (RFC 6749 §2.3.1).
+    /// A client with a random id and secret. Form encoding doesn't change their characters, so they
+    /// don't have to be encoded for HTTP Basic (RFC 6749 §2.3.1).
     pub(super) fn register() -> io::Result<Self> {
         Ok(Self {
             id: random_name(24)?,

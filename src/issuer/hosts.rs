@@ -3,12 +3,12 @@
 //!
 //! A web page can't read responses from another origin, but it can make its own host name resolve
 //! to 127.0.0.1 (DNS rebinding), and then has the same origin. Its requests have that name in
-//! `Host`, and we reject them here, before a token is issued. `origins.rs` is no help against this:
-//! CORS doesn't apply within an origin.
+//! `Host`, and we reject them here, before a token is issued. `origins.rs` is no help against this,
+//! since CORS doesn't apply within an origin.
 //!
-//! We don't compare the port, as a proxy may send `Host` without a port, or with its own port.
-//! That's safe: the attack needs a host name, because a page at `127.0.0.1` with another port is
-//! another origin.
+//! We don't compare the port, because a proxy might send `Host` without a port, or with its own
+//! port. This is safe -- the attack needs a host name, as a page at `127.0.0.1` with another port
+//! is another origin.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -33,7 +33,7 @@ pub(crate) fn foreign(
         .untuple_one()
 }
 
-/// True if the host, without its port, belongs to the socket at `address`
+/// Returns true if the host, without its port, belongs to the socket at `address`
 fn names(host: &Authority, address: SocketAddr) -> bool {
     let name = host.host().trim_matches(['[', ']']);
     let is_ours = |ip: IpAddr| {

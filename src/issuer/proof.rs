@@ -1,6 +1,7 @@
 //! [`ProofBuilder`]: builds valid and invalid DPoP proofs for tests (RFC 9449 §4.2).
 //!
-//! Like the token builder, this one checks nothing: tests need proofs that a verifier must reject.
+//! Like the token builder, this one checks nothing, since tests need proofs that a verifier must
+//! reject.
 
 use std::{fmt, time::SystemTime};
 

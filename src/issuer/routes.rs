@@ -164,7 +164,7 @@ fn entity_tag(body: &str) -> String {
     format!("\"{}\"", base64url(digest))
 }
 
-/// True if `If-None-Match` contains `tag`, using weak comparison (RFC 9110 §13.1.2).
+/// Returns true if `If-None-Match` contains `tag`, using weak comparison (RFC 9110 §13.1.2).
 fn is_named(headers: &HeaderMap, tag: &str) -> bool {
     headers
         .get_all(IF_NONE_MATCH)

@@ -1,6 +1,6 @@
 //! The issuer's server, which can be stopped and started again on the same port.
 //!
-//! It has no timers except in `Fault::Drip`, so it doesn't advance tokio's paused clock.
+//! There are no timers except in `Fault::Drip`, so this will not advance tokio's paused clock.
 
 use std::{convert::Infallible, io, net::SocketAddr};
 

@@ -59,7 +59,7 @@ pub(super) struct Settings {
     pub(super) profile: Profile,
     pub(super) origins: Vec<String>,
     pub(super) opaque: bool,
-    /// True if clients must send their credentials in the form, and not by HTTP Basic
+    /// Set if clients must send their credentials in the form, and not by HTTP Basic
     pub(super) form_only: bool,
 }
 
@@ -92,8 +92,8 @@ impl State {
         TokenBuilder::new(key, &self.url, &self.audience)
     }
 
-    /// Issues a token for a client: an opaque one if `opaque` is set, otherwise a JWT. The token is
-    /// active at introspection.
+    /// Issues a token for a client: an opaque one if `opaque` is set, otherwise a JWT. The token
+    /// will be active at introspection.
     pub(super) fn granted(&self, token: TokenBuilder) -> String {
         let claims = token.claims().clone();
         let token = if self.settings().opaque {

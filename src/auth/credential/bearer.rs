@@ -4,7 +4,7 @@
 //! `verifier.rs`. We never read tokens from query parameters or bodies (RFC 9700 §4.3.2).
 //!
 //! The characters of a token are checked only if it couldn't be parsed. Otherwise there's no need
-//! to: the parts of a parsed token are valid base64url, and a cached token equals a verified one
+//! to -- the parts of a parsed token are valid base64url, and a cached token equals a verified one
 //! byte for byte.
 
 use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
@@ -150,7 +150,7 @@ pub(crate) fn is_b64token(token: &[u8]) -> bool {
     let padding = token.iter().rev().take_while(|c| **c == b'=').count();
     let body = &token[..token.len() - padding];
     #[allow(clippy::needless_bitwise_bool)]
-    // No branches and few ranges, so the compiler can check 16 bytes at once (a token has about
+    // No branches and few ranges. This lets the compiler check 16 bytes at once (a token has about
     // 1,000). `-`, `.` and `/` come right before the digits, and upper and lower case letters
     // differ only in bit 5.
     let fits = |c: u8| {

@@ -52,7 +52,7 @@ pub enum CertificateSource {
     /// The header `Client-Cert` (RFC 9440).
     ClientCert,
     /// The last element of Envoy's header `X-Forwarded-Client-Cert`. Envoy must replace the header
-    /// and write only `cert` into it: other fields contain names that the client chose.
+    /// and write only `cert` into it, because other fields contain names that the client chose.
     XForwardedClientCert,
     /// The header `X-SSL-Client-Cert`, with percent-encoded PEM, e.g. nginx's
     /// `$ssl_client_escaped_cert`.

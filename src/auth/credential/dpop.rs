@@ -2,7 +2,7 @@
 //!
 //! A proof is a JWT for one request, signed with the key that the token is bound to. The order of
 //! the checks is in [`Proofs::validate`], and `explain` calls the same functions. We record a proof
-//! as used only after all other checks, so invalid proofs take no memory.
+//! as used only after all other checks, which means that invalid proofs will never take up memory.
 //!
 //! This module doesn't verify the token, it only uses its hash.
 
@@ -360,8 +360,8 @@ impl<'a> ProofHeader<'a> {
     }
 }
 
-/// The public key of a proof. The client chose it, so don't trust it until its thumbprint has been
-/// compared with the one in the token.
+/// The public key of a proof. The client chose it, and it should not be trusted until its
+/// thumbprint has been compared with the one in the token.
 pub(crate) struct ProofKey {
     verifier: KeyVerifier,
     pub(crate) thumbprint: Thumbprint,

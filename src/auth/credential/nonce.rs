@@ -44,7 +44,7 @@ impl Nonces {
         Self(hmac::Key::new(HMAC_SHA256, secret))
     }
 
-    /// A random secret, so only this process accepts its nonces. `None` if the system's random
+    /// A random secret. Only this process will accept its nonces. `None` if the system's random
     /// number generator fails.
     pub(crate) fn random() -> Option<Self> {
         let mut secret = [0; MIN_SECRET];
@@ -60,8 +60,8 @@ impl Nonces {
     /// slot of the nonce in the request's proof, if it has one.
     ///
     /// A client gets the nonce in the last fifth of the slot, or earlier if it still uses that of
-    /// the previous slot. So a client that sends a request every four minutes and always uses its
-    /// last nonce never sends an expired one.
+    /// the previous slot. This means that a client that sends a request every four minutes and
+    /// always uses its last nonce will never send an expired one.
     pub(crate) fn renewal(&self, used: Option<NonceSlot>, now: SystemTime) -> Option<String> {
         let into_slot = since_epoch(now).as_secs() % SLOT.as_secs();
         let from = match used {

@@ -44,8 +44,8 @@ pub(in crate::auth) struct AnswerChecker {
 impl AnswerChecker {
     /// The claims in an active response, if they pass the checks.
     ///
-    /// A response need not have `iat` (RFC 7662 §2.2). So for a JWT, whose own age we have already
-    /// checked, we don't check the maximum age again.
+    /// A response need not have `iat` (RFC 7662 §2.2). For a JWT, whose own age has already been
+    /// checked, this won't check the maximum age again.
     pub(super) fn verified(
         &self,
         answer: String,
@@ -88,7 +88,7 @@ impl AnswerChecker {
     }
 }
 
-/// True if a response is about a token other than `jwt`: its `sub` or `jti` differs.
+/// Checks whether a response is about a token other than `jwt`: its `sub` or `jti` differs.
 pub(super) fn is_about_another(jwt: &Verified, answer: &Verified) -> bool {
     ["sub", "jti"].into_iter().any(|name| {
         let claim = |verified: &Verified| -> Option<String> {

@@ -1,9 +1,9 @@
 //! [`Budget`]: limits the introspection requests that an attacker can cause with made-up tokens.
 //!
 //! Every request about an unknown token reserves a unit. If the token turns out to be active we
-//! give the unit back, otherwise it is spent, so callers with valid tokens never use up the budget.
-//! The caller passes the time, which means that tests need no clock. (The limit of requests in
-//! flight is in `introspector.rs`.)
+//! give the unit back, otherwise it is spent. Callers with valid tokens will therefore never use up
+//! the budget. The caller passes the time, so tests need no clock. (The limit of requests in flight
+//! is in `introspector.rs`.)
 
 use std::time::Duration;
 

@@ -1,8 +1,9 @@
 //! [`Answers`]: a cache of introspection responses from one issuer.
 //!
-//! The key of an entry is the SHA-256 of the token; we don't store the token itself. The budget
-//! limits how many entries an attacker can add, and therefore evict. We keep an active entry even
-//! after it expires, since a new request about a token that's known to be real needs no budget.
+//! The key of an entry is the SHA-256 of the token (we don't store the token itself). The budget
+//! limits how many entries an attacker can add, and therefore evict. Active entries are kept even
+//! after they expire. They tell us that a token is real, and a new request about a token like this
+//! needs no budget.
 
 use std::{sync::Arc, time::Duration};
 

@@ -60,7 +60,7 @@ pub(in crate::auth) struct Client {
     fetcher: Arc<Fetcher>,
     access: Access,
     endpoint: ArcSwapOption<Endpoint>,
-    /// True if discovery must be repeated before the known endpoint expires.
+    /// Set if discovery must be repeated before the known endpoint expires.
     wants_discovery: AtomicBool,
     /// Like `wants_discovery`, but without waiting for the pause after a failure.
     is_refresh_requested: AtomicBool,
@@ -267,8 +267,8 @@ impl Client {
         }
     }
 
-    /// Records that we can't send requests to this endpoint, and starts discovery so that the next
-    /// request can succeed.
+    /// Records that we can't send requests to this endpoint, and starts discovery, after which the
+    /// next request should succeed.
     fn could_not_connect(self: &Arc<Self>, endpoint: &Arc<Endpoint>) {
         endpoint.is_unreachable.store(true, Relaxed);
         // another request might have replaced the endpoint in the meantime
@@ -358,8 +358,8 @@ impl IntrospectionError {
 }
 
 impl Discovery {
-    /// True if the last failure was too recent for a retry. The pause doubles with each failure,
-    /// from 1 s to 64 s.
+    /// Checks whether the last failure was too recent for a retry. The pause doubles with each
+    /// failure, from 1 s to 64 s.
     fn is_paused(&self) -> bool {
         let pause = Duration::from_secs(1 << self.failures.saturating_sub(1).min(6));
         let pause = pause.min(MAX_PAUSE);
@@ -367,7 +367,7 @@ impl Discovery {
     }
 
     /// Records a discovery that replaced the endpoint `before`. If `before` was unreachable the new
-    /// endpoint might be too, so the next discovery has to wait.
+    /// endpoint might be too, and the next discovery will have to wait.
     fn succeeded(&mut self, before: Option<&Endpoint>) {
         self.failures = match before {
             Some(before) if before.is_unreachable.load(Relaxed) => {

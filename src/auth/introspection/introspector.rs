@@ -52,7 +52,7 @@ const MAX_OPEN: usize = 64;
 /// How long a request waits for a unit of the budget while all units are reserved
 const BUDGET_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The minimum length of a token. Shorter ones could be guessed, so we never introspect them.
+/// The minimum length of a token. We never introspect shorter ones -- they could be guessed.
 const MIN_TOKEN: usize = 16;
 
 /// Introspects the tokens of one issuer. Clones share their state.
@@ -265,8 +265,8 @@ impl Introspector {
         &self.shared.checker
     }
 
-    /// Asks again about a token whose active answer was rejected, and returns that answer. We do
-    /// not keep rejected answers; only `explain` needs this.
+    /// Asks again about a token whose active answer was rejected, and returns that answer. Rejected
+    /// answers are not kept, which is usually fine: only `explain` needs this.
     #[cfg(feature = "service")]
     pub(in crate::auth) async fn active_answer(&self, token: &str) -> Option<String> {
         match self.shared.client.ask(token).await {
@@ -399,7 +399,7 @@ impl Shared {
     }
 
     /// Caches the result of checking an active response. Claims are kept for the time to live, but
-    /// never longer than the token is valid; an error is kept for a few seconds.
+    /// never longer than the token is valid, and an error for just a few seconds.
     fn remember(&self, hash: TokenHash, verdict: Result<Verified, AuthError>) -> Verdict {
         let time = match &verdict {
             Ok(verified) => {

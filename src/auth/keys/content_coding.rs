@@ -1,7 +1,7 @@
 //! Decodes the `Content-Encoding` of a response (RFC 9110 §8.4).
 //!
-//! We ask for `identity`, but some servers and proxies compress the response anyway. So gzip is
-//! supported, and any other coding is an error.
+//! We ask for `identity`, but some servers and proxies compress the response anyway. gzip is
+//! supported for this reason. Any other coding will be an error.
 
 use std::io::Read;
 

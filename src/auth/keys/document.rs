@@ -7,8 +7,8 @@ use crate::auth::token::json::{self, Fault};
 /// The document as text, without a leading byte order mark. `None` if it is not UTF-8.
 ///
 /// Some editors and servers add the mark, and RFC 8259 §8.1 allows parsers to ignore it. Note that
-/// this is only for documents: in a part of a token, the mark is not ignored and makes the token
-/// malformed.
+/// this should only be used for documents: in a part of a token, the mark is not ignored and makes
+/// the token malformed.
 pub(in crate::auth) fn text(document: &[u8]) -> Option<&str> {
     let text = std::str::from_utf8(document).ok()?;
     Some(text.strip_prefix('\u{feff}').unwrap_or(text))

@@ -42,7 +42,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 pub(crate) struct Fetcher {
     secure: Arc<OnceCell<Client>>,
     /// The client for plain http, which is only allowed on loopback. It uses no proxy. It also
-    /// loads no certificate authorities, since a minimal container image may have none.
+    /// loads no certificate authorities, because a minimal container image likely has none.
     plain: OnceCell<Client>,
 }
 
@@ -349,7 +349,8 @@ impl FetchError {
 }
 
 impl Fetcher {
-    /// Fetches the document at `target`. The request isn't conditional, so a 304 is an error.
+    /// Fetches the document at `target`. The request isn't conditional, so we should never see a
+    /// 304 here, and if we do it's an error.
     pub(crate) async fn get(&self, target: &FetchUrl) -> Result<Document, FetchError> {
         let answer = self.send(target, None).await?;
         document(&target.url, answer).await
@@ -402,8 +403,8 @@ impl Fetcher {
         if let Some(client) = cell.get() {
             return Ok(client.clone());
         }
-        // Build on a blocking thread: reading the certificate authorities and generating the first
-        // random number take about 70 ms, and we'd block a single-threaded runtime for that long.
+        // Build on a blocking thread. Reading the certificate authorities and generating the first
+        // random number take about 70 ms, and this would block a single-threaded runtime.
         let (cell, builder) = (Arc::clone(cell), target.builder().await?);
         let build = move || {
             // Generate the first random number now. If that fails, the handshake fails too.
@@ -500,8 +501,8 @@ pub(in crate::auth) async fn body(
     })
 }
 
-/// Converts an error of `reqwest`. We only keep the innermost cause: the outer ones don't say what
-/// happened. TLS errors get our own description.
+/// Converts an error of `reqwest`. We only keep the innermost cause -- the outer ones usually don't
+/// say what happened. TLS errors get our own description.
 pub(in crate::auth) fn unreachable(url: &Url, error: &reqwest::Error) -> FetchError {
     let mut cause: &dyn Error = error;
     while let Some(deeper) = cause.source() {

@@ -3,8 +3,8 @@
 //!
 //! This replaces the import of `jsonwebtoken`, which ignores `alg`, `use`, `key_ops` and `crv`,
 //! accepts `oct` keys for HMAC, does not check lengths, and rebuilds the key for each token. Here,
-//! each key is parsed once, and implements `jsonwebtoken`'s [`Verifier`]. We do not enable any
-//! backend of `jsonwebtoken` either: it panics if two crates in a build enable different ones.
+//! each key is parsed once, and implements `jsonwebtoken`'s [`Verifier`]. We also don't enable any
+//! backend of `jsonwebtoken`, which will panic if two crates in a build enable different ones.
 
 use aws_lc_rs::{
     digest::{self, SHA256, SHA384, SHA512},
@@ -57,7 +57,7 @@ pub(crate) fn import(jwk: &Value, allowed: &[Algorithm]) -> Result<Imported, Rea
     Ok((key, verifiers))
 }
 
-/// A private key in a public key set is compromised, so we reject it.
+/// A private key in a public key set is compromised, so this rejects it.
 ///
 /// An empty `oth` contains no primes. It should pass, since .NET writes it into public keys.
 fn no_private_members(jwk: &Jwk<'_>) -> Result<(), Reason> {
@@ -272,8 +272,8 @@ fn rsa_parameters(algorithm: Algorithm) -> Result<RsaAlgorithm, Reason> {
 }
 
 /// Accepts 2048 to 8192 bits and an odd exponent from 3 to 2^33 - 1. `aws-lc-rs` has the same
-/// limits but only checks them during verification, so without this check we'd import a key outside
-/// of them, and it would then reject every token.
+/// limits but only checks them during verification, so without this check a key outside of them
+/// would be imported just fine, and would then reject every token.
 fn rsa(n: Vec<u8>, e: Vec<u8>) -> Result<Material, Reason> {
     if !(2048..=8192).contains(&bits(&n)) {
         return Err(Reason::Bits(bits(&n)));
@@ -334,8 +334,8 @@ fn ml_dsa(jwk: &Jwk<'_>) -> Result<Material, Reason> {
 }
 
 /// Accepts a point of the right length that does not have small order. We do not check that the
-/// point is on the curve. `aws-lc-rs` does that during verification, and rejects the token; doing
-/// that arithmetic ourselves would be riskier than holding a key that verifies nothing.
+/// point is on the curve. `aws-lc-rs` will do that during verification, and reject the token. Doing
+/// this arithmetic ourselves would be riskier than holding a key that verifies nothing.
 fn ed25519(point: Vec<u8>) -> Result<Material, Reason> {
     check_length("x", &point, 32)?;
     if is_small_order(&point) {

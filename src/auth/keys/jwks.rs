@@ -2,9 +2,9 @@
 //!
 //! Requests read the set without a lock, and never wait for a known key. Only one task, the
 //! refresher, replaces the set. If a request has an unknown key, or there is no set, it asks the
-//! refresher for a fetch. Such fetches run one at a time and use up a small budget, so a flood of
-//! made-up `kid`s causes only a few requests to the issuer. If a fetch fails, we keep the last good
-//! set for as long as `schedule.rs` allows.
+//! refresher for a fetch. Fetches like this run one at a time and use up a small budget. A flood of
+//! made-up `kid`s will only cause a few requests to the issuer. If a fetch fails, we keep the last
+//! good set for as long as `schedule.rs` allows.
 
 use std::{sync::Arc, time::Duration};
 
@@ -81,8 +81,8 @@ impl Jwks {
     }
 
     /// Starts a fetch in the background, if the budget allows it. The issuer might have replaced a
-    /// key under the same `kid`, or corrected an invalid key. No request waits for this fetch, so
-    /// it may as well include discovery instead of leaving it to a follow-up.
+    /// key under the same `kid`, or corrected an invalid key. No request will wait for this fetch,
+    /// so it might as well include discovery instead of leaving it to a follow-up.
     pub(crate) fn refetch_in_background(&self, why: &'static str) {
         let decision = {
             let mut schedule = self.shared.schedule();
@@ -255,8 +255,8 @@ impl Jwks {
         KeyLookup::Done(Err(self.missing()))
     }
 
-    /// The error for a request whose fetch did not end in time. The fetch may still return the key,
-    /// so this is a 503: the client should retry instead of discarding the token.
+    /// The error for a request whose fetch did not end in time. The fetch might still return the
+    /// key, which is why this is a 503 -- the client should retry instead of discarding the token.
     fn not_fetched_in_time(&self) -> AuthError {
         match self.missing() {
             AuthError::UnknownKey => AuthError::KeysUnavailable {

@@ -1,7 +1,7 @@
 //! Reads public keys from a file: a JWK set, one JWK, an array of JWKs, or PEM.
 //!
-//! PEM is converted to JWKs, so the same checks apply to all keys. Fetched key sets don't go
-//! through this module; they must be JWK sets.
+//! PEM is converted to JWKs, so the same checks apply to all keys. Fetched key sets must be JWK
+//! sets and don't go through this module.
 
 use std::borrow::Cow;
 

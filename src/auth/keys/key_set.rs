@@ -1,7 +1,8 @@
 //! A key set in memory. Finds the key for a token's header.
 //!
 //! A key is checked when it is imported, and parsed once for each algorithm that it supports. We
-//! leave out an invalid entry, and keep the reason; the other entries stay usable.
+//! leave out an invalid entry, and keep the reason. This doesn't affect the other entries, which
+//! stay usable.
 //!
 //! The document is untrusted. The strict JSON parser parses each entry separately, and counts its
 //! depth from the root of the document. We do not read more than [`MAX_ENTRIES`] entries.
@@ -33,10 +34,10 @@ pub(crate) struct KeySet {
     by_kid: HashMap<String, Vec<Arc<Key>>>,
     /// The keys that were left out, in document order
     left_out: Arc<[LeftOut]>,
-    /// True if the document has more entries than we read. The last element of `left_out`
-    /// represents them.
+    /// Set if the document has more entries than we read. The last element of `left_out` represents
+    /// them.
     has_unread: bool,
-    /// True if the keys are from a file and have no `kid`, as in PEM. We then ignore the `kid` of a
+    /// Set if the keys are from a file and have no `kid`, as in PEM. We then ignore the `kid` of a
     /// token.
     is_nameless: bool,
     /// Why a key was left out whose `kid` cannot be used. The first such key, if there are several.
@@ -51,8 +52,8 @@ pub(crate) struct Key {
     generation: u64,
     /// `None` for a secret, and for an entry that is not a key.
     material: Option<Material>,
-    /// A verifier for each allowed algorithm that the key supports. May be empty. Even then we
-    /// index the `kid`, so that it never triggers a fetch.
+    /// A verifier for each allowed algorithm that the key supports. May be empty. The `kid` is
+    /// indexed even then, or else it would trigger fetches.
     verifiers: Vec<(Algorithm, KeyVerifier)>,
     /// True if the entry is not a valid key. The issuer may correct it under the same `kid`.
     invalid: bool,
@@ -487,7 +488,7 @@ fn restore_numbers(jwk: &mut Value, entry: &str) {
 }
 
 /// The key that supports `alg`, if there is exactly one (copies of a key count as one). If two
-/// different keys support it we use neither, as we cannot tell which one the issuer means.
+/// different keys support it we use neither -- there is no way to tell which one the issuer means.
 fn the_only(keys: &[Arc<Key>], alg: Algorithm) -> Result<Option<&Arc<Key>>, Miss> {
     let mut fitting = keys.iter().filter(|key| key.verifier(alg).is_some());
     let Some(first) = fitting.next() else {

@@ -2,8 +2,8 @@
 //!
 //! Local addresses are those of this machine, link-local addresses, and those of cloud metadata
 //! services. A remote issuer could put one into its discovery document to make us send requests
-//! there (SSRF). [`Guard`] checks the addresses after name resolution, since any name can resolve
-//! to a local address. We do not check configured URLs. See
+//! there (SSRF). [`Guard`] checks the addresses after name resolution, because any name might
+//! resolve to a local address. Configured URLs are not checked. See
 //! [`FetchUrl`](crate::auth::keys::fetch::FetchUrl).
 
 use std::{
@@ -40,7 +40,7 @@ const METADATA_SERVICES: [IpAddr; 8] = [
     IpAddr::V4(Ipv4Addr::new(192, 0, 0, 192)),
 ];
 
-/// True if `ip` belongs to this machine or a cloud metadata service, or is link-local.
+/// Checks whether `ip` belongs to this machine or a cloud metadata service, or is link-local.
 pub(in crate::auth) fn is_local(ip: IpAddr) -> bool {
     let is_near = |ip: IpAddr| is_link_local(ip) || METADATA_SERVICES.contains(&ip);
     is_this_machine(ip) || is_near(ip) || embedded(ip).into_iter().any(|v4| is_near(v4.into()))
@@ -79,8 +79,8 @@ fn embedded(ip: IpAddr) -> Vec<Ipv4Addr> {
         | [0, 0, 0, 0, 0xffff, 0, ..]
         | [0x64, 0xff9b, 0, 0, 0, 0, ..] => vec![last],
         // Each network chooses a prefix of 48, 56, 64 or 96 bits (RFC 6052 §2.2), so we have to try
-        // all of them. An address that begins with zeros is the result of a wrong length; ignore
-        // it.
+        // all of them. An address that begins with zeros will be the result of a wrong length,
+        // ignore it.
         [0x64, 0xff9b, 1, ..] => {
             let lengths = [[6, 7, 9, 10], [7, 9, 10, 11], [9, 10, 11, 12]];
             let all = lengths.into_iter().map(at).chain([last]);
@@ -98,7 +98,7 @@ pub(in crate::auth) fn local_host(url: &Url) -> Option<&str> {
     url.host_str().filter(|_| is_local)
 }
 
-/// True if the host of `url` is this machine. We do not resolve its name for that.
+/// Checks whether the host of `url` is this machine. We do not resolve its name for that.
 pub(in crate::auth) fn is_here(url: &Url) -> bool {
     is_localhost(url) || address(url).is_some_and(is_this_machine)
 }

@@ -127,7 +127,7 @@ pub(crate) fn other_metadata_of(issuer: &str) -> Option<Url> {
     discovery::well_known_oauth(issuer).ok()
 }
 
-/// True if `error` makes the service try [`other_metadata_of`].
+/// Checks whether `error` makes the service try [`other_metadata_of`].
 pub(crate) fn is_not_found(error: &FetchError) -> bool {
     discovery::is_not_found(error)
 }

@@ -144,7 +144,7 @@ impl Refresher {
     }
 
     async fn sleeps_until(&self, at: Instant) -> bool {
-        // No timer for a fetch that's already due: timers round up to the next tick.
+        // No timer for a fetch that's already due, it would round up to the next tick.
         if at <= Instant::now() {
             return true;
         }
@@ -277,7 +277,7 @@ impl Refresher {
         let limit = self.shared.settings.timeout / 2;
         let found = timeout(limit, self.discover()).await;
         let found = found.unwrap_or(Err(FetchError::TimedOut(limit)))?;
-        // If the URL hasn't changed, keep the known one: it owns the HTTP client.
+        // If the URL hasn't changed, keep the known one (it owns the HTTP client)
         Ok(if found == *known {
             known.clone()
         } else {
@@ -384,8 +384,8 @@ impl Refresher {
     fn log_set(&self, set: &KeySet) {
         let issuer = &*self.shared.settings.issuer;
         // The last element of `left_out` stands for the entries that we didn't read. Log it on its
-        // own: as one more "key skipped" it could get lost, as the rate limit of the log drops all
-        // but the first of many equal warnings.
+        // own: as one more "key skipped" it would likely get lost, because the rate limit of the
+        // log drops all but the first of many equal warnings.
         let skipped = set.left_out().len() - usize::from(set.has_unread());
         if set.has_unread() {
             tracing::warn!(

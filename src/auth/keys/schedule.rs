@@ -17,8 +17,8 @@
 //! - **Requests cannot exceed the budget.** One unit pays for a fetch and at most one
 //!   [`follow-up`](Discovery::IfMoved), which together make at most four HTTP requests.
 //! - **The `Retry-After` of each endpoint is honoured**, up to a minute, except by an operator's
-//!   refresh. We track the `Retry-After` of the discovery endpoint separately, since the key set
-//!   may still be available.
+//!   refresh. The `Retry-After` of the discovery endpoint is tracked separately, because the key
+//!   set may still be available.
 //! - **A refresh by an operator is retried until it succeeds.** Otherwise, a single failed fetch
 //!   could keep a revoked key in use for hours.
 
@@ -81,7 +81,7 @@ pub(crate) struct Schedule {
     pending: Option<PendingFetch>,
     /// The number of the last fetch that has ended. Consecutive.
     ended: u64,
-    /// True if `refresh` was called while a fetch was in flight, so another fetch must follow.
+    /// Set if `refresh` was called while a fetch was in flight, so another fetch must follow.
     refresh_again: bool,
     /// True if the last fetch for a request used a URL that was discovered earlier. If a request
     /// still lacks its key, we may repeat discovery once without using the budget again.
@@ -189,7 +189,7 @@ impl Schedule {
             None => self.start_paid(discovery, now),
             Some(pending) => {
                 // A fetch that has already begun is too early for this request. A follow-up has no
-                // number, as it might not fetch the set at all.
+                // number -- it might not fetch the set at all.
                 let is_early = pending.has_begun && pending.discovery != Discovery::IfMoved;
                 Decision::Wait {
                     fetch_number: self.ended + 1 + u64::from(is_early),
@@ -319,7 +319,7 @@ impl Schedule {
     pub(crate) fn discovery_failed(&mut self, now: Instant, retry_after: Option<Duration>) {
         let clock = &mut self.discovery;
         clock.retry_after_until = retry_after_until(now, retry_after);
-        // The failed attempt counts too, or else the next one would be due immediately.
+        // this counts the failed attempt too, otherwise the next one would be due immediately
         clock.repeat_by = clock.repeat_by.max(now + DiscoveryClock::REPEAT_AFTER);
         if let Some(pending) = &mut self.pending {
             pending.discovery_failed = true;
@@ -339,8 +339,8 @@ impl Schedule {
         self.end();
     }
 
-    /// Ends the current fetch, which failed. The key set may have moved, so the next refresh
-    /// repeats discovery. If both discovery and the key set sent a `Retry-After`, the longer one
+    /// Ends the current fetch, which failed. The next refresh will repeat discovery, as the key set
+    /// may have moved. If both discovery and the key set sent a `Retry-After`, the longer one
     /// applies.
     pub(crate) fn failed(&mut self, now: Instant, retry_after: Option<Duration>) {
         let mut retry_after_until = retry_after_until(now, retry_after);
@@ -432,8 +432,8 @@ impl DiscoveryClock {
     /// The maximum age of a discovered URL. A refresh is due by then, even if the time to live of
     /// the key set is longer.
     const MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
-    /// A refresh repeats discovery if the last one is at least this old. That's half of `MAX_AGE`,
-    /// so discovery never shortens a time to live of up to 12 hours.
+    /// A refresh repeats discovery if the last one is at least this old. This is half of `MAX_AGE`,
+    /// so discovery will never shorten a time to live of up to 12 hours.
     const REPEAT_AFTER: Duration = Duration::from_secs(12 * 60 * 60);
 
     fn new(enabled: bool, now: Instant) -> Self {

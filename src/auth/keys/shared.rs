@@ -1,8 +1,8 @@
 //! The state that requests share with the refresher of an issuer.
 //!
 //! Requests read the set without a lock. Code that needs both mutexes must lock the schedule before
-//! the record. Nothing should be logged while either is locked: slow log output would delay
-//! requests.
+//! the record. Nothing should be logged while either of them is locked, because if the log output
+//! is slow (e.g. a full pipe), this will delay requests.
 
 use std::{
     path::PathBuf,

@@ -72,8 +72,8 @@ pub(crate) fn read(path: &Path) -> Result<Vec<Revocation>, FileError> {
     Ok(entries)
 }
 
-/// Calls `with` for each entry of the file. We read line by line: the text and the parsed entries
-/// of a large file would take more memory than the list itself.
+/// Calls `with` for each entry of the file. This reads line by line. Otherwise, the text and the
+/// parsed entries of a large file would take more memory than the list itself.
 ///
 /// # Errors
 /// As for [`read`]. By then, `with` has been called for the entries before that line.
@@ -81,7 +81,7 @@ pub(crate) fn each(path: &Path, mut with: impl FnMut(Revocation)) -> Result<(), 
     let name = || path.display().to_string();
     let unreadable = |error: io::Error| FileError::Unreadable(name(), error.kind());
     let file = files::open(path).map_err(unreadable)?;
-    // Limit the bytes read instead of checking the size: the file might grow in the meantime.
+    // limit the bytes read instead of checking the size, the file might grow in the meantime
     let mut file = BufReader::new(file.take(MAX_BYTES + 1));
     let (mut text, mut bytes) = (Vec::new(), 0);
     for number in 1.. {
@@ -168,8 +168,8 @@ impl RevocationFile {
                     }
                     waited += TIMEOUT;
                     // Start another check, as the path might have moved to another disk by now.
-                    // Don't start it any earlier: two checks of a slow disk slow each other down.
-                    // If the first check ends after all, it only adds entries.
+                    // This shouldn't be any earlier: two checks of a slow disk will slow each other
+                    // down. If the first check ends after all, it will only add entries.
                     if waited >= RETRY_AFTER && checks.available_permits() > 0 {
                         break;
                     }

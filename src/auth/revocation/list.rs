@@ -2,7 +2,7 @@
 //!
 //! A lookup reads an immutable snapshot and never waits for a lock or a writer. If the list is
 //! empty, it's a single atomic load. The list has two parts: one for the recent entries and a base
-//! for the rest, so that to add an entry we only have to copy the recent part.
+//! for the rest, so adding an entry only has to copy the recent part.
 //!
 //! Invariant: **an entry stays in the list until it expires.** Sources can only add entries.
 
@@ -131,7 +131,7 @@ impl RevocationList {
     }
 
     /// Sets the trusted issuers, or `None` if they're not known in advance. Entries of other
-    /// issuers have no effect. Their names may be misspelt, so we log a warning.
+    /// issuers have no effect. We log a warning for these, as their names may be misspelt.
     pub(crate) fn trust(&self, issuers: Option<HashSet<String>>) {
         self.issuers().trusted = issuers;
         let snapshot = self.snapshot.load();
@@ -156,7 +156,7 @@ impl RevocationList {
         })
     }
 
-    /// True if all entries of the issuer are for subjects or for the whole issuer.
+    /// Checks whether all entries of the issuer are for subjects or for the whole issuer.
     pub(crate) fn has_only_subject_entries(&self, issuer: &str) -> bool {
         let snapshot = self.snapshot.load();
         let parts = [&snapshot.base, &snapshot.recent].into_iter();

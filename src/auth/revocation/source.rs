@@ -147,7 +147,7 @@ impl Polled {
     ) {
         let every = self.every.min(limit / READS_IN_LIMIT);
         loop {
-            // A source that hangs or panics counts as failed. It needs a task of its own: in this
+            // A source that hangs or panics counts as failed. It needs a task of its own -- in this
             // one it could end or block everything, and the list would never become too old.
             let load = Arc::clone(&self.load);
             let mut reading = JoinSet::new();
@@ -161,7 +161,7 @@ impl Polled {
                     }
                     Ok(Ok(Ok(entries))) => {
                         let (list, clock) = (Arc::clone(list), clock.clone());
-                        // On a blocking thread, since 100,000 entries take about 0.1 s.
+                        // blocking thread: 100,000 entries take about 0.1 s
                         let adding = spawn_blocking(move || {
                             let now = clock.now();
                             list.add(entries, now);

@@ -63,7 +63,7 @@ impl Revocations {
         self.list.entries(now)
     }
 
-    /// True if every source was read at least once.
+    /// Returns true if every source was read at least once.
     pub(in crate::auth) fn is_synchronized(&self) -> bool {
         self.watches.iter().all(|watch| watch.age().is_some())
     }

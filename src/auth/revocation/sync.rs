@@ -1,7 +1,7 @@
 //! Shares the list with other processes through a store.
 //!
 //! Synchronization only adds entries. We read the lines in the store, and write back the ones that
-//! are missing there. So even if the store loses its data, no revoked token becomes valid again.
+//! are missing there. Even if the store loses its data, no revoked token will become valid again.
 
 use std::{
     sync::{
@@ -46,8 +46,8 @@ pub(in crate::auth) fn start(
     clock: &Clock,
     staleness: Staleness,
 ) -> (Arc<Watch>, Task) {
-    // A list is too old if its age is at least the limit. A current list has the age zero, so with
-    // a limit of zero we'd reject it.
+    // A list is too old if its age is at least the limit. A current list has the age zero, and with
+    // a limit of zero this would reject it.
     let limit = staleness.limit.max(Duration::from_nanos(1));
     let staleness = Staleness { limit, ..staleness };
     let watch = Watch::new("store", list, Some(staleness));
@@ -55,7 +55,7 @@ pub(in crate::auth) fn start(
     let (store, watched) = (store.clone(), Arc::clone(&watch));
     let (list, clock) = (Arc::clone(list), clock.clone());
     let task = tokio::spawn(async move {
-        // End the subscription with this task: another `Auth` might keep the store alive.
+        // End the subscription with this task, as another `Auth` might keep the store alive
         let _subscription = subscription;
         let (mut looks, mut currency) = (0_u32, Currency::default());
         let mut sweep: Option<JoinHandle<()>> = None;
@@ -77,8 +77,8 @@ pub(in crate::auth) fn start(
             let is_sweeping = sweep.as_ref().is_some_and(|sweep| !sweep.is_finished());
             if looks.is_multiple_of(SWEEP_AFTER) && !is_sweeping {
                 let (list, clock) = (Arc::clone(&list), clock.clone());
-                // On a blocking thread, since 100,000 entries take about 0.1 s, and without waiting
-                // for it: this task must still notice when the connection is lost.
+                // On a blocking thread (100,000 entries take about 0.1 s), and without waiting for
+                // it. This task must still notice when the connection is lost.
                 sweep = Some(spawn_blocking(move || list.sweep(clock.now())));
             }
         }

@@ -13,18 +13,18 @@ pub(crate) struct Line {
 }
 
 pub(crate) struct Subscriber {
-    /// Called with lines of the list, including lines that the subscriber already has. May take
-    /// long: a shared store calls it on a thread for blocking work.
+    /// Called with lines of the list, including lines that the subscriber already has. This may
+    /// take long, a shared store will call it on a thread for blocking work.
     pub(crate) add: Box<dyn Fn(Vec<Line>) + Send + Sync>,
     /// Passes every line that the subscriber holds to a function, so that we can write missing ones
-    /// back to the store. May take long too, since it also runs on a thread for blocking work.
+    /// back to the store. Also runs on a thread for blocking work, so it may take long too.
     pub(crate) held: Box<EachHeld>,
 }
 
 pub(crate) type EachHeld = dyn Fn(&mut dyn FnMut(Line)) + Send + Sync;
 
-/// The subscribers of a store. Cheap to clone; clones share their state. We hold no lock while we
-/// call a subscriber, so that a slow one does not hold up the others.
+/// The subscribers of a store. Cheap to clone; clones share their state. No lock is held while a
+/// subscriber is called, because a slow one should not hold up the others.
 #[derive(Clone, Default)]
 pub(crate) struct Subscribers(Arc<ArcSwap<Registered>>);
 

@@ -103,7 +103,7 @@ impl Memory {
         shard.claim(entry, hash, second(claim.now), hasher)
     }
 
-    /// True if a key was claimed and hasn't expired.
+    /// Checks whether a key was claimed and hasn't expired.
     #[cfg(feature = "redis")]
     pub(crate) fn holds(&self, claim: &Claim) -> bool {
         let key = Entry::of(claim).key;
@@ -128,8 +128,8 @@ impl Memory {
 }
 
 impl Began {
-    /// True if the value of a claim was issued before the second in which the store began. Most
-    /// values have whole seconds, so within that second we can't tell which values were issued
+    /// Checks whether the value of a claim was issued before the second in which the store began.
+    /// Most values have whole seconds, so within that second we can't tell which values were issued
     /// first.
     ///
     /// If the caller's clock was set back since then, the monotonic clock decides how long ago the

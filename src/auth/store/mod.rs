@@ -218,7 +218,8 @@ impl Store {
         }
     }
 
-    /// Waits until the store is connected. There's no timeout, so wrap the call in one.
+    /// Waits until the store is connected. There's no timeout, so this should usually be wrapped in
+    /// one.
     #[cfg_attr(not(feature = "redis"), allow(clippy::unused_async))] // only Redis awaits
     pub(crate) async fn connected(&self) {
         match &self.0.backend {

@@ -39,8 +39,8 @@ pub(crate) fn allowed(algorithm: Algorithm, of_issuer: &[Algorithm]) -> Result<(
     Err(AuthError::AlgorithmNotAllowed)
 }
 
-/// Rejects header extensions (RFC 7515 §4.1.11); we implement none. An unencoded payload (RFC 7797)
-/// is rejected even if it is not marked as critical.
+/// Rejects header extensions (RFC 7515 §4.1.11), as we implement none. An unencoded payload (RFC
+/// 7797) is rejected even if it is not marked as critical.
 pub(crate) fn no_extension(header: &Header<'_>) -> Result<(), AuthError> {
     if header.extended {
         return Err(AuthError::UnsupportedCriticalHeader);

@@ -188,7 +188,7 @@ impl<X> Claims<X> {
         }
     }
 
-    /// True if the token has the scope `wanted`, or a scope that
+    /// Checks whether the token has the scope `wanted`, or a scope that
     /// [includes](crate::auth::Builder::scope_includes) it.
     pub(crate) fn grants_scope(&self, wanted: &str) -> bool {
         let implied = &self.verified.context.implied;

@@ -80,8 +80,8 @@ impl Binding {
     /// Parses the JSON text of `cnf`.
     ///
     /// If there is a supported member, we ignore unsupported ones. If there is none, the token is
-    /// bound by a method that we cannot check, and it is rejected: it must not be accepted as a
-    /// plain bearer token.
+    /// bound by a method that we cannot check, and it will be rejected. It must not be accepted as
+    /// a plain bearer token.
     ///
     /// # Errors
     /// Returns [`AuthError::TokenBound`] if there is no supported member, or one that is not

@@ -1,8 +1,8 @@
 //! [`IdentityFields`]: a cache for the response headers with the identity in a token.
 //!
 //! A proxy sends many requests with the same token, and usually wants the same headers for the
-//! application each time. Creating them takes a sixth of such a request, so we store them with the
-//! token. The total memory is limited.
+//! application each time. Creating them takes a sixth of a request like this, so we store them with
+//! the token. The total memory is limited.
 
 use std::sync::{
     OnceLock,

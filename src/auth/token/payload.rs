@@ -44,7 +44,8 @@ pub(crate) struct Verified {
     pub(crate) times: Times,
     pub(crate) context: Arc<IssuerContext>,
     pub(crate) source: VerifiedBy,
-    /// The key or certificate that the token is bound to. Boxed, since few tokens have one.
+    /// The key or certificate that the token is bound to. Boxed, because tokens usually don't have
+    /// one.
     pub(crate) binding: Option<Box<Binding>>,
     /// Computed when we first log it.
     pseudonym: OnceLock<Option<Pseudonym>>,
@@ -58,7 +59,7 @@ pub(crate) struct Verified {
     pub(crate) fields: IdentityFields,
 }
 
-/// The position of each claim. Keep this small: every cached token contains one.
+/// The position of each claim. This should stay small, every cached token contains one.
 #[derive(Clone)]
 struct ClaimSpans {
     subject: Option<Span>,
@@ -133,8 +134,8 @@ impl Verified {
         size_of::<Self>() + self.text.len() + lists + binding
     }
 
-    /// Checks that the token is not revoked. We only look it up once for each version of the
-    /// revocation list, so a cached token usually needs no lookup.
+    /// Checks that the token is not revoked. This will only look it up once for each version of the
+    /// revocation list, and a cached token usually needs no lookup at all.
     pub(crate) fn check_not_revoked(&self) -> Result<(), AuthError> {
         let version = match self.context.revocations.state() {
             State::Empty => return Ok(()),
@@ -183,7 +184,8 @@ impl Verified {
 
     /// These claims, limited by an introspection response about the same token. The result expires
     /// at the earlier of both times, and grants only scopes that are in both. A response without
-    /// scopes does not limit them. Applications read the payload, so we have to change that too.
+    /// scopes does not limit them. Note that we have to change the payload too, because
+    /// applications read it.
     ///
     /// # Errors
     /// Returns [`AuthError::TokenBound`] if they are bound to different keys.
@@ -389,7 +391,7 @@ pub(crate) struct IssuerContext {
     pub(crate) slot: usize,
     pub(crate) challenge: Challenge,
     pub(crate) roles_at: Arc<str>,
-    /// True if verified JWTs are introspected too.
+    /// Set if verified JWTs are introspected too.
     pub(crate) introspects_jwts: bool,
     pub(crate) clock: Clock,
     pub(crate) rules: TimeRules,

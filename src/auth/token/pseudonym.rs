@@ -20,7 +20,7 @@ impl Pseudonym {
             LazyLock::new(|| hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new()).ok());
         let mut context = hmac::Context::with_key(KEY.as_ref()?);
         // Prefix the issuer with its length, so that no two pairs produce the same bytes. A
-        // separator won't do, it could also occur in a subject.
+        // separator won't do because it might also occur in a subject.
         context.update(&(issuer.len() as u64).to_be_bytes());
         context.update(issuer.as_bytes());
         context.update(subject.as_bytes());

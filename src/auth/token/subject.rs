@@ -97,7 +97,7 @@ impl Signs<'_> {
                 .any(|method| contains(self.amr.as_ref(), method))
     }
 
-    /// The token is for a client that acts on its own behalf. The suffix `@clients` isn't enough:
+    /// The token is for a client that acts on its own behalf. The suffix `@clients` isn't enough --
     /// some issuers let users choose their names, and a user could choose `eve@clients`.
     fn is_machine(&self) -> bool {
         let sub = text(self.sub.as_ref());

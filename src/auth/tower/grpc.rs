@@ -1,5 +1,6 @@
-//! Turns a [`Refusal`] into a gRPC status. We do not need a gRPC library for that: the response to
-//! a call that fails before its first message has only headers (gRPC over HTTP/2, "Trailers-Only").
+//! Turns a [`Refusal`] into a gRPC status. This does not need a gRPC library, because the response
+//! to a call that fails before its first message has only headers (gRPC over HTTP/2,
+//! "Trailers-Only").
 
 use http::{
     HeaderValue, Response, StatusCode,

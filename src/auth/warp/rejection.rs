@@ -123,8 +123,8 @@ fn answer_to(rejection: &Rejection) -> Option<Response> {
     problem_of(rejection).map(Problem::response)
 }
 
-/// The problem for one of warp's own rejections. We look for body errors first: a body error in one
-/// route says more than a wrong method for another route.
+/// The problem for one of warp's own rejections. We look for body errors first, because a body
+/// error in one route says more than a wrong method for another route.
 fn problem_of(rejection: &Rejection) -> Option<Problem> {
     let if_found = |found: bool, problem| found.then_some(problem);
     let rows = [

@@ -1,8 +1,8 @@
 //! Filters for WebSocket handshakes: [`with_websocket_auth`] and [`subprotocol`].
 //!
-//! A page can't set `Authorization` for a WebSocket, but it can set the list of subprotocols. So a
-//! token can also be in that list, after the name `bearer`. We don't support tokens in the URL:
-//! servers and proxies log URLs.
+//! A page can't set `Authorization` for a WebSocket, but it can set the list of subprotocols.
+//! Because of this, a token can also be in that list, after the name `bearer`. Tokens in the URL
+//! are not supported, as servers and proxies typically log URLs.
 
 use std::convert::Infallible;
 

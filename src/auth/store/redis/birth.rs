@@ -3,10 +3,10 @@
 //! The store holds one such record, which identifies the server process by its `run_id`. That
 //! changes at every start. A server that starts from a snapshot and a replica that is promoted have
 //! the record of another process, and may lack keys. Their `run_id` differs from the one in the
-//! record, so we record a new birth.
+//! record, and a new birth will be recorded.
 //!
-//! A connection never changes to another server process. So it is enough to send `INFO` once for
-//! each connection, and each claim compares the record that it reads with that `run_id`.
+//! A connection never changes to another server process, so `INFO` is only sent once for each
+//! connection, and each claim compares the record that it reads with that `run_id`.
 
 use redis::{ErrorKind, Pipeline, RedisError, RedisResult, aio::MultiplexedConnection};
 

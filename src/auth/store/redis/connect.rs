@@ -58,8 +58,8 @@ pub(super) struct Connection {
     driver: JoinHandle<()>,
 }
 
-/// Formats an error of the connection to this address. The server's text may repeat the password:
-/// if a server doesn't know `HELLO`, it repeats the arguments.
+/// Formats an error of the connection to this address. The server's text may repeat the password --
+/// a server that doesn't know `HELLO` will repeat the arguments.
 pub(super) fn shown(address: &Address, error: &RedisError) -> ShownText {
     let text = error.to_string();
     let text = text.split(", with args").next().unwrap_or_default();
@@ -143,8 +143,8 @@ impl Drop for Connection {
     }
 }
 
-/// Connects to the first address that accepts a connection. The deadline covers all of them, so we
-/// try the next address when the one before has failed, or hasn't answered for a while.
+/// Connects to the first address that accepts a connection. Since the deadline covers all of them,
+/// we try the next address when the one before has failed, or hasn't answered for a while.
 async fn connect_any<S, F>(
     addresses: Vec<SocketAddr>,
     connect: impl Fn(SocketAddr) -> F,

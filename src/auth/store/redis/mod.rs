@@ -3,7 +3,7 @@
 //! A claim takes one round trip. `SET … NX` decides which of all replicas claims a key first. The
 //! store's [birth] shows how far back the store remembers keys: a server that was emptied,
 //! restarted or failed over has a new birth, and we reject everything issued before. In addition,
-//! each process remembers the keys that it has accepted itself. We never repeat a command, so a
+//! each process remembers the keys that it has accepted itself. Commands are never repeated, i.e. a
 //! lost reply is an error.
 //!
 //! There is one known gap: two servers that are in use at the same time, e.g. an old primary that

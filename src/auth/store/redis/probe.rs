@@ -79,7 +79,7 @@ impl Version {
         of("valkey_version", "Valkey").or_else(|| of("redis_version", "Redis"))
     }
 
-    /// True if the server supports every command that we need.
+    /// Checks whether the server supports every command that we need.
     pub(crate) fn is_supported(&self) -> bool {
         let mut parts = self.number.split('.').map(|part| part.parse().unwrap_or(0));
         let version: (u32, u32) = (
@@ -141,8 +141,8 @@ pub(super) async fn probe(url: &str, options: &RedisOptions) -> Result<Probed, P
     })
 }
 
-/// A lower bound for how far the server's clock is ahead, in milliseconds. We cannot know the exact
-/// value, since the reply takes time to arrive. `None` if the server does not respond.
+/// A lower bound for how far the server's clock is ahead, in milliseconds. There is no way to know
+/// the exact value, because the reply takes time to arrive. `None` if the server does not respond.
 pub(super) async fn ahead_of(
     commands: &mut MultiplexedConnection,
     now: impl Fn() -> SystemTime,

@@ -2,8 +2,8 @@
 //!
 //! The task that reads replies from the connection only puts lines here. If it passed them to the
 //! subscribers itself, claims would have to wait. Lines that arrive together are also passed
-//! together, because a subscriber copies a part of its list each time. The size is limited: if
-//! there is no room for a line, we have to read the whole list again.
+//! together, because a subscriber copies a part of its list each time. The size is limited. If
+//! there is no room for a line, we will have to read the whole list again.
 
 use std::{
     mem,

@@ -135,8 +135,8 @@ impl Shared {
         *lock(&self.last_disconnect) = Some(LastDisconnect { run_id, at });
     }
 
-    /// True if this process was connected to a server process other than `run_id` at or after
-    /// `time`, in milliseconds since the Unix epoch. `run_id` doesn't know the keys that were
+    /// Checks whether this process was connected to a server process other than `run_id` at or
+    /// after `time`, in milliseconds since the Unix epoch. `run_id` doesn't know the keys that were
     /// claimed there.
     pub(super) fn was_connected_elsewhere_after(&self, time: u64, run_id: &str) -> bool {
         let last_disconnect = lock(&self.last_disconnect);
@@ -169,8 +169,8 @@ impl Shared {
         millis(time) + self.server_ahead.load(Ordering::Relaxed)
     }
 
-    /// The timeout of the commands that check the connection. It may be longer than that of claims:
-    /// a single slow response must not close the connection.
+    /// The timeout of the commands that check the connection. This may be longer than that of
+    /// claims, because a single slow response must not close the connection.
     pub(super) fn check_timeout(&self) -> Duration {
         const MIN: Duration = Duration::from_millis(500);
         self.timeout.max(MIN)

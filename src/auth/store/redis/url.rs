@@ -65,7 +65,7 @@ impl Address {
         {
             return Err(InvalidStoreUrl::Database);
         }
-        // We do TLS ourselves, so the crate gets the URL of a plain connection.
+        // we do TLS ourselves, the crate gets the URL of a plain connection
         let info = format!("redis://{rest}").into_connection_info();
         let info = info.map_err(|_| InvalidStoreUrl::NotAUrl)?;
         let ConnectionAddr::Tcp(host, port) = info.addr() else {

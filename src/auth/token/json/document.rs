@@ -2,7 +2,7 @@
 //! check.
 //!
 //! Tokens are small, but a document may have half a megabyte, and the parsed values can take 100
-//! times as much memory as the text. So we limit the number of values in a document too.
+//! times as much memory as the text. This is why the number of values in a document is limited too.
 
 use serde::{
     Deserialize,

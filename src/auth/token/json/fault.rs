@@ -65,8 +65,8 @@ impl Fault {
         }
     }
 
-    /// True if the text was written with this fault. Any other fault may be damage that happened
-    /// later.
+    /// Returns true if the text was written with this fault. Any other fault may be damage that
+    /// happened later.
     #[cfg(feature = "service")]
     pub(crate) fn is_of_the_writer(&self) -> bool {
         !matches!(self, Self::NotUtf8 | Self::Empty | Self::Cut | Self::Other)

@@ -94,9 +94,9 @@ fn read<'a>(text: &'a str, mut member: impl FnMut(&str, Value<'a>)) -> serde_jso
 /// Rejects a text that contains a reserved name of `serde_json` without escapes.
 ///
 /// Names with escapes are rejected by the visitors below. Names without escapes have to be found in
-/// the text: with `arbitrary_precision`, a visitor cannot tell `{"$serde_json::private::Number":
-/// "1"}` from `1`. Searching for `$` takes about 50 instructions, and tokens usually do not contain
-/// one.
+/// the text, because with `arbitrary_precision`, a visitor cannot tell
+/// `{"$serde_json::private::Number": "1"}` from `1`. Searching for `$` takes about 50 instructions,
+/// and tokens usually do not contain one.
 fn no_private_name(text: &str) -> Result<(), Malformed> {
     let bytes = text.as_bytes();
     let is_name = |at: usize| at > 0 && bytes[at - 1] == b'"' && is_private(&text[at..]);
@@ -116,8 +116,9 @@ fn is_too_deep(error: &serde_json::Error) -> bool {
     error.to_string().starts_with("recursion limit exceeded")
 }
 
-/// The error means that a number is outside the range of `f64`. `serde_json` has no category for
-/// that, so we have to compare the message. A test checks that the message has not changed.
+/// The error means that a number is outside the range of `f64`. `serde_json` currently has no
+/// category for this, which leaves us with comparing the message. A test will tell us if the
+/// message ever changes.
 fn is_out_of_range(error: &serde_json::Error) -> bool {
     error.to_string().starts_with("number out of range")
 }
@@ -197,8 +198,8 @@ impl<'a, F: FnMut(&str, Value<'a>)> Members<'a, F> {
     }
 }
 
-/// The member names seen so far in an object. We compare a few names directly, and hash more, as an
-/// object with thousands of members would take quadratic time otherwise.
+/// The member names seen so far in an object. We compare a few names directly. If there are more we
+/// hash them, otherwise an object with thousands of members would take quadratic time.
 #[derive(Default)]
 struct Names<'a> {
     /// The union of the marks of all names. A name with a new mark need not be compared.

@@ -1,6 +1,6 @@
 //! Splits a JSON text into its members or items without parsing their values.
 //!
-//! An invalid entry of a key set must not make the other entries unusable, so we parse each entry
+//! An invalid entry of a key set must not make the other entries unusable, so each entry is parsed
 //! separately. The `RawValue` of `serde_json` could do this too, but enabling its feature changes
 //! how every `serde_json::Value` in the build is parsed.
 

@@ -193,8 +193,8 @@ fn ends_or_escapes_of_eight(bytes: u64) -> u64 {
     const fn each(byte: u8) -> u64 {
         u64::from_ne_bytes([byte; 8])
     }
-    // A borrow starts in a byte that is below the limit, and only affects later bytes. So the
-    // lowest set bit is always right.
+    // A borrow starts in a byte that is below the limit, and only affects later bytes, i.e. the
+    // lowest set bit is always right
     let below = |bytes: u64, limit: u8| bytes.wrapping_sub(each(limit)) & !bytes & each(0x80);
     below(bytes, 0x20) | below(bytes ^ each(b'"'), 1) | below(bytes ^ each(b'\\'), 1)
 }

@@ -9,8 +9,8 @@ pub(super) fn is_within_depth(text: &str) -> bool {
     Shape::of(text).depth <= MAX_DEPTH
 }
 
-/// The depth and the number of values of a JSON text. We only count brackets and commas here, so
-/// that no parser recurses before the limits are checked.
+/// The depth and the number of values of a JSON text. This only counts brackets and commas, because
+/// no parser should recurse before the limits are checked.
 pub(super) struct Shape {
     pub(super) depth: usize,
     pub(super) values: usize,
