@@ -59,9 +59,9 @@ use crate::auth::{
 impl Auth {
     /// Replaces the trusted issuers with those of `builder`, even while requests are in flight.
     ///
-    /// An issuer whose options are unchanged keeps its keys and its cached tokens. If its options
-    /// changed but its keys come from the same source, the keys are kept and the cached tokens are
-    /// verified again.
+    /// An issuer whose options are unchanged will keep its keys and its cached tokens. If its
+    /// options changed but its keys come from the same source, the keys are kept and the cached
+    /// tokens will be verified again.
     ///
     /// The [`Auth`] takes from `builder` the issuers, the options that these inherit, and the mode of
     /// [`dpop`](Builder::dpop). It keeps everything else:
@@ -69,8 +69,9 @@ impl Auth {
     /// - If `builder` has other options for DPoP proofs or another source of
     ///   [`client_certificates`](Builder::client_certificates), this method returns an error. If
     ///   `builder` has none, the current ones stay in use, including the current DPoP mode.
-    /// - Resolved issuers keep the options of the builder that set the resolver. So if the [`Auth`]
-    ///   has a resolver, the DPoP mode of `builder` must not differ from the current one.
+    /// - Resolved issuers keep the options of the builder that set the resolver. This means that if
+    ///   the [`Auth`] has a resolver, the DPoP mode of `builder` must not differ from the current
+    ///   one.
     /// - The clock, the leeway of DPoP proofs, the token cache, the realm, the resource, the token
     ///   field, the maximum length of a token, the resolver, the store, the logout clients and the
     ///   sources of revocations stay the same. Those of `builder` are ignored.
@@ -96,7 +97,7 @@ impl Auth {
     ///
     /// # Errors
     /// Returns [`SetupError::Fixed`] if an option cannot be replaced, or the first other
-    /// [`SetupError`] among the options. In that case, nothing is replaced.
+    /// [`SetupError`] among the options. In this case, nothing will be replaced.
     pub fn replace_issuers(&self, builder: &Builder) -> Result<(), SetupError> {
         // `check` lets a builder without issuers pass if it has a resolver, but we don't use that
         // resolver here
@@ -158,8 +159,9 @@ impl Auth {
 
     /// Creates an [`Auth`] that accepts tokens of `issuer` for `audience`, signed with `RS256`.
     ///
-    /// Returns immediately, and finds and fetches the issuer's keys in the background. To wait for
-    /// the keys, call [`ready`](Self::ready). To set other options, use [`builder`](Self::builder).
+    /// Returns immediately, and finds and fetches the issuer's keys in the background. If you want
+    /// to wait for the keys, call [`ready`](Self::ready). To set other options, use
+    /// [`builder`](Self::builder).
     ///
     #[cfg_attr(feature = "testing", doc = "```")]
     #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
@@ -182,7 +184,7 @@ impl Auth {
     /// # Errors
     /// Returns a [`SetupError`] if the issuer is not an https URL (http is allowed on loopback), if
     /// the audience is empty, or if there is no tokio runtime. An unreachable issuer is not an
-    /// error, because the fetch is retried until it succeeds.
+    /// error, the fetch will be retried until it succeeds.
     pub fn discover(issuer: &str, audience: &str) -> Result<Self, SetupError> {
         Self::builder().issuer(issuer).audience(audience).build()
     }
@@ -294,9 +296,10 @@ impl Builder {
     /// end in a slash. The name must be an https URL, unless the keys come from
     /// [`jwks_uri`](Self::jwks_uri) or a file.
     ///
-    /// Call this method again to trust several issuers, each with its own keys. A [`TrustedIssuer`]
-    /// can also have its own audiences and algorithms. Each issuer may be added only once, with all
-    /// of its options. [`build`](Self::build) returns an error if two issuers have the same name.
+    /// You can call this method again to trust several issuers, each with its own keys. A
+    /// [`TrustedIssuer`] can also have its own audiences and algorithms. Each issuer may be added
+    /// only once, with all of its options. [`build`](Self::build) returns an error if two issuers
+    /// have the same name.
     #[must_use]
     pub fn issuer(mut self, issuer: impl Into<TrustedIssuer>) -> Self {
         self.issuers.push(issuer.into());
@@ -308,7 +311,7 @@ impl Builder {
 
     /// Sets the time to live of a key set, which is refreshed after four fifths of this time.
     /// Defaults to the `max-age` of the response, clamped to the range from 5 min to 24 h, or to 10
-    /// min if the response has no `max-age`. A value set here is not clamped.
+    /// min if the response has no `max-age`. Note that a value set here is not clamped.
     #[must_use]
     pub fn jwks_ttl(mut self, ttl: Duration) -> Self {
         self.policy.ttl = Some(ttl);
@@ -316,8 +319,8 @@ impl Builder {
     }
 
     /// Sets how often a request may trigger a key fetch. Requests trigger a fetch if a token has an
-    /// unknown `kid` or a wrong signature, or if there are no keys yet. Up to four such fetches are
-    /// allowed in a burst, and one more after each interval. A fetch makes at most four HTTP
+    /// unknown `kid` or a wrong signature, or if there are no keys yet. Up to four of these fetches
+    /// are allowed in a burst, and one more after each interval. A fetch makes at most four HTTP
     /// requests to the issuer, including discovery. Defaults to 15 s.
     #[must_use]
     pub fn jwks_cooldown(mut self, cooldown: Duration) -> Self {
@@ -471,8 +474,8 @@ impl Builder {
     }
 
     /// Sets the claim that contains a token's roles, for [`role`](crate::auth::policy::role). This
-    /// is either the full name of a claim, such as Auth0's `https://my.app/roles`, or a path, such
-    /// as Keycloak's `realm_access.roles`. Defaults to `roles`.
+    /// is either the full name of a claim (e.g. Auth0's `https://my.app/roles`) or a path (e.g.
+    /// Keycloak's `realm_access.roles`). Defaults to `roles`.
     #[must_use]
     pub fn roles_at(mut self, claim: impl Into<String>) -> Self {
         self.roles_at = claim.into();
@@ -524,8 +527,9 @@ impl Builder {
     }
 
     /// Reads the token from this header instead of `Authorization`. The value is the token alone,
-    /// without a scheme. Identity-aware proxies send such headers: `Cf-Access-Jwt-Assertion`,
-    /// `X-Goog-Iap-Jwt-Assertion`, `X-Forwarded-Access-Token`. Defaults to `Authorization`.
+    /// without a scheme. This is useful behind identity-aware proxies, which typically send a
+    /// header like `Cf-Access-Jwt-Assertion`, `X-Goog-Iap-Jwt-Assertion` or
+    /// `X-Forwarded-Access-Token`. Defaults to `Authorization`.
     ///
     #[cfg_attr(feature = "testing", doc = "```")]
     #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
@@ -556,7 +560,7 @@ impl Builder {
     }
 
     /// Sets the maximum length of a token, from 1 KiB to 64 KiB. Defaults to
-    /// [`MAX_TOKEN`](crate::auth::MAX_TOKEN), 16 KiB. The server must accept request heads larger
+    /// [`MAX_TOKEN`](crate::auth::MAX_TOKEN), 16 KiB. Your server must accept request heads larger
     /// than this.
     #[must_use]
     pub fn max_token_bytes(mut self, bytes: usize) -> Self {
@@ -568,7 +572,8 @@ impl Builder {
     ///
     /// The function is called with the `iss` of a token if that issuer is not configured, and
     /// returns the issuer with exactly this name, or `None`. Note that an attacker can choose the
-    /// name. To reject names without calling the function, set [`prescreen`](Self::prescreen).
+    /// name. If you'd like to reject names without calling the function, set
+    /// [`prescreen`](Self::prescreen).
     ///
     /// The function may query a database, but must return within 3 s. Otherwise, all requests that
     /// wait for this name get a 503, and so do requests for this name in the next second. At most
@@ -616,9 +621,9 @@ impl Builder {
     }
 
     /// Filters issuer names before the function of [`resolve_issuers`](Self::resolve_issuers) is
-    /// called. A name for which `is_possible` returns `false` is rejected. `is_possible` runs for
-    /// every unknown `iss`, so it must be fast. [`tenant_of`](crate::auth::tenant_of) compares a
-    /// name with a template.
+    /// called. A name for which `is_possible` returns `false` is rejected. `is_possible` will run
+    /// for every unknown `iss`, so it should be fast. [`tenant_of`](crate::auth::tenant_of)
+    /// compares a name with a template.
     #[must_use]
     pub fn prescreen(mut self, is_possible: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
         self.prescreen = Some(Arc::new(is_possible));
@@ -633,17 +638,18 @@ impl Builder {
         self
     }
 
-    /// Accepts tokens bound to the client's certificate (RFC 8705). `source` says where to
-    /// find the certificate of a request. Clients send such tokens as bearer tokens, over a
-    /// connection with that certificate. By default, such tokens are rejected.
+    /// Accepts tokens bound to the client's certificate (RFC 8705). `source` says where to find the
+    /// certificate of a request. Clients send these tokens as bearer tokens, over a connection with
+    /// that certificate. By default, they are rejected.
     #[must_use]
     pub fn client_certificates(mut self, source: CertificateSource) -> Self {
         self.certificates = Some(source);
         self
     }
 
-    /// Sets the store for used proofs, used logout tokens and revocations. Replicas of an API need
-    /// a shared store. Defaults to 64 MiB of [memory](Store::memory) in this process.
+    /// Sets the store for used proofs, used logout tokens and revocations. If you run more than one
+    /// replica of your API, they should share a store. Defaults to 64 MiB of
+    /// [memory](Store::memory) in this process.
     #[must_use]
     pub fn state_store(mut self, store: Store) -> Self {
         self.store = Some(store);
@@ -678,8 +684,8 @@ impl Builder {
 
     /// Reads revocations from a file of JSON lines, such as
     /// `{"iss":"https://…/","sub":"auth0|alice","before":1790000000}`. The file is checked every
-    /// second for changes. [`build`](Self::build) fails if the file cannot be read. If the file
-    /// becomes unreadable later, the last list stays in use.
+    /// second for changes. [`build`](Self::build) fails if the file cannot be read. If it becomes
+    /// unreadable later, the last list will stay in use.
     #[must_use]
     pub fn revocation_file(mut self, path: impl AsRef<Path>) -> Self {
         self.revocation_file = Some(path.as_ref().to_owned());
@@ -699,8 +705,8 @@ impl Builder {
     /// Accepts logout tokens for this client (`OpenID` Connect Back-Channel Logout 1.0). Pass them
     /// to [`Auth::log_out`]. Call this method again to accept several clients. Defaults to none.
     ///
-    /// Without a shared [`state_store`](Self::state_store), only this process knows of a logout, and
-    /// only as long as it runs.
+    /// Without a shared [`state_store`](Self::state_store), only this process will know of a
+    /// logout, and only for as long as it runs.
     #[must_use]
     pub fn logout_client(mut self, client_id: impl Into<String>) -> Self {
         self.logout_clients.push(client_id.into());
@@ -757,7 +763,8 @@ impl Builder {
     /// ```
     ///
     /// # Errors
-    /// Returns the first [`SetupError`] among the options. Network failures are not errors here.
+    /// Returns the first [`SetupError`] among the options. Note that network failures are not
+    /// errors here.
     pub fn build(mut self) -> Result<Auth, SetupError> {
         self.check()?;
         // Each `Auth` gets its own list, even if we build several from clones of one builder

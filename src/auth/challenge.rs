@@ -71,11 +71,12 @@ impl Challenge {
 
 /// A rejected request, with the error and the challenge for the response.
 ///
-/// In warp, a refusal is a rejection, which `rejection.find::<Refusal>()` returns. To create a
-/// response, call [`response`](Self::response) or [`www_authenticate`](Self::www_authenticate). If
-/// a refusal of a filter is dropped before either is called, an error is logged: the route was not
-/// closed with [`route()`](crate::auth::BearerFilterExt::route), and another route has responded to
-/// the rejected request.
+/// In warp, a refusal is a rejection, which `rejection.find::<Refusal>()` returns. If you create
+/// the response yourself, call [`response`](Self::response) or
+/// [`www_authenticate`](Self::www_authenticate). If a refusal of a filter is dropped before either
+/// is called, an error is logged: the route was not closed with
+/// [`route()`](crate::auth::BearerFilterExt::route), and another route has responded to the
+/// rejected request.
 ///
 #[cfg_attr(feature = "warp", doc = "```")]
 #[cfg_attr(not(feature = "warp"), doc = "```ignore")]

@@ -76,8 +76,8 @@ pub enum WaitReason {
     Store,
 }
 
-/// The client's original request, as reported by a proxy. The client controls these strings, so
-/// they must only be displayed and never used for a decision.
+/// The client's original request, as reported by a proxy. The client controls these strings, so you
+/// must only ever display them, and never use them for a decision.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Original {
     /// The method.

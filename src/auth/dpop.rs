@@ -28,7 +28,7 @@ pub enum DpopMode {
 
 /// The options for DPoP proofs (RFC 9449), for [`Builder::dpop`](crate::auth::Builder::dpop).
 ///
-/// A token with `cnf.jkt` is bound to a key. A request with such a token needs a proof in the
+/// A token with `cnf.jkt` is bound to a key. A request with this kind of token needs a proof in the
 /// `DPoP` header. A proof is a JWT for the method and URL of the request, signed with that key, and
 /// is accepted only once. A stolen token is useless without the key, and a stolen proof is useless
 /// without the token.
@@ -117,14 +117,14 @@ impl Dpop {
     }
 
     /// Requires each proof to contain a nonce from this process (RFC 9449 §9), so an attacker
-    /// cannot prepare proofs for later. Defaults to off. If you run several replicas, use
-    /// [`nonces_from`](Self::nonces_from) instead.
+    /// cannot prepare proofs for later. Defaults to off. If you run several replicas, you should
+    /// use [`nonces_from`](Self::nonces_from) instead.
     ///
-    /// A client gets its first nonce from the `DPoP-Nonce` header of a 401 with `use_dpop_nonce`. If
-    /// your successful responses carry the nonce from
+    /// A client gets its first nonce from the `DPoP-Nonce` header of a 401 with `use_dpop_nonce`.
+    /// If your successful responses carry the nonce from
     /// [`Claims::dpop_nonce`](crate::auth::Claims::dpop_nonce), a client that sends a request at
-    /// least every four minutes never has to repeat a request because of an expired nonce. The
-    /// layers for tower add this header.
+    /// least every four minutes will never have to repeat a request because of an expired nonce. If
+    /// you use the layers for tower, they will add this header for you.
     #[must_use]
     pub fn nonces(mut self) -> Self {
         self.nonces = NonceSource::Random;

@@ -16,7 +16,7 @@ use crate::{
 pub(super) const TENANT: &str = "{tenantid}";
 
 /// An issuer to trust, with options that override those of the [`Builder`](crate::auth::Builder).
-/// For an issuer without its own options, pass a string instead.
+/// If you don't need any of these options, you can just pass a string instead.
 ///
 /// ```
 /// use warp_bearer::auth::{Algorithm, Auth, TrustedIssuer};
@@ -82,8 +82,8 @@ pub(crate) enum KeySource {
 /// Defines the methods for `self.options`. The builder has the same ones as [`TrustedIssuer`].
 macro_rules! options {
     () => {
-        /// Accepts tokens for this audience. To accept several audiences, call this method once for
-        /// each. A token is accepted if `aud` contains any of them.
+        /// Accepts tokens for this audience. If you need several audiences, call this method once
+        /// for each. A token will be accepted if `aud` contains any of them.
         #[must_use]
         pub fn audience(mut self, audience: impl Into<String>) -> Self {
             self.options.audiences.push(audience.into());
@@ -275,7 +275,7 @@ impl TrustedIssuer {
     }
 
     /// Sends the token in this file as `Authorization: Bearer` when fetching the issuer's
-    /// documents. The Kubernetes API server requires this. The file is read for each fetch.
+    /// documents. The Kubernetes API server usually requires this. The file is read for each fetch.
     ///
     /// The token is only sent to the issuer's own origin and to a configured
     /// [`jwks_uri`](Self::jwks_uri), not to other URLs in the issuer's metadata. Defaults to none.

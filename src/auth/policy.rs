@@ -1,9 +1,9 @@
 //! Policies: what a route requires of a valid token.
 //!
 //! A [`Policy`] is a value, so the challenge of a rejected request can list the scopes that the
-//! policy requires. The response never mentions permissions or roles. For a rule that a policy
-//! cannot express, write a function over your own claims and pass it to [`check`]. Policies and
-//! checks can be combined.
+//! policy requires. The response never mentions permissions or roles. If you need a rule that a
+//! policy cannot express, you can write a function over your own claims and pass it to [`check`].
+//! Policies and checks can be combined.
 
 use std::{
     borrow::Cow,
@@ -99,9 +99,9 @@ pub const fn scope(name: &'static str) -> Policy {
     Policy(Rule::Scope(Cow::Borrowed(name)))
 }
 
-/// Requires every scope in `list`, which is separated by single spaces (RFC 6749 §3.3). Use this
-/// function if the list is only known at run time, and [`scope`] otherwise. Returns `None` if the
-/// list is not valid.
+/// Requires every scope in `list`, which is separated by single spaces (RFC 6749 §3.3). You should
+/// only need this if the list isn't known until run time (otherwise use [`scope`]). Returns `None`
+/// if the list is not valid.
 ///
 /// ```
 /// use warp_bearer::auth::policy::{scope, scopes};
@@ -191,8 +191,8 @@ pub const fn role(name: &'static str) -> Policy {
 /// Requires the group `name`. Set the claim that contains the groups with
 /// [`Builder::groups_at`](crate::auth::Builder::groups_at).
 ///
-/// Some issuers omit the groups from a token if there are too many. Such a token never meets a
-/// policy that requires a group.
+/// Some issuers omit the groups from a token if there are too many. Note that a token like this
+/// will never meet a policy that requires a group.
 ///
 /// ```
 /// use warp_bearer::auth::policy::{group, role};
@@ -283,9 +283,9 @@ pub fn contains(value: impl Into<Value>) -> Wanted {
 /// (Auth0), if `sub` equals `client_id` (RFC 9068 §2.2, Cognito) or `cid` (Okta), or if `idtyp` is
 /// `app` (Entra ID).
 ///
-/// Some tokens meet neither this policy nor [`user`], because their claims do not show either.
-/// Examples are the client-credentials tokens of Keycloak, and of Entra ID without `idtyp`. For
-/// Keycloak, require a [`role`] instead.
+/// Some tokens meet neither this policy nor [`user`], because their claims do not show either. This
+/// is the case e.g. for the client-credentials tokens of Keycloak, and of Entra ID without `idtyp`.
+/// If you use Keycloak, you should require a [`role`] instead.
 ///
 /// ```
 /// use warp_bearer::auth::policy::{machine, scope, user};
@@ -334,7 +334,8 @@ pub fn organization(id: &'static str) -> Policy {
 }
 
 /// Requires that the user authenticated in the context class `value`, which is compared with the
-/// claim `acr`. To accept several classes, combine them with `|`, starting with the preferred one.
+/// claim `acr`. If you want to accept several classes, combine them with `|`, starting with the
+/// preferred one.
 ///
 /// A token that does not meet this policy is rejected with 401 `insufficient_user_authentication`.
 /// The challenge lists the accepted classes in `acr_values`, so the client can send the user back
@@ -387,8 +388,8 @@ pub const fn max_auth_age(age: Duration) -> Policy {
     Policy(Rule::MaxAuthAge(age.as_secs()))
 }
 
-/// Requires a token bound to a key (DPoP) or to a client certificate. A request with such a
-/// token proves possession of the key, so a stolen token is useless.
+/// Requires a token bound to a key (DPoP) or to a client certificate. A request with a token like
+/// this has to prove possession of the key, which makes a stolen token useless.
 ///
 /// A token that is not bound is rejected with 401 `token_not_bound`.
 ///
@@ -692,11 +693,11 @@ pub fn check<X>(is_met: impl Fn(&Claims<X>) -> bool + Send + Sync + 'static) -> 
     Requirement(Node::Check(Arc::new(is_met)))
 }
 
-/// Creates a requirement from an async function, such as one that queries a database or another
+/// Creates a requirement from an async function, e.g. one that queries a database or another
 /// service.
 ///
 /// The function runs after the token is verified and before the handler, at most once per request.
-/// It does not run if the rest of the requirement already decides the result.
+/// It won't run if the rest of the requirement already decides the result.
 ///
 /// ```
 /// use warp_bearer::auth::{

@@ -56,7 +56,8 @@ use crate::auth::{
     trusted::Trusted,
 };
 
-/// Verifies the access tokens of one or more issuers. Cheap to clone, so create one and share it.
+/// Verifies the access tokens of one or more issuers. This is cheap to clone, so you should create
+/// one and share it.
 ///
 /// The keys are refreshed in the background until the last clone is dropped.
 #[derive(Clone)]
@@ -109,8 +110,8 @@ impl Auth {
     /// Authenticates a request. Verifies the token in `Authorization`, or in the header set with
     /// [`Builder::token_field`](crate::auth::Builder::token_field).
     ///
-    /// The warp filters and the tower layers are wrappers around this method. Call it directly from
-    /// other frameworks.
+    /// The warp filters and the tower layers are wrappers around this method. You can call it
+    /// directly from other frameworks.
     ///
     /// # Errors
     /// Returns a [`Refusal`] with the error of the first check that fails, and the challenge for
@@ -265,8 +266,8 @@ impl Auth {
 
     /// Verifies a token, which is passed without a scheme name.
     ///
-    /// This method rejects tokens bound to a key, because they need a proof. Use
-    /// [`authenticate`](Self::authenticate) for such tokens.
+    /// Note that this will reject tokens bound to a key, because they need a proof. You should use
+    /// [`authenticate`](Self::authenticate) for these.
     ///
     #[cfg_attr(feature = "testing", doc = "```")]
     #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
@@ -501,7 +502,7 @@ impl Auth {
         opaque.or_else(only).cloned()
     }
 
-    /// Runs every check that doesn't need a key, in this order. Don't trust the result yet!
+    /// Runs every check that doesn't need a key, in this order. The result must not be trusted yet.
     ///
     /// `resolved` is the issuer of the token if it is not configured.
     fn check_without_key(
@@ -631,7 +632,7 @@ impl Auth {
 
     /// Waits until the keys of every configured issuer are available. This may take longer than
     /// until [`is_ready`](Self::is_ready) returns `true`, which needs the keys of only one issuer.
-    /// There is no timeout, so use `tokio::time::timeout`.
+    /// There is no timeout, so you'll probably want to wrap this in `tokio::time::timeout`.
     pub async fn ready(&self) {
         for issuer in self.inner.issuers.load_full().iter() {
             if let Some(jwks) = issuer.fetched() {
@@ -645,8 +646,8 @@ impl Auth {
     ///
     /// After the start, this is `false` until the first fetch of every issuer has succeeded or
     /// failed, so that the first requests find the keys of all issuers that can be reached. An
-    /// issuer without keys does not affect the tokens of the others; [`status`](Self::status) has
-    /// the state of each. Resolved issuers are ignored, because there may be thousands.
+    /// issuer without keys doesn't affect the tokens of the others, see [`status`](Self::status)
+    /// for the state of each. Resolved issuers are ignored, because there may be thousands.
     pub fn is_ready(&self) -> bool {
         let issuers = self.inner.issuers.load_full();
         let states: Vec<_> = issuers.iter().map(|issuer| issuer.status()).collect();
@@ -662,9 +663,9 @@ impl Auth {
         is_usable && has_started.load(Relaxed) && self.inner.revocations.is_synchronized()
     }
 
-    /// Revokes tokens. Their next requests are rejected, and [`Claims::ended`] completes. If there
-    /// is a [shared store](crate::auth::Builder::state_store), other processes get the revocation
-    /// too.
+    /// Revokes tokens. Their next requests will be rejected, and [`Claims::ended`] completes. If
+    /// there is a [shared store](crate::auth::Builder::state_store), other processes will get the
+    /// revocation too.
     ///
     #[cfg_attr(feature = "testing", doc = "```")]
     #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
@@ -767,8 +768,8 @@ impl Auth {
     }
 
     /// Fetches every issuer's keys now, in the background, and repeats discovery. If a fetch is
-    /// already in flight, another one follows. Introspection endpoints are discovered again when
-    /// they are next needed.
+    /// already in flight, another one will follow. Introspection endpoints will be discovered again
+    /// when they are next needed.
     ///
     #[cfg_attr(feature = "testing", doc = "```")]
     #[cfg_attr(not(feature = "testing"), doc = "```ignore")]

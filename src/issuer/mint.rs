@@ -127,8 +127,8 @@ impl TokenBuilder {
         self
     }
 
-    /// Sets a claim to any JSON value. Use this for values that the other methods cannot set, such
-    /// as `claim("exp", 0)`.
+    /// Sets a claim to any JSON value. You should only need this for values that the other methods
+    /// can't set, e.g. `claim("exp", 0)`.
     ///
     /// # Panics
     /// Panics if `value` cannot be serialized as JSON.

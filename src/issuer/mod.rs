@@ -37,8 +37,8 @@
 //! # Tokens
 //!
 //! [`Issuer::token`] returns a builder for a valid token. Each method of [`TokenBuilder`] changes
-//! one part of the token. If there is no method for a change, use [`claim`](TokenBuilder::claim),
-//! [`header`](TokenBuilder::header) or [`Issuer::sign_raw`].
+//! one part of the token. If there is no method for the change that you need, use
+//! [`claim`](TokenBuilder::claim), [`header`](TokenBuilder::header) or [`Issuer::sign_raw`].
 //!
 //! ```
 //! # use warp_bearer::{auth::Algorithm, issuer::{Issuer, SigningKey}};
@@ -261,7 +261,7 @@ impl Issuer {
         self.state.settings().profile = profile;
     }
 
-    /// Lets pages of these origins, such as `http://127.0.0.1:8000`, fetch tokens from a browser
+    /// Lets pages of these origins (e.g. `http://127.0.0.1:8000`) fetch tokens from a browser
     /// (CORS). Defaults to none.
     pub fn allow_origins(&self, origins: impl IntoIterator<Item: Into<String>>) {
         self.state.settings().origins = origins.into_iter().map(Into::into).collect();
@@ -321,8 +321,8 @@ impl Issuer {
         self.state.settings().keys.retire();
     }
 
-    /// Replaces the current key with a new key that has the same `kid`. This happens when a
-    /// development issuer is restarted.
+    /// Replaces the current key with a new key that has the same `kid`. This is what typically
+    /// happens when a development issuer is restarted.
     ///
     /// ```
     /// use warp_bearer::{auth::{Auth, AuthError, claims::NoPrivate}, issuer::Issuer};
@@ -440,7 +440,8 @@ impl Issuer {
         self.fail_discovery(Fault::WrongIssuer(issuer.into()));
     }
 
-    /// Ends all faults. Requests that are waiting because of [`Fault::Hang`] do not get a response.
+    /// Ends all faults. Note that requests that are waiting because of [`Fault::Hang`] won't get a
+    /// response.
     pub fn recover(&self) {
         self.state.faults.send_replace(Faults::default());
     }
@@ -474,7 +475,7 @@ impl Issuer {
     /// Listens again on the same port, with the same keys. Does nothing if the issuer is not down.
     ///
     /// # Panics
-    /// Panics if another process has bound the port in the meantime. On Linux, this cannot happen.
+    /// Panics if another process has bound the port in the meantime. On Linux, this can't happen.
     pub async fn come_back(&self) {
         if let Err(fault) = self.listen().await {
             panic!("no issuer at {} again: {fault}", self.addr());

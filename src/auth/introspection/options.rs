@@ -54,7 +54,7 @@ impl Introspection {
     }
 
     /// Introspects tokens that are not JWTs, as the client `client_id`. Only one issuer can have
-    /// this option. Otherwise, tokens would be sent to issuers that did not issue them.
+    /// this option, since we'd otherwise have to send tokens to issuers that did not issue them.
     pub fn opaque(client_id: impl Into<String>) -> Self {
         Self::new(Mode::Opaque, client_id)
     }
@@ -92,7 +92,7 @@ impl Introspection {
     }
 
     /// Sets how long an active response is cached, which is never longer than the token is valid.
-    /// Defaults to 30 s. A revoked token may still be accepted for this long.
+    /// Defaults to 30 s. Note that a revoked token may still be accepted for this long.
     #[must_use]
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = ttl;

@@ -119,8 +119,8 @@ impl Revocation {
         self
     }
 
-    /// Ends the revocation at `time`. Choose a time at which the last of these tokens has expired.
-    /// Defaults to never.
+    /// Ends the revocation at `time`. This should be a time at which the last of these tokens has
+    /// expired. Defaults to never.
     #[must_use]
     pub fn until(mut self, time: SystemTime) -> Self {
         self.until = Some(seconds(time));

@@ -22,7 +22,7 @@ use crate::auth::{
     revocation::{entry::Revocation, list::RevocationList},
 };
 
-/// A source of revocations read at intervals, such as a database table. Set it with
+/// A source of revocations that is read at intervals, e.g. a database table. Set it with
 /// [`Builder::revocation_source`](crate::auth::Builder::revocation_source).
 ///
 /// ```
@@ -48,7 +48,7 @@ pub trait RevocationSource: Send + Sync + 'static {
     /// return it. The future must not block its thread, because the thread also serves requests.
     ///
     /// # Errors
-    /// If this returns an error, it is logged, and the current list stays in use for
+    /// If this returns an error, it will be logged, and the current list stays in use for
     /// [`revocation_stale`](crate::auth::Builder::revocation_stale). A panic counts as an error,
     /// and so does a future that is not ready within that time. If that time is shorter than one
     /// second, one second applies.
@@ -57,9 +57,9 @@ pub trait RevocationSource: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Vec<Revocation>, Box<dyn Error + Send + Sync>>> + Send;
 
     /// Returns the name of the source in the log, in the metrics and in
-    /// [`Auth::revocation_status`](crate::auth::Auth::revocation_status). Give each source a
-    /// different name, and none of them `file` or `store`: if two have the same name, the metrics
-    /// show only the one in the worse state. Defaults to `source`.
+    /// [`Auth::revocation_status`](crate::auth::Auth::revocation_status). You should give each
+    /// source a different name, and none of them `file` or `store`, because if two have the same
+    /// name, the metrics will only show the one in the worse state. Defaults to `source`.
     fn name(&self) -> &'static str {
         "source"
     }

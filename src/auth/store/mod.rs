@@ -66,10 +66,10 @@ pub(crate) struct Health {
 }
 
 impl Store {
-    /// Creates a store of at most `bytes` in the memory of this process. Use it if the service has
-    /// only one replica. When the store is full, requests that need it are rejected with 503 until
-    /// entries expire. Entries are never dropped early. Proofs older than the store are rejected
-    /// with 503 too.
+    /// Creates a store of at most `bytes` in the memory of this process. You should only use this
+    /// if your service has just one replica. When the store is full, requests that need it will be
+    /// rejected with 503 until entries expire, because entries are never dropped early. Proofs
+    /// older than the store are rejected with 503 too.
     pub fn memory(bytes: usize) -> Self {
         Self::of(Backend::Memory(Memory::new(bytes), Subscribers::default()))
     }
@@ -92,7 +92,7 @@ impl Store {
     /// store are rejected with 503.
     ///
     /// # Errors
-    /// Returns [`InvalidStoreUrl`] if `url` is not such a URL. The error does not quote it.
+    /// Returns [`InvalidStoreUrl`] if `url` has a different form. The error will not quote it.
     ///
     /// # Panics
     /// Panics outside of a tokio runtime.

@@ -24,7 +24,7 @@ use crate::auth::{
 /// your own claims as `X`.
 ///
 /// `X` is any type that serde can deserialize from the token's payload. If deserialization fails,
-/// the request is rejected with 401 `invalid_claim` before the handler runs.
+/// the request will be rejected with 401 `invalid_claim` before your handler runs.
 ///
 /// Serializes as the payload that the issuer signed, with the same members in the same order,
 /// unless introspection has [limited](Self::json) the token. Integers beyond 64 bits become
@@ -65,9 +65,9 @@ impl<X> Claims<X> {
         &self.verified.context.issuer
     }
 
-    /// Returns `sub`, the user or machine that the token was issued to. A subject is only unique
-    /// within its issuer, so identify a user by [`issuer`](Self::issuer) and subject together. For
-    /// a machine, Auth0 writes `{client_id}@clients`.
+    /// Returns `sub`, the user or machine that the token was issued to. Note that a subject is only
+    /// unique within its issuer, so you should identify a user by [`issuer`](Self::issuer) and
+    /// subject together. For a machine, Auth0 writes `{client_id}@clients`.
     pub fn subject(&self) -> Option<&str> {
         self.verified.subject()
     }
@@ -87,7 +87,7 @@ impl<X> Claims<X> {
     }
 
     /// Waits until the token expires or is revoked, and returns [`AuthError::TokenExpired`] or
-    /// [`AuthError::TokenRevoked`]. Use it to end a stream together with its token.
+    /// [`AuthError::TokenRevoked`]. This is mostly useful to end a stream together with its token.
     ///
     /// The future does not borrow the claims. It completes at `exp`, or when the token reaches the
     /// [maximum age](crate::auth::Builder::max_age), whichever is earlier. No leeway is added.
@@ -219,7 +219,8 @@ impl<X> Claims<X> {
     }
 
     /// Returns the claim with this full name (`https://my.app/tier`) or at this path of member
-    /// names separated by dots (`realm_access.roles`). Parses the payload on each call.
+    /// names separated by dots (`realm_access.roles`). Note that this parses the payload on each
+    /// call.
     ///
     #[cfg_attr(feature = "testing", doc = "```")]
     #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
@@ -311,9 +312,9 @@ impl<X> Claims<X> {
     /// required, if the request has no proof, or if the nonce of its proof stays good for some
     /// minutes.
     ///
-    /// The layers for tower add it to successful responses. In other frameworks, add it yourself.
-    /// Then a client that always uses the last nonce, and sends a request at least every four
-    /// minutes, is never rejected because of an expired nonce.
+    /// The layers for tower add it to successful responses. In other frameworks, you should add it
+    /// yourself. A client that always uses the last nonce, and sends a request at least every four
+    /// minutes, will then never be rejected because of an expired nonce.
     ///
     /// ```
     /// use http::{HeaderValue, Response};
@@ -379,8 +380,8 @@ impl<X> Claims<X> {
 impl<X> Claims<X> {
     /// Returns the same claims, with your own claims deserialized as another type.
     ///
-    /// The tower layers store [`Claims`] without private claims in the extensions of a request. Use
-    /// this method to read your own claims from them.
+    /// The tower layers store [`Claims`] without private claims in the extensions of a request. You
+    /// can use this method to read your own claims from them.
     ///
     /// # Errors
     /// Returns [`AuthError::InvalidClaim`] if the payload cannot be deserialized as `Y`.

@@ -30,8 +30,8 @@ use crate::auth::{
 /// Layer that requires a valid token for every request, and stores its [`Claims`] in the request's
 /// extensions.
 ///
-/// Rejected requests get a JSON response. CORS preflights have no token, so apply a CORS layer
-/// outside of this one.
+/// Rejected requests get a JSON response. Note that CORS preflights have no token, so if you need
+/// CORS, its layer should be outside of this one.
 ///
 /// ```
 /// use http::{Request, Response};
@@ -92,8 +92,8 @@ impl<A> AuthLayer<A> {
 /// Layer that requires a valid token whose claims meet a [`Requirement`].
 ///
 /// This layer works alone, and inside an [`AuthLayer`] with the same [`Auth`]. If it is used alone,
-/// the 401 for a request without a token also lists the required scopes. In axum, add it to the
-/// methods of a route: `get(messages).route_layer(..)`.
+/// the 401 for a request without a token also lists the required scopes. In axum, you'll usually
+/// want to add it to the methods of a route: `get(messages).route_layer(..)`.
 ///
 /// ```
 /// use http::{Request, Response};

@@ -246,8 +246,8 @@ pub trait BearerFilterExt: Filter + Clone + Send + Sync + Sized + 'static {
     /// request.
     ///
     /// Call this method on the result of `with_auth`:
-    /// `with_auth(&auth).require(scope("read:messages"))`. It is not available on a filter that
-    /// extracts more than the claims, such as one with a path parameter.
+    /// `with_auth(&auth).require(scope("read:messages"))`. It isn't available on a filter that
+    /// extracts more than the claims, e.g. one with a path parameter.
     ///
     /// ```
     /// use warp::Filter;
@@ -296,9 +296,9 @@ pub trait BearerFilterExt: Filter + Clone + Send + Sync + Sized + 'static {
     /// After a rejection, warp tries the next route, so in `protected.or(catch_all)`, `catch_all`
     /// would respond to a rejected request. A closed route still passes on rejections because of
     /// the path or the method, and your own custom rejections. Rejections of body filters become
-    /// responses too. To handle them yourself, put a `recover` before `.route()`. You can also
-    /// close a group of routes at once, if no two of its routes match the same path and method:
-    /// within the group, warp still tries the next route after a rejection.
+    /// responses too. If you want to handle them yourself, put a `recover` before `.route()`. You
+    /// can also close a group of routes at once, if no two of its routes match the same path and
+    /// method: within the group, warp still tries the next route after a rejection.
     ///
     /// The filter is boxed, so that a large number of routes compiles quickly.
     ///
