@@ -710,17 +710,17 @@ impl Auth {
         });
     }
 
-    /// Returns the revocations in force.
+    /// The revocations in force.
     pub fn revocations(&self) -> Vec<Revocation> {
         self.inner.revocations.entries(self.now())
     }
 
-    /// Returns the status of the revocation list and its sources.
+    /// The status of the revocation list and its sources.
     pub fn revocation_status(&self) -> RevocationStatus {
         self.inner.revocations.status()
     }
 
-    /// Returns the status of introspection at each issuer.
+    /// The status of introspection at each issuer.
     pub fn introspection_status(&self) -> Vec<IntrospectionStatus> {
         let issuers = self.issuers();
         let introspectors = issuers
@@ -729,7 +729,7 @@ impl Auth {
         introspectors.map(Introspector::status).collect()
     }
 
-    /// Returns the status of each issuer's keys.
+    /// The status of each issuer's keys.
     ///
     #[cfg_attr(feature = "testing", doc = "```")]
     #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
@@ -757,12 +757,12 @@ impl Auth {
         &self.inner.store
     }
 
-    /// Returns the number of tokens that were found in the cache.
+    /// The number of tokens that were found in the cache.
     pub fn cache_hits(&self) -> u64 {
         self.inner.cache.hits()
     }
 
-    /// Returns the number of cached tokens.
+    /// The number of cached tokens.
     pub fn cached_tokens(&self) -> usize {
         self.inner.cache.len()
     }

@@ -211,38 +211,37 @@ impl Issuer {
         Ok(issuer)
     }
 
-    /// Returns the name of the issuer, which ends in a slash like Auth0's:
-    /// `http://127.0.0.1:PORT/`.
+    /// The name of the issuer, which ends in a slash like Auth0's: `http://127.0.0.1:PORT/`.
     pub fn url(&self) -> &str {
         &self.state.url
     }
 
-    /// Returns the URL of the key set.
+    /// The URL of the key set.
     pub fn jwks_uri(&self) -> &str {
         &self.state.jwks_uri
     }
 
-    /// Returns the URL of the token endpoint.
+    /// The URL of the token endpoint.
     pub fn token_endpoint(&self) -> &str {
         &self.state.token_endpoint
     }
 
-    /// Returns the audience of tokens: `https://api.example.com`.
+    /// The audience of tokens: `https://api.example.com`.
     pub fn audience(&self) -> &str {
         &self.state.audience
     }
 
-    /// Returns the address of the socket.
+    /// The address of the socket.
     pub fn addr(&self) -> SocketAddr {
         self.server.addr()
     }
 
-    /// Returns the id of the registered client, for the token endpoint. Random at each start.
+    /// The id of the registered client, for the token endpoint. Random at each start.
     pub fn client_id(&self) -> &str {
         &self.state.client.id
     }
 
-    /// Returns the secret of the registered client. Random at each start.
+    /// The secret of the registered client. Random at each start.
     pub fn client_secret(&self) -> &str {
         &self.state.client.secret
     }
@@ -302,7 +301,7 @@ impl Issuer {
 
 /// Keys. Generating an RSA key blocks for a moment.
 impl Issuer {
-    /// Returns the current signing key.
+    /// The current signing key.
     pub fn key(&self) -> SigningKey {
         self.state.settings().keys.current().clone()
     }
@@ -489,7 +488,7 @@ impl Issuer {
 
 /// Request counts.
 impl Issuer {
-    /// Returns the number of requests so far, including those without a response.
+    /// The number of requests so far, including those without a response.
     pub fn requests(&self) -> Requests {
         *self.state.requests.borrow()
     }

@@ -501,8 +501,8 @@ pub(in crate::auth) async fn body(
     })
 }
 
-/// Converts an error of `reqwest`. We only keep the innermost cause -- the outer ones usually don't
-/// say what happened. TLS errors get our own description.
+/// Converts an error of `reqwest`. We only keep the innermost cause -- the outer ones don't say
+/// what happened. TLS errors get our own description.
 pub(in crate::auth) fn unreachable(url: &Url, error: &reqwest::Error) -> FetchError {
     let mut cause: &dyn Error = error;
     while let Some(deeper) = cause.source() {

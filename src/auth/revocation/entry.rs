@@ -190,7 +190,7 @@ impl Revocation {
         Ok(Self::from_parts(&line.iss, target, before, until))
     }
 
-    /// Returns the JSON line, without a line break.
+    /// Formats the entry as a JSON line, without a line break.
     pub fn to_json(&self) -> String {
         let mut line = Map::new();
         line.insert("iss".to_owned(), json!(self.issuer));

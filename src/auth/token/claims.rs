@@ -60,26 +60,26 @@ pub struct Claims<X = NoPrivate> {
 }
 
 impl<X> Claims<X> {
-    /// Returns `iss`, the issuer of the token. It is exactly the name of a trusted issuer.
+    /// `iss`, the issuer of the token. It is exactly the name of a trusted issuer.
     pub fn issuer(&self) -> &str {
         &self.verified.context.issuer
     }
 
-    /// Returns `sub`, the user or machine that the token was issued to. Note that a subject is only
-    /// unique within its issuer, so you should identify a user by [`issuer`](Self::issuer) and
-    /// subject together. For a machine, Auth0 writes `{client_id}@clients`.
+    /// `sub`, the user or machine that the token was issued to. Note that a subject is only unique
+    /// within its issuer, so you should identify a user by [`issuer`](Self::issuer) and subject
+    /// together. For a machine, Auth0 writes `{client_id}@clients`.
     pub fn subject(&self) -> Option<&str> {
         self.verified.subject()
     }
 
-    /// Returns `aud`, the audiences of the token. At least one of them is a configured audience,
-    /// unless the issuer has another [audience claim](crate::auth::TrustedIssuer::audience_claim).
+    /// `aud`, the audiences of the token. At least one of them is a configured audience, unless the
+    /// issuer has another [audience claim](crate::auth::TrustedIssuer::audience_claim).
     pub fn audience(&self) -> impl Iterator<Item = &str> {
         self.verified.audience()
     }
 
-    /// Returns `exp`, the time at which the token expires, without leeway. Saturates after about
-    /// 10,000 years.
+    /// `exp`, the time at which the token expires, without leeway. Saturates after about 10,000
+    /// years.
     pub fn expires_at(&self) -> SystemTime {
         const FAR: Duration = Duration::from_secs(300_000_000_000);
         let since_epoch = Duration::try_from_secs_f64(self.verified.times.expires).unwrap_or(FAR);
@@ -127,22 +127,21 @@ impl<X> Claims<X> {
         json::accepted(json::member(self.json(), "acr")?).ok()
     }
 
-    /// Returns the scopes that the token grants, from the claims `scope` and `scp`. Each claim is
-    /// either a string of scopes separated by spaces (RFC 6749 §3.3) or an array of scopes.
+    /// The scopes that the token grants, from the claims `scope` and `scp`. Each claim is either a
+    /// string of scopes separated by spaces (RFC 6749 §3.3) or an array of scopes.
     pub fn scopes(&self) -> impl Iterator<Item = &str> {
         let words = self.verified.scopes().flat_map(|string| string.split(' '));
         let words = words.filter(|scope| !scope.is_empty());
         words.chain(self.verified.scopes_one_by_one())
     }
 
-    /// Returns the permissions that the token grants, from the claim `permissions`, an array of
-    /// strings. Auth0 adds this claim if RBAC and "Add Permissions in the Access Token" are
-    /// enabled.
+    /// The permissions that the token grants, from the claim `permissions`, an array of strings.
+    /// Auth0 adds this claim if RBAC and "Add Permissions in the Access Token" are enabled.
     pub fn permissions(&self) -> impl Iterator<Item = &str> {
         self.verified.permissions()
     }
 
-    /// Returns the roles that the token grants, from the claim set with
+    /// The roles that the token grants, from the claim set with
     /// [`Builder::roles_at`](crate::auth::Builder::roles_at): an array of strings, or a single
     /// string.
     ///
@@ -168,7 +167,7 @@ impl<X> Claims<X> {
         self.texts(&self.verified.context.roles_at)
     }
 
-    /// Returns the groups of the subject, from the claim set with
+    /// The groups of the subject, from the claim set with
     /// [`Builder::groups_at`](crate::auth::Builder::groups_at): an array of strings, or a single
     /// string.
     ///
@@ -342,7 +341,7 @@ impl<X> Claims<X> {
         self.verified.context.challenge.clone().only(scheme)
     }
 
-    /// Returns your own claims.
+    /// Your own claims.
     ///
     #[cfg_attr(feature = "testing", doc = "```")]
     #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
@@ -371,7 +370,7 @@ impl<X> Claims<X> {
         &self.private
     }
 
-    /// Returns your own claims by value.
+    /// Your own claims by value.
     pub fn into_private(self) -> X {
         self.private
     }

@@ -13,12 +13,12 @@ impl Identity {
         Self(verified)
     }
 
-    /// Returns the name of the issuer.
+    /// The name of the issuer.
     pub fn issuer(&self) -> &str {
         &self.0.context.issuer
     }
 
-    /// Returns the `kid` of the key that verified the token.
+    /// The `kid` of the key that verified the token.
     pub fn kid(&self) -> Option<&str> {
         self.0.source.kid()
     }
