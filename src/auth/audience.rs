@@ -22,12 +22,12 @@ pub(crate) struct OneAudience<'a> {
     name: &'a str,
     /// `name`. With and without a trailing slash if it is a URL without a path.
     names: Vec<String>,
-    /// Set if the audience is the URL of a resource with published metadata.
+    /// Set if the audience is the URL of a resource with published metadata
     resource: Option<Resource>,
 }
 
 impl Auth {
-    /// `None` if no issuer is configured for `audience`.
+    /// `None` if no issuer is configured for `audience`
     pub(crate) fn for_audience<'a>(&'a self, audience: &'a str) -> Option<OneAudience<'a>> {
         if !self.has_audience(audience) {
             return None;
@@ -53,7 +53,7 @@ impl Auth {
         all
     }
 
-    /// The audiences that are resources, each with the path of its metadata.
+    /// The audiences that are resources, each with the path of its metadata
     pub(crate) fn resources(&self) -> Vec<(String, String)> {
         if self.inner.resource.is_none() {
             return Vec::new();
@@ -111,7 +111,7 @@ impl OneAudience<'_> {
             .await
     }
 
-    /// The audience, spelled as the proxy sent it.
+    /// The audience, spelled as the proxy sent it
     pub(crate) fn name(&self) -> &str {
         self.name
     }

@@ -1028,7 +1028,7 @@ impl Builder {
         }
     }
 
-    /// The challenge with the schemes that at least one issuer accepts.
+    /// The challenge with the schemes that at least one issuer accepts
     fn offered(&self, has_resolver: bool) -> Challenge {
         let are_all = |wanted| self.dpop_modes(has_resolver).all(|mode| mode == wanted);
         // a resolved issuer might turn DPoP on for itself
@@ -1047,7 +1047,7 @@ impl Builder {
         issuer.own.dpop.or(all).unwrap_or_default()
     }
 
-    /// Resolved issuers have the default mode unless they set their own.
+    /// Resolved issuers have the default mode unless they set their own
     fn dpop_modes(&self, has_resolver: bool) -> impl Iterator<Item = DpopMode> {
         let all = self.dpop.as_ref().map(|dpop| dpop.mode);
         let resolved = has_resolver.then(|| all.unwrap_or_default());
@@ -1189,7 +1189,7 @@ fn needs_keys(algorithms: &[Algorithm]) -> bool {
     algorithms.iter().any(|alg| !alg.is_symmetric())
 }
 
-/// RFC 7519 §4.1.1 allows any string as a name, but key discovery needs a URL.
+/// RFC 7519 §4.1.1 allows any string as a name, but key discovery needs a URL
 fn check_issuer(issuer: &str, discovers: bool) -> Result<(), SetupError> {
     if discovers {
         return check_bare_url(issuer);

@@ -150,7 +150,7 @@ impl Refusal {
         self
     }
 
-    /// Adds the authentication that is required of the user (RFC 9470 §3).
+    /// Adds the authentication that is required of the user (RFC 9470 §3)
     #[must_use]
     pub(crate) fn with_step_up(mut self, acr_values: Option<String>, max_age: Option<u64>) -> Self {
         self.challenge.acr_values = acr_values.map(Into::into);
@@ -189,7 +189,7 @@ impl Refusal {
         self.pending.0.store(true, Relaxed);
     }
 
-    /// The refusal has become a response, so dropping it is fine.
+    /// The refusal has become a response, so dropping it is fine
     pub(crate) fn answered(&self) {
         self.pending.0.store(false, Relaxed);
     }
@@ -281,7 +281,7 @@ impl Refusal {
     }
 }
 
-/// The pieces of a challenge parameter, all empty if there is no value.
+/// The pieces of a challenge parameter, all empty if there is no value
 fn parameter<'v>(opening: &'static str, value: Option<&'v str>) -> [&'v str; 3] {
     value.map_or([""; 3], |value| [opening, value, "\""])
 }
@@ -360,7 +360,7 @@ impl Parameters<&str> {
 }
 
 impl PartialEq for ChallengeCache {
-    /// We leave out the cache, which is not part of a challenge's value.
+    /// We leave out the cache, which is not part of a challenge's value
     fn eq(&self, _: &Self) -> bool {
         true
     }

@@ -29,7 +29,7 @@ use crate::auth::{
     trusted::Trusted,
 };
 
-/// The maximum number of cached issuers, and of cached unknown names.
+/// The maximum number of cached issuers, and of cached unknown names
 const MAX_CACHED: usize = 1000;
 const ISSUER_TTL: Duration = Duration::from_secs(10 * 60);
 /// How long an issuer is kept after [`ISSUER_TTL`]. A request during this time resolves the issuer
@@ -38,7 +38,7 @@ const ISSUER_TTL: Duration = Duration::from_secs(10 * 60);
 const GRACE: Duration = ISSUER_TTL;
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 const UNKNOWN_TTL: Duration = Duration::from_secs(60);
-/// The timeout of a request that waits for a lookup.
+/// The timeout of a request that waits for a lookup
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(3);
 /// A lookup times out this much earlier than the request that waits for it.
 const MARGIN: Duration = Duration::from_millis(50);
@@ -52,7 +52,7 @@ const MAX_LOOKUPS: usize = 16;
 /// The maximum length of a name in bytes. We don't look up longer ones.
 const MAX_NAME: usize = 1024;
 
-/// The slot of a resolved issuer, which isn't in the list of issuers.
+/// The slot of a resolved issuer, which isn't in the list of issuers
 pub(crate) const NO_SLOT: usize = usize::MAX;
 
 pub(crate) type Answer = Pin<Box<dyn Future<Output = Option<TrustedIssuer>> + Send>>;
@@ -83,7 +83,7 @@ struct CachedIssuer {
     until: Instant,
 }
 
-/// The result of a lookup, shared by all requests that wait for it.
+/// The result of a lookup, shared by all requests that wait for it
 #[derive(Clone)]
 struct Lookup {
     outcome: Result<CachedIssuer, AuthError>,

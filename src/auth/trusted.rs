@@ -46,7 +46,7 @@ pub(crate) struct Rules {
     pub(crate) audience_claim: AudienceClaim,
     pub(crate) algorithms: Arc<[Algorithm]>,
     pub(crate) times: TimeRules,
-    /// True for the strict profile of RFC 9068.
+    /// True for the strict profile of RFC 9068
     pub(crate) strict: bool,
     pub(crate) methods: Methods,
     /// The bytes of the secret, to compare them in a reload
@@ -54,10 +54,10 @@ pub(crate) struct Rules {
     pub(crate) introspection: Option<Introspection>,
 }
 
-/// The source of an issuer's keys, and how they are fetched.
+/// The source of an issuer's keys, and how they are fetched
 #[derive(Clone, PartialEq)]
 pub(crate) struct KeyOrigin {
-    /// `None` for discovery.
+    /// `None` for discovery
     pub(crate) source: Option<KeySource>,
     pub(crate) ca_file: Option<PathBuf>,
     pub(crate) token_file: Option<PathBuf>,
@@ -105,7 +105,7 @@ impl Trusted {
         }
     }
 
-    /// The key for a header's `alg` and `kid`, or a fetch to wait for.
+    /// The key for a header's `alg` and `kid`, or a fetch to wait for
     pub(crate) fn look_up(&self, alg: Algorithm, kid: Option<&str>) -> KeyLookup {
         if alg == Algorithm::HS256 {
             let secret = self.secret.clone().ok_or(AuthError::AlgorithmNotAllowed);

@@ -297,7 +297,7 @@ impl Auth {
         }
     }
 
-    /// Verifies the token of a request and its proof of possession.
+    /// Verifies the token of a request and its proof of possession
     pub(crate) async fn verify_presented<X: DeserializeOwned>(
         &self,
         credential: Credential<'_>,
@@ -431,7 +431,7 @@ impl Auth {
         introspected(token, known).await
     }
 
-    /// Verifies a token whose issuer is not configured, with the resolver.
+    /// Verifies a token whose issuer is not configured, with the resolver
     async fn verify_resolved(
         &self,
         token: &[u8],
@@ -445,7 +445,7 @@ impl Auth {
         introspected(token, known).await
     }
 
-    /// Verifies the signature of a token and caches the token.
+    /// Verifies the signature of a token and caches the token
     fn verify_signature(
         &self,
         token: &[u8],
@@ -605,7 +605,7 @@ impl Auth {
             .ok_or(AuthError::UnknownIssuer)
     }
 
-    /// Resolves the issuer of a token after its first checks have passed.
+    /// Resolves the issuer of a token after its first checks have passed
     async fn resolved_issuer(&self, parts: Parts<'_>) -> Result<Arc<Trusted>, AuthError> {
         let payload = jws::text(jws::base64url(parts.payload)?)?;
         let name = checks::issuer(&Registered::parse(&payload)?)?.to_owned();
@@ -615,7 +615,7 @@ impl Auth {
         }
     }
 
-    /// The configured issuers, and those cached by the resolver under other names.
+    /// The configured issuers, and those cached by the resolver under other names
     pub(super) fn issuers(&self) -> Vec<Arc<Trusted>> {
         let configured = self.inner.issuers.load_full();
         let mut all: Vec<_> = configured.iter().cloned().collect();
@@ -866,10 +866,10 @@ async fn introspected(
     }
 }
 
-/// A verified token, and the introspector that must confirm it, if there is one.
+/// A verified token, and the introspector that must confirm it, if there is one
 type Known = (Arc<Verified>, Option<Introspector>);
 
-/// A token that has passed every check that does not need a key.
+/// A token that has passed every check that does not need a key
 struct Checked {
     header: KnownHeader,
     is_header_cached: bool,

@@ -42,20 +42,20 @@ pub(crate) const MAX_PROOF: usize = 8 * 1024;
 /// The `typ` of a proof, compared exactly
 pub(crate) const TYP: &str = "dpop+jwt";
 
-/// The maximum length of `jti` in bytes.
+/// The maximum length of `jti` in bytes
 pub(crate) const MAX_JTI: usize = 256;
 
-/// The `Retry-After` of responses while the store is unavailable.
+/// The `Retry-After` of responses while the store is unavailable
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// The rules for proofs, and the record of used ones.
+/// The rules for proofs, and the record of used ones
 pub(crate) struct Proofs {
     pub(crate) url: PublicUrl,
     pub(crate) algorithms: Arc<[Algorithm]>,
-    /// How long a proof is accepted after its `iat`, without leeway.
+    /// How long a proof is accepted after its `iat`, without leeway
     pub(crate) window: Duration,
     pub(crate) leeway: Duration,
-    /// `None` if nonces are not required.
+    /// `None` if nonces are not required
     pub(crate) nonces: Option<Nonces>,
     pub(crate) store: Store,
 }
@@ -264,12 +264,12 @@ impl Proofs {
     }
 }
 
-/// A valid proof that we haven't recorded as used yet.
+/// A valid proof that we haven't recorded as used yet
 pub(crate) struct ProofUse {
     /// The hash of the key's thumbprint and the `jti`
     key: [u8; 32],
     issued_at: SystemTime,
-    /// The nonce for the client's next proof, if the one in this proof may soon expire.
+    /// The nonce for the client's next proof, if the one in this proof may soon expire
     pub(crate) renewed_nonce: Option<Arc<str>>,
 }
 

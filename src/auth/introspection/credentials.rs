@@ -131,7 +131,7 @@ fn encoded(text: &str) -> String {
     encoded
 }
 
-/// Checks whether `pem` is a private key that can sign client assertions.
+/// Checks whether `pem` is a private key that can sign client assertions
 #[cfg(feature = "service")]
 pub(crate) fn is_client_key(pem: &str) -> bool {
     ClientKey::from_pem(pem).is_some()

@@ -20,7 +20,7 @@ pub(in crate::auth) fn describe(error: &(dyn Error + 'static)) -> Option<String>
     }
 }
 
-/// Checks whether the certificate was signed by an untrusted authority.
+/// Checks whether the certificate was signed by an untrusted authority
 pub(in crate::auth) fn is_untrusted(error: &(dyn Error + 'static)) -> bool {
     use CertificateError::{BadSignature, UnknownIssuer};
     // a signature is also invalid if it's from another authority with the same name
@@ -104,7 +104,7 @@ mod tests {
 
     use super::*;
 
-    /// The error of rustls-platform-verifier (private there).
+    /// The error of rustls-platform-verifier (private there)
     #[derive(Debug)]
     struct EkuError;
 

@@ -47,14 +47,14 @@ pub(crate) struct Verified {
     /// The key or certificate that the token is bound to. Boxed, because tokens usually don't have
     /// one.
     pub(crate) binding: Option<Box<Binding>>,
-    /// Computed when we first log it.
+    /// Computed when we first log it
     pseudonym: OnceLock<Option<Pseudonym>>,
     /// The last version of the revocation list in which we looked up the token and did not find it.
     /// 0 if we never did.
     not_revoked_in: AtomicU64,
     /// The number of the policy that the token last met. 0 if there is none.
     pub(crate) met_last: AtomicU64,
-    /// Created when a proxy first asks about the token.
+    /// Created when a proxy first asks about the token
     #[cfg(feature = "service")]
     pub(crate) fields: IdentityFields,
 }
@@ -63,16 +63,16 @@ pub(crate) struct Verified {
 #[derive(Clone)]
 struct ClaimSpans {
     subject: Option<Span>,
-    /// `scope`, if it is a string.
+    /// `scope`, if it is a string
     scope: Option<Span>,
-    /// `scp`, if it is a string.
+    /// `scp`, if it is a string
     scp: Option<Span>,
     /// The items of `scope` and `scp` if they are arrays, then those of the audience, then those of
     /// the permissions.
     lists: SmallVec<[Span; INLINE_ITEMS]>,
-    /// The index in `lists` where the audience begins.
+    /// The index in `lists` where the audience begins
     audience: Offset,
-    /// The index in `lists` where the permissions begin.
+    /// The index in `lists` where the permissions begin
     permissions: Offset,
 }
 
@@ -106,13 +106,13 @@ impl Verified {
         self.list(self.claims.permissions, Offset::MAX)
     }
 
-    /// `scope` and `scp` if they are strings of scopes separated by spaces.
+    /// `scope` and `scp` if they are strings of scopes separated by spaces
     pub(crate) fn scopes(&self) -> impl Iterator<Item = &str> {
         let strings = [self.claims.scope, self.claims.scp].into_iter();
         strings.flatten().map(|string| self.read(string))
     }
 
-    /// The items of `scope` and `scp` if they are arrays.
+    /// The items of `scope` and `scp` if they are arrays
     pub(crate) fn scopes_one_by_one(&self) -> impl Iterator<Item = &str> {
         self.list(0, self.claims.audience)
     }
@@ -285,7 +285,7 @@ impl fmt::Debug for Verified {
     }
 }
 
-/// The claims of a payload, extracted before the signature is verified.
+/// The claims of a payload, extracted before the signature is verified
 pub(crate) struct Extract {
     claims: ClaimSpans,
     times: Times,
@@ -397,10 +397,10 @@ pub(crate) struct IssuerContext {
     pub(crate) rules: TimeRules,
     pub(crate) revocations: Arc<RevocationList>,
     pub(crate) groups_at: Arc<str>,
-    /// The scopes that every token of the issuer must grant, separated by spaces.
+    /// The scopes that every token of the issuer must grant, separated by spaces
     pub(crate) required_scope: Option<Arc<str>>,
     pub(crate) implied: Arc<ImpliedScopes>,
-    /// True if a token must be bound to the key of a DPoP proof.
+    /// True if a token must be bound to the key of a DPoP proof
     pub(crate) requires_key: bool,
     /// The longest lifetime of any verified token, in whole seconds
     pub(crate) longest_lifetime: AtomicU64,
@@ -432,7 +432,7 @@ impl IssuerContext {
     }
 }
 
-/// Finds the positions of strings in the payload that they were read from.
+/// Finds the positions of strings in the payload that they were read from
 struct SpanFinder<'a> {
     payload: &'a str,
     escaped: String,

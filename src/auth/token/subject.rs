@@ -45,7 +45,7 @@ struct Signs<'a> {
 }
 
 impl SubjectKind {
-    /// `Unknown` if the payload isn't strict JSON.
+    /// `Unknown` if the payload isn't strict JSON
     pub(crate) fn of(payload: &str) -> Self {
         let mut signs = Signs::default();
         let read = json::members(payload, |name, value| match name {
@@ -115,7 +115,7 @@ impl Signs<'_> {
             || text(self.idtyp.as_ref()) == Some("app")
     }
 
-    /// No standard says that `sub` = `azp` is a machine, but it isn't a user either.
+    /// No standard says that `sub` = `azp` is a machine, but it isn't a user either
     fn sub_is_azp(&self) -> bool {
         let azp = text(self.azp.as_ref());
         azp.is_some() && azp == text(self.sub.as_ref())
@@ -210,7 +210,7 @@ const PERSONAL_METHODS: [&str; 14] = [
     "vbm", "wia",
 ];
 
-/// The strategies of Auth0's user connections, which come before the bar in `sub`.
+/// The strategies of Auth0's user connections, which come before the bar in `sub`
 const STRATEGIES: [&str; 59] = [
     "ad",
     "adfs",
@@ -280,7 +280,7 @@ fn text<'v>(claim: Option<&'v Value<'_>>) -> Option<&'v str> {
     }
 }
 
-/// The claim is this string, or an array that contains it.
+/// The claim is this string, or an array that contains it
 fn contains(claim: Option<&Value<'_>>, wanted: &str) -> bool {
     match claim {
         Some(Value::Text(text)) => text == wanted,

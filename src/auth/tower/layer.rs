@@ -336,7 +336,7 @@ impl<A> Gate<A> {
     }
 }
 
-/// The claims in the extensions, and the [`Auth`] that verified them.
+/// The claims in the extensions, and the [`Auth`] that verified them
 #[derive(Clone)]
 struct Admitted {
     auth: Auth,

@@ -31,7 +31,7 @@ pub enum InvalidStoreUrl {
 }
 
 impl InvalidStoreUrl {
-    /// The problem as a phrase, to append to the name of a setting.
+    /// The problem as a phrase, to append to the name of a setting
     #[cfg(feature = "service")]
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
@@ -88,7 +88,7 @@ fn strip_scheme<'t>(url: &'t str, scheme: &str) -> Option<&'t str> {
     found.eq_ignore_ascii_case(scheme).then_some(rest)
 }
 
-/// Only the host and the port.
+/// Only the host and the port
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.host, self.port)

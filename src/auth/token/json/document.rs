@@ -82,7 +82,7 @@ pub(crate) fn check_below(depth: usize, text: &str) -> Result<(), Malformed> {
     .map_err(|_| Malformed)
 }
 
-/// Checks a text whose depth we have already checked.
+/// Checks a text whose depth we have already checked
 #[expect(clippy::disallowed_methods, reason = "this is the strict reader")]
 fn read(text: &str) -> serde_json::Result<()> {
     let mut reader = serde_json::Deserializer::from_str(text);

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-/// A JSON value, with the details that a token's header and registered claims need.
+/// A JSON value, with the details that a token's header and registered claims need
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Value<'a> {
     Text(Cow<'a, str>),
