@@ -80,44 +80,48 @@ fn sent(case: &str, issuer: &Issuer) -> Sent {
             [one(token().sign()), one("a.b.c".to_owned())].concat(),
         ),
         "an opaque token" => (private, one("kZ1hS4tGkq".to_owned())),
-        "one that expired 15 seconds ago" => (
+        "a token that expired 15 seconds ago" => (
             private,
             one(token().expired_since(Duration::from_secs(15)).sign()),
         ),
-        "one that expired an hour ago" => (private, one(token().expired().sign())),
-        "one that is not valid until tomorrow" => (private, one(token().not_before(86_400).sign())),
-        "one for another audience" => (
+        "a token that expired an hour ago" => (private, one(token().expired().sign())),
+        "a token that is not valid until tomorrow" => {
+            (private, one(token().not_before(86_400).sign()))
+        }
+        "a token for another audience" => (
             private,
             one(token().audience("https://other.example").sign()),
         ),
-        "one without an audience" => (private, one(token().without("aud").sign())),
-        "one of another issuer" => (
+        "a token without an audience" => (private, one(token().without("aud").sign())),
+        "a token of another issuer" => (
             private,
             one(token().claim("iss", "https://other.example/").sign()),
         ),
-        "a forged one, with the `kid` of a published key" => (
+        "a forged token, with the `kid` of a published key" => (
             private,
             one(token().key(&forger.with_kid(issuer.key().kid())).sign()),
         ),
-        "one signed by a key that is not published" => (private, one(token().key(&forger).sign())),
-        "one with `crit` in its header" => (
+        "a token signed by a key that is not published" => {
+            (private, one(token().key(&forger).sign()))
+        }
+        "a token with `crit` in its header" => (
             private,
             one(token().header("crit", ["x"]).header("x", 1).sign()),
         ),
         "a logout token" => (private, one(token().typ("logout+jwt").sign())),
-        "one that is bound by DPoP" => (
+        "a token that is bound by DPoP" => (
             private,
             one(token().claim("cnf", json!({"jkt": "x"})).sign()),
         ),
-        "one that is bound by mutual TLS" => (
+        "a token that is bound by mutual TLS" => (
             private,
             one(token().claim("cnf", json!({"x5t#S256": "x"})).sign()),
         ),
-        "one without the scope" => ("/api/private-scoped", one(issuer.token().sign())),
-        "one without the scope, to the messages" => {
+        "a token without the scope" => ("/api/private-scoped", one(issuer.token().sign())),
+        "a token without the scope, to the messages" => {
             ("/api/private/messages", one(issuer.token().sign()))
         }
-        "one with another value of the claim" => (
+        "a token with another value of the claim" => (
             "/api/private/gold",
             one(issuer.token().claim("https://my.app/tier", "free").sign()),
         ),
