@@ -38,6 +38,7 @@ const FRESH: usize = COUNTED + 20;
 #[derive(Default)]
 struct Setting {
     environment: Vec<(&'static str, String)>,
+    /// The number of idle connections to hold open meanwhile.
     connections: usize,
     warm: Vec<Vec<u8>>,
     counted: Vec<Vec<u8>>,

@@ -39,7 +39,8 @@ pub struct Peer {
     env: &'static [(&'static str, &'static str)],
     /// Fetches its keys. Otherwise, it reads one from a file.
     pub fetches: bool,
-    /// The goal for the service's fresh tokens relative to its tokens. `None` if it caches tokens.
+    /// The goal for the service's rate with fresh tokens, relative to the peer's rate. `None` if the
+    /// peer caches tokens.
     pub fresh_to: Option<Bound>,
     pub seen_to: Option<Bound>,
 }

@@ -5,6 +5,7 @@ use std::fmt::Write;
 pub struct Bar<'a> {
     pub title: &'a str,
     pub share: f64,
+    /// True for the service itself.
     pub own: bool,
 }
 

@@ -179,7 +179,7 @@ fn demands_proofs(command: &mut Command) {
         .env("PUBLIC_URL", PUBLIC_URL);
 }
 
-/// Measures tokens that the server has verified before.
+/// Sends `requests` once to warm up, and then measures them.
 fn some(ground: &Ground, server: &Server, requests: &[Vec<u8>]) -> f64 {
     rate(ground, server, requests, requests, 200)
 }

@@ -25,6 +25,7 @@ struct Sources {
 
 #[derive(Default)]
 struct Module {
+    /// Relative to `src/`.
     file: String,
     /// The path of the item behind each re-exported name.
     exports: BTreeMap<String, ModulePath>,

@@ -67,8 +67,7 @@ async fn accepts_the_nonce_from_the_refusal() {
     );
 }
 
-/// The secret makes the difference: a second process with it accepts the nonce, one with another
-/// secret does not.
+/// A second process with the same secret accepts the nonce. A process with another secret does not.
 #[tokio::test]
 async fn replicas_with_one_secret_share_nonces() {
     let replica = |secret: [u8; 32]| {

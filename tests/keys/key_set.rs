@@ -641,8 +641,8 @@ async fn refreshes_keys_while_only_discovery_fails() {
         let auth = ready(&issuer).await;
         issuer.fail_discovery(fault);
         let start = tokio::time::Instant::now();
-        // This is longer than an address is used without another discovery, and longer than a stale
-        // set is kept.
+        // Runs for 16 hours. Discovery is repeated after 12, and a set that is not refreshed is
+        // dropped after two: its `max-age` of one hour, and one hour stale.
         while start.elapsed() < SECOND * 16 * 3600 {
             clock.pass(auth.status()[0].next_fetch.unwrap()).await;
             for _ in 0..5 {
@@ -1118,7 +1118,7 @@ async fn retries_a_failed_refresh_until_it_succeeds() {
         issuer.retire();
         issuer.fail_jwks(fault);
         auth.refresh();
-        // One retry must not be the last.
+        // The fetch must be retried more than once.
         let failed = || auth.status()[0].fetches.failed == 2;
         let passed = clock.pass_until(SECOND / 10, failed).await;
         assert_eq!(
@@ -1284,8 +1284,8 @@ async fn reports_a_missing_key_file_once_and_recovers() {
     let file = directory.path().join("jwks.json");
     let keys = json!({"keys": [issuer.key().public_jwk()]}).to_string();
     std::fs::write(&file, &keys).unwrap();
-    // The stopped clock does not stop the thread that reads the disk, but it could time out the
-    // read.
+    // The file is read by another thread, in real time. The long timeout keeps the test's clock from
+    // timing out that read.
     let auth = builder(&issuer)
         .jwks_file(&file)
         .jwks_timeout(SECOND * 9000)

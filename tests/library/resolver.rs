@@ -244,7 +244,7 @@ async fn no_request_waits_longer_than_one_lookup() {
     assert!(first.await.unwrap_err().is_cancelled());
     let waited = second.await.unwrap();
     assert!(waited <= Duration::from_secs(3), "{waited:?}");
-    // It took the lookup over, and still shares its failure with the others.
+    // The second request took the lookup over. Later requests still share its failure.
     assert_eq!(request().await.unwrap(), Duration::ZERO);
 }
 
@@ -357,7 +357,7 @@ async fn resolved_issuer_may_use_its_own_algorithms() {
     assert_eq!(verify(&auth, other()).await, not_allowed);
 }
 
-/// Otherwise, its background task would fetch the tenant's keys for as long as the process runs.
+/// If the issuer stayed, its background task would fetch keys for as long as the process runs.
 #[tokio::test]
 async fn drops_an_issuer_that_is_no_longer_used() {
     tokio::time::pause();

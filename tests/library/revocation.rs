@@ -615,7 +615,7 @@ async fn a_long_list_costs_a_verification_less_than_two_percent() {
                 with * 1e6
             );
             // The limit for cached tokens is higher because such a verification takes less than a
-            // microsecond. A request takes twenty.
+            // microsecond. A whole request takes twenty microseconds.
             let allowed = if cached == 0 { 1.02 } else { 1.05 };
             assert!(ratio < allowed, "{entries}: {ratio}");
         }

@@ -407,8 +407,8 @@ fn connector(directory: &TempDir) -> TlsConnector {
 }
 
 /// The reader's kernel asks for more only after most of its buffer has been read, which takes more
-/// than 40 s here. A connection that accepts nothing is kept for eight times `IDLE_TIMEOUT`: 4 s
-/// would be too short, 8 s is enough.
+/// than 40 s here. Meanwhile the socket accepts nothing, and such a connection is kept for eight
+/// times `IDLE_TIMEOUT`. So an `IDLE_TIMEOUT` of 4 s would be too short, and this test sets 8 s.
 #[ignore = "takes two minutes: just ci-full"]
 #[tokio::test]
 async fn reader_at_3_kilobytes_per_second_gets_everything() {

@@ -19,7 +19,8 @@ use warp_bearer::{
     issuer::Issuer,
 };
 
-/// What to add to the configuration that `serve` makes of `AUTH0_ISSUER` and `AUTH0_API_AUDIENCE`.
+/// Adds options to a builder with only the issuer and the audience, which is what `serve` builds from
+/// `AUTH0_ISSUER` and `AUTH0_API_AUDIENCE`.
 type Options = fn(Builder) -> Builder;
 
 #[derive(Deserialize)]

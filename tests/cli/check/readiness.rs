@@ -127,7 +127,7 @@ async fn readyz_has_a_word_and_the_log_has_details() {
 #[tokio::test(flavor = "multi_thread")]
 async fn logs_part_of_the_kid_of_a_left_out_key() {
     let issuer = Issuer::with_algorithm(Algorithm::RS256).await;
-    // The longest `kid` that we read, because only then `check` can show it.
+    // The longest `kid` that the service reads. It does not show a longer one at all.
     let kid = "x".repeat(1024);
     let broken = json!({"kty": "RSA", "n": "AQAB", "e": "AQAB", "kid": kid});
     issuer.publish(json!({"keys": [broken, issuer.key().public_jwk()]}));

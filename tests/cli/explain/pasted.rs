@@ -232,7 +232,8 @@ async fn names_the_part_of_a_token_that_is_padded() {
         json["cause"].as_str().unwrap().ends_with("of the payload."),
         "{json:#}"
     );
-    // Not the payload: one whose length is a multiple of four would look as if it were padded.
+    // The length of this payload is not a multiple of four. If it were, `explain` could take the
+    // payload for a padded one.
     let of_signature = format!("{}.{payload}.{}", parts[0], padded(parts[2]));
     let json = refuses(
         &world,

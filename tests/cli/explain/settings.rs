@@ -82,6 +82,7 @@ fn settings(text: &str) -> Vec<(&'static str, String)> {
     found
 }
 
+/// Returns the other variables without which the service would reject this one.
 fn companions(name: &str, value: &str) -> Vec<(&'static str, &'static str)> {
     match name {
         "AUTH0_ALGORITHMS" if value.contains("HS256") => {

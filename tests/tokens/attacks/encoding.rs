@@ -89,6 +89,7 @@ async fn rejects_other_spellings_of_base64url() {
     }
 }
 
+/// Sets an unused bit of the last character. The decoded bytes stay the same.
 fn with_spare_bits(part: &str) -> String {
     const ALPHABET: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let (rest, last) = part.split_at(part.len() - 1);

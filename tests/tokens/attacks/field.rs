@@ -300,7 +300,7 @@ async fn limits_are_exact_to_the_byte() {
     }
 }
 
-/// HTTP/2 has no lines of text, but two fields are still two.
+/// HTTP/2 has no lines of text, but a request can still have two `Authorization` fields.
 #[tokio::test]
 async fn applies_the_same_rules_over_http_2() {
     let target = Target::start().await;
