@@ -123,7 +123,7 @@ async fn read(url: &str, request: reqwest::RequestBuilder) -> Result<Value, Stri
 /// Formats an error with its causes, because only the last cause says what really happened.
 fn chain(error: &dyn Error) -> String {
     let causes = iter::successors(error.source(), |&cause| cause.source());
-    causes.fold(error.to_string(), |told, cause| format!("{told}: {cause}"))
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 #[cfg(test)]
@@ -178,7 +178,7 @@ mod tests {
                    identifier of your API, AUTH0_CLIENT_ID to the client ID of an application that \
                    may call it, AUTH0_CLIENT_SECRET to its client secret";
         let secret = "set in .env: AUTH0_CLIENT_SECRET to its client secret";
-        for (case, values, told) in [
+        for (case, values, expected) in [
             ("all", ["", "", "", ""], all),
             ("the secret", [issuer, audience, "id", ""], secret),
             ("blanks", [issuer, audience, "id", "  "], secret),
@@ -188,7 +188,7 @@ mod tests {
                 secret,
             ),
         ] {
-            assert_eq!(token(vars(values)).await.unwrap_err(), told, "{case}");
+            assert_eq!(token(vars(values)).await.unwrap_err(), expected, "{case}");
         }
         let wrong = token(vars(["your.domain.auth0.com", audience, "id", "secret"])).await;
         assert!(wrong.unwrap_err().starts_with("AUTH0_ISSUER: found"));
@@ -207,8 +207,8 @@ mod tests {
             down.contains("Connection refused"),
             "the last cause: {down}"
         );
-        for told in [refused, down] {
-            assert_eq!(told.lines().count(), 1, "{told}");
+        for error in [refused, down] {
+            assert_eq!(error.lines().count(), 1, "{error}");
         }
     }
 }

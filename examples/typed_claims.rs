@@ -67,9 +67,9 @@ mod tests {
             let request = warp::test::request().path("/tier");
             let request = request.header("authorization", format!("Bearer {}", token.sign()));
             let answer = request.reply(&routes(&auth)).await;
-            let told = String::from_utf8_lossy(answer.body());
-            assert_eq!(answer.status(), status, "{case}: {told}");
-            assert!(told.contains(body), "{case}: {told}");
+            let text = String::from_utf8_lossy(answer.body());
+            assert_eq!(answer.status(), status, "{case}: {text}");
+            assert!(text.contains(body), "{case}: {text}");
         }
     }
 }

@@ -118,11 +118,11 @@ async fn rounds(rounds: usize) -> Option<Duration> {
         let page = warp::test::ws().path("/socket");
         let page = page.header("authorization", format!("Bearer {token}"));
         let mut page = page.handshake(socket.clone()).await.unwrap();
-        let told = tokio::task::block_in_place(|| revoke(&jti));
+        let revoked_at = tokio::task::block_in_place(|| revoke(&jti));
         for client in [&mut one, &mut other] {
             let took = refused(client, &token)
                 .await
-                .saturating_duration_since(told);
+                .saturating_duration_since(revoked_at);
             longest = longest.max(took);
             assert!(took < AT_MOST, "{round}: {took:?}");
         }

@@ -48,8 +48,8 @@ fn wrong_configuration_is_one_line_with_advice() {
 #[test]
 fn every_fault_has_its_own_line() {
     let output = run(&Directory::new(), &[], &[]);
-    let told = String::from_utf8(output.stderr).unwrap();
-    let names: Vec<_> = told.lines().map(|line| line.split(':').next()).collect();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    let names: Vec<_> = stderr.lines().map(|line| line.split(':').next()).collect();
     assert_eq!(names, [Some("AUTH0_DOMAIN"), Some("AUTH0_API_AUDIENCE")]);
 }
 
@@ -105,9 +105,9 @@ fn checks_that_configured_files_are_usable() {
         ("a proxy with a space", "https_proxy", "my proxy:3128", format!("found \"my proxy:3128\", which is not a URL; {proxy}")),
         ("another protocol", "ALL_PROXY", "socks5://me:hunter2@proxy:1080", format!("found \"socks5://…@proxy:1080\", which is neither http nor https; {proxy}")),
     ];
-    for (case, name, value, told) in rows {
+    for (case, name, value, fault) in rows {
         let output = run(&directory, &[], &[AUDIENCE, DOMAIN, (name, value)]);
-        let line = format!("{name}: in the environment, {told}");
+        let line = format!("{name}: in the environment, {fault}");
         assert_ends(case, &output, 78, &line);
     }
 }
@@ -135,8 +135,8 @@ fn ignores_invalid_values_without_effect() {
     for (case, vars) in rows {
         let others = [AUDIENCE, ("LISTEN", &*address), ("RUST_LOG", "off")];
         let output = run(&directory, &[], &[vars, &others].concat());
-        let told = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(69), "{case}: {told}");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(69), "{case}: {stderr}");
     }
 }
 
@@ -161,12 +161,12 @@ fn fault_in_a_file_names_its_line() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let output = run(&directory, &[], &[AUDIENCE, DOMAIN, ("LISTEN", &address)]);
-    let told = String::from_utf8(output.stderr).unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
     for line in [
         "AUTH0_AUDIENCE: in .env, line 2, not a known variable; did you mean AUTH0_API_AUDIENCE?",
         "SSL_CERT_FILE: in .env, line 1, not read from there; set it in the environment",
     ] {
-        assert!(told.contains(line), "{told}");
+        assert!(stderr.contains(line), "{stderr}");
     }
 }
 
@@ -283,14 +283,14 @@ fn each_command_has_a_manual_page() {
     }
     let output = run(&Directory::new(), &["man", "abacus"], &[]);
     assert_eq!(output.status.code(), Some(64), "{output:?}");
-    let told = String::from_utf8(output.stderr).unwrap();
-    assert!(told.contains("[possible values: serve, dev,"), "{told}");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.contains("[possible values: serve, dev,"), "{stderr}");
 }
 
 fn assert_ends(case: &str, output: &Output, code: i32, line: &str) {
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(told, format!("{line}\n"), "{case}");
-    assert_eq!(output.status.code(), Some(code), "{case}: {told}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(stderr, format!("{line}\n"), "{case}");
+    assert_eq!(output.status.code(), Some(code), "{case}: {stderr}");
     assert!(output.stdout.is_empty(), "{case}: {output:?}");
 }
 
@@ -319,9 +319,9 @@ async fn service_survives_an_issuer_outage_and_recovers() {
     let url = format!("http://{address}");
     let token = issuer.token().scope("read:messages").sign();
 
-    let told = |line: &str| line.contains("\"key set fetch failed; ");
-    if !log.iter().any(|line| told(line)) {
-        service.logged(told);
+    let is_failure = |line: &str| line.contains("\"key set fetch failed; ");
+    if !log.iter().any(|line| is_failure(line)) {
+        service.logged(is_failure);
     }
     for (path, status) in [
         ("/api/public", 200),

@@ -77,8 +77,8 @@ async fn commands_printed_by_dev_work_when_pasted() {
             }
         } else {
             let line = format!("TOKEN={reader}; {command}; test -n \"$TOKEN\"");
-            let told = shell(&line);
-            assert!(told.contains(body), "{command}: {told}");
+            let shown = shell(&line);
+            assert!(shown.contains(body), "{command}: {shown}");
         }
     }
 }
@@ -160,9 +160,9 @@ async fn prints_a_token_of_the_requested_shape() {
             &["dev", "--token", "--scope", "a \"b\" c:d"],
             &listen,
         );
-        let told = String::from_utf8(output.stderr).unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
         let line = "\"b\" was not granted: it is not a valid scope (RFC 6749 §3.3)\n";
-        assert_eq!(told, line, "{profile}");
+        assert_eq!(stderr, line, "{profile}");
         let token = String::from_utf8(output.stdout).unwrap();
         let claims: Value =
             serde_json::from_slice(&base64url(token.split('.').nth(1).unwrap())).unwrap();
@@ -302,7 +302,7 @@ fn commands(terminal: &str) -> Vec<(&str, &str)> {
 fn replay(recorded: &[(&str, &str)], page: &Page, token: &str) {
     let curl = Command::new("curl").arg("--version").output().is_ok();
     let directory = Directory::new();
-    for (command, told) in recorded {
+    for (command, expected) in recorded {
         if command.starts_with("curl") && !curl {
             continue;
         }
@@ -314,7 +314,7 @@ fn replay(recorded: &[(&str, &str)], page: &Page, token: &str) {
             "cd {}; TOKEN={token}; {printed}; true",
             directory.path().display()
         );
-        assert_eq!(masked(&shell(&line)), masked(told), "{command}");
+        assert_eq!(masked(&shell(&line)), masked(expected), "{command}");
     }
 }
 
@@ -479,14 +479,14 @@ async fn dpop_commands_printed_by_dev_work_when_pasted() {
     assert_eq!(script.len(), 6, "{:#?}", page.0);
     if Command::new("curl").arg("--version").output().is_ok() {
         let script = script.join("\n") + &format!("\n{}", script[2]);
-        let told = shell(&script.replace("curl -i", "curl -si"));
-        let statuses: Vec<_> = told
+        let shown = shell(&script.replace("curl -i", "curl -si"));
+        let statuses: Vec<_> = shown
             .split("HTTP/1.1 ")
             .skip(1)
             .map(|answer| &answer[..3])
             .collect();
-        assert_eq!(statuses, ["200", "401", "401", "200", "401"], "{told}");
-        assert!(told.contains("proof_replayed"), "{told}");
+        assert_eq!(statuses, ["200", "401", "401", "200", "401"], "{shown}");
+        assert!(shown.contains("proof_replayed"), "{shown}");
     }
 }
 

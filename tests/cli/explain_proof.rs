@@ -22,13 +22,13 @@ async fn explains_each_broken_proof() {
     };
     let good = key.proof("GET", URL).token(&token).sign();
     for request in [["GET", URL], ["GET", "/api/private"], ["GET", "https://API.example.com:443/v1/api/private?a"]] {
-        let told = explain(&token, &good, request);
-        assert_eq!(told.code, Some(0), "{}", told.stdout);
-        assert_eq!(told.json()["accepted"], true);
+        let output = explain(&token, &good, request);
+        assert_eq!(output.code, Some(0), "{}", output.stdout);
+        assert_eq!(output.json()["accepted"], true);
     }
     let earlier = key.proof("GET", URL).token(&token).issued_at(-5).sign();
-    let told = explain(&token, &earlier, ["GET", URL]);
-    assert_eq!(told.code, Some(0), "{}", told.stdout);
+    let output = explain(&token, &earlier, ["GET", URL]);
+    assert_eq!(output.code, Some(0), "{}", output.stdout);
 
     let rows: &[(&str, Change, &str, &str, Cause)] = &[
         ("another path", |p| p.claim("htu", "https://api.example.com/api/private"), "invalid_proof", "proof htu", causes::PROOF_FOR_OTHER_URL),
@@ -43,9 +43,9 @@ async fn explains_each_broken_proof() {
     ];
     for (case, change, code, step, cause) in rows {
         let proof = change(key.proof("GET", URL).token(&token)).sign();
-        let told = explain(&token, &proof, ["GET", URL]);
-        assert_eq!(told.code, Some(1), "{case}: {}", told.stdout);
-        let json = told.json();
+        let output = explain(&token, &proof, ["GET", URL]);
+        assert_eq!(output.code, Some(1), "{case}: {}", output.stdout);
+        let json = output.json();
         assert_eq!(json["code"], *code, "{case}: {json:#}");
         assert!(json["cause"].as_str().unwrap().starts_with(cause.what), "{case}: {json:#}");
         let failed = json["steps"].as_array().unwrap().iter().find(|step| step["holds"] == false);
@@ -88,9 +88,9 @@ async fn reads_the_proof_in_a_pasted_request() {
         ("no request", fields.clone(), 1, "--proof PROOF --request METHOD URL"),
     ];
     for (case, text, status, note) in rows {
-        let told = world.run(&["explain", "--json"], &text);
-        assert_eq!(told.code, Some(status), "{case}: {}", told.stdout);
-        let json = told.json();
+        let output = world.run(&["explain", "--json"], &text);
+        assert_eq!(output.code, Some(status), "{case}: {}", output.stdout);
+        let json = output.json();
         assert!(json["notes"].to_string().contains(note), "{case}: {json:#}");
         let code = (status == 1).then_some("invalid_proof");
         assert_eq!(json["code"].as_str(), code, "{case}: {json:#}");
@@ -144,7 +144,7 @@ async fn rejects_a_proof_for_an_unknown_request() {
         ],
         &["--proof", "a.b.c", "--request", "G ET", "/"],
     ] {
-        let told = world.run(&[&["explain"], arguments].concat(), &token);
-        assert_eq!(told.code, Some(64), "{arguments:?}: {}", told.stderr);
+        let output = world.run(&[&["explain"], arguments].concat(), &token);
+        assert_eq!(output.code, Some(64), "{arguments:?}: {}", output.stderr);
     }
 }

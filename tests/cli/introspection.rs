@@ -26,50 +26,50 @@ async fn asking() -> World {
 #[tokio::test(flavor = "multi_thread")]
 async fn check_introspects_a_made_up_token() {
     let world = asking().await;
-    let told = world.run(&["check"], "");
-    assert_eq!(told.code, Some(0), "{}{}", told.stdout, told.stderr);
+    let output = world.run(&["check"], "");
+    assert_eq!(output.code, Some(0), "{}{}", output.stdout, output.stderr);
     assert!(
-        told.stdout.contains("accepts the credentials"),
+        output.stdout.contains("accepts the credentials"),
         "{}",
-        told.stdout
+        output.stdout
     );
     assert_eq!(world.issuer.requests().introspection, 1);
     let world = world.set("AUTH0_INTROSPECTION_CLIENT_SECRET", "hunter2");
-    let told = world.run(&["check"], "");
-    assert_eq!(told.code, Some(1));
-    assert!(told.stdout.contains("answered 401"), "{}", told.stdout);
-    assert!(!told.stdout.contains("hunter2"), "{}", told.stdout);
+    let output = world.run(&["check"], "");
+    assert_eq!(output.code, Some(1));
+    assert!(output.stdout.contains("answered 401"), "{}", output.stdout);
+    assert!(!output.stdout.contains("hunter2"), "{}", output.stdout);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn explain_introspects_only_on_request() {
     let world = asking().await;
     let token = world.issuer.opaque_token(world.issuer.token());
-    let told = world.run(&["explain"], &token);
-    assert_eq!(told.code, Some(1), "{}", told.stdout);
+    let output = world.run(&["explain"], &token);
+    assert_eq!(output.code, Some(1), "{}", output.stdout);
     let opaque = "The service may ask the issuer about it";
-    assert!(told.stdout.contains(opaque), "{}", told.stdout);
-    assert!(told.stdout.contains("--introspect"), "{}", told.stdout);
+    assert!(output.stdout.contains(opaque), "{}", output.stdout);
+    assert!(output.stdout.contains("--introspect"), "{}", output.stdout);
     assert_eq!(world.issuer.requests().introspection, 0);
-    let told = world.run(&["explain", "--introspect"], &token);
-    assert_eq!(told.code, Some(0), "{}{}", told.stdout, told.stderr);
+    let output = world.run(&["explain", "--introspect"], &token);
+    assert_eq!(output.code, Some(0), "{}{}", output.stdout, output.stderr);
     assert!(
-        told.stderr.contains("is sent to the issuer"),
+        output.stderr.contains("is sent to the issuer"),
         "{}",
-        told.stderr
+        output.stderr
     );
     assert_eq!(world.issuer.requests().introspection, 1);
     world.issuer.revoke(&token);
-    let told = world.run(&["explain", "--introspect", "--json"], &token);
-    assert_eq!(told.code, Some(1));
-    assert_eq!(told.json()["code"], "token_inactive");
+    let output = world.run(&["explain", "--introspect", "--json"], &token);
+    assert_eq!(output.code, Some(1));
+    assert_eq!(output.json()["code"], "token_inactive");
 
     // With `always`, the issuer also decides about JWTs.
     let world = world.set("AUTH0_INTROSPECTION", "always");
-    let told = world.run(&["explain"], &world.issuer.token().sign());
-    assert_eq!(told.code, Some(0), "{}{}", told.stdout, told.stderr);
+    let output = world.run(&["explain"], &world.issuer.token().sign());
+    assert_eq!(output.code, Some(0), "{}{}", output.stdout, output.stderr);
     let note = "could change this verdict";
-    assert!(told.stdout.contains(note), "{}", told.stdout);
+    assert!(output.stdout.contains(note), "{}", output.stdout);
 }
 
 /// If an active answer is rejected because of a claim, `explain` must name the claim.
@@ -145,21 +145,25 @@ async fn faults_name_the_missing_setting() {
     ];
     for (case, name, value, expected) in rows {
         let world = asking().await.set(name, value);
-        let told = world.run(&["serve"], "");
-        assert_eq!(told.code, Some(78), "{case}: {}", told.stderr);
-        assert!(told.stderr.contains(expected), "{case}: {}", told.stderr);
+        let output = world.run(&["serve"], "");
+        assert_eq!(output.code, Some(78), "{case}: {}", output.stderr);
+        assert!(
+            output.stderr.contains(expected),
+            "{case}: {}",
+            output.stderr
+        );
     }
     let world = World::start().await.set("AUTH0_INTROSPECTION", "always");
-    let told = world.run(&["serve"], "");
-    assert_eq!(told.code, Some(78));
+    let output = world.run(&["serve"], "");
+    assert_eq!(output.code, Some(78));
     for name in [
         "AUTH0_INTROSPECTION_CLIENT_ID",
         "AUTH0_INTROSPECTION_CLIENT_SECRET",
     ] {
         assert!(
-            told.stderr.contains(&format!("{name}: not set")),
+            output.stderr.contains(&format!("{name}: not set")),
             "{}",
-            told.stderr
+            output.stderr
         );
     }
     let key = World::start()
@@ -173,12 +177,13 @@ async fn faults_name_the_missing_setting() {
     )
     .unwrap();
     let key = key.set("AUTH0_INTROSPECTION_KEY_FILE", path.to_str().unwrap());
-    let told = key.run(&["serve"], "");
-    assert_eq!(told.code, Some(78));
+    let output = key.run(&["serve"], "");
+    assert_eq!(output.code, Some(78));
     assert!(
-        told.stderr
+        output
+            .stderr
             .contains("has no RSA, P-256, P-384 or Ed25519 private key"),
         "{}",
-        told.stderr
+        output.stderr
     );
 }

@@ -7,7 +7,7 @@ use warp_bearer::{auth::Algorithm, issuer::Issuer};
 
 use crate::support::{
     process::{Directory, run},
-    world::{Told, World},
+    world::{CommandOutput, World},
 };
 
 async fn world() -> (World, Issuer) {
@@ -26,16 +26,16 @@ async fn world() -> (World, Issuer) {
     (world, other)
 }
 
-fn text(told: &Told) -> String {
-    format!("{}{}", told.stdout, told.stderr)
+fn text(output: &CommandOutput) -> String {
+    format!("{}{}", output.stdout, output.stderr)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn check_covers_every_issuer_and_ends_with_a_table() {
     let (world, other) = world().await;
-    let told = world.run(&["check", "--json"], "");
-    assert_eq!(told.code, Some(0), "{}", text(&told));
-    let json = told.json();
+    let output = world.run(&["check", "--json"], "");
+    assert_eq!(output.code, Some(0), "{}", text(&output));
+    let json = output.json();
     let sections = json["sections"].as_array().unwrap();
     let titles: Vec<_> = sections
         .iter()
@@ -57,9 +57,9 @@ async fn check_covers_every_issuer_and_ends_with_a_table() {
     assert_eq!(row(1, "more"), "issuers.toml:4");
 
     other.go_down().await;
-    let told = world.run(&["check", "--json"], "");
-    assert_eq!(told.code, Some(1));
-    let json = told.json();
+    let output = world.run(&["check", "--json"], "");
+    assert_eq!(output.code, Some(1));
+    let json = output.json();
     let sections = json["sections"].as_array().unwrap();
     let table = sections
         .iter()
@@ -75,17 +75,21 @@ async fn check_covers_every_issuer_and_ends_with_a_table() {
 async fn explain_names_the_table_of_the_issuer() {
     let (world, other) = world().await;
     let good = other.token().audience("urn:other").scope("use:it").sign();
-    let told = world.run(&["explain"], &good);
-    assert_eq!(told.code, Some(0), "{}", text(&told));
-    assert!(told.stdout.contains("issuers.toml:4"), "{}", told.stdout);
+    let output = world.run(&["explain"], &good);
+    assert_eq!(output.code, Some(0), "{}", text(&output));
+    assert!(
+        output.stdout.contains("issuers.toml:4"),
+        "{}",
+        output.stdout
+    );
 
     let without = other.token().audience("urn:other").scope("see:it").sign();
-    let told = world.run(&["explain"], &without);
-    assert_eq!(told.code, Some(1), "{}", text(&told));
+    let output = world.run(&["explain"], &without);
+    assert_eq!(output.code, Some(1), "{}", text(&output));
     assert!(
-        told.stdout.contains("insufficient_scope"),
+        output.stdout.contains("insufficient_scope"),
         "{}",
-        told.stdout
+        output.stdout
     );
 }
 
@@ -105,8 +109,8 @@ fn faulty_file_stops_the_start_and_every_fault_is_named() {
     for command in ["serve", "check", "explain"] {
         let output = run(&directory, &[command], &vars);
         assert_eq!(output.status.code(), Some(78), "{command}");
-        let told = String::from_utf8(output.stderr).unwrap();
-        let lines: Vec<_> = told.lines().collect();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        let lines: Vec<_> = stderr.lines().collect();
         assert_eq!(
             lines,
             [
@@ -142,8 +146,8 @@ fn fault_in_a_referenced_file_names_the_table() {
             "issuers.toml:2: in [[issuer]] \"https://a.example/\", {name}: found \"/none/here\", which does not exist; give the path of such a file"
         )
     });
-    let told = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(told.lines().collect::<Vec<_>>(), expected);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(stderr.lines().collect::<Vec<_>>(), expected);
 }
 
 #[test]
@@ -160,8 +164,8 @@ fn import_writes_an_equivalent_file() {
         "[[issuer]]\nurl = \"https://a.example/\"\naudiences = [\"urn:a\"]\nalgorithms = [\"RS256\", \"EdDSA\"]\n\n\
          [[issuer]]\nurl = \"https://b.example/\"\naudiences = [\"urn:a\"]\nalgorithms = [\"RS256\", \"EdDSA\"]\n"
     );
-    let told = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(told, "remove AUTH0_ISSUER, and set ISSUERS_FILE\n");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(stderr, "remove AUTH0_ISSUER, and set ISSUERS_FILE\n");
     let missing = run(&directory, &["issuers", "import", "none.env"], &[]);
     assert_eq!(missing.status.code(), Some(78));
 }

@@ -19,20 +19,20 @@ async fn with_file(text: &str) -> (World, PathBuf) {
 #[tokio::test(flavor = "multi_thread")]
 async fn revoke_appends_a_line_that_revocations_lists() {
     let (world, path) = with_file("").await;
-    let told = world.run(&["revoke", "--sub", "auth0|alice"], "");
-    assert_eq!(told.code, Some(0), "{}", told.stderr);
+    let output = world.run(&["revoke", "--sub", "auth0|alice"], "");
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
     assert!(
-        told.stdout.contains("revoked: sub auth0|alice"),
+        output.stdout.contains("revoked: sub auth0|alice"),
         "{}",
-        told.stdout
+        output.stdout
     );
-    let told = world.run(&["revoke", "--jti", "t1", "--for", "8h"], "");
-    assert_eq!(told.code, Some(0), "{}", told.stderr);
+    let output = world.run(&["revoke", "--jti", "t1", "--for", "8h"], "");
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
     let before = ["--before", "2026-11-28T08:00:00Z"];
-    let told = world.run(&["revoke", "--client-id", "app", before[0], before[1]], "");
-    assert_eq!(told.code, Some(0), "{}", told.stderr);
+    let output = world.run(&["revoke", "--client-id", "app", before[0], before[1]], "");
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
     let issuer = world.issuer.url().to_owned();
-    let told = world.run(
+    let output = world.run(
         &[
             "revoke",
             "--issuer",
@@ -43,7 +43,7 @@ async fn revoke_appends_a_line_that_revocations_lists() {
         ],
         "",
     );
-    assert_eq!(told.code, Some(0), "{}", told.stderr);
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
 
     let lines = fs::read_to_string(&path).unwrap();
     let lines: Vec<serde_json::Value> = lines
@@ -61,8 +61,8 @@ async fn revoke_appends_a_line_that_revocations_lists() {
     assert_eq!(lines[2]["before"], 1_795_852_800);
     assert_eq!(lines[3]["before"], 1_790_000_000);
 
-    let told = world.run(&["revocations"], "");
-    assert_eq!(told.code, Some(0), "{}", told.stderr);
+    let output = world.run(&["revocations"], "");
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
     for part in [
         "sub auth0|alice",
         "jti t1",
@@ -70,17 +70,17 @@ async fn revoke_appends_a_line_that_revocations_lists() {
         "every token of",
         "2026-11-28T08:00:00Z",
     ] {
-        assert!(told.stdout.contains(part), "{part}: {}", told.stdout);
+        assert!(output.stdout.contains(part), "{part}: {}", output.stdout);
     }
-    let told = world.run(&["revocations", "--json"], "");
-    assert_eq!(told.stdout, fs::read_to_string(&path).unwrap());
+    let output = world.run(&["revocations", "--json"], "");
+    assert_eq!(output.stdout, fs::read_to_string(&path).unwrap());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn unterminated_line_is_not_joined_to_the_next() {
     let (world, path) = with_file(r#"{"iss":"https://a/","jti":"t0"}"#).await;
-    let told = world.run(&["revoke", "--jti", "t1"], "");
-    assert_eq!(told.code, Some(0), "{}", told.stderr);
+    let output = world.run(&["revoke", "--jti", "t1"], "");
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
     assert_eq!(fs::read_to_string(path).unwrap().lines().count(), 2);
 }
 
@@ -101,10 +101,10 @@ async fn entries_without_effect_are_warned_about() {
     let world = world
         .set("AUTH0_REVOCATION_FILE", path.to_str().unwrap())
         .set("LISTEN", "127.0.0.1:0");
-    let told = world.run(&["check"], "");
+    let output = world.run(&["check"], "");
     let text = format!("2 revocations of {misspelt} have no effect");
-    assert!(told.stdout.contains(&text), "{}", told.stdout);
-    assert!(told.stdout.contains("3 entries"), "{}", told.stdout);
+    assert!(output.stdout.contains(&text), "{}", output.stdout);
+    assert!(output.stdout.contains("3 entries"), "{}", output.stdout);
 
     let mut service = Process::spawn(&mut world.command(&[]));
     let words = "revocations of an issuer that is not configured have no effect";
@@ -134,8 +134,8 @@ async fn exit_codes_distinguish_failures() {
         ("one that works", &["revoke", "--issuer", &issuer, "--sub", "a"], 0),
     ];
     for (case, arguments, expected) in rows {
-        let told = world.run(arguments, "");
-        assert_eq!(told.code, Some(expected), "{case}: {}", told.stderr);
+        let output = world.run(arguments, "");
+        assert_eq!(output.code, Some(expected), "{case}: {}", output.stderr);
     }
     let bare = World::start().await;
     assert_eq!(
@@ -146,10 +146,14 @@ async fn exit_codes_distinguish_failures() {
     assert_eq!(bare.run(&["revocations"], "").code, Some(78), "no source");
     let not_writable = |case: &str| {
         for command in [&["revoke", "--jti", "a"][..], &["revocations"]] {
-            let told = world.run(command, "");
-            assert_eq!(told.code, Some(69), "{case}: {}", told.stderr);
+            let output = world.run(command, "");
+            assert_eq!(output.code, Some(69), "{case}: {}", output.stderr);
             let variable = "AUTH0_REVOCATION_FILE: ";
-            assert!(told.stderr.starts_with(variable), "{case}: {}", told.stderr);
+            assert!(
+                output.stderr.starts_with(variable),
+                "{case}: {}",
+                output.stderr
+            );
         }
     };
     fs::write(&path, "no entry\n").unwrap();
@@ -170,24 +174,28 @@ async fn explain_and_check_ask_the_state_store() {
     let world = World::of(issuer)
         .set("AUTH0_ALGORITHMS", "ES256")
         .set("STATE_STORE", redis.url());
-    let told = world.run(&["revoke", "--jti", "t1"], "");
-    assert_eq!(told.code, Some(0), "{}", told.stderr);
+    let output = world.run(&["revoke", "--jti", "t1"], "");
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
     let explained = |jti: &str| {
         let token = world.issuer.token().claim("jti", jti).sign();
-        let told = world.run(&["explain", "--json"], &token);
-        (told.code, told.json()["code"].clone())
+        let output = world.run(&["explain", "--json"], &token);
+        (output.code, output.json()["code"].clone())
     };
     assert_eq!(explained("t1"), (Some(1), json!("token_revoked")));
     assert_eq!(explained("t2").0, Some(0));
-    let told = world.run(&["check"], "");
-    assert_eq!(told.code, Some(0), "{}", told.stdout);
-    assert!(told.stdout.contains("State store"), "{}", told.stdout);
+    let output = world.run(&["check"], "");
+    assert_eq!(output.code, Some(0), "{}", output.stdout);
+    assert!(output.stdout.contains("State store"), "{}", output.stdout);
 
     redis.kill();
     assert_eq!(explained("t2"), (Some(1), json!("state_unavailable")));
-    let told = world.run(&["check"], "");
-    assert_eq!(told.code, Some(1));
-    assert!(told.stdout.contains("cannot be reached"), "{}", told.stdout);
+    let output = world.run(&["check"], "");
+    assert_eq!(output.code, Some(1));
+    assert!(
+        output.stdout.contains("cannot be reached"),
+        "{}",
+        output.stdout
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -205,8 +213,8 @@ async fn running_service_rejects_a_revoked_token_soon() {
         (answer.status().as_u16(), answer.text().await.unwrap())
     };
     assert_eq!(ask().await.0, 200);
-    let told = world.run(&["revoke", "--sub", "auth0|alice"], "");
-    assert_eq!(told.code, Some(0), "{}", told.stderr);
+    let output = world.run(&["revoke", "--sub", "auth0|alice"], "");
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
     let revoked = async {
         loop {
             let (status, body) = ask().await;
@@ -272,8 +280,8 @@ async fn revoke_accepts_issuers_from_the_issuers_file() {
         ),
     ] {
         fs::write(&file, tables).unwrap();
-        let told = world.run(arguments, "");
-        assert_eq!(told.code, Some(code), "{case}: {}", told.stderr);
+        let output = world.run(arguments, "");
+        assert_eq!(output.code, Some(code), "{case}: {}", output.stderr);
     }
     let list = fs::read_to_string(&list).unwrap();
     assert_eq!(list.lines().count(), 2, "{list}");

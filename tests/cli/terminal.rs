@@ -189,7 +189,7 @@ async fn accepts_a_typed_token_up_to_the_terminals_line_length() {
     let world = World::start().await;
     let token = || world.issuer.token();
     let long = token().claim("groups", "a".repeat(4000)).sign();
-    for (typed, code, told) in [
+    for (typed, code, expected) in [
         (token().sign(), 0, "Accepted: the token is valid."),
         (
             long,
@@ -203,7 +203,7 @@ async fn accepts_a_typed_token_up_to_the_terminals_line_length() {
             .write_all(format!("{typed}\n\n").as_bytes())
             .unwrap();
         let text = sent(&mut terminal, "");
-        assert!(text.contains(told), "{text}");
+        assert!(text.contains(expected), "{text}");
         assert_eq!(child.wait().unwrap().code(), Some(code), "{text}");
     }
 }
@@ -260,8 +260,8 @@ async fn a_closed_standard_output_is_no_error() {
         command.stdout(writer).stderr(Stdio::piped());
         let output = tokio::task::spawn_blocking(move || command.output()).await;
         let output = output.unwrap().unwrap();
-        let told = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {told}");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {stderr}");
     }
     let lines = std::fs::read_to_string(&revoked).unwrap();
     assert_eq!(lines.lines().count(), 1, "{lines}");

@@ -623,9 +623,9 @@ async fn accepts_glewlwyd_tokens_with_a_resource_and_explains_others() {
     let mut explain = Command::new(env!("CARGO_BIN_EXE_warp-bearer"));
     explain.args(["explain", say("without_resource")]);
     let explained = explain.env_clear().envs(variables).output().unwrap();
-    let told = String::from_utf8(explained.stdout).unwrap();
-    assert!(told.contains("401 wrong_audience"), "{told}");
-    assert!(told.contains("Allow resource indicators"), "{told}");
+    let stdout = String::from_utf8(explained.stdout).unwrap();
+    assert!(stdout.contains("401 wrong_audience"), "{stdout}");
+    assert!(stdout.contains("Allow resource indicators"), "{stdout}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

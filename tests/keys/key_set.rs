@@ -911,12 +911,12 @@ async fn reports_an_issuer_that_differs_by_a_slash() {
     issuer.wrong_issuer(bare.clone());
     let auth = builder(&issuer).build().unwrap();
     until(|| auth.status()[0].last_error.is_some()).await;
-    let told = auth.status()[0].last_error.clone().unwrap();
+    let error = auth.status()[0].last_error.clone().unwrap();
     let expected = format!(
         "the issuer's name is {bare:?}, but {:?} is configured; they differ only in the trailing slash",
         issuer.url()
     );
-    assert_eq!(told, expected);
+    assert_eq!(error, expected);
     assert!(!auth.is_ready());
     assert_eq!(fetches(&issuer), 0, "the key set is not fetched");
 }
@@ -1296,7 +1296,7 @@ async fn reports_a_missing_key_file_once_and_recovers() {
 
     for (case, change) in [("gone", None), ("no key set", Some("{}"))] {
         let failed = |auth: &Auth| auth.status()[0].fetches.failed;
-        let (before, told) = (failed(&auth), log.count("the held set stays in use"));
+        let (before, logged) = (failed(&auth), log.count("the held set stays in use"));
         match change {
             None => std::fs::remove_file(&file).unwrap(),
             Some(text) => std::fs::write(&file, text).unwrap(),
@@ -1306,8 +1306,8 @@ async fn reports_a_missing_key_file_once_and_recovers() {
             another_thread_reads().await;
         }
         assert_eq!(at_once(&auth, &token), Ok(()), "{case}");
-        let told = log.count("the held set stays in use") - told;
-        assert_eq!(told, 1, "{case}");
+        let logged = log.count("the held set stays in use") - logged;
+        assert_eq!(logged, 1, "{case}");
     }
 
     let confirmed = auth.status()[0].fetches.confirmed;

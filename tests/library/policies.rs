@@ -226,8 +226,8 @@ async fn refusal_names_sufficient_scopes_but_no_role() {
             if token.is_some() {
                 answer.assert_is_problem(code, 403, code);
             }
-            let told = format!("{:?} {}", answer.headers, answer.body);
-            assert!(!told.contains("secret-role"), "{told}");
+            let text = format!("{:?} {}", answer.headers, answer.body);
+            assert!(!text.contains("secret-role"), "{text}");
             let challenge = answer.header("www-authenticate").to_owned();
             let scope = named.map(|scope| format!("scope=\"{scope}\""));
             match scope {

@@ -35,8 +35,8 @@ async fn health(listen: SocketAddr, arguments: &[&str]) -> (i32, String) {
         .args(arguments);
     let output = tokio::task::spawn_blocking(move || command.output());
     let output = output.await.unwrap().unwrap();
-    let told = String::from_utf8(output.stderr).unwrap();
-    (output.status.code().unwrap(), told)
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    (output.status.code().unwrap(), stderr)
 }
 
 #[tokio::test]
@@ -47,10 +47,10 @@ async fn health_reports_liveness_and_readiness() {
     let address = service.address;
 
     assert_eq!(health(address, &[]).await, (0, String::new()), "alive");
-    let (code, told) = health(address, &["--ready"]).await;
-    assert_eq!(code, 1, "no keys yet: {told}");
+    let (code, stderr) = health(address, &["--ready"]).await;
+    assert_eq!(code, 1, "no keys yet: {stderr}");
     assert_eq!(
-        told,
+        stderr,
         format!("http://{address}/readyz answers 503 Service Unavailable\n")
     );
 
@@ -64,9 +64,9 @@ async fn health_reports_liveness_and_readiness() {
     );
 
     service.stop().await;
-    let (code, told) = health(address, &[]).await;
+    let (code, stderr) = health(address, &[]).await;
     assert_eq!(
-        (code, told),
+        (code, stderr),
         (1, format!("http://{address}/livez cannot be reached\n"))
     );
 }
@@ -182,7 +182,7 @@ async fn unusable_certificate_stops_the_start() {
     let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let certificate = file("tls.crt", &pair.cert.pem());
     let empty = file("empty", "");
-    for (case, certificate, key, told) in [
+    for (case, certificate, key, expected) in [
         ("no key", &certificate, &empty, "TLS_KEY_FILE: the key "),
         (
             "no certificate",
@@ -205,7 +205,7 @@ async fn unusable_certificate_stops_the_start() {
         assert_eq!(output.status.code(), Some(78), "{case}");
         let error = String::from_utf8(output.stderr).unwrap();
         assert!(
-            error.lines().last().unwrap().starts_with(told),
+            error.lines().last().unwrap().starts_with(expected),
             "{case}: {error}"
         );
     }
@@ -281,8 +281,8 @@ async fn idle_peers_leave_descriptors_for_key_fetches() {
     let issuer = Issuer::start().await;
     issuer.go_down().await;
     let mut service = Process::serve_after("ulimit -Sn 80; ulimit -Hn 128", &issuer).await;
-    let told = service.logged("MAX_CONNECTIONS lowered").await;
-    assert!(told.contains("connections=64 descriptors=128"), "{told}");
+    let line = service.logged("MAX_CONNECTIONS lowered").await;
+    assert!(line.contains("connections=64 descriptors=128"), "{line}");
 
     let mut peers = Vec::new();
     for _ in 0..150 {

@@ -134,7 +134,7 @@ fn sent(case: &str, issuer: &Issuer) -> Sent {
 }
 
 /// A status with its reason: the library's `code`, or the `error` of a challenge.
-fn told(status: u16, headers: &HeaderMap, code: Option<&str>) -> String {
+fn status_and_reason(status: u16, headers: &HeaderMap, code: Option<&str>) -> String {
     let challenge = headers.get(header::WWW_AUTHENTICATE);
     let challenge = challenge.map_or("", |challenge| challenge.to_str().unwrap());
     let error = challenge.split_once("error=\"");
@@ -185,7 +185,7 @@ async fn ours(issuer: &Issuer, (path, fields): Sent) -> String {
         .extensions()
         .get::<warp_bearer::auth::problem::Code>();
     let code = code.map(|code| code.as_str());
-    told(answer.status().as_u16(), answer.headers(), code)
+    status_and_reason(answer.status().as_u16(), answer.headers(), code)
 }
 
 /// A running server with another library. It is killed when dropped.
@@ -254,7 +254,7 @@ impl Peer {
             request = request.header(header::AUTHORIZATION, field);
         }
         let answer = request.send().await.unwrap();
-        told(answer.status().as_u16(), answer.headers(), None)
+        status_and_reason(answer.status().as_u16(), answer.headers(), None)
     }
 }
 

@@ -778,11 +778,11 @@ def try_it(warp_bearer):
             stack.enter_context(running(["sh", "-c", f"exec {here(line)}"], ports[port], directory, **listen))
         script = here(asked).replace("curl -i", "curl --silent --noproxy '*' -i")
         env = {"PATH": PATH, "HOME": directory, **listen}
-        told = subprocess.run(["sh", "-c", script], cwd=directory, env=env, check=True, stdout=subprocess.PIPE, text=True)
-    found = re.findall(r"HTTP/1\.1 (\d+)", told.stdout)
+        shown = subprocess.run(["sh", "-c", script], cwd=directory, env=env, check=True, stdout=subprocess.PIPE, text=True)
+    found = re.findall(r"HTTP/1\.1 (\d+)", shown.stdout)
     fits = found == re.findall(r"\b(\d{3})\b", text.replace(started, "").replace(asked, "")) == ["401", "403", "200"]
     print(f"Try it\n  {'ok' if fits else 'FAILED':6} {found}")
-    return [] if fits else [f"Try it: {told.stdout}"]
+    return [] if fits else [f"Try it: {shown.stdout}"]
 
 
 def token_of(warp_bearer, listen, scope):

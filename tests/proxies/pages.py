@@ -109,8 +109,8 @@ def main(warp_bearer):
                     if fits and (target, status) == ("nginx", 200):
                         arrived = json.loads(found["body"])
                         fits = all(arrived.get(name) == value for name, value in ADDED.items())
-                told = "not readable" if page == "other" else status
-                case = f"{page} page, {target}: {path}: {told}"
+                expected = "not readable" if page == "other" else status
+                case = f"{page} page, {target}: {path}: {expected}"
                 print(f"  {'ok' if fits else 'FAILED':6} {case}")
                 if not fits:
                     failed.append(case)

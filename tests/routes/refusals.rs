@@ -201,8 +201,8 @@ async fn bodies_do_not_echo_the_request() {
         .sign();
     for token in ["marker", "marker.marker.marker", &marked] {
         let answer = tenant.get("/api/private", Some(token)).await;
-        let told = format!("{:?} {}", answer.headers, answer.body);
-        assert!(!told.contains("marker"), "{told}");
+        let text = format!("{:?} {}", answer.headers, answer.body);
+        assert!(!text.contains("marker"), "{text}");
     }
 }
 

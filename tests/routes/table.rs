@@ -134,14 +134,14 @@ async fn the_root_lists_the_routes() {
     let docs = cfg!(feature = "docs").then_some("/docs");
     assert_eq!(index["docs"].as_str(), docs);
     let routes = index["routes"].as_array().unwrap();
-    let told = |route: &str| routes.iter().find(|row| row["route"] == route);
-    assert_eq!(told("GET /api/public").unwrap()["token"], false);
-    assert_eq!(told("any /auth").unwrap()["token"], true);
+    let listed = |route: &str| routes.iter().find(|row| row["route"] == route);
+    assert_eq!(listed("GET /api/public").unwrap()["token"], false);
+    assert_eq!(listed("any /auth").unwrap()["token"], true);
     let all = rows(&Access::from(&tenant.auth), || false);
     for row in all.iter().filter(|row| !row.template.starts_with("/docs")) {
         let route = format!("{} {}", row.methods, row.template);
         let is_later = ["/", "/openapi.json"].contains(&row.template);
-        assert_eq!(told(&route).is_none(), is_later, "{route}");
+        assert_eq!(listed(&route).is_none(), is_later, "{route}");
     }
 }
 

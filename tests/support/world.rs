@@ -12,13 +12,13 @@ use warp_bearer::{auth::Algorithm, issuer::Issuer};
 
 use super::process::Directory;
 
-pub struct Told {
+pub struct CommandOutput {
     pub code: Option<i32>,
     pub stdout: String,
     pub stderr: String,
 }
 
-impl Told {
+impl CommandOutput {
     pub fn json(&self) -> Value {
         let broken = |_| panic!("not JSON: {}{}", self.stdout, self.stderr);
         serde_json::from_str(&self.stdout).unwrap_or_else(broken)
@@ -83,7 +83,7 @@ impl World {
 
     /// Runs the binary and waits for it to end. This blocks the thread, so the issuer needs another
     /// one.
-    pub fn run(&self, arguments: &[&str], input: &str) -> Told {
+    pub fn run(&self, arguments: &[&str], input: &str) -> CommandOutput {
         let mut command = self.command(arguments);
         command
             .stdin(Stdio::piped())
@@ -97,7 +97,7 @@ impl World {
             written => written.unwrap(),
         }
         let output = child.wait_with_output().unwrap();
-        Told {
+        CommandOutput {
             code: output.status.code(),
             stdout: String::from_utf8(output.stdout).unwrap(),
             stderr: String::from_utf8(output.stderr).unwrap(),

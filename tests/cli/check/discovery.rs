@@ -37,9 +37,9 @@ async fn finds_each_broken_issuer() {
         issuer.recover();
         issuer.restore();
         broken(&issuer);
-        let told = checked(&world());
-        assert_eq!(told.code, Some(1), "{case}: {}", told.stdout);
-        let found = findings(&told, "Issuer ");
+        let output = checked(&world());
+        assert_eq!(output.code, Some(1), "{case}: {}", output.stdout);
+        let found = findings(&output, "Issuer ");
         let has_line = found.iter().any(|finding| finding.contains(line));
         assert!(has_line, "{case}: {found:#?}");
         assert!(
@@ -51,22 +51,26 @@ async fn finds_each_broken_issuer() {
     issuer.restore();
 
     issuer.hang();
-    let told = checked(&world().set("AUTH0_JWKS_TIMEOUT", "100ms"));
-    assert_eq!(told.code, Some(1), "{}", told.stdout);
+    let output = checked(&world().set("AUTH0_JWKS_TIMEOUT", "100ms"));
+    assert_eq!(output.code, Some(1), "{}", output.stdout);
     assert!(
-        told.stdout.contains("no complete answer within 100ms"),
+        output.stdout.contains("no complete answer within 100ms"),
         "{}",
-        told.stdout
+        output.stdout
     );
     issuer.go_down().await;
-    let told = checked(&world());
-    assert_eq!(told.code, Some(1), "{}", told.stdout);
-    assert!(told.stdout.contains("cannot be reached"), "{}", told.stdout);
+    let output = checked(&world());
+    assert_eq!(output.code, Some(1), "{}", output.stdout);
+    assert!(
+        output.stdout.contains("cannot be reached"),
+        "{}",
+        output.stdout
+    );
     // A label of more than 63 characters is invalid, so the lookup fails without a name server.
     let nowhere = format!("https://{}.example/", "a".repeat(64));
-    let told = checked(&world().set("AUTH0_ISSUER", nowhere));
-    assert_eq!(told.code, Some(1), "{}", told.stdout);
-    let found = findings(&told, "Issuer ");
+    let output = checked(&world().set("AUTH0_ISSUER", nowhere));
+    assert_eq!(output.code, Some(1), "{}", output.stdout);
+    let found = findings(&output, "Issuer ");
     assert!(found[0].starts_with("bad name: aaaa"), "{found:#?}");
     assert_eq!(found.len(), 1, "{found:#?}");
     // The issuer answers in plain HTTP where TLS is expected.
@@ -74,8 +78,8 @@ async fn finds_each_broken_issuer() {
     let plain = issuer
         .url()
         .replace("http://127.0.0.1", "https://localhost");
-    let told = checked(&world().set("AUTH0_ISSUER", plain));
-    let found = findings(&told, "Issuer ");
+    let output = checked(&world().set("AUTH0_ISSUER", plain));
+    let found = findings(&output, "Issuer ");
     assert!(found[1].starts_with("bad TLS: "), "{found:#?}");
 }
 
@@ -96,9 +100,9 @@ async fn finds_a_wrong_clock() {
         (0, 0, "good clock: same as the issuer's ()"),
     ] {
         let url = with_date(&issuer, ahead).await;
-        let told = checked(&World::of(issuer.clone()).set("AUTH0_ISSUER", url));
-        assert_eq!(told.code, Some(code), "{ahead}: {}", told.stdout);
-        let clock = findings(&told, "Issuer ").into_iter();
+        let output = checked(&World::of(issuer.clone()).set("AUTH0_ISSUER", url));
+        assert_eq!(output.code, Some(code), "{ahead}: {}", output.stdout);
+        let clock = findings(&output, "Issuer ").into_iter();
         let clock = clock
             .filter(|finding| finding.contains(" clock: "))
             .collect::<Vec<_>>();
@@ -162,17 +166,17 @@ async fn checks_certificates_and_finds_untrusted_ones() {
     let world = World::start().await;
     let url = over_tls(&world).await;
     let world = world.set("AUTH0_ISSUER", url);
-    let told = checked(&world);
-    assert_eq!(told.code, Some(1), "{}", told.stdout);
-    let findings = |told| findings(told, "Issuer https://localhost:").join("\n");
-    let found = findings(&told);
+    let output = checked(&world);
+    assert_eq!(output.code, Some(1), "{}", output.stdout);
+    let findings = |output| findings(output, "Issuer https://localhost:").join("\n");
+    let found = findings(&output);
     assert!(found.contains("bad TLS: "), "{found}");
-    let told = "its certificate is signed by a certificate authority that is not trusted here (set SSL_CERT_FILE to the certificate of that authority, in PEM)";
-    assert!(found.contains(told), "{found}");
+    let advice = "its certificate is signed by a certificate authority that is not trusted here (set SSL_CERT_FILE to the certificate of that authority, in PEM)";
+    assert!(found.contains(advice), "{found}");
 
-    let told = checked(&world.set("SSL_CERT_FILE", "tls.crt"));
-    assert_eq!(told.code, Some(0), "{}", told.stdout);
-    let found = findings(&told);
+    let output = checked(&world.set("SSL_CERT_FILE", "tls.crt"));
+    assert_eq!(output.code, Some(0), "{}", output.stdout);
+    let found = findings(&output);
     // The certificate is valid until the year 4096, so the number of days begins with 7.
     assert!(found.contains("good TLS: trusted; it ends in 7"), "{found}");
     assert!(found.contains("good keys: 1 of 1 for RS256"), "{found}");
@@ -184,23 +188,23 @@ async fn checks_a_key_set_at_another_address() {
     let address = world.issuer.jwks_uri().to_owned();
     let world = world.set("AUTH0_JWKS_URI", address);
     world.issuer.fail_discovery(Fault::Status(500));
-    let told = checked(&world);
-    assert_eq!(told.code, Some(0), "{}", told.stdout);
+    let output = checked(&world);
+    assert_eq!(output.code, Some(0), "{}", output.stdout);
     assert_eq!(world.issuer.requests().discovery, 0);
 
     let file = world.directory.path().join("keys.json");
     fs::write(&file, "{\"keys\":[]}").unwrap();
     let mut world = World::of(world.issuer.clone()).set("AUTH0_JWKS_FILE", "keys.json");
     fs::write(world.directory.path().join("keys.json"), "{\"keys\":[]}").unwrap();
-    let told = checked(&world);
-    assert_eq!(told.code, Some(1), "{}", told.stdout);
+    let output = checked(&world);
+    assert_eq!(output.code, Some(1), "{}", output.stdout);
     world = world.set("AUTH0_JWKS_FILE", "not-there.json");
-    let told = checked(&world);
-    assert_eq!(told.code, Some(1), "{}", told.stdout);
+    let output = checked(&world);
+    assert_eq!(output.code, Some(1), "{}", output.stdout);
     assert!(
-        told.stdout.contains("not-there.json does not exist"),
+        output.stdout.contains("not-there.json does not exist"),
         "{}",
-        told.stdout
+        output.stdout
     );
 }
 
@@ -211,17 +215,21 @@ async fn rejects_a_ca_certificate_for_a_server() {
     let world = world
         .set("AUTH0_ISSUER", url)
         .set("SSL_CERT_FILE", "tls.crt");
-    let told = checked(&world);
-    assert_eq!(told.code, Some(1), "{}", told.stdout);
-    let found = findings(&told, "Issuer https://localhost:");
+    let output = checked(&world);
+    assert_eq!(output.code, Some(1), "{}", output.stdout);
+    let found = findings(&output, "Issuer https://localhost:");
     let words = ["bad TLS: ", "certificate authority (CA:TRUE)", "CA:FALSE"];
     assert_finds("a weak certificate of an authority", &found, &words);
     assert!(
-        !told.stdout.contains("CaUsedAsEndEntity"),
+        !output.stdout.contains("CaUsedAsEndEntity"),
         "{}",
-        told.stdout
+        output.stdout
     );
-    assert!(!told.stdout.contains("SSL_CERT_FILE to"), "{}", told.stdout);
+    assert!(
+        !output.stdout.contains("SSL_CERT_FILE to"),
+        "{}",
+        output.stdout
+    );
 
     let other = World::start().await;
     let url = over_tls(&other).await;
@@ -281,9 +289,9 @@ async fn advice_for_failed_discovery_works() {
     });
     let url = url.await;
     let world = World::of(issuer.clone()).set("AUTH0_ISSUER", format!("{url}/policy/v2.0"));
-    let told = checked(&world);
-    assert_eq!(told.code, Some(1), "{}", told.stdout);
-    let found = findings(&told, "Issuer ");
+    let output = checked(&world);
+    assert_eq!(output.code, Some(1), "{}", output.stdout);
+    let found = findings(&output, "Issuer ");
     let name = format!(
         "set AUTH0_ISSUER to it, and if it has no discovery document, set AUTH0_JWKS_URI to {url}/keys"
     );
@@ -295,8 +303,8 @@ async fn advice_for_failed_discovery_works() {
     let world = world
         .set("AUTH0_ISSUER", format!("{url}/tenant/v2.0"))
         .set("AUTH0_JWKS_URI", format!("{url}/keys"));
-    let told = checked(&world);
-    assert_eq!(told.code, Some(0), "{}", told.stdout);
+    let output = checked(&world);
+    assert_eq!(output.code, Some(0), "{}", output.stdout);
 
     // Serves only the document of RFC 8414.
     let keys_too = keys.clone();
@@ -308,9 +316,9 @@ async fn advice_for_failed_discovery_works() {
     });
     let url = url.await;
     let world = World::of(issuer.clone()).set("AUTH0_ISSUER", format!("{url}/policy/v2.0"));
-    let told = checked(&world);
-    assert_eq!(told.code, Some(0), "{}", told.stdout);
-    let found = findings(&told, "Issuer ");
+    let output = checked(&world);
+    assert_eq!(output.code, Some(0), "{}", output.stdout);
+    let found = findings(&output, "Issuer ");
     assert_finds("RFC 8414", &found, &["good discovery: ", oauth]);
     let token = issuer
         .token()
@@ -320,9 +328,9 @@ async fn advice_for_failed_discovery_works() {
     assert_eq!(explained.code, Some(0), "{}", explained.stdout);
     // This document must also name the issuer exactly.
     let world = world.set("AUTH0_ISSUER", format!("{url}/policy/v2.0/"));
-    let told = checked(&world);
-    assert_eq!(told.code, Some(1), "{}", told.stdout);
-    let found = findings(&told, "Issuer ");
+    let output = checked(&world);
+    assert_eq!(output.code, Some(1), "{}", output.stdout);
+    let found = findings(&output, "Issuer ");
     assert_finds(
         "another issuer, by a trailing slash",
         &found,
@@ -359,9 +367,9 @@ async fn each_failure_names_a_helpful_setting() {
         let world = more
             .iter()
             .fold(world, |world, (name, value)| world.set(name, *value));
-        let told = checked(&world);
-        assert_eq!(told.code, Some(1), "{case}: {}", told.stdout);
-        assert_finds(case, &findings(&told, "Issuer "), words);
+        let output = checked(&world);
+        assert_eq!(output.code, Some(1), "{case}: {}", output.stdout);
+        assert_finds(case, &findings(&output, "Issuer "), words);
     }
 }
 
@@ -372,16 +380,20 @@ async fn issuer_name_that_is_not_a_url_needs_configured_keys() {
     for name in ["stytch.com/project-1", "http://keycloak:8080/realms/r"] {
         let token = issuer.token().claim("iss", name).sign();
         let alone = World::of(issuer.clone()).set("AUTH0_ISSUER", name);
-        let told = checked(&alone);
-        assert_eq!(told.code, Some(78), "{name}: {}", told.stdout);
-        assert!(told.stderr.contains("AUTH0_JWKS_FILE"), "{}", told.stderr);
+        let output = checked(&alone);
+        assert_eq!(output.code, Some(78), "{name}: {}", output.stdout);
+        assert!(
+            output.stderr.contains("AUTH0_JWKS_FILE"),
+            "{}",
+            output.stderr
+        );
         let file = alone.set("AUTH0_JWKS_FILE", "keys");
         fs::write(file.directory.path().join("keys"), &keys).unwrap();
         let address = World::of(issuer.clone()).set("AUTH0_ISSUER", name);
         let address = address.set("AUTH0_JWKS_URI", issuer.jwks_uri());
         for world in [file, address] {
-            let told = checked(&world);
-            assert_eq!(told.code, Some(0), "{name}: {}", told.stdout);
+            let output = checked(&world);
+            assert_eq!(output.code, Some(0), "{name}: {}", output.stdout);
             let explained = world.run(&["explain"], &token);
             assert_eq!(explained.code, Some(0), "{name}: {}", explained.stdout);
         }
@@ -408,9 +420,9 @@ async fn names_the_version_of_entra_tokens() {
             .set("AUTH0_API_AUDIENCE", audience)
             .set("AUTH0_JWKS_FILE", "keys");
         fs::write(world.directory.path().join("keys"), &keys).unwrap();
-        let told = checked(&world);
-        assert_eq!(told.code, Some(0), "{case}: {}", told.stdout);
-        let found = findings(&told, "Issuer ");
+        let output = checked(&world);
+        assert_eq!(output.code, Some(0), "{case}: {}", output.stdout);
+        let found = findings(&output, "Issuer ");
         for words in expected {
             assert_finds(case, &found, words);
         }

@@ -8,28 +8,28 @@ use crate::support::world::World;
 #[tokio::test(flavor = "multi_thread")]
 async fn broken_configuration_sends_no_request() {
     let world = World::start().await.set("AUTH0_ALGORITHMS", "RS265");
-    let told = world.run(&["check"], "");
-    assert_eq!(told.code, Some(78), "{}", told.stdout);
+    let output = world.run(&["check"], "");
+    assert_eq!(output.code, Some(78), "{}", output.stdout);
     assert!(
-        told.stderr.starts_with("AUTH0_ALGORITHMS: "),
+        output.stderr.starts_with("AUTH0_ALGORITHMS: "),
         "{}",
-        told.stderr
+        output.stderr
     );
     assert!(
-        told.stdout.contains("\"RS265\"   from the environment\n"),
+        output.stdout.contains("\"RS265\"   from the environment\n"),
         "{}",
-        told.stdout
+        output.stdout
     );
     assert_eq!(world.issuer.requests().discovery, 0);
 
-    let told = checked(
+    let output = checked(
         &world
             .set("AUTH0_ALGORITHMS", "RS256")
             .set("AUTH0_DOMIAN", "x"),
     );
-    assert_eq!(told.code, Some(0), "{}", told.stdout);
+    assert_eq!(output.code, Some(0), "{}", output.stdout);
     let line = "note : AUTH0_DOMIAN: in the environment, not a known variable; did you mean AUTH0_DOMAIN? ()";
-    assert_eq!(findings(&told, "Configuration"), [line]);
+    assert_eq!(findings(&output, "Configuration"), [line]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -43,13 +43,13 @@ async fn check_and_serve_refuse_the_same_public_url() {
     ] {
         let world = World::of(world.issuer.clone()).set(name, url);
         for command in ["check", "serve"] {
-            let told = world.run(&[command], "");
-            assert_eq!(told.code, Some(78), "{command}: {}", told.stdout);
+            let output = world.run(&[command], "");
+            assert_eq!(output.code, Some(78), "{command}: {}", output.stdout);
             let fault = format!("{name}: in the environment, found {url:?}, which has a %");
             assert!(
-                told.stderr.starts_with(&fault),
+                output.stderr.starts_with(&fault),
                 "{command}: {}",
-                told.stderr
+                output.stderr
             );
         }
     }
@@ -59,10 +59,10 @@ async fn check_and_serve_refuse_the_same_public_url() {
 async fn shows_environment_variables_without_passwords() {
     let proxy = "http://me:hunter2@proxy.example:3128";
     let world = World::start().await.set("HTTPS_PROXY", proxy);
-    let told = checked(&world.set("NO_PROXY", "localhost"));
-    assert_eq!(told.code, Some(0), "{}", told.stdout);
-    assert!(!told.stdout.contains("hunter2"), "{}", told.stdout);
-    let variables = findings(&told, "Variables");
+    let output = checked(&world.set("NO_PROXY", "localhost"));
+    assert_eq!(output.code, Some(0), "{}", output.stdout);
+    assert!(!output.stdout.contains("hunter2"), "{}", output.stdout);
+    let variables = findings(&output, "Variables");
     for line in [
         "plain HTTPS_PROXY: \"http://…@proxy.example:3128\" (from the environment)",
         "plain NO_PROXY: \"localhost\" (from the environment)",
@@ -70,7 +70,7 @@ async fn shows_environment_variables_without_passwords() {
         assert!(variables.contains(&line.to_owned()), "{variables:#?}");
     }
     // No proxy is used for an issuer on loopback.
-    let findings = findings(&told, "Issuer ");
+    let findings = findings(&output, "Issuer ");
     assert!(
         findings[0].starts_with("good name: 127.0.0.1 ("),
         "{findings:#?}"
@@ -88,9 +88,9 @@ async fn lines_of_other_programs_are_not_faults() {
         &world,
         "APP_NAME=My App\nGREETING=it's fine\nAUTH0_LEEWAY=10s\nKEY=\"-----BEGIN\nAAAA\n-----END\"\nLISTN=1\nLOG_LEVEL=debug\n",
     );
-    let told = checked(&world);
-    assert_eq!(told.code, Some(0), "{}{}", told.stdout, told.stderr);
-    let found = findings(&told, "Configuration");
+    let output = checked(&world);
+    assert_eq!(output.code, Some(0), "{}{}", output.stdout, output.stderr);
+    let found = findings(&output, "Configuration");
     let skipped = "is skipped, because it does not name a variable of this service";
     for line in ["line 1 ", "line 2 ", "line 4 "] {
         assert_finds(line, &found, &["note : .env: ", line, skipped]);
@@ -106,15 +106,15 @@ async fn lines_of_other_programs_are_not_faults() {
         &["LOG_LEVEL: in .env, line 8, not read; did you mean RUST_LOG?"],
     );
     assert_eq!(found.len(), 5, "{found:#?}");
-    let variables = findings(&told, "Variables");
+    let variables = findings(&output, "Variables");
     let leeway = "plain AUTH0_LEEWAY: \"10s\" (from .env, line 3)";
     assert!(variables.contains(&leeway.to_owned()), "{variables:#?}");
 
     write_env(&world, "APP_NAME=My App\nAUTH0_LEEWAY='10s\n");
-    let told = checked(&world);
-    assert_eq!(told.code, Some(78), "{}", told.stdout);
+    let output = checked(&world);
+    assert_eq!(output.code, Some(78), "{}", output.stdout);
     let fault = ".env: line 2 has an unclosed quote; close it";
-    assert!(told.stderr.contains(fault), "{}", told.stderr);
+    assert!(output.stderr.contains(fault), "{}", output.stderr);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -123,12 +123,12 @@ async fn env_file_option_replaces_dot_env() {
     write_env(&world, "AUTH0_LEEWAY=1s\n");
     let file = world.directory.path().join("env");
     fs::write(&file, "A=b c\nAUTH0_LEEWAY=9s\nSSL_CERT_FILE=x\n").unwrap();
-    let told = world.run(&["check", "--json", "--env-file", "env"], "");
-    assert_eq!(told.code, Some(0), "{}{}", told.stdout, told.stderr);
+    let output = world.run(&["check", "--json", "--env-file", "env"], "");
+    assert_eq!(output.code, Some(0), "{}{}", output.stdout, output.stderr);
     let line = "plain AUTH0_LEEWAY: \"9s\" (from --env-file, line 2)".to_owned();
-    let variables = findings(&told, "Variables");
+    let variables = findings(&output, "Variables");
     assert!(variables.contains(&line), "{variables:#?}");
-    let found = findings(&told, "Configuration");
+    let found = findings(&output, "Configuration");
     assert_finds(
         "a line",
         &found,
@@ -140,21 +140,21 @@ async fn env_file_option_replaces_dot_env() {
         &["SSL_CERT_FILE: in --env-file, line 3, not applied"],
     );
     let token = world.issuer.token().sign();
-    let told = world.run(&["explain", "--env-file", "env"], &token);
-    assert_eq!(told.code, Some(0), "{}{}", told.stdout, told.stderr);
+    let output = world.run(&["explain", "--env-file", "env"], &token);
+    assert_eq!(output.code, Some(0), "{}{}", output.stdout, output.stderr);
 
     fs::write(&file, "AUTH0_LEEWAY='9s\n").unwrap();
     for command in ["check", "explain"] {
-        let told = world.run(&[command, "--env-file", "env"], "");
-        assert_eq!(told.code, Some(78), "{command}: {}", told.stdout);
+        let output = world.run(&[command, "--env-file", "env"], "");
+        assert_eq!(output.code, Some(78), "{command}: {}", output.stdout);
         let fault = "--env-file: line 1 has an unclosed quote; close it";
-        assert!(told.stderr.starts_with(fault), "{}", told.stderr);
-        let told = world.run(&[command, "--env-file", "absent"], "");
-        assert_eq!(told.code, Some(78), "{command}: {}", told.stdout);
+        assert!(output.stderr.starts_with(fault), "{}", output.stderr);
+        let output = world.run(&[command, "--env-file", "absent"], "");
+        assert_eq!(output.code, Some(78), "{command}: {}", output.stdout);
         assert!(
-            told.stderr.starts_with("absent: does not exist"),
+            output.stderr.starts_with("absent: does not exist"),
             "{}",
-            told.stderr
+            output.stderr
         );
     }
 }
@@ -162,18 +162,18 @@ async fn env_file_option_replaces_dot_env() {
 #[tokio::test(flavor = "multi_thread")]
 async fn reports_port_without_listen_and_leftover_quotes() {
     let world = World::start().await.set("PORT", "8080");
-    let told = checked(&world);
-    assert_eq!(told.code, Some(0), "{}", told.stdout);
+    let output = checked(&world);
+    assert_eq!(output.code, Some(0), "{}", output.stdout);
     let words = ["note : PORT: in the environment, not read; set LISTEN=0.0.0.0:8080"];
-    assert_finds("a port", &findings(&told, "Configuration"), &words);
+    assert_finds("a port", &findings(&output, "Configuration"), &words);
 
     let quoted = World::start().await.set("AUTH0_API_AUDIENCE", "'urn:api'");
-    let told = checked(&quoted);
-    assert_eq!(told.code, Some(78), "{}", told.stdout);
+    let output = checked(&quoted);
+    assert_eq!(output.code, Some(78), "{}", output.stdout);
     let words = [
         "bad : AUTH0_API_AUDIENCE: in the environment, found \"'urn:api'\", which is still in quotes; remove them",
     ];
-    assert_finds("quotes", &findings(&told, "Configuration"), &words);
+    assert_finds("quotes", &findings(&output, "Configuration"), &words);
 }
 
 #[cfg(unix)]
@@ -193,13 +193,13 @@ async fn finds_a_low_descriptor_limit() {
         )
         .current_dir(direct.get_current_dir().unwrap());
     let output = limited.output().unwrap();
-    let told = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(output.status.code(), Some(0), "{told}");
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{stdout}");
     assert!(
-        told.contains(
+        stdout.contains(
             "MAX_CONNECTIONS is 10000, but a process may open only 128 files here, which is enough for 64 connections"
         ),
-        "{told}"
+        "{stdout}"
     );
     let enough = checked(&world.set("MAX_CONNECTIONS", "10"));
     assert!(!enough.stdout.contains("files here"), "{}", enough.stdout);

@@ -15,7 +15,7 @@ use warp_bearer::{
 };
 
 use super::{assert_finds, checked, findings, site};
-use crate::support::world::{Told, World};
+use crate::support::world::{CommandOutput, World};
 
 /// An RSA key that is too short.
 pub(super) fn weak() -> Value {
@@ -34,13 +34,13 @@ async fn harmless_oddities_are_notes() {
     let world = World::start().await;
     let elliptic = SigningKey::generate(Algorithm::ES256);
     world.issuer.publish_key(&elliptic);
-    let told = checked(&world);
-    assert_eq!(told.code, Some(0), "{}", told.stdout);
+    let output = checked(&world);
+    assert_eq!(output.code, Some(0), "{}", output.stdout);
     let line = format!(
         "plain key: {}: EC P-256 ES256 (not for an algorithm in AUTH0_ALGORITHMS)",
         elliptic.kid()
     );
-    let findings = findings(&told, "Issuer ");
+    let findings = findings(&output, "Issuer ");
     assert!(findings.contains(&line), "{findings:#?}");
     assert!(
         findings.contains(&"good keys: 1 of 2 for RS256 ()".to_owned()),
@@ -87,9 +87,9 @@ async fn lists_each_left_out_key_with_its_reason() {
         }),
     ]});
     world.issuer.publish(set);
-    let told = checked(&world);
-    assert_eq!(told.code, Some(0), "{}", told.stdout);
-    let findings = findings(&told, "Issuer ");
+    let output = checked(&world);
+    assert_eq!(output.code, Some(0), "{}", output.stdout);
+    let findings = findings(&output, "Issuer ");
     #[rustfmt::skip]
     let rows = [
         ("note key: padded: ", "(cannot be used: `n` ends in `=`)"),
@@ -121,18 +121,18 @@ async fn suggests_the_line_that_allows_an_offered_algorithm() {
         ("no other key", edwards, 1, "note algorithms: offered by the issuer, but not configured: EdDSA", "EdDSA"),
     ];
     for (case, world, code, text, line) in rows {
-        let told = checked(&world);
-        assert_eq!(told.code, Some(code), "{case}: {}", told.stdout);
+        let output = checked(&world);
+        assert_eq!(output.code, Some(code), "{case}: {}", output.stdout);
         let advice = format!("(to accept: AUTH0_ALGORITHMS={line})");
-        assert_finds(case, &findings(&told, "Issuer "), &[text, &advice]);
+        assert_finds(case, &findings(&output, "Issuer "), &[text, &advice]);
         let token = world.issuer.token().sign();
         let world = world.set("AUTH0_ALGORITHMS", line);
-        let told = checked(&world);
-        assert_eq!(told.code, Some(0), "{case}: {}", told.stdout);
+        let output = checked(&world);
+        assert_eq!(output.code, Some(0), "{case}: {}", output.stdout);
         assert!(
-            !told.stdout.contains("to accept"),
+            !output.stdout.contains("to accept"),
             "{case}: {}",
-            told.stdout
+            output.stdout
         );
         let explained = world.run(&["explain"], &token);
         assert_eq!(explained.code, Some(0), "{case}: {}", explained.stdout);
@@ -183,13 +183,13 @@ async fn accepts_every_form_of_key_file() {
             .set("AUTH0_ALGORITHMS", "ES256")
             .set("AUTH0_JWKS_FILE", "keys");
         fs::write(world.directory.path().join("keys"), file).unwrap();
-        let told = checked(&world);
+        let output = checked(&world);
         // Two keys without a `kid` cause only a warning, but we can't tell which of them a token
         // means, so none is accepted.
         let is_ambiguous = code == 3;
         let expected = if is_ambiguous { 0 } else { code };
-        assert_eq!(told.code, Some(expected), "{case}: {}", told.stdout);
-        assert_finds(case, &findings(&told, "Issuer "), &[finding]);
+        assert_eq!(output.code, Some(expected), "{case}: {}", output.stdout);
+        assert_finds(case, &findings(&output, "Issuer "), &[finding]);
         if expected == 0 {
             let explained = world.run(&["explain"], &token);
             let expected = Some(i32::from(is_ambiguous));
@@ -206,12 +206,12 @@ async fn keeps_the_algorithms_of_other_issuers() {
     let elliptic = Issuer::with_algorithm(Algorithm::ES256).await;
     let both = format!("{},{}", rsa.url(), elliptic.url());
     let world = World::of(rsa).set("AUTH0_ISSUER", both);
-    let told = checked(&world);
+    let output = checked(&world);
     let line = "to accept: AUTH0_ALGORITHMS=RS256,ES256";
-    let finds = |told: &Told| told.stdout.contains(line);
-    assert!(finds(&told), "{}", told.stdout);
-    let told = checked(&world.set("AUTH0_ALGORITHMS", "RS256,ES256"));
-    assert_eq!(told.code, Some(0), "{}", told.stdout);
+    let finds = |output: &CommandOutput| output.stdout.contains(line);
+    assert!(finds(&output), "{}", output.stdout);
+    let output = checked(&world.set("AUTH0_ALGORITHMS", "RS256,ES256"));
+    assert_eq!(output.code, Some(0), "{}", output.stdout);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -222,9 +222,9 @@ async fn warns_about_two_keys_with_one_kid() {
     world
         .issuer
         .publish(json!({"keys": [own, jwk(&kid, |_| {})]}));
-    let told = checked(&world);
+    let output = checked(&world);
     let line = format!("note kid: two different keys have the kid \"{kid}\"");
-    assert_finds("two", &findings(&told, "Issuer "), &[&line]);
+    assert_finds("two", &findings(&output, "Issuer "), &[&line]);
     world.issuer.publish(json!({"keys": [own, own]}));
     assert!(!checked(&world).stdout.contains("two different keys"));
 }
@@ -254,10 +254,10 @@ async fn accepts_compressed_answers_and_byte_order_marks() {
     for (case, coding, body, code, finding, reason) in rows {
         let url = site(|_| vec![("/keys", 200, coding, body)]).await;
         let world = World::of(issuer.clone()).set("AUTH0_JWKS_URI", format!("{url}/keys"));
-        let told = checked(&world);
-        assert_eq!(told.code, Some(code), "{case}: {}", told.stdout);
-        assert_finds(case, &findings(&told, "Issuer "), &[finding]);
-        let json = told.json();
+        let output = checked(&world);
+        assert_eq!(output.code, Some(code), "{case}: {}", output.stdout);
+        assert_finds(case, &findings(&output, "Issuer "), &[finding]);
+        let json = output.json();
         let failed = json["sections"][2]["findings"].as_array().unwrap().iter();
         let reasons: String = failed.filter_map(|one| one["reason"].as_str()).collect();
         assert_eq!(reasons, reason, "{case}");

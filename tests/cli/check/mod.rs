@@ -21,11 +21,11 @@ use serde_json::Value;
 use warp::{Filter, http::Response, path::FullPath};
 use warp_bearer::issuer::Issuer;
 
-use crate::support::world::{Told, World};
+use crate::support::world::{CommandOutput, World};
 
 /// Returns the findings of a section, each as "mark name: text (more)".
-fn findings(told: &Told, section: &str) -> Vec<String> {
-    let json = told.json();
+fn findings(output: &CommandOutput, section: &str) -> Vec<String> {
+    let json = output.json();
     let sections = json["sections"].as_array().unwrap().iter();
     let mut of = sections.filter(|one| one["title"].as_str().unwrap().starts_with(section));
     let of = of.next().unwrap_or_else(|| panic!("{section}: {json:#}"));
@@ -38,7 +38,7 @@ fn findings(told: &Told, section: &str) -> Vec<String> {
     findings.map(words).collect()
 }
 
-fn checked(world: &World) -> Told {
+fn checked(world: &World) -> CommandOutput {
     world.run(&["check", "--json"], "")
 }
 
@@ -47,13 +47,17 @@ async fn reports_a_correct_setup() {
     let world = World::start().await.set("AUTH0_JWKS_TTL", "10m");
     let secret = "AUTH0_CLIENT_SECRET = 'nobody may see this'\n";
     fs::write(world.directory.path().join(".env"), secret).unwrap();
-    let told = checked(&world);
-    assert_eq!(told.code, Some(0), "{}", told.stdout);
-    assert_eq!(told.json()["good"], true);
-    assert_eq!(told.stderr, "");
-    assert!(!told.stdout.contains("nobody may see"), "{}", told.stdout);
+    let output = checked(&world);
+    assert_eq!(output.code, Some(0), "{}", output.stdout);
+    assert_eq!(output.json()["good"], true);
+    assert_eq!(output.stderr, "");
+    assert!(
+        !output.stdout.contains("nobody may see"),
+        "{}",
+        output.stdout
+    );
 
-    let variables = findings(&told, "Variables");
+    let variables = findings(&output, "Variables");
     for line in [
         format!(
             "plain AUTH0_ISSUER: {:?} (from the environment)",
@@ -66,7 +70,7 @@ async fn reports_a_correct_setup() {
     ] {
         assert!(variables.contains(&line), "{line}: {variables:#?}");
     }
-    let issuer = findings(&told, "Issuer ");
+    let issuer = findings(&output, "Issuer ");
     let kid = world.issuer.key().kid().to_owned();
     for start in [
         "good name: 127.0.0.1 (".to_owned(),
@@ -89,16 +93,21 @@ async fn reports_a_correct_setup() {
         "{issuer:#?}"
     );
 
-    let told = world.run(&["check"], "");
-    assert_eq!(told.code, Some(0), "{}", told.stdout);
-    assert!(told.stdout.contains("· AUTH0_JWKS_TTL"), "{}", told.stdout);
-    assert!(told.stdout.contains("; --json lists their defaults\n"));
-    assert!(!told.stdout.contains("MAX_STREAMS"), "{}", told.stdout);
+    let output = world.run(&["check"], "");
+    assert_eq!(output.code, Some(0), "{}", output.stdout);
     assert!(
-        told.stdout
+        output.stdout.contains("· AUTH0_JWKS_TTL"),
+        "{}",
+        output.stdout
+    );
+    assert!(output.stdout.contains("; --json lists their defaults\n"));
+    assert!(!output.stdout.contains("MAX_STREAMS"), "{}", output.stdout);
+    assert!(
+        output
+            .stdout
             .ends_with("  ✓ keys      1 of 1 for RS256\n\nThe service would work.\n"),
         "{}",
-        told.stdout
+        output.stdout
     );
 }
 

@@ -28,18 +28,18 @@ async fn shows_only_part_of_long_issuer_texts() {
     let world = World::start().await;
     world.issuer.publish(grotesque());
     for arguments in [&["check"][..], &["check", "--json"]] {
-        let told = world.run(arguments, "");
-        assert_eq!(told.code, Some(1), "{}", told.stderr);
-        assert!(told.stdout.len() < 20_000, "{}", told.stdout.len());
-        assert!(!told.stdout.contains('\u{202e}'), "{}", told.stdout);
-        assert!(told.stdout.contains("xxxx"), "{}", told.stdout);
+        let output = world.run(arguments, "");
+        assert_eq!(output.code, Some(1), "{}", output.stderr);
+        assert!(output.stdout.len() < 20_000, "{}", output.stdout.len());
+        assert!(!output.stdout.contains('\u{202e}'), "{}", output.stdout);
+        assert!(output.stdout.contains("xxxx"), "{}", output.stdout);
     }
     world.issuer.wrong_issuer("y".repeat(LONG));
     for arguments in [&["check"][..], &["check", "--json"]] {
-        let told = world.run(arguments, "");
-        assert_eq!(told.code, Some(1), "{}", told.stderr);
-        assert!(told.stdout.len() < 20_000, "{}", told.stdout.len());
-        assert!(told.stdout.contains("yyyy"), "{}", told.stdout);
+        let output = world.run(arguments, "");
+        assert_eq!(output.code, Some(1), "{}", output.stderr);
+        assert!(output.stdout.len() < 20_000, "{}", output.stdout.len());
+        assert!(output.stdout.contains("yyyy"), "{}", output.stdout);
     }
 }
 
@@ -54,8 +54,8 @@ async fn hides_queries_of_addresses() {
             world.issuer.fail_jwks(fault);
         }
         for arguments in [&["check"][..], &["check", "--json"]] {
-            let told = world.run(arguments, "");
-            let all = told.stdout + &told.stderr;
+            let output = world.run(arguments, "");
+            let all = output.stdout + &output.stderr;
             assert!(!all.contains("hunter2"), "{all}");
             assert!(all.contains("jwks.json?"), "{all}");
         }

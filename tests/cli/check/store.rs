@@ -15,9 +15,9 @@ async fn reports_a_usable_store() {
         return;
     };
     let world = World::start().await.set("STATE_STORE", server.url());
-    let told = checked(&world);
-    assert_eq!(told.code, Some(0), "{}", told.stdout);
-    let found = findings(&told, "State store");
+    let output = checked(&world);
+    assert_eq!(output.code, Some(0), "{}", output.stdout);
+    let found = findings(&output, "State store");
     let address = server.address().to_string();
     for words in [
         &["good connection", &*address][..],
@@ -59,8 +59,8 @@ fn valkey_manifest_grants_the_needed_permissions() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_section_without_a_store() {
-    let told = checked(&World::start().await);
-    assert!(!told.stdout.contains("State store"), "{}", told.stdout);
+    let output = checked(&World::start().await);
+    assert!(!output.stdout.contains("State store"), "{}", output.stdout);
 }
 
 /// The case, the URL, a CA file, the exit code, and words of a finding.
@@ -115,10 +115,14 @@ async fn each_store_failure_has_advice() {
         if let Some(path) = trusted {
             world = world.set("SSL_CERT_FILE", path);
         }
-        let told = checked(&world);
-        let found = findings(&told, "State store");
+        let output = checked(&world);
+        let found = findings(&output, "State store");
         assert_finds(case, &found, words);
-        assert_eq!(told.code, Some(code), "{case}: {found:#?}");
-        assert!(!told.stdout.contains("hunter2"), "{case}: {}", told.stdout);
+        assert_eq!(output.code, Some(code), "{case}: {found:#?}");
+        assert!(
+            !output.stdout.contains("hunter2"),
+            "{case}: {}",
+            output.stdout
+        );
     }
 }

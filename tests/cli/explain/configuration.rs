@@ -79,11 +79,15 @@ async fn explains_each_broken_configuration() {
     issuer.fail(Fault::Status(500));
     without_keys("500", causes::ISSUER_UNREACHABLE, "wait until it answers");
     issuer.go_down().await;
-    let told = world().run(&["explain"], &good);
-    assert_eq!(told.code, Some(1), "{}", told.stdout);
-    assert!(told.stdout.contains("cannot be reached"), "{}", told.stdout);
+    let output = world().run(&["explain"], &good);
+    assert_eq!(output.code, Some(1), "{}", output.stdout);
+    assert!(
+        output.stdout.contains("cannot be reached"),
+        "{}",
+        output.stdout
+    );
     // Connections to this machine never use a proxy, so the advice must not mention one.
     let advice = "Check that the issuer is running on this machine";
-    assert!(told.stdout.contains(advice), "{}", told.stdout);
-    assert!(!told.stdout.contains("HTTPS_PROXY"), "{}", told.stdout);
+    assert!(output.stdout.contains(advice), "{}", output.stdout);
+    assert!(!output.stdout.contains("HTTPS_PROXY"), "{}", output.stdout);
 }

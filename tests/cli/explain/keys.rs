@@ -261,12 +261,12 @@ async fn explains_an_issuer_of_the_file_with_its_own_options() {
         fix.starts_with("It does not accept the token in fetch_token_file"),
         "{fix}"
     );
-    let told = world.run(&["check"], "");
-    assert!(!told.stdout.contains("set AUTH0_"), "{}", told.stdout);
+    let output = world.run(&["check"], "");
+    assert!(!output.stdout.contains("set AUTH0_"), "{}", output.stdout);
     assert!(
-        told.stdout.contains("jwks_file to a file with its keys"),
+        output.stdout.contains("jwks_file to a file with its keys"),
         "{}",
-        told.stdout
+        output.stdout
     );
 }
 

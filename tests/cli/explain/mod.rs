@@ -29,20 +29,20 @@ use warp_bearer::{
     service::api::errors::{Cause, Page, causes},
 };
 
-use crate::support::world::{Told, World};
+use crate::support::world::{CommandOutput, World};
 
 /// Explains a text. Also checks that the service starts with the recommended settings, and that
 /// they change the verdict.
-fn explained(world: &World, case: &str, arguments: &[&str], input: &str) -> (Told, Value) {
+fn explained(world: &World, case: &str, arguments: &[&str], input: &str) -> (CommandOutput, Value) {
     let arguments = [&["explain", "--json"], arguments].concat();
-    let told = world.run(&arguments, input);
-    let wrong = || panic!("{case}: {}{}", told.stdout, told.stderr);
-    if told.stdout.is_empty() {
+    let output = world.run(&arguments, input);
+    let wrong = || panic!("{case}: {}{}", output.stdout, output.stderr);
+    if output.stdout.is_empty() {
         wrong();
     }
-    let json = told.json();
+    let json = output.json();
     assert_eq!(
-        told.code,
+        output.code,
         Some(i32::from(json["accepted"] == false)),
         "{case}: {json:#}"
     );
@@ -52,13 +52,13 @@ fn explained(world: &World, case: &str, arguments: &[&str], input: &str) -> (Tol
         .collect();
     if !lines.is_empty() {
         let mut command = world.command(&["explain", "--json", input]);
-        let output = command.envs(lines.iter().copied()).output().unwrap();
-        let stderr = String::from_utf8(output.stderr).unwrap();
+        let again = command.envs(lines.iter().copied()).output().unwrap();
+        let stderr = String::from_utf8(again.stderr).unwrap();
         assert!(
-            matches!(output.status.code(), Some(0 | 1)),
+            matches!(again.status.code(), Some(0 | 1)),
             "{case}: {lines:?}: {stderr}"
         );
-        let changed: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let changed: Value = serde_json::from_slice(&again.stdout).unwrap();
         let verdict = |json: &Value| (json["code"].clone(), json["cause"].clone());
         assert_ne!(
             verdict(&changed),
@@ -66,7 +66,7 @@ fn explained(world: &World, case: &str, arguments: &[&str], input: &str) -> (Tol
             "{case}: {lines:?}: {changed:#}"
         );
     }
-    (told, json)
+    (output, json)
 }
 
 /// Checks the code, the cause and the fix of a refusal.

@@ -32,8 +32,8 @@ async fn distinguishes_a_wrong_clock_from_a_wrong_token() {
         let token = broken(issuer.token()).claim("iss", &url).sign();
         let world = World::of(issuer.clone()).set("AUTH0_ISSUER", url);
         refuses(&world, case, &token, code, cause);
-        let told = world.run(&["explain"], &token);
-        assert!(told.stdout.contains(fact), "{case}: {}", told.stdout);
+        let output = world.run(&["explain"], &token);
+        assert!(output.stdout.contains(fact), "{case}: {}", output.stdout);
     }
 }
 
@@ -45,18 +45,18 @@ async fn key_set_file_avoids_all_requests() {
     fs::write(&file, jwks.to_string()).unwrap();
     let good = world.issuer.token().sign();
     world.issuer.rotate();
-    let told = world.run(&["explain", "--jwks", "jwks.json"], &good);
-    assert_eq!(told.code, Some(0), "{}", told.stdout);
+    let output = world.run(&["explain", "--jwks", "jwks.json"], &good);
+    assert_eq!(output.code, Some(0), "{}", output.stdout);
     let late = world.issuer.token().expired().sign();
-    let told = world.run(&["explain", "--jwks", "jwks.json", &late], "");
-    assert_eq!(told.code, Some(1), "{}", told.stdout);
+    let output = world.run(&["explain", "--jwks", "jwks.json", &late], "");
+    assert_eq!(output.code, Some(1), "{}", output.stdout);
     let asked = world.issuer.requests();
     assert_eq!((asked.discovery, asked.jwks), (0, 0));
 
     fs::write(&file, "{}").unwrap();
-    let told = world.run(&["explain", "--jwks", "jwks.json"], &good);
+    let output = world.run(&["explain", "--jwks", "jwks.json"], &good);
     let line = "--jwks: jwks.json: a JSON object without a member \"keys\"\n";
-    assert_eq!((told.code, &*told.stderr), (Some(66), line));
+    assert_eq!((output.code, &*output.stderr), (Some(66), line));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -83,9 +83,9 @@ async fn key_set_file_belongs_to_the_issuer_of_the_token() {
         let jwks = json!({"keys": [issuer.key().public_jwk()]});
         fs::write(directory.join("jwks.json"), jwks.to_string()).unwrap();
         for (of, named) in [one, other].into_iter().enumerate() {
-            let told = explain(&named.token().sign());
-            assert!(!told.stdout.is_empty(), "{}", told.stderr);
-            let json = told.json();
+            let output = explain(&named.token().sign());
+            assert!(!output.stdout.is_empty(), "{}", output.stderr);
+            let json = output.json();
             assert_eq!(json["accepted"], at == of, "{json:#}");
             assert!(at == of || json["code"] == "unknown_key", "{json:#}");
         }
@@ -97,10 +97,10 @@ async fn key_set_file_belongs_to_the_issuer_of_the_token() {
         ("no issuer", &nameless),
         ("no JWT", "Bearer opaque"),
     ] {
-        let told = explain(token);
-        assert_eq!(told.code, Some(66), "{case}: {}", told.stderr);
+        let output = explain(token);
+        assert_eq!(output.code, Some(66), "{case}: {}", output.stderr);
         let line = "--jwks: jwks.json: several issuers are configured, and the token names none";
-        assert!(told.stderr.starts_with(line), "{case}: {}", told.stderr);
+        assert!(output.stderr.starts_with(line), "{case}: {}", output.stderr);
     }
     for issuer in &issuers {
         let asked = issuer.requests();
@@ -115,11 +115,11 @@ async fn escapes_tokens_for_the_terminal() {
     let token = world.issuer.token().subject(evil).audience(evil).kid(evil);
     let token = token.claim("iss", evil).sign();
     for arguments in [&["explain"][..], &["explain", "--json"]] {
-        let told = world.run(arguments, &token);
-        assert_eq!(told.code, Some(1));
+        let output = world.run(arguments, &token);
+        assert_eq!(output.code, Some(1));
         let hostile = |c: char| c.is_control() && c != '\n' || c == '\u{202e}';
-        assert!(!told.stdout.contains(hostile), "{:?}", told.stdout);
-        assert!(told.stdout.contains("owned"), "{}", told.stdout);
+        assert!(!output.stdout.contains(hostile), "{:?}", output.stdout);
+        assert!(output.stdout.contains("owned"), "{}", output.stdout);
     }
 }
 
@@ -131,18 +131,18 @@ async fn shows_a_part_of_a_long_claim() {
     let token = world.issuer.token();
     let token = token.header("kid", long()).claim("iss", long());
     let token = token.claim("sub", long()).claim("aud", many).sign();
-    let told = world.run(&["explain"], &token);
-    assert_eq!(told.code, Some(1), "{}", told.stderr);
-    assert!(told.stdout.contains("xxxx"), "{}", told.stdout);
-    assert!(told.stdout.contains("… 40 more"), "{}", told.stdout);
-    for line in told.stdout.lines() {
+    let output = world.run(&["explain"], &token);
+    assert_eq!(output.code, Some(1), "{}", output.stderr);
+    assert!(output.stdout.contains("xxxx"), "{}", output.stdout);
+    assert!(output.stdout.contains("… 40 more"), "{}", output.stdout);
+    for line in output.stdout.lines() {
         assert!(line.chars().count() < 400, "{line}");
     }
 
     let refusal = json!({"error": long(), "error_description": long()});
-    let told = world.run(&["explain"], &refusal.to_string());
-    assert_eq!(told.code, Some(66), "{}", told.stdout);
-    assert!(told.stderr.len() < 400, "{}", told.stderr);
+    let output = world.run(&["explain"], &refusal.to_string());
+    assert_eq!(output.code, Some(66), "{}", output.stdout);
+    assert!(output.stderr.len() < 400, "{}", output.stderr);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -153,8 +153,12 @@ async fn shows_steps_in_local_time() {
         .token()
         .claim("exp", 1_700_000_000)
         .claim("iat", 1_699_990_000);
-    let told = world.run(&["explain"], &token.sign());
-    let exp = told.stdout.lines().find(|line| line.contains("✗")).unwrap();
+    let output = world.run(&["explain"], &token.sign());
+    let exp = output
+        .stdout
+        .lines()
+        .find(|line| line.contains("✗"))
+        .unwrap();
     // `TZ` above is one hour ahead of UTC.
     assert!(
         exp.starts_with("  ✗ exp           2023-11-14 23:13:20 +01:00, "),
@@ -165,15 +169,21 @@ async fn shows_steps_in_local_time() {
         "{exp}"
     );
     assert!(
-        told.stdout
+        output
+            .stdout
             .contains("\nRejected: 401 token_expired. The access token has expired.\n")
     );
     assert!(
-        told.stdout
+        output
+            .stdout
             .contains(&format!("\nTo fix it: {}\n", causes::EXPIRED.fix))
     );
-    assert!(told.stdout.contains("  ✓ signature "), "{}", told.stdout);
-    assert_eq!(told.stderr, "");
+    assert!(
+        output.stdout.contains("  ✓ signature "),
+        "{}",
+        output.stdout
+    );
+    assert_eq!(output.stderr, "");
 }
 
 /// A server that only listens. Returns its address and all bytes that it has received.
@@ -203,8 +213,8 @@ async fn sends_the_token_nowhere_and_contacts_no_address_in_it() {
         .header("x5u", &other);
     let token = token.claim("jwks_uri", &other).sign();
     let world = World::of(issuer).set("AUTH0_ISSUER", ours);
-    let told = world.run(&["explain"], &token);
-    assert_eq!(told.code, Some(1), "{}", told.stdout);
+    let output = world.run(&["explain"], &token);
+    assert_eq!(output.code, Some(1), "{}", output.stdout);
     assert_eq!(*silence.lock().unwrap(), b"");
     let asked = String::from_utf8(heard.lock().unwrap().clone()).unwrap();
     assert!(

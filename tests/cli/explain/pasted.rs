@@ -100,8 +100,8 @@ async fn explains_each_way_of_pasting() {
             "line breaks",
         ),
     ] {
-        let (told, json) = explained(&world, case, &["-"], &input);
-        assert_eq!(told.code, Some(0), "{case}: {}", told.stdout);
+        let (output, json) = explained(&world, case, &["-"], &input);
+        assert_eq!(output.code, Some(0), "{case}: {}", output.stdout);
         assert_eq!(json["claims"]["sub"], "auth0|alice", "{case}");
         let notes = json["notes"].to_string();
         assert!(notes.contains(note), "{case}: {notes}");
@@ -118,8 +118,8 @@ async fn explains_each_way_of_pasting() {
             "no token: the input is an error of a token endpoint, access_denied (Client is not \\u{1b}[31mauthorized), and has no token in it; correct the token request first\n",
         ),
     ] {
-        let told = world.run(&["explain"], input);
-        assert_eq!((told.code, &*told.stderr), (Some(66), line), "{case}");
+        let output = world.run(&["explain"], input);
+        assert_eq!((output.code, &*output.stderr), (Some(66), line), "{case}");
     }
 }
 
@@ -141,24 +141,26 @@ async fn tells_how_to_read_a_file() {
         assert_eq!(read.unwrap().status.code(), Some(0), "{case}");
     }
     for name in ["token.txt", "@token.txt"] {
-        let told = world.run(&["explain", name], "");
-        assert_eq!(told.code, Some(66), "{name}: {}", told.stdout);
+        let output = world.run(&["explain", name], "");
+        assert_eq!(output.code, Some(66), "{name}: {}", output.stdout);
         let line = "no token: token.txt is a file; read it with warp-bearer explain < token.txt\n";
-        assert_eq!(told.stderr, line, "{name}");
+        assert_eq!(output.stderr, line, "{name}");
     }
-    let told = world.run(&["explain", "--jwks", "https://a.example/keys"], &good);
-    assert_eq!(told.code, Some(66), "{}", told.stdout);
+    let output = world.run(&["explain", "--jwks", "https://a.example/keys"], &good);
+    assert_eq!(output.code, Some(66), "{}", output.stdout);
     assert!(
-        told.stderr.contains("save the key set to a file first"),
+        output.stderr.contains("save the key set to a file first"),
         "{}",
-        told.stderr
+        output.stderr
     );
-    let told = world.run(&["explain", "--env-file", "missing.env"], &good);
-    assert_eq!(told.code, Some(78), "{}", told.stdout);
+    let output = world.run(&["explain", "--env-file", "missing.env"], &good);
+    assert_eq!(output.code, Some(78), "{}", output.stdout);
     assert!(
-        told.stderr.starts_with("missing.env: does not exist; give"),
+        output
+            .stderr
+            .starts_with("missing.env: does not exist; give"),
         "{}",
-        told.stderr
+        output.stderr
     );
 }
 
@@ -187,8 +189,8 @@ async fn the_verdict_is_that_of_the_text_as_it_is_sent() {
         ("DPoP, which is off", "GET /a HTTP/1.1\nAuthorization: DPoP <T>\nDPoP: a.b.c\n", 401, "missing_token", "a scheme other than Bearer"),
     ];
     for (case, text, status, code, cause) in rows {
-        let (told, json) = explained(&world, case, &["-"], &text.replace("<T>", &good));
-        assert_eq!(told.code, Some(1), "{case}: {json:#}");
+        let (output, json) = explained(&world, case, &["-"], &text.replace("<T>", &good));
+        assert_eq!(output.code, Some(1), "{case}: {json:#}");
         assert_eq!(
             (&json["status"], &json["code"]),
             (&status.into(), &code.into()),
@@ -303,8 +305,8 @@ async fn explains_a_pasted_command_without_repeating_the_token() {
             "/dev/null",
         ],
     ] {
-        let told = world.run(arguments, "");
-        assert_eq!(told.code, Some(0), "{}{}", told.stdout, told.stderr);
+        let output = world.run(arguments, "");
+        assert_eq!(output.code, Some(0), "{}{}", output.stdout, output.stderr);
     }
     let option = format!("--header={field}");
     for arguments in [
@@ -312,26 +314,26 @@ async fn explains_a_pasted_command_without_repeating_the_token() {
         &["explain", &option],
         &["health", &field],
     ] {
-        let told = world.run(arguments, "");
-        assert_eq!(told.code, Some(64), "{}{}", told.stdout, told.stderr);
-        assert!(!told.stderr.contains(&good), "{}", told.stderr);
+        let output = world.run(arguments, "");
+        assert_eq!(output.code, Some(64), "{}{}", output.stdout, output.stderr);
+        assert!(!output.stderr.contains(&good), "{}", output.stderr);
     }
     let other = world.issuer.token().subject("auth0|bob").sign();
-    let told = world.run(&["explain"], &format!("A={good}\nB={other}"));
-    assert_eq!(told.code, Some(66), "{}", told.stdout);
+    let output = world.run(&["explain"], &format!("A={good}\nB={other}"));
+    assert_eq!(output.code, Some(66), "{}", output.stdout);
     assert!(
-        told.stderr.contains("2 tokens") && told.stderr.contains("`B` on line 2"),
+        output.stderr.contains("2 tokens") && output.stderr.contains("`B` on line 2"),
         "{}",
-        told.stderr
+        output.stderr
     );
     assert!(
-        told.stderr.contains("https://api.example.com"),
+        output.stderr.contains("https://api.example.com"),
         "{}",
-        told.stderr
+        output.stderr
     );
     assert!(
-        !told.stderr.contains(&good) && !told.stderr.contains(&other),
+        !output.stderr.contains(&good) && !output.stderr.contains(&other),
         "{}",
-        told.stderr
+        output.stderr
     );
 }

@@ -23,9 +23,9 @@ async fn explains_valid_tokens_that_grant_too_little() {
         ("in Spring's claim", token().scope("openid").claim("authorities", ["SCOPE_read:messages"]), causes::SCOPE_ELSEWHERE),
     ];
     for (case, token, cause) in rows {
-        let told = world.run(&["explain", "--json"], &token.sign());
-        assert_eq!(told.code, Some(0), "{case}");
-        let json = told.json();
+        let output = world.run(&["explain", "--json"], &token.sign());
+        assert_eq!(output.code, Some(0), "{case}");
+        let json = output.json();
         assert_eq!(json["fix"], cause.fix, "{case}");
         let routes = json!([
             {"route": "GET /api/private", "status": 200, "code": null},
@@ -63,12 +63,12 @@ async fn checks_the_grants_that_a_route_requires() {
         ("a scope and a permission, one granted", &reader, &["--scope", "read:messages", "--permission", "p"], Some(("insufficient_permissions", causes::RBAC_OFF))),
     ];
     for (case, token, options, refusal) in rows {
-        let told = world.run(&[&["explain", "--json"], options].concat(), token);
-        let json = told.json();
+        let output = world.run(&[&["explain", "--json"], options].concat(), token);
+        let json = output.json();
         let grants = json["steps"].as_array().unwrap().last().unwrap();
         assert_eq!(grants["step"], "grants", "{case}: {json:#}");
         assert_eq!(grants["holds"], refusal.is_none(), "{case}: {json:#}");
-        assert_eq!(told.code, Some(i32::from(refusal.is_some())), "{case}");
+        assert_eq!(output.code, Some(i32::from(refusal.is_some())), "{case}");
         assert_eq!(json["accepted"], refusal.is_none(), "{case}: {json:#}");
         if let Some((code, cause)) = refusal {
             assert_eq!(
@@ -80,9 +80,9 @@ async fn checks_the_grants_that_a_route_requires() {
             assert!(Page::of(code).unwrap().causes.contains(&cause), "{case}");
         }
     }
-    let told = world.run(&["explain", "--scope", "a,  b"], &reader);
-    assert_eq!(told.code, Some(64), "{}", told.stdout);
-    assert!(told.stderr.contains("single spaces"), "{}", told.stderr);
+    let output = world.run(&["explain", "--scope", "a,  b"], &reader);
+    assert_eq!(output.code, Some(64), "{}", output.stdout);
+    assert!(output.stderr.contains("single spaces"), "{}", output.stderr);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -110,16 +110,16 @@ async fn names_the_missing_role_group_or_claim() {
         ("a permission beside a role that is met", token().claim("roles", ["clerk"]), "role=clerk&permission=p", causes::RBAC_OFF.fix, &[]),
     ];
     for (case, token, query, fix, settings) in rows {
-        let told = world.run(&["explain", "--json", "--auth", query], &token.sign());
-        let json = told.json();
+        let output = world.run(&["explain", "--json", "--auth", query], &token.sign());
+        let json = output.json();
         assert_eq!(json["code"], "insufficient_permissions", "{case}: {json:#}");
         assert_eq!(json["fix"], fix, "{case}: {json:#}");
         assert_eq!(json["settings"], json!(settings), "{case}: {json:#}");
     }
     // With the recommended line, the token is accepted.
     let world = world.set("AUTH0_ROLES_AT", "realm_access.roles");
-    let told = world.run(&["explain", "--auth", "role=clerk"], &in_realm.sign());
-    assert_eq!(told.code, Some(0), "{}", told.stdout);
+    let output = world.run(&["explain", "--auth", "role=clerk"], &in_realm.sign());
+    assert_eq!(output.code, Some(0), "{}", output.stdout);
 }
 
 #[tokio::test(flavor = "multi_thread")]

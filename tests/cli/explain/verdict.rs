@@ -42,18 +42,18 @@ async fn explains_a_field_as_sent() {
             "{case}: {json:#}"
         );
         assert_eq!(json["repair"]["code"], json!(of_token), "{case}: {json:#}");
-        let told = world.run(&["explain", "-"], &text);
+        let output = world.run(&["explain", "-"], &text);
         let says = if of_token.is_none() {
             "The token in it is valid"
         } else {
             "would be rejected as well"
         };
-        assert!(told.stdout.contains(says), "{case}: {}", told.stdout);
+        assert!(output.stdout.contains(says), "{case}: {}", output.stdout);
         for token in [&good, &late] {
             assert!(
-                !told.stdout.contains(token.as_str()),
+                !output.stdout.contains(token.as_str()),
                 "{case}: {}",
-                told.stdout
+                output.stdout
             );
         }
     }
@@ -93,14 +93,14 @@ async fn explains_a_field_as_sent() {
         ("the value", format!("Bearer {good}")),
         ("the token", good.clone()),
     ] {
-        let (told, _) = explained(&world, case, &["-"], &text);
-        assert_eq!(told.code, Some(0), "{case}");
+        let (output, _) = explained(&world, case, &["-"], &text);
+        assert_eq!(output.code, Some(0), "{case}");
     }
     // What the shell makes of a text without quotes.
-    let told = world.run(&["explain", "Bearer", "Bearer", &good], "");
-    assert_eq!(told.code, Some(1), "{}", told.stderr);
-    let told = world.run(&["explain", "Bearer", &good], "");
-    assert_eq!(told.code, Some(0), "{}", told.stderr);
+    let output = world.run(&["explain", "Bearer", "Bearer", &good], "");
+    assert_eq!(output.code, Some(1), "{}", output.stderr);
+    let output = world.run(&["explain", "Bearer", &good], "");
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -129,8 +129,8 @@ async fn explains_a_whole_request_as_sent() {
     assert!(notes.contains("in the field X-Token, on line 3"), "{notes}");
     // Now the service reads this field.
     let reads_it = World::of(world.issuer.clone()).set("AUTH0_TOKEN_FIELD", "X-Token");
-    let (told, _) = explained(&reads_it, "the configured field", &["-"], &request);
-    assert_eq!(told.code, Some(0), "{}", told.stdout);
+    let (output, _) = explained(&reads_it, "the configured field", &["-"], &request);
+    assert_eq!(output.code, Some(0), "{}", output.stdout);
     let cookie = request.replace("X-Token: ", "Cookie: s=");
     refuses(
         &reads_it,
@@ -146,9 +146,9 @@ async fn verdict_includes_the_scope_required_everywhere() {
     let world = World::start().await.set("AUTH0_REQUIRED_SCOPE", "use:it");
     let token = || world.issuer.token();
     for (scope, expected) in [("use:it", None), ("other", Some("insufficient_scope"))] {
-        let (told, json) = explained(&world, scope, &[], &token().scope(scope).sign());
+        let (output, json) = explained(&world, scope, &[], &token().scope(scope).sign());
         assert_eq!(json["code"], json!(expected), "{scope}: {json:#}");
-        assert_eq!(told.code, Some(i32::from(expected.is_some())), "{scope}");
+        assert_eq!(output.code, Some(i32::from(expected.is_some())), "{scope}");
     }
 }
 
@@ -175,14 +175,14 @@ async fn shows_the_answer_to_a_proxy() {
             json!(null)
         };
         assert_eq!(fields["x-auth-scope"], scope, "{case}: {json:#}");
-        let told = world.run(&["explain", "--auth", query], &token);
+        let output = world.run(&["explain", "--auth", query], &token);
         let line = format!(
             "/auth?{} answers a proxy with",
             query.trim_start_matches("/auth?")
         );
-        assert!(told.stdout.contains(&line), "{case}: {}", told.stdout);
+        assert!(output.stdout.contains(&line), "{case}: {}", output.stdout);
         assert_eq!(
-            told.stdout.contains("x-auth-subject: auth0|alice"),
+            output.stdout.contains("x-auth-subject: auth0|alice"),
             code.is_none(),
             "{case}"
         );
