@@ -1,7 +1,7 @@
 //! `just token`: prints the issuer's JSON response with an access token from the tenant in `.env`.
 //! `just token --raw` prints only the token.
 //!
-//! Sends the client credentials request of the tutorial. Reads the environment and `.env` as the
+//! Sends the tutorial's client credentials request. Reads the environment and `.env` as the
 //! service does, and never puts the secret on a command line, where other users of the machine
 //! could read it.
 
@@ -47,7 +47,7 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Returns the issuer's response. The error is advice for the user.
+/// Returns the token endpoint's response. The error says what the user has to fix.
 async fn token(vars: impl IntoIterator<Item = (String, String)>) -> Result<Value, String> {
     let vars: HashMap<String, String> = vars.into_iter().collect();
     complete(&vars)?;
@@ -100,7 +100,7 @@ fn complete(vars: &HashMap<String, String>) -> Result<(), String> {
     Err(format!("set in .env: {}", missing.join(", ")))
 }
 
-/// The same settings as in the service: no redirects, and no proxy for loopback.
+/// Uses the service's settings: no redirects, and no proxy for loopback.
 fn client(issuer: &str) -> Result<Client, String> {
     let mut client = Client::builder().redirect(redirect::Policy::none());
     if issuer.starts_with("http:") {

@@ -124,7 +124,7 @@ impl Clocked {
         }
     }
 
-    /// Sends a request at this second of the test, with a nonce if the client has one.
+    /// Sends a request `second` seconds into the test. An empty `nonce` is left out of the proof.
     async fn send(&mut self, second: u64, nonce: &str) -> Answer {
         self.send_to("GET /api/private", second, nonce).await
     }
@@ -146,8 +146,8 @@ impl Clocked {
     }
 }
 
-/// In its last minute, a slot renews every nonce. From its second minute on, it also renews a nonce
-/// of the slot before.
+/// In the last minute of a slot, every successful response has a new nonce. From the second minute
+/// on, so does the response to a proof with the previous slot's nonce.
 #[tokio::test]
 async fn renews_a_nonce_that_may_soon_expire() {
     let mut service = Clocked::start().await;
@@ -183,7 +183,7 @@ async fn renews_a_nonce_that_may_soon_expire() {
     }
 }
 
-/// Rows that read a JSON body must add the nonce too.
+/// Routes that read a JSON body must add the nonce too.
 #[tokio::test]
 async fn renews_the_nonce_of_a_request_with_a_body() {
     async fn note(_: Claims, note: Value) -> impl Reply {

@@ -120,7 +120,7 @@ pub(super) async fn over_tls(world: &World) -> String {
     over_tls_as(world, IsCa::NoCa).await
 }
 
-/// Like [`over_tls`], with the certificate of a server or of an authority.
+/// Like [`over_tls`], with a server certificate or a CA certificate.
 async fn over_tls_as(world: &World, is_ca: IsCa) -> String {
     let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
     params.is_ca = is_ca;
@@ -177,7 +177,7 @@ async fn checks_certificates_and_finds_untrusted_ones() {
     let output = checked(&world.set("SSL_CERT_FILE", "tls.crt"));
     assert_eq!(output.code, Some(0), "{}", output.stdout);
     let found = findings(&output);
-    // The certificate is valid until the year 4096, so the number of days begins with 7.
+    // rcgen's default certificate is valid until the year 4096, which is about 756,000 days.
     assert!(found.contains("good TLS: trusted; it ends in 7"), "{found}");
     assert!(found.contains("good keys: 1 of 1 for RS256"), "{found}");
 }
@@ -239,8 +239,7 @@ async fn rejects_a_ca_certificate_for_a_server() {
     assert_finds("another authority", &found, &words);
 }
 
-/// rustls puts names of its types into messages, such as `EkuError`. `check` must describe the
-/// problem in words.
+/// rustls error messages contain type names such as `EkuError`. `check` must use plain words.
 #[tokio::test(flavor = "multi_thread")]
 async fn describes_a_certificate_that_does_not_fit() {
     let for_other = CertificateParams::new(["other.example".to_owned()]).unwrap();
@@ -268,7 +267,7 @@ async fn describes_a_certificate_that_does_not_fit() {
     }
 }
 
-/// After we follow the advice of `check`, the next run passes.
+/// Following the advice of `check` must make the next run pass.
 #[tokio::test(flavor = "multi_thread")]
 async fn advice_for_failed_discovery_works() {
     let issuer = Issuer::with_algorithm(warp_bearer::auth::Algorithm::RS256).await;
@@ -306,7 +305,7 @@ async fn advice_for_failed_discovery_works() {
     let output = checked(&world);
     assert_eq!(output.code, Some(0), "{}", output.stdout);
 
-    // Serves only the document of RFC 8414.
+    // Serves only the RFC 8414 metadata, and no OpenID document.
     let keys_too = keys.clone();
     let url = site(move |url| {
         vec![
@@ -326,7 +325,7 @@ async fn advice_for_failed_discovery_works() {
         .sign();
     let explained = world.run(&["explain"], &token);
     assert_eq!(explained.code, Some(0), "{}", explained.stdout);
-    // This document must also name the issuer exactly.
+    // The RFC 8414 metadata must match the issuer exactly, too: here it differs by a slash.
     let world = world.set("AUTH0_ISSUER", format!("{url}/policy/v2.0/"));
     let output = checked(&world);
     assert_eq!(output.code, Some(1), "{}", output.stdout);
