@@ -146,8 +146,8 @@ impl Clocked {
     }
 }
 
-/// In the last minute of a slot, every successful response has a new nonce. From the second minute
-/// on, so does the response to a proof with the previous slot's nonce.
+/// In the last minute of a slot, every 200 to a token has the slot's nonce. From the second minute on,
+/// so does a 200 to a proof with the previous slot's nonce.
 #[tokio::test]
 async fn renews_a_nonce_that_may_soon_expire() {
     let mut service = Clocked::start().await;
