@@ -31,7 +31,6 @@ struct Module {
     exports: BTreeMap<String, ModulePath>,
     /// Every path in the file, in absolute form.
     paths: BTreeSet<ModulePath>,
-    /// The crates that the file uses.
     crates: BTreeSet<String>,
 }
 
@@ -57,7 +56,7 @@ impl Sources {
         Self { modules }
     }
 
-    /// Follows re-exports to the module that defines the item. `None` if there is no such item.
+    /// Follows re-exports to the module that defines the item. `None` if there isn't one.
     fn definition(&self, path: &[String]) -> Option<&Module> {
         let mut path = path.to_vec();
         for _ in 0..8 {
@@ -74,7 +73,7 @@ impl Sources {
         None
     }
 
-    /// For each file, the files that it imports, without itself.
+    /// For each file, the files it imports (never itself).
     fn imports(&self) -> BTreeMap<&str, BTreeSet<&str>> {
         let mut imports = BTreeMap::new();
         for module in self.modules.values() {
@@ -97,7 +96,7 @@ struct Reader {
 }
 
 impl Reader {
-    /// Returns the absolute path. `None` if it leads to another crate.
+    /// `None` if the path leads to another crate.
     fn absolute(&self, segments: &[String]) -> Option<ModulePath> {
         let ups = segments.iter().take_while(|s| *s == "super").count();
         match segments.first()?.as_str() {
@@ -116,9 +115,9 @@ impl Reader {
         if let Some(path) = self.absolute(segments) {
             self.found.paths.insert(path);
         } else if segments.len() > 1 {
-            // This is a crate or a child module, such as `serve::run()` in `cli/mod.rs`, and we
-            // can't tell which. We can add it to both lists: a child module that does not exist
-            // resolves to this file itself, which is ignored.
+            // Either a crate or a child module (e.g. `serve::run()` in `cli/mod.rs`), and we can't
+            // tell which. So it goes into both lists: a child module that doesn't exist resolves to
+            // this file itself, which is ignored.
             self.found.crates.insert(segments[0].clone());
             let child = [&self.module[..], segments].concat();
             self.found.paths.insert(child);
@@ -219,10 +218,10 @@ fn module_path(file: &str) -> ModulePath {
     segments.map(str::to_owned).collect()
 }
 
-/// Returns the import cycles: groups of files that all import each other, directly or not.
+/// Groups of files that all import each other, directly or not.
 ///
-/// We don't use Tarjan's algorithm. For a hundred files, comparing reachability in both directions
-/// is shorter.
+/// This isn't Tarjan's algorithm: for a hundred files, comparing reachability in both directions is
+/// shorter.
 fn cycles<'a>(imports: &BTreeMap<&'a str, BTreeSet<&'a str>>) -> BTreeSet<BTreeSet<&'a str>> {
     let reachable = |from: &'a str| {
         let mut seen = BTreeSet::new();
@@ -324,7 +323,7 @@ const ROOMS: &[Room] = &[
             "auth/token/",
         ],
     ),
-    // Must not depend on tokens: callers pass the claims to look up.
+    // Must not depend on tokens: callers pass the claims to look up
     room(
         "auth/revocation/",
         &[
@@ -347,9 +346,9 @@ const ROOMS: &[Room] = &[
             "auth/token/json/",
         ],
     ),
-    // Exception: the probe takes an `Auth`, because `check` must use its options to ask an issuer.
+    // Exception: the probe takes an `Auth`. `check` has to use its options when it asks an issuer.
     room("auth/keys/probe.rs", &["auth/keys/", "auth/verifier.rs"]),
-    // A proof is a JWT, so it uses the parser and the verifier of tokens.
+    // A proof is a JWT, so it uses the parser and the verifier of tokens
     room(
         "auth/credential/",
         &[
@@ -364,12 +363,12 @@ const ROOMS: &[Room] = &[
             "auth/token/jws.rs",
         ],
     ),
-    // Exception: these tests have their own file, and need proofs from the test issuer.
+    // Exception: these tests have their own file, and need proofs from the test issuer
     room(
         "auth/credential/proof_tests.rs",
         &["algorithm.rs", "auth/", "issuer/"],
     ),
-    // A store sees only keys and lines. It must not depend on tokens.
+    // A store only sees keys and lines, so it must not depend on tokens.
     room("auth/store/", &["auth/display.rs"]),
     Room {
         files: "auth/tower/",
@@ -382,7 +381,7 @@ const ROOMS: &[Room] = &[
         but_not: &["auth/tower/"],
     },
     // The test issuer shares only the names of algorithms with the code that it tests. If it shared
-    // more, tests would not find a mistake that both have.
+    // more, tests wouldn't find a mistake that both have.
     room("issuer/", &["algorithm.rs"]),
     // The service. `api` and `http` must not know each other, and `observe` must know neither.
     room("service/mod.rs", &["service/"]),

@@ -42,7 +42,7 @@ use warp_bearer::{
 
 use crate::{Bound, PRIVATE, PUBLIC_URL};
 
-/// A certificate and the client's key, which may not belong to it.
+/// A certificate and the client's key, which may not even belong to it.
 #[derive(Debug, Clone)]
 struct Shown {
     chain: Vec<CertificateDer<'static>>,
@@ -64,7 +64,7 @@ impl Shown {
     }
 }
 
-/// Presents a certificate even if the key does not belong to it.
+/// Presents a certificate even if the key doesn't belong to it.
 #[derive(Debug)]
 struct Shows(Arc<Identity>);
 
@@ -162,8 +162,7 @@ impl Mutual {
         TlsConnector::from(Arc::new(config))
     }
 
-    /// Sends a request over a new connection. Returns its status and code, or `None` if the
-    /// handshake failed.
+    /// Status and code of a request over a new connection, or `None` if the handshake failed.
     async fn ask(&self, client: &TlsConnector, path: &str, token: &str) -> Option<String> {
         let tcp = TcpStream::connect(self.address).await.unwrap();
         let name = ServerName::try_from("localhost").unwrap();
@@ -267,7 +266,7 @@ async fn refuses_a_chain_of_more_than_16_kib() {
             (3 * MAX_CHAIN, None),
         ] {
             let rest = length - mine.der().len();
-            // Two certificates of half the size each: the limit is for the whole chain.
+            // two certificates of half the size each: the limit is for the whole chain
             let others =
                 [rest / 2, rest - rest / 2].map(|size| CertificateDer::from(vec![0; size]));
             let shown = Shown {

@@ -85,7 +85,7 @@ async fn bearer_tokens_need_no_forwarded_fields() {
     }
 }
 
-/// The fields are checked with the proof, so every earlier check answers first.
+/// We check the fields together with the proof, so every earlier check answers first.
 #[tokio::test]
 async fn forwarded_fields_are_read_only_for_proofs() {
     const UNREADABLE: &str = "X-Forwarded-Uri: /a\r\nX-Forwarded-Uri: /a\r\n";
@@ -129,7 +129,7 @@ async fn checks_the_forwarded_request_for_a_token_in_another_field() {
     })
     .await;
     let token = bound.token().sign();
-    // `Authorization` is ignored.
+    // `Authorization` is ignored
     for authorization in ["", "Authorization: Bearer a.b.c\r\n"] {
         let proof = bound.key.proof("GET", SHOP).token(&token).sign();
         let lines = format!(

@@ -95,7 +95,7 @@ async fn route_can_require_a_bound_token() {
     }
 }
 
-/// A WebSocket handshake accepts both schemes in `Authorization`. A token in the subprotocols
+/// A WebSocket handshake accepts both schemes in `Authorization`, while a token in the subprotocols
 /// counts as `Bearer`. Each challenge has the scheme that was used.
 #[tokio::test]
 async fn a_handshake_keeps_the_scheme_of_its_token() {

@@ -29,11 +29,10 @@ use crate::support::{
     raw::{Client, Service},
 };
 
-/// The URL that clients use. It's not the address of the test's socket, because the service must
-/// never derive it from `Host`.
+/// The URL that clients use. It isn't the test socket's address: the service must never derive it
+/// from `Host`.
 const PUBLIC_URL: &str = "https://api.example.com/v1";
 
-/// The URL of the route that most tests request.
 const PRIVATE: &str = "https://api.example.com/v1/api/private";
 
 /// An issuer, the service that trusts it, and a client with a key.
@@ -107,7 +106,7 @@ impl Bound {
     }
 }
 
-/// Checks the code, and that there is exactly one challenge.
+/// Checks the code, and that there's exactly one challenge.
 fn assert_refused(answer: &Answer, case: &str, scheme: &str, code: &str, error: &str) {
     assert_eq!(answer.status.as_u16(), 401, "{case}: {answer:?}");
     assert_eq!(answer.code(), code, "{case}");

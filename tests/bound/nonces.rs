@@ -67,7 +67,7 @@ async fn accepts_the_nonce_from_the_refusal() {
     );
 }
 
-/// A second process with the same secret accepts the nonce. A process with another secret does not.
+/// A second process with the same secret accepts the nonce, one with another secret doesn't.
 #[tokio::test]
 async fn replicas_with_one_secret_share_nonces() {
     let replica = |secret: [u8; 32]| {
@@ -218,7 +218,7 @@ async fn renews_the_nonce_of_a_request_with_a_body() {
     }
 }
 
-/// If a client always uses the newest nonce, and never waits longer than four minutes, it is not
+/// A client that always uses the newest nonce, and never waits longer than four minutes, isn't
 /// rejected again.
 #[tokio::test]
 async fn client_with_a_request_every_four_minutes_always_has_a_good_nonce() {

@@ -41,14 +41,14 @@ async fn answers_as_after_a_start_with_the_new_mode() {
             let auth = with_mode(&issuer, from, is_own).build().unwrap();
             auth.ready().await;
             let reloaded = service(&auth);
-            // The token is cached before the reload.
+            // cached before the reload
             let _ = auth.verify::<NoPrivate>(&plain).await;
             let replacement = with_mode(&issuer, to, is_own);
             auth.replace_issuers(&replacement).unwrap();
             let auth = replacement.build().unwrap();
             auth.ready().await;
             let started = service(&auth);
-            // Both services must have started before the proofs are made.
+            // Both services must have started before the proofs are made
             for (case, path, fields) in &requests(&plain, &bound, &key) {
                 let case = format!("{case}: {from:?} to {to:?}, own: {is_own}");
                 let found = ask(&reloaded, path, fields).await;
@@ -65,7 +65,7 @@ fn service(auth: &Auth) -> BoxedFilter<(Response,)> {
     routes(&Access::from(auth), &Shutdown::new()).boxed()
 }
 
-/// Returns a builder whose issuer has this mode: its own, or the default of the builder.
+/// The issuer has this mode by its own option (`is_own`) or by the builder's default.
 fn with_mode(issuer: &Issuer, mode: DpopMode, is_own: bool) -> Builder {
     let trusted = TrustedIssuer::new(issuer.url());
     let builder = if is_own {
@@ -78,7 +78,7 @@ fn with_mode(issuer: &Issuer, mode: DpopMode, is_own: bool) -> Builder {
 
 type Fields = Vec<(&'static str, String)>;
 
-/// Returns requests with a plain and a bound token: a name, a path and the header fields.
+/// Requests with a plain and a bound token: a name, a path and the header fields.
 #[rustfmt::skip]
 fn requests(plain: &str, bound: &str, key: &SigningKey) -> Vec<(&'static str, &'static str, Fields)> {
     let (private, scoped) = ("/api/private", "/api/private-scoped");

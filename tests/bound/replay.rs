@@ -71,7 +71,7 @@ async fn accepts_one_of_two_hundred_concurrent_copies() {
     }
 }
 
-/// A process cannot know which proofs were used before it started.
+/// A process can't know which proofs were used before it started.
 #[tokio::test]
 async fn a_proof_older_than_the_process_is_not_accepted() {
     let mut bound = Bound::start(DpopMode::Allowed).await;
@@ -115,8 +115,8 @@ async fn a_used_proof_is_not_accepted_after_a_restart() {
     let again = client.with_lines(lines.as_bytes()).await;
     assert_eq!(again.code(), "proof_replayed");
     drop(process);
-    // `iat` has whole seconds, so the next process must start in a later second than that of the
-    // proof.
+    // `iat` has whole seconds, so we have to start the next process in a later second than the
+    // proof's.
     while seconds() == signed {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }

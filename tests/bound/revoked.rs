@@ -34,7 +34,7 @@ const AT_MOST: Duration = Duration::from_secs(1);
 async fn until_ended(claims: Claims, mut socket: WebSocket) {
     let why = claims.ended().await;
     let last = Message::close_with(4401_u16, why.code());
-    // The client may have left.
+    // the client may have left
     let _ = socket.send(last).await;
 }
 
@@ -95,7 +95,7 @@ async fn rounds(rounds: usize) -> Option<Duration> {
         );
         Instant::now()
     };
-    // The service answers 503 until it has read the list once.
+    // The service answers 503 until it has read the list once
     let first = issuer.token().sign();
     for client in [&mut one, &mut other] {
         while client.with_token(&first).await.status != 200 {
@@ -126,7 +126,8 @@ async fn rounds(rounds: usize) -> Option<Duration> {
             longest = longest.max(took);
             assert!(took < AT_MOST, "{round}: {took:?}");
         }
-        // warp's test client reports that the socket was closed, but not the code of the frame.
+        // Note that warp's test client reports that the socket was closed, but not the frame's
+        // code.
         timeout(AT_MOST, page.recv_closed()).await.unwrap().unwrap();
     }
     assert_eq!(

@@ -13,7 +13,6 @@ use crate::{
     support::{Answer, process::Process, raw::Client, redis::RedisServer},
 };
 
-/// The number of uses of each proof.
 const USES: usize = 200;
 /// The number of proofs. The store's own tests use a hundred.
 const ROUNDS: usize = 30;
@@ -41,8 +40,8 @@ impl Replicas {
                 ("PUBLIC_URL", PUBLIC_URL),
                 ("AUTH0_DPOP", "required"),
                 ("STATE_STORE", store),
-                // The default of 100 ms is too short for two hundred requests at once on a busy
-                // machine.
+                // 100 ms (the default) is too short for two hundred requests at once on a busy
+                // machine
                 ("STATE_STORE_TIMEOUT", "1s"),
                 ("LISTEN", "127.0.0.1:0"),
             ];
@@ -72,7 +71,7 @@ impl Replicas {
         format!("Authorization: DPoP {token}\r\nDPoP: {proof}\r\n")
     }
 
-    /// Sends new proofs to a replica until one is accepted. Returns how long that took.
+    /// Sends new proofs to a replica until one is accepted, and returns how long that took.
     async fn recovered(&self, replica: usize, token: &str) -> Duration {
         let begin = Instant::now();
         let mut client = Client::to(self.addresses[replica]).await;

@@ -113,8 +113,8 @@ fn checks_that_configured_files_are_usable() {
 }
 
 /// An invalid value must not stop the start if it has no effect: for an issuer on loopback, we need
-/// neither CA certificates nor a proxy. The values in the other rows are valid. The address is
-/// taken, so exit status 69 means that the values were accepted.
+/// neither CA certificates nor a proxy. The values in the other rows are valid. Note that the
+/// address is taken: exit status 69 means that the values were accepted.
 #[test]
 fn ignores_invalid_values_without_effect() {
     let directory = Directory::new();
@@ -179,7 +179,7 @@ fn port_in_use_is_one_line() {
     );
     let directory = Directory::new();
     let listen = ("LISTEN", &*address);
-    // With the log on, a line about the unreachable issuer could come first.
+    // with the log on, a line about the unreachable issuer might come first
     let issuer = ("AUTH0_ISSUER", "http://127.0.0.1:9/");
     let quiet = ("RUST_LOG", "off");
     let output = run(&directory, &["serve"], &[AUDIENCE, issuer, listen, quiet]);
@@ -220,7 +220,7 @@ fn invalid_command_line_exits_64_and_help_exits_0() {
     }
 }
 
-/// Runs a program with `input` on standard input. `None` if it is not installed.
+/// Runs a program with `input` on standard input. `None` if it isn't installed.
 fn piped(program: &mut Command, input: &[u8]) -> Option<String> {
     let program = program.stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = program.spawn().ok()?;
@@ -243,13 +243,13 @@ fn shells_accept_their_completions() {
         for word in [word, "explain", "rotate-every"] {
             assert!(script.contains(word), "{shell}: {word}");
         }
-        // The shell itself checks the syntax, if it is installed.
+        // the shell itself checks the syntax, if it's installed
         piped(
             Command::new(shell).args(["-n", "/dev/stdin"]),
             script.as_bytes(),
         );
     }
-    // bash and fish can be asked for completions. zsh completes only at an interactive prompt.
+    // We can ask bash and fish for completions, but zsh completes only at an interactive prompt.
     let bash = "source /dev/stdin; offer() { COMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1)); \
                 _warp__bearer warp-bearer \"${@: -1}\" \"${@: -2:1}\"; echo \"${COMPREPLY[@]}\"; }; \
                 offer warp-bearer ex; offer warp-bearer dev --; offer warp-bearer dev --profile ''";
@@ -310,7 +310,7 @@ fn serving(issuer: &Issuer, more: &[(&str, &str)]) -> (Process, String, Vec<Stri
     (service, address, log)
 }
 
-// Waiting for the log blocks a thread, and the issuer needs another one.
+// waiting for the log blocks a thread, and the issuer needs another one
 #[tokio::test(flavor = "multi_thread")]
 async fn service_survives_an_issuer_outage_and_recovers() {
     let issuer = Issuer::with_algorithm(Algorithm::ES256).await;

@@ -115,7 +115,7 @@ async fn recorded_session_is_up_to_date() {
     let (dev, lines) = start();
     let page = Page::of(&lines);
     assert_eq!(started[0].0, "cargo run -- dev");
-    // Cargo's lines and the log precede the page.
+    // cargo's lines and the log come first
     let page_at = started[0].1.find("warp-bearer dev: ").unwrap();
     let mut page_lines: Vec<_> = started[0].1[page_at..].lines().collect();
     // The session was recorded with the default features.
@@ -273,8 +273,8 @@ fn base64url(text: &str) -> Vec<u8> {
     URL_SAFE_NO_PAD.decode(text).unwrap()
 }
 
-/// The README's requests to the service, with the status in the comment above each. The comment has
-/// a line of its own, because an interactive zsh passes what follows a `#` as arguments.
+/// The README's requests to the service, with the status in the comment above each. The comment
+/// needs its own line: an interactive zsh passes what follows a `#` as arguments.
 fn readme() -> Vec<(String, u16)> {
     let lines: Vec<_> = include_str!("../../README.md")
         .lines()
@@ -306,7 +306,7 @@ fn replay(recorded: &[(&str, &str)], page: &Page, token: &str) {
         if command.starts_with("curl") && !curl {
             continue;
         }
-        // The page has the same command with other addresses and paths.
+        // The page has the same command with other addresses and paths
         let mut printed = page.0.iter().map(|(_, printed)| printed);
         let printed = printed.find(|printed| masked(printed) == masked(command));
         let printed = printed.unwrap_or_else(|| panic!("dev does not print {command}"));
@@ -331,14 +331,14 @@ fn masked(text: &str) -> String {
                 return sized.to_owned();
             }
         }
-        // These lines have a date, and how far it is from now.
+        // These lines have a date, and how far it is from now
         for dated in ["  ✓ exp", "  ✓ iat"] {
             if line.starts_with(dated) {
                 return dated.to_owned();
             }
         }
         let program = env!("CARGO_BIN_EXE_warp-bearer");
-        // The recording was made with `cargo run`. Here, the program prints its own path.
+        // The recording was made with `cargo run`, but here the program prints its own path.
         let line = line.replace("cargo run --quiet --", program);
         let mut line = line.replace(program, "target/debug/warp-bearer");
         while let Some(start) = line.find("LISTEN=") {
@@ -363,7 +363,7 @@ struct Answer {
     body: String,
 }
 
-/// Runs a command without curl, and with curl if it is installed.
+/// Runs a command without curl, and with curl if it's installed.
 async fn answers(command: &str, token: &str) -> Vec<Answer> {
     let mut answers = vec![by_hand(&command.replace("$TOKEN", token)).await];
     if Command::new("curl").arg("--version").output().is_ok() {
@@ -373,7 +373,7 @@ async fn answers(command: &str, token: &str) -> Vec<Answer> {
 }
 
 fn shell(command: &str) -> String {
-    // Ignores a proxy that is configured on this machine.
+    // ignore a proxy that is configured on this machine
     let mut shell = Command::new("sh");
     shell.args(["-c", command]).env("no_proxy", "127.0.0.1");
     let output = shell.output().unwrap();

@@ -84,7 +84,7 @@ async fn unterminated_line_is_not_joined_to_the_next() {
     assert_eq!(fs::read_to_string(path).unwrap().lines().count(), 2);
 }
 
-/// An entry with an issuer that is not configured revokes nothing. Its name is probably misspelt.
+/// An entry with an issuer that isn't configured revokes nothing. Its name is probably misspelt.
 #[tokio::test(flavor = "multi_thread")]
 async fn entries_without_effect_are_warned_about() {
     let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
@@ -112,7 +112,7 @@ async fn entries_without_effect_are_warned_about() {
     let warning = lines.last().unwrap();
     assert!(warning.contains("WARN"), "{warning}");
     assert!(warning.contains(&misspelt), "{warning}");
-    // There must be one warning for each issuer, not for each entry.
+    // one warning for each issuer, not for each entry
     let lines = service.logged(|line| line.contains("listening"));
     assert!(!lines.iter().any(|line| line.contains(words)), "{lines:?}");
 }

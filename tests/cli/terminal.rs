@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::support::process::Directory;
 use crate::support::world::World;
 
-/// Opens a pseudo-terminal. Returns the user's end and the program's end.
+/// Opens a pseudo-terminal: the user's end, and the program's end.
 fn terminal() -> (File, File) {
     let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     grantpt(&ours).unwrap();
@@ -51,7 +51,7 @@ fn start(mut command: Command, streams: Streams) -> (Child, File) {
 fn sent(terminal: &mut File, last: &str) -> String {
     let (mut bytes, mut some) = (Vec::new(), [0; 4096]);
     loop {
-        // Reading fails once no program has the terminal open.
+        // Reading fails once no program has the terminal open
         let count = terminal.read(&mut some).unwrap_or_default();
         bytes.extend(&some[..count]);
         let text = String::from_utf8_lossy(&bytes);
@@ -72,7 +72,8 @@ fn on_terminal(command: Command, streams: Streams) -> (String, String) {
     (text, elsewhere)
 }
 
-/// Returns what a terminal of this width shows in the end (ECMA-48, and DEC's mode 7).
+/// Interprets `text` on a terminal of this width, and returns what it shows in the end (ECMA-48,
+/// and DEC's mode 7).
 fn shown(text: &str, columns: usize) -> String {
     let mut rows = vec![Vec::new()];
     let (mut column, mut wraps) = (0, true);
@@ -176,7 +177,7 @@ async fn explain_and_help_have_colours_only_on_a_terminal() {
             command.env(name, value);
             let (text, _) = on_terminal(command, Streams::Both);
             assert_eq!(text.contains("\x1b[1"), colors, "{name}: {text:?}");
-            // We can compare only `--help`. The output of `explain` contains times.
+            // We can only compare `--help`: the output of `explain` contains times.
             if arguments == ["--help"] {
                 assert_eq!(shown(&text, 1000), piped.stdout, "{name}");
             }

@@ -131,7 +131,7 @@ impl Drop for Provider {
     }
 }
 
-/// Reads the provider's next line of JSON. Its other lines are for operators.
+/// Reads the provider's next line of JSON, skipping those for operators.
 fn heard(stdout: &mut BufReader<ChildStdout>) -> Value {
     loop {
         let mut line = String::new();
@@ -196,7 +196,7 @@ async fn verdict(answer: Response) -> (u16, String) {
     (status, body["code"].as_str().unwrap_or_default().to_owned())
 }
 
-// Waiting for a process blocks a thread, so we need several.
+// Waiting for a process blocks a thread, so we need several
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Node.js: tests/interop/run"]
 async fn accepts_a_certified_provider_through_rotation_and_outage() {
@@ -229,7 +229,7 @@ async fn accepts_a_certified_provider_through_rotation_and_outage() {
     }
     assert_eq!(provider.asked(), 2, "one fetch for all the new keys");
 
-    // The service may have cached the earlier tokens, so we need new ones.
+    // The service may have cached the earlier tokens, so we need new ones
     for algorithm in ALGORITHMS {
         good.push((
             algorithm,
@@ -380,8 +380,7 @@ async fn rejects_an_opaque_token_after_its_revocation_at_the_issuer() {
     provider.tell("stop");
     let down = || (503, "introspection_unavailable".to_owned());
     assert_eq!(service.verdict(&unseen).await, down());
-    // A cached answer is used until its time to live is over. After that, the answer is 503 and
-    // never 401.
+    // A cached answer is used until its time to live is over, and after that we get 503, never 401.
     let begin = Instant::now();
     while service.verdict(&lasting).await != down() {
         assert!(begin.elapsed() < Duration::from_secs(3), "the time to live");
@@ -469,7 +468,7 @@ impl Glewlwyd {
 
 impl Drop for Glewlwyd {
     fn drop(&mut self) {
-        // We can't kill the script: its server would keep running.
+        // We can't just kill the script: its server would keep running.
         drop(self.stdin.take());
         let _ = self.child.wait();
     }
@@ -556,7 +555,7 @@ impl Others {
 
 impl Drop for Others {
     fn drop(&mut self) {
-        // The script then also stops the server that it has started.
+        // this also stops the server that the script has started
         drop(self.child.stdin.take());
         let _ = self.child.wait();
     }
@@ -596,7 +595,7 @@ async fn accepts_three_issuers_from_one_file() {
             others.say("mock", "token").to_owned(),
             200,
         ),
-        // Its tokens have no scope, so they are valid but not sufficient.
+        // no scope, so they're valid but not sufficient
         ("better-auth", others.say("better", "token").to_owned(), 403),
     ] {
         let answer = service.ask(&token).await;
@@ -617,7 +616,7 @@ async fn accepts_glewlwyd_tokens_with_a_resource_and_explains_others() {
     let service = Service::with(&variables);
     let answer = service.ask(say("token")).await;
     assert_eq!(answer.status(), 200, "{answer:?}");
-    // Without a resource, `aud` has the list of scopes.
+    // Without a resource, `aud` has the list of scopes
     let answer = service.ask(say("without_resource")).await;
     assert_eq!(answer.status(), 401, "{answer:?}");
     let mut explain = Command::new(env!("CARGO_BIN_EXE_warp-bearer"));

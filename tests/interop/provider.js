@@ -41,7 +41,7 @@ async function key(alg, options) {
   return { ...(await exportJWK(privateKey)), kid: randomUUID(), use: 'sig' };
 }
 
-// The keys have no `alg`, because the RSA key signs with RS256 and with PS256.
+// The keys have no `alg`: the RSA key signs with both RS256 and PS256.
 const keys = async () => [await key('RS256'), await key('ES256'), await key('EdDSA', { crv: 'Ed25519' })];
 
 // There is a resource for each algorithm (`https://api.example.com/RS256` and so on) and one for opaque tokens. All
@@ -61,7 +61,7 @@ const configuration = (jwks, logoutUri) => ({
     { ...application, ...(logoutUri && { backchannel_logout_uri: logoutUri }) },
   ],
   jwks: { keys: jwks },
-  // By default, oidc-provider sends no requests to loopback, where the service listens.
+  // By default, oidc-provider sends no requests to loopback, where the service listens
   fetch: (url, { dispatcher, ...options }) => fetch(url, options),
   findAccount: (_, accountId) => ({ accountId, claims: () => ({ sub: accountId }) }),
   features: {
@@ -116,7 +116,7 @@ const commands = {
     server.listen(port, '127.0.0.1');
     await once(server, 'listening');
   },
-  // Creates what a login with consent would create.
+  // creates what a login with consent would create
   async user(indicator) {
     const client = await provider.Client.find(application.client_id);
     const grant = new provider.Grant({ accountId: USER, clientId: client.clientId });

@@ -69,7 +69,7 @@ async fn reports_a_port_that_is_taken() {
     assert_eq!(fault.kind(), std::io::ErrorKind::AddrInUse);
 }
 
-/// With DNS rebinding, a web page can point its own host name at this machine. But it cannot make
+/// With DNS rebinding, a web page can point its own host name at this machine. But it can't make
 /// the browser send another site's `Host`.
 #[tokio::test]
 async fn rejects_hosts_other_than_loopback() {

@@ -17,7 +17,7 @@ use crate::{
 
 #[tokio::test]
 async fn tokens_of_every_algorithm_verify_with_the_published_key() {
-    // `jsonwebtoken` does not support ES512. The vectors of RFC 7515 and Wycheproof cover it.
+    // `jsonwebtoken` doesn't support ES512, but the vectors of RFC 7515 and Wycheproof cover it.
     let known = ASYMMETRIC.into_iter().filter(|a| *a != Algorithm::ES512);
     for algorithm in known {
         let issuer = Issuer::with_algorithm(algorithm).await;

@@ -201,7 +201,7 @@ async fn does_not_send_the_token_to_addresses_from_metadata() {
     assert_eq!(server.asked()[0].1.as_deref(), Some("Bearer secret"));
     assert_eq!(keys.asked(), [("jwks".to_owned(), None)]);
 
-    // A configured address gets the token too, because the operator chose it.
+    // a configured address gets the token too: it's the operator's choice
     let configured = own().jwks_uri(format!("{}/jwks", keys.origin()));
     assert_eq!(outcome(&auth(configured)).await, Ok(()));
     assert_eq!(keys.asked()[1].1.as_deref(), Some("Bearer secret"));
@@ -313,7 +313,7 @@ async fn introspection_rereads_the_authorities_after_a_failed_handshake() {
             .ca_file(server.ca_file.path())
             .introspection(introspection);
         let auth = auth(issuer);
-        // Answers are cached, so each request needs a new token.
+        // Answers are cached, so each request needs a new token
         let until_answered = async |prefix: &str| {
             let begin = Instant::now();
             for number in 0.. {

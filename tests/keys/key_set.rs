@@ -32,7 +32,7 @@ fn builder(issuer: &Issuer) -> Builder {
         .algorithms([Algorithm::ES256])
 }
 
-/// Uses ES256, because generating an RSA key takes long.
+/// ES256, since generating an RSA key takes long.
 async fn issuer() -> Issuer {
     Issuer::with_algorithm(Algorithm::ES256).await
 }
@@ -169,7 +169,7 @@ async fn requests_join_a_running_fetch_and_ask_again_if_needed() {
     });
     issuer.jwks_requested(2).await;
     clock.pass(SECOND / 100).await;
-    // The fetch that is held back began before these requests, so it cannot satisfy them. They need
+    // The fetch that is held back began before these requests, so it can't satisfy them. They need
     // a later one.
     let (first, second) = (
         issuer.token().kid("a").sign(),
@@ -255,7 +255,7 @@ async fn survives(case: &str, fault: Option<Fault>, clock: &StoppedClock) {
     assert!(retry_after <= SECOND * 72, "{case}: {retry_after:?}");
 
     match issuer.requests() {
-        // This issuer is not failing but down.
+        // this issuer isn't failing, it's down
         _ if case == "refusing" => issuer.come_back().await,
         _ => issuer.recover(),
     }
@@ -328,7 +328,7 @@ async fn requests_wait_at_most_three_seconds_at_start() {
     }
 }
 
-/// Responses without a usable set. Each must count as a failed fetch, whatever its status.
+/// Responses without a usable set, which must count as failed fetches, whatever their status.
 const NOTHING_USABLE: [(&str, Fault); 5] = [
     ("an empty body", Fault::EmptyBody),
     ("a 304", Fault::NotModified),
@@ -500,7 +500,7 @@ async fn refresh_during_a_fetch_starts_another_fetch() {
     issuer.fail_jwks(Fault::Drip);
     auth.refresh();
     issuer.jwks_requested(2).await;
-    // The slow response is from before the key was revoked.
+    // The slow response is from before the key was revoked
     clock.pass(SECOND).await;
     issuer.recover();
     issuer.rotate();
@@ -537,7 +537,7 @@ async fn age_counts_from_when_the_confirming_fetch_began() {
 }
 
 /// Starts an issuer that moves its keys: from the second request for its metadata on, they name the
-/// key set of `moved`. `issuer` keeps answering at the old address.
+/// key set of `moved` (`issuer` keeps answering at the old address).
 async fn moving() -> (Issuer, Issuer, Auth) {
     let (issuer, moved) = (
         issuer().await,
@@ -611,7 +611,7 @@ async fn follows_a_moved_key_set_within_a_day() {
         issuer.fail_discovery(Fault::JwksUri(moved.jwks_uri().to_owned()));
         let start = tokio::time::Instant::now();
         while fetches(&moved) == 0 {
-            // The extra time is for timers, which round up to their next tick.
+            // the extra time is for timers, which round up to their next tick
             clock
                 .pass(auth.status()[0].next_fetch.unwrap() + SECOND)
                 .await;
@@ -641,7 +641,7 @@ async fn refreshes_keys_while_only_discovery_fails() {
         let auth = ready(&issuer).await;
         issuer.fail_discovery(fault);
         let start = tokio::time::Instant::now();
-        // Runs for 16 hours. Discovery is repeated after 12, and a set that is not refreshed is
+        // Runs for 16 hours. Discovery is repeated after 12, and a set that isn't refreshed is
         // dropped after two: its `max-age` of one hour, and one hour stale.
         while start.elapsed() < SECOND * 16 * 3600 {
             clock.pass(auth.status()[0].next_fetch.unwrap()).await;
@@ -1016,7 +1016,7 @@ async fn honours_the_retry_after_of_discovery_while_the_key_set_answers() {
             auth.refresh();
             until(|| auth.status()[0].fetches.confirmed == 1).await;
         }
-        // After a wrong signature, discovery is repeated at once.
+        // After a wrong signature, discovery is repeated at once
         let stranger = SigningKey::generate(Algorithm::ES256);
         let forged = issuer.token().key(&stranger).kid(issuer.key().kid()).sign();
         asks_each_second(&clock, &issuer, &auth, 1).await;
@@ -1118,7 +1118,7 @@ async fn retries_a_failed_refresh_until_it_succeeds() {
         issuer.retire();
         issuer.fail_jwks(fault);
         auth.refresh();
-        // The fetch must be retried more than once.
+        // The fetch must be retried more than once
         let failed = || auth.status()[0].fetches.failed == 2;
         let passed = clock.pass_until(SECOND / 10, failed).await;
         assert_eq!(
@@ -1360,7 +1360,7 @@ async fn live(seed: u64, clock: &StoppedClock) {
     let issuer = issuer().await;
     let auth = ready(&issuer).await;
     let long = |issuer: &Issuer| issuer.token().expires_in(SECOND * 200_000).sign();
-    // The token that was accepted last, and how often the issuer had been asked by then.
+    // The token that was accepted last, and how often the issuer had been asked by then
     let mut accepted = (long(&issuer), fetches(&issuer));
     let (mut passed, mut down) = (Duration::ZERO, false);
     for step in 0..150 {

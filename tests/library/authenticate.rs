@@ -34,7 +34,7 @@ impl Vector {
         Auth::builder().issuer(issuer).build().unwrap()
     }
 
-    /// The token, with changed bits at the end of its signature.
+    /// The same token, with some bits at the end of its signature changed.
     fn forged(&self) -> String {
         let (rest, signature) = self.token.rsplit_once('.').unwrap();
         let first = if signature.starts_with('A') { "B" } else { "A" };

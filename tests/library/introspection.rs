@@ -608,7 +608,7 @@ async fn endpoint(coding: &str, content: Vec<u8>) -> (String, JoinHandle<String>
         }
         stream.write_all(head.as_bytes()).await.unwrap();
         stream.write_all(&content).await.unwrap();
-        // We read to the end, because closing a socket with unread bytes resets the connection.
+        // Read to the end: closing a socket with unread bytes resets the connection.
         while stream.read_u8().await.is_ok() {}
         question
     });
@@ -622,7 +622,7 @@ async fn authenticates_in_the_form_if_required() {
     let auth = trusting(&issuer).introspection(opaque(&issuer)).build();
     let token = issuer.opaque_token(issuer.token());
     assert!(auth.unwrap().verify::<NoPrivate>(&token).await.is_ok());
-    // With a configured address, the service reads no metadata and uses Basic.
+    // With a configured address, the service reads no metadata and uses Basic
     let uri = format!("{}oauth/introspect", issuer.url());
     let auth = trusting(&issuer).introspection(opaque(&issuer).uri(uri));
     let auth = auth.build().unwrap();
@@ -642,7 +642,7 @@ async fn wrong_client_credentials_are_a_503() {
     assert_eq!((status.failed, status.denied, status.active), (1, 1, 0));
 }
 
-/// A valid signature shows that a token is not made up.
+/// A valid signature shows that a token isn't made up.
 #[tokio::test]
 async fn made_up_tokens_do_not_block_valid_jwts() {
     let asked = Asked::start(always).await;
@@ -675,8 +675,8 @@ async fn issuer_can_be_excluded_from_introspection() {
     assert_eq!(issuer.requests().introspection, 0);
 }
 
-/// An answer limits the scopes of a JWT even if its list is empty. A list that cannot be read
-/// grants nothing.
+/// An answer limits the scopes of a JWT even if its list is empty. A list that can't be read grants
+/// nothing.
 #[tokio::test]
 async fn scopes_of_an_answer_limit_those_of_a_jwt() {
     use AuthError::InvalidClaim;
@@ -804,7 +804,7 @@ async fn answer_limits_the_claims_of_a_jwt() {
     assert_eq!(verdict.unwrap_err(), AuthError::TokenExpired);
 }
 
-/// `iat` is optional in an answer (RFC 7662 §2.2), so the age of a JWT is that of the JWT.
+/// `iat` is optional in an answer (RFC 7662 §2.2), so we take a JWT's age from the JWT itself.
 #[tokio::test]
 async fn maximum_age_of_a_jwt_needs_no_iat_in_the_answer() {
     let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
@@ -877,7 +877,7 @@ async fn maximum_age_of_a_jwt_needs_no_iat_in_the_answer() {
             .build()
             .unwrap();
         issuer.fail_introspection(answer(iat));
-        // The second time, the answer is cached.
+        // cached the second time
         for _ in 0..2 {
             let verdict = auth.verify::<NoPrivate>(&token).await;
             let code = verdict.map_or_else(AuthError::code, |_| "ok");
@@ -955,7 +955,7 @@ async fn a_reload_during_a_wait_for_keys_caches_no_verdict_of_the_old_rules() {
     };
     until(|| issuer.requests().jwks == 1).await;
     for _ in 0..100 {
-        // Lets the request run until it waits for the key.
+        // let the request run until it waits for the key
         tokio::task::yield_now().await;
     }
     let strict = TrustedIssuer::new(issuer.url()).required_scope("admin");

@@ -166,7 +166,7 @@ async fn replaced_issuers_keep_the_resource_and_the_realm() {
     }
 }
 
-/// If we used only one of the two, its options could be the less strict ones.
+/// If we used only one of the two, its options might be the less strict ones.
 #[tokio::test]
 async fn rejects_an_issuer_that_is_configured_twice() {
     let issuer = issuer().await;
@@ -388,7 +388,7 @@ async fn shared_kid_or_key_does_not_connect_two_issuers() {
             .unwrap();
         assert_eq!(claims.issuer(), issuer.url());
     }
-    // One issuer removes the shared key, the other keeps it.
+    // One issuer removes the shared key, the other keeps it
     let next = SigningKey::generate(Algorithm::ES256).with_kid("next");
     one.publish(json!({"keys": [next.public_jwk()]}));
     auth.refresh();
@@ -475,8 +475,8 @@ async fn a_malicious_issuer_can_sign_only_its_own_tokens() {
     assert_eq!(verify(&auth, bad.token()).await, Err(UnknownKey));
     bad.recover();
 
-    // It publishes 500 KB of keys, of which we read 512, and then an answer of that size that is
-    // not a key set.
+    // It publishes 500 KB of keys, of which we read 512, and then an answer of that size that isn't
+    // a key set.
     let key = SigningKey::generate(Algorithm::ES256);
     let many = (0..3000).map(|number| {
         let mut jwk = key.public_jwk();
@@ -510,7 +510,7 @@ async fn unchanged_issuer_keeps_its_keys_and_tokens() {
     let old = leaves.token().sign();
     let _: Claims = auth.verify(&old).await.unwrap();
 
-    // From here on, everything about this issuer must come from memory.
+    // from here on, everything about this issuer must come from memory
     stays.go_down().await;
     let after = builder().issuer(stays.url()).issuer(comes.url());
     auth.replace_issuers(&after).unwrap();
@@ -535,19 +535,19 @@ async fn unchanged_issuer_keeps_its_keys_and_tokens() {
     auth.replace_issuers(&builder().issuer(again)).unwrap();
     let _: Claims = auth.verify(&token).await.unwrap();
 
-    // With other algorithms, the held document must be parsed again. It cannot be fetched, because
-    // the issuer is down.
+    // With other algorithms, we have to parse the held document again. (It can't be fetched, the
+    // issuer is down.)
     let more = builder().algorithms([Algorithm::ES256, Algorithm::RS256]);
     auth.replace_issuers(&more.issuer(stays.url())).unwrap();
     let _: Claims = auth.verify(&token).await.unwrap();
     assert!(auth.is_ready());
 
-    // A configuration error must change nothing.
+    // A configuration error must change nothing
     let fault = auth.replace_issuers(&builder());
     assert_eq!(fault, Err(SetupError::NoIssuer));
     let _: Claims = auth.verify(&token).await.unwrap();
 
-    // A new source starts without keys, because it may not have the old ones.
+    // A new source starts without keys. It may not have the old ones.
     let moved = TrustedIssuer::new(stays.url()).jwks_uri(stays.jwks_uri());
     auth.replace_issuers(&builder().issuer(moved)).unwrap();
     assert!(!auth.is_ready());
@@ -641,7 +641,7 @@ async fn distinguishes_a_thousand_issuers() {
     }
     let unknown = signer.token().claim("iss", name(MANY));
     assert_eq!(verify(&auth, unknown).await, Err(AuthError::UnknownIssuer));
-    // Removes the first issuer and adds one at the end.
+    // remove the first issuer, add one at the end
     auth.replace_issuers(&issuers(1..MANY + 1)).unwrap();
     for (number, expected) in [
         (0, Err(AuthError::UnknownIssuer)),

@@ -224,8 +224,8 @@ async fn handlers_can_return_refusals() {
     gone.assert_is_problem("a problem", 404, "not_found");
 }
 
-/// With `route_layer`, the router answers 404 and 405. With a layer around the whole router, these
-/// would be 401.
+/// With `route_layer`, the router answers 404 and 405. With a layer around the whole router, they'd
+/// be 401.
 #[tokio::test]
 async fn route_layer_keeps_404_and_405() {
     let tenant = Tenant::start().await;

@@ -231,8 +231,8 @@ async fn refusal_names_sufficient_scopes_but_no_role() {
             let challenge = answer.header("www-authenticate").to_owned();
             let scope = named.map(|scope| format!("scope=\"{scope}\""));
             match scope {
-                // Without a token, the library cannot know whether the client has the permission or
-                // the role that the policy also needs, so we do not check the scopes here.
+                // Without a token, the library can't know whether the client has the permission or
+                // the role that the policy also needs, so we don't check the scopes here.
                 None if token.is_none() => {}
                 Some(_) if token.is_none() && policy_needs_more => {}
                 Some(scope) => assert!(challenge.contains(&scope), "{challenge}"),

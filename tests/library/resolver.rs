@@ -299,7 +299,7 @@ async fn replaced_issuers_do_not_change_the_rules_of_resolved_ones() {
     }
 }
 
-/// The replacement's resolver is ignored, so it cannot make up for missing issuers.
+/// The replacement's resolver is ignored, so it can't make up for missing issuers.
 #[tokio::test]
 async fn replacement_without_issuers_needs_the_resolver_of_the_auth() {
     let signer = signer().await;
@@ -344,10 +344,10 @@ async fn resolved_issuer_may_use_its_own_algorithms() {
     }
     assert_eq!(asked.load(Relaxed), 0, "no issuer could use these");
     assert_eq!(verify(&auth, own()).await, Ok(()));
-    // The issuer's own list still applies.
+    // The issuer's own list still applies
     let other = || named(unusual.token(), "https://tenant.example/");
     assert_eq!(verify(&auth, other()).await, not_allowed);
-    // A reload must not limit the algorithms either.
+    // A reload must not limit the algorithms either
     let configured =
         with_key("https://own.example/".to_owned(), &signer).algorithms([ES256, RS256]);
     let replacement = Auth::builder().audience("https://api.example.com");
@@ -378,7 +378,7 @@ async fn drops_an_issuer_that_is_no_longer_used() {
         held.sort();
         held.join(" ")
     };
-    // Advances the clock and wakes the tasks whose timers have expired.
+    // advance the clock, and wake the tasks whose timers have expired
     let pass = async |seconds| {
         tokio::time::advance(Duration::from_secs(seconds)).await;
         for _ in 0..10 {
@@ -394,7 +394,7 @@ async fn drops_an_issuer_that_is_no_longer_used() {
         }
     }
     assert_eq!(held(), "https://used.example/");
-    // The last issuer must be dropped even if there are no more lookups.
+    // The last issuer must be dropped even if there are no more lookups
     for _ in 0..40 {
         pass(60).await;
     }

@@ -104,7 +104,7 @@ async fn before_is_exclusive() {
     let (earlier, later) = (token(-101), token(-100));
     auth.revoke(Revocation::subject(issuer.url(), "auth0|alice").before(seconds(-100)));
     assert_eq!(code(&auth, &earlier).await, "token_revoked");
-    // The clock may tick between the two reads, so the second token is at most a second later.
+    // The clock might tick between the two reads, so the second token is at most a second later.
     let later = code(&auth, &later).await;
     let next = code(&auth, &token(-98)).await;
     assert!(later == "ok" || later == "token_revoked");
@@ -201,7 +201,7 @@ async fn reads_the_file_at_start_and_after_changes() {
     read_until(&auth, 2).await;
     assert_eq!(code(&auth, &second).await, "token_revoked");
 
-    // A broken line or a missing file must not change the list.
+    // a broken line or a missing file must not change the list
     writeln!(file, "{{").unwrap();
     file.flush().unwrap();
     while !auth.revocation_status().sources[0].is_failing {
@@ -552,7 +552,7 @@ async fn ended_completes_when_the_token_expires() {
         let step = Duration::from_millis(500);
         let passed = clock.pass_until(step, || ended.is_finished()).await;
         let expected = Duration::from_secs(expected);
-        // `exp` and `iat` have whole seconds.
+        // `exp` and `iat` have whole seconds
         assert!(
             passed <= expected + Duration::from_secs(2),
             "{case}: {passed:?}"
@@ -614,8 +614,8 @@ async fn a_long_list_costs_a_verification_less_than_two_percent() {
                 without * 1e6,
                 with * 1e6
             );
-            // The limit for cached tokens is higher because such a verification takes less than a
-            // microsecond. A whole request takes twenty microseconds.
+            // Cached tokens get a higher limit: verifying one takes less than a microsecond, and a
+            // whole request takes twenty.
             let allowed = if cached == 0 { 1.02 } else { 1.05 };
             assert!(ratio < allowed, "{entries}: {ratio}");
         }

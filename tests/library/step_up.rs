@@ -28,7 +28,6 @@ fn seconds_ago(seconds: u64) -> u64 {
     SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs() - seconds
 }
 
-/// The challenge is returned without its realm.
 async fn ask(auth: &Auth, policy: Policy, token: &str) -> (u16, String) {
     let route = warp::path!("pay")
         .and(with_auth(auth).require(policy))

@@ -79,7 +79,7 @@ async function text(client, name, args = {}) {
 
 /** Sends a request without the SDK. */
 async function ask(target, method, fields = {}) {
-  // rmcp parses the message before it looks up the session, so the message must be valid.
+  // rmcp parses the message before it looks up the session, so the message must be valid
   const body = method === 'POST' ? JSON.stringify({ jsonrpc: '2.0', id: 'ask', method: 'ping' }) : undefined;
   const accept = 'application/json, text/event-stream';
   const answer = await fetch(target.url, { method, body, headers: { accept, 'content-type': 'application/json', ...fields } });
@@ -138,7 +138,7 @@ async function refreshes(target, memory) {
   issuer.lifetime = 1;
   assert.equal(await connect(target, memory), null);
   issuer.lifetime = 600;
-  // The example has the library's default leeway, which is too long to wait for, so its token is made invalid.
+  // The example has the library's default leeway, which is too long to wait for, so we make its token invalid.
   if (target.name === 'direct') memory.token = { ...memory.token, access_token: 'a.b.c' };
   const old = memory.token.access_token;
   await until(async () => (await ask(target, 'POST', { authorization: `Bearer ${old}` })).status === 401);

@@ -137,8 +137,8 @@ export class Issuer {
     const answer = this.oidc.callback();
     await serving(async (request, response) => {
       if (request.method === 'POST' && request.url === '/reg') {
-        // Some clients register with only the scope of the first challenge. Most issuers do not limit them to it, so
-        // neither does this one.
+        // Some clients register with only the scope of the first challenge. Most issuers don't limit them to it, so neither
+        // does this one.
         let text = '';
         for await (const chunk of request) text += chunk;
         request.body = { ...JSON.parse(text), scope: undefined };
@@ -179,7 +179,7 @@ export class Application {
     const server = new McpServer({ name: 'notes', version: '1' }, { capabilities: { logging: {} } });
     const text = (text) => ({ content: [{ type: 'text', text }] });
     server.tool('whoami', ({ requestInfo: { headers } }) => text(`${headers['x-auth-subject']} ${headers['x-auth-scope']}`));
-    // A message that does not answer a call is sent on the stream that a GET opened.
+    // A message that does not answer a call is sent on the stream that a GET opened
     server.tool('announce', async () => {
       await server.server.sendLoggingMessage({ level: 'info', data: 'news' });
       return text('announced');

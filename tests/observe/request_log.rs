@@ -264,7 +264,7 @@ async fn never_logs_a_token_or_a_claim() {
             )
             .await;
         assert_eq!(answer.status(), 404);
-        // If a query is not a policy, the log names its parameters, without their values.
+        // If a query isn't a policy, the log names its parameters (never their values).
         let misread = "/auth?scop=hunter2&access_token=hunter2&hunter2";
         assert_eq!(service.send("GET", misread, &[]).await.status(), 400);
         let text = service.log.text();

@@ -126,7 +126,7 @@ impl Service {
         self.send("GET", path, &[("authorization", &field)]).await
     }
 
-    /// The value of a series. `None` if the metrics do not have it.
+    /// The value of a series, if the metrics have it.
     pub(crate) fn metric(&self, series: &str) -> Option<f64> {
         let text = self.metrics.render();
         let line = text.lines().find_map(|line| line.strip_prefix(series))?;

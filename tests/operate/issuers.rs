@@ -40,8 +40,8 @@ async fn serve_with(file: &Path, more: &[(&str, &str)]) -> Process {
     let file = [("ISSUERS_FILE", file.to_str().unwrap())];
     let others = [
         ("AUTH0_API_AUDIENCE", "https://api.example.com"),
-        // With a line for each request, we would have to read thousands of lines to find the one
-        // that the test waits for.
+        // With a line for each request, we'd have to read thousands of lines to find the one that
+        // the test waits for.
         ("RUST_LOG", "info,warp_bearer::request=off"),
     ];
     Process::run(command.arg("serve"), &[&file[..], &others, more].concat()).await
@@ -115,7 +115,7 @@ async fn sighup_reloads_the_issuers_file_without_losing_requests() {
         assert_eq!(status(&service, &token).await, expected, "{round}");
     }
 
-    // With an invalid file, the fault must be logged, and nothing else may change.
+    // An invalid file has to be logged, and must change nothing else.
     fs::write(
         &file,
         "[[issuer]]\nurl = \"https://a.example/\"\nleway = \"1s\"\n",
@@ -153,7 +153,7 @@ async fn readyz_needs_the_keys_of_one_issuer_only() {
     let expected = (200, vec![has_keys.clone(), failed.clone()]);
     assert_eq!(readiness(&service).await, expected, "one of two is down");
 
-    // The new issuer does not answer its first request until the test ends.
+    // the new issuer doesn't answer its first request until the test ends
     fs::write(
         &file,
         table(&up, "") + &table(&down, "") + &table(&slow, ""),
@@ -166,7 +166,7 @@ async fn readyz_needs_the_keys_of_one_issuer_only() {
     assert_eq!(readiness(&service).await, expected, "a reload adds one");
     assert_eq!(status(&service, &up.token().sign()).await, 200);
 
-    // Now no issuer has keys.
+    // Now no issuer has keys
     fs::write(&file, table(&down, "")).unwrap();
     service.hangup();
     service.logged("issuers file reloaded").await;
@@ -236,7 +236,7 @@ async fn a_reload_follows_a_key_source_that_moves_and_keeps_what_works() {
     service.logged("is not UTF-8").await;
     assert_eq!(status(&service, &stays.token().sign()).await, 200);
 
-    // A file with the old key.
+    // a file with the old key
     let set = serde_json::json!({"keys": [moves.key().public_jwk()]});
     fs::write(&keys, set.to_string()).unwrap();
     with(&format!("jwks_file = \"{}\"", keys.display()));

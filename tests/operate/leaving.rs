@@ -80,7 +80,7 @@ async fn ask_until_gone(service: SocketAddr, request: String, answered: Arc<Atom
     lost
 }
 
-/// Sends a request and requires a complete 200. Returns `true` if the server will close the
+/// Sends a request, requires a complete 200, and returns whether the server will close the
 /// connection.
 async fn ask(stream: &mut BufStream<TcpStream>, request: &str) -> std::io::Result<bool> {
     stream.write_all(request.as_bytes()).await?;

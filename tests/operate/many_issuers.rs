@@ -114,7 +114,7 @@ impl Service {
         let client = reqwest::Client::new();
         let ready = format!("http://{}/readyz", process.address);
         let patience = began + PATIENCE;
-        // `ready` is not enough: the service is ready before a failed fetch has been retried.
+        // `ready` isn't enough: the service is ready before a failed fetch has been retried.
         while {
             let answer = client.get(&ready).send().await.unwrap();
             answer.status() != 200 || answer.text().await.unwrap().contains("\"keys\":0")
@@ -168,7 +168,7 @@ async fn a_thousand_issuers_cost_little() {
         "each document is fetched once"
     );
 
-    // Checks only that seen and fresh tokens are accepted. `bench/gate` measures their cost.
+    // We only check that seen and fresh tokens are accepted here. `bench/gate` measures their cost.
     let seen = issuers.token(0, 0);
     for number in 0..800 {
         for service in [&one, &many] {
@@ -177,7 +177,7 @@ async fn a_thousand_issuers_cost_little() {
         }
     }
 
-    // Made-up names must cause no request and take up no memory.
+    // made-up names must cause no request and take up no memory
     let before = many.memory();
     for number in 0..3000 {
         let token = issuers.kit.token();
@@ -192,7 +192,7 @@ async fn a_thousand_issuers_cost_little() {
     assert!(grown < 2048, "{grown} KiB more");
     assert_eq!(issuers.requests(), fetched);
 
-    // Removes one issuer and adds one. Meanwhile, no request of another issuer may fail.
+    // Remove one issuer and add one. Meanwhile, no request of another issuer may fail.
     issuers.write(
         &file,
         (0..MANY).filter(|number| *number != 500).chain([MANY]),
@@ -220,7 +220,7 @@ async fn a_thousand_issuers_cost_little() {
     many.process.stop().await;
 }
 
-/// The documents list every issuer, even those whose keys cannot be fetched.
+/// The documents list every issuer, even those whose keys can't be fetched.
 #[tokio::test(flavor = "multi_thread")]
 async fn unread_answers_share_documents_that_list_many_issuers() {
     let directory = tempfile::tempdir().unwrap();

@@ -59,7 +59,7 @@ impl Process {
         process
     }
 
-    /// Like [`run`](Self::run), but does not wait until the service listens.
+    /// Like [`run`](Self::run), but doesn't wait until the service listens.
     pub(crate) fn begin(command: &mut Command, variables: &[(&str, &str)]) -> Self {
         #[cfg(unix)]
         heed_hangups();
@@ -85,13 +85,12 @@ impl Process {
         self.address = self.logged("listening address=").await.parse().unwrap();
     }
 
-    /// The log lines that the test has read but not looked for.
     pub(crate) fn skipped(&self) -> &[String] {
         &self.skipped
     }
 
     /// Waits for a log line with these words, and returns the rest of it. Each line is found once.
-    /// The order does not matter, because different tasks write to the log.
+    /// The order doesn't matter: different tasks write to the log.
     pub(crate) async fn logged(&mut self, words: &str) -> String {
         let known = self.skipped.iter().position(|line| line.contains(words));
         let mut found = known.map(|at| self.skipped.remove(at));
@@ -127,7 +126,6 @@ impl Process {
         self.signal("-TERM");
     }
 
-    /// Sends SIGTERM, and waits until the process has ended.
     pub(crate) async fn stop(&mut self) {
         self.terminate();
         self.logged("stopped").await;
@@ -170,7 +168,7 @@ pub(crate) async fn until(mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// Returns the resident memory of a process in KiB.
+/// Resident memory, in KiB.
 pub(crate) fn kibibytes(process: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));

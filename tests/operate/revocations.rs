@@ -52,7 +52,7 @@ async fn many_entries_use_little_memory_and_delay_no_request() {
     };
     let mut text = String::new();
     for number in 0..ENTRIES {
-        // Subjects as long as Auth0's.
+        // Subjects as long as Auth0's
         write!(text, "{}", line(&format!("auth0|{number:024x}"))).unwrap();
     }
     let [short, long] = ["short", "long"].map(|name| folder.path().join(name));

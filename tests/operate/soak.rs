@@ -25,7 +25,7 @@ use crate::process::{Process, kibibytes, until};
 
 const ROTATION: u64 = 10;
 const CLIENTS: usize = 8;
-/// Tokens per key. That is more than the token cache holds, so the cache is full from the start.
+/// Tokens per key. That's more than the token cache holds, so the cache is full from the start.
 const TOKENS: usize = 500;
 
 /// Runs for `SOAK_SECONDS`, or 60 s if that is not set.
@@ -66,7 +66,8 @@ async fn memory_is_flat_and_no_request_fails_while_keys_rotate() {
     service.stop().await;
 
     let (good, refused) = (load.good.load(Relaxed), load.refused.load(Relaxed));
-    // The first rotation counts as warm-up, because allocators keep memory that was once needed.
+    // The first rotation counts as warm-up, since allocators tend to keep memory that was once
+    // needed.
     let settled = usize::try_from(2 * ROTATION)
         .unwrap()
         .min(resident.len() / 2);
@@ -125,7 +126,7 @@ impl Load {
                 return;
             }
             let tokens = Arc::clone(&self.tokens.lock().unwrap());
-            // One in ten is forged.
+            // one in ten is forged
             let forged = turn % 10 == 0;
             let mut token = tokens[turn % tokens.len()].clone();
             if forged {

@@ -32,7 +32,7 @@ const TRACE: [u8; 16] = [
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a `String` cannot fail.
+        // writing to a `String` can't fail
         let _ = write!(text, "{byte:02x}");
         text
     })
@@ -67,8 +67,8 @@ impl Collector {
         serve(receive.or(nothing).unify()).await
     }
 
-    /// Looks for these bytes. Texts and identifiers are in the messages as they are, so we need no
-    /// decoder.
+    /// Looks for these bytes. Texts and identifiers are in the messages as they are, so we don't
+    /// need a decoder.
     fn has(&self, bytes: &[u8]) -> bool {
         let all = self.0.lock().unwrap();
         all.iter()
@@ -117,7 +117,7 @@ async fn collector_receives_one_trace_from_proxy_to_key_set() {
     ];
     let mut service = Process::serve(&issuer, &variables).await;
     service.logged("key set fetched").await;
-    // The service does not have this key yet, so the request has to wait for a fetch.
+    // The service doesn't have this key yet, so the request has to wait for a fetch.
     issuer.rotate();
     set.keys.lock().unwrap().push(issuer.key().public_jwk());
     let token = issuer.token().subject("hunter2").sign();

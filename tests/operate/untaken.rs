@@ -93,7 +93,7 @@ async fn unfinished_logout_forms_stay_within_the_bound() {
         let mut peers = Vec::new();
         for _ in 0..CONNECTIONS {
             let mut peer = TcpStream::connect(service.address).await.unwrap();
-            // The service may answer and close before it has received everything.
+            // The service may answer and close before it has received everything
             let _ = peer.write_all(&unfinished).await;
             peers.push(peer);
         }
@@ -120,7 +120,7 @@ async fn service_that_waits(idle: Duration) -> (Issuer, Process) {
         ("RUST_LOG", "info,warp_bearer::request=off"),
     ];
     let service = Process::serve(&issuer, &variables).await;
-    // The first request creates what exists once per process.
+    // the first request creates what exists once per process
     let url = format!("http://{}{BUNDLE}", service.address);
     let bundle = reqwest::get(url).await.unwrap().bytes().await.unwrap();
     assert!(bundle.len() > 256 * 1024, "{}", bundle.len());
@@ -229,7 +229,7 @@ async fn untaken_http1(connections: u64) {
         peers.push(peer);
     }
 
-    // Waits until the service has accepted every peer and begun to answer it.
+    // wait until the service has accepted every peer and begun to answer it
     for peer in &peers {
         peer.peek(&mut [0]).await.unwrap();
     }
@@ -326,7 +326,7 @@ async fn connection_memory_stays_within_the_bound() {
         let connector = connector(&directory);
         let mut peers = Vec::new();
         let mut before = 0;
-        // The first connection creates what exists once per process.
+        // The first connection creates what exists once per process
         for number in 0..=connections {
             let mut peer = TcpStream::connect(service.address).await.unwrap();
             if is_tls && !words.is_empty() {
@@ -359,7 +359,7 @@ async fn connection_memory_stays_within_the_bound() {
     }
 }
 
-/// Returns the largest resident memory of a process within a second.
+/// The largest resident memory within a second.
 async fn most_in_a_second(process: u32) -> u64 {
     let mut ticks = interval(Duration::from_millis(50));
     let mut most = 0;

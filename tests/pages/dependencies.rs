@@ -7,7 +7,7 @@ const MANIFEST: &str = include_str!("../../Cargo.toml");
 const LOCK: &str = include_str!("../../Cargo.lock");
 const PAGE: &str = include_str!("../../docs/dependencies.md");
 
-/// The crates in the manifest, whether they are keys or tables of their own.
+/// The crates in the manifest, whether they're keys or tables of their own.
 fn named() -> BTreeSet<&'static str> {
     let mut names = BTreeSet::new();
     let mut in_table = false;

@@ -32,7 +32,6 @@ use warp_bearer::{
 const FROM_FASTAPI: &str = include_str!("../../docs/from-fastapi.md");
 const FROM_EXPRESS: &str = include_str!("../../docs/from-express.md");
 
-/// Returns the code blocks of a page in this language.
 fn blocks<'p>(page: &'p str, language: &str) -> Vec<&'p str> {
     let fence = format!("```{language}\n");
     let blocks = page.split(&fence).skip(1);
@@ -198,7 +197,7 @@ struct Peer {
 impl Peer {
     /// Runs `command` with a free port in `PORT`, and waits until the server answers.
     async fn start(command: &mut Command) -> Self {
-        // The listener reserves the port, and frees it at the end of this statement.
+        // the listener reserves the port, and frees it at the end of this statement
         let port = TcpListener::bind("127.0.0.1:0")
             .unwrap()
             .local_addr()
@@ -241,7 +240,7 @@ impl Peer {
         command
             .arg("server.mjs")
             .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/express"))
-            // Unless this is `test`, Express writes each error to the terminal.
+            // otherwise, Express writes each error to the terminal
             .env("NODE_ENV", "test")
             .env("ISSUER_BASE_URL", issuer.url())
             .env("AUDIENCE", issuer.audience());
@@ -294,7 +293,7 @@ async fn tables_match_both_libraries() {
         let mut seen = Vec::new();
         let mut shown = Vec::new();
         for [case, theirs, here] in answers(page) {
-            // A server that already holds keys would not notice an outage.
+            // A server that already holds keys wouldn't notice an outage.
             let row = if case.ends_with("is down") {
                 let down = Issuer::start().await;
                 let fresh = start(&down).await;

@@ -59,7 +59,7 @@ fn library_example_is_the_tested_one() {
         assert!(example.contains(block), "not in hello.rs:\n{block}");
         shown += block.lines().count();
     }
-    // The header of the example and the blank line between the two blocks are not shown.
+    // The header of the example and the blank line between the two blocks aren't shown.
     let not_shown = 6;
     assert_eq!(shown, example.lines().count() - not_shown);
 }
@@ -199,7 +199,7 @@ fn first_screen_shows_the_output_of_dev() {
 
 #[test]
 fn commands_have_no_trailing_comments() {
-    // An interactive zsh does not know `#` comments and passes them as arguments: curl would send
+    // An interactive zsh doesn't know `#` comments and passes them as arguments: curl would send
     // the token to a host named 200.
     let pages = pages();
     for (path, page) in &pages {
@@ -319,7 +319,7 @@ fn pages() -> BTreeMap<PathBuf, String> {
         for entry in fs::read_dir(directory).unwrap() {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_str().unwrap();
-            // Build output, and what tools have installed.
+            // build output, and what tools have installed
             let others = ["target", "node_modules", ".git"].contains(&name);
             if path.is_dir() && !others {
                 read(&path, pages);
@@ -335,7 +335,7 @@ fn pages() -> BTreeMap<PathBuf, String> {
     pages
 }
 
-/// Returns the lines of a page outside of code blocks.
+/// The lines outside of code blocks.
 fn prose(page: &str) -> Vec<&str> {
     let mut fenced = false;
     let outside = page.lines().filter(|line| {
@@ -349,7 +349,7 @@ fn prose(page: &str) -> Vec<&str> {
 fn links(page: &str) -> Vec<String> {
     let mut links = Vec::new();
     for line in prose(page) {
-        // Drops code: every second piece is between backticks.
+        // drop code: every second piece is between backticks
         let line: String = line.split('`').step_by(2).collect();
         let targets = line.split("](").skip(1);
         links.extend(targets.filter_map(|rest| Some(rest.split_once(')')?.0.to_owned())));
@@ -357,7 +357,7 @@ fn links(page: &str) -> Vec<String> {
     links
 }
 
-/// Returns the anchors that GitHub gives the headings of a page.
+/// The anchors that GitHub gives the headings.
 fn anchors(page: &str) -> Vec<String> {
     let headings = prose(page).into_iter().filter(|line| line.starts_with('#'));
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();

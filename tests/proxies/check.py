@@ -264,14 +264,14 @@ class Application(http.server.BaseHTTPRequestHandler):
     requests = []
 
     def answer(self):
-        # self.path would merge slashes at the start.
+        # self.path would merge slashes at the start
         target, fields = self.requestline.split(" ")[1], self.headers.items()
         Application.requests.append((target, fields))
         if self.headers.get("Upgrade"):
             self.send_response(101)
             self.send_header("Connection", "upgrade")
             self.send_header("Upgrade", self.headers["Upgrade"])
-            # HAProxy verifies Sec-WebSocket-Accept (RFC 6455 §4.2.2).
+            # HAProxy verifies Sec-WebSocket-Accept (RFC 6455 §4.2.2)
             key = self.headers.get("Sec-WebSocket-Key", "") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
             accept = base64.b64encode(hashlib.sha1(key.encode()).digest()).decode()
             self.send_header("Sec-WebSocket-Accept", accept)
@@ -349,7 +349,7 @@ class Leaving(http.server.BaseHTTPRequestHandler):
 def serving(handler):
     """Starts a server that runs until the process ends. Returns its port."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    # Ignores the errors of connections that a stopping proxy drops.
+    # ignore the errors of connections that a stopping proxy drops
     server.handle_error = lambda *_: None
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server.server_port
@@ -440,7 +440,7 @@ def raw(port, target, fields=(), method="GET", more=b"", body=b"", host=None, ve
     with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as connection:
         connection.sendall("\r\n".join(lines + ["", ""]).encode("latin-1") + body)
         answer = b""
-        # After a timeout, returns what has arrived so far.
+        # after a timeout, return what has arrived so far
         with contextlib.suppress(TimeoutError):
             while chunk := connection.recv(65536):
                 answer += chunk
@@ -562,7 +562,7 @@ def check(name, plain, reader, auth, down, generous, leaving, application, table
               named.seen("X-Request-Id") == ["r-1"] == Generous.fields.get_all("X-Request-Id"), named)
         for field, value in fields:
             found = Generous.fields.get_all(field)
-            # Some proxies add a span of their own to the trace.
+            # Some proxies add a span of their own to the trace
             holds(f"{field} reaches /auth", found == [value] or field == "Traceparent" and found, found)
         holds("traceparent and tracestate reach the application",
               named.seen("Traceparent") and named.seen("Tracestate") == ["a=b"], named)
@@ -619,7 +619,7 @@ def spellings(port, plain, reader, holds, table):
 def identity(name, port, plain, holds):
     """The application sees the identity of the token, whatever fields the client adds."""
     payload = payload_of(plain)
-    # A token without scopes gives an empty X-Auth-Scope, or none if the proxy does not forward empty fields.
+    # A token without scopes gives an empty X-Auth-Scope, or none if the proxy doesn't forward empty fields.
     none = [""] if PROXIES[name]["keeps_empty"] else []
     expected = [[payload["iss"]], [payload["sub"]], none, [plain.split(".")[1]]]
     nominated = [("Connection", "X-Auth-Subject, X-Auth-Claims, X-Auth-Issuer, X-Request-Id, keep-alive")]
@@ -663,7 +663,7 @@ def upgrades(port, plain, holds):
     strange = [["h2c"], ["TLS/1.0"], ["websocket, h2c"], ["h2c, websocket"], ["websocket", "h2c"], ["h2c", "websocket"],
                ["websocket, TLS/1.0"], ["h2c,websocket,h2c"], ["websocket;h2c"], ["websocket/13"]]
     for values in strange:
-        # HAProxy rejects a WebSocket request without a key, so a test without a key would not show what it forwards.
+        # HAProxy rejects a WebSocket request without a key, so a test without a key wouldn't show what it forwards.
         for key in [[], websocket[2:]]:
             before = len(Application.requests)
             fields = [("Connection", "Upgrade, HTTP2-Settings"), ("HTTP2-Settings", "AAMAAABkAAQAAP__")] + key
@@ -807,7 +807,7 @@ def main(warp_bearer):
         listen = f"127.0.0.1:{strict}"
         stack.enter_context(running([warp_bearer, "dev"], strict, directory, LISTEN=listen))
         plain, reader = (token_of(warp_bearer, listen, scope) for scope in ["", "read:messages"])
-        # Two services with the same issuer: one fetches its keys, the other gets the URL of a closed port.
+        # Two services with the same issuer. One fetches its keys, the other gets the URL of a closed port.
         issuer = {"AUTH0_ISSUER": payload_of(plain)["iss"], "AUTH0_API_AUDIENCE": payload_of(plain)["aud"]}
         audiences = f"{issuer['AUTH0_API_AUDIENCE']},{RESOURCE}"
         serve = {"LISTEN": f"127.0.0.1:{well}", **issuer, "AUTH0_API_AUDIENCE": audiences, "AUTH0_RESOURCE": RESOURCE,

@@ -107,7 +107,7 @@ def check(name, warp_bearer):
             "AUTH0_SIGNING_SECRET": SECRET, "LISTEN": f"127.0.0.1:{service}", "CLIENT_CERT_FIELD": about["field"],
         }
         bound, plain, refused = token(mine), token(), (401, "token_bound")
-        # The token has almost 16 KiB, the limit of the service.
+        # The token has almost 16 KiB, the limit of the service
         large = token(mine, "x" * 12_000)
         forged = [(spelling, written(about["field"], mine))
                   for spelling in (about["field"], about["field"].upper(), about["field"].replace("-", "_"))]
@@ -127,7 +127,8 @@ def check(name, warp_bearer):
             ] + [(f"no certificate, and {field[0]}", None, bound, [field], refused) for field in forged]:
                 found = ask(port, directory, shown, bearer, fields)
                 assert found == expected, f"{name}: {case}: {found}"
-            # Without the proxy, the service trusts the field. So the forged fields above would have had an effect.
+            # Without the proxy, the service trusts the field. That is, the forged fields above would have had an
+            # effect.
             with contextlib.closing(socket.create_connection(("127.0.0.1", service), timeout=PATIENCE)) as tcp:
                 tcp.sendall((f"GET /api/private HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
                              f"Authorization: Bearer {bound}\r\n{forged[0][0]}: {forged[0][1]}\r\n\r\n").encode())

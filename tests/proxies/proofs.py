@@ -68,7 +68,7 @@ def check(name, client, auth, with_nonces, application):
         challenges = answer.fields.get_all("WWW-Authenticate") or []
         fits = (answer.status == 401 and answer.arrived == 0 and len(challenges) == 1
                 and challenges[0].startswith(f"{scheme} ") and f'error="{ERRORS[code]}"' in challenges[0]
-                # nginx replaces the body, which then has no code.
+                # nginx replaces the body, which then has no code
                 and json.loads(answer.body).get("code", code) == code)
         holds(f"{case}: {code}", fits, answer)
 

@@ -94,7 +94,7 @@ def trace(name, warp_bearer, directory, issuer, token, document, number):
             until(lambda: Keys.traces)
             Keys.document = document
             fields = check.bearer(token) + [("Traceparent", f"00-{trace_id}-b7ad6b7169203331-01")]
-            # The fetch of the start may still be in flight, so the first answers may be errors.
+            # The first fetch may still be in flight, so the first answers may be errors.
             answer = until(lambda: (found := check.Answer(port, "/profile/", fields)).status == 200 and found)
             holds("a request with a valid token gets 200", answer, answer and answer.status)
             holds("the application sees the trace", trace_id in answer.seen("Traceparent")[0], answer.body)

@@ -276,7 +276,7 @@ async fn recognizes_only_complete_preflights() {
             assert_eq!(answer.header("allow"), "GET, HEAD", "{case}");
         }
     }
-    // Each of these requests has a series of its own.
+    // Each of these requests has a series of its own
     for series in [
         r#"warp_bearer_requests_total{route="preflight",method="OPTIONS",status="204"} 1"#,
         r#"warp_bearer_requests_total{route="preflight",method="OPTIONS",status="403"} 3"#,
@@ -307,7 +307,7 @@ async fn preflight_to_auth_needs_a_token() {
                 assert_eq!(answer.header("access-control-allow-methods"), "", "{path}");
             }
         }
-        // Paths below `/auth` and other spellings of it have no route here. They must not allow a
+        // Paths below `/auth` and other spellings of it have no route here. They mustn't allow a
         // preflight either.
         let page = format!("Origin: {PAGE}\r\n{ASKS}");
         for path in [

@@ -29,7 +29,7 @@ async fn described(tenant: &Tenant) -> Value {
     answer.json()
 }
 
-/// Returns the operation name of a row. A row for any method is described as `GET`.
+/// A row for any method is described as `GET`.
 fn name(row: &Row) -> String {
     match &row.methods {
         Methods::Only(method) => format!("{method} {}", row.template),
@@ -95,7 +95,6 @@ async fn path_parameters_are_required() {
     assert_eq!(segments, 2);
 }
 
-/// Returns the error codes of an operation, with their statuses.
 fn codes(operation: &Value) -> BTreeSet<(u16, String)> {
     let mut codes = BTreeSet::new();
     for (status, answer) in operation["responses"].as_object().unwrap() {

@@ -90,7 +90,7 @@ def opinion(corpus, row):
         return "htu"
     if isinstance(issued, bool) or not isinstance(issued, (int, float)):
         return "iat"
-    # Our verdicts are some seconds older, hence the extra seconds. No proof in the corpus is that close to a limit.
+    # Our verdicts are some seconds older, hence the extra seconds. No proof in the corpus is that close to a limit
     age = corpus["now"] - issued
     if not -corpus["leeway"] - 1 <= age <= corpus["window"] + corpus["leeway"] + 60:
         return "iat"

@@ -24,8 +24,7 @@ pub(crate) const FOREVER: Duration = Duration::from_secs(20);
 
 pub(crate) const GET: &str = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
-/// The length of the response of `/large`. It is more than a kernel buffers for a peer that does
-/// not read.
+/// The length of `/large`'s response: more than a kernel buffers for a peer that doesn't read.
 pub(crate) const LARGE: usize = 8 * 1024 * 1024;
 
 pub(crate) fn millis(millis: u64) -> Duration {
@@ -226,7 +225,7 @@ impl Peer {
         self.stream.shutdown().await.unwrap();
     }
 
-    /// Returns the next answer. `None` if the connection ends first.
+    /// The next answer, or `None` if the connection ends first.
     pub(crate) async fn hear(&mut self) -> Option<Answer> {
         let head = loop {
             if let Some(end) = self.heard.windows(4).position(|four| four == b"\r\n\r\n") {
@@ -255,7 +254,6 @@ impl Peer {
         self.hear().await
     }
 
-    /// Reads until the server closes the connection.
     pub(crate) async fn hear_to_the_end(&mut self) -> String {
         while self.more().await.is_some() {}
         String::from_utf8_lossy(&std::mem::take(&mut self.heard)).into_owned()
@@ -266,7 +264,7 @@ impl Peer {
         std::mem::take(&mut self.heard)
     }
 
-    /// Returns the next bytes, at most `most`. Empty if the connection ends.
+    /// At most `most` bytes. Empty if the connection ends.
     pub(crate) async fn hear_some(&mut self, most: usize) -> Vec<u8> {
         while self.heard.is_empty() {
             let mut bytes = vec![0; most];
@@ -280,7 +278,7 @@ impl Peer {
         self.heard.drain(..most).collect()
     }
 
-    /// Returns exactly the next `count` bytes. `None` if the connection ends first.
+    /// `None` if the connection ends before `count` bytes.
     pub(crate) async fn hear_exactly(&mut self, count: usize) -> Option<Vec<u8>> {
         while self.heard.len() < count {
             self.more().await?;

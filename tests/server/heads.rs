@@ -181,7 +181,7 @@ async fn expect(server: &Server, case: &str, request: &str, status: u16) {
     let request = format!("{request}\r\n\r\n");
     let answer = server.peer().await.ask(&request).await.expect(case);
     assert_eq!(answer.status, status, "{case}");
-    // hyper itself rejects an invalid target, so there is no body.
+    // hyper itself rejects an invalid target, so there's no body
     assert_eq!(
         answer.body.contains(r#""code":"bad_host""#),
         status == 400 && !case.contains("without a host"),

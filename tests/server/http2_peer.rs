@@ -27,7 +27,7 @@ impl Http2Peer {
         }
     }
 
-    /// Sends a request without a body. `None` if the server has closed the connection.
+    /// Sends a request without a body, or returns `None` if the server has closed the connection.
     pub(crate) async fn ask(&mut self, method: &str, path: &str) -> Option<u32> {
         let stream = self.next_stream;
         let request = request(method, path, stream);
@@ -45,7 +45,6 @@ impl Http2Peer {
         self.peer.say(window(bytes)).await
     }
 
-    /// Returns the next frame. `None` if the connection ends.
     pub(crate) async fn hear(&mut self) -> Option<Frame> {
         let head = self.peer.hear_exactly(9).await?;
         let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
@@ -57,7 +56,7 @@ impl Http2Peer {
         })
     }
 
-    /// Returns the next frame that satisfies `fits`. `None` if the connection ends first.
+    /// Skips frames until one satisfies `fits`. `None` if the connection ends first.
     pub(crate) async fn hear_until(&mut self, fits: impl Fn(&Frame) -> bool) -> Option<Frame> {
         loop {
             let frame = self.hear().await?;

@@ -185,7 +185,7 @@ async fn unfinished_requests_do_not_delay_shutdown() {
     }
 }
 
-/// The drain is for requests in flight. A peer without a request must not delay the end.
+/// The drain is for requests in flight. A peer without a request mustn't delay the end.
 #[tokio::test]
 async fn peers_without_a_request_do_not_use_up_the_drain() {
     let answered = [preface(1 << 16), request("GET", "/", 1)].concat();

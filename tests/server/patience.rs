@@ -23,7 +23,7 @@ async fn slow_connections_end_without_affecting_others() {
         silent: 200,
         dripping: 50,
         half_sent: 20,
-        // Other tests run at the same time.
+        // other tests run at the same time
         noise: millis(1),
     })
     .await;
@@ -45,7 +45,7 @@ struct Crowd {
     silent: usize,
     dripping: usize,
     half_sent: usize,
-    /// By how much a latency may exceed its limit, because the machine may be busy.
+    /// By how much a latency may exceed its limit, since the machine may be busy.
     noise: Duration,
 }
 

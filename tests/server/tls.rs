@@ -139,7 +139,6 @@ impl<'a> Client<'a> {
     }
 }
 
-/// Sends one request and returns the status of its answer.
 async fn status(stream: &mut TlsStream<TcpStream>) -> String {
     stream.write_all(GET.as_bytes()).await.unwrap();
     let mut heard = [0; 4096];
@@ -313,7 +312,7 @@ async fn handshake_is_limited_by_the_idle_timeout() {
         ..Limits::default()
     };
     let service = Service::start(&pair, limits).await;
-    // The beginning of a handshake record that announces 200 bytes.
+    // The beginning of a handshake record that announces 200 bytes
     let hello = [22, 3, 1, 0, 200, 1, 0, 0, 196, 3, 3];
     for (case, words) in [
         ("silence", &hello[..0]),

@@ -253,7 +253,7 @@ async fn slow_http2_reader_gets_everything() {
         pulse.tick().await;
         assert!(peer.grant(stream, GRANT).await, "cut after {heard} bytes");
         let granted = LARGE.min(heard + GRANT as usize);
-        // After the last piece, the end of the stream comes by itself, in an empty frame.
+        // After the last piece, the end of the stream comes by itself, in an empty frame
         while heard < granted || heard == LARGE && !is_over {
             let frame = peer.hear_until(|frame| frame.kind == DATA).await;
             let frame = frame.unwrap_or_else(|| panic!("cut after {heard} bytes"));

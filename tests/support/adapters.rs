@@ -82,7 +82,7 @@ impl Adapters {
                 values.cloned().collect::<Vec<_>>()
             };
             assert_eq!(challenges(&answer), challenges(warp), "{name}");
-            // `Retry-After` counts down, so we can't compare the values.
+            // `Retry-After` counts down, so we can't compare the values
             let is_retried = |answer: &Answer| answer.headers.contains_key(header::RETRY_AFTER);
             assert_eq!(is_retried(&answer), is_retried(warp), "{name}");
             if !warp.status.is_success() {

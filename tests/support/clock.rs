@@ -1,6 +1,6 @@
 //! tokio's clock, stopped, so that only the test advances it.
 //!
-//! Pausing it is not enough. A paused clock jumps to the next timer whenever the runtime is idle,
+//! Pausing it isn't enough. A paused clock jumps to the next timer whenever the runtime is idle,
 //! and with real sockets the runtime is also idle while a response is on its way. We prevent the
 //! jump with a blocking task that keeps running.
 

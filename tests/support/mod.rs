@@ -44,7 +44,7 @@ use warp_bearer::{
 };
 
 /// The algorithms whose keys an issuer publishes, RSA first. We list them here instead of using
-/// [`Algorithm::ALL`], to notice if one goes missing there.
+/// [`Algorithm::ALL`], so that we'd notice if one went missing there.
 pub const ASYMMETRIC: [Algorithm; 10] = [
     Algorithm::RS256,
     Algorithm::RS384,

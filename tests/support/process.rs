@@ -42,7 +42,7 @@ impl Directory {
         let mut command = Command::new(env!("CARGO_BIN_EXE_warp-bearer"));
         command
             .args(arguments)
-            // The configuration of this process must not leak into the test.
+            // our own configuration must not leak into the test
             .env_clear()
             .envs(vars.iter().copied())
             .current_dir(&self.0)

@@ -36,14 +36,14 @@ pub struct RedisServer {
 }
 
 impl RedisServer {
-    /// Starts a server on a free port. `None` if `redis-server` is not installed.
+    /// Starts a server on a free port. `None` if `redis-server` isn't installed.
     pub fn start() -> Option<Self> {
         Self::start_with(&[])
     }
 
     pub fn start_with(arguments: &[&str]) -> Option<Self> {
         let arguments: Vec<_> = arguments.iter().map(|&text| text.to_owned()).collect();
-        // Another process may take the free port before the server does.
+        // Another process may take the free port before the server does
         for _ in 0..10 {
             let port = free_port();
             let folder = tempfile::tempdir().unwrap();

@@ -188,7 +188,7 @@ async fn presets_accept_their_tokens_and_reject_common_mistakes() {
             assert_eq!(code, wrong.code, "{case}");
             rows += 1;
         }
-        // The right token, signed with an algorithm that the product does not use.
+        // the right token, but with an algorithm that the product doesn't use
         let key = SigningKey::generate(Algorithm::ES384);
         let token = signer.issuer.token().key(&key);
         let token = token.claim("iss", &shape.claims["iss"]).sign();

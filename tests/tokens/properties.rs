@@ -60,7 +60,7 @@ impl Wire {
         }
     }
 
-    /// An invalid token must get 401 if its syntax is valid, and 400 if it is not.
+    /// An invalid token must get 401 if its syntax is valid, and 400 if it isn't.
     fn assert_refused(&self, credential: &[u8]) {
         let line = [b"Authorization: Bearer ", credential, b"\r\n"].concat();
         let mut client = self.client.borrow_mut();

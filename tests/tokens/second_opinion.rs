@@ -23,7 +23,7 @@ const ALGORITHMS: [Algorithm; 4] = [
 #[tokio::test]
 #[ignore = "run by tests/second_opinion/run, which needs Python and PyPI"]
 async fn writes_a_corpus_for_the_second_implementation() {
-    // We use only its name and its audience.
+    // We use only its name and its audience
     let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
     let keys = ALGORITHMS.map(SigningKey::generate);
     let jwks = json!({"keys": keys.each_ref().map(SigningKey::public_jwk)});

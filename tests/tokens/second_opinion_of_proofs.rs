@@ -73,7 +73,7 @@ async fn writes_a_corpus_of_proofs() {
     let clients = ALGORITHMS.map(|algorithm| {
         let key = SigningKey::generate(algorithm);
         let token = issuer.token().bound_to(&key).sign();
-        // The test kit computes `ath` for us.
+        // The test kit computes `ath` for us
         let made = key.proof("GET", URL).token(&token).sign();
         let claims = crate::support::text::bytes_of(made.split('.').nth(1).unwrap());
         let claims: Value = serde_json::from_slice(&claims).unwrap();

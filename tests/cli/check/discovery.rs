@@ -73,7 +73,7 @@ async fn finds_each_broken_issuer() {
     let found = findings(&output, "Issuer ");
     assert!(found[0].starts_with("bad name: aaaa"), "{found:#?}");
     assert_eq!(found.len(), 1, "{found:#?}");
-    // The issuer answers in plain HTTP where TLS is expected.
+    // plain HTTP where TLS is expected
     issuer.come_back().await;
     let plain = issuer
         .url()
@@ -106,7 +106,7 @@ async fn finds_a_wrong_clock() {
         let clock = clock
             .filter(|finding| finding.contains(" clock: "))
             .collect::<Vec<_>>();
-        // The two clocks may be read in different seconds.
+        // the two clocks may be read in different seconds
         let near = |text: &str| {
             let text = text.replace("59 s", "1 min").replace("1 min 1 s", "1 min");
             text.replace("19 s", "20 s").replace("21 s", "20 s")
@@ -115,7 +115,7 @@ async fn finds_a_wrong_clock() {
     }
 }
 
-/// Serves an issuer over https. Clients have to trust the certificate in `tls.crt`.
+/// Serves an issuer over https, for clients that trust the certificate in `tls.crt`.
 pub(super) async fn over_tls(world: &World) -> String {
     over_tls_as(world, IsCa::NoCa).await
 }
@@ -177,7 +177,7 @@ async fn checks_certificates_and_finds_untrusted_ones() {
     let output = checked(&world.set("SSL_CERT_FILE", "tls.crt"));
     assert_eq!(output.code, Some(0), "{}", output.stdout);
     let found = findings(&output);
-    // rcgen's default certificate is valid until the year 4096, which is about 756,000 days.
+    // rcgen's default certificate is valid until the year 4096, which is about 756,000 days
     assert!(found.contains("good TLS: trusted; it ends in 7"), "{found}");
     assert!(found.contains("good keys: 1 of 1 for RS256"), "{found}");
 }
@@ -239,7 +239,7 @@ async fn rejects_a_ca_certificate_for_a_server() {
     assert_finds("another authority", &found, &words);
 }
 
-/// rustls error messages contain type names such as `EkuError`. `check` must use plain words.
+/// rustls puts type names into its messages (e.g. `EkuError`). `check` must use plain words.
 #[tokio::test(flavor = "multi_thread")]
 async fn describes_a_certificate_that_does_not_fit() {
     let for_other = CertificateParams::new(["other.example".to_owned()]).unwrap();
@@ -305,7 +305,7 @@ async fn advice_for_failed_discovery_works() {
     let output = checked(&world);
     assert_eq!(output.code, Some(0), "{}", output.stdout);
 
-    // Serves only the RFC 8414 metadata, and no OpenID document.
+    // only the RFC 8414 metadata, no OpenID document
     let keys_too = keys.clone();
     let url = site(move |url| {
         vec![

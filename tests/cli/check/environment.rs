@@ -69,7 +69,7 @@ async fn shows_environment_variables_without_passwords() {
     ] {
         assert!(variables.contains(&line.to_owned()), "{variables:#?}");
     }
-    // No proxy is used for an issuer on loopback.
+    // we never use a proxy for an issuer on loopback
     let findings = findings(&output, "Issuer ");
     assert!(
         findings[0].starts_with("good name: 127.0.0.1 ("),

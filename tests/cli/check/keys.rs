@@ -17,12 +17,11 @@ use warp_bearer::{
 use super::{assert_finds, checked, findings, site};
 use crate::support::world::{CommandOutput, World};
 
-/// An RSA key that is too short.
 pub(super) fn weak() -> Value {
     let mut jwk = SigningKey::generate(Algorithm::RS256).public_jwk();
     let modulus = jwk["n"].as_str().unwrap();
-    // Cuts the modulus to 128 bytes. Its first byte stays, and with it the highest bit, so the key
-    // has exactly 1024 bits.
+    // Cut the modulus to 128 bytes. Its first byte stays, and with it the highest bit, so we get
+    // exactly 1024 bits.
     let cut = modulus[..170].to_owned() + "E";
     jwk["n"] = json!(cut);
     jwk["kid"] = json!("weak");
@@ -185,7 +184,7 @@ async fn accepts_every_form_of_key_file() {
         fs::write(world.directory.path().join("keys"), file).unwrap();
         let output = checked(&world);
         // Two keys without a `kid` cause only a warning, but we can't tell which of them a token
-        // means, so none is accepted.
+        // means, so we accept none.
         let is_ambiguous = code == 3;
         let expected = if is_ambiguous { 0 } else { code };
         assert_eq!(output.code, Some(expected), "{case}: {}", output.stdout);

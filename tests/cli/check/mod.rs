@@ -23,7 +23,7 @@ use warp_bearer::issuer::Issuer;
 
 use crate::support::world::{CommandOutput, World};
 
-/// Returns the findings of a section, each as "mark name: text (more)".
+/// The findings of a section, each as "mark name: text (more)".
 fn findings(output: &CommandOutput, section: &str) -> Vec<String> {
     let json = output.json();
     let sections = json["sections"].as_array().unwrap().iter();

@@ -13,9 +13,9 @@ use crate::support::{process::Process, world::World};
 
 const LONG: usize = 420_000;
 
-/// Returns a key set with very long strings that begin with a bidi override.
+/// A key set with very long strings that begin with a bidi override.
 fn grotesque() -> Value {
-    // Five of these fit into the 512 KiB that a key set may have.
+    // Five of these fit into the 512 KiB that a key set may have
     let long = format!("\u{202e}{}", "x".repeat(80_000));
     json!({"keys": [
         {"kty": long, "crv": long, "alg": long, "kid": long},
@@ -127,7 +127,7 @@ async fn readyz_has_a_word_and_the_log_has_details() {
 #[tokio::test(flavor = "multi_thread")]
 async fn logs_part_of_the_kid_of_a_left_out_key() {
     let issuer = Issuer::with_algorithm(Algorithm::RS256).await;
-    // The longest `kid` that the service reads. It does not show a longer one at all.
+    // The longest `kid` that the service reads. A longer one isn't shown at all.
     let kid = "x".repeat(1024);
     let broken = json!({"kty": "RSA", "n": "AQAB", "e": "AQAB", "kid": kid});
     issuer.publish(json!({"keys": [broken, issuer.key().public_jwk()]}));

@@ -35,7 +35,7 @@ async fn reports_a_usable_store() {
         !found.iter().any(|line| line.contains(": none")),
         "loopback needs no TLS"
     );
-    // `check` leaves nothing behind except a key that expires within a second.
+    // `check` leaves nothing behind except a key that expires within a second
     let list = server
         .command(&["EXISTS", "warp-bearer:list", "warp-bearer:birth"])
         .await;

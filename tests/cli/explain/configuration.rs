@@ -86,7 +86,7 @@ async fn explains_each_broken_configuration() {
         "{}",
         output.stdout
     );
-    // Connections to this machine never use a proxy, so the advice must not mention one.
+    // Connections to this machine never use a proxy, so the advice shouldn't mention one.
     let advice = "Check that the issuer is running on this machine";
     assert!(output.stdout.contains(advice), "{}", output.stdout);
     assert!(!output.stdout.contains("HTTPS_PROXY"), "{}", output.stdout);

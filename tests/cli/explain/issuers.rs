@@ -266,7 +266,7 @@ async fn recognizes_other_vendor_patterns() {
         assert!(!text.contains("Auth0"), "{case}: {text}");
     }
 
-    // An AWS load balancer pads the parts of its tokens.
+    // AWS load balancers pad the parts of their tokens
     let world = World::named(&issuer, OKTA);
     for (case, header, says) in [
         (
@@ -281,7 +281,7 @@ async fn recognizes_other_vendor_patterns() {
         ),
     ] {
         use base64::{Engine, engine::general_purpose::URL_SAFE};
-        // With the space, the part has a length that needs padding.
+        // With the space, the part has a length that needs padding
         let padded = |part: String| {
             let blank = if part.len().is_multiple_of(3) {
                 " "
@@ -303,7 +303,7 @@ async fn recognizes_other_vendor_patterns() {
         assert!(text.contains(says), "{case}: {text}");
     }
 
-    // An MCP server's resource that was not added to the audiences.
+    // an MCP server's resource that wasn't added to the audiences
     let resource = "https://mcp.example.com/mcp";
     let world = World::named(&issuer, AUTH0).set("AUTH0_RESOURCE", resource);
     let token = sign(

@@ -97,10 +97,10 @@ async fn failed_key_fetch_comes_with_advice() {
             world = world.set("AUTH0_JWKS_URI", jwks_uri);
         }
         let json = lacks_keys(&world, case, &token, cause, words);
-        // The reason, including the address.
+        // the reason, including the address
         let facts = json["facts"].to_string();
         assert!(facts.contains("http://127.0.0.1"), "{case}: {facts}");
-        // Nothing should tell users to correct or remove `AUTH0_JWKS_URI` if they did not set it.
+        // Nothing should tell users to correct or remove `AUTH0_JWKS_URI` if they didn't set it.
         let says = format!("{}{}", json["cause"], json["fix"]);
         let names_uri = ["Correct AUTH0_JWKS_URI", "emove AUTH0_JWKS_URI"]
             .iter()
@@ -232,7 +232,7 @@ async fn explains_an_issuer_of_the_file_with_its_own_options() {
         let fix = json["fix"].as_str().unwrap();
         assert!(fix.contains(words), "{fix}");
         assert!(!fix.contains("AUTH0_"), "{fix}");
-        // A table must not have both options.
+        // a table must not have both options
         let says_both = fix.contains("set the option jwks_file") && fix.contains("replace");
         assert!(!says_both, "{fix}");
         assert_eq!(json["facts"].as_array().unwrap().len(), 1, "{json:#}");

@@ -159,7 +159,7 @@ async fn shows_steps_in_local_time() {
         .lines()
         .find(|line| line.contains("✗"))
         .unwrap();
-    // `TZ` above is one hour ahead of UTC.
+    // `TZ` above is one hour ahead of UTC
     assert!(
         exp.starts_with("  ✗ exp           2023-11-14 23:13:20 +01:00, "),
         "{exp}"
@@ -186,7 +186,7 @@ async fn shows_steps_in_local_time() {
     assert_eq!(output.stderr, "");
 }
 
-/// A server that only listens. Returns its address and all bytes that it has received.
+/// A server that only listens: its address, and all bytes it has received so far.
 async fn silent_server() -> (String, Arc<Mutex<Vec<u8>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());

@@ -164,7 +164,7 @@ async fn tells_how_to_read_a_file() {
     );
 }
 
-/// Each text has a valid token, but the service would not read it, or would read it with the
+/// Each text has a valid token, but the service wouldn't read it, or would read it with the
 /// mistake.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_verdict_is_that_of_the_text_as_it_is_sent() {
@@ -234,7 +234,7 @@ async fn names_the_part_of_a_token_that_is_padded() {
         json["cause"].as_str().unwrap().ends_with("of the payload."),
         "{json:#}"
     );
-    // The length of this payload is not a multiple of four. If it were, `explain` could take the
+    // The length of this payload isn't a multiple of four. If it were, `explain` could take the
     // payload for a padded one.
     let of_signature = format!("{}.{payload}.{}", parts[0], padded(parts[2]));
     let json = refuses(

@@ -116,7 +116,7 @@ async fn names_the_missing_role_group_or_claim() {
         assert_eq!(json["fix"], fix, "{case}: {json:#}");
         assert_eq!(json["settings"], json!(settings), "{case}: {json:#}");
     }
-    // With the recommended line, the token is accepted.
+    // With the recommended line, the token is accepted
     let world = world.set("AUTH0_ROLES_AT", "realm_access.roles");
     let output = world.run(&["explain", "--auth", "role=clerk"], &in_realm.sign());
     assert_eq!(output.code, Some(0), "{}", output.stdout);

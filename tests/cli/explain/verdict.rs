@@ -96,7 +96,7 @@ async fn explains_a_field_as_sent() {
         let (output, _) = explained(&world, case, &["-"], &text);
         assert_eq!(output.code, Some(0), "{case}");
     }
-    // What the shell makes of a text without quotes.
+    // what the shell makes of a text without quotes
     let output = world.run(&["explain", "Bearer", "Bearer", &good], "");
     assert_eq!(output.code, Some(1), "{}", output.stderr);
     let output = world.run(&["explain", "Bearer", &good], "");
@@ -127,7 +127,7 @@ async fn explains_a_whole_request_as_sent() {
     assert_eq!(json["status"], 401, "{json:#}");
     let notes = json["notes"].to_string();
     assert!(notes.contains("in the field X-Token, on line 3"), "{notes}");
-    // Now the service reads this field.
+    // now the service reads this field
     let reads_it = World::of(world.issuer.clone()).set("AUTH0_TOKEN_FIELD", "X-Token");
     let (output, _) = explained(&reads_it, "the configured field", &["-"], &request);
     assert_eq!(output.code, Some(0), "{}", output.stdout);

@@ -28,7 +28,7 @@ async fn accepts_each_algorithm() {
         let mut target = Target::of(algorithm).await;
         let token = target.good();
         target.accepts(&format!("{algorithm:?}"), &token).await;
-        // Again, with every other algorithm allowed as well.
+        // Again, with every other algorithm allowed as well
         let all = [
             RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA,
         ];

@@ -406,8 +406,8 @@ async fn rejects_tokens_for_another_purpose() {
 }
 
 /// Keycloak (in `typ`), Cognito and Ory Hydra (in `token_use`) write the kind of a token into its
-/// claims. We can't rely on the audience to tell ID tokens apart, because a client ID may also be
-/// the audience of an API.
+/// claims. We can't rely on the audience to tell ID tokens apart: a client ID may also be an API's
+/// audience.
 #[tokio::test]
 async fn rejects_tokens_of_another_kind() {
     let mut target = Target::start().await;

@@ -180,7 +180,7 @@ async fn ignores_tokens_outside_the_field() {
     }
 }
 
-/// A path that only almost matches a route must not get past the token check.
+/// A path that only almost matches a route mustn't get past the token check.
 #[tokio::test]
 async fn no_spelling_of_a_path_bypasses_the_token() {
     let mut target = Target::start().await;
@@ -220,7 +220,7 @@ async fn no_spelling_of_a_path_bypasses_the_token() {
     assert_eq!(answer.header("www-authenticate"), r#"Bearer realm="api""#);
 }
 
-/// hyper refuses these itself, with a bare status.
+/// hyper refuses these itself (with a bare status).
 #[tokio::test]
 async fn rejects_bytes_not_allowed_in_fields() {
     let mut target = Target::start().await;
@@ -273,7 +273,7 @@ async fn limits_are_exact_to_the_byte() {
         let lines = format!("Authorization: Bearer {}\r\n", "a".repeat(length));
         expect(&mut target, case, lines.as_bytes(), status, code).await;
     }
-    // Apart from their length, these tokens are valid.
+    // Apart from their length, these tokens are valid
     for (case, length, status) in [
         ("good, one under", TOKEN - 1, 200),
         ("good, at the limit", TOKEN, 200),

@@ -35,7 +35,7 @@ impl Attacker {
         format!("http://{}{path}", self.listener.local_addr().unwrap())
     }
 
-    /// A connection would be in the backlog by now.
+    /// A connection would be in the backlog by now
     fn assert_not_asked(&self) {
         thread::yield_now();
         assert!(self.listener.accept().is_err(), "a connection was made");

@@ -134,7 +134,7 @@ async fn ignores_keys_that_are_not_for_signatures() {
         let odd = with(&key, &[(name, value)]);
         is_left_out(case, &odd, &named, &unnamed, "algorithm_not_allowed").await;
     }
-    // A `kid` must be a string. If it is null, it counts as absent.
+    // A `kid` must be a string. Note that null counts as absent.
     let odd = with(&key, &[("kid", Some(json!(1)))]);
     is_left_out("kid: a number", &odd, &named, &unnamed, "unknown_key").await;
 }
@@ -150,7 +150,7 @@ async fn uses_a_key_only_for_its_own_algorithm() {
         let answer = client.with_token(&token(&rsa, None)).await;
         answer.assert_is_problem(own, 401, "unknown_key");
     }
-    // The header has the `kid` of one key and the algorithm of another.
+    // The header has the `kid` of one key and the algorithm of another
     let ec = SigningKey::generate(Algorithm::ES256).with_kid("ec");
     let (_service, mut client) = serve(&[rsa.public_jwk(), ec.public_jwk()]).await;
     for (case, token) in [
@@ -388,8 +388,7 @@ async fn uses_neither_of_two_keys_that_fit() {
     answer.assert_is_problem("the other's kid", 401, "bad_signature");
 }
 
-/// Entries that are not keys, or that not every JSON parser can read. The valid key must still
-/// work.
+/// Entries that aren't keys, or that not every JSON parser can read. The valid key must still work.
 #[tokio::test]
 async fn skips_entries_that_are_not_keys() {
     let good = SigningKey::generate(Algorithm::EdDSA);
@@ -531,7 +530,7 @@ async fn limits_the_entries_of_a_set() {
 }
 
 /// Put together, `n` and `e` of both keys are the same bytes, but the second key splits them one
-/// byte later. They are different keys, so a token without a `kid` names neither.
+/// byte later. They're different keys, so a token without a `kid` names neither.
 #[tokio::test]
 async fn compares_keys_number_by_number() {
     let key = SigningKey::generate(Algorithm::RS256);
