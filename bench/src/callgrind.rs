@@ -1,7 +1,6 @@
 //! Runs a server under callgrind, which counts the instructions of a request.
 //!
-//! We turn counting on only after the warm-up, because the server runs five times as fast without
-//! it.
+//! We only turn counting on after the warm-up: without it, the server runs five times as fast.
 
 use std::{
     cell::Cell,
@@ -58,16 +57,16 @@ impl Counted {
         (0..connections).map(open).collect()
     }
 
-    /// Returns the average number of instructions per request, on one connection.
+    /// The average number of instructions per request, on one connection.
     pub fn instructions(&self, asked: &Asked<'_>) -> f64 {
         let mut load = Load::open(self.server.address, 1);
-        // In chunks, because one run must end within half a minute (`load::HUNG`).
+        // in chunks, as one run must end within half a minute (`load::HUNG`)
         for part in asked.warm.chunks(1_000) {
             load.run_slowly(part, part.len(), asked.status);
         }
         self.control(&["--instr=on"]);
         // valgrind translates code again when it first runs with counting on. These requests keep
-        // that out of the count.
+        // that out of our count.
         load.run_slowly(asked.counted, asked.count.min(20), asked.status);
         self.control(&["--zero"]);
         let rest = &asked.counted[20 % asked.counted.len()..];

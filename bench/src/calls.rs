@@ -30,7 +30,6 @@ pub struct Options {
     tolerance: f64,
 }
 
-/// The numbers of warm-up requests and of counted requests.
 const WARM: usize = 200;
 const COUNTED: usize = 1_000;
 const PROCESSES: usize = 3;
@@ -91,7 +90,7 @@ fn paths(ground: &Ground) -> Vec<HotPath> {
         path("expired", expired.clone(), 401),
         path("seen token, at /auth", asked_at_auth(&seen), 200),
         path("expired, at /auth", asked_at_auth(&expired), 401),
-        // These two come last, because they start key fetches in the background.
+        // these two come last: they start key fetches in the background
         path("unknown kid", ground.unknown().to_vec(), 401),
         path("bad signature", ground.forged()[..1].to_vec(), 401),
     ]
@@ -106,7 +105,7 @@ pub fn asked_at_auth(requests: &[Vec<u8>]) -> Vec<Vec<u8>> {
     asked.collect()
 }
 
-/// Returns the instructions per request of each path: the median of several processes, because each
+/// The instructions per request of each path. It's the median of several processes, each of which
 /// uses different hash seeds.
 fn counts(ground: &Ground, binary: &Path, paths: &[HotPath]) -> Vec<f64> {
     let runs: Vec<_> = (0..PROCESSES)

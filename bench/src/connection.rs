@@ -32,7 +32,7 @@ impl Connection {
         self.stream.write_all(request).unwrap();
     }
 
-    /// Returns the status once the response is complete.
+    /// The status, once the response is complete.
     pub fn hears(&mut self) -> Option<u16> {
         let mut bytes = [0; 16 * 1024];
         match self.stream.read(&mut bytes) {
@@ -62,8 +62,8 @@ pub fn status_of(server: SocketAddr, request: &[u8]) -> Option<u16> {
     }
 }
 
-/// Returns the status of a complete response. Does not support chunked bodies, which no server here
-/// sends.
+/// Returns the status once the response is complete. Chunked bodies aren't supported (no server
+/// here sends them).
 fn whole(answer: &[u8]) -> Option<u16> {
     let end = answer.windows(4).position(|four| four == b"\r\n\r\n")?;
     let head = std::str::from_utf8(&answer[..end]).unwrap();

@@ -139,7 +139,7 @@ pub fn run(options: &Options) {
         let mut values: [Values; 5] = Default::default();
         for round in 0..options.rounds {
             let mut order: Vec<_> = CASES.iter().zip(&mut values).collect();
-            // Reverses the order each round, as in `main.rs`.
+            // Reverses the order each round, as in `main.rs`
             if round % 2 == 1 {
                 order.reverse();
             }
@@ -177,7 +177,7 @@ fn pairs(of: &[f64], to: &[f64], with: fn(f64, f64) -> f64) -> impl Iterator<Ite
     of.iter().zip(to).map(move |(of, to)| with(*of, *to))
 }
 
-/// A dash if there are no values.
+/// A dash if there are none.
 fn median(values: impl Iterator<Item = f64>, digits: usize) -> String {
     let spread = Spread::of(values.collect());
     spread.map_or("–".to_owned(), |it| format!("{:.digits$}", it.median))
@@ -203,7 +203,7 @@ fn measure(
     values.rate.push(answered / took.as_secs_f64());
     drop(load);
     if case.status == 200 {
-        // The tokens must be fresh here too, so we take those that were not sent yet.
+        // The tokens must be fresh here too, so we take those that haven't been sent yet.
         let rest = &requests[options.requests.min(requests.len() / 2)..];
         let count = rest.len().min(1_500);
         let took = pace::run(stack.proxy.address, &rest[..count], RATE);
@@ -283,7 +283,7 @@ impl Setup<'_> {
     fn with_ports(&self, text: &str) -> String {
         let mut text = text.to_owned();
         for (documented, port) in self.ports {
-            // In Envoy's configuration, the port is a field of its own.
+            // In Envoy's configuration, the port is a field of its own
             for before in [":", "port_value: "] {
                 text = text.replace(&format!("{before}{documented}"), &format!("{before}{port}"));
             }
@@ -297,7 +297,7 @@ impl Setup<'_> {
         file
     }
 
-    /// nginx cannot verify a JWT, so any gate but the service means plain forwarding.
+    /// nginx can't verify a JWT, so any gate but the service means plain forwarding.
     fn nginx(&self) -> Command {
         let text = match self.gate {
             Gate::Service => self.example("nginx.conf"),

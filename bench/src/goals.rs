@@ -13,7 +13,7 @@ pub enum Section {
     Speed,
     /// More keys, more tokens, larger tokens.
     Growth,
-    /// The duration of a request on a server that is not busy.
+    /// The duration of a request on a server that isn't busy.
     Latency,
     /// Memory, binary size, start time.
     Footprint,
@@ -64,7 +64,6 @@ impl Goal {
     }
 }
 
-/// Returns the goals of these sections, and those of each peer.
 pub fn of(sections: &[Section], peers: &[&Peer]) -> Vec<Goal> {
     let own = own().into_iter();
     let wanted = own.filter(|goal| sections.contains(&goal.section));
@@ -105,14 +104,13 @@ pub fn own() -> Vec<Goal> {
         times(Watched, "fresh tokens, watched, of unwatched", "fresh, watched", "fresh", AtLeast(0.90, Some(0.80))),
         times(Watched, "seen tokens, watched, of unwatched", "seen, watched", "seen", AtLeast(0.90, Some(0.80))),
 
-        // 0.9 per processor means that two processors reach 1.8 times the rate of one.
+        // 0.9 per processor means that two processors reach 1.8 times the rate of one
         times(Cores, "fresh tokens, per processor of two, of one processor", "fresh, two processors", "fresh", AtLeast(0.90, None)),
         times(Cores, "seen tokens, per processor of two, of one processor", "seen, two processors", "seen", AtLeast(0.90, None)),
     ]
 }
 
-/// Returns the comparisons of the service with a peer. If the peer caches tokens, its rate with
-/// them is compared with the service's rate for seen tokens.
+/// If the peer caches tokens, we compare its rate with them to the service's rate for seen tokens.
 fn beside(peer: &Peer) -> Vec<Goal> {
     let title = peer.title;
     let compared = |word: &str, own: &str, peers: String, bound| Goal {
@@ -142,7 +140,7 @@ fn beside(peer: &Peer) -> Vec<Goal> {
         tokens_row(peer),
         peer.seen_to,
     ));
-    // Also relates the peer to the references.
+    // also relate the peer to the references
     goals.push(share("public route", public_row(peer), "bare"));
     goals.push(share("tokens", tokens_row(peer), "rsa"));
     goals

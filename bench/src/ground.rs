@@ -25,7 +25,7 @@ pub const SEEN: usize = 10_000;
 /// A number of tokens that needs a larger cache.
 pub const MANY: usize = 100_000;
 /// The number of warm-up requests, which fill the cache. Until the cache is full, each token needs
-/// new pages from the system, and we don't want to measure the first seconds of a service.
+/// new pages from the system, and we don't want to measure a service's first seconds.
 pub const WARM: usize = SEEN;
 /// The number of opaque tokens. The service introspects each of them once.
 pub const SOME: usize = 1_000;
@@ -87,7 +87,7 @@ impl Ground {
 }
 
 impl Ground {
-    /// Returns requests from different callers: as many as one measurement sends, plus `WARM`.
+    /// As many as one measurement sends, plus `WARM`, each from a different caller.
     pub fn callers(&self) -> &[Vec<u8>] {
         self.callers.get_or_init(|| {
             let count = self.requests.max(SEEN) + WARM;
@@ -115,14 +115,14 @@ impl Ground {
         self.expired.get_or_init(|| tokens::requests(FEW, expired))
     }
 
-    /// Returns requests with a different made-up `kid` each.
+    /// Requests with a different made-up `kid` each.
     pub fn unknown(&self) -> &[Vec<u8>] {
         let unknown = |i| tokens::of_caller(&self.issuer, i).kid(&format!("made-up-{i}"));
         self.strangers
             .get_or_init(|| tokens::requests(FEW, unknown))
     }
 
-    /// Returns requests with opaque tokens that the issuer knows.
+    /// Opaque tokens that the issuer knows.
     pub fn opaque(&self) -> &[Vec<u8>] {
         self.opaque.get_or_init(|| {
             let opaque = |i| {
@@ -133,8 +133,8 @@ impl Ground {
         })
     }
 
-    /// Returns requests with one bound token and a new proof each. Not cached, because a proof is
-    /// accepted for a few minutes only.
+    /// Requests with one bound token and a new proof each. We don't keep these: a proof is only
+    /// accepted for a few minutes.
     pub fn proofs(&self, count: usize) -> Vec<Vec<u8>> {
         tokens::proofs(&self.issuer, self.prover(), PUBLIC_URL, count)
     }
@@ -159,8 +159,8 @@ impl Ground {
         self.rsa.get_or_init(|| {
             let jwk = self.issuer.key().public_jwk();
             let part = |name: &str| jwk[name].as_str().unwrap().to_owned();
-            // One argument with `=`, because base64url may begin with a hyphen, which would look
-            // like an option.
+            // One argument with `=`: base64url may begin with a hyphen, and that would look like an
+            // option.
             reference(&[format!("--key={}.{}", part("n"), part("e"))])
         })
     }

@@ -1,4 +1,4 @@
-//! Counts how a request's cost grows with the number of issuers, revocations, tokens and the like.
+//! Counts how a request's cost grows with the number of issuers, revocations, tokens and so on.
 //!
 //! Each row compares the instructions of a request in a small setting with those in a large one.
 //! Memory outside the processor's caches costs time but no instructions, so the rows with many
@@ -90,7 +90,7 @@ const ROWS: &[Row] = &[
         |g, _| seen(g, connections(10_000)),
     ),
     Row {
-        // Grows, because a policy has to look at each of its scopes.
+        // Grows, because a policy has to look at each of its scopes
         goal: 2.0,
         gate: 2.5,
         ..row(
@@ -111,8 +111,8 @@ const ROWS: &[Row] = &[
         )
     },
     Row {
-        // The SHA-256 of 15 KB takes 500 thousand instructions here, because valgrind does not
-        // support the processor's SHA instructions.
+        // The SHA-256 of 15 KB takes 500 thousand instructions here (valgrind doesn't support the
+        // processor's SHA instructions).
         goal: 3.6,
         gate: 4.5,
         ..row(
@@ -192,7 +192,6 @@ fn count(ground: &Ground, setting: Setting) -> f64 {
     })
 }
 
-/// Sends the same token again and again.
 fn seen(ground: &Ground, setting: Setting) -> Setting {
     let token = ground.callers()[0].clone();
     Setting {
@@ -202,7 +201,6 @@ fn seen(ground: &Ground, setting: Setting) -> Setting {
     }
 }
 
-/// Sends each token once.
 fn fresh(ground: &Ground, setting: Setting) -> Setting {
     let (warm, rest) = ground.callers().split_at(WARM);
     Setting {

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 #[derive(Serialize, Deserialize)]
 struct Line {
-    /// Identifies a round. Values of the same round have the same text.
+    /// The same for all values of a round.
     round: String,
     row: String,
     value: f64,

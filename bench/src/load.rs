@@ -1,5 +1,5 @@
 //! Generates the maximum load: each connection sends the next request as soon as it gets a
-//! response. One thread serves all connections and never sleeps. If it did, the server would pay
+//! response. One thread serves all connections and never sleeps: if it did, the server would pay
 //! for waking it.
 
 use std::{

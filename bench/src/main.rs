@@ -3,7 +3,7 @@
 //! The references are bare hyper, which verifies nothing; hyper with one RSA verification, the
 //! least that a fresh token can cost; and hyper with one P-256 verification, the least that a DPoP
 //! proof can cost. Rates are in requests per second of the server's own processor time, so other
-//! work on the machine does not count. Rounds are interleaved and ratios are computed within a
+//! work on the machine doesn't count. Rounds are interleaved and ratios are computed within a
 //! round, so that slow changes of the machine affect both sides.
 
 mod behaviour;
@@ -117,7 +117,7 @@ fn run(measure: &Measure) {
         for row in &rows {
             journal.note(round, &row.name, (row.measure)());
         }
-        // If the machine gets slower over time, the reversed order spreads this over all rows
+        // If the machine gets slower over time, the reversed order spreads that over all rows
         // alike.
         rows.reverse();
         eprintln!("round {round} of {}", measure.rounds);

@@ -42,7 +42,7 @@ pub fn run(server: SocketAddr, requests: &[Vec<u8>], per_second: f64) -> Vec<Dur
             assert_eq!(status, 200, "the server's answer");
             let (connection, due) = busy.swap_remove(i);
             took.push(due.elapsed());
-            // Goes to the end of the queue, so that connections take turns.
+            // to the end of the queue, so that connections take turns
             free.insert(0, connection);
         }
     }
@@ -50,8 +50,8 @@ pub fn run(server: SocketAddr, requests: &[Vec<u8>], per_second: f64) -> Vec<Dur
 }
 
 /// Returns the median of the parts' percentiles, in microseconds. Over the whole measurement, a
-/// single pause of the machine would decide the 99th percentile: it takes the processor away for
-/// milliseconds.
+/// single pause of the machine (which takes the processor away for milliseconds) would decide the
+/// 99th percentile.
 pub fn percentile(took: &[Duration], percent: usize) -> f64 {
     let parts = took.chunks(took.len().div_ceil(PARTS));
     let of_part = |part: &[Duration]| {

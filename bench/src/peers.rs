@@ -73,7 +73,7 @@ const PEERS: &[Peer] = &[
     Peer { name: "fastapi", title: "FastAPI tutorial", folder: "fastapi", fetches: true, fresh_to: Some(Bound::AtLeast(15.0, Some(10.0))), seen_to: Some(Bound::AtLeast(60.0, Some(30.0))), ..PEER },
 ];
 
-/// Returns the peers with these names. `all` means every peer.
+/// `all` means every peer.
 pub fn named(names: &[String]) -> Vec<&'static Peer> {
     if names == ["all"] {
         return PEERS.iter().collect();
@@ -85,14 +85,14 @@ pub fn named(names: &[String]) -> Vec<&'static Peer> {
     names.iter().map(peer).collect()
 }
 
-/// Returns the peers without those that differ from another only in their cache.
+/// Leaves out the peers that differ from another only in their cache.
 pub fn without_caches() -> Vec<&'static Peer> {
     let peers = PEERS.iter();
     peers.filter(|peer| peer.env.is_empty()).collect()
 }
 
-/// Returns the versions pinned in a peer's folder. `HAProxy` comes from the system, so we ask the
-/// program.
+/// Returns the versions pinned in a peer's folder. `HAProxy` comes from the system, so there we ask
+/// the program.
 pub fn versions(peer: &Peer) -> String {
     if peer.name == "haproxy" {
         let said = Command::new("haproxy").arg("-v").output().unwrap();
@@ -199,14 +199,14 @@ pub fn configuration(peer: &str, file: &str) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// Returns the path of a program that a peer's `install` got from PyPI.
+/// A program that a peer's `install` got from PyPI.
 pub fn program(peer: &str, name: &str) -> PathBuf {
     folder(named(&[peer.to_owned()])[0])
         .join(".venv/bin")
         .join(name)
 }
 
-/// Writes the issuer's key for peers that cannot fetch it.
+/// Writes the issuer's key for peers that can't fetch it.
 fn write_keys(issuer: &Issuer) -> PathBuf {
     let folder = all_keys().join(issuer.addr().port().to_string());
     fs::create_dir_all(&folder).unwrap();
@@ -245,7 +245,7 @@ pub fn public_pem(issuer: &Issuer) -> String {
     )
 }
 
-/// Checks that a valid token is accepted and invalid ones are not. There's no point in timing a
+/// Checks that a valid token is accepted and invalid ones aren't. There's no point in timing a
 /// server that accepts everything.
 fn check(peer: &Peer, server: &Server, ground: &Ground) {
     let token = || tokens::of_caller(&ground.issuer, 0);

@@ -16,7 +16,7 @@ const ROW: f64 = 24.0;
 const TOP: f64 = 34.0;
 
 /// Colours that are legible on both white and black. A page's colour scheme may differ from the
-/// reader's, so we cannot choose by `prefers-color-scheme`.
+/// reader's, so we can't just choose by `prefers-color-scheme`.
 const STYLE: &str = "\
 text { font: 13px system-ui, sans-serif; fill: #768390 }
 .note { font-size: 12px }

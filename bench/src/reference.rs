@@ -21,7 +21,7 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 
-/// As fast as the service's decoder, so that decoding does not affect the comparison.
+/// As fast as the service's decoder, so that decoding doesn't affect the comparison.
 static BASE64URL: LazyLock<Simd> = LazyLock::new(|| Simd::url_safe(NO_PAD));
 
 const BODY: &[u8] = br#"{"status":"success","msg":"Hello from a public endpoint! You don't need to be authenticated to see this."}"#;

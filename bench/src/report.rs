@@ -69,7 +69,7 @@ struct Server {
     own: bool,
 }
 
-/// Returns the references, the service, and its peers, fastest first.
+/// Returns the references, the service and its peers, fastest first.
 fn servers(measured: &Measured) -> Vec<Server> {
     let server = |title: &str, public: &str, tokens: &str, own| Server {
         title: title.to_owned(),
@@ -143,7 +143,7 @@ struct GoalResult {
     gate: String,
 }
 
-/// Evaluates each goal that has measured values. Also returns the goals whose gate is missed.
+/// Evaluates each goal that has measured values, and also returns those whose gate is missed.
 fn evaluated(measured: &Measured) -> (Vec<GoalResult>, Vec<String>) {
     let peers = peers::named(&["all".to_owned()]);
     let mut evaluated = Vec::new();
@@ -230,7 +230,7 @@ fn table(evaluated: &[GoalResult]) -> String {
     table
 }
 
-/// Formats a number with three significant digits.
+/// Three significant digits.
 fn number(value: f64) -> String {
     let digits = match value.abs() {
         0.0..2.0 => 3,
@@ -245,7 +245,7 @@ fn percent(share: f64) -> String {
     format!("{:.0} %", share * 100.0)
 }
 
-/// Describes the machine, without which the figures would be meaningless.
+/// Describes the machine. The figures would be meaningless without it.
 fn machine() -> String {
     let processors = fs::read_to_string("/proc/cpuinfo").unwrap();
     let field = |name: &str| {

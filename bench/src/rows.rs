@@ -16,7 +16,7 @@ pub struct Row<'a> {
     pub measure: Box<dyn Fn() -> f64 + 'a>,
 }
 
-/// Returns the rows that these goals need, without duplicates, in order.
+/// Returns the rows that these goals need, in order and without duplicates.
 pub fn needed<'a>(goals: &[Goal], ground: &'a Ground, peers: &[&'static Peer]) -> Vec<Row<'a>> {
     let mut names: Vec<&str> = Vec::new();
     for name in goals.iter().flat_map(Goal::rows) {

@@ -42,7 +42,7 @@ impl Server {
         server
     }
 
-    /// Passes the port in `port_name`, and does not wait for a response.
+    /// Passes the port in `port_name`, and doesn't wait for a response.
     pub fn spawn(mut command: Command, port_name: &str) -> Self {
         let address = free_address();
         let value = match port_name {
@@ -53,9 +53,9 @@ impl Server {
         Self::spawn_at(command, address)
     }
 
-    /// Starts a server that is configured to listen at this address, and does not wait for it.
+    /// Starts a server that is configured to listen at this address, and doesn't wait for it.
     pub fn spawn_at(mut command: Command, address: SocketAddr) -> Self {
-        // A process group of its own, so that `drop` ends its children too.
+        // A process group of its own, so that `drop` ends its children too
         command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -73,7 +73,7 @@ impl Server {
         self.process.try_wait().unwrap().is_some()
     }
 
-    /// Polls without a pause. The generator has its own processor, so this does not slow the server
+    /// Polls without a pause. The generator has its own processor, so this doesn't slow the server
     /// down.
     pub fn await_status(&self, request: &[u8], status: u16) {
         let began = Instant::now();
@@ -88,7 +88,7 @@ impl Server {
         self.await_status(&tokens::get("/readyz", None), 200);
     }
 
-    /// Returns the requests per second of the server's own processor time.
+    /// Requests per second of the server's own processor time.
     pub fn rate(&self, asked: &Asked<'_>) -> f64 {
         let mut load = Load::open(self.address, CONNECTIONS);
         load.run(&[PUBLIC.to_vec()], 2 * CONNECTIONS, 200);
@@ -105,13 +105,13 @@ impl Server {
         self.process.id()
     }
 
-    /// Returns the processor time of all its processes, in user and kernel mode.
+    /// The processor time of all its processes, in user and kernel mode.
     pub fn processor_time(&self) -> Duration {
         let processes = tree(self.id());
         processes.iter().map(|id| processor_time_of(*id)).sum()
     }
 
-    /// Returns the resident memory in bytes.
+    /// Resident memory, in bytes.
     pub fn memory(&self) -> f64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
@@ -137,7 +137,7 @@ impl Drop for Server {
     }
 }
 
-/// Returns the command for the service, without this process's own configuration.
+/// The command for the service. Our own configuration doesn't leak into it.
 pub fn service(binary: &Path, issuer: &str, audience: &str) -> Command {
     let mut command = Command::new(binary);
     for (name, _) in std::env::vars_os() {

@@ -7,7 +7,7 @@ pub struct Spread {
 }
 
 impl Spread {
-    /// Returns `None` if there are no values.
+    /// `None` if there are no values.
     pub fn of(mut values: Vec<f64>) -> Option<Self> {
         values.sort_by(f64::total_cmp);
         Some(Self {

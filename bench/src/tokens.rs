@@ -9,7 +9,6 @@ use crate::processor;
 
 pub const PUBLIC: &[u8] = b"GET /api/public HTTP/1.1\r\nhost: localhost\r\n\r\n";
 
-/// Returns a request for `path`, with or without a token.
 pub fn get(path: &str, token: Option<&str>) -> Vec<u8> {
     let field = token.map_or(String::new(), |token| {
         format!("authorization: Bearer {token}\r\n")
@@ -54,8 +53,7 @@ pub fn proofs(issuer: &Issuer, prover: &SigningKey, origin: &str, count: usize) 
     (0..count).map(request).collect()
 }
 
-/// Returns requests for the private route with the tokens of `count` callers. Signing takes about
-/// half a millisecond each, so the work is divided among all processors.
+/// Signing takes about half a millisecond each, so we divide the work among all processors.
 pub fn requests(count: usize, token: impl Fn(usize) -> TokenBuilder + Sync) -> Vec<Vec<u8>> {
     let parts = thread::available_parallelism()
         .map_or(1, usize::from)
@@ -84,7 +82,7 @@ pub fn hundred_keys(issuer: &Issuer) -> Value {
     let others = (0..99).map(|i| {
         let mut other = own.clone();
         other["kid"] = json!(format!("other-{i}"));
-        // Only the middle of the modulus changes, so that it stays odd and keeps its size.
+        // Only change the middle of the modulus, so that it stays odd and keeps its size.
         let (head, tail) = modulus.split_at(100);
         other["n"] = json!(format!("{head}{i:04}{}", &tail[4..]));
         other

@@ -23,7 +23,7 @@ fn miss(bencher: Bencher, algorithm: Algorithm) {
     bencher.bench(|| subject.accept(&token));
 }
 
-/// The same tokens with `jsonwebtoken::decode`, which you would call without this library.
+/// The same tokens with `jsonwebtoken::decode`, which you'd call without this library.
 #[divan::bench(args = ALGORITHMS)]
 fn jsonwebtoken_decode(bencher: Bencher, algorithm: Algorithm) {
     let subject = Subject::without_cache(algorithm);
@@ -41,7 +41,6 @@ fn hit_by_size(bencher: Bencher, bytes: usize) {
     bencher.bench(|| subject.accept(&token));
 }
 
-/// Cycles through 10,000 cached tokens.
 #[divan::bench]
 fn hit_among_many(bencher: Bencher) {
     let subject = Subject::new(Algorithm::ES256);
@@ -98,7 +97,7 @@ const WRONG: [Wrong; 14] = [
 #[divan::bench(args = WRONG)]
 fn refused(bencher: Bencher, wrong: Wrong) {
     let subject = Subject::new(Algorithm::RS256);
-    // A running service has accepted a token before.
+    // A running service has accepted a token before
     subject.accept(&subject.token().sign());
     let (token, code) = bad(&subject, wrong);
     assert_eq!(subject.refusal(&token), code);

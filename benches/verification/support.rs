@@ -84,7 +84,7 @@ impl Subject {
         self.verify(token).unwrap_err().code()
     }
 
-    /// With a fixed key set, nothing is ever pending, so we need no runtime.
+    /// With a fixed key set, nothing is ever pending, so we don't need a runtime.
     fn verify(&self, token: &str) -> Result<Claims, AuthError> {
         self.auth.verify(token).now_or_never().unwrap()
     }
@@ -117,12 +117,12 @@ impl Beside {
     }
 }
 
-/// Returns a token with exactly this header and payload. The signature is not valid.
+/// Exactly this header and payload, with an invalid signature.
 pub(crate) fn raw(header: &[u8], payload: &[u8]) -> String {
     ISSUER.1.sign_raw(header, payload)
 }
 
-/// Returns a valid token of exactly this size, or of the next size that base64url allows.
+/// A valid token of exactly this size, or of the next size that base64url allows.
 pub(crate) fn sized(subject: &Subject, bytes: usize) -> String {
     // The smallest token that is accepted. At 512 bytes, most of a token is its signature.
     let least = || {

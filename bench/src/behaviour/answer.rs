@@ -14,7 +14,7 @@ pub struct Answer {
     body: String,
 }
 
-/// Returns a request for `target` with these header fields. The connection closes after it.
+/// A request for `target`, after which the connection closes.
 pub fn request(target: &str, fields: &[&str]) -> Vec<u8> {
     let mut request = format!("GET {target} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n");
     for field in fields {
@@ -29,12 +29,11 @@ pub fn request(target: &str, fields: &[&str]) -> Vec<u8> {
 pub fn ask(server: SocketAddr, request: &[u8]) -> Option<Answer> {
     let began = Instant::now();
     let mut stream = TcpStream::connect(server).ok()?;
-    // A server may reject a request before it has read all of it, and then the rest cannot be
-    // written.
+    // A server may reject a request before it has read all of it, and then we can't write the rest.
     let _ = stream.write_all(request);
     let mut heard = Vec::new();
     let mut bytes = [0; 4096];
-    // Some servers keep the connection open for a while although we ask them to close it.
+    // Some servers keep the connection open for a while although we ask them to close it
     while !is_whole(&heard)
         && let Some(left) = PATIENCE
             .checked_sub(began.elapsed())
@@ -80,7 +79,7 @@ impl Answer {
         values.join(", ")
     }
 
-    /// Returns the text after `Bearer` in the challenge. `None` without such a challenge.
+    /// The text after `Bearer` in the challenge, if there is one.
     pub fn challenge(&self) -> Option<String> {
         let field = self.field("www-authenticate");
         let (scheme, rest) = field.split_once(' ').unwrap_or((&field, ""));

@@ -25,7 +25,7 @@ const fn keys(text: &'static str) -> Question {
     }
 }
 
-/// The trials that wait longest come first, so that they do not start last and delay the end.
+/// The trials that wait longest come first. If they started last, they'd delay the end.
 pub const TRIALS: &[Trial] = &[
     Trial {
         questions: &[
@@ -103,7 +103,7 @@ fn flood(subject: &Subject<'_>) -> Vec<Cell> {
     vec![known, made_up, new]
 }
 
-/// Publishes a new key right after a fetch, when peers with a cooldown do not fetch again.
+/// Publishes a new key right after a fetch, when peers with a cooldown don't fetch again.
 fn new_key(subject: &Subject<'_>) -> Vec<Cell> {
     let key = another_key();
     let stage = subject.stage();
@@ -126,7 +126,7 @@ fn another_key() -> SigningKey {
     SigningKey::generate(Algorithm::RS256)
 }
 
-/// Counts a key as removed once both a seen and a new token are rejected.
+/// A key counts as removed once both a seen and a new token are rejected.
 fn removed(subject: &Subject<'_>) -> Vec<Cell> {
     let stage = subject.stage_with(|_| {}, Some(TIME_TO_LIVE));
     stage.await_taken();
@@ -183,7 +183,6 @@ fn takes(stage: &Stage<'_>, key: &SigningKey) -> bool {
     stage.status(&stage.issuer.token().key(key).sign()) == Some(200)
 }
 
-/// Polls twice a second until `there` holds.
 fn seconds_until(patience: Duration, there: impl Fn() -> bool) -> Cell {
     let began = Instant::now();
     loop {

@@ -1,8 +1,8 @@
 //! Sends the same requests to the service and its peers over HTTP, each with its own issuer, and
 //! compares the responses.
 //!
-//! All servers are treated alike. Each cell of the table is the result of this run, or says that
-//! the question was not asked.
+//! All servers are treated alike. Each cell of the table is either the result of this run or says
+//! that we didn't ask the question.
 
 mod answer;
 mod keys;
@@ -44,7 +44,7 @@ struct Trial {
     run: fn(&Subject<'_>) -> Vec<Cell>,
 }
 
-/// The number of concurrent trials. We can run this many because a trial mostly waits.
+/// The number of concurrent trials. We can afford this many, since a trial mostly waits.
 const AT_A_TIME: usize = 8;
 
 pub fn run(options: &Options) {

@@ -46,7 +46,7 @@ pub const TRIALS: &[Trial] = &[
     trial!(Good, "a `null` in the set", "RFC 7517 §5", |subject| still_taken(subject, |set| beside(set, json!(null)))),
 ];
 
-/// Publishes a second key that is not for signatures, and tests that a token signed with it is
+/// Publishes a second key that isn't for signatures, and tests that a token signed with it is
 /// rejected.
 fn not_for_this(subject: &Subject<'_>, member: &str, value: &str) -> Cell {
     let key = SigningKey::generate(warp_bearer::auth::Algorithm::RS256);
@@ -89,7 +89,7 @@ fn still_taken(subject: &Subject<'_>, change: fn(&mut Vec<Value>)) -> Cell {
         return Cell::seen("no start");
     };
     let mut status = None;
-    // The server may still be fetching the keys.
+    // The server may still be fetching the keys
     for _ in 0..10 {
         status = stage.status(&stage.issuer.token().sign());
         if status == Some(200) {

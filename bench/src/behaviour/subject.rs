@@ -98,7 +98,7 @@ impl<'a> Subject<'a> {
         self.runtime.block_on(issuer.go_down());
     }
 
-    /// Returns `None` if the server ends, or does not answer on its public route within 50 seconds.
+    /// Returns `None` if the server ends, or doesn't answer on its public route within 50 seconds.
     pub fn begin(&self, issuer: Issuer, ttl: Option<Duration>) -> Option<Stage<'a>> {
         let seconds = ttl.map(|ttl| ttl.as_secs().to_string());
         let (mut command, port_name, ttl_name) = match self.start {
@@ -112,7 +112,7 @@ impl<'a> Subject<'a> {
             let unit = if port_name == "LISTEN" { "s" } else { "" };
             command.env(ttl_name, format!("{seconds}{unit}"));
         }
-        // Its log would be full of errors that the tests cause on purpose.
+        // its log would be full of errors that the tests cause on purpose
         command.stderr(Stdio::null());
         let mut server = Server::spawn(command, port_name);
         let began = Instant::now();
@@ -149,7 +149,7 @@ impl Stage<'_> {
         self.answer(token).map(|answer| answer.status)
     }
 
-    /// Repeats a request with a valid token until it is accepted. The server may still be fetching
+    /// Repeats a request with a valid token until it's accepted. The server may still be fetching
     /// its keys.
     pub fn await_taken(&self) {
         let began = Instant::now();
@@ -160,7 +160,7 @@ impl Stage<'_> {
         }
     }
 
-    /// Checks that a valid token is accepted and a forged one is not. Without this, a server that
+    /// Checks that a valid token is accepted and a forged one isn't. Without this, a server that
     /// always gives the same answer would get many good cells.
     pub fn check(&self) {
         self.await_taken();

@@ -1,7 +1,6 @@
 //! Requests with valid and invalid tokens and header fields, and the response that each should get.
 //!
-//! All of them go to one server, one after the other. Its issuer has a single key and does not
-//! fail.
+//! All of them go to one server, one after the other. Its issuer has a single key and doesn't fail.
 
 use std::ops::Not;
 

@@ -68,7 +68,7 @@ async fn main() {
             .with_claims::<Value>()
             .iss(metadata.issuer.clone())
             .aud(env::var("AUDIENCE").unwrap())
-            // By default every token needs a `jti`. Auth0's have none.
+            // every token needs a `jti` by default, but Auth0's have none
             .require_jti(false)
             .jws_verifier_factory(keys.build())
             .build()
@@ -81,7 +81,7 @@ async fn main() {
         .route("/api/public", get(public));
     let address = format!("127.0.0.1:{}", env::var("PORT").unwrap());
     let listener = tokio::net::TcpListener::bind(address).await.unwrap();
-    // axum::serve 0.8 sets TCP_NODELAY only if its listener is configured to.
+    // axum::serve 0.8 sets TCP_NODELAY only if its listener is configured to
     use axum::serve::ListenerExt;
     let listener = listener.tap_io(|stream| {
         let _ = stream.set_nodelay(true);

@@ -21,13 +21,13 @@ async fn private(token: AuthorizedToken) -> Json<Value> {
 
 #[tokio::main]
 async fn main() {
-    // There is no setting for the time to live of keys.
+    // there's no setting for the keys' time to live
     let resolved = OAuthConfig {
         enabled: true,
         issuer: env::var("ISSUER").unwrap(),
         audience: env::var("AUDIENCE").unwrap(),
         resource: "https://api.example.com".to_owned(),
-        // The tokens of the comparison have no scope and no `typ`.
+        // The tokens of the comparison have no scope and no `typ`
         allow_unscoped_tokens: true,
         ..OAuthConfig::default()
     };
@@ -44,7 +44,7 @@ async fn main() {
         .route("/api/public", get(public));
     let address = format!("127.0.0.1:{}", env::var("PORT").unwrap());
     let listener = tokio::net::TcpListener::bind(address).await.unwrap();
-    // axum::serve 0.8 sets TCP_NODELAY only if its listener is configured to.
+    // axum::serve 0.8 sets TCP_NODELAY only if its listener is configured to
     use axum::serve::ListenerExt;
     let listener = listener.tap_io(|stream| {
         let _ = stream.set_nodelay(true);

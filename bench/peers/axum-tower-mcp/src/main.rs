@@ -1,5 +1,5 @@
-//! axum with the OAuth layer of tower-mcp, which fetches the keys itself. It is made for MCP servers, but works around
-//! any route.
+//! axum with the OAuth layer of tower-mcp, which fetches the keys itself. It's made for MCP
+//! servers, but works around any route.
 
 use std::{env, time::Duration};
 
@@ -28,7 +28,7 @@ async fn main() {
         validator = validator.default_ttl(Duration::from_secs(seconds.parse().unwrap()));
     }
     let validator = validator.build().await.unwrap();
-    // The resource is the required audience.
+    // The resource is the required audience
     let metadata = ProtectedResourceMetadata::new(&audience).authorization_server(&issuer);
     let app = Router::new()
         .route("/api/private", get(private))
