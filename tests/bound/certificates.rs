@@ -162,7 +162,8 @@ impl Mutual {
         TlsConnector::from(Arc::new(config))
     }
 
-    /// Status and code of a request over a new connection, or `None` if the handshake failed.
+    /// Returns the status and code of a request over a new connection, or `None` if the handshake
+    /// failed.
     async fn ask(&self, client: &TlsConnector, path: &str, token: &str) -> Option<String> {
         let tcp = TcpStream::connect(self.address).await.unwrap();
         let name = ServerName::try_from("localhost").unwrap();

@@ -357,7 +357,7 @@ fn links(page: &str) -> Vec<String> {
     links
 }
 
-/// The anchors that GitHub gives the headings.
+/// Returns the anchors that GitHub gives the headings.
 fn anchors(page: &str) -> Vec<String> {
     let headings = prose(page).into_iter().filter(|line| line.starts_with('#'));
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();

@@ -225,7 +225,7 @@ impl Peer {
         self.stream.shutdown().await.unwrap();
     }
 
-    /// The next answer, or `None` if the connection ends first.
+    /// Returns the next answer, or `None` if the connection ends first.
     pub(crate) async fn hear(&mut self) -> Option<Answer> {
         let head = loop {
             if let Some(end) = self.heard.windows(4).position(|four| four == b"\r\n\r\n") {

@@ -50,7 +50,7 @@ fn texts() -> Vec<(PathBuf, String)> {
         .collect()
 }
 
-/// Every `NAME=value` of a variable in a text, without placeholders (`{…}` or `$…`).
+/// Returns every `NAME=value` of a variable in a text, without placeholders (`{…}` or `$…`).
 fn settings(text: &str) -> Vec<(&'static str, String)> {
     let mut found = Vec::new();
     // `ISSUERS_FILE` names a file that would have to exist, and it replaces most of the other
@@ -82,7 +82,7 @@ fn settings(text: &str) -> Vec<(&'static str, String)> {
     found
 }
 
-/// The other variables without which the service would reject this one.
+/// Returns the other variables without which the service would reject this one.
 fn companions(name: &str, value: &str) -> Vec<(&'static str, &'static str)> {
     match name {
         "AUTH0_ALGORITHMS" if value.contains("HS256") => {
