@@ -10,7 +10,7 @@ use warp_bearer::{
     issuer::Issuer,
 };
 
-/// This compiles only in a router whose state contains an `Auth`.
+/// This only compiles in a router whose state contains an `Auth`.
 async fn me(claims: Claims) -> String {
     format!("hello, {}", claims.subject().unwrap_or("you"))
 }

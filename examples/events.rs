@@ -10,7 +10,7 @@ use warp_bearer::{
 };
 
 /// Sends an event with a counter once a second until the token ends. The last event says why, so
-/// that the page fetches a new token and does not just reconnect with the old one.
+/// that the page fetches a new token and doesn't just reconnect with the old one.
 fn ticks(claims: &Claims) -> impl Stream<Item = Result<sse::Event, Infallible>> + Send + use<> {
     let ended = Box::pin(claims.ended());
     let ticks = stream::unfold(0_u64, |count| async move {

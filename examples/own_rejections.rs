@@ -11,7 +11,7 @@ use warp_bearer::{
     issuer::Issuer,
 };
 
-/// Your own rejection: the shop is closed.
+/// Your own rejection, e.g. when the shop is closed.
 #[derive(Debug)]
 struct Closed;
 impl Reject for Closed {}

@@ -23,7 +23,7 @@ const READ: Policy = scope("read:messages");
 fn routes(auth: &Auth) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + use<> {
     let write = READ & scope("write:messages") | role("admin");
     let gold = claim("https://my.app/tier", equals("gold")) & user();
-    // `check` is for rules that no other policy can express.
+    // `check` is for rules that no other policy can express
     let brief = check(|claims: &Claims| claims.scopes().count() < 3);
 
     open(auth, "read", READ | permission("messages:read"))

@@ -120,7 +120,7 @@ async fn read(url: &str, request: reqwest::RequestBuilder) -> Result<Value, Stri
     serde_json::from_str(&body).map_err(|_| format!("{url} did not answer with JSON"))
 }
 
-/// Formats an error with its causes, because only the last cause says what really happened.
+/// Formats an error with its causes. Usually only the last one says what really happened.
 fn chain(error: &dyn Error) -> String {
     let causes = iter::successors(error.source(), |&cause| cause.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))

@@ -1,9 +1,8 @@
 //! A gRPC service of tonic behind [`RequireLayer`]. A rejected call ends with a gRPC status and has
 //! the challenge in its metadata.
 //!
-//! We have written the service by hand, because tonic's code generator needs `protoc`. With
-//! generated code, all that remains is `layer(..)` and the line that reads the claims from the
-//! extensions.
+//! The service is written by hand, since tonic's code generator needs `protoc`. With generated
+//! code, all that remains is `layer(..)` and the line that reads the claims from the extensions.
 //!
 //! ```sh
 //! cargo run --example tonic
@@ -41,7 +40,7 @@ impl UnaryService<String> for Greeter {
     type Future = Ready<Result<Response<String>, Status>>;
 
     fn call(&mut self, request: Request<String>) -> Self::Future {
-        // The layer has put the claims here. Without the layer, there are none.
+        // The layer has put the claims here. Without it, there are none.
         let greeting = match request.extensions().get::<Claims>() {
             Some(claims) => Ok(format!(
                 "{}, {}",
@@ -98,7 +97,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-// From here on, you would have generated code.
+// From here on, you would have generated code
 
 impl NamedService for Greeter {
     const NAME: &'static str = "example.Greeter";

@@ -59,7 +59,7 @@ async fn serve(listener: TcpListener, auth: &Auth) -> io::Result<()> {
         let (stream, service) = (listener.accept().await?.0, service.clone());
         tokio::spawn(async move {
             let http = auto::Builder::new(TokioExecutor::new());
-            // An error means that the client has disconnected, so there is nothing to report.
+            // an error means that the client has disconnected, so there's nothing to report
             let _ = http.serve_connection(TokioIo::new(stream), service).await;
         });
     }

@@ -9,7 +9,7 @@ use warp_bearer::{
     issuer::Issuer,
 };
 
-/// A token that does not fit is rejected with 401 `invalid_claim` before the handler runs.
+/// A token that doesn't fit is rejected with 401 `invalid_claim` before the handler runs.
 #[derive(Deserialize)]
 struct Customer {
     #[serde(flatten)]

@@ -130,7 +130,7 @@ mod tests {
                 "{path}: {body:?}"
             );
         }
-        // The second route used the cached token of the first.
+        // The second route used the cached token of the first
         assert!(auth.cache_hits() > 0);
     }
 }

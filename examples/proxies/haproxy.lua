@@ -12,8 +12,8 @@ local REFUSED_WITH = {
     "access-control-allow-origin", "access-control-expose-headers", "vary",
 }
 
--- Returns every value of a field, in order. HAProxy numbers the values of a request from 0 and those of its
--- HTTP client's response from 1, and `pairs` returns them in any order.
+-- Every value of a field, in order. HAProxy numbers the values of a request from 0 and those of its HTTP
+-- client's response from 1, and `pairs` returns them in any order.
 local function lines(headers, name)
     local values, indices, found = headers[name] or {}, {}, {}
     for index in pairs(values) do
@@ -33,11 +33,11 @@ local function ask(txn)
         -- Sends every value, so that warp-bearer can reject a request with two Authorization fields.
         headers[name] = lines(sent, name)
     end
-    -- A DPoP proof (RFC 9449) names a method and a URL. /auth compares it with these fields, and does not
+    -- A DPoP proof (RFC 9449) names a method and a URL. /auth compares it with these fields, and doesn't
     -- use them for anything else.
     headers["x-forwarded-method"] = { txn.sf:method() }
     headers["x-forwarded-uri"] = { txn.sf:pathq() }
-    -- /auth logs this field.
+    -- /auth logs this field
     headers["x-forwarded-host"] = lines(sent, "host")
     return core.httpclient():get({
         url = policy and AUTH .. "?" .. policy or AUTH,
@@ -74,7 +74,7 @@ core.register_action("bearer", { "http-req" }, function(txn)
     elseif status >= 400 and status <= 599 then
         refuse(txn, status, answer.headers, answer.body)
     else
-        -- /auth did not answer, or with a status that it never uses.
+        -- /auth didn't answer, or with a status that it never uses
         refuse(txn, 503, {}, "")
     end
 end)

@@ -76,7 +76,7 @@ impl Notes {
 
     #[tool(description = "Returns all notes, and whose token it was.")]
     async fn read_notes(&self, Extension(request): Extension<Parts>) -> String {
-        // `RequireLayer` has put the claims here.
+        // `RequireLayer` has put the claims here
         let claims = request.extensions.get::<Claims>();
         let reader = claims.and_then(Claims::subject).unwrap_or("you");
         let notes = self.written.lock().unwrap_or_else(PoisonError::into_inner);
@@ -94,8 +94,8 @@ impl Notes {
 #[tool_handler(router = self.tool_router)]
 impl ServerHandler for Notes {}
 
-/// Checks the policy of the tool that a message calls. If it is not met, the answer is an HTTP
-/// response and not a result of the tool, because clients expect that.
+/// Checks the policy of the tool that a message calls. If it isn't met, we answer with an HTTP
+/// response rather than a tool result, which is what clients expect.
 async fn check_tool(State(auth): State<Auth>, request: Request, next: Next) -> Response {
     let (head, body) = request.into_parts();
     let Ok(body) = to_bytes(body, MAX_BODY).await else {
