@@ -118,8 +118,8 @@ mod tests {
         }
     }
 
-    /// Connects a socket and returns the connection after the handshake. warp's own client won't
-    /// do, as it doesn't show how a socket was closed.
+    /// Connects a socket and returns the connection after the handshake. We can't use warp's own
+    /// client because it doesn't show how a socket was closed.
     async fn open(auth: &Auth, token: TokenBuilder) -> TcpStream {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut socket = TcpStream::connect(listener.local_addr().unwrap())

@@ -1,8 +1,8 @@
 //! Counts the instructions of a request.
 //!
 //! Times vary between machines and between runs, but instruction counts hardly do, so they show
-//! regressions that a stopwatch cannot. The service runs under callgrind, one connection sends
-//! requests in sequence, and two builds that received exactly the same requests are compared.
+//! regressions that a stopwatch can't. The service runs under callgrind, one connection sends
+//! requests in sequence, and we compare two builds that received exactly the same requests.
 
 use std::{
     path::{Path, PathBuf},

@@ -422,8 +422,8 @@ backend application
     server application 127.0.0.1:9000
 ";
 
-/// `HAProxy` without the service, but with the checks of the peer in `bench/peers`. The peer answers
-/// valid requests itself; this configuration forwards them to the application.
+/// `HAProxy` without the service, but with the checks of the peer in `bench/peers`. (The peer just
+/// answers valid requests itself, while this configuration forwards them to the application.)
 fn haproxy_verifying() -> String {
     let peer = peers::configuration("haproxy", "haproxy.cfg");
     let checks: String = peer

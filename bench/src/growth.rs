@@ -1,8 +1,8 @@
 //! Counts how a request's cost grows with the number of issuers, revocations, tokens and so on.
 //!
 //! Each row compares the instructions of a request in a small setting with those in a large one.
-//! Memory outside the processor's caches costs time but no instructions, so the rows with many
-//! tokens are also measured in time, in `rows.rs`.
+//! Note that memory outside the processor's caches costs time but no instructions, which is why the
+//! rows with many tokens are also measured in time, in `rows.rs`.
 
 use std::{
     fmt::Write,

@@ -9,7 +9,7 @@ use nix::{
 const SELF: Pid = Pid::from_raw(0);
 
 fn count() -> usize {
-    // The thread's affinity won't do, since this module changes it.
+    // We can't use the thread's affinity because this module changes it.
     let online = std::fs::read_to_string("/sys/devices/system/cpu/online").unwrap();
     let last = online.trim().rsplit(['-', ',']).next().unwrap();
     last.parse::<usize>().unwrap() + 1

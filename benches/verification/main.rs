@@ -1,7 +1,8 @@
 //! Measures single verifications.
 //!
-//! A rejected token costs all steps up to its rejection. `refused` lists the errors in the order of
-//! verification, so the difference between two of its lines is the time of the steps between them.
+//! A rejected token costs all steps up to its rejection, and `refused` lists the errors in the
+//! order of verification, so the difference between two of its lines should be the time of the
+//! steps between them.
 
 mod support;
 

@@ -1,8 +1,8 @@
 //! Checks the imports in `src/` against the rules of ARCHITECTURE.md, and that there are no cycles.
 //!
-//! The test parses every file with `syn`, and follows each path, through re-exports, to the file
-//! that defines its item. It ignores test modules, doc comments, and paths that begin with a module
-//! that the file itself declares, such as `serve::run()` in `cli/mod.rs`.
+//! We parse every file with `syn` and follow each path, through re-exports, to the file that
+//! defines its item, ignoring test modules, doc comments, and paths that begin with a module that
+//! the file itself declares (e.g. `serve::run()` in `cli/mod.rs`).
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -310,8 +310,8 @@ const ROOMS: &[Room] = &[
             "auth/revocation/list.rs",
         ],
     ),
-    // An introspection answer becomes claims like a payload does, and we fetch from the endpoint
-    // like from a key set.
+    // An introspection answer becomes claims just like a payload does, and we fetch from the
+    // endpoint just like from a key set.
     room(
         "auth/introspection/",
         &[
@@ -410,8 +410,8 @@ const ROOMS: &[Room] = &[
         "service/cli/explain/tests.rs",
         &["algorithm.rs", "auth/", "issuer/", "service/"],
     ),
-    // Exception: under `dev` the service accepts only loopback names, as the test issuer does, and
-    // uses the issuer's filter for that.
+    // Exception: under `dev` the service only accepts loopback names, as the test issuer does, and
+    // we just use the issuer's filter for that.
     room(
         "service/cli/app.rs",
         &["auth/", "issuer/hosts.rs", "service/"],
@@ -468,7 +468,8 @@ fn every_room_row_is_used() {
     }
 }
 
-/// An adapter that grows contains logic that belongs in the core, where warp would get it too.
+/// An adapter that grows probably contains logic that belongs in the core, where warp would get it
+/// too.
 #[test]
 fn the_adapters_for_tower_are_small() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/auth/tower");

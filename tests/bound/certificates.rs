@@ -251,7 +251,8 @@ async fn auth_ignores_the_certificate_of_the_proxys_connection() {
     }
 }
 
-/// rustls keeps the chain for the life of the connection, so the client must not choose its size.
+/// rustls keeps the chain for the life of the connection, so the client shouldn't get to choose its
+/// size.
 #[tokio::test]
 async fn refuses_a_chain_of_more_than_16_kib() {
     const MAX_CHAIN: usize = 16 * 1024;

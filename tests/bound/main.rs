@@ -1,5 +1,5 @@
-//! Tokens that are bound to a key or to a certificate, over HTTP: the schemes, the proofs, their
-//! replay, nonces, and `/auth` behind a proxy.
+//! Tokens that are bound to a key or to a certificate, over HTTP (schemes, proofs, replay, nonces,
+//! and `/auth` behind a proxy)
 
 mod certificates;
 mod challenges;

@@ -144,7 +144,7 @@ async fn takes_the_mode_of_the_new_builder() {
     }
 }
 
-/// If such an option were ignored, the service would be less strict than its configuration.
+/// If we just ignored such an option, the service would be less strict than its configuration.
 #[tokio::test]
 async fn rejects_options_that_only_a_new_auth_can_have() {
     use FixedOption::{

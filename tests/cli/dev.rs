@@ -1,7 +1,7 @@
 //! The commands that `dev` prints, and those in the README, do what they are said to do.
 //!
 //! Each command runs twice: as pasted, with `sh` and curl, and as an equivalent request, so that
-//! the test also works on a machine without curl.
+//! the test is still useful on a machine without curl.
 
 use std::process::Command;
 
@@ -430,8 +430,8 @@ fn words(command: &str) -> Vec<String> {
     words
 }
 
-/// The commands depend on each other's variables, so one shell runs all of them, as if pasted. Then
-/// they run again without a shell.
+/// The commands depend on each other's variables, so one shell runs all of them, just as if they'd
+/// been pasted, and then they run again without a shell.
 #[tokio::test(flavor = "multi_thread")]
 async fn dpop_commands_printed_by_dev_work_when_pasted() {
     let mut dev = Process::start(&["dev", "--dpop"], &[("LISTEN", "127.0.0.1:0")]);

@@ -42,8 +42,8 @@ fn start(mut command: Command, streams: Streams) -> (Child, File) {
             Streams::Both => Stdio::from(theirs),
             Streams::Errors => Stdio::piped(),
         });
-    // Here we drop the command, and with it our copy of the program's end. Otherwise the terminal
-    // would stay open after the program ends.
+    // This drops the command, and with it our copy of the program's end, without which the terminal
+    // would stay open after the program has ended.
     (command.spawn().unwrap(), ours)
 }
 

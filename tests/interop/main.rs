@@ -1,8 +1,8 @@
 //! The service with real issuers of other projects: npm's `oidc-provider`, `oauth2-mock-server` and
 //! `better-auth`, and Debian's Glewlwyd and `LemonLDAP::NG`.
 //!
-//! `tests/interop/run` installs them. The service is the unchanged binary; only its configuration
-//! is adapted.
+//! `tests/interop/run` installs them. The service is just the unchanged binary with a configuration
+//! for each.
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -225,8 +225,8 @@ async fn unreadable_fetch_token_fails_the_fetch() {
     assert!(server.asked().is_empty());
 }
 
-/// An issuer whose introspection endpoint answers one request per connection, so that each request
-/// needs a new handshake. Its certificate can be replaced.
+/// An issuer whose introspection endpoint answers just one request per connection, so that each
+/// request needs a new handshake and we notice when its certificate is replaced.
 struct Introspecting {
     address: SocketAddr,
     certificate: Arc<Mutex<Arc<ServerConfig>>>,

@@ -32,7 +32,7 @@ fn builder(issuer: &Issuer) -> Builder {
         .algorithms([Algorithm::ES256])
 }
 
-/// ES256, since generating an RSA key takes long.
+/// ES256, because generating an RSA key takes long.
 async fn issuer() -> Issuer {
     Issuer::with_algorithm(Algorithm::ES256).await
 }
@@ -230,7 +230,7 @@ async fn survives(case: &str, fault: Option<Fault>, clock: &StoppedClock) {
         None => issuer.go_down().await,
     }
 
-    // The set is fresh for 10 min, and usable for another hour.
+    // fresh for 10 min, and usable for another hour
     let mut passed = Duration::ZERO;
     while passed < SECOND * (600 + 3600 - 20) {
         clock.pass(SECOND * 10).await;
@@ -1267,7 +1267,7 @@ impl Log {
     }
 }
 
-/// Gives another thread real time to read a file, while tokio's clock is stopped.
+/// Gives another thread (real) time to read a file while tokio's clock is stopped.
 async fn another_thread_reads() {
     let enough = std::time::Instant::now() + Duration::from_millis(20);
     while std::time::Instant::now() < enough {

@@ -88,8 +88,8 @@ async fn no_other_route_answers_after_a_refusal() {
     }
 }
 
-/// All routes of the group but one reject the method. warp combines these rejections with the
-/// refusal, and the refusal must win.
+/// All routes of the group but one reject the method. warp combines these rejections with our
+/// refusal, which should win.
 #[tokio::test]
 async fn no_other_route_answers_after_a_refusal_in_a_group() {
     let tenant = Tenant::start().await;

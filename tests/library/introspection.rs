@@ -886,7 +886,7 @@ async fn maximum_age_of_a_jwt_needs_no_iat_in_the_answer() {
     }
 }
 
-/// Applications behind `/auth` read the claims as JSON, which must not show more than the token
+/// Applications behind `/auth` only see the claims as JSON, which must not show more than the token
 /// grants.
 #[tokio::test]
 async fn an_answer_limits_the_json_of_a_jwt() {

@@ -568,8 +568,8 @@ async fn ended_completes_when_the_token_expires() {
 /// Measures how much slower a verification gets with a list of 100,000 entries: `cargo test
 /// --release --test library -- --ignored a_long_list_costs --nocapture`.
 ///
-/// The `Auth` with the list and one without it take turns, so that load on the machine affects both
-/// alike. We compare the medians of many short turns.
+/// The `Auth` with the list and one without it take turns, so that load on the machine should
+/// affect both alike, and we compare the medians of many short turns.
 #[tokio::test]
 #[ignore = "measures speed"]
 async fn a_long_list_costs_a_verification_less_than_two_percent() {

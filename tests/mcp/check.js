@@ -1,4 +1,4 @@
-// Tests MCP clients that are given only a URL: they discover the issuer, register, use PKCE, request a token for
+// Tests MCP clients that are just given a URL: they discover the issuer, register, use PKCE, request a token for
 // the resource, call a tool, refresh the token, and request more scopes after a 403 (step-up).
 //
 // Each client is tested through every proxy of examples/proxies, in front of an MCP server that does not verify

@@ -141,7 +141,7 @@ async fn shows_the_kid_as_untrusted_text() {
     }
 }
 
-/// Probes come every few seconds and say the same each time, so we log them at debug.
+/// Probes come every few seconds and usually say the same each time, so we log them at debug.
 #[tokio::test]
 async fn counts_probes_and_logs_them_at_debug_only() {
     for (filter, lines) in [("info", 0), ("debug", 3)] {
@@ -321,7 +321,7 @@ async fn logs_the_trace_id_of_a_valid_traceparent() {
     }
 }
 
-/// Operators must be able to find the client's request for each refusal of `/auth`.
+/// Operators should be able to find the client's request for each refusal of `/auth`.
 #[tokio::test]
 async fn logs_the_request_that_a_proxy_asks_about() {
     let service = Service::start().await;

@@ -260,7 +260,7 @@ async fn serves_metrics_at_the_configured_address() {
     service.stop().await;
 }
 
-/// Probes use this listener too, so a connection with half a request must not take up its room for
+/// Probes use this listener too, so a connection with half a request shouldn't take up its room for
 /// long.
 #[tokio::test]
 async fn unfinished_requests_leave_the_metrics_listener_soon() {

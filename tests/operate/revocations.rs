@@ -33,8 +33,8 @@ async fn status(client: &Client, address: SocketAddr, token: &str) -> u16 {
     answer.status().as_u16()
 }
 
-/// Sends requests, so that what they need is allocated before the measurement. Returns the memory
-/// in KiB.
+/// Sends requests, so that whatever they need is allocated before we measure, and returns the
+/// memory in KiB.
 async fn warm(client: &Client, service: &Process, token: &str) -> u64 {
     for _ in 0..50 {
         assert_eq!(status(client, service.address, token).await, 200);

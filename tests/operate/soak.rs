@@ -1,9 +1,9 @@
 //! A soak test: under load, and with a new key every ten seconds, the memory must not grow.
 //!
-//! The issuer rotates keys as real issuers do: it publishes a key before it signs with it, and
-//! unpublishes a key when no valid token is signed with it any more. The service has to find each
-//! new key with its ordinary refreshes, because the forged tokens in the load use up the fetch
-//! budget.
+//! The issuer rotates keys as real issuers usually do, i.e. it publishes a key before it signs with
+//! it, and unpublishes a key when no valid token is signed with it any more. The service has to
+//! find each new key with its ordinary refreshes because the forged tokens in the load use up the
+//! fetch budget.
 
 use std::{
     net::SocketAddr,
@@ -66,7 +66,7 @@ async fn memory_is_flat_and_no_request_fails_while_keys_rotate() {
     service.stop().await;
 
     let (good, refused) = (load.good.load(Relaxed), load.refused.load(Relaxed));
-    // The first rotation counts as warm-up, since allocators tend to keep memory that was once
+    // The first rotation counts as warm-up, because allocators usually keep memory that was once
     // needed.
     let settled = usize::try_from(2 * ROTATION)
         .unwrap()

@@ -45,7 +45,7 @@ struct Crowd {
     silent: usize,
     dripping: usize,
     half_sent: usize,
-    /// By how much a latency may exceed its limit, since the machine may be busy.
+    /// By how much a latency may exceed its limit, because the machine may be busy.
     noise: Duration,
 }
 

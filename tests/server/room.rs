@@ -46,8 +46,8 @@ async fn connection_over_the_limit_waits() {
     drop(second);
 }
 
-/// The server runs in a child process with few file descriptors. The child is this test, started
-/// again.
+/// The server runs in a child process with few file descriptors. (The child is just this test,
+/// started again.)
 #[tokio::test]
 async fn running_out_of_descriptors_does_not_end_the_service() {
     const CHILD: &str = "SERVER_TEST_CHILD";

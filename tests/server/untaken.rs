@@ -1,5 +1,5 @@
-//! A response that the peer does not read must end in bounded time, even if there is other activity
-//! on the connection. Slow readers and silent handlers must not be cut off.
+//! A response that the peer doesn't read must end in bounded time, even if there's other activity
+//! on the connection, but we must not cut off slow readers or silent handlers.
 
 use std::time::Duration;
 
@@ -54,7 +54,7 @@ async fn unread_http2_response_ends_with_its_stream() {
     }
 }
 
-/// The peer reads other responses on the connection, and these must continue.
+/// The peer still reads other responses on the connection, and these should continue.
 #[tokio::test]
 async fn unread_rest_of_an_http2_response_ends_with_its_stream() {
     const GRANT: u32 = 4096;

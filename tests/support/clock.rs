@@ -45,7 +45,8 @@ impl StoppedClock {
     }
 }
 
-/// Runs everything that can run while the clock stands still. Loopback answers within a few turns.
+/// Runs everything that can run while the clock stands still. Loopback usually answers within a few
+/// turns.
 async fn settle() {
     for _ in 0..200 {
         tokio::task::yield_now().await;

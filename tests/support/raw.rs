@@ -104,8 +104,8 @@ impl Client {
 
     /// Sends `GET /api/private` with `Host` and these header lines, each ended by CRLF.
     ///
-    /// warp's filters answer. We then send the request to axum and tonic, with the same `Auth`, and
-    /// require the same result.
+    /// warp's filters answer. We then send the same request to axum and tonic (with the same
+    /// `Auth`), which should give the same result.
     pub async fn with_lines(&mut self, lines: &[u8]) -> Answer {
         let start = b"GET /api/private HTTP/1.1\r\nHost: localhost\r\n";
         let answer = self.ask(&[start, lines, b"\r\n"].concat()).await;

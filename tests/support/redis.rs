@@ -1,7 +1,7 @@
 //! A real `redis-server`, and a proxy to put in front of it.
 //!
-//! If `redis-server` is not installed, tests print that they were skipped. With
-//! `WARP_BEARER_REDIS=required`, as in CI, they fail instead.
+//! If `redis-server` isn't installed, tests just print that they were skipped, unless
+//! `WARP_BEARER_REDIS=required` is set (as in CI), in which case they fail.
 
 #![allow(dead_code, unreachable_pub)] // each test uses its part
 

@@ -130,7 +130,8 @@ fn spliced(good: Vec<u8>) -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// Over HTTP, and while the valid token is cached. We skip line breaks, which would end the field.
+/// Over HTTP, and while the valid token is cached. We skip line breaks, as they'd just end the
+/// field.
 #[test]
 fn rejects_a_token_with_any_bit_flipped() {
     let wire = Wire::start();

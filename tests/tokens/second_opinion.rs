@@ -1,6 +1,6 @@
-//! Compares our verdicts with an independent implementation. Writes ten thousand tokens and our
-//! verdicts for `second_opinion/compare.py`, which compares them with PyJWT's. `second_opinion/run`
-//! does both.
+//! Compares our verdicts with an independent implementation: this writes ten thousand tokens and
+//! our verdicts for `second_opinion/compare.py`, which compares them with PyJWT's, and
+//! `second_opinion/run` does both.
 
 use std::{collections::BTreeMap, fs, path::Path};
 

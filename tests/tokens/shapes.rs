@@ -133,7 +133,8 @@ async fn finds_grants_in_the_issuers_claims() {
         assert!(more.is_err(), "{name}");
     }
 
-    // Zitadel's roles are the names in an object, not a list, so we need a function to check them.
+    // Zitadel's roles are the names in an object rather than a list, so we need a function to check
+    // them.
     let shape = Shape::named("Zitadel");
     let auth = shape.auth(&issuer, "69234237810729019", |builder| builder);
     let claims: Claims<Zitadel> = auth.verify(&shape.signed(&issuer)).await.unwrap();

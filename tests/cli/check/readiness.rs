@@ -62,8 +62,8 @@ async fn hides_queries_of_addresses() {
     }
 }
 
-/// Starts a service with these variables and waits for its first failed fetch. Returns the body of
-/// `/readyz`, its length in bytes, and the log so far.
+/// Starts a service with these variables, waits for its first failed fetch, and returns the body of
+/// `/readyz`, its length in bytes and the log so far.
 async fn not_ready(vars: Vars<'_>) -> (Value, usize, String) {
     let own = [("LISTEN", "127.0.0.1:0"), ("NO_COLOR", "1")];
     let mut service = Process::start(&["serve"], &[&own, vars].concat());

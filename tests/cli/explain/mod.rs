@@ -1,7 +1,8 @@
 //! `explain` says why a credential is rejected, and how to fix it.
 //!
-//! The tests run the binary as its users do, with the configuration in the environment and the
-//! token on standard input. Each row breaks one thing. There is a file for each kind of mistake:
+//! The tests run the binary as its users would, with the configuration in the environment and the
+//! token on standard input, and each row breaks just one thing. There's a file for each kind of
+//! mistake:
 //!
 //! | kind | file |
 //! |---|---|
@@ -31,8 +32,8 @@ use warp_bearer::{
 
 use crate::support::world::{CommandOutput, World};
 
-/// Explains a text. Also checks that the service starts with the recommended settings, and that
-/// they change the verdict.
+/// Explains a text, and also checks that the service starts with the recommended settings and that
+/// they actually change the verdict.
 fn explained(world: &World, case: &str, arguments: &[&str], input: &str) -> (CommandOutput, Value) {
     let arguments = [&["explain", "--json"], arguments].concat();
     let output = world.run(&arguments, input);

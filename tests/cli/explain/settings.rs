@@ -53,8 +53,8 @@ fn texts() -> Vec<(PathBuf, String)> {
 /// Returns every `NAME=value` of a variable in a text, without placeholders (`{…}` or `$…`).
 fn settings(text: &str) -> Vec<(&'static str, String)> {
     let mut found = Vec::new();
-    // `ISSUERS_FILE` names a file that would have to exist, and it replaces most of the other
-    // variables.
+    // `ISSUERS_FILE` names a file that would have to exist, and it replaces most of the others
+    // anyway.
     let variables = VARIABLES
         .iter()
         .filter(|variable| variable.name != "ISSUERS_FILE");

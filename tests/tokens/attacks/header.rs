@@ -101,8 +101,8 @@ async fn ignores_keys_in_the_token() {
     attacker.assert_not_asked();
 }
 
-/// If we followed redirects, anyone who can make the issuer redirect could choose its keys. An open
-/// redirect anywhere on its site would do.
+/// If we followed redirects, anyone who can make the issuer redirect could choose its keys, and an
+/// open redirect anywhere on its site would probably do.
 #[tokio::test]
 async fn does_not_follow_issuer_redirects() {
     type Fail = fn(&Issuer, Fault);

@@ -1,7 +1,8 @@
 //! Hostile tokens and key sets, sent over HTTP to the real service.
 //!
-//! Each file here covers one kind of attack. `accepted.rs` has tokens that only look like one.
-//! `keys.rs` and `signatures.rs` test key sets and cryptography, the others parsing.
+//! Each file here covers one kind of attack, except that `accepted.rs` has tokens that only look
+//! like one. `keys.rs` and `signatures.rs` test key sets and cryptography, the others mostly
+//! parsing.
 
 mod accepted;
 mod algorithms;
