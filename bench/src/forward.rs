@@ -3,8 +3,8 @@
 //! Each proxy forwards to an application in three setups: alone, verifying the token itself if it
 //! can, and asking `/auth` first. The application is the reference server, which answers at once.
 //! We report requests per second of the processor time of proxy, service and application together,
-//! and how much longer a request takes at a fixed rate. All of them share one processor; the load
-//! generator has the other.
+//! and how much longer a request takes at a fixed rate. All of them share one processor, while the
+//! load generator has the other to itself.
 
 use std::{
     fs,

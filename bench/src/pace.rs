@@ -1,7 +1,7 @@
 //! Sends requests at a fixed rate, whatever the server does, and measures how long each takes.
 //!
-//! The time starts when a request was due, not when it was sent. If the server stalls, every
-//! request that it delays counts as slow (no coordinated omission).
+//! The time starts when a request was due, not when it was actually sent, so if the server stalls,
+//! every request that it delays counts as slow (no coordinated omission).
 
 use std::{
     net::SocketAddr,

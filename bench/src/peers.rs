@@ -1,10 +1,11 @@
 //! Starts the other servers, and checks that each really does what is timed.
 //!
 //! Each has a folder in `peers/` with its configuration, a script that installs it and one that
-//! starts it. It serves `/api/public` to everyone and `/api/private` for a valid token. The
-//! environment configures it: `PORT`, `ISSUER`, `AUDIENCE`, and the key in the form it needs, as an
-//! address (`JWKS_URI`), a file (`JWKS_FILE`) or PEM (`PUBLIC_KEY`). A peer that fetches keys keeps
-//! them for `JWKS_TTL` seconds if that is set, and otherwise for its default time.
+//! starts it. It serves `/api/public` to everyone and `/api/private` for a valid token, and is
+//! configured by the environment: `PORT`, `ISSUER`, `AUDIENCE`, and the key in whatever form it
+//! needs, i.e. an address (`JWKS_URI`), a file (`JWKS_FILE`) or PEM (`PUBLIC_KEY`). A peer that
+//! fetches keys keeps them for `JWKS_TTL` seconds if that's set, and otherwise for its default
+//! time.
 
 use std::{
     fs,

@@ -154,7 +154,7 @@ fn rate(
     })
 }
 
-/// Measures for two seconds, or until there are no more fresh tokens.
+/// Measures for two seconds, or until we run out of fresh tokens.
 fn paced(ground: &Ground, server: &Server, per_second: f64, percent: usize) -> f64 {
     let (warm, requests) = ground.callers().split_at(WARM);
     seen_once(server, warm, warm.len());

@@ -229,7 +229,7 @@ async fn accepts_a_token_only_with_its_certificate() {
     }
 }
 
-/// The client of `/auth` is a proxy. A token that is bound to the proxy's certificate would be
+/// The client of `/auth` is a proxy, so a token that is bound to the proxy's certificate would be
 /// accepted from every client of the proxy.
 #[tokio::test]
 async fn auth_ignores_the_certificate_of_the_proxys_connection() {

@@ -146,8 +146,8 @@ impl Clocked {
     }
 }
 
-/// In the last minute of a slot, every 200 to a token has the slot's nonce. From the second minute on,
-/// so does a 200 to a proof with the previous slot's nonce.
+/// In the last minute of a slot, every 200 to a token has the slot's nonce, and from the second
+/// minute on, so does a 200 to a proof that still has the previous slot's nonce.
 #[tokio::test]
 async fn renews_a_nonce_that_may_soon_expire() {
     let mut service = Clocked::start().await;
@@ -183,7 +183,7 @@ async fn renews_a_nonce_that_may_soon_expire() {
     }
 }
 
-/// Routes that read a JSON body must add the nonce too.
+/// Routes that read a JSON body should add the nonce too.
 #[tokio::test]
 async fn renews_the_nonce_of_a_request_with_a_body() {
     async fn note(_: Claims, note: Value) -> impl Reply {

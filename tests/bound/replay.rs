@@ -1,4 +1,4 @@
-//! A proof is accepted only once, even if many copies arrive at the same time.
+//! A proof is accepted only once, even if many copies arrive at the same time
 
 use std::time::{Duration, SystemTime};
 

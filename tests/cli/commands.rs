@@ -350,7 +350,7 @@ async fn get(url: &str, token: &str) -> Response {
     client.get(url).bearer_auth(token).send().await.unwrap()
 }
 
-/// All of these are set at once, and each must take effect.
+/// All of these are set at once, and each should take effect.
 #[tokio::test(flavor = "multi_thread")]
 async fn token_and_client_variables_take_effect() {
     const PAGE: &str = "https://app.example.com";

@@ -69,7 +69,7 @@ async fn commands_printed_by_dev_work_when_pasted() {
     for ((above, command), (case, status, body)) in page.0.iter().zip(rows) {
         assert_eq!(above, case);
         if command.starts_with("curl") {
-            // With the usual port, the command must fit into a terminal of 80 columns.
+            // With the usual port, the command should fit into a terminal of 80 columns.
             assert!(command.len() <= 80 + page.service().len() - "127.0.0.1:8000".len());
             for answer in answers(command, &reader).await {
                 assert_eq!(answer.status, status, "{command}: {answer:?}");

@@ -72,7 +72,7 @@ async fn explain_introspects_only_on_request() {
     assert!(output.stdout.contains(note), "{}", output.stdout);
 }
 
-/// If an active answer is rejected because of a claim, `explain` must name the claim.
+/// If an active answer is rejected because of a claim, `explain` should name the claim.
 #[tokio::test(flavor = "multi_thread")]
 async fn explain_names_what_is_wrong_with_an_answer() {
     type Change = fn(TokenBuilder) -> TokenBuilder;

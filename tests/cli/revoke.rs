@@ -164,7 +164,7 @@ async fn exit_codes_distinguish_failures() {
     not_writable("a directory");
 }
 
-/// `explain` and `check` must also use the list in the store, because the service would.
+/// `explain` and `check` should also use the list in the store, because the service would.
 #[tokio::test(flavor = "multi_thread")]
 async fn explain_and_check_ask_the_state_store() {
     let Some(mut redis) = RedisServer::start() else {
@@ -228,7 +228,7 @@ async fn running_service_rejects_a_revoked_token_soon() {
     assert!(body.contains("token_revoked"), "{body}");
 }
 
-/// `revoke` must know the issuers of the issuers file as well as those of the variables.
+/// `revoke` should know the issuers of the issuers file as well as those of the variables.
 #[tokio::test(flavor = "multi_thread")]
 async fn revoke_accepts_issuers_from_the_issuers_file() {
     let world = World::of(Issuer::with_algorithm(Algorithm::ES256).await).unset("AUTH0_ISSUER");

@@ -32,7 +32,7 @@ enum Streams {
     Errors,
 }
 
-/// Starts a program on a terminal. With [`Streams::Errors`], its stdout is a pipe.
+/// Starts a program on a terminal (except that with [`Streams::Errors`], its stdout is a pipe).
 fn start(mut command: Command, streams: Streams) -> (Child, File) {
     let (ours, theirs) = terminal();
     command
@@ -151,7 +151,7 @@ async fn terminal_shows_colours_and_temporary_progress() {
             timeless(&piped.stdout),
             "{case}"
         );
-        // A progress line that is wider than the terminal must be erased completely too.
+        // A progress line that's wider than the terminal should be erased completely too.
         let narrow = shown(&text, 20);
         assert!(!narrow.contains("asking"), "{case}: {narrow}");
         assert!(narrow.starts_with("Variables\n"), "{case}: {narrow}");

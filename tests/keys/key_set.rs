@@ -1,5 +1,5 @@
 //! The key set stays usable while its issuer fails. The tests use real sockets, a real issuer that
-//! counts its requests, and a clock that only they advance.
+//! counts its requests, and a clock that nothing but the test itself advances.
 
 use std::{
     io::{self, Write},
@@ -380,8 +380,8 @@ async fn recovers_from_an_answer_without_keys_after_the_set_was_dropped() {
     }
 }
 
-/// A reload parses the held document again. If that counted as a fetch, repeated reloads would keep
-/// old keys alive for as long as the issuer is down.
+/// A reload parses the held document again, and if that counted as a fetch, repeated reloads would
+/// keep old keys alive for as long as the issuer is down.
 #[tokio::test]
 async fn reloads_do_not_make_a_set_younger() {
     const MINUTE: Duration = Duration::from_secs(60);
@@ -424,8 +424,8 @@ async fn without_keys_requests_fetch_from_the_budget() {
         "the budget allows four fetches"
     );
     assert_eq!(auth.status()[0].fetches.refused, 0, "no key was unknown");
-    // By now the backoff is at its maximum. We then continue right after a failed fetch, when the
-    // next one is farthest away.
+    // By now the backoff should be at its maximum. We then continue right after a failed fetch,
+    // when the next one is farthest away.
     for _ in 0..240 {
         clock.pass(SECOND).await;
     }
@@ -1118,7 +1118,7 @@ async fn retries_a_failed_refresh_until_it_succeeds() {
         issuer.retire();
         issuer.fail_jwks(fault);
         auth.refresh();
-        // The fetch must be retried more than once
+        // the fetch should be retried more than once
         let failed = || auth.status()[0].fetches.failed == 2;
         let passed = clock.pass_until(SECOND / 10, failed).await;
         assert_eq!(
@@ -1174,7 +1174,7 @@ async fn reordered_set_keeps_cached_tokens() {
     assert_eq!(auth.cache_hits(), hits, "the token is verified again");
 }
 
-/// A slow log writer must not delay requests. It may even call `status`, which would deadlock if
+/// A slow log writer shouldn't delay requests. It might even call `status`, which would deadlock if
 /// the library held a lock while it logs.
 #[tokio::test]
 async fn logs_without_holding_a_lock() {

@@ -128,7 +128,7 @@ async fn method_and_path_do_not_change_the_result() {
     }
 }
 
-/// The filter and `authenticate` must give the same result.
+/// The filter and `authenticate` should give the same result.
 #[cfg(feature = "warp")]
 #[tokio::test]
 async fn filter_gives_the_same_result() {

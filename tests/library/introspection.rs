@@ -922,7 +922,7 @@ async fn an_answer_limits_the_json_of_a_jwt() {
     assert_eq!(shown["scp"], json!(["pay"]));
 }
 
-/// If an answer limits nothing, the JSON must stay as it is, byte for byte.
+/// If an answer limits nothing, the JSON should stay as it is, byte for byte.
 #[tokio::test]
 async fn an_answer_without_limits_leaves_the_json_as_it_was_signed() {
     let asked = Asked::start(always).await;

@@ -282,7 +282,7 @@ async fn compares_a_proof_with_the_path_that_the_client_sent() {
     }
 }
 
-/// A client with the nonce of the slot before must get the current one.
+/// A client with the nonce of the slot before should get the current one.
 #[tokio::test]
 async fn renews_the_nonce_of_a_proof() {
     const START: u64 = 1_800_000_000; // the start of a slot

@@ -98,7 +98,7 @@ async fn a_logout_lasts_as_long_as_tokens_do() {
         if let Some(lifetime) = lifetime {
             let token = issuer.token().expires_in(lifetime).sign();
             assert!(auth.verify::<NoPrivate>(&token).await.is_ok(), "{case}");
-            // A reload must not forget how long tokens live.
+            // a reload shouldn't forget how long tokens live
             let reloaded = base().leeway(Duration::from_secs(10));
             let reloaded = match days {
                 3 => reloaded.max_age(Duration::from_secs(3 * DAY)),
@@ -202,8 +202,8 @@ async fn accepts_a_logout_token_only_once() {
     assert_eq!(again, AuthError::TokenRevoked);
 }
 
-/// Every line of the shared list is sent to every replica, so a repeated token must not add another
-/// one.
+/// Every line of the shared list is sent to every replica, so a repeated token shouldn't add
+/// another one.
 #[tokio::test]
 async fn a_repeated_logout_token_adds_no_entry() {
     let issuer = Issuer::with_algorithm(Algorithm::ES256).await;

@@ -217,7 +217,7 @@ async fn requests_for_one_name_wait_for_one_slow_lookup_together() {
     assert_eq!(asked.load(Relaxed), 2);
 }
 
-/// No request may wait longer than a lookup may take: not one that joins late, and not one that
+/// No request may wait longer than a lookup may take, i.e. neither one that joins late nor one that
 /// takes over the lookup of a dropped request.
 #[tokio::test(start_paused = true)]
 async fn no_request_waits_longer_than_one_lookup() {
@@ -314,9 +314,8 @@ async fn replacement_without_issuers_needs_the_resolver_of_the_auth() {
     assert_eq!(verify(&auth, token).await, Ok(()));
 }
 
-/// For resolved issuers, the builder's algorithms are only a default. HS256 is the exception: it
-/// needs a secret that the issuer shares with this API, so its tokens are rejected before the
-/// lookup.
+/// For resolved issuers, the builder's algorithms are just a default, except for HS256: it needs a
+/// secret that the issuer shares with this API, so we reject its tokens before the lookup.
 #[tokio::test]
 async fn resolved_issuer_may_use_its_own_algorithms() {
     use Algorithm::{ES256, ES384, RS256};
@@ -479,7 +478,7 @@ async fn rejects_resolved_issuers_with_another_name_or_invalid_options() {
     }
 }
 
-/// With thousands of issuers, a single one that is down must not make the process unready.
+/// With thousands of issuers, a single one that's down shouldn't make the process unready.
 #[tokio::test]
 async fn resolved_issuer_without_keys_does_not_affect_readiness() {
     let issuer = Issuer::with_algorithm(Algorithm::ES256).await;

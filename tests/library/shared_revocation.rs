@@ -99,7 +99,8 @@ async fn emptied_store_revives_no_token() {
         "the store is down"
     );
     server.restart();
-    // A replica that starts with the empty store must get the entry from the replicas that have it.
+    // A replica that starts with the empty store should get the entry from the replicas that have
+    // it.
     let new = replica(&issuer, &server.url(), LONG, RevocationOutage::Refuse);
     until_code(&new, &token, "token_revoked").await;
     assert_eq!(code(&one, &token).await, "token_revoked");

@@ -108,7 +108,7 @@ async fn names_each_key_that_is_left_out_until_it_is_corrected() {
     let mut padded = SigningKey::generate(Algorithm::RS256).public_jwk();
     padded["n"] = json!(format!("{}=", padded["n"].as_str().unwrap()));
     padded["kid"] = json!("pad\"ded\n");
-    // A second key with the same `kid` and reason must not repeat the series
+    // a second key with the same `kid` and reason shouldn't repeat the series
     issuer.publish(json!({"keys": [good, padded, padded]}));
     service.tenant.auth.refresh();
     let replaced = format!(

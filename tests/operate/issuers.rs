@@ -136,7 +136,7 @@ async fn sighup_reloads_the_issuers_file_without_losing_requests() {
     service.stop().await;
 }
 
-/// One tenant's issuer must not make the service unready for the tenants of all others.
+/// One tenant's issuer shouldn't make the service unready for all other tenants.
 #[tokio::test(flavor = "multi_thread")]
 async fn readyz_needs_the_keys_of_one_issuer_only() {
     let (up, down, slow) = (issuer().await, issuer().await, issuer().await);
@@ -214,7 +214,8 @@ async fn a_reload_follows_a_key_source_that_moves_and_keeps_what_works() {
     assert_eq!(status(&service, &old).await, 401);
     assert_eq!(status(&service, &stays.token().sign()).await, 200);
 
-    // A missing key file, two sources, or bytes that are not text must leave the issuers unchanged.
+    // A missing key file, two sources, or bytes that aren't text should leave the issuers
+    // unchanged.
     let keys = directory.path().join("keys.json");
     #[rustfmt::skip]
     let faults = [

@@ -60,8 +60,8 @@ async fn leave_under_load(requests: usize) {
     assert_eq!(lost, 0);
 }
 
-/// Sends requests until the service refuses connections, and reconnects after `Connection: close`.
-/// Returns how many requests got no complete 200.
+/// Sends requests until the service refuses connections, reconnecting after `Connection: close`,
+/// and returns how many requests got no complete 200.
 async fn ask_until_gone(service: SocketAddr, request: String, answered: Arc<AtomicUsize>) -> usize {
     let mut lost = 0;
     while let Ok(stream) = TcpStream::connect(service).await {

@@ -34,7 +34,7 @@ const MANY: usize = 1000;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Issuers at the paths of a single server, each with its own key.
+/// Issuers at the paths of a single server, each with a key of its own.
 struct Issuers {
     origin: String,
     keys: Arc<Vec<SigningKey>>,

@@ -407,8 +407,9 @@ fn connector(directory: &TempDir) -> TlsConnector {
 }
 
 /// The reader's kernel asks for more only after most of its buffer has been read, which takes more
-/// than 40 s here. Meanwhile the socket accepts nothing, and such a connection is kept for eight
-/// times `IDLE_TIMEOUT`. So an `IDLE_TIMEOUT` of 4 s would be too short, and this test sets 8 s.
+/// than 40 s here. Meanwhile the socket accepts nothing, and we only keep such a connection for
+/// eight times `IDLE_TIMEOUT`, so an `IDLE_TIMEOUT` of 4 s would be too short and this test sets 8
+/// s.
 #[ignore = "takes two minutes: just ci-full"]
 #[tokio::test]
 async fn reader_at_3_kilobytes_per_second_gets_everything() {

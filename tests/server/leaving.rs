@@ -61,8 +61,8 @@ async fn leave_under_load(requests: usize) {
     assert_eq!(lost, 0, "of {total}");
 }
 
-/// Sends requests until the server refuses connections, and reconnects after `Connection: close`.
-/// Returns how many requests got no answer.
+/// Sends requests until the server refuses connections, reconnecting after `Connection: close`, and
+/// returns how many requests got no answer.
 async fn ask_until_gone(address: std::net::SocketAddr, answered: Arc<AtomicUsize>) -> usize {
     let mut lost = 0;
     while let Some(mut peer) = Peer::connect(address).await {
@@ -185,7 +185,7 @@ async fn unfinished_requests_do_not_delay_shutdown() {
     }
 }
 
-/// The drain is for requests in flight. A peer without a request mustn't delay the end.
+/// The drain is for requests in flight, so a peer without a request shouldn't delay the end.
 #[tokio::test]
 async fn peers_without_a_request_do_not_use_up_the_drain() {
     let answered = [preface(1 << 16), request("GET", "/", 1)].concat();

@@ -42,7 +42,7 @@ impl Adapters {
         let layer = Router::new()
             .route("/", get(of_extension))
             .layer(AuthLayer::new(auth));
-        // Each verifies the token by itself. Together, they must not verify it twice.
+        // Each verifies the token by itself, but together they shouldn't verify it twice.
         let both = extractor.clone().layer(AuthLayer::new(auth));
         let grpc = AuthLayer::grpc(auth).layer(ClaimsService);
         Self {

@@ -1,8 +1,8 @@
 //! tokio's clock, stopped, so that only the test advances it.
 //!
 //! Pausing it isn't enough. A paused clock jumps to the next timer whenever the runtime is idle,
-//! and with real sockets the runtime is also idle while a response is on its way. We prevent the
-//! jump with a blocking task that keeps running.
+//! and with real sockets the runtime is also idle while a response is on its way, so we prevent the
+//! jump with a blocking task that just keeps running.
 
 use std::{sync::mpsc, time::Duration};
 

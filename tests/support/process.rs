@@ -136,8 +136,8 @@ impl Drop for Process {
     }
 }
 
-/// Makes the binary start with SIGHUP's default action, even if the tests run under `nohup`. A
-/// child inherits signals that its parent ignores, but not handlers.
+/// Makes the binary start with SIGHUP's default action, even if the tests run under `nohup`. (A
+/// child inherits which signals its parent ignores, but not the handlers.)
 #[cfg(unix)]
 pub fn heed_hangups() {
     use tokio::{

@@ -1,4 +1,4 @@
-//! The presets of the issuers file. Each must accept its product's documented tokens, and reject
+//! The presets of the issuers file. Each should accept its product's documented tokens, and reject
 //! those that are often confused with them.
 
 use std::{
@@ -213,7 +213,7 @@ fn every_preset_has_a_shape_and_documentation() {
     );
 }
 
-/// The row must have the options that the preset sets, and its note.
+/// The row should have the options that the preset sets, and its note.
 #[test]
 fn page_has_a_row_for_each_preset() {
     let page = include_str!("../../docs/issuers-file.md");

@@ -60,7 +60,7 @@ impl Wire {
         }
     }
 
-    /// An invalid token must get 401 if its syntax is valid, and 400 if it isn't.
+    /// An invalid token should get 401 if its syntax is valid, and 400 if it isn't.
     fn assert_refused(&self, credential: &[u8]) {
         let line = [b"Authorization: Bearer ", credential, b"\r\n"].concat();
         let mut client = self.client.borrow_mut();
@@ -199,8 +199,8 @@ fn signed(key: &SigningKey, payload: &str) -> String {
     signed_by(key, header.to_string(), payload)
 }
 
-/// The claims of a valid token must be the values that `serde_json` reads from its payload, escapes
-/// included.
+/// The claims of a valid token should be the values that `serde_json` reads from its payload,
+/// escapes included.
 #[test]
 fn claims_equal_the_payload() {
     let runtime = Runtime::new().unwrap();

@@ -1,7 +1,8 @@
 //! Tokens of widely used issuers, and the options with which they are accepted.
 //!
 //! The tokens in `shapes.json` come from the issuers' documentation, with other names and tenant
-//! numbers. The local issuer signs them, and the clock shows one minute after each was issued.
+//! numbers. We sign them with the local issuer's key, and the clock shows one minute after each was
+//! issued.
 
 use std::{
     collections::BTreeMap,

@@ -1,5 +1,5 @@
 //! Footnotes for cells, so that the table is fair: they say when a default or the server in
-//! `bench/peers`, and not the library, is the cause.
+//! `bench/peers` is to blame rather than the library.
 //!
 //! A cell gets a note if the note lists its server and its question, and the server didn't behave
 //! as the row expects.

@@ -267,7 +267,7 @@ async fn describes_a_certificate_that_does_not_fit() {
     }
 }
 
-/// Following the advice of `check` must make the next run pass.
+/// After following the advice of `check`, the next run should pass.
 #[tokio::test(flavor = "multi_thread")]
 async fn advice_for_failed_discovery_works() {
     let issuer = Issuer::with_algorithm(warp_bearer::auth::Algorithm::RS256).await;

@@ -197,7 +197,7 @@ async fn accepts_every_form_of_key_file() {
     }
 }
 
-/// `AUTH0_ALGORITHMS` applies to all issuers, so the recommended value must keep what the others
+/// `AUTH0_ALGORITHMS` applies to all issuers, so the recommended value should keep what the others
 /// need.
 #[tokio::test(flavor = "multi_thread")]
 async fn keeps_the_algorithms_of_other_issuers() {

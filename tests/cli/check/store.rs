@@ -42,7 +42,7 @@ async fn reports_a_usable_store() {
     assert_eq!(list, ":0");
 }
 
-/// The manifest and the advice of `check` must agree about the user's permissions.
+/// The manifest and the advice of `check` should agree about the user's permissions.
 #[test]
 fn valkey_manifest_grants_the_needed_permissions() {
     let path = concat!(

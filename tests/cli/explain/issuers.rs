@@ -157,8 +157,8 @@ async fn table_of_mistakes_matches_explain() {
             row.name, row.mistake, row.code
         )
         .unwrap();
-        // The advice must use the terms of one vendor only, and must never suggest accepting tokens
-        // that are for others.
+        // The advice should use the terms of one vendor only, and must never suggest accepting
+        // tokens that are for others.
         let is_auth0 = what.contains("Auth0") || fix.contains("Applications, APIs");
         assert!(!is_auth0 || row.name == "Auth0", "{case}: {what} {fix}");
         let lines = json["settings"].to_string();

@@ -176,7 +176,7 @@ async fn names_the_algorithm_of_keys_that_are_not_allowed() {
     assert!(facts.contains(&reason), "{facts}");
 }
 
-/// A message about one issuer of the file must not mention another, or a variable that the file
+/// A message about one issuer of the file shouldn't mention another, or a variable that the file
 /// replaces.
 #[tokio::test(flavor = "multi_thread")]
 async fn explains_an_issuer_of_the_file_with_its_own_options() {

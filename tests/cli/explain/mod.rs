@@ -176,7 +176,7 @@ async fn explains_each_broken_token() {
     }
 }
 
-/// If the issuer's own program writes malformed tokens, the advice must not say that the token was
+/// If the issuer's own program writes malformed tokens, the advice shouldn't say that the token was
 /// damaged on its way.
 #[tokio::test(flavor = "multi_thread")]
 async fn names_what_is_malformed_in_a_token() {

@@ -1,4 +1,4 @@
-//! Unusual but valid tokens. Rejecting them would be wrong, not strict.
+//! Unusual but valid tokens. Rejecting them wouldn't be strict, just wrong.
 
 use std::time::{Duration, SystemTime};
 

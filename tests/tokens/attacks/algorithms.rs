@@ -117,7 +117,7 @@ async fn rejects_valid_signatures_by_disallowed_algorithms() {
     }
 }
 
-/// Everyone has the public key. If it were used as an HMAC secret, everyone could sign (RFC 8725
+/// Everyone has the public key, so if we used it as an HMAC secret, everyone could sign (RFC 8725
 /// §2.1).
 #[tokio::test]
 async fn rejects_hmac_with_the_public_key() {

@@ -456,7 +456,7 @@ async fn rejects_tokens_of_another_tenant() {
     for (case, token, code) in rows {
         one.refuses(case, &token, code).await;
     }
-    // Even if both issuers are trusted, each issuer's keys must verify only its own tokens.
+    // Even if we trust both issuers, each issuer's keys must verify only its own tokens.
     let mut both = Target::with(ours, |auth| auth.issuer(&their_url)).await;
     #[rustfmt::skip]
     let rows = [

@@ -16,7 +16,7 @@ use crate::{
     support::{Answer, text::quoted},
 };
 
-/// Stands for hyper's own answer, a bare status without a body. hyper gives it before there is a
+/// Stands for hyper's own answer, a bare status without a body, which we get before there's even a
 /// request.
 const BARE: &str = "";
 

@@ -297,8 +297,8 @@ async fn rejects_tokens_of_another_type() {
     }
 }
 
-/// Of two members with the same name, some parsers use the first and some the last (RFC 7515 §4).
-/// We could verify one header while another parser sees the other.
+/// Of two members with the same name, some parsers use the first and some the last (RFC 7515 §4),
+/// so we might verify one header while another parser sees the other.
 #[tokio::test]
 async fn rejects_duplicate_header_parameters() {
     let mut target = Target::start().await;
@@ -347,7 +347,7 @@ async fn rejects_duplicate_header_parameters() {
 }
 
 /// With `raw_value` or `arbitrary_precision`, `serde_json` reads these names as another document or
-/// as a number. The same header would mean two things in two builds.
+/// as a number, so the same header would mean two things in two builds.
 #[tokio::test]
 async fn rejects_names_of_the_json_library() {
     let mut target = Target::start().await;

@@ -388,7 +388,8 @@ async fn uses_neither_of_two_keys_that_fit() {
     answer.assert_is_problem("the other's kid", 401, "bad_signature");
 }
 
-/// Entries that aren't keys, or that not every JSON parser can read. The valid key must still work.
+/// Entries that aren't keys, or that not every JSON parser can read. The valid key should still
+/// work.
 #[tokio::test]
 async fn skips_entries_that_are_not_keys() {
     let good = SigningKey::generate(Algorithm::EdDSA);
@@ -433,7 +434,7 @@ fn hidden(json: &str) -> String {
 }
 
 /// `raw_value` parses such a string with a fresh depth limit, so sixty nested documents overflow
-/// the stack. And a parser with the feature sees another key than one without it.
+/// the stack, and besides, a parser with the feature sees another key than one without it.
 #[tokio::test]
 async fn does_not_parse_documents_in_strings() {
     let good = SigningKey::generate(Algorithm::EdDSA);
@@ -515,7 +516,7 @@ async fn skips_entries_that_are_not_strict_json() {
     }
 }
 
-/// Only the first 512 entries are read. They must work, whatever comes after them.
+/// We only read the first 512 entries, which should work whatever comes after them.
 #[tokio::test]
 async fn limits_the_entries_of_a_set() {
     let first = SigningKey::generate(Algorithm::EdDSA);
@@ -530,7 +531,7 @@ async fn limits_the_entries_of_a_set() {
 }
 
 /// Put together, `n` and `e` of both keys are the same bytes, but the second key splits them one
-/// byte later. They're different keys, so a token without a `kid` names neither.
+/// byte later, so they're different keys and a token without a `kid` names neither.
 #[tokio::test]
 async fn compares_keys_number_by_number() {
     let key = SigningKey::generate(Algorithm::RS256);
