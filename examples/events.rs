@@ -19,7 +19,7 @@ fn ticks(claims: &Claims) -> impl Stream<Item = Result<sse::Event, Infallible>> 
         Some((event, count + 1))
     });
     let last = stream::once(ended).map(|why| sse::Event::default().event("end").data(why.code()));
-    // The stream of ticks never ends, so the `None` after the last event ends the whole stream.
+    // The stream of ticks never ends, so the `None` after the last event ends the whole stream
     stream::select(ticks.map(Some), last.map(Some).chain(stream::iter([None])))
         .take_while(|event| future::ready(event.is_some()))
         .filter_map(future::ready)

@@ -43,7 +43,7 @@ async fn serve(listener: TcpListener, auth: &Auth) -> io::Result<()> {
         .allow_headers([header::AUTHORIZATION])
         .expose_headers([header::WWW_AUTHENTICATE]); // without it, a page cannot read the challenge
     let service = ServiceBuilder::new()
-        // Layers that log header fields then write `Sensitive` instead of the token.
+        // Layers that log header fields then write `Sensitive` instead of the token
         .layer(SetSensitiveRequestHeadersLayer::new([
             header::AUTHORIZATION,
             header::SEC_WEBSOCKET_PROTOCOL,

@@ -28,7 +28,7 @@ async fn echo(claims: Claims, mut socket: WebSocket) {
     loop {
         tokio::select! {
             why = &mut ended => {
-                // The reason is `token_expired` or `token_revoked`.
+                // The reason is `token_expired` or `token_revoked`
                 let last = Message::close_with(UNAUTHORIZED, why.code());
                 // An error means that the client has left
                 let _ = socket.send(last).await;

@@ -82,7 +82,7 @@ pub fn hundred_keys(issuer: &Issuer) -> Value {
     let others = (0..99).map(|i| {
         let mut other = own.clone();
         other["kid"] = json!(format!("other-{i}"));
-        // Only change the middle of the modulus, so that it stays odd and keeps its size.
+        // only change the middle of the modulus, so that it stays odd and keeps its size
         let (head, tail) = modulus.split_at(100);
         other["n"] = json!(format!("{head}{i:04}{}", &tail[4..]));
         other

@@ -368,7 +368,7 @@ const ROOMS: &[Room] = &[
         "auth/credential/proof_tests.rs",
         &["algorithm.rs", "auth/", "issuer/"],
     ),
-    // A store only sees keys and lines, so it must not depend on tokens.
+    // A store only sees keys and lines, so it must not depend on tokens
     room("auth/store/", &["auth/display.rs"]),
     Room {
         files: "auth/tower/",
@@ -405,7 +405,7 @@ const ROOMS: &[Room] = &[
         "service/cli/dev/",
         &["algorithm.rs", "auth/", "issuer/", "service/"],
     ),
-    // This test compares `explain` with the routes, and needs real tokens.
+    // This test compares `explain` with the routes, and needs real tokens
     room(
         "service/cli/explain/tests.rs",
         &["algorithm.rs", "auth/", "issuer/", "service/"],

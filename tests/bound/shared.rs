@@ -159,7 +159,7 @@ async fn answers_503_while_the_store_is_down_and_recovers_after_it() {
         "the store was reached before, so the service stays ready: {ready:?}"
     );
     server.restart();
-    // `iat` has whole seconds, so a proof is accepted only from the next second on.
+    // `iat` has whole seconds, so a proof is accepted only from the next second on
     let waited = replicas.recovered(1, &token).await;
     assert!(waited < Duration::from_secs(3), "{waited:?}");
     let mut other = Client::to(replicas.addresses[1]).await;

@@ -20,7 +20,7 @@ impl Page {
     }
 
     fn of(lines: &[String]) -> Self {
-        // Users paste a block as a whole, so each caption is a shell comment.
+        // Users paste a block as a whole, so each caption is a shell comment
         let pairs = lines.windows(2).filter(|pair| pair[0].starts_with("# "));
         let pairs = pairs.map(|pair| (pair[0][2..].to_owned(), pair[1].clone()));
         Self(pairs.collect())
@@ -69,7 +69,7 @@ async fn commands_printed_by_dev_work_when_pasted() {
     for ((above, command), (case, status, body)) in page.0.iter().zip(rows) {
         assert_eq!(above, case);
         if command.starts_with("curl") {
-            // With the usual port, the command should fit into a terminal of 80 columns.
+            // with the usual port, the command should fit into a terminal of 80 columns
             assert!(command.len() <= 80 + page.service().len() - "127.0.0.1:8000".len());
             for answer in answers(command, &reader).await {
                 assert_eq!(answer.status, status, "{command}: {answer:?}");

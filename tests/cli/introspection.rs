@@ -64,7 +64,7 @@ async fn explain_introspects_only_on_request() {
     assert_eq!(output.code, Some(1));
     assert_eq!(output.json()["code"], "token_inactive");
 
-    // With `always`, the issuer also decides about JWTs.
+    // with `always`, the issuer also decides about JWTs
     let world = world.set("AUTH0_INTROSPECTION", "always");
     let output = world.run(&["explain"], &world.issuer.token().sign());
     assert_eq!(output.code, Some(0), "{}{}", output.stdout, output.stderr);

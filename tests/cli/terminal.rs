@@ -151,7 +151,7 @@ async fn terminal_shows_colours_and_temporary_progress() {
             timeless(&piped.stdout),
             "{case}"
         );
-        // A progress line that's wider than the terminal should be erased completely too.
+        // A progress line that's wider than the terminal should be erased completely too
         let narrow = shown(&text, 20);
         assert!(!narrow.contains("asking"), "{case}: {narrow}");
         assert!(narrow.starts_with("Variables\n"), "{case}: {narrow}");
@@ -177,7 +177,7 @@ async fn explain_and_help_have_colours_only_on_a_terminal() {
             command.env(name, value);
             let (text, _) = on_terminal(command, Streams::Both);
             assert_eq!(text.contains("\x1b[1"), colors, "{name}: {text:?}");
-            // We can only compare `--help`: the output of `explain` contains times.
+            // we can only compare `--help`: the output of `explain` contains times
             if arguments == ["--help"] {
                 assert_eq!(shown(&text, 1000), piped.stdout, "{name}");
             }

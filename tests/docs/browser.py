@@ -66,7 +66,7 @@ def errors(driver, service):
         features = [{"name": "prefers-color-scheme", "value": scheme}]
         driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
         driver.get(f"{service}/errors/wrong_audience")
-        # Only the root element has a color; the elements on it are transparent.
+        # Only the root element has a color; the elements on it are transparent
         found = driver.execute_script("return getComputedStyle(document.documentElement).color")
         assert found == ink, (scheme, found)
         driver.find_element(By.LINK_TEXT, "Errors").click()

@@ -413,7 +413,7 @@ async fn rejects_the_users_tokens_after_a_logout_at_the_provider() {
     for token in of_user.iter().chain([&of_machine]) {
         assert_eq!(service.verdict(token).await, (200, String::new()));
     }
-    // This command of the provider fails unless the service answers 200 or 204.
+    // this command of the provider fails unless the service answers 200 or 204
     provider.tell(&format!("logout {}/backchannel-logout", service.url));
     for token in &of_user {
         let revoked = (401, "token_revoked".to_owned());
@@ -468,7 +468,7 @@ impl Glewlwyd {
 
 impl Drop for Glewlwyd {
     fn drop(&mut self) {
-        // We can't just kill the script: its server would keep running.
+        // We can't just kill the script: its server would keep running
         drop(self.stdin.take());
         let _ = self.child.wait();
     }

@@ -190,7 +190,7 @@ async fn answers_held_requests_with_the_state_at_release() {
 #[tokio::test]
 async fn refuses_connections_while_down_and_returns_on_the_same_port() {
     let issuer = elliptic().await;
-    // One client for all requests, so that there's a pooled connection for the issuer to cut.
+    // one client for all requests, so that there's a pooled connection for the issuer to cut
     let client = client();
     let ask = async || client.get(issuer.jwks_uri()).send().await;
     assert!(ask().await.is_ok());

@@ -91,7 +91,7 @@ async fn made_up_kids_cost_four_fetches_then_one_per_cooldown() {
         clock.pass(COOLDOWN).await;
         let share = 2500 + (cooldowns - 1) * 800..2500 + cooldowns * 800;
         flood(share).await;
-        // We waited 18 s per cooldown, but a cooldown may take only 12 s.
+        // we waited 18 s per cooldown, but a cooldown may take only 12 s
         let most = cooldowns as u64 * 18 / 12;
         let since = fetches(&issuer) - 5;
         assert!(
@@ -321,7 +321,7 @@ async fn requests_wait_at_most_three_seconds_at_start() {
         } else {
             issuer.recover();
         }
-        // The fetch that hangs runs into its timeout of five seconds, then comes one backoff.
+        // the fetch that hangs runs into its timeout of five seconds, then comes one backoff
         let back = clock.pass_until(SECOND / 10, || auth.is_ready()).await;
         assert!(back <= SECOND * 5, "{case}: {back:?}");
         assert_eq!(at_once(&auth, &token), Ok(()), "{case}");
@@ -929,7 +929,7 @@ async fn rereads_a_changed_key_file() {
     let file = directory.path().join("jwks.json");
     let write = |keys: &[&SigningKey]| {
         let keys: Vec<_> = keys.iter().map(|key| key.public_jwk()).collect();
-        // We rename a complete file into place, so that no partial file is ever read.
+        // We rename a complete file into place, so that no partial file is ever read
         let beside = directory.path().join("next");
         std::fs::write(&beside, json!({ "keys": keys }).to_string()).unwrap();
         std::fs::rename(&beside, &file).unwrap();

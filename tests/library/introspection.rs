@@ -608,7 +608,7 @@ async fn endpoint(coding: &str, content: Vec<u8>) -> (String, JoinHandle<String>
         }
         stream.write_all(head.as_bytes()).await.unwrap();
         stream.write_all(&content).await.unwrap();
-        // Read to the end: closing a socket with unread bytes resets the connection.
+        // read to the end: closing a socket with unread bytes resets the connection
         while stream.read_u8().await.is_ok() {}
         question
     });

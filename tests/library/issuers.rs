@@ -184,7 +184,7 @@ async fn rejects_an_issuer_that_is_configured_twice() {
         assert_eq!(twice.build().map(|_| ()), Err(fault), "{case}");
     }
     assert_eq!(verify(&auth, issuer.token()).await, Ok(()));
-    // Names are compared exactly: with another slash, it is another issuer.
+    // names are compared exactly: with another slash, it is another issuer
     let other = format!("{}/", issuer.url().trim_end_matches('/'));
     let other = [issuer.url().trim_end_matches('/'), &other].map(TrustedIssuer::new);
     let [one, other] = other;
@@ -573,7 +573,7 @@ async fn one_issuer_with_keys_is_enough_to_be_ready() {
     until(|| auth.is_ready()).await;
     assert_eq!(auth.status()[2].keys, 0, "its first fetch has failed");
 
-    // A ready process stays ready, even if a reload adds an issuer without keys.
+    // a ready process stays ready, even if a reload adds an issuer without keys
     let added = issuer().await;
     added.fail(Fault::Hang);
     auth.replace_issuers(&three().issuer(added.url())).unwrap();

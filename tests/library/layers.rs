@@ -137,7 +137,7 @@ async fn ignores_claims_verified_by_another_auth() {
         .build()
         .unwrap();
     other.ready().await;
-    // The outer layer accepts a token for another audience than that of the inner layer.
+    // The outer layer accepts a token for another audience than that of the inner layer
     let app = Router::new()
         .route("/", get(|_: Claims| async { "in" }))
         .with_state(other.clone())

@@ -215,7 +215,7 @@ async fn reads_the_file_at_start_and_after_changes() {
     )
     .unwrap();
     read_until(&auth, 3).await;
-    // The entries take effect before the source stops counting as failing, so we wait for that too.
+    // The entries take effect before the source stops counting as failing, so we wait for that too
     while auth.revocation_status().sources[0].is_failing {
         clock.pass(Duration::from_millis(100)).await;
         std::thread::yield_now();

@@ -66,7 +66,7 @@ async function connect(target, memory) {
     await client.connect(transport);
     return { client, transport };
   } catch (error) {
-    // The SDK throws this after a 401, and after a 403 that names a missing scope.
+    // the SDK throws this after a 401, and after a 403 that names a missing scope
     if (!(error instanceof UnauthorizedError)) throw error;
     await transport.finishAuth((await browse(memory.asked.at(-1))).searchParams.get('code'));
     return null;
@@ -171,7 +171,7 @@ async function stepsUpForOne(target, memory) {
   memory.token = { ...memory.token, refresh_token: undefined };
   const { client, transport } = await connect(target, memory);
   await assert.rejects(text(client, 'write_note', { text: 'milk' }), UnauthorizedError);
-  // The challenge names both scopes, so that the new token can still read.
+  // The challenge names both scopes, so that the new token can still read
   assert.equal(memory.scopes(), 'notes:read notes:write');
   await transport.finishAuth((await browse(memory.asked.at(-1))).searchParams.get('code'));
   assert.equal(await text(client, 'write_note', { text: 'milk' }), 'written');
@@ -222,7 +222,7 @@ async function python(client, target, calls) {
 async function fromPython(client, target) {
   const calls = [[target.tool, {}, 0], ...target.name === 'direct' ? [['write_note', { text: client }, 0], [target.tool, {}, 0]] : []];
   const { answers, asked } = await python(client, target, calls);
-  // Both clients also request offline_access, for a refresh token.
+  // both clients also request offline_access, for a refresh token
   const scopes = asked.map((asked) => asked.filter((scope) => scope !== 'offline_access').sort());
   assert.equal(answers[0].split(':')[0], target.answer.split(':')[0]);
   if (client === 'mcp') assert.deepEqual(scopes[0], [target.scope]);

@@ -236,7 +236,7 @@ async fn unread_answers_share_documents_that_list_many_issuers() {
         ("RUST_LOG", "off,warp_bearer::service=info"),
     ];
     let mut process = Process::run(Command::new(BINARY).arg("serve"), &variables).await;
-    // The first fetches need memory too, so we wait for them before we measure.
+    // the first fetches need memory too, so we wait for them before we measure
     let ready = format!("http://{}/readyz", process.address);
     let patience = Instant::now() + PATIENCE;
     while {

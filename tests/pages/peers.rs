@@ -293,7 +293,7 @@ async fn tables_match_both_libraries() {
         let mut seen = Vec::new();
         let mut shown = Vec::new();
         for [case, theirs, here] in answers(page) {
-            // A server that already holds keys wouldn't notice an outage.
+            // a server that already holds keys wouldn't notice an outage
             let row = if case.ends_with("is down") {
                 let down = Issuer::start().await;
                 let fresh = start(&down).await;

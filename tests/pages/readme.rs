@@ -191,7 +191,7 @@ fn table_of_routes_matches_the_code() {
 
 #[test]
 fn first_screen_shows_the_output_of_dev() {
-    // `dev.rs` compares the recorded session with the program.
+    // `dev.rs` compares the recorded session with the program
     let session = include_str!("../../docs/session.txt");
     let shown = code(README, "text")[0];
     assert!(session.contains(shown), "not in session.txt:\n{shown}");

@@ -260,7 +260,7 @@ class Application(http.server.BaseHTTPRequestHandler):
     """Does not verify tokens. Answers with the request that it received. Accepts every Upgrade."""
 
     protocol_version = "HTTP/1.1"
-    # The target and the fields of each request, in the order of their arrival.
+    # the target and the fields of each request, in the order of their arrival
     requests = []
 
     def answer(self):
@@ -484,7 +484,7 @@ def check(name, plain, reader, auth, down, generous, leaving, application, table
 
     def refused(case, answer, status, challenge=None):
         found = answer.fields.get_all("WWW-Authenticate") or []
-        # `serve` knows its public URL, so a challenge without a token also offers DPoP.
+        # `serve` knows its public URL, so a challenge without a token also offers DPoP
         found = [field for field in found if not field.startswith("DPoP ")]
         fits = (
             answer.status == status
@@ -585,7 +585,7 @@ def check(name, plain, reader, auth, down, generous, leaving, application, table
     with proxy(name, leaving, application) as port:
         for count in ["first", "second", "third"]:
             answer = Answer(port, "/messages/1", bearer(reader))
-            # A proxy may retry on another connection, or answer that /auth is unavailable.
+            # A proxy may retry on another connection, or answer that /auth is unavailable
             holds(f"/auth closes its connections, {count} request: 401 or 503",
                   answer.status in (401, 503) and answer.arrived == 0, answer)
     with proxy(name, free_port(), application) as port:
@@ -670,7 +670,7 @@ def upgrades(port, plain, holds):
             fields += [("Upgrade", value) for value in values]
             status, answer = raw(port, "/profile/", bearer(plain) + fields, more=b"hello\n")
             arrived = [seen(fields, "Upgrade") for _, fields in Application.requests[before:]]
-            # If websocket is one of several values, it may arrive alone.
+            # if websocket is one of several values, it may arrive alone
             truth = status and all(got in [[], ["websocket"]] for got in arrived)
             if status == 101:
                 truth = truth and arrived == [["websocket"]]
@@ -683,7 +683,7 @@ def hosts(port, plain, holds):
     for version, host in [("1.1", "evil.example"), ("1.1", "a:99"), ("1.0", "")]:
         for token, expected in [([], 401), (bearer(plain), 200)]:
             status, answer = raw(port, "/profile/", token, host=host, version=version)
-            # Caddy and HAProxy accept HTTP/1.0 without Host; Envoy rejects HTTP/1.0.
+            # Caddy and HAProxy accept HTTP/1.0 without Host; Envoy rejects HTTP/1.0
             fits = status == expected or not host and status in [400, 426]
             holds(f"HTTP/{version} with Host {host or 'absent'}: {status}", fits, answer)
 
@@ -712,7 +712,7 @@ def discovery(port, plain, holds, with_resource):
         refused = ask("/messages/1", [("Origin", PAGE)])
         url = f'resource_metadata="https://mcp.example.com{well_known}/mcp"'
         holds("the challenge has the URL of the metadata", url in refused.fields["WWW-Authenticate"], refused)
-        # MCP clients read only the first of two challenges.
+        # MCP clients read only the first of two challenges
         schemes = [field.split()[0] for field in refused.fields.get_all("WWW-Authenticate")]
         holds("Bearer is offered first", schemes[0] == "Bearer", schemes)
         fits = refused.fields.get_all("Access-Control-Allow-Origin") == [PAGE]
@@ -729,7 +729,7 @@ def discovery(port, plain, holds, with_resource):
             if not with_resource:
                 fits = asked.status >= 400
             holds(f"a preflight of {origin} for {path}: {asked.status}", fits and asked.arrived == 0, asked)
-    # A request that only resembles a preflight needs a token.
+    # a request that only resembles a preflight needs a token
     for fields in [[], [("Origin", PAGE)], [("Origin", PAGE), ("Access-Control-Request-Headers", "authorization")]]:
         options = ask("/messages/1", fields, method="OPTIONS")
         holds(f"OPTIONS without Access-Control-Request-Method: {options.status}", options.status == 401 and options.arrived == 0, options)

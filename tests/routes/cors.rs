@@ -157,7 +157,7 @@ async fn preflight_needs_no_token_and_lists_what_is_allowed() {
         "/api/private",
         "/api/private-scoped",
         "/nowhere",
-        // These only look as if they were below `/auth`, where preflights need a token.
+        // these only look as if they were below `/auth`, where preflights need a token
         "/authors",
         "/auth-callback",
         "/auth_callback",

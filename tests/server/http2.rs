@@ -118,7 +118,7 @@ async fn rapid_resets_end_the_connection() {
     let server = Server::start(Limits::default()).await;
     let mut flood = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec();
     for stream in (1..20_000).step_by(2) {
-        // GET http://a/ in HPACK, END_STREAM and END_HEADERS; then CANCEL.
+        // GET http://a/ in HPACK, END_STREAM and END_HEADERS; then CANCEL
         flood.extend(frame(
             HEADERS,
             5,

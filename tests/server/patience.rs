@@ -132,7 +132,7 @@ async fn drip(mut peer: Peer) -> String {
 async fn each_kind_of_idle_connection_ends() {
     let preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
     let settings = "\0\0\0\x04\0\0\0\0\0";
-    // HEADERS on stream 1 without END_HEADERS: only CONTINUATION may follow.
+    // HEADERS on stream 1 without END_HEADERS: only CONTINUATION may follow
     let open_headers = "\0\0\x01\x01\x01\0\0\0\x01\u{2}";
     let server = Server::start(impatient()).await;
 

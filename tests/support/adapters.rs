@@ -135,7 +135,7 @@ impl Adapters {
             head.headers.extend(trailers.clone());
         }
         let mut body = body.to_bytes();
-        // A gRPC message is a compression byte, four length bytes, and the text.
+        // a gRPC message is a compression byte, four length bytes, and the text
         if head.headers.contains_key("grpc-status") && !body.is_empty() {
             body.advance(5);
         }

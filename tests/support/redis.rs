@@ -154,7 +154,7 @@ impl RedisServer {
         let log = self.process.stdout.take().unwrap();
         let mut lines = BufReader::new(log).lines().map_while(Result::ok);
         let is_ready = lines.any(|line| line.contains("Ready to accept connections"));
-        // Without a reader, the server would block once the pipe is full.
+        // without a reader, the server would block once the pipe is full
         std::thread::spawn(move || lines.for_each(drop));
         is_ready
     }
@@ -295,7 +295,7 @@ async fn pass(
             to_client.write_all(&buffer[..read]).await?;
         }
     };
-    // When one direction ends, both sockets are closed.
+    // when one direction ends, both sockets are closed
     tokio::select! {
         _ = requests => {}
         _ = replies => {}

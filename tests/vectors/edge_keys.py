@@ -270,7 +270,7 @@ def small_order(label, y, sign):
 
 
 def ed25519_keys():
-    # A point of order 8 is a random point times L.
+    # a point of order 8 is a random point times L
     while True:
         try:
             point = decompress(rng.getrandbits(255).to_bytes(32, "little"))

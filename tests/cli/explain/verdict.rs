@@ -35,7 +35,7 @@ async fn explains_a_field_as_sent() {
     ];
     for (case, text, code, cause, of_token) in rows {
         let json = refuses(&world, case, &text, code, cause);
-        // `explain` also says whether the token in the text is valid by itself.
+        // `explain` also says whether the token in the text is valid by itself
         assert_eq!(
             json["repair"]["accepted"],
             of_token.is_none(),

@@ -252,7 +252,7 @@ fn key_forms_are_well_formed() {
         serde_json::json!({"kty": "RSA", "n": base64url([0xff; 256]), "e": "AQAB", "kid": "a"});
     let forms = forms(&jwk);
     let lengths: Vec<_> = forms.iter().map(|(_, form)| form.len()).collect();
-    // A 2048-bit key has 451 bytes as PEM, 294 as SPKI and 270 as PKCS #1.
+    // a 2048-bit key has 451 bytes as PEM, 294 as SPKI and 270 as PKCS #1
     assert_eq!(lengths[0], 451);
     assert_eq!((lengths[5], lengths[6]), (294, 270));
 }

@@ -57,7 +57,7 @@ async fn rejects_other_spellings_of_base64url() {
         let input = format!("{header}.{payload}");
         format!("{input}.{}", base64url(target.issuer.sign_input(&input)))
     };
-    // Tries tokens until the header, or the payload, has unused bits in its last character.
+    // tries tokens until the header, or the payload, has unused bits in its last character
     let spare =
         |text: String| (0..3).map(move |blanks| base64url(text.clone() + &" ".repeat(blanks)));
     let header_to_spare = spare(target.header().text())

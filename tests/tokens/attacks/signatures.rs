@@ -119,7 +119,7 @@ async fn rejects_signatures_over_other_parts() {
     for (case, token) in rows {
         target.refuses(case, &token, "bad_signature").await;
     }
-    // What was signed isn't quite the text of the token.
+    // what was signed isn't quite the text of the token
     let (text, claims) = (target.header().text(), target.claims().text());
     #[rustfmt::skip]
     let inputs = [

@@ -36,7 +36,7 @@ async fn main() {
         .route("/api/public", get(public));
     let address = format!("127.0.0.1:{}", env::var("PORT").unwrap());
     let listener = tokio::net::TcpListener::bind(address).await.unwrap();
-    // `axum::serve` 0.8 sets TCP_NODELAY only if its listener is configured to.
+    // `axum::serve` 0.8 sets TCP_NODELAY only if its listener is configured to
     use axum::serve::ListenerExt;
     let listener = listener.tap_io(|stream| {
         let _ = stream.set_nodelay(true);
