@@ -102,7 +102,7 @@ async fn unread_rest_of_an_http2_response_ends_with_its_stream() {
 }
 
 /// The peer has read whole responses before, so we pass the only piece of the next response to
-/// hyper together with END_STREAM. After that, hyper no longer lets us reset the stream, so all we
+/// hyper together with `END_STREAM`. After that, hyper no longer lets us reset the stream, so all we
 /// can do is end the connection.
 #[tokio::test]
 async fn unread_rest_after_a_shrunk_window_ends_the_connection() {
