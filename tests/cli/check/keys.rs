@@ -175,7 +175,7 @@ async fn accepts_every_form_of_key_file() {
         ("an empty file", String::new(), 1, "it is empty; a JWK set, a JWK"),
         ("an empty set", r#"{"keys":[]}"#.to_owned(), 1, "keys: an empty key set"),
         ("another file", "Not found".to_owned(), 1, "not a JWK set, a JWK, an array of JWKs, or public keys in PEM"),
-        ("two keys without a kid", pem(&jwk) + &pem(&SigningKey::generate(Algorithm::ES256).public_jwk()), 3, "note kid: several keys, and none has a kid"),
+        ("two keys without a kid", pem(&jwk) + &pem(&SigningKey::generate(Algorithm::ES256).public_jwk()), 1, "bad kid: several keys of one kind, and none has a kid"),
     ];
     for (case, file, code, finding) in rows {
         let world = World::of(issuer.clone())
@@ -183,16 +183,11 @@ async fn accepts_every_form_of_key_file() {
             .set("AUTH0_JWKS_FILE", "keys");
         fs::write(world.directory.path().join("keys"), file).unwrap();
         let output = checked(&world);
-        // Two keys without a `kid` cause only a warning, but we can't tell which of them a token
-        // means, so we accept none.
-        let is_ambiguous = code == 3;
-        let expected = if is_ambiguous { 0 } else { code };
-        assert_eq!(output.code, Some(expected), "{case}: {}", output.stdout);
+        assert_eq!(output.code, Some(code), "{case}: {}", output.stdout);
         assert_finds(case, &findings(&output, "Issuer "), &[finding]);
-        if expected == 0 {
+        if code == 0 {
             let explained = world.run(&["explain"], &token);
-            let expected = Some(i32::from(is_ambiguous));
-            assert_eq!(explained.code, expected, "{case}: {}", explained.stdout);
+            assert_eq!(explained.code, Some(0), "{case}: {}", explained.stdout);
         }
     }
 }

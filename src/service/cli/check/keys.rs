@@ -82,15 +82,24 @@ pub(in crate::service) fn check(
     section.add_more(Mark::Bad, "keys", text, advice);
 }
 
-/// Notes that several keys share a `kid` or have none, so a token can't say which of them it means.
+/// Reports that several keys share a `kid` or have none, so a token can't say which of them it
+/// means.
 fn shared(section: &mut Section, kid: Option<&str>) {
-    let text = match kid {
-        Some(kid) => format!("two different keys have the kid {:?}", ShownText::new(kid)),
-        None => "several keys, and none has a kid".to_owned(),
+    let (mark, text, more) = match kid {
+        Some(kid) => (
+            Mark::Note,
+            format!("two different keys have the kid {:?}", ShownText::new(kid)),
+            "it is unclear which one a token names, so such tokens are rejected; have the issuer \
+             give each key a kid of its own",
+        ),
+        None => (
+            Mark::Bad,
+            "several keys of one kind, and none has a kid".to_owned(),
+            "it is unclear which one signed a token, so all their tokens are rejected; use a JWK \
+             set in which each key has the kid of its tokens, or leave one key",
+        ),
     };
-    let more = "it is unclear which one a token names, so such tokens are rejected; have the issuer \
-                give each key a kid of its own";
-    section.add_more(Mark::Note, "kid", text, more);
+    section.add_more(mark, "kid", text, more);
 }
 
 fn is_used<E>(good_for: &Result<Vec<Algorithm>, E>) -> bool {
