@@ -72,8 +72,12 @@ struct Service {
 
 impl Service {
     async fn start(pair: &Pair, limits: Limits) -> Self {
+        Self::with_files(pair.files(), limits).await
+    }
+
+    async fn with_files(files: Files, limits: Limits) -> Self {
         let tenant = Tenant::start().await;
-        let tls = Tls::load(pair.files()).unwrap();
+        let tls = Tls::load(files).unwrap();
         let listener = Listener::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
         let address = listener.address().unwrap();
         let shutdown = Shutdown::new();
@@ -258,6 +262,31 @@ async fn unusable_pair_does_not_replace_a_usable_one() {
     let mended = pair.renew();
     service.tls.reload();
     service.connect(Client::trusting(&mended)).await;
+}
+
+#[tokio::test]
+async fn unusable_authorities_do_not_block_a_new_certificate() {
+    let (pair, _) = Pair::new();
+    let authorities = pair.directory.path().join("clients.crt");
+    fs::copy(pair.files().certificate, &authorities).unwrap();
+    let files = Files {
+        clients: ClientAuth::Request {
+            authorities: Some(authorities.clone()),
+        },
+        ..pair.files()
+    };
+    let service = Service::with_files(files, Limits::default()).await;
+    let breaks: [(&str, &dyn Fn()); 2] = [
+        ("garbage", &|| fs::write(&authorities, "garbage").unwrap()),
+        ("a missing file", &|| fs::remove_file(&authorities).unwrap()),
+    ];
+    for (case, destroy) in breaks {
+        destroy();
+        let renewed = pair.renew();
+        service.tls.reload();
+        let mut stream = service.connect(Client::trusting(&renewed)).await;
+        assert_eq!(status(&mut stream).await, "HTTP/1.1 200", "{case}");
+    }
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! TLS with a certificate and a key from files, which can be replaced while the service runs.
 //!
-//! An unusable pair at the start is a configuration error. If the files become unusable later, we
-//! log a warning and keep using the previous pair.
+//! An unusable file at the start is a configuration error. If a file becomes unusable later, we log
+//! a warning and keep using the previous one.
 
 use std::{
     borrow::Cow,
+    fmt,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -64,26 +65,25 @@ pub struct Tls(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     files: Files,
-    /// The last contents of the files, even if unusable. Without it, an unusable pair would be
-    /// logged at every check.
-    seen: Mutex<Documents>,
-    current: ArcSwap<Current>,
+    server: Watched<Pair, ServerConfig>,
+    /// The value is `None` if we don't request a client certificate.
+    clients: Watched<Option<Vec<u8>>, Option<Clients>>,
 }
 
-#[derive(Debug)]
-struct Current {
-    server: Arc<ServerConfig>,
-    /// `None` if we don't request a client certificate
-    clients: Option<Clients>,
+/// A value made from files, each of which is kept until the next one is usable.
+struct Watched<D, V> {
+    /// The last contents of the files, even if unusable. Without them, unusable files would be
+    /// logged at every check. (Modification times wouldn't do to detect changes: a file can be
+    /// written twice within one tick of the clock.)
+    seen: Mutex<D>,
+    current: ArcSwap<V>,
 }
 
-/// The contents of the files. Modification times wouldn't do to detect changes: a file can be
-/// written twice within one tick of the clock.
+/// The contents of the certificate's file and of the key's.
 #[derive(PartialEq, Eq)]
-struct Documents {
+struct Pair {
     certificate: Vec<u8>,
     key: Vec<u8>,
-    authorities: Option<Vec<u8>>,
 }
 
 /// A file that cannot be used, and the reason.
@@ -107,22 +107,41 @@ impl Tls {
     /// # Errors
     /// Fails if a file cannot be read or parsed, or if the key does not belong to the certificate.
     pub fn load(files: Files) -> Result<Self, TlsError> {
-        let documents = Documents::read(&files)?;
-        let current = ArcSwap::from_pointee(documents.parse(&files)?);
+        let (pair, authorities) = (Pair::read(&files)?, read_authorities(&files)?);
+        let server = pair.parse(&files)?;
+        let clients = clients(&files, authorities.as_deref())?;
         Ok(Self(Arc::new(Inner {
             files,
-            seen: Mutex::new(documents),
-            current,
+            server: Watched::new(pair, server),
+            clients: Watched::new(authorities, clients),
         })))
     }
 
-    /// Reloads the files. If they are usable, new connections use them.
+    /// Reloads the files. If they are usable, new connections use them. An unusable list of
+    /// authorities doesn't keep a new certificate from being used, or the other way round.
     pub fn reload(&self) {
-        match self.replace() {
+        let Inner {
+            files,
+            server,
+            clients,
+        } = &*self.0;
+        // We read without a lock, as a read can hang
+        let pair =
+            Pair::read(files).and_then(|pair| server.replace(pair, |pair| pair.parse(files)));
+        match pair {
             Ok(true) => tracing::info!("certificate replaced"),
             Ok(false) => {}
             Err(error) => {
                 tracing::warn!(%error, "certificate reload failed; the old one stays in use");
+            }
+        }
+        let authorities = read_authorities(files)
+            .and_then(|pem| clients.replace(pem, |pem| self::clients(files, pem.as_deref())));
+        match authorities {
+            Ok(true) => tracing::info!("client certificate authorities replaced"),
+            Ok(false) => {}
+            Err(error) => {
+                tracing::warn!(%error, "reload of client certificate authorities failed; the old ones stay in use");
             }
         }
     }
@@ -142,50 +161,59 @@ impl Tls {
         }
     }
 
-    fn replace(&self) -> Result<bool, TlsError> {
-        // We read without the lock, as a read can hang. If another thread reads newer files and
-        // stores them first, we overwrite them here, and the next check puts that right.
-        let documents = Documents::read(&self.0.files)?;
-        let mut seen = self.0.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if *seen == documents {
-            return Ok(false);
-        }
-        let parsed = documents.parse(&self.0.files);
-        *seen = documents;
-        self.0.current.store(Arc::new(parsed?));
-        Ok(true)
-    }
-
     pub(in crate::service) fn acceptor(&self) -> (TlsAcceptor, Option<Clients>) {
-        let current = self.0.current.load();
+        let Inner {
+            server, clients, ..
+        } = &*self.0;
         (
-            TlsAcceptor::from(Arc::clone(&current.server)),
-            current.clients.clone(),
+            TlsAcceptor::from(server.current.load_full()),
+            Option::clone(&clients.current.load()),
         )
     }
 }
 
-impl Documents {
-    fn read(paths: &Files) -> Result<Self, TlsError> {
-        let (certificate, key) = (&paths.certificate, &paths.key);
+impl<D: PartialEq, V> Watched<D, V> {
+    fn new(documents: D, value: V) -> Self {
+        Self {
+            seen: Mutex::new(documents),
+            current: ArcSwap::from_pointee(value),
+        }
+    }
+
+    /// Returns `false` if nothing has changed. If another thread reads newer files and stores them
+    /// first, we overwrite them here, and the next check puts that right.
+    fn replace(
+        &self,
+        documents: D,
+        parse: impl FnOnce(&D) -> Result<V, TlsError>,
+    ) -> Result<bool, TlsError> {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if *seen == documents {
+            return Ok(false);
+        }
+        let parsed = parse(&documents);
+        *seen = documents;
+        self.current.store(Arc::new(parsed?));
+        Ok(true)
+    }
+}
+
+impl Pair {
+    fn read(
+        Files {
+            certificate, key, ..
+        }: &Files,
+    ) -> Result<Self, TlsError> {
         Ok(Self {
             certificate: files::read(certificate).map_err(|error| {
                 TlsError::Certificate(certificate.clone(), files::describe(error.kind()))
             })?,
             key: files::read(key)
                 .map_err(|error| TlsError::Key(key.clone(), files::describe(error.kind())))?,
-            authorities: match &paths.clients {
-                ClientAuth::Request {
-                    authorities: Some(path),
-                } => Some(files::read(path).map_err(|error| {
-                    TlsError::Authorities(path.clone(), files::describe(error.kind()))
-                })?),
-                _ => None,
-            },
         })
     }
 
-    fn parse(&self, files: &Files) -> Result<Current, TlsError> {
+    fn parse(&self, files: &Files) -> Result<ServerConfig, TlsError> {
         let chain: Vec<_> = CertificateDer::pem_slice_iter(&self.certificate)
             .collect::<Result<_, _>>()
             .map_err(|_| certificate(files, "is not PEM"))?;
@@ -203,36 +231,43 @@ impl Documents {
                     "cannot be used: the TLS library supports neither TLS 1.2 nor TLS 1.3",
                 )
             })?;
-        let clients = self.clients(files, &provider)?;
-        let config = match clients {
-            None => config.with_no_client_auth(),
-            Some(_) => config.with_client_cert_verifier(Arc::new(AnyCertificate::new(provider))),
+        let config = match files.clients {
+            ClientAuth::Off => config.with_no_client_auth(),
+            ClientAuth::Request { .. } => {
+                config.with_client_cert_verifier(Arc::new(AnyCertificate::new(provider)))
+            }
         };
         let mut server = config
             .with_single_cert(chain, key)
             .map_err(|_| self::key(files, "does not belong to the certificate"))?;
         server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Ok(Current {
-            server: Arc::new(server),
-            clients,
-        })
+        Ok(server)
     }
+}
 
-    fn clients(
-        &self,
-        files: &Files,
-        provider: &Arc<crypto::CryptoProvider>,
-    ) -> Result<Option<Clients>, TlsError> {
-        let ClientAuth::Request { authorities } = &files.clients else {
-            return Ok(None);
-        };
-        let clients = match (authorities, &self.authorities) {
-            (Some(path), Some(pem)) => Clients::of_authorities(pem, provider)
-                .map_err(|why| TlsError::Authorities(path.clone(), why.into()))?,
-            _ => Clients::any(),
-        };
-        Ok(Some(clients))
-    }
+fn read_authorities(files: &Files) -> Result<Option<Vec<u8>>, TlsError> {
+    let ClientAuth::Request {
+        authorities: Some(path),
+    } = &files.clients
+    else {
+        return Ok(None);
+    };
+    let pem = files::read(path)
+        .map_err(|error| TlsError::Authorities(path.clone(), files::describe(error.kind())))?;
+    Ok(Some(pem))
+}
+
+/// `pem` is the content of the authorities' file, if there is one.
+fn clients(files: &Files, pem: Option<&[u8]>) -> Result<Option<Clients>, TlsError> {
+    let ClientAuth::Request { authorities } = &files.clients else {
+        return Ok(None);
+    };
+    let clients = match (authorities, pem) {
+        (Some(path), Some(pem)) => Clients::of_authorities(pem, &provider())
+            .map_err(|why| TlsError::Authorities(path.clone(), why.into()))?,
+        _ => Clients::any(),
+    };
+    Ok(Some(clients))
 }
 
 fn provider() -> Arc<crypto::CryptoProvider> {
@@ -247,8 +282,9 @@ fn key(files: &Files, why: &'static str) -> TlsError {
     TlsError::Key(files.key.clone(), why.into())
 }
 
-impl std::fmt::Debug for Documents {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Documents").finish_non_exhaustive()
+impl<D, V: fmt::Debug> fmt::Debug for Watched<D, V> {
+    /// Doesn't show the contents of the files, as one of them is a private key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.current.fmt(f)
     }
 }
