@@ -287,24 +287,15 @@ impl Auth {
         audience: Option<&OneAudience<'_>>,
     ) -> (Trace, Result<Claims, AuthError>) {
         let mut trace = Trace::default();
-        let (name, form, expected) = match &self.inner.field {
+        let (name, expected) = match &self.inner.field {
             None => {
-                let form = self.check_form(value);
                 let schemes = self.schemes().as_str();
                 let expected = format!("the word {schemes}, a space and one token");
-                (AUTHORIZATION, form, expected)
+                (AUTHORIZATION, expected)
             }
-            Some(name) => {
-                let form = bearer::check_credential(value, self.inner.max_token);
-                // `add_token_steps` reports the size
-                let form = match form {
-                    Err(AuthError::TokenTooLarge) => Ok(()),
-                    form => form,
-                };
-                (name.clone(), form, "one token, and no scheme".to_owned())
-            }
+            Some(name) => (name.clone(), "one token, and no scheme".to_owned()),
         };
-        if let Err(error) = form {
+        if let Err(error) = self.check_form(value) {
             trace.add::<()>("credential", expected, shortened(value), Err(error));
             return (trace, Err(error));
         }
@@ -351,13 +342,22 @@ impl Auth {
         Some(verified)
     }
 
-    /// Checks the syntax of a header value, which is what the service checks first, too.
-    pub(crate) fn check_form(&self, field: &str) -> Result<(), AuthError> {
+    /// Checks the syntax of a value of `Authorization`, or of the header that is configured
+    /// instead. This is what the service checks first, too.
+    pub(crate) fn check_form(&self, value: &str) -> Result<(), AuthError> {
+        let max_token = self.inner.max_token;
+        if self.inner.field.is_some() {
+            return match bearer::check_credential(value, max_token) {
+                // The first step reports the size.
+                Err(AuthError::TokenTooLarge) => Ok(()),
+                form => form,
+            };
+        }
         // A header value can't contain control characters. A server will answer such a request with
         // 400.
         let malformed = AuthError::MalformedAuthorization;
-        let field = HeaderValue::from_bytes(field.as_bytes()).map_err(|_| malformed)?;
-        bearer::check_field(&field, self.inner.max_token, self.accepts_proofs()).map(|_| ())
+        let field = HeaderValue::from_bytes(value.as_bytes()).map_err(|_| malformed)?;
+        bearer::check_field(&field, max_token, self.accepts_proofs()).map(|_| ())
     }
 
     /// Adds the steps of verifying the token itself, up to the first one whose input is missing.
@@ -827,13 +827,7 @@ fn why_left_out(issuer: &Trusted, kid: &str) -> Option<String> {
     }
 }
 
-/// Checks the syntax of an `Authorization` value, with default options.
-pub(crate) fn check_default_form(field: &str) -> Result<(), AuthError> {
-    let malformed = AuthError::MalformedAuthorization;
-    let field = HeaderValue::from_bytes(field.as_bytes()).map_err(|_| malformed)?;
-    bearer::check_field(&field, bearer::MAX_TOKEN, false).map(|_| ())
-}
-
+/// Returns the claims of a token without verifying it.
 pub(crate) fn unverified_claims(token: &str) -> Option<Value> {
     let payload = Parts::split(token.as_bytes()).ok()?.payload;
     let text = jws::base64url(payload).and_then(jws::text).ok()?;

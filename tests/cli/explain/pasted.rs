@@ -178,7 +178,6 @@ async fn the_verdict_is_that_of_the_text_as_it_is_sent() {
         ("an invisible character", "Bear\u{200b}er <T>", 401, "missing_token", "U+200B, at position 5"),
         ("a mark of direction", "\u{200e}Bearer <T>", 401, "missing_token", "U+200E, at position 1"),
         ("a byte order mark", "\u{feff}Bearer <T>", 401, "missing_token", "U+FEFF, at position 1"),
-        ("an invisible character in the name", "Author\u{200b}ization: Bearer <T>", 400, "malformed_authorization", "invisible character"),
         ("a no-break space", "Bearer <T>\u{a0}", 400, "malformed_authorization", "U+00A0, a no-break space"),
         ("a no-break space after the token", "<T>\u{a0}", 400, "malformed_authorization", "U+00A0, a no-break space"),
         ("escaped quotes", "curl -H \"Authorization: Bearer \\\"<T>\\\"\" https://a.example", 400, "malformed_authorization", "Quotes around the token"),
@@ -186,6 +185,17 @@ async fn the_verdict_is_that_of_the_text_as_it_is_sent() {
         ("a user of curl", "curl -u user:<T> https://a.example", 401, "missing_token", "no Authorization field"),
         ("data of curl", "curl -d access_token=<T> https://a.example", 401, "missing_token", "no Authorization field"),
         ("a query of curl", "curl 'https://a.example/?access_token=<T>'", 401, "missing_token", "no Authorization field"),
+        ("DPoP and a colon, which is off", "DPoP: <T>", 401, "missing_token", "a scheme other than Bearer"),
+        ("DPoP and quotes", "DPoP \"<T>\"", 401, "missing_token", "a scheme other than Bearer"),
+        ("an equals sign", "DPoP=<T>", 401, "missing_token", "a scheme other than Bearer"),
+        ("two credentials", "Basic YTpi <T>", 401, "missing_token", "a scheme other than Bearer"),
+        ("quotes after another scheme", "Token '<T>'", 401, "missing_token", "a scheme other than Bearer"),
+        ("brackets after another scheme", "Token <<T>>", 401, "missing_token", "a scheme other than Bearer"),
+        ("a word between", "JWT token <T>", 401, "missing_token", "a scheme other than Bearer"),
+        ("another scheme twice", "MAC MAC <T>", 401, "missing_token", "a scheme other than Bearer"),
+        ("a sign between", "Digest $ <T>", 401, "missing_token", "a scheme other than Bearer"),
+        ("parameters of an unknown scheme", "Custom tok=<T> x=y", 401, "missing_token", "a scheme other than Bearer"),
+        ("a name and its value on two lines", "authorization:\n<T>", 401, "missing_token", "without the word Bearer"),
         ("DPoP, which is off", "GET /a HTTP/1.1\nAuthorization: DPoP <T>\nDPoP: a.b.c\n", 401, "missing_token", "a scheme other than Bearer"),
     ];
     for (case, text, status, code, cause) in rows {
@@ -202,12 +212,63 @@ async fn the_verdict_is_that_of_the_text_as_it_is_sent() {
         );
         assert_eq!(json["repair"]["accepted"], true, "{case}: {json:#}");
     }
+    let dpop = world.set("PUBLIC_URL", "https://api.example.com");
+    for text in [
+        "DPoP: <T>",
+        "DPoP=<T>",
+        "DPoP \"<T>\"",
+        "DPoP token <T>",
+        "DPoP <<T>>",
+    ] {
+        let (told, json) = explained(&dpop, text, &["-"], &text.replace("<T>", &good));
+        assert_eq!(told.code, Some(1), "{text}: {json:#}");
+        assert_eq!(json["code"], "malformed_authorization", "{text}: {json:#}");
+    }
+    let world = dpop.unset("PUBLIC_URL");
     let text = "Authorization: DPoP <T>\nDPoP: a.b.c".replace("<T>", &good);
     let (_, json) = explained(&world, "DPoP is off", &["-"], &text);
     assert!(
         json["notes"].to_string().contains("DPoP is off"),
         "{json:#}"
     );
+}
+
+/// The HTTP parser rejects these requests before the service reads a token, so the answer has no code.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_answer_of_the_parser_has_no_code() {
+    let world = World::start().await;
+    let good = world.issuer.token().sign();
+    #[rustfmt::skip]
+    let rows = [
+        ("a space before the colon", "Authorization : Bearer <T>", "a space between the name"),
+        ("a tab before the colon", "GET / HTTP/1.1\r\nHost: a\r\nAuthorization\t: Bearer <T>\r\n\r\n", "a space between the name"),
+        ("a space before the name", "> GET / HTTP/1.1\n> Host: a\n>  Authorization: Bearer <T>\n>\n", "before the name of a field"),
+        ("an invisible character in the name", "Author\u{200b}ization: Bearer <T>", "invisible character"),
+        ("a fragment", "GET /a#b HTTP/1.1\r\nAuthorization: Bearer <T>\r\n\r\n", "has a `#`"),
+        ("a control character", "Bearer <T>\u{1}", "a control character"),
+        ("the color of a terminal", "Authorization: Bearer \u{1b}[32m<T>", "a control character"),
+        ("another scheme", "Authorization: Token <T>\u{7f}", "a control character"),
+    ];
+    for (case, text, cause) in rows {
+        let (told, json) = explained(&world, case, &["-"], &text.replace("<T>", &good));
+        assert_eq!(told.code, Some(1), "{case}: {json:#}");
+        assert_eq!(
+            (&json["status"], &json["code"]),
+            (&400.into(), &json!(null)),
+            "{case}: {json:#}"
+        );
+        assert_eq!(json["steps"][0]["code"], json!(null), "{case}: {json:#}");
+        assert!(
+            json["cause"].as_str().unwrap().contains(cause),
+            "{case}: {json:#}"
+        );
+        let told = world.run(&["explain", "-"], &text.replace("<T>", &good));
+        assert!(
+            told.stdout.contains("Rejected: 400. "),
+            "{case}: {}",
+            told.stdout
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -55,7 +55,8 @@ pub(in crate::service) struct Explanation {
 #[derive(Debug)]
 pub(super) struct Refused {
     pub(super) status: u16,
-    pub(super) code: &'static str,
+    /// `None` if the HTTP parser rejects the request. Its answer has no body.
+    pub(super) code: Option<&'static str>,
     pub(super) detail: &'static str,
     pub(super) advice: Advice,
 }
@@ -132,6 +133,17 @@ const INVISIBLE: Cause = Cause {
     fix: "Type the name of the field again, and do not paste it.",
 };
 
+const CONTROL: Cause = Cause {
+    what: "The value of the field has a control character, which HTTP forbids (RFC 9110 section 5.5). The service answers 400, without a code, and does not read the field.",
+    fix: "Copy the token again and nothing else. A line break and the color codes of a terminal are control characters too.",
+};
+
+/// The name of the step that fails if the HTTP parser rejects the request.
+pub(super) const PARSER_STEP: &str = "request";
+
+const UNREADABLE: &str =
+    "The request is not valid HTTP. The answer to it has no body, and so no code.";
+
 const MILLISECONDS: &str = "exp is in milliseconds, it seems. RFC 7519 defines seconds, so the token is valid for thousands of years. Have the issuer divide by 1000.";
 
 const UNASKED: &str = "The service may also ask the issuer about this token, and the answer could change this verdict. To ask the issuer here too, use --introspect. This sends it the token.";
@@ -146,7 +158,8 @@ impl Subject<'_> {
         let auth = &self.access.auth;
         let all = pasted.fields();
         auth.first_fetch_ended(&pasted.issuer()).await;
-        let mut traced = match (&self.config.token_field, &pasted.bare, pasted.fault) {
+        let fault = pasted.unread();
+        let mut traced = match (&self.config.token_field, &pasted.bare, fault) {
             (_, _, Some(fault)) => self.reject_unread(fault),
             (Some(name), None, _) => self.not_read(name),
             _ if !pasted.further.is_empty() => {
@@ -166,7 +179,8 @@ impl Subject<'_> {
                 fields: accepted.map_or_else(Vec::new, identity),
             }
         });
-        let is_malformed = traced.trace.step("credential").is_some();
+        let steps = [PARSER_STEP, "credential"];
+        let is_malformed = steps.iter().any(|name| traced.trace.step(name).is_some());
         let sent = match (&self.config.token_field, pasted.bare) {
             (Some(_), Some(value)) => value,
             _ => all.clone(),
@@ -177,7 +191,7 @@ impl Subject<'_> {
             Some(_) => token.to_owned(),
             None => format!("{scheme} {token}"),
         };
-        let is_about_fields = pasted.fault.is_some() || !pasted.further.is_empty();
+        let is_about_fields = fault.is_some() || !pasted.further.is_empty();
         let token = pasted::repaired(&sent).filter(|_| is_malformed);
         let repair = match token
             .map(right)
@@ -200,6 +214,7 @@ impl Subject<'_> {
         let accepted = traced.claims.filter(|_| traced.refusal.is_none());
         let facts = self.facts("", &traced.trace, None);
         let mut notes = pasted.notes;
+        notes.extend(pasted.whole.map(|whole| self.as_sent(&whole)));
         if self.is_unasked {
             notes.push(UNASKED.to_owned());
         }
@@ -236,13 +251,35 @@ impl Subject<'_> {
             Ok(_) => return,
         };
         let mut refusal = Refused::of_problem(problem);
+        if !proxy.is_readable() {
+            refusal = refusal.by_parser();
+        }
         if proxy.has_fragment() {
             refusal.advice = FRAGMENT.into();
         }
         traced.refusal = Some(refusal);
     }
 
-    /// Refuses a request that has `Authorization`, because the service reads another header.
+    /// Describes the header that carries a token which was found in the text `whole`, and the
+    /// response of the service if a client sends the whole text in it.
+    fn as_sent(&self, whole: &str) -> String {
+        let form = match &self.config.token_field {
+            Some(name) => format!("{name}, and no scheme."),
+            None => "Authorization, the scheme, a space and the token.".to_owned(),
+        };
+        let form = format!("A header field carries only the token: {form}");
+        let is_line = !whole.contains(|c: char| c.is_ascii_control() && c != '\t');
+        match self.access.auth.check_form(whole) {
+            Err(error) if is_line => format!(
+                "{form} The service answers {} {} to the whole text in that field.",
+                error.status().as_u16(),
+                error.code()
+            ),
+            _ => form,
+        }
+    }
+
+    /// Returns the verdict on `Authorization` if the service reads another header.
     fn not_read(&self, name: &HeaderName) -> TracedVerdict {
         let expected = format!("one token in {name}");
         let found = "Authorization alone".to_owned();
@@ -256,50 +293,47 @@ impl Subject<'_> {
 
     /// Refuses a request that the service rejects without reading its token.
     fn reject_unread(&self, fault: RequestFault) -> TracedVerdict {
-        let malformed = AuthError::MalformedAuthorization;
-        let (expected, found, error, cause) = match (fault, &self.config.token_field) {
-            (RequestFault::SpaceBeforeColon, _) => (
-                "a name and a colon".to_owned(),
-                "a space before the colon",
-                malformed,
+        let (expected, found, cause) = match fault {
+            RequestFault::SpaceBeforeColon => (
+                "a name and a colon",
+                "a space before the colon".to_owned(),
                 causes::SPACE_BEFORE_COLON,
             ),
-            (RequestFault::BeforeName, _) => (
-                "lines that begin with a name".to_owned(),
-                "a space or a quote before a name",
-                malformed,
+            RequestFault::BeforeName => (
+                "lines that begin with a name",
+                "a space or a quote before a name".to_owned(),
                 causes::SPACE_BEFORE_NAME,
             ),
-            (RequestFault::InvisibleInName(_), _) => (
-                "names of letters, digits and hyphens".to_owned(),
-                "an invisible character in a name",
-                malformed,
+            RequestFault::InvisibleInName(c) => (
+                "names of letters, digits and hyphens",
+                format!("an invisible character in a name, U+{:04X}", u32::from(c)),
                 INVISIBLE,
             ),
-            (RequestFault::Fragment, _) => (
-                "a target without a fragment".to_owned(),
-                "a `#` in the request line",
-                malformed,
+            RequestFault::ControlCharacter(c) => (
+                "a value without control characters",
+                format!("a control character, U+{:04X}", u32::from(c)),
+                CONTROL,
+            ),
+            RequestFault::Fragment => (
+                "a target without a fragment",
+                "a `#` in the request line".to_owned(),
                 FRAGMENT,
             ),
-            (RequestFault::NoField, None) => (
-                "one field Authorization".to_owned(),
-                "none",
-                AuthError::MissingToken,
-                causes::NO_FIELD,
-            ),
-            (RequestFault::NoField, Some(name)) => (
-                format!("one field {name}"),
-                "none",
-                AuthError::MissingToken,
-                causes::NO_TOKEN_FIELD,
-            ),
+            RequestFault::NoField => {
+                let (name, cause) = match &self.config.token_field {
+                    None => ("Authorization", causes::NO_FIELD),
+                    Some(name) => (name.as_str(), causes::NO_TOKEN_FIELD),
+                };
+                let (expected, found) = (format!("one field {name}"), "none".to_owned());
+                return self.refuse(&expected, found, AuthError::MissingToken, cause);
+            }
         };
-        let found = match fault {
-            RequestFault::InvisibleInName(c) => format!("{found}, U+{:04X}", u32::from(c)),
-            _ => found.to_owned(),
-        };
-        self.refuse(&expected, found, error, cause)
+        let mut traced = self.refuse(expected, found, AuthError::MalformedAuthorization, cause);
+        for step in &mut traced.trace.steps {
+            step.name = PARSER_STEP;
+        }
+        traced.refusal = judged.refusal.map(Refused::by_parser);
+        traced
     }
 
     /// Refuses a request because of its headers, whatever token they contain.
@@ -338,8 +372,11 @@ impl Subject<'_> {
         };
         let audience = self.audience();
         let (mut trace, verdict) = match &self.proof {
-            Some(proof) => auth.trace_with_proof(token, proof, audience.as_ref()).await,
-            None => auth.trace(field, audience.as_ref()).await,
+            // A proof does not make up for a malformed field.
+            Some(proof) if auth.check_form(field).is_ok() => {
+                auth.trace_with_proof(token, proof, audience.as_ref()).await
+            }
+            _ => auth.trace(field, audience.as_ref()).await,
         };
         let error = match verdict {
             Ok(claims) => {
@@ -449,7 +486,7 @@ impl Refused {
     fn new(error: AuthError, advice: Advice, facts: &Facts<'_>) -> Self {
         Self {
             status: error.status().as_u16(),
-            code: error.code(),
+            code: Some(error.code()),
             detail: match facts.config.token_field {
                 Some(_) => error.detail_for_own_field(),
                 None => error.detail(),
@@ -461,7 +498,7 @@ impl Refused {
     fn of_problem(problem: Problem) -> Self {
         Self {
             status: problem.status().as_u16(),
-            code: problem.code(),
+            code: Some(problem.code()),
             detail: problem.detail(),
             advice: match problem {
                 Problem::NotFound => causes::BELOW_AUTH.into(),
@@ -470,8 +507,18 @@ impl Refused {
         }
     }
 
+    /// Returns the same refusal as the HTTP parser answers it, without a body.
+    fn by_parser(self) -> Self {
+        Self {
+            code: None,
+            detail: UNREADABLE,
+            ..self
+        }
+    }
+
     pub(super) fn status_and_code(&self) -> String {
-        format!("{} {}", self.status, self.code)
+        let code = self.code.map(|code| format!(" {code}"));
+        format!("{}{}", self.status, code.unwrap_or_default())
     }
 }
 

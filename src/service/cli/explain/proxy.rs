@@ -23,7 +23,7 @@ impl Proxy {
     /// paths below `/auth`, where the query comes from the client.
     pub(in crate::service) fn read(text: &str, answers_below: bool) -> Self {
         let proxy = Self::read_target(text, answers_below);
-        if is_readable(&proxy.target) {
+        if proxy.is_readable() {
             return proxy;
         }
         Self {
@@ -34,6 +34,15 @@ impl Proxy {
 
     pub(in crate::service) fn has_fragment(&self) -> bool {
         self.target.contains('#')
+    }
+
+    /// Returns `true` if the server can read a request for this target. Otherwise, it answers 400
+    /// without reading anything else.
+    pub(in crate::service) fn is_readable(&self) -> bool {
+        // The parser drops a `#` and what follows it, but the server refuses it
+        // (`strict_heads.rs`).
+        let read = PathAndQuery::try_from(&*self.target);
+        read.is_ok_and(|read| read.as_str() == self.target)
     }
 
     fn read_target(text: &str, answers_below: bool) -> Self {
@@ -63,13 +72,6 @@ impl Proxy {
                 .ok_or(Problem::NotFound),
         }
     }
-}
-
-/// Whether the server can read a request for this target. If not, it answers 400 without reading
-/// anything else.
-fn is_readable(target: &str) -> bool {
-    // The parser drops a `#` and whatever follows, but the server refuses it (`strict_heads.rs`)
-    PathAndQuery::try_from(target).is_ok_and(|read| read.as_str() == target)
 }
 
 #[cfg(test)]

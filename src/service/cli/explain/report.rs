@@ -13,7 +13,7 @@ use crate::{
     service::cli::{
         explain::{
             advice::Advice,
-            explanation::{Explanation, ProxyAnswer, Refused, Repair, RouteVerdict},
+            explanation::{Explanation, PARSER_STEP, ProxyAnswer, Refused, Repair, RouteVerdict},
         },
         terminal::{Mark, Terminal},
         time_format,
@@ -71,7 +71,7 @@ impl Explanation {
             json!({
                 "route": route.route,
                 "status": status(route.refusal.as_ref()),
-                "code": route.refusal.as_ref().map(|refused| refused.code),
+                "code": route.refusal.as_ref().and_then(|refused| refused.code),
             })
         });
         let repair = self.repair.as_ref().map(|repair| {
@@ -80,7 +80,7 @@ impl Explanation {
             json!({
                 "accepted": refusal.is_none(),
                 "status": status(refusal),
-                "code": refusal.map(|refused| refused.code),
+                "code": refusal.and_then(|refused| refused.code),
                 "cause": advice.map(|advice| &advice.what),
                 "fix": advice.map(|advice| &advice.fix),
                 "settings": settings(advice),
@@ -99,14 +99,14 @@ impl Explanation {
                 "target": proxy.target,
                 "query": proxy.query,
                 "status": status(refusal),
-                "code": refusal.map(|refused| refused.code),
+                "code": refusal.and_then(|refused| refused.code),
                 "fields": fields,
             })
         });
         json!({
             "accepted": self.is_accepted(),
             "status": status(refusal),
-            "code": refusal.map(|refused| refused.code),
+            "code": refusal.and_then(|refused| refused.code),
             "detail": refusal.map(|refused| refused.detail),
             "cause": advice.map(|advice| &advice.what),
             "fix": advice.map(|advice| &advice.fix),
@@ -124,12 +124,13 @@ impl Explanation {
 
     fn steps(&self, steps: &[Step]) -> Value {
         let steps = steps.iter().map(|step| {
+            let error = step.outcome.err().filter(|_| step.name != PARSER_STEP);
             json!({
                 "step": step.name,
                 "holds": step.outcome.is_ok(),
                 "expected": self.words(&step.expected),
                 "found": self.words(&step.found),
-                "code": step.outcome.err().map(AuthError::code),
+                "code": error.map(AuthError::code),
             })
         });
         steps.collect()

@@ -67,7 +67,8 @@ pub(super) struct FoundRequest {
     pub(super) fault: Option<RequestFault>,
 }
 
-/// Why a service rejects a request without reading its token
+/// The reason why a service rejects a request without reading the token in it. Except for
+/// [`NoField`](Self::NoField), its HTTP parser rejects the request, and the answer has no code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::service) enum RequestFault {
     /// There's a space between the name of a header and its colon
@@ -76,6 +77,9 @@ pub(in crate::service) enum RequestFault {
     BeforeName,
     /// The name of a header has this invisible character in it or before it
     InvisibleInName(char),
+    /// The value of the header has this control character.
+    ControlCharacter(char),
+    /// The target of the request has a fragment.
     Fragment,
     NoField,
 }

@@ -18,16 +18,12 @@ mod text;
 
 use reqwest::Url;
 
-use crate::auth::{
-    display::ShownText,
-    explain::{check_default_form, unverified_claims},
-    token::json,
-};
+use crate::auth::{display::ShownText, explain::unverified_claims, token::json};
 
 use self::{
     found::{Chosen, Found, FoundRequest},
     request::BLANKS,
-    scheme::is_bearer,
+    scheme::{after_accepted, begins_with_scheme, without_quote},
     strings::unquoted,
     text::value_of,
 };
@@ -46,22 +42,20 @@ pub(in crate::service) struct Pasted {
     pub(in crate::service) field: String,
     /// Its further values in the same request
     pub(in crate::service) further: Vec<String>,
-    /// `None` if the service reads the value. Otherwise, why it rejects the request without doing
-    /// so.
+    /// The reason why the service rejects the request without reading this value, in the text
+    /// around the value. `None` if there is none.
     pub(in crate::service) fault: Option<RequestFault>,
     /// `None` if the text is about `Authorization`. Otherwise, the value of the other header with
     /// the token.
     pub(in crate::service) bare: Option<String>,
     /// Only set if the token is sent with the scheme `DPoP`, or without a scheme.
     pub(in crate::service) proof: Option<PastedProof>,
+    /// The whole text, if the token was found in other text.
+    pub(in crate::service) whole: Option<String>,
     pub(in crate::service) notes: Vec<String>,
 }
 
 const BYTE_ORDER_MARK: char = '\u{feff}';
-
-/// Pasted alone, these schemes count as a header value and not as a token. For `Bearer`, see
-/// [`is_bearer`].
-const SCHEMES: [&str; 4] = ["DPoP", "Basic", "Digest", "Negotiate"];
 
 const FIELD: &str = "The input is an Authorization field, and is explained exactly as it is.";
 const JOINED: &str =
@@ -73,8 +67,6 @@ const LINES: &str =
     "The line breaks in the token are not part of it. A header field cannot carry them.";
 const MARK: &str = "The byte order mark at the beginning of the input is not part of the token. Some editors and shells write it into files.";
 const REFRESH: &str = "The input has no access token, so its refresh token is explained. A client sends a refresh token only to the issuer's token endpoint, to get an access token.";
-const REST: &str =
-    "A header field carries only the token: Authorization, the scheme, a space and the token.";
 
 impl Pasted {
     /// All values as one list, as HTTP would combine them.
@@ -84,7 +76,16 @@ impl Pasted {
             .join(", ")
     }
 
-    /// The issuer that the token names, even if the token is invalid. Empty if it names none.
+    /// The reason why the service rejects the request without reading the token, if there is
+    /// one in the values or around them.
+    pub(in crate::service) fn unread(&self) -> Option<RequestFault> {
+        let is_control = |c: &char| c.is_ascii_control() && *c != '\t';
+        let of_values = || self.fields().chars().find(is_control);
+        self.fault
+            .or_else(|| of_values().map(RequestFault::ControlCharacter))
+    }
+
+    /// Returns the issuer that the token names, even if the token is invalid. Empty if it names none.
     pub(in crate::service) fn issuer(&self) -> String {
         let fields = self.fields();
         let tokens = [fields.rsplit(' ').next(), repaired(&fields)];
@@ -155,11 +156,7 @@ impl Pasted {
         {
             return Err(NoToken::Page);
         }
-        let is_scheme = || SCHEMES.iter().any(|name| text.eq_ignore_ascii_case(name));
-        if is_one_line && (is_bearer(text) || is_scheme()) {
-            return Ok(Self::field(text.to_owned(), FIELD.to_owned()));
-        }
-        if is_one_line && is_glued(text) {
+        if is_one_line && (begins_with_scheme(text) || is_glued(text)) {
             return Ok(Self::field(text.to_owned(), FIELD.to_owned()));
         }
         let is_empty_json = text == "{}" || text == "[]";
@@ -258,6 +255,7 @@ impl Pasted {
             fault: None,
             bare: None,
             proof: None,
+            whole: None,
             notes: vec![note],
         }
     }
@@ -269,6 +267,7 @@ impl Pasted {
             fault: None,
             bare: Some(token.to_owned()),
             proof: None,
+            whole: None,
             notes,
         }
     }
@@ -316,8 +315,10 @@ impl Pasted {
         if is_refresh_token(&token.at) {
             notes.push(REFRESH.to_owned());
         }
-        notes.push(as_sent(whole));
-        Ok(Self::bare(&token.text, notes))
+        Ok(Self {
+            whole: Some(whole.to_owned()),
+            ..Self::bare(&token.text, notes)
+        })
     }
 
     fn of_lines(text: &str, own: &str) -> Result<Self, NoToken> {
@@ -351,7 +352,7 @@ impl Pasted {
             if inner.trim_matches(BLANKS).is_empty() {
                 return Err(NoToken::Empty);
             }
-            if inner.split_whitespace().count() == 1 && after(inner, "bearer").is_none() {
+            if inner.split_whitespace().count() == 1 && after_accepted(inner).is_none() {
                 return Ok(Self::bare(inner, vec![QUOTES.to_owned()]));
             }
         }
@@ -361,7 +362,7 @@ impl Pasted {
         let is_one_word = !text.contains(char::is_whitespace);
         // We treat a broken token as a token: no scheme begins like a JWT
         let is_token = is_one_word || jwt::has_header(text);
-        if is_token && after(text, "bearer").is_none() {
+        if is_token && after_accepted(without_quote(text)).is_none() {
             let bare = text.trim_end_matches(['.', ',', ';']);
             let mark = text[bare.len()..]
                 .chars()
@@ -376,22 +377,7 @@ impl Pasted {
     }
 }
 
-/// How the service would respond to the whole text, sent unchanged
-fn as_sent(whole: &str) -> String {
-    if whole.contains(['\n', '\r']) {
-        return REST.to_owned();
-    }
-    match check_default_form(whole) {
-        Err(error) => format!(
-            "{REST} The service answers {} {} to the whole text in that field.",
-            error.status().as_u16(),
-            error.code()
-        ),
-        Ok(()) => REST.to_owned(),
-    }
-}
-
-/// Whether the token's place has the name of a refresh token.
+/// Returns `true` if a place has the name of a refresh token.
 fn is_refresh_token(place: &str) -> bool {
     let place = place.to_ascii_lowercase().replace('_', "");
     place.contains("refreshtoken")
@@ -431,12 +417,13 @@ fn is_other_field(text: &str) -> bool {
     value.starts_with(' ')
         && name.starts_with(|c: char| c.is_ascii_alphabetic())
         && name.chars().all(is_name)
-        && after(name, "bearer").is_none()
+        && after_accepted(name).is_none()
 }
 
-/// A token follows the word `Bearer` without a space: `Bearer%20…`, `Bearer+…`
+/// A token follows the word `Bearer` or `DPoP` without a space: `Bearer%20…`,
+/// `Bearer+…`
 fn is_glued(text: &str) -> bool {
-    let Some(rest) = after(text, "bearer") else {
+    let Some(rest) = after_accepted(without_quote(text)) else {
         return false;
     };
     let start = jwt::find_all(rest).first().map(|place| place.start);
@@ -447,7 +434,7 @@ fn is_glued(text: &str) -> bool {
 /// unless there is exactly one.
 pub(in crate::service) fn repaired(field: &str) -> Option<&str> {
     // after the scheme, the space may be missing or encoded
-    let rest = after(field, "bearer").unwrap_or(field);
+    let rest = after_accepted(field).unwrap_or(field);
     let rest = rest.strip_prefix("%20").unwrap_or(rest);
     let rest = rest.trim_start_matches(['-', '_', '.']);
     let mut found = jwt::find_all(rest).into_iter().map(|place| &rest[place]);
@@ -485,6 +472,33 @@ mod tests {
             "JWT <T>",
             "Basic YTpi",
             "DPoP <T>",
+            "DPoP: <T>",
+            "DPoP=<T>",
+            "DPoP \"<T>\"",
+            "\"DPoP=<T>\"",
+            "\"Bearer:<T>\"",
+            "\"Bearer%20<T>\"",
+            "\"Bearer <T>",
+            "'DPoP=<T>;",
+            "'DPoP-<T>",
+            "Basic: <T>",
+            "Negotiate=<T>",
+            "DPoP<T>",
+            "DPoP-<T>",
+            "DPoP%20<T>",
+            "DPoP token <T>",
+            "DPoP <<T>>",
+            "DPoP",
+            "Basic YTpi <T>",
+            "Token '<T>'",
+            "Token <<T>>",
+            "JWT token <T>",
+            "MAC MAC <T>",
+            "Digest $ <T>",
+            "Custom tok=<T> x=y",
+            "Custom <T> x=y",
+            "Custom '<T>'",
+            "Custom <<T>>",
             "Bearer",
             "Bearer <T>, Bearer <U>",
             "Bearer <T> <U>",
@@ -544,7 +558,6 @@ mod tests {
             ("curl on several lines", "curl 'https://a.example/' \\\n  -H 'accept: */*' \\\n  -H 'authorization: Bearer <T>' \\\n  --compressed", "field is on line 3"),
             ("curl with its option", "curl --oauth2-bearer <T> https://api.example.com", "on line 1"),
             ("wget", "wget --header=\"Authorization: Bearer <T>\" https://api.example.com", "field"),
-            ("httpie", "http https://api.example.com Authorization:\"Bearer <T>\"", "field"),
             ("curl -v", "* Connected\n> GET /a HTTP/1.1\n> Host: a\n> Authorization: Bearer <T>\n>\n< HTTP/1.1 401 Unauthorized\n< www-authenticate: Bearer realm=\"api\"", "field is on line 4"),
             ("a request", "GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer <T>\r\nCookie: s=<U>\r\n\r\n", "field is on line 3"),
             ("fetch", "fetch(url, { headers: { Authorization: `Bearer <T>` } })", "field"),
@@ -598,7 +611,10 @@ mod tests {
             ("a backslash in a quoted field", "curl -H \"Authorization: Bearer \\\n<T>\" https://a.example", "a backslash continues it on line 2"),
             ("a backslash", "Bearer \\\n<T>", "with which a shell continues a command"),
             ("two lines", "Bearer\n<T>", "as if it were on one"),
-            ("JSON in a string", r#""{\"Authorization\": \"Bearer <T>\"}""#, "field"),
+            ("a name and a value", "token: <T>", "`token` on line 1"),
+            ("an assignment", "jwt = <T>", "`jwt` on line 1"),
+            ("a command that prints it", "echo \"<T>\"", "on line 1"),
+            ("JSON in a string", r#""{\"Authorization\": \"Bearer <T>\"}""#, "on line 1"),
             ("a refresh token", r#"{"refresh_token":"<T>"}"#, "so its refresh token is explained"),
             ("a refresh token as a variable", "refresh_token=<T>", "so its refresh token is explained"),
             ("a form", "access_token=<T>&token_type=Bearer", "`access_token` on line 1"),
@@ -639,6 +655,9 @@ mod tests {
             ("in parentheses", "(<T>)", "Bearer <T>"),
             ("a link of a chat", "<<T>|token>", "Bearer <T>"),
             ("two, with a comma", "<T>, <U>", "Bearer <T>, <U>"),
+            ("two lines without a scheme", "authorization:\n<T>", "<T>"),
+            ("two lines with DPoP", "DPoP\n<T>", "DPoP <T>"),
+            ("two lines with both", "Authorization: DPoP\n<T>", "DPoP <T>"),
         ];
         for (case, text, field) in rows {
             let pasted = Pasted::read(&filled(text)).unwrap_or_else(|why| panic!("{case}: {why}"));

@@ -38,7 +38,8 @@ impl PastedProof {
             values.map(|value| (value.to_owned(), command.request()))
         });
         let mut proofs: Vec<_> = of_heads.chain(of_commands).collect();
-        if proofs.is_empty() {
+        // A single line has no room for a token beside the proof.
+        if proofs.is_empty() && text.trim().contains('\n') {
             let lines = text.lines();
             let lines = lines.map(|line| line.trim_start_matches(['>', '*', ' ', '\t']));
             proofs.extend(lines.filter_map(|line| {

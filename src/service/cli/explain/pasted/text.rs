@@ -11,7 +11,7 @@ use crate::{
         jwt,
         placeholder::is_template,
         request::{self, BLANKS},
-        scheme::{is_credential, is_field_value},
+        scheme::{after_accepted, is_credential, is_field_value},
         strings::{after, unquoted},
     },
 };
@@ -417,15 +417,19 @@ pub(super) fn unwrapped(text: &str) -> Option<String> {
         return Some(joined);
     }
     let mut joined = lines.concat();
-    let scheme = ["authorization: bearer", "authorization:", "bearer"]
-        .into_iter()
-        .find_map(|start| after(lines[0], start));
-    let words = scheme.map_or(lines[0], str::trim_start);
+    let begins = [
+        "authorization: bearer",
+        "authorization: dpop",
+        "authorization:",
+    ];
+    let begin = begins.into_iter().find_map(|start| after(lines[0], start));
+    let begin = begin.or_else(|| after_accepted(lines[0]));
+    let words = begin.map_or(lines[0], str::trim_start);
     let fits = |c: char| c.is_ascii_alphanumeric() || "-_.~+/=".contains(c);
     let all_fit = words.chars().all(fits) && lines[1..].iter().all(|line| line.chars().all(fits));
-    if scheme.is_some_and(|rest| rest.trim().is_empty()) {
-        // the scheme has a line to itself
-        joined = format!("Bearer {}", lines[1..].concat());
+    if begin.is_some_and(|rest| rest.trim().is_empty()) {
+        // the name or the scheme has a line to itself
+        joined = format!("{} {}", lines[0], lines[1..].concat());
     }
     let token = joined.split_whitespace().last().unwrap_or_default();
     let is_token = jwt::is_jwt(token) || !token.contains(['.', '=']);
