@@ -90,8 +90,11 @@ async fn explain_names_what_is_wrong_with_an_answer() {
     ];
     for (case, change, code, step, cause, settings) in rows {
         let token = world.issuer.opaque_token(change(world.issuer.token()));
+        let before = world.issuer.requests().introspection;
         let json = world.run(&["explain", "--introspect", "--json"], &token);
         let json = json.json();
+        let asked = world.issuer.requests().introspection - before;
+        assert_eq!(asked, 1, "{case}");
         assert_eq!(json["code"], code, "{case}: {json:#}");
         assert_eq!(json["cause"], cause.what, "{case}: {json:#}");
         assert_eq!(json["settings"], json!(settings), "{case}: {json:#}");

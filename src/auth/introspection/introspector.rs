@@ -73,6 +73,9 @@ struct Shared {
     counts: Counts,
     /// The last failure, until a request succeeds
     failure: Mutex<Option<IntrospectionError>>,
+    /// The last active answer, for `explain`. `None` unless [`Introspector::keep_answer`] was called.
+    #[cfg(feature = "service")]
+    kept: Mutex<Option<String>>,
 }
 
 #[derive(Debug)]
@@ -141,6 +144,8 @@ impl Introspector {
                 reservation_ended: Notify::new(),
                 counts: Counts::default(),
                 failure: Mutex::default(),
+                #[cfg(feature = "service")]
+                kept: Mutex::default(),
             }),
         })
     }
@@ -265,14 +270,17 @@ impl Introspector {
         &self.shared.checker
     }
 
-    /// Asks again about a token whose active answer was rejected, and returns that answer. Rejected
-    /// answers are not kept, which is usually fine: only `explain` needs this.
+    /// Keeps the next active answer for [`kept_answer`](Self::kept_answer), accepted or not. Only
+    /// `explain` does this, for one token.
     #[cfg(feature = "service")]
-    pub(in crate::auth) async fn active_answer(&self, token: &str) -> Option<String> {
-        match self.shared.client.ask(token).await {
-            Ok(Answer::Active(answer)) => Some(answer),
-            Ok(Answer::Inactive) | Err(_) => None,
-        }
+    pub(in crate::auth) fn keep_answer(&self) {
+        self.shared.kept().get_or_insert_default();
+    }
+
+    /// Returns the active answer that was kept. `None` if there was none.
+    #[cfg(feature = "service")]
+    pub(in crate::auth) fn kept_answer(&self) -> Option<String> {
+        self.shared.kept().clone().filter(|kept| !kept.is_empty())
     }
 
     /// Tests the endpoint and the credentials with a made-up token
@@ -366,6 +374,20 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    #[cfg(feature = "service")]
+    fn kept(&self) -> MutexGuard<'_, Option<String>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Checks an active response.
+    fn checked(&self, text: String, jwt: Option<&Verified>) -> Result<Verified, AuthError> {
+        #[cfg(feature = "service")]
+        if let Some(kept) = &mut *self.kept() {
+            kept.clone_from(&text);
+        }
+        self.checker.verified(text, jwt)
+    }
+
     /// Sends the request and caches a valid response. The flag says whether the token is active.
     async fn ask(&self, token: &str, jwt: Option<&Verified>, hash: TokenHash) -> (Verdict, bool) {
         match self.client.ask(token).await {
@@ -376,7 +398,7 @@ impl Shared {
                     .insert(hash, verdict.clone(), Instant::now() + REJECTION_TTL);
                 (verdict, false)
             }
-            Ok(Answer::Active(text)) => match self.checker.verified(text, jwt) {
+            Ok(Answer::Active(text)) => match self.checked(text, jwt) {
                 Ok(answer) if jwt.is_some_and(|jwt| answer::is_about_another(jwt, &answer)) => {
                     let error = self.client.other_token();
                     (Err(self.failed(&error)), false)

@@ -332,7 +332,7 @@ impl Subject<'_> {
         for step in &mut traced.trace.steps {
             step.name = PARSER_STEP;
         }
-        traced.refusal = judged.refusal.map(Refused::by_parser);
+        traced.refusal = traced.refusal.map(Refused::by_parser);
         traced
     }
 
