@@ -113,6 +113,16 @@ pub(super) fn issuers(reader: &mut Reader, issuers: &[String], needs_key_set: bo
 /// Warns about audiences that tokens for other APIs have. Anyone who gets such a token could use it
 /// here.
 pub(super) fn audiences(reader: &mut Reader, audiences: &[String], issuers: &[String]) {
+    for audience in audiences {
+        if let Some(warning) = foreign_audience(audience, issuers) {
+            reader.warn(AUTH0_API_AUDIENCE.name(), warning);
+        }
+    }
+}
+
+/// Returns the warning about an audience that tokens of these issuers for other APIs have. `None` if
+/// there is nothing to warn about.
+pub(super) fn foreign_audience(audience: &str, issuers: &[String]) -> Option<String> {
     /// The application ID of Microsoft Graph
     const GRAPH: &str = "00000003-0000-0000-c000-000000000000";
     let is_keycloak = issuers.iter().any(|issuer| issuer.contains("/realms/"));
@@ -121,32 +131,25 @@ pub(super) fn audiences(reader: &mut Reader, audiences: &[String], issuers: &[St
         let mut own = issuers.iter();
         own.any(|issuer| name.starts_with(&**issuer)) || name.contains(".auth0.com/")
     };
-    for audience in audiences {
-        let owner = match audience.as_str() {
-            "*" => {
-                reader.warn(
-                    AUTH0_API_AUDIENCE.name(),
-                    "* is compared with aud like any other name, and does not mean every audience",
-                );
-                continue;
-            }
-            "account" if is_keycloak => "of Keycloak's own account API, which most tokens have",
-            GRAPH | "https://graph.microsoft.com" | "https://graph.microsoft.com/" => {
-                "of Microsoft Graph"
-            }
-            name if is_of_issuer(name) && name.ends_with("/userinfo") => {
-                "of the issuer's own /userinfo, which most tokens of users have"
-            }
-            name if is_of_issuer(name) && name.ends_with("/api/v2/") => "of Auth0's Management API",
-            _ => continue,
-        };
-        reader.warn(
-            AUTH0_API_AUDIENCE.name(),
-            format_args!(
-                "{audience} is the audience {owner}, so tokens that are not for this API are accepted; have the issuer add an audience for this API, and set that"
-            ),
-        );
-    }
+    let owner = match audience {
+        "*" => {
+            let warning =
+                "* is compared with aud like any other name, and does not mean every audience";
+            return Some(warning.to_owned());
+        }
+        "account" if is_keycloak => "of Keycloak's own account API, which most tokens have",
+        GRAPH | "https://graph.microsoft.com" | "https://graph.microsoft.com/" => {
+            "of Microsoft Graph"
+        }
+        name if is_of_issuer(name) && name.ends_with("/userinfo") => {
+            "of the issuer's own /userinfo, which most tokens of users have"
+        }
+        name if is_of_issuer(name) && name.ends_with("/api/v2/") => "of Auth0's Management API",
+        _ => return None,
+    };
+    Some(format!(
+        "{audience} is the audience {owner}, so tokens that are not for this API are accepted; have the issuer add an audience for this API, and set that"
+    ))
 }
 
 /// Points to `LISTEN` if `PORT` is set but `LISTEN` is not.

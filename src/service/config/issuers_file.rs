@@ -19,6 +19,7 @@ use crate::{
     algorithm::Algorithm,
     auth::{dpop::DpopMode, files},
     service::config::{
+        cross_checks::foreign_audience,
         fault::{Fault, Faults, Warning, quoted},
         invalid::{InvalidValue, Parsed},
         issuer_settings::{IssuerSettings, Preset},
@@ -269,6 +270,7 @@ impl Reader<'_> {
             let text = "audiences: not set, and AUTH0_API_AUDIENCE is not set either; set it to the identifier of your API";
             self.fault(table.line, &table.title, text);
         }
+        self.audiences(&own, table);
         if own.jwks_uri.is_some() && own.jwks_file.is_some() {
             let text = "jwks_file: set together with jwks_uri; keep one of them";
             self.fault(table.line, &table.title, text);
@@ -331,26 +333,40 @@ impl Reader<'_> {
         }
     }
 
-    fn preset(&mut self, preset: &Preset, own: &IssuerSettings, table: &Table) {
-        let mut warn = |text: String| {
-            let subject = format!("{}:{}", self.name, table.line);
-            let text = format!("in {}, {text}", table.title);
-            self.warnings.push(Warning::new(&subject, text));
+    /// Warns about audiences that tokens of this issuer for other APIs have.
+    fn audiences(&mut self, own: &IssuerSettings, table: &Table) {
+        let issuers = std::slice::from_ref(&own.url);
+        let (option, audiences) = match &own.audiences[..] {
+            [] => (
+                variables::AUTH0_API_AUDIENCE.name(),
+                self.defaults.audiences,
+            ),
+            audiences => ("audiences", audiences),
         };
+        for audience in audiences {
+            // The variable already has the warnings that concern every issuer.
+            let is_known = own.audiences.is_empty() && foreign_audience(audience, &[]).is_some();
+            let warning = foreign_audience(audience, issuers).filter(|_| !is_known);
+            if let Some(text) = warning {
+                self.warn(table, format_args!("{option}: {text}"));
+            }
+        }
+    }
+
+    fn preset(&mut self, preset: &Preset, own: &IssuerSettings, table: &Table) {
         if !(preset.fits)(&own.url) {
             let name = preset.name;
-            warn(format!(
-                "the issuers of {name} are of the form {}",
-                preset.form
-            ));
+            let text = format_args!("the issuers of {name} are of the form {}", preset.form);
+            self.warn(table, text);
         }
         if let Some(field) = preset.field
             && self.defaults.field != Some(field)
         {
-            warn(format!(
-                "tokens of {} come in another field; set AUTH0_TOKEN_FIELD={field}",
-                preset.name
-            ));
+            let name = preset.name;
+            let text = format_args!(
+                "tokens of {name} come in another field; set AUTH0_TOKEN_FIELD={field}"
+            );
+            self.warn(table, text);
         }
     }
 
@@ -381,6 +397,12 @@ impl Reader<'_> {
                 self.fault(line_of(issuer), &title, text);
             }
         }
+    }
+
+    fn warn(&mut self, table: &Table, text: impl std::fmt::Display) {
+        let subject = format!("{}:{}", self.name, table.line);
+        let text = format!("in {}, {text}", table.title);
+        self.warnings.push(Warning::new(&subject, text));
     }
 
     fn line(&self, offset: usize) -> usize {
@@ -812,6 +834,37 @@ tenants = ["72f988bf-86f1-41af-91ab-2d7cd011db47", "cccc"]
         assert!(warnings(text, Some("x-goog-iap-jwt-assertion")).is_empty());
     }
 
+    #[test]
+    fn warns_about_audiences_that_tokens_for_other_apis_have() {
+        const GRAPH: &str = "https://graph.microsoft.com";
+        let realm = "https://id.example.com/realms/r";
+        #[rustfmt::skip]
+        let rows = [
+            ("its own", realm, "api", Some("account"), Some("audiences: account is the audience of Keycloak's own account API")),
+            ("its own of Auth0", "https://tenant.eu.auth0.com/", "api", Some("https://tenant.eu.auth0.com/api/v2/"), Some("audiences: https://tenant.eu.auth0.com/api/v2/ is the audience of Auth0's")),
+            ("the default", realm, "account", None, Some("AUTH0_API_AUDIENCE: account is the audience of Keycloak's")),
+            ("a default that is not used", realm, "account", Some("api"), None),
+            ("a default for another issuer", "https://a.example/", "account", None, None),
+            // The variable has this warning, whatever the issuers are.
+            ("a default with its own warning", realm, GRAPH, None, None),
+            ("an audience of this API", realm, "api", Some("other"), None),
+        ];
+        for (case, url, default, own, expected) in rows {
+            let own = own.map_or_else(String::new, |name| format!("audiences = [{name:?}]"));
+            let text = format!("[[issuer]]\nurl = {url:?}\n{own}\n");
+            let audiences = [default.to_owned()];
+            let (_, found) = parse(&text, "issuers.toml", defaults(&audiences)).unwrap();
+            let found: Vec<_> = found.iter().map(ToString::to_string).collect();
+            let begin = |text| format!("issuers.toml:1: in [[issuer]] {url:?}, {text}");
+            let is_as_expected = match expected {
+                Some(text) => found.len() == 1 && found[0].starts_with(&begin(text)),
+                None => found.is_empty(),
+            };
+            assert!(is_as_expected, "{case}: {found:?}");
+        }
+    }
+
+    /// Returns the comparable options of a table.
     fn comparable(own: &IssuerSettings) -> String {
         let secrets = [&own.signing_secret, &own.introspection_client_secret];
         let secrets = secrets.map(|secret| secret.as_ref().map(|text| text.as_str().to_owned()));
