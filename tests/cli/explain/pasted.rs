@@ -140,6 +140,9 @@ async fn tells_how_to_read_a_file() {
         let read = command.stdin(std::fs::File::open(&file).unwrap()).output();
         assert_eq!(read.unwrap().status.code(), Some(0), "{case}");
     }
+    let told = world.run(&["explain"], &format!("{}{good}", " ".repeat(1024 * 1024)));
+    assert_eq!(told.code, Some(66), "{}", told.stdout);
+    assert!(told.stderr.contains("larger than 1 MiB"), "{}", told.stderr);
     for name in ["token.txt", "@token.txt"] {
         let output = world.run(&["explain", name], "");
         assert_eq!(output.code, Some(66), "{name}: {}", output.stdout);

@@ -333,10 +333,13 @@ fn standard_input() -> Result<String, Failure> {
     let mut text = String::new();
     if !input.is_terminal() {
         let mut bytes = Vec::new();
-        input
-            .take(MAX_BYTES)
-            .read_to_end(&mut bytes)
-            .map_err(failed)?;
+        let read = input.take(MAX_BYTES + 1).read_to_end(&mut bytes);
+        if read.map_err(failed)? as u64 > MAX_BYTES {
+            return Err(Failure::Input(
+                "no token: the input is larger than 1 MiB; paste the token, or the request with it"
+                    .to_owned(),
+            ));
+        }
         return Ok(decoded(&bytes));
     }
     terminal::note("Paste the token, and end with an empty line:");

@@ -1,6 +1,6 @@
 //! [`Found`]: the tokens found in a text, and which of them to explain.
 
-use std::fmt;
+use std::{collections::HashSet, fmt};
 
 use crate::{
     auth::{
@@ -69,7 +69,7 @@ pub(super) struct FoundRequest {
 
 /// The reason why a service rejects a request without reading the token in it. Except for
 /// [`NoField`](Self::NoField), its HTTP parser rejects the request, and the answer has no code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(in crate::service) enum RequestFault {
     /// There's a space between the name of a header and its colon
     SpaceBeforeColon,
@@ -143,15 +143,9 @@ impl Found {
             let fault = request.fault.unwrap_or(RequestFault::NoField);
             return Ok(Chosen::Unsent { token, fault });
         }
-        let mut requests: Vec<FoundRequest> = Vec::new();
-        for request in std::mem::take(&mut self.requests) {
-            if !requests
-                .iter()
-                .any(|known| known.as_sent() == request.as_sent())
-            {
-                requests.push(request);
-            }
-        }
+        let mut seen = HashSet::new();
+        let requests = self.requests.iter();
+        let requests: Vec<_> = requests.filter(|it| seen.insert(it.as_sent())).collect();
         for items in [
             &mut self.access_tokens,
             &mut self.others,
@@ -161,7 +155,7 @@ impl Found {
         }
         match &requests[..] {
             [] => {}
-            [request] => return Ok(Chosen::Request(request.clone())),
+            [request] => return Ok(Chosen::Request((*request).clone())),
             several => {
                 let firsts = several.iter().filter_map(|request| request.fields.first());
                 return Err(NoToken::Several(firsts.map(listed).collect()));
@@ -197,18 +191,41 @@ fn only(items: &[FoundText]) -> Result<Option<&FoundText>, NoToken> {
     }
 }
 
-fn distinct(items: Vec<FoundText>) -> Vec<FoundText> {
-    let mut distinct: Vec<FoundText> = Vec::new();
-    for item in items {
-        if !distinct.iter().any(|known| known.text == item.text) {
-            distinct.push(item);
-        }
-    }
-    distinct
+fn distinct(mut items: Vec<FoundText>) -> Vec<FoundText> {
+    let mut seen = HashSet::new();
+    items.retain(|item| seen.insert(item.text.clone()));
+    items
 }
 
-pub(super) fn line(text: &str, at: usize) -> String {
-    format!("line {}", text[..at].matches('\n').count() + 1)
+/// The places of the line breaks in a text. Reading them once keeps the search linear, however many
+/// lines are named.
+#[derive(Debug)]
+pub(super) struct Lines(Vec<usize>);
+
+impl Lines {
+    pub(super) fn of(text: &str) -> Self {
+        Self(text.match_indices('\n').map(|(at, _)| at).collect())
+    }
+
+    /// Returns the number of the line with this place.
+    pub(super) fn line(&self, place: usize) -> String {
+        format!("line {}", self.before(place) + 1)
+    }
+
+    /// Returns the place at which the line with this place begins.
+    pub(super) fn start(&self, place: usize) -> usize {
+        let before = self.before(place).checked_sub(1);
+        before.map_or(0, |last| self.0[last] + 1)
+    }
+
+    /// Returns the place at which the line with this place ends. `None` if it is the last line.
+    pub(super) fn end(&self, place: usize) -> Option<usize> {
+        self.0.get(self.before(place)).copied()
+    }
+
+    fn before(&self, place: usize) -> usize {
+        self.0.partition_point(|line_break| *line_break < place)
+    }
 }
 
 /// Describes one of several tokens by its claims, on one line.

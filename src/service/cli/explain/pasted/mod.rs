@@ -444,6 +444,8 @@ pub(in crate::service) fn repaired(field: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
     use super::*;
 
     const T: &str = "eyJhbGciOiJSUzI1NiJ9.e30.AA";
@@ -662,6 +664,57 @@ mod tests {
         for (case, text, field) in rows {
             let pasted = Pasted::read(&filled(text)).unwrap_or_else(|why| panic!("{case}: {why}"));
             assert_eq!(pasted.field, filled(field), "{case}");
+        }
+    }
+
+    /// With a search that was quadratic, each of the first rows took more than a minute.
+    #[test]
+    fn reads_a_long_text_in_linear_time() {
+        const LENGTH: usize = 300_000;
+        for part in [
+            "Authorization: Bearer <T>\n",
+            "curl -H 'Authorization: Bearer <T>' a/b\n",
+            "x authorization=Bearer <T> ",
+            "Authorization: Bearer <T>\n\n",
+            "<T>\n",
+            "<T> ",
+            "> GET / HTTP/1.1\n> Authorization: Bearer <T>\n>\n",
+            "X-Token: <T>\n",
+            "'Authorization: Bearer <T>', ",
+            "authorization:[",
+            "authorization: ",
+            "x curl ",
+        ] {
+            let part = filled(part);
+            let text = part.repeat(LENGTH / part.len());
+            let begin = Instant::now();
+            // Many tokens are an error, which is not the point here.
+            let _ = Pasted::read(&text);
+            let took = begin.elapsed();
+            assert!(took < Duration::from_secs(5), "{part:?}: {took:?}");
+        }
+    }
+
+    /// A name in the value of another field once made the ranges of fields overlap.
+    #[test]
+    fn reads_a_field_in_the_value_of_another() {
+        for (text, field) in [
+            (
+                "Authorization: Bearer Authorization: Bearer <T>\nHost: a",
+                "Bearer Authorization: Bearer <T>",
+            ),
+            (
+                "x authorization, b, Authorization: Bearer <T>\n",
+                "Bearer <T>",
+            ),
+            (
+                "curl -H 'Authorization: Bearer authorization: <T>' a/b",
+                "Bearer authorization: <T>",
+            ),
+        ] {
+            let pasted = Pasted::read(&filled(text)).unwrap();
+            assert_eq!(pasted.field, filled(field), "{text}");
+            assert_eq!(pasted.further, [""; 0], "{text}");
         }
     }
 

@@ -8,7 +8,7 @@ use std::{borrow::Cow, fmt, ops::Range};
 use crate::{
     auth::display::ShownText,
     service::cli::explain::pasted::{
-        found::{FoundRequest, RequestFault, line},
+        found::{FoundRequest, Lines, RequestFault},
         strings::is_invisible,
     },
 };
@@ -198,11 +198,12 @@ pub(super) fn part_at<'h>(heads: &'h [Head<'_>], place: usize) -> Option<Part<'h
 }
 
 pub(super) fn with_field(text: &str, heads: &[Head<'_>], name: &str) -> Vec<FoundRequest> {
+    let lines = Lines::of(text);
     let requests = heads.iter().map(|head| {
         let mut request = FoundRequest::default();
         let fields = head.fields.iter();
         for field in fields.filter(|field| field.name.eq_ignore_ascii_case(name)) {
-            let at = format!("on {}", line(text, field.value.start));
+            let at = format!("on {}", lines.line(field.value.start));
             request.add(&text[field.value.clone()], at, head.fault);
         }
         request

@@ -7,7 +7,7 @@ use crate::{
     auth::display::ShownText,
     service::cli::explain::pasted::{
         command::{self, Command, CommandPart},
-        found::{Found, FoundRequest, FoundText, RequestFault, line},
+        found::{Found, FoundRequest, FoundText, Lines, RequestFault},
         jwt,
         placeholder::is_template,
         request::{self, BLANKS},
@@ -23,31 +23,36 @@ pub(super) const AUTHORIZATION: &str = "authorization";
 /// header value: a scheme and a token. `own` is the header that the service reads.
 pub(super) fn search(text: &str, own: &str) -> Option<Found> {
     let mut found = Found::default();
+    let lines = Lines::of(text);
     let heads = request::heads(text);
     let commands = command::commands(text);
-    let mut fields = fields(text);
+    let mut fields = fields(text, &lines);
     // we read a whole request as the server reads it
     fields.retain(|field| request::part_at(&heads, field.name).is_none());
     let mut of_other_parts = FoundRequest::default();
     let (mut has_token_outside, mut has_token_in_head) = (false, false);
+    let mut earlier = fields.iter().peekable();
+    let mut end_of_field = 0;
     for token in jwt::find_all(text) {
         let part = request::part_at(&heads, token.start);
         let is_of_head = part.is_some_and(|part| part.is_named(AUTHORIZATION));
-        let is_in = |field: &Field| field.value.contains(&token.start);
-        if is_of_head || fields.iter().any(is_in) {
+        while let Some(field) = earlier.next_if(|field| field.value.start <= token.start) {
+            end_of_field = field.value.end;
+        }
+        if is_of_head || token.start < end_of_field {
             continue;
         }
         has_token_in_head |= part.is_some();
         let part = part.map(|part| part.to_string());
-        let part = part.or_else(|| unread_part(text, token.start, &commands, own));
+        let part = part.or_else(|| unread_part(text, &lines, token.start, &commands, own));
         let (name, value) = (name_before(&text[..token.start]), &text[token.clone()]);
         let at = if let Some(part) = part {
-            let at = format!("in {part}, on {}", line(text, token.start));
+            let at = format!("in {part}, on {}", lines.line(token.start));
             of_other_parts.add(value, at.clone(), None);
             at
         } else {
             has_token_outside = true;
-            described(text, token.start)
+            described(text, &lines, token.start)
         };
         let text = value.to_owned();
         found.add(name, FoundText { text, at });
@@ -68,7 +73,7 @@ pub(super) fn search(text: &str, own: &str) -> Option<Found> {
     for request in requests(text, fields.iter().filter(is_sent)) {
         let mut one = FoundRequest::default();
         for field in request {
-            one.add(field.sent(text).trim(), field.at(text), field.fault);
+            one.add(field.sent(text).trim(), field.at(text, &lines), field.fault);
         }
         found.requests.push(one);
     }
@@ -90,35 +95,44 @@ pub(super) fn search(text: &str, own: &str) -> Option<Found> {
 /// Describes the part of a request that has the token at `place`, if the service does not read that
 /// part: a part of a curl command, or a header with a name like `Authorization`. `None` if the
 /// token is elsewhere.
-fn unread_part(text: &str, place: usize, commands: &[Command], own: &str) -> Option<String> {
+fn unread_part(
+    text: &str,
+    lines: &Lines,
+    place: usize,
+    commands: &[Command],
+    own: &str,
+) -> Option<String> {
     match command::part_at(commands, place) {
         Some(CommandPart::Bearer) => None,
         Some(CommandPart::Field(name)) if name.eq_ignore_ascii_case(own) => None,
         Some(part) => Some(part.to_string()),
         None => {
-            let start = text[..place].rfind('\n').map_or(0, |end| end + 1);
-            let line = text[start..].lines().next().unwrap_or_default();
+            let line = &text[lines.start(place)..];
             let name = similar_field(line).filter(|name| !name.eq_ignore_ascii_case(own))?;
             Some(format!("the field {}", ShownText::new(name)))
         }
     }
 }
 
-/// The name in a line like `Authentication: Bearer …`, `Authorisation: Bearer …` or
-/// `X-Auth: Bearer …`.
-fn similar_field(line: &str) -> Option<&str> {
-    /// No header has a longer name
+/// Returns the name at the start of a text such as `Authentication: Bearer …`, `Authorisation:
+/// Bearer …` or `X-Auth: Bearer …`. Reads only the start, because a line may have many tokens.
+fn similar_field(text: &str) -> Option<&str> {
+    /// Longer than any name of a field.
     const MAX_LEN: usize = 64;
-    let line = line.strip_prefix("> ").unwrap_or(line);
-    let (name, value) = line.split_once(':')?;
-    if name.len() > MAX_LEN {
-        return None;
-    }
+    let line = text.strip_prefix("> ").unwrap_or(text);
+    let colon = line
+        .bytes()
+        .take(MAX_LEN + 1)
+        .position(|byte| byte == b':')?;
+    let (name, value) = (&line[..colon], &line[colon + 1..]);
     let lower = name.to_ascii_lowercase();
     let is_similar = lower.contains("auth") || lower.starts_with("aut") || lower.starts_with("x-");
     let is_own = lower == AUTHORIZATION;
-    (is_similar && !is_own && request::is_field_name(name) && is_credential(value.trim()))
-        .then_some(name)
+    (is_similar
+        && !is_own
+        && request::is_field_name(name)
+        && is_credential(value.trim_start_matches(BLANKS)))
+    .then_some(name)
 }
 
 /// The trimmed value of a line that begins with the header `name`.
@@ -150,10 +164,10 @@ impl Field {
         value.replace("\\\"", "\"").into()
     }
 
-    fn at(&self, text: &str) -> String {
-        let (first, last) = (line(text, self.value.start), line(text, self.value.end));
+    fn at(&self, text: &str, lines: &Lines) -> String {
+        let (first, last) = (lines.line(self.value.start), lines.line(self.value.end));
         if self.is_below_its_name(text) {
-            let name = line(text, self.name);
+            let name = lines.line(self.name);
             return format!("on {name} and its value on {last}, as browsers show it");
         }
         if first == last {
@@ -169,11 +183,17 @@ impl Field {
 }
 
 /// Finds `Authorization` headers in a request, in quotes within a command, or in source code.
-fn fields(text: &str) -> Vec<Field> {
+/// No two of them overlap.
+fn fields(text: &str, lines: &Lines) -> Vec<Field> {
     let lower = text.to_ascii_lowercase();
-    let mut fields = Vec::new();
+    let mut fields: Vec<Field> = Vec::new();
     for (at, _) in lower.match_indices(AUTHORIZATION) {
         let before = &text[..at];
+        let outer = fields.last().filter(|outer| at < outer.value.end);
+        // The word is a part of a value that has quotes, or is a whole line.
+        if outer.is_some_and(|outer| outer.quote.is_some() || begins_line(&text[..outer.name])) {
+            continue;
+        }
         // `Proxy-Authorization` is a different header
         if before.ends_with(|c: char| c.is_ascii_alphanumeric() || "-_".contains(c)) {
             continue;
@@ -222,14 +242,21 @@ fn fields(text: &str) -> Vec<Field> {
         }
         let quote = open.or_else(|| separator.chars().last().and_then(closing));
         let begin = at + AUTHORIZATION.len() + separator.len();
-        let value = &text[begin..];
-        let value = &value[..end_of_value(value, text[..begin].ends_with("\\\""), quote)];
+        let end = lines.end(begin).filter(|_| quote.is_none());
+        let value = &text[begin..end.unwrap_or(text.len())];
+        let is_escaped = text[..begin].ends_with("\\\"");
+        let value = match quote {
+            None => value.trim_end_matches('\r'),
+            Some(_) => &value[..end_of_value(value, is_escaped, quote)],
+        };
         let is_empty = quote.is_some() && value.trim().is_empty();
         if is_empty || is_call(value) {
             continue;
         }
         // Windows' shell may have a caret before a quote
         let value = value.strip_suffix('^').unwrap_or(value);
+        // Another name in a list of names, such as `Vary: Authorization, Cookie, …`.
+        fields.pop_if(|outer| at < outer.value.end);
         fields.push(Field {
             name: at,
             value: begin..begin + value.len(),
@@ -287,16 +314,16 @@ fn begins_line(before: &str) -> bool {
 /// it as often.
 fn requests<'f>(text: &str, fields: impl Iterator<Item = &'f Field>) -> Vec<Vec<&'f Field>> {
     let mut requests: Vec<Vec<&Field>> = Vec::new();
+    let mut open: [Option<usize>; 2] = [None; 2];
     for field in fields {
-        let is_of = |request: &&mut Vec<&Field>| {
-            request.last().is_some_and(|last| {
-                last.is_bracketed == field.is_bracketed
-                    && !begins_request(&text[last.value.end..field.name])
-            })
-        };
-        match requests.iter_mut().rev().find(is_of) {
-            Some(request) => request.push(field),
-            None => requests.push(vec![field]),
+        // Only the last request can go on. Looking at every request would be quadratic.
+        let last = &mut open[usize::from(field.is_bracketed)];
+        let is_of = |last: &&Field| !begins_request(&text[last.value.end..field.name]);
+        if let Some(at) = last.filter(|at| requests[*at].last().is_some_and(is_of)) {
+            requests[at].push(field);
+        } else {
+            *last = Some(requests.len());
+            requests.push(vec![field]);
         }
     }
     requests
@@ -324,14 +351,9 @@ fn begins_request(text: &str) -> bool {
 
 /// A call in source code: `new AuthenticationHeaderValue("Bearer", …`
 fn is_call(value: &str) -> bool {
-    let Some((name, _)) = value.split_once('(') else {
-        return false;
-    };
-    let name = after(name, "new ").unwrap_or(name);
-    !name.is_empty()
-        && name
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || "._:".contains(c))
+    let value = after(value, "new ").unwrap_or(value);
+    let name = value.find(|c: char| !c.is_ascii_alphanumeric() && !"._:".contains(c));
+    name.is_some_and(|end| end > 0 && value[end..].starts_with('('))
 }
 
 /// There's a variable or nothing where the token should be. A shell doesn't replace variables in
@@ -350,7 +372,7 @@ fn encoded(text: &str) -> Option<Found> {
     let word = text
         .split_whitespace()
         .find(|word| jwt::is_encoded_twice(word))?;
-    let at = described(text, text.find(word)?);
+    let at = described(text, &Lines::of(text), text.find(word)?);
     let text = word.to_owned();
     Some(Found {
         others: vec![FoundText { text, at }],
@@ -479,15 +501,16 @@ const MIN_LINE: usize = 40;
 /// A token continues on the next line with the whole line, or up to a quote
 fn goes_on(token: &str, next: &str) -> bool {
     let run = next.find(|c: char| !jwt::is_token_character(c));
-    let begins_another = jwt::is_jwt(token) && jwt::has_header(next);
+    // In this order, because the token grows with each line.
+    let begins_another = jwt::has_header(next) && jwt::is_jwt(token);
     match run {
         None => !begins_another,
         Some(run) => run > 0 && next[run..].starts_with(['"', '\'', '`']),
     }
 }
 
-fn described(text: &str, at: usize) -> String {
-    let line = line(text, at);
+fn described(text: &str, lines: &Lines, at: usize) -> String {
+    let line = lines.line(at);
     match name_before(&text[..at]) {
         Some(name) => format!("in `{}` on {line}", ShownText::new(name)),
         None => format!("on {line}"),
