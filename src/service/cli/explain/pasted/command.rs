@@ -1,4 +1,4 @@
-//! [`Command`]: a `curl` command in a text, read as a shell reads it.
+//! [`Command`]: a command of curl, wget or httpie in a text, read as a shell reads it.
 //!
 //! Tells which part of the command has a token. We only know the options that people put tokens
 //! into.
@@ -7,6 +7,24 @@ use std::{fmt, ops::Range};
 
 use crate::auth::display::ShownText;
 
+/// The programs whose commands are read. xh has the options of httpie.
+const PROGRAMS: [(&str, Program); 6] = [
+    ("curl", Program::Curl),
+    ("wget", Program::Wget),
+    ("http", Program::Httpie),
+    ("https", Program::Httpie),
+    ("xh", Program::Httpie),
+    ("xhs", Program::Httpie),
+];
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Program {
+    Curl,
+    Wget,
+    Httpie,
+}
+
+/// The parts of one command.
 #[derive(Debug, Default)]
 pub(super) struct Command {
     range: Range<usize>,
@@ -22,9 +40,11 @@ pub(super) struct Command {
 pub(super) enum CommandPart {
     Field(String),
     Url,
-    /// curl sends this option as `Authorization: Bearer`
+    /// The option `--oauth2-bearer` of curl, or `-A bearer -a` of httpie, which is sent as
+    /// `Authorization: Bearer`.
     Bearer,
     Option(String),
+    Body,
 }
 
 impl fmt::Display for CommandPart {
@@ -32,8 +52,9 @@ impl fmt::Display for CommandPart {
         match self {
             Self::Field(name) => write!(f, "the field {}", ShownText::new(name)),
             Self::Url => f.write_str("the URL"),
-            Self::Bearer => f.write_str("the option --oauth2-bearer"),
+            Self::Bearer => f.write_str("the option for a bearer token"),
             Self::Option(name) => write!(f, "the option {}", ShownText::new(name)),
+            Self::Body => f.write_str("the body"),
         }
     }
 }
@@ -59,7 +80,7 @@ const OPTIONS: [(&str, &[&str]); 8] = [
 ];
 
 /// Options whose value is the body of the request
-const DATA: [&str; 9] = [
+const DATA: [&str; 11] = [
     "-d",
     "-F",
     "--data",
@@ -69,6 +90,8 @@ const DATA: [&str; 9] = [
     "--data-ascii",
     "--json",
     "--form",
+    "--post-data",
+    "--body-data",
 ];
 
 /// Further long options with a value
@@ -80,33 +103,121 @@ const LONG: [&str; 5] = [
     "--connect-to",
 ];
 
-/// All short options with a value
-const SHORT: &str = "AbcCdDeEFhHKmoPQrtTuUwxXyYz";
+/// All long options of httpie with a value
+const OF_HTTPIE: [&str; 3] = ["--auth", "--auth-type", "--print"];
+
+impl Program {
+    /// Returns the short options with a value.
+    const fn short(self) -> &'static str {
+        match self {
+            Self::Curl => "AbcCdDeEFhHKmoPQrtTuUwxXyYz",
+            Self::Wget => "aAeioOPQtTUw",
+            Self::Httpie => "aAop",
+        }
+    }
+
+    fn takes_value(self, option: &str) -> bool {
+        let is_short = option.len() == 2 && option[1..].chars().all(|c| self.short().contains(c));
+        is_short
+            || DATA.contains(&option)
+            || LONG.contains(&option)
+            || OF_HTTPIE.contains(&option)
+            || OPTIONS.iter().any(|(_, long)| long.contains(&option))
+    }
+
+    /// Returns the option that a word begins with, and the value in the same word.
+    fn option(self, word: &str) -> Option<(String, Option<String>)> {
+        if word.starts_with("--") {
+            return Some(match word.split_once('=') {
+                Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
+                None => (word.to_owned(), None),
+            });
+        }
+        let letters = word
+            .strip_prefix('-')
+            .filter(|letters| !letters.is_empty())?;
+        let short = self.short();
+        let Some((at, letter)) = letters.char_indices().find(|(_, c)| short.contains(*c)) else {
+            return Some((word.to_owned(), None));
+        };
+        let value = &letters[at + letter.len_utf8()..];
+        let value = (!value.is_empty()).then(|| value.to_owned());
+        Some((format!("-{letter}"), value))
+    }
+}
 
 impl Command {
-    fn read(text: &str, start: usize) -> Self {
+    fn read(text: &str, start: usize, program: Program) -> Self {
         let (words, end) = words(text, start);
         let mut command = Self {
             range: start..end,
             ..Self::default()
         };
         let mut words = words.into_iter().skip(1);
+        let mut is_bearer = false;
         while let Some(word) = words.next() {
-            let Some((option, attached)) = option(&word.text) else {
-                command.add_url(word);
+            let Some((option, attached)) = program.option(&word.text) else {
+                if program == Program::Httpie {
+                    command.add_item(word);
+                } else {
+                    command.add_url(word);
+                }
                 continue;
             };
-            match attached {
-                Some(value) => command.add(&option, &value, word.range),
-                None if takes_value(&option) => {
-                    if let Some(value) = words.next() {
-                        command.add(&option, &value.text, value.range);
-                    }
+            let value = match attached {
+                Some(text) => Some(Word { text, ..word }),
+                None if program.takes_value(&option) => words.next(),
+                None => None,
+            };
+            let Some(Word { text, range }) = value else {
+                continue;
+            };
+            match (program, &*option) {
+                (Program::Httpie, "-A" | "--auth-type") => is_bearer = text == "bearer",
+                (Program::Httpie, _) => {
+                    let part = CommandPart::Option(option);
+                    command.parts.push((range, part));
                 }
-                None => {}
+                // The short options of wget have other meanings than those of curl.
+                (Program::Wget, short) if short.len() == 2 => {}
+                _ => command.add(&option, &text, range),
+            }
+        }
+        let of_token = ["-a", "--auth"].map(|name| CommandPart::Option(name.to_owned()));
+        for (_, part) in &mut command.parts {
+            if is_bearer && of_token.contains(part) {
+                *part = CommandPart::Bearer;
             }
         }
         command
+    }
+
+    /// Adds the method, the URL or an item of httpie: `Name:value`, `name==value` for the query, or
+    /// `name=value` for the body.
+    fn add_item(&mut self, word: Word) {
+        if self.url.is_none() {
+            if word.text.chars().all(|c| c.is_ascii_uppercase()) {
+                self.method = Some(word.text);
+            } else {
+                self.parts.push((word.range, CommandPart::Url));
+                self.url = Some(word.text);
+            }
+            return;
+        }
+        let Some(at) = word.text.find([':', '=', '@']) else {
+            return;
+        };
+        let (name, value) = word.text.split_at(at);
+        let part = if value.starts_with("==") {
+            CommandPart::Url
+        } else if let Some(value) = value.strip_prefix(':').filter(|it| !it.starts_with('=')) {
+            self.fields.push((name.to_owned(), value.trim().to_owned()));
+            CommandPart::Field(name.to_owned())
+        } else {
+            self.has_data = true;
+            CommandPart::Body
+        };
+        self.parts.push((word.range, part));
     }
 
     fn add_url(&mut self, word: Word) {
@@ -158,9 +269,11 @@ impl Command {
         let default = if self.has_data { "POST" } else { "GET" };
         let method = self.method.as_deref().unwrap_or(default).to_owned();
         let url = self.url.clone()?;
-        // curl adds the scheme, too
+        // The programs add the scheme, and httpie also adds the host.
         let url = if url.contains("://") || url.starts_with('/') {
             url
+        } else if url.starts_with(':') {
+            format!("http://localhost{url}")
         } else {
             format!("http://{url}")
         };
@@ -168,14 +281,23 @@ impl Command {
     }
 }
 
+/// Finds the commands in a text.
 pub(super) fn commands(text: &str) -> Vec<Command> {
+    let places = PROGRAMS.iter().flat_map(|(name, program)| {
+        let places = text.match_indices(name).filter(|(at, name)| {
+            let rest = &text[at + name.len()..];
+            let rest = rest.strip_prefix(".exe").unwrap_or(rest);
+            rest.starts_with([' ', '\t']) && begins_command(&text[..*at])
+        });
+        places.map(|(at, _)| (at, *program))
+    });
+    let mut places: Vec<_> = places.collect();
+    places.sort_by_key(|(at, _)| *at);
     let mut commands: Vec<Command> = Vec::new();
-    for (at, name) in text.match_indices("curl") {
-        let rest = &text[at + name.len()..];
-        let rest = rest.strip_prefix(".exe").unwrap_or(rest);
+    for (at, program) in places {
         let is_inside = commands.last().is_some_and(|last| at < last.range.end);
-        if !is_inside && rest.starts_with([' ', '\t']) && begins_command(&text[..at]) {
-            commands.push(Command::read(text, at));
+        if !is_inside {
+            commands.push(Command::read(text, at, program));
         }
     }
     commands
@@ -185,42 +307,24 @@ pub(super) fn commands(text: &str) -> Vec<Command> {
 pub(super) fn part_at(commands: &[Command], place: usize) -> Option<&CommandPart> {
     let before = commands.partition_point(|command| command.range.start <= place);
     let command = commands.get(before.checked_sub(1)?)?;
-    let mut parts = command.parts.iter();
-    let (_, part) = parts.find(|(range, _)| range.contains(&place))?;
-    Some(part)
+    let parts = &command.parts;
+    let before = parts.partition_point(|(range, _)| range.start <= place);
+    let (range, part) = parts.get(before.checked_sub(1)?)?;
+    range.contains(&place).then_some(part)
 }
 
 /// Whether a command may follow: at the start of a line, after a prompt, or after another command.
 fn begins_command(before: &str) -> bool {
-    let line = before.rsplit('\n').next().unwrap_or_default();
-    let bare = line.trim_end_matches([' ', '\t']);
-    bare.is_empty()
-        || bare.ends_with(['$', '%', '#', '>', ';', '&', '|', '(', '`'])
-        || ["sudo", "time"].contains(&bare.trim_start())
-}
-
-/// Splits a word into an option and the value attached to it, if any.
-fn option(word: &str) -> Option<(String, Option<String>)> {
-    if word.starts_with("--") {
-        return Some((word.to_owned(), None));
-    }
-    let letters = word
-        .strip_prefix('-')
-        .filter(|letters| !letters.is_empty())?;
-    let Some((at, letter)) = letters.char_indices().find(|(_, c)| SHORT.contains(*c)) else {
-        return Some((word.to_owned(), None));
+    // Reads only the end of the line, because a line may have many commands.
+    let before = before.trim_end_matches([' ', '\t']);
+    let begins_line = |text: &str| text.is_empty() || text.ends_with('\n');
+    let is_prefix = |word: &&str| {
+        let rest = before.strip_suffix(word);
+        rest.is_some_and(|rest| begins_line(rest.trim_end_matches([' ', '\t'])))
     };
-    let value = &letters[at + letter.len_utf8()..];
-    let value = (!value.is_empty()).then(|| value.to_owned());
-    Some((format!("-{letter}"), value))
-}
-
-fn takes_value(option: &str) -> bool {
-    let is_short = option.len() == 2 && option[1..].chars().all(|c| SHORT.contains(c));
-    is_short
-        || DATA.contains(&option)
-        || LONG.contains(&option)
-        || OPTIONS.iter().any(|(_, long)| long.contains(&option))
+    begins_line(before)
+        || before.ends_with(['$', '%', '#', '>', ';', '&', '|', '(', '`'])
+        || ["sudo", "time"].iter().any(is_prefix)
 }
 
 /// Splits the command at `start` into words. Also returns its end.
@@ -310,7 +414,7 @@ mod tests {
             ("a query without quotes", "curl https://a.example/?a=b&access_token=<T>", "the URL"),
             ("cookies", "curl \\\n  -b s=<T> \\\n  https://a.example", "the option -b"),
             ("Windows", "curl ^\"https://a.example/^\" ^\n  -H ^\"x-token: <T>^\"", "the field x-token"),
-            ("Bearer", "curl --oauth2-bearer <T> https://a.example", "the option --oauth2-bearer"),
+            ("Bearer", "curl --oauth2-bearer <T> https://a.example", "the option for a bearer token"),
             ("the answer", "curl https://a.example\n{\"access_token\":\"<T>\"}", ""),
             ("a variable", "TOKEN=<T>; curl https://a.example", ""),
             ("another command", "curl https://a.example | grep <T>", ""),

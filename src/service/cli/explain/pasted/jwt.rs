@@ -38,10 +38,14 @@ fn find_in_word(text: &str, word: Range<usize>, found: &mut Vec<Range<usize>>) {
         dots -= text[counted..begin].matches('.').count();
         counted = begin;
         // The last dot may be the full stop of a sentence. A token without a signature also ends in
-        // a dot, but it only has two.
-        let dropped = dots_at_the_end.min(dots.saturating_sub(2));
+        // a dot, but it only has two. Three dots stand for the rest of a shortened token.
+        let kept = if dots == dots_at_the_end { 3 } else { 2 };
+        let dropped = dots_at_the_end.min(dots.saturating_sub(kept));
         let end = word.end - dropped;
-        if has_the_dots_of_a_jwt(dots - dropped) && has_header(&text[begin..end]) {
+        let has_three_dots = dots - dropped == 3;
+        if (has_three_dots || has_the_dots_of_a_jwt(dots - dropped))
+            && has_header(&text[begin..end])
+        {
             found.push(begin..end);
             return;
         }
@@ -121,7 +125,7 @@ mod tests {
             ("eyJh=", 1),
             ("eyJh.", 1),
             ("eyJh=.", 1),
-            // all but two of the dots end the sentence
+            // all but three of the dots end the sentence
             (".", 2),
         ] {
             let text = format!("eyJh{} {JWT}", part.repeat(LENGTH / part.len()));
@@ -152,6 +156,8 @@ mod tests {
             ("without a signature", "eyJhbGciOiJub25lIn0.e30.".to_owned(), 1),
             ("after an equals sign", format!("a={JWT}&b=1"), 1),
             ("padded", "eyJhIjoxfQ==.eyJhIjoxfQ==.AA==".to_owned(), 1),
+            ("shortened", "eyJhbGciOi...".to_owned(), 1),
+            ("shortened in the middle", "eyJhbGciOi..e30.AA".to_owned(), 1),
             ("one part", "eyJhbGciOiJSUzI1NiJ9".to_owned(), 0),
             ("a word with ey", "they.keyed.honey".to_owned(), 0),
             ("in a word", format!("a{JWT}"), 0),
@@ -164,6 +170,7 @@ mod tests {
             &format!("It is {JWT}.")[find_all(&format!("It is {JWT}."))[0].clone()],
             JWT
         );
+        assert_eq!(find_all("a=eyJhbGciOi....").first(), Some(&(2..15)));
         assert_eq!(shorten_all(&format!("a '{JWT}' b")), "a 'eyJhbGciOi…' b");
     }
 }

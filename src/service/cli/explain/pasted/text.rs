@@ -103,7 +103,7 @@ fn unread_part(
     own: &str,
 ) -> Option<String> {
     match command::part_at(commands, place) {
-        Some(CommandPart::Bearer) => None,
+        Some(CommandPart::Bearer) if own.eq_ignore_ascii_case(AUTHORIZATION) => None,
         Some(CommandPart::Field(name)) if name.eq_ignore_ascii_case(own) => None,
         Some(part) => Some(part.to_string()),
         None => {
@@ -498,14 +498,15 @@ fn joined_token(lines: &[&str]) -> Option<String> {
 /// Nobody wraps shorter lines
 const MIN_LINE: usize = 40;
 
-/// A token continues on the next line with the whole line, or up to a quote
+/// Returns whether a token continues on the next line: with the whole line, or up to a quote or a
+/// tag.
 fn goes_on(token: &str, next: &str) -> bool {
     let run = next.find(|c: char| !jwt::is_token_character(c));
     // In this order, because the token grows with each line.
     let begins_another = jwt::has_header(next) && jwt::is_jwt(token);
     match run {
         None => !begins_another,
-        Some(run) => run > 0 && next[run..].starts_with(['"', '\'', '`']),
+        Some(run) => run > 0 && next[run..].starts_with(['"', '\'', '`', '<']),
     }
 }
 
