@@ -585,7 +585,7 @@ mod tests {
             ("a quoted variable", "export ACCESS_TOKEN=\"<T>\"", "`ACCESS_TOKEN` on line 1"),
             ("PowerShell", "$env:TOKEN = '<T>'", "`TOKEN` on line 1"),
             ("YAML", "users:\n- name: me\n  user:\n    token: <T>\n", "`token` on line 4"),
-            ("a cookie", "Cookie: session=<T>; theme=dark", "`session` on line 1"),
+            ("a cookie without its field", "session=<T>; theme=dark", "`session` on line 1"),
             ("a sentence", "my token is <T>.", "on line 1"),
             ("twice the same", "TOKEN=<T>\ncurl -H \"X-Token: <T>\" a", "on line 1"),
             ("curl -v over HTTP/2", "* [HTTP/2] [1] [:method: GET]\n* [HTTP/2] [1] [authorization: Bearer <T>]\n* [HTTP/2] [1] [accept: */*]\n> GET / HTTP/2\n> Host: a\n> authorization: Bearer <T>\n>\n", "field is on line 6"),
@@ -867,6 +867,7 @@ mod tests {
             ("a query", "GET /?access_token=<T> HTTP/1.1\nHost: a\n", "the request line"),
             ("a body", "POST / HTTP/1.1\nHost: a\n\naccess_token=<T>\n", "the body, on line 4"),
             ("a body in JSON", "POST https://a.example/\n\n{\n\"access_token\": \"<T>\"\n}", "the body, on line 4"),
+            ("a line of cookies", "Cookie: a=b; CF_Authorization=<T>", "the field Cookie, on line 1"),
             ("curl with a user", "curl -u user:<T> https://a.example", "the option -u"),
             ("curl with data", "curl -d access_token=<T> https://a.example", "the option -d"),
             ("wget", "wget --header='X-Auth-Token: <T>' https://a.example", "the field X-Auth-Token"),
@@ -893,6 +894,9 @@ mod tests {
                 "{case}: {notes}"
             );
         }
+        let cookie = filled("Cookie: CF_Authorization=<T>");
+        let cookie = Pasted::read_field(&cookie, "Cf-Access-Jwt-Assertion").unwrap();
+        assert_eq!(cookie.fault, Some(RequestFault::NoField));
         // a service that reads this header gets the token
         for text in [
             "curl -H 'X-Auth-Token: <T>' https://a.example",

@@ -115,7 +115,8 @@ fn unread_part(
 }
 
 /// Returns the name at the start of a text such as `Authentication: Bearer …`, `Authorisation:
-/// Bearer …` or `X-Auth: Bearer …`. Reads only the start, because a line may have many tokens.
+/// Bearer …`, `X-Auth: Bearer …` or `Cookie: …`. Reads only the start, because a line may have many
+/// tokens.
 fn similar_field(text: &str) -> Option<&str> {
     /// Longer than any name of a field.
     const MAX_LEN: usize = 64;
@@ -128,10 +129,12 @@ fn similar_field(text: &str) -> Option<&str> {
     let lower = name.to_ascii_lowercase();
     let is_similar = lower.contains("auth") || lower.starts_with("aut") || lower.starts_with("x-");
     let is_own = lower == AUTHORIZATION;
-    (is_similar
-        && !is_own
-        && request::is_field_name(name)
-        && is_credential(value.trim_start_matches(BLANKS)))
+    let is_cookie = lower == "cookie";
+    (is_cookie
+        || is_similar
+            && !is_own
+            && request::is_field_name(name)
+            && is_credential(value.trim_start_matches(BLANKS)))
     .then_some(name)
 }
 
