@@ -24,7 +24,13 @@ async fn main() -> ExitCode {
         }
     };
     let answer = match Environment::read() {
-        Ok(environment) => token(environment).await,
+        Ok(environment) => {
+            // The service only warns about a mistake in the ID or the secret of the client.
+            for warning in environment.warnings() {
+                eprintln!("{warning}");
+            }
+            token(environment).await
+        }
         Err(faults) => Err(faults.to_string()),
     };
     match answer {

@@ -169,3 +169,20 @@ fn import_writes_an_equivalent_file() {
     let missing = run(&directory, &["issuers", "import", "none.env"], &[]);
     assert_eq!(missing.status.code(), Some(78));
 }
+
+/// `issuers import` does not read the environment, so a variable there does not hide a fault.
+#[test]
+fn import_rejects_references_whatever_the_environment_has() {
+    for value in ["${UNDEF_TENANT}", "${UNDEF_TENANT:-common}"] {
+        let directory = Directory::new();
+        let text =
+            format!("AUTH0_ISSUER=https://login.example/{value}/v2.0\nAUTH0_API_AUDIENCE=urn:a\n");
+        fs::write(directory.path().join(".env"), text).unwrap();
+        let vars = [("AUTH0_ISSUER", "https://issuer.example/")];
+        let output = run(&directory, &["issuers", "import"], &vars);
+        assert_eq!(output.status.code(), Some(78), "{value}");
+        assert!(output.stdout.is_empty(), "{value}");
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert!(told.contains("AUTH0_ISSUER: found "), "{value}: {told}");
+    }
+}

@@ -31,19 +31,26 @@ pub(super) struct Entry {
     pub(super) name: String,
     pub(super) value: String,
     pub(super) line: usize,
+    /// False if dotenvy has replaced a reference in the value with nothing.
+    is_complete: bool,
 }
 
-/// Parses a `.env`. `file` is its name in faults.
+/// Parses a `.env`. `file` is its name in faults. `is_overridden` returns `true` for a variable that
+/// the environment sets, so that its value in the file is not used.
 ///
 /// # Errors
-/// Returns the fault of the first invalid line with a variable of this service.
-pub(super) fn parse(bytes: &[u8], file: &str) -> Result<DotEnv, Fault> {
+/// Returns the fault of the first invalid line with a variable that this service reads.
+pub(super) fn parse(
+    bytes: &[u8],
+    file: &str,
+    is_overridden: impl Fn(&str) -> bool,
+) -> Result<DotEnv, Fault> {
     // in UTF-16, every line would be skipped
     if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
         return Err(fault(file, 1, NOT_UTF8));
     }
     let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
-    let (lines, warnings) = readable_lines(bytes, file)?;
+    let (lines, mut warnings) = readable_lines(bytes, file, &is_overridden)?;
 
     let at = Cell::new(0);
     let mut entries: Vec<Entry> = Vec::new();
@@ -52,9 +59,22 @@ pub(super) fn parse(bytes: &[u8], file: &str) -> Result<DotEnv, Fault> {
         // can't fail, we've already parsed each line on its own
         let (name, value) = item.map_err(|_| fault(file, at.get(), CANNOT_BE_READ))?;
         let line = done + 1 + skipped(&lines[done..at.get()]);
-        check(&name, &value, &entries, (file, line), &lines[line - 1])?;
+        let source = lines[line - 1].split_once('=');
+        let references = references(source.map_or("", |(_, value)| value.trim()));
+        let is_defined = |reference: &Reference<'_>| reference.value(&entries).is_some();
+        let entry = Entry {
+            is_complete: references.iter().all(is_defined),
+            name,
+            value,
+            line,
+        };
+        match check(&entry, &references, &entries, file, &is_overridden) {
+            Err(fault) if is_read(&entry.name) => return Err(fault),
+            Err(fault) => warnings.push(fault.into()),
+            Ok(()) => {}
+        }
         done = at.get();
-        entries.push(Entry { name, value, line });
+        entries.push(entry);
     }
     Ok(DotEnv { entries, warnings })
 }
@@ -63,7 +83,11 @@ const NOT_UTF8: &str = "is not UTF-8; save the file as UTF-8";
 const CANNOT_BE_READ: &str = "cannot be parsed; write NAME=value, and quote a value that has spaces, quotes, \"$\" or \"\\\"";
 
 /// The lines for dotenvy, with a blank line and a warning in place of each invalid one.
-fn readable_lines(bytes: &[u8], file: &str) -> Result<(Vec<String>, Vec<Warning>), Fault> {
+fn readable_lines(
+    bytes: &[u8],
+    file: &str,
+    is_overridden: impl Fn(&str) -> bool,
+) -> Result<(Vec<String>, Vec<Warning>), Fault> {
     let texts: Vec<_> = bytes.split(|byte| *byte == b'\n').collect();
     let texts = texts.into_iter().map(String::from_utf8_lossy);
     let texts: Vec<_> = texts
@@ -79,22 +103,30 @@ fn readable_lines(bytes: &[u8], file: &str) -> Result<(Vec<String>, Vec<Warning>
             continue;
         }
         let number = lines.len() + 1;
-        if names_ours(text) {
-            return Err(wrong_line(text, (file, number), is_text));
-        }
-        if let Some(name) = in_another_format(text) {
+        let of_ours = our_name(text).map(|name| {
+            let fault = wrong_line(text, (file, number), is_text);
+            (name, fault)
+        });
+        let in_another_format = || {
+            let name = in_another_format(text)?;
             let right = format!("is not in the format of this file; write {name}=value");
-            return Err(fault(file, number, &right));
-        }
-        let what = if is_text {
-            "cannot be parsed"
-        } else {
-            "is not UTF-8"
+            Some((name, fault(file, number, &right)))
         };
-        let text = format!(
-            "line {number} {what} and is skipped, because it does not name a variable of this service"
-        );
-        warnings.push(Warning::new(file, text));
+        match of_ours.or_else(in_another_format) {
+            Some((name, fault)) if is_read(name) && !is_overridden(name) => return Err(fault),
+            Some((_, fault)) => warnings.push(fault.into()),
+            None => {
+                let what = if is_text {
+                    "cannot be parsed"
+                } else {
+                    "is not UTF-8"
+                };
+                let text = format!(
+                    "line {number} {what} and is skipped, because it does not name a variable of this service"
+                );
+                warnings.push(Warning::new(file, text));
+            }
+        }
         let more = continuation(&texts[lines.len()..]);
         lines.extend((0..=more).map(|_| "\n".to_owned()));
     }
@@ -105,12 +137,13 @@ fn is_readable(line: &str) -> bool {
     dotenvy::from_read_iter(line.as_bytes()).all(|item| item.is_ok())
 }
 
-/// Whether a line begins with the name of one of our variables.
-fn names_ours(line: &str) -> bool {
+/// Returns the name of our variable with which a line begins.
+fn our_name(line: &str) -> Option<&'static str> {
     let line = line.trim_start();
     let line = line.strip_prefix("export ").unwrap_or(line).trim_start();
     let end = line.find(|c| !is_of_name(c));
-    variables::find(&line[..end.unwrap_or(line.len())]).is_some()
+    let variable = variables::find(&line[..end.unwrap_or(line.len())])?;
+    Some(variable.name)
 }
 
 /// Our variable, if a line sets one in another program's format: a Windows shell's, a Dockerfile's,
@@ -134,7 +167,7 @@ fn in_another_format(line: &str) -> Option<&'static str> {
     let is_set = after.starts_with(['=', ':']) || line.trim_start().starts_with("ENV ");
     let name = rest[..end].replace('-', "_");
     let known = variables::find(&name).filter(|_| is_set)?;
-    is_read(known.name).then_some(known.name)
+    Some(known.name)
 }
 
 fn wrong_line(line: &str, (file, number): (&str, usize), is_text: bool) -> Fault {
@@ -186,7 +219,7 @@ fn continuation(lines: &[String]) -> usize {
     else {
         return 0;
     };
-    let own = after.iter().position(|line| names_ours(line));
+    let own = after.iter().position(|line| our_name(line).is_some());
     let before_own = &after[..own.unwrap_or(after.len())];
     let closing = before_own
         .iter()
@@ -200,21 +233,24 @@ fn skipped(lines: &[String]) -> usize {
     lines.iter().take_while(is_empty).count()
 }
 
-/// Rejects an entry whose value in dotenvy is probably not what its author meant. `source` is the
-/// line of the entry.
+/// Rejects an entry whose value in dotenvy is probably not what its author meant.
 fn check(
-    name: &str,
-    value: &str,
+    entry: &Entry,
+    references: &[Reference<'_>],
     before: &[Entry],
-    (file, line): (&str, usize),
-    source: &str,
+    file: &str,
+    is_overridden: impl Fn(&str) -> bool,
 ) -> Result<(), Fault> {
+    let (name, line) = (&*entry.name, entry.line);
     let Some(variable) = variables::find(name) else {
         return Ok(());
     };
+    if is_overridden(name) {
+        return Ok(());
+    }
     // A variable with two different values is ambiguous: dotenvy would use the first, and a shell
     // the last.
-    let differs = |entry: &Entry| entry.name == name && entry.value != value;
+    let differs = |other: &Entry| other.name == name && other.value != entry.value;
     if before.iter().any(differs) {
         return Err(Fault::new(
             name,
@@ -222,50 +258,15 @@ fn check(
         ));
     }
     // dotenvy would turn `a$b` into `a`, and the secret would be wrong
-    let source = source.split_once('=').map_or("", |(_, value)| value.trim());
-    let references = references(source);
-    if variable.is_secret && !references.is_empty() {
+    let is_alone = |reference: &Reference<'_>| reference.name.is_empty();
+    if variable.is_secret && !references.is_empty() || references.iter().any(is_alone) {
         return Err(reference(name, (file, line)));
     }
-    // If nobody uses the value, its references need no values either
-    if !is_read(name) || env::var_os(name).is_some() {
-        return Ok(());
+    let problem = |reference: &Reference<'_>| reference.problem(before, (file, line));
+    match references.iter().find_map(problem) {
+        Some(problem) => Err(Fault::new(name, problem)),
+        None => Ok(()),
     }
-    if references.contains(&"") {
-        return Err(reference(name, (file, line)));
-    }
-    // the default after an operator may be a secret
-    let operand = |reference: &&str| {
-        let end = reference.find(|c| !is_of_name(c))?;
-        Some(reference[..end].to_owned())
-    };
-    if let Some(operand) = references.iter().find_map(operand) {
-        return Err(Fault::new(
-            name,
-            format_args!(
-                "found ${{{operand}…}} with a default or another operator on line {line} of {file}, which is not supported; write ${{NAME}}, or the value itself"
-            ),
-        ));
-    }
-    // dotenvy would replace such a reference with nothing. Like dotenvy, we look into the
-    // environment first.
-    let value_of = |name: &str| {
-        let earlier = || {
-            let entry = before.iter().rev().find(|entry| entry.name == name)?;
-            Some(entry.value.clone())
-        };
-        env::var(name).ok().or_else(earlier)
-    };
-    let is_empty = |name: &&&str| value_of(name).is_none_or(|value| value.is_empty());
-    if let Some(undefined) = references.iter().find(is_empty) {
-        return Err(Fault::new(
-            name,
-            format_args!(
-                "found a reference to {undefined} on line {line} of {file}, and {undefined} has no value there; set {undefined} above that line or in the environment, or write the value itself"
-            ),
-        ));
-    }
-    Ok(())
 }
 
 /// The fault for a `$` that dotenvy would expand. `source` begins with the name of the variable.
@@ -288,9 +289,67 @@ fn has_reference(value: &str) -> bool {
     !references(value).is_empty()
 }
 
-/// What follows each `$`: the name, the text in braces, or an empty string if it is neither. Skips
-/// a `$` that is escaped, in single quotes, or in a comment.
-fn references(value: &str) -> Vec<&str> {
+/// A `$` that is not escaped, not in single quotes, and not in a comment.
+struct Reference<'a> {
+    /// The name or the text in braces that follows. Empty if neither follows.
+    name: &'a str,
+    is_in_braces: bool,
+}
+
+impl Reference<'_> {
+    /// Returns the value of the variable. `None` if it is not set, or if its value is not complete.
+    fn value(&self, before: &[Entry]) -> Option<String> {
+        if self.is_cut() {
+            return None;
+        }
+        // Like dotenvy, we look into the environment first.
+        env::var(self.name).ok().or_else(|| {
+            let entry = self.entry(before).filter(|entry| entry.is_complete)?;
+            Some(entry.value.clone())
+        })
+    }
+
+    fn entry<'e>(&self, before: &'e [Entry]) -> Option<&'e Entry> {
+        before.iter().rev().find(|entry| entry.name == self.name)
+    }
+
+    /// Without braces, dotenvy ends a name at its first `_`.
+    fn is_cut(&self) -> bool {
+        !self.is_in_braces && self.name.contains('_')
+    }
+
+    /// Describes a reference that dotenvy would replace with nothing, or with another variable.
+    fn problem(&self, before: &[Entry], (file, line): (&str, usize)) -> Option<String> {
+        let name = self.name;
+        // The default after an operator may be a secret.
+        if let Some(end) = name.find(|c| !is_of_name(c)) {
+            let operand = &name[..end];
+            return Some(format!(
+                "found ${{{operand}…}} with a default or another operator on line {line} of {file}, which is not supported; write ${{NAME}}, or the value itself"
+            ));
+        }
+        if self.is_cut() {
+            return Some(format!(
+                "found ${name} on line {line} of {file}, but a name with \"_\" must be in braces; write ${{{name}}}"
+            ));
+        }
+        if self.value(before).is_some_and(|value| !value.is_empty()) {
+            return None;
+        }
+        let found = format!("found a reference to {name} on line {line} of {file}");
+        Some(match self.entry(before) {
+            Some(entry) if !entry.is_complete => format!(
+                "{found}, but {name} refers to a variable without a value on line {}; write the value itself",
+                entry.line
+            ),
+            _ => format!(
+                "{found}, and {name} has no value there; set {name} above that line or in the environment, or write the value itself"
+            ),
+        })
+    }
+}
+
+fn references(value: &str) -> Vec<Reference<'_>> {
     let mut references = Vec::new();
     let (mut single, mut double, mut escaped) = (false, false, false);
     for (at, c) in value.char_indices() {
@@ -307,7 +366,10 @@ fn references(value: &str) -> Vec<&str> {
                 let rest = &value[at + 1..];
                 let end = rest.find(|c| !is_of_name(c)).unwrap_or(rest.len());
                 let in_braces = rest.strip_prefix('{').and_then(|rest| rest.split_once('}'));
-                references.push(in_braces.map_or(&rest[..end], |(name, _)| name));
+                references.push(Reference {
+                    name: in_braces.map_or(&rest[..end], |(name, _)| name),
+                    is_in_braces: in_braces.is_some(),
+                });
             }
             ' ' | '\t' if !double && value[at..].trim_start().starts_with('#') => break,
             _ => {}
@@ -373,6 +435,10 @@ impl Read for LineByLine<'_> {
 mod tests {
     use super::*;
 
+    fn parse(bytes: &[u8], file: &str) -> Result<DotEnv, Fault> {
+        super::parse(bytes, file, |_| false)
+    }
+
     #[test]
     fn parses_the_usual_syntax() {
         #[rustfmt::skip]
@@ -389,7 +455,10 @@ mod tests {
             ("quotes", "LISTEN='a b' # c", "LISTEN", "a b"),
             ("a reference", "B=tenant\nAUTH0_ISSUER=https://${B}/", "AUTH0_ISSUER", "https://tenant/"),
             ("a secret in quotes", "AUTH0_SIGNING_SECRET='a$b'", "AUTH0_SIGNING_SECRET", "a$b"),
-            ("a reference in a variable that is not read", "AUTH0_CLIENT_ID=a${UNDEFINED}", "AUTH0_CLIENT_ID", "a"),
+            ("a reference with braces", "B_C=tenant\nAUTH0_ISSUER=https://${B_C}/", "AUTH0_ISSUER", "https://tenant/"),
+            ("a reference without braces", "B=tenant\nAUTH0_ISSUER=https://$B/", "AUTH0_ISSUER", "https://tenant/"),
+            ("a reference to a reference", "B=\nC=${B}tenant\nAUTH0_ISSUER=https://${C}/", "AUTH0_ISSUER", "https://tenant/"),
+            ("an undefined variable in another program's", "B=${UNDEFINED_B}/x\nLISTEN=x", "B", "/x"),
             ("empty", "LISTEN =", "LISTEN", ""),
             ("twice the same", "LISTEN=x\nLISTEN=x", "LISTEN", "x"),
         ];
@@ -404,7 +473,7 @@ mod tests {
 
     #[test]
     fn rejects_references_in_secrets() {
-        let secret = |value: &str| format!("B=x$y\nAUTH0_SIGNING_SECRET={value}\nLISTEN=$B\n");
+        let secret = |value: &str| format!("B='x$y'\nAUTH0_SIGNING_SECRET={value}\nLISTEN=$B\n");
         #[rustfmt::skip]
         let altered = [
             ("bare", "hunter$2"),
@@ -491,6 +560,33 @@ mod tests {
         }
     }
 
+    /// We list the variables of the tutorial's client, but the service does not read them.
+    #[test]
+    fn warns_about_variables_that_are_not_read() {
+        let cannot = "cannot be parsed; write NAME=value, and quote a value that has spaces, quotes, \"$\" or \"\\\"";
+        let secret = "AUTH0_CLIENT_SECRET: found a \"$\" on line 2 of .env, which begins a reference to a variable; put the secret in single quotes";
+        #[rustfmt::skip]
+        let rows = [
+            ("a quote", &b"AUTH0_CLIENT_ID=a b\"c"[..], format!(".env: line 2 {cannot}")),
+            ("an open quote", b"AUTH0_CLIENT_ID=\"hunter2", ".env: line 2 has an unclosed quote; close it".into()),
+            ("an open quote on several lines", b"AUTH0_CLIENT_ID=\"hunter2\nx\"", ".env: line 2 has an unclosed quote; close it".into()),
+            ("cmd.exe", b"set AUTH0_CLIENT_ID=hunter2", ".env: line 2 is not in the format of this file; write AUTH0_CLIENT_ID=value".into()),
+            ("not UTF-8", b"AUTH0_CLIENT_ID=hunter2\xff", ".env: line 2 is not UTF-8; save the file as UTF-8".into()),
+            ("a $", b"AUTH0_CLIENT_SECRET=hunter$2", secret.to_owned()),
+            ("a $ in double quotes", b"AUTH0_CLIENT_SECRET=\"hunter$2\"", secret.to_owned()),
+            ("an undefined variable", b"AUTH0_CLIENT_SECRET=${UNDEFINED_B}", secret.to_owned()),
+            ("two values", b"AUTH0_CLIENT_ID=a\nAUTH0_CLIENT_ID=b", "AUTH0_CLIENT_ID: found twice in .env, the second time on line 3; keep one".into()),
+        ];
+        for (case, text, warning) in rows {
+            let file = [b"A=b\n", text, b"\nLISTEN=x\n"].concat();
+            let vars = parse(&file, ".env").unwrap_or_else(|fault| panic!("{case}: {fault}"));
+            let found: Vec<_> = vars.warnings.iter().map(ToString::to_string).collect();
+            assert_eq!(found, [warning], "{case}");
+            let listen = vars.entries.iter().find(|entry| entry.name == "LISTEN");
+            assert!(listen.is_some(), "{case}");
+        }
+    }
+
     #[test]
     fn unclosed_quotes_do_not_hide_our_variables() {
         for (case, text) in [
@@ -524,7 +620,12 @@ mod tests {
             ("two values", b"LISTEN=hunter2\nA=b\nLISTEN=c", "LISTEN: found twice in .env, the second time on line 3; keep one".into()),
             ("a secret with a $", b"A=b\nAUTH0_SIGNING_SECRET=hunter$2", format!("AUTH0_SIGNING_SECRET: found a \"$\" on line 2 of .env, {reference} secret in single quotes")),
             ("an undefined variable", b"AUTH0_ISSUER=https://login.example/${UNDEFINED_TENANT}/v2.0", "AUTH0_ISSUER: found a reference to UNDEFINED_TENANT on line 1 of .env, and UNDEFINED_TENANT has no value there; set UNDEFINED_TENANT above that line or in the environment, or write the value itself".into()),
-            ("an undefined variable without braces", b"A=b\nAUTH0_API_AUDIENCE=api://$UNDEFINED_ID", "AUTH0_API_AUDIENCE: found a reference to UNDEFINED_ID on line 2 of .env, and UNDEFINED_ID has no value there; set UNDEFINED_ID above that line or in the environment, or write the value itself".into()),
+            ("an undefined variable without braces", b"A=b\nAUTH0_API_AUDIENCE=api://$UNDEFINED", "AUTH0_API_AUDIENCE: found a reference to UNDEFINED on line 2 of .env, and UNDEFINED has no value there; set UNDEFINED above that line or in the environment, or write the value itself".into()),
+            // dotenvy would look up `HERE`.
+            ("an underscore without braces", b"HERE_ID=a\nHERE=b\nAUTH0_API_AUDIENCE=api://$HERE_ID", "AUTH0_API_AUDIENCE: found $HERE_ID on line 3 of .env, but a name with \"_\" must be in braces; write ${HERE_ID}".into()),
+            ("an undefined variable of another program", b"OTHER=${UNDEFINED_B}/x\nAUTH0_ISSUER=https://a${OTHER}/", "AUTH0_ISSUER: found a reference to OTHER on line 2 of .env, but OTHER refers to a variable without a value on line 1; write the value itself".into()),
+            ("a default of another program", b"HERE=b\nOTHER=${HERE:-x}\nNEXT=a/${OTHER}\nAUTH0_ISSUER=https://a${NEXT}/", "AUTH0_ISSUER: found a reference to NEXT on line 4 of .env, but NEXT refers to a variable without a value on line 3; write the value itself".into()),
+            ("an underscore in another program", b"HERE_ID=b\nOTHER=$HERE_ID\nAUTH0_ISSUER=https://a${OTHER}/", "AUTH0_ISSUER: found a reference to OTHER on line 3 of .env, but OTHER refers to a variable without a value on line 2; write the value itself".into()),
             ("a variable that is set later", b"AUTH0_ISSUER=https://${LATER_TENANT}/\nLATER_TENANT=a", "AUTH0_ISSUER: found a reference to LATER_TENANT on line 1 of .env, and LATER_TENANT has no value there; set LATER_TENANT above that line or in the environment, or write the value itself".into()),
             ("an empty variable", b"EMPTY_TENANT=\nAUTH0_ISSUER=https://${EMPTY_TENANT}/", "AUTH0_ISSUER: found a reference to EMPTY_TENANT on line 2 of .env, and EMPTY_TENANT has no value there; set EMPTY_TENANT above that line or in the environment, or write the value itself".into()),
             ("a default of a shell", b"LISTEN=${UNDEFINED_ADDRESS:-hunter2}", "LISTEN: found ${UNDEFINED_ADDRESS…} with a default or another operator on line 1 of .env, which is not supported; write ${NAME}, or the value itself".into()),

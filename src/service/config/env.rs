@@ -139,7 +139,8 @@ impl Environment {
         located.collect()
     }
 
-    pub(super) fn warnings(&self) -> &[Warning] {
+    /// Returns the warnings about lines of `.env`.
+    pub fn warnings(&self) -> &[Warning] {
         &self.warnings
     }
 
@@ -177,8 +178,10 @@ impl Environment {
         dotenv: io::Result<Vec<u8>>,
         file: &'static str,
     ) -> Result<Self, Faults> {
+        let environment: Vec<_> = environment.collect();
+        let is_overridden = |name: &str| environment.iter().any(|(own, _)| *own == *name);
         let dotenv = match dotenv {
-            Ok(bytes) => dotenv::parse(&bytes, file)?,
+            Ok(bytes) => dotenv::parse(&bytes, file, is_overridden)?,
             Err(error) if error.kind() == ErrorKind::NotFound => DotEnv::default(),
             Err(error) => return Err(unreadable(&error, file).into()),
         };
@@ -193,7 +196,7 @@ impl Environment {
             .entries
             .into_iter()
             .map(|entry| (entry.name, (entry.value, origin(entry.line))));
-        let environment = environment.filter_map(|(name, value)| {
+        let environment = environment.into_iter().filter_map(|(name, value)| {
             // lossy on purpose: the reader rejects the replacement character
             let value = value.to_string_lossy().into_owned();
             Some((name.into_string().ok()?, (value, Origin::Environment)))
@@ -301,6 +304,29 @@ mod tests {
         let vars: Vec<_> = vars.into_iter().collect();
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         assert_eq!(vars, [pair("LISTEN", "a"), pair("RUST_LOG", "c")]);
+    }
+
+    #[test]
+    fn overridden_lines_of_the_file_are_no_faults() {
+        for (name, line) in [
+            ("AUTH0_SIGNING_SECRET", "AUTH0_SIGNING_SECRET=abc$def"),
+            ("AUTH0_SIGNING_SECRET", "AUTH0_SIGNING_SECRET=\"abc$def\""),
+            ("AUTH0_ISSUER", "AUTH0_ISSUER=https://${UNDEFINED_TENANT}/"),
+            (
+                "AUTH0_ISSUER",
+                "AUTH0_ISSUER=https://${UNDEFINED_TENANT:-a}/",
+            ),
+            ("LISTEN", "LISTEN='a"),
+            ("LISTEN", "LISTEN=a\nLISTEN=b"),
+            ("LISTEN", "set LISTEN=a"),
+        ] {
+            let read = |vars: &[(&str, &str)]| {
+                Environment::merge(environment(vars), Ok(line.into()), DOT_ENV)
+            };
+            let vars = read(&[(name, "x")]).unwrap();
+            assert_eq!(vars.get(name), Some(("x", Origin::Environment)), "{line}");
+            assert!(read(&[("OTHER", "x")]).is_err(), "{line}");
+        }
     }
 
     #[test]

@@ -95,6 +95,13 @@ impl Warning {
     }
 }
 
+/// For a fault in a line that this service does not use.
+impl From<Fault> for Warning {
+    fn from(fault: Fault) -> Self {
+        Self(fault.0)
+    }
+}
+
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)

@@ -24,7 +24,7 @@ fn from(vars: &[(&str, &str)]) -> Result<(Config, Vec<Warning>), Faults> {
 }
 
 fn dotenv(text: &str) -> Vec<(String, String)> {
-    let read = dotenv::parse(text.as_bytes(), ".env").unwrap();
+    let read = dotenv::parse(text.as_bytes(), ".env", |_| false).unwrap();
     let pairs = read
         .entries
         .into_iter()
