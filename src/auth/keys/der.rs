@@ -1,5 +1,30 @@
 //! A minimal DER parser (X.690) for public keys and the dates of certificates.
 
+pub(crate) const INTEGER: u8 = 0x02;
+pub(crate) const BIT_STRING: u8 = 0x03;
+pub(crate) const OID: u8 = 0x06;
+pub(crate) const SEQUENCE: u8 = 0x30;
+
+/// Returns `true` for a public key (`SubjectPublicKeyInfo` or `RSAPublicKey`) or an X.509
+/// certificate. Looks only at the outermost elements.
+#[cfg(feature = "service")]
+pub(crate) fn is_public_key(der: &[u8]) -> bool {
+    const FORMS: [&[u8]; 3] = [
+        &[SEQUENCE, BIT_STRING],
+        &[INTEGER, INTEGER],
+        &[SEQUENCE, SEQUENCE, BIT_STRING],
+    ];
+    let Some((elements, [])) = expect(SEQUENCE, der) else {
+        return false;
+    };
+    FORMS.iter().any(|form| {
+        let rest = form.iter().try_fold(elements, |rest, tag| {
+            expect(*tag, rest).map(|(_, after)| after)
+        });
+        rest.is_some_and(<[u8]>::is_empty)
+    })
+}
+
 /// The contents of the first element and the remaining bytes. `None` if the tag differs.
 pub(crate) fn expect(tag: u8, der: &[u8]) -> Option<(&[u8], &[u8])> {
     let (found, rest) = der.split_first()?;

@@ -12,7 +12,11 @@ use base64::{
 use serde_json::{Value, json};
 
 use crate::auth::{
-    keys::{der::expect, document, left_out::Reason},
+    keys::{
+        der::{BIT_STRING, INTEGER, OID, SEQUENCE, expect},
+        document,
+        left_out::Reason,
+    },
     token::json,
 };
 
@@ -110,11 +114,6 @@ fn jwk_of(block: &Block<'_>) -> Result<Value, Reason> {
         _ => Err(Reason::Pem),
     }
 }
-
-const INTEGER: u8 = 0x02;
-const BIT_STRING: u8 = 0x03;
-const OID: u8 = 0x06;
-const SEQUENCE: u8 = 0x30;
 
 /// Parses a `SubjectPublicKeyInfo` (RFC 5280 §4.1.2.7)
 fn public_key(der: &[u8]) -> Result<Value, Reason> {

@@ -708,6 +708,7 @@ groups_at = "groups.all"
         let without = parse(issuer, "issuers.toml", defaults(&[])).unwrap_err();
         let expected = format!(
             "issuers.toml:1: {of}, audiences: not set, and AUTH0_API_AUDIENCE is not set either; set it to the identifier of your API"
+            (&format!("{issuer}algorithms = [\"HS256\"]\nsigning_secret = \"a-string-secret-at-least-256-bits-long\""), vec![format!("issuers.toml:4: {of}, signing_secret: found 38 bytes (not shown), which is a placeholder; give a secret of 32 bytes or more")]),
         );
         assert_eq!(without.to_string(), expected);
     }

@@ -1,5 +1,7 @@
 use std::collections::BTreeSet;
 
+use base64::{Engine, engine::general_purpose::STANDARD};
+use rcgen::{CertificateParams, KeyPair, PublicKeyData, RsaKeySize};
 use warp::http::HeaderValue;
 
 use crate::{
@@ -337,6 +339,7 @@ fn rejects_issuers_that_are_not_https_urls() {
         ("a placeholder", "AUTH0_ISSUER", "https://your.domain.auth0.com/", "is a placeholder"),
         ("an angle bracket", "AUTH0_ISSUER", "https://<tenant>.auth0.com/", "is a placeholder"),
         ("an example of Cognito", "AUTH0_ISSUER", "https://cognito-idp.us-east-1.amazonaws.com/us-east-1_XXXXXXXXX", "is a placeholder"),
+        ("a tenant of zeros", "AUTH0_ISSUER", "https://login.microsoftonline.com/00000000-0000-0000-0000-000000000000/v2.0", "is a placeholder"),
         ("this machine without a scheme", "AUTH0_ISSUER", "127.0.0.1:8002", "is not a URL; did you mean http://127.0.0.1:8002/? Or if iss is exactly this, set AUTH0_JWKS_URI to the https address of its keys, or AUTH0_JWKS_FILE to a file with them"),
         ("localhost without a scheme", "AUTH0_ISSUER", "localhost:8002", "is not a URL; did you mean http://localhost:8002/? Or if iss is exactly this, set AUTH0_JWKS_URI to the https address of its keys, or AUTH0_JWKS_FILE to a file with them"),
         ("a brace", "AUTH0_ISSUER", "https://{yourDomain}/", "is a placeholder"),
@@ -845,7 +848,7 @@ fn accepts_any_issuer_name_if_its_keys_are_configured() {
             let config = config(&[("AUTH0_ISSUER", issuer), keys]);
             assert_eq!(config.issuers, [issuer], "{keys:?}");
         }
-        let secret = ("AUTH0_SIGNING_SECRET", "0123456789abcdef0123456789abcdef");
+        let secret = ("AUTH0_SIGNING_SECRET", SECRET);
         let config = config(&[
             ("AUTH0_ISSUER", issuer),
             ("AUTH0_ALGORITHMS", "HS256"),
@@ -927,6 +930,122 @@ fn reads_the_store_that_replicas_share() {
     assert!(defaults.url.is_none());
     assert_eq!(defaults.timeout, Duration::from_millis(100));
     assert_eq!(defaults.stale, Duration::from_secs(300));
+/// Anyone can sign tokens with such a secret.
+#[test]
+fn rejects_secrets_that_others_know_or_can_guess() {
+    let placeholder = "is a placeholder; give a secret of 32 bytes or more";
+    let published = "is published, so it is not secret; use 32 bytes or more, for example from: openssl rand -base64 48";
+    let repeats = |length: usize| {
+        format!(
+            "repeats {length} bytes, so it is too short for HS256 (RFC 7518 §3.2); use 32 bytes or more, for example from: openssl rand -base64 48"
+        )
+    };
+    #[rustfmt::skip]
+    let rows = [
+        ("jwt.io", "a-string-secret-at-least-256-bits-long", placeholder.to_owned()),
+        ("jwt.io for HS384", "a-valid-string-secret-that-is-at-least-384-bits-long", placeholder.to_owned()),
+        ("jwt.io for HS512", "a-valid-string-secret-that-is-at-least-512-bits-long-which-is-very-long", placeholder.to_owned()),
+        ("jwt.io with underscores", "a_string_secret_at_least_256_bits_long", placeholder.to_owned()),
+        ("jwt.io before, padded", "your-256-bit-secret0000000000000", placeholder.to_owned()),
+        ("jwt.io before, repeated", "your-384-bit-secretyour-384-bit-secret", placeholder.to_owned()),
+        ("jwt.io before, with spaces", "  Your 512 bit secret            ", placeholder.to_owned()),
+        ("a word", "my-super-secret-key-of-your-256-bit-secret", placeholder.to_owned()),
+        ("FastAPI's tutorial", "09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7", published.to_owned()),
+        ("a tutorial of Spring", "404e635266556a586e3272357538782f413f4428472b4b6250645367566b5970\n", published.to_owned()),
+        ("RFC 7515", "AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow", published.to_owned()),
+        ("RFC 7520", "hJtXIZ2uSN5kbQfbtTNWbpdmhkV8FJG-Onbc6mxCcYg", published.to_owned()),
+        ("one byte", "00000000000000000000000000000000", repeats(1)),
+        ("a repeated word", "secretsecretsecretsecretsecretse", repeats(6)),
+        ("a repeated half", "0123456789abcdef0123456789abcdef", repeats(16)),
+    ];
+    for (case, secret, fault) in rows {
+        let vars = [
+            ("AUTH0_ALGORITHMS", "HS256"),
+            ("AUTH0_SIGNING_SECRET", secret),
+        ];
+        let length = secret.len();
+        let fault =
+            format!("AUTH0_SIGNING_SECRET: found {length} bytes (not shown), which {fault}");
+        match with(&vars) {
+            Ok(_) => panic!("{case}"),
+            Err(found) => assert_eq!(found.to_string(), fault, "{case}"),
+        }
+    }
+    for secret in [
+        "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV",
+        "a secret of our own, with 32 bytes",
+    ] {
+        let vars = [
+            ("AUTH0_ALGORITHMS", "HS256"),
+            ("AUTH0_SIGNING_SECRET", secret),
+        ];
+        assert_eq!(with(&vars).is_ok(), secret.len() >= 32, "{secret}");
+    }
+}
+
+/// The public key of the issuer is a common mistake for the secret of HS256.
+#[test]
+fn rejects_public_keys_as_secrets_in_every_format() {
+    let base64 = |der: &[u8]| STANDARD.encode(der);
+    let generated = |algorithm| KeyPair::generate_for(algorithm).unwrap();
+    let rsa = |size| KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, size).unwrap();
+    let spki = |key: &KeyPair| base64(&key.subject_public_key_info());
+    let rsa_2048 = rsa(RsaKeySize::_2048);
+    let p256 = generated(&rcgen::PKCS_ECDSA_P256_SHA256);
+    let certificate = CertificateParams::default().self_signed(&p256).unwrap();
+    let jwk = r#"{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
+    let url_safe = spki(&p256).replace('+', "-").replace('/', "_");
+    let lines = spki(&rsa_2048)
+        .as_bytes()
+        .chunks(64)
+        .fold(String::new(), |lines, line| {
+            lines + str::from_utf8(line).unwrap() + "\n"
+        });
+    #[rustfmt::skip]
+    let rows = [
+        ("RSA-2048", spki(&rsa_2048)),
+        ("RSA-3072", spki(&rsa(RsaKeySize::_3072))),
+        ("RSA-4096", spki(&rsa(RsaKeySize::_4096))),
+        ("P-256", spki(&p256)),
+        ("P-384", spki(&generated(&rcgen::PKCS_ECDSA_P384_SHA384))),
+        ("P-521", spki(&generated(&rcgen::PKCS_ECDSA_P521_SHA512))),
+        ("Ed25519", spki(&generated(&rcgen::PKCS_ED25519))),
+        ("an RSAPublicKey", base64(rsa_2048.der_bytes())),
+        ("a certificate", base64(certificate.der())),
+        ("lines of base64", lines),
+        ("base64url without padding", url_safe.trim_end_matches('=').to_owned()),
+        ("PEM", p256.public_key_pem()),
+        ("PEM in base64", base64(p256.public_key_pem().as_bytes())),
+        ("a JWK", jwk.to_owned()),
+        ("a JWK in base64", base64(jwk.as_bytes())),
+        ("a key set", format!(r#"{{"keys":[{jwk}]}}"#)),
+        ("an array of JWKs", format!("[{jwk}]")),
+        ("SSH", "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJjK me@here".to_owned()),
+        ("SSH with ECDSA", "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTY me@here".to_owned()),
+    ];
+    for (case, key) in rows {
+        let vars = [
+            ("AUTH0_ALGORITHMS", "HS256"),
+            ("AUTH0_SIGNING_SECRET", &key),
+        ];
+        match with(&vars) {
+            Ok(_) => panic!("{case}"),
+            Err(found) => {
+                let found = found.to_string();
+                assert!(
+                    found.contains("a public key is not secret"),
+                    "{case}: {found}"
+                );
+            }
+        }
+    }
+    let random = base64(p256.der_bytes());
+    config(&[
+        ("AUTH0_ALGORITHMS", "HS256"),
+        ("AUTH0_SIGNING_SECRET", &random),
+    ]);
+}
+
     assert_eq!(defaults.outage, StoreOutage::Refuse);
     let warning = "STATE_STORE_OUTAGE: not used, because STATE_STORE is not set";
     assert_eq!(warnings(&[("STATE_STORE_OUTAGE", "local")]), [warning]);
@@ -1024,7 +1143,7 @@ fn warns_about_unused_and_unknown_variables() {
         ("two lines", &[("AUTH0_X\ny", "x")], r"AUTH0_X\ny: not a known variable; see .env.example for the variables that exist"),
         ("a secret", &[hs256[1]], "AUTH0_SIGNING_SECRET: not used, because AUTH0_ALGORITHMS does not have HS256"),
         ("keys", &[hs256[0], hs256[1], ("AUTH0_JWKS_TTL", "1h")], "AUTH0_JWKS_TTL: not used, because AUTH0_ALGORITHMS has only HS256"),
-        ("whitespace in a secret", &[hs256[0], ("AUTH0_SIGNING_SECRET", "0123456789abcdef0123456789abcdef\n")], "AUTH0_SIGNING_SECRET: begins or ends with a space or a line break, which is part of the secret"),
+        ("whitespace in a secret", &[hs256[0], ("AUTH0_SIGNING_SECRET", "a secret that nobody may ever read\n")], "AUTH0_SIGNING_SECRET: begins or ends with a space or a line break, which is part of the secret"),
         ("scopes of no resource", &[("AUTH0_RESOURCE_SCOPES", "a")], "AUTH0_RESOURCE_SCOPES: not used, because AUTH0_RESOURCE is not set"),
         ("a resource that is not an audience", &[("AUTH0_RESOURCE", "https://other.example")], "AUTH0_RESOURCE: not in AUTH0_API_AUDIENCE, so a token that a client requests for this resource (RFC 8707) is rejected here"),
         ("no slash", &[("AUTH0_ISSUER", "https://tenant.auth0.com")], "AUTH0_ISSUER: Auth0's issuers end with a slash; did you mean https://tenant.auth0.com/?"),

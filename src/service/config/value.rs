@@ -11,14 +11,15 @@ use std::{
     time::Duration,
 };
 
+use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use tracing_subscriber::EnvFilter;
 use warp::http::HeaderName;
 
 use crate::{
     algorithm::Algorithm,
     auth::{
-        self, AudienceClaim, CertificateSource, display::ShownUrl, dpop::DpopMode, policy::Policy,
-        store::Store,
+        self, AudienceClaim, CertificateSource, display::ShownUrl, dpop::DpopMode, keys::der,
+        policy::Policy, store::Store,
     },
     service::config::{
         fault::PEM,
@@ -53,6 +54,15 @@ pub(super) fn is_placeholder(text: &str) -> bool {
         "replace-me",
         "replace_me",
     ];
+    /// An empty UUID, and parts of the secrets in jwt.io's examples, which people also pad or repeat.
+    const PARTS: [&str; 6] = [
+        "00000000-0000-0000-0000-000000000000",
+        "your-256-bit",
+        "your-384-bit",
+        "your-512-bit",
+        "string-secret-at-least-",
+        "string-secret-that-is-at-least-",
+    ];
     // In capitals only: `todo` is a common name for a sample application
     if ["TODO", "TBD", "FIXME"].contains(&text) {
         return true;
@@ -62,6 +72,10 @@ pub(super) fn is_placeholder(text: &str) -> bool {
         return true;
     }
     let text = text.to_ascii_lowercase();
+    let hyphened = text.replace([' ', '_'], "-");
+    if PARTS.iter().any(|part| hyphened.contains(part)) {
+        return true;
+    }
     // Documentation has `dev-xxxxxxxx` and `us-east-1_XXXXXXXXX`
     let mut words = text.split(|c: char| !c.is_alphanumeric());
     if WHOLE.contains(&&*text)
@@ -199,20 +213,66 @@ pub(super) fn algorithm(text: &str) -> Parsed<Algorithm> {
 
 /// A secret for HS256 must be at least as long as the hash (RFC 7518 §3.2).
 pub(super) fn secret(text: &str) -> Parsed<Secret> {
-    /// The beginnings of public keys in base64: of RSA keys, and of keys on P-256
-    const KEYS: [&str; 2] = ["MIIBIjANBgkqhkiG", "MFkwEwYHKoZIzj0"];
-    let is_jwk = text.trim_start().starts_with('{') && text.contains("\"kty\"");
-    if text.contains(PEM) || is_jwk || KEYS.iter().any(|start| text.starts_with(start)) {
+    if is_public_key(text) {
         return Err(InvalidValue::new(
             "is a key for another algorithm; a public key is not secret, so anyone could sign tokens with it",
         )
         .hint("allow the algorithm of the key instead of HS256, such as RS256, and set AUTH0_JWKS_FILE to a file with the public key"));
     }
-    if text.len() < 32 {
-        return Err(InvalidValue::new("is too short for HS256 (RFC 7518 §3.2)")
-            .hint("use 32 bytes or more, for example from: openssl rand -base64 48"));
-    }
-    Ok(Secret::new(text))
+    strong_secret(text, "too short for HS256 (RFC 7518 §3.2)")
+}
+
+/// Returns `true` for a public key or a certificate: PEM, JWKs, a key for SSH or DER, also in
+/// base64.
+fn is_public_key(text: &str) -> bool {
+    let is_text = |text: &str| {
+        const SSH: [&str; 3] = ["ssh-rsa ", "ssh-ed25519 ", "ecdsa-sha2-"];
+        let text = text.trim_start();
+        text.contains(PEM)
+            || text.starts_with(['{', '[']) && text.contains("\"kty\"")
+            || SSH.iter().any(|start| text.starts_with(start))
+    };
+    let base64: String = text
+        .chars()
+        .filter(|c| !c.is_ascii_whitespace() && *c != '=')
+        .map(|c| match c {
+            '-' => '+',
+            '_' => '/',
+            c => c,
+        })
+        .collect();
+    let decoded = STANDARD_NO_PAD.decode(base64).unwrap_or_default();
+    is_text(text) || der::is_public_key(&decoded) || str::from_utf8(&decoded).is_ok_and(is_text)
+}
+
+/// Parses a secret of 32 bytes or more. Rejects secrets that anyone can look up or guess.
+fn strong_secret(text: &str, too_short: &str) -> Parsed<Secret> {
+    /// From the tutorial of FastAPI, a tutorial of Spring Security that many projects copied, and
+    /// the examples in RFC 7515 §A.1 and RFC 7520 §3.5.
+    const PUBLISHED: [&str; 4] = [
+        "09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7",
+        "404E635266556A586E3272357538782F413F4428472B4B6250645367566B5970",
+        "AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow",
+        "hJtXIZ2uSN5kbQfbtTNWbpdmhkV8FJG-Onbc6mxCcYg",
+    ];
+    let mut published = PUBLISHED.iter();
+    let reason = if text.len() < 32 {
+        format!("is {too_short}")
+    } else if let Some(length) = repeated(text.as_bytes()) {
+        format!("repeats {length} bytes, so it is {too_short}")
+    } else if published.any(|secret| secret.eq_ignore_ascii_case(text.trim())) {
+        "is published, so it is not secret".to_owned()
+    } else {
+        return Ok(Secret::new(text));
+    };
+    Err(InvalidValue::new(reason)
+        .hint("use 32 bytes or more, for example from: openssl rand -base64 48"))
+}
+
+/// If a secret repeats a text of less than 32 bytes, returns the length of that text.
+fn repeated(secret: &[u8]) -> Option<usize> {
+    let most = (secret.len() / 2).min(31);
+    (1..=most).find(|length| secret[*length..] == secret[..secret.len() - length])
 }
 
 /// Any length will do
@@ -278,11 +338,7 @@ pub(super) fn certificate_field(text: &str) -> Parsed<CertificateSource> {
 
 /// Must be at least as long as the hash
 pub(super) fn nonce_secret(text: &str) -> Parsed<Secret> {
-    if text.len() < 32 {
-        return Err(InvalidValue::new("is too short")
-            .hint("use 32 bytes or more, for example from: openssl rand -base64 48"));
-    }
-    Ok(Secret::new(text))
+    strong_secret(text, "too short")
 }
 
 pub(super) fn dpop_mode(text: &str) -> Parsed<DpopMode> {
