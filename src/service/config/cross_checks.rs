@@ -120,31 +120,34 @@ pub(super) fn audiences(reader: &mut Reader, audiences: &[String], issuers: &[St
     }
 }
 
-/// Returns the warning about an audience that tokens of these issuers for other APIs have. `None` if
-/// there is nothing to warn about.
+/// Returns a warning if tokens of these issuers for other APIs have this audience.
 pub(super) fn foreign_audience(audience: &str, issuers: &[String]) -> Option<String> {
-    /// The application ID of Microsoft Graph
+    /// The application ID of Microsoft Graph.
     const GRAPH: &str = "00000003-0000-0000-c000-000000000000";
     let is_keycloak = issuers.iter().any(|issuer| issuer.contains("/realms/"));
     // Your own API may have an audience with the same ending
-    let is_of_issuer = |name: &str| {
-        let mut own = issuers.iter();
-        own.any(|issuer| name.starts_with(&**issuer)) || name.contains(".auth0.com/")
+    let is_of_issuer = |name: &str| issuers.iter().any(|issuer| name.starts_with(&**issuer));
+    let is_of_auth0 = |name: &str| {
+        let rest = name.strip_prefix("https://").unwrap_or_default();
+        rest.split('/')
+            .next()
+            .is_some_and(|host| host.ends_with(".auth0.com"))
     };
     let owner = match audience {
         "*" => {
-            let warning =
-                "* is compared with aud like any other name, and does not mean every audience";
-            return Some(warning.to_owned());
+            return Some(
+                "* is compared with aud like any other name, and does not mean every audience"
+                    .to_owned(),
+            );
         }
         "account" if is_keycloak => "of Keycloak's own account API, which most tokens have",
         GRAPH | "https://graph.microsoft.com" | "https://graph.microsoft.com/" => {
             "of Microsoft Graph"
         }
-        name if is_of_issuer(name) && name.ends_with("/userinfo") => {
+        name if name.ends_with("/userinfo") && (is_of_issuer(name) || is_of_auth0(name)) => {
             "of the issuer's own /userinfo, which most tokens of users have"
         }
-        name if is_of_issuer(name) && name.ends_with("/api/v2/") => "of Auth0's Management API",
+        name if name.ends_with("/api/v2/") && is_of_auth0(name) => "of Auth0's Management API",
         _ => return None,
     };
     Some(format!(

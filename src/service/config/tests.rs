@@ -863,6 +863,7 @@ fn accepts_any_issuer_name_if_its_keys_are_configured() {
 #[test]
 fn warns_about_audiences_that_tokens_for_other_apis_have() {
     let keycloak = ("AUTH0_ISSUER", "https://id.example.com/realms/r");
+    let example = ("AUTH0_ISSUER", "https://example.com/");
     #[rustfmt::skip]
     let rows = [
         ("account", Some(keycloak), Some("account is the audience of Keycloak's own account API")),
@@ -871,6 +872,11 @@ fn warns_about_audiences_that_tokens_for_other_apis_have() {
         ("https://api.example.com/api/v2/", None, None),
         ("https://tenant.eu.auth0.com/userinfo", None, Some("https://tenant.eu.auth0.com/userinfo is the audience of the issuer's own /userinfo")),
         ("https://tenant.eu.auth0.com/api/v2/", None, Some("https://tenant.eu.auth0.com/api/v2/ is the audience of Auth0's Management API")),
+        ("https://api.example.com/api/v2/", Some(example), None),
+        ("https://example.com/api/v2/", Some(example), None),
+        ("https://api.example.com/.auth0.com/api/v2/", None, None),
+        ("https://api.example.com/.auth0.com/userinfo", None, None),
+        ("https://example.com/userinfo", Some(example), Some("https://example.com/userinfo is the audience of the issuer's own /userinfo")),
         ("00000003-0000-0000-c000-000000000000", None, Some("00000003-0000-0000-c000-000000000000 is the audience of Microsoft Graph")),
         ("https://api.example.com", Some(keycloak), None),
     ];
@@ -924,12 +930,6 @@ fn never_shows_a_secret() {
     assert!(shown.contains("Secret(not shown)") && !shown.contains(SECRET));
 }
 
-#[test]
-fn reads_the_store_that_replicas_share() {
-    let defaults = config(&[]).state_store;
-    assert!(defaults.url.is_none());
-    assert_eq!(defaults.timeout, Duration::from_millis(100));
-    assert_eq!(defaults.stale, Duration::from_secs(300));
 /// Anyone can sign tokens with such a secret.
 #[test]
 fn rejects_secrets_that_others_know_or_can_guess() {
@@ -1046,6 +1046,12 @@ fn rejects_public_keys_as_secrets_in_every_format() {
     ]);
 }
 
+#[test]
+fn reads_the_store_that_replicas_share() {
+    let defaults = config(&[]).state_store;
+    assert!(defaults.url.is_none());
+    assert_eq!(defaults.timeout, Duration::from_millis(100));
+    assert_eq!(defaults.stale, Duration::from_secs(300));
     assert_eq!(defaults.outage, StoreOutage::Refuse);
     let warning = "STATE_STORE_OUTAGE: not used, because STATE_STORE is not set";
     assert_eq!(warnings(&[("STATE_STORE_OUTAGE", "local")]), [warning]);
