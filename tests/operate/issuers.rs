@@ -136,6 +136,27 @@ async fn sighup_reloads_the_issuers_file_without_losing_requests() {
     service.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn reload_says_that_proofs_are_recorded_only_here() {
+    let issuer = issuer().await;
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("issuers.toml");
+    let mode = |mode: &str| table(&issuer, &format!("dpop = \"{mode}\""));
+    let local = "only this process knows which DPoP proofs were used";
+    fs::write(&file, mode("off")).unwrap();
+    let url = ("PUBLIC_URL", "https://api.example.com");
+    let mut service = serve_with(&file, &[url]).await;
+    for _ in 0..2 {
+        fs::write(&file, mode("allowed")).unwrap();
+        service.hangup();
+        service.logged(local).await;
+        fs::write(&file, mode("off")).unwrap();
+        service.hangup();
+        service.logged("issuers file reloaded").await;
+    }
+    service.stop().await;
+}
+
 /// One tenant's issuer shouldn't make the service unready for all other tenants.
 #[tokio::test(flavor = "multi_thread")]
 async fn readyz_needs_the_keys_of_one_issuer_only() {

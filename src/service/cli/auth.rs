@@ -27,6 +27,16 @@ pub(in crate::service) fn store_options(config: &Config) -> RedisOptions {
     }
 }
 
+/// Logs that replicas do not share used proofs, if tokens may have proofs and there is no state
+/// store.
+pub(in crate::service) fn log_local_proofs(config: &Config, auth: &Auth) {
+    if auth.accepts_proofs() && config.state_store.url.is_none() {
+        tracing::info!(
+            "only this process knows which DPoP proofs were used; replicas need a STATE_STORE"
+        );
+    }
+}
+
 pub(in crate::service) fn builder(config: &Config) -> Builder {
     builder_with(config, |_, issuer| issuer)
 }

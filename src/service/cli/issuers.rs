@@ -77,9 +77,13 @@ pub(in crate::service) fn reload(config: &Config, auth: &Auth, signal: u64, appl
     };
     let issuers = tables.tables.len();
     let builder = auth::builder(&tables);
+    let accepted_proofs = auth.accepts_proofs();
     match auth.replace_issuers(&builder) {
         Ok(()) => {
             tracing::info!(issuers, "issuers file reloaded");
+            if !accepted_proofs {
+                auth::log_local_proofs(config, auth);
+            }
         }
         Err(error) => {
             tracing::error!(%error, "issuers file not reloaded; the old issuers stay in use");

@@ -77,10 +77,6 @@ async fn start() -> Result<(Service, App), Failure> {
     if let Some(address) = app.metrics_address()? {
         tracing::info!(%address, "metrics");
     }
-    if service.access.auth.accepts_proofs() && config.state_store.url.is_none() {
-        tracing::info!(
-            "only this process knows which DPoP proofs were used; replicas need a STATE_STORE"
-        );
-    }
+    auth::log_local_proofs(config, &service.access.auth);
     Ok((service, app))
 }
