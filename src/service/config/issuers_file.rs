@@ -701,6 +701,7 @@ groups_at = "groups.all"
             (&format!("{issuer}roles_at = \"a..b\""), vec![format!("issuers.toml:3: {of}, roles_at: found \"a..b\", which has an empty name between its dots; give the name of a claim, or a path such as realm_access.roles")]),
             (&format!("{issuer}groups_at = \"a.\""), vec![format!("issuers.toml:3: {of}, groups_at: found \"a.\", which has an empty name between its dots; give the name of a claim, or a path such as realm_access.roles")]),
             (&format!("{issuer}audiences = [\"${{API}}\"]"), vec![format!("issuers.toml:3: {of}, audiences: found \"${{API}}\", which has a variable in it; set the value itself, because no variable is replaced here")]),
+            (&format!("{issuer}algorithms = [\"HS256\"]\nsigning_secret = \"a-string-secret-at-least-256-bits-long\""), vec![format!("issuers.toml:4: {of}, signing_secret: found 38 bytes (not shown), which is a placeholder; give a secret of 32 bytes or more")]),
         ];
         for (text, expected) in rows {
             assert_eq!(parsed(text).unwrap_err(), expected, "{text}");
@@ -708,7 +709,6 @@ groups_at = "groups.all"
         let without = parse(issuer, "issuers.toml", defaults(&[])).unwrap_err();
         let expected = format!(
             "issuers.toml:1: {of}, audiences: not set, and AUTH0_API_AUDIENCE is not set either; set it to the identifier of your API"
-            (&format!("{issuer}algorithms = [\"HS256\"]\nsigning_secret = \"a-string-secret-at-least-256-bits-long\""), vec![format!("issuers.toml:4: {of}, signing_secret: found 38 bytes (not shown), which is a placeholder; give a secret of 32 bytes or more")]),
         );
         assert_eq!(without.to_string(), expected);
     }
