@@ -149,6 +149,7 @@ async fn reload_says_that_proofs_are_recorded_only_here() {
     for _ in 0..2 {
         fs::write(&file, mode("allowed")).unwrap();
         service.hangup();
+        service.logged("issuers file reloaded").await;
         service.logged(local).await;
         fs::write(&file, mode("off")).unwrap();
         service.hangup();
