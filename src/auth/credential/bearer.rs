@@ -1,7 +1,8 @@
 //! Extracts the token from the `Authorization` header field (RFC 6750 §2.1).
 //!
-//! This module only looks at the syntax of the header; the token itself is verified in
-//! `verifier.rs`. We never read tokens from query parameters (RFC 9700 §4.3.2) or bodies.
+//! This module only checks the syntax of the header. `verifier.rs` verifies the token. Tokens in
+//! query parameters, which RFC 9700 §4.3.2 forbids, and in form bodies, which RFC 6750 §2.2 makes
+//! optional, are never read.
 //!
 //! The characters of a token are checked only if it couldn't be parsed. Otherwise there's no need
 //! to -- the parts of a parsed token are valid base64url, and a cached token equals a verified one
