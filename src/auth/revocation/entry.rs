@@ -72,12 +72,11 @@ fn not_null<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
 
 impl Revocation {
     fn new(issuer: impl Into<String>, target: Target) -> Self {
-        // `iat` has whole seconds, so this also includes tokens issued in the current second
-        let now = SystemTime::now() + Duration::from_secs(1);
         Self {
             issuer: issuer.into(),
             target,
-            before: Some(seconds(now).floor()),
+            // `iat` has whole seconds, so this includes tokens issued in the current second.
+            before: Some(next_second(SystemTime::now())),
             until: None,
         }
     }
@@ -228,26 +227,37 @@ impl fmt::Debug for Revocation {
     }
 }
 
-/// Seconds since the epoch, rounded up to whole milliseconds.
+/// Returns the start of the next whole second, in seconds since the epoch.
+#[allow(clippy::cast_precision_loss)] // within the exact range of `f64`
+fn next_second(now: SystemTime) -> f64 {
+    let since_epoch = now.duration_since(SystemTime::UNIX_EPOCH);
+    (since_epoch.unwrap_or_default().as_secs() + 1) as f64
+}
+
+/// Returns the time in seconds since the epoch, rounded up to whole milliseconds.
+#[allow(clippy::cast_precision_loss)] // within the exact range of `f64` for 285,000 years
 fn seconds(time: SystemTime) -> f64 {
     let since_epoch = time.duration_since(SystemTime::UNIX_EPOCH);
     let up = since_epoch.unwrap_or_default() + Duration::from_nanos(999_999);
-    let millis = u64::try_from(up.as_millis()).unwrap_or(u64::MAX);
-    whole_millis(Duration::from_millis(millis).as_secs_f64())
+    whole_millis(up.as_millis() as f64 / 1000.0)
 }
 
 /// Rounds up to whole milliseconds, so that an entry still revokes what was issued before its time.
 /// A JSON number with more digits may change its last digit each time that we read and write it,
 /// and it would then be a different line in the shared store.
 fn whole_millis(seconds: f64) -> f64 {
-    // larger numbers have no exact milliseconds, and may be infinite when multiplied
-    const MAX: f64 = 1e10;
-    /// More than the error of reading and multiplying such a number.
-    const ERROR: f64 = 0.05;
-    if seconds.abs() < MAX {
-        (seconds * 1000.0 - ERROR).ceil() / 1000.0
+    // About 30,000 years. `f64` cannot represent the milliseconds of much later times.
+    const MAX: f64 = 1e12;
+    if seconds.abs() >= MAX {
+        return seconds.ceil();
+    }
+    // The product may be inexact, so `ceil` could add a millisecond to a time that is whole.
+    let millis = (seconds * 1000.0).round();
+    let nearest = millis / 1000.0;
+    if nearest >= seconds {
+        nearest
     } else {
-        seconds
+        (millis + 1.0) / 1000.0
     }
 }
 
@@ -291,7 +301,13 @@ mod tests {
             ("1790000000.0004", 1_790_000_000.001),
             ("1790000000.9996", 1_790_000_001.0),
             ("1790000000.1230000001", 1_790_000_000.123),
+            ("1790000000.00004", 1_790_000_000.001),
+            ("1790000000.000001", 1_790_000_000.001),
             ("-0.25", -0.25),
+            ("-0.2501", -0.25),
+            ("10000000000.123", 10_000_000_000.123),
+            ("10000000000.1231", 10_000_000_000.124),
+            ("1000000000000.5", 1_000_000_000_001.0),
             ("1e300", 1e300),
         ] {
             assert_eq!(read(text), Some(expected), "{text}");
@@ -300,5 +316,28 @@ mod tests {
         let time = SystemTime::UNIX_EPOCH + Duration::from_nanos(1_000_000_001);
         let entry = Revocation::subject("https://a/", "b").before(time);
         assert_eq!(entry.before_seconds(), Some(1.001));
+    }
+
+    #[test]
+    fn whole_milliseconds_are_not_rounded_up() {
+        for millis in (1_790_000_000_000_u64..).take(10_000) {
+            let time = SystemTime::UNIX_EPOCH + Duration::from_millis(millis);
+            let entry = Revocation::subject("https://a/", "b").before(time);
+            let before = entry.before_seconds().unwrap();
+            let text = format!("{}.{:03}", millis / 1000, millis % 1000);
+            assert_eq!(
+                before.to_bits(),
+                text.parse::<f64>().unwrap().to_bits(),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn by_default_revokes_tokens_of_the_current_second() {
+        for (case, nanos) in [("begin", 0), ("middle", 500_000_000), ("end", 999_999_999)] {
+            let now = SystemTime::UNIX_EPOCH + Duration::new(1_790_000_000, nanos);
+            assert_eq!(Some(next_second(now)), Some(1_790_000_001.0), "{case}");
+        }
     }
 }
