@@ -258,13 +258,14 @@ impl Watch {
         self.decide(age);
     }
 
-    /// Records the age of a list that another task reads, and whether its source responds.
+    /// Records the age of a list that another task reads, and whether its source responds. After a
+    /// failure, the source works again once the list is current, that is, once its age is zero.
     pub(crate) fn observe(&self, age: Option<Duration>, is_ok: bool) {
         let synchronized = age.and_then(|age| Instant::now().checked_sub(age));
         self.state().synchronized = synchronized;
         if !is_ok {
             self.failed("the store cannot be reached");
-        } else if age.is_some() && self.state().error.take().is_some() {
+        } else if age == Some(Duration::ZERO) && self.state().error.take().is_some() {
             tracing::info!(source = self.name, "reading revocations works again");
         }
         self.decide(age);
@@ -418,6 +419,25 @@ mod tests {
                 assert_ne!(list.state(), State::Unknown, "{every:?}");
                 sleep(SECOND).await;
             }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn store_is_failing_until_its_list_was_read_after_a_reconnect() {
+        let staleness = Staleness {
+            limit: LIMIT,
+            outage: RevocationOutage::Refuse,
+        };
+        let watch = Watch::new("store", &Arc::new(RevocationList::new()), Some(staleness));
+        for (case, age, is_ok, is_failing) in [
+            ("not read yet", None, true, false),
+            ("read", Some(Duration::ZERO), true, false),
+            ("lost", Some(SECOND), false, true),
+            ("connected again, not read", Some(2 * SECOND), true, true),
+            ("read again", Some(Duration::ZERO), true, false),
+        ] {
+            watch.observe(age, is_ok);
+            assert_eq!(watch.is_failing(), is_failing, "{case}");
         }
     }
 

@@ -89,7 +89,8 @@ pub(in crate::auth) fn start(
 /// How long the list has been out of date.
 ///
 /// A connected store pushes each new entry, so the list is current from the first time that it is
-/// read on a connection until that connection is lost.
+/// read on a connection until that connection is lost, except while it lacks entries that were
+/// missed.
 #[derive(Debug, Default)]
 struct Currency {
     connects: u64,
@@ -115,7 +116,7 @@ impl Currency {
             self.read_before = read_at(now);
         }
         self.connects = health.connects;
-        if health.ok && read_at(before) > self.read_before {
+        if health.ok && !health.lacks_lines && read_at(before) > self.read_before {
             self.current_at = Some(now);
         }
         self.current_at.map(|at| now - at)
@@ -235,12 +236,37 @@ mod tests {
             let health = Health {
                 ok,
                 is_synchronized: read_at.is_some(),
+                lacks_lines: false,
                 connects,
                 keys: 0,
             };
             let list_age = read_at.map(|at: Instant| at.elapsed());
             let age = currency.age(health, list_age, Instant::now());
             assert_eq!(age, expected.map(|seconds| seconds * SECOND), "{case}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn age_counts_from_the_first_missed_line() {
+        const SECOND: Duration = Duration::from_secs(1);
+        let mut currency = Currency::default();
+        let read_at = Instant::now();
+        for (case, lacks_lines, expected) in [
+            ("read", false, 0),
+            ("a line was missed", true, 1),
+            ("not read again yet", true, 2),
+            ("read again", false, 0),
+        ] {
+            advance(SECOND).await;
+            let health = Health {
+                ok: true,
+                is_synchronized: true,
+                lacks_lines,
+                connects: 1,
+                keys: 0,
+            };
+            let age = currency.age(health, Some(read_at.elapsed()), Instant::now());
+            assert_eq!(age, Some(expected * SECOND), "{case}");
         }
     }
 }

@@ -60,6 +60,9 @@ pub(crate) struct Health {
     pub(crate) ok: bool,
     /// True once the whole shared list has been read
     pub(crate) is_synchronized: bool,
+    /// True if new lines were missed after that, until the whole list is read again.
+    pub(crate) lacks_lines: bool,
+    /// The number of connections opened so far.
     pub(crate) connects: u64,
     /// The number of keys that this process keeps in memory
     pub(crate) keys: usize,
@@ -239,6 +242,7 @@ impl Store {
             Backend::Memory(memory, _) => Health {
                 ok: true,
                 is_synchronized: true,
+                lacks_lines: false,
                 connects: 0,
                 keys: memory.len(),
             },
@@ -246,6 +250,7 @@ impl Store {
             Backend::Redis(redis) => Health {
                 ok: redis.is_connected(),
                 is_synchronized: redis.last_synchronized().is_some(),
+                lacks_lines: redis.lacks_lines(),
                 connects: redis.connects(),
                 keys: redis.keys(),
             },

@@ -61,7 +61,7 @@ async fn keep_adding(shared: &Shared) {
         let lines = shared.pushed.take().await;
         if shared.add_lines(lines).await.is_err() {
             // a subscriber panicked, so some subscribers might lack the lines
-            shared.resync.notify_one();
+            shared.missed_lines();
         }
     }
 }
@@ -110,7 +110,7 @@ async fn open(shared: &Arc<Shared>) -> RedisResult<Opened> {
             && let Some(line) = pushed_line(push.data)
             && !shared.pushed.push(line)
         {
-            shared.resync.notify_one();
+            shared.missed_lines();
         }
     };
     let connection =
@@ -251,7 +251,7 @@ async fn resync(shared: &Shared, commands: &mut MultiplexedConnection) -> RedisR
         .query_async(commands)
         .await?;
 
-    let subscribers = shared.subscribers.count();
+    let progress = shared.begin_synchronizing();
     let hasher = RandomState::new();
     let mut present = HashSet::new();
     let mut reader = ListReader::new(list);
@@ -280,7 +280,7 @@ async fn resync(shared: &Shared, commands: &mut MultiplexedConnection) -> RedisR
             "entries written back to the state store"
         );
     }
-    shared.synchronized(subscribers);
+    shared.synchronized(progress);
     Ok(())
 }
 

@@ -190,6 +190,10 @@ impl Redis {
         self.shared.last_synchronized()
     }
 
+    pub(super) fn lacks_lines(&self) -> bool {
+        self.shared.lacks_lines()
+    }
+
     pub(super) fn connects(&self) -> u64 {
         self.shared.connects.load(Ordering::Relaxed)
     }

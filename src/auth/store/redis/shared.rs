@@ -45,6 +45,8 @@ pub(super) struct Shared {
     now: fn() -> SystemTime,
     /// The milliseconds by which the server's clock is ahead of `now`. 0 if it is behind.
     server_ahead: AtomicU64,
+    /// How often pushed lines were missed so far.
+    missed: AtomicU64,
     synchronized: Mutex<Option<Synchronized>>,
     last_disconnect: Mutex<Option<LastDisconnect>>,
 }
@@ -67,9 +69,16 @@ struct LastDisconnect {
 #[derive(Debug, Clone, Copy)]
 struct Synchronized {
     at: Instant,
-    /// The number of subscribers so far. All of them have received the list, unless they were
-    /// removed.
+    includes: Progress,
+}
+
+/// What a read of the whole list includes, counted when the read begins.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Progress {
+    /// The number of subscribers so far. All of them receive the list, unless they are removed.
     subscribers: u64,
+    /// The value of [`Shared::missed`]. The list includes the lines that were missed until then.
+    missed: u64,
 }
 
 pub(super) struct Names {
@@ -114,6 +123,7 @@ impl Shared {
             resync: Notify::new(),
             check_requested: Notify::new(),
             connects: AtomicU64::new(0),
+            missed: AtomicU64::new(0),
             synchronized: Mutex::default(),
             last_disconnect: Mutex::default(),
         }
@@ -195,16 +205,42 @@ impl Shared {
         spawn_blocking(move || subscribers.add(&lines)).await
     }
 
-    /// Records that the first `subscribers` subscribers received the whole list.
-    pub(super) fn synchronized(&self, subscribers: u64) {
+    /// Call this before the whole list is read, and [`synchronized`](Self::synchronized) after it.
+    pub(super) fn begin_synchronizing(&self) -> Progress {
+        Progress {
+            subscribers: self.subscribers.count(),
+            missed: self.missed.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Records that the subscribers received the whole list.
+    pub(super) fn synchronized(&self, includes: Progress) {
         let at = Instant::now();
-        *lock(&self.synchronized) = Some(Synchronized { at, subscribers });
+        *lock(&self.synchronized) = Some(Synchronized { at, includes });
     }
 
     /// When every subscriber last received the whole list.
     pub(super) fn last_synchronized(&self) -> Option<Instant> {
         let last = (*lock(&self.synchronized))?;
-        (last.subscribers >= self.subscribers.count()).then_some(last.at)
+        (last.includes.subscribers >= self.subscribers.count()).then_some(last.at)
+    }
+
+    /// Records that pushed lines did not reach every subscriber, and makes the task read the whole
+    /// list again. Only the first time since the list was read is logged.
+    pub(super) fn missed_lines(&self) {
+        let before = self.missed.fetch_add(1, Ordering::Relaxed);
+        let last = *lock(&self.synchronized);
+        if last.is_some_and(|last| last.includes.missed == before) {
+            tracing::warn!(address = %self.address, "new entries in the state store were missed; reading the whole list again");
+        }
+        self.resync.notify_one();
+    }
+
+    /// Returns `true` if lines were missed since the whole list was read.
+    pub(super) fn lacks_lines(&self) -> bool {
+        let last = *lock(&self.synchronized);
+        let missed = self.missed.load(Ordering::Relaxed);
+        last.is_some_and(|last| last.includes.missed < missed)
     }
 }
 

@@ -352,8 +352,11 @@ async fn reads_lines_again_for_which_there_was_no_room() {
         let text = number.to_string().repeat(MAX_BYTES / (LINES - 1));
         one.publish(line(&text)).await.unwrap();
     }
+    until(|| async { other.health().lacks_lines }).await;
+    assert!(other.health().is_synchronized, "it was read before");
     go_on.send(()).unwrap();
     until(|| async { held.len() == LINES + 1 }).await;
+    until(|| async { !other.health().lacks_lines }).await;
 }
 
 /// A lost reply costs neither the connection nor a line: what this process holds is written back.
