@@ -43,6 +43,7 @@
 
 #[cfg(feature = "service")]
 pub(crate) mod audience;
+mod blocking;
 mod builder;
 mod cache;
 mod challenge;

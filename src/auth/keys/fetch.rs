@@ -20,9 +20,10 @@ use reqwest::{
     header::{self, HeaderMap, HeaderValue},
     redirect,
 };
-use tokio::task::spawn_blocking;
+use tokio::task::JoinError;
 
 use crate::auth::{
+    blocking::Blocking,
     display::{ShownText, ShownUrl, settable},
     error::UrlFault,
     files::{self, FileReader},
@@ -40,10 +41,34 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Fetches documents. Its TLS client is built on first use.
 #[derive(Debug, Default)]
 pub(crate) struct Fetcher {
-    secure: Arc<OnceCell<Client>>,
+    secure: Arc<LazyClient>,
     /// The client for plain http, which is only allowed on loopback. It uses no proxy. It also
     /// loads no certificate authorities, because a minimal container image likely has none.
     plain: OnceCell<Client>,
+}
+
+/// An HTTP client that is built on first use.
+#[derive(Debug, Default)]
+struct LazyClient {
+    client: OnceCell<Client>,
+    building: Blocking<Result<Client, reqwest::Error>>,
+}
+
+impl LazyClient {
+    /// Builds the client on a blocking thread: reading the certificate authorities and generating
+    /// the first random number take about 70 ms, which would block a single-threaded runtime.
+    async fn build(
+        self: &Arc<Self>,
+        builder: ClientBuilder,
+    ) -> Result<Result<Client, reqwest::Error>, JoinError> {
+        let lazy = Arc::clone(self);
+        let build = move || {
+            // Generate the first random number now. If this fails, the handshake fails too.
+            let _ = aws_lc_rs::rand::fill(&mut [0]);
+            lazy.client.get_or_try_init(|| builder.build()).cloned()
+        };
+        self.building.run(build).await
+    }
 }
 
 /// Settings for an issuer's own URLs: certificate authorities, and a token to send.
@@ -104,7 +129,7 @@ pub(crate) struct FetchUrl {
     access: Access,
     /// The client for a URL from metadata, built on first use. It refuses to connect to local
     /// addresses. `None` if the URL is configured.
-    guarded: Option<Arc<OnceCell<Client>>>,
+    guarded: Option<Arc<LazyClient>>,
 }
 
 impl PartialEq for FetchUrl {
@@ -396,22 +421,14 @@ impl Fetcher {
         }
         // A configured file of authorities might change, so build a new client for each fetch.
         let own = Arc::default();
-        let cell = match &target.access.ca_file {
+        let lazy = match &target.access.ca_file {
             Some(_) => &own,
             None => target.guarded.as_ref().unwrap_or(&self.secure),
         };
-        if let Some(client) = cell.get() {
+        if let Some(client) = lazy.client.get() {
             return Ok(client.clone());
         }
-        // Build on a blocking thread. Reading the certificate authorities and generating the first
-        // random number take about 70 ms, and this would block a single-threaded runtime.
-        let (cell, builder) = (Arc::clone(cell), target.builder().await?);
-        let build = move || {
-            // Generate the first random number now. If that fails, the handshake fails too.
-            let _ = aws_lc_rs::rand::fill(&mut [0]);
-            cell.get_or_try_init(|| builder.build()).cloned()
-        };
-        let made = spawn_blocking(build).await;
+        let made = lazy.build(target.builder().await?).await;
         made.map_err(|error| {
             FetchError::Unreachable(url.into(), ShownText::message(error), Layer::Connect)
         })?

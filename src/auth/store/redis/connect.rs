@@ -12,7 +12,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpStream, lookup_host},
     sync::Mutex,
-    task::{JoinHandle, JoinSet, spawn_blocking},
+    task::{JoinHandle, JoinSet},
     time::{Instant, timeout, timeout_at},
 };
 use tokio_rustls::{
@@ -21,7 +21,7 @@ use tokio_rustls::{
     rustls::{ClientConfig, crypto, pki_types::ServerName},
 };
 
-use crate::auth::{display::ShownText, store::redis::url::Address};
+use crate::auth::{blocking::Blocking, display::ShownText, store::redis::url::Address};
 
 /// The timeout for connecting, including the TLS handshake and the login.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -195,7 +195,10 @@ const AUTHORITIES_TTL: Duration = Duration::from_secs(60);
 
 /// The settings of TLS: we trust the certificate authorities of the system or of `SSL_CERT_FILE`.
 #[derive(Default)]
-pub(super) struct Tls(Mutex<Option<Authorities>>);
+pub(super) struct Tls {
+    authorities: Mutex<Option<Authorities>>,
+    reading: Blocking<io::Result<TlsConnector>>,
+}
 
 struct Authorities {
     connector: TlsConnector,
@@ -204,13 +207,21 @@ struct Authorities {
 
 impl Tls {
     /// Gets the settings, reading them on a blocking thread. Reading them here would stop
-    /// everything else on this thread.
+    /// everything else on this thread. If an attempt to connect does not wait until they are read, the
+    /// next attempt uses the result.
     async fn connector(&self) -> io::Result<TlsConnector> {
-        let mut authorities = self.0.lock().await;
+        self.connector_from(tls_connector).await
+    }
+
+    async fn connector_from(
+        &self,
+        read: impl FnOnce() -> io::Result<TlsConnector> + Send + 'static,
+    ) -> io::Result<TlsConnector> {
+        let mut authorities = self.authorities.lock().await;
         if let Some(Authorities { connector, .. }) = &*authorities {
             return Ok(connector.clone());
         }
-        let connector = spawn_blocking(tls_connector).await??;
+        let connector = self.reading.run(read).await??;
         let read = Instant::now();
         *authorities = Some(Authorities {
             connector: connector.clone(),
@@ -222,7 +233,7 @@ impl Tls {
     /// Makes the next connection read the settings again after a failed handshake. The server might
     /// have a new certificate authority.
     async fn failed(&self) {
-        let mut authorities = self.0.lock().await;
+        let mut authorities = self.authorities.lock().await;
         authorities.take_if(|authorities| authorities.read.elapsed() >= AUTHORITIES_TTL);
     }
 }
@@ -239,6 +250,12 @@ fn tls_connector() -> io::Result<TlsConnector> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{
+        Mutex as StdMutex,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+        mpsc,
+    };
+
     use tokio::time::advance;
 
     use super::*;
@@ -321,6 +338,30 @@ mod tests {
             assert_eq!(is_new, expected, "{case}");
             last = connector;
         }
+    }
+
+    #[tokio::test]
+    async fn slow_read_of_the_certificate_authorities_is_used_by_the_next_connection() {
+        const ATTEMPT: Duration = Duration::from_millis(20);
+        let tls = Tls::default();
+        let reads = Arc::new(AtomicUsize::new(0));
+        let (go_on, end) = mpsc::channel::<()>();
+        let end = Arc::new(StdMutex::new(end));
+        let connect = async || {
+            let (reads, end) = (Arc::clone(&reads), Arc::clone(&end));
+            let read = move || {
+                reads.fetch_add(1, Relaxed);
+                let _ = end.lock().unwrap().recv();
+                tls_connector()
+            };
+            timeout(ATTEMPT, tls.connector_from(read)).await
+        };
+        for _ in 0..5 {
+            assert!(connect().await.is_err(), "still reading");
+        }
+        drop(go_on);
+        while connect().await.is_err() {}
+        assert_eq!(reads.load(Relaxed), 1);
     }
 
     #[test]
