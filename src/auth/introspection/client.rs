@@ -5,7 +5,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex as StdMutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
     time::Duration,
@@ -39,6 +39,12 @@ use crate::auth::{
 /// The timeout of a request, including discovery.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
+/// The timeout for connecting. It is shorter than [`TIMEOUT`]: otherwise, the request would time
+/// out first, and an endpoint that swallows connections would not be discovered again. It is longer
+/// than a second, after which the system retries a connection whose first packet was lost.
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(1500);
+
+/// Of a response, in bytes.
 const MAX_BODY: usize = 64 * 1024;
 
 /// How long an endpoint is used before we discover it again or, if its URL is configured, build it
@@ -86,10 +92,17 @@ struct Endpoint {
     client: reqwest::Client,
     placement: SecretPlacement,
     built: Instant,
-    has_answered: AtomicBool,
-    /// True if the last request couldn't connect, or its TLS handshake failed. The address or the
-    /// certificate authority may have changed.
-    is_unreachable: AtomicBool,
+    reachability: StdMutex<Reachability>,
+}
+
+/// When an endpoint could be reached. A request that cannot connect, or whose TLS handshake fails,
+/// does not reach it. The address or the certificate authority may then have changed.
+#[derive(Debug, Default)]
+struct Reachability {
+    /// The first answer after the last failure. `None` if there was no answer after it.
+    answers_since: Option<Instant>,
+    /// The longest time from such an answer to the next failure. `None` if no request has failed.
+    longest: Option<Duration>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -190,8 +203,7 @@ impl Client {
                 return Err(IntrospectionError::Http(error));
             }
         };
-        endpoint.has_answered.store(true, Relaxed);
-        endpoint.is_unreachable.store(false, Relaxed);
+        endpoint.answered();
         match answer.status() {
             StatusCode::OK => {}
             status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
@@ -243,7 +255,7 @@ impl Client {
         if let Some(endpoint) = self.endpoint.load_full() {
             let is_due = self.is_refresh_requested.load(Relaxed)
                 || self.wants_discovery.load(Relaxed)
-                || endpoint.is_unreachable.load(Relaxed)
+                || endpoint.is_unreachable()
                 || endpoint.built.elapsed() >= ENDPOINT_TTL;
             if is_due {
                 self.discover_in_background();
@@ -270,7 +282,7 @@ impl Client {
     /// Records that we can't send requests to this endpoint, and starts discovery, after which the
     /// next request should succeed.
     fn could_not_connect(self: &Arc<Self>, endpoint: &Arc<Endpoint>) {
-        endpoint.is_unreachable.store(true, Relaxed);
+        endpoint.failed();
         // another request might have replaced the endpoint in the meantime
         let current = self.endpoint.load();
         if current
@@ -299,9 +311,7 @@ impl Client {
         tokio::spawn(async move {
             client.wants_discovery.store(false, Relaxed);
             client.is_refresh_requested.store(false, Relaxed);
-            let timed_out = |_| Err(IntrospectionError::Discovery(FetchError::TimedOut(TIMEOUT)));
-            let found = timeout(TIMEOUT, client.find()).await;
-            match found.unwrap_or_else(timed_out) {
+            match client.find().await {
                 Ok(endpoint) => {
                     let before = client.endpoint.swap(Some(Arc::new(endpoint)));
                     turn.succeeded(before.as_deref());
@@ -320,17 +330,32 @@ impl Client {
         });
     }
 
+    /// Finds the endpoint and builds its HTTP client. The timeout does not apply to building, which
+    /// reads the certificate authorities and cannot be interrupted. Otherwise, if reading hung, each
+    /// discovery would occupy another thread, and if it took longer than the timeout, discovery
+    /// would never succeed.
     async fn find(&self) -> Result<Endpoint, IntrospectionError> {
-        match &self.configured {
-            Some(url) => {
-                let target = FetchUrl::configured(url.clone()).with_access(self.access.clone());
-                Endpoint::new(&target, SecretPlacement::Basic).await
-            }
-            None => self.discover().await,
-        }
+        let timed_out = |_| Err(IntrospectionError::Discovery(FetchError::TimedOut(TIMEOUT)));
+        let located = timeout(TIMEOUT, self.locate()).await;
+        let (target, builder, placement) = located.unwrap_or_else(timed_out)?;
+        Endpoint::new(&target, builder, placement).await
     }
 
-    async fn discover(&self) -> Result<Endpoint, IntrospectionError> {
+    async fn locate(
+        &self,
+    ) -> Result<(FetchUrl, ClientBuilder, SecretPlacement), IntrospectionError> {
+        let (target, placement) = match &self.configured {
+            Some(url) => {
+                let target = FetchUrl::configured(url.clone()).with_access(self.access.clone());
+                (target, SecretPlacement::Basic)
+            }
+            None => self.discover().await?,
+        };
+        let builder = target.builder().await.map_err(IntrospectionError::Http)?;
+        Ok((target, builder, placement))
+    }
+
+    async fn discover(&self) -> Result<(FetchUrl, SecretPlacement), IntrospectionError> {
         let found = discovery::metadata(&self.fetcher, &self.issuer, &self.access).await;
         let (at, body) = found.map_err(IntrospectionError::discovery)?;
         let metadata: Metadata = discovery::parse(&body, at.url(), &["issuer"])
@@ -343,8 +368,7 @@ impl Client {
         let endpoint = endpoint.ok_or_else(|| IntrospectionError::NoEndpoint(at.url().into()))?;
         let target =
             discovery::published(endpoint, at.url()).map_err(IntrospectionError::discovery)?;
-        let target = target.with_access_of(&at);
-        Endpoint::new(&target, metadata.placement()).await
+        Ok((target.with_access_of(&at), metadata.placement()))
     }
 }
 
@@ -358,23 +382,27 @@ impl IntrospectionError {
 }
 
 impl Discovery {
-    /// Checks whether the last failure was too recent for a retry. The pause doubles with each
-    /// failure, from 1 s to 64 s.
+    /// Checks whether the last failure was too recent for a retry.
     fn is_paused(&self) -> bool {
-        let pause = Duration::from_secs(1 << self.failures.saturating_sub(1).min(6));
-        let pause = pause.min(MAX_PAUSE);
-        self.failures > 0 && self.ended.is_some_and(|at| at.elapsed() < pause)
+        self.ended.is_some_and(|at| at.elapsed() < self.pause())
     }
 
-    /// Records a discovery that replaced the endpoint `before`. If `before` was unreachable the new
-    /// endpoint might be too, and the next discovery will have to wait.
+    /// Returns the pause after the last failure. It doubles with each failure, from 1 s to 64 s.
+    fn pause(&self) -> Duration {
+        let Some(doublings) = self.failures.checked_sub(1) else {
+            return Duration::ZERO;
+        };
+        Duration::from_secs(1 << doublings.min(6)).min(MAX_PAUSE)
+    }
+
+    /// Records a discovery that replaced the endpoint `before`. If requests could not reach
+    /// `before`, they may not reach the new endpoint either, so the next discovery has to wait. The
+    /// pause keeps doubling unless `before` was reachable for longer than the last pause.
     fn succeeded(&mut self, before: Option<&Endpoint>) {
-        self.failures = match before {
-            Some(before) if before.is_unreachable.load(Relaxed) => {
-                let is_first = before.has_answered.load(Relaxed);
-                if is_first { 1 } else { self.failures + 1 }
-            }
-            _ => 0,
+        self.failures = match before.and_then(|before| before.reachability().longest) {
+            None => 0,
+            Some(longest) if longest > self.pause() => 1,
+            Some(_) => self.failures + 1,
         };
         self.error = None;
         self.ended = Some(Instant::now());
@@ -402,10 +430,10 @@ impl Endpoint {
     /// ms and would block a single-threaded runtime.
     async fn new(
         target: &FetchUrl,
+        builder: ClientBuilder,
         placement: SecretPlacement,
     ) -> Result<Self, IntrospectionError> {
         let url = target.url();
-        let builder = target.builder().await.map_err(IntrospectionError::Http)?;
         let built = if url.scheme() == "http" {
             build(builder, target)
         } else {
@@ -421,15 +449,39 @@ impl Endpoint {
             url: url.clone(),
             placement,
             built: Instant::now(),
-            has_answered: AtomicBool::new(false),
-            is_unreachable: AtomicBool::new(false),
+            reachability: StdMutex::default(),
         })
+    }
+
+    fn answered(&self) {
+        let mut reachability = self.reachability();
+        reachability.answers_since.get_or_insert_with(Instant::now);
+    }
+
+    fn failed(&self) {
+        let mut reachability = self.reachability();
+        let since = reachability.answers_since.take();
+        let lasted = since.map(|since| since.elapsed());
+        reachability.longest = reachability.longest.max(Some(lasted.unwrap_or_default()));
+    }
+
+    /// Returns `true` if the last request failed.
+    fn is_unreachable(&self) -> bool {
+        let reachability = self.reachability();
+        reachability.longest.is_some() && reachability.answers_since.is_none()
+    }
+
+    fn reachability(&self) -> MutexGuard<'_, Reachability> {
+        self.reachability
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Keeps connections open. Introspection is frequent, unlike key fetches.
 fn build(builder: ClientBuilder, target: &FetchUrl) -> Result<reqwest::Client, FetchError> {
     let builder = builder
+        .connect_timeout(CONNECT_TIMEOUT)
         .pool_max_idle_per_host(16)
         .pool_idle_timeout(Duration::from_secs(20));
     let built = builder.build();
@@ -438,7 +490,10 @@ fn build(builder: ClientBuilder, target: &FetchUrl) -> Result<reqwest::Client, F
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicU8, AtomicUsize};
+    use std::{
+        net::SocketAddr,
+        sync::atomic::{AtomicU8, AtomicUsize},
+    };
 
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
@@ -457,6 +512,8 @@ mod tests {
     const SILENT: u8 = 3;
     /// The metadata names an endpoint that refuses connections.
     const MOVED: u8 = 4;
+    /// The metadata name an endpoint that does not respond to attempts to connect.
+    const SWALLOWED: u8 = 5;
 
     /// An issuer that answers every introspection request with `active: false`.
     struct Stub {
@@ -464,6 +521,7 @@ mod tests {
         mode: Arc<AtomicU8>,
         discoveries: Arc<AtomicUsize>,
         served: JoinHandle<()>,
+        _swallowing: Swallowing,
     }
 
     impl Stub {
@@ -480,13 +538,20 @@ mod tests {
             // keeps its port, but doesn't listen
             let refusing = TcpSocket::new_v4().unwrap();
             refusing.bind(([127, 0, 0, 1], 0).into()).unwrap();
+            let swallowing = Swallowing::start().await;
+            let swallowed = swallowing.address;
             let served = tokio::spawn(async move {
-                let closed = format!("http://{}", refusing.local_addr().unwrap());
+                let refusing = refusing.local_addr().unwrap();
                 loop {
                     let (stream, _) = listener.accept().await.unwrap();
                     let (issuer, mode) = (issuer.clone(), of.load(Relaxed));
-                    let (closed, counted) = (closed.clone(), Arc::clone(&counted));
-                    tokio::spawn(answer(stream, issuer, closed, mode, counted));
+                    let endpoint = match mode {
+                        MOVED => format!("http://{refusing}"),
+                        SWALLOWED => format!("http://{swallowed}"),
+                        _ => issuer.clone(),
+                    };
+                    let counted = Arc::clone(&counted);
+                    tokio::spawn(answer(stream, issuer, endpoint, mode, counted));
                 }
             });
             Self {
@@ -494,6 +559,7 @@ mod tests {
                 mode,
                 discoveries,
                 served,
+                _swallowing: swallowing,
             }
         }
 
@@ -508,10 +574,34 @@ mod tests {
         }
     }
 
+    /// A listener whose backlog is full, so that the system drops further attempts to connect.
+    struct Swallowing {
+        address: SocketAddr,
+        _held: (TcpListener, Vec<TcpStream>),
+    }
+
+    impl Swallowing {
+        async fn start() -> Self {
+            let socket = TcpSocket::new_v4().unwrap();
+            socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+            let listener = socket.listen(1).unwrap();
+            let address = listener.local_addr().unwrap();
+            let mut waiting = Vec::new();
+            let connect = || timeout(Duration::from_millis(100), TcpStream::connect(address));
+            while let Ok(connected) = connect().await {
+                waiting.push(connected.unwrap());
+            }
+            Self {
+                address,
+                _held: (listener, waiting),
+            }
+        }
+    }
+
     async fn answer(
         mut stream: TcpStream,
         issuer: String,
-        closed: String,
+        endpoint: String,
         mode: u8,
         discoveries: Arc<AtomicUsize>,
     ) {
@@ -527,17 +617,10 @@ mod tests {
                 RFC_8414_ONLY if !is_oauth => (404, String::new()),
                 FAILING => (500, String::new()),
                 SILENT => return sleep(Duration::from_secs(60)).await,
-                MOVED => {
-                    let endpoint = format!("{closed}/introspect");
-                    (
-                        200,
-                        format!(r#"{{"issuer":"{issuer}","introspection_endpoint":"{endpoint}"}}"#),
-                    )
-                }
                 _ => (
                     200,
                     format!(
-                        r#"{{"issuer":"{issuer}","introspection_endpoint":"{issuer}/introspect"}}"#
+                        r#"{{"issuer":"{issuer}","introspection_endpoint":"{endpoint}/introspect"}}"#
                     ),
                 ),
             }
@@ -625,6 +708,79 @@ mod tests {
         assert!(is_answered().await);
         assert!(is_answered().await);
         assert_eq!(stub.discoveries(), 6);
+    }
+
+    #[tokio::test]
+    async fn endpoint_that_swallows_connections_is_discovered_again() {
+        let stub = Stub::start(SWALLOWED).await;
+        let began = Instant::now();
+        let outcome = stub.client.ask("token").await;
+        assert!(outcome.is_err(), "{outcome:?}");
+        assert!(began.elapsed() <= TIMEOUT + Duration::from_millis(200));
+        // Waits until discovery has ended.
+        drop(stub.client.discovery.lock().await);
+        assert_eq!(stub.discoveries(), 2);
+    }
+
+    #[tokio::test]
+    async fn pause_doubles_for_an_endpoint_that_answers_between_failures() {
+        let stub = Stub::start(GOOD).await;
+        // Keeps the clock from advancing on its own.
+        let (_held, dropped) = std::sync::mpsc::channel::<()>();
+        let _blocking = spawn_blocking(move || dropped.recv());
+        tokio::time::pause();
+        let discoveries_in = async |seconds: u64| {
+            let before = stub.discoveries();
+            for _ in 0..2 * seconds {
+                assert_eq!(stub.client.ask("token").await, Ok(Answer::Inactive));
+                let endpoint = stub.client.endpoint.load_full().unwrap();
+                stub.client.could_not_connect(&endpoint);
+                // Another request is answered before discovery has ended.
+                assert_eq!(stub.client.ask("token").await, Ok(Answer::Inactive));
+                drop(stub.client.discovery.lock().await);
+                advance(Duration::from_millis(500)).await;
+            }
+            stub.discoveries() - before
+        };
+        assert_eq!(
+            discoveries_in(16).await,
+            6,
+            "first, then after 0, 1, 2, 4, 8 s"
+        );
+        assert_eq!(stub.client.ask("token").await, Ok(Answer::Inactive));
+        advance(MAX_PAUSE).await;
+        assert_eq!(discoveries_in(3).await, 2, "the pause is 1 s again");
+    }
+
+    /// If the build were repeated after each timeout, it would never have a result.
+    #[test]
+    fn http_client_that_is_built_slowly_is_used() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .max_blocking_threads(1)
+            .start_paused(true)
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            // Until the sender is dropped, the build waits for the only thread.
+            let (go_on, end) = std::sync::mpsc::channel::<()>();
+            let _blocking = spawn_blocking(move || end.recv());
+            let url = Url::parse("https://127.0.0.1:1/introspect").unwrap();
+            let options = Introspection::opaque("api").client_secret("secret");
+            let credentials = Credentials::new(&options).unwrap();
+            let (issuer, access) = ("https://a.example/".into(), Access::default());
+            let client = Client::new(issuer, Some(url), credentials, Arc::default(), access);
+            let client = Arc::new(client);
+            for _ in 0..3 {
+                let (asked, ()) = tokio::join!(client.ask("token"), advance(2 * TIMEOUT));
+                let timed_out = IntrospectionError::Http(FetchError::TimedOut(TIMEOUT));
+                assert_eq!(asked, Err(timed_out));
+            }
+            drop(go_on);
+            // Waits until discovery has ended.
+            drop(client.discovery.lock().await);
+            assert!(client.endpoint.load().is_some());
+        });
     }
 
     #[tokio::test]

@@ -299,7 +299,7 @@ pub(crate) enum Layer {
     Untrusted,
     /// The request was sent, but no complete response arrived.
     Answer,
-    /// No connection within [`CONNECT_TIMEOUT`].
+    /// Not connected in time.
     Timeout,
 }
 
@@ -356,12 +356,16 @@ impl FetchError {
         }
     }
 
-    /// No connection was established, or its TLS handshake failed. The address or the certificate
-    /// authority may have changed.
+    /// Returns `true` if no connection was established in time, or its TLS handshake failed. The
+    /// address or the certificate authority may have changed.
     pub(in crate::auth) fn is_of_connection(&self) -> bool {
         matches!(
             self,
-            Self::Unreachable(_, _, Layer::Connect | Layer::Tls | Layer::Untrusted)
+            Self::Unreachable(
+                _,
+                _,
+                Layer::Connect | Layer::Tls | Layer::Untrusted | Layer::Timeout
+            )
         )
     }
 
