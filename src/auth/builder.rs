@@ -908,6 +908,9 @@ impl Builder {
             return Err(SetupError::OutOfRange(DurationOption::IntrospectionTtl));
         }
         let mode = self.dpop_mode(trusted);
+        if mode != DpopMode::Off && self.dpop.is_none() {
+            return Err(SetupError::NoPublicUrl);
+        }
         let roles_at = own.roles_at.as_ref().unwrap_or(&self.roles_at);
         let groups_at = own.groups_at.as_ref().unwrap_or(&self.groups_at);
         Ok(IssuerParts {
@@ -1030,12 +1033,14 @@ impl Builder {
 
     /// The challenge with the schemes that at least one issuer accepts
     fn offered(&self, has_resolver: bool) -> Challenge {
-        let are_all = |wanted| self.dpop_modes(has_resolver).all(|mode| mode == wanted);
-        // a resolved issuer might turn DPoP on for itself
-        let may_be_on = has_resolver && self.dpop.is_some();
-        if are_all(DpopMode::Off) && !may_be_on {
+        // a resolved issuer might set any mode for itself
+        if has_resolver && self.dpop.is_some() {
+            return self.challenge();
+        }
+        let mut modes = self.issuers.iter().map(|issuer| self.dpop_mode(issuer));
+        if modes.clone().all(|mode| mode == DpopMode::Off) {
             self.challenge().only(Scheme::Bearer)
-        } else if are_all(DpopMode::Required) {
+        } else if modes.all(|mode| mode == DpopMode::Required) {
             self.challenge().only(Scheme::Dpop)
         } else {
             self.challenge()
@@ -1045,19 +1050,6 @@ impl Builder {
     fn dpop_mode(&self, issuer: &TrustedIssuer) -> DpopMode {
         let all = self.dpop.as_ref().map(|dpop| dpop.mode);
         issuer.own.dpop.or(all).unwrap_or_default()
-    }
-
-    /// Resolved issuers have the default mode unless they set their own
-    fn dpop_modes(&self, has_resolver: bool) -> impl Iterator<Item = DpopMode> {
-        let all = self.dpop.as_ref().map(|dpop| dpop.mode);
-        let resolved = has_resolver.then(|| all.unwrap_or_default());
-        let issuers = self.issuers.iter().map(|issuer| self.dpop_mode(issuer));
-        issuers.chain(resolved)
-    }
-
-    fn uses_dpop(&self) -> bool {
-        let mut modes = self.issuers.iter().map(|issuer| self.dpop_mode(issuer));
-        modes.any(|mode| mode != DpopMode::Off)
     }
 
     fn check(&self) -> Result<(), SetupError> {
@@ -1092,10 +1084,8 @@ impl Builder {
             return Err(SetupError::AmbiguousIntrospection);
         }
         self.check_durations()?;
-        match &self.dpop {
-            Some(dpop) => check_bare_url(&dpop.public_url)?,
-            None if self.uses_dpop() => return Err(SetupError::NoPublicUrl),
-            None => {}
+        if let Some(dpop) = &self.dpop {
+            check_bare_url(&dpop.public_url)?;
         }
         if let Some(url) = &self.resource {
             check_bare_url(url)?;

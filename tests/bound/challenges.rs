@@ -2,7 +2,13 @@
 //! `/openapi.json`.
 
 use serde_json::json;
-use warp_bearer::auth::dpop::{Dpop, DpopMode};
+use warp_bearer::{
+    auth::{
+        Algorithm, TrustedIssuer,
+        dpop::{Dpop, DpopMode},
+    },
+    issuer::Issuer,
+};
 
 use crate::{Bound, PUBLIC_URL, challenges};
 
@@ -86,6 +92,52 @@ async fn metadata_list_the_proof_algorithms() {
         let metadata = answer.json();
         assert_eq!(metadata["dpop_signing_alg_values_supported"], algorithms);
         assert_eq!(metadata["dpop_bound_access_tokens_required"], required);
+    }
+}
+
+/// A resolved issuer may have any mode, so clients must not conclude that a scheme is never
+/// accepted.
+#[tokio::test]
+async fn offers_every_scheme_if_issuers_are_resolved() {
+    use DpopMode::{Allowed, Off, Required};
+    for mode in [Off, Allowed, Required] {
+        for own in [None, Some(Off), Some(Allowed), Some(Required)] {
+            let case = format!("{mode:?}, own: {own:?}");
+            let mut bound = Bound::with(|builder| {
+                builder
+                    .resource("https://api.example.com")
+                    .dpop(Dpop::new(mode, PUBLIC_URL))
+                    .resolve_issuers(move |name: String| {
+                        let issuer = TrustedIssuer::new(name);
+                        let issuer = match own {
+                            Some(own) => issuer.dpop(own),
+                            None => issuer,
+                        };
+                        async move { Some(issuer) }
+                    })
+            })
+            .await;
+            let answer = bound.client.with_lines(b"").await;
+            assert_eq!(challenges(&answer).len(), 2, "{case}: {answer:?}");
+            let answer = bound
+                .ask("GET /.well-known/oauth-protected-resource", "")
+                .await;
+            let metadata = answer.json();
+            let required = &metadata["dpop_bound_access_tokens_required"];
+            assert_eq!(*required, json!(null), "{case}");
+            let algorithms = &metadata["dpop_signing_alg_values_supported"];
+            assert!(algorithms.is_array(), "{case}");
+
+            let resolved = Issuer::with_algorithm(Algorithm::ES256).await;
+            let plain = format!("Authorization: Bearer {}\r\n", resolved.token().sign());
+            let answer = bound.client.with_lines(plain.as_bytes()).await;
+            let mode = own.unwrap_or(mode);
+            assert_eq!(answer.status == 200, mode != Required, "{case}: {answer:?}");
+            let token = resolved.token().bound_to(&bound.key).sign();
+            let proof = bound.proof(&token).sign();
+            let answer = bound.send(&token, &proof).await;
+            assert_eq!(answer.status == 200, mode != Off, "{case}: {answer:?}");
+        }
     }
 }
 

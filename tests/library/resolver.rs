@@ -11,7 +11,9 @@ use std::{
 use serde_json::json;
 use tokio::{sync::Semaphore, time::Instant};
 use warp_bearer::{
-    auth::{Algorithm, Auth, AuthError, Builder, Claims, SetupError, TrustedIssuer},
+    auth::{
+        Algorithm, Auth, AuthError, Builder, Claims, SetupError, TrustedIssuer, dpop::DpopMode,
+    },
     issuer::{Fault, Issuer, SigningKey, TokenBuilder},
 };
 
@@ -467,6 +469,8 @@ async fn rejects_resolved_issuers_with_another_name_or_invalid_options() {
         TrustedIssuer::new("https://other.example/"),
         TrustedIssuer::new("https://a.example/").jwks("{}"),
         TrustedIssuer::new("https://a.example/").leeway(Duration::from_secs(3600)),
+        // The builder has no `Dpop`.
+        with_key("https://a.example/".to_owned(), &signer).dpop(DpopMode::Allowed),
     ] {
         let auth = builder().resolve_issuers(move |_| {
             let answer = answer.clone();
