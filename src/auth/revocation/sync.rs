@@ -61,9 +61,8 @@ pub(in crate::auth) fn start(
         let mut sweep: Option<JoinHandle<()>> = None;
         let begin = Instant::now();
         loop {
-            let before = Instant::now();
-            let (health, list_age) = (store.health(), store.list_age());
-            let age = currency.age(health, list_age, before);
+            let health = store.health();
+            let age = currency.age(health);
             // the first connection takes a moment, which isn't a failure
             let is_starting = health.connects == 0 && begin.elapsed() < START;
             watched.observe(age, health.ok || is_starting);
@@ -88,35 +87,19 @@ pub(in crate::auth) fn start(
 
 /// How long the list has been out of date.
 ///
-/// A connected store pushes each new entry, so the list is current from the first time that it is
-/// read on a connection until that connection is lost, except while it lacks entries that were
-/// missed.
+/// A connected store pushes each new entry, so the list is current once it has been read on a
+/// connection, until that connection is lost or an entry is missed.
 #[derive(Debug, Default)]
 struct Currency {
-    connects: u64,
-    /// An upper bound for the last time that the list was read on an earlier connection.
-    read_before: Option<Instant>,
     /// The last time that the list was current
     current_at: Option<Instant>,
 }
 
 impl Currency {
-    /// The time since the list was current: zero if it is, `None` if it never was. `before` is a
-    /// time before the age of the list was determined.
-    fn age(
-        &mut self,
-        health: Health,
-        list_age: Option<Duration>,
-        before: Instant,
-    ) -> Option<Duration> {
+    /// The time since the list was current: zero if it is, `None` if it never was.
+    fn age(&mut self, health: Health) -> Option<Duration> {
         let now = Instant::now();
-        let read_at = |at: Instant| list_age.and_then(|age| at.checked_sub(age));
-        let is_first = self.connects == 0;
-        if !health.ok || health.connects != self.connects && !is_first {
-            self.read_before = read_at(now);
-        }
-        self.connects = health.connects;
-        if health.ok && !health.lacks_lines && read_at(before) > self.read_before {
+        if health.ok && health.is_synchronized && !health.lacks_lines {
             self.current_at = Some(now);
         }
         self.current_at.map(|at| now - at)
@@ -210,63 +193,34 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn age_counts_from_the_loss_of_the_connection() {
+    async fn age_counts_from_the_loss_of_the_connection_or_of_a_line() {
         const SECOND: Duration = Duration::from_secs(1);
         let mut currency = Currency::default();
-        let mut read_at = None;
         // each row is a second after the one before it
         #[rustfmt::skip]
         let rows = [
-            ("not connected yet", false, 0, false, None),
-            ("connected, not read", true, 1, false, None),
-            ("read", true, 1, true, Some(0)),
-            ("not read again", true, 1, false, Some(0)),
-            ("lost", false, 1, false, Some(1)),
-            ("still lost", false, 1, false, Some(2)),
-            ("connected again, not read", true, 2, false, Some(3)),
-            ("read again", true, 2, true, Some(0)),
-            ("lost and connected between two checks", true, 3, false, Some(1)),
-            ("and read", true, 3, true, Some(0)),
+            ("not connected yet", false, false, false, None),
+            ("connected, not read", true, false, false, None),
+            ("read", true, true, false, Some(0)),
+            ("not read again", true, true, false, Some(0)),
+            ("lost", false, true, true, Some(1)),
+            ("still lost", false, true, true, Some(2)),
+            ("connected again, not read", true, true, true, Some(3)),
+            ("read again", true, true, false, Some(0)),
+            ("a line was missed", true, true, true, Some(1)),
+            ("and read", true, true, false, Some(0)),
         ];
-        for (case, ok, connects, is_read, expected) in rows {
+        for (case, ok, is_synchronized, lacks_lines, expected) in rows {
             advance(SECOND).await;
-            if is_read {
-                read_at = Some(Instant::now());
-            }
             let health = Health {
                 ok,
-                is_synchronized: read_at.is_some(),
-                lacks_lines: false,
-                connects,
-                keys: 0,
-            };
-            let list_age = read_at.map(|at: Instant| at.elapsed());
-            let age = currency.age(health, list_age, Instant::now());
-            assert_eq!(age, expected.map(|seconds| seconds * SECOND), "{case}");
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn age_counts_from_the_first_missed_line() {
-        const SECOND: Duration = Duration::from_secs(1);
-        let mut currency = Currency::default();
-        let read_at = Instant::now();
-        for (case, lacks_lines, expected) in [
-            ("read", false, 0),
-            ("a line was missed", true, 1),
-            ("not read again yet", true, 2),
-            ("read again", false, 0),
-        ] {
-            advance(SECOND).await;
-            let health = Health {
-                ok: true,
-                is_synchronized: true,
+                is_synchronized,
                 lacks_lines,
-                connects: 1,
+                connects: 0,
                 keys: 0,
             };
-            let age = currency.age(health, Some(read_at.elapsed()), Instant::now());
-            assert_eq!(age, Some(expected * SECOND), "{case}");
+            let age = currency.age(health);
+            assert_eq!(age, expected.map(|seconds| seconds * SECOND), "{case}");
         }
     }
 }

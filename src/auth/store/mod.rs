@@ -60,7 +60,8 @@ pub(crate) struct Health {
     pub(crate) ok: bool,
     /// True once the whole shared list has been read
     pub(crate) is_synchronized: bool,
-    /// True if new lines were missed after that, until the whole list is read again.
+    /// True if new lines may have been missed after that, because the connection was lost or for
+    /// another reason, until the whole list is read again.
     pub(crate) lacks_lines: bool,
     /// The number of connections opened so far.
     pub(crate) connects: u64,

@@ -45,7 +45,7 @@ pub(super) struct Shared {
     now: fn() -> SystemTime,
     /// The milliseconds by which the server's clock is ahead of `now`. 0 if it is behind.
     server_ahead: AtomicU64,
-    /// How often pushed lines were missed so far.
+    /// How often pushed lines were missed, or may have been, so far.
     missed: AtomicU64,
     synchronized: Mutex<Option<Synchronized>>,
     last_disconnect: Mutex<Option<LastDisconnect>>,
@@ -140,6 +140,9 @@ impl Shared {
 
     /// Records the end of a connection to the process `run_id` of the server.
     pub(super) fn disconnected(&self, run_id: Arc<str>) {
+        // Others may publish lines before we're connected again. The whole list is read then, so
+        // there is nothing to request here.
+        self.missed.fetch_add(1, Ordering::Relaxed);
         self.connection.send_replace(None);
         let at = self.later_clock(self.now());
         *lock(&self.last_disconnect) = Some(LastDisconnect { run_id, at });

@@ -115,6 +115,24 @@ async fn gives_the_whole_list_to_a_late_subscriber() {
     assert!(other.list_age().unwrap() < Duration::from_secs(10));
 }
 
+/// A fast server is connected again, and its list read, before anyone looks.
+#[tokio::test]
+async fn list_lacks_lines_until_it_is_read_on_the_next_connection() {
+    let Some(server) = RedisServer::start() else {
+        return;
+    };
+    let store = connected(&server.url()).await;
+    let _held = Held::watch(&store);
+    until(|| async { store.health().is_synchronized }).await;
+    for _ in 0..5 {
+        let connects = store.health().connects;
+        server.command(&["CLIENT", "KILL", "TYPE", "pubsub"]).await;
+        until(|| async { !store.health().ok || store.health().connects > connects }).await;
+        until(|| async { store.health().ok && !store.health().lacks_lines }).await;
+        assert!(store.health().connects > connects);
+    }
+}
+
 #[tokio::test]
 async fn writes_back_lines_after_a_restart_without_data() {
     let Some(mut server) = RedisServer::start() else {
