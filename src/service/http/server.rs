@@ -6,7 +6,6 @@
 
 use std::{
     convert::Infallible,
-    mem::take,
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll, Waker},
@@ -143,26 +142,27 @@ where
     }
 
     async fn accept(self: &Arc<Self>, listener: Listener, connections: &mut JoinSet<()>) {
-        let (mut leave, mut was_full) = (pin!(self.leave()), false);
+        let Middleware {
+            limits,
+            request_log,
+            ..
+        } = &*self.middleware;
+        request_log.limit_connections(limits.connections);
+        let mut leave = pin!(self.leave());
         loop {
-            let has_room = connections.len() < self.middleware.limits.connections;
-            was_full |= !has_room;
+            let has_room = connections.len() < limits.connections;
             select! {
                 () = &mut leave => break,
                 stream = listener.accept(), if has_room => {
-                    if take(&mut was_full) {
-                        self.middleware.request_log.waited();
-                    }
                     connections.spawn(Arc::clone(self).connection(stream));
+                    if connections.len() == limits.connections {
+                        request_log.limit_reached(limits.connections);
+                    }
                 }
                 Some(_) = connections.join_next() => {}
             }
         }
-        let room = self
-            .middleware
-            .limits
-            .connections
-            .saturating_sub(connections.len());
+        let room = limits.connections.saturating_sub(connections.len());
         for stream in listener.close(room).await {
             connections.spawn(Arc::clone(self).connection(stream));
         }

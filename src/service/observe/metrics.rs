@@ -64,6 +64,7 @@ struct Unlabelled {
     verified: Histogram,
     refused: Histogram,
     connections: Gauge,
+    connections_limit: Gauge,
     accepted: Counter,
     waited: Counter,
     unreadable: Counter,
@@ -179,7 +180,11 @@ impl Metrics {
         self.0.unlabelled.accepted.increment(1);
     }
 
-    pub(in crate::service) fn connection_waited(&self) {
+    pub(in crate::service) fn limit_connections(&self, limit: usize) {
+        self.0.unlabelled.connections_limit.set(number(limit));
+    }
+
+    pub(in crate::service) fn connection_limit_reached(&self) {
         self.0.unlabelled.waited.increment(1);
     }
 
@@ -347,6 +352,7 @@ impl Unlabelled {
             verified: verification("verified"),
             refused: verification("refused"),
             connections: gauge!("warp_bearer_connections"),
+            connections_limit: gauge!("warp_bearer_connections_limit"),
             accepted: counter!("warp_bearer_connections_accepted_total"),
             waited: counter!("warp_bearer_connections_waited_total"),
             unreadable: counter!("warp_bearer_connections_unreadable_total"),
@@ -450,8 +456,9 @@ fn describe() {
     describe_gauge!("warp_bearer_requests_in_flight", "Requests in flight.");
     describe_histogram!("warp_bearer_verification_duration_seconds", "Time to verify one token, including the wait for keys.");
     describe_gauge!("warp_bearer_connections", "Connections being served.");
+    describe_gauge!("warp_bearer_connections_limit", "The maximum number of connections being served: MAX_CONNECTIONS, or less if there are too few file descriptors.");
     describe_counter!("warp_bearer_connections_accepted_total", "Accepted connections.");
-    describe_counter!("warp_bearer_connections_waited_total", "Times that the limit of connections was reached, counted when the next connection is accepted. New connections may have waited.");
+    describe_counter!("warp_bearer_connections_waited_total", "Times that the limit of connections was reached. New connections may have waited.");
     describe_counter!("warp_bearer_connections_unreadable_total", "Connections that ended because of a failed TLS handshake, invalid HTTP, or a request head over its limits.");
     describe_counter!("warp_bearer_handler_panics_total", "Handlers that panicked.");
     describe_gauge!("warp_bearer_revocations", "Entries in the list of revoked tokens.");

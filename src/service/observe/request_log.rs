@@ -82,11 +82,21 @@ impl RequestLog {
         self.metrics.clone().map(ConnectionRecord::new)
     }
 
-    /// Counts a time at the limit of connections when it ends. The kernel does not tell us whether
-    /// a new connection had to wait.
-    pub(in crate::service) fn waited(&self) {
+    /// Records the maximum number of open connections.
+    pub(in crate::service) fn limit_connections(&self, limit: usize) {
         if let Some(metrics) = &self.metrics {
-            metrics.connection_waited();
+            metrics.limit_connections(limit);
+        }
+    }
+
+    /// Logs and counts that there are as many connections as allowed. The kernel does not tell us
+    /// whether a new connection has to wait.
+    pub(in crate::service) fn limit_reached(&self, limit: usize) {
+        if self.log {
+            tracing::warn!(limit, "connection limit reached; new connections wait");
+        }
+        if let Some(metrics) = &self.metrics {
+            metrics.connection_limit_reached();
         }
     }
 
