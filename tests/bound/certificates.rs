@@ -59,6 +59,24 @@ impl Shown {
         }
     }
 
+    /// A self-signed certificate for a key of this kind.
+    fn with_key(key: &KeyPair) -> Self {
+        let params = CertificateParams::new(["client".to_owned()]).unwrap();
+        Self {
+            chain: vec![params.self_signed(key).unwrap().der().clone()],
+            key: key.serialize_pem(),
+        }
+    }
+
+    /// An X.509 v1 certificate. rcgen only makes v3.
+    fn version_1() -> Self {
+        let pem = include_str!("../vectors/x509_v1.pem");
+        Self {
+            chain: vec![CertificateDer::from_pem_slice(pem.as_bytes()).unwrap()],
+            key: pem.to_owned(),
+        }
+    }
+
     fn der(&self) -> &[u8] {
         &self.chain[0]
     }
@@ -225,6 +243,35 @@ async fn accepts_a_token_only_with_its_certificate() {
             let client = service.client(shown, version);
             let found = service.ask(&client, "/api/private", token).await;
             assert_eq!(found.as_deref(), expected, "{case}, {version:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn accepts_every_kind_of_certificate() {
+    let service = Mutual::start(None).await;
+    let with_key = |kind| Shown::with_key(&KeyPair::generate_for(kind).unwrap());
+    for (kind, shown) in [
+        ("X.509 v1", Shown::version_1()),
+        ("P-256", with_key(&rcgen::PKCS_ECDSA_P256_SHA256)),
+        ("P-384", with_key(&rcgen::PKCS_ECDSA_P384_SHA384)),
+        ("P-521", with_key(&rcgen::PKCS_ECDSA_P521_SHA512)),
+        ("Ed25519", with_key(&rcgen::PKCS_ED25519)),
+        ("RSA", with_key(&rcgen::PKCS_RSA_SHA256)),
+    ] {
+        let token = service.issuer.token().bound_to_certificate(shown.der());
+        let token = token.sign();
+        let thief = Shown {
+            key: KeyPair::generate().unwrap().serialize_pem(),
+            ..shown.clone()
+        };
+        for version in [&TLS13, &TLS12] {
+            for (who, shown, expected) in [("owner", &shown, Some("200 ")), ("thief", &thief, None)]
+            {
+                let client = service.client(Some(shown), version);
+                let found = service.ask(&client, "/api/private", &token).await;
+                assert_eq!(found.as_deref(), expected, "{who}, {kind}, {version:?}");
+            }
         }
     }
 }

@@ -25,6 +25,23 @@ pub(crate) fn is_public_key(der: &[u8]) -> bool {
     })
 }
 
+/// The key of an X.509 certificate of any version: its whole `SubjectPublicKeyInfo` (RFC 5280
+/// §4.1). Checks nothing else in the certificate.
+#[cfg(feature = "service")]
+pub(crate) fn public_key_info(certificate: &[u8]) -> Option<&[u8]> {
+    const VERSION: u8 = 0xa0;
+    let (certificate, _) = expect(SEQUENCE, certificate)?;
+    let (fields, _) = expect(SEQUENCE, certificate)?;
+    // v1 has no version
+    let fields = expect(VERSION, fields).map_or(fields, |(_, rest)| rest);
+    // serial number, signature algorithm, issuer, validity, subject
+    let info = [INTEGER, SEQUENCE, SEQUENCE, SEQUENCE, SEQUENCE]
+        .iter()
+        .try_fold(fields, |rest, tag| expect(*tag, rest).map(|(_, rest)| rest))?;
+    let (_, rest) = expect(SEQUENCE, info)?;
+    info.get(..info.len() - rest.len())
+}
+
 /// The contents of the first element and the remaining bytes. `None` if the tag differs.
 pub(crate) fn expect(tag: u8, der: &[u8]) -> Option<(&[u8], &[u8])> {
     let (found, rest) = der.split_first()?;

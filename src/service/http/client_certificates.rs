@@ -1,9 +1,10 @@
 //! Client certificates (mutual TLS), for tokens bound to one.
 //!
-//! The handshake accepts any certificate, from any signer. TLS proves that the client holds its
-//! private key, and that is all we need: the certificate's hash identifies the client. If
-//! authorities are configured, we ignore certificates from other authorities but still complete the
-//! handshake, because for all we know the client's token isn't bound to a certificate at all.
+//! The handshake accepts any certificate, of any version and from any signer. TLS proves that the
+//! client holds its private key, and that is all we need: the certificate's hash identifies the
+//! client. If authorities are configured, we ignore certificates from other authorities but still
+//! complete the handshake, because for all we know the client's token isn't bound to a certificate
+//! at all.
 
 use std::{
     fmt,
@@ -12,10 +13,10 @@ use std::{
 };
 
 use tokio_rustls::rustls::{
-    CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore,
-    SignatureScheme,
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, PeerIncompatible,
+    RootCertStore, SignatureScheme,
     client::danger::HandshakeSignatureValid,
-    crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature},
+    crypto::{CryptoProvider, verify_tls13_signature_with_raw_key},
     pki_types::{CertificateDer, UnixTime, pem::PemObject},
     server::{
         WebPkiClientVerifier,
@@ -23,7 +24,10 @@ use tokio_rustls::rustls::{
     },
 };
 
-use crate::auth::ClientCertificate;
+use crate::auth::{
+    ClientCertificate,
+    keys::der::{BIT_STRING, SEQUENCE, expect, public_key_info},
+};
 
 /// The client certificate of a connection. Filled in once the handshake is complete.
 pub(in crate::service) type CertificateSlot = Arc<OnceLock<ClientCertificate>>;
@@ -82,6 +86,10 @@ impl fmt::Debug for Clients {
 
 /// Requests a certificate but doesn't require one, and accepts whichever certificate the client has
 /// the private key of.
+///
+/// We verify the signature of the handshake with the bare key. rustls' functions for certificates
+/// refuse X.509 v1, which `openssl x509 -req` makes by default, and such a client could not even
+/// use the public routes.
 #[derive(Debug)]
 pub(super) struct AnyCertificate(Arc<CryptoProvider>);
 
@@ -89,6 +97,17 @@ impl AnyCertificate {
     pub(super) fn new(provider: Arc<CryptoProvider>) -> Self {
         Self(provider)
     }
+}
+
+/// The algorithm and the key of a `SubjectPublicKeyInfo`, as the verifiers of rustls compare and
+/// use them
+fn split(key: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (info, _) = expect(SEQUENCE, key)?;
+    let (algorithm, rest) = expect(SEQUENCE, info)?;
+    let (bits, rest) = expect(BIT_STRING, rest)?;
+    // the first byte is the number of unused bits in the last byte
+    let key = bits.strip_prefix(&[0])?;
+    rest.is_empty().then_some((algorithm, key))
 }
 
 /// In bytes. rustls keeps the chain in memory until the connection ends.
@@ -123,8 +142,19 @@ impl ClientCertVerifier for AnyCertificate {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        verify_tls12_signature(message, certificate, signature, algorithms)
+        let key = public_key_info(certificate).ok_or(CertificateError::BadEncoding)?;
+        let (algorithm, key) = split(key).ok_or(CertificateError::BadEncoding)?;
+        let supported = self.0.signature_verification_algorithms.mapping.iter();
+        let of_scheme = supported.filter(|(scheme, _)| *scheme == signature.scheme);
+        // In TLS 1.2, a scheme doesn't say which curve is used, so the key has to
+        let verifier = of_scheme
+            .flat_map(|(_, verifiers)| *verifiers)
+            .find(|verifier| verifier.public_key_alg_id().as_ref() == algorithm)
+            .ok_or(PeerIncompatible::NoSignatureSchemesInCommon)?;
+        verifier
+            .verify_signature(key, message, signature.signature())
+            .map_err(|_| CertificateError::BadSignature)?;
+        Ok(HandshakeSignatureValid::assertion())
     }
 
     fn verify_tls13_signature(
@@ -133,8 +163,9 @@ impl ClientCertVerifier for AnyCertificate {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
+        let key = public_key_info(certificate).ok_or(CertificateError::BadEncoding)?;
         let algorithms = &self.0.signature_verification_algorithms;
-        verify_tls13_signature(message, certificate, signature, algorithms)
+        verify_tls13_signature_with_raw_key(message, &key.into(), signature, algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
