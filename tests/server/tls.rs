@@ -28,6 +28,14 @@ use crate::support::Tenant;
 use crate::support::clock::StoppedClock;
 
 const GET: &str = "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n";
+/// A key for a curve that TLS libraries don't support
+const SECP256K1: &str = "\
+-----BEGIN PRIVATE KEY-----
+MIGEAgEAMBAGByqGSM49AgEGBSuBBAAKBG0wawIBAQQgOcsKghqxuWjGncDB0Dmw
+EQcX220RUxbfbO26Q1sj8fShRANCAASXEytLJjCtfGVElGggBNWkaEUOjEabgz24
+575/tihUfhdm5j0gs8yXXgCEBrckk3FPyJ1fFRjcjsgY6JsM9P53
+-----END PRIVATE KEY-----
+";
 const FOREVER: Duration = Duration::from_secs(20);
 
 struct Pair {
@@ -299,6 +307,8 @@ fn reports_unusable_files_at_start() {
         path
     };
     let other = file("other.key", &KeyPair::generate().unwrap().serialize_pem());
+    let version_1 = file("v1.pem", include_str!("../vectors/x509_v1.pem"));
+    let secp256k1 = file("secp256k1.key", SECP256K1);
     let nothing = file("nothing", "");
     let broken = file(
         "broken",
@@ -315,6 +325,8 @@ fn reports_unusable_files_at_start() {
         ("not PEM", broken, good.key.clone(), "the certificate", "is not PEM"),
         ("no key", good.certificate.clone(), absent, "the key", "does not exist"),
         ("an empty key", good.certificate.clone(), nothing, "the key", "has no private key in it that can be read"),
+        ("an X.509 v1 certificate with its key", version_1.clone(), version_1, "the certificate", "cannot be used: it is not a valid X.509 v3 certificate"),
+        ("a kind of key without support", good.certificate.clone(), secp256k1, "the key", "cannot be used: only RSA (2048 to 8192 bits), ECDSA (P-256, P-384, P-521) and Ed25519 keys are supported"),
         ("another key", good.certificate.clone(), other, "the key", "does not belong to the certificate"),
     ];
     for (case, certificate, key, which, why) in rows {

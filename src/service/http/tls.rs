@@ -16,7 +16,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_rustls::{
     TlsAcceptor,
     rustls::{
-        ServerConfig, crypto,
+        Error, ServerConfig, crypto,
         pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
         version::{TLS12, TLS13},
     },
@@ -239,9 +239,24 @@ impl Pair {
         };
         let mut server = config
             .with_single_cert(chain, key)
-            .map_err(|_| self::key(files, "does not belong to the certificate"))?;
+            .map_err(|error| unusable_pair(files, &error))?;
         server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(server)
+    }
+}
+
+/// rustls first parses the key, then the certificate, and then compares their public keys.
+fn unusable_pair(files: &Files, error: &Error) -> TlsError {
+    match error {
+        Error::InconsistentKeys(_) => key(files, "does not belong to the certificate"),
+        Error::InvalidCertificate(_) => certificate(
+            files,
+            "cannot be used: it is not a valid X.509 v3 certificate",
+        ),
+        _ => key(
+            files,
+            "cannot be used: only RSA (2048 to 8192 bits), ECDSA (P-256, P-384, P-521) and Ed25519 keys are supported",
+        ),
     }
 }
 
