@@ -66,7 +66,11 @@ where
         if decision == Decision::Skip {
             return Ok(());
         }
-        LINE.with_borrow_mut(|line| {
+        LINE.with(|line| {
+            // The buffer is in use if formatting a value logs something, or panics: the panic hook
+            // logs too, and a second panic in the hook would abort the process.
+            let (mut shared, mut own) = (line.try_borrow_mut(), String::new());
+            let line = shared.as_deref_mut().unwrap_or(&mut own);
             line.clear();
             match self.format {
                 LogFormat::Text => text(line, event, decision, writer.has_ansi_escapes()),

@@ -32,13 +32,21 @@ fn log(panic: &PanicHookInfo<'_>) {
 #[cfg(test)]
 mod tests {
     use std::{
-        env,
+        env, fmt,
         process::{Command, Stdio},
     };
 
     use serde_json::Value;
 
     use crate::service::observe::logging::{self, LogConfig, LogFormat};
+
+    struct Unprintable;
+
+    impl fmt::Debug for Unprintable {
+        fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+            panic!("while a line is formatted")
+        }
+    }
 
     /// The hook is global to the process, so this test runs itself in another one
     #[test]
@@ -51,10 +59,12 @@ mod tests {
                 format: LogFormat::Json,
                 color: false,
             });
-            for panic in [
-                |_: &str| panic!("a fixed text"),
-                |text: &str| panic!("about {text}"),
-            ] {
+            let panics: [fn(&str); 3] = [
+                |_| panic!("a fixed text"),
+                |text| panic!("about {text}"),
+                |_| tracing::info!(value = ?Unprintable, "the hook logs during this"),
+            ];
+            for panic in panics {
                 assert!(std::panic::catch_unwind(|| panic(&secret)).is_err());
             }
             return;
@@ -84,7 +94,12 @@ mod tests {
             .iter()
             .map(|line| line["said"].as_str().unwrap())
             .collect();
-        assert_eq!(said, ["a fixed text", "not shown: it may contain a token"]);
+        let expected = [
+            "a fixed text",
+            "not shown: it may contain a token",
+            "while a line is formatted",
+        ];
+        assert_eq!(said, expected);
         for line in lines {
             assert_eq!(line["level"], "ERROR");
             assert_eq!(line["message"], "panicked");
