@@ -195,6 +195,10 @@ async fn serves_metrics_on_their_own_listener() {
     }
     assert_eq!(get("/readyz").await.status(), 404);
     assert_eq!(get("/api/public").await.status(), 404);
+    // the listener has few connections, so a peer must not keep one until its next request
+    for path in ["/metrics", "/livez", "/readyz"] {
+        assert_eq!(get(path).await.headers()["connection"], "close", "{path}");
+    }
     assert_eq!(
         service.log.take(),
         Vec::<Value>::new(),

@@ -26,7 +26,7 @@ use warp::{
     Filter,
     http::{
         HeaderMap,
-        header::{ACCEPT, CONTENT_TYPE},
+        header::{ACCEPT, CONNECTION, CONTENT_TYPE},
     },
     reply::Response,
 };
@@ -62,7 +62,7 @@ use crate::{
 const MAX_SCRAPERS: usize = 16;
 
 /// Probes use the metrics listener too. Unfinished requests mustn't hold its few connections for
-/// long.
+/// long. For the same reason, each of its responses closes the connection.
 const SCRAPER_IDLE: Duration = Duration::from_secs(3);
 
 /// The maximum number of unfinished reloads of each kind
@@ -221,6 +221,8 @@ pub async fn serve_metrics(metrics: Metrics, listener: Listener) {
         route!(GET, "metrics").headers().then(page),
         route!(GET, "livez").then(handlers::livez),
     ]);
+    // HTTP/2 has no such header. hyper drops it there.
+    let routes = routes.map(|answer| warp::reply::with_header(answer, CONNECTION, "close"));
     let limits = Limits {
         idle: SCRAPER_IDLE,
         connections: MAX_SCRAPERS,
