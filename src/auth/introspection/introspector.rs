@@ -47,7 +47,7 @@ pub(in crate::auth) use crate::auth::introspection::answer::AnswerChecker;
 
 /// The maximum number of requests in flight. Also the maximum number of requests about unknown
 /// tokens, including those that wait for the budget.
-const MAX_OPEN: usize = 64;
+pub(crate) const MAX_OPEN: usize = 64;
 
 /// How long a request waits for a unit of the budget while all units are reserved
 const BUDGET_TIMEOUT: Duration = Duration::from_secs(2);

@@ -16,4 +16,6 @@ pub(super) mod introspector;
 pub(super) mod options;
 mod status;
 
+#[cfg(feature = "service")]
+pub(crate) use self::introspector::MAX_OPEN;
 pub use self::{options::Introspection, status::IntrospectionStatus};

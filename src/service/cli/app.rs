@@ -142,7 +142,8 @@ impl App {
         hangup: Option<HangupSignal>,
         shutdown: Shutdown,
     ) {
-        let limits = descriptors::fit(limits);
+        let introspecting = access.auth.introspection_status().len();
+        let limits = descriptors::fit(limits, introspecting);
         let metrics = self
             .metrics
             .map(|listener| (Metrics::new(&access.auth), listener));

@@ -239,8 +239,13 @@ impl Config {
 
     /// Whether any issuer's tokens are introspected.
     pub fn introspects(&self) -> bool {
-        let by_table = |table: &IssuerSettings| matches!(table.introspection(), Ok(Some(_)));
-        self.introspection.is_some() || self.tables.iter().any(by_table)
+        self.introspecting_issuers() > 0
+    }
+
+    /// The number of issuers whose tokens are introspected.
+    pub fn introspecting_issuers(&self) -> usize {
+        let by_table = |table: &&IssuerSettings| matches!(table.introspection(), Ok(Some(_)));
+        usize::from(self.introspection.is_some()) + self.tables.iter().filter(by_table).count()
     }
 
     /// The same configuration without introspection.

@@ -2,19 +2,21 @@
 //!
 //! Each connection needs a descriptor. The process also needs some for listeners, logs, connections
 //! to `METRICS_LISTEN`, and key fetches. If idle peers could take all descriptors, key fetches
-//! would fail, so [`RESERVE`] descriptors are never used for connections.
+//! would fail, so [`RESERVE`] descriptors are never used for connections, and neither are those that
+//! introspection needs.
 
-use crate::service::http::limits::Limits;
+use crate::{auth::introspection::MAX_OPEN, service::http::limits::Limits};
 
 const RESERVE: usize = 64;
 
 /// Raises the soft limit of descriptors to the hard limit. If that still is not enough, we serve
-/// fewer connections and log a warning.
-pub(in crate::service) fn fit(mut limits: Limits) -> Limits {
+/// fewer connections and log a warning. `introspecting` is the number of issuers whose tokens are
+/// introspected.
+pub(in crate::service) fn fit(mut limits: Limits, introspecting: usize) -> Limits {
     let Some(descriptors) = raised() else {
         return limits;
     };
-    let connections = connections(limits.connections, descriptors);
+    let connections = connections(limits.connections, descriptors, introspecting);
     if connections < limits.connections {
         tracing::warn!(
             wanted = limits.connections,
@@ -29,9 +31,9 @@ pub(in crate::service) fn fit(mut limits: Limits) -> Limits {
 
 /// The number of connections to which [`fit`] would lower `wanted`, and the number of available
 /// descriptors, or `None` if there are enough.
-pub(in crate::service) fn shortfall(wanted: usize) -> Option<(usize, u64)> {
+pub(in crate::service) fn shortfall(wanted: usize, introspecting: usize) -> Option<(usize, u64)> {
     let descriptors = hard_limit()?;
-    let fitting = connections(wanted, descriptors);
+    let fitting = connections(wanted, descriptors, introspecting);
     (fitting < wanted).then_some((fitting, descriptors))
 }
 
@@ -47,9 +49,13 @@ fn hard_limit() -> Option<u64> {
     None
 }
 
-fn connections(wanted: usize, descriptors: u64) -> usize {
+/// Introspection reserves at most a quarter of the descriptors. Otherwise, a long issuers file would
+/// leave none for connections, although few issuers have many requests in flight at the same time.
+fn connections(wanted: usize, descriptors: u64, introspecting: usize) -> usize {
     let descriptors = usize::try_from(descriptors).unwrap_or(usize::MAX);
-    wanted.min(descriptors.saturating_sub(RESERVE)).max(1)
+    let for_introspection = introspecting.saturating_mul(MAX_OPEN).min(descriptors / 4);
+    let reserve = RESERVE + for_introspection;
+    wanted.min(descriptors.saturating_sub(reserve)).max(1)
 }
 
 /// `None` if the limit is unlimited
@@ -83,15 +89,20 @@ mod tests {
 
     #[test]
     fn keeps_descriptors_in_reserve() {
-        for (case, wanted, descriptors, expected) in [
-            ("plenty", 10_000, 65_536, 10_000),
-            ("just enough", 10_000, 10_064, 10_000),
-            ("one too few", 10_000, 10_063, 9_999),
-            ("few", 10_000, 128, 64),
-            ("hardly any", 10_000, 65, 1),
-            ("less than the reserve", 10_000, 20, 1),
+        for (case, descriptors, introspecting, expected) in [
+            ("plenty", 65_536, 0, 10_000),
+            ("just enough", 10_064, 0, 10_000),
+            ("one too few", 10_063, 0, 9_999),
+            ("few", 128, 0, 64),
+            ("hardly any", 65, 0, 1),
+            ("less than the reserve", 20, 0, 1),
+            ("just enough for introspection", 10_128, 1, 10_000),
+            ("one too few for introspection", 10_127, 1, 9_999),
+            ("two issuers", 1_024, 2, 1_024 - 64 - 128),
+            ("many issuers", 1_024, 2_000, 1_024 - 64 - 256),
         ] {
-            assert_eq!(connections(wanted, descriptors), expected, "{case}");
+            let found = connections(10_000, descriptors, introspecting);
+            assert_eq!(found, expected, "{case}");
         }
     }
 }

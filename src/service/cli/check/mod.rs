@@ -146,7 +146,8 @@ fn add_faults(faults: &Faults, section: &mut Section) {
 /// the service may well run with another limit.
 fn descriptors(config: &Config, section: &mut Section) {
     let wanted = config.limits.connections;
-    let Some((connections, descriptors)) = descriptors::shortfall(wanted) else {
+    let introspecting = config.introspecting_issuers();
+    let Some((connections, descriptors)) = descriptors::shortfall(wanted, introspecting) else {
         return;
     };
     let text = format!(
