@@ -178,7 +178,13 @@ impl Problem {
 
     /// Returns the JSON response.
     pub fn response<B: From<&'static str>>(self) -> Response<B> {
-        answer(self.status(), self.code(), body(self.code()))
+        let mut response = answer(self.status(), self.code(), body(self.code()));
+        // depends on the caller, like every 403
+        if self.status() == StatusCode::FORBIDDEN {
+            let no_store = HeaderValue::from_static("no-store");
+            response.headers_mut().insert(CACHE_CONTROL, no_store);
+        }
+        response
     }
 
     /// Returns a 405 that lists the allowed methods (RFC 9110 §15.5.6).

@@ -267,6 +267,9 @@ async fn recognizes_only_complete_preflights() {
         let answer = service.ask(&format!("{method} /api/private"), &lines).await;
         assert_eq!(answer.status.as_u16(), status, "{case}: {answer:?}");
         assert_eq!(answer.header("vary"), "Origin", "{case}");
+        if status == 403 {
+            assert_eq!(answer.header("cache-control"), "no-store", "{case}");
+        }
         let methods = answer.header("access-control-allow-methods");
         assert_eq!(methods.is_empty(), status != 204, "{case}: {methods}");
         if status != 204 {
