@@ -11,8 +11,9 @@ use crate::auth::{
     claims::{Claims, NoPrivate},
     credential::RequestHead,
     error::AuthError,
+    issuers::Issuers,
     policy::Requirement,
-    resource::{Resource, ResourceMetadata, spellings},
+    resource::{Resource, ResourceMetadata, Resources, spellings},
     token::{audience::AudienceClaim, json},
     verifier::Auth,
 };
@@ -41,29 +42,16 @@ impl Auth {
         })
     }
 
-    /// All configured audiences. One that is accepted with and without a trailing slash is listed
-    /// in both forms.
-    pub(crate) fn audiences(&self) -> Vec<String> {
-        let mut all: Vec<_> = Vec::new();
-        for issuer in self.inner.issuers.load_full().iter() {
-            all.extend(issuer.rules.audiences.iter().cloned());
-        }
-        all.sort();
-        all.dedup();
-        all
-    }
-
-    /// The audiences that are resources, each with the path of its metadata
-    pub(crate) fn resources(&self) -> Vec<(String, String)> {
-        if self.inner.resource.is_none() {
-            return Vec::new();
-        }
-        let audiences = self.audiences().into_iter();
-        let served = audiences.filter_map(|audience| {
-            let path = Resource::of_audience(&audience)?.metadata_path();
-            Some((audience, path))
+    /// The resources with published metadata. None if no resource is configured. Requests call
+    /// this, so the list is created only once after each replacement of the issuers.
+    pub(crate) fn resources(&self) -> Arc<Resources> {
+        let issuers = self.inner.issuers.load();
+        let resources = issuers.resources.get_or_init(|| {
+            let configured = self.inner.resource.as_ref();
+            let resources = configured.map(|it| Resources::new(it, audiences(&issuers)));
+            Arc::new(resources.unwrap_or_default())
         });
-        served.collect()
+        Arc::clone(resources)
     }
 
     fn has_audience(&self, audience: &str) -> bool {
@@ -73,6 +61,17 @@ impl Auth {
             .flat_map(|issuer| issuer.rules.audiences.iter());
         audiences.any(|known| known == audience)
     }
+}
+
+/// All configured audiences. One that is accepted with and without a trailing slash is listed in both
+/// forms.
+fn audiences(issuers: &Issuers) -> Vec<String> {
+    let rules = issuers.iter().map(|issuer| &issuer.rules);
+    let audiences = rules.flat_map(|rules| rules.audiences.iter());
+    let mut all: Vec<_> = audiences.cloned().collect();
+    all.sort();
+    all.dedup();
+    all
 }
 
 impl OneAudience<'_> {

@@ -3,9 +3,13 @@
 //! Lookups take constant time for any number of issuers. We look up the issuer of a new token by
 //! name, and the issuer of a cached token by slot.
 
+#[cfg(feature = "service")]
+use std::sync::OnceLock;
 use std::{collections::HashMap, sync::Arc};
 
 use crate::algorithm::Algorithm;
+#[cfg(feature = "service")]
+use crate::auth::resource::Resources;
 use crate::auth::{challenge::Challenge, token::payload::IssuerContext, trusted::Trusted};
 
 /// Up to this number of names, comparing each one is faster than hashing.
@@ -24,6 +28,9 @@ pub(crate) struct Issuers {
     pub(crate) strict: bool,
     /// The challenge for a request without a token. It offers each scheme that an issuer accepts.
     pub(crate) challenge: Challenge,
+    /// Created when it is first needed, since it takes long for many audiences.
+    #[cfg(feature = "service")]
+    pub(super) resources: OnceLock<Arc<Resources>>,
 }
 
 impl Issuers {
@@ -65,6 +72,8 @@ impl Issuers {
             algorithms: algorithms.into(),
             strict,
             challenge,
+            #[cfg(feature = "service")]
+            resources: OnceLock::new(),
         }
     }
 

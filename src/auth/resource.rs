@@ -4,6 +4,9 @@
 //! The metadata never depends on a request. If we took the resource's URL from `Host`, an attacker
 //! could forge it and choose the audience that clients request from the issuer.
 
+#[cfg(feature = "service")]
+use std::{iter, sync::Arc};
+
 use serde::Serialize;
 
 use crate::algorithm::Algorithm;
@@ -50,6 +53,40 @@ impl Resource {
 
     pub(crate) fn metadata_url(&self) -> String {
         format!("{}{WELL_KNOWN}{}", self.origin, self.path)
+    }
+}
+
+/// The resources whose metadata a service publishes. The configured one comes first, then every
+/// audience that is a URL.
+#[cfg(feature = "service")]
+#[derive(Debug, Default)]
+pub(crate) struct Resources {
+    /// The paths of the metadata
+    pub(crate) paths: Arc<[String]>,
+    /// The audience of each path. `None` for the configured resource.
+    audiences: Vec<Option<String>>,
+}
+
+#[cfg(feature = "service")]
+impl Resources {
+    pub(crate) fn new(configured: &Resource, audiences: Vec<String>) -> Self {
+        let named = audiences.into_iter().filter_map(|audience| {
+            let path = Resource::of_audience(&audience)?.metadata_path();
+            Some((path, Some(audience)))
+        });
+        let (paths, audiences): (Vec<_>, _) = iter::once((configured.metadata_path(), None))
+            .chain(named)
+            .unzip();
+        Self {
+            paths: paths.into(),
+            audiences,
+        }
+    }
+
+    /// The path and the audience of each resource.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
+        let audiences = self.audiences.iter().map(Option::as_deref);
+        self.paths.iter().map(String::as_str).zip(audiences)
     }
 }
 

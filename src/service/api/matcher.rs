@@ -46,7 +46,7 @@ pub(crate) struct Matcher {
     pub(crate) methods: Methods,
     pub(crate) template: &'static str,
     /// Additional paths below the template, which may change while the service runs
-    also: Option<Arc<dyn Fn() -> Vec<String> + Send + Sync>>,
+    also: Option<Arc<dyn Fn() -> Arc<[String]> + Send + Sync>>,
 }
 
 impl Matcher {
@@ -59,15 +59,15 @@ impl Matcher {
     }
 
     /// Also accepts the paths that `also` returns, if they're below the template.
-    pub(crate) fn also_at(self, also: impl Fn() -> Vec<String> + Send + Sync + 'static) -> Self {
-        let also: Arc<dyn Fn() -> Vec<String> + Send + Sync> = Arc::new(also);
+    pub(crate) fn also_at(self, also: impl Fn() -> Arc<[String]> + Send + Sync + 'static) -> Self {
+        let also: Arc<dyn Fn() -> Arc<[String]> + Send + Sync> = Arc::new(also);
         Self {
             also: Some(also),
             ..self
         }
     }
 
-    pub(crate) fn also(&self) -> Vec<String> {
+    pub(crate) fn also(&self) -> Arc<[String]> {
         self.also.as_ref().map(|also| also()).unwrap_or_default()
     }
 

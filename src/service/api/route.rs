@@ -123,7 +123,7 @@ pub struct Row {
 impl Row {
     /// The current additional paths.
     #[cfg(feature = "docs")]
-    pub(crate) fn also(&self) -> Vec<String> {
+    pub(crate) fn also(&self) -> Arc<[String]> {
         self.matcher.also()
     }
 
@@ -386,7 +386,7 @@ impl<F: Extracts<()>> Route<F> {
     /// any time, so we ask for them on each request to a path below the row's own.
     pub(crate) fn also_at(
         self,
-        also: impl Fn() -> Vec<String> + Send + Sync + 'static,
+        also: impl Fn() -> Arc<[String]> + Send + Sync + 'static,
     ) -> Route<impl Extracts<()>> {
         let matcher = self.matcher.also_at(also);
         let other = matcher.other_paths().and(matcher.method());

@@ -16,7 +16,11 @@ use crate::{
     service::api::docs::{Docs, openapi::Schemes},
 };
 use crate::{
-    auth::{Auth, AuthError, Claims, Problem, policy::scope, resource::WELL_KNOWN},
+    auth::{
+        Auth, AuthError, Claims, Problem,
+        policy::scope,
+        resource::{Resources, WELL_KNOWN},
+    },
     service::api::{
         errors::show,
         forward_auth, handlers,
@@ -210,20 +214,17 @@ fn metadata(access: &Access, rows: &[Row]) -> Option<Row> {
     let scopes = scopes.unwrap_or_else(|| named_scopes(rows.iter().filter(|row| !is_demo(row))));
     access.auth.metadata(&scopes)?;
     let (auth, named_by) = (access.auth.clone(), access.auth.clone());
-    let paths = move || -> Vec<String> {
-        let documents = Document::all(&named_by).into_iter();
-        documents.map(|document| document.path).collect()
-    };
+    let paths = move || Arc::clone(&named_by.resources().paths);
     let texts = Arc::new(SharedDocument::new());
     let row = route!(GET, ".well-known" / "oauth-protected-resource")
         .also_at(paths)
         .target()
         .then(move |target: Target| {
-            // A reload may have replaced the issuers, so we create this for each request
-            let documents = Document::all(&auth);
-            let found = Document::find(&documents, &target);
-            let found = found.and_then(|document| {
-                texts.get(document.audience.clone(), || document.text(&auth, &scopes))
+            // A reload may have replaced the issuers, so we look this up for each request
+            let resources = auth.resources();
+            let found = requested(&resources, &target).and_then(|(_path, audience)| {
+                let variant = audience.map(str::to_owned);
+                texts.get(variant, || document(&auth, audience, &scopes))
             });
             async move {
                 match found {
@@ -247,55 +248,32 @@ fn is_demo(row: &Row) -> bool {
     row.template.starts_with("/api/")
 }
 
-/// The metadata document of a resource.
-struct Document {
-    /// `None` for the configured resource
-    audience: Option<String>,
-    path: String,
+/// Serializes the metadata of an audience, or of the configured resource. We do not do this in
+/// advance for all of them, since each lists its issuers, and there may be as many documents as
+/// issuers.
+fn document(auth: &Auth, audience: Option<&str>, scopes: &[String]) -> Option<Bytes> {
+    let metadata = match audience {
+        None => auth.metadata(scopes),
+        Some(audience) => auth.for_audience(audience)?.metadata(scopes),
+    };
+    // can't fail, there are only strings
+    serde_json::to_vec(&metadata?).ok().map(Bytes::from)
 }
 
-impl Document {
-    /// The documents of all resources. The configured one comes first.
-    fn all(auth: &Auth) -> Vec<Self> {
-        let named = |(audience, path)| Self {
-            audience: Some(audience),
-            path,
-        };
-        let main = auth.metadata([""; 0]).map(|metadata| Self {
-            audience: None,
-            path: metadata.path().to_owned(),
-        });
-        main.into_iter()
-            .chain(auth.resources().into_iter().map(named))
-            .collect()
-    }
-
-    /// Serializes the document. We do not do this in advance for all of them, since each lists its
-    /// issuers, and there may be as many documents as issuers.
-    fn text(&self, auth: &Auth, scopes: &[String]) -> Option<Bytes> {
-        let metadata = match &self.audience {
-            None => auth.metadata(scopes),
-            Some(audience) => auth.for_audience(audience)?.metadata(scopes),
-        };
-        // can't fail, there are only strings
-        serde_json::to_vec(&metadata?).ok().map(Bytes::from)
-    }
-
-    /// The requested document, or `None` if the audience in the query is not a resource.
-    ///
-    /// Without a query, you get the first document with the path. Some clients only try the
-    /// well-known path without a suffix, and for them it is the configured resource, even if that
-    /// has a path.
-    fn find<'d>(documents: &'d [Self], target: &Target) -> Option<&'d Self> {
-        let path = target.path.as_str();
-        if target.query.is_empty() {
-            let is_bare = is_at(WELL_KNOWN, path);
-            let at = |document: &&Self| is_bare || is_at(&document.path, path);
-            return documents.iter().find(at);
-        }
-        let audience = forward_auth::audience(&target.query);
-        let named = |document: &&Self| document.audience.is_some() && document.audience == audience;
-        documents.iter().find(named)
+/// The path and the audience of the requested document, or `None` if the audience in the query is not
+/// a resource.
+///
+/// Without a query, you get the first document with the path. Some clients only try the well-known
+/// path without a suffix, and for them it is the configured resource, even if that has a path.
+fn requested<'r>(resources: &'r Resources, target: &Target) -> Option<(&'r str, Option<&'r str>)> {
+    let path = target.path.as_str();
+    let mut resources = resources.iter();
+    if target.query.is_empty() {
+        let is_bare = is_at(WELL_KNOWN, path);
+        resources.find(|(at, _)| is_bare || is_at(at, path))
+    } else {
+        let wanted = forward_auth::audience(&target.query);
+        resources.find(|(_, audience)| audience.is_some() && *audience == wanted.as_deref())
     }
 }
 
