@@ -277,7 +277,9 @@ fn requested<'r>(resources: &'r Resources, target: &Target) -> Option<(&'r str, 
     }
 }
 
-/// The rows for `/openapi.json`, which describes the rows above, and for `/docs`
+/// The rows for `/openapi.json`, which describes the rows above, and for `/docs`. The paths of the
+/// resources are those at the start. A reload rarely changes them, and clients find the metadata
+/// through challenges.
 #[cfg(feature = "docs")]
 fn docs_pages(access: &Access, rows: &[Row]) -> Vec<Row> {
     let Some(docs) = &access.docs else {
