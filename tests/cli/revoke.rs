@@ -1,6 +1,10 @@
 //! The commands `revoke` and `revocations`.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::PathBuf,
+    time::{Duration, SystemTime},
+};
 
 use serde_json::json;
 use warp_bearer::{auth::Algorithm, issuer::Issuer};
@@ -16,6 +20,17 @@ async fn with_file(text: &str) -> (World, PathBuf) {
     (world, path)
 }
 
+/// Seconds since 1970.
+fn now() -> u64 {
+    SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs()
+}
+
+/// The time in this many seconds since 1970, as RFC 3339.
+fn rfc3339(seconds: u64) -> String {
+    let time = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+    jiff::Timestamp::try_from(time).unwrap().to_string()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn revoke_appends_a_line_that_revocations_lists() {
     let (world, path) = with_file("").await;
@@ -28,19 +43,13 @@ async fn revoke_appends_a_line_that_revocations_lists() {
     );
     let output = world.run(&["revoke", "--jti", "t1", "--for", "8h"], "");
     assert_eq!(output.code, Some(0), "{}", output.stderr);
-    let before = ["--before", "2026-11-28T08:00:00Z"];
-    let output = world.run(&["revoke", "--client-id", "app", before[0], before[1]], "");
+    let (yesterday, earlier) = (now() - 86400, (now() - 100_000).to_string());
+    let before = rfc3339(yesterday);
+    let output = world.run(&["revoke", "--client-id", "app", "--before", &before], "");
     assert_eq!(output.code, Some(0), "{}", output.stderr);
     let issuer = world.issuer.url().to_owned();
     let output = world.run(
-        &[
-            "revoke",
-            "--issuer",
-            &issuer,
-            "--all",
-            "--before",
-            "1790000000",
-        ],
+        &["revoke", "--issuer", &issuer, "--all", "--before", &earlier],
         "",
     );
     assert_eq!(output.code, Some(0), "{}", output.stderr);
@@ -58,8 +67,8 @@ async fn revoke_appends_a_line_that_revocations_lists() {
     );
     assert_eq!(lines[0]["sub"], "auth0|alice");
     assert_eq!(lines[1].get("before"), None, "a token needs no time");
-    assert_eq!(lines[2]["before"], 1_795_852_800);
-    assert_eq!(lines[3]["before"], 1_790_000_000);
+    assert_eq!(lines[2]["before"], yesterday);
+    assert_eq!(lines[3]["before"].to_string(), earlier);
 
     let output = world.run(&["revocations"], "");
     assert_eq!(output.code, Some(0), "{}", output.stderr);
@@ -68,7 +77,7 @@ async fn revoke_appends_a_line_that_revocations_lists() {
         "jti t1",
         "client_id app",
         "every token of",
-        "2026-11-28T08:00:00Z",
+        &before,
     ] {
         assert!(output.stdout.contains(part), "{part}: {}", output.stdout);
     }
@@ -162,6 +171,51 @@ async fn exit_codes_distinguish_failures() {
     not_writable("no file");
     fs::create_dir(&path).unwrap();
     not_writable("a directory");
+}
+
+/// A wrong unit or a typing mistake must not revoke nothing, or tokens that are issued later.
+#[tokio::test(flavor = "multi_thread")]
+async fn rejects_implausible_times_and_durations() {
+    let (world, path) = with_file("").await;
+    let now = now();
+    let run = |option: &str, value: &str| {
+        let value = format!("{option}={value}");
+        world.run(&["revoke", "--sub", "a", &value], "")
+    };
+    let past = "the time is more than a year ago; give seconds since 1970, such as ";
+    let future = "the time is in the future; give seconds since 1970, such as ";
+    let milliseconds = format!("the time is in the future; did you mean {now}, in seconds?");
+    let range = "the value is out of range; give 1ms to 8760h";
+    #[rustfmt::skip]
+    let rows = [
+        ("zero", "--before", "0".to_owned(), past),
+        ("five", "--before", "5".to_owned(), past),
+        ("another year", "--before", rfc3339(now - 367 * 86400), past),
+        ("milliseconds", "--before", format!("{now}000"), &milliseconds),
+        ("milliseconds of tomorrow", "--before", format!("{}000", now + 86400), future),
+        ("tomorrow", "--before", (now + 86400).to_string(), future),
+        ("next year", "--before", rfc3339(now + 366 * 86400), future),
+        ("out of range", "--before", u64::MAX.to_string(), future),
+        ("too long", "--for", "9000h".to_owned(), range),
+        ("zero", "--for", "0s".to_owned(), range),
+        ("no unit", "--for", "30".to_owned(), "the value has no unit; did you mean 30s?"),
+        ("words", "--for", "long".to_owned(), "the value is not a duration; give one such as 500ms, 10s, 5m or 1h"),
+    ];
+    for (case, option, value, words) in rows {
+        let output = run(option, &value);
+        assert_eq!(output.code, Some(64), "{case}: {}", output.stdout);
+        assert!(output.stderr.contains(words), "{case}: {}", output.stderr);
+    }
+    assert_eq!(fs::read_to_string(&path).unwrap(), "");
+    for (case, value) in [
+        ("now", now.to_string()),
+        ("our clock is a bit behind", (now + 30).to_string()),
+        ("last month", rfc3339(now - 30 * 86400)),
+    ] {
+        let output = run("--before", &value);
+        assert_eq!(output.code, Some(0), "{case}: {}", output.stderr);
+    }
+    assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 3);
 }
 
 /// `explain` and `check` should also use the list in the store, because the service would.

@@ -42,8 +42,8 @@ pub(in crate::service) struct Options {
     issuer: Option<String>,
     #[command(flatten)]
     target: Target,
-    /// Revoke tokens issued before this time, in seconds since 1970 or as RFC 3339; the default is
-    /// now
+    /// Revoke tokens issued before this time, in seconds since 1970 or as RFC 3339, at most a year
+    /// ago; the default is now
     #[arg(long, value_name = "TIME", value_parser = time)]
     before: Option<u64>,
     /// End the revocation after this time, in which the last of the tokens must expire
@@ -79,14 +79,40 @@ fn named(text: &str) -> Result<String, &'static str> {
     Ok(text.to_owned())
 }
 
-fn time(text: &str) -> Result<u64, &'static str> {
-    if let Ok(seconds) = text.parse() {
+/// Rejects times with which the entry would revoke nothing, or tokens that are issued later.
+fn time(text: &str) -> Result<u64, String> {
+    /// For clocks that differ from ours, and for the default, which is just after now
+    const AHEAD: u64 = 60;
+    const YEAR: u64 = 365 * 24 * 60 * 60;
+    let now = now();
+    let usual = now.saturating_sub(YEAR)..=now + AHEAD;
+    let example = Timestamp::UNIX_EPOCH + Duration::from_secs(now);
+    let give = format!("give seconds since 1970, such as {now}, or a time such as {example}");
+    let seconds = text.parse().ok().or_else(|| {
+        let time: Timestamp = text.parse().ok()?;
+        u64::try_from(time.as_second()).ok()
+    });
+    let Some(seconds) = seconds else {
+        return Err(give);
+    };
+    if usual.contains(&seconds) {
         return Ok(seconds);
     }
-    let time: Result<Timestamp, _> = text.parse();
-    let seconds = time.map(Timestamp::as_second).ok();
-    let seconds = seconds.and_then(|seconds| u64::try_from(seconds).ok());
-    seconds.ok_or("give seconds since 1970, or a time such as 2026-11-28T08:00:00Z")
+    if seconds < *usual.start() {
+        return Err(format!("the time is more than a year ago; {give}"));
+    }
+    let from_milliseconds = seconds / 1000;
+    Err(if usual.contains(&from_milliseconds) {
+        format!("the time is in the future; did you mean {from_milliseconds}, in seconds?")
+    } else {
+        format!("the time is in the future; {give}")
+    })
+}
+
+/// The current time in seconds since 1970.
+fn now() -> u64 {
+    let now = SystemTime::UNIX_EPOCH.elapsed();
+    now.unwrap_or_default().as_secs()
 }
 
 pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
@@ -135,15 +161,9 @@ impl Options {
             _ => Revocation::issuer_wide(issuer),
         };
         if let Some(seconds) = self.before {
-            let before = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds));
-            let too_far = || Failure::Usage("--before: the time is out of range\n".to_owned());
-            entry = entry.before(before.ok_or_else(too_far)?);
+            entry = entry.before(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
         }
-        let now = SystemTime::UNIX_EPOCH
-            .elapsed()
-            .unwrap_or_default()
-            .as_secs();
-        let until = Duration::from_secs(now) + self.lasts;
+        let until = Duration::from_secs(now()) + self.lasts;
         Ok(entry.until(SystemTime::UNIX_EPOCH + until))
     }
 }

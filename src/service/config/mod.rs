@@ -471,8 +471,12 @@ fn cors(reader: &mut Reader) -> Option<Cors> {
 /// Parses a duration as written in variables and on command lines: `500ms`, `10s`, `5m`, `1h`.
 ///
 /// # Errors
-/// Returns a sentence that describes the syntax.
+/// Returns what is wrong with the value, and what to write instead.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let parsed = value::positive_duration(text);
-    parsed.map_err(|_| "a duration is written 500ms, 10s, 5m or 1h".to_owned())
+    parsed.map_err(|invalid| {
+        let hint = invalid.hint.as_deref();
+        let hint = hint.unwrap_or("give one such as 500ms, 10s, 5m or 1h");
+        format!("the value {}; {hint}", invalid.reason)
+    })
 }
