@@ -221,6 +221,18 @@ fn invalid_command_line_exits_64_and_help_exits_0() {
 }
 
 /// Runs a program with `input` on standard input. `None` if it isn't installed.
+#[test]
+fn health_reads_the_file_that_env_file_names() {
+    let directory = Directory::new();
+    fs::write(directory.path().join(".env"), "LISTEN=nowhere\n").unwrap();
+    fs::write(directory.path().join("env"), "LISTEN=127.0.0.1:1\n").unwrap();
+    let output = run(&directory, &["health", "--env-file", "env"], &[]);
+    let line = "http://127.0.0.1:1/livez cannot be reached";
+    assert_ends("health", &output, 1, line);
+    let output = run(&directory, &["health", "--env-file", "absent"], &[]);
+    assert_eq!(output.status.code(), Some(78), "{output:?}");
+}
+
 fn piped(program: &mut Command, input: &[u8]) -> Option<String> {
     let program = program.stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = program.spawn().ok()?;

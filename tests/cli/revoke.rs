@@ -9,7 +9,11 @@ use std::{
 use serde_json::json;
 use warp_bearer::{auth::Algorithm, issuer::Issuer};
 
-use crate::support::{process::Process, redis::RedisServer, world::World};
+use crate::support::{
+    process::{Process, run},
+    redis::RedisServer,
+    world::World,
+};
 
 async fn with_file(text: &str) -> (World, PathBuf) {
     let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
@@ -216,6 +220,59 @@ async fn rejects_implausible_times_and_durations() {
         assert_eq!(output.code, Some(0), "{case}: {}", output.stderr);
     }
     assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 3);
+}
+
+/// During an incident, nothing else must keep the commands from working: they need the names of the
+/// issuers and the list, and the configuration may be in the file of a systemd unit.
+#[tokio::test(flavor = "multi_thread")]
+async fn revoke_and_revocations_need_only_the_list() {
+    let world = World::start().await;
+    let write = |name: &str, text: &str| {
+        fs::write(world.directory.path().join(name), text).unwrap();
+    };
+    write("revoked.jsonl", "");
+    let issuer = "https://issuer.example/";
+    let list = "AUTH0_REVOCATION_FILE=revoked.jsonl\nAUTH0_API_AUDIENCE=a\n";
+    let own = format!("{list}AUTH0_ISSUER={issuer}\n");
+    write("jwks.env", &format!("{own}AUTH0_JWKS_FILE=/nope\n"));
+    write("plain.env", &own);
+    let introspection = "INTROSPECTION=opaque\nAUTH0_INTROSPECTION_CLIENT_ID=a\nAUTH0_INTROSPECTION_KEY_FILE=/nope\n";
+    write("introspection.env", &format!("{own}AUTH0_{introspection}"));
+    write("table.env", &format!("{list}ISSUERS_FILE=issuers.toml\n"));
+    let options = ["jwks_file", "ca_file", "fetch_token_file"];
+    let options = options.map(|name| format!("{name} = \"/nope\"\n")).concat();
+    write(
+        "issuers.toml",
+        &format!("[[issuer]]\nurl = \"{issuer}\"\n{options}"),
+    );
+    for (case, file, variable) in [
+        ("a key file", "jwks.env", ("TZ", "UTC")),
+        ("authorities", "plain.env", ("SSL_CERT_FILE", "/nope")),
+        ("a proxy", "plain.env", ("HTTPS_PROXY", "my proxy:3128")),
+        ("a client key", "introspection.env", ("TZ", "UTC")),
+        ("files of a table", "table.env", ("TZ", "UTC")),
+    ] {
+        let run = |arguments: &[&str]| {
+            let arguments = [arguments, &["--env-file", file]].concat();
+            run(&world.directory, &arguments, &[variable])
+        };
+        let output = run(&["revoke", "--jti", case]);
+        assert_eq!(output.status.code(), Some(0), "{case}: {output:?}");
+        let output = run(&["revocations"]);
+        assert_eq!(output.status.code(), Some(0), "{case}: {output:?}");
+        let listed = String::from_utf8(output.stdout).unwrap();
+        assert!(
+            listed.contains(&format!("jti {case} of {issuer}")),
+            "{listed}"
+        );
+    }
+    for command in [&["revoke", "--jti", "a"][..], &["revocations"]] {
+        let arguments = [command, &["--env-file", "absent"]].concat();
+        let output = run(&world.directory, &arguments, &[]);
+        assert_eq!(output.status.code(), Some(78), "{output:?}");
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(stderr.starts_with("absent: does not exist"), "{stderr}");
+    }
 }
 
 /// `explain` and `check` should also use the list in the store, because the service would.

@@ -9,29 +9,42 @@ use std::{
     time::Duration,
 };
 
+use clap::Args;
+
 use crate::service::{
-    cli::failure::Failure,
-    config::{Environment, ServiceAddress},
+    cli::{env_file::EnvFile, failure::Failure},
+    config::ServiceAddress,
 };
 
-pub(in crate::service) const EXAMPLES: &str = "\
+const EXAMPLES: &str = "\
 Examples:
   warp-bearer health
+  warp-bearer health --env-file /etc/warp-bearer/env
   until warp-bearer health --ready; do sleep 1; done";
 
 /// After this time, the service counts as unhealthy
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// `/readyz` if `ready`, and otherwise `/livez`.
-pub(in crate::service) async fn run(ready: bool) -> Result<(), Failure> {
-    let environment = Environment::read().map_err(Failure::Config)?;
+/// The options of the command.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[command(after_help = EXAMPLES)]
+pub(in crate::service) struct Options {
+    /// Check whether it is ready instead: it has keys and is not shutting down
+    #[arg(long)]
+    ready: bool,
+    #[command(flatten)]
+    env_file: EnvFile,
+}
+
+pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
+    let environment = options.env_file.read()?;
     let service = ServiceAddress::from_environment(&environment).map_err(Failure::Config)?;
     let scheme = if service.tls.is_some() {
         "https"
     } else {
         "http"
     };
-    let path = if ready { "readyz" } else { "livez" };
+    let path = if options.ready { "readyz" } else { "livez" };
     request(&format!("{scheme}://{}/{path}", reachable(service.listen))).await
 }
 

@@ -6,6 +6,7 @@ mod check;
 mod completions;
 mod context;
 mod dev;
+mod env_file;
 mod explain;
 mod failure;
 mod fetch_advice;
@@ -65,12 +66,7 @@ enum Command {
     #[command(subcommand, after_help = issuers::EXAMPLES)]
     Issuers(issuers::Command),
     /// Check whether the service that listens at LISTEN is alive: exit 0 if it is, 1 if not
-    #[command(after_help = health::EXAMPLES)]
-    Health {
-        /// Check whether it is ready instead: it has keys and is not shutting down
-        #[arg(long)]
-        ready: bool,
-    },
+    Health(health::Options),
     /// Revoke tokens before they expire: exit 0 once the entry is in the list
     Revoke(revoke::Options),
     /// List the revocations in force
@@ -112,7 +108,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure>
             Command::Explain(options) => explain::run(options).await,
             Command::Check(options) => check::run(options).await,
             Command::Issuers(command) => issuers::run(command),
-            Command::Health { ready } => health::run(ready).await,
+            Command::Health(options) => health::run(options).await,
             Command::Revoke(options) => revoke::run(options).await,
             Command::Revocations(options) => revocations::run(options).await,
             Command::Completions { shell } => completions::run(Cli::command(), shell),

@@ -13,6 +13,7 @@ use crate::{
     service::{
         cli::{
             auth,
+            env_file::EnvFile,
             failure::Failure,
             terminal::{self, Terminal},
         },
@@ -27,6 +28,7 @@ pub(in crate::service) const NO_SOURCE: &str = "AUTH0_REVOCATION_FILE: not set, 
 const EXAMPLES: &str = "\
 Examples:
   warp-bearer revocations
+  warp-bearer revocations --env-file /etc/warp-bearer/env
   warp-bearer revocations --json | jq -r 'select(.sub).sub'";
 
 /// The options of the command.
@@ -36,10 +38,12 @@ pub(in crate::service) struct Options {
     /// Print lines of JSON, as in the file
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    env_file: EnvFile,
 }
 
 pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
-    let config = Config::load_for_revocations().map_err(Failure::Config)?;
+    let config = config(&options.env_file)?;
     if config.revocation_file.is_none() && config.state_store.url.is_none() {
         return Err(Failure::NoSource(NO_SOURCE.to_owned()));
     }
@@ -75,6 +79,13 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Reads the configuration without the files that the service needs only for other purposes, such
+/// as key files. The commands work even while one of these is missing.
+pub(in crate::service) fn config(file: &EnvFile) -> Result<Config, Failure> {
+    let (config, _) = Config::from_environment(&file.read()?).map_err(Failure::Config)?;
+    Ok(config)
+}
+
 pub(in crate::service) async fn shared(store: &Store) -> Result<Vec<Revocation>, Failure> {
     connect(store).await?;
     let lines = store.lines().await.map_err(|_| unreachable())?;
@@ -88,7 +99,8 @@ pub(in crate::service) async fn connect(store: &Store) -> Result<(), Failure> {
 }
 
 fn unreachable() -> Failure {
-    Failure::Source("STATE_STORE: cannot be reached".to_owned())
+    let text = "STATE_STORE: cannot be reached; `warp-bearer check` says why";
+    Failure::Source(text.to_owned())
 }
 
 pub(in crate::service) fn described(entry: &Revocation) -> String {

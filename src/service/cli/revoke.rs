@@ -18,6 +18,7 @@ use crate::{
     service::{
         cli::{
             auth,
+            env_file::EnvFile,
             failure::Failure,
             revocations::{self, NO_SOURCE, described},
             terminal,
@@ -31,7 +32,8 @@ Examples:
   warp-bearer revoke --sub 'auth0|alice'               her tokens that were issued until now
   warp-bearer revoke --jti 3kd82hs --for 8h            one token, until it has expired anyway
   warp-bearer revoke --client-id app --before 2026-11-28T08:00:00Z
-  warp-bearer revoke --issuer https://tenant.eu.auth0.com/ --all";
+  warp-bearer revoke --issuer https://tenant.eu.auth0.com/ --all
+  warp-bearer revoke --env-file /etc/warp-bearer/env --sub 'auth0|alice'";
 
 /// The options of the command.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
@@ -49,6 +51,8 @@ pub(in crate::service) struct Options {
     /// End the revocation after this time, in which the last of the tokens must expire
     #[arg(long = "for", value_name = "DURATION", default_value = "24h", value_parser = config::duration)]
     lasts: Duration,
+    #[command(flatten)]
+    env_file: EnvFile,
 }
 
 /// Selects the tokens to revoke.
@@ -116,7 +120,7 @@ fn now() -> u64 {
 }
 
 pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
-    let config = Config::load_for_revocations().map_err(Failure::Config)?;
+    let config = revocations::config(&options.env_file)?;
     let entry = options.entry(&config)?;
     if config.state_store.url.is_some() {
         publish(&auth::store(&config), &entry).await?;

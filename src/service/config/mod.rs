@@ -175,20 +175,6 @@ impl Config {
         Ok((config, warnings))
     }
 
-    /// Like [`load`](Self::load), for a command that handles the revocation file and reports its
-    /// faults itself.
-    ///
-    /// # Errors
-    /// Returns every fault except those of the revocation file.
-    pub fn load_for_revocations() -> Result<Self, Faults> {
-        let environment = Environment::read()?;
-        let (mut config, _) = Self::from_environment(&environment)?;
-        let file = config.revocation_file.take();
-        config.check_external(&environment)?;
-        config.revocation_file = file;
-        Ok(config)
-    }
-
     /// Parses the configuration. Faults and warnings contain the origin of their variable.
     ///
     /// # Errors

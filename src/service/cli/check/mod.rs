@@ -16,7 +16,7 @@ mod revocations;
 mod store;
 mod variables;
 
-use std::{path::PathBuf, time::SystemTime};
+use std::time::SystemTime;
 
 use clap::Args;
 
@@ -28,10 +28,11 @@ use crate::service::{
             report::{Report, Section},
         },
         context::Context,
+        env_file::EnvFile,
         failure::{Failure, setup_fault},
         terminal::{self, Mark, Terminal, ascii},
     },
-    config::{Config, Environment, Faults},
+    config::{Config, Faults},
     http::{descriptors, tls::Tls},
 };
 
@@ -44,17 +45,15 @@ const EXAMPLES: &str = r#"Examples:
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 #[command(after_help = EXAMPLES)]
 pub(in crate::service) struct Options {
-    /// Read this file instead of .env, such as the environment file of a systemd unit
-    #[arg(long, value_name = "PATH")]
-    env_file: Option<PathBuf>,
+    #[command(flatten)]
+    env_file: EnvFile,
     /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
 pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
-    let environment = Environment::read_from(options.env_file.as_deref());
-    let environment = environment.map_err(Failure::Config)?;
+    let environment = options.env_file.read()?;
     let mut report = Report::default();
     report.add(variables::section(&environment));
     let terminal = Terminal::stdout(environment.allows_color());

@@ -33,6 +33,7 @@ use crate::{
         api::route::Access,
         cli::{
             auth,
+            env_file::EnvFile,
             explain::{
                 explanation::{Skew, Subject, Wanted},
                 pasted::Pasted,
@@ -42,7 +43,7 @@ use crate::{
             revocations,
             terminal::{self, Terminal, ascii},
         },
-        config::{Config, Environment},
+        config::Config,
     },
 };
 
@@ -85,9 +86,8 @@ pub(in crate::service) struct Options {
     /// --auth, the request of the proxy's client
     #[arg(long, num_args = 2, requires = "proof", value_names = ["METHOD", "URL"])]
     request: Option<Vec<String>>,
-    /// Read this file instead of .env, such as the `EnvironmentFile` of a systemd unit
-    #[arg(long, value_name = "PATH")]
-    env_file: Option<PathBuf>,
+    #[command(flatten)]
+    env_file: EnvFile,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -183,8 +183,7 @@ impl Options {
 }
 
 pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
-    let environment = Environment::read_from(options.env_file.as_deref());
-    let environment = environment.map_err(Failure::Config)?;
+    let environment = options.env_file.read()?;
     let (mut config, _) = Config::load_from(&environment).map_err(Failure::Config)?;
     let is_unasked = config.introspects() && !options.introspect;
     if is_unasked {

@@ -21,6 +21,7 @@ use crate::{
         api::{route::Access, routes::routes},
         cli::{
             auth,
+            env_file::EnvFile,
             explain::{
                 Options, build_auth,
                 explanation::{Explanation, Subject, Wanted},
@@ -612,7 +613,7 @@ async fn k1_the_verdict_on_a_proof_is_that_of_the_service() {
                 introspect: false,
                 proof: Some(proof()),
                 request: Some(vec!["GET".to_owned(), url.to_owned()]),
-                env_file: None,
+                env_file: EnvFile::default(),
                 json: false,
             };
             let presented = options.proof(&world.access.auth);
