@@ -1,6 +1,12 @@
 //! `check` and the process's environment: variables, `.env`, and the limit of file descriptors.
 
-use std::{fs, process::Command};
+use std::{
+    fs,
+    process::Command,
+    time::{Duration, SystemTime},
+};
+
+use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 
 use super::{assert_finds, checked, findings};
 use crate::support::world::World;
@@ -203,4 +209,36 @@ async fn finds_a_low_descriptor_limit() {
     );
     let enough = checked(&world.set("MAX_CONNECTIONS", "10"));
     assert!(!enough.stdout.contains("files here"), "{}", enough.stdout);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reports_certificates_that_clients_would_refuse() {
+    const DAY: u64 = 86400;
+    let world = World::start().await;
+    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs();
+    let date = |seconds| date_time_ymd(1970, 1, 1) + Duration::from_secs(seconds);
+    #[rustfmt::skip]
+    let rows = [
+        ("valid", (now - DAY, now + 90 * DAY), 0, "good", "TLS_CERT_FILE and TLS_KEY_FILE can be read; the certificate ends in "),
+        ("ends soon", (now - 90 * DAY, now + 3 * DAY), 0, "note", "TLS_CERT_FILE: the certificate ends in "),
+        ("expired", (now - 90 * DAY, now - 3 * DAY), 1, "bad", "TLS_CERT_FILE: the certificate ended 3 d ago (renew it; "),
+        ("not yet valid", (now + 3 * DAY, now + 90 * DAY), 1, "bad", "TLS_CERT_FILE: the certificate is not valid yet; its validity begins in "),
+    ];
+    for (case, (from, until), code, mark, text) in rows {
+        let mut params = CertificateParams::new(["api.example".to_owned()]).unwrap();
+        params.not_before = date(from);
+        params.not_after = date(until);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        let directory = world.directory.path();
+        fs::write(directory.join("tls.crt"), certificate.pem()).unwrap();
+        fs::write(directory.join("tls.key"), key.serialize_pem()).unwrap();
+        let world = World::of(world.issuer.clone())
+            .set("TLS_CERT_FILE", directory.join("tls.crt").to_str().unwrap())
+            .set("TLS_KEY_FILE", directory.join("tls.key").to_str().unwrap());
+        let output = checked(&world);
+        assert_eq!(output.code, Some(code), "{case}: {}", output.stdout);
+        let found = findings(&output, "Configuration");
+        assert_finds(case, &found, &[mark, text]);
+    }
 }

@@ -12,6 +12,9 @@ const GENERALIZED_TIME: u8 = 0x18;
 const SEQUENCE: u8 = 0x30;
 const VERSION: u8 = 0xa0;
 
+/// Report certificates that expire sooner. In seconds.
+pub(in crate::service) const SOON: f64 = 14.0 * 86400.0;
+
 /// When the validity starts and ends, in seconds since the epoch
 pub(in crate::service) fn validity(certificate: &[u8]) -> Option<(f64, f64)> {
     let (certificate, _) = expect(SEQUENCE, certificate)?;

@@ -19,7 +19,11 @@ use crate::{
     },
     service::{
         cli::{
-            check::{certificate, entra, keys, report::Section},
+            check::{
+                certificate::{self, SOON},
+                entra, keys,
+                report::Section,
+            },
             context::Context,
             fetch_advice::{Wanted, fetch_advice, name_advice},
             terminal::Mark,
@@ -31,8 +35,6 @@ use crate::{
 
 /// Report responses that are slower
 const SLOW: Duration = Duration::from_secs(1);
-/// Report certificates that expire sooner. In seconds.
-const SOON: f64 = 14.0 * 86400.0;
 
 /// Calls `on_request` with the target of each request before it is sent.
 pub(in crate::service) async fn check(

@@ -19,21 +19,27 @@ mod variables;
 use std::time::SystemTime;
 
 use clap::Args;
+use tokio_rustls::rustls::pki_types::{CertificateDer, pem::PemObject};
 
-use crate::service::{
-    cli::{
-        auth,
-        check::{
-            progress::Progress,
-            report::{Report, Section},
+use crate::{
+    auth::files,
+    service::{
+        cli::{
+            auth,
+            check::{
+                certificate::SOON,
+                progress::Progress,
+                report::{Report, Section},
+            },
+            context::Context,
+            env_file::EnvFile,
+            failure::{Failure, setup_fault},
+            terminal::{self, Mark, Terminal, ascii},
+            time_format::relative,
         },
-        context::Context,
-        env_file::EnvFile,
-        failure::{Failure, setup_fault},
-        terminal::{self, Mark, Terminal, ascii},
+        config::{Config, Faults},
+        http::{descriptors, tls::Tls},
     },
-    config::{Config, Faults},
-    http::{descriptors, tls::Tls},
 };
 
 const EXAMPLES: &str = r#"Examples:
@@ -85,15 +91,16 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
     for warning in warnings {
         section.add(Mark::Note, "", warning.to_string());
     }
-    certificate(&config, &mut section);
+    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+    let now = now.as_secs_f64();
+    certificate(&config, now, &mut section);
     descriptors(&config, &mut section);
     revocations::check(&config, &mut section);
     report.add(section);
-    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
     let progress = Progress::on_stderr(environment.has_dumb_terminal());
     let mut rows = Vec::new();
     for own in config.of_each_issuer() {
-        let context = Context::new(&own, &environment, now.as_secs_f64());
+        let context = Context::new(&own, &environment, now);
         for issuer in &own.issuers {
             let section = issuer::check(issuer, &context, |target| progress.show(target)).await;
             let section = section.in_words_of(&own);
@@ -156,12 +163,37 @@ fn descriptors(config: &Config, section: &mut Section) {
     section.add_more(Mark::Note, "", text, more);
 }
 
-fn certificate(config: &Config, section: &mut Section) {
-    let Some(files) = config.tls.clone() else {
+fn certificate(config: &Config, now: f64, section: &mut Section) {
+    let Some(tls) = config.tls.clone() else {
         return;
     };
-    match Tls::load(files) {
-        Ok(_) => section.add(Mark::Good, "", "TLS_CERT_FILE and TLS_KEY_FILE can be read"),
-        Err(error) => section.add(Mark::Bad, "", format!("TLS: {error}")),
+    let path = tls.certificate.clone();
+    if let Err(error) = Tls::load(tls) {
+        return section.add(Mark::Bad, "", format!("TLS: {error}"));
+    }
+    let pem = files::read(&path).unwrap_or_default();
+    let own = CertificateDer::from_pem_slice(&pem).ok();
+    let readable = "TLS_CERT_FILE and TLS_KEY_FILE can be read";
+    let name = "TLS_CERT_FILE: the certificate";
+    match own.and_then(|own| certificate::validity(&own)) {
+        Some((from, _)) if now < from => {
+            let begins = relative(from - now);
+            let text = format!("{name} is not valid yet; its validity begins {begins}");
+            let more = "clients refuse to connect; correct the clock, or use another certificate";
+            section.add_more(Mark::Bad, "", text, more);
+        }
+        Some((_, until)) if until < now => {
+            let text = format!("{name} ended {}", relative(until - now));
+            section.add_more(Mark::Bad, "", text, "renew it; clients refuse to connect");
+        }
+        Some((_, until)) if until - now < SOON => {
+            let text = format!("{name} ends {}", relative(until - now));
+            section.add(Mark::Note, "", text);
+        }
+        Some((_, until)) => {
+            let text = format!("{readable}; the certificate ends {}", relative(until - now));
+            section.add(Mark::Good, "", text);
+        }
+        None => section.add(Mark::Good, "", readable),
     }
 }
