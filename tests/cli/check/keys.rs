@@ -138,6 +138,39 @@ async fn suggests_the_line_that_allows_an_offered_algorithm() {
     }
 }
 
+/// Issuers may offer an algorithm under its name from RFC 9864. Removing it from the configuration
+/// would reject every token.
+#[tokio::test(flavor = "multi_thread")]
+async fn recognizes_offered_algorithms_by_both_names() {
+    let key = SigningKey::generate(Algorithm::ES256).public_jwk();
+    let url = site(move |url| {
+        let metadata = json!({
+            "issuer": url,
+            "jwks_uri": format!("{url}/jwks"),
+            "id_token_signing_alg_values_supported": ["Ed25519", "ESP256"],
+        });
+        let body = |json: Value| json.to_string().into_bytes();
+        vec![
+            ("/.well-known/openid-configuration", 200, "", body(metadata)),
+            ("/jwks", 200, "", body(json!({"keys": [key]}))),
+        ]
+    })
+    .await;
+    for (algorithms, missing) in [
+        ("ES256,EdDSA", None),
+        (
+            "RS256,ES256,EdDSA",
+            Some("note algorithms: configured, but not offered by the issuer: RS256 ()"),
+        ),
+    ] {
+        let world = World::start().await.set("AUTH0_ISSUER", &*url);
+        let output = checked(&world.set("AUTH0_ALGORITHMS", algorithms));
+        let mut found = findings(&output, "Issuer ").into_iter();
+        let found = found.find(|finding| finding.contains("not offered"));
+        assert_eq!(found.as_deref(), missing, "{algorithms}");
+    }
+}
+
 fn pem(jwk: &Value) -> String {
     const SPKI: [u8; 27] = [
         0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08,

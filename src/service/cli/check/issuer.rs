@@ -321,8 +321,11 @@ fn offers(body: &[u8], context: &Context<'_>, section: &mut Section) -> Vec<Algo
         let text = "the issuer offers HS256; the service rejects tokens that are signed with it";
         section.add(Mark::Note, "algorithms", text);
     }
-    let missing = allowed.iter().map(|alg| alg.as_str());
-    let missing: Vec<_> = missing.filter(|alg| !offered.contains(alg)).collect();
+    // Parsed, because an algorithm may have a second name (RFC 9864)
+    let known = offered.iter().filter_map(|name| name.parse().ok());
+    let known: Vec<Algorithm> = known.collect();
+    let missing = allowed.iter().filter(|alg| !known.contains(alg));
+    let missing: Vec<_> = missing.map(|alg| alg.as_str()).collect();
     if !offered.is_empty() && !missing.is_empty() {
         let text = format!(
             "configured, but not offered by the issuer: {}",
@@ -330,8 +333,5 @@ fn offers(body: &[u8], context: &Context<'_>, section: &mut Section) -> Vec<Algo
         );
         section.add(Mark::Note, "algorithms", text);
     }
-    offered
-        .iter()
-        .filter_map(|name| name.parse().ok())
-        .collect()
+    known
 }
