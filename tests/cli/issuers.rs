@@ -170,6 +170,34 @@ fn import_writes_an_equivalent_file() {
     assert_eq!(missing.status.code(), Some(78));
 }
 
+#[test]
+fn import_names_the_file_in_faults() {
+    let directory = Directory::new();
+    for (case, text, fault) in [
+        (
+            "a value",
+            "AUTH0_API_AUDIENCE=urn:a\nAUTH0_ISSUER=nowhere\n",
+            "AUTH0_ISSUER: in old.env, line 2, found \"nowhere\", which ",
+        ),
+        (
+            "a line",
+            "AUTH0_ISSUER='a\n",
+            "old.env: line 1 has an unclosed quote",
+        ),
+        (
+            "a reference",
+            "AUTH0_ISSUER=https://$A/\n",
+            "AUTH0_ISSUER: found a reference to A on line 1 of old.env",
+        ),
+    ] {
+        fs::write(directory.path().join("old.env"), text).unwrap();
+        let output = run(&directory, &["issuers", "import", "old.env"], &[]);
+        assert_eq!(output.status.code(), Some(78), "{case}");
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(stderr.contains(fault), "{case}: {stderr}");
+    }
+}
+
 /// `issuers import` does not read the environment, so a variable there does not hide a fault.
 #[test]
 fn import_rejects_references_whatever_the_environment_has() {

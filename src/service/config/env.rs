@@ -74,14 +74,17 @@ impl Environment {
     pub fn read_file(path: &Path) -> Result<Self, Faults> {
         match fs::read(path) {
             Err(error) => Err(not_read(&error, path).into()),
-            read => Self::merge(std::iter::empty(), read, ENV_FILE),
+            read => {
+                let name = ShownText::new(&path.to_string_lossy()).to_string();
+                Self::merge(std::iter::empty(), read, &name)
+            }
         }
     }
 
     /// The value of a variable and its origin.
     pub fn get(&self, name: &str) -> Option<(&str, Origin)> {
         let (value, origin) = self.variables.get(name)?;
-        Some((value, *origin))
+        Some((value, origin.clone()))
     }
 
     pub(super) fn get_from_process(&self, name: &str) -> Option<&str> {
@@ -94,7 +97,7 @@ impl Environment {
         self.variables
             .iter()
             .find(|(name, _)| variables::is_auth0(name))
-            .map(|(name, (_, origin))| (name.as_str(), *origin))
+            .map(|(name, (_, origin))| (name.as_str(), origin.clone()))
     }
 
     /// The variables for certificate authorities and proxies that are set.
@@ -176,7 +179,7 @@ impl Environment {
     fn merge(
         environment: impl Iterator<Item = (OsString, OsString)>,
         dotenv: io::Result<Vec<u8>>,
-        file: &'static str,
+        file: &str,
     ) -> Result<Self, Faults> {
         let environment: Vec<_> = environment.collect();
         let is_overridden = |name: &str| environment.iter().any(|(own, _)| *own == *name);
@@ -188,10 +191,11 @@ impl Environment {
         let mut warnings = dotenv.warnings;
         let origin = |line| match file {
             DOT_ENV => Origin::DotEnv(line),
-            _ => Origin::EnvFile(line),
+            ENV_FILE => Origin::EnvFile(line),
+            name => Origin::File(name.into(), line),
         };
         let near_misses = dotenv.entries.iter();
-        warnings.extend(near_misses.filter_map(|entry| near_miss(entry, origin(entry.line))));
+        warnings.extend(near_misses.filter_map(|entry| near_miss(entry, &origin(entry.line))));
         let dotenv = dotenv
             .entries
             .into_iter()
@@ -230,11 +234,11 @@ fn is_relevant(name: &str) -> bool {
 
 /// Warns about a name in `.env` that is probably a misspelt variable of ours. We do not check names
 /// in the environment, most of which belong to other programs.
-fn near_miss(entry: &Entry, origin: Origin) -> Option<Warning> {
+fn near_miss(entry: &Entry, origin: &Origin) -> Option<Warning> {
     let known = variables::near_miss(&entry.name)?;
     let name = ShownText::new(&entry.name).to_string();
     let text = format!("not read; did you mean {known}?");
-    Some(Warning::new(&name, text).with_origin(|_| Some(origin)))
+    Some(Warning::new(&name, text).with_origin(|_| Some(origin.clone())))
 }
 
 /// The fault for a file that was named on the command line

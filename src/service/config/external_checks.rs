@@ -191,7 +191,7 @@ pub(super) fn misplaced(environment: &Environment) -> Vec<Warning> {
         let text = match environment.get(name)?.1 {
             Origin::Environment => return None,
             Origin::DotEnv(_) => "not read from there; set it in the environment",
-            Origin::EnvFile(_) => {
+            Origin::EnvFile(_) | Origin::File(..) => {
                 "not applied by this command; to test it, also set it in this command's environment"
             }
         };

@@ -49,7 +49,7 @@ impl Message {
 impl fmt::Display for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", self.subject)?;
-        if let Some(origin) = self.origin {
+        if let Some(origin) = &self.origin {
             write!(f, "in {origin}, ")?;
         }
         f.write_str(&self.text)
