@@ -23,7 +23,7 @@ const DOMAIN: (&str, &str) = ("AUTH0_DOMAIN", "tenant.eu.auth0.com");
 #[test]
 fn wrong_configuration_is_one_line_with_advice() {
     #[rustfmt::skip]
-    let rows: [(&str, &[&str], Vars, &str); 13] = [
+    let rows: [(&str, &[&str], Vars, &str); 14] = [
         ("no domain and no issuer", &[], &[AUDIENCE], "AUTH0_DOMAIN: not set; set it to the host of your tenant, such as tenant.eu.auth0.com, or set AUTH0_ISSUER to the URL of your issuer; to try the service without either, run `warp-bearer dev`"),
         ("a placeholder", &[], &[AUDIENCE, ("AUTH0_DOMAIN", "your.domain.auth0.com")], "AUTH0_DOMAIN: in the environment, found \"your.domain.auth0.com\", which is a placeholder; give a host, such as tenant.eu.auth0.com"),
         ("an empty domain", &["serve"], &[AUDIENCE, ("AUTH0_DOMAIN", "")], "AUTH0_DOMAIN: in the environment, empty; set it to the host of your tenant, such as tenant.eu.auth0.com, or set AUTH0_ISSUER to the URL of your issuer; to try the service without either, run `warp-bearer dev`"),
@@ -35,7 +35,8 @@ fn wrong_configuration_is_one_line_with_advice() {
         ("a short secret", &[], &[AUDIENCE, DOMAIN, ("AUTH0_ALGORITHMS", "HS256"), ("AUTH0_SIGNING_SECRET", "hunter2")], "AUTH0_SIGNING_SECRET: in the environment, found 7 bytes (not shown), which is too short for HS256 (RFC 7518 §3.2); use 32 bytes or more, for example from: openssl rand -base64 48"),
         ("an empty audience", &[], &[DOMAIN, ("AUTH0_API_AUDIENCE", "")], "AUTH0_API_AUDIENCE: in the environment, empty; set it to the identifier of your API, such as https://api.example.com"),
         ("no audience", &[], &[DOMAIN], "AUTH0_API_AUDIENCE: not set; set it to the identifier of your API, such as https://api.example.com"),
-        ("dev and a tenant", &["dev"], &[DOMAIN], "AUTH0_DOMAIN is set in the environment: dev has its own issuer and uses no AUTH0_ variables; run it in a directory without a .env and without these variables, or run `warp-bearer serve`"),
+        ("dev and a tenant", &["dev"], &[DOMAIN], "AUTH0_DOMAIN is set in the environment: dev has its own issuer and uses neither ISSUERS_FILE nor AUTH0_ variables; run it in a directory without a .env and without these variables, or run `warp-bearer serve`"),
+        ("dev and an issuers file", &["dev"], &[("ISSUERS_FILE", "issuers.toml")], "ISSUERS_FILE is set in the environment: dev has its own issuer and uses neither ISSUERS_FILE nor AUTH0_ variables; run it in a directory without a .env and without these variables, or run `warp-bearer serve`"),
         ("dev on a public address", &["dev"], &[("LISTEN", "0.0.0.0:8000")], "LISTEN: 0.0.0.0:8000 is not a loopback address, and dev listens on loopback only; set LISTEN to 127.0.0.1:8000"),
     ];
     let directory = Directory::new();
@@ -67,7 +68,7 @@ fn unreadable_file_is_one_line() {
     assert_ends("a malformed .env", &run(&directory, &[], &[]), 78, line);
 
     fs::write(&file, "AUTH0_DOMAIN = tenant.eu.auth0.com\n").unwrap();
-    let line = "AUTH0_DOMAIN is set in .env, line 1: dev has its own issuer and uses no AUTH0_ variables; run it in a directory without a .env and without these variables, or run `warp-bearer serve`";
+    let line = "AUTH0_DOMAIN is set in .env, line 1: dev has its own issuer and uses neither ISSUERS_FILE nor AUTH0_ variables; run it in a directory without a .env and without these variables, or run `warp-bearer serve`";
     assert_ends("dev and a .env", &run(&directory, &["dev"], &[]), 78, line);
 }
 
@@ -220,7 +221,6 @@ fn invalid_command_line_exits_64_and_help_exits_0() {
     }
 }
 
-/// Runs a program with `input` on standard input. `None` if it isn't installed.
 #[test]
 fn health_reads_the_file_that_env_file_names() {
     let directory = Directory::new();
@@ -233,6 +233,7 @@ fn health_reads_the_file_that_env_file_names() {
     assert_eq!(output.status.code(), Some(78), "{output:?}");
 }
 
+/// Runs a program with `input` on standard input. `None` if it isn't installed.
 fn piped(program: &mut Command, input: &[u8]) -> Option<String> {
     let program = program.stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = program.spawn().ok()?;

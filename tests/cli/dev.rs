@@ -523,3 +523,16 @@ fn prints_a_proof_with_token_and_nonce() {
         assert_eq!(output.status.code(), Some(64), "{wrong:?}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_the_variables_that_it_ignores() {
+    let variables = [
+        ("LISTEN", "127.0.0.1:0"),
+        ("STATE_STORE", "redis://127.0.0.1:1"),
+        ("CLIENT_CERT_FIELD", "client-cert"),
+        ("DOCS", "off"),
+    ];
+    let mut dev = Process::start(&["dev"], &variables);
+    let lines = dev.logged(|line| line.contains("dev ignores"));
+    assert_eq!(lines, ["dev ignores CLIENT_CERT_FIELD, STATE_STORE"]);
+}

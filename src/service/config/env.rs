@@ -92,11 +92,14 @@ impl Environment {
         (origin == Origin::Environment).then_some(value)
     }
 
-    /// The first `AUTH0_` variable, known or not, and its origin.
-    pub fn first_auth0(&self) -> Option<(&str, Origin)> {
+    /// The first variable about issuers and its origin: an `AUTH0_` variable, known or not, or
+    /// `ISSUERS_FILE`.
+    pub fn first_of_issuers(&self) -> Option<(&str, Origin)> {
+        let is_of_issuers =
+            |name: &str| variables::is_auth0(name) || name == variables::ISSUERS_FILE.name();
         self.variables
             .iter()
-            .find(|(name, _)| variables::is_auth0(name))
+            .find(|(name, _)| is_of_issuers(name))
             .map(|(name, (_, origin))| (name.as_str(), origin.clone()))
     }
 
@@ -334,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn finds_the_first_auth0_variable() {
+    fn finds_the_first_variable_about_issuers() {
         #[rustfmt::skip]
         let rows = [
             ("none", &[("PATH", "/bin"), ("LISTEN", "x")][..], Err(no_file()), None),
@@ -342,11 +345,12 @@ mod tests {
             ("file", &[], Ok("AUTH0_DOMAIN = x".into()), Some(("AUTH0_DOMAIN", Origin::DotEnv(1)))),
             ("both", &[("AUTH0_DOMAIN", "x")], Ok("AUTH0_DOMAIN=y".into()), Some(("AUTH0_DOMAIN", Origin::Environment))),
             ("set to an empty value", &[("AUTH0_DOMAIN", "")], Err(no_file()), Some(("AUTH0_DOMAIN", Origin::Environment))),
+            ("issuers file", &[], Ok("ISSUERS_FILE=x".into()), Some(("ISSUERS_FILE", Origin::DotEnv(1)))),
             ("misspelt", &[("AUTH0_DOMIAN", "x")], Err(no_file()), Some(("AUTH0_DOMIAN", Origin::Environment))),
         ];
         for (case, vars, dotenv, expected) in rows {
             let vars = Environment::merge(environment(vars), dotenv, DOT_ENV).unwrap();
-            assert_eq!(vars.first_auth0(), expected, "{case}");
+            assert_eq!(vars.first_of_issuers(), expected, "{case}");
         }
     }
 

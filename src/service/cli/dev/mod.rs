@@ -40,6 +40,14 @@ const SERVICE_PORT: u16 = 8000;
 /// The client's ID and its secret
 const CLIENT: (&str, &str) = ("dev", "dev");
 
+/// Variables of the service that have no effect on `dev`, and are no faults
+const IGNORED: [&str; 4] = [
+    "CLIENT_CERT_FIELD",
+    "DEMO_ROUTES",
+    "PUBLIC_URL",
+    "STATE_STORE",
+];
+
 const EXAMPLES: &str = "\
 Examples:
   warp-bearer dev
@@ -119,10 +127,10 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
         let key = options.dpop.then(proof::key);
         return token::run(&environment, CLIENT, options.scope.as_deref(), key.as_ref()).await;
     }
-    if let Some((name, origin)) = environment.first_auth0() {
+    if let Some((name, origin)) = environment.first_of_issuers() {
         return Err(Failure::NotForDevelopment(format!(
-            "{name} is set in {origin}: dev has its own issuer and uses no AUTH0_ \
-             variables; run it in a directory without a .env and without these variables, or run \
+            "{name} is set in {origin}: dev has its own issuer and uses neither ISSUERS_FILE nor \
+             AUTH0_ variables; run it in a directory without a .env and without these variables, or run \
              `warp-bearer serve`"
         )));
     }
@@ -135,6 +143,13 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
     let metrics_listen = config.metrics_listen.unwrap_or(any_port);
     on_loopback("LISTEN", config.listen)?;
     on_loopback("METRICS_LISTEN", metrics_listen)?;
+    let ignored = IGNORED
+        .iter()
+        .filter(|name| environment.get(name).is_some());
+    let ignored: Vec<_> = ignored.copied().collect();
+    if !ignored.is_empty() {
+        terminal::note(format_args!("dev ignores {}", ignored.join(", ")));
+    }
     let _log = logging::init(&config.log);
     let app = App::bind(config.listen, None, Some(metrics_listen)).await?;
     let app = app.only_for_loopback()?;
