@@ -16,18 +16,18 @@ pub(in crate::service) fn section(environment: &Environment) -> Section {
                 } else {
                     quoted(value)
                 };
-                section.add_more(Mark::Plain, name, shown, from(origin));
+                section.add_more(Mark::Plain, name, shown, from(&origin));
             }
             (None, Unset::Default(value)) => section.add_unset(name, quoted(value), "default"),
             (None, Unset::Described(words)) => section.add_unset(name, "not set", words),
         }
     }
     for (name, value, origin) in environment.network_variables() {
-        section.add_more(Mark::Plain, name, quoted(value), from(origin));
+        section.add_more(Mark::Plain, name, quoted(value), from(&origin));
     }
     section
 }
 
-fn from(origin: Origin) -> String {
+fn from(origin: &Origin) -> String {
     format!("from {origin}")
 }
