@@ -130,6 +130,27 @@ async fn entries_without_effect_are_warned_about() {
     assert!(!lines.iter().any(|line| line.contains(words)), "{lines:?}");
 }
 
+/// Such an entry rejects tokens that are issued later, which was probably not meant.
+#[tokio::test(flavor = "multi_thread")]
+async fn check_notes_entries_for_the_future() {
+    let (world, path) = with_file("").await;
+    let line = |before: u64| {
+        let entry = json!({"iss": world.issuer.url(), "sub": "a", "before": before});
+        format!("{entry}\n")
+    };
+    let words = "1 revocations also reject tokens that are issued from now on";
+    for (case, before, expected) in [
+        ("seconds", now(), false),
+        ("milliseconds", now() * 1000, true),
+    ] {
+        fs::write(&path, line(now() - 60) + &line(before)).unwrap();
+        let output = world.run(&["check"], "");
+        assert_eq!(output.code, Some(0), "{case}: {}", output.stdout);
+        let found = output.stdout.contains(words);
+        assert_eq!(found, expected, "{case}: {}", output.stdout);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn exit_codes_distinguish_failures() {
     let (world, path) = with_file("").await;

@@ -95,7 +95,7 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
     let now = now.as_secs_f64();
     certificate(&config, now, &mut section);
     descriptors(&config, &mut section);
-    revocations::check(&config, &mut section);
+    revocations::check(&config, now, &mut section);
     report.add(section);
     let progress = Progress::on_stderr(environment.has_dumb_terminal());
     let mut rows = Vec::new();
