@@ -56,8 +56,41 @@ fn one_or_several<'de, D: Deserializer<'de>>(claim: D) -> Result<Vec<String>, D:
         Several(Vec<String>),
     }
 
-    Ok(match Claim::deserialize(claim)? {
-        Claim::One(one) => vec![one],
-        Claim::Several(several) => several,
+    Ok(match Option::deserialize(claim)? {
+        None => Vec::new(),
+        Some(Claim::One(one)) => vec![one],
+        Some(Claim::Several(several)) => several,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn null_counts_as_absent() {
+        let claims: Auth0 = serde_json::from_str(
+            r#"{"azp":null,"client_id":null,"gty":null,"jti":null,"org_id":null,"org_name":null}"#,
+        )
+        .unwrap();
+        assert_eq!(claims, Auth0::default());
+    }
+
+    #[test]
+    fn reads_one_grant_type_or_several() {
+        for (claim, expected) in [
+            (r#"{}"#, &[][..]),
+            (r#"{"gty":"password"}"#, &["password"]),
+            (
+                r#"{"gty":["password","refresh_token"]}"#,
+                &["password", "refresh_token"],
+            ),
+        ] {
+            let claims: Auth0 = serde_json::from_str(claim).unwrap();
+            assert_eq!(claims.gty, expected, "{claim}");
+        }
+        for claim in [r#"{"gty":1}"#, r#"{"gty":[null]}"#] {
+            assert!(serde_json::from_str::<Auth0>(claim).is_err(), "{claim}");
+        }
+    }
 }
