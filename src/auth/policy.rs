@@ -820,23 +820,28 @@ impl<X> Node<X> {
             Self::Policy(policy) => Ok(policy.is_met(claims)),
             Self::Check(is_met) => Ok(is_met(claims)),
             Self::Async(check) => answer(check, answers).ok_or(Pending(check)),
-            Self::All(nodes) => {
-                for node in nodes {
-                    if !node.is_met(claims, answers)? {
-                        return Ok(false);
-                    }
-                }
-                Ok(true)
-            }
-            Self::Any(nodes) => {
-                for node in nodes {
-                    if node.is_met(claims, answers)? {
-                        return Ok(true);
-                    }
-                }
-                Ok(false)
+            Self::All(nodes) => Self::decide(nodes, false, claims, answers),
+            Self::Any(nodes) => Self::decide(nodes, true, claims, answers),
+        }
+    }
+
+    /// Returns `decisive` if any node has this result, and otherwise the opposite. An async check
+    /// that has not run is only pending if none of the nodes after it decides without it.
+    fn decide<'n>(
+        nodes: &'n [Self],
+        decisive: bool,
+        claims: &Claims<X>,
+        answers: &Answers<'n, X>,
+    ) -> Result<bool, Pending<'n, X>> {
+        let mut first_pending = None;
+        for node in nodes {
+            match node.is_met(claims, answers) {
+                Ok(met) if met == decisive => return Ok(decisive),
+                Ok(_) => {}
+                Err(pending) => first_pending = first_pending.or(Some(pending)),
             }
         }
+        first_pending.map_or(Ok(!decisive), Err)
     }
 
     /// The scopes and the authentication with which the token would meet the requirement. An async

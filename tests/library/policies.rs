@@ -338,7 +338,7 @@ async fn async_check_runs_at_most_once_and_only_if_needed() {
     let auth = ready(builder(&issuer)).await;
     let (reader, stranger) = (|| issuer.token().scope("read"), || issuer.token());
     #[rustfmt::skip]
-    let rows: [(&str, Make, bool, TokenBuilder, u16, usize); 7] = [
+    let rows: [(&str, Make, bool, TokenBuilder, u16, usize); 12] = [
         ("alone, met", |check| check, true, stranger(), 200, 1),
         ("alone, unmet", |check| check, false, stranger(), 403, 1),
         ("and, met", |check| scope("read") & check, true, reader(), 200, 1),
@@ -365,6 +365,11 @@ async fn async_check_runs_at_most_once_and_only_if_needed() {
 }
 
 #[tokio::test]
+        ("and, check first", |check| check & scope("read"), true, reader(), 200, 1),
+        ("and, check first, scope missing", |check| check & scope("read"), true, stranger(), 403, 0),
+        ("or, check first", |check| check | scope("read"), false, stranger(), 403, 1),
+        ("or, check first, scope granted", |check| check | scope("read"), false, reader(), 200, 0),
+        ("an alternative in a group, scope missing", |check| (check | scope("write")) & scope("read"), true, stranger(), 403, 0),
 async fn setup_errors_name_the_reason() {
     let issuer = issuer().await;
     let base = || builder(&issuer);
