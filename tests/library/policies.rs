@@ -332,6 +332,25 @@ async fn every_challenge_links_the_resource_metadata() {
 }
 
 #[tokio::test]
+async fn array_items_that_are_not_one_scope_grant_nothing() {
+    let issuer = issuer().await;
+    let auth = ready(builder(&issuer)).await;
+    #[rustfmt::skip]
+    let rows = [
+        ("scp", json!({"scp": ["a", "b admin", "", "c"]})),
+        ("scope", json!({"scope": ["a", "b admin", " ", "c"]})),
+    ];
+    for (case, claims) in rows {
+        let mut token = issuer.token();
+        for (name, value) in claims.as_object().unwrap() {
+            token = token.claim(name, value);
+        }
+        let claims: Claims = auth.verify(&token.sign()).await.unwrap();
+        assert!(claims.scopes().eq(["a", "c"]), "{case}");
+    }
+}
+
+#[tokio::test]
 async fn async_check_runs_at_most_once_and_only_if_needed() {
     type Make = fn(Requirement<NoPrivate>) -> Requirement<NoPrivate>;
     let issuer = issuer().await;

@@ -128,7 +128,8 @@ impl<X> Claims<X> {
     }
 
     /// The scopes that the token grants, from the claims `scope` and `scp`. Each claim is either a
-    /// string of scopes separated by spaces (RFC 6749 §3.3) or an array of scopes.
+    /// string of scopes separated by spaces (RFC 6749 §3.3) or an array of scopes. An array item
+    /// that contains a space is skipped.
     pub fn scopes(&self) -> impl Iterator<Item = &str> {
         let words = self.verified.scopes().flat_map(|string| string.split(' '));
         let words = words.filter(|scope| !scope.is_empty());

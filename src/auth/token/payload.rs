@@ -67,8 +67,8 @@ struct ClaimSpans {
     scope: Option<Span>,
     /// `scp`, if it is a string
     scp: Option<Span>,
-    /// The items of `scope` and `scp` if they are arrays, then those of the audience, then those of
-    /// the permissions.
+    /// The items of `scope` and `scp` that are one scope, if they are arrays, then the items of the
+    /// audience, then those of the permissions.
     lists: SmallVec<[Span; INLINE_ITEMS]>,
     /// The index in `lists` where the audience begins
     audience: Offset,
@@ -112,7 +112,7 @@ impl Verified {
         strings.flatten().map(|string| self.read(string))
     }
 
-    /// The items of `scope` and `scp` if they are arrays
+    /// The items of `scope` and `scp` that are one scope, if they are arrays
     pub(crate) fn scopes_one_by_one(&self) -> impl Iterator<Item = &str> {
         self.list(0, self.claims.audience)
     }
@@ -306,11 +306,16 @@ impl Extract {
         };
         let scopes = texts(claims.scope.as_ref().filter(|scope| is_list(scope)));
         let scps = texts(claims.scp.as_ref().filter(|scp| is_list(scp)));
+        // an item with a space isn't one scope, and grants nothing
+        let granted = scopes.iter().chain(scps);
+        let granted = granted.filter(|item| !item.is_empty() && !item.contains(' '));
         let audience = texts(claims.aud.as_ref());
         let permissions = texts(claims.permissions.as_ref());
-        let granted = scopes.len() + scps.len();
-        let mut lists = SmallVec::with_capacity(granted + audience.len() + permissions.len());
-        for list in [scopes, scps, audience, permissions] {
+        let capacity = scopes.len() + scps.len() + audience.len() + permissions.len();
+        let mut lists = SmallVec::with_capacity(capacity);
+        lists.extend(granted.map(|text| cut.span(text)));
+        let granted = lists.len();
+        for list in [audience, permissions] {
             lists.extend(list.iter().map(|text| cut.span(text)));
         }
         let claims = ClaimSpans {
