@@ -72,7 +72,7 @@ impl SubjectKind {
             return Self::Unknown;
         }
         match (signs.is_machine(), signs.has_user_claim()) {
-            (true, false) => Self::Machine,
+            (true, false) if !signs.has_personal_claim() => Self::Machine,
             (false, _) if signs.sub_is_azp() => Self::Unknown,
             (false, true) => Self::User,
             (false, false) if signs.has_login_claim() => Self::User,
@@ -137,12 +137,18 @@ impl Signs<'_> {
         if name.is_some_and(|name| name.starts_with("service-account-")) {
             return false;
         }
+        // RFC 9068 §2.2.1 defines `auth_time` and `amr` only for grants that involve a resource
+        // owner. Keycloak used to write 0 if there was no login.
+        self.has_personal_claim()
+            || matches!(self.auth_time, Some(Value::Number(time)) if time > 0.0)
+    }
+
+    /// There are claims that contradict the signs of a machine. `auth_time` does not, since Cognito
+    /// writes it into the tokens of clients too.
+    fn has_personal_claim(&self) -> bool {
         self.has_login_at_auth0()
             || self.has_login_at_entra()
             || self.has_login_at_keycloak()
-            // RFC 9068 §2.2.1 defines `auth_time` and `amr` only for grants that involve a resource
-            // owner. Keycloak used to write 0 if there was no login.
-            || matches!(self.auth_time, Some(Value::Number(time)) if time > 0.0)
             || PERSONAL_METHODS
                 .iter()
                 .any(|method| contains(self.amr.as_ref(), method))
@@ -331,6 +337,11 @@ mod tests {
             ("Cognito identity pools, a guest", r#"{"sub":"u","amr":["unauthenticated"],"auth_time":1}"#, Unknown),
             ("RFC 9068, a client", r#"{"sub":"abc","client_id":"abc"}"#, Machine),
             ("Cognito, a client", r#"{"sub":"abc","client_id":"abc","auth_time":1}"#, Machine),
+            ("a client that logged in", r#"{"sub":"abc","client_id":"abc","auth_time":1,"amr":["pwd"]}"#, Unknown),
+            ("a client with a method of machines", r#"{"sub":"abc","client_id":"abc","auth_time":1,"amr":["swk"]}"#, Machine),
+            ("Auth0, a client and a user", r#"{"sub":"auth0|1","azp":"abc","gty":"client-credentials"}"#, Unknown),
+            ("Auth0, both grants", r#"{"sub":"abc@clients","azp":"abc","gty":["client-credentials","password"]}"#, Unknown),
+            ("Entra, a client with a delegated scope", r#"{"iss":"https://sts.windows.net/t/","sub":"o","oid":"o","tid":"t","ver":"1.0","scp":"s","idtyp":"app"}"#, Unknown),
             ("Cognito, a user", r#"{"sub":"u","client_id":"abc","auth_time":1,"username":"u"}"#, User),
             ("RFC 9068, no more", r#"{"sub":"u","client_id":"abc"}"#, Unknown),
             ("Okta, a client", r#"{"sub":"0oa1","cid":"0oa1","scp":["a"]}"#, Machine),
