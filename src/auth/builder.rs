@@ -14,7 +14,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use http::HeaderName;
+use http::{HeaderName, header::AUTHORIZATION};
 
 use crate::algorithm::Algorithm;
 use crate::auth::{
@@ -529,7 +529,8 @@ impl Builder {
     /// Reads the token from this header instead of `Authorization`. The value is the token alone,
     /// without a scheme. This is useful behind identity-aware proxies, which typically send a
     /// header like `Cf-Access-Jwt-Assertion`, `X-Goog-Iap-Jwt-Assertion` or
-    /// `X-Forwarded-Access-Token`. Defaults to `Authorization`.
+    /// `X-Forwarded-Access-Token`. Defaults to `Authorization`, which can't be set here, because its
+    /// value has a scheme.
     ///
     #[cfg_attr(feature = "testing", doc = "```")]
     #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
@@ -1058,6 +1059,9 @@ impl Builder {
         }
         if !TOKEN_SIZES.contains(&self.max_token) {
             return Err(SetupError::TokenSize);
+        }
+        if self.field == Some(AUTHORIZATION) {
+            return Err(SetupError::TokenField);
         }
         for (scope, included) in &self.included_scopes {
             if !policy::is_scope_token(scope) || !policy::is_scope_token(included) {

@@ -319,6 +319,12 @@ pub enum SetupError {
     /// [`max_token_bytes`](crate::auth::Builder::max_token_bytes) is out of range.
     #[error("max_token_bytes must be from 1024 to 65536")]
     TokenSize,
+    /// [`token_field`](crate::auth::Builder::token_field) is `Authorization`. With this option, the
+    /// field has no scheme, so every `Bearer` token would be malformed.
+    #[error(
+        "token_field cannot be Authorization, which is the default and in which tokens have a scheme"
+    )]
+    TokenField,
     /// [`replace_issuers`](crate::auth::Auth::replace_issuers) got an option that it cannot replace.
     #[error("{0} cannot be replaced; build a new Auth")]
     Fixed(FixedOption),
