@@ -140,6 +140,15 @@ impl Auth {
         }
     }
 
+    /// The scheme of a credential that may be malformed. A field other than `Authorization` has no
+    /// scheme.
+    fn scheme(&self, headers: &HeaderMap) -> Option<Scheme> {
+        match &self.inner.field {
+            None => bearer::scheme(headers),
+            Some(_) => None,
+        }
+    }
+
     /// Authenticates a request and checks that its claims meet `requirement`.
     ///
     /// The challenge lists the scopes to request.
@@ -178,7 +187,7 @@ impl Auth {
         check: impl FnOnce(&Claims<X>) -> Result<(), AuthError>,
     ) -> Result<Claims<X>, Refusal> {
         let credential = credential(self, request.headers, self.accepts_proofs())
-            .map_err(|error| self.refusal_in(bearer::scheme(request.headers), error))?;
+            .map_err(|error| self.refusal_in(self.scheme(request.headers), error))?;
         let timer = Timer::start();
         let verdict = self.verify_presented(credential, Some(request)).await;
         timer.stop(&verdict);

@@ -1,6 +1,7 @@
 //! What clients learn about bound tokens from challenges, from the metadata and from
 //! `/openapi.json`.
 
+use http::HeaderName;
 use serde_json::json;
 use warp_bearer::{
     auth::{
@@ -33,6 +34,27 @@ async fn offers_every_scheme_without_a_token() {
         for challenge in challenges(&scoped) {
             assert!(challenge.contains(r#", scope="read:messages""#), "{challenge}");
         }
+    }
+}
+
+/// In a field without schemes, the scheme in `Authorization` says nothing about the token.
+#[tokio::test]
+async fn challenge_ignores_authorization_if_another_field_has_the_token() {
+    let mut bound = Bound::with(|builder| {
+        builder
+            .dpop(Dpop::allowed(PUBLIC_URL))
+            .token_field(HeaderName::from_static("x-token"))
+    })
+    .await;
+    for lines in ["X-Token: \r\n", "X-Token: \r\nAuthorization: DPoP x\r\n"] {
+        let answer = bound.ask("GET /api/private", lines).await;
+        assert_eq!(answer.code(), "malformed_authorization", "{lines}");
+        let challenges = challenges(&answer);
+        assert_eq!(challenges.len(), 1, "{lines}: {challenges:?}");
+        assert!(
+            challenges[0].starts_with("Bearer "),
+            "{lines}: {challenges:?}"
+        );
     }
 }
 
