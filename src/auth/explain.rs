@@ -371,7 +371,9 @@ impl Auth {
         let dots = token.matches('.').count();
         let found = format!("{}", dots + 1);
         let parts = Parts::split(token.as_bytes());
-        if let (Err(_), Some(introspector)) = (&parts, self.opaque_introspector()) {
+        if let Some(introspector) = self.opaque_introspector()
+            && self.is_opaque(parts)
+        {
             let expected = "3, or an opaque token";
             trace.add("parts", expected, found, Ok(()));
             let answer = self.introspection_step(token, &introspector, true, trace);

@@ -408,6 +408,9 @@ impl Auth {
             Err(AuthError::UnknownIssuer) if self.inner.resolver.is_some() => {
                 return Ok(Progress::waits(self.verify_resolved(token, parts)));
             }
+            Err(error @ AuthError::TokenMalformed) if !parts.is_jwt_like() => {
+                return self.introspect_opaque(token, error);
+            }
             checked => checked?,
         };
         let header = &checked.header;
@@ -492,6 +495,17 @@ impl Auth {
             }
             _ => Err(error),
         }
+    }
+
+    /// True if the token is introspected as an opaque one, provided that an issuer introspects
+    /// opaque tokens at all
+    #[cfg(feature = "service")]
+    pub(super) fn is_opaque(&self, parts: Result<Parts<'_>, AuthError>) -> bool {
+        let Ok(parts) = parts else {
+            return true;
+        };
+        let checked = || self.check_without_key(parts, None).err();
+        !parts.is_jwt_like() && checked() == Some(AuthError::TokenMalformed)
     }
 
     /// The introspector for opaque tokens. If none is configured for them, we take the only

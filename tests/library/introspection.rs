@@ -179,7 +179,18 @@ async fn introspects_only_possible_opaque_tokens() {
         ("too short", "0123456789abcde", "token_not_jwt"),
         ("long enough", "0123456789abcdef", "token_inactive"),
         ("a JWE", "aaaa.bbbb.cccc.dddd.eeee", "token_inactive"),
-        ("three parts", "aaaa.bbbb.cccc0123456789", "token_malformed"),
+        ("three parts", "aaaa.bbbb.cccc0123456789", "token_inactive"),
+        (
+            "a PASETO",
+            "v2.local.QAxIpVe-ECVNI1z4xQbm_qQYomyT3h8FtV8bxkz8pBJWkT8f7HtlOpbroPDEZUKop",
+            "token_inactive",
+        ),
+        ("a damaged JWT", &jwt[..jwt.len() - 1], "token_malformed"),
+        (
+            "a JWT with a damaged header",
+            &jwt.replacen("ey", "ey.", 1).replacen('.', "_", 1),
+            "token_malformed",
+        ),
         ("a quote", "0123456789abcdef\"", "token_not_jwt"),
         ("a space", "0123456789 abcdef", "token_not_jwt"),
         (
@@ -191,7 +202,74 @@ async fn introspects_only_possible_opaque_tokens() {
     ] {
         assert_eq!(asked.code(token).await, expected, "{case}");
     }
-    assert_eq!(asked.asked(), 2);
+    assert_eq!(asked.asked(), 4);
+}
+
+/// RFC 8414 §2 allows metadata without `jwks_uri`.
+fn without_jwks_uri(issuer: &Issuer) -> Fault {
+    let metadata = json!({
+        "issuer": issuer.url(),
+        "introspection_endpoint": format!("http://{}/oauth/introspect", issuer.addr()),
+    });
+    Fault::Body(metadata.to_string())
+}
+
+#[tokio::test]
+async fn needs_no_keys_if_the_issuer_has_none() {
+    for mode in [opaque, always] {
+        let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
+        issuer.fail_discovery(without_jwks_uri(&issuer));
+        let auth = trusting(&issuer).introspection(mode(&issuer)).build();
+        let auth = auth.unwrap();
+        assert!(!auth.is_ready(), "before the first fetch");
+        auth.ready().await;
+        assert!(auth.is_ready());
+        assert!(!auth.status()[0].required);
+        let asked = Asked { issuer, auth };
+        let token = asked.opaque_token(|token| token);
+        assert_eq!(asked.code(&token).await, "ok");
+        let jwt = asked.issuer.token().sign();
+        assert_eq!(asked.code(&jwt).await, "keys_unavailable");
+        // An outage of the metadata must not stop the service.
+        asked.issuer.fail_discovery(Fault::Status(500));
+        asked.auth.refresh();
+        let error = || asked.auth.status()[0].last_error_code;
+        until(|| error() == Some("status")).await;
+        assert!(asked.auth.is_ready());
+        // If the issuer publishes keys later, they are needed and used.
+        asked.issuer.recover();
+        asked.auth.refresh();
+        until(|| asked.auth.status()[0].keys == 1).await;
+        assert!(asked.auth.status()[0].required);
+        assert_ne!(asked.code(&jwt).await, "keys_unavailable");
+    }
+}
+
+#[tokio::test]
+async fn needs_keys_without_introspection_or_after_other_failures() {
+    let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
+    let asking = trusting(&issuer).introspection(opaque(&issuer));
+    let nameless = json!({"jwks_uri": null}).to_string();
+    for (case, builder, fault) in [
+        (
+            "no introspection",
+            trusting(&issuer),
+            without_jwks_uri(&issuer),
+        ),
+        ("no metadata", asking.clone(), Fault::Status(404)),
+        (
+            "another issuer",
+            asking.clone(),
+            Fault::WrongIssuer("https://b.example/".into()),
+        ),
+        ("no issuer", asking, Fault::Body(nameless)),
+    ] {
+        issuer.fail_discovery(fault);
+        let auth = builder.build().unwrap();
+        until(|| auth.status()[0].last_error.is_some()).await;
+        assert!(!auth.is_ready(), "{case}");
+        assert!(auth.status()[0].required, "{case}");
+    }
 }
 
 #[tokio::test]

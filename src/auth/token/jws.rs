@@ -37,6 +37,18 @@ impl<'t> Parts<'t> {
     }
 }
 
+impl Parts<'_> {
+    /// True if the header begins with `{`. Some tokens that aren't JWTs have three parts too, such
+    /// as PASETOs (`v2.local.…`). A damaged JWT usually still has a header like this.
+    pub(crate) fn is_jwt_like(&self) -> bool {
+        // `{` has six bits in the first character, and two in the second
+        matches!(
+            self.header,
+            [b'e', b'w'..=b'z' | b'0'..=b'9' | b'-' | b'_', ..]
+        )
+    }
+}
+
 /// Decodes base64url, and rejects padding and stray trailing bits (RFC 7515 §2, RFC 4648 §3.5).
 /// That way each byte sequence has only one encoding, and a token can't be written in two ways.
 pub(crate) fn base64url(part: &[u8]) -> Result<Vec<u8>, AuthError> {

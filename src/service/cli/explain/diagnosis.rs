@@ -252,11 +252,14 @@ fn malformed(facts: &Facts<'_>) -> Advice {
     if pasted::is_placeholder(facts.token) {
         return causes::UNFILLED.into();
     }
-    if let Some(cause) = other_format(facts.token) {
-        return cause.into();
-    }
     if pasted::has_no_token(facts.token) {
         return causes::NO_TOKEN_TEXT.into();
+    }
+    if facts.is_unasked && !facts.token.starts_with("ey") {
+        return UNASKED.into();
+    }
+    if let Some(cause) = other_format(facts.token) {
+        return cause.into();
     }
     let kid = facts.trace.header.get("kid");
     if facts.failed("header") && kid.is_some_and(|kid| !kid.is_string()) {
