@@ -46,6 +46,22 @@ pub(crate) fn scheme(headers: &HeaderMap) -> Option<Scheme> {
     is_of(DPOP).then_some(Scheme::Dpop)
 }
 
+/// False if there is no `Authorization`, or only one with the name of another scheme. A header in
+/// which we can't find a scheme counts, because another program might find a token in it.
+#[cfg(feature = "warp")]
+pub(crate) fn may_have_credential(headers: &HeaderMap) -> bool {
+    match the_field(headers) {
+        Err(AuthError::MissingToken) => false,
+        Err(_) => true,
+        Ok(field) => {
+            let field = field.as_bytes();
+            let length = field.iter().take_while(|c| is_tchar(**c)).count();
+            let has_name = length > 0 && matches!(field.get(length), None | Some(b' '));
+            !has_name || scheme(headers).is_some()
+        }
+    }
+}
+
 const BEARER: &[u8] = b"bearer";
 
 const DPOP: &[u8] = b"dpop";

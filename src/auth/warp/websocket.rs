@@ -9,16 +9,17 @@ use std::convert::Infallible;
 use serde::de::DeserializeOwned;
 use warp::{
     Filter, Rejection, Reply,
-    http::{
-        HeaderMap, HeaderValue, StatusCode,
-        header::{AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL},
-    },
+    http::{HeaderMap, HeaderValue, StatusCode, header::SEC_WEBSOCKET_PROTOCOL},
     reply::Response,
 };
 
 use crate::auth::{
-    challenge::Scheme, credential::Credential, error::AuthError, token::claims::Claims,
-    verifier::Auth, warp::filter::filter,
+    challenge::Scheme,
+    credential::{Credential, bearer},
+    error::AuthError,
+    token::claims::Claims,
+    verifier::Auth,
+    warp::filter::filter,
 };
 
 const BEARER: &str = "bearer";
@@ -27,7 +28,7 @@ const BEARER: &str = "bearer";
 ///
 /// Reads the token from `Authorization` or from the subprotocols, where a page can put it after the
 /// name `bearer`: `new WebSocket(url, ["bearer", token])`. A request with more than one token is
-/// rejected.
+/// rejected. Another scheme in `Authorization`, such as `Basic`, is ignored.
 ///
 /// In the subprotocols, tokens bound to a key are rejected, because a page cannot send a
 /// DPoP proof. In `Authorization`, they are accepted with the scheme `DPoP` and a proof, as in
@@ -114,8 +115,11 @@ fn credential<'h>(
     let token = offered.next().filter(|token| !token.is_empty());
     let token = token.ok_or(AuthError::MalformedAuthorization)?;
     // There are two credentials. A proxy might have checked only the one that we'd ignore.
-    let field = auth.inner.field.as_ref().unwrap_or(&AUTHORIZATION);
-    if headers.contains_key(field) || offered.any(|name| name == BEARER.as_bytes()) {
+    let is_in_field = match &auth.inner.field {
+        Some(name) => headers.contains_key(name),
+        None => bearer::may_have_credential(headers),
+    };
+    if is_in_field || offered.any(|name| name == BEARER.as_bytes()) {
         return Err(AuthError::MultipleCredentials);
     }
     let scheme = Some(Scheme::Bearer);
@@ -132,7 +136,7 @@ fn offered(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderName;
+    use http::{HeaderName, header::AUTHORIZATION};
 
     use super::*;
     use crate::{algorithm::Algorithm, auth::warp::filter::BearerFilterExt};
@@ -168,6 +172,36 @@ mod tests {
             for value in subprotocols {
                 headers.append(SEC_WEBSOCKET_PROTOCOL, value.parse().unwrap());
             }
+            for value in authorization {
+                headers.append(AUTHORIZATION, value.parse().unwrap());
+            }
+            let found = credential(&auth, &headers, false).map(|credential| credential.token);
+            assert_eq!(found, expected.map(str::as_bytes), "{case}");
+        }
+    }
+
+    #[test]
+    fn ignores_other_schemes_beside_a_token_in_the_subprotocols() {
+        use AuthError::MultipleCredentials;
+        #[rustfmt::skip]
+        let rows: [(&str, Fields, Result<&str, AuthError>); 9] = [
+            ("Basic", &["Basic YTpi"], Ok("a.b.c")),
+            ("a scheme alone", &["Negotiate"], Ok("a.b.c")),
+            ("a longer name", &["Bearers d.e.f"], Ok("a.b.c")),
+            ("Bearer without a token", &["bearer"], Err(MultipleCredentials)),
+            ("Bearer and a tab", &["Bearer\td.e.f"], Err(MultipleCredentials)),
+            ("DPoP, which is off", &["DPoP d.e.f"], Err(MultipleCredentials)),
+            ("empty", &[""], Err(MultipleCredentials)),
+            ("no scheme", &["\"Bearer d.e.f\""], Err(MultipleCredentials)),
+            ("two fields", &["Basic YTpi", "Basic YTpi"], Err(MultipleCredentials)),
+        ];
+        let auth = Auth::builder().issuer("https://a.example/").audience("a");
+        let auth = auth.algorithms([Algorithm::HS256]).signing_secret([7; 32]);
+        let auth = auth.build().unwrap();
+        for (case, authorization, expected) in rows {
+            let mut headers = HeaderMap::new();
+            let offered = HeaderValue::from_static("bearer, a.b.c");
+            headers.insert(SEC_WEBSOCKET_PROTOCOL, offered);
             for value in authorization {
                 headers.append(AUTHORIZATION, value.parse().unwrap());
             }
