@@ -1,6 +1,11 @@
 //! The filters, in a warp service other than ours.
 
+use hyper::body::Bytes;
 use serde::Deserialize;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
 use warp::Filter;
 use warp_bearer::auth::{
     BearerFilterExt, Claims, Refusal, handle_rejection,
@@ -126,6 +131,77 @@ async fn no_other_route_answers_after_a_refusal_in_a_group() {
         assert!(answer(&reply).body.contains(text), "{case}: {reply:?}");
     }
 }
+
+/// Some of the types of these rejections are private to warp.
+#[tokio::test]
+async fn no_other_route_answers_after_any_rejection_of_warp() {
+    let tenant = Tenant::start().await;
+    let at = |path: &'static str| warp::path(path).and(with_auth(&tenant.auth));
+    let json = at("json")
+        .and(warp::body::json())
+        .map(|_: Claims, body: serde_json::Value| body.to_string())
+        .route();
+    let bytes = at("bytes")
+        .and(warp::body::bytes())
+        .map(|_: Claims, body: Bytes| format!("{body:?}"))
+        .route();
+    let twice = at("twice")
+        .and(warp::body::bytes())
+        .and(warp::body::bytes())
+        .map(|_: Claims, body: Bytes, _: Bytes| format!("{body:?}"))
+        .route();
+    let extension = at("extension")
+        .and(warp::ext::get::<u8>())
+        .map(|_: Claims, found: u8| found.to_string())
+        .route();
+    let socket = at("socket")
+        .and(warp::ws())
+        .map(|_: Claims, _: warp::ws::Ws| "open")
+        .route();
+    // A custom rejection with such a name still reaches the next route.
+    let own = at("own")
+        .and_then(|_: Claims| async {
+            Err::<&str, _>(warp::reject::custom(Own("BodyReadError(MissingExtension)")))
+        })
+        .route();
+    let catch_all = warp::any().map(|| "caught");
+    let routes = json.or(bytes).or(twice).or(extension).or(socket).or(own);
+    let routes = routes.or(catch_all);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let served = tokio::spawn(warp::serve(routes).incoming(listener).run());
+    let token = tenant.issuer.token().sign();
+    #[rustfmt::skip]
+    let rows = [
+        ("POST /json", "ZZ\r\n", "400", "invalid_body"),
+        ("POST /bytes", "ZZ\r\n", "400", "invalid_body"),
+        ("POST /bytes", "1\r\na\r\n0\r\n\r\n", "200", "a"),
+        ("POST /twice", "0\r\n\r\n", "500", "internal_error"),
+        ("GET /extension", "0\r\n\r\n", "500", "internal_error"),
+        ("GET /socket", "0\r\n\r\n", "400", "bad_request"),
+        ("GET /own", "0\r\n\r\n", "200", "caught"),
+    ];
+    for (target, body, status, text) in rows {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let request = format!(
+            "{target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+             Authorization: Bearer {token}\r\nContent-Type: application/json\r\n\
+             Transfer-Encoding: chunked\r\n\r\n{body}"
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        let start = answer.split(' ').nth(1);
+        assert_eq!(start, Some(status), "{target}: {answer}");
+        assert!(answer.contains(text), "{target}: {answer}");
+    }
+    served.abort();
+}
+
+#[derive(Debug)]
+struct Own(#[allow(dead_code)] &'static str);
+
+impl warp::reject::Reject for Own {}
 
 #[tokio::test]
 async fn auth_comes_before_the_body() {

@@ -295,10 +295,11 @@ pub trait BearerFilterExt: Filter + Clone + Send + Sync + Sized + 'static {
     ///
     /// After a rejection, warp tries the next route, so in `protected.or(catch_all)`, `catch_all`
     /// would respond to a rejected request. A closed route still passes on rejections because of
-    /// the path or the method, and your own custom rejections. Rejections of body filters become
-    /// responses too. If you want to handle them yourself, put a `recover` before `.route()`. You
-    /// can also close a group of routes at once, if no two of its routes match the same path and
-    /// method: within the group, warp still tries the next route after a rejection.
+    /// the path or the method, and your own custom rejections. All other rejections of warp's
+    /// filters become responses too, such as those of body filters. If you want to handle them
+    /// yourself, put a `recover` before `.route()`. You can also close a group of routes at once,
+    /// if no two of its routes match the same path and method: within the group, warp still tries
+    /// the next route after a rejection.
     ///
     /// The filter is boxed, so that a large number of routes compiles quickly.
     ///

@@ -149,6 +149,7 @@ fn problem_of(rejection: &Rejection) -> Option<Problem> {
             Problem::CorsForbidden,
         ),
         if_found(is_bad_request(rejection), Problem::BadRequest),
+        private_problem_of(rejection),
         if_found(
             rejection.find::<MethodNotAllowed>().is_some(),
             Problem::MethodNotAllowed,
@@ -162,4 +163,43 @@ fn is_bad_request(rejection: &Rejection) -> bool {
         || rejection.find::<InvalidHeader>().is_some()
         || rejection.find::<MissingHeader>().is_some()
         || rejection.find::<MissingCookie>().is_some()
+}
+
+/// The names of the rejections whose types we cannot name: they are private to warp, or exist only
+/// with a feature of warp that this crate does not enable.
+const PRIVATE: [(&str, Problem); 6] = [
+    ("BodyReadError", Problem::InvalidBody),
+    ("MissingConnectionUpgrade", Problem::BadRequest),
+    ("MissingExtension", Problem::Internal),
+    ("BodyConsumedMultipleTimes", Problem::Internal),
+    ("FileOpenError", Problem::Internal),
+    ("FilePermissionError", Problem::Internal),
+];
+
+/// The problem for one of the [`PRIVATE`] rejections. Without this, the next route would respond to
+/// a request whose body cannot be read.
+///
+/// Only the `Debug` output has their names. In its pretty form, each cause begins a line with four
+/// spaces, or eight in a list of causes. A name that is deeper inside of a cause does not count.
+fn private_problem_of(rejection: &Rejection) -> Option<Problem> {
+    if rejection.is_not_found() {
+        return None;
+    }
+    let causes = format!("{rejection:#?}");
+    let indent = if causes.starts_with("Rejection(\n    [\n") {
+        "        "
+    } else {
+        "    "
+    };
+    let names = causes.lines().filter_map(|line| {
+        let line = line.strip_prefix(indent)?;
+        line.split(|c: char| !c.is_alphanumeric()).next()
+    });
+    let names: Vec<_> = names.collect();
+    let row = PRIVATE.iter().find(|(name, _)| names.contains(name));
+    let (name, problem) = *row?;
+    if problem == Problem::Internal {
+        tracing::error!(rejection = name, "warp could not handle a request");
+    }
+    Some(problem)
 }
