@@ -3,7 +3,7 @@
 use serde_json::json;
 use warp_bearer::{
     auth::Algorithm,
-    issuer::{Issuer, TokenBuilder},
+    issuer::{Fault, Issuer, TokenBuilder},
     service::api::errors::{Cause, Page, causes},
 };
 
@@ -39,6 +39,65 @@ async fn check_introspects_a_made_up_token() {
     assert_eq!(output.code, Some(1));
     assert!(output.stdout.contains("answered 401"), "{}", output.stdout);
     assert!(!output.stdout.contains("hunter2"), "{}", output.stdout);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_reports_an_endpoint_that_accepts_a_made_up_token() {
+    let world = asking().await;
+    let body = json!({"active": true}).to_string();
+    world.issuer.fail_introspection(Fault::Body(body));
+    let output = world.run(&["check"], "");
+    assert_eq!(output.code, Some(1), "{}{}", output.stdout, output.stderr);
+    for text in ["a made-up token is active", "AUTH0_INTROSPECTION_URI"] {
+        assert!(output.stdout.contains(text), "{}", output.stdout);
+    }
+}
+
+/// RFC 8414 §2 allows metadata without `jwks_uri`.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_issuer_without_key_set_is_ready_with_introspection() {
+    let world = asking().await;
+    let issuer = &world.issuer;
+    let metadata = json!({
+        "issuer": issuer.url(),
+        "introspection_endpoint": format!("http://{}/oauth/introspect", issuer.addr()),
+    });
+    issuer.fail_discovery(Fault::Body(metadata.to_string()));
+    let output = world.run(&["check"], "");
+    assert_eq!(output.code, Some(0), "{}{}", output.stdout, output.stderr);
+    assert!(output.stdout.contains("no jwks_uri"), "{}", output.stdout);
+
+    let world = world
+        .set("LISTEN", "127.0.0.1:0")
+        .set("METRICS_LISTEN", "127.0.0.1:0");
+    let mut command = world.command(&[]);
+    let mut service = Process::spawn(&mut command);
+    let log = service.logged(|line| line.contains(" metrics"));
+    let find = |words: &str| {
+        let line = log.iter().find(|line| line.contains(words)).unwrap();
+        line.split("address=").nth(1).unwrap().trim().to_owned()
+    };
+    let get = async |address: &str, path: &str| {
+        let answer = reqwest::get(format!("http://{address}{path}")).await;
+        let answer = answer.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    };
+    let (status, body) = loop {
+        let (status, body) = get(&find(" listening"), "/readyz").await;
+        if !body.contains(r#""last_error":null"#) {
+            break (status, body);
+        }
+    };
+    assert_eq!(status, 200, "{body}");
+    assert!(body.contains(r#""last_error":"no_jwks_uri""#), "{body}");
+    let (status, body) = get(&find(" metrics"), "/metrics").await;
+    assert_eq!(status, 200, "{body}");
+    assert!(!body.contains("warp_bearer_keys{"), "{body}");
+    assert!(!body.contains("warp_bearer_key_fetches_total{"), "{body}");
+
+    let world = world.set("AUTH0_INTROSPECTION", "off");
+    let output = world.run(&["check"], "");
+    assert_eq!(output.code, Some(1), "{}{}", output.stdout, output.stderr);
 }
 
 #[tokio::test(flavor = "multi_thread")]

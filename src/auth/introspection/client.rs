@@ -125,6 +125,9 @@ pub(crate) enum IntrospectionError {
     Unreadable(ShownUrl, &'static str),
     #[error("the answer of {0} is about another token")]
     OtherToken(ShownUrl),
+    #[cfg(feature = "service")]
+    #[error("{0} answered that a made-up token is active")]
+    AcceptsMadeUp(ShownUrl),
     #[error("the client assertion cannot be signed")]
     Unsigned,
 }
@@ -241,11 +244,21 @@ impl Client {
     }
 
     pub(super) fn other_token(&self) -> IntrospectionError {
+        IntrospectionError::OtherToken(self.shown())
+    }
+
+    #[cfg(feature = "service")]
+    pub(super) fn accepts_made_up(&self) -> IntrospectionError {
+        IntrospectionError::AcceptsMadeUp(self.shown())
+    }
+
+    /// The URL of the endpoint, or the issuer if the endpoint is unknown
+    fn shown(&self) -> ShownUrl {
         let endpoint = self.endpoint.load();
         let url = endpoint
             .as_ref()
             .map(|endpoint| ShownUrl::from(&endpoint.url));
-        IntrospectionError::OtherToken(url.unwrap_or_else(|| ShownUrl::new(&self.issuer)))
+        url.unwrap_or_else(|| ShownUrl::new(&self.issuer))
     }
 
     /// The endpoint. We discover it on first use, then daily, on request, after a connection or TLS

@@ -283,13 +283,17 @@ impl Introspector {
         self.shared.kept().clone().filter(|kept| !kept.is_empty())
     }
 
-    /// Tests the endpoint and the credentials with a made-up token
+    /// Tests the endpoint and the credentials with a made-up token. If the token is active, the
+    /// endpoint accepts tokens that the issuer never issued, and this is an error.
     #[cfg(feature = "service")]
     pub(in crate::auth) async fn probe(&self) -> Result<(), IntrospectionError> {
         let mut random = [0; 16];
         aws_lc_rs::rand::fill(&mut random).map_err(|_| IntrospectionError::Unsigned)?;
         let token = BASE64_URL_SAFE_NO_PAD.encode(random);
-        self.shared.client.ask(&token).await.map(drop)
+        match self.shared.client.ask(&token).await? {
+            Answer::Inactive => Ok(()),
+            Answer::Active(_) => Err(self.shared.client.accepts_made_up()),
+        }
     }
 }
 

@@ -27,6 +27,12 @@ pub(in crate::service) async fn check(auth: &Auth, on_request: impl Fn(&str)) ->
                 let more = "set AUTH0_INTROSPECTION_URI to the endpoint";
                 section.add_more(Mark::Bad, "endpoint", error.to_string(), more);
             }
+            Err(error @ IntrospectionError::AcceptsMadeUp(_)) => {
+                let more = "whoever makes up a token could use the API; set \
+                            AUTH0_INTROSPECTION_URI to an endpoint that knows the issuer's tokens, \
+                            or AUTH0_INTROSPECTION=off";
+                section.add_more(Mark::Bad, "endpoint", error.to_string(), more);
+            }
             Err(error) => section.add_more(Mark::Bad, "endpoint", error.to_string(), issuer),
         }
     }
