@@ -182,7 +182,10 @@ impl Trusted {
 
     pub(crate) fn status(&self) -> KeyStatus {
         match &self.keys {
-            Some(Keys::Fetched(jwks)) => jwks.status(),
+            Some(Keys::Fetched(jwks)) => KeyStatus {
+                required: self.introspector.is_none() || !jwks.has_no_key_set(),
+                ..jwks.status()
+            },
             Some(Keys::Fixed(set)) => {
                 let left_out = Arc::clone(set.left_out());
                 KeyStatus::fixed(self.name(), set.usable(), left_out)

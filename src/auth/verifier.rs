@@ -653,19 +653,20 @@ impl Auth {
         self.inner.clock.now()
     }
 
-    /// Waits until the keys of every configured issuer are available. This may take longer than
-    /// until [`is_ready`](Self::is_ready) returns `true`, which needs the keys of only one issuer.
-    /// There is no timeout, so you'll probably want to wrap this in `tokio::time::timeout`.
+    /// Waits until the keys of every configured issuer that needs keys are available. This may take
+    /// longer than until [`is_ready`](Self::is_ready) returns `true`, which needs the keys of only
+    /// one issuer. There is no timeout, so you'll probably want to wrap this in `tokio::time::timeout`.
     pub async fn ready(&self) {
         for issuer in self.inner.issuers.load_full().iter() {
             if let Some(jwks) = issuer.fetched() {
-                jwks.ready().await;
+                jwks.ready(issuer.introspector.is_some()).await;
             }
         }
     }
 
     /// Returns `true` if tokens can be verified: the keys of at least one configured issuer are
-    /// available, and every source of revocations has been read.
+    /// available, or it [needs none](KeyStatus::required), and every source of revocations has been
+    /// read.
     ///
     /// After the start, this is `false` until the first fetch of every issuer has succeeded or
     /// failed, so that the first requests find the keys of all issuers that can be reached. An
@@ -674,7 +675,7 @@ impl Auth {
     pub fn is_ready(&self) -> bool {
         let issuers = self.inner.issuers.load_full();
         let states: Vec<_> = issuers.iter().map(|issuer| issuer.status()).collect();
-        let has_keys = |state: &KeyStatus| state.keys > 0;
+        let has_keys = |state: &KeyStatus| state.keys > 0 || !state.required;
         let was_fetched = |state: &KeyStatus| has_keys(state) || state.last_error.is_some();
         // A reload might add an issuer that never answers. If we waited for the first fetch again,
         // that issuer would stop the requests of all others.

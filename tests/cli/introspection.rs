@@ -110,6 +110,9 @@ async fn explain_introspects_only_on_request() {
     assert!(output.stdout.contains(opaque), "{}", output.stdout);
     assert!(output.stdout.contains("--introspect"), "{}", output.stdout);
     assert_eq!(world.issuer.requests().introspection, 0);
+    let paseto = "v2.local.QAxIpVe-ECVNI1z4xQbm_qQYomyT3h8FtV8bxkz8pBJWkT8f7HtlOpbroPDEZUKop";
+    let output = world.run(&["explain"], paseto);
+    assert!(output.stdout.contains(opaque), "{}", output.stdout);
     let output = world.run(&["explain", "--introspect"], &token);
     assert_eq!(output.code, Some(0), "{}{}", output.stdout, output.stderr);
     assert!(
@@ -169,9 +172,6 @@ async fn the_service_accepts_an_opaque_token() {
     let world = asking().await.set("LISTEN", "127.0.0.1:0");
     let mut command = world.command(&[]);
     let mut service = Process::spawn(&mut command);
-    let paseto = "v2.local.QAxIpVe-ECVNI1z4xQbm_qQYomyT3h8FtV8bxkz8pBJWkT8f7HtlOpbroPDEZUKop";
-    let output = world.run(&["explain"], paseto);
-    assert!(output.stdout.contains(opaque), "{}", output.stdout);
     let lines = service.logged(|line| line.contains("listening"));
     let address = lines.last().unwrap().split("address=").nth(1).unwrap();
     let address = address.trim().to_owned();

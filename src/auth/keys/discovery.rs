@@ -16,7 +16,7 @@ use crate::auth::{
 #[derive(Deserialize)]
 struct Metadata {
     issuer: String,
-    jwks_uri: String,
+    jwks_uri: Option<String>,
 }
 
 /// Fetches the issuer's metadata and returns the URL of its key set.
@@ -70,7 +70,9 @@ pub(in crate::auth) fn read(body: &[u8], url: &Url, issuer: &str) -> Result<Fetc
     if metadata.issuer != issuer {
         return Err(FetchError::wrong_issuer(issuer, &metadata.issuer));
     }
-    published(&metadata.jwks_uri, url)
+    let jwks_uri = metadata.jwks_uri;
+    let jwks_uri = jwks_uri.ok_or_else(|| FetchError::NoJwksUri(url.into()))?;
+    published(&jwks_uri, url)
 }
 
 /// Parses the metadata that was fetched from `url`. `required` names the members that `T` requires

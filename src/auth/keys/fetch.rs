@@ -263,6 +263,9 @@ pub(crate) enum FetchError {
     /// The second field is the [fault](crate::auth::keys::document::fault) of the document.
     #[error("{0} answered with a document that is not issuer metadata: {1}")]
     NoMetadata(ShownUrl, Cow<'static, str>),
+    /// RFC 8414 §2 allows this. Such an issuer has only opaque tokens.
+    #[error("{0} answered with issuer metadata that lack the member jwks_uri")]
+    NoJwksUri(ShownUrl),
     #[error(
         "the issuer's name is {found:?}, but {configured:?} is configured{}",
         if *differs_by_slash { "; they differ only in the trailing slash" } else { "" }
@@ -342,6 +345,7 @@ impl FetchError {
             Self::TooLarge(_) => "too_large",
             Self::Coding(..) | Self::NotGzip(_) => "content_coding",
             Self::NoMetadata(..) => "no_metadata",
+            Self::NoJwksUri(_) => "no_jwks_uri",
             Self::WrongIssuer { .. } => "wrong_issuer",
             Self::JwksUri(..) | Self::Local { .. } => "bad_jwks_uri",
             Self::NoKeys(
@@ -713,6 +717,7 @@ mod tests {
             FetchError::Coding(url(), ShownText::new("br")),
             FetchError::NotGzip(url()),
             FetchError::NoMetadata(url(), "it is empty".into()),
+            FetchError::NoJwksUri(url()),
             FetchError::wrong_issuer("a", "b"),
             FetchError::JwksUri(url(), UrlFault::NotAUrl),
             FetchError::local(&Url::parse("https://a.example/").unwrap(), "127.0.0.1"),

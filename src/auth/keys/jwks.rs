@@ -102,9 +102,17 @@ impl Jwks {
         self.shared.wake.notify_one();
     }
 
-    pub(crate) async fn ready(&self) {
-        self.fetched_until(|shared| shared.held.load().is_some())
-            .await;
+    /// Waits until a set is held. If `is_optional`, this also returns once we know that the issuer
+    /// has no key set.
+    pub(crate) async fn ready(&self, is_optional: bool) {
+        self.fetched_until(|shared| {
+            shared.held.load().is_some() || (is_optional && shared.has_no_key_set())
+        })
+        .await;
+    }
+
+    pub(crate) fn has_no_key_set(&self) -> bool {
+        self.shared.has_no_key_set()
     }
 
     #[cfg(feature = "service")]

@@ -368,6 +368,7 @@ impl Refresher {
             record.document = Some(Arc::clone(&held.document));
             // the response may be as old as the start of the fetch
             record.confirmed = Some(began);
+            record.has_no_jwks_uri = false;
             record.error.take().is_some()
         };
         if !is_confirmed {
@@ -409,6 +410,7 @@ impl Refresher {
             let mut record = self.shared.record();
             schedule.failed(now, error.retry_after());
             record.fetches.failed += 1;
+            record.has_no_jwks_uri |= matches!(error, FetchError::NoJwksUri(_));
             (
                 schedule.until_next(now),
                 record.error.replace(error.clone()),
@@ -431,7 +433,7 @@ impl Refresher {
         if self.held.is_some() {
             tracing::warn!(issuer, %error, reason, next_attempt_ms, "key set fetch failed; the held set stays in use");
         } else {
-            tracing::warn!(issuer, %error, reason, next_attempt_ms, "key set fetch failed; no keys held, so tokens get 503");
+            tracing::warn!(issuer, %error, reason, next_attempt_ms, "key set fetch failed; no keys held, so JWTs get 503");
         }
     }
 

@@ -85,6 +85,9 @@ pub(in crate::auth) struct Record {
     pub(in crate::auth) confirmed: Option<Instant>,
     pub(in crate::auth) document: Option<Arc<[u8]>>,
     pub(in crate::auth) error: Option<FetchError>,
+    /// Set if the issuer's metadata had no `jwks_uri` after the last successful fetch. Other errors
+    /// since then do not clear it.
+    pub(in crate::auth) has_no_jwks_uri: bool,
     pub(in crate::auth) fetches: Fetches,
 }
 
@@ -138,6 +141,11 @@ impl Shared {
         self.over_budget.fetch_add(1, Relaxed);
     }
 
+    /// The issuer has no key set, and no keys of an earlier one are held.
+    pub(in crate::auth) fn has_no_key_set(&self) -> bool {
+        self.record().has_no_jwks_uri && self.held.load().is_none()
+    }
+
     pub(in crate::auth) fn status(&self) -> KeyStatus {
         let now = Instant::now();
         let held = self.held.load();
@@ -146,6 +154,7 @@ impl Shared {
         KeyStatus {
             issuer: self.settings.issuer.to_string(),
             keys: held.as_ref().map_or(0, |held| held.usable()),
+            required: true,
             left_out: held
                 .as_ref()
                 .map(|held| Arc::clone(held.left_out()))

@@ -10,8 +10,11 @@ use crate::auth::keys::left_out::LeftOut;
 pub struct KeyStatus {
     /// The issuer.
     pub issuer: String,
-    /// The number of usable keys. If it is 0, every token of this issuer gets a 503.
+    /// The number of usable keys. If it is 0, every JWT of this issuer gets a 503.
     pub keys: usize,
+    /// False if the issuer has introspection and its metadata have no `jwks_uri` (RFC 8414 §2). It
+    /// then needs no keys, because its tokens are opaque.
+    pub required: bool,
     /// The keys that were left out of the current set, and why. Valid keys for algorithms that are
     /// not allowed are not included here, nor counted in `keys`.
     pub left_out: Arc<[LeftOut]>,
@@ -51,6 +54,7 @@ impl KeyStatus {
         Self {
             issuer: issuer.to_owned(),
             keys,
+            required: true,
             left_out,
             age: None,
             next_fetch: None,

@@ -266,7 +266,9 @@ const MAX_LEFT_OUT: usize = 16;
 #[rustfmt::skip]
 fn of_issuers(auth: &Auth) -> String {
     let mut text = String::new();
-    let status = auth.status();
+    let mut status = auth.status();
+    // An issuer that needs no keys must not cause alerts about missing keys and failed fetches
+    status.retain(|keys| keys.required);
     let keys = status.iter().map(|keys| (of_issuer(&keys.issuer), number(keys.keys)));
     add_family(&mut text, "gauge", "warp_bearer_keys", "Usable keys of an issuer. 0: not ready.", keys);
     let ages = status.iter().map(|keys| {

@@ -169,6 +169,14 @@ async fn discover(
             let offered = offers(body, context, section);
             Some((address, offered))
         }
+        Err(FetchError::NoJwksUri(_)) if context.config.introspects() => {
+            took(section, "discovery", url.as_str(), &response, "");
+            section.add(Mark::Good, "issuer", "has exactly the configured name");
+            let text = "none: the metadata have no jwks_uri, so every JWT of this issuer gets 503";
+            let more = "its opaque tokens are verified by introspection";
+            section.add_more(Mark::Note, "keys", text, more);
+            None
+        }
         Err(error) => {
             let metadata = metadata(body);
             let jwks_uri = metadata["jwks_uri"].as_str();

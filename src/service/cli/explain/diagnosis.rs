@@ -608,6 +608,7 @@ fn no_keys(facts: &Facts<'_>) -> Advice {
     let advice = Advice::from(cause).fixed_by(sentences);
     match &error {
         FetchError::NoMetadata(_, fault) => advice.and(&format!("The reason: {fault}.")),
+        FetchError::NoJwksUri(_) => advice.and("The reason: it lacks the member jwks_uri."),
         _ => advice,
     }
 }
@@ -640,7 +641,7 @@ fn cause_of_fetch(facts: &Facts<'_>, error: &FetchError, is_of_metadata: bool) -
         FetchError::WrongIssuer { .. } => causes::NOT_ITS_NAME,
         FetchError::File(..) if facts.config.jwks_file.is_none() => causes::NO_FILE_FOR_FETCH,
         FetchError::NoKeys(..) | FetchError::File(..) | FetchError::JwksUri(..) => of_key_set,
-        FetchError::NoMetadata(..) => causes::BAD_METADATA,
+        FetchError::NoMetadata(..) | FetchError::NoJwksUri(_) => causes::BAD_METADATA,
         FetchError::Local { .. } => causes::LOCAL_KEY_SET,
         FetchError::Redirect { .. } => causes::ISSUER_REDIRECTS,
         FetchError::Coding(..) | FetchError::NotGzip(_) | FetchError::TooLarge(_) => {
