@@ -79,7 +79,7 @@ mod tests {
     #[test]
     fn reads_one_grant_type_or_several() {
         for (claim, expected) in [
-            (r#"{}"#, &[][..]),
+            ("{}", &[][..]),
             (r#"{"gty":"password"}"#, &["password"]),
             (
                 r#"{"gty":["password","refresh_token"]}"#,
