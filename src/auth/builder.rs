@@ -15,6 +15,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use http::{HeaderName, header::AUTHORIZATION};
+use tokio::sync::watch;
 
 use crate::algorithm::Algorithm;
 use crate::auth::{
@@ -122,6 +123,7 @@ impl Auth {
         let resolver = self.inner.resolver.as_ref();
         let issuers = builder.trusted_issuers(&self.inner.fetcher, Some(&before), resolver)?;
         self.inner.issuers.store(Arc::new(issuers));
+        self.inner.issuers_replaced.send_replace(());
         builder
             .revocation_list
             .trust(builder.names(resolver.is_some()));
@@ -791,6 +793,7 @@ impl Builder {
         let issuers = self.trusted_issuers(&fetcher, None, resolver.as_ref())?;
         Ok(Auth::new(Inner {
             issuers: ArcSwap::from_pointee(issuers),
+            issuers_replaced: watch::Sender::new(()),
             resolver,
             field: self.field.clone(),
             max_token: self.max_token,

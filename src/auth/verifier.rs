@@ -17,6 +17,7 @@ use std::{
 use arc_swap::ArcSwap;
 use http::{HeaderMap, HeaderName};
 use serde::de::DeserializeOwned;
+use tokio::sync::watch;
 
 use crate::auth::{
     cache::{Cache, KnownHeader},
@@ -67,6 +68,7 @@ pub struct Auth {
 
 pub(crate) struct Inner {
     pub(crate) issuers: ArcSwap<Issuers>,
+    pub(crate) issuers_replaced: watch::Sender<()>,
     pub(crate) resolver: Option<Resolver>,
     /// The header that contains the token instead of `Authorization`, without a scheme
     pub(crate) field: Option<HeaderName>,
@@ -653,13 +655,23 @@ impl Auth {
         self.inner.clock.now()
     }
 
-    /// Waits until the keys of every configured issuer that needs keys are available. This may take
-    /// longer than until [`is_ready`](Self::is_ready) returns `true`, which needs the keys of only
-    /// one issuer. There is no timeout, so you'll probably want to wrap this in `tokio::time::timeout`.
+    /// Waits until the keys of every configured issuer are available. This may take longer than
+    /// until [`is_ready`](Self::is_ready) returns `true`, which needs the keys of only one issuer.
+    /// If the issuers are replaced meanwhile, this waits for the new ones. There is no timeout, so
+    /// you'll probably want to wrap this in `tokio::time::timeout`.
     pub async fn ready(&self) {
-        for issuer in self.inner.issuers.load_full().iter() {
-            if let Some(jwks) = issuer.fetched() {
-                jwks.ready(issuer.introspector.is_some()).await;
+        let mut replaced = self.inner.issuers_replaced.subscribe();
+        loop {
+            let issuers = self.inner.issuers.load_full();
+            let all_ready = async {
+                for jwks in issuers.iter().filter_map(|issuer| issuer.fetched()) {
+                    jwks.ready(issuer.introspector.is_some()).await;
+                }
+            };
+            tokio::select! {
+                () = all_ready => return,
+                // A replaced issuer might never be ready
+                _ = replaced.changed() => {}
             }
         }
     }

@@ -585,6 +585,24 @@ async fn one_issuer_with_keys_is_enough_to_be_ready() {
     assert!(!auth.is_ready(), "no issuer has keys");
 }
 
+#[tokio::test]
+async fn ready_waits_for_the_issuers_that_replaced_others() {
+    let (up, down) = (issuer().await, issuer().await);
+    down.fail(Fault::Hang);
+    let auth = builder().jwks_timeout(Duration::from_secs(600));
+    let auth = auth.issuer(down.url()).build().unwrap();
+    let waiting = tokio::spawn({
+        let auth = auth.clone();
+        async move { auth.ready().await }
+    });
+    until(|| down.requests().discovery == 1).await;
+    assert!(!waiting.is_finished());
+    auth.replace_issuers(&builder().issuer(up.url())).unwrap();
+    let ready = tokio::time::timeout(Duration::from_secs(10), waiting).await;
+    assert!(ready.is_ok(), "the removed issuer is still waited for");
+    assert!(auth.is_ready(), "the new issuer has keys");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn replacing_issuers_under_load_loses_no_request() {
     let (stays, comes) = (issuer().await, issuer().await);
