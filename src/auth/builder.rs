@@ -1158,7 +1158,7 @@ fn start_keys(
         return Err(SetupError::NoRuntime);
     }
     let before = before.filter(|before| before.origin.has_same_source(origin));
-    let held = before.and_then(|before| before.fetched()?.seed());
+    let before = before.and_then(Trusted::fetched);
     Ok(Some(Keys::Fetched(Arc::new(Jwks::start(Settings {
         issuer: Arc::clone(&parts.context.issuer),
         source,
@@ -1168,7 +1168,8 @@ fn start_keys(
         seed: seed(),
         fetcher: Arc::clone(fetcher),
         access: Access::new(origin.ca_file.as_deref(), origin.token_file.as_deref()),
-        held,
+        held: before.and_then(|before| before.seed()),
+        known: before.and_then(|before| before.known_address()),
     })))))
 }
 

@@ -406,6 +406,90 @@ async fn reloads_do_not_make_a_set_younger() {
     assert!(passed + dropped <= MINUTE * 2 + SECOND, "{dropped:?} later");
 }
 
+/// The options of a reload that changes something, so that the refresher is replaced.
+fn changed(issuer: &Issuer) -> Builder {
+    builder(issuer).algorithms([Algorithm::ES256, Algorithm::ES384])
+}
+
+#[tokio::test]
+async fn reload_retries_its_fetch_until_it_succeeds() {
+    let clock = StoppedClock::stop();
+    let (log, _guard) = Log::start();
+    let issuer = issuer().await;
+    let auth = ready(&issuer).await;
+    let revoked = issuer.token().expires_in(SECOND * 9000).sign();
+    issuer.rotate();
+    issuer.retire();
+    issuer.fail_jwks(Fault::Status(500));
+    // as SIGHUP does
+    auth.refresh();
+    auth.replace_issuers(&changed(&issuer)).unwrap();
+    until(|| auth.status()[0].fetches.failed == 1).await;
+    assert_eq!(at_once(&auth, &revoked), Ok(()), "the held set stays");
+    issuer.recover();
+    let before = fetches(&issuer);
+    let passed = clock
+        .pass_until(SECOND / 10, || fetches(&issuer) > before)
+        .await;
+    assert!(passed <= SECOND * 2, "one backoff, not {passed:?}");
+    until(|| auth.status()[0].fetches.replaced > 0).await;
+    assert_eq!(verify(&auth, &revoked).await, Err(AuthError::UnknownKey));
+    assert_eq!(log.count("key set fetched"), 2);
+    let next = auth.status()[0].next_fetch.unwrap();
+    assert!(next > SECOND * 400, "the ordinary refresh: {next:?}");
+}
+
+#[tokio::test]
+async fn reload_does_not_count_the_held_set_as_fetched() {
+    let _clock = StoppedClock::stop();
+    let (log, _guard) = Log::start();
+    let issuer = issuer().await;
+    let auth = ready(&issuer).await;
+    auth.replace_issuers(&changed(&issuer)).unwrap();
+    assert_eq!(auth.status()[0].fetches, Fetches::default());
+    until(|| auth.status()[0].fetches.confirmed == 1).await;
+    assert_eq!(auth.status()[0].fetches.replaced, 0);
+    assert_eq!(log.count("key set fetched"), 1);
+}
+
+#[tokio::test]
+async fn reload_keeps_the_time_to_live_of_the_set() {
+    let clock = StoppedClock::stop();
+    let issuer = issuer().await;
+    issuer.max_age(Some(86400));
+    let auth = ready(&issuer).await;
+    issuer.fail(Fault::Status(500));
+    auth.replace_issuers(&changed(&issuer)).unwrap();
+    let held = clock
+        .pass_until(SECOND * 60, || {
+            !auth.is_ready() || auth.status()[0].age > Some(SECOND * 5000)
+        })
+        .await;
+    assert!(auth.is_ready(), "dropped after {held:?}");
+}
+
+#[tokio::test]
+async fn reload_keeps_the_discovered_address() {
+    let clock = StoppedClock::stop();
+    let issuer = issuer().await;
+    let auth = ready(&issuer).await;
+    issuer.fail_discovery(Fault::Status(500));
+    for algorithms in [
+        &[Algorithm::ES256, Algorithm::ES384][..],
+        &[Algorithm::ES256, Algorithm::ES512],
+        // the held set has no key for this one
+        &[Algorithm::ES384],
+    ] {
+        let reloaded = builder(&issuer).algorithms(algorithms.iter().copied());
+        auth.replace_issuers(&reloaded).unwrap();
+        let key = SigningKey::generate(algorithms[0]);
+        issuer.publish_key(&key);
+        let token = issuer.token().key(&key).sign();
+        let verdict = within(&clock, SECOND * 3, verify(&auth, &token)).await;
+        assert_eq!(verdict, Ok(()), "{algorithms:?}");
+    }
+}
+
 #[tokio::test]
 async fn without_keys_requests_fetch_from_the_budget() {
     let clock = StoppedClock::stop();
@@ -589,6 +673,34 @@ async fn refresh_follows_a_moved_key_set() {
     until(|| auth.status()[0].fetches.replaced == 2).await;
     assert_eq!(at_once(&auth, &signed_by(&issuer, &moved)), Ok(()));
     assert_eq!(fetches(&issuer), 1);
+}
+
+#[tokio::test]
+async fn refresh_repeats_discovery_until_it_succeeds() {
+    let clock = StoppedClock::stop();
+    for (case, fault, least, most) in [
+        ("an error", Fault::Status(500), 0, 2),
+        ("Retry-After", Fault::StatusRetryAfter(503, 20), 20, 22),
+    ] {
+        let issuer = issuer().await;
+        let moved = Issuer::with_algorithm(Algorithm::ES256).await;
+        issuer.max_age(Some(86400));
+        let auth = ready(&issuer).await;
+        let revoked = issuer.token().expires_in(SECOND * 9000).sign();
+        issuer.fail_discovery(fault);
+        auth.refresh();
+        until(|| auth.status()[0].fetches.confirmed == 1).await;
+        let error = auth.status()[0].last_error_code;
+        issuer.fail_discovery(Fault::JwksUri(moved.jwks_uri().to_owned()));
+        let replaced = || auth.status()[0].fetches.replaced == 2;
+        let passed = clock.pass_until(SECOND / 10, replaced).await;
+        let expected = SECOND * least..=SECOND * most;
+        assert!(expected.contains(&passed), "{case}: {passed:?}");
+        assert_eq!(error, Some("status"), "{case}");
+        assert_eq!(auth.status()[0].last_error_code, None, "{case}");
+        let verdict = verify(&auth, &revoked).await;
+        assert_eq!(verdict, Err(AuthError::UnknownKey), "{case}");
+    }
 }
 
 #[tokio::test]

@@ -30,6 +30,14 @@ pub(crate) async fn jwks_uri(
     Ok(found.with_access_of(&at))
 }
 
+/// The URL of the key set that was discovered before a reload, with the settings after it.
+pub(in crate::auth) fn known(url: &Url, issuer: &str, access: &Access) -> Option<FetchUrl> {
+    let metadata = well_known(issuer).ok()?;
+    let known = published(url.as_str(), &metadata).ok()?;
+    let metadata = FetchUrl::configured(metadata).with_access(access.clone());
+    Some(known.with_access_of(&metadata))
+}
+
 /// Fetches the issuer's metadata, and returns its URL too. If there's no OpenID document, we try
 /// the URL of RFC 8414.
 pub(in crate::auth) async fn metadata(

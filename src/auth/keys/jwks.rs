@@ -24,7 +24,7 @@ use crate::auth::{
         key_set::{Key, Miss},
         refresher::Refresher,
         schedule::{Decision, Discovery},
-        shared::{Seed, Settings, Shared},
+        shared::{KnownAddress, Seed, Settings, Shared},
         status::KeyStatus,
     },
 };
@@ -149,14 +149,21 @@ impl Jwks {
     /// For the refresher that replaces this one.
     pub(crate) fn seed(&self) -> Option<Seed> {
         let generation = self.generation()?;
-        let usable_until = self.shared.schedule().usable_until()?;
+        let fresh_until = self.shared.schedule().fresh_until()?;
         let record = self.shared.record();
         Some(Seed {
             document: record.document.clone()?,
             generation,
             confirmed: record.confirmed?,
-            usable_until,
+            fresh_until,
         })
+    }
+
+    /// The discovered URL, for the refresher that replaces this one.
+    pub(crate) fn known_address(&self) -> Option<KnownAddress> {
+        let discovered = self.shared.schedule().discovered_at()?;
+        let url = self.shared.record().address.clone()?;
+        Some(KnownAddress { url, discovered })
     }
 
     /// `None` if the key was not left out of the current set.

@@ -29,7 +29,7 @@ use crate::auth::{
         fetch::{Answer, Document, FetchError, FetchUrl, in_trace},
         key_set::{KeySet, NoKeys},
         schedule::{Discovery, Due},
-        shared::{Shared, Source},
+        shared::{Seed, Shared, Source},
     },
 };
 
@@ -43,9 +43,6 @@ pub(in crate::auth) struct Refresher {
     address: Option<FetchUrl>,
     held: Option<Held>,
     generation: u64,
-    /// The last error of discovery while we used the known URL instead. If we get the same error
-    /// again we do not log it.
-    discovery_error: Option<FetchError>,
     files: FileReader,
 }
 
@@ -84,39 +81,52 @@ impl Refresher {
             address: None,
             held: None,
             generation: 0,
-            discovery_error: None,
             files: FileReader::default(),
         }
     }
 
-    /// Starts with the document of the previous refresher, if it has a usable key. We still do the
-    /// first fetch.
+    /// Starts with the URL and the document of the previous refresher, if the document has a usable
+    /// key. The first fetch is a refresh for an operator: the reload may be due to a SIGHUP, whose
+    /// own refresh ended with the previous refresher.
     pub(in crate::auth) fn with_seed(mut self) -> Self {
-        let Some(seed) = &self.shared.settings.held else {
-            return self;
-        };
+        let shared = Arc::clone(&self.shared);
+        let settings = &shared.settings;
+        if let Some(known) = &settings.known {
+            self.address = discovery::known(&known.url, &settings.issuer, &settings.access);
+            let mut schedule = shared.schedule();
+            schedule.know_address_since(known.discovered);
+            shared.record().address = Some(known.url.clone());
+        }
+        if let Some(seed) = &settings.held {
+            self.hold(seed);
+        }
+        if self.address.is_some() || self.held.is_some() {
+            shared.schedule().refresh();
+        }
+        self
+    }
+
+    /// Holds the document of the previous refresher, which is not a fetch: it makes the set no
+    /// newer.
+    fn hold(&mut self, seed: &Seed) {
+        let shared = Arc::clone(&self.shared);
         self.generation = seed.generation;
-        let document = seed.document.to_vec();
-        let issuer = Arc::clone(&self.shared.settings.issuer);
-        let parse = match self.shared.settings.source {
+        let parse = match shared.settings.source {
             Source::File(_) => KeySet::parse_file,
             Source::Address(_) | Source::Discovery => KeySet::parse,
         };
-        let (confirmed, usable_until) = (seed.confirmed, seed.usable_until);
-        if let Ok(held) = self.parse(document, None, &issuer, parse) {
-            let fetched = Fetched {
-                held,
-                max_age: None,
-                address: None,
-                discovered: false,
-            };
-            self.succeed(fetched, confirmed);
-            let mut schedule = self.shared.schedule();
-            schedule.use_no_longer_than(usable_until);
-            schedule.fetch();
-            drop(schedule);
-        }
-        self
+        let issuer = &shared.settings.issuer;
+        let Ok(held) = self.parse(seed.document.to_vec(), None, issuer, parse) else {
+            return;
+        };
+        let mut schedule = shared.schedule();
+        let mut record = shared.record();
+        schedule.hold(seed.fresh_until, Instant::now());
+        shared.held.store(Some(Arc::clone(&held.set)));
+        record.document = Some(Arc::clone(&held.document));
+        record.confirmed = Some(seed.confirmed);
+        self.generation = held.set.generation();
+        self.held = Some(held);
     }
 
     /// Runs until the task is aborted, which `Jwks::drop` does.
@@ -175,7 +185,7 @@ impl Refresher {
 
     /// This future may be dropped at any await, so only [`succeed`](Self::succeed) changes the
     /// current set.
-    async fn fetch(&mut self, discovery: Discovery) -> Result<Outcome, FetchError> {
+    async fn fetch(&self, discovery: Discovery) -> Result<Outcome, FetchError> {
         let shared = Arc::clone(&self.shared);
         let (held, max_age) = match &shared.settings.source {
             Source::File(path) => (self.read(path).await?, None),
@@ -194,7 +204,7 @@ impl Refresher {
         })))
     }
 
-    async fn fetch_discovered(&mut self, discovery: Discovery) -> Result<Outcome, FetchError> {
+    async fn fetch_discovered(&self, discovery: Discovery) -> Result<Outcome, FetchError> {
         let fetched = match (discovery, self.address.clone()) {
             (_, None) => {
                 let address = self.discover().await?;
@@ -204,12 +214,11 @@ impl Refresher {
             (Discovery::First, Some(known)) => self.discover_and_fetch(known).await?,
             (Discovery::IfMoved, Some(known)) => match self.discover_again(&known).await {
                 Ok(address) if address == known => {
-                    self.discovery_error = None;
                     return Ok(Outcome::Unmoved { discovered: true });
                 }
                 Ok(address) => self.fetch_from(address, true).await?,
                 Err(error) => {
-                    self.discovery_failed(error);
+                    self.discovery_failed(&error);
                     return Ok(Outcome::Unmoved { discovered: false });
                 }
             },
@@ -219,15 +228,12 @@ impl Refresher {
 
     /// Repeats discovery and fetches the discovered URL, or the known URL if discovery fails. If
     /// both fail, we return the error of the fetch and log the error of discovery.
-    async fn discover_and_fetch(&mut self, known: FetchUrl) -> Result<Fetched, FetchError> {
+    async fn discover_and_fetch(&self, known: FetchUrl) -> Result<Fetched, FetchError> {
         let (found, fetched) = self.discover_beside_fetching(&known).await;
         let (address, discovered) = match found {
-            Ok(address) => {
-                self.discovery_error = None;
-                (address, true)
-            }
+            Ok(address) => (address, true),
             Err(error) => {
-                self.discovery_failed(error);
+                self.discovery_failed(&error);
                 (known.clone(), false)
             }
         };
@@ -277,6 +283,7 @@ impl Refresher {
         let limit = self.shared.settings.timeout / 2;
         let found = timeout(limit, self.discover()).await;
         let found = found.unwrap_or(Err(FetchError::TimedOut(limit)))?;
+        self.shared.record().discovery_error = None;
         // If the URL hasn't changed, keep the known one (it owns the HTTP client)
         Ok(if found == *known {
             known.clone()
@@ -366,6 +373,10 @@ impl Refresher {
             }
             schedule.succeeded(now, fetched.max_age);
             record.document = Some(Arc::clone(&held.document));
+            record.address = fetched
+                .address
+                .as_ref()
+                .map(|address| address.url().clone());
             // the response may be as old as the start of the fetch
             record.confirmed = Some(began);
             record.has_no_jwks_uri = false;
@@ -439,17 +450,16 @@ impl Refresher {
 
     /// Records that discovery failed although we know the URL of the key set. If the error equals
     /// the last one, we do not log it again.
-    fn discovery_failed(&mut self, error: FetchError) {
-        let retry_after = error.retry_after();
+    fn discovery_failed(&self, error: &FetchError) {
         let mut schedule = self.shared.schedule();
-        schedule.discovery_failed(Instant::now(), retry_after);
+        schedule.discovery_failed(Instant::now(), error.retry_after());
+        let error_before = self.shared.record().discovery_error.replace(error.clone());
         drop(schedule);
-        if self.discovery_error.as_ref() != Some(&error) {
+        if error_before.as_ref() != Some(error) {
             let issuer = &*self.shared.settings.issuer;
             let reason = error.word();
             tracing::warn!(issuer, %error, reason, "discovery failed; using the known key set address");
         }
-        self.discovery_error = Some(error);
     }
 
     fn drop_held(&mut self) {

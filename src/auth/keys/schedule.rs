@@ -20,7 +20,8 @@
 //!   refresh. The `Retry-After` of the discovery endpoint is tracked separately, because the key
 //!   set may still be available.
 //! - **A refresh by an operator is retried until it succeeds.** Otherwise, a single failed fetch
-//!   could keep a revoked key in use for hours.
+//!   could keep a revoked key in use for hours. Discovery must succeed too: if the key set has
+//!   moved, its old address may still serve the revoked key.
 
 use std::time::Duration;
 
@@ -88,10 +89,13 @@ pub(crate) struct Schedule {
     follow_up: bool,
     discovery: DiscoveryClock,
     next: Instant,
-    usable_until: Option<Instant>,
-    /// The number of failed scheduled fetches since the last success
+    /// The end of the set's time to live. `None` if there is no set.
+    fresh_until: Option<Instant>,
+    /// The number of failed scheduled fetches since the last success. A fetch that leaves an
+    /// operator's refresh unsatisfied counts as failed.
     failures: u32,
-    /// True from an operator's refresh until a fetch that began after it has succeeded
+    /// True from an operator's refresh until a fetch that began after it has succeeded, and its
+    /// discovery too
     refresh_unsatisfied: bool,
     /// The end of the `Retry-After` of the key set
     retry_after_until: Option<Instant>,
@@ -103,6 +107,7 @@ struct PendingFetch {
     discovery: Discovery,
     cause: Cause,
     has_begun: bool,
+    discovered: bool,
     discovery_failed: bool,
 }
 
@@ -122,8 +127,8 @@ struct DiscoveryClock {
     enabled: bool,
     /// The time of the last success. `None` if we don't know the URL of the key set.
     succeeded: Option<Instant>,
-    /// True after a failed fetch: the key set might have moved, so the next scheduled fetch repeats
-    /// discovery.
+    /// True after a failed fetch or discovery: the key set might have moved, so the next scheduled
+    /// fetch repeats discovery.
     is_due: bool,
     /// The time by which a refresh must begin, so that discovery is repeated
     repeat_by: Instant,
@@ -176,7 +181,7 @@ impl Schedule {
             follow_up: false,
             discovery: DiscoveryClock::new(discovers, now),
             next: now,
-            usable_until: None,
+            fresh_until: None,
             failures: 0,
             refresh_unsatisfied: false,
             retry_after_until: None,
@@ -268,6 +273,7 @@ impl Schedule {
             discovery,
             cause,
             has_begun: false,
+            discovered: false,
             discovery_failed: false,
         });
     }
@@ -301,24 +307,25 @@ impl Schedule {
 
     /// What to wait for while no fetch is in flight
     pub(crate) fn due(&self) -> Due {
-        match self.usable_until {
+        match self.usable_until() {
             Some(until) if until <= self.next => Due::Drop(until),
             _ => Due::Fetch(self.next),
         }
     }
 
+    /// Records that discovery succeeded. The current fetch uses the discovered URL.
     pub(crate) fn discovered(&mut self, now: Instant) {
-        let clock = &mut self.discovery;
-        clock.succeeded = Some(now);
-        clock.is_due = false;
-        clock.repeat_by = now + DiscoveryClock::MAX_AGE;
-        clock.retry_after_until = None;
+        self.discovery.succeeded_at(now);
+        if let Some(pending) = &mut self.pending {
+            pending.discovered = true;
+        }
     }
 
     /// Records that discovery failed. The current fetch continues with the known URL.
     pub(crate) fn discovery_failed(&mut self, now: Instant, retry_after: Option<Duration>) {
         let clock = &mut self.discovery;
         clock.retry_after_until = retry_after_until(now, retry_after);
+        clock.is_due = true;
         // this counts the failed attempt too, otherwise the next one would be due immediately
         clock.repeat_by = clock.repeat_by.max(now + DiscoveryClock::REPEAT_AFTER);
         if let Some(pending) = &mut self.pending {
@@ -329,13 +336,24 @@ impl Schedule {
     /// Ends the current fetch, which returned a usable set or confirmed the current one.
     pub(crate) fn succeeded(&mut self, now: Instant, max_age: Option<Duration>) {
         let ttl = self.policy.time_to_live(max_age);
-        self.failures = 0;
         self.retry_after_until = None;
-        // a refresh that was requested during this fetch is in `refresh_again`
-        self.refresh_unsatisfied = false;
+        self.fresh_until = Some(now + ttl);
         let wait = self.jitter.around(ttl.mul_f64(0.8), 0.1);
-        self.next = now + wait.min(self.discovery.longest_wait(now));
-        self.usable_until = Some(now + ttl + self.policy.stale);
+        let refresh = now + wait.min(self.discovery.longest_wait(now));
+        let discovered = self
+            .pending
+            .as_ref()
+            .is_some_and(|pending| pending.discovered);
+        if self.refresh_unsatisfied && self.discovery.enabled && !discovered {
+            self.discovery.is_due = true;
+            self.retry(now, self.discovery.retry_after_until);
+            self.next = self.next.min(refresh);
+        } else {
+            self.failures = 0;
+            // a refresh that was requested during this fetch is in `refresh_again`
+            self.refresh_unsatisfied = false;
+            self.next = refresh;
+        }
         self.end();
     }
 
@@ -352,6 +370,13 @@ impl Schedule {
             retry_after_until = retry_after_until.max(self.discovery.retry_after_until);
         }
         self.retry_after_until = retry_after_until.or(self.retry_after_until);
+        self.retry(now, retry_after_until);
+        self.discovery.is_due = true;
+        self.end();
+    }
+
+    /// Schedules a retry after a failed fetch, or after one that leaves a refresh unsatisfied
+    fn retry(&mut self, now: Instant, retry_after_until: Option<Instant>) {
         let allowed = retry_after_until.unwrap_or(now);
         if self.next <= now {
             self.failures += 1;
@@ -364,8 +389,6 @@ impl Schedule {
             }
             self.next = self.next.max(allowed);
         }
-        self.discovery.is_due = true;
-        self.end();
     }
 
     /// Ends the current follow-up, which found the URL unchanged or couldn't discover it.
@@ -393,17 +416,33 @@ impl Schedule {
     }
 
     /// `None` if there is no set.
-    pub(crate) fn usable_until(&self) -> Option<Instant> {
-        self.usable_until
+    pub(crate) fn fresh_until(&self) -> Option<Instant> {
+        self.fresh_until
     }
 
-    /// Limits the use of the current set to this time. A reload doesn't make the set any newer.
-    pub(crate) fn use_no_longer_than(&mut self, until: Instant) {
-        self.usable_until = self.usable_until.map(|held| held.min(until));
+    fn usable_until(&self) -> Option<Instant> {
+        self.fresh_until.map(|until| until + self.policy.stale)
+    }
+
+    /// Starts with a set that an earlier schedule has fetched. This doesn't make the set any newer,
+    /// but a configured time to live may be shorter than the old one.
+    pub(crate) fn hold(&mut self, fresh_until: Instant, now: Instant) {
+        let limit = self.policy.ttl.map(|ttl| now + ttl);
+        self.fresh_until = Some(limit.map_or(fresh_until, |limit| limit.min(fresh_until)));
+    }
+
+    /// Starts with a URL that an earlier schedule has discovered at this time
+    pub(crate) fn know_address_since(&mut self, discovered: Instant) {
+        self.discovery.succeeded_at(discovered);
+    }
+
+    /// When discovery last succeeded. `None` if we don't know the URL of the key set.
+    pub(crate) fn discovered_at(&self) -> Option<Instant> {
+        self.discovery.succeeded
     }
 
     pub(crate) fn dropped(&mut self) {
-        self.usable_until = None;
+        self.fresh_until = None;
     }
 
     pub(crate) fn until_next(&self, now: Instant) -> Duration {
@@ -444,6 +483,13 @@ impl DiscoveryClock {
             repeat_by: now + Self::MAX_AGE,
             retry_after_until: None,
         }
+    }
+
+    fn succeeded_at(&mut self, at: Instant) {
+        self.succeeded = Some(at);
+        self.is_due = false;
+        self.repeat_by = at + Self::MAX_AGE;
+        self.retry_after_until = None;
     }
 
     /// Must a scheduled fetch repeat discovery?
@@ -732,6 +778,7 @@ mod tests {
             Some(Discovery::First),
             "the pending fetch had not begun"
         );
+        schedule.discovered(now);
         schedule.succeeded(now, None);
         assert!(!schedule.is_in_flight());
 
@@ -874,6 +921,7 @@ mod tests {
         }
         schedule.begin(now);
         schedule.refresh();
+        schedule.discovered(now);
         schedule.succeeded(now, None);
         schedule.begin(now);
         schedule.failed(now, Some(SECOND * 30));
@@ -884,6 +932,7 @@ mod tests {
         );
         schedule.fetch();
         schedule.begin(now);
+        schedule.discovered(now);
         schedule.succeeded(now, None);
         assert!(next_fetch(&schedule, now) > SECOND * 400);
         request(&mut schedule, now);
@@ -893,6 +942,60 @@ mod tests {
             next_fetch(&schedule, now) > SECOND * 400,
             "the refresh is satisfied"
         );
+    }
+
+    #[test]
+    fn retries_a_refresh_until_discovery_succeeds() {
+        let (mut schedule, mut now) = holding();
+        schedule.refresh();
+        for most in [1.2, 2.4, 4.8, 9.6] {
+            assert_eq!(schedule.begin(now), Some(Discovery::First), "{most}");
+            schedule.discovery_failed(now, None);
+            schedule.succeeded(now, Some(HOUR));
+            let wait = next_fetch(&schedule, now);
+            assert!(wait.as_secs_f64() <= most, "{wait:?}");
+            request(&mut schedule, now);
+            assert_eq!(schedule.begin(now), Some(Discovery::Skip));
+            schedule.succeeded(now, Some(HOUR));
+            assert!(
+                next_fetch(&schedule, now) <= wait,
+                "a fetch without discovery does not satisfy the refresh"
+            );
+            now += wait;
+            schedule.fetch();
+        }
+        schedule.begin(now);
+        schedule.discovery_failed(now, Some(SECOND * 30));
+        schedule.succeeded(now, Some(HOUR));
+        assert_eq!(next_fetch(&schedule, now), SECOND * 30, "Retry-After");
+        now += SECOND * 30;
+        schedule.fetch();
+        assert_eq!(schedule.begin(now), Some(Discovery::First));
+        schedule.discovered(now);
+        schedule.failed(now, None);
+        request(&mut schedule, now);
+        schedule.begin(now);
+        schedule.succeeded(now, Some(HOUR));
+        let wait = next_fetch(&schedule, now);
+        assert!(wait <= SECOND * 72, "the new address has failed: {wait:?}");
+        now += wait;
+        schedule.fetch();
+        schedule.begin(now);
+        schedule.discovered(now);
+        schedule.succeeded(now, Some(HOUR));
+        assert!(next_fetch(&schedule, now) > SECOND * 2000);
+    }
+
+    #[test]
+    fn failed_discovery_is_repeated_by_the_next_refresh() {
+        let (mut schedule, now) = holding();
+        schedule.request(Discovery::First, now);
+        schedule.begin(now);
+        schedule.discovery_failed(now, None);
+        schedule.succeeded(now, None);
+        assert!(next_fetch(&schedule, now) > SECOND * 400);
+        schedule.fetch();
+        assert_eq!(schedule.begin(now), Some(Discovery::First));
     }
 
     #[test]
@@ -1008,6 +1111,9 @@ mod tests {
         waiting: Vec<(Instant, u64)>,
         /// The last refresh of an operator, until a fetch begins after it
         refresh: Option<Instant>,
+        /// True from a refresh until a fetch that began after it succeeds with discovery
+        is_refresh_unsatisfied: bool,
+        is_address_known: bool,
         good_until: Option<Instant>,
         paid: u32,
         follow_ups: u32,
@@ -1026,6 +1132,8 @@ mod tests {
                 begun: Vec::new(),
                 waiting: Vec::new(),
                 refresh: None,
+                is_refresh_unsatisfied: false,
+                is_address_known: false,
                 good_until: None,
                 paid: 0,
                 follow_ups: 0,
@@ -1079,6 +1187,7 @@ mod tests {
 
         fn refresh(&mut self) {
             self.refresh = Some(self.now);
+            self.is_refresh_unsatisfied = true;
             self.schedule.refresh();
         }
 
@@ -1099,28 +1208,44 @@ mod tests {
                 _ => {}
             }
             self.now += Duration::from_secs_f64(self.dice.unit() * 2.5);
-            if discovery == Discovery::First {
-                self.schedule.discovered(self.now);
+            let is_first = discovery == Discovery::First;
+            let is_discovered = is_first && self.dice.unit() < 0.7;
+            if is_first && !is_discovered && self.is_address_known {
+                self.schedule.discovery_failed(self.now, None);
             }
+            let has_address = is_discovered || self.is_address_known;
             match self.dice.unit() {
                 _ if discovery == Discovery::IfMoved => self.schedule.unmoved(),
-                roll if roll < 0.5 => {
-                    self.schedule.succeeded(self.now, None);
-                    self.good_until = Some(self.now + SECOND * (600 + 3600));
-                    let wait = next_fetch(&self.schedule, self.now).as_secs_f64();
-                    assert!((432.0..=528.0).contains(&wait), "{}: {wait}", self.seed);
-                }
+                roll if roll < 0.5 && has_address => self.succeed(is_discovered),
                 _ => {
                     self.schedule.failed(self.now, None);
-                    let wait = self.schedule.until_next(self.now).as_secs_f64();
-                    assert!(
-                        wait <= 528.0,
-                        "{}: the next fetch must not be postponed: {wait}",
-                        self.seed
-                    );
+                    self.assert_next_within(528.0);
                 }
             }
             self.answer();
+        }
+
+        fn succeed(&mut self, is_discovered: bool) {
+            if is_discovered {
+                self.schedule.discovered(self.now);
+                self.is_address_known = true;
+                self.is_refresh_unsatisfied &= self.refresh.is_some();
+            }
+            self.schedule.succeeded(self.now, None);
+            self.good_until = Some(self.now + SECOND * (600 + 3600));
+            self.assert_next_within(528.0);
+            if !self.is_refresh_unsatisfied {
+                let wait = next_fetch(&self.schedule, self.now).as_secs_f64();
+                assert!(wait >= 432.0, "{}: {wait}", self.seed);
+            }
+        }
+
+        /// An unsatisfied refresh is retried within the longest backoff.
+        fn assert_next_within(&self, most: f64) {
+            let wait = self.schedule.until_next(self.now).as_secs_f64();
+            let is_retried = self.is_refresh_unsatisfied && self.refresh.is_none();
+            let most = if is_retried { 72.0 } else { most };
+            assert!(wait <= most, "{}: {wait}", self.seed);
         }
 
         /// Every waiting request asks again. A fetch that began before it first asked must not

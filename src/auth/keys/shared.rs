@@ -50,6 +50,8 @@ pub(crate) struct Settings {
     pub(crate) fetcher: Arc<Fetcher>,
     pub(crate) access: Access,
     pub(crate) held: Option<Seed>,
+    /// The URL that discovery found before a reload
+    pub(crate) known: Option<KnownAddress>,
 }
 
 /// A document that is kept when the settings of an issuer change.
@@ -60,8 +62,15 @@ pub(crate) struct Seed {
     pub(crate) generation: u64,
     /// The start of the fetch that last confirmed it.
     pub(crate) confirmed: Instant,
-    /// The time after which we do not use it any more, unless a fetch confirms it.
-    pub(crate) usable_until: Instant,
+    /// The end of its time to live.
+    pub(crate) fresh_until: Instant,
+}
+
+/// A discovered URL of a key set
+#[derive(Debug, Clone)]
+pub(crate) struct KnownAddress {
+    pub(crate) url: Url,
+    pub(crate) discovered: Instant,
 }
 
 #[derive(Debug)]
@@ -85,9 +94,11 @@ pub(in crate::auth) struct Record {
     pub(in crate::auth) confirmed: Option<Instant>,
     pub(in crate::auth) document: Option<Arc<[u8]>>,
     pub(in crate::auth) error: Option<FetchError>,
-    /// Set if the issuer's metadata had no `jwks_uri` after the last successful fetch. Other errors
-    /// since then do not clear it.
-    pub(in crate::auth) has_no_jwks_uri: bool,
+    /// The last discovered URL that returned a usable set
+    pub(in crate::auth) address: Option<Url>,
+    /// The last error of discovery while we used the known URL instead. `None` once discovery
+    /// succeeds. If we get the same error again we do not log it.
+    pub(in crate::auth) discovery_error: Option<FetchError>,
     pub(in crate::auth) fetches: Fetches,
 }
 
@@ -151,6 +162,7 @@ impl Shared {
         let held = self.held.load();
         let next_fetch = self.schedule().until_next(now);
         let record = self.record();
+        let last_error = record.error.as_ref().or(record.discovery_error.as_ref());
         KeyStatus {
             issuer: self.settings.issuer.to_string(),
             keys: held.as_ref().map_or(0, |held| held.usable()),
@@ -164,8 +176,8 @@ impl Shared {
                 .filter(|_| held.is_some())
                 .map(|confirmed| now.saturating_duration_since(confirmed)),
             next_fetch: Some(next_fetch),
-            last_error: record.error.as_ref().map(ToString::to_string),
-            last_error_code: record.error.as_ref().map(FetchError::word),
+            last_error: last_error.map(ToString::to_string),
+            last_error_code: last_error.map(FetchError::word),
             fetches: Fetches {
                 refused: self.over_budget.load(Relaxed),
                 ..record.fetches

@@ -23,12 +23,13 @@ pub struct KeyStatus {
     pub age: Option<Duration>,
     /// Time until the next fetch is due. `None` if the keys are fixed.
     pub next_fetch: Option<Duration>,
-    /// Why the last fetch failed, as a sentence for operators. `None` if it succeeded. URLs in it
-    /// have no user information and no query, and at most 80 characters of the issuer's response
+    /// Why the last fetch failed, as a sentence for operators. If the keys were fetched from the
+    /// known address because discovery failed, the error of discovery. `None` if both succeeded.
+    /// URLs in it have no user information and no query, and at most 80 characters of the issuer's response
     /// are quoted.
     pub last_error: Option<String>,
-    /// Why the last fetch failed, as a word from a fixed list (`timeout`, `status`, `wrong_issuer`,
-    /// …) that is safe to publish. `None` if it succeeded.
+    /// [`last_error`](Self::last_error) as a word from a fixed list (`timeout`, `status`,
+    /// `wrong_issuer`, …) that is safe to publish.
     pub last_error_code: Option<&'static str>,
     /// The results of the fetches so far.
     pub fetches: Fetches,
