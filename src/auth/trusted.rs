@@ -114,7 +114,7 @@ impl Trusted {
         KeyLookup::Done(match &self.keys {
             Some(Keys::Fetched(jwks)) => return jwks.look_up(alg, kid),
             Some(Keys::Fixed(set)) => set.find(alg, kid).cloned().map_err(|miss| match miss {
-                Miss::AlgorithmMismatch | Miss::InvalidKey => AuthError::AlgorithmNotAllowed,
+                Miss::AlgorithmMismatch | Miss::OtherUse => AuthError::AlgorithmNotAllowed,
                 Miss::UnknownKid | Miss::Ambiguous => AuthError::UnknownKey,
             }),
             None => Err(AuthError::AlgorithmNotAllowed),

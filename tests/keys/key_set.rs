@@ -902,6 +902,97 @@ async fn wrong_signatures_stay_within_the_budget() {
     }
 }
 
+/// Two sets: no key or several keys of the first fit a token, and one key of the second does.
+fn ambiguous_sets(
+    key: &SigningKey,
+) -> [(&'static str, bool, serde_json::Value, serde_json::Value); 3] {
+    let old = SigningKey::generate(Algorithm::ES256).with_kid(key.kid());
+    let of_other_type = SigningKey::generate(Algorithm::ES384);
+    let both = |has_kid: bool| {
+        let keys = [&old, key].map(|key| {
+            if has_kid {
+                key.public_jwk()
+            } else {
+                without_kid(key)["keys"][0].clone()
+            }
+        });
+        json!({ "keys": keys })
+    };
+    let one = json!({"keys": [key.public_jwk()]});
+    let other = json!({"keys": [of_other_type.public_jwk()]});
+    [
+        ("two without a kid", false, both(false), without_kid(key)),
+        ("two under one kid", true, both(true), one),
+        ("none for the algorithm", false, other, without_kid(key)),
+    ]
+}
+
+#[tokio::test]
+async fn fetches_the_set_if_it_is_ambiguous() {
+    let _clock = StoppedClock::stop();
+    let key = SigningKey::generate(Algorithm::ES256);
+    for (case, has_kid, before, after) in ambiguous_sets(&key) {
+        let issuer = issuer().await;
+        issuer.publish(before);
+        let auth = changed(&issuer).build().unwrap();
+        auth.ready().await;
+        let mut token = issuer.token().key(&key);
+        if !has_kid {
+            token = token.without_header("kid");
+        }
+        let token = token.sign();
+        for _ in 0..3 {
+            let verdict = verify(&auth, &token).await;
+            assert_eq!(
+                verdict,
+                Err(AuthError::UnknownKey),
+                "{case}: still ambiguous"
+            );
+        }
+        issuer.publish(after);
+        assert_eq!(verify(&auth, &token).await, Ok(()), "{case}");
+        assert_eq!(fetches(&issuer), 5, "{case}");
+    }
+}
+
+#[tokio::test]
+async fn ambiguous_sets_stay_within_the_budget() {
+    let _clock = StoppedClock::stop();
+    let key = SigningKey::generate(Algorithm::ES256);
+    let [(_, _, set, _), ..] = ambiguous_sets(&key);
+    let issuer = issuer().await;
+    issuer.publish(set);
+    let auth = ready(&issuer).await;
+    let token = issuer.token().key(&key).without_header("kid").sign();
+    for _ in 0..50 {
+        assert_eq!(verify(&auth, &token).await, Err(AuthError::UnknownKey));
+    }
+    assert_eq!(fetches(&issuer), 1 + 4);
+}
+
+#[tokio::test]
+async fn wrong_algorithm_reveals_a_key_replaced_by_another_type() {
+    let _clock = StoppedClock::stop();
+    let issuer = issuer().await;
+    let auth = changed(&issuer).build().unwrap();
+    auth.ready().await;
+    let next = SigningKey::generate(Algorithm::ES384).with_kid(issuer.key().kid());
+    let token = issuer.token().key(&next).sign();
+    for round in 0..10 {
+        let refused = at_once(&auth, &token);
+        assert_eq!(refused, Err(AuthError::AlgorithmNotAllowed));
+        until(|| fetches(&issuer) == 1 + 4.min(round + 1)).await;
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(fetches(&issuer), 5, "the budget allows four fetches");
+
+    let auth = changed(&issuer).build().unwrap();
+    auth.ready().await;
+    issuer.publish(json!({"keys": [next.public_jwk()]}));
+    assert!(at_once(&auth, &token).is_err(), "not fetched yet");
+    until(|| at_once(&auth, &token).is_ok()).await;
+}
+
 #[tokio::test]
 async fn wrong_hmac_signature_fetches_no_keys() {
     let issuer = issuer().await;

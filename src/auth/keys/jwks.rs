@@ -58,9 +58,9 @@ impl Jwks {
     pub(crate) fn look_up(&self, alg: Algorithm, kid: Option<&str>) -> KeyLookup {
         match self.find(alg, kid) {
             Lookup::Found(key) => KeyLookup::Done(Ok(key)),
-            Lookup::Refused(error) => KeyLookup::Done(Err(error)),
-            Lookup::InvalidKey => {
-                self.refetch_in_background("the key of a token is invalid");
+            Lookup::OtherUse => KeyLookup::Done(Err(AuthError::AlgorithmNotAllowed)),
+            Lookup::Mismatch => {
+                self.refetch_in_background("the key of a token does not fit its algorithm");
                 KeyLookup::Done(Err(AuthError::AlgorithmNotAllowed))
             }
             Lookup::Missing => self.fetch_for(alg, kid, None),
@@ -81,8 +81,9 @@ impl Jwks {
     }
 
     /// Starts a fetch in the background, if the budget allows it. The issuer might have replaced a
-    /// key under the same `kid`, or corrected an invalid key. No request will wait for this fetch,
-    /// so it might as well include discovery instead of leaving it to a follow-up.
+    /// key under the same `kid` (perhaps by one of another type), or corrected an invalid key. No
+    /// request will wait for this fetch, so it might as well include discovery instead of leaving
+    /// it to a follow-up.
     pub(crate) fn refetch_in_background(&self, why: &'static str) {
         let decision = {
             let mut schedule = self.shared.schedule();
@@ -197,10 +198,9 @@ impl Jwks {
         };
         match held.find(alg, kid) {
             Ok(key) => Lookup::Found(Arc::clone(key)),
-            Err(Miss::UnknownKid) => Lookup::Missing,
-            Err(Miss::AlgorithmMismatch) => Lookup::Refused(AuthError::AlgorithmNotAllowed),
-            Err(Miss::InvalidKey) => Lookup::InvalidKey,
-            Err(Miss::Ambiguous) => Lookup::Refused(AuthError::UnknownKey),
+            Err(Miss::UnknownKid | Miss::Ambiguous) => Lookup::Missing,
+            Err(Miss::AlgorithmMismatch) => Lookup::Mismatch,
+            Err(Miss::OtherUse) => Lookup::OtherUse,
         }
     }
 
@@ -218,9 +218,8 @@ impl Jwks {
             }
             match self.find(alg, kid) {
                 Lookup::Found(key) => return Ok(key),
-                Lookup::Refused(error) => return Err(error),
                 // Don't start a fetch, we've just fetched this set.
-                Lookup::InvalidKey => return Err(AuthError::AlgorithmNotAllowed),
+                Lookup::Mismatch | Lookup::OtherUse => return Err(AuthError::AlgorithmNotAllowed),
                 Lookup::Missing => {}
             }
             waiter = match self.fetch_for(alg, kid, Some(waiter.fetch_number)) {
@@ -295,9 +294,10 @@ impl Jwks {
 
 enum Lookup {
     Found(Arc<Key>),
-    Refused(AuthError),
-    InvalidKey,
-    /// There is no set, or the set has no key with this `kid`.
+    /// The key is invalid or for another algorithm, but may have been replaced.
+    Mismatch,
+    OtherUse,
+    /// There is no set, or the set has no key with this `kid`, or we cannot tell which key to use.
     Missing,
 }
 

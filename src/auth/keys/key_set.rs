@@ -64,12 +64,14 @@ pub(crate) struct Key {
 pub(crate) enum Miss {
     /// No key has this `kid`. A newer set may have one.
     UnknownKid,
-    /// The key with this `kid` does not support the algorithm.
+    /// The key with this `kid` is invalid, or valid for another algorithm. A newer set may have
+    /// another key with this `kid`.
     AlgorithmMismatch,
-    /// The key with this `kid` is invalid. A newer set may have a valid one.
-    InvalidKey,
+    /// The key with this `kid` is for another use, or of a type that is not supported.
+    OtherUse,
     /// We cannot tell which key to use. Either the token has no `kid` and the number of keys for
-    /// its algorithm is not one, or two different keys with its `kid` support its algorithm.
+    /// its algorithm is not one, or two different keys with its `kid` support its algorithm. A
+    /// newer set may have exactly one.
     Ambiguous,
 }
 
@@ -354,12 +356,12 @@ impl KeySet {
             return the_only(&self.keys, alg)?.ok_or(Miss::Ambiguous);
         };
         let named = self.by_kid.get(kid).ok_or(Miss::UnknownKid)?;
-        let is_invalid = || named.iter().any(|key| key.invalid);
+        let is_for_signatures = |key: &Arc<Key>| key.invalid || key.material.is_some();
         the_only(named, alg)?.ok_or_else(|| {
-            if is_invalid() {
-                Miss::InvalidKey
-            } else {
+            if named.iter().any(is_for_signatures) {
                 Miss::AlgorithmMismatch
+            } else {
+                Miss::OtherUse
             }
         })
     }

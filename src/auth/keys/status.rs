@@ -45,8 +45,8 @@ pub struct Fetches {
     pub confirmed: u64,
     /// Fetches that returned no usable set.
     pub failed: u64,
-    /// Unknown `kid`s and wrong signatures that did not cause a fetch, because the budget was spent
-    /// or the issuer's `Retry-After` had not passed.
+    /// Unknown `kid`s, wrong signatures and other tokens without a fitting key that did not cause a
+    /// fetch, because the budget was spent or the issuer's `Retry-After` had not passed.
     pub refused: u64,
 }
 
