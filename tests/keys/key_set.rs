@@ -1377,6 +1377,64 @@ async fn reordered_set_keeps_cached_tokens() {
     assert_eq!(auth.cache_hits(), hits, "the token is verified again");
 }
 
+/// The keys are the same, so tokens stay cached, but operators must see why keys are left out now.
+#[tokio::test]
+async fn reports_a_new_reason_why_a_key_is_left_out() {
+    let _clock = StoppedClock::stop();
+    let odd = SigningKey::generate(Algorithm::ES256).with_kid("odd");
+    let odd = |y: Option<&str>| {
+        let mut jwk = odd.public_jwk();
+        jwk["y"] = json!(y);
+        jwk
+    };
+    let other = json!({"kty": "none"});
+    let many = |count: usize| vec![other.clone(); count];
+    let with = |more: serde_json::Value| [vec![more], many(1)].concat();
+    for (case, before, after, expected) in [
+        (
+            "another fault",
+            with(odd(None)),
+            with(odd(Some("AA="))),
+            (0, "`y` ends in `=`"),
+        ),
+        (
+            "too many entries",
+            many(511),
+            many(512),
+            (511, "entries after the first 512 are not read"),
+        ),
+    ] {
+        let (log, _guard) = Log::start();
+        let issuer = issuer().await;
+        let publish = |more: &[serde_json::Value]| {
+            let keys = [&[issuer.key().public_jwk()], more].concat();
+            issuer.publish(json!({ "keys": keys }));
+        };
+        publish(&before);
+        let auth = ready(&issuer).await;
+        let token = issuer.token().sign();
+        assert_eq!(at_once(&auth, &token), Ok(()), "{case}");
+        publish(&after);
+        auth.refresh();
+        until(|| auth.status()[0].fetches.confirmed == 1).await;
+        let (index, reason) = expected;
+        let left_out = auth.status()[0].left_out.clone();
+        let found = left_out.get(index).map(|key| &*key.reason);
+        assert_eq!(found, Some(reason), "{case}");
+        let hits = auth.cache_hits();
+        assert_eq!(at_once(&auth, &token), Ok(()), "{case}");
+        assert_eq!(auth.cache_hits(), hits + 1, "{case}: the token is cached");
+
+        // another order is nothing new
+        let logged = log.count("key set fetched");
+        assert_eq!(logged, 2, "{case}");
+        publish(&after.into_iter().rev().collect::<Vec<_>>());
+        auth.refresh();
+        until(|| auth.status()[0].fetches.confirmed == 2).await;
+        assert_eq!(log.count("key set fetched"), logged, "{case}");
+    }
+}
+
 /// A slow log writer shouldn't delay requests. It might even call `status`, which would deadlock if
 /// the library held a lock while it logs.
 #[tokio::test]

@@ -292,11 +292,30 @@ impl KeySet {
     }
 
     fn entries(&self) -> HashMap<impl Eq + Hash, usize> {
-        let mut entries = HashMap::new();
-        for key in &self.keys {
-            *entries.entry(key.identity()).or_default() += 1;
+        counted(self.keys.iter().map(|key| key.identity()))
+    }
+
+    /// Do both sets leave out the same keys for the same reasons, in any order?
+    pub(crate) fn leaves_out_the_same(&self, other: &Self) -> bool {
+        let left_out = |set: &Self| {
+            let keys = set.left_out.iter();
+            counted(keys.map(|key| (key.kid.clone(), key.reason.clone())))
+        };
+        left_out(self) == left_out(other)
+    }
+
+    /// This set, with what `other` says about keys that are left out. Keeps the generation, so
+    /// both sets must be [equivalent](Self::is_equivalent).
+    pub(crate) fn with_left_out_of(&self, other: &Self) -> Self {
+        Self {
+            generation: self.generation,
+            keys: self.keys.clone(),
+            by_kid: self.by_kid.clone(),
+            left_out: Arc::clone(&other.left_out),
+            has_unread: other.has_unread,
+            is_nameless: self.is_nameless,
+            hidden: other.hidden.clone(),
         }
-        entries
     }
 
     pub(crate) fn usable(&self) -> usize {
@@ -487,6 +506,14 @@ fn restore_numbers(jwk: &mut Value, entry: &str) {
             *value = Value::from(0);
         }
     }
+}
+
+fn counted<T: Eq + Hash>(items: impl Iterator<Item = T>) -> HashMap<T, usize> {
+    let mut counts = HashMap::new();
+    for item in items {
+        *counts.entry(item).or_default() += 1;
+    }
+    counts
 }
 
 /// The key that supports `alg`, if there is exactly one (copies of a key count as one). If two

@@ -11,7 +11,8 @@
 //!   set to compare with. Without one, our requests are not conditional, and an empty body or a 304
 //!   is an error.
 //! - **A document with the same keys does not replace the set.** The set keeps its generation, so
-//!   tokens stay cached even if the order of entries or the whitespace has changed.
+//!   tokens stay cached even if the order of entries or the whitespace has changed. If other keys
+//!   are left out, or for other reasons, only this list is replaced.
 //! - **Discovery never prevents a fetch that could succeed.** If discovery fails, we use the known
 //!   URL. If it is slow, we fetch the known URL at the same time.
 
@@ -343,9 +344,11 @@ impl Refresher {
         let algorithms = &self.shared.settings.algorithms;
         let set = parse(&document, algorithms, self.generation + 1)
             .map_err(|fault| FetchError::NoKeys(from.into(), fault))?;
-        let set = match &self.held {
-            Some(held) if held.set.is_equivalent(&set) => Arc::clone(&held.set),
-            _ => Arc::new(set),
+        let equivalent = self.held.as_ref().map(|held| &held.set);
+        let set = match equivalent.filter(|held| held.is_equivalent(&set)) {
+            None => Arc::new(set),
+            Some(held) if held.leaves_out_the_same(&set) => Arc::clone(held),
+            Some(held) => Arc::new(held.with_left_out_of(&set)),
         };
         Ok(Held {
             set,
@@ -357,15 +360,20 @@ impl Refresher {
     fn succeed(&mut self, fetched: Fetched, began: Instant) {
         let now = Instant::now();
         let held = fetched.held;
-        let is_same = |before: &Held| Arc::ptr_eq(&before.set, &held.set);
-        let is_confirmed = self.held.as_ref().is_some_and(is_same);
+        let before = self.held.as_ref().map(|before| &before.set);
+        let is_same = before.is_some_and(|before| Arc::ptr_eq(before, &held.set));
+        // the same keys, although other entries may be left out
+        let is_confirmed =
+            before.is_some_and(|before| before.generation() == held.set.generation());
         let failed_before = {
             let mut schedule = self.shared.schedule();
             let mut record = self.shared.record();
+            if !is_same {
+                self.shared.held.store(Some(Arc::clone(&held.set)));
+            }
             if is_confirmed {
                 record.fetches.confirmed += 1;
             } else {
-                self.shared.held.store(Some(Arc::clone(&held.set)));
                 record.fetches.replaced += 1;
             }
             if fetched.discovered {
@@ -382,7 +390,7 @@ impl Refresher {
             record.has_no_jwks_uri = false;
             record.error.take().is_some()
         };
-        if !is_confirmed {
+        if !is_same {
             self.log_set(&held.set);
         } else if failed_before {
             let issuer = &*self.shared.settings.issuer;
