@@ -655,17 +655,19 @@ impl Auth {
         self.inner.clock.now()
     }
 
-    /// Waits until the keys of every configured issuer are available. This may take longer than
-    /// until [`is_ready`](Self::is_ready) returns `true`, which needs the keys of only one issuer.
-    /// If the issuers are replaced meanwhile, this waits for the new ones. There is no timeout, so
-    /// you'll probably want to wrap this in `tokio::time::timeout`.
+    /// Waits until the keys of every configured issuer that needs keys are available. This may take
+    /// longer than until [`is_ready`](Self::is_ready) returns `true`, which needs the keys of only
+    /// one issuer. If the issuers are replaced meanwhile, this waits for the new ones. There is no
+    /// timeout, so you'll probably want to wrap this in `tokio::time::timeout`.
     pub async fn ready(&self) {
         let mut replaced = self.inner.issuers_replaced.subscribe();
         loop {
             let issuers = self.inner.issuers.load_full();
             let all_ready = async {
-                for jwks in issuers.iter().filter_map(|issuer| issuer.fetched()) {
-                    jwks.ready(issuer.introspector.is_some()).await;
+                for issuer in issuers.iter() {
+                    if let Some(jwks) = issuer.fetched() {
+                        jwks.ready(issuer.introspector.is_some()).await;
+                    }
                 }
             };
             tokio::select! {

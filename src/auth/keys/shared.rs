@@ -99,6 +99,9 @@ pub(in crate::auth) struct Record {
     /// The last error of discovery while we used the known URL instead. `None` once discovery
     /// succeeds. If we get the same error again we do not log it.
     pub(in crate::auth) discovery_error: Option<FetchError>,
+    /// Set if the issuer's metadata had no `jwks_uri` after the last successful fetch. Other errors
+    /// since then do not clear it.
+    pub(in crate::auth) has_no_jwks_uri: bool,
     pub(in crate::auth) fetches: Fetches,
 }
 
