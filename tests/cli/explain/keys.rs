@@ -56,10 +56,14 @@ async fn names_why_the_tokens_key_was_left_out() {
     }
 }
 
-/// Starts a server that answers every discovery document with this status and body.
-async fn server(status: u16, body: Value) -> String {
+/// Starts a server that answers every discovery document with this status and body. The issuer
+/// `own` stands for the server's own name.
+async fn server(status: u16, mut body: Value) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
+    if body["issuer"] == "own" {
+        body["issuer"] = json!(url);
+    }
     let routes = warp::any().map(move || {
         let reply = warp::reply::json(&body);
         warp::reply::with_status(reply, status.try_into().unwrap())
@@ -84,7 +88,7 @@ async fn failed_key_fetch_comes_with_advice() {
         ("an issuer that fails", server(500, json!({})).await, "", causes::ISSUER_UNREACHABLE, "wait until it answers"),
         ("a redirect", server(302, json!({})).await, "", causes::ISSUER_REDIRECTS, "Set AUTH0_JWKS_URI to the address of its keys"),
         ("another issuer", server(200, json!({"issuer": "https://other.example/", "jwks_uri": "https://other.example/keys"})).await, "", causes::NOT_ITS_NAME, "if that is https://other.example/, set AUTH0_ISSUER to it, and if it has no discovery document, set AUTH0_JWKS_URI to the address of its keys"),
-        ("metadata without jwks_uri", server(200, json!({"issuer": "https://other.example/"})).await, "", causes::BAD_METADATA, "Set AUTH0_JWKS_URI to the address of its keys, from its documentation"),
+        ("metadata without jwks_uri", server(200, json!({"issuer": "own"})).await, "", causes::BAD_METADATA, "Set AUTH0_JWKS_URI to the address of its keys, from its documentation"),
         ("another issuer with a long name", server(200, json!({"issuer": long, "jwks_uri": "https://other.example/keys"})).await, "", causes::NOT_ITS_NAME, &long_name),
         ("keys at a configured address for clients that log in", locked.clone(), &*locked, causes::KEYS_NEED_CREDENTIALS, "remove AUTH0_JWKS_URI and set AUTH0_JWKS_FILE to a file with its keys (from Kubernetes: kubectl get --raw /openid/v1/jwks), or list the issuer in ISSUERS_FILE instead of AUTH0_ISSUER and AUTH0_JWKS_URI"),
         ("no key set at the configured address", not_a_set.clone(), &*not_a_set, causes::NO_KEY_SET_URI, "Correct AUTH0_JWKS_URI, or remove AUTH0_JWKS_URI and set AUTH0_JWKS_FILE"),
