@@ -46,10 +46,10 @@ USERS = ["Remote-User", "X-Remote-User", "X-Forwarded-User", "REMOTE_USER"]
 CLIENT = ["X-Forwarded-For", "X-Real-IP", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Port"]
 # Fields in which a proxy writes the certificate of the client. /auth trusts the one that CLIENT_CERT_FIELD names.
 CERTIFICATES = ["Client-Cert", "Client-Cert-Chain", "X-Forwarded-Client-Cert", "X-SSL-Client-Cert"]
-# What a proxy that can drop fields by pattern drops beside them.
+# What a proxy drops beside them, as it drops by pattern or forwards only the fields in a list.
 MORE_CERTIFICATES = ["SSL-Client-Cert", "X-SSL-Client-Verify", "X-SSL-Client-S-DN", "X-Client-Cert",
                      "X-Forwarded-Tls-Client-Cert", "X-Amzn-Mtls-Clientcert", "X-ARR-ClientCert"]
-# Further fields that a proxy drops if it can drop fields by prefix.
+# Further fields of this kind that a proxy drops.
 PREFIXED = ["X-Original-Request-URI", "X-Rewrite-Path", "X-Script-Path", "X-Replaced-Query", "X-Envoy-Original-Url"]
 # Every character of a field name (RFC 9110 §5.6.2) except letters and digits.
 SEPARATORS = "!#$%&'*+-.^_`|~"
@@ -59,8 +59,8 @@ PATH = os.environ["PATH"] + ":/usr/sbin"
 
 # file: the example. start: the command that starts the proxy in a directory with a copy of the example. listens: the
 # example's text with the port. misspelt, gone: the client's status if the policy is misspelt, or if /auth does not
-# answer. drops_prefix: whether the proxy can drop fields by prefix (every X-Auth-* instead of the four in NAMES).
-# keeps_empty: whether it forwards empty fields. trailers: which request trailers it forwards.
+# answer. keeps_empty: whether it forwards empty fields. trailers: which request trailers it forwards. added: a line of
+# the example, and what someone adds before it to forward /reports/ to the application without choosing a policy.
 PROXIES = {
     "nginx": {
         "file": "nginx.conf",
@@ -68,9 +68,9 @@ PROXIES = {
         "listens": "listen 127.0.0.1:8080",
         "misspelt": 500,
         "gone": 503,
-        "drops_prefix": False,
         "keeps_empty": False,
         "trailers": "none",
+        "added": ("        location / {", "location /reports/ { proxy_pass http://application; }\n"),
     },
     "caddy": {
         "file": "Caddyfile",
@@ -78,9 +78,9 @@ PROXIES = {
         "listens": "http://:8080",
         "misspelt": 400,
         "gone": 502,
-        "drops_prefix": True,
         "keeps_empty": True,
         "trailers": "none",
+        "added": ("\n\t\treverse_proxy 127.0.0.1:9000", "\nhandle /reports/* {\nreverse_proxy 127.0.0.1:9000\n}\n"),
     },
     "haproxy": {
         "file": "haproxy.cfg",
@@ -88,9 +88,9 @@ PROXIES = {
         "listens": "bind 127.0.0.1:8080",
         "misspelt": 400,
         "gone": 503,
-        "drops_prefix": True,
         "keeps_empty": True,
         "trailers": "unannounced",
+        "added": ("    default_backend", "    use_backend application if { path_beg /reports/ }\n"),
     },
     "envoy": {
         "file": "envoy.yaml",
@@ -98,9 +98,12 @@ PROXIES = {
         "listens": "port_value: 8080",
         "misspelt": 400,
         "gone": 503,
-        "drops_prefix": True,
         "keeps_empty": True,
         "trailers": "none",
+        "added": (
+            "                        - match: { safe_regex: { regex: '/[!-~]*' } }\n",
+            "                        - { match: { prefix: /reports/ }, route: { cluster: application } }\n",
+        ),
     },
 }
 
@@ -384,8 +387,9 @@ def running(command, port, directory, **environment):
 
 
 @contextlib.contextmanager
-def proxy(name, auth, application, misspelt=False):
-    """Runs a proxy with its example and these ports. Yields the proxy's port."""
+def proxy(name, auth, application, misspelt=False, added=None):
+    """Runs a proxy with its example and these ports. `added` is a line of the example, and what to add before it.
+    Yields the proxy's port."""
     about, port = PROXIES[name], free_port()
     with tempfile.TemporaryDirectory() as directory:
         for example in EXAMPLES.glob(about["file"].split(".")[0] + "*"):
@@ -393,6 +397,9 @@ def proxy(name, auth, application, misspelt=False):
             listens = about["listens"]
             if example.name == about["file"]:
                 assert listens in text, f"{name}: {listens}"
+                if added:
+                    assert text.count(added[0]) == 1, f"{name}: {added[0]}"
+                    text = text.replace(added[0], added[1] + added[0])
             text = text.replace(listens, listens.replace("8080", str(port)))
             text = text.replace("127.0.0.1:8000", f"127.0.0.1:{auth}")
             text = text.replace("127.0.0.1:9000", f"127.0.0.1:{application}")
@@ -470,6 +477,22 @@ SPOOFED = [
 ]
 
 
+# Locations with the lines of Debian's /etc/nginx/proxy_params. They make nginx ignore every proxy_set_header of `server`.
+OWN_FIELDS = "".join(
+    f"""
+        location {path} {{
+            {policy}
+            proxy_set_header Host $host;
+            proxy_set_header X-Real-IP $remote_addr;
+            proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+            proxy_set_header X-Forwarded-Proto $scheme;
+            proxy_pass http://application;
+        }}
+"""
+    for path, policy in [("/profile/own", "set $policy any-token;"), ("/own", "")]
+)
+
+
 def check(name, plain, reader, auth, down, generous, leaving, application, table, with_resource):
     failed = []
 
@@ -540,7 +563,7 @@ def check(name, plain, reader, auth, down, generous, leaving, application, table
         spellings(port, plain, reader, holds, table)
         identity(name, port, plain, holds)
         upgrades(port, plain, holds)
-        hosts(port, plain, holds)
+        hosts(name, port, plain, holds)
         discovery(port, plain, holds, with_resource)
         trailers(port, plain, holds, PROXIES[name]["trailers"])
 
@@ -593,6 +616,24 @@ def check(name, plain, reader, auth, down, generous, leaving, application, table
     with proxy(name, auth, application, misspelt=True) as port:
         misspelt = Answer(port, "/messages/1", bearer(reader))
         refused("a misspelt policy", misspelt, PROXIES[name]["misspelt"])
+    with proxy(name, auth, application, added=PROXIES[name]["added"]) as port:
+        refused("an added path without a policy, no token", Answer(port, "/reports/"), 401, ["Bearer"])
+        scopeless = Answer(port, "/reports/", bearer(plain) + SPOOFED)
+        refused("an added path without a policy, scope not granted", scopeless, 403, ['scope="read:messages"'])
+        granted = Answer(port, "/reports/", bearer(reader) + SPOOFED)
+        seen = [granted.seen(name) for name in NAMES]
+        holds("an added path without a policy, scope granted: 200", granted.status == 200 and seen == expected, granted)
+        holds("the proxy does not forward its token", granted.seen("Authorization") == [], granted)
+    if name == "nginx":
+        with proxy(name, auth, application, added=("        location / {", OWN_FIELDS)) as port:
+            fields = SPOOFED + [(field, "admin") for field in PATHS + USERS + CERTIFICATES + PREFIXED + ["X-Auth-Roles"]]
+            for path in ["/profile/own", "/own"]:
+                answer = Answer(port, path, bearer(reader) + [("DPoP", "a.b.c")] + fields)
+                stolen = [field for field in ["Authorization", "DPoP"] + [field for field, _ in fields] if answer.seen(field)]
+                holds(f"{path} with its own proxy_set_header: 200 without identity", answer.status == 200 and not stolen,
+                      (stolen, answer.body))
+            refused("/own with its own proxy_set_header, scope not granted", Answer(port, "/own", bearer(plain)), 403,
+                    ['scope="read:messages"'])
     return failed
 
 
@@ -601,7 +642,9 @@ def spellings(port, plain, reader, holds, table):
     for target in SPELLINGS:
         for token in [plain, reader]:
             before = len(Application.requests)
-            status, answer = raw(port, target, bearer(token))
+            # the Host of a target such as http://host/path must be its host (RFC 9112 §3.2)
+            host = target.split("/")[2] if "://" in target else None
+            status, answer = raw(port, target, bearer(token), host=host)
             arrived = [target for target, _ in Application.requests[before:]]
             if token == plain:
                 table.setdefault(target, []).append(f"{status}" if not arrived else f"{status} as {arrived[0]}")
@@ -628,13 +671,12 @@ def identity(name, port, plain, holds):
         names = [f"X{one}Auth{other}Subject" for other in SEPARATORS]
         lies.append((f"{names[0]} to {names[-1]}", [(name, "admin") for name in names]))
     lies.append(("X.Auth.Issuer and the like", [(f"x.aUTH.{name[7:]}", "admin") for name in NAMES]))
-    by_pattern = [("prefix", PREFIXED), ("field of a certificate", MORE_CERTIFICATES)] * PROXIES[name]["drops_prefix"]
-    for case, others in [("path", PATHS), ("user", USERS), ("certificate", CERTIFICATES)] + by_pattern:
+    for case, others in [("path", PATHS), ("user", USERS), ("certificate", CERTIFICATES), ("prefix", PREFIXED),
+                         ("other certificate", MORE_CERTIFICATES)]:
         moved = Answer(port, "/profile/", bearer(plain) + [(field, "/profile") for field in others])
         arrived = [field for field in others if moved.seen(field)]
         holds(f"no {case} field of the client arrives", moved.status == 200 and not arrived, (arrived, moved.body))
-    if PROXIES[name]["drops_prefix"]:
-        lies.append(("X-Auth-Roles", [("X-Auth-Roles", "admin")]))
+    lies.append(("X-Auth-Roles", [("X-Auth-Roles", "admin")]))
     forged = Answer(port, "/profile/", bearer(plain) + [(field, "192.0.2.1") for field in CLIENT])
     arrived = [field for field in CLIENT if "192.0.2.1" in ",".join(forged.seen(field))]
     known = forged.seen("X-Forwarded-For") == ["127.0.0.1"] and forged.seen("X-Forwarded-Proto") == ["http"]
@@ -678,7 +720,7 @@ def upgrades(port, plain, holds):
             holds(f"no upgrade to {case}: {status}", truth, (answer, arrived))
 
 
-def hosts(port, plain, holds):
+def hosts(name, port, plain, holds):
     """The client's Host does not change the answers of /auth, although `dev` answers only its own Host."""
     for version, host in [("1.1", "evil.example"), ("1.1", "a:99"), ("1.0", "")]:
         for token, expected in [([], 401), (bearer(plain), 200)]:
@@ -686,6 +728,17 @@ def hosts(port, plain, holds):
             # Caddy and HAProxy accept HTTP/1.0 without Host; Envoy rejects HTTP/1.0
             fits = status == expected or not host and status in [400, 426]
             holds(f"HTTP/{version} with Host {host or 'absent'}: {status}", fits, answer)
+    # The application never gets a Host that differs from the one in the target (RFC 9112 §3.2.2).
+    good, equal = "http://good.example", ["good.example", "GOOD.EXAMPLE"]
+    for authority, others in [(good, equal), (f"{good}:81", ["good.example:81"])]:
+        for host in others + ["evil.example", "good.example.evil.example", "evil.good.example", "good.example:82"]:
+            before = len(Application.requests)
+            status, answer = raw(port, f"{authority}/profile/", bearer(plain), host=host)
+            arrived = [seen(fields, "Host") for _, fields in Application.requests[before:]]
+            own = authority.partition("//")[2]
+            fits = status == (200 if host in others else 400) if name == "nginx" else status in [200, 400]
+            fits = fits and all([value.lower() for value in got] == [own] for got in arrived)
+            holds(f"{authority}/ with Host {host}: {status}", fits, (answer, arrived))
 
 
 def discovery(port, plain, holds, with_resource):
