@@ -11,22 +11,28 @@ use tokio::{
 
 /// A function that runs at most once at a time.
 #[derive(Debug)]
-pub(crate) struct Blocking<T>(Mutex<Option<JoinHandle<T>>>);
+pub(crate) struct Blocking<T, E>(Mutex<Option<JoinHandle<Result<T, E>>>>);
 
-impl<T> Default for Blocking<T> {
+impl<T, E> Default for Blocking<T, E> {
     fn default() -> Self {
         Self(Mutex::default())
     }
 }
 
-impl<T: Send + 'static> Blocking<T> {
-    /// Returns the result of `work`. If an earlier caller was dropped while it waited, its `work`
-    /// is still running. This call then waits for that result instead.
+impl<T: Send + 'static, E: Send + 'static> Blocking<T, E> {
+    /// Returns the result of `work`. If an earlier caller was dropped while it waited, this call
+    /// waits for that caller's `work` instead, or takes its result. An old error is not taken: what
+    /// caused it may be over.
     pub(crate) async fn run(
         &self,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, JoinError> {
+        work: impl FnOnce() -> Result<T, E> + Send + 'static,
+    ) -> Result<Result<T, E>, JoinError> {
         let mut running = self.0.lock().await;
+        if let Some(ended) = running.take_if(|running| running.is_finished())
+            && let Ok(Ok(value)) = ended.await
+        {
+            return Ok(Ok(value));
+        }
         let result = running.get_or_insert_with(|| spawn_blocking(work)).await;
         *running = None;
         result

@@ -7,7 +7,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use crate::algorithm::Algorithm;
 use crate::auth::{
     error::AuthError,
-    introspection::{Introspection, introspector::Introspector},
+    introspection::{Introspection, introspector::Introspector, options::Mode},
     issuer::KeySource,
     keys::{
         jwks::{Jwks, KeyLookup, Waiter},
@@ -180,10 +180,17 @@ impl Trusted {
         }
     }
 
+    /// True if every token of the issuer may be opaque. With introspection of all tokens, JWTs are
+    /// expected too.
+    pub(crate) fn may_need_no_keys(&self) -> bool {
+        let introspector = self.introspector.as_ref();
+        introspector.is_some_and(|introspector| introspector.mode() == Mode::Opaque)
+    }
+
     pub(crate) fn status(&self) -> KeyStatus {
         match &self.keys {
             Some(Keys::Fetched(jwks)) => KeyStatus {
-                required: self.introspector.is_none() || !jwks.has_no_key_set(),
+                required: !self.may_need_no_keys() || !jwks.has_no_key_set(),
                 ..jwks.status()
             },
             Some(Keys::Fixed(set)) => {

@@ -666,7 +666,7 @@ impl Auth {
             let all_ready = async {
                 for issuer in issuers.iter() {
                     if let Some(jwks) = issuer.fetched() {
-                        jwks.ready(issuer.introspector.is_some()).await;
+                        jwks.ready(issuer.may_need_no_keys()).await;
                     }
                 }
             };

@@ -191,6 +191,16 @@ async fn introspects_only_possible_opaque_tokens() {
             &jwt.replacen("ey", "ey.", 1).replacen('.', "_", 1),
             "token_malformed",
         ),
+        (
+            "a damaged JWT, with a blank before its header",
+            "IHsiYWxnIjoiRVMyNTYifQ.eyJhIjoxLCJhIjoyfQ.AAAAAAAAAAAA",
+            "token_malformed",
+        ),
+        (
+            "an empty header",
+            "..aaaaaaaaaaaaaaaaaaaa",
+            "token_malformed",
+        ),
         ("a quote", "0123456789abcdef\"", "token_not_jwt"),
         ("a space", "0123456789 abcdef", "token_not_jwt"),
         (
@@ -216,33 +226,31 @@ fn without_jwks_uri(issuer: &Issuer) -> Fault {
 
 #[tokio::test]
 async fn needs_no_keys_if_the_issuer_has_none() {
-    for mode in [opaque, always] {
-        let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
-        issuer.fail_discovery(without_jwks_uri(&issuer));
-        let auth = trusting(&issuer).introspection(mode(&issuer)).build();
-        let auth = auth.unwrap();
-        assert!(!auth.is_ready(), "before the first fetch");
-        auth.ready().await;
-        assert!(auth.is_ready());
-        assert!(!auth.status()[0].required);
-        let asked = Asked { issuer, auth };
-        let token = asked.opaque_token(|token| token);
-        assert_eq!(asked.code(&token).await, "ok");
-        let jwt = asked.issuer.token().sign();
-        assert_eq!(asked.code(&jwt).await, "keys_unavailable");
-        // An outage of the metadata must not stop the service.
-        asked.issuer.fail_discovery(Fault::Status(500));
-        asked.auth.refresh();
-        let error = || asked.auth.status()[0].last_error_code;
-        until(|| error() == Some("status")).await;
-        assert!(asked.auth.is_ready());
-        // If the issuer publishes keys later, they are needed and used.
-        asked.issuer.recover();
-        asked.auth.refresh();
-        until(|| asked.auth.status()[0].keys == 1).await;
-        assert!(asked.auth.status()[0].required);
-        assert_ne!(asked.code(&jwt).await, "keys_unavailable");
-    }
+    let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
+    issuer.fail_discovery(without_jwks_uri(&issuer));
+    let auth = trusting(&issuer).introspection(opaque(&issuer)).build();
+    let auth = auth.unwrap();
+    assert!(!auth.is_ready(), "before the first fetch");
+    auth.ready().await;
+    assert!(auth.is_ready());
+    assert!(!auth.status()[0].required);
+    let asked = Asked { issuer, auth };
+    let token = asked.opaque_token(|token| token);
+    assert_eq!(asked.code(&token).await, "ok");
+    let jwt = asked.issuer.token().sign();
+    assert_eq!(asked.code(&jwt).await, "keys_unavailable");
+    // An outage of the metadata must not stop the service.
+    asked.issuer.fail_discovery(Fault::Status(500));
+    asked.auth.refresh();
+    let error = || asked.auth.status()[0].last_error_code;
+    until(|| error() == Some("status")).await;
+    assert!(asked.auth.is_ready());
+    // If the issuer publishes keys later, they are needed and used.
+    asked.issuer.recover();
+    asked.auth.refresh();
+    until(|| asked.auth.status()[0].keys == 1).await;
+    assert!(asked.auth.status()[0].required);
+    assert_ne!(asked.code(&jwt).await, "keys_unavailable");
 }
 
 #[tokio::test]
@@ -254,6 +262,11 @@ async fn needs_keys_without_introspection_or_after_other_failures() {
         (
             "no introspection",
             trusting(&issuer),
+            without_jwks_uri(&issuer),
+        ),
+        (
+            "introspection of JWTs too",
+            trusting(&issuer).introspection(always(&issuer)),
             without_jwks_uri(&issuer),
         ),
         ("no metadata", asking.clone(), Fault::Status(404)),

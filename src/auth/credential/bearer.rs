@@ -57,7 +57,15 @@ pub(crate) fn may_have_credential(headers: &HeaderMap) -> bool {
             let field = field.as_bytes();
             let length = field.iter().take_while(|c| is_tchar(**c)).count();
             let has_name = length > 0 && matches!(field.get(length), None | Some(b' '));
-            !has_name || scheme(headers).is_some()
+            // a proxy may have joined two headers with a comma
+            let mut others = field.split(|c| *c == b',').skip(1).map(<[u8]>::trim_ascii);
+            let has_other = others.any(|other| {
+                [BEARER, DPOP].iter().any(|scheme| {
+                    let begin = other.get(..scheme.len());
+                    begin.is_some_and(|begin| begin.eq_ignore_ascii_case(scheme))
+                })
+            });
+            !has_name || has_other || scheme(headers).is_some()
         }
     }
 }

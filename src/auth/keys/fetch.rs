@@ -51,7 +51,7 @@ pub(crate) struct Fetcher {
 #[derive(Debug, Default)]
 struct LazyClient {
     client: OnceCell<Client>,
-    building: Blocking<Result<Client, reqwest::Error>>,
+    building: Blocking<Client, reqwest::Error>,
 }
 
 impl LazyClient {

@@ -38,14 +38,20 @@ impl<'t> Parts<'t> {
 }
 
 impl Parts<'_> {
-    /// True if the header begins with `{`. Some tokens that aren't JWTs have three parts too, such
-    /// as PASETOs (`v2.local.…`). A damaged JWT usually still has a header like this.
+    /// True if the header begins with `{`, or is empty. Some tokens that aren't JWTs have three
+    /// parts too, such as PASETOs (`v2.local.…`). A damaged JWT usually still has a header like
+    /// this. White space before the `{` must not matter: otherwise, the client could choose whether
+    /// our rules for JSON apply, or those of the introspection endpoint.
     pub(crate) fn is_jwt_like(&self) -> bool {
-        // `{` has six bits in the first character, and two in the second
-        matches!(
+        // `{` has six bits in the first character, and two in the second. The rest of a damaged
+        // header may not be base64url.
+        let begins_object = matches!(
             self.header,
             [b'e', b'w'..=b'z' | b'0'..=b'9' | b'-' | b'_', ..]
-        )
+        );
+        let is_object =
+            || base64url(self.header).is_ok_and(|json| json.trim_ascii_start().starts_with(b"{"));
+        self.header.is_empty() || begins_object || is_object()
     }
 }
 

@@ -180,7 +180,8 @@ const PRIVATE: [(&str, Problem); 6] = [
 /// a request whose body cannot be read.
 ///
 /// Only the `Debug` output has their names. In its pretty form, each cause begins a line with four
-/// spaces, or eight in a list of causes. A name that is deeper inside of a cause does not count.
+/// spaces, or eight in a list of causes. A name that is deeper inside of a cause does not count. A
+/// rejection of your own whose type has one of these names counts like warp's.
 fn private_problem_of(rejection: &Rejection) -> Option<Problem> {
     if rejection.is_not_found() {
         return None;
@@ -193,7 +194,8 @@ fn private_problem_of(rejection: &Rejection) -> Option<Problem> {
     };
     let names = causes.lines().filter_map(|line| {
         let line = line.strip_prefix(indent)?;
-        line.split(|c: char| !c.is_alphanumeric()).next()
+        let name = line.trim_end_matches([',', '(', '{', ' ']);
+        name.chars().all(char::is_alphanumeric).then_some(name)
     });
     let names: Vec<_> = names.collect();
     let row = PRIVATE.iter().find(|(name, _)| names.contains(name));

@@ -184,8 +184,9 @@ mod tests {
     fn ignores_other_schemes_beside_a_token_in_the_subprotocols() {
         use AuthError::MultipleCredentials;
         #[rustfmt::skip]
-        let rows: [(&str, Fields, Result<&str, AuthError>); 9] = [
+        let rows: [(&str, Fields, Result<&str, AuthError>); 10] = [
             ("Basic", &["Basic YTpi"], Ok("a.b.c")),
+            ("Basic and Bearer in one", &["Basic YTpi, Bearer d.e.f"], Err(MultipleCredentials)),
             ("a scheme alone", &["Negotiate"], Ok("a.b.c")),
             ("a longer name", &["Bearers d.e.f"], Ok("a.b.c")),
             ("Bearer without a token", &["bearer"], Err(MultipleCredentials)),

@@ -94,7 +94,9 @@ fn time(text: &str) -> Result<u64, String> {
     let give = format!("give seconds since 1970, such as {now}, or a time such as {example}");
     let seconds = text.parse().ok().or_else(|| {
         let time: Timestamp = text.parse().ok()?;
-        u64::try_from(time.as_second()).ok()
+        // Rounded up, so that a token issued in this second is revoked
+        let seconds = time.as_second() + i64::from(time.subsec_nanosecond() > 0);
+        u64::try_from(seconds).ok()
     });
     let Some(seconds) = seconds else {
         return Err(give);

@@ -352,8 +352,10 @@ impl Reference<'_> {
 fn references(value: &str) -> Vec<Reference<'_>> {
     let mut references = Vec::new();
     let (mut single, mut double, mut escaped) = (false, false, false);
+    // dotenvy takes the character that ends a name without braces literally, unless it is a `$`
+    let mut literal = None;
     for (at, c) in value.char_indices() {
-        if escaped {
+        if escaped || literal.take_if(|literal| *literal == at).is_some() && c != '$' {
             escaped = false;
             continue;
         }
@@ -366,6 +368,7 @@ fn references(value: &str) -> Vec<Reference<'_>> {
                 let rest = &value[at + 1..];
                 let end = rest.find(|c| !is_of_name(c)).unwrap_or(rest.len());
                 let in_braces = rest.strip_prefix('{').and_then(|rest| rest.split_once('}'));
+                literal = in_braces.is_none().then_some(at + 1 + end);
                 references.push(Reference {
                     name: in_braces.map_or(&rest[..end], |(name, _)| name),
                     is_in_braces: in_braces.is_some(),
@@ -620,6 +623,7 @@ mod tests {
             ("two values", b"LISTEN=hunter2\nA=b\nLISTEN=c", "LISTEN: found twice in .env, the second time on line 3; keep one".into()),
             ("a secret with a $", b"A=b\nAUTH0_SIGNING_SECRET=hunter$2", format!("AUTH0_SIGNING_SECRET: found a \"$\" on line 2 of .env, {reference} secret in single quotes")),
             ("an undefined variable", b"AUTH0_ISSUER=https://login.example/${UNDEFINED_TENANT}/v2.0", "AUTH0_ISSUER: found a reference to UNDEFINED_TENANT on line 1 of .env, and UNDEFINED_TENANT has no value there; set UNDEFINED_TENANT above that line or in the environment, or write the value itself".into()),
+            ("an undefined variable after a backslash that escapes nothing", b"A=b\nAUTH0_API_AUDIENCE=api://$A\\$UNDEFINED", "AUTH0_API_AUDIENCE: found a reference to UNDEFINED on line 2 of .env, and UNDEFINED has no value there; set UNDEFINED above that line or in the environment, or write the value itself".into()),
             ("an undefined variable without braces", b"A=b\nAUTH0_API_AUDIENCE=api://$UNDEFINED", "AUTH0_API_AUDIENCE: found a reference to UNDEFINED on line 2 of .env, and UNDEFINED has no value there; set UNDEFINED above that line or in the environment, or write the value itself".into()),
             // dotenvy would look up `HERE`.
             ("an underscore without braces", b"HERE_ID=a\nHERE=b\nAUTH0_API_AUDIENCE=api://$HERE_ID", "AUTH0_API_AUDIENCE: found $HERE_ID on line 3 of .env, but a name with \"_\" must be in braces; write ${HERE_ID}".into()),

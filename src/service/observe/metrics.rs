@@ -283,7 +283,7 @@ fn of_issuers(auth: &Auth) -> String {
     });
     add_family(&mut text, "counter", "warp_bearer_key_fetches_total", "Key set fetches by outcome. replaced: the set has changed.", fetches);
     let refused = status.iter().map(|keys| (of_issuer(&keys.issuer), to_f64(keys.fetches.refused)));
-    add_family(&mut text, "counter", "warp_bearer_key_fetches_refused_total", "Unknown keys and wrong signatures that caused no fetch, because the fetch budget was spent.", refused);
+    add_family(&mut text, "counter", "warp_bearer_key_fetches_refused_total", "Unknown keys, keys that do not fit and wrong signatures that caused no fetch, because the fetch budget was spent.", refused);
     let left_out = status.iter().flat_map(|keys| {
         let left_out = keys.left_out.iter().take(MAX_LEFT_OUT);
         // several keys can have the same `kid` or none

@@ -197,7 +197,7 @@ const AUTHORITIES_TTL: Duration = Duration::from_secs(60);
 #[derive(Default)]
 pub(super) struct Tls {
     authorities: Mutex<Option<Authorities>>,
-    reading: Blocking<io::Result<TlsConnector>>,
+    reading: Blocking<TlsConnector, io::Error>,
 }
 
 struct Authorities {

@@ -118,7 +118,7 @@ async fn gives_the_whole_list_to_a_late_subscriber() {
 /// A fast server is connected again, and its list read, before anyone looks.
 #[tokio::test]
 async fn list_lacks_lines_until_it_is_read_on_the_next_connection() {
-    let Some(server) = RedisServer::start() else {
+    let Some(mut server) = RedisServer::start() else {
         return;
     };
     let store = connected(&server.url()).await;
@@ -131,6 +131,13 @@ async fn list_lacks_lines_until_it_is_read_on_the_next_connection() {
         until(|| async { store.health().ok && !store.health().lacks_lines }).await;
         assert!(store.health().connects > connects);
     }
+
+    server.kill();
+    until(|| async { !store.health().ok }).await;
+    assert!(store.health().lacks_lines);
+    assert!(store.health().is_synchronized, "it was read before");
+    server.restart();
+    until(|| async { store.health().ok && !store.health().lacks_lines }).await;
 }
 
 #[tokio::test]
