@@ -634,6 +634,12 @@ def check(name, plain, reader, auth, down, generous, leaving, application, table
                       (stolen, answer.body))
             refused("/own with its own proxy_set_header, scope not granted", Answer(port, "/own", bearer(plain)), 403,
                     ['scope="read:messages"'])
+        text = (ROOT / "docs" / "forward-auth.md").read_text().partition("\n### One path needs more than the others\n")[2]
+        _, *exceptions = re.findall("^location .*\n", text.partition("\n## ")[0], re.MULTILINE)
+        with proxy(name, auth, application, added=("        location / {", "".join(exceptions))) as port:
+            for path, status in [("/", 200), ("/items/1", 200), ("/users/", 200), ("/admin/", 403), ("/Items/1", 403)]:
+                answer = Answer(port, path, bearer(plain))
+                holds(f"{path} in the layout of docs/forward-auth.md: {status}", answer.status == status, answer)
     return failed
 
 
