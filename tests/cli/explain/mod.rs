@@ -244,3 +244,36 @@ fn issuer_of(token: &TokenBuilder) -> String {
     let claims = part(&token.clone().sign(), 1);
     claims["iss"].as_str().unwrap().to_owned()
 }
+
+/// A signature shows only that something does not fit. The causes must not exclude each other.
+#[tokio::test(flavor = "multi_thread")]
+async fn names_every_likely_cause_of_a_wrong_signature_or_issuer() {
+    let world = World::start().await;
+    let good = world.issuer.token().sign();
+    let other = world.issuer.token().subject("mallory").sign();
+    let parts = |token: &str| token.split('.').map(str::to_owned).collect::<Vec<_>>();
+    let (good, other) = (parts(&good), parts(&other));
+    let edited = format!("{}.{}.{}", good[0], other[1], good[2]);
+    let json = explained(&world, "an edited payload", &[], &edited).1;
+    assert_eq!(json["code"], "bad_signature", "{json:#}");
+    let cause = json["cause"].as_str().unwrap();
+    for words in ["was changed", "not from this issuer", "replaced the key"] {
+        assert!(cause.contains(words), "{words}: {cause}");
+    }
+
+    let stranger = world
+        .issuer
+        .token()
+        .key(&SigningKey::generate(Algorithm::RS256));
+    let stranger = stranger.claim("iss", "http://127.0.0.1:9/").sign();
+    let json = explained(&world, "another issuer", &[], &stranger).1;
+    assert_eq!(json["code"], "unknown_issuer", "{json:#}");
+    let (cause, fix) = (
+        json["cause"].as_str().unwrap(),
+        json["fix"].as_str().unwrap(),
+    );
+    for words in ["not configured here", "before it was restarted"] {
+        assert!(cause.contains(words), "{words}: {cause}");
+    }
+    assert!(fix.contains("configure"), "{fix}");
+}

@@ -227,8 +227,8 @@ pub const OTHER_TENANT: Cause = cause(
     "Fetch the token from the issuer that is configured here, or configure the issuer that the token is from, if this API should trust it.",
 );
 pub const OTHER_PORT: Cause = cause(
-    "The token is from a development issuer at another address: it was restarted, with a new port and new keys.",
-    "Fetch a new token from the issuer that is running now.",
+    "The token is from another development issuer: one not configured here, or ours before it was restarted.",
+    "Fetch a new token from the issuer that is running now, or configure the token's issuer.",
 );
 pub const ID_TOKEN: Cause = cause(
     "This is an ID token. It tells an application who has logged in, and is not meant for an API.",
@@ -435,7 +435,7 @@ pub const NO_KID: Cause = cause(
     "Have the issuer write the kid of its key into the header.",
 );
 pub const CHANGED: Cause = cause(
-    "The token was changed after it was signed: a character is missing or different.",
+    "The token was changed after it was signed (a character is missing or different), or it is not from this issuer.",
     "Copy the whole token again. If it still does not verify, fetch a new one.",
 );
 pub const CUT_SIGNATURE: Cause = cause(
@@ -443,8 +443,8 @@ pub const CUT_SIGNATURE: Cause = cause(
     "Copy the token again to its last character.",
 );
 pub const REPLACED_KEY: Cause = cause(
-    "The issuer has replaced the key but kept its name, as a restarted development issuer does.",
-    "Fetch a new token from the issuer that is running now.",
+    "Either the token was changed after it was signed, or it is not from this issuer, or the issuer has replaced the key and kept its name, as a restarted development issuer does.",
+    "Copy the whole token again. If it still does not verify, fetch a new one from the issuer that is running now.",
 );
 pub const OTHER_SECRET: Cause = cause(
     "The token is not signed with AUTH0_SIGNING_SECRET.",
