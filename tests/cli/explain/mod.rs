@@ -277,3 +277,33 @@ async fn names_every_likely_cause_of_a_wrong_signature_or_issuer() {
     }
     assert!(fix.contains("configure"), "{fix}");
 }
+
+/// The advice has to work: without DPoP, a bound token is rejected with either scheme.
+#[tokio::test(flavor = "multi_thread")]
+async fn gives_one_fix_for_the_scheme_dpop_where_dpop_is_off() {
+    let world = World::start().await;
+    let key = SigningKey::generate(Algorithm::ES256);
+    let bound = world.issuer.token().bound_to(&key);
+    let plain = world.issuer.token().sign();
+    let dpop_off = causes::DPOP_BOUND.fix;
+    for (case, token, fix, repaired) in [
+        ("bound", bound.clone().sign(), dpop_off, None),
+        (
+            "bound and expired",
+            bound.expired().sign(),
+            dpop_off,
+            Some("token_expired"),
+        ),
+        ("not bound", plain, causes::OTHER_SCHEME.fix, Some("")),
+    ] {
+        let (_, json) = explained(&world, case, &[], &format!("DPoP {token}"));
+        assert_eq!(json["code"], "missing_token", "{case}: {json:#}");
+        assert_eq!(json["fix"], fix, "{case}: {json:#}");
+        let code = json["repair"]
+            .is_object()
+            .then(|| json["repair"]["code"].as_str().unwrap_or(""));
+        assert_eq!(code, repaired, "{case}: {json:#}");
+    }
+    let page = Page::of("missing_token").unwrap();
+    assert!(page.causes.contains(&causes::DPOP_BOUND));
+}

@@ -38,7 +38,7 @@ use crate::service::api::errors::{
 /// Every page.
 #[rustfmt::skip]
 pub const PAGES: &[Page] = &[
-    Page { code: "missing_token", when: "the request has no `Authorization` field, or one with another scheme; with `AUTH0_TOKEN_FIELD`, that field is missing", causes: &[NO_FIELD, FIELD_LOST, OTHER_SCHEME, NO_SCHEME, NO_SPACE, QUOTED_FIELD, UNFILLED_FIELD, NO_TOKEN_FIELD] },
+    Page { code: "missing_token", when: "the request has no `Authorization` field, or one with another scheme; with `AUTH0_TOKEN_FIELD`, that field is missing", causes: &[NO_FIELD, FIELD_LOST, OTHER_SCHEME, DPOP_BOUND, NO_SCHEME, NO_SPACE, QUOTED_FIELD, UNFILLED_FIELD, NO_TOKEN_FIELD] },
     Page { code: "malformed_authorization", when: "the scheme is followed by no token, or by characters that are not allowed in tokens (RFC 6750 §2.1); with `AUTH0_TOKEN_FIELD`, the field is empty or has such characters", causes: &[FOREIGN_CHARACTER, NOTHING_SENT, UNFILLED, NO_TOKEN_TEXT, WRAPPED, SCHEME_TWICE, COLON, TAB, QUOTED, SPACE_BEFORE_COLON, SPACE_BEFORE_NAME, PADDED, LOAD_BALANCER, NOT_BARE] },
     Page { code: "multiple_credentials", when: "there are two `Authorization` fields, or a comma in one", causes: &[TWO_CREDENTIALS, NO_TOKEN_TEXT] },
     Page { code: "token_too_large", when: "the token is larger than 16 KiB, or than `AUTH0_MAX_TOKEN_BYTES`", causes: &[TOO_LARGE] },

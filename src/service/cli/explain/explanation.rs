@@ -10,7 +10,7 @@ use crate::{
     auth::{
         Auth, AuthError, Claims, Problem,
         audience::OneAudience,
-        explain::{StepValue, Trace},
+        explain::{Schemes, StepValue, Trace},
         explain_proof::ProofOfRequest,
         policy::Policy,
     },
@@ -68,6 +68,17 @@ pub(super) struct Repair {
     pub(super) refusal: Option<Refused>,
     /// The right syntax, as the end of a sentence
     pub(super) form: String,
+}
+
+impl Repair {
+    fn has_bound_token(&self) -> bool {
+        self.trace.payload["cnf"]["jkt"].is_string()
+    }
+
+    fn is_about_binding(&self) -> bool {
+        let code = self.refusal.as_ref().and_then(|refusal| refusal.code);
+        matches!(code, Some("token_bound" | "missing_token"))
+    }
 }
 
 /// What one of the service's routes responds to an accepted token
@@ -193,7 +204,7 @@ impl Subject<'_> {
         };
         let is_about_fields = fault.is_some() || !pasted.further.is_empty();
         let token = pasted::repaired(&sent).filter(|_| is_malformed);
-        let repair = match token
+        let mut repair = match token
             .map(right)
             .filter(|right| *right != sent || is_about_fields)
         {
@@ -211,6 +222,13 @@ impl Subject<'_> {
             }
             None => None,
         };
+        if self.is_bound_without_dpop(&sent, repair.as_ref())
+            && let Some(refusal) = &mut traced.refusal
+        {
+            refusal.advice = Advice::from(causes::DPOP_BOUND).in_words_of(self.config);
+            // Its advice would be the same
+            repair = repair.filter(|repair| !repair.is_about_binding());
+        }
         let accepted = traced.claims.filter(|_| traced.refusal.is_none());
         let facts = self.facts("", &traced.trace, None);
         let mut notes = pasted.notes;
@@ -232,6 +250,14 @@ impl Subject<'_> {
             now: auth.time(),
             trace: traced.trace,
         }
+    }
+
+    /// Whether a bound token has the scheme `DPoP`, and DPoP is off. The service does not accept such
+    /// a token with any scheme.
+    fn is_bound_without_dpop(&self, sent: &str, repair: Option<&Repair>) -> bool {
+        let is_off = self.access.auth.schemes() == Schemes::Bearer;
+        let is_dpop = self.config.token_field.is_none() && pasted::after(sent, "DPoP").is_some();
+        is_off && is_dpop && repair.is_some_and(Repair::has_bound_token)
     }
 
     /// The verifier for the audience that a proxy asks for. `None` if it asks for none, or for one
