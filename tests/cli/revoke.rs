@@ -420,3 +420,41 @@ async fn revoke_accepts_issuers_from_the_issuers_file() {
     let list = fs::read_to_string(&list).unwrap();
     assert_eq!(list.lines().count(), 2, "{list}");
 }
+
+/// The commands read the file, but a running service also has the entries that were removed.
+#[tokio::test(flavor = "multi_thread")]
+async fn notes_that_a_service_keeps_removed_entries() {
+    let (world, _) = with_file("").await;
+    let words = "keeps entries that were removed from the file until it restarts";
+    let output = world.run(&["revocations"], "");
+    assert_eq!(output.stdout, "none\n");
+    assert!(output.stderr.contains(words), "{}", output.stderr);
+    let token = world.issuer.token().sign();
+    let output = world.run(&["explain"], &token);
+    assert_eq!(output.code, Some(0), "{}", output.stdout);
+    assert!(output.stdout.contains(words), "{}", output.stdout);
+    let output = world.run(&["explain"], &world.issuer.token().expired().sign());
+    assert!(!output.stdout.contains(words), "{}", output.stdout);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn missing_file_is_to_be_created() {
+    let (world, path) = with_file("").await;
+    fs::remove_file(&path).unwrap();
+    let hint = "create an empty file first, or correct the path";
+    for (command, code) in [
+        (&["revoke", "--jti", "a"][..], 69),
+        (&["revocations"], 69),
+        (&["serve"], 78),
+        (&["check"], 1),
+    ] {
+        let output = world.run(command, "");
+        let text = format!("{}{}", output.stdout, output.stderr);
+        assert_eq!(output.code, Some(code), "{command:?}: {text}");
+        assert!(text.contains(hint), "{command:?}: {text}");
+        if code == 69 {
+            let path = path.to_str().unwrap();
+            assert_eq!(text.matches(path).count(), 1, "{command:?}: {text}");
+        }
+    }
+}

@@ -52,6 +52,19 @@ pub(crate) enum FileError {
     Line(String, usize, &'static str),
 }
 
+impl FileError {
+    /// What to do, if the file does not exist.
+    #[cfg(feature = "service")]
+    pub(crate) fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Unreadable(_, io::ErrorKind::NotFound) => {
+                Some("create an empty file first, or correct the path")
+            }
+            _ => None,
+        }
+    }
+}
+
 /// Identifies a version of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Stamp {

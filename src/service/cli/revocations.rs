@@ -7,7 +7,11 @@ use jiff::Timestamp;
 
 use crate::{
     auth::{
-        revocation::{Revocation, file, sync},
+        revocation::{
+            Revocation,
+            file::{self, FileError},
+            sync,
+        },
         store::Store,
     },
     service::{
@@ -50,9 +54,7 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
     let mut entries = Vec::new();
     if let Some(path) = &config.revocation_file {
         let read = file::read(path);
-        let read =
-            read.map_err(|error| Failure::Source(format!("AUTH0_REVOCATION_FILE: {error}")))?;
-        entries.extend(read);
+        entries.extend(read.map_err(|error| file_failure(&error))?);
     }
     if config.state_store.url.is_some() {
         let shared = shared(&auth::store(&config)).await?.into_iter();
@@ -76,7 +78,19 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
     if entries.is_empty() && !options.json {
         terminal::print_line("none")?;
     }
+    if config.revocation_file.is_some() {
+        terminal::note(
+            "note: a running service keeps entries that were removed from the file until it restarts",
+        );
+    }
     Ok(())
+}
+
+/// The failure to read the file, with what to do if it does not exist.
+pub(in crate::service) fn file_failure(error: &FileError) -> Failure {
+    let hint = error.hint().map(|hint| format!("; {hint}"));
+    let hint = hint.unwrap_or_default();
+    Failure::Source(format!("AUTH0_REVOCATION_FILE: {error}{hint}"))
 }
 
 /// Reads the configuration without the files that the service needs only for other purposes, such

@@ -127,6 +127,7 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
     if config.state_store.url.is_some() {
         publish(&auth::store(&config), &entry).await?;
     } else if let Some(path) = &config.revocation_file {
+        file::read(path).map_err(|error| revocations::file_failure(&error))?;
         append(path, &entry).map_err(|error| {
             let path = path.display();
             Failure::Source(format!("AUTH0_REVOCATION_FILE: {path}: {error}"))
@@ -185,7 +186,6 @@ async fn publish(store: &Store, entry: &Revocation) -> Result<(), Failure> {
 /// Appends a line with a single write, so that concurrent commands don't mix up their lines. We
 /// don't create the file: with a misspelt path, nothing would be revoked.
 fn append(path: &Path, entry: &Revocation) -> io::Result<()> {
-    file::read(path).map_err(io::Error::other)?;
     let mut file = OpenOptions::new().read(true).append(true).open(path)?;
     let mut line = format!("{}\n", entry.to_json());
     if file.seek(SeekFrom::End(0))? > 0 {

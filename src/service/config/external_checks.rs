@@ -139,7 +139,13 @@ pub(super) fn revocations_and_client_key(
 fn revocations(path: &Path) -> Parsed<()> {
     match revocation::file::each(path, drop) {
         Ok(()) => Ok(()),
-        Err(FileError::Unreadable(_, kind)) => Err(InvalidValue::new(files::describe(kind))),
+        Err(error @ FileError::Unreadable(_, kind)) => {
+            let invalid = InvalidValue::new(files::describe(kind));
+            Err(match error.hint() {
+                Some(hint) => invalid.hint(hint),
+                None => invalid,
+            })
+        }
         Err(FileError::Line(_, line, why)) => {
             Err(InvalidValue::new("is not a list of revocations")
                 .because(format_args!("line {line}: {why}")))

@@ -159,6 +159,8 @@ const MILLISECONDS: &str = "exp is in milliseconds, it seems. RFC 7519 defines s
 
 const UNASKED: &str = "The service may also ask the issuer about this token, and the answer could change this verdict. To ask the issuer here too, use --introspect. This sends it the token.";
 
+const REMOVED_ENTRIES: &str = "A running service keeps entries that were removed from the file until it restarts, so it may still reject this token (AUTH0_REVOCATION_FILE).";
+
 impl Subject<'_> {
     /// Calls `skew` if a date is the reason for a rejection.
     pub(in crate::service) async fn explain(
@@ -239,6 +241,9 @@ impl Subject<'_> {
         let expires = traced.trace.payload["exp"].as_f64();
         if expires.is_some_and(|expires| expires > diagnosis::FAR) {
             notes.push(MILLISECONDS.to_owned());
+        }
+        if accepted.is_some() && self.config.revocation_file.is_some() {
+            notes.push(REMOVED_ENTRIES.to_owned());
         }
         Explanation {
             notes,
