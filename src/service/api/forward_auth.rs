@@ -77,7 +77,21 @@ pub(in crate::service) fn parse_query(query: &str) -> Result<QueryRequirements, 
             "/auth query has an unknown parameter or an invalid value: only scope, permission, role, group, claim, acr, max_age and audience are allowed; request rejected"
         );
     }
-    parse_query.ok_or(Problem::BadRequest)
+    let parsed = parse_query.ok_or(Problem::BadRequest)?;
+    if has_comma(query) {
+        // A scope may have a comma (RFC 6749 §3.3)
+        tracing::warn!(
+            "/auth query has a comma in a scope, a permission or an acr, which counts as a part of the name; separate names by + or %20"
+        );
+    }
+    Ok(parsed)
+}
+
+/// Whether a list of names has a comma, which was probably meant to separate two of them.
+pub(in crate::service) fn has_comma(query: &str) -> bool {
+    let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    let mut lists = pairs.filter(|(name, _)| matches!(*name, "scope" | "permission" | "acr"));
+    lists.any(|(_, value)| decoded(value).is_some_and(|value| value.contains(',')))
 }
 
 /// The audience, if the query contains nothing else.

@@ -166,3 +166,24 @@ async fn recognizes_another_client_by_the_audience_claim() {
         assert_eq!(json["fix"], fix, "{case}: {json:#}");
     }
 }
+
+/// A scope may contain a comma, but people also separate names with one.
+#[tokio::test(flavor = "multi_thread")]
+async fn notes_commas_in_the_query_of_a_proxy() {
+    let world = World::start().await;
+    let token = world.issuer.token().scope("a b").sign();
+    for (query, expected) in [
+        ("scope=a,b", true),
+        ("scope=a%2Cb", true),
+        ("permission=a,b", true),
+        ("acr=gold,silver", true),
+        ("scope=a+b", false),
+        ("group=CN%3Da,OU%3Db", false),
+    ] {
+        let json = world
+            .run(&["explain", "--json", "--auth", query], &token)
+            .json();
+        let notes = json["notes"].to_string();
+        assert_eq!(notes.contains("has a comma"), expected, "{query}: {json:#}");
+    }
+}

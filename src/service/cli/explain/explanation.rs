@@ -161,6 +161,8 @@ const UNASKED: &str = "The service may also ask the issuer about this token, and
 
 const REMOVED_ENTRIES: &str = "A running service keeps entries that were removed from the file until it restarts, so it may still reject this token (AUTH0_REVOCATION_FILE).";
 
+const COMMA: &str = "The query has a comma in a scope, a permission or an acr. The service takes it for a part of the name. To require several, separate them by + or %20.";
+
 impl Subject<'_> {
     /// Calls `skew` if a date is the reason for a rejection.
     pub(in crate::service) async fn explain(
@@ -244,6 +246,10 @@ impl Subject<'_> {
         }
         if accepted.is_some() && self.config.revocation_file.is_some() {
             notes.push(REMOVED_ENTRIES.to_owned());
+        }
+        let query = self.proxy.as_ref().map(|proxy| &proxy.query);
+        if query.is_some_and(|query| forward_auth::has_comma(query)) {
+            notes.push(COMMA.to_owned());
         }
         Explanation {
             notes,
