@@ -187,6 +187,27 @@ fn slash(reader: &mut Reader, issuers: &[String]) {
     }
 }
 
+/// Warns about a domain whose URL is none of the issuers. A tenant may have a custom domain, which
+/// only the issuer has, so this is no fault.
+pub(super) fn domain(reader: &mut Reader, domain: Option<&str>, issuers: &[String]) {
+    let Some(domain) = domain else {
+        return;
+    };
+    let is_its_url = |issuer: &String| {
+        let host = issuer.strip_prefix("https://").unwrap_or_default();
+        // `slash` warns about a missing slash
+        host.strip_suffix('/')
+            .unwrap_or(host)
+            .eq_ignore_ascii_case(domain)
+    };
+    if !issuers.iter().any(is_its_url) {
+        reader.warn(
+            AUTH0_DOMAIN.name(),
+            "not used, because AUTH0_ISSUER is set, and has another host; remove AUTH0_DOMAIN, or correct one of them, unless the issuer is the custom domain of this tenant",
+        );
+    }
+}
+
 pub(super) fn key_sources(reader: &mut Reader) {
     if reader.is_set(AUTH0_JWKS_URI.name()) && reader.is_set(AUTH0_JWKS_FILE.name()) {
         reader.fault(

@@ -328,8 +328,9 @@ impl Config {
         let issuers = reader.optional_list(&variables::AUTH0_ISSUER);
         let resource = reader.optional(&variables::AUTH0_RESOURCE);
         let clients = certificates::client_auth(reader);
-        let issuer = domain.map(|domain| format!("https://{domain}/"));
+        let issuer = domain.as_ref().map(|domain| format!("https://{domain}/"));
         let issuers = issuers.unwrap_or_else(|| issuer.into_iter().collect());
+        cross_checks::domain(reader, domain.as_deref(), &issuers);
         Self {
             introspection: introspection::read(reader, &issuers),
             revocation_file: reader.optional(&variables::AUTH0_REVOCATION_FILE),

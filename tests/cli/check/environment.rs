@@ -7,6 +7,7 @@ use std::{
 };
 
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+use warp_bearer::{auth::Algorithm, issuer::Issuer};
 
 use super::{assert_finds, checked, findings};
 use crate::support::world::World;
@@ -240,5 +241,53 @@ async fn reports_certificates_that_clients_would_refuse() {
         assert_eq!(output.code, Some(code), "{case}: {}", output.stdout);
         let found = findings(&output, "Configuration");
         assert_finds(case, &found, &[mark, text]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn warns_about_a_domain_that_contradicts_the_issuer() {
+    let issuer = Issuer::with_algorithm(Algorithm::RS256).await;
+    let named = |name: &str| World::named(&issuer, name);
+    let words = ["AUTH0_DOMAIN", "not used", "custom domain"];
+    let has = |world: &World| {
+        let found = findings(&checked(world), "Configuration");
+        found
+            .iter()
+            .any(|line| words.iter().all(|word| line.contains(word)))
+    };
+    for (case, domain, name, expected) in [
+        (
+            "its own URL",
+            "tenant.eu.auth0.com",
+            "https://tenant.eu.auth0.com/",
+            false,
+        ),
+        (
+            "its own URL in capitals",
+            "Tenant.eu.auth0.com",
+            "https://tenant.eu.auth0.com/",
+            false,
+        ),
+        (
+            "without the slash",
+            "tenant.eu.auth0.com",
+            "https://tenant.eu.auth0.com",
+            false,
+        ),
+        (
+            "another tenant",
+            "tenant.eu.auth0.com",
+            "https://other.eu.auth0.com/",
+            true,
+        ),
+        (
+            "a custom domain",
+            "tenant.eu.auth0.com",
+            "https://login.example.com/",
+            true,
+        ),
+    ] {
+        let world = named(name).set("AUTH0_DOMAIN", domain);
+        assert_eq!(has(&world), expected, "{case}");
     }
 }
