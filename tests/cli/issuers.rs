@@ -165,7 +165,10 @@ fn import_writes_an_equivalent_file() {
          [[issuer]]\nurl = \"https://b.example/\"\naudiences = [\"urn:a\"]\nalgorithms = [\"RS256\", \"EdDSA\"]\n"
     );
     let stderr = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(stderr, "remove AUTH0_ISSUER, and set ISSUERS_FILE\n");
+    assert_eq!(
+        stderr,
+        "remove AUTH0_ISSUER, AUTH0_API_AUDIENCE, AUTH0_ALGORITHMS, and set ISSUERS_FILE\n"
+    );
     let missing = run(&directory, &["issuers", "import", "none.env"], &[]);
     assert_eq!(missing.status.code(), Some(78));
 }
@@ -213,4 +216,16 @@ fn import_rejects_references_whatever_the_environment_has() {
         let told = String::from_utf8(output.stderr).unwrap();
         assert!(told.contains("AUTH0_ISSUER: found "), "{value}: {told}");
     }
+}
+
+#[test]
+fn import_writes_only_variables_that_are_set() {
+    let directory = Directory::new();
+    let text = "AUTH0_ISSUER=https://a.example/\nAUTH0_API_AUDIENCE=urn:a\nAUTH0_LEEWAY=5s\n";
+    fs::write(directory.path().join("old.env"), text).unwrap();
+    let output = run(&directory, &["issuers", "import", "old.env"], &[]);
+    assert_eq!(
+        String::from_utf8(output.stdout).unwrap(),
+        "[[issuer]]\nurl = \"https://a.example/\"\naudiences = [\"urn:a\"]\nleeway = \"5s\"\n"
+    );
 }

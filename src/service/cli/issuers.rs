@@ -43,7 +43,8 @@ pub(in crate::service) fn run(command: Command) -> Result<(), Failure> {
         return Err(Failure::Input(Terminal::clean(&text)));
     }
     terminal::print(config.to_issuers_file(&environment))?;
-    let replaced = config.variables_of_issuers(&environment);
+    let mut replaced = config.variables_of_issuers(&environment);
+    replaced.extend(config.variables_overridden(&environment));
     terminal::note(format_args!(
         "remove {}, and set ISSUERS_FILE",
         replaced.join(", ")

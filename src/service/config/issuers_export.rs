@@ -7,7 +7,7 @@ use crate::{
     service::config::{
         Config, Environment, Variable,
         cross_checks::OF_ONE_ISSUER,
-        issuers_file::options_of_variables,
+        issuers_file::{OVERRIDDEN, options_of_variables},
         variables::{
             AUTH0_ALGORITHMS, AUTH0_INTROSPECTION, AUTH0_REQUIRED_SCOPE, AUTH0_SIGNING_SECRET,
         },
@@ -23,12 +23,14 @@ impl Config {
             if !file.is_empty() {
                 file.push('\n');
             }
-            let algorithms = self.algorithms.iter().map(|alg| alg.as_str().to_owned());
             let mut rows = vec![
                 ("url", string(issuer)),
                 ("audiences", list(self.audiences.iter().cloned())),
-                ("algorithms", list(algorithms)),
             ];
+            if environment.get(AUTH0_ALGORITHMS.name()).is_some() {
+                let algorithms = self.algorithms.iter().map(|alg| alg.as_str().to_owned());
+                rows.push(("algorithms", list(algorithms)));
+            }
             rows.extend(self.options(environment));
             file.push_str("[[issuer]]\n");
             for (name, value) in rows {
@@ -69,6 +71,14 @@ impl Config {
     /// The names of the set variables that the file replaces.
     pub fn variables_of_issuers(&self, environment: &Environment) -> Vec<&'static str> {
         let names = OF_ONE_ISSUER.into_iter();
+        names
+            .filter(|name| environment.get(name).is_some())
+            .collect()
+    }
+
+    /// The names of the set variables that have no effect beside this file.
+    pub fn variables_overridden(&self, environment: &Environment) -> Vec<&'static str> {
+        let names = OVERRIDDEN.into_iter().map(|(name, ..)| name);
         names
             .filter(|name| environment.get(name).is_some())
             .collect()

@@ -17,9 +17,10 @@ use toml::{
 
 use crate::{
     algorithm::Algorithm,
-    auth::{dpop::DpopMode, files},
+    auth::{display::ShownText, dpop::DpopMode, files},
     service::config::{
         cross_checks::foreign_audience,
+        env::Environment,
         fault::{Fault, Faults, Warning, quoted},
         invalid::{InvalidValue, Parsed},
         issuer_settings::{IssuerSettings, Preset},
@@ -72,6 +73,41 @@ pub(super) fn options_of_variables() -> impl Iterator<Item = (&'static str, &'st
         let name = format!("AUTH0_{}", option.to_ascii_uppercase());
         Some((*option, variables::find(&name)?))
     })
+}
+
+/// Whether a table has an option.
+type Has = fn(&IssuerSettings) -> bool;
+
+/// The variables that an option of a table overrides, with this option and whether a table has it.
+/// Other variables of the same name as an option are faults beside an issuers file, or also apply
+/// to the routes.
+#[rustfmt::skip]
+pub(super) const OVERRIDDEN: [(&str, &str, Has); 7] = [
+    (variables::AUTH0_API_AUDIENCE.name(), "audiences", |own| !own.audiences.is_empty()),
+    (variables::AUTH0_ALGORITHMS.name(), "algorithms", |own| !own.algorithms.is_empty()),
+    (variables::AUTH0_LEEWAY.name(), "leeway", |own| own.leeway.is_some()),
+    (variables::AUTH0_TOKEN_MAX_AGE.name(), "token_max_age", |own| own.token_max_age.is_some()),
+    (variables::AUTH0_TOKEN_PROFILE.name(), "token_profile", |own| own.token_profile.is_some()),
+    (variables::AUTH0_ROLES_AT.name(), "roles_at", |own| own.roles_at.is_some()),
+    (variables::AUTH0_GROUPS_AT.name(), "groups_at", |own| own.groups_at.is_some()),
+];
+
+/// Warns about each variable that is set and has no effect, because every table overrides it.
+pub(super) fn overridden(
+    path: &Path,
+    tables: &[IssuerSettings],
+    environment: &Environment,
+) -> Vec<Warning> {
+    let file = path.file_name().unwrap_or(path.as_os_str());
+    let file = ShownText::new(&file.to_string_lossy()).to_string();
+    let rows = OVERRIDDEN.into_iter().filter(|(name, _, has)| {
+        environment.get(name).is_some() && !tables.is_empty() && tables.iter().all(has)
+    });
+    let warning = |(name, option, _): (&str, &str, _)| {
+        let text = format!("not used: every table of {file} has its own {option}");
+        Warning::new(name, text)
+    };
+    rows.map(warning).collect()
 }
 
 /// The values from variables, for options that a table does not set.

@@ -187,6 +187,10 @@ impl Config {
         let (tables, more) = tables.map_err(|faults| environment.locate(faults))?;
         config.tables = tables;
         warnings.extend(more);
+        if let Some(path) = &config.issuers_file {
+            let overridden = issuers_file::overridden(path, &config.tables, environment);
+            warnings.extend(environment.locate_warnings(overridden));
+        }
         // Last, because a file may have many lines of other programs, and the log limits the number
         // of warnings.
         warnings.extend_from_slice(environment.warnings());

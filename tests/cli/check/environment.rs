@@ -291,3 +291,28 @@ async fn warns_about_a_domain_that_contradicts_the_issuer() {
         assert_eq!(has(&world), expected, "{case}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn warns_about_variables_that_every_table_overrides() {
+    let world = World::start().await;
+    let url = world.issuer.url().to_owned();
+    let tables = format!(
+        "[[issuer]]\nurl = \"{url}\"\naudiences = [\"a\"]\nleeway = \"1s\"\nalgorithms = [\"RS256\"]\n\n[[issuer]]\nurl = \"https://b.example/\"\naudiences = [\"b\"]\nleeway = \"2s\"\njwks_file = \"jwks.json\"\n"
+    );
+    let jwks = serde_json::json!({"keys": [world.issuer.key().public_jwk()]});
+    fs::write(world.directory.path().join("jwks.json"), jwks.to_string()).unwrap();
+    fs::write(world.directory.path().join("issuers.toml"), tables).unwrap();
+    write_env(&world, "AUTH0_LEEWAY=5s\nAUTH0_ALGORITHMS=RS256\n");
+    let world = world
+        .unset("AUTH0_ISSUER")
+        .set("ISSUERS_FILE", "issuers.toml");
+    let found = findings(&checked(&world), "Configuration");
+    for line in [
+        "note : AUTH0_API_AUDIENCE: in the environment, not used: every table of issuers.toml has its own audiences ()",
+        "note : AUTH0_LEEWAY: in .env, line 1, not used: every table of issuers.toml has its own leeway ()",
+    ] {
+        assert!(found.iter().any(|one| one == line), "{line}: {found:#?}");
+    }
+    let other = found.iter().any(|line| line.contains("AUTH0_ALGORITHMS"));
+    assert!(!other, "{found:#?}");
+}
