@@ -40,6 +40,15 @@ const NO_PROXY: [&str; 2] = ["NO_PROXY", "no_proxy"];
 pub struct Environment {
     variables: BTreeMap<String, (String, Origin)>,
     warnings: Vec<Warning>,
+    near_misses: Vec<NearMiss>,
+}
+
+/// A name in `.env` that is probably a misspelt variable of ours.
+#[derive(Clone)]
+struct NearMiss {
+    name: String,
+    origin: Origin,
+    known: &'static str,
 }
 
 impl Environment {
@@ -133,10 +142,22 @@ impl Environment {
         TerminalVariables::from_pairs(self.clone())
     }
 
-    /// Adds the origin of each variable to its faults.
+    /// Adds the origin of each variable to its faults. If a variable is not set, adds the similar
+    /// name in `.env`.
     #[must_use]
     pub fn locate(&self, faults: Faults) -> Faults {
-        faults.with_origins(|name| self.origin(name))
+        let faults = faults.with_origins(|name| self.origin(name));
+        faults.with_hints(|subject| {
+            let mut similar = self.near_misses.iter();
+            let NearMiss {
+                name,
+                origin,
+                known,
+            } = similar.find(|one| one.known == subject)?;
+            Some(format!(
+                "; {name} is set in {origin}, did you mean {known}?"
+            ))
+        })
     }
 
     pub(super) fn locate_warnings(&self, warnings: Vec<Warning>) -> Vec<Warning> {
@@ -176,6 +197,7 @@ impl Environment {
         Self {
             variables: variables.into_iter().map(set).collect(),
             warnings: Vec::new(),
+            near_misses: Vec::new(),
         }
     }
 
@@ -198,7 +220,9 @@ impl Environment {
             name => Origin::File(name.into(), line),
         };
         let near_misses = dotenv.entries.iter();
-        warnings.extend(near_misses.filter_map(|entry| near_miss(entry, &origin(entry.line))));
+        let near_misses = near_misses.filter_map(|entry| near_miss(entry, origin(entry.line)));
+        let near_misses: Vec<_> = near_misses.collect();
+        warnings.extend(near_misses.iter().map(NearMiss::warning));
         let dotenv = dotenv
             .entries
             .into_iter()
@@ -216,6 +240,7 @@ impl Environment {
         Ok(Self {
             variables,
             warnings,
+            near_misses,
         })
     }
 }
@@ -235,13 +260,23 @@ fn is_relevant(name: &str) -> bool {
         || name == PORT
 }
 
-/// Warns about a name in `.env` that is probably a misspelt variable of ours. We do not check names
-/// in the environment, most of which belong to other programs.
-fn near_miss(entry: &Entry, origin: &Origin) -> Option<Warning> {
+/// Finds a misspelt variable of ours. We do not check names in the environment, most of which belong
+/// to other programs.
+fn near_miss(entry: &Entry, origin: Origin) -> Option<NearMiss> {
     let known = variables::near_miss(&entry.name)?;
     let name = ShownText::new(&entry.name).to_string();
-    let text = format!("not read; did you mean {known}?");
-    Some(Warning::new(&name, text).with_origin(|_| Some(origin.clone())))
+    Some(NearMiss {
+        name,
+        origin,
+        known,
+    })
+}
+
+impl NearMiss {
+    fn warning(&self) -> Warning {
+        let text = format!("not read; did you mean {}?", self.known);
+        Warning::new(&self.name, text).with_origin(|_| Some(self.origin.clone()))
+    }
 }
 
 /// The fault for a file that was named on the command line

@@ -121,6 +121,20 @@ impl Faults {
     }
 }
 
+impl Faults {
+    /// Adds a hint to the faults of variables that are not set. `hint` gets the variable.
+    pub(super) fn with_hints(mut self, hint: impl Fn(&str) -> Option<String>) -> Self {
+        for Fault(message) in &mut self.0 {
+            if message.origin.is_none()
+                && let Some(hint) = hint(&message.subject)
+            {
+                message.text += &hint;
+            }
+        }
+        self
+    }
+}
+
 impl From<Vec<Fault>> for Faults {
     fn from(faults: Vec<Fault>) -> Self {
         Self(faults)

@@ -316,3 +316,16 @@ async fn warns_about_variables_that_every_table_overrides() {
     let other = found.iter().any(|line| line.contains("AUTH0_ALGORITHMS"));
     assert!(!other, "{found:#?}");
 }
+
+/// A fault ends the command before the warnings, so it has to name the misspelt variable itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn missing_variable_names_a_similar_one_in_the_file() {
+    let world = World::start().await.unset("AUTH0_API_AUDIENCE");
+    write_env(&world, "APP=a\nAPI_AUDIENCE=https://api.example.com\n");
+    for command in ["check", "serve"] {
+        let output = world.run(&[command], "");
+        assert_eq!(output.code, Some(78), "{}", output.stdout);
+        let hint = "; API_AUDIENCE is set in .env, line 2, did you mean AUTH0_API_AUDIENCE?\n";
+        assert!(output.stderr.ends_with(hint), "{}", output.stderr);
+    }
+}
