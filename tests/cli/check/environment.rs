@@ -329,3 +329,12 @@ async fn missing_variable_names_a_similar_one_in_the_file() {
         assert!(output.stderr.ends_with(hint), "{}", output.stderr);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ends_with_the_verdict_after_a_wrong_value() {
+    let world = World::start().await.set("AUTH0_ALGORITHMS", "RS265");
+    let output = world.run(&["check"], "");
+    assert_eq!(output.code, Some(78), "{}", output.stdout);
+    let verdict = "\nThe service would not start: see the errors.\n";
+    assert!(output.stdout.ends_with(verdict), "{}", output.stdout);
+}

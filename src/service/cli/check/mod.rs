@@ -72,6 +72,10 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
                 report.add(section);
             }
             print(&report, &options, terminal)?;
+            if !options.json {
+                let verdict = "The service would not start: see the errors.";
+                terminal::print_line(terminal.strong(Mark::Bad, verdict))?;
+            }
             return Err(Failure::Config(faults));
         }
     };
