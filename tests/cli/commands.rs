@@ -69,7 +69,10 @@ fn unreadable_file_is_one_line() {
 
     fs::write(&file, "AUTH0_DOMAIN = tenant.eu.auth0.com\n").unwrap();
     let line = "AUTH0_DOMAIN is set in .env, line 1: dev has its own issuer and uses neither ISSUERS_FILE nor AUTH0_ variables; run it in a directory without a .env and without these variables, or run `warp-bearer serve`";
-    assert_ends("dev and a .env", &run(&directory, &["dev"], &[]), 78, line);
+    let program = env!("CARGO_BIN_EXE_warp-bearer");
+    let line =
+        format!("{line}; to run it in an empty directory: cd \"$(mktemp -d)\" && {program} dev");
+    assert_ends("dev and a .env", &run(&directory, &["dev"], &[]), 78, &line);
 }
 
 #[test]

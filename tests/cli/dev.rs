@@ -88,10 +88,13 @@ async fn readme_requests_return_the_documented_status() {
     let mut dev = Process::start(&["dev"], &[("LISTEN", "127.0.0.1:0")]);
     let page = Page::read(&mut dev);
     let token = page.token("read:messages");
+    let plain = page.token("read:reports");
     let commands = readme();
-    assert!(commands.len() >= 5, "{commands:#?}");
+    assert!(commands.len() >= 6, "{commands:#?}");
+    assert!(commands.iter().any(|(_, status)| *status == 403));
     for (command, status) in &commands {
         let command = command.replace("127.0.0.1:8000", page.service());
+        let command = command.replace("$PLAIN", &plain);
         for answer in answers(&command, &token).await {
             assert_eq!(answer.status, *status, "{command}: {answer:?}");
         }
@@ -476,7 +479,11 @@ async fn dpop_commands_printed_by_dev_work_when_pasted() {
     }
 
     let script: Vec<_> = page.0.iter().map(|(_, command)| &**command).collect();
-    assert_eq!(script.len(), 6, "{:#?}", page.0);
+    assert_eq!(script.len(), 7, "{:#?}", page.0);
+    let explain = format!("TOKEN={token}; PROOF={proof}; {}", script[6]);
+    let shown = shell(&explain);
+    assert!(shown.contains("Accepted: the token is valid."), "{shown}");
+    assert!(shown.contains("proof htu"), "{shown}");
     if Command::new("curl").arg("--version").output().is_ok() {
         let script = script.join("\n") + &format!("\n{}", script[2]);
         let shown = shell(&script.replace("curl -i", "curl -si"));
@@ -517,6 +524,16 @@ fn prints_a_proof_with_token_and_nonce() {
         &["dev", "--proof", "GET"][..],
         &["dev", "--proof", "GET", url],
         &["dev", "--for-token", "a.b.c"],
+        &["dev", "--proof", "GET", "/a", "--for-token", "a.b.c"],
+        &[
+            "dev",
+            "--proof",
+            "GET",
+            "api.example.com/a",
+            "--for-token",
+            "a",
+        ],
+        &["dev", "--proof", "GET", "https://", "--for-token", "a.b.c"],
         &["dev", "--proof", "GET", url, "--for-token", "a", "--token"],
     ] {
         let output = run(&Directory::new(), wrong, &[]);

@@ -29,7 +29,7 @@ use crate::{
             failure::Failure,
             terminal::{self, Terminal},
         },
-        config::{Config, Environment, ServiceAddress, duration},
+        config::{Config, Environment, Origin, ServiceAddress, duration},
         http::shutdown::Shutdown,
         observe::logging,
     },
@@ -128,10 +128,17 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
         return token::run(&environment, CLIENT, options.scope.as_deref(), key.as_ref()).await;
     }
     if let Some((name, origin)) = environment.first_of_issuers() {
+        let elsewhere = match origin {
+            Origin::Environment => String::new(),
+            _ => format!(
+                "; to run it in an empty directory: cd \"$(mktemp -d)\" && {} dev",
+                page::executable()
+            ),
+        };
         return Err(Failure::NotForDevelopment(format!(
             "{name} is set in {origin}: dev has its own issuer and uses neither ISSUERS_FILE nor \
              AUTH0_ variables; run it in a directory without a .env and without these variables, or run \
-             `warp-bearer serve`"
+             `warp-bearer serve`{elsewhere}"
         )));
     }
     // We don't handle SIGHUP, so closing the terminal ends the process

@@ -24,7 +24,7 @@ pub(in crate::service) struct Page<'a> {
 }
 
 impl Page<'_> {
-    /// With default ports, the text fits into a terminal of 80 by 24. Each command is a line below
+    /// With default ports and without `--dpop`, the text fits into a terminal of 80 by 24. Each command is a line below
     /// a shell comment, so you can paste all of them at once.
     pub(in crate::service) fn text(&self) -> String {
         let title = "warp-bearer dev: the service and a local issuer, on this machine only.";
@@ -67,7 +67,7 @@ impl Page<'_> {
         self.commands_of_bearer().into()
     }
 
-    fn commands_with_proofs(&self) -> [(&'static str, String); 6] {
+    fn commands_with_proofs(&self) -> [(&'static str, String); 7] {
         let url = format!("http://{}/api/private", self.service);
         let program = program();
         let proof = format!("PROOF=$({program} dev --proof GET {url} --for-token $TOKEN)");
@@ -95,6 +95,16 @@ impl Page<'_> {
                 format!(
                     "curl -iH \"Authorization: Bearer $({} dev --token)\" {url}",
                     self.program()
+                ),
+            ),
+            (
+                "Why a token and its proof are accepted or rejected:",
+                format!(
+                    "echo $TOKEN | AUTH0_ISSUER={} AUTH0_API_AUDIENCE={} PUBLIC_URL=http://{} \
+                     {program} explain --proof $PROOF --request GET {url}",
+                    self.issuer.url(),
+                    self.issuer.audience(),
+                    self.service
                 ),
             ),
         ]
@@ -159,11 +169,17 @@ impl Page<'_> {
 }
 
 /// The command to run this program from another terminal: `cargo run` if cargo started us, and
-/// otherwise our path. If a shell would need quotes for the path, only the name.
+/// otherwise the [`executable`].
 fn program() -> String {
     if env::var_os("CARGO").is_some() {
         return "cargo run --quiet --".to_owned();
     }
+    executable()
+}
+
+/// The command to run this program from any directory: our path or, if a shell would need quotes
+/// for it, only the name.
+pub(super) fn executable() -> String {
     let called = env::args().next().unwrap_or_default();
     // The other terminal may be in another directory, so the path must be absolute
     let path = env::current_exe().ok().filter(|_| called.contains('/'));

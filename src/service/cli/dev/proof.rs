@@ -4,6 +4,8 @@
 //! client's secret, it is public, but tokens bound to it are only valid for the `dev` on this
 //! machine.
 
+use warp::http::Uri;
+
 use crate::{
     issuer::SigningKey,
     service::cli::{failure::Failure, terminal},
@@ -24,6 +26,12 @@ pub(in crate::service) fn run(
             "--proof takes a method and a URL".to_owned(),
         ));
     };
+    let is_absolute = |url: &Uri| url.scheme().is_some() && url.host().is_some();
+    if !url.parse().is_ok_and(|url| is_absolute(&url)) {
+        return Err(Failure::Usage(
+            "--proof: give the whole URL, such as http://127.0.0.1:8000/api/private\n".to_owned(),
+        ));
+    }
     let mut proof = key().proof(method, url).token(token.trim());
     if let Some(nonce) = nonce {
         proof = proof.nonce(nonce);
