@@ -179,7 +179,7 @@ fn port_in_use_is_one_line() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let line = format!(
-        "LISTEN: {address} is in use; stop the process that listens there, or set LISTEN to another address, such as 127.0.0.1:0 for any free port"
+        "LISTEN: {address} is in use; stop the process that listens there (a service that is stopping still listens for up to SHUTDOWN_GRACE), or set LISTEN to another address, such as 127.0.0.1:0 for any free port"
     );
     let directory = Directory::new();
     let listen = ("LISTEN", &*address);

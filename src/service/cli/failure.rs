@@ -84,8 +84,9 @@ impl fmt::Display for Failure {
             Self::Listen(name, address, error) if error.kind() == io::ErrorKind::AddrInUse => {
                 writeln!(
                     f,
-                    "{name}: {address} is in use; stop the process that listens there, or set {name} to \
-                     another address, such as 127.0.0.1:0 for any free port"
+                    "{name}: {address} is in use; stop the process that listens there (a service that is \
+                     stopping still listens for up to SHUTDOWN_GRACE), or set {name} to another address, such as \
+                     127.0.0.1:0 for any free port"
                 )
             }
             Self::Listen(name, address, error) => {
