@@ -63,8 +63,8 @@ impl Auth {
     }
 }
 
-/// All configured audiences. One that is accepted with and without a trailing slash is listed in both
-/// forms.
+/// All configured audiences. One that is accepted with and without a trailing slash is listed in
+/// both forms.
 fn audiences(issuers: &Issuers) -> Vec<String> {
     let rules = issuers.iter().map(|issuer| &issuer.rules);
     let audiences = rules.flat_map(|rules| rules.audiences.iter());

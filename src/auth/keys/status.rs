@@ -25,8 +25,8 @@ pub struct KeyStatus {
     pub next_fetch: Option<Duration>,
     /// Why the last fetch failed, as a sentence for operators. If the keys were fetched from the
     /// known address because discovery failed, the error of discovery. `None` if both succeeded.
-    /// URLs in it have no user information and no query, and at most 80 characters of the issuer's response
-    /// are quoted.
+    /// URLs in it have no user information and no query, and at most 80 characters of the issuer's
+    /// response are quoted.
     pub last_error: Option<String>,
     /// [`last_error`](Self::last_error) as a word from a fixed list (`timeout`, `status`,
     /// `wrong_issuer`, …) that is safe to publish.

@@ -260,8 +260,8 @@ fn document(auth: &Auth, audience: Option<&str>, scopes: &[String]) -> Option<By
     serde_json::to_vec(&metadata?).ok().map(Bytes::from)
 }
 
-/// The path and the audience of the requested document, or `None` if the audience in the query is not
-/// a resource.
+/// The path and the audience of the requested document, or `None` if the audience in the query is
+/// not a resource.
 ///
 /// Without a query, you get the first document with the path. Some clients only try the well-known
 /// path without a suffix, and for them it is the configured resource, even if that has a path.

@@ -35,8 +35,8 @@ pub(super) struct Entry {
     is_complete: bool,
 }
 
-/// Parses a `.env`. `file` is its name in faults. `is_overridden` returns `true` for a variable that
-/// the environment sets, so that its value in the file is not used.
+/// Parses a `.env`. `file` is its name in faults. `is_overridden` returns `true` for a variable
+/// that the environment sets, so that its value in the file is not used.
 ///
 /// # Errors
 /// Returns the fault of the first invalid line with a variable that this service reads.

@@ -260,8 +260,8 @@ fn is_relevant(name: &str) -> bool {
         || name == PORT
 }
 
-/// Finds a misspelt variable of ours. We do not check names in the environment, most of which belong
-/// to other programs.
+/// Finds a misspelt variable of ours. We do not check names in the environment, most of which
+/// belong to other programs.
 fn near_miss(entry: &Entry, origin: Origin) -> Option<NearMiss> {
     let known = variables::near_miss(&entry.name)?;
     let name = ShownText::new(&entry.name).to_string();

@@ -2,8 +2,8 @@
 //!
 //! Each connection needs a descriptor. The process also needs some for listeners, logs, connections
 //! to `METRICS_LISTEN`, and key fetches. If idle peers could take all descriptors, key fetches
-//! would fail, so [`RESERVE`] descriptors are never used for connections, and neither are those that
-//! introspection needs.
+//! would fail, so [`RESERVE`] descriptors are never used for connections, and neither are those
+//! that introspection needs.
 
 use crate::{auth::introspection::MAX_OPEN, service::http::limits::Limits};
 
@@ -49,8 +49,9 @@ fn hard_limit() -> Option<u64> {
     None
 }
 
-/// Introspection reserves at most a quarter of the descriptors. Otherwise, a long issuers file would
-/// leave none for connections, although few issuers have many requests in flight at the same time.
+/// Introspection reserves at most a quarter of the descriptors. Otherwise, a long issuers file
+/// would leave none for connections, although few issuers have many requests in flight at the same
+/// time.
 fn connections(wanted: usize, descriptors: u64, introspecting: usize) -> usize {
     let descriptors = usize::try_from(descriptors).unwrap_or(usize::MAX);
     let for_introspection = introspecting.saturating_mul(MAX_OPEN).min(descriptors / 4);

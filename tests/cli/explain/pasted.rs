@@ -236,7 +236,8 @@ async fn the_verdict_is_that_of_the_text_as_it_is_sent() {
     );
 }
 
-/// The HTTP parser rejects these requests before the service reads a token, so the answer has no code.
+/// The HTTP parser rejects these requests before the service reads a token, so the answer has no
+/// code.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_answer_of_the_parser_has_no_code() {
     let world = World::start().await;

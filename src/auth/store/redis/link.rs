@@ -46,8 +46,8 @@ const CHUNK: usize = 1000;
 /// delete a line that others still need.
 const EXPIRED_RETENTION: Duration = Duration::from_secs(600);
 
-/// Maintains the connection, and passes new lines to the subscribers, until the task is aborted, which
-/// `Redis::drop` does.
+/// Maintains the connection, and passes new lines to the subscribers, until the task is aborted,
+/// which `Redis::drop` does.
 pub(super) async fn run(shared: Arc<Shared>) {
     select! {
         () = keep_connected(&shared) => {}

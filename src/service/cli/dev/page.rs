@@ -24,8 +24,8 @@ pub(in crate::service) struct Page<'a> {
 }
 
 impl Page<'_> {
-    /// With default ports and without `--dpop`, the text fits into a terminal of 80 by 24. Each command is a line below
-    /// a shell comment, so you can paste all of them at once.
+    /// With default ports and without `--dpop`, the text fits into a terminal of 80 by 24. Each
+    /// command is a line below a shell comment, so you can paste all of them at once.
     pub(in crate::service) fn text(&self) -> String {
         let title = "warp-bearer dev: the service and a local issuer, on this machine only.";
         let mut page = self.terminal.strong(Mark::Plain, title) + "\n\n";
