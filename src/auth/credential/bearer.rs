@@ -59,12 +59,9 @@ pub(crate) fn may_have_credential(headers: &HeaderMap) -> bool {
             let has_name = length > 0 && matches!(field.get(length), None | Some(b' '));
             // a proxy may have joined two headers with a comma
             let mut others = field.split(|c| *c == b',').skip(1).map(<[u8]>::trim_ascii);
-            let has_other = others.any(|other| {
-                [BEARER, DPOP].iter().any(|scheme| {
-                    let begin = other.get(..scheme.len());
-                    begin.is_some_and(|begin| begin.eq_ignore_ascii_case(scheme))
-                })
-            });
+            let is_ours =
+                |other| [BEARER, DPOP].map(|scheme| after_name(other, scheme)) != [None; 2];
+            let has_other = others.any(is_ours);
             !has_name || has_other || scheme(headers).is_some()
         }
     }
@@ -128,17 +125,22 @@ fn after_scheme<'a>(field: &'a HeaderValue, scheme: &[u8]) -> Result<&'a [u8], A
 }
 
 fn after_any_scheme<'a>(field: &'a HeaderValue, scheme: &[u8]) -> Result<&'a [u8], AuthError> {
-    let parts = field.as_bytes().split_at_checked(scheme.len());
-    let named = parts.filter(|(name, _)| name.eq_ignore_ascii_case(scheme));
+    let rest = after_name(field.as_bytes(), scheme);
     // a word that only begins with the name is another scheme
-    let named = named.filter(|(_, rest)| !rest.first().copied().is_some_and(is_tchar));
-    let (_, rest) = named.ok_or(AuthError::MissingToken)?;
+    let rest = rest.filter(|rest| !rest.first().copied().is_some_and(is_tchar));
+    let rest = rest.ok_or(AuthError::MissingToken)?;
     let spaces = rest.iter().take_while(|c| **c == b' ').count();
     let token = &rest[spaces..];
     if spaces == 0 || token.is_empty() {
         return Err(AuthError::MalformedAuthorization);
     }
     Ok(token)
+}
+
+/// The text after a name, in any case.
+fn after_name<'a>(text: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    let (begin, rest) = text.split_at_checked(name.len())?;
+    begin.eq_ignore_ascii_case(name).then_some(rest)
 }
 
 pub(crate) fn within_limit(token: &[u8], limit: usize) -> Result<(), AuthError> {

@@ -17,29 +17,38 @@ pub(crate) fn is_public_key(der: &[u8]) -> bool {
     let Some((elements, [])) = expect(SEQUENCE, der) else {
         return false;
     };
-    FORMS.iter().any(|form| {
-        let rest = form.iter().try_fold(elements, |rest, tag| {
-            expect(*tag, rest).map(|(_, after)| after)
-        });
-        rest.is_some_and(<[u8]>::is_empty)
-    })
+    FORMS
+        .iter()
+        .any(|form| skip(form, elements).is_some_and(<[u8]>::is_empty))
 }
 
 /// The key of an X.509 certificate of any version: its whole `SubjectPublicKeyInfo` (RFC 5280
 /// §4.1). Checks nothing else in the certificate.
 #[cfg(feature = "service")]
 pub(crate) fn public_key_info(certificate: &[u8]) -> Option<&[u8]> {
+    // validity, subject
+    let info = skip(&[SEQUENCE, SEQUENCE], after_issuer(certificate)?)?;
+    let rest = skip(&[SEQUENCE], info)?;
+    info.get(..info.len() - rest.len())
+}
+
+/// The fields of an X.509 certificate after its issuer: the validity and those that follow.
+#[cfg(feature = "service")]
+pub(crate) fn after_issuer(certificate: &[u8]) -> Option<&[u8]> {
     const VERSION: u8 = 0xa0;
     let (certificate, _) = expect(SEQUENCE, certificate)?;
     let (fields, _) = expect(SEQUENCE, certificate)?;
     // v1 has no version
     let fields = expect(VERSION, fields).map_or(fields, |(_, rest)| rest);
-    // serial number, signature algorithm, issuer, validity, subject
-    let info = [INTEGER, SEQUENCE, SEQUENCE, SEQUENCE, SEQUENCE]
-        .iter()
-        .try_fold(fields, |rest, tag| expect(*tag, rest).map(|(_, rest)| rest))?;
-    let (_, rest) = expect(SEQUENCE, info)?;
-    info.get(..info.len() - rest.len())
+    // serial number, signature algorithm, issuer
+    skip(&[INTEGER, SEQUENCE, SEQUENCE], fields)
+}
+
+/// The bytes after elements with these tags.
+#[cfg(feature = "service")]
+fn skip<'a>(tags: &[u8], der: &'a [u8]) -> Option<&'a [u8]> {
+    tags.iter()
+        .try_fold(der, |rest, tag| expect(*tag, rest).map(|(_, rest)| rest))
 }
 
 /// The contents of the first element and the remaining bytes. `None` if the tag differs.

@@ -63,8 +63,8 @@ pub(in crate::service) fn parse_query(query: &str) -> Result<QueryRequirements, 
     if query.is_empty() {
         return Ok(QueryRequirements::default());
     }
-    let parse_query = parse(query);
-    if parse_query.is_none() {
+    let parsed = parse(query);
+    if parsed.is_none() {
         // A value may be a token, so we don't log values. A name may be a token too, so we log
         // names longer than [`MAX_SHOWN_NAME`] as `?`.
         let names = query.split('&').map(|one| match one.split_once('=') {
@@ -77,7 +77,7 @@ pub(in crate::service) fn parse_query(query: &str) -> Result<QueryRequirements, 
             "/auth query has an unknown parameter or an invalid value: only scope, permission, role, group, claim, acr, max_age and audience are allowed; request rejected"
         );
     }
-    let parsed = parse_query.ok_or(Problem::BadRequest)?;
+    let parsed = parsed.ok_or(Problem::BadRequest)?;
     if has_comma(query) {
         // A scope may have a comma (RFC 6749 §3.3)
         tracing::warn!(
@@ -96,10 +96,8 @@ pub(in crate::service) fn has_comma(query: &str) -> bool {
 
 /// The audience, if the query contains nothing else.
 pub(in crate::service) fn audience(query: &str) -> Option<String> {
-    let parse_query = parse(query)?;
-    parse_query
-        .audience
-        .filter(|_| parse_query.policy.is_none())
+    let parsed = parse(query)?;
+    parsed.audience.filter(|_| parsed.policy.is_none())
 }
 
 type ReadList = fn(&str) -> Option<Policy>;

@@ -4,29 +4,17 @@
 
 use jiff::{civil::DateTime, tz::TimeZone};
 
-use crate::auth::keys::der::expect;
+use crate::auth::keys::der::{SEQUENCE, after_issuer, expect};
 
-const INTEGER: u8 = 0x02;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
-const SEQUENCE: u8 = 0x30;
-const VERSION: u8 = 0xa0;
 
 /// Report certificates that expire sooner. In seconds.
 pub(in crate::service) const SOON: f64 = 14.0 * 86400.0;
 
 /// When the validity starts and ends, in seconds since the epoch
 pub(in crate::service) fn validity(certificate: &[u8]) -> Option<(f64, f64)> {
-    let (certificate, _) = expect(SEQUENCE, certificate)?;
-    let (mut rest, _) = expect(SEQUENCE, certificate)?;
-    if let Some((_, after)) = expect(VERSION, rest) {
-        rest = after;
-    }
-    // serial number, signature algorithm, issuer
-    for tag in [INTEGER, SEQUENCE, SEQUENCE] {
-        (_, rest) = expect(tag, rest)?;
-    }
-    let (validity, _) = expect(SEQUENCE, rest)?;
+    let (validity, _) = expect(SEQUENCE, after_issuer(certificate)?)?;
     let (from, rest) = time(validity)?;
     let (until, _) = time(rest)?;
     Some((from, until))
