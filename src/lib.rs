@@ -72,7 +72,10 @@
 // Shows on docs.rs which feature an item needs. Nightly only; docs.rs sets the flag.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // Without the feature `warp`, links to its items are broken (docs.rs enables it)
-#![cfg_attr(not(feature = "warp"), allow(rustdoc::broken_intra_doc_links))]
+#![cfg_attr(
+    not(all(feature = "warp", feature = "tower")),
+    allow(rustdoc::broken_intra_doc_links)
+)]
 // Only `auth::token::json` may parse untrusted JSON (see `clippy.toml`). Tests may parse their own.
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
