@@ -80,7 +80,7 @@ PROXIES = {
         "gone": 502,
         "keeps_empty": True,
         "trailers": "none",
-        "added": ("\n\t\treverse_proxy 127.0.0.1:9000", "\nhandle /reports/* {\nreverse_proxy 127.0.0.1:9000\n}\n"),
+        "added": ("\n\t\treverse_proxy 127.0.0.1:9000", "\nhandle /reports/* {\nreverse_proxy 127.0.0.1:9000 {\nheader_up X-Added yes\n}\n}\n"),
     },
     "haproxy": {
         "file": "haproxy.cfg",
@@ -489,8 +489,19 @@ OWN_FIELDS = "".join(
             proxy_pass http://application;
         }}
 """
-    for path, policy in [("/profile/own", "set $policy any-token;"), ("/own", "")]
+    for path, policy in [("/profile/own", "auth_request /_auth/any-token;"), ("/own", "")]
 )
+
+# Exceptions that nginx leaves for a path with the strictest policy.
+REDIRECTS = """
+        location = /profile/rewritten { auth_request /_auth/any-token; rewrite ^ /messages/1 last; }
+        location = /profile/tried { auth_request /_auth/any-token; try_files $uri /messages/1; }
+        location = /profile/failed {
+            auth_request /_auth/any-token;
+            error_page 502 = /messages/1;
+            proxy_pass http://127.0.0.1:1;
+        }
+"""
 
 
 def check(name, plain, reader, auth, down, generous, leaving, application, table, with_resource):
@@ -624,6 +635,8 @@ def check(name, plain, reader, auth, down, generous, leaving, application, table
         seen = [granted.seen(name) for name in NAMES]
         holds("an added path without a policy, scope granted: 200", granted.status == 200 and seen == expected, granted)
         holds("the proxy does not forward its token", granted.seen("Authorization") == [], granted)
+        if name == "caddy":
+            holds("the added handler answers", granted.seen("X-Added") == ["yes"], granted)
     if name == "nginx":
         with proxy(name, auth, application, added=("        location / {", OWN_FIELDS)) as port:
             fields = SPOOFED + [(field, "admin") for field in PATHS + USERS + CERTIFICATES + PREFIXED + ["X-Auth-Roles"]]
@@ -634,6 +647,13 @@ def check(name, plain, reader, auth, down, generous, leaving, application, table
                       (stolen, answer.body))
             refused("/own with its own proxy_set_header, scope not granted", Answer(port, "/own", bearer(plain)), 403,
                     ['scope="read:messages"'])
+        with proxy(name, auth, application, added=("        location / {", REDIRECTS)) as port:
+            for path in re.findall("/profile/[a-z]+", REDIRECTS):
+                answer = Answer(port, path, bearer(plain))
+                holds(f"{path} leads to /messages/1, scope not granted: 403", answer.status == 403 and answer.arrived == 0,
+                      answer)
+                answer = Answer(port, path, bearer(reader))
+                holds(f"{path} leads to /messages/1: 200", answer.status == 200 and answer.arrived == 1, answer)
         text = (ROOT / "docs" / "forward-auth.md").read_text().partition("\n### One path needs more than the others\n")[2]
         _, *exceptions = re.findall("^location .*\n", text.partition("\n## ")[0], re.MULTILINE)
         with proxy(name, auth, application, added=("        location / {", "".join(exceptions))) as port:
@@ -742,7 +762,7 @@ def hosts(name, port, plain, holds):
             status, answer = raw(port, f"{authority}/profile/", bearer(plain), host=host)
             arrived = [seen(fields, "Host") for _, fields in Application.requests[before:]]
             own = authority.partition("//")[2]
-            fits = status == (200 if host in others else 400) if name == "nginx" else status in [200, 400]
+            fits = status == (400 if name in ["nginx", "haproxy"] and host not in others else 200)
             fits = fits and all([value.lower() for value in got] == [own] for got in arrived)
             holds(f"{authority}/ with Host {host}: {status}", fits, (answer, arrived))
 
