@@ -38,3 +38,35 @@ impl<T: Send + 'static, E: Send + 'static> Blocking<T, E> {
         result
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::mpsc, time::Duration};
+
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn result_of_a_dropped_caller_is_used_only_if_it_is_no_error() {
+        for (case, first, expected) in [
+            ("a value", Ok("first"), "first"),
+            ("an error", Err("first"), "second"),
+        ] {
+            let blocking = Blocking::default();
+            let (go_on, wait) = mpsc::channel::<()>();
+            let work = move || {
+                let _ = wait.recv();
+                first
+            };
+            let caller = timeout(Duration::from_millis(10), blocking.run(work)).await;
+            assert!(caller.is_err(), "{case}: the caller is dropped");
+            drop(go_on);
+            while !blocking.0.lock().await.as_ref().unwrap().is_finished() {
+                tokio::task::yield_now().await;
+            }
+            let result = blocking.run(|| Ok("second")).await.unwrap();
+            assert_eq!(result, Ok(expected), "{case}");
+        }
+    }
+}

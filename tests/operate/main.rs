@@ -71,6 +71,34 @@ async fn health_reports_liveness_and_readiness() {
     );
 }
 
+/// With `METRICS_LISTEN`, a full service is still alive.
+#[tokio::test]
+async fn health_asks_the_metrics_listener_whether_the_service_is_alive() {
+    let issuer = Issuer::start().await;
+    let vars = [("METRICS_LISTEN", "127.0.0.1:0"), ("MAX_CONNECTIONS", "1")];
+    let mut service = Process::serve(&issuer, &vars).await;
+    let metrics = service.logged("metrics address=").await;
+    let client = tokio::net::TcpStream::connect(service.address)
+        .await
+        .unwrap();
+    let rows = [
+        (None, "a full service", 1),
+        (Some(&metrics), "the metrics listener of a full service", 0),
+    ];
+    for (metrics, case, code) in rows {
+        let mut command = Command::new(BINARY);
+        command
+            .env_clear()
+            .env("LISTEN", service.address.to_string())
+            .envs(metrics.map(|metrics| ("METRICS_LISTEN", metrics)))
+            .arg("health");
+        let output = tokio::task::spawn_blocking(move || command.output());
+        let output = output.await.unwrap().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{case}: {output:?}");
+    }
+    drop(client);
+}
+
 #[tokio::test]
 async fn health_reads_only_the_address() {
     for (case, listen, code) in [

@@ -28,7 +28,8 @@ const BEARER: &str = "bearer";
 ///
 /// Reads the token from `Authorization` or from the subprotocols, where a page can put it after the
 /// name `bearer`: `new WebSocket(url, ["bearer", token])`. A request with more than one token is
-/// rejected. Another scheme in `Authorization`, such as `Basic`, is ignored.
+/// rejected. Another scheme in `Authorization`, such as `Basic`, is ignored, unless a word after a
+/// comma begins like ours: a proxy may have joined two headers.
 ///
 /// In the subprotocols, tokens bound to a key are rejected, because a page cannot send a
 /// DPoP proof. In `Authorization`, they are accepted with the scheme `DPoP` and a proof, as in

@@ -1,7 +1,6 @@
-//! `warp-bearer health`: checks whether the service at `LISTEN` is alive or ready, for container
-//! health checks.
+//! `warp-bearer health`: checks whether the service is alive or ready, for container health checks.
 //!
-//! We read only the address of the service from the configuration, and send no requests to issuers.
+//! We read only the addresses of the service from the configuration, and send no requests to issuers.
 //! The command works in an image without any other program.
 
 use std::{
@@ -39,13 +38,15 @@ pub(in crate::service) struct Options {
 pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
     let environment = options.env_file.read()?;
     let service = ServiceAddress::from_environment(&environment).map_err(Failure::Config)?;
-    let scheme = if service.tls.is_some() {
-        "https"
-    } else {
-        "http"
+    // The metrics listener answers even while clients use up all of `MAX_CONNECTIONS`. A restart would
+    // then only make room for the same clients.
+    let (listen, has_tls) = match service.metrics_listen {
+        Some(metrics) if !options.ready => (metrics, false),
+        _ => (service.listen, service.tls.is_some()),
     };
+    let scheme = if has_tls { "https" } else { "http" };
     let path = if options.ready { "readyz" } else { "livez" };
-    request(&format!("{scheme}://{}/{path}", reachable(service.listen))).await
+    request(&format!("{scheme}://{}/{path}", reachable(listen))).await
 }
 
 /// An address to connect to on this machine. `listen` may stand for all of its addresses.

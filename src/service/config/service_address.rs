@@ -8,22 +8,24 @@ use crate::service::{
         env::Environment,
         fault::Faults,
         reader::Reader,
-        variables::{LISTEN, TLS_CERT_FILE, TLS_KEY_FILE},
+        variables::{LISTEN, METRICS_LISTEN, TLS_CERT_FILE, TLS_KEY_FILE},
     },
     http::tls::{ClientAuth, Files},
 };
 
-/// The address of the service on this machine, and its TLS files.
+/// The addresses of the service on this machine, and its TLS files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServiceAddress {
     /// The address on which the service listens.
     pub listen: SocketAddr,
+    /// The address of the metrics, if it is set. It also serves `/livez`, without TLS.
+    pub metrics_listen: Option<SocketAddr>,
     /// The files for TLS. `None` if the service speaks plain HTTP.
     pub tls: Option<Files>,
 }
 
 impl ServiceAddress {
-    /// Reads the address, even if the rest of the configuration is invalid or missing.
+    /// Reads the addresses, even if the rest of the configuration is invalid or missing.
     ///
     /// # Errors
     /// Returns the faults of these variables.
@@ -31,6 +33,7 @@ impl ServiceAddress {
         let mut reader = Reader::new(environment.clone());
         let address = Self {
             listen: reader.value(&LISTEN),
+            metrics_listen: reader.optional(&METRICS_LISTEN),
             tls: tls(&mut reader, ClientAuth::Off),
         };
         let read = reader.finish(address);
