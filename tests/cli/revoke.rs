@@ -157,14 +157,17 @@ async fn check_notes_entries_for_the_future() {
 async fn exit_codes_distinguish_failures() {
     let (world, path) = with_file("").await;
     let issuer = world.issuer.url().to_owned();
+    let token = world.issuer.token().sign();
     #[rustfmt::skip]
-    let rows: [(&str, &[&str], i32); 9] = [
+    let rows: [(&str, &[&str], i32); 11] = [
         ("no target", &["revoke"], 64),
         ("two targets", &["revoke", "--jti", "a", "--sub", "b"], 64),
         ("an empty target", &["revoke", "--jti", ""], 64),
         ("--all without an issuer", &["revoke", "--all"], 64),
         ("an unknown issuer", &["revoke", "--issuer", "https://a.example/", "--jti", "a"], 64),
         ("another spelling", &["revoke", "--issuer", issuer.trim_end_matches('/'), "--jti", "a"], 64),
+        ("a whole token", &["revoke", "--jti", &token], 64),
+        ("a whole token as subject", &["revoke", "--sub", &token], 64),
         ("not a time", &["revoke", "--sub", "a", "--before", "yesterday"], 64),
         ("not a duration", &["revoke", "--sub", "a", "--for", "long"], 64),
         ("one that works", &["revoke", "--issuer", &issuer, "--sub", "a"], 0),
@@ -172,6 +175,7 @@ async fn exit_codes_distinguish_failures() {
     for (case, arguments, expected) in rows {
         let output = world.run(arguments, "");
         assert_eq!(output.code, Some(expected), "{case}: {}", output.stderr);
+        assert!(!output.stderr.contains(&token), "{case}");
     }
     let bare = World::start().await;
     assert_eq!(

@@ -295,6 +295,36 @@ async fn without_introspection_opaque_tokens_are_rejected() {
     assert_eq!(issuer.requests().introspection, 0);
 }
 
+/// A flood of verified tokens must not become a flood of requests to an issuer that has no endpoint.
+#[tokio::test]
+async fn looks_for_a_missing_endpoint_once_a_second() {
+    let clock = StoppedClock::stop();
+    let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
+    let metadata = json!({"issuer": issuer.url(), "jwks_uri": issuer.jwks_uri()});
+    issuer.fail_discovery(Fault::Body(metadata.to_string()));
+    let auth = trusting(&issuer).introspection(always(&issuer)).build();
+    let asked = Asked {
+        auth: auth.unwrap(),
+        issuer,
+    };
+    asked.auth.ready().await;
+    let before = asked.issuer.requests().discovery;
+    for second in 0..4 {
+        for _ in 0..20 {
+            let jwt = asked.issuer.token().sign();
+            assert_eq!(asked.code(&jwt).await, "introspection_unavailable");
+            clock.pass(Duration::from_millis(1)).await;
+        }
+        let discoveries = asked.issuer.requests().discovery - before;
+        assert_eq!(discoveries, 4 + second, "after {second} s");
+        clock.pass(Duration::from_secs(1)).await;
+    }
+    asked.issuer.recover();
+    let jwt = asked.issuer.token().sign();
+    asked.issuer.register(&jwt);
+    assert_eq!(asked.code(&jwt).await, "ok");
+}
+
 /// Answers that must not be accepted, each with the code that the caller gets.
 #[allow(clippy::too_many_lines)] // a row for each answer
 fn bad_answers(issuer: &Issuer) -> Vec<(&'static str, Fault, &'static str)> {
@@ -393,6 +423,21 @@ fn bad_answers(issuer: &Issuer) -> Vec<(&'static str, Fault, &'static str)> {
             "an audience that is null",
             with("aud", json!(null)),
             "invalid_claim",
+        ),
+        (
+            "of type DPoP, without its key",
+            with("token_type", json!("DPoP")),
+            "token_bound",
+        ),
+        (
+            "of type dpop, in lower case",
+            with("token_type", json!("dpop")),
+            "token_bound",
+        ),
+        (
+            "a refresh token",
+            with("token_type", json!("refresh_token")),
+            "wrong_token_type",
         ),
         (
             "expired",

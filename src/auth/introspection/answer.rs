@@ -70,6 +70,7 @@ impl AnswerChecker {
         checks::scopes(&claims)?;
         checks::kind(&claims)?;
         let binding = checks::binding(&claims, self.methods)?;
+        checks::token_type(&claims, binding.as_ref())?;
         let extract = Extract::new(&answer, &claims, times, binding);
         drop(claims);
         let context = Arc::clone(&self.context);

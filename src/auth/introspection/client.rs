@@ -54,6 +54,12 @@ const ENDPOINT_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 /// The age after which a 404 from a discovered endpoint triggers a new discovery
 const MOVED_TTL: Duration = Duration::from_secs(60);
 
+/// While no endpoint is known, this many discoveries may fail in a row without a pause.
+const BURST: u32 = 4;
+
+/// The pause after each further failure.
+const RETRY: Duration = Duration::from_secs(1);
+
 /// The longest pause after a discovery that didn't help, while an endpoint is known.
 const MAX_PAUSE: Duration = Duration::from_secs(64);
 
@@ -275,8 +281,9 @@ impl Client {
             }
             return Ok(endpoint);
         }
-        // While no endpoint is known, retry without a pause, so that the first request after the
-        // issuer has recovered succeeds. Concurrent requests share one discovery.
+        // While no endpoint is known, a request retries at once, or once a second after several
+        // failures. So the first request after the issuer has recovered usually succeeds, but a flood of
+        // requests doesn't reach the issuer. Concurrent requests share one discovery.
         let began = Instant::now();
         loop {
             let turn = Arc::clone(&self.discovery).lock_owned().await;
@@ -284,7 +291,8 @@ impl Client {
                 return Ok(endpoint);
             }
             if let Some(error) = &turn.error
-                && turn.ended.is_some_and(|at| at >= began)
+                && let Some(ended) = turn.ended
+                && (ended >= began || turn.failures >= BURST && ended.elapsed() < RETRY)
             {
                 return Err(error.clone());
             }

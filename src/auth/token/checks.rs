@@ -225,17 +225,41 @@ pub(crate) fn scopes(claims: &Registered<'_>) -> Result<(), AuthError> {
 /// audience tells an ID token from an access token, and if the API's audience is a client ID, both
 /// have the same audience (RFC 8725 §3.12). We ignore a claim that is not a string.
 pub(crate) fn kind(claims: &Registered<'_>) -> Result<(), AuthError> {
+    for claim in [&claims.typ, &claims.token_use] {
+        if let Some(Value::Text(kind)) = claim
+            && is_other_kind(kind)
+        {
+            return Err(AuthError::WrongTokenType);
+        }
+    }
+    Ok(())
+}
+
+/// Whether this is the name of another kind of token than an access token
+fn is_other_kind(name: &str) -> bool {
     #[rustfmt::skip]
     const OTHERS: [&str; 8] = [
         "id", "refresh", "offline", "logout",
         "id_token", "refresh_token", "offline_token", "logout_token",
     ];
-    for claim in [&claims.typ, &claims.token_use] {
-        if let Some(Value::Text(kind)) = claim
-            && OTHERS.iter().any(|other| other.eq_ignore_ascii_case(kind))
-        {
-            return Err(AuthError::WrongTokenType);
-        }
+    OTHERS.iter().any(|other| other.eq_ignore_ascii_case(name))
+}
+
+/// Checks the `token_type` of an introspection answer. A token of type `DPoP` is bound to a key
+/// (RFC 9449 §6.2). If the answer doesn't have the key, nobody can prove possession of it, so the
+/// token must not pass as a bearer token.
+pub(crate) fn token_type(
+    claims: &Registered<'_>,
+    binding: Option<&Binding>,
+) -> Result<(), AuthError> {
+    let Some(Value::Text(kind)) = &claims.token_type else {
+        return Ok(());
+    };
+    if kind.eq_ignore_ascii_case("DPoP") && binding.is_none_or(|binding| binding.key.is_none()) {
+        return Err(AuthError::TokenBound);
+    }
+    if is_other_kind(kind) {
+        return Err(AuthError::WrongTokenType);
     }
     Ok(())
 }

@@ -26,6 +26,8 @@ pub(crate) struct Registered<'a> {
     pub(crate) typ: Option<Value<'a>>,
     /// The kind of the token, as Amazon Cognito and Ory Hydra write it.
     pub(crate) token_use: Option<Value<'a>>,
+    /// How to use the token (RFC 6749 §5.1). Only introspection answers have it.
+    pub(crate) token_type: Option<Value<'a>>,
     /// The JSON text of `cnf`, of any type.
     pub(crate) cnf: Option<&'a str>,
 }
@@ -55,6 +57,7 @@ impl<'a> Registered<'a> {
             "cid" => claims.cid = Some(value),
             "typ" => claims.typ = Some(value),
             "token_use" => claims.token_use = Some(value),
+            "token_type" => claims.token_type = Some(value),
             "cnf" => is_bound = true,
             _ => {}
         })

@@ -19,6 +19,7 @@ use crate::{
         cli::{
             auth,
             env_file::EnvFile,
+            explain::pasted::jwt::is_jwt,
             failure::Failure,
             revocations::{self, NO_SOURCE, described},
             terminal,
@@ -48,7 +49,8 @@ pub(in crate::service) struct Options {
     /// ago; the default is now
     #[arg(long, value_name = "TIME", value_parser = time)]
     before: Option<u64>,
-    /// End the revocation after this time, in which the last of the tokens must expire
+    /// End the revocation after this time, in which the last of the tokens must expire; add
+    /// AUTH0_LEEWAY, for which tokens are accepted after they expire
     #[arg(long = "for", value_name = "DURATION", default_value = "24h", value_parser = config::duration)]
     lasts: Duration,
     #[command(flatten)]
@@ -157,6 +159,13 @@ impl Options {
             }
         };
         let target = &self.target;
+        let named = [&target.jti, &target.sub, &target.client_id, &target.sid];
+        // An entry never matches a whole token, and the list shouldn't hold one. clap would print it.
+        if named.into_iter().flatten().any(|value| is_jwt(value)) {
+            let text = "found a whole token, which revokes nothing; give its jti, which \
+                        `warp-bearer explain` prints\n";
+            return Err(Failure::Usage(text.to_owned()));
+        }
         let mut entry = match target {
             Target { jti: Some(jti), .. } => Revocation::token(issuer, jti),
             Target { sub: Some(sub), .. } => Revocation::subject(issuer, sub),

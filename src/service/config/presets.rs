@@ -77,7 +77,9 @@ pub const PRESETS: &[Preset] = &[
                 || name.contains(".b2clogin.com/")
         },
         field: None,
-        note: None,
+        note: Some(
+            "ID tokens of an application that shares the API's registration have the same audience as access tokens; set required_scope, as ID tokens have no scp, or register the API separately",
+        ),
         fill: |settings| {
             algorithms(settings, &[Algorithm::RS256]);
             claims(settings, Some("roles"), Some("groups"));

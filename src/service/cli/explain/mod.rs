@@ -8,7 +8,7 @@ mod advice;
 mod diagnosis;
 mod explanation;
 mod facts;
-mod pasted;
+pub(in crate::service) mod pasted;
 mod proxy;
 mod report;
 #[cfg(test)]

@@ -57,7 +57,7 @@ fn ends_in_escape(text: &str) -> bool {
     matches!(bytes, [.., b'%', high, low] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit())
 }
 
-pub(super) fn is_jwt(text: &str) -> bool {
+pub(in crate::service) fn is_jwt(text: &str) -> bool {
     has_the_dots_of_a_jwt(text.matches('.').count()) && has_header(text)
 }
 

@@ -8,7 +8,7 @@
 mod command;
 mod document;
 mod found;
-mod jwt;
+pub(in crate::service) mod jwt;
 mod placeholder;
 mod proof;
 mod request;
