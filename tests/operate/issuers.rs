@@ -270,6 +270,62 @@ async fn a_reload_follows_a_key_source_that_moves_and_keeps_what_works() {
     service.stop().await;
 }
 
+/// A file that can't be reloaded is only used again at the next start, so an alert has to show it.
+#[tokio::test]
+async fn failed_reloads_are_in_the_metrics() {
+    let trusted = issuer().await;
+    let directory = tempfile::tempdir().unwrap();
+    let [file, certificate, key] =
+        ["issuers.toml", "tls.crt", "tls.key"].map(|name| directory.path().join(name));
+    let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    fs::write(&key, pair.signing_key.serialize_pem()).unwrap();
+    let write = |is_good: bool| {
+        let table = table(&trusted, if is_good { "" } else { "= 5" });
+        fs::write(&file, table).unwrap();
+        let pem = if is_good {
+            pair.cert.pem()
+        } else {
+            "half".to_owned()
+        };
+        fs::write(&certificate, pem).unwrap();
+    };
+    write(true);
+    let more = [
+        ("METRICS_LISTEN", "127.0.0.1:0"),
+        ("TLS_CERT_FILE", certificate.to_str().unwrap()),
+        ("TLS_KEY_FILE", key.to_str().unwrap()),
+    ];
+    let mut service = serve_with(&file, &more).await;
+    let address = service.logged("metrics address=").await;
+    let failed = async || {
+        let page = reqwest::get(format!("http://{address}/metrics")).await;
+        let page = page.unwrap().text().await.unwrap();
+        let series = page.lines().filter_map(|line| {
+            let rest = line.strip_prefix("warp_bearer_reload_failed{file=\"")?;
+            rest.split_once("\"} ")
+        });
+        let mut series: Vec<_> = series
+            .map(|(file, value)| format!("{file} {value}"))
+            .collect();
+        series.sort();
+        series.join(", ")
+    };
+    assert_eq!(failed().await, "certificate 0, issuers 0");
+    for (is_good, expected) in [
+        (false, "certificate 1, issuers 1"),
+        (true, "certificate 0, issuers 0"),
+    ] {
+        write(is_good);
+        service.hangup();
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while failed().await != expected {
+            assert!(Instant::now() < deadline, "{expected}: {}", failed().await);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+    service.stop().await;
+}
+
 async fn ask_metadata(service: SocketAddr, method: &str, path: &str) -> (u16, String) {
     let url = format!("http://{service}/.well-known/oauth-protected-resource{path}");
     let request = reqwest::Client::new().request(method.parse().unwrap(), url);

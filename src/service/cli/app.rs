@@ -147,6 +147,11 @@ impl App {
         let metrics = self
             .metrics
             .map(|listener| (Metrics::new(&access.auth), listener));
+        let counters = metrics.as_ref().map(|(metrics, _)| metrics.clone());
+        if let (Some(metrics), Some(tls)) = (&counters, &self.tls) {
+            let tls = tls.clone();
+            metrics.watch_certificates(move || tls.is_outdated());
+        }
         let request_log = match &metrics {
             Some((metrics, _)) => RequestLog::with_metrics(metrics.clone()),
             None => RequestLog::enabled(),
@@ -160,7 +165,7 @@ impl App {
             () = serve_routes(self.service, routes, self.only_for, limits, cors, request_log, shutdown) => {}
             () = run_or_pend(metrics.map(|(metrics, listener)| serve_metrics(metrics, listener))) => {}
             () = run_or_pend(self.tls.clone().map(Tls::watch)) => {}
-            () = run_or_pend(hangup.map(|hangup| hangup.reload(&access.auth, self.tls.as_ref()))) => {}
+            () = run_or_pend(hangup.map(|hangup| hangup.reload(&access.auth, self.tls.as_ref(), counters))) => {}
         }
         #[cfg(feature = "otel")]
         if let Some(traces) = traces {
@@ -293,7 +298,7 @@ impl HangupSignal {
     /// Reading a file can take long, or forever if its disk is gone. The task that runs this also
     /// accepts connections, so we should never block it: we read files on blocking threads, and
     /// nothing waits for them, neither the keys nor the next signal.
-    async fn reload(mut self, auth: &Auth, tls: Option<&Tls>) {
+    async fn reload(mut self, auth: &Auth, tls: Option<&Tls>, metrics: Option<Metrics>) {
         let (certificates, issuers) = (Reloads::default(), Reloads::default());
         // the last signal that we've handled
         let applied = Arc::new(Mutex::new(0));
@@ -308,7 +313,10 @@ impl HangupSignal {
             }
             if let Some(config) = self.config.clone() {
                 let (auth, applied) = (auth.clone(), Arc::clone(&applied));
-                issuers.start(move || issuers::reload(&config, &auth, signal, &applied));
+                let metrics = metrics.clone();
+                issuers.start(move || {
+                    issuers::reload(&config, &auth, signal, &applied, metrics.as_ref());
+                });
             }
         }
         pending::<()>().await;
@@ -389,7 +397,7 @@ impl HangupSignal {
         self
     }
 
-    async fn reload(self, _: &Auth, _: Option<&Tls>) {
+    async fn reload(self, _: &Auth, _: Option<&Tls>, _: Option<Metrics>) {
         pending().await
     }
 }

@@ -17,6 +17,7 @@ use crate::{
             terminal::{self, Terminal},
         },
         config::{Config, Environment, Faults},
+        observe::metrics::Metrics,
     },
 };
 
@@ -57,7 +58,18 @@ pub(in crate::service) fn run(command: Command) -> Result<(), Failure> {
 
 /// Reloads the issuers file for the signal with this number. If the file has a fault, or if a later
 /// signal has been handled, the issuers stay unchanged.
-pub(in crate::service) fn reload(config: &Config, auth: &Auth, signal: u64, applied: &Mutex<u64>) {
+pub(in crate::service) fn reload(
+    config: &Config,
+    auth: &Auth,
+    signal: u64,
+    applied: &Mutex<u64>,
+    metrics: Option<&Metrics>,
+) {
+    let count = |is_usable| {
+        if let Some(metrics) = metrics {
+            metrics.issuers_file_read(is_usable);
+        }
+    };
     let tables = read(config);
     let mut applied = applied.lock().unwrap_or_else(PoisonError::into_inner);
     if signal < *applied {
@@ -73,6 +85,7 @@ pub(in crate::service) fn reload(config: &Config, auth: &Auth, signal: u64, appl
             for fault in faults.as_slice() {
                 tracing::error!(%fault, "issuers file not reloaded; the old issuers stay in use");
             }
+            count(false);
             return;
         }
     };
@@ -82,12 +95,14 @@ pub(in crate::service) fn reload(config: &Config, auth: &Auth, signal: u64, appl
     match auth.replace_issuers(&builder) {
         Ok(()) => {
             tracing::info!(issuers, "issuers file reloaded");
+            count(true);
             if !accepted_proofs {
                 auth::log_local_proofs(config, auth);
             }
         }
         Err(error) => {
             tracing::error!(%error, "issuers file not reloaded; the old issuers stay in use");
+            count(false);
         }
     }
 }
@@ -124,7 +139,7 @@ mod tests {
         let applied = Mutex::new(0);
         let after = |signal, text: &str| {
             fs::write(&path, text).unwrap();
-            reload(&config, &auth, signal, &applied);
+            reload(&config, &auth, signal, &applied, None);
             let issuers = auth.status().into_iter().map(|status| status.issuer);
             issuers.collect::<Vec<_>>().join(" ")
         };

@@ -49,8 +49,8 @@ pub(in crate::service) struct Options {
     /// ago; the default is now
     #[arg(long, value_name = "TIME", value_parser = time)]
     before: Option<u64>,
-    /// End the revocation after this time, in which the last of the tokens must expire; add
-    /// AUTH0_LEEWAY, for which tokens are accepted after they expire
+    /// End the revocation after this time, in which the last of the tokens must expire; add the
+    /// leeway, for which the service accepts expired tokens
     #[arg(long = "for", value_name = "DURATION", default_value = "24h", value_parser = config::duration)]
     lasts: Duration,
     #[command(flatten)]

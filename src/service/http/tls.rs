@@ -7,7 +7,10 @@ use std::{
     borrow::Cow,
     fmt,
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -68,6 +71,7 @@ struct Inner {
     server: Watched<Pair, ServerConfig>,
     /// The value is `None` if we don't request a client certificate.
     clients: Watched<Option<Vec<u8>>, Option<Clients>>,
+    is_outdated: AtomicBool,
 }
 
 /// A value made from files, each of which is kept until the next one is usable.
@@ -77,6 +81,8 @@ struct Watched<D, V> {
     /// written twice within one tick of the clock.)
     seen: Mutex<D>,
     current: ArcSwap<V>,
+    /// Set while `seen` cannot be used
+    is_unusable: AtomicBool,
 }
 
 /// The contents of the certificate's file and of the key's.
@@ -114,6 +120,7 @@ impl Tls {
             files,
             server: Watched::new(pair, server),
             clients: Watched::new(authorities, clients),
+            is_outdated: AtomicBool::new(false),
         })))
     }
 
@@ -124,10 +131,12 @@ impl Tls {
             files,
             server,
             clients,
+            is_outdated,
         } = &*self.0;
         // We read without a lock, as a read can hang
         let pair =
             Pair::read(files).and_then(|pair| server.replace(pair, |pair| pair.parse(files)));
+        let failed = pair.is_err() || server.is_unusable.load(Relaxed);
         match pair {
             Ok(true) => tracing::info!("certificate replaced"),
             Ok(false) => {}
@@ -137,6 +146,8 @@ impl Tls {
         }
         let authorities = read_authorities(files)
             .and_then(|pem| clients.replace(pem, |pem| self::clients(files, pem.as_deref())));
+        let failed = failed || authorities.is_err() || clients.is_unusable.load(Relaxed);
+        is_outdated.store(failed, Relaxed);
         match authorities {
             Ok(true) => tracing::info!("client certificate authorities replaced"),
             Ok(false) => {}
@@ -144,6 +155,12 @@ impl Tls {
                 tracing::warn!(%error, "reload of client certificate authorities failed; the old ones stay in use");
             }
         }
+    }
+
+    /// Returns `true` if the files could not be read or used at the last check, so that older
+    /// contents stay in use.
+    pub(in crate::service) fn is_outdated(&self) -> bool {
+        self.0.is_outdated.load(Relaxed)
     }
 
     /// Reloads the files every two seconds, until the future is dropped.
@@ -177,6 +194,7 @@ impl<D: PartialEq, V> Watched<D, V> {
         Self {
             seen: Mutex::new(documents),
             current: ArcSwap::from_pointee(value),
+            is_unusable: AtomicBool::new(false),
         }
     }
 
@@ -193,6 +211,7 @@ impl<D: PartialEq, V> Watched<D, V> {
         }
         let parsed = parse(&documents);
         *seen = documents;
+        self.is_unusable.store(parsed.is_err(), Relaxed);
         self.current.store(Arc::new(parsed?));
         Ok(true)
     }

@@ -9,7 +9,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     fmt::Write as _,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
@@ -33,6 +33,7 @@ use crate::{
 };
 
 const REQUEST_DURATION: &str = "warp_bearer_request_duration_seconds";
+const OUTDATED: &str = "warp_bearer_reload_failed";
 const REQUEST_BUCKETS: [f64; 14] = [
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0,
 ];
@@ -57,6 +58,7 @@ struct Inner {
     series: ArcSwap<SeriesHandles>,
     unlabelled: Unlabelled,
     exemplars: Exemplars,
+    certificates_outdated: OnceLock<Box<dyn Fn() -> bool + Send + Sync>>,
 }
 
 struct Unlabelled {
@@ -69,6 +71,7 @@ struct Unlabelled {
     waited: Counter,
     unreadable: Counter,
     panics: Counter,
+    issuers_outdated: Gauge,
 }
 
 #[derive(Debug)]
@@ -123,6 +126,7 @@ impl Metrics {
             series: ArcSwap::default(),
             unlabelled,
             exemplars: Exemplars::new(REQUEST_DURATION, &REQUEST_BUCKETS),
+            certificates_outdated: OnceLock::new(),
         }))
     }
 
@@ -196,6 +200,19 @@ impl Metrics {
         self.0.unlabelled.unreadable.increment(1);
     }
 
+    /// Shows from now on whether the certificates of the service are outdated.
+    pub(in crate::service) fn watch_certificates(
+        &self,
+        are_outdated: impl Fn() -> bool + Send + Sync + 'static,
+    ) {
+        let _ = self.0.certificates_outdated.set(Box::new(are_outdated));
+    }
+
+    pub(in crate::service) fn issuers_file_read(&self, is_usable: bool) {
+        let outdated = u8::from(!is_usable);
+        self.0.unlabelled.issuers_outdated.set(outdated);
+    }
+
     pub(in crate::service) fn panicked(&self) {
         self.0.unlabelled.panics.increment(1);
     }
@@ -219,6 +236,10 @@ impl Metrics {
                 gauge!("warp_bearer_revocations_failing", "source" => name).set(failing);
             }
             self.update_from_store();
+            if let Some(are_outdated) = self.0.certificates_outdated.get() {
+                let outdated = u8::from(are_outdated());
+                gauge!(OUTDATED, "file" => "certificate").set(outdated);
+            }
             counter!("warp_bearer_token_cache_hits_total").absolute(self.0.auth.cache_hits());
             let cached = number(self.0.auth.cached_tokens());
             gauge!("warp_bearer_token_cache_entries").set(cached);
@@ -359,6 +380,7 @@ impl Unlabelled {
             waited: counter!("warp_bearer_connections_waited_total"),
             unreadable: counter!("warp_bearer_connections_unreadable_total"),
             panics: counter!("warp_bearer_handler_panics_total"),
+            issuers_outdated: gauge!(OUTDATED, "file" => "issuers"),
         }
     }
 }
@@ -463,6 +485,7 @@ fn describe() {
     describe_counter!("warp_bearer_connections_waited_total", "Times that the limit of connections was reached. New connections may have waited.");
     describe_counter!("warp_bearer_connections_unreadable_total", "Connections that ended because of a failed TLS handshake, invalid HTTP, or a request head over its limits.");
     describe_counter!("warp_bearer_handler_panics_total", "Handlers that panicked.");
+    describe_gauge!(OUTDATED, "1 if the last reload of a file failed, so that its older contents stay in use.");
     describe_gauge!("warp_bearer_revocations", "Entries in the list of revoked tokens.");
     describe_gauge!("warp_bearer_revocations_age_seconds", "Time since a source of revocations was last read; for the state store, since the connection to it was lost or new entries were missed. NaN if it never was.");
     describe_gauge!("warp_bearer_revocations_failing", "1 if the last attempt to read a source of revocations failed.");
