@@ -200,6 +200,9 @@ impl LogoutClaims {
             return Err(AuthError::InvalidClaim);
         }
         let (jti, sub, sid) = (text("jti")?, text("sub")?, text("sid")?);
+        if [&sub, &sid].into_iter().flatten().any(String::is_empty) {
+            return Err(AuthError::InvalidClaim);
+        }
         if sub.is_none() && sid.is_none() {
             return Err(AuthError::MissingClaim);
         }

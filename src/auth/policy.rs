@@ -259,9 +259,10 @@ impl Policy {
     }
 
     /// Requires that a claim is this string or an array that contains it. Numbers and booleans are
-    /// compared in their JSON form, e.g. `true`.
+    /// compared in their JSON form, e.g. `true`. `None` if the path or the string is empty.
     pub(crate) fn of_claim(path: String, text: String) -> Option<Self> {
-        (!path.is_empty()).then(|| Self(Rule::Claim(path.into(), Wanted(Match::Text(text)))))
+        (!path.is_empty() && !text.is_empty())
+            .then(|| Self(Rule::Claim(path.into(), Wanted(Match::Text(text)))))
     }
 }
 

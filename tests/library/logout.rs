@@ -159,6 +159,8 @@ async fn rejects_each_invalid_logout_token() {
         ("a nonce", claim("nonce", json!("n")), InvalidClaim),
         ("a nonce that is null", claim("nonce", json!(null)), InvalidClaim),
         ("no sub and no sid", without("sub"), MissingClaim),
+        ("an empty sid", claim("sid", json!("")), InvalidClaim),
+        ("an empty sub", claim("sub", json!("")), InvalidClaim),
         ("a sid that is not a string", claim("sid", json!(1)), InvalidClaim),
         ("signed by another key", Box::new(move |token| token.key(&stranger)), BadSignature),
     ];

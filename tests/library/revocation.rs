@@ -238,6 +238,8 @@ async fn invalid_file_is_a_setup_error() {
         ("a member twice", r#"{"iss":"a","jti":"b","jti":"c"}"#, "line 1"),
         ("no issuer", r#"{"jti":"b"}"#, "line 1"),
         ("an empty issuer", r#"{"iss":"","jti":"b"}"#, "iss is empty"),
+        ("an empty jti", r#"{"iss":"a","jti":""}"#, "is empty"),
+        ("an empty subject", r#"{"iss":"a","sub":"","before":1}"#, "is empty"),
         ("two targets", r#"{"iss":"a","jti":"b","sub":"c"}"#, "more than one"),
         ("a subject without before", r#"{"iss":"a","sub":"b"}"#, "before is missing"),
         ("an issuer without before", r#"{"iss":"a"}"#, "before is missing"),

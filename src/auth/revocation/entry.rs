@@ -182,6 +182,9 @@ impl Revocation {
         if line.iss.is_empty() {
             return Err("iss is empty");
         }
+        if target.claim().is_some_and(|(_, name)| name.is_empty()) {
+            return Err("one of jti, sub, client_id and sid is empty");
+        }
         if line.before.is_none() && !matches!(target, Target::Jti(_)) {
             return Err("before is missing, which is only allowed with jti");
         }

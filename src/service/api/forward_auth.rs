@@ -287,6 +287,7 @@ mod tests {
             ("a claim with a colon", "claim=a:b%3Ac", Ok(Policy::of_claim("a".to_owned(), "b:c".to_owned()))),
             ("a claim in the encoding of a form", "claim=https%3A%2F%2Fa.example%2Ftier%3Agold", Ok(Policy::of_claim("https://a.example/tier".to_owned(), "gold".to_owned()))),
             ("a claim without a value", "claim=org_id", Err(Problem::BadRequest)),
+            ("a claim with an empty value", "claim=org_id:", Err(Problem::BadRequest)),
             ("a claim without a path", "claim=:o", Err(Problem::BadRequest)),
             ("an empty role", "scope=a&role=", Err(Problem::BadRequest)),
             ("an empty group", "group=", Err(Problem::BadRequest)),

@@ -41,8 +41,14 @@ impl InvalidValue {
     pub(super) fn suggest(self, value: Option<impl fmt::Display>) -> Self {
         match value {
             Some(value) => {
-                let value = ShownUrl::new(&value.to_string());
-                self.hint(format!("did you mean {value}?"))
+                let value = value.to_string();
+                let shown = ShownUrl::new(&value).to_string();
+                // A value that is shortened or has a secret removed wouldn't work
+                if shown == value {
+                    self.hint(format!("did you mean {value}?"))
+                } else {
+                    self
+                }
             }
             None => self,
         }

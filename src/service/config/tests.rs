@@ -296,6 +296,17 @@ fn assert_refused(rows: &[(&str, &str, &str, &str)]) {
             [format!("{name}: found {value:?}, which {why}{hint}")],
             "{case}"
         );
+        // A list has the other values too, and a suggestion replaces only one of them
+        let meant = why.split_once("did you mean ");
+        if let Some(meant) = meant.and_then(|(_, meant)| meant.strip_suffix('?')) {
+            let found = match with(&[(name, meant)]) {
+                Ok(_) => Vec::new(),
+                rejected => faults(rejected),
+            };
+            let refused = format!("{name}: found {meant:?}");
+            let refused = found.iter().find(|fault| fault.starts_with(&refused));
+            assert_eq!(refused, None, "{case}");
+        }
     }
 }
 
@@ -451,6 +462,9 @@ fn rejects_invalid_numbers_realms_addresses_and_log_settings() {
         ("a word that is not a level", "RUST_LOG", "verbose", "has no level; give error, warn, info, debug, trace or off, alone or after a target, such as info,warp_bearer=debug"),
         ("a target without a level", "RUST_LOG", "info,warp_bearer", "has no level; did you mean warp_bearer=debug?"),
         ("the name of the package", "RUST_LOG", "info,warp-bearer=debug", "names a target with a hyphen; did you mean warp_bearer=debug?"),
+        ("JSON", "RUST_LOG", r#"{"a":1}"#, "has no level; give error, warn, info, debug, trace or off, alone or after a target, such as info,warp_bearer=debug"),
+        ("a URL", "RUST_LOG", "redis://h:1/0", "has no level; give error, warn, info, debug, trace or off, alone or after a target, such as info,warp_bearer=debug"),
+        ("a URL with a level", "RUST_LOG", "https://a-b/=debug", "names a target with a hyphen"),
         ("not ASCII", "RUST_LOG", "info, é=info", "is not a log filter"),
         ("the False of Python", "DOCS", "False", "is neither on nor off; did you mean off?"),
         ("neither", "DOCS", "maybe", "is neither on nor off"),
@@ -678,6 +692,8 @@ fn rejects_origins_that_browsers_do_not_send() {
         ("the scheme's port", "CORS_ORIGINS", "https://a.example:443", "is not in the form that browsers send; did you mean https://a.example?"),
         ("no scheme", "CORS_ORIGINS", "a.example", "has no scheme; did you mean https://a.example?"),
         ("not https", "CORS_ORIGINS", "http://a.example", "is not https; did you mean https://a.example?"),
+        ("not https, and a slash", "CORS_ORIGINS", "http://a.example/", "is not https; did you mean https://a.example?"),
+        ("not https, and a path", "CORS_ORIGINS", "http://a.example/b", "is not https; did you mean https://a.example?"),
         ("another scheme", "CORS_ORIGINS", "ftp://a.example", "is not https"),
         ("a pattern", "CORS_ORIGINS", "https://*.example", "is a pattern; origins are compared exactly; list each, or set * alone to allow all"),
         ("null", "CORS_ORIGINS", "null", "is the origin of every sandboxed page; serve the page from its own origin"),
@@ -702,7 +718,7 @@ fn shows_the_invalid_value_without_its_secret_parts() {
         ("whitespace in an option", "AUTH0_JWKS_FILE", "  ", "empty; give the path of a file of public keys, such as /etc/warp-bearer/jwks.json, or remove it"),
         ("a query", "AUTH0_ISSUER", "https://a/?b=c", r#"found "https://a/?…", which has a query, which an issuer must not have (RFC 8414 §2); give the URL of an issuer, such as https://tenant.eu.auth0.com/"#),
         ("a query after no scheme", "AUTH0_DOMAIN", "a.example?code=hunter2", r#"found "a.example?…", which is not a host; give a host, such as tenant.eu.auth0.com"#),
-        ("a query in a guess", "AUTH0_JWKS_URI", "http://a/keys?code=hunter2", r#"found "http://a/keys?…", which is not https; did you mean https://a/keys?…?"#),
+        ("a query in a guess", "AUTH0_JWKS_URI", "http://a/keys?code=hunter2", r#"found "http://a/keys?…", which is not https; give the URL of a key set, such as https://tenant.eu.auth0.com/.well-known/jwks.json"#),
         ("an @ in a query", "AUTH0_ISSUER", "https://a/?code=a@hunter2", r#"found "https://…", which has a query, which an issuer must not have (RFC 8414 §2); give the URL of an issuer, such as https://tenant.eu.auth0.com/"#),
         ("a fragment", "AUTH0_RESOURCE", "https://a/#access_token=hunter2", r#"found "https://a/#…", which has a fragment; give the URL of this service, such as https://api.example.com"#),
         ("bidi", "AUTH0_ISSUER", "https://a/\u{202e}b", r#"found "https://a/\u{202e}b", which contains a character that is not allowed in URLs; give the URL of an issuer, such as https://tenant.eu.auth0.com/"#),

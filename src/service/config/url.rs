@@ -158,7 +158,14 @@ fn origin(text: &str) -> Parsed<HeaderValue> {
         let is_right = text.contains(['.', ':']) && origin(&guess).is_ok();
         return Err(InvalidValue::new("has no scheme").suggest(is_right.then_some(guess)));
     }
-    web_address(text)?;
+    web_address(text).map_err(|invalid| {
+        let https = text.replacen("http://", "https://", 1);
+        let guess = Url::parse(&https).map(|url| url.origin().ascii_serialization());
+        match guess {
+            Ok(guess) if guess != text && origin(&guess).is_ok() => invalid.suggest(Some(guess)),
+            _ => invalid,
+        }
+    })?;
     let normalized = Url::parse(text).map(|url| url.origin().ascii_serialization());
     match (normalized, HeaderValue::from_str(text)) {
         (Ok(normalized), Ok(value)) if normalized == text => Ok(value),

@@ -654,7 +654,7 @@ fn check_level(directive: &str) -> Parsed<()> {
     if let Some(level) = LEVELS.iter().find(near) {
         return Err(invalid.suggest(Some(level)));
     }
-    if directive.contains(['_', ':']) {
+    if is_module_path(directive) && directive.contains(['_', ':']) {
         return Err(invalid.suggest(Some(format!("{directive}=debug"))));
     }
     Err(invalid.hint(
@@ -669,8 +669,19 @@ fn check_target(target: &str, level: &str) -> Parsed<()> {
     if target.contains('[') || !target.contains('-') {
         return Ok(());
     }
-    let guess = format!("{}={level}", target.replace('-', "_"));
-    Err(InvalidValue::new("names a target with a hyphen").suggest(Some(guess)))
+    let path = target.replace('-', "_");
+    let guess = is_module_path(&path).then(|| format!("{path}={level}"));
+    Err(InvalidValue::new("names a target with a hyphen").suggest(guess))
+}
+
+fn is_module_path(text: &str) -> bool {
+    text.split("::").all(|part| {
+        let mut chars = part.chars();
+        let begins = chars
+            .next()
+            .is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
+        begins && chars.all(|c| c.is_ascii_alphanumeric() || c == '_')
+    })
 }
 
 pub(super) fn log_format(text: &str) -> Parsed<LogFormat> {
