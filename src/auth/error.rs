@@ -217,6 +217,15 @@ impl AuthError {
     pub const fn detail(self) -> &'static str {
         self.entry().detail
     }
+
+    /// Logs that a request is rejected with this error. A request without a credential isn't logged,
+    /// because its route may not need one.
+    pub(crate) fn logged(self) -> Self {
+        if self != Self::MissingToken {
+            tracing::debug!(code = self.code(), "request rejected");
+        }
+        self
+    }
 }
 
 impl fmt::Display for AuthError {

@@ -771,7 +771,7 @@ impl<X> Requirement<X> {
                 Step::Ask(check, answer) => answers.push((check, answer.await)),
             }
         };
-        let refusal = Refusal::new(unmet.error, claims.challenge());
+        let refusal = Refusal::new(unmet.error.logged(), claims.challenge());
         let refusal = refusal.with_step_up(unmet.acr_values, unmet.max_age);
         Err(refusal.with_scope(unmet.scopes.map(Into::into)))
     }

@@ -188,20 +188,19 @@ impl Auth {
         credential: impl for<'h> FnOnce(&Self, &'h HeaderMap, bool) -> Result<Credential<'h>, AuthError>,
         check: impl FnOnce(&Claims<X>) -> Result<(), AuthError>,
     ) -> Result<Claims<X>, Refusal> {
+        let refuse = |scheme, error: AuthError| self.refusal_in(scheme, error.logged());
         let credential = credential(self, request.headers, self.accepts_proofs())
-            .map_err(|error| self.refusal_in(self.scheme(request.headers), error))?;
+            .map_err(|error| refuse(self.scheme(request.headers), error))?;
         let timer = Timer::start();
         let verdict = self.verify_presented(credential, Some(request)).await;
         timer.stop(&verdict);
         let claims = verdict.map_err(|error| {
-            self.refusal_in(
-                credential.scheme,
-                bearer::error_to_report(credential.token, error),
-            )
+            let error = bearer::error_to_report(credential.token, error);
+            refuse(credential.scheme, error)
         })?;
-        check(&claims).map_err(|error| self.refusal_in(credential.scheme, error))?;
+        check(&claims).map_err(|error| refuse(credential.scheme, error))?;
         if let Some(scope) = claims.lacks_required_scope() {
-            let refusal = self.refusal_in(credential.scheme, AuthError::InsufficientScope);
+            let refusal = refuse(credential.scheme, AuthError::InsufficientScope);
             return Err(refusal.with_scope(Some(scope)));
         }
         Ok(claims)
@@ -301,11 +300,12 @@ impl Auth {
     /// Returns the error of the first check that fails.
     pub async fn verify<X: DeserializeOwned>(&self, token: &str) -> Result<Claims<X>, AuthError> {
         let credential = Credential::bare(token.as_bytes());
-        let claims = self.verify_presented(credential, None).await?;
-        match claims.lacks_required_scope() {
+        let verdict = self.verify_presented(credential, None).await;
+        let verdict = verdict.and_then(|claims| match claims.lacks_required_scope() {
             Some(_) => Err(AuthError::InsufficientScope),
             None => Ok(claims),
-        }
+        });
+        verdict.map_err(AuthError::logged)
     }
 
     /// Verifies the token of a request and its proof of possession

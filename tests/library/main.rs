@@ -18,6 +18,8 @@ mod layers;
 mod logout;
 #[cfg(feature = "testing")]
 mod policies;
+#[cfg(all(feature = "service", feature = "axum"))]
+mod rejections;
 #[cfg(feature = "testing")]
 mod resolver;
 #[cfg(feature = "testing")]

@@ -393,7 +393,11 @@ impl<X> Claims<X> {
 impl<X: DeserializeOwned> Claims<X> {
     pub(crate) fn new(verified: Arc<Verified>, nonce: Option<Arc<str>>) -> Result<Self, AuthError> {
         // `Registered::parse` has accepted the payload, so it's strict JSON
-        let private = json::accepted(verified.payload()).map_err(|_| AuthError::InvalidClaim)?;
+        let payload = verified.payload();
+        let private = json::accepted(payload).map_err(|error| {
+            json::log_mismatch(payload, &error);
+            AuthError::InvalidClaim
+        })?;
         Ok(Self {
             verified,
             private,

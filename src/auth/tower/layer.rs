@@ -376,6 +376,6 @@ fn path(head: &Parts) -> &str {
 
 #[allow(clippy::result_large_err)] // a refusal is moved only once
 pub(super) fn typed<X: DeserializeOwned>(claims: &Claims) -> Result<Claims<X>, Refusal> {
-    let refused = |error| Refusal::new(error, claims.challenge());
+    let refused = |error: AuthError| Refusal::new(error.logged(), claims.challenge());
     claims.typed().map_err(refused)
 }

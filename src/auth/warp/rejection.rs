@@ -1,7 +1,8 @@
 //! [`handle_rejection`] and [`handle_refusal`] turn warp's rejections into responses.
 
-use std::convert::Infallible;
+use std::{convert::Infallible, error::Error};
 
+use tracing::Level;
 use warp::{
     Rejection,
     body::BodyDeserializeError,
@@ -13,7 +14,7 @@ use warp::{
     reply::Response,
 };
 
-use crate::auth::{challenge::Refusal, problem::Problem};
+use crate::auth::{challenge::Refusal, problem::Problem, token::json};
 
 impl Reject for Refusal {}
 
@@ -140,10 +141,7 @@ fn problem_of(rejection: &Rejection) -> Option<Problem> {
             rejection.find::<LengthRequired>().is_some(),
             Problem::LengthRequired,
         ),
-        if_found(
-            rejection.find::<BodyDeserializeError>().is_some(),
-            Problem::InvalidBody,
-        ),
+        if_found(is_invalid_body(rejection), Problem::InvalidBody),
         if_found(
             rejection.find::<CorsForbidden>().is_some(),
             Problem::CorsForbidden,
@@ -156,6 +154,19 @@ fn problem_of(rejection: &Rejection) -> Option<Problem> {
         ),
     ];
     rows.into_iter().flatten().next()
+}
+
+/// Also logs the reason, but not the value that does not fit, which warp's own debug log contains.
+fn is_invalid_body(rejection: &Rejection) -> bool {
+    let Some(error) = rejection.find::<BodyDeserializeError>() else {
+        return false;
+    };
+    if tracing::enabled!(Level::DEBUG) {
+        let code = Problem::InvalidBody.code();
+        let reason = error.source().and_then(json::reason);
+        tracing::debug!(code, reason, "request rejected");
+    }
+    true
 }
 
 fn is_bad_request(rejection: &Rejection) -> bool {

@@ -21,9 +21,11 @@
 //! - `document.rs` creates a [`serde_json::Value`] or a type, and has limits for whole documents.
 //! - `parts.rs` splits a text into pieces without parsing them.
 //! - `fault.rs` finds the reason why a text was rejected, for messages.
+//! - `mismatch.rs` says why a text does not fit a type, for the log.
 
 mod document;
 mod fault;
+mod mismatch;
 mod parts;
 mod plain;
 mod shape;
@@ -37,6 +39,9 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor}
 pub(crate) use self::document::value;
 pub(crate) use self::document::{accepted, check_below, is_json, object_as, value_below};
 pub(crate) use self::fault::Fault;
+pub(crate) use self::mismatch::log_mismatch;
+#[cfg(feature = "warp")]
+pub(crate) use self::mismatch::reason;
 pub(crate) use self::parts::{array, member, object, transcode};
 pub(crate) use self::value::Value;
 use self::{shape::is_within_depth, value::mark};
