@@ -29,8 +29,9 @@ fn routes(auth: &Auth) -> impl Filter<Extract = (Response,), Error = Infallible>
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
+    let issuer = env::var("ISSUER").map_err(|_| "set ISSUER to the URL of your issuer")?;
     // Returns at once; `auth.ready().await` would wait for the issuer's keys.
-    let auth = Auth::discover(&env::var("ISSUER")?, "https://api.example.com")?;
+    let auth = Auth::discover(&issuer, "https://api.example.com")?;
     warp::serve(routes(&auth)).run(([127, 0, 0, 1], 8001)).await;
     Ok(())
 }

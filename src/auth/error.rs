@@ -241,7 +241,7 @@ impl std::error::Error for AuthError {}
 /// The reason why an [`Auth`](crate::auth::Auth) could not be built, which is nearly always a
 /// mistake in the configuration. Network failures are retried in the background and are not
 /// reported here.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SetupError {
     /// No issuer was given.
@@ -343,6 +343,13 @@ pub enum SetupError {
     NoRuntime,
 }
 
+/// The same sentence as `Display`, because `main` prints the `Debug` output of the error it returns.
+impl fmt::Debug for SetupError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
 /// An option of the [`Builder`](crate::auth::Builder) that takes a duration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -438,6 +445,13 @@ mod tests {
             text.starts_with(r#""https://…@a.example/?…" has"#),
             "{text}"
         );
+    }
+
+    #[test]
+    fn main_prints_a_setup_error_as_a_sentence() {
+        let auth = Auth::discover("", "https://api.example.com");
+        let error: Box<dyn std::error::Error> = Box::new(auth.unwrap_err());
+        assert_eq!(format!("{error:?}"), r#""" is not a URL"#);
     }
 
     /// `unwrap` and `expect` print `Debug`
