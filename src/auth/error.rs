@@ -120,7 +120,7 @@ auth_errors! {
     BadSignature => UNAUTHORIZED, Some(BearerError::InvalidToken), "bad_signature", "The signature of the access token is not valid.";
     /// The token is not bound to a key, but the issuer's DPoP mode or the scheme `DPoP` requires a
     /// bound token.
-    TokenNotBound => UNAUTHORIZED, Some(BearerError::InvalidToken), "token_not_bound", "The access token is not bound to a key, but this resource accepts only bound tokens.";
+    TokenNotBound => UNAUTHORIZED, Some(BearerError::InvalidToken), "token_not_bound", "The access token is not bound to a key, which this resource or the scheme DPoP requires.";
     /// The DPoP proof is missing, invalid, or for another request (RFC 9449 §4.3).
     InvalidProof => UNAUTHORIZED, Some(BearerError::InvalidDpopProof), "invalid_proof", "The request needs exactly one valid and recent DPoP proof for its method, URL and token.";
     /// The proof has no nonce from this service, or an expired one (RFC 9449 §9).

@@ -602,6 +602,10 @@ pub const NOT_BOUND: Cause = cause(
     "The token has no cnf.jkt: the token request had no DPoP proof, or the issuer is not configured to bind the tokens of this API.",
     "Send a DPoP proof with the token request, and configure the issuer to bind the tokens of this API to the client's key (in Auth0: sender constraining, in the API's settings).",
 );
+pub const UNBOUND_AS_DPOP: Cause = cause(
+    "The token was sent with the scheme DPoP, which is only for tokens that are bound to a key.",
+    "If the service also accepts tokens that are not bound (AUTH0_DPOP=allowed), send this one as Authorization: Bearer.",
+);
 pub const PROOF_MISSING: Cause = cause(
     "The request has no DPoP field or more than one, or a proxy removed it.",
     "Send exactly one proof, and configure the proxy to forward the field DPoP.",

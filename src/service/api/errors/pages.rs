@@ -30,7 +30,7 @@ use crate::service::api::errors::{
         SCHEME_TWICE, SCOPE_AS_PERMISSION, SCOPE_ELSEWHERE, SCOPE_OF_MACHINE, SCOPE_OF_USER,
         SCOPE_PREFIXED, SCOPE_SPELLING, SD_JWT, SLASH, SLOW_REQUEST, SPACE_BEFORE_COLON,
         SPACE_BEFORE_NAME, STATE_DOWN, STATE_FULL, TAB, TOO_LARGE, TOO_OLD, TWO_CREDENTIALS,
-        UNFILLED, UNFILLED_FIELD, UNREADABLE_BODY, UNREADABLE_PART, UNSIGNED,
+        UNBOUND_AS_DPOP, UNFILLED, UNFILLED_FIELD, UNREADABLE_BODY, UNREADABLE_PART, UNSIGNED,
         UNSUPPORTED_ALGORITHM, USERINFO_ONLY, WEAK_LOGIN, WRAPPED, WRONG_ASKER, WRONG_TYPE,
     },
 };
@@ -57,7 +57,7 @@ pub const PAGES: &[Page] = &[
     Page { code: "keys_unavailable", when: "the service has no keys, because the issuer cannot be reached or does not return a key set, or a fetch for the key takes more than 3 s; with `Retry-After`", causes: &[ISSUER_UNREACHABLE, ISSUER_CERTIFICATE, CA_AS_SERVER, NO_DISCOVERY, BAD_METADATA, KEYS_FOR_OTHER_ALGORITHM, KEYS_NEED_CREDENTIALS, ISSUER_REDIRECTS, NOT_ITS_NAME, NO_KEY_SET, NO_KEY_SET_URI, NO_KEY_SET_FILE, LOCAL_KEY_SET, NO_FILE_FOR_FETCH, ODD_ANSWER] },
     Page { code: "unknown_key", when: "the issuer has no key that fits `kid`, even after a fetch if the budget allowed one", causes: &[ROTATED, NO_KID, KID_TWICE, KEYS_WITHOUT_KID, KEYS_NOT_READ, KID_NOT_READ, LOAD_BALANCER] },
     Page { code: "bad_signature", when: "the signature is not valid", causes: &[CHANGED, CUT_SIGNATURE, REPLACED_KEY, OTHER_SECRET, ENCODED_SECRET, LOAD_BALANCER] },
-    Page { code: "token_not_bound", when: "a token without `cnf.jkt` came with the scheme `DPoP`, or `AUTH0_DPOP=required` is set", causes: &[NOT_BOUND] },
+    Page { code: "token_not_bound", when: "a token without `cnf.jkt` came with the scheme `DPoP`, or `AUTH0_DPOP=required` is set", causes: &[NOT_BOUND, UNBOUND_AS_DPOP] },
     Page { code: "invalid_proof", when: "there is no DPoP proof, or the proof does not fit the request or the token (RFC 9449 §4.3)", causes: &[PROOF_MISSING, PROOF_FOR_OTHER_URL, PROOF_TIME, PROOF_FOR_OTHER_TOKEN, PROOF_MALFORMED, PROOF_WITHOUT_ID, PROOF_WITHOUT_TIME] },
     Page { code: "nonce_required", when: "the proof has no current nonce of this service; the response has one in `DPoP-Nonce`", causes: &[FIRST_NONCE, OTHER_REPLICA] },
     Page { code: "proof_replayed", when: "the proof was used before", causes: &[PROOF_REUSED, PROOF_STOLEN] },
