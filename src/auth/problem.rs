@@ -187,6 +187,13 @@ impl Problem {
         response
     }
 
+    /// Returns the JSON response with another sentence for the caller.
+    #[cfg(feature = "service")]
+    pub(crate) fn response_with<B: From<String>>(self, detail: &'static str) -> Response<B> {
+        let body = write(self.status(), None, self.code(), detail);
+        answer(self.status(), self.code(), body)
+    }
+
     /// Returns a 405 that lists the allowed methods (RFC 9110 §15.5.6).
     pub fn method_not_allowed<B: From<&'static str>>(allow: &str) -> Response<B> {
         let mut response = Self::MethodNotAllowed.response();
@@ -237,11 +244,7 @@ struct ProblemBody {
     code: &'static str,
 }
 
-fn answer<B: From<&'static str>>(
-    status: StatusCode,
-    code: &'static str,
-    body: &'static str,
-) -> Response<B> {
+fn answer<B: From<T>, T>(status: StatusCode, code: &'static str, body: T) -> Response<B> {
     let mut response = Response::new(B::from(body));
     *response.status_mut() = status;
     let json = HeaderValue::from_static("application/problem+json");

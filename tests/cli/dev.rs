@@ -219,6 +219,8 @@ async fn accepts_only_loopback_hosts() {
         assert_eq!(answer.status().as_u16(), 400, "{host}");
         let body: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
         assert_eq!(body["code"], "bad_host", "{host}");
+        let detail = "dev answers only requests whose Host is localhost or a loopback address.";
+        assert_eq!(body["detail"], detail, "{host}");
     }
     // The attack needs a host name, so any port is fine: a proxy may leave it out, or send its own.
     for host in ["localhost", "127.0.0.1", "127.0.0.1:1", "[::1]:8080"] {

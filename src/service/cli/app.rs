@@ -57,6 +57,10 @@ use crate::{
     },
 };
 
+/// The sentence for a request that `dev` rejects because of its host
+const FOREIGN_HOST: &str =
+    "dev answers only requests whose Host is localhost or a loopback address.";
+
 /// The metrics listener takes its connections from the reserve of descriptors, which key fetches
 /// also need.
 const MAX_SCRAPERS: usize = 16;
@@ -201,7 +205,8 @@ async fn serve_routes<F>(
     match only_for {
         None => serve(listener, routes, limits, cors, request_log, shutdown).await,
         Some(address) => {
-            let foreign = hosts::foreign(address).map(|| Problem::BadHost.response());
+            let foreign =
+                hosts::foreign(address).map(|| Problem::BadHost.response_with(FOREIGN_HOST));
             let routes = foreign.or(routes).unify();
             serve(listener, routes, limits, cors, request_log, shutdown).await;
         }

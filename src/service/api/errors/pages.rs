@@ -77,7 +77,7 @@ pub const PAGES: &[Page] = &[
     Page { code: "invalid_body", when: "the body is not valid for its `Content-Type`", causes: &[UNREADABLE_BODY] },
     Page { code: "invalid_logout_token", when: "a request to `/backchannel-logout` does not have exactly one `logout_token`, or the token is not valid or was used before", causes: &[BAD_LOGOUT_TOKEN] },
     Page { code: "cors_forbidden", when: "a preflight comes from an origin that is not in `CORS_ORIGINS`; in your own service, warp's CORS filter rejected the request", causes: &[OTHER_ORIGIN] },
-    Page { code: "bad_host", when: "`Host` is missing, occurs twice, or is not a host", causes: &[ODD_HOST] },
+    Page { code: "bad_host", when: "`Host` is missing, occurs twice, or is not a host; with `dev`, also if it is not `localhost` or a loopback address", causes: &[ODD_HOST] },
     Page { code: "uri_too_long", when: "the request target is longer than `MAX_URI_BYTES`", causes: &[LONG_TARGET] },
     Page { code: "headers_too_large", when: "the request head exceeds `MAX_HEADER_BYTES` or `MAX_HEADER_FIELDS`", causes: &[LARGE_HEAD] },
     Page { code: "request_timeout", when: "the request takes longer than `REQUEST_TIMEOUT`", causes: &[SLOW_REQUEST] },
