@@ -264,6 +264,34 @@ async fn token_without_a_running_dev_is_one_error_line() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_of_cors_origins_can_fetch_a_token() {
+    let page_origin = "http://localhost:3000";
+    let client = Client::builder().no_proxy().build().unwrap();
+    for (case, origins, status, allowed) in [
+        ("listed", page_origin, 204, Some(page_origin)),
+        ("another", "http://localhost:3001", 405, None),
+        ("all", "*", 405, None),
+    ] {
+        let vars = [("LISTEN", "127.0.0.1:0"), ("CORS_ORIGINS", origins)];
+        let mut dev = Process::start(&["dev"], &vars);
+        let page = Page::read(&mut dev);
+        let ready = client.get(format!("http://{}/readyz", page.service()));
+        let ready = ready.send().await.unwrap().text().await.unwrap();
+        let ready: Value = serde_json::from_str(&ready).unwrap();
+        let issuer = ready["issuers"][0]["issuer"].as_str().unwrap();
+        let endpoint = format!("{issuer}oauth/token");
+        let preflight = client.request(reqwest::Method::OPTIONS, endpoint);
+        let preflight = preflight.header("origin", page_origin);
+        let preflight = preflight.header("access-control-request-method", "POST");
+        let answer = preflight.send().await.unwrap();
+        assert_eq!(answer.status(), status, "{case}");
+        let field = answer.headers().get("access-control-allow-origin");
+        let field = field.map(|origin| origin.to_str().unwrap());
+        assert_eq!(field, allowed, "{case}");
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn ends_when_the_terminal_closes() {
@@ -450,7 +478,7 @@ async fn dpop_commands_printed_by_dev_work_when_pasted() {
         assert!(output.status.success(), "{output:?}");
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     };
-    let token = printed(&["dev", "--token", "--dpop"]);
+    let token = printed(&["dev", "--token", "--dpop", "--scope", "read:messages"]);
     let proof = printed(&["dev", "--proof", "GET", &url, "--for-token", &token]);
     let plain = printed(&["dev", "--token"]);
     for (case, authorization, status, code) in [
@@ -486,6 +514,8 @@ async fn dpop_commands_printed_by_dev_work_when_pasted() {
     let shown = shell(&explain);
     assert!(shown.contains("Accepted: the token is valid."), "{shown}");
     assert!(shown.contains("proof htu"), "{shown}");
+    assert!(script[0].ends_with(" --dpop --scope read:messages)"));
+    assert!(!shown.contains("not granted the scope"), "{shown}");
     if Command::new("curl").arg("--version").output().is_ok() {
         let script = script.join("\n") + &format!("\n{}", script[2]);
         let shown = shell(&script.replace("curl -i", "curl -si"));

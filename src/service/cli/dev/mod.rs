@@ -30,7 +30,7 @@ use crate::{
             terminal::{self, Terminal},
         },
         config::{Config, Environment, Origin, ServiceAddress, duration},
-        http::shutdown::Shutdown,
+        http::{cors::Cors, shutdown::Shutdown},
         observe::logging,
     },
 };
@@ -53,7 +53,7 @@ Examples:
   warp-bearer dev
   TOKEN=$(warp-bearer dev --token --scope read:messages)
   warp-bearer dev --rotate-every 30s --profile rfc9068
-  TOKEN=$(warp-bearer dev --token --dpop)
+  TOKEN=$(warp-bearer dev --token --dpop --scope read:messages)
   warp-bearer dev --proof GET http://127.0.0.1:8000/api/private --for-token $TOKEN
   warp-bearer dev --fail hang";
 
@@ -162,10 +162,7 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
     let app = app.only_for_loopback()?;
     let service = app.service_address()?;
     let auth = auth(&issuer, &options, service)?;
-    issuer.allow_origins([
-        format!("http://{service}"),
-        format!("http://localhost:{}", service.port()),
-    ]);
+    issuer.allow_origins(origins(service, config.cors.as_ref()));
     // Wait for the keys first, so that the printed commands work immediately
     tokio::select! {
         () = auth.ready() => {}
@@ -239,6 +236,21 @@ fn config(environment: &Environment, issuer: &Issuer) -> Result<Config, Failure>
         ));
     }
     Ok(config)
+}
+
+/// The origins whose pages may fetch tokens: the documentation page, and pages that may read the
+/// service's responses. With `CORS_ORIGINS=*`, every page on the web could fetch a token, so `*` adds
+/// none.
+fn origins(service: SocketAddr, cors: Option<&Cors>) -> Vec<String> {
+    let mut origins = vec![
+        format!("http://{service}"),
+        format!("http://localhost:{}", service.port()),
+    ];
+    if let Some(Cors::Only(listed)) = cors {
+        let listed = listed.iter().filter_map(|origin| origin.to_str().ok());
+        origins.extend(listed.map(str::to_owned));
+    }
+    origins
 }
 
 /// Lets the documentation page fetch its own tokens.

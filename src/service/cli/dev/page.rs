@@ -74,7 +74,10 @@ impl Page<'_> {
         let with = |scheme: &str| {
             format!("curl -iH \"Authorization: {scheme} $TOKEN\" -H \"DPoP: $PROOF\" {url}")
         };
-        let token = format!("TOKEN=$({} dev --token --dpop)", self.program());
+        let token = format!(
+            "TOKEN=$({} dev --token --dpop --scope read:messages)",
+            self.program()
+        );
         [
             (
                 "In another terminal, get a token that is bound to a key:",
