@@ -837,6 +837,11 @@ pub(crate) fn unverified_claims(token: &str) -> Option<Value> {
     json::value(&text).ok()
 }
 
+/// Like [`Parts::is_jwt_like`]. `false` if the token does not have three parts.
+pub(crate) fn is_jwt_like(token: &str) -> bool {
+    Parts::split(token.as_bytes()).is_ok_and(|parts| parts.is_jwt_like())
+}
+
 /// Quotes a string. Long words may be tokens, so we only show the beginning of each, and no output
 /// contains a whole token.
 pub(crate) fn shortened(text: &str) -> String {

@@ -113,6 +113,20 @@ async fn explain_introspects_only_on_request() {
     let paseto = "v2.local.QAxIpVe-ECVNI1z4xQbm_qQYomyT3h8FtV8bxkz8pBJWkT8f7HtlOpbroPDEZUKop";
     let output = world.run(&["explain"], paseto);
     assert!(output.stdout.contains(opaque), "{}", output.stdout);
+    // The service does not ask about a damaged JWT
+    for damaged in [
+        "ICB7fR.eyJhIjoxfQ.AAAAAAAAAAAA",
+        "IHsiYSI6Ij8_.eyJhIjoxfQ.AAAAAAAAAAAB",
+        "77u_e30.eyJhIjoxfQ.AAAAAAAAAAAA",
+    ] {
+        let output = world.run(&["explain"], damaged);
+        assert!(
+            output.stdout.contains("token_malformed"),
+            "{}",
+            output.stdout
+        );
+        assert!(!output.stdout.contains(opaque), "{}", output.stdout);
+    }
     let output = world.run(&["explain", "--introspect"], &token);
     assert_eq!(output.code, Some(0), "{}{}", output.stdout, output.stderr);
     assert!(

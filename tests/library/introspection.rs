@@ -197,6 +197,21 @@ async fn introspects_only_possible_opaque_tokens() {
             "token_malformed",
         ),
         (
+            "a damaged JWT, with stray bits after its header",
+            "ICB7fR.eyJhIjoxLCJhIjoyfQ.AAAAAAAAAAAA",
+            "token_malformed",
+        ),
+        (
+            "a damaged JWT, in the standard alphabet",
+            "IHsiYSI6Ij8/.eyJhIjoxLCJhIjoyfQ.AAAAAAAAAAAA",
+            "token_malformed",
+        ),
+        (
+            "a damaged JWT, with a byte order mark before its header",
+            "77u_e30.eyJhIjoxLCJhIjoyfQ.AAAAAAAAAAAA",
+            "token_malformed",
+        ),
+        (
             "an empty header",
             "..aaaaaaaaaaaaaaaaaaaa",
             "token_malformed",

@@ -40,19 +40,40 @@ impl<'t> Parts<'t> {
 impl Parts<'_> {
     /// True if the header begins with `{`, or is empty. Some tokens that aren't JWTs have three
     /// parts too, such as PASETOs (`v2.local.…`). A damaged JWT usually still has a header like
-    /// this. White space before the `{` must not matter: otherwise, the client could choose whether
-    /// our rules for JSON apply, or those of the introspection endpoint.
+    /// this. White space and byte order marks before the `{` must not matter, nor damage after it:
+    /// otherwise, the client could choose whether our rules for JSON apply, or those of the
+    /// introspection endpoint.
     pub(crate) fn is_jwt_like(&self) -> bool {
-        // `{` has six bits in the first character, and two in the second. The rest of a damaged
-        // header may not be base64url.
-        let begins_object = matches!(
-            self.header,
-            [b'e', b'w'..=b'z' | b'0'..=b'9' | b'-' | b'_', ..]
-        );
-        let is_object =
-            || base64url(self.header).is_ok_and(|json| json.trim_ascii_start().starts_with(b"{"));
-        self.header.is_empty() || begins_object || is_object()
+        self.header.is_empty() || begins_object(self.header)
     }
+}
+
+/// Whether the first byte that is neither white space nor part of a byte order mark is `{`. Accepts
+/// both alphabets of base64, and does not read any further.
+fn begins_object(part: &[u8]) -> bool {
+    const MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
+    let (mut bits, mut count) = (0_u32, 0);
+    for character in part {
+        let digit = match character {
+            b'A'..=b'Z' => character - b'A',
+            b'a'..=b'z' => character - b'a' + 26,
+            b'0'..=b'9' => character - b'0' + 52,
+            b'+' | b'-' => 62,
+            b'/' | b'_' => 63,
+            _ => return false,
+        };
+        bits = bits << 6 | u32::from(digit);
+        count += 6;
+        if count < 8 {
+            continue;
+        }
+        count -= 8;
+        let [.., byte] = (bits >> count).to_be_bytes();
+        if !byte.is_ascii_whitespace() && !MARK.contains(&byte) {
+            return byte == b'{';
+        }
+    }
+    false
 }
 
 /// Decodes base64url, and rejects padding and stray trailing bits (RFC 7515 §2, RFC 4648 §3.5).
@@ -138,6 +159,36 @@ mod tests {
                 base64url(parts.signature)
             });
             assert_eq!(verdict.map(|_| ()), expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn recognizes_a_header_that_begins_an_object() {
+        for (case, header, expected) in [
+            ("an object", "e30", true),
+            ("nothing", "", true),
+            ("damage after the brace", "ey~", true),
+            ("blanks", "ICB7fQ", true),
+            ("blanks and stray bits", "ICB7fR", true),
+            ("blanks and padding", "ICB7fQ==", true),
+            ("the standard alphabet", "IHsiYSI6Ij8/", true),
+            ("a byte order mark", "77u_e30", true),
+            (
+                "a byte order mark in the standard alphabet",
+                "77u/e30",
+                true,
+            ),
+            ("a mark and blanks", "77u_ICB7fQ", true),
+            ("an array", "W10", false),
+            ("only blanks", "ICAg", false),
+            ("one character", "e", false),
+            ("a PASETO", "v2", false),
+            ("text", "YWJj", false),
+            ("another character", "~e30", false),
+        ] {
+            let token = format!("{header}.e30.AA");
+            let parts = Parts::split(token.as_bytes()).unwrap();
+            assert_eq!(parts.is_jwt_like(), expected, "{case}");
         }
     }
 

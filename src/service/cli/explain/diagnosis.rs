@@ -12,7 +12,7 @@ use crate::{
     algorithm::Algorithm,
     auth::{
         AudienceClaim, AuthError,
-        explain::{Schemes, Step, StepValue},
+        explain::{Schemes, Step, StepValue, is_jwt_like},
         keys::{
             fetch::{FetchError, Layer},
             key_set::{Key, NoKeys, NoMatch},
@@ -255,7 +255,7 @@ fn malformed(facts: &Facts<'_>) -> Advice {
     if pasted::has_no_token(facts.token) {
         return causes::NO_TOKEN_TEXT.into();
     }
-    if facts.is_unasked && !facts.token.starts_with("ey") {
+    if facts.is_unasked && !is_jwt_like(facts.token) {
         return UNASKED.into();
     }
     if let Some(cause) = other_format(facts.token) {
