@@ -6,6 +6,7 @@ mod check;
 mod completions;
 mod context;
 mod dev;
+mod entra;
 mod env_file;
 mod explain;
 mod failure;

@@ -407,8 +407,16 @@ async fn names_the_version_of_entra_tokens() {
     let rows = [
         ("version 2", "https://login.microsoftonline.com/T/v2.0", "api://4f1b", &[
             &["plain Entra: ", "v2.0 tokens", "https://sts.windows.net/T/"][..],
-            &["note Entra: ", "without api://", "AUTH0_API_AUDIENCE to 4f1b"],
+            &["note Entra: ", "without api://", "AUTH0_API_AUDIENCE to the application's ID"],
         ][..]),
+        ("the ID in a URI", "https://login.microsoftonline.com/T/v2.0", "api://6e74172b-be56-4843-9ff4-e66a39bb12e3", &[
+            &["plain Entra: ", "v2.0 tokens"][..],
+            &["note Entra: ", "without api://", "AUTH0_API_AUDIENCE to 6e74172b-be56-4843-9ff4-e66a39bb12e3 if"],
+        ]),
+        ("the ID and the tenant", "https://login.microsoftonline.com/T/v2.0", "api://72f988bf-86f1-41af-91ab-2d7cd011db47/6e74172b-be56-4843-9ff4-e66a39bb12e3", &[
+            &["plain Entra: ", "v2.0 tokens"][..],
+            &["note Entra: ", "without api://", "AUTH0_API_AUDIENCE to 6e74172b-be56-4843-9ff4-e66a39bb12e3 if"],
+        ]),
         ("version 1", "https://sts.windows.net/T/", "api://4f1b", &[
             &["plain Entra: ", "v1.0 tokens", "https://login.microsoftonline.com/T/v2.0"],
         ]),

@@ -209,7 +209,7 @@ async fn recognizes_other_vendor_patterns() {
     let arn = "arn:aws:elasticloadbalancing:eu-west-1:1:loadbalancer/app/a/1";
     let entra_v2 = format!("https://login.microsoftonline.com/{TENANT}/v2.0");
     #[rustfmt::skip]
-    let rows: [Pattern; 45] = [
+    let rows: [Pattern; 47] = [
         ("a v1.0 token of Entra", ENTRA, CLIENT, Claims(json!({"iss": ENTRA_V1, "aud": CLIENT, "scp": "a", "ver": "1.0"})), "unknown_issuer", "requestedAccessTokenVersion", &["AUTH0_ISSUER=https://sts.windows.net/72f988bf-86f1-41af-91ab-2d7cd011db47/"]),
         ("a v2.0 token of Entra", ENTRA_V1, CLIENT, Claims(json!({"iss": entra_v2, "aud": CLIENT, "scp": "a", "ver": "2.0"})), "unknown_issuer", "Configure the v2.0 issuer", &["AUTH0_ISSUER=https://login.microsoftonline.com/72f988bf-86f1-41af-91ab-2d7cd011db47/v2.0"]),
         ("Entra External ID under another host", "https://contoso.ciamlogin.com/72f988bf-86f1-41af-91ab-2d7cd011db47/v2.0", CLIENT, Claims(json!({"iss": "https://72f988bf-86f1-41af-91ab-2d7cd011db47.ciamlogin.com/72f988bf-86f1-41af-91ab-2d7cd011db47/v2.0", "aud": CLIENT, "scp": "a"})), "unknown_issuer", "under another host", &["AUTH0_ISSUER=https://72f988bf-86f1-41af-91ab-2d7cd011db47.ciamlogin.com/72f988bf-86f1-41af-91ab-2d7cd011db47/v2.0"]),
@@ -228,6 +228,8 @@ async fn recognizes_other_vendor_patterns() {
         ("FastMCP's test keys", "https://id.example.com/", API, Claims(json!({"iss": "https://fastmcp.example.com", "aud": "my-mcp-server", "sub": "fastmcp-user"})), "unknown_issuer", "RSAKeyPair", &[]),
         ("another API of Microsoft's", ENTRA, CLIENT, Claims(json!({"aud": "https://management.core.windows.net/", "appid": "a", "scp": "user_impersonation"})), "wrong_audience", "another API of Microsoft's", &[]),
         ("api://TENANT/GUID against GUID", ENTRA, CLIENT, Claims(json!({"aud": format!("api://{TENANT}/{CLIENT}"), "scp": "a"})), "wrong_audience", "other name", &["AUTH0_API_AUDIENCE=api://72f988bf-86f1-41af-91ab-2d7cd011db47/6e74172b-be56-4843-9ff4-e66a39bb12e3"]),
+        ("another application of Entra, by a URL with our GUID", ENTRA, CLIENT, Claims(json!({"aud": format!("https://other-app.example/{CLIENT}"), "scp": "a"})), "wrong_audience", "another application", &[]),
+        ("api://NAME/GUID against GUID", ENTRA, CLIENT, Claims(json!({"aud": format!("api://contoso/{CLIENT}"), "scp": "a"})), "wrong_audience", "another application", &[]),
         ("an API of another URL of Entra", ENTRA_V1, CLIENT, Claims(json!({"aud": "https://contoso.example/api"})), "wrong_audience", "another application", &[]),
         ("Keycloak with a slash", KEYCLOAK, API, Claims(json!({"iss": "https://keycloak.example.com/realms/shop/", "aud": API})), "unknown_issuer", "differ in the slash", &["AUTH0_ISSUER=https://keycloak.example.com/realms/shop/"]),
         ("another project of Firebase", FIREBASE, "shop-1", Claims(json!({"iss": "https://securetoken.google.com/shop-2", "aud": "shop-2", "firebase": {}})), "unknown_issuer", "another Firebase project", &[]),

@@ -5,7 +5,9 @@
 
 use reqwest::Url;
 
-use crate::service::cli::{check::report::Section, context::Context, terminal::Mark};
+use crate::service::cli::{
+    check::report::Section, context::Context, entra::application_id, terminal::Mark,
+};
 
 /// Does nothing if the issuer is not Entra ID
 pub(in crate::service) fn check(issuer: &str, context: &Context<'_>, section: &mut Section) {
@@ -45,8 +47,10 @@ pub(in crate::service) fn check(issuer: &str, context: &Context<'_>, section: &m
             .all(|audience| audience.starts_with("api://"))
     {
         let text = "v2.0 tokens have the application's ID as aud, without api://";
-        let id = audience.trim_start_matches("api://");
-        let more = format!("set AUTH0_API_AUDIENCE to {id} if that is the application's ID");
+        let more = match application_id(audience) {
+            Some(id) => format!("set AUTH0_API_AUDIENCE to {id} if that is the application's ID"),
+            None => "set AUTH0_API_AUDIENCE to the application's ID".to_owned(),
+        };
         section.add_more(Mark::Note, "Entra", text, more);
     }
 }

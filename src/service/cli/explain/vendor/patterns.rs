@@ -8,11 +8,14 @@ use crate::{
     },
     service::{
         api::errors::{Cause, causes},
-        cli::explain::{
-            advice::Advice,
-            facts::{Facts, texts},
-            pasted::{has_no_token, is_placeholder},
-            vendor::{Vendor, words},
+        cli::{
+            entra,
+            explain::{
+                advice::Advice,
+                facts::{Facts, texts},
+                pasted::{has_no_token, is_placeholder},
+                vendor::{Vendor, words},
+            },
         },
         config::Setting,
     },
@@ -200,8 +203,7 @@ fn entra(facts: &Facts<'_>, error: AuthError) -> Option<Advice> {
 fn entra_tenant(issuer: &str) -> Option<(&str, bool)> {
     let path = issuer.strip_prefix("https://")?.split_once('/')?.1;
     let tenant = path.split('/').next()?;
-    let is_plain = tenant.len() == 36 && tenant.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
-    is_plain.then_some((tenant, path.trim_end_matches('/').ends_with("/v2.0")))
+    entra::is_guid(tenant).then_some((tenant, path.trim_end_matches('/').ends_with("/v2.0")))
 }
 
 fn entra_issuer(facts: &Facts<'_>) -> Option<Advice> {
@@ -278,19 +280,17 @@ fn entra_issuer(facts: &Facts<'_>) -> Option<Advice> {
     }
 }
 
-/// Recognizes another name of the same application: `GUID`, `api://GUID` or `api://TENANT/GUID`.
+/// Recognizes another name of the same application. The names of other applications may end with
+/// the same GUID, and the token is not verified yet.
 fn entra_spelling(facts: &Facts<'_>, audiences: &[&str]) -> Option<Advice> {
-    let is_guid =
-        |name: &str| name.len() == 36 && name.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
-    let bare = |name: &str| {
-        let last = name.rsplit('/').next().filter(|last| is_guid(last));
-        let name = last.or(name.strip_prefix("api://")).unwrap_or(name);
-        name.to_ascii_lowercase()
-    };
     let ours = &facts.config.audiences;
     let (at, found) = ours.iter().enumerate().find_map(|(at, our)| {
-        let found = audiences.iter().find(|found| bare(found) == bare(our))?;
-        Some((at, *found))
+        let own = entra::application_id(our)?;
+        let mut audiences = audiences.iter();
+        let is_same = |found: &&&str| {
+            entra::application_id(found).is_some_and(|id| id.eq_ignore_ascii_case(own))
+        };
+        Some((at, *audiences.find(is_same)?))
     })?;
     let mut renamed = ours.clone();
     found.clone_into(&mut renamed[at]);
