@@ -40,7 +40,16 @@ pub(super) const OF_ONE_ISSUER: [&str; 12] = [
     AUTH0_INTROSPECTION_TTL.name(),
 ];
 
-/// The limit for heads must leave room for the largest token.
+/// The variables that can only be set for a single issuer
+pub(super) const OF_ONLY_ISSUER: [&str; 4] = [
+    AUTH0_AUDIENCE_CLAIM.name(),
+    AUTH0_JWKS_URI.name(),
+    AUTH0_JWKS_FILE.name(),
+    AUTH0_SIGNING_SECRET.name(),
+];
+
+/// The limit for heads must leave room for the largest token. If only the limit for heads is set,
+/// this is a warning, since tokens may be smaller than the default allows.
 pub(super) fn token_size(reader: &mut Reader, token: usize, head: u32) {
     let least = token as u64 + HEAD_WITHOUT_TOKEN;
     let are_set =
@@ -83,12 +92,7 @@ pub(super) fn required(reader: &mut Reader) {
 /// shared a key, they could sign each other's tokens.
 pub(super) fn issuers(reader: &mut Reader, issuers: &[String], needs_key_set: bool) {
     if issuers.len() > 1 {
-        for name in [
-            AUTH0_AUDIENCE_CLAIM.name(),
-            AUTH0_JWKS_URI.name(),
-            AUTH0_JWKS_FILE.name(),
-            AUTH0_SIGNING_SECRET.name(),
-        ] {
+        for name in OF_ONLY_ISSUER {
             if reader.is_set(name) {
                 reader.fault(
                     name,

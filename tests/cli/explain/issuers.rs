@@ -317,3 +317,69 @@ async fn recognizes_other_vendor_patterns() {
     let line = format!("AUTH0_API_AUDIENCE={API},{resource}");
     assert_eq!(json["settings"], json!([line]), "{json:#}");
 }
+
+/// With several issuers, or with a preset, a variable cannot be set or removed.
+#[tokio::test(flavor = "multi_thread")]
+async fn suggests_only_an_audience_claim_that_starts_the_service() {
+    let issuer = World::start().await.issuer;
+    let token = sign(
+        &issuer,
+        COGNITO,
+        &Token::Claims(json!({"client_id": "3n4b5", "token_use": "access"})),
+    );
+    let several = World::of(issuer.clone()).set("AUTH0_ISSUER", format!("{COGNITO},{OKTA}"));
+    for (case, world, says) in [
+        (
+            "one issuer",
+            World::named(&issuer, COGNITO),
+            "Or set AUTH0_AUDIENCE_CLAIM to client_id",
+        ),
+        (
+            "two issuers",
+            several,
+            "in the table of this one, set audience_claim to client_id",
+        ),
+    ] {
+        let (_, json) = explained(&world, case, &[], &token);
+        assert_eq!(json["code"], "missing_claim", "{case}: {json:#}");
+        assert!(
+            json["fix"].as_str().unwrap().contains(says),
+            "{case}: {json:#}"
+        );
+    }
+
+    let keys = json!({"keys": [issuer.key().public_jwk()]}).to_string();
+    let token = sign(
+        &issuer,
+        CLERK,
+        &Token::Claims(json!({"aud": API, "sub": "user_2"})),
+    );
+    for (case, option) in [
+        ("a preset", "kind = \"clerk\""),
+        ("an option", "audience_claim = \"azp\""),
+    ] {
+        let world = World::of(issuer.clone())
+            .unset("AUTH0_ISSUER")
+            .set("ISSUERS_FILE", "issuers.toml");
+        let table = format!("[[issuer]]\nurl = {CLERK:?}\njwks_file = \"keys.json\"\n{option}\n");
+        let write = |table: &str| {
+            let directory = world.directory.path();
+            std::fs::write(directory.join("keys.json"), &keys).unwrap();
+            std::fs::write(directory.join("issuers.toml"), table).unwrap();
+        };
+        write(&table);
+        let (_, json) = explained(&world, case, &[], &token);
+        assert_eq!(json["code"], "missing_claim", "{case}: {json:#}");
+        let fix = json["fix"].as_str().unwrap();
+        assert!(
+            fix.contains("set the option audience_claim to \"aud\""),
+            "{case}: {json:#}"
+        );
+        write(&format!(
+            "{}audience_claim = \"aud\"\n",
+            table.replace("audience_claim = \"azp\"\n", "")
+        ));
+        let (output, json) = explained(&world, case, &[], &token);
+        assert_eq!(output.code, Some(0), "{case}: {json:#}");
+    }
+}

@@ -1,4 +1,4 @@
-//! The service starts with every `NAME=value` in our texts.
+//! The service starts with every `NAME=value` and every `set NAME to VALUE` in our texts.
 //!
 //! [`explained`](super::explained) tries the lines that `explain` computes. This file tests those
 //! written in pages and in the source code.
@@ -82,6 +82,36 @@ fn settings(text: &str) -> Vec<(&'static str, String)> {
     found
 }
 
+/// Returns every `NAME to VALUE` of a variable in a text, such as `set AUTH0_TOKEN_PROFILE to any`,
+/// but not `set AUTH0_JWKS_URI to the address`.
+fn settings_in_words(text: &str) -> Vec<(&'static str, String)> {
+    const WORDS: [&str; 14] = [
+        "a", "an", "and", "another", "at", "it", "its", "less", "one", "that", "the", "this",
+        "use", "what",
+    ];
+    let names = VARIABLES.iter().map(|variable| variable.name);
+    let found = names
+        .filter(|name| *name != "ISSUERS_FILE")
+        .flat_map(|name| {
+            let setting = format!("{name} to ");
+            let values = text.match_indices(&setting).map(|(at, _)| {
+                let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+                let is_whole = !text[..at].ends_with(is_word);
+                let value = &text[at + setting.len()..];
+                let end = value.find([' ', '\n', '"', ')', ';', '`', '\\']);
+                let value = &value[..end.unwrap_or(value.len())];
+                (value.trim_end_matches(['.', ',', ':']), is_whole)
+            });
+            let values = values.filter(|(value, is_whole)| {
+                let is_placeholder = value.is_empty() || value.contains(['{', '$', '<', '…', '*']);
+                *is_whole && !is_placeholder && !WORDS.contains(value)
+            });
+            let values: Vec<_> = values.map(|(value, _)| (name, value.to_owned())).collect();
+            values
+        });
+    found.collect()
+}
+
 /// Returns the other variables without which the service would reject this one.
 fn companions(name: &str, value: &str) -> Vec<(&'static str, &'static str)> {
     match name {
@@ -107,7 +137,7 @@ fn companions(name: &str, value: &str) -> Vec<(&'static str, &'static str)> {
 
 #[test]
 fn every_documented_setting_starts_the_service() {
-    let mut count = 0;
+    let (mut count, mut in_words) = (0, 0);
     let mut faults = Vec::new();
     let examples = VARIABLES.iter().map(|variable| {
         let line = format!("{}={}", variable.name, variable.example);
@@ -120,7 +150,11 @@ fn every_documented_setting_starts_the_service() {
         )
     });
     for (path, text) in texts().into_iter().chain(examples) {
-        for (name, value) in settings(&text) {
+        let mut found = settings(&text);
+        let others = settings_in_words(&text);
+        in_words += others.len();
+        found.extend(others);
+        for (name, value) in found {
             let mut variables = vec![
                 ("AUTH0_DOMAIN", "tenant.eu.auth0.com"),
                 ("AUTH0_API_AUDIENCE", "https://api.example.com"),
@@ -138,6 +172,7 @@ fn every_documented_setting_starts_the_service() {
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
     assert!(count > 20, "only {count}");
+    assert!(in_words > 4, "only {in_words} in words");
 }
 
 #[test]
@@ -149,6 +184,10 @@ fn finds_settings_in_a_text() {
         ("LISTEN", "0.0.0.0:80".to_owned()),
     ];
     assert_eq!(found, expected);
+    let found = settings_in_words(
+        "Set AUTH0_ALGORITHMS to HS512, AUTH0_JWKS_URI to the address, and MY_LISTEN to 1.",
+    );
+    assert_eq!(found, [("AUTH0_ALGORITHMS", "HS512".to_owned())]);
     let owned = [("AUTH0_ALGORITHMS".to_owned(), "HS512".to_owned())];
     assert!(
         Config::from_variables(owned).is_err(),
