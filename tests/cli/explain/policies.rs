@@ -87,6 +87,9 @@ async fn checks_the_grants_that_a_route_requires() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn names_the_missing_role_group_or_claim() {
+    const ROLES_AT: &str = "If this issuer writes roles into that claim, set AUTH0_ROLES_AT to it.";
+    const GROUPS_AT: &str =
+        "If this issuer writes groups into that claim, set AUTH0_GROUPS_AT to it.";
     let keycloak = "https://keycloak.example.com/realms/shop";
     let issuer = warp_bearer::issuer::Issuer::start().await;
     let world = World::named(&issuer, keycloak);
@@ -95,16 +98,19 @@ async fn names_the_missing_role_group_or_claim() {
     let overage = token().claim("_claim_names", json!({"groups": "src1"}));
     #[rustfmt::skip]
     let rows = [
-        ("a role in another claim", in_realm.clone(), "role=clerk", causes::ROLE_ELSEWHERE.fix, &["AUTH0_ROLES_AT=realm_access.roles"][..]),
+        ("a role in another claim", in_realm.clone(), "role=clerk", ROLES_AT, &["AUTH0_ROLES_AT=realm_access.roles"][..]),
         ("a role in other letters", token().claim("roles", ["Clerk"]), "role=clerk", causes::ROLE_SPELLING.fix, &[]),
         ("a role with a prefix", token().claim("authorities", ["ROLE_clerk"]), "role=clerk", causes::ROLE_SPELLING.fix, &[]),
         ("roles in one string", token().claim("roles", "clerk,chief"), "role=clerk", causes::ROLE_SPELLING.fix, &[]),
         ("roles as members", token().claim("urn:zitadel:iam:org:project:roles", json!({"clerk": {}})), "role=clerk", causes::ROLE_SPELLING.fix, &[]),
         ("a role below a name with a dot", token().claim("resource_access", json!({"shop.example.com": {"roles": ["clerk"]}})), "role=clerk", causes::ROLE_SPELLING.fix, &[]),
-        ("a role in a claim with dots", token().claim("https://example.com/roles", ["clerk"]), "role=clerk", causes::ROLE_ELSEWHERE.fix, &["AUTH0_ROLES_AT=https://example.com/roles"]),
+        ("a role in a claim with dots", token().claim("https://example.com/roles", ["clerk"]), "role=clerk", ROLES_AT, &["AUTH0_ROLES_AT=https://example.com/roles"]),
         ("a group with a path", token().claim("groups", ["/staff"]), "group=staff", causes::ROLE_SPELLING.fix, &[]),
         ("a role that is nowhere", in_realm.clone(), "role=chief", causes::NO_ROLE.fix, &[]),
-        ("a group in another claim", token().claim("cognito:groups", ["staff"]), "group=staff", causes::ROLE_ELSEWHERE.fix, &["AUTH0_GROUPS_AT=cognito:groups"]),
+        ("a group in another claim", token().claim("cognito:groups", ["staff"]), "group=staff", GROUPS_AT, &["AUTH0_GROUPS_AT=cognito:groups"]),
+        ("a role of a client", token().claim("resource_access", json!({"shop": {"roles": ["clerk"]}})), "role=clerk", ROLES_AT, &["AUTH0_ROLES_AT=resource_access.shop.roles"]),
+        ("a role in another place, too", in_realm.clone().claim("amr", ["clerk"]).claim("app", json!({"a": ["clerk"]})), "role=clerk", ROLES_AT, &["AUTH0_ROLES_AT=realm_access.roles"]),
+        ("memberships", token().claim("memberOf", ["staff"]), "group=staff", GROUPS_AT, &["AUTH0_GROUPS_AT=memberOf"]),
         ("too many groups", overage, "group=staff", "Have the app registration emit only the groups that are assigned to the application, or use app roles, which are always in the token.", &[]),
         ("a claim", token().claim("org_id", "o1"), "claim=org_id:o2", causes::NO_SUCH_CLAIM.fix, &[]),
         ("a permission beside a role that is met", token().claim("roles", ["clerk"]), "role=clerk&permission=p", causes::RBAC_OFF.fix, &[]),
@@ -120,6 +126,121 @@ async fn names_the_missing_role_group_or_claim() {
     let world = world.set("AUTH0_ROLES_AT", "realm_access.roles");
     let output = world.run(&["explain", "--auth", "role=clerk"], &in_realm.sign());
     assert_eq!(output.code, Some(0), "{}", output.stdout);
+}
+
+/// Clients choose what is in `aud` and `scope`, and users edit their metadata. A service that reads
+/// roles there lets everyone in.
+#[tokio::test(flavor = "multi_thread")]
+async fn never_recommends_to_read_roles_that_callers_choose() {
+    let world = World::start().await;
+    let token = || world.issuer.token();
+    let audience = world.issuer.audience();
+    #[rustfmt::skip]
+    let rows = [
+        ("the audience", token().claim("aud", [audience, "admin"]), "aud"),
+        ("scopes", token().claim("scope", ["admin"]), "scope"),
+        ("one scope", token().claim("scope", "admin"), "scope"),
+        ("scopes of Entra", token().claim("scp", ["admin"]), "scp"),
+        ("scopes of another name", token().claim("scopes", ["admin"]), "scopes"),
+        ("how the user logged in", token().claim("amr", ["admin"]), "amr"),
+        ("the permissions", token().permissions(["admin"]), "permissions"),
+        ("metadata that users edit", token().claim("user_metadata", json!({"roles": ["admin"]})), "user_metadata.roles"),
+        ("metadata in a namespace", token().claim("https://my.app/user_metadata", json!({"roles": ["admin"]})), "https://my.app/user_metadata.roles"),
+        ("a namespace that ends so", token().claim("https://my.app/user_metadata/roles", ["admin"]), "https://my.app/user_metadata/roles"),
+        ("metadata of Clerk", token().claim("unsafe_metadata", json!({"groups": ["admin"]})), "unsafe_metadata.groups"),
+        ("what the client requested", token().claim("requested_roles", ["admin"]), "requested_roles"),
+        ("below what the client requested", token().claim("requested_claims", json!({"roles": ["admin"]})), "requested_claims.roles"),
+        ("another object", token().claim("profile", json!({"roles": ["admin"]})), "profile.roles"),
+        ("a namespace of roles", token().claim("https://roles.example/hobbies", ["admin"]), "https://roles.example/hobbies"),
+    ];
+    for (case, token, place) in rows {
+        for query in ["role=admin", "group=admin"] {
+            let arguments = ["explain", "--json", "--auth", query];
+            let json = world.run(&arguments, &token.clone().sign()).json();
+            assert_eq!(json["code"], "insufficient_permissions", "{case}: {json:#}");
+            assert_eq!(json["settings"], json!([]), "{case}: {json:#}");
+            let (cause, fix) = (json["cause"].to_string(), json["fix"].to_string());
+            assert!(
+                cause.contains(&format!("is in {place}, but")),
+                "{case}: {json:#}"
+            );
+            assert!(!fix.contains("_AT"), "{case}: {json:#}");
+        }
+    }
+    // Another form of the name in such a place is no reason to require that form
+    for (case, token) in [
+        (
+            "metadata",
+            token().claim("user_metadata", json!({"roles": ["ROLE_admin"]})),
+        ),
+        ("a request", token().claim("requested_roles", "admin,clerk")),
+    ] {
+        let arguments = ["explain", "--json", "--auth", "role=admin"];
+        let json = world.run(&arguments, &token.sign()).json();
+        assert_eq!(json["fix"], causes::NO_ROLE.fix, "{case}: {json:#}");
+    }
+}
+
+/// The advice must not be to require a claim that callers choose.
+#[tokio::test(flavor = "multi_thread")]
+async fn suggests_to_require_a_claim_only_if_callers_cannot_choose_it() {
+    let world = World::start().await;
+    let token = || world.issuer.token().scope("openid");
+    let metadata = json!({"scopes": ["read:messages"]});
+    #[rustfmt::skip]
+    let rows = [
+        ("metadata", token().claim("user_metadata", metadata.clone()), "user_metadata.scopes", false),
+        ("a request", token().claim("requested_scopes", ["read:messages"]), "requested_scopes", false),
+        ("how the user logged in", token().claim("amr", ["read:messages"]), "amr", false),
+        ("a claim of the issuer", token().claim("https://my.app/scopes", ["read:messages"]), "https://my.app/scopes", true),
+        ("both", token().claim("app_metadata", metadata).claim("my_scopes", ["read:messages"]), "my_scopes", true),
+    ];
+    for (case, token, place, is_suggested) in rows {
+        let arguments = ["explain", "--json", "--scope", "read:messages"];
+        let json = world.run(&arguments, &token.sign()).json();
+        let (cause, fix) = (json["cause"].to_string(), json["fix"].to_string());
+        assert!(
+            cause.contains(&format!("It is in {place}.")),
+            "{case}: {json:#}"
+        );
+        assert_eq!(fix.contains("?claim="), is_suggested, "{case}: {json:#}");
+    }
+}
+
+/// A table of the issuers file may have its own options, which override the variables.
+#[tokio::test(flavor = "multi_thread")]
+async fn names_the_options_of_the_issuers_table() {
+    let world = World::start().await;
+    let token = || world.issuer.token().claim("app_roles", ["clerk"]);
+    let url = world.issuer.url();
+    let (with_preset, without) = ("kind = \"keycloak\"\n", "");
+    for (case, preset, role, fix) in [
+        (
+            "a preset",
+            with_preset,
+            "clerk",
+            "set the option roles_at to it",
+        ),
+        (
+            "a preset, no role",
+            with_preset,
+            "chief",
+            "The option roles_at and the option groups_at name",
+        ),
+        ("no preset", without, "clerk", "set AUTH0_ROLES_AT to it"),
+    ] {
+        let path = world.directory.path().join("issuers.toml");
+        let table = format!("[[issuer]]\nurl = {url:?}\n{preset}");
+        std::fs::write(&path, table).unwrap();
+        let world = World::of(world.issuer.clone())
+            .unset("AUTH0_ISSUER")
+            .set("ISSUERS_FILE", path.to_str().unwrap());
+        let query = format!("role={role}");
+        let arguments = ["explain", "--json", "--auth", &query];
+        let json = world.run(&arguments, &token().sign()).json();
+        assert!(json["fix"].to_string().contains(fix), "{case}: {json:#}");
+        assert_eq!(json["settings"], json!([]), "{case}: {json:#}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

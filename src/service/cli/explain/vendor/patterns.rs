@@ -560,12 +560,28 @@ fn of_scope_elsewhere(facts: &Facts<'_>, wanted: &[&str]) -> Option<Advice> {
     let mut own = facts.trace.payload.clone();
     let members = own.as_object_mut()?;
     members.retain(|member, _| !["scope", "scp"].contains(&member.as_str()));
-    let path = spellings
-        .iter()
-        .find_map(|name| place_of(&own, name, &mut Vec::new()))?;
+    let places = spellings.iter().flat_map(|name| places_of(&own, name));
+    let places: Vec<_> = places.collect();
+    let is_of_issuer = |path: &[String]| {
+        path.iter()
+            .all(|member| names_scopes(member) && !is_chosen_by_caller(member))
+    };
+    let of_issuer = places.iter().find(|path| is_of_issuer(path));
+    let path = of_issuer.or(places.first())?;
     let sentence = format!("It is in {}.", ShownText::new(&path.join(".")));
-    Some(Advice::from(causes::SCOPE_ELSEWHERE).and(&sentence))
+    let advice = Advice::from(causes::SCOPE_ELSEWHERE).and(&sentence);
+    if of_issuer.is_some() {
+        return Some(advice);
+    }
+    let advice = advice.and("The client or the user may be able to choose what is in that claim.");
+    Some(advice.fixed_by(SCOPE_OF_ISSUER.to_owned()))
 }
+
+/// Without the suggestion to require a claim that the caller may be able to choose
+const SCOPE_OF_ISSUER: &str = "Have the issuer write the name into scope, for the users and the applications that should have it.";
+
+/// Without the names of the variables, for the same reason
+const ROLE_OF_ISSUER: &str = "Assign it at the issuer, have the issuer write it into the claim that this service reads, and fetch a new token.";
 
 /// Advice for a missing role or group. `variable` sets the claim that should have it.
 fn of_role(facts: &Facts<'_>, name: &str, variable: &'static str) -> Advice {
@@ -576,20 +592,39 @@ fn of_role(facts: &Facts<'_>, name: &str, variable: &'static str) -> Advice {
     if is_group && is_overage {
         return words::ENTRA_OVERAGE.into();
     }
-    match place_of(&facts.trace.payload, name, &mut Vec::new()) {
+    let places = places_of(&facts.trace.payload, name);
+    let place = |names_roles: bool| {
+        let mut places = places.iter();
+        places.find(|path| is_path_of_roles(path) == names_roles)
+    };
+    let kind = if is_group { "groups" } else { "roles" };
+    match (place(true), place(false)) {
         // if a claim's name has a dot, no path can name a member of it
-        Some(path) if path.len() > 1 && path.iter().any(|member| member.contains('.')) => {
+        (Some(path), _) if path.len() > 1 && path.iter().any(|member| member.contains('.')) => {
             let sentence = format!(
                 "It is in {}, which no path can name, because one of its names contains a dot.",
                 ShownText::new(&path.join(" > "))
             );
             Advice::from(causes::ROLE_SPELLING).and(&sentence)
         }
-        Some(path) => {
-            let settings = facts.recommend(vec![Setting::new(variable, path.join("."))]);
-            Advice::from(causes::ROLE_ELSEWHERE).with(settings)
+        (Some(path), _) => {
+            let path = path.join(".");
+            let sentence = format!("It is in {}.", ShownText::new(&path));
+            let settings = facts.recommend(vec![Setting::new(variable, path)]);
+            let fix =
+                format!("If this issuer writes {kind} into that claim, set {variable} to it.");
+            let advice = Advice::from(causes::ROLE_ELSEWHERE).with(settings);
+            advice.and(&sentence).fixed_by(fix)
         }
-        None => match form_of(&facts.trace.payload, name, &mut Vec::new()) {
+        (None, Some(path)) => {
+            let sentence = format!(
+                "The name is in {}, but that is no place for {kind}: the client or the user may be able to choose what is in it.",
+                ShownText::new(&path.join("."))
+            );
+            let advice = Advice::from(causes::NO_ROLE).and(&sentence);
+            advice.fixed_by(ROLE_OF_ISSUER.to_owned())
+        }
+        (None, None) => match form_of(&facts.trace.payload, name, &mut Vec::new()) {
             Some((path, found)) => {
                 let (path, found) = (path.join("."), ShownText::new(&found).to_string());
                 let sentence = format!("It has {found} in {}.", ShownText::new(&path));
@@ -598,6 +633,52 @@ fn of_role(facts: &Facts<'_>, name: &str, variable: &'static str) -> Advice {
             None => in_its_words(facts, causes::NO_ROLE).into(),
         },
     }
+}
+
+/// Whether an issuer has roles or groups at this path, as far as the names tell. Otherwise, we must
+/// not recommend to read roles there: clients choose what is in `aud`, `scope` and similar claims,
+/// and users edit `user_metadata`.
+fn is_path_of_roles(path: &[String]) -> bool {
+    // Keycloak: `realm_access.roles` and `resource_access.CLIENT.roles`
+    let members = match path {
+        [realm, rest @ ..] if realm == "realm_access" => rest,
+        [resource, _, rest @ ..] if resource == "resource_access" => rest,
+        _ => path,
+    };
+    let is_of_roles = |member: &String| names_roles(member) && !is_chosen_by_caller(member);
+    !members.is_empty() && members.iter().all(is_of_roles)
+}
+
+/// Whether a claim's name says that it holds roles or groups. Only the last part of a name with a
+/// namespace counts, such as `roles` in `https://my.app/roles` and `cognito:groups`.
+fn names_roles(member: &str) -> bool {
+    has_word(
+        last_part(member),
+        &["role", "group", "member", "authorit", "entitle"],
+    )
+}
+
+/// Like [`names_roles`], for scopes.
+fn names_scopes(member: &str) -> bool {
+    names_roles(member) || has_word(last_part(member), &["scope", "permission", "privilege"])
+}
+
+/// Members that the client or the user can write, at Auth0, Clerk, Supabase and others
+fn is_chosen_by_caller(member: &str) -> bool {
+    has_word(
+        member,
+        &["user_meta", "usermeta", "unsafe", "request", "prefer"],
+    )
+}
+
+fn last_part(member: &str) -> &str {
+    let member = member.trim_end_matches('/');
+    member.rsplit(['/', ':', '#']).next().unwrap_or(member)
+}
+
+fn has_word(name: &str, words: &[&str]) -> bool {
+    let name = name.to_ascii_lowercase();
+    words.iter().any(|word| name.contains(word))
 }
 
 /// Returns the path of a claim that has the name in another form, and that form. The name may have
@@ -620,16 +701,13 @@ fn form_of(value: &Value, name: &str, path: &mut Vec<String>) -> Option<(Vec<Str
             .any(|one| one.trim().eq_ignore_ascii_case(name))
     };
     let text = |text: &str| (same(text) || in_list(text)).then(|| text.to_owned());
-    let is_about_names = |member: &str| {
-        let member = member.to_ascii_lowercase();
-        ["role", "group", "member", "authorit", "entitle"]
-            .iter()
-            .any(|word| member.contains(word))
-    };
     let members = value.as_object().filter(|_| path.len() < MAX_DEPTH)?;
-    members.iter().find_map(|(member, value)| {
+    let mut members = members
+        .iter()
+        .filter(|(member, _)| !is_chosen_by_caller(member));
+    members.find_map(|(member, value)| {
         path.push(member.clone());
-        let is_about_names = path.iter().any(|member| is_about_names(member));
+        let is_about_names = path.iter().any(|member| names_roles(member));
         let found = match value {
             Value::String(one) if is_about_names => text(one),
             Value::Array(items) if is_about_names => items.iter().find_map(|item| match item {
@@ -656,30 +734,31 @@ fn form_of(value: &Value, name: &str, path: &mut Vec<String>) -> Option<(Vec<Str
 /// How many members a path may have in a search
 const MAX_DEPTH: usize = 3;
 
-/// The path of a claim that is this name, or a list that contains it.
-fn place_of(value: &Value, name: &str, path: &mut Vec<String>) -> Option<Vec<String>> {
-    let members = value.as_object().filter(|_| path.len() < MAX_DEPTH)?;
-    members.iter().find_map(|(member, value)| {
+/// The paths of the claims that are this name, or a list that contains it.
+fn places_of(payload: &Value, name: &str) -> Vec<Vec<String>> {
+    let mut places = Vec::new();
+    add_places(payload, name, &mut Vec::new(), &mut places);
+    places
+}
+
+fn add_places(value: &Value, name: &str, path: &mut Vec<String>, places: &mut Vec<Vec<String>>) {
+    let Some(members) = value.as_object().filter(|_| path.len() < MAX_DEPTH) else {
+        return;
+    };
+    for (member, value) in members {
         path.push(member.clone());
         let lists = match value {
             Value::Array(items) => items.iter().any(|item| item == name),
             // Other texts, e.g. a user's name, are only the same by chance
-            Value::String(text) => {
-                text == name
-                    && ["role", "group", "scope"]
-                        .iter()
-                        .any(|word| member.contains(word))
-            }
+            Value::String(text) => text == name && has_word(member, &["role", "group", "scope"]),
             _ => false,
         };
-        let found = if lists {
-            Some(path.clone())
-        } else {
-            place_of(value, name, path)
-        };
+        if lists {
+            places.push(path.clone());
+        }
+        add_places(value, name, path, places);
         path.pop();
-        found
-    })
+    }
 }
 
 /// The token's audience is the configured resource.
