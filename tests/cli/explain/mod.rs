@@ -121,7 +121,7 @@ type Break = fn(TokenBuilder) -> TokenBuilder;
 async fn explains_each_broken_token() {
     let world = World::start().await;
     #[rustfmt::skip]
-    let rows: [(&str, Break, &str, Cause); 42] = [
+    let rows: [(&str, Break, &str, Cause); 44] = [
         ("an ID token, by its nonce", |t| t.audience("kZ1abcdefghijklmnopqrstuvwxyz012").claim("nonce", "n"), "wrong_audience", causes::ID_TOKEN),
         ("an ID token, by its profile claims", |t| t.audience("kZ1abcdefghijklmnopqrstuvwxyz012").claim("email", "a@example.com"), "wrong_audience", causes::ID_TOKEN),
         ("for /userinfo only", |t| t.audience("https://tenant.eu.auth0.com/userinfo"), "wrong_audience", causes::USERINFO_ONLY),
@@ -158,6 +158,8 @@ async fn explains_each_broken_token() {
         ("a development issuer restarted", |t| { let key = SigningKey::generate(Algorithm::RS256); let kid = kid_of(&t); t.key(&key).kid(&kid) }, "bad_signature", causes::REPLACED_KEY),
         ("another name of the issuer", |t| t.claim("iss", "https://login.example.com/"), "unknown_issuer", causes::SAME_KEYS),
         ("another tenant", |t| t.claim("iss", "https://other.eu.auth0.com/").key(&SigningKey::generate(Algorithm::RS256)), "unknown_issuer", causes::OTHER_TENANT),
+        ("another issuer on this machine", |t| t.claim("iss", "http://localhost:9/").kid("gone"), "unknown_issuer", causes::OTHER_PORT),
+        ("an issuer without TLS on another machine", |t| t.claim("iss", "http://keycloak:8080/realms/a").kid("gone"), "unknown_issuer", causes::OTHER_TENANT),
         ("an unknown issuer and an unknown key", |t| t.claim("iss", "https://other.eu.auth0.com/").kid("gone"), "unknown_issuer", causes::OTHER_TENANT),
         ("an issuer without its trailing slash", |t| { let issuer = issuer_of(&t); t.claim("iss", issuer.trim_end_matches('/')) }, "unknown_issuer", causes::SLASH),
         ("an issuer with a space", |t| { let issuer = issuer_of(&t); t.claim("iss", issuer + " ") }, "unknown_issuer", causes::SCHEME_OR_CASE),

@@ -228,7 +228,7 @@ pub const OTHER_TENANT: Cause = cause(
 );
 pub const OTHER_PORT: Cause = cause(
     "The token is from another development issuer: one not configured here, or ours before it was restarted.",
-    "Fetch a new token from the issuer that is running now, or configure the token's issuer.",
+    "Fetch a new token from the issuer that is running now, or configure the token's issuer, if this API should trust it.",
 );
 pub const ID_TOKEN: Cause = cause(
     "This is an ID token. It tells an application who has logged in, and is not meant for an API.",

@@ -7,6 +7,7 @@ use base64::{
     Engine,
     engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD},
 };
+use reqwest::Url;
 
 use crate::{
     algorithm::Algorithm,
@@ -14,7 +15,7 @@ use crate::{
         AudienceClaim, AuthError,
         explain::{Schemes, Step, StepValue, is_jwt_like},
         keys::{
-            fetch::{FetchError, Layer},
+            fetch::{FetchError, Layer, is_loopback},
             key_set::{Key, NoKeys, NoMatch},
             probe,
         },
@@ -736,9 +737,9 @@ fn hex(text: &[u8]) -> Option<Vec<u8>> {
     pairs.collect()
 }
 
-/// Plain http suggests an issuer for development
+/// An issuer on this machine without TLS is one for development.
 fn is_local(issuer: &str) -> bool {
-    issuer.starts_with("http://")
+    Url::parse(issuer).is_ok_and(|url| url.scheme() == "http" && is_loopback(&url))
 }
 
 fn without_slash(url: &str) -> &str {
