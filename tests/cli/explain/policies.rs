@@ -299,6 +299,8 @@ async fn notes_commas_in_the_query_of_a_proxy() {
         ("permission=a,b", true),
         ("acr=gold,silver", true),
         ("scope=a+b", false),
+        ("scope=a,b&foo=1", false),
+        ("scope=a,b&audience=urn:other", false),
         ("group=CN%3Da,OU%3Db", false),
     ] {
         let json = world
@@ -306,5 +308,23 @@ async fn notes_commas_in_the_query_of_a_proxy() {
             .json();
         let notes = json["notes"].to_string();
         assert_eq!(notes.contains("has a comma"), expected, "{query}: {json:#}");
+    }
+    for (arguments, expected) in [
+        (&["--scope", "a,b"][..], "A name in --scope has a comma"),
+        (
+            &["--permission", "a,b"],
+            "A name in --permission has a comma",
+        ),
+        (
+            &["--scope", "a,b", "--permission", "c,d"],
+            "Names in --scope and --permission have a comma",
+        ),
+        (&["--scope", "a b"], ""),
+    ] {
+        let arguments = [&["explain", "--json"], arguments].concat();
+        let json = world.run(&arguments, &token).json();
+        let notes = json["notes"].to_string();
+        assert_eq!(notes.contains("comma"), !expected.is_empty(), "{json:#}");
+        assert!(notes.contains(expected), "{json:#}");
     }
 }

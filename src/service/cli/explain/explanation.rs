@@ -247,8 +247,10 @@ impl Subject<'_> {
         if accepted.is_some() && self.config.revocation_file.is_some() {
             notes.push(REMOVED_ENTRIES.to_owned());
         }
-        let query = self.proxy.as_ref().map(|proxy| &proxy.query);
-        if query.is_some_and(|query| forward_auth::has_comma(query)) {
+        let has_comma = |proxy: &Proxy| {
+            self.query_problem(proxy).is_none() && forward_auth::has_comma(&proxy.query)
+        };
+        if self.proxy.as_ref().is_some_and(has_comma) {
             notes.push(COMMA.to_owned());
         }
         Explanation {
@@ -278,15 +280,26 @@ impl Subject<'_> {
         self.access.auth.for_audience(asked.audience.as_deref()?)
     }
 
-    /// If the proxy's query is at fault, that replaces the verdict: `/auth` checks the query first.
-    fn refuse_query(&self, proxy: &Proxy, traced: &mut TracedVerdict) {
-        let problem = match &proxy.asked {
-            Err(problem) => *problem,
+    /// Why `/auth` rejects the proxy's query. `None` if it does not.
+    fn query_problem(&self, proxy: &Proxy) -> Option<Problem> {
+        match &proxy.asked {
+            Err(problem) => Some(*problem),
             Ok(asked) if asked.audience.is_some() && self.audience().is_none() => {
-                Problem::BadRequest
+                Some(Problem::BadRequest)
             }
-            Ok(_) => return,
+            Ok(_) => None,
+        }
+    }
+
+    /// If the proxy's query is at fault, that replaces the verdict: `/auth` checks the query first.
+    /// The HTTP parser comes even before that.
+    fn refuse_query(&self, proxy: &Proxy, traced: &mut TracedVerdict) {
+        let Some(problem) = self.query_problem(proxy) else {
+            return;
         };
+        if traced.trace.step(PARSER_STEP).is_some() && proxy.is_readable() {
+            return;
+        }
         let mut refusal = Refused::of_problem(problem);
         if !proxy.is_readable() {
             refusal = refusal.by_parser();

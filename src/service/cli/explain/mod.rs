@@ -160,6 +160,23 @@ impl Options {
         required.into_iter().chain(options).chain(asked).collect()
     }
 
+    /// People also separate names with commas
+    fn comma_note(&self) -> Option<String> {
+        let has_comma = |wanted: &Option<Wanted>| {
+            let words = wanted.as_ref().map(|wanted| &wanted.words);
+            words.is_some_and(|words| words.contains(','))
+        };
+        let option = match (has_comma(&self.scope), has_comma(&self.permission)) {
+            (true, true) => "Names in --scope and --permission have a comma in them",
+            (true, false) => "A name in --scope has a comma in it",
+            (false, true) => "A name in --permission has a comma in it",
+            (false, false) => return None,
+        };
+        Some(format!(
+            "{option}. It is taken for a part of the name. To require several, separate them by spaces."
+        ))
+    }
+
     fn proxy(&self, config: &Config) -> Option<Proxy> {
         let text = self.auth.as_deref()?;
         Some(Proxy::read(text, config.forward_auth_paths))
@@ -212,6 +229,7 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
         proof = presented;
         pasted.notes.push(note);
     }
+    pasted.notes.extend(options.comma_note());
     let offline = options.jwks.is_some();
     let subject = Subject {
         access: &access,
