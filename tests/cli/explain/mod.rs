@@ -306,6 +306,94 @@ async fn gives_one_fix_for_the_scheme_dpop_where_dpop_is_off() {
             .then(|| json["repair"]["code"].as_str().unwrap_or(""));
         assert_eq!(code, repaired, "{case}: {json:#}");
     }
+    // Other reasons for a rejection have their own advice
+    let token = world.issuer.token().bound_to(&key).sign();
+    let field = format!("Authorization: DPoP {token}");
+    let two = format!("{field}\nAuthorization: Bearer {token}");
+    let control = format!("Authorization: DPoP \u{1b}{token}");
+    let fragment = format!("GET /a#b HTTP/1.1\r\nHost: a\r\n{field}\r\n\r\n");
+    #[rustfmt::skip]
+    let rows: [(&str, &str, &[&str], Value, &str); 5] = [
+        ("a query", &field, &["--auth", "scopes=x"], json!("bad_request"), causes::ODD_POLICY.fix),
+        ("a fragment", &fragment, &[], json!(null), "Remove the `#`"),
+        ("a control character", &control, &[], json!(null), "Copy the token again"),
+        ("a query and a control character", &control, &["--auth", "scopes=x"], json!(null), "Copy the token again"),
+        ("two fields", &two, &[], json!("multiple_credentials"), causes::TWO_CREDENTIALS.fix),
+    ];
+    for (case, text, arguments, code, fix) in rows {
+        let (_, json) = explained(&world, case, arguments, text);
+        assert_eq!(json["code"], code, "{case}: {json:#}");
+        let told = json["fix"].as_str().unwrap();
+        assert!(told.starts_with(fix), "{case}: {json:#}");
+    }
     let page = Page::of("missing_token").unwrap();
     assert!(page.causes.contains(&causes::DPOP_BOUND));
+}
+
+/// A case, the variables that are set, the issuers file, the beginning of the fix, and the
+/// recommended lines.
+type Off<'a> = (
+    &'a str,
+    &'a [(&'a str, &'a str)],
+    Option<&'a str>,
+    &'a str,
+    &'a [&'a str],
+);
+
+/// The advice names the setting that turns DPoP off.
+#[tokio::test(flavor = "multi_thread")]
+async fn names_the_setting_that_turns_dpop_off() {
+    const URL: (&str, &str) = ("PUBLIC_URL", "https://api.example.com");
+    let issuer = World::start().await.issuer;
+    let key = SigningKey::generate(Algorithm::ES256);
+    let token = issuer.token().bound_to(&key).sign();
+    let proof = key.proof("GET", "https://api.example.com/a").token(&token);
+    let request = format!(
+        "GET /a HTTP/1.1\r\nHost: a\r\nAuthorization: DPoP {token}\r\nDPoP: {}\r\n\r\n",
+        proof.sign()
+    );
+    let (off, resource) = (
+        ("AUTH0_DPOP", "off"),
+        ("AUTH0_RESOURCE", "https://api.example.com/a"),
+    );
+    let in_table = format!("[[issuer]]\nurl = {:?}\ndpop = \"off\"\n", issuer.url());
+    let plain_table = format!("[[issuer]]\nurl = {:?}\n", issuer.url());
+    let both = "set AUTH0_DPOP to allowed, and PUBLIC_URL to the URL";
+    let line = &["AUTH0_DPOP=allowed"][..];
+    #[rustfmt::skip]
+    let rows: [Off; 7] = [
+        ("nothing is set", &[], None, "set PUBLIC_URL to the URL", &[]),
+        ("off, with a URL", &[off, URL], None, "set AUTH0_DPOP to allowed, which", line),
+        ("off, with a resource", &[off, resource], None, "set AUTH0_DPOP to allowed, which", line),
+        ("off, without a URL", &[off], None, both, &[]),
+        ("a table", &[URL], Some(&in_table), "set the option dpop of the issuer's table to allowed, which", &[]),
+        ("a table, without a URL", &[], Some(&in_table), "set the option dpop of the issuer's table to allowed, and PUBLIC_URL", &[]),
+        ("off, and a table that says nothing", &[off, URL], Some(&plain_table), "set AUTH0_DPOP to allowed, which", line),
+    ];
+    for (case, variables, table, enable, lines) in rows {
+        let mut world = World::of(issuer.clone());
+        if let Some(table) = table {
+            std::fs::write(world.directory.path().join("issuers.toml"), table).unwrap();
+            world = world
+                .unset("AUTH0_ISSUER")
+                .set("ISSUERS_FILE", "issuers.toml");
+        }
+        for (name, value) in variables {
+            world = world.set(name, *value);
+        }
+        for (scheme, code) in [("DPoP", "missing_token"), ("Bearer", "token_bound")] {
+            let (_, json) = explained(&world, case, &[], &format!("{scheme} {token}"));
+            assert_eq!(json["code"], code, "{case}: {json:#}");
+            let fix = json["fix"].as_str().unwrap();
+            assert!(fix[1..].starts_with(&enable[1..]), "{case}: {json:#}");
+            assert_eq!(json["settings"], json!(lines), "{case}: {json:#}");
+        }
+        let json = world.run(&["explain", "--json", "-"], &request).json();
+        let notes = json["notes"].to_string();
+        let enable = enable.trim_end_matches(", which");
+        assert!(
+            notes.contains(&format!("To enable DPoP, {enable}")),
+            "{case}: {notes}"
+        );
+    }
 }

@@ -25,6 +25,7 @@ use crate::{
         api::errors::{Cause, causes},
         cli::explain::{
             advice::Advice,
+            dpop_off::dpop_is_off,
             facts::Facts,
             pasted::{self, after},
             vendor::patterns::{in_its_words, of_policy, of_resource, of_token},
@@ -60,7 +61,10 @@ pub(in crate::service) fn advice(facts: &Facts<'_>, error: AuthError) -> Advice 
         }
         AuthError::MissingClaim => missing(facts),
         AuthError::InvalidClaim => causes::WRONG_TYPE,
-        AuthError::TokenBound => bound(facts),
+        AuthError::TokenBound => match bound(facts) {
+            causes::DPOP_BOUND => return dpop_is_off(&facts.config, facts.environment),
+            cause => cause,
+        },
         AuthError::KeysUnavailable { .. } => return no_keys(facts),
         AuthError::UnknownKey => return key(facts),
         AuthError::BadSignature => signature(facts),
@@ -77,7 +81,9 @@ pub(in crate::service) fn advice(facts: &Facts<'_>, error: AuthError) -> Advice 
             return of_policy(facts, error, None, None);
         }
         // without `--proof`, the syntax of the header is checked earlier
-        AuthError::MissingToken if facts.failed("scheme") => causes::DPOP_BOUND,
+        AuthError::MissingToken if facts.failed("scheme") => {
+            return dpop_is_off(&facts.config, facts.environment);
+        }
         AuthError::MissingToken
         | AuthError::MalformedAuthorization
         | AuthError::MultipleCredentials => of_field("", BEARER, error),

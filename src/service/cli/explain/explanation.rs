@@ -25,6 +25,7 @@ use crate::{
             explain::{
                 advice::Advice,
                 diagnosis,
+                dpop_off::dpop_is_off,
                 facts::Facts,
                 pasted::{self, Pasted, RequestFault},
                 proxy::Proxy,
@@ -226,10 +227,13 @@ impl Subject<'_> {
             }
             None => None,
         };
-        if self.is_bound_without_dpop(&sent, repair.as_ref())
-            && let Some(refusal) = &mut traced.refusal
+        if let (Some(refusal), Some(of_token)) = (&mut traced.refusal, &repair)
+            && refusal.code == Some(AuthError::MissingToken.code())
+            && self.is_bound_without_dpop(&sent, of_token)
         {
-            refusal.advice = Advice::from(causes::DPOP_BOUND).in_words_of(self.config);
+            let issuer = of_token.trace.payload["iss"].as_str().unwrap_or_default();
+            let own = self.config.of_issuer(issuer);
+            refusal.advice = dpop_is_off(&own, self.environment).in_words_of(&own);
             // Its advice would be the same
             repair = repair.filter(|repair| !repair.is_about_binding());
         }
@@ -267,10 +271,10 @@ impl Subject<'_> {
 
     /// Whether a bound token has the scheme `DPoP`, and DPoP is off. The service does not accept such
     /// a token with any scheme.
-    fn is_bound_without_dpop(&self, sent: &str, repair: Option<&Repair>) -> bool {
+    fn is_bound_without_dpop(&self, sent: &str, repair: &Repair) -> bool {
         let is_off = self.access.auth.schemes() == Schemes::Bearer;
         let is_dpop = self.config.token_field.is_none() && pasted::after(sent, "DPoP").is_some();
-        is_off && is_dpop && repair.is_some_and(Repair::has_bound_token)
+        is_off && is_dpop && repair.has_bound_token()
     }
 
     /// The verifier for the audience that a proxy asks for. `None` if it asks for none, or for one

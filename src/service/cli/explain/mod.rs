@@ -6,6 +6,7 @@
 
 mod advice;
 mod diagnosis;
+mod dpop_off;
 mod explanation;
 mod facts;
 pub(in crate::service) mod pasted;
@@ -225,7 +226,9 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
     };
     let mut proof = options.proof(&access.auth)?;
     if let Some(in_text) = pasted.proof.take().filter(|_| proof.is_none()) {
-        let (presented, note) = in_text.of_request(&access.auth, options.auth.is_some());
+        let own = config.of_issuer(&pasted.issuer());
+        let (enable, _) = dpop_off::enable(&own, &environment);
+        let (presented, note) = in_text.of_request(&access.auth, options.auth.is_some(), enable);
         proof = presented;
         pasted.notes.push(note);
     }

@@ -14,7 +14,7 @@ use crate::{
 
 const NAME: &str = "DPoP";
 
-const OFF: &str = "The input has a DPoP proof, but DPoP is off in this configuration, so that only tokens after the word Bearer are accepted. PUBLIC_URL turns DPoP on.";
+const OFF: &str = "The input has a DPoP proof, but DPoP is off in this configuration, so that only tokens after the word Bearer are accepted.";
 const NO_REQUEST: &str = "The input has a DPoP proof, but not the request that it is for. To explain the proof too, name its request: --proof PROOF --request METHOD URL.";
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,14 +52,15 @@ impl PastedProof {
         (!proof.is_empty()).then_some(Self { proof, request })
     }
 
-    /// The proof with its request, and a note for the reader.
+    /// The proof with its request, and a note for the reader. `enable` says how to enable DPoP.
     pub(in crate::service) fn of_request(
         self,
         auth: &Auth,
         is_forwarded: bool,
+        enable: &str,
     ) -> (Option<ProofOfRequest>, String) {
         if auth.schemes().used_in(NAME) != NAME {
-            return (None, OFF.to_owned());
+            return (None, format!("{OFF} To enable DPoP, {enable}."));
         }
         let presented = self.request.and_then(|(method, url)| {
             let method: Method = method.parse().ok()?;
