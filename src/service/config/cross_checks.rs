@@ -52,13 +52,24 @@ pub(super) const OF_ONLY_ISSUER: [&str; 4] = [
 /// this is a warning, since tokens may be smaller than the default allows.
 pub(super) fn token_size(reader: &mut Reader, token: usize, head: u32) {
     let least = token as u64 + HEAD_WITHOUT_TOKEN;
-    let are_set =
-        reader.is_set(MAX_HEADER_BYTES.name()) && reader.is_set(AUTH0_MAX_TOKEN_BYTES.name());
-    if are_set && u64::from(head) < least {
+    // Otherwise, it grows with the largest token
+    let is_set =
+        reader.is_set(MAX_HEADER_BYTES.name()) && !reader.has_fault(MAX_HEADER_BYTES.name());
+    if !is_set || u64::from(head) >= least {
+        return;
+    }
+    if reader.is_set(AUTH0_MAX_TOKEN_BYTES.name()) {
         reader.fault(
             MAX_HEADER_BYTES.name(),
             format_args!(
                 "{head} bytes, but a request head with a token of AUTH0_MAX_TOKEN_BYTES may have {least}; set at least that, or remove it"
+            ),
+        );
+    } else {
+        reader.warn(
+            MAX_HEADER_BYTES.name(),
+            format_args!(
+                "{head} bytes, but a request head with the largest token ({token} bytes) may have {least}, and then gets 431; set at least that, or AUTH0_MAX_TOKEN_BYTES to less"
             ),
         );
     }

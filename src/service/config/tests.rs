@@ -1367,6 +1367,29 @@ fn raises_the_head_limit_for_large_tokens() {
     );
 }
 
+/// A token may then be too large for the head, which gets a 431 without an explanation.
+#[test]
+fn warns_about_a_head_limit_below_the_largest_token() {
+    let found = warnings(&[("MAX_HEADER_BYTES", "8KiB")]);
+    assert_eq!(
+        found,
+        [
+            "MAX_HEADER_BYTES: 8192 bytes, but a request head with the largest token (16384 bytes) may have 20480, and then gets 431; set at least that, or AUTH0_MAX_TOKEN_BYTES to less"
+        ]
+    );
+    for pairs in [
+        &[][..],
+        &[("MAX_HEADER_BYTES", "20KiB")],
+        &[("AUTH0_MAX_TOKEN_BYTES", "64KiB")],
+        &[
+            ("AUTH0_MAX_TOKEN_BYTES", "4KiB"),
+            ("MAX_HEADER_BYTES", "8KiB"),
+        ],
+    ] {
+        assert!(warnings(pairs).is_empty(), "{pairs:?}");
+    }
+}
+
 #[test]
 fn reads_scope_inclusions() {
     let found = config(&[(

@@ -185,3 +185,74 @@ async fn shows_the_answer_to_a_proxy() {
         );
     }
 }
+
+/// A case, the variables that are set, the size of the token in KiB, the status, words of the fix,
+/// and the recommended lines.
+type Large<'a> = (
+    &'a str,
+    &'a [(&'a str, &'a str)],
+    usize,
+    u16,
+    &'a str,
+    &'a [&'a str],
+);
+
+/// The server's limit for heads comes first. The recommended lines have to be enough.
+#[tokio::test(flavor = "multi_thread")]
+async fn explains_a_token_that_is_too_large() {
+    let issuer = World::start().await.issuer;
+    let of_size = |kib: usize| {
+        issuer
+            .token()
+            .claim("a", "a".repeat(kib * 768 - 512))
+            .sign()
+    };
+    let (small_head, head) = (("MAX_HEADER_BYTES", "8KiB"), ("MAX_HEADER_BYTES", "32KiB"));
+    let maximum = ("AUTH0_MAX_TOKEN_BYTES", "64KiB");
+    #[rustfmt::skip]
+    let rows: [Large; 9] = [
+        ("as large as it gets", &[], 15, 200, "", &[]),
+        ("too large", &[], 20, 400, "raise AUTH0_MAX_TOKEN_BYTES", &["AUTH0_MAX_TOKEN_BYTES=64KiB"]),
+        ("too large, and a limit for heads", &[head], 20, 400, "larger MAX_HEADER_BYTES", &["AUTH0_MAX_TOKEN_BYTES=64KiB", "MAX_HEADER_BYTES=72KiB"]),
+        ("too large for the head, too", &[], 40, 431, "raise AUTH0_MAX_TOKEN_BYTES", &["AUTH0_MAX_TOKEN_BYTES=64KiB"]),
+        ("too large for that limit, too", &[head], 40, 431, "raise AUTH0_MAX_TOKEN_BYTES", &["AUTH0_MAX_TOKEN_BYTES=64KiB", "MAX_HEADER_BYTES=72KiB"]),
+        ("too large for a small head", &[small_head], 12, 431, "raise MAX_HEADER_BYTES", &["MAX_HEADER_BYTES=24KiB"]),
+        ("fits a small head", &[small_head], 7, 200, "", &[]),
+        ("larger than any limit", &[maximum], 68, 400, "No setting accepts", &[]),
+        ("larger than any head", &[], 80, 431, "No setting accepts", &[]),
+    ];
+    for (case, variables, size, status, words, settings) in rows {
+        let mut world = World::of(issuer.clone());
+        for (name, value) in variables {
+            world = world.set(name, *value);
+        }
+        let (_, json) = explained(&world, case, &["-"], &of_size(size));
+        assert_eq!(json["status"], status, "{case}: {json:#}");
+        assert_eq!(json["settings"], json!(settings), "{case}: {json:#}");
+        if status != 200 {
+            let fix = json["fix"].as_str().unwrap();
+            assert!(fix.contains(words), "{case}: {json:#}");
+        }
+        if status == 431 {
+            assert_eq!(json["code"], json!(null), "{case}: {json:#}");
+            assert_eq!(json["repair"], json!(null), "{case}: {json:#}");
+            let cause = json["cause"].as_str().unwrap();
+            assert!(cause.contains("answers 431"), "{case}: {json:#}");
+        }
+    }
+    // A query that the service would reject is never read
+    let world = World::of(issuer.clone()).set("MAX_HEADER_BYTES", "8KiB");
+    for (case, arguments, status) in [
+        ("a query", ["--auth", "scopes=a"], 431),
+        ("a target that is not HTTP", ["--auth", "scope=a#"], 400),
+    ] {
+        let (_, json) = explained(
+            &world,
+            case,
+            &[&arguments[..], &["-"]].concat(),
+            &of_size(12),
+        );
+        assert_eq!(json["status"], status, "{case}: {json:#}");
+        assert_eq!(json["code"], json!(null), "{case}: {json:#}");
+    }
+}

@@ -96,7 +96,7 @@ pub const TWO_CREDENTIALS: Cause = cause(
 );
 pub const TOO_LARGE: Cause = cause(
     "The token is larger than 16 KiB, or than AUTH0_MAX_TOKEN_BYTES: it carries long lists of groups, roles or permissions.",
-    "Remove claims where the issuer adds them to the token. If they have to stay, set AUTH0_MAX_TOKEN_BYTES to 64KiB.",
+    "Remove claims where the issuer adds them to the token. If they have to stay, raise AUTH0_MAX_TOKEN_BYTES, to 64KiB at most.",
 );
 pub const OPAQUE: Cause = cause(
     "The token is opaque: it is not a JWT, and only the issuer that made it can read it.",

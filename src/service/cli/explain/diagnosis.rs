@@ -27,6 +27,7 @@ use crate::{
             advice::Advice,
             dpop_off::dpop_is_off,
             facts::Facts,
+            head_size,
             pasted::{self, after},
             vendor::patterns::{in_its_words, of_policy, of_resource, of_token},
         },
@@ -40,7 +41,9 @@ pub(in crate::service) fn advice(facts: &Facts<'_>, error: AuthError) -> Advice 
         return advice;
     }
     let cause = match error {
-        AuthError::TokenTooLarge => causes::TOO_LARGE,
+        AuthError::TokenTooLarge => {
+            return head_size::token_too_large(&facts.config, facts.environment, facts.token.len());
+        }
         AuthError::TokenNotJwt => not_a_jwt(facts),
         AuthError::TokenMalformed => return malformed(facts),
         AuthError::AlgorithmNotAllowed => return algorithm(facts),

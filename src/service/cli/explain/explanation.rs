@@ -27,6 +27,7 @@ use crate::{
                 diagnosis,
                 dpop_off::dpop_is_off,
                 facts::Facts,
+                head_size,
                 pasted::{self, Pasted, RequestFault},
                 proxy::Proxy,
                 vendor::patterns::{of_padding, of_policy},
@@ -156,6 +157,9 @@ pub(super) const PARSER_STEP: &str = "request";
 const UNREADABLE: &str =
     "The request is not valid HTTP. The answer to it has no body, and so no code.";
 
+const OVER_LIMIT: &str =
+    "The head of the request is too large. The answer to it has no body, and so no code.";
+
 const MILLISECONDS: &str = "exp is in milliseconds, it seems. RFC 7519 defines seconds, so the token is valid for thousands of years. Have the issuer divide by 1000.";
 
 const UNASKED: &str = "The service may also ask the issuer about this token, and the answer could change this verdict. To ask the issuer here too, use --introspect. This sends it the token.";
@@ -175,8 +179,11 @@ impl Subject<'_> {
         let all = pasted.fields();
         auth.first_fetch_ended(&pasted.issuer()).await;
         let fault = pasted.unread();
+        let head = self.least_head(&pasted);
+        let is_too_large = fault.is_none() && head > self.config.limits.head as usize;
         let mut traced = match (&self.config.token_field, &pasted.bare, fault) {
             (_, _, Some(fault)) => self.reject_unread(fault),
+            _ if is_too_large => self.reject_head(head, &pasted),
             (Some(name), None, _) => self.not_read(name),
             _ if !pasted.further.is_empty() => {
                 let found = format!("{} fields", pasted.further.len() + 1);
@@ -208,7 +215,7 @@ impl Subject<'_> {
             None => format!("{scheme} {token}"),
         };
         let is_about_fields = fault.is_some() || !pasted.further.is_empty();
-        let token = pasted::repaired(&sent).filter(|_| is_malformed);
+        let token = pasted::repaired(&sent).filter(|_| is_malformed && !is_too_large);
         let mut repair = match token
             .map(right)
             .filter(|right| *right != sent || is_about_fields)
@@ -388,6 +395,41 @@ impl Subject<'_> {
         }
         traced.refusal = traced.refusal.map(Refused::by_parser);
         traced
+    }
+
+    /// The size of the smallest request with this credential.
+    fn least_head(&self, pasted: &Pasted) -> usize {
+        let (name, value) = match (&self.config.token_field, &pasted.bare) {
+            (Some(name), Some(value)) => (name.as_str(), value),
+            _ => ("Authorization", &pasted.field),
+        };
+        let target = self.proxy.as_ref().map_or("/", |proxy| &proxy.target);
+        let proof = self.proof.as_ref().map(|proof| ("DPoP", &*proof.proof));
+        let further = pasted.further.iter().map(|value| (name, &**value));
+        let fields = [(name, &**value)].into_iter().chain(further).chain(proof);
+        head_size::least_head(target, fields)
+    }
+
+    /// Refuses a request whose head is larger than the limit.
+    fn reject_head(&self, head: usize, pasted: &Pasted) -> TracedVerdict {
+        let sent = pasted.bare.clone().unwrap_or_else(|| pasted.fields());
+        let token = pasted::repaired(&sent).unwrap_or(&sent);
+        let mut trace = Trace::default();
+        let expected = format!("a head of at most {} bytes", self.config.limits.head);
+        let found = format!("{head} bytes or more");
+        trace.add::<()>(PARSER_STEP, expected, found, Err(AuthError::TokenTooLarge));
+        let advice = head_size::head_too_large(self.config, self.environment, head, token.len());
+        TracedVerdict {
+            trace,
+            claims: None,
+            refusal: Some(Refused {
+                status: Problem::HeadersTooLarge.status().as_u16(),
+                code: None,
+                detail: OVER_LIMIT,
+                advice,
+            }),
+            facts: Vec::new(),
+        }
     }
 
     /// Refuses a request because of its headers, whatever token they contain.

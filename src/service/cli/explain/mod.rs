@@ -9,6 +9,7 @@ mod diagnosis;
 mod dpop_off;
 mod explanation;
 mod facts;
+mod head_size;
 pub(in crate::service) mod pasted;
 mod proxy;
 mod report;

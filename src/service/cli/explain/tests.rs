@@ -145,12 +145,16 @@ impl World {
     async fn answer_to_bytes(&self, bytes: &[u8]) -> Answer {
         let mut bytes = bytes.to_vec();
         StrictHeads::new(Framing::default()).admit(&mut bytes);
-        let (mut client, server) = tokio::io::duplex(bytes.len() + 64 * 1024);
+        // As in the server, a read of a head returns at most this many bytes
+        let (mut client, server) = tokio::io::duplex(8 * 1024);
         let service = TowerToHyperService::new(warp::service(routes(&self.access, || false)));
-        let connection = http1::Builder::new().serve_connection(TokioIo::new(server), service);
+        let connection = http1::Builder::new()
+            .max_buf_size(self.config.limits.head as usize)
+            .serve_connection(TokioIo::new(server), service);
         let mut answer = Vec::new();
         let exchange = async {
-            client.write_all(&bytes).await.unwrap();
+            // This fails if the head is too large, because the server does not read all of it
+            let _ = client.write_all(&bytes).await;
             client.read_to_end(&mut answer).await.unwrap();
         };
         // if the parser refuses the request, the connection fails too
@@ -746,6 +750,41 @@ async fn k1_the_answer_to_a_control_character_is_that_of_the_server() {
                     assert_eq!(is, expected, "{text:?}");
                 }
             }
+        }
+    }
+}
+
+/// The server reads no more of a head than its limit.
+#[tokio::test]
+async fn k1_the_verdict_on_a_large_token_is_that_of_the_server() {
+    let default = World::start(None).await;
+    let small = World::with(None, &[("MAX_HEADER_BYTES", "8KiB")]).await;
+    let own = &[
+        ("MAX_HEADER_BYTES", "8KiB"),
+        ("AUTH0_TOKEN_FIELD", "X-Token"),
+    ];
+    let own = World::with(None, own).await;
+    for (world, name, scheme, sizes) in [
+        (
+            &default,
+            "Authorization",
+            "Bearer ",
+            &[8, 15, 18, 31, 33, 70][..],
+        ),
+        (&small, "Authorization", "Bearer ", &[6, 9, 12, 20]),
+        (&own, "X-Token", "", &[6, 9, 12]),
+        (&own, "Authorization", "Bearer ", &[6, 9]),
+    ] {
+        for kib in sizes {
+            let token = world.issuer.token().claim("a", "a".repeat(kib * 768 - 512));
+            let field = format!("{name}: {scheme}{}", token.sign());
+            let request =
+                format!("GET /api/private HTTP/1.1\r\n{field}\r\nConnection: close\r\n\r\n");
+            let expected = world.answer_to_bytes(request.as_bytes()).await;
+            let said = said(&world.explain(&field, None).await);
+            let code = expected.code.filter(|_| expected.status != 200);
+            let is = (said.status, said.code);
+            assert_eq!(is, (expected.status, code), "{name}, {kib} KiB");
         }
     }
 }
