@@ -12,8 +12,8 @@ pub struct KeyStatus {
     pub issuer: String,
     /// The number of usable keys. If it is 0, every JWT of this issuer gets a 503.
     pub keys: usize,
-    /// False if the issuer has introspection and its metadata have no `jwks_uri` (RFC 8414 §2). It
-    /// then needs no keys, because its tokens are opaque.
+    /// False if the issuer has introspection of opaque tokens only, and its metadata have no
+    /// `jwks_uri` (RFC 8414 §2). It then needs no keys, because its tokens are opaque.
     pub required: bool,
     /// The keys that were left out of the current set, and why. Valid keys for algorithms that are
     /// not allowed are not included here, nor counted in `keys`.

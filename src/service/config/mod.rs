@@ -232,6 +232,14 @@ impl Config {
         self.introspecting_issuers() > 0
     }
 
+    /// Whether an issuer's opaque tokens are introspected, but not its JWTs. Such an issuer may have
+    /// no keys.
+    pub fn introspects_opaque_tokens(&self) -> bool {
+        let of_variables = self.introspection.as_ref();
+        of_variables.is_some_and(|introspection| !introspection.always)
+            || self.tables.iter().any(IssuerSettings::asks_about_opaque)
+    }
+
     /// The number of issuers whose tokens are introspected.
     pub fn introspecting_issuers(&self) -> usize {
         let by_table = |table: &&IssuerSettings| matches!(table.introspection(), Ok(Some(_)));

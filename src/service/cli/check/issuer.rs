@@ -169,7 +169,8 @@ async fn discover(
             let offered = offers(body, context, section);
             Some((address, offered))
         }
-        Err(FetchError::NoJwksUri(_)) if context.config.introspects() => {
+        // With introspection of all tokens, the service needs keys too
+        Err(FetchError::NoJwksUri(_)) if context.config.introspects_opaque_tokens() => {
             took(section, "discovery", url.as_str(), &response, "");
             section.add(Mark::Good, "issuer", "has exactly the configured name");
             let text = "none: the metadata have no jwks_uri, so every JWT of this issuer gets 503";
