@@ -218,7 +218,9 @@ pub(super) fn domain(reader: &mut Reader, domain: Option<&str>, issuers: &[Strin
     if !issuers.iter().any(is_its_url) {
         reader.warn(
             AUTH0_DOMAIN.name(),
-            "not used, because AUTH0_ISSUER is set, and has another host; remove AUTH0_DOMAIN, or correct one of them, unless the issuer is the custom domain of this tenant",
+            format_args!(
+                "not used, because AUTH0_ISSUER is set, and is not https://{domain}/; remove AUTH0_DOMAIN, or correct one of them, unless the issuer is the custom domain of this tenant"
+            ),
         );
     }
 }

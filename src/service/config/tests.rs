@@ -1170,7 +1170,8 @@ fn warns_about_unused_and_unknown_variables() {
         ("scopes of no resource", &[("AUTH0_RESOURCE_SCOPES", "a")], "AUTH0_RESOURCE_SCOPES: not used, because AUTH0_RESOURCE is not set"),
         ("a resource that is not an audience", &[("AUTH0_RESOURCE", "https://other.example")], "AUTH0_RESOURCE: not in AUTH0_API_AUDIENCE, so a token that a client requests for this resource (RFC 8707) is rejected here"),
         ("no slash", &[("AUTH0_ISSUER", "https://tenant.eu.auth0.com")], "AUTH0_ISSUER: Auth0's issuers end with a slash; did you mean https://tenant.eu.auth0.com/?"),
-        ("another tenant", &[("AUTH0_ISSUER", "https://other.eu.auth0.com/")], "AUTH0_DOMAIN: not used, because AUTH0_ISSUER is set, and has another host; remove AUTH0_DOMAIN, or correct one of them, unless the issuer is the custom domain of this tenant"),
+        ("another tenant", &[("AUTH0_ISSUER", "https://other.eu.auth0.com/")], "AUTH0_DOMAIN: not used, because AUTH0_ISSUER is set, and is not https://tenant.eu.auth0.com/; remove AUTH0_DOMAIN, or correct one of them, unless the issuer is the custom domain of this tenant"),
+        ("the same host", &[("AUTH0_ISSUER", "https://tenant.eu.auth0.com/realms/r")], "AUTH0_DOMAIN: not used, because AUTH0_ISSUER is set, and is not https://tenant.eu.auth0.com/; remove AUTH0_DOMAIN, or correct one of them, unless the issuer is the custom domain of this tenant"),
     ];
     for (case, vars, warning) in rows {
         assert_eq!(warnings(vars), [warning], "{case}");
