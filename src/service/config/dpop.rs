@@ -69,7 +69,7 @@ pub(super) fn check(reader: &mut Reader, dpop: &Dpop) {
     let may_be_on = is_on || reader.has_fault(AUTH0_DPOP.name());
     if may_be_on && dpop.public_url.is_none() && !url_has_fault {
         reader.missing(
-            &[PUBLIC_URL.name()],
+            &[PUBLIC_URL.name(), AUTH0_RESOURCE.name()],
             "AUTH0_DPOP needs it to check proofs; set it to the URL that clients use, such as https://api.example.com, or set AUTH0_DPOP to off",
         );
     }

@@ -24,6 +24,8 @@ struct Message {
     subject: String,
     /// `None` if the variable is not set, or if we do not know its origin yet
     origin: Option<Origin>,
+    /// Other variables that would do as well, if the variable is not set
+    alternatives: Vec<&'static str>,
     text: String,
 }
 
@@ -36,6 +38,7 @@ impl Message {
         Self {
             subject: subject.to_owned(),
             origin: None,
+            alternatives: Vec::new(),
             text: text.to_string(),
         }
     }
@@ -80,6 +83,17 @@ impl Fault {
         Self::new(name, format_args!("found {found}, which {reason}; {hint}"))
     }
 
+    /// A fault because none of these variables is set. It's about the first of them.
+    pub(super) fn missing(names: &[&'static str], text: impl fmt::Display) -> Self {
+        let mut message = Message::new(names[0], text);
+        message.alternatives = names[1..].to_vec();
+        Self(message)
+    }
+
+    pub(super) fn with_origin(self, origin_of: impl Fn(&str) -> Option<Origin>) -> Self {
+        Self(self.0.with_origin(origin_of))
+    }
+
     pub(super) fn is_about(&self, name: &str) -> bool {
         self.0.subject == name
     }
@@ -122,11 +136,13 @@ impl Faults {
 }
 
 impl Faults {
-    /// Adds a hint to the faults of variables that are not set. `hint` gets the variable.
+    /// Adds a hint to the faults of variables that are not set. `hint` gets the variable, and then
+    /// those that would do as well, until there is a hint.
     pub(super) fn with_hints(mut self, hint: impl Fn(&str) -> Option<String>) -> Self {
         for Fault(message) in &mut self.0 {
             if message.origin.is_none()
                 && let Some(hint) = hint(&message.subject)
+                    .or_else(|| message.alternatives.iter().find_map(|name| hint(name)))
             {
                 message.text += &hint;
             }

@@ -99,7 +99,7 @@ pub(super) fn read(reader: &mut Reader, issuers: &[String]) -> Option<Introspect
     let key_name = AUTH0_INTROSPECTION_KEY_FILE.name();
     match (reader.is_set(secret_name), reader.is_set(key_name)) {
         (false, false) => reader.missing(
-            &[secret_name],
+            &[secret_name, key_name],
             "set it to that client's secret, or set AUTH0_INTROSPECTION_KEY_FILE to its private key",
         ),
         (true, true) => reader.fault(

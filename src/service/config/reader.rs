@@ -143,14 +143,15 @@ impl Reader {
 
     /// Adds a fault because none of `names` is set. If an unknown variable has a similar name, we
     /// suggest the right one.
-    pub(super) fn missing(&mut self, names: &[&str], remedy: &str) {
+    pub(super) fn missing(&mut self, names: &[&'static str], remedy: &str) {
         let suggestion = self.unknown.iter().find_map(|unknown| {
             let known = variables::nearest(unknown).filter(|known| names.contains(known))?;
             let unknown = ShownText::new(unknown);
             Some(format!("; {unknown} is set, did you mean {known}?"))
         });
         let suggestion = suggestion.unwrap_or_default();
-        self.fault(names[0], format_args!("not set; {remedy}{suggestion}"));
+        let text = format_args!("not set; {remedy}{suggestion}");
+        self.faults.push(Fault::missing(names, text));
     }
 
     pub(super) fn fault(&mut self, name: &str, text: impl fmt::Display) {

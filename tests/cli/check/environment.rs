@@ -328,6 +328,28 @@ async fn missing_variable_names_a_similar_one_in_the_file() {
         let hint = "; API_AUDIENCE is set in .env, line 2, did you mean AUTH0_API_AUDIENCE?\n";
         assert!(output.stderr.ends_with(hint), "{}", output.stderr);
     }
+
+    // The fault is about AUTH0_DOMAIN, but AUTH0_ISSUER would do as well
+    let world = world.unset("AUTH0_ISSUER");
+    write_env(&world, "AUTHO_ISSUER=https://a.example/\nAPI_AUDIENCE=x\n");
+    for command in ["check", "serve"] {
+        let output = world.run(&[command], "");
+        assert_eq!(output.code, Some(78), "{}", output.stdout);
+        for (name, hint) in [
+            (
+                "AUTH0_DOMAIN",
+                "; AUTHO_ISSUER is set in .env, line 1, did you mean AUTH0_ISSUER?",
+            ),
+            (
+                "AUTH0_API_AUDIENCE",
+                "; API_AUDIENCE is set in .env, line 2, did you mean AUTH0_API_AUDIENCE?",
+            ),
+        ] {
+            let mut lines = output.stderr.lines();
+            let line = lines.find(|line| line.starts_with(&format!("{name}: not set")));
+            assert!(line.unwrap().ends_with(hint), "{}", output.stderr);
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
