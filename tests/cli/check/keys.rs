@@ -138,6 +138,49 @@ async fn suggests_the_line_that_allows_an_offered_algorithm() {
     }
 }
 
+/// A key without `alg` is for every allowed algorithm of its type. And issuers list all algorithms
+/// of ID tokens, most of which have no key.
+#[tokio::test(flavor = "multi_thread")]
+async fn recommends_only_algorithms_that_keys_need() {
+    let without_alg = |jwk: &mut Value| {
+        jwk.as_object_mut().unwrap().remove("alg");
+    };
+    let rsa = jwk("rsa", without_alg);
+    let mut elliptic = SigningKey::generate(Algorithm::ES256).public_jwk();
+    without_alg(&mut elliptic);
+    #[rustfmt::skip]
+    let rows = [
+        ("a key without alg", vec![rsa.clone()], &["RS256"][..], "PS256", None),
+        ("two without alg", vec![rsa.clone(), elliptic.clone()], &["RS256"], "PS256", Some("PS256,ES256")),
+        ("algorithms without a key", vec![rsa.clone()], &["PS384", "RS384", "EdDSA", "ES256", "HS256"], "RS256", None),
+        ("a key for none of them", vec![elliptic], &["PS384", "ES256"], "RS256,PS384", Some("PS384,ES256")),
+    ];
+    for (case, keys, offered, algorithms, line) in rows {
+        let offered = json!(offered);
+        let url = site(move |url| {
+            let metadata = json!({
+                "issuer": url,
+                "jwks_uri": format!("{url}/jwks"),
+                "id_token_signing_alg_values_supported": offered,
+            });
+            let body = |json: Value| json.to_string().into_bytes();
+            vec![
+                ("/.well-known/openid-configuration", 200, "", body(metadata)),
+                ("/jwks", 200, "", body(json!({"keys": keys}))),
+            ]
+        })
+        .await;
+        let world = World::start().await.set("AUTH0_ISSUER", &*url);
+        let output = checked(&world.set("AUTH0_ALGORITHMS", algorithms));
+        let mut found = findings(&output, "Issuer ").into_iter();
+        let found = found.find_map(|finding| {
+            let (_, line) = finding.split_once("AUTH0_ALGORITHMS=")?;
+            Some(line.trim_end_matches(')').to_owned())
+        });
+        assert_eq!(found.as_deref(), line, "{case}");
+    }
+}
+
 /// Issuers may offer an algorithm under its name from RFC 9864. Removing it from the configuration
 /// would reject every token.
 #[tokio::test(flavor = "multi_thread")]

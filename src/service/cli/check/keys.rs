@@ -134,9 +134,12 @@ fn key(section: &mut Section, (jwk, good_for): &Examined, context: &Context<'_>)
     }
 }
 
-/// Lists the offered algorithms that are not allowed, with a line of configuration that allows
-/// them. The line drops algorithms of `AUTH0_ALGORITHMS` that the issuer does not offer, unless
-/// other issuers share the variable. Returns `true` if a key is for such an algorithm.
+/// Lists the algorithms of keys that no allowed algorithm can use, with a line of configuration
+/// that allows them. Returns `true` if there is such a key.
+///
+/// The line keeps every algorithm of `AUTH0_ALGORITHMS` for which there is a key. It drops those
+/// that the issuer does not offer either, unless other issuers share the variable. It adds none
+/// only because of the metadata: `offered` are the algorithms of ID tokens.
 fn not_allowed(
     section: &mut Section,
     keys: &[Examined],
@@ -144,26 +147,29 @@ fn not_allowed(
     context: &Context<'_>,
 ) -> bool {
     let allowed = &context.config.algorithms;
-    let of_keys = keys.iter().filter(|(_, good_for)| good_for.is_ok());
-    let of_keys: Vec<_> = of_keys.filter_map(|(jwk, _)| algorithm_of(jwk)).collect();
-    let has = |algorithm: &Algorithm| of_keys.contains(algorithm) || offered.contains(algorithm);
+    let usable = keys
+        .iter()
+        .filter_map(|(jwk, good_for)| Some((jwk, good_for.as_ref().ok()?)));
+    let (unused, used): (Vec<_>, Vec<_>) = usable.partition(|(_, good_for)| good_for.is_empty());
+    let missing: Vec<_> = unused
+        .iter()
+        .filter_map(|(jwk, _)| algorithm_of(jwk))
+        .collect();
     let supported = Algorithm::ALL.iter().copied();
     let more: Vec<_> = supported
-        .filter(|algorithm| {
-            has(algorithm) && !allowed.contains(algorithm) && !algorithm.is_symmetric()
-        })
+        .filter(|algorithm| missing.contains(algorithm) && !algorithm.is_symmetric())
         .collect();
     if more.is_empty() {
         return false;
     }
-    let is_signed_with = more.iter().any(|algorithm| of_keys.contains(algorithm));
-    let mark = if is_signed_with {
-        Mark::Note
-    } else {
-        Mark::Plain
-    };
     let is_shared = context.config.issuers.len() > 1;
-    let is_kept = |algorithm: &&Algorithm| is_shared || has(algorithm) || algorithm.is_symmetric();
+    let has_key = |algorithm: &Algorithm| {
+        used.iter()
+            .any(|(_, good_for)| good_for.contains(algorithm))
+    };
+    let is_kept = |algorithm: &&Algorithm| {
+        is_shared || has_key(algorithm) || offered.contains(algorithm) || algorithm.is_symmetric()
+    };
     let kept = allowed.iter().filter(is_kept).copied();
     let line: Vec<_> = kept.chain(more.iter().copied()).collect();
     let text = format!(
@@ -175,8 +181,8 @@ fn not_allowed(
     } else {
         format!("to accept: AUTH0_ALGORITHMS={}", names(&line, ","))
     };
-    section.add_more(mark, "algorithms", text, more);
-    is_signed_with
+    section.add_more(Mark::Note, "algorithms", text, more);
+    true
 }
 
 fn names(algorithms: &[Algorithm], separator: &str) -> String {
