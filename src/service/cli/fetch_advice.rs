@@ -147,7 +147,7 @@ fn network(error: &FetchError, context: &Context<'_>) -> &'static str {
     };
     let url = url.and_then(|url| Url::parse(&url).ok());
     let is_here = url.as_ref().is_some_and(is_loopback);
-    let is_plain = url.is_some_and(|url| url.scheme() == "http");
+    let is_proxied = url.is_some_and(|url| context.is_proxied(url.as_str()));
     let is_denied = match error {
         // hyper-util has these words for a 407
         FetchError::Unreachable(_, message, _) => {
@@ -157,7 +157,7 @@ fn network(error: &FetchError, context: &Context<'_>) -> &'static str {
     };
     if is_denied {
         PROXY_LOGIN
-    } else if context.has_proxy && !is_plain {
+    } else if is_proxied {
         "check the proxy in HTTPS_PROXY, or add the host to NO_PROXY"
     } else if is_here {
         "check that the issuer is running on this machine, and its port"
@@ -216,14 +216,18 @@ fn untrusted(context: &Context<'_>) -> String {
         (Some(path), _) => {
             format!("add the authority that signed the certificate to ca_file, {path:?}")
         }
-        (None, Some(path)) => format!(
+        (None, Some((path, true))) => format!(
             "add the authority that signed the certificate to {path}, to which SSL_CERT_FILE is set"
         ),
-        (None, None) if table.is_some() => {
-            "set ca_file in the issuer's table, or SSL_CERT_FILE, to the certificate of that \
-             authority, in PEM"
+        (None, _) if table.is_some() => {
+            "set ca_file in the issuer's table, or SSL_CERT_FILE, to the \
+             certificate of that authority, in PEM"
                 .to_owned()
         }
+        // A file can't set the variable for this command
+        (None, Some(_)) => "set SSL_CERT_FILE in the environment of this command to the \
+             certificate of that authority, in PEM"
+            .to_owned(),
         (None, None) => "set SSL_CERT_FILE to the certificate of that authority, in PEM".to_owned(),
     }
 }
@@ -312,6 +316,7 @@ mod tests {
         let several = [("AUTH0_ISSUER", "https://a.example/,https://b.example/")];
         let here = [("AUTH0_ISSUER", "http://127.0.0.1:9/")];
         let proxy = [("HTTPS_PROXY", "http://127.0.0.1:9")];
+        let exempt = [proxy[0], ("NO_PROXY", ".tenant.example, tenant.example")];
         let entra = named("https://login.microsoftonline.com/{tenantid}/v2.0");
         let set = Wanted::KeySet;
         let metadata = Wanted::Metadata { jwks_uri: None };
@@ -323,7 +328,7 @@ mod tests {
              AUTH0_JWKS_URI to {keys}"
         );
         #[rustfmt::skip]
-        let rows: [Row<'_>; 14] = [
+        let rows: [Row<'_>; 16] = [
             ("a login", &[], status(StatusCode::UNAUTHORIZED), metadata, &["; set AUTH0_JWKS_FILE to", "instead of AUTH0_ISSUER, with"], "remove"),
             ("a login at a configured address", &uri, status(StatusCode::FORBIDDEN), set, &["; remove AUTH0_JWKS_URI and set AUTH0_JWKS_FILE", "instead of AUTH0_ISSUER and AUTH0_JWKS_URI, with"], "; set AUTH0_JWKS_FILE"),
             ("a login, one of several", &several, status(StatusCode::FORBIDDEN), metadata, &["ISSUERS_FILE instead of AUTH0_ISSUER"], "set AUTH0_JWKS_FILE"),
@@ -337,6 +342,8 @@ mod tests {
             ("late, on this machine", &here, FetchError::TimedOut(std::time::Duration::ZERO), metadata, &["running on this machine"], "HTTPS_PROXY"),
             ("elsewhere", &[], unreachable(TENANT, "no route"), metadata, &["set HTTPS_PROXY if"], "this machine"),
             ("a proxy that requires a login", &proxy, unreachable(TENANT, "tunnel error: proxy authorization required"), metadata, &["http://USER:PASSWORD@HOST:PORT"], "NO_PROXY"),
+            ("a host without a proxy", &exempt, unreachable(TENANT, "no route"), metadata, &["set HTTPS_PROXY if"], "check the proxy"),
+            ("a host with a proxy", &proxy, unreachable(TENANT, "no route"), metadata, &["check the proxy in HTTPS_PROXY, or add the host to NO_PROXY"], "set HTTPS_PROXY"),
             ("a 407", &proxy, status(StatusCode::PROXY_AUTHENTICATION_REQUIRED), metadata, &["http://USER:PASSWORD@HOST:PORT"], "discovery"),
         ];
         for (case, variables, error, wanted, words, other) in rows {

@@ -12,6 +12,8 @@ use std::{
     path::Path,
 };
 
+use hyper_util::client::proxy::matcher::Matcher;
+
 use crate::{
     auth::{display::ShownText, files},
     service::config::{
@@ -120,12 +122,32 @@ impl Environment {
         })
     }
 
-    /// Returns `true` if https requests go through a proxy.
-    pub fn has_proxy(&self) -> bool {
-        let mut values = PROXIES
+    /// The variables that only have an effect in the process's environment, if they come from a
+    /// file. The commands that read another file than `.env` send no traces, so OpenTelemetry's
+    /// variables in such a file are not misplaced.
+    pub(super) fn misplaced(&self) -> impl Iterator<Item = (&str, Origin)> {
+        let of_process = self
+            .variables
             .iter()
-            .filter_map(|name| self.get_from_process(name));
-        values.any(|value| !value.is_empty())
+            .filter(|(name, _)| is_of_process(name));
+        of_process
+            .map(|(name, (_, origin))| (name.as_str(), origin.clone()))
+            .filter(|(name, origin)| match origin {
+                Origin::Environment => false,
+                Origin::DotEnv(_) => true,
+                Origin::EnvFile(_) | Origin::File(..) => !name.starts_with(OPEN_TELEMETRY),
+            })
+    }
+
+    /// The proxies for https requests and their exceptions, as reqwest reads them.
+    pub(in crate::service) fn proxies(&self) -> Matcher {
+        let first = |names: &[&str]| {
+            let mut values = names.iter().filter_map(|name| self.get_from_process(name));
+            values.next().unwrap_or_default().to_owned()
+        };
+        let [https, all] = [&PROXIES[..2], &PROXIES[2..]];
+        let matcher = Matcher::builder().https(first(https)).all(first(all));
+        matcher.no(first(&NO_PROXY)).build()
     }
 
     /// Whether the terminal may show colours.
@@ -245,19 +267,33 @@ impl Environment {
     }
 }
 
-pub(super) fn network_names() -> impl Iterator<Item = &'static str> {
+fn network_names() -> impl Iterator<Item = &'static str> {
     CERTIFICATE_AUTHORITIES
         .into_iter()
         .chain(PROXIES)
         .chain(NO_PROXY)
 }
 
+/// `true` for the variables that the service or its libraries use.
+fn is_used(name: &str) -> bool {
+    variables::find(name).is_some() && dotenv::is_read(name) || is_of_process(name)
+}
+
+/// OpenTelemetry's variables, which its exporter only reads from the process's environment.
+const OPEN_TELEMETRY: &str = "OTEL_";
+
 fn is_relevant(name: &str) -> bool {
     variables::find(name).is_some()
         || variables::is_auth0(name)
-        || network_names().any(|known| known == name)
+        || is_of_process(name)
         || TerminalVariables::include(name)
         || name == PORT
+}
+
+/// `true` if the variable only has an effect in the process's environment.
+fn is_of_process(name: &str) -> bool {
+    let is_exported = cfg!(feature = "otel") && name.starts_with(OPEN_TELEMETRY);
+    is_exported || network_names().any(|known| known == name)
 }
 
 /// Finds a misspelt variable of ours. We do not check names in the environment, most of which
@@ -462,6 +498,25 @@ mod tests {
             faults.to_string(),
             "AUTH0_API_AUDIENCE: found bytes that are not UTF-8; give the identifier of your API, such as https://api.example.com"
         );
+    }
+
+    /// OpenTelemetry's exporter reads only the environment of the process.
+    #[cfg(feature = "otel")]
+    #[test]
+    fn finds_variables_of_the_exporter_in_the_file() {
+        let file =
+            "OTEL_SERVICE_NAME=a\nOTEL_EXPORTER_OTLP_HEADERS=api-key=hunter2\nSSL_CERT_FILE=b\n";
+        let read = |name| {
+            let vars = environment(&[("OTEL_SERVICE_NAME", "c")]);
+            Environment::merge(vars, Ok(file.into()), name).unwrap()
+        };
+        let expected = [
+            ("OTEL_EXPORTER_OTLP_HEADERS", Origin::DotEnv(2)),
+            ("SSL_CERT_FILE", Origin::DotEnv(3)),
+        ];
+        assert_eq!(read(DOT_ENV).misplaced().collect::<Vec<_>>(), expected);
+        let expected = [("SSL_CERT_FILE", Origin::EnvFile(3))];
+        assert_eq!(read(ENV_FILE).misplaced().collect::<Vec<_>>(), expected);
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::{
         revocation::{self, file::FileError},
     },
     service::config::{
-        env::{Environment, PROXIES, network_names},
+        env::{Environment, PROXIES},
         fault::{Fault, Warning, quoted},
         introspection::ClientProof,
         invalid::{InvalidValue, Parsed},
@@ -190,18 +190,30 @@ pub(super) fn https_client(environment: &Environment) -> Vec<Fault> {
     authorities.into_iter().chain(proxies).flatten().collect()
 }
 
-/// Warns about reqwest's variables in a file. reqwest only reads them from the environment, so
-/// there they'd do nothing.
+fn in_process(
+    environment: &Environment,
+    name: &str,
+    expects: &str,
+    check: impl Fn(&str) -> Parsed<()>,
+) -> Option<Fault> {
+    let value = environment.get_from_process(name)?;
+    let invalid = check(value).err()?;
+    Some(Fault::found(name, &quoted(value), &invalid, expects))
+}
+
+/// Warns about the variables of reqwest and OpenTelemetry in a file. Both only read them from the
+/// environment, so there they'd do nothing.
 pub(super) fn misplaced(environment: &Environment) -> Vec<Warning> {
-    let misplaced = network_names().filter_map(|name| {
-        let text = match environment.get(name)?.1 {
-            Origin::Environment => return None,
-            Origin::DotEnv(_) => "not read from there; set it in the environment",
+    let misplaced = environment.misplaced().map(|(name, origin)| {
+        let text = match origin {
+            Origin::Environment | Origin::DotEnv(_) => {
+                "not read from there; set it in the environment"
+            }
             Origin::EnvFile(_) | Origin::File(..) => {
                 "not applied by this command; to test it, also set it in this command's environment"
             }
         };
-        Some(Warning::new(name, text))
+        Warning::new(name, text)
     });
     misplaced.collect()
 }

@@ -174,6 +174,14 @@ async fn checks_certificates_and_finds_untrusted_ones() {
     let advice = "its certificate is signed by a certificate authority that is not trusted here (set SSL_CERT_FILE to the certificate of that authority, in PEM)";
     assert!(found.contains(advice), "{found}");
 
+    // A file cannot set this variable
+    let path = world.directory.path().join(".env");
+    fs::write(path, "SSL_CERT_FILE=tls.crt\n").unwrap();
+    let output = checked(&world);
+    let found = findings(&output);
+    let advice = "set SSL_CERT_FILE in the environment of this command to the certificate";
+    assert!(found.contains(advice), "{found}");
+
     let output = checked(&world.set("SSL_CERT_FILE", "tls.crt"));
     assert_eq!(output.code, Some(0), "{}", output.stdout);
     let found = findings(&output);

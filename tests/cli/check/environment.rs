@@ -84,6 +84,27 @@ async fn shows_environment_variables_without_passwords() {
     );
 }
 
+/// The proxy resolves the names of hosts that are not in `NO_PROXY`, so `check` cannot.
+#[tokio::test(flavor = "multi_thread")]
+async fn resolves_the_names_of_hosts_without_a_proxy() {
+    for (exempt, expected) in [
+        (
+            "other.example",
+            "plain name: resolved by the proxy in the environment ()",
+        ),
+        (".localhost, localhost", "good name: "),
+        ("*", "good name: "),
+    ] {
+        let world = World::start().await;
+        let world = world
+            .set("AUTH0_ISSUER", "https://localhost:9/")
+            .set("HTTPS_PROXY", "http://127.0.0.1:9")
+            .set("NO_PROXY", exempt);
+        let found = findings(&checked(&world), "Issuer ");
+        assert!(found[0].starts_with(expected), "{exempt}: {found:#?}");
+    }
+}
+
 fn write_env(world: &World, text: &str) {
     fs::write(world.directory.path().join(".env"), text).unwrap();
 }

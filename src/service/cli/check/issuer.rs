@@ -205,13 +205,13 @@ async fn resolve(
     let url = Url::parse(url).ok();
     let target = url.as_ref().and_then(|url| {
         let port = url.port_or_known_default()?;
-        Some((url.scheme(), url.host_str()?, port))
+        Some((url.as_str(), url.host_str()?, port))
     });
     // the request itself reports an invalid URL
-    let Some((scheme, host, port)) = target else {
+    let Some((url, host, port)) = target else {
         return true;
     };
-    if context.has_proxy && scheme == "https" {
+    if context.is_proxied(url) {
         let text = "resolved by the proxy in the environment";
         section.add(Mark::Plain, "name", text);
         return true;
