@@ -195,7 +195,7 @@ fn wrong_line(line: &str, (file, number): (&str, usize), is_text: bool) -> Fault
 }
 
 /// `false` for the variables of the tutorial's client, which we list but never read.
-fn is_read(name: &str) -> bool {
+pub(super) fn is_read(name: &str) -> bool {
     ![
         AUTH0_CLIENT_ID.variable.name,
         AUTH0_CLIENT_SECRET.variable.name,
@@ -285,7 +285,7 @@ fn reference(source: &str, (file, line): (&str, usize)) -> Fault {
     )
 }
 
-fn has_reference(value: &str) -> bool {
+pub(super) fn has_reference(value: &str) -> bool {
     !references(value).is_empty()
 }
 

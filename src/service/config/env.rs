@@ -18,6 +18,7 @@ use crate::{
     auth::{display::ShownText, files},
     service::config::{
         dotenv::{self, DotEnv, Entry},
+        environment_file::differences,
         fault::{Fault, Faults, Warning},
         origin::{DOT_ENV, ENV_FILE, Origin},
         reader::PORT,
@@ -65,6 +66,9 @@ impl Environment {
     }
 
     /// Reads the environment, and this file instead of `.env`.
+    ///
+    /// The file may be the `EnvironmentFile` of a systemd unit, so a value that systemd would read
+    /// differently is a fault.
     ///
     /// # Errors
     /// Returns a fault if the file cannot be read, or if `file` is set and does not exist.
@@ -230,17 +234,27 @@ impl Environment {
     ) -> Result<Self, Faults> {
         let environment: Vec<_> = environment.collect();
         let is_overridden = |name: &str| environment.iter().any(|(own, _)| *own == *name);
-        let dotenv = match dotenv {
-            Ok(bytes) => dotenv::parse(&bytes, file, is_overridden)?,
-            Err(error) if error.kind() == ErrorKind::NotFound => DotEnv::default(),
-            Err(error) => return Err(unreadable(&error, file).into()),
-        };
-        let mut warnings = dotenv.warnings;
         let origin = |line| match file {
             DOT_ENV => Origin::DotEnv(line),
             ENV_FILE => Origin::EnvFile(line),
             name => Origin::File(name.into(), line),
         };
+        let dotenv = match dotenv {
+            Ok(bytes) => {
+                let read = dotenv::parse(&bytes, file, is_overridden)?;
+                if file == ENV_FILE {
+                    let is_used = |name: &str| is_used(name) && !is_overridden(name);
+                    let faults = differences(&bytes, &read.entries, origin, is_used);
+                    if !faults.is_empty() {
+                        return Err(faults.into());
+                    }
+                }
+                read
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => DotEnv::default(),
+            Err(error) => return Err(unreadable(&error, file).into()),
+        };
+        let mut warnings = dotenv.warnings;
         let near_misses = dotenv.entries.iter();
         let near_misses = near_misses.filter_map(|entry| near_miss(entry, origin(entry.line)));
         let near_misses: Vec<_> = near_misses.collect();

@@ -130,7 +130,7 @@ impl Faults {
 
     pub(super) fn with_origins(self, origin_of: impl Fn(&str) -> Option<Origin>) -> Self {
         let located = self.0.into_iter();
-        let located = located.map(|fault| Fault(fault.0.with_origin(&origin_of)));
+        let located = located.map(|fault| fault.with_origin(&origin_of));
         Self(located.collect())
     }
 }

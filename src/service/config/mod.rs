@@ -9,6 +9,7 @@ mod cross_checks;
 mod dotenv;
 mod dpop;
 mod env;
+mod environment_file;
 mod external_checks;
 mod fault;
 mod introspection;

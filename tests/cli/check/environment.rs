@@ -187,6 +187,37 @@ async fn env_file_option_replaces_dot_env() {
     }
 }
 
+/// With such a line, the unit would start with another value than the commands use, or not at all.
+#[tokio::test(flavor = "multi_thread")]
+async fn rejects_env_files_that_systemd_reads_differently() {
+    let world = World::start().await;
+    let file = world.directory.path().join("env");
+    let text = "TENANT=a\nAUTH0_REALM=${TENANT}\nLISTEN=127.0.0.1:9 # local\nexport AUTH0_LEEWAY=9s\nAUTH0_GROUPS_AT='a' # $\n";
+    fs::write(&file, text).unwrap();
+    let expected = "\
+        AUTH0_REALM: in --env-file, line 2, refers to another variable, which systemd does not replace; write the value itself
+LISTEN: in --env-file, line 3, has a comment after its value, which systemd reads as part of the value; put the comment on its own line
+AUTH0_LEEWAY: in --env-file, line 4, begins with export, so systemd ignores the line; remove export
+AUTH0_GROUPS_AT: in --env-file, line 5, has a comment after its value, which systemd reads as part of the value; put the comment on its own line
+";
+    for command in [
+        &["check"][..],
+        &["explain"],
+        &["health"],
+        &["revocations"],
+        &["revoke", "--jti", "a"],
+    ] {
+        let arguments = [command, &["--env-file", "env"]].concat();
+        let output = world.run(&arguments, "");
+        assert_eq!(output.code, Some(78), "{command:?}: {}", output.stdout);
+        assert_eq!(output.stderr, expected, "{command:?}");
+    }
+    // In `.env`, all of this is allowed
+    write_env(&world, text);
+    let output = checked(&world);
+    assert_eq!(output.code, Some(0), "{}{}", output.stdout, output.stderr);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn reports_port_without_listen_and_leftover_quotes() {
     let world = World::start().await.set("PORT", "8080");
