@@ -17,6 +17,7 @@ use crate::{
             terminal::{self, Terminal},
         },
         config::{Config, Environment, Faults},
+        http::descriptors,
         observe::metrics::Metrics,
     },
 };
@@ -96,6 +97,8 @@ pub(in crate::service) fn reload(
         Ok(()) => {
             tracing::info!(issuers, "issuers file reloaded");
             count(true);
+            let counts = [config, &tables].map(Config::introspecting_issuers);
+            descriptors::check_reload(config.limits.connections, counts[0], counts[1]);
             if !accepted_proofs {
                 auth::log_local_proofs(config, auth);
             }

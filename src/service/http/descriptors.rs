@@ -37,6 +37,28 @@ pub(in crate::service) fn shortfall(wanted: usize, introspecting: usize) -> Opti
     (fitting < wanted).then_some((fitting, descriptors))
 }
 
+/// Logs a warning if a reload leaves too few descriptors in reserve. The number of connections was
+/// [fitted](fit) at the start and stays the same. `before` and `after` are the numbers of issuers
+/// whose tokens are introspected, at the start and now.
+pub(in crate::service) fn check_reload(wanted: usize, before: usize, after: usize) {
+    let Some(descriptors) = hard_limit() else {
+        return;
+    };
+    if let Some(connections) = lowered(wanted, descriptors, before, after) {
+        tracing::warn!(
+            connections,
+            descriptors,
+            "too few open files are left for introspection; restart the service to accept fewer connections, or raise that limit (ulimit -n, LimitNOFILE)"
+        );
+    }
+}
+
+/// The number of connections that would fit after a reload, if that is less than before.
+fn lowered(wanted: usize, descriptors: u64, before: usize, after: usize) -> Option<usize> {
+    let [before, after] = [before, after].map(|count| connections(wanted, descriptors, count));
+    (after < before).then_some(after)
+}
+
 #[cfg(unix)]
 fn hard_limit() -> Option<u64> {
     use rustix::process::{Resource, getrlimit};
@@ -103,6 +125,20 @@ mod tests {
             ("many issuers", 1_024, 2_000, 1_024 - 64 - 256),
         ] {
             let found = connections(10_000, descriptors, introspecting);
+            assert_eq!(found, expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn reports_a_reload_that_needs_more_descriptors() {
+        for (case, descriptors, before, after, expected) in [
+            ("plenty", 65_536, 0, 10, None),
+            ("one more issuer", 10_100, 0, 1, Some(10_100 - 64 - 64)),
+            ("one less issuer", 10_100, 1, 0, None),
+            ("already too few", 1_024, 1, 2, Some(1_024 - 64 - 128)),
+            ("as before", 1_024, 2, 2, None),
+        ] {
+            let found = lowered(10_000, descriptors, before, after);
             assert_eq!(found, expected, "{case}");
         }
     }
