@@ -150,6 +150,49 @@ fn fault_in_a_referenced_file_names_the_table() {
     assert_eq!(stderr.lines().collect::<Vec<_>>(), expected);
 }
 
+/// With such a file, the service would start, and the issuer would refuse every request.
+#[test]
+fn rejects_files_without_a_usable_secret_or_token() {
+    let directory = Directory::new();
+    let asked = "introspection = \"always\"\nintrospection_client_id = \"a\"\nintrospection_client_secret_file = \"file\"\n";
+    let token = "fetch_token_file = \"file\"\n";
+    #[rustfmt::skip]
+    let rows = [
+        ("empty", asked, "", "which is empty; write the secret of the client into it"),
+        ("blank", asked, " \n", "which is empty; write the secret of the client into it"),
+        ("quotes", asked, "\"secret\"\n", "which has quotes around the secret; remove them, because they would be part of the secret"),
+        ("single quotes", asked, "'secret'", "which has quotes around the secret; remove them, because they would be part of the secret"),
+        ("a byte order mark", asked, "\u{feff}secret", "which begins with a byte order mark; save the file as UTF-8 without one"),
+        ("a leading space", asked, " secret", "which begins with a space or a line break; remove it, because it would be part of the secret"),
+        ("an empty token", token, "\n", "which is empty; write the token into it"),
+    ];
+    for (case, options, content, fault) in rows {
+        let write = |name: &str, text: &str| fs::write(directory.path().join(name), text).unwrap();
+        write("file", content);
+        let table = format!("\n[[issuer]]\nurl = \"https://a.example/\"\n{options}");
+        write("issuers.toml", &table);
+        let vars = [
+            ("ISSUERS_FILE", "issuers.toml"),
+            ("AUTH0_API_AUDIENCE", "urn:a"),
+        ];
+        let option = options.lines().last().unwrap().split(' ').next().unwrap();
+        for command in ["serve", "check"] {
+            let output = run(&directory, &[command], &vars);
+            let stderr = String::from_utf8(output.stderr).unwrap();
+            let line = format!(
+                "issuers.toml:2: in [[issuer]] \"https://a.example/\", {option}: found \"file\", {fault}\n"
+            );
+            let told = if command == "serve" {
+                assert_eq!(output.status.code(), Some(78), "{case}: {stderr}");
+                stderr
+            } else {
+                String::from_utf8(output.stdout).unwrap()
+            };
+            assert!(told.contains(line.trim_end()), "{case}: {told}");
+        }
+    }
+}
+
 #[test]
 fn import_writes_an_equivalent_file() {
     let directory = Directory::new();

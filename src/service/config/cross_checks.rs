@@ -293,12 +293,12 @@ pub(super) fn signing_secret(
         }
     }
     if secret.is_some_and(Secret::has_outer_blanks) {
-        reader.warn(
-            name,
-            "begins or ends with a space or a line break, which is part of the secret",
-        );
+        reader.warn(name, OUTER_BLANKS);
     }
 }
+
+pub(super) const OUTER_BLANKS: &str =
+    "begins or ends with a space or a line break, which is part of the secret";
 
 pub(super) fn tls(reader: &mut Reader) {
     let (certificate, key) = (TLS_CERT_FILE.name(), TLS_KEY_FILE.name());

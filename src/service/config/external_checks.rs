@@ -25,6 +25,7 @@ use crate::{
         invalid::{InvalidValue, Parsed},
         issuer_settings::IssuerSettings,
         origin::Origin,
+        value::is_quoted,
         variable::Variable,
         variables::{AUTH0_INTROSPECTION_KEY_FILE, AUTH0_JWKS_FILE, AUTH0_REVOCATION_FILE},
     },
@@ -62,11 +63,7 @@ pub(super) fn files_of(issuer: &IssuerSettings, algorithms: &[Algorithm]) -> Vec
             issuer
                 .introspection_client_secret_file
                 .as_ref()
-                .map(|path| {
-                    files::read_to_string(path)
-                        .map(|_| ())
-                        .map_err(|error| cannot_read(&error))
-                }),
+                .map(|path| client_secret(path)),
         ),
         (
             "introspection_key_file",
@@ -76,11 +73,7 @@ pub(super) fn files_of(issuer: &IssuerSettings, algorithms: &[Algorithm]) -> Vec
         (
             "fetch_token_file",
             issuer.fetch_token_file.as_deref(),
-            issuer.fetch_token_file.as_ref().map(|path| {
-                files::read(path)
-                    .map(|_| ())
-                    .map_err(|error| cannot_read(&error))
-            }),
+            issuer.fetch_token_file.as_deref().map(fetch_token),
         ),
     ];
     let faults = faults.into_iter().filter_map(|(name, path, outcome)| {
@@ -152,6 +145,37 @@ fn revocations(path: &Path) -> Parsed<()> {
         }
         Err(error) => Err(InvalidValue::new("cannot be used").because(error)),
     }
+}
+
+/// Line breaks and spaces after the secret are removed later, but nothing else is.
+fn client_secret(path: &Path) -> Parsed<()> {
+    let text = files::read_to_string(path).map_err(|error| cannot_read(&error))?;
+    let secret = text.trim_end();
+    if secret.is_empty() {
+        return Err(InvalidValue::new("is empty").hint("write the secret of the client into it"));
+    }
+    if secret.starts_with('\u{feff}') {
+        let hint = "save the file as UTF-8 without one";
+        return Err(InvalidValue::new("begins with a byte order mark").hint(hint));
+    }
+    if secret.starts_with(char::is_whitespace) {
+        let hint = "remove it, because it would be part of the secret";
+        return Err(InvalidValue::new("begins with a space or a line break").hint(hint));
+    }
+    if is_quoted(secret) {
+        let hint = "remove them, because they would be part of the secret";
+        return Err(InvalidValue::new("has quotes around the secret").hint(hint));
+    }
+    Ok(())
+}
+
+/// An empty token would be sent, and rejected, at each fetch.
+fn fetch_token(path: &Path) -> Parsed<()> {
+    let token = files::read(path).map_err(|error| cannot_read(&error))?;
+    if token.trim_ascii().is_empty() {
+        return Err(InvalidValue::new("is empty").hint("write the token into it"));
+    }
+    Ok(())
 }
 
 fn client_key(path: &Path) -> Parsed<()> {

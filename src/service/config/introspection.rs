@@ -5,6 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use crate::{
     auth::{files, introspection::Introspection},
     service::config::{
+        cross_checks::OUTER_BLANKS,
         reader::Reader,
         types::{IntrospectionMode, Secret},
         variables::{
@@ -107,6 +108,9 @@ pub(super) fn read(reader: &mut Reader, issuers: &[String]) -> Option<Introspect
             format_args!("set together with {given}CLIENT_SECRET; keep one of them"),
         ),
         _ => {}
+    }
+    if secret.as_ref().is_some_and(Secret::has_outer_blanks) {
+        reader.warn(secret_name, OUTER_BLANKS);
     }
     let proof = match (secret, key_file) {
         (Some(secret), _) => ClientProof::Secret(secret),

@@ -19,14 +19,16 @@ use crate::{
     algorithm::Algorithm,
     auth::{display::ShownText, dpop::DpopMode, files},
     service::config::{
-        cross_checks::foreign_audience,
+        cross_checks::{OUTER_BLANKS, foreign_audience},
+        dpop,
         env::Environment,
         fault::{Fault, Faults, Warning, quoted},
         invalid::{InvalidValue, Parsed},
         issuer_settings::{IssuerSettings, Preset},
         presets::{self, PRESETS},
+        types::Secret,
         url,
-        value::{self, is_placeholder},
+        value::{self, is_placeholder, is_quoted, still_quoted},
         variable::{Form, Variable},
         variables,
     },
@@ -307,6 +309,7 @@ impl Reader<'_> {
             self.fault(table.line, &table.title, text);
         }
         self.audiences(&own, table);
+        self.blanks_in_secrets(&own, table);
         if own.jwks_uri.is_some() && own.jwks_file.is_some() {
             let text = "jwks_file: set together with jwks_uri; keep one of them";
             self.fault(table.line, &table.title, text);
@@ -385,6 +388,20 @@ impl Reader<'_> {
             let warning = foreign_audience(audience, issuers).filter(|_| !is_known);
             if let Some(text) = warning {
                 self.warn(table, format_args!("{option}: {text}"));
+            }
+        }
+    }
+
+    fn blanks_in_secrets(&mut self, own: &IssuerSettings, table: &Table) {
+        for (option, secret) in [
+            ("signing_secret", &own.signing_secret),
+            (
+                "introspection_client_secret",
+                &own.introspection_client_secret,
+            ),
+        ] {
+            if secret.as_ref().is_some_and(Secret::has_outer_blanks) {
+                self.warn(table, format_args!("{option}: {OUTER_BLANKS}"));
             }
         }
     }
@@ -552,6 +569,10 @@ fn parse_text<T>(
 ) -> Result<T, Wrong> {
     let parsed = if is_placeholder(text) {
         Err(InvalidValue::new("is a placeholder"))
+    } else if is_quoted(text.trim()) {
+        Err(still_quoted())
+    } else if !is_secret && text.trim() != text {
+        Err(InvalidValue::new("begins or ends with a space or a line break").hint("remove it"))
     } else if let Some(invalid) = value::mangled(text, form).filter(|_| !is_secret) {
         Err(invalid)
     } else {
@@ -626,10 +647,7 @@ mod tests {
     use super::*;
     use crate::{
         auth::AudienceClaim,
-        service::config::{
-            Config, Environment,
-            types::{Secret, TokenProfile},
-        },
+        service::config::{Config, Environment, types::TokenProfile},
     };
 
     const SECRET: &str = "a secret that nobody may ever read";
@@ -737,6 +755,11 @@ groups_at = "groups.all"
             (&format!("{issuer}roles_at = \"a..b\""), vec![format!("issuers.toml:3: {of}, roles_at: found \"a..b\", which has an empty name between its dots; give the name of a claim, or a path such as realm_access.roles")]),
             (&format!("{issuer}groups_at = \"a.\""), vec![format!("issuers.toml:3: {of}, groups_at: found \"a.\", which has an empty name between its dots; give the name of a claim, or a path such as realm_access.roles")]),
             (&format!("{issuer}audiences = [\"${{API}}\"]"), vec![format!("issuers.toml:3: {of}, audiences: found \"${{API}}\", which has a variable in it; set the value itself, because no variable is replaced here")]),
+            (&format!("{issuer}audiences = [\"api \"]"), vec![format!("issuers.toml:3: {of}, audiences: found \"api \", which begins or ends with a space or a line break; remove it")]),
+            (&format!("{issuer}jwks_file = \"\\nkeys\""), vec![format!("issuers.toml:3: {of}, jwks_file: found \"\\nkeys\", which begins or ends with a space or a line break; remove it")]),
+            (&format!("{issuer}audiences = [\"'api'\"]"), vec![format!("issuers.toml:3: {of}, audiences: found \"'api'\", which is still in quotes; remove them")]),
+            (&format!("{issuer}algorithms = [\"HS256\"]\nsigning_secret = \"'{SECRET}'\""), vec![format!("issuers.toml:4: {of}, signing_secret: found 36 bytes (not shown), which is still in quotes; remove them")]),
+            (&format!("{issuer}introspection_client_secret = '\"s\"'"), vec![format!("issuers.toml:3: {of}, introspection_client_secret: found 3 bytes (not shown), which is still in quotes; remove them")]),
             (&format!("{issuer}algorithms = [\"HS256\"]\nsigning_secret = \"a-string-secret-at-least-256-bits-long\""), vec![format!("issuers.toml:4: {of}, signing_secret: found 38 bytes (not shown), which is a placeholder; give a secret of 32 bytes or more")]),
         ];
         for (text, expected) in rows {
@@ -869,6 +892,28 @@ tenants = ["72f988bf-86f1-41af-91ab-2d7cd011db47", "cccc"]
             "{found:?}"
         );
         assert!(warnings(text, Some("x-goog-iap-jwt-assertion")).is_empty());
+    }
+
+    #[test]
+    fn warns_about_blanks_around_a_secret() {
+        let audiences = ["a".to_owned()];
+        for (option, more) in [
+            ("signing_secret", "algorithms = [\"HS256\"]"),
+            (
+                "introspection_client_secret",
+                "introspection = \"opaque\"\nintrospection_client_id = \"a\"",
+            ),
+        ] {
+            let text = format!(
+                "[[issuer]]\nurl = \"https://a.example/\"\n{option} = \"{SECRET} \"\n{more}"
+            );
+            let (_, found) = parse(&text, "issuers.toml", defaults(&audiences)).unwrap();
+            let expected = format!(
+                "issuers.toml:1: in [[issuer]] \"https://a.example/\", {option}: begins or ends with a space or a line break, which is part of the secret"
+            );
+            let found: Vec<_> = found.iter().map(ToString::to_string).collect();
+            assert_eq!(found, [expected], "{option}");
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::{
         invalid::{InvalidValue, Parsed},
         needed,
         terminal::TerminalVariables,
-        value::{is_placeholder, json_list, mangled},
+        value::{is_placeholder, is_quoted, json_list, mangled, still_quoted},
         variable::{Optional, Variable, WithDefault},
         variables,
     },
@@ -259,19 +259,6 @@ fn default_item<T>(row: &WithDefault<T>, text: &str) -> T {
         Ok(value) => value,
         Err(invalid) => panic!("{}: the default is invalid: {invalid:?}", row.name()),
     }
-}
-
-/// Whether a value still has the quotes that a shell or `.env` would have removed. Docker's
-/// `--env-file` keeps them. No valid value begins and ends with quotes.
-fn is_quoted(text: &str) -> bool {
-    ["'", "\""].into_iter().any(|quote| {
-        let inner = text.strip_prefix(quote);
-        inner.is_some_and(|inner| inner.ends_with(quote))
-    })
-}
-
-fn still_quoted() -> InvalidValue {
-    InvalidValue::new("is still in quotes").hint("remove them")
 }
 
 fn unknown_warning(name: &str) -> Warning {

@@ -1166,6 +1166,7 @@ fn warns_about_unused_and_unknown_variables() {
         ("two lines", &[("AUTH0_X\ny", "x")], r"AUTH0_X\ny: not a known variable; see .env.example for the variables that exist"),
         ("a secret", &[hs256[1]], "AUTH0_SIGNING_SECRET: not used, because AUTH0_ALGORITHMS does not have HS256"),
         ("keys", &[hs256[0], hs256[1], ("AUTH0_JWKS_TTL", "1h")], "AUTH0_JWKS_TTL: not used, because AUTH0_ALGORITHMS has only HS256"),
+        ("whitespace in the secret of a client", &[("AUTH0_INTROSPECTION", "opaque"), ("AUTH0_INTROSPECTION_CLIENT_ID", "a"), ("AUTH0_INTROSPECTION_CLIENT_SECRET", "s ")], "AUTH0_INTROSPECTION_CLIENT_SECRET: begins or ends with a space or a line break, which is part of the secret"),
         ("whitespace in a secret", &[hs256[0], ("AUTH0_SIGNING_SECRET", "a secret that nobody may ever read\n")], "AUTH0_SIGNING_SECRET: begins or ends with a space or a line break, which is part of the secret"),
         ("scopes of no resource", &[("AUTH0_RESOURCE_SCOPES", "a")], "AUTH0_RESOURCE_SCOPES: not used, because AUTH0_RESOURCE is not set"),
         ("a resource that is not an audience", &[("AUTH0_RESOURCE", "https://other.example")], "AUTH0_RESOURCE: not in AUTH0_API_AUDIENCE, so a token that a client requests for this resource (RFC 8707) is rejected here"),

@@ -97,6 +97,19 @@ pub(super) fn is_placeholder(text: &str) -> bool {
     })
 }
 
+/// Whether a value still has the quotes that a shell or `.env` would have removed. Docker's
+/// `--env-file` keeps them. No valid value begins and ends with quotes.
+pub(super) fn is_quoted(text: &str) -> bool {
+    ["'", "\""].into_iter().any(|quote| {
+        let inner = text.strip_prefix(quote);
+        inner.is_some_and(|inner| inner.ends_with(quote))
+    })
+}
+
+pub(super) fn still_quoted() -> InvalidValue {
+    InvalidValue::new("is still in quotes").hint("remove them")
+}
+
 /// Looks for leftovers of a file or a program in a value: a quote, a comment, brackets, a variable
 /// or an invisible character. With such a value, the service would start and then reject every
 /// token.
