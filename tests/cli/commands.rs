@@ -11,7 +11,10 @@ use std::{io::Read, net::TcpStream};
 
 use reqwest::{Client, Response};
 use serde_json::Value;
-use warp_bearer::{auth::Algorithm, issuer::Issuer};
+use warp_bearer::{
+    auth::Algorithm,
+    issuer::{Issuer, SigningKey},
+};
 
 use crate::support::process::{Directory, Process, run};
 
@@ -113,6 +116,45 @@ fn checks_that_configured_files_are_usable() {
         let output = run(&directory, &[], &[AUDIENCE, DOMAIN, (name, value)]);
         let line = format!("{name}: in the environment, {fault}");
         assert_ends(case, &output, 78, &line);
+    }
+}
+
+/// Introspection needs https even if the keys are in a file.
+#[test]
+fn fault_in_the_environment_of_a_table_is_one_line() {
+    let directory = Directory::new();
+    let write = |name: &str, text: &str| fs::write(directory.path().join(name), text).unwrap();
+    let key = SigningKey::generate(Algorithm::RS256).public_jwk();
+    write("keys", &key.to_string());
+    let authority = rcgen::generate_simple_self_signed(["issuer.example".to_owned()]).unwrap();
+    write("ca.crt", &authority.cert.pem());
+    let asked = "introspection = \"always\"\nintrospection_client_id = \"a\"\nintrospection_client_secret = \"s\"\n";
+    let local = "introspection_uri = \"http://127.0.0.1:9/\"\n";
+    let (keys, ca) = ("jwks_file = \"keys\"\n", "ca_file = \"ca.crt\"\n");
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let authorities = ("SSL_CERT_FILE", "absent");
+    let proxy = ("HTTPS_PROXY", "http://");
+    #[rustfmt::skip]
+    let rows = [
+        ("authorities for introspection", format!("{keys}{asked}"), authorities, 78),
+        ("a proxy for introspection", format!("{keys}{asked}"), proxy, 78),
+        ("its own authorities", format!("{keys}{ca}{asked}"), authorities, 69),
+        ("a proxy with its own authorities", format!("{keys}{ca}{asked}"), proxy, 78),
+        ("a proxy for keys", ca.to_owned(), proxy, 78),
+        ("introspection on loopback", format!("{keys}{asked}{local}"), authorities, 69),
+        ("no fetches", keys.to_owned(), proxy, 69),
+    ];
+    for (case, options, variable, code) in rows {
+        write(
+            "issuers.toml",
+            &format!("[[issuer]]\nurl = \"https://issuer.example/\"\n{options}"),
+        );
+        let file = ("ISSUERS_FILE", "issuers.toml");
+        let vars = [AUDIENCE, file, variable, ("LISTEN", &*address)];
+        let output = run(&directory, &[], &vars);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{case}: {stderr}");
     }
 }
 

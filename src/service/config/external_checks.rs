@@ -188,30 +188,29 @@ fn client_key(path: &Path) -> Parsed<()> {
     Ok(())
 }
 
-/// The certificate authorities and the proxies that reqwest uses for https.
-pub(super) fn https_client(environment: &Environment) -> Vec<Fault> {
-    type Check<'c> = &'c dyn Fn(&str) -> Parsed<()>;
-    let check = |name: &str, expects: &str, check: Check| {
-        let value = environment.get_from_process(name)?;
-        let invalid = check(value).err()?;
-        Some(Fault::found(name, &quoted(value), &invalid, expects))
-    };
+/// The certificate authorities that reqwest and the state store trust.
+pub(super) fn authorities(environment: &Environment) -> Vec<Fault> {
     let has_file = environment.get_from_process("SSL_CERT_FILE").is_some();
-    let authorities = [
-        check(
-            "SSL_CERT_FILE",
-            "the path of certificates in PEM",
-            &authority_file,
-        ),
-        check(
-            "SSL_CERT_DIR",
-            "directories of certificates in PEM",
-            &|value| authority_directories(value, has_file),
-        ),
-    ];
+    let file = in_process(
+        environment,
+        "SSL_CERT_FILE",
+        "the path of certificates in PEM",
+        authority_file,
+    );
+    let directories = in_process(
+        environment,
+        "SSL_CERT_DIR",
+        "directories of certificates in PEM",
+        |value| authority_directories(value, has_file),
+    );
+    file.into_iter().chain(directories).collect()
+}
+
+/// The proxies that reqwest uses for https.
+pub(super) fn proxies(environment: &Environment) -> Vec<Fault> {
     let expects = "the URL of a proxy, such as http://proxy.example.com:3128";
-    let proxies = PROXIES.map(|name| check(name, expects, &proxy));
-    authorities.into_iter().chain(proxies).flatten().collect()
+    let faults = PROXIES.map(|name| in_process(environment, name, expects, proxy));
+    faults.into_iter().flatten().collect()
 }
 
 fn in_process(

@@ -9,6 +9,7 @@ use crate::{
     service::config::{
         introspection::{ClientProof, IntrospectionConfig},
         types::{IntrospectionMode, Secret, TokenProfile},
+        url,
     },
 };
 
@@ -146,6 +147,15 @@ impl IssuerSettings {
             proof,
             ttl: self.introspection_ttl.unwrap_or(Duration::from_secs(30)),
         }))
+    }
+
+    /// Whether the issuer needs fetches over https, for keys or introspection. `default` holds the
+    /// algorithms from the variables.
+    pub(super) fn fetches_over_https(&self, default: &[Algorithm]) -> bool {
+        let is_fetched = |uri: Option<&String>| url::is_https(uri.unwrap_or(&self.url));
+        let keys = self.needs_key_set(default) && self.jwks_file.is_none();
+        keys && is_fetched(self.jwks_uri.as_ref())
+            || matches!(self.introspection(), Ok(Some(asked)) if is_fetched(asked.uri.as_ref()))
     }
 
     pub(super) fn forget_introspection(&mut self) {

@@ -323,8 +323,15 @@ impl Config {
         if let Err(more) = self.check_issuers_files(&self.tables) {
             faults.extend(more.as_slice().iter().cloned());
         }
-        if self.fetches_over_https() {
-            faults.extend(external_checks::https_client(environment));
+        let HttpsNeeds {
+            authorities,
+            proxies,
+        } = self.https_needs();
+        if authorities {
+            faults.extend(external_checks::authorities(environment));
+        }
+        if proxies {
+            faults.extend(external_checks::proxies(environment));
         }
         if faults.is_empty() {
             let warnings = external_checks::misplaced(environment);
@@ -429,31 +436,38 @@ impl Config {
         self.algorithms.iter().any(|alg| *alg != Algorithm::HS256)
     }
 
-    fn fetches_over_https(&self) -> bool {
-        let is_https = |url: &String| {
-            url.get(..6)
-                .is_some_and(|scheme| scheme.eq_ignore_ascii_case("https:"))
-        };
-        let asks = self.introspection.as_ref().is_some_and(|introspection| {
-            let uri = introspection.uri.as_ref();
-            uri.map_or_else(|| self.issuers.iter().any(is_https), is_https)
-        });
-        let of_a_table = self.tables.iter().any(|table| {
-            let url = table.jwks_uri.as_ref().unwrap_or(&table.url);
-            table.jwks_file.is_none()
-                && table.ca_file.is_none()
-                && table.needs_key_set(&self.algorithms)
-                && is_https(url)
-        });
-        of_a_table
-            || asks
-            || self.needs_key_set()
-                && self.jwks_file.is_none()
-                && match &self.jwks_uri {
-                    Some(url) => is_https(url),
-                    None => self.issuers.iter().any(is_https),
-                }
+    /// Whether anything trusts the system's certificate authorities, and whether anything uses the
+    /// proxy for https.
+    fn https_needs(&self) -> HttpsNeeds {
+        let over_https = self.fetches_over_https();
+        let tables = self.tables.iter();
+        let mut tables = tables.filter(|table| table.fetches_over_https(&self.algorithms));
+        let by_tables = tables.clone().next().is_some();
+        HttpsNeeds {
+            // A table with authorities of its own trusts only these
+            authorities: self.state_store.uses_tls()
+                || over_https
+                || tables.any(|table| table.ca_file.is_none()),
+            proxies: over_https || by_tables,
+        }
     }
+
+    /// Whether the issuers of the variables need fetches over https, for keys or introspection.
+    fn fetches_over_https(&self) -> bool {
+        let any_issuer = || self.issuers.iter().any(|issuer| url::is_https(issuer));
+        let is_fetched =
+            |uri: Option<&String>| uri.map_or_else(any_issuer, |uri| url::is_https(uri));
+        let keys = self.needs_key_set() && self.jwks_file.is_none();
+        let asked = self.introspection.as_ref();
+        keys && is_fetched(self.jwks_uri.as_ref())
+            || asked.is_some_and(|asked| is_fetched(asked.uri.as_ref()))
+    }
+}
+
+/// What https connections need from the environment.
+struct HttpsNeeds {
+    authorities: bool,
+    proxies: bool,
 }
 
 fn cors(reader: &mut Reader) -> Option<Cors> {

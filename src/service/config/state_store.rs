@@ -26,6 +26,13 @@ pub struct StateStore {
     pub outage: StoreOutage,
 }
 
+impl StateStore {
+    pub(super) fn uses_tls(&self) -> bool {
+        let scheme = self.url.as_ref().and_then(|url| url.as_str().get(..7));
+        scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("rediss:"))
+    }
+}
+
 pub(super) fn read(reader: &mut Reader) -> StateStore {
     StateStore {
         url: reader.optional(&STATE_STORE),

@@ -230,6 +230,11 @@ pub(super) fn public(text: &str) -> Parsed<String> {
 }
 
 /// The host and port of a URL, as written
+pub(super) fn is_https(url: &str) -> bool {
+    let scheme = url.get(..6);
+    scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("https:"))
+}
+
 fn authority(url: &str) -> &str {
     let rest = url.split_once("://").map_or("", |(_, rest)| rest);
     rest.split(['/', '?', '#']).next().unwrap_or_default()
