@@ -261,6 +261,30 @@ fn import_rejects_references_whatever_the_environment_has() {
     }
 }
 
+/// DPoP proofs use the variable even if every table has its own leeway.
+#[test]
+fn import_keeps_variables_that_stay_in_use() {
+    let directory = Directory::new();
+    let text = "AUTH0_ISSUER=https://a.example/\nAUTH0_API_AUDIENCE=https://api.example.com\nAUTH0_LEEWAY=5s\n";
+    let url = "PUBLIC_URL=https://api.example.com\n";
+    #[rustfmt::skip]
+    let rows = [
+        ("no DPoP", String::new(), "AUTH0_LEEWAY, "),
+        ("DPoP", url.to_owned(), ""),
+        ("DPoP by its variable", format!("{url}AUTH0_DPOP=required\n"), "AUTH0_DPOP, "),
+        ("DPoP off", format!("{url}AUTH0_DPOP=off\n"), "AUTH0_LEEWAY, AUTH0_DPOP, "),
+    ];
+    for (case, more, removed) in rows {
+        fs::write(directory.path().join("old.env"), format!("{text}{more}")).unwrap();
+        let output = run(&directory, &["issuers", "import", "old.env"], &[]);
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        let all = format!("AUTH0_ISSUER, AUTH0_API_AUDIENCE, {removed}");
+        let all = all.trim_end_matches(", ");
+        let expected = format!("remove {all}, and set ISSUERS_FILE\n");
+        assert_eq!(stderr, expected, "{case}");
+    }
+}
+
 #[test]
 fn import_writes_only_variables_that_are_set() {
     let directory = Directory::new();

@@ -7,8 +7,9 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::{
     algorithm::Algorithm,
-    auth::resource::spellings,
+    auth::{dpop::DpopMode, resource::spellings},
     service::config::{
+        dpop::{self, Dpop},
         needed::{NO_AUDIENCE, NO_ISSUER},
         reader::{PORT, Reader},
         types::Secret,
@@ -135,6 +136,20 @@ pub(super) fn audiences(reader: &mut Reader, audiences: &[String], issuers: &[St
     }
 }
 
+/// Warns about audiences for which no DPoP proof passes. With an issuers file, its reader does that
+/// for each table.
+pub(super) fn origins(reader: &mut Reader, audiences: &[String], dpop: &Dpop) {
+    let is_on = dpop.mode != DpopMode::Off && !reader.is_set(ISSUERS_FILE.name());
+    let Some(public_url) = dpop.public_url.as_ref().filter(|_| is_on) else {
+        return;
+    };
+    for audience in audiences {
+        if let Some(warning) = dpop::foreign_origin(audience, public_url) {
+            reader.warn(AUTH0_API_AUDIENCE.name(), warning);
+        }
+    }
+}
+
 /// Returns a warning if tokens of these issuers for other APIs have this audience.
 pub(super) fn foreign_audience(audience: &str, issuers: &[String]) -> Option<String> {
     /// The application ID of Microsoft Graph.
@@ -235,7 +250,7 @@ pub(super) fn key_sources(reader: &mut Reader) {
 }
 
 /// Warns if tokens for the resource would be rejected. A client that has read the metadata requests
-/// exactly such a token (RFC 8707 §2).
+/// exactly such a token (RFC 8707 §2). With an issuers file, the audiences of its tables count.
 pub(super) fn resource(reader: &mut Reader, resource: Option<&str>, audiences: &[String]) {
     let Some(resource) = resource.filter(|_| !reader.is_set(ISSUERS_FILE.name())) else {
         return;
@@ -287,7 +302,8 @@ pub(super) fn signing_secret(
             "not used, because AUTH0_ALGORITHMS does not have HS256",
         );
     }
-    if hs256 && algorithms.len() == 1 {
+    // The tables of an issuers file may have other algorithms
+    if hs256 && algorithms.len() == 1 && !reader.is_set(ISSUERS_FILE.name()) {
         for name in reader.names("AUTH0_JWKS_") {
             reader.warn(&name, "not used, because AUTH0_ALGORITHMS has only HS256");
         }

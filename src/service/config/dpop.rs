@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use reqwest::Url;
+
 use crate::{
     algorithm::Algorithm,
-    auth::dpop::DpopMode,
+    auth::{display::ShownUrl, dpop::DpopMode},
     service::config::{
+        fault::Warning,
         reader::Reader,
         types::Secret,
         variables::{
@@ -60,7 +63,7 @@ fn origin(url: &str) -> String {
     url[..end].to_owned()
 }
 
-/// DPoP needs a public URL. Also warns about settings that are unused or not shared.
+/// DPoP needs a public URL.
 pub(super) fn check(reader: &mut Reader, dpop: &Dpop) {
     let is_on = dpop.mode != DpopMode::Off;
     let url_has_fault =
@@ -73,19 +76,44 @@ pub(super) fn check(reader: &mut Reader, dpop: &Dpop) {
             "AUTH0_DPOP needs it to check proofs; set it to the URL that clients use, such as https://api.example.com, or set AUTH0_DPOP to off",
         );
     }
+}
+
+/// Warns about settings that are unused or not shared. DPoP is on if any issuer has it on, so this
+/// needs the tables of the issuers file. `set` has the names of the variables that are set.
+pub(super) fn warnings(dpop: &Dpop, is_on: bool, set: &[String]) -> Vec<Warning> {
     let secret = AUTH0_DPOP_NONCE_SECRET.name();
-    if is_on && dpop.nonce && !reader.is_set(secret) {
-        reader.warn(
+    let has_secret = set.iter().any(|name| name == secret);
+    let mut warnings = Vec::new();
+    if is_on && dpop.nonce && !has_secret {
+        warnings.push(Warning::new(
             secret,
             "not set, so each process makes its own nonces and rejects those of other processes",
-        );
+        ));
     }
-    if reader.is_set(secret) && !dpop.nonce {
-        reader.warn(secret, "not used, because AUTH0_DPOP_NONCE is off");
+    if has_secret && !dpop.nonce {
+        let text = "not used, because AUTH0_DPOP_NONCE is off";
+        warnings.push(Warning::new(secret, text));
     }
     if !is_on {
-        for name in reader.names("AUTH0_DPOP_") {
-            reader.warn(&name, "not used, because DPoP is off");
-        }
+        let unused = set.iter().filter(|name| name.starts_with("AUTH0_DPOP_"));
+        let text = "not used, because DPoP is off";
+        warnings.extend(unused.map(|name| Warning::new(name, text)));
     }
+    warnings
+}
+
+/// Returns a warning about an audience that is a URL of another origin than `public_url`. Proofs
+/// for requests to that origin are rejected.
+pub(super) fn foreign_origin(audience: &str, public_url: &str) -> Option<String> {
+    let url = |text| {
+        let url = Url::parse(text).ok();
+        url.filter(|url| ["http", "https"].contains(&url.scheme()))
+    };
+    if url(audience)?.origin() == url(public_url)?.origin() {
+        return None;
+    }
+    let (audience, public_url) = (ShownUrl::new(audience), ShownUrl::new(public_url));
+    Some(format!(
+        "{audience} has another origin than PUBLIC_URL, {public_url}; DPoP proofs for requests to that origin are rejected, because their URL is compared with PUBLIC_URL; if clients send such requests, give that API a service with its own PUBLIC_URL"
+    ))
 }

@@ -118,6 +118,13 @@ impl Environment {
             .map(|(name, (_, origin))| (name.as_str(), origin.clone()))
     }
 
+    /// The names of the variables that the service reads.
+    pub(super) fn names_of_variables(&self) -> Vec<String> {
+        let names = self.variables.keys();
+        let known = names.filter(|name| variables::find(name).is_some());
+        known.cloned().collect()
+    }
+
     /// The variables for certificate authorities and proxies that are set.
     pub fn network_variables(&self) -> impl Iterator<Item = (&'static str, &str, Origin)> {
         network_names().filter_map(|name| {

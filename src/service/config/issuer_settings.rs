@@ -176,6 +176,19 @@ impl IssuerSettings {
             .any(|alg| *alg != Algorithm::HS256)
     }
 
+    /// Whether the issuer's tokens may be bound to a key. `default` is the mode from the variables.
+    pub(super) fn uses_dpop(&self, default: DpopMode) -> bool {
+        self.dpop.unwrap_or(default) != DpopMode::Off
+    }
+
+    pub(super) fn audiences_or<'a>(&'a self, default: &'a [String]) -> &'a [String] {
+        if self.audiences.is_empty() {
+            default
+        } else {
+            &self.audiences
+        }
+    }
+
     pub(super) fn algorithms_or<'a>(&'a self, default: &'a [Algorithm]) -> &'a [Algorithm] {
         if self.algorithms.is_empty() {
             default

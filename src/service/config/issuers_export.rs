@@ -7,7 +7,7 @@ use crate::{
     service::config::{
         Config, Environment, Variable,
         cross_checks::OF_ONE_ISSUER,
-        issuers_file::{OVERRIDDEN, options_of_variables},
+        issuers_file::{options_of_variables, overridable},
         variables::{
             AUTH0_ALGORITHMS, AUTH0_INTROSPECTION, AUTH0_REQUIRED_SCOPE, AUTH0_SIGNING_SECRET,
         },
@@ -78,10 +78,8 @@ impl Config {
 
     /// The names of the set variables that have no effect beside this file.
     pub fn variables_overridden(&self, environment: &Environment) -> Vec<&'static str> {
-        let names = OVERRIDDEN.into_iter().map(|(name, ..)| name);
-        names
-            .filter(|name| environment.get(name).is_some())
-            .collect()
+        let rows = overridable(environment, self.uses_dpop());
+        rows.map(|(name, ..)| name).collect()
     }
 
     /// Whether the file contains a secret.

@@ -17,7 +17,7 @@ use toml::{
 
 use crate::{
     algorithm::Algorithm,
-    auth::{display::ShownText, dpop::DpopMode, files},
+    auth::{display::ShownText, dpop::DpopMode, files, resource::spellings},
     service::config::{
         cross_checks::{OUTER_BLANKS, foreign_audience},
         dpop,
@@ -84,7 +84,7 @@ type Has = fn(&IssuerSettings) -> bool;
 /// Other variables of the same name as an option are faults beside an issuers file, or also apply
 /// to the routes.
 #[rustfmt::skip]
-pub(super) const OVERRIDDEN: [(&str, &str, Has); 7] = [
+const OVERRIDDEN: [(&str, &str, Has); 8] = [
     (variables::AUTH0_API_AUDIENCE.name(), "audiences", |own| !own.audiences.is_empty()),
     (variables::AUTH0_ALGORITHMS.name(), "algorithms", |own| !own.algorithms.is_empty()),
     (variables::AUTH0_LEEWAY.name(), "leeway", |own| own.leeway.is_some()),
@@ -92,24 +92,66 @@ pub(super) const OVERRIDDEN: [(&str, &str, Has); 7] = [
     (variables::AUTH0_TOKEN_PROFILE.name(), "token_profile", |own| own.token_profile.is_some()),
     (variables::AUTH0_ROLES_AT.name(), "roles_at", |own| own.roles_at.is_some()),
     (variables::AUTH0_GROUPS_AT.name(), "groups_at", |own| own.groups_at.is_some()),
+    (variables::AUTH0_DPOP.name(), "dpop", |own| own.dpop.is_some()),
 ];
+
+/// The rows of [`OVERRIDDEN`] whose variable is set. DPoP proofs have no issuer, so if DPoP is on,
+/// they need `AUTH0_LEEWAY` even if each table has its own leeway.
+pub(super) fn overridable(
+    environment: &Environment,
+    dpop_is_on: bool,
+) -> impl Iterator<Item = (&'static str, &'static str, Has)> {
+    let is_of_proofs = move |name| name == variables::AUTH0_LEEWAY.name() && dpop_is_on;
+    OVERRIDDEN
+        .into_iter()
+        .filter(move |(name, ..)| environment.get(name).is_some() && !is_of_proofs(*name))
+}
 
 /// Warns about each variable that is set and has no effect, because every table overrides it.
 pub(super) fn overridden(
     path: &Path,
     tables: &[IssuerSettings],
     environment: &Environment,
+    dpop_is_on: bool,
 ) -> Vec<Warning> {
-    let file = path.file_name().unwrap_or(path.as_os_str());
-    let file = ShownText::new(&file.to_string_lossy()).to_string();
-    let rows = OVERRIDDEN.into_iter().filter(|(name, _, has)| {
-        environment.get(name).is_some() && !tables.is_empty() && tables.iter().all(has)
-    });
+    let file = shown_name(path);
+    let rows = overridable(environment, dpop_is_on);
+    let rows = rows.filter(|(.., has)| !tables.is_empty() && tables.iter().all(has));
+    // The preset may have filled in the option
+    let has_preset = tables.iter().any(|own| own.preset.is_some());
     let warning = |(name, option, _): (&str, &str, _)| {
-        let text = format!("not used: every table of {file} has its own {option}");
+        let text = if has_preset {
+            format!("not used: every table of {file} sets {option}, itself or by its kind")
+        } else {
+            format!("not used: every table of {file} has its own {option}")
+        };
         Warning::new(name, text)
     };
     rows.map(warning).collect()
+}
+
+/// Warns if no table accepts tokens for the resource.
+pub(super) fn resource(
+    path: &Path,
+    tables: &[IssuerSettings],
+    resource: &str,
+    audiences: &[String],
+) -> Option<Warning> {
+    let spellings = spellings(resource);
+    let is_accepted = tables.iter().any(|own| {
+        let mut own = own.audiences_or(audiences).iter();
+        own.any(|audience| spellings.contains(audience))
+    });
+    let text = format!(
+        "not an audience of any table of {}, so a token that a client requests for this resource (RFC 8707) is rejected here",
+        shown_name(path)
+    );
+    (!is_accepted).then(|| Warning::new(variables::AUTH0_RESOURCE.name(), text))
+}
+
+fn shown_name(path: &Path) -> String {
+    let file = path.file_name().unwrap_or(path.as_os_str());
+    ShownText::new(&file.to_string_lossy()).to_string()
 }
 
 /// The values from variables, for options that a table does not set.
@@ -119,8 +161,9 @@ pub(super) struct Defaults<'a> {
     pub(super) algorithms: &'a [Algorithm],
     /// `None` if tokens are in `Authorization`.
     pub(super) field: Option<&'a str>,
-    /// True if the public URL for DPoP proofs is known.
-    pub(super) has_public_url: bool,
+    pub(super) dpop: DpopMode,
+    /// The public URL for DPoP proofs, if it is known.
+    pub(super) public_url: Option<&'a str>,
 }
 
 /// Reads the issuers from a file.
@@ -300,7 +343,8 @@ impl Reader<'_> {
             self.preset(preset, &own, table);
         }
         self.discovery(&own, table);
-        if own.dpop.is_some_and(|mode| mode != DpopMode::Off) && !self.defaults.has_public_url {
+        if own.dpop.is_some_and(|mode| mode != DpopMode::Off) && self.defaults.public_url.is_none()
+        {
             let text = "dpop: set the variable PUBLIC_URL, which is needed to check proofs";
             self.fault(table.line, &table.title, text);
         }
@@ -372,7 +416,8 @@ impl Reader<'_> {
         }
     }
 
-    /// Warns about audiences that tokens of this issuer for other APIs have.
+    /// Warns about audiences that tokens of this issuer for other APIs have, and about those for
+    /// which no DPoP proof passes.
     fn audiences(&mut self, own: &IssuerSettings, table: &Table) {
         let issuers = std::slice::from_ref(&own.url);
         let (option, audiences) = match &own.audiences[..] {
@@ -386,7 +431,10 @@ impl Reader<'_> {
             // The variable already has the warnings that concern every issuer.
             let is_known = own.audiences.is_empty() && foreign_audience(audience, &[]).is_some();
             let warning = foreign_audience(audience, issuers).filter(|_| !is_known);
-            if let Some(text) = warning {
+            let elsewhere = own
+                .uses_dpop(self.defaults.dpop)
+                .then(|| dpop::foreign_origin(audience, self.defaults.public_url?));
+            for text in warning.into_iter().chain(elsewhere.flatten()) {
                 self.warn(table, format_args!("{option}: {text}"));
             }
         }
@@ -657,7 +705,8 @@ mod tests {
             audiences,
             algorithms: &[Algorithm::RS256],
             field: None,
-            has_public_url: false,
+            dpop: DpopMode::Off,
+            public_url: None,
         }
     }
 
@@ -985,7 +1034,7 @@ tenants = ["72f988bf-86f1-41af-91ab-2d7cd011db47", "cccc"]
             config.to_issuers_file(environment)
         };
         let with = Defaults {
-            has_public_url: true,
+            public_url: Some("https://api.example.com"),
             ..defaults(&[])
         };
         let read = |text: &str| {

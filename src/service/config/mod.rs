@@ -41,7 +41,7 @@ use warp::http::HeaderName;
 
 use crate::{
     algorithm::Algorithm,
-    auth::{AudienceClaim, CertificateSource, policy::Policy},
+    auth::{AudienceClaim, CertificateSource, dpop::DpopMode, policy::Policy},
     service::{
         config::reader::Reader,
         http::{cors::Cors, limits::Limits, tls::Files},
@@ -188,14 +188,47 @@ impl Config {
         let (tables, more) = tables.map_err(|faults| environment.locate(faults))?;
         config.tables = tables;
         warnings.extend(more);
-        if let Some(path) = &config.issuers_file {
-            let overridden = issuers_file::overridden(path, &config.tables, environment);
-            warnings.extend(environment.locate_warnings(overridden));
-        }
+        warnings.extend(environment.locate_warnings(config.warnings_of_tables(environment)));
         // Last, because a file may have many lines of other programs, and the log limits the number
         // of warnings.
         warnings.extend_from_slice(environment.warnings());
         Ok((config, warnings))
+    }
+
+    /// Warns about variables whose meaning depends on the tables of the issuers file. Empty if there
+    /// is no such file.
+    fn warnings_of_tables(&self, environment: &Environment) -> Vec<Warning> {
+        let Some(path) = &self.issuers_file else {
+            return Vec::new();
+        };
+        let (tables, dpop_is_on) = (&self.tables, self.uses_dpop());
+        let mut warnings = issuers_file::overridden(path, tables, environment, dpop_is_on);
+        let set = environment.names_of_variables();
+        warnings.extend(dpop::warnings(&self.dpop, dpop_is_on, &set));
+        if !tables
+            .iter()
+            .any(|table| table.needs_key_set(&self.algorithms))
+        {
+            let unused = set.iter().filter(|name| name.starts_with("AUTH0_JWKS_"));
+            let text = "not used, because every issuer has only HS256";
+            warnings.extend(unused.map(|name| Warning::new(name, text)));
+        }
+        let resource = self.resource.as_deref();
+        warnings.extend(
+            resource.and_then(|resource| {
+                issuers_file::resource(path, tables, resource, &self.audiences)
+            }),
+        );
+        warnings
+    }
+
+    /// Whether the tokens of any issuer may be bound to a key.
+    fn uses_dpop(&self) -> bool {
+        if self.tables.is_empty() {
+            return self.dpop.mode != DpopMode::Off;
+        }
+        let mut tables = self.tables.iter();
+        tables.any(|table| table.uses_dpop(self.dpop.mode))
     }
 
     /// Reads the issuers file again. Empty if there is none.
@@ -210,7 +243,8 @@ impl Config {
             audiences: &self.audiences,
             algorithms: &self.algorithms,
             field: self.token_field.as_ref().map(HeaderName::as_str),
-            has_public_url: self.dpop.public_url.is_some(),
+            dpop: self.dpop.mode,
+            public_url: self.dpop.public_url.as_deref(),
         };
         issuers_file::read(path, defaults)
     }
@@ -303,7 +337,13 @@ impl Config {
         let mut config = Self::read(&mut reader);
         config.cross_check(&mut reader);
         config.grow_head(&reader);
-        reader.finish(config)
+        let set = reader.names("AUTH0_");
+        let (config, mut warnings) = reader.finish(config)?;
+        // Whether DPoP is on depends on the tables of an issuers file, which we haven't read yet
+        if config.issuers_file.is_none() {
+            warnings.extend(dpop::warnings(&config.dpop, config.uses_dpop(), &set));
+        }
+        Ok((config, warnings))
     }
 
     /// Checks what the configuration refers to: key files, certificate authorities and proxies.
@@ -420,6 +460,7 @@ impl Config {
         cross_checks::port(reader);
         cross_checks::issuers(reader, &self.issuers, self.needs_key_set());
         cross_checks::audiences(reader, &self.audiences, &self.issuers);
+        cross_checks::origins(reader, &self.audiences, &self.dpop);
         cross_checks::key_sources(reader);
         cross_checks::resource(reader, self.resource.as_deref(), &self.audiences);
         cross_checks::resource_scopes(

@@ -602,6 +602,102 @@ fn warns_about_unshared_and_unused_nonce_secrets() {
     }
 }
 
+/// The warnings with an issuers file with these tables. Each gets a name.
+fn warnings_with_tables(tables: &[&str], vars: &[(&str, &str)]) -> Vec<String> {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("issuers.toml");
+    let tables = tables.iter().enumerate().map(|(at, options)| {
+        let url = format!("url = \"https://issuer-{at}.example/\"");
+        let url = Some(url).filter(|_| !options.contains("url = "));
+        format!("[[issuer]]\n{}\n{options}\n", url.unwrap_or_default())
+    });
+    std::fs::write(&path, tables.collect::<String>()).unwrap();
+    let file = [("ISSUERS_FILE", path.to_str().unwrap())];
+    let environment = Environment::of(file.into_iter().chain(vars.iter().copied()));
+    let (_, warnings) = Config::from_environment(&environment).unwrap();
+    let texts = warnings.iter().map(ToString::to_string);
+    texts
+        .map(|text| text.replace("in the environment, ", ""))
+        .collect()
+}
+
+#[test]
+fn warnings_about_unused_variables_count_the_tables() {
+    const URL: (&str, &str) = ("PUBLIC_URL", "https://api.example.com");
+    const OFF: (&str, &str) = ("AUTH0_DPOP", "off");
+    const LEEWAY: (&str, &str) = ("AUTH0_LEEWAY", "5s");
+    const NONCE: (&str, &str) = ("AUTH0_DPOP_NONCE", "required");
+    const ALGORITHMS: (&str, &str) = ("AUTH0_ALGORITHMS", "RS256");
+    const HS256: (&str, &str) = ("AUTH0_ALGORITHMS", "HS256");
+    const TTL: (&str, &str) = ("AUTH0_JWKS_TTL", "1h");
+    let hs256 = format!("signing_secret = {SECRET:?}");
+    let only_hs256 = format!("{hs256}\nalgorithms = [\"HS256\"]");
+    let unshared = "AUTH0_DPOP_NONCE_SECRET: not set, so each process makes its own nonces and rejects those of other processes";
+    let unused = |name: &str| format!("{name}: not used, because DPoP is off");
+    let own = |name: &str, option: &str| {
+        format!("{name}: not used: every table of issuers.toml has its own {option}")
+    };
+    let by_kind = "AUTH0_ALGORITHMS: not used: every table of issuers.toml sets algorithms, itself or by its kind";
+    #[rustfmt::skip]
+    let rows = [
+        ("a leeway", &["leeway = \"1s\""][..], &[LEEWAY][..], vec![own("AUTH0_LEEWAY", "leeway")]),
+        ("a leeway of proofs", &["leeway = \"1s\""], &[LEEWAY, URL], vec![]),
+        ("a leeway of proofs of one table", &["leeway = \"1s\"", "leeway = \"1s\"\ndpop = \"allowed\""], &[LEEWAY, URL, OFF], vec![]),
+        ("a leeway without DPoP", &["leeway = \"1s\"\ndpop = \"off\""], &[LEEWAY, URL], vec![own("AUTH0_LEEWAY", "leeway")]),
+        ("DPoP of the tables", &["dpop = \"required\""], &[URL, OFF], vec![own("AUTH0_DPOP", "dpop")]),
+        ("DPoP of one table", &["dpop = \"required\"", ""], &[URL, OFF], vec![]),
+        ("nonces of a table", &["dpop = \"required\"", ""], &[URL, OFF, NONCE], vec![unshared.to_owned()]),
+        ("nonces of no table", &["dpop = \"off\""], &[URL, NONCE], vec![unused("AUTH0_DPOP_NONCE")]),
+        ("nonces of the variables", &[""], &[URL, NONCE], vec![unshared.to_owned()]),
+        ("algorithms", &["algorithms = [\"RS256\"]"], &[ALGORITHMS], vec![own("AUTH0_ALGORITHMS", "algorithms")]),
+        ("keys of a table", &["algorithms = [\"RS256\"]", &hs256], &[TTL, HS256], vec![]),
+        ("keys of no table", &[&only_hs256], &[TTL], vec!["AUTH0_JWKS_TTL: not used, because every issuer has only HS256".to_owned()]),
+        ("algorithms of a preset", &["kind = \"okta\"\nurl = \"https://a.okta.com/oauth2/b\""], &[ALGORITHMS], vec![by_kind.to_owned()]),
+    ];
+    for (case, tables, vars, expected) in rows {
+        let vars = [vars, &[("AUTH0_API_AUDIENCE", "https://api.example.com")]].concat();
+        assert_eq!(warnings_with_tables(tables, &vars), expected, "{case}");
+    }
+}
+
+#[test]
+fn warns_about_resources_and_audiences_that_do_not_fit() {
+    const API: (&str, &str) = ("AUTH0_API_AUDIENCE", "https://api.example.com");
+    const RESOURCE: (&str, &str) = ("AUTH0_RESOURCE", "https://api.example.com/mcp");
+    const OFF: (&str, &str) = ("AUTH0_DPOP", "off");
+    let absent = "AUTH0_RESOURCE: not an audience of any table of issuers.toml, so a token that a client requests for this resource (RFC 8707) is rejected here";
+    let elsewhere = |place: &str| {
+        format!(
+            "{place}: https://other.example.com/x has another origin than PUBLIC_URL, https://api.example.com; DPoP proofs for requests to that origin are rejected, because their URL is compared with PUBLIC_URL; if clients send such requests, give that API a service with its own PUBLIC_URL"
+        )
+    };
+    let table = "issuers.toml:1: in [[issuer]] \"https://issuer-0.example/\", audiences";
+    #[rustfmt::skip]
+    let rows = [
+        ("of no table", &["audiences = [\"urn:a\"]", ""][..], &[API, RESOURCE][..], vec![absent.to_owned()]),
+        ("of a table", &["audiences = [\"https://api.example.com/mcp\"]", ""], &[API, RESOURCE], vec![]),
+        ("of the variable", &["audiences = [\"urn:a\"]", ""], &[("AUTH0_API_AUDIENCE", "https://api.example.com/mcp"), RESOURCE], vec![]),
+        ("another origin", &["audiences = [\"https://api.example.com/mcp\", \"https://other.example.com/x\"]"], &[RESOURCE], vec![elsewhere(table)]),
+        ("another origin without DPoP", &["audiences = [\"https://api.example.com/mcp\", \"https://other.example.com/x\"]\ndpop = \"off\""], &[RESOURCE], vec![]),
+        ("DPoP of the table", &["audiences = [\"https://api.example.com/mcp\", \"https://other.example.com/x\"]\ndpop = \"allowed\""], &[RESOURCE, OFF], vec![elsewhere(table)]),
+    ];
+    for (case, tables, vars, expected) in rows {
+        let found = warnings_with_tables(tables, vars);
+        let found: Vec<_> = found
+            .into_iter()
+            .filter(|text| !text.contains("not used"))
+            .collect();
+        assert_eq!(found, expected, "{case}");
+    }
+    let url = ("PUBLIC_URL", "https://api.example.com");
+    let both = "https://api.example.com,https://other.example.com/x,urn:a";
+    let audiences = ("AUTH0_API_AUDIENCE", both);
+    let expected = [elsewhere("AUTH0_API_AUDIENCE")];
+    assert_eq!(warnings(&[url, audiences]), expected);
+    assert_eq!(warnings(&[url, audiences, OFF]), [""; 0]);
+    assert_eq!(warnings(&[audiences]), [""; 0]);
+}
+
 /// docker, systemd, editors and templates leave quotes, comments and references in values
 #[test]
 fn rejects_quotes_comments_and_references_left_in_a_value() {
@@ -1169,7 +1265,7 @@ fn warns_about_unused_and_unknown_variables() {
         ("whitespace in the secret of a client", &[("AUTH0_INTROSPECTION", "opaque"), ("AUTH0_INTROSPECTION_CLIENT_ID", "a"), ("AUTH0_INTROSPECTION_CLIENT_SECRET", "s ")], "AUTH0_INTROSPECTION_CLIENT_SECRET: begins or ends with a space or a line break, which is part of the secret"),
         ("whitespace in a secret", &[hs256[0], ("AUTH0_SIGNING_SECRET", "a secret that nobody may ever read\n")], "AUTH0_SIGNING_SECRET: begins or ends with a space or a line break, which is part of the secret"),
         ("scopes of no resource", &[("AUTH0_RESOURCE_SCOPES", "a")], "AUTH0_RESOURCE_SCOPES: not used, because AUTH0_RESOURCE is not set"),
-        ("a resource that is not an audience", &[("AUTH0_RESOURCE", "https://other.example")], "AUTH0_RESOURCE: not in AUTH0_API_AUDIENCE, so a token that a client requests for this resource (RFC 8707) is rejected here"),
+        ("a resource that is not an audience", &[("AUTH0_RESOURCE", "https://api.example.com/mcp")], "AUTH0_RESOURCE: not in AUTH0_API_AUDIENCE, so a token that a client requests for this resource (RFC 8707) is rejected here"),
         ("no slash", &[("AUTH0_ISSUER", "https://tenant.eu.auth0.com")], "AUTH0_ISSUER: Auth0's issuers end with a slash; did you mean https://tenant.eu.auth0.com/?"),
         ("another tenant", &[("AUTH0_ISSUER", "https://other.eu.auth0.com/")], "AUTH0_DOMAIN: not used, because AUTH0_ISSUER is set, and is not https://tenant.eu.auth0.com/; remove AUTH0_DOMAIN, or correct one of them, unless the issuer is the custom domain of this tenant"),
         ("the same host", &[("AUTH0_ISSUER", "https://tenant.eu.auth0.com/realms/r")], "AUTH0_DOMAIN: not used, because AUTH0_ISSUER is set, and is not https://tenant.eu.auth0.com/; remove AUTH0_DOMAIN, or correct one of them, unless the issuer is the custom domain of this tenant"),
