@@ -348,15 +348,17 @@ impl Setup<'_> {
     }
 
     fn caddy(&self) -> Command {
-        const GLOBAL: &str = "{\n\tadmin off\n\tauto_https off\n}\n";
+        const OFF: &str = "{\n\tadmin off\n\tauto_https off\n";
         let text = match self.gate {
             Gate::Service => self.example("Caddyfile"),
             _ => self.with_ports(CADDY_ALONE),
         };
+        // Both begin with the block of global options
+        let text = text.replacen("{\n", OFF, 1);
         let mut command = Command::new("caddy");
         command
             .args(["run", "--adapter", "caddyfile", "--config"])
-            .arg(self.write("Caddyfile", format!("{GLOBAL}{text}")))
+            .arg(self.write("Caddyfile", text))
             .env("HOME", self.folder)
             .env("XDG_DATA_HOME", self.folder)
             .env("XDG_CONFIG_HOME", self.folder)
@@ -436,7 +438,8 @@ fn haproxy_verifying() -> String {
     HAPROXY_ALONE.replace(backend, &format!("{checks}{backend}"))
 }
 
-const CADDY_ALONE: &str = "
+const CADDY_ALONE: &str = "{
+}
 http://:8080 {
 	bind 127.0.0.1
 	reverse_proxy 127.0.0.1:9000

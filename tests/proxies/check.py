@@ -387,9 +387,10 @@ def running(command, port, directory, **environment):
 
 
 @contextlib.contextmanager
-def proxy(name, auth, application, misspelt=False, added=None):
-    """Runs a proxy with its example and these ports. `added` is a line of the example, and what to add before it.
-    Yields the proxy's port."""
+def proxy(name, auth, application, misspelt=False, added=(), replaced=(), appended=""):
+    """Runs a proxy with its example and these ports. `added` are pairs: a text of the example, and what to add before
+    it. `replaced` are pairs: a text of the example, and what replaces it. `appended` comes before the last line. Yields the
+    proxy's port."""
     about, port = PROXIES[name], free_port()
     with tempfile.TemporaryDirectory() as directory:
         for example in EXAMPLES.glob(about["file"].split(".")[0] + "*"):
@@ -397,9 +398,12 @@ def proxy(name, auth, application, misspelt=False, added=None):
             listens = about["listens"]
             if example.name == about["file"]:
                 assert listens in text, f"{name}: {listens}"
-                if added:
-                    assert text.count(added[0]) == 1, f"{name}: {added[0]}"
-                    text = text.replace(added[0], added[1] + added[0])
+                for old, new in [*replaced, *((before, more + before) for before, more in added)]:
+                    assert text.count(old) == 1, f"{name}: {old}"
+                    text = text.replace(old, new)
+                if appended:
+                    *lines, last = text.splitlines(keepends=True)
+                    text = "".join([*lines, appended, last])
             text = text.replace(listens, listens.replace("8080", str(port)))
             text = text.replace("127.0.0.1:8000", f"127.0.0.1:{auth}")
             text = text.replace("127.0.0.1:9000", f"127.0.0.1:{application}")
@@ -504,7 +508,25 @@ REDIRECTS = """
 """
 
 
-def check(name, plain, reader, auth, down, generous, leaving, application, table, with_resource):
+# Locations that nginx itself answers with an error.
+OWN_REFUSALS = """
+        location = /profile/denied { deny all; proxy_pass http://application; }
+        location = /profile/limited {
+            auth_request /_auth/any-token;
+            limit_except GET { deny all; }
+            proxy_pass http://application;
+        }
+        location = /profile/files/ { auth_request /_auth/any-token; alias /; }
+        location = /profile/returned { return 403; }
+        location = /profile/basic { auth_basic here; auth_basic_user_file nobody; proxy_pass http://application; }
+        location = /profile/loop { auth_request /_auth/any-token; try_files /nowhere /profile/loop; }
+"""
+
+# What someone adds at the end of the site in the Caddyfile
+AFTER_ROUTE = [f"\t{handle} /reports/* {{\n\t\treverse_proxy 127.0.0.1:9000\n\t}}\n" for handle in ["handle", "handle_path"]]
+
+
+def check(name, plain, reader, auth, service, down, generous, leaving, application, table, with_resource):
     failed = []
 
     def holds(case, truth, answer):
@@ -650,16 +672,16 @@ def check(name, plain, reader, auth, down, generous, leaving, application, table
         with proxy(name, auth, application, added=("        location / {", REDIRECTS)) as port:
             for path in re.findall("/profile/[a-z]+", REDIRECTS):
                 answer = Answer(port, path, bearer(plain))
-                holds(f"{path} leads to /messages/1, scope not granted: 403", answer.status == 403 and answer.arrived == 0,
-                      answer)
-                answer = Answer(port, path, bearer(reader))
-                holds(f"{path} leads to /messages/1: 200", answer.status == 200 and answer.arrived == 1, answer)
-        text = (ROOT / "docs" / "forward-auth.md").read_text().partition("\n### One path needs more than the others\n")[2]
-        _, *exceptions = re.findall("^location .*\n", text.partition("\n## ")[0], re.MULTILINE)
-        with proxy(name, auth, application, added=("        location / {", "".join(exceptions))) as port:
-            for path, status in [("/", 200), ("/items/1", 200), ("/users/", 200), ("/admin/", 403), ("/Items/1", 403)]:
-                answer = Answer(port, path, bearer(plain))
-                holds(f"{path} in the layout of docs/forward-auth.md: {status}", answer.status == status, answer)
+                holds(f"nginx's own error at {path}: {status}", answer.status == status and answer.arrived == 0, answer)
+    if name == "caddy":
+        for handle in AFTER_ROUTE:
+            with proxy(name, auth, application, appended=handle) as port:
+                case = f"{handle.split()[0]} at the end of the site"
+                refused(f"{case}, no token", Answer(port, "/reports/1", SPOOFED), 401, ["Bearer"])
+                refused(f"{case}, scope not granted", Answer(port, "/reports/1", bearer(plain) + SPOOFED), 403, ["scope"])
+                granted = Answer(port, "/reports/1", bearer(reader) + SPOOFED)
+                found = [granted.seen(name) for name in NAMES]
+                holds(f"{case}, scope granted: 200", granted.status == 200 and found == expected, granted)
     return failed
 
 
