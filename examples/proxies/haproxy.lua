@@ -11,6 +11,10 @@ local REFUSED_WITH = {
     "content-type", "www-authenticate", "retry-after", "cache-control", "x-request-id", "dpop-nonce",
     "access-control-allow-origin", "access-control-expose-headers", "vary",
 }
+-- The fields of the 503 if /auth doesn't answer.
+local UNAVAILABLE = {
+    ["content-type"] = { "application/problem+json" }, ["retry-after"] = { "1" }, ["cache-control"] = { "no-store" },
+}
 
 -- Every value of a field, in order. HAProxy numbers the values of a request from 0 and those of its HTTP
 -- client's response from 1, and `pairs` returns them in any order.
@@ -42,7 +46,10 @@ local function ask(txn)
     return core.httpclient():get({
         url = policy and AUTH .. "?" .. policy or AUTH,
         headers = headers,
-        timeout = 5000,
+        -- Milliseconds. HAProxy asks up to four times, so a client waits for 10 s if warp-bearer hangs.
+        -- Don't use less: warp-bearer waits for its issuer for up to 3 s, but a repeated request finds the
+        -- key that the first one has fetched.
+        timeout = 2500,
     })
 end
 
@@ -74,7 +81,8 @@ core.register_action("bearer", { "http-req" }, function(txn)
     elseif status >= 400 and status <= 599 then
         refuse(txn, status, answer.headers, answer.body)
     else
-        -- /auth didn't answer, or with a status that it never uses
-        refuse(txn, 503, {}, "")
+        -- /auth answered with a status that it never uses, or not at all. In the second case, HAProxy makes
+        -- an answer with 503 or 504 itself, without X-Request-Id.
+        refuse(txn, 503, UNAVAILABLE, '{"title":"Service Unavailable","status":503}')
     end
 end)

@@ -14,6 +14,7 @@ The two most important rules:
 """
 
 import base64
+import concurrent.futures
 import contextlib
 import hashlib
 import http.client
@@ -22,6 +23,7 @@ import json
 import os
 import pathlib
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -57,10 +59,16 @@ PATIENCE = 20
 # Debian installs servers in /usr/sbin, which a user's PATH may lack.
 PATH = os.environ["PATH"] + ":/usr/sbin"
 
+# IDs of a client that warp-bearer does not accept: each is the values of X-Request-Id.
+STRANGE_IDS = [["req:1"], ["a" * 65], [""], ["a", "b:1"], ["a", "b"], ["a b"]]
+# How long a client may wait if warp-bearer hangs, in seconds
+HANGS = 11
+
 # file: the example. start: the command that starts the proxy in a directory with a copy of the example. listens: the
-# example's text with the port. misspelt, gone: the client's status if the policy is misspelt, or if /auth does not
-# answer. keeps_empty: whether it forwards empty fields. trailers: which request trailers it forwards. added: a line of
-# the example, and what someone adds before it to forward /reports/ to the application without choosing a policy.
+# example's text with the port. misspelt, gone, hangs: the client's status if the policy is misspelt, if no server is
+# at /auth, or if the server at /auth does not answer. keeps_empty: whether it forwards empty fields. trailers: which
+# request trailers it forwards. added: a line of the example, and what someone adds before it to forward /reports/ to
+# the application without choosing a policy.
 PROXIES = {
     "nginx": {
         "file": "nginx.conf",
@@ -68,6 +76,7 @@ PROXIES = {
         "listens": "listen 127.0.0.1:8080",
         "misspelt": 500,
         "gone": 503,
+        "hangs": 503,
         "keeps_empty": False,
         "trailers": "none",
         "added": ("        location / {", "location /reports/ { proxy_pass http://application; }\n"),
@@ -78,6 +87,7 @@ PROXIES = {
         "listens": "http://:8080",
         "misspelt": 400,
         "gone": 502,
+        "hangs": 504,
         "keeps_empty": True,
         "trailers": "none",
         "added": ("\n\t\treverse_proxy 127.0.0.1:9000", "\nhandle /reports/* {\nreverse_proxy 127.0.0.1:9000 {\nheader_up X-Added yes\n}\n}\n"),
@@ -88,6 +98,7 @@ PROXIES = {
         "listens": "bind 127.0.0.1:8080",
         "misspelt": 400,
         "gone": 503,
+        "hangs": 503,
         "keeps_empty": True,
         "trailers": "unannounced",
         "added": ("    default_backend", "    use_backend application if { path_beg /reports/ }\n"),
@@ -98,6 +109,7 @@ PROXIES = {
         "listens": "port_value: 8080",
         "misspelt": 400,
         "gone": 503,
+        "hangs": 503,
         "keeps_empty": True,
         "trailers": "none",
         "added": (
@@ -645,7 +657,14 @@ def check(name, plain, reader, auth, service, down, generous, leaving, applicati
             holds(f"/auth closes its connections, {count} request: 401 or 503",
                   answer.status in (401, 503) and answer.arrived == 0, answer)
     with proxy(name, free_port(), application) as port:
-        refused("no server at /auth", Answer(port, "/", bearer(plain)), PROXIES[name]["gone"])
+        gone = Answer(port, "/", bearer(plain))
+        refused("no server at /auth", gone, PROXIES[name]["gone"])
+        if name in ["nginx", "haproxy"]:
+            holds("the 503 has Retry-After", gone.fields.get_all("Retry-After") == ["1"], gone)
+        if name != "caddy":
+            holds("the error has an X-Request-Id", len(gone.fields.get_all("X-Request-Id") or []) == 1, gone)
+    with proxy(name, auth, application) as port:
+        hangs(name, port, reader, service, holds)
     with proxy(name, auth, application, misspelt=True) as port:
         misspelt = Answer(port, "/messages/1", bearer(reader))
         refused("a misspelt policy", misspelt, PROXIES[name]["misspelt"])
@@ -683,6 +702,25 @@ def check(name, plain, reader, auth, service, down, generous, leaving, applicati
                 found = [granted.seen(name) for name in NAMES]
                 holds(f"{case}, scope granted: 200", granted.status == 200 and found == expected, granted)
     return failed
+
+
+def hangs(name, port, reader, service, holds):
+    """If warp-bearer hangs, clients get an error soon, and are served again as soon as it continues."""
+    paths = ["/messages/1", "/messages/2", "/.well-known/oauth-protected-resource"]
+    before, started = Answer(port, paths[0], bearer(reader)), time.monotonic()
+    service.send_signal(signal.SIGSTOP)
+    try:
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            answers = list(pool.map(lambda path: Answer(port, path, bearer(reader)), paths))
+        took = time.monotonic() - started
+    finally:
+        service.send_signal(signal.SIGCONT)
+    found = [answer.status for answer in answers]
+    asked = PROXIES[name]["hangs"]
+    fits = found[:2] == [asked, asked] and found[2] >= 500 and not any(answer.arrived for answer in answers)
+    holds(f"/auth hangs: {found} after {took:.0f} s", before.status == 200 and fits and took < HANGS, answers[0])
+    after = Answer(port, paths[0], bearer(reader))
+    holds("/auth continues: 200", after.status == 200, after)
 
 
 def spellings(port, plain, reader, holds, table):
@@ -913,13 +951,13 @@ def main(warp_bearer):
         audiences = f"{issuer['AUTH0_API_AUDIENCE']},{RESOURCE}"
         serve = {"LISTEN": f"127.0.0.1:{well}", **issuer, "AUTH0_API_AUDIENCE": audiences, "AUTH0_RESOURCE": RESOURCE,
                  "AUTH0_RESOURCE_SCOPES": "read:messages", "CORS_ORIGINS": PAGE}
-        stack.enter_context(running([warp_bearer, "serve"], well, directory, **serve))
+        served = stack.enter_context(running([warp_bearer, "serve"], well, directory, **serve))
         down = {"LISTEN": f"127.0.0.1:{ill}", "AUTH0_JWKS_URI": f"http://127.0.0.1:{free_port()}/jwks", **issuer}
         stack.enter_context(running([warp_bearer, "serve"], ill, directory, **down))
         for name in PROXIES:
-            for command, auth, rows in [("dev", strict, table), ("serve", well, {})]:
+            for command, auth, service, rows in [("dev", strict, dev, table), ("serve", well, served, {})]:
                 print(f"{name}, {command}")
-                checked = check(name, plain, reader, auth, ill, generous, leaving, application, rows,
+                checked = check(name, plain, reader, auth, service, ill, generous, leaving, application, rows,
                                 command == "serve")
                 failed += [f"{name}, {command}: {case}" for case in checked]
     print(f"\nA token without the scope: {', '.join(PROXIES)}")
