@@ -690,6 +690,21 @@ def check(name, plain, reader, auth, service, down, generous, leaving, applicati
                     ['scope="read:messages"'])
         with proxy(name, auth, application, added=("        location / {", REDIRECTS)) as port:
             for path in re.findall("/profile/[a-z]+", REDIRECTS):
+                for token, status in [([], 401), (bearer(plain), 403), (bearer(reader), 200)]:
+                    answer = Answer(port, path, token)
+                    holds(f"{path} leads to a location that needs the scope: {answer.status}",
+                          answer.status == status and answer.arrived == (status == 200), answer)
+        with proxy(name, auth, application, added=[("        location / {", OWN_REFUSALS)]) as port:
+            for path, method, token in [("/profile/denied", "GET", []), ("/profile/denied", "GET", bearer(plain)),
+                                        ("/profile/limited", "POST", bearer(plain)), ("/profile/files/", "GET", bearer(plain)),
+                                        ("/profile/returned", "GET", [])]:
+                answer = Answer(port, path, token, method=method)
+                refused(f"nginx itself rejects {method} {path}", answer, 403)
+                holds("the error is a JSON problem document", json.loads(answer.body)["status"] == 403, answer)
+            refused("no token for what nginx itself rejects", Answer(port, "/profile/files/"), 401, ["Bearer"])
+            limited = Answer(port, "/profile/limited", bearer(plain))
+            holds("the other methods pass: 200", limited.status == 200, limited)
+            for path, status in [("/profile/basic", 401), ("/profile/loop", 500)]:
                 answer = Answer(port, path, bearer(plain))
                 holds(f"nginx's own error at {path}: {status}", answer.status == status and answer.arrived == 0, answer)
     if name == "caddy":
