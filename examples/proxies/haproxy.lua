@@ -8,7 +8,7 @@ local ASKED_WITH = { "authorization", "dpop", "origin", "x-request-id", "tracepa
 local IDENTITY = { "x-auth-issuer", "x-auth-subject", "x-auth-scope", "x-auth-claims" }
 -- Fields of an error of /auth that are sent to the client.
 local REFUSED_WITH = {
-    "content-type", "www-authenticate", "retry-after", "cache-control", "x-request-id", "dpop-nonce",
+    "content-type", "www-authenticate", "retry-after", "cache-control", "dpop-nonce",
     "access-control-allow-origin", "access-control-expose-headers", "vary",
 }
 -- The fields of the 503 if /auth doesn't answer.
@@ -55,6 +55,7 @@ end
 
 local function refuse(txn, status, headers, body)
     local reply = txn:reply({ status = status })
+    reply:add_header("x-request-id", txn:get_var("txn.id"))
     for _, name in ipairs(REFUSED_WITH) do
         for _, value in ipairs(lines(headers, name)) do
             reply:add_header(name, value)
@@ -78,7 +79,7 @@ core.register_action("bearer", { "http-req" }, function(txn)
         if nonce then
             txn:set_var("txn.nonce", nonce)
         end
-    elseif status >= 400 and status <= 599 then
+    elseif status >= 400 and (status < 500 or answer.headers["x-request-id"]) then
         refuse(txn, status, answer.headers, answer.body)
     else
         -- /auth answered with a status that it never uses, or not at all. In the second case, HAProxy makes
