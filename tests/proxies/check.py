@@ -193,6 +193,11 @@ SPELLINGS = [
     "/profile/%c2%a0../messages/1",
     "/profile/%20%c2%a0%e2%80%8b../messages/1",
     "/profile/..%c2%a0/messages/1",
+    "/profile../messages/1",
+    "/profile/static../messages/1",
+    "/profile/static..",
+    "/profile/static..?x",
+    "/profile/static%2e%2e/messages/1",
     "/profile/.%c2%ad./messages/1",
     "/profile/%e2%80%a4%e2%80%a4/messages/1",
     "/profile/%e2%80%a5/messages/1",
@@ -217,6 +222,7 @@ ORDINARY = [
     "/profile/",
     "/profile/1?page=2&next=/../%2e%2e;",
     "/profile/a.b/.well-known/x..y/~me_-",
+    "/profile/Wait.../a./x..y?z=..",
     "/profile/caf%C3%A9%20au%20lait/%E6%97%A5%E6%9C%AC",
     "/profile/%E6%97%A5%E6%9C%AC.%E8%AA%9E.txt/%EF%BC%88%E6%A0%AA%EF%BC%89%E2%80%A6",
     "/profile/a%40example.com/1,2:3=4+5!$&'()*/%5B1%5D",
@@ -262,6 +268,8 @@ def readings(target):
         lambda path: re.sub("[\0-\x20]", "", path),
         lambda path: re.sub("^(?i:https?:)?//[^/]*", "", path),
         lambda path: path.lower(),
+        # nginx's `alias` without a final slash: /static../secret is the file data/../secret
+        lambda path: re.sub(r"[^/.]+\.\.(/|$)", r"/../\1", path),
     ]
     # No application reads the query as a part of the path, unless its question mark is escaped.
     found, new = set(), {target.split("?")[0]}
