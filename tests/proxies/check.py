@@ -519,6 +519,12 @@ OWN_FIELDS = "".join(
 
 # Exceptions that nginx leaves for a path with the strictest policy.
 REDIRECTS = """
+        location @strictest { proxy_pass http://application; }
+        location @reader { auth_request /_auth/scope=read:messages; proxy_pass http://application; }
+        location = /profile/named { auth_request /_auth/any-token; try_files $uri @strictest; }
+        location = /profile/own { auth_request /_auth/any-token; try_files $uri @reader; }
+        location = /profile/missing { auth_request /_auth/any-token; error_page 404 = @reader; return 404; }
+        location = /profile/absent { auth_request /_auth/any-token; error_page 404 = @strictest; root /nowhere; }
         location = /profile/rewritten { auth_request /_auth/any-token; rewrite ^ /messages/1 last; }
         location = /profile/tried { auth_request /_auth/any-token; try_files $uri /messages/1; }
         location = /profile/failed {
@@ -709,7 +715,7 @@ def check(name, plain, reader, auth, service, down, generous, leaving, applicati
                       (stolen, answer.body))
             refused("/own with its own proxy_set_header, scope not granted", Answer(port, "/own", bearer(plain)), 403,
                     ['scope="read:messages"'])
-        with proxy(name, auth, application, added=("        location / {", REDIRECTS)) as port:
+        with proxy(name, auth, application, added=[("        location / {", REDIRECTS)]) as port:
             for path in re.findall("/profile/[a-z]+", REDIRECTS):
                 for token, status in [([], 401), (bearer(plain), 403), (bearer(reader), 200)]:
                     answer = Answer(port, path, token)
