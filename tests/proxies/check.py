@@ -28,6 +28,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import textwrap
 import threading
 import time
 import unicodedata
@@ -53,6 +54,8 @@ MORE_CERTIFICATES = ["SSL-Client-Cert", "X-SSL-Client-Verify", "X-SSL-Client-S-D
                      "X-Forwarded-Tls-Client-Cert", "X-Amzn-Mtls-Clientcert", "X-ARR-ClientCert"]
 # Further fields of this kind that a proxy drops.
 PREFIXED = ["X-Original-Request-URI", "X-Rewrite-Path", "X-Script-Path", "X-Replaced-Query", "X-Envoy-Original-Url"]
+# Fields from which some frameworks take the method.
+METHODS = ["X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override"]
 # Every character of a field name (RFC 9110 §5.6.2) except letters and digits.
 SEPARATORS = "!#$%&'*+-.^_`|~"
 PATIENCE = 20
@@ -517,7 +520,7 @@ OWN_FIELDS = "".join(
     for path, policy in [("/profile/own", "auth_request /_auth/any-token;"), ("/own", "")]
 )
 
-# Exceptions that nginx leaves for a path with the strictest policy.
+# Exceptions that nginx leaves for a location with the strictest policy.
 REDIRECTS = """
         location @strictest { proxy_pass http://application; }
         location @reader { auth_request /_auth/scope=read:messages; proxy_pass http://application; }
@@ -695,7 +698,7 @@ def check(name, plain, reader, auth, service, down, generous, leaving, applicati
     with proxy(name, auth, application, misspelt=True) as port:
         misspelt = Answer(port, "/messages/1", bearer(reader))
         refused("a misspelt policy", misspelt, PROXIES[name]["misspelt"])
-    with proxy(name, auth, application, added=PROXIES[name]["added"]) as port:
+    with proxy(name, auth, application, added=[PROXIES[name]["added"]]) as port:
         refused("an added path without a policy, no token", Answer(port, "/reports/"), 401, ["Bearer"])
         scopeless = Answer(port, "/reports/", bearer(plain) + SPOOFED)
         refused("an added path without a policy, scope not granted", scopeless, 403, ['scope="read:messages"'])
@@ -706,7 +709,7 @@ def check(name, plain, reader, auth, service, down, generous, leaving, applicati
         if name == "caddy":
             holds("the added handler answers", granted.seen("X-Added") == ["yes"], granted)
     if name == "nginx":
-        with proxy(name, auth, application, added=("        location / {", OWN_FIELDS)) as port:
+        with proxy(name, auth, application, added=[("        location / {", OWN_FIELDS)]) as port:
             fields = SPOOFED + [(field, "admin") for field in PATHS + USERS + CERTIFICATES + PREFIXED + ["X-Auth-Roles"]]
             for path in ["/profile/own", "/own"]:
                 answer = Answer(port, path, bearer(reader) + [("DPoP", "a.b.c")] + fields)
@@ -800,7 +803,7 @@ def identity(name, port, plain, holds):
         lies.append((f"{names[0]} to {names[-1]}", [(name, "admin") for name in names]))
     lies.append(("X.Auth.Issuer and the like", [(f"x.aUTH.{name[7:]}", "admin") for name in NAMES]))
     for case, others in [("path", PATHS), ("user", USERS), ("certificate", CERTIFICATES), ("prefix", PREFIXED),
-                         ("other certificate", MORE_CERTIFICATES)]:
+                         ("other certificate", MORE_CERTIFICATES), ("method", METHODS)]:
         moved = Answer(port, "/profile/", bearer(plain) + [(field, "/profile") for field in others])
         arrived = [field for field in others if moved.seen(field)]
         holds(f"no {case} field of the client arrives", moved.status == 200 and not arrived, (arrived, moved.body))
@@ -986,7 +989,7 @@ def main(warp_bearer):
     with contextlib.ExitStack() as stack:
         directory = stack.enter_context(tempfile.TemporaryDirectory())
         listen = f"127.0.0.1:{strict}"
-        stack.enter_context(running([warp_bearer, "dev"], strict, directory, LISTEN=listen))
+        dev = stack.enter_context(running([warp_bearer, "dev"], strict, directory, LISTEN=listen))
         plain, reader = (token_of(warp_bearer, listen, scope) for scope in ["", "read:messages"])
         # Two services with the same issuer. One fetches its keys, the other gets the URL of a closed port.
         issuer = {"AUTH0_ISSUER": payload_of(plain)["iss"], "AUTH0_API_AUDIENCE": payload_of(plain)["aud"]}
