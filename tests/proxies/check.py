@@ -320,9 +320,10 @@ class Application(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(page)))
         self.send_header("X-Request-Id", "of the application")
         self.end_headers()
-        self.wfile.write(page)
+        if self.command != "HEAD":
+            self.wfile.write(page)
 
-    do_GET = do_POST = do_OPTIONS = answer
+    do_GET = do_HEAD = do_POST = do_DELETE = do_OPTIONS = answer
 
     def log_message(self, *_):
         """Logs nothing, because the answer has everything."""
@@ -485,7 +486,7 @@ def raw(port, target, fields=(), method="GET", more=b"", body=b"", host=None, ve
                 if end and switched and more:
                     connection.sendall(more)
                     more = b""
-                if end and (body.endswith(b"\n") if switched else length and len(body) >= int(length[1])):
+                if end and (method == "HEAD" or (body.endswith(b"\n") if switched else length and len(body) >= int(length[1]))):
                     break
     return int(answer.split(b" ")[1]) if answer else 0, answer
 
@@ -556,7 +557,129 @@ OWN_REFUSALS = """
 AFTER_ROUTE = [f"\t{handle} /reports/* {{\n\t\treverse_proxy 127.0.0.1:9000\n\t}}\n" for handle in ["handle", "handle_path"]]
 
 
-def check(name, plain, reader, auth, service, down, generous, leaving, application, table, with_resource):
+# Texts of the examples beside which the blocks of docs/forward-auth.md belong.
+POLICY = {
+    "nginx": "        auth_request /_auth/scope=read:messages;\n",
+    "haproxy": """    http-request set-var(txn.policy) str(scope=read:messages)
+    http-request unset-var(txn.policy) if { path_beg /profile/ }
+""",
+    "caddy": """				@profile path_regexp ^/profile/
+				handle @profile {
+					# With the question mark, Caddy doesn't append the client's query, which could change
+					# the policy.
+					import ask /auth?
+				}
+
+				# Everything else needs the strictest policy, so that no unexpected spelling of a path needs
+				# less.
+				handle {
+					import ask /auth?scope=read:messages
+				}
+""",
+}
+LOCATION = """        location /profile/ {
+            auth_request /_auth/any-token;
+            proxy_pass http://application;
+        }
+"""
+ASKS = "    http-request lua.bearer unless { var(txn.public) -m found }\n"
+HANDLE = "				@profile path_regexp ^/profile/\n"
+ROUTE = "                        # the exceptions: paths that only need a valid token\n"
+LAST_ROUTE = "                        - match: { safe_regex: { regex: '/[!-~]*' } }\n"
+
+
+def documented(heading, name):
+    """Returns the block for a proxy in a section of docs/forward-auth.md, or None."""
+    section = (ROOT / "docs" / "forward-auth.md").read_text().partition(f" {heading}\n")[2]
+    section = re.split("^##", section, maxsplit=1, flags=re.MULTILINE)[0]
+    language = {"envoy": "yaml"}.get(name, name)
+    blocks = re.findall(f"```{language}\n(.*?)```", section, re.DOTALL)
+    assert len(blocks) <= 1, f"{heading}: {name}"
+    return blocks[0] if blocks else None
+
+
+def parts(block):
+    """Splits a block for nginx at its comments, which say where each part belongs."""
+    return [part for part in re.split("^# .*\n", block, flags=re.MULTILINE) if part]
+
+
+def layouts(name):
+    """Yields each layout of docs/forward-auth.md, with the changes to the example that it describes."""
+    for heading in ["One path needs more than the others", "Different scopes"]:
+        if block := documented(heading, name):
+            changes = [(POLICY[name], block)]
+            if name == "nginx":
+                changes = list(zip([POLICY[name], LOCATION], parts(block), strict=True))
+            yield heading, {"replaced": changes}
+    methods, public = (documented(heading, name) for heading in ["A policy for each method", "A path without a token"])
+    if name == "nginx":
+        places = ["    map $uri $query {\n", '        /_auth/any-token           "";\n', "        location / {"]
+        yield "A policy for each method", {"added": list(zip(places, parts(methods), strict=True))}
+        yield "A path without a token", {"added": [("        location / {", public)]}
+    elif name == "haproxy":
+        yield "A policy for each method", {"added": [(ASKS, methods)]}
+        yield "A path without a token", {"replaced": [(ASKS, public)]}
+    elif name == "caddy":
+        yield "A policy for each method", {"added": [(HANDLE, methods)]}
+        yield "A path without a token", {"added": [(HANDLE, public)]}
+    else:
+        text = (EXAMPLES / "envoy.yaml").read_text()
+        route = text.partition(ROUTE)[2].partition(LAST_ROUTE)[0]
+        # The copies refer to the anchors of the first
+        route = route.partition("authorization_request:")[0]
+        route += "authorization_request: *of_request\n" + " " * 34 + "authorization_response: *identity\n"
+        route = re.sub("&application .*", "*application", route)
+        copies = ""
+        for match, scope in [(textwrap.indent("\n" + methods.rstrip(), " " * 28), "read"),
+                             (" { safe_regex: { regex: '/orders/[!-~]*' } }", "write")]:
+            copy = route.replace(" { safe_regex: { regex: '/profile/[!-~]*' } }", match)
+            copies += copy.replace("path_override: /auth\n", f"path_override: /auth?scope={scope}:orders\n")
+        yield "A policy for each method", {"added": [(LAST_ROUTE, copies)]}
+        yield "A path without a token", {"added": [(LAST_ROUTE, textwrap.indent(public, " " * 24))]}
+
+
+# The method and path of a request in a layout, and the statuses without a token and with a token of each scope.
+SCOPES = ["", "admin", "read:messages", "read:reports", "read:orders", "write:orders"]
+LAID_OUT = {
+    "One path needs more than the others": [
+        ("GET /", [401, 200, 200, 200, 200, 200, 200]),
+        ("GET /items/1", [401, 200, 200, 200, 200, 200, 200]),
+        ("GET /users/", [401, 200, 200, 200, 200, 200, 200]),
+        ("GET /admin/", [401, 403, 200, 403, 403, 403, 403]),
+        ("GET /Items/1", [401, 403, 200, 403, 403, 403, 403]),
+    ],
+    "Different scopes": [
+        ("GET /messages/1", [401, 403, 403, 200, 403, 403, 403]),
+        ("GET /reports/1", [401, 403, 403, 403, 200, 403, 403]),
+        ("GET /Reports/1", [401, 403, 403, 403, 403, 403, 403]),
+        ("GET /other", [401, 403, 403, 403, 403, 403, 403]),
+    ],
+    "A policy for each method": [
+        ("GET /orders/1", [401, 403, 403, 403, 403, 200, 403]),
+        ("HEAD /orders/1", [401, 403, 403, 403, 403, 200, 403]),
+        ("POST /orders/1", [401, 403, 403, 403, 403, 403, 200]),
+        ("OPTIONS /orders/1", [401, 403, 403, 403, 403, 403, 200]),
+        ("DELETE /orders/1", [401, 403, 403, 403, 403, 403, 200]),
+        ("GET /Orders/1", [401, 403, 403, 200, 403, 403, 403]),
+        ("GET /profile/1", [401, 200, 200, 200, 200, 200, 200]),
+    ],
+    "A path without a token": [
+        ("GET /health", [200] * 7),
+        ("POST /open/1", [200] * 7),
+        ("GET /open/", [200] * 7),
+        ("GET /health/", [401, 403, 403, 200, 403, 403, 403]),
+        ("GET /healthy", [401, 403, 403, 200, 403, 403, 403]),
+        ("GET /openadmin", [401, 403, 403, 200, 403, 403, 403]),
+        ("GET /Open/1", [401, 403, 403, 200, 403, 403, 403]),
+        ("GET /open/../messages/1", [400] * 7),
+        ("GET /open/..%2fmessages/1", [400] * 7),
+        ("GET /open/..;/messages/1", [400] * 7),
+        ("GET /messages/1", [401, 403, 403, 200, 403, 403, 403]),
+    ],
+}
+
+
+def check(name, plain, reader, tokens, auth, service, down, generous, leaving, application, table, with_resource):
     failed = []
 
     def holds(case, truth, answer):
@@ -708,6 +831,8 @@ def check(name, plain, reader, auth, service, down, generous, leaving, applicati
         holds("the proxy does not forward its token", granted.seen("Authorization") == [], granted)
         if name == "caddy":
             holds("the added handler answers", granted.seen("X-Added") == ["yes"], granted)
+    if not with_resource:
+        laid_out(name, auth, application, tokens, holds)
     if name == "nginx":
         with proxy(name, auth, application, added=[("        location / {", OWN_FIELDS)]) as port:
             fields = SPOOFED + [(field, "admin") for field in PATHS + USERS + CERTIFICATES + PREFIXED + ["X-Auth-Roles"]]
@@ -747,6 +872,30 @@ def check(name, plain, reader, auth, service, down, generous, leaving, applicati
                 found = [granted.seen(name) for name in NAMES]
                 holds(f"{case}, scope granted: 200", granted.status == 200 and found == expected, granted)
     return failed
+
+
+def laid_out(name, auth, application, tokens, holds):
+    """Each layout of docs/forward-auth.md requires what the text says."""
+    for heading, changes in layouts(name):
+        with proxy(name, auth, application, **changes) as port:
+            for request, expected in LAID_OUT[heading]:
+                method, path = request.split()
+                if name == "envoy" and path in ["/open/../messages/1", "/open/..;/messages/1"]:
+                    # Envoy normalizes these paths
+                    expected = LAID_OUT[heading][-1][1]
+                found, arrived = [], []
+                for token in [None, *tokens]:
+                    before = len(Application.requests)
+                    status, _ = raw(port, path, SPOOFED + (bearer(token) if token else []), method)
+                    found.append(status)
+                    arrived += [fields for _, fields in Application.requests[before:]]
+                fits = found == expected and len(arrived) == found.count(200)
+                for fields in arrived:
+                    fits = fits and not any((field, value) in SPOOFED for field, value in fields)
+                    fits = fits and seen(fields, "Authorization") == []
+                    # A public path gets no identity
+                    fits = fits and len(seen(fields, "X-Auth-Subject")) == (found[0] != 200)
+                holds(f"{heading}: {request}: {found}", fits, (expected, arrived))
 
 
 def hangs(name, port, reader, service, holds):
@@ -991,6 +1140,7 @@ def main(warp_bearer):
         listen = f"127.0.0.1:{strict}"
         dev = stack.enter_context(running([warp_bearer, "dev"], strict, directory, LISTEN=listen))
         plain, reader = (token_of(warp_bearer, listen, scope) for scope in ["", "read:messages"])
+        tokens = [token_of(warp_bearer, listen, scope) for scope in SCOPES]
         # Two services with the same issuer. One fetches its keys, the other gets the URL of a closed port.
         issuer = {"AUTH0_ISSUER": payload_of(plain)["iss"], "AUTH0_API_AUDIENCE": payload_of(plain)["aud"]}
         audiences = f"{issuer['AUTH0_API_AUDIENCE']},{RESOURCE}"
@@ -1002,7 +1152,7 @@ def main(warp_bearer):
         for name in PROXIES:
             for command, auth, service, rows in [("dev", strict, dev, table), ("serve", well, served, {})]:
                 print(f"{name}, {command}")
-                checked = check(name, plain, reader, auth, service, ill, generous, leaving, application, rows,
+                checked = check(name, plain, reader, tokens, auth, service, ill, generous, leaving, application, rows,
                                 command == "serve")
                 failed += [f"{name}, {command}: {case}" for case in checked]
     print(f"\nA token without the scope: {', '.join(PROXIES)}")
