@@ -557,7 +557,7 @@ OWN_REFUSALS = """
 AFTER_ROUTE = [f"\t{handle} /reports/* {{\n\t\treverse_proxy 127.0.0.1:9000\n\t}}\n" for handle in ["handle", "handle_path"]]
 
 
-# Texts of the examples beside which the blocks of docs/forward-auth.md belong.
+# Texts of the examples beside which the blocks of docs/forward-auth-policies.md belong.
 POLICY = {
     "nginx": "        auth_request /_auth/scope=read:messages;\n",
     "haproxy": """    http-request set-var(txn.policy) str(scope=read:messages)
@@ -589,8 +589,8 @@ LAST_ROUTE = "                        - match: { safe_regex: { regex: '/[!-~]*' 
 
 
 def documented(heading, name):
-    """Returns the block for a proxy in a section of docs/forward-auth.md, or None."""
-    section = (ROOT / "docs" / "forward-auth.md").read_text().partition(f" {heading}\n")[2]
+    """Returns the block for a proxy in a section of docs/forward-auth-policies.md, or None."""
+    section = (ROOT / "docs" / "forward-auth-policies.md").read_text().partition(f" {heading}\n")[2]
     section = re.split("^##", section, maxsplit=1, flags=re.MULTILINE)[0]
     language = {"envoy": "yaml"}.get(name, name)
     blocks = re.findall(f"```{language}\n(.*?)```", section, re.DOTALL)
@@ -604,7 +604,7 @@ def parts(block):
 
 
 def layouts(name):
-    """Yields each layout of docs/forward-auth.md, with the changes to the example that it describes."""
+    """Yields each layout of docs/forward-auth-policies.md, with the changes to the example that it describes."""
     for heading in ["One path needs more than the others", "Different scopes"]:
         if block := documented(heading, name):
             changes = [(POLICY[name], block)]
@@ -875,7 +875,7 @@ def check(name, plain, reader, tokens, auth, service, down, generous, leaving, a
 
 
 def laid_out(name, auth, application, tokens, holds):
-    """Each layout of docs/forward-auth.md requires what the text says."""
+    """Each layout of docs/forward-auth-policies.md requires what the text says."""
     for heading, changes in layouts(name):
         with proxy(name, auth, application, **changes) as port:
             for request, expected in LAID_OUT[heading]:
