@@ -29,11 +29,19 @@ enum Program {
 pub(super) struct Command {
     range: Range<usize>,
     parts: Vec<(Range<usize>, CommandPart)>,
-    /// Names and values
-    fields: Vec<(String, String)>,
+    fields: Vec<CommandField>,
     method: Option<String>,
     has_data: bool,
     url: Option<String>,
+}
+
+/// A header as the command sends it, without the quotes and backslashes of the shell
+#[derive(Debug)]
+pub(super) struct CommandField {
+    name: String,
+    pub(super) value: String,
+    /// The word with the header
+    pub(super) range: Range<usize>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -211,8 +219,14 @@ impl Command {
         let part = if value.starts_with("==") {
             CommandPart::Url
         } else if let Some(value) = value.strip_prefix(':').filter(|it| !it.starts_with('=')) {
-            self.fields.push((name.to_owned(), value.trim().to_owned()));
-            CommandPart::Field(name.to_owned())
+            let (name, value) = (name.to_owned(), value.trim().to_owned());
+            let range = word.range.clone();
+            self.fields.push(CommandField {
+                name: name.clone(),
+                value,
+                range,
+            });
+            CommandPart::Field(name)
         } else {
             self.has_data = true;
             CommandPart::Body
@@ -233,7 +247,12 @@ impl Command {
             "-H" => {
                 let (name, value) = value.split_once([':', ';']).unwrap_or((value, ""));
                 let (name, value) = (name.trim().to_owned(), value.trim().to_owned());
-                self.fields.push((name.clone(), value));
+                let field = CommandField {
+                    name: name.clone(),
+                    value,
+                    range: range.clone(),
+                };
+                self.fields.push(field);
                 CommandPart::Field(name)
             }
             "-X" => {
@@ -260,9 +279,19 @@ impl Command {
         let of_name = self
             .fields
             .iter()
-            .filter(move |(known, _)| known.eq_ignore_ascii_case(name));
+            .filter(move |field| field.name.eq_ignore_ascii_case(name));
         // in Windows' shell, a caret comes before the closing quote
-        of_name.map(|(_, value)| value.trim_end_matches('^'))
+        of_name.map(|field| field.value.trim_end_matches('^'))
+    }
+
+    /// The variable of a shell in the option for a bearer token. A shell does not replace it in
+    /// single quotes.
+    pub(super) fn bearer_variable(&self, text: &str) -> Option<String> {
+        let mut parts = self.parts.iter();
+        let (range, _) = parts.find(|(_, part)| *part == CommandPart::Bearer)?;
+        let word = text[range.clone()].trim_matches('"');
+        let fits = |c: char| c.is_ascii_alphanumeric() || "$%{}_:".contains(c);
+        (word.starts_with(['$', '%']) && word.chars().all(fits)).then(|| word.to_owned())
     }
 
     pub(super) fn request(&self) -> Option<(String, String)> {
@@ -301,6 +330,16 @@ pub(super) fn commands(text: &str) -> Vec<Command> {
         }
     }
     commands
+}
+
+/// The header of a command at this place. `None` if there is none.
+pub(super) fn field_at(commands: &[Command], place: usize) -> Option<&CommandField> {
+    let before = commands.partition_point(|command| command.range.start <= place);
+    let command = commands.get(before.checked_sub(1)?)?;
+    let fields = &command.fields;
+    let before = fields.partition_point(|field| field.range.start <= place);
+    let field = fields.get(before.checked_sub(1)?)?;
+    field.range.contains(&place).then_some(field)
 }
 
 /// The part of a command at this place. `None` if the place isn't in a command.

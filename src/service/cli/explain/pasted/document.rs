@@ -5,6 +5,7 @@ use serde_json::Value;
 use crate::{
     auth::display::ShownText,
     service::cli::explain::pasted::{
+        encoded,
         found::{Found, FoundText, NoToken},
         jwt,
         text::name_before,
@@ -121,6 +122,18 @@ fn walk(value: &Value, path: &mut String, found: &mut Found) {
                     at: described(path),
                 };
                 found.add(name, token);
+            }
+            if jwt::find_all(text).is_empty() {
+                for one in encoded::find_all(&format!("\"{text}\"")) {
+                    let at = described(path) + encoded::DECODED;
+                    found.add(
+                        named(path),
+                        FoundText {
+                            text: one.token,
+                            at,
+                        },
+                    );
+                }
             }
         }
         _ => {}

@@ -38,6 +38,8 @@ pub(in crate::service) enum NoToken {
         "the input is the address to which the issuer sends a browser after a login that failed, {0}, and has no token in it; correct the login request first"
     )]
     FailedLogin(String),
+    #[error("the input is a command or source code in which {0}; paste the token itself, {1}")]
+    Replaced(String, String),
     #[error("there is no token in the input; paste the token, or a text that contains it")]
     Nothing,
     #[error("there are {} tokens in the input; paste the one to explain:{}", .0.len(), .0.concat())]
@@ -56,6 +58,8 @@ pub(super) struct Found {
     pub(super) access_tokens: Vec<FoundText>,
     /// Other tokens, and strings at places where we expect a token
     pub(super) others: Vec<FoundText>,
+    /// Only set if there is no token.
+    pub(super) replaced: Option<Replaced>,
     /// Tokens whose name says that they're ID tokens or refresh tokens
     pub(super) companions: Vec<FoundText>,
 }
@@ -90,6 +94,34 @@ pub(super) struct FoundText {
     pub(super) at: String,
 }
 
+/// The variable in place of the token, in a command or in source code. Empty if it is more than a
+/// name.
+#[derive(Debug)]
+pub(super) struct Replaced(pub(super) String);
+
+impl Replaced {
+    /// How to get the token depends on the syntax of the variable.
+    fn no_token(&self) -> NoToken {
+        let name = &*self.0;
+        let has = |begin: &str| name.starts_with(begin);
+        let is_of_shell = !name.contains(['.', '#']);
+        let way = if has("$env:") {
+            format!("e.g. {name} | warp-bearer explain")
+        } else if has("%") {
+            format!("e.g. echo {name} | warp-bearer explain")
+        } else if has("$") && is_of_shell {
+            format!("e.g. echo \"{name}\" | warp-bearer explain")
+        } else {
+            "which the program or the command that makes it can print".to_owned()
+        };
+        let what = match name {
+            "" => "a variable or another command stands for the token".to_owned(),
+            name => format!("{name} stands for the token"),
+        };
+        NoToken::Replaced(what, way)
+    }
+}
+
 impl FoundRequest {
     pub(super) fn add(&mut self, value: &str, at: String, fault: Option<RequestFault>) {
         let text = value.to_owned();
@@ -115,7 +147,8 @@ impl From<Vec<FoundText>> for FoundRequest {
 impl Found {
     pub(super) fn is_empty(&self) -> bool {
         let lists = [&self.access_tokens, &self.others, &self.companions];
-        let has_request = !self.requests.is_empty() || self.unsent.is_some();
+        let has_request =
+            !self.requests.is_empty() || self.unsent.is_some() || self.replaced.is_some();
         !has_request && lists.into_iter().all(Vec::is_empty)
     }
 
@@ -137,6 +170,9 @@ impl Found {
     /// What a client would send: the headers of a request if there is one, otherwise the access
     /// token, otherwise the only token.
     pub(super) fn choose(mut self) -> Result<Chosen, NoToken> {
+        if let Some(replaced) = &self.replaced {
+            return Err(replaced.no_token());
+        }
         if let Some(request) = self.unsent {
             let mut tokens = distinct(request.fields);
             let token = tokens.pop().filter(|_| tokens.is_empty());

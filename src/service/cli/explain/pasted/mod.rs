@@ -7,6 +7,8 @@
 
 mod command;
 mod document;
+mod encoded;
+mod fields;
 mod found;
 pub(in crate::service) mod jwt;
 mod placeholder;
@@ -21,6 +23,7 @@ use reqwest::Url;
 use crate::auth::{display::ShownText, explain::unverified_claims, token::json};
 
 use self::{
+    fields::has_more_than_a_field,
     found::{Chosen, Found, FoundRequest},
     request::BLANKS,
     scheme::{after_accepted, begins_with_scheme, without_quote},
@@ -144,7 +147,8 @@ impl Pasted {
         }
         let is_one_line = !text.contains(['\n', '\r']);
         let value = value_of(text, text::AUTHORIZATION);
-        if let Some((value, fault)) = value.filter(|_| is_one_line) {
+        let value = value.filter(|(value, _)| is_one_line && !has_more_than_a_field(value));
+        if let Some((value, fault)) = value {
             return Ok(Self {
                 fault,
                 ..Self::field(value.to_owned(), FIELD.to_owned())
@@ -165,6 +169,7 @@ impl Pasted {
         let is_bracketed = text.starts_with(['[', '<', '{', '$', '%', '#', '@']);
         if (is_word || is_bracketed)
             && is_placeholder(text)
+            && jwt::find_all(text).is_empty()
             && !is_empty_json
             && unquoted(text) != Some("")
         {
@@ -447,14 +452,23 @@ pub(in crate::service) fn repaired(field: &str) -> Option<&str> {
 mod tests {
     use std::time::{Duration, Instant};
 
+    use base64::{Engine, engine::general_purpose::STANDARD};
+
     use super::*;
 
     const T: &str = "eyJhbGciOiJSUzI1NiJ9.e30.AA";
     const OTHER: &str = "eyJhbGciOiJSUzI1NiJ9.e30.BB";
 
-    /// Replaces the words `T` and `U` with tokens.
+    /// Replaces the words `T` and `U` with tokens, and the words `B` and `C` with base64 of a token
+    /// and of JSON.
     fn filled(text: &str) -> String {
-        text.replace("<T>", T).replace("<U>", OTHER)
+        text.replace("<T>", T)
+            .replace("<U>", OTHER)
+            .replace("<B>", &STANDARD.encode(T))
+            .replace(
+                "<C>",
+                &STANDARD.encode(format!(r#"{{"access_token":"{T}"}}"#)),
+            )
     }
 
     #[test]
@@ -630,6 +644,48 @@ mod tests {
             ("httpie with its option", "https -A bearer -a <T> a.example/b", "on line 1"),
             ("httpie with a port", "http :8000/api Authorization:\"Bearer <T>\"", "field is on line 1"),
             ("YAML with the field", "headers:\n  Authorization: \"Bearer <T>\"\n", "field is on line 2"),
+            ("Python's f-string", "token = \"<T>\"\nheaders = {\"Authorization\": f\"Bearer {token}\"}\n", "`token` on line 1"),
+            ("Python's f-string in single quotes", "token = '<T>'; get(url, headers={'Authorization': f'Bearer {token}', 'a': 'b'})", "`token` on line 1"),
+            ("Python's f-string on its own line", "token = '<T>'\nheaders = {\n  'Authorization': f'Bearer {os.environ[\"A\"]}',\n}", "`token` on line 1"),
+            ("a variable with the whole value", "auth = \"Bearer <T>\"\nheaders = {\"Authorization\": auth, \"a\": \"b\"}", "on line 1"),
+            ("C#", "var token = \"<T>\";\nrequest.Headers.Add(\"Authorization\", $\"Bearer {token}\");", "`token` on line 1"),
+            ("Rust", "let token = \"<T>\";\nget(url).header(\"Authorization\", format!(\"Bearer {token}\"))", "`token` on line 1"),
+            ("Dart", "final token = '<T>';\nget(url, headers: {'Authorization': 'Bearer $token'});", "`token` on line 1"),
+            ("a call in a template", "const a = '<T>'\nfetch(url, {headers: {Authorization: `Bearer ${get(a)}`}})", "`a` on line 1"),
+            ("Python's bytes", "[(b'host', b'a'), (b'authorization', b'Bearer <T>')]", "field is on line 1"),
+            ("a key and a value", "(_Metadatum(key='authorization', value='Bearer <T>'), _Metadatum(key='a', value='b'))", "field is on line 1"),
+            ("a list on several lines", "[\n  'Host',\n  'a',\n  'Authorization',\n  'Bearer <T>'\n]", "field is on line 5"),
+            ("Spring", "[Authorization:\"Bearer <T>\", Accept:\"*/*\"]", "field is on line 1"),
+            ("Spring, at the end", "GET \"/a\", headers=[accept:\"*/*\", authorization:\"Bearer <T>\"]", "field is on line 1"),
+            ("Java's map", "{Authorization=Bearer <T>, Accept=*/*}", "what follows its value there is not part of it"),
+            ("Dart's map", "{accept: */*, authorization: Bearer <T>}", "what follows its value"),
+            ("Dart's map, alone", "{authorization: Bearer <T>}", "what follows its value"),
+            ("a map on several lines", "{\n  authorization: Bearer <T>,\n  accept: */*\n}", "line 2, and what follows its value"),
+            (".NET", "Headers: { Authorization: Bearer <T>, Accept: */* }", "what follows its value"),
+            ("Scala's list", "List(Authorization: Bearer <T>, Accept: */*),HttpProtocol(HTTP/1.1))", "what follows its value"),
+            ("gRPC", "Metadata(content-type=application/grpc,authorization=Bearer <T>,user-agent=a)", "what follows its value"),
+            ("logfmt", "level=info authorization=Bearer <T> status=401", "what follows its value"),
+            ("a list on one line", "Authorization: Bearer <T>; Host: a", "what follows its value"),
+            ("Dio", "║ authorization: Bearer <T> ║", "what follows its value"),
+            ("Wireshark", "    Authorization: Bearer <T>\\r\\n\n    Host: a\\r\\n", "what follows its value"),
+            ("Wireshark, one line", "Authorization: Bearer <T>\\r\\n", "what follows its value"),
+            ("Wireshark, a request", "GET / HTTP/1.1\\r\\n\nHost: a\\r\\n\nAuthorization: Bearer <T>\\r\\n\n\\r\\n", "field is on line 3"),
+            ("PHP", "$a = [\"header\" => \"Authorization: Bearer <T>\\r\\nAccept: */*\"];", "field is on line 1"),
+            ("Apache's client", ">> \"Authorization: Bearer <T>[\\r][\\n]\"", "field is on line 1"),
+            ("a label of Traefik", "- \"traefik.http.middlewares.a.headers.customrequestheaders.Authorization=Bearer <T>\"", "what follows its value"),
+            ("an encoded space", "OTEL_EXPORTER_OTLP_HEADERS=\"Authorization=Bearer%20<T>\"", "field is on line 1"),
+            ("a sentence with the field", "I send Authorization: Bearer <T>, why 401?", "what follows its value"),
+            ("a shell's backslashes", "curl -H Authorization:\\ Bearer\\ <T> https://a.example", "field is on line 1"),
+            ("a folded block of YAML", "headers:\n  Authorization: >-\n    Bearer <T>\n  Accept: a", "in a block of YAML that begins on line 3"),
+            ("a block of YAML", "- headers:\n    Authorization: |\n      Bearer <T>\n", "in a block of YAML"),
+            ("a block of YAML on two lines", "Authorization: >\n  Bearer\n  <T>\nAccept: a", "in a block of YAML"),
+            ("a block of YAML, literal", "\"Authorization\": |-\n  Bearer <T>", "in a block of YAML"),
+            ("members in YAML", "authorization:\n  type: Bearer\n  credentials: <T>", "`credentials` on line 3"),
+            ("a table", "<T>\t2026-11-29 05:00:00\ttenant\tBearer", "on line 1"),
+            ("a Secret", "kind: Secret\ndata:\n  token: <B>\n", "`token` on line 3, encoded in base64"),
+            ("a Secret in JSON", r#"{"kind":"Secret","data":{"token":"<B>"}}"#, "`data.token` of the JSON answer, encoded in base64"),
+            ("a command that decodes it", "echo <B> | base64 -d", "encoded in base64"),
+            ("a cookie of Supabase", "sb-a-auth-token=base64-<C>", "encoded in base64"),
         ];
         for (case, text, note) in rows {
             let pasted = Pasted::read(&filled(text)).unwrap_or_else(|why| panic!("{case}: {why}"));
@@ -649,7 +705,17 @@ mod tests {
             ("no scheme", "curl -H \"Authorization: <T>\" https://a.example", "<T>"),
             ("escaped quotes", r#"curl -H "Authorization: Bearer \"<T>\"" https://a.example"#, "Bearer \"<T>\""),
             ("an invisible character", "curl -H 'Authorization: Bear\u{200b}er <T>' https://a.example", "Bear\u{200b}er <T>"),
-            ("a variable beside data", "curl -H \"Authorization: Bearer $A\" -d access_token=<T> https://a.example", "Bearer $A"),
+            ("a variable in single quotes beside data", "curl -H 'Authorization: Bearer $A' -d access_token=<T> https://a.example", "Bearer $A"),
+            ("an escaped line break that a shell sends", "curl -H \"Authorization: Bearer <T>\\n\" https://a.example", "Bearer <T>\\n"),
+            ("an indented line", "headers:\n  Authorization: Bearer <T> d\n", "Bearer <T> d"),
+            ("an indented line with a comma", "headers:\n  Authorization: Bearer <T>,\n", "Bearer <T>,"),
+            ("an escaped line break after a value", "Bearer <T>\\r\\n", "Bearer <T>\\r\\n"),
+            ("a field after a value", "Bearer <T>; Host: a", "Bearer <T>; Host: a"),
+            ("two credentials in a map", "{Authorization: Bearer <T>, Bearer <U>}", "Bearer <T>, Bearer <U>"),
+            ("another scheme in a map", "{Authorization=Token <T>, Accept=*/*}", "Token <T>"),
+            ("no scheme in a map", "{Authorization=<T>, Accept=*/*}", "<T>"),
+            ("undefined in a map", "{Authorization=Bearer undefined, Accept=*/*}", "Bearer undefined"),
+            ("a template in a block of YAML", "Authorization: >-\n  Bearer {{token}}\n", "Bearer {{token}}"),
             ("opaque, padded", "kZ1abcdefghijklmnopqrstuvwxyz01=", "Bearer kZ1abcdefghijklmnopqrstuvwxyz01="),
             ("in base64", "ZXlKaGJHY2lPaUpTVXpJMU5pSjkuZTMwLkFBQUE=", "Bearer ZXlKaGJHY2lPaUpTVXpJMU5pSjkuZTMwLkFBQUE="),
             ("a full stop", "<T>.", "Bearer <T>."),
@@ -690,6 +756,20 @@ mod tests {
             "authorization:[",
             "authorization: ",
             "x curl ",
+            "{Authorization=Bearer <T>, a=b} ",
+            "{Authorization=a ",
+            "authorization:\"",
+            "authorization: f\"",
+            "authorization,\n",
+            "authorization: >-\n",
+            "authorization: >-\n  a\n",
+            "authorization:\n ",
+            "Authorization: Bearer <T>; a: b ",
+            "curl -H Authorization:$A ",
+            "a=base64-a ",
+            "sb-auth-token.0=base64-a; sb-auth-token.1=a; ",
+            "ZXlK",
+            "ZXlK ",
         ] {
             let part = filled(part);
             let text = part.repeat(LENGTH / part.len());
@@ -738,6 +818,16 @@ mod tests {
             ("half an object", "{\"access_token\":", "JSON without an access token"),
             ("another object", "{}", "JSON without an access token"),
             ("a refusal", r#"{"error":"access_denied","error_description":"Client is not authorized"}"#, "access_denied (Client is not authorized)"),
+            ("a variable of a shell", "curl -H \"Authorization: Bearer $TOKEN\" https://a.example", "e.g. echo \"$TOKEN\" | warp-bearer explain"),
+            ("a variable in braces", "curl https://a.example \\\n  -H \"Authorization: Bearer ${TOKEN}\"", "in which ${TOKEN} stands for the token"),
+            ("a variable beside data", "curl -H \"Authorization: Bearer $A\" -d access_token=<T> https://a.example", "in which $A stands"),
+            ("a variable of PowerShell", "irm https://a.example -Headers @{Authorization=\"Bearer $env:TOKEN\"}", "e.g. $env:TOKEN | warp-bearer explain"),
+            ("a variable of Windows' shell", "curl -H \"Authorization: Bearer %TOKEN%\" https://a.example", "e.g. echo %TOKEN% | warp-bearer explain"),
+            ("a variable of httpie", "http :8000/a Authorization:\"Bearer $TOKEN\"", "e.g. echo \"$TOKEN\""),
+            ("a variable in an option", "curl --oauth2-bearer \"$TOKEN\" https://a.example", "e.g. echo \"$TOKEN\""),
+            ("a command in a command", "curl -H \"Authorization: Bearer $(cat token)\" https://a.example", "another command stands for the token"),
+            ("Python without a token", "headers = {\"Authorization\": f\"Bearer {token}\"}", "{token} stands for the token"),
+            ("JavaScript without a token", "fetch(url, {headers: {Authorization: 'Bearer ' + token}})", "source code"),
             ("prose", "I have\nno token here", "there is no token in the input"),
             ("another field", "WWW-Authenticate: Bearer realm=\"api\", error=\"invalid_token\"", "there is no token in the input"),
             ("a page", "<!DOCTYPE html><html><title>Log in</title></html>", "a web page"),
@@ -746,7 +836,7 @@ mod tests {
             ("Cognito's refusal", r#"{"__type":"NotAuthorizedException","message":"Incorrect password."}"#, "NotAuthorizedException (Incorrect password.)"),
         ];
         for (case, text, expected) in rows {
-            let why = Pasted::read(text).unwrap_err().to_string();
+            let why = Pasted::read(&filled(text)).unwrap_err().to_string();
             assert!(why.contains(expected), "{case}: {why}");
         }
     }
@@ -867,6 +957,8 @@ mod tests {
             ("a query", "GET /?access_token=<T> HTTP/1.1\nHost: a\n", "the request line"),
             ("a body", "POST / HTTP/1.1\nHost: a\n\naccess_token=<T>\n", "the body, on line 4"),
             ("a body in JSON", "POST https://a.example/\n\n{\n\"access_token\": \"<T>\"\n}", "the body, on line 4"),
+            ("cookies of Supabase", "Cookie: a=b; sb-a-auth-token=base64-<C>", "the field Cookie, on line 1"),
+            ("a cookie of Supabase in a request", "GET / HTTP/1.1\nHost: a\nCookie: sb-a-auth-token=base64-<C>\n", "the field Cookie, on line 3"),
             ("a line of cookies", "Cookie: a=b; CF_Authorization=<T>", "the field Cookie, on line 1"),
             ("curl with a user", "curl -u user:<T> https://a.example", "the option -u"),
             ("curl with data", "curl -d access_token=<T> https://a.example", "the option -d"),

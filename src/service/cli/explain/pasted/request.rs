@@ -236,7 +236,22 @@ fn unmarked(line: &str) -> (bool, &str) {
 /// Removes the common indentation of a request, and the comments in a REST client's file. Lines
 /// keep their numbers.
 pub(super) fn cleaned(text: &str) -> String {
-    uncommented(&dedented(text))
+    uncommented(&dedented(&without_escaped_breaks(text)))
+}
+
+/// Removes the `\r\n` that Wireshark shows at the end of each line of a request.
+fn without_escaped_breaks(text: &str) -> Cow<'_, str> {
+    const BREAK: &str = "\\r\\n";
+    let mut lines = text.lines().map(str::trim);
+    if !lines.any(|line| line.strip_suffix(BREAK).is_some_and(is_request_line)) {
+        return text.into();
+    }
+    let lines = text.split_inclusive('\n').map(|whole| {
+        let line = whole.trim_end_matches(['\r', '\n']);
+        let bare = line.strip_suffix(BREAK).unwrap_or(line);
+        [bare, &whole[line.len()..]].concat()
+    });
+    lines.collect::<String>().into()
 }
 
 /// All lines must be indented like the request line, or else the text is returned unchanged.

@@ -107,7 +107,8 @@ pub(super) fn is_field_value(text: &str) -> bool {
     match words[..] {
         [word] if before.contains([':', '=']) => is_one_of(&ACCEPTED, word),
         [_] => is_scheme_before(before) && has_no_words(after),
-        [] => true,
+        // a table, such as that of `az account get-access-token -o tsv`
+        [] => !after.starts_with('\t'),
         _ => false,
     }
 }

@@ -1,15 +1,14 @@
 //! Searches text that isn't JSON, e.g. a command, a request, a URL, `NAME=value`, YAML or source
 //! code.
 
-use std::{borrow::Cow, ops::Range};
-
 use crate::{
     auth::display::ShownText,
     service::cli::explain::pasted::{
         command::{self, Command, CommandPart},
-        found::{Found, FoundRequest, FoundText, Lines, RequestFault},
+        encoded,
+        fields::{Field, fields, is_variable_of_request, requests},
+        found::{Found, FoundRequest, FoundText, Lines, Replaced, RequestFault},
         jwt,
-        placeholder::is_template,
         request::{self, BLANKS},
         scheme::{after_accepted, is_credential, is_field_value},
         strings::{after, unquoted},
@@ -26,14 +25,25 @@ pub(super) fn search(text: &str, own: &str) -> Option<Found> {
     let lines = Lines::of(text);
     let heads = request::heads(text);
     let commands = command::commands(text);
-    let mut fields = fields(text, &lines);
+    let mut fields = fields(text, &lines, &commands);
     // we read a whole request as the server reads it
     fields.retain(|field| request::part_at(&heads, field.name).is_none());
     let mut of_other_parts = FoundRequest::default();
     let (mut has_token_outside, mut has_token_in_head) = (false, false);
     let mut earlier = fields.iter().peekable();
     let mut end_of_field = 0;
-    for token in jwt::find_all(text) {
+    let plain = jwt::find_all(text);
+    let encoded = if plain.is_empty() {
+        encoded::find_all(text)
+    } else {
+        Vec::new()
+    };
+    let is_encoded = !encoded.is_empty();
+    let plain = plain
+        .into_iter()
+        .map(|place| (text[place.clone()].to_owned(), place));
+    let encoded = encoded.into_iter().map(|one| (one.token, one.range));
+    for (value, token) in plain.chain(encoded) {
         let part = request::part_at(&heads, token.start);
         let is_of_head = part.is_some_and(|part| part.is_named(AUTHORIZATION));
         while let Some(field) = earlier.next_if(|field| field.value.start <= token.start) {
@@ -45,37 +55,55 @@ pub(super) fn search(text: &str, own: &str) -> Option<Found> {
         has_token_in_head |= part.is_some();
         let part = part.map(|part| part.to_string());
         let part = part.or_else(|| unread_part(text, &lines, token.start, &commands, own));
-        let (name, value) = (name_before(&text[..token.start]), &text[token.clone()]);
+        let name = name_before(&text[..token.start]);
         let at = if let Some(part) = part {
             let at = format!("in {part}, on {}", lines.line(token.start));
-            of_other_parts.add(value, at.clone(), None);
+            of_other_parts.add(&value, at.clone(), None);
             at
         } else {
             has_token_outside = true;
-            described(text, &lines, token.start)
+            let end = if is_encoded { encoded::DECODED } else { "" };
+            described(text, &lines, token.start) + end
         };
-        let text = value.to_owned();
-        found.add(name, FoundText { text, at });
+        found.add(name, FoundText { text: value, at });
     }
     // If a header has a variable and there's a token elsewhere in the text, we explain that token:
     // a shell replaces the variable before sending, probably with the token.
     let has_variable = |request: &FoundRequest| {
         let mut fields = request.fields.iter();
-        fields.any(|field| is_variable(&field.text, None))
+        fields.any(|field| is_variable_of_request(&field.text))
     };
     found.requests = request::with_field(text, &heads, AUTHORIZATION);
     found
         .requests
         .retain(|request| !(has_token_outside && has_variable(request)));
     let has_token = has_token_outside || has_token_in_head;
-    let is_sent =
-        |field: &&Field| !(has_token && is_variable(&text[field.value.clone()], field.quote));
+    // Without a token, the text is a command or code, and not what was sent
+    let mut replaced = fields.iter().filter_map(|field| field.replaced(text));
+    let of_option = || {
+        commands
+            .iter()
+            .find_map(|command| command.bearer_variable(text))
+    };
+    let replaced = replaced
+        .next()
+        .or_else(of_option)
+        .filter(|_| !has_token_outside);
+    let is_replaced = |field: &Field| replaced.is_some() && field.replaced(text).is_some();
+    let is_sent = |field: &&Field| !(has_token && field.is_variable(text) || is_replaced(field));
     for request in requests(text, fields.iter().filter(is_sent)) {
         let mut one = FoundRequest::default();
         for field in request {
             one.add(field.sent(text).trim(), field.at(text, &lines), field.fault);
         }
         found.requests.push(one);
+    }
+    if replaced.is_some() && found.requests.is_empty() {
+        let replaced = replaced.map(Replaced);
+        return Some(Found {
+            replaced,
+            ..Found::default()
+        });
     }
     let has_field = !found.requests.is_empty() || has_token_outside;
     let has_part = !of_other_parts.fields.is_empty();
@@ -86,9 +114,9 @@ pub(super) fn search(text: &str, own: &str) -> Option<Found> {
         return Some(found);
     }
     if found.is_empty() {
-        return assignment(text).or_else(|| encoded(text));
+        return assignment(text);
     }
-    let is_value = fields.is_empty() && !text.contains('\n') && is_field_value(text);
+    let is_value = fields.is_empty() && !is_encoded && !text.contains('\n') && is_field_value(text);
     (!is_value).then_some(found)
 }
 
@@ -144,243 +172,6 @@ pub(super) fn value_of<'t>(line: &'t str, name: &str) -> Option<(&'t str, Option
     let value = rest.trim_start_matches([' ', '\t']).strip_prefix(':')?;
     let fault = (!rest.starts_with(':')).then_some(RequestFault::SpaceBeforeColon);
     Some((value.trim_matches(BLANKS), fault))
-}
-
-#[derive(Debug)]
-struct Field {
-    name: usize,
-    value: Range<usize>,
-    quote: Option<char>,
-    fault: Option<RequestFault>,
-    /// `curl -v` writes each header of HTTP/2 twice, once in brackets
-    is_bracketed: bool,
-}
-
-impl Field {
-    /// The value as it's sent, without the backslashes of a string in double quotes.
-    fn sent<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        let value = &text[self.value.clone()];
-        if self.quote != Some('"') || !value.contains('\\') {
-            return value.into();
-        }
-        let value = value.replace("\\\r\n", "").replace("\\\n", "");
-        value.replace("\\\"", "\"").into()
-    }
-
-    fn at(&self, text: &str, lines: &Lines) -> String {
-        let (first, last) = (lines.line(self.value.start), lines.line(self.value.end));
-        if self.is_below_its_name(text) {
-            let name = lines.line(self.name);
-            return format!("on {name} and its value on {last}, as browsers show it");
-        }
-        if first == last {
-            format!("on {first}")
-        } else {
-            format!("on {first}, and a backslash continues it on {last}")
-        }
-    }
-
-    fn is_below_its_name(&self, text: &str) -> bool {
-        self.quote.is_none() && text[self.name..self.value.start].contains('\n')
-    }
-}
-
-/// Finds `Authorization` headers in a request, in quotes within a command, or in source code.
-/// No two of them overlap.
-fn fields(text: &str, lines: &Lines) -> Vec<Field> {
-    let lower = text.to_ascii_lowercase();
-    let mut fields: Vec<Field> = Vec::new();
-    for (at, _) in lower.match_indices(AUTHORIZATION) {
-        let before = &text[..at];
-        let outer = fields.last().filter(|outer| at < outer.value.end);
-        // The word is a part of a value that has quotes, or is a whole line.
-        if outer.is_some_and(|outer| outer.quote.is_some() || begins_line(&text[..outer.name])) {
-            continue;
-        }
-        // `Proxy-Authorization` is a different header
-        if before.ends_with(|c: char| c.is_ascii_alphanumeric() || "-_".contains(c)) {
-            continue;
-        }
-        // in a line of a request, all quotes are sent
-        if begins_line(before) {
-            let line = text[at..].lines().next().unwrap_or_default();
-            if let Some(value) = value_below(text, at, line) {
-                fields.push(Field {
-                    name: at,
-                    value,
-                    quote: None,
-                    fault: None,
-                    is_bracketed: false,
-                });
-                continue;
-            }
-            if let Some((value, fault)) = value_of(line, AUTHORIZATION) {
-                let begin = at + line.trim_end_matches(BLANKS).len() - value.len();
-                fields.push(Field {
-                    name: at,
-                    value: begin..begin + value.len(),
-                    quote: None,
-                    fault,
-                    is_bracketed: false,
-                });
-                continue;
-            }
-        }
-        let rest = &text[at + AUTHORIZATION.len()..];
-        let separators = rest.find(|c: char| !"\"'` \t:=,>[^".contains(c));
-        let mut separator = &rest[..separators.unwrap_or(rest.len())];
-        let Some(colon) = separator.find([':', '=', ',']) else {
-            continue;
-        };
-        let closing = |c: char| match c {
-            '[' => Some(']'),
-            '"' | '\'' | '`' => Some(c),
-            _ => None,
-        };
-        // A quote is still open before the name, or begins right before the value
-        let open = before.chars().last().and_then(closing);
-        let open = open.filter(|quote| !separator[..colon].contains(*quote));
-        if let Some(end) = open.and_then(|quote| separator.find(quote)) {
-            separator = &separator[..end];
-        }
-        let quote = open.or_else(|| separator.chars().last().and_then(closing));
-        let begin = at + AUTHORIZATION.len() + separator.len();
-        let end = lines.end(begin).filter(|_| quote.is_none());
-        let value = &text[begin..end.unwrap_or(text.len())];
-        let is_escaped = text[..begin].ends_with("\\\"");
-        let value = match quote {
-            None => value.trim_end_matches('\r'),
-            Some(_) => &value[..end_of_value(value, is_escaped, quote)],
-        };
-        let is_empty = quote.is_some() && value.trim().is_empty();
-        if is_empty || is_call(value) {
-            continue;
-        }
-        // Windows' shell may have a caret before a quote
-        let value = value.strip_suffix('^').unwrap_or(value);
-        // Another name in a list of names, such as `Vary: Authorization, Cookie, …`.
-        fields.pop_if(|outer| at < outer.value.end);
-        fields.push(Field {
-            name: at,
-            value: begin..begin + value.len(),
-            quote,
-            fault: None,
-            is_bracketed: open == Some(']'),
-        });
-    }
-    fields
-}
-
-/// The place of a value on the line below its name, which is how a browser's developer tools show
-/// it. `line` is the line of the name, and begins at `at`.
-fn value_below(text: &str, at: usize, line: &str) -> Option<Range<usize>> {
-    let rest = after(line.trim_end_matches(BLANKS), AUTHORIZATION)?;
-    if !rest.is_empty() && rest != ":" {
-        return None;
-    }
-    let begin = at + line.len();
-    let next = text[begin..].trim_start_matches(['\r', '\n', ' ', '\t']);
-    let begin = text.len() - next.len();
-    let value = next.lines().next()?.trim_end_matches(BLANKS);
-    is_credential(value).then(|| begin..begin + value.len())
-}
-
-/// The length of a value up to its quote, or to the end of its line. In double quotes, a backslash
-/// escapes a quote, and continues a line. `is_escaped` is `true` if the quote before the value is
-/// escaped.
-fn end_of_value(value: &str, is_escaped: bool, quote: Option<char>) -> usize {
-    let mut is_after_backslash = false;
-    for (at, c) in value.char_indices() {
-        if quote == Some('"') && is_after_backslash {
-            if is_escaped && c == '"' {
-                return at - 1;
-            }
-            is_after_backslash = c == '\r';
-            continue;
-        }
-        if Some(c) == quote || c == '\n' || c == '\r' {
-            return at;
-        }
-        is_after_backslash = c == '\\';
-    }
-    value.len()
-}
-
-/// Also after the `> ` of `curl -v`
-fn begins_line(before: &str) -> bool {
-    let is_start = |before: &str| before.is_empty() || before.ends_with('\n');
-    let unmarked = before.strip_suffix(' ').unwrap_or(before).strip_suffix('>');
-    is_start(before) || unmarked.is_some_and(is_start)
-}
-
-/// Groups the headers by request. If a request has a header several times, `curl` and proxies send
-/// it as often.
-fn requests<'f>(text: &str, fields: impl Iterator<Item = &'f Field>) -> Vec<Vec<&'f Field>> {
-    let mut requests: Vec<Vec<&Field>> = Vec::new();
-    let mut open: [Option<usize>; 2] = [None; 2];
-    for field in fields {
-        // Only the last request can go on. Looking at every request would be quadratic.
-        let last = &mut open[usize::from(field.is_bracketed)];
-        let is_of = |last: &&Field| !begins_request(&text[last.value.end..field.name]);
-        if let Some(at) = last.filter(|at| requests[*at].last().is_some_and(is_of)) {
-            requests[at].push(field);
-        } else {
-            *last = Some(requests.len());
-            requests.push(vec![field]);
-        }
-    }
-    requests
-}
-
-/// Returns `true` if another request begins within the text: after a blank line, with a method, or
-/// with a command.
-fn begins_request(text: &str) -> bool {
-    const WORDS: [&str; 12] = [
-        "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "QUERY", "curl", "wget",
-        "fetch", "next",
-    ];
-    let mut lines = text.split('\n').skip(1);
-    // The last line isn't whole: it's the beginning of the next header's line
-    let whole_lines = text.matches('\n').count().saturating_sub(1);
-    let is_blank = |line: &str| {
-        line.trim_matches(|c: char| c.is_whitespace() || "><*|".contains(c))
-            .is_empty()
-    };
-    let mut words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '-');
-    lines.by_ref().take(whole_lines).any(is_blank)
-        || text.contains("&&")
-        || words.any(|word| WORDS.contains(&word.trim_start_matches('-')))
-}
-
-/// A call in source code: `new AuthenticationHeaderValue("Bearer", …`
-fn is_call(value: &str) -> bool {
-    let value = after(value, "new ").unwrap_or(value);
-    let name = value.find(|c: char| !c.is_ascii_alphanumeric() && !"._:".contains(c));
-    name.is_some_and(|end| end > 0 && value[end..].starts_with('('))
-}
-
-/// There's a variable or nothing where the token should be. A shell doesn't replace variables in
-/// single quotes.
-fn is_variable(value: &str, quote: Option<char>) -> bool {
-    let Some(token) = after(value.trim(), "bearer") else {
-        return false;
-    };
-    let token = token.trim();
-    let is_literal = quote == Some('\'') && token.starts_with('$');
-    (token.is_empty() && quote.is_some()) || is_template(token) && !is_literal
-}
-
-/// Finds a token that was base64-encoded again, on one line with its name.
-fn encoded(text: &str) -> Option<Found> {
-    let word = text
-        .split_whitespace()
-        .find(|word| jwt::is_encoded_twice(word))?;
-    let at = described(text, &Lines::of(text), text.find(word)?);
-    let text = word.to_owned();
-    Some(Found {
-        others: vec![FoundText { text, at }],
-        ..Found::default()
-    })
 }
 
 /// Parses `NAME=value`, also with `export` and the like. The value need not look like a token.

@@ -1,0 +1,622 @@
+//! [`Field`]: an `Authorization` header in a text, and where its value ends.
+//!
+//! The text may be a list of header lines, a command, source code, or what a program prints of its
+//! headers. In all but the first, quotes and brackets around the value are not part of it. This
+//! module does not read whole requests, which `request.rs` reads as the server does.
+
+use std::{borrow::Cow, ops::Range};
+
+use crate::service::cli::explain::pasted::{
+    command::{self, Command},
+    found::{Lines, RequestFault},
+    jwt,
+    placeholder::is_template,
+    request::BLANKS,
+    scheme::{after_accepted, is_credential},
+    strings::after,
+    text::{AUTHORIZATION, value_of},
+};
+
+#[derive(Debug)]
+pub(super) struct Field {
+    pub(super) name: usize,
+    pub(super) value: Range<usize>,
+    pub(super) fault: Option<RequestFault>,
+    quote: Option<char>,
+    /// A shell or a language sends a `$` in these quotes unchanged
+    is_literal: bool,
+    /// The value, if it differs from the text at its place
+    decoded: Option<String>,
+    form: Form,
+    /// `curl -v` writes each header of HTTP/2 twice, once in brackets
+    is_bracketed: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// The value goes up to its quote, or to the end of its line
+    Whole,
+    /// The value ends before other text of the same line
+    Dump,
+    /// A block of YAML (`>-`, `|`), on the lines below the name
+    Block,
+    /// On the line below its name, as browsers show it
+    Below,
+}
+
+impl Field {
+    fn of_line(name: usize, value: Range<usize>) -> Self {
+        Self {
+            name,
+            value,
+            fault: None,
+            quote: None,
+            is_literal: false,
+            decoded: None,
+            form: Form::Whole,
+            is_bracketed: false,
+        }
+    }
+
+    /// The value as it's sent, without the backslashes of a string in double quotes.
+    pub(super) fn sent<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        if let Some(decoded) = &self.decoded {
+            return decoded.clone().into();
+        }
+        let value = &text[self.value.clone()];
+        if self.quote != Some('"') || !value.contains('\\') {
+            return value.into();
+        }
+        let value = value.replace("\\\r\n", "").replace("\\\n", "");
+        value.replace("\\\"", "\"").into()
+    }
+
+    pub(super) fn at(&self, text: &str, lines: &Lines) -> String {
+        let (first, last) = (lines.line(self.value.start), lines.line(self.value.end));
+        match self.form {
+            Form::Below => {
+                let name = lines.line(self.name);
+                format!("on {name} and its value on {last}, as browsers show it")
+            }
+            Form::Block => format!("in a block of YAML that begins on {first}"),
+            Form::Dump => {
+                format!("on {first}, and what follows its value there is not part of it")
+            }
+            Form::Whole if first == last || !text[self.value.clone()].contains('\\') => {
+                format!("on {first}")
+            }
+            Form::Whole => format!("on {first}, and a backslash continues it on {last}"),
+        }
+    }
+
+    /// Returns `true` if there's a variable or nothing where the token should be.
+    pub(super) fn is_variable(&self, text: &str) -> bool {
+        let value = self.sent(text);
+        let token = without_scheme(&value);
+        let is_interpolated = || self.quote.is_some() && is_interpolation(token);
+        let is_name = || self.is_identifier(text);
+        token.is_empty() && self.quote.is_some()
+            || !self.is_literal && (is_template(token) || is_interpolated() || is_name())
+    }
+
+    /// Returns the variable in place of the token, if a shell or a program replaces it before it
+    /// sends the value. A tool's placeholder such as `{{token}}` or `<token>` may well be sent.
+    pub(super) fn replaced(&self, text: &str) -> Option<String> {
+        let value = self.sent(text);
+        let token = without_scheme(&value);
+        let has_prefix = text[..self.value.start]
+            .strip_suffix(['"', '\'', '`'])
+            .is_some_and(|before| before.ends_with(['f', 'F', '$', '@']));
+        let is_escape = |token: &str| token.starts_with("\\(");
+        let is_added = || {
+            let rest = text[self.value.end..].get(1..).unwrap_or_default();
+            rest.trim_start_matches(BLANKS).starts_with(['+', '.'])
+        };
+        let is_replaced = match self.quote {
+            None => self.form == Form::Whole && self.decoded.is_some() && token.starts_with('$'),
+            Some(_) if token.is_empty() => is_added(),
+            Some(_) => {
+                let is_of_cmd =
+                    token.starts_with('%') && token.ends_with('%') && is_template(token);
+                !self.is_literal
+                    && (token.starts_with(['$', '`'])
+                        || is_of_cmd
+                        || token.starts_with("#{")
+                        || is_escape(token)
+                        || has_prefix && token.starts_with('{'))
+            }
+        };
+        let is_name = |token: &str| {
+            let fits = |c: char| c.is_ascii_alphanumeric() || "$%{}_:.#".contains(c);
+            token.len() <= 64 && token.chars().all(fits)
+        };
+        is_replaced.then(|| {
+            if is_name(token) {
+                token.to_owned()
+            } else {
+                String::new()
+            }
+        })
+    }
+
+    /// The value is the name of a variable, as in `{"Authorization": header}`.
+    fn is_identifier(&self, text: &str) -> bool {
+        let value = &text[self.value.clone()];
+        let name = value.trim_end_matches(|c: char| c.is_whitespace() || ",;)}]".contains(c));
+        let is_quoted_name = text[self.name + AUTHORIZATION.len()..].starts_with(['"', '\'']);
+        let fits = |c: char| c.is_ascii_alphanumeric() || "_.".contains(c);
+        self.quote.is_none()
+            && is_quoted_name
+            && name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+            && name.chars().all(fits)
+            && !jwt::is_jwt(name)
+    }
+
+    /// Another name in the value is part of the value.
+    fn is_closed(&self, text: &str) -> bool {
+        self.quote.is_some() || self.form == Form::Block || begins_line(&text[..self.name])
+    }
+}
+
+fn without_scheme(value: &str) -> &str {
+    let value = value.trim();
+    let bare =
+        after_accepted(value).filter(|rest| !rest.starts_with(|c: char| c.is_ascii_alphanumeric()));
+    bare.unwrap_or(value).trim()
+}
+
+/// Code that a language or a shell replaces with its value: `${f(x)}`, `{os.environ['A']}`,
+/// `$(cat token)`.
+fn is_interpolation(token: &str) -> bool {
+    let begins = ["${", "#{", "{", "$(", "\\(", "`", "%{", "<%"];
+    begins.iter().any(|begin| token.starts_with(begin)) && !token.contains("eyJ")
+}
+
+/// Returns whether a value in a request is a variable. Requests in files of REST clients have them.
+pub(super) fn is_variable_of_request(value: &str) -> bool {
+    after(value.trim(), "bearer").is_some_and(|token| is_template(token.trim()))
+}
+
+/// Finds `Authorization` headers in a request, in quotes within a command, or in source code.
+/// No two of them overlap.
+pub(super) fn fields(text: &str, lines: &Lines, commands: &[Command]) -> Vec<Field> {
+    let lower = text.to_ascii_lowercase();
+    let mut fields: Vec<Field> = Vec::new();
+    let first_bracket = text.find(['{', '[', '(']).unwrap_or(text.len());
+    let mut places = lower
+        .match_indices(AUTHORIZATION)
+        .map(|(at, _)| at)
+        .peekable();
+    while let Some(at) = places.next() {
+        let before = &text[..at];
+        let outer = fields.last().filter(|outer| at < outer.value.end);
+        // The word is a part of a value that has quotes, or is a whole line.
+        if outer.is_some_and(|outer| outer.is_closed(text)) {
+            continue;
+        }
+        // `Proxy-Authorization` is a different header
+        if before.ends_with(|c: char| c.is_ascii_alphanumeric() || "-_".contains(c)) {
+            continue;
+        }
+        let line_start = lines.start(at);
+        let line_end = lines.end(at).unwrap_or(text.len());
+        let line = text[at..line_end].trim_end_matches('\r');
+        if let Some((value, decoded)) = block(text, line_start, at, line) {
+            let field = Field::of_line(at, value);
+            let decoded = Some(decoded);
+            fields.push(Field {
+                decoded,
+                form: Form::Block,
+                ..field
+            });
+            continue;
+        }
+        let is_indented = before[line_start..].chars().all(|c| c == ' ' || c == '\t');
+        if is_indented && has_members(text, line_start, at, line) {
+            continue;
+        }
+        // in a line of a request, all quotes are sent
+        if begins_line(before) {
+            if let Some(value) = value_below(text, at, line) {
+                let field = Field::of_line(at, value);
+                fields.push(Field {
+                    form: Form::Below,
+                    ..field
+                });
+                continue;
+            }
+            if let Some((value, fault)) = value_of(line, AUTHORIZATION) {
+                let begin = at + line.trim_end_matches(BLANKS).len() - value.len();
+                let end = end_before_fields(value);
+                let form = if end < value.len() {
+                    Form::Dump
+                } else {
+                    Form::Whole
+                };
+                let field = Field::of_line(at, begin..begin + end);
+                fields.push(Field {
+                    fault,
+                    form,
+                    ..field
+                });
+                continue;
+            }
+        }
+        let Some(found) = Separated::read(text, at, lines) else {
+            continue;
+        };
+        let Separated { begin, quote, open } = found;
+        // a shell removes backslashes and quotes from a word
+        let of_command = command::field_at(commands, at);
+        if let Some(value) = of_command.filter(|_| quote.is_none()) {
+            let value_end = value.range.end;
+            if begin < value_end {
+                let field = Field::of_line(at, begin..value_end);
+                let decoded = Some(value.value.clone());
+                fields.pop_if(|outer| at < outer.value.end);
+                fields.push(Field { decoded, ..field });
+                continue;
+            }
+        }
+        let end = lines.end(begin).filter(|_| quote.is_none());
+        let value = &text[begin..end.unwrap_or(text.len())];
+        let is_escaped = text[..begin].ends_with("\\\"");
+        let mut form = Form::Whole;
+        let mut decoded = None;
+        let mut value = match quote {
+            None => value.trim_end_matches('\r'),
+            Some(_) => &value[..end_of_value(value, is_escaped, quote)],
+        };
+        if quote == Some('"') && of_command.is_none() {
+            value = &value[..before_escaped_break(value)];
+        }
+        let is_empty = quote.is_some() && value.trim().is_empty();
+        if is_empty || is_call(value) {
+            continue;
+        }
+        if quote.is_none() {
+            let limit = places
+                .peek()
+                .map_or(value.len(), |next| (next - begin).min(value.len()));
+            let has_bracket = first_bracket < at;
+            let end = end_in_dump(value, limit, is_indented.then_some(has_bracket));
+            if end < value.trim_end().len() {
+                form = Form::Dump;
+                value = &value[..end];
+            }
+        }
+        // Windows' shell may have a caret before a quote
+        let value = value.strip_suffix('^').unwrap_or(value);
+        let separator = &text[at + AUTHORIZATION.len()..begin];
+        if separator.contains('=') {
+            // as in OTEL_EXPORTER_OTLP_HEADERS
+            let rest = after_accepted(value).and_then(|rest| rest.strip_prefix("%20"));
+            decoded = rest.map(|rest| {
+                let scheme = &value[..value.len() - rest.len() - "%20".len()];
+                format!("{scheme} {rest}")
+            });
+        }
+        let is_literal = quote == Some('\'')
+            && (open.is_some() || of_command.is_some() || separator.contains('='));
+        // Another name in a list of names, such as `Vary: Authorization, Cookie, …`.
+        fields.pop_if(|outer| at < outer.value.end);
+        fields.push(Field {
+            name: at,
+            value: begin..begin + value.len(),
+            quote,
+            is_literal,
+            decoded,
+            form,
+            fault: None,
+            is_bracketed: open == Some(']'),
+        });
+    }
+    fields
+}
+
+/// Where a value begins after its name and a separator, e.g. `Authorization: "`
+struct Separated {
+    begin: usize,
+    /// The character that ends the value
+    quote: Option<char>,
+    /// The same, if it belongs to a quote or a bracket before the name
+    open: Option<char>,
+}
+
+impl Separated {
+    fn read(text: &str, at: usize, lines: &Lines) -> Option<Self> {
+        let is_separator = |c: char| "\"'` \t:=,>[^".contains(c);
+        let name_end = at + AUTHORIZATION.len();
+        let rest = &text[name_end..];
+        let length = rest.find(|c: char| !is_separator(c)).unwrap_or(rest.len());
+        let mut separator = &rest[..length];
+        let colon = separator.find([':', '=', ','])?;
+        let closing = |c: char| match c {
+            '[' => Some(']'),
+            '"' | '\'' | '`' => Some(c),
+            _ => None,
+        };
+        // A quote is still open before the name, or begins right before the value
+        let open = text[..at].chars().last().and_then(closing);
+        let open = open.filter(|quote| !separator[..colon].contains(*quote));
+        if let Some(end) = open.and_then(|quote| separator.find(quote)) {
+            separator = &separator[..end];
+        }
+        if open.is_none_or(|open| open == ']') {
+            let begin = name_end + separator.len();
+            let length = length_before_quote(text, begin, separator, lines);
+            separator = &rest[..separator.len() + length];
+        }
+        let own = separator.chars().last().and_then(closing);
+        // Spring: `[Authorization:"…", Accept:"…"]`
+        let quote = match open {
+            Some(']') => own.or(open),
+            _ => open.or(own),
+        };
+        Some(Self {
+            begin: name_end + separator.len(),
+            quote,
+            open,
+        })
+    }
+}
+
+/// The length of what may stand between a separator and the quote before a value: the prefix of a
+/// string in Python or C#, the name `value`, or a line break in a list.
+fn length_before_quote(text: &str, begin: usize, separator: &str, lines: &Lines) -> usize {
+    const PREFIXES: &str = "fFrRbBuUs$@";
+    let is_quote = |text: &str| text.starts_with(['"', '\'', '`']);
+    let rest = &text[begin..lines.end(begin).unwrap_or(text.len())];
+    let bare = rest.trim_start_matches(|c| PREFIXES.contains(c));
+    let prefix = rest.len() - bare.len();
+    if (1..=3).contains(&prefix) && is_quote(bare) {
+        return prefix + 1;
+    }
+    let named = after(rest, "value").map(|rest| rest.trim_start_matches(['"', '\'', ' ']));
+    if let Some(value) = named.and_then(|rest| rest.strip_prefix([':', '='])) {
+        let value = value.trim_start_matches(' ');
+        let bare = value.trim_start_matches(|c| PREFIXES.contains(c));
+        if value.len() - bare.len() <= 3 && is_quote(bare) {
+            return rest.len() - bare.len() + 1;
+        }
+    }
+    let is_list = separator.contains(',') && rest.trim().is_empty();
+    let next = text[begin..].trim_start_matches(BLANKS);
+    if is_list && is_quote(next) {
+        return text.len() - begin - next.len() + 1;
+    }
+    0
+}
+
+/// The place and the text of a block of YAML: `Authorization: >-`, and indented lines below it.
+fn block(text: &str, line_start: usize, at: usize, line: &str) -> Option<(Range<usize>, String)> {
+    let rest = line[AUTHORIZATION.len()..].trim_start_matches(['"', '\'']);
+    let sign = rest.strip_prefix(':')?.trim_matches(BLANKS);
+    let options = sign.strip_prefix(['>', '|'])?;
+    let is_sign = options.len() <= 2
+        && options
+            .chars()
+            .all(|c| "+-".contains(c) || c.is_ascii_digit());
+    if !is_sign {
+        return None;
+    }
+    let indent = |line: &str| line.len() - line.trim_start_matches(' ').len();
+    let own = indent(&text[line_start..at + 1]);
+    let begin = text[at..].find('\n').map(|end| at + end + 1)?;
+    let first = text[begin..].lines().next()?;
+    let own_of_block = indent(first);
+    let mut words = Vec::new();
+    let mut end = begin;
+    for line in text[begin..].split_inclusive('\n') {
+        let is_part = own_of_block > own && indent(line) >= own_of_block && !line.trim().is_empty();
+        if !is_part {
+            break;
+        }
+        words.push(line.trim());
+        end += line.len();
+    }
+    let value = text[begin..end].trim_end_matches(BLANKS);
+    (!words.is_empty()).then(|| (begin + own_of_block..begin + value.len(), words.join(" ")))
+}
+
+/// Whether a name has no value on its own line, but indented lines below it, as in YAML. Browsers
+/// show a value below its name too.
+fn has_members(text: &str, line_start: usize, at: usize, line: &str) -> bool {
+    let rest = line[AUTHORIZATION.len()..].trim_matches(BLANKS);
+    if rest != ":" || value_below(text, at, line).is_some() {
+        return false;
+    }
+    let indent = |line: &str| line.len() - line.trim_start_matches([' ', '\t']).len();
+    let mut below = text[at..].lines().skip(1);
+    let below = below.next().unwrap_or_default();
+    !below.trim().is_empty() && indent(below) > at - line_start
+}
+
+/// The place of a value on the line below its name, which is how a browser's developer tools show
+/// it. `line` is the line of the name, and begins at `at`.
+fn value_below(text: &str, at: usize, line: &str) -> Option<Range<usize>> {
+    let rest = after(line.trim_end_matches(BLANKS), AUTHORIZATION)?;
+    if !rest.is_empty() && rest != ":" {
+        return None;
+    }
+    let begin = at + line.len();
+    let next = text[begin..].trim_start_matches(['\r', '\n', ' ', '\t']);
+    let begin = text.len() - next.len();
+    let value = next.lines().next()?.trim_end_matches(BLANKS);
+    is_credential(value).then(|| begin..begin + value.len())
+}
+
+/// The length of a value up to its quote, or to the end of its line. In double quotes, a backslash
+/// escapes a quote, and continues a line. `is_escaped` is `true` if the quote before the value is
+/// escaped.
+fn end_of_value(value: &str, is_escaped: bool, quote: Option<char>) -> usize {
+    let mut is_after_backslash = false;
+    for (at, c) in value.char_indices() {
+        if quote == Some('"') && is_after_backslash {
+            if is_escaped && c == '"' {
+                return at - 1;
+            }
+            is_after_backslash = c == '\r';
+            continue;
+        }
+        if Some(c) == quote || c == '\n' || c == '\r' {
+            return at;
+        }
+        is_after_backslash = c == '\\';
+    }
+    value.len()
+}
+
+/// The characters `\r` or `\n`, which stand for the end of a line in a string and in a dump
+const ESCAPED_BREAKS: [&str; 2] = ["\\r", "\\n"];
+
+/// The length of a value up to an escaped line break. Apache's HTTP client logs `[\r][\n]`.
+fn before_escaped_break(value: &str) -> usize {
+    let places = ESCAPED_BREAKS.iter().filter_map(|sign| value.find(sign));
+    let Some(end) = places.min() else {
+        return value.len();
+    };
+    value[..end]
+        .strip_suffix('[')
+        .unwrap_or(&value[..end])
+        .len()
+}
+
+/// The length of a credential at the start of a value: a JWT, with or without a scheme and a space.
+/// `None` if it is something else.
+fn credential_length(value: &str) -> Option<usize> {
+    let rest = after_accepted(value).filter(|rest| rest.starts_with(' '));
+    let rest = rest.unwrap_or(value).trim_start_matches(' ');
+    let end = rest
+        .find(|c| !jwt::is_token_character(c) && c != '=')
+        .unwrap_or(rest.len());
+    let word = &rest[..end];
+    jwt::is_jwt(word).then(|| value.len() - rest.len() + word.len())
+}
+
+/// The length of a value that is a whole line. A list of fields on one line goes on after a
+/// semicolon, and a dump may end in an escaped line break.
+fn end_before_fields(value: &str) -> usize {
+    match credential_length(value) {
+        Some(end) if is_followed_by_field(&value[end..]) => end,
+        _ => value.len(),
+    }
+}
+
+/// Returns `true` if the line of a field has more than the field: another field after a semicolon,
+/// or the escaped line break of a dump.
+pub(super) fn has_more_than_a_field(value: &str) -> bool {
+    end_before_fields(value) < value.len()
+}
+
+fn is_followed_by_field(rest: &str) -> bool {
+    let is_escaped_break = ["\\r\\n", "\\n"].contains(&rest);
+    is_escaped_break || rest.strip_prefix("; ").is_some_and(begins_pair)
+}
+
+/// Whether a text begins with a name, and a colon or an equals sign
+fn begins_pair(text: &str) -> bool {
+    let text = text.trim_start_matches([' ', '"', '\'']);
+    let end = text.find(|c: char| !c.is_ascii_alphanumeric() && !"-_.".contains(c));
+    let Some(end) = end.filter(|end| (1..=64).contains(end)) else {
+        return false;
+    };
+    text[end..]
+        .trim_start_matches(['"', '\''])
+        .starts_with([':', '='])
+}
+
+/// The length of a value without quotes, within other text. Only looks at the first `limit` bytes
+/// for the next name, so that the search stays linear. `of_line` is set if only blanks precede the
+/// name: then the value is a line, and its punctuation belongs to a dump only after a bracket.
+fn end_in_dump(value: &str, limit: usize, of_line: Option<bool>) -> usize {
+    let whole = value.trim_end().len();
+    if let Some(end) = credential_length(value) {
+        let rest = value[end..].trim_end();
+        let next = rest.trim_start_matches([' ', ',', ';']);
+        let goes_on = is_credential(next) || credential_length(next).is_some();
+        let is_punctuation = |text: &str| text.chars().all(|c| !c.is_alphanumeric() && c != '\\');
+        let ends = match of_line {
+            None => true,
+            Some(has_bracket) => {
+                is_followed_by_field(rest)
+                    || has_bracket && is_punctuation(rest)
+                    || rest.trim_start().chars().all(|c| "║│|\"".contains(c))
+            }
+        };
+        if ends && !goes_on {
+            return end;
+        }
+    }
+    if of_line.is_some_and(|has_bracket| !has_bracket) {
+        return whole;
+    }
+    let limited = value.get(..limit).unwrap_or(value);
+    let mut signs = limited.match_indices([',', ';']).map(|(at, _)| at);
+    let end = signs
+        .find(|at| begins_pair(&limited[at + 1..]))
+        .unwrap_or(whole);
+    let bare = value[..end].trim_end();
+    let closes = [('{', '}'), ('[', ']'), ('(', ')')]
+        .iter()
+        .any(|(open, close)| bare.ends_with(*close) && !bare.contains(*open));
+    if closes { bare.len() - 1 } else { bare.len() }
+}
+
+/// Also after the `> ` of `curl -v`
+fn begins_line(before: &str) -> bool {
+    let is_start = |before: &str| before.is_empty() || before.ends_with('\n');
+    let unmarked = before.strip_suffix(' ').unwrap_or(before).strip_suffix('>');
+    is_start(before) || unmarked.is_some_and(is_start)
+}
+
+/// A call in source code: `new AuthenticationHeaderValue("Bearer", …`, `format!("Bearer {}", …`
+fn is_call(value: &str) -> bool {
+    let value = after(value, "new ").unwrap_or(value);
+    let name = value.find(|c: char| !c.is_ascii_alphanumeric() && !"._:".contains(c));
+    name.is_some_and(|end| {
+        end > 0 && (value[end..].starts_with('(') || value[end..].starts_with("!("))
+    })
+}
+
+/// Groups the headers by request. If a request has a header several times, `curl` and proxies send
+/// it as often.
+pub(super) fn requests<'f>(
+    text: &str,
+    fields: impl Iterator<Item = &'f Field>,
+) -> Vec<Vec<&'f Field>> {
+    let mut requests: Vec<Vec<&Field>> = Vec::new();
+    let mut open: [Option<usize>; 2] = [None; 2];
+    for field in fields {
+        // Only the last request can go on. Looking at every request would be quadratic.
+        let last = &mut open[usize::from(field.is_bracketed)];
+        let is_of = |last: &&Field| !begins_request(&text[last.value.end..field.name]);
+        if let Some(at) = last.filter(|at| requests[*at].last().is_some_and(is_of)) {
+            requests[at].push(field);
+        } else {
+            *last = Some(requests.len());
+            requests.push(vec![field]);
+        }
+    }
+    requests
+}
+
+/// Returns `true` if another request begins within the text: after a blank line, with a method, or
+/// with a command.
+fn begins_request(text: &str) -> bool {
+    const WORDS: [&str; 12] = [
+        "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "QUERY", "curl", "wget",
+        "fetch", "next",
+    ];
+    let mut lines = text.split('\n').skip(1);
+    // The last line isn't whole: it's the beginning of the next header's line
+    let whole_lines = text.matches('\n').count().saturating_sub(1);
+    let is_blank = |line: &str| {
+        line.trim_matches(|c: char| c.is_whitespace() || "><*|".contains(c))
+            .is_empty()
+    };
+    let mut words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '-');
+    lines.by_ref().take(whole_lines).any(is_blank)
+        || text.contains("&&")
+        || words.any(|word| WORDS.contains(&word.trim_start_matches('-')))
+}
