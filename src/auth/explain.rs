@@ -296,7 +296,7 @@ impl Auth {
             Some(name) => (name.clone(), "one token, and no scheme".to_owned()),
         };
         if let Err(error) = self.check_form(value) {
-            trace.add::<()>("credential", expected, shortened(value), Err(error));
+            trace.add::<()>("credential", expected, shortened_value(value), Err(error));
             return (trace, Err(error));
         }
         let token = match &self.inner.field {
@@ -842,19 +842,58 @@ pub(crate) fn is_jwt_like(token: &str) -> bool {
     Parts::split(token.as_bytes()).is_ok_and(|parts| parts.is_jwt_like())
 }
 
+/// The longest word to show whole. Longer ones may be tokens.
+const MAX_WORD: usize = 24;
+
 /// Quotes a string. Long words may be tokens, so we only show the beginning of each, and no output
 /// contains a whole token.
 pub(crate) fn shortened(text: &str) -> String {
-    const MAX_WORD: usize = 24;
+    quoted(&shortened_words(text, |_| true))
+}
+
+/// Quotes a value of a header. After a scheme, a short word may be a secret too, unless the scheme
+/// is one for tokens and the word is no token, such as `undefined` or `{{token}}`.
+fn shortened_value(value: &str) -> String {
+    let Some((scheme, rest)) = value.split_once(' ') else {
+        return quoted(&shortened_words(value, is_plain));
+    };
+    let name = scheme.trim_start_matches(['"', '\'', '`']);
+    let is_of_tokens = ["bearer", "dpop"].iter().any(|known| {
+        let start = name.get(..known.len());
+        start.is_some_and(|start| start.eq_ignore_ascii_case(known))
+    });
+    let scheme = shortened_words(scheme, |_| true);
+    let rest = shortened_words(rest, |word| is_of_tokens && is_plain(word));
+    quoted(&format!("{scheme} {rest}"))
+}
+
+/// Returns `true` for a word of letters, and for a placeholder with brackets or a sign. Almost all
+/// secrets have digits, or mix capitals and small letters.
+fn is_plain(word: &str) -> bool {
+    const MAX_CAPITALS: usize = 3;
+    let is_word = word
+        .chars()
+        .all(|c| c.is_alphabetic() || "_-.:,\"'".contains(c));
+    let capitals = word.chars().filter(char::is_ascii_uppercase).count();
+    let is_mixed = capitals > MAX_CAPITALS && word.contains(|c: char| c.is_ascii_lowercase());
+    let is_placeholder = word.starts_with(['$', '#', '@', '%', '{', '<', '[', '('])
+        || word.ends_with(['}', '>', ']', ')']);
+    let has_digit = word.contains(|c: char| c.is_ascii_digit());
+    is_word && !is_mixed || is_placeholder && !has_digit || !word.contains(char::is_alphanumeric)
+}
+
+/// Cuts long words, and the words that are not shown whole. Shows a third of a word at most.
+fn shortened_words(text: &str, is_shown: impl Fn(&str) -> bool) -> String {
     const SHOWN: usize = 10;
     let words = text.split(' ').map(|word| {
-        if word.chars().count() > MAX_WORD {
-            cut(word, SHOWN)
-        } else {
+        let length = word.chars().count();
+        if length <= MAX_WORD && is_shown(word) {
             word.to_owned()
+        } else {
+            cut(word, SHOWN.min(length / 3))
         }
     });
-    quoted(&words.collect::<Vec<_>>().join(" "))
+    words.collect::<Vec<_>>().join(" ")
 }
 
 pub(super) fn quoted(text: &str) -> String {
@@ -886,6 +925,31 @@ mod tests {
         revocation::Revocation,
     };
     use crate::issuer::{Issuer, SigningKey, TokenBuilder};
+
+    #[test]
+    fn shortens_what_follows_a_scheme() {
+        #[rustfmt::skip]
+        let rows = [
+            ("ApiKey abcd-1234-efgh-5678", "ApiKey abcd-1…"),
+            ("Basic dXNlcjpwdw==", "Basic dXNl…"),
+            ("Basic hunter", "Basic hu…"),
+            ("Bearer sk_live_51Habc!def", "Bearer sk_liv…"),
+            ("abcd-1234-efgh-5678", "abcd-1…"),
+            ("Bearer aBcDeFgHiJ", "Bearer aBc…"),
+            ("Bearer eyJhbGciOiJSUzI1NiJ9.e30.AA,", "Bearer eyJhbGciO…"),
+            ("Bearer undefined", "Bearer undefined"),
+            ("bearer [object Object]", "bearer [object Object]"),
+            ("Bearer {{access_token}}", "Bearer {{access_token}}"),
+            ("Bearer $TOKEN", "Bearer $TOKEN"),
+            ("Bearer: YOUR_ACCESS_TOKEN", "Bearer: YOUR_ACCESS_TOKEN"),
+            ("Bearer Bearer a1", "Bearer Bearer …"),
+            ("Bearer", "Bearer"),
+            ("", ""),
+        ];
+        for (value, expected) in rows {
+            assert_eq!(shortened_value(value), format!("{expected:?}"), "{value}");
+        }
+    }
 
     async fn traced(auth: &Auth, case: &str, token: &str) -> Result<(), AuthError> {
         let code = |error: AuthError| error.code();

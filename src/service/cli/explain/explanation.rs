@@ -28,6 +28,7 @@ use crate::{
                 dpop_off::dpop_is_off,
                 facts::Facts,
                 head_size,
+                mistake,
                 pasted::{self, Pasted, RequestFault},
                 proxy::Proxy,
                 vendor::patterns::{of_padding, of_policy},
@@ -193,6 +194,15 @@ impl Subject<'_> {
             (None, ..) => self.verdict_on(&pasted.field, &skew).await,
             (Some(_), Some(value), _) => self.verdict_on(value, &skew).await,
         };
+        if let Some(refusal) = &mut traced.refusal {
+            let value = pasted.bare.as_ref().unwrap_or(&pasted.field);
+            let code = refusal.code.filter(|_| pasted.further.is_empty());
+            let found = code.and_then(|code| mistake::advice(value, code));
+            let issued = || mistake::for_issued_token(&refusal.advice).filter(|_| pasted.is_issued);
+            if let Some(advice) = found.or_else(issued) {
+                refusal.advice = advice;
+            }
+        }
         let proxy = self.proxy.as_ref().map(|proxy| {
             self.refuse_query(proxy, &mut traced);
             let accepted = traced.claims.as_ref().filter(|_| traced.refusal.is_none());

@@ -10,6 +10,7 @@ mod dpop_off;
 mod explanation;
 mod facts;
 mod head_size;
+mod mistake;
 pub(in crate::service) mod pasted;
 mod proxy;
 mod report;

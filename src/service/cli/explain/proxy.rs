@@ -4,7 +4,10 @@ use warp::http::uri::PathAndQuery;
 
 use crate::{
     auth::Problem,
-    service::api::{forward_auth, queries::QueryRequirements},
+    service::{
+        api::{forward_auth, queries::QueryRequirements},
+        cli::explain::pasted::after,
+    },
 };
 
 /// A proxy's request to `/auth`, or to a path below it
@@ -46,6 +49,8 @@ impl Proxy {
     }
 
     fn read_target(text: &str, answers_below: bool) -> Self {
+        // the whole address, as a proxy has it in its configuration
+        let text = path_of_url(text).unwrap_or(text);
         let of_query = |query: &str| Self {
             target: format!("/auth?{query}"),
             query: query.to_owned(),
@@ -72,6 +77,13 @@ impl Proxy {
                 .ok_or(Problem::NotFound),
         }
     }
+}
+
+/// Returns the path and the query of an address with the scheme `http` or `https`.
+fn path_of_url(text: &str) -> Option<&str> {
+    let rest = after(text, "http://").or_else(|| after(text, "https://"))?;
+    let path = rest.find(['/', '?', '#']).map_or("", |path| &rest[path..]);
+    Some(path)
 }
 
 #[cfg(test)]
@@ -109,6 +121,15 @@ mod tests {
             ("/messages/1", true, "/auth/messages/1", Ok(nothing())),
             ("/messages/1?scope=a", true, "/auth/messages/1?scope=a", Ok(nothing())),
             ("/messages/1", false, "/auth?/messages/1", Err(Problem::BadRequest)),
+            ("http://host/auth?scope=a", true, "/auth?scope=a", Ok(of_scope())),
+            ("https://[::1]:8000/auth?scope=a", false, "/auth?scope=a", Ok(of_scope())),
+            ("HTTP://host/auth", false, "/auth?", Ok(nothing())),
+            ("http://host", false, "/auth?", Ok(nothing())),
+            ("http://host/messages/1", true, "/auth/messages/1", Ok(nothing())),
+            ("http://host/messages/1", false, "/auth?/messages/1", Err(Problem::BadRequest)),
+            ("http://host/auth?scopes=a", false, "/auth?scopes=a", Err(Problem::BadRequest)),
+            ("http://host/auth?scope=a#b", false, "/auth?scope=a#b", Err(Problem::BadRequest)),
+            ("http://host?scope=a", false, "/auth?scope=a", Ok(of_scope())),
             ("/authors", true, "/authors", Err(Problem::NotFound)),
         ];
         for (text, answers_below, target, asked) in rows {

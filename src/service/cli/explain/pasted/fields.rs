@@ -158,7 +158,8 @@ impl Field {
     }
 }
 
-fn without_scheme(value: &str) -> &str {
+/// Returns the text after a scheme that the service may accept, or the whole text.
+pub(in crate::service) fn without_scheme(value: &str) -> &str {
     let value = value.trim();
     let bare =
         after_accepted(value).filter(|rest| !rest.starts_with(|c: char| c.is_ascii_alphanumeric()));

@@ -32,8 +32,9 @@ use self::{
 };
 
 pub(in crate::service) use self::{
+    fields::without_scheme,
     found::{NoToken, RequestFault},
-    jwt::{is_encoded_twice, shorten_all},
+    jwt::{is_encoded_twice, is_jwt, shorten_all},
     placeholder::{has_no_token, is_placeholder},
     proof::PastedProof,
     strings::{after, is_invisible},
@@ -53,6 +54,8 @@ pub(in crate::service) struct Pasted {
     pub(in crate::service) bare: Option<String>,
     /// Only set if the token is sent with the scheme `DPoP`, or without a scheme.
     pub(in crate::service) proof: Option<PastedProof>,
+    /// The text is the answer of a token endpoint, so that any value of `access_token` is a token.
+    pub(in crate::service) is_issued: bool,
     /// The whole text, if the token was found in other text.
     pub(in crate::service) whole: Option<String>,
     pub(in crate::service) notes: Vec<String>,
@@ -261,6 +264,7 @@ impl Pasted {
             fault: None,
             bare: None,
             proof: None,
+            is_issued: false,
             whole: None,
             notes: vec![note],
         }
@@ -273,6 +277,7 @@ impl Pasted {
             fault: None,
             bare: Some(token.to_owned()),
             proof: None,
+            is_issued: false,
             whole: None,
             notes,
         }
@@ -321,7 +326,9 @@ impl Pasted {
         if is_refresh_token(&token.at) {
             notes.push(REFRESH.to_owned());
         }
+        let at = token.at.to_ascii_lowercase().replace('_', "");
         Ok(Self {
+            is_issued: at.contains("accesstoken` of the json answer"),
             whole: Some(whole.to_owned()),
             ..Self::bare(&token.text, notes)
         })
