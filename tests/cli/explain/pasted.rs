@@ -1,5 +1,9 @@
 //! Pasted text, including variables that were not filled in.
 
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use serde_json::json;
 use warp_bearer::service::api::errors::causes;
 
@@ -95,6 +99,34 @@ async fn explains_each_way_of_pasting() {
             "AccessToken",
         ),
         (
+            "source code",
+            format!("token = \"{good}\"\nheaders = {{\"Authorization\": f\"Bearer {{token}}\"}}"),
+            "`token` on line 1",
+        ),
+        (
+            "a map",
+            format!("{{Authorization=Bearer {good}, Accept=*/*}}"),
+            "what follows its value there is not part of it",
+        ),
+        (
+            "a block of YAML",
+            format!("headers:\n  Authorization: >-\n    Bearer {good}\n"),
+            "in a block of YAML",
+        ),
+        (
+            "a Kubernetes Secret",
+            format!("kind: Secret\ndata:\n  token: {}\n", STANDARD.encode(&good)),
+            "`token` on line 3, encoded in base64",
+        ),
+        (
+            "a cookie of Supabase",
+            format!(
+                "sb-a-auth-token=base64-{}",
+                URL_SAFE_NO_PAD.encode(json!({"access_token": good}).to_string())
+            ),
+            "encoded in base64",
+        ),
+        (
             "lines in an email",
             format!("> {}\n> {}\n", &good[..middle], &good[middle..]),
             "line breaks",
@@ -112,6 +144,11 @@ async fn explains_each_way_of_pasting() {
         r#"{"error":"access_denied","error_description":"Client is not \u001b[31mauthorized"}"#;
     for (case, input, line) in [
         ("empty", "", "no token: the input is empty\n"),
+        (
+            "a variable that a shell replaces",
+            "curl -H \"Authorization: Bearer $TOKEN\" https://a.example",
+            "no token: the input is a command or source code in which $TOKEN stands for the token; paste the token itself, e.g. echo \"$TOKEN\" | warp-bearer explain\n",
+        ),
         (
             "a token response with an error",
             refusal,
@@ -401,4 +438,44 @@ async fn explains_a_pasted_command_without_repeating_the_token() {
         "{}",
         output.stderr
     );
+}
+
+/// A mistake is only around the token, so the explanation names it instead of the token.
+#[tokio::test(flavor = "multi_thread")]
+async fn names_what_is_around_a_whole_token() {
+    let world = World::start().await;
+    let good = world.issuer.token().sign();
+    let encoded = good.replace('.', "%2E");
+    #[rustfmt::skip]
+    let rows = [
+        ("a full stop", format!("Bearer {good}."), "token_not_jwt", "ends in a dot", "Remove the dot"),
+        ("a full stop, alone", format!("{good}."), "token_not_jwt", "ends in a dot", "Remove the dot"),
+        ("a comma", format!("Bearer {good},"), "multiple_credentials", "ends in a comma", "Remove the comma"),
+        ("a semicolon", format!("Authorization: Bearer {good};"), "malformed_authorization", "ends in a semicolon", "Remove the semicolon"),
+        ("a name", format!("Bearer token={good}"), "malformed_authorization", "`token=`", "Remove `token=`"),
+        ("URL-encoded dots", format!("Bearer {encoded}"), "malformed_authorization", "%2E instead of a dot", "as the issuer wrote it"),
+        ("a short opaque token", json!({"access_token": "SlAV32hkKG", "token_type": "Bearer"}).to_string(), "token_not_jwt", causes::OPAQUE.what, causes::OPAQUE.fix),
+        ("two tokens", format!("Bearer {good}, {good}"), "multiple_credentials", causes::TWO_CREDENTIALS.what, causes::TWO_CREDENTIALS.fix),
+    ];
+    for (case, text, code, cause, fix) in rows {
+        let (_, json) = explained(&world, case, &["-"], &text);
+        assert_eq!(json["code"], code, "{case}: {json:#}");
+        assert!(
+            json["cause"].as_str().unwrap().contains(cause),
+            "{case}: {json:#}"
+        );
+        assert!(
+            json["fix"].as_str().unwrap().contains(fix),
+            "{case}: {json:#}"
+        );
+    }
+    for secret in [
+        "ApiKey abcd-1234-efgh-5678",
+        "Basic dXNlcjpwdw==",
+        "Bearer sk_live_51Habc!def",
+    ] {
+        let output = world.run(&["explain", "-"], secret);
+        let word = secret.split_once(' ').unwrap().1;
+        assert!(!output.stdout.contains(word), "{secret}: {}", output.stdout);
+    }
 }
