@@ -17,7 +17,8 @@ pub(super) fn advice(value: &str, code: &str) -> Option<Advice> {
     match code {
         "token_not_jwt" => ending(token),
         "multiple_credentials" => ending(token),
-        "malformed_authorization" => ending(token)
+        "malformed_authorization" => escaped_break(token)
+            .or_else(|| ending(token))
             .or_else(|| named(token))
             .or_else(|| url_encoded(token)),
         _ => None,
@@ -40,6 +41,18 @@ fn ending(token: &str) -> Option<Advice> {
     is_jwt(bare).then(|| Advice {
         what: format!("The value ends in a {name} that is not part of the token. The token before it is whole.").into(),
         fix: format!("Remove the {name}. It was probably copied with the token, from a sentence, a list or source code.").into(),
+        settings: Vec::new(),
+    })
+}
+
+/// The line break of a dump or of source code. The characters are sent if quotes keep them.
+fn escaped_break(token: &str) -> Option<Advice> {
+    let breaks = ["\\r\\n", "\\n", "\\r"];
+    let found = breaks.iter().find(|end| token.ends_with(**end))?;
+    let bare = token.strip_suffix(found)?;
+    is_jwt(bare).then(|| Advice {
+        what: format!("The value ends in the characters {found}, which stand for a line break in source code and in dumps. The token before them is whole.").into(),
+        fix: format!("Remove {found}. In single quotes, PHP and shells send these characters as they are.").into(),
         settings: Vec::new(),
     })
 }
@@ -106,6 +119,7 @@ mod tests {
             ("a dot without a scheme", "<T>.", "token_not_jwt", Some("ends in a dot")),
             ("a comma", "Bearer <T>,", "multiple_credentials", Some("ends in a comma")),
             ("a semicolon", "bearer <T>;", "malformed_authorization", Some("ends in a semicolon")),
+            ("an escaped line break", "Bearer <T>\\r\\n", "malformed_authorization", Some("the characters \\r\\n")),
             ("two tokens", "Bearer <T>, Bearer <T>", "multiple_credentials", None),
             ("a part is missing", "Bearer eyJhbGciOiJSUzI1NiJ9.e30.", "token_not_jwt", None),
             ("shortened", "Bearer eyJhbGciOi...", "token_not_jwt", None),

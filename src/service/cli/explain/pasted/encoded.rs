@@ -60,15 +60,22 @@ pub(super) fn find_all(text: &str) -> Vec<Encoded> {
 /// Supabase writes this before base64url in a cookie
 const PREFIX: &str = "base64-";
 
+/// Longer than the name of any cookie of Supabase
+const MAX_NAME: usize = 128;
+
 /// Joins the chunks of a cookie: `name.0=base64-…; name.1=…`. Also returns the end of the last one.
 fn joined(text: &str, start: usize, end: usize) -> (String, usize) {
     let mut joined = text[start + PREFIX.len()..end].to_owned();
     let mut last = end;
     for number in 1..10 {
         let rest = text[last..].trim_start_matches([';', ' ', '\t', '\r', '\n', '"', '\'', ',']);
-        // the name is a few words without an equals sign
-        let length = rest.find(|c: char| !c.is_ascii_alphanumeric() && !"-_.".contains(c));
-        let (name, value) = rest.split_at(length.unwrap_or(rest.len()));
+        // Reads only the start, because the text may have many cookies
+        let mut start = rest.bytes().take(MAX_NAME);
+        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        let Some(length) = start.position(|byte| !is_name(byte)) else {
+            break;
+        };
+        let (name, value) = rest.split_at(length);
         let is_next = name.ends_with(&format!("auth-token.{number}"));
         let Some(value) = value.strip_prefix('=').filter(|_| is_next) else {
             break;

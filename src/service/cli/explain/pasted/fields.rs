@@ -272,19 +272,21 @@ pub(super) fn fields(text: &str, lines: &Lines, commands: &[Command]) -> Vec<Fie
             value = &value[..before_escaped_break(value)];
         }
         let is_empty = quote.is_some() && value.trim().is_empty();
-        if is_empty || is_call(value) {
-            continue;
-        }
-        if quote.is_none() {
-            let limit = places
+        // also in a dump in brackets: `[authorization=Bearer …,host=a]`
+        if quote.is_none() || quote == Some(']') && open == quote {
+            let next = places
                 .peek()
-                .map_or(value.len(), |next| (next - begin).min(value.len()));
+                .map_or(value.len(), |next| next.saturating_sub(begin));
+            let limit = next.min(value.len());
             let has_bracket = first_bracket < at;
             let end = end_in_dump(value, limit, is_indented.then_some(has_bracket));
             if end < value.trim_end().len() {
                 form = Form::Dump;
                 value = &value[..end];
             }
+        }
+        if is_empty || is_code(value) {
+            continue;
         }
         // Windows' shell may have a caret before a quote
         let value = value.strip_suffix('^').unwrap_or(value);
@@ -489,7 +491,7 @@ fn credential_length(value: &str) -> Option<usize> {
     let rest = after_accepted(value).filter(|rest| rest.starts_with(' '));
     let rest = rest.unwrap_or(value).trim_start_matches(' ');
     let end = rest
-        .find(|c| !jwt::is_token_character(c) && c != '=')
+        .find(|c| !jwt::is_token_character(c))
         .unwrap_or(rest.len());
     let word = &rest[..end];
     jwt::is_jwt(word).then(|| value.len() - rest.len() + word.len())
@@ -504,15 +506,28 @@ fn end_before_fields(value: &str) -> usize {
     }
 }
 
-/// Returns `true` if the line of a field has more than the field: another field after a semicolon,
-/// or the escaped line break of a dump.
-pub(super) fn has_more_than_a_field(value: &str) -> bool {
-    end_before_fields(value) < value.len()
+/// Returns `true` if the value of a field has another field after it, on the same line.
+pub(super) fn has_field_after(value: &str) -> bool {
+    let end = credential_length(value);
+    end.is_some_and(|end| is_another_field(&value[end..]))
+}
+
+/// Returns `true` if a value ends in the escaped line break of a dump.
+pub(super) fn has_escaped_break(value: &str) -> bool {
+    let end = credential_length(value);
+    end.is_some_and(|end| is_escaped_break(&value[end..]))
 }
 
 fn is_followed_by_field(rest: &str) -> bool {
-    let is_escaped_break = ["\\r\\n", "\\n"].contains(&rest);
-    is_escaped_break || rest.strip_prefix("; ").is_some_and(begins_pair)
+    is_escaped_break(rest) || is_another_field(rest)
+}
+
+fn is_escaped_break(rest: &str) -> bool {
+    ["\\r\\n", "\\n"].contains(&rest)
+}
+
+fn is_another_field(rest: &str) -> bool {
+    rest.strip_prefix("; ").is_some_and(begins_pair)
 }
 
 /// Whether a text begins with a name, and a colon or an equals sign
@@ -535,7 +550,10 @@ fn end_in_dump(value: &str, limit: usize, of_line: Option<bool>) -> usize {
     if let Some(end) = credential_length(value) {
         let rest = value[end..].trim_end();
         let next = rest.trim_start_matches([' ', ',', ';']);
-        let goes_on = is_credential(next) || credential_length(next).is_some();
+        // no shell reads typographic quotes
+        let goes_on = is_credential(next)
+            || credential_length(next).is_some()
+            || rest.starts_with(['\u{201c}', '\u{201d}', '\u{2018}', '\u{2019}']);
         let is_punctuation = |text: &str| text.chars().all(|c| !c.is_alphanumeric() && c != '\\');
         let ends = match of_line {
             None => true,
@@ -543,6 +561,8 @@ fn end_in_dump(value: &str, limit: usize, of_line: Option<bool>) -> usize {
                 is_followed_by_field(rest)
                     || has_bracket && is_punctuation(rest)
                     || rest.trim_start().chars().all(|c| "║│|\"".contains(c))
+                    // a comment in YAML
+                    || rest.starts_with(" # ")
             }
         };
         if ends && !goes_on {
@@ -571,13 +591,21 @@ fn begins_line(before: &str) -> bool {
     is_start(before) || unmarked.is_some_and(is_start)
 }
 
-/// A call in source code: `new AuthenticationHeaderValue("Bearer", …`, `format!("Bearer {}", …`
-fn is_call(value: &str) -> bool {
-    let value = after(value, "new ").unwrap_or(value);
-    let name = value.find(|c: char| !c.is_ascii_alphanumeric() && !"._:".contains(c));
-    name.is_some_and(|end| {
-        end > 0 && (value[end..].starts_with('(') || value[end..].starts_with("!("))
-    })
+/// Longer than the name of any function
+const MAX_NAME: usize = 128;
+
+/// Code instead of a value: `new AuthenticationHeaderValue("Bearer", …`, `format!("Bearer {}", …`,
+/// or the beginning of a list or a map.
+fn is_code(value: &str) -> bool {
+    let bare = value.trim_start_matches(['{', '[', '(']);
+    let bare = after(bare, "new ").unwrap_or(bare);
+    // Reads only the start, because a line may have many names
+    let mut start = bare.bytes().take(MAX_NAME);
+    let name = start.position(|byte| !byte.is_ascii_alphanumeric() && !b"._:".contains(&byte));
+    let is_call = name.is_some_and(|end| {
+        end > 0 && (bare[end..].starts_with('(') || bare[end..].starts_with("!("))
+    });
+    is_call || value.trim_end().ends_with(['{', '[', '('])
 }
 
 /// Groups the headers by request. If a request has a header several times, `curl` and proxies send

@@ -23,7 +23,7 @@ use reqwest::Url;
 use crate::auth::{display::ShownText, explain::unverified_claims, token::json};
 
 use self::{
-    fields::has_more_than_a_field,
+    fields::{has_escaped_break, has_field_after},
     found::{Chosen, Found, FoundRequest},
     request::BLANKS,
     scheme::{after_accepted, begins_with_scheme, without_quote},
@@ -143,6 +143,7 @@ impl Pasted {
             let text = text.trim_start_matches(BYTE_ORDER_MARK);
             return Self::find(text, own).map(|pasted| pasted.with_note(MARK));
         }
+        let is_indented = text.starts_with([' ', '\t']);
         let text = request::cleaned(text);
         let text = text.trim_matches(BLANKS);
         if text.is_empty() {
@@ -150,7 +151,9 @@ impl Pasted {
         }
         let is_one_line = !text.contains(['\n', '\r']);
         let value = value_of(text, text::AUTHORIZATION);
-        let value = value.filter(|(value, _)| is_one_line && !has_more_than_a_field(value));
+        // a part of a dump is not a value as it's sent
+        let is_of_dump = |value| has_field_after(value) || is_indented && has_escaped_break(value);
+        let value = value.filter(|(value, _)| is_one_line && !is_of_dump(value));
         if let Some((value, fault)) = value {
             return Ok(Self {
                 fault,
@@ -664,6 +667,10 @@ mod tests {
             ("a list on several lines", "[\n  'Host',\n  'a',\n  'Authorization',\n  'Bearer <T>'\n]", "field is on line 5"),
             ("Spring", "[Authorization:\"Bearer <T>\", Accept:\"*/*\"]", "field is on line 1"),
             ("Spring, at the end", "GET \"/a\", headers=[accept:\"*/*\", authorization:\"Bearer <T>\"]", "field is on line 1"),
+            ("JAX-RS", "[authorization=Bearer <T>,host=a]", "what follows its value"),
+            ("a comment in YAML", "headers:\n  Authorization: Bearer <T> # of staging", "what follows its value"),
+            ("a list of PHP", "array:2 [\n  \"authorization\" => array:1 [\n    0 => \"Bearer <T>\"\n  ]\n]", "on line 3"),
+            ("a call in a list", "a := \"<T>\"\nmap[string][]string{\"Authorization\": {fmt.Sprintf(\"Bearer %s\", a)}}", "on line 1"),
             ("Java's map", "{Authorization=Bearer <T>, Accept=*/*}", "what follows its value there is not part of it"),
             ("Dart's map", "{accept: */*, authorization: Bearer <T>}", "what follows its value"),
             ("Dart's map, alone", "{authorization: Bearer <T>}", "what follows its value"),
@@ -675,7 +682,7 @@ mod tests {
             ("a list on one line", "Authorization: Bearer <T>; Host: a", "what follows its value"),
             ("Dio", "║ authorization: Bearer <T> ║", "what follows its value"),
             ("Wireshark", "    Authorization: Bearer <T>\\r\\n\n    Host: a\\r\\n", "what follows its value"),
-            ("Wireshark, one line", "Authorization: Bearer <T>\\r\\n", "what follows its value"),
+            ("Wireshark, one line", "    Authorization: Bearer <T>\\r\\n", "what follows its value"),
             ("Wireshark, a request", "GET / HTTP/1.1\\r\\n\nHost: a\\r\\n\nAuthorization: Bearer <T>\\r\\n\n\\r\\n", "field is on line 3"),
             ("PHP", "$a = [\"header\" => \"Authorization: Bearer <T>\\r\\nAccept: */*\"];", "field is on line 1"),
             ("Apache's client", ">> \"Authorization: Bearer <T>[\\r][\\n]\"", "field is on line 1"),
@@ -717,6 +724,8 @@ mod tests {
             ("an indented line", "headers:\n  Authorization: Bearer <T> d\n", "Bearer <T> d"),
             ("an indented line with a comma", "headers:\n  Authorization: Bearer <T>,\n", "Bearer <T>,"),
             ("an escaped line break after a value", "Bearer <T>\\r\\n", "Bearer <T>\\r\\n"),
+            ("an escaped line break after a field", "Authorization: Bearer <T>\\r\\n", "Bearer <T>\\r\\n"),
+            ("typographic quotes", "curl -H “Authorization: Bearer <T>” https://a.example", "Bearer <T>” https://a.example"),
             ("a field after a value", "Bearer <T>; Host: a", "Bearer <T>; Host: a"),
             ("two credentials in a map", "{Authorization: Bearer <T>, Bearer <U>}", "Bearer <T>, Bearer <U>"),
             ("another scheme in a map", "{Authorization=Token <T>, Accept=*/*}", "Token <T>"),
@@ -774,6 +783,9 @@ mod tests {
             "Authorization: Bearer <T>; a: b ",
             "curl -H Authorization:$A ",
             "a=base64-a ",
+            "=Authorization",
+            ":authorization",
+            "base64-<T>",
             "sb-auth-token.0=base64-a; sb-auth-token.1=a; ",
             "ZXlK",
             "ZXlK ",
