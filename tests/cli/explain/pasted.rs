@@ -475,7 +475,11 @@ async fn names_what_is_around_a_whole_token() {
         "Bearer sk_live_51Habc!def",
     ] {
         let output = world.run(&["explain", "-"], secret);
-        let word = secret.split_once(' ').unwrap().1;
-        assert!(!output.stdout.contains(word), "{secret}: {}", output.stdout);
+        let hidden = secret.split_once(' ').unwrap().1;
+        assert!(
+            !output.stdout.contains(hidden),
+            "{secret}: {}",
+            output.stdout
+        );
     }
 }

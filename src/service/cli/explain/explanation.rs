@@ -194,15 +194,7 @@ impl Subject<'_> {
             (None, ..) => self.verdict_on(&pasted.field, &skew).await,
             (Some(_), Some(value), _) => self.verdict_on(value, &skew).await,
         };
-        if let Some(refusal) = &mut traced.refusal {
-            let value = pasted.bare.as_ref().unwrap_or(&pasted.field);
-            let code = refusal.code.filter(|_| pasted.further.is_empty());
-            let found = code.and_then(|code| mistake::advice(value, code));
-            let issued = || mistake::for_issued_token(&refusal.advice).filter(|_| pasted.is_issued);
-            if let Some(advice) = found.or_else(issued) {
-                refusal.advice = advice;
-            }
-        }
+        name_mistake(&pasted, &mut traced);
         let proxy = self.proxy.as_ref().map(|proxy| {
             self.refuse_query(proxy, &mut traced);
             let accepted = traced.claims.as_ref().filter(|_| traced.refusal.is_none());
@@ -631,6 +623,20 @@ impl Refused {
 impl Explanation {
     pub(in crate::service) fn is_accepted(&self) -> bool {
         self.refusal.is_none()
+    }
+}
+
+/// Replaces the advice if there is a known mistake around the token.
+fn name_mistake(pasted: &Pasted, traced: &mut TracedVerdict) {
+    let Some(refusal) = &mut traced.refusal else {
+        return;
+    };
+    let value = pasted.bare.as_ref().unwrap_or(&pasted.field);
+    let code = refusal.code.filter(|_| pasted.further.is_empty());
+    let found = code.and_then(|code| mistake::advice(value, code));
+    let issued = || mistake::for_issued_token(&refusal.advice).filter(|_| pasted.is_issued);
+    if let Some(advice) = found.or_else(issued) {
+        refusal.advice = advice;
     }
 }
 

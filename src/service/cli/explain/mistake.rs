@@ -15,8 +15,7 @@ use crate::service::{
 pub(super) fn advice(value: &str, code: &str) -> Option<Advice> {
     let token = without_scheme(value);
     match code {
-        "token_not_jwt" => ending(token),
-        "multiple_credentials" => ending(token),
+        "token_not_jwt" | "multiple_credentials" => ending(token),
         "malformed_authorization" => escaped_break(token)
             .or_else(|| ending(token))
             .or_else(|| named(token))

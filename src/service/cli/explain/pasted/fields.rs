@@ -182,139 +182,167 @@ pub(super) fn is_variable_of_request(value: &str) -> bool {
 /// No two of them overlap.
 pub(super) fn fields(text: &str, lines: &Lines, commands: &[Command]) -> Vec<Field> {
     let lower = text.to_ascii_lowercase();
+    let search = Search {
+        text,
+        lines,
+        commands,
+        first_bracket: text.find(['{', '[', '(']).unwrap_or(text.len()),
+    };
     let mut fields: Vec<Field> = Vec::new();
-    let first_bracket = text.find(['{', '[', '(']).unwrap_or(text.len());
-    let mut places = lower
-        .match_indices(AUTHORIZATION)
-        .map(|(at, _)| at)
-        .peekable();
+    let places = lower.match_indices(AUTHORIZATION).map(|(at, _)| at);
+    let mut places = places.peekable();
     while let Some(at) = places.next() {
-        let before = &text[..at];
         let outer = fields.last().filter(|outer| at < outer.value.end);
         // The word is a part of a value that has quotes, or is a whole line.
         if outer.is_some_and(|outer| outer.is_closed(text)) {
             continue;
         }
         // `Proxy-Authorization` is a different header
-        if before.ends_with(|c: char| c.is_ascii_alphanumeric() || "-_".contains(c)) {
+        if text[..at].ends_with(|c: char| c.is_ascii_alphanumeric() || "-_".contains(c)) {
             continue;
         }
-        let line_start = lines.start(at);
-        let line_end = lines.end(at).unwrap_or(text.len());
+        let next = places.peek().copied().unwrap_or(text.len());
+        if let Some(field) = search.read(at, next) {
+            // Another name in a list of names, such as `Vary: Authorization, Cookie, …`.
+            fields.pop_if(|outer| at < outer.value.end);
+            fields.push(field);
+        }
+    }
+    fields
+}
+
+/// A text, and what is known about all of it
+struct Search<'t> {
+    text: &'t str,
+    lines: &'t Lines,
+    commands: &'t [Command],
+    /// The place of the first bracket, with which a dump begins
+    first_bracket: usize,
+}
+
+impl Search<'_> {
+    /// Reads the field with its name at this place. `next` is the place of the next name.
+    fn read(&self, at: usize, next: usize) -> Option<Field> {
+        let text = self.text;
+        let before = &text[..at];
+        let line_start = self.lines.start(at);
+        let line_end = self.lines.end(at).unwrap_or(text.len());
         let line = text[at..line_end].trim_end_matches('\r');
         if let Some((value, decoded)) = block(text, line_start, at, line) {
             let field = Field::of_line(at, value);
             let decoded = Some(decoded);
-            fields.push(Field {
+            return Some(Field {
                 decoded,
                 form: Form::Block,
                 ..field
             });
-            continue;
         }
         let is_indented = before[line_start..].chars().all(|c| c == ' ' || c == '\t');
         if is_indented && has_members(text, line_start, at, line) {
-            continue;
+            return None;
         }
-        // in a line of a request, all quotes are sent
-        if begins_line(before) {
-            if let Some(value) = value_below(text, at, line) {
-                let field = Field::of_line(at, value);
-                fields.push(Field {
-                    form: Form::Below,
-                    ..field
-                });
-                continue;
-            }
-            if let Some((value, fault)) = value_of(line, AUTHORIZATION) {
-                let begin = at + line.trim_end_matches(BLANKS).len() - value.len();
-                let end = end_before_fields(value);
-                let form = if end < value.len() {
-                    Form::Dump
-                } else {
-                    Form::Whole
-                };
-                let field = Field::of_line(at, begin..begin + end);
-                fields.push(Field {
-                    fault,
-                    form,
-                    ..field
-                });
-                continue;
-            }
+        let of_line = begins_line(before).then(|| line_field(text, at, line));
+        if let Some(field) = of_line.flatten() {
+            return Some(field);
         }
-        let Some(found) = Separated::read(text, at, lines) else {
-            continue;
-        };
-        let Separated { begin, quote, open } = found;
-        // a shell removes backslashes and quotes from a word
-        let of_command = command::field_at(commands, at);
-        if let Some(value) = of_command.filter(|_| quote.is_none()) {
-            let value_end = value.range.end;
-            if begin < value_end {
-                let field = Field::of_line(at, begin..value_end);
-                let decoded = Some(value.value.clone());
-                fields.pop_if(|outer| at < outer.value.end);
-                fields.push(Field { decoded, ..field });
-                continue;
-            }
-        }
-        let end = lines.end(begin).filter(|_| quote.is_none());
+        let separated = Separated::read(text, at, self.lines)?;
+        self.field_of_command(at, &separated)
+            .or_else(|| self.field_within(at, next, is_indented, &separated))
+    }
+
+    /// Reads a value without quotes in a command. A shell removes backslashes and quotes in it.
+    fn field_of_command(&self, at: usize, separated: &Separated) -> Option<Field> {
+        let sent = command::field_at(self.commands, at)?;
+        let value = separated.begin..sent.range.end;
+        (separated.quote.is_none() && !value.is_empty()).then(|| Field {
+            decoded: Some(sent.value.clone()),
+            ..Field::of_line(at, value)
+        })
+    }
+
+    /// Reads a value within other text.
+    fn field_within(
+        &self,
+        at: usize,
+        next: usize,
+        is_indented: bool,
+        separated: &Separated,
+    ) -> Option<Field> {
+        let Separated { begin, quote, open } = *separated;
+        let text = self.text;
+        let is_of_command = command::field_at(self.commands, at).is_some();
+        let end = self.lines.end(begin).filter(|_| quote.is_none());
         let value = &text[begin..end.unwrap_or(text.len())];
         let is_escaped = text[..begin].ends_with("\\\"");
-        let mut form = Form::Whole;
-        let mut decoded = None;
         let mut value = match quote {
             None => value.trim_end_matches('\r'),
             Some(_) => &value[..end_of_value(value, is_escaped, quote)],
         };
-        if quote == Some('"') && of_command.is_none() {
+        if quote == Some('"') && !is_of_command {
             value = &value[..before_escaped_break(value)];
         }
-        let is_empty = quote.is_some() && value.trim().is_empty();
+        let mut form = Form::Whole;
         // also in a dump in brackets: `[authorization=Bearer …,host=a]`
         if quote.is_none() || quote == Some(']') && open == quote {
-            let next = places
-                .peek()
-                .map_or(value.len(), |next| next.saturating_sub(begin));
-            let limit = next.min(value.len());
-            let has_bracket = first_bracket < at;
+            let limit = next.saturating_sub(begin).min(value.len());
+            let has_bracket = self.first_bracket < at;
             let end = end_in_dump(value, limit, is_indented.then_some(has_bracket));
             if end < value.trim_end().len() {
                 form = Form::Dump;
                 value = &value[..end];
             }
         }
+        let is_empty = quote.is_some() && value.trim().is_empty();
         if is_empty || is_code(value) {
-            continue;
+            return None;
         }
         // Windows' shell may have a caret before a quote
         let value = value.strip_suffix('^').unwrap_or(value);
         let separator = &text[at + AUTHORIZATION.len()..begin];
-        if separator.contains('=') {
-            // as in OTEL_EXPORTER_OTLP_HEADERS
-            let rest = after_accepted(value).and_then(|rest| rest.strip_prefix("%20"));
-            decoded = rest.map(|rest| {
-                let scheme = &value[..value.len() - rest.len() - "%20".len()];
-                format!("{scheme} {rest}")
-            });
-        }
-        let is_literal = quote == Some('\'')
-            && (open.is_some() || of_command.is_some() || separator.contains('='));
-        // Another name in a list of names, such as `Vary: Authorization, Cookie, …`.
-        fields.pop_if(|outer| at < outer.value.end);
-        fields.push(Field {
-            name: at,
+        let is_assigned = separator.contains('=');
+        Some(Field {
             value: begin..begin + value.len(),
             quote,
-            is_literal,
-            decoded,
+            is_literal: quote == Some('\'') && (open.is_some() || is_of_command || is_assigned),
+            decoded: with_space(value).filter(|_| is_assigned),
             form,
-            fault: None,
-            is_bracketed: open == Some(']'),
+            is_bracketed: quote == Some(']') && open == quote && form == Form::Whole,
+            ..Field::of_line(at, 0..0)
+        })
+    }
+}
+
+/// Reads a line of a request, in which all quotes are sent, or a line below a name.
+fn line_field(text: &str, at: usize, line: &str) -> Option<Field> {
+    if let Some(value) = value_below(text, at, line) {
+        let form = Form::Below;
+        return Some(Field {
+            form,
+            ..Field::of_line(at, value)
         });
     }
-    fields
+    let (value, fault) = value_of(line, AUTHORIZATION)?;
+    let begin = at + line.trim_end_matches(BLANKS).len() - value.len();
+    let end = end_before_fields(value);
+    let form = if end < value.len() {
+        Form::Dump
+    } else {
+        Form::Whole
+    };
+    let field = Field::of_line(at, begin..begin + end);
+    Some(Field {
+        fault,
+        form,
+        ..field
+    })
+}
+
+/// Decodes the space after a scheme, as `OTEL_EXPORTER_OTLP_HEADERS` has it. `None` if it is a
+/// space already.
+fn with_space(value: &str) -> Option<String> {
+    let rest = after_accepted(value)?.strip_prefix("%20")?;
+    let scheme = &value[..value.len() - rest.len() - "%20".len()];
+    Some(format!("{scheme} {rest}"))
 }
 
 /// Where a value begins after its name and a separator, e.g. `Authorization: "`
@@ -404,7 +432,7 @@ fn block(text: &str, line_start: usize, at: usize, line: &str) -> Option<(Range<
         return None;
     }
     let indent = |line: &str| line.len() - line.trim_start_matches(' ').len();
-    let own = indent(&text[line_start..at + 1]);
+    let own = indent(&text[line_start..=at]);
     let begin = text[at..].find('\n').map(|end| at + end + 1)?;
     let first = text[begin..].lines().next()?;
     let own_of_block = indent(first);

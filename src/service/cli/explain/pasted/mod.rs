@@ -866,6 +866,8 @@ mod tests {
         #[rustfmt::skip]
         let rows = [
             ("a request", format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\nAccept: */*\r\n{}\r\n\r\n", fields[0], fields[1])),
+            ("Spring", "[Authorization:\"Bearer <T>\", authorization:\"bearer <T>\"]".to_owned()),
+            ("a map", "{Authorization=Bearer <T>, authorization=bearer <T>}".to_owned()),
             ("lines", fields.join("\n")),
             ("curl", format!("curl -H '{}' -H '{}' https://a.example", fields[0], fields[1])),
             ("curl on several lines", format!("curl https://a.example \\\n  -H '{}' \\\n  -H '{}'", fields[0], fields[1])),
