@@ -27,8 +27,7 @@ use crate::{
                 diagnosis,
                 dpop_off::dpop_is_off,
                 facts::Facts,
-                head_size,
-                mistake,
+                head_size, mistake,
                 pasted::{self, Pasted, RequestFault},
                 proxy::Proxy,
                 vendor::patterns::{of_padding, of_policy},
@@ -250,22 +249,7 @@ impl Subject<'_> {
         let facts = self.facts("", &traced.trace, None);
         let mut notes = pasted.notes;
         notes.extend(pasted.whole.map(|whole| self.as_sent(&whole)));
-        if self.is_unasked {
-            notes.push(UNASKED.to_owned());
-        }
-        let expires = traced.trace.payload["exp"].as_f64();
-        if expires.is_some_and(|expires| expires > diagnosis::FAR) {
-            notes.push(MILLISECONDS.to_owned());
-        }
-        if accepted.is_some() && self.config.revocation_file.is_some() {
-            notes.push(REMOVED_ENTRIES.to_owned());
-        }
-        let has_comma = |proxy: &Proxy| {
-            self.query_problem(proxy).is_none() && forward_auth::has_comma(&proxy.query)
-        };
-        if self.proxy.as_ref().is_some_and(has_comma) {
-            notes.push(COMMA.to_owned());
-        }
+        notes.extend(self.notes(&traced.trace, accepted.is_some()));
         Explanation {
             notes,
             routes: accepted.map_or_else(Vec::new, |claims| routes(self.access, &claims, &facts)),
@@ -276,6 +260,28 @@ impl Subject<'_> {
             now: auth.time(),
             trace: traced.trace,
         }
+    }
+
+    /// What the verdict does not say
+    fn notes(&self, trace: &Trace, is_accepted: bool) -> Vec<String> {
+        let expires = trace.payload["exp"].as_f64();
+        let has_comma = |proxy: &Proxy| {
+            self.query_problem(proxy).is_none() && forward_auth::has_comma(&proxy.query)
+        };
+        let notes = [
+            (self.is_unasked, UNASKED),
+            (
+                expires.is_some_and(|expires| expires > diagnosis::FAR),
+                MILLISECONDS,
+            ),
+            (
+                is_accepted && self.config.revocation_file.is_some(),
+                REMOVED_ENTRIES,
+            ),
+            (self.proxy.as_ref().is_some_and(has_comma), COMMA),
+        ];
+        let notes = notes.into_iter().filter(|(applies, _)| *applies);
+        notes.map(|(_, note)| note.to_owned()).collect()
     }
 
     /// Whether a bound token has the scheme `DPoP`, and DPoP is off. The service does not accept such
