@@ -29,7 +29,7 @@ use crate::auth::store::{
         birth::{self, Recorded},
         connect::{Connection, shown},
         probe::{MAX_SKEW, ahead_of},
-        shared::{Link, Shared, line, millis, score},
+        shared::{Link, Names, Shared, line, millis, score},
     },
 };
 
@@ -118,7 +118,7 @@ async fn open(shared: &Arc<Shared>) -> RedisResult<Opened> {
     let mut commands = connection.commands.clone();
     commands.set_response_timeout(shared.check_timeout());
     // subscribe before reading the list, so that we don't miss a line in between
-    commands.subscribe(&shared.names.list).await?;
+    commands.subscribe(&shared.names.channel).await?;
     compare_clocks(shared, &mut commands).await;
     let run_id: Arc<str> = birth::run_id(&mut commands).await?.into();
     let recorded = read_birth(shared, &mut commands, &run_id, Recorded::Keep).await?;
@@ -272,7 +272,7 @@ async fn resync(shared: &Shared, commands: &mut MultiplexedConnection) -> RedisR
     });
     let held = collecting.await.map_err(io::Error::from)?;
     for lines in held.chunks(CHUNK) {
-        write_back(list, lines, commands).await?;
+        write_back(&shared.names, lines, commands).await?;
     }
     if !held.is_empty() {
         tracing::info!(
@@ -324,7 +324,7 @@ impl<'n> ListReader<'n> {
 
 /// Adds lines to the store, and publishes those that no other replica has added in the meantime.
 async fn write_back(
-    list: &str,
+    names: &Names,
     lines: &[Line],
     commands: &mut MultiplexedConnection,
 ) -> RedisResult<()> {
@@ -332,7 +332,7 @@ async fn write_back(
     for line in lines {
         adding
             .cmd("ZADD")
-            .arg(list)
+            .arg(&names.list)
             .arg("NX")
             .arg(score(line))
             .arg(&line.text);
@@ -340,7 +340,8 @@ async fn write_back(
     let added: Vec<u64> = adding.query_async(commands).await?;
     let mut pushing = redis::pipe();
     for (line, _) in lines.iter().zip(added).filter(|(_, added)| *added == 1) {
-        pushing.cmd("PUBLISH").arg(list).arg(push_of(line));
+        let publish = pushing.cmd("PUBLISH");
+        publish.arg(&names.channel).arg(push_of(line));
     }
     if pushing.is_empty() {
         return Ok(());

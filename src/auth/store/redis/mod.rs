@@ -136,14 +136,15 @@ impl Redis {
     pub(super) async fn publish(&self, line: Line) -> Result<(), Unavailable> {
         let connection = self.shared.connection();
         let connection = connection.ok_or(Unavailable::Connection)?;
-        let list = &self.shared.names.list;
+        let names = &self.shared.names;
         let mut pipeline = redis::pipe();
         pipeline
             .cmd("ZADD")
-            .arg(list)
+            .arg(&names.list)
             .arg(score(&line))
             .arg(&line.text);
-        pipeline.cmd("PUBLISH").arg(list).arg(link::push_of(&line));
+        let publish = pipeline.cmd("PUBLISH");
+        publish.arg(&names.channel).arg(link::push_of(&line));
         let sent = self.send(connection, &pipeline, 2).await;
         let is_added =
             |replies: &[Value]| replies.iter().all(|reply| matches!(reply, Value::Int(_)));

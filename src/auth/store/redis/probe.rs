@@ -110,7 +110,7 @@ pub(super) async fn probe(url: &str, options: &RedisOptions) -> Result<Probed, P
     let begin = Instant::now();
     run::<Value>(&name, &mut commands, "PING", &[]).await?;
     let took = begin.elapsed();
-    let names = Names::new(&options.prefix);
+    let names = Names::new(&options.prefix, address.login.db());
     let (key, list) = (format!("{}check", options.prefix), names.list.as_str());
     // These don't change the list: `XX` doesn't add lines, and no line expired before 1970.
     run::<Value>(&name, &mut commands, "SET", &[&key, "1", "NX", "PX", "500"]).await?;
@@ -125,8 +125,8 @@ pub(super) async fn probe(url: &str, options: &RedisOptions) -> Result<Probed, P
     )
     .await?;
     // subscribers ignore messages without a space
-    run::<Value>(&name, &mut commands, "PUBLISH", &[list, "check"]).await?;
-    let subscribed = commands.subscribe(list).await;
+    run::<Value>(&name, &mut commands, "PUBLISH", &[&names.channel, "check"]).await?;
+    let subscribed = commands.subscribe(&names.channel).await;
     subscribed.map_err(|error| refused(&name, "SUBSCRIBE", &error))?;
     let info: String = run(&name, &mut commands, "INFO", &[]).await?;
     let identified = run_id(&mut commands).await;

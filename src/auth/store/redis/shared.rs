@@ -87,16 +87,20 @@ pub(super) struct Names {
     /// all claims, in milliseconds since the Unix epoch, and the `run_id` of the server process
     /// that recorded them.
     pub(super) birth: String,
-    /// The shared list, and the channel on which new lines are published.
+    /// The shared list.
     pub(super) list: String,
+    /// The channel on which new lines are published. The name contains the database, because all
+    /// databases of a server share their channels.
+    pub(super) channel: String,
 }
 
 impl Names {
-    pub(super) fn new(prefix: &str) -> Self {
+    pub(super) fn new(prefix: &str, database: i64) -> Self {
         Self {
             prefix: prefix.to_owned(),
             birth: format!("{prefix}birth"),
             list: format!("{prefix}list"),
+            channel: format!("{prefix}list@{database}"),
         }
     }
 
@@ -110,10 +114,10 @@ impl Names {
 impl Shared {
     pub(super) fn new(address: Address, options: &RedisOptions, now: fn() -> SystemTime) -> Self {
         Self {
-            address,
             tls: Tls::default(),
             timeout: options.timeout,
-            names: Names::new(&options.prefix),
+            names: Names::new(&options.prefix, address.login.db()),
+            address,
             connection: watch::Sender::default(),
             accepted: Memory::new(options.memory),
             now,

@@ -61,7 +61,7 @@ async fn keeps_a_key_longer_by_the_allowed_clock_skew() {
     };
     assert_eq!(one.claim(short).await, Ok(Claimed::First));
     assert_eq!(other.claim(short).await, Ok(Claimed::Used));
-    let name = Names::new("warp-bearer:").claim(&short.key);
+    let name = Names::new("warp-bearer:", 0).claim(&short.key);
     let left = server.command(&["PTTL", &name]).await;
     let left: u64 = left.trim_start_matches(':').parse().unwrap();
     assert!((14_000..=15_001).contains(&left), "{left} ms");

@@ -12,6 +12,12 @@ use super::{
 };
 use crate::auth::store::{Claimed, Line, Store, Subscriber, Unavailable, lines::Subscription};
 
+/// The name of the sorted set.
+const LIST: &str = "warp-bearer:list";
+
+/// The channel of the database 0.
+const CHANNEL: &str = "warp-bearer:list@0";
+
 type Lines = BTreeSet<(Vec<u8>, Option<SystemTime>)>;
 
 #[derive(Debug, Clone, Default)]
@@ -171,7 +177,7 @@ async fn writes_back_lines_after_a_restart_without_data() {
     until(|| async { restored.len() == 2500 }).await;
     assert!(!restored.has("expired"));
     assert_eq!(
-        server.command(&["ZCARD", "warp-bearer:list"]).await,
+        server.command(&["ZCARD", LIST]).await,
         ":2500"
     );
 }
@@ -185,7 +191,7 @@ async fn writes_back_when_the_store_was_emptied_under_an_open_connection() {
     let _held = Held::watch(&store);
     store.publish(line("kept")).await.unwrap();
     assert_eq!(server.command(&["FLUSHALL"]).await, "+OK");
-    let list = || async { server.command(&["ZCARD", "warp-bearer:list"]).await == ":1" };
+    let list = || async { server.command(&["ZCARD", LIST]).await == ":1" };
     let waited = until(list).await;
     assert!(waited < Duration::from_secs(5), "{waited:?}");
 }
@@ -228,11 +234,11 @@ async fn ignores_invalid_messages_and_members() {
     until(|| async { store.health().is_synchronized }).await;
     for message in ["none", "x\\ y", "1e999\\ y"] {
         server
-            .command(&["PUBLISH", "warp-bearer:list", message])
+            .command(&["PUBLISH", CHANNEL, message])
             .await;
     }
     server
-        .command(&["PUBLISH", "warp-bearer:list", "\"inf good\""])
+        .command(&["PUBLISH", CHANNEL, "\"inf good\""])
         .await;
     until(|| async { held.has("good") }).await;
     assert_eq!(held.len(), 1);
@@ -325,7 +331,7 @@ async fn claims_while_a_subscriber_adds_lines() {
     until(|| async { store.health().is_synchronized }).await;
     let push = async |text: String| {
         server
-            .command(&["PUBLISH", "warp-bearer:list", &format!("\"inf {text}\"")])
+            .command(&["PUBLISH", CHANNEL, &format!("\"inf {text}\"")])
             .await
     };
     for number in 0..20 {
@@ -384,6 +390,25 @@ async fn reads_lines_again_for_which_there_was_no_room() {
     until(|| async { !other.health().lacks_lines }).await;
 }
 
+/// Publish and subscribe ignore the database, so the name of the channel must contain it.
+#[tokio::test]
+async fn databases_of_one_server_share_no_lines() {
+    let Some(server) = RedisServer::start() else {
+        return;
+    };
+    let in_database = |number: u8| format!("{}/{number}", server.url());
+    let one = connected(&in_database(0)).await;
+    let same = connected(&in_database(0)).await;
+    let other = connected(&in_database(1)).await;
+    let held = Held::watch(&one);
+    until(|| async { one.health().is_synchronized }).await;
+    other.publish(line("other")).await.unwrap();
+    // messages arrive in the order in which they were sent
+    same.publish(line("same")).await.unwrap();
+    until(|| async { held.has("same") }).await;
+    assert!(!held.has("other"));
+}
+
 /// A lost reply costs neither the connection nor a line: what this process holds is written back.
 #[tokio::test]
 async fn writes_back_lines_after_a_lost_reply() {
@@ -400,6 +425,6 @@ async fn writes_back_lines_after_a_lost_reply() {
     let published = store.publish(line("first")).await;
     assert_eq!(published, Err(Unavailable::Timeout));
     proxy.set(Replies::Pass);
-    let list = || async { server.command(&["ZCARD", "warp-bearer:list"]).await == ":2" };
+    let list = || async { server.command(&["ZCARD", LIST]).await == ":2" };
     until(list).await;
 }
