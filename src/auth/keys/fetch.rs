@@ -30,7 +30,8 @@ use crate::auth::{
     keys::{
         content_coding::{ContentCoding, Undecodable},
         key_set::NoKeys,
-        locality::{Guard, Local, System},
+        locality::{Guard, Local},
+        name_lookup::System,
         tls_error,
     },
 };
@@ -190,7 +191,7 @@ impl FetchUrl {
             (_, None) => secure(),
             (_, Some(_)) => {
                 let host = self.url.host_str().unwrap_or_default();
-                secure().dns_resolver(Guard::new(host, System))
+                secure().dns_resolver(Guard::new(host, System::default()))
             }
         };
         Ok(match self.access.authorities().await? {
@@ -493,6 +494,7 @@ fn client() -> ClientBuilder {
         .user_agent(concat!("warp-bearer/", env!("CARGO_PKG_VERSION")))
         .redirect(redirect::Policy::none())
         .connect_timeout(CONNECT_TIMEOUT)
+        .dns_resolver(System::default())
         // No idle connections. Fetches are minutes apart, and the server would close them anyway.
         .pool_max_idle_per_host(0)
 }

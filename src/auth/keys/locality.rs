@@ -8,14 +8,13 @@
 
 use std::{
     fmt,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
 use reqwest::{
     Url,
     dns::{Addrs, Name, Resolve, Resolving},
 };
-use tokio::task::spawn_blocking;
 
 /// The cloud metadata services whose addresses are not link-local. They provide credentials to
 /// every process on a machine.
@@ -163,22 +162,12 @@ impl<R: Resolve> Resolve for Guard<R> {
     }
 }
 
-#[derive(Debug)]
-pub(in crate::auth) struct System;
-
-impl Resolve for System {
-    fn resolve(&self, name: Name) -> Resolving {
-        Box::pin(async move {
-            let lookup = move || (name.as_str(), 0).to_socket_addrs();
-            let found: Vec<SocketAddr> = spawn_blocking(lookup).await??.collect();
-            Ok(Box::new(found.into_iter()) as Addrs)
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
+    use crate::auth::keys::name_lookup::System;
 
     const LOCAL: [&str; 39] = [
         "127.0.0.1",
@@ -342,9 +331,12 @@ mod tests {
 
     #[tokio::test]
     async fn guard_rejects_what_the_system_resolver_returns_for_localhost() {
-        let resolved = System.resolve("localhost".parse().unwrap()).await.unwrap();
+        let resolved = System::default()
+            .resolve("localhost".parse().unwrap())
+            .await
+            .unwrap();
         assert!(resolved.map(|at| at.ip()).all(is_local));
-        let guard = Guard::new("localhost", System);
+        let guard = Guard::new("localhost", System::default());
         let refused = guard.resolve("localhost".parse().unwrap()).await;
         assert!(refused.err().unwrap().is::<Local>());
     }

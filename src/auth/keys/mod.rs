@@ -11,6 +11,7 @@ pub(super) mod key_file;
 pub(crate) mod key_set;
 pub(crate) mod left_out;
 pub(super) mod locality;
+mod name_lookup;
 #[cfg(feature = "service")]
 pub(crate) mod probe;
 pub(super) mod refresher;
