@@ -68,6 +68,7 @@ mod vectors;
 mod verifier;
 #[cfg(feature = "warp")]
 mod warp;
+mod worker;
 
 pub mod context;
 pub mod error;

@@ -333,6 +333,7 @@ const ROOMS: &[Room] = &[
             "auth/files.rs",
             "auth/store/",
             "auth/token/json/",
+            "auth/worker.rs",
         ],
     ),
     room(
@@ -370,7 +371,10 @@ const ROOMS: &[Room] = &[
         &["algorithm.rs", "auth/", "issuer/"],
     ),
     // A store only sees keys and lines, so it must not depend on tokens
-    room("auth/store/", &["auth/blocking.rs", "auth/display.rs"]),
+    room(
+        "auth/store/",
+        &["auth/blocking.rs", "auth/display.rs", "auth/worker.rs"],
+    ),
     Room {
         files: "auth/tower/",
         may_import: &["auth/"],

@@ -61,7 +61,8 @@ pub(crate) struct Health {
     /// True once the whole shared list has been read
     pub(crate) is_synchronized: bool,
     /// True if new lines may have been missed after that, because the connection was lost or for
-    /// another reason, until the whole list is read again.
+    /// another reason, until the whole list is read again. Also true if lines were received a second
+    /// ago, and the subscribers don't have them yet.
     pub(crate) lacks_lines: bool,
     /// The number of connections opened so far.
     pub(crate) connects: u64,
@@ -195,6 +196,16 @@ impl Store {
             }
             #[cfg(feature = "redis")]
             Backend::Redis(redis) => redis.publish(line).await,
+        }
+    }
+
+    /// Makes a shared store read the whole list soon, and write back the lines that it lacks. Doesn't
+    /// wait for that, and needs no runtime.
+    pub(crate) fn resync(&self) {
+        match &self.0.backend {
+            Backend::Memory(..) => {}
+            #[cfg(feature = "redis")]
+            Backend::Redis(redis) => redis.resync(),
         }
     }
 

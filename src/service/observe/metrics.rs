@@ -487,7 +487,7 @@ fn describe() {
     describe_counter!("warp_bearer_handler_panics_total", "Handlers that panicked.");
     describe_gauge!(OUTDATED, "1 if the last reload of a file failed, so that its older contents stay in use.");
     describe_gauge!("warp_bearer_revocations", "Entries in the list of revoked tokens.");
-    describe_gauge!("warp_bearer_revocations_age_seconds", "Time since a source of revocations was last read; for the state store, since the connection to it was lost or new entries were missed. NaN if it never was.");
+    describe_gauge!("warp_bearer_revocations_age_seconds", "Time since a source of revocations was last read; for the state store, since the connection to it was lost, or new entries were missed or could not be applied. NaN if it never was.");
     describe_gauge!("warp_bearer_revocations_failing", "1 if the last attempt to read a source of revocations failed.");
     describe_counter!("warp_bearer_token_cache_hits_total", "Requests whose token was in the token cache.");
     describe_gauge!("warp_bearer_state_store_up", "1 if the state store can be reached. Always 1 without STATE_STORE.");

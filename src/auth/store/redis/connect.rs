@@ -1,7 +1,12 @@
 //! Opens a connection to Redis. TLS always uses `aws-lc-rs`, even if the build enables another
 //! provider.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr, ToSocketAddrs},
+    sync::Arc,
+    time::Duration,
+};
 
 use redis::{
     AsyncConnectionConfig, PushInfo, RedisError,
@@ -10,7 +15,7 @@ use redis::{
 use rustls_platform_verifier::BuilderVerifierExt;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::{TcpStream, lookup_host},
+    net::TcpStream,
     sync::Mutex,
     task::{JoinHandle, JoinSet},
     time::{Instant, timeout, timeout_at},
@@ -79,11 +84,12 @@ impl Connection {
     pub(super) async fn open(
         address: &Address,
         tls: &Tls,
+        lookup: &Lookup,
         command_timeout: Duration,
         on_push: impl Fn(PushInfo) + Send + Sync + 'static,
     ) -> Result<Self, OpenError> {
         let deadline = Instant::now() + CONNECT_TIMEOUT;
-        let connecting = Self::connect(address, tls, deadline, command_timeout, on_push);
+        let connecting = Self::connect(address, tls, lookup, deadline, command_timeout, on_push);
         let connected = timeout_at(deadline, connecting).await;
         connected.unwrap_or(Err(OpenError::TimedOut))
     }
@@ -91,12 +97,13 @@ impl Connection {
     async fn connect(
         address: &Address,
         tls: &Tls,
+        lookup: &Lookup,
         deadline: Instant,
         command_timeout: Duration,
         on_push: impl Fn(PushInfo) + Send + Sync + 'static,
     ) -> Result<Self, OpenError> {
-        let addresses = lookup_host((&*address.host, address.port)).await;
-        let addresses = addresses.map_err(OpenError::Tcp)?.collect();
+        let addresses = lookup.addresses(address).await;
+        let addresses = addresses.map_err(OpenError::Tcp)?;
         let tcp = connect_any(addresses, TcpStream::connect).await;
         let tcp = tcp.map_err(OpenError::Tcp)?;
         tcp.set_nodelay(true).map_err(OpenError::Tcp)?;
@@ -140,6 +147,22 @@ impl Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         self.driver.abort();
+    }
+}
+
+/// Looks up the addresses of the server. If the lookup takes longer than an attempt to connect, the
+/// next attempt uses its result, as each lookup keeps a blocking thread busy.
+#[derive(Default)]
+pub(super) struct Lookup(Blocking<Vec<SocketAddr>, io::Error>);
+
+impl Lookup {
+    async fn addresses(&self, address: &Address) -> io::Result<Vec<SocketAddr>> {
+        let (host, port) = (address.host.clone(), address.port);
+        if let Ok(ip) = host.parse::<IpAddr>() {
+            return Ok(vec![(ip, port).into()]);
+        }
+        let lookup = move || Ok((&*host, port).to_socket_addrs()?.collect());
+        self.0.run(lookup).await?
     }
 }
 

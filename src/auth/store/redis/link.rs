@@ -8,7 +8,6 @@
 use std::{
     collections::HashSet,
     hash::{BuildHasher, RandomState},
-    io,
     mem::replace,
     sync::Arc,
     time::{Duration, SystemTime},
@@ -19,7 +18,6 @@ use redis::{
 };
 use tokio::{
     select,
-    task::spawn_blocking,
     time::{Instant, MissedTickBehavior, interval, interval_at, sleep},
 };
 
@@ -113,8 +111,14 @@ async fn open(shared: &Arc<Shared>) -> RedisResult<Opened> {
             shared.missed_lines();
         }
     };
-    let connection =
-        Connection::open(&shared.address, &shared.tls, shared.timeout, on_push).await?;
+    let connection = Connection::open(
+        &shared.address,
+        &shared.tls,
+        &shared.lookup,
+        shared.timeout,
+        on_push,
+    )
+    .await?;
     let mut commands = connection.commands.clone();
     commands.set_response_timeout(shared.check_timeout());
     // subscribe before reading the list, so that we don't miss a line in between
@@ -257,20 +261,15 @@ async fn resync(shared: &Shared, commands: &mut MultiplexedConnection) -> RedisR
     let mut reader = ListReader::new(list);
     while let Some(lines) = reader.read(commands).await? {
         present.extend(lines.iter().map(|line| hasher.hash_one(&line.text)));
-        shared.add_lines(lines).await.map_err(io::Error::from)?;
+        shared.add_read_lines(lines).await?;
     }
 
     let now = SystemTime::now();
-    let holders = shared.subscribers.clone();
-    // Collecting 100,000 lines takes 100 ms, and in the meantime this thread couldn't answer a
-    // claim
-    let collecting = spawn_blocking(move || {
-        holders.held(|line| {
-            line.until.is_none_or(|until| until > now)
-                && !present.contains(&hasher.hash_one(&line.text))
-        })
-    });
-    let held = collecting.await.map_err(io::Error::from)?;
+    let is_missing = move |line: &Line| {
+        line.until.is_none_or(|until| until > now)
+            && !present.contains(&hasher.hash_one(&line.text))
+    };
+    let held = shared.held_lines(is_missing).await?;
     for lines in held.chunks(CHUNK) {
         write_back(&shared.names, lines, commands).await?;
     }

@@ -158,6 +158,10 @@ impl Redis {
         added.map_err(|_| self.unusable())
     }
 
+    pub(super) fn resync(&self) {
+        self.shared.resync.notify_one();
+    }
+
     pub(super) async fn lines(&self) -> Result<Vec<Line>, Unavailable> {
         let mut link = self.shared.connection().ok_or(Unavailable::Connection)?;
         let mut lines = Vec::new();

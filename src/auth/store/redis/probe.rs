@@ -14,7 +14,7 @@ use crate::auth::{
     display::ShownText,
     store::redis::{
         birth::{member_of, run_id},
-        connect::{Connection, OpenError, Tls, shown},
+        connect::{Connection, Lookup, OpenError, Tls, shown},
         options::RedisOptions,
         shared::{Names, millis},
         url::{Address, InvalidStoreUrl},
@@ -93,7 +93,14 @@ impl Version {
 pub(super) async fn probe(url: &str, options: &RedisOptions) -> Result<Probed, ProbeError> {
     let address = Address::parse(url).map_err(ProbeError::Url)?;
     let name = address.to_string();
-    let connection = Connection::open(&address, &Tls::default(), TIMEOUT, |_| {}).await;
+    let connection = Connection::open(
+        &address,
+        &Tls::default(),
+        &Lookup::default(),
+        TIMEOUT,
+        |_| {},
+    )
+    .await;
     let connection = connection.map_err(|error| {
         let of = name.clone();
         match error {

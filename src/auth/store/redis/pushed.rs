@@ -8,6 +8,7 @@
 use std::{
     mem,
     sync::{Mutex, MutexGuard, PoisonError},
+    time::Instant,
 };
 
 use tokio::sync::Notify;
@@ -27,6 +28,10 @@ pub(super) struct Pushed {
 struct Waiting {
     lines: Vec<Line>,
     bytes: usize,
+    /// When the first of these lines arrived.
+    since: Option<Instant>,
+    /// When the first of the lines that were taken last arrived. `None` once they are added.
+    taken_since: Option<Instant>,
 }
 
 impl Pushed {
@@ -40,20 +45,31 @@ impl Pushed {
         }
         waiting.bytes = bytes;
         waiting.lines.push(line);
+        waiting.since.get_or_insert_with(Instant::now);
         drop(waiting);
         self.arrived.notify_one();
         true
     }
 
-    /// Takes all lines. Waits if there are none.
+    /// Takes all lines. Waits if there are none. Call this again only after the lines were added, or
+    /// recorded as missed.
     pub(super) async fn take(&self) -> Vec<Line> {
+        self.waiting().taken_since = None;
         loop {
             self.arrived.notified().await;
-            let waiting = mem::take(&mut *self.waiting());
+            let mut waiting = self.waiting();
             if !waiting.lines.is_empty() {
-                return waiting.lines;
+                waiting.bytes = 0;
+                waiting.taken_since = waiting.since.take();
+                return mem::take(&mut waiting.lines);
             }
         }
+    }
+
+    /// When the oldest line arrived that is not added yet. `None` if there is no such line.
+    pub(super) fn since(&self) -> Option<Instant> {
+        let waiting = self.waiting();
+        waiting.taken_since.or(waiting.since)
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {

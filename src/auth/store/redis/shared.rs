@@ -1,6 +1,7 @@
 //! [`Shared`]: the state of a Redis store that requests share with the connection's task.
 
 use std::{
+    io,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -10,26 +11,30 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use redis::{Pipeline, aio::MultiplexedConnection};
-use tokio::{
-    sync::{Notify, watch},
-    task::{JoinError, spawn_blocking},
+use tokio::sync::{Notify, watch};
+
+use crate::auth::{
+    store::{
+        lines::{Line, Subscribers},
+        memory::Memory,
+        redis::{
+            birth::{self, Recorded},
+            connect::{Lookup, Tls},
+            options::RedisOptions,
+            pushed::Pushed,
+            url::Address,
+        },
+    },
+    worker::Worker,
 };
 
-use crate::auth::store::{
-    lines::{Line, Subscribers},
-    memory::Memory,
-    redis::{
-        birth::{self, Recorded},
-        connect::Tls,
-        options::RedisOptions,
-        pushed::Pushed,
-        url::Address,
-    },
-};
+/// How long adding a received line may take before the line counts as missing.
+const MAX_ADDING: Duration = Duration::from_secs(1);
 
 pub(super) struct Shared {
     pub(super) address: Address,
     pub(super) tls: Tls,
+    pub(super) lookup: Lookup,
     pub(super) timeout: Duration,
     pub(super) names: Names,
     /// The open connection. `None` while disconnected.
@@ -39,6 +44,10 @@ pub(super) struct Shared {
     pub(super) subscribers: Subscribers,
     /// New lines that the subscribers don't have yet.
     pub(super) pushed: Pushed,
+    /// Calls the subscribers' `add`.
+    adder: Worker,
+    /// Calls the subscribers' `held`. New lines don't wait for that.
+    collector: Worker,
     pub(super) resync: Notify,
     pub(super) check_requested: Notify,
     pub(super) connects: AtomicU64,
@@ -48,6 +57,8 @@ pub(super) struct Shared {
     /// How often pushed lines were missed, or may have been, so far.
     missed: AtomicU64,
     synchronized: Mutex<Option<Synchronized>>,
+    /// When we read the lines of the whole list that are being added. `None` if there are none.
+    adding_since: Mutex<Option<Instant>>,
     last_disconnect: Mutex<Option<LastDisconnect>>,
 }
 
@@ -115,6 +126,7 @@ impl Shared {
     pub(super) fn new(address: Address, options: &RedisOptions, now: fn() -> SystemTime) -> Self {
         Self {
             tls: Tls::default(),
+            lookup: Lookup::default(),
             timeout: options.timeout,
             names: Names::new(&options.prefix, address.login.db()),
             address,
@@ -124,11 +136,14 @@ impl Shared {
             server_ahead: AtomicU64::new(0),
             subscribers: Subscribers::default(),
             pushed: Pushed::default(),
+            adder: Worker::new("store-add"),
+            collector: Worker::new("store-held"),
             resync: Notify::new(),
             check_requested: Notify::new(),
             connects: AtomicU64::new(0),
             missed: AtomicU64::new(0),
             synchronized: Mutex::default(),
+            adding_since: Mutex::default(),
             last_disconnect: Mutex::default(),
         }
     }
@@ -202,14 +217,43 @@ impl Shared {
         self.server_ahead.store(ahead, Ordering::Relaxed);
     }
 
-    /// Passes lines to the subscribers, on a blocking thread. This takes time in proportion to the
-    /// list: 100,000 lines would stop everything else on this thread for 0.1 s.
-    pub(super) async fn add_lines(&self, lines: Vec<Line>) -> Result<(), JoinError> {
+    /// Passes lines to the subscribers, on a thread of this store. This takes time in proportion to
+    /// the list: 100,000 lines would stop everything else on the caller's thread for 0.1 s.
+    ///
+    /// # Errors
+    /// Fails if a subscriber panics. Some subscribers might lack the lines then.
+    pub(super) async fn add_lines(&self, lines: Vec<Line>) -> io::Result<()> {
         if lines.is_empty() {
             return Ok(());
         }
         let subscribers = self.subscribers.clone();
-        spawn_blocking(move || subscribers.add(&lines)).await
+        self.adder.run(move || subscribers.add(&lines)).await
+    }
+
+    /// [`add_lines`](Self::add_lines) for a part of the whole list. From [`MAX_ADDING`] on, these
+    /// lines count as missing until they are added.
+    pub(super) async fn add_read_lines(&self, lines: Vec<Line>) -> io::Result<()> {
+        lock(&self.adding_since).get_or_insert_with(Instant::now);
+        // If this fails, or the connection ends meanwhile, the lines still count until the next
+        // read of the list.
+        self.add_lines(lines).await?;
+        *lock(&self.adding_since) = None;
+        Ok(())
+    }
+
+    /// Collects the subscribers' lines for which `is_wanted` returns true. This takes as long as
+    /// [`add_lines`](Self::add_lines).
+    ///
+    /// # Errors
+    /// Fails if a subscriber panics.
+    pub(super) async fn held_lines(
+        &self,
+        is_wanted: impl FnMut(&Line) -> bool + Send + 'static,
+    ) -> io::Result<Vec<Line>> {
+        let subscribers = self.subscribers.clone();
+        self.collector
+            .run(move || subscribers.held(is_wanted))
+            .await
     }
 
     /// Call this before the whole list is read, and [`synchronized`](Self::synchronized) after it.
@@ -243,11 +287,15 @@ impl Shared {
         self.resync.notify_one();
     }
 
-    /// Returns `true` if lines were missed since the whole list was read.
+    /// Returns `true` if lines were missed since the whole list was read, or if the subscribers don't
+    /// have lines that we received [`MAX_ADDING`] ago.
     pub(super) fn lacks_lines(&self) -> bool {
         let last = *lock(&self.synchronized);
         let missed = self.missed.load(Ordering::Relaxed);
-        last.is_some_and(|last| last.includes.missed < missed)
+        let has_missed = last.is_some_and(|last| last.includes.missed < missed);
+        let adding = [self.pushed.since(), *lock(&self.adding_since)];
+        let is_late = |since: Instant| since.elapsed() >= MAX_ADDING;
+        has_missed || adding.into_iter().flatten().any(is_late)
     }
 }
 

@@ -1,6 +1,10 @@
 use std::{
     collections::BTreeSet,
-    sync::{Arc, Mutex, mpsc},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering::Relaxed},
+        mpsc,
+    },
     time::{Duration, Instant, SystemTime},
 };
 
@@ -10,7 +14,9 @@ use super::{
     server::{Proxy, RedisServer, Replies},
     until,
 };
-use crate::auth::store::{Claimed, Line, Store, Subscriber, Unavailable, lines::Subscription};
+use crate::auth::store::{
+    Claimed, Health, Line, Store, Subscriber, Unavailable, lines::Subscription,
+};
 
 /// The name of the sorted set.
 const LIST: &str = "warp-bearer:list";
@@ -176,10 +182,7 @@ async fn writes_back_lines_after_a_restart_without_data() {
     let restored = Held::watch(&new);
     until(|| async { restored.len() == 2500 }).await;
     assert!(!restored.has("expired"));
-    assert_eq!(
-        server.command(&["ZCARD", LIST]).await,
-        ":2500"
-    );
+    assert_eq!(server.command(&["ZCARD", LIST]).await, ":2500");
 }
 
 #[tokio::test]
@@ -233,13 +236,9 @@ async fn ignores_invalid_messages_and_members() {
     let held = Held::watch(&store);
     until(|| async { store.health().is_synchronized }).await;
     for message in ["none", "x\\ y", "1e999\\ y"] {
-        server
-            .command(&["PUBLISH", CHANNEL, message])
-            .await;
+        server.command(&["PUBLISH", CHANNEL, message]).await;
     }
-    server
-        .command(&["PUBLISH", CHANNEL, "\"inf good\""])
-        .await;
+    server.command(&["PUBLISH", CHANNEL, "\"inf good\""]).await;
     until(|| async { held.has("good") }).await;
     assert_eq!(held.len(), 1);
 }
@@ -407,6 +406,90 @@ async fn databases_of_one_server_share_no_lines() {
     same.publish(line("same")).await.unwrap();
     until(|| async { held.has("same") }).await;
     assert!(!held.has("other"));
+}
+
+/// Other parts of the process may keep all blocking threads busy, e.g. with name lookups that hang.
+#[test]
+fn shares_lines_while_no_blocking_thread_is_free() {
+    let Some(server) = RedisServer::start() else {
+        return;
+    };
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_all().max_blocking_threads(1);
+    let runtime = runtime.build().unwrap();
+    let (go_on, end) = mpsc::channel::<()>();
+    runtime.spawn_blocking(move || end.recv());
+    runtime.block_on(async {
+        let (one, other) = (
+            connected(&server.url()).await,
+            connected(&server.url()).await,
+        );
+        let held = Held::watch(&one);
+        until(|| async { one.health().is_synchronized }).await;
+        other.publish(line("pushed")).await.unwrap();
+        until(|| async { held.has("pushed") }).await;
+        one.publish(line("published")).await.unwrap();
+        assert!(held.has("published"));
+        let list = async |length: &str| server.command(&["ZCARD", LIST]).await == length;
+        held.add(line("written back"));
+        one.resync();
+        until(|| list(":3")).await;
+        server.command(&["ZADD", LIST, "inf", "read"]).await;
+        one.resync();
+        until(|| async { held.has("read") }).await;
+    });
+    drop(go_on);
+}
+
+/// Lines that a subscriber does not have yet are missing, like lines that were not received.
+#[tokio::test]
+async fn lacks_lines_that_a_subscriber_has_not_added_in_time() {
+    const LONG: Duration = Duration::from_secs(10);
+    let Some(server) = RedisServer::start() else {
+        return;
+    };
+    let other = connected(&server.url()).await;
+    for is_pushed in [true, false] {
+        let store = connected(&server.url()).await;
+        let (go_on, end) = mpsc::channel::<()>();
+        let end = Mutex::new(end);
+        let slow = Arc::new(AtomicBool::new(false));
+        let is_slow = Arc::clone(&slow);
+        let _subscription = store.watch(Subscriber {
+            add: Box::new(move |_| {
+                if is_slow.load(Relaxed) {
+                    let _ = end.lock().unwrap().recv_timeout(LONG);
+                }
+            }),
+            held: Box::new(|_| {}),
+        });
+        until(|| async { store.health().is_synchronized }).await;
+        let connects = store.health().connects;
+        let begin = Instant::now();
+        slow.store(true, Relaxed);
+        if is_pushed {
+            other.publish(line("pushed")).await.unwrap();
+        } else {
+            server.command(&["ZADD", LIST, "inf", "read"]).await;
+            store.resync();
+        }
+        until(|| async { store.health().lacks_lines }).await;
+        let waited = begin.elapsed();
+        let Health {
+            ok, connects: now, ..
+        } = store.health();
+        // On a busy machine, the connection may have been lost. The whole list, which has the line of
+        // the first pass, may also have been on its way before `begin`.
+        if ok && now == connects {
+            assert!(
+                waited >= Duration::from_millis(500),
+                "{is_pushed} {waited:?}"
+            );
+        }
+        assert!(store.health().is_synchronized, "it was read before");
+        drop(go_on);
+        until(|| async { !store.health().lacks_lines }).await;
+    }
 }
 
 /// A lost reply costs neither the connection nor a line: what this process holds is written back.
