@@ -8,13 +8,13 @@ use std::{
     fs,
     io::{self, BufRead, BufReader, Read},
     path::{Path, PathBuf},
+    pin::pin,
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use tokio::{
     sync::Semaphore,
-    task::spawn_blocking,
     time::{MissedTickBehavior, interval, timeout},
 };
 
@@ -26,6 +26,7 @@ use crate::auth::{
         list::RevocationList,
         source::{Task, Watch},
     },
+    worker::Worker,
 };
 
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
@@ -36,8 +37,12 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// How long we wait for a check before we start another one in parallel.
 const RETRY_AFTER: Duration = Duration::from_secs(300);
 
-/// The maximum number of unfinished checks. Each one keeps a blocking thread busy.
+/// The maximum number of unfinished checks. Each one keeps a thread busy.
 const MAX_CHECKS: usize = 4;
+
+/// The coarsest resolution of the times of changes. (FAT has two seconds.) An edit within this time
+/// after another one may leave the stamp as it is.
+const STAMP_RESOLUTION: Duration = Duration::from_secs(2);
 
 /// The maximum size of the file in bytes (about two million entries).
 const MAX_BYTES: u64 = 256 * 1024 * 1024;
@@ -118,11 +123,26 @@ pub(crate) fn each(path: &Path, mut with: impl FnMut(Revocation)) -> Result<(), 
     Ok(())
 }
 
+/// A version of the file, and the outcome of reading it.
+#[derive(Debug, Clone)]
+struct Seen {
+    stamp: Stamp,
+    /// When this version was first read.
+    at: Instant,
+    /// True if it was read once more after [`STAMP_RESOLUTION`]. From then on, every edit changes the
+    /// stamp.
+    is_settled: bool,
+    /// An invalid file stays invalid until it changes.
+    outcome: Result<(), FileError>,
+}
+
 /// A file that is watched, and read into the list when it changes.
 #[derive(Clone)]
 pub(crate) struct RevocationFile {
     path: PathBuf,
-    read: Option<Stamp>,
+    /// The last version that we read. `None` if it couldn't be read, so that the next check tries
+    /// again.
+    seen: Option<Seen>,
     list: Arc<RevocationList>,
     clock: Clock,
     watch: Arc<Watch>,
@@ -138,43 +158,40 @@ impl RevocationFile {
         list: &Arc<RevocationList>,
         clock: &Clock,
     ) -> Result<(Arc<Watch>, Task), FileError> {
-        let watch = Watch::new("file", list, None);
-        let mut file = Self {
-            path,
-            read: None,
-            list: Arc::clone(list),
-            clock: clock.clone(),
-            watch: Arc::clone(&watch),
-        };
+        let mut file = Self::new(path, list, clock);
+        let watch = Arc::clone(&file.watch);
         file.load()?;
         file.watch.succeeded();
         let task = tokio::spawn(async move {
             let mut ticks = interval(CHECK_INTERVAL);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             let checks = Arc::new(Semaphore::new(MAX_CHECKS));
+            // A thread of our own: 100,000 entries take about 0.1 s, a disk can hang, and revocations
+            // should not wait for a blocking thread.
+            let mut worker = Worker::new("revocation-file");
             loop {
                 ticks.tick().await;
                 let Ok(permit) = Arc::clone(&checks).acquire_owned().await else {
                     return;
                 };
-                // On a blocking thread: 100,000 entries take about 0.1 s, and a disk can hang.
                 let mut checked = file.clone();
-                let mut checking = spawn_blocking(move || {
+                let mut checking = pin!(worker.run(move || {
                     let _permit = permit;
                     let outcome = checked.check();
-                    (checked.read, outcome)
-                });
+                    (checked.seen, outcome)
+                }));
                 let mut waited = Duration::ZERO;
                 loop {
-                    match timeout(TIMEOUT, &mut checking).await {
-                        Ok(Ok((read, outcome))) => {
-                            file.read = read;
+                    match timeout(TIMEOUT, checking.as_mut()).await {
+                        Ok(Ok((seen, outcome))) => {
+                            file.seen = seen;
                             file.report(outcome);
                             break;
                         }
-                        Ok(Err(_panic)) => {
-                            file.read = None;
-                            file.watch.failed("reading the file panicked");
+                        Ok(Err(error)) => {
+                            file.seen = None;
+                            let error = format!("reading the file failed: {error}");
+                            file.watch.failed(&error);
                             break;
                         }
                         Err(_elapsed) => file.watch.failed("reading the file takes too long"),
@@ -184,6 +201,7 @@ impl RevocationFile {
                     // This shouldn't be any earlier: two checks of a slow disk will slow each other
                     // down. If the first check ends after all, it will only add entries.
                     if waited >= RETRY_AFTER && checks.available_permits() > 0 {
+                        worker = Worker::new("revocation-file");
                         break;
                     }
                 }
@@ -192,13 +210,33 @@ impl RevocationFile {
         Ok((watch, Task(task)))
     }
 
-    /// Reads the file again if it has changed, or if the last attempt failed. True if it was read.
-    fn check(&mut self) -> Result<bool, FileError> {
-        if self.read.is_some() && self.read == Stamp::of(&self.path) {
-            return Ok(false);
+    fn new(path: PathBuf, list: &Arc<RevocationList>, clock: &Clock) -> Self {
+        Self {
+            path,
+            seen: None,
+            list: Arc::clone(list),
+            clock: clock.clone(),
+            watch: Watch::new("file", list, None),
         }
-        self.read = None;
-        self.load().map(|()| true)
+    }
+
+    /// Reads the file again if it has changed, or could not be read. True if there may be news.
+    fn check(&mut self) -> Result<bool, FileError> {
+        let stamp = Stamp::of(&self.path);
+        let seen = self.seen.as_ref().filter(|seen| stamp == Some(seen.stamp));
+        let Some(seen) = seen else {
+            return self.load().map(|()| true);
+        };
+        let (at, is_settled) = (seen.at, seen.is_settled);
+        if is_settled || at.elapsed() < STAMP_RESOLUTION {
+            return seen.outcome.clone().map(|()| false);
+        }
+        let before = self.list.len();
+        let outcome = self.load();
+        if let Some(seen) = self.seen.as_mut().filter(|seen| stamp == Some(seen.stamp)) {
+            seen.is_settled = true;
+        }
+        outcome.map(|()| self.list.len() != before)
     }
 
     fn report(&self, outcome: Result<bool, FileError>) {
@@ -217,6 +255,18 @@ impl RevocationFile {
     fn load(&mut self) -> Result<(), FileError> {
         // Get the stamp first, so that the next check notices a change during the read.
         let stamp = Stamp::of(&self.path);
+        let outcome = self.read();
+        let is_readable = !matches!(outcome, Err(FileError::Unreadable(..)));
+        self.seen = stamp.filter(|_| is_readable).map(|stamp| Seen {
+            stamp,
+            at: Instant::now(),
+            is_settled: false,
+            outcome: outcome.clone(),
+        });
+        outcome
+    }
+
+    fn read(&self) -> Result<(), FileError> {
         let now = self.clock.now();
         self.list.sweep(now);
         let mut batch = self.list.batch(now);
@@ -224,7 +274,6 @@ impl RevocationFile {
             batch.push(&entry);
         })?;
         self.list.add_batch(batch);
-        self.read = stamp;
         Ok(())
     }
 }
@@ -244,6 +293,8 @@ impl Stamp {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
     use super::*;
 
     #[cfg(unix)]
@@ -255,7 +306,7 @@ mod tests {
         let list = Arc::new(RevocationList::new());
         let (watch, _task) = RevocationFile::start(path.clone(), &list, &Clock::default()).unwrap();
         let is_failing_after = async |expected: bool| {
-            // the paused clock doesn't advance by itself while a blocking thread is busy
+            // the thread that checks the file needs time, too
             for _ in 0..1000 {
                 tokio::time::advance(CHECK_INTERVAL).await;
                 if watch.is_failing() == expected {
@@ -273,6 +324,75 @@ mod tests {
         fs::remove_file(&path).unwrap();
         fs::write(&path, "").unwrap();
         assert!(!is_failing_after(false).await);
+    }
+
+    #[test]
+    fn reads_an_invalid_file_again_only_after_a_change() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let path = file.path();
+        // each read asks for the time once
+        let (reads, clock) = counting_clock();
+        let list = Arc::new(RevocationList::new());
+        let mut watched = RevocationFile::new(path.to_owned(), &list, &clock);
+        fs::write(path, "{}\n").unwrap();
+        let first = watched.check().unwrap_err();
+        assert!(matches!(first, FileError::Line(_, 1, _)), "{first:?}");
+        for _ in 0..20 {
+            assert_eq!(watched.check(), Err(first.clone()));
+        }
+        // the second read makes sure that the file did not change during the first one
+        assert!(reads.load(Relaxed) <= 2, "{reads:?}");
+        fs::write(path, r#"{"iss":"https://a/","jti":"t1"}"#).unwrap();
+        assert_eq!(watched.check(), Ok(true));
+        assert_eq!(list.len(), 1);
+        fs::remove_file(path).unwrap();
+        let before = reads.load(Relaxed);
+        for attempt in 1..=3 {
+            let missing = watched.check();
+            assert!(
+                matches!(missing, Err(FileError::Unreadable(..))),
+                "{missing:?}"
+            );
+            assert_eq!(
+                reads.load(Relaxed),
+                before + attempt,
+                "a missing file may come back"
+            );
+        }
+    }
+
+    fn counting_clock() -> (Arc<AtomicUsize>, Clock) {
+        let reads = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&reads);
+        let clock = Clock::new(move || {
+            counted.fetch_add(1, Relaxed);
+            SystemTime::now()
+        });
+        (reads, clock)
+    }
+
+    /// A file system may count the time of a change in steps of two seconds.
+    #[tokio::test]
+    async fn notices_an_edit_that_changes_neither_the_length_nor_the_time() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let write = |jti: &str| {
+            let line = format!(r#"{{"iss":"https://a/","jti":"{jti}"}}"#);
+            fs::write(file.path(), line).unwrap();
+        };
+        write("t1");
+        let modified = fs::metadata(file.path()).unwrap().modified().unwrap();
+        let list = Arc::new(RevocationList::new());
+        let path = file.path().to_owned();
+        let (_watch, _task) = RevocationFile::start(path, &list, &Clock::default()).unwrap();
+        write("t2");
+        file.as_file().set_modified(modified).unwrap();
+        timeout(Duration::from_secs(10), async {
+            while list.len() < 2 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        })
+        .await
+        .unwrap();
     }
 
     #[test]
