@@ -10,8 +10,8 @@ use std::{
     borrow::Cow,
     collections::{HashMap, HashSet},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        Arc, Mutex, MutexGuard, PoisonError, TryLockError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -43,6 +43,10 @@ pub(crate) struct RevocationList {
     state: AtomicU64,
     snapshot: ArcSwap<Snapshot>,
     writer: Mutex<Writer>,
+    /// Held while the base is rebuilt. Entries can be added in the meantime.
+    rebuilding: Mutex<()>,
+    /// True from [`request_merge`](Self::request_merge) to [`merge`](Self::merge).
+    is_merge_requested: AtomicBool,
     changed: watch::Sender<u64>,
     issuers: Mutex<Known>,
 }
@@ -125,6 +129,8 @@ impl RevocationList {
             state: AtomicU64::new(EMPTY),
             snapshot: ArcSwap::default(),
             writer: Mutex::default(),
+            rebuilding: Mutex::default(),
+            is_merge_requested: AtomicBool::new(false),
             changed: watch::Sender::new(0),
             issuers: Mutex::default(),
         }
@@ -167,23 +173,41 @@ impl RevocationList {
         })
     }
 
-    /// Adds entries, and returns the new ones. Skips expired entries and those covered by
-    /// another one.
+    /// Adds entries, and returns the new ones. Skips expired entries and those covered by another
+    /// one. May take time in proportion to the list, so call this on a thread for such work.
     pub(crate) fn add(
         &self,
         entries: impl IntoIterator<Item = Revocation>,
         now: f64,
     ) -> Vec<Revocation> {
-        let mut writer = self.writer();
-        let mut batch = self.batch(now);
-        let added: Vec<_> = entries
-            .into_iter()
-            .filter(|entry| batch.push(entry))
-            .collect();
-        self.join(&mut writer, batch.entries, now);
-        drop(writer);
+        let (batch, added) = self.batch_of(entries, now);
+        self.add_batch(batch);
+        added
+    }
+
+    /// [`add`](Self::add) for a thread that serves requests. Never merges the entries into the base.
+    /// If [`request_merge`](Self::request_merge) returns true afterwards, call [`merge`](Self::merge)
+    /// on another thread.
+    pub(crate) fn add_recent(
+        &self,
+        entries: impl IntoIterator<Item = Revocation>,
+        now: f64,
+    ) -> Vec<Revocation> {
+        let (batch, added) = self.batch_of(entries, now);
+        self.extend_recent(&mut self.writer(), &batch.entries, now);
         self.warn_of_others(added.iter().map(Revocation::issuer));
         added
+    }
+
+    fn batch_of(
+        &self,
+        entries: impl IntoIterator<Item = Revocation>,
+        now: f64,
+    ) -> (Batch, Vec<Revocation>) {
+        let mut batch = self.batch(now);
+        let entries = entries.into_iter();
+        let added = entries.filter(|entry| batch.push(entry)).collect();
+        (batch, added)
     }
 
     /// An empty batch, to add many entries at once or none of them.
@@ -197,57 +221,98 @@ impl RevocationList {
 
     pub(crate) fn add_batch(&self, batch: Batch) {
         let issuers: Vec<_> = batch.entries.issuers.keys().cloned().collect();
-        let mut writer = self.writer();
-        self.join(&mut writer, batch.entries, batch.now);
-        drop(writer);
+        self.join(batch.entries, batch.now);
         self.warn_of_others(issuers.iter().map(|issuer| &**issuer));
     }
 
-    fn join(&self, writer: &mut Writer, new: Entries, now: f64) {
+    fn join(&self, new: Entries, now: f64) {
+        let mut writer = self.writer();
+        let held = self.snapshot.load_full();
+        let is_empty = held.base.len == 0 && held.recent.len == 0;
+        if is_empty && new.len > MAX_RECENT {
+            let snapshot = Snapshot {
+                base: Arc::new(new),
+                recent: Arc::default(),
+            };
+            self.publish(&mut writer, snapshot);
+        } else if new.len <= held.max_recent() {
+            self.extend_recent(&mut writer, &new, now);
+            drop(writer);
+            if self.snapshot.load().needs_merge() {
+                self.merge(now);
+            }
+        } else {
+            // as recent entries, they'd be copied twice
+            drop(writer);
+            let _rebuilding = lock(&self.rebuilding);
+            self.rebuild(&new, now);
+        }
+    }
+
+    fn extend_recent(&self, writer: &mut Writer, new: &Entries, now: f64) {
         if new.len == 0 {
             return;
         }
         let held = self.snapshot.load_full();
-        let is_empty = held.base.len == 0 && held.recent.len == 0;
-        let joined = if is_empty && new.len > MAX_RECENT {
-            Snapshot {
-                base: Arc::new(new),
-                recent: Arc::default(),
-            }
-        } else if held.recent.len + new.len <= MAX_RECENT.max(held.base.len / 16) {
-            let mut recent = Entries::clone(&held.recent);
-            recent.extend(&new, now);
-            Snapshot {
-                base: Arc::clone(&held.base),
-                recent: Arc::new(recent),
-            }
-        } else {
-            let mut base = held.base.in_force(now);
-            base.extend(&held.recent, now);
-            base.extend(&new, now);
-            Snapshot {
-                base: Arc::new(base),
-                recent: Arc::default(),
-            }
+        let mut recent = Entries::clone(&held.recent);
+        recent.extend(new, now);
+        let snapshot = Snapshot {
+            base: Arc::clone(&held.base),
+            recent: Arc::new(recent),
         };
-        self.publish(writer, joined);
+        self.publish(writer, snapshot);
+    }
+
+    /// Returns true if there are too many recent entries, and nobody was asked to merge them yet.
+    pub(crate) fn request_merge(&self) -> bool {
+        self.snapshot.load().needs_merge() && !self.is_merge_requested.swap(true, Ordering::Relaxed)
+    }
+
+    /// Merges the recent entries into the base if there are too many of them, and no other thread is
+    /// doing it. Takes time in proportion to the list.
+    pub(crate) fn merge(&self, now: f64) {
+        self.is_merge_requested.store(false, Ordering::Relaxed);
+        let _rebuilding = match self.rebuilding.try_lock() {
+            Ok(guard) => guard,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return,
+        };
+        if self.snapshot.load().needs_merge() {
+            self.rebuild(&Entries::default(), now);
+        }
     }
 
     /// Frees the memory of expired entries.
     pub(crate) fn sweep(&self, now: f64) {
-        let mut writer = self.writer();
+        let _rebuilding = lock(&self.rebuilding);
         let held = self.snapshot.load_full();
         // If nothing has expired, don't make a copy. It takes as much memory as the list.
-        if !held.base.has_expired(now) && !held.recent.has_expired(now) {
-            return;
+        if held.base.has_expired(now) || held.recent.has_expired(now) {
+            drop(held);
+            self.rebuild(&Entries::default(), now);
         }
+    }
+
+    /// Makes a new base of all entries in force and `new`. The caller must hold `rebuilding`, so that
+    /// the base does not change meanwhile. The lock of the writer is held only for a moment at the
+    /// end, because a thread that serves requests may wait for it.
+    fn rebuild(&self, new: &Entries, now: f64) {
+        let held = self.snapshot.load_full();
         let mut base = held.base.in_force(now);
         base.extend(&held.recent, now);
-        let swept = Snapshot {
-            base: Arc::new(base),
-            recent: Arc::default(),
+        base.extend(new, now);
+        let mut writer = self.writer();
+        let current = self.snapshot.load_full();
+        let recent = if Arc::ptr_eq(&current.recent, &held.recent) {
+            Entries::default()
+        } else {
+            current.recent.without(&base, now)
         };
-        self.publish(&mut writer, swept);
+        let snapshot = Snapshot {
+            base: Arc::new(base),
+            recent: Arc::new(recent),
+        };
+        self.publish(&mut writer, snapshot);
     }
 
     /// Records that a source is too old, or has been read again. While any source is too old, we
@@ -331,11 +396,25 @@ impl RevocationList {
     }
 
     fn issuers(&self) -> MutexGuard<'_, Known> {
-        self.issuers.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.issuers)
     }
 
     fn writer(&self) -> MutexGuard<'_, Writer> {
-        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.writer)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Snapshot {
+    fn max_recent(&self) -> usize {
+        MAX_RECENT.max(self.base.len / 16)
+    }
+
+    fn needs_merge(&self) -> bool {
+        self.recent.len > self.max_recent()
     }
 }
 
@@ -392,6 +471,18 @@ impl Entries {
         let mut copy = Self::default();
         copy.extend(self, now);
         copy
+    }
+
+    /// The entries in force that `other` does not cover.
+    fn without(&self, other: &Self, now: f64) -> Self {
+        let mut rest = Self::default();
+        self.each(|issuer, target, rule| {
+            let entry = rule.entry(issuer, target);
+            if rule.until > now && !other.covers(&entry, *rule) {
+                rest.insert(&entry, *rule);
+            }
+        });
+        rest
     }
 
     fn extend(&mut self, others: &Self, now: f64) {
@@ -514,5 +605,85 @@ impl Rule {
 
     fn applies(&self, issued: Option<f64>, now: f64) -> bool {
         self.until > now && issued.is_none_or(|issued| issued < self.before)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ISSUER: &str = "https://a/";
+
+    fn entries(names: std::ops::Range<usize>) -> impl Iterator<Item = Revocation> {
+        names.map(|name| Revocation::token(ISSUER, name.to_string()))
+    }
+
+    fn has(list: &RevocationList, name: usize) -> bool {
+        let claims = RevocableClaims {
+            jti: Some(name.to_string().into()),
+            ..RevocableClaims::default()
+        };
+        list.has(ISSUER, &claims, 0.0)
+    }
+
+    #[test]
+    fn recent_entries_are_merged_only_on_request() {
+        const LARGE: usize = 3 * MAX_RECENT;
+        let list = RevocationList::new();
+        list.add(entries(0..LARGE), 0.0);
+        let base = Arc::clone(&list.snapshot.load().base);
+        assert_eq!(base.len, LARGE);
+        let end = LARGE + MAX_RECENT + 1;
+        for name in LARGE..end {
+            assert!(!list.request_merge(), "{name}");
+            let added = list.add_recent(entries(name..name + 1), 0.0);
+            assert_eq!(added.len(), 1);
+        }
+        assert!(Arc::ptr_eq(&list.snapshot.load().base, &base));
+        assert!(list.request_merge());
+        assert!(!list.request_merge(), "requested before");
+        list.merge(0.0);
+        assert!(!list.request_merge(), "merged");
+        assert_eq!(list.snapshot.load().base.len, end);
+        assert_eq!(list.len(), end);
+        assert!((0..end).all(|name| has(&list, name)));
+    }
+
+    #[test]
+    fn entries_added_while_the_base_is_rebuilt_stay() {
+        const LARGE: usize = 20 * MAX_RECENT;
+        const ADDED: usize = 50 * MAX_RECENT;
+        let list = RevocationList::new();
+        let next = |from: usize| {
+            std::thread::scope(|threads| {
+                let adding = threads.spawn(|| {
+                    for name in (from..from + ADDED).step_by(64) {
+                        list.add_recent(entries(name..name + 64), 0.0);
+                    }
+                });
+                let mut rebuilt = 0;
+                while !adding.is_finished() {
+                    let _rebuilding = lock(&list.rebuilding);
+                    list.rebuild(&Entries::default(), 0.0);
+                    rebuilt += 1;
+                }
+                rebuilt
+            })
+        };
+        list.add(entries(0..LARGE), 0.0);
+        assert!(next(LARGE) > 0);
+        assert_eq!(list.len(), LARGE + ADDED);
+        assert!((0..LARGE + ADDED).all(|name| has(&list, name)));
+    }
+
+    #[test]
+    fn adding_does_not_wait_while_the_base_is_rebuilt() {
+        let list = RevocationList::new();
+        list.add(entries(0..2), 0.0);
+        let rebuilding = lock(&list.rebuilding);
+        assert_eq!(list.add(entries(2..4), 0.0).len(), 2);
+        assert_eq!(list.add_recent(entries(4..6), 0.0).len(), 2);
+        drop(rebuilding);
+        assert_eq!(list.len(), 6);
     }
 }

@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use tokio::runtime::Handle;
+
 use crate::auth::revocation::{
     entry::Revocation,
     list::RevocationList,
@@ -51,12 +53,24 @@ impl Revocations {
         }
     }
 
+    /// Adds entries, which are in force when this returns, and returns the new ones. From time to
+    /// time, entries must be merged into the list. For 100,000 entries this takes about 0.1 s, so in a
+    /// tokio runtime a blocking thread does it.
     pub(in crate::auth) fn add(
         &self,
         revocations: impl IntoIterator<Item = Revocation>,
         now: f64,
     ) -> Vec<Revocation> {
-        self.list.add(revocations, now)
+        let added = self.list.add_recent(revocations, now);
+        if self.list.request_merge() {
+            let list = Arc::clone(&self.list);
+            let merge = move || list.merge(now);
+            match Handle::try_current() {
+                Ok(runtime) => drop(runtime.spawn_blocking(merge)),
+                Err(_) => merge(),
+            }
+        }
+        added
     }
 
     pub(in crate::auth) fn entries(&self, now: f64) -> Vec<Revocation> {
