@@ -728,15 +728,21 @@ impl Auth {
         self.revoke_all([revocation]);
     }
 
-    /// Adds several revocations at once.
+    /// Adds several revocations at once. Thousands of them take milliseconds, so you should call this
+    /// on a blocking thread if there are many.
     pub fn revoke_all(&self, revocations: impl IntoIterator<Item = Revocation>) {
         let added = self.inner.revocations.add(revocations, self.now());
         let store = &self.inner.store;
-        if !store.is_shared() || tokio::runtime::Handle::try_current().is_err() {
+        if !store.is_shared() || added.is_empty() {
             return;
         }
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            // the task of the store writes the entries to the store
+            store.resync();
+            return;
+        };
         let store = store.clone();
-        tokio::spawn(async move {
+        runtime.spawn(async move {
             for entry in added {
                 if store.publish(sync::line(&entry)).await.is_err() {
                     // The entries are in the list of this process, and the next synchronization,

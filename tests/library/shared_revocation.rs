@@ -153,3 +153,24 @@ async fn replica_is_not_ready_before_reaching_the_store() {
     until_code(&auth, &token, "ok").await;
     assert!(auth.is_ready());
 }
+
+#[tokio::test]
+async fn revocation_from_a_thread_without_a_runtime_reaches_the_other_replica() {
+    let Some(server) = RedisServer::start() else {
+        return;
+    };
+    let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
+    let one = replica(&issuer, &server.url(), LONG, RevocationOutage::Refuse);
+    let other = replica(&issuer, &server.url(), LONG, RevocationOutage::Refuse);
+    let token = issuer.token().claim("jti", "t1").sign();
+    until_code(&one, &token, "ok").await;
+    until_code(&other, &token, "ok").await;
+    let revocation = Revocation::token(issuer.url(), "t1");
+    let thread = std::thread::spawn(move || {
+        one.revoke(revocation);
+        one
+    });
+    let _one = thread.join().unwrap();
+    let took = until_code(&other, &token, "token_revoked").await;
+    assert!(took < Duration::from_secs(5), "{took:?}");
+}
