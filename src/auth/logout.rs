@@ -11,7 +11,7 @@ use aws_lc_rs::digest;
 use crate::auth::{
     credential::bearer::within_limit,
     error::AuthError,
-    revocation::Revocation,
+    revocation::{Revocation, sync},
     store::{Claim, Claimed, Unavailable},
     token::{
         audience::AudienceClaim,
@@ -72,6 +72,10 @@ impl Auth {
     /// # Errors
     /// Returns the error of the first check of §2.6 that fails. The errors are the same as for
     /// access tokens, but [`AuthError::TokenRevoked`] means that the logout token was used before.
+    ///
+    /// With a [shared store](crate::auth::Builder::state_store), [`AuthError::StateUnavailable`] means
+    /// that the store did not confirm the revocation, or the use of the token. The session is revoked
+    /// in this process, and the issuer should send the logout token again.
     pub async fn log_out(&self, logout_token: &str) -> Result<Revocation, AuthError> {
         let token = logout_token.as_bytes();
         within_limit(token, self.inner.max_token)?;
@@ -112,46 +116,66 @@ impl Auth {
         // both times come from the token, so that a repetition adds no entry
         let revocation = revocation.before(time(before));
         let revocation = revocation.until(time(before + revocation_lifetime(&issuer)));
-        // Revoke the session before claiming the `jti`. The other way round we could lose a logout:
-        // if the store records the `jti` but doesn't answer in time, the issuer's next attempt will
-        // be rejected. Revoking twice is harmless, since `before` comes from the token.
-        self.revoke(revocation.clone());
-        self.use_once(issuer.name(), &jti, time(issued_at), until)
-            .await?;
+        self.inner.revocations.add([revocation.clone()], self.now());
+        let claim = Claim {
+            key: claim_key(issuer.name(), &jti),
+            now: time(self.now()),
+            issued_at: time(issued_at),
+            until,
+        };
+        // don't send the revocation to all replicas again
+        if self.inner.store.has_claimed(&claim) {
+            return Err(AuthError::TokenRevoked);
+        }
+        // Share the revocation before claiming the `jti`. The other way round we could lose a logout,
+        // as the issuer's next attempt would be rejected. Revoking twice is harmless, since `before`
+        // comes from the token.
+        self.share_logout(&revocation).await?;
+        self.use_once(claim).await?;
         Ok(revocation)
     }
 
+    /// Waits until the shared store confirms the revocation
+    async fn share_logout(&self, revocation: &Revocation) -> Result<(), AuthError> {
+        let store = &self.inner.store;
+        if !store.is_shared() {
+            return Ok(());
+        }
+        let (store, line) = (store.clone(), sync::line(revocation));
+        // in a task, because the issuer may close the connection meanwhile
+        let publishing = tokio::spawn(async move { store.publish(line).await });
+        if !matches!(publishing.await, Ok(Ok(()))) {
+            tracing::warn!("logout not shared yet: the state store does not answer");
+            return Err(UNAVAILABLE);
+        }
+        Ok(())
+    }
+
     /// Claims the `jti` of a logout token, so it is accepted only once by all replicas
-    async fn use_once(
-        &self,
-        issuer: &str,
-        jti: &str,
-        issued_at: SystemTime,
-        until: SystemTime,
-    ) -> Result<(), AuthError> {
-        let mut context = digest::Context::new(&digest::SHA256);
-        context.update(b"logout\0");
-        context.update(&(issuer.len() as u64).to_be_bytes());
-        context.update(issuer.as_bytes());
-        context.update(jti.as_bytes());
-        let mut key = [0; 32];
-        key.copy_from_slice(context.finish().as_ref());
-        let claim = Claim {
-            key,
-            now: time(self.now()),
-            issued_at,
-            until,
-        };
+    async fn use_once(&self, claim: Claim) -> Result<(), AuthError> {
         match self.inner.store.claim(claim).await {
             // A token that's older than the store might be a repetition, but revoking the same
             // session again changes nothing
             Ok(Claimed::First) | Err(Unavailable::TooOld) => Ok(()),
             Ok(Claimed::Used) => Err(AuthError::TokenRevoked),
-            Err(_) => Err(AuthError::StateUnavailable {
-                retry_after: Duration::from_secs(1),
-            }),
+            Err(_) => Err(UNAVAILABLE),
         }
     }
+}
+
+const UNAVAILABLE: AuthError = AuthError::StateUnavailable {
+    retry_after: Duration::from_secs(1),
+};
+
+fn claim_key(issuer: &str, jti: &str) -> [u8; 32] {
+    let mut context = digest::Context::new(&digest::SHA256);
+    context.update(b"logout\0");
+    context.update(&(issuer.len() as u64).to_be_bytes());
+    context.update(issuer.as_bytes());
+    context.update(jti.as_bytes());
+    let mut key = [0; 32];
+    key.copy_from_slice(context.finish().as_ref());
+    key
 }
 
 /// How long a revocation must last, in seconds: the longest lifetime of the issuer's tokens, but at

@@ -174,3 +174,56 @@ async fn revocation_from_a_thread_without_a_runtime_reaches_the_other_replica() 
     let took = until_code(&other, &token, "token_revoked").await;
     assert!(took < Duration::from_secs(5), "{took:?}");
 }
+
+/// The issuer must learn that a logout may not have reached every replica, and must be able to send
+/// the logout token again.
+#[tokio::test]
+async fn logout_token_can_be_sent_again_until_the_store_confirms_the_revocation() {
+    let Some(server) = RedisServer::start() else {
+        return;
+    };
+    let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
+    let auth = Auth::builder()
+        .issuer(issuer.url())
+        .audience(issuer.audience())
+        .algorithms([Algorithm::ES256])
+        .logout_client(issuer.client_id())
+        .state_store(Store::redis(&server.url(), &RedisOptions::default()).unwrap())
+        .build()
+        .unwrap();
+    let other = replica(&issuer, &server.url(), LONG, RevocationOutage::Refuse);
+    let token = issuer.token().claim("sid", "s1").sign();
+    until_code(&auth, &token, "ok").await;
+    until_code(&other, &token, "ok").await;
+    // Until its birth is a second ago, the store can't tell whether a token was used
+    let mut is_used_once = false;
+    while !is_used_once {
+        let earlier = issuer.logout_token().claim("sid", "s0").sign();
+        auth.log_out(&earlier).await.unwrap();
+        is_used_once = auth.log_out(&earlier).await.is_err();
+    }
+    // This server adds the entry, but does not push it to the other replica.
+    server
+        .command(&["ACL", "SETUSER", "default", "-publish"])
+        .await;
+    let logout = issuer.logout_token().claim("sid", "s1").sign();
+    for attempt in 0..2 {
+        let verdict = auth.log_out(&logout).await;
+        let is_unavailable = matches!(verdict, Err(AuthError::StateUnavailable { .. }));
+        assert!(is_unavailable, "{attempt}: {verdict:?}");
+        assert_eq!(code(&auth, &token).await, "token_revoked", "{attempt}");
+    }
+    server
+        .command(&["ACL", "SETUSER", "default", "+publish"])
+        .await;
+    let begin = Instant::now();
+    while auth.log_out(&logout).await.is_err() {
+        assert!(begin.elapsed() < Duration::from_secs(10));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    // the answer arrives after the other replica has received the entry, or at most a moment earlier
+    let took = until_code(&other, &token, "token_revoked").await;
+    assert!(took < Duration::from_secs(1), "{took:?}");
+    let again = auth.log_out(&logout).await.unwrap_err();
+    assert_eq!(again, AuthError::TokenRevoked);
+}

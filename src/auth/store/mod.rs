@@ -181,6 +181,17 @@ impl Store {
         claimed
     }
 
+    /// True if this process claimed the key in a shared store. Needs no round trip, so a store in
+    /// memory, where a claim needs none either, returns false.
+    #[cfg_attr(not(feature = "redis"), allow(unused_variables))]
+    pub(crate) fn has_claimed(&self, claim: &Claim) -> bool {
+        match &self.0.backend {
+            Backend::Memory(..) => false,
+            #[cfg(feature = "redis")]
+            Backend::Redis(redis) => redis.has_claimed(claim),
+        }
+    }
+
     /// Adds a line to the shared list, and notifies the subscribers of all replicas.
     ///
     /// # Errors

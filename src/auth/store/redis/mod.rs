@@ -91,7 +91,7 @@ impl Redis {
 
     pub(super) async fn claim(&self, claim: &Claim) -> Result<Claimed, Unavailable> {
         let shared = &self.shared;
-        if shared.accepted.holds(claim) {
+        if self.has_claimed(claim) {
             return Ok(Claimed::Used);
         }
         let link = shared.connection().ok_or(Unavailable::Connection)?;
@@ -131,6 +131,11 @@ impl Redis {
         // If the store is emptied between two claims, it accepts both. We still have the local
         // record, which rejects the second one.
         shared.accepted.claim(claim)
+    }
+
+    /// True if this process has claimed the key itself.
+    pub(super) fn has_claimed(&self, claim: &Claim) -> bool {
+        self.shared.accepted.holds(claim)
     }
 
     pub(super) async fn publish(&self, line: Line) -> Result<(), Unavailable> {
