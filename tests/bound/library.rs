@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde_json::json;
 use warp::{Filter, http::Request};
 use warp_bearer::{
     auth::{
@@ -10,11 +11,12 @@ use warp_bearer::{
         claims::NoPrivate,
         dpop::{Dpop, DpopMode},
         error::{DurationOption, FixedOption},
+        introspection::Introspection,
         policy::{bound, scope},
         websocket::with_websocket_auth,
         with_auth, with_auth_from,
     },
-    issuer::{Issuer, SigningKey},
+    issuer::{Fault, Issuer, SigningKey},
 };
 
 use crate::support::answer;
@@ -38,6 +40,44 @@ async fn world() -> World {
     auth.ready().await;
     let key = SigningKey::generate(Algorithm::ES256);
     World { issuer, auth, key }
+}
+
+/// Some endpoints repeat `token_type`, but not `cnf`, which the JWT has.
+#[tokio::test]
+async fn introspected_jwt_is_bound_by_its_own_claim() {
+    let World { issuer, key, .. } = world().await;
+    let introspection = Introspection::always(issuer.client_id());
+    let introspection = introspection.client_secret(issuer.client_secret());
+    let auth = Auth::builder()
+        .issuer(issuer.url())
+        .audience(issuer.audience())
+        .algorithms([Algorithm::ES256])
+        .introspection(introspection)
+        .dpop(Dpop::allowed("https://api.example.com"));
+    let auth = auth.build().unwrap();
+    auth.ready().await;
+    let answer = json!({
+        "active": true,
+        "aud": issuer.audience(),
+        "exp": 4_000_000_000_u64,
+        "token_type": "DPoP",
+    });
+    issuer.fail_introspection(Fault::Body(answer.to_string()));
+    for (case, token, expected) in [
+        ("bound", issuer.token().bound_to(&key), "ok"),
+        ("not bound", issuer.token(), "token_bound"),
+    ] {
+        let token = token.sign();
+        let request = Request::get("/me")
+            .header("authorization", format!("DPoP {token}"))
+            .header("dpop", key.proof("GET", ME).token(&token).sign())
+            .body(())
+            .unwrap();
+        let head = RequestHead::new(request.method(), request.uri().path(), request.headers());
+        let verdict = auth.authenticate::<NoPrivate>(&head).await;
+        let code = verdict.map_or_else(|refusal| refusal.error.code(), |_| "ok");
+        assert_eq!(code, expected, "{case}");
+    }
 }
 
 #[tokio::test]

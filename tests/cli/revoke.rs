@@ -159,7 +159,9 @@ async fn exit_codes_distinguish_failures() {
     let issuer = world.issuer.url().to_owned();
     let token = world.issuer.token().sign();
     #[rustfmt::skip]
-    let rows: [(&str, &[&str], i32); 11] = [
+    let field = format!("Bearer {token}");
+    #[rustfmt::skip]
+    let rows: [(&str, &[&str], i32); 12] = [
         ("no target", &["revoke"], 64),
         ("two targets", &["revoke", "--jti", "a", "--sub", "b"], 64),
         ("an empty target", &["revoke", "--jti", ""], 64),
@@ -167,6 +169,7 @@ async fn exit_codes_distinguish_failures() {
         ("an unknown issuer", &["revoke", "--issuer", "https://a.example/", "--jti", "a"], 64),
         ("another spelling", &["revoke", "--issuer", issuer.trim_end_matches('/'), "--jti", "a"], 64),
         ("a whole token", &["revoke", "--jti", &token], 64),
+        ("a whole field", &["revoke", "--jti", &field], 64),
         ("a whole token as subject", &["revoke", "--sub", &token], 64),
         ("not a time", &["revoke", "--sub", "a", "--before", "yesterday"], 64),
         ("not a duration", &["revoke", "--sub", "a", "--for", "long"], 64),

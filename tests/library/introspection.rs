@@ -455,6 +455,11 @@ fn bad_answers(issuer: &Issuer) -> Vec<(&'static str, Fault, &'static str)> {
             "wrong_token_type",
         ),
         (
+            "a type that is not a string",
+            with("token_type", json!(["Bearer"])),
+            "invalid_claim",
+        ),
+        (
             "expired",
             with("exp", json!(1_000_000_000)),
             "token_expired",

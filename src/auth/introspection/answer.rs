@@ -70,7 +70,9 @@ impl AnswerChecker {
         checks::scopes(&claims)?;
         checks::kind(&claims)?;
         let binding = checks::binding(&claims, self.methods)?;
-        checks::token_type(&claims, binding.as_ref())?;
+        let bindings = [binding.as_ref(), jwt.and_then(|jwt| jwt.binding.as_deref())];
+        let has_key = bindings.into_iter().flatten().any(|it| it.key.is_some());
+        checks::token_type(&claims, has_key)?;
         let extract = Extract::new(&answer, &claims, times, binding);
         drop(claims);
         let context = Arc::clone(&self.context);

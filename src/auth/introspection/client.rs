@@ -290,9 +290,10 @@ impl Client {
             if let Some(endpoint) = self.endpoint.load_full() {
                 return Ok(endpoint);
             }
+            let is_paused = turn.failures >= BURST && !self.is_refresh_requested.load(Relaxed);
             if let Some(error) = &turn.error
                 && let Some(ended) = turn.ended
-                && (ended >= began || turn.failures >= BURST && ended.elapsed() < RETRY)
+                && (ended >= began || is_paused && ended.elapsed() < RETRY)
             {
                 return Err(error.clone());
             }

@@ -77,6 +77,10 @@ struct Stamp {
     length: u64,
     #[cfg(unix)]
     inode: u64,
+    /// When the inode was last changed, which no program can set: `cp -p` and `rsync -t` set the
+    /// time of modification back.
+    #[cfg(unix)]
+    changed: (i64, i64),
 }
 
 /// Reads every entry of the file. Empty lines are skipped.
@@ -281,12 +285,17 @@ impl RevocationFile {
 impl Stamp {
     /// `None` if we cannot read the metadata of the file
     fn of(path: &Path) -> Option<Self> {
+        #[cfg(unix)]
+        use std::os::unix::fs::MetadataExt;
+
         let metadata = fs::metadata(path).ok()?;
         Some(Self {
             modified: metadata.modified().ok(),
             length: metadata.len(),
             #[cfg(unix)]
-            inode: std::os::unix::fs::MetadataExt::ino(&metadata),
+            inode: metadata.ino(),
+            #[cfg(unix)]
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
         })
     }
 }
@@ -393,6 +402,21 @@ mod tests {
         })
         .await
         .unwrap();
+    }
+
+    /// Like `cp -p` or `rsync -t --inplace`, long after the last read.
+    #[cfg(unix)]
+    #[test]
+    fn stamp_changes_although_length_and_time_do_not() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), "t1").unwrap();
+        let modified = fs::metadata(file.path()).unwrap().modified().unwrap();
+        let before = Stamp::of(file.path());
+        // longer than a tick of the file system's clock
+        std::thread::sleep(Duration::from_millis(50));
+        fs::write(file.path(), "t2").unwrap();
+        file.as_file().set_modified(modified).unwrap();
+        assert_ne!(Stamp::of(file.path()), before);
     }
 
     #[test]

@@ -246,16 +246,15 @@ fn is_other_kind(name: &str) -> bool {
 }
 
 /// Checks the `token_type` of an introspection answer. A token of type `DPoP` is bound to a key
-/// (RFC 9449 §6.2). If the answer doesn't have the key, nobody can prove possession of it, so the
-/// token must not pass as a bearer token.
-pub(crate) fn token_type(
-    claims: &Registered<'_>,
-    binding: Option<&Binding>,
-) -> Result<(), AuthError> {
-    let Some(Value::Text(kind)) = &claims.token_type else {
-        return Ok(());
+/// (RFC 9449 §6.2). If neither the answer nor the JWT has the key, nobody can prove possession of
+/// it, so the token must not pass as a bearer token.
+pub(crate) fn token_type(claims: &Registered<'_>, has_key: bool) -> Result<(), AuthError> {
+    let kind = match &claims.token_type {
+        None | Some(Value::Null) => return Ok(()),
+        Some(Value::Text(kind)) => kind,
+        Some(_) => return Err(AuthError::InvalidClaim),
     };
-    if kind.eq_ignore_ascii_case("DPoP") && binding.is_none_or(|binding| binding.key.is_none()) {
+    if kind.eq_ignore_ascii_case("DPoP") && !has_key {
         return Err(AuthError::TokenBound);
     }
     if is_other_kind(kind) {

@@ -128,6 +128,7 @@ fn answer_to(rejection: &Rejection) -> Option<Response> {
 /// error in one route says more than a wrong method for another route.
 fn problem_of(rejection: &Rejection) -> Option<Problem> {
     let if_found = |found: bool, problem| found.then_some(problem);
+    let invalid_body = rejection.find::<BodyDeserializeError>();
     let rows = [
         if_found(
             rejection.find::<PayloadTooLarge>().is_some(),
@@ -141,7 +142,7 @@ fn problem_of(rejection: &Rejection) -> Option<Problem> {
             rejection.find::<LengthRequired>().is_some(),
             Problem::LengthRequired,
         ),
-        if_found(is_invalid_body(rejection), Problem::InvalidBody),
+        if_found(invalid_body.is_some(), Problem::InvalidBody),
         if_found(
             rejection.find::<CorsForbidden>().is_some(),
             Problem::CorsForbidden,
@@ -153,20 +154,17 @@ fn problem_of(rejection: &Rejection) -> Option<Problem> {
             Problem::MethodNotAllowed,
         ),
     ];
-    rows.into_iter().flatten().next()
-}
-
-/// Also logs the reason, but not the value that does not fit, which warp's own debug log contains.
-fn is_invalid_body(rejection: &Rejection) -> bool {
-    let Some(error) = rejection.find::<BodyDeserializeError>() else {
-        return false;
-    };
-    if tracing::enabled!(Level::DEBUG) {
+    let problem = rows.into_iter().flatten().next();
+    if let Some(error) = invalid_body
+        && problem == Some(Problem::InvalidBody)
+        && tracing::enabled!(Level::DEBUG)
+    {
+        // The reason without the value that does not fit, which warp's own debug log contains
         let code = Problem::InvalidBody.code();
         let reason = error.source().and_then(json::reason);
         tracing::debug!(code, reason, "request rejected");
     }
-    true
+    problem
 }
 
 fn is_bad_request(rejection: &Rejection) -> bool {

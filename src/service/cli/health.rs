@@ -41,7 +41,8 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
     // The metrics listener answers even while clients use up all of `MAX_CONNECTIONS`. A restart would
     // then only make room for the same clients.
     let (listen, has_tls) = match service.metrics_listen {
-        Some(metrics) if !options.ready => (metrics, false),
+        // with port 0, only the log has the port
+        Some(metrics) if !options.ready && metrics.port() != 0 => (metrics, false),
         _ => (service.listen, service.tls.is_some()),
     };
     let scheme = if has_tls { "https" } else { "http" };

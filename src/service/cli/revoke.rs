@@ -160,8 +160,13 @@ impl Options {
         };
         let target = &self.target;
         let named = [&target.jti, &target.sub, &target.client_id, &target.sid];
-        // An entry never matches a whole token, and the list shouldn't hold one. clap would print it.
-        if named.into_iter().flatten().any(|value| is_jwt(value)) {
+        // An entry never matches a whole token, and the list shouldn't hold one. It isn't checked while
+        // clap parses the value, because clap would print it.
+        let mut words = named
+            .into_iter()
+            .flatten()
+            .flat_map(|value| value.split_whitespace());
+        if words.any(is_jwt) {
             let text = "found a whole token, which revokes nothing; give its jti, which \
                         `warp-bearer explain` prints\n";
             return Err(Failure::Usage(text.to_owned()));

@@ -173,6 +173,7 @@ impl Tls {
             // Disks can be slow, so we read on a blocking thread
             let mut reload = tokio::task::spawn_blocking(move || tls.reload());
             while timeout(TIMEOUT, &mut reload).await.is_err() {
+                self.0.is_outdated.store(true, Relaxed);
                 tracing::warn!("reading the certificate takes too long; the old one stays in use");
             }
         }
