@@ -16,10 +16,7 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-use crate::service::http::{
-    idle_timeout::IdleTimeout,
-    strict_heads::{Framing, StrictHeads},
-};
+use crate::service::http::{idle_timeout::IdleTimeout, strict_heads::StrictHeads};
 
 /// How long a peer may keep sending after the last response.
 const LINGER: Duration = Duration::from_secs(1);
@@ -35,16 +32,16 @@ pub(in crate::service) struct LingeringClose<T> {
 }
 
 impl<T> LingeringClose<T> {
-    /// The server must report each head that hyper has parsed to `framing`.
+    /// The server must report each head that hyper has parsed to the framing of `heads`.
     pub(in crate::service) fn new(
         stream: T,
-        framing: Framing,
+        heads: StrictHeads,
         idle_timeout: Arc<IdleTimeout>,
     ) -> Self {
         Self {
             stream,
             idle_timeout,
-            heads: StrictHeads::new(framing),
+            heads,
             held: Vec::new(),
             lingering: None,
         }

@@ -42,7 +42,7 @@ use crate::service::{
         response_body::{ResponseBody, StreamExecutor},
         shutdown::Shutdown,
         stream::Stream,
-        strict_heads::Framing,
+        strict_heads::{Framing, StrictHeads},
     },
     observe::request_log::{RequestLog, in_context},
 };
@@ -109,6 +109,11 @@ const MAX_UNSENT: usize = 32 * 1024;
 /// as requests in flight may take.
 const LAST_CALL: Duration = Duration::from_secs(1);
 
+/// The maximum length of a head in HTTP/1.1, in bytes. hyper has no smaller buffer.
+pub(in crate::service) fn largest_head(limits: &Limits) -> usize {
+    limits.head.max(8 * 1024) as usize
+}
+
 fn http(limits: &Limits) -> auto::Builder<StreamExecutor> {
     let mut http = auto::Builder::new(StreamExecutor);
     http.http1()
@@ -116,7 +121,7 @@ fn http(limits: &Limits) -> auto::Builder<StreamExecutor> {
         .writev(false)
         // `IdleTimeout` covers this one, and cases for which hyper has none
         .header_read_timeout(None)
-        .max_buf_size(limits.head.max(8 * 1024) as usize)
+        .max_buf_size(largest_head(limits))
         .max_headers(limits.fields);
     http.http2()
         .initial_connection_window_size(MAX_UNREAD)
@@ -210,7 +215,8 @@ where
                     }),
             ))
         });
-        let wire = LingeringClose::new(stream, framing.clone(), Arc::clone(&idle_timeout));
+        let heads = StrictHeads::new(framing.clone(), largest_head(&self.middleware.limits));
+        let wire = LingeringClose::new(stream, heads, Arc::clone(&idle_timeout));
         let stream = TokioIo::new(wire);
         let mut connection = pin!(self.http.serve_connection(stream, service));
 

@@ -9,6 +9,10 @@
 //! whatever follows. In e.g. `/auth?scope=a#&scope=b`, that would remove a part of the policy, so a
 //! `#` in the first line becomes NUL as well.
 //!
+//! hyper checks the length of a head only while the head is incomplete, so the last read may exceed
+//! the limit, or not, depending on how the bytes arrive. Here, hyper gets no more bytes of a head than
+//! the limit, and answers 431 if the head doesn't end in them.
+//!
 //! We don't parse heads here. hyper does, and the length of the body it finds tells us where the
 //! next head begins.
 
@@ -26,6 +30,10 @@ const READ: u64 = 8 * 1024;
 #[derive(Debug)]
 pub(in crate::service) struct StrictHeads {
     position: Position,
+    /// The maximum length of a head
+    limit: usize,
+    /// The number of bytes of the current head so far
+    length: usize,
     framing: Framing,
 }
 
@@ -61,9 +69,11 @@ impl Framing {
 }
 
 impl StrictHeads {
-    pub(in crate::service) fn new(framing: Framing) -> Self {
+    pub(in crate::service) fn new(framing: Framing, limit: usize) -> Self {
         Self {
             position: Position::FIRST_LINE,
+            limit,
+            length: 0,
             framing,
         }
     }
@@ -84,7 +94,18 @@ impl StrictHeads {
             self.position = self.framing.take().map_or(Position::Beyond, Position::body);
         }
         match self.position {
-            Position::Head { begun, line, last } => self.head(bytes, begun, line, last),
+            Position::Head { begun, line, last } => {
+                // At the limit, hyper has already answered, and ignores what follows
+                let room = (self.limit - self.length).max(1).min(bytes.len());
+                let taken = self.head(&mut bytes[..room], begun, line, last);
+                let is_whole = matches!(self.position, Position::Between);
+                self.length = if is_whole {
+                    0
+                } else {
+                    (self.length + taken).min(self.limit)
+                };
+                taken
+            }
             Position::Body(left) => {
                 let taken = usize::try_from(left).map_or(bytes.len(), |left| left.min(bytes.len()));
                 self.position = Position::body(left - taken as u64);
@@ -164,7 +185,7 @@ mod tests {
     /// bytes
     fn through(bytes: &str, read: usize) -> String {
         let framing = Framing::default();
-        let (mut heads, mut out) = (StrictHeads::new(framing.clone()), Vec::new());
+        let (mut heads, mut out) = (StrictHeads::new(framing.clone(), 8 * 1024), Vec::new());
         for read in bytes.as_bytes().chunks(read) {
             let mut read = read.to_vec();
             while !read.is_empty() {

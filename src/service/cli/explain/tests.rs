@@ -30,7 +30,12 @@ use crate::{
             },
         },
         config::{Config, Environment},
-        http::strict_heads::{Framing, StrictHeads},
+        http::{
+            idle_timeout::IdleTimeout,
+            lingering_close::LingeringClose,
+            server::largest_head,
+            strict_heads::{Framing, StrictHeads},
+        },
     },
 };
 
@@ -143,22 +148,23 @@ impl World {
     /// Sends the bytes of a whole request to the real routes, through the server's check of heads
     /// and its parser. The request must have `Connection: close`.
     async fn answer_to_bytes(&self, bytes: &[u8]) -> Answer {
-        let mut bytes = bytes.to_vec();
-        StrictHeads::new(Framing::default()).admit(&mut bytes);
-        // As in the server, a read of a head returns at most this many bytes
         let (mut client, server) = tokio::io::duplex(8 * 1024);
+        let limit = largest_head(&self.config.limits);
+        let heads = StrictHeads::new(Framing::default(), limit);
+        let server = LingeringClose::new(server, heads, IdleTimeout::new());
         let service = TowerToHyperService::new(warp::service(routes(&self.access, || false)));
         let connection = http1::Builder::new()
-            .max_buf_size(self.config.limits.head as usize)
+            .max_buf_size(limit)
             .serve_connection(TokioIo::new(server), service);
-        let mut answer = Vec::new();
-        let exchange = async {
+        let exchange = async move {
+            let mut answer = Vec::new();
             // This fails if the head is too large, because the server does not read all of it
-            let _ = client.write_all(&bytes).await;
+            let _ = client.write_all(bytes).await;
             client.read_to_end(&mut answer).await.unwrap();
+            answer
         };
         // if the parser refuses the request, the connection fails too
-        let _ = tokio::join!(connection, exchange);
+        let (_, answer) = tokio::join!(connection, exchange);
         let answer = String::from_utf8(answer).unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
         let status = head["HTTP/1.1 ".len()..][..3].parse().unwrap();
@@ -759,6 +765,7 @@ async fn k1_the_answer_to_a_control_character_is_that_of_the_server() {
 async fn k1_the_verdict_on_a_large_token_is_that_of_the_server() {
     let default = World::start(None).await;
     let small = World::with(None, &[("MAX_HEADER_BYTES", "8KiB")]).await;
+    let medium = World::with(None, &[("MAX_HEADER_BYTES", "12KiB")]).await;
     let own = &[
         ("MAX_HEADER_BYTES", "8KiB"),
         ("AUTH0_TOKEN_FIELD", "X-Token"),
@@ -772,6 +779,7 @@ async fn k1_the_verdict_on_a_large_token_is_that_of_the_server() {
             &[8, 15, 18, 31, 33, 70][..],
         ),
         (&small, "Authorization", "Bearer ", &[6, 9, 12, 20]),
+        (&medium, "Authorization", "Bearer ", &[11, 12, 13, 14, 15]),
         (&own, "X-Token", "", &[6, 9, 12]),
         (&own, "Authorization", "Bearer ", &[6, 9]),
     ] {
