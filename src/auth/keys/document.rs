@@ -17,6 +17,14 @@ pub(in crate::auth) fn text(document: &[u8]) -> Option<&str> {
 /// Describes an unexpected document for an error message, which is `lacking` if the document is a
 /// valid JSON object.
 pub(in crate::auth) fn form(document: &[u8], lacking: &'static str) -> &'static str {
+    match document {
+        [0x1f, 0x8b, ..] => return "gzip, but has no field Content-Encoding",
+        // ASCII in UTF-16 is valid UTF-8, too
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, _, ..] | [_, 0, ..] => {
+            return "UTF-16, not UTF-8";
+        }
+        _ => {}
+    }
     let Some(text) = text(document) else {
         return "not UTF-8";
     };
@@ -34,6 +42,8 @@ pub(in crate::auth) fn form(document: &[u8], lacking: &'static str) -> &'static 
             _ => "a JSON object with an error",
         },
         Some(b'[') => "a JSON array",
+        Some(b'"') => "a JSON string, so it was encoded as JSON twice",
+        Some(b'-') if text.starts_with("-----BEGIN ") => "PEM, not JSON",
         Some(_) => "not JSON",
     }
 }
@@ -84,9 +94,17 @@ mod tests {
 
     #[test]
     fn names_the_form_of_a_document() {
-        let rows: [(&[u8], &str); 10] = [
+        let rows: [(&[u8], &str); 15] = [
             (b" \r\n", "empty"),
-            (b"\xff\xfe{\0}\0", "not UTF-8"),
+            (b"\xff\xfe{\0}\0", "UTF-16, not UTF-8"),
+            (b"{\0}\0", "UTF-16, not UTF-8"),
+            (b"{\"a\":\"\xe9\"}", "not UTF-8"),
+            (b"\x1f\x8b\x08\0", "gzip, but has no field Content-Encoding"),
+            (
+                br#""{\"keys\":[]}""#,
+                "a JSON string, so it was encoded as JSON twice",
+            ),
+            (b"-----BEGIN PUBLIC KEY-----\nAA", "PEM, not JSON"),
             (b"\xef\xbb\xbf<!DOCTYPE html>", "HTML or XML"),
             (br#"{"keys":[{"kty""#, "a JSON object that is cut off"),
             (

@@ -7,7 +7,7 @@
 //! The document is untrusted. The strict JSON parser parses each entry separately, and counts its
 //! depth from the root of the document. We do not read more than [`MAX_ENTRIES`] entries.
 
-use std::{collections::HashMap, fmt, hash::Hash, sync::Arc};
+use std::{borrow::Cow, collections::HashMap, fmt, hash::Hash, sync::Arc};
 
 use serde_json::Value;
 
@@ -451,6 +451,21 @@ fn examine_key(jwk: Value, allowed: &[Algorithm]) -> Examined {
     (jwk, good_for)
 }
 
+/// Describes an object without `keys`, if it is of a known kind.
+fn without_keys(members: &[(Cow<'_, str>, &str)]) -> NoKeys {
+    let has = |wanted: &str| members.iter().any(|(name, _)| name == wanted);
+    let is_certificate = |text: &str| text.contains("-----BEGIN CERTIFICATE-----");
+    NoKeys::NotAKeySet(if has("jwks_uri") {
+        "a discovery document, whose jwks_uri has the address of the keys"
+    } else if has("kty") {
+        "one JWK, not a set"
+    } else if !members.is_empty() && members.iter().all(|(_, value)| is_certificate(value)) {
+        "a map of certificates (for Firebase, the key set is at https://www.googleapis.com/service_accounts/v1/jwk/securetoken@system.gserviceaccount.com)"
+    } else {
+        return NoKeys::NoMember;
+    })
+}
+
 struct Entries<'a> {
     read: Vec<&'a str>,
     skipped: usize,
@@ -471,7 +486,7 @@ impl<'a> Entries<'a> {
             ));
         }
         let keys = members.iter().find(|(name, _)| name == "keys");
-        let (_, keys) = keys.ok_or(NoKeys::NoMember)?;
+        let (_, keys) = keys.ok_or_else(|| without_keys(&members))?;
         let (read, skipped) = json::array(keys, MAX_ENTRIES)
             .map_err(|_| NoKeys::NotAKeySet("a JSON object whose \"keys\" is not an array"))?;
         Ok(Self { read, skipped })
