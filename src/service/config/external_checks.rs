@@ -16,6 +16,7 @@ use crate::{
     auth::{
         Auth, SetupError, files,
         introspection::credentials::is_client_key,
+        keys::key_set::NoKeys,
         revocation::{self, file::FileError},
     },
     service::config::{
@@ -47,7 +48,7 @@ pub(super) fn files_of(issuer: &IssuerSettings, algorithms: &[Algorithm]) -> Vec
         (
             "jwks_file",
             keys,
-            keys.map(|path| parse_key_set_file(path, algorithms)),
+            keys.map(|path| parse_key_set_file(path, algorithms).map_err(with_option)),
         ),
         (
             "ca_file",
@@ -94,6 +95,19 @@ pub(super) fn files_of(issuer: &IssuerSettings, algorithms: &[Algorithm]) -> Vec
     faults.collect()
 }
 
+/// Names the option of a table in the hint, instead of the variable.
+fn with_option(invalid: InvalidValue) -> InvalidValue {
+    let hint = invalid.hint.as_deref().unwrap_or_default();
+    let rest = hint.strip_prefix("set AUTH0_ALGORITHMS=");
+    match rest.and_then(|rest| rest.split_once(' ')) {
+        Some((algorithm, rest)) => {
+            let hint = format!("set algorithms = [\"{algorithm}\"] {rest}");
+            invalid.hint(hint)
+        }
+        None => invalid,
+    }
+}
+
 fn parse_key_set_file(path: &Path, algorithms: &[Algorithm]) -> Parsed<()> {
     let text = files::read_to_string(path).map_err(|error| cannot_read(&error))?;
     let algorithms = algorithms.iter().copied();
@@ -104,6 +118,12 @@ fn parse_key_set_file(path: &Path, algorithms: &[Algorithm]) -> Parsed<()> {
         .jwks(text)
         .build();
     match built {
+        Err(SetupError::KeySet(error @ NoKeys::NotAllowed { algorithm, .. })) => {
+            let hint = format!("set AUTH0_ALGORITHMS={algorithm} if the issuer signs with it");
+            Err(InvalidValue::new("has no usable key")
+                .because(error)
+                .hint(hint))
+        }
         Err(SetupError::KeySet(error)) => {
             Err(InvalidValue::new("has no usable key").because(error))
         }

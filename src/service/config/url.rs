@@ -190,7 +190,14 @@ pub(super) fn key_set(text: &str) -> Parsed<String> {
     if is_path {
         return Err(InvalidValue::new("is a path").hint("set AUTH0_JWKS_FILE to it instead"));
     }
-    web_address(text)
+    web_address(text).map_err(|invalid| match &invalid.hint {
+        // A server without TLS, such as a container, would not answer the suggested URL
+        Some(guess) if text.starts_with("http://") => {
+            let hint = format!("{guess} Or, if it has no TLS, write its keys to a file (curl -o FILE URL), and set AUTH0_JWKS_FILE to that file");
+            invalid.hint(hint)
+        }
+        _ => invalid,
+    })
 }
 
 /// Parses the URL of the resource, which has no query or fragment (RFC 9728 §1.2).

@@ -180,6 +180,42 @@ async fn names_the_algorithm_of_keys_that_are_not_allowed() {
     assert!(facts.contains(&reason), "{facts}");
 }
 
+/// The service does not start with such a file, so the message has to name the setting.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_of_keys_for_another_algorithm_names_the_setting() {
+    let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
+    let token = issuer.token().claim("iss", "https://a.example/").sign();
+    let world = World::named(&issuer, "https://a.example/");
+    for (command, code) in [("explain", 78), ("serve", 78), ("check", 1)] {
+        let output = world.run(&[command], &token);
+        assert_eq!(output.code, Some(code), "{command}: {}", output.stdout);
+        let text = format!("{}{}", output.stdout, output.stderr);
+        assert!(text.contains("set AUTH0_ALGORITHMS=ES256 if"), "{text}");
+    }
+    let online = World::of(issuer.clone());
+    let path = world.directory.path().join("jwks.json");
+    let arguments = ["explain", "--jwks", path.to_str().unwrap()];
+    let output = online.run(&arguments, &token);
+    assert_eq!(output.code, Some(66), "{}", output.stdout);
+    let expected = "is for ES256, which is not an allowed algorithm; set AUTH0_ALGORITHMS=ES256 if";
+    assert!(output.stderr.contains(expected), "{}", output.stderr);
+
+    let world = world.set("AUTH0_ALGORITHMS", "ES256");
+    let (output, json) = explained(&world, "ES256", &[], &token);
+    assert_eq!(output.code, Some(0), "{json:#}");
+
+    let table = "[[issuer]]\nurl = \"https://a.example/\"\njwks_file = \"jwks.json\"\n";
+    fs::write(world.directory.path().join("issuers.toml"), table).unwrap();
+    let world = world
+        .unset("AUTH0_ISSUER")
+        .unset("AUTH0_JWKS_FILE")
+        .unset("AUTH0_ALGORITHMS")
+        .set("ISSUERS_FILE", "issuers.toml");
+    let output = world.run(&["explain"], &token);
+    let expected = "set algorithms = [\"ES256\"] if";
+    assert!(output.stderr.contains(expected), "{}", output.stderr);
+}
+
 /// A message about one issuer of the file shouldn't mention another, or a variable that the file
 /// replaces.
 #[tokio::test(flavor = "multi_thread")]

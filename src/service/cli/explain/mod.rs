@@ -28,7 +28,9 @@ use clap::Args;
 use crate::{
     auth::{
         Auth, Builder, SetupError,
+        display::ShownText,
         explain_proof::ProofOfRequest,
+        keys::key_set::NoKeys,
         policy::{Policy, permissions, scopes},
         store::Store,
     },
@@ -316,6 +318,15 @@ fn build_auth_with_keys(config: &Config, path: &Path, issuer: &str) -> Result<Au
         }
     });
     for_one_token(builder).build().map_err(|error| match error {
+        SetupError::KeySet(NoKeys::NotAllowed { ref kid, algorithm, .. }) => {
+            let name = kid.as_deref().unwrap_or("the key");
+            let setting = match &config.issuers_file {
+                Some(_) => format!("set the option algorithms to [\"{algorithm}\"]"),
+                None => format!("set AUTH0_ALGORITHMS={algorithm}"),
+            };
+            let name = Terminal::clean(&ShownText::new(name).to_string());
+            failed(&format!("{name} is for {algorithm}, which is not an allowed algorithm; {setting} if the issuer signs with it"))
+        }
         SetupError::KeySet(error) => failed(&error),
         error => Failure::Setup(error),
     })
