@@ -231,6 +231,7 @@ impl Client {
                     url: url.into(),
                     status,
                     retry_after: None,
+                    is_page: false,
                 }));
             }
         }

@@ -76,7 +76,9 @@ pub(in crate::auth) fn read(body: &[u8], url: &Url, issuer: &str) -> Result<Fetc
     let metadata: Metadata = parse(body, url, &["issuer", "jwks_uri"])?;
     // Compare exactly: issuers that differ only by a slash are different issuers (RFC 8414 §3.3).
     if metadata.issuer != issuer {
-        return Err(FetchError::wrong_issuer(issuer, &metadata.issuer));
+        let jwks_uri = metadata.jwks_uri.as_deref();
+        let usable = jwks_uri.filter(|jwks_uri| published(jwks_uri, url).is_ok());
+        return Err(FetchError::wrong_issuer(issuer, &metadata.issuer).with_jwks_uri(usable));
     }
     let jwks_uri = metadata.jwks_uri;
     let jwks_uri = jwks_uri.ok_or_else(|| FetchError::NoJwksUri(url.into()))?;

@@ -245,6 +245,8 @@ pub(crate) enum FetchError {
         url: ShownUrl,
         status: StatusCode,
         retry_after: Option<Duration>,
+        /// The body is an HTML page, so it may be from something before the issuer
+        is_page: bool,
     },
     #[error(
         "{url} answered with a redirect{}, which is not followed",
@@ -276,6 +278,8 @@ pub(crate) enum FetchError {
         found: ShownUrl,
         /// The whole name, if we can recommend it as the value of a setting
         name: Option<Box<str>>,
+        /// The URL of the keys in the same document, if we can recommend that
+        jwks_uri: Option<Box<str>>,
         differs_by_slash: bool,
     },
     #[error("the jwks_uri of the issuer, {0:?}, {1}")]
@@ -330,8 +334,17 @@ impl FetchError {
             configured: configured.into(),
             found: found.into(),
             name: settable(found).map(Into::into),
+            jwks_uri: None,
             differs_by_slash,
         }
+    }
+
+    /// Adds the URL of the keys to an error about the issuer's name.
+    pub(crate) fn with_jwks_uri(mut self, url: Option<&str>) -> Self {
+        if let Self::WrongIssuer { jwks_uri, .. } = &mut self {
+            *jwks_uri = url.and_then(settable).map(Into::into);
+        }
+        self
     }
 
     /// The error as a word from a fixed list. `docs/production.md` explains each word.
@@ -478,6 +491,16 @@ pub(in crate::auth) async fn document(url: &Url, answer: Response) -> Result<Doc
         url: url.into(),
         status,
         retry_after: retry_after(answer.headers()),
+        is_page: is_page(answer.headers()),
+    })
+}
+
+fn is_page(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE);
+    kind.is_some_and(|kind| {
+        kind.as_bytes()
+            .to_ascii_lowercase()
+            .starts_with(b"text/html")
     })
 }
 
@@ -710,6 +733,7 @@ mod tests {
                 url: url(),
                 status: StatusCode::NOT_FOUND,
                 retry_after: None,
+                is_page: false,
             },
             FetchError::Redirect {
                 url: url(),

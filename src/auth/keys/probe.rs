@@ -132,6 +132,11 @@ pub(crate) fn is_not_found(error: &FetchError) -> bool {
     discovery::is_not_found(error)
 }
 
+/// Whether the server has no document at the URL
+pub(crate) fn is_missing(error: &FetchError) -> bool {
+    matches!(error, FetchError::Status { status, .. } if [404, 405, 410].contains(&status.as_u16()))
+}
+
 /// The URL of the keys in the issuer's metadata, or the problem with the metadata.
 pub(crate) fn jwks_uri(
     body: &[u8],

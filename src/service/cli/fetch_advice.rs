@@ -6,9 +6,10 @@
 use reqwest::{StatusCode, Url};
 
 use crate::{
-    auth::{
-        display::settable,
-        keys::fetch::{FetchError, Layer, endpoint, is_loopback},
+    auth::keys::{
+        fetch::{FetchError, Layer, endpoint, is_loopback},
+        key_set::NoKeys,
+        probe,
     },
     service::{
         cli::{check::entra, context::Context},
@@ -17,18 +18,16 @@ use crate::{
 };
 
 #[derive(Debug, Clone, Copy)]
-pub(in crate::service) enum Wanted<'a> {
-    /// The issuer's metadata, with the URL of the keys in it, if any
-    Metadata {
-        jwks_uri: Option<&'a str>,
-    },
+pub(in crate::service) enum Wanted {
+    /// The issuer's metadata
+    Metadata,
     KeySet,
 }
 
 /// A sentence without a full stop.
 pub(in crate::service) fn fetch_advice(
     error: &FetchError,
-    wanted: Wanted<'_>,
+    wanted: Wanted,
     context: &Context<'_>,
 ) -> String {
     let text = for_variables(error, wanted, context);
@@ -36,7 +35,7 @@ pub(in crate::service) fn fetch_advice(
 }
 
 /// The advice in terms of variables.
-fn for_variables(error: &FetchError, wanted: Wanted<'_>, context: &Context<'_>) -> String {
+fn for_variables(error: &FetchError, wanted: Wanted, context: &Context<'_>) -> String {
     let config = context.config;
     // With several issuers, these variables can't be set
     let is_among_several = config.issuers.len() > 1 && config.tables.is_empty();
@@ -50,8 +49,23 @@ fn for_variables(error: &FetchError, wanted: Wanted<'_>, context: &Context<'_>) 
             format!("correct the certificate or the port, {from_file}")
         }
         (FetchError::Unreachable(..) | FetchError::TimedOut(_), _) => {
-            format!("{}; {from_file}", network(error, context))
+            let ways = [
+                slow(error),
+                other_address(error, wanted, context),
+                Some(network(error, context).to_owned()),
+                Some(from_file),
+            ];
+            let ways: Vec<_> = ways.into_iter().flatten().collect();
+            ways.join("; ")
         }
+        (
+            FetchError::Status {
+                status: StatusCode::FORBIDDEN,
+                is_page: true,
+                ..
+            },
+            _,
+        ) => format!("have the firewall before the issuer let this machine through, {from_file}"),
         (
             FetchError::Status {
                 status: StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN,
@@ -59,6 +73,9 @@ fn for_variables(error: &FetchError, wanted: Wanted<'_>, context: &Context<'_>) 
             },
             _,
         ) => login(context),
+        (FetchError::Status { .. }, Wanted::Metadata) if probe::is_missing(error) => {
+            no_metadata(is_among_several, context)
+        }
         (FetchError::Status { status, .. }, _)
             if *status == StatusCode::PROXY_AUTHENTICATION_REQUIRED =>
         {
@@ -96,18 +113,16 @@ fn for_variables(error: &FetchError, wanted: Wanted<'_>, context: &Context<'_>) 
             "list the issuers in ISSUERS_FILE instead of {}, with jwks_uri or jwks_file for this one",
             and(&context.replaced)
         ),
-        (FetchError::WrongIssuer { name, .. }, Wanted::Metadata { jwks_uri }) => {
-            renamed(name.as_deref(), jwks_uri)
+        (FetchError::WrongIssuer { name, jwks_uri, .. }, Wanted::Metadata) => {
+            renamed(name.as_deref(), jwks_uri.as_deref())
         }
         (FetchError::Local { .. } | FetchError::JwksUri(..), _) => {
             format!("set AUTH0_JWKS_URI to the address of its keys, {from_file}")
         }
-        (_, Wanted::Metadata { .. }) => format!(
+        (_, Wanted::Metadata) => format!(
             "set AUTH0_JWKS_URI to the address of its keys, from its documentation, {from_file}"
         ),
-        (_, Wanted::KeySet) if config.jwks_uri.is_some() => {
-            format!("correct AUTH0_JWKS_URI, {from_file}")
-        }
+        (_, Wanted::KeySet) if config.jwks_uri.is_some() => wrong_uri(error, context),
         (_, Wanted::KeySet) => format!("set AUTH0_JWKS_URI if its keys are elsewhere, {from_file}"),
     }
 }
@@ -166,15 +181,13 @@ fn network(error: &FetchError, context: &Context<'_>) -> &'static str {
     }
 }
 
-/// The metadata has another issuer name, `name`. `jwks_uri` is the URL of that issuer's keys.
+/// The metadata has another issuer name, `name`. `jwks_uri` is the URL of that issuer's keys, if we
+/// can recommend it.
 fn renamed(name: Option<&str>, jwks_uri: Option<&str>) -> String {
     let usable = |url: &&str| endpoint(url).is_ok();
-    let keys = jwks_uri.and_then(settable).filter(usable);
-    let keys = match (keys, jwks_uri) {
-        (Some(keys), _) => keys,
-        (None, Some(_)) => "the jwks_uri in its discovery document",
-        (None, None) => "the address of its keys",
-    };
+    let keys = jwks_uri.filter(usable);
+    let keys =
+        keys.unwrap_or("the address of the keys, which is the jwks_uri of a discovery document");
     match name {
         Some(name) if usable(&name) => format!(
             "configure the name that tokens have in iss; if that is {name}, set AUTH0_ISSUER to \
@@ -190,6 +203,73 @@ fn renamed(name: Option<&str>, jwks_uri: Option<&str>) -> String {
              document; if it has no discovery document of its own, set AUTH0_JWKS_URI to {keys}"
         ),
     }
+}
+
+/// There is no document at the URL of the issuer's metadata.
+fn no_metadata(is_among_several: bool, context: &Context<'_>) -> String {
+    let file = with_file(context);
+    let keys = if is_among_several {
+        file
+    } else {
+        format!("set AUTH0_JWKS_URI to the address of its keys, from its documentation, or {file}")
+    };
+    format!(
+        "check the path of the issuer first: it needs the right realm or tenant, and at some \
+         issuers /auth, /v2.0, /oauth2/default or /auth/v1; if it is right, {keys}"
+    )
+}
+
+/// There is no key set at the configured URL. Without this URL, the service finds the keys from the
+/// issuer's name.
+fn wrong_uri(error: &FetchError, context: &Context<'_>) -> String {
+    let file = with_file(context);
+    let mut issuers = context.config.issuers.iter();
+    let is_discoverable = issuers.all(|name| endpoint(name).is_ok());
+    let is_metadata = matches!(
+        error,
+        FetchError::NoKeys(_, NoKeys::NotAKeySet(form)) if form.starts_with("a discovery document")
+    );
+    match (is_discoverable, is_metadata) {
+        (true, true) => {
+            "remove AUTH0_JWKS_URI, because the service finds the discovery document by itself"
+                .to_owned()
+        }
+        (true, false) => format!(
+            "correct AUTH0_JWKS_URI; or remove it, if the issuer has a discovery document, which \
+             names the keys; or {file}"
+        ),
+        (false, _) => format!("correct AUTH0_JWKS_URI, or {file}"),
+    }
+}
+
+/// A slow issuer may only need a longer timeout.
+fn slow(error: &FetchError) -> Option<String> {
+    let FetchError::TimedOut(limit) = error else {
+        return None;
+    };
+    Some(format!(
+        "raise AUTH0_JWKS_TIMEOUT, which is {limit:?}, if the issuer is only slow"
+    ))
+}
+
+/// The name of a host doesn't resolve, or the key set is at a host that cannot be reached.
+fn other_address(error: &FetchError, wanted: Wanted, context: &Context<'_>) -> Option<String> {
+    let FetchError::Unreachable(_, message, _) = error else {
+        return None;
+    };
+    let config = context.config;
+    let is_name = message.to_string().contains("lookup address") && !context.has_proxy;
+    let is_only = config.issuers.len() < 2 || !config.tables.is_empty();
+    Some(match (wanted, &config.jwks_uri) {
+        (Wanted::Metadata, _) if is_name => "check the spelling of the issuer".to_owned(),
+        (Wanted::KeySet, Some(_)) if is_name => "check the spelling of AUTH0_JWKS_URI".to_owned(),
+        (Wanted::KeySet, None) if is_only => {
+            "set AUTH0_JWKS_URI to an address of its keys that this machine can reach, if the one in \
+             its discovery document is for another network"
+                .to_owned()
+        }
+        _ => return None,
+    })
 }
 
 /// `A`, `A and B`, `A, B and C`
@@ -278,12 +358,12 @@ mod tests {
         &'a str,
         &'a [(&'a str, &'a str)],
         FetchError,
-        Wanted<'a>,
+        Wanted,
         &'a [&'a str],
         &'a str,
     );
 
-    fn advice(variables: &[(&str, &str)], error: &FetchError, wanted: Wanted<'_>) -> String {
+    fn advice(variables: &[(&str, &str)], error: &FetchError, wanted: Wanted) -> String {
         let pairs = [
             ("AUTH0_ISSUER", TENANT),
             ("AUTH0_API_AUDIENCE", "https://api.example.com"),
@@ -300,6 +380,7 @@ mod tests {
             url: TENANT.into(),
             status,
             retry_after: None,
+            is_page: false,
         };
         let unreachable = |url: &str, words: &str| {
             let message = ShownText::new(words);
@@ -319,10 +400,8 @@ mod tests {
         let exempt = [proxy[0], ("NO_PROXY", ".tenant.example, tenant.example")];
         let entra = named("https://login.microsoftonline.com/{tenantid}/v2.0");
         let set = Wanted::KeySet;
-        let metadata = Wanted::Metadata { jwks_uri: None };
-        let with_keys = |jwks_uri| Wanted::Metadata {
-            jwks_uri: Some(jwks_uri),
-        };
+        let metadata = Wanted::Metadata;
+        let with_keys = |found: &str, url: &str| named(found).with_jwks_uri(Some(url));
         let name_and_keys = format!(
             "if that is {long}, set AUTH0_ISSUER to it, and if it has no discovery document, set \
              AUTH0_JWKS_URI to {keys}"
@@ -335,11 +414,11 @@ mod tests {
             ("no answer from a configured address", &uri, FetchError::TimedOut(std::time::Duration::ZERO), set, &["or remove AUTH0_JWKS_URI and set"], "or set AUTH0_JWKS_FILE"),
             ("Entra's common", &common, entra.clone(), metadata, &["write the tenant's ID"], "{tenantid}"),
             ("a name that is no issuer's", &[], entra, metadata, &["the issuer in its discovery document"], "{tenantid}"),
-            ("a long name", &[], named(&long), with_keys(&keys), &[&name_and_keys], "…"),
-            ("a name with a password", &[], named("https://me:hunter2@b.example/"), with_keys("https://b.example/k?hunter2"), &["the issuer in its discovery document", "to the jwks_uri in its"], "hunter2"),
-            ("a name without https", &[], named("http://keycloak:8080/realms/a"), with_keys("https://b.example/keys"), &["set AUTH0_ISSUER to it and AUTH0_JWKS_URI to https://b.example/keys"], "if it has no"),
+            ("a long name", &[], with_keys(&long, &keys), metadata, &[&name_and_keys], "…"),
+            ("a name with a password", &[], with_keys("https://me:hunter2@b.example/", "https://b.example/k?hunter2"), metadata, &["the issuer in its discovery document", "to the address of the keys, which is the jwks_uri"], "hunter2"),
+            ("a name without https", &[], with_keys("http://keycloak:8080/realms/a", "https://b.example/keys"), metadata, &["set AUTH0_ISSUER to it and AUTH0_JWKS_URI to https://b.example/keys"], "if it has no"),
             ("on this machine", &here, unreachable("http://127.0.0.1:9/", "refused"), metadata, &["running on this machine"], "HTTPS_PROXY"),
-            ("late, on this machine", &here, FetchError::TimedOut(std::time::Duration::ZERO), metadata, &["running on this machine"], "HTTPS_PROXY"),
+            ("late, on this machine", &here, FetchError::TimedOut(std::time::Duration::from_secs(5)), metadata, &["raise AUTH0_JWKS_TIMEOUT, which is 5s, if", "running on this machine"], "HTTPS_PROXY"),
             ("elsewhere", &[], unreachable(TENANT, "no route"), metadata, &["set HTTPS_PROXY if"], "this machine"),
             ("a proxy that requires a login", &proxy, unreachable(TENANT, "tunnel error: proxy authorization required"), metadata, &["http://USER:PASSWORD@HOST:PORT"], "NO_PROXY"),
             ("a host without a proxy", &exempt, unreachable(TENANT, "no route"), metadata, &["set HTTPS_PROXY if"], "check the proxy"),

@@ -72,27 +72,50 @@ async fn server(status: u16, mut body: Value) -> String {
     url
 }
 
+/// Starts a server that answers with an HTML page.
+async fn page_server(status: u16) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let routes = warp::any().map(move || {
+        let reply = warp::reply::html("<html>Access denied");
+        warp::reply::with_status(reply, status.try_into().unwrap())
+    });
+    tokio::spawn(warp::serve(routes).incoming(listener).run());
+    url
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn failed_key_fetch_comes_with_advice() {
     let issuer = Issuer::start().await;
     let not_a_set = server(200, json!({})).await;
     let missing = server(404, json!({})).await;
+    let metadata = server(
+        200,
+        json!({"issuer": "own", "jwks_uri": "https://a.example/keys"}),
+    )
+    .await;
+    let blocked = page_server(403).await;
     let locked = server(401, json!({})).await;
     let long = format!("https://other.example/{}/", "b".repeat(100));
     let long_name = format!("if that is {long}, set AUTH0_ISSUER to it");
     #[rustfmt::skip]
     let rows = [
-        ("no discovery document", server(404, json!({})).await, "", causes::NO_DISCOVERY, "Set AUTH0_JWKS_URI to the address of its keys, from its documentation, or set AUTH0_JWKS_FILE"),
+        ("no discovery document", server(404, json!({})).await, "", causes::NO_DISCOVERY, "Check the path of the issuer first: it needs the right realm or tenant, and at some issuers /auth, /v2.0, /oauth2/default or /auth/v1; if it is right, set AUTH0_JWKS_URI to the address of its keys, from its documentation, or set AUTH0_JWKS_FILE"),
         ("keys for clients that log in", server(401, json!({})).await, "", causes::KEYS_NEED_CREDENTIALS, "fetch_token_file"),
         ("keys that are forbidden", server(403, json!({})).await, "", causes::KEYS_NEED_CREDENTIALS, "set AUTH0_JWKS_FILE to a file with its keys (from Kubernetes: kubectl get --raw /openid/v1/jwks)"),
         ("an issuer that fails", server(500, json!({})).await, "", causes::ISSUER_UNREACHABLE, "wait until it answers"),
         ("a redirect", server(302, json!({})).await, "", causes::ISSUER_REDIRECTS, "Set AUTH0_JWKS_URI to the address of its keys"),
-        ("another issuer", server(200, json!({"issuer": "https://other.example/", "jwks_uri": "https://other.example/keys"})).await, "", causes::NOT_ITS_NAME, "if that is https://other.example/, set AUTH0_ISSUER to it, and if it has no discovery document, set AUTH0_JWKS_URI to the address of its keys"),
+        ("another issuer", server(200, json!({"issuer": "https://other.example/", "jwks_uri": "https://other.example/keys"})).await, "", causes::NOT_ITS_NAME, "if that is https://other.example/, set AUTH0_ISSUER to it, and if it has no discovery document, set AUTH0_JWKS_URI to https://other.example/keys"),
         ("metadata without jwks_uri", server(200, json!({"issuer": "own"})).await, "", causes::BAD_METADATA, "Set AUTH0_JWKS_URI to the address of its keys, from its documentation"),
         ("another issuer with a long name", server(200, json!({"issuer": long, "jwks_uri": "https://other.example/keys"})).await, "", causes::NOT_ITS_NAME, &long_name),
         ("keys at a configured address for clients that log in", locked.clone(), &*locked, causes::KEYS_NEED_CREDENTIALS, "remove AUTH0_JWKS_URI and set AUTH0_JWKS_FILE to a file with its keys (from Kubernetes: kubectl get --raw /openid/v1/jwks), or list the issuer in ISSUERS_FILE instead of AUTH0_ISSUER and AUTH0_JWKS_URI"),
-        ("no key set at the configured address", not_a_set.clone(), &*not_a_set, causes::NO_KEY_SET_URI, "Correct AUTH0_JWKS_URI, or remove AUTH0_JWKS_URI and set AUTH0_JWKS_FILE"),
-        ("a key set that is not there", missing.clone(), &*missing, causes::NO_KEY_SET_URI, "Correct AUTH0_JWKS_URI, or remove AUTH0_JWKS_URI and set AUTH0_JWKS_FILE"),
+        ("no key set at the configured address", not_a_set.clone(), &*not_a_set, causes::NO_KEY_SET_URI, "Correct AUTH0_JWKS_URI; or remove it, if the issuer has a discovery document, which names the keys; or remove AUTH0_JWKS_URI and set AUTH0_JWKS_FILE"),
+        ("a key set that is not there", missing.clone(), &*missing, causes::NO_KEY_SET_URI, "Correct AUTH0_JWKS_URI; or remove it, if the issuer has a discovery document, which names the keys; or remove AUTH0_JWKS_URI and set AUTH0_JWKS_FILE"),
+        ("the discovery document at the configured address", metadata.clone(), &*metadata, causes::NO_KEY_SET_URI, "Remove AUTH0_JWKS_URI, because the service finds the discovery document by itself"),
+        ("a firewall", blocked, "", causes::ISSUER_DENIES, "Have the firewall before the issuer let this machine through, or set AUTH0_JWKS_FILE"),
+        ("a jwks_uri whose host has no name", server(200, json!({"issuer": "own", "jwks_uri": "https://keycloak.invalid/keys"})).await, "", causes::ISSUER_UNREACHABLE, "Set AUTH0_JWKS_URI to an address of its keys that this machine can reach"),
+        ("an issuer whose host has no name", "https://tenant.invalid/".to_owned(), "", causes::ISSUER_UNREACHABLE, "Check the spelling of the issuer"),
+        ("a configured address whose host has no name", server(200, json!({})).await, "https://keycloak.invalid/keys", causes::ISSUER_UNREACHABLE, "Check the spelling of AUTH0_JWKS_URI"),
     ];
     for (case, url, jwks_uri, cause, words) in rows {
         let token = issuer.token().claim("iss", &url).sign();
@@ -103,12 +126,17 @@ async fn failed_key_fetch_comes_with_advice() {
         let json = lacks_keys(&world, case, &token, cause, words);
         // the reason, including the address
         let facts = json["facts"].to_string();
-        assert!(facts.contains("http://127.0.0.1"), "{case}: {facts}");
+        let has_address = facts.contains("http://127.0.0.1") || facts.contains(".invalid/");
+        assert!(has_address, "{case}: {facts}");
         // Nothing should tell users to correct or remove `AUTH0_JWKS_URI` if they didn't set it.
         let says = format!("{}{}", json["cause"], json["fix"]);
-        let names_uri = ["Correct AUTH0_JWKS_URI", "emove AUTH0_JWKS_URI"]
-            .iter()
-            .any(|words| says.contains(words));
+        let names_uri = [
+            "orrect AUTH0_JWKS_URI",
+            "emove AUTH0_JWKS_URI",
+            "of AUTH0_JWKS_URI",
+        ]
+        .iter()
+        .any(|words| says.contains(words));
         assert_eq!(names_uri, !jwks_uri.is_empty(), "{case}: {says}");
     }
     issuer.fail_jwks(Fault::Status(404));
@@ -160,6 +188,40 @@ async fn names_why_a_published_key_is_not_found() {
         let json = refuses(&world, case, &token, "unknown_key", cause);
         let what = json["cause"].as_str().unwrap();
         assert!(what.contains(words), "{case}: {what}");
+    }
+}
+
+/// The key set is in a form that only a file of keys may have, or in none.
+#[tokio::test(flavor = "multi_thread")]
+async fn names_the_form_of_a_document_that_is_no_key_set() {
+    let issuer = Issuer::start().await;
+    let jwk = issuer.key().public_jwk();
+    let set = json!({"keys": [jwk]}).to_string();
+    let utf16: Vec<_> = set.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let certificate = "-----BEGIN CERTIFICATE-----\nAA\n-----END CERTIFICATE-----\n";
+    #[rustfmt::skip]
+    let rows: [(&str, Vec<u8>, &str); 6] = [
+        ("a JSON string", json!(set).to_string().into(), "a JSON string, so it was encoded as JSON twice"),
+        ("UTF-16", utf16, "UTF-16, not UTF-8"),
+        ("gzip without a field", vec![0x1f, 0x8b, 8, 0], "gzip, but has no field Content-Encoding"),
+        ("PEM", b"-----BEGIN PUBLIC KEY-----\nAA\n-----END PUBLIC KEY-----".to_vec(), "PEM, not JSON"),
+        ("one JWK", jwk.to_string().into(), "one JWK, not a set"),
+        ("certificates", json!({"a": certificate}).to_string().into(), "a map of certificates"),
+    ];
+    for (case, body, words) in rows {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let routes = warp::any().map(move || body.clone());
+        tokio::spawn(warp::serve(routes).incoming(listener).run());
+        let world = World::of(issuer.clone()).set("AUTH0_JWKS_URI", url);
+        let (_, json) = explained(&world, case, &[], &issuer.token().sign());
+        assert_eq!(json["code"], "keys_unavailable", "{case}: {json:#}");
+        let facts = json["facts"].to_string();
+        assert!(facts.contains(words), "{case}: {facts}");
+        assert!(
+            json["fix"].to_string().contains("AUTH0_JWKS_FILE"),
+            "{case}: {json:#}"
+        );
     }
 }
 
@@ -252,7 +314,7 @@ async fn explains_an_issuer_of_the_file_with_its_own_options() {
         (
             of(&closed),
             causes::NO_DISCOVERY,
-            "Set the option jwks_uri to the address",
+            "if it is right, set the option jwks_uri to the address",
         ),
         (
             of(&locked),

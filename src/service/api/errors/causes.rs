@@ -363,8 +363,8 @@ pub const CA_AS_SERVER: Cause = cause(
     "Make a server certificate with CA:FALSE that the authority signs, install it at the issuer, and set SSL_CERT_FILE to a file with the authority's certificate.",
 );
 pub const NO_DISCOVERY: Cause = cause(
-    "The issuer has no discovery document, so this service cannot find its keys.",
-    "Set AUTH0_JWKS_URI to the address of the issuer's key set, from its documentation. Discovery is then not needed.",
+    "There is no discovery document at the issuer's address, so this service cannot find its keys. Either the path of the issuer is wrong, or the issuer has no such document.",
+    "Compare the path of AUTH0_ISSUER with the iss of tokens, such as the realm or the tenant in it. If it is right, set AUTH0_JWKS_URI to the address of the issuer's key set, from its documentation. Discovery is then not needed.",
 );
 pub const BAD_METADATA: Cause = cause(
     "The issuer's discovery document cannot be used, so this service cannot find its keys.",
@@ -377,6 +377,10 @@ pub const KEYS_FOR_OTHER_ALGORITHM: Cause = cause(
 pub const KEYS_NEED_CREDENTIALS: Cause = cause(
     "The issuer returns its discovery document or its keys only to clients that log in, as Kubernetes does.",
     "Save the key set to a file and set AUTH0_JWKS_FILE to its path. In Kubernetes, kubectl get --raw /openid/v1/jwks prints it. Or list the issuer in ISSUERS_FILE instead of AUTH0_ISSUER, with fetch_token_file for a token that it accepts.",
+);
+pub const ISSUER_DENIES: Cause = cause(
+    "The issuer's address answers 403 with an HTML page, as web application firewalls and geographic blocks do, so this service has no keys. The caller's token is not the problem.",
+    "Have the firewall before the issuer let this machine through, or save the key set to a file and set AUTH0_JWKS_FILE to its path.",
 );
 pub const ISSUER_REDIRECTS: Cause = cause(
     "The issuer answers with a redirect, and this service does not follow redirects.",

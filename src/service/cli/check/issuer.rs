@@ -156,8 +156,7 @@ async fn discover(
     let body = match &response.body {
         Ok(body) => body,
         Err(error) => {
-            let wanted = Wanted::Metadata { jwks_uri: None };
-            let hint = fetch_advice(error, wanted, context);
+            let hint = fetch_advice(error, Wanted::Metadata, context);
             failed(section, "discovery", &response, error, &hint);
             return None;
         }
@@ -179,9 +178,7 @@ async fn discover(
             None
         }
         Err(error) => {
-            let metadata = metadata(body);
-            let jwks_uri = metadata["jwks_uri"].as_str();
-            let hint = fetch_advice(&error, Wanted::Metadata { jwks_uri }, context);
+            let hint = fetch_advice(&error, Wanted::Metadata, context);
             section.add_failure("issuer", &error, &hint);
             None
         }

@@ -608,7 +608,7 @@ fn no_keys(facts: &Facts<'_>) -> Advice {
     let wanted = match (&error, &facts.config.jwks_uri) {
         (FetchError::NoKeys(..), _) | (_, Some(_)) => Wanted::KeySet,
         _ if !is_of_metadata => Wanted::KeySet,
-        _ => Wanted::Metadata { jwks_uri: None },
+        _ => Wanted::Metadata,
     };
     let advice = fetch_advice(&error, wanted, &facts.context());
     let mut advice = advice.chars();
@@ -657,10 +657,18 @@ fn cause_of_fetch(facts: &Facts<'_>, error: &FetchError, is_of_metadata: bool) -
         FetchError::Coding(..) | FetchError::NotGzip(_) | FetchError::TooLarge(_) => {
             causes::ODD_ANSWER
         }
-        FetchError::Status { status, .. } => match status.as_u16() {
+        FetchError::Status { .. } if probe::is_missing(error) => {
+            if is_discovered {
+                causes::NO_DISCOVERY
+            } else {
+                of_key_set
+            }
+        }
+        FetchError::Status {
+            status, is_page, ..
+        } => match status.as_u16() {
+            403 if *is_page => causes::ISSUER_DENIES,
             401 | 403 => causes::KEYS_NEED_CREDENTIALS,
-            404 | 405 | 410 if is_discovered => causes::NO_DISCOVERY,
-            404 | 405 | 410 => of_key_set,
             _ => causes::ISSUER_UNREACHABLE,
         },
         FetchError::Unreachable(_, message, Layer::Tls | Layer::Untrusted) => {
