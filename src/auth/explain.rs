@@ -683,6 +683,34 @@ impl Auth {
         self.trusted_issuer(issuer).ok()?.fetched()?.last_error()
     }
 
+    /// The URL of the issuer's keys, if they were fetched from the URL in its metadata
+    pub(crate) fn discovered_keys(&self, issuer: &str) -> Option<String> {
+        let issuer = self.trusted_issuer(issuer).ok()?;
+        issuer.fetched()?.discovered_url()
+    }
+
+    /// The `kid`s of the issuer's usable keys
+    pub(crate) fn kids(&self, issuer: &str) -> Vec<String> {
+        let issuer = self.trusted_issuer(issuer).ok();
+        issuer.map_or_else(Vec::new, |issuer| kids(&issuer))
+    }
+
+    /// The first key that was left out of the issuer's key set, with the reason
+    pub(crate) fn first_left_out(&self, issuer: &str) -> Option<String> {
+        let issuer = self.trusted_issuer(issuer).ok()?;
+        let left_out = match issuer.keys.as_ref()? {
+            Keys::Fetched(jwks) => jwks.left_out()?,
+            Keys::Fixed(set) => Arc::clone(set.left_out()),
+        };
+        left_out.first().map(ToString::to_string)
+    }
+
+    /// Whether the issuer's keys are fixed, as with `--jwks`
+    pub(crate) fn has_fixed_keys(&self, issuer: &str) -> bool {
+        let issuer = self.trusted_issuer(issuer);
+        issuer.is_ok_and(|issuer| matches!(issuer.keys, Some(Keys::Fixed(_))))
+    }
+
     /// `None` if the key wasn't left out
     pub(crate) fn why_left_out(&self, issuer: &str, kid: &str) -> Option<String> {
         let issuer = self.trusted_issuer(issuer).ok()?;
@@ -799,16 +827,20 @@ fn key_expected(issuer: &Trusted, algorithm: Algorithm) -> String {
     if algorithm == Algorithm::HS256 {
         return "the signing secret".to_owned();
     }
-    let kids = match &issuer.keys {
-        Some(Keys::Fetched(jwks)) => jwks.kids(),
-        Some(Keys::Fixed(set)) => set.kids(),
-        None => Vec::new(),
-    };
+    let kids = kids(issuer);
     if kids.is_empty() {
         return format!("a key of {}", issuer.context.issuer);
     }
     let kids = any_of(kids.iter().map(|kid| quoted(kid)));
     format!("a key of {}: {kids}", issuer.context.issuer)
+}
+
+fn kids(issuer: &Trusted) -> Vec<String> {
+    match &issuer.keys {
+        Some(Keys::Fetched(jwks)) => jwks.kids(),
+        Some(Keys::Fixed(set)) => set.kids(),
+        None => Vec::new(),
+    }
 }
 
 /// Describes the key with the token's `kid`, or why it was left out of the key set.

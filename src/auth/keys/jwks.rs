@@ -16,7 +16,7 @@ use tokio::{
 
 use crate::algorithm::Algorithm;
 #[cfg(feature = "service")]
-use crate::auth::keys::{fetch::FetchError, key_set::NoMatch};
+use crate::auth::keys::{fetch::FetchError, key_set::NoMatch, left_out::LeftOut};
 use crate::auth::{
     context,
     error::AuthError,
@@ -138,6 +138,18 @@ impl Jwks {
     #[cfg(feature = "service")]
     pub(crate) fn last_error(&self) -> Option<FetchError> {
         self.shared.record().error.clone()
+    }
+
+    #[cfg(feature = "service")]
+    pub(crate) fn left_out(&self) -> Option<Arc<[LeftOut]>> {
+        let held = self.shared.held.load();
+        held.as_ref().map(|held| Arc::clone(held.left_out()))
+    }
+
+    /// The URL of the set, if the issuer's metadata named it
+    #[cfg(feature = "service")]
+    pub(crate) fn discovered_url(&self) -> Option<String> {
+        self.shared.record().address.clone().map(Into::into)
     }
 
     /// The `kid`s of the usable keys in the set

@@ -191,6 +191,54 @@ async fn names_why_a_published_key_is_not_found() {
     }
 }
 
+/// The file may be an old copy, so the key may exist. A token without `kid` may be signed with the
+/// key that was left out.
+#[tokio::test(flavor = "multi_thread")]
+async fn names_why_the_file_lacks_the_tokens_key() {
+    let issuer = Issuer::with_algorithm(Algorithm::RS256).await;
+    let world = World::named(&issuer, issuer.url());
+    let file = world.directory.path().join("jwks.json");
+    let (key, other) = (issuer.key(), SigningKey::generate(Algorithm::RS256));
+    let named = |key: &SigningKey, kid: &str, usage: &str| {
+        let mut jwk = key.public_jwk();
+        (jwk["kid"], jwk["use"]) = (json!(kid), json!(usage));
+        jwk
+    };
+    let good = named(&key, "key-1", "sig");
+    let set = json!({"keys": [good, named(&other, "key-2", "sig")]});
+    let with_left_out = json!({"keys": [good, named(&other, "key-2", "sig"), named(&SigningKey::generate(Algorithm::RS256), "key-3", "enc")]});
+    let token = || issuer.token().key(&key);
+    #[rustfmt::skip]
+    let rows = [
+        ("an old file", &set, token().kid("key-9"), causes::OLD_KEY_FILE, ""),
+        ("an empty kid", &set, token().kid(""), causes::KID_EMPTY, ""),
+        ("capitals", &set, token().kid("KEY-1"), causes::KID_SPELLING, "The key has \"key-1\", and the token \"KEY-1\"."),
+        ("a space", &set, token().kid("key-1 "), causes::KID_SPELLING, ""),
+        ("padding", &set, token().kid("key-1="), causes::KID_SPELLING, ""),
+        ("a URL", &set, token().kid("https://issuer.example/keys/key-1"), causes::KID_SPELLING, ""),
+        ("no kid", &set, token().without_header("kid"), causes::NO_KID, ""),
+        ("no kid, and a key was left out", &with_left_out, token().without_header("kid"), causes::NO_KID_LEFT_OUT, "key-3"),
+    ];
+    for (case, set, token, cause, words) in rows {
+        fs::write(&file, set.to_string()).unwrap();
+        let json = refuses(&world, case, &token.sign(), "unknown_key", cause);
+        let what = json["cause"].as_str().unwrap();
+        assert!(what.contains(words), "{case}: {what}");
+    }
+    let online = World::of(issuer.clone());
+    let path = file.to_str().unwrap();
+    let token = token().kid("key-9").sign();
+    let (_, json) = explained(&online, "--jwks", &["--jwks", path], &token);
+    assert_eq!(json["fix"], causes::OLD_KEY_FILE.fix, "{json:#}");
+    refuses(
+        &online,
+        "fetched keys",
+        &token,
+        "unknown_key",
+        causes::ROTATED,
+    );
+}
+
 /// The key set is in a form that only a file of keys may have, or in none.
 #[tokio::test(flavor = "multi_thread")]
 async fn names_the_form_of_a_document_that_is_no_key_set() {

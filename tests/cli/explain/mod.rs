@@ -10,6 +10,7 @@
 //! | a recommended setting does not start the service | [`explained`] tries each setting; `settings.rs` reads every text |
 //! | a key was left out, or discovery fails | `keys.rs` |
 //! | mistakes that are typical of an issuer | `issuers.rs` |
+//! | the issuer has another name or address | `names.rs` |
 //! | pasted text, and variables that were not filled in | `pasted.rs` |
 //! | other mistakes in tokens, configurations and grants | this file, `configuration.rs`, `policies.rs` |
 //! | the output shows too much, or is not readable | `output.rs` |
@@ -17,6 +18,7 @@
 mod configuration;
 mod issuers;
 mod keys;
+mod names;
 mod output;
 mod pasted;
 mod policies;
@@ -26,7 +28,7 @@ mod verdict;
 use serde_json::{Value, json};
 use warp_bearer::{
     auth::Algorithm,
-    issuer::{SigningKey, TokenBuilder},
+    issuer::{Issuer, SigningKey, TokenBuilder},
     service::api::errors::{Cause, Page, causes},
 };
 
@@ -121,7 +123,7 @@ type Break = fn(TokenBuilder) -> TokenBuilder;
 async fn explains_each_broken_token() {
     let world = World::start().await;
     #[rustfmt::skip]
-    let rows: [(&str, Break, &str, Cause); 44] = [
+    let rows: [(&str, Break, &str, Cause); 53] = [
         ("an ID token, by its nonce", |t| t.audience("kZ1abcdefghijklmnopqrstuvwxyz012").claim("nonce", "n"), "wrong_audience", causes::ID_TOKEN),
         ("an ID token, by its profile claims", |t| t.audience("kZ1abcdefghijklmnopqrstuvwxyz012").claim("email", "a@example.com"), "wrong_audience", causes::ID_TOKEN),
         ("for /userinfo only", |t| t.audience("https://tenant.eu.auth0.com/userinfo"), "wrong_audience", causes::USERINFO_ONLY),
@@ -162,7 +164,16 @@ async fn explains_each_broken_token() {
         ("an issuer without TLS on another machine", |t| t.claim("iss", "http://keycloak:8080/realms/a").kid("gone"), "unknown_issuer", causes::OTHER_TENANT),
         ("an unknown issuer and an unknown key", |t| t.claim("iss", "https://other.eu.auth0.com/").kid("gone"), "unknown_issuer", causes::OTHER_TENANT),
         ("an issuer without its trailing slash", |t| { let issuer = issuer_of(&t); t.claim("iss", issuer.trim_end_matches('/')) }, "unknown_issuer", causes::SLASH),
-        ("an issuer with a space", |t| { let issuer = issuer_of(&t); t.claim("iss", issuer + " ") }, "unknown_issuer", causes::SCHEME_OR_CASE),
+        ("an issuer with a space", |t| { let issuer = issuer_of(&t); t.claim("iss", issuer + " ") }, "unknown_issuer", causes::ISSUER_BLANK),
+        ("an empty issuer", |t| t.claim("iss", ""), "unknown_issuer", causes::ISSUER_BLANK),
+        ("an empty array of audiences", |t| t.audiences::<&str>([]), "wrong_audience", causes::EMPTY_AUDIENCE),
+        ("an empty audience", |t| t.audience(""), "wrong_audience", causes::EMPTY_AUDIENCE),
+        ("audiences with a comma", |t| t.audience("x,https://api.example.com"), "wrong_audience", causes::AUDIENCE_LIST),
+        ("audiences with a comma and a space", |t| t.audience("x, https://api.example.com"), "wrong_audience", causes::AUDIENCE_LIST),
+        ("audiences with a space", |t| t.audience("x https://api.example.com"), "wrong_audience", causes::AUDIENCE_LIST),
+        ("audiences as JSON in a string", |t| t.audience("[\"https://api.example.com\"]"), "wrong_audience", causes::AUDIENCE_LIST),
+        ("the general audience of IdentityServer", |t| { let issuer = issuer_of(&t); t.audience(format!("{issuer}resources")) }, "wrong_audience", causes::GENERAL_AUDIENCE),
+        ("bound to null", |t| t.claim("cnf", json!(null)), "token_bound", causes::BOUND_TO_NULL),
         ("an audience without its scheme", |t| t.audience("api.example.com"), "wrong_audience", causes::AUDIENCE_SPELLING),
         ("an audience with a port", |t| t.audience("https://api.example.com:443"), "wrong_audience", causes::AUDIENCE_SPELLING),
         ("an issuer with https", |t| { let issuer = issuer_of(&t); t.claim("iss", issuer.replace("http:", "https:")) }, "unknown_issuer", causes::SCHEME_OR_CASE),
@@ -174,6 +185,58 @@ async fn explains_each_broken_token() {
             &broken(world.issuer.token()).sign(),
             code,
             cause,
+        );
+    }
+}
+
+/// We don't know whose clock is wrong unless the issuer tells us the time.
+#[tokio::test(flavor = "multi_thread")]
+async fn names_both_clocks_if_the_issuer_was_not_asked() {
+    let issuer = World::start().await.issuer;
+    let world = World::named(&issuer, "https://a.invalid/");
+    let token = issuer.token().claim("iss", "https://a.invalid/");
+    refuses(
+        &world,
+        "two hours ahead",
+        &token.issued_at(7200).sign(),
+        "token_not_yet_valid",
+        causes::ISSUED_LATER,
+    );
+}
+
+/// OpenSSL, Java and key management services write ECDSA signatures in DER.
+#[tokio::test(flavor = "multi_thread")]
+async fn recognizes_a_signature_in_der() {
+    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+
+    for algorithm in [Algorithm::ES256, Algorithm::ES384, Algorithm::ES512] {
+        let issuer = Issuer::with_algorithm(algorithm).await;
+        let world = World::of(issuer.clone()).set("AUTH0_ALGORITHMS", algorithm.as_str());
+        let token = issuer.token().sign();
+        let (input, signature) = token.rsplit_once('.').unwrap();
+        let signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
+        let (r, s) = signature.split_at(signature.len() / 2);
+        let integer = |number: &[u8]| {
+            let zeros = number.iter().take_while(|byte| **byte == 0).count();
+            let number = &number[zeros..];
+            let sign = if number[0] < 0x80 { &[][..] } else { &[0] };
+            let length = u8::try_from(sign.len() + number.len()).unwrap();
+            [&[2, length], sign, number].concat()
+        };
+        let numbers = [integer(r), integer(s)].concat();
+        let length = u8::try_from(numbers.len()).unwrap();
+        let head = if length < 0x80 {
+            vec![0x30, length]
+        } else {
+            vec![0x30, 0x81, length]
+        };
+        let der = URL_SAFE_NO_PAD.encode([head, numbers].concat());
+        refuses(
+            &world,
+            algorithm.as_str(),
+            &format!("{input}.{der}"),
+            "bad_signature",
+            causes::DER_SIGNATURE,
         );
     }
 }

@@ -226,6 +226,22 @@ pub const OTHER_TENANT: Cause = cause(
     "The token is from another issuer: another tenant, or another environment.",
     "Fetch the token from the issuer that is configured here, or configure the issuer that the token is from, if this API should trust it.",
 );
+pub const ISSUER_BLANK: Cause = cause(
+    "The token's iss is empty, or has white space at its beginning or its end, so it is not the name of the configured issuer.",
+    "Have the program that makes the token write the configured issuer into iss, character for character. No setting accepts such a name.",
+);
+pub const NAME_OF_ADDRESS: Cause = cause(
+    "The configured address answers under another name: the issuer in its discovery document is the one that the token has in iss.",
+    "Write AUTH0_ISSUER exactly as the token has it in iss. If that name cannot be reached from here, set AUTH0_JWKS_URI to the address of the keys, which the discovery document names.",
+);
+pub const NAME_OF_MACHINE: Cause = cause(
+    "The token's issuer and the configured one are probably the same: their addresses are two names of one machine. But names are compared exactly, so they are two issuers.",
+    "Write AUTH0_ISSUER exactly as the token has it in iss, or fetch the token from the address that is configured here. Many issuers use the host of the request as their name.",
+);
+pub const OTHER_PATH: Cause = cause(
+    "The token's issuer has the host of the configured one, but another path. One host may have several issuers, such as tenants, realms or authorization servers.",
+    "If the configured path is wrong, write AUTH0_ISSUER exactly as the token has it in iss. If the token is from another issuer of that host, fetch it from the one that is configured here.",
+);
 pub const OTHER_PORT: Cause = cause(
     "The token is from another development issuer: one not configured here, or ours before it was restarted.",
     "Fetch a new token from the issuer that is running now, or configure the token's issuer, if this API should trust it.",
@@ -254,6 +270,14 @@ pub const OTHER_API: Cause = cause(
     "The token is for another API.",
     "Request a token for this API: the token's aud must contain one of AUTH0_API_AUDIENCE. Do not add the audience of another API here, because its tokens would then be accepted as well.",
 );
+pub const EMPTY_AUDIENCE: Cause = cause(
+    "The token's aud is empty, so it does not say which API it is for.",
+    "Request the token for this API, and have the issuer write the identifier of this API into aud.",
+);
+pub const GENERAL_AUDIENCE: Cause = cause(
+    "The token's aud ends in /resources, which IdentityServer writes if no API resource has the requested scopes. Every access token of that issuer may have it.",
+    "At the issuer, define an API resource with the identifier of this API and its scopes, and have the client request one of them. Do not accept the audience that ends in /resources.",
+);
 pub const AUDIENCE_LIST: Cause = cause(
     "The aud of the token is one string that contains several names, so it equals none of them.",
     "Have the issuer write aud as an array of strings (RFC 7519 section 4.1.3).",
@@ -281,6 +305,10 @@ pub const CLOCK_AHEAD: Cause = cause(
 pub const CLOCK_BEHIND: Cause = cause(
     "The clock of this machine is behind the issuer's, so that a new token looks as if it came from the future.",
     "Correct the clock and keep it correct with NTP. AUTH0_LEEWAY tolerates a small difference, five minutes at most.",
+);
+pub const ISSUED_LATER: Cause = cause(
+    "The token's iat is in the future: the clock of this machine is behind, or the clock of the issuer is ahead, or the program that makes the token writes local time instead of UTC.",
+    "Compare both clocks, and keep them correct with NTP. AUTH0_LEEWAY tolerates a small difference, five minutes at most. warp-bearer check shows how far this clock is from the issuer's.",
 );
 pub const NOT_YET: Cause = cause(
     "The token is for a later time: its nbf or its iat is in the future.",
@@ -345,6 +373,10 @@ pub const DPOP_BOUND: Cause = cause(
 pub const MTLS_BOUND: Cause = cause(
     "The token is bound to a certificate of its client by mutual TLS (cnf.x5t#S256), and the request does not prove that the client has the certificate.",
     "Have the client connect with the certificate that the token names. Where a proxy terminates TLS, or asks /auth, it has to pass the certificate on in the field of CLIENT_CERT_FIELD: the certificate of its own connection is not the client's. Or have the client fetch a token without the certificate.",
+);
+pub const BOUND_TO_NULL: Cause = cause(
+    "The token's cnf is null. A token with cnf is bound to a key, and null names none, so this service rejects the token rather than take it for an unbound one.",
+    "Have the issuer leave cnf out of tokens that are not bound. Serializers of .NET and Java have a setting for members that are null.",
 );
 pub const BOUND: Cause = cause(
     "The token is bound to a key by cnf, with a method that this service cannot check.",
@@ -418,6 +450,22 @@ pub const ROTATED: Cause = cause(
     "The issuer does not publish the key that the token names: the key was rotated or revoked, or a development issuer was restarted.",
     "Fetch a new token, which is signed with a current key.",
 );
+pub const OLD_KEY_FILE: Cause = cause(
+    "The file of keys does not have the key that the token names. It may be an old copy of the issuer's key set.",
+    "Fetch the issuer's key set into the file again (AUTH0_JWKS_FILE, or the file of --jwks). If the issuer no longer publishes that key, fetch a new token.",
+);
+pub const KID_EMPTY: Cause = cause(
+    "The member kid of the token's header is empty, and no key of the issuer has that name.",
+    "Have the issuer write the kid of its key into the header, or leave kid out.",
+);
+pub const KID_SPELLING: Cause = cause(
+    "The issuer publishes a key with the kid of the token in another spelling, and names are compared exactly.",
+    "Have the issuer write the kid of its key into the header, character for character.",
+);
+pub const NO_KID_LEFT_OUT: Cause = cause(
+    "The token's header has no kid, and the key set has several keys, of which at least one was left out. That one may be the key that signed the token.",
+    "Have the issuer write the kid of its key into the header, and correct the key that was left out. warp-bearer check shows every key that was left out, with the reason.",
+);
 pub const KID_TWICE: Cause = cause(
     "The issuer's key set has two different keys with the kid that the token names, so it is unclear which one is meant.",
     "Have the issuer give each key a kid of its own. warp-bearer check names the kid.",
@@ -445,6 +493,10 @@ pub const CHANGED: Cause = cause(
 pub const CUT_SIGNATURE: Cause = cause(
     "The signature is too short for its algorithm: the end of the token is missing.",
     "Copy the token again to its last character.",
+);
+pub const DER_SIGNATURE: Cause = cause(
+    "The signature is in DER, as OpenSSL, Java and key management services write ECDSA signatures. In a JWT, it is r and s one after the other, each with a fixed length (RFC 7518 section 3.4).",
+    "Have the program that signs the token convert the signature: the format is also called P1363 or raw. Most libraries for JWTs do this.",
 );
 pub const REPLACED_KEY: Cause = cause(
     "Either the token was changed after it was signed, or it is not from this issuer, or the issuer has replaced the key and kept its name, as a restarted development issuer does.",

@@ -7,7 +7,7 @@ use base64::{
     Engine,
     engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD},
 };
-use reqwest::Url;
+use serde_json::Value;
 
 use crate::{
     algorithm::Algorithm,
@@ -15,8 +15,8 @@ use crate::{
         AudienceClaim, AuthError,
         explain::{Schemes, Step, StepValue, is_jwt_like},
         keys::{
-            fetch::{FetchError, Layer, is_loopback},
-            key_set::{Key, NoKeys, NoMatch},
+            fetch::{FetchError, Layer},
+            key_set::{Key, NoKeys},
             probe,
         },
         token::json::Fault,
@@ -25,10 +25,13 @@ use crate::{
         api::errors::{Cause, causes},
         cli::explain::{
             advice::Advice,
+            audience,
             dpop_off::dpop_is_off,
             facts::Facts,
             head_size,
+            issuer_name::{self, is_local},
             pasted::{self, after},
+            unknown_key,
             vendor::patterns::{in_its_words, of_policy, of_resource, of_token},
         },
         cli::fetch_advice::{Wanted, fetch_advice},
@@ -37,6 +40,11 @@ use crate::{
 };
 
 pub(in crate::service) fn advice(facts: &Facts<'_>, error: AuthError) -> Advice {
+    if error == AuthError::WrongAudience
+        && let Some(advice) = audience::of_any_issuer(facts)
+    {
+        return advice;
+    }
     if let Some(advice) = of_token(facts, error) {
         return advice;
     }
@@ -49,13 +57,10 @@ pub(in crate::service) fn advice(facts: &Facts<'_>, error: AuthError) -> Advice 
         AuthError::AlgorithmNotAllowed => return algorithm(facts),
         AuthError::UnsupportedCriticalHeader => causes::EXTENSION,
         AuthError::WrongTokenType => wrong_type(facts),
-        AuthError::UnknownIssuer => return issuer(facts),
+        AuthError::UnknownIssuer => return issuer_name::unknown(facts),
         AuthError::WrongAudience => match of_resource(facts) {
             Some(advice) => return advice,
-            None => match audience(facts) {
-                causes::AUDIENCE_SPELLING => return audience_spelling(facts),
-                cause => cause,
-            },
+            None => return audience::wrong(facts),
         },
         AuthError::TokenExpired => expired(facts),
         AuthError::TokenNotYetValid => not_yet(facts),
@@ -69,7 +74,7 @@ pub(in crate::service) fn advice(facts: &Facts<'_>, error: AuthError) -> Advice 
             cause => cause,
         },
         AuthError::KeysUnavailable { .. } => return no_keys(facts),
-        AuthError::UnknownKey => return key(facts),
+        AuthError::UnknownKey => return unknown_key::advice(facts),
         AuthError::BadSignature => signature(facts),
         AuthError::TokenNotBound => causes::NOT_BOUND,
         AuthError::InvalidProof => return proof(facts),
@@ -362,107 +367,6 @@ fn wrong_type(facts: &Facts<'_>) -> Cause {
     }
 }
 
-fn issuer(facts: &Facts<'_>) -> Advice {
-    let Some(found) = facts.text("iss") else {
-        return causes::OTHER_TENANT.into();
-    };
-    let is_signed_by_ours = facts.held("signature");
-    // only a valid signature proves that the other name belongs to our issuer
-    let renamed = || {
-        let is_only = facts.issuers().count() == 1;
-        let setting = Setting::new("AUTH0_ISSUER", found);
-        if is_signed_by_ours && is_only {
-            facts.recommend(vec![setting])
-        } else {
-            Vec::new()
-        }
-    };
-    if facts
-        .issuers()
-        .any(|our| without_slash(our) == without_slash(found))
-    {
-        return Advice::from(causes::SLASH).with(renamed());
-    }
-    if let Some(our) = facts.issuers().find(|our| loose(our) == loose(found)) {
-        let advice = Advice::from(causes::SCHEME_OR_CASE).with(renamed());
-        return advice.and(&difference(our, found));
-    }
-    let auth0 = |issuer: &str| loose(issuer).ends_with(".auth0.com");
-    let has_auth0 = auth0(found) || facts.issuers().any(auth0);
-    if is_signed_by_ours {
-        let cause = if has_auth0 {
-            causes::CUSTOM_DOMAIN
-        } else {
-            causes::SAME_KEYS
-        };
-        return Advice::from(cause).with(renamed());
-    }
-    if is_local(found) && facts.issuers().all(is_local) {
-        return causes::OTHER_PORT.into();
-    }
-    // without a valid signature, nothing shows that the token comes from a tenant that we trust
-    causes::OTHER_TENANT.into()
-}
-
-fn audience(facts: &Facts<'_>) -> Cause {
-    if facts.config.audience_claim != AudienceClaim::Aud {
-        return causes::OTHER_CLIENT;
-    }
-    let found = facts.audiences();
-    if is_id_token(facts, &found) {
-        return causes::ID_TOKEN;
-    }
-    let is_of_auth0 = |end: &str| !found.is_empty() && found.iter().all(|one| one.ends_with(end));
-    if is_of_auth0("/userinfo") {
-        return causes::USERINFO_ONLY;
-    }
-    let mut ours = facts.accepted.iter();
-    if ours.any(|our| found.iter().any(|one| loose(our) == loose(one))) {
-        return causes::AUDIENCE_SPELLING;
-    }
-    let is_list = |one: &&str| {
-        let mut names = one.split([' ', ',', ';']);
-        names.any(|name| facts.accepted.iter().any(|our| our == name))
-    };
-    if found.iter().any(is_list) {
-        return causes::AUDIENCE_LIST;
-    }
-    if found.iter().any(|one| one.ends_with(".auth0.com/api/v2/")) {
-        return causes::MANAGEMENT_API;
-    }
-    causes::OTHER_API
-}
-
-fn audience_spelling(facts: &Facts<'_>) -> Advice {
-    let found = facts.audiences();
-    let mut pairs = facts
-        .accepted
-        .iter()
-        .flat_map(|our| found.iter().map(move |one| (our, *one)));
-    let pair = pairs.find(|(our, one)| loose(our) == loose(one));
-    let advice = Advice::from(causes::AUDIENCE_SPELLING);
-    match pair {
-        Some((our, one)) => advice.and(&difference(our, one)),
-        None => advice,
-    }
-}
-
-/// An ID token has claims that access tokens do not have (OpenID Connect Core §2 and §3.1.3.6), or
-/// a client ID as audience and claims of a user profile.
-fn is_id_token(facts: &Facts<'_>, audiences: &[&str]) -> bool {
-    // ForgeRock names the kind of the token
-    if facts.text("tokenName") == Some("id_token") {
-        return true;
-    }
-    let of_client = audiences
-        .iter()
-        .all(|audience| !audience.contains([':', '/']));
-    facts.has(&["nonce", "at_hash", "c_hash"])
-        || of_client
-            && facts.has(&["sid", "email", "name", "nickname", "picture"])
-            && !facts.has(&["scope", "scp", "permissions", "gty", "cid", "roles"])
-}
-
 fn expired(facts: &Facts<'_>) -> Cause {
     let of_date = |name| match facts.trace.step(name) {
         Some(Step {
@@ -500,8 +404,8 @@ fn not_yet(facts: &Facts<'_>) -> Cause {
     }
     match facts.skew {
         Some(skew) if facts.auth.time() - skew >= latest - 1.0 => causes::CLOCK_BEHIND,
-        // an issuer can't issue tokens in the future, so it's our clock that's behind
-        None if facts.failed("iat") => causes::CLOCK_BEHIND,
+        // We didn't ask the issuer, so we don't know whose clock is wrong
+        None if facts.failed("iat") => causes::ISSUED_LATER,
         _ => causes::NOT_YET,
     }
 }
@@ -573,6 +477,9 @@ fn bound(facts: &Facts<'_>) -> Cause {
     }
     if facts.failed("scheme") {
         return causes::DPOP_AS_BEARER;
+    }
+    if facts.claim("cnf").is_some_and(Value::is_null) {
+        return causes::BOUND_TO_NULL;
     }
     let by = |method: &str| {
         facts
@@ -684,28 +591,17 @@ fn cause_of_fetch(facts: &Facts<'_>, error: &FetchError, is_of_metadata: bool) -
     }
 }
 
-fn key(facts: &Facts<'_>) -> Advice {
-    let issuer = facts.text("iss").unwrap_or_default();
-    let algorithm = facts.header("alg").and_then(|name| name.parse().ok());
-    let kid = facts.header("kid");
-    let unnamed = algorithm.and_then(|alg| facts.auth.why_no_match(issuer, alg, kid));
-    match unnamed {
-        Some(NoMatch::SameKid) => causes::KID_TWICE.into(),
-        Some(NoMatch::WithoutKid) => causes::KEYS_WITHOUT_KID.into(),
-        Some(NoMatch::NotRead) => causes::KEYS_NOT_READ.into(),
-        Some(NoMatch::Hidden(reason)) => {
-            Advice::from(causes::KID_NOT_READ).and(&format!("The reason: {reason}."))
-        }
-        None if facts.trace.header.get("kid").is_none() => causes::NO_KID.into(),
-        None => causes::ROTATED.into(),
-    }
-}
-
 fn signature(facts: &Facts<'_>) -> Cause {
     let algorithm = facts.header("alg").unwrap_or_default();
     let part = facts.token.rsplit('.').next().unwrap_or_default();
-    let length = URL_SAFE_NO_PAD.decode(part).map_or(0, |bytes| bytes.len());
+    let signature = URL_SAFE_NO_PAD.decode(part).unwrap_or_default();
+    let length = signature.len();
     let known: Option<Algorithm> = algorithm.parse().ok();
+    let is_ecdsa =
+        known.is_some_and(|known| known.curve().is_some_and(|curve| curve.starts_with("P-")));
+    if is_ecdsa && is_der(&signature) {
+        return causes::DER_SIGNATURE;
+    }
     if known.is_some_and(|known| length < known.min_signature_len()) {
         return causes::CUT_SIGNATURE;
     }
@@ -720,6 +616,17 @@ fn signature(facts: &Facts<'_>) -> Cause {
         return causes::REPLACED_KEY;
     }
     causes::CHANGED
+}
+
+/// A DER sequence (X.690), as ECDSA signatures are written outside of JOSE. Signatures of JOSE have
+/// the length of two numbers of the curve, which such a sequence never has.
+fn is_der(signature: &[u8]) -> bool {
+    match signature {
+        [0x30, 0x81, length, rest @ ..] | [0x30, length, rest @ ..] => {
+            usize::from(*length) == rest.len() && rest.first() == Some(&0x02)
+        }
+        _ => false,
+    }
 }
 
 /// Whether the token is signed with a secret whose base64 or hexadecimal form is configured.
@@ -752,74 +659,6 @@ fn hex(text: &[u8]) -> Option<Vec<u8>> {
         _ => None,
     });
     pairs.collect()
-}
-
-/// An issuer on this machine without TLS is one for development.
-fn is_local(issuer: &str) -> bool {
-    Url::parse(issuer).is_ok_and(|url| url.scheme() == "http" && is_loopback(&url))
-}
-
-fn without_slash(url: &str) -> &str {
-    url.strip_suffix('/').unwrap_or(url)
-}
-
-/// Drops what is easily overlooked in a URL: scheme, default port, case, white space and trailing
-/// slash.
-fn loose(url: &str) -> String {
-    let url = url.trim().to_ascii_lowercase();
-    let (_, host, path) = split(&url);
-    format!("{}{}", without_port(host), without_slash(path))
-}
-
-/// Splits a URL into its scheme, its host with the port, and the rest.
-fn split(url: &str) -> (Option<&str>, &str, &str) {
-    let (scheme, rest) = match url.split_once("://") {
-        Some((scheme, rest)) => (Some(scheme), rest),
-        None => (None, url),
-    };
-    let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    (scheme, host, path)
-}
-
-fn without_port(host: &str) -> &str {
-    let bare = host.strip_suffix(":443").or(host.strip_suffix(":80"));
-    bare.unwrap_or(host)
-}
-
-/// Names the differences between two URLs that are the same after [`loose`].
-fn difference(our: &str, found: &str) -> String {
-    let (ours, theirs) = (split(our.trim()), split(found.trim()));
-    let lower = |text: &str| text.to_ascii_lowercase();
-    let schemes = (ours.0.map(lower), theirs.0.map(lower));
-    let paths = [ours.2, theirs.2].map(without_slash);
-    let hosts = [ours.1, theirs.1].map(without_port);
-    let are_cased = ours.0 != theirs.0 && schemes.0 == schemes.1
-        || hosts[0] != hosts[1]
-        || paths[0] != paths[1];
-    let has_port = [ours.1, theirs.1].map(|host| without_port(host) != host);
-    let rows = [
-        (
-            our.trim() != our || found.trim() != found,
-            "white space at an end",
-        ),
-        (
-            schemes.0.is_none() != schemes.1.is_none(),
-            "the scheme, such as https://, which one of them lacks",
-        ),
-        (
-            schemes.0 != schemes.1 && schemes.0.is_some() && schemes.1.is_some(),
-            "http and https",
-        ),
-        (has_port[0] != has_port[1], "the port"),
-        (
-            ours.2.ends_with('/') != theirs.2.ends_with('/'),
-            "the slash at the end",
-        ),
-        (are_cased, "upper and lower case"),
-    ];
-    let names = rows.into_iter().filter(|(differs, _)| *differs);
-    let names: Vec<_> = names.map(|(_, name)| name).collect();
-    format!("They differ in {}.", names.join(", and in "))
 }
 
 #[cfg(test)]
@@ -888,36 +727,6 @@ mod tests {
             );
         }
         assert_eq!(foreign_character("ab.c_d-e~f+g/h=="), None);
-    }
-
-    #[test]
-    fn names_each_difference_in_spelling() {
-        const URL: &str = "https://a.example/b";
-        #[rustfmt::skip]
-        let rows = [
-            ("https://a.example/b/", "the slash at the end"),
-            ("http://a.example/b", "http and https"),
-            ("a.example/b", "the scheme, such as https://, which one of them lacks"),
-            ("https://a.example:443/b", "the port"),
-            ("https://a.example/b ", "white space at an end"),
-            ("https://a.example/B", "upper and lower case"),
-            ("HTTPS://a.example/b", "upper and lower case"),
-            ("https://A.example/b/", "the slash at the end, and in upper and lower case"),
-        ];
-        for (other, expected) in rows {
-            assert_eq!(loose(URL), loose(other), "{other}");
-            assert_eq!(
-                difference(URL, other),
-                format!("They differ in {expected}.")
-            );
-        }
-        for other in [
-            "https://a.example:8443/b",
-            "https://b.example/b",
-            "https://a.example/c",
-        ] {
-            assert_ne!(loose(URL), loose(other), "{other}");
-        }
     }
 
     #[test]

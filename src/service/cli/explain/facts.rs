@@ -9,7 +9,7 @@ use base64::{
 use serde_json::Value;
 
 use crate::{
-    auth::{Auth, explain::Trace, token::json},
+    auth::{Auth, AuthError, explain::Trace, token::json},
     service::{
         cli::context::Context,
         config::{Config, Environment, Setting},
@@ -55,6 +55,13 @@ impl<'a> Facts<'a> {
         texts(self.claim("aud"))
     }
 
+    /// `aud` is an empty string or an empty array, or has only empty strings.
+    pub(in crate::service) fn has_empty_audience(&self) -> bool {
+        let claim = self.claim("aud");
+        let is_list = claim.is_some_and(|claim| claim.is_string() || claim.is_array());
+        is_list && texts(claim).iter().all(|name| name.trim().is_empty())
+    }
+
     pub(in crate::service) fn issuers(&self) -> impl Iterator<Item = &str> {
         self.issuers.iter().map(String::as_str)
     }
@@ -82,6 +89,12 @@ impl<'a> Facts<'a> {
     pub(in crate::service) fn held(&self, step: &str) -> bool {
         let step = self.trace.step(step);
         step.is_some_and(|step| step.outcome.is_ok())
+    }
+
+    /// Keys are held, and none has the `kid` of the token.
+    pub(in crate::service) fn has_unknown_kid(&self) -> bool {
+        let step = self.trace.step("key");
+        step.is_some_and(|step| step.outcome == Err(AuthError::UnknownKey))
     }
 
     /// In the environment or in `.env`.

@@ -5,17 +5,21 @@
 //! are fetched in the same way as in the service.
 
 mod advice;
+mod audience;
 mod diagnosis;
 mod dpop_off;
 mod explanation;
 mod facts;
 mod head_size;
+mod issuer_name;
 mod mistake;
 pub(in crate::service) mod pasted;
 mod proxy;
 mod report;
+mod spelling;
 #[cfg(test)]
 mod tests;
+mod unknown_key;
 mod vendor;
 
 use std::{

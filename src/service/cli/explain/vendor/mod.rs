@@ -3,7 +3,7 @@
 //! We guess the vendor. It only affects the wording, and no verdict depends on it.
 
 pub(super) mod patterns;
-mod words;
+pub(super) mod words;
 
 use serde_json::Value;
 

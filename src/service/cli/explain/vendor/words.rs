@@ -227,6 +227,18 @@ pub(super) const KEYCLOAK_HOSTNAME: Cause = cause(
     "The token is from the same realm under another address: Keycloak uses the address of the request as its name, unless a hostname is set.",
     "Set hostname in Keycloak (KC_HOSTNAME), so that it has one name for all clients, and configure that name here.",
 );
+pub(in crate::service::cli::explain) const KEYCLOAK_ADDRESS: Cause = cause(
+    "The token is from a realm of Keycloak with the configured name, but at another address. It is probably the same realm: Keycloak uses the address of the request as its name, unless a hostname is set.",
+    "If it is the same Keycloak server, set hostname in Keycloak (KC_HOSTNAME), so that it has one name for all clients, and configure that name here. If it is another server, fetch the token from the one that is configured here.",
+);
+pub(in crate::service::cli::explain) const KEYCLOAK_PATH: Cause = cause(
+    "The token is from a realm of Keycloak with the configured name at the same host, but below another path. Older versions of Keycloak, and those with KC_HTTP_RELATIVE_PATH, have a path such as /auth before /realms.",
+    "If Keycloak runs below the path that the token has in iss, write AUTH0_ISSUER exactly like it.",
+);
+pub(in crate::service::cli::explain) const KEYCLOAK_REALM: Cause = cause(
+    "The token is from another realm of the same Keycloak server. Each realm has its own users and keys.",
+    "Fetch the token from the realm that is configured here. Or correct the realm in AUTH0_ISSUER, if the wrong one is configured.",
+);
 pub(super) const KEYCLOAK_SCOPE: Cause = cause(
     "The token lacks the scope: Keycloak grants a client's default client scopes, and optional ones only if the request names them.",
     "Create a client scope of this name with Include in token scope on, assign it to the client, and request it if it is optional. Realm roles are in realm_access.roles.",
