@@ -65,7 +65,9 @@ fn sign(issuer: &Issuer, name: &str, token: &Token) -> String {
         payload[member] = value.clone();
     }
     let mut header = header;
-    header["kid"] = json!(issuer.key().kid());
+    if header["kid"].is_null() {
+        header["kid"] = json!(issuer.key().kid());
+    }
     issuer.sign_raw(
         header.to_string().as_bytes(),
         payload.to_string().as_bytes(),
@@ -208,8 +210,9 @@ async fn recognizes_other_vendor_patterns() {
     let issuer = World::start().await.issuer;
     let arn = "arn:aws:elasticloadbalancing:eu-west-1:1:loadbalancer/app/a/1";
     let entra_v2 = format!("https://login.microsoftonline.com/{TENANT}/v2.0");
+    let b2c = format!("https://contoso.b2clogin.com/{TENANT}/v2.0/");
     #[rustfmt::skip]
-    let rows: [Pattern; 47] = [
+    let rows: [Pattern; 69] = [
         ("a v1.0 token of Entra", ENTRA, CLIENT, Claims(json!({"iss": ENTRA_V1, "aud": CLIENT, "scp": "a", "ver": "1.0"})), "unknown_issuer", "requestedAccessTokenVersion", &["AUTH0_ISSUER=https://sts.windows.net/72f988bf-86f1-41af-91ab-2d7cd011db47/"]),
         ("a v2.0 token of Entra", ENTRA_V1, CLIENT, Claims(json!({"iss": entra_v2, "aud": CLIENT, "scp": "a", "ver": "2.0"})), "unknown_issuer", "Configure the v2.0 issuer", &["AUTH0_ISSUER=https://login.microsoftonline.com/72f988bf-86f1-41af-91ab-2d7cd011db47/v2.0"]),
         ("Entra External ID under another host", "https://contoso.ciamlogin.com/72f988bf-86f1-41af-91ab-2d7cd011db47/v2.0", CLIENT, Claims(json!({"iss": "https://72f988bf-86f1-41af-91ab-2d7cd011db47.ciamlogin.com/72f988bf-86f1-41af-91ab-2d7cd011db47/v2.0", "aud": CLIENT, "scp": "a"})), "unknown_issuer", "under another host", &["AUTH0_ISSUER=https://72f988bf-86f1-41af-91ab-2d7cd011db47.ciamlogin.com/72f988bf-86f1-41af-91ab-2d7cd011db47/v2.0"]),
@@ -255,6 +258,28 @@ async fn recognizes_other_vendor_patterns() {
         ("another project of Stytch", "stytch.com/project-live-1", "project-live-1", Claims(json!({"iss": "stytch.com/project-test-1", "aud": ["project-test-1"]})), "unknown_issuer", "Stytch project", &[]),
         ("an issuer that is not Stytch", "stytch.com/project-live-1", "project-live-1", Claims(json!({"iss": "https://id.example.com/", "aud": API})), "unknown_issuer", "two names", &["AUTH0_ISSUER=https://id.example.com/"]),
         ("audiences in one string", "https://id.example.com/", API, Claims(json!({"aud": "https://other.example.com https://api.example.com"})), "wrong_audience", "array of strings", &[]),
+        ("our client ID, with an ID URI configured", ENTRA, "https://contoso.example/api", Claims(json!({"aud": CLIENT, "scp": "a", "azp": "b", "ver": "2.0"})), "wrong_audience", "is the client ID of this API, set AUTH0_API_AUDIENCE to it", &[]),
+        ("our client ID, with api://NAME configured", ENTRA, "api://my-api", Claims(json!({"aud": CLIENT, "scp": "a", "azp": "b", "ver": "2.0"})), "wrong_audience", "is the client ID of this API, set AUTH0_API_AUDIENCE to it", &[]),
+        ("a scope as audience", ENTRA, "api://6e74172b-be56-4843-9ff4-e66a39bb12e3/access_as_user", Claims(json!({"aud": CLIENT, "scp": "a", "azp": "b", "ver": "2.0"})), "wrong_audience", "has the name of a scope", &["AUTH0_API_AUDIENCE=6e74172b-be56-4843-9ff4-e66a39bb12e3"]),
+        (".default as audience", ENTRA, "api://6e74172b-be56-4843-9ff4-e66a39bb12e3/.default", Claims(json!({"aud": CLIENT, "scp": "a", "azp": "b", "ver": "2.0"})), "wrong_audience", "has the name of a scope", &["AUTH0_API_AUDIENCE=6e74172b-be56-4843-9ff4-e66a39bb12e3"]),
+        ("an ID URI in a v1.0 token", ENTRA_V1, CLIENT, Claims(json!({"aud": "api://my-api", "scp": "a", "appid": "b", "ver": "1.0"})), "wrong_audience", "If api://my-api is the application ID URI of this API", &[]),
+        ("spn:GUID against GUID", ENTRA_V1, CLIENT, Claims(json!({"aud": format!("spn:{CLIENT}"), "scp": "a", "ver": "1.0"})), "wrong_audience", "other name", &["AUTH0_API_AUDIENCE=spn:6e74172b-be56-4843-9ff4-e66a39bb12e3"]),
+        ("api://GUID/ against api://GUID", ENTRA, "api://6e74172b-be56-4843-9ff4-e66a39bb12e3", Claims(json!({"aud": format!("api://{CLIENT}/"), "scp": "a"})), "wrong_audience", "They differ in the slash at the end.", &["AUTH0_API_AUDIENCE=api://6e74172b-be56-4843-9ff4-e66a39bb12e3/"]),
+        ("an ID token of Entra, with an ID URI configured", ENTRA, "api://my-api", Claims(json!({"aud": CLIENT, "name": "A", "ver": "2.0"})), "wrong_audience", "ID token", &[]),
+        ("a tenant of B2C by its policy", "https://contoso.b2clogin.com/contoso.onmicrosoft.com/B2C_1_in/v2.0/", CLIENT, Claims(json!({"iss": b2c, "aud": CLIENT, "scp": "a", "tfp": "B2C_1_in"})), "unknown_issuer", "https://contoso.b2clogin.com/contoso.onmicrosoft.com/B2C_1_in/discovery/v2.0/keys", &["AUTH0_ISSUER=https://contoso.b2clogin.com/72f988bf-86f1-41af-91ab-2d7cd011db47/v2.0/"]),
+        ("a tenant of B2C by its domain", "https://contoso.b2clogin.com/contoso.onmicrosoft.com/v2.0/", CLIENT, Claims(json!({"iss": b2c, "aud": CLIENT, "scp": "a", "tfp": "B2C_1_in"})), "unknown_issuer", "https://contoso.b2clogin.com/contoso.onmicrosoft.com/B2C_1_in/discovery/v2.0/keys", &["AUTH0_ISSUER=https://contoso.b2clogin.com/72f988bf-86f1-41af-91ab-2d7cd011db47/v2.0/"]),
+        ("another tenant of B2C", "https://contoso.b2clogin.com/contoso.onmicrosoft.com/B2C_1_in/v2.0/", CLIENT, Claims(json!({"iss": "https://fabrikam.b2clogin.com/8b3b6b3a-6f0c-4a52-9d38-5d4e4f4d0f0a/v2.0/", "aud": CLIENT, "scp": "a"})), "unknown_issuer", "another tenant of Entra", &[]),
+        ("B2C instead of Entra", ENTRA, CLIENT, Claims(json!({"iss": b2c, "aud": CLIENT, "scp": "a"})), "unknown_issuer", "but another host", &[]),
+        ("a national cloud", ENTRA, CLIENT, Claims(json!({"iss": "https://login.microsoftonline.us/72f988bf-86f1-41af-91ab-2d7cd011db47/v2.0", "aud": CLIENT, "scp": "a"})), "unknown_issuer", "each national cloud", &[]),
+        ("the pattern of Entra", "https://login.microsoftonline.com/{tenantid}/v2.0", CLIENT, Claims(json!({"iss": entra_v2, "aud": CLIENT, "scp": "a"})), "unknown_issuer", "the ID of their tenant in its place", &[]),
+        ("a personal account of Microsoft", ENTRA, CLIENT, Claims(json!({"iss": "https://login.microsoftonline.com/9188040d-6c67-4c5b-b112-36a304b66dad/v2.0", "aud": CLIENT, "scp": "a"})), "unknown_issuer", "personal Microsoft account", &[]),
+        ("mapped claims of Entra", ENTRA, CLIENT, Whole(json!({"alg": "RS256", "kid": "own"}), json!({"iss": entra_v2, "aud": CLIENT, "scp": "a"})), "unknown_key", "https://login.microsoftonline.com/72f988bf-86f1-41af-91ab-2d7cd011db47/discovery/keys?appid=6e74172b-be56-4843-9ff4-e66a39bb12e3", &[]),
+        ("Sign in with Apple", "https://appleid.apple.com", API, Claims(json!({"aud": "com.example.app", "nonce": "n", "email": "a@example.com"})), "wrong_audience", "Sign in with Apple", &[]),
+        ("authentik", "https://id.example.com/application/o/shop/", API, Claims(json!({"aud": "c", "azp": "c", "scope": "openid"})), "wrong_audience", "authentik writes the client ID", &[]),
+        ("Clerk, expired", CLERK, API, Claims(json!({"aud": API, "sid": "sess_2", "sub": "user_2", "exp": 1_700_000_000})), "token_expired", "getToken() before each request", &[]),
+        ("the emulator of Firebase", FIREBASE, "shop-1", Whole(json!({"alg": "none", "typ": "JWT"}), json!({"iss": FIREBASE, "aud": "shop-1"})), "algorithm_not_allowed", "Firebase emulator", &[]),
+        ("Clerk with an empty audience", CLERK, API, Claims(json!({"aud": "", "sid": "sess_2", "sub": "user_2"})), "wrong_audience", "Clerk's session tokens have no aud", &[]),
+        ("Keycloak with an empty audience", KEYCLOAK, API, Claims(json!({"aud": [], "typ": "Bearer", "azp": "shop"})), "wrong_audience", "Audience mapper", &[]),
         ("an unknown issuer", "https://id.example.com/", API, Claims(json!({"aud": "https://other.example.com"})), "wrong_audience", "Do not add the audience", &[]),
         ("opaque, of an unknown issuer", "https://id.example.com/", API, Opaque("kZ1abcdefghijklmnopqrstuvwxyz012"), "token_not_jwt", "Most issuers make one only", &[]),
     ];
@@ -304,6 +329,19 @@ async fn recognizes_other_vendor_patterns() {
         let text = format!("{} {}", json["cause"], json["fix"]);
         assert!(text.contains(says), "{case}: {text}");
     }
+
+    // The audience is the client, and the token is an access token
+    let world = World::named(&issuer, AUTH0).set("AUTH0_API_AUDIENCE", "kZ1");
+    let claims = Claims(
+        json!({"aud": [API, "https://tenant.eu.auth0.com/userinfo"], "azp": "kZ1", "sub": "auth0|1"}),
+    );
+    let (_, json) = explained(&world, "a client", &[], &sign(&issuer, AUTH0, &claims));
+    let cause = json["cause"].as_str().unwrap();
+    assert!(
+        cause.starts_with("AUTH0_API_AUDIENCE is the client ID"),
+        "{json:#}"
+    );
+    assert_eq!(json["settings"], json!([]), "{json:#}");
 
     // an MCP server's resource that wasn't added to the audiences
     let resource = "https://mcp.example.com/mcp";

@@ -164,12 +164,14 @@ async fn recommends_the_line_if_only_the_slash_differs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn recommends_the_name_of_google_with_its_keys() {
+async fn recommends_the_names_of_google_and_stytch_with_their_keys() {
     let issuer = Issuer::with_algorithm(Algorithm::RS256).await;
     let keys = json!({"keys": [issuer.key().public_jwk()]}).to_string();
+    let stytch = "https://test.stytch.com/v1/public/project-test-1";
     #[rustfmt::skip]
     let rows = [
         ("https://accounts.google.com", "accounts.google.com", ["AUTH0_ISSUER=accounts.google.com", "AUTH0_JWKS_URI=https://www.googleapis.com/oauth2/v3/certs"]),
+        (stytch, "stytch.com/project-test-1", ["AUTH0_ISSUER=stytch.com/project-test-1", "AUTH0_JWKS_URI=https://test.stytch.com/v1/sessions/jwks/project-test-1"]),
     ];
     for (ours, theirs, expected) in rows {
         let world = World::of(issuer.clone()).set("AUTH0_ISSUER", ours);

@@ -85,6 +85,8 @@ async fn checks_the_grants_that_a_route_requires() {
     assert!(output.stderr.contains("single spaces"), "{}", output.stderr);
 }
 
+const OTHER_CLIENT: &str = "Assign the role in the client of this API, or as a realm role, and fetch a new token. AUTH0_ROLES_AT names the claim with the roles: realm_access.roles, or resource_access.CLIENT.roles with the client of this API.";
+
 #[tokio::test(flavor = "multi_thread")]
 async fn names_the_missing_role_group_or_claim() {
     const ROLES_AT: &str = "If this issuer writes roles into that claim, set AUTH0_ROLES_AT to it.";
@@ -103,12 +105,13 @@ async fn names_the_missing_role_group_or_claim() {
         ("a role with a prefix", token().claim("authorities", ["ROLE_clerk"]), "role=clerk", causes::ROLE_SPELLING.fix, &[]),
         ("roles in one string", token().claim("roles", "clerk,chief"), "role=clerk", causes::ROLE_SPELLING.fix, &[]),
         ("roles as members", token().claim("urn:zitadel:iam:org:project:roles", json!({"clerk": {}})), "role=clerk", causes::ROLE_SPELLING.fix, &[]),
-        ("a role below a name with a dot", token().claim("resource_access", json!({"shop.example.com": {"roles": ["clerk"]}})), "role=clerk", causes::ROLE_SPELLING.fix, &[]),
+        ("a role below a name with a dot", token().claim("resource_access", json!({"https://api.example.com": {"roles": ["clerk"]}})), "role=clerk", causes::ROLE_SPELLING.fix, &[]),
+        ("a role of another client in other letters", token().claim("resource_access", json!({"grafana": {"roles": ["Clerk"]}})), "role=clerk", causes::NO_ROLE.fix, &[]),
         ("a role in a claim with dots", token().claim("https://example.com/roles", ["clerk"]), "role=clerk", ROLES_AT, &["AUTH0_ROLES_AT=https://example.com/roles"]),
         ("a group with a path", token().claim("groups", ["/staff"]), "group=staff", causes::ROLE_SPELLING.fix, &[]),
         ("a role that is nowhere", in_realm.clone(), "role=chief", causes::NO_ROLE.fix, &[]),
         ("a group in another claim", token().claim("cognito:groups", ["staff"]), "group=staff", GROUPS_AT, &["AUTH0_GROUPS_AT=cognito:groups"]),
-        ("a role of a client", token().claim("resource_access", json!({"shop": {"roles": ["clerk"]}})), "role=clerk", ROLES_AT, &["AUTH0_ROLES_AT=resource_access.shop.roles"]),
+        ("a role of a client", token().claim("resource_access", json!({"shop": {"roles": ["clerk"]}})), "role=clerk", OTHER_CLIENT, &[]),
         ("a role in another place, too", in_realm.clone().claim("amr", ["clerk"]).claim("app", json!({"a": ["clerk"]})), "role=clerk", ROLES_AT, &["AUTH0_ROLES_AT=realm_access.roles"]),
         ("memberships", token().claim("memberOf", ["staff"]), "group=staff", GROUPS_AT, &["AUTH0_GROUPS_AT=memberOf"]),
         ("too many groups", overage, "group=staff", "Have the app registration emit only the groups that are assigned to the application, or use app roles, which are always in the token.", &[]),
@@ -254,11 +257,73 @@ async fn recognizes_a_scope_in_another_form() {
             "another claim",
             token().without("scope").claim("scopes", ["read:messages"]),
         ),
+        (
+            "several names in one item",
+            token().claim("scope", ["openid read:messages"]),
+        ),
+        ("a plus", token().scope("openid+read:messages")),
     ] {
         let arguments = ["explain", "--json", "--scope", "read:messages"];
         let json = world.run(&arguments, &token.sign()).json();
         assert_eq!(json["code"], "insufficient_scope", "{case}: {json:#}");
         assert_eq!(json["fix"], causes::SCOPE_SPELLING.fix, "{case}: {json:#}");
+        let cause = json["cause"].as_str().unwrap();
+        let words = match case {
+            "several names in one item" => "an item of the array has several names",
+            "a plus" => "Here, + is between the names",
+            _ => continue,
+        };
+        assert!(cause.contains(words), "{case}: {json:#}");
+    }
+}
+
+/// The roles that a user has in the client of this API are roles of this API.
+#[tokio::test(flavor = "multi_thread")]
+async fn recommends_the_roles_of_the_configured_client() {
+    let keycloak = "https://keycloak.example.com/realms/shop";
+    let issuer = warp_bearer::issuer::Issuer::start().await;
+    let world = World::named(&issuer, keycloak).set("AUTH0_API_AUDIENCE", "shop");
+    let access = json!({"grafana": {"roles": ["clerk"]}, "shop": {"roles": ["clerk"]}});
+    let token = issuer.token().claim("iss", keycloak).audience("shop");
+    let token = token.claim("resource_access", access).sign();
+    let arguments = ["explain", "--json", "--auth", "role=clerk"];
+    let json = world.run(&arguments, &token).json();
+    let line = "AUTH0_ROLES_AT=resource_access.shop.roles";
+    assert_eq!(json["settings"], json!([line]), "{json:#}");
+    let world = world.set("AUTH0_ROLES_AT", "resource_access.shop.roles");
+    let output = world.run(&arguments, &token);
+    assert_eq!(output.code, Some(0), "{}", output.stdout);
+}
+
+/// Entra writes short names into `scp`, roles into `roles`, and for applications no scopes at all.
+#[tokio::test(flavor = "multi_thread")]
+async fn explains_scopes_and_roles_of_entra() {
+    const ENTRA: &str =
+        "https://login.microsoftonline.com/72f988bf-86f1-41af-91ab-2d7cd011db47/v2.0";
+    const CLIENT: &str = "6e74172b-be56-4843-9ff4-e66a39bb12e3";
+    let issuer = warp_bearer::issuer::Issuer::start().await;
+    let world = World::named(&issuer, ENTRA).set("AUTH0_API_AUDIENCE", CLIENT);
+    let token = || {
+        let token = issuer.token().claim("iss", ENTRA).audience(CLIENT);
+        token.without("scope").claim("azp", "a")
+    };
+    let whole = format!("api://{CLIENT}/access_as_user");
+    #[rustfmt::skip]
+    let rows = [
+        ("the whole name", token().claim("scp", "access_as_user"), &*whole, "Require access_as_user here."),
+        ("an application", token().claim("idtyp", "app"), "read", "Define an app role"),
+        ("an application, by its subject", token().claim("sub", "s").claim("oid", "s"), "read", "Define an app role"),
+        ("an app role", token().claim("roles", ["read"]).claim("idtyp", "app"), "read", "Protect the route by the role"),
+        ("an app role of a user", token().claim("roles", ["read"]).claim("scp", "a"), "read", "Protect the route by the role"),
+        ("a user", token().claim("scp", "a"), "read", "Expose an API"),
+    ];
+    for (case, token, scope, words) in rows {
+        let arguments = ["explain", "--json", "--scope", scope];
+        let json = world.run(&arguments, &token.sign()).json();
+        assert_eq!(json["code"], "insufficient_scope", "{case}: {json:#}");
+        let fix = json["fix"].as_str().unwrap();
+        assert!(fix.contains(words), "{case}: {json:#}");
+        assert!(!fix.contains("into scope"), "{case}: {json:#}");
     }
 }
 

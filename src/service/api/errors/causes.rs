@@ -527,7 +527,7 @@ pub const AUTH0_SCOPE_OF_USER: Cause = cause(
     "Name the scope in the scope parameter of the login, and add it to the API under Permissions. If the API has RBAC, assign it to the user under User Management.",
 );
 pub const SCOPE_SPELLING: Cause = cause(
-    "The token has the scope in another form: with different upper and lower case, in a list with commas, or in the claim scopes.",
+    "The token has the scope in another form: with different upper and lower case, in a list with commas or +, in an array as one item with several names, or in the claim scopes.",
     "Have the issuer write scope as RFC 6749 requires: names with single spaces between them. Names are compared exactly.",
 );
 pub const SCOPE_PREFIXED: Cause = cause(

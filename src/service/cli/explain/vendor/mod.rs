@@ -2,6 +2,7 @@
 //!
 //! We guess the vendor. It only affects the wording, and no verdict depends on it.
 
+mod microsoft;
 pub(super) mod patterns;
 pub(super) mod words;
 
@@ -9,7 +10,9 @@ use serde_json::Value;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::service) enum Vendor {
+    Apple,
     Auth0,
+    Authentik,
     ClerkSessions,
     CloudflareAccess,
     Cognito,
@@ -54,6 +57,7 @@ impl Vendor {
             {
                 Self::Okta
             }
+            ("appleid.apple.com", _) => Self::Apple,
             ("accounts.google.com", _) => Self::Google,
             ("cloud.google.com", "iap") => Self::Iap,
             ("securetoken.google.com" | "session.firebase.google.com", _) => Self::Firebase,
@@ -78,6 +82,7 @@ impl Vendor {
             _ if are_under(&["stytch.com", "stytch.dev"]) => Self::Stytch,
             _ if is_under("zitadel.cloud") => Self::Zitadel,
             _ if path.starts_with("realms/") || path.contains("/realms/") => Self::Keycloak,
+            _ if path.starts_with("application/o/") => Self::Authentik,
             _ => return None,
         })
     }
@@ -183,6 +188,8 @@ mod tests {
             ("https://team.cloudflareaccess.com", Some(Vendor::CloudflareAccess)),
             ("stytch.com/project-live-1", Some(Vendor::Stytch)),
             ("https://shop.zitadel.cloud", Some(Vendor::Zitadel)),
+            ("https://appleid.apple.com", Some(Vendor::Apple)),
+            ("https://auth.example.com/application/o/shop/", Some(Vendor::Authentik)),
             ("https://issuer.example.com/", None),
             ("https://notauth0.com/", None),
             ("http://127.0.0.1:9/", None),

@@ -14,7 +14,7 @@ use crate::{
                 advice::Advice,
                 facts::{Facts, texts},
                 pasted::{has_no_token, is_placeholder},
-                vendor::{Vendor, words},
+                vendor::{Vendor, microsoft, words},
             },
         },
         config::Setting,
@@ -83,6 +83,9 @@ pub(in crate::service) fn of_token(facts: &Facts<'_>, error: AuthError) -> Optio
     match vendor_of(facts).or(ours)? {
         Vendor::Entra => entra(facts, error),
         Vendor::Keycloak => keycloak(facts, error).map(Advice::from),
+        Vendor::Stytch if error == AuthError::UnknownIssuer && is_stytch_project(facts) => {
+            Some(stytch(facts))
+        }
         vendor => of_vendor(vendor, ours, facts, error).map(Advice::from),
     }
 }
@@ -182,8 +185,10 @@ fn entra(facts: &Facts<'_>, error: AuthError) -> Option<Advice> {
     match error {
         UnknownIssuer => entra_issuer(facts),
         WrongAudience => {
-            if let Some(advice) = entra_spelling(facts, &audiences) {
-                return Some(advice);
+            let named = entra_spelling(facts, &audiences);
+            let named = named.or_else(|| microsoft::audience(facts, &audiences));
+            if named.is_some() || facts.has_empty_audience() {
+                return named;
             }
             let is_url = audiences.iter().any(|one| one.contains("://"));
             let is_for_api = is_url || facts.has(&["scp", "roles", "appid", "azp"]);
@@ -195,6 +200,7 @@ fn entra(facts: &Facts<'_>, error: AuthError) -> Option<Advice> {
             Some(cause.into())
         }
         MissingClaim if facts.failed("aud") => Some(words::ENTRA_AUDIENCE.into()),
+        UnknownKey => microsoft::own_keys(facts),
         _ => None,
     }
 }
@@ -205,6 +211,9 @@ fn entra_tenant(issuer: &str) -> Option<(&str, bool)> {
     let tenant = path.split('/').next()?;
     entra::is_guid(tenant).then_some((tenant, path.trim_end_matches('/').ends_with("/v2.0")))
 }
+
+/// The tenant of all personal accounts
+const PERSONAL: &str = "9188040d-6c67-4c5b-b112-36a304b66dad";
 
 fn entra_issuer(facts: &Facts<'_>) -> Option<Advice> {
     let found = facts.text("iss")?;
@@ -221,6 +230,12 @@ fn entra_issuer(facts: &Facts<'_>) -> Option<Advice> {
     };
     if facts.issuers().any(is_common) {
         return Some(words::ENTRA_COMMON.into());
+    }
+    if facts.issuers().any(|our| our.contains("{tenantid}")) {
+        return Some(words::ENTRA_PATTERN.into());
+    }
+    if let Some(advice) = microsoft::of_host(facts, found) {
+        return Some(advice);
     }
     // You can write the name of an issuer with the tenant's domain instead of its ID
     let is_by_domain = |issuer: &str| {
@@ -261,6 +276,7 @@ fn entra_issuer(facts: &Facts<'_>) -> Option<Advice> {
     };
     let from_fetched_keys = facts.config.jwks_file.is_none();
     match (is_ours, is_v2) {
+        (false, _) if tenant == PERSONAL => Some(words::ENTRA_PERSONAL.into()),
         (false, _) => Some(words::ENTRA_TENANT.into()),
         (true, false) => {
             let issuer = Setting::new("AUTH0_ISSUER", format!("https://sts.windows.net/{tenant}/"));
@@ -338,24 +354,58 @@ fn keycloak(facts: &Facts<'_>, error: AuthError) -> Option<Cause> {
     }
 }
 
+/// The token's issuer is the project that a configured URL of Stytch has.
+fn is_stytch_project(facts: &Facts<'_>) -> bool {
+    let found = facts.text("iss").unwrap_or_default();
+    let project = found.strip_prefix("stytch.com/");
+    let is_of_project = |our: &str, project: &str| {
+        our.starts_with("https://") && our.trim_end_matches('/').ends_with(&format!("/{project}"))
+    };
+    project.is_some_and(|project| facts.issuers().any(|our| is_of_project(our, project)))
+}
+
+fn stytch(facts: &Facts<'_>) -> Advice {
+    let found = facts.text("iss").unwrap_or_default();
+    let project = found.trim_start_matches("stytch.com/");
+    let ours: Vec<_> = facts.issuers().collect();
+    let settings = match &ours[..] {
+        [our] => {
+            let host = our.trim_start_matches("https://").split('/').next();
+            let host = host.unwrap_or_default();
+            let keys = format!("https://{host}/v1/sessions/jwks/{project}");
+            let keys = Setting::new("AUTH0_JWKS_URI", keys);
+            let keys = facts.config.jwks_file.is_none().then_some(keys);
+            let issuer = Setting::new("AUTH0_ISSUER", found);
+            facts.recommend([issuer].into_iter().chain(keys).collect())
+        }
+        _ => Vec::new(),
+    };
+    Advice::from(words::STYTCH_ISSUER).with(settings)
+}
+
 #[rustfmt::skip] // one line for each mistake
 fn of_vendor(vendor: Vendor, ours: Option<Vendor>, facts: &Facts<'_>, error: AuthError) -> Option<Cause> {
     use AuthError::{AlgorithmNotAllowed, BadSignature, KeysUnavailable, MissingClaim, TokenNotJwt, UnknownIssuer, UnknownKey, WrongAudience, WrongTokenType};
     let starts = |prefixes: &[&str]| prefixes.iter().any(|prefix| facts.token.starts_with(prefix));
-    let without_audience = error == MissingClaim && facts.failed("aud");
+    let without_audience = error == MissingClaim && facts.failed("aud")
+        || error == WrongAudience && facts.has_empty_audience();
     // The vendor may come from the configuration, and the token from elsewhere
     let is_of = |vendor| Vendor::of_issuer(facts.text("iss").unwrap_or_default()) == Some(vendor);
     let has_audience = |test: &dyn Fn(&str) -> bool| facts.audiences().iter().any(|one| test(one));
     Some(match (vendor, error) {
         (Vendor::ClerkSessions, TokenNotJwt) if starts(&["oat_", "mt_", "ak_"]) => words::CLERK_OPAQUE,
         (Vendor::ClerkSessions, TokenNotJwt) if starts(&["sk_", "pk_"]) => words::CLERK_KEY,
+        (Vendor::Apple, WrongAudience) if !without_audience => words::APPLE_LOGIN,
+        (Vendor::Auth0, WrongAudience) if is_client_as_audience(facts) => words::AUTH0_CLIENT_AS_AUDIENCE,
+        (Vendor::Authentik, WrongAudience) if !without_audience => words::AUTHENTIK_AUDIENCE,
+        (Vendor::ClerkSessions, WrongAudience | MissingClaim) if without_audience => words::CLERK_AUDIENCE,
         (Vendor::ClerkSessions, WrongAudience) => words::CLERK_OTHER_AUDIENCE,
-        (Vendor::ClerkSessions, MissingClaim) if without_audience => words::CLERK_AUDIENCE,
         (Vendor::CloudflareAccess, _) if facts.text("type") == Some("org") => words::CLOUDFLARE_ORG,
         (Vendor::Cognito, WrongAudience | WrongTokenType) if facts.text("token_use") == Some("id") => words::COGNITO_ID_TOKEN,
-        (Vendor::Cognito, MissingClaim) if without_audience => words::COGNITO_AUDIENCE,
+        (Vendor::Cognito, WrongAudience | MissingClaim) if without_audience => words::COGNITO_AUDIENCE,
         (Vendor::FastMcp, UnknownIssuer | UnknownKey | KeysUnavailable { .. }) if facts.text("iss") == Some("https://fastmcp.example.com") => words::FASTMCP_TEST,
         (Vendor::FastMcp, AlgorithmNotAllowed | UnknownIssuer | WrongAudience | BadSignature) if facts.header("alg") == Some("HS256") => words::FASTMCP_PROXY,
+        (Vendor::Firebase, AlgorithmNotAllowed) if facts.header("alg") == Some("none") => words::FIREBASE_EMULATOR,
         (Vendor::Firebase, UnknownIssuer | WrongAudience) if has_audience(&|one| one.contains("identitytoolkit")) => words::FIREBASE_CUSTOM,
         (Vendor::Firebase, UnknownIssuer) if facts.text("iss").is_some_and(|iss| iss.contains("session.firebase")) => words::FIREBASE_SESSION,
         (Vendor::Firebase, UnknownIssuer) if ours == Some(Vendor::Firebase) && is_of(Vendor::Firebase) => words::FIREBASE_AUDIENCE,
@@ -376,10 +426,17 @@ fn of_vendor(vendor: Vendor, ours: Option<Vendor>, facts: &Facts<'_>, error: Aut
         (Vendor::Supabase, TokenNotJwt) if starts(&["sb_"]) => words::SUPABASE_API_KEY,
         (Vendor::Supabase, _) if facts.text("iss") == Some("supabase") => words::SUPABASE_API_KEY,
         (Vendor::WorkOs, TokenNotJwt) => words::WORKOS_OPAQUE,
-        (Vendor::WorkOs, MissingClaim) if without_audience => words::WORKOS_AUDIENCE,
+        (Vendor::WorkOs, WrongAudience | MissingClaim) if without_audience => words::WORKOS_AUDIENCE,
         (Vendor::Zitadel, TokenNotJwt) => words::ZITADEL_OPAQUE,
         _ => return None,
     })
+}
+
+/// A configured audience is the client that fetched the token, which is an access token.
+fn is_client_as_audience(facts: &Facts<'_>) -> bool {
+    let client = facts.text("azp").or(facts.text("client_id"));
+    let is_ours = |client: &str| facts.accepted.iter().any(|our| our == client);
+    client.is_some_and(is_ours) && facts.audiences().iter().any(|one| one.contains(':'))
 }
 
 /// A service account of Google signs such tokens itself
@@ -435,6 +492,7 @@ fn translated(vendor: Vendor, cause: Cause) -> Option<Cause> {
         Vendor::Stytch if is_audience => words::STYTCH_AUDIENCE,
         Vendor::Supabase if is_audience => words::SUPABASE_AUDIENCE,
         Vendor::Zitadel if is_audience => words::ZITADEL_AUDIENCE,
+        Vendor::ClerkSessions if cause == causes::EXPIRED => words::CLERK_EXPIRED,
         Vendor::ClerkSessions if is_scope => words::CLERK_SCOPE,
         Vendor::CloudflareAccess if is_scope => words::CLOUDFLARE_SCOPE,
         Vendor::Cognito if is_scope => words::COGNITO_SCOPE,
@@ -488,19 +546,19 @@ pub(in crate::service) fn of_policy(
             .iter()
             .all(|scope| is_spelled_otherwise(facts, scope))
     {
-        return causes::SCOPE_SPELLING.into();
+        return scope_spelling(facts, &wanted);
+    }
+    if vendor_of(facts) == Some(Vendor::Entra)
+        && let Some(advice) = microsoft::scope(facts, &wanted, &scopes_of(facts))
+    {
+        return advice;
     }
     if let Some(advice) = scope.and_then(|_| of_scope_elsewhere(facts, &wanted)) {
         return advice;
     }
     let has_scopes = facts.has(&["scp", "scope"]);
     if !has_scopes && !texts(facts.claim("roles")).is_empty() {
-        let is_entra = vendor_of(facts) == Some(Vendor::Entra);
-        return if is_entra {
-            words::ENTRA_ROLES.into()
-        } else {
-            causes::ROLES_NOT_SCOPES.into()
-        };
+        return causes::ROLES_NOT_SCOPES.into();
     }
     let cause = match SubjectKind::of(&facts.trace.payload.to_string()) {
         SubjectKind::Machine => causes::SCOPE_OF_MACHINE,
@@ -517,6 +575,29 @@ fn is_spelled_otherwise(facts: &Facts<'_>, scope: &str) -> bool {
         .flat_map(|name| texts(facts.claim(name)))
         .flat_map(|text| text.split(|c: char| c.is_whitespace() || ",;+".contains(c)));
     names.any(|name| name.eq_ignore_ascii_case(scope))
+}
+
+/// Shows the claim that has a scope in another form, and where the form is not obvious.
+fn scope_spelling(facts: &Facts<'_>, wanted: &[&str]) -> Advice {
+    let advice = Advice::from(causes::SCOPE_SPELLING);
+    let has_name = |text: &str, separators: &[char]| {
+        let names = text.split(separators);
+        text.contains(separators) && names.into_iter().any(|name| wanted.contains(&name))
+    };
+    let items = ["scope", "scp"]
+        .into_iter()
+        .filter_map(|name| facts.claim(name)?.as_array());
+    let mut items = items.flatten().filter_map(Value::as_str);
+    if items.any(|item| has_name(item, &[' '])) {
+        return advice
+            .and("Here, an item of the array has several names with spaces between them.");
+    }
+    let claims = ["scope", "scp"].into_iter();
+    let mut texts = claims.flat_map(|name| texts(facts.claim(name)));
+    if texts.any(|text| has_name(text, &['+'])) {
+        return advice.and("Here, + is between the names, which stands for a space only in a URL.");
+    }
+    advice
 }
 
 /// The names in `scope` and `scp`
@@ -592,7 +673,8 @@ fn of_role(facts: &Facts<'_>, name: &str, variable: &'static str) -> Advice {
     if is_group && is_overage {
         return words::ENTRA_OVERAGE.into();
     }
-    let places = places_of(&facts.trace.payload, name);
+    let payload = without_other_clients(facts);
+    let places = places_of(&payload, name);
     let place = |names_roles: bool| {
         let mut places = places.iter();
         places.find(|path| is_path_of_roles(path) == names_roles)
@@ -624,15 +706,39 @@ fn of_role(facts: &Facts<'_>, name: &str, variable: &'static str) -> Advice {
             let advice = Advice::from(causes::NO_ROLE).and(&sentence);
             advice.fixed_by(ROLE_OF_ISSUER.to_owned())
         }
-        (None, None) => match form_of(&facts.trace.payload, name, &mut Vec::new()) {
+        (None, None) => match form_of(&payload, name, &mut Vec::new()) {
             Some((path, found)) => {
                 let (path, found) = (path.join("."), ShownText::new(&found).to_string());
                 let sentence = format!("It has {found} in {}.", ShownText::new(&path));
                 Advice::from(causes::ROLE_SPELLING).and(&sentence)
             }
-            None => in_its_words(facts, causes::NO_ROLE).into(),
+            None => match client_with_role(facts, name) {
+                Some(client) => {
+                    let sentence = format!("That client is {}.", ShownText::new(client));
+                    Advice::from(words::KEYCLOAK_OTHER_CLIENT).and(&sentence)
+                }
+                None => in_its_words(facts, causes::NO_ROLE).into(),
+            },
         },
     }
+}
+
+/// The payload without the roles that Keycloak's users have in other clients, such as `account`.
+fn without_other_clients(facts: &Facts<'_>) -> Value {
+    let mut payload = facts.trace.payload.clone();
+    let clients = payload
+        .get_mut("resource_access")
+        .and_then(Value::as_object_mut);
+    if let Some(clients) = clients {
+        clients.retain(|client, _| facts.accepted.contains(client));
+    }
+    payload
+}
+
+fn client_with_role<'f>(facts: &Facts<'f>, name: &str) -> Option<&'f str> {
+    let mut clients = facts.claim("resource_access")?.as_object()?.iter();
+    let client = clients.find(|(_, access)| texts(access.get("roles")).contains(&name))?;
+    Some(client.0)
 }
 
 /// Whether an issuer has roles or groups at this path, as far as the names tell. Otherwise, we must

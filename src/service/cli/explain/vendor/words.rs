@@ -6,6 +6,24 @@ const fn cause(what: &'static str, fix: &'static str) -> Cause {
     Cause { what, fix }
 }
 
+// Apple: https://developer.apple.com/documentation/signinwithapple/verifying-a-user
+pub(super) const APPLE_LOGIN: Cause = cause(
+    "This is the identity token of Sign in with Apple: its aud is the application that the user logged in to. It tells that application who has logged in.",
+    "Do not send it to an API. Use an issuer of your own that signs users in with Apple, and send the access token of that issuer.",
+);
+
+// Auth0: https://auth0.com/docs/secure/tokens/access-tokens
+pub(super) const AUTH0_CLIENT_AS_AUDIENCE: Cause = cause(
+    "AUTH0_API_AUDIENCE is the client ID of the application that fetched the token (azp). The aud of access tokens is the identifier of the API.",
+    "Set AUTH0_API_AUDIENCE to the identifier of this API, which is in the dashboard, under Applications, APIs. The token request is right if it names that identifier as audience.",
+);
+
+// authentik: https://docs.goauthentik.io/add-secure-apps/providers/oauth2/
+pub(super) const AUTHENTIK_AUDIENCE: Cause = cause(
+    "The token does not name this API: authentik writes the client ID of the provider that issued the token into aud.",
+    "Create a provider for this API alone, have clients log in with it, and set AUTH0_API_AUDIENCE to its client ID. Its ID tokens have the same aud, so also require a scope.",
+);
+
 // Clerk: https://clerk.com/docs/backend-requests/resources/session-tokens
 pub(super) const CLERK_AUDIENCE: Cause = cause(
     "Clerk's session tokens have no aud.",
@@ -26,6 +44,11 @@ pub(super) const CLERK_OTHER_AUDIENCE: Cause = cause(
 pub(super) const CLERK_SCOPE: Cause = cause(
     "Clerk's session tokens grant no scopes. The roles and permissions of an organization are in claims.",
     "Check the organization's role and permissions in a handler, or have a JWT template write the claim scope from {{user.public_metadata}}. Never write a fixed scope, because every user would have it.",
+);
+
+pub(super) const CLERK_EXPIRED: Cause = cause(
+    "The token has expired: Clerk's session tokens are valid for 60 seconds, unless a JWT template sets another lifetime.",
+    "Call getToken() before each request, which returns a new token in time, and do not store its result.",
 );
 
 // Cloudflare: https://developers.cloudflare.com/cloudflare-one/access-controls/applications/http-apps/authorization-cookie/
@@ -114,6 +137,51 @@ pub(super) const ENTRA_SCOPE: Cause = cause(
     "Define the scope under Expose an API, and have the client request it as api://CLIENT_ID/SCOPE and get consent.",
 );
 
+pub(super) const ENTRA_PATTERN: Cause = cause(
+    "The configured issuer has {tenantid} in it, as the metadata of common do. Tokens have the ID of their tenant in its place.",
+    "Write the tenant's ID into the issuer. To accept several tenants, list their issuers in AUTH0_ISSUER with commas between them, or write the pattern into ISSUERS_FILE, with the option tenants.",
+);
+pub(super) const ENTRA_PERSONAL: Cause = cause(
+    "The token is of a personal Microsoft account: all of them belong to the tenant 9188040d-6c67-4c5b-b112-36a304b66dad.",
+    "Have the application log users in at https://login.microsoftonline.com/TENANT_ID, with the ID of the configured tenant and not common or consumers, so that only users of that tenant get tokens. Configure the issuer of personal accounts only if everyone who has one may use this API.",
+);
+pub(super) const ENTRA_OTHER_HOST: Cause = cause(
+    "The token names the configured tenant, but another host. Azure AD B2C (b2clogin.com), External ID (ciamlogin.com) and each national cloud have issuers and keys of their own.",
+    "Write AUTH0_ISSUER exactly as the token has it in iss, if the application is meant to log in there. For B2C, also set AUTH0_JWKS_URI to the keys of the policy, https://TENANT.b2clogin.com/TENANT.onmicrosoft.com/POLICY/discovery/v2.0/keys.",
+);
+pub(super) const ENTRA_B2C: Cause = cause(
+    "The token's issuer has the configured host of Azure AD B2C, which belongs to one tenant. The iss of its tokens has the tenant's ID, while its domain and the policy are only in the address of the discovery document.",
+    "Write AUTH0_ISSUER exactly as the token has it in iss, and set AUTH0_JWKS_URI to the keys of the policy.",
+);
+pub(super) const ENTRA_CLIENT_ID: Cause = cause(
+    "The aud of a v2.0 token is always a client ID, and AUTH0_API_AUDIENCE has another kind of name. The token may be for this API, or for another application.",
+    "Set AUTH0_API_AUDIENCE to the client ID of this API.",
+);
+pub(super) const ENTRA_ID_URI: Cause = cause(
+    "The aud of a v1.0 token is the name under which the client requested the API: its client ID or its application ID URI. The token may be for this API, or for another application.",
+    "Set AUTH0_API_AUDIENCE to the name that the token has in aud, if it is one of this API.",
+);
+pub(super) const ENTRA_SCOPE_AS_AUDIENCE: Cause = cause(
+    "AUTH0_API_AUDIENCE has the name of a scope, such as api://CLIENT_ID/SCOPE or api://CLIENT_ID/.default. Clients request scopes under these names, but aud names the application alone.",
+    "Set AUTH0_API_AUDIENCE to the name that the token has in aud.",
+);
+pub(super) const ENTRA_SHORT_SCOPE: Cause = cause(
+    "The token has the scope under its short name: scp never has the application ID URI before the name.",
+    "Require the short name. Only the client's request has the whole name.",
+);
+pub(super) const ENTRA_ROLE_AS_SCOPE: Cause = cause(
+    "The token has this name as an app role in roles, and the route requires a scope, which has to be in scp.",
+    "Protect the route by the role: .require(role(\"Reader\")) in your own service, or ?role= at /auth. Or define a scope of this name under Expose an API, and have the client request it.",
+);
+pub(super) const ENTRA_APP_ONLY: Cause = cause(
+    "The token is of an application without a user (client credentials): such tokens never have scopes in scp, and this one has no app roles in roles either.",
+    "Define an app role for applications in the registration of this API, assign it to the client with the consent of an administrator, and have the client request api://CLIENT_ID/.default. Protect the route by the role: .require(role(\"Reader\")) in your own service, or ?role= at /auth.",
+);
+pub(super) const ENTRA_OWN_KEYS: Cause = cause(
+    "The tenant's keys do not include the key that the token names. An application with mapped claims has separate keys.",
+    "If the registration of this API maps claims, set AUTH0_JWKS_URI to the address of its keys. If not, the token is old: fetch a new one.",
+);
+
 // FastMCP: https://gofastmcp.com/servers/auth/oauth-proxy, https://gofastmcp.com/servers/auth/token-verification
 pub(super) const FASTMCP_PROXY: Cause = cause(
     "This token is from FastMCP's OAuth proxy. It is for the MCP server that made it: it is signed with a secret of that server (HS256), and refers to the token of the real issuer.",
@@ -136,6 +204,10 @@ pub(super) const FIREBASE_CUSTOM: Cause = cause(
 pub(super) const FIREBASE_SESSION: Cause = cause(
     "This is a session cookie of Firebase, whose issuer and keys are not those of ID tokens.",
     "Send the ID token from getIdToken().",
+);
+pub(super) const FIREBASE_EMULATOR: Cause = cause(
+    "This token is from the Firebase emulator, which does not sign its tokens (alg is none).",
+    "No setting accepts such a token. Send the ID token of a real Firebase project. For tests, warp-bearer dev issues signed tokens.",
 );
 pub(super) const FIREBASE_SCOPE: Cause = cause(
     "Firebase's ID tokens grant no scopes. Rights are in custom claims.",
@@ -219,6 +291,10 @@ pub(super) const KEYCLOAK_ID_TOKEN: Cause = cause(
     "This is an ID token (its claim typ is ID), which is for the client in aud, not for an API.",
     "Send the access_token of the token endpoint's response, whose claim typ is Bearer or DPoP.",
 );
+pub(super) const KEYCLOAK_OTHER_CLIENT: Cause = cause(
+    "The user has a role of this name in another client of the realm, where it may mean something else.",
+    "Assign the role in the client of this API, or as a realm role, and fetch a new token. AUTH0_ROLES_AT names the claim with the roles: realm_access.roles, or resource_access.CLIENT.roles with the client of this API.",
+);
 pub(super) const KEYCLOAK_REFRESH: Cause = cause(
     "This is a refresh token of Keycloak (its claim typ is Refresh or Offline), which only Keycloak itself reads.",
     "Send the access_token of the token endpoint's response, not its refresh_token.",
@@ -283,6 +359,10 @@ pub(super) const OKTA_SCOPE: Cause = cause(
 );
 
 // Stytch: https://stytch.com/docs/guides/sessions/using-jwts
+pub(super) const STYTCH_ISSUER: Cause = cause(
+    "The token is from the configured project. Stytch writes stytch.com/PROJECT_ID into iss, which is not the address of its discovery document.",
+    "Write AUTH0_ISSUER exactly as the token has it in iss, and set AUTH0_JWKS_URI to the address of the project's keys.",
+);
 pub(super) const STYTCH_AUDIENCE: Cause = cause(
     "The token is for another Stytch project: aud has the ID of the project.",
     "Set AUTH0_API_AUDIENCE to the ID of your project, such as project-live-…, and use the same project in the application.",
