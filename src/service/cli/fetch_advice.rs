@@ -254,11 +254,12 @@ fn slow(error: &FetchError) -> Option<String> {
 
 /// The name of a host doesn't resolve, or the key set is at a host that cannot be reached.
 fn other_address(error: &FetchError, wanted: Wanted, context: &Context<'_>) -> Option<String> {
-    let FetchError::Unreachable(_, message, _) = error else {
+    let FetchError::Unreachable(url, message, _) = error else {
         return None;
     };
     let config = context.config;
-    let is_name = message.to_string().contains("lookup address") && !context.has_proxy;
+    let is_proxied = context.is_proxied(&url.to_string());
+    let is_name = message.to_string().contains("lookup address") && !is_proxied;
     let is_only = config.issuers.len() < 2 || !config.tables.is_empty();
     Some(match (wanted, &config.jwks_uri) {
         (Wanted::Metadata, _) if is_name => "check the spelling of the issuer".to_owned(),
