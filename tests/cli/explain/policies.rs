@@ -153,6 +153,10 @@ async fn never_recommends_to_read_roles_that_callers_choose() {
         ("metadata of Clerk", token().claim("unsafe_metadata", json!({"groups": ["admin"]})), "unsafe_metadata.groups"),
         ("what the client requested", token().claim("requested_roles", ["admin"]), "requested_roles"),
         ("below what the client requested", token().claim("requested_claims", json!({"roles": ["admin"]})), "requested_claims.roles"),
+        ("an attribute of Cognito", token().claim("custom:role", "admin"), "custom:role"),
+        ("a wish", token().claim("desired_role", "admin"), "desired_role"),
+        ("what users say of themselves", token().claim("selfRoles", ["admin"]), "selfRoles"),
+        ("a word with a part that fits", token().claim("remember_me", ["admin"]), "remember_me"),
         ("another object", token().claim("profile", json!({"roles": ["admin"]})), "profile.roles"),
         ("a namespace of roles", token().claim("https://roles.example/hobbies", ["admin"]), "https://roles.example/hobbies"),
     ];
@@ -196,7 +200,7 @@ async fn suggests_to_require_a_claim_only_if_callers_cannot_choose_it() {
         ("a request", token().claim("requested_scopes", ["read:messages"]), "requested_scopes", false),
         ("how the user logged in", token().claim("amr", ["read:messages"]), "amr", false),
         ("a claim of the issuer", token().claim("https://my.app/scopes", ["read:messages"]), "https://my.app/scopes", true),
-        ("both", token().claim("app_metadata", metadata).claim("my_scopes", ["read:messages"]), "my_scopes", true),
+        ("both", token().claim("app_metadata", metadata).claim("app_scopes", ["read:messages"]), "app_scopes", true),
     ];
     for (case, token, place, is_suggested) in rows {
         let arguments = ["explain", "--json", "--scope", "read:messages"];

@@ -699,8 +699,19 @@ fn of_role(facts: &Facts<'_>, name: &str, variable: &'static str) -> Advice {
             advice.and(&sentence).fixed_by(fix)
         }
         (None, Some(path)) => {
+            // Clients request audiences and scopes, and users choose how they log in
+            let is_requested =
+                |member: &str| ["aud", "scope", "scp", "scopes", "amr"].contains(&member);
+            let mut members = path.iter();
+            let is_chosen =
+                members.any(|member| is_requested(member) || is_chosen_by_caller(member));
+            let why = if is_chosen {
+                "the client or the user may be able to choose what is in it"
+            } else {
+                "the name of that claim does not say that the issuer writes them there"
+            };
             let sentence = format!(
-                "The name is in {}, but that is no place for {kind}: the client or the user may be able to choose what is in it.",
+                "The name is in {}, but that is no place for {kind}: {why}.",
                 ShownText::new(&path.join("."))
             );
             let advice = Advice::from(causes::NO_ROLE).and(&sentence);
@@ -758,23 +769,82 @@ fn is_path_of_roles(path: &[String]) -> bool {
 /// Whether a claim's name says that it holds roles or groups. Only the last part of a name with a
 /// namespace counts, such as `roles` in `https://my.app/roles` and `cognito:groups`.
 fn names_roles(member: &str) -> bool {
-    has_word(
-        last_part(member),
-        &["role", "group", "member", "authorit", "entitle"],
-    )
+    names_only(last_part(member), &ROLES)
 }
 
 /// Like [`names_roles`], for scopes.
 fn names_scopes(member: &str) -> bool {
-    names_roles(member) || has_word(last_part(member), &["scope", "permission", "privilege"])
+    names_roles(member) || names_only(last_part(member), &SCOPES)
 }
 
-/// Members that the client or the user can write, at Auth0, Clerk, Supabase and others
+const ROLES: [&str; 10] = [
+    "role",
+    "roles",
+    "group",
+    "groups",
+    "membership",
+    "memberships",
+    "authority",
+    "authorities",
+    "entitlement",
+    "entitlements",
+];
+
+const SCOPES: [&str; 6] = [
+    "scope",
+    "scopes",
+    "permission",
+    "permissions",
+    "privilege",
+    "privileges",
+];
+
+/// Whether a name is one of these nouns, alone or after words that don't change whose it is. In
+/// others, such as `desired_role`, somebody may only wish for it.
+fn names_only(name: &str, nouns: &[&str]) -> bool {
+    const WORDS: [&str; 8] = [
+        "user",
+        "users",
+        "app",
+        "client",
+        "realm",
+        "security",
+        "directory",
+        "assigned",
+    ];
+    let words = words(name);
+    match &words[..] {
+        [first, second] if first == "member" && second == "of" => nouns.contains(&"groups"),
+        [before @ .., noun] => {
+            nouns.contains(&&**noun) && before.iter().all(|word| WORDS.contains(&&**word))
+        }
+        [] => false,
+    }
+}
+
+/// The words of `snake_case`, `kebab-case` or `camelCase`, in lower case
+fn words(name: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut was_lower = false;
+    for c in name.chars() {
+        if !c.is_alphanumeric() || was_lower && c.is_uppercase() {
+            words.push(String::new());
+        }
+        was_lower = c.is_lowercase();
+        if let Some(last) = words.last_mut()
+            && c.is_alphanumeric()
+        {
+            last.extend(c.to_lowercase());
+        }
+    }
+    words.retain(|word| !word.is_empty());
+    words
+}
+
+/// Members that the client or the user can write, at Auth0, Clerk, Cognito, Supabase and others
 fn is_chosen_by_caller(member: &str) -> bool {
-    has_word(
-        member,
-        &["user_meta", "usermeta", "unsafe", "request", "prefer"],
-    )
+    let parts = ["user_meta", "usermeta", "unsafe", "request", "prefer"];
+    member.starts_with("custom:") || has_word(member, &parts)
 }
 
 fn last_part(member: &str) -> &str {
