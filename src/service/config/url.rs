@@ -236,12 +236,13 @@ pub(super) fn public(text: &str) -> Parsed<String> {
     Ok(url)
 }
 
-/// The host and port of a URL, as written
+/// Whether a URL has the scheme https, in upper or lower case.
 pub(super) fn is_https(url: &str) -> bool {
     let scheme = url.get(..6);
     scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("https:"))
 }
 
+/// The host and port of a URL, as written. Empty if there is no `://`.
 fn authority(url: &str) -> &str {
     let rest = url.split_once("://").map_or("", |(_, rest)| rest);
     rest.split(['/', '?', '#']).next().unwrap_or_default()
