@@ -193,6 +193,13 @@ pub(super) fn audience(text: &str) -> Parsed<String> {
 }
 
 pub(super) fn algorithm(text: &str) -> Parsed<Algorithm> {
+    // We don't suggest HS256: it needs a secret with which every verifier could also sign
+    let is_meant = text.starts_with(['H', 'h']) || text.contains("HS256");
+    algorithm_with(text, |algorithm| is_meant || !algorithm.is_symmetric())
+}
+
+/// Parses an algorithm. If that fails, suggests only those that are `usable`.
+fn algorithm_with(text: &str, usable: impl Fn(Algorithm) -> bool) -> Parsed<Algorithm> {
     if let Ok(algorithm) = text.parse() {
         return Ok(algorithm);
     }
@@ -200,13 +207,14 @@ pub(super) fn algorithm(text: &str) -> Parsed<Algorithm> {
         .split([' ', ';', '|', '/', '+'])
         .filter(|name| !name.is_empty())
         .collect();
-    if several.len() > 1 && several.iter().all(|name| name.parse::<Algorithm>().is_ok()) {
+    let is_usable = |name: &&str| name.parse().is_ok_and(&usable);
+    if several.len() > 1 && several.iter().all(is_usable) {
         let right = several.join(",");
         return Err(InvalidValue::new("is more than one algorithm").suggest(Some(right)));
     }
-    // We don't suggest HS256: it needs a secret with which every verifier could also sign
-    let known = Algorithm::ALL.iter().copied().map(Algorithm::as_str);
-    let known = known.filter(|name| *name != "HS256" || text.starts_with(['H', 'h']));
+    let known = Algorithm::ALL.iter().copied();
+    let known = known.filter(|algorithm| usable(*algorithm));
+    let known = known.map(Algorithm::as_str);
     Err(match text.to_ascii_uppercase().as_str() {
         "NONE" => {
             InvalidValue::new("would accept unsigned tokens, and is never allowed (RFC 8725 §3.2)")
@@ -388,13 +396,20 @@ pub(super) fn nonce(text: &str) -> Parsed<bool> {
 /// Parses an algorithm for proofs. It must be asymmetric: a proof contains its own key, so that key
 /// has to be a public one.
 pub(super) fn proof_algorithm(text: &str) -> Parsed<Algorithm> {
-    let algorithm = algorithm(text)?;
-    if algorithm.is_symmetric() {
-        return Err(InvalidValue::new(
-            "uses a shared secret, but a proof contains the key that verifies it (RFC 9449 §4.2)",
-        ));
+    const SECRET: &str =
+        "uses a shared secret, but a proof contains the key that verifies it (RFC 9449 §4.2)";
+    // Also misspelt, such as HS-256
+    let begins = text.get(..2);
+    if begins.is_some_and(|begins| begins.eq_ignore_ascii_case("HS")) {
+        return Err(InvalidValue::new(SECRET));
     }
-    Ok(algorithm)
+    let usable = |algorithm: Algorithm| !algorithm.is_symmetric();
+    let algorithm = algorithm_with(text, usable)?;
+    if usable(algorithm) {
+        Ok(algorithm)
+    } else {
+        Err(InvalidValue::new(SECRET))
+    }
 }
 
 /// The longest accepted duration, which keeps sums of times from overflowing
