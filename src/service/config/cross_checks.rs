@@ -143,10 +143,8 @@ pub(super) fn origins(reader: &mut Reader, audiences: &[String], dpop: &Dpop) {
     let Some(public_url) = dpop.public_url.as_ref().filter(|_| is_on) else {
         return;
     };
-    for audience in audiences {
-        if let Some(warning) = dpop::foreign_origin(audience, public_url) {
-            reader.warn(AUTH0_API_AUDIENCE.name(), warning);
-        }
+    for warning in dpop::foreign_origins(audiences, public_url) {
+        reader.warn(AUTH0_API_AUDIENCE.name(), warning);
     }
 }
 

@@ -102,18 +102,31 @@ pub(super) fn warnings(dpop: &Dpop, is_on: bool, set: &[String]) -> Vec<Warning>
     warnings
 }
 
-/// Returns a warning about an audience that is a URL of another origin than `public_url`. Proofs
-/// for requests to that origin are rejected.
-pub(super) fn foreign_origin(audience: &str, public_url: &str) -> Option<String> {
-    let url = |text| {
-        let url = Url::parse(text).ok();
-        url.filter(|url| ["http", "https"].contains(&url.scheme()))
+/// Returns a warning about each audience that is a URL of another origin than `public_url`, if
+/// another audience is a URL of this origin. Proofs for requests to the other origin are rejected.
+///
+/// If no audience has this origin, the audiences are probably only names, as in most setups of Auth0:
+/// `https://my-api` need not be an address.
+pub(super) fn foreign_origins(audiences: &[String], public_url: &str) -> Vec<String> {
+    let origin = |text: &str| {
+        let url = Url::parse(text).ok()?;
+        let is_address = ["http", "https"].contains(&url.scheme());
+        is_address.then(|| url.origin())
     };
-    if url(audience)?.origin() == url(public_url)?.origin() {
-        return None;
+    let own = origin(public_url);
+    let (own, foreign): (Vec<_>, Vec<_>) = audiences
+        .iter()
+        .map(|audience| (audience, origin(audience)))
+        .filter(|(_, origin)| origin.is_some())
+        .partition(|(_, origin)| *origin == own);
+    if own.is_empty() {
+        return Vec::new();
     }
-    let (audience, public_url) = (ShownUrl::new(audience), ShownUrl::new(public_url));
-    Some(format!(
-        "{audience} has another origin than PUBLIC_URL, {public_url}; DPoP proofs for requests to that origin are rejected, because their URL is compared with PUBLIC_URL; if clients send such requests, give that API a service with its own PUBLIC_URL"
-    ))
+    let warning = |(audience, _): (&String, _)| {
+        let (audience, public_url) = (ShownUrl::new(audience), ShownUrl::new(public_url));
+        format!(
+            "{audience} has another origin than PUBLIC_URL, {public_url}; DPoP proofs for requests to that origin are rejected, because their URL is compared with PUBLIC_URL; if clients send such requests, give that API a service with its own PUBLIC_URL"
+        )
+    };
+    foreign.into_iter().map(warning).collect()
 }

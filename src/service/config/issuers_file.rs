@@ -431,10 +431,13 @@ impl Reader<'_> {
             // The variable already has the warnings that concern every issuer.
             let is_known = own.audiences.is_empty() && foreign_audience(audience, &[]).is_some();
             let warning = foreign_audience(audience, issuers).filter(|_| !is_known);
-            let elsewhere = own
-                .uses_dpop(self.defaults.dpop)
-                .then(|| dpop::foreign_origin(audience, self.defaults.public_url?));
-            for text in warning.into_iter().chain(elsewhere.flatten()) {
+            if let Some(text) = warning {
+                self.warn(table, format_args!("{option}: {text}"));
+            }
+        }
+        let public_url = self.defaults.public_url;
+        if let Some(public_url) = public_url.filter(|_| own.uses_dpop(self.defaults.dpop)) {
+            for text in dpop::foreign_origins(audiences, public_url) {
                 self.warn(table, format_args!("{option}: {text}"));
             }
         }

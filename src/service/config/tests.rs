@@ -683,6 +683,8 @@ fn warns_about_resources_and_audiences_that_do_not_fit() {
         ("of a table", &["audiences = [\"https://api.example.com/mcp\"]", ""], &[API, RESOURCE], vec![]),
         ("of the variable", &["audiences = [\"urn:a\"]", ""], &[("AUTH0_API_AUDIENCE", "https://api.example.com/mcp"), RESOURCE], vec![]),
         ("another origin", &["audiences = [\"https://api.example.com/mcp\", \"https://other.example.com/x\"]"], &[RESOURCE], vec![elsewhere(table)]),
+        ("only names", &["audiences = [\"https://my-api\", \"https://other.example.com/x\"]"], &[RESOURCE], vec![absent.to_owned()]),
+        ("a name that is no URL", &["audiences = [\"https://api.example.com/mcp\", \"urn:a\"]"], &[RESOURCE], vec![]),
         ("another origin without DPoP", &["audiences = [\"https://api.example.com/mcp\", \"https://other.example.com/x\"]\ndpop = \"off\""], &[RESOURCE], vec![]),
         ("DPoP of the table", &["audiences = [\"https://api.example.com/mcp\", \"https://other.example.com/x\"]\ndpop = \"allowed\""], &[RESOURCE, OFF], vec![elsewhere(table)]),
     ];
@@ -1572,6 +1574,26 @@ fn rejects_unsuitable_token_fields_and_claims() {
         several[0].starts_with("AUTH0_AUDIENCE_CLAIM: set, but AUTH0_ISSUER has several"),
         "{several:?}"
     );
+}
+
+/// Auth0's audiences are often names that look like URLs.
+#[test]
+fn warns_about_foreign_origins_only_beside_the_own_one() {
+    let url = ("PUBLIC_URL", "https://api.example.com");
+    #[rustfmt::skip]
+    let rows = [
+        ("a name", "https://my-api", 0),
+        ("two names", "https://my-api,https://other", 0),
+        ("its own", "https://api.example.com/v1", 0),
+        ("its own and a name", "https://api.example.com,urn:api", 0),
+        ("its own and others", "https://api.example.com,https://a.example,http://b.example", 2),
+    ];
+    for (case, audiences, expected) in rows {
+        let found = warnings(&[url, ("AUTH0_API_AUDIENCE", audiences)]);
+        assert_eq!(found.len(), expected, "{case}: {found:?}");
+        let other = found.iter().find(|text| !text.contains("another origin"));
+        assert_eq!(other, None, "{case}");
+    }
 }
 
 /// The log omits warnings after the first twenty, so the lines of other programs must not come
