@@ -67,10 +67,11 @@ pub(super) fn token_size(reader: &mut Reader, token: usize, head: u32) {
             ),
         );
     } else {
+        let most = u64::from(head).saturating_sub(HEAD_WITHOUT_TOKEN);
         reader.warn(
             MAX_HEADER_BYTES.name(),
             format_args!(
-                "{head} bytes, but a request head with the largest token ({token} bytes) may have {least}, and then gets 431; set at least that, or AUTH0_MAX_TOKEN_BYTES to less"
+                "{head} bytes, but a request head with the largest token ({token} bytes) may have {least}, and then gets 431; set at least that, or AUTH0_MAX_TOKEN_BYTES to at most {most}"
             ),
         );
     }

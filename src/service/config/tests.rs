@@ -1479,9 +1479,14 @@ fn warns_about_a_head_limit_below_the_largest_token() {
     assert_eq!(
         found,
         [
-            "MAX_HEADER_BYTES: 8192 bytes, but a request head with the largest token (16384 bytes) may have 20480, and then gets 431; set at least that, or AUTH0_MAX_TOKEN_BYTES to less"
+            "MAX_HEADER_BYTES: 8192 bytes, but a request head with the largest token (16384 bytes) may have 20480, and then gets 431; set at least that, or AUTH0_MAX_TOKEN_BYTES to at most 4096"
         ]
     );
+    let advised = [
+        ("MAX_HEADER_BYTES", "8KiB"),
+        ("AUTH0_MAX_TOKEN_BYTES", "4096"),
+    ];
+    assert!(warnings(&advised).is_empty());
     for pairs in [
         &[][..],
         &[("MAX_HEADER_BYTES", "20KiB")],
