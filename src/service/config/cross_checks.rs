@@ -3,7 +3,7 @@
 //! We reject an ambiguous combination rather than guess its meaning. If a value is invalid on its
 //! own, it already has a fault, and no check here should add a second one.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use crate::{
     algorithm::Algorithm,
@@ -344,16 +344,28 @@ pub(super) fn listeners(reader: &mut Reader, listen: SocketAddr, metrics: Option
     if reader.has_fault(LISTEN.name()) {
         return;
     }
-    let includes =
-        |all: IpAddr, one: IpAddr| all.is_unspecified() && all.is_ipv4() == one.is_ipv4();
-    let (one, other) = (listen.ip(), metrics.ip());
-    let overlap = one == other || includes(one, other) || includes(other, one);
-    if overlap && listen.port() == metrics.port() && listen.port() != 0 {
+    if overlap(listen, metrics) {
+        let free = other_port(listen);
         reader.fault(
             METRICS_LISTEN.name(),
             format_args!(
-                "found \"{metrics}\", but LISTEN is \"{listen}\", and each needs its own port; set another, such as 127.0.0.1:9090"
+                "found \"{metrics}\", but LISTEN is \"{listen}\", and each needs its own port; set another, such as {free}"
             ),
         );
     }
+}
+
+/// Whether two listeners cannot both have their address and port.
+pub(super) fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    let includes =
+        |all: IpAddr, one: IpAddr| all.is_unspecified() && all.is_ipv4() == one.is_ipv4();
+    let (ip, other_ip) = (one.ip(), other.ip());
+    let has_same_ip = ip == other_ip || includes(ip, other_ip) || includes(other_ip, ip);
+    has_same_ip && one.port() == other.port() && one.port() != 0
+}
+
+/// An address for the metrics, with another port than `listen`.
+pub(super) fn other_port(listen: SocketAddr) -> SocketAddr {
+    let port = if listen.port() == 9090 { 9091 } else { 9090 };
+    (Ipv4Addr::LOCALHOST, port).into()
 }

@@ -11,6 +11,8 @@ pub(super) struct InvalidValue {
     pub(super) reason: Cow<'static, str>,
     /// Replaces the variable's general description.
     pub(super) hint: Option<String>,
+    /// The value that `hint` suggests.
+    pub(super) suggestion: Option<String>,
 }
 
 impl InvalidValue {
@@ -19,6 +21,7 @@ impl InvalidValue {
         Self {
             reason: reason.into(),
             hint: None,
+            suggestion: None,
         }
     }
 
@@ -45,7 +48,11 @@ impl InvalidValue {
                 let shown = ShownUrl::new(&value).to_string();
                 // A value that is shortened or has a secret removed wouldn't work
                 if shown == value {
-                    self.hint(format!("did you mean {value}?"))
+                    let hint = format!("did you mean {value}?");
+                    Self {
+                        suggestion: Some(value),
+                        ..self.hint(hint)
+                    }
                 } else {
                     self
                 }

@@ -391,6 +391,7 @@ impl Config {
         let issuer = domain.as_ref().map(|domain| format!("https://{domain}/"));
         let issuers = issuers.unwrap_or_else(|| issuer.into_iter().collect());
         cross_checks::domain(reader, domain.as_deref(), &issuers);
+        let listen = reader.value(&variables::LISTEN);
         Self {
             introspection: introspection::read(reader, &issuers),
             revocation_file: reader.optional(&variables::AUTH0_REVOCATION_FILE),
@@ -428,9 +429,9 @@ impl Config {
             resource_scopes: reader.optional(&variables::AUTH0_RESOURCE_SCOPES),
             certificates: certificates::source(reader, &clients),
             state_store: state_store::read(reader),
-            listen: reader.value(&variables::LISTEN),
+            listen,
             tls: service_address::tls(reader, clients),
-            metrics_listen: reader.optional(&variables::METRICS_LISTEN),
+            metrics_listen: service_address::metrics_listen(reader, listen),
             cors: cors(reader),
             docs: reader.value(&variables::DOCS),
             forward_auth_paths: reader.value(&variables::FORWARD_AUTH_PATHS),

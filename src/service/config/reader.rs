@@ -97,6 +97,26 @@ impl Reader {
         value.unwrap_or_else(|| default_item(row, row.variable.unset.text()))
     }
 
+    /// Like [`optional`](Self::optional), but suggests no value that does not fit to other variables.
+    pub(super) fn optional_that<T>(
+        &mut self,
+        row: &Optional<T>,
+        fits: impl Fn(&T) -> bool,
+        otherwise: &str,
+    ) -> Option<T> {
+        let text = self.text(&row.variable)?;
+        let parsed = parsed(&row.variable, &text, row.parse);
+        let parsed = parsed.map_err(|invalid| {
+            let suggested = invalid.suggestion.as_deref();
+            let suggested = suggested.and_then(|value| (row.parse)(value).ok());
+            match suggested {
+                Some(value) if !fits(&value) => invalid.hint(otherwise),
+                _ => invalid,
+            }
+        });
+        self.or_fault(&row.variable, &text, parsed)
+    }
+
     /// `None` if the variable is not set, or if it is invalid (which adds a fault).
     pub(super) fn optional<T>(&mut self, row: &Optional<T>) -> Option<T> {
         let text = self.text(&row.variable)?;
@@ -197,15 +217,11 @@ impl Reader {
         text: &str,
         parse: fn(&str) -> Parsed<T>,
     ) -> Option<T> {
-        let parsed = if is_quoted(text) {
-            Err(still_quoted())
-        } else if is_placeholder(text) && !is_null_origin(variable, text) {
-            Err(InvalidValue::new("is a placeholder"))
-        } else if let Some(invalid) = mangled(text, variable.form).filter(|_| !variable.is_secret) {
-            Err(invalid)
-        } else {
-            parse(text)
-        };
+        let parsed = parsed(variable, text, parse);
+        self.or_fault(variable, text, parsed)
+    }
+
+    fn or_fault<T>(&mut self, variable: &Variable, text: &str, parsed: Parsed<T>) -> Option<T> {
         parsed
             .map_err(|invalid| self.invalid(variable, text, &invalid))
             .ok()
@@ -245,6 +261,19 @@ impl Reader {
 
     fn invalid(&mut self, variable: &Variable, text: &str, invalid: &InvalidValue) {
         self.faults.push(Fault::invalid(variable, text, invalid));
+    }
+}
+
+fn parsed<T>(variable: &Variable, text: &str, parse: fn(&str) -> Parsed<T>) -> Parsed<T> {
+    if is_quoted(text) {
+        return Err(still_quoted());
+    }
+    if is_placeholder(text) && !is_null_origin(variable, text) {
+        return Err(InvalidValue::new("is a placeholder"));
+    }
+    match mangled(text, variable.form).filter(|_| !variable.is_secret) {
+        Some(invalid) => Err(invalid),
+        None => parse(text),
     }
 }
 

@@ -31,15 +31,26 @@ impl ServiceAddress {
     /// Returns the faults of these variables.
     pub fn from_environment(environment: &Environment) -> Result<Self, Faults> {
         let mut reader = Reader::new(environment.clone());
+        let listen = reader.value(&LISTEN);
         let address = Self {
-            listen: reader.value(&LISTEN),
-            metrics_listen: reader.optional(&METRICS_LISTEN),
+            listen,
+            metrics_listen: metrics_listen(&mut reader, listen),
             tls: tls(&mut reader, ClientAuth::Off),
         };
         let read = reader.finish(address);
         let (address, _) = read.map_err(|faults| environment.locate(faults))?;
         Ok(address)
     }
+}
+
+/// The address of the metrics. Suggests none that `listen` already has.
+pub(super) fn metrics_listen(reader: &mut Reader, listen: SocketAddr) -> Option<SocketAddr> {
+    let free = cross_checks::other_port(listen);
+    reader.optional_that(
+        &METRICS_LISTEN,
+        |metrics| !cross_checks::overlap(listen, *metrics),
+        &format!("LISTEN has that port, so give another, such as {free}"),
+    )
 }
 
 /// Both files must be set, or neither

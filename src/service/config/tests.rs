@@ -873,6 +873,33 @@ fn accepts_listeners_on_different_addresses_or_ports() {
     }
 }
 
+/// The suggested address must not be that of LISTEN.
+#[test]
+fn suggests_metrics_addresses_that_are_free() {
+    #[rustfmt::skip]
+    let rows = [
+        ("the default of LISTEN", None, "8000", "LISTEN has that port, so give another, such as 127.0.0.1:9090"),
+        ("LISTEN", Some("0.0.0.0:9090"), "9090", "LISTEN has that port, so give another, such as 127.0.0.1:9091"),
+        ("without a port", Some("127.0.0.1:9090"), "127.0.0.1", "LISTEN has that port, so give another, such as 127.0.0.1:9091"),
+        ("another port", Some("127.0.0.1:9000"), "8000", "did you mean 127.0.0.1:8000?"),
+        ("another address", Some("10.0.0.7:9090"), "9090", "did you mean 127.0.0.1:9090?"),
+    ];
+    for (case, listen, metrics, hint) in rows {
+        let mut vars = vec![("METRICS_LISTEN", metrics)];
+        vars.extend(listen.map(|listen| ("LISTEN", listen)));
+        let fault = format!(
+            "METRICS_LISTEN: found \"{metrics}\", which is not an address with a port; {hint}"
+        );
+        assert_eq!(faults(with(&vars)), [fault], "{case}");
+    }
+    let both = [
+        ("LISTEN", "127.0.0.1:9090"),
+        ("METRICS_LISTEN", "127.0.0.1:9090"),
+    ];
+    let found = faults(with(&both));
+    assert!(found[0].ends_with("such as 127.0.0.1:9091"), "{found:?}");
+}
+
 /// An invalid LISTEN falls back to its default, which is the same address
 #[test]
 fn does_not_compare_listeners_with_substituted_defaults() {
