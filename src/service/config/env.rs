@@ -295,9 +295,10 @@ fn network_names() -> impl Iterator<Item = &'static str> {
         .chain(NO_PROXY)
 }
 
-/// `true` for the variables that the service or its libraries use.
+/// `true` for the variables that the service reads. Those of its libraries don't count: they come
+/// from the environment, so a unit has the right value, however this command would read the file.
 fn is_used(name: &str) -> bool {
-    variables::find(name).is_some() && dotenv::is_read(name) || is_of_process(name)
+    variables::find(name).is_some() && dotenv::is_read(name)
 }
 
 /// OpenTelemetry's variables, which its exporter only reads from the process's environment.

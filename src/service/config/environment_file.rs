@@ -50,7 +50,7 @@ fn reason(line: &str, entry: &Entry, value: Option<&str>) -> &'static str {
     let source = line.split_once('=').map_or("", |(_, source)| source.trim());
     let after = value.strip_prefix(&*entry.value);
     if has_reference(source) {
-        "refers to another variable, which systemd does not replace; write the value itself"
+        "has a \"$\", which systemd does not replace with the value of a variable; write the value itself, in single quotes"
     } else if after.is_some_and(|rest| rest.trim_start().starts_with('#')) {
         "has a comment after its value, which systemd reads as part of the value; put the comment on its own line"
     } else if source.contains('\\') {
@@ -226,7 +226,7 @@ mod tests {
 
     #[test]
     fn reports_what_systemd_reads_differently() {
-        const REFERENCE: &str = "refers to another variable";
+        const REFERENCE: &str = "has a \"$\", which systemd does not replace with the value of a variable; write the value itself, in single quotes";
         const COMMENT: &str = "has a comment after its value";
         const QUOTE: &str = "has a quote that systemd reads differently";
         const BACKSLASH: &str = "has a backslash, which systemd reads differently";

@@ -195,7 +195,7 @@ async fn rejects_env_files_that_systemd_reads_differently() {
     let text = "TENANT=a\nAUTH0_REALM=${TENANT}\nLISTEN=127.0.0.1:9 # local\nexport AUTH0_LEEWAY=9s\nAUTH0_GROUPS_AT='a' # $\n";
     fs::write(&file, text).unwrap();
     let expected = "\
-        AUTH0_REALM: in --env-file, line 2, refers to another variable, which systemd does not replace; write the value itself
+        AUTH0_REALM: in --env-file, line 2, has a \"$\", which systemd does not replace with the value of a variable; write the value itself, in single quotes
 LISTEN: in --env-file, line 3, has a comment after its value, which systemd reads as part of the value; put the comment on its own line
 AUTH0_LEEWAY: in --env-file, line 4, begins with export, so systemd ignores the line; remove export
 AUTH0_GROUPS_AT: in --env-file, line 5, has a comment after its value, which systemd reads as part of the value; put the comment on its own line
