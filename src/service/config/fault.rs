@@ -27,6 +27,8 @@ struct Message {
     /// Other variables that would do as well, if the variable is not set
     alternatives: Vec<&'static str>,
     text: String,
+    /// `true` if the text already names the line or a similar name, so that nothing is added to it
+    is_complete: bool,
 }
 
 /// All faults that prevent the start. `Display` writes one line for each.
@@ -40,10 +42,14 @@ impl Message {
             origin: None,
             alternatives: Vec::new(),
             text: text.to_string(),
+            is_complete: false,
         }
     }
 
     fn with_origin(self, origin_of: impl Fn(&str) -> Option<Origin>) -> Self {
+        if self.is_complete {
+            return self;
+        }
         let origin = origin_of(&self.subject);
         Self { origin, ..self }
     }
@@ -94,6 +100,12 @@ impl Fault {
         Self(self.0.with_origin(origin_of))
     }
 
+    /// The fault, to which no origin and no hint will be added.
+    pub(super) fn complete(mut self) -> Self {
+        self.0.is_complete = true;
+        self
+    }
+
     pub(super) fn is_about(&self, name: &str) -> bool {
         self.0.subject == name
     }
@@ -141,6 +153,7 @@ impl Faults {
     pub(super) fn with_hints(mut self, hint: impl Fn(&str) -> Option<String>) -> Self {
         for Fault(message) in &mut self.0 {
             if message.origin.is_none()
+                && !message.is_complete
                 && let Some(hint) = hint(&message.subject)
                     .or_else(|| message.alternatives.iter().find_map(|name| hint(name)))
             {

@@ -169,9 +169,10 @@ impl Reader {
             let unknown = ShownText::new(unknown);
             Some(format!("; {unknown} is set, did you mean {known}?"))
         });
-        let suggestion = suggestion.unwrap_or_default();
-        let text = format_args!("not set; {remedy}{suggestion}");
-        self.faults.push(Fault::missing(names, text));
+        self.faults.push(match suggestion {
+            Some(hint) => Fault::missing(names, format_args!("not set; {remedy}{hint}")).complete(),
+            None => Fault::missing(names, format_args!("not set; {remedy}")),
+        });
     }
 
     pub(super) fn fault(&mut self, name: &str, text: impl fmt::Display) {

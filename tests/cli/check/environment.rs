@@ -381,6 +381,14 @@ async fn missing_variable_names_a_similar_one_in_the_file() {
         assert!(output.stderr.ends_with(hint), "{}", output.stderr);
     }
 
+    // One hint is enough
+    let both = World::of(world.issuer.clone()).unset("AUTH0_API_AUDIENCE");
+    let both = both.set("AUTH0_AUDIENCE", "x");
+    write_env(&both, "API_AUDIENCE=https://api.example.com\n");
+    let output = both.run(&["check"], "");
+    let hint = "example.com; AUTH0_AUDIENCE is set, did you mean AUTH0_API_AUDIENCE?\n";
+    assert!(output.stderr.ends_with(hint), "{}", output.stderr);
+
     // The fault is about AUTH0_DOMAIN, but AUTH0_ISSUER would do as well
     let world = world.unset("AUTH0_ISSUER");
     write_env(&world, "AUTHO_ISSUER=https://a.example/\nAPI_AUDIENCE=x\n");
