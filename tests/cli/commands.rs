@@ -68,7 +68,8 @@ fn unreadable_file_is_one_line() {
 
     fs::write(&file, "AUTH0_DOMAIN tenant\n").unwrap();
     let line = ".env: line 1 cannot be parsed; write NAME=value, and quote a value that has spaces, quotes, \"$\" or \"\\\"";
-    assert_ends("a malformed .env", &run(&directory, &[], &[]), 78, line);
+    let output = run(&directory, &[], &[AUDIENCE]);
+    assert_ends("a malformed .env", &output, 78, line);
 
     fs::write(&file, "AUTH0_DOMAIN = tenant.eu.auth0.com\n").unwrap();
     let line = "AUTH0_DOMAIN is set in .env, line 1: dev has its own issuer and uses neither ISSUERS_FILE nor AUTH0_ variables; run it in a directory without a .env and without these variables, or run `warp-bearer serve`";
@@ -197,7 +198,8 @@ fn fault_in_a_file_names_its_line() {
     let text = "# mine\nAUTH0_SIGNING_SECRET=\"hunter2$hunter2\"\n";
     fs::write(directory.path().join(".env"), text).unwrap();
     let line = "AUTH0_SIGNING_SECRET: found a \"$\" on line 2 of .env, which begins a reference to a variable; put the secret in single quotes";
-    assert_ends("a secret", &run(&directory, &[], &[]), 78, line);
+    let output = run(&directory, &[], &[AUDIENCE, DOMAIN]);
+    assert_ends("a secret", &output, 78, line);
 
     fs::write(
         directory.path().join(".env"),

@@ -14,7 +14,7 @@ use std::{
 };
 
 use crate::service::config::{
-    fault::{Fault, Warning},
+    fault::{Fault, LineFault, Warning},
     variable::is_of_name,
     variables::{self, AUTH0_CLIENT_ID, AUTH0_CLIENT_SECRET},
 };
@@ -23,7 +23,9 @@ use crate::service::config::{
 pub(super) struct DotEnv {
     /// In file order
     pub(super) entries: Vec<Entry>,
-    /// About the lines that were skipped
+    /// About lines with a variable that this service reads
+    pub(super) faults: Vec<LineFault>,
+    /// About the other lines that were skipped
     pub(super) warnings: Vec<Warning>,
 }
 
@@ -39,7 +41,7 @@ pub(super) struct Entry {
 /// that the environment sets, so that its value in the file is not used.
 ///
 /// # Errors
-/// Returns the fault of the first invalid line with a variable that this service reads.
+/// Returns a fault if the file is UTF-16, so that none of its lines can be parsed.
 pub(super) fn parse(
     bytes: &[u8],
     file: &str,
@@ -50,7 +52,7 @@ pub(super) fn parse(
         return Err(fault(file, 1, NOT_UTF8));
     }
     let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
-    let (lines, mut warnings) = readable_lines(bytes, file, &is_overridden)?;
+    let (lines, mut faults, mut warnings) = readable_lines(bytes, file, &is_overridden);
 
     let at = Cell::new(0);
     let mut entries: Vec<Entry> = Vec::new();
@@ -68,32 +70,37 @@ pub(super) fn parse(
             value,
             line,
         };
-        match check(&entry, &references, &entries, file, &is_overridden) {
-            Err(fault) if is_read(&entry.name) => return Err(fault),
-            Err(fault) => warnings.push(fault.into()),
-            Ok(()) => {}
+        if let Err(fault) = check(&entry, &references, &entries, file, &is_overridden) {
+            match variables::find(&entry.name).filter(|variable| is_read(variable.name)) {
+                Some(variable) => faults.push(LineFault::of_variable(variable.name, fault)),
+                None => warnings.push(fault.into()),
+            }
         }
         done = at.get();
         entries.push(entry);
     }
-    Ok(DotEnv { entries, warnings })
+    Ok(DotEnv {
+        entries,
+        faults,
+        warnings,
+    })
 }
 
 const NOT_UTF8: &str = "is not UTF-8; save the file as UTF-8";
 const CANNOT_BE_READ: &str = "cannot be parsed; write NAME=value, and quote a value that has spaces, quotes, \"$\" or \"\\\"";
 
-/// The lines for dotenvy, with a blank line and a warning in place of each invalid one.
+/// The lines for dotenvy, with a blank line and a fault or a warning in place of each invalid one.
 fn readable_lines(
     bytes: &[u8],
     file: &str,
     is_overridden: impl Fn(&str) -> bool,
-) -> Result<(Vec<String>, Vec<Warning>), Fault> {
+) -> (Vec<String>, Vec<LineFault>, Vec<Warning>) {
     let texts: Vec<_> = bytes.split(|byte| *byte == b'\n').collect();
     let texts = texts.into_iter().map(String::from_utf8_lossy);
     let texts: Vec<_> = texts
         .map(|text| text.trim_end_matches('\r').to_owned())
         .collect();
-    let (mut lines, mut warnings) = (Vec::new(), Vec::new());
+    let (mut lines, mut faults, mut warnings) = (Vec::new(), Vec::new(), Vec::new());
     while let Some(text) = texts.get(lines.len()) {
         let line = readable(text);
         // Other programs' lines may contain bytes that aren't UTF-8
@@ -113,7 +120,9 @@ fn readable_lines(
             Some((name, fault(file, number, &right)))
         };
         match of_ours.or_else(in_another_format) {
-            Some((name, fault)) if is_read(name) && !is_overridden(name) => return Err(fault),
+            Some((name, fault)) if is_read(name) && !is_overridden(name) => {
+                faults.push(LineFault::of_variable(name, fault));
+            }
             Some((_, fault)) => warnings.push(fault.into()),
             None => {
                 let what = if is_text {
@@ -130,7 +139,7 @@ fn readable_lines(
         let more = continuation(&texts[lines.len()..]);
         lines.extend((0..=more).map(|_| "\n".to_owned()));
     }
-    Ok((lines, warnings))
+    (lines, faults, warnings)
 }
 
 fn is_readable(line: &str) -> bool {
@@ -438,6 +447,17 @@ impl Read for LineByLine<'_> {
 mod tests {
     use super::*;
 
+    fn faults(bytes: &[u8]) -> Vec<String> {
+        match parse(bytes, ".env") {
+            Ok(read) => read
+                .faults
+                .iter()
+                .map(|one| one.fault.to_string())
+                .collect(),
+            Err(fault) => vec![fault.to_string()],
+        }
+    }
+
     fn parse(bytes: &[u8], file: &str) -> Result<DotEnv, Fault> {
         super::parse(bytes, file, |_| false)
     }
@@ -491,10 +511,7 @@ mod tests {
         ];
         for (case, value) in altered {
             let fault = "AUTH0_SIGNING_SECRET: found a \"$\" on line 2 of .env, which begins a reference to a variable; put the secret in single quotes";
-            match parse(secret(value).as_bytes(), ".env") {
-                Ok(_) => panic!("{case}"),
-                Err(found) => assert_eq!(found.to_string(), fault, "{case}"),
-            }
+            assert_eq!(faults(secret(value).as_bytes()), [fault], "{case}");
         }
         #[rustfmt::skip]
         let kept = [
@@ -646,10 +663,7 @@ mod tests {
             ("a value with a $", b"AUTH0_API_AUDIENCE=\"hunter2$x\"", format!("AUTH0_API_AUDIENCE: found a \"$\" on line 1 of .env, {reference} value in single quotes")),
         ];
         for (case, text, fault) in rows {
-            match parse(text, ".env") {
-                Ok(_) => panic!("{case}"),
-                Err(found) => assert_eq!(found.to_string(), fault, "{case}"),
-            }
+            assert_eq!(faults(text), [fault], "{case}");
         }
     }
 }

@@ -18,8 +18,8 @@ use crate::{
     auth::{display::ShownText, files},
     service::config::{
         dotenv::{self, DotEnv, Entry},
-        environment_file::differences,
-        fault::{Fault, Faults, Warning},
+        environment_file,
+        fault::{Fault, Faults, LineFault, Warning},
         origin::{DOT_ENV, ENV_FILE, Origin},
         reader::PORT,
         terminal::TerminalVariables,
@@ -42,6 +42,8 @@ const NO_PROXY: [&str; 2] = ["NO_PROXY", "no_proxy"];
 #[derive(Clone)]
 pub struct Environment {
     variables: BTreeMap<String, (String, Origin)>,
+    /// Of lines in the file, in its order
+    faults: Vec<LineFault>,
     warnings: Vec<Warning>,
     near_misses: Vec<NearMiss>,
 }
@@ -60,15 +62,21 @@ impl Environment {
     /// installed.
     ///
     /// # Errors
-    /// Returns the fault of a `.env` that cannot be read, with the line number.
+    /// Returns the fault of a `.env` that cannot be read, or the faults of its lines.
     pub fn read() -> Result<Self, Faults> {
-        Self::read_from(None)
+        let read = Self::read_from(None)?;
+        if read.faults.is_empty() {
+            return Ok(read);
+        }
+        let faults = read.faults.into_iter().map(|line| line.fault);
+        Err(faults.collect::<Vec<_>>().into())
     }
 
     /// Reads the environment, and this file instead of `.env`.
     ///
     /// The file may be the `EnvironmentFile` of a systemd unit, so a value that systemd would read
-    /// differently is a fault.
+    /// differently is a fault. [`Config`](crate::service::config::Config) and the other settings
+    /// report the faults of the lines with the variables that they read.
     ///
     /// # Errors
     /// Returns a fault if the file cannot be read, or if `file` is set and does not exist.
@@ -85,7 +93,7 @@ impl Environment {
     /// Reads only the variables of a file in the format of `.env`.
     ///
     /// # Errors
-    /// Returns a fault if the file cannot be read, with the line number.
+    /// Returns a fault if the file cannot be read.
     pub fn read_file(path: &Path) -> Result<Self, Faults> {
         match fs::read(path) {
             Err(error) => Err(not_read(&error, path).into()),
@@ -199,6 +207,10 @@ impl Environment {
         located.collect()
     }
 
+    pub(super) fn line_faults(&self) -> &[LineFault] {
+        &self.faults
+    }
+
     /// Returns the warnings about lines of `.env`.
     pub fn warnings(&self) -> &[Warning] {
         &self.warnings
@@ -215,6 +227,7 @@ impl Environment {
         for (name, value) in lines {
             let value = (value.to_owned(), Origin::Environment);
             changed.variables.insert(name.to_owned(), value);
+            changed.faults.retain(|line| line.variable != Some(name));
         }
         changed
     }
@@ -229,6 +242,7 @@ impl Environment {
         };
         Self {
             variables: variables.into_iter().map(set).collect(),
+            faults: Vec::new(),
             warnings: Vec::new(),
             near_misses: Vec::new(),
         }
@@ -248,20 +262,25 @@ impl Environment {
         };
         let dotenv = match dotenv {
             Ok(bytes) => {
-                let read = dotenv::parse(&bytes, file, is_overridden)?;
+                let mut read = dotenv::parse(&bytes, file, is_overridden)?;
                 if file == ENV_FILE {
                     let is_used = |name: &str| is_used(name) && !is_overridden(name);
-                    let faults = differences(&bytes, &read.entries, origin, is_used);
-                    if !faults.is_empty() {
-                        return Err(faults.into());
-                    }
+                    let of_lines = environment_file::differences(&bytes, &read.entries, is_used);
+                    let of_file = environment_file::prevents_load(&bytes, is_used);
+                    // A line with two values already has a fault
+                    let is_new = |line: &LineFault| {
+                        let mut known = read.faults.iter();
+                        !known.any(|known| known.variable == line.variable)
+                    };
+                    let of_lines: Vec<_> = of_lines.into_iter().filter(is_new).collect();
+                    read.faults.extend(of_file.into_iter().chain(of_lines));
                 }
                 read
             }
             Err(error) if error.kind() == ErrorKind::NotFound => DotEnv::default(),
             Err(error) => return Err(unreadable(&error, file).into()),
         };
-        let mut warnings = dotenv.warnings;
+        let (faults, mut warnings) = (dotenv.faults, dotenv.warnings);
         let near_misses = dotenv.entries.iter();
         let near_misses = near_misses.filter_map(|entry| near_miss(entry, origin(entry.line)));
         let near_misses: Vec<_> = near_misses.collect();
@@ -282,6 +301,7 @@ impl Environment {
             .collect();
         Ok(Self {
             variables,
+            faults,
             warnings,
             near_misses,
         })
@@ -421,11 +441,12 @@ mod tests {
             ("LISTEN", "set LISTEN=a"),
         ] {
             let read = |vars: &[(&str, &str)]| {
-                Environment::merge(environment(vars), Ok(line.into()), DOT_ENV)
+                Environment::merge(environment(vars), Ok(line.into()), DOT_ENV).unwrap()
             };
-            let vars = read(&[(name, "x")]).unwrap();
+            let vars = read(&[(name, "x")]);
             assert_eq!(vars.get(name), Some(("x", Origin::Environment)), "{line}");
-            assert!(read(&[("OTHER", "x")]).is_err(), "{line}");
+            assert!(vars.line_faults().is_empty(), "{line}");
+            assert_eq!(read(&[("OTHER", "x")]).line_faults().len(), 1, "{line}");
         }
     }
 
@@ -492,7 +513,7 @@ mod tests {
         let rows = [
             ("no right to", Err(ErrorKind::PermissionDenied.into()), ".env: cannot be read (permission denied); make it a file that the service has permission to read, or remove it"),
             ("a directory", Err(ErrorKind::IsADirectory.into()), ".env: cannot be read (is a directory); make it a file that the service has permission to read, or remove it"),
-            ("a malformed line", Ok("AUTH0_DOMAIN".into()), ".env: line 1 cannot be parsed; write NAME=value, and quote a value that has spaces, quotes, \"$\" or \"\\\""),
+            ("UTF-16", Ok(vec![0xff, 0xfe, b'A', 0]), ".env: line 1 is not UTF-8; save the file as UTF-8"),
         ];
         for (case, dotenv, fault) in rows {
             let faults = Environment::merge(environment(&[]), dotenv, DOT_ENV).unwrap_err();

@@ -31,6 +31,14 @@ struct Message {
     is_complete: bool,
 }
 
+/// A fault of a line in a file of variables. Only the commands that read its variable report it.
+#[derive(Debug, Clone)]
+pub(super) struct LineFault {
+    /// `None` if the line makes the whole file invalid
+    pub(super) variable: Option<&'static str>,
+    pub(super) fault: Fault,
+}
+
 /// All faults that prevent the start. `Display` writes one line for each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Faults(Vec<Fault>);
@@ -62,6 +70,22 @@ impl fmt::Display for Message {
             write!(f, "in {origin}, ")?;
         }
         f.write_str(&self.text)
+    }
+}
+
+impl LineFault {
+    pub(super) fn of_variable(name: &'static str, fault: Fault) -> Self {
+        Self {
+            variable: Some(name),
+            fault: fault.complete(),
+        }
+    }
+
+    pub(super) fn of_file(fault: Fault) -> Self {
+        Self {
+            variable: None,
+            fault: fault.complete(),
+        }
     }
 }
 

@@ -159,10 +159,10 @@ impl Config {
     /// Reads the configuration of this process and checks its external dependencies.
     ///
     /// # Errors
-    /// Returns every fault, or only the fault of an invalid `.env`. Files, certificate authorities
+    /// Returns every fault, or only the fault of a `.env` that cannot be read. Files, certificate authorities
     /// and proxies are only checked if all values are valid.
     pub fn load() -> Result<(Self, Vec<Warning>), Faults> {
-        Self::load_from(&Environment::read()?)
+        Self::load_from(&Environment::read_from(None)?)
     }
 
     /// Like [`load`](Self::load), for an environment that was already read.
@@ -181,7 +181,9 @@ impl Config {
     /// # Errors
     /// Returns the faults of all variables. If there are none, returns those of the issuers file.
     pub fn from_environment(environment: &Environment) -> Result<(Self, Vec<Warning>), Faults> {
-        let read = Self::from_variables(environment.clone());
+        let mut reader = Reader::of(environment);
+        reader.report_lines();
+        let read = Self::from_reader(reader);
         let (mut config, mut warnings) = read.map_err(|faults| environment.locate(faults))?;
         warnings = environment.locate_warnings(warnings);
         let tables = config.read_issuers_file();
@@ -333,7 +335,10 @@ impl Config {
     pub fn from_variables(
         variables: impl IntoIterator<Item = (String, String)>,
     ) -> Result<(Self, Vec<Warning>), Faults> {
-        let mut reader = Reader::new(variables);
+        Self::from_reader(Reader::new(variables))
+    }
+
+    fn from_reader(mut reader: Reader) -> Result<(Self, Vec<Warning>), Faults> {
         let mut config = Self::read(&mut reader);
         config.cross_check(&mut reader);
         config.grow_head(&reader);

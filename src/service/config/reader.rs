@@ -8,7 +8,8 @@ use std::{collections::BTreeMap, fmt};
 use crate::{
     auth::display::ShownText,
     service::config::{
-        fault::{Fault, Faults, Warning},
+        env::Environment,
+        fault::{Fault, Faults, LineFault, Warning},
         invalid::{InvalidValue, Parsed},
         needed,
         terminal::TerminalVariables,
@@ -28,11 +29,21 @@ pub(super) struct Reader {
     port: Option<String>,
     /// Names with `AUTH0_` that aren't in the table
     unknown: Vec<String>,
+    /// The faults of lines in a file, reported or not
+    lines: Vec<LineFault>,
     faults: Vec<Fault>,
     warnings: Vec<Warning>,
 }
 
 impl Reader {
+    /// Reads an environment. A variable whose line in `.env` has a fault is set, but has no value.
+    pub(super) fn of(environment: &Environment) -> Self {
+        Self {
+            lines: environment.line_faults().to_vec(),
+            ..Self::new(environment.clone())
+        }
+    }
+
     /// If a name appears twice, the later value wins
     pub(super) fn new(pairs: impl IntoIterator<Item = (String, String)>) -> Self {
         let pairs: BTreeMap<_, _> = pairs.into_iter().collect();
@@ -51,6 +62,7 @@ impl Reader {
             port,
             warnings: unknown.iter().map(|name| unknown_warning(name)).collect(),
             unknown,
+            lines: Vec::new(),
             faults: Vec::new(),
         };
         reader.check_quotes_of_unread();
@@ -67,6 +79,13 @@ impl Reader {
                 self.invalid(variable, &text, &still_quoted());
             }
         }
+    }
+
+    /// Adds the faults of all lines, in the order of the file. Otherwise, those of a variable are
+    /// added when it is read.
+    pub(super) fn report_lines(&mut self) {
+        let faults = self.lines.iter().map(|line| line.fault.clone());
+        self.faults.extend(faults);
     }
 
     pub(super) fn port(&self) -> Option<&str> {
@@ -145,12 +164,16 @@ impl Reader {
 
     /// Even if it's set to an invalid value.
     pub(super) fn is_set(&self, name: &str) -> bool {
-        self.variables.contains_key(name)
+        self.variables.contains_key(name) || self.has_line_fault(name)
     }
 
     /// If so, its value is only a substitute.
     pub(super) fn has_fault(&self, name: &str) -> bool {
-        self.faults.iter().any(|fault| fault.is_about(name))
+        self.faults.iter().any(|fault| fault.is_about(name)) || self.has_line_fault(name)
+    }
+
+    fn has_line_fault(&self, name: &str) -> bool {
+        self.lines.iter().any(|line| line.variable == Some(name))
     }
 
     pub(super) fn names(&self, prefix: &str) -> Vec<String> {
@@ -187,6 +210,10 @@ impl Reader {
     /// variable is not set, and `None` with a fault if no variable can have this value (e.g. an
     /// empty one).
     fn text(&mut self, variable: &Variable) -> Option<String> {
+        if self.has_line_fault(variable.name) {
+            self.report_line(variable.name);
+            return None;
+        }
         let text = self.variables.get(variable.name)?.clone();
         let expects = variable.expects;
         if text.trim().is_empty() {
@@ -209,6 +236,15 @@ impl Reader {
             return Some(text);
         }
         Some(text.trim().to_owned())
+    }
+
+    fn report_line(&mut self, name: &str) {
+        let own = self.lines.iter().filter(|line| line.variable == Some(name));
+        for LineFault { fault, .. } in own {
+            if !self.faults.contains(fault) {
+                self.faults.push(fault.clone());
+            }
+        }
     }
 
     /// Parses a value or a list item. If that fails, adds a fault.

@@ -30,7 +30,7 @@ impl ServiceAddress {
     /// # Errors
     /// Returns the faults of these variables.
     pub fn from_environment(environment: &Environment) -> Result<Self, Faults> {
-        let mut reader = Reader::new(environment.clone());
+        let mut reader = Reader::of(environment);
         let listen = reader.value(&LISTEN);
         let address = Self {
             listen,

@@ -200,15 +200,8 @@ LISTEN: in --env-file, line 3, has a comment after its value, which systemd read
 AUTH0_LEEWAY: in --env-file, line 4, begins with export, so systemd ignores the line; remove export
 AUTH0_GROUPS_AT: in --env-file, line 5, has a comment after its value, which systemd reads as part of the value; put the comment on its own line
 ";
-    for command in [
-        &["check"][..],
-        &["explain"],
-        &["health"],
-        &["revocations"],
-        &["revoke", "--jti", "a"],
-    ] {
-        let arguments = [command, &["--env-file", "env"]].concat();
-        let output = world.run(&arguments, "");
+    for command in ["check", "explain"] {
+        let output = world.run(&[command, "--env-file", "env"], "");
         assert_eq!(output.code, Some(78), "{command:?}: {}", output.stdout);
         assert_eq!(output.stderr, expected, "{command:?}");
     }
