@@ -12,16 +12,15 @@ use crate::{
             file::{self, FileError},
             sync,
         },
-        store::Store,
+        store::{RedisOptions, Store},
     },
     service::{
         cli::{
-            auth,
             env_file::EnvFile,
             failure::Failure,
             terminal::{self, Terminal},
         },
-        config::Config,
+        config::{RevocationSettings, StateStore},
     },
 };
 
@@ -47,17 +46,19 @@ pub(in crate::service) struct Options {
 }
 
 pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
-    let config = config(&options.env_file)?;
-    if config.revocation_file.is_none() && config.state_store.url.is_none() {
+    let environment = options.env_file.read()?;
+    let settings = RevocationSettings::without_issuers(&environment).map_err(Failure::Config)?;
+    let store = store(&settings.state_store);
+    if settings.file.is_none() && store.is_none() {
         return Err(Failure::NoSource(NO_SOURCE.to_owned()));
     }
     let mut entries = Vec::new();
-    if let Some(path) = &config.revocation_file {
+    if let Some(path) = &settings.file {
         let read = file::read(path);
         entries.extend(read.map_err(|error| file_failure(&error))?);
     }
-    if config.state_store.url.is_some() {
-        let shared = shared(&auth::store(&config)).await?.into_iter();
+    if let Some(store) = &store {
+        let shared = shared(store).await?.into_iter();
         let shared: Vec<_> = shared.filter(|entry| !entries.contains(entry)).collect();
         entries.extend(shared);
     }
@@ -78,7 +79,7 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
     if entries.is_empty() && !options.json {
         terminal::print_line("none")?;
     }
-    if config.revocation_file.is_some() {
+    if settings.file.is_some() {
         terminal::note(
             "note: a running service keeps entries that were removed from the file until it restarts",
         );
@@ -93,11 +94,15 @@ pub(in crate::service) fn file_failure(error: &FileError) -> Failure {
     Failure::Source(format!("AUTH0_REVOCATION_FILE: {error}{hint}"))
 }
 
-/// Reads the configuration without the files that the service needs only for other purposes, such
-/// as key files. The commands work even while one of these is missing.
-pub(in crate::service) fn config(file: &EnvFile) -> Result<Config, Failure> {
-    let (config, _) = Config::from_environment(&file.read()?).map_err(Failure::Config)?;
-    Ok(config)
+/// The store that replicas share. `None` if it is not configured.
+pub(in crate::service) fn store(settings: &StateStore) -> Option<Store> {
+    let url = settings.url.as_ref()?;
+    let options = RedisOptions {
+        timeout: settings.timeout,
+        ..RedisOptions::default()
+    };
+    let store = Store::redis(url.as_str(), &options);
+    Some(store.expect("the configuration has checked the URL"))
 }
 
 pub(in crate::service) async fn shared(store: &Store) -> Result<Vec<Revocation>, Failure> {

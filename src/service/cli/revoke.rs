@@ -17,14 +17,13 @@ use crate::{
     },
     service::{
         cli::{
-            auth,
             env_file::EnvFile,
             explain::pasted::jwt::is_jwt,
             failure::Failure,
             revocations::{self, NO_SOURCE, described},
             terminal,
         },
-        config::{self, Config},
+        config::{self, RevocationSettings},
     },
 };
 
@@ -124,11 +123,12 @@ fn now() -> u64 {
 }
 
 pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
-    let config = revocations::config(&options.env_file)?;
-    let entry = options.entry(&config)?;
-    if config.state_store.url.is_some() {
-        publish(&auth::store(&config), &entry).await?;
-    } else if let Some(path) = &config.revocation_file {
+    let environment = options.env_file.read()?;
+    let settings = RevocationSettings::from_environment(&environment).map_err(Failure::Config)?;
+    let entry = options.entry(&settings.issuers)?;
+    if let Some(store) = revocations::store(&settings.state_store) {
+        publish(&store, &entry).await?;
+    } else if let Some(path) = &settings.file {
         file::read(path).map_err(|error| revocations::file_failure(&error))?;
         append(path, &entry).map_err(|error| {
             let path = path.display();
@@ -141,18 +141,15 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
 }
 
 impl Options {
-    fn entry(&self, config: &Config) -> Result<Revocation, Failure> {
-        let tables = config.tables.iter().map(|table| &table.url);
-        let known: Vec<&String> = config.issuers.iter().chain(tables).collect();
-        let issuer = match (&self.issuer, &known[..]) {
-            (Some(issuer), known) if known.contains(&issuer) => issuer,
+    fn entry(&self, known: &[String]) -> Result<Revocation, Failure> {
+        let issuer = match (&self.issuer, known) {
+            (Some(issuer), known) if known.contains(issuer) => issuer,
             (None, [only]) => only,
             (None, _) => {
                 let text = "--issuer: needed, because several issuers are configured\n";
                 return Err(Failure::Usage(text.to_owned()));
             }
             (Some(_), known) => {
-                let known: Vec<_> = known.iter().map(|issuer| issuer.as_str()).collect();
                 let known = known.join(", ");
                 let text = format!("--issuer: not a configured issuer; these are: {known}\n");
                 return Err(Failure::Usage(text));

@@ -82,14 +82,7 @@ pub(super) const HEAD_WITHOUT_TOKEN: u64 = 4 * 1024;
 
 pub(super) fn required(reader: &mut Reader) {
     if reader.is_set(ISSUERS_FILE.name()) {
-        for name in OF_ONE_ISSUER {
-            if reader.is_set(name) {
-                reader.fault(
-                    name,
-                    "set together with ISSUERS_FILE, which sets it for each issuer; remove one of them",
-                );
-            }
-        }
+        beside_issuers_file(reader, &OF_ONE_ISSUER);
         // the tables have audiences, or the file already has faults
         return;
     }
@@ -98,6 +91,18 @@ pub(super) fn required(reader: &mut Reader) {
     }
     if !reader.is_set(AUTH0_API_AUDIENCE.name()) {
         reader.missing(&[AUTH0_API_AUDIENCE.name()], NO_AUDIENCE);
+    }
+}
+
+/// Rejects these variables, which the issuers file replaces.
+pub(super) fn beside_issuers_file(reader: &mut Reader, names: &[&str]) {
+    for name in names {
+        if reader.is_set(name) {
+            reader.fault(
+                name,
+                "set together with ISSUERS_FILE, which sets it for each issuer; remove one of them",
+            );
+        }
     }
 }
 

@@ -37,6 +37,9 @@ use crate::{
 /// In the name of an issuer with `tenants`
 const TENANT: &str = "{tenantid}";
 
+/// The options that make up the name of an issuer
+const OF_NAME: [&str; 3] = ["url", "kind", "tenants"];
+
 /// Stores a value in the settings, or says what's wrong with it.
 type Set = fn(&mut IssuerSettings, &Found<'_>) -> Result<(), Wrong>;
 
@@ -174,6 +177,31 @@ pub(super) fn read(
     path: &Path,
     defaults: Defaults<'_>,
 ) -> Result<(Vec<IssuerSettings>, Vec<Warning>), Faults> {
+    let (text, name) = document(path)?;
+    parse(&text, &name, defaults)
+}
+
+/// Reads only the names of the issuers from a file. Other options may have faults.
+///
+/// # Errors
+/// Returns every fault.
+pub(super) fn names(path: &Path) -> Result<Vec<String>, Faults> {
+    let (text, name) = document(path)?;
+    let defaults = Defaults {
+        audiences: &[],
+        algorithms: &[],
+        field: None,
+        dpop: DpopMode::Off,
+        public_url: None,
+    };
+    let mut reader = Reader::new(&text, &name, defaults);
+    reader.only_names = true;
+    let (issuers, _) = reader.finish_file()?;
+    Ok(issuers.into_iter().map(|own| own.url).collect())
+}
+
+/// The text of a file, and its name without directories.
+fn document(path: &Path) -> Result<(String, String), Fault> {
     let variable = &variables::ISSUERS_FILE.variable;
     let fault = |reason| {
         let invalid = InvalidValue::new(reason);
@@ -182,7 +210,7 @@ pub(super) fn read(
     let document = files::read(path).map_err(|error| fault(files::describe(error.kind())))?;
     let text = String::from_utf8(document).map_err(|_| fault("is not UTF-8".into()))?;
     let name = path.file_name().unwrap_or(path.as_os_str());
-    parse(&text, &name.to_string_lossy(), defaults)
+    Ok((text, name.to_string_lossy().into_owned()))
 }
 
 pub(super) fn parse(
@@ -190,26 +218,15 @@ pub(super) fn parse(
     name: &str,
     defaults: Defaults<'_>,
 ) -> Result<(Vec<IssuerSettings>, Vec<Warning>), Faults> {
-    let mut reader = Reader {
-        text,
-        name,
-        defaults,
-        faults: Vec::new(),
-        warnings: Vec::new(),
-    };
-    let issuers = reader.read();
-    if reader.faults.is_empty() {
-        return Ok((issuers, reader.warnings));
-    }
-    reader.faults.sort_by_key(|(line, _)| *line);
-    let faults: Vec<_> = reader.faults.into_iter().map(|(_, fault)| fault).collect();
-    Err(faults.into())
+    Reader::new(text, name, defaults).finish_file()
 }
 
 struct Reader<'a> {
     text: &'a str,
     name: &'a str,
     defaults: Defaults<'a>,
+    /// `true` if only [`OF_NAME`] is read
+    only_names: bool,
     /// The faults, with their line numbers
     faults: Vec<(usize, Fault)>,
     warnings: Vec<Warning>,
@@ -222,7 +239,28 @@ struct Table {
     title: String,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    fn new(text: &'a str, name: &'a str, defaults: Defaults<'a>) -> Self {
+        Self {
+            text,
+            name,
+            defaults,
+            only_names: false,
+            faults: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+
+    fn finish_file(mut self) -> Result<(Vec<IssuerSettings>, Vec<Warning>), Faults> {
+        let issuers = self.read();
+        if self.faults.is_empty() {
+            return Ok((issuers, self.warnings));
+        }
+        self.faults.sort_by_key(|(line, _)| *line);
+        let faults: Vec<_> = self.faults.into_iter().map(|(_, fault)| fault).collect();
+        Err(faults.into())
+    }
+
     fn read(&mut self) -> Vec<IssuerSettings> {
         let document = match DeTable::parse(self.text) {
             Ok(document) => document.into_inner(),
@@ -250,6 +288,7 @@ impl Reader<'_> {
                     let text = "found one table; write [[issuer]], with two brackets, before each";
                     self.fault(line, "", text);
                 }
+                _ if self.only_names => {}
                 _ => {
                     let text = "unknown; write each issuer as a table [[issuer]], and set other options as variables";
                     self.fault(line, "", text);
@@ -296,6 +335,9 @@ impl Reader<'_> {
         for (key, value) in table {
             let line = self.line(key.span().start);
             let key = key.into_inner();
+            if self.only_names && !OF_NAME.contains(&&*key) {
+                continue;
+            }
             let row = OPTIONS.iter().find(|(name, _)| *name == key);
             let found = Found(value.get_ref());
             let wrong = match row {
@@ -339,10 +381,18 @@ impl Reader<'_> {
             );
             return;
         }
-        if let Some(preset) = preset {
-            self.preset(preset, &own, table);
+        if !self.only_names {
+            self.options(&own, table);
         }
-        self.discovery(&own, table);
+        self.add_each_tenant(own, table, issuers);
+    }
+
+    /// Checks the options of a table against each other and against the variables.
+    fn options(&mut self, own: &IssuerSettings, table: &Table) {
+        if let Some(preset) = own.preset {
+            self.preset(preset, own, table);
+        }
+        self.discovery(own, table);
         if own.dpop.is_some_and(|mode| mode != DpopMode::Off) && self.defaults.public_url.is_none()
         {
             let text = "dpop: set the variable PUBLIC_URL, which is needed to check proofs";
@@ -352,8 +402,8 @@ impl Reader<'_> {
             let text = "audiences: not set, and AUTH0_API_AUDIENCE is not set either; set it to the identifier of your API";
             self.fault(table.line, &table.title, text);
         }
-        self.audiences(&own, table);
-        self.blanks_in_secrets(&own, table);
+        self.audiences(own, table);
+        self.blanks_in_secrets(own, table);
         if own.jwks_uri.is_some() && own.jwks_file.is_some() {
             let text = "jwks_file: set together with jwks_uri; keep one of them";
             self.fault(table.line, &table.title, text);
@@ -374,6 +424,14 @@ impl Reader<'_> {
             }
             _ => {}
         }
+    }
+
+    fn add_each_tenant(
+        &mut self,
+        mut own: IssuerSettings,
+        table: &Table,
+        issuers: &mut Vec<IssuerSettings>,
+    ) {
         match (own.url.contains(TENANT), own.tenants.is_empty()) {
             (true, true) => {
                 let text =

@@ -5,11 +5,13 @@
 //! |---|---|
 //! | `keys.rs` | keys that are left out, algorithms on offer, forms of a key file, bytes of a response |
 //! | `discovery.rs` | issuers whose documents cannot be fetched, and the advice |
+//! | `env_file.rs` | `--env-file`, and lines that cannot be read |
 //! | `environment.rs` | variables, `.env`, descriptors |
 //! | `readiness.rs` | `/readyz` and the log give the same reason |
 //! | `store.rs` | the state store, and the advice |
 
 mod discovery;
+mod env_file;
 mod environment;
 mod keys;
 mod readiness;
