@@ -905,6 +905,10 @@ fn k1_whole_requests(name: Option<&'static str>) {
         ];
         let lines = [&first[..], &lines[..], &["Connection: close".to_owned()]].concat();
         let sent = lines.join("\r\n") + "\r\n\r\n";
+        // `explain` counts only the field that has the token, and not the other fields of a request
+        if sent.len() > world.config.limits.head as usize {
+            return Ok(());
+        }
         let end = if is_crlf { "\r\n" } else { "\n" };
         let pasted = lines.iter().map(|line| format!("{prefix}{line}{end}"));
         let pasted = pasted.collect::<String>() + prefix + end;
