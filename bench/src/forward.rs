@@ -283,7 +283,7 @@ impl Setup<'_> {
     fn with_ports(&self, text: &str) -> String {
         let mut text = text.to_owned();
         for (documented, port) in self.ports {
-            // In Envoy's configuration, the port is a field of its own
+            // In Envoy's configuration, the port is a separate field
             for before in [":", "port_value: "] {
                 text = text.replace(&format!("{before}{documented}"), &format!("{before}{port}"));
             }

@@ -55,7 +55,7 @@ impl Server {
 
     /// Starts a server that is configured to listen at this address, and doesn't wait for it.
     pub fn spawn_at(mut command: Command, address: SocketAddr) -> Self {
-        // A process group of its own, so that `drop` ends its children too
+        // Its own process group, so that `drop` ends its children too
         command
             .stdin(Stdio::null())
             .stdout(Stdio::null())

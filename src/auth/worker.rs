@@ -1,4 +1,4 @@
-//! [`Worker`]: a thread of its own for work that must not wait for a blocking thread.
+//! [`Worker`]: a thread for work that must not wait for one of the runtime's blocking threads.
 //!
 //! The whole process shares tokio's blocking threads, and other work may keep all of them busy, such
 //! as name lookups that hang. If new revocations waited for that, revoked tokens would be accepted

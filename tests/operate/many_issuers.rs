@@ -34,7 +34,7 @@ const MANY: usize = 1000;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Issuers at the paths of a single server, each with a key of its own.
+/// Issuers at the paths of a single server, each with its own key.
 struct Issuers {
     origin: String,
     keys: Arc<Vec<SigningKey>>,
@@ -270,7 +270,7 @@ async fn unread_answers_share_documents_that_list_many_issuers() {
         let grown = kibibytes(process.id).saturating_sub(before);
         println!("{path}: {grown} KiB more for answers that are not read");
         // The bound in docs/production.md, plus room for rendering, which takes ten times the size
-        // of the document. If each answer had a copy of its own, that would be 12 MiB or more.
+        // of the document. If each answer had its own copy, that would be 12 MiB or more.
         let bound = CONNECTIONS * (80 + STREAMS * 4) + 4096;
         assert!(grown < u64::from(bound), "{path}: {grown} KiB more");
         drop(peers);

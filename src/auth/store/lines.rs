@@ -14,7 +14,7 @@ pub(crate) struct Line {
 
 pub(crate) struct Subscriber {
     /// Called with lines of the list, including lines that the subscriber already has. This may
-    /// take long, a shared store calls it on a thread of its own.
+    /// take long: a shared store calls it on a separate thread.
     pub(crate) add: Box<dyn Fn(Vec<Line>) + Send + Sync>,
     /// Passes every line that the subscriber holds to a function, so that we can write missing ones
     /// back to the store. Also runs on a thread of the store, so it may take long too.

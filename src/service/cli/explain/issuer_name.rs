@@ -54,7 +54,7 @@ pub(super) fn unknown(facts: &Facts<'_>) -> Advice {
     }
     let auth0 = |issuer: &str| loose(issuer).ends_with(".auth0.com");
     if is_signed_by_ours && (auth0(found) || facts.issuers().any(auth0)) {
-        // A custom domain has a discovery document of its own
+        // A custom domain has its own discovery document
         let setting = Setting::new("AUTH0_ISSUER", found);
         let settings = only().map_or_else(Vec::new, |_| facts.recommend(vec![setting]));
         return Advice::from(causes::CUSTOM_DOMAIN).with(settings);

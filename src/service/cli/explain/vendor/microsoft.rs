@@ -103,7 +103,7 @@ pub(super) fn scope(facts: &Facts<'_>, wanted: &[&str], granted: &[&str]) -> Opt
     (is_app && !has_scopes).then(|| words::ENTRA_APP_ONLY.into())
 }
 
-/// An application with mapped claims has keys of its own.
+/// An application with mapped claims has its own keys.
 pub(super) fn own_keys(facts: &Facts<'_>) -> Option<Advice> {
     if facts.header("kid").is_none_or(str::is_empty) {
         return None;
@@ -154,7 +154,7 @@ pub(super) fn of_host(facts: &Facts<'_>, found: &str) -> Option<Advice> {
         .issuers()
         .filter_map(|our| Some((our, split(our)?)))
         .collect();
-    // Each tenant of B2C has a host of its own
+    // Each tenant of B2C has its own host
     let same_host = ours.iter().find(|(_, (our, _))| is_b2c && *our == host);
     if let Some((our, (_, segments))) = same_host {
         let is_other = tenant_of(our).is_some() && tenant_of(our) != tenant_of(found);
