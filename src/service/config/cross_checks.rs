@@ -11,7 +11,7 @@ use crate::{
     service::config::{
         dpop::{self, Dpop},
         needed::{NO_AUDIENCE, NO_ISSUER},
-        reader::{PORT, Reader},
+        reader::Reader,
         types::Secret,
         url,
         variables::{
@@ -20,7 +20,7 @@ use crate::{
             AUTH0_INTROSPECTION_KEY_FILE, AUTH0_INTROSPECTION_TTL, AUTH0_INTROSPECTION_URI,
             AUTH0_ISSUER, AUTH0_JWKS_FILE, AUTH0_JWKS_URI, AUTH0_MAX_TOKEN_BYTES, AUTH0_RESOURCE,
             AUTH0_RESOURCE_SCOPES, AUTH0_SIGNING_SECRET, CORS_ORIGINS, ISSUERS_FILE, LISTEN,
-            MAX_HEADER_BYTES, METRICS_LISTEN, TLS_CERT_FILE, TLS_KEY_FILE,
+            MAX_HEADER_BYTES, METRICS_LISTEN, PORT, TLS_CERT_FILE, TLS_KEY_FILE,
         },
     },
 };

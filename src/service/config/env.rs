@@ -21,7 +21,6 @@ use crate::{
         environment_file,
         fault::{Fault, Faults, LineFault, Warning},
         origin::{DOT_ENV, ENV_FILE, Origin},
-        reader::PORT,
         terminal::TerminalVariables,
         variables,
     },
@@ -329,7 +328,7 @@ fn is_relevant(name: &str) -> bool {
         || variables::is_auth0(name)
         || is_of_process(name)
         || TerminalVariables::include(name)
-        || name == PORT
+        || name == variables::PORT
 }
 
 /// `true` if the variable only has an effect in the process's environment.

@@ -15,12 +15,9 @@ use crate::{
         terminal::TerminalVariables,
         value::{is_placeholder, is_quoted, json_list, mangled, still_quoted},
         variable::{Optional, Variable, WithDefault},
-        variables,
+        variables::{self, PORT},
     },
 };
-
-/// Many platforms set it
-pub(super) const PORT: &str = "PORT";
 
 pub(super) struct Reader {
     variables: BTreeMap<String, String>,

@@ -23,6 +23,9 @@ use crate::{
     },
 };
 
+/// Many platforms set it. We don't read it.
+pub(super) const PORT: &str = "PORT";
+
 /// The form of a row, [`Form::Strict`] unless the row says otherwise
 macro_rules! form {
     () => {

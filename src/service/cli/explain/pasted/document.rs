@@ -3,12 +3,12 @@
 use serde_json::Value;
 
 use crate::{
-    auth::display::ShownText,
+    auth::{display::ShownText, token::json},
     service::cli::explain::pasted::{
         encoded,
-        found::{Found, FoundText, NoToken},
+        found::{Chosen, Found, FoundText, NoToken},
         jwt,
-        text::name_before,
+        line::name_before,
     },
 };
 
@@ -124,7 +124,7 @@ fn walk(value: &Value, path: &mut String, found: &mut Found) {
                 found.add(name, token);
             }
             if jwt::find_all(text).is_empty() {
-                for one in encoded::find_all(&format!("\"{text}\"")) {
+                for one in encoded::find_all(&format!("\"{text}\""), token_in) {
                     let at = described(path) + encoded::DECODED;
                     found.add(
                         named(path),
@@ -164,4 +164,13 @@ fn named(path: &str) -> Option<&str> {
 
 fn described(path: &str) -> String {
     format!("in `{}` of the JSON answer", ShownText::new(path))
+}
+
+/// The only token to explain in JSON
+pub(super) fn token_in(text: &str) -> Option<String> {
+    let json = json::value(text).ok()?;
+    match read(&json).ok()?.choose().ok()? {
+        Chosen::Token(token) => Some(token.text).filter(|token| jwt::is_jwt(token)),
+        _ => None,
+    }
 }

@@ -8,10 +8,7 @@ use base64::{
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
 
-use crate::{
-    auth::token::json,
-    service::cli::explain::pasted::{document, found::Chosen, jwt},
-};
+use crate::service::cli::explain::pasted::jwt;
 
 /// A JWT and the place of its encoded form
 #[derive(Debug)]
@@ -25,8 +22,8 @@ pub(super) const DECODED: &str =
     ", encoded in base64, and is explained decoded, as a client has to send it";
 
 /// Returns every JWT that is encoded in base64. The text itself may be one, which a client may
-/// send, so that is not returned.
-pub(super) fn find_all(text: &str) -> Vec<Encoded> {
+/// send, so that is not returned. `token_in` finds the only token to explain in JSON.
+pub(super) fn find_all(text: &str, token_in: fn(&str) -> Option<String>) -> Vec<Encoded> {
     /// The base64 of `ey`, with the bits of the next character
     const BEGINS: [&str; 2] = ["ZXk", "ZXl"];
     let mut found = Vec::new();
@@ -87,15 +84,6 @@ fn joined(text: &str, start: usize, end: usize) -> (String, usize) {
     (joined, last)
 }
 
-/// The only token to explain in JSON
-fn token_in(json: &str) -> Option<String> {
-    let json = json::value(json).ok()?;
-    match document::read(&json).ok()?.choose().ok()? {
-        Chosen::Token(token) => Some(token.text).filter(|token| jwt::is_jwt(token)),
-        _ => None,
-    }
-}
-
 /// Decodes base64 of either alphabet, with or without padding.
 fn decoded(text: &str) -> Option<String> {
     const fn engine(alphabet: &Alphabet) -> GeneralPurpose {
@@ -125,6 +113,7 @@ mod tests {
     use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
     use super::*;
+    use crate::service::cli::explain::pasted::document::token_in;
 
     const JWT: &str = "eyJhbGciOiJSUzI1NiJ9.e30.AA";
 
@@ -145,7 +134,7 @@ mod tests {
             ("another value", "a=base64-YTpi".to_owned(), 0),
         ];
         for (case, text, expected) in rows {
-            let found = find_all(&text);
+            let found = find_all(&text, token_in);
             assert_eq!(found.len(), expected, "{case}: {found:?}");
             assert!(
                 found.iter().all(|one| one.token == JWT),

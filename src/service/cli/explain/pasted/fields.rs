@@ -10,11 +10,11 @@ use crate::service::cli::explain::pasted::{
     command::{self, Command},
     found::{Lines, RequestFault},
     jwt,
+    line::{AUTHORIZATION, value_of},
     placeholder::is_template,
     request::BLANKS,
     scheme::{after_accepted, is_credential},
     strings::after,
-    text::{AUTHORIZATION, value_of},
 };
 
 #[derive(Debug)]

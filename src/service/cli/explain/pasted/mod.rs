@@ -11,6 +11,7 @@ mod encoded;
 mod fields;
 mod found;
 pub(in crate::service) mod jwt;
+mod line;
 mod placeholder;
 mod proof;
 mod request;
@@ -25,10 +26,10 @@ use crate::auth::{display::ShownText, explain::unverified_claims, token::json};
 use self::{
     fields::{has_escaped_break, has_field_after},
     found::{Chosen, Found, FoundRequest},
+    line::{AUTHORIZATION, value_of},
     request::BLANKS,
     scheme::{after_accepted, begins_with_scheme, without_quote},
     strings::unquoted,
-    text::value_of,
 };
 
 pub(in crate::service) use self::{
@@ -101,16 +102,16 @@ impl Pasted {
     }
 
     pub(in crate::service) fn read(text: &str) -> Result<Self, NoToken> {
-        Self::read_for(text, text::AUTHORIZATION)
+        Self::read_for(text, AUTHORIZATION)
     }
 
     /// Like [`read`](Self::read). `own` is the header that the service reads.
     fn read_for(text: &str, own: &str) -> Result<Self, NoToken> {
-        let mut pasted = match Self::with_invisible(text, text::AUTHORIZATION) {
+        let mut pasted = match Self::with_invisible(text, AUTHORIZATION) {
             Some(pasted) => pasted,
             None => Self::find(text, own)?,
         };
-        if after(&pasted.field, "dpop ").is_some() || own != text::AUTHORIZATION {
+        if after(&pasted.field, "dpop ").is_some() || own != AUTHORIZATION {
             pasted.proof = PastedProof::find(text);
         }
         Ok(pasted)
@@ -150,7 +151,7 @@ impl Pasted {
             return Err(NoToken::Empty);
         }
         let is_one_line = !text.contains(['\n', '\r']);
-        let value = value_of(text, text::AUTHORIZATION);
+        let value = value_of(text, AUTHORIZATION);
         // a part of a dump is not a value as it's sent
         let is_of_dump = |value| has_field_after(value) || is_indented && has_escaped_break(value);
         let value = value.filter(|(value, _)| is_one_line && !is_of_dump(value));

@@ -7,8 +7,8 @@ use crate::{
     auth::{Auth, explain_proof::ProofOfRequest},
     service::cli::explain::pasted::{
         command,
+        line::value_of,
         request::{self, BLANKS},
-        text::value_of,
     },
 };
 

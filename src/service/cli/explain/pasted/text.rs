@@ -5,18 +5,16 @@ use crate::{
     auth::display::ShownText,
     service::cli::explain::pasted::{
         command::{self, Command, CommandPart},
-        encoded,
+        document, encoded,
         fields::{Field, fields, is_variable_of_request, requests},
-        found::{Found, FoundRequest, FoundText, Lines, Replaced, RequestFault},
+        found::{Found, FoundRequest, FoundText, Lines, Replaced},
         jwt,
+        line::{AUTHORIZATION, name_before},
         request::{self, BLANKS},
         scheme::{after_accepted, is_credential, is_field_value},
         strings::{after, unquoted},
     },
 };
-
-/// The header that usually has the token
-pub(super) const AUTHORIZATION: &str = "authorization";
 
 /// Finds the headers and tokens in a text. `None` if there are none, or if the text itself is a
 /// header value: a scheme and a token. `own` is the header that the service reads.
@@ -34,7 +32,7 @@ pub(super) fn search(text: &str, own: &str) -> Option<Found> {
     let mut end_of_field = 0;
     let plain = jwt::find_all(text);
     let encoded = if plain.is_empty() {
-        encoded::find_all(text)
+        encoded::find_all(text, document::token_in)
     } else {
         Vec::new()
     };
@@ -164,14 +162,6 @@ fn similar_field(text: &str) -> Option<&str> {
             && request::is_field_name(name)
             && is_credential(value.trim_start_matches(BLANKS)))
     .then_some(name)
-}
-
-/// The trimmed value of a line that begins with the header `name`.
-pub(super) fn value_of<'t>(line: &'t str, name: &str) -> Option<(&'t str, Option<RequestFault>)> {
-    let rest = after(line, name)?;
-    let value = rest.trim_start_matches([' ', '\t']).strip_prefix(':')?;
-    let fault = (!rest.starts_with(':')).then_some(RequestFault::SpaceBeforeColon);
-    Some((value.trim_matches(BLANKS), fault))
 }
 
 /// Parses `NAME=value`, also with `export` and the like. The value need not look like a token.
@@ -310,14 +300,4 @@ fn described(text: &str, lines: &Lines, at: usize) -> String {
         Some(name) => format!("in `{}` on {line}", ShownText::new(name)),
         None => format!("on {line}"),
     }
-}
-
-/// The name before a value: `name=`, `name: `, `"name": "`
-pub(super) fn name_before(before: &str) -> Option<&str> {
-    let before = before.trim_end_matches(['"', '\'', '`', ' ', '\t']);
-    let before = before.strip_suffix(['=', ':'])?;
-    let before = before.trim_end_matches(['"', '\'', '`', ' ', '\t']);
-    let is_name = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
-    let name = before.rsplit(|c| !is_name(c)).next()?;
-    (!name.is_empty()).then_some(name)
 }
