@@ -191,7 +191,7 @@ impl FetchUrl {
             (_, None) => secure(),
             (_, Some(_)) => {
                 let host = self.url.host_str().unwrap_or_default();
-                secure().dns_resolver(Guard::new(host, System::default()))
+                secure().dns_resolver(Guard::new(host, System))
             }
         };
         Ok(match self.access.authorities().await? {
@@ -517,7 +517,7 @@ fn client() -> ClientBuilder {
         .user_agent(concat!("warp-bearer/", env!("CARGO_PKG_VERSION")))
         .redirect(redirect::Policy::none())
         .connect_timeout(CONNECT_TIMEOUT)
-        .dns_resolver(System::default())
+        .dns_resolver(System)
         // No idle connections. Fetches are minutes apart, and the server would close them anyway.
         .pool_max_idle_per_host(0)
 }

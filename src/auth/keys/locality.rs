@@ -331,12 +331,9 @@ mod tests {
 
     #[tokio::test]
     async fn guard_rejects_what_the_system_resolver_returns_for_localhost() {
-        let resolved = System::default()
-            .resolve("localhost".parse().unwrap())
-            .await
-            .unwrap();
+        let resolved = System.resolve("localhost".parse().unwrap()).await.unwrap();
         assert!(resolved.map(|at| at.ip()).all(is_local));
-        let guard = Guard::new("localhost", System::default());
+        let guard = Guard::new("localhost", System);
         let refused = guard.resolve("localhost".parse().unwrap()).await;
         assert!(refused.err().unwrap().is::<Local>());
     }

@@ -228,14 +228,7 @@ impl RevocationList {
     fn join(&self, new: Entries, now: f64) {
         let mut writer = self.writer();
         let held = self.snapshot.load_full();
-        let is_empty = held.base.len == 0 && held.recent.len == 0;
-        if is_empty && new.len > MAX_RECENT {
-            let snapshot = Snapshot {
-                base: Arc::new(new),
-                recent: Arc::default(),
-            };
-            self.publish(&mut writer, snapshot);
-        } else if new.len <= held.max_recent() {
+        if new.len <= held.max_recent() {
             self.extend_recent(&mut writer, &new, now);
             drop(writer);
             if self.snapshot.load().needs_merge() {
@@ -245,7 +238,18 @@ impl RevocationList {
             // as recent entries, they'd be copied twice
             drop(writer);
             let _rebuilding = lock(&self.rebuilding);
-            self.rebuild(&new, now);
+            let mut writer = self.writer();
+            let held = self.snapshot.load_full();
+            if held.base.len == 0 && held.recent.len == 0 {
+                let snapshot = Snapshot {
+                    base: Arc::new(new),
+                    recent: Arc::default(),
+                };
+                self.publish(&mut writer, snapshot);
+            } else {
+                drop(writer);
+                self.rebuild(&new, now);
+            }
         }
     }
 
@@ -674,6 +678,21 @@ mod tests {
         assert!(next(LARGE) > 0);
         assert_eq!(list.len(), LARGE + ADDED);
         assert!((0..LARGE + ADDED).all(|name| has(&list, name)));
+    }
+
+    /// Otherwise, the rebuilt base would replace the new one.
+    #[test]
+    fn large_batch_for_an_empty_list_waits_while_the_base_is_rebuilt() {
+        let list = RevocationList::new();
+        std::thread::scope(|threads| {
+            let rebuilding = lock(&list.rebuilding);
+            let adding = threads.spawn(|| list.add(entries(0..2 * MAX_RECENT), 0.0));
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            assert_eq!(list.len(), 0);
+            drop(rebuilding);
+            adding.join().unwrap();
+        });
+        assert_eq!(list.len(), 2 * MAX_RECENT);
     }
 
     #[test]

@@ -408,7 +408,7 @@ fn rejects_invalid_key_sources() {
     #[rustfmt::skip]
     assert_refused(&[
         ("two addresses", "AUTH0_JWKS_URI", "https://a/keys,https://b/keys", "is more than one URL; keep one"),
-        ("not https", "AUTH0_JWKS_URI", "http://a/keys", "is not https; did you mean https://a/keys? Or, if it has no TLS, write its keys to a file (curl -o FILE URL), and set AUTH0_JWKS_FILE to that file"),
+        ("not https", "AUTH0_JWKS_URI", "http://a/keys", "is not https; did you mean https://a/keys? Or, if it has no TLS, remove AUTH0_JWKS_URI, and set AUTH0_JWKS_FILE to a file with its keys, fetched over a network that you trust"),
         ("a URL", "AUTH0_JWKS_FILE", "https://a/keys", "is a URL; set AUTH0_JWKS_URI to it instead"),
         ("the content of a file", "AUTH0_JWKS_FILE", "{\"keys\":[]}", "is the content of a key set; set the path of a file with it instead"),
         ("a path", "AUTH0_JWKS_URI", "/etc/keys.json", "is a path; set AUTH0_JWKS_FILE to it instead"),

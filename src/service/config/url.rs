@@ -193,7 +193,7 @@ pub(super) fn key_set(text: &str) -> Parsed<String> {
     web_address(text).map_err(|invalid| match &invalid.hint {
         // A server without TLS, such as a container, would not answer the suggested URL
         Some(guess) if text.starts_with("http://") => {
-            let hint = format!("{guess} Or, if it has no TLS, write its keys to a file (curl -o FILE URL), and set AUTH0_JWKS_FILE to that file");
+            let hint = format!("{guess} Or, if it has no TLS, remove AUTH0_JWKS_URI, and set AUTH0_JWKS_FILE to a file with its keys, fetched over a network that you trust");
             invalid.hint(hint)
         }
         _ => invalid,

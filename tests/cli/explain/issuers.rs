@@ -212,7 +212,7 @@ async fn recognizes_other_vendor_patterns() {
     let entra_v2 = format!("https://login.microsoftonline.com/{TENANT}/v2.0");
     let b2c = format!("https://contoso.b2clogin.com/{TENANT}/v2.0/");
     #[rustfmt::skip]
-    let rows: [Pattern; 69] = [
+    let rows: [Pattern; 70] = [
         ("a v1.0 token of Entra", ENTRA, CLIENT, Claims(json!({"iss": ENTRA_V1, "aud": CLIENT, "scp": "a", "ver": "1.0"})), "unknown_issuer", "requestedAccessTokenVersion", &["AUTH0_ISSUER=https://sts.windows.net/72f988bf-86f1-41af-91ab-2d7cd011db47/"]),
         ("a v2.0 token of Entra", ENTRA_V1, CLIENT, Claims(json!({"iss": entra_v2, "aud": CLIENT, "scp": "a", "ver": "2.0"})), "unknown_issuer", "Configure the v2.0 issuer", &["AUTH0_ISSUER=https://login.microsoftonline.com/72f988bf-86f1-41af-91ab-2d7cd011db47/v2.0"]),
         ("Entra External ID under another host", "https://contoso.ciamlogin.com/72f988bf-86f1-41af-91ab-2d7cd011db47/v2.0", CLIENT, Claims(json!({"iss": "https://72f988bf-86f1-41af-91ab-2d7cd011db47.ciamlogin.com/72f988bf-86f1-41af-91ab-2d7cd011db47/v2.0", "aud": CLIENT, "scp": "a"})), "unknown_issuer", "under another host", &["AUTH0_ISSUER=https://72f988bf-86f1-41af-91ab-2d7cd011db47.ciamlogin.com/72f988bf-86f1-41af-91ab-2d7cd011db47/v2.0"]),
@@ -267,7 +267,8 @@ async fn recognizes_other_vendor_patterns() {
         ("api://GUID/ against api://GUID", ENTRA, "api://6e74172b-be56-4843-9ff4-e66a39bb12e3", Claims(json!({"aud": format!("api://{CLIENT}/"), "scp": "a"})), "wrong_audience", "They differ in the slash at the end.", &["AUTH0_API_AUDIENCE=api://6e74172b-be56-4843-9ff4-e66a39bb12e3/"]),
         ("an ID token of Entra, with an ID URI configured", ENTRA, "api://my-api", Claims(json!({"aud": CLIENT, "name": "A", "ver": "2.0"})), "wrong_audience", "ID token", &[]),
         ("a tenant of B2C by its policy", "https://contoso.b2clogin.com/contoso.onmicrosoft.com/B2C_1_in/v2.0/", CLIENT, Claims(json!({"iss": b2c, "aud": CLIENT, "scp": "a", "tfp": "B2C_1_in"})), "unknown_issuer", "https://contoso.b2clogin.com/contoso.onmicrosoft.com/B2C_1_in/discovery/v2.0/keys", &["AUTH0_ISSUER=https://contoso.b2clogin.com/72f988bf-86f1-41af-91ab-2d7cd011db47/v2.0/"]),
-        ("a tenant of B2C by its domain", "https://contoso.b2clogin.com/contoso.onmicrosoft.com/v2.0/", CLIENT, Claims(json!({"iss": b2c, "aud": CLIENT, "scp": "a", "tfp": "B2C_1_in"})), "unknown_issuer", "https://contoso.b2clogin.com/contoso.onmicrosoft.com/B2C_1_in/discovery/v2.0/keys", &["AUTH0_ISSUER=https://contoso.b2clogin.com/72f988bf-86f1-41af-91ab-2d7cd011db47/v2.0/"]),
+        ("a tenant of B2C by its domain", "https://contoso.b2clogin.com/contoso.onmicrosoft.com/v2.0/", CLIENT, Claims(json!({"iss": b2c, "aud": CLIENT, "scp": "a", "tfp": "B2C_1_in"})), "unknown_issuer", "https://contoso.b2clogin.com/contoso.onmicrosoft.com/POLICY/discovery/v2.0/keys", &[]),
+        ("a list of issuers", "https://contoso.b2clogin.com/contoso.onmicrosoft.com/B2C_1_in/v2.0/", CLIENT, Claims(json!({"iss": format!("{b2c},https://evil.example/"), "aud": CLIENT, "scp": "a"})), "unknown_issuer", "B2C", &[]),
         ("another tenant of B2C", "https://contoso.b2clogin.com/contoso.onmicrosoft.com/B2C_1_in/v2.0/", CLIENT, Claims(json!({"iss": "https://fabrikam.b2clogin.com/8b3b6b3a-6f0c-4a52-9d38-5d4e4f4d0f0a/v2.0/", "aud": CLIENT, "scp": "a"})), "unknown_issuer", "another tenant of Entra", &[]),
         ("B2C instead of Entra", ENTRA, CLIENT, Claims(json!({"iss": b2c, "aud": CLIENT, "scp": "a"})), "unknown_issuer", "but another host", &[]),
         ("a national cloud", ENTRA, CLIENT, Claims(json!({"iss": "https://login.microsoftonline.us/72f988bf-86f1-41af-91ab-2d7cd011db47/v2.0", "aud": CLIENT, "scp": "a"})), "unknown_issuer", "each national cloud", &[]),

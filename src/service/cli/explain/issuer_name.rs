@@ -211,7 +211,7 @@ fn of_address(facts: &Facts<'_>, found: &str) -> Option<Advice> {
     let is_same_realm = |our: &Address| our.has_same_realm(&theirs) == Some(true);
     let has_prefix =
         |our: &Address| our.host == theirs.host && our.port == theirs.port && is_same_realm(our);
-    if let Some((_, our)) = nearest(&has_prefix) {
+    if let Some((_, our)) = nearest(&has_prefix).filter(|_| !has_other_keys) {
         return says(words::KEYCLOAK_PATH, our);
     }
     let is_same_address = |our: &Address| {

@@ -31,14 +31,16 @@ pub(super) fn for_issued_token(advice: &Advice) -> Option<Advice> {
 }
 
 fn ending(token: &str) -> Option<Advice> {
-    let bare = token.trim_end_matches(['.', ',', ';']);
-    let name = match token[bare.len()..].chars().next()? {
-        '.' => "dot",
-        ',' => "comma",
-        _ => "semicolon",
-    };
+    // Several signs are the rest of something else, and three dots mean that the token is shortened
+    let signs = [('.', "dot"), (',', "comma"), (';', "semicolon")];
+    let (bare, name) = signs
+        .into_iter()
+        .find_map(|(sign, name)| Some((token.strip_suffix(sign)?, name)))?;
+    if bare.ends_with(['.', ',', ';']) {
+        return None;
+    }
     is_jwt(bare).then(|| Advice {
-        what: format!("The value ends in a {name} that is not part of the token. The token before it is whole.").into(),
+        what: format!("The value ends in a {name} that is not part of the token.").into(),
         fix: format!("Remove the {name}. It was probably copied with the token, from a sentence, a list or source code.").into(),
         settings: Vec::new(),
     })

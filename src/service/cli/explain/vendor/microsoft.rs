@@ -187,13 +187,15 @@ fn b2c(facts: &Facts<'_>, host: &str, segments: &[&str], found: &str) -> Advice 
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
         name.starts_with("b2c_1") && name.chars().all(plain)
     };
-    let claimed = ["tfp", "acr"]
-        .into_iter()
-        .filter_map(|name| facts.text(name));
-    let policy = segments.iter().copied().chain(claimed).find(is_policy);
+    // Whoever made the token chose what it says, so the policy is that of the configuration
+    let policy = segments.iter().copied().find(is_policy);
+    let is_plain = found
+        .strip_prefix(&format!("https://{host}/"))
+        .and_then(|rest| rest.strip_suffix("/v2.0/"))
+        .is_some_and(is_guid);
     let shown = policy.unwrap_or("POLICY");
     let url = format!("https://{host}/{tenant}/{shown}/discovery/v2.0/keys");
-    let is_only = facts.issuers().count() == 1 && policy.is_some();
+    let is_only = facts.issuers().count() == 1 && policy.is_some() && is_plain;
     let has_file = facts.config.jwks_file.is_some();
     let issuer = Setting::new("AUTH0_ISSUER", found);
     let settings = match (is_only, has_file) {
@@ -201,6 +203,9 @@ fn b2c(facts: &Facts<'_>, host: &str, segments: &[&str], found: &str) -> Advice 
         (true, true) => facts.recommend(vec![issuer]),
         (true, false) => facts.recommend(vec![issuer, Setting::new("AUTH0_JWKS_URI", &*url)]),
     };
+    if !is_plain {
+        return words::ENTRA_B2C.into();
+    }
     let fix = format!(
         "Write AUTH0_ISSUER exactly as the token has it in iss, and set AUTH0_JWKS_URI to the keys of the policy, {url}."
     );

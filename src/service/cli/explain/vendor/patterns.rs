@@ -359,8 +359,10 @@ fn is_stytch_project(facts: &Facts<'_>) -> bool {
     let found = facts.text("iss").unwrap_or_default();
     let project = found.strip_prefix("stytch.com/");
     let is_of_project = |our: &str, project: &str| {
-        our.starts_with("https://") && our.trim_end_matches('/').ends_with(&format!("/{project}"))
+        let path = format!("/v1/public/{project}");
+        our.starts_with("https://") && our.trim_end_matches('/').ends_with(&path)
     };
+    let project = project.filter(|project| project.starts_with("project-"));
     project.is_some_and(|project| facts.issuers().any(|our| is_of_project(our, project)))
 }
 
