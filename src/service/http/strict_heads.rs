@@ -11,7 +11,8 @@
 //!
 //! hyper checks the length of a head only while the head is incomplete, so the last read may exceed
 //! the limit, or not, depending on how the bytes arrive. Here, hyper gets no more bytes of a head than
-//! the limit, and answers 431 if the head doesn't end in them.
+//! the limit, and answers 431 if the head doesn't end in them. (After a NUL, it rejects the head
+//! anyway.)
 //!
 //! We don't parse heads here. hyper does, and the length of the body it finds tells us where the
 //! next head begins.
@@ -95,16 +96,14 @@ impl StrictHeads {
         }
         match self.position {
             Position::Head { begun, line, last } => {
-                // At the limit, hyper has already answered, and ignores what follows
-                let room = (self.limit - self.length).max(1).min(bytes.len());
-                let taken = self.head(&mut bytes[..room], begun, line, last);
-                let is_whole = matches!(self.position, Position::Between);
-                self.length = if is_whole {
-                    0
+                let room = self.limit.saturating_sub(self.length);
+                let bytes = if bytes.len() > room {
+                    // At the limit, hyper has already answered, and ignores what follows
+                    &mut bytes[..room.max(1)]
                 } else {
-                    (self.length + taken).min(self.limit)
+                    bytes
                 };
-                taken
+                self.head(bytes, begun, line, last)
             }
             Position::Body(left) => {
                 let taken = usize::try_from(left).map_or(bytes.len(), |left| left.min(bytes.len()));
@@ -136,6 +135,7 @@ impl StrictHeads {
             // send one after a body.
             if line == 1 && begun {
                 self.position = Position::Between;
+                self.length = 0;
                 return from;
             }
             (begun, line) = (begun || line > 1, 0);
@@ -148,6 +148,7 @@ impl StrictHeads {
         line += rest.len();
         last = rest.last().copied().unwrap_or(last);
         self.position = Position::Head { begun, line, last };
+        self.length += bytes.len();
         bytes.len()
     }
 }
@@ -252,6 +253,39 @@ mod tests {
                     "{case}, {read} at a time: {out}"
                 );
                 assert!(replaced || out == bytes, "{case}, {read} at a time: {out}");
+            }
+        }
+    }
+
+    /// hyper answers 431 once it has as many bytes as the limit, and the head has not ended.
+    #[test]
+    fn admits_no_more_of_a_head_than_the_limit() {
+        const LIMIT: usize = 100;
+        for (case, length, expected) in [
+            ("at the limit", LIMIT, LIMIT),
+            ("one more", LIMIT + 1, LIMIT),
+            ("many more", 3 * LIMIT, LIMIT),
+        ] {
+            for at_once in [1, 7, LIMIT - 1, LIMIT, 4 * LIMIT] {
+                let framing = Framing::default();
+                let mut heads = StrictHeads::new(framing.clone(), LIMIT);
+                let (start, end) = ("GET / HTTP/1.1\r\nA: ", "\r\n\r\n");
+                let field = "a".repeat(length - start.len() - end.len());
+                // the second head must not count the first one
+                for _ in 0..2 {
+                    let (mut admitted, mut rest) = (0, format!("{start}{field}{end}").into_bytes());
+                    while !rest.is_empty() && admitted < LIMIT {
+                        let few = rest.len().min(at_once);
+                        let taken = heads.admit(&mut rest[..few]);
+                        admitted += taken;
+                        rest.drain(..taken);
+                    }
+                    assert_eq!(admitted, expected, "{case}, {at_once} at a time");
+                    if length > LIMIT {
+                        break;
+                    }
+                    framing.set(Some(0));
+                }
             }
         }
     }
