@@ -235,8 +235,14 @@ impl Shared {
     pub(super) async fn add_read_lines(&self, lines: Vec<Line>) -> io::Result<()> {
         lock(&self.adding_since).get_or_insert_with(Instant::now);
         // If this fails, or the connection ends meanwhile, the lines still count until the next
-        // read of the list.
-        self.add_lines(lines).await?;
+        // read of the list. Even if that read finds no lines, it ends after the lines were added.
+        let subscribers = self.subscribers.clone();
+        let add = move || {
+            if !lines.is_empty() {
+                subscribers.add(&lines);
+            }
+        };
+        self.adder.run(add).await?;
         *lock(&self.adding_since) = None;
         Ok(())
     }
