@@ -153,8 +153,30 @@ impl Field {
     }
 
     /// Another name in the value is part of the value.
-    fn is_closed(&self, text: &str) -> bool {
-        self.quote.is_some() || self.form == Form::Block || begins_line(&text[..self.name])
+    fn is_closed(&self, text: &str, lines: &Lines) -> bool {
+        self.quote.is_some() || self.form == Form::Block || begins_line(text, self.name, lines)
+    }
+
+    /// The line goes on after the value.
+    pub(super) fn is_cut(&self) -> bool {
+        self.form == Form::Dump
+    }
+
+    fn cut(self, end: usize) -> Self {
+        Self {
+            value: self.value.start..end,
+            decoded: None,
+            form: Form::Dump,
+            ..self
+        }
+    }
+
+    /// The value up to the name of another field, if that is a credential.
+    fn before(&self, text: &str, name: usize) -> Option<usize> {
+        let value = &text[self.value.start..name];
+        let bare = value.trim_end_matches(|c: char| c.is_whitespace() || ",;\"'([{".contains(c));
+        let has_token = without_scheme(bare).len() < bare.len() && !without_scheme(bare).is_empty();
+        (is_credential(bare) && has_token).then(|| self.value.start + bare.len())
     }
 }
 
@@ -194,7 +216,7 @@ pub(super) fn fields(text: &str, lines: &Lines, commands: &[Command]) -> Vec<Fie
     while let Some(at) = places.next() {
         let outer = fields.last().filter(|outer| at < outer.value.end);
         // The word is a part of a value that has quotes, or is a whole line.
-        if outer.is_some_and(|outer| outer.is_closed(text)) {
+        if outer.is_some_and(|outer| outer.is_closed(text, lines)) {
             continue;
         }
         // `Proxy-Authorization` is a different header
@@ -203,8 +225,11 @@ pub(super) fn fields(text: &str, lines: &Lines, commands: &[Command]) -> Vec<Fie
         }
         let next = places.peek().copied().unwrap_or(text.len());
         if let Some(field) = search.read(at, next) {
-            // Another name in a list of names, such as `Vary: Authorization, Cookie, …`.
-            fields.pop_if(|outer| at < outer.value.end);
+            if let Some(outer) = fields.pop_if(|outer| at < outer.value.end) {
+                // Otherwise, it is a name in a list of names.
+                let end = outer.before(text, at);
+                fields.extend(end.map(|end| outer.cut(end)));
+            }
             fields.push(field);
         }
     }
@@ -224,7 +249,10 @@ impl Search<'_> {
     /// Reads the field with its name at this place. `next` is the place of the next name.
     fn read(&self, at: usize, next: usize) -> Option<Field> {
         let text = self.text;
-        let before = &text[..at];
+        let first = self.lines.begin(at);
+        if first < at && is_of_answer(&text[first..at]) {
+            return None;
+        }
         let line_start = self.lines.start(at);
         let line_end = self.lines.end(at).unwrap_or(text.len());
         let line = text[at..line_end].trim_end_matches('\r');
@@ -237,11 +265,11 @@ impl Search<'_> {
                 ..field
             });
         }
-        let is_indented = before[line_start..].chars().all(|c| c == ' ' || c == '\t');
+        let is_indented = first == at;
         if is_indented && has_members(text, line_start, at, line) {
             return None;
         }
-        let of_line = begins_line(before).then(|| line_field(text, at, line));
+        let of_line = begins_line(text, at, self.lines).then(|| line_field(text, at, line));
         if let Some(field) = of_line.flatten() {
             return Some(field);
         }
@@ -278,10 +306,14 @@ impl Search<'_> {
             None => value.trim_end_matches('\r'),
             Some(_) => &value[..end_of_value(value, is_escaped, quote)],
         };
-        if quote == Some('"') && !is_of_command {
-            value = &value[..before_escaped_break(value)];
-        }
         let mut form = Form::Whole;
+        if quote == Some('"') && !is_of_command {
+            let end = before_escaped_break(value, open == quote);
+            if end < value.len() {
+                form = Form::Dump;
+                value = &value[..end];
+            }
+        }
         // also in a dump in brackets: `[authorization=Bearer …,host=a]`
         if quote.is_none() || quote == Some(']') && open == quote {
             let limit = next.saturating_sub(begin).min(value.len());
@@ -323,18 +355,8 @@ fn line_field(text: &str, at: usize, line: &str) -> Option<Field> {
     }
     let (value, fault) = value_of(line, AUTHORIZATION)?;
     let begin = at + line.trim_end_matches(BLANKS).len() - value.len();
-    let end = end_before_fields(value);
-    let form = if end < value.len() {
-        Form::Dump
-    } else {
-        Form::Whole
-    };
-    let field = Field::of_line(at, begin..begin + end);
-    Some(Field {
-        fault,
-        form,
-        ..field
-    })
+    let field = Field::of_line(at, begin..begin + value.len());
+    Some(Field { fault, ..field })
 }
 
 /// Decodes the space after a scheme, as `OTEL_EXPORTER_OTLP_HEADERS` has it. `None` if it is a
@@ -379,6 +401,14 @@ impl Separated {
             separator = &rest[..separator.len() + length];
         }
         let own = separator.chars().last().and_then(closing);
+        // `"Authorization", "…"`, but no list of names such as `Vary: Authorization, Cookie`
+        let is_quote = |c: char| "\"'`".contains(c);
+        if rest[colon..].starts_with(',')
+            && !rest[..colon].trim_end_matches(' ').ends_with(is_quote)
+            && !own.is_some_and(is_quote)
+        {
+            return None;
+        }
         // Spring: `[Authorization:"…", Accept:"…"]`
         let quote = match open {
             Some(']') => own.or(open),
@@ -411,7 +441,7 @@ fn length_before_quote(text: &str, begin: usize, separator: &str, lines: &Lines)
             return rest.len() - bare.len() + 1;
         }
     }
-    let is_list = separator.contains(',') && rest.trim().is_empty();
+    let is_list = separator.contains(',') && rest.trim_start().is_empty();
     let next = text[begin..].trim_start_matches(BLANKS);
     if is_list && is_quote(next) {
         return text.len() - begin - next.len() + 1;
@@ -422,15 +452,14 @@ fn length_before_quote(text: &str, begin: usize, separator: &str, lines: &Lines)
 /// The place and the text of a block of YAML: `Authorization: >-`, and indented lines below it.
 fn block(text: &str, line_start: usize, at: usize, line: &str) -> Option<(Range<usize>, String)> {
     let rest = line[AUTHORIZATION.len()..].trim_start_matches(['"', '\'']);
-    let sign = rest.strip_prefix(':')?.trim_matches(BLANKS);
+    let sign = rest.strip_prefix(':')?.trim_start_matches(BLANKS);
     let options = sign.strip_prefix(['>', '|'])?;
-    let is_sign = options.len() <= 2
-        && options
-            .chars()
-            .all(|c| "+-".contains(c) || c.is_ascii_digit());
-    if !is_sign {
+    let after = options.trim_start_matches(|c: char| "+-".contains(c) || c.is_ascii_digit());
+    // Only looks at blanks from their start, because a line may have many names
+    if options.len() - after.len() > 2 || !after.trim_start_matches(BLANKS).is_empty() {
         return None;
     }
+    let separator = if sign.starts_with('|') { "\n" } else { " " };
     let indent = |line: &str| line.len() - line.trim_start_matches(' ').len();
     let own = indent(&text[line_start..=at]);
     let begin = text[at..].find('\n').map(|end| at + end + 1)?;
@@ -447,7 +476,12 @@ fn block(text: &str, line_start: usize, at: usize, line: &str) -> Option<(Range<
         end += line.len();
     }
     let value = text[begin..end].trim_end_matches(BLANKS);
-    (!words.is_empty()).then(|| (begin + own_of_block..begin + value.len(), words.join(" ")))
+    (!words.is_empty()).then(|| {
+        (
+            begin + own_of_block..begin + value.len(),
+            words.join(separator),
+        )
+    })
 }
 
 /// Whether a name has no value on its own line, but indented lines below it, as in YAML. Browsers
@@ -501,12 +535,24 @@ fn end_of_value(value: &str, is_escaped: bool, quote: Option<char>) -> usize {
 /// The characters `\r` or `\n`, which stand for the end of a line in a string and in a dump
 const ESCAPED_BREAKS: [&str; 2] = ["\\r", "\\n"];
 
-/// The length of a value up to an escaped line break. Apache's HTTP client logs `[\r][\n]`.
-fn before_escaped_break(value: &str) -> usize {
+/// The length of a value up to an escaped line break. Apache's HTTP client logs `[\r][\n]`. Other
+/// text after it is part of the value, except for another field in a string with `has_name`.
+fn before_escaped_break(value: &str, has_name: bool) -> usize {
     let places = ESCAPED_BREAKS.iter().filter_map(|sign| value.find(sign));
     let Some(end) = places.min() else {
         return value.len();
     };
+    let mut rest = &value[end..];
+    while let Some(next) = ESCAPED_BREAKS
+        .iter()
+        .find_map(|sign| rest.strip_prefix(sign))
+    {
+        rest = next.trim_start_matches([']', '[']);
+    }
+    let is_field = has_name && !rest.starts_with(BLANKS) && begins_pair(rest, &[':']);
+    if !rest.is_empty() && !is_field {
+        return value.len();
+    }
     value[..end]
         .strip_suffix('[')
         .unwrap_or(&value[..end])
@@ -525,41 +571,15 @@ fn credential_length(value: &str) -> Option<usize> {
     jwt::is_jwt(word).then(|| value.len() - rest.len() + word.len())
 }
 
-/// The length of a value that is a whole line. A list of fields on one line goes on after a
-/// semicolon, and a dump may end in an escaped line break.
-fn end_before_fields(value: &str) -> usize {
-    match credential_length(value) {
-        Some(end) if is_followed_by_field(&value[end..]) => end,
-        _ => value.len(),
-    }
-}
-
-/// Returns `true` if the value of a field has another field after it, on the same line.
-pub(super) fn has_field_after(value: &str) -> bool {
-    let end = credential_length(value);
-    end.is_some_and(|end| is_another_field(&value[end..]))
-}
-
-/// Returns `true` if a value ends in the escaped line break of a dump.
-pub(super) fn has_escaped_break(value: &str) -> bool {
-    let end = credential_length(value);
-    end.is_some_and(|end| is_escaped_break(&value[end..]))
-}
-
+/// A list of fields on one line goes on after a semicolon, and a dump may end in an escaped line
+/// break. A name with an equals sign is a parameter, which is part of the value.
 fn is_followed_by_field(rest: &str) -> bool {
-    is_escaped_break(rest) || is_another_field(rest)
+    let next = rest.strip_prefix("; ");
+    ["\\r\\n", "\\n"].contains(&rest) || next.is_some_and(|next| begins_pair(next, &[':']))
 }
 
-fn is_escaped_break(rest: &str) -> bool {
-    ["\\r\\n", "\\n"].contains(&rest)
-}
-
-fn is_another_field(rest: &str) -> bool {
-    rest.strip_prefix("; ").is_some_and(begins_pair)
-}
-
-/// Whether a text begins with a name, and a colon or an equals sign
-fn begins_pair(text: &str) -> bool {
+/// Whether a text begins with a name and one of these signs
+fn begins_pair(text: &str, signs: &[char]) -> bool {
     let text = text.trim_start_matches([' ', '"', '\'']);
     let end = text.find(|c: char| !c.is_ascii_alphanumeric() && !"-_.".contains(c));
     let Some(end) = end.filter(|end| (1..=64).contains(end)) else {
@@ -567,7 +587,7 @@ fn begins_pair(text: &str) -> bool {
     };
     text[end..]
         .trim_start_matches(['"', '\''])
-        .starts_with([':', '='])
+        .starts_with(signs)
 }
 
 /// The length of a value without quotes, within other text. Only looks at the first `limit` bytes
@@ -601,22 +621,32 @@ fn end_in_dump(value: &str, limit: usize, of_line: Option<bool>) -> usize {
         return whole;
     }
     let limited = value.get(..limit).unwrap_or(value);
-    let mut signs = limited.match_indices([',', ';']).map(|(at, _)| at);
-    let end = signs
-        .find(|at| begins_pair(&limited[at + 1..]))
-        .unwrap_or(whole);
+    let mut marks = limited.match_indices([',', ';']);
+    let end = marks.find(|(at, mark)| {
+        let signs: &[char] = if *mark == "," { &[':', '='] } else { &[':'] };
+        begins_pair(&limited[at + 1..], signs)
+    });
+    let end = end.map_or(whole, |(at, _)| at);
     let bare = value[..end].trim_end();
+    let before_next = &limited[..limited.len().min(bare.len())];
     let closes = [('{', '}'), ('[', ']'), ('(', ')')]
         .iter()
-        .any(|(open, close)| bare.ends_with(*close) && !bare.contains(*open));
+        .any(|(open, close)| bare.ends_with(*close) && !before_next.contains(*open));
     if closes { bare.len() - 1 } else { bare.len() }
 }
 
-/// Also after the `> ` of `curl -v`
-fn begins_line(before: &str) -> bool {
-    let is_start = |before: &str| before.is_empty() || before.ends_with('\n');
-    let unmarked = before.strip_suffix(' ').unwrap_or(before).strip_suffix('>');
-    is_start(before) || unmarked.is_some_and(is_start)
+/// Also after the `> ` of `curl -v`, which may be indented
+fn begins_line(text: &str, at: usize, lines: &Lines) -> bool {
+    let begin = lines.begin(at);
+    at == lines.start(at) || begin < at && [">", "> "].contains(&&text[begin..at])
+}
+
+/// Looks if this is the beginning of a line that `curl -v` received, or of a list of names.
+fn is_of_answer(line: &str) -> bool {
+    let bare = line.strip_prefix("> ").unwrap_or(line);
+    line.starts_with("< ")
+        || after(bare, "vary:").is_some()
+        || after(bare, "access-control-").is_some()
 }
 
 /// Longer than the name of any function

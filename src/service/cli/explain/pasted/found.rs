@@ -69,6 +69,8 @@ pub(super) struct Found {
 pub(super) struct FoundRequest {
     pub(super) fields: Vec<FoundText>,
     pub(super) fault: Option<RequestFault>,
+    /// Other text of the same line is not part of a value.
+    pub(super) is_cut: bool,
 }
 
 /// The reason why a service rejects a request without reading the token in it. Except for
@@ -95,16 +97,18 @@ pub(super) struct FoundText {
 }
 
 /// The variable in place of the token, in a command or in source code. Empty if it is more than a
-/// name.
+/// name. A password can look like a variable, e.g. one that begins with `$`, so we only name what
+/// is surely a variable.
 #[derive(Debug)]
 pub(super) struct Replaced(pub(super) String);
 
 impl Replaced {
     /// How to get the token depends on the syntax of the variable.
     fn no_token(&self) -> NoToken {
-        let name = &*self.0;
+        let name = Some(&*self.0).filter(|name| is_variable(name));
+        let name = name.unwrap_or_default();
         let has = |begin: &str| name.starts_with(begin);
-        let is_of_shell = !name.contains(['.', '#']);
+        let is_of_shell = !name.contains('#');
         let way = if has("$env:") {
             format!("e.g. {name} | warp-bearer explain")
         } else if has("%") {
@@ -120,6 +124,20 @@ impl Replaced {
         };
         NoToken::Replaced(what, way)
     }
+}
+
+/// Looks if the text is a name in upper case or in snake case, with the signs of a shell or a
+/// language around it. A digit only ends a word of the name.
+fn is_variable(text: &str) -> bool {
+    let name = text.trim_start_matches(['$', '#', '%', '{']);
+    let name = name.strip_prefix("env:").unwrap_or(name);
+    let name = name.trim_end_matches(['%', '}']);
+    let fits = |word: &str| {
+        let letters = word.trim_end_matches(|c: char| c.is_ascii_digit());
+        let is_all = |kind: fn(&u8) -> bool| letters.bytes().all(|byte| kind(&byte));
+        is_all(u8::is_ascii_uppercase) || is_all(u8::is_ascii_lowercase)
+    };
+    name.contains(|c: char| c.is_ascii_alphabetic()) && name.split('_').all(fits)
 }
 
 impl FoundRequest {
@@ -139,7 +157,7 @@ impl From<Vec<FoundText>> for FoundRequest {
     fn from(fields: Vec<FoundText>) -> Self {
         Self {
             fields,
-            fault: None,
+            ..Self::default()
         }
     }
 }
@@ -233,14 +251,26 @@ fn distinct(mut items: Vec<FoundText>) -> Vec<FoundText> {
     items
 }
 
-/// The places of the line breaks in a text. Reading them once keeps the search linear, however many
-/// lines are named.
+/// The places of the line breaks in a text, and of the first character of each line that is no
+/// blank. Reading them once keeps the search linear, however many lines are named.
 #[derive(Debug)]
-pub(super) struct Lines(Vec<usize>);
+pub(super) struct Lines {
+    breaks: Vec<usize>,
+    begins: Vec<usize>,
+}
 
 impl Lines {
     pub(super) fn of(text: &str) -> Self {
-        Self(text.match_indices('\n').map(|(at, _)| at).collect())
+        let breaks = text.match_indices('\n').map(|(at, _)| at).collect();
+        let mut start = 0;
+        let begin = |line: &str| {
+            let blanks = line.len() - line.trim_start_matches([' ', '\t']).len();
+            let begin = start + blanks;
+            start += line.len() + 1;
+            begin
+        };
+        let begins = text.split('\n').map(begin).collect();
+        Self { breaks, begins }
     }
 
     /// Returns the number of the line with this place.
@@ -251,16 +281,23 @@ impl Lines {
     /// Returns the place at which the line with this place begins.
     pub(super) fn start(&self, place: usize) -> usize {
         let before = self.before(place).checked_sub(1);
-        before.map_or(0, |last| self.0[last] + 1)
+        before.map_or(0, |last| self.breaks[last] + 1)
+    }
+
+    /// Returns the place of the first character of the line with this place that is no blank, or
+    /// the end of the line.
+    pub(super) fn begin(&self, place: usize) -> usize {
+        self.begins[self.before(place)]
     }
 
     /// Returns the place at which the line with this place ends. `None` if it is the last line.
     pub(super) fn end(&self, place: usize) -> Option<usize> {
-        self.0.get(self.before(place)).copied()
+        self.breaks.get(self.before(place)).copied()
     }
 
     fn before(&self, place: usize) -> usize {
-        self.0.partition_point(|line_break| *line_break < place)
+        self.breaks
+            .partition_point(|line_break| *line_break < place)
     }
 }
 

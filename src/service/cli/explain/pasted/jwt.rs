@@ -61,7 +61,7 @@ pub(in crate::service) fn is_jwt(text: &str) -> bool {
     has_the_dots_of_a_jwt(text.matches('.').count()) && has_header(text)
 }
 
-fn has_the_dots_of_a_jwt(dots: usize) -> bool {
+pub(super) fn has_the_dots_of_a_jwt(dots: usize) -> bool {
     dots == 2 || dots == 4
 }
 

@@ -24,7 +24,6 @@ use reqwest::Url;
 use crate::auth::{display::ShownText, explain::unverified_claims, token::json};
 
 use self::{
-    fields::{has_escaped_break, has_field_after},
     found::{Chosen, Found, FoundRequest},
     line::{AUTHORIZATION, value_of},
     request::BLANKS,
@@ -57,7 +56,7 @@ pub(in crate::service) struct Pasted {
     pub(in crate::service) proof: Option<PastedProof>,
     /// The text is the answer of a token endpoint, so that any value of `access_token` is a token.
     pub(in crate::service) is_issued: bool,
-    /// The whole text, if the token was found in other text.
+    /// The whole text, if the token was found in other text, or its value ends before other text.
     pub(in crate::service) whole: Option<String>,
     pub(in crate::service) notes: Vec<String>,
 }
@@ -144,7 +143,6 @@ impl Pasted {
             let text = text.trim_start_matches(BYTE_ORDER_MARK);
             return Self::find(text, own).map(|pasted| pasted.with_note(MARK));
         }
-        let is_indented = text.starts_with([' ', '\t']);
         let text = request::cleaned(text);
         let text = text.trim_matches(BLANKS);
         if text.is_empty() {
@@ -152,10 +150,7 @@ impl Pasted {
         }
         let is_one_line = !text.contains(['\n', '\r']);
         let value = value_of(text, AUTHORIZATION);
-        // a part of a dump is not a value as it's sent
-        let is_of_dump = |value| has_field_after(value) || is_indented && has_escaped_break(value);
-        let value = value.filter(|(value, _)| is_one_line && !is_of_dump(value));
-        if let Some((value, fault)) = value {
+        if let Some((value, fault)) = value.filter(|_| is_one_line) {
             return Ok(Self {
                 fault,
                 ..Self::field(value.to_owned(), FIELD.to_owned())
@@ -243,7 +238,7 @@ impl Pasted {
             }
             found.requests.push(request);
         }
-        let Chosen::Request(FoundRequest { fields, fault }) = found.choose()? else {
+        let Chosen::Request(FoundRequest { fields, fault, .. }) = found.choose()? else {
             return Self::read_for(text, name);
         };
         let mut values = fields.into_iter().map(|field| field.text);
@@ -290,7 +285,11 @@ impl Pasted {
     /// Explains what we found in the text `whole`.
     fn chosen(found: Found, whole: &str) -> Result<Self, NoToken> {
         let token = match found.choose()? {
-            Chosen::Request(FoundRequest { fields, fault }) => {
+            Chosen::Request(FoundRequest {
+                fields,
+                fault,
+                is_cut,
+            }) => {
                 let places: Vec<_> = fields.iter().map(|field| &*field.at).collect();
                 let note = match &places[..] {
                     [place] => format!("The Authorization field is {place}."),
@@ -304,6 +303,7 @@ impl Pasted {
                 return Ok(Self {
                     further: values.collect(),
                     fault,
+                    whole: is_cut.then(|| whole.to_owned()),
                     ..Self::field(first, note)
                 });
             }
@@ -680,13 +680,18 @@ mod tests {
             ("Scala's list", "List(Authorization: Bearer <T>, Accept: */*),HttpProtocol(HTTP/1.1))", "what follows its value"),
             ("gRPC", "Metadata(content-type=application/grpc,authorization=Bearer <T>,user-agent=a)", "what follows its value"),
             ("logfmt", "level=info authorization=Bearer <T> status=401", "what follows its value"),
-            ("a list on one line", "Authorization: Bearer <T>; Host: a", "what follows its value"),
+            ("a list on one line", "Headers: Authorization: Bearer <T>; Host: a", "what follows its value"),
+            ("an indented list on one line", "headers:\n  Authorization: Bearer <T>; Host: a\n", "what follows its value"),
             ("Dio", "║ authorization: Bearer <T> ║", "what follows its value"),
-            ("Wireshark", "    Authorization: Bearer <T>\\r\\n\n    Host: a\\r\\n", "what follows its value"),
-            ("Wireshark, one line", "    Authorization: Bearer <T>\\r\\n", "what follows its value"),
+            ("Wireshark", "    Host: a\\r\\n\n    Authorization: Bearer <T>\\r\\n", "what follows its value"),
             ("Wireshark, a request", "GET / HTTP/1.1\\r\\n\nHost: a\\r\\n\nAuthorization: Bearer <T>\\r\\n\n\\r\\n", "field is on line 3"),
-            ("PHP", "$a = [\"header\" => \"Authorization: Bearer <T>\\r\\nAccept: */*\"];", "field is on line 1"),
-            ("Apache's client", ">> \"Authorization: Bearer <T>[\\r][\\n]\"", "field is on line 1"),
+            ("PHP", "$a = [\"header\" => \"Authorization: Bearer <T>\\r\\nAccept: */*\"];", "what follows its value"),
+            ("an escaped break before a quote", "headers = {\"Authorization\": \"Bearer <T>\\n\"}", "what follows its value"),
+            ("Apache's client", ">> \"Authorization: Bearer <T>[\\r][\\n]\"", "what follows its value"),
+            ("a list of names in an answer", "* Connected\ncurl -v -H 'Authorization: Bearer <T>' https://a.example\n< HTTP/1.1 200 OK\n< vary: Authorization, Origin\n", "field is on line 2"),
+            ("HTTP/2 with lists of names", "* [HTTP/2] [1] [authorization: Bearer <T>]\n> GET / HTTP/2\n> Host: a\n> authorization: Bearer <T>\n>\n< HTTP/2 200\n< vary: authorization, origin\n< access-control-allow-headers: authorization, dpop\n<\n", "field is on line 4"),
+            ("a list of names", "Vary: Authorization, Origin\nAccess-Control-Allow-Headers: authorization: a\nAuthorization: Bearer <T>\n", "field is on line 3"),
+            ("a constant's name", "get(url).header(AUTHORIZATION, \"Bearer <T>\")", "field is on line 1"),
             ("a label of Traefik", "- \"traefik.http.middlewares.a.headers.customrequestheaders.Authorization=Bearer <T>\"", "what follows its value"),
             ("an encoded space", "OTEL_EXPORTER_OTLP_HEADERS=\"Authorization=Bearer%20<T>\"", "field is on line 1"),
             ("a sentence with the field", "I send Authorization: Bearer <T>, why 401?", "what follows its value"),
@@ -708,6 +713,8 @@ mod tests {
             let notes = pasted.notes.join(" ");
             assert!(notes.contains(note), "{case}: {notes}");
             assert_eq!(notes.is_empty(), note.is_empty(), "{case}: {notes}");
+            let is_cut = notes.contains("what follows its value");
+            assert!(!is_cut || pasted.whole.is_some(), "{case}");
         }
     }
 
@@ -726,6 +733,24 @@ mod tests {
             ("an indented line with a comma", "headers:\n  Authorization: Bearer <T>,\n", "Bearer <T>,"),
             ("an escaped line break after a value", "Bearer <T>\\r\\n", "Bearer <T>\\r\\n"),
             ("an escaped line break after a field", "Authorization: Bearer <T>\\r\\n", "Bearer <T>\\r\\n"),
+            ("an escaped line break after an indented field", "    Authorization: Bearer <T>\\r\\n", "Bearer <T>\\r\\n"),
+            ("an escaped line break after the first field", "    Authorization: Bearer <T>\\r\\n\n    Host: a\\r\\n", "Bearer <T>\\r\\n"),
+            ("an escaped line break after a marked field", "> Authorization: Bearer <T>\\n", "Bearer <T>\\n"),
+            ("an escaped line break after a marked field, indented", "  > Authorization: Bearer <T>\\n", "Bearer <T>\\n"),
+            ("a parameter after a field", "Authorization: Bearer <T>; charset=utf-8", "Bearer <T>; charset=utf-8"),
+            ("a parameter after an indented field", "  Authorization: Bearer <T>; charset=utf-8", "Bearer <T>; charset=utf-8"),
+            ("a parameter after a field in a list", "Host: a\nAuthorization: Bearer <T>; a=b", "Bearer <T>; a=b"),
+            ("a parameter after an indented field in a list", "headers:\n  Authorization: Bearer <T>; a=b\n", "Bearer <T>; a=b"),
+            ("a parameter after a marked field", "> Authorization: Bearer <T>; charset=utf-8", "Bearer <T>; charset=utf-8"),
+            ("a parameter after marked fields, indented", "  > Host: a\n  > Authorization: Bearer <T>; a=b\n", "Bearer <T>; a=b"),
+            ("a token after a field", "Authorization: Bearer <T>; refresh_token=<U>", "Bearer <T>; refresh_token=<U>"),
+            ("a field after a field", "Authorization: Bearer <T>; Host: a", "Bearer <T>; Host: a"),
+            ("an escaped line break in a string", "headers = {\"Authorization\": \"Bearer <T>\\nfoo\"}", "Bearer <T>\\nfoo"),
+            ("an escaped line break in a string with the name", "a(\"Authorization: Bearer <T>\\nfoo\")", "Bearer <T>\\nfoo"),
+            ("an unknown scheme and base64", "Custom <B>", "Custom <B>"),
+            ("an unknown scheme and base64 in quotes", "\"Custom <B>\"", "\"Custom <B>\""),
+            ("an unknown scheme and a cookie", "Custom base64-<C>", "Custom base64-<C>"),
+            ("a literal block of YAML on two lines", "Authorization: |\n  Bearer\n  <T>\nAccept: a", "Bearer\n<T>"),
             ("typographic quotes", "curl -H “Authorization: Bearer <T>” https://a.example", "Bearer <T>” https://a.example"),
             ("a field after a value", "Bearer <T>; Host: a", "Bearer <T>; Host: a"),
             ("two credentials in a map", "{Authorization: Bearer <T>, Bearer <U>}", "Bearer <T>, Bearer <U>"),
@@ -760,6 +785,7 @@ mod tests {
     #[test]
     fn reads_a_long_text_in_linear_time() {
         const LENGTH: usize = 300_000;
+        let mut texts = Vec::new();
         for part in [
             "Authorization: Bearer <T>\n",
             "curl -H 'Authorization: Bearer <T>' a/b\n",
@@ -790,9 +816,29 @@ mod tests {
             "sb-auth-token.0=base64-a; sb-auth-token.1=a; ",
             "ZXlK",
             "ZXlK ",
+            "Authorization, ",
+            "authorization: > ",
         ] {
             let part = filled(part);
-            let text = part.repeat(LENGTH / part.len());
+            texts.push((part.repeat(LENGTH / part.len()), part));
+        }
+        for (before, part, after) in [
+            ("", "authorization:x ", "}"),
+            ("", "authorization:x ", &*" ".repeat(LENGTH)),
+            ("", "authorization, ", &*" ".repeat(LENGTH)),
+            ("Vary: ", "Authorization, ", ""),
+            (
+                &*format!("x\n{}", " ".repeat(LENGTH)),
+                "authorization:x ",
+                "",
+            ),
+            ("", &*format!("eyJh{}\n", "a".repeat(40)), ""),
+        ] {
+            let text = part.repeat(3 * LENGTH / part.len());
+            let name = format!("{} {part}", before.trim());
+            texts.push((format!("{before}{text}{after}"), name));
+        }
+        for (text, part) in texts {
             let begin = Instant::now();
             // Many tokens are an error, which is not the point here.
             let _ = Pasted::read(&text);
@@ -846,6 +892,9 @@ mod tests {
             ("a variable of httpie", "http :8000/a Authorization:\"Bearer $TOKEN\"", "e.g. echo \"$TOKEN\""),
             ("a variable in an option", "curl --oauth2-bearer \"$TOKEN\" https://a.example", "e.g. echo \"$TOKEN\""),
             ("a command in a command", "curl -H \"Authorization: Bearer $(cat token)\" https://a.example", "another command stands for the token"),
+            ("a variable that may be a password", "curl -H \"Authorization: Bearer $ecretPassw0rd\" https://a.example", "in which a variable or another command stands"),
+            ("a lower-case variable that may be a password", "curl --oauth2-bearer \"$ecretpassw0rd\" https://a.example", "in which a variable or another command stands"),
+            ("a variable in snake case", "curl -H \"Authorization: Bearer $access_token2\" https://a.example", "$access_token2"),
             ("Python without a token", "headers = {\"Authorization\": f\"Bearer {token}\"}", "{token} stands for the token"),
             ("JavaScript without a token", "fetch(url, {headers: {Authorization: 'Bearer ' + token}})", "source code"),
             ("prose", "I have\nno token here", "there is no token in the input"),
@@ -868,6 +917,7 @@ mod tests {
         let rows = [
             ("a request", format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\nAccept: */*\r\n{}\r\n\r\n", fields[0], fields[1])),
             ("Spring", "[Authorization:\"Bearer <T>\", authorization:\"bearer <T>\"]".to_owned()),
+            ("logfmt", "x Authorization=Bearer <T> authorization=bearer <T>".to_owned()),
             ("a map", "{Authorization=Bearer <T>, authorization=bearer <T>}".to_owned()),
             ("lines", fields.join("\n")),
             ("curl", format!("curl -H '{}' -H '{}' https://a.example", fields[0], fields[1])),
@@ -881,6 +931,10 @@ mod tests {
             assert_eq!(pasted.field, filled("Bearer <T>"), "{case}");
             assert_eq!(pasted.further, [filled("bearer <T>")], "{case}");
         }
+        let opaque = filled("log: Authorization=Bearer abcdef123 authorization=Bearer <T>");
+        let opaque = Pasted::read(&opaque).unwrap();
+        assert_eq!(opaque.field, "Bearer abcdef123");
+        assert_eq!(opaque.further, [filled("Bearer <T>")]);
         let one = Pasted::read(&filled("Authorization : Bearer <T>")).unwrap();
         assert_eq!(one.fault, Some(RequestFault::SpaceBeforeColon));
         let field = "x-token: a\r\nX-Token: b\r\n";

@@ -3,6 +3,8 @@
 //! This module does not know what the service answers to the value. The service's own parser says
 //! so.
 
+use std::ops::Range;
+
 use crate::service::cli::explain::pasted::{
     jwt,
     strings::{after, unquoted},
@@ -84,13 +86,21 @@ fn is_one_of(words: &[&str], word: &str) -> bool {
 }
 
 /// Returns `true` if a line with a token may be a header value that begins with an unknown scheme:
-/// one word, and a token or parameters. For known schemes, see [`begins_with_scheme`].
-pub(super) fn is_field_value(text: &str) -> bool {
-    let text = unquoted(text).unwrap_or(text);
+/// one word, and a token or parameters. For known schemes, see [`begins_with_scheme`]. `encoded` is
+/// the place of the token if it is encoded in base64.
+pub(super) fn is_field_value(text: &str, encoded: Option<Range<usize>>) -> bool {
+    let bare = unquoted(text).unwrap_or(text);
+    let quote = (text.len() - bare.len()) / 2;
+    let text = bare;
     if has_parameters(text) {
         return true;
     }
-    let token = jwt::find_all(text).into_iter().next().unwrap_or_default();
+    let token = match encoded {
+        // Without a word before it, it is decoded
+        Some(place) if place.start == quote => return false,
+        Some(place) => place.start - quote..place.end - quote,
+        None => jwt::find_all(text).into_iter().next().unwrap_or_default(),
+    };
     let (before, after) = (&text[..token.start], &text[token.end..]);
     let words = before.split(|c: char| !c.is_ascii_alphanumeric() && !"-_".contains(c));
     let words: Vec<_> = words

@@ -37,6 +37,7 @@ pub(super) fn search(text: &str, own: &str) -> Option<Found> {
         Vec::new()
     };
     let is_encoded = !encoded.is_empty();
+    let first_encoded = encoded.first().map(|one| one.range.clone());
     let plain = plain
         .into_iter()
         .map(|place| (text[place.clone()].to_owned(), place));
@@ -93,6 +94,7 @@ pub(super) fn search(text: &str, own: &str) -> Option<Found> {
         let mut one = FoundRequest::default();
         for field in request {
             one.add(field.sent(text).trim(), field.at(text, &lines), field.fault);
+            one.is_cut |= field.is_cut();
         }
         found.requests.push(one);
     }
@@ -114,7 +116,7 @@ pub(super) fn search(text: &str, own: &str) -> Option<Found> {
     if found.is_empty() {
         return assignment(text);
     }
-    let is_value = fields.is_empty() && !is_encoded && !text.contains('\n') && is_field_value(text);
+    let is_value = fields.is_empty() && !text.contains('\n') && is_field_value(text, first_encoded);
     (!is_value).then_some(found)
 }
 
@@ -263,7 +265,10 @@ fn joined_token(lines: &[&str]) -> Option<String> {
         if line.len() >= MIN_LINE && jwt::has_header(&line[start..]) && !is_whole {
             let mut is_full = true;
             let mut pieces = 1;
-            while let Some(next) = lines.next_if(|next| is_full && goes_on(&line[start..], next)) {
+            // Counting again would be quadratic, because the token grows with each line
+            let mut dots = line[start..].matches('.').count();
+            while let Some(next) = lines.next_if(|next| is_full && goes_on(dots, next)) {
+                dots += next.matches('.').count();
                 is_full = next.len() >= MIN_LINE && next.chars().all(jwt::is_token_character);
                 line += &next;
                 pieces += 1;
@@ -282,12 +287,11 @@ fn joined_token(lines: &[&str]) -> Option<String> {
 /// Nobody wraps shorter lines
 const MIN_LINE: usize = 40;
 
-/// Returns whether a token continues on the next line: with the whole line, or up to a quote or a
-/// tag.
-fn goes_on(token: &str, next: &str) -> bool {
+/// Returns whether a token with so many dots continues on the next line: with the whole line, or up
+/// to a quote or a tag.
+fn goes_on(dots: usize, next: &str) -> bool {
     let run = next.find(|c: char| !jwt::is_token_character(c));
-    // In this order, because the token grows with each line.
-    let begins_another = jwt::has_header(next) && jwt::is_jwt(token);
+    let begins_another = jwt::has_the_dots_of_a_jwt(dots) && jwt::has_header(next);
     match run {
         None => !begins_another,
         Some(run) => run > 0 && next[run..].starts_with(['"', '\'', '`', '<']),
