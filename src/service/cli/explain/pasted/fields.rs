@@ -604,7 +604,10 @@ fn end_in_dump(value: &str, limit: usize, of_line: Option<bool>) -> usize {
             || rest.starts_with(['\u{201c}', '\u{201d}', '\u{2018}', '\u{2019}']);
         let is_punctuation = |text: &str| text.chars().all(|c| !c.is_alphanumeric() && c != '\\');
         let ends = match of_line {
-            None => true,
+            None => {
+                let parameter = rest.strip_prefix("; ");
+                !parameter.is_some_and(|next| begins_pair(next, &['=']))
+            }
             Some(has_bracket) => {
                 is_followed_by_field(rest)
                     || has_bracket && is_punctuation(rest)

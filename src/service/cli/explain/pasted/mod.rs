@@ -743,6 +743,7 @@ mod tests {
             ("a parameter after an indented field in a list", "headers:\n  Authorization: Bearer <T>; a=b\n", "Bearer <T>; a=b"),
             ("a parameter after a marked field", "> Authorization: Bearer <T>; charset=utf-8", "Bearer <T>; charset=utf-8"),
             ("a parameter after marked fields, indented", "  > Host: a\n  > Authorization: Bearer <T>; a=b\n", "Bearer <T>; a=b"),
+            ("a parameter after a field in other text", "- Authorization: Bearer <T>; charset=utf-8", "Bearer <T>; charset=utf-8"),
             ("a token after a field", "Authorization: Bearer <T>; refresh_token=<U>", "Bearer <T>; refresh_token=<U>"),
             ("a field after a field", "Authorization: Bearer <T>; Host: a", "Bearer <T>; Host: a"),
             ("an escaped line break in a string", "headers = {\"Authorization\": \"Bearer <T>\\nfoo\"}", "Bearer <T>\\nfoo"),
