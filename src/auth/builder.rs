@@ -288,7 +288,7 @@ impl Default for Builder {
 const MAX_LEEWAY: Duration = Duration::from_secs(300);
 
 /// The range of [`Builder::max_token_bytes`].
-const TOKEN_SIZES: std::ops::RangeInclusive<usize> = 1024..=64 * 1024;
+pub(crate) const TOKEN_SIZES: std::ops::RangeInclusive<usize> = 1024..=64 * 1024;
 
 /// The maximum of every option that is a duration. Longer ones could overflow an `Instant`.
 const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);

@@ -125,7 +125,8 @@ pub use crate::algorithm::Algorithm;
 
 #[cfg(feature = "service")]
 pub(crate) use self::{
-    credential::target_uri::PublicUrl,
+    builder::TOKEN_SIZES,
+    credential::{certificate_field::percent_decoded, target_uri::PublicUrl},
     keys::fetch::is_loopback,
     warp::filter::{closed, with_headers_only},
 };

@@ -98,8 +98,9 @@ fn closing_quote(text: &str) -> Option<usize> {
     })
 }
 
-/// A `+` stays a `+`, since it's a digit of base64.
-fn percent_decoded(text: &str) -> Option<Cow<'_, str>> {
+/// Decodes URL-encoding. A `+` stays a `+`, since it's a digit of base64. `None` if an escape is
+/// malformed or not ASCII.
+pub(crate) fn percent_decoded(text: &str) -> Option<Cow<'_, str>> {
     if !text.contains('%') {
         return Some(text.into());
     }

@@ -3,7 +3,7 @@
 
 pub(super) mod bearer;
 pub(super) mod certificate;
-mod certificate_field;
+pub(super) mod certificate_field;
 pub(super) mod dpop;
 pub(super) mod field;
 pub(super) mod nonce;

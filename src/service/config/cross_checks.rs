@@ -10,6 +10,7 @@ use crate::{
     auth::{dpop::DpopMode, resource::spellings},
     service::config::{
         dpop::{self, Dpop},
+        limits::least_limit,
         needed::{NO_AUDIENCE, NO_ISSUER},
         reader::Reader,
         types::Secret,
@@ -52,7 +53,7 @@ pub(super) const OF_ONLY_ISSUER: [&str; 4] = [
 /// The limit for heads must leave room for the largest token. If only the limit for heads is set,
 /// this is a warning, since tokens may be smaller than the default allows.
 pub(super) fn token_size(reader: &mut Reader, token: usize, head: u32) {
-    let least = token as u64 + HEAD_WITHOUT_TOKEN;
+    let least = least_limit(token);
     // Otherwise, it grows with the largest token
     let is_set =
         reader.is_set(MAX_HEADER_BYTES.name()) && !reader.has_fault(MAX_HEADER_BYTES.name());
@@ -67,7 +68,7 @@ pub(super) fn token_size(reader: &mut Reader, token: usize, head: u32) {
             ),
         );
     } else {
-        let most = u64::from(head).saturating_sub(HEAD_WITHOUT_TOKEN);
+        let most = u64::from(head).saturating_sub(least_limit(0));
         reader.warn(
             MAX_HEADER_BYTES.name(),
             format_args!(
@@ -76,9 +77,6 @@ pub(super) fn token_size(reader: &mut Reader, token: usize, head: u32) {
         );
     }
 }
-
-/// Room for everything in a head except the token
-pub(super) const HEAD_WITHOUT_TOKEN: u64 = 4 * 1024;
 
 pub(super) fn required(reader: &mut Reader) {
     if reader.is_set(ISSUERS_FILE.name()) {

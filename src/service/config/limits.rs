@@ -20,3 +20,16 @@ pub(super) fn limits(reader: &mut Reader) -> Limits {
         drain: reader.value(&variables::SHUTDOWN_TIMEOUT),
     }
 }
+
+/// Room for everything in a head except the token
+const REST: u64 = 4 * 1024;
+
+/// The limit for heads that a token of this size needs at least, in bytes.
+pub(in crate::service) fn least_limit(token: usize) -> u64 {
+    token as u64 + REST
+}
+
+/// The limit for heads if it is not set, and the largest token has this size.
+pub(in crate::service) fn roomy_limit(token: usize) -> u64 {
+    token as u64 + 2 * REST
+}

@@ -17,7 +17,7 @@ mod invalid;
 mod issuer_settings;
 mod issuers_export;
 mod issuers_file;
-mod limits;
+pub(in crate::service) mod limits;
 mod needed;
 mod option_words;
 mod origin;
@@ -455,7 +455,7 @@ impl Config {
     /// Raises the limit for heads to fit the largest token, unless the limit was set explicitly.
     fn grow_head(&mut self, reader: &Reader) {
         if !reader.is_set(variables::MAX_HEADER_BYTES.name()) {
-            let needed = self.max_token_bytes as u64 + 2 * cross_checks::HEAD_WITHOUT_TOKEN;
+            let needed = limits::roomy_limit(self.max_token_bytes);
             let needed = u32::try_from(needed).unwrap_or(u32::MAX);
             self.limits.head = self.limits.head.max(needed);
         }

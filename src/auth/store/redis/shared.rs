@@ -223,11 +223,13 @@ impl Shared {
     /// # Errors
     /// Fails if a subscriber panics. Some subscribers might lack the lines then.
     pub(super) async fn add_lines(&self, lines: Vec<Line>) -> io::Result<()> {
-        if lines.is_empty() {
-            return Ok(());
-        }
         let subscribers = self.subscribers.clone();
-        self.adder.run(move || subscribers.add(&lines)).await
+        let add = move || {
+            if !lines.is_empty() {
+                subscribers.add(&lines);
+            }
+        };
+        self.adder.run(add).await
     }
 
     /// [`add_lines`](Self::add_lines) for a part of the whole list. From [`MAX_ADDING`] on, these
@@ -236,13 +238,7 @@ impl Shared {
         lock(&self.adding_since).get_or_insert_with(Instant::now);
         // If this fails, or the connection ends meanwhile, the lines still count until the next
         // read of the list. Even if that read finds no lines, it ends after the lines were added.
-        let subscribers = self.subscribers.clone();
-        let add = move || {
-            if !lines.is_empty() {
-                subscribers.add(&lines);
-            }
-        };
-        self.adder.run(add).await?;
+        self.add_lines(lines).await?;
         *lock(&self.adding_since) = None;
         Ok(())
     }

@@ -1,16 +1,19 @@
 //! Tokens that are too large for the service, or for its limit for the head of a request.
 
-use crate::service::{
-    api::errors::causes,
-    cli::explain::advice::Advice,
-    config::{Config, Environment, Setting},
+use crate::{
+    auth::TOKEN_SIZES,
+    service::{
+        api::errors::causes,
+        cli::explain::advice::Advice,
+        config::{
+            Config, Environment, Setting,
+            limits::{least_limit, roomy_limit},
+        },
+    },
 };
 
 /// The largest value of `AUTH0_MAX_TOKEN_BYTES`
-const MAX_TOKEN: usize = 64 * 1024;
-
-/// Room for the rest of a head. At start, the service requires half of it.
-const REST: usize = 8 * 1024;
+const MAX_TOKEN: usize = *TOKEN_SIZES.end();
 
 /// The size of the smallest head of a request for this target with these fields.
 pub(super) fn least_head<'a>(
@@ -77,20 +80,21 @@ fn room_for(config: &Config, environment: &Environment, token: usize, head: usiz
     let mut max_token = config.max_token_bytes;
     if token > max_token {
         max_token = MAX_TOKEN;
-        settings.push(Setting::new("AUTH0_MAX_TOKEN_BYTES", kib(max_token)));
+        settings.push(Setting::new("AUTH0_MAX_TOKEN_BYTES", kib(max_token as u64)));
     }
-    let needed = (max_token + REST).max(head + REST / 2);
-    let mut limit = config.limits.head as usize;
+    let head = head as u64;
+    let needed = roomy_limit(max_token).max(least_limit(0) + head);
+    let mut limit = u64::from(config.limits.head);
     // The limit for heads grows with that for tokens, unless it is set
     if environment.get("MAX_HEADER_BYTES").is_none() {
-        limit = limit.max(max_token + REST);
+        limit = limit.max(roomy_limit(max_token));
     }
-    if limit < head || limit < max_token + REST / 2 {
+    if limit < head || limit < least_limit(max_token) {
         settings.push(Setting::new("MAX_HEADER_BYTES", kib(needed)));
     }
     environment.recommend(settings)
 }
 
-fn kib(bytes: usize) -> String {
+fn kib(bytes: u64) -> String {
     format!("{}KiB", bytes.div_ceil(1024))
 }

@@ -2,11 +2,14 @@
 //!
 //! This only changes the explanation of a rejected value, and never the verdict.
 
-use crate::service::{
-    api::errors::causes,
-    cli::explain::{
-        advice::Advice,
-        pasted::{is_jwt, without_scheme},
+use crate::{
+    auth::percent_decoded,
+    service::{
+        api::errors::causes,
+        cli::explain::{
+            advice::Advice,
+            pasted::{is_jwt, without_scheme},
+        },
     },
 };
 
@@ -88,24 +91,6 @@ fn url_encoded(token: &str) -> Option<Advice> {
         fix: "Send the token as the issuer wrote it. Only a URL or a form needs URL-encoding, a header field does not.".into(),
         settings: Vec::new(),
     })
-}
-
-/// `None` if there is nothing to decode, or if it isn't ASCII.
-fn percent_decoded(text: &str) -> Option<String> {
-    let mut parts = text.split('%');
-    let mut decoded = parts.next()?.to_owned();
-    let mut is_encoded = false;
-    for part in parts {
-        let (digits, rest) = part.split_at_checked(2)?;
-        let is_hex = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-        let byte = u8::from_str_radix(digits, 16)
-            .ok()
-            .filter(|byte| is_hex && byte.is_ascii())?;
-        decoded.push(char::from(byte));
-        decoded += rest;
-        is_encoded = true;
-    }
-    is_encoded.then_some(decoded)
 }
 
 #[cfg(test)]

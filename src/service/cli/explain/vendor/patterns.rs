@@ -771,7 +771,8 @@ fn is_path_of_roles(path: &[String]) -> bool {
 /// Whether a claim's name says that it holds roles or groups. Only the last part of a name with a
 /// namespace counts, such as `roles` in `https://my.app/roles` and `cognito:groups`.
 fn names_roles(member: &str) -> bool {
-    names_only(last_part(member), &ROLES)
+    let name = last_part(member);
+    names_only(name, &ROLES) || words(name) == ["member", "of"]
 }
 
 /// Like [`names_roles`], for scopes.
@@ -816,7 +817,6 @@ fn names_only(name: &str, nouns: &[&str]) -> bool {
     ];
     let words = words(name);
     match &words[..] {
-        [first, second] if first == "member" && second == "of" => nouns.contains(&"groups"),
         [before @ .., noun] => {
             nouns.contains(&&**noun) && before.iter().all(|word| WORDS.contains(&&**word))
         }
